@@ -1,0 +1,85 @@
+//! The two texts of an event: the one that is hashed, and the one that is sent.
+
+use std::io;
+
+use serde::Serialize;
+use serde_json::ser::{CharEscape, CompactFormatter, Formatter, Serializer};
+use sha2::{Digest, Sha256};
+
+use super::{Event, EventId, Kind, PublicKey, Tag, VerifyError};
+
+/// The event's JSON without white space, fields in the order of NIP-01.
+pub(super) fn json(event: &Event) -> String {
+    // Strings, integers and arrays of strings always serialise.
+    serde_json::to_string(event).unwrap_or_default()
+}
+
+/// The id: the SHA-256 of `[0,pubkey,created_at,kind,tags,content]`.
+pub(super) fn id(pubkey: &PublicKey, created_at: u64, kind: Kind, tags: &[Tag], content: &str) -> EventId {
+    let mut hash = HashWriter(Sha256::new());
+    // Neither the hasher nor these types can fail.
+    let _ = serde_json::to_writer(&mut hash, &(0, pubkey, created_at, kind, tags, content));
+    hash.finish()
+}
+
+/// Checks that the event's id is the hash of the rest.
+///
+/// NIP-01 escapes seven characters and wants all others verbatim, while every common client hashes what
+/// `JSON.stringify` writes, which escapes the other control characters as `\u00XX`. The two differ only for
+/// texts with such characters; either is taken, since both bind the id to one content.
+pub(super) fn check_id(event: &Event) -> Result<(), VerifyError> {
+    let expected = id(&event.pubkey, event.created_at, event.kind, &event.tags, &event.content);
+    if expected == event.id || (has_bare_control(event) && verbatim_id(event) == event.id) {
+        Ok(())
+    } else {
+        Err(VerifyError::Id { expected })
+    }
+}
+
+fn has_bare_control(event: &Event) -> bool {
+    std::iter::once(&event.content).chain(event.tags.iter().flatten()).any(|text| {
+        text.bytes().any(|byte| byte < 0x20 && !matches!(byte, 0x08 | b'\t' | b'\n' | 0x0c | b'\r'))
+    })
+}
+
+pub(super) fn verbatim_id(event: &Event) -> EventId {
+    let mut hash = HashWriter(Sha256::new());
+    let parts = (0, &event.pubkey, event.created_at, event.kind, &event.tags, &event.content);
+    let _ = parts.serialize(&mut Serializer::with_formatter(&mut hash, Verbatim));
+    hash.finish()
+}
+
+/// Compact JSON that writes control characters outside NIP-01's list as they are.
+struct Verbatim;
+
+impl Formatter for Verbatim {
+    fn write_char_escape<W: ?Sized + io::Write>(
+        &mut self,
+        writer: &mut W,
+        escape: CharEscape,
+    ) -> io::Result<()> {
+        match escape {
+            CharEscape::AsciiControl(byte) => writer.write_all(&[byte]),
+            other => CompactFormatter.write_char_escape(writer, other),
+        }
+    }
+}
+
+struct HashWriter(Sha256);
+
+impl HashWriter {
+    fn finish(self) -> EventId {
+        EventId::from_bytes(self.0.finalize().into())
+    }
+}
+
+impl io::Write for HashWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

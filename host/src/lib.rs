@@ -1,0 +1,28 @@
+//! The ground that relay, blob server and agents stand on.
+//!
+//! * [`event`]: the Nostr event, and [`VerifiedEvent`], the proof that its id and signature were checked.
+//! * [`keys`]: a secret key that can sign and never prints itself.
+//! * [`sql`]: the one storage port, implemented on SQLite files ([`native`]) and on a Durable Object's
+//!   SQL (`worker`), with the same limits on both.
+//! * [`time`] and [`engine`]: what it takes to write a component as plain synchronous code that
+//!   takes the time and an input and returns what is to be done.
+//!
+//! Nothing in the engine-facing part is `async`, knows a runtime or reads a clock.
+
+pub mod engine;
+pub mod event;
+pub mod keys;
+pub mod schnorr;
+pub mod sql;
+pub mod time;
+
+#[cfg(not(target_arch = "wasm32"))]
+pub mod native;
+#[cfg(target_arch = "wasm32")]
+pub mod worker;
+
+pub use engine::Engine;
+pub use event::{Event, EventId, Kind, PublicKey, UnsignedEvent, VerifiedEvent};
+pub use keys::Keys;
+pub use sql::{Sql, SqlError};
+pub use time::Timestamp;

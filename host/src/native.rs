@@ -1,0 +1,18 @@
+//! The native host: SQLite files, the system clock, and a thread for each engine.
+
+mod engine_thread;
+mod sqlite;
+
+use std::time::SystemTime;
+
+pub use engine_thread::{EngineThread, Inputs, Stopped};
+pub use sqlite::{Durability, OpenError, Sqlite};
+
+use crate::time::Timestamp;
+
+/// The system's clock.
+#[must_use]
+pub fn now() -> Timestamp {
+    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::EPOCH + since_epoch
+}

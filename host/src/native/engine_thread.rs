@@ -1,0 +1,244 @@
+//! A thread that owns an engine and its database, and commits as many inputs at once as have come in.
+
+use std::convert::Infallible;
+use std::thread::JoinHandle;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::now;
+use crate::engine::Engine;
+use crate::sql::{Sql, SqlError};
+
+/// How many inputs may wait before senders are held back.
+const QUEUE: usize = 4_096;
+
+/// How many inputs share a transaction at most.
+const BATCH: usize = 512;
+
+/// The engine's thread has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the engine has stopped")]
+pub struct Stopped;
+
+/// The way to an engine. Clones lead to the same one.
+pub struct Inputs<I>(mpsc::Sender<I>);
+
+impl<I> Inputs<I> {
+    /// Hands over an input; waits while too many are queued.
+    ///
+    /// # Errors
+    /// When the engine has stopped.
+    pub async fn send(&self, input: I) -> Result<(), Stopped> {
+        self.0.send(input).await.map_err(|_| Stopped)
+    }
+}
+
+impl<I> Clone for Inputs<I> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+/// A running engine.
+#[must_use = "an engine that is dropped stops"]
+pub struct EngineThread {
+    stop: Option<oneshot::Sender<Infallible>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl EngineThread {
+    /// Starts a thread for the engine that `build` makes on it. The effects of inputs that were committed together
+    /// go to `apply` together. After each batch `settle` is called with the engine: a shell that wants to
+    /// prove that nothing lives in memory alone rebuilds it there.
+    ///
+    /// # Errors
+    /// When the thread cannot be started, or what `build` says.
+    pub async fn start<E, F>(
+        name: &str,
+        build: impl FnOnce() -> Result<E, F> + Send + 'static,
+        mut apply: impl FnMut(&mut Vec<E::Effect>) + Send + 'static,
+        mut settle: impl FnMut(&mut E) + Send + 'static,
+    ) -> Result<(Inputs<E::Input>, Self), F>
+    where
+        E: Engine + 'static,
+        E::Input: Send + 'static,
+        F: From<std::io::Error> + Send + 'static,
+    {
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        let (stop, stopped) = oneshot::channel();
+        let (built, build_result) = oneshot::channel();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || match build() {
+            Err(error) => drop(built.send(Err(error))),
+            Ok(engine) => {
+                if built.send(Ok(())).is_ok() {
+                    runtime.block_on(run(engine, receiver, stopped, &mut apply, &mut settle));
+                }
+            }
+        })?;
+        match build_result.await {
+            Ok(Ok(())) => Ok((Inputs(sender), Self { stop: Some(stop), thread: Some(thread) })),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(std::io::Error::other("the engine's thread ended before it had started").into()),
+        }
+    }
+
+    /// Lets the engine finish what is queued, then ends its thread.
+    pub async fn stop(mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // Joining blocks, so it is done where blocking is allowed. A panic was reported when it happened.
+            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        }
+    }
+}
+
+async fn run<E: Engine>(
+    mut engine: E,
+    mut receiver: mpsc::Receiver<E::Input>,
+    mut stopped: oneshot::Receiver<Infallible>,
+    apply: &mut dyn FnMut(&mut Vec<E::Effect>),
+    settle: &mut dyn FnMut(&mut E),
+) {
+    let mut inputs = Vec::with_capacity(BATCH);
+    let mut effects = Vec::new();
+    let mut stopping = false;
+    loop {
+        let alarm = engine.next_alarm();
+        let ring = async {
+            match alarm {
+                Some(at) => tokio::time::sleep(now().until(at)).await,
+                None => std::future::pending().await,
+            }
+        };
+        let rang = tokio::select! {
+            biased;
+            received = receiver.recv_many(&mut inputs, BATCH) => {
+                if received == 0 {
+                    return;
+                }
+                false
+            }
+            _ = &mut stopped, if !stopping => {
+                // What is queued is still done; then `recv_many` gives nothing more.
+                stopping = true;
+                receiver.close();
+                continue;
+            }
+            () = ring => true,
+        };
+        if rang {
+            engine.alarm(now(), &mut effects);
+        } else {
+            handle(&mut engine, &inputs, &mut effects);
+            inputs.clear();
+            // A steady flow of inputs must not keep what is due waiting.
+            if alarm.is_some_and(|at| at <= now()) {
+                engine.alarm(now(), &mut effects);
+            }
+        }
+        apply(&mut effects);
+        effects.clear();
+        settle(&mut engine);
+    }
+}
+
+/// Handles the inputs in one transaction; if that cannot be committed, one by one, so that each gets its own answer.
+fn handle<E: Engine>(engine: &mut E, inputs: &[E::Input], effects: &mut Vec<E::Effect>) {
+    let sql = engine.sql().clone();
+    if inputs.len() > 1 {
+        let committed: Result<(), SqlError> = sql.transaction(|| {
+            for input in inputs {
+                engine.handle(now(), input, effects);
+            }
+            Ok(())
+        });
+        match committed {
+            Ok(()) => return,
+            Err(error) => {
+                tracing::warn!(%error, inputs = inputs.len(), "a batch could not be committed; each input is tried alone");
+                effects.clear();
+            }
+        }
+    }
+    for input in inputs {
+        engine.handle(now(), input, effects);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc as std_mpsc;
+    use std::time::Duration;
+
+    use super::EngineThread;
+    use crate::engine::Engine;
+    use crate::native::Sqlite;
+    use crate::sql::{Sql, SqlError, values};
+    use crate::time::Timestamp;
+
+    struct Counter {
+        sql: Sqlite,
+        due: Option<Timestamp>,
+    }
+
+    impl Counter {
+        fn open() -> Self {
+            let sql = Sqlite::in_memory().unwrap();
+            sql.batch("CREATE TABLE t (i INTEGER PRIMARY KEY) STRICT").unwrap();
+            Self { sql, due: None }
+        }
+    }
+
+    impl Engine for Counter {
+        type Sql = Sqlite;
+        type Input = i64;
+        type Effect = String;
+
+        fn sql(&self) -> &Sqlite {
+            &self.sql
+        }
+
+        fn handle(&mut self, now: Timestamp, input: &i64, effects: &mut Vec<String>) {
+            let stored: Result<(), SqlError> = self.sql.execute("INSERT INTO t VALUES (?)", values![*input]);
+            effects.push(format!("{input} {}", stored.is_ok()));
+            self.due = Some(now + Duration::from_millis(20));
+        }
+
+        fn alarm(&mut self, _: Timestamp, effects: &mut Vec<String>) {
+            self.due = None;
+            effects.push("alarm".into());
+        }
+
+        fn next_alarm(&self) -> Option<Timestamp> {
+            self.due
+        }
+    }
+
+    #[tokio::test]
+    async fn answers_every_input_rings_alarms_and_finishes_the_queue_when_stopped() {
+        let (sender, effects) = std_mpsc::channel();
+        let apply =
+            move |batch: &mut Vec<String>| batch.drain(..).for_each(|effect| sender.send(effect).unwrap());
+        let (inputs, thread) =
+            EngineThread::start("test", || Ok::<_, std::io::Error>(Counter::open()), apply, |_| ())
+                .await
+                .unwrap();
+        for input in [1, 2, 2, 3] {
+            inputs.send(input).await.unwrap();
+        }
+        let answers: Vec<String> = effects.iter().take(5).collect();
+        assert_eq!(answers, ["1 true", "2 true", "2 false", "3 true", "alarm"]);
+        inputs.send(4).await.unwrap();
+        thread.stop().await;
+        assert_eq!(effects.iter().collect::<Vec<_>>(), ["4 true"]);
+        assert!(inputs.send(5).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn reports_why_the_engine_could_not_be_built() {
+        let build = || Err::<Counter, _>(std::io::Error::other("no disk"));
+        let error = EngineThread::start("test", build, |_| (), |_| ()).await.err().unwrap();
+        assert_eq!(error.to_string(), "no disk");
+    }
+}

@@ -1,0 +1,295 @@
+//! The SQL port on an SQLite file, as strict as a Durable Object.
+
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
+use rusqlite::limits::Limit;
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, ToSql};
+
+use crate::sql::{Columns, MAX_INTEGER, NextRow, Row, Sql, SqlError, Value};
+
+/// What a commit has survived when it returns. Either way the file is intact after a crash.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// The loss of power: the data is on the disk.
+    #[default]
+    Full,
+    /// The end of the process, however sudden. Faster; a loss of power may take the last moments.
+    Process,
+}
+
+/// Why a database file could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+#[error("cannot open the database {path}: {error}", path = path.display())]
+pub struct OpenError {
+    /// Which file.
+    path: PathBuf,
+    /// SQLite's words.
+    error: rusqlite::Error,
+}
+
+/// An open SQLite database. Clones share the connection; it stays on its thread.
+#[derive(Clone)]
+pub struct Sqlite {
+    connection: Rc<Connection>,
+    /// Set while this type itself begins or ends a transaction, which nobody else may.
+    own_statement: Arc<AtomicBool>,
+    /// How many transactions are open within each other.
+    depth: Rc<AtomicU32>,
+}
+
+impl Sqlite {
+    /// Opens the file, or makes it. It is written ahead (WAL).
+    ///
+    /// # Errors
+    /// When the file cannot be made, read or written, or is no SQLite database.
+    pub fn open(path: &Path, durability: Durability) -> Result<Self, OpenError> {
+        Connection::open(path)
+            .and_then(|connection| Self::configure(connection, durability))
+            .map_err(|error| OpenError { path: path.to_owned(), error })
+    }
+
+    /// A database in memory, for tests.
+    ///
+    /// # Errors
+    /// When SQLite has no memory.
+    pub fn in_memory() -> Result<Self, OpenError> {
+        Connection::open_in_memory()
+            .and_then(|connection| Self::configure(connection, Durability::Process))
+            .map_err(|error| OpenError { path: ":memory:".into(), error })
+    }
+
+    fn configure(mut connection: Connection, durability: Durability) -> Result<Self, rusqlite::Error> {
+        connection.busy_timeout(Duration::from_secs(5))?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(
+            None,
+            "synchronous",
+            match durability {
+                Durability::Full => "FULL",
+                Durability::Process => "NORMAL",
+            },
+        )?;
+        connection.pragma_update(None, "foreign_keys", "ON")?;
+        connection.set_prepared_statement_cache_capacity(128);
+        for (limit, value) in [
+            (Limit::SQLITE_LIMIT_VARIABLE_NUMBER, 100),
+            (Limit::SQLITE_LIMIT_EXPR_DEPTH, 100),
+            (Limit::SQLITE_LIMIT_COMPOUND_SELECT, 5),
+            (Limit::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 50),
+            (Limit::SQLITE_LIMIT_SQL_LENGTH, 100_000),
+            (Limit::SQLITE_LIMIT_LENGTH, 2_000_000),
+            (Limit::SQLITE_LIMIT_FUNCTION_ARG, 32),
+            (Limit::SQLITE_LIMIT_COLUMN, 100),
+            (Limit::SQLITE_LIMIT_ATTACHED, 0),
+        ] {
+            connection.set_limit(limit, value)?;
+        }
+        let own_statement = Arc::new(AtomicBool::new(false));
+        let own = Arc::clone(&own_statement);
+        connection.authorizer(Some(move |context: AuthContext<'_>| authorize(&context.action, &own)))?;
+        Ok(Self { connection: Rc::new(connection), own_statement, depth: Rc::default() })
+    }
+
+    fn transaction_statement(&self, statement: &str) -> Result<(), SqlError> {
+        self.own_statement.store(true, Ordering::Relaxed);
+        let done = self.connection.prepare_cached(statement).and_then(|mut statement| statement.execute(()));
+        self.own_statement.store(false, Ordering::Relaxed);
+        done.map(drop).map_err(statement_error)
+    }
+}
+
+impl Sql for Sqlite {
+    fn query(
+        &self,
+        statement: &str,
+        values: &[Value<'_>],
+        each: &mut dyn FnMut(&Row<'_>) -> NextRow,
+    ) -> Result<(), SqlError> {
+        let mut statement = self.connection.prepare_cached(statement).map_err(statement_error)?;
+        for (index, value) in (1_usize..).zip(values) {
+            if let Value::Integer(integer) = value
+                && !(-MAX_INTEGER..=MAX_INTEGER).contains(integer)
+            {
+                return Err(SqlError::IntegerRange(*integer));
+            }
+            statement.raw_bind_parameter(index, Bound(*value)).map_err(statement_error)?;
+        }
+        let mut rows = statement.raw_query();
+        while let Some(row) = rows.next().map_err(statement_error)? {
+            if each(&Row::new(row))?.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn batch(&self, statements: &str) -> Result<(), SqlError> {
+        self.connection.execute_batch(statements).map_err(statement_error)
+    }
+
+    fn transaction<T, E: From<SqlError>>(&self, body: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        let (begin, commit) = match self.depth.load(Ordering::Relaxed) {
+            0 => ("BEGIN IMMEDIATE", "COMMIT"),
+            _ => ("SAVEPOINT inner_transaction", "RELEASE inner_transaction"),
+        };
+        self.transaction_statement(begin)?;
+        let open = OpenTransaction::of(self);
+        let value = body()?;
+        self.transaction_statement(commit)?;
+        open.committed();
+        Ok(value)
+    }
+}
+
+/// Undoes its transaction unless it was committed: also when the body panics.
+struct OpenTransaction<'a> {
+    sqlite: &'a Sqlite,
+    committed: bool,
+}
+
+impl<'a> OpenTransaction<'a> {
+    fn of(sqlite: &'a Sqlite) -> Self {
+        sqlite.depth.fetch_add(1, Ordering::Relaxed);
+        Self { sqlite, committed: false }
+    }
+
+    fn committed(mut self) {
+        self.committed = true;
+    }
+}
+
+impl Drop for OpenTransaction<'_> {
+    fn drop(&mut self) {
+        let outer = self.sqlite.depth.fetch_sub(1, Ordering::Relaxed) == 1;
+        if !self.committed {
+            // SQLite may have rolled back by itself (a full disk): then there is nothing left to undo.
+            let _ = if outer {
+                self.sqlite.transaction_statement("ROLLBACK")
+            } else {
+                self.sqlite
+                    .transaction_statement("ROLLBACK TO inner_transaction")
+                    .and_then(|()| self.sqlite.transaction_statement("RELEASE inner_transaction"))
+            };
+        }
+    }
+}
+
+/// Refuses what a Durable Object's SQL refuses.
+fn authorize(action: &AuthAction<'_>, own_statement: &AtomicBool) -> Authorization {
+    const PRAGMAS: [&str; 9] = [
+        "table_info",
+        "table_xinfo",
+        "table_list",
+        "index_info",
+        "index_list",
+        "foreign_keys",
+        "data_version",
+        "optimize",
+        "case_sensitive_like",
+    ];
+    let allowed = match action {
+        AuthAction::Transaction { .. } | AuthAction::Savepoint { .. } => {
+            own_statement.load(Ordering::Relaxed)
+        }
+        AuthAction::Pragma { pragma_name, .. } => PRAGMAS.contains(pragma_name),
+        AuthAction::Function { function_name } => *function_name != "sqlite_version",
+        AuthAction::Attach { .. }
+        | AuthAction::Detach { .. }
+        | AuthAction::CreateTempIndex { .. }
+        | AuthAction::CreateTempTable { .. }
+        | AuthAction::CreateTempTrigger { .. }
+        | AuthAction::CreateTempView { .. } => false,
+        _ => true,
+    };
+    if allowed { Authorization::Allow } else { Authorization::Deny }
+}
+
+/// Binds a value as a Durable Object does: numbers are reals.
+struct Bound<'a>(Value<'a>);
+
+impl ToSql for Bound<'_> {
+    #[expect(clippy::cast_precision_loss, reason = "checked to be within ±2^53")]
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(match self.0 {
+            Value::Null => ToSqlOutput::Owned(rusqlite::types::Value::Null),
+            Value::Integer(integer) => ToSqlOutput::Owned(rusqlite::types::Value::Real(integer as f64)),
+            Value::Real(real) => ToSqlOutput::Owned(rusqlite::types::Value::Real(real)),
+            Value::Text(text) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),
+            Value::Blob(bytes) => ToSqlOutput::Borrowed(ValueRef::Blob(bytes)),
+        })
+    }
+}
+
+impl Columns for rusqlite::Row<'_> {
+    fn value(&self, index: usize) -> Result<Value<'_>, SqlError> {
+        Ok(match self.get_ref(index) {
+            Err(rusqlite::Error::InvalidColumnIndex(_)) | Ok(ValueRef::Null) => Value::Null,
+            Err(error) => return Err(statement_error(error)),
+            Ok(ValueRef::Integer(integer)) => Value::Integer(integer),
+            Ok(ValueRef::Real(real)) => Value::Real(real),
+            Ok(ValueRef::Text(text)) => Value::Text(
+                std::str::from_utf8(text).map_err(|error| SqlError::Statement(error.to_string()))?,
+            ),
+            Ok(ValueRef::Blob(bytes)) => Value::Blob(bytes),
+        })
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "shaped for map_err")]
+fn statement_error(error: rusqlite::Error) -> SqlError {
+    SqlError::Statement(error.to_string())
+}
+
+impl std::fmt::Debug for Sqlite {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sqlite").field("path", &self.connection.path()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Durability, Sqlite};
+    use crate::sql::{Sql, SqlError, conformance, values};
+
+    conformance::stamp!({
+        let folder = tempfile::tempdir().unwrap();
+        let sqlite = Sqlite::open(&folder.path().join("test.sqlite"), Durability::Full).unwrap();
+        (folder, sqlite)
+    });
+
+    #[test]
+    fn undoes_a_transaction_whose_body_panics() {
+        let sqlite = Sqlite::in_memory().unwrap();
+        sqlite.batch("CREATE TABLE t (i INTEGER) STRICT").unwrap();
+        let shared = std::panic::AssertUnwindSafe(&sqlite);
+        std::panic::catch_unwind(|| {
+            let _: Result<(), SqlError> = shared.transaction(|| {
+                shared.execute("INSERT INTO t VALUES (1)", &[])?;
+                panic!("in the middle");
+            });
+        })
+        .unwrap_err();
+        assert_eq!(sqlite.first::<(i64,)>("SELECT count(*) FROM t", &[]).unwrap(), Some((0,)));
+        sqlite.transaction(|| sqlite.execute("INSERT INTO t VALUES (?)", values![2_i64])).unwrap();
+    }
+
+    #[test]
+    fn names_the_file_it_cannot_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = folder.path().join("missing").join("test.sqlite");
+        let error = Sqlite::open(&missing, Durability::Full).unwrap_err().to_string();
+        assert!(error.contains("missing") && error.contains("unable to open"), "{error}");
+
+        let text = folder.path().join("text.sqlite");
+        std::fs::write(&text, "this is no database, whatever its name says".repeat(20)).unwrap();
+        let error = Sqlite::open(&text, Durability::Full).unwrap_err().to_string();
+        assert!(error.contains("not a database"), "{error}");
+    }
+}

@@ -1,0 +1,35 @@
+//! `k256`, in pure Rust.
+
+use ::k256::schnorr;
+
+use crate::event::{PublicKey, Signature};
+
+pub(crate) fn verify(public_key: &PublicKey, message: &[u8; 32], signature: &Signature) -> bool {
+    let Ok(key) = schnorr::VerifyingKey::from_slice(public_key.as_bytes()) else { return false };
+    let Ok(signature) = schnorr::Signature::try_from(signature.as_bytes().as_slice()) else { return false };
+    key.verify_raw(message, &signature).is_ok()
+}
+
+#[derive(Clone)]
+pub(crate) struct SigningKey(schnorr::SigningKey);
+
+impl SigningKey {
+    /// The key of these bytes; none if they are zero or beyond the group's order.
+    pub(crate) fn from_bytes(bytes: &[u8; 32]) -> Option<Self> {
+        schnorr::SigningKey::from_slice(bytes).ok().map(Self)
+    }
+
+    pub(crate) fn to_bytes(&self) -> [u8; 32] {
+        self.0.to_bytes().into()
+    }
+
+    pub(crate) fn public_key(&self) -> PublicKey {
+        PublicKey::from_bytes(self.0.verifying_key().to_bytes().into())
+    }
+
+    pub(crate) fn sign(&self, message: &[u8; 32]) -> Signature {
+        // BIP-340 signing fails only for a nonce of zero, which nobody can find a message for.
+        let signature = self.0.sign_raw(message, &[0; 32]).map(|signature| signature.to_bytes());
+        Signature::from_bytes(signature.map_or([0; 64], Into::into))
+    }
+}

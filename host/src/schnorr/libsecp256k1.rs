@@ -1,0 +1,38 @@
+//! libsecp256k1, Bitcoin Core's C library.
+
+use std::sync::LazyLock;
+
+use secp256k1::{All, Keypair, Secp256k1, SecretKey, XOnlyPublicKey};
+
+use crate::event::{PublicKey, Signature};
+
+static CONTEXT: LazyLock<Secp256k1<All>> = LazyLock::new(Secp256k1::new);
+
+pub(crate) fn verify(public_key: &PublicKey, message: &[u8; 32], signature: &Signature) -> bool {
+    let Ok(key) = XOnlyPublicKey::from_byte_array(public_key.as_bytes()) else { return false };
+    let signature = secp256k1::schnorr::Signature::from_byte_array(*signature.as_bytes());
+    CONTEXT.verify_schnorr(&signature, message, &key).is_ok()
+}
+
+#[derive(Clone)]
+pub(crate) struct SigningKey(Keypair);
+
+impl SigningKey {
+    /// The key of these bytes; none if they are zero or beyond the group's order.
+    pub(crate) fn from_bytes(bytes: &[u8; 32]) -> Option<Self> {
+        let secret = SecretKey::from_byte_array(bytes).ok()?;
+        Some(Self(Keypair::from_secret_key(&CONTEXT, &secret)))
+    }
+
+    pub(crate) fn to_bytes(&self) -> [u8; 32] {
+        self.0.secret_bytes()
+    }
+
+    pub(crate) fn public_key(&self) -> PublicKey {
+        PublicKey::from_bytes(self.0.x_only_public_key().0.serialize())
+    }
+
+    pub(crate) fn sign(&self, message: &[u8; 32]) -> Signature {
+        Signature::from_bytes(CONTEXT.sign_schnorr_no_aux_rand(message, &self.0).to_byte_array())
+    }
+}

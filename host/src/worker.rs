@@ -1,0 +1,27 @@
+//! The Cloudflare host: a Durable Object's SQL, clock and alarm.
+
+mod sql;
+
+use std::time::Duration;
+
+pub use sql::DurableSql;
+
+use crate::time::Timestamp;
+
+/// The runtime's clock. In production it stands still while code runs and moves on with I/O.
+#[must_use]
+pub fn now() -> Timestamp {
+    Timestamp::from_millis(::worker::Date::now().as_millis())
+}
+
+/// Sets the object's one alarm to `at`; with `None`, removes it.
+///
+/// # Errors
+/// When the runtime refuses.
+pub async fn set_alarm(storage: &::worker::Storage, at: Option<Timestamp>) -> ::worker::Result<()> {
+    match at {
+        // An offset of zero is refused; the past means at once.
+        Some(at) => storage.set_alarm(now().until(at).max(Duration::from_millis(1))).await,
+        None => storage.delete_alarm().await,
+    }
+}
