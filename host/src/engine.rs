@@ -31,4 +31,7 @@ pub trait Engine {
 
     /// When [`alarm`](Self::alarm) must be called next. Asked again after every input.
     fn next_alarm(&self) -> Option<Timestamp>;
+
+    /// A transaction around inputs was undone: what memory derived from them no longer holds.
+    fn rolled_back(&mut self) {}
 }

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -106,18 +107,19 @@ async fn run<E: Engine>(
     loop {
         let alarm = engine.next_alarm();
         let ring = async {
-            match alarm {
-                Some(at) => tokio::time::sleep(now().until(at)).await,
+            match alarm.map(|at| now().until(at)) {
+                // A timer would round "at once" up to a millisecond.
+                Some(Duration::ZERO) => {}
+                Some(pause) => tokio::time::sleep(pause).await,
                 None => std::future::pending().await,
             }
         };
-        let rang = tokio::select! {
+        tokio::select! {
             biased;
             received = receiver.recv_many(&mut inputs, BATCH) => {
                 if received == 0 {
                     return;
                 }
-                false
             }
             _ = &mut stopped, if !stopping => {
                 // What is queued is still done; then `recv_many` gives nothing more.
@@ -125,44 +127,42 @@ async fn run<E: Engine>(
                 receiver.close();
                 continue;
             }
-            () = ring => true,
-        };
-        if rang {
-            engine.alarm(now(), &mut effects);
-        } else {
-            handle(&mut engine, &inputs, &mut effects);
-            inputs.clear();
-            // A steady flow of inputs must not keep what is due waiting.
-            if alarm.is_some_and(|at| at <= now()) {
-                engine.alarm(now(), &mut effects);
-            }
+            () = ring => {}
         }
+        advance(&mut engine, &inputs, &mut effects);
+        inputs.clear();
         apply(&mut effects);
         effects.clear();
         settle(&mut engine);
     }
 }
 
-/// Handles the inputs in one transaction; if that cannot be committed, one by one, so that each gets its own answer.
-fn handle<E: Engine>(engine: &mut E, inputs: &[E::Input], effects: &mut Vec<E::Effect>) {
+/// Handles the inputs and what is due in one transaction. If that cannot be committed, each input is handled alone, so
+/// that each gets its own answer.
+fn advance<E: Engine>(engine: &mut E, inputs: &[E::Input], effects: &mut Vec<E::Effect>) {
     let sql = engine.sql().clone();
-    if inputs.len() > 1 {
-        let committed: Result<(), SqlError> = sql.transaction(|| {
-            for input in inputs {
-                engine.handle(now(), input, effects);
-            }
-            Ok(())
-        });
-        match committed {
-            Ok(()) => return,
-            Err(error) => {
-                tracing::warn!(%error, inputs = inputs.len(), "a batch could not be committed; each input is tried alone");
-                effects.clear();
-            }
+    let committed: Result<(), SqlError> = sql.transaction(|| {
+        for input in inputs {
+            engine.handle(now(), input, effects);
         }
+        ring(engine, effects);
+        Ok(())
+    });
+    if let Err(error) = committed {
+        tracing::warn!(%error, inputs = inputs.len(), "a batch could not be committed; each input is tried alone");
+        effects.clear();
+        engine.rolled_back();
+        for input in inputs {
+            engine.handle(now(), input, effects);
+        }
+        ring(engine, effects);
     }
-    for input in inputs {
-        engine.handle(now(), input, effects);
+}
+
+fn ring<E: Engine>(engine: &mut E, effects: &mut Vec<E::Effect>) {
+    let now = now();
+    if engine.next_alarm().is_some_and(|at| at <= now) {
+        engine.alarm(now, effects);
     }
 }
 

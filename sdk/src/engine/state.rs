@@ -1,0 +1,63 @@
+//! The agent's struct as JSON, committed with the job that changed it.
+
+use std::sync::Arc;
+
+use openagents_host::sql::values;
+use openagents_host::{Sql, SqlError, Timestamp};
+
+/// The state at one moment. A higher version is later.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct StateSnapshot {
+    pub(crate) version: u64,
+    /// Nothing before the first exclusive job: then the agent is its `Default`.
+    pub(crate) json: Option<Arc<str>>,
+}
+
+pub(super) struct StateStore<S> {
+    sql: S,
+    current: StateSnapshot,
+    /// What the transaction at hand would make current.
+    pending: Option<StateSnapshot>,
+}
+
+impl<S: Sql> StateStore<S> {
+    pub(super) fn open(sql: S) -> Result<Self, SqlError> {
+        Ok(Self { current: load(&sql)?, pending: None, sql })
+    }
+
+    pub(super) fn snapshot(&self) -> StateSnapshot {
+        self.current.clone()
+    }
+
+    /// Stores the next state, within the transaction of the job that left it.
+    pub(super) fn store(&mut self, json: &str, now: Timestamp) -> Result<(), SqlError> {
+        let version = self.current.version.saturating_add(1);
+        self.sql.execute(
+            "INSERT INTO state (one, json, version, stored_at) VALUES (1, ?, ?, ?)
+             ON CONFLICT (one) DO UPDATE SET json = excluded.json, version = excluded.version, stored_at = excluded.stored_at",
+            values![json, version, now],
+        )?;
+        self.pending = Some(StateSnapshot { version, json: Some(json.into()) });
+        Ok(())
+    }
+
+    /// The transaction is committed.
+    pub(super) fn committed(&mut self) {
+        if let Some(next) = self.pending.take() {
+            self.current = next;
+        }
+    }
+
+    /// A transaction around the one of a job was undone.
+    pub(super) fn rolled_back(&mut self) {
+        self.pending = None;
+        if let Ok(current) = load(&self.sql) {
+            self.current = current;
+        }
+    }
+}
+
+fn load<S: Sql>(sql: &S) -> Result<StateSnapshot, SqlError> {
+    let row = sql.first::<(u64, String)>("SELECT version, json FROM state", &[])?;
+    Ok(row.map_or_else(StateSnapshot::default, |(version, json)| StateSnapshot { version, json: Some(json.into()) }))
+}

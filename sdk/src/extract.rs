@@ -1,0 +1,161 @@
+//! What a handler can take as arguments.
+
+use std::fmt;
+use std::ops::Deref;
+use std::str::FromStr;
+
+use crate::error::JobError;
+use crate::job::{JobContext, JobRequest};
+use crate::nip90::InputKind;
+
+/// A handler's argument: something that can be made from the job at hand.
+#[diagnostic::on_unimplemented(
+    message = "a job handler cannot take `{Self}`",
+    label = "not something a job offers",
+    note = "handlers take `Text` (the text input), `Option<Text>`, `Inputs` (all inputs), `Params` (the parameters), `JobContext` or `JobRequest`"
+)]
+pub trait FromJob: Sized {
+    /// What the argument tells the manifest about the job's inputs.
+    const INPUT: Option<InputDeclaration> = None;
+
+    /// Takes the argument from the job.
+    ///
+    /// # Errors
+    /// When the request lacks it or it is malformed: a final error that tells the customer what to send.
+    fn from_job(context: &JobContext) -> Result<Self, JobError>;
+}
+
+/// What an argument expects from a request, for the manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InputDeclaration {
+    /// The type of the `i` tag (NIP-90): `text`, `url`, `event` or `job`.
+    pub input_type: &'static str,
+    /// Which MIME types it may hold.
+    pub mime_types: &'static [&'static str],
+    /// Whether the job fails without it.
+    pub required: bool,
+}
+
+/// The request's text: its first text input, or its content when it has none.
+///
+/// It derefs to `str` and displays as what the customer wrote.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Text(String);
+
+impl Text {
+    /// The text itself.
+    #[must_use]
+    pub fn into_string(self) -> String {
+        self.0
+    }
+}
+
+impl Deref for Text {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+const TEXT: InputDeclaration =
+    InputDeclaration { input_type: "text", mime_types: &["text/plain"], required: true };
+
+fn text_of(request: &JobRequest) -> Option<Text> {
+    let input = request.inputs.iter().find(|input| input.kind == InputKind::Text).map(|input| &input.data);
+    // Older clients put the prompt into the content.
+    input.or(Some(&request.event.content).filter(|content| !content.is_empty())).cloned().map(Text)
+}
+
+impl FromJob for Text {
+    const INPUT: Option<InputDeclaration> = Some(TEXT);
+
+    fn from_job(context: &JobContext) -> Result<Self, JobError> {
+        text_of(context.request())
+            .ok_or_else(|| JobError::failed("this job needs a text input: add a tag [\"i\", \"<your text>\", \"text\"]"))
+    }
+}
+
+impl FromJob for Option<Text> {
+    const INPUT: Option<InputDeclaration> = Some(InputDeclaration { required: false, ..TEXT });
+
+    fn from_job(context: &JobContext) -> Result<Self, JobError> {
+        Ok(text_of(context.request()))
+    }
+}
+
+/// All inputs of the request, in their order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inputs(pub Vec<crate::nip90::Input>);
+
+impl FromJob for Inputs {
+    fn from_job(context: &JobContext) -> Result<Self, JobError> {
+        Ok(Self(context.request().inputs.clone()))
+    }
+}
+
+/// The request's parameters (`param` tags): any number of values under each key.
+///
+/// ```
+/// # fn handler(params: openagents_sdk::Params) -> openagents_sdk::JobResult<()> {
+/// let max_tokens: u32 = params.parse("max_tokens")?.unwrap_or(512);
+/// let languages: Vec<&str> = params.all("language").collect();
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Params(pub(crate) Vec<(String, Vec<String>)>);
+
+impl Params {
+    /// The first value of a key.
+    #[must_use]
+    pub fn first(&self, key: &str) -> Option<&str> {
+        self.0.iter().filter(|(name, _)| name == key).find_map(|(_, values)| values.first()).map(String::as_str)
+    }
+
+    /// All values of a key, over all its tags, in their order.
+    pub fn all<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(name, _)| name == key).flat_map(|(_, values)| values).map(String::as_str)
+    }
+
+    /// The first value of a key, read as a `T`; nothing when the key is not there.
+    ///
+    /// # Errors
+    /// When the value does not parse: a final error that names the key and the value to the customer.
+    pub fn parse<T: FromStr>(&self, key: &str) -> Result<Option<T>, JobError>
+    where
+        T::Err: fmt::Display,
+    {
+        self.first(key)
+            .map(|value| {
+                value.parse().map_err(|error| {
+                    JobError::failed(format!("the parameter `{key}` cannot be `{value}`: {error}"))
+                })
+            })
+            .transpose()
+    }
+}
+
+impl FromJob for Params {
+    fn from_job(context: &JobContext) -> Result<Self, JobError> {
+        Ok(context.request().params.clone())
+    }
+}
+
+impl FromJob for JobContext {
+    fn from_job(context: &JobContext) -> Result<Self, JobError> {
+        Ok(context.clone())
+    }
+}
+
+impl FromJob for JobRequest {
+    fn from_job(context: &JobContext) -> Result<Self, JobError> {
+        Ok(context.request().clone())
+    }
+}

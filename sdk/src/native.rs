@@ -1,0 +1,1 @@
+//! The native host: one process with a relay and the agent.

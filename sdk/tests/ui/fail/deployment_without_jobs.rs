@@ -1,0 +1,9 @@
+use openagents_sdk::prelude::*;
+
+#[agent(name = "broken")]
+#[derive(Default, Serialize, Deserialize)]
+struct Broken;
+
+openagents_sdk::deployment!(Broken);
+
+fn main() {}

@@ -1,0 +1,23 @@
+use openagents_sdk::prelude::*;
+
+#[agent(name = "broken")]
+#[derive(Default, Serialize, Deserialize)]
+struct Broken;
+
+#[jobs]
+impl Broken {
+    #[job(kind = 5050)]
+    async fn work(&self) -> JobResult<String> {
+        Ok(String::new())
+    }
+}
+
+#[jobs]
+impl Broken {
+    #[job(kind = 5051)]
+    async fn rest(&self) -> JobResult<String> {
+        Ok(String::new())
+    }
+}
+
+fn main() {}

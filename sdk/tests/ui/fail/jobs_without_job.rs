@@ -1,0 +1,14 @@
+use openagents_sdk::prelude::*;
+
+#[agent(name = "broken")]
+#[derive(Default, Serialize, Deserialize)]
+struct Broken;
+
+#[jobs]
+impl Broken {
+    async fn work(&self) -> JobResult<String> {
+        Ok(String::new())
+    }
+}
+
+fn main() {}
