@@ -1,4 +1,25 @@
-//! Which door an HTTP request goes through: decided once, for both hosts.
+//! Which door an HTTP request goes through, and what is behind the ones without a relay: decided once, for both hosts.
+
+use openagents_relay::information::asks_for_document;
+use serde_json::json;
+
+use crate::manifest::AgentManifest;
+
+pub(crate) const TEXT: &str = "text/plain; charset=utf-8";
+pub(crate) const JSON: &str = "application/json";
+
+/// What every answer carries: any page may read it (NIP-11), and no browser takes it for something to run.
+pub(crate) const HEADERS: [(&str, &str); 5] = [
+    ("access-control-allow-origin", "*"),
+    ("access-control-allow-headers", "*"),
+    ("access-control-allow-methods", "GET, HEAD, OPTIONS"),
+    ("vary", "accept"),
+    ("x-content-type-options", "nosniff"),
+];
+
+pub(crate) const NOWHERE: &str = "There is nothing here. The relay is at / (WebSocket), health at /health.\n";
+pub(crate) const NO_SUCH_AGENT: &str = "No such agent lives here; / says which one does.\n";
+pub(crate) const WRONG_METHOD: &str = "Only GET, HEAD and OPTIONS are answered here.\n";
 
 /// Where a request goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +55,7 @@ pub(crate) fn door<'a>(method: &str, path: &'a str, accept: &str, is_upgrade: bo
         return Door::Preflight;
     }
     let door = match path {
-        "/" if accepts_information(accept) => Door::RelayInformation,
+        "/" if asks_for_document(accept) => Door::RelayInformation,
         "/" => Door::Welcome,
         "/health" => Door::Health,
         _ => match path.strip_prefix("/agent/").and_then(|rest| rest.strip_suffix("/manifest.json")) {
@@ -45,10 +66,30 @@ pub(crate) fn door<'a>(method: &str, path: &'a str, accept: &str, is_upgrade: bo
     if read || door == Door::Nowhere { door } else { Door::WrongMethod }
 }
 
-fn accepts_information(accept: &str) -> bool {
-    accept.split(',').any(|range| {
-        range.split(';').next().is_some_and(|media| media.trim().eq_ignore_ascii_case("application/nostr+json"))
+/// The page for people who open the relay's URL.
+pub(crate) fn welcome(manifest: &AgentManifest) -> String {
+    let mut page = format!("{} {}\n{}\n\n", manifest.name, manifest.version, manifest.description);
+    for skill in &manifest.capabilities.skills {
+        page.push_str(&format!("kind {}  {}: {}\n", skill.job_kind, skill.name, skill.description));
+    }
+    page.push_str(&format!(
+        "\nagent     {npub}\nmanifest  /agent/{npub}/manifest.json\n\n\
+         This is a Nostr relay (NIP-01) with an agent that answers job requests (NIP-90): connect to it with a WebSocket.\n",
+        npub = manifest.author.npub,
+    ));
+    page
+}
+
+/// The answer of `/health`.
+pub(crate) fn health(manifest: &AgentManifest) -> String {
+    json!({
+        "status": "ok",
+        "name": manifest.name,
+        "version": manifest.version,
+        "npub": manifest.author.npub,
+        "job_kinds": manifest.capabilities.job_kinds,
     })
+    .to_string()
 }
 
 #[cfg(test)]

@@ -1,8 +1,5 @@
 #![doc = include_str!("../README.md")]
 
-// Lets the macros' paths work inside this crate's own tests.
-extern crate self as openagents_sdk;
-
 mod agent;
 mod clock;
 mod door;
@@ -16,6 +13,7 @@ pub mod manifest;
 pub mod nip90;
 mod output;
 mod runner;
+mod settings;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub mod native;

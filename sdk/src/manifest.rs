@@ -116,6 +116,13 @@ impl AgentManifest {
         Self::new(&A::DECLARATION, &jobs, key)
     }
 
+    /// The manifest as JSON.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        // Texts, numbers and lists always serialise.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
     fn new(agent: &AgentDeclaration, jobs: &[JobDeclaration], key: &PublicKey) -> Self {
         let mut inputs: Vec<InputDeclaration> = Vec::new();
         let mut outputs: Vec<&'static str> = Vec::new();

@@ -1,1 +1,53 @@
-//! The native host: one process with a relay and the agent.
+//! The native host: one process with a relay and the agent, and a client to try it with.
+
+mod agent;
+mod arguments;
+mod ask;
+mod data_folder;
+mod serve;
+mod server;
+mod terminal;
+mod variables;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches};
+
+use crate::agent::Jobs;
+use arguments::{Arguments, Command};
+
+/// What the `main` of a deployment does: reads the command line, then serves the agent or asks one.
+///
+/// The exit code is 0 when all went well, 1 when it did not, 2 when the command line is wrong.
+#[must_use]
+pub fn main<A: Jobs>() -> ExitCode {
+    let declaration = A::DECLARATION;
+    let command = Arguments::command().name(declaration.name).version(declaration.version).about(declaration.about);
+    let arguments = match command.try_get_matches().and_then(|matches| Arguments::from_arg_matches(&matches)) {
+        Ok(arguments) => arguments,
+        // Help and the version come this way too.
+        Err(message) => {
+            let code = u8::try_from(message.exit_code()).unwrap_or(2);
+            let _ = message.print();
+            return code.into();
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failure(&format!("the runtime could not be started: {error}")),
+    };
+    let done = runtime.block_on(async {
+        match &arguments.command {
+            Some(Command::Ask(ask)) => ask::run::<A>(ask).await.map_err(|error| error.to_string()),
+            None => serve::run::<A>(&arguments.serve).await.map_err(|error| error.to_string()),
+        }
+    });
+    // A handler that blocks its thread must not keep the process from ending.
+    runtime.shutdown_background();
+    done.map_or_else(|error| failure(&error), |()| ExitCode::SUCCESS)
+}
+
+fn failure(message: &str) -> ExitCode {
+    terminal::tell(format_args!("error: {message}"));
+    ExitCode::FAILURE
+}

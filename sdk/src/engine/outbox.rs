@@ -98,6 +98,12 @@ impl<S: Sql> Outbox<S> {
         });
     }
 
+    /// Whether nothing is on its way.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn is_idle(&self) -> bool {
+        self.in_flight.is_empty()
+    }
+
     fn remove(&self, entry: u64) -> Result<(), SqlError> {
         self.sql.execute("DELETE FROM outbox WHERE entry = ?", values![entry])
     }

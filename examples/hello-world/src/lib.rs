@@ -1,0 +1,22 @@
+//! The smallest agent: it greets whoever asks.
+
+use openagents_sdk::prelude::*;
+
+/// Greets whoever asks.
+#[agent(name = "hello-world")]
+#[derive(Default, Serialize, Deserialize)]
+pub struct HelloWorld {
+    greeted: u64, // the fields are the agent's durable state
+}
+
+#[jobs]
+impl HelloWorld {
+    /// Say hello to the name given as input.
+    #[job(kind = 5050, timeout = "60s")]
+    async fn hello(&mut self, name: Text) -> JobResult<String> {
+        self.greeted += 1;
+        Ok(format!("Hello, {name}! You are number {}.", self.greeted))
+    }
+}
+
+openagents_sdk::deployment!(HelloWorld);

@@ -1,0 +1,209 @@
+//! `#[agent]`: reads the struct and its declaration.
+
+mod expand;
+
+use proc_macro2::{Span, TokenStream};
+use quote::{ToTokens, quote};
+use syn::punctuated::Punctuated;
+use syn::{Attribute, Fields, Ident, Item, ItemStruct, LitStr, Meta, Path, Token, Type};
+
+use crate::arguments::{Arguments, Form};
+use crate::mistakes::Mistakes;
+use crate::{documentation, name};
+
+static FORM: Form = Form {
+    attribute: "#[agent]",
+    example: "#[agent(name = \"hello-world\")]",
+    arguments: &[
+        ("name", "\"hello-world\""),
+        ("about", "\"Greets whoever asks.\""),
+        ("version", "\"1.2.0\""),
+    ],
+};
+
+/// An agent as its author wrote it.
+struct AgentStruct {
+    item: ItemStruct,
+    declaration: Declaration,
+    /// The types of the fields that are stored by their own serialisation.
+    state: Vec<Type>,
+}
+
+struct Declaration {
+    name: String,
+    about: String,
+    /// The crate's when left out.
+    version: Option<LitStr>,
+}
+
+/// Expands `#[agent(arguments)]` on `item`.
+pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    let mut mistakes = Mistakes::default();
+    let expanded = match syn::parse2(item.clone()) {
+        Ok(Item::Struct(item)) => match AgentStruct::parse(arguments, item, &mut mistakes) {
+            Ok(agent) => agent.expand(),
+            Err(item) => item.into_token_stream(),
+        },
+        Ok(other) => {
+            mistakes
+                .at(subject(&other), "`#[agent]` marks a struct: its fields are the agent's durable state");
+            item
+        }
+        Err(error) => {
+            mistakes.add(error);
+            item
+        }
+    };
+    quote!(#expanded #mistakes)
+}
+
+/// What to point at in an item that is not a struct.
+fn subject(item: &Item) -> TokenStream {
+    match item {
+        Item::Enum(item) => item.enum_token.to_token_stream(),
+        Item::Union(item) => item.union_token.to_token_stream(),
+        Item::Impl(item) => item.impl_token.to_token_stream(),
+        other => other.to_token_stream(),
+    }
+}
+
+impl AgentStruct {
+    /// Reads the struct, or gives it back when it cannot be an agent.
+    fn parse(
+        arguments: TokenStream,
+        item: ItemStruct,
+        mistakes: &mut Mistakes,
+    ) -> Result<Self, Box<ItemStruct>> {
+        let declaration = Declaration::parse(arguments, &item, mistakes);
+        let takes_generics = !item.generics.params.is_empty();
+        if takes_generics {
+            mistakes.at(
+                &item.generics,
+                "an agent is one plain type: `#[agent]` structs take no generic parameters",
+            );
+        }
+        let has_names = !matches!(item.fields, Fields::Unnamed(_));
+        if !has_names {
+            mistakes.at(
+                &item.fields,
+                "the fields of an agent are stored by their names: write `struct Name { field: Type }`, or `struct Name;`",
+            );
+        }
+        let is_serialisable = derives(&item.attrs, "Serialize") && derives(&item.attrs, "Deserialize");
+        if !is_serialisable {
+            mistakes.at(
+                &item.ident,
+                "`#[agent]` structs are the agent's durable state: write `#[derive(Default, Serialize, Deserialize)]` below `#[agent]`",
+            );
+        }
+        let state = state(&item);
+        let borrowed = state.iter().filter(|ty| matches!(ty, Type::Reference(_)));
+        let borrowed: Vec<&Type> = borrowed.collect();
+        for ty in &borrowed {
+            mistakes.at(ty, "an agent owns its state, which is read back from storage: write `String` for text, `Vec<T>` for a list");
+        }
+        if takes_generics || !has_names || !is_serialisable || !borrowed.is_empty() {
+            return Err(Box::new(item));
+        }
+        Ok(Self { item, declaration, state })
+    }
+}
+
+impl Declaration {
+    fn parse(arguments: TokenStream, item: &ItemStruct, mistakes: &mut Mistakes) -> Self {
+        let arguments = Arguments::parse(arguments, &FORM, mistakes);
+        let name = arguments.text("name", mistakes);
+        if let Some(text) = &name
+            && let Err(message) = name::check_agent(&text.value())
+        {
+            mistakes.at(text, message);
+        }
+        if arguments.lacks("name") {
+            let suggestion = name::kebab_case(&item.ident.to_string());
+            let message = format!("an agent needs a name: `#[agent(name = \"{suggestion}\")]`");
+            mistakes.add(syn::Error::new(Span::call_site(), message));
+        }
+        let about = arguments.text("about", mistakes).map(|text| text.value());
+        let version = arguments.text("version", mistakes);
+        if let Some(text) = version.as_ref().filter(|text| text.value().is_empty()) {
+            mistakes.at(text, "this version is empty; leave it out to take the crate's");
+        }
+        Self {
+            name: name.map(|text| text.value()).unwrap_or_default(),
+            about: about.unwrap_or_else(|| documentation::text(&item.attrs)),
+            version,
+        }
+    }
+}
+
+/// Whether one of the attributes derives this trait.
+fn derives(attributes: &[Attribute], name: &str) -> bool {
+    let derived = attributes.iter().filter(|attribute| attribute.path().is_ident("derive"));
+    let paths = derived.filter_map(|attribute| {
+        attribute.parse_args_with(Punctuated::<Path, Token![,]>::parse_terminated).ok()
+    });
+    paths.flatten().any(|path| path.segments.last().is_some_and(|segment| segment.ident == name))
+}
+
+/// The types of the fields that serde stores as they are, not skipped and not by other means.
+fn state(item: &ItemStruct) -> Vec<Type> {
+    let converted = |option: &Ident| ["from", "try_from", "into"].iter().any(|name| option == name);
+    if serde_options(&item.attrs).iter().any(converted) {
+        return Vec::new();
+    }
+    let by_other_means = |option: &Ident| {
+        let option = option.to_string();
+        option.starts_with("skip") || option.ends_with("with")
+    };
+    let stored = item.fields.iter().filter(|field| !serde_options(&field.attrs).iter().any(by_other_means));
+    stored.map(|field| field.ty.clone()).collect()
+}
+
+/// The words inside the `#[serde(…)]` attributes.
+fn serde_options(attributes: &[Attribute]) -> Vec<Ident> {
+    let lists = attributes.iter().filter_map(|attribute| match &attribute.meta {
+        Meta::List(list) if list.path.is_ident("serde") => Some(list.tokens.clone()),
+        _ => None,
+    });
+    let words = lists.flatten().filter_map(|token| match token {
+        proc_macro2::TokenTree::Ident(word) => Some(word),
+        _ => None,
+    });
+    words.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use quote::ToTokens;
+    use syn::{ItemStruct, parse_quote};
+
+    use super::{derives, state};
+
+    #[test]
+    fn finds_derives_by_their_last_word() {
+        let item: ItemStruct = parse_quote! {
+            #[derive(Default)]
+            #[derive(serde::Serialize, Clone,)]
+            struct A;
+        };
+        assert!(derives(&item.attrs, "Serialize"));
+        assert!(!derives(&item.attrs, "Deserialize"));
+    }
+
+    #[test]
+    fn leaves_out_fields_that_are_not_stored_as_they_are() {
+        let item: ItemStruct = parse_quote! {
+            struct A {
+                kept: u64,
+                #[serde(default, rename = "k")]
+                renamed: u32,
+                #[serde(skip)]
+                skipped: Connection,
+                #[serde(with = "hex")]
+                converted: Bytes,
+            }
+        };
+        let state: Vec<String> = state(&item).iter().map(|ty| ty.to_token_stream().to_string()).collect();
+        assert_eq!(state, ["u64", "u32"]);
+    }
+}

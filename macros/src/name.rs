@@ -1,0 +1,88 @@
+//! What agents and jobs may be called.
+
+/// The longest name.
+const LONGEST: usize = 64;
+
+/// Checks an agent's name, which becomes NIP-89's `d` and part of addresses.
+pub(crate) fn check_agent(name: &str) -> Result<(), String> {
+    let fits =
+        |character: char| character.is_ascii_lowercase() || character.is_ascii_digit() || character == '-';
+    check("an agent's name", name, fits, "lowercase letters, digits and `-`", &kebab_case(name))
+}
+
+/// Checks a job's name, which tools and HTTP callers use as an identifier.
+pub(crate) fn check_job(name: &str) -> Result<(), String> {
+    let fits = |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '_');
+    check("a job's name", name, fits, "letters, digits, `-` and `_`", &kebab_case(name).replace('-', "_"))
+}
+
+fn check(
+    subject: &str,
+    name: &str,
+    fits: impl Fn(char) -> bool,
+    accepted: &str,
+    suggestion: &str,
+) -> Result<(), String> {
+    let rule = format!("{subject} is 1 to {LONGEST} {accepted}");
+    let length = name.chars().count();
+    if name.is_empty() {
+        Err(format!("{rule}; this one is empty"))
+    } else if !name.chars().all(fits) {
+        Err(if suggestion.is_empty() { rule } else { format!("{rule}; write \"{suggestion}\"") })
+    } else if length > LONGEST {
+        Err(format!("{rule}; this one has {length}"))
+    } else {
+        Ok(())
+    }
+}
+
+/// `HelloWorld` and `Hello, World!` as `hello-world`: the name that was probably meant.
+pub(crate) fn kebab_case(text: &str) -> String {
+    let mut words = String::new();
+    let mut after_lowercase = false;
+    for character in text.chars() {
+        if !character.is_ascii_alphanumeric() || (character.is_ascii_uppercase() && after_lowercase) {
+            words.push(' ');
+        }
+        if character.is_ascii_alphanumeric() {
+            words.push(character.to_ascii_lowercase());
+        }
+        after_lowercase = character.is_ascii_lowercase() || character.is_ascii_digit();
+    }
+    words.split_whitespace().collect::<Vec<_>>().join("-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{check_agent, check_job, kebab_case};
+
+    #[test]
+    fn accepts_what_becomes_an_address() {
+        for name in ["a", "hello-world", "gpt4", &"a".repeat(64)] {
+            assert_eq!(check_agent(name), Ok(()), "{name}");
+        }
+        for name in ["hello", "say_hello", "Say-Hello2"] {
+            assert_eq!(check_job(name), Ok(()), "{name}");
+        }
+    }
+
+    #[test]
+    fn refuses_the_rest_and_says_what_was_probably_meant() {
+        for name in ["", "Hello", "hello world", "hello_world", "héllo", &"a".repeat(65)] {
+            assert!(check_agent(name).is_err(), "{name}");
+        }
+        for name in ["", "say hello", "grüße", "a.b"] {
+            assert!(check_job(name).is_err(), "{name}");
+        }
+        assert!(check_agent("Hello, World!").unwrap_err().ends_with("write \"hello-world\""));
+        assert!(check_job("say hello").unwrap_err().ends_with("write \"say_hello\""));
+        assert!(!check_agent("!").unwrap_err().contains("write"));
+    }
+
+    #[test]
+    fn turns_type_names_into_agent_names() {
+        assert_eq!(kebab_case("HelloWorld"), "hello-world");
+        assert_eq!(kebab_case("GPT4Agent"), "gpt4-agent");
+        assert_eq!(kebab_case("_x__Y"), "x-y");
+    }
+}

@@ -1,0 +1,42 @@
+//! A Nostr relay: NIP-01 and NIP-11 as an engine without I/O, and the shells that run it.
+//!
+//! * [`message`]: what clients send and what a relay answers.
+//! * [`filter`]: the conditions of a subscription, matched in memory and in SQL.
+//! * [`check`](mod@check): everything about a message that needs no stored data: form, limits, id and signature.
+//! * [`store`]: events in SQL, once each, findable by every field of a filter.
+//! * [`subscriptions`]: who is to be told about an event, without asking everyone.
+//! * [`relay`]: the engine that puts these together.
+//! * [`limits`] and [`information`]: what is enforced, and the document that says so.
+//!
+//! The relay knows nothing of agents: whoever wants the events of certain kinds registers for them, and gets
+//! each at least once ([`RelayConfig::handover`]).
+//!
+//! Two shells carry the engine's effects out: `native` (WebSockets on hyper, one thread that owns
+//! the database) and `worker` (a Durable Object that may hibernate between any two messages).
+
+pub mod check;
+pub mod filter;
+pub mod information;
+pub mod limits;
+pub mod message;
+pub mod reason;
+pub mod relay;
+pub mod store;
+pub mod subscriptions;
+pub mod tag;
+
+#[cfg(not(target_arch = "wasm32"))]
+pub mod native;
+#[cfg(target_arch = "wasm32")]
+pub mod worker;
+
+pub use check::{Checked, check};
+pub use filter::Filter;
+pub use information::RelayInformation;
+pub use limits::Limits;
+pub use message::{ClientMessage, RelayMessage, SubscriptionId};
+pub use reason::{Outcome, Prefix, Reason};
+pub use relay::{ConnectionId, Effect, Input, Relay, RelayConfig, Ticket};
+
+#[cfg(test)]
+mod fixtures;

@@ -1,0 +1,103 @@
+//! What a relay accepts at most. Every limit that is enforced is published (NIP-11, `limitation`).
+
+use openagents_host::{Event, Timestamp};
+use serde::Serialize;
+
+use crate::filter::Filter;
+use crate::message::ClientMessage;
+use crate::reason::Reason;
+
+/// The limits of a relay. They serialise as NIP-11's `limitation`; the fields below `default_limit` are not in
+/// NIP-11 and stand there as extra ones.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Limits {
+    /// The longest message, in bytes of UTF-8.
+    pub max_message_length: usize,
+    /// How many subscriptions one connection can have at a time.
+    pub max_subscriptions: usize,
+    /// The most stored events that one filter brings; a higher `limit` is taken for this one.
+    pub max_limit: u64,
+    /// The most tags that an event can have.
+    pub max_event_tags: usize,
+    /// The longest content, in characters.
+    pub max_content_length: usize,
+    /// How many seconds an event may be old.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created_at_lower_limit: Option<u64>,
+    /// How many seconds the clock of an event may be ahead of the relay's.
+    pub created_at_upper_limit: u64,
+    /// How many stored events a filter without a `limit` brings.
+    pub default_limit: u64,
+    /// How many filters a subscription can have.
+    pub max_filters: usize,
+    /// How long the filters of all subscriptions of a connection can be together, in bytes of JSON.
+    pub max_filters_length: usize,
+    /// How many bytes of stored events one `REQ` brings. What is left out is the oldest.
+    pub max_answer_length: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_message_length: 256 * 1024,
+            max_subscriptions: 64,
+            max_limit: 1_000,
+            max_event_tags: 2_500,
+            max_content_length: 128 * 1024,
+            created_at_lower_limit: None,
+            created_at_upper_limit: 900,
+            default_limit: 500,
+            max_filters: 16,
+            max_filters_length: 256 * 1024,
+            max_answer_length: 4 * 1024 * 1024,
+        }
+    }
+}
+
+impl Limits {
+    /// Whether a message keeps to the limits, as far as that can be told from the message alone.
+    ///
+    /// # Errors
+    /// Says which limit it does not keep.
+    pub(crate) fn admit(&self, message: &ClientMessage, now: Timestamp) -> Result<(), Reason> {
+        match message {
+            ClientMessage::Event(event) => self.admit_event(event, now),
+            ClientMessage::Request { filters, .. } if filters.len() > self.max_filters => {
+                Err(Reason::invalid(format!("a REQ can have at most {} filters here", self.max_filters)))
+            }
+            ClientMessage::Request { .. } | ClientMessage::Close(_) => Ok(()),
+        }
+    }
+
+    /// Whether an event keeps to the limits.
+    ///
+    /// # Errors
+    /// Says which limit it does not keep.
+    pub fn admit_event(&self, event: &Event, now: Timestamp) -> Result<(), Reason> {
+        let now = now.as_seconds();
+        if event.created_at > now.saturating_add(self.created_at_upper_limit) {
+            let limit = self.created_at_upper_limit;
+            return Err(Reason::invalid(format!("created_at is more than {limit} seconds in the future")));
+        }
+        if let Some(limit) = self.created_at_lower_limit
+            && event.created_at < now.saturating_sub(limit)
+        {
+            return Err(Reason::invalid(format!("created_at is more than {limit} seconds in the past")));
+        }
+        if event.tags.len() > self.max_event_tags {
+            return Err(Reason::invalid(format!("an event can have at most {} tags here", self.max_event_tags)));
+        }
+        // A text has at most as many characters as bytes: only a long one has to be counted.
+        if event.content.len() > self.max_content_length && event.content.chars().count() > self.max_content_length {
+            let limit = self.max_content_length;
+            return Err(Reason::invalid(format!("content can have at most {limit} characters here")));
+        }
+        Ok(())
+    }
+
+    /// How many stored events this filter brings at most.
+    #[must_use]
+    pub fn stored_events(&self, filter: &Filter) -> u64 {
+        filter.limit.unwrap_or(self.default_limit).min(self.max_limit)
+    }
+}

@@ -1,0 +1,209 @@
+//! The relay in a native process: WebSockets on hyper, one thread that owns the database.
+//!
+//! Every connection has a task that reads, checks and verifies, and one that writes. Between them and the
+//! database stands the [`EngineThread`], which commits what has come in together. Routing HTTP is left to whoever
+//! owns the port: it hands over upgrades ([`RelayHandle::upgrade`]).
+
+mod connection;
+mod decoder;
+mod encoder;
+mod handover;
+mod outbox;
+mod shared;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, header};
+use http_body_util::Full;
+use openagents_host::VerifiedEvent;
+use openagents_host::native::{Durability, EngineThread, OpenError, Sqlite, Stopped};
+use openagents_host::sql::SchemaError;
+
+pub use handover::{DeliveryError, HandOver};
+pub use shared::RelayStatistics;
+
+use crate::information::{CONTENT_TYPE, CORS_HEADERS, RelayInformation};
+use crate::reason::Outcome;
+use crate::relay::{Relay, RelayConfig};
+use shared::{Connections, Shared};
+
+/// How a native relay is run.
+#[derive(Clone, Debug)]
+pub struct RelayServerConfig {
+    /// The database file; it is made if it is not there.
+    pub path: PathBuf,
+    /// What a commit has survived when an event is acknowledged.
+    pub durability: Durability,
+    /// What the relay accepts, and what it hands over.
+    pub relay: RelayConfig,
+    /// What it says about itself. Its limits should be those of `relay`.
+    pub information: RelayInformation,
+    /// How many connections there may be at a time. One more is refused with HTTP 503.
+    pub max_connections: usize,
+    /// Forget everything but the database and the sessions after every batch of messages, as a Durable Object may:
+    /// a test of the program that costs most of its speed.
+    pub forget_memory: bool,
+}
+
+impl RelayServerConfig {
+    /// A relay on this file.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        let relay = RelayConfig::default();
+        Self {
+            path: path.into(),
+            durability: Durability::default(),
+            information: RelayInformation::new(relay.limits.clone()),
+            relay,
+            max_connections: 10_000,
+            forget_memory: false,
+        }
+    }
+}
+
+/// Why a relay did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The file.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// Its tables.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    /// The thread.
+    #[error("the relay's thread could not be started: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// A running relay.
+#[must_use = "a relay that is dropped stops"]
+pub struct RelayServer {
+    handle: RelayHandle,
+    thread: EngineThread,
+}
+
+impl RelayServer {
+    /// Starts a relay. It must be called within a tokio runtime, in which its connections live.
+    ///
+    /// # Errors
+    /// When the database cannot be opened, or is of a later release.
+    pub async fn start(config: RelayServerConfig, handover: Arc<dyn HandOver>) -> Result<Self, StartError> {
+        let connections = Arc::new(Connections::default());
+        let (deliveries, waiting) = handover::queue();
+        let engine = {
+            let (path, durability, relay) = (config.path, config.durability, config.relay.clone());
+            move || Ok::<_, StartError>(Relay::open(Sqlite::open(&path, durability)?, relay)?)
+        };
+        let apply = {
+            let connections = Arc::clone(&connections);
+            move |effects: &mut Vec<_>| connections.apply(effects, &deliveries)
+        };
+        let settle = {
+            let relay = config.relay.clone();
+            move |engine: &mut Relay<Sqlite>| {
+                if config.forget_memory {
+                    forget(engine, &relay);
+                }
+            }
+        };
+        let (inputs, thread) = EngineThread::start("relay", engine, apply, settle).await?;
+        tokio::spawn(handover::deliver(waiting, handover, inputs.clone()));
+        let shared = Shared::new(inputs, connections, config.relay.limits, &config.information, config.max_connections);
+        Ok(Self { handle: RelayHandle(Arc::new(shared)), thread })
+    }
+
+    /// The way to this relay.
+    #[must_use]
+    pub fn handle(&self) -> RelayHandle {
+        self.handle.clone()
+    }
+
+    /// Answers what has come in, says goodbye to every connection (1001) and stops.
+    pub async fn shutdown(self) {
+        const PATIENCE: Duration = Duration::from_secs(5);
+        self.handle.0.refuse_new_connections();
+        self.thread.stop().await;
+        self.handle.0.connections.close_all();
+        let _ = tokio::time::timeout(PATIENCE, self.handle.0.all_connections_ended()).await;
+    }
+}
+
+/// Does to an engine what hibernation does to a Durable Object.
+fn forget(engine: &mut Relay<Sqlite>, config: &RelayConfig) {
+    let saved: Vec<_> = engine.connections().map(|connection| (connection, engine.saved(connection))).collect();
+    match Relay::open(openagents_host::Engine::sql(engine).clone(), config.clone()) {
+        Ok(fresh) => *engine = fresh,
+        Err(error) => return tracing::error!(%error, "the relay could not be opened again"),
+    }
+    for (connection, state) in saved {
+        engine.restore(connection, &state);
+    }
+}
+
+/// The way to a running relay. Clones lead to the same one.
+#[derive(Clone)]
+pub struct RelayHandle(Arc<Shared>);
+
+impl RelayHandle {
+    /// Publishes an event from inside. When this returns, the event is stored as durably as the relay stores any.
+    ///
+    /// # Errors
+    /// When the relay has stopped.
+    pub async fn publish(&self, event: VerifiedEvent) -> Result<Outcome, Stopped> {
+        self.0.publish(event).await
+    }
+
+    /// Makes a WebSocket of a request and serves it, in a task of its own.
+    ///
+    /// The response must be sent, over a connection that allows upgrades (hyper's `with_upgrades`).
+    /// Set `TCP_NODELAY` on it, or every answer takes 40 ms.
+    pub fn upgrade<B>(&self, request: &mut Request<B>) -> Response<Full<Bytes>> {
+        let Some(permit) = self.0.permit() else {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "this relay has as many connections as it can serve\n");
+        };
+        match fastwebsockets::upgrade::upgrade(request) {
+            Ok((response, socket)) => {
+                tokio::spawn(connection::serve(Arc::clone(&self.0), socket, permit));
+                response.map(|_| Full::default())
+            }
+            Err(error) => text(StatusCode::BAD_REQUEST, format!("this is no WebSocket handshake: {error}\n")),
+        }
+    }
+
+    /// The relay information document (NIP-11), with the headers that let pages of any origin read it.
+    #[must_use]
+    pub fn information(&self) -> Response<Full<Bytes>> {
+        let mut response = Response::new(Full::new(self.0.information.clone()));
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static(CONTENT_TYPE));
+        for (name, value) in CORS_HEADERS {
+            headers.insert(name, header::HeaderValue::from_static(value));
+        }
+        response
+    }
+
+    /// What goes on.
+    #[must_use]
+    pub fn statistics(&self) -> RelayStatistics {
+        self.0.statistics()
+    }
+}
+
+/// Whether a request asks for a WebSocket.
+#[must_use]
+pub fn is_upgrade<B>(request: &Request<B>) -> bool {
+    fastwebsockets::upgrade::is_upgrade_request(request)
+}
+
+fn text(status: StatusCode, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(text.into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}

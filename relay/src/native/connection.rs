@@ -1,0 +1,132 @@
+//! A connection: the task that reads it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use fastwebsockets::upgrade::UpgradeFut;
+use openagents_host::native::now;
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, timeout};
+
+use super::decoder::{Decoder, Received};
+use super::outbox::{Farewell, Outbox};
+use super::shared::Shared;
+use crate::check::{self, Checked, check};
+use crate::message::RelayMessage;
+use crate::reason::Reason;
+use crate::relay::{ConnectionId, Input};
+
+/// How long the other side has to take note of the end.
+const FAREWELL_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Serves a connection until it ends.
+pub(super) async fn serve(shared: Arc<Shared>, upgrade: UpgradeFut, permit: OwnedSemaphorePermit) {
+    // A client that goes away during the handshake is nothing to report.
+    let Ok(socket) = upgrade.await else { return };
+    let (mut read, write) = tokio::io::split(socket.into_inner());
+    let outbox = Arc::new(Outbox::default());
+    let Ok(connection) = shared.open(&outbox).await else { return };
+    let heard = Arc::new(Heard::now());
+    let mut writer = {
+        let (outbox, heard) = (Arc::clone(&outbox), Arc::clone(&heard));
+        tokio::spawn(async move { outbox.write_to(write, || heard.at()).await })
+    };
+    let mut decoder = Decoder::new(check::longest_read(&shared.limits));
+    let farewell = tokio::select! {
+        farewell = receive(&shared, connection, &outbox, &heard, &mut decoder, &mut read) => farewell,
+        () = outbox.closing() => Farewell::NORMAL,
+    };
+    // If it is being closed for another reason already, that one stands.
+    outbox.close(farewell);
+    // The engine may have stopped; then there is nothing left to tell it.
+    let _ = shared.inputs.send(Input::Close(connection)).await;
+    // Ended with unread bytes, TCP would tell the client "reset" instead of why. So they are read and dropped.
+    let end = async {
+        let _ = tokio::join!(&mut writer, discard(&mut read));
+    };
+    if timeout(FAREWELL_TIMEOUT, end).await.is_err() {
+        writer.abort();
+    }
+    shared.connections.outboxes().remove(&connection);
+    drop(permit);
+}
+
+/// Reads and checks messages until the client ends the connection or breaks the protocol.
+async fn receive<R: AsyncRead + Unpin>(
+    shared: &Shared,
+    connection: ConnectionId,
+    outbox: &Outbox,
+    heard: &Heard,
+    decoder: &mut Decoder,
+    socket: &mut R,
+) -> Farewell {
+    loop {
+        let received = match decoder.next() {
+            Ok(Some(received)) => received,
+            Ok(None) => {
+                decoder.buffer().reserve(4_096);
+                match socket.read_buf(decoder.buffer()).await {
+                    Ok(0) | Err(_) => return Farewell::NORMAL,
+                    Ok(_) => heard.update(),
+                }
+                continue;
+            }
+            Err(violation) => {
+                tracing::debug!(%connection, %violation, "a client broke the WebSocket protocol");
+                return Farewell::PROTOCOL_ERROR;
+            }
+        };
+        let message = match received {
+            Received::Text(text) => check(&text, &shared.limits, now()),
+            Received::NotUtf8 => notice(&Reason::invalid("text must be UTF-8")),
+            Received::Binary => notice(&Reason::invalid("messages are JSON text, not binary")),
+            Received::TooLong => notice(&check::too_long(&shared.limits)),
+            Received::Ping(payload) => {
+                outbox.pong(payload);
+                continue;
+            }
+            Received::Pong => continue,
+            Received::Close(_) => return Farewell::NORMAL,
+        };
+        if matches!(message, Checked::Request { .. } | Checked::Refused(RelayMessage::Closed { .. })) {
+            outbox.expect_answer();
+        }
+        if shared.inputs.send(Input::Message { connection, message }).await.is_err() {
+            return Farewell::GOING_AWAY;
+        }
+        outbox.ready().await;
+    }
+}
+
+fn notice(reason: &Reason) -> Checked {
+    Checked::Refused(RelayMessage::Notice(reason.to_string().into()))
+}
+
+async fn discard<R: AsyncRead + Unpin>(socket: &mut R) {
+    let mut bytes = [0; 4_096];
+    while matches!(socket.read(&mut bytes).await, Ok(1..)) {}
+}
+
+/// When something last came from a client.
+struct Heard {
+    connected: Instant,
+    millis_after: AtomicU64,
+}
+
+impl Heard {
+    fn now() -> Self {
+        Self { connected: Instant::now(), millis_after: AtomicU64::new(0) }
+    }
+
+    fn update(&self) {
+        let millis = u64::try_from(self.connected.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.millis_after.store(millis, Ordering::Relaxed);
+    }
+
+    fn at(&self) -> Instant {
+        let after = Duration::from_millis(self.millis_after.load(Ordering::Relaxed));
+        self.connected.checked_add(after).unwrap_or(self.connected)
+    }
+}

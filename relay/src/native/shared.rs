@@ -1,0 +1,179 @@
+//! What the connections, the engine's thread and the handle share.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use openagents_host::VerifiedEvent;
+use openagents_host::native::{Inputs, Stopped};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+
+use super::outbox::{Farewell, Outbox};
+use crate::information::RelayInformation;
+use crate::limits::Limits;
+use crate::message::RelayMessage;
+use crate::reason::Outcome;
+use crate::relay::{ConnectionId, Effect, Input, Ticket};
+
+/// What goes on in a relay.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RelayStatistics {
+    /// Open connections.
+    pub connections: usize,
+    /// Events that clients sent and the relay took, since it started.
+    pub events_accepted: u64,
+    /// Events that clients sent and the relay did not take, since it started.
+    pub events_refused: u64,
+    /// Events that were sent to clients, since it started.
+    pub events_sent: u64,
+}
+
+pub(super) struct Shared {
+    pub(super) inputs: Inputs<Input>,
+    pub(super) connections: Arc<Connections>,
+    pub(super) limits: Limits,
+    pub(super) information: Bytes,
+    next: AtomicU64,
+    permits: Arc<Semaphore>,
+    max_connections: usize,
+}
+
+impl Shared {
+    pub(super) fn new(
+        inputs: Inputs<Input>,
+        connections: Arc<Connections>,
+        limits: Limits,
+        information: &RelayInformation,
+        max_connections: usize,
+    ) -> Self {
+        let max_connections = max_connections.min(Semaphore::MAX_PERMITS);
+        Self {
+            inputs,
+            connections,
+            limits,
+            information: information.to_json().into(),
+            next: AtomicU64::new(1),
+            permits: Arc::new(Semaphore::new(max_connections)),
+            max_connections,
+        }
+    }
+
+    fn next(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The place for one more connection, if there is one.
+    pub(super) fn permit(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.permits).try_acquire_owned().ok()
+    }
+
+    pub(super) fn refuse_new_connections(&self) {
+        self.permits.forget_permits(self.permits.available_permits());
+    }
+
+    pub(super) async fn all_connections_ended(&self) {
+        while !self.connections.outboxes().is_empty() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Takes up a connection.
+    pub(super) async fn open(&self, outbox: &Arc<Outbox>) -> Result<ConnectionId, Stopped> {
+        let connection = ConnectionId::new(self.next());
+        self.connections.outboxes().insert(connection, Arc::clone(outbox));
+        self.inputs.send(Input::Open(connection)).await?;
+        Ok(connection)
+    }
+
+    pub(super) async fn publish(&self, event: VerifiedEvent) -> Result<Outcome, Stopped> {
+        let ticket = Ticket(self.next());
+        let (sender, outcome) = oneshot::channel();
+        self.connections.tickets().insert(ticket, sender);
+        if let Err(stopped) = self.inputs.send(Input::Publish { ticket, event }).await {
+            self.connections.tickets().remove(&ticket);
+            return Err(stopped);
+        }
+        outcome.await.map_err(|_| Stopped)
+    }
+
+    pub(super) fn statistics(&self) -> RelayStatistics {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        RelayStatistics {
+            connections: self.max_connections.min(self.connections.outboxes().len()),
+            events_accepted: count(&self.connections.events_accepted),
+            events_refused: count(&self.connections.events_refused),
+            events_sent: count(&self.connections.events_sent),
+        }
+    }
+}
+
+/// Where effects go.
+#[derive(Default)]
+pub(super) struct Connections {
+    outboxes: Mutex<HashMap<ConnectionId, Arc<Outbox>>>,
+    tickets: Mutex<HashMap<Ticket, oneshot::Sender<Outcome>>>,
+    events_accepted: AtomicU64,
+    events_refused: AtomicU64,
+    events_sent: AtomicU64,
+}
+
+impl Connections {
+    pub(super) fn outboxes(&self) -> MutexGuard<'_, HashMap<ConnectionId, Arc<Outbox>>> {
+        self.outboxes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tickets(&self) -> MutexGuard<'_, HashMap<Ticket, oneshot::Sender<Outcome>>> {
+        self.tickets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn close_all(&self) {
+        self.outboxes().values().for_each(|outbox| outbox.close(Farewell::GOING_AWAY));
+    }
+
+    /// Carries out the effects of a batch, which is committed. On the engine's thread: nothing here waits.
+    pub(super) fn apply(&self, effects: &mut Vec<Effect>, deliveries: &mpsc::Sender<VerifiedEvent>) {
+        let mut to_call = Vec::new();
+        {
+            let outboxes = self.outboxes();
+            for effect in effects.drain(..) {
+                match effect {
+                    Effect::Send { connection, message } => {
+                        self.count(&message);
+                        if let Some(outbox) = outboxes.get(&connection)
+                            && outbox.push(message)
+                        {
+                            to_call.push(Arc::clone(outbox));
+                        }
+                    }
+                    Effect::Published { ticket, outcome } => {
+                        if let Some(waiting) = self.tickets().remove(&ticket) {
+                            // Whoever waited may have given up.
+                            let _ = waiting.send(outcome);
+                        }
+                    }
+                    Effect::HandOver(event) => {
+                        // What finds no room is due again.
+                        let _ = deliveries.try_send(event);
+                    }
+                    Effect::Failed(error) => tracing::error!(%error, "the relay's database failed"),
+                    // A process that forgets loses its connections as well.
+                    Effect::SessionChanged(_) => {}
+                }
+            }
+        }
+        // Called only now, each writer finds all that the batch has for it and writes it at once.
+        to_call.iter().for_each(|outbox| outbox.call());
+    }
+
+    fn count(&self, message: &RelayMessage) {
+        let counter = match message {
+            RelayMessage::Event { .. } => &self.events_sent,
+            RelayMessage::Ok { outcome, .. } if outcome.is_accepted() => &self.events_accepted,
+            RelayMessage::Ok { .. } => &self.events_refused,
+            _ => return,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}

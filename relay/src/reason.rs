@@ -1,0 +1,119 @@
+//! Why a relay refuses, in the form that NIP-01 gives it: a machine-readable word and a sentence.
+
+use std::borrow::Cow;
+use std::fmt;
+
+/// The word a reason begins with (NIP-01, "From relay to client").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Prefix {
+    /// The relay has the event already.
+    Duplicate,
+    /// Too little proof of work.
+    Pow,
+    /// The sender or the content is banned.
+    Blocked,
+    /// Too much at once.
+    RateLimited,
+    /// It does not have the form it must have.
+    Invalid,
+    /// Not for this client.
+    Restricted,
+    /// Nobody listened to an ephemeral event.
+    Mute,
+    /// The relay does not do this.
+    Unsupported,
+    /// Anything else, above all the relay's own failures.
+    Error,
+}
+
+impl Prefix {
+    /// The word on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Duplicate => "duplicate",
+            Self::Pow => "pow",
+            Self::Blocked => "blocked",
+            Self::RateLimited => "rate-limited",
+            Self::Invalid => "invalid",
+            Self::Restricted => "restricted",
+            Self::Mute => "mute",
+            Self::Unsupported => "unsupported",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// Why something was refused.
+///
+/// ```
+/// use openagents_relay::Reason;
+///
+/// assert_eq!(Reason::invalid("the content is too long").to_string(), "invalid: the content is too long");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    /// For the machine.
+    pub prefix: Prefix,
+    /// For people.
+    pub text: Cow<'static, str>,
+}
+
+impl Reason {
+    /// A reason.
+    pub fn new(prefix: Prefix, text: impl Into<Cow<'static, str>>) -> Self {
+        Self { prefix, text: text.into() }
+    }
+
+    /// It does not have the form it must have.
+    pub fn invalid(text: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Prefix::Invalid, text)
+    }
+
+    /// The relay does not do this.
+    pub fn unsupported(text: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Prefix::Unsupported, text)
+    }
+
+    /// The database failed. What it said is for the operator's log, not for the client.
+    pub(crate) fn storage() -> Self {
+        Self::new(Prefix::Error, "the relay could not reach its storage; try again")
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.prefix.as_str(), self.text)
+    }
+}
+
+/// What became of an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is stored; or it is ephemeral, and somebody got it.
+    Accepted,
+    /// It was stored already.
+    Duplicate,
+    /// It was not taken.
+    Refused(Reason),
+}
+
+impl Outcome {
+    /// The third element of an `OK` message. A duplicate is a success: the relay has the event.
+    #[must_use]
+    pub const fn is_accepted(&self) -> bool {
+        !matches!(self, Self::Refused(_))
+    }
+}
+
+impl fmt::Display for Outcome {
+    /// The fourth element of an `OK` message.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Accepted => Ok(()),
+            Self::Duplicate => write!(f, "{}: already have this event", Prefix::Duplicate.as_str()),
+            Self::Refused(reason) => reason.fmt(f),
+        }
+    }
+}

@@ -1,0 +1,296 @@
+use std::time::Duration;
+
+use openagents_host::native::Sqlite;
+use openagents_host::sql::Sql;
+use openagents_host::{Engine, Kind, Timestamp, VerifiedEvent};
+use proptest::prelude::*;
+
+use super::{ConnectionId, Effect, Input, Relay, RelayConfig, Ticket};
+use crate::check::check;
+use crate::fixtures;
+use crate::reason::Outcome;
+
+const NOW: Timestamp = Timestamp::from_seconds(1_700_000_000);
+const ALICE: ConnectionId = ConnectionId::new(1);
+const BOB: ConnectionId = ConnectionId::new(2);
+
+/// A relay, and what it has done that is not a message.
+struct Bench {
+    relay: Relay<Sqlite>,
+    config: RelayConfig,
+    now: Timestamp,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let config = RelayConfig { handover: [Kind(5_050), Kind(25_050)].into_iter().collect(), ..RelayConfig::default() };
+        let mut bench =
+            Self { relay: Relay::open(Sqlite::in_memory().unwrap(), config.clone()).unwrap(), config, now: NOW };
+        for connection in [ALICE, BOB] {
+            assert!(bench.handle(Input::Open(connection)).is_empty());
+        }
+        bench
+    }
+
+    fn handle(&mut self, input: Input) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        self.relay.handle(self.now, &input, &mut effects);
+        effects
+    }
+
+    /// The messages that a text brings, and to whom.
+    fn say(&mut self, connection: ConnectionId, text: &str) -> Vec<(ConnectionId, String)> {
+        messages(self.handle(Input::Text { connection, text: text.to_owned() }))
+    }
+
+    fn publish(&mut self, connection: ConnectionId, event: &VerifiedEvent) -> Vec<(ConnectionId, String)> {
+        self.say(connection, &format!("[\"EVENT\",{}]", event.json()))
+    }
+
+    /// What a host does that hibernates: everything but the database and the saved states is new.
+    fn forget(&mut self) {
+        let saved: Vec<_> =
+            self.relay.connections().map(|connection| (connection, self.relay.saved(connection))).collect();
+        self.relay = Relay::open(self.relay.sql().clone(), self.config.clone()).unwrap();
+        for (connection, state) in saved {
+            self.relay.restore(connection, &state);
+        }
+    }
+}
+
+fn messages(effects: Vec<Effect>) -> Vec<(ConnectionId, String)> {
+    let message = |effect| match effect {
+        Effect::Send { connection, message } => Some((connection, message.to_json())),
+        _ => None,
+    };
+    effects.into_iter().filter_map(message).collect()
+}
+
+fn ok(event: &VerifiedEvent, accepted: bool, text: &str) -> String {
+    format!("[\"OK\",\"{}\",{accepted},\"{text}\"]", event.id)
+}
+
+fn sent(name: &str, event: &VerifiedEvent) -> String {
+    format!("[\"EVENT\",\"{name}\",{}]", event.json())
+}
+
+#[test]
+fn answers_from_the_store_and_goes_on_with_what_comes() {
+    let mut bench = Bench::new();
+    let [stored, live] = [1, 2].map(|at| fixtures::signed(1, at, &[]));
+    assert_eq!(bench.publish(ALICE, &stored), [(ALICE, ok(&stored, true, ""))]);
+    let request = r#"["REQ","s",{"kinds":[1]},{"kinds":[1,2]}]"#;
+    assert_eq!(bench.say(BOB, request), [(BOB, sent("s", &stored)), (BOB, r#"["EOSE","s"]"#.into())]);
+    assert_eq!(bench.publish(ALICE, &live), [(ALICE, ok(&live, true, "")), (BOB, sent("s", &live))]);
+    let again = ok(&live, true, "duplicate: already have this event");
+    assert_eq!(bench.publish(ALICE, &live), [(ALICE, again)]);
+    assert!(bench.say(BOB, r#"["CLOSE","s"]"#).is_empty());
+    let after = fixtures::signed(1, 3, &[]);
+    assert_eq!(bench.publish(ALICE, &after), [(ALICE, ok(&after, true, ""))]);
+}
+
+#[test]
+fn a_limit_of_zero_brings_only_what_comes() {
+    let mut bench = Bench::new();
+    let [stored, live] = [1, 2].map(|at| fixtures::signed(1, at, &[]));
+    bench.publish(ALICE, &stored);
+    assert_eq!(bench.say(BOB, r#"["REQ","s",{"limit":0}]"#), [(BOB, r#"["EOSE","s"]"#.into())]);
+    assert_eq!(bench.publish(ALICE, &live).last().unwrap(), &(BOB, sent("s", &live)));
+}
+
+#[test]
+fn a_request_of_the_same_name_replaces_the_subscription_and_a_refused_one_ends_it() {
+    let mut bench = Bench::new();
+    bench.say(BOB, r#"["REQ","s",{"kinds":[1]}]"#);
+    bench.say(BOB, r#"["REQ","s",{"kinds":[7]}]"#);
+    let [one, seven, later] = [(1, 1), (7, 1), (7, 2)].map(|(kind, at)| fixtures::signed(kind, at, &[]));
+    assert_eq!(bench.publish(ALICE, &one).len(), 1);
+    assert_eq!(bench.publish(ALICE, &seven).len(), 2);
+    let refused = bench.say(BOB, r#"["REQ","s",{"search":"x"}]"#);
+    assert!(refused[0].1.starts_with(r#"["CLOSED","s","unsupported: "#));
+    assert_eq!(bench.publish(ALICE, &later).len(), 1);
+}
+
+#[test]
+fn each_connection_has_its_own_names() {
+    let mut bench = Bench::new();
+    bench.say(ALICE, r#"["REQ","s",{"kinds":[1]}]"#);
+    bench.say(BOB, r#"["REQ","s",{"kinds":[1]}]"#);
+    bench.say(ALICE, r#"["CLOSE","s"]"#);
+    let event = fixtures::signed(1, 1, &[]);
+    assert_eq!(bench.publish(ALICE, &event), [(ALICE, ok(&event, true, "")), (BOB, sent("s", &event))]);
+    bench.handle(Input::Close(BOB));
+    assert_eq!(bench.publish(ALICE, &fixtures::signed(1, 2, &[])).len(), 1);
+    assert!(bench.say(BOB, r#"["REQ","s",{}]"#).is_empty(), "the connection is closed");
+}
+
+#[test]
+fn an_ephemeral_event_is_heard_or_muted_and_never_stored() {
+    let mut bench = Bench::new();
+    let event = fixtures::signed(20_001, 1, &[]);
+    let muted = ok(&event, false, "mute: nobody was listening to this ephemeral event");
+    assert_eq!(bench.publish(ALICE, &event), [(ALICE, muted)]);
+    bench.say(BOB, r#"["REQ","s",{"kinds":[20001]}]"#);
+    assert_eq!(bench.publish(ALICE, &event), [(ALICE, ok(&event, true, "")), (BOB, sent("s", &event))]);
+    assert_eq!(bench.say(BOB, r#"["REQ","t",{}]"#), [(BOB, r#"["EOSE","t"]"#.into())]);
+}
+
+#[test]
+fn an_older_version_is_refused_with_the_reason() {
+    let mut bench = Bench::new();
+    let [old, new] = [1, 2].map(|at| fixtures::signed(10_002, at, &[]));
+    bench.publish(ALICE, &new);
+    let answer = &bench.publish(ALICE, &old)[0].1;
+    assert!(answer.contains("false,\"invalid: a newer version"), "{answer}");
+}
+
+#[test]
+fn hands_over_what_was_accepted_until_it_is_delivered() {
+    let mut bench = Bench::new();
+    let hand_over = |effects: Vec<Effect>| {
+        let handed = |effect| if let Effect::HandOver(event) = effect { Some(event) } else { None };
+        effects.into_iter().filter_map(handed).collect::<Vec<_>>()
+    };
+    let [stored, ephemeral] = [5_050, 25_050].map(|kind| fixtures::signed(kind, 1, &[]));
+    for event in [&stored, &ephemeral] {
+        let text = format!("[\"EVENT\",{}]", event.json());
+        let effects = bench.handle(Input::Text { connection: ALICE, text });
+        assert_eq!(messages(effects.clone()), [(ALICE, ok(event, true, ""))]);
+        assert_eq!(hand_over(effects), [event.clone()]);
+    }
+    assert!(hand_over(bench.handle(Input::Message { connection: ALICE, message: crate::Checked::Event(stored.clone()) })).is_empty());
+    for forget in [false, true] {
+        if forget {
+            bench.forget();
+        }
+        let due = bench.relay.next_alarm().unwrap();
+        assert!(due > bench.now);
+        bench.now = due;
+        let mut effects = Vec::new();
+        bench.relay.alarm(bench.now, &mut effects);
+        let mut handed = hand_over(effects);
+        handed.sort_by_key(|event| event.kind);
+        assert_eq!(handed, [stored.clone(), ephemeral.clone()]);
+    }
+    assert!(bench.handle(Input::Delivered(stored.id)).is_empty());
+    assert!(bench.handle(Input::Delivered(ephemeral.id)).is_empty());
+    let mut effects = Vec::new();
+    bench.relay.alarm(bench.now + Duration::from_secs(100), &mut effects);
+    assert_eq!((effects, bench.relay.next_alarm()), (vec![], None));
+}
+
+#[test]
+fn an_agent_learns_what_became_of_its_event() {
+    let mut bench = Bench::new();
+    bench.say(BOB, r#"["REQ","s",{"kinds":[6050]}]"#);
+    let event = fixtures::signed(6_050, 1, &[]);
+    let mut publish = |event: &VerifiedEvent| bench.handle(Input::Publish { ticket: Ticket(7), event: event.clone() });
+    let effects = publish(&event);
+    assert_eq!(effects.last().unwrap(), &Effect::Published { ticket: Ticket(7), outcome: Outcome::Accepted });
+    assert_eq!(messages(effects), [(BOB, sent("s", &event))]);
+    assert_eq!(publish(&event), [Effect::Published { ticket: Ticket(7), outcome: Outcome::Duplicate }]);
+}
+
+#[test]
+fn a_database_that_fails_is_answered_without_its_words() {
+    let mut bench = Bench::new();
+    bench.relay.sql().batch("DROP TABLE event; DROP TABLE handover").unwrap();
+    let event = fixtures::signed(5_050, 1, &[]);
+    let text = format!("[\"EVENT\",{}]", event.json());
+    let effects = bench.handle(Input::Text { connection: ALICE, text });
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Failed(_))));
+    let failed = ok(&event, false, "error: the relay could not reach its storage; try again");
+    assert_eq!(messages(effects), [(ALICE, failed)]);
+    let closed = r#"["CLOSED","s","error: the relay could not reach its storage; try again"]"#;
+    assert_eq!(bench.say(ALICE, r#"["REQ","s",{}]"#), [(ALICE, closed.into())]);
+    assert_eq!(bench.relay.saved(ALICE), "{}");
+    let mut effects = Vec::new();
+    bench.relay.alarm(bench.now, &mut effects);
+    assert!(matches!(effects[..], [Effect::Failed(_)]) && bench.relay.next_alarm() > Some(bench.now));
+}
+
+#[test]
+fn inputs_can_be_repeated_after_their_transaction_was_undone() {
+    let mut bench = Bench::new();
+    let event = fixtures::signed(5_050, 1, &[]);
+    let inputs = [
+        Input::Text { connection: BOB, text: r#"["REQ","s",{"kinds":[5050]}]"#.to_owned() },
+        Input::Text { connection: ALICE, text: format!("[\"EVENT\",{}]", event.json()) },
+        Input::Text { connection: BOB, text: r#"["CLOSE","s"]"#.to_owned() },
+    ];
+    let sql = bench.relay.sql().clone();
+    let mut first = Vec::new();
+    let undone: Result<(), openagents_host::SqlError> = sql.transaction(|| {
+        inputs.iter().for_each(|input| bench.relay.handle(NOW, input, &mut first));
+        Err(openagents_host::SqlError::Statement("the disk is full".into()))
+    });
+    assert!(undone.is_err());
+    bench.relay.rolled_back();
+    assert_eq!(bench.relay.next_alarm(), None);
+    let again: Vec<Effect> = inputs.into_iter().flat_map(|input| bench.handle(input)).collect();
+    assert_eq!(again, first);
+    assert!(bench.relay.next_alarm().is_some());
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Event(VerifiedEvent),
+    Ephemeral(VerifiedEvent),
+    Request(usize, Vec<crate::Filter>),
+    Close(usize),
+    Text(String),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => fixtures::event().prop_map(Step::Event),
+        1 => (1..9_u64).prop_map(|at| Step::Ephemeral(fixtures::signed(20_001, at, &[]))),
+        3 => (0..3_usize, prop::collection::vec(fixtures::filter(), 0..3)).prop_map(|(name, filters)| Step::Request(name, filters)),
+        1 => (0..3_usize).prop_map(Step::Close),
+        1 => r#"\["(EVENT|REQ|CLOSE)",[\[\]{}":,#a-z0-9 ]{0,20}"#.prop_map(Step::Text),
+    ]
+}
+
+impl Step {
+    fn text(&self) -> String {
+        let name = |number: &usize| ["a", "b", "c"][*number];
+        match self {
+            Self::Event(event) | Self::Ephemeral(event) => format!("[\"EVENT\",{}]", event.json()),
+            Self::Request(number, filters) => {
+                let filters: String = filters.iter().map(|filter| format!(",{}", serde_json::to_string(filter).unwrap())).collect();
+                format!("[\"REQ\",\"{}\"{filters}]", name(number))
+            }
+            Self::Close(number) => format!("[\"CLOSE\",\"{}\"]", name(number)),
+            Self::Text(text) => text.clone(),
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    /// One relay never forgets, the second forgets after every message, the third gets messages that were checked before.
+    #[test]
+    fn forgetting_and_checking_elsewhere_change_nothing(steps in prop::collection::vec((any::<bool>(), step()), 1..24)) {
+        let mut benches = [Bench::new(), Bench::new(), Bench::new()];
+        for (from_bob, step) in steps {
+            let connection = if from_bob { BOB } else { ALICE };
+            let text = step.text();
+            let checked = check(&text, benches[2].relay.limits(), NOW);
+            let first = benches[0].say(connection, &text);
+            let second = benches[1].say(connection, &text);
+            benches[1].forget();
+            let third = messages(benches[2].handle(Input::Message { connection, message: checked }));
+            prop_assert_eq!(&first, &second);
+            prop_assert_eq!(&first, &third);
+            let answers = |verb: &str| first.iter().filter(|(to, text)| *to == connection && text.starts_with(&format!("[\"{verb}\""))).count();
+            let expected = match step {
+                Step::Event(_) | Step::Ephemeral(_) => answers("OK") == 1,
+                Step::Request(..) => answers("EOSE") + answers("CLOSED") == 1,
+                Step::Close(_) => first.is_empty(),
+                Step::Text(_) => true,
+            };
+            prop_assert!(expected, "{:?}", first);
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Events that somebody outside the relay is to get: written with the event, deleted when delivered.
+
+use std::time::Duration;
+
+use openagents_host::sql::{Sql, SqlError, values};
+use openagents_host::{Event, EventId, Timestamp, VerifiedEvent};
+
+use super::Store;
+
+/// How many are tried again at a time.
+const BATCH: u32 = 256;
+
+/// How long the first delivery has before the second is tried. It doubles each time.
+const FIRST_WAIT: Duration = Duration::from_secs(2);
+
+/// The longest time between two deliveries.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+impl<S: Sql> Store<S> {
+    /// Notes that an event is being delivered, and says when that is due again unless it is
+    /// [`delivered`](Self::delivered) before. `stored` says whether the event itself is in the store.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn hand_over(&self, now: Timestamp, event: &VerifiedEvent, stored: bool) -> Result<Timestamp, SqlError> {
+        let due = now + FIRST_WAIT;
+        let json = (!stored).then(|| &**event.json());
+        self.sql.execute(
+            "INSERT INTO handover (id, due, attempts, json) VALUES (?, ?, 1, ?) ON CONFLICT DO NOTHING",
+            values![&event.id, due, json],
+        )?;
+        Ok(due)
+    }
+
+    /// Forgets a delivery.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn delivered(&self, id: &EventId) -> Result<(), SqlError> {
+        self.sql.execute("DELETE FROM handover WHERE id = ?", values![id])
+    }
+
+    /// When the next delivery is due.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn next_handover(&self) -> Result<Option<Timestamp>, SqlError> {
+        let earliest: Option<(Option<Timestamp>,)> = self.sql.first("SELECT min(due) FROM handover", &[])?;
+        Ok(earliest.and_then(|(due,)| due))
+    }
+
+    /// The events whose delivery is due. Each is due again later, with growing patience.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn due_handovers(&self, now: Timestamp) -> Result<Vec<VerifiedEvent>, SqlError> {
+        self.sql.transaction(|| {
+            let due: Vec<(EventId, u32, Option<String>)> = self.sql.rows(
+                "SELECT h.id, h.attempts, coalesce(h.json, e.json) FROM handover AS h LEFT JOIN event AS e ON e.id = h.id
+                 WHERE h.due <= ? ORDER BY h.due LIMIT ?",
+                values![now, BATCH],
+            )?;
+            let mut events = Vec::with_capacity(due.len());
+            for (id, attempts, json) in due {
+                let event = json.and_then(|json| Event::from_json(&json).ok()).and_then(|event| event.verify().ok());
+                let Some(event) = event else {
+                    // A newer version has replaced it since: that one is handed over instead.
+                    self.delivered(&id)?;
+                    continue;
+                };
+                self.sql.execute(
+                    "UPDATE handover SET due = ?, attempts = ? WHERE id = ?",
+                    values![now + wait(attempts), attempts.saturating_add(1), &id],
+                )?;
+                events.push(event);
+            }
+            Ok(events)
+        })
+    }
+}
+
+/// How long to wait after this many attempts.
+fn wait(attempts: u32) -> Duration {
+    let factor = 2_u32.saturating_pow(attempts.min(16));
+    FIRST_WAIT.saturating_mul(factor).min(LONGEST_WAIT)
+}
+
+#[cfg(test)]
+mod tests {
+    use openagents_host::Timestamp;
+    use openagents_host::native::Sqlite;
+
+    use crate::fixtures;
+    use crate::store::Store;
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_000);
+
+    fn after(seconds: u64) -> Timestamp {
+        Timestamp::from_seconds(1_000 + seconds)
+    }
+
+    #[test]
+    fn comes_again_with_growing_patience_until_delivered() {
+        let store = Store::open(Sqlite::in_memory().unwrap()).unwrap();
+        let event = fixtures::signed(5_050, 1, &[]);
+        store.insert(&event).unwrap();
+        assert_eq!(store.hand_over(NOW, &event, true).unwrap(), after(2));
+        assert!(store.due_handovers(after(1)).unwrap().is_empty());
+        let mut at = 2;
+        for wait in [4, 8, 16, 32, 60, 60] {
+            assert_eq!(store.due_handovers(after(at)).unwrap(), [event.clone()], "{at}");
+            at += wait;
+            assert_eq!(store.next_handover().unwrap(), Some(after(at)));
+        }
+        store.delivered(&event.id).unwrap();
+        assert_eq!(store.next_handover().unwrap(), None);
+        assert!(store.due_handovers(after(1_000)).unwrap().is_empty());
+    }
+
+    #[test]
+    fn keeps_an_event_that_the_store_does_not() {
+        let store = Store::open(Sqlite::in_memory().unwrap()).unwrap();
+        let event = fixtures::signed(25_050, 1, &[]);
+        store.hand_over(NOW, &event, false).unwrap();
+        assert_eq!(store.due_handovers(after(2)).unwrap(), [event]);
+    }
+
+    #[test]
+    fn forgets_a_version_that_was_replaced() {
+        let store = Store::open(Sqlite::in_memory().unwrap()).unwrap();
+        let [old, new] = [1, 2].map(|at| fixtures::signed(10_050, at, &[]));
+        for event in [&old, &new] {
+            store.insert(event).unwrap();
+            store.hand_over(NOW, event, true).unwrap();
+        }
+        assert_eq!(store.due_handovers(after(2)).unwrap(), [new]);
+        assert_eq!(store.next_handover().unwrap(), Some(after(6)));
+    }
+}

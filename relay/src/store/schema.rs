@@ -1,0 +1,51 @@
+use openagents_host::sql::{self, SchemaError, Sql};
+
+/// Brings the relay's tables up to date.
+pub(super) fn migrate<S: Sql>(sql: &S) -> Result<(), SchemaError> {
+    sql::migrate(sql, "relay", &[EVENTS])
+}
+
+/// A row of an index costs as much as a row of a table, so there is one index for each way to find events, and those
+/// that only some events need are partial. An event without tags is four rows; each indexed tag is one more.
+///
+/// * `identifier` is NULL where nothing replaces an event, empty for replaceable kinds, the `d` value for addressable ones.
+/// * `tag` repeats time and kind, so that a search by tag reads only events that it returns.
+/// * `handover.json` is the event where it is not stored (ephemeral kinds), else NULL.
+const EVENTS: &str = "
+CREATE TABLE event (
+    seq INTEGER PRIMARY KEY,
+    id BLOB NOT NULL,
+    pubkey BLOB NOT NULL,
+    created_at INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    identifier TEXT,
+    expires_at INTEGER,
+    json TEXT NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX event_by_id ON event (id);
+CREATE INDEX event_by_author ON event (pubkey, kind, created_at);
+CREATE INDEX event_by_kind ON event (kind, created_at);
+CREATE INDEX event_by_time ON event (created_at);
+CREATE UNIQUE INDEX event_by_version ON event (pubkey, kind, identifier) WHERE identifier IS NOT NULL;
+CREATE INDEX event_by_expiry ON event (expires_at) WHERE expires_at IS NOT NULL;
+
+CREATE TABLE tag (
+    key BLOB NOT NULL,
+    created_at INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    PRIMARY KEY (key, created_at, seq)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE handover (
+    id BLOB PRIMARY KEY,
+    due INTEGER NOT NULL,
+    attempts INTEGER NOT NULL,
+    json TEXT
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE session (
+    connection TEXT PRIMARY KEY,
+    state TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+";

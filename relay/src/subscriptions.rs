@@ -1,0 +1,313 @@
+//! Who is to be told about an event.
+//!
+//! Every filter of every subscription stands in one index, under its most selective condition. An event looks up its
+//! own id, tags, author and kind there, so that it costs as much as there are subscriptions to it, not as
+//! there are subscriptions.
+
+mod index;
+
+use std::collections::BTreeMap;
+
+use openagents_host::Event;
+use serde_json::value::RawValue;
+
+use self::index::{Entry, Index, Slot};
+use crate::filter::Filter;
+use crate::limits::Limits;
+use crate::message::SubscriptionId;
+use crate::reason::{Prefix, Reason};
+use crate::relay::ConnectionId;
+
+/// The subscriptions of all connections.
+#[derive(Debug, Default)]
+pub struct Subscriptions {
+    sessions: BTreeMap<ConnectionId, Session>,
+    /// By slot. A slot that a subscription has left is taken by the next one.
+    subscriptions: Vec<Option<Subscription>>,
+    vacant: Vec<Slot>,
+    index: Index,
+}
+
+#[derive(Debug, Default)]
+struct Session {
+    slots: BTreeMap<SubscriptionId, Slot>,
+    /// How long its filters are together, as JSON.
+    filters_length: usize,
+}
+
+#[derive(Debug)]
+struct Subscription {
+    connection: ConnectionId,
+    id: SubscriptionId,
+    filters: Vec<Filter>,
+    filters_length: usize,
+}
+
+impl Subscriptions {
+    /// Takes up a connection, without subscriptions.
+    pub fn open(&mut self, connection: ConnectionId) {
+        self.sessions.entry(connection).or_default();
+    }
+
+    /// Whether the connection is known.
+    #[must_use]
+    pub fn is_open(&self, connection: ConnectionId) -> bool {
+        self.sessions.contains_key(&connection)
+    }
+
+    /// All connections.
+    pub fn connections(&self) -> impl Iterator<Item = ConnectionId> {
+        self.sessions.keys().copied()
+    }
+
+    /// Forgets a connection and its subscriptions.
+    pub fn close(&mut self, connection: ConnectionId) {
+        if let Some(session) = self.sessions.remove(&connection) {
+            for slot in session.slots.into_values() {
+                self.vacate(slot);
+            }
+        }
+    }
+
+    /// Adds a subscription; it replaces the connection's one of the same name.
+    ///
+    /// # Errors
+    /// When the connection would have more than the limits allow. What it had stays.
+    pub fn subscribe(
+        &mut self,
+        connection: ConnectionId,
+        id: &SubscriptionId,
+        filters: &[Filter],
+        limits: &Limits,
+    ) -> Result<(), Reason> {
+        let filters_length = serde_json::to_string(filters).map_or(usize::MAX, |json| json.len());
+        let session = self.sessions.entry(connection).or_default();
+        let replaced = session.slots.get(id).copied();
+        if replaced.is_none() && session.slots.len() >= limits.max_subscriptions {
+            let limit = limits.max_subscriptions;
+            return Err(Reason::new(Prefix::Restricted, format!("a connection can have {limit} subscriptions here")));
+        }
+        let replaced_length = replaced.and_then(|slot| slot.of(&self.subscriptions)).map_or(0, |old| old.filters_length);
+        let total = session.filters_length.saturating_sub(replaced_length).saturating_add(filters_length);
+        if total > limits.max_filters_length {
+            let limit = limits.max_filters_length;
+            let text = format!("the filters of a connection can have {limit} bytes together here");
+            return Err(Reason::new(Prefix::Restricted, text));
+        }
+        self.unsubscribe(connection, id);
+        let filters = filters.iter().map(|filter| Filter { limit: None, ..filter.clone() }).collect();
+        let slot = self.occupy(Subscription { connection, id: id.clone(), filters, filters_length });
+        let session = self.sessions.entry(connection).or_default();
+        session.slots.insert(id.clone(), slot);
+        session.filters_length = total;
+        Ok(())
+    }
+
+    /// Ends a subscription and says whether there was one of this name.
+    pub fn unsubscribe(&mut self, connection: ConnectionId, id: &SubscriptionId) -> bool {
+        let Some(session) = self.sessions.get_mut(&connection) else { return false };
+        let Some(slot) = session.slots.remove(id) else { return false };
+        let length = slot.of(&self.subscriptions).map_or(0, |subscription| subscription.filters_length);
+        session.filters_length = session.filters_length.saturating_sub(length);
+        self.vacate(slot);
+        true
+    }
+
+    /// The subscriptions that the event belongs to, each once.
+    pub fn matching(&self, event: &Event) -> impl Iterator<Item = (ConnectionId, &SubscriptionId)> {
+        let mut slots: Vec<Slot> = Vec::new();
+        self.index.candidates(event, &mut |entry| {
+            let subscription = entry.slot.of(&self.subscriptions);
+            if subscription.and_then(|found| found.filters.get(entry.filter)).is_some_and(|filter| filter.matches(event)) {
+                slots.push(entry.slot);
+            }
+        });
+        slots.sort_unstable();
+        slots.dedup();
+        slots.into_iter().filter_map(|slot| {
+            let subscription = slot.of(&self.subscriptions)?;
+            Some((subscription.connection, &subscription.id))
+        })
+    }
+
+    /// A connection's subscriptions as compact JSON, from which [`restore`](Self::restore) makes them again.
+    #[must_use]
+    pub fn saved(&self, connection: ConnectionId) -> String {
+        let mut json = String::from("{");
+        for (id, slot) in self.sessions.get(&connection).into_iter().flat_map(|session| &session.slots) {
+            let Some(subscription) = slot.of(&self.subscriptions) else { continue };
+            if json.len() > 1 {
+                json.push(',');
+            }
+            json.push_str(id.as_json());
+            json.push(':');
+            // Filters always serialise.
+            json.push_str(&serde_json::to_string(&subscription.filters).unwrap_or_default());
+        }
+        json.push('}');
+        json
+    }
+
+    /// Takes up a connection with the subscriptions that were [`saved`](Self::saved).
+    ///
+    /// What an older release saved and this one cannot read is left out: better a connection with fewer
+    /// subscriptions than none.
+    pub fn restore(&mut self, connection: ConnectionId, saved: &str, limits: &Limits) {
+        self.open(connection);
+        let saved: BTreeMap<String, Vec<&RawValue>> = serde_json::from_str(saved).unwrap_or_default();
+        for (id, filters) in saved {
+            let filters: Result<Vec<Filter>, _> = filters.iter().map(|json| Filter::from_json(json.get())).collect();
+            if let (Ok(id), Ok(filters)) = (SubscriptionId::new(&id), filters) {
+                // Limits can only have become tighter since.
+                let _ = self.subscribe(connection, &id, &filters, limits);
+            }
+        }
+    }
+
+    fn occupy(&mut self, subscription: Subscription) -> Slot {
+        let slot = self.vacant.pop().unwrap_or_else(|| {
+            self.subscriptions.push(None);
+            Slot::last_of(&self.subscriptions)
+        });
+        for (number, filter) in subscription.filters.iter().enumerate() {
+            self.index.insert(Entry { slot, filter: number }, filter);
+        }
+        if let Some(place) = slot.of_mut(&mut self.subscriptions) {
+            *place = Some(subscription);
+        }
+        slot
+    }
+
+    fn vacate(&mut self, slot: Slot) {
+        if let Some(subscription) = slot.of_mut(&mut self.subscriptions).and_then(Option::take) {
+            for (number, filter) in subscription.filters.iter().enumerate() {
+                self.index.remove(Entry { slot, filter: number }, filter);
+            }
+            self.vacant.push(slot);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::{Index, Subscriptions};
+    use crate::filter::Filter;
+    use crate::fixtures;
+    use crate::limits::Limits;
+    use crate::message::SubscriptionId;
+    use crate::reason::Prefix;
+    use crate::relay::ConnectionId;
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Subscribe(u64, usize, Vec<Filter>),
+        Unsubscribe(u64, usize),
+        Close(u64),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            6 => (0..3_u64, 0..3_usize, prop::collection::vec(fixtures::filter(), 1..3)).prop_map(|(c, s, f)| Step::Subscribe(c, s, f)),
+            2 => (0..3_u64, 0..3_usize).prop_map(|(c, s)| Step::Unsubscribe(c, s)),
+            1 => (0..3_u64).prop_map(Step::Close),
+        ]
+    }
+
+    fn name(number: usize) -> SubscriptionId {
+        SubscriptionId::new(["a", "b\"", "é"][number]).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn tells_exactly_those_whose_filters_match(
+            steps in prop::collection::vec(step(), 0..30), events in fixtures::events(1..8), restored in any::<bool>(),
+        ) {
+            let limits = Limits::default();
+            let mut subscriptions = Subscriptions::default();
+            let mut naive: BTreeMap<(ConnectionId, SubscriptionId), Vec<Filter>> = BTreeMap::new();
+            for step in steps {
+                match step {
+                    Step::Subscribe(connection, id, filters) => {
+                        let connection = ConnectionId::new(connection);
+                        subscriptions.subscribe(connection, &name(id), &filters, &limits).unwrap();
+                        naive.insert((connection, name(id)), filters);
+                    }
+                    Step::Unsubscribe(connection, id) => {
+                        subscriptions.unsubscribe(ConnectionId::new(connection), &name(id));
+                        naive.remove(&(ConnectionId::new(connection), name(id)));
+                    }
+                    Step::Close(connection) => {
+                        subscriptions.close(ConnectionId::new(connection));
+                        naive.retain(|(open, _), _| *open != ConnectionId::new(connection));
+                    }
+                }
+            }
+            if restored {
+                let mut again = Subscriptions::default();
+                for connection in subscriptions.connections() {
+                    again.restore(connection, &subscriptions.saved(connection), &limits);
+                    prop_assert_eq!(again.saved(connection), subscriptions.saved(connection));
+                }
+                subscriptions = again;
+            }
+            for event in &events {
+                let mut told: Vec<_> = subscriptions.matching(event).map(|(connection, id)| (connection, id.clone())).collect();
+                told.sort();
+                let expected = naive.iter().filter(|(_, filters)| filters.iter().any(|filter| filter.matches(event)));
+                prop_assert_eq!(told, expected.map(|(key, _)| key.clone()).collect::<Vec<_>>());
+            }
+        }
+
+        #[test]
+        fn leaves_nothing_behind(steps in prop::collection::vec(step(), 0..30)) {
+            let mut subscriptions = Subscriptions::default();
+            for step in steps {
+                if let Step::Subscribe(connection, id, filters) = step {
+                    subscriptions.subscribe(ConnectionId::new(connection), &name(id), &filters, &Limits::default()).unwrap();
+                }
+            }
+            for connection in 0..3 {
+                subscriptions.close(ConnectionId::new(connection));
+            }
+            prop_assert_eq!(subscriptions.index, Index::default());
+            prop_assert_eq!(subscriptions.vacant.len(), subscriptions.subscriptions.len());
+        }
+    }
+
+    #[test]
+    fn a_connection_has_its_limits_and_replacing_does_not_count_twice() {
+        let filter = Filter::from_json(r##"{"#t":["a"]}"##).unwrap();
+        let length = serde_json::to_string(&[&filter]).unwrap().len();
+        let limits = Limits { max_subscriptions: 2, max_filters_length: 3 * length, ..Limits::default() };
+        let connection = ConnectionId::new(1);
+        let mut subscriptions = Subscriptions::default();
+        let mut subscribe = |id, filters: usize| {
+            subscriptions.subscribe(connection, &name(id), &vec![filter.clone(); filters], &limits).map_err(|reason| reason.prefix)
+        };
+        assert_eq!(subscribe(0, 1), Ok(()));
+        assert_eq!(subscribe(1, 1), Ok(()));
+        assert_eq!(subscribe(2, 1), Err(Prefix::Restricted));
+        for _ in 0..5 {
+            assert_eq!(subscribe(1, 2), Ok(()));
+        }
+        assert_eq!(subscribe(1, 9), Err(Prefix::Restricted));
+        let event = fixtures::signed(1, 1, &[&["t", "a"]]);
+        assert_eq!(subscriptions.matching(&event).count(), 2, "a refused subscription leaves the old one");
+        subscriptions.unsubscribe(connection, &name(0));
+        assert_eq!(subscriptions.subscribe(connection, &name(2), &[filter], &limits), Ok(()));
+    }
+
+    #[test]
+    fn restores_what_it_can_of_a_damaged_state() {
+        let mut subscriptions = Subscriptions::default();
+        let connection = ConnectionId::new(1);
+        subscriptions.restore(connection, r#"{"a":[{}],"b":[{"future":1}],"":[{}]}"#, &Limits::default());
+        assert_eq!(subscriptions.saved(connection), r#"{"a":[{}]}"#);
+        subscriptions.restore(ConnectionId::new(2), "nonsense", &Limits::default());
+        assert!(subscriptions.is_open(ConnectionId::new(2)));
+    }
+}

@@ -1,0 +1,133 @@
+//! Filters by their most selective condition.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use openagents_host::{Event, EventId, Kind, PublicKey};
+
+use crate::filter::Filter;
+use crate::tag::TagKey;
+
+/// Where a subscription stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Slot(usize);
+
+impl Slot {
+    pub(super) const fn last_of<T>(places: &[T]) -> Self {
+        Self(places.len().saturating_sub(1))
+    }
+
+    pub(super) fn of<T>(self, places: &[Option<T>]) -> Option<&T> {
+        places.get(self.0)?.as_ref()
+    }
+
+    pub(super) fn of_mut<T>(self, places: &mut [Option<T>]) -> Option<&mut Option<T>> {
+        places.get_mut(self.0)
+    }
+}
+
+/// One filter of one subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Entry {
+    pub(super) slot: Slot,
+    /// Which of the subscription's filters.
+    pub(super) filter: usize,
+}
+
+/// Ordered maps throughout: the keys are chosen by clients, and a hash table whose seed is known can be attacked.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Index {
+    by_id: BTreeMap<EventId, BTreeSet<Entry>>,
+    by_tag: BTreeMap<TagKey, BTreeSet<Entry>>,
+    by_author: BTreeMap<PublicKey, BTreeSet<Entry>>,
+    by_kind: BTreeMap<Kind, BTreeSet<Entry>>,
+    all: BTreeSet<Entry>,
+}
+
+/// The condition under whose values a filter stands.
+enum Place<'a> {
+    Ids(&'a crate::filter::OneOf<EventId>),
+    Tags(Vec<TagKey>),
+    Authors(&'a crate::filter::OneOf<PublicKey>),
+    Kinds(&'a crate::filter::OneOf<Kind>),
+    All,
+    /// Nothing matches it.
+    Nowhere,
+}
+
+impl<'a> Place<'a> {
+    fn of(filter: &'a Filter) -> Self {
+        let fewest_tags = filter.tags.iter().min_by_key(|(_, values)| values.len());
+        if filter.matches_nothing() {
+            Self::Nowhere
+        } else if let Some(ids) = &filter.ids {
+            Self::Ids(ids)
+        } else if let Some((name, values)) = fewest_tags {
+            Self::Tags(values.iter().map(|value| TagKey::new(*name, value)).collect())
+        } else if let Some(authors) = &filter.authors {
+            Self::Authors(authors)
+        } else if let Some(kinds) = &filter.kinds {
+            Self::Kinds(kinds)
+        } else {
+            Self::All
+        }
+    }
+}
+
+impl Index {
+    pub(super) fn insert(&mut self, entry: Entry, filter: &Filter) {
+        match Place::of(filter) {
+            Place::Ids(ids) => insert(&mut self.by_id, ids.iter().copied(), entry),
+            Place::Tags(keys) => insert(&mut self.by_tag, keys, entry),
+            Place::Authors(authors) => insert(&mut self.by_author, authors.iter().copied(), entry),
+            Place::Kinds(kinds) => insert(&mut self.by_kind, kinds.iter().copied(), entry),
+            Place::All => drop(self.all.insert(entry)),
+            Place::Nowhere => {}
+        }
+    }
+
+    pub(super) fn remove(&mut self, entry: Entry, filter: &Filter) {
+        match Place::of(filter) {
+            Place::Ids(ids) => remove(&mut self.by_id, ids, entry),
+            Place::Tags(keys) => remove(&mut self.by_tag, &keys, entry),
+            Place::Authors(authors) => remove(&mut self.by_author, authors, entry),
+            Place::Kinds(kinds) => remove(&mut self.by_kind, kinds, entry),
+            Place::All => drop(self.all.remove(&entry)),
+            Place::Nowhere => {}
+        }
+    }
+
+    /// Hands over the filters that may match the event. One can come several times.
+    pub(super) fn candidates(&self, event: &Event, each: &mut dyn FnMut(Entry)) {
+        let mut found = |entries: Option<&BTreeSet<Entry>>| {
+            entries.into_iter().flatten().for_each(|entry| each(*entry));
+        };
+        found(Some(&self.all));
+        found(self.by_kind.get(&event.kind));
+        found(self.by_author.get(&event.pubkey));
+        found(self.by_id.get(&event.id));
+        if !self.by_tag.is_empty() {
+            TagKey::of(event).iter().for_each(|key| found(self.by_tag.get(key)));
+        }
+    }
+}
+
+fn insert<K: Ord>(map: &mut BTreeMap<K, BTreeSet<Entry>>, keys: impl IntoIterator<Item = K>, entry: Entry) {
+    for key in keys {
+        map.entry(key).or_default().insert(entry);
+    }
+}
+
+fn remove<'k, K: Ord + 'k>(
+    map: &mut BTreeMap<K, BTreeSet<Entry>>,
+    keys: impl IntoIterator<Item = &'k K>,
+    entry: Entry,
+) {
+    for key in keys {
+        if let Some(entries) = map.get_mut(key) {
+            entries.remove(&entry);
+            if entries.is_empty() {
+                map.remove(key);
+            }
+        }
+    }
+}

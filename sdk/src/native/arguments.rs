@@ -1,0 +1,92 @@
+//! The command line of a deployment.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use openagents_host::PublicKey;
+use openagents_host::keys::parse_public_key;
+
+#[derive(Debug, Parser)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Without a command, serves the agent and its relay until interrupted.\n\n\
+        Variables, from the environment or a .dev.vars file (the names a Worker has them under):\n  \
+        NOSTR_PRIVATE_KEY   the agent's key, nsec1… or hex [default: DATA/agent.nsec, made when missing]\n  \
+        RELAY_NAME, RELAY_DESCRIPTION, RELAY_PUBKEY, RELAY_PRIVATE_KEY, SUPPORTED_NIPS\n                      \
+        what the relay says about itself (NIP-11)"
+)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+    #[command(flatten)]
+    pub(super) serve: Serve,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Ask an agent through a relay, and follow the job until its result
+    Ask(Ask),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, env = "OPENAGENTS_LISTEN", default_value = "127.0.0.1:8787", value_name = "ADDR:PORT")]
+    pub(super) listen: SocketAddr,
+    /// The folder for databases and key [default: ./data/<agent name>]
+    #[arg(long, env = "OPENAGENTS_DATA", value_name = "DIR")]
+    pub(super) data: Option<PathBuf>,
+    /// How much to log: off, error, warn, info, debug, trace, or a filter such as `warn,openagents_relay=debug`
+    #[arg(long, env = "OPENAGENTS_LOG", default_value = "info", value_name = "LEVEL")]
+    pub(super) log_level: String,
+    /// What an acknowledged event survives
+    #[arg(long, env = "OPENAGENTS_DURABILITY", value_enum, default_value_t = Durability::Power)]
+    pub(super) durability: Durability,
+    /// Forget everything that is only in memory after each batch of work, as a hibernating Durable Object does
+    #[arg(long, env = "OPENAGENTS_FORGET_MEMORY", hide = true)]
+    pub(super) forget_memory: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Durability {
+    /// The loss of power: it is on the disk before it is acknowledged
+    Power,
+    /// The end of the process; faster
+    Process,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Ask {
+    /// The text input of the job
+    pub(super) input: Option<String>,
+    /// The relay to ask through
+    #[arg(long, env = "OPENAGENTS_RELAY", default_value = "ws://127.0.0.1:8787", value_name = "URL")]
+    pub(super) relay: String,
+    /// The kind of job request, 5000 to 5999 [default: this agent's first]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(5000..=5999))]
+    pub(super) kind: Option<u16>,
+    /// A parameter; may be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = parameter)]
+    pub(super) param: Vec<(String, String)>,
+    /// The agent to ask; without it any may answer, and the first result counts
+    #[arg(long, value_name = "NPUB", value_parser = provider)]
+    pub(super) to: Option<PublicKey>,
+    /// How long to wait for the result, in seconds
+    #[arg(long, default_value = "120", value_name = "SECONDS", value_parser = seconds)]
+    pub(super) timeout: Duration,
+}
+
+fn parameter(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("write it as KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+fn provider(text: &str) -> Result<PublicKey, String> {
+    parse_public_key(text).map_err(|error| error.to_string())
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    text.parse().map(Duration::from_secs).map_err(|_| "write a whole number of seconds".to_owned())
+}

@@ -1,0 +1,142 @@
+//! The folder that holds an agent's databases and its key.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use openagents_host::Keys;
+use openagents_host::keys::KeyError;
+
+/// A data folder that belongs to this process.
+pub(super) struct DataFolder {
+    path: PathBuf,
+    /// Locked for as long as it is open, which ends with the process, however that ends.
+    _lock: File,
+}
+
+/// Why the folder or its key cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DataFolderError {
+    #[error("cannot use the data folder {}: {error}. Choose another with --data DIR", path.display())]
+    Folder { path: PathBuf, error: io::Error },
+    #[error(
+        "the data folder {} is in use by another process: stop that one, or choose another folder with --data DIR",
+        path.display()
+    )]
+    InUse { path: PathBuf },
+    #[error("cannot use the key file {}: {error}", path.display())]
+    KeyFile { path: PathBuf, error: io::Error },
+    #[error(
+        "the file {} holds no key: {error}. Put the right key back, or delete the file to start with a new identity",
+        path.display()
+    )]
+    Key { path: PathBuf, error: KeyError },
+    #[error(transparent)]
+    NewKey(#[from] KeyError),
+}
+
+/// A key, and where it came from.
+pub(super) struct FoundKey {
+    pub(super) keys: Keys,
+    pub(super) path: PathBuf,
+    pub(super) is_new: bool,
+}
+
+impl DataFolder {
+    /// Makes the folder if it is missing, and takes it for this process.
+    pub(super) fn take(path: &Path) -> Result<Self, DataFolderError> {
+        let folder_error = |error| DataFolderError::Folder { path: path.to_owned(), error };
+        fs::create_dir_all(path).map_err(folder_error)?;
+        let path = path.canonicalize().map_err(folder_error)?;
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(path.join("lock"))
+            .map_err(|error| DataFolderError::Folder { path: path.clone(), error })?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { path, _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(DataFolderError::InUse { path }),
+            Err(TryLockError::Error(error)) => Err(DataFolderError::Folder { path, error }),
+        }
+    }
+
+    /// The folder.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The agent's key: the one in the folder, or a new one that is put there for its owner's eyes only.
+    pub(super) fn agent_key(&self) -> Result<FoundKey, DataFolderError> {
+        let path = self.path.join("agent.nsec");
+        match fs::read_to_string(&path) {
+            Ok(text) => match text.parse() {
+                Ok(keys) => Ok(FoundKey { keys, path, is_new: false }),
+                Err(error) => Err(DataFolderError::Key { path, error }),
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let keys = Keys::generate()?;
+                match write_private(&path, &format!("{}\n", keys.to_nsec())) {
+                    Ok(()) => Ok(FoundKey { keys, path, is_new: true }),
+                    Err(error) => Err(DataFolderError::KeyFile { path, error }),
+                }
+            }
+            Err(error) => Err(DataFolderError::KeyFile { path, error }),
+        }
+    }
+}
+
+/// Writes a file that only its owner can read, whole or not at all: a process that ends in between must not leave half a
+/// key.
+fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    let unfinished = path.with_extension("new");
+    match fs::remove_file(&unfinished) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(&unfinished)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&unfinished, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DataFolder, DataFolderError};
+
+    #[test]
+    fn makes_a_key_once_and_for_the_owner_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = DataFolder::take(&folder.path().join("a/b")).unwrap();
+        let first = data.agent_key().unwrap();
+        let second = data.agent_key().unwrap();
+        assert!(first.is_new && !second.is_new);
+        assert_eq!(first.keys.public_key(), second.keys.public_key());
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            assert_eq!(std::fs::metadata(first.path).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+    }
+
+    #[test]
+    fn refuses_a_folder_that_another_process_uses() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = DataFolder::take(folder.path()).unwrap();
+        assert!(matches!(DataFolder::take(folder.path()), Err(DataFolderError::InUse { .. })));
+        drop(first);
+        assert!(DataFolder::take(folder.path()).is_ok());
+    }
+
+    #[test]
+    fn says_what_to_do_about_a_damaged_key() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("agent.nsec"), "nsec1oops").unwrap();
+        let error = DataFolder::take(folder.path()).unwrap().agent_key().err().unwrap().to_string();
+        assert!(error.contains("agent.nsec") && error.contains("delete the file") && !error.contains("oops"), "{error}");
+    }
+}

@@ -1,0 +1,215 @@
+//! The command that serves an agent and its relay until it is interrupted.
+
+use std::future::Future;
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use openagents_host::keys::npub;
+use openagents_host::native::Durability;
+use openagents_host::{Kind, PublicKey, VerifiedEvent};
+use openagents_relay::native::{self as relay, DeliveryError, HandOver, RelayServer, RelayServerConfig};
+use openagents_relay::{Limits, RelayConfig};
+use tokio::net::TcpListener;
+use tracing_subscriber::EnvFilter;
+
+use super::agent::{AgentConfig, AgentShell, Mailbox, StartError};
+use super::arguments::{self, Serve};
+use super::data_folder::{DataFolder, DataFolderError};
+use super::server::{Server, ServerConfig};
+use super::terminal::say;
+use super::variables::{Variables, VariablesError};
+use crate::agent::Jobs;
+use crate::manifest::AgentManifest;
+use crate::settings::{self, SettingError};
+
+/// How long running handlers may take to finish when the process is asked to end.
+const LAST_RUNS: Duration = Duration::from_secs(10);
+
+/// How long the answers that are left may take to reach the relay.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
+
+/// Why the agent cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ServeError {
+    #[error("cannot listen on {address}: {error}{}", hint(error))]
+    Listen { address: SocketAddr, error: std::io::Error },
+    #[error("`{level}` is no log level: {error}. Write off, error, warn, info, debug or trace")]
+    LogLevel { level: String, error: tracing_subscriber::filter::ParseError },
+    #[error("the working directory cannot be found: {0}")]
+    WorkingDirectory(std::io::Error),
+    #[error(transparent)]
+    DataFolder(#[from] DataFolderError),
+    #[error(transparent)]
+    Variables(#[from] VariablesError),
+    #[error(transparent)]
+    Setting(#[from] SettingError),
+    #[error("the agent cannot start: {0}")]
+    Agent(#[from] StartError),
+    #[error("the relay cannot start: {0}")]
+    Relay(#[from] relay::StartError),
+    #[error("signals cannot be received: {0}")]
+    Signals(std::io::Error),
+}
+
+fn hint(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            ". Another process listens there: stop it, or choose another port with --listen 127.0.0.1:0 (0 takes a free one)"
+        }
+        std::io::ErrorKind::PermissionDenied => ". Ports below 1024 need privileges: choose another with --listen",
+        std::io::ErrorKind::AddrNotAvailable => ". This machine does not have that address: choose another with --listen",
+        _ => "",
+    }
+}
+
+/// Gives the agent the requests that its relay stores.
+struct ToAgent(Mailbox);
+
+#[async_trait]
+impl HandOver for ToAgent {
+    async fn deliver(&self, event: VerifiedEvent) -> Result<(), DeliveryError> {
+        let request = event.id;
+        let admission = self.0.take(event).await?;
+        tracing::info!(%request, ?admission, "job request");
+        Ok(())
+    }
+}
+
+pub(super) async fn run<A: Jobs>(arguments: &Serve) -> Result<(), ServeError> {
+    log_to_standard_error(&arguments.log_level)?;
+    let working_directory = std::env::current_dir().map_err(ServeError::WorkingDirectory)?;
+    let variables = Variables::read(&working_directory)?;
+    let data = arguments.data.clone().unwrap_or_else(|| PathBuf::from("data").join(A::DECLARATION.name));
+    let data = DataFolder::take(&data)?;
+    let given_keys = settings::agent_keys(|name| variables.variable(name))?;
+    let (keys, key_note) = match given_keys {
+        Some(keys) => (keys, format!("from the variable {}", settings::NOSTR_PRIVATE_KEY)),
+        None => {
+            let found = data.agent_key()?;
+            let note = if found.is_new { " (new: keep it, it is the agent's identity)" } else { "" };
+            (found.keys, format!("{}{note}", found.path.display()))
+        }
+    };
+    let limits = Limits::default();
+    let information = settings::relay_information::<A>(limits.clone(), |name| variables.variable(name))?;
+    // Nothing is touched that another process might be using before it is clear that this one can serve.
+    let address = arguments.listen;
+    let listener = TcpListener::bind(address).await.map_err(|error| ServeError::Listen { address, error })?;
+    let address = listener.local_addr().map_err(|error| ServeError::Listen { address, error })?;
+    let interrupted = interruption().map_err(ServeError::Signals)?;
+
+    let durability = match arguments.durability {
+        arguments::Durability::Power => Durability::Full,
+        arguments::Durability::Process => Durability::Process,
+    };
+    let public_key = keys.public_key();
+    let mut agent = AgentShell::start::<A>(AgentConfig {
+        database: data.path().join("agent.sqlite"),
+        durability,
+        keys,
+        forget_memory: arguments.forget_memory,
+    })
+    .await?;
+    let handover = A::HANDLERS.iter().map(|job| Kind(job.declaration.kind)).collect();
+    let relay = RelayServerConfig {
+        durability,
+        relay: RelayConfig { limits, handover },
+        information: information.clone(),
+        forget_memory: arguments.forget_memory,
+        ..RelayServerConfig::new(data.path().join("relay.sqlite"))
+    };
+    let relay = RelayServer::start(relay, Arc::new(ToAgent(agent.mailbox.clone()))).await?;
+    agent.answer_through(relay.handle());
+    let server = Server::start(
+        listener,
+        ServerConfig {
+            relay: relay.handle(),
+            information: information.to_json(),
+            manifest: AgentManifest::of::<A>(&public_key),
+        },
+    );
+    greet::<A>(arguments, address, &public_key, data.path(), &key_note);
+
+    interrupted.await;
+    say(format_args!("\nStopping: running jobs get {} s to finish; interrupt again to end at once.", LAST_RUNS.as_secs()));
+    let again = interruption().map_err(ServeError::Signals)?;
+    let stopping = async {
+        server.stop_accepting();
+        if !agent.finish_running(LAST_RUNS).await {
+            tracing::warn!("some jobs did not finish; they are done again at the next start");
+        }
+        agent.stop(LAST_ANSWERS).await;
+        relay.shutdown().await;
+        server.stop().await;
+    };
+    tokio::select! {
+        () = stopping => say(format_args!("Stopped.")),
+        () = again => say(format_args!("Ended at once.")),
+    }
+    Ok(())
+}
+
+fn log_to_standard_error(level: &str) -> Result<(), ServeError> {
+    let filter = EnvFilter::try_new(level).map_err(|error| ServeError::LogLevel { level: level.to_owned(), error })?;
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false);
+    // A program that embeds this one may have set its own.
+    let _ = subscriber.try_init();
+    Ok(())
+}
+
+/// Completes at the first SIGINT or SIGTERM after this call.
+fn interruption() -> std::io::Result<impl Future<Output = ()>> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        Ok(async move {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        })
+    }
+    #[cfg(not(unix))]
+    Ok(async {
+        let _ = tokio::signal::ctrl_c().await;
+    })
+}
+
+fn greet<A: Jobs>(arguments: &Serve, address: SocketAddr, key: &PublicKey, data: &Path, key_note: &str) {
+    let declaration = A::DECLARATION;
+    let npub = npub(key);
+    say(format_args!("{} {} — {}\n", declaration.name, declaration.version, declaration.about));
+    say(format_args!("  agent     {npub}"));
+    say(format_args!("  relay     ws://{address}"));
+    say(format_args!("  manifest  http://{address}/agent/{npub}/manifest.json"));
+    for job in A::HANDLERS {
+        let job = job.declaration;
+        say(format_args!("  job       {} {}: {}", job.kind, job.name, job.about));
+    }
+    say(format_args!("  data      {}", data.display()));
+    say(format_args!("  key       {key_note}\n"));
+    let elsewhere = if arguments.listen.port() == 8787 && arguments.listen.ip().is_loopback() {
+        String::new()
+    } else {
+        format!(" --relay ws://{address}")
+    };
+    say(format_args!("Try it:     {} ask Ada{elsewhere}", own_command()));
+    say(format_args!("Stop it:    Ctrl-C\n"));
+}
+
+/// How this program was started, so that the line to try it can be copied.
+fn own_command() -> String {
+    if let Ok(package) = std::env::var("CARGO_PKG_NAME") {
+        return format!("cargo run -p {package} --");
+    }
+    std::env::args().next().unwrap_or_else(|| "openagents".to_owned())
+}

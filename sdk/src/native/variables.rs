@@ -1,0 +1,47 @@
+//! The deployment's variables: the environment, then a `.dev.vars` file, which `wrangler dev` reads too.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+
+const FILE: &str = ".dev.vars";
+
+/// The variables of this process.
+pub(super) struct Variables(BTreeMap<String, String>);
+
+/// The file is there and cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read {FILE}: {0}. Its lines are NAME=\"value\"")]
+pub(super) struct VariablesError(#[from] dotenvy::Error);
+
+impl Variables {
+    /// Reads `.dev.vars` in this folder, if there is one.
+    pub(super) fn read(folder: &Path) -> Result<Self, VariablesError> {
+        let lines = match dotenvy::from_path_iter(folder.join(FILE)) {
+            Ok(lines) => lines,
+            Err(dotenvy::Error::Io(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(Self(BTreeMap::new())),
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Self(lines.collect::<Result<_, _>>()?))
+    }
+
+    /// One variable; the environment goes first.
+    pub(super) fn variable(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok().or_else(|| self.0.get(name).cloned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Variables;
+
+    #[test]
+    fn reads_the_file_that_wrangler_reads() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(Variables::read(folder.path()).unwrap().variable("RELAY_TEST_NAME").is_none());
+        std::fs::write(folder.path().join(".dev.vars"), "# mine\nRELAY_TEST_NAME=\"a b\"\n").unwrap();
+        assert_eq!(Variables::read(folder.path()).unwrap().variable("RELAY_TEST_NAME").unwrap(), "a b");
+        std::fs::write(folder.path().join(".dev.vars"), "no assignment\n").unwrap();
+        assert!(Variables::read(folder.path()).is_err());
+    }
+}

@@ -1,0 +1,65 @@
+//! The variables of a deployment. They have the same names on both hosts: a Worker's `[vars]` and secrets there, the
+//! environment or a `.dev.vars` file natively.
+
+use openagents_host::Keys;
+use openagents_host::keys::{KeyError, parse_public_key};
+use openagents_relay::{Limits, RelayInformation};
+
+use crate::agent::Jobs;
+
+/// The agent's secret key (`nsec1…` or hex).
+pub(crate) const NOSTR_PRIVATE_KEY: &str = "NOSTR_PRIVATE_KEY";
+
+/// The relay's own secret key, of which only the public one is shown.
+const RELAY_PRIVATE_KEY: &str = "RELAY_PRIVATE_KEY";
+const RELAY_NAME: &str = "RELAY_NAME";
+const RELAY_DESCRIPTION: &str = "RELAY_DESCRIPTION";
+const RELAY_PUBKEY: &str = "RELAY_PUBKEY";
+const SUPPORTED_NIPS: &str = "SUPPORTED_NIPS";
+
+/// A variable whose value cannot be used. The value is not repeated: it may be a secret.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum SettingError {
+    /// It should hold a key.
+    #[error("the variable {name} holds no key: {error}")]
+    Key {
+        /// Which variable.
+        name: &'static str,
+        /// What is wrong with its value.
+        error: KeyError,
+    },
+    /// It should hold NIP numbers.
+    #[error("the variable {SUPPORTED_NIPS} must be a list of numbers such as [1,11,90]")]
+    Nips,
+}
+
+/// The agent's key, if the variables give one.
+pub(crate) fn agent_keys(variable: impl Fn(&str) -> Option<String>) -> Result<Option<Keys>, SettingError> {
+    keys(NOSTR_PRIVATE_KEY, &variable)
+}
+
+fn keys(name: &'static str, variable: &impl Fn(&str) -> Option<String>) -> Result<Option<Keys>, SettingError> {
+    let value = variable(name).filter(|value| !value.trim().is_empty());
+    value.map(|value| value.parse().map_err(|error| SettingError::Key { name, error })).transpose()
+}
+
+/// What the relay says about itself (NIP-11), from the variables and the agent that runs beside it.
+pub(crate) fn relay_information<A: Jobs>(
+    limits: Limits,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<RelayInformation, SettingError> {
+    let text = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
+    let mut information = RelayInformation::new(limits);
+    information.name = Some(text(RELAY_NAME).unwrap_or_else(|| A::DECLARATION.name.to_owned()));
+    information.description = Some(text(RELAY_DESCRIPTION).unwrap_or_else(|| A::DECLARATION.about.to_owned()));
+    information.pubkey = text(RELAY_PUBKEY)
+        .map(|value| parse_public_key(&value).map_err(|error| SettingError::Key { name: RELAY_PUBKEY, error }))
+        .transpose()?;
+    information.own_pubkey = keys(RELAY_PRIVATE_KEY, &variable)?.map(|keys| keys.public_key());
+    information.add_nips([90]);
+    if let Some(list) = text(SUPPORTED_NIPS) {
+        let list = list.trim().trim_start_matches('[').trim_end_matches(']');
+        information.allow_nips(list).map_err(|_| SettingError::Nips)?;
+    }
+    Ok(information)
+}

@@ -1,0 +1,67 @@
+//! The Cloudflare host: the Worker that routes, and the objects behind it.
+//!
+//! `deployment!` wraps these in the classes and the `fetch` function that the runtime calls.
+
+mod agent_object;
+mod entry;
+mod relay_object;
+
+pub use agent_object::AgentObject;
+pub use entry::fetch;
+pub use relay_object::{RelayObject, relay_object};
+
+use std::panic::AssertUnwindSafe;
+
+use worker::wasm_bindgen::JsValue;
+use worker::{Env, WebSocketIncomingMessage, js_sys};
+
+/// The name under which everything of a deployment without `NOSTR_PRIVATE_KEY` finds its agent, which then makes a key of
+/// its own and keeps it.
+const KEYLESS_AGENT: &str = "default";
+
+/// The name of the one relay object.
+const MAIN_RELAY: &str = "main-relay";
+
+const RELAY_BINDING: &str = "RELAY";
+const AGENT_BINDING: &str = "AGENT";
+
+/// A variable or secret of the deployment.
+fn variable(env: &Env, name: &str) -> Option<String> {
+    env.var(name).ok().map(|value| value.to_string())
+}
+
+/// Awaits a handler and gives the runtime what it returned.
+///
+/// # Errors
+/// What the handler returned.
+pub async fn wasm_result<T: IntoWasm>(work: impl Future<Output = worker::Result<T>>) -> Result<JsValue, JsValue> {
+    // Under `panic = "unwind"` futures must be unwind safe; a panic ends the request, and what it leaves is in the database.
+    AssertUnwindSafe(work).await.map(T::into_wasm).map_err(JsValue::from)
+}
+
+/// What a handler may return.
+pub trait IntoWasm {
+    /// The value for the runtime.
+    fn into_wasm(self) -> JsValue;
+}
+
+impl IntoWasm for () {
+    fn into_wasm(self) -> JsValue {
+        JsValue::NULL
+    }
+}
+
+impl IntoWasm for worker::Response {
+    fn into_wasm(self) -> JsValue {
+        JsValue::from(worker::worker_sys::web_sys::Response::from(self))
+    }
+}
+
+/// A message of a hibernatable WebSocket.
+#[must_use]
+pub fn incoming(message: &JsValue) -> WebSocketIncomingMessage {
+    match message.as_string() {
+        Some(text) => WebSocketIncomingMessage::String(text),
+        None => WebSocketIncomingMessage::Binary(js_sys::Uint8Array::new(message).to_vec()),
+    }
+}

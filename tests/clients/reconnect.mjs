@@ -1,0 +1,32 @@
+// Subscribes to an author, and comes back when the relay was away:
+//   node reconnect.mjs ws://127.0.0.1:PORT AUTHOR_PUBLIC_KEY
+// Prints `subscribed` whenever the relay has confirmed the subscription, and ends with the first event.
+
+import { setTimeout as sleep } from "node:timers/promises";
+import { load } from "../worker/tools.mjs";
+
+const { Relay } = load("nostr-tools/relay");
+
+const [url, author] = process.argv.slice(2);
+
+setTimeout(() => process.exit(2), 60_000).unref();
+
+for (;;) {
+  try {
+    const relay = await Relay.connect(url);
+    const gone = new Promise((resolve) => {
+      relay.onclose = resolve;
+    });
+    relay.subscribe([{ authors: [author] }], {
+      onevent(event) {
+        console.log(`event ${event.id}`);
+        process.exit(0);
+      },
+      oneose: () => console.log("subscribed"),
+    });
+    await gone;
+  } catch {
+    // Not back yet.
+  }
+  await sleep(100);
+}

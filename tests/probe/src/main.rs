@@ -1,0 +1,5 @@
+//! Serves the probe natively.
+
+fn main() -> std::process::ExitCode {
+    probe::main()
+}

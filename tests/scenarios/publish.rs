@@ -1,0 +1,126 @@
+//! Publishing (NIP-01): what is well made is taken, kept and returned as it was.
+
+use openagents_tests::events::{as_json, event, event_at, fresh_author, note, now};
+use openagents_tests::wire::Client;
+use serde_json::json;
+
+use crate::stage::{Stage, scenarios};
+
+scenarios![
+    returns_an_event_as_it_was_published,
+    keeps_every_character_of_content_and_tags,
+    accepts_every_escape_that_json_allows,
+    answers_a_repeated_event_as_duplicate,
+    accepts_events_of_every_regular_kind,
+    accepts_an_event_from_the_past,
+    answers_each_of_many_events_sent_at_once,
+    serves_many_connections_at_once,
+];
+
+async fn returns_an_event_as_it_was_published(stage: &Stage) {
+    let mut client = stage.client().await;
+    let author = fresh_author();
+    let event = event(&author, 1, &[&["t", "greeting", "third"], &["alone"], &["t", ""]], "hello");
+    client.publish_accepted(&event).await;
+    assert_eq!(client.query(&[json!({"ids": [event.id]})]).await, [event]);
+}
+
+async fn keeps_every_character_of_content_and_tags(stage: &Stage) {
+    let mut client = stage.client().await;
+    let text =
+        "quotes \" \\ / lines \n\r\t\u{8}\u{c} \u{7f} \u{2028}\u{2029} é 漢字 🦀 \u{10ffff} <script>&amp;";
+    let event = event(&fresh_author(), 1, &[&["x", text], &["t", text]], text);
+    client.publish_accepted(&event).await;
+    let found = client.query(&[json!({"#t": [text], "ids": [event.id]})]).await;
+    assert_eq!(found, [event]);
+}
+
+async fn accepts_every_escape_that_json_allows(stage: &Stage) {
+    let mut client = stage.client().await;
+    let event = event(&fresh_author(), 1, &[&["t", "\u{1f980}"]], "aé\u{1f980}/\n");
+    // The same event written in another JSON spelling: escapes, order of keys, white space, exponent-free numbers.
+    let spelled = format!(
+        r#" [ "EVENT" , {{ "sig":"{}", "content":"\u0061\u00e9\ud83e\udd80\/\u000a", "tags":[["t","\ud83e\udd80"]], "kind": 1 ,
+        "created_at":{},"pubkey":"{}","id":"{}" }} ] "#,
+        event.sig, event.created_at, event.pubkey, event.id
+    );
+    client.send_text(&spelled).await;
+    let answer = client.answer_to(&event.id.to_hex()).await;
+    assert!(answer.accepted, "{}", answer.message);
+    assert_eq!(client.query(&[json!({"ids": [event.id]})]).await, [event]);
+}
+
+async fn answers_a_repeated_event_as_duplicate(stage: &Stage) {
+    let mut client = stage.client().await;
+    let event = note(&fresh_author(), "twice");
+    client.publish_accepted(&event).await;
+    let again = client.publish(&event).await;
+    assert!(again.accepted, "a duplicate is no failure: {}", again.message);
+    assert!(again.message.starts_with("duplicate:"), "{}", again.message);
+    assert_eq!(client.query(&[json!({"ids": [event.id]})]).await.len(), 1);
+}
+
+async fn accepts_events_of_every_regular_kind(stage: &Stage) {
+    let mut client = stage.client().await;
+    let author = fresh_author();
+    let kinds = [1, 2, 4, 44, 1000, 4999, 6000, 7000, 9999, 45, 999, 40000, 65535];
+    for kind in kinds {
+        client.publish_accepted(&event(&author, kind, &[], "")).await;
+    }
+    let mut found: Vec<u16> = client
+        .query(&[json!({"authors": [author.public_key()]})])
+        .await
+        .iter()
+        .map(|e| e.kind.as_u16())
+        .collect();
+    found.sort_unstable();
+    let mut expected = kinds.to_vec();
+    expected.sort_unstable();
+    assert_eq!(found, expected);
+}
+
+async fn accepts_an_event_from_the_past(stage: &Stage) {
+    let mut client = stage.client().await;
+    let author = fresh_author();
+    for created_at in [0, 1, now() - 10 * 365 * 86_400] {
+        let old = event_at(&author, created_at, 1, &[], "old");
+        let answer = client.publish(&old).await;
+        // A relay may have a lower limit, but then it has to say so in the NIP-01 way.
+        assert!(answer.accepted || answer.refused_as("invalid"), "{}", answer.message);
+        let stored = client.query(&[json!({"ids": [old.id]})]).await;
+        assert_eq!(stored.len(), usize::from(answer.accepted));
+    }
+}
+
+async fn answers_each_of_many_events_sent_at_once(stage: &Stage) {
+    let mut client = stage.client().await;
+    let author = fresh_author();
+    let events: Vec<_> = (0..100).map(|number| note(&author, &format!("one of many: {number}"))).collect();
+    for event in &events {
+        client.send(&json!(["EVENT", as_json(event)])).await;
+    }
+    for event in &events {
+        let answer = client.answer_to(&event.id.to_hex()).await;
+        assert!(answer.accepted, "{}", answer.message);
+    }
+    let filter = json!({"authors": [author.public_key()], "limit": 500});
+    assert_eq!(client.query(&[filter]).await.len(), 100);
+}
+
+async fn serves_many_connections_at_once(stage: &Stage) {
+    let server = stage.hello_world();
+    let author = fresh_author();
+    let mut clients = Vec::new();
+    for _ in 0..50 {
+        clients.push(Client::connect(&server.url()).await);
+    }
+    let events: Vec<_> = (0..50).map(|number| note(&author, &format!("from connection {number}"))).collect();
+    for (client, event) in clients.iter_mut().zip(&events) {
+        client.send(&json!(["EVENT", as_json(event)])).await;
+    }
+    for (client, event) in clients.iter_mut().zip(&events) {
+        assert!(client.answer_to(&event.id.to_hex()).await.accepted);
+    }
+    let last = clients.last_mut().expect("fifty of them");
+    assert_eq!(last.query(&[json!({"authors": [author.public_key()], "limit": 100})]).await.len(), 50);
+}

@@ -1,0 +1,150 @@
+//! A server's process: its output, its end, and the commands that it takes.
+
+use std::fs::OpenOptions;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::time::{Duration, Instant};
+
+/// How long a server may take to come up or to carry out a command.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A program, running or ended.
+#[derive(Debug, Default)]
+pub(crate) struct Process {
+    running: Option<Running>,
+}
+
+#[derive(Debug)]
+struct Running {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    lines: Receiver<String>,
+    group: bool,
+}
+
+impl Process {
+    /// Starts a program whose output goes to `log`; with `group`, what it starts ends with it.
+    pub(crate) fn spawn(mut command: Command, log: &Path, group: bool) -> Result<Self, String> {
+        if group {
+            command.process_group(0);
+        }
+        let open = || OpenOptions::new().append(true).open(log).map_err(|error| error.to_string());
+        let (mut copy, errors) = (open()?, open()?);
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(errors)
+            .spawn()
+            .map_err(|error| format!("cannot start {:?}: {error}", command.get_program()))?;
+        let stdout = child.stdout.take().expect("piped");
+        let (sender, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                let _ = writeln!(copy, "{line}");
+                let _ = sender.send(line);
+            }
+        });
+        let stdin = child.stdin.take();
+        Ok(Self { running: Some(Running { child, stdin, lines, group }) })
+    }
+
+    /// Waits for the line that tells where it listens.
+    pub(crate) fn wait_for_address(&mut self) -> Result<String, String> {
+        let running = self.running.as_mut().ok_or("not running")?;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match running.lines.recv_timeout(left) {
+                Ok(line) => {
+                    if let Some(address) = address_in(&line) {
+                        return Ok(address);
+                    }
+                }
+                Err(mpsc::RecvTimeoutError::Timeout) => return Err("told no address in time".to_owned()),
+                Err(mpsc::RecvTimeoutError::Disconnected) => {
+                    return Err(format!("ended at once: {:?}", running.child.wait()));
+                }
+            }
+        }
+    }
+
+    /// Sends a control command to `tests/serve-worker` and returns its answer.
+    pub(crate) fn command(&mut self, command: &str) -> Result<String, String> {
+        let running = self.running.as_mut().ok_or("not running")?;
+        let stdin = running.stdin.as_mut().ok_or("no control input")?;
+        writeln!(stdin, "{command}").map_err(|error| error.to_string())?;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let line = running.lines.recv_timeout(left).map_err(|error| format!("{command}: {error}"))?;
+            if let Some(answer) = line.strip_prefix("ok") {
+                return Ok(answer.trim().to_owned());
+            }
+            if line.starts_with("error") {
+                return Err(format!("{command}: {line}"));
+            }
+        }
+    }
+
+    /// Ends it without giving it a chance to do anything.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut running) = self.running.take() {
+            if running.group {
+                signal("-KILL", &format!("-{}", running.child.id()));
+            }
+            let _ = running.child.kill();
+            let _ = running.child.wait();
+        }
+    }
+
+    /// What Ctrl-C does; it has to end by itself and well.
+    pub(crate) fn interrupt(&mut self) -> Result<(), String> {
+        let Some(mut running) = self.running.take() else { return Ok(()) };
+        signal("-INT", &running.child.id().to_string());
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while Instant::now() < deadline {
+            if let Ok(Some(status)) = running.child.try_wait() {
+                return if status.success() {
+                    Ok(())
+                } else {
+                    Err(format!("ended badly when asked to: {status}"))
+                };
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let _ = running.child.kill();
+        let _ = running.child.wait();
+        Err("did not end within 20 s when asked to".to_owned())
+    }
+}
+
+fn signal(signal: &str, target: &str) {
+    let _ = Command::new("kill").args([signal, "--", target]).stderr(Stdio::null()).status();
+}
+
+/// `127.0.0.1:port` out of a line that contains a `ws://` or `http://` URL with it.
+fn address_in(line: &str) -> Option<String> {
+    let start = line.find("://127.0.0.1:")? + "://".len();
+    let address: String =
+        line[start..].chars().take_while(|c| c.is_ascii_digit() || ".:".contains(*c)).collect();
+    let port = address.rsplit(':').next()?;
+    (!port.is_empty()).then_some(address)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::address_in;
+
+    #[test]
+    fn finds_the_address_in_a_sentence() {
+        assert_eq!(
+            address_in("Relay: ws://127.0.0.1:4321/ (Ctrl-C ends)").as_deref(),
+            Some("127.0.0.1:4321")
+        );
+        assert_eq!(address_in("ready http://127.0.0.1:80").as_deref(), Some("127.0.0.1:80"));
+        assert_eq!(address_in("no address here"), None);
+    }
+}

@@ -1,0 +1,306 @@
+//! Servers under test: an agent's binary on this machine, or the same agent in workerd.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use nostr_sdk::nostr::{Keys, PublicKey};
+use tempfile::TempDir;
+
+use crate::process::{PATIENCE, Process};
+
+/// Where an agent runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Host {
+    /// The agent's own binary.
+    Native,
+    /// The same binary, made to drop its memory after every event, as a Durable Object may.
+    NativeForgetful,
+    /// The agent's Worker in Cloudflare's runtime, driven by Miniflare.
+    Workerd,
+}
+
+impl Host {
+    /// Every host, in the order they are tested.
+    pub const ALL: [Self; 3] = [Self::Native, Self::NativeForgetful, Self::Workerd];
+
+    /// The name in `OPENAGENTS_TEST_HOSTS` and in front of a scenario.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::NativeForgetful => "native-forgetful",
+            Self::Workerd => "workerd",
+        }
+    }
+}
+
+/// A Durable Object to be evicted.
+#[derive(Debug, Clone, Copy)]
+pub enum Object {
+    /// The relay.
+    Relay,
+    /// The agent.
+    Agent,
+}
+
+/// A running server with its own data folder and identity.
+#[derive(Debug)]
+pub struct Server {
+    host: Host,
+    deployment: &'static str,
+    keys: Option<Keys>,
+    data: TempDir,
+    log: PathBuf,
+    process: Mutex<Process>,
+    address: String,
+}
+
+impl Server {
+    /// Starts `deployment` (a binary crate of this workspace) with a fresh identity and no data.
+    ///
+    /// # Errors
+    /// Says why it did not come up, with the end of its output.
+    pub fn start(host: Host, deployment: &'static str) -> Result<Self, String> {
+        Self::start_as(host, deployment, Some(Keys::generate()))
+    }
+
+    /// Starts `deployment` with no key given, so that it has to make and keep its own.
+    ///
+    /// # Errors
+    /// Says why it did not come up, with the end of its output.
+    pub fn start_without_key(host: Host, deployment: &'static str) -> Result<Self, String> {
+        Self::start_as(host, deployment, None)
+    }
+
+    fn start_as(host: Host, deployment: &'static str, keys: Option<Keys>) -> Result<Self, String> {
+        let data = TempDir::with_prefix("openagents-scenario-").map_err(|error| error.to_string())?;
+        let log = log_path(host, deployment)?;
+        let mut server = Self {
+            host,
+            deployment,
+            keys,
+            data,
+            log,
+            process: Mutex::new(Process::default()),
+            address: "127.0.0.1:0".to_owned(),
+        };
+        server.address = server.launch()?;
+        Ok(server)
+    }
+
+    /// The host it runs on.
+    pub fn host(&self) -> Host {
+        self.host
+    }
+
+    /// The relay's address.
+    pub fn url(&self) -> String {
+        format!("ws://{}", self.address)
+    }
+
+    /// `127.0.0.1:port`.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// The agent's public key.
+    ///
+    /// # Panics
+    /// When it was started without a key.
+    pub fn agent(&self) -> PublicKey {
+        self.keys.as_ref().expect("started with a key").public_key()
+    }
+
+    /// Its data folder.
+    pub fn data(&self) -> &Path {
+        self.data.path()
+    }
+
+    /// Its output, of all its processes.
+    pub fn log(&self) -> &Path {
+        &self.log
+    }
+
+    /// The last `npub1…` that it printed.
+    pub fn printed_npub(&self) -> Option<String> {
+        let log = fs::read_to_string(&self.log).ok()?;
+        let start = log.rfind("npub1")?;
+        Some(log[start..].chars().take_while(char::is_ascii_alphanumeric).collect())
+    }
+
+    /// Ends it as a power cut would, and starts it again on the same port and data.
+    ///
+    /// # Errors
+    /// Says why it did not come up again.
+    pub fn kill_and_restart(&self) -> Result<(), String> {
+        self.process().kill();
+        self.launch().map(|_| ())
+    }
+
+    /// Ends it for good, as a power cut would.
+    pub fn kill(&self) {
+        self.process().kill();
+    }
+
+    /// Asks it to stop, and starts it again on the same port and data.
+    ///
+    /// # Errors
+    /// Says why it did not stop by itself or did not come up again.
+    pub fn stop_and_restart(&self) -> Result<(), String> {
+        if self.host == Host::Workerd {
+            return self.process().command("restart").map(|_| ());
+        }
+        self.process().interrupt()?;
+        self.launch().map(|_| ())
+    }
+
+    /// Takes an object out of memory; its sockets stay open and hibernate.
+    ///
+    /// # Errors
+    /// When the runtime refuses, or the host has no such thing.
+    pub fn hibernate(&self, object: Object) -> Result<(), String> {
+        self.evict(object, "hibernate")
+    }
+
+    /// Takes an object out of memory and closes its sockets.
+    ///
+    /// # Errors
+    /// When the runtime refuses, or the host has no such thing.
+    pub fn evict_and_close(&self, object: Object) -> Result<(), String> {
+        self.evict(object, "close")
+    }
+
+    fn evict(&self, object: Object, sockets: &str) -> Result<(), String> {
+        if self.host != Host::Workerd {
+            return Err("only workerd evicts".to_owned());
+        }
+        let class = match object {
+            Object::Relay => "RelayDurableObject",
+            Object::Agent => "AgentDurableObject",
+        };
+        match self.process().command(&format!("evict {class} * {sockets}"))?.as_str() {
+            "evicted 0" => Err(format!("there is no {class} to evict")),
+            _ => Ok(()),
+        }
+    }
+
+    fn process(&self) -> MutexGuard<'_, Process> {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn launch(&self) -> Result<String, String> {
+        let command = match self.host {
+            Host::Native | Host::NativeForgetful => self.native_command(),
+            Host::Workerd => self.workerd_command(),
+        };
+        let mut process = Process::spawn(command, &self.log, self.host == Host::Workerd)?;
+        let started = process
+            .wait_for_address()
+            .and_then(|address| wait_for_health(&address).map(|()| address))
+            .map_err(|error| {
+                format!("{} on {}: {error}\n{}", self.deployment, self.host.name(), self.log_tail())
+            });
+        *self.process() = process;
+        started
+    }
+
+    fn native_command(&self) -> Command {
+        let mut command = Command::new(binary(self.deployment));
+        command.args(["--listen", &self.address, "--log-level", "warn", "--data"]).arg(self.data.path());
+        if self.host == Host::NativeForgetful {
+            command.arg("--forget-memory");
+        }
+        match &self.keys {
+            Some(keys) => command.env("NOSTR_PRIVATE_KEY", keys.secret_key().to_secret_hex()),
+            None => command.env_remove("NOSTR_PRIVATE_KEY"),
+        };
+        // So that no .dev.vars of this checkout is found.
+        command.current_dir(self.data.path());
+        command
+    }
+
+    fn workerd_command(&self) -> Command {
+        let port = self.address.rsplit(':').next().unwrap_or("0");
+        let tests = repository().join("tests");
+        // What tests/serve-worker runs after building, which has been done once for all.
+        let mut command = Command::new(tests.join("with-tools"));
+        command.arg("node").arg(tests.join("worker/serve.mjs")).arg(folder(self.deployment));
+        command.args(["--port", port, "--control", "--data"]).arg(self.data.path());
+        if let Some(keys) = &self.keys {
+            command.arg("--var").arg(format!("NOSTR_PRIVATE_KEY={}", keys.secret_key().to_secret_hex()));
+        }
+        command
+    }
+
+    /// The end of the output, for a failure message.
+    pub fn log_tail(&self) -> String {
+        log_tail(&self.log)
+    }
+}
+
+/// The last lines of a log file.
+pub fn log_tail(log: &Path) -> String {
+    let text = String::from_utf8_lossy(&fs::read(log).unwrap_or_default()).into_owned();
+    let lines: Vec<&str> = text.lines().collect();
+    let tail = &lines[lines.len().saturating_sub(25)..];
+    format!("--- end of {}:\n{}", log.display(), tail.join("\n"))
+}
+
+/// The root of the checkout.
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate is in a folder")
+}
+
+/// The folder of a deployment's crate.
+pub fn folder(deployment: &str) -> PathBuf {
+    match deployment {
+        "probe" => repository().join("tests/probe"),
+        example => repository().join("examples").join(example),
+    }
+}
+
+/// A binary of this workspace, built in the same profile as this process.
+pub fn binary(name: &str) -> PathBuf {
+    let here = std::env::current_exe().expect("a path of this process");
+    // target/<profile>/deps/<test> and target/<profile>/<binary> are both possible.
+    let folder = here.parent().expect("a folder");
+    let profile = if folder.ends_with("deps") { folder.parent().expect("a profile folder") } else { folder };
+    profile.join(name)
+}
+
+fn log_path(host: Host, deployment: &str) -> Result<PathBuf, String> {
+    static NUMBER: AtomicU32 = AtomicU32::new(1);
+    let folder = binary("scenario-logs");
+    fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let log = folder.join(format!("{}-{deployment}-{number}.log", host.name()));
+    File::create(&log).map_err(|error| error.to_string())?;
+    Ok(log)
+}
+
+fn wait_for_health(address: &str) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let address = address.to_owned();
+    // Scenarios call this from within their own runtime, which does not nest.
+    let health = std::thread::spawn(move || {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let answer = runtime.block_on(crate::http::request(&address, "GET", "/health", &[]));
+            match answer {
+                Ok(response) if response.status == 200 => return Ok(()),
+                other if Instant::now() > deadline => return Err(format!("/health: {other:?}")),
+                _ => std::thread::sleep(std::time::Duration::from_millis(50)),
+            }
+        }
+    });
+    health.join().map_err(|_| "the health check panicked".to_owned())?
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.process().kill();
+    }
+}
