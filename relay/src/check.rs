@@ -28,6 +28,19 @@ pub enum Checked {
     Refused(RelayMessage),
 }
 
+impl Checked {
+    /// The answer to a binary message. Messages are JSON text (NIP-01).
+    #[must_use]
+    pub fn binary() -> Self {
+        Self::notice(&Reason::invalid("messages are JSON text, not binary"))
+    }
+
+    /// A refusal that no event and no subscription can be named in.
+    pub(crate) fn notice(reason: &Reason) -> Self {
+        Self::Refused(RelayMessage::Notice(reason.to_string().into()))
+    }
+}
+
 /// Reads and checks a message: its form, the limits, and the id and signature of an event.
 #[must_use]
 pub fn check(text: &str, limits: &Limits, now: Timestamp) -> Checked {
@@ -135,7 +148,11 @@ mod tests {
             (event("", 3, now), &small(), "at most 2 tags"),
             (event("", 0, now + 901), &small(), "900 seconds in the future"),
             (event("", 0, now - 604_801), &week, "604800 seconds in the past"),
-            (r#"["REQ","a",{},{},{}]"#.to_owned(), &small(), r#"["CLOSED","a","invalid: a REQ can have at most 2"#),
+            (
+                r#"["REQ","a",{},{},{}]"#.to_owned(),
+                &small(),
+                r#"["CLOSED","a","invalid: a REQ can have at most 2"#,
+            ),
         ] {
             let refusal = refusal(&text, limits);
             assert!(refusal.contains("invalid: ") && refusal.contains(within), "{refusal}");
@@ -147,7 +164,10 @@ mod tests {
         let limits = Limits::default();
         let long = "x".repeat(limits.max_message_length);
         assert!(refusal(&event(&long, 0, 0), &limits).starts_with("[\"OK\""));
-        assert!(refusal(&format!(r##"["REQ","a",{{"#t":["{long}"]}}]"##), &limits).starts_with(r#"["CLOSED","a","invalid: "#));
+        assert!(
+            refusal(&format!(r##"["REQ","a",{{"#t":["{long}"]}}]"##), &limits)
+                .starts_with(r#"["CLOSED","a","invalid: "#)
+        );
         assert!(refusal(&format!("\"{long}\""), &limits).starts_with("[\"NOTICE\",\"invalid: "));
         let longer = event(&"x".repeat(2 * limits.max_message_length), 0, 0);
         assert!(refusal(&longer, &limits).starts_with("[\"NOTICE\",\"invalid: "));

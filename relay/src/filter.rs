@@ -152,11 +152,9 @@ mod tests {
     #[test]
     fn both_ends_of_the_time_range_belong_to_it() {
         let event = fixtures::signed(1, 100, &[]);
-        for (range, matches) in [
-            (r#"{"since":100,"until":100}"#, true),
-            (r#"{"since":101}"#, false),
-            (r#"{"until":99}"#, false),
-        ] {
+        for (range, matches) in
+            [(r#"{"since":100,"until":100}"#, true), (r#"{"since":101}"#, false), (r#"{"until":99}"#, false)]
+        {
             assert_eq!(Filter::from_json(range).unwrap().matches(&event), matches, "{range}");
         }
     }

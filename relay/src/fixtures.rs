@@ -22,7 +22,13 @@ pub(crate) fn signed(kind: u16, created_at: u64, tags: &[&[&str]]) -> VerifiedEv
     signed_by(&keys(0), kind, created_at, tags, "")
 }
 
-pub(crate) fn signed_by(keys: &Keys, kind: u16, created_at: u64, tags: &[&[&str]], content: &str) -> VerifiedEvent {
+pub(crate) fn signed_by(
+    keys: &Keys,
+    kind: u16,
+    created_at: u64,
+    tags: &[&[&str]],
+    content: &str,
+) -> VerifiedEvent {
     tags.iter()
         .fold(UnsignedEvent::new(Kind(kind), content), |event, tag| event.tag(tag.iter().copied()))
         .sign(keys, Timestamp::from_seconds(created_at))
@@ -30,13 +36,12 @@ pub(crate) fn signed_by(keys: &Keys, kind: u16, created_at: u64, tags: &[&[&str]
 
 /// Any event of the small world.
 pub(crate) fn event() -> impl Strategy<Value = VerifiedEvent> {
-    (0..3_usize, prop::sample::select(&KINDS[..]), 0..6_u64, prop::collection::vec(tag(), 0..4), 0..2_u8).prop_map(
-        |(key, kind, created_at, tags, content)| {
+    (0..3_usize, prop::sample::select(&KINDS[..]), 0..6_u64, prop::collection::vec(tag(), 0..4), 0..2_u8)
+        .prop_map(|(key, kind, created_at, tags, content)| {
             UnsignedEvent::new(Kind(kind), content.to_string())
                 .tags(tags)
                 .sign(&keys(key), Timestamp::from_seconds(created_at))
-        },
-    )
+        })
 }
 
 /// Events of the small world, each once.
@@ -81,9 +86,13 @@ pub(crate) fn filter() -> impl Strategy<Value = Filter> {
     )
         .prop_map(|(ids, authors, kinds, tags, since, until, limit)| Filter {
             ids: ids.map(|events| events.iter().map(|event| event.id).collect()),
-            authors: authors.map(|numbers| numbers.into_iter().map(|number| keys(number).public_key()).collect()),
+            authors: authors
+                .map(|numbers| numbers.into_iter().map(|number| keys(number).public_key()).collect()),
             kinds: kinds.map(|kinds| kinds.into_iter().map(Kind).collect()),
-            tags: tags.into_iter().map(|(name, values)| (TagName::new(name).unwrap(), values_for(name, values))).collect(),
+            tags: tags
+                .into_iter()
+                .map(|(name, values)| (TagName::new(name).unwrap(), values_for(name, values)))
+                .collect(),
             since,
             until,
             limit,

@@ -85,10 +85,15 @@ impl Limits {
             return Err(Reason::invalid(format!("created_at is more than {limit} seconds in the past")));
         }
         if event.tags.len() > self.max_event_tags {
-            return Err(Reason::invalid(format!("an event can have at most {} tags here", self.max_event_tags)));
+            return Err(Reason::invalid(format!(
+                "an event can have at most {} tags here",
+                self.max_event_tags
+            )));
         }
         // A text has at most as many characters as bytes: only a long one has to be counted.
-        if event.content.len() > self.max_content_length && event.content.chars().count() > self.max_content_length {
+        if event.content.len() > self.max_content_length
+            && event.content.chars().count() > self.max_content_length
+        {
             let limit = self.max_content_length;
             return Err(Reason::invalid(format!("content can have at most {limit} characters here")));
         }

@@ -114,7 +114,13 @@ impl RelayServer {
         };
         let (inputs, thread) = EngineThread::start("relay", engine, apply, settle).await?;
         tokio::spawn(handover::deliver(waiting, handover, inputs.clone()));
-        let shared = Shared::new(inputs, connections, config.relay.limits, &config.information, config.max_connections);
+        let shared = Shared::new(
+            inputs,
+            connections,
+            config.relay.limits,
+            &config.information,
+            config.max_connections,
+        );
         Ok(Self { handle: RelayHandle(Arc::new(shared)), thread })
     }
 
@@ -136,7 +142,8 @@ impl RelayServer {
 
 /// Does to an engine what hibernation does to a Durable Object.
 fn forget(engine: &mut Relay<Sqlite>, config: &RelayConfig) {
-    let saved: Vec<_> = engine.connections().map(|connection| (connection, engine.saved(connection))).collect();
+    let saved: Vec<_> =
+        engine.connections().map(|connection| (connection, engine.saved(connection))).collect();
     match Relay::open(openagents_host::Engine::sql(engine).clone(), config.clone()) {
         Ok(fresh) => *engine = fresh,
         Err(error) => return tracing::error!(%error, "the relay could not be opened again"),
@@ -165,7 +172,10 @@ impl RelayHandle {
     /// Set `TCP_NODELAY` on it, or every answer takes 40 ms.
     pub fn upgrade<B>(&self, request: &mut Request<B>) -> Response<Full<Bytes>> {
         let Some(permit) = self.0.permit() else {
-            return text(StatusCode::SERVICE_UNAVAILABLE, "this relay has as many connections as it can serve\n");
+            return text(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "this relay has as many connections as it can serve\n",
+            );
         };
         match fastwebsockets::upgrade::upgrade(request) {
             Ok((response, socket)) => {
@@ -204,6 +214,8 @@ pub fn is_upgrade<B>(request: &Request<B>) -> bool {
 fn text(status: StatusCode, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(text.into()));
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, header::HeaderValue::from_static("text/plain; charset=utf-8"));
     response
 }

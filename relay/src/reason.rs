@@ -3,8 +3,11 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// The word a reason begins with (NIP-01, "From relay to client").
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Prefix {
     /// The relay has the event already.
@@ -52,7 +55,7 @@ impl Prefix {
 ///
 /// assert_eq!(Reason::invalid("the content is too long").to_string(), "invalid: the content is too long");
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reason {
     /// For the machine.
     pub prefix: Prefix,
@@ -89,7 +92,8 @@ impl fmt::Display for Reason {
 }
 
 /// What became of an event.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// It is stored; or it is ephemeral, and somebody got it.
     Accepted,
@@ -114,6 +118,20 @@ impl fmt::Display for Outcome {
             Self::Accepted => Ok(()),
             Self::Duplicate => write!(f, "{}: already have this event", Prefix::Duplicate.as_str()),
             Self::Refused(reason) => reason.fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Outcome, Prefix, Reason};
+
+    #[test]
+    fn an_outcome_travels_between_objects() {
+        let refused = Outcome::Refused(Reason::new(Prefix::RateLimited, "slow down"));
+        for outcome in [Outcome::Accepted, Outcome::Duplicate, refused] {
+            let json = serde_json::to_string(&outcome).unwrap();
+            assert_eq!(serde_json::from_str::<Outcome>(&json).unwrap(), outcome, "{json}");
         }
     }
 }

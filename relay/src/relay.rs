@@ -1,6 +1,7 @@
 //! The relay's engine: what is to be done about a message.
 
 use std::fmt;
+use std::time::Duration;
 
 use openagents_host::event::Retention;
 use openagents_host::sql::{SchemaError, Sql, SqlError};
@@ -126,7 +127,7 @@ pub struct Relay<S> {
 }
 
 /// How long to leave the database alone when it failed.
-const PAUSE_AFTER_FAILURE: std::time::Duration = std::time::Duration::from_secs(10);
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(10);
 
 impl<S: Sql> Relay<S> {
     /// Opens a relay on a database: a new one, or one that it had before.
@@ -166,7 +167,13 @@ impl<S: Sql> Relay<S> {
         self.subscriptions.restore(connection, saved, &self.config.limits);
     }
 
-    fn message(&mut self, now: Timestamp, connection: ConnectionId, message: &Checked, effects: &mut Vec<Effect>) {
+    fn message(
+        &mut self,
+        now: Timestamp,
+        connection: ConnectionId,
+        message: &Checked,
+        effects: &mut Vec<Effect>,
+    ) {
         match message {
             Checked::Event(event) => {
                 let told = effects.len();
@@ -174,7 +181,9 @@ impl<S: Sql> Relay<S> {
                 // The sender learns first that its event is safe.
                 effects.insert(told, answer(connection, event.id, outcome));
             }
-            Checked::Request { subscription, filters } => self.request(connection, subscription, filters, effects),
+            Checked::Request { subscription, filters } => {
+                self.request(connection, subscription, filters, effects);
+            }
             Checked::Close(subscription) => self.unsubscribe(connection, subscription, effects),
             Checked::Refused(message) => {
                 if let RelayMessage::Closed { subscription, .. } = message {
@@ -209,9 +218,9 @@ impl<S: Sql> Relay<S> {
     fn publish(&mut self, now: Timestamp, event: &VerifiedEvent, effects: &mut Vec<Effect>) -> Outcome {
         match self.accept(now, event) {
             Ok(Acceptance::Duplicate) => Outcome::Duplicate,
-            Ok(Acceptance::Superseded) => {
-                Outcome::Refused(Reason::invalid("a newer version of this event is stored; this one is not needed"))
-            }
+            Ok(Acceptance::Superseded) => Outcome::Refused(Reason::invalid(
+                "a newer version of this event is stored; this one is not needed",
+            )),
             Ok(Acceptance::New { handed_over }) => {
                 let heard = self.broadcast(event, effects);
                 if let Some(due) = handed_over {
@@ -222,7 +231,10 @@ impl<S: Sql> Relay<S> {
                 if kept || heard || handed_over.is_some() {
                     Outcome::Accepted
                 } else {
-                    Outcome::Refused(Reason::new(Prefix::Mute, "nobody was listening to this ephemeral event"))
+                    Outcome::Refused(Reason::new(
+                        Prefix::Mute,
+                        "nobody was listening to this ephemeral event",
+                    ))
                 }
             }
             Err(error) => {
@@ -292,17 +304,29 @@ impl<S: Sql> Relay<S> {
         }
     }
 
-    fn unsubscribe(&mut self, connection: ConnectionId, subscription: &SubscriptionId, effects: &mut Vec<Effect>) {
+    fn unsubscribe(
+        &mut self,
+        connection: ConnectionId,
+        subscription: &SubscriptionId,
+        effects: &mut Vec<Effect>,
+    ) {
         if self.subscriptions.unsubscribe(connection, subscription) {
             effects.push(Effect::SessionChanged(connection));
         }
     }
 }
 
+#[allow(clippy::arithmetic_side_effects, reason = "a timestamp saturates")]
+fn later(now: Timestamp, pause: Duration) -> Timestamp {
+    now + pause
+}
+
 /// What was written for an event that came in.
 enum Acceptance {
     /// It was not there before; if somebody is to get it, its delivery is due again at this time.
-    New { handed_over: Option<Timestamp> },
+    New {
+        handed_over: Option<Timestamp>,
+    },
     Duplicate,
     Superseded,
 }
@@ -358,7 +382,7 @@ impl<S: Sql> Engine for Relay<S> {
             }
             Err(error) => {
                 effects.push(Effect::Failed(error));
-                self.next_handover = Some(now + PAUSE_AFTER_FAILURE);
+                self.next_handover = Some(later(now, PAUSE_AFTER_FAILURE));
             }
         }
     }

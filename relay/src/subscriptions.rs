@@ -85,9 +85,13 @@ impl Subscriptions {
         let replaced = session.slots.get(id).copied();
         if replaced.is_none() && session.slots.len() >= limits.max_subscriptions {
             let limit = limits.max_subscriptions;
-            return Err(Reason::new(Prefix::Restricted, format!("a connection can have {limit} subscriptions here")));
+            return Err(Reason::new(
+                Prefix::Restricted,
+                format!("a connection can have {limit} subscriptions here"),
+            ));
         }
-        let replaced_length = replaced.and_then(|slot| slot.of(&self.subscriptions)).map_or(0, |old| old.filters_length);
+        let replaced_length =
+            replaced.and_then(|slot| slot.of(&self.subscriptions)).map_or(0, |old| old.filters_length);
         let total = session.filters_length.saturating_sub(replaced_length).saturating_add(filters_length);
         if total > limits.max_filters_length {
             let limit = limits.max_filters_length;
@@ -118,7 +122,10 @@ impl Subscriptions {
         let mut slots: Vec<Slot> = Vec::new();
         self.index.candidates(event, &mut |entry| {
             let subscription = entry.slot.of(&self.subscriptions);
-            if subscription.and_then(|found| found.filters.get(entry.filter)).is_some_and(|filter| filter.matches(event)) {
+            if subscription
+                .and_then(|found| found.filters.get(entry.filter))
+                .is_some_and(|filter| filter.matches(event))
+            {
                 slots.push(entry.slot);
             }
         });
@@ -156,7 +163,8 @@ impl Subscriptions {
         self.open(connection);
         let saved: BTreeMap<String, Vec<&RawValue>> = serde_json::from_str(saved).unwrap_or_default();
         for (id, filters) in saved {
-            let filters: Result<Vec<Filter>, _> = filters.iter().map(|json| Filter::from_json(json.get())).collect();
+            let filters: Result<Vec<Filter>, _> =
+                filters.iter().map(|json| Filter::from_json(json.get())).collect();
             if let (Ok(id), Ok(filters)) = (SubscriptionId::new(&id), filters) {
                 // Limits can only have become tighter since.
                 let _ = self.subscribe(connection, &id, &filters, limits);
@@ -286,7 +294,9 @@ mod tests {
         let connection = ConnectionId::new(1);
         let mut subscriptions = Subscriptions::default();
         let mut subscribe = |id, filters: usize| {
-            subscriptions.subscribe(connection, &name(id), &vec![filter.clone(); filters], &limits).map_err(|reason| reason.prefix)
+            subscriptions
+                .subscribe(connection, &name(id), &vec![filter.clone(); filters], &limits)
+                .map_err(|reason| reason.prefix)
         };
         assert_eq!(subscribe(0, 1), Ok(()));
         assert_eq!(subscribe(1, 1), Ok(()));

@@ -11,6 +11,7 @@ use crate::handler::Handler;
 /// outcome of the job that changed them.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an agent",
+    label = "no `#[agent]`",
     note = "write `#[agent(name = \"…\")]` above the struct, and `#[derive(Default, Serialize, Deserialize)]` below it"
 )]
 pub trait Agent: Default + Serialize + DeserializeOwned + Shareable + 'static {
@@ -57,6 +58,7 @@ pub struct AgentDeclaration {
 )]
 pub trait StateField {}
 
+#[diagnostic::do_not_recommend]
 impl<T: Serialize + DeserializeOwned> StateField for T {}
 
 /// What several handlers may use at a time. Natively that means threads, so it is `Send + Sync`; a Worker has one

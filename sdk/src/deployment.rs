@@ -34,11 +34,13 @@ macro_rules! deployment {
 
         #[doc(hidden)]
         mod __openagents_worker {
+            // Under `panic = "unwind"` what is exported must be unwind safe. A panic ends an event, and what it leaves is
+            // in the database, where transactions keep it whole.
             use ::std::panic::AssertUnwindSafe;
 
+            use ::openagents_sdk::__private::worker;
             use ::openagents_sdk::__private::worker::wasm_bindgen::{self, prelude::*};
             use ::openagents_sdk::__private::worker::worker_sys::{self, web_sys};
-            use ::openagents_sdk::__private::worker;
             use ::openagents_sdk::worker::wasm_result;
 
             use super::*;
@@ -49,24 +51,30 @@ macro_rules! deployment {
             pub struct RelayDurableObject(AssertUnwindSafe<::openagents_sdk::worker::RelayObject<$agent>>);
 
             #[wasm_bindgen(
-                wasm_bindgen = ::openagents_sdk::__private::worker::wasm_bindgen,
-                wasm_bindgen_futures = ::openagents_sdk::__private::worker::wasm_bindgen_futures,
-                js_sys = ::openagents_sdk::__private::worker::js_sys
-            )]
+                        wasm_bindgen = ::openagents_sdk::__private::worker::wasm_bindgen,
+                        wasm_bindgen_futures = ::openagents_sdk::__private::worker::wasm_bindgen_futures,
+                        js_sys = ::openagents_sdk::__private::worker::js_sys
+                    )]
             impl RelayDurableObject {
                 #[wasm_bindgen(constructor)]
                 pub fn new(state: worker_sys::DurableObjectState, env: worker::Env) -> Self {
-                    Self(AssertUnwindSafe(::openagents_sdk::worker::relay_object::<$agent>(worker::State::from(state), env)))
+                    Self(AssertUnwindSafe(::openagents_sdk::worker::relay_object::<$agent>(
+                        worker::State::from(state),
+                        env,
+                    )))
                 }
 
                 #[wasm_bindgen(js_name = fetch)]
-                pub async fn fetch(&self, request: web_sys::Request) -> ::std::result::Result<JsValue, JsValue> {
-                    wasm_result(self.0.fetch(request.into())).await
+                pub async fn fetch(
+                    &self,
+                    request: web_sys::Request,
+                ) -> ::std::result::Result<JsValue, JsValue> {
+                    AssertUnwindSafe(wasm_result(self.0.fetch(request.into()))).await
                 }
 
                 #[wasm_bindgen(js_name = alarm)]
                 pub async fn alarm(&self) -> ::std::result::Result<JsValue, JsValue> {
-                    wasm_result(self.0.alarm()).await
+                    AssertUnwindSafe(wasm_result(self.0.alarm())).await
                 }
 
                 #[wasm_bindgen(js_name = webSocketMessage)]
@@ -75,7 +83,10 @@ macro_rules! deployment {
                     socket: web_sys::WebSocket,
                     message: JsValue,
                 ) -> ::std::result::Result<JsValue, JsValue> {
-                    wasm_result(self.0.websocket_message(socket.into(), ::openagents_sdk::worker::incoming(message))).await
+                    AssertUnwindSafe(wasm_result(
+                        self.0.websocket_message(socket.into(), ::openagents_sdk::worker::incoming(&message)),
+                    ))
+                    .await
                 }
 
                 #[wasm_bindgen(js_name = webSocketClose)]
@@ -86,7 +97,13 @@ macro_rules! deployment {
                     reason: ::std::string::String,
                     was_clean: bool,
                 ) -> ::std::result::Result<JsValue, JsValue> {
-                    wasm_result(self.0.websocket_close(socket.into(), code, reason, was_clean)).await
+                    AssertUnwindSafe(wasm_result(self.0.websocket_close(
+                        socket.into(),
+                        code,
+                        reason,
+                        was_clean,
+                    )))
+                    .await
                 }
 
                 #[wasm_bindgen(js_name = webSocketError)]
@@ -95,7 +112,10 @@ macro_rules! deployment {
                     socket: web_sys::WebSocket,
                     error: JsValue,
                 ) -> ::std::result::Result<JsValue, JsValue> {
-                    wasm_result(self.0.websocket_error(socket.into(), worker::Error::from(error))).await
+                    AssertUnwindSafe(wasm_result(
+                        self.0.websocket_error(socket.into(), worker::Error::from(error)),
+                    ))
+                    .await
                 }
             }
 
@@ -103,38 +123,45 @@ macro_rules! deployment {
             pub struct AgentDurableObject(AssertUnwindSafe<::openagents_sdk::worker::AgentObject<$agent>>);
 
             #[wasm_bindgen(
-                wasm_bindgen = ::openagents_sdk::__private::worker::wasm_bindgen,
-                wasm_bindgen_futures = ::openagents_sdk::__private::worker::wasm_bindgen_futures,
-                js_sys = ::openagents_sdk::__private::worker::js_sys
-            )]
+                        wasm_bindgen = ::openagents_sdk::__private::worker::wasm_bindgen,
+                        wasm_bindgen_futures = ::openagents_sdk::__private::worker::wasm_bindgen_futures,
+                        js_sys = ::openagents_sdk::__private::worker::js_sys
+                    )]
             impl AgentDurableObject {
                 #[wasm_bindgen(constructor)]
                 pub fn new(state: worker_sys::DurableObjectState, env: worker::Env) -> Self {
-                    Self(AssertUnwindSafe(::openagents_sdk::worker::AgentObject::new(worker::State::from(state), env)))
+                    Self(AssertUnwindSafe(::openagents_sdk::worker::AgentObject::new(
+                        worker::State::from(state),
+                        env,
+                    )))
                 }
 
                 #[wasm_bindgen(js_name = fetch)]
-                pub async fn fetch(&self, request: web_sys::Request) -> ::std::result::Result<JsValue, JsValue> {
-                    wasm_result(self.0.fetch(request.into())).await
+                pub async fn fetch(
+                    &self,
+                    request: web_sys::Request,
+                ) -> ::std::result::Result<JsValue, JsValue> {
+                    AssertUnwindSafe(wasm_result(self.0.fetch(request.into()))).await
                 }
 
                 #[wasm_bindgen(js_name = alarm)]
                 pub async fn alarm(&self) -> ::std::result::Result<JsValue, JsValue> {
-                    wasm_result(self.0.alarm()).await
+                    AssertUnwindSafe(wasm_result(self.0.alarm())).await
                 }
             }
 
             #[wasm_bindgen(
-                wasm_bindgen = ::openagents_sdk::__private::worker::wasm_bindgen,
-                wasm_bindgen_futures = ::openagents_sdk::__private::worker::wasm_bindgen_futures,
-                js_sys = ::openagents_sdk::__private::worker::js_sys
-            )]
+                        wasm_bindgen = ::openagents_sdk::__private::worker::wasm_bindgen,
+                        wasm_bindgen_futures = ::openagents_sdk::__private::worker::wasm_bindgen_futures,
+                        js_sys = ::openagents_sdk::__private::worker::js_sys
+                    )]
             pub async fn fetch(
                 request: web_sys::Request,
                 env: worker::Env,
                 _context: worker_sys::Context,
             ) -> ::std::result::Result<JsValue, JsValue> {
-                wasm_result(::openagents_sdk::worker::fetch::<$agent>(request.into(), env)).await
+                AssertUnwindSafe(wasm_result(::openagents_sdk::worker::fetch::<$agent>(request.into(), env)))
+                    .await
             }
         }
     };

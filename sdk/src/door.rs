@@ -114,8 +114,13 @@ mod tests {
 
     #[test]
     fn finds_the_manifest_of_an_agent() {
-        assert_eq!(door("GET", "/agent/npub1abc/manifest.json", "", false), Door::Manifest { npub: "npub1abc" });
-        for path in ["/agent//manifest.json", "/agent/manifest.json", "/agent/a/b/manifest.json", "/agent/../x"] {
+        assert_eq!(
+            door("GET", "/agent/npub1abc/manifest.json", "", false),
+            Door::Manifest { npub: "npub1abc" }
+        );
+        for path in
+            ["/agent//manifest.json", "/agent/manifest.json", "/agent/a/b/manifest.json", "/agent/../x"]
+        {
             assert_eq!(door("GET", path, "", false), Door::Nowhere, "{path}");
         }
     }

@@ -68,7 +68,10 @@ pub(crate) enum Input {
 pub(crate) enum Outcome {
     Done(Output),
     /// The customer is told the message, unless another attempt follows.
-    Failed { message: String, retryable: bool },
+    Failed {
+        message: String,
+        retryable: bool,
+    },
 }
 
 /// What became of an event on its way to the relay.
@@ -129,7 +132,12 @@ impl<S: Sql> JobEngine<S> {
     ///
     /// # Errors
     /// When the tables cannot be brought up to date or read.
-    pub(crate) fn open(sql: S, keys: Keys, handlers: Vec<HandlerFacts>, now: Timestamp) -> Result<Self, SchemaError> {
+    pub(crate) fn open(
+        sql: S,
+        keys: Keys,
+        handlers: Vec<HandlerFacts>,
+        now: Timestamp,
+    ) -> Result<Self, SchemaError> {
         migrate(&sql, "agent", &[include_str!("engine/schema_1.sql")])?;
         let ledger = Ledger::new(sql.clone());
         ledger.interrupt_all(now)?;
@@ -167,7 +175,10 @@ impl<S: Sql> JobEngine<S> {
     fn admit(&self, now: Timestamp, event: &VerifiedEvent) -> Result<Admission, SqlError> {
         let Ok(request) = JobRequest::from_event(event.clone()) else { return Ok(Admission::NotOurs) };
         // Without a way to decrypt it, an encrypted request is for somebody else.
-        if request.encrypted || !request.is_for(&self.keys.public_key()) || self.handler_of(request.kind().0).is_none() {
+        if request.encrypted
+            || !request.is_for(&self.keys.public_key())
+            || self.handler_of(request.kind().0).is_none()
+        {
             return Ok(Admission::NotOurs);
         }
         let queued = self.ledger.record(&request, now)?;
@@ -179,14 +190,21 @@ impl<S: Sql> JobEngine<S> {
     }
 
     /// Ends a run. Everything about it is one transaction.
-    fn finish(&mut self, now: Timestamp, lease: Lease, outcome: &Outcome, state: Option<&str>) -> Result<(), SqlError> {
+    fn finish(
+        &mut self,
+        now: Timestamp,
+        lease: Lease,
+        outcome: &Outcome,
+        state: Option<&str>,
+    ) -> Result<(), SqlError> {
         if self.running.get(&lease.job).is_some_and(|running| running.attempt == lease.attempt) {
             self.running.remove(&lease.job);
         }
         let sql = self.sql.clone();
         let ended = sql.transaction(|| {
             let Some(job) = self.ledger.leased(lease)? else { return Ok(()) };
-            let attempts = self.handler_of(job.request.kind().0).map_or(1, |(_, facts)| facts.declaration.attempts);
+            let attempts =
+                self.handler_of(job.request.kind().0).map_or(1, |(_, facts)| facts.declaration.attempts);
             match outcome {
                 Outcome::Failed { retryable: true, .. } if lease.attempt < attempts => {
                     self.ledger.requeue(lease.job, now + backoff(lease.attempt))
@@ -249,7 +267,8 @@ impl<S: Sql> JobEngine<S> {
         let lease = Lease { job: request.id(), attempt: attempt.saturating_add(1) };
         self.ledger.lease(lease, now + facts.declaration.timeout + LEASE_MARGIN)?;
         if lease.attempt == 1 {
-            self.outbox.put(&Feedback::event(&request, &Status::Processing, None).sign(&self.keys, now), now)?;
+            self.outbox
+                .put(&Feedback::event(&request, &Status::Processing, None).sign(&self.keys, now), now)?;
         }
         self.running.insert(lease.job, Running { attempt: lease.attempt, exclusive: facts.exclusive });
         effects.push(Effect::Run { lease, handler, request, state: self.state.snapshot() });
@@ -302,9 +321,11 @@ impl<S: Sql> Engine for JobEngine<S> {
                 Ok(())
             }
             Input::Finished { lease, outcome, state } => self.finish(now, *lease, outcome, state.as_deref()),
-            Input::Delivered { entry, delivery } => self.outbox.delivered(*entry, delivery, now).map(|warning| {
-                effects.extend(warning.map(Effect::Warn));
-            }),
+            Input::Delivered { entry, delivery } => {
+                self.outbox.delivered(*entry, delivery, now).map(|warning| {
+                    effects.extend(warning.map(Effect::Warn));
+                })
+            }
         };
         self.settle(now, handled, effects);
     }
@@ -326,7 +347,8 @@ impl<S: Sql> Engine for JobEngine<S> {
     fn rolled_back(&mut self) {
         // Where the database cannot be read either, the leases run out.
         if let Ok(leases) = self.ledger.leases() {
-            self.running.retain(|job, running| leases.contains(&Lease { job: *job, attempt: running.attempt }));
+            self.running
+                .retain(|job, running| leases.contains(&Lease { job: *job, attempt: running.attempt }));
         }
         self.outbox.rolled_back();
         self.state.rolled_back();
@@ -338,7 +360,9 @@ impl<S: Sql> JobEngine<S> {
         match handled.and_then(|()| self.due(now)) {
             Ok(due) => self.alarm = due,
             Err(error) => {
-                effects.push(Effect::Warn(format!("the agent's database failed: {error}; it is tried again in 5 s")));
+                effects.push(Effect::Warn(format!(
+                    "the agent's database failed: {error}; it is tried again in 5 s"
+                )));
                 self.alarm = Some(now + Duration::from_secs(5));
             }
         }

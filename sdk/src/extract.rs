@@ -77,8 +77,9 @@ impl FromJob for Text {
     const INPUT: Option<InputDeclaration> = Some(TEXT);
 
     fn from_job(context: &JobContext) -> Result<Self, JobError> {
-        text_of(context.request())
-            .ok_or_else(|| JobError::failed("this job needs a text input: add a tag [\"i\", \"<your text>\", \"text\"]"))
+        text_of(context.request()).ok_or_else(|| {
+            JobError::failed("this job needs a text input: add a tag [\"i\", \"<your text>\", \"text\"]")
+        })
     }
 }
 
@@ -116,7 +117,11 @@ impl Params {
     /// The first value of a key.
     #[must_use]
     pub fn first(&self, key: &str) -> Option<&str> {
-        self.0.iter().filter(|(name, _)| name == key).find_map(|(_, values)| values.first()).map(String::as_str)
+        self.0
+            .iter()
+            .filter(|(name, _)| name == key)
+            .find_map(|(_, values)| values.first())
+            .map(String::as_str)
     }
 
     /// All values of a key, over all its tags, in their order.

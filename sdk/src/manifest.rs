@@ -127,7 +127,8 @@ impl AgentManifest {
         let mut inputs: Vec<InputDeclaration> = Vec::new();
         let mut outputs: Vec<&'static str> = Vec::new();
         for job in jobs {
-            let new = job.inputs.iter().flatten().filter(|input| !inputs.iter().any(|known| same(known, input)));
+            let new =
+                job.inputs.iter().flatten().filter(|input| !inputs.iter().any(|known| same(known, input)));
             let new: Vec<_> = new.copied().collect();
             inputs.extend(new);
             if !outputs.contains(&job.output) {
@@ -148,7 +149,10 @@ impl AgentManifest {
                 job_kinds: jobs.iter().map(|job| job.kind).collect(),
                 inputs: inputs
                     .iter()
-                    .map(|input| InputCapability { input_type: input.input_type, mime_types: input.mime_types })
+                    .map(|input| InputCapability {
+                        input_type: input.input_type,
+                        mime_types: input.mime_types,
+                    })
                     .collect(),
                 outputs: outputs
                     .into_iter()

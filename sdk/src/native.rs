@@ -22,8 +22,10 @@ use arguments::{Arguments, Command};
 #[must_use]
 pub fn main<A: Jobs>() -> ExitCode {
     let declaration = A::DECLARATION;
-    let command = Arguments::command().name(declaration.name).version(declaration.version).about(declaration.about);
-    let arguments = match command.try_get_matches().and_then(|matches| Arguments::from_arg_matches(&matches)) {
+    let command =
+        Arguments::command().name(declaration.name).version(declaration.version).about(declaration.about);
+    let arguments = match command.try_get_matches().and_then(|matches| Arguments::from_arg_matches(&matches))
+    {
         Ok(arguments) => arguments,
         // Help and the version come this way too.
         Err(message) => {

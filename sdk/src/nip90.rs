@@ -20,10 +20,7 @@ pub const REQUESTS: std::ops::RangeInclusive<u16> = 5000..=5999;
 
 /// The tags by which an answer refers to its request: `e` and `p`.
 fn reference(request: &Event) -> [Tag; 2] {
-    [
-        vec!["e".into(), request.id.to_hex()],
-        vec!["p".into(), request.pubkey.to_hex()],
-    ]
+    [vec!["e".into(), request.id.to_hex()], vec!["p".into(), request.pubkey.to_hex()]]
 }
 
 /// The request that an answer refers to: the first `e` tag that is an event id.

@@ -93,8 +93,9 @@ impl<T: Serialize> IntoOutput for Json<T> {
     const MIME: &'static str = "application/json";
 
     fn into_output(self) -> Result<Output, JobError> {
-        let content = serde_json::to_string(&self.0)
-            .map_err(|error| JobError::failed("the agent's answer could not be written as JSON").caused_by(error))?;
+        let content = serde_json::to_string(&self.0).map_err(|error| {
+            JobError::failed("the agent's answer could not be written as JSON").caused_by(error)
+        })?;
         Ok(Output::new(content))
     }
 }

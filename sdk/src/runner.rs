@@ -61,7 +61,9 @@ impl<A: Jobs> StateCache<A> {
     fn owned(&self, snapshot: &StateSnapshot) -> Result<A, StateError> {
         let cached = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         match cached {
-            Some((version, agent)) if version == snapshot.version => Arc::try_unwrap(agent).or_else(|_| read(snapshot)),
+            Some((version, agent)) if version == snapshot.version => {
+                Arc::try_unwrap(agent).or_else(|_| read(snapshot))
+            }
             _ => read(snapshot),
         }
     }
@@ -126,7 +128,9 @@ async fn attempt<A: Jobs>(
                         cache.keep(version, agent);
                         (Ok(output), changed.then_some(json))
                     }
-                    Err(error) => (Err(JobError::failed("the agent cannot store its state").caused_by(error)), None),
+                    Err(error) => {
+                        (Err(JobError::failed("the agent cannot store its state").caused_by(error)), None)
+                    }
                 }
             }
             Err(error) => (Err(unreadable(error)), None),

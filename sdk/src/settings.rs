@@ -38,7 +38,10 @@ pub(crate) fn agent_keys(variable: impl Fn(&str) -> Option<String>) -> Result<Op
     keys(NOSTR_PRIVATE_KEY, &variable)
 }
 
-fn keys(name: &'static str, variable: &impl Fn(&str) -> Option<String>) -> Result<Option<Keys>, SettingError> {
+fn keys(
+    name: &'static str,
+    variable: &impl Fn(&str) -> Option<String>,
+) -> Result<Option<Keys>, SettingError> {
     let value = variable(name).filter(|value| !value.trim().is_empty());
     value.map(|value| value.parse().map_err(|error| SettingError::Key { name, error })).transpose()
 }
@@ -51,9 +54,12 @@ pub(crate) fn relay_information<A: Jobs>(
     let text = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
     let mut information = RelayInformation::new(limits);
     information.name = Some(text(RELAY_NAME).unwrap_or_else(|| A::DECLARATION.name.to_owned()));
-    information.description = Some(text(RELAY_DESCRIPTION).unwrap_or_else(|| A::DECLARATION.about.to_owned()));
+    information.description =
+        Some(text(RELAY_DESCRIPTION).unwrap_or_else(|| A::DECLARATION.about.to_owned()));
     information.pubkey = text(RELAY_PUBKEY)
-        .map(|value| parse_public_key(&value).map_err(|error| SettingError::Key { name: RELAY_PUBKEY, error }))
+        .map(|value| {
+            parse_public_key(&value).map_err(|error| SettingError::Key { name: RELAY_PUBKEY, error })
+        })
         .transpose()?;
     information.own_pubkey = keys(RELAY_PRIVATE_KEY, &variable)?.map(|keys| keys.public_key());
     information.add_nips([90]);

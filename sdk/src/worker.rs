@@ -10,8 +10,6 @@ pub use agent_object::AgentObject;
 pub use entry::fetch;
 pub use relay_object::{RelayObject, relay_object};
 
-use std::panic::AssertUnwindSafe;
-
 use worker::wasm_bindgen::JsValue;
 use worker::{Env, WebSocketIncomingMessage, js_sys};
 
@@ -34,9 +32,10 @@ fn variable(env: &Env, name: &str) -> Option<String> {
 ///
 /// # Errors
 /// What the handler returned.
-pub async fn wasm_result<T: IntoWasm>(work: impl Future<Output = worker::Result<T>>) -> Result<JsValue, JsValue> {
-    // Under `panic = "unwind"` futures must be unwind safe; a panic ends the request, and what it leaves is in the database.
-    AssertUnwindSafe(work).await.map(T::into_wasm).map_err(JsValue::from)
+pub async fn wasm_result<T: IntoWasm>(
+    work: impl Future<Output = worker::Result<T>>,
+) -> Result<JsValue, JsValue> {
+    work.await.map(T::into_wasm).map_err(JsValue::from)
 }
 
 /// What a handler may return.

@@ -23,8 +23,8 @@ const query = (filters) =>
     const subscription = relay.subscribe(filters, {
       onevent: (event) => events.push(event),
       oneose: () => {
-        subscription.close();
         resolve(events);
+        subscription.close();
       },
       onclose: (reason) => reject(new Error(`closed: ${reason}`)),
     });

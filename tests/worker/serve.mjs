@@ -13,6 +13,8 @@
 //   fetch CLASS NAME|id:HEX PATH                 ok {"status":200,"body":"…"} from the object itself
 //   stop                                         end
 
+import { spawn } from "node:child_process";
+import { subscribe } from "node:diagnostics_channel";
 import { mkdirSync } from "node:fs";
 import { resolve } from "node:path";
 import { createInterface } from "node:readline";
@@ -34,6 +36,19 @@ const within = (promise, milliseconds, what) => {
   late.catch(() => {});
   return Promise.race([promise, late]).finally(() => timer.abort());
 };
+
+// workerd outlives a killed parent. A shell that waits for the end of a pipe from this process ends it.
+subscribe("child_process", ({ process: child }) => {
+  child.once("spawn", () => {
+    if (!child.spawnfile.endsWith("workerd")) return;
+    const guard = spawn("sh", ["-c", `cat >/dev/null; kill ${child.pid}`], {
+      detached: true,
+      stdio: ["pipe", "ignore", "ignore"],
+    });
+    guard.unref();
+    child.once("exit", () => guard.kill("SIGKILL"));
+  });
+});
 
 /** Logs to stderr: stdout belongs to `ready` and the answers. */
 class StderrLog extends Log {

@@ -2,7 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 
-use ::worker::wasm_bindgen::{self, JsCast, JsValue, prelude::wasm_bindgen};
+use ::worker::wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use ::worker::{SqlStorage, SqlStorageValue, Storage};
 
 use crate::sql::{Columns, MAX_INTEGER, NextRow, Row, Sql, SqlError, Value};
@@ -31,7 +31,7 @@ impl DurableSql {
     /// The database of the object that has this storage.
     #[must_use]
     pub fn new(storage: &Storage) -> Self {
-        Self { sql: storage.sql(), storage: storage.as_raw().clone().unchecked_into() }
+        Self { sql: storage.sql(), storage: storage.as_raw().unchecked_ref::<TransactionalStorage>().clone() }
     }
 }
 

@@ -99,7 +99,11 @@ fn seconds(field: &str, value: &RawValue) -> Result<u64, FilterError> {
     Ok(read::<u64>(field, value, SECONDS)?.min(MAX_CREATED_AT))
 }
 
-fn read<T: DeserializeOwned>(field: &str, value: &RawValue, expected: &'static str) -> Result<T, FilterError> {
+fn read<T: DeserializeOwned>(
+    field: &str,
+    value: &RawValue,
+    expected: &'static str,
+) -> Result<T, FilterError> {
     serde_json::from_str(value.get()).map_err(|_| FilterError::Field { field: field.to_owned(), expected })
 }
 
@@ -159,15 +163,21 @@ mod tests {
             (r#"{"until":"1"}"#.into(), "until"),
             (r#"{"limit":1.5}"#.into(), "limit"),
         ] {
-            assert!(matches!(filter(&json), Err(FilterError::Field { field: found, .. }) if found == field), "{json}");
+            assert!(
+                matches!(filter(&json), Err(FilterError::Field { field: found, .. }) if found == field),
+                "{json}"
+            );
         }
     }
 
     #[test]
     fn refuses_what_it_does_not_know_instead_of_ignoring_it() {
-        for (json, field) in
-            [(r#"{"search":"x"}"#, "search"), (r##"{"#ee":["x"]}"##, "#ee"), (r##"{"&t":["x"]}"##, "&t"), (r##"{"#":[]}"##, "#")]
-        {
+        for (json, field) in [
+            (r#"{"search":"x"}"#, "search"),
+            (r##"{"#ee":["x"]}"##, "#ee"),
+            (r##"{"&t":["x"]}"##, "&t"),
+            (r##"{"#":[]}"##, "#"),
+        ] {
             assert_eq!(filter(json), Err(FilterError::UnknownField(field.into())), "{json}");
         }
         assert_eq!(filter(r#"{"limit":1,"limit":2}"#), Err(FilterError::Repeated("limit".into())));

@@ -96,10 +96,15 @@ impl ClientMessage {
             },
             (Some(Verb::Event), rest) => {
                 let reason = Reason::invalid("expected [\"EVENT\", <event>]");
-                Err(Malformed { sender_waits_for: rest.first().map_or(Awaited::Nothing, |event| event_id(event)), reason })
+                Err(Malformed {
+                    sender_waits_for: rest.first().map_or(Awaited::Nothing, |event| event_id(event)),
+                    reason,
+                })
             }
             (Some(Verb::Request), [name, filters @ ..]) => request(name, filters),
-            (Some(Verb::Request), []) => Err(Malformed::notice("expected [\"REQ\", <subscription id>, <filter>, ...]")),
+            (Some(Verb::Request), []) => {
+                Err(Malformed::notice("expected [\"REQ\", <subscription id>, <filter>, ...]"))
+            }
             (Some(Verb::Close), [name]) => string(name)
                 .and_then(|name| SubscriptionId::new(&name).ok())
                 .map(Self::Close)
@@ -145,13 +150,15 @@ fn request(name: &RawValue, filters: &[&RawValue]) -> Result<ClientMessage, Malf
     if filters.is_empty() {
         return Err(Malformed::request(&name, Reason::invalid("REQ needs at least one filter")));
     }
-    let filters: Result<Vec<Filter>, _> = filters.iter().map(|filter| Filter::from_json(filter.get())).collect();
+    let filters: Result<Vec<Filter>, _> =
+        filters.iter().map(|filter| Filter::from_json(filter.get())).collect();
     let filters = filters.map_err(|error| Malformed::request(&name, error))?;
     Ok(ClientMessage::Request { subscription, filters })
 }
 
 fn malformed_event(event: &RawValue, error: &serde_json::Error) -> Malformed {
-    let reason = Reason::invalid(format!("the event is not what NIP-01 describes: {}", Excerpt(&error.to_string())));
+    let reason =
+        Reason::invalid(format!("the event is not what NIP-01 describes: {}", Excerpt(&error.to_string())));
     Malformed { sender_waits_for: event_id(event), reason }
 }
 
@@ -173,9 +180,8 @@ fn awaited(text: &str) -> Awaited {
     };
     match elements.as_slice() {
         [verb, event, ..] if matches!(verb_of(verb), Some(Verb::Event)) => event_id(event),
-        [verb, name, ..] if matches!(verb_of(verb), Some(Verb::Request)) => {
-            string(name).map_or(Awaited::Nothing, |name| Awaited::Subscription(SubscriptionId::unchecked(&name)))
-        }
+        [verb, name, ..] if matches!(verb_of(verb), Some(Verb::Request)) => string(name)
+            .map_or(Awaited::Nothing, |name| Awaited::Subscription(SubscriptionId::unchecked(&name))),
         _ => Awaited::Nothing,
     }
 }
@@ -207,8 +213,12 @@ mod tests {
 
     fn assert_answer(text: &str, expected: &[&str], within: &str) {
         let answer = answer(text);
-        let elements: Vec<String> =
-            answer.as_array().unwrap().iter().map(|e| e.as_str().map_or_else(|| e.to_string(), Into::into)).collect();
+        let elements: Vec<String> = answer
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|e| e.as_str().map_or_else(|| e.to_string(), Into::into))
+            .collect();
         let (last, first) = elements.split_last().unwrap();
         assert_eq!(first, expected, "{text:.80}");
         assert!(last.contains(within), "{text:.80}: {last}");
@@ -245,7 +255,19 @@ mod tests {
 
     #[test]
     fn answers_with_a_notice_what_it_cannot_attribute() {
-        for text in ["", "x", "{}", "[]", "[1]", "null", "[\"EVENT\"", "\"EVENT\"", "[\"REQ\"]", "[\"REQ\",7,{}]", "[\"CLOSE\"]"] {
+        for text in [
+            "",
+            "x",
+            "{}",
+            "[]",
+            "[1]",
+            "null",
+            "[\"EVENT\"",
+            "\"EVENT\"",
+            "[\"REQ\"]",
+            "[\"REQ\",7,{}]",
+            "[\"CLOSE\"]",
+        ] {
             assert_answer(text, &["NOTICE"], "");
         }
         assert_answer(r#"["CLOSE",""]"#, &["NOTICE"], "1 to 64");

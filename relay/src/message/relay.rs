@@ -138,15 +138,18 @@ mod tests {
             (Outcome::Duplicate, true, "duplicate: already have this event"),
             (Outcome::Refused(Reason::invalid("no")), false, "invalid: no"),
         ] {
-            let json: serde_json::Value = serde_json::from_str(&RelayMessage::Ok { id, outcome }.to_json()).unwrap();
+            let json: serde_json::Value =
+                serde_json::from_str(&RelayMessage::Ok { id, outcome }.to_json()).unwrap();
             assert_eq!(json, serde_json::json!(["OK", id.to_hex(), accepted, text]));
         }
     }
 
     #[test]
     fn knows_the_size_of_an_event() {
-        let message =
-            RelayMessage::Event { subscription: SubscriptionId::new("abc").unwrap(), event: "{\"id\":1}".into() };
+        let message = RelayMessage::Event {
+            subscription: SubscriptionId::new("abc").unwrap(),
+            event: "{\"id\":1}".into(),
+        };
         assert_eq!(message.to_json(), r#"["EVENT","abc",{"id":1}]"#);
         assert_eq!(message.size(), message.to_json().len());
     }

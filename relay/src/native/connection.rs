@@ -80,9 +80,9 @@ async fn receive<R: AsyncRead + Unpin>(
         };
         let message = match received {
             Received::Text(text) => check(&text, &shared.limits, now()),
-            Received::NotUtf8 => notice(&Reason::invalid("text must be UTF-8")),
-            Received::Binary => notice(&Reason::invalid("messages are JSON text, not binary")),
-            Received::TooLong => notice(&check::too_long(&shared.limits)),
+            Received::NotUtf8 => Checked::notice(&Reason::invalid("text must be UTF-8")),
+            Received::Binary => Checked::binary(),
+            Received::TooLong => Checked::notice(&check::too_long(&shared.limits)),
             Received::Ping(payload) => {
                 outbox.pong(payload);
                 continue;
@@ -98,10 +98,6 @@ async fn receive<R: AsyncRead + Unpin>(
         }
         outbox.ready().await;
     }
-}
-
-fn notice(reason: &Reason) -> Checked {
-    Checked::Refused(RelayMessage::Notice(reason.to_string().into()))
 }
 
 async fn discard<R: AsyncRead + Unpin>(socket: &mut R) {

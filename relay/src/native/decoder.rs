@@ -218,6 +218,7 @@ impl Header {
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects)]
 mod tests {
     use proptest::prelude::*;
 
@@ -324,8 +325,17 @@ mod tests {
 
     #[test]
     fn reads_close_and_ping() {
-        let bytes = [frame(true, PING, b"are you there"), frame(true, CLOSE, b""), frame(true, CLOSE, &[3, 232, b'x'])].concat();
-        let expected = vec![Received::Ping(b"are you there".to_vec()), Received::Close(None), Received::Close(Some(1_000))];
+        let bytes = [
+            frame(true, PING, b"are you there"),
+            frame(true, CLOSE, b""),
+            frame(true, CLOSE, &[3, 232, b'x']),
+        ]
+        .concat();
+        let expected = vec![
+            Received::Ping(b"are you there".to_vec()),
+            Received::Close(None),
+            Received::Close(Some(1_000)),
+        ];
         assert_eq!(decode(&bytes, 5), (expected, None));
     }
 }

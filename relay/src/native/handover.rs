@@ -57,7 +57,9 @@ pub(super) async fn deliver(
             match handover.deliver(event).await {
                 // When the relay has stopped, the event is delivered again after the next start.
                 Ok(()) => drop(inputs.send(Input::Delivered(id)).await),
-                Err(error) => tracing::warn!(%id, %error, "an event could not be delivered; it is tried again"),
+                Err(error) => {
+                    tracing::warn!(%id, %error, "an event could not be delivered; it is tried again");
+                }
             }
         });
     }

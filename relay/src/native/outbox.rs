@@ -165,7 +165,8 @@ impl Outbox {
     pub(super) async fn write_to<W: AsyncWrite + Unpin>(&self, mut socket: W, heard: impl Fn() -> Instant) {
         let mut bytes = Vec::new();
         let mut taken = VecDeque::new();
-        let mut ping = tokio::time::interval_at(Instant::now() + PING_EVERY, PING_EVERY);
+        let mut ping = tokio::time::interval(PING_EVERY);
+        ping.reset();
         loop {
             tokio::select! {
                 () = self.wanted.notified() => {}

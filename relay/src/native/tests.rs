@@ -1,5 +1,7 @@
 //! Over real sockets, with a client that is not ours.
 
+#![allow(clippy::arithmetic_side_effects)]
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -100,7 +102,10 @@ async fn serves_clients_and_agents_also_when_it_forgets_after_every_batch() {
         let running = start(config, Arc::new(())).await;
         let (mut alice, mut bob) = (Client::connect(&running.url).await, Client::connect(&running.url).await);
         assert!(alice.publish(&event(1)).await.contains(",true,\"\""));
-        assert_eq!(bob.ask(r#"["REQ","s",{"kinds":[1]}]"#).await, format!("[\"EVENT\",\"s\",{}]", event(1).json()));
+        assert_eq!(
+            bob.ask(r#"["REQ","s",{"kinds":[1]}]"#).await,
+            format!("[\"EVENT\",\"s\",{}]", event(1).json())
+        );
         assert_eq!(bob.text().await, r#"["EOSE","s"]"#);
         assert!(alice.publish(&event(2)).await.contains(",true,\"\""));
         assert_eq!(bob.text().await, format!("[\"EVENT\",\"s\",{}]", event(2).json()));
@@ -122,7 +127,9 @@ async fn answers_nonsense_and_keeps_the_connection() {
     assert_eq!(client.text().await, r#"["NOTICE","invalid: text must be UTF-8"]"#);
     client.frame(true, Data::Binary, vec![0; 300]).await;
     assert_eq!(client.text().await, r#"["NOTICE","invalid: messages are JSON text, not binary"]"#);
-    for text in [String::new(), "[".repeat(200_000), format!("\"{}\"", "a".repeat(1 << 20)), "a".repeat(5 << 20)] {
+    for text in
+        [String::new(), "[".repeat(200_000), format!("\"{}\"", "a".repeat(1 << 20)), "a".repeat(5 << 20)]
+    {
         assert!(client.ask(text).await.starts_with("[\"NOTICE\",\"invalid: "));
     }
     client.frame(false, Data::Text, vec![b'x'; 1 << 20]).await;
@@ -167,7 +174,8 @@ async fn a_slow_reader_is_closed_and_holds_up_nobody() {
     });
     let content = "x".repeat(100_000);
     for number in 0..EVENTS {
-        let event = UnsignedEvent::new(Kind(20_001), &content).sign(&fixtures::keys(0), Timestamp::from_seconds(number));
+        let event = UnsignedEvent::new(Kind(20_001), &content)
+            .sign(&fixtures::keys(0), Timestamp::from_seconds(number));
         assert_eq!(relay.publish(event).await, Ok(Outcome::Accepted));
     }
     reading.await.unwrap();
@@ -184,7 +192,8 @@ async fn a_slow_reader_is_closed_and_holds_up_nobody() {
 #[tokio::test]
 async fn a_connection_too_many_is_refused_and_finds_room_later() {
     let folder = tempfile::tempdir().unwrap();
-    let running = start(RelayServerConfig { max_connections: 1, ..in_folder(folder.path()) }, Arc::new(())).await;
+    let running =
+        start(RelayServerConfig { max_connections: 1, ..in_folder(folder.path()) }, Arc::new(())).await;
     let mut first = Client::connect(&running.url).await;
     let Err(Error::Http(response)) = tokio_tungstenite::connect_async(&running.url).await else { panic!() };
     assert_eq!(response.status(), 503);

@@ -1,3 +1,5 @@
+#![allow(clippy::arithmetic_side_effects)]
+
 use std::time::Duration;
 
 use openagents_host::native::Sqlite;
@@ -23,15 +25,22 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let config = RelayConfig { handover: [Kind(5_050), Kind(25_050)].into_iter().collect(), ..RelayConfig::default() };
-        let mut bench =
-            Self { relay: Relay::open(Sqlite::in_memory().unwrap(), config.clone()).unwrap(), config, now: NOW };
+        let config = RelayConfig {
+            handover: [Kind(5_050), Kind(25_050)].into_iter().collect(),
+            ..RelayConfig::default()
+        };
+        let mut bench = Self {
+            relay: Relay::open(Sqlite::in_memory().unwrap(), config.clone()).unwrap(),
+            config,
+            now: NOW,
+        };
         for connection in [ALICE, BOB] {
             assert!(bench.handle(Input::Open(connection)).is_empty());
         }
         bench
     }
 
+    #[allow(clippy::needless_pass_by_value, reason = "inputs are written where they are handled")]
     fn handle(&mut self, input: Input) -> Vec<Effect> {
         let mut effects = Vec::new();
         self.relay.handle(self.now, &input, &mut effects);
@@ -156,9 +165,15 @@ fn hands_over_what_was_accepted_until_it_is_delivered() {
         let text = format!("[\"EVENT\",{}]", event.json());
         let effects = bench.handle(Input::Text { connection: ALICE, text });
         assert_eq!(messages(effects.clone()), [(ALICE, ok(event, true, ""))]);
-        assert_eq!(hand_over(effects), [event.clone()]);
+        assert_eq!(hand_over(effects), std::slice::from_ref(event));
     }
-    assert!(hand_over(bench.handle(Input::Message { connection: ALICE, message: crate::Checked::Event(stored.clone()) })).is_empty());
+    assert!(
+        hand_over(
+            bench
+                .handle(Input::Message { connection: ALICE, message: crate::Checked::Event(stored.clone()) })
+        )
+        .is_empty()
+    );
     for forget in [false, true] {
         if forget {
             bench.forget();
@@ -184,7 +199,8 @@ fn an_agent_learns_what_became_of_its_event() {
     let mut bench = Bench::new();
     bench.say(BOB, r#"["REQ","s",{"kinds":[6050]}]"#);
     let event = fixtures::signed(6_050, 1, &[]);
-    let mut publish = |event: &VerifiedEvent| bench.handle(Input::Publish { ticket: Ticket(7), event: event.clone() });
+    let mut publish =
+        |event: &VerifiedEvent| bench.handle(Input::Publish { ticket: Ticket(7), event: event.clone() });
     let effects = publish(&event);
     assert_eq!(effects.last().unwrap(), &Effect::Published { ticket: Ticket(7), outcome: Outcome::Accepted });
     assert_eq!(messages(effects), [(BOB, sent("s", &event))]);
@@ -257,7 +273,10 @@ impl Step {
         match self {
             Self::Event(event) | Self::Ephemeral(event) => format!("[\"EVENT\",{}]", event.json()),
             Self::Request(number, filters) => {
-                let filters: String = filters.iter().map(|filter| format!(",{}", serde_json::to_string(filter).unwrap())).collect();
+                let filters: String = filters
+                    .iter()
+                    .map(|filter| format!(",{}", serde_json::to_string(filter).unwrap()))
+                    .collect();
                 format!("[\"REQ\",\"{}\"{filters}]", name(number))
             }
             Self::Close(number) => format!("[\"CLOSE\",\"{}\"]", name(number)),
@@ -277,10 +296,14 @@ proptest! {
             let connection = if from_bob { BOB } else { ALICE };
             let text = step.text();
             let checked = check(&text, benches[2].relay.limits(), NOW);
-            let first = benches[0].say(connection, &text);
-            let second = benches[1].say(connection, &text);
+            let mut first = benches[0].say(connection, &text);
+            let mut second = benches[1].say(connection, &text);
             benches[1].forget();
-            let third = messages(benches[2].handle(Input::Message { connection, message: checked }));
+            let mut third = messages(benches[2].handle(Input::Message { connection, message: checked }));
+            if text.starts_with("[\"EVENT\"") {
+                // In which order subscriptions are told is nobody's business.
+                [&mut first, &mut second, &mut third].into_iter().for_each(|told| told.get_mut(1..).unwrap_or_default().sort());
+            }
             prop_assert_eq!(&first, &second);
             prop_assert_eq!(&first, &third);
             let answers = |verb: &str| first.iter().filter(|(to, text)| *to == connection && text.starts_with(&format!("[\"{verb}\""))).count();

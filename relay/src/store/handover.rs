@@ -22,8 +22,13 @@ impl<S: Sql> Store<S> {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn hand_over(&self, now: Timestamp, event: &VerifiedEvent, stored: bool) -> Result<Timestamp, SqlError> {
-        let due = now + FIRST_WAIT;
+    pub fn hand_over(
+        &self,
+        now: Timestamp,
+        event: &VerifiedEvent,
+        stored: bool,
+    ) -> Result<Timestamp, SqlError> {
+        let due = due(now, 0);
         let json = (!stored).then(|| &**event.json());
         self.sql.execute(
             "INSERT INTO handover (id, due, attempts, json) VALUES (?, ?, 1, ?) ON CONFLICT DO NOTHING",
@@ -55,13 +60,13 @@ impl<S: Sql> Store<S> {
     /// When the database fails.
     pub fn due_handovers(&self, now: Timestamp) -> Result<Vec<VerifiedEvent>, SqlError> {
         self.sql.transaction(|| {
-            let due: Vec<(EventId, u32, Option<String>)> = self.sql.rows(
+            let found: Vec<(EventId, u32, Option<String>)> = self.sql.rows(
                 "SELECT h.id, h.attempts, coalesce(h.json, e.json) FROM handover AS h LEFT JOIN event AS e ON e.id = h.id
                  WHERE h.due <= ? ORDER BY h.due LIMIT ?",
                 values![now, BATCH],
             )?;
-            let mut events = Vec::with_capacity(due.len());
-            for (id, attempts, json) in due {
+            let mut events = Vec::with_capacity(found.len());
+            for (id, attempts, json) in found {
                 let event = json.and_then(|json| Event::from_json(&json).ok()).and_then(|event| event.verify().ok());
                 let Some(event) = event else {
                     // A newer version has replaced it since: that one is handed over instead.
@@ -70,7 +75,7 @@ impl<S: Sql> Store<S> {
                 };
                 self.sql.execute(
                     "UPDATE handover SET due = ?, attempts = ? WHERE id = ?",
-                    values![now + wait(attempts), attempts.saturating_add(1), &id],
+                    values![due(now, attempts), attempts.saturating_add(1), &id],
                 )?;
                 events.push(event);
             }
@@ -79,13 +84,15 @@ impl<S: Sql> Store<S> {
     }
 }
 
-/// How long to wait after this many attempts.
-fn wait(attempts: u32) -> Duration {
+/// When to try again, after this many attempts before the one being made.
+#[allow(clippy::arithmetic_side_effects, reason = "a timestamp saturates")]
+fn due(now: Timestamp, attempts: u32) -> Timestamp {
     let factor = 2_u32.saturating_pow(attempts.min(16));
-    FIRST_WAIT.saturating_mul(factor).min(LONGEST_WAIT)
+    now + FIRST_WAIT.saturating_mul(factor).min(LONGEST_WAIT)
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects)]
 mod tests {
     use openagents_host::Timestamp;
     use openagents_host::native::Sqlite;
@@ -108,7 +115,7 @@ mod tests {
         assert!(store.due_handovers(after(1)).unwrap().is_empty());
         let mut at = 2;
         for wait in [4, 8, 16, 32, 60, 60] {
-            assert_eq!(store.due_handovers(after(at)).unwrap(), [event.clone()], "{at}");
+            assert_eq!(store.due_handovers(after(at)).unwrap(), std::slice::from_ref(&event), "{at}");
             at += wait;
             assert_eq!(store.next_handover().unwrap(), Some(after(at)));
         }

@@ -76,7 +76,13 @@ impl Select {
         // An event that has two of the values would be found twice.
         let several = matches!(driver, Driver::Tag(name) if filter.tags.get(&name).is_some_and(|values| values.len() > 1));
         let distinct = if several { "DISTINCT " } else { "" };
-        select.push(&["SELECT ", distinct, "e.seq, ", first, ".created_at, e.id, octet_length(e.json) FROM "]);
+        select.push(&[
+            "SELECT ",
+            distinct,
+            "e.seq, ",
+            first,
+            ".created_at, e.id, octet_length(e.json) FROM ",
+        ]);
         select.push(&[driver.tables(), " WHERE ", first, ".created_at BETWEEN ? AND ?"]);
         select.values.push(Owned::Integer(filter.since.unwrap_or(0)));
         select.values.push(Owned::Integer(filter.until.unwrap_or(MAX_CREATED_AT)));
@@ -164,7 +170,8 @@ mod tests {
         let store = Store::open(Sqlite::in_memory().unwrap()).unwrap();
         let select = Select::new(&filter, 500);
         let statement = format!("EXPLAIN QUERY PLAN {}", select.statement());
-        let rows: Result<Vec<(i64, i64, i64, String)>, SqlError> = store.sql().rows(&statement, &select.values());
+        let rows: Result<Vec<(i64, i64, i64, String)>, SqlError> =
+            store.sql().rows(&statement, &select.values());
         rows.unwrap().into_iter().map(|row| row.3).collect::<Vec<_>>().join("; ")
     }
 
@@ -173,10 +180,19 @@ mod tests {
         for (filter, driver) in [
             (r##"{"ids":["ID1"],"kinds":[1],"#e":["ID1"]}"##, "e USING INDEX event_by_id (id=?)"),
             (r##"{"ids":["ID1","ID2"]}"##, "e USING INDEX event_by_id (id=?)"),
-            (r##"{"#e":["ID1"],"kinds":[1],"authors":["ID1"]}"##, "t USING PRIMARY KEY (key=? AND created_at>? AND created_at<?)"),
-            (r##"{"#e":["ID1","ID2"],"#t":["a"]}"##, "t USING PRIMARY KEY (key=? AND created_at>? AND created_at<?)"),
+            (
+                r##"{"#e":["ID1"],"kinds":[1],"authors":["ID1"]}"##,
+                "t USING PRIMARY KEY (key=? AND created_at>? AND created_at<?)",
+            ),
+            (
+                r##"{"#e":["ID1","ID2"],"#t":["a"]}"##,
+                "t USING PRIMARY KEY (key=? AND created_at>? AND created_at<?)",
+            ),
             (r##"{"#t":["a"],"kinds":[1]}"##, "t USING PRIMARY KEY (key=?"),
-            (r##"{"#t":["a"],"authors":["ID1"],"kinds":[1]}"##, "event_by_author (pubkey=? AND kind=? AND created_at>? AND created_at<?)"),
+            (
+                r##"{"#t":["a"],"authors":["ID1"],"kinds":[1]}"##,
+                "event_by_author (pubkey=? AND kind=? AND created_at>? AND created_at<?)",
+            ),
             (r##"{"authors":["ID1","ID2"],"kinds":[1,2]}"##, "event_by_author (pubkey=? AND kind=?"),
             (r##"{"authors":["ID1"]}"##, "event_by_author (pubkey=?"),
             (r##"{"kinds":[1,2]}"##, "event_by_kind (kind=? AND created_at>? AND created_at<?)"),
@@ -196,7 +212,9 @@ mod tests {
 
     #[test]
     fn reads_no_further_than_the_limit_where_the_index_is_in_order() {
-        for filter in [r##"{"#e":["ID1"]}"##, r##"{"authors":["ID1"],"kinds":[1]}"##, r##"{"kinds":[1]}"##, "{}"] {
+        for filter in
+            [r##"{"#e":["ID1"]}"##, r##"{"authors":["ID1"],"kinds":[1]}"##, r##"{"kinds":[1]}"##, "{}"]
+        {
             let plan = plan(filter);
             assert!(plan.contains("LAST TERM OF ORDER BY"), "{filter}: {plan}");
         }

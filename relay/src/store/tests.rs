@@ -1,3 +1,5 @@
+#![allow(clippy::arithmetic_side_effects)]
+
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
@@ -34,7 +36,9 @@ fn kept(events: &[VerifiedEvent]) -> Vec<VerifiedEvent> {
     for event in events {
         let slot = match event.kind.retention() {
             Retention::Replaceable => (format!("{}:{}", event.pubkey, event.kind), None),
-            Retention::Addressable => (format!("{}:{}:{}", event.pubkey, event.kind, event.identifier()), None),
+            Retention::Addressable => {
+                (format!("{}:{}:{}", event.pubkey, event.kind, event.identifier()), None)
+            }
             _ => (String::new(), Some(event.id)),
         };
         let rank = |event: &VerifiedEvent| (event.created_at, Reverse(event.id));
@@ -107,7 +111,9 @@ proptest! {
 #[test]
 fn tells_what_became_of_each_version() {
     let store = store();
-    let at = |seconds, content: &str| fixtures::signed_by(&fixtures::keys(0), 30_023, seconds, &[&["d", "x"]], content);
+    let at = |seconds, content: &str| {
+        fixtures::signed_by(&fixtures::keys(0), 30_023, seconds, &[&["d", "x"]], content)
+    };
     let mut same_second = [at(5, "a"), at(5, "b")];
     same_second.sort_by_key(|event| event.id);
     let [lower, higher] = same_second;
@@ -153,7 +159,10 @@ fn stores_and_finds_the_largest_events_that_pass_the_limits() {
     let many: Vec<Vec<String>> = (0..2_500).map(|n| vec!["t".to_owned(), n.to_string()]).collect();
     let event = openagents_host::UnsignedEvent::new(openagents_host::Kind(1), "\u{1}".repeat(128 * 1024))
         .tags(many)
-        .sign(&fixtures::keys(0), openagents_host::Timestamp::from_seconds(openagents_host::event::MAX_CREATED_AT));
+        .sign(
+            &fixtures::keys(0),
+            openagents_host::Timestamp::from_seconds(openagents_host::event::MAX_CREATED_AT),
+        );
     assert_eq!(store.insert(&event).unwrap(), Insertion::Inserted);
     assert_eq!(store.insert(&event).unwrap(), Insertion::Duplicate);
     let filter = Filter::from_json(r##"{"#t":["2499","none"]}"##).unwrap();
@@ -163,9 +172,12 @@ fn stores_and_finds_the_largest_events_that_pass_the_limits() {
 #[test]
 fn notes_when_an_event_expires() {
     let store = store();
-    for (at, value) in [(1, "1700000000"), (2, "soon"), (3, "99999999999999999999"), (4, "18446744073709551615")] {
+    for (at, value) in
+        [(1, "1700000000"), (2, "soon"), (3, "99999999999999999999"), (4, "18446744073709551615")]
+    {
         store.insert(&fixtures::signed(1, at, &[&["expiration", value]])).unwrap();
     }
-    let expiries: Vec<(Option<u64>,)> = store.sql().rows("SELECT expires_at FROM event ORDER BY seq", &[]).unwrap();
+    let expiries: Vec<(Option<u64>,)> =
+        store.sql().rows("SELECT expires_at FROM event ORDER BY seq", &[]).unwrap();
     assert_eq!(expiries, [(Some(1_700_000_000),), (None,), (None,), (None,)]);
 }

@@ -64,8 +64,9 @@ impl<S: Sql> Ledger<S> {
             "SELECT min(due) FROM job WHERE state = 'queued' AND due > ?",
             values![now],
         )?;
-        let running =
-            self.sql.first::<(Option<Timestamp>,)>("SELECT min(due) FROM job WHERE state = 'running'", &[])?;
+        let running = self
+            .sql
+            .first::<(Option<Timestamp>,)>("SELECT min(due) FROM job WHERE state = 'running'", &[])?;
         Ok([queued, running].into_iter().flatten().filter_map(|(due,)| due).min())
     }
 
@@ -82,12 +83,14 @@ impl<S: Sql> Ledger<S> {
             "SELECT request FROM job WHERE id = ? AND state = 'running' AND attempt = ?",
             values![&lease.job, lease.attempt],
         )?;
-        job.map(|(json,)| Ok(Queued { request: Box::new(request(&json)?), attempt: lease.attempt })).transpose()
+        job.map(|(json,)| Ok(Queued { request: Box::new(request(&json)?), attempt: lease.attempt }))
+            .transpose()
     }
 
     /// All leases that are not over.
     pub(super) fn leases(&self) -> Result<Vec<Lease>, SqlError> {
-        let leases = self.sql.rows::<(EventId, u32)>("SELECT id, attempt FROM job WHERE state = 'running'", &[])?;
+        let leases =
+            self.sql.rows::<(EventId, u32)>("SELECT id, attempt FROM job WHERE state = 'running'", &[])?;
         Ok(leases.into_iter().map(|(job, attempt)| Lease { job, attempt }).collect())
     }
 
@@ -119,7 +122,9 @@ impl<S: Sql> Ledger<S> {
 
 /// Reads a request back from the ledger, which holds verified ones only; checking again costs less than trusting a file.
 fn request(json: &str) -> Result<JobRequest, SqlError> {
-    let corrupt = |error: &dyn std::fmt::Display| SqlError::Statement(format!("a request on record is damaged: {error}"));
+    let corrupt = |error: &dyn std::fmt::Display| {
+        SqlError::Statement(format!("a request on record is damaged: {error}"))
+    };
     let event = Event::from_json(json).map_err(|error| corrupt(&error))?;
     let event = event.verify().map_err(|error| corrupt(&error))?;
     JobRequest::from_event(event).map_err(|error| corrupt(&error))

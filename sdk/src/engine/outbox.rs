@@ -22,7 +22,10 @@ impl<S: Sql> Outbox<S> {
     }
 
     pub(super) fn put(&self, event: &VerifiedEvent, now: Timestamp) -> Result<(), SqlError> {
-        self.sql.execute("INSERT INTO outbox (event, attempt, due) VALUES (?, 0, ?)", values![&**event.json(), now])
+        self.sql.execute(
+            "INSERT INTO outbox (event, attempt, due) VALUES (?, 0, ?)",
+            values![&**event.json(), now],
+        )
     }
 
     /// Hands out what is due, in order.
@@ -35,16 +38,19 @@ impl<S: Sql> Outbox<S> {
             if self.in_flight.contains(&entry) {
                 continue;
             }
-            match Event::from_json(&json).map_err(|error| error.to_string()).and_then(|event| {
-                event.verify().map_err(|error| error.to_string())
-            }) {
+            match Event::from_json(&json)
+                .map_err(|error| error.to_string())
+                .and_then(|event| event.verify().map_err(|error| error.to_string()))
+            {
                 Ok(event) => {
                     self.in_flight.insert(entry);
                     effects.push(Effect::Publish { entry, event });
                 }
                 Err(error) => {
                     self.remove(entry)?;
-                    effects.push(Effect::Warn(format!("an event in the outbox is damaged and was dropped: {error}")));
+                    effects.push(Effect::Warn(format!(
+                        "an event in the outbox is damaged and was dropped: {error}"
+                    )));
                 }
             }
         }

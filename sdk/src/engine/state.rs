@@ -59,5 +59,8 @@ impl<S: Sql> StateStore<S> {
 
 fn load<S: Sql>(sql: &S) -> Result<StateSnapshot, SqlError> {
     let row = sql.first::<(u64, String)>("SELECT version, json FROM state", &[])?;
-    Ok(row.map_or_else(StateSnapshot::default, |(version, json)| StateSnapshot { version, json: Some(json.into()) }))
+    Ok(row.map_or_else(StateSnapshot::default, |(version, json)| StateSnapshot {
+        version,
+        json: Some(json.into()),
+    }))
 }

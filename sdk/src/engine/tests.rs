@@ -47,7 +47,9 @@ fn handlers() -> Vec<HandlerFacts> {
 
 fn request(kind: u16, number: u64) -> VerifiedEvent {
     let customer = Keys::from_secret(&[3; 32]).unwrap();
-    UnsignedEvent::new(Kind(kind), "").tag(["i", "Ada", "text"]).sign(&customer, Timestamp::from_seconds(number))
+    UnsignedEvent::new(Kind(kind), "")
+        .tag(["i", "Ada", "text"])
+        .sign(&customer, Timestamp::from_seconds(number))
 }
 
 impl Bench {
@@ -87,7 +89,9 @@ impl Bench {
         for effect in effects {
             match effect {
                 Effect::Taken { result, .. } => self.admissions.push(result.unwrap()),
-                Effect::Run { lease, state, .. } => self.runs.push((lease, state.json.map(|json| json.to_string()))),
+                Effect::Run { lease, state, .. } => {
+                    self.runs.push((lease, state.json.map(|json| json.to_string())))
+                }
                 Effect::Publish { entry, event } => {
                     self.delivering.push(entry);
                     self.published.push(event);
@@ -133,7 +137,11 @@ impl Bench {
     }
 
     fn results(&self) -> Vec<String> {
-        self.published.iter().filter_map(|event| JobResultEvent::from_event(event)).map(|result| result.content).collect()
+        self.published
+            .iter()
+            .filter_map(|event| JobResultEvent::from_event(event))
+            .map(|result| result.content)
+            .collect()
     }
 
     fn statuses(&self) -> Vec<(Status, Option<String>)> {

@@ -132,7 +132,10 @@ impl AgentShell {
 
     /// Waits until no handler runs, but not longer than this; says whether that was reached.
     pub(super) async fn finish_running(&mut self, longest: Duration) -> bool {
-        matches!(tokio::time::timeout(longest, self.running.wait_for(|running| *running == 0)).await, Ok(Ok(_)))
+        matches!(
+            tokio::time::timeout(longest, self.running.wait_for(|running| *running == 0)).await,
+            Ok(Ok(_))
+        )
     }
 
     /// Ends the engine's thread when what is queued has been recorded, and delivers the answers that are left, for

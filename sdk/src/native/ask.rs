@@ -34,13 +34,17 @@ pub(super) enum AskError {
     Failed(String),
     #[error("the agent wants to be paid first, which this client cannot do: {0}")]
     PaymentRequired(String),
-    #[error("no result within {0:?}. Is an agent for this kind of job connected to the relay? --timeout waits longer")]
+    #[error(
+        "no result within {0:?}. Is an agent for this kind of job connected to the relay? --timeout waits longer"
+    )]
     TooLate(Duration),
 }
 
 fn hint(error: &tokio_tungstenite::tungstenite::Error) -> &'static str {
     match error {
-        tokio_tungstenite::tungstenite::Error::Io(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
+        tokio_tungstenite::tungstenite::Error::Io(error)
+            if error.kind() == std::io::ErrorKind::ConnectionRefused =>
+        {
             ". Nothing listens there: start the agent first, or give its address with --relay"
         }
         _ => "",
@@ -62,7 +66,10 @@ pub(super) async fn run<A: Jobs>(ask: &Ask) -> Result<(), AskError> {
     }
     let request = builder.build().sign(&customer, now());
     let mut conversation = Conversation::begin(&ask.relay).await?;
-    conversation.note("asking", format_args!("kind {kind} {:?} through {}", ask.input.as_deref().unwrap_or(""), ask.relay));
+    conversation.note(
+        "asking",
+        format_args!("kind {kind} {:?} through {}", ask.input.as_deref().unwrap_or(""), ask.relay),
+    );
     match tokio::time::timeout(ask.timeout, conversation.follow(&request, ask)).await {
         Ok(Ok(content)) => {
             say(format_args!("{content}"));
@@ -119,14 +126,17 @@ impl Conversation {
     /// The output, if this event holds it.
     fn answer(&self, request: &VerifiedEvent, event: &VerifiedEvent) -> Result<Option<String>, AskError> {
         let agent = npub(&event.pubkey);
-        if let Some(feedback) = Feedback::from_event(event).filter(|feedback| feedback.request == request.id) {
+        if let Some(feedback) = Feedback::from_event(event).filter(|feedback| feedback.request == request.id)
+        {
             let message = feedback.message.unwrap_or(feedback.content);
             match feedback.status {
                 Status::Error => return Err(AskError::Failed(message)),
                 Status::PaymentRequired => return Err(AskError::PaymentRequired(message)),
                 status => self.note(status.as_str(), format_args!("{agent} {message}")),
             }
-        } else if let Some(result) = JobResultEvent::from_event(event).filter(|result| result.request == request.id) {
+        } else if let Some(result) =
+            JobResultEvent::from_event(event).filter(|result| result.request == request.id)
+        {
             self.note("result", format_args!("{agent}"));
             return Ok(Some(result.content));
         }
@@ -142,7 +152,9 @@ impl Conversation {
             let text = match self.socket.next().await {
                 Some(Ok(Message::Text(text))) => text,
                 Some(Ok(Message::Close(frame))) => {
-                    return Err(AskError::Disconnected(frame.map_or_else(String::new, |frame| frame.reason.to_string())));
+                    return Err(AskError::Disconnected(
+                        frame.map_or_else(String::new, |frame| frame.reason.to_string()),
+                    ));
                 }
                 Some(Ok(_)) => continue,
                 Some(Err(error)) => return Err(AskError::Disconnected(error.to_string())),

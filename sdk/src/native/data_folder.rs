@@ -137,6 +137,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("agent.nsec"), "nsec1oops").unwrap();
         let error = DataFolder::take(folder.path()).unwrap().agent_key().err().unwrap().to_string();
-        assert!(error.contains("agent.nsec") && error.contains("delete the file") && !error.contains("oops"), "{error}");
+        assert!(
+            error.contains("agent.nsec") && error.contains("delete the file") && !error.contains("oops"),
+            "{error}"
+        );
     }
 }

@@ -60,8 +60,12 @@ fn hint(error: &std::io::Error) -> &'static str {
         std::io::ErrorKind::AddrInUse => {
             ". Another process listens there: stop it, or choose another port with --listen 127.0.0.1:0 (0 takes a free one)"
         }
-        std::io::ErrorKind::PermissionDenied => ". Ports below 1024 need privileges: choose another with --listen",
-        std::io::ErrorKind::AddrNotAvailable => ". This machine does not have that address: choose another with --listen",
+        std::io::ErrorKind::PermissionDenied => {
+            ". Ports below 1024 need privileges: choose another with --listen"
+        }
+        std::io::ErrorKind::AddrNotAvailable => {
+            ". This machine does not have that address: choose another with --listen"
+        }
         _ => "",
     }
 }
@@ -135,7 +139,10 @@ pub(super) async fn run<A: Jobs>(arguments: &Serve) -> Result<(), ServeError> {
     greet::<A>(arguments, address, &public_key, data.path(), &key_note);
 
     interrupted.await;
-    say(format_args!("\nStopping: running jobs get {} s to finish; interrupt again to end at once.", LAST_RUNS.as_secs()));
+    say(format_args!(
+        "\nStopping: running jobs get {} s to finish; interrupt again to end at once.",
+        LAST_RUNS.as_secs()
+    ));
     let again = interruption().map_err(ServeError::Signals)?;
     let stopping = async {
         server.stop_accepting();
@@ -154,7 +161,8 @@ pub(super) async fn run<A: Jobs>(arguments: &Serve) -> Result<(), ServeError> {
 }
 
 fn log_to_standard_error(level: &str) -> Result<(), ServeError> {
-    let filter = EnvFilter::try_new(level).map_err(|error| ServeError::LogLevel { level: level.to_owned(), error })?;
+    let filter =
+        EnvFilter::try_new(level).map_err(|error| ServeError::LogLevel { level: level.to_owned(), error })?;
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -170,7 +178,8 @@ fn interruption() -> std::io::Result<impl Future<Output = ()>> {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
-        let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let (mut interrupt, mut terminate) =
+            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         Ok(async move {
             tokio::select! {
                 _ = interrupt.recv() => {}

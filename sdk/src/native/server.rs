@@ -123,7 +123,12 @@ async fn serve(stream: TcpStream, doors: Arc<Doors>) {
 
 impl Doors {
     fn answer(&self, mut request: Request<Incoming>) -> Answer {
-        let accept = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+        let accept = request
+            .headers()
+            .get(ACCEPT)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+            .to_owned();
         let path = request.uri().path().to_owned();
         let method = request.method().as_str().to_owned();
         let mut answer = match door::door(&method, &path, &accept, is_upgrade(&request)) {

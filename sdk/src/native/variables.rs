@@ -19,7 +19,9 @@ impl Variables {
     pub(super) fn read(folder: &Path) -> Result<Self, VariablesError> {
         let lines = match dotenvy::from_path_iter(folder.join(FILE)) {
             Ok(lines) => lines,
-            Err(dotenvy::Error::Io(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(Self(BTreeMap::new())),
+            Err(dotenvy::Error::Io(error)) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(Self(BTreeMap::new()));
+            }
             Err(error) => return Err(error.into()),
         };
         Ok(Self(lines.collect::<Result<_, _>>()?))

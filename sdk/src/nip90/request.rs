@@ -194,7 +194,11 @@ impl RequestBuilder {
 
     /// Adds a parameter with its values.
     #[must_use]
-    pub fn param<T: Into<String>>(mut self, key: impl Into<String>, values: impl IntoIterator<Item = T>) -> Self {
+    pub fn param<T: Into<String>>(
+        mut self,
+        key: impl Into<String>,
+        values: impl IntoIterator<Item = T>,
+    ) -> Self {
         let mut tag = vec!["param".to_owned(), key.into()];
         tag.extend(values.into_iter().map(Into::into));
         self.tags.push(tag);

@@ -76,7 +76,8 @@ proptest! {
 
 #[test]
 fn reads_inputs_leniently() {
-    let request = request(&[&["i", "no type"], &["i", "own word", "prompt"], &["i"], &["i", "x", "job", "", "source"]]);
+    let request =
+        request(&[&["i", "no type"], &["i", "own word", "prompt"], &["i"], &["i", "x", "job", "", "source"]]);
     let kinds: Vec<_> = request.inputs.iter().map(|input| (input.data.as_str(), input.kind)).collect();
     assert_eq!(kinds, [("no type", InputKind::Text), ("own word", InputKind::Text), ("x", InputKind::Job)]);
     assert_eq!(request.inputs[2].relay, None);
@@ -85,7 +86,8 @@ fn reads_inputs_leniently() {
 
 #[test]
 fn keeps_every_value_of_a_parameter() {
-    let request = request(&[&["param", "range", "300", "360"], &["param", "target", "a"], &["param", "target", "b"]]);
+    let request =
+        request(&[&["param", "range", "300", "360"], &["param", "target", "a"], &["param", "target", "b"]]);
     assert_eq!(request.params.all("range").collect::<Vec<_>>(), ["300", "360"]);
     assert_eq!(request.params.all("target").collect::<Vec<_>>(), ["a", "b"]);
 }
@@ -108,18 +110,25 @@ fn refuses_kinds_that_are_no_requests() {
 #[test]
 fn answers_refer_to_their_request() {
     let request = request(&[&["i", "Ada", "text", "", "who"], &["p", &provider().public_key().to_hex()]]);
-    let result = sign(JobResultEvent::event(&request, Output::new("Hello").tag(["sort", "rank"])), &provider());
+    let result =
+        sign(JobResultEvent::event(&request, Output::new("Hello").tag(["sort", "rank"])), &provider());
     assert_eq!(result.kind, Kind(6050));
     assert_eq!(Event::from_json(result.tag_values("request").next().unwrap()).unwrap(), *request.event);
     assert_eq!(result.tag_values("e").collect::<Vec<_>>(), [request.id().to_hex()]);
     assert_eq!(result.tag_values("p").collect::<Vec<_>>(), [customer().public_key().to_hex()]);
     assert_eq!(result.tags_named("i").next().unwrap(), &["i", "Ada", "text", "", "who"]);
     assert_eq!(result.tag_values("sort").next(), Some("rank"));
-    assert_eq!(JobResultEvent::from_event(&result).unwrap(), JobResultEvent { request: request.id(), content: "Hello".into() });
+    assert_eq!(
+        JobResultEvent::from_event(&result).unwrap(),
+        JobResultEvent { request: request.id(), content: "Hello".into() }
+    );
 
     let feedback = sign(Feedback::event(&request, &Status::Error, Some("no")), &provider());
     let read = Feedback::from_event(&feedback).unwrap();
-    assert_eq!((read.request, read.status, read.message.as_deref()), (request.id(), Status::Error, Some("no")));
+    assert_eq!(
+        (read.request, read.status, read.message.as_deref()),
+        (request.id(), Status::Error, Some("no"))
+    );
 }
 
 #[test]

@@ -1,22 +1,28 @@
 //! The agent's shell in a Durable Object: requests come by `fetch`, work is driven by the alarm.
 //!
-//! The alarm is the one thing that the runtime repeats until it succeeds, also after the object was lost, so it
-//! leases, runs and delivers, and does not end before nothing is left that could go on now.
+//! The alarm is the one thing that the runtime repeats until it succeeds, also after the object was lost. So every request
+//! sets it, and it does not end before nothing is left that could go on now. It takes some 50 ms to ring, and work gets that
+//! much of a head start by beginning at once, beside the answer to `fetch`; the alarm then only waits for its end.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
 use std::time::Duration;
 
 use futures_channel::mpsc::{UnboundedSender, unbounded};
+use futures_channel::oneshot;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use futures_util::{FutureExt, select_biased};
 use openagents_host::sql::{migrate, values};
 use openagents_host::worker::{DurableSql, now, set_alarm};
 use openagents_host::{Engine, Event, Keys, Sql, Timestamp, VerifiedEvent};
-use worker::{Env, Headers, Method, Request, RequestInit, Response, Result, State};
+use openagents_relay::Outcome;
+use worker::{Env, Method, Request, Response, Result, State};
 
-use super::{MAIN_RELAY, RELAY_BINDING, relay_object, variable};
+use super::relay_object::REQUESTS_PATH;
+use super::{MAIN_RELAY, RELAY_BINDING, variable};
 use crate::agent::Jobs;
 use crate::door;
 use crate::engine::{Delivery, Effect, Input, JobEngine};
@@ -30,8 +36,10 @@ const ALARM_SPAN: Duration = Duration::from_secs(4 * 60);
 /// How long a delivery to the relay may take. A call to an object that fails may never return.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The agent's object. Its databases and key are its own; everything else is rebuilt from them when it wakes.
-pub struct AgentObject<A> {
+/// The agent's object. Its database and key are its own; everything else is rebuilt from them when it wakes.
+pub struct AgentObject<A>(Rc<Object<A>>);
+
+struct Object<A> {
     state: State,
     env: Env,
     /// Why the object cannot work, when it cannot; the constructor has no other way to say so.
@@ -42,8 +50,10 @@ struct Opened<A> {
     engine: RefCell<JobEngine<DurableSql>>,
     cache: StateCache<A>,
     manifest: AgentManifest,
-    /// Wakes the alarm that is at work.
+    /// Tells the work that is going on of new requests.
     wake: RefCell<Option<UnboundedSender<()>>>,
+    /// Who waits for the work that is going on to end.
+    waiting: RefCell<Vec<oneshot::Sender<()>>>,
     /// Answers that wait for their way to the relay, in the order they must arrive in.
     answers: RefCell<VecDeque<(u64, VerifiedEvent)>>,
     last_ticket: Cell<u64>,
@@ -57,7 +67,7 @@ impl<A: Jobs> AgentObject<A> {
         if let Err(error) = &opened {
             worker::console_error!("the agent cannot start: {error}");
         }
-        Self { state, env, opened }
+        Self(Rc::new(Object { state, env, opened }))
     }
 
     /// Answers the Worker and the relay's object; nobody else reaches it.
@@ -65,25 +75,28 @@ impl<A: Jobs> AgentObject<A> {
     /// # Errors
     /// When the runtime fails.
     pub async fn fetch(&self, mut request: Request) -> Result<Response> {
-        let opened = match &self.opened {
+        let opened = match &self.0.opened {
             Ok(opened) => opened,
             Err(error) => return Response::error(format!("the agent cannot start: {error}\n"), 500),
         };
         let url = request.url()?;
         match (request.method(), url.path()) {
-            (Method::Post, "/requests") => {
-                let taken = opened.take(&request.text().await?);
-                // Also when it was taken before: perhaps its alarm never came to be.
-                set_alarm(&self.state.storage(), opened.engine.borrow().next_alarm()).await?;
-                match taken {
-                    Ok(()) => Response::ok("taken"),
-                    Err(error) => Response::error(error, 500),
+            (Method::Post, REQUESTS_PATH) => {
+                if let Err(error) = opened.take(&request.text().await?) {
+                    return Response::error(error, 500);
                 }
+                // Also when it was taken before: perhaps its alarm never came to be.
+                let next = opened.engine.borrow().next_alarm();
+                set_alarm(&self.0.state.storage(), next).await?;
+                let object = Rc::clone(&self.0);
+                self.0.state.wait_until(AssertUnwindSafe(async move { object.work().await }));
+                Response::ok("taken")
             }
             (Method::Get, "/welcome") => page(door::TEXT, door::welcome(&opened.manifest)),
             (Method::Get, "/health") => page(door::JSON, door::health(&opened.manifest)),
             (Method::Get, "/manifest") => {
-                let asked = url.query_pairs().find(|(name, _)| name == "agent").map(|(_, value)| value.into_owned());
+                let asked =
+                    url.query_pairs().find(|(name, _)| name == "agent").map(|(_, value)| value.into_owned());
                 let manifest = &opened.manifest;
                 if asked.is_some_and(|asked| asked == manifest.author.npub || asked == manifest.id.to_hex()) {
                     page(door::JSON, manifest.to_json())
@@ -100,14 +113,27 @@ impl<A: Jobs> AgentObject<A> {
     /// # Errors
     /// When the runtime fails; it then calls again.
     pub async fn alarm(&self) -> Result<Response> {
-        if let Ok(opened) = &self.opened {
+        if let Ok(opened) = &self.0.opened {
             // If this run is lost without a trace, somebody must look after the leases.
-            set_alarm(&self.state.storage(), Some(now() + ALARM_SPAN)).await?;
-            opened.work(&self.env).await;
+            set_alarm(&self.0.state.storage(), Some(now() + ALARM_SPAN)).await?;
+            self.0.work().await;
             let next = opened.engine.borrow().next_alarm();
-            set_alarm(&self.state.storage(), next).await?;
+            set_alarm(&self.0.state.storage(), next).await?;
         }
         Response::empty()
+    }
+}
+
+impl<A: Jobs> Object<A> {
+    /// Works until nothing more can go on now, or waits for whoever is doing that already.
+    async fn work(&self) {
+        let Ok(opened) = &self.opened else { return };
+        while opened.wake.borrow().is_some() {
+            let (done, ended) = oneshot::channel();
+            opened.waiting.borrow_mut().push(done);
+            let _ = ended.await;
+        }
+        opened.work(&self.env).await;
     }
 }
 
@@ -120,7 +146,8 @@ impl<A: Jobs> Opened<A> {
             None => own_keys(&sql)?,
         };
         let manifest = AgentManifest::of::<A>(&keys.public_key());
-        let engine = JobEngine::open(sql, keys, runner::handler_facts::<A>(), now()).map_err(|error| error.to_string())?;
+        let engine = JobEngine::open(sql, keys, runner::handler_facts::<A>(), now())
+            .map_err(|error| error.to_string())?;
         let cache = StateCache::default();
         cache.shared(&engine.state()).map_err(|error| error.to_string())?;
         Ok(Self {
@@ -128,6 +155,7 @@ impl<A: Jobs> Opened<A> {
             cache,
             manifest,
             wake: RefCell::new(None),
+            waiting: RefCell::default(),
             answers: RefCell::default(),
             last_ticket: Cell::new(0),
         })
@@ -142,10 +170,12 @@ impl<A: Jobs> Opened<A> {
         let mut taken = Ok(());
         for effect in self.handle(&Input::Request { event, ticket }) {
             match effect {
-                Effect::Taken { result, .. } => taken = result.map(drop).map_err(|error| error.to_string()),
+                Effect::Taken { ticket: of, result } if of == ticket => {
+                    taken = result.map(drop).map_err(|error| error.to_string());
+                }
                 Effect::Warn(warning) => worker::console_warn!("{warning}"),
                 // The engine runs and publishes only when its alarm is called.
-                Effect::Run { .. } | Effect::Publish { .. } => {}
+                Effect::Taken { .. } | Effect::Run { .. } | Effect::Publish { .. } => {}
             }
         }
         if let Some(wake) = &*self.wake.borrow() {
@@ -163,7 +193,7 @@ impl<A: Jobs> Opened<A> {
     /// Does what is due, until nothing more can go on now.
     async fn work(&self, env: &Env) {
         let (sender, mut woken) = unbounded();
-        *self.wake.borrow_mut() = Some(sender);
+        let _working = Working::begin(self, sender);
         let began = now();
         let mut runs: FuturesUnordered<LocalBoxFuture<'_, Input>> = FuturesUnordered::new();
         // One at a time, since the order in which a customer hears of a job matters.
@@ -175,7 +205,7 @@ impl<A: Jobs> Opened<A> {
             if delivery.is_empty()
                 && let Some((entry, event)) = self.next_answer()
             {
-                let deliver = async move { Input::Delivered { entry, delivery: deliver(env, event.json()).await } };
+                let deliver = async move { Input::Delivered { entry, delivery: deliver(env, &event).await } };
                 delivery.push(deliver.boxed_local());
             }
             if runs.is_empty() && delivery.is_empty() {
@@ -190,7 +220,6 @@ impl<A: Jobs> Opened<A> {
                 self.begin(effect, &runs);
             }
         }
-        *self.wake.borrow_mut() = None;
     }
 
     fn next_answer(&self) -> Option<(u64, VerifiedEvent)> {
@@ -219,9 +248,28 @@ impl<A: Jobs> Opened<A> {
     }
 }
 
+/// Work that is going on. When it ends, in whatever way, whoever waits goes on.
+struct Working<'a, A>(&'a Opened<A>);
+
+impl<'a, A> Working<'a, A> {
+    fn begin(opened: &'a Opened<A>, wake: UnboundedSender<()>) -> Self {
+        *opened.wake.borrow_mut() = Some(wake);
+        Self(opened)
+    }
+}
+
+impl<A> Drop for Working<'_, A> {
+    fn drop(&mut self) {
+        *self.0.wake.borrow_mut() = None;
+        for waiting in self.0.waiting.take() {
+            let _ = waiting.send(());
+        }
+    }
+}
+
 /// Publishes an answer through the relay's object.
-async fn deliver(env: &Env, json: &str) -> Delivery {
-    let publishing = publish(env, json).fuse();
+async fn deliver(env: &Env, event: &VerifiedEvent) -> Delivery {
+    let publishing = publish(env, event).fuse();
     let timeout = crate::clock::sleep(DELIVERY_TIMEOUT).fuse();
     futures_util::pin_mut!(publishing, timeout);
     select_biased! {
@@ -230,15 +278,12 @@ async fn deliver(env: &Env, json: &str) -> Delivery {
     }
 }
 
-async fn publish(env: &Env, json: &str) -> Result<Delivery> {
+async fn publish(env: &Env, event: &VerifiedEvent) -> Result<Delivery> {
     let stub = env.durable_object(RELAY_BINDING)?.get_by_name(MAIN_RELAY)?;
-    let headers = Headers::new();
-    headers.set("content-type", door::JSON)?;
-    let mut init = RequestInit::new();
-    init.with_method(Method::Post).with_headers(headers).with_body(Some(json.into()));
-    let mut response = stub.fetch_with_request(Request::new_with_init(relay_object::PUBLISH_URL, &init)?).await?;
-    let text = response.text().await?;
-    Ok(relay_object::delivery(response.status_code(), text))
+    Ok(match openagents_relay::worker::publish(&stub, event).await? {
+        Outcome::Accepted | Outcome::Duplicate => Delivery::Accepted,
+        Outcome::Refused(reason) => Delivery::Refused(reason.to_string()),
+    })
 }
 
 /// The key that the object made for itself, kept in its own database.
@@ -250,7 +295,8 @@ fn own_keys(sql: &DurableSql) -> std::result::Result<Keys, String> {
         return nsec.parse().map_err(|error: openagents_host::keys::KeyError| error.to_string());
     }
     let keys = Keys::generate().map_err(|error| error.to_string())?;
-    sql.execute("INSERT INTO own_key (one, nsec) VALUES (1, ?)", values![&keys.to_nsec()]).map_err(|error| error.to_string())?;
+    sql.execute("INSERT INTO own_key (one, nsec) VALUES (1, ?)", values![&keys.to_nsec()])
+        .map_err(|error| error.to_string())?;
     worker::console_log!(
         "{} is not set: this agent made a key of its own, {}, which stays in its object. To choose it: npx wrangler secret put {}",
         settings::NOSTR_PRIVATE_KEY,

@@ -14,6 +14,7 @@ pub struct Probe {
 
 /// The words of a text.
 #[derive(Serialize)]
+#[serde(crate = "openagents_sdk::serde")]
 pub struct Words {
     words: Vec<String>,
     count: usize,

@@ -5,5 +5,3 @@ use openagents_sdk::prelude::*;
 struct Broken;
 
 openagents_sdk::deployment!(Broken);
-
-fn main() {}

@@ -50,9 +50,13 @@ impl translation::OtherMembers {
     }
 }
 
-openagents_sdk::deployment!(OtherMembers);
+/// Apart, since it writes a `main` function.
+mod deployment {
+    openagents_sdk::deployment!(super::OtherMembers);
+}
 
 fn main() {
+    let _ = deployment::main;
     let names: Vec<&str> = OtherMembers::HANDLERS.iter().map(|handler| handler.declaration.name).collect();
     assert_eq!(names, ["move", "stream"]);
 }

@@ -1,0 +1,356 @@
+//! The relay in a Durable Object.
+//!
+//! The object sleeps while nothing is said and forgets everything but its database, its sockets and what is attached to
+//! them. So nothing is kept in memory that could not be read again: the first event after waking up
+//! opens the [`Relay`] and takes up every connection in the state that was kept with its socket.
+
+mod publish;
+mod session;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
+
+use ::worker::wasm_bindgen::JsValue;
+use ::worker::wasm_bindgen_futures::future_to_promise;
+use ::worker::{
+    Env, Error, Method, Request, Response, State, WebSocket, WebSocketIncomingMessage, WebSocketPair,
+    console_error, console_warn,
+};
+use openagents_host::worker::{DurableSql, now, set_alarm};
+use openagents_host::{Engine, Event, Timestamp, VerifiedEvent};
+
+pub use publish::{PUBLISH_PATH, publish};
+
+use crate::check::Checked;
+use crate::information::{CONTENT_TYPE, CORS_HEADERS, RelayInformation, asks_for_document};
+use crate::reason::{Outcome, Reason};
+use crate::relay::{ConnectionId, Effect, Input, Relay, RelayConfig, Ticket};
+
+/// How many connections an object serves. The platform's own limit is 32,768.
+const MAX_CONNECTIONS: usize = 10_000;
+
+/// Who gets the events of the kinds that [`RelayConfig::handover`] names.
+pub trait HandOver: 'static {
+    /// Takes an event. It must be safe before this returns `Ok`: then the relay forgets that it was to be delivered. The
+    /// same event can come more than once. It should give up after some seconds: it is tried again.
+    ///
+    /// # Errors
+    /// What goes to the log.
+    fn deliver(env: &Env, event: &VerifiedEvent) -> impl Future<Output = Result<(), String>>;
+}
+
+/// The body of the relay's Durable Object. Each method is the handler of the same name.
+pub struct RelayHost<H>(AssertUnwindSafe<Rc<Object<H>>>);
+
+/// All of the object that has to outlive an event, for deliveries that go on after it.
+struct Object<H> {
+    state: State,
+    env: Env,
+    config: RelayConfig,
+    information: RelayInformation,
+    /// `None` until the first event, and while the database cannot be opened. Never borrowed across an `await`.
+    awake: RefCell<Option<Awake>>,
+    handover: PhantomData<fn() -> H>,
+}
+
+/// What is in memory while the object is awake.
+struct Awake {
+    relay: Relay<DurableSql>,
+    sockets: BTreeMap<ConnectionId, Socket>,
+    /// The alarm that was set since waking up.
+    alarm: Option<Timestamp>,
+}
+
+struct Socket {
+    socket: WebSocket,
+    /// Whether the state is in the database, since it is too long to be attached.
+    is_stored: bool,
+}
+
+impl<H: HandOver> RelayHost<H> {
+    /// The object's body. Nothing is done yet: what fails is to be told to whoever asks.
+    #[must_use]
+    pub fn new(state: State, env: Env, config: RelayConfig, information: RelayInformation) -> Self {
+        let object =
+            Object { state, env, config, information, awake: RefCell::new(None), handover: PhantomData };
+        Self(AssertUnwindSafe(Rc::new(object)))
+    }
+
+    /// Makes WebSockets, answers with the relay information document (NIP-11), and takes what agents [`publish`].
+    ///
+    /// # Errors
+    /// When the runtime refuses to build a response.
+    pub async fn fetch(&self, mut request: Request) -> ::worker::Result<Response> {
+        let header = |name| request.headers().get(name).map(Option::unwrap_or_default);
+        let wants_upgrade = header("upgrade")?.eq_ignore_ascii_case("websocket");
+        let wants_document = asks_for_document(&header("accept")?);
+        match (request.method(), request.path().as_str()) {
+            (Method::Post, PUBLISH_PATH) => {
+                let text = request.text().await?;
+                self.0.published(&text).await
+            }
+            (Method::Get, _) if wants_upgrade => self.0.accept(),
+            (Method::Get | Method::Head, _) if wants_document => {
+                with_cors(Response::ok(self.0.information.to_json())?, CONTENT_TYPE)
+            }
+            (Method::Options, _) => with_cors(Response::empty()?.with_status(204), CONTENT_TYPE),
+            _ => Response::error("This is a Nostr relay: connect to it with a WebSocket.\n", 426),
+        }
+    }
+
+    /// Takes a message.
+    ///
+    /// # Errors
+    /// When the runtime refuses to set an alarm.
+    pub async fn websocket_message(
+        &self,
+        socket: WebSocket,
+        message: WebSocketIncomingMessage,
+    ) -> ::worker::Result<()> {
+        let Some(connection) = session::connection(&self.0.state, &socket) else { return Ok(()) };
+        let input = match message {
+            WebSocketIncomingMessage::String(text) => Input::Text { connection, text },
+            WebSocketIncomingMessage::Binary(_) => Input::Message { connection, message: Checked::binary() },
+        };
+        match self.0.handle(&input) {
+            Ok(effects) => self.0.go_on(effects).await,
+            Err(error) => {
+                console_error!("the relay could not be opened: {}", error);
+                // The text may have been an event or a request. It is not worth more than this: nothing can be done.
+                let notice = crate::RelayMessage::Notice(Reason::storage().to_string().into());
+                socket.send_with_str(notice.to_json())
+            }
+        }
+    }
+
+    /// Ends a connection that the client ended.
+    ///
+    /// # Errors
+    /// Never, at present.
+    pub async fn websocket_close(
+        &self,
+        socket: WebSocket,
+        code: usize,
+        _: String,
+        _: bool,
+    ) -> ::worker::Result<()> {
+        self.0.close(&socket);
+        // A code that only describes an end without a code must not be sent.
+        let code =
+            u16::try_from(code).ok().filter(|code| matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999));
+        // The client may be gone already.
+        let _ = socket.close(Some(code.unwrap_or(1000)), Some(""));
+        Ok(())
+    }
+
+    /// Ends a connection that broke.
+    ///
+    /// # Errors
+    /// Never, at present.
+    pub async fn websocket_error(&self, socket: WebSocket, _: Error) -> ::worker::Result<()> {
+        self.0.close(&socket);
+        Ok(())
+    }
+
+    /// Does what is due.
+    ///
+    /// # Errors
+    /// When the database cannot be opened or the runtime refuses to set the next alarm. Then the runtime repeats the alarm.
+    pub async fn alarm(&self) -> ::worker::Result<Response> {
+        let effects = self.0.awake(|awake| {
+            awake.alarm = None;
+            let mut effects = Vec::new();
+            awake.relay.alarm(now(), &mut effects);
+            awake.apply(effects)
+        });
+        self.0.go_on(effects?).await?;
+        Response::empty()
+    }
+}
+
+/// What is left to be done of some effects once all that is synchronous is done.
+#[derive(Default)]
+struct Pending {
+    deliveries: Vec<VerifiedEvent>,
+    outcome: Option<Outcome>,
+    alarm: Option<Timestamp>,
+}
+
+impl<H: HandOver> Object<H> {
+    /// Runs `body` with what is in memory, after waking up if it must.
+    fn awake<T>(&self, body: impl FnOnce(&mut Awake) -> T) -> ::worker::Result<T> {
+        // Nothing here runs inside of itself: it cannot be borrowed already.
+        let mut awake = self.awake.try_borrow_mut().map_err(|error| Error::RustError(error.to_string()))?;
+        let awake = match &mut *awake {
+            Some(awake) => awake,
+            asleep => asleep.insert(self.wake()?),
+        };
+        Ok(body(awake))
+    }
+
+    fn wake(&self) -> ::worker::Result<Awake> {
+        let failed = |error: &dyn std::fmt::Display| Error::RustError(error.to_string());
+        let sql = DurableSql::new(&self.state.storage());
+        let mut relay = Relay::open(sql, self.config.clone()).map_err(|error| failed(&error))?;
+        let mut sockets = BTreeMap::new();
+        for socket in self.state.as_raw().get_websockets()?.into_iter().map(WebSocket::from) {
+            let Some(connection) = session::connection(&self.state, &socket) else { continue };
+            let (state, is_stored) =
+                session::restore(relay.store(), connection, &socket).map_err(|error| failed(&error))?;
+            relay.restore(connection, &state);
+            sockets.insert(connection, Socket { socket, is_stored });
+        }
+        let open: Vec<ConnectionId> = sockets.keys().copied().collect();
+        relay.store().retain_sessions(&open).map_err(|error| failed(&error))?;
+        Ok(Awake { relay, sockets, alarm: None })
+    }
+
+    fn handle(&self, input: &Input) -> ::worker::Result<Pending> {
+        self.awake(|awake| {
+            let mut effects = Vec::new();
+            awake.relay.handle(now(), input, &mut effects);
+            awake.apply(effects)
+        })
+    }
+
+    /// Does what takes time: sets the alarm, in the same turn as the writes so that both are kept or neither, and
+    /// leaves the deliveries to go on when this event is over. If they do not, the alarm repeats them.
+    async fn go_on(self: &Rc<Self>, pending: Pending) -> ::worker::Result<()> {
+        if !pending.deliveries.is_empty() {
+            let object = Rc::clone(self);
+            let deliveries = pending.deliveries;
+            let promise = future_to_promise(AssertUnwindSafe(async move {
+                for event in deliveries {
+                    object.deliver(&event).await;
+                }
+                Ok(JsValue::UNDEFINED)
+            }));
+            self.state.as_raw().wait_until(&promise)?;
+        }
+        match pending.alarm {
+            Some(at) => set_alarm(&self.state.storage(), Some(at)).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn deliver(&self, event: &VerifiedEvent) {
+        match H::deliver(&self.env, event).await {
+            Ok(()) => {
+                // If the database cannot be reached now, it is delivered again.
+                let _ = self.handle(&Input::Delivered(event.id));
+            }
+            Err(error) => {
+                console_warn!("event {} could not be delivered; it is tried again: {}", event.id, error);
+            }
+        }
+    }
+
+    fn accept(&self) -> ::worker::Result<Response> {
+        let pair = WebSocketPair::new()?;
+        let accepted = self.awake(|awake| {
+            if awake.sockets.len() >= MAX_CONNECTIONS {
+                return Ok(false);
+            }
+            let connection = session::accept(&self.state, &pair.server)?;
+            awake.sockets.insert(connection, Socket { socket: pair.server.clone(), is_stored: false });
+            let mut effects = Vec::new();
+            awake.relay.handle(now(), &Input::Open(connection), &mut effects);
+            awake.apply(effects);
+            Ok::<_, Error>(true)
+        });
+        match accepted {
+            Ok(Ok(true)) => Response::from_websocket(pair.client),
+            Ok(Ok(false)) => Response::error("This relay has as many connections as it can serve.\n", 503),
+            Ok(Err(error)) | Err(error) => {
+                console_error!("a connection could not be made: {}", error);
+                Response::error("The relay could not be opened; see its log.\n", 500)
+            }
+        }
+    }
+
+    fn close(&self, socket: &WebSocket) {
+        let Some(connection) = session::connection(&self.state, socket) else { return };
+        let closed = self.awake(|awake| {
+            awake.relay.handle(now(), &Input::Close(connection), &mut Vec::new());
+            let stored = awake.sockets.remove(&connection).is_some_and(|socket| socket.is_stored);
+            if stored { awake.relay.store().forget_session(connection) } else { Ok(()) }
+        });
+        // What is left over goes when the object wakes up next.
+        if let Ok(Err(error)) = closed {
+            console_error!("the state of a connection could not be deleted: {}", error);
+        }
+    }
+
+    /// Publishes an agent's event and answers with the [`Outcome`].
+    async fn published(self: &Rc<Self>, json: &str) -> ::worker::Result<Response> {
+        let event = match Event::from_json(json).map_err(|error| error.to_string()) {
+            Ok(event) => event.verify().map_err(|error| error.to_string()),
+            Err(error) => Err(error),
+        };
+        let event = match event {
+            Ok(event) => event,
+            Err(error) => return Response::from_json(&Outcome::Refused(Reason::invalid(error))),
+        };
+        let mut pending = self.handle(&Input::Publish { ticket: Ticket(0), event })?;
+        let outcome = pending.outcome.take();
+        self.go_on(pending).await?;
+        match outcome {
+            Some(outcome) => Response::from_json(&outcome),
+            None => Response::error("the relay did not decide\n", 500),
+        }
+    }
+}
+
+impl Awake {
+    /// Carries out the effects that are synchronous, and gives back the others.
+    fn apply(&mut self, effects: Vec<Effect>) -> Pending {
+        let mut pending = Pending::default();
+        for effect in effects {
+            match effect {
+                Effect::Send { connection, message } => {
+                    if let Some(Socket { socket, .. }) = self.sockets.get(&connection) {
+                        // A socket that is closing takes nothing; its end is reported separately.
+                        let _ = socket.send_with_str(message.to_json());
+                    }
+                }
+                Effect::SessionChanged(connection) => self.save(connection),
+                Effect::HandOver(event) => pending.deliveries.push(event),
+                Effect::Published { outcome, .. } => pending.outcome = Some(outcome),
+                Effect::Failed(error) => console_error!("the relay's database failed: {}", error),
+            }
+        }
+        let next = self.relay.next_alarm();
+        if next.is_some_and(|next| self.alarm.is_none_or(|set| next < set)) {
+            self.alarm = next;
+            pending.alarm = next;
+        }
+        pending
+    }
+
+    /// Keeps the state of a connection for the time after the next sleep.
+    fn save(&mut self, connection: ConnectionId) {
+        let Some(socket) = self.sockets.get_mut(&connection) else { return };
+        let state = self.relay.saved(connection);
+        match session::save(self.relay.store(), connection, &socket.socket, &state, socket.is_stored) {
+            Ok(is_stored) => socket.is_stored = is_stored,
+            Err(error) => {
+                console_error!("the state of a connection could not be kept: {}", error);
+                // Its subscriptions would end unseen. A client that is closed connects and subscribes again.
+                let _ = socket.socket.close(Some(1011), Some("the relay could not keep your subscriptions"));
+            }
+        }
+    }
+}
+
+fn with_cors(mut response: Response, content_type: &str) -> ::worker::Result<Response> {
+    let headers = response.headers_mut();
+    headers.set("content-type", content_type)?;
+    for (name, value) in CORS_HEADERS {
+        headers.set(name, value)?;
+    }
+    Ok(response)
+}

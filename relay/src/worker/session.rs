@@ -1,0 +1,80 @@
+//! What is kept with a socket while the object sleeps: the connection's id as its tag, and its state as its attachment.
+
+use ::worker::wasm_bindgen::JsValue;
+use ::worker::{Error, State, WebSocket};
+use openagents_host::sql::Sql;
+
+use crate::relay::ConnectionId;
+use crate::store::Store;
+
+/// The platform keeps 16,384 bytes for a socket, some of which are its own.
+const LONGEST_ATTACHMENT: usize = 15 * 1024;
+
+/// The attachment of a connection whose state is too long for one and stands in the database.
+const STORED: &str = "stored";
+
+/// The state of a connection without subscriptions.
+const EMPTY: &str = "{}";
+
+/// Accepts a socket that outlives the object's memory.
+pub(super) fn accept(state: &State, socket: &WebSocket) -> Result<ConnectionId, Error> {
+    let mut number = [0; 8];
+    getrandom::fill(&mut number).map_err(|error| Error::RustError(error.to_string()))?;
+    let connection = ConnectionId::new(u64::from_le_bytes(number));
+    let tag = JsValue::from_str(&connection.to_string());
+    state.as_raw().accept_websocket_with_tags(socket.as_ref(), vec![tag])?;
+    socket.serialize_attachment(EMPTY)?;
+    Ok(connection)
+}
+
+/// The connection of a socket that was [`accept`]ed.
+pub(super) fn connection(state: &State, socket: &WebSocket) -> Option<ConnectionId> {
+    let tags = state.as_raw().get_tags(socket.as_ref()).ok()?;
+    ConnectionId::parse(tags.first()?)
+}
+
+/// The state of a connection, and whether it stands in the database.
+pub(super) fn restore<S: Sql>(
+    store: &Store<S>,
+    connection: ConnectionId,
+    socket: &WebSocket,
+) -> Result<(String, bool), Error> {
+    let attached: Option<String> = socket.deserialize_attachment()?;
+    match attached.as_deref() {
+        Some(STORED) => {
+            let stored =
+                store.saved_session(connection).map_err(|error| Error::RustError(error.to_string()))?;
+            Ok((stored.unwrap_or_else(|| EMPTY.to_owned()), true))
+        }
+        Some(state) => Ok((state.to_owned(), false)),
+        None => Ok((EMPTY.to_owned(), false)),
+    }
+}
+
+/// Keeps the state of a connection, and says whether it stands in the database now.
+pub(super) fn save<S: Sql>(
+    store: &Store<S>,
+    connection: ConnectionId,
+    socket: &WebSocket,
+    state: &str,
+    was_stored: bool,
+) -> Result<bool, Error> {
+    let failed = |error: openagents_host::SqlError| Error::RustError(error.to_string());
+    if size(state) <= LONGEST_ATTACHMENT {
+        socket.serialize_attachment(state)?;
+        if was_stored {
+            store.forget_session(connection).map_err(failed)?;
+        }
+        return Ok(false);
+    }
+    store.save_session(connection, state).map_err(failed)?;
+    if !was_stored {
+        socket.serialize_attachment(STORED)?;
+    }
+    Ok(true)
+}
+
+/// How many bytes the platform needs for a text: two for each unit as soon as one is beyond Latin-1.
+fn size(text: &str) -> usize {
+    if text.is_ascii() { text.len() } else { text.encode_utf16().count().saturating_mul(2) }
+}

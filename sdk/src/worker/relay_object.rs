@@ -1,0 +1,48 @@
+//! The relay's shell in a Durable Object, and its mailbox for the agent.
+
+use std::marker::PhantomData;
+
+use openagents_host::{Kind, VerifiedEvent};
+use openagents_relay::worker::{HandOver, RelayHost};
+use openagents_relay::{Limits, RelayConfig, RelayInformation};
+use worker::{Env, Method, Request, RequestInit, State};
+
+use super::{AGENT_BINDING, entry, variable};
+use crate::agent::Jobs;
+use crate::settings;
+
+/// Where the agent's object takes requests.
+pub(super) const REQUESTS_PATH: &str = "/requests";
+
+/// The relay's object in a deployment of the agent `A`.
+pub type RelayObject<A> = RelayHost<ToAgent<A>>;
+
+/// What the runtime does when the relay's object is needed.
+#[must_use]
+pub fn relay_object<A: Jobs>(state: State, env: Env) -> RelayObject<A> {
+    let limits = Limits::default();
+    // A variable that cannot be used is reported where it is shown: by the Worker's own answer.
+    let information = settings::relay_information::<A>(limits.clone(), |name| variable(&env, name))
+        .unwrap_or_else(|_| RelayInformation::new(limits.clone()));
+    let handover = A::HANDLERS.iter().map(|job| Kind(job.declaration.kind)).collect();
+    RelayHost::new(state, env, RelayConfig { limits, handover }, information)
+}
+
+/// Gives the agent's object the requests that the relay stores.
+#[derive(Debug)]
+pub struct ToAgent<A>(PhantomData<fn() -> A>);
+
+impl<A: Jobs> HandOver for ToAgent<A> {
+    async fn deliver(env: &Env, event: &VerifiedEvent) -> Result<(), String> {
+        deliver(env, event).await.map_err(|error| error.to_string())?
+    }
+}
+
+async fn deliver(env: &Env, event: &VerifiedEvent) -> worker::Result<Result<(), String>> {
+    let stub = env.durable_object(AGENT_BINDING)?.get_by_name(&entry::agent_name(env)?)?;
+    let mut init = RequestInit::new();
+    init.with_method(Method::Post).with_body(Some((&**event.json()).into()));
+    let request = Request::new_with_init(&format!("https://agent{REQUESTS_PATH}"), &init)?;
+    let mut response = stub.fetch_with_request(request).await?;
+    if response.status_code() == 200 { Ok(Ok(())) } else { Ok(Err(response.text().await?)) }
+}
