@@ -94,11 +94,14 @@ impl RelayInformation {
         self.supported_nips.extend(nips);
     }
 
-    /// Names only those of the supported NIPs that are in this list, as in `1, 11, 90` (the variable `SUPPORTED_NIPS`).
+    /// Names only those of the supported NIPs that are in this list (the variable `SUPPORTED_NIPS`), which is written as
+    /// `[1, 11, 90]`, with or without the brackets.
     ///
     /// # Errors
     /// When a part of the list is no number.
     pub fn allow_nips(&mut self, list: &str) -> Result<(), std::num::ParseIntError> {
+        let list = list.trim();
+        let list = list.strip_prefix('[').and_then(|list| list.strip_suffix(']')).unwrap_or(list);
         let parts = list.split(',').map(str::trim).filter(|part| !part.is_empty());
         let allowed: BTreeSet<u16> = parts.map(str::parse).collect::<Result<_, _>>()?;
         self.supported_nips.retain(|nip| allowed.contains(nip));
@@ -158,6 +161,8 @@ mod tests {
         information.allow_nips(" 90, 1 ,50,").unwrap();
         let json: serde_json::Value = serde_json::from_str(&information.to_json()).unwrap();
         assert_eq!(json["supported_nips"], serde_json::json!([1, 90]));
-        assert!(information.allow_nips("1;11").is_err());
+        assert!(information.allow_nips("1;11").is_err() && information.allow_nips("[1").is_err());
+        information.allow_nips("[90]").unwrap();
+        assert!(information.to_json().contains(r#""supported_nips":[90]"#));
     }
 }

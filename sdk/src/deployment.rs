@@ -43,6 +43,7 @@ macro_rules! deployment {
             use ::openagents_sdk::__private::worker::worker_sys::{self, web_sys};
             use ::openagents_sdk::worker::wasm_result;
 
+            #[allow(unused_imports)]
             use super::*;
 
             // The classes that `wrangler.toml` names. They cannot be generic, and a class of a dependency could not

@@ -4,6 +4,7 @@
 //! `OPENAGENTS_TEST_HOSTS=native,workerd` chooses the hosts.
 
 mod clients;
+mod conformance;
 mod forgery;
 mod handlers;
 mod information;
@@ -38,6 +39,7 @@ fn scenarios() -> Vec<Scenario> {
         handlers::list(),
         restart::list(),
         clients::list(),
+        conformance::list(),
     ]
     .concat()
 }

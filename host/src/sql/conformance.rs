@@ -96,12 +96,12 @@ cases! {
     }
 
     fn stops_reading_when_told(sql) {
-        let mut seen = 0;
-        check(sql.query("SELECT value FROM json_each('[1,2,3]')", &[], &mut |_| {
-            seen += 1;
-            Ok(if seen == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        let mut seen = Vec::new();
+        check(sql.query("SELECT value FROM json_each('[1,2,3]')", &[], &mut |row| {
+            seen.push(row.column::<i64>(0)?);
+            Ok(if seen.len() == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         }))?;
-        equal(seen, 2)
+        equal(seen, vec![1, 2])
     }
 
     fn reports_a_statement_that_fails(sql) {
@@ -160,8 +160,8 @@ cases! {
         let numbers = |n: usize| vec![super::Value::Integer(1); n];
         check(sql.execute(&many(100), &numbers(100)))?;
         refused(sql.execute(&many(101), &numbers(101)))?;
-        check(sql.execute(&vec!["SELECT 1"; 5].join(" UNION ALL "), &[]))?;
-        refused(sql.execute(&vec!["SELECT 1"; 6].join(" UNION ALL "), &[]))?;
+        check(sql.execute(&["SELECT 1"; 5].join(" UNION ALL "), &[]))?;
+        refused(sql.execute(&["SELECT 1"; 6].join(" UNION ALL "), &[]))?;
         refused(sql.execute(&format!("SELECT {}1{}", "(1+".repeat(101), ")".repeat(101)), &[]))?;
         refused(sql.execute(&format!("SELECT 'a' LIKE '{}'", "a".repeat(51)), &[]))?;
         for statement in [
@@ -221,6 +221,7 @@ fn check<T, E: std::fmt::Display>(result: Result<T, E>) -> Result<T, String> {
     result.map_err(|error| error.to_string())
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "reads better at its many callers")]
 fn equal<T: PartialEq + std::fmt::Debug>(found: T, expected: T) -> Outcome {
     if found == expected { Ok(()) } else { Err(format!("expected {expected:?}, found {found:?}")) }
 }

@@ -57,7 +57,7 @@ value_from! {
     &'a PublicKey => |value| Self::Blob(value.as_bytes());
 }
 
-impl<'a, T: Into<Value<'a>>> From<Option<T>> for Value<'a> {
+impl<'a, T: Into<Self>> From<Option<T>> for Value<'a> {
     fn from(value: Option<T>) -> Self {
         value.map_or(Self::Null, Into::into)
     }

@@ -19,7 +19,7 @@ use crate::reason::Reason;
 use crate::relay::{ConnectionId, Input};
 
 /// How long the other side has to take note of the end.
-const FAREWELL_TIMEOUT: Duration = Duration::from_secs(3);
+const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Serves a connection until it ends.
 pub(super) async fn serve(shared: Arc<Shared>, upgrade: UpgradeFut, permit: OwnedSemaphorePermit) {
@@ -35,16 +35,21 @@ pub(super) async fn serve(shared: Arc<Shared>, upgrade: UpgradeFut, permit: Owne
     };
     let mut decoder = Decoder::new(check::longest_read(&shared.limits));
     let farewell = tokio::select! {
-        farewell = receive(&shared, connection, &outbox, &heard, &mut decoder, &mut read) => farewell,
-        () = outbox.closing() => Farewell::NORMAL,
+        farewell = receive(&shared, connection, &outbox, &heard, &mut decoder, &mut read) => Some(farewell),
+        () = outbox.closing() => None,
     };
     // If it is being closed for another reason already, that one stands.
-    outbox.close(farewell);
+    outbox.close(farewell.unwrap_or(Farewell::NORMAL));
     // The engine may have stopped; then there is nothing left to tell it.
     let _ = shared.inputs.send(Input::Close(connection)).await;
-    // Ended with unread bytes, TCP would tell the client "reset" instead of why. So they are read and dropped.
     let end = async {
-        let _ = tokio::join!(&mut writer, discard(&mut read));
+        // Ended with unread bytes, TCP would tell the client "reset" instead of why. So they are read and dropped,
+        // unless it was the client who said goodbye.
+        if farewell == Some(Farewell::NORMAL) {
+            let _ = (&mut writer).await;
+        } else {
+            let _ = tokio::join!(&mut writer, discard(&mut read));
+        }
     };
     if timeout(FAREWELL_TIMEOUT, end).await.is_err() {
         writer.abort();

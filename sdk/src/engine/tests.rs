@@ -90,7 +90,7 @@ impl Bench {
             match effect {
                 Effect::Taken { result, .. } => self.admissions.push(result.unwrap()),
                 Effect::Run { lease, state, .. } => {
-                    self.runs.push((lease, state.json.map(|json| json.to_string())))
+                    self.runs.push((lease, state.json.map(|json| json.to_string())));
                 }
                 Effect::Publish { entry, event } => {
                     self.delivering.push(entry);
@@ -377,7 +377,7 @@ fn forgets_leases_of_a_transaction_that_was_undone() {
 #[derive(Clone, Debug)]
 enum Step {
     Ask(u16, u64),
-    Finish(usize, bool),
+    Finish(usize),
     Fail(usize, bool),
     Deliver,
     Wait(u64),
@@ -387,7 +387,7 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => (prop_oneof![Just(SHARED), Just(EXCLUSIVE)], 0..12u64).prop_map(|(kind, number)| Step::Ask(kind, number)),
-        4 => (0..4usize, any::<bool>()).prop_map(|(run, state)| Step::Finish(run, state)),
+        4 => (0..4usize).prop_map(Step::Finish),
         1 => (0..4usize, any::<bool>()).prop_map(|(run, retryable)| Step::Fail(run, retryable)),
         2 => Just(Step::Deliver),
         1 => (0..100u64).prop_map(Step::Wait),
@@ -417,7 +417,7 @@ proptest! {
                     asked.insert(event.id);
                     bench.ask(event);
                 }
-                Step::Finish(run, _) => finish(&mut bench, run),
+                Step::Finish(run) => finish(&mut bench, run),
                 Step::Fail(run, retryable) => if !bench.runs.is_empty() {
                     let (lease, _) = bench.runs.remove(run % bench.runs.len());
                     bench.finish(lease, failed("no", retryable), None);

@@ -1,5 +1,8 @@
 //! An agent for the scenarios in `tests/`: its handlers do everything that a handler can do wrong.
 
+#[cfg(target_arch = "wasm32")]
+mod conformance;
+
 use std::time::Duration;
 
 use openagents_sdk::prelude::*;
