@@ -316,11 +316,6 @@ impl<S: Sql> Relay<S> {
     }
 }
 
-#[allow(clippy::arithmetic_side_effects, reason = "a timestamp saturates")]
-fn later(now: Timestamp, pause: Duration) -> Timestamp {
-    now + pause
-}
-
 /// What was written for an event that came in.
 enum Acceptance {
     /// It was not there before; if somebody is to get it, its delivery is due again at this time.
@@ -382,7 +377,7 @@ impl<S: Sql> Engine for Relay<S> {
             }
             Err(error) => {
                 effects.push(Effect::Failed(error));
-                self.next_handover = Some(later(now, PAUSE_AFTER_FAILURE));
+                self.next_handover = Some(now + PAUSE_AFTER_FAILURE);
             }
         }
     }

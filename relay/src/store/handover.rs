@@ -85,7 +85,6 @@ impl<S: Sql> Store<S> {
 }
 
 /// When to try again, after this many attempts before the one being made.
-#[allow(clippy::arithmetic_side_effects, reason = "a timestamp saturates")]
 fn due(now: Timestamp, attempts: u32) -> Timestamp {
     let factor = 2_u32.saturating_pow(attempts.min(16));
     now + FIRST_WAIT.saturating_mul(factor).min(LONGEST_WAIT)
