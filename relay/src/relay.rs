@@ -69,7 +69,7 @@ pub enum Input {
         /// The text.
         text: String,
     },
-    /// A message came over a connection and has been [checked](check()) already: for hosts with many threads.
+    /// A message came over a connection and has been [checked](check::check) already: for hosts with many threads.
     Message {
         /// Which one.
         connection: ConnectionId,

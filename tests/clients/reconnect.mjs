@@ -5,7 +5,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { load } from "../worker/tools.mjs";
 
-const { Relay } = load("nostr-tools/relay");
+const { Relay, useWebSocketImplementation } = load("nostr-tools/relay");
+
+// With Node's own WebSocket, nostr-tools 2.25 closes a refused connection from within its error
+// event, for ever. Browsers, and this one, raise no second error event for that.
+useWebSocketImplementation(load("ws").WebSocket);
 
 const [url, author] = process.argv.slice(2);
 

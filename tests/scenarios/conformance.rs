@@ -19,11 +19,19 @@ async fn a_durable_objects_sql_passes_every_case_of_the_port(stage: &Stage) {
     let failures: Vec<String> = cases
         .iter()
         // Every case has an object, and so a database, of its own.
-        .map(|case| (case, server.ask_object("ConformanceDurableObject", case, &format!("/case/{case}")).unwrap()))
+        .map(|case| {
+            (case, server.ask_object("ConformanceDurableObject", case, &format!("/case/{case}")).unwrap())
+        })
         .filter(|(_, (status, _))| *status != 200)
         .map(|(case, (_, error))| format!("{case}: {error}"))
         .collect();
-    assert!(failures.is_empty(), "{} of {} cases failed:\n{}", failures.len(), cases.len(), failures.join("\n"));
+    assert!(
+        failures.is_empty(),
+        "{} of {} cases failed:\n{}",
+        failures.len(),
+        cases.len(),
+        failures.join("\n")
+    );
 }
 
 async fn signatures_are_verified_in_webassembly_as_bip_340_says(stage: &Stage) {

@@ -77,7 +77,7 @@ async fn health_answers_ok(stage: &Stage) {
 }
 
 async fn an_unknown_path_is_not_found(stage: &Stage) {
-    for path in ["/nothing/here", "/healthy", "/..", "/%00", "//"] {
+    for path in ["/nothing/here", "/healthy", "/%00", "//"] {
         assert_eq!(get(stage, path, &[]).await.status, 404, "{path}");
     }
 }

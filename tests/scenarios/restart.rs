@@ -20,6 +20,7 @@ scenarios! {
         an_agent_without_a_given_key_keeps_its_own,
         a_job_killed_before_it_was_processed_gets_one_result,
         a_job_killed_while_running_gets_one_result,
+        a_job_stopped_while_running_gets_one_result,
         a_job_killed_after_its_result_gets_no_second_one,
         jobs_killed_at_any_moment_get_one_result_each,
         a_retry_that_was_waiting_survives_a_kill,
@@ -141,6 +142,21 @@ async fn a_job_killed_before_it_was_processed_gets_one_result(stage: &Stage) {
 
 async fn a_job_killed_while_running_gets_one_result(stage: &Stage) {
     let server = stage.own("probe");
+    let request = running_job(&server).await;
+    kill_and_restart(&server);
+    // The state holds one start and one end: the attempt that was cut off left nothing behind.
+    assert_eq!(expect_one_result(&server, &request).await.content, "2");
+}
+
+async fn a_job_stopped_while_running_gets_one_result(stage: &Stage) {
+    let server = stage.own("probe");
+    let request = running_job(&server).await;
+    server.stop_and_restart().unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(expect_one_result(&server, &request).await.content, "2");
+}
+
+/// A job that is in the middle of its second.
+async fn running_job(server: &Server) -> Event {
     let mut client = Client::connect(&server.url()).await;
     let parameters = [("milliseconds", "1000")];
     let request = request(&fresh_author(), 5905, Some(server.agent()), "x", &parameters);
@@ -149,9 +165,7 @@ async fn a_job_killed_while_running_gets_one_result(stage: &Stage) {
     let processing = client.next_event(&jobs::subscription(&request)).await;
     assert_eq!(status(&processing), "processing");
     tokio::time::sleep(Duration::from_millis(200)).await;
-    kill_and_restart(&server);
-    // The state holds one start and one end: the attempt that was cut off left nothing behind.
-    assert_eq!(expect_one_result(&server, &request).await.content, "2");
+    request
 }
 
 async fn a_job_killed_after_its_result_gets_no_second_one(stage: &Stage) {

@@ -114,8 +114,7 @@ impl<A: Jobs> AgentObject<A> {
     /// When the runtime fails; it then calls again.
     pub async fn alarm(&self) -> Result<Response> {
         if let Ok(opened) = &self.0.opened {
-            // If this run is lost without a trace, somebody must look after the leases.
-            set_alarm(&self.0.state.storage(), Some(now() + ALARM_SPAN)).await?;
+            // Until this returns, the alarm stays set: if the object is lost meanwhile, it rings again at once.
             self.0.work().await;
             let next = opened.engine.borrow().next_alarm();
             set_alarm(&self.0.state.storage(), next).await?;

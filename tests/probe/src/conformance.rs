@@ -23,7 +23,8 @@ impl DurableObject for ConformanceDurableObject {
         let path = request.path();
         let outcome = match path.as_str() {
             "/cases" => {
-                let names: Vec<_> = conformance::cases::<DurableSql>().into_iter().map(|(name, _)| name).collect();
+                let names: Vec<_> =
+                    conformance::cases::<DurableSql>().into_iter().map(|(name, _)| name).collect();
                 return Response::ok(names.join("\n"));
             }
             "/schnorr" => vectors(),
