@@ -85,9 +85,10 @@ impl<A: Jobs> AgentObject<A> {
                 if let Err(error) = opened.take(&request.text().await?) {
                     return Response::error(error, 500);
                 }
-                // Also when it was taken before: perhaps its alarm never came to be.
-                let next = opened.engine.borrow().next_alarm();
-                set_alarm(&self.0.state.storage(), next).await?;
+                // At once, and not when the engine next has something to do: that may be the end of a lease, and if this
+                // process is lost before, so is the lease. Also when it was taken before: perhaps its alarm never came
+                // to be.
+                set_alarm(&self.0.state.storage(), Some(now())).await?;
                 let object = Rc::clone(&self.0);
                 self.0.state.wait_until(AssertUnwindSafe(async move { object.work().await }));
                 Response::ok("taken")
