@@ -38,8 +38,8 @@ impl<A> Default for StateCache<A> {
 /// The stored state is not of this agent's form.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the stored state does not fit the agent's fields: {0}. Give new fields `#[serde(default)]`, and do not change the \
-     type of old ones"
+    "the stored state does not fit the agent's fields: {0}. Fields can be added and removed, but a field that is stored \
+     keeps its type: give the new form another name"
 )]
 pub(crate) struct StateError(#[from] serde_json::Error);
 
@@ -154,3 +154,6 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> JobError {
     let message = message.unwrap_or_else(|| "the handler panicked".to_owned());
     JobError::failed("the agent failed to do this job").caused_by(format!("panic: {message}"))
 }
+
+#[cfg(test)]
+mod tests;

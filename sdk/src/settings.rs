@@ -64,8 +64,7 @@ pub(crate) fn relay_information<A: Jobs>(
     information.own_pubkey = keys(RELAY_PRIVATE_KEY, &variable)?.map(|keys| keys.public_key());
     information.add_nips([90]);
     if let Some(list) = text(SUPPORTED_NIPS) {
-        let list = list.trim().trim_start_matches('[').trim_end_matches(']');
-        information.allow_nips(list).map_err(|_| SettingError::Nips)?;
+        information.allow_nips(&list).map_err(|_| SettingError::Nips)?;
     }
     Ok(information)
 }

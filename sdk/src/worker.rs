@@ -10,8 +10,14 @@ pub use agent_object::AgentObject;
 pub use entry::fetch;
 pub use relay_object::{RelayObject, relay_object};
 
+use std::pin::pin;
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
 use worker::wasm_bindgen::JsValue;
 use worker::{Env, WebSocketIncomingMessage, js_sys};
+
+use crate::clock;
 
 /// The name under which everything of a deployment without `NOSTR_PRIVATE_KEY` finds its agent, which then makes a key of
 /// its own and keeps it.
@@ -22,6 +28,17 @@ const MAIN_RELAY: &str = "main-relay";
 
 const RELAY_BINDING: &str = "RELAY";
 const AGENT_BINDING: &str = "AGENT";
+
+/// How long one object may take to answer another. A call to an object that fails may never return.
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// What the work gives, if it does so in time.
+async fn within<T>(timeout: Duration, work: impl Future<Output = T>) -> Option<T> {
+    match select(pin!(work), pin!(clock::sleep(timeout))).await {
+        Either::Left((output, _)) => Some(output),
+        Either::Right(_) => None,
+    }
+}
 
 /// A variable or secret of the deployment.
 fn variable(env: &Env, name: &str) -> Option<String> {

@@ -22,7 +22,7 @@ use openagents_relay::Outcome;
 use worker::{Env, Method, Request, Response, Result, State};
 
 use super::relay_object::REQUESTS_PATH;
-use super::{MAIN_RELAY, RELAY_BINDING, variable};
+use super::{DELIVERY_TIMEOUT, MAIN_RELAY, RELAY_BINDING, variable, within};
 use crate::agent::Jobs;
 use crate::door;
 use crate::engine::{Delivery, Effect, Input, JobEngine};
@@ -32,9 +32,6 @@ use crate::settings;
 
 /// How long one alarm takes up new jobs. The runtime ends it after 15 minutes, and a job may take 10.
 const ALARM_SPAN: Duration = Duration::from_secs(4 * 60);
-
-/// How long a delivery to the relay may take. A call to an object that fails may never return.
-const DELIVERY_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The agent's object. Its database and key are its own; everything else is rebuilt from them when it wakes.
 pub struct AgentObject<A>(Rc<Object<A>>);
@@ -269,12 +266,9 @@ impl<A> Drop for Working<'_, A> {
 
 /// Publishes an answer through the relay's object.
 async fn deliver(env: &Env, event: &VerifiedEvent) -> Delivery {
-    let publishing = publish(env, event).fuse();
-    let timeout = crate::clock::sleep(DELIVERY_TIMEOUT).fuse();
-    futures_util::pin_mut!(publishing, timeout);
-    select_biased! {
-        delivery = publishing => delivery.unwrap_or_else(|error| Delivery::Unreachable(error.to_string())),
-        () = timeout => Delivery::Unreachable("the relay's object did not answer".to_owned()),
+    match within(DELIVERY_TIMEOUT, publish(env, event)).await {
+        Some(delivery) => delivery.unwrap_or_else(|error| Delivery::Unreachable(error.to_string())),
+        None => Delivery::Unreachable("the relay's object did not answer".to_owned()),
     }
 }
 

@@ -7,7 +7,7 @@ use openagents_relay::worker::{HandOver, RelayHost};
 use openagents_relay::{Limits, RelayConfig, RelayInformation};
 use worker::{Env, Method, Request, RequestInit, State};
 
-use super::{AGENT_BINDING, entry, variable};
+use super::{AGENT_BINDING, DELIVERY_TIMEOUT, entry, variable, within};
 use crate::agent::Jobs;
 use crate::settings;
 
@@ -34,7 +34,10 @@ pub struct ToAgent<A>(PhantomData<fn() -> A>);
 
 impl<A: Jobs> HandOver for ToAgent<A> {
     async fn deliver(env: &Env, event: &VerifiedEvent) -> Result<(), String> {
-        deliver(env, event).await.map_err(|error| error.to_string())?
+        match within(DELIVERY_TIMEOUT, deliver(env, event)).await {
+            Some(delivered) => delivered.map_err(|error| error.to_string())?,
+            None => Err("the agent's object did not answer".to_owned()),
+        }
     }
 }
 
