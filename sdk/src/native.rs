@@ -50,6 +50,7 @@ pub fn main<A: Jobs>() -> ExitCode {
 }
 
 fn failure(message: &str) -> ExitCode {
-    terminal::tell(format_args!("error: {message}"));
+    // It may hold the words of a relay or an agent.
+    terminal::tell(format_args!("error: {}", terminal::foreign(message)));
     ExitCode::FAILURE
 }

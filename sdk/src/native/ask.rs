@@ -13,7 +13,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use super::arguments::Ask;
-use super::terminal::{say, tell};
+use super::terminal::{foreign, foreign_output, say, tell};
 use crate::agent::Jobs;
 use crate::nip90::{FEEDBACK, Feedback, JobResultEvent, RequestBuilder, Status, result_kind};
 
@@ -72,7 +72,7 @@ pub(super) async fn run<A: Jobs>(ask: &Ask) -> Result<(), AskError> {
     );
     match tokio::time::timeout(ask.timeout, conversation.follow(&request, ask)).await {
         Ok(Ok(content)) => {
-            say(format_args!("{content}"));
+            say(format_args!("{}", foreign_output(&content)));
             Ok(())
         }
         Ok(Err(error)) => Err(error),
@@ -188,6 +188,7 @@ impl Conversation {
     }
 
     fn note(&self, what: &str, more: fmt::Arguments<'_>) {
-        tell(format_args!("{:>7} ms  {what:<10} {more}", self.began.elapsed().as_millis()));
+        let line = format!("{what:<10} {more}");
+        tell(format_args!("{:>7} ms  {}", self.began.elapsed().as_millis(), foreign(line.trim_end())));
     }
 }

@@ -11,8 +11,15 @@ pub(super) struct Variables(BTreeMap<String, String>);
 
 /// The file is there and cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot read {FILE}: {0}. Its lines are NAME=\"value\"")]
-pub(super) struct VariablesError(#[from] dotenvy::Error);
+pub(super) enum VariablesError {
+    #[error("cannot read {FILE}: {0}")]
+    File(io::Error),
+    /// The line is not repeated: it may hold a secret.
+    #[error(
+        "cannot read {FILE}: after {read} variables there is a line that is not of the form NAME=\"value\""
+    )]
+    Line { read: usize },
+}
 
 impl Variables {
     /// Reads `.dev.vars` in this folder, if there is one.
@@ -22,9 +29,15 @@ impl Variables {
             Err(dotenvy::Error::Io(error)) if error.kind() == io::ErrorKind::NotFound => {
                 return Ok(Self(BTreeMap::new()));
             }
-            Err(error) => return Err(error.into()),
+            Err(dotenvy::Error::Io(error)) => return Err(VariablesError::File(error)),
+            Err(_) => return Err(VariablesError::Line { read: 0 }),
         };
-        Ok(Self(lines.collect::<Result<_, _>>()?))
+        let mut variables = BTreeMap::new();
+        for line in lines {
+            let (name, value) = line.map_err(|_| VariablesError::Line { read: variables.len() })?;
+            variables.insert(name, value);
+        }
+        Ok(Self(variables))
     }
 
     /// One variable; the environment goes first.
@@ -43,7 +56,8 @@ mod tests {
         assert!(Variables::read(folder.path()).unwrap().variable("RELAY_TEST_NAME").is_none());
         std::fs::write(folder.path().join(".dev.vars"), "# mine\nRELAY_TEST_NAME=\"a b\"\n").unwrap();
         assert_eq!(Variables::read(folder.path()).unwrap().variable("RELAY_TEST_NAME").unwrap(), "a b");
-        std::fs::write(folder.path().join(".dev.vars"), "no assignment\n").unwrap();
-        assert!(Variables::read(folder.path()).is_err());
+        std::fs::write(folder.path().join(".dev.vars"), "A=1\nNOSTR_PRIVATE_KEY nsec1secret\n").unwrap();
+        let error = Variables::read(folder.path()).err().unwrap().to_string();
+        assert!(error.contains("after 1 variables") && !error.contains("secret"), "{error}");
     }
 }
