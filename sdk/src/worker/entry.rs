@@ -27,7 +27,7 @@ async fn answer<A: Jobs>(request: Request, env: &Env) -> Result<Response> {
     let header = |name: &str| request.headers().get(name).ok().flatten().unwrap_or_default();
     let is_upgrade = header("upgrade").eq_ignore_ascii_case("websocket");
     let mut response =
-        match door::door(&request.method().to_string(), url.path(), &header("accept"), is_upgrade) {
+        match door::door(request.method().as_ref(), url.path(), &header("accept"), is_upgrade) {
             // A WebSocket's response has no headers to add to.
             Door::Relay => {
                 return env
