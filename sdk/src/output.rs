@@ -86,6 +86,23 @@ impl IntoOutput for Output {
 }
 
 /// A value written as JSON.
+///
+/// A crate that depends on this one alone tells serde's derive where to find serde:
+///
+/// ```
+/// use openagents_sdk::prelude::*;
+///
+/// #[derive(Serialize)]
+/// #[serde(crate = "openagents_sdk::serde")]
+/// struct Answer {
+///     words: usize,
+/// }
+///
+/// # #[allow(dead_code)]
+/// async fn count(text: Text) -> JobResult<Json<Answer>> {
+///     Ok(Json(Answer { words: text.split_whitespace().count() }))
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Json<T>(pub T);
 

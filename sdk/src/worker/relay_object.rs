@@ -47,5 +47,7 @@ async fn deliver(env: &Env, event: &VerifiedEvent) -> worker::Result<Result<(), 
     init.with_method(Method::Post).with_body(Some((&**event.json()).into()));
     let request = Request::new_with_init(&format!("https://agent{REQUESTS_PATH}"), &init)?;
     let mut response = stub.fetch_with_request(request).await?;
-    if response.status_code() == 200 { Ok(Ok(())) } else { Ok(Err(response.text().await?)) }
+    // Read in any case: a body that nobody reads keeps the agent's object from hibernating.
+    let text = response.text().await?;
+    Ok(if response.status_code() == 200 { Ok(()) } else { Err(text) })
 }
