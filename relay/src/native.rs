@@ -130,6 +130,11 @@ impl RelayServer {
         self.handle.clone()
     }
 
+    /// Completes when the relay has ended although nobody shut it down.
+    pub async fn ended(&mut self) {
+        self.thread.ended().await;
+    }
+
     /// Answers what has come in, says goodbye to every connection (1001) and stops.
     pub async fn shutdown(self) {
         const PATIENCE: Duration = Duration::from_secs(5);

@@ -45,6 +45,8 @@ impl<I> Clone for Inputs<I> {
 pub struct EngineThread {
     stop: Option<oneshot::Sender<Infallible>>,
     thread: Option<JoinHandle<()>>,
+    /// Closed when the thread has ended, in whatever way.
+    running: mpsc::Receiver<Infallible>,
 }
 
 impl EngineThread {
@@ -68,20 +70,30 @@ impl EngineThread {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let (stop, stopped) = oneshot::channel();
         let (built, build_result) = oneshot::channel();
+        let (alive, running) = mpsc::channel(1);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || match build() {
-            Err(error) => drop(built.send(Err(error))),
-            Ok(engine) => {
-                if built.send(Ok(())).is_ok() {
-                    runtime.block_on(run(engine, receiver, stopped, &mut apply, &mut settle));
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+            let _alive = alive;
+            match build() {
+                Err(error) => drop(built.send(Err(error))),
+                Ok(engine) => {
+                    if built.send(Ok(())).is_ok() {
+                        runtime.block_on(run(engine, receiver, stopped, &mut apply, &mut settle));
+                    }
                 }
             }
         })?;
         match build_result.await {
-            Ok(Ok(())) => Ok((Inputs(sender), Self { stop: Some(stop), thread: Some(thread) })),
+            Ok(Ok(())) => Ok((Inputs(sender), Self { stop: Some(stop), thread: Some(thread), running })),
             Ok(Err(error)) => Err(error),
             Err(_) => Err(std::io::Error::other("the engine's thread ended before it had started").into()),
         }
+    }
+
+    /// Completes when the thread has ended although nobody stopped it: the engine panicked. What it had committed is
+    /// safe, and nothing more will be done.
+    pub async fn ended(&mut self) {
+        while self.running.recv().await.is_some() {}
     }
 
     /// Lets the engine finish what is queued, then ends its thread.
@@ -233,6 +245,19 @@ mod tests {
         thread.stop().await;
         assert_eq!(effects.iter().collect::<Vec<_>>(), ["4 true"]);
         assert!(inputs.send(5).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn tells_that_an_engine_ended_by_itself() {
+        let apply = |_: &mut Vec<String>| panic!("a bug");
+        let (inputs, mut thread) =
+            EngineThread::start("test", || Ok::<_, std::io::Error>(Counter::open()), apply, |_| ())
+                .await
+                .unwrap();
+        assert!(tokio::time::timeout(Duration::from_millis(50), thread.ended()).await.is_err());
+        inputs.send(1).await.unwrap();
+        thread.ended().await;
+        thread.ended().await;
     }
 
     #[tokio::test]

@@ -130,6 +130,11 @@ impl AgentShell {
         }
     }
 
+    /// Completes when the agent has ended although nobody stopped it.
+    pub(super) async fn ended(&mut self) {
+        self.thread.ended().await;
+    }
+
     /// Waits until no handler runs, but not longer than this; says whether that was reached.
     pub(super) async fn finish_running(&mut self, longest: Duration) -> bool {
         matches!(

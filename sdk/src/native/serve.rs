@@ -53,6 +53,10 @@ pub(super) enum ServeError {
     Relay(#[from] relay::StartError),
     #[error("signals cannot be received: {0}")]
     Signals(std::io::Error),
+    #[error(
+        "the {0} ended by itself, which is a bug; what it acknowledged is safe, and a restart goes on from there"
+    )]
+    Ended(&'static str),
 }
 
 fn hint(error: &std::io::Error) -> &'static str {
@@ -126,7 +130,7 @@ pub(super) async fn run<A: Jobs>(arguments: &Serve) -> Result<(), ServeError> {
         forget_memory: arguments.forget_memory,
         ..RelayServerConfig::new(data.path().join("relay.sqlite"))
     };
-    let relay = RelayServer::start(relay, Arc::new(ToAgent(agent.mailbox.clone()))).await?;
+    let mut relay = RelayServer::start(relay, Arc::new(ToAgent(agent.mailbox.clone()))).await?;
     agent.answer_through(relay.handle());
     let server = Server::start(
         listener,
@@ -138,7 +142,11 @@ pub(super) async fn run<A: Jobs>(arguments: &Serve) -> Result<(), ServeError> {
     );
     greet::<A>(arguments, address, &public_key, data.path(), &key_note);
 
-    interrupted.await;
+    tokio::select! {
+        () = interrupted => {}
+        () = agent.ended() => return Err(ServeError::Ended("agent")),
+        () = relay.ended() => return Err(ServeError::Ended("relay")),
+    }
     say(format_args!(
         "\nStopping: running jobs get {} s to finish; interrupt again to end at once.",
         LAST_RUNS.as_secs()

@@ -26,33 +26,33 @@ async fn answer<A: Jobs>(request: Request, env: &Env) -> Result<Response> {
     let url = request.url()?;
     let header = |name: &str| request.headers().get(name).ok().flatten().unwrap_or_default();
     let is_upgrade = header("upgrade").eq_ignore_ascii_case("websocket");
-    let mut response =
-        match door::door(request.method().as_ref(), url.path(), &header("accept"), is_upgrade) {
-            // A WebSocket's response has no headers to add to.
-            Door::Relay => {
-                return env
-                    .durable_object(RELAY_BINDING)?
-                    .get_by_name(MAIN_RELAY)?
-                    .fetch_with_request(request)
-                    .await;
+    let mut response = match door::door(request.method().as_ref(), url.path(), &header("accept"), is_upgrade)
+    {
+        // A WebSocket's response has no headers to add to.
+        Door::Relay => {
+            return env
+                .durable_object(RELAY_BINDING)?
+                .get_by_name(MAIN_RELAY)?
+                .fetch_with_request(request)
+                .await;
+        }
+        Door::RelayInformation => {
+            match settings::relay_information::<A>(Limits::default(), |name| variable(env, name)) {
+                Ok(information) => page(information::CONTENT_TYPE, information.to_json())?,
+                Err(error) => Response::error(format!("{error}\n"), 500)?,
             }
-            Door::RelayInformation => {
-                match settings::relay_information::<A>(Limits::default(), |name| variable(env, name)) {
-                    Ok(information) => page(information::CONTENT_TYPE, information.to_json())?,
-                    Err(error) => Response::error(format!("{error}\n"), 500)?,
-                }
-            }
-            Door::Preflight => Response::empty()?.with_status(204),
-            Door::Welcome => ask_agent(env, "/welcome").await?,
-            Door::Health => ask_agent(env, "/health").await?,
-            Door::Manifest { npub } => ask_agent(env, &format!("/manifest?agent={npub}")).await?,
-            Door::Nowhere => Response::error(door::NOWHERE, 404)?,
-            Door::WrongMethod => {
-                let mut response = Response::error(door::WRONG_METHOD, 405)?;
-                response.headers_mut().set("allow", "GET, HEAD, OPTIONS")?;
-                response
-            }
-        };
+        }
+        Door::Preflight => Response::empty()?.with_status(204),
+        Door::Welcome => ask_agent(env, "/welcome").await?,
+        Door::Health => ask_agent(env, "/health").await?,
+        Door::Manifest { npub } => ask_agent(env, &format!("/manifest?agent={npub}")).await?,
+        Door::Nowhere => Response::error(door::NOWHERE, 404)?,
+        Door::WrongMethod => {
+            let mut response = Response::error(door::WRONG_METHOD, 405)?;
+            response.headers_mut().set("allow", "GET, HEAD, OPTIONS")?;
+            response
+        }
+    };
     for (name, value) in door::HEADERS {
         response.headers_mut().set(name, value)?;
     }
