@@ -32,6 +32,11 @@ pub trait Engine {
     /// When [`alarm`](Self::alarm) must be called next. Asked again after every input.
     fn next_alarm(&self) -> Option<Timestamp>;
 
+    /// Drops what is only in memory and can be had from the database again, as a host does that hibernates between two
+    /// inputs. Nothing that can be seen from outside may change by it: that is what a shell that calls this after every
+    /// batch proves.
+    fn forget(&mut self, now: Timestamp);
+
     /// A transaction around inputs was undone: what memory derived from them no longer holds.
     fn rolled_back(&mut self) {}
 }

@@ -104,15 +104,7 @@ impl RelayServer {
             let connections = Arc::clone(&connections);
             move |effects: &mut Vec<_>| connections.apply(effects, &deliveries)
         };
-        let settle = {
-            let relay = config.relay.clone();
-            move |engine: &mut Relay<Sqlite>| {
-                if config.forget_memory {
-                    forget(engine, &relay);
-                }
-            }
-        };
-        let (inputs, thread) = EngineThread::start("relay", engine, apply, settle).await?;
+        let (inputs, thread) = EngineThread::start("relay", config.forget_memory, engine, apply).await?;
         tokio::spawn(handover::deliver(waiting, handover, inputs.clone()));
         let shared = Shared::new(
             inputs,
@@ -142,19 +134,6 @@ impl RelayServer {
         self.thread.stop().await;
         self.handle.0.connections.close_all();
         let _ = tokio::time::timeout(PATIENCE, self.handle.0.all_connections_ended()).await;
-    }
-}
-
-/// Does to an engine what hibernation does to a Durable Object.
-fn forget(engine: &mut Relay<Sqlite>, config: &RelayConfig) {
-    let saved: Vec<_> =
-        engine.connections().map(|connection| (connection, engine.saved(connection))).collect();
-    match Relay::open(openagents_host::Engine::sql(engine).clone(), config.clone()) {
-        Ok(fresh) => *engine = fresh,
-        Err(error) => return tracing::error!(%error, "the relay could not be opened again"),
-    }
-    for (connection, state) in saved {
-        engine.restore(connection, &state);
     }
 }
 

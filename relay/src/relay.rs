@@ -386,6 +386,17 @@ impl<S: Sql> Engine for Relay<S> {
         self.next_handover
     }
 
+    fn forget(&mut self, _: Timestamp) {
+        let saved: Vec<_> =
+            self.connections().map(|connection| (connection, self.saved(connection))).collect();
+        // What cannot be opened again is not forgotten.
+        let Ok(reopened) = Self::open(self.sql().clone(), self.config.clone()) else { return };
+        *self = reopened;
+        for (connection, state) in saved {
+            self.restore(connection, &state);
+        }
+    }
+
     fn rolled_back(&mut self) {
         // What was due may be due again. If even this cannot be read, the next alarm finds out.
         self.next_handover = self.store.next_handover().unwrap_or(Some(Timestamp::EPOCH));

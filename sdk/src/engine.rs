@@ -160,18 +160,6 @@ impl<S: Sql> JobEngine<S> {
         self.state.snapshot()
     }
 
-    /// Forgets everything that is not in the database, as a hibernating host does. Only an engine for which nothing is
-    /// under way can: hosts do not hibernate before.
-    #[cfg(not(target_arch = "wasm32"))]
-    pub(crate) fn forget(&mut self, now: Timestamp) {
-        if self.running.is_empty() && self.outbox.is_idle() {
-            let reopened = Self::open(self.sql.clone(), self.keys.clone(), self.handlers.clone(), now);
-            if let Ok(reopened) = reopened {
-                *self = reopened;
-            }
-        }
-    }
-
     fn admit(&self, now: Timestamp, event: &VerifiedEvent) -> Result<Admission, SqlError> {
         let Ok(request) = JobRequest::from_event(event.clone()) else { return Ok(Admission::NotOurs) };
         // Without a way to decrypt it, an encrypted request is for somebody else.
@@ -342,6 +330,16 @@ impl<S: Sql> Engine for JobEngine<S> {
 
     fn next_alarm(&self) -> Option<Timestamp> {
         self.alarm
+    }
+
+    /// Hosts do not hibernate while something is under way, so nothing is forgotten then.
+    fn forget(&mut self, now: Timestamp) {
+        if self.running.is_empty() && self.outbox.is_idle() {
+            let reopened = Self::open(self.sql.clone(), self.keys.clone(), self.handlers.clone(), now);
+            if let Ok(reopened) = reopened {
+                *self = reopened;
+            }
+        }
     }
 
     fn rolled_back(&mut self) {

@@ -51,16 +51,15 @@ pub struct EngineThread {
 
 impl EngineThread {
     /// Starts a thread for the engine that `build` makes on it. The effects of inputs that were committed together
-    /// go to `apply` together. After each batch `settle` is called with the engine: a shell that wants to
-    /// prove that nothing lives in memory alone rebuilds it there.
+    /// go to `apply` together. With `forget_memory` the engine [forgets](Engine::forget) after every batch.
     ///
     /// # Errors
     /// When the thread cannot be started, or what `build` says.
     pub async fn start<E, F>(
         name: &str,
+        forget_memory: bool,
         build: impl FnOnce() -> Result<E, F> + Send + 'static,
         mut apply: impl FnMut(&mut Vec<E::Effect>) + Send + 'static,
-        mut settle: impl FnMut(&mut E) + Send + 'static,
     ) -> Result<(Inputs<E::Input>, Self), F>
     where
         E: Engine + 'static,
@@ -78,7 +77,7 @@ impl EngineThread {
                 Err(error) => drop(built.send(Err(error))),
                 Ok(engine) => {
                     if built.send(Ok(())).is_ok() {
-                        runtime.block_on(run(engine, receiver, stopped, &mut apply, &mut settle));
+                        runtime.block_on(run(engine, receiver, stopped, forget_memory, &mut apply));
                     }
                 }
             }
@@ -110,8 +109,8 @@ async fn run<E: Engine>(
     mut engine: E,
     mut receiver: mpsc::Receiver<E::Input>,
     mut stopped: oneshot::Receiver<Infallible>,
+    forget_memory: bool,
     apply: &mut dyn FnMut(&mut Vec<E::Effect>),
-    settle: &mut dyn FnMut(&mut E),
 ) {
     let mut inputs = Vec::with_capacity(BATCH);
     let mut effects = Vec::new();
@@ -145,7 +144,9 @@ async fn run<E: Engine>(
         inputs.clear();
         apply(&mut effects);
         effects.clear();
-        settle(&mut engine);
+        if forget_memory {
+            engine.forget(now());
+        }
     }
 }
 
@@ -225,6 +226,8 @@ mod tests {
         fn next_alarm(&self) -> Option<Timestamp> {
             self.due
         }
+
+        fn forget(&mut self, _: Timestamp) {}
     }
 
     #[tokio::test]
@@ -233,7 +236,7 @@ mod tests {
         let apply =
             move |batch: &mut Vec<String>| batch.drain(..).for_each(|effect| sender.send(effect).unwrap());
         let (inputs, thread) =
-            EngineThread::start("test", || Ok::<_, std::io::Error>(Counter::open()), apply, |_| ())
+            EngineThread::start("test", false, || Ok::<_, std::io::Error>(Counter::open()), apply)
                 .await
                 .unwrap();
         for input in [1, 2, 2, 3] {
@@ -251,7 +254,7 @@ mod tests {
     async fn tells_that_an_engine_ended_by_itself() {
         let apply = |_: &mut Vec<String>| panic!("a bug");
         let (inputs, mut thread) =
-            EngineThread::start("test", || Ok::<_, std::io::Error>(Counter::open()), apply, |_| ())
+            EngineThread::start("test", false, || Ok::<_, std::io::Error>(Counter::open()), apply)
                 .await
                 .unwrap();
         assert!(tokio::time::timeout(Duration::from_millis(50), thread.ended()).await.is_err());
@@ -263,7 +266,7 @@ mod tests {
     #[tokio::test]
     async fn reports_why_the_engine_could_not_be_built() {
         let build = || Err::<Counter, _>(std::io::Error::other("no disk"));
-        let error = EngineThread::start("test", build, |_| (), |_| ()).await.err().unwrap();
+        let error = EngineThread::start("test", false, build, |_| ()).await.err().unwrap();
         assert_eq!(error.to_string(), "no disk");
     }
 }

@@ -19,7 +19,6 @@ const BOB: ConnectionId = ConnectionId::new(2);
 /// A relay, and what it has done that is not a message.
 struct Bench {
     relay: Relay<Sqlite>,
-    config: RelayConfig,
     now: Timestamp,
 }
 
@@ -29,11 +28,7 @@ impl Bench {
             handover: [Kind(5_050), Kind(25_050)].into_iter().collect(),
             ..RelayConfig::default()
         };
-        let mut bench = Self {
-            relay: Relay::open(Sqlite::in_memory().unwrap(), config.clone()).unwrap(),
-            config,
-            now: NOW,
-        };
+        let mut bench = Self { relay: Relay::open(Sqlite::in_memory().unwrap(), config).unwrap(), now: NOW };
         for connection in [ALICE, BOB] {
             assert!(bench.handle(Input::Open(connection)).is_empty());
         }
@@ -54,16 +49,6 @@ impl Bench {
 
     fn publish(&mut self, connection: ConnectionId, event: &VerifiedEvent) -> Vec<(ConnectionId, String)> {
         self.say(connection, &format!("[\"EVENT\",{}]", event.json()))
-    }
-
-    /// What a host does that hibernates: everything but the database and the saved states is new.
-    fn forget(&mut self) {
-        let saved: Vec<_> =
-            self.relay.connections().map(|connection| (connection, self.relay.saved(connection))).collect();
-        self.relay = Relay::open(self.relay.sql().clone(), self.config.clone()).unwrap();
-        for (connection, state) in saved {
-            self.relay.restore(connection, &state);
-        }
     }
 }
 
@@ -176,7 +161,7 @@ fn hands_over_what_was_accepted_until_it_is_delivered() {
     );
     for forget in [false, true] {
         if forget {
-            bench.forget();
+            bench.relay.forget(Timestamp::EPOCH);
         }
         let due = bench.relay.next_alarm().unwrap();
         assert!(due > bench.now);
@@ -298,7 +283,7 @@ proptest! {
             let checked = check(&text, benches[2].relay.limits(), NOW);
             let mut first = benches[0].say(connection, &text);
             let mut second = benches[1].say(connection, &text);
-            benches[1].forget();
+            benches[1].relay.forget(Timestamp::EPOCH);
             let mut third = messages(benches[2].handle(Input::Message { connection, message: checked }));
             if text.starts_with("[\"EVENT\"") {
                 // In which order subscriptions are told is nobody's business.

@@ -105,7 +105,6 @@ impl<S: Sql> Outbox<S> {
     }
 
     /// Whether nothing is on its way.
-    #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn is_idle(&self) -> bool {
         self.in_flight.is_empty()
     }

@@ -106,18 +106,11 @@ impl AgentShell {
             running: running_sender.clone(),
             finished: finished_sender,
         };
-        let forget = config.forget_memory;
-        let (inputs, thread) = EngineThread::start(
-            "agent",
-            open,
-            move |effects: &mut Vec<Effect>| effects.drain(..).for_each(|effect| shell.apply(effect)),
-            move |engine| {
-                if forget {
-                    engine.forget(now());
-                }
-            },
-        )
-        .await?;
+        let (inputs, thread) =
+            EngineThread::start("agent", config.forget_memory, open, move |effects: &mut Vec<Effect>| {
+                effects.drain(..).for_each(|effect| shell.apply(effect));
+            })
+            .await?;
         tokio::spawn(report(finished, inputs.clone(), running_sender));
         let mailbox = Mailbox { inputs, tickets, last_ticket: Arc::default() };
         Ok(Self { thread, mailbox, answers: Some(answers), deliverer: None, running })
