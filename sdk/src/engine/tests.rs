@@ -381,6 +381,7 @@ enum Step {
     Fail(usize, bool),
     Deliver,
     Wait(u64),
+    Forget,
     Crash,
 }
 
@@ -391,6 +392,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..4usize, any::<bool>()).prop_map(|(run, retryable)| Step::Fail(run, retryable)),
         2 => Just(Step::Deliver),
         1 => (0..100u64).prop_map(Step::Wait),
+        1 => Just(Step::Forget),
         1 => Just(Step::Crash),
     ]
 }
@@ -424,6 +426,7 @@ proptest! {
                 },
                 Step::Deliver => bench.deliver_all(),
                 Step::Wait(seconds) => bench.pass(Duration::from_secs(seconds)),
+                Step::Forget => bench.engine.forget(bench.now),
                 Step::Crash => bench.crash(),
             }
             let alone = bench.engine.running.values().any(|running| running.exclusive);
