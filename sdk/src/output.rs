@@ -98,7 +98,6 @@ impl IntoOutput for Output {
 ///     words: usize,
 /// }
 ///
-/// # #[allow(dead_code)]
 /// async fn count(text: Text) -> JobResult<Json<Answer>> {
 ///     Ok(Json(Answer { words: text.split_whitespace().count() }))
 /// }
