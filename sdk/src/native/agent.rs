@@ -74,8 +74,12 @@ impl Mailbox {
         let stopped = || TakeError("the agent has stopped".to_owned());
         let ticket = self.last_ticket.fetch_add(1, Ordering::Relaxed);
         let (sender, taken) = oneshot::channel();
-        self.tickets.lock().unwrap_or_else(PoisonError::into_inner).insert(ticket, sender);
-        self.inputs.send(Input::Request { event, ticket }).await.map_err(|_| stopped())?;
+        let tickets = || self.tickets.lock().unwrap_or_else(PoisonError::into_inner);
+        tickets().insert(ticket, sender);
+        if self.inputs.send(Input::Request { event, ticket }).await.is_err() {
+            tickets().remove(&ticket);
+            return Err(stopped());
+        }
         taken.await.map_err(|_| stopped())?
     }
 }

@@ -126,7 +126,7 @@ pub(super) async fn run<A: Jobs>(arguments: &Serve) -> Result<(), ServeError> {
     let relay = RelayServerConfig {
         durability,
         relay: RelayConfig { limits, handover },
-        information: information.clone(),
+        information,
         forget_memory: arguments.forget_memory,
         ..RelayServerConfig::new(data.path().join("relay.sqlite"))
     };
@@ -134,11 +134,7 @@ pub(super) async fn run<A: Jobs>(arguments: &Serve) -> Result<(), ServeError> {
     agent.answer_through(relay.handle());
     let server = Server::start(
         listener,
-        ServerConfig {
-            relay: relay.handle(),
-            information: information.to_json(),
-            manifest: AgentManifest::of::<A>(&public_key),
-        },
+        ServerConfig { relay: relay.handle(), manifest: AgentManifest::of::<A>(&public_key) },
     );
     greet::<A>(arguments, address, &public_key, data.path(), &key_note);
 

@@ -11,7 +11,6 @@ use hyper::header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use openagents_relay::information;
 use openagents_relay::native::{RelayHandle, is_upgrade};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -29,8 +28,6 @@ const LAST_REQUESTS: Duration = Duration::from_secs(2);
 /// What is served.
 pub(super) struct ServerConfig {
     pub(super) relay: RelayHandle,
-    /// The relay's document (NIP-11).
-    pub(super) information: String,
     pub(super) manifest: AgentManifest,
 }
 
@@ -42,7 +39,6 @@ pub(super) struct Server {
 
 struct Doors {
     relay: RelayHandle,
-    information: Bytes,
     manifest: Bytes,
     npub: String,
     public_key: String,
@@ -55,10 +51,9 @@ type Answer = Response<Full<Bytes>>;
 impl Server {
     /// Serves whoever connects.
     pub(super) fn start(listener: TcpListener, config: ServerConfig) -> Self {
-        let ServerConfig { relay, information, manifest } = config;
+        let ServerConfig { relay, manifest } = config;
         let doors = Arc::new(Doors {
             relay,
-            information: information.into(),
             npub: manifest.author.npub.clone(),
             public_key: manifest.id.to_hex(),
             welcome: door::welcome(&manifest).into(),
@@ -133,7 +128,7 @@ impl Doors {
         let method = request.method().as_str().to_owned();
         let mut answer = match door::door(&method, &path, &accept, is_upgrade(&request)) {
             Door::Relay => return self.relay.upgrade(&mut request),
-            Door::RelayInformation => page(information::CONTENT_TYPE, self.information.clone()),
+            Door::RelayInformation => self.relay.information(),
             Door::Preflight => status(StatusCode::NO_CONTENT, ""),
             Door::Welcome => page(door::TEXT, self.welcome.clone()),
             Door::Health => page(door::JSON, self.health.clone()),
