@@ -8,6 +8,7 @@
 //! Handling an input only records it; [`alarm`](Engine::alarm) leases and delivers what is due, and shells are told
 //! by [`next_alarm`](Engine::next_alarm) to call it at once.
 
+mod inquiry;
 mod ledger;
 mod outbox;
 mod state;
@@ -26,6 +27,7 @@ use ledger::{Ledger, Queued};
 use outbox::Outbox;
 use state::StateStore;
 
+pub(crate) use inquiry::Inquiry;
 pub(crate) use state::StateSnapshot;
 
 /// How many shared handlers run side by side at most.
@@ -48,8 +50,44 @@ pub(crate) struct HandlerFacts {
 /// One run of a job. A later attempt has another lease, so an outcome that comes too late finds its lease gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Lease {
-    pub(crate) job: EventId,
+    pub(crate) run: RunId,
     pub(crate) attempt: u32,
+}
+
+/// What is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum RunId {
+    /// The job of this request.
+    Job(EventId),
+}
+
+/// What a handler says while it works.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Report {
+    Progress(String),
+    Partial(String),
+}
+
+/// What a run changes beside the state, committed with its outcome.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Changes {
+    pub(crate) memory: BTreeMap<String, Option<String>>,
+    pub(crate) turns: Vec<NewTurn>,
+    pub(crate) events: Vec<openagents_host::UnsignedEvent>,
+}
+
+/// Something said in the conversation with a customer.
+#[derive(Clone, Debug)]
+pub(crate) struct NewTurn {
+    pub(crate) customer: openagents_host::PublicKey,
+    pub(crate) turn: crate::memory::Turn,
+}
+
+impl Lease {
+    pub(crate) fn job(&self) -> EventId {
+        let RunId::Job(job) = self.run;
+        job
+    }
 }
 
 /// What happens to an agent.
@@ -185,8 +223,8 @@ impl<S: Sql> JobEngine<S> {
         outcome: &Outcome,
         state: Option<&str>,
     ) -> Result<(), SqlError> {
-        if self.running.get(&lease.job).is_some_and(|running| running.attempt == lease.attempt) {
-            self.running.remove(&lease.job);
+        if self.running.get(&lease.job()).is_some_and(|running| running.attempt == lease.attempt) {
+            self.running.remove(&lease.job());
         }
         let sql = self.sql.clone();
         let ended = sql.transaction(|| {
@@ -195,7 +233,7 @@ impl<S: Sql> JobEngine<S> {
                 self.handler_of(job.request.kind().0).map_or(1, |(_, facts)| facts.declaration.attempts);
             match outcome {
                 Outcome::Failed { retryable: true, .. } if lease.attempt < attempts => {
-                    self.ledger.requeue(lease.job, now + backoff(lease.attempt))
+                    self.ledger.requeue(lease.job(), now + backoff(lease.attempt))
                 }
                 Outcome::Failed { message, .. } => self.fail(now, &job.request, message),
                 Outcome::Done(output) => {
@@ -206,7 +244,7 @@ impl<S: Sql> JobEngine<S> {
                     if let Some(state) = state {
                         self.state.store(state, now)?;
                     }
-                    self.ledger.end(lease.job, ledger::DONE, now)?;
+                    self.ledger.end(lease.job(), ledger::DONE, now)?;
                     self.outbox.put(&event, now)
                 }
             }
@@ -228,10 +266,10 @@ impl<S: Sql> JobEngine<S> {
     fn expire(&mut self, now: Timestamp) -> Result<(), SqlError> {
         let expired = self.ledger.expired(now)?;
         for lease in &expired {
-            self.ledger.requeue(lease.job, now)?;
+            self.ledger.requeue(lease.job(), now)?;
         }
         for lease in expired {
-            self.running.remove(&lease.job);
+            self.running.remove(&lease.job());
         }
         Ok(())
     }
@@ -252,13 +290,13 @@ impl<S: Sql> JobEngine<S> {
             self.fail(now, &request, "the agent was interrupted while it worked on this job")?;
             return Ok(true);
         }
-        let lease = Lease { job: request.id(), attempt: attempt.saturating_add(1) };
+        let lease = Lease { run: RunId::Job(request.id()), attempt: attempt.saturating_add(1) };
         self.ledger.lease(lease, now + facts.declaration.timeout + LEASE_MARGIN)?;
         if lease.attempt == 1 {
             self.outbox
                 .put(&Feedback::event(&request, &Status::Processing, None).sign(&self.keys, now), now)?;
         }
-        self.running.insert(lease.job, Running { attempt: lease.attempt, exclusive: facts.exclusive });
+        self.running.insert(lease.job(), Running { attempt: lease.attempt, exclusive: facts.exclusive });
         effects.push(Effect::Run { lease, handler, request, state: self.state.snapshot() });
         Ok(true)
     }
@@ -345,8 +383,9 @@ impl<S: Sql> Engine for JobEngine<S> {
     fn rolled_back(&mut self) {
         // Where the database cannot be read either, the leases run out.
         if let Ok(leases) = self.ledger.leases() {
-            self.running
-                .retain(|job, running| leases.contains(&Lease { job: *job, attempt: running.attempt }));
+            self.running.retain(|job, running| {
+                leases.contains(&Lease { run: RunId::Job(*job), attempt: running.attempt })
+            });
         }
         self.outbox.rolled_back();
         self.state.rolled_back();

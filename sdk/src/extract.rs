@@ -2,11 +2,14 @@
 
 use std::fmt;
 use std::ops::Deref;
-use std::str::FromStr;
 
+use crate::agent::MaybeSend;
+use crate::context::AgentContext;
 use crate::error::JobError;
 use crate::job::{JobContext, JobRequest};
+use crate::memory::Session;
 use crate::nip90::InputKind;
+use crate::params::{JobParams, ParamDeclaration, Params};
 
 /// A handler's argument: something that can be made from the job at hand.
 #[diagnostic::on_unimplemented(
@@ -18,11 +21,14 @@ pub trait FromJob: Sized {
     /// What the argument tells the manifest about the job's inputs.
     const INPUT: Option<InputDeclaration> = None;
 
-    /// Takes the argument from the job.
+    /// Which parameters the argument reads, for the manifest.
+    const PARAMS: &'static [ParamDeclaration] = &[];
+
+    /// Takes the argument from the job. Implementations write `async fn from_job(…)`.
     ///
     /// # Errors
     /// When the request lacks it or it is malformed: a final error that tells the customer what to send.
-    fn from_job(context: &JobContext) -> Result<Self, JobError>;
+    fn from_job(context: &JobContext) -> impl Future<Output = Result<Self, JobError>> + MaybeSend;
 }
 
 /// What an argument expects from a request, for the manifest.
@@ -76,7 +82,7 @@ fn text_of(request: &JobRequest) -> Option<Text> {
 impl FromJob for Text {
     const INPUT: Option<InputDeclaration> = Some(TEXT);
 
-    fn from_job(context: &JobContext) -> Result<Self, JobError> {
+    async fn from_job(context: &JobContext) -> Result<Self, JobError> {
         text_of(context.request()).ok_or_else(|| {
             JobError::failed("this job needs a text input: add a tag [\"i\", \"<your text>\", \"text\"]")
         })
@@ -86,7 +92,7 @@ impl FromJob for Text {
 impl FromJob for Option<Text> {
     const INPUT: Option<InputDeclaration> = Some(InputDeclaration { required: false, ..TEXT });
 
-    fn from_job(context: &JobContext) -> Result<Self, JobError> {
+    async fn from_job(context: &JobContext) -> Result<Self, JobError> {
         Ok(text_of(context.request()))
     }
 }
@@ -96,71 +102,39 @@ impl FromJob for Option<Text> {
 pub struct Inputs(pub Vec<crate::nip90::Input>);
 
 impl FromJob for Inputs {
-    fn from_job(context: &JobContext) -> Result<Self, JobError> {
+    async fn from_job(context: &JobContext) -> Result<Self, JobError> {
         Ok(Self(context.request().inputs.clone()))
     }
 }
 
-/// The request's parameters (`param` tags): any number of values under each key.
-///
-/// ```
-/// # fn handler(params: openagents_sdk::Params) -> openagents_sdk::JobResult<()> {
-/// let max_tokens: u32 = params.parse("max_tokens")?.unwrap_or(512);
-/// let languages: Vec<&str> = params.all("language").collect();
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Params(pub(crate) Vec<(String, Vec<String>)>);
+impl<P: JobParams> FromJob for Params<P> {
+    const PARAMS: &'static [ParamDeclaration] = P::DECLARATIONS;
 
-impl Params {
-    /// The first value of a key.
-    #[must_use]
-    pub fn first(&self, key: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .filter(|(name, _)| name == key)
-            .find_map(|(_, values)| values.first())
-            .map(String::as_str)
-    }
-
-    /// All values of a key, over all its tags, in their order.
-    pub fn all<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a str> {
-        self.0.iter().filter(move |(name, _)| name == key).flat_map(|(_, values)| values).map(String::as_str)
-    }
-
-    /// The first value of a key, read as a `T`; nothing when the key is not there.
-    ///
-    /// # Errors
-    /// When the value does not parse: a final error that names the key and the value to the customer.
-    pub fn parse<T: FromStr>(&self, key: &str) -> Result<Option<T>, JobError>
-    where
-        T::Err: fmt::Display,
-    {
-        self.first(key)
-            .map(|value| {
-                value.parse().map_err(|error| {
-                    JobError::failed(format!("the parameter `{key}` cannot be `{value}`: {error}"))
-                })
-            })
-            .transpose()
-    }
-}
-
-impl FromJob for Params {
-    fn from_job(context: &JobContext) -> Result<Self, JobError> {
-        Ok(context.request().params.clone())
+    async fn from_job(context: &JobContext) -> Result<Self, JobError> {
+        P::from_params(&context.request().params).map(Self)
     }
 }
 
 impl FromJob for JobContext {
-    fn from_job(context: &JobContext) -> Result<Self, JobError> {
+    async fn from_job(context: &JobContext) -> Result<Self, JobError> {
         Ok(context.clone())
     }
 }
 
 impl FromJob for JobRequest {
-    fn from_job(context: &JobContext) -> Result<Self, JobError> {
+    async fn from_job(context: &JobContext) -> Result<Self, JobError> {
         Ok(context.request().clone())
+    }
+}
+
+impl FromJob for AgentContext {
+    async fn from_job(context: &JobContext) -> Result<Self, JobError> {
+        Ok(context.around().clone())
+    }
+}
+
+impl FromJob for Session {
+    async fn from_job(context: &JobContext) -> Result<Self, JobError> {
+        Ok(context.session())
     }
 }

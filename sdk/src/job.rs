@@ -1,25 +1,44 @@
 //! The job at hand, as its handler sees it.
 
+use std::ops::Deref;
 use std::sync::Arc;
-use std::time::Duration;
+
+use openagents_host::EventId;
 
 pub use crate::nip90::JobRequest;
 
-use crate::clock;
+use crate::context::AgentContext;
+use crate::engine::{Lease, Report, RunId};
+use crate::memory::Session;
 
-/// The job at hand. Cheap to clone.
+/// The job at hand, and through `Deref` what is around it ([`AgentContext`]). Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct JobContext(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     request: JobRequest,
+    outputs: Vec<JobOutput>,
     attempt: u32,
+    around: AgentContext,
+}
+
+/// What another job produced, that this one builds upon (NIP-90, job chaining).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct JobOutput {
+    /// What the request names: that job's request or its result.
+    pub(crate) event: EventId,
+    pub(crate) content: String,
 }
 
 impl JobContext {
-    pub(crate) fn new(request: JobRequest, attempt: u32) -> Self {
-        Self(Arc::new(Inner { request, attempt }))
+    pub(crate) fn new(
+        request: JobRequest,
+        outputs: Vec<JobOutput>,
+        attempt: u32,
+        around: AgentContext,
+    ) -> Self {
+        Self(Arc::new(Inner { request, outputs, attempt, around }))
     }
 
     /// The request that is being worked on.
@@ -35,8 +54,44 @@ impl JobContext {
         self.0.attempt
     }
 
-    /// Waits, on either host. The handler's `timeout` goes on counting.
-    pub async fn sleep(&self, duration: Duration) {
-        clock::sleep(duration).await;
+    /// The conversation with the customer, over all their jobs.
+    #[must_use]
+    pub fn session(&self) -> Session {
+        Session::new(self.0.around.clone(), self.0.request.customer())
+    }
+
+    /// Tells the customer how far the work is, as `processing` feedback. When much is said within a second, the customer
+    /// hears the last of it.
+    pub fn progress(&self, text: impl Into<String>) {
+        self.report(Report::Progress(text.into()));
+    }
+
+    /// Shows the customer what there is of the output so far, all of it, as `partial` feedback. When much is shown within a
+    /// second, the customer sees the last of it.
+    pub fn partial(&self, output_so_far: impl Into<String>) {
+        self.report(Report::Partial(output_so_far.into()));
+    }
+
+    /// What a job input named by this id produced.
+    pub(crate) fn output_of(&self, id: &str) -> Option<&str> {
+        let output = self.0.outputs.iter().find(|output| output.event.to_hex() == id)?;
+        Some(&output.content)
+    }
+
+    pub(crate) fn around(&self) -> &AgentContext {
+        &self.0.around
+    }
+
+    fn report(&self, report: Report) {
+        let lease = Lease { run: RunId::Job(self.0.request.id()), attempt: self.0.attempt };
+        self.0.around.surroundings().report(lease, report);
+    }
+}
+
+impl Deref for JobContext {
+    type Target = AgentContext;
+
+    fn deref(&self) -> &AgentContext {
+        &self.0.around
     }
 }

@@ -2,6 +2,7 @@
 
 mod agent;
 mod clock;
+mod context;
 mod door;
 mod engine;
 mod error;
@@ -10,10 +11,14 @@ mod handler;
 mod job;
 mod log;
 pub mod manifest;
+mod memory;
 pub mod nip90;
 mod output;
+mod params;
+mod price;
 mod runner;
 mod settings;
+mod surroundings;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub mod native;
@@ -22,12 +27,18 @@ pub mod worker;
 
 mod deployment;
 
-pub use agent::{Agent, AgentDeclaration, Jobs, Shareable, StateField};
+pub use agent::{Agent, AgentDeclaration, Jobs, MaybeSend, Requests, Shareable, StateField};
+pub use context::{AgentContext, FromAgent, JobFailure};
 pub use error::{JobError, JobResult};
-pub use extract::{FromJob, InputDeclaration, Inputs, Params, Text};
-pub use handler::{Handler, JobDeclaration, JobFuture, Run};
+pub use extract::{FromJob, InputDeclaration, Inputs, Text};
+pub use handler::{
+    Handler, Hooks, JobDeclaration, Migrate, Quote, Rhythm, Run, Schedule, ScheduleDeclaration, Work,
+};
 pub use job::{JobContext, JobRequest};
+pub use memory::{Memory, Session, Turn};
 pub use output::{HandlerReturn, IntoOutput, Json, Output};
+pub use params::{JobParams, ParamDeclaration, ParamMap, Params};
+pub use price::Price;
 
 pub use openagents_host as host;
 pub use openagents_macros::{agent, job, jobs};
@@ -38,7 +49,8 @@ pub use serde_json;
 /// What an agent's source needs, in one `use`.
 pub mod prelude {
     pub use crate::{
-        Inputs, JobContext, JobError, JobRequest, JobResult, Json, Output, Params, Text, agent, job, jobs,
+        AgentContext, Inputs, JobContext, JobError, JobRequest, JobResult, Json, Output, Params, Price, Text,
+        agent, job, jobs,
     };
     pub use serde::{Deserialize, Serialize};
 }

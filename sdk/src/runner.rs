@@ -12,7 +12,7 @@ use crate::agent::Jobs;
 use crate::clock;
 use crate::engine::{HandlerFacts, Input, Lease, Outcome, StateSnapshot};
 use crate::error::JobError;
-use crate::handler::{JobFuture, Run};
+use crate::handler::{Run, Work};
 use crate::job::{JobContext, JobRequest};
 use crate::log;
 use crate::output::Output;
@@ -90,7 +90,7 @@ pub(crate) async fn run<A: Jobs>(
     let outcome = match result {
         Ok(output) => Outcome::Done(output),
         Err(error) => {
-            log::warn(format_args!("job {} failed (attempt {}): {error}", lease.job, lease.attempt));
+            log::warn(format_args!("job {} failed (attempt {}): {error}", lease.job(), lease.attempt));
             Outcome::Failed { message: error.message().to_owned(), retryable: error.is_retryable() }
         }
     };
@@ -107,7 +107,12 @@ async fn attempt<A: Jobs>(
     let Some(handler) = A::HANDLERS.get(handler) else {
         return (Err(JobError::failed("this agent has no such handler")), None);
     };
-    let context = JobContext::new(request, lease.attempt);
+    let around = crate::context::AgentContext::new(
+        std::sync::Arc::new(Nothing),
+        openagents_host::Timestamp::EPOCH,
+        None,
+    );
+    let context = JobContext::new(request, Vec::new(), lease.attempt, around);
     let timeout = handler.declaration.timeout;
     let unreadable = |error: StateError| JobError::failed("the agent cannot read its state").caused_by(error);
     match handler.run {
@@ -139,7 +144,7 @@ async fn attempt<A: Jobs>(
 }
 
 /// The work's outcome, if it has one in time. Work that takes too long is dropped at its next `.await`.
-async fn within(timeout: Duration, work: JobFuture<'_>) -> Result<Output, JobError> {
+async fn within(timeout: Duration, work: Work<'_, Output>) -> Result<Output, JobError> {
     let work = AssertUnwindSafe(work).catch_unwind();
     match select(work, std::pin::pin!(clock::sleep(timeout))).await {
         Either::Left((Ok(result), _)) => result,
@@ -157,3 +162,22 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> JobError {
 
 #[cfg(test)]
 mod tests;
+
+struct Nothing;
+#[cfg_attr(not(target_arch = "wasm32"), async_trait::async_trait)]
+#[cfg_attr(target_arch = "wasm32", async_trait::async_trait(?Send))]
+impl crate::surroundings::Surroundings for Nothing {
+    fn keys(&self) -> &openagents_host::Keys {
+        unimplemented!()
+    }
+    fn report(&self, _: Lease, _: crate::engine::Report) {}
+    async fn inquire(&self, _: crate::engine::Inquiry) -> Result<serde_json::Value, JobError> {
+        Ok(serde_json::Value::Null)
+    }
+    async fn events(
+        &self,
+        _: Vec<openagents_relay::Filter>,
+    ) -> Result<Vec<openagents_host::Event>, JobError> {
+        Ok(vec![])
+    }
+}

@@ -57,6 +57,7 @@ impl ToTokens for Declaration {
                 license: ::core::env!("CARGO_PKG_LICENSE"),
                 homepage: ::core::env!("CARGO_PKG_HOMEPAGE"),
                 repository: ::core::env!("CARGO_PKG_REPOSITORY"),
+                ..::openagents_sdk::AgentDeclaration::new(#name)
             }
         });
     }

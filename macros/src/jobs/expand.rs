@@ -31,7 +31,11 @@ impl ToTokens for JobHandler {
         let run = self.run();
         tokens.extend(quote! {
             #(#cfg)*
-            ::openagents_sdk::Handler { declaration: #declaration, run: #run }
+            ::openagents_sdk::Handler {
+                declaration: #declaration,
+                quote: ::core::option::Option::None,
+                run: #run,
+            }
         });
     }
 }
@@ -44,6 +48,10 @@ impl JobHandler {
             let ty = &argument.ty;
             quote_spanned!(ty.span() => <#ty as ::openagents_sdk::FromJob>::INPUT)
         });
+        let params = self.signature.arguments.iter().map(|argument| {
+            let ty = &argument.ty;
+            quote_spanned!(ty.span() => <#ty as ::openagents_sdk::FromJob>::PARAMS)
+        });
         let returns = &self.signature.returns;
         let output = quote_spanned!(returns.span() => <#returns as ::openagents_sdk::HandlerReturn>::MIME);
         quote! {
@@ -54,7 +62,9 @@ impl JobHandler {
                 timeout: ::core::time::Duration::from_millis(#milliseconds),
                 attempts: #attempts,
                 inputs: &[#(#inputs),*],
+                params: &[#(#params),*],
                 output: #output,
+                ..::openagents_sdk::JobDeclaration::new(#kind, #name)
             }
         }
     }
@@ -71,7 +81,7 @@ impl JobHandler {
         let names: Vec<_> = (0..arguments.len()).map(|index| format_ident!("__argument_{index}")).collect();
         let extractions = arguments.iter().zip(&names).map(|(Argument { ty, .. }, name)| {
             quote_spanned! {ty.span() =>
-                let #name = <#ty as ::openagents_sdk::FromJob>::from_job(&context)?;
+                let #name = <#ty as ::openagents_sdk::FromJob>::from_job(&context).await?;
             }
         });
         let passed =

@@ -3,7 +3,7 @@
 use openagents_host::sql::values;
 use openagents_host::{Event, EventId, Sql, SqlError, Timestamp};
 
-use super::Lease;
+use super::{Lease, RunId};
 use crate::job::JobRequest;
 
 /// The state of a job that has a result.
@@ -73,7 +73,7 @@ impl<S: Sql> Ledger<S> {
     pub(super) fn lease(&self, lease: Lease, until: Timestamp) -> Result<(), SqlError> {
         self.sql.execute(
             "UPDATE job SET state = 'running', attempt = ?, due = ? WHERE id = ?",
-            values![lease.attempt, until, &lease.job],
+            values![lease.attempt, until, &lease.job()],
         )
     }
 
@@ -81,7 +81,7 @@ impl<S: Sql> Ledger<S> {
     pub(super) fn leased(&self, lease: Lease) -> Result<Option<Queued>, SqlError> {
         let job = self.sql.first::<(String,)>(
             "SELECT request FROM job WHERE id = ? AND state = 'running' AND attempt = ?",
-            values![&lease.job, lease.attempt],
+            values![&lease.job(), lease.attempt],
         )?;
         job.map(|(json,)| Ok(Queued { request: Box::new(request(&json)?), attempt: lease.attempt }))
             .transpose()
@@ -91,7 +91,7 @@ impl<S: Sql> Ledger<S> {
     pub(super) fn leases(&self) -> Result<Vec<Lease>, SqlError> {
         let leases =
             self.sql.rows::<(EventId, u32)>("SELECT id, attempt FROM job WHERE state = 'running'", &[])?;
-        Ok(leases.into_iter().map(|(job, attempt)| Lease { job, attempt }).collect())
+        Ok(leases.into_iter().map(|(job, attempt)| Lease { run: RunId::Job(job), attempt }).collect())
     }
 
     /// The leases that have run out.
@@ -100,7 +100,7 @@ impl<S: Sql> Ledger<S> {
             "SELECT id, attempt FROM job WHERE state = 'running' AND due <= ?",
             values![now],
         )?;
-        Ok(expired.into_iter().map(|(job, attempt)| Lease { job, attempt }).collect())
+        Ok(expired.into_iter().map(|(job, attempt)| Lease { run: RunId::Job(job), attempt }).collect())
     }
 
     pub(super) fn requeue(&self, job: EventId, due: Timestamp) -> Result<(), SqlError> {

@@ -171,7 +171,7 @@ impl<A: Jobs> Effects<A> {
             }
             Effect::Run { lease, handler, request, state } => {
                 let (cache, finished) = (Arc::clone(&self.cache), self.finished.clone());
-                tracing::debug!(job = %lease.job, attempt = lease.attempt, "running");
+                tracing::debug!(job = %lease.job(), attempt = lease.attempt, "running");
                 self.running.send_modify(|count| *count = count.saturating_add(1));
                 self.runtime.spawn(async move {
                     let _ = finished.send(runner::run(&cache, lease, handler, *request, state).await);

@@ -3,7 +3,7 @@
 use openagents_host::event::{Event, EventId, Kind, PublicKey, Tag, UnsignedEvent, VerifiedEvent};
 
 use super::REQUESTS;
-use crate::extract::Params;
+use crate::params::ParamMap;
 
 /// A customer's request, read from its event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub struct JobRequest {
     /// The inputs, in their order.
     pub inputs: Vec<Input>,
     /// The parameters.
-    pub params: Params,
+    pub params: ParamMap,
     /// The MIME types the customer would like, the dearest first; often none.
     pub output: Vec<String>,
     /// The most the customer would pay, in msat.
@@ -93,7 +93,7 @@ impl JobRequest {
         let encrypted = event.tags_named("encrypted").next().is_some();
         Ok(Self {
             inputs: event.tags_named("i").filter_map(|tag| input(tag)).collect(),
-            params: Params(event.tags_named("param").filter_map(|tag| param(tag)).collect()),
+            params: ParamMap(event.tags_named("param").filter_map(|tag| param(tag)).collect()),
             output: values(&event, "output"),
             bid,
             relays: values(&event, "relays"),

@@ -1,0 +1,27 @@
+//! What a host offers to running handlers.
+
+use async_trait::async_trait;
+use openagents_host::{Event, Keys};
+use openagents_relay::Filter;
+use serde_json::Value;
+
+use crate::agent::Shareable;
+use crate::engine::{Inquiry, Lease, Report};
+use crate::error::JobError;
+
+/// A handler's way out of its run. Each host has one.
+#[cfg_attr(not(target_arch = "wasm32"), async_trait)]
+#[cfg_attr(target_arch = "wasm32", async_trait(?Send))]
+pub(crate) trait Surroundings: Shareable {
+    /// The agent's key.
+    fn keys(&self) -> &Keys;
+
+    /// Passes on what a handler says while it works. It may be dropped when more follows soon.
+    fn report(&self, lease: Lease, report: Report);
+
+    /// Asks the agent's database, through its engine.
+    async fn inquire(&self, inquiry: Inquiry) -> Result<Value, JobError>;
+
+    /// Asks the agent's own relay.
+    async fn events(&self, filters: Vec<Filter>) -> Result<Vec<Event>, JobError>;
+}
