@@ -16,9 +16,11 @@ pub mod nip90;
 mod output;
 mod params;
 mod price;
+mod rhythm;
 mod runner;
 mod settings;
 mod surroundings;
+mod wallet;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub mod native;
@@ -39,6 +41,7 @@ pub use memory::{Memory, Session, Turn};
 pub use output::{HandlerReturn, IntoOutput, Json, Output};
 pub use params::{JobParams, ParamDeclaration, ParamMap, Params};
 pub use price::Price;
+pub use wallet::{Invoice, InvoiceRequest, Settlement, Wallet, WalletError};
 
 pub use openagents_host as host;
 pub use openagents_macros::{agent, job, jobs};
