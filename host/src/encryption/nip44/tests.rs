@@ -1,4 +1,5 @@
-//! The published vectors of NIP-44: `vectors.json` is part of the file that the specification names.
+//! The vectors that NIP-44's authors publish: `vectors.json` is their shorter, earlier file (paulmillr/nip44).
+//! Those for the extended length stand in the specification itself.
 
 use base64ct::{Base64, Encoding};
 use hkdf::Hkdf;
