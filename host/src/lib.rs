@@ -2,6 +2,7 @@
 //!
 //! * [`event`]: the Nostr event, and [`VerifiedEvent`], the proof that its id and signature were checked.
 //! * [`keys`]: a secret key that can sign and never prints itself.
+//! * [`encryption`]: texts between two keys (NIP-44, NIP-04); [`http_auth`]: who sent an HTTP request (NIP-98).
 //! * [`sql`]: the one storage port, implemented on SQLite files ([`native`]) and on a Durable Object's
 //!   SQL (`worker`), with the same limits on both.
 //! * [`time`] and [`engine`]: what it takes to write a component as plain synchronous code that
@@ -9,8 +10,10 @@
 //!
 //! Nothing in the engine-facing part is `async`, knows a runtime or reads a clock.
 
+pub mod encryption;
 pub mod engine;
 pub mod event;
+pub mod http_auth;
 pub mod keys;
 pub mod schnorr;
 pub mod sql;
@@ -21,6 +24,7 @@ pub mod native;
 #[cfg(target_arch = "wasm32")]
 pub mod worker;
 
+pub use encryption::{DecryptError, EncryptError, Encryption};
 pub use engine::Engine;
 pub use event::{Event, EventId, Kind, PublicKey, UnsignedEvent, VerifiedEvent};
 pub use keys::Keys;
