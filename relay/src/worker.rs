@@ -33,7 +33,7 @@ use crate::relay::{ConnectionId, Effect, Input, Relay, RelayConfig, Ticket};
 /// How many connections an object serves. The platform's own limit is 32,768.
 const MAX_CONNECTIONS: usize = 10_000;
 
-/// Who gets the events of the kinds that [`RelayConfig::handover`] names.
+/// Who gets the events that [`RelayConfig::handover`] wants.
 pub trait HandOver: 'static {
     /// Takes an event. It must be safe before this returns `Ok`: then the relay forgets that it was to be delivered. The
     /// same event can come more than once. It should give up after some seconds: it is tried again.
