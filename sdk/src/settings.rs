@@ -1,11 +1,12 @@
 //! The variables of a deployment. They have the same names on both hosts: a Worker's `[vars]` and secrets there, the
 //! environment or a `.dev.vars` file natively.
 
-use openagents_host::Keys;
 use openagents_host::keys::{KeyError, parse_public_key};
-use openagents_relay::{Limits, RelayInformation};
+use openagents_host::{Keys, Kind};
+use openagents_relay::{HandOverRule, Limits, RelayConfig, RelayInformation};
 
 use crate::agent::Jobs;
+use crate::nip90;
 
 /// The agent's secret key (`nsec1…` or hex).
 pub(crate) const NOSTR_PRIVATE_KEY: &str = "NOSTR_PRIVATE_KEY";
@@ -44,6 +45,13 @@ fn keys(
 ) -> Result<Option<Keys>, SettingError> {
     let value = variable(name).filter(|value| !value.trim().is_empty());
     value.map(|value| value.parse().map_err(|error| SettingError::Key { name, error })).transpose()
+}
+
+/// What the relay of an agent is like: the agent gets the requests that it can do, and learns of every deletion that
+/// may take a request back.
+pub(crate) fn relay_config<A: Jobs>(limits: Limits) -> RelayConfig {
+    let kinds = A::HANDLERS.iter().map(|job| Kind(job.declaration.kind)).collect();
+    RelayConfig { limits, handover: HandOverRule { kinds, deletions_of: Some(nip90::REQUESTS) } }
 }
 
 /// What the relay says about itself (NIP-11), from the variables and the agent that runs beside it.

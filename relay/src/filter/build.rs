@@ -150,7 +150,7 @@ mod tests {
         fn whatever_is_built_comes_back_from_its_json(calls in prop::collection::vec(call(), 0..10)) {
             let filter = build(calls);
             let json = serde_json::to_string(&filter).unwrap();
-            prop_assert_eq!(Filter::from_json(&json).unwrap(), filter.clone());
+            prop_assert_eq!(&Filter::from_json(&json).unwrap(), &filter);
             prop_assert_eq!(serde_json::from_str::<Filter>(&json).unwrap(), filter);
         }
     }
