@@ -76,3 +76,62 @@ pub(crate) fn relay_information<A: Jobs>(
     }
     Ok(information)
 }
+
+#[cfg(test)]
+mod tests {
+    use openagents_host::{Keys, Kind, Timestamp, UnsignedEvent};
+    use openagents_relay::Limits;
+    use serde::{Deserialize, Serialize};
+
+    use super::relay_config;
+    use crate::agent::{Agent, AgentDeclaration, Jobs};
+    use crate::handler::{Handler, JobDeclaration, Run};
+    use crate::output::Output;
+
+    #[derive(Default, Serialize, Deserialize)]
+    struct Greeter;
+
+    impl Agent for Greeter {
+        const DECLARATION: AgentDeclaration = AgentDeclaration {
+            name: "greeter",
+            about: "",
+            version: "1",
+            authors: "",
+            license: "",
+            homepage: "",
+            repository: "",
+        };
+    }
+
+    impl Jobs for Greeter {
+        const HANDLERS: &'static [Handler<Self>] = &[Handler {
+            declaration: JobDeclaration {
+                kind: 5050,
+                name: "",
+                about: "",
+                timeout: std::time::Duration::from_secs(60),
+                attempts: 1,
+                inputs: &[],
+                output: "text/plain",
+            },
+            run: Run::Shared(|_, _| Box::pin(async { Ok(Output::new("")) })),
+        }];
+    }
+
+    #[test]
+    fn the_agent_gets_its_requests_and_the_deletions_that_may_be_of_one() {
+        let handover = relay_config::<Greeter>(Limits::default()).handover;
+        let keys = Keys::from_secret(&[1; 32]).unwrap();
+        let id = "ab".repeat(32);
+        for (kind, tag, wanted) in [
+            (5050, ["t", "a"], true),
+            (5051, ["t", "a"], false),
+            (6050, ["e", &id], false),
+            (5, ["e", &id], true),
+            (5, ["k", "5050"], false),
+        ] {
+            let event = UnsignedEvent::new(Kind(kind), "").tag(tag).sign(&keys, Timestamp::from_seconds(1));
+            assert_eq!(handover.wants(&event), wanted, "{kind} {tag:?}");
+        }
+    }
+}
