@@ -47,11 +47,14 @@ fn keys(
     value.map(|value| value.parse().map_err(|error| SettingError::Key { name, error })).transpose()
 }
 
-/// What the relay of an agent is like: the agent gets the requests that it can do, and learns of every deletion that
-/// may take a request back.
+/// What the relay of an agent is like.
 pub(crate) fn relay_config<A: Jobs>(limits: Limits) -> RelayConfig {
-    let kinds = A::HANDLERS.iter().map(|job| Kind(job.declaration.kind)).collect();
-    RelayConfig { limits, handover: HandOverRule { kinds, deletions_of: Some(nip90::REQUESTS) } }
+    RelayConfig { limits, handover: handover(A::HANDLERS.iter().map(|job| job.declaration.kind)) }
+}
+
+/// The agent gets the requests that it can do, and every deletion that may take a request back.
+fn handover(kinds: impl IntoIterator<Item = u16>) -> HandOverRule {
+    HandOverRule { kinds: kinds.into_iter().map(Kind).collect(), deletions_of: Some(nip90::REQUESTS) }
 }
 
 /// What the relay says about itself (NIP-11), from the variables and the agent that runs beside it.
@@ -80,47 +83,12 @@ pub(crate) fn relay_information<A: Jobs>(
 #[cfg(test)]
 mod tests {
     use openagents_host::{Keys, Kind, Timestamp, UnsignedEvent};
-    use openagents_relay::Limits;
-    use serde::{Deserialize, Serialize};
 
-    use super::relay_config;
-    use crate::agent::{Agent, AgentDeclaration, Jobs};
-    use crate::handler::{Handler, JobDeclaration, Run};
-    use crate::output::Output;
-
-    #[derive(Default, Serialize, Deserialize)]
-    struct Greeter;
-
-    impl Agent for Greeter {
-        const DECLARATION: AgentDeclaration = AgentDeclaration {
-            name: "greeter",
-            about: "",
-            version: "1",
-            authors: "",
-            license: "",
-            homepage: "",
-            repository: "",
-        };
-    }
-
-    impl Jobs for Greeter {
-        const HANDLERS: &'static [Handler<Self>] = &[Handler {
-            declaration: JobDeclaration {
-                kind: 5050,
-                name: "",
-                about: "",
-                timeout: std::time::Duration::from_secs(60),
-                attempts: 1,
-                inputs: &[],
-                output: "text/plain",
-            },
-            run: Run::Shared(|_, _| Box::pin(async { Ok(Output::new("")) })),
-        }];
-    }
+    use super::handover;
 
     #[test]
     fn the_agent_gets_its_requests_and_the_deletions_that_may_be_of_one() {
-        let handover = relay_config::<Greeter>(Limits::default()).handover;
+        let handover = handover([5050]);
         let keys = Keys::from_secret(&[1; 32]).unwrap();
         let id = "ab".repeat(32);
         for (kind, tag, wanted) in [
