@@ -1,11 +1,12 @@
 //! The variables of a deployment. They have the same names on both hosts: a Worker's `[vars]` and secrets there, the
 //! environment or a `.dev.vars` file natively.
 
-use openagents_host::Keys;
 use openagents_host::keys::{KeyError, parse_public_key};
-use openagents_relay::{Limits, RelayInformation};
+use openagents_host::{Keys, Kind};
+use openagents_relay::{HandOverRule, Limits, RelayConfig, RelayInformation};
 
 use crate::agent::Jobs;
+use crate::nip90;
 
 /// The agent's secret key (`nsec1…` or hex).
 pub(crate) const NOSTR_PRIVATE_KEY: &str = "NOSTR_PRIVATE_KEY";
@@ -46,6 +47,16 @@ fn keys(
     value.map(|value| value.parse().map_err(|error| SettingError::Key { name, error })).transpose()
 }
 
+/// What the relay of an agent is like.
+pub(crate) fn relay_config<A: Jobs>(limits: Limits) -> RelayConfig {
+    RelayConfig { limits, handover: handover(A::HANDLERS.iter().map(|job| job.declaration.kind)) }
+}
+
+/// The agent gets the requests that it can do, and every deletion that may take a request back.
+fn handover(kinds: impl IntoIterator<Item = u16>) -> HandOverRule {
+    HandOverRule { kinds: kinds.into_iter().map(Kind).collect(), deletions_of: Some(nip90::REQUESTS) }
+}
+
 /// What the relay says about itself (NIP-11), from the variables and the agent that runs beside it.
 pub(crate) fn relay_information<A: Jobs>(
     limits: Limits,
@@ -67,4 +78,28 @@ pub(crate) fn relay_information<A: Jobs>(
         information.allow_nips(&list).map_err(|_| SettingError::Nips)?;
     }
     Ok(information)
+}
+
+#[cfg(test)]
+mod tests {
+    use openagents_host::{Keys, Kind, Timestamp, UnsignedEvent};
+
+    use super::handover;
+
+    #[test]
+    fn the_agent_gets_its_requests_and_the_deletions_that_may_be_of_one() {
+        let handover = handover([5050]);
+        let keys = Keys::from_secret(&[1; 32]).unwrap();
+        let id = "ab".repeat(32);
+        for (kind, tag, wanted) in [
+            (5050, ["t", "a"], true),
+            (5051, ["t", "a"], false),
+            (6050, ["e", &id], false),
+            (5, ["e", &id], true),
+            (5, ["k", "5050"], false),
+        ] {
+            let event = UnsignedEvent::new(Kind(kind), "").tag(tag).sign(&keys, Timestamp::from_seconds(1));
+            assert_eq!(handover.wants(&event), wanted, "{kind} {tag:?}");
+        }
+    }
 }
