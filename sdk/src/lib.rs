@@ -14,6 +14,7 @@ pub mod manifest;
 mod memory;
 pub mod nip90;
 mod output;
+mod outside;
 mod params;
 mod price;
 mod rhythm;
