@@ -122,6 +122,13 @@ fn marks_what_is_sealed_and_nothing_else() {
 }
 
 #[test]
+fn sealed_feedback_says_nothing_in_clear_whatever_the_request() {
+    let event = Feedback::about(&request(&[]), Status::Error).message("no GPU").sealed("ciphertext").build();
+    let read = Feedback::from_event(&sign(event, &provider())).unwrap();
+    assert_eq!((read.message, read.content.as_str()), (None, "ciphertext"));
+}
+
+#[test]
 fn opens_sealed_feedback_by_its_status() {
     let sealed = |status: &str| read("ciphertext", &[&["status", status], &["encrypted"]]).unwrap();
     assert_eq!(sealed("partial").unsealed("Hello, A").content, "Hello, A");
