@@ -17,7 +17,7 @@ mod sealed;
 
 pub use amount::Amount;
 pub use builder::RequestBuilder;
-pub use cancellation::Cancellation;
+pub use cancellation::{Cancellation, DELETION};
 pub use feedback::{Feedback, FeedbackBuilder, Status};
 pub use input::{Input, InputKind};
 pub use request::{JobRequest, NotAJobRequest};

@@ -71,9 +71,10 @@ async fn publish(url: &str, event: &VerifiedEvent, reach: Reach) -> Delivery {
 /// results, and results named directly.
 pub(crate) async fn outputs(surroundings: &dyn Surroundings, wanted: &[Wanted]) -> Vec<Event> {
     let ids: Vec<EventId> = wanted.iter().map(|wanted| wanted.event).collect();
-    let results = || Filter::new().kinds(6_000..=6_999).tag('e', ids.iter().map(EventId::to_hex)).limit(100);
-    let named = || Filter::new().ids(ids.iter().copied()).limit(100);
-    let mut events = surroundings.events(vec![named(), results()]).await.unwrap_or_default();
+    let named = Filter::new().ids(ids.iter().copied()).limit(100);
+    let results = Filter::new().limit(100).tag('e', ids.iter().map(EventId::to_hex));
+    let filters = [Some(named), results.ok()].into_iter().flatten().collect();
+    let mut events = surroundings.events(filters).await.unwrap_or_default();
     let urls: BTreeSet<&str> = wanted.iter().flat_map(|wanted| &wanted.relays).map(String::as_str).collect();
     for url in urls.into_iter().take(MAX_ASKED) {
         let asked = async {
@@ -94,7 +95,6 @@ pub(crate) async fn outputs(surroundings: &dyn Surroundings, wanted: &[Wanted]) 
     events
 }
 
-/// The relays that a person reads from, for tests of [`read_relays`].
 #[cfg(test)]
 mod tests {
     use openagents_host::{Keys, Timestamp, UnsignedEvent};

@@ -155,7 +155,7 @@ impl<S: Sql> JobEngine<S> {
         output: Option<&str>,
         amount: Option<Amount>,
     ) -> VerifiedEvent {
-        let mut answer = Feedback::about(&readable.request, status);
+        let mut answer = Feedback::about(&readable.request, status.clone());
         if let Some(relay) = &self.options.relay_url {
             answer = answer.relay_hint(relay);
         }

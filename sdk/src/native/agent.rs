@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 
 use crate::agent::Jobs;
 use crate::engine::{Admission, Destination, Effect, Input, Inquiry, JobEngine, Options};
+use crate::surroundings::Surroundings;
 use crate::runner::{self, StateCache, StateError};
 use crate::wallet::Wallet;
 use effects::Effects;

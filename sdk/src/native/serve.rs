@@ -81,7 +81,7 @@ struct ToAgent(Mailbox);
 impl HandOver for ToAgent {
     async fn deliver(&self, event: VerifiedEvent) -> Result<(), DeliveryError> {
         let (id, kind) = (event.id, event.kind);
-        let admission = self.0.take(event).await?;
+        let admission = self.0.take(event, None).await?;
         tracing::info!(%id, %kind, ?admission, "handed over");
         Ok(())
     }
@@ -102,6 +102,7 @@ pub(super) async fn run<A: Jobs>(arguments: &Serve) -> Result<(), ServeError> {
             (found.keys, format!("{}{note}", found.path.display()))
         }
     };
+    let agent_settings = settings::agent_settings::<A>(|name| variables.variable(name))?;
     let limits = Limits::default();
     let information = settings::relay_information::<A>(limits.clone(), |name| variables.variable(name))?;
     // Nothing is touched that another process might be using before it is clear that this one can serve.
@@ -120,6 +121,9 @@ pub(super) async fn run<A: Jobs>(arguments: &Serve) -> Result<(), ServeError> {
         durability,
         keys,
         forget_memory: arguments.forget_memory,
+        wallet: None,
+        relay_url: agent_settings.relay_url,
+        reach: agent_settings.reach,
     })
     .await?;
     let relay = RelayServerConfig {

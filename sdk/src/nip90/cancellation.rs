@@ -5,7 +5,7 @@ use openagents_host::event::{EventId, Kind, PublicKey, UnsignedEvent, VerifiedEv
 use super::{JobRequest, REQUESTS};
 
 /// The kind of deletion requests (NIP-09).
-const DELETION: Kind = Kind(5);
+pub const DELETION: Kind = Kind(5);
 
 /// How many requests one event can cancel; further ones are passed over.
 const MAX_REQUESTS: usize = 100;
