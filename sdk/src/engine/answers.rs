@@ -33,6 +33,8 @@ impl<S: Sql> JobEngine<S> {
         }
         let answer = match readable.encryption {
             None => answer.content(&output.content),
+            // NIP-44 has no ciphertext for nothing.
+            Some(_) if output.content.is_empty() => answer,
             Some(encryption) => answer.sealed(self.seal(readable, encryption, &output.content).ok_or(TooLarge)?),
         };
         let event = answer.build().sign(&self.keys, now);

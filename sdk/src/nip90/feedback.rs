@@ -23,7 +23,7 @@ pub struct Feedback {
     pub message: Option<String>,
     /// A part of the output, or a sample of it.
     pub content: String,
-    /// Whether the content is encrypted for the customer.
+    /// Whether the content is marked as encrypted for the customer. Feedback on an encrypted request may be without the mark.
     pub encrypted: bool,
     /// What the provider asks to be paid.
     pub amount: Option<Amount>,
@@ -174,6 +174,9 @@ impl FeedbackBuilder<'_> {
     }
 
     /// Gives it a content that is encrypted for the customer already: the part of the output, or else the message.
+    ///
+    /// NIP-90 marks encrypted requests and results with a tag, feedback not; NDK takes the content of feedback that has the
+    /// tag for a list of tags.
     pub fn sealed(mut self, ciphertext: impl Into<String>) -> Self {
         self.sealed = Some(ciphertext.into());
         self
@@ -202,7 +205,6 @@ impl FeedbackBuilder<'_> {
             .tags([tag])
             .tags(reference(request, relay_hint))
             .tags(amount.map(|amount| amount.tag()))
-            .tags(encrypted.then(|| vec!["encrypted".to_owned()]))
     }
 }
 

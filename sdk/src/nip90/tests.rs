@@ -228,7 +228,7 @@ proptest! {
         let builder = if sealed { builder.sealed(&content) } else { builder.content(&content) };
         let builder = amount.iter().cloned().fold(builder, super::FeedbackBuilder::amount);
         let spoken = matches!(status, Status::Error | Status::Processing) && !content.is_empty();
-        let message = message.or_else(|| spoken.then(|| content.clone())).filter(|_| !sealed);
+        let message = message.filter(|_| !sealed).or_else(|| spoken.then(|| content.clone()));
         prop_assert_eq!(Feedback::from_event(&sign(builder.build(), &provider())).unwrap(), Feedback {
             request: request.id(),
             provider: provider().public_key(),
@@ -236,7 +236,7 @@ proptest! {
             status,
             message,
             content,
-            encrypted: sealed,
+            encrypted: false,
             amount,
         });
     }
