@@ -274,6 +274,7 @@ impl<S: Sql> JobEngine<S> {
             self.reports.next_due(),
             self.schedules.next_due(now, &self.running),
             self.sleep_due(),
+            self.life.next_try(now),
         ]
         .into_iter()
         .flatten()

@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 
 use openagents_host::outgoing::{PublishOutcome, Reach, RelayClient, RelayError};
-use openagents_host::{Event, EventId, PublicKey, VerifiedEvent};
-use openagents_host::event::Kind;
+use openagents_host::{Event, EventId, Kind, VerifiedEvent};
 use openagents_relay::Filter;
 use serde_json::json;
 

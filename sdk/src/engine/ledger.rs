@@ -117,12 +117,6 @@ impl<S: Sql> Ledger<S> {
         Ok(sum)
     }
 
-    /// The request's event as JSON.
-    pub(super) fn request(&self, id: &EventId) -> Result<Option<String>, SqlError> {
-        let row = self.sql.first::<(String,)>("SELECT request FROM job WHERE id = ?", values![id])?;
-        Ok(row.map(|(request,)| request))
-    }
-
     /// The event that ended a job, as JSON.
     pub(super) fn answer(&self, id: &EventId) -> Result<Option<String>, SqlError> {
         let row = self.sql.first::<(Option<String>,)>("SELECT answer FROM job WHERE id = ?", values![id])?;
