@@ -40,12 +40,9 @@ enum StartOf {
 impl<S: Sql> JobEngine<S> {
     /// What is next, if anything is due. Before all else the agent is created and woken.
     pub(super) fn next_start(&self, now: Timestamp) -> Result<Option<Start>, SqlError> {
-        let work = match self.next_work(now)? {
-            Some(work) => work,
-            None => {
-                let sleeps = self.sleep_due().is_some_and(|due| due <= now);
-                return Ok(sleeps.then(|| self.start_of_hook(Hook::Sleep)).flatten());
-            }
+        let Some(work) = self.next_work(now)? else {
+            let sleeps = self.sleep_due().is_some_and(|due| due <= now);
+            return Ok(sleeps.then(|| self.start_of_hook(Hook::Sleep)).flatten());
         };
         let Some(first) = self.life.turn_before_work(&self.facts.hooks) else { return Ok(Some(work)) };
         if self.running.contains_key(&RunId::Hook(first)) || !self.life.may_try(now) {

@@ -105,15 +105,18 @@ impl<A: Jobs> Object<A> {
     }
 }
 
+/// An object handles one input at a time, so one ticket does for all.
+const TICKET: u64 = 0;
+
 /// Puts an event on record.
 fn take<A: Jobs>(opened: &Opened<A>, json: &str) -> std::result::Result<(), String> {
     let event = Event::from_json(json).map_err(|error| error.to_string())?;
     let event = event.verify().map_err(|error| error.to_string())?;
     let mut taken = Ok(());
     let mut others = Vec::new();
-    for effect in opened.handle(&Input::Request { event, source: None, ticket: 0 }) {
+    for effect in opened.handle(&Input::Request { event, source: None, ticket: TICKET }) {
         match effect {
-            Effect::Taken { result, .. } => taken = result.map(drop).map_err(|error| error.to_string()),
+            Effect::Taken { ticket: TICKET, result } => taken = result.map(drop).map_err(|error| error.to_string()),
             other => others.push(other),
         }
     }

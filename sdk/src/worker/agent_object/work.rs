@@ -73,7 +73,6 @@ impl<A: Jobs> Opened<A> {
         let engine = Rc::new(RefCell::new(engine));
         let (sender, reports) = unbounded();
         let reach = settings.reach;
-        #[expect(clippy::arc_with_non_send_sync, reason = "natively the same trait object is shared by threads")]
         let surroundings = Arc::new(DurableSurroundings {
             keys,
             reach,
