@@ -15,11 +15,14 @@ pub mod manifest;
 mod memory;
 pub mod nip90;
 mod output;
+mod outside;
 mod params;
 mod price;
+mod rhythm;
 mod runner;
 mod settings;
 mod surroundings;
+mod wallet;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub mod native;
@@ -40,6 +43,7 @@ pub use memory::{Memory, Session, Turn};
 pub use output::{HandlerReturn, IntoOutput, Json, Output};
 pub use params::{JobParams, ParamDeclaration, ParamMap, Params};
 pub use price::Price;
+pub use wallet::{Invoice, InvoiceRequest, Settlement, Wallet, WalletError};
 
 pub use openagents_host as host;
 pub use openagents_macros::{agent, job, jobs};

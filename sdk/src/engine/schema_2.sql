@@ -73,7 +73,9 @@ CREATE INDEX cancellation_noted ON cancellation (noted_at);
 
 -- Which relay an event goes to: the agent's own when there is none.
 ALTER TABLE outbox ADD COLUMN relay TEXT;
-CREATE INDEX outbox_relay ON outbox (relay, entry) WHERE relay IS NOT NULL;
+DROP INDEX outbox_due;
+CREATE INDEX outbox_own ON outbox (due, entry) WHERE relay IS NULL;
+CREATE INDEX outbox_outside ON outbox (due, entry) WHERE relay IS NOT NULL;
 
 -- In which form the agent's struct was stored.
 ALTER TABLE state ADD COLUMN form INTEGER NOT NULL DEFAULT 1;

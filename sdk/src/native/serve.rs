@@ -10,9 +10,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use openagents_host::keys::npub;
 use openagents_host::native::Durability;
-use openagents_host::{Kind, PublicKey, VerifiedEvent};
+use openagents_host::{PublicKey, VerifiedEvent};
+use openagents_relay::Limits;
 use openagents_relay::native::{self as relay, DeliveryError, HandOver, RelayServer, RelayServerConfig};
-use openagents_relay::{Limits, RelayConfig};
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 
@@ -74,15 +74,15 @@ fn hint(error: &std::io::Error) -> &'static str {
     }
 }
 
-/// Gives the agent the requests that its relay stores.
+/// Gives the agent the requests that its relay stores, and the deletions that may be of one.
 struct ToAgent(Mailbox);
 
 #[async_trait]
 impl HandOver for ToAgent {
     async fn deliver(&self, event: VerifiedEvent) -> Result<(), DeliveryError> {
-        let request = event.id;
-        let admission = self.0.take(event).await?;
-        tracing::info!(%request, ?admission, "job request");
+        let (id, kind) = (event.id, event.kind);
+        let admission = self.0.take(event, None).await?;
+        tracing::info!(%id, %kind, ?admission, "handed over");
         Ok(())
     }
 }
@@ -102,6 +102,7 @@ pub(super) async fn run<A: Jobs>(arguments: &Serve) -> Result<(), ServeError> {
             (found.keys, format!("{}{note}", found.path.display()))
         }
     };
+    let agent_settings = settings::agent_settings::<A>(|name| variables.variable(name))?;
     let limits = Limits::default();
     let information = settings::relay_information::<A>(limits.clone(), |name| variables.variable(name))?;
     // Nothing is touched that another process might be using before it is clear that this one can serve.
@@ -120,12 +121,14 @@ pub(super) async fn run<A: Jobs>(arguments: &Serve) -> Result<(), ServeError> {
         durability,
         keys,
         forget_memory: arguments.forget_memory,
+        wallet: None,
+        relay_url: agent_settings.relay_url,
+        reach: agent_settings.reach,
     })
     .await?;
-    let handover = A::HANDLERS.iter().map(|job| Kind(job.declaration.kind)).collect();
     let relay = RelayServerConfig {
         durability,
-        relay: RelayConfig { limits, handover },
+        relay: settings::relay_config::<A>(limits),
         information,
         forget_memory: arguments.forget_memory,
         ..RelayServerConfig::new(data.path().join("relay.sqlite"))
