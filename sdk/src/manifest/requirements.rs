@@ -88,12 +88,15 @@ pub struct VariableRequirement {
 }
 
 /// The variables of every agent: name, whether it is secret, and what it is for.
-const VARIABLES: [(&str, bool, &str); 6] = [
+const VARIABLES: [(&str, bool, &str); 9] = [
     (NOSTR_PRIVATE_KEY, true, "the agent's secret key; without it the agent makes one"),
     ("RELAY_PRIVATE_KEY", true, "the relay's own secret key"),
     ("RELAY_NAME", false, "the relay's name"),
     ("RELAY_DESCRIPTION", false, "what the relay is for"),
     ("RELAY_PUBKEY", false, "whom to contact about the relay"),
+    ("RELAY_URL", false, "the public address of the agent's own relay"),
+    ("AGENT_RELAYS", false, "the outside relays that the agent serves, in place of those that it declares"),
+    ("ALLOW_PRIVATE_ADDRESSES", false, "whether the agent may reach out to addresses that are not public"),
     ("SUPPORTED_NIPS", false, "which of the NIPs that the relay supports it says so of"),
 ];
 
