@@ -222,8 +222,8 @@ fn keys_cannot_be_serialised() {
         const SERIALISES: bool = true;
     }
 
-    assert!(Probe::<AgentManifest>::SERIALISES);
-    assert!(!Probe::<Keys>::SERIALISES);
+    const { assert!(Probe::<AgentManifest>::SERIALISES) };
+    const { assert!(!Probe::<Keys>::SERIALISES) };
 }
 
 #[test]
@@ -258,8 +258,8 @@ fn rearranged(value: &Value, seed: u64) -> String {
     match value {
         Value::Object(members) => {
             let mut members: Vec<_> = members.iter().collect();
-            let count = members.len().max(1);
-            members.rotate_left(usize::try_from(seed).unwrap() % count);
+            let count = u64::try_from(members.len().max(1)).unwrap();
+            members.rotate_left(usize::try_from(seed.checked_rem(count).unwrap()).unwrap());
             if seed.is_multiple_of(2) {
                 members.reverse();
             }

@@ -102,12 +102,11 @@ fn announces_a_change_at_once_and_only_that() {
 #[test]
 fn makes_a_change_within_the_same_second_later_than_what_it_replaces() {
     let bench = Bench::new();
-    let mut last = bench.now.as_seconds() - 1;
-    for about in ["one", "two", "three"] {
+    for (seconds, about) in ["one", "two", "three"].into_iter().enumerate() {
         let events = bench.release(AgentDeclaration { about, ..WRITER });
         assert_eq!(kinds(&events), [HANDLER_INFORMATION, METADATA]);
-        assert!(events.iter().all(|event| event.created_at == last + 1), "{events:?}");
-        last += 1;
+        let expected = (bench.now + Duration::from_secs(u64::try_from(seconds).unwrap())).as_seconds();
+        assert!(events.iter().all(|event| event.created_at == expected), "{events:?}");
     }
 }
 
