@@ -9,6 +9,8 @@
 //! by [`next_alarm`](Engine::next_alarm) to call it at once.
 
 mod admission;
+#[cfg_attr(not(test), expect(dead_code, reason = "the engine does not announce yet"))]
+mod announcements;
 mod answers;
 mod cancellation;
 mod facts;

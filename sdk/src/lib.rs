@@ -7,6 +7,7 @@
 mod agent;
 mod clock;
 mod context;
+pub mod discovery;
 mod door;
 mod engine;
 mod error;
