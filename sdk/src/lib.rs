@@ -40,7 +40,7 @@ pub use memory::{Memory, Session, Turn};
 pub use output::{HandlerReturn, IntoOutput, Json, Output};
 pub use params::{JobParams, ParamDeclaration, ParamMap, ParamValue, Params, nip90_params, params_schema};
 pub use price::Price;
-pub use returns::{QuoteReturn, RunReturn};
+pub use returns::{MigrateReturn, QuoteReturn, RunReturn};
 
 pub use openagents_host as host;
 pub use openagents_macros::{
@@ -70,7 +70,7 @@ pub mod __private {
     /// Fails to compile at the field whose type cannot be kept.
     pub const fn assert_state_field<T: crate::StateField>() {}
 
-    pub use crate::params::read::{optional, required, several};
+    pub use crate::params::read::{Param, param};
 
     /// Fails to compile at the field whose type is no number.
     pub const fn assert_param_number<T: crate::params::ParamNumber>() {}

@@ -1,4 +1,4 @@
-//! What schedules, hooks and price functions can return.
+//! What schedules, hooks, price functions and migrations can return.
 
 use crate::error::JobError;
 use crate::price::Price;
@@ -45,6 +45,26 @@ impl QuoteReturn for Price {
 
 impl<E: Into<JobError>> QuoteReturn for Result<Price, E> {
     fn into_quote(self) -> Result<Price, JobError> {
+        self.map_err(Into::into)
+    }
+}
+
+/// What a `#[migrate]` function returns: the state as this version stores it.
+#[diagnostic::on_unimplemented(
+    message = "a migration cannot return `{Self}`",
+    label = "not a `JobResult` of a state",
+    note = "migrations return `JobResult<serde_json::Value>`: the state as this version stores it"
+)]
+pub trait MigrateReturn {
+    /// Converts it.
+    ///
+    /// # Errors
+    /// The function's own.
+    fn into_state(self) -> Result<serde_json::Value, JobError>;
+}
+
+impl<E: Into<JobError>> MigrateReturn for Result<serde_json::Value, E> {
+    fn into_state(self) -> Result<serde_json::Value, JobError> {
         self.map_err(Into::into)
     }
 }

@@ -169,17 +169,17 @@ impl ToTokens for Schedule {
 impl Migrate {
     /// A `Migrate`.
     fn expand(&self) -> TokenStream {
-        let Self { method, version, state, returns, .. } = self;
-        let version = quote_spanned!(version.span() => version);
-        let state = quote_spanned!(state.span() => state);
-        let call = quote_spanned!(returns.span() => Self::#method(#version, #state));
-        quote!(|version, state| ::core::result::Result::map_err(#call, ::core::convert::Into::into))
+        let Self { method, returns, .. } = self;
+        let call = quote_spanned!(method.span() => Self::#method(version, state));
+        quote_spanned! {returns.span() =>
+            |version, state| <#returns as ::openagents_sdk::MigrateReturn>::into_state(#call)
+        }
     }
 
     /// That there can be a state to migrate.
     fn assertion(&self, agent: &syn::Type) -> TokenStream {
-        let Self { cfg, .. } = self;
-        quote_spanned! {self.at =>
+        let Self { method, cfg, .. } = self;
+        quote_spanned! {method.span() =>
             #(#cfg)*
             const _: () = ::core::assert!(
                 <#agent as ::openagents_sdk::Agent>::DECLARATION.state_version > 1,

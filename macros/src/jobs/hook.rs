@@ -1,7 +1,5 @@
 //! `#[on_create]` and its like, and `#[migrate]`: reads what an agent does at the turns of its life.
 
-use proc_macro2::Span;
-use syn::spanned::Spanned;
 use syn::{Attribute, FnArg, Ident, ImplItemFn, Meta, Type};
 
 use super::mark::{Mark, Turn};
@@ -23,16 +21,14 @@ const MIGRATE_ARGUMENTS: &str = "migrations take the version of the stored state
 pub(super) struct Hook {
     pub(super) turn: Turn,
     pub(super) method: Method,
-    at: Span,
+    mark: Attribute,
 }
 
 /// A `#[migrate]` function as its author wrote it.
 pub(super) struct Migrate {
     pub(super) method: Ident,
     pub(super) cfg: Vec<Attribute>,
-    pub(super) at: Span,
-    pub(super) version: Type,
-    pub(super) state: Type,
+    mark: Attribute,
     pub(super) returns: Type,
 }
 
@@ -45,7 +41,7 @@ impl Hook {
         mistakes: &mut Mistakes,
     ) -> Option<Self> {
         refuse_arguments(turn.name(), mark, mistakes);
-        Some(Self { turn, method: Method::parse(method, &ROLE, mistakes)?, at: mark.span() })
+        Some(Self { turn, method: Method::parse(method, &ROLE, mistakes)?, mark: mark.clone() })
     }
 }
 
@@ -60,29 +56,33 @@ impl Migrate {
                 .at(asyncness, "migrations are not `async`: the agent waits for its state before all else");
             is_fitting = false;
         }
-        let types = match signature.inputs.iter().collect::<Vec<_>>().as_slice() {
-            [FnArg::Typed(version), FnArg::Typed(state)] => Some((&*version.ty, &*state.ty)),
+        match signature.inputs.iter().collect::<Vec<_>>().as_slice() {
+            [FnArg::Typed(version), FnArg::Typed(state)]
+                if is_named("u32", &version.ty) && is_named("Value", &state.ty) => {}
             [] => {
                 mistakes.at(&signature.ident, MIGRATE_ARGUMENTS);
-                None
+                is_fitting = false;
             }
             _ => {
                 mistakes.at(&signature.inputs, MIGRATE_ARGUMENTS);
-                None
+                is_fitting = false;
             }
-        };
+        }
         let returns = returns(signature, &MIGRATE_ROLE, mistakes);
-        let (version, state) = types?;
         let migrate = Self {
             method: signature.ident.clone(),
             cfg: cfg_of(&function.attrs),
-            at: mark.span(),
-            version: version.clone(),
-            state: state.clone(),
+            mark: mark.clone(),
             returns: returns?,
         };
         is_fitting.then_some(migrate)
     }
+}
+
+/// Whether it is a type of this name, under whatever path.
+fn is_named(name: &str, ty: &Type) -> bool {
+    let Type::Path(path) = ty else { return false };
+    path.path.segments.last().is_some_and(|segment| segment.ident == name)
 }
 
 fn refuse_arguments(name: &str, mark: &Attribute, mistakes: &mut Mistakes) {
@@ -101,14 +101,14 @@ pub(super) fn note_duplicates(hooks: &[Hook], migrations: &[Migrate], mistakes: 
         if let Some(first) = hooks.iter().find(|first| first.turn == hook.turn) {
             let message =
                 format!("there is one `#[{}]`, and it is `{}`", hook.turn.name(), first.method.name);
-            mistakes.add(syn::Error::new(hook.at, message));
+            mistakes.at(&hook.mark, message);
         }
     }
     let mut migrations = migrations.iter().filter(|migrate| migrate.cfg.is_empty());
     if let Some(first) = migrations.next() {
         for migrate in migrations {
             let message = format!("there is one `#[migrate]`, and it is `{}`", first.method);
-            mistakes.add(syn::Error::new(migrate.at, message));
+            mistakes.at(&migrate.mark, message);
         }
     }
 }

@@ -54,12 +54,13 @@ impl Quote {
         });
         let request = match signature.inputs.iter().skip(1).collect::<Vec<_>>().as_slice() {
             [FnArg::Typed(argument)] if takes_self && is_request(&argument.ty) => Some(&argument.ty),
+            // Nothing to point at between empty parentheses.
+            _ if signature.inputs.is_empty() => {
+                mistakes.at(&signature.ident, ARGUMENTS);
+                None
+            }
             _ => {
                 mistakes.at(&signature.inputs, ARGUMENTS);
-                // Nothing to point at between empty parentheses.
-                if signature.inputs.is_empty() {
-                    mistakes.at(&signature.ident, ARGUMENTS);
-                }
                 None
             }
         };
@@ -97,8 +98,10 @@ pub(super) fn note_misfits(quotes: &[Quote], handlers: &[JobHandler], mistakes: 
             mistakes.at(kind_at, message);
         }
         if let Some(handler) = answering.find(|handler| handler.price.is_some()) {
-            let message =
-                format!("kind {kind} has a fixed price at `{}`: leave one of the two out", handler.method.name);
+            let message = format!(
+                "kind {kind} has a fixed price at `{}`: leave one of the two out",
+                handler.method.name
+            );
             mistakes.at(kind_at, message);
         }
         // Which of two alternatives there is, is known only after `#[cfg]`.

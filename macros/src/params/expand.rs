@@ -13,19 +13,20 @@ impl ToTokens for ParamsStruct {
     fn to_tokens(&self, tokens: &mut TokenStream) {
         let Self { name, fields } = self;
         let constants: Vec<Ident> = (0..fields.len()).map(|index| format_ident!("PARAM_{index}")).collect();
+        let types = fields.iter().map(|field| &field.ty);
         let declarations = fields.iter().map(Field::declaration);
         let assertions = fields.iter().map(Field::assertions);
         let values = fields.iter().zip(&constants).map(|(field, constant)| field.reading(constant));
         let params = if fields.is_empty() { quote!(_) } else { quote!(params) };
         tokens.extend(quote! {
             const _: () = {
-                #(const #constants: ::openagents_sdk::ParamDeclaration = #declarations;)*
+                #(const #constants: ::openagents_sdk::__private::Param<#types> = #declarations;)*
 
                 #(#assertions)*
 
                 #[automatically_derived]
                 impl ::openagents_sdk::JobParams for #name {
-                    const DECLARATIONS: &'static [::openagents_sdk::ParamDeclaration] = &[#(#constants),*];
+                    const DECLARATIONS: &'static [::openagents_sdk::ParamDeclaration] = &[#(#constants.declaration),*];
 
                     fn from_params(
                         #params: &::openagents_sdk::ParamMap,
@@ -75,9 +76,10 @@ impl Field {
         let maximum = self.maximum.as_ref().and_then(Literal::number);
         let maximum = maximum.map(|bound| quote!(maximum: ::core::option::Option::Some(#bound),));
         // At the type: there it is reported that it cannot be a parameter.
-        let plain = quote_spanned!(ty.span() => ::openagents_sdk::ParamDeclaration::new::<#ty>(#name));
-        quote! {
-            ::openagents_sdk::ParamDeclaration {
+        let param = quote_spanned!(ty.span() => ::openagents_sdk::__private::param::<#ty>(#name));
+        quote! {{
+            let param = #param;
+            let declaration = ::openagents_sdk::ParamDeclaration {
                 #aliases
                 #about
                 #choices
@@ -86,9 +88,10 @@ impl Field {
                 #default
                 #minimum
                 #maximum
-                ..#plain
-            }
-        }
+                ..param.declaration
+            };
+            param.declared(declaration)
+        }}
     }
 
     /// What only the compiler can check, since it knows the type.
@@ -110,16 +113,13 @@ impl Field {
         quote!(#number #choice)
     }
 
-    fn reading(&self, declaration: &Ident) -> TokenStream {
-        let Self { ident, ty, amount, .. } = self;
+    fn reading(&self, param: &Ident) -> TokenStream {
+        let Self { ident, amount, .. } = self;
         let read = match amount {
             Amount::One => quote!(required),
             Amount::AtMostOne => quote!(optional),
             Amount::Any => quote!(several),
         };
-        let read = quote_spanned! {ty.span() =>
-            ::openagents_sdk::__private::#read::<#ty>(params, &#declaration)?
-        };
-        quote!(#ident: #read)
+        quote!(#ident: #param.#read(params)?)
     }
 }

@@ -129,7 +129,8 @@ impl Field {
     fn is_default(&self, default: &Literal, holds: Holds, mistakes: &mut Mistakes) -> bool {
         let message = match (self.amount, holds, &default.value) {
             (Amount::AtMostOne, ..) => {
-                "an `Option` is nothing when it is not given; write the type without `Option` for a default".to_owned()
+                "an `Option` is nothing when it is not given; write the type without `Option` for a default"
+                    .to_owned()
             }
             (Amount::Any, ..) => "a `Vec` is empty when nothing is given, and has no `default`".to_owned(),
             (_, Holds::Text, Value::Text(text)) => {
@@ -138,28 +139,35 @@ impl Field {
                 }
                 format!("`{text}` is not one of the `choices`")
             }
-            (_, Holds::Text, value) => format!("the default of text is written in quotes: `default = \"{value}\"`"),
+            (_, Holds::Text, value) => {
+                format!("the default of text is written in quotes: `default = \"{value}\"`")
+            }
             (_, Holds::Truth, value) if !matches!(value, Value::Truth(_)) => {
                 "the default of a `bool` is `true` or `false`, without quotes".to_owned()
             }
-            (_, Holds::Whole(least, most), value) if !is_in(value, least, most) => {
-                "the default of a whole number is one that the field's type can hold, without quotes: `default = 512`".to_owned()
+            (_, Holds::Whole(least, most), Value::Whole(number)) if !(least..=most).contains(number) => {
+                format!("`default` is from {least} to {most}, which is what the field's type can hold")
+            }
+            (_, Holds::Whole(..), value) if !matches!(value, Value::Whole(_)) => {
+                "the default of a whole number is one itself, without quotes: `default = 512`".to_owned()
             }
             (_, Holds::Float, Value::Text(_) | Value::Truth(_)) => {
                 "the default of a number is written without quotes: `default = 0.5`".to_owned()
             }
             _ => {
-                let number = |literal: &Option<Literal>| literal.as_ref().and_then(Literal::number);
-                let (minimum, maximum) = (number(&self.minimum), number(&self.maximum));
                 let value = match default.value {
                     Value::Whole(number) => number as f64,
                     Value::Float(number) => number,
                     _ => return true,
                 };
-                if minimum.is_none_or(|minimum| value >= minimum) && maximum.is_none_or(|maximum| value <= maximum) {
+                let number = |literal: &Option<Literal>| literal.as_ref().and_then(Literal::number);
+                if number(&self.minimum).is_some_and(|minimum| value < minimum) {
+                    format!("the default, {value}, is below `min`")
+                } else if number(&self.maximum).is_some_and(|maximum| value > maximum) {
+                    format!("the default, {value}, is above `max`")
+                } else {
                     return true;
                 }
-                format!("the default, {value}, is not between `min` and `max`")
             }
         };
         mistakes.add(syn::Error::new(default.at, message));

@@ -126,7 +126,7 @@ mod by_the_clock {
 
         #[cfg(any())]
         #[migrate]
-        fn migrate(version: Missing, state: Missing) -> Missing {}
+        fn migrate(version: u32, state: Value) -> Missing {}
 
         #[cfg(not(any()))]
         #[migrate]

@@ -1,6 +1,7 @@
 #![deny(warnings)]
 
-use openagents_sdk::host::{EventId, PublicKey, Timestamp};
+use openagents_sdk::host::{EventId, Keys, Kind, PublicKey, Timestamp};
+use openagents_sdk::nip90::RequestBuilder;
 use openagents_sdk::prelude::*;
 use openagents_sdk::{Jobs, ParamDeclaration, ParamMap, ParamValue};
 
@@ -111,10 +112,26 @@ fn main() {
     assert_eq!(Model::from_param("Gpt4"), None);
     assert!(NoParams::from_params(&ParamMap::default()).is_ok());
 
-    // All fields are read.
-    let _ = |params: EveryParam| {
-        let EveryParam { max_tokens, best, temperature, model, fallback, order, ratio, size, .. } = params;
-        drop((max_tokens, best, temperature, model, fallback, order, ratio, size));
-        drop((params.stream, params.target, params.events, params.since));
-    };
+    let customer = Keys::generate().unwrap();
+    let request = RequestBuilder::new(Kind(5050))
+        .param("topk", ["40"])
+        .param("model", ["gpt4"])
+        .param("order", ["by_name"])
+        .param("size", ["640x480", "passed over"])
+        .param("stream", ["yes"])
+        .param("type", ["story"])
+        .param("target", [customer.npub()])
+        .param("user", [customer.public_key().to_hex(), customer.npub()])
+        .param("since", ["1700000000"])
+        .param("unknown", ["passed over"])
+        .build()
+        .sign(&customer, Timestamp::EPOCH);
+    let request = JobRequest::from_event(request).unwrap();
+    let params = EveryParam::from_params(&request.params).unwrap();
+    assert_eq!((params.max_tokens, params.best, params.temperature), (512, Some(40), 1.0));
+    assert_eq!((params.model, params.fallback), (Model::Gpt4, None));
+    assert!(matches!(params.order, Some(Order::ByName)));
+    assert_eq!((params.ratio.as_str(), params.size, params.stream), ("1:1", Size(640, 480), true));
+    assert_eq!((params.r#type.as_str(), params.target), ("story", vec![customer.public_key(); 3]));
+    assert_eq!((params.events, params.since), (vec![], Some(Timestamp::from_seconds(1_700_000_000))));
 }
