@@ -27,6 +27,8 @@ impl ToTokens for JobsBlock {
         tokens.extend(quote! {
             #item
 
+            // When an author says everything, there is nothing left to take from the defaults.
+            #[allow(clippy::needless_update)]
             #[automatically_derived]
             impl ::openagents_sdk::Jobs for #ty {
                 const HANDLERS: &'static [::openagents_sdk::Handler<Self>] = &[#(#handlers),*];
@@ -53,9 +55,7 @@ impl JobsBlock {
         });
         let alternatives = migrations.iter().map(|migrate| (migrate.cfg.as_slice(), migrate.expand()));
         let migrate = first(alternatives).map(|migrate| quote!(migrate: #migrate,));
-        // When all are given there is nothing left to take from `NONE`, and no harm in it.
         Some(quote! {
-            #[allow(clippy::needless_update)]
             const HOOKS: ::openagents_sdk::Hooks<Self> =
                 ::openagents_sdk::Hooks { #(#turns)* #migrate ..::openagents_sdk::Hooks::NONE };
         })
