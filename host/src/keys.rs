@@ -99,6 +99,12 @@ impl Keys {
     pub fn sign(&self, message: &[u8; 32]) -> Signature {
         self.signing.sign(message)
     }
+
+    /// What this key and `with` have in common: the x of their product (NIP-04, NIP-44). None if `with` is no
+    /// point of the curve.
+    pub(crate) fn shared_secret(&self, with: &PublicKey) -> Option<[u8; 32]> {
+        self.signing.shared_secret(with)
+    }
 }
 
 impl std::str::FromStr for Keys {

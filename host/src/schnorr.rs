@@ -1,4 +1,4 @@
-//! BIP-340 signatures: libsecp256k1 natively, `k256` in WebAssembly.
+//! BIP-340 signatures and shared secrets: libsecp256k1 natively, `k256` in WebAssembly.
 //!
 //! Each is the faster one on its host (40 µs against 82 µs natively; 201 µs against 243 µs in workerd), and a
 //! Worker built without C needs no C compiler for WebAssembly and loses 1.2 MB of tables.

@@ -1,12 +1,15 @@
 //! Filters: the conditions of a subscription (NIP-01).
 
+mod build;
 mod one_of;
 mod parse;
 
 use std::collections::BTreeMap;
 
 use openagents_host::{Event, EventId, Kind, PublicKey};
+use serde::de::{Deserialize, Deserializer, Error};
 use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::value::RawValue;
 
 pub use one_of::OneOf;
 pub use parse::FilterError;
@@ -15,7 +18,8 @@ use crate::tag::TagName;
 
 /// What an event must be to belong to a subscription. All conditions that are given must hold.
 ///
-/// A list that is given but empty holds for no event.
+/// A list that is given but empty holds for no event. It is built by hand ([`Filter::new`]) or read from JSON, and
+/// serialises as that JSON.
 ///
 /// ```
 /// use openagents_relay::Filter;
@@ -104,6 +108,14 @@ impl Serialize for Filter {
     }
 }
 
+/// As strict as [`Filter::from_json`], and for JSON only.
+impl<'de> Deserialize<'de> for Filter {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let json = Box::<RawValue>::deserialize(deserializer)?;
+        Self::from_json(json.get()).map_err(D::Error::custom)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -139,6 +151,16 @@ mod tests {
         fn what_matches_nothing_matches_no_event(filter in fixtures::filter(), event in fixtures::event()) {
             prop_assert!(!(filter.matches_nothing() && filter.matches(&event)));
         }
+    }
+
+    #[test]
+    fn is_read_in_a_list_as_strictly_as_alone() {
+        let filters: Vec<Filter> = serde_json::from_str(r##"[{"kinds":[1]}, {}]"##).unwrap();
+        assert_eq!(filters, [Filter::new().kinds([1]), Filter::new()]);
+        let value = serde_json::json!({ "#t": ["a"] });
+        assert_eq!(serde_json::from_value::<Filter>(value).unwrap(), Filter::new().tag('t', ["a"]).unwrap());
+        let error = serde_json::from_str::<Vec<Filter>>(r#"[{}, {"search":"x"}]"#).unwrap_err().to_string();
+        assert!(error.starts_with("filter contains the unknown field \"search\""), "{error}");
     }
 
     #[test]

@@ -5,17 +5,19 @@
 //! * [`check`](mod@check): everything about a message that needs no stored data: form, limits, id and signature.
 //! * [`store`]: events in SQL, once each, findable by every field of a filter.
 //! * [`subscriptions`]: who is to be told about an event, without asking everyone.
+//! * [`handover`]: which events somebody outside gets.
 //! * [`relay`]: the engine that puts these together.
 //! * [`limits`] and [`information`]: what is enforced, and the document that says so.
 //!
-//! The relay knows nothing of agents: whoever wants the events of certain kinds registers for them, and gets
-//! each at least once ([`RelayConfig::handover`]).
+//! The relay knows nothing of agents: whoever wants certain events registers for them and gets each at least once
+//! ([`RelayConfig::handover`]), and whoever is inside can publish and query without a connection.
 //!
 //! Two shells carry the engine's effects out: `native` (WebSockets on hyper, one thread that owns
 //! the database) and `worker` (a Durable Object that may hibernate between any two messages).
 
 pub mod check;
 pub mod filter;
+pub mod handover;
 pub mod information;
 pub mod limits;
 pub mod message;
@@ -32,6 +34,7 @@ pub mod worker;
 
 pub use check::{Checked, check};
 pub use filter::Filter;
+pub use handover::HandOverRule;
 pub use information::RelayInformation;
 pub use limits::Limits;
 pub use message::{ClientMessage, RelayMessage, SubscriptionId};

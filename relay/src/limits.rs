@@ -36,6 +36,9 @@ pub struct Limits {
     pub max_answer_length: usize,
 }
 
+/// How many stored events a filter brings at most where a query comes from inside.
+pub const MAX_LIMIT_INSIDE: u64 = 5_000;
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -98,6 +101,14 @@ impl Limits {
             return Err(Reason::invalid(format!("content can have at most {limit} characters here")));
         }
         Ok(())
+    }
+
+    /// The limits for a query from inside. There are more stored events for a filter, as many also if it has no
+    /// `limit`; all else, and above all the length of an answer, is as for strangers: it has to fit into memory.
+    #[must_use]
+    pub fn for_those_inside(&self) -> Self {
+        let max_limit = self.max_limit.max(MAX_LIMIT_INSIDE);
+        Self { max_limit, default_limit: max_limit, ..self.clone() }
     }
 
     /// How many stored events this filter brings at most.

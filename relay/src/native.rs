@@ -9,7 +9,9 @@ mod decoder;
 mod encoder;
 mod handover;
 mod outbox;
+mod query;
 mod shared;
+mod tickets;
 
 #[cfg(test)]
 mod tests;
@@ -21,13 +23,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
 use http_body_util::Full;
-use openagents_host::VerifiedEvent;
 use openagents_host::native::{Durability, EngineThread, OpenError, Sqlite, Stopped};
 use openagents_host::sql::SchemaError;
+use openagents_host::{Event, VerifiedEvent};
 
 pub use handover::{DeliveryError, HandOver};
+pub use query::QueryError;
 pub use shared::RelayStatistics;
 
+use crate::filter::Filter;
 use crate::information::{CONTENT_TYPE, CORS_HEADERS, RelayInformation};
 use crate::reason::Outcome;
 use crate::relay::{Relay, RelayConfig};
@@ -148,6 +152,33 @@ impl RelayHandle {
     /// When the relay has stopped.
     pub async fn publish(&self, event: VerifiedEvent) -> Result<Outcome, Stopped> {
         self.0.publish(event).await
+    }
+
+    /// The stored events that match any of the filters, as a `REQ` would bring them: newest first, each once. What was
+    /// published before is among them.
+    ///
+    /// A filter brings its `limit`, and at most [`MAX_LIMIT_INSIDE`](crate::limits::MAX_LIMIT_INSIDE). All together
+    /// have at most [`max_answer_length`](crate::Limits::max_answer_length) bytes; what is left out is the oldest, and
+    /// can be asked for with `until`.
+    ///
+    /// ```
+    /// # async fn count(relay: openagents_relay::native::RelayHandle) -> Result<(), Box<dyn std::error::Error>> {
+    /// use openagents_relay::Filter;
+    ///
+    /// let notes = relay.query(vec![Filter::new().kinds([1]).tag('t', ["nostr"])?.limit(100)]).await?;
+    /// for note in notes {
+    ///     println!("{}: {}", note.pubkey, note.content);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// When there are more than [`max_filters`](crate::Limits::max_filters), or the relay's database failed, or the
+    /// relay has stopped.
+    pub async fn query(&self, filters: Vec<Filter>) -> Result<Vec<Event>, QueryError> {
+        let found = self.0.query(filters).await?;
+        query::read(&found.map_err(QueryError::Refused)?)
     }
 
     /// Makes a WebSocket of a request and serves it, in a task of its own.

@@ -1,14 +1,18 @@
 //! The relay's engine: what is to be done about a message.
 
+mod query;
+
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use openagents_host::event::Retention;
 use openagents_host::sql::{SchemaError, Sql, SqlError};
-use openagents_host::{Engine, EventId, Kind, Timestamp, VerifiedEvent};
+use openagents_host::{Engine, EventId, Timestamp, VerifiedEvent};
 
 use crate::check::{self, Checked};
-use crate::filter::{Filter, OneOf};
+use crate::filter::Filter;
+use crate::handover::HandOverRule;
 use crate::limits::Limits;
 use crate::message::{ClientMessage, RelayMessage, SubscriptionId};
 use crate::reason::{Outcome, Prefix, Reason};
@@ -42,7 +46,7 @@ impl fmt::Display for ConnectionId {
     }
 }
 
-/// A publication, under the number that its shell gave it.
+/// A publication or a query from inside, under the number that its shell gave it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
 
@@ -51,9 +55,9 @@ pub struct Ticket(pub u64);
 pub struct RelayConfig {
     /// What it accepts at most.
     pub limits: Limits,
-    /// The kinds of events that somebody outside wants: each such event that is accepted is handed over, again and
+    /// The events that somebody outside wants: each such event that is accepted is handed over, again and
     /// again until it is [`Delivered`](Input::Delivered).
-    pub handover: OneOf<Kind>,
+    pub handover: HandOverRule,
 }
 
 /// What happens to a relay.
@@ -85,6 +89,13 @@ pub enum Input {
         /// The event.
         event: VerifiedEvent,
     },
+    /// Somebody inside, an agent, asks for stored events.
+    Query {
+        /// Under which number they are to be reported.
+        ticket: Ticket,
+        /// What each of them must match one of.
+        filters: Vec<Filter>,
+    },
     /// An event that was [handed over](Effect::HandOver) has arrived.
     Delivered(EventId),
 }
@@ -103,7 +114,7 @@ pub enum Effect {
     },
     /// The state of a connection has changed: a host that may forget keeps what [`Relay::saved`] gives.
     SessionChanged(ConnectionId),
-    /// Give an event to whoever registered for its kind, and report when that was done.
+    /// Give an event to whoever registered for such events, and report when that was done.
     HandOver(VerifiedEvent),
     /// A publication was decided.
     Published {
@@ -111,6 +122,13 @@ pub enum Effect {
         ticket: Ticket,
         /// How.
         outcome: Outcome,
+    },
+    /// A query was answered.
+    Found {
+        /// Which one.
+        ticket: Ticket,
+        /// The events as JSON, in the order of a `REQ`'s answer and each once; or why there is no answer.
+        events: Result<Vec<Arc<str>>, Reason>,
     },
     /// The database failed: something for the operator's log. Whoever waited has been answered.
     Failed(SqlError),
@@ -247,7 +265,7 @@ impl<S: Sql> Relay<S> {
     /// Stores an event, and that it is to be handed over, in one transaction.
     fn accept(&self, now: Timestamp, event: &VerifiedEvent) -> Result<Acceptance, SqlError> {
         let kept = event.kind.retention() != Retention::Ephemeral;
-        let wanted = self.config.handover.contains(&event.kind);
+        let wanted = self.config.handover.wants(event);
         let hand_over = || Ok(Acceptance::New { handed_over: Some(self.store.hand_over(now, event, kept)?) });
         match (kept, wanted) {
             (false, false) => Ok(Acceptance::New { handed_over: None }),
@@ -358,6 +376,10 @@ impl<S: Sql> Engine for Relay<S> {
             Input::Publish { ticket, event } => {
                 let outcome = self.publish(now, event, effects);
                 effects.push(Effect::Published { ticket: *ticket, outcome });
+            }
+            Input::Query { ticket, filters } => {
+                let events = self.query(filters, effects);
+                effects.push(Effect::Found { ticket: *ticket, events });
             }
             Input::Delivered(id) => {
                 if let Err(error) = self.store.delivered(id) {

@@ -5,6 +5,7 @@
 //! opens the [`Relay`] and takes up every connection in the state that was kept with its socket.
 
 mod publish;
+mod query;
 mod session;
 
 use std::cell::RefCell;
@@ -13,6 +14,7 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use ::worker::wasm_bindgen::JsValue;
 use ::worker::wasm_bindgen_futures::future_to_promise;
@@ -24,6 +26,7 @@ use openagents_host::worker::{DurableSql, now, set_alarm};
 use openagents_host::{Engine, Event, Timestamp, VerifiedEvent};
 
 pub use publish::{PUBLISH_PATH, publish};
+pub use query::{QUERY_PATH, query};
 
 use crate::check::Checked;
 use crate::information::{CONTENT_TYPE, CORS_HEADERS, RelayInformation, asks_for_document};
@@ -33,7 +36,7 @@ use crate::relay::{ConnectionId, Effect, Input, Relay, RelayConfig, Ticket};
 /// How many connections an object serves. The platform's own limit is 32,768.
 const MAX_CONNECTIONS: usize = 10_000;
 
-/// Who gets the events of the kinds that [`RelayConfig::handover`] names.
+/// Who gets the events that [`RelayConfig::handover`] wants.
 pub trait HandOver: 'static {
     /// Takes an event. It must be safe before this returns `Ok`: then the relay forgets that it was to be delivered. The
     /// same event can come more than once. It should give up after some seconds: it is tried again.
@@ -80,7 +83,8 @@ impl<H: HandOver> RelayHost<H> {
         Self(AssertUnwindSafe(Rc::new(object)))
     }
 
-    /// Makes WebSockets, answers with the relay information document (NIP-11), and takes what agents [`publish`].
+    /// Makes WebSockets, answers with the relay information document (NIP-11), takes what agents [`publish`] and
+    /// answers what they [`query`].
     ///
     /// # Errors
     /// When the runtime refuses to build a response.
@@ -92,6 +96,10 @@ impl<H: HandOver> RelayHost<H> {
             (Method::Post, PUBLISH_PATH) => {
                 let text = request.text().await?;
                 self.0.published(&text).await
+            }
+            (Method::Post, QUERY_PATH) => {
+                let filters = request.text().await?;
+                self.0.queried(&filters).await
             }
             (Method::Get, _) if wants_upgrade => self.0.accept(),
             (Method::Get | Method::Head, _) if wants_document => {
@@ -177,6 +185,7 @@ impl<H: HandOver> RelayHost<H> {
 struct Pending {
     deliveries: Vec<VerifiedEvent>,
     outcome: Option<Outcome>,
+    found: Option<Result<Vec<Arc<str>>, Reason>>,
     alarm: Option<Timestamp>,
 }
 
@@ -320,6 +329,7 @@ impl Awake {
                 Effect::SessionChanged(connection) => self.save(connection),
                 Effect::HandOver(event) => pending.deliveries.push(event),
                 Effect::Published { outcome, .. } => pending.outcome = Some(outcome),
+                Effect::Found { events, .. } => pending.found = Some(events),
                 Effect::Failed(error) => console_error!("the relay's database failed: {}", error),
             }
         }

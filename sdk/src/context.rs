@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use openagents_host::outgoing::{self, FetchRequest, Fetched};
 use openagents_host::{Event, EventId, Kind, PublicKey, Timestamp, UnsignedEvent};
 use openagents_relay::Filter;
 
@@ -84,6 +85,15 @@ impl AgentContext {
     /// When the relay cannot be asked, or refuses the filters.
     pub async fn events(&self, filters: impl IntoIterator<Item = Filter>) -> Result<Vec<Event>, JobError> {
         self.0.surroundings.events(filters.into_iter().collect()).await
+    }
+
+    /// Fetches what is at a public URL, within the request's limits.
+    ///
+    /// # Errors
+    /// When the address may not be reached, does not answer in time, or answers with too much.
+    pub async fn fetch(&self, mut request: FetchRequest) -> Result<Fetched, JobError> {
+        request.limits.reach = self.0.surroundings.reach();
+        Ok(outgoing::fetch(request).await?)
     }
 
     /// Waits, on either host. The `timeout` goes on counting.

@@ -1,53 +1,76 @@
 //! The job engine: what becomes of a request, from its arrival to the last word about it.
 //!
 //! A request is on record before its arrival is confirmed. A run is leased: the lease ends with its outcome, with its
-//! deadline, or with the process. The outcome, the state that the handler left and the event that tells the customer are
-//! one transaction, and that event stays in the outbox until a relay has it. So a handler may run again after a crash,
+//! deadline, or with the process. The outcome, what the run changed and the event that tells the customer are one
+//! transaction, and that event stays in the outbox until a relay has it. So a handler may run again after a crash,
 //! but a request has one outcome and one result event.
 //!
 //! Handling an input only records it; [`alarm`](Engine::alarm) leases and delivers what is due, and shells are told
 //! by [`next_alarm`](Engine::next_alarm) to call it at once.
 
+mod admission;
+mod announcements;
+mod answers;
+mod cancellation;
+mod facts;
 mod inquiry;
+mod job_state;
+mod keeping;
 mod ledger;
+mod life;
 mod outbox;
+mod reports;
+mod requests;
+mod runs;
+mod schedules;
 mod state;
+mod waiting;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use openagents_host::sql::{SchemaError, migrate};
-use openagents_host::{Engine, EventId, Keys, Sql, SqlError, Timestamp, VerifiedEvent};
+use openagents_host::{Engine, Event, EventId, Keys, Sql, SqlError, Timestamp, VerifiedEvent};
 
-use crate::handler::JobDeclaration;
-use crate::job::JobRequest;
-use crate::nip90::{Feedback, JobResultEvent, Status};
+use crate::context::JobFailure;
+use crate::discovery::Announcement;
+use crate::job::{JobOutput, JobRequest};
 use crate::output::Output;
-use ledger::{Ledger, Queued};
+use crate::price::Price;
+use crate::wallet::{Invoice, InvoiceRequest, Settlement};
+use announcements::Announcements;
+use ledger::Ledger;
+use life::Life;
 use outbox::Outbox;
+use reports::Reports;
+use requests::Requests;
+use runs::Running;
+use schedules::Schedules;
 use state::StateStore;
 
+pub(crate) use facts::{AgentFacts, HandlerFacts, Hook, HookFacts, ScheduleFacts};
 pub(crate) use inquiry::Inquiry;
+pub(crate) use keeping::{Changes, NewTurn};
+pub(crate) use outbox::Destination;
 pub(crate) use state::StateSnapshot;
 
-/// How many shared handlers run side by side at most.
-const CONCURRENT_RUNS: usize = 64;
+const SCHEMA: [&str; 3] =
+    [include_str!("engine/schema_1.sql"), include_str!("engine/schema_2.sql"), include_str!("engine/schema_3.sql")];
 
-/// How much longer a lease is than its handler's timeout, so that the timeout has its say first.
-const LEASE_MARGIN: Duration = Duration::from_secs(10);
-
-/// The largest event the engine publishes, in bytes: what fits a row on every host with room to spare.
-const MAX_EVENT: usize = 1_500_000;
-
-/// A handler, as far as the engine knows it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct HandlerFacts {
-    pub(crate) declaration: JobDeclaration,
-    /// Whether it runs alone.
-    pub(crate) exclusive: bool,
+/// What a deployment decides about its agent.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Options {
+    /// Whether the shell has a wallet.
+    pub(crate) wallet: bool,
+    /// The public address of the agent's own relay, for relay hints.
+    pub(crate) relay_url: Option<String>,
+    /// The outside relays that the agent is announced on.
+    pub(crate) relays: Vec<String>,
+    /// What it announces about itself; what it announced before and is not here is taken back.
+    pub(crate) announcements: Vec<Announcement>,
 }
 
-/// One run of a job. A later attempt has another lease, so an outcome that comes too late finds its lease gone.
+/// One run. A later attempt has another lease, so an outcome that comes too late finds its lease gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Lease {
     pub(crate) run: RunId,
@@ -59,46 +82,34 @@ pub(crate) struct Lease {
 pub(crate) enum RunId {
     /// The job of this request.
     Job(EventId),
-}
-
-/// What a handler says while it works.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Report {
-    Progress(String),
-    Partial(String),
-}
-
-/// What a run changes beside the state, committed with its outcome.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Changes {
-    pub(crate) memory: BTreeMap<String, Option<String>>,
-    pub(crate) turns: Vec<NewTurn>,
-    pub(crate) events: Vec<openagents_host::UnsignedEvent>,
-}
-
-/// Something said in the conversation with a customer.
-#[derive(Clone, Debug)]
-pub(crate) struct NewTurn {
-    pub(crate) customer: openagents_host::PublicKey,
-    pub(crate) turn: crate::memory::Turn,
-}
-
-impl Lease {
-    pub(crate) fn job(&self) -> EventId {
-        let RunId::Job(job) = self.run;
-        job
-    }
+    /// The schedule with this index.
+    Schedule(usize),
+    /// A turn of the agent's life.
+    Hook(Hook),
 }
 
 /// What happens to an agent.
 #[derive(Clone, Debug)]
 pub(crate) enum Input {
-    /// A job request came in; `ticket` comes back when it is on record.
-    Request { event: VerifiedEvent, ticket: u64 },
-    /// A run ended. `state` is what an exclusive handler left.
-    Finished { lease: Lease, outcome: Outcome, state: Option<String> },
+    /// A job request or a cancellation came in; `ticket` comes back when it is on record. `source` is the outside relay
+    /// that it came from.
+    Request { event: VerifiedEvent, source: Option<String>, ticket: u64 },
+    /// A run ended.
+    Finished { lease: Lease, outcome: Outcome, changes: Changes },
+    /// A handler says something while it works.
+    Reported { lease: Lease, report: Report },
+    /// What a request would cost was found out, or why not.
+    Quoted { job: EventId, price: Result<Price, String> },
+    /// The relays were asked for outputs that a job waits for: all events that may be them.
+    Resolved { job: EventId, events: Vec<Event> },
+    /// The wallet made an invoice, or said why not.
+    Invoiced { job: EventId, invoice: Result<Invoice, String> },
+    /// The wallet said how an invoice stands.
+    Settled { job: EventId, settlement: Settlement },
     /// An event of the outbox was delivered, or not.
     Delivered { entry: u64, delivery: Delivery },
+    /// A handler or a door asks something; `ticket` comes back with the answer.
+    Asked { inquiry: Inquiry, ticket: u64 },
 }
 
 /// How a run ended.
@@ -112,7 +123,16 @@ pub(crate) enum Outcome {
     },
 }
 
-/// What became of an event on its way to the relay.
+/// What a handler says while it works.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Report {
+    /// How far it is.
+    Progress(String),
+    /// The output so far.
+    Partial(String),
+}
+
+/// What became of an event on its way to a relay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Delivery {
     /// The relay has it.
@@ -126,22 +146,59 @@ pub(crate) enum Delivery {
 /// What is to be done.
 #[derive(Clone, Debug)]
 pub(crate) enum Effect {
-    /// The request with this ticket is on record (or none of ours), or could not be recorded.
+    /// The event with this ticket is on record (or none of ours), or could not be recorded.
     Taken { ticket: u64, result: Result<Admission, SqlError> },
-    /// Run a handler (an index into the handlers) and report with [`Input::Finished`].
-    Run { lease: Lease, handler: usize, request: Box<JobRequest>, state: StateSnapshot },
-    /// Deliver an event and report with [`Input::Delivered`]. Events come in the order they must arrive in.
-    Publish { entry: u64, event: VerifiedEvent },
+    /// Run something and report with [`Input::Finished`].
+    Run { lease: Lease, task: Task, state: StateSnapshot },
+    /// End a run whose outcome is no longer wanted; nothing is to be reported.
+    Abort { lease: Lease },
+    /// Ask a handler (an index) what a request would cost, and report with [`Input::Quoted`].
+    Quote { job: EventId, handler: usize, request: Box<JobRequest>, state: StateSnapshot },
+    /// Look on relays (and the agent's own) for outputs, and report with [`Input::Resolved`].
+    Resolve { job: EventId, wanted: Vec<Wanted> },
+    /// Make an invoice and report with [`Input::Invoiced`].
+    Invoice { job: EventId, request: InvoiceRequest },
+    /// See how an invoice stands and report with [`Input::Settled`].
+    Settlement { job: EventId, invoice: Invoice },
+    /// Deliver an event and report with [`Input::Delivered`]. Events to one relay come in the order they must arrive in.
+    Publish { entry: u64, event: VerifiedEvent, to: Destination },
+    /// The answer to what was asked with this ticket.
+    Answered { ticket: u64, answer: Result<serde_json::Value, String> },
     /// Something for the operator to know.
     Warn(String),
 }
 
-/// What was made of a request.
+/// What a run does.
+#[derive(Clone, Debug)]
+pub(crate) enum Task {
+    /// The handler with this index works on a request.
+    Job { handler: usize, request: Box<JobRequest>, outputs: Vec<JobOutput> },
+    /// The schedule with this index.
+    Schedule(usize),
+    /// A turn of the agent's life.
+    Hook(Hook, Option<JobFailure>),
+}
+
+/// An output of another job that a job waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    /// That job's request, or its result.
+    pub(crate) event: EventId,
+    /// Where it may be found.
+    pub(crate) relays: Vec<String>,
+}
+
+/// What was made of an event that came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Admission {
+    /// The job is on record and goes on.
     Queued,
     /// It is on record already.
     Duplicate,
+    /// It is on record, and was refused with a reason.
+    Rejected,
+    /// It was a cancellation.
+    Cancellation,
     /// It names other providers, has no handler here, or cannot be read.
     NotOurs,
 }
@@ -150,19 +207,25 @@ pub(crate) enum Admission {
 pub(crate) struct JobEngine<S> {
     sql: S,
     keys: Keys,
-    handlers: Vec<HandlerFacts>,
+    facts: AgentFacts,
+    options: Options,
     ledger: Ledger<S>,
+    requests: Requests<S>,
     outbox: Outbox<S>,
     state: StateStore<S>,
-    /// The runs that this process is doing, with whether they must be alone.
-    running: BTreeMap<EventId, Running>,
+    schedules: Schedules<S>,
+    life: Life<S>,
+    announcements: Announcements<S>,
+    /// When something is to be announced next.
+    announce_at: Option<Timestamp>,
+    reports: Reports,
+    /// The runs that this process is doing.
+    running: BTreeMap<RunId, Running>,
+    /// How many jobs are on record and not at their end.
+    unfinished: u64,
+    /// Failures that `on_error` has not been told of.
+    failures: VecDeque<JobFailure>,
     alarm: Option<Timestamp>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Running {
-    attempt: u32,
-    exclusive: bool,
 }
 
 impl<S: Sql> JobEngine<S> {
@@ -173,20 +236,31 @@ impl<S: Sql> JobEngine<S> {
     pub(crate) fn open(
         sql: S,
         keys: Keys,
-        handlers: Vec<HandlerFacts>,
+        facts: AgentFacts,
+        options: Options,
         now: Timestamp,
     ) -> Result<Self, SchemaError> {
-        migrate(&sql, "agent", &[include_str!("engine/schema_1.sql")])?;
+        migrate(&sql, "agent", &SCHEMA)?;
+        let announcements = Announcements::new(sql.clone(), options.announcements.clone());
         let ledger = Ledger::new(sql.clone());
         ledger.interrupt_all(now)?;
         let mut engine = Self {
+            requests: Requests::new(sql.clone(), keys.clone()),
             outbox: Outbox::new(sql.clone()),
-            state: StateStore::open(sql.clone())?,
+            state: StateStore::open(sql.clone(), facts.declaration.state_version)?,
+            schedules: Schedules::open(sql.clone(), &facts.schedules, now)?,
+            life: Life::open(sql.clone())?,
+            announce_at: announcements.next_due(now)?,
+            announcements,
+            reports: Reports::default(),
             running: BTreeMap::new(),
+            unfinished: ledger.unfinished()?,
+            failures: VecDeque::new(),
             alarm: None,
             ledger,
             keys,
-            handlers,
+            facts,
+            options,
             sql,
         };
         engine.alarm = engine.due(now)?;
@@ -198,136 +272,72 @@ impl<S: Sql> JobEngine<S> {
         self.state.snapshot()
     }
 
-    fn admit(&self, now: Timestamp, event: &VerifiedEvent) -> Result<Admission, SqlError> {
-        let Ok(request) = JobRequest::from_event(event.clone()) else { return Ok(Admission::NotOurs) };
-        // Without a way to decrypt it, an encrypted request is for somebody else.
-        if request.encrypted
-            || !request.is_for(&self.keys.public_key())
-            || self.handler_of(request.kind().0).is_none()
-        {
-            return Ok(Admission::NotOurs);
-        }
-        let queued = self.ledger.record(&request, now)?;
-        Ok(if queued { Admission::Queued } else { Admission::Duplicate })
+    /// Whether something is under way that a host must not forget.
+    fn is_busy(&self) -> bool {
+        !self.running.is_empty()
+            || !self.outbox.is_idle()
+            || !self.failures.is_empty()
+            || (self.life.is_awake() && self.facts.hooks.on_sleep.is_some())
     }
 
-    fn handler_of(&self, kind: u16) -> Option<(usize, HandlerFacts)> {
-        self.handlers.iter().copied().enumerate().find(|(_, facts)| facts.declaration.kind == kind)
-    }
-
-    /// Ends a run. Everything about it is one transaction.
-    fn finish(
-        &mut self,
-        now: Timestamp,
-        lease: Lease,
-        outcome: &Outcome,
-        state: Option<&str>,
-    ) -> Result<(), SqlError> {
-        if self.running.get(&lease.job()).is_some_and(|running| running.attempt == lease.attempt) {
-            self.running.remove(&lease.job());
-        }
-        let sql = self.sql.clone();
-        let ended = sql.transaction(|| {
-            let Some(job) = self.ledger.leased(lease)? else { return Ok(()) };
-            let attempts =
-                self.handler_of(job.request.kind().0).map_or(1, |(_, facts)| facts.declaration.attempts);
-            match outcome {
-                Outcome::Failed { retryable: true, .. } if lease.attempt < attempts => {
-                    self.ledger.requeue(lease.job(), now + backoff(lease.attempt))
-                }
-                Outcome::Failed { message, .. } => self.fail(now, &job.request, message),
-                Outcome::Done(output) => {
-                    let event = JobResultEvent::event(&job.request, output.clone()).sign(&self.keys, now);
-                    if event.json().len() > MAX_EVENT {
-                        return self.fail(now, &job.request, "the output is too large for an event");
-                    }
-                    if let Some(state) = state {
-                        self.state.store(state, now)?;
-                    }
-                    self.ledger.end(lease.job(), ledger::DONE, now)?;
-                    self.outbox.put(&event, now)
-                }
-            }
-        });
-        match ended {
-            Ok(()) => self.state.committed(),
-            Err(_) => self.state.rolled_back(),
-        }
-        ended
-    }
-
-    fn fail(&self, now: Timestamp, request: &JobRequest, message: &str) -> Result<(), SqlError> {
-        self.ledger.end(request.id(), ledger::FAILED, now)?;
-        let event = Feedback::event(request, &Status::Error, Some(message)).sign(&self.keys, now);
-        self.outbox.put(&event, now)
-    }
-
-    /// Takes back the leases that ran out: their runs were lost, or hang.
-    fn expire(&mut self, now: Timestamp) -> Result<(), SqlError> {
-        let expired = self.ledger.expired(now)?;
-        for lease in &expired {
-            self.ledger.requeue(lease.job(), now)?;
-        }
-        for lease in expired {
-            self.running.remove(&lease.job());
-        }
-        Ok(())
-    }
-
-    /// Leases the next job if it may run now. Jobs run in the order they came: one that must be alone holds up the
-    /// ones behind it, so that it is not overtaken for ever.
-    fn lease_next(&mut self, now: Timestamp, effects: &mut Vec<Effect>) -> Result<bool, SqlError> {
-        let Some(Queued { request, attempt }) = self.ledger.next(now)? else { return Ok(false) };
-        let Some((handler, facts)) = self.handler_of(request.kind().0) else {
-            self.fail(now, &request, "this agent no longer does jobs of this kind")?;
-            return Ok(true);
-        };
-        if !self.may_start(facts.exclusive) {
-            return Ok(false);
-        }
-        // An attempt that was interrupted counts: a job that ends the process must not do so for ever.
-        if attempt >= facts.declaration.attempts {
-            self.fail(now, &request, "the agent was interrupted while it worked on this job")?;
-            return Ok(true);
-        }
-        let lease = Lease { run: RunId::Job(request.id()), attempt: attempt.saturating_add(1) };
-        self.ledger.lease(lease, now + facts.declaration.timeout + LEASE_MARGIN)?;
-        if lease.attempt == 1 {
-            self.outbox
-                .put(&Feedback::event(&request, &Status::Processing, None).sign(&self.keys, now), now)?;
-        }
-        self.running.insert(lease.job(), Running { attempt: lease.attempt, exclusive: facts.exclusive });
-        effects.push(Effect::Run { lease, handler, request, state: self.state.snapshot() });
-        Ok(true)
-    }
-
-    fn may_start(&self, exclusive: bool) -> bool {
-        if exclusive {
-            self.running.is_empty()
-        } else {
-            self.running.len() < CONCURRENT_RUNS && !self.running.values().any(|running| running.exclusive)
-        }
-    }
-
-    /// When something is to be done next: a job that may start, a lease that runs out, an event to deliver.
+    /// When something is to be done next: a run that may start, a lease that runs out, an event to deliver.
     fn due(&self, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
-        let startable = match self.ledger.next_kind(now)? {
-            Some(kind) => {
-                let exclusive = self.handler_of(kind).is_some_and(|(_, facts)| facts.exclusive);
-                self.may_start(exclusive).then_some(now)
-            }
-            None => None,
-        };
-        Ok([startable, self.ledger.next_due(now)?, self.outbox.next_due()?].into_iter().flatten().min())
+        let startable = self.next_start(now)?.is_some_and(|start| self.may_start(&start)).then_some(now);
+        Ok([
+            startable,
+            self.ledger.next_due(now)?,
+            self.outbox.next_due()?,
+            self.reports.next_due(),
+            self.schedules.next_due(now, &self.running),
+            self.sleep_due(),
+            self.life.next_try(now),
+            self.announce_at,
+        ]
+        .into_iter()
+        .flatten()
+        .min())
     }
 
     fn act(&mut self, now: Timestamp, effects: &mut Vec<Effect>) -> Result<(), SqlError> {
         let sql = self.sql.clone();
         sql.transaction(|| {
             self.expire(now)?;
-            while self.lease_next(now, effects)? {}
+            self.publish_reports(now)?;
+            self.look_at_waiting(now, effects)?;
+            while self.start_next(now, effects)? {}
+            self.announce(now)?;
             self.outbox.take_due(now, effects)
         })
+    }
+
+    /// Announces what is due, on the agent's own relay and on those outside that it serves.
+    fn announce(&mut self, now: Timestamp) -> Result<(), SqlError> {
+        if self.announce_at.is_none_or(|due| due > now) {
+            return Ok(());
+        }
+        for event in self.announcements.take_due(now, &self.keys)? {
+            self.outbox.put(&event, &Destination::Own, now)?;
+            for relay in &self.options.relays {
+                self.outbox.put(&event, &Destination::Relay(relay.clone()), now)?;
+            }
+        }
+        self.announce_at = self.announcements.next_due(now)?;
+        Ok(())
+    }
+
+    fn settle(&mut self, now: Timestamp, handled: Result<(), SqlError>, effects: &mut Vec<Effect>) {
+        if handled.is_err() {
+            self.rolled_back();
+        }
+        match handled.and_then(|()| self.due(now)) {
+            Ok(due) => self.alarm = due,
+            Err(error) => {
+                effects.push(Effect::Warn(format!(
+                    "the agent's database failed: {error}; it is tried again in 5 s"
+                )));
+                self.alarm = Some(now + Duration::from_secs(5));
+            }
+        }
     }
 }
 
@@ -341,12 +351,38 @@ impl<S: Sql> Engine for JobEngine<S> {
     }
 
     fn handle(&mut self, now: Timestamp, input: &Input, effects: &mut Vec<Effect>) {
+        let sql = self.sql.clone();
         let handled = match input {
-            Input::Request { event, ticket } => {
-                effects.push(Effect::Taken { ticket: *ticket, result: self.admit(now, event) });
+            Input::Request { event, source, ticket } => {
+                let admitted = sql.transaction(|| self.admit(now, event, source.as_deref(), effects));
+                if admitted.is_err() {
+                    self.rolled_back();
+                }
+                effects.push(Effect::Taken { ticket: *ticket, result: admitted });
                 Ok(())
             }
-            Input::Finished { lease, outcome, state } => self.finish(now, *lease, outcome, state.as_deref()),
+            Input::Asked { inquiry, ticket } => {
+                let answer = sql.transaction(|| self.answer(inquiry)).map_err(|error| error.to_string());
+                effects.push(Effect::Answered { ticket: *ticket, answer });
+                Ok(())
+            }
+            Input::Finished { lease, outcome, changes } => {
+                self.running_ended(*lease);
+                let ended = sql.transaction(|| self.finish(now, *lease, outcome, changes, effects));
+                if ended.is_ok() {
+                    self.state.committed();
+                }
+                ended
+            }
+            Input::Reported { lease, report } => sql.transaction(|| self.report(now, *lease, report)),
+            Input::Quoted { job, price } => {
+                sql.transaction(|| self.quoted(now, job, price.as_ref().map_err(String::as_str)))
+            }
+            Input::Resolved { job, events } => sql.transaction(|| self.resolved(now, job, events)),
+            Input::Invoiced { job, invoice } => {
+                sql.transaction(|| self.invoiced(now, job, invoice.as_ref().map_err(String::as_str), effects))
+            }
+            Input::Settled { job, settlement } => sql.transaction(|| self.settled(now, job, *settlement)),
             Input::Delivered { entry, delivery } => {
                 self.outbox.delivered(*entry, delivery, now).map(|warning| {
                     effects.extend(warning.map(Effect::Warn));
@@ -361,7 +397,6 @@ impl<S: Sql> Engine for JobEngine<S> {
         let acted = self.act(now, effects);
         if acted.is_err() {
             effects.truncate(before);
-            self.rolled_back();
         }
         self.settle(now, acted, effects);
     }
@@ -372,36 +407,34 @@ impl<S: Sql> Engine for JobEngine<S> {
 
     /// Hosts do not hibernate while something is under way, so nothing is forgotten then.
     fn forget(&mut self, now: Timestamp) {
-        if self.running.is_empty() && self.outbox.is_idle() {
-            let reopened = Self::open(self.sql.clone(), self.keys.clone(), self.handlers.clone(), now);
-            if let Ok(reopened) = reopened {
-                *self = reopened;
-            }
+        if self.is_busy() {
+            return;
+        }
+        let (sql, keys) = (self.sql.clone(), self.keys.clone());
+        let reopened = Self::open(sql, keys, self.facts.clone(), self.options.clone(), now);
+        if let Ok(reopened) = reopened {
+            *self = reopened;
         }
     }
 
     fn rolled_back(&mut self) {
         // Where the database cannot be read either, the leases run out.
         if let Ok(leases) = self.ledger.leases() {
-            self.running.retain(|job, running| {
-                leases.contains(&Lease { run: RunId::Job(*job), attempt: running.attempt })
+            self.running.retain(|run, running| match run {
+                RunId::Job(_) => leases.contains(&Lease { run: *run, attempt: running.attempt }),
+                RunId::Schedule(_) | RunId::Hook(_) => true,
             });
+        }
+        if let Ok(unfinished) = self.ledger.unfinished() {
+            self.unfinished = unfinished;
         }
         self.outbox.rolled_back();
         self.state.rolled_back();
-    }
-}
-
-impl<S: Sql> JobEngine<S> {
-    fn settle(&mut self, now: Timestamp, handled: Result<(), SqlError>, effects: &mut Vec<Effect>) {
-        match handled.and_then(|()| self.due(now)) {
-            Ok(due) => self.alarm = due,
-            Err(error) => {
-                effects.push(Effect::Warn(format!(
-                    "the agent's database failed: {error}; it is tried again in 5 s"
-                )));
-                self.alarm = Some(now + Duration::from_secs(5));
-            }
+        self.schedules.rolled_back();
+        self.life.rolled_back();
+        // What was announced in the transaction that was undone is due again.
+        if let Ok(due) = self.announcements.next_due(Timestamp::EPOCH) {
+            self.announce_at = due;
         }
     }
 }

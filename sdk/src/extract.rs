@@ -8,7 +8,6 @@ use crate::context::AgentContext;
 use crate::error::JobError;
 use crate::job::{JobContext, JobRequest};
 use crate::memory::Session;
-use crate::nip90::InputKind;
 use crate::params::{JobParams, ParamDeclaration, Params};
 
 /// A handler's argument: something that can be made from the job at hand.
@@ -75,9 +74,7 @@ const TEXT: InputDeclaration =
     InputDeclaration { input_type: "text", mime_types: &["text/plain"], required: true };
 
 fn text_of(request: &JobRequest) -> Option<Text> {
-    let input = request.inputs.iter().find(|input| input.kind == InputKind::Text).map(|input| &input.data);
-    // Older clients put the prompt into the content.
-    input.or(Some(&request.event.content).filter(|content| !content.is_empty())).cloned().map(Text)
+    request.text().map(|text| Text(text.to_owned()))
 }
 
 impl FromJob for Text {

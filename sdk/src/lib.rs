@@ -1,8 +1,13 @@
 #![doc = include_str!("../README.md")]
+#![cfg_attr(
+    target_arch = "wasm32",
+    allow(clippy::arc_with_non_send_sync, reason = "natively the same types are shared between threads")
+)]
 
 mod agent;
 mod clock;
 mod context;
+pub mod discovery;
 mod door;
 mod engine;
 mod error;
@@ -14,12 +19,15 @@ pub mod manifest;
 mod memory;
 pub mod nip90;
 mod output;
+mod outside;
 mod params;
 mod price;
 mod returns;
+mod rhythm;
 mod runner;
 mod settings;
 mod surroundings;
+mod wallet;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub mod native;
@@ -41,6 +49,7 @@ pub use output::{HandlerReturn, IntoOutput, Json, Output};
 pub use params::{JobParams, ParamDeclaration, ParamMap, ParamValue, Params, nip90_params, params_schema};
 pub use price::Price;
 pub use returns::{MigrateReturn, QuoteReturn, RunReturn};
+pub use wallet::{Invoice, InvoiceRequest, Settlement, Wallet, WalletError};
 
 pub use openagents_host as host;
 pub use openagents_macros::{

@@ -22,7 +22,8 @@ impl Output {
         Self { content: content.into(), tags: Vec::new() }
     }
 
-    /// Adds a tag to the result event, beside those of NIP-90.
+    /// Adds a tag to the result event. It stays in clear, and cannot be one of NIP-90's own (`request`, `e`, `p`, `i`,
+    /// `amount`, `encrypted`, `status`): such a tag is left out.
     #[must_use]
     pub fn tag<T: Into<String>>(mut self, tag: impl IntoIterator<Item = T>) -> Self {
         self.tags.push(tag.into_iter().map(Into::into).collect());

@@ -1,32 +1,60 @@
-//! Runs a handler: gives it the agent's state, and turns whatever happens (an output, an error, a panic, no end) into
-//! one outcome.
+//! Runs handlers, schedules and hooks: gives them the agent's state, and turns whatever happens (an output, an error, a
+//! panic, no end) into one outcome.
 
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{Either, select};
+use openagents_host::{EventId, Timestamp};
 
 use crate::agent::Jobs;
 use crate::clock;
-use crate::engine::{HandlerFacts, Input, Lease, Outcome, StateSnapshot};
+use crate::context::AgentContext;
+use crate::engine::{
+    AgentFacts, Changes, HandlerFacts, Hook, HookFacts, Input, Lease, Outcome, ScheduleFacts, StateSnapshot, Task,
+};
 use crate::error::JobError;
 use crate::handler::{Run, Work};
 use crate::job::{JobContext, JobRequest};
 use crate::log;
 use crate::output::Output;
+use crate::surroundings::Surroundings;
 
-/// What the engine needs to know of an agent's handlers.
-pub(crate) fn handler_facts<A: Jobs>() -> Vec<HandlerFacts> {
-    let facts = |handler: &crate::Handler<A>| HandlerFacts {
-        declaration: handler.declaration,
-        exclusive: matches!(handler.run, Run::Exclusive(_)),
-    };
-    A::HANDLERS.iter().map(facts).collect()
+/// How long a hook may take.
+const HOOK_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What the engine needs to know of an agent.
+pub(crate) fn agent_facts<A: Jobs>() -> AgentFacts {
+    let exclusive = |hook: &Option<Run<A, AgentContext, ()>>| hook.as_ref().map(Run::is_exclusive);
+    AgentFacts {
+        declaration: A::DECLARATION,
+        handlers: A::HANDLERS
+            .iter()
+            .map(|handler| HandlerFacts {
+                declaration: handler.declaration,
+                exclusive: handler.run.is_exclusive(),
+                quotes: handler.quote.is_some(),
+            })
+            .collect(),
+        schedules: A::SCHEDULES
+            .iter()
+            .map(|schedule| ScheduleFacts {
+                declaration: schedule.declaration,
+                exclusive: schedule.run.is_exclusive(),
+            })
+            .collect(),
+        hooks: HookFacts {
+            on_create: exclusive(&A::HOOKS.on_create),
+            on_wake: exclusive(&A::HOOKS.on_wake),
+            on_sleep: exclusive(&A::HOOKS.on_sleep),
+            on_error: exclusive(&A::HOOKS.on_error),
+        },
+    }
 }
 
-/// The agent's state as it was last read, so that the next handler need not read it again.
+/// The agent's state as it was last read, so that the next run need not read it again.
 pub(crate) struct StateCache<A>(Mutex<Option<(u64, Arc<A>)>>);
 
 impl<A> Default for StateCache<A> {
@@ -35,16 +63,24 @@ impl<A> Default for StateCache<A> {
     }
 }
 
-/// The stored state is not of this agent's form.
+/// The stored state cannot be read by this release of the agent.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "the stored state does not fit the agent's fields: {0}. Fields can be added and removed, but a field that is stored \
-     keeps its type: give the new form another name"
-)]
-pub(crate) struct StateError(#[from] serde_json::Error);
+pub(crate) enum StateError {
+    #[error(
+        "the stored state does not fit the agent's fields: {0}. Fields can be added and removed, but a field that is \
+         stored keeps its type: give the new form another name, or raise `state_version` and write a `#[migrate]`"
+    )]
+    Form(#[from] serde_json::Error),
+    #[error(
+        "the state was stored in form {stored} by a newer release of this agent, which reads up to {known}"
+    )]
+    Newer { stored: u32, known: u32 },
+    #[error("the stored state of form {stored} could not be migrated: {error}")]
+    Migration { stored: u32, error: JobError },
+}
 
 impl<A: Jobs> StateCache<A> {
-    /// The state for a handler that only reads it.
+    /// The state for a run that only reads it.
     pub(crate) fn shared(&self, snapshot: &StateSnapshot) -> Result<Arc<A>, StateError> {
         let mut cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((version, agent)) = &*cached
@@ -57,7 +93,7 @@ impl<A: Jobs> StateCache<A> {
         Ok(agent)
     }
 
-    /// The state for a handler that may change it: its own copy, so that a failed run changes nothing.
+    /// The state for a run that may change it: its own copy, so that a failed run changes nothing.
     fn owned(&self, snapshot: &StateSnapshot) -> Result<A, StateError> {
         let cached = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         match cached {
@@ -68,83 +104,163 @@ impl<A: Jobs> StateCache<A> {
         }
     }
 
-    /// Keeps what a handler left; of use only if the engine commits it under this version.
+    /// Keeps what a run left; of use only if the engine commits it under this version.
     fn keep(&self, version: u64, agent: A) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((version, Arc::new(agent)));
     }
 }
 
 fn read<A: Jobs>(snapshot: &StateSnapshot) -> Result<A, StateError> {
-    Ok(snapshot.json.as_deref().map_or_else(|| Ok(A::default()), serde_json::from_str)?)
-}
-
-/// Runs the handler with this index for a request, and says what to tell the engine.
-pub(crate) async fn run<A: Jobs>(
-    cache: &StateCache<A>,
-    lease: Lease,
-    handler: usize,
-    request: JobRequest,
-    state: StateSnapshot,
-) -> Input {
-    let (result, state) = attempt(cache, lease, handler, request, &state).await;
-    let outcome = match result {
-        Ok(output) => Outcome::Done(output),
-        Err(error) => {
-            log::warn(format_args!("job {} failed (attempt {}): {error}", lease.job(), lease.attempt));
-            Outcome::Failed { message: error.message().to_owned(), retryable: error.is_retryable() }
+    let Some(json) = snapshot.json.as_deref() else { return Ok(A::default()) };
+    let (stored, known) = (snapshot.form, A::DECLARATION.state_version);
+    if stored > known {
+        return Err(StateError::Newer { stored, known });
+    }
+    match A::HOOKS.migrate {
+        Some(migrate) if stored < known => {
+            let value = migrate(stored, serde_json::from_str(json)?);
+            Ok(serde_json::from_value(value.map_err(|error| StateError::Migration { stored, error })?)?)
         }
-    };
-    Input::Finished { lease, outcome, state }
-}
-
-async fn attempt<A: Jobs>(
-    cache: &StateCache<A>,
-    lease: Lease,
-    handler: usize,
-    request: JobRequest,
-    state: &StateSnapshot,
-) -> (Result<Output, JobError>, Option<String>) {
-    let Some(handler) = A::HANDLERS.get(handler) else {
-        return (Err(JobError::failed("this agent has no such handler")), None);
-    };
-    let around = crate::context::AgentContext::new(
-        std::sync::Arc::new(Nothing),
-        openagents_host::Timestamp::EPOCH,
-        None,
-    );
-    let context = JobContext::new(request, Vec::new(), lease.attempt, around);
-    let timeout = handler.declaration.timeout;
-    let unreadable = |error: StateError| JobError::failed("the agent cannot read its state").caused_by(error);
-    match handler.run {
-        Run::Shared(run) => match cache.shared(state) {
-            Ok(agent) => (within(timeout, run(&agent, context)).await, None),
-            Err(error) => (Err(unreadable(error)), None),
-        },
-        Run::Exclusive(run) => match cache.owned(state) {
-            Ok(mut agent) => {
-                let output = match within(timeout, run(&mut agent, context)).await {
-                    Ok(output) => output,
-                    Err(error) => return (Err(error), None),
-                };
-                match serde_json::to_string(&agent) {
-                    Ok(json) => {
-                        let changed = state.json.as_deref() != Some(json.as_str());
-                        let version = if changed { state.version.saturating_add(1) } else { state.version };
-                        cache.keep(version, agent);
-                        (Ok(output), changed.then_some(json))
-                    }
-                    Err(error) => {
-                        (Err(JobError::failed("the agent cannot store its state").caused_by(error)), None)
-                    }
-                }
-            }
-            Err(error) => (Err(unreadable(error)), None),
-        },
+        _ => Ok(serde_json::from_str(json)?),
     }
 }
 
+/// Runs what the engine leased, and says what to tell the engine.
+pub(crate) async fn run<A: Jobs>(
+    cache: &StateCache<A>,
+    surroundings: Arc<dyn Surroundings>,
+    now: Timestamp,
+    lease: Lease,
+    task: Task,
+    state: StateSnapshot,
+) -> Input {
+    let name = name_of::<A>(&task);
+    let (context, result) = match task {
+        Task::Job { handler, request, outputs } => {
+            let around = AgentContext::new(surroundings, now, None);
+            let result = match A::HANDLERS.get(handler) {
+                Some(handler) => {
+                    let context = JobContext::new(*request, outputs, lease.attempt, around.clone());
+                    let timeout = handler.declaration.timeout;
+                    attempt(cache, &state, &around, timeout, &handler.run, context).await
+                }
+                None => Err(JobError::failed("this agent has no such handler")),
+            };
+            (around, result)
+        }
+        Task::Schedule(index) => {
+            let around = AgentContext::new(surroundings, now, None);
+            let result = match A::SCHEDULES.get(index) {
+                Some(schedule) => {
+                    let timeout = schedule.declaration.timeout;
+                    attempt(cache, &state, &around, timeout, &schedule.run, around.clone()).await
+                }
+                None => Ok(()),
+            };
+            (around, result.map(|()| Output::default()))
+        }
+        Task::Hook(hook, failure) => {
+            let around = AgentContext::new(surroundings, now, failure);
+            let run = match hook {
+                Hook::Create => A::HOOKS.on_create,
+                Hook::Wake => A::HOOKS.on_wake,
+                Hook::Sleep => A::HOOKS.on_sleep,
+                Hook::Error => A::HOOKS.on_error,
+            };
+            let result = match run {
+                Some(run) => attempt(cache, &state, &around, HOOK_TIMEOUT, &run, around.clone()).await,
+                None => Ok(()),
+            };
+            (around, result.map(|()| Output::default()))
+        }
+    };
+    match result {
+        Ok(output) => {
+            let changes = std::mem::take(&mut *context.changes());
+            Input::Finished { lease, outcome: Outcome::Done(output), changes }
+        }
+        Err(error) => {
+            log::warn(format_args!("{name} failed (attempt {}): {error}", lease.attempt));
+            let outcome =
+                Outcome::Failed { message: error.message().to_owned(), retryable: error.is_retryable() };
+            Input::Finished { lease, outcome, changes: Changes::default() }
+        }
+    }
+}
+
+fn name_of<A: Jobs>(task: &Task) -> String {
+    match task {
+        Task::Job { request, .. } => format!("job {}", request.id()),
+        Task::Schedule(index) => {
+            let name = A::SCHEDULES.get(*index).map_or("?", |schedule| schedule.declaration.name);
+            format!("schedule {name}")
+        }
+        Task::Hook(Hook::Create, _) => "on_create".to_owned(),
+        Task::Hook(Hook::Wake, _) => "on_wake".to_owned(),
+        Task::Hook(Hook::Sleep, _) => "on_sleep".to_owned(),
+        Task::Hook(Hook::Error, _) => "on_error".to_owned(),
+    }
+}
+
+/// Runs something on the state. What an exclusive run leaves of it goes into the context's changes.
+async fn attempt<A: Jobs, C, T>(
+    cache: &StateCache<A>,
+    state: &StateSnapshot,
+    around: &AgentContext,
+    timeout: Duration,
+    run: &Run<A, C, T>,
+    context: C,
+) -> Result<T, JobError> {
+    let unreadable = |error: StateError| JobError::failed("the agent cannot read its state").caused_by(error);
+    match run {
+        Run::Shared(run) => {
+            let agent = cache.shared(state).map_err(unreadable)?;
+            within(timeout, run(&agent, context)).await
+        }
+        Run::Exclusive(run) => {
+            let mut agent = cache.owned(state).map_err(unreadable)?;
+            let output = within(timeout, run(&mut agent, context)).await?;
+            let json = serde_json::to_string(&agent)
+                .map_err(|error| JobError::failed("the agent cannot store its state").caused_by(error))?;
+            let changed = state.json.as_deref() != Some(json.as_str());
+            let version = if changed { state.version.saturating_add(1) } else { state.version };
+            cache.keep(version, agent);
+            around.changes().state = changed.then_some(json);
+            Ok(output)
+        }
+    }
+}
+
+/// Asks a handler what a request would cost, and says what to tell the engine.
+pub(crate) fn quote<A: Jobs>(
+    cache: &StateCache<A>,
+    job: EventId,
+    handler: usize,
+    request: &JobRequest,
+    state: &StateSnapshot,
+) -> Input {
+    let handler = A::HANDLERS.get(handler);
+    let price = match handler.and_then(|handler| handler.quote) {
+        Some(quote) => cache.shared(state).map_err(|error| error.to_string()).and_then(|agent| {
+            match catch_unwind(AssertUnwindSafe(|| quote(&agent, request))) {
+                Ok(Ok(price)) => Ok(price),
+                Ok(Err(error)) => {
+                    log::warn(format_args!("no price for {job}: {error}"));
+                    Err(error.message().to_owned())
+                }
+                Err(panic) => {
+                    log::warn(format_args!("no price for {job}: {}", panicked(&*panic)));
+                    Err("the agent could not find a price for this job".to_owned())
+                }
+            }
+        }),
+        None => Ok(handler.map(|handler| handler.declaration.price).unwrap_or_default()),
+    };
+    Input::Quoted { job, price }
+}
+
 /// The work's outcome, if it has one in time. Work that takes too long is dropped at its next `.await`.
-async fn within(timeout: Duration, work: Work<'_, Output>) -> Result<Output, JobError> {
+async fn within<T>(timeout: Duration, work: Work<'_, T>) -> Result<T, JobError> {
     let work = AssertUnwindSafe(work).catch_unwind();
     match select(work, std::pin::pin!(clock::sleep(timeout))).await {
         Either::Left((Ok(result), _)) => result,
@@ -162,22 +278,3 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> JobError {
 
 #[cfg(test)]
 mod tests;
-
-struct Nothing;
-#[cfg_attr(not(target_arch = "wasm32"), async_trait::async_trait)]
-#[cfg_attr(target_arch = "wasm32", async_trait::async_trait(?Send))]
-impl crate::surroundings::Surroundings for Nothing {
-    fn keys(&self) -> &openagents_host::Keys {
-        unimplemented!()
-    }
-    fn report(&self, _: Lease, _: crate::engine::Report) {}
-    async fn inquire(&self, _: crate::engine::Inquiry) -> Result<serde_json::Value, JobError> {
-        Ok(serde_json::Value::Null)
-    }
-    async fn events(
-        &self,
-        _: Vec<openagents_relay::Filter>,
-    ) -> Result<Vec<openagents_host::Event>, JobError> {
-        Ok(vec![])
-    }
-}

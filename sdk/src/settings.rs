@@ -1,11 +1,16 @@
 //! The variables of a deployment. They have the same names on both hosts: a Worker's `[vars]` and secrets there, the
 //! environment or a `.dev.vars` file natively.
 
-use openagents_host::Keys;
+use openagents_host::outgoing::{Reach, public_url};
 use openagents_host::keys::{KeyError, parse_public_key};
-use openagents_relay::{Limits, RelayInformation};
+use openagents_host::{Keys, Kind, PublicKey};
+use openagents_relay::{HandOverRule, Limits, RelayConfig, RelayInformation};
 
 use crate::agent::Jobs;
+use crate::discovery::Profile;
+use crate::engine::Options;
+use crate::manifest::{AgentManifest, SignedManifest};
+use crate::nip90;
 
 /// The agent's secret key (`nsec1…` or hex).
 pub(crate) const NOSTR_PRIVATE_KEY: &str = "NOSTR_PRIVATE_KEY";
@@ -16,6 +21,14 @@ const RELAY_NAME: &str = "RELAY_NAME";
 const RELAY_DESCRIPTION: &str = "RELAY_DESCRIPTION";
 const RELAY_PUBKEY: &str = "RELAY_PUBKEY";
 const SUPPORTED_NIPS: &str = "SUPPORTED_NIPS";
+/// The public address of the agent's own relay, for those who are told where to find it.
+const RELAY_URL: &str = "RELAY_URL";
+/// The outside relays that the agent serves, separated by commas, in place of those that it declares.
+const AGENT_RELAYS: &str = "AGENT_RELAYS";
+/// Whether the agent announces itself.
+const AGENT_ANNOUNCE: &str = "AGENT_ANNOUNCE";
+/// Whether the agent may reach out to addresses that are not public.
+const ALLOW_PRIVATE_ADDRESSES: &str = "ALLOW_PRIVATE_ADDRESSES";
 
 /// A variable whose value cannot be used. The value is not repeated: it may be a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,6 +40,22 @@ pub(crate) enum SettingError {
         name: &'static str,
         /// What is wrong with its value.
         error: KeyError,
+    },
+    /// It should say yes or no.
+    #[error("the variable {name} must be true or false")]
+    Switch {
+        /// Which variable.
+        name: &'static str,
+    },
+    /// It should hold the address of a relay.
+    #[error("the variable {name} holds `{url}`, which is no relay's address: {error}")]
+    Relay {
+        /// Which variable.
+        name: &'static str,
+        /// What it holds.
+        url: String,
+        /// What is wrong with it.
+        error: String,
     },
     /// It should hold NIP numbers.
     #[error("the variable {SUPPORTED_NIPS} must be a list of numbers such as [1,11,90]")]
@@ -44,6 +73,99 @@ fn keys(
 ) -> Result<Option<Keys>, SettingError> {
     let value = variable(name).filter(|value| !value.trim().is_empty());
     value.map(|value| value.parse().map_err(|error| SettingError::Key { name, error })).transpose()
+}
+
+/// What the relay of an agent is like.
+pub(crate) fn relay_config<A: Jobs>(limits: Limits) -> RelayConfig {
+    RelayConfig { limits, handover: handover(A::HANDLERS.iter().map(|job| job.declaration.kind)) }
+}
+
+/// The agent gets the requests that it can do, and every deletion that may take a request back.
+fn handover(kinds: impl IntoIterator<Item = u16>) -> HandOverRule {
+    HandOverRule { kinds: kinds.into_iter().map(Kind).collect(), deletions_of: Some(nip90::REQUESTS) }
+}
+
+/// What a deployment decides about its agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AgentSettings {
+    /// The public address of the agent's own relay.
+    pub(crate) relay_url: Option<String>,
+    /// The outside relays that the agent serves too.
+    pub(crate) relays: Vec<String>,
+    /// Which addresses the agent may reach out to.
+    pub(crate) reach: Reach,
+    /// Whether the agent announces itself; if not, it takes back what it announced before.
+    pub(crate) announces: bool,
+}
+
+impl AgentSettings {
+    /// What is said about an agent with this key.
+    pub(crate) fn profile<A: Jobs>(&self, key: PublicKey) -> Profile {
+        let mut profile = Profile::of::<A>(key);
+        if let Some(url) = &self.relay_url {
+            profile = profile.at_relay(url);
+        }
+        if self.reach == Reach::Anywhere {
+            profile = profile.with_insecure_relays();
+        }
+        profile.serving(&self.relays)
+    }
+
+    /// What the engine needs to know of the deployment.
+    pub(crate) fn options(&self, profile: &Profile, wallet: bool) -> Options {
+        Options {
+            wallet,
+            relay_url: self.relay_url.clone(),
+            relays: self.relays.clone(),
+            announcements: if self.announces { profile.announcements() } else { Vec::new() },
+        }
+    }
+}
+
+/// The manifest of the agent, signed by it.
+pub(crate) fn manifest<A: Jobs>(settings: &AgentSettings, keys: &Keys) -> SignedManifest {
+    let key = keys.public_key();
+    let profile = settings.profile::<A>(key);
+    AgentManifest::of::<A>(&key).at_relays(profile.relays()).signed(keys)
+}
+
+/// What the variables decide about the agent.
+pub(crate) fn agent_settings<A: Jobs>(
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<AgentSettings, SettingError> {
+    let text = |name: &str| variable(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+    let switch = |name: &'static str, default: bool| match text(name).as_deref() {
+        None => Ok(default),
+        Some("true" | "1" | "yes") => Ok(true),
+        Some("false" | "0" | "no") => Ok(false),
+        Some(_) => Err(SettingError::Switch { name }),
+    };
+    let reach = if switch(ALLOW_PRIVATE_ADDRESSES, false)? { Reach::Anywhere } else { Reach::Public };
+    let announces = switch(AGENT_ANNOUNCE, true)?;
+    let relay = |name: &'static str, url: &str| {
+        let checked = public_url(url, &["wss", "ws"], reach);
+        checked.map(|_| url.to_owned()).map_err(|error| SettingError::Relay {
+            name,
+            url: url.to_owned(),
+            error: error.to_string(),
+        })
+    };
+    let relays = match text(AGENT_RELAYS) {
+        // `none` turns off those that the agent declares.
+        Some(list) if list == "none" => Vec::new(),
+        Some(list) => {
+            let urls = list.split([',', ' ']).filter(|url| !url.is_empty());
+            urls.map(|url| relay(AGENT_RELAYS, url)).collect::<Result<_, _>>()?
+        }
+        None => A::DECLARATION.relays.iter().map(|url| (*url).to_owned()).collect(),
+    };
+    // A deployment may itself be reached by others only.
+    let relay_url = text(RELAY_URL);
+    if let Some(url) = relay_url.as_ref().filter(|url| !url.starts_with("ws://") && !url.starts_with("wss://")) {
+        let error = "it begins with wss:// (or ws://)".to_owned();
+        return Err(SettingError::Relay { name: RELAY_URL, url: url.clone(), error });
+    }
+    Ok(AgentSettings { relay_url, relays, reach, announces })
 }
 
 /// What the relay says about itself (NIP-11), from the variables and the agent that runs beside it.
@@ -67,4 +189,28 @@ pub(crate) fn relay_information<A: Jobs>(
         information.allow_nips(&list).map_err(|_| SettingError::Nips)?;
     }
     Ok(information)
+}
+
+#[cfg(test)]
+mod tests {
+    use openagents_host::{Keys, Kind, Timestamp, UnsignedEvent};
+
+    use super::handover;
+
+    #[test]
+    fn the_agent_gets_its_requests_and_the_deletions_that_may_be_of_one() {
+        let handover = handover([5050]);
+        let keys = Keys::from_secret(&[1; 32]).unwrap();
+        let id = "ab".repeat(32);
+        for (kind, tag, wanted) in [
+            (5050, ["t", "a"], true),
+            (5051, ["t", "a"], false),
+            (6050, ["e", &id], false),
+            (5, ["e", &id], true),
+            (5, ["k", "5050"], false),
+        ] {
+            let event = UnsignedEvent::new(Kind(kind), "").tag(tag).sign(&keys, Timestamp::from_seconds(1));
+            assert_eq!(handover.wants(&event), wanted, "{kind} {tag:?}");
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! What a host offers to running handlers.
 
 use async_trait::async_trait;
+use openagents_host::outgoing::Reach;
 use openagents_host::{Event, Keys};
 use openagents_relay::Filter;
 use serde_json::Value;
@@ -15,6 +16,9 @@ use crate::error::JobError;
 pub(crate) trait Surroundings: Shareable {
     /// The agent's key.
     fn keys(&self) -> &Keys;
+
+    /// Which addresses the agent may reach out to.
+    fn reach(&self) -> Reach;
 
     /// Passes on what a handler says while it works. It may be dropped when more follows soon.
     fn report(&self, lease: Lease, report: Report);

@@ -27,18 +27,18 @@ scenarios![
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-fn shown(output: &Output) -> String {
+pub(crate) fn shown(output: &Output) -> String {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     format!("{}\n{}\n{}", output.status, text(&output.stdout), text(&output.stderr))
 }
 
-async fn run(mut command: Command) -> Output {
+pub(crate) async fn run(mut command: Command) -> Output {
     let running = command.kill_on_drop(true).output();
     timeout(Duration::from_secs(60), running).await.expect("it ends in time").expect("it can be started")
 }
 
 /// A Node script in `tests/clients`.
-fn node(script: &str, arguments: &[&str]) -> Command {
+pub(crate) fn node(script: &str, arguments: &[&str]) -> Command {
     let tests = repository().join("tests");
     let mut command = Command::new(tests.join("with-tools"));
     command.arg("node").arg(tests.join("clients").join(script)).args(arguments);

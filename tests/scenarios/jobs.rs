@@ -32,14 +32,15 @@ scenarios![
     a_hundred_jobs_at_once_get_one_result_each,
 ];
 
-struct Customer {
-    client: Client,
-    keys: nostr_sdk::nostr::Keys,
-    agent: PublicKey,
+/// Somebody whom the shared `probe` has never met, connected to its relay.
+pub(crate) struct Customer {
+    pub(crate) client: Client,
+    pub(crate) keys: nostr_sdk::nostr::Keys,
+    pub(crate) agent: PublicKey,
 }
 
 impl Customer {
-    async fn of_probe(stage: &Stage) -> Self {
+    pub(crate) async fn of_probe(stage: &Stage) -> Self {
         let server = stage.probe();
         let client = Client::connect(&server.url()).await;
         Self { client, keys: fresh_author(), agent: server.agent() }
@@ -50,7 +51,7 @@ impl Customer {
     }
 
     /// Publishes a request and gives the agent time to say something, which it must not.
-    async fn expect_no_answer(&mut self, request: &Event) {
+    pub(crate) async fn expect_no_answer(&mut self, request: &Event) {
         self.client.publish_accepted(request).await;
         // A request that is answered, sent after it, shows that the agent has been there.
         let echo = self.echo("are you there?");

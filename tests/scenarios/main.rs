@@ -5,6 +5,7 @@
 
 mod clients;
 mod conformance;
+mod customers;
 mod forgery;
 mod handlers;
 mod information;
@@ -39,6 +40,7 @@ fn scenarios() -> Vec<Scenario> {
         handlers::list(),
         restart::list(),
         clients::list(),
+        customers::list(),
         conformance::list(),
     ]
     .concat()

@@ -1,6 +1,6 @@
 //! `k256`, in pure Rust.
 
-use ::k256::schnorr;
+use ::k256::{ecdh, schnorr};
 
 use crate::event::{PublicKey, Signature};
 
@@ -31,5 +31,12 @@ impl SigningKey {
         // BIP-340 signing fails only for a nonce of zero, which nobody can find a message for.
         let signature = self.0.sign_raw(message, &[0; 32]).map(|signature| signature.to_bytes());
         Signature::from_bytes(signature.map_or([0; 64], Into::into))
+    }
+
+    /// The x of the product of this key and `with`, taken as the point with an even y; none if it is no point.
+    pub(crate) fn shared_secret(&self, with: &PublicKey) -> Option<[u8; 32]> {
+        let with = schnorr::VerifyingKey::from_slice(with.as_bytes()).ok()?;
+        let shared = ecdh::diffie_hellman(self.0.as_nonzero_scalar(), with.as_affine());
+        Some((*shared.raw_secret_bytes()).into())
     }
 }

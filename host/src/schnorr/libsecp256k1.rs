@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use secp256k1::{All, Keypair, Secp256k1, SecretKey, XOnlyPublicKey};
+use secp256k1::{All, Keypair, Parity, Secp256k1, SecretKey, XOnlyPublicKey, ecdh};
 
 use crate::event::{PublicKey, Signature};
 
@@ -34,5 +34,12 @@ impl SigningKey {
 
     pub(crate) fn sign(&self, message: &[u8; 32]) -> Signature {
         Signature::from_bytes(CONTEXT.sign_schnorr_no_aux_rand(message, &self.0).to_byte_array())
+    }
+
+    /// The x of the product of this key and `with`, taken as the point with an even y; none if it is no point.
+    pub(crate) fn shared_secret(&self, with: &PublicKey) -> Option<[u8; 32]> {
+        let with = XOnlyPublicKey::from_byte_array(with.as_bytes()).ok()?.public_key(Parity::Even);
+        // x and y: `SharedSecret::new` would hash them, which is not Nostr's way.
+        ecdh::shared_secret_point(&with, &self.0.secret_key()).first_chunk().copied()
     }
 }

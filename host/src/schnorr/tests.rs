@@ -37,3 +37,38 @@ fn refuses_secrets_outside_the_group() {
         assert!(k256::SigningKey::from_bytes(&secret).is_none());
     }
 }
+
+#[test]
+fn both_backends_share_the_same_secret() {
+    for (ours, theirs) in [([1; 32], [2; 32]), ([3; 32], [250; 32]), ([7; 32], [9; 32]), ([5; 32], [5; 32])] {
+        let native = libsecp256k1::SigningKey::from_bytes(&ours).unwrap();
+        let wasm = k256::SigningKey::from_bytes(&ours).unwrap();
+        let other = libsecp256k1::SigningKey::from_bytes(&theirs).unwrap();
+        let shared = native.shared_secret(&other.public_key()).unwrap();
+        assert_eq!(wasm.shared_secret(&other.public_key()), Some(shared));
+        assert_eq!(other.shared_secret(&wasm.public_key()), Some(shared));
+    }
+}
+
+#[test]
+fn both_backends_share_no_secret_with_what_is_no_point() {
+    // The first two have no square root, the others lie on the curve's twist (NIP-44's vectors).
+    for (index, key) in [
+        "ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+        "1234567890abcdef1234567890abcdef1234567890abcdef1234567890abcdef",
+        "0000000000000000000000000000000000000000000000000000000000000000",
+        "eb1f7200aecaa86682376fb1c13cd12b732221e774f553b0a0857f88fa20f86d",
+        "709858a4c121e4a84eb59c0ded0261093c71e8ca29efeef21a6161c447bcaf9f",
+    ]
+    .iter()
+    .enumerate()
+    {
+        let key = PublicKey::from_hex(key).unwrap();
+        assert_eq!(
+            libsecp256k1::SigningKey::from_bytes(&[7; 32]).unwrap().shared_secret(&key),
+            None,
+            "{index}"
+        );
+        assert_eq!(k256::SigningKey::from_bytes(&[7; 32]).unwrap().shared_secret(&key), None, "{index}");
+    }
+}

@@ -42,7 +42,7 @@ impl From<FilterError> for Reason {
     }
 }
 
-const HEX_LIST: &str = "a list of 64 lowercase hex characters each";
+pub(super) const HEX_LIST: &str = "a list of 64 lowercase hex characters each";
 const KIND_LIST: &str = "a list of numbers between 0 and 65535";
 const TEXT_LIST: &str = "a list of strings";
 const SECONDS: &str = "a number of seconds that is an integer and not negative";

@@ -1,4 +1,4 @@
-//! The way of events out of the relay, to whoever registered for their kind.
+//! The way of events out of the relay, to whoever registered for them.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ const AT_A_TIME: usize = 256;
 /// Why an event could not be delivered. It comes again.
 pub type DeliveryError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Who gets the events of the kinds that are registered.
+/// Who gets the events that are registered for.
 #[async_trait]
 pub trait HandOver: Send + Sync + 'static {
     /// Takes an event. It must be safe before this returns `Ok`: then the relay forgets that it was to be delivered. The

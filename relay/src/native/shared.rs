@@ -7,13 +7,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use openagents_host::VerifiedEvent;
 use openagents_host::native::{Inputs, Stopped};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::outbox::{Farewell, Outbox};
+use super::tickets::Tickets;
+use crate::filter::Filter;
 use crate::information::RelayInformation;
 use crate::limits::Limits;
 use crate::message::RelayMessage;
-use crate::reason::Outcome;
+use crate::reason::{Outcome, Reason};
 use crate::relay::{ConnectionId, Effect, Input, Ticket};
 
 /// What goes on in a relay.
@@ -88,14 +90,21 @@ impl Shared {
     }
 
     pub(super) async fn publish(&self, event: VerifiedEvent) -> Result<Outcome, Stopped> {
+        self.ask(&self.connections.publications, |ticket| Input::Publish { ticket, event }).await
+    }
+
+    pub(super) async fn query(&self, filters: Vec<Filter>) -> Result<Found, Stopped> {
+        self.ask(&self.connections.queries, |ticket| Input::Query { ticket, filters }).await
+    }
+
+    async fn ask<T>(&self, tickets: &Tickets<T>, input: impl FnOnce(Ticket) -> Input) -> Result<T, Stopped> {
         let ticket = Ticket(self.next());
-        let (sender, outcome) = oneshot::channel();
-        self.connections.tickets().insert(ticket, sender);
-        if let Err(stopped) = self.inputs.send(Input::Publish { ticket, event }).await {
-            self.connections.tickets().remove(&ticket);
+        let answer = tickets.issue(ticket);
+        if let Err(stopped) = self.inputs.send(input(ticket)).await {
+            tickets.withdraw(ticket);
             return Err(stopped);
         }
-        outcome.await.map_err(|_| Stopped)
+        answer.await.map_err(|_| Stopped)
     }
 
     pub(super) fn statistics(&self) -> RelayStatistics {
@@ -109,11 +118,15 @@ impl Shared {
     }
 }
 
+/// The events that a query found, as JSON.
+type Found = Result<Vec<Arc<str>>, Reason>;
+
 /// Where effects go.
 #[derive(Default)]
 pub(super) struct Connections {
     outboxes: Mutex<HashMap<ConnectionId, Arc<Outbox>>>,
-    tickets: Mutex<HashMap<Ticket, oneshot::Sender<Outcome>>>,
+    publications: Tickets<Outcome>,
+    queries: Tickets<Found>,
     events_accepted: AtomicU64,
     events_refused: AtomicU64,
     events_sent: AtomicU64,
@@ -122,10 +135,6 @@ pub(super) struct Connections {
 impl Connections {
     pub(super) fn outboxes(&self) -> MutexGuard<'_, HashMap<ConnectionId, Arc<Outbox>>> {
         self.outboxes.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn tickets(&self) -> MutexGuard<'_, HashMap<Ticket, oneshot::Sender<Outcome>>> {
-        self.tickets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn close_all(&self) {
@@ -148,11 +157,9 @@ impl Connections {
                         }
                     }
                     Effect::Published { ticket, outcome } => {
-                        if let Some(waiting) = self.tickets().remove(&ticket) {
-                            // Whoever waited may have given up.
-                            let _ = waiting.send(outcome);
-                        }
+                        self.publications.redeem(ticket, outcome);
                     }
+                    Effect::Found { ticket, events } => self.queries.redeem(ticket, events),
                     Effect::HandOver(event) => {
                         // What finds no room is due again.
                         let _ = deliveries.try_send(event);

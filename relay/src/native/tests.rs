@@ -19,7 +19,8 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, O
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
-use super::{DeliveryError, HandOver, RelayHandle, RelayServer, RelayServerConfig};
+use super::{DeliveryError, HandOver, QueryError, RelayHandle, RelayServer, RelayServerConfig};
+use crate::filter::Filter;
 use crate::fixtures;
 use crate::reason::Outcome;
 
@@ -232,6 +233,33 @@ async fn what_was_acknowledged_is_there_after_a_restart_and_clients_hear_of_the_
     }
     assert_eq!(client.text().await, r#"["EOSE","s"]"#);
     running.server.shutdown().await;
+}
+
+#[tokio::test]
+async fn those_inside_find_what_is_stored_also_when_it_forgets_after_every_batch() {
+    for forget_memory in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let config = RelayServerConfig { forget_memory, ..in_folder(folder.path()) };
+        let running = start(config, Arc::new(())).await;
+        let relay = running.server.handle();
+        let tagged = fixtures::signed(7, 3, &[&["t", "nostr"]]);
+        for event in [event(1), event(2), tagged.clone()] {
+            assert_eq!(relay.publish(event).await, Ok(Outcome::Accepted));
+        }
+        let found = relay.query(vec![Filter::new().kinds([1]), Filter::new().limit(1)]).await.unwrap();
+        assert_eq!(found, [&tagged, &event(2), &event(1)].map(|event| openagents_host::Event::clone(event)));
+        let found = relay.query(vec![Filter::new().tag('t', ["nostr"]).unwrap()]).await.unwrap();
+        assert_eq!(found, [openagents_host::Event::clone(&tagged)]);
+        let queries = (0..50).map(|seconds| relay.query(vec![Filter::new().since(seconds)]));
+        for (since, found) in futures_util::future::join_all(queries).await.into_iter().enumerate() {
+            assert_eq!(found.unwrap().len(), [3, 3, 2, 1].get(since).copied().unwrap_or_default());
+        }
+        let refused = relay.query(vec![Filter::new(); 17]).await;
+        assert!(matches!(refused, Err(QueryError::Refused(_))), "{refused:?}");
+        running.server.shutdown().await;
+        let stopped = relay.query(vec![Filter::new()]).await;
+        assert!(matches!(stopped, Err(QueryError::Stopped(_))), "{stopped:?}");
+    }
 }
 
 struct FailsOnce {

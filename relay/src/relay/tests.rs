@@ -9,8 +9,9 @@ use proptest::prelude::*;
 
 use super::{ConnectionId, Effect, Input, Relay, RelayConfig, Ticket};
 use crate::check::check;
+use crate::filter::Filter;
 use crate::fixtures;
-use crate::reason::Outcome;
+use crate::reason::{Outcome, Reason};
 
 const NOW: Timestamp = Timestamp::from_seconds(1_700_000_000);
 const ALICE: ConnectionId = ConnectionId::new(1);
@@ -45,6 +46,15 @@ impl Bench {
     /// The messages that a text brings, and to whom.
     fn say(&mut self, connection: ConnectionId, text: &str) -> Vec<(ConnectionId, String)> {
         messages(self.handle(Input::Text { connection, text: text.to_owned() }))
+    }
+
+    fn query(&mut self, filters: Vec<Filter>) -> Result<Vec<String>, Reason> {
+        match &self.handle(Input::Query { ticket: Ticket(3), filters })[..] {
+            [Effect::Found { ticket: Ticket(3), events }] => {
+                events.clone().map(|events| events.iter().map(ToString::to_string).collect())
+            }
+            effects => panic!("{effects:?}"),
+        }
     }
 
     fn publish(&mut self, connection: ConnectionId, event: &VerifiedEvent) -> Vec<(ConnectionId, String)> {
@@ -193,6 +203,48 @@ fn an_agent_learns_what_became_of_its_event() {
 }
 
 #[test]
+fn a_query_brings_more_than_a_request_may_and_subscribes_nobody() {
+    let mut bench = Bench::new();
+    bench.relay.config.limits.max_limit = 2;
+    let events = [1, 2, 3].map(|at| fixtures::signed(1, at, &[]));
+    events.iter().for_each(|event| drop(bench.publish(ALICE, event)));
+    let newest_first: Vec<String> = events.iter().rev().map(|event| event.json().to_string()).collect();
+    assert_eq!(bench.say(BOB, r#"["REQ","s",{}]"#).len(), 2 + 1);
+    bench.say(BOB, r#"["CLOSE","s"]"#);
+    assert_eq!(bench.query(vec![Filter::new()]).unwrap(), newest_first);
+    assert_eq!(bench.query(vec![Filter::new().limit(u64::MAX)]).unwrap(), newest_first);
+    assert_eq!(bench.query(vec![Filter::new().limit(2)]).unwrap(), newest_first[..2]);
+    assert_eq!(bench.query(vec![Filter::new().kinds([7])]).unwrap(), [""; 0]);
+    assert_eq!(bench.query(vec![]).unwrap(), [""; 0]);
+    assert_eq!(bench.publish(ALICE, &fixtures::signed(1, 4, &[])).len(), 1);
+    let limits = bench.relay.limits().for_those_inside();
+    let of = |filter: Filter| limits.stored_events(&filter);
+    assert_eq!([of(Filter::new()), of(Filter::new().limit(9_000))], [5_000, 5_000]);
+}
+
+#[test]
+fn a_query_of_too_many_filters_is_refused() {
+    let mut bench = Bench::new();
+    let most = bench.relay.limits().max_filters;
+    assert!(bench.query(vec![Filter::new(); most]).is_ok());
+    let refused = bench.query(vec![Filter::new(); most + 1]);
+    assert_eq!(refused, Err(Reason::invalid("a query can have at most 16 filters")));
+}
+
+#[test]
+fn hands_over_deletions_that_may_be_of_what_was_handed_over() {
+    let mut bench = Bench::new();
+    bench.relay.config.handover.deletions_of = Some(5_000..=5_999);
+    let id = "ab".repeat(32);
+    let [wanted, other] = ["5050", "1"].map(|kind| fixtures::signed(5, 1, &[&["e", &id], &["k", kind]]));
+    for (event, handed) in [(wanted, true), (other, false)] {
+        let effects = bench.handle(Input::Publish { ticket: Ticket(1), event: event.clone() });
+        assert_eq!(effects.contains(&Effect::HandOver(event)), handed);
+        assert!(effects.contains(&Effect::Published { ticket: Ticket(1), outcome: Outcome::Accepted }));
+    }
+}
+
+#[test]
 fn a_database_that_fails_is_answered_without_its_words() {
     let mut bench = Bench::new();
     bench.relay.sql().batch("DROP TABLE event; DROP TABLE handover").unwrap();
@@ -205,6 +257,9 @@ fn a_database_that_fails_is_answered_without_its_words() {
     let closed = r#"["CLOSED","s","error: the relay could not reach its storage; try again"]"#;
     assert_eq!(bench.say(ALICE, r#"["REQ","s",{}]"#), [(ALICE, closed.into())]);
     assert_eq!(bench.relay.saved(ALICE), "{}");
+    let effects = bench.handle(Input::Query { ticket: Ticket(3), filters: vec![Filter::new()] });
+    let found = Effect::Found { ticket: Ticket(3), events: Err(Reason::storage()) };
+    assert!(matches!(&effects[..], [Effect::Failed(_), last] if *last == found), "{effects:?}");
     let mut effects = Vec::new();
     bench.relay.alarm(bench.now, &mut effects);
     assert!(matches!(effects[..], [Effect::Failed(_)]) && bench.relay.next_alarm() > Some(bench.now));
@@ -237,7 +292,7 @@ fn inputs_can_be_repeated_after_their_transaction_was_undone() {
 enum Step {
     Event(VerifiedEvent),
     Ephemeral(VerifiedEvent),
-    Request(usize, Vec<crate::Filter>),
+    Request(usize, Vec<Filter>),
     Close(usize),
     Text(String),
 }
@@ -272,6 +327,22 @@ impl Step {
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_query_brings_what_a_request_brings(
+        events in fixtures::events(0..20), filters in prop::collection::vec(fixtures::filter(), 1..4),
+    ) {
+        let mut bench = Bench::new();
+        for event in &events {
+            bench.publish(ALICE, event);
+        }
+        let texts: String = filters.iter().map(|filter| format!(",{}", serde_json::to_string(filter).unwrap())).collect();
+        let answer = bench.say(BOB, &format!("[\"REQ\",\"s\"{texts}]"));
+        let found = bench.query(filters).unwrap();
+        let mut asked: Vec<String> = found.iter().map(|event| format!("[\"EVENT\",\"s\",{event}]")).collect();
+        asked.push(r#"["EOSE","s"]"#.into());
+        prop_assert_eq!(asked, answer.into_iter().map(|(_, text)| text).collect::<Vec<_>>());
+    }
 
     /// One relay never forgets, the second forgets after every message, the third gets messages that were checked before.
     #[test]

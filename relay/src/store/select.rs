@@ -84,8 +84,9 @@ impl Select {
             ".created_at, e.id, octet_length(e.json) FROM ",
         ]);
         select.push(&[driver.tables(), " WHERE ", first, ".created_at BETWEEN ? AND ?"]);
-        select.values.push(Owned::Integer(filter.since.unwrap_or(0)));
-        select.values.push(Owned::Integer(filter.until.unwrap_or(MAX_CREATED_AT)));
+        // A filter that was not read may hold a time that no host can store.
+        select.values.push(Owned::Integer(filter.since.unwrap_or(0).min(MAX_CREATED_AT)));
+        select.values.push(Owned::Integer(filter.until.unwrap_or(MAX_CREATED_AT).min(MAX_CREATED_AT)));
         if let Some(ids) = &filter.ids {
             select.push(&[" AND e.id"]);
             select.bytes(ids.iter().map(openagents_host::EventId::as_bytes));
@@ -218,6 +219,14 @@ mod tests {
             let plan = plan(filter);
             assert!(plan.contains("LAST TERM OF ORDER BY"), "{filter}: {plan}");
         }
+    }
+
+    #[test]
+    fn a_time_that_no_host_can_store_is_taken_for_the_last_one() {
+        let filter = Filter { since: Some(u64::MAX), until: Some(u64::MAX), ..Filter::default() };
+        let select = Select::new(&filter, 1);
+        let store = Store::open(Sqlite::in_memory().unwrap()).unwrap();
+        store.sql().execute(select.statement(), &select.values()).unwrap();
     }
 
     #[test]

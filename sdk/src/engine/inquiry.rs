@@ -1,7 +1,18 @@
 //! What handlers and doors ask the agent's database.
 
-use openagents_host::{EventId, PublicKey};
-use serde_json::Value;
+mod own_sql;
+
+use std::ops::ControlFlow;
+
+use openagents_host::keys::npub;
+use openagents_host::sql::{Value as SqlValue, values};
+use openagents_host::{EventId, PublicKey, Sql, SqlError, Timestamp};
+use serde_json::{Value, json};
+
+use super::JobEngine;
+
+/// How many rows are given at most.
+const MAX_ROWS: usize = 1_000;
 
 /// A question to the agent's database. The answer is JSON.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,8 +29,163 @@ pub(crate) enum Inquiry {
     Sessions { limit: usize },
     /// The jobs before this one in the order of arrival, the newest first.
     History { before: Option<u64>, limit: usize },
-    /// One job, with its request and answer.
+    /// One job, with its request and answer; null when it is not on record.
     Job { id: EventId },
     /// What came of the jobs of each kind, and what is under way.
     Metrics,
+}
+
+/// What is on record about a job.
+const JOB: &str = "seq, id, kind, customer, state, attempt, price, source, received_at, started_at, finished_at";
+
+impl<S: Sql> JobEngine<S> {
+    pub(super) fn answer(&self, inquiry: &Inquiry) -> Result<Value, SqlError> {
+        match inquiry {
+            Inquiry::Memory { key } => {
+                let row =
+                    self.sql.first::<(String,)>("SELECT json FROM memory WHERE key = ?", values![key])?;
+                row.map_or(Ok(Value::Null), |(json,)| parse(&json))
+            }
+            Inquiry::MemoryKeys { prefix, limit } => self.memory_keys(prefix, *limit),
+            Inquiry::Sql { statement, values } => own_sql::run(&self.sql, statement, values),
+            Inquiry::Turns { customer, limit } => self.turns(customer, *limit),
+            Inquiry::Sessions { limit } => self.sessions(*limit),
+            Inquiry::History { before, limit } => self.history(*before, *limit),
+            Inquiry::Job { id } => self.job(id),
+            Inquiry::Metrics => self.metrics(),
+        }
+    }
+
+    fn memory_keys(&self, prefix: &str, limit: usize) -> Result<Value, SqlError> {
+        let mut keys = Vec::new();
+        let limit = limit.min(MAX_ROWS);
+        self.sql.query("SELECT key FROM memory WHERE key >= ? ORDER BY key LIMIT ?", values![prefix, limit], &mut |row| {
+            let key: &str = row.column(0)?;
+            if !key.starts_with(prefix) {
+                return Ok(ControlFlow::Break(()));
+            }
+            keys.push(Value::from(key));
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(Value::Array(keys))
+    }
+
+    fn turns(&self, customer: &PublicKey, limit: usize) -> Result<Value, SqlError> {
+        let mut turns = self.sql.rows::<(String, String, Timestamp)>(
+            "SELECT role, text, said_at FROM turn WHERE customer = ? ORDER BY number DESC LIMIT ?",
+            values![customer, limit.min(MAX_ROWS)],
+        )?;
+        turns.reverse();
+        Ok(turns
+            .into_iter()
+            .map(|(role, text, at)| json!({"role": role, "text": text, "said_at": at.as_millis()}))
+            .collect())
+    }
+
+    fn sessions(&self, limit: usize) -> Result<Value, SqlError> {
+        let sessions = self.sql.rows::<(PublicKey, u64, Timestamp)>(
+            "SELECT customer, count(*), max(said_at) FROM turn GROUP BY customer ORDER BY max(said_at) DESC LIMIT ?",
+            values![limit.min(MAX_ROWS)],
+        )?;
+        Ok(sessions
+            .into_iter()
+            .map(|(customer, turns, last)| {
+                json!({"customer": customer, "npub": npub(&customer), "turns": turns, "last_at": last.as_millis()})
+            })
+            .collect())
+    }
+
+    fn history(&self, before: Option<u64>, limit: usize) -> Result<Value, SqlError> {
+        let mut jobs = Vec::new();
+        let before = before.unwrap_or(u64::MAX >> 12);
+        self.sql.query(
+            &format!("SELECT {JOB} FROM job WHERE seq < ? ORDER BY seq DESC LIMIT ?"),
+            values![before, limit.min(MAX_ROWS)],
+            &mut |row| {
+                jobs.push(job_of(row)?);
+                Ok(ControlFlow::Continue(()))
+            },
+        )?;
+        Ok(Value::Array(jobs))
+    }
+
+    fn job(&self, id: &EventId) -> Result<Value, SqlError> {
+        let mut found = Value::Null;
+        self.sql.query(
+            &format!("SELECT {JOB}, request, answer FROM job WHERE id = ?"),
+            values![id],
+            &mut |row| {
+                let mut job = job_of(row)?;
+                if let Some(fields) = job.as_object_mut() {
+                    fields.insert("request".to_owned(), parse(row.column(11)?)?);
+                    let answer: Option<&str> = row.column(12)?;
+                    let answer = answer.filter(|answer| !answer.is_empty()).map(parse).transpose()?;
+                    fields.insert("answer".to_owned(), answer.unwrap_or_default());
+                }
+                found = job;
+                Ok(ControlFlow::Break(()))
+            },
+        )?;
+        Ok(found)
+    }
+
+    fn metrics(&self) -> Result<Value, SqlError> {
+        let ended = self.sql.rows::<(u16, String, u64, u64, u64)>(
+            "SELECT kind, state, jobs, elapsed, msat FROM metric ORDER BY kind, state",
+            &[],
+        )?;
+        let ended: Vec<Value> = ended
+            .into_iter()
+            .map(|(kind, state, jobs, elapsed, msat)| {
+                json!({"kind": kind, "state": state, "jobs": jobs, "elapsed_ms": elapsed, "msat": msat})
+            })
+            .collect();
+        let outbox = self.sql.first::<(u64,)>("SELECT count(*) FROM outbox", &[])?;
+        Ok(json!({
+            "ended": ended,
+            "unfinished": self.unfinished,
+            "running": self.running.len(),
+            "outbox": outbox.map_or(0, |(count,)| count),
+        }))
+    }
+}
+
+fn job_of(row: &openagents_host::sql::Row<'_>) -> Result<Value, SqlError> {
+    let time = |index| Ok::<_, SqlError>(row.column::<Option<Timestamp>>(index)?.map(Timestamp::as_millis));
+    Ok(json!({
+        "seq": row.column::<u64>(0)?,
+        "id": row.column::<EventId>(1)?,
+        "kind": row.column::<u16>(2)?,
+        "customer": row.column::<PublicKey>(3)?,
+        "state": row.column::<&str>(4)?,
+        "attempt": row.column::<u32>(5)?,
+        "price_msat": row.column::<Option<u64>>(6)?,
+        "source": row.column::<Option<&str>>(7)?,
+        "received_at": time(8)?,
+        "started_at": time(9)?,
+        "finished_at": time(10)?,
+    }))
+}
+
+fn parse(json: &str) -> Result<Value, SqlError> {
+    serde_json::from_str(json).map_err(|error| SqlError::Statement(format!("damaged JSON on record: {error}")))
+}
+
+/// A JSON value as a column takes it.
+fn bound(value: &Value) -> Result<SqlValue<'_>, SqlError> {
+    Ok(match value {
+        Value::Null => SqlValue::Null,
+        Value::Bool(bool) => (*bool).into(),
+        Value::Number(number) => match (number.as_i64(), number.as_f64()) {
+            (Some(integer), _) => SqlValue::Integer(integer),
+            (None, Some(real)) => SqlValue::Real(real),
+            (None, None) => return Err(SqlError::Statement(format!("{number} is no number for a database"))),
+        },
+        Value::String(text) => SqlValue::Text(text),
+        Value::Array(_) | Value::Object(_) => {
+            return Err(SqlError::Statement(
+                "a value of a statement is a number, a text, true, false or null; write a list as JSON text".to_owned(),
+            ));
+        }
+    })
 }

@@ -1,51 +1,71 @@
 //! The jobs on record.
 
-use openagents_host::sql::values;
-use openagents_host::{Event, EventId, Sql, SqlError, Timestamp};
+use openagents_host::sql::{FromRow, Row, Value, values};
+use openagents_host::{EventId, Kind, PublicKey, Sql, SqlError, Timestamp};
 
+use super::job_state::JobState;
 use super::{Lease, RunId};
-use crate::job::JobRequest;
-
-/// The state of a job that has a result.
-pub(super) const DONE: &str = "done";
-
-/// The state of a job that ended with an error.
-pub(super) const FAILED: &str = "failed";
+use crate::price::Price;
 
 pub(super) struct Ledger<S> {
     sql: S,
 }
 
-/// A job that waits for its turn.
-pub(super) struct Queued {
-    pub(super) request: Box<JobRequest>,
-    /// How many attempts were begun already.
+/// A job as it stands on record.
+#[derive(Clone, Debug)]
+pub(super) struct Record {
+    pub(super) id: EventId,
+    pub(super) kind: Kind,
+    pub(super) customer: PublicKey,
+    pub(super) state: JobState,
+    /// How many attempts were begun.
     pub(super) attempt: u32,
+    pub(super) price: Option<Price>,
+    pub(super) deadline: Option<Timestamp>,
+    /// The outside relay that the request came from.
+    pub(super) source: Option<String>,
+    pub(super) received_at: Timestamp,
 }
+
+/// A request to be put on record.
+pub(super) struct NewJob<'a> {
+    pub(super) id: &'a EventId,
+    pub(super) kind: Kind,
+    pub(super) customer: &'a PublicKey,
+    pub(super) request: &'a str,
+    pub(super) source: Option<&'a str>,
+}
+
+const COLUMNS: &str = "id, kind, customer, state, attempt, price, deadline, source, received_at";
 
 impl<S: Sql> Ledger<S> {
     pub(super) fn new(sql: S) -> Self {
         Self { sql }
     }
 
-    /// Puts a request on record; says whether it is new.
-    pub(super) fn record(&self, request: &JobRequest, now: Timestamp) -> Result<bool, SqlError> {
-        let recorded = self.sql.first::<(u64,)>(
-            "INSERT INTO job (id, kind, customer, request, state, attempt, due, received_at)
-             VALUES (?, ?, ?, ?, 'queued', 0, ?, ?) ON CONFLICT (id) DO NOTHING RETURNING seq",
-            values![&request.id(), request.kind(), &request.customer(), &**request.event.json(), now, now],
-        )?;
-        Ok(recorded.is_some())
+    /// Puts a request on record, as received.
+    pub(super) fn record(&self, job: &NewJob<'_>, now: Timestamp) -> Result<(), SqlError> {
+        self.sql.execute(
+            "INSERT INTO job (id, kind, customer, request, state, attempt, due, source, received_at)
+             VALUES (?, ?, ?, ?, 'received', 0, ?, ?, ?)",
+            values![job.id, job.kind, job.customer, job.request, now, job.source, now],
+        )
+    }
+
+    /// A job by its request's id.
+    pub(super) fn find(&self, id: &EventId) -> Result<Option<Record>, SqlError> {
+        self.one(&format!("SELECT {COLUMNS} FROM job WHERE id = ?"), values![id])
     }
 
     /// The job whose turn it is.
-    pub(super) fn next(&self, now: Timestamp) -> Result<Option<Queued>, SqlError> {
-        let next = self.sql.first::<(String, u32)>(
-            "SELECT request, attempt FROM job INDEXED BY job_queued
-             WHERE state = 'queued' AND due <= ? ORDER BY seq LIMIT 1",
+    pub(super) fn next(&self, now: Timestamp) -> Result<Option<Record>, SqlError> {
+        self.one(
+            &format!(
+                "SELECT {COLUMNS} FROM job INDEXED BY job_queued
+                 WHERE state = 'queued' AND due <= ? ORDER BY seq LIMIT 1"
+            ),
             values![now],
-        )?;
-        next.map(|(json, attempt)| Ok(Queued { request: Box::new(request(&json)?), attempt })).transpose()
+        )
     }
 
     /// The kind of the job whose turn it is.
@@ -58,53 +78,140 @@ impl<S: Sql> Ledger<S> {
         Ok(next.map(|(kind,)| kind))
     }
 
-    /// When the next queued job becomes due after `now`, or the next lease runs out.
-    pub(super) fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
-        let queued = self.sql.first::<(Option<Timestamp>,)>(
-            "SELECT min(due) FROM job WHERE state = 'queued' AND due > ?",
-            values![now],
+    /// Jobs that wait for something other than their turn, and are to be looked at.
+    pub(super) fn waiting(&self, now: Timestamp, limit: usize) -> Result<Vec<EventId>, SqlError> {
+        let waiting = self.sql.rows::<(EventId,)>(
+            "SELECT id FROM job INDEXED BY job_waiting_due
+             WHERE state IN ('received', 'awaiting_input', 'awaiting_payment') AND due <= ? ORDER BY due LIMIT ?",
+            values![now, limit],
         )?;
-        let running = self
-            .sql
-            .first::<(Option<Timestamp>,)>("SELECT min(due) FROM job WHERE state = 'running'", &[])?;
-        Ok([queued, running].into_iter().flatten().filter_map(|(due,)| due).min())
+        Ok(waiting.into_iter().map(|(id,)| id).collect())
     }
 
-    pub(super) fn lease(&self, lease: Lease, until: Timestamp) -> Result<(), SqlError> {
+    /// When something about a job is due: an attempt that is put off, a lease that runs out, something that is waited for.
+    pub(super) fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
+        let earliest = |condition: &str, values: &[Value<'_>]| {
+            let earliest = self
+                .sql
+                .first::<(Option<Timestamp>,)>(&format!("SELECT min(due) FROM job WHERE {condition}"), values)?;
+            Ok::<_, SqlError>(earliest.and_then(|(due,)| due))
+        };
+        let dues = [
+            earliest("state = 'queued' AND due > ?", values![now])?,
+            earliest("state = 'running'", &[])?,
+            earliest("state IN ('received', 'awaiting_input', 'awaiting_payment')", &[])?,
+        ];
+        Ok(dues.into_iter().flatten().min())
+    }
+
+    /// How many jobs are not done yet.
+    pub(super) fn unfinished(&self) -> Result<u64, SqlError> {
+        let mut sum = 0_u64;
+        for condition in
+            ["state = 'queued'", "state = 'running'", "state IN ('received', 'awaiting_input', 'awaiting_payment')"]
+        {
+            let count =
+                self.sql.first::<(u64,)>(&format!("SELECT count(*) FROM job WHERE {condition}"), &[])?;
+            sum = sum.saturating_add(count.map_or(0, |(count,)| count));
+        }
+        Ok(sum)
+    }
+
+    /// The event that ended a job, as JSON.
+    pub(super) fn answer(&self, id: &EventId) -> Result<Option<String>, SqlError> {
+        let row = self.sql.first::<(Option<String>,)>("SELECT answer FROM job WHERE id = ?", values![id])?;
+        Ok(row.and_then(|(answer,)| answer))
+    }
+
+    /// Brings a job from one state into the next; says whether it was in the first.
+    pub(super) fn advance(
+        &self,
+        id: &EventId,
+        from: JobState,
+        to: JobState,
+        due: Option<Timestamp>,
+    ) -> Result<bool, SqlError> {
+        if !from.may_become(to) {
+            return Err(SqlError::Statement(format!("a job that is {from} cannot become {to}")));
+        }
+        let advanced = self.sql.first::<(u64,)>(
+            "UPDATE job SET state = ?, due = ? WHERE id = ? AND state = ? RETURNING seq",
+            values![to.as_str(), due, id, from.as_str()],
+        )?;
+        Ok(advanced.is_some())
+    }
+
+    /// Ends a job that was in this state, with the event that says so.
+    pub(super) fn end(
+        &self,
+        id: &EventId,
+        from: JobState,
+        to: JobState,
+        answer: &str,
+        now: Timestamp,
+    ) -> Result<(), SqlError> {
+        if !to.is_final() {
+            return Err(SqlError::Statement(format!("a job does not end by becoming {to}")));
+        }
+        if self.advance(id, from, to, None)? {
+            self.sql.execute(
+                "UPDATE job SET answer = ?, finished_at = ? WHERE id = ?",
+                values![answer, now, id],
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Looks at a waiting job again at this time.
+    pub(super) fn postpone(&self, id: &EventId, due: Timestamp) -> Result<(), SqlError> {
+        self.sql.execute("UPDATE job SET due = ? WHERE id = ?", values![due, id])
+    }
+
+    /// Until when a job waits for what it waits for.
+    pub(super) fn wait_until(&self, id: &EventId, deadline: Timestamp) -> Result<(), SqlError> {
+        self.sql.execute("UPDATE job SET deadline = ? WHERE id = ?", values![deadline, id])
+    }
+
+    pub(super) fn price(&self, id: &EventId, price: Price) -> Result<(), SqlError> {
+        self.sql.execute("UPDATE job SET price = ? WHERE id = ?", values![price.as_msat(), id])
+    }
+
+    /// Leases a queued job.
+    pub(super) fn lease(
+        &self,
+        id: &EventId,
+        attempt: u32,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), SqlError> {
         self.sql.execute(
-            "UPDATE job SET state = 'running', attempt = ?, due = ? WHERE id = ?",
-            values![lease.attempt, until, &lease.job()],
+            "UPDATE job SET state = 'running', attempt = ?, due = ?, started_at = coalesce(started_at, ?)
+             WHERE id = ? AND state = 'queued'",
+            values![attempt, until, now, id],
         )
     }
 
     /// The job of a lease; nothing when the lease is over.
-    pub(super) fn leased(&self, lease: Lease) -> Result<Option<Queued>, SqlError> {
-        let job = self.sql.first::<(String,)>(
-            "SELECT request FROM job WHERE id = ? AND state = 'running' AND attempt = ?",
-            values![&lease.job(), lease.attempt],
-        )?;
-        job.map(|(json,)| Ok(Queued { request: Box::new(request(&json)?), attempt: lease.attempt }))
-            .transpose()
+    pub(super) fn leased(&self, id: &EventId, attempt: u32) -> Result<Option<Record>, SqlError> {
+        Ok(self.find(id)?.filter(|job| job.state == JobState::Running && job.attempt == attempt))
     }
 
     /// All leases that are not over.
     pub(super) fn leases(&self) -> Result<Vec<Lease>, SqlError> {
-        let leases =
-            self.sql.rows::<(EventId, u32)>("SELECT id, attempt FROM job WHERE state = 'running'", &[])?;
-        Ok(leases.into_iter().map(|(job, attempt)| Lease { run: RunId::Job(job), attempt }).collect())
+        self.lease_rows("SELECT id, attempt FROM job WHERE state = 'running'", &[])
     }
 
     /// The leases that have run out.
     pub(super) fn expired(&self, now: Timestamp) -> Result<Vec<Lease>, SqlError> {
-        let expired = self.sql.rows::<(EventId, u32)>(
-            "SELECT id, attempt FROM job WHERE state = 'running' AND due <= ?",
-            values![now],
-        )?;
-        Ok(expired.into_iter().map(|(job, attempt)| Lease { run: RunId::Job(job), attempt }).collect())
+        self.lease_rows("SELECT id, attempt FROM job WHERE state = 'running' AND due <= ?", values![now])
     }
 
-    pub(super) fn requeue(&self, job: EventId, due: Timestamp) -> Result<(), SqlError> {
-        self.sql.execute("UPDATE job SET state = 'queued', due = ? WHERE id = ?", values![due, &job])
+    /// Puts a running job back into the queue.
+    pub(super) fn requeue(&self, id: &EventId, due: Timestamp) -> Result<(), SqlError> {
+        self.sql.execute(
+            "UPDATE job SET state = 'queued', due = ? WHERE id = ? AND state = 'running'",
+            values![due, id],
+        )
     }
 
     /// Ends all leases: whoever held them is gone.
@@ -112,20 +219,48 @@ impl<S: Sql> Ledger<S> {
         self.sql.execute("UPDATE job SET state = 'queued', due = ? WHERE state = 'running'", values![now])
     }
 
-    pub(super) fn end(&self, job: EventId, state: &str, now: Timestamp) -> Result<(), SqlError> {
-        self.sql.execute(
-            "UPDATE job SET state = ?, due = NULL, finished_at = ? WHERE id = ?",
-            values![state, now, &job],
-        )
+    /// Deletes a few jobs that ended before this time.
+    pub(super) fn prune(&self, before: Timestamp) -> Result<(), SqlError> {
+        let old = self.sql.rows::<(EventId,)>(
+            "SELECT id FROM job INDEXED BY job_finished WHERE finished_at IS NOT NULL AND finished_at < ?
+             ORDER BY finished_at LIMIT 4",
+            values![before],
+        )?;
+        for (id,) in old {
+            self.sql.execute("DELETE FROM job_input WHERE job = ?", values![&id])?;
+            self.sql.execute("DELETE FROM invoice WHERE job = ?", values![&id])?;
+            self.sql.execute("DELETE FROM job WHERE id = ?", values![&id])?;
+        }
+        Ok(())
+    }
+
+    fn lease_rows(
+        &self,
+        statement: &str,
+        values: &[Value<'_>],
+    ) -> Result<Vec<Lease>, SqlError> {
+        let rows = self.sql.rows::<(EventId, u32)>(statement, values)?;
+        Ok(rows.into_iter().map(|(job, attempt)| Lease { run: RunId::Job(job), attempt }).collect())
+    }
+
+    fn one(&self, statement: &str, values: &[Value<'_>]) -> Result<Option<Record>, SqlError> {
+        self.sql.first::<Record>(statement, values)
     }
 }
 
-/// Reads a request back from the ledger, which holds verified ones only; checking again costs less than trusting a file.
-fn request(json: &str) -> Result<JobRequest, SqlError> {
-    let corrupt = |error: &dyn std::fmt::Display| {
-        SqlError::Statement(format!("a request on record is damaged: {error}"))
-    };
-    let event = Event::from_json(json).map_err(|error| corrupt(&error))?;
-    let event = event.verify().map_err(|error| corrupt(&error))?;
-    JobRequest::from_event(event).map_err(|error| corrupt(&error))
+impl FromRow for Record {
+    fn from_row(row: &Row<'_>) -> Result<Self, SqlError> {
+        let state = row.column::<&str>(3)?.parse::<JobState>();
+        Ok(Self {
+            id: row.column(0)?,
+            kind: row.column(1)?,
+            customer: row.column(2)?,
+            state: state.map_err(|error| SqlError::Statement(error.to_string()))?,
+            attempt: row.column(4)?,
+            price: row.column::<Option<u64>>(5)?.map(Price::msat),
+            deadline: row.column(6)?,
+            source: row.column(7)?,
+            received_at: row.column(8)?,
+        })
+    }
 }

@@ -1,50 +1,110 @@
-//! Events that are signed and committed, and not yet with a relay.
+//! Events that are signed and committed, and not yet where they belong.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use openagents_host::sql::values;
-use openagents_host::{Event, Sql, SqlError, Timestamp, VerifiedEvent};
+use openagents_host::{Event, PublicKey, Sql, SqlError, Timestamp, VerifiedEvent};
 
 use super::{Delivery, Effect, backoff};
 
-/// How many events are on their way at once.
+/// How many events are on their way to the agent's own relay at once.
 const IN_FLIGHT: usize = 256;
+
+/// How many events are on their way to outside relays at once.
+const IN_FLIGHT_OUTSIDE: usize = 64;
+
+/// How often an outside relay is tried before its copy is given up; the agent's own relay has one.
+const OUTSIDE_ATTEMPTS: u32 = 8;
+
+/// How many events that were just signed are kept, so that they need not be verified again.
+const FRESH: usize = 1_024;
+
+/// Where an event goes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Destination {
+    /// The agent's own relay, which gets every event.
+    Own,
+    /// Another relay, by its URL.
+    Relay(String),
+    /// The relays that a customer reads from (NIP-65).
+    ReadBy(PublicKey),
+}
+
+const READ_BY: &str = "read-by:";
+
+impl Destination {
+    fn to_column(&self) -> Option<String> {
+        match self {
+            Self::Own => None,
+            Self::Relay(url) => Some(url.clone()),
+            Self::ReadBy(key) => Some(format!("{READ_BY}{key}")),
+        }
+    }
+
+    fn from_column(text: Option<String>) -> Self {
+        let Some(text) = text else { return Self::Own };
+        let key = text.strip_prefix(READ_BY).and_then(|key| PublicKey::from_hex(key).ok());
+        key.map_or(Self::Relay(text), Self::ReadBy)
+    }
+}
 
 pub(super) struct Outbox<S> {
     sql: S,
-    /// The entries that a shell is delivering.
-    in_flight: BTreeSet<u64>,
+    /// The entries that a shell is delivering, with whether they go outside.
+    in_flight: BTreeMap<u64, bool>,
+    fresh: BTreeMap<u64, VerifiedEvent>,
 }
 
 impl<S: Sql> Outbox<S> {
     pub(super) fn new(sql: S) -> Self {
-        Self { sql, in_flight: BTreeSet::new() }
+        Self { sql, in_flight: BTreeMap::new(), fresh: BTreeMap::new() }
     }
 
-    pub(super) fn put(&self, event: &VerifiedEvent, now: Timestamp) -> Result<(), SqlError> {
-        self.sql.execute(
-            "INSERT INTO outbox (event, attempt, due) VALUES (?, 0, ?)",
-            values![&**event.json(), now],
-        )
+    pub(super) fn put(
+        &mut self,
+        event: &VerifiedEvent,
+        to: &Destination,
+        now: Timestamp,
+    ) -> Result<(), SqlError> {
+        let entry = self.sql.first::<(u64,)>(
+            "INSERT INTO outbox (event, attempt, due, relay) VALUES (?, 0, ?, ?) RETURNING entry",
+            values![&**event.json(), now, to.to_column().as_deref()],
+        )?;
+        if let Some((entry,)) = entry {
+            if self.fresh.len() >= FRESH {
+                self.fresh.pop_first();
+            }
+            self.fresh.insert(entry, event.clone());
+        }
+        Ok(())
     }
 
     /// Hands out what is due, in order.
     pub(super) fn take_due(&mut self, now: Timestamp, effects: &mut Vec<Effect>) -> Result<(), SqlError> {
-        let due = self.sql.rows::<(u64, String)>(
-            "SELECT entry, event FROM outbox WHERE due <= ? ORDER BY entry LIMIT ?",
-            values![now, IN_FLIGHT],
-        )?;
-        for (entry, json) in due {
-            if self.in_flight.contains(&entry) {
+        self.take_lane(now, false, effects)?;
+        self.take_lane(now, true, effects)
+    }
+
+    fn take_lane(&mut self, now: Timestamp, outside: bool, effects: &mut Vec<Effect>) -> Result<(), SqlError> {
+        let statement = if outside {
+            "SELECT entry, event, relay FROM outbox INDEXED BY outbox_outside
+             WHERE relay IS NOT NULL AND due <= ? ORDER BY due, entry LIMIT ?"
+        } else {
+            "SELECT entry, event, relay FROM outbox INDEXED BY outbox_own
+             WHERE relay IS NULL AND due <= ? ORDER BY due, entry LIMIT ?"
+        };
+        let due = self
+            .sql
+            .rows::<(u64, String, Option<String>)>(statement, values![now, lane_limit(outside)])?;
+        for (entry, json, relay) in due {
+            if self.in_flight.contains_key(&entry) {
                 continue;
             }
-            match Event::from_json(&json)
-                .map_err(|error| error.to_string())
-                .and_then(|event| event.verify().map_err(|error| error.to_string()))
-            {
+            match self.event(entry, &json) {
                 Ok(event) => {
-                    self.in_flight.insert(entry);
-                    effects.push(Effect::Publish { entry, event });
+                    self.in_flight.insert(entry, outside);
+                    let to = Destination::from_column(relay);
+                    effects.push(Effect::Publish { entry, event, to });
                 }
                 Err(error) => {
                     self.remove(entry)?;
@@ -57,6 +117,16 @@ impl<S: Sql> Outbox<S> {
         Ok(())
     }
 
+    /// An entry's event; verified again unless it was signed a moment ago.
+    fn event(&mut self, entry: u64, json: &str) -> Result<VerifiedEvent, String> {
+        // After an undone transaction a number can stand for another event.
+        if let Some(event) = self.fresh.remove(&entry).filter(|event| **event.json() == *json) {
+            return Ok(event);
+        }
+        let event = Event::from_json(json).map_err(|error| error.to_string())?;
+        event.verify().map_err(|error| error.to_string())
+    }
+
     /// Records what became of an entry; returns what the operator should know.
     pub(super) fn delivered(
         &mut self,
@@ -64,12 +134,13 @@ impl<S: Sql> Outbox<S> {
         delivery: &Delivery,
         now: Timestamp,
     ) -> Result<Option<String>, SqlError> {
-        self.in_flight.remove(&entry);
+        let outside = self.in_flight.remove(&entry).unwrap_or_default();
         match delivery {
             Delivery::Accepted => self.remove(entry).map(|()| None),
             Delivery::Refused(reason) => {
                 self.remove(entry)?;
-                Ok(Some(format!("the relay refused an answer of this agent, which is dropped: {reason}")))
+                let whose = if outside { "an outside" } else { "the agent's own" };
+                Ok(Some(format!("{whose} relay refused an event of this agent, which is dropped there: {reason}")))
             }
             Delivery::Unreachable(reason) => {
                 let attempt = self.sql.first::<(u32,)>(
@@ -77,28 +148,42 @@ impl<S: Sql> Outbox<S> {
                     values![entry],
                 )?;
                 let Some((attempt,)) = attempt else { return Ok(None) };
+                if outside && attempt >= OUTSIDE_ATTEMPTS {
+                    self.remove(entry)?;
+                    return Ok(Some(format!("an outside relay was not reached {attempt} times, and is given up: {reason}")));
+                }
                 let pause = backoff(attempt);
                 self.sql.execute("UPDATE outbox SET due = ? WHERE entry = ?", values![now + pause, entry])?;
-                Ok(Some(format!("the relay did not take an answer; it is sent again in {pause:?}: {reason}")))
+                Ok(Some(format!("a relay did not take an event; it is sent again in {pause:?}: {reason}")))
             }
         }
     }
 
     /// When the next entry that is not on its way is due.
     pub(super) fn next_due(&self) -> Result<Option<Timestamp>, SqlError> {
-        if self.in_flight.len() >= IN_FLIGHT {
+        Ok([self.next_due_of(false)?, self.next_due_of(true)?].into_iter().flatten().min())
+    }
+
+    fn next_due_of(&self, outside: bool) -> Result<Option<Timestamp>, SqlError> {
+        let in_flight: BTreeSet<u64> =
+            self.in_flight.iter().filter(|(_, is)| **is == outside).map(|(entry, _)| *entry).collect();
+        if in_flight.len() >= lane_limit(outside) {
             return Ok(None);
         }
-        let earliest = self.sql.rows::<(u64, Timestamp)>(
-            "SELECT entry, due FROM outbox ORDER BY due, entry LIMIT ?",
-            values![self.in_flight.len().saturating_add(1)],
-        )?;
-        Ok(earliest.into_iter().find(|(entry, _)| !self.in_flight.contains(entry)).map(|(_, due)| due))
+        let statement = if outside {
+            "SELECT entry, due FROM outbox INDEXED BY outbox_outside WHERE relay IS NOT NULL ORDER BY due, entry LIMIT ?"
+        } else {
+            "SELECT entry, due FROM outbox INDEXED BY outbox_own WHERE relay IS NULL ORDER BY due, entry LIMIT ?"
+        };
+        let limit = in_flight.len().saturating_add(1);
+        let earliest = self.sql.rows::<(u64, Timestamp)>(statement, values![limit])?;
+        Ok(earliest.into_iter().find(|(entry, _)| !in_flight.contains(entry)).map(|(_, due)| due))
     }
 
     /// Forgets deliveries of entries that were undone before they were handed out.
     pub(super) fn rolled_back(&mut self) {
-        self.in_flight.retain(|entry| {
+        self.fresh.clear();
+        self.in_flight.retain(|entry, _| {
             let there = self.sql.first::<(u64,)>("SELECT entry FROM outbox WHERE entry = ?", values![*entry]);
             matches!(there, Ok(Some(_)))
         });
@@ -112,4 +197,8 @@ impl<S: Sql> Outbox<S> {
     fn remove(&self, entry: u64) -> Result<(), SqlError> {
         self.sql.execute("DELETE FROM outbox WHERE entry = ?", values![entry])
     }
+}
+
+const fn lane_limit(outside: bool) -> usize {
+    if outside { IN_FLIGHT_OUTSIDE } else { IN_FLIGHT }
 }

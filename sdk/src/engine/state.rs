@@ -1,4 +1,4 @@
-//! The agent's struct as JSON, committed with the job that changed it.
+//! The agent's struct as JSON, committed with the run that changed it.
 
 use std::sync::Arc;
 
@@ -9,35 +9,40 @@ use openagents_host::{Sql, SqlError, Timestamp};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct StateSnapshot {
     pub(crate) version: u64,
-    /// Nothing before the first exclusive job: then the agent is its `Default`.
+    /// Which `state_version` of the agent stored it.
+    pub(crate) form: u32,
+    /// Nothing before the first exclusive run: then the agent is its `Default`.
     pub(crate) json: Option<Arc<str>>,
 }
 
 pub(super) struct StateStore<S> {
     sql: S,
+    /// The form in which this release of the agent stores its state.
+    form: u32,
     current: StateSnapshot,
     /// What the transaction at hand would make current.
     pending: Option<StateSnapshot>,
 }
 
 impl<S: Sql> StateStore<S> {
-    pub(super) fn open(sql: S) -> Result<Self, SqlError> {
-        Ok(Self { current: load(&sql)?, pending: None, sql })
+    pub(super) fn open(sql: S, form: u32) -> Result<Self, SqlError> {
+        Ok(Self { current: load(&sql)?, form, pending: None, sql })
     }
 
     pub(super) fn snapshot(&self) -> StateSnapshot {
         self.current.clone()
     }
 
-    /// Stores the next state, within the transaction of the job that left it.
+    /// Stores the next state, within the transaction of the run that left it.
     pub(super) fn store(&mut self, json: &str, now: Timestamp) -> Result<(), SqlError> {
         let version = self.current.version.saturating_add(1);
         self.sql.execute(
-            "INSERT INTO state (one, json, version, stored_at) VALUES (1, ?, ?, ?)
-             ON CONFLICT (one) DO UPDATE SET json = excluded.json, version = excluded.version, stored_at = excluded.stored_at",
-            values![json, version, now],
+            "INSERT INTO state (one, json, version, stored_at, form) VALUES (1, ?, ?, ?, ?)
+             ON CONFLICT (one) DO UPDATE SET json = excluded.json, version = excluded.version,
+                 stored_at = excluded.stored_at, form = excluded.form",
+            values![json, version, now, self.form],
         )?;
-        self.pending = Some(StateSnapshot { version, json: Some(json.into()) });
+        self.pending = Some(StateSnapshot { version, form: self.form, json: Some(json.into()) });
         Ok(())
     }
 
@@ -48,7 +53,7 @@ impl<S: Sql> StateStore<S> {
         }
     }
 
-    /// A transaction around the one of a job was undone.
+    /// A transaction around the one of a run was undone.
     pub(super) fn rolled_back(&mut self) {
         self.pending = None;
         if let Ok(current) = load(&self.sql) {
@@ -58,9 +63,10 @@ impl<S: Sql> StateStore<S> {
 }
 
 fn load<S: Sql>(sql: &S) -> Result<StateSnapshot, SqlError> {
-    let row = sql.first::<(u64, String)>("SELECT version, json FROM state", &[])?;
-    Ok(row.map_or_else(StateSnapshot::default, |(version, json)| StateSnapshot {
+    let row = sql.first::<(u64, u32, String)>("SELECT version, form, json FROM state", &[])?;
+    Ok(row.map_or_else(StateSnapshot::default, |(version, form, json)| StateSnapshot {
         version,
+        form,
         json: Some(json.into()),
     }))
 }

@@ -1,26 +1,30 @@
 //! The agent's shell: a thread for its engine, a task for every run, and one for its answers' way to the relay.
 
+mod effects;
+mod surroundings;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::stream::{FuturesOrdered, StreamExt};
 use openagents_host::native::{Durability, EngineThread, Inputs, OpenError, Sqlite, now};
 use openagents_host::sql::SchemaError;
-use openagents_host::{Keys, VerifiedEvent};
-use openagents_relay::Outcome as RelayOutcome;
+use openagents_host::{Keys, SqlError, VerifiedEvent};
 use openagents_relay::native::RelayHandle;
+use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::agent::Jobs;
-use crate::engine::{Admission, Delivery, Effect, Input, JobEngine};
+use crate::engine::{Admission, Destination, Effect, Input, Inquiry, JobEngine};
+use crate::settings::AgentSettings;
+use crate::surroundings::Surroundings;
 use crate::runner::{self, StateCache, StateError};
-
-/// How many answers are on their way to the relay at once.
-const DELIVERIES: usize = 64;
+use crate::wallet::Wallet;
+use effects::Effects;
+use surroundings::NativeSurroundings;
 
 /// What an agent's shell needs.
 pub(super) struct AgentConfig {
@@ -29,6 +33,9 @@ pub(super) struct AgentConfig {
     pub(super) keys: Keys,
     /// See the `--forget-memory` flag.
     pub(super) forget_memory: bool,
+    /// What the agent is paid through.
+    pub(super) wallet: Option<Arc<dyn Wallet>>,
+    pub(super) settings: AgentSettings,
 }
 
 /// Why the agent could not start.
@@ -44,86 +51,161 @@ pub(super) enum StartError {
     Thread(#[from] std::io::Error),
 }
 
-/// The request could not be put on record.
+/// The agent has ended, or its database failed.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(super) struct TakeError(String);
+pub(crate) struct AgentError(String);
+
+impl AgentError {
+    fn stopped() -> Self {
+        Self("the agent has stopped".to_owned())
+    }
+}
+
+/// An event on its way to a relay.
+struct Answer {
+    entry: u64,
+    event: VerifiedEvent,
+    to: Destination,
+}
 
 /// A running agent, before and beside its relay.
 pub(super) struct AgentShell {
     thread: EngineThread,
     pub(super) mailbox: Mailbox,
-    answers: Option<mpsc::UnboundedReceiver<(u64, VerifiedEvent)>>,
+    surroundings: Arc<NativeSurroundings>,
+    answers: Option<mpsc::UnboundedReceiver<Answer>>,
     deliverer: Option<JoinHandle<()>>,
     running: watch::Receiver<usize>,
 }
 
-/// The way by which requests come to the agent. Clones lead to the same one.
+/// The way by which requests and questions come to the agent. Clones lead to the same one.
 #[derive(Clone)]
-pub(super) struct Mailbox {
+pub(crate) struct Mailbox {
     inputs: Inputs<Input>,
-    tickets: Tickets,
+    taken: Tickets<Result<Admission, SqlError>>,
+    answered: Tickets<Result<Value, String>>,
     last_ticket: Arc<AtomicU64>,
 }
 
-type Tickets = Arc<Mutex<BTreeMap<u64, oneshot::Sender<Result<Admission, TakeError>>>>>;
+/// Who waits for an effect with a ticket.
+struct Tickets<T>(Arc<Mutex<BTreeMap<u64, oneshot::Sender<T>>>>);
+
+impl<T> Clone for Tickets<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T> Default for Tickets<T> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+impl<T> Tickets<T> {
+    fn wait(&self, ticket: u64) -> oneshot::Receiver<T> {
+        let (sender, receiver) = oneshot::channel();
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(ticket, sender);
+        receiver
+    }
+
+    fn redeem(&self, ticket: u64, value: T) {
+        let waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&ticket);
+        if let Some(waiting) = waiting {
+            let _ = waiting.send(value);
+        }
+    }
+
+    fn cancel(&self, ticket: u64) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&ticket);
+    }
+}
 
 impl Mailbox {
-    /// Gives the agent a request; returns when it is on record.
-    pub(super) async fn take(&self, event: VerifiedEvent) -> Result<Admission, TakeError> {
-        let stopped = || TakeError("the agent has stopped".to_owned());
-        let ticket = self.last_ticket.fetch_add(1, Ordering::Relaxed);
-        let (sender, taken) = oneshot::channel();
-        let tickets = || self.tickets.lock().unwrap_or_else(PoisonError::into_inner);
-        tickets().insert(ticket, sender);
-        if self.inputs.send(Input::Request { event, ticket }).await.is_err() {
-            tickets().remove(&ticket);
-            return Err(stopped());
+    /// Gives the agent an event from its own relay, or from the outside relay `source`; returns when it is on record.
+    pub(super) async fn take(
+        &self,
+        event: VerifiedEvent,
+        source: Option<String>,
+    ) -> Result<Admission, AgentError> {
+        let ticket = self.next_ticket();
+        let taken = self.taken.wait(ticket);
+        if self.inputs.send(Input::Request { event, source, ticket }).await.is_err() {
+            self.taken.cancel(ticket);
+            return Err(AgentError::stopped());
         }
-        taken.await.map_err(|_| stopped())?
+        let admission = taken.await.map_err(|_| AgentError::stopped())?;
+        admission.map_err(|error| AgentError(error.to_string()))
+    }
+
+    /// Asks the agent's database.
+    pub(super) async fn inquire(&self, inquiry: Inquiry) -> Result<Value, AgentError> {
+        let ticket = self.next_ticket();
+        let answered = self.answered.wait(ticket);
+        if self.inputs.send(Input::Asked { inquiry, ticket }).await.is_err() {
+            self.answered.cancel(ticket);
+            return Err(AgentError::stopped());
+        }
+        answered.await.map_err(|_| AgentError::stopped())?.map_err(AgentError)
+    }
+
+    fn next_ticket(&self) -> u64 {
+        self.last_ticket.fetch_add(1, Ordering::Relaxed)
     }
 }
 
 impl AgentShell {
     /// Opens the agent's database and starts its engine. Jobs that were queued begin at once.
     pub(super) async fn start<A: Jobs>(config: AgentConfig) -> Result<Self, StartError> {
-        let tickets = Tickets::default();
         let (answer_sender, answers) = mpsc::unbounded_channel();
         let (running_sender, running) = watch::channel(0);
-        let (finished_sender, finished) = mpsc::unbounded_channel();
+        let (report_sender, reports) = mpsc::unbounded_channel();
         let cache = Arc::new(StateCache::<A>::default());
+        let profile = config.settings.profile::<A>(config.keys.public_key());
+        let options = config.settings.options(&profile, config.wallet.is_some());
         let open = {
-            let cache = Arc::clone(&cache);
+            let (cache, keys) = (Arc::clone(&cache), config.keys.clone());
+            let (database, durability) = (config.database.clone(), config.durability);
             move || -> Result<JobEngine<Sqlite>, StartError> {
-                let sql = Sqlite::open(&config.database, config.durability)?;
-                let engine = JobEngine::open(sql, config.keys.clone(), runner::handler_facts::<A>(), now())?;
+                let sql = Sqlite::open(&database, durability)?;
+                let engine = JobEngine::open(sql, keys, runner::agent_facts::<A>(), options, now())?;
                 // Better now than at the first job.
                 cache.shared(&engine.state())?;
                 Ok(engine)
             }
         };
-        let shell = Effects {
+        let (taken, answered) = (Tickets::default(), Tickets::default());
+        let surroundings = Arc::new(NativeSurroundings::new(config.keys, config.settings.reach, report_sender.clone()));
+        let mut shell = Effects {
             runtime: tokio::runtime::Handle::current(),
             cache,
-            tickets: Arc::clone(&tickets),
+            surroundings: Arc::clone(&surroundings),
+            wallet: config.wallet,
+            taken: taken.clone(),
+            answered: answered.clone(),
             answers: answer_sender,
-            running: running_sender.clone(),
-            finished: finished_sender,
+            running: running_sender,
+            reports: report_sender,
+            runs: BTreeMap::new(),
         };
         let (inputs, thread) =
             EngineThread::start("agent", config.forget_memory, open, move |effects: &mut Vec<Effect>| {
                 effects.drain(..).for_each(|effect| shell.apply(effect));
             })
             .await?;
-        tokio::spawn(report(finished, inputs.clone(), running_sender));
-        let mailbox = Mailbox { inputs, tickets, last_ticket: Arc::default() };
-        Ok(Self { thread, mailbox, answers: Some(answers), deliverer: None, running })
+        tokio::spawn(report(reports, inputs.clone()));
+        let mailbox = Mailbox { inputs, taken, answered, last_ticket: Arc::default() };
+        surroundings.ask_through(mailbox.clone());
+        Ok(Self { thread, mailbox, surroundings, answers: Some(answers), deliverer: None, running })
     }
 
-    /// Delivers the agent's answers to this relay from now on.
+    /// Delivers the agent's answers to this relay from now on, and lets its handlers read there.
     pub(super) fn answer_through(&mut self, relay: RelayHandle) {
+        self.surroundings.read_from(relay.clone());
         if let Some(answers) = self.answers.take() {
-            self.deliverer = Some(tokio::spawn(deliver(answers, relay, self.mailbox.inputs.clone())));
+            let deliver = effects::deliver(answers, relay, self.surroundings.reach(), self.mailbox.inputs.clone());
+            self.deliverer = Some(tokio::spawn(deliver));
         }
     }
 
@@ -150,78 +232,9 @@ impl AgentShell {
     }
 }
 
-/// Carries out what the engine wants. Lives on the engine's thread.
-struct Effects<A> {
-    runtime: tokio::runtime::Handle,
-    cache: Arc<StateCache<A>>,
-    tickets: Tickets,
-    answers: mpsc::UnboundedSender<(u64, VerifiedEvent)>,
-    running: watch::Sender<usize>,
-    finished: mpsc::UnboundedSender<Input>,
-}
-
-impl<A: Jobs> Effects<A> {
-    fn apply(&self, effect: Effect) {
-        match effect {
-            Effect::Taken { ticket, result } => {
-                let waiting = self.tickets.lock().unwrap_or_else(PoisonError::into_inner).remove(&ticket);
-                if let Some(waiting) = waiting {
-                    let _ = waiting.send(result.map_err(|error| TakeError(error.to_string())));
-                }
-            }
-            Effect::Run { lease, handler, request, state } => {
-                let (cache, finished) = (Arc::clone(&self.cache), self.finished.clone());
-                tracing::debug!(job = %lease.job(), attempt = lease.attempt, "running");
-                self.running.send_modify(|count| *count = count.saturating_add(1));
-                self.runtime.spawn(async move {
-                    let _ = finished.send(runner::run(&cache, lease, handler, *request, state).await);
-                });
-            }
-            Effect::Publish { entry, event } => {
-                let _ = self.answers.send((entry, event));
-            }
-            Effect::Warn(warning) => tracing::warn!("{warning}"),
-        }
-    }
-}
-
-/// Tells the engine how runs ended.
-async fn report(
-    mut finished: mpsc::UnboundedReceiver<Input>,
-    inputs: Inputs<Input>,
-    running: watch::Sender<usize>,
-) {
-    while let Some(input) = finished.recv().await {
+/// Tells the engine what runs say, and how they ended.
+async fn report(mut reports: mpsc::UnboundedReceiver<Input>, inputs: Inputs<Input>) {
+    while let Some(input) = reports.recv().await {
         let _ = inputs.send(input).await;
-        running.send_modify(|count| *count = count.saturating_sub(1));
-    }
-}
-
-/// Brings answers to the relay, in their order, and tells the engine what became of them.
-async fn deliver(
-    mut answers: mpsc::UnboundedReceiver<(u64, VerifiedEvent)>,
-    relay: RelayHandle,
-    inputs: Inputs<Input>,
-) {
-    let mut on_their_way = FuturesOrdered::new();
-    loop {
-        tokio::select! {
-            Some(delivered) = on_their_way.next() => {
-                // An engine that has stopped delivers again when it starts.
-                let _ = inputs.send(delivered).await;
-            }
-            Some((entry, event)) = answers.recv(), if on_their_way.len() < DELIVERIES => {
-                let relay = relay.clone();
-                on_their_way.push_back(async move {
-                    let delivery = match relay.publish(event).await {
-                        Ok(RelayOutcome::Accepted | RelayOutcome::Duplicate) => Delivery::Accepted,
-                        Ok(RelayOutcome::Refused(reason)) => Delivery::Refused(reason.to_string()),
-                        Err(error) => Delivery::Unreachable(error.to_string()),
-                    };
-                    Input::Delivered { entry, delivery }
-                });
-            }
-            else => return,
-        }
     }
 }

@@ -10,9 +10,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use openagents_host::keys::npub;
 use openagents_host::native::Durability;
-use openagents_host::{Kind, PublicKey, VerifiedEvent};
+use openagents_host::{PublicKey, VerifiedEvent};
+use openagents_relay::Limits;
 use openagents_relay::native::{self as relay, DeliveryError, HandOver, RelayServer, RelayServerConfig};
-use openagents_relay::{Limits, RelayConfig};
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 
@@ -23,7 +23,6 @@ use super::server::{Server, ServerConfig};
 use super::terminal::say;
 use super::variables::{Variables, VariablesError};
 use crate::agent::Jobs;
-use crate::manifest::AgentManifest;
 use crate::settings::{self, SettingError};
 
 /// How long running handlers may take to finish when the process is asked to end.
@@ -74,15 +73,15 @@ fn hint(error: &std::io::Error) -> &'static str {
     }
 }
 
-/// Gives the agent the requests that its relay stores.
+/// Gives the agent the requests that its relay stores, and the deletions that may be of one.
 struct ToAgent(Mailbox);
 
 #[async_trait]
 impl HandOver for ToAgent {
     async fn deliver(&self, event: VerifiedEvent) -> Result<(), DeliveryError> {
-        let request = event.id;
-        let admission = self.0.take(event).await?;
-        tracing::info!(%request, ?admission, "job request");
+        let (id, kind) = (event.id, event.kind);
+        let admission = self.0.take(event, None).await?;
+        tracing::info!(%id, %kind, ?admission, "handed over");
         Ok(())
     }
 }
@@ -102,6 +101,7 @@ pub(super) async fn run<A: Jobs>(arguments: &Serve) -> Result<(), ServeError> {
             (found.keys, format!("{}{note}", found.path.display()))
         }
     };
+    let agent_settings = settings::agent_settings::<A>(|name| variables.variable(name))?;
     let limits = Limits::default();
     let information = settings::relay_information::<A>(limits.clone(), |name| variables.variable(name))?;
     // Nothing is touched that another process might be using before it is clear that this one can serve.
@@ -115,17 +115,19 @@ pub(super) async fn run<A: Jobs>(arguments: &Serve) -> Result<(), ServeError> {
         arguments::Durability::Process => Durability::Process,
     };
     let public_key = keys.public_key();
+    let manifest = settings::manifest::<A>(&agent_settings, &keys);
     let mut agent = AgentShell::start::<A>(AgentConfig {
         database: data.path().join("agent.sqlite"),
         durability,
         keys,
         forget_memory: arguments.forget_memory,
+        wallet: None,
+        settings: agent_settings,
     })
     .await?;
-    let handover = A::HANDLERS.iter().map(|job| Kind(job.declaration.kind)).collect();
     let relay = RelayServerConfig {
         durability,
-        relay: RelayConfig { limits, handover },
+        relay: settings::relay_config::<A>(limits),
         information,
         forget_memory: arguments.forget_memory,
         ..RelayServerConfig::new(data.path().join("relay.sqlite"))
@@ -134,7 +136,7 @@ pub(super) async fn run<A: Jobs>(arguments: &Serve) -> Result<(), ServeError> {
     agent.answer_through(relay.handle());
     let server = Server::start(
         listener,
-        ServerConfig { relay: relay.handle(), manifest: AgentManifest::of::<A>(&public_key) },
+        ServerConfig { relay: relay.handle(), manifest: manifest },
     );
     greet::<A>(arguments, address, &public_key, data.path(), &key_note);
 

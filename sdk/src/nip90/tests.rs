@@ -1,145 +1,272 @@
+//! What is written is read as it was meant, and nothing that is read makes a reader panic.
+
 use openagents_host::{Event, Keys, Kind, Timestamp, UnsignedEvent, VerifiedEvent};
 use proptest::prelude::*;
 
-use super::{Feedback, Input, InputKind, JobRequest, JobResultEvent, RequestBuilder, Status};
-use crate::output::Output;
+use super::{
+    Amount, Cancellation, Feedback, Input, InputKind, JobRequest, JobResultEvent, RequestBuilder, Status,
+};
+use crate::params::ParamMap;
 
-fn customer() -> Keys {
+pub(super) fn customer() -> Keys {
     Keys::from_secret(&[3; 32]).unwrap()
 }
 
-fn provider() -> Keys {
+pub(super) fn provider() -> Keys {
     Keys::from_secret(&[4; 32]).unwrap()
 }
 
-fn sign(event: UnsignedEvent, keys: &Keys) -> VerifiedEvent {
+pub(super) fn sign(event: UnsignedEvent, keys: &Keys) -> VerifiedEvent {
     event.sign(keys, Timestamp::from_seconds(1_700_000_000))
 }
 
-fn request(tags: &[&[&str]]) -> JobRequest {
+/// An event with tags as they stand here.
+pub(super) fn signed(keys: &Keys, kind: u16, content: &str, tags: &[&[&str]]) -> VerifiedEvent {
     let tags = tags.iter().map(|tag| tag.iter().map(|word| (*word).to_owned()).collect());
-    JobRequest::from_event(sign(UnsignedEvent::new(Kind(5050), "").tags(tags), &customer())).unwrap()
+    sign(UnsignedEvent::new(Kind(kind), content).tags(tags), keys)
 }
 
-fn any_input() -> impl Strategy<Value = Input> {
-    let kind = prop_oneof![
-        Just(InputKind::Text),
-        Just(InputKind::Url),
-        Just(InputKind::Event),
-        Just(InputKind::Job)
-    ];
-    ("\\PC*", kind, prop::option::of("[a-z]{1,8}"), prop::option::of("[a-z]{1,8}"))
-        .prop_map(|(data, kind, relay, marker)| Input { data, kind, relay, marker })
+pub(super) fn request_with(content: &str, tags: &[&[&str]]) -> JobRequest {
+    JobRequest::from_event(signed(&customer(), 5050, content, tags)).unwrap()
+}
+
+pub(super) fn request(tags: &[&[&str]]) -> JobRequest {
+    request_with("", tags)
+}
+
+/// Not a cipher, but it hides every word.
+fn reversed(text: &str) -> Result<String, std::convert::Infallible> {
+    Ok(text.chars().rev().collect())
+}
+
+/// What a customer can ask for.
+#[derive(Clone, Debug)]
+struct Wish {
+    inputs: Vec<Input>,
+    params: Vec<(String, Vec<String>)>,
+    output: Vec<String>,
+    bid: Option<u64>,
+    relays: Vec<String>,
+    targeted: bool,
+    topics: Vec<String>,
+    expires_at: Option<u64>,
+    content: String,
+}
+
+impl Wish {
+    fn builder(&self) -> RequestBuilder {
+        let mut builder = RequestBuilder::new(Kind(5001)).content(&self.content);
+        builder = self.inputs.iter().fold(builder, RequestBuilder::input);
+        builder = self.params.iter().fold(builder, |builder, (key, values)| builder.param(key, values));
+        builder = builder.output(&self.output).relays(&self.relays);
+        builder = self.topics.iter().fold(builder, RequestBuilder::topic);
+        builder = self.bid.into_iter().fold(builder, RequestBuilder::bid);
+        builder = self
+            .expires_at
+            .map(Timestamp::from_seconds)
+            .into_iter()
+            .fold(builder, RequestBuilder::expiration);
+        if self.targeted { builder.provider(&provider().public_key()) } else { builder }
+    }
+
+    /// The request that says the same and is read from this event.
+    fn request(&self, event: &VerifiedEvent) -> JobRequest {
+        JobRequest {
+            event: event.clone(),
+            inputs: self.inputs.clone(),
+            params: ParamMap(self.params.clone()),
+            output: self.output.clone(),
+            bid: self.bid,
+            relays: self.relays.clone(),
+            providers: self.targeted.then(|| provider().public_key()).into_iter().collect(),
+            topics: self.topics.clone(),
+            expires_at: self.expires_at.map(Timestamp::from_seconds),
+            encrypted: false,
+            sealed: false,
+        }
+    }
+
+    /// The wish that a request tells of.
+    fn of(request: &JobRequest) -> Self {
+        Self {
+            inputs: request.inputs.clone(),
+            params: request.params.0.clone(),
+            output: request.output.clone(),
+            bid: request.bid,
+            relays: request.relays.clone(),
+            targeted: !request.providers.is_empty(),
+            topics: request.topics.clone(),
+            expires_at: request.expires_at.map(Timestamp::as_seconds),
+            content: request.event.content.clone(),
+        }
+    }
+}
+
+prop_compose! {
+    fn input()(
+        data in any::<String>(),
+        kind in prop::sample::select(vec![InputKind::Text, InputKind::Url, InputKind::Event, InputKind::Job]),
+        relay in prop::option::of("[a-z]{1,8}"),
+        marker in prop::option::of("[a-z]{1,8}"),
+    ) -> Input {
+        Input { data, kind, relay, marker }
+    }
+}
+
+prop_compose! {
+    fn wish()(
+        inputs in prop::collection::vec(input(), 0..4),
+        params in prop::collection::vec((any::<String>(), prop::collection::vec(any::<String>(), 0..3)), 0..4),
+        output in prop::collection::vec("[a-z]{1,5}/[a-z]{1,5}", 0..3),
+        bid in prop::option::of(any::<u64>()),
+        relays in prop::collection::vec("wss://[a-z]{1,8}", 0..3),
+        targeted in any::<bool>(),
+        topics in prop::collection::vec("\\PC{1,8}", 0..3),
+        expires_at in prop::option::of(0..4_000_000_000_u64),
+        content in any::<String>(),
+    ) -> Wish {
+        Wish { inputs, params, output, bid, relays, targeted, topics, expires_at, content }
+    }
+}
+
+fn amount() -> impl Strategy<Value = Option<Amount>> {
+    prop::option::of((any::<u64>(), prop::option::of("lnbc[a-z0-9]{1,20}")))
+        .prop_map(|amount| amount.map(|(msat, invoice)| Amount { msat, invoice }))
+}
+
+fn status() -> impl Strategy<Value = Status> {
+    prop_oneof![
+        Just(Status::PaymentRequired),
+        Just(Status::Processing),
+        Just(Status::Error),
+        Just(Status::Success),
+        Just(Status::Partial),
+        Just(Status::Other("chain-scheduled".to_owned())),
+    ]
+}
+
+/// Tags with names that mean something here, and with values that nearly do.
+fn tags() -> impl Strategy<Value = Vec<Vec<String>>> {
+    let name = "(i|param|output|bid|relays|p|t|encrypted|expiration|request|e|k|amount|status|\\PC{0,3})";
+    let value = "(text|url|job|error|processing|-?[0-9]{1,25}|[0-9a-f]{64}|\\{\"id\":1\\}|\\[\\]|\\PC{0,9})";
+    prop::collection::vec(
+        (name, prop::collection::vec(value, 0..5)).prop_map(|(name, values)| [vec![name], values].concat()),
+        0..8,
+    )
 }
 
 proptest! {
     #[test]
-    fn reads_a_request_as_it_was_written(
-        inputs in prop::collection::vec(any_input(), 0..4),
-        params in prop::collection::vec(("[a-z_]{1,8}", prop::collection::vec("\\PC*", 0..3)), 0..4),
-        output in prop::collection::vec("[a-z]{1,5}/[a-z]{1,5}", 0..3),
-        bid in prop::option::of(any::<u64>()),
-        targeted in any::<bool>(),
-    ) {
-        let mut builder = RequestBuilder::new(Kind(5001));
-        for input in &inputs {
-            builder = builder.input(input);
-        }
-        for (key, values) in &params {
-            builder = builder.param(key, values);
-        }
-        if !output.is_empty() {
-            builder = builder.output(&output);
-        }
-        if let Some(bid) = bid {
-            builder = builder.bid(bid);
-        }
-        if targeted {
-            builder = builder.provider(&provider().public_key());
-        }
-        let read = JobRequest::from_event(sign(builder.build(), &customer())).unwrap();
-        prop_assert_eq!(read.inputs, inputs);
-        prop_assert_eq!(read.params.0, params);
-        prop_assert_eq!(read.output, output);
-        prop_assert_eq!(read.bid, bid);
-        prop_assert_eq!(read.providers.len(), usize::from(targeted));
+    fn reads_a_request_as_it_was_written(wish in wish()) {
+        let event = sign(wish.builder().build(), &customer());
+        let read = JobRequest::from_event(event.clone()).unwrap();
+        prop_assert_eq!(&read, &wish.request(&event));
+        let again = JobRequest::from_event(sign(Wish::of(&read).builder().build(), &customer())).unwrap();
+        prop_assert_eq!(JobRequest { event, ..again }, read);
     }
 
     #[test]
-    fn no_tags_make_the_reader_panic(tags in prop::collection::vec(prop::collection::vec("[ip]|bid|param|status|e|\\PC*", 1..5), 0..6)) {
-        let event = sign(UnsignedEvent::new(Kind(5000), "").tags(tags.clone()), &customer());
-        let _ = JobRequest::from_event(event);
-        let _ = Feedback::from_event(&sign(UnsignedEvent::new(Kind(7000), "").tags(tags.clone()), &customer()));
-        let _ = JobResultEvent::from_event(&sign(UnsignedEvent::new(Kind(6000), "").tags(tags), &customer()));
+    fn opens_a_sealed_request_as_it_was_written(mut wish in wish()) {
+        wish.content.clear();
+        let event = sign(wish.builder().build_sealed(reversed).unwrap(), &customer());
+        let read = JobRequest::from_event(event.clone()).unwrap();
+        prop_assert!(read.encrypted && !read.sealed && read.inputs.is_empty() && read.params.0.is_empty());
+        prop_assert_eq!(read.text(), None);
+        let opened = read.unsealed(&reversed(&event.content).unwrap()).unwrap();
+        prop_assert_eq!(opened, JobRequest { encrypted: true, sealed: true, ..wish.request(&event) });
     }
-}
 
-#[test]
-fn reads_inputs_leniently() {
-    let request =
-        request(&[&["i", "no type"], &["i", "own word", "prompt"], &["i"], &["i", "x", "job", "", "source"]]);
-    let kinds: Vec<_> = request.inputs.iter().map(|input| (input.data.as_str(), input.kind)).collect();
-    assert_eq!(kinds, [("no type", InputKind::Text), ("own word", InputKind::Text), ("x", InputKind::Job)]);
-    assert_eq!(request.inputs[2].relay, None);
-    assert_eq!(request.inputs[2].marker.as_deref(), Some("source"));
-}
-
-#[test]
-fn keeps_every_value_of_a_parameter() {
-    let request =
-        request(&[&["param", "range", "300", "360"], &["param", "target", "a"], &["param", "target", "b"]]);
-    assert_eq!(request.params.all("range").collect::<Vec<_>>(), ["300", "360"]);
-    assert_eq!(request.params.all("target").collect::<Vec<_>>(), ["a", "b"]);
-}
-
-#[test]
-fn is_for_those_it_names_and_for_all_when_it_names_nobody() {
-    let (me, other) = (provider().public_key(), customer().public_key());
-    assert!(request(&[]).is_for(&me));
-    assert!(request(&[&["p", &other.to_hex()], &["p", &me.to_hex()]]).is_for(&me));
-    assert!(!request(&[&["p", &other.to_hex()]]).is_for(&me));
-}
-
-#[test]
-fn refuses_kinds_that_are_no_requests() {
-    for kind in [1, 4999, 6000, 7000] {
-        assert!(JobRequest::from_event(sign(UnsignedEvent::new(Kind(kind), ""), &customer())).is_err());
+    #[test]
+    fn reads_a_result_as_it_was_written(
+        wish in wish(),
+        content in any::<String>(),
+        tags in tags(),
+        amount in amount(),
+        hint in prop::option::of("wss://[a-z]{1,8}"),
+        sealed in any::<bool>(),
+    ) {
+        let request = wish.builder();
+        let request = if sealed { request.build_sealed(reversed).unwrap() } else { request.build() };
+        let request = JobRequest::from_event(sign(request, &customer())).unwrap();
+        let own = ["request", "e", "p", "i", "amount", "encrypted", "status"];
+        let added = tags.iter().filter(|tag| !own.contains(&tag[0].as_str())).cloned().collect();
+        let builder = JobResultEvent::answer(&request).tags(tags);
+        let builder = if sealed { builder.sealed(&content) } else { builder.content(&content) };
+        let builder = amount.iter().cloned().fold(builder, super::ResultBuilder::amount);
+        let builder = hint.into_iter().fold(builder, super::ResultBuilder::relay_hint);
+        let event = sign(builder.build(), &provider());
+        prop_assert_eq!(event.kind, Kind(6001));
+        let read = JobResultEvent::from_event(&event).unwrap();
+        prop_assert_eq!(&read, &JobResultEvent {
+            request: request.id(),
+            request_event: Some(Event::clone(&request.event)),
+            provider: provider().public_key(),
+            customer: Some(customer().public_key()),
+            content,
+            encrypted: sealed,
+            inputs: request.inputs.clone(),
+            amount,
+            tags: added,
+        });
+        let builder = JobResultEvent::answer(&request).tags(read.tags.clone());
+        let builder = if sealed { builder.sealed(&read.content) } else { builder.content(&read.content) };
+        let builder = read.amount.iter().cloned().fold(builder, super::ResultBuilder::amount);
+        prop_assert_eq!(JobResultEvent::from_event(&sign(builder.build(), &provider())).unwrap(), read);
     }
-}
 
-#[test]
-fn answers_refer_to_their_request() {
-    let request = request(&[&["i", "Ada", "text", "", "who"], &["p", &provider().public_key().to_hex()]]);
-    let result =
-        sign(JobResultEvent::event(&request, Output::new("Hello").tag(["sort", "rank"])), &provider());
-    assert_eq!(result.kind, Kind(6050));
-    assert_eq!(Event::from_json(result.tag_values("request").next().unwrap()).unwrap(), *request.event);
-    assert_eq!(result.tag_values("e").collect::<Vec<_>>(), [request.id().to_hex()]);
-    assert_eq!(result.tag_values("p").collect::<Vec<_>>(), [customer().public_key().to_hex()]);
-    assert_eq!(result.tags_named("i").next().unwrap(), &["i", "Ada", "text", "", "who"]);
-    assert_eq!(result.tag_values("sort").next(), Some("rank"));
-    assert_eq!(
-        JobResultEvent::from_event(&result).unwrap(),
-        JobResultEvent { request: request.id(), content: "Hello".into() }
-    );
+    #[test]
+    fn reads_feedback_as_it_was_written(
+        status in status(),
+        message in prop::option::of("\\PC{1,40}"),
+        content in any::<String>(),
+        amount in amount(),
+        sealed in any::<bool>(),
+    ) {
+        let request = request(if sealed { &[&["encrypted"]] } else { &[&["i", "Ada"]] });
+        let builder = Feedback::about(&request, status.clone());
+        let builder = message.iter().map(String::as_str).fold(builder, super::FeedbackBuilder::message);
+        let builder = if sealed { builder.sealed(&content) } else { builder.content(&content) };
+        let builder = amount.iter().cloned().fold(builder, super::FeedbackBuilder::amount);
+        let spoken = matches!(status, Status::Error | Status::Processing) && !content.is_empty();
+        let message = message.filter(|_| !sealed).or_else(|| spoken.then(|| content.clone()));
+        prop_assert_eq!(Feedback::from_event(&sign(builder.build(), &provider())).unwrap(), Feedback {
+            request: request.id(),
+            provider: provider().public_key(),
+            customer: Some(customer().public_key()),
+            status,
+            message,
+            content,
+            encrypted: false,
+            amount,
+        });
+    }
 
-    let feedback = sign(Feedback::event(&request, &Status::Error, Some("no")), &provider());
-    let read = Feedback::from_event(&feedback).unwrap();
-    assert_eq!(
-        (read.request, read.status, read.message.as_deref()),
-        (request.id(), Status::Error, Some("no"))
-    );
-}
+    #[test]
+    fn reads_a_cancellation_as_it_was_written(kind in super::REQUESTS, reason in prop::option::of("\\PC{1,40}")) {
+        let request = request(&[]);
+        let event = sign(Cancellation::event(&request.id(), Kind(kind), reason.as_deref()), &customer());
+        prop_assert_eq!(Cancellation::from_event(&event).unwrap(), Cancellation {
+            author: customer().public_key(),
+            requests: vec![request.id()],
+            reason,
+        });
+    }
 
-#[test]
-fn reads_statuses_as_clients_write_them() {
-    for (word, status) in [
-        ("payment-required", Status::PaymentRequired),
-        ("payment_required", Status::PaymentRequired),
-        ("partial", Status::Partial),
-        ("pong", Status::Other("pong".into())),
-    ] {
-        let event = UnsignedEvent::new(Kind(7000), "").tag(["status", word]).tag(["e", &"ab".repeat(32)]);
-        assert_eq!(Feedback::from_event(&sign(event, &provider())).unwrap().status, status);
+    #[test]
+    fn no_tags_make_a_reader_panic(tags in tags(), content in "\\PC*", plaintext in any::<String>()) {
+        let event = |kind: u16| sign(UnsignedEvent::new(Kind(kind), content.clone()).tags(tags.clone()), &customer());
+        let request = JobRequest::from_event(event(5050)).unwrap();
+        let _ = (request.text(), request.is_for(&provider().public_key()), request.unsealed(&plaintext));
+        let _ = JobResultEvent::from_event(&event(6050));
+        let _ = Feedback::from_event(&event(7000)).map(|feedback| feedback.unsealed(&plaintext));
+        let _ = Cancellation::from_event(&event(5));
+    }
+
+    #[test]
+    fn no_decrypted_tags_make_the_reader_panic(tags in tags(), bare in any::<String>()) {
+        let request = request(&[&["encrypted"]]);
+        let _ = request.unsealed(&bare);
+        let opened = request.unsealed(&serde_json::to_string(&tags).unwrap()).unwrap();
+        prop_assert_eq!(opened.inputs.len(), tags.iter().filter(|tag| tag[0] == "i" && tag.len() > 1).count());
     }
 }

@@ -2,9 +2,9 @@
 
 use std::marker::PhantomData;
 
-use openagents_host::{Kind, VerifiedEvent};
+use openagents_host::VerifiedEvent;
 use openagents_relay::worker::{HandOver, RelayHost};
-use openagents_relay::{Limits, RelayConfig, RelayInformation};
+use openagents_relay::{Limits, RelayInformation};
 use worker::{Env, Method, Request, RequestInit, State};
 
 use super::{AGENT_BINDING, DELIVERY_TIMEOUT, entry, variable, within};
@@ -24,11 +24,10 @@ pub fn relay_object<A: Jobs>(state: State, env: Env) -> RelayObject<A> {
     // A variable that cannot be used is reported where it is shown: by the Worker's own answer.
     let information = settings::relay_information::<A>(limits.clone(), |name| variable(&env, name))
         .unwrap_or_else(|_| RelayInformation::new(limits.clone()));
-    let handover = A::HANDLERS.iter().map(|job| Kind(job.declaration.kind)).collect();
-    RelayHost::new(state, env, RelayConfig { limits, handover }, information)
+    RelayHost::new(state, env, settings::relay_config::<A>(limits), information)
 }
 
-/// Gives the agent's object the requests that the relay stores.
+/// Gives the agent's object the requests that the relay stores, and the deletions that may be of one.
 #[derive(Debug)]
 pub struct ToAgent<A>(PhantomData<fn() -> A>);
 

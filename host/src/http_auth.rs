@@ -1,0 +1,138 @@
+//! Who sends an HTTP request, by a signed event in its `Authorization` header (NIP-98).
+
+use base64ct::{Base64Unpadded, Encoding};
+use sha2::{Digest, Sha256};
+
+use crate::event::{Event, Kind, PublicKey, VerifyError};
+use crate::time::Timestamp;
+
+/// The kind of an event that authorizes an HTTP request.
+pub const HTTP_AUTH: Kind = Kind(27_235);
+
+/// How many seconds an event may be older or younger than the request it authorizes.
+pub const TIME_WINDOW: u64 = 60;
+
+/// Why a header authorizes nobody to make a request. All of them are a `401 Unauthorized`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HttpAuthError {
+    /// The header has another form than NIP-98's.
+    #[error("expected `Authorization: Nostr <event in base64>`")]
+    Scheme,
+    /// What follows `Nostr` is not base64.
+    #[error("the event is not base64 (RFC 4648)")]
+    Base64,
+    /// What the base64 contains is no event.
+    #[error("what the base64 contains is not an event: {0}")]
+    Event(String),
+    /// An event for another purpose.
+    #[error("expected an event of kind {HTTP_AUTH}, found kind {found}")]
+    Kind {
+        /// The event's kind.
+        found: Kind,
+    },
+    /// An event for another time.
+    #[error("created_at must be within {TIME_WINDOW} seconds of {now}, found {found}")]
+    Time {
+        /// When the request was made, in seconds since the Unix epoch.
+        now: u64,
+        /// The event's `created_at`.
+        found: u64,
+    },
+    /// An event for another address.
+    #[error("the event must have one `u` tag with exactly `{expected}`")]
+    Url {
+        /// The request's URL.
+        expected: String,
+    },
+    /// An event for another method.
+    #[error("the event must have one `method` tag with `{expected}`")]
+    Method {
+        /// The request's method.
+        expected: String,
+    },
+    /// An event for another body.
+    #[error("the `payload` tag must be the SHA-256 of the body, which is {expected}")]
+    Payload {
+        /// The SHA-256 of the request's body in hex.
+        expected: String,
+    },
+    /// An event that its author did not sign.
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
+}
+
+/// The public key in whose name a request is made: `header` is its `Authorization`, `url` its absolute address with
+/// the query, `body` what a `payload` tag has to be the hash of.
+///
+/// The method's case does not matter, since clients sign `get` as well. A `payload` tag is not demanded: NIP-98 leaves
+/// it to the client. Within [`TIME_WINDOW`] the same header authorizes the same request again.
+///
+/// ```
+/// use openagents_host::http_auth::{HTTP_AUTH, authorize};
+/// use openagents_host::{Keys, Timestamp, UnsignedEvent};
+/// use base64ct::{Base64, Encoding};
+///
+/// let (keys, now) = (Keys::generate().unwrap(), Timestamp::from_seconds(1_700_000_000));
+/// let event = UnsignedEvent::new(HTTP_AUTH, "")
+///     .tag(["u", "https://a.example/blob"])
+///     .tag(["method", "GET"])
+///     .sign(&keys, now);
+/// let header = format!("Nostr {}", Base64::encode_string(event.json().as_bytes()));
+/// assert_eq!(authorize(&header, "https://a.example/blob", "GET", now, None), Ok(keys.public_key()));
+/// assert!(authorize(&header, "https://a.example/blob", "DELETE", now, None).is_err());
+/// ```
+///
+/// # Errors
+/// Says what of the event does not fit the request.
+pub fn authorize(
+    header: &str,
+    url: &str,
+    method: &str,
+    now: Timestamp,
+    body: Option<&[u8]>,
+) -> Result<PublicKey, HttpAuthError> {
+    let event = event(header)?;
+    if event.kind != HTTP_AUTH {
+        return Err(HttpAuthError::Kind { found: event.kind });
+    }
+    let now = now.as_seconds();
+    if event.created_at.abs_diff(now) > TIME_WINDOW {
+        return Err(HttpAuthError::Time { now, found: event.created_at });
+    }
+    if only_value(&event, "u").is_none_or(|found| found != url) {
+        return Err(HttpAuthError::Url { expected: url.to_owned() });
+    }
+    if only_value(&event, "method").is_none_or(|found| !found.eq_ignore_ascii_case(method)) {
+        return Err(HttpAuthError::Method { expected: method.to_owned() });
+    }
+    if let Some(body) = body {
+        let expected = base16ct::lower::encode_string(&Sha256::digest(body));
+        let fits = |tag: &Vec<String>| tag.get(1).is_some_and(|found| found.eq_ignore_ascii_case(&expected));
+        if !event.tags_named("payload").all(fits) {
+            return Err(HttpAuthError::Payload { expected });
+        }
+    }
+    Ok(event.verify()?.pubkey)
+}
+
+fn event(header: &str) -> Result<Event, HttpAuthError> {
+    let (scheme, token) = header.trim().split_once(' ').ok_or(HttpAuthError::Scheme)?;
+    // HTTP's schemes have no case (RFC 9110).
+    if !scheme.eq_ignore_ascii_case("Nostr") {
+        return Err(HttpAuthError::Scheme);
+    }
+    // NIP-98's own example has no padding, most clients pad.
+    let token = token.trim().trim_end_matches('=');
+    let json = Base64Unpadded::decode_vec(token).map_err(|_| HttpAuthError::Base64)?;
+    serde_json::from_slice(&json).map_err(|error| HttpAuthError::Event(error.to_string()))
+}
+
+/// The value of the tag of this name. Of two tags neither is taken, so that nobody can read the other one.
+fn only_value<'a>(event: &'a Event, name: &'a str) -> Option<&'a str> {
+    let mut values = event.tag_values(name);
+    values.next().filter(|_| values.next().is_none())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,105 @@
+//! Which events a relay hands over to somebody outside.
+
+use std::ops::RangeInclusive;
+
+use openagents_host::{Event, EventId, Kind};
+
+use crate::filter::OneOf;
+
+/// The kind of deletion requests (NIP-09).
+const DELETION: Kind = Kind(5);
+
+/// Which events somebody outside wants.
+///
+/// ```
+/// use openagents_relay::HandOverRule;
+/// use openagents_relay::filter::OneOf;
+/// use openagents_host::Kind;
+///
+/// let jobs: HandOverRule = [Kind(5050), Kind(5100)].into_iter().collect();
+/// let with_what_takes_them_back = HandOverRule { deletions_of: Some(5000..=5999), ..jobs };
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HandOverRule {
+    /// All events of these kinds.
+    pub kinds: OneOf<Kind>,
+    /// Deletion requests (NIP-09) that may be for events of these kinds: those that name an event (`e`) and either do
+    /// not say of which kind it is or say one of these (`k`). Most deletions are for something else and cost nothing.
+    pub deletions_of: Option<RangeInclusive<u16>>,
+}
+
+impl HandOverRule {
+    /// Whether this event is wanted.
+    #[must_use]
+    pub fn wants(&self, event: &Event) -> bool {
+        self.kinds.contains(&event.kind)
+            || self.deletions_of.as_ref().is_some_and(|kinds| may_delete_one_of(kinds, event))
+    }
+}
+
+fn may_delete_one_of(kinds: &RangeInclusive<u16>, event: &Event) -> bool {
+    let names_an_event = || event.tag_values("e").any(|id| EventId::from_hex(id).is_ok());
+    let may_be_of_the_kinds = || {
+        let mut named = event.tag_values("k").peekable();
+        named.peek().is_none() || named.any(|kind| kind.parse().is_ok_and(|kind| kinds.contains(&kind)))
+    };
+    event.kind == DELETION && names_an_event() && may_be_of_the_kinds()
+}
+
+/// All events of these kinds, and no others.
+impl FromIterator<Kind> for HandOverRule {
+    fn from_iter<I: IntoIterator<Item = Kind>>(kinds: I) -> Self {
+        Self { kinds: kinds.into_iter().collect(), deletions_of: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use openagents_host::Kind;
+
+    use super::HandOverRule;
+    use crate::fixtures;
+
+    #[test]
+    fn wants_the_kinds_that_are_named_and_no_deletions_unless_asked() {
+        let rule: HandOverRule = [Kind(5_050), Kind(25_050)].into_iter().collect();
+        let id = "ab".repeat(32);
+        for (kind, wanted) in [(5_050, true), (25_050, true), (5_051, false), (1, false), (5, false)] {
+            assert_eq!(rule.wants(&fixtures::signed(kind, 1, &[&["e", &id]])), wanted, "{kind}");
+        }
+        assert!(!HandOverRule::default().wants(&fixtures::signed(5_050, 1, &[])));
+    }
+
+    #[test]
+    fn wants_deletions_only_of_what_may_have_been_handed_over() {
+        let rule = HandOverRule { deletions_of: Some(5_000..=5_999), ..HandOverRule::default() };
+        let id = "ab".repeat(32);
+        let address = format!("30023:{id}:x");
+        let cases: &[(&[&[&str]], bool)] = &[
+            (&[&["e", &id]], true),
+            (&[&["e", &id], &["k", "5000"]], true),
+            (&[&["e", &id], &["k", "5999"]], true),
+            (&[&["k", "1"], &["e", &id], &["k", "5050"]], true),
+            (&[&["e", "not an id"], &["e", &id]], true),
+            (&[&["e", &id], &["k"]], true),
+            (&[], false),
+            (&[&["e"]], false),
+            (&[&["e", "not an id"]], false),
+            (&[&["a", &address]], false),
+            (&[&["k", "5050"]], false),
+            (&[&["e", &id], &["k", "1"]], false),
+            (&[&["e", &id], &["k", "4999"], &["k", "6000"]], false),
+            (&[&["e", &id], &["k", "many"], &["k", "70536"]], false),
+        ];
+        for (tags, wanted) in cases {
+            assert_eq!(rule.wants(&fixtures::signed(5, 1, tags)), *wanted, "{tags:?}");
+        }
+        assert!(!rule.wants(&fixtures::signed(7, 1, &[&["e", &id]])), "it is no deletion");
+    }
+
+    #[test]
+    fn a_deletion_whose_kind_is_named_is_wanted_whatever_it_is_for() {
+        let rule: HandOverRule = [Kind(5)].into_iter().collect();
+        assert!(rule.wants(&fixtures::signed(5, 1, &[&["k", "1"]])));
+    }
+}

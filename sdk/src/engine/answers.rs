@@ -1,0 +1,197 @@
+//! What the agent says to a customer: results and feedback, in the clear or encrypted as the request was.
+
+use openagents_host::{Sql, SqlError, Timestamp, VerifiedEvent};
+
+use super::job_state::JobState;
+use super::ledger::Record;
+use super::outbox::Destination;
+use super::requests::Readable;
+use super::{JobEngine, Report};
+use crate::nip90::{Amount, Feedback, JobResultEvent, Status};
+use crate::output::Output;
+
+/// The largest event the engine publishes, in bytes: what fits a row on every host with room to spare.
+const MAX_EVENT: usize = 1_500_000;
+
+/// On how many relays of a customer's choice an answer is published at most.
+const MAX_RELAYS: usize = 5;
+
+/// An output that cannot be published.
+pub(super) struct TooLarge;
+
+impl<S: Sql> JobEngine<S> {
+    /// The signed result of a request.
+    pub(super) fn result(
+        &self,
+        now: Timestamp,
+        readable: &Readable,
+        output: &Output,
+    ) -> Result<VerifiedEvent, TooLarge> {
+        let mut answer = JobResultEvent::answer(&readable.request).tags(output.tags.iter().cloned());
+        if let Some(relay) = &self.options.relay_url {
+            answer = answer.relay_hint(relay);
+        }
+        let answer = match readable.encryption {
+            None => answer.content(&output.content),
+            // NIP-44 has no ciphertext for nothing.
+            Some(_) if output.content.is_empty() => answer,
+            Some(encryption) => answer.sealed(self.seal(readable, encryption, &output.content).ok_or(TooLarge)?),
+        };
+        let event = answer.build().sign(&self.keys, now);
+        if event.json().len() > MAX_EVENT { Err(TooLarge) } else { Ok(event) }
+    }
+
+    /// Tells the customer how a job stands.
+    pub(super) fn tell(
+        &mut self,
+        now: Timestamp,
+        job: &Record,
+        readable: &Readable,
+        status: &Status,
+        text: Option<&str>,
+    ) -> Result<VerifiedEvent, SqlError> {
+        let event = self.feedback(now, readable, status, text, None, None);
+        self.send(now, job, readable, &event)?;
+        Ok(event)
+    }
+
+    /// Asks the customer for money.
+    pub(super) fn tell_price(
+        &mut self,
+        now: Timestamp,
+        job: &Record,
+        readable: &Readable,
+        amount: Amount,
+    ) -> Result<(), SqlError> {
+        let event =
+            self.feedback(now, readable, &Status::PaymentRequired, Some("pay to have this job done"), None, Some(amount));
+        self.send(now, job, readable, &event)
+    }
+
+    /// Passes on what a handler said.
+    pub(super) fn tell_report(
+        &mut self,
+        now: Timestamp,
+        job: &Record,
+        readable: &Readable,
+        report: &Report,
+    ) -> Result<(), SqlError> {
+        let event = match report {
+            Report::Progress(text) => {
+                self.feedback(now, readable, &Status::Processing, Some(text), None, None)
+            }
+            Report::Partial(output) => {
+                self.feedback(now, readable, &Status::Partial, None, Some(output), None)
+            }
+        };
+        if event.json().len() > MAX_EVENT {
+            return Ok(());
+        }
+        self.send(now, job, readable, &event)
+    }
+
+    /// Ends a job without a result, and tells the customer why.
+    pub(super) fn end_with_error(
+        &mut self,
+        now: Timestamp,
+        job: &Record,
+        readable: &Readable,
+        state: JobState,
+        text: &str,
+    ) -> Result<(), SqlError> {
+        let event = self.feedback(now, readable, &Status::Error, Some(text), None, None);
+        self.end(now, job, readable, state, &event)
+    }
+
+    /// Ends a job with its last word.
+    pub(super) fn end(
+        &mut self,
+        now: Timestamp,
+        job: &Record,
+        readable: &Readable,
+        state: JobState,
+        last_word: &VerifiedEvent,
+    ) -> Result<(), SqlError> {
+        self.ledger.end(&job.id, job.state, state, last_word.json(), now)?;
+        self.unfinished = self.unfinished.saturating_sub(1);
+        self.count(now, job, state)?;
+        self.ledger.prune(now - self.retention())?;
+        self.requests.forget(&job.id);
+        self.send(now, job, readable, last_word)
+    }
+
+    /// Puts an answer into the outbox, for every relay it belongs on: the agent's own; those that the request names; and
+    /// where it names none and came from elsewhere, that relay and those its customer reads from.
+    pub(super) fn send(
+        &mut self,
+        now: Timestamp,
+        job: &Record,
+        readable: &Readable,
+        event: &VerifiedEvent,
+    ) -> Result<(), SqlError> {
+        self.outbox.put(event, &Destination::Own, now)?;
+        let mut relays: Vec<&str> = Vec::new();
+        for relay in readable.request.relays.iter().map(String::as_str).chain(job.source.as_deref()) {
+            let relay = relay.trim_end_matches('/');
+            let is_own = self.options.relay_url.as_deref().is_some_and(|own| own.trim_end_matches('/') == relay);
+            let is_relay = relay.starts_with("wss://") || relay.starts_with("ws://");
+            if is_relay && !is_own && !relays.contains(&relay) && relays.len() < MAX_RELAYS {
+                relays.push(relay);
+            }
+        }
+        for relay in relays {
+            self.outbox.put(event, &Destination::Relay(relay.to_owned()), now)?;
+        }
+        if readable.request.relays.is_empty() && job.source.is_some() {
+            self.outbox.put(event, &Destination::ReadBy(job.customer), now)?;
+        }
+        Ok(())
+    }
+
+    fn feedback(
+        &self,
+        now: Timestamp,
+        readable: &Readable,
+        status: &Status,
+        text: Option<&str>,
+        output: Option<&str>,
+        amount: Option<Amount>,
+    ) -> VerifiedEvent {
+        let mut answer = Feedback::about(&readable.request, status.clone());
+        if let Some(relay) = &self.options.relay_url {
+            answer = answer.relay_hint(relay);
+        }
+        if let Some(amount) = amount {
+            answer = answer.amount(amount);
+        }
+        match readable.encryption {
+            None => {
+                if let Some(text) = text {
+                    answer = answer.message(text);
+                }
+                if let Some(output) = output {
+                    answer = answer.content(output);
+                }
+            }
+            Some(encryption) => {
+                let said = output.or(text).unwrap_or_default();
+                if !said.is_empty()
+                    && let Some(sealed) = self.seal(readable, encryption, said)
+                {
+                    answer = answer.sealed(sealed);
+                }
+            }
+        }
+        answer.build().sign(&self.keys, now)
+    }
+
+    /// What only the customer can read; nothing when it is too much for the scheme.
+    fn seal(
+        &self,
+        readable: &Readable,
+        encryption: openagents_host::Encryption,
+        text: &str,
+    ) -> Option<String> {
+        self.keys.encrypt(&readable.request.customer(), text, encryption).ok()
+    }
+}

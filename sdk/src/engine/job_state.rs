@@ -1,0 +1,145 @@
+//! The states of a job, and the ways from one to another.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// How a job stands. The words are those of the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum JobState {
+    /// On record; what it costs is being found out.
+    Received,
+    /// Waits for the output of another job.
+    AwaitingInput,
+    /// Waits for its customer to pay.
+    AwaitingPayment,
+    /// Waits for its turn.
+    Queued,
+    /// A handler works on it.
+    Running,
+    /// It has a result.
+    Done,
+    /// It ended with an error.
+    Failed,
+    /// It was not taken on.
+    Rejected,
+    /// Its customer cancelled it.
+    Cancelled,
+}
+
+impl JobState {
+    #[cfg(test)]
+    pub(super) const ALL: [Self; 9] = [
+        Self::Received,
+        Self::AwaitingInput,
+        Self::AwaitingPayment,
+        Self::Queued,
+        Self::Running,
+        Self::Done,
+        Self::Failed,
+        Self::Rejected,
+        Self::Cancelled,
+    ];
+
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Received => "received",
+            Self::AwaitingInput => "awaiting_input",
+            Self::AwaitingPayment => "awaiting_payment",
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Rejected => "rejected",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// Whether nothing follows.
+    pub(crate) const fn is_final(self) -> bool {
+        matches!(self, Self::Done | Self::Failed | Self::Rejected | Self::Cancelled)
+    }
+
+    /// Whether this state may follow `self`. Input comes before the price, which may depend on it, and the price before
+    /// the work.
+    pub(crate) const fn may_become(self, next: Self) -> bool {
+        match self {
+            Self::Received => matches!(
+                next,
+                Self::AwaitingInput
+                    | Self::AwaitingPayment
+                    | Self::Queued
+                    | Self::Rejected
+                    | Self::Failed
+                    | Self::Cancelled
+            ),
+            Self::AwaitingInput => {
+                matches!(next, Self::Received | Self::Failed | Self::Rejected | Self::Cancelled)
+            }
+            Self::AwaitingPayment => matches!(next, Self::Queued | Self::Failed | Self::Cancelled),
+            // A job that was interrupted too often ends without running again.
+            Self::Queued => matches!(next, Self::Running | Self::Failed | Self::Cancelled),
+            Self::Running => matches!(next, Self::Queued | Self::Done | Self::Failed | Self::Cancelled),
+            Self::Done | Self::Failed | Self::Rejected | Self::Cancelled => false,
+        }
+    }
+}
+
+impl fmt::Display for JobState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A word in the database that is no state.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no state of a job")]
+pub(crate) struct UnknownState(String);
+
+impl FromStr for JobState {
+    type Err = UnknownState;
+
+    fn from_str(word: &str) -> Result<Self, UnknownState> {
+        Ok(match word {
+            "received" => Self::Received,
+            "awaiting_input" => Self::AwaitingInput,
+            "awaiting_payment" => Self::AwaitingPayment,
+            "queued" => Self::Queued,
+            "running" => Self::Running,
+            "done" => Self::Done,
+            "failed" => Self::Failed,
+            "rejected" => Self::Rejected,
+            "cancelled" => Self::Cancelled,
+            other => return Err(UnknownState(other.to_owned())),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::JobState;
+
+    #[test]
+    fn reads_every_state_as_it_was_written() {
+        for state in JobState::ALL {
+            assert_eq!(state.as_str().parse(), Ok(state));
+        }
+        assert!("waiting".parse::<JobState>().is_err());
+    }
+
+    #[test]
+    fn leads_from_every_state_to_an_end_and_from_an_end_nowhere() {
+        for state in JobState::ALL {
+            let next: Vec<_> = JobState::ALL.into_iter().filter(|next| state.may_become(*next)).collect();
+            assert_eq!(state.is_final(), next.is_empty(), "{state}");
+            assert!(state.is_final() || next.contains(&JobState::Cancelled), "{state} can be cancelled");
+        }
+    }
+
+    #[test]
+    fn works_only_on_what_was_queued() {
+        for state in JobState::ALL {
+            assert_eq!(state.may_become(JobState::Running), state == JobState::Queued, "{state}");
+            assert_eq!(state.may_become(JobState::Done), state == JobState::Running, "{state}");
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! Runs: which comes next, its lease, and its end.
+
+use std::time::Duration;
+
+use openagents_host::{EventId, Sql, SqlError, Timestamp};
+
+use super::job_state::JobState;
+use super::requests::Unreadable;
+use super::{Changes, Effect, Hook, JobEngine, Lease, Outcome, RunId, Task, backoff};
+use crate::context::JobFailure;
+use crate::nip90::Status;
+
+/// How much longer a lease is than its handler's timeout, so that the timeout has its say first.
+const LEASE_MARGIN: Duration = Duration::from_secs(10);
+
+/// How many failures are kept for `on_error`; it is told of the last ones.
+const FAILURES: usize = 100;
+
+/// A run that this process is doing.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Running {
+    pub(super) attempt: u32,
+    pub(super) exclusive: bool,
+}
+
+/// What could start now.
+#[derive(Clone, Debug)]
+pub(super) struct Start {
+    run: StartOf,
+    exclusive: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum StartOf {
+    NextJob,
+    Schedule(usize),
+    Hook(Hook),
+}
+
+impl<S: Sql> JobEngine<S> {
+    /// What is next, if anything is due. Before all else the agent is created and woken.
+    pub(super) fn next_start(&self, now: Timestamp) -> Result<Option<Start>, SqlError> {
+        let Some(work) = self.next_work(now)? else {
+            let sleeps = self.sleep_due().is_some_and(|due| due <= now);
+            return Ok(sleeps.then(|| self.start_of_hook(Hook::Sleep)).flatten());
+        };
+        let Some(first) = self.life.turn_before_work(&self.facts.hooks) else { return Ok(Some(work)) };
+        if self.running.contains_key(&RunId::Hook(first)) || !self.life.may_try(now) {
+            return Ok(None);
+        }
+        Ok(self.start_of_hook(first))
+    }
+
+    fn next_work(&self, now: Timestamp) -> Result<Option<Start>, SqlError> {
+        if !self.failures.is_empty()
+            && !self.running.contains_key(&RunId::Hook(Hook::Error))
+            && let Some(start) = self.start_of_hook(Hook::Error)
+        {
+            return Ok(Some(start));
+        }
+        if let Some(index) = self.schedules.next(now, &self.running) {
+            let exclusive = self.facts.schedules.get(index).is_some_and(|facts| facts.exclusive);
+            return Ok(Some(Start { run: StartOf::Schedule(index), exclusive }));
+        }
+        let Some(kind) = self.ledger.next_kind(now)? else { return Ok(None) };
+        let exclusive = self.facts.handler(kind).is_some_and(|(_, facts)| facts.exclusive);
+        Ok(Some(Start { run: StartOf::NextJob, exclusive }))
+    }
+
+    fn start_of_hook(&self, hook: Hook) -> Option<Start> {
+        let exclusive = self.facts.hooks.exclusive(hook)?;
+        Some(Start { run: StartOf::Hook(hook), exclusive })
+    }
+
+    /// Jobs run in the order they came: one that must be alone holds up the ones behind it, so that it is not overtaken
+    /// for ever.
+    pub(super) fn may_start(&self, start: &Start) -> bool {
+        if start.exclusive {
+            self.running.is_empty()
+        } else {
+            let most = usize::try_from(self.facts.declaration.concurrency).unwrap_or(usize::MAX);
+            self.running.len() < most && !self.running.values().any(|running| running.exclusive)
+        }
+    }
+
+    /// Starts what is next if it may start now.
+    pub(super) fn start_next(
+        &mut self,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) -> Result<bool, SqlError> {
+        let Some(start) = self.next_start(now)? else { return Ok(false) };
+        if !self.may_start(&start) {
+            return Ok(false);
+        }
+        match start.run {
+            StartOf::NextJob => self.start_job(now, effects)?,
+            StartOf::Schedule(index) => {
+                let task = Task::Schedule(index);
+                self.start(RunId::Schedule(index), start.exclusive, task, effects);
+            }
+            StartOf::Hook(hook) => {
+                let failure = if hook == Hook::Error { self.failures.pop_front() } else { None };
+                if hook == Hook::Sleep {
+                    self.life.sleeps();
+                }
+                self.start(RunId::Hook(hook), start.exclusive, Task::Hook(hook, failure), effects);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Starts something that is not a job; its lease is in memory only, so it is lost with the process.
+    fn start(&mut self, run: RunId, exclusive: bool, task: Task, effects: &mut Vec<Effect>) {
+        let attempt = self.life.next_run();
+        self.running.insert(run, Running { attempt, exclusive });
+        effects.push(Effect::Run { lease: Lease { run, attempt }, task, state: self.state.snapshot() });
+    }
+
+    fn start_job(&mut self, now: Timestamp, effects: &mut Vec<Effect>) -> Result<(), SqlError> {
+        let Some(mut job) = self.ledger.next(now)? else { return Ok(()) };
+        let readable = match self.requests.on_record(&job.id) {
+            Ok(readable) => readable,
+            Err(Unreadable::Sql(error)) => return Err(error),
+            Err(Unreadable::Damaged(reason)) => {
+                effects.push(self.give_up_damaged(now, &job, &reason)?);
+                return Ok(());
+            }
+        };
+        let Some((handler, facts)) = self.facts.handler(job.kind.0) else {
+            let text = "this agent no longer does jobs of this kind";
+            return self.end_with_error(now, &job, &readable, JobState::Failed, text);
+        };
+        // An attempt that was interrupted counts: a job that ends the process must not do so for ever.
+        if job.attempt >= facts.declaration.attempts {
+            let text = "the agent was interrupted while it worked on this job";
+            self.failed_for_good(&job, text);
+            return self.end_with_error(now, &job, &readable, JobState::Failed, text);
+        }
+        let attempt = job.attempt.saturating_add(1);
+        self.ledger.lease(&job.id, attempt, now + facts.declaration.timeout + LEASE_MARGIN, now)?;
+        job.state = JobState::Running;
+        if attempt == 1 {
+            self.tell(now, &job, &readable, &Status::Processing, None)?;
+        }
+        let run = RunId::Job(job.id);
+        self.running.insert(run, Running { attempt, exclusive: facts.exclusive });
+        let task = Task::Job {
+            handler,
+            request: Box::new(readable.request.clone()),
+            outputs: self.outputs_for(&job.id, &readable)?,
+        };
+        effects.push(Effect::Run { lease: Lease { run, attempt }, task, state: self.state.snapshot() });
+        Ok(())
+    }
+
+    /// Takes back the leases that ran out: their runs were lost, or hang.
+    pub(super) fn expire(&mut self, now: Timestamp) -> Result<(), SqlError> {
+        let expired = self.ledger.expired(now)?;
+        for lease in expired {
+            if let RunId::Job(job) = lease.run {
+                self.ledger.requeue(&job, now)?;
+            }
+            self.running_ended(lease);
+        }
+        Ok(())
+    }
+
+    /// Takes a run off the list, if it is the one that this lease was given to.
+    pub(super) fn running_ended(&mut self, lease: Lease) {
+        if self.running.get(&lease.run).is_some_and(|running| running.attempt == lease.attempt) {
+            self.running.remove(&lease.run);
+            self.reports.end(&lease.run);
+        }
+    }
+
+    /// Ends a run. The caller makes it one transaction.
+    pub(super) fn finish(
+        &mut self,
+        now: Timestamp,
+        lease: Lease,
+        outcome: &Outcome,
+        changes: &Changes,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), SqlError> {
+        match lease.run {
+            RunId::Job(job) => self.finish_job(now, &job, lease.attempt, outcome, changes),
+            RunId::Schedule(index) => {
+                self.schedules.ran(index, now)?;
+                self.finish_own("schedule", now, outcome, changes, effects)
+            }
+            RunId::Hook(Hook::Create) => {
+                match outcome {
+                    Outcome::Done(_) => self.life.created(now)?,
+                    Outcome::Failed { .. } => self.life.not_created(now),
+                }
+                self.finish_own("on_create", now, outcome, changes, effects)
+            }
+            RunId::Hook(Hook::Wake) => {
+                self.life.woke();
+                self.finish_own("on_wake", now, outcome, changes, effects)
+            }
+            RunId::Hook(Hook::Sleep) => self.finish_own("on_sleep", now, outcome, changes, effects),
+            RunId::Hook(Hook::Error) => self.finish_own("on_error", now, outcome, changes, effects),
+        }
+        .inspect(|()| self.life.worked(now))
+    }
+
+    fn finish_own(
+        &mut self,
+        name: &str,
+        now: Timestamp,
+        outcome: &Outcome,
+        changes: &Changes,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), SqlError> {
+        match outcome {
+            Outcome::Done(_) => self.keep(now, changes),
+            Outcome::Failed { message, .. } => {
+                effects.push(Effect::Warn(format!("{name} failed: {message}")));
+                Ok(())
+            }
+        }
+    }
+
+    fn finish_job(
+        &mut self,
+        now: Timestamp,
+        id: &EventId,
+        attempt: u32,
+        outcome: &Outcome,
+        changes: &Changes,
+    ) -> Result<(), SqlError> {
+        let Some(job) = self.ledger.leased(id, attempt)? else { return Ok(()) };
+        let readable = match self.requests.on_record(id) {
+            Ok(readable) => readable,
+            Err(Unreadable::Sql(error)) => return Err(error),
+            Err(Unreadable::Damaged(reason)) => {
+                return self.give_up_damaged(now, &job, &reason).map(drop);
+            }
+        };
+        let attempts = self.facts.handler(job.kind.0).map_or(1, |(_, facts)| facts.declaration.attempts);
+        match outcome {
+            Outcome::Failed { retryable: true, .. } if attempt < attempts => {
+                self.ledger.requeue(id, now + backoff(attempt))
+            }
+            Outcome::Failed { message, .. } => {
+                self.failed_for_good(&job, message);
+                self.end_with_error(now, &job, &readable, JobState::Failed, message)
+            }
+            Outcome::Done(output) => {
+                let Ok(result) = self.result(now, &readable, output) else {
+                    let text = "the output is too large for an event";
+                    self.failed_for_good(&job, text);
+                    return self.end_with_error(now, &job, &readable, JobState::Failed, text);
+                };
+                self.keep(now, changes)?;
+                self.end(now, &job, &readable, JobState::Done, &result)?;
+                self.wake_dependents(now, id)
+            }
+        }
+    }
+
+    fn failed_for_good(&mut self, job: &super::ledger::Record, message: &str) {
+        if self.facts.hooks.on_error.is_none() {
+            return;
+        }
+        if self.failures.len() >= FAILURES {
+            self.failures.pop_front();
+        }
+        self.failures.push_back(JobFailure {
+            request: job.id,
+            kind: job.kind,
+            customer: job.customer,
+            message: message.to_owned(),
+        });
+    }
+
+    /// When the agent goes to sleep, if it has a hook for that: some time after its last work.
+    pub(super) fn sleep_due(&self) -> Option<Timestamp> {
+        let is_idle = self.running.is_empty() && self.facts.hooks.on_sleep.is_some();
+        if is_idle { self.life.sleep_due() } else { None }
+    }
+}

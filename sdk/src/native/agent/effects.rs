@@ -1,0 +1,175 @@
+//! Carries out what the engine wants.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures_util::stream::{FuturesOrdered, FuturesUnordered, StreamExt};
+use openagents_host::native::{Inputs, now};
+use openagents_host::outgoing::Reach;
+use openagents_host::{SqlError, VerifiedEvent};
+use openagents_relay::Outcome as RelayOutcome;
+use openagents_relay::native::RelayHandle;
+use serde_json::Value;
+use tokio::sync::{mpsc, watch};
+use tokio::task::AbortHandle;
+
+use super::surroundings::NativeSurroundings;
+use super::{Answer, Tickets};
+use crate::agent::Jobs;
+use crate::engine::{Admission, Delivery, Destination, Effect, Input, Lease, RunId};
+use crate::outside;
+use crate::runner::{self, StateCache};
+use crate::surroundings::Surroundings;
+use crate::wallet::{Settlement, Wallet};
+
+/// How many answers are on their way to the agent's own relay at once.
+const DELIVERIES: usize = 64;
+
+/// Carries out what the engine wants. Lives on the engine's thread.
+pub(super) struct Effects<A> {
+    pub(super) runtime: tokio::runtime::Handle,
+    pub(super) cache: Arc<StateCache<A>>,
+    pub(super) surroundings: Arc<NativeSurroundings>,
+    pub(super) wallet: Option<Arc<dyn Wallet>>,
+    pub(super) taken: Tickets<Result<Admission, SqlError>>,
+    pub(super) answered: Tickets<Result<Value, String>>,
+    pub(super) answers: mpsc::UnboundedSender<Answer>,
+    pub(super) running: watch::Sender<usize>,
+    /// What the engine is told by those who work for it.
+    pub(super) reports: mpsc::UnboundedSender<Input>,
+    /// The runs that can still be ended early.
+    pub(super) runs: BTreeMap<RunId, (u32, AbortHandle)>,
+}
+
+impl<A: Jobs> Effects<A> {
+    pub(super) fn apply(&mut self, effect: Effect) {
+        match effect {
+            Effect::Taken { ticket, result } => self.taken.redeem(ticket, result),
+            Effect::Answered { ticket, answer } => self.answered.redeem(ticket, answer),
+            Effect::Run { lease, task, state } => {
+                tracing::debug!(?lease, "running");
+                let surroundings: Arc<dyn Surroundings> = Arc::clone(&self.surroundings) as _;
+                let (cache, reports) = (Arc::clone(&self.cache), self.reports.clone());
+                let counted = Counted::new(&self.running);
+                let run = self.runtime.spawn(async move {
+                    let ended = runner::run(&cache, surroundings, now(), lease, task, state).await;
+                    let _ = reports.send(ended);
+                    drop(counted);
+                });
+                self.runs.retain(|_, (_, run)| !run.is_finished());
+                self.runs.insert(lease.run, (lease.attempt, run.abort_handle()));
+            }
+            Effect::Abort { lease: Lease { run, attempt } } => {
+                if let Some((_, running)) = self.runs.get(&run).filter(|(of, _)| *of == attempt) {
+                    running.abort();
+                }
+            }
+            Effect::Quote { job, handler, request, state } => {
+                let cache = Arc::clone(&self.cache);
+                self.report_on(async move { runner::quote(&cache, job, handler, &request, &state) });
+            }
+            Effect::Resolve { job, wanted } => {
+                let surroundings = Arc::clone(&self.surroundings);
+                self.report_on(async move {
+                    let events = outside::outputs(&*surroundings, &wanted).await;
+                    Input::Resolved { job, events }
+                });
+            }
+            Effect::Invoice { job, request } => {
+                let wallet = self.wallet.clone();
+                self.report_on(async move {
+                    let invoice = match wallet {
+                        Some(wallet) => wallet.invoice(&request).await.map_err(|error| error.to_string()),
+                        None => Err("this agent has no wallet".to_owned()),
+                    };
+                    Input::Invoiced { job, invoice }
+                });
+            }
+            Effect::Settlement { job, invoice } => {
+                let wallet = self.wallet.clone();
+                self.report_on(async move {
+                    let settlement = match wallet {
+                        Some(wallet) => wallet.settlement(&invoice).await.unwrap_or_else(|error| {
+                            tracing::warn!(%job, %error, "the wallet does not say whether a job is paid");
+                            Settlement::Pending
+                        }),
+                        None => Settlement::Pending,
+                    };
+                    Input::Settled { job, settlement }
+                });
+            }
+            Effect::Publish { entry, event, to } => {
+                let _ = self.answers.send(Answer { entry, event, to });
+            }
+            Effect::Warn(warning) => tracing::warn!("{warning}"),
+        }
+    }
+
+    /// Tells the engine what comes of this.
+    fn report_on(&self, work: impl Future<Output = Input> + Send + 'static) {
+        let reports = self.reports.clone();
+        self.runtime.spawn(async move {
+            let _ = reports.send(work.await);
+        });
+    }
+}
+
+/// One run among those that are going on, until it is dropped.
+struct Counted(watch::Sender<usize>);
+
+impl Counted {
+    fn new(running: &watch::Sender<usize>) -> Self {
+        running.send_modify(|count| *count = count.saturating_add(1));
+        Self(running.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count = count.saturating_sub(1));
+    }
+}
+
+/// Brings answers to their relays, in their order for the agent's own, and tells the engine what became of them.
+pub(super) async fn deliver(
+    mut answers: mpsc::UnboundedReceiver<Answer>,
+    relay: RelayHandle,
+    reach: Reach,
+    inputs: Inputs<Input>,
+) {
+    let mut own = FuturesOrdered::new();
+    let mut outside = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            Some(delivered) = own.next() => {
+                // An engine that has stopped delivers again when it starts.
+                let _ = inputs.send(delivered).await;
+            }
+            Some(delivered) = outside.next() => {
+                let _ = inputs.send(delivered).await;
+            }
+            Some(Answer { entry, event, to }) = answers.recv(), if own.len() < DELIVERIES => {
+                let relay = relay.clone();
+                if to == Destination::Own {
+                    own.push_back(async move {
+                        Input::Delivered { entry, delivery: publish(&relay, event).await }
+                    });
+                } else {
+                    outside.push(async move {
+                        let own = |filters| async move { relay.query(filters).await.unwrap_or_default() };
+                        Input::Delivered { entry, delivery: outside::deliver(&to, &event, reach, own).await }
+                    });
+                }
+            }
+            else => return,
+        }
+    }
+}
+
+async fn publish(relay: &RelayHandle, event: VerifiedEvent) -> Delivery {
+    match relay.publish(event).await {
+        Ok(RelayOutcome::Accepted | RelayOutcome::Duplicate) => Delivery::Accepted,
+        Ok(RelayOutcome::Refused(reason)) => Delivery::Refused(reason.to_string()),
+        Err(error) => Delivery::Unreachable(error.to_string()),
+    }
+}

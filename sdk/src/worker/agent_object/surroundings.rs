@@ -1,0 +1,86 @@
+//! What running handlers have around them in a Durable Object.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use async_trait::async_trait;
+use futures_channel::mpsc::UnboundedSender;
+use openagents_host::outgoing::Reach;
+use openagents_host::worker::{DurableSql, now};
+use openagents_host::{Engine, Event, Keys};
+use openagents_relay::Filter;
+use serde_json::Value;
+use worker::Env;
+
+use super::super::{DELIVERY_TIMEOUT, MAIN_RELAY, RELAY_BINDING, within};
+use super::TICKET;
+use crate::engine::{Effect, Input, Inquiry, JobEngine, Lease, Report};
+use crate::error::JobError;
+use crate::surroundings::Surroundings;
+
+pub(super) struct DurableSurroundings {
+    pub(super) keys: Keys,
+    pub(super) reach: Reach,
+    pub(super) env: Env,
+    pub(super) engine: Rc<RefCell<JobEngine<DurableSql>>>,
+    /// What the engine is to be told when it is free.
+    pub(super) reports: UnboundedSender<Input>,
+}
+
+#[async_trait(?Send)]
+impl Surroundings for DurableSurroundings {
+    fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    fn reach(&self) -> Reach {
+        self.reach
+    }
+
+    fn report(&self, lease: Lease, report: Report) {
+        let _ = self.reports.unbounded_send(Input::Reported { lease, report });
+    }
+
+    async fn inquire(&self, inquiry: Inquiry) -> Result<Value, JobError> {
+        Ok(inquire(&self.engine, inquiry)?)
+    }
+
+    async fn events(&self, filters: Vec<Filter>) -> Result<Vec<Event>, JobError> {
+        events(&self.env, filters).await
+    }
+}
+
+/// The agent's database failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct InquiryError(pub(super) String);
+
+/// Asks the agent's database, which answers at once.
+pub(super) fn inquire(
+    engine: &RefCell<JobEngine<DurableSql>>,
+    inquiry: Inquiry,
+) -> Result<Value, InquiryError> {
+    let mut effects = Vec::new();
+    engine.borrow_mut().handle(now(), &Input::Asked { inquiry, ticket: TICKET }, &mut effects);
+    let answer = effects.into_iter().find_map(|effect| match effect {
+        Effect::Answered { ticket: TICKET, answer } => Some(answer),
+        _ => None,
+    });
+    answer.unwrap_or_else(|| Err("the agent's engine gave no answer".to_owned())).map_err(InquiryError)
+}
+
+/// Asks the relay's object.
+pub(super) async fn events(env: &Env, filters: Vec<Filter>) -> Result<Vec<Event>, JobError> {
+    let asked = async {
+        let stub = env.durable_object(RELAY_BINDING)?.get_by_name(MAIN_RELAY)?;
+        openagents_relay::worker::query(&stub, &filters).await
+    };
+    match within(DELIVERY_TIMEOUT, asked).await {
+        Some(events) => events.map_err(|error| failed(&error.to_string())),
+        None => Err(failed("the relay's object did not answer")),
+    }
+}
+
+fn failed(reason: &str) -> JobError {
+    JobError::retry("the agent could not read its relay").caused_by(reason.to_owned())
+}

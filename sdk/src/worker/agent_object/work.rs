@@ -1,0 +1,263 @@
+//! The work of an agent's object: what is due, until nothing more can go on now.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
+use futures_channel::oneshot;
+use futures_util::future::{AbortHandle, LocalBoxFuture, abortable};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use futures_util::{FutureExt, select_biased};
+use openagents_host::outgoing::Reach;
+use openagents_host::worker::{DurableSql, now};
+use openagents_host::{Engine, Timestamp};
+use worker::{Env, State};
+
+use super::super::variable;
+use super::deliveries::{Deliveries, deliver};
+use super::own_key::own_keys;
+use super::surroundings::DurableSurroundings;
+use crate::agent::Jobs;
+use crate::engine::{Effect, Input, JobEngine, Lease, RunId};
+use crate::manifest::SignedManifest;
+use crate::runner::{self, StateCache};
+use crate::surroundings::Surroundings;
+use crate::wallet::{Settlement, Wallet};
+use crate::{outside, settings};
+
+/// How long one alarm takes up new jobs. The runtime ends it after 15 minutes, and a job may take 10.
+const ALARM_SPAN: Duration = Duration::from_secs(4 * 60);
+
+/// An agent's object that can work.
+pub(super) struct Opened<A> {
+    env: Env,
+    reach: Reach,
+    pub(super) engine: Rc<RefCell<JobEngine<DurableSql>>>,
+    cache: StateCache<A>,
+    pub(super) manifest: SignedManifest,
+    wallet: Option<Arc<dyn Wallet>>,
+    surroundings: Arc<dyn Surroundings>,
+    deliveries: Deliveries,
+    /// What the engine is to be told by those that work for it.
+    reports: RefCell<UnboundedReceiver<Input>>,
+    /// The runs that can still be ended early.
+    runs: RefCell<BTreeMap<RunId, (u32, AbortHandle)>>,
+    /// Tells the work that is going on of new effects.
+    woken: RefCell<Option<UnboundedSender<Effect>>>,
+    /// Who waits for the work that is going on to end.
+    waiting: RefCell<Vec<oneshot::Sender<()>>>,
+}
+
+/// Something that is going on, and what it tells the engine in the end, if anything.
+type Going<'a> = FuturesUnordered<LocalBoxFuture<'a, Option<Input>>>;
+
+impl<A: Jobs> Opened<A> {
+    pub(super) fn open(state: &State, env: Env) -> Result<Self, String> {
+        let sql = DurableSql::new(&state.storage());
+        let settings =
+            settings::agent_settings::<A>(|name| variable(&env, name)).map_err(|error| error.to_string())?;
+        let given = settings::agent_keys(|name| variable(&env, name)).map_err(|error| error.to_string())?;
+        let keys = match given {
+            Some(keys) => keys,
+            None => own_keys(&sql)?,
+        };
+        let manifest = settings::manifest::<A>(&settings, &keys);
+        let options = settings.options(&settings.profile::<A>(keys.public_key()), false);
+        let engine = JobEngine::open(sql, keys.clone(), runner::agent_facts::<A>(), options, now())
+            .map_err(|error| error.to_string())?;
+        let cache = StateCache::default();
+        cache.shared(&engine.state()).map_err(|error| error.to_string())?;
+        let engine = Rc::new(RefCell::new(engine));
+        let (sender, reports) = unbounded();
+        let reach = settings.reach;
+        let surroundings = Arc::new(DurableSurroundings {
+            keys,
+            reach,
+            env: env.clone(),
+            engine: Rc::clone(&engine),
+            reports: sender,
+        });
+        Ok(Self {
+            env,
+            reach,
+            engine,
+            cache,
+            manifest,
+            wallet: None,
+            surroundings,
+            deliveries: Deliveries::default(),
+            reports: RefCell::new(reports),
+            runs: RefCell::default(),
+            woken: RefCell::new(None),
+            waiting: RefCell::default(),
+        })
+    }
+
+    pub(super) fn handle(&self, input: &Input) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        self.engine.borrow_mut().handle(now(), input, &mut effects);
+        effects
+    }
+
+    /// Tells the work that is going on, if any, that there is more to do. Work that begins later finds it in the engine.
+    pub(super) fn wake(&self, effects: Vec<Effect>) {
+        if let Some(woken) = &*self.woken.borrow() {
+            // Even where there is nothing to carry out, a run may be due.
+            for effect in effects.into_iter().chain([Effect::Warn(String::new())]) {
+                let _ = woken.unbounded_send(effect);
+            }
+        }
+    }
+
+    /// Completes when nobody works.
+    pub(super) async fn wait_for_others(&self) {
+        while self.woken.borrow().is_some() {
+            let (done, ended) = oneshot::channel();
+            self.waiting.borrow_mut().push(done);
+            let _ = ended.await;
+        }
+    }
+
+    /// Does what is due, until nothing more can go on now.
+    // Nobody else takes reports while this works, and this is never begun twice.
+    #[expect(clippy::await_holding_refcell_ref, reason = "only the one work that goes on borrows it")]
+    pub(super) async fn work(&self) {
+        let (sender, mut woken) = unbounded();
+        let _working = Working::begin(self, sender);
+        let Ok(mut reports) = self.reports.try_borrow_mut() else { return };
+        let began = now();
+        let going: Going<'_> = FuturesUnordered::new();
+        let mut going = going;
+        let mut own: Going<'_> = FuturesUnordered::new();
+        let mut outside: Going<'_> = FuturesUnordered::new();
+        loop {
+            for effect in self.due(began) {
+                self.begin(effect, &going);
+            }
+            while let Some(next) = self.deliveries.next_own(own.len()) {
+                own.push(deliver(&self.env, self.reach, next).map(Some).boxed_local());
+            }
+            while let Some(next) = self.deliveries.next_outside(outside.len()) {
+                outside.push(deliver(&self.env, self.reach, next).map(Some).boxed_local());
+            }
+            if going.is_empty() && own.is_empty() && outside.is_empty() {
+                break;
+            }
+            let input = select_biased! {
+                input = own.select_next_some() => input,
+                // What a run says comes before how it ended.
+                input = reports.select_next_some() => Some(input),
+                input = going.select_next_some() => input,
+                input = outside.select_next_some() => input,
+                effect = woken.select_next_some() => {
+                    self.begin(effect, &going);
+                    None
+                }
+                // Leases run out, reports and schedules come due, while handlers work.
+                () = self.next_due(began).fuse() => None,
+            };
+            for effect in input.map(|input| self.handle(&input)).unwrap_or_default() {
+                self.begin(effect, &going);
+            }
+        }
+    }
+
+    fn due(&self, began: Timestamp) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        let mut engine = self.engine.borrow_mut();
+        if engine.next_alarm().is_some_and(|at| at <= now()) && began.until(now()) < ALARM_SPAN {
+            engine.alarm(now(), &mut effects);
+        }
+        effects
+    }
+
+    /// Completes when the engine's alarm is due.
+    fn next_due(&self, began: Timestamp) -> LocalBoxFuture<'static, ()> {
+        let next = self.engine.borrow().next_alarm();
+        let over = began.until(now()) >= ALARM_SPAN;
+        match next {
+            Some(at) if !over => crate::clock::sleep(now().until(at)).boxed_local(),
+            _ => std::future::pending().boxed_local(),
+        }
+    }
+
+    /// Begins what the engine wants.
+    fn begin<'a>(&'a self, effect: Effect, going: &Going<'a>) {
+        match effect {
+            Effect::Run { lease, task, state } => {
+                let surroundings = Arc::clone(&self.surroundings);
+                let (run, abort) =
+                    abortable(runner::run(&self.cache, surroundings, now(), lease, task, state));
+                let mut runs = self.runs.borrow_mut();
+                runs.insert(lease.run, (lease.attempt, abort));
+                going.push(run.map(Result::ok).boxed_local());
+            }
+            Effect::Abort { lease: Lease { run, attempt } } => {
+                let mut runs = self.runs.borrow_mut();
+                if runs.get(&run).is_some_and(|(of, _)| *of == attempt)
+                    && let Some((_, abort)) = runs.remove(&run)
+                {
+                    abort.abort();
+                }
+            }
+            Effect::Quote { job, handler, request, state } => {
+                let quoted = runner::quote(&self.cache, job, handler, &request, &state);
+                going.push(std::future::ready(Some(quoted)).boxed_local());
+            }
+            Effect::Resolve { job, wanted } => {
+                let surroundings = Arc::clone(&self.surroundings);
+                let resolve = async move {
+                    let events = outside::outputs(&*surroundings, &wanted).await;
+                    Some(Input::Resolved { job, events })
+                };
+                going.push(resolve.boxed_local());
+            }
+            Effect::Invoice { job, request } => {
+                let invoice = async move {
+                    let invoice = match &self.wallet {
+                        Some(wallet) => wallet.invoice(&request).await.map_err(|error| error.to_string()),
+                        None => Err("this agent has no wallet".to_owned()),
+                    };
+                    Some(Input::Invoiced { job, invoice })
+                };
+                going.push(invoice.boxed_local());
+            }
+            Effect::Settlement { job, invoice } => {
+                let settle = async move {
+                    let settlement = match &self.wallet {
+                        Some(wallet) => wallet.settlement(&invoice).await.unwrap_or(Settlement::Pending),
+                        None => Settlement::Pending,
+                    };
+                    Some(Input::Settled { job, settlement })
+                };
+                going.push(settle.boxed_local());
+            }
+            Effect::Publish { entry, event, to } => self.deliveries.push(entry, event, to),
+            Effect::Warn(warning) if warning.is_empty() => {}
+            Effect::Warn(warning) => worker::console_warn!("{warning}"),
+            Effect::Taken { .. } | Effect::Answered { .. } => {}
+        }
+    }
+}
+
+/// Work that is going on. When it ends, in whatever way, whoever waits goes on.
+struct Working<'a, A>(&'a Opened<A>);
+
+impl<'a, A> Working<'a, A> {
+    fn begin(opened: &'a Opened<A>, woken: UnboundedSender<Effect>) -> Self {
+        *opened.woken.borrow_mut() = Some(woken);
+        Self(opened)
+    }
+}
+
+impl<A> Drop for Working<'_, A> {
+    fn drop(&mut self) {
+        *self.0.woken.borrow_mut() = None;
+        for waiting in self.0.waiting.take() {
+            let _ = waiting.send(());
+        }
+    }
+}
