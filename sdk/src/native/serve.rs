@@ -136,7 +136,7 @@ pub(super) async fn run<A: Jobs>(arguments: &Serve) -> Result<(), ServeError> {
     agent.answer_through(relay.handle());
     let server = Server::start(
         listener,
-        ServerConfig { relay: relay.handle(), manifest: manifest },
+        ServerConfig { relay: relay.handle(), manifest },
     );
     greet::<A>(arguments, address, &public_key, data.path(), &key_note);
 
