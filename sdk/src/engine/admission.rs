@@ -14,7 +14,7 @@ use crate::nip90::{InputKind, Status};
 use crate::price::Price;
 
 /// How far the clock of a customer may be ahead.
-const CLOCK_DIFFERENCE: Duration = Duration::from_secs(15 * 60);
+pub(super) const CLOCK_DIFFERENCE: Duration = Duration::from_secs(15 * 60);
 
 /// How long ended jobs stay on record.
 const RETENTION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -174,6 +174,9 @@ impl<S: Sql> JobEngine<S> {
         }
         let next = if price.is_free() { JobState::Queued } else { JobState::AwaitingPayment };
         self.ledger.advance(&job.id, job.state, next, Some(now))?;
+        if next == JobState::AwaitingPayment {
+            self.ledger.wait_until(&job.id, now + super::waiting::WALLET_PATIENCE)?;
+        }
         Ok(Admission::Queued)
     }
 

@@ -97,7 +97,8 @@ impl<S: Sql> JobEngine<S> {
 
     fn history(&self, before: Option<u64>, limit: usize) -> Result<Value, SqlError> {
         let mut jobs = Vec::new();
-        let before = before.unwrap_or(u64::MAX >> 12);
+        // The largest number there can be (2^53 - 1).
+        let before = before.unwrap_or(u64::MAX).min(u64::MAX >> 11);
         self.sql.query(
             &format!("SELECT {JOB} FROM job WHERE seq < ? ORDER BY seq DESC LIMIT ?"),
             values![before, limit.min(MAX_ROWS)],

@@ -4,7 +4,7 @@ use openagents_host::sql::{FromRow, Row, Value, values};
 use openagents_host::{EventId, Kind, PublicKey, Sql, SqlError, Timestamp};
 
 use super::job_state::JobState;
-use super::{Lease, RunId};
+use super::{Hook, Lease, RunId};
 use crate::price::Price;
 
 pub(super) struct Ledger<S> {
@@ -26,6 +26,9 @@ pub(super) struct Record {
     pub(super) source: Option<String>,
     pub(super) received_at: Timestamp,
 }
+
+type DueColumns =
+    (Option<u16>, Option<Timestamp>, Option<Timestamp>, Option<Timestamp>, Option<Timestamp>);
 
 /// When something about the jobs is due.
 #[derive(Clone, Copy, Debug, Default)]
@@ -111,19 +114,20 @@ impl<S: Sql> Ledger<S> {
 
     /// When something about a job is due. One statement, since it is asked after every input.
     pub(super) fn dues(&self, now: Timestamp) -> Result<Dues, SqlError> {
-        let dues = self.sql.first::<(Option<u16>, Option<Timestamp>, Option<Timestamp>, Option<Timestamp>)>(
+        let dues = self.sql.first::<DueColumns>(
             "SELECT
                  (SELECT kind FROM job INDEXED BY job_queued
                   WHERE state = 'queued' AND due <= ?1 ORDER BY seq LIMIT 1),
                  (SELECT min(due) FROM job WHERE state = 'queued' AND due > ?1),
                  (SELECT min(due) FROM job WHERE state = 'running'),
+                 (SELECT min(due) FROM own_run),
                  (SELECT min(due) FROM job WHERE state IN ('received', 'awaiting_input', 'awaiting_payment'))",
             values![now],
         )?;
-        Ok(dues.map_or_else(Dues::default, |(next_kind, queued, running, waiting)| Dues {
+        Ok(dues.map_or_else(Dues::default, |(next_kind, queued, running, own, waiting)| Dues {
             next_kind,
             queued,
-            running,
+            running: [running, own].into_iter().flatten().min(),
             waiting,
         }))
     }
@@ -182,6 +186,11 @@ impl<S: Sql> Ledger<S> {
         )
     }
 
+    /// Deletes what a job was built upon.
+    pub(super) fn forget_inputs(&self, id: &EventId) -> Result<(), SqlError> {
+        self.sql.execute("DELETE FROM job_input WHERE job = ?", values![id])
+    }
+
     /// Looks at a waiting job again at this time.
     pub(super) fn postpone(&self, id: &EventId, due: Timestamp) -> Result<(), SqlError> {
         self.sql.execute("UPDATE job SET due = ? WHERE id = ?", values![due, id])
@@ -216,14 +225,37 @@ impl<S: Sql> Ledger<S> {
         Ok(self.find(id)?.filter(|job| job.state == JobState::Running && job.attempt == attempt))
     }
 
+    /// Leases a run that is not a job's.
+    pub(super) fn lease_own(&self, lease: Lease, until: Timestamp) -> Result<(), SqlError> {
+        self.sql.execute(
+            "INSERT INTO own_run (run, attempt, due) VALUES (?, ?, ?)
+             ON CONFLICT (run) DO UPDATE SET attempt = excluded.attempt, due = excluded.due",
+            values![&own_name(lease.run), lease.attempt, until],
+        )
+    }
+
+    /// Ends the lease of a run that is not a job's; says whether it was not over yet.
+    pub(super) fn end_own(&self, lease: Lease) -> Result<bool, SqlError> {
+        let ended = self.sql.first::<(u32,)>(
+            "DELETE FROM own_run WHERE run = ? AND attempt = ? RETURNING attempt",
+            values![&own_name(lease.run), lease.attempt],
+        )?;
+        Ok(ended.is_some())
+    }
+
     /// All leases that are not over.
     pub(super) fn leases(&self) -> Result<Vec<Lease>, SqlError> {
-        self.lease_rows("SELECT id, attempt FROM job WHERE state = 'running'", &[])
+        let mut leases = self.job_leases("SELECT id, attempt FROM job WHERE state = 'running'", &[])?;
+        leases.extend(self.own_leases("SELECT run, attempt FROM own_run", &[])?);
+        Ok(leases)
     }
 
     /// The leases that have run out.
     pub(super) fn expired(&self, now: Timestamp) -> Result<Vec<Lease>, SqlError> {
-        self.lease_rows("SELECT id, attempt FROM job WHERE state = 'running' AND due <= ?", values![now])
+        let jobs = "SELECT id, attempt FROM job WHERE state = 'running' AND due <= ?";
+        let mut leases = self.job_leases(jobs, values![now])?;
+        leases.extend(self.own_leases("SELECT run, attempt FROM own_run WHERE due <= ?", values![now])?);
+        Ok(leases)
     }
 
     /// Puts a running job back into the queue.
@@ -236,6 +268,7 @@ impl<S: Sql> Ledger<S> {
 
     /// Ends all leases: whoever held them is gone.
     pub(super) fn interrupt_all(&self, now: Timestamp) -> Result<(), SqlError> {
+        self.sql.execute("DELETE FROM own_run", &[])?;
         self.sql.execute("UPDATE job SET state = 'queued', due = ? WHERE state = 'running'", values![now])
     }
 
@@ -247,20 +280,21 @@ impl<S: Sql> Ledger<S> {
             values![before],
         )?;
         for (id,) in old {
-            self.sql.execute("DELETE FROM job_input WHERE job = ?", values![&id])?;
             self.sql.execute("DELETE FROM invoice WHERE job = ?", values![&id])?;
             self.sql.execute("DELETE FROM job WHERE id = ?", values![&id])?;
         }
         Ok(())
     }
 
-    fn lease_rows(
-        &self,
-        statement: &str,
-        values: &[Value<'_>],
-    ) -> Result<Vec<Lease>, SqlError> {
+    fn job_leases(&self, statement: &str, values: &[Value<'_>]) -> Result<Vec<Lease>, SqlError> {
         let rows = self.sql.rows::<(EventId, u32)>(statement, values)?;
         Ok(rows.into_iter().map(|(job, attempt)| Lease { run: RunId::Job(job), attempt }).collect())
+    }
+
+    fn own_leases(&self, statement: &str, values: &[Value<'_>]) -> Result<Vec<Lease>, SqlError> {
+        let rows = self.sql.rows::<(String, u32)>(statement, values)?;
+        let lease = |(name, attempt): (String, u32)| Some(Lease { run: own_run(&name)?, attempt });
+        Ok(rows.into_iter().filter_map(lease).collect())
     }
 
     fn one(&self, statement: &str, values: &[Value<'_>]) -> Result<Option<Record>, SqlError> {
@@ -273,6 +307,22 @@ fn check_step(from: JobState, to: JobState) -> Result<(), SqlError> {
         return Ok(());
     }
     Err(SqlError::Statement(format!("a job that is {from} cannot become {to}")))
+}
+
+/// What the database calls a run that is not a job's.
+fn own_name(run: RunId) -> String {
+    match run {
+        RunId::Job(id) => id.to_hex(),
+        RunId::Schedule(index) => format!("schedule {index}"),
+        RunId::Hook(hook) => hook.as_str().to_owned(),
+    }
+}
+
+fn own_run(name: &str) -> Option<RunId> {
+    match name.strip_prefix("schedule ") {
+        Some(index) => index.parse().ok().map(RunId::Schedule),
+        None => Hook::ALL.into_iter().find(|hook| hook.as_str() == name).map(RunId::Hook),
+    }
 }
 
 impl FromRow for Record {
