@@ -55,7 +55,7 @@ impl<S: Sql> JobEngine<S> {
         let is_ready = refusal.is_none() && !waits_for_jobs && !handler.quotes && price.is_free();
         let state = if is_ready { JobState::Queued } else { JobState::Received };
         let (id, kind, customer, request) = (&event.id, event.kind, &event.pubkey, &**event.json());
-        self.ledger.record(&NewJob { id, kind, customer, request, source, state }, now)?;
+        self.ledger.record(&NewJob { id, kind, customer, request, source, state, price: is_ready.then_some(price) }, now)?;
         self.unfinished = self.unfinished.saturating_add(1);
         if is_ready {
             self.requests.remember(readable);

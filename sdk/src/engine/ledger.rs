@@ -59,6 +59,8 @@ pub(super) struct NewJob<'a> {
     pub(super) source: Option<&'a str>,
     /// Received, or further on where nothing has to be found out first.
     pub(super) state: JobState,
+    /// What it costs, where that is known.
+    pub(super) price: Option<Price>,
 }
 
 const COLUMNS: &str = "id, kind, customer, state, attempt, price, deadline, source, received_at";
@@ -71,8 +73,8 @@ impl<S: Sql> Ledger<S> {
     /// Puts a request on record.
     pub(super) fn record(&self, job: &NewJob<'_>, now: Timestamp) -> Result<(), SqlError> {
         self.sql.execute(
-            "INSERT INTO job (id, kind, customer, request, state, attempt, due, source, received_at)
-             VALUES (?, ?, ?, ?, ?, 0, ?, ?, ?)",
+            "INSERT INTO job (id, kind, customer, request, state, attempt, due, price, source, received_at)
+             VALUES (?, ?, ?, ?, ?, 0, ?, ?, ?, ?)",
             values![
                 job.id,
                 job.kind,
@@ -80,6 +82,7 @@ impl<S: Sql> Ledger<S> {
                 job.request,
                 job.state.as_str(),
                 now,
+                job.price.map(Price::as_msat),
                 job.source,
                 now
             ],

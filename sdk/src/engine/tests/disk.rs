@@ -74,5 +74,5 @@ fn an_alarm_that_could_not_be_committed_rings_again() {
             assert_eq!(bench.running(), [RunId::Hook(crate::engine::Hook::Wake)]);
         }
     }
-    assert!(failures > 10, "only {failures}");
+    assert!(failures > 4, "only {failures}");
 }

@@ -42,6 +42,8 @@ fn live() -> Probe {
     let entry = bench.delivering.remove(0);
     bench.give(&Input::Delivered { entry, delivery: crate::engine::Delivery::Refused("no".into()) });
     bench.deliver_all();
+    // Its lease runs out.
+    bench.ask(&request(SHARED, 70));
     bench.seconds(100);
     bench.engine.rolled_back();
     bench.sql
