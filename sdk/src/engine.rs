@@ -9,7 +9,6 @@
 //! by [`next_alarm`](Engine::next_alarm) to call it at once.
 
 mod admission;
-#[cfg_attr(not(test), expect(dead_code, reason = "the engine does not announce yet"))]
 mod announcements;
 mod answers;
 mod cancellation;
@@ -34,10 +33,12 @@ use openagents_host::sql::{SchemaError, migrate};
 use openagents_host::{Engine, Event, EventId, Keys, Sql, SqlError, Timestamp, VerifiedEvent};
 
 use crate::context::JobFailure;
+use crate::discovery::Announcement;
 use crate::job::{JobOutput, JobRequest};
 use crate::output::Output;
 use crate::price::Price;
 use crate::wallet::{Invoice, InvoiceRequest, Settlement};
+use announcements::Announcements;
 use ledger::Ledger;
 use life::Life;
 use outbox::Outbox;
@@ -53,6 +54,9 @@ pub(crate) use keeping::{Changes, NewTurn};
 pub(crate) use outbox::Destination;
 pub(crate) use state::StateSnapshot;
 
+const SCHEMA: [&str; 3] =
+    [include_str!("engine/schema_1.sql"), include_str!("engine/schema_2.sql"), include_str!("engine/schema_3.sql")];
+
 /// What a deployment decides about its agent.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Options {
@@ -60,6 +64,10 @@ pub(crate) struct Options {
     pub(crate) wallet: bool,
     /// The public address of the agent's own relay, for relay hints.
     pub(crate) relay_url: Option<String>,
+    /// The outside relays that the agent is announced on.
+    pub(crate) relays: Vec<String>,
+    /// What it announces about itself; what it announced before and is not here is taken back.
+    pub(crate) announcements: Vec<Announcement>,
 }
 
 /// One run. A later attempt has another lease, so an outcome that comes too late finds its lease gone.
@@ -207,6 +215,9 @@ pub(crate) struct JobEngine<S> {
     state: StateStore<S>,
     schedules: Schedules<S>,
     life: Life<S>,
+    announcements: Announcements<S>,
+    /// When something is to be announced next.
+    announce_at: Option<Timestamp>,
     reports: Reports,
     /// The runs that this process is doing.
     running: BTreeMap<RunId, Running>,
@@ -229,7 +240,8 @@ impl<S: Sql> JobEngine<S> {
         options: Options,
         now: Timestamp,
     ) -> Result<Self, SchemaError> {
-        migrate(&sql, "agent", &[include_str!("engine/schema_1.sql"), include_str!("engine/schema_2.sql")])?;
+        migrate(&sql, "agent", &SCHEMA)?;
+        let announcements = Announcements::new(sql.clone(), options.announcements.clone());
         let ledger = Ledger::new(sql.clone());
         ledger.interrupt_all(now)?;
         let mut engine = Self {
@@ -238,6 +250,8 @@ impl<S: Sql> JobEngine<S> {
             state: StateStore::open(sql.clone(), facts.declaration.state_version)?,
             schedules: Schedules::open(sql.clone(), &facts.schedules, now)?,
             life: Life::open(sql.clone())?,
+            announce_at: announcements.next_due(now)?,
+            announcements,
             reports: Reports::default(),
             running: BTreeMap::new(),
             unfinished: ledger.unfinished()?,
@@ -277,6 +291,7 @@ impl<S: Sql> JobEngine<S> {
             self.schedules.next_due(now, &self.running),
             self.sleep_due(),
             self.life.next_try(now),
+            self.announce_at,
         ]
         .into_iter()
         .flatten()
@@ -290,8 +305,24 @@ impl<S: Sql> JobEngine<S> {
             self.publish_reports(now)?;
             self.look_at_waiting(now, effects)?;
             while self.start_next(now, effects)? {}
+            self.announce(now)?;
             self.outbox.take_due(now, effects)
         })
+    }
+
+    /// Announces what is due, on the agent's own relay and on those outside that it serves.
+    fn announce(&mut self, now: Timestamp) -> Result<(), SqlError> {
+        if self.announce_at.is_none_or(|due| due > now) {
+            return Ok(());
+        }
+        for event in self.announcements.take_due(now, &self.keys)? {
+            self.outbox.put(&event, &Destination::Own, now)?;
+            for relay in &self.options.relays {
+                self.outbox.put(&event, &Destination::Relay(relay.clone()), now)?;
+            }
+        }
+        self.announce_at = self.announcements.next_due(now)?;
+        Ok(())
     }
 
     fn settle(&mut self, now: Timestamp, handled: Result<(), SqlError>, effects: &mut Vec<Effect>) {
@@ -401,6 +432,10 @@ impl<S: Sql> Engine for JobEngine<S> {
         self.state.rolled_back();
         self.schedules.rolled_back();
         self.life.rolled_back();
+        // What was announced in the transaction that was undone is due again.
+        if let Ok(due) = self.announcements.next_due(Timestamp::EPOCH) {
+            self.announce_at = due;
+        }
     }
 }
 

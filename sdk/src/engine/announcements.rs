@@ -62,15 +62,6 @@ impl<S: Sql> Announcements<S> {
         Ok(events)
     }
 
-    /// Deletes all that was announced, if anything was: the agent is no more. Nothing is due after it, until the agent is
-    /// opened again.
-    pub(crate) fn retire(&mut self, now: Timestamp, keys: &Keys) -> Result<Option<VerifiedEvent>, SqlError> {
-        self.wanted.clear();
-        let published = self.published()?;
-        let all: Vec<&Published> = self.unwanted(&published).collect();
-        self.delete(&all, now, keys)
-    }
-
     /// Asks relays to delete announcements (NIP-09), and remembers when: what is announced under their addresses later on
     /// must be later than that.
     fn delete(
