@@ -9,9 +9,9 @@ mod records;
 
 use openagents_relay::information::asks_for_document;
 
-pub(crate) use agent_doors::{AgentDoors, Answer, Question, Visit};
+pub(crate) use agent_doors::{AgentDoors, Answer, Visit};
 pub(crate) use page::Page;
-pub(crate) use records::Record;
+use records::Record;
 
 /// What every answer carries: any page may read it (NIP-11, NIP-05), and no browser takes it for something to run.
 ///

@@ -14,7 +14,7 @@ use super::records::{self, Shown};
 use super::{AgentDoor, metrics, names};
 use crate::discovery::Profile;
 use crate::engine::Inquiry;
-use crate::manifest::AgentManifest;
+use crate::manifest::{AgentManifest, SignedManifest};
 
 /// A request for something that the agent answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,9 +56,7 @@ pub(crate) struct AgentDoors(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    manifest: AgentManifest,
-    /// The manifest as it is served.
-    manifest_json: Arc<str>,
+    manifest: SignedManifest,
     profile: Profile,
     operators: Operators,
     /// The state of an agent that has stored none.
@@ -68,14 +66,13 @@ struct Inner {
 impl AgentDoors {
     /// The doors of an agent with this profile; `operators` are the keys that may read its records beside its own.
     pub(crate) fn new(
-        manifest: AgentManifest,
-        manifest_json: Arc<str>,
+        manifest: SignedManifest,
         profile: Profile,
         operators: &[PublicKey],
         default_state: String,
     ) -> Self {
         let operators = Operators::new(profile.key(), operators);
-        Self(Arc::new(Inner { manifest, manifest_json, profile, operators, default_state }))
+        Self(Arc::new(Inner { manifest, profile, operators, default_state }))
     }
 
     /// Answers a visit, or says what must be asked for it.
@@ -85,7 +82,7 @@ impl AgentDoors {
         let query = url.as_ref().and_then(Url::query).unwrap_or_default();
         let ask = |inquiry, then| Answer::Ask(Question { inquiry, then });
         match door {
-            AgentDoor::Welcome => Answer::Page(Page::text(welcome(&inner.manifest))),
+            AgentDoor::Welcome => Answer::Page(Page::text(welcome(inner.manifest.manifest()))),
             AgentDoor::Health => ask(Inquiry::Load, Then::Health),
             AgentDoor::Metrics => ask(Inquiry::Metrics, Then::Metrics),
             AgentDoor::Names => {
@@ -97,7 +94,7 @@ impl AgentDoors {
             {
                 Answer::Page(Page::no_such_agent())
             }
-            AgentDoor::Manifest { .. } => Answer::Page(Page::json(inner.manifest_json.to_string())),
+            AgentDoor::Manifest { .. } => Answer::Page(Page::json(inner.manifest.json().to_string())),
             AgentDoor::AgentMetrics { .. } => ask(Inquiry::Metrics, Then::AgentMetrics),
             AgentDoor::Record { record, .. } => {
                 let question = inner.operators.admit(visit, now).and_then(|()| record.question(query));
@@ -113,9 +110,9 @@ impl AgentDoors {
     pub(crate) fn page(&self, question: &Question, answer: Result<Value, String>) -> Page {
         let inner = &*self.0;
         match (question.then, answer) {
-            (Then::Health, load) => health(&inner.manifest, load.ok()),
+            (Then::Health, load) => health(inner.manifest.manifest(), load.ok()),
             (Then::Metrics, Ok(metrics)) => {
-                Page::text(metrics::text(&inner.manifest, &metrics)).of_type(metrics::CONTENT_TYPE)
+                Page::text(metrics::text(inner.manifest.manifest(), &metrics)).of_type(metrics::CONTENT_TYPE)
             }
             (Then::AgentMetrics, Ok(metrics)) => Page::value(&metrics),
             (Then::Record(shown), Ok(answer)) => shown.page(answer, &inner.default_state).private(),
