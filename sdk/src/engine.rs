@@ -39,7 +39,7 @@ use crate::output::Output;
 use crate::price::Price;
 use crate::wallet::{Invoice, InvoiceRequest, Settlement};
 use announcements::Announcements;
-use ledger::Ledger;
+use ledger::{Dues, Ledger};
 use life::Life;
 use outbox::Outbox;
 use reports::Reports;
@@ -225,6 +225,8 @@ pub(crate) struct JobEngine<S> {
     unfinished: u64,
     /// Failures that `on_error` has not been told of.
     failures: VecDeque<JobFailure>,
+    /// When something about the jobs is due, as of the last input.
+    dues: Dues,
     alarm: Option<Timestamp>,
 }
 
@@ -256,6 +258,7 @@ impl<S: Sql> JobEngine<S> {
             running: BTreeMap::new(),
             unfinished: ledger.unfinished()?,
             failures: VecDeque::new(),
+            dues: Dues::default(),
             alarm: None,
             ledger,
             keys,
@@ -281,11 +284,12 @@ impl<S: Sql> JobEngine<S> {
     }
 
     /// When something is to be done next: a run that may start, a lease that runs out, an event to deliver.
-    fn due(&self, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
-        let startable = self.next_start(now)?.is_some_and(|start| self.may_start(&start)).then_some(now);
+    fn due(&mut self, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
+        self.dues = self.ledger.dues(now)?;
+        let start = self.next_start(now, self.dues.next_kind);
         Ok([
-            startable,
-            self.ledger.next_due(now)?,
+            start.is_some_and(|start| self.may_start(&start)).then_some(now),
+            self.dues.next(),
             self.outbox.next_due()?,
             self.reports.next_due(),
             self.schedules.next_due(now, &self.running),
@@ -301,9 +305,15 @@ impl<S: Sql> JobEngine<S> {
     fn act(&mut self, now: Timestamp, effects: &mut Vec<Effect>) -> Result<(), SqlError> {
         let sql = self.sql.clone();
         sql.transaction(|| {
-            self.expire(now)?;
+            // As of the last input; nothing has happened since but time.
+            let dues = self.dues;
+            if dues.running.is_some_and(|due| due <= now) {
+                self.expire(now)?;
+            }
             self.publish_reports(now)?;
-            self.look_at_waiting(now, effects)?;
+            if dues.waiting.is_some_and(|due| due <= now) {
+                self.look_at_waiting(now, effects)?;
+            }
             while self.start_next(now, effects)? {}
             self.announce(now)?;
             self.outbox.take_due(now, effects)

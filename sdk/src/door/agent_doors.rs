@@ -145,14 +145,14 @@ fn welcome(manifest: &AgentManifest) -> String {
 /// Whether the agent's database answers, and how much it has to do.
 fn health(manifest: &AgentManifest, load: Option<Value>) -> Page {
     let status = if load.is_some() { "ok" } else { "failing" };
-    let load = load.unwrap_or_default();
+    let unfinished = load.as_ref().and_then(|load| load.get("unfinished"));
     let page = Page::value(&json!({
         "status": status,
         "name": manifest.name,
         "version": manifest.version,
         "npub": manifest.author.npub,
         "job_kinds": manifest.capabilities.job_kinds,
-        "unfinished_jobs": load["unfinished"],
+        "unfinished_jobs": unfinished,
     }));
     Page { status: if status == "ok" { 200 } else { 503 }, ..page }
 }

@@ -37,7 +37,7 @@ fn history(answer: &Value) -> String {
             plain(&job["id"]),
         ]
     });
-    let heads = ["SEQ", "RECEIVED", "KIND", "STATE", "TRIES", "TOOK", "MSAT", "CUSTOMER", "REQUEST"];
+    let heads = ["SEQ", "RECEIVED (UTC)", "KIND", "STATE", "TRIES", "TOOK", "MSAT", "CUSTOMER", "REQUEST"];
     let more = more(answer, || format!("--before {}", jobs.last().map_or_else(String::new, |job| plain(&job["seq"]))));
     table(&heads, rows.collect(), "No jobs are on record.") + &more
 }
@@ -63,7 +63,7 @@ fn sessions(answer: &Value) -> String {
     let rows = list(answer, "sessions").iter().map(|session| {
         vec![time(&session["last_at"]), plain(&session["turns"]), plain(&session["npub"])]
     });
-    table(&["LAST", "TURNS", "CUSTOMER"], rows.collect(), "There are no conversations.")
+    table(&["LAST (UTC)", "TURNS", "CUSTOMER"], rows.collect(), "There are no conversations.")
         + &more(answer, || "--limit".to_owned())
 }
 
@@ -81,7 +81,7 @@ fn memory(answer: &Value) -> String {
         vec![time(&entry["written_at"]), plain(&entry["characters"]), plain(&entry["key"])]
     });
     let last = || entries.last().map_or_else(String::new, |entry| plain(&entry["key"]));
-    table(&["WRITTEN", "SIZE", "KEY"], rows.collect(), "Nothing is in memory.")
+    table(&["WRITTEN (UTC)", "SIZE", "KEY"], rows.collect(), "Nothing is in memory.")
         + &more(answer, || format!("--after '{}'", last()))
 }
 
@@ -173,7 +173,7 @@ mod tests {
         let record = InspectedRecord::History { page: PAGE, before: None };
         let shown = text(&record, &json!({"jobs": [job], "more": true}));
         let expected = format!(
-            "SEQ  RECEIVED             KIND  STATE  TRIES  TOOK     MSAT  CUSTOMER      REQUEST\n\
+            "SEQ  RECEIVED (UTC)       KIND  STATE  TRIES  TOOK     MSAT  CUSTOMER      REQUEST\n\
              12   2023-11-14 22:13:20  5050  done   1      1.250 s        cdcdcdcdcdcd  {}\n\
              \nThere are more: see --before 12.\n",
             "ab".repeat(32)
