@@ -110,7 +110,7 @@ impl AgentDoors {
     pub(crate) fn page(&self, question: &Question, answer: Result<Value, String>) -> Page {
         let inner = &*self.0;
         match (question.then, answer) {
-            (Then::Health, load) => health(inner.manifest.manifest(), load.ok()),
+            (Then::Health, load) => health(inner.manifest.manifest(), load.ok().as_ref()),
             (Then::Metrics, Ok(metrics)) => {
                 Page::text(metrics::text(inner.manifest.manifest(), &metrics)).of_type(metrics::CONTENT_TYPE)
             }
@@ -143,9 +143,9 @@ fn welcome(manifest: &AgentManifest) -> String {
 }
 
 /// Whether the agent's database answers, and how much it has to do.
-fn health(manifest: &AgentManifest, load: Option<Value>) -> Page {
+fn health(manifest: &AgentManifest, load: Option<&Value>) -> Page {
     let status = if load.is_some() { "ok" } else { "failing" };
-    let unfinished = load.as_ref().and_then(|load| load.get("unfinished"));
+    let unfinished = load.and_then(|load| load.get("unfinished"));
     let page = Page::value(&json!({
         "status": status,
         "name": manifest.name,
