@@ -12,6 +12,7 @@ mod handlers;
 mod information;
 mod inspection;
 mod jobs;
+mod lifecycle;
 mod limits;
 mod malformed;
 mod publish;
@@ -42,6 +43,7 @@ fn scenarios() -> Vec<Scenario> {
         limits::list(),
         jobs::list(),
         handlers::list(),
+        lifecycle::list(),
         restart::list(),
         clients::list(),
         customers::list(),
