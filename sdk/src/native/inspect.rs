@@ -32,7 +32,7 @@ pub(super) enum InspectError {
     #[error("`{url}` is no address of an agent: {error}. Write it as http://127.0.0.1:8787 or https://agent.example.com")]
     Url { url: String, error: ParseError },
     #[error("cannot reach the agent at {url}: {error}. Start it first, or give its address with --url")]
-    Fetch { url: Url, error: FetchError },
+    Fetch { url: Box<Url>, error: Box<FetchError> },
     #[error("{url} is no agent: /health does not say its npub")]
     NoAgent { url: Url },
     #[error("{url} answered with status {status}: {reason}")]
@@ -98,7 +98,7 @@ async fn agent_at(base: &Url) -> Result<String, InspectError> {
     let url = at(base, "/health");
     let answer = ask(FetchRequest::get(url.as_str()), &url).await?;
     let health: Value = serde_json::from_str(&answer.text()).unwrap_or_default();
-    let npub = health["npub"].as_str().map(str::to_owned);
+    let npub = health.get("npub").and_then(Value::as_str).map(str::to_owned);
     npub.ok_or_else(|| InspectError::NoAgent { url: base.clone() })
 }
 
@@ -110,7 +110,10 @@ async fn ask(request: FetchRequest, url: &Url) -> Result<Fetched, InspectError> 
         // What is signed for one address is of no use at another.
         max_redirects: 0,
     };
-    fetch(request.limits(limits)).await.map_err(|error| InspectError::Fetch { url: url.clone(), error })
+    fetch(request.limits(limits)).await.map_err(|error| InspectError::Fetch {
+        url: Box::new(url.clone()),
+        error: Box::new(error),
+    })
 }
 
 fn record_url(base: &Url, npub: &str, record: &InspectedRecord) -> Url {
