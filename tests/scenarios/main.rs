@@ -6,9 +6,11 @@
 mod clients;
 mod conformance;
 mod customers;
+mod doors;
 mod forgery;
 mod handlers;
 mod information;
+mod inspection;
 mod jobs;
 mod lifecycle;
 mod limits;
@@ -36,6 +38,8 @@ fn scenarios() -> Vec<Scenario> {
         replaceable::list(),
         malformed::list(),
         information::list(),
+        doors::list(),
+        inspection::list(),
         limits::list(),
         jobs::list(),
         handlers::list(),
