@@ -33,13 +33,14 @@ mod deployment;
 pub use agent::{Agent, AgentDeclaration, Jobs, MaybeSend, Requests, Shareable, StateField};
 pub use context::{AgentContext, FromAgent, JobFailure};
 pub use error::{JobError, JobResult};
-pub use extract::{FromJob, InputDeclaration, Inputs, Text};
+pub use extract::{Customer, Document, FromInput, FromJob, InputDeclaration, Inputs, NostrEvent, Text};
+pub use openagents_host::outgoing::Url;
 pub use handler::{
     Handler, Hooks, JobDeclaration, Migrate, Quote, Rhythm, Run, Schedule, ScheduleDeclaration, Work,
 };
 pub use job::{JobContext, JobRequest};
 pub use memory::{Memory, Session, Turn};
-pub use output::{HandlerReturn, IntoOutput, Json, Output};
+pub use output::{HandlerReturn, IntoOutput, Json, Markdown, Output, Tags};
 pub use params::{JobParams, ParamDeclaration, ParamMap, Params};
 pub use price::Price;
 pub use wallet::{Invoice, InvoiceRequest, Settlement, Wallet, WalletError};
@@ -53,8 +54,8 @@ pub use serde_json;
 /// What an agent's source needs, in one `use`.
 pub mod prelude {
     pub use crate::{
-        AgentContext, Inputs, JobContext, JobError, JobRequest, JobResult, Json, Output, Params, Price, Text,
-        agent, job, jobs,
+        AgentContext, Customer, Document, Inputs, JobContext, JobError, JobRequest, JobResult, Json, Markdown,
+        NostrEvent, Output, Params, Price, Tags, Text, Url, agent, job, jobs,
     };
     pub use serde::{Deserialize, Serialize};
 }
