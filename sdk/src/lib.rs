@@ -34,7 +34,6 @@ pub use agent::{Agent, AgentDeclaration, Jobs, MaybeSend, Requests, Shareable, S
 pub use context::{AgentContext, FromAgent, JobFailure};
 pub use error::{JobError, JobResult};
 pub use extract::{Customer, Document, FromInput, FromJob, InputDeclaration, Inputs, NostrEvent, Text};
-pub use openagents_host::outgoing::Url;
 pub use handler::{
     Handler, Hooks, JobDeclaration, Migrate, Quote, Rhythm, Run, Schedule, ScheduleDeclaration, Work,
 };
@@ -46,6 +45,7 @@ pub use price::Price;
 pub use wallet::{Invoice, InvoiceRequest, Settlement, Wallet, WalletError};
 
 pub use openagents_host as host;
+pub use openagents_host::outgoing::Url;
 pub use openagents_macros::{agent, job, jobs};
 pub use openagents_relay as relay;
 pub use serde;

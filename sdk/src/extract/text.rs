@@ -37,6 +37,18 @@ impl fmt::Display for Text {
     }
 }
 
+impl From<String> for Text {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl From<&str> for Text {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
 impl FromInput for Text {
     const INPUT: InputDeclaration =
         InputDeclaration { input_type: "text", mime_types: &["text/plain"], required: true };
