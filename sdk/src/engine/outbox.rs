@@ -53,11 +53,13 @@ pub(super) struct Outbox<S> {
     /// The entries that a shell is delivering, with whether they go outside.
     in_flight: BTreeMap<u64, bool>,
     fresh: BTreeMap<u64, VerifiedEvent>,
+    /// Whether entries for outside relays may be there; most agents never have one.
+    may_have_outside: bool,
 }
 
 impl<S: Sql> Outbox<S> {
     pub(super) fn new(sql: S) -> Self {
-        Self { sql, in_flight: BTreeMap::new(), fresh: BTreeMap::new() }
+        Self { sql, in_flight: BTreeMap::new(), fresh: BTreeMap::new(), may_have_outside: true }
     }
 
     pub(super) fn put(
@@ -70,6 +72,7 @@ impl<S: Sql> Outbox<S> {
             "INSERT INTO outbox (event, attempt, due, relay) VALUES (?, 0, ?, ?) RETURNING entry",
             values![&**event.json(), now, to.to_column().as_deref()],
         )?;
+        self.may_have_outside |= *to != Destination::Own;
         if let Some((entry,)) = entry {
             if self.fresh.len() >= FRESH {
                 self.fresh.pop_first();
@@ -82,7 +85,7 @@ impl<S: Sql> Outbox<S> {
     /// Hands out what is due, in order.
     pub(super) fn take_due(&mut self, now: Timestamp, effects: &mut Vec<Effect>) -> Result<(), SqlError> {
         self.take_lane(now, false, effects)?;
-        self.take_lane(now, true, effects)
+        if self.may_have_outside { self.take_lane(now, true, effects) } else { Ok(()) }
     }
 
     fn take_lane(&mut self, now: Timestamp, outside: bool, effects: &mut Vec<Effect>) -> Result<(), SqlError> {
@@ -160,8 +163,14 @@ impl<S: Sql> Outbox<S> {
     }
 
     /// When the next entry that is not on its way is due.
-    pub(super) fn next_due(&self) -> Result<Option<Timestamp>, SqlError> {
-        Ok([self.next_due_of(false)?, self.next_due_of(true)?].into_iter().flatten().min())
+    pub(super) fn next_due(&mut self) -> Result<Option<Timestamp>, SqlError> {
+        let own = self.next_due_of(false)?;
+        if !self.may_have_outside {
+            return Ok(own);
+        }
+        let outside = self.next_due_of(true)?;
+        self.may_have_outside = outside.is_some() || self.in_flight.values().any(|outside| *outside);
+        Ok([own, outside].into_iter().flatten().min())
     }
 
     fn next_due_of(&self, outside: bool) -> Result<Option<Timestamp>, SqlError> {
@@ -183,6 +192,7 @@ impl<S: Sql> Outbox<S> {
     /// Forgets deliveries of entries that were undone before they were handed out.
     pub(super) fn rolled_back(&mut self) {
         self.fresh.clear();
+        self.may_have_outside = true;
         self.in_flight.retain(|entry, _| {
             let there = self.sql.first::<(u64,)>("SELECT entry FROM outbox WHERE entry = ?", values![*entry]);
             matches!(there, Ok(Some(_)))

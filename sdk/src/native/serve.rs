@@ -23,7 +23,6 @@ use super::server::{Server, ServerConfig};
 use super::terminal::say;
 use super::variables::{Variables, VariablesError};
 use crate::agent::Jobs;
-use crate::manifest::AgentManifest;
 use crate::settings::{self, SettingError};
 
 /// How long running handlers may take to finish when the process is asked to end.
@@ -116,14 +115,14 @@ pub(super) async fn run<A: Jobs>(arguments: &Serve) -> Result<(), ServeError> {
         arguments::Durability::Process => Durability::Process,
     };
     let public_key = keys.public_key();
+    let manifest = settings::manifest::<A>(&agent_settings, &keys);
     let mut agent = AgentShell::start::<A>(AgentConfig {
         database: data.path().join("agent.sqlite"),
         durability,
         keys,
         forget_memory: arguments.forget_memory,
         wallet: None,
-        relay_url: agent_settings.relay_url,
-        reach: agent_settings.reach,
+        settings: agent_settings,
     })
     .await?;
     let relay = RelayServerConfig {
@@ -137,7 +136,7 @@ pub(super) async fn run<A: Jobs>(arguments: &Serve) -> Result<(), ServeError> {
     agent.answer_through(relay.handle());
     let server = Server::start(
         listener,
-        ServerConfig { relay: relay.handle(), manifest: AgentManifest::of::<A>(&public_key) },
+        ServerConfig { relay: relay.handle(), manifest },
     );
     greet::<A>(arguments, address, &public_key, data.path(), &key_note);
 

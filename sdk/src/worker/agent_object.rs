@@ -9,11 +9,12 @@ mod own_key;
 mod surroundings;
 mod work;
 
+use std::cell::Cell;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 
 use openagents_host::worker::{now, set_alarm};
-use openagents_host::{Engine, Event};
+use openagents_host::{Engine, Event, Timestamp};
 use worker::{Env, Method, Request, Response, Result, State};
 
 use super::relay_object::REQUESTS_PATH;
@@ -29,6 +30,7 @@ struct Object<A> {
     state: State,
     /// Why the object cannot work, when it cannot; the constructor has no other way to say so.
     opened: std::result::Result<Opened<A>, String>,
+    alarm_is_set: Cell<bool>,
 }
 
 impl<A: Jobs> AgentObject<A> {
@@ -39,7 +41,7 @@ impl<A: Jobs> AgentObject<A> {
         if let Err(error) = &opened {
             worker::console_error!("the agent cannot start: {error}");
         }
-        Self(Rc::new(Object { state, opened }))
+        Self(Rc::new(Object { state, opened, alarm_is_set: Cell::new(false) }))
     }
 
     /// Answers the Worker and the relay's object; nobody else reaches it.
@@ -52,6 +54,7 @@ impl<A: Jobs> AgentObject<A> {
             Err(error) => return Response::error(format!("the agent cannot start: {error}\n"), 500),
         };
         let url = request.url()?;
+        self.0.begin_life(opened).await?;
         match (request.method(), url.path()) {
             (Method::Post, REQUESTS_PATH) => {
                 if let Err(error) = take(opened, &request.text().await?) {
@@ -65,14 +68,14 @@ impl<A: Jobs> AgentObject<A> {
                 self.0.state.wait_until(AssertUnwindSafe(async move { object.work().await }));
                 Response::ok("taken")
             }
-            (Method::Get, "/welcome") => page(door::TEXT, door::welcome(&opened.manifest)),
-            (Method::Get, "/health") => page(door::JSON, door::health(&opened.manifest)),
+            (Method::Get, "/welcome") => page(door::TEXT, door::welcome(opened.manifest.manifest())),
+            (Method::Get, "/health") => page(door::JSON, door::health(opened.manifest.manifest())),
             (Method::Get, "/manifest") => {
                 let asked =
                     url.query_pairs().find(|(name, _)| name == "agent").map(|(_, value)| value.into_owned());
-                let manifest = &opened.manifest;
+                let manifest = opened.manifest.manifest();
                 if asked.is_some_and(|asked| asked == manifest.author.npub || asked == manifest.id.to_hex()) {
-                    page(door::JSON, manifest.to_json())
+                    page(door::JSON, opened.manifest.json().to_string())
                 } else {
                     Response::error(door::NO_SUCH_AGENT, 404)
                 }
@@ -97,6 +100,24 @@ impl<A: Jobs> AgentObject<A> {
 }
 
 impl<A: Jobs> Object<A> {
+    /// Sets the alarm for what the agent does of its own accord, schedules and announcements: nothing else would wake it
+    /// in time. Once for each time that it is in memory does.
+    async fn begin_life(&self, opened: &Opened<A>) -> Result<()> {
+        let next = opened.engine.borrow().next_alarm();
+        if self.alarm_is_set.replace(true) {
+            return Ok(());
+        }
+        let is_late = |set: Option<i64>, next: Timestamp| {
+            set.and_then(|at| u64::try_from(at).ok()).is_none_or(|at| at > next.as_millis())
+        };
+        if let Some(next) = next
+            && is_late(self.state.storage().get_alarm().await?, next)
+        {
+            set_alarm(&self.state.storage(), Some(next)).await?;
+        }
+        Ok(())
+    }
+
     /// Works until nothing more can go on now, or waits for whoever is doing that already.
     async fn work(&self) {
         let Ok(opened) = &self.opened else { return };
@@ -105,15 +126,18 @@ impl<A: Jobs> Object<A> {
     }
 }
 
+/// An object handles one input at a time, so one ticket does for all.
+const TICKET: u64 = 0;
+
 /// Puts an event on record.
 fn take<A: Jobs>(opened: &Opened<A>, json: &str) -> std::result::Result<(), String> {
     let event = Event::from_json(json).map_err(|error| error.to_string())?;
     let event = event.verify().map_err(|error| error.to_string())?;
     let mut taken = Ok(());
     let mut others = Vec::new();
-    for effect in opened.handle(&Input::Request { event, source: None, ticket: 0 }) {
+    for effect in opened.handle(&Input::Request { event, source: None, ticket: TICKET }) {
         match effect {
-            Effect::Taken { result, .. } => taken = result.map(drop).map_err(|error| error.to_string()),
+            Effect::Taken { ticket: TICKET, result } => taken = result.map(drop).map_err(|error| error.to_string()),
             other => others.push(other),
         }
     }

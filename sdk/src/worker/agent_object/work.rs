@@ -21,8 +21,8 @@ use super::deliveries::{Deliveries, deliver};
 use super::own_key::own_keys;
 use super::surroundings::DurableSurroundings;
 use crate::agent::Jobs;
-use crate::engine::{Effect, Input, JobEngine, Lease, Options, RunId};
-use crate::manifest::AgentManifest;
+use crate::engine::{Effect, Input, JobEngine, Lease, RunId};
+use crate::manifest::SignedManifest;
 use crate::runner::{self, StateCache};
 use crate::surroundings::Surroundings;
 use crate::wallet::{Settlement, Wallet};
@@ -37,7 +37,7 @@ pub(super) struct Opened<A> {
     reach: Reach,
     pub(super) engine: Rc<RefCell<JobEngine<DurableSql>>>,
     cache: StateCache<A>,
-    pub(super) manifest: AgentManifest,
+    pub(super) manifest: SignedManifest,
     wallet: Option<Arc<dyn Wallet>>,
     surroundings: Arc<dyn Surroundings>,
     deliveries: Deliveries,
@@ -64,8 +64,8 @@ impl<A: Jobs> Opened<A> {
             Some(keys) => keys,
             None => own_keys(&sql)?,
         };
-        let manifest = AgentManifest::of::<A>(&keys.public_key());
-        let options = Options { wallet: false, relay_url: settings.relay_url };
+        let manifest = settings::manifest::<A>(&settings, &keys);
+        let options = settings.options(&settings.profile::<A>(keys.public_key()), false);
         let engine = JobEngine::open(sql, keys.clone(), runner::agent_facts::<A>(), options, now())
             .map_err(|error| error.to_string())?;
         let cache = StateCache::default();
@@ -73,7 +73,6 @@ impl<A: Jobs> Opened<A> {
         let engine = Rc::new(RefCell::new(engine));
         let (sender, reports) = unbounded();
         let reach = settings.reach;
-        #[expect(clippy::arc_with_non_send_sync, reason = "natively the same trait object is shared by threads")]
         let surroundings = Arc::new(DurableSurroundings {
             keys,
             reach,
