@@ -6,6 +6,7 @@
 mod clients;
 mod conformance;
 mod customers;
+mod examples;
 mod forgery;
 mod handlers;
 mod information;
@@ -43,6 +44,7 @@ fn scenarios() -> Vec<Scenario> {
         restart::list(),
         clients::list(),
         customers::list(),
+        examples::list(),
         conformance::list(),
     ]
     .concat()

@@ -2,8 +2,7 @@
 
 mod ranking;
 
-use openagents_sdk::host::keys::parse_public_key;
-use openagents_sdk::host::{Event, PublicKey};
+use openagents_sdk::host::PublicKey;
 use openagents_sdk::prelude::*;
 use openagents_sdk::relay::Filter;
 
@@ -14,38 +13,42 @@ const DAY: u64 = 24 * 60 * 60;
 #[derive(Default, Serialize, Deserialize)]
 pub struct ContentDiscovery;
 
+#[derive(JobParams)]
+struct Wishes {
+    /// How many notes are wanted at most.
+    #[param(default = 50, min = 1, max = 200)]
+    max_results: usize,
+    /// For whom: notes of the people whom this user follows, if the relay knows any.
+    user: Option<PublicKey>,
+}
+
 #[jobs]
 impl ContentDiscovery {
-    /// The notes of the last day, the most discussed and newest first: `max_results` at most, and only those of the people
-    /// whom `user` follows, if the relay knows any.
+    /// The notes of the last day: first those that most people react to, and the newer the better.
     #[job(kind = 5300, timeout = "20s")]
-    async fn discover(&self, context: JobContext, params: Params) -> JobResult<Tags> {
-        let max_results = params.parse("max_results")?.unwrap_or(50).min(200);
+    async fn discover(&self, context: JobContext, wishes: Params<Wishes>) -> JobResult<Tags> {
         let now = context.began().as_seconds();
-        let mut notes = Filter::new().kinds([1]).since(now.saturating_sub(DAY)).limit(1_000);
-        let follows = match params.first("user") {
-            Some(user) => follows(&context, user).await?,
-            None => Vec::new(),
-        };
-        if !follows.is_empty() {
-            notes = notes.authors(follows);
+        let since = now.saturating_sub(DAY);
+        let mut notes = Filter::new().kinds([1]).since(since).limit(1_000);
+        if let Some(user) = wishes.user {
+            let follows = follows(&context, user).await?;
+            if !follows.is_empty() {
+                notes = notes.authors(follows);
+            }
         }
-        // Both answers are limited by number here and to 4 MB by the relay, whatever it holds.
+        // Both answers are limited in number here, and to 4 MB by the relay: more than that is never in memory.
         let notes = context.events([notes]).await?;
         let ids = notes.iter().map(|note| note.id.to_hex());
-        let echo = Filter::new().kinds([1, 7]).tag('e', ids)?.since(now.saturating_sub(DAY)).limit(5_000);
+        let echo = Filter::new().kinds([1, 7]).tag('e', ids)?.since(since).limit(5_000);
         let echo = context.events([echo]).await?;
-        Ok(Tags::events(ranking::ranked(&notes, &echo, now).into_iter().take(max_results)))
+        Ok(Tags::events(ranking::ranked(&notes, &echo, now).into_iter().take(wishes.max_results)))
     }
 }
 
 /// Whom a user follows (kind 3), as far as this relay knows.
-async fn follows(context: &JobContext, user: &str) -> JobResult<Vec<PublicKey>> {
-    let user = parse_public_key(user).map_err(|_| {
-        JobError::failed("the parameter `user` must be a public key: npub1… or 64 hex characters")
-    })?;
+async fn follows(context: &JobContext, user: PublicKey) -> JobResult<Vec<PublicKey>> {
     let lists = context.events([Filter::new().kinds([3]).authors([user]).limit(1)]).await?;
-    let keys = lists.first().into_iter().flat_map(|list: &Event| list.tag_values("p"));
+    let keys = lists.first().into_iter().flat_map(|list| list.tag_values("p"));
     Ok(keys.filter_map(|key| PublicKey::from_hex(key).ok()).take(2_000).collect())
 }
 
