@@ -39,19 +39,20 @@ mod deployment;
 pub use agent::{Agent, AgentDeclaration, Jobs, MaybeSend, Requests, Shareable, StateField};
 pub use context::{AgentContext, FromAgent, JobFailure};
 pub use error::{JobError, JobResult};
-pub use extract::{FromJob, InputDeclaration, Inputs, Text};
+pub use extract::{Customer, Document, FromInput, FromJob, InputDeclaration, Inputs, NostrEvent, Text};
 pub use handler::{
     Handler, Hooks, JobDeclaration, Migrate, Quote, Rhythm, Run, Schedule, ScheduleDeclaration, Work,
 };
 pub use job::{JobContext, JobRequest};
 pub use memory::{Memory, Session, Turn};
-pub use output::{HandlerReturn, IntoOutput, Json, Output};
+pub use output::{HandlerReturn, IntoOutput, Json, Markdown, Output, Tags};
 pub use params::{JobParams, ParamDeclaration, ParamMap, ParamValue, Params, nip90_params, params_schema};
 pub use price::Price;
 pub use returns::{MigrateReturn, QuoteReturn, RunReturn};
 pub use wallet::{Invoice, InvoiceRequest, Settlement, Wallet, WalletError};
 
 pub use openagents_host as host;
+pub use openagents_host::outgoing::Url;
 pub use openagents_macros::{
     JobParams, ParamChoice, agent, job, jobs, migrate, on_create, on_error, on_sleep, on_wake, price,
     schedule,
@@ -64,9 +65,9 @@ pub use serde_json;
 /// What an agent's source needs, in one `use`.
 pub mod prelude {
     pub use crate::{
-        AgentContext, Inputs, JobContext, JobError, JobParams, JobRequest, JobResult, Json, Output,
-        ParamChoice, Params, Price, Text, agent, job, jobs, migrate, on_create, on_error, on_sleep, on_wake,
-        price, schedule,
+        AgentContext, Customer, Document, Inputs, JobContext, JobError, JobParams, JobRequest, JobResult,
+        Json, Markdown, NostrEvent, Output, ParamChoice, Params, Price, Tags, Text, Url, agent, job, jobs,
+        migrate, on_create, on_error, on_sleep, on_wake, price, schedule,
     };
     pub use serde::{Deserialize, Serialize};
 }

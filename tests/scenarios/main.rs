@@ -7,6 +7,7 @@ mod clients;
 mod conformance;
 mod customers;
 mod doors;
+mod examples;
 mod forgery;
 mod handlers;
 mod information;
@@ -47,6 +48,7 @@ fn scenarios() -> Vec<Scenario> {
         restart::list(),
         clients::list(),
         customers::list(),
+        examples::list(),
         conformance::list(),
     ]
     .concat()

@@ -135,6 +135,11 @@ impl Stage {
         self.shared("clock")
     }
 
+    /// The server of an example that scenarios share.
+    pub(crate) fn example(&self, deployment: &'static str) -> Arc<Server> {
+        self.shared(deployment)
+    }
+
     fn shared(&self, deployment: &'static str) -> Arc<Server> {
         let server = self.stages.shared(self.host, deployment).unwrap_or_else(|error| panic!("{error}"));
         lock(&self.logs).push(server.log().to_owned());
