@@ -18,16 +18,19 @@ mod keeping;
 mod ledger;
 mod life;
 mod outbox;
+mod reachability;
 mod reports;
 mod requests;
 mod runs;
 mod schedules;
 mod state;
+mod visits;
 mod waiting;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use openagents_host::outgoing::Reach;
 use openagents_host::sql::{SchemaError, migrate};
 use openagents_host::{Engine, Event, EventId, Keys, Sql, SqlError, Timestamp, VerifiedEvent};
 
@@ -44,12 +47,14 @@ use requests::Requests;
 use runs::Running;
 use schedules::Schedules;
 use state::StateStore;
+use visits::Visits;
 
 pub(crate) use facts::{AgentFacts, HandlerFacts, Hook, HookFacts, ScheduleFacts};
 pub(crate) use inquiry::Inquiry;
 pub(crate) use keeping::{Changes, NewTurn};
 pub(crate) use outbox::Destination;
 pub(crate) use state::StateSnapshot;
+pub(crate) use visits::Visit;
 
 /// What a deployment decides about its agent.
 #[derive(Clone, Debug, Default)]
@@ -58,6 +63,12 @@ pub(crate) struct Options {
     pub(crate) wallet: bool,
     /// The public address of the agent's own relay, for relay hints.
     pub(crate) relay_url: Option<String>,
+    /// To which addresses answers may go.
+    pub(crate) reach: Reach,
+    /// The outside relays that are visited for requests. None where the shell listens to them all the time.
+    pub(crate) visits: Vec<String>,
+    /// How often they are visited while requests come from there, if not every minute.
+    pub(crate) visit_every: Option<Duration>,
 }
 
 /// One run. A later attempt has another lease, so an outcome that comes too late finds its lease gone.
@@ -96,6 +107,8 @@ pub(crate) enum Input {
     Invoiced { job: EventId, invoice: Result<Invoice, String> },
     /// The wallet said how an invoice stands.
     Settled { job: EventId, settlement: Settlement },
+    /// An outside relay was visited, or why not.
+    Visited { relay: String, visit: Result<Visit, String> },
     /// An event of the outbox was delivered, or not.
     Delivered { entry: u64, delivery: Delivery },
     /// A handler or a door asks something; `ticket` comes back with the answer.
@@ -131,6 +144,8 @@ pub(crate) enum Delivery {
     Refused(String),
     /// The relay could not be asked.
     Unreachable(String),
+    /// The customer reads from these relays: it goes there.
+    ReadFrom(Vec<String>),
 }
 
 /// What is to be done.
@@ -152,6 +167,8 @@ pub(crate) enum Effect {
     Settlement { job: EventId, invoice: Invoice },
     /// Deliver an event and report with [`Input::Delivered`]. Events to one relay come in the order they must arrive in.
     Publish { entry: u64, event: VerifiedEvent, to: Destination },
+    /// Look for requests on an outside relay, those made from `since` on, and report with [`Input::Visited`].
+    Visit { relay: String, since: Timestamp },
     /// The answer to what was asked with this ticket.
     Answered { ticket: u64, answer: Result<serde_json::Value, String> },
     /// Something for the operator to know.
@@ -205,6 +222,7 @@ pub(crate) struct JobEngine<S> {
     state: StateStore<S>,
     schedules: Schedules<S>,
     life: Life<S>,
+    visits: Visits<S>,
     reports: Reports,
     /// The runs that this process is doing.
     running: BTreeMap<RunId, Running>,
@@ -228,6 +246,7 @@ impl<S: Sql> JobEngine<S> {
         now: Timestamp,
     ) -> Result<Self, SchemaError> {
         migrate(&sql, "agent", &[include_str!("engine/schema_1.sql"), include_str!("engine/schema_2.sql")])?;
+        migrate(&sql, "outside", &[include_str!("engine/outside_1.sql")])?;
         let ledger = Ledger::new(sql.clone());
         ledger.interrupt_all(now)?;
         let mut engine = Self {
@@ -236,6 +255,13 @@ impl<S: Sql> JobEngine<S> {
             state: StateStore::open(sql.clone(), facts.declaration.state_version)?,
             schedules: Schedules::open(sql.clone(), &facts.schedules, now)?,
             life: Life::open(sql.clone())?,
+            visits: Visits::open(
+                sql.clone(),
+                &options.visits,
+                options.visit_every,
+                now - facts.declaration.max_age,
+                now,
+            )?,
             reports: Reports::default(),
             running: BTreeMap::new(),
             unfinished: ledger.unfinished()?,
@@ -271,6 +297,7 @@ impl<S: Sql> JobEngine<S> {
             startable,
             self.ledger.next_due(now)?,
             self.outbox.next_due()?,
+            self.visits.next_due()?,
             self.reports.next_due(),
             self.schedules.next_due(now, &self.running),
             self.sleep_due(),
@@ -288,6 +315,7 @@ impl<S: Sql> JobEngine<S> {
             self.publish_reports(now)?;
             self.look_at_waiting(now, effects)?;
             while self.start_next(now, effects)? {}
+            self.visits.take_due(now, effects)?;
             self.outbox.take_due(now, effects)
         })
     }
@@ -350,6 +378,12 @@ impl<S: Sql> Engine for JobEngine<S> {
                 sql.transaction(|| self.invoiced(now, job, invoice.as_ref().map_err(String::as_str), effects))
             }
             Input::Settled { job, settlement } => sql.transaction(|| self.settled(now, job, *settlement)),
+            Input::Visited { relay, visit } => {
+                sql.transaction(|| self.visited(now, relay, visit, effects))
+            }
+            Input::Delivered { entry, delivery: Delivery::ReadFrom(relays) } => {
+                sql.transaction(|| self.redirect(now, *entry, relays))
+            }
             Input::Delivered { entry, delivery } => {
                 self.outbox.delivered(*entry, delivery, now).map(|warning| {
                     effects.extend(warning.map(Effect::Warn));

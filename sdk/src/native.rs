@@ -4,6 +4,7 @@ mod agent;
 mod arguments;
 mod ask;
 mod data_folder;
+mod outside;
 mod serve;
 mod server;
 mod terminal;

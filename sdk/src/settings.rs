@@ -1,6 +1,8 @@
 //! The variables of a deployment. They have the same names on both hosts: a Worker's `[vars]` and secrets there, the
 //! environment or a `.dev.vars` file natively.
 
+use std::time::Duration;
+
 use openagents_host::outgoing::{Reach, public_url};
 use openagents_host::keys::{KeyError, parse_public_key};
 use openagents_host::{Keys, Kind};
@@ -22,6 +24,8 @@ const SUPPORTED_NIPS: &str = "SUPPORTED_NIPS";
 const RELAY_URL: &str = "RELAY_URL";
 /// The outside relays that the agent serves, separated by commas, in place of those that it declares.
 const AGENT_RELAYS: &str = "AGENT_RELAYS";
+/// How often a Worker looks for requests on outside relays while some come from there, in seconds.
+const RELAY_VISIT_SECONDS: &str = "RELAY_VISIT_SECONDS";
 /// Whether the agent may reach out to addresses that are not public.
 const ALLOW_PRIVATE_ADDRESSES: &str = "ALLOW_PRIVATE_ADDRESSES";
 
@@ -51,6 +55,12 @@ pub(crate) enum SettingError {
         url: String,
         /// What is wrong with it.
         error: String,
+    },
+    /// It should hold a number of seconds.
+    #[error("the variable {name} must be a whole number of seconds, 1 or more")]
+    Seconds {
+        /// Which variable.
+        name: &'static str,
     },
     /// It should hold NIP numbers.
     #[error("the variable {SUPPORTED_NIPS} must be a list of numbers such as [1,11,90]")]
@@ -87,6 +97,8 @@ pub(crate) struct AgentSettings {
     pub(crate) relay_url: Option<String>,
     /// The outside relays that the agent serves too.
     pub(crate) relays: Vec<String>,
+    /// How often they are visited, where they are not listened to all the time.
+    pub(crate) visit_every: Option<Duration>,
     /// Which addresses the agent may reach out to.
     pub(crate) reach: Reach,
 }
@@ -124,7 +136,11 @@ pub(crate) fn agent_settings<A: Jobs>(
         let error = "it begins with wss:// (or ws://)".to_owned();
         return Err(SettingError::Relay { name: RELAY_URL, url: url.clone(), error });
     }
-    Ok(AgentSettings { relay_url, relays, reach })
+    let visit_every = text(RELAY_VISIT_SECONDS).map(|text| match text.parse() {
+        Ok(seconds @ 1..) => Ok(Duration::from_secs(seconds)),
+        Ok(0) | Err(_) => Err(SettingError::Seconds { name: RELAY_VISIT_SECONDS }),
+    });
+    Ok(AgentSettings { relay_url, relays, visit_every: visit_every.transpose()?, reach })
 }
 
 /// What the relay says about itself (NIP-11), from the variables and the agent that runs beside it.

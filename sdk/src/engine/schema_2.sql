@@ -1,8 +1,7 @@
 -- Every state a job can be in, what it waits for, and what was said about it at last.
-ALTER TABLE job RENAME TO job_1;
-DROP INDEX job_queued;
-DROP INDEX job_queued_due;
-DROP INDEX job_running_due;
+-- Tables are copied and not altered: neither host lets SQLite do what altering strict tables takes.
+CREATE TABLE job_1 AS SELECT * FROM job;
+DROP TABLE job;
 
 CREATE TABLE job (
     seq INTEGER PRIMARY KEY,
@@ -71,14 +70,38 @@ CREATE TABLE cancellation (
 
 CREATE INDEX cancellation_noted ON cancellation (noted_at);
 
--- Which relay an event goes to: the agent's own when there is none.
-ALTER TABLE outbox ADD COLUMN relay TEXT;
-DROP INDEX outbox_due;
+CREATE TABLE outbox_1 AS SELECT * FROM outbox;
+DROP TABLE outbox;
+
+CREATE TABLE outbox (
+    entry INTEGER PRIMARY KEY,
+    event TEXT NOT NULL,
+    attempt INTEGER NOT NULL,
+    due INTEGER NOT NULL,
+    -- Which relay it goes to: the agent's own when there is none.
+    relay TEXT
+) STRICT;
+
+INSERT INTO outbox (entry, event, attempt, due) SELECT entry, event, attempt, due FROM outbox_1;
+DROP TABLE outbox_1;
+
 CREATE INDEX outbox_own ON outbox (due, entry) WHERE relay IS NULL;
 CREATE INDEX outbox_outside ON outbox (due, entry) WHERE relay IS NOT NULL;
 
--- In which form the agent's struct was stored.
-ALTER TABLE state ADD COLUMN form INTEGER NOT NULL DEFAULT 1;
+CREATE TABLE state_1 AS SELECT * FROM state;
+DROP TABLE state;
+
+CREATE TABLE state (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    json TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    stored_at INTEGER NOT NULL,
+    -- Which state_version of the agent stored it.
+    form INTEGER NOT NULL
+) STRICT;
+
+INSERT INTO state (one, json, version, stored_at, form) SELECT one, json, version, stored_at, 1 FROM state_1;
+DROP TABLE state_1;
 
 -- What the agent keeps under names of its own.
 CREATE TABLE memory (

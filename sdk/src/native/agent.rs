@@ -165,7 +165,12 @@ impl AgentShell {
         let (running_sender, running) = watch::channel(0);
         let (report_sender, reports) = mpsc::unbounded_channel();
         let cache = Arc::new(StateCache::<A>::default());
-        let options = Options { wallet: config.wallet.is_some(), relay_url: config.relay_url.clone() };
+        let options = Options {
+            wallet: config.wallet.is_some(),
+            relay_url: config.relay_url.clone(),
+            reach: config.reach,
+            ..Options::default()
+        };
         let open = {
             let (cache, keys) = (Arc::clone(&cache), config.keys.clone());
             let (database, durability) = (config.database.clone(), config.durability);
@@ -206,7 +211,8 @@ impl AgentShell {
     pub(super) fn answer_through(&mut self, relay: RelayHandle) {
         self.surroundings.read_from(relay.clone());
         if let Some(answers) = self.answers.take() {
-            let deliver = effects::deliver(answers, relay, self.surroundings.reach(), self.mailbox.inputs.clone());
+            let surroundings: Arc<dyn Surroundings> = Arc::clone(&self.surroundings) as _;
+            let deliver = effects::deliver(answers, relay, surroundings, self.mailbox.inputs.clone());
             self.deliverer = Some(tokio::spawn(deliver));
         }
     }

@@ -7,8 +7,10 @@
 mod deliveries;
 mod own_key;
 mod surroundings;
+mod visits;
 mod work;
 
+use std::cell::Cell;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 
@@ -27,6 +29,8 @@ pub struct AgentObject<A>(Rc<Object<A>>);
 
 struct Object<A> {
     state: State,
+    /// Whether what is due by the clock was seen to since this object came to be.
+    is_set: Cell<bool>,
     /// Why the object cannot work, when it cannot; the constructor has no other way to say so.
     opened: std::result::Result<Opened<A>, String>,
 }
@@ -39,7 +43,7 @@ impl<A: Jobs> AgentObject<A> {
         if let Err(error) = &opened {
             worker::console_error!("the agent cannot start: {error}");
         }
-        Self(Rc::new(Object { state, opened }))
+        Self(Rc::new(Object { state, is_set: Cell::new(false), opened }))
     }
 
     /// Answers the Worker and the relay's object; nobody else reaches it.
@@ -51,6 +55,7 @@ impl<A: Jobs> AgentObject<A> {
             Ok(opened) => opened,
             Err(error) => return Response::error(format!("the agent cannot start: {error}\n"), 500),
         };
+        self.0.set_first_alarm(opened).await?;
         let url = request.url()?;
         match (request.method(), url.path()) {
             (Method::Post, REQUESTS_PATH) => {
@@ -97,6 +102,17 @@ impl<A: Jobs> AgentObject<A> {
 }
 
 impl<A: Jobs> Object<A> {
+    /// Schedules and visits come by the alarm. A new deployment has none yet, and a release may have brought others.
+    async fn set_first_alarm(&self, opened: &Opened<A>) -> Result<()> {
+        if !self.is_set.replace(true) {
+            let next = opened.engine.borrow().next_alarm();
+            if next.is_some() {
+                set_alarm(&self.state.storage(), next).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Works until nothing more can go on now, or waits for whoever is doing that already.
     async fn work(&self) {
         let Ok(opened) = &self.opened else { return };

@@ -11,13 +11,13 @@ use futures_channel::oneshot;
 use futures_util::future::{AbortHandle, LocalBoxFuture, abortable};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use futures_util::{FutureExt, select_biased};
-use openagents_host::outgoing::Reach;
 use openagents_host::worker::{DurableSql, now};
 use openagents_host::{Engine, Timestamp};
 use worker::{Env, State};
 
 use super::super::variable;
 use super::deliveries::{Deliveries, deliver};
+use super::visits::Visits;
 use super::own_key::own_keys;
 use super::surroundings::DurableSurroundings;
 use crate::agent::Jobs;
@@ -34,13 +34,13 @@ const ALARM_SPAN: Duration = Duration::from_secs(4 * 60);
 /// An agent's object that can work.
 pub(super) struct Opened<A> {
     env: Env,
-    reach: Reach,
     pub(super) engine: Rc<RefCell<JobEngine<DurableSql>>>,
     cache: StateCache<A>,
     pub(super) manifest: AgentManifest,
     wallet: Option<Arc<dyn Wallet>>,
     surroundings: Arc<dyn Surroundings>,
     deliveries: Deliveries,
+    visits: Visits,
     /// What the engine is to be told by those that work for it.
     reports: RefCell<UnboundedReceiver<Input>>,
     /// The runs that can still be ended early.
@@ -65,14 +65,21 @@ impl<A: Jobs> Opened<A> {
             None => own_keys(&sql)?,
         };
         let manifest = AgentManifest::of::<A>(&keys.public_key());
-        let options = Options { wallet: false, relay_url: settings.relay_url };
+        let reach = settings.reach;
+        let options = Options {
+            wallet: false,
+            visits: outside::served(&settings.relays, settings.relay_url.as_deref(), reach),
+            visit_every: settings.visit_every,
+            relay_url: settings.relay_url,
+            reach,
+        };
+        let visits = Visits::of::<A>(keys.public_key(), reach);
         let engine = JobEngine::open(sql, keys.clone(), runner::agent_facts::<A>(), options, now())
             .map_err(|error| error.to_string())?;
         let cache = StateCache::default();
         cache.shared(&engine.state()).map_err(|error| error.to_string())?;
         let engine = Rc::new(RefCell::new(engine));
         let (sender, reports) = unbounded();
-        let reach = settings.reach;
         #[expect(clippy::arc_with_non_send_sync, reason = "natively the same trait object is shared by threads")]
         let surroundings = Arc::new(DurableSurroundings {
             keys,
@@ -83,13 +90,13 @@ impl<A: Jobs> Opened<A> {
         });
         Ok(Self {
             env,
-            reach,
             engine,
             cache,
             manifest,
             wallet: None,
             surroundings,
-            deliveries: Deliveries::default(),
+            deliveries: Deliveries::new(reach),
+            visits,
             reports: RefCell::new(reports),
             runs: RefCell::default(),
             woken: RefCell::new(None),
@@ -134,17 +141,21 @@ impl<A: Jobs> Opened<A> {
         let mut going = going;
         let mut own: Going<'_> = FuturesUnordered::new();
         let mut outside: Going<'_> = FuturesUnordered::new();
+        let mut visits: Going<'_> = FuturesUnordered::new();
         loop {
             for effect in self.due(began) {
                 self.begin(effect, &going);
             }
             while let Some(next) = self.deliveries.next_own(own.len()) {
-                own.push(deliver(&self.env, self.reach, next).map(Some).boxed_local());
+                own.push(deliver(&self.env, next).map(Some).boxed_local());
             }
             while let Some(next) = self.deliveries.next_outside(outside.len()) {
-                outside.push(deliver(&self.env, self.reach, next).map(Some).boxed_local());
+                outside.push(self.deliveries.deliver_outside(&self.env, next).map(Some).boxed_local());
             }
-            if going.is_empty() && own.is_empty() && outside.is_empty() {
+            while let Some(next) = self.visits.next(visits.len()) {
+                visits.push(self.visits.visit(next).map(Some).boxed_local());
+            }
+            if going.is_empty() && own.is_empty() && outside.is_empty() && visits.is_empty() {
                 break;
             }
             let input = select_biased! {
@@ -153,6 +164,7 @@ impl<A: Jobs> Opened<A> {
                 input = reports.select_next_some() => Some(input),
                 input = going.select_next_some() => input,
                 input = outside.select_next_some() => input,
+                input = visits.select_next_some() => input,
                 effect = woken.select_next_some() => {
                     self.begin(effect, &going);
                     None
@@ -164,6 +176,8 @@ impl<A: Jobs> Opened<A> {
                 self.begin(effect, &going);
             }
         }
+        // An open connection would keep the object from hibernating.
+        self.deliveries.hang_up().await;
     }
 
     fn due(&self, began: Timestamp) -> Vec<Effect> {
@@ -237,6 +251,7 @@ impl<A: Jobs> Opened<A> {
                 going.push(settle.boxed_local());
             }
             Effect::Publish { entry, event, to } => self.deliveries.push(entry, event, to),
+            Effect::Visit { relay, since } => self.visits.push(relay, since),
             Effect::Warn(warning) if warning.is_empty() => {}
             Effect::Warn(warning) => worker::console_warn!("{warning}"),
             Effect::Taken { .. } | Effect::Answered { .. } => {}
