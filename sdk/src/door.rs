@@ -69,8 +69,9 @@ pub(crate) fn door<'a>(method: &str, path: &'a str, accept: &str, is_upgrade: bo
 /// The page for people who open the relay's URL.
 pub(crate) fn welcome(manifest: &AgentManifest) -> String {
     let mut page = format!("{} {}\n{}\n\n", manifest.name, manifest.version, manifest.description);
-    for skill in &manifest.capabilities.skills {
-        page.push_str(&format!("kind {}  {}: {}\n", skill.job_kind, skill.name, skill.description));
+    for tool in &manifest.capabilities.tools {
+        let kind = tool.job_kind.unwrap_or_default();
+        page.push_str(&format!("kind {kind}  {}: {}\n", tool.name, tool.description));
     }
     page.push_str(&format!(
         "\nagent     {npub}\nmanifest  /agent/{npub}/manifest.json\n\n\

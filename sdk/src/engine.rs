@@ -9,6 +9,7 @@
 //! by [`next_alarm`](Engine::next_alarm) to call it at once.
 
 mod admission;
+mod announcements;
 mod answers;
 mod cancellation;
 mod facts;
@@ -35,11 +36,13 @@ use openagents_host::sql::{SchemaError, migrate};
 use openagents_host::{Engine, Event, EventId, Keys, Sql, SqlError, Timestamp, VerifiedEvent};
 
 use crate::context::JobFailure;
+use crate::discovery::Announcement;
 use crate::job::{JobOutput, JobRequest};
 use crate::output::Output;
 use crate::price::Price;
 use crate::wallet::{Invoice, InvoiceRequest, Settlement};
-use ledger::Ledger;
+use announcements::Announcements;
+use ledger::{Dues, Ledger};
 use life::Life;
 use outbox::Outbox;
 use reports::Reports;
@@ -56,6 +59,9 @@ pub(crate) use outbox::Destination;
 pub(crate) use state::StateSnapshot;
 pub(crate) use visits::Visit;
 
+const SCHEMA: [&str; 3] =
+    [include_str!("engine/schema_1.sql"), include_str!("engine/schema_2.sql"), include_str!("engine/schema_3.sql")];
+
 /// What a deployment decides about its agent.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Options {
@@ -69,6 +75,10 @@ pub(crate) struct Options {
     pub(crate) visits: Vec<String>,
     /// How often they are visited while requests come from there, if not every minute.
     pub(crate) visit_every: Option<Duration>,
+    /// The outside relays that the agent is announced on.
+    pub(crate) relays: Vec<String>,
+    /// What it announces about itself; what it announced before and is not here is taken back.
+    pub(crate) announcements: Vec<Announcement>,
 }
 
 /// One run. A later attempt has another lease, so an outcome that comes too late finds its lease gone.
@@ -223,6 +233,9 @@ pub(crate) struct JobEngine<S> {
     schedules: Schedules<S>,
     life: Life<S>,
     visits: Visits<S>,
+    announcements: Announcements<S>,
+    /// When something is to be announced next.
+    announce_at: Option<Timestamp>,
     reports: Reports,
     /// The runs that this process is doing.
     running: BTreeMap<RunId, Running>,
@@ -230,6 +243,8 @@ pub(crate) struct JobEngine<S> {
     unfinished: u64,
     /// Failures that `on_error` has not been told of.
     failures: VecDeque<JobFailure>,
+    /// When something about the jobs is due, as of the last input.
+    dues: Dues,
     alarm: Option<Timestamp>,
 }
 
@@ -245,8 +260,9 @@ impl<S: Sql> JobEngine<S> {
         options: Options,
         now: Timestamp,
     ) -> Result<Self, SchemaError> {
-        migrate(&sql, "agent", &[include_str!("engine/schema_1.sql"), include_str!("engine/schema_2.sql")])?;
+        migrate(&sql, "agent", &SCHEMA)?;
         migrate(&sql, "outside", &[include_str!("engine/outside_1.sql")])?;
+        let announcements = Announcements::new(sql.clone(), options.announcements.clone());
         let ledger = Ledger::new(sql.clone());
         ledger.interrupt_all(now)?;
         let mut engine = Self {
@@ -262,10 +278,13 @@ impl<S: Sql> JobEngine<S> {
                 now - facts.declaration.max_age,
                 now,
             )?,
+            announce_at: announcements.next_due(now)?,
+            announcements,
             reports: Reports::default(),
             running: BTreeMap::new(),
             unfinished: ledger.unfinished()?,
             failures: VecDeque::new(),
+            dues: Dues::default(),
             alarm: None,
             ledger,
             keys,
@@ -291,17 +310,19 @@ impl<S: Sql> JobEngine<S> {
     }
 
     /// When something is to be done next: a run that may start, a lease that runs out, an event to deliver.
-    fn due(&self, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
-        let startable = self.next_start(now)?.is_some_and(|start| self.may_start(&start)).then_some(now);
+    fn due(&mut self, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
+        self.dues = self.ledger.dues(now)?;
+        let start = self.next_start(now, self.dues.next_kind);
         Ok([
-            startable,
-            self.ledger.next_due(now)?,
+            start.is_some_and(|start| self.may_start(&start)).then_some(now),
+            self.dues.next(),
             self.outbox.next_due()?,
             self.visits.next_due()?,
             self.reports.next_due(),
             self.schedules.next_due(now, &self.running),
             self.sleep_due(),
             self.life.next_try(now),
+            self.announce_at,
         ]
         .into_iter()
         .flatten()
@@ -311,13 +332,35 @@ impl<S: Sql> JobEngine<S> {
     fn act(&mut self, now: Timestamp, effects: &mut Vec<Effect>) -> Result<(), SqlError> {
         let sql = self.sql.clone();
         sql.transaction(|| {
-            self.expire(now)?;
+            // As of the last input; nothing has happened since but time.
+            let dues = self.dues;
+            if dues.running.is_some_and(|due| due <= now) {
+                self.expire(now)?;
+            }
             self.publish_reports(now)?;
-            self.look_at_waiting(now, effects)?;
+            if dues.waiting.is_some_and(|due| due <= now) {
+                self.look_at_waiting(now, effects)?;
+            }
             while self.start_next(now, effects)? {}
             self.visits.take_due(now, effects)?;
+            self.announce(now)?;
             self.outbox.take_due(now, effects)
         })
+    }
+
+    /// Announces what is due, on the agent's own relay and on those outside that it serves.
+    fn announce(&mut self, now: Timestamp) -> Result<(), SqlError> {
+        if self.announce_at.is_none_or(|due| due > now) {
+            return Ok(());
+        }
+        for event in self.announcements.take_due(now, &self.keys)? {
+            self.outbox.put(&event, &Destination::Own, now)?;
+            for relay in &self.options.relays {
+                self.outbox.put(&event, &Destination::Relay(relay.clone()), now)?;
+            }
+        }
+        self.announce_at = self.announcements.next_due(now)?;
+        Ok(())
     }
 
     fn settle(&mut self, now: Timestamp, handled: Result<(), SqlError>, effects: &mut Vec<Effect>) {
@@ -433,6 +476,10 @@ impl<S: Sql> Engine for JobEngine<S> {
         self.state.rolled_back();
         self.schedules.rolled_back();
         self.life.rolled_back();
+        // What was announced in the transaction that was undone is due again.
+        if let Ok(due) = self.announcements.next_due(Timestamp::EPOCH) {
+            self.announce_at = due;
+        }
     }
 }
 

@@ -1,8 +1,13 @@
 #![doc = include_str!("../README.md")]
+#![cfg_attr(
+    target_arch = "wasm32",
+    allow(clippy::arc_with_non_send_sync, reason = "natively the same types are shared between threads")
+)]
 
 mod agent;
 mod clock;
 mod context;
+pub mod discovery;
 mod door;
 mod engine;
 mod error;

@@ -1,174 +1,202 @@
-//! What an agent is and can do, as OpenAgents' `AgentManifest` (schema version 1.0): generated from its code.
+//! What an agent is and can do, as OpenAgents' `AgentManifest` (schema version 1.0): generated from its code, and
+//! signed with its key.
 //!
-//! Only what the declarations say goes in, so it cannot hold a secret.
+//! Only what the declarations say goes in, beside the public key and, if given, a [`LightningAddress`]. No type in here
+//! can hold a secret, so a manifest can be shown to anybody.
+//!
+//! The fields and their JSON are those of OpenAgents' `crates/agents`, so its readers understand them. A job handler is a
+//! *tool* there, whose `input_schema` is the JSON schema of the job's parameters; a *skill* is a word, here the handler's name.
+
+mod capabilities;
+mod economics;
+pub(crate) mod offer;
+mod requirements;
+mod schema;
+mod signed;
+mod strict_json;
+
+use std::collections::BTreeMap;
 
 use openagents_host::PublicKey;
 use openagents_host::keys::npub;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+pub use capabilities::{Capabilities, InputCapability, OutputCapability, Tool};
+pub use economics::{
+    Economics, LightningAddress, NotALightningAddress, PaymentMethod, Pricing, RefundPolicy, Wallet,
+};
+pub use requirements::{
+    Environment, NetworkAccess, Preference, Requirements, Resources, VariableRequirement,
+};
+pub use signed::{ManifestError, SignedManifest};
 
 use crate::agent::{AgentDeclaration, Jobs};
-use crate::extract::InputDeclaration;
-use crate::handler::JobDeclaration;
+use offer::Offer;
+
+/// Where the metadata says on which relays the agent is found.
+const RELAYS: &str = "relays";
 
 /// An agent's manifest.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+///
+/// Served signed: see [`signed`](Self::signed).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct AgentManifest {
     /// The version of this form: `1.0`.
-    pub schema_version: &'static str,
-    /// The agent's public key in hex.
+    pub schema_version: String,
+    /// The agent's public key, in hex.
     pub id: PublicKey,
     /// Its name.
-    pub name: &'static str,
+    pub name: String,
     /// Its version.
-    pub version: &'static str,
+    pub version: String,
     /// What it does.
-    pub description: &'static str,
+    #[serde(default)]
+    pub description: String,
     /// Who is behind it.
+    #[serde(default)]
     pub author: Author,
-    /// Its licence, as an SPDX expression.
-    #[serde(skip_serializing_if = "str::is_empty")]
-    pub license: &'static str,
-    /// Its home page.
-    #[serde(skip_serializing_if = "str::is_empty")]
-    pub homepage: &'static str,
-    /// Where its source is.
-    #[serde(skip_serializing_if = "str::is_empty")]
-    pub repository: &'static str,
+    /// Its licence, as an SPDX expression; or empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub license: String,
+    /// Its home page; or empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub homepage: String,
+    /// Where its source is; or empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub repository: String,
     /// What it can do.
+    #[serde(default)]
     pub capabilities: Capabilities,
     /// What it needs to run.
+    #[serde(default)]
     pub requirements: Requirements,
+    /// What its work costs.
+    #[serde(default)]
+    pub economics: Economics,
     /// Words to find it by.
-    pub tags: Vec<&'static str>,
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// Which field it works in. The declarations do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub category: Option<Category>,
+    /// When it was made, in seconds since the Unix epoch. Left out by default: so the same agent has the same manifest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<u64>,
+    /// When it was last changed, in seconds since the Unix epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub updated_at: Option<u64>,
+    /// Whatever else there is to say.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, Value>,
 }
 
 /// Who is behind an agent.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Author {
-    /// The authors named in the crate.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    /// The authors named in the crate, without their mail addresses.
+    #[serde(default)]
     pub name: String,
     /// The agent's own public name.
+    #[serde(default)]
     pub npub: String,
 }
 
-/// What an agent can do.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// Which field an agent works in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub struct Capabilities {
-    /// The kinds of job requests it answers (NIP-90).
-    pub job_kinds: Vec<u16>,
-    /// What it takes.
-    pub inputs: Vec<InputCapability>,
-    /// What it gives.
-    pub outputs: Vec<OutputCapability>,
-    /// Its handlers.
-    pub skills: Vec<Skill>,
-}
-
-/// An input that an agent takes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct InputCapability {
-    /// The type of the `i` tag.
-    pub input_type: &'static str,
-    /// Which MIME types it may hold.
-    pub mime_types: &'static [&'static str],
-}
-
-/// An output that an agent gives.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct OutputCapability {
-    /// Its MIME type.
-    pub mime_type: &'static str,
-    /// Whether it comes in parts.
-    pub streaming: bool,
-}
-
-/// A handler of an agent.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct Skill {
-    /// Its name.
-    pub name: &'static str,
-    /// What it does.
-    pub description: &'static str,
-    /// The kind of job request it answers.
-    pub job_kind: u16,
-}
-
-/// What an agent needs to run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct Requirements {
-    /// Where it runs. `Hybrid`: on one's own machine as well as in the cloud.
-    pub environment: &'static str,
+pub enum Category {
+    /// Programs.
+    Coding,
+    /// Finding things out.
+    Research,
+    /// Texts.
+    Writing,
+    /// Data.
+    Data,
+    /// Images.
+    Image,
+    /// Sound.
+    Audio,
+    /// Films.
+    Video,
+    /// Doing things for people.
+    Automation,
+    /// Security.
+    Security,
+    /// Money.
+    Finance,
+    /// All sorts of things.
+    General,
+    /// Some other field.
+    Custom(String),
 }
 
 impl AgentManifest {
     /// The manifest of an agent that signs with this key.
     #[must_use]
     pub fn of<A: Jobs>(key: &PublicKey) -> Self {
-        let jobs: Vec<JobDeclaration> = A::HANDLERS.iter().map(|handler| handler.declaration).collect();
-        Self::new(&A::DECLARATION, &jobs, key)
+        Self::new(&A::DECLARATION, &Offer::all::<A>(), key)
     }
 
-    /// The manifest as JSON.
+    /// Says where the agent is paid.
+    #[must_use]
+    pub fn paid_at(mut self, address: LightningAddress) -> Self {
+        self.economics.wallet = Some(Wallet::lightning(address));
+        self
+    }
+
+    /// Says on which relays the agent is found, in place of those that it declares.
+    #[must_use]
+    pub fn at_relays<'a>(mut self, relays: impl IntoIterator<Item = &'a str>) -> Self {
+        let relays: Vec<&str> = relays.into_iter().collect();
+        if relays.is_empty() {
+            self.metadata.remove(RELAYS);
+        } else {
+            self.metadata.insert(RELAYS.to_owned(), json!(relays));
+        }
+        self
+    }
+
+    /// The manifest as JSON, unsigned.
     #[must_use]
     pub fn to_json(&self) -> String {
-        // Texts, numbers and lists always serialise.
+        // Texts, finite numbers, lists and maps with textual keys always serialise.
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    fn new(agent: &AgentDeclaration, jobs: &[JobDeclaration], key: &PublicKey) -> Self {
-        let mut inputs: Vec<InputDeclaration> = Vec::new();
-        let mut outputs: Vec<&'static str> = Vec::new();
-        for job in jobs {
-            let new =
-                job.inputs.iter().flatten().filter(|input| !inputs.iter().any(|known| same(known, input)));
-            let new: Vec<_> = new.copied().collect();
-            inputs.extend(new);
-            if !outputs.contains(&job.output) {
-                outputs.push(job.output);
-            }
-        }
-        Self {
-            schema_version: "1.0",
+    pub(crate) fn new(agent: &AgentDeclaration, offers: &[Offer], key: &PublicKey) -> Self {
+        let manifest = Self {
+            schema_version: "1.0".to_owned(),
             id: *key,
-            name: agent.name,
-            version: agent.version,
-            description: agent.about,
-            author: Author { name: agent.authors.replace(':', ", "), npub: npub(key) },
-            license: agent.license,
-            homepage: agent.homepage,
-            repository: agent.repository,
-            capabilities: Capabilities {
-                job_kinds: jobs.iter().map(|job| job.kind).collect(),
-                inputs: inputs
-                    .iter()
-                    .map(|input| InputCapability {
-                        input_type: input.input_type,
-                        mime_types: input.mime_types,
-                    })
-                    .collect(),
-                outputs: outputs
-                    .into_iter()
-                    .map(|mime_type| OutputCapability { mime_type, streaming: false })
-                    .collect(),
-                skills: jobs
-                    .iter()
-                    .map(|job| Skill { name: job.name, description: job.about, job_kind: job.kind })
-                    .collect(),
-            },
-            requirements: Requirements { environment: "Hybrid" },
-            tags: vec!["nip90"],
-        }
+            name: agent.name.to_owned(),
+            version: agent.version.to_owned(),
+            description: agent.about.to_owned(),
+            author: Author { name: author_names(agent.authors), npub: npub(key) },
+            license: agent.license.to_owned(),
+            homepage: agent.homepage.to_owned(),
+            repository: agent.repository.to_owned(),
+            capabilities: Capabilities::of(agent, offers),
+            requirements: Requirements::of_any_agent(),
+            economics: Economics::of(offers),
+            tags: std::iter::once("nip90").chain(agent.topics.iter().copied()).map(str::to_owned).collect(),
+            category: None,
+            created_at: None,
+            updated_at: None,
+            metadata: BTreeMap::new(),
+        };
+        manifest.at_relays(agent.relays.iter().copied())
     }
 }
 
-fn same(known: &InputDeclaration, input: &InputDeclaration) -> bool {
-    (known.input_type, known.mime_types) == (input.input_type, input.mime_types)
+/// The names in Cargo's list of authors (`Ada <ada@example.com>:Grace`), without the addresses.
+fn author_names(authors: &str) -> String {
+    let names = authors.split(':').map(|author| author.split('<').next().unwrap_or_default().trim());
+    names.filter(|name| !name.is_empty()).collect::<Vec<_>>().join(", ")
 }
+
+#[cfg(test)]
+mod tests;

@@ -44,12 +44,9 @@ impl Memory {
     /// When the database fails, or the value is not a `T`.
     pub async fn read<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, JobError> {
         let written = self.0.changes().memory.get(key).cloned();
-        let json = match written {
-            Some(json) => json,
-            None => {
-                let found = self.0.surroundings().inquire(Inquiry::Memory { key: key.to_owned() }).await?;
-                return Ok(serde_json::from_value::<Option<T>>(found)?);
-            }
+        let Some(json) = written else {
+            let found = self.0.surroundings().inquire(Inquiry::Memory { key: key.to_owned() }).await?;
+            return Ok(serde_json::from_value(found)?);
         };
         Ok(json.as_deref().map(serde_json::from_str).transpose()?)
     }

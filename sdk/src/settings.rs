@@ -5,10 +5,14 @@ use std::time::Duration;
 
 use openagents_host::outgoing::{Reach, public_url};
 use openagents_host::keys::{KeyError, parse_public_key};
-use openagents_host::{Keys, Kind};
+use openagents_host::{Keys, Kind, PublicKey};
 use openagents_relay::{HandOverRule, Limits, RelayConfig, RelayInformation};
 
 use crate::agent::Jobs;
+use crate::outside;
+use crate::discovery::Profile;
+use crate::engine::Options;
+use crate::manifest::{AgentManifest, SignedManifest};
 use crate::nip90;
 
 /// The agent's secret key (`nsec1…` or hex).
@@ -26,6 +30,8 @@ const RELAY_URL: &str = "RELAY_URL";
 const AGENT_RELAYS: &str = "AGENT_RELAYS";
 /// How often a Worker looks for requests on outside relays while some come from there, in seconds.
 const RELAY_VISIT_SECONDS: &str = "RELAY_VISIT_SECONDS";
+/// Whether the agent announces itself.
+const AGENT_ANNOUNCE: &str = "AGENT_ANNOUNCE";
 /// Whether the agent may reach out to addresses that are not public.
 const ALLOW_PRIVATE_ADDRESSES: &str = "ALLOW_PRIVATE_ADDRESSES";
 
@@ -101,6 +107,48 @@ pub(crate) struct AgentSettings {
     pub(crate) visit_every: Option<Duration>,
     /// Which addresses the agent may reach out to.
     pub(crate) reach: Reach,
+    /// Whether the agent announces itself; if not, it takes back what it announced before.
+    pub(crate) announces: bool,
+}
+
+impl AgentSettings {
+    /// What is said about an agent with this key.
+    pub(crate) fn profile<A: Jobs>(&self, key: PublicKey) -> Profile {
+        let mut profile = Profile::of::<A>(key);
+        if let Some(url) = &self.relay_url {
+            profile = profile.at_relay(url);
+        }
+        if self.reach == Reach::Anywhere {
+            profile = profile.with_insecure_relays();
+        }
+        profile.serving(&self.relays)
+    }
+
+    /// The outside relays that the agent serves, each once, in the form in which addresses are compared.
+    pub(crate) fn outside_relays(&self) -> Vec<String> {
+        outside::served(&self.relays, self.relay_url.as_deref(), self.reach)
+    }
+
+    /// What the engine needs to know of the deployment.
+    pub(crate) fn options(&self, profile: &Profile, wallet: bool) -> Options {
+        Options {
+            wallet,
+            relay_url: self.relay_url.clone(),
+            reach: self.reach,
+            // For the shell to say.
+            visits: Vec::new(),
+            visit_every: self.visit_every,
+            relays: self.relays.clone(),
+            announcements: if self.announces { profile.announcements() } else { Vec::new() },
+        }
+    }
+}
+
+/// The manifest of the agent, signed by it.
+pub(crate) fn manifest<A: Jobs>(settings: &AgentSettings, keys: &Keys) -> SignedManifest {
+    let key = keys.public_key();
+    let profile = settings.profile::<A>(key);
+    AgentManifest::of::<A>(&key).at_relays(profile.relays()).signed(keys)
 }
 
 /// What the variables decide about the agent.
@@ -108,11 +156,14 @@ pub(crate) fn agent_settings<A: Jobs>(
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<AgentSettings, SettingError> {
     let text = |name: &str| variable(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
-    let reach = match text(ALLOW_PRIVATE_ADDRESSES).as_deref() {
-        None | Some("false" | "0" | "no") => Reach::Public,
-        Some("true" | "1" | "yes") => Reach::Anywhere,
-        Some(_) => return Err(SettingError::Switch { name: ALLOW_PRIVATE_ADDRESSES }),
+    let switch = |name: &'static str, default: bool| match text(name).as_deref() {
+        None => Ok(default),
+        Some("true" | "1" | "yes") => Ok(true),
+        Some("false" | "0" | "no") => Ok(false),
+        Some(_) => Err(SettingError::Switch { name }),
     };
+    let reach = if switch(ALLOW_PRIVATE_ADDRESSES, false)? { Reach::Anywhere } else { Reach::Public };
+    let announces = switch(AGENT_ANNOUNCE, true)?;
     let relay = |name: &'static str, url: &str| {
         let checked = public_url(url, &["wss", "ws"], reach);
         checked.map(|_| url.to_owned()).map_err(|error| SettingError::Relay {
@@ -140,7 +191,7 @@ pub(crate) fn agent_settings<A: Jobs>(
         Ok(seconds @ 1..) => Ok(Duration::from_secs(seconds)),
         Ok(0) | Err(_) => Err(SettingError::Seconds { name: RELAY_VISIT_SECONDS }),
     });
-    Ok(AgentSettings { relay_url, relays, visit_every: visit_every.transpose()?, reach })
+    Ok(AgentSettings { relay_url, relays, visit_every: visit_every.transpose()?, reach, announces })
 }
 
 /// What the relay says about itself (NIP-11), from the variables and the agent that runs beside it.

@@ -61,11 +61,19 @@ pub(super) struct Outbox<S> {
     /// The entries that a shell is delivering, with the outside relay that they go to.
     in_flight: BTreeMap<u64, Option<String>>,
     fresh: BTreeMap<u64, VerifiedEvent>,
+    /// Whether entries for outside relays may be there; most agents never have one.
+    may_have_outside: bool,
 }
 
 impl<S: Sql> Outbox<S> {
     pub(super) fn new(sql: S) -> Self {
-        Self { reachability: Reachability::new(sql.clone()), sql, in_flight: BTreeMap::new(), fresh: BTreeMap::new() }
+        Self {
+            reachability: Reachability::new(sql.clone()),
+            sql,
+            in_flight: BTreeMap::new(),
+            fresh: BTreeMap::new(),
+            may_have_outside: true,
+        }
     }
 
     pub(super) fn put(
@@ -86,6 +94,7 @@ impl<S: Sql> Outbox<S> {
             "INSERT INTO outbox (event, attempt, due, relay) VALUES (?, 0, ?, ?) RETURNING entry",
             values![&**event.json(), due, to.to_column().as_deref()],
         )?;
+        self.may_have_outside |= *to != Destination::Own;
         if let Some((entry,)) = entry {
             if self.fresh.len() >= FRESH {
                 self.fresh.pop_first();
@@ -98,7 +107,7 @@ impl<S: Sql> Outbox<S> {
     /// Hands out what is due, in order.
     pub(super) fn take_due(&mut self, now: Timestamp, effects: &mut Vec<Effect>) -> Result<(), SqlError> {
         self.take_lane(now, Lane::Own, effects)?;
-        self.take_lane(now, Lane::Outside, effects)
+        if self.may_have_outside { self.take_lane(now, Lane::Outside, effects) } else { Ok(()) }
     }
 
     fn take_lane(&mut self, now: Timestamp, lane: Lane, effects: &mut Vec<Effect>) -> Result<(), SqlError> {
@@ -106,16 +115,15 @@ impl<S: Sql> Outbox<S> {
         if room == 0 {
             return Ok(());
         }
-        let due = self.waiting(lane, Some(now), room.saturating_add(self.flying(lane)))?;
-        for Waiting { entry, relay, .. } in due {
+        let due = self.waiting(lane, now, "event", room.saturating_add(self.flying(lane)))?;
+        for Waiting { entry, relay, json, .. } in due {
             if self.flying(lane) >= lane.limit() {
                 break;
             }
             if self.in_flight.contains_key(&entry) || relay.as_deref().is_some_and(|relay| self.is_full(relay)) {
                 continue;
             }
-            let json = self.sql.first::<(String,)>("SELECT event FROM outbox WHERE entry = ?", values![entry])?;
-            match self.event(entry, &json.map(|(json,)| json).unwrap_or_default()) {
+            match self.event(entry, &json) {
                 Ok(event) => {
                     self.in_flight.insert(entry, relay.clone());
                     effects.push(Effect::Publish { entry, event, to: Destination::from_column(relay) });
@@ -132,20 +140,19 @@ impl<S: Sql> Outbox<S> {
     }
 
     /// The first entries of a lane that wait, or are on their way; not those for relays that have enough to do.
-    fn waiting(&self, lane: Lane, due: Option<Timestamp>, limit: usize) -> Result<Vec<Waiting>, SqlError> {
-        let due = due.unwrap_or(Timestamp::from_millis(MAX_TIME));
+    /// `json` is what to read as their event.
+    fn waiting(&self, lane: Lane, due: Timestamp, json: &str, limit: usize) -> Result<Vec<Waiting>, SqlError> {
         let full: Vec<&str> = match lane {
             Lane::Own => Vec::new(),
             Lane::Outside => self.full(),
         };
         let statement = match lane {
-            Lane::Own => {
-                "SELECT entry, due, relay FROM outbox INDEXED BY outbox_own
+            Lane::Own => format!(
+                "SELECT entry, due, relay, {json} FROM outbox INDEXED BY outbox_own
                  WHERE relay IS NULL AND due <= ? ORDER BY due, entry LIMIT ?"
-                    .to_owned()
-            }
+            ),
             Lane::Outside => format!(
-                "SELECT entry, due, relay FROM outbox INDEXED BY outbox_outside
+                "SELECT entry, due, relay, {json} FROM outbox INDEXED BY outbox_outside
                  WHERE relay IS NOT NULL AND due <= ? AND relay NOT IN ({}) ORDER BY due, entry LIMIT ?",
                 vec!["?"; full.len()].join(", ")
             ),
@@ -153,8 +160,8 @@ impl<S: Sql> Outbox<S> {
         let mut values = vec![Value::from(due)];
         values.extend(full.into_iter().map(Value::from));
         values.push(Value::from(limit));
-        let rows = self.sql.rows::<(u64, Timestamp, Option<String>)>(&statement, &values)?;
-        Ok(rows.into_iter().map(|(entry, due, relay)| Waiting { entry, due, relay }).collect())
+        let rows = self.sql.rows::<(u64, Timestamp, Option<String>, String)>(&statement, &values)?;
+        Ok(rows.into_iter().map(|(entry, due, relay, json)| Waiting { entry, due, relay, json }).collect())
     }
 
     fn flying(&self, lane: Lane) -> usize {
@@ -267,25 +274,33 @@ impl<S: Sql> Outbox<S> {
                 values![due, relay, entry],
             )?;
         }
+        self.may_have_outside = true;
         self.remove(entry)
     }
 
     /// When the next entry that is not on its way is due.
-    pub(super) fn next_due(&self) -> Result<Option<Timestamp>, SqlError> {
-        Ok([self.next_due_of(Lane::Own)?, self.next_due_of(Lane::Outside)?].into_iter().flatten().min())
+    pub(super) fn next_due(&mut self) -> Result<Option<Timestamp>, SqlError> {
+        let own = self.next_due_of(Lane::Own)?;
+        if !self.may_have_outside {
+            return Ok(own);
+        }
+        let outside = self.next_due_of(Lane::Outside)?;
+        self.may_have_outside = outside.is_some() || self.flying(Lane::Outside) > 0;
+        Ok([own, outside].into_iter().flatten().min())
     }
 
     fn next_due_of(&self, lane: Lane) -> Result<Option<Timestamp>, SqlError> {
         if self.flying(lane) >= lane.limit() {
             return Ok(None);
         }
-        let earliest = self.waiting(lane, None, self.flying(lane).saturating_add(1))?;
+        let earliest = self.waiting(lane, Timestamp::from_millis(MAX_TIME), "''", self.flying(lane).saturating_add(1))?;
         Ok(earliest.into_iter().find(|waiting| !self.in_flight.contains_key(&waiting.entry)).map(|waiting| waiting.due))
     }
 
     /// Forgets deliveries of entries that were undone before they were handed out.
     pub(super) fn rolled_back(&mut self) {
         self.fresh.clear();
+        self.may_have_outside = true;
         self.in_flight.retain(|entry, _| {
             let there = self.sql.first::<(u64,)>("SELECT entry FROM outbox WHERE entry = ?", values![*entry]);
             matches!(there, Ok(Some(_)))
@@ -307,6 +322,7 @@ struct Waiting {
     entry: u64,
     due: Timestamp,
     relay: Option<String>,
+    json: String,
 }
 
 /// Entries for the agent's own relay and for others do not hold up each other.

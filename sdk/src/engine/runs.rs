@@ -5,6 +5,7 @@ use std::time::Duration;
 use openagents_host::{EventId, Sql, SqlError, Timestamp};
 
 use super::job_state::JobState;
+use super::ledger::Record;
 use super::requests::Unreadable;
 use super::{Changes, Effect, Hook, JobEngine, Lease, Outcome, RunId, Task, backoff};
 use crate::context::JobFailure;
@@ -39,35 +40,32 @@ enum StartOf {
 
 impl<S: Sql> JobEngine<S> {
     /// What is next, if anything is due. Before all else the agent is created and woken.
-    pub(super) fn next_start(&self, now: Timestamp) -> Result<Option<Start>, SqlError> {
-        let work = match self.next_work(now)? {
-            Some(work) => work,
-            None => {
-                let sleeps = self.sleep_due().is_some_and(|due| due <= now);
-                return Ok(sleeps.then(|| self.start_of_hook(Hook::Sleep)).flatten());
-            }
+    /// `next_kind` is the kind of the job whose turn it is.
+    pub(super) fn next_start(&self, now: Timestamp, next_kind: Option<u16>) -> Option<Start> {
+        let Some(work) = self.next_work(now, next_kind) else {
+            let sleeps = self.sleep_due().is_some_and(|due| due <= now);
+            return sleeps.then(|| self.start_of_hook(Hook::Sleep)).flatten();
         };
-        let Some(first) = self.life.turn_before_work(&self.facts.hooks) else { return Ok(Some(work)) };
+        let Some(first) = self.life.turn_before_work(&self.facts.hooks) else { return Some(work) };
         if self.running.contains_key(&RunId::Hook(first)) || !self.life.may_try(now) {
-            return Ok(None);
+            return None;
         }
-        Ok(self.start_of_hook(first))
+        self.start_of_hook(first)
     }
 
-    fn next_work(&self, now: Timestamp) -> Result<Option<Start>, SqlError> {
+    fn next_work(&self, now: Timestamp, next_kind: Option<u16>) -> Option<Start> {
         if !self.failures.is_empty()
             && !self.running.contains_key(&RunId::Hook(Hook::Error))
             && let Some(start) = self.start_of_hook(Hook::Error)
         {
-            return Ok(Some(start));
+            return Some(start);
         }
         if let Some(index) = self.schedules.next(now, &self.running) {
             let exclusive = self.facts.schedules.get(index).is_some_and(|facts| facts.exclusive);
-            return Ok(Some(Start { run: StartOf::Schedule(index), exclusive }));
+            return Some(Start { run: StartOf::Schedule(index), exclusive });
         }
-        let Some(kind) = self.ledger.next_kind(now)? else { return Ok(None) };
-        let exclusive = self.facts.handler(kind).is_some_and(|(_, facts)| facts.exclusive);
-        Ok(Some(Start { run: StartOf::NextJob, exclusive }))
+        let exclusive = self.facts.handler(next_kind?).is_some_and(|(_, facts)| facts.exclusive);
+        Some(Start { run: StartOf::NextJob, exclusive })
     }
 
     fn start_of_hook(&self, hook: Hook) -> Option<Start> {
@@ -92,12 +90,16 @@ impl<S: Sql> JobEngine<S> {
         now: Timestamp,
         effects: &mut Vec<Effect>,
     ) -> Result<bool, SqlError> {
-        let Some(start) = self.next_start(now)? else { return Ok(false) };
+        let next = self.ledger.next(now)?;
+        let Some(start) = self.next_start(now, next.as_ref().map(|job| job.kind.0)) else { return Ok(false) };
         if !self.may_start(&start) {
             return Ok(false);
         }
         match start.run {
-            StartOf::NextJob => self.start_job(now, effects)?,
+            StartOf::NextJob => match next {
+                Some(job) => self.start_job(now, job, effects)?,
+                None => return Ok(false),
+            },
             StartOf::Schedule(index) => {
                 let task = Task::Schedule(index);
                 self.start(RunId::Schedule(index), start.exclusive, task, effects);
@@ -120,8 +122,7 @@ impl<S: Sql> JobEngine<S> {
         effects.push(Effect::Run { lease: Lease { run, attempt }, task, state: self.state.snapshot() });
     }
 
-    fn start_job(&mut self, now: Timestamp, effects: &mut Vec<Effect>) -> Result<(), SqlError> {
-        let Some(mut job) = self.ledger.next(now)? else { return Ok(()) };
+    fn start_job(&mut self, now: Timestamp, mut job: Record, effects: &mut Vec<Effect>) -> Result<(), SqlError> {
         let readable = match self.requests.on_record(&job.id) {
             Ok(readable) => readable,
             Err(Unreadable::Sql(error)) => return Err(error),
@@ -264,7 +265,7 @@ impl<S: Sql> JobEngine<S> {
         }
     }
 
-    fn failed_for_good(&mut self, job: &super::ledger::Record, message: &str) {
+    fn failed_for_good(&mut self, job: &Record, message: &str) {
         if self.facts.hooks.on_error.is_none() {
             return;
         }

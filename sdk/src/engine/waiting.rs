@@ -191,7 +191,7 @@ impl<S: Sql> JobEngine<S> {
             return self.inputs_complete(now, &job);
         }
         let waited = job.received_at.until(now);
-        let pause = (waited / 4).clamp(Duration::from_secs(1), Duration::from_secs(60));
+        let pause = waited.div_f32(4.0).clamp(Duration::from_secs(1), Duration::from_secs(60));
         self.ledger.postpone(id, now + pause)
     }
 
@@ -318,7 +318,7 @@ impl<S: Sql> JobEngine<S> {
             }
             Settlement::Pending => {
                 let waited = job.received_at.until(now);
-                let pause = (waited / 8).clamp(Duration::from_secs(2), Duration::from_secs(30));
+                let pause = waited.div_f32(8.0).clamp(Duration::from_secs(2), Duration::from_secs(30));
                 self.ledger.postpone(id, now + pause)
             }
             Settlement::Expired => {

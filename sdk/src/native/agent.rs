@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use openagents_host::native::{Durability, EngineThread, Inputs, OpenError, Sqlite, now};
-use openagents_host::outgoing::Reach;
 use openagents_host::sql::SchemaError;
 use openagents_host::{Keys, SqlError, VerifiedEvent};
 use openagents_relay::native::RelayHandle;
@@ -19,7 +18,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::agent::Jobs;
-use crate::engine::{Admission, Destination, Effect, Input, Inquiry, JobEngine, Options};
+use crate::engine::{Admission, Destination, Effect, Input, Inquiry, JobEngine};
+use crate::settings::AgentSettings;
 use crate::surroundings::Surroundings;
 use crate::runner::{self, StateCache, StateError};
 use crate::wallet::Wallet;
@@ -35,10 +35,7 @@ pub(super) struct AgentConfig {
     pub(super) forget_memory: bool,
     /// What the agent is paid through.
     pub(super) wallet: Option<Arc<dyn Wallet>>,
-    /// The public address of the agent's own relay.
-    pub(super) relay_url: Option<String>,
-    /// Which addresses the agent may reach out to.
-    pub(super) reach: Reach,
+    pub(super) settings: AgentSettings,
 }
 
 /// Why the agent could not start.
@@ -165,12 +162,8 @@ impl AgentShell {
         let (running_sender, running) = watch::channel(0);
         let (report_sender, reports) = mpsc::unbounded_channel();
         let cache = Arc::new(StateCache::<A>::default());
-        let options = Options {
-            wallet: config.wallet.is_some(),
-            relay_url: config.relay_url.clone(),
-            reach: config.reach,
-            ..Options::default()
-        };
+        let profile = config.settings.profile::<A>(config.keys.public_key());
+        let options = config.settings.options(&profile, config.wallet.is_some());
         let open = {
             let (cache, keys) = (Arc::clone(&cache), config.keys.clone());
             let (database, durability) = (config.database.clone(), config.durability);
@@ -183,7 +176,7 @@ impl AgentShell {
             }
         };
         let (taken, answered) = (Tickets::default(), Tickets::default());
-        let surroundings = Arc::new(NativeSurroundings::new(config.keys, config.reach, report_sender.clone()));
+        let surroundings = Arc::new(NativeSurroundings::new(config.keys, config.settings.reach, report_sender.clone()));
         let mut shell = Effects {
             runtime: tokio::runtime::Handle::current(),
             cache,

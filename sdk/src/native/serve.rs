@@ -24,8 +24,7 @@ use super::server::{Server, ServerConfig};
 use super::terminal::say;
 use super::variables::{Variables, VariablesError};
 use crate::agent::Jobs;
-use crate::manifest::AgentManifest;
-use crate::outside::{self, Concern};
+use crate::outside::Concern;
 use crate::settings::{self, SettingError};
 
 /// How long running handlers may take to finish when the process is asked to end.
@@ -119,15 +118,15 @@ pub(super) async fn run<A: Jobs>(arguments: &Serve) -> Result<(), ServeError> {
     };
     let public_key = keys.public_key();
     let reach = agent_settings.reach;
-    let outside_relays = outside::served(&agent_settings.relays, agent_settings.relay_url.as_deref(), reach);
+    let outside_relays = agent_settings.outside_relays();
+    let manifest = settings::manifest::<A>(&agent_settings, &keys);
     let mut agent = AgentShell::start::<A>(AgentConfig {
         database: data.path().join("agent.sqlite"),
         durability,
         keys,
         forget_memory: arguments.forget_memory,
         wallet: None,
-        relay_url: agent_settings.relay_url,
-        reach,
+        settings: agent_settings,
     })
     .await?;
     let relay = RelayServerConfig {
@@ -144,7 +143,7 @@ pub(super) async fn run<A: Jobs>(arguments: &Serve) -> Result<(), ServeError> {
     let listeners = Listeners::start(outside_relays, listening, &agent.mailbox);
     let server = Server::start(
         listener,
-        ServerConfig { relay: relay.handle(), manifest: AgentManifest::of::<A>(&public_key) },
+        ServerConfig { relay: relay.handle(), manifest: manifest },
     );
     greet::<A>(arguments, address, &public_key, data.path(), &key_note);
 

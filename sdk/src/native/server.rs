@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::door::{self, Door};
-use crate::manifest::AgentManifest;
+use crate::manifest::SignedManifest;
 
 /// How long a client may take to send a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -28,7 +28,7 @@ const LAST_REQUESTS: Duration = Duration::from_secs(2);
 /// What is served.
 pub(super) struct ServerConfig {
     pub(super) relay: RelayHandle,
-    pub(super) manifest: AgentManifest,
+    pub(super) manifest: SignedManifest,
 }
 
 /// A running server.
@@ -51,14 +51,15 @@ type Answer = Response<Full<Bytes>>;
 impl Server {
     /// Serves whoever connects.
     pub(super) fn start(listener: TcpListener, config: ServerConfig) -> Self {
-        let ServerConfig { relay, manifest } = config;
+        let ServerConfig { relay, manifest: signed } = config;
+        let manifest = signed.manifest();
         let doors = Arc::new(Doors {
             relay,
             npub: manifest.author.npub.clone(),
             public_key: manifest.id.to_hex(),
-            welcome: door::welcome(&manifest).into(),
-            health: door::health(&manifest).into(),
-            manifest: manifest.to_json().into(),
+            welcome: door::welcome(manifest).into(),
+            health: door::health(manifest).into(),
+            manifest: signed.json().to_string().into(),
         });
         let (stop, stopped) = watch::channel(false);
         Self { stop, accepting: tokio::spawn(accept(listener, doors, stopped)) }

@@ -15,7 +15,7 @@ use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 
 use openagents_host::worker::{now, set_alarm};
-use openagents_host::{Engine, Event};
+use openagents_host::{Engine, Event, Timestamp};
 use worker::{Env, Method, Request, Response, Result, State};
 
 use super::relay_object::REQUESTS_PATH;
@@ -29,10 +29,9 @@ pub struct AgentObject<A>(Rc<Object<A>>);
 
 struct Object<A> {
     state: State,
-    /// Whether what is due by the clock was seen to since this object came to be.
-    is_set: Cell<bool>,
     /// Why the object cannot work, when it cannot; the constructor has no other way to say so.
     opened: std::result::Result<Opened<A>, String>,
+    alarm_is_set: Cell<bool>,
 }
 
 impl<A: Jobs> AgentObject<A> {
@@ -43,7 +42,7 @@ impl<A: Jobs> AgentObject<A> {
         if let Err(error) = &opened {
             worker::console_error!("the agent cannot start: {error}");
         }
-        Self(Rc::new(Object { state, is_set: Cell::new(false), opened }))
+        Self(Rc::new(Object { state, opened, alarm_is_set: Cell::new(false) }))
     }
 
     /// Answers the Worker and the relay's object; nobody else reaches it.
@@ -55,8 +54,8 @@ impl<A: Jobs> AgentObject<A> {
             Ok(opened) => opened,
             Err(error) => return Response::error(format!("the agent cannot start: {error}\n"), 500),
         };
-        self.0.set_first_alarm(opened).await?;
         let url = request.url()?;
+        self.0.begin_life(opened).await?;
         match (request.method(), url.path()) {
             (Method::Post, REQUESTS_PATH) => {
                 if let Err(error) = take(opened, &request.text().await?) {
@@ -70,14 +69,14 @@ impl<A: Jobs> AgentObject<A> {
                 self.0.state.wait_until(AssertUnwindSafe(async move { object.work().await }));
                 Response::ok("taken")
             }
-            (Method::Get, "/welcome") => page(door::TEXT, door::welcome(&opened.manifest)),
-            (Method::Get, "/health") => page(door::JSON, door::health(&opened.manifest)),
+            (Method::Get, "/welcome") => page(door::TEXT, door::welcome(opened.manifest.manifest())),
+            (Method::Get, "/health") => page(door::JSON, door::health(opened.manifest.manifest())),
             (Method::Get, "/manifest") => {
                 let asked =
                     url.query_pairs().find(|(name, _)| name == "agent").map(|(_, value)| value.into_owned());
-                let manifest = &opened.manifest;
+                let manifest = opened.manifest.manifest();
                 if asked.is_some_and(|asked| asked == manifest.author.npub || asked == manifest.id.to_hex()) {
-                    page(door::JSON, manifest.to_json())
+                    page(door::JSON, opened.manifest.json().to_string())
                 } else {
                     Response::error(door::NO_SUCH_AGENT, 404)
                 }
@@ -102,13 +101,20 @@ impl<A: Jobs> AgentObject<A> {
 }
 
 impl<A: Jobs> Object<A> {
-    /// Schedules and visits come by the alarm. A new deployment has none yet, and a release may have brought others.
-    async fn set_first_alarm(&self, opened: &Opened<A>) -> Result<()> {
-        if !self.is_set.replace(true) {
-            let next = opened.engine.borrow().next_alarm();
-            if next.is_some() {
-                set_alarm(&self.state.storage(), next).await?;
-            }
+    /// Sets the alarm for what the agent does of its own accord, schedules and announcements: nothing else would wake it
+    /// in time. Once for each time that it is in memory does.
+    async fn begin_life(&self, opened: &Opened<A>) -> Result<()> {
+        let next = opened.engine.borrow().next_alarm();
+        if self.alarm_is_set.replace(true) {
+            return Ok(());
+        }
+        let is_late = |set: Option<i64>, next: Timestamp| {
+            set.and_then(|at| u64::try_from(at).ok()).is_none_or(|at| at > next.as_millis())
+        };
+        if let Some(next) = next
+            && is_late(self.state.storage().get_alarm().await?, next)
+        {
+            set_alarm(&self.state.storage(), Some(next)).await?;
         }
         Ok(())
     }
@@ -121,15 +127,18 @@ impl<A: Jobs> Object<A> {
     }
 }
 
+/// An object handles one input at a time, so one ticket does for all.
+const TICKET: u64 = 0;
+
 /// Puts an event on record.
 fn take<A: Jobs>(opened: &Opened<A>, json: &str) -> std::result::Result<(), String> {
     let event = Event::from_json(json).map_err(|error| error.to_string())?;
     let event = event.verify().map_err(|error| error.to_string())?;
     let mut taken = Ok(());
     let mut others = Vec::new();
-    for effect in opened.handle(&Input::Request { event, source: None, ticket: 0 }) {
+    for effect in opened.handle(&Input::Request { event, source: None, ticket: TICKET }) {
         match effect {
-            Effect::Taken { result, .. } => taken = result.map(drop).map_err(|error| error.to_string()),
+            Effect::Taken { ticket: TICKET, result } => taken = result.map(drop).map_err(|error| error.to_string()),
             other => others.push(other),
         }
     }

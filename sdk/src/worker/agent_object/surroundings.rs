@@ -13,6 +13,7 @@ use serde_json::Value;
 use worker::Env;
 
 use super::super::{DELIVERY_TIMEOUT, MAIN_RELAY, RELAY_BINDING, within};
+use super::TICKET;
 use crate::engine::{Effect, Input, Inquiry, JobEngine, Lease, Report};
 use crate::error::JobError;
 use crate::surroundings::Surroundings;
@@ -60,9 +61,9 @@ pub(super) fn inquire(
     inquiry: Inquiry,
 ) -> Result<Value, InquiryError> {
     let mut effects = Vec::new();
-    engine.borrow_mut().handle(now(), &Input::Asked { inquiry, ticket: 0 }, &mut effects);
+    engine.borrow_mut().handle(now(), &Input::Asked { inquiry, ticket: TICKET }, &mut effects);
     let answer = effects.into_iter().find_map(|effect| match effect {
-        Effect::Answered { answer, .. } => Some(answer),
+        Effect::Answered { ticket: TICKET, answer } => Some(answer),
         _ => None,
     });
     answer.unwrap_or_else(|| Err("the agent's engine gave no answer".to_owned())).map_err(InquiryError)

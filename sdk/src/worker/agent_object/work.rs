@@ -22,7 +22,7 @@ use super::own_key::own_keys;
 use super::surroundings::DurableSurroundings;
 use crate::agent::Jobs;
 use crate::engine::{Effect, Input, JobEngine, Lease, Options, RunId};
-use crate::manifest::AgentManifest;
+use crate::manifest::SignedManifest;
 use crate::runner::{self, StateCache};
 use crate::surroundings::Surroundings;
 use crate::wallet::{Settlement, Wallet};
@@ -36,7 +36,7 @@ pub(super) struct Opened<A> {
     env: Env,
     pub(super) engine: Rc<RefCell<JobEngine<DurableSql>>>,
     cache: StateCache<A>,
-    pub(super) manifest: AgentManifest,
+    pub(super) manifest: SignedManifest,
     wallet: Option<Arc<dyn Wallet>>,
     surroundings: Arc<dyn Surroundings>,
     deliveries: Deliveries,
@@ -64,14 +64,11 @@ impl<A: Jobs> Opened<A> {
             Some(keys) => keys,
             None => own_keys(&sql)?,
         };
-        let manifest = AgentManifest::of::<A>(&keys.public_key());
+        let manifest = settings::manifest::<A>(&settings, &keys);
         let reach = settings.reach;
         let options = Options {
-            wallet: false,
-            visits: outside::served(&settings.relays, settings.relay_url.as_deref(), reach),
-            visit_every: settings.visit_every,
-            relay_url: settings.relay_url,
-            reach,
+            visits: settings.outside_relays(),
+            ..settings.options(&settings.profile::<A>(keys.public_key()), false)
         };
         let visits = Visits::of::<A>(keys.public_key(), reach);
         let engine = JobEngine::open(sql, keys.clone(), runner::agent_facts::<A>(), options, now())
@@ -80,7 +77,6 @@ impl<A: Jobs> Opened<A> {
         cache.shared(&engine.state()).map_err(|error| error.to_string())?;
         let engine = Rc::new(RefCell::new(engine));
         let (sender, reports) = unbounded();
-        #[expect(clippy::arc_with_non_send_sync, reason = "natively the same trait object is shared by threads")]
         let surroundings = Arc::new(DurableSurroundings {
             keys,
             reach,

@@ -1,0 +1,128 @@
+//! What an agent can do.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::economics::Pricing;
+use super::offer::Offer;
+use super::schema::params_schema;
+use crate::agent::AgentDeclaration;
+use crate::extract::InputDeclaration;
+
+/// What an agent can do.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Capabilities {
+    /// Its job handlers.
+    #[serde(default)]
+    pub tools: Vec<Tool>,
+    /// The kinds of job requests it answers (NIP-90).
+    #[serde(default)]
+    pub job_kinds: Vec<u16>,
+    /// What it takes.
+    #[serde(default)]
+    pub inputs: Vec<InputCapability>,
+    /// What it gives.
+    #[serde(default)]
+    pub outputs: Vec<OutputCapability>,
+    /// What it is good at: the names of its job handlers.
+    #[serde(default)]
+    pub skills: Vec<String>,
+    /// How many jobs it does side by side.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_concurrent_jobs: Option<u32>,
+}
+
+/// A job handler of an agent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Tool {
+    /// Its name.
+    pub name: String,
+    /// What it does.
+    #[serde(default)]
+    pub description: String,
+    /// The JSON schema of the job's parameters (`param` tags).
+    #[serde(default)]
+    pub input_schema: Value,
+    /// The kind of job request it answers (NIP-90).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job_kind: Option<u16>,
+    /// The MIME type of what it returns.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub output: String,
+    /// What a job costs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pricing: Option<Pricing>,
+}
+
+/// An input that an agent takes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct InputCapability {
+    /// The type of the `i` tag (NIP-90): `text`, `url`, `event` or `job`.
+    pub input_type: String,
+    /// Which MIME types it may hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mime_types: Vec<String>,
+    /// How large it may be, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_size: Option<u64>,
+}
+
+/// An output that an agent gives.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct OutputCapability {
+    /// Its MIME type.
+    pub mime_type: String,
+    /// Whether it comes in parts.
+    #[serde(default)]
+    pub streaming: bool,
+}
+
+impl Capabilities {
+    pub(super) fn of(agent: &AgentDeclaration, offers: &[Offer]) -> Self {
+        let mut inputs: Vec<InputCapability> = Vec::new();
+        let mut outputs: Vec<OutputCapability> = Vec::new();
+        for Offer { job, .. } in offers {
+            for input in job.inputs.iter().flatten().map(InputCapability::from) {
+                if !inputs.contains(&input) {
+                    inputs.push(input);
+                }
+            }
+            let output = OutputCapability { mime_type: job.output.to_owned(), streaming: false };
+            if !outputs.contains(&output) {
+                outputs.push(output);
+            }
+        }
+        Self {
+            tools: offers.iter().map(Tool::from).collect(),
+            job_kinds: offers.iter().map(|offer| offer.job.kind).collect(),
+            inputs,
+            outputs,
+            skills: offers.iter().map(|offer| offer.job.name.to_owned()).collect(),
+            max_concurrent_jobs: Some(agent.concurrency),
+        }
+    }
+}
+
+impl From<&InputDeclaration> for InputCapability {
+    fn from(input: &InputDeclaration) -> Self {
+        let mime_types = input.mime_types.iter().map(|&mime_type| mime_type.to_owned()).collect();
+        Self { input_type: input.input_type.to_owned(), mime_types, max_size: None }
+    }
+}
+
+impl From<&Offer> for Tool {
+    fn from(offer: &Offer) -> Self {
+        Self {
+            name: offer.job.name.to_owned(),
+            description: offer.job.about.to_owned(),
+            input_schema: params_schema(offer.job.params.iter().copied().flatten()),
+            job_kind: Some(offer.job.kind),
+            output: offer.job.output.to_owned(),
+            pricing: Some(Pricing::from(offer.cost())),
+        }
+    }
+}
