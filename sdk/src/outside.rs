@@ -139,4 +139,4 @@ pub(crate) async fn outputs(surroundings: &dyn Surroundings, wanted: &[Wanted]) 
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

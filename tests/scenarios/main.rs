@@ -12,6 +12,7 @@ mod information;
 mod jobs;
 mod limits;
 mod malformed;
+mod outside;
 mod publish;
 mod query;
 mod replaceable;
@@ -39,6 +40,7 @@ fn scenarios() -> Vec<Scenario> {
         jobs::list(),
         handlers::list(),
         restart::list(),
+        outside::list(),
         clients::list(),
         customers::list(),
         conformance::list(),

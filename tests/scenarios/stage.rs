@@ -141,6 +141,15 @@ impl Stage {
         self.watched(Server::start(self.host, deployment))
     }
 
+    /// A server with these variables.
+    pub(crate) fn own_with(
+        &self,
+        deployment: &'static str,
+        variables: Vec<(&'static str, String)>,
+    ) -> Server {
+        self.watched(Server::start_with(self.host, deployment, variables))
+    }
+
     /// A server that was given no key.
     pub(crate) fn own_without_key(&self, deployment: &'static str) -> Server {
         self.watched(Server::start_without_key(self.host, deployment))

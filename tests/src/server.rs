@@ -52,6 +52,7 @@ pub struct Server {
     host: Host,
     deployment: &'static str,
     keys: Option<Keys>,
+    variables: Vec<(&'static str, String)>,
     data: TempDir,
     log: PathBuf,
     process: Mutex<Process>,
@@ -64,7 +65,19 @@ impl Server {
     /// # Errors
     /// Says why it did not come up, with the end of its output.
     pub fn start(host: Host, deployment: &'static str) -> Result<Self, String> {
-        Self::start_as(host, deployment, Some(Keys::generate()))
+        Self::start_with(host, deployment, Vec::new())
+    }
+
+    /// Starts `deployment` with a fresh identity, no data, and these variables.
+    ///
+    /// # Errors
+    /// Says why it did not come up, with the end of its output.
+    pub fn start_with(
+        host: Host,
+        deployment: &'static str,
+        variables: Vec<(&'static str, String)>,
+    ) -> Result<Self, String> {
+        Self::start_as(host, deployment, Some(Keys::generate()), variables)
     }
 
     /// Starts `deployment` with no key given, so that it has to make and keep its own.
@@ -72,16 +85,22 @@ impl Server {
     /// # Errors
     /// Says why it did not come up, with the end of its output.
     pub fn start_without_key(host: Host, deployment: &'static str) -> Result<Self, String> {
-        Self::start_as(host, deployment, None)
+        Self::start_as(host, deployment, None, Vec::new())
     }
 
-    fn start_as(host: Host, deployment: &'static str, keys: Option<Keys>) -> Result<Self, String> {
+    fn start_as(
+        host: Host,
+        deployment: &'static str,
+        keys: Option<Keys>,
+        variables: Vec<(&'static str, String)>,
+    ) -> Result<Self, String> {
         let data = TempDir::with_prefix("openagents-scenario-").map_err(|error| error.to_string())?;
         let log = log_path(host, deployment)?;
         let mut server = Self {
             host,
             deployment,
             keys,
+            variables,
             data,
             log,
             process: Mutex::new(Process::default()),
@@ -226,6 +245,7 @@ impl Server {
             Some(keys) => command.env("NOSTR_PRIVATE_KEY", keys.secret_key().to_secret_hex()),
             None => command.env_remove("NOSTR_PRIVATE_KEY"),
         };
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         // So that no .dev.vars of this checkout is found.
         command.current_dir(self.data.path());
         command
@@ -240,6 +260,9 @@ impl Server {
         command.args(["--port", port, "--control", "--data"]).arg(self.data.path());
         if let Some(keys) = &self.keys {
             command.arg("--var").arg(format!("NOSTR_PRIVATE_KEY={}", keys.secret_key().to_secret_hex()));
+        }
+        for (name, value) in &self.variables {
+            command.arg("--var").arg(format!("{name}={value}"));
         }
         command
     }
