@@ -122,10 +122,7 @@ pub(crate) async fn outputs(surroundings: &dyn Surroundings, wanted: &[Wanted]) 
     for url in urls.into_iter().take(MAX_ASKED) {
         let asked = async {
             let mut relay = RelayClient::connect(url, surroundings.reach()).await?;
-            let filters = [
-                json!({"ids": ids, "limit": 100}),
-                json!({"#e": ids, "limit": 100}),
-            ];
+            let filters = [json!({"ids": ids, "limit": 100}), json!({"#e": ids, "limit": 100})];
             let found = relay.query(&filters).await;
             relay.close().await;
             found

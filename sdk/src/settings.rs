@@ -187,11 +187,15 @@ pub(crate) fn agent_settings<A: Jobs>(
         let error = "it begins with wss:// (or ws://)".to_owned();
         return Err(SettingError::Relay { name: RELAY_URL, url: url.clone(), error });
     }
-    let visit_every = text(RELAY_VISIT_SECONDS).map(|text| match text.parse() {
-        Ok(seconds @ 1..) => Ok(Duration::from_secs(seconds)),
-        Ok(0) | Err(_) => Err(SettingError::Seconds { name: RELAY_VISIT_SECONDS }),
-    });
-    Ok(AgentSettings { relay_url, relays, visit_every: visit_every.transpose()?, reach, announces })
+    let visit_every = text(RELAY_VISIT_SECONDS).map(|text| seconds(RELAY_VISIT_SECONDS, &text)).transpose()?;
+    Ok(AgentSettings { relay_url, relays, visit_every, reach, announces })
+}
+
+fn seconds(name: &'static str, text: &str) -> Result<Duration, SettingError> {
+    match text.parse::<u32>() {
+        Ok(seconds @ 1..) => Ok(Duration::from_secs(seconds.into())),
+        Ok(0) | Err(_) => Err(SettingError::Seconds { name }),
+    }
 }
 
 /// What the relay says about itself (NIP-11), from the variables and the agent that runs beside it.
@@ -221,7 +225,16 @@ pub(crate) fn relay_information<A: Jobs>(
 mod tests {
     use openagents_host::{Keys, Kind, Timestamp, UnsignedEvent};
 
-    use super::handover;
+    use super::{RELAY_VISIT_SECONDS, SettingError, handover, seconds};
+
+    #[test]
+    fn a_time_is_a_whole_number_of_seconds_and_not_none() {
+        assert_eq!(seconds(RELAY_VISIT_SECONDS, "90").unwrap().as_secs(), 90);
+        for wrong in ["0", "-1", "1.5", "1m", "", "99999999999"] {
+            let error = SettingError::Seconds { name: RELAY_VISIT_SECONDS };
+            assert_eq!(seconds(RELAY_VISIT_SECONDS, wrong), Err(error), "{wrong}");
+        }
+    }
 
     #[test]
     fn the_agent_gets_its_requests_and_the_deletions_that_may_be_of_one() {

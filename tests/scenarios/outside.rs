@@ -172,6 +172,9 @@ async fn a_private_address_is_not_reached_unless_that_is_allowed(stage: &Stage) 
         assert_eq!(answers_on(agent, &request).await.result().content, "hello");
         tokio::time::timeout(Duration::from_secs(2), private.accept()).await.is_ok()
     };
-    assert!(!ask_with_it(&stage.own("probe")).await, "a customer made the agent connect to a private address");
+    assert!(
+        !ask_with_it(&stage.own("probe")).await,
+        "a customer made the agent connect to a private address"
+    );
     assert!(ask_with_it(&agent_on(stage, &[])).await, "allowed, and not reached");
 }

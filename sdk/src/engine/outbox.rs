@@ -120,7 +120,9 @@ impl<S: Sql> Outbox<S> {
             if self.flying(lane) >= lane.limit() {
                 break;
             }
-            if self.in_flight.contains_key(&entry) || relay.as_deref().is_some_and(|relay| self.is_full(relay)) {
+            if self.in_flight.contains_key(&entry)
+                || relay.as_deref().is_some_and(|relay| self.is_full(relay))
+            {
                 continue;
             }
             match self.event(entry, &json) {
@@ -141,7 +143,13 @@ impl<S: Sql> Outbox<S> {
 
     /// The first entries of a lane that wait, or are on their way; not those for relays that have enough to do.
     /// `json` is what to read as their event.
-    fn waiting(&self, lane: Lane, due: Timestamp, json: &str, limit: usize) -> Result<Vec<Waiting>, SqlError> {
+    fn waiting(
+        &self,
+        lane: Lane,
+        due: Timestamp,
+        json: &str,
+        limit: usize,
+    ) -> Result<Vec<Waiting>, SqlError> {
         let full: Vec<&str> = match lane {
             Lane::Own => Vec::new(),
             Lane::Outside => self.full(),
@@ -208,7 +216,8 @@ impl<S: Sql> Outbox<S> {
             }
             Delivery::Refused(reason) => {
                 self.remove(entry)?;
-                let whose = relay.map_or_else(|| "the agent's own relay".to_owned(), |relay| format!("the relay {relay}"));
+                let whose = relay
+                    .map_or_else(|| "the agent's own relay".to_owned(), |relay| format!("the relay {relay}"));
                 Ok(Some(format!("{whose} refused an event of this agent, which is dropped there: {reason}")))
             }
             Delivery::Unreachable(reason) => {
@@ -244,17 +253,24 @@ impl<S: Sql> Outbox<S> {
         let standing = self.reachability.failed(relay, now)?;
         if standing == Standing::GivenUp {
             self.sql.execute("DELETE FROM outbox WHERE relay = ?", values![relay])?;
-            return Ok((known != standing)
-                .then(|| format!("the relay {relay} is let alone for a while, and answers for it are dropped: {reason}")));
+            return Ok((known != standing).then(|| {
+                format!(
+                    "the relay {relay} is let alone for a while, and answers for it are dropped: {reason}"
+                )
+            }));
         }
         if attempt >= GIVE_UP {
             self.remove(entry)?;
-            return Ok(Some(format!("the relay {relay} did not take an event {attempt} times, which is dropped there: {reason}")));
+            return Ok(Some(format!(
+                "the relay {relay} did not take an event {attempt} times, which is dropped there: {reason}"
+            )));
         }
         let Standing::Pausing(until) = standing else { return Ok(None) };
-        self.sql.execute("UPDATE outbox SET due = ? WHERE relay = ? AND due < ?", values![until, relay, until])?;
+        self.sql
+            .execute("UPDATE outbox SET due = ? WHERE relay = ? AND due < ?", values![until, relay, until])?;
         let pause = now.until(until);
-        Ok((known != standing).then(|| format!("the relay {relay} was not reached; it is tried again in {pause:?}: {reason}")))
+        Ok((known != standing)
+            .then(|| format!("the relay {relay} was not reached; it is tried again in {pause:?}: {reason}")))
     }
 
     /// Replaces an entry by one for each of these relays, except the one that its destination says it was sent to.
@@ -293,8 +309,12 @@ impl<S: Sql> Outbox<S> {
         if self.flying(lane) >= lane.limit() {
             return Ok(None);
         }
-        let earliest = self.waiting(lane, Timestamp::from_millis(MAX_TIME), "''", self.flying(lane).saturating_add(1))?;
-        Ok(earliest.into_iter().find(|waiting| !self.in_flight.contains_key(&waiting.entry)).map(|waiting| waiting.due))
+        let earliest =
+            self.waiting(lane, Timestamp::from_millis(MAX_TIME), "''", self.flying(lane).saturating_add(1))?;
+        Ok(earliest
+            .into_iter()
+            .find(|waiting| !self.in_flight.contains_key(&waiting.entry))
+            .map(|waiting| waiting.due))
     }
 
     /// Forgets deliveries of entries that were undone before they were handed out.

@@ -15,6 +15,9 @@ pub(crate) const VISIT_EVERY: Duration = Duration::from_secs(60);
 /// How much seldomer a relay is visited that no requests come from.
 const IDLE_FACTOR: u32 = 5;
 
+/// Of how long no request came, this part passes until the next visit.
+const QUIET_SHARE: u32 = 8;
+
 /// How much seldomer a relay is visited that is not reached.
 const FAILING_FACTOR: u32 = 60;
 
@@ -101,7 +104,8 @@ impl<S: Sql> Visits<S> {
         )?;
         let Some((request_at,)) = row else { return Ok(()) };
         let longest = self.every.saturating_mul(IDLE_FACTOR);
-        let pause = (request_at.until(now) / 8).clamp(self.every, longest.max(self.every));
+        let quiet = request_at.until(now).checked_div(QUIET_SHARE).unwrap_or_default();
+        let pause = quiet.clamp(self.every, longest.max(self.every));
         self.put_off(relay, now + pause)
     }
 
@@ -147,7 +151,10 @@ impl<S: Sql> JobEngine<S> {
             visit.events.iter().filter(|event| event.json().len() <= MAX_EVENT).collect();
         events.sort_by_key(|event| (event.created_at, event.id));
         for event in events {
-            if matches!(self.admit(now, event, Some(relay), effects)?, Admission::Queued | Admission::Rejected) {
+            if matches!(
+                self.admit(now, event, Some(relay), effects)?,
+                Admission::Queued | Admission::Rejected
+            ) {
                 self.visits.request_came(relay, now)?;
             }
         }

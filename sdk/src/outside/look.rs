@@ -74,7 +74,8 @@ mod tests {
             relay.store(&request(5_050, 1_000 + number / 7, number));
         }
         relay.store(&request(5_050, 10, 5_000));
-        let found = look(&relay.url(), Reach::Anywhere, &concern(), Timestamp::from_seconds(1_000)).await.unwrap();
+        let found =
+            look(&relay.url(), Reach::Anywhere, &concern(), Timestamp::from_seconds(1_000)).await.unwrap();
         assert_eq!(found.len(), 1_200);
     }
 

@@ -185,15 +185,26 @@ fn one_relay_has_one_address() {
         relay_address("wss://relay.example.com/nostr/", Reach::Public).as_deref(),
         Some("wss://relay.example.com/nostr/")
     );
-    for none in ["", "relay.example.com", "https://relay.example.com", "ws://127.0.0.1:7777", "wss://10.0.0.1", "wss://localhost"] {
+    for none in [
+        "",
+        "relay.example.com",
+        "https://relay.example.com",
+        "ws://127.0.0.1:7777",
+        "wss://10.0.0.1",
+        "wss://localhost",
+    ] {
         assert_eq!(relay_address(none, Reach::Public), None, "{none}");
     }
-    assert_eq!(relay_address("ws://127.0.0.1:7777/", Reach::Anywhere).as_deref(), Some("ws://127.0.0.1:7777"));
+    assert_eq!(
+        relay_address("ws://127.0.0.1:7777/", Reach::Anywhere).as_deref(),
+        Some("ws://127.0.0.1:7777")
+    );
 }
 
 #[test]
 fn does_not_serve_itself_as_an_outside_relay() {
-    let relays = ["wss://a.example", "wss://own.example/", "wss://a.example/", "wss://b.example"].map(str::to_owned);
+    let relays =
+        ["wss://a.example", "wss://own.example/", "wss://a.example/", "wss://b.example"].map(str::to_owned);
     assert_eq!(
         served(&relays, Some("wss://own.example"), Reach::Public),
         ["wss://a.example", "wss://b.example"]

@@ -25,11 +25,8 @@ struct Bench {
 }
 
 fn open(sql: Sqlite, visits: &[&str], now: Timestamp) -> JobEngine<Sqlite> {
-    let handler = HandlerFacts {
-        declaration: JobDeclaration::new(5_050, "handler"),
-        exclusive: false,
-        quotes: false,
-    };
+    let handler =
+        HandlerFacts { declaration: JobDeclaration::new(5_050, "handler"), exclusive: false, quotes: false };
     let facts = AgentFacts {
         declaration: AgentDeclaration::new("agent"),
         handlers: vec![handler],
@@ -244,10 +241,7 @@ fn a_request_on_two_relays_is_one_job_that_is_answered_on_both() {
     bench.visited(OTHER, vec![request(1, &[])]);
     assert_eq!(bench.jobs(), 1);
     bench.pass(Duration::ZERO);
-    assert_eq!(
-        bench.destinations(),
-        [Destination::Own, relay(OTHER), relay(RELAY), read_by(RELAY)]
-    );
+    assert_eq!(bench.destinations(), [Destination::Own, relay(OTHER), relay(RELAY), read_by(RELAY)]);
 }
 
 #[test]
@@ -318,10 +312,17 @@ fn answers_go_to_the_relays_that_a_customer_reads_from() {
     let mut bench = Bench::new(&[RELAY]);
     bench.visited(RELAY, vec![request(1, &[])]);
     bench.pass(Duration::ZERO);
-    let directed: Vec<u64> = bench.published.iter().filter(|(_, _, to)| *to == read_by(RELAY)).map(|p| p.0).collect();
+    let directed: Vec<u64> =
+        bench.published.iter().filter(|(_, _, to)| *to == read_by(RELAY)).map(|p| p.0).collect();
     bench.published.clear();
-    let relays =
-        [RELAY, "wss://own.example", "ws://127.0.0.1:1", "wss://a.example", "wss://b.example", "wss://c.example"];
+    let relays = [
+        RELAY,
+        "wss://own.example",
+        "ws://127.0.0.1:1",
+        "wss://a.example",
+        "wss://b.example",
+        "wss://c.example",
+    ];
     let relays: Vec<String> = relays.iter().map(|relay| (*relay).to_owned()).collect();
     for entry in directed {
         bench.deliver(entry, Delivery::ReadFrom(relays.clone()));

@@ -85,7 +85,8 @@ impl Lanes {
         match refused {
             None => {}
             Some(mpsc::error::TrySendError::Full(answer)) => {
-                self.shared.report(answer.entry, Delivery::Unreachable("too much waits for this relay".to_owned()));
+                self.shared
+                    .report(answer.entry, Delivery::Unreachable("too much waits for this relay".to_owned()));
             }
             Some(mpsc::error::TrySendError::Closed(answer)) => {
                 let (sender, queue) = mpsc::channel(QUEUE);

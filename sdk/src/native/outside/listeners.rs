@@ -51,7 +51,8 @@ trait Taker: Send + Sync + 'static {
 impl Taker for Mailbox {
     async fn take(&self, event: VerifiedEvent, relay: &str) -> Result<(), String> {
         let (id, kind) = (event.id, event.kind);
-        let admission = Self::take(self, event, Some(relay.to_owned())).await.map_err(|error| error.to_string())?;
+        let admission =
+            Self::take(self, event, Some(relay.to_owned())).await.map_err(|error| error.to_string())?;
         tracing::debug!(%relay, %id, %kind, ?admission, "came from an outside relay");
         Ok(())
     }
@@ -60,10 +61,10 @@ impl Taker for Mailbox {
 impl Listeners {
     /// Listens to these relays, each by a task of its own, until stopped.
     pub(in crate::native) fn start(relays: Vec<String>, listening: Listening, mailbox: &Mailbox) -> Self {
-        Self::start_with(relays, listening, mailbox.clone())
+        Self::start_with(relays, listening, mailbox)
     }
 
-    fn start_with(relays: Vec<String>, listening: Listening, taker: impl Taker + Clone) -> Self {
+    fn start_with(relays: Vec<String>, listening: Listening, taker: &(impl Taker + Clone)) -> Self {
         let (stop, stopped) = watch::channel(false);
         let listening = Arc::new(listening);
         let mut tasks = JoinSet::new();

@@ -57,7 +57,8 @@ impl Bench {
     }
 
     async fn delivered(&mut self) -> (u64, Delivery) {
-        let input = tokio::time::timeout(PATIENCE, self.deliveries.recv()).await.expect("nothing was delivered");
+        let input =
+            tokio::time::timeout(PATIENCE, self.deliveries.recv()).await.expect("nothing was delivered");
         let Some(Input::Delivered { entry, delivery }) = input else { panic!("no delivery: {input:?}") };
         (entry, delivery)
     }

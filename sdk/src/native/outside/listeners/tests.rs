@@ -1,3 +1,5 @@
+#![allow(clippy::arithmetic_side_effects)]
+
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -36,7 +38,10 @@ fn listening() -> Listening {
 }
 
 async fn next(received: &mut UnboundedReceiver<(EventId, String)>) -> (EventId, String) {
-    tokio::time::timeout(Duration::from_secs(10), received.recv()).await.expect("nothing came").expect("it ended")
+    tokio::time::timeout(Duration::from_secs(10), received.recv())
+        .await
+        .expect("nothing came")
+        .expect("it ended")
 }
 
 fn recent(number: u64) -> VerifiedEvent {
@@ -51,7 +56,7 @@ async fn takes_what_each_relay_has_with_where_it_came_from() {
     relays[0].store(&request(5_050, now().as_seconds() - 7_200, 2));
     let (record, mut received) = record();
     let urls = relays.iter().map(Relay::url).collect();
-    let listeners = Listeners::start_with(urls, listening(), record.clone());
+    let listeners = Listeners::start_with(urls, listening(), &record);
     let mut taken = vec![next(&mut received).await, next(&mut received).await];
     taken.sort();
     let mut expected = relays.each_ref().map(|relay| (both.id, relay.url()));
@@ -67,7 +72,7 @@ async fn comes_back_after_the_relay_was_gone_and_takes_only_what_is_new() {
     let old = recent(1);
     relay.store(&old);
     let (record, mut received) = record();
-    let listeners = Listeners::start_with(vec![relay.url()], listening(), record.clone());
+    let listeners = Listeners::start_with(vec![relay.url()], listening(), &record);
     assert_eq!(next(&mut received).await.0, old.id);
     relay.stop().await;
     let new = recent(2);
@@ -87,7 +92,7 @@ async fn asks_again_for_what_could_not_be_put_on_record() {
     relay.store(&event);
     let (record, mut received) = record();
     record.fails.store(true, Ordering::Relaxed);
-    let listeners = Listeners::start_with(vec![relay.url()], listening(), record);
+    let listeners = Listeners::start_with(vec![relay.url()], listening(), &record);
     assert_eq!(next(&mut received).await.0, event.id);
     assert_eq!(relay.connections(), 2);
     listeners.stop().await;
@@ -98,7 +103,7 @@ async fn never_listens_to_a_private_address_unless_that_is_allowed() {
     let relay = Relay::start().await;
     let (record, _received) = record();
     let listening = Listening { reach: Reach::Public, ..listening() };
-    let listeners = Listeners::start_with(vec![relay.url()], listening, record);
+    let listeners = Listeners::start_with(vec![relay.url()], listening, &record);
     tokio::time::sleep(Duration::from_millis(100)).await;
     listeners.stop().await;
     assert_eq!(relay.connections(), 0);
@@ -124,11 +129,13 @@ proptest! {
 #[test]
 fn knows_the_last_events_it_saw() {
     let mut seen = Seen::default();
-    let ids: Vec<EventId> = (0..5_000_u32).map(|number| {
-        let mut bytes = [0; 32];
-        bytes[..4].copy_from_slice(&number.to_be_bytes());
-        EventId::from_hex(&bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()).unwrap()
-    }).collect();
+    let ids: Vec<EventId> = (0..5_000_u32)
+        .map(|number| {
+            let mut bytes = [0; 32];
+            bytes[..4].copy_from_slice(&number.to_be_bytes());
+            EventId::from_hex(&bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()).unwrap()
+        })
+        .collect();
     for id in &ids {
         seen.insert(*id);
         seen.insert(*id);
