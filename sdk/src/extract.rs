@@ -14,7 +14,8 @@ use crate::params::{JobParams, ParamDeclaration, Params};
 #[diagnostic::on_unimplemented(
     message = "a job handler cannot take `{Self}`",
     label = "not something a job offers",
-    note = "handlers take `Text` (the text input), `Option<Text>`, `Inputs` (all inputs), `Params` (the parameters), `JobContext` or `JobRequest`"
+    note = "handlers take from the request: `Text` (the text input), `Option<Text>`, `Inputs` (all inputs), `Params` (the parameters), `Params<T>` for a `T` with `#[derive(JobParams)]`, `JobRequest`",
+    note = "and from around it: `JobContext`, `AgentContext`, `Session` (the conversation with the customer)"
 )]
 pub trait FromJob: Sized {
     /// What the argument tells the manifest about the job's inputs.

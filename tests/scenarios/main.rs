@@ -10,6 +10,7 @@ mod forgery;
 mod handlers;
 mod information;
 mod jobs;
+mod lifecycle;
 mod limits;
 mod malformed;
 mod outside;
@@ -39,6 +40,7 @@ fn scenarios() -> Vec<Scenario> {
         limits::list(),
         jobs::list(),
         handlers::list(),
+        lifecycle::list(),
         restart::list(),
         outside::list(),
         clients::list(),

@@ -14,7 +14,7 @@ use openagents_tests::server::{Host, Server, binary, folder, log_tail, repositor
 use openagents_tests::wire::Client;
 
 /// The deployments under test, each a binary crate of this workspace.
-const DEPLOYMENTS: [&str; 2] = ["hello-world", "probe"];
+const DEPLOYMENTS: [&str; 3] = ["hello-world", "probe", "clock"];
 
 /// No scenario takes longer.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -128,6 +128,11 @@ impl Stage {
     /// The `probe` server that scenarios share.
     pub(crate) fn probe(&self) -> Arc<Server> {
         self.shared("probe")
+    }
+
+    /// The `clock` server that scenarios share.
+    pub(crate) fn clock(&self) -> Arc<Server> {
+        self.shared("clock")
     }
 
     fn shared(&self, deployment: &'static str) -> Arc<Server> {

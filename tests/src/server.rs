@@ -289,7 +289,7 @@ pub fn repository() -> &'static Path {
 /// The folder of a deployment's crate.
 pub fn folder(deployment: &str) -> PathBuf {
     match deployment {
-        "probe" => repository().join("tests/probe"),
+        "probe" | "clock" => repository().join("tests").join(deployment),
         example => repository().join("examples").join(example),
     }
 }

@@ -143,7 +143,7 @@ pub(super) async fn run<A: Jobs>(arguments: &Serve) -> Result<(), ServeError> {
     let listeners = Listeners::start(outside_relays, listening, &agent.mailbox);
     let server = Server::start(
         listener,
-        ServerConfig { relay: relay.handle(), manifest: manifest },
+        ServerConfig { relay: relay.handle(), manifest },
     );
     greet::<A>(arguments, address, &public_key, data.path(), &key_note);
 

@@ -5,7 +5,7 @@ use openagents_sdk::{FromJob, Jobs, Run};
 struct Length(usize);
 
 impl FromJob for Length {
-    fn from_job(context: &JobContext) -> Result<Self, JobError> {
+    async fn from_job(context: &JobContext) -> Result<Self, JobError> {
         Ok(Self(context.request().inputs.len()))
     }
 }
