@@ -16,6 +16,7 @@ mod jobs;
 mod lifecycle;
 mod limits;
 mod malformed;
+mod outside;
 mod publish;
 mod query;
 mod replaceable;
@@ -46,6 +47,7 @@ fn scenarios() -> Vec<Scenario> {
         handlers::list(),
         lifecycle::list(),
         restart::list(),
+        outside::list(),
         clients::list(),
         customers::list(),
         examples::list(),

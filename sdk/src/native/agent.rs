@@ -204,7 +204,8 @@ impl AgentShell {
     pub(super) fn answer_through(&mut self, relay: RelayHandle) {
         self.surroundings.read_from(relay.clone());
         if let Some(answers) = self.answers.take() {
-            let deliver = effects::deliver(answers, relay, self.surroundings.reach(), self.mailbox.inputs.clone());
+            let surroundings: Arc<dyn Surroundings> = Arc::clone(&self.surroundings) as _;
+            let deliver = effects::deliver(answers, relay, surroundings, self.mailbox.inputs.clone());
             self.deliverer = Some(tokio::spawn(deliver));
         }
     }

@@ -16,7 +16,12 @@ use openagents_host::keys::parse_public_key;
         NOSTR_PRIVATE_KEY   the agent's key, nsec1… or hex [default: DATA/agent.nsec, made when missing]\n  \
         RELAY_NAME, RELAY_DESCRIPTION, RELAY_PUBKEY, RELAY_PRIVATE_KEY, SUPPORTED_NIPS\n                      \
         what the relay says about itself (NIP-11)\n  \
-        ADMIN_PUBKEYS       who may read what is on record beside the agent: npub1… or hex, separated by commas"
+        ADMIN_PUBKEYS       who may read what is on record beside the agent: npub1… or hex, separated by commas\n  \
+        AGENT_RELAYS        outside relays that the agent serves too, separated by commas [default: those it declares]\n  \
+        AGENT_ANNOUNCE      false keeps the agent from announcing itself, and takes back what it announced\n  \
+        RELAY_URL           the public address of the agent's own relay, for relay hints\n  \
+        ALLOW_PRIVATE_ADDRESSES\n                      \
+        true lets the agent reach out to addresses that are not public, without encryption"
 )]
 pub(super) struct Arguments {
     #[command(subcommand)]
