@@ -1,7 +1,7 @@
 //! What a host offers to running handlers.
 
 use async_trait::async_trait;
-use openagents_host::outgoing::Reach;
+use openagents_host::outgoing::{Reach, RelayClient, RelayError, SocketError};
 use openagents_host::{Event, Keys};
 use openagents_relay::Filter;
 use serde_json::Value;
@@ -28,4 +28,17 @@ pub(crate) trait Surroundings: Shareable {
 
     /// Asks the agent's own relay.
     async fn events(&self, filters: Vec<Filter>) -> Result<Vec<Event>, JobError>;
+
+    /// Connects to a relay that the agent may reach; without an address, to its own.
+    async fn connect(&self, relay: Option<&str>) -> Result<RelayClient, RelayError> {
+        match relay {
+            Some(url) => RelayClient::connect(url, self.reach()).await,
+            None => self.connect_to_own().await,
+        }
+    }
+
+    /// Connects to the agent's own relay, as any client would.
+    async fn connect_to_own(&self) -> Result<RelayClient, RelayError> {
+        Err(SocketError::Network("this agent has no relay of its own".to_owned()).into())
+    }
 }

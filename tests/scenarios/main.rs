@@ -8,6 +8,7 @@ mod conformance;
 mod customers;
 mod forgery;
 mod handlers;
+mod hiring;
 mod information;
 mod jobs;
 mod limits;
@@ -38,6 +39,7 @@ fn scenarios() -> Vec<Scenario> {
         limits::list(),
         jobs::list(),
         handlers::list(),
+        hiring::list(),
         restart::list(),
         clients::list(),
         customers::list(),
