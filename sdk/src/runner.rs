@@ -13,8 +13,7 @@ use crate::agent::Jobs;
 use crate::clock;
 use crate::context::AgentContext;
 use crate::engine::{
-    AgentFacts, Changes, HandlerFacts, Hook, HookFacts, Input, Lease, Outcome, ScheduleFacts, StateSnapshot,
-    Task,
+    AgentFacts, Changes, HandlerFacts, Hook, HookFacts, Input, Lease, Outcome, ScheduleFacts, StateSnapshot, Task,
 };
 use crate::error::JobError;
 use crate::handler::{Handler, Run, Work};

@@ -135,7 +135,10 @@ pub(super) async fn run<A: Jobs>(arguments: &Serve) -> Result<(), ServeError> {
     };
     let mut relay = RelayServer::start(relay, Arc::new(ToAgent(agent.mailbox.clone()))).await?;
     agent.answer_through(relay.handle());
-    let server = Server::start(listener, ServerConfig { relay: relay.handle(), manifest: manifest });
+    let server = Server::start(
+        listener,
+        ServerConfig { relay: relay.handle(), manifest: manifest },
+    );
     greet::<A>(arguments, address, &public_key, data.path(), &key_note);
 
     tokio::select! {
