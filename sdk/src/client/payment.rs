@@ -143,36 +143,36 @@ mod tests {
         Purse::new(Some(Arc::new(payer)), limit)
     }
 
-    fn open(purse: &mut Purse, amount: Option<Amount>) -> Result<u64, PaymentRefusal> {
-        let payment = purse.open(&request(&[&provider()]), &provider().public_key(), amount.as_ref());
+    fn open(purse: &mut Purse, amount: Option<&Amount>) -> Result<u64, PaymentRefusal> {
+        let payment = purse.open(&request(&[&provider()]), &provider().public_key(), amount);
         payment.map(|payment| payment.msat)
     }
 
     #[test]
     fn pays_what_is_asked_for_up_to_the_limit() {
         let amount = Amount::new(21_000).invoice("lnbc210n1pvjluez");
-        assert_eq!(open(&mut purse(21_000), Some(amount.clone())), Ok(21_000));
+        assert_eq!(open(&mut purse(21_000), Some(&amount)), Ok(21_000));
         let refused = PaymentRefusal::TooMuch { msat: 21_000, limit: 20_999 };
-        assert_eq!(open(&mut purse(20_999), Some(amount)), Err(refused));
+        assert_eq!(open(&mut purse(20_999), Some(&amount)), Err(refused));
     }
 
     #[test]
     fn pays_no_invoice_that_is_over_more_than_is_said() {
         for invoice in ["lnbc20m1pvjluez", "lnbc1000000000p1pvjluez", "nonsense", ""] {
             let amount = Amount::new(1_000).invoice(invoice);
-            let refused = open(&mut purse(u64::MAX), Some(amount));
+            let refused = open(&mut purse(u64::MAX), Some(&amount));
             assert_eq!(refused, Err(PaymentRefusal::Mismatch { msat: 1_000 }), "{invoice}");
         }
-        assert_eq!(open(&mut purse(1_000), Some(Amount::new(1_000).invoice("lnbc1pvjluez"))), Ok(1_000));
-        assert!(open(&mut purse(1_000), Some(Amount::new(0).invoice("lnbc1pvjluez"))).is_err());
+        assert_eq!(open(&mut purse(1_000), Some(&Amount::new(1_000).invoice("lnbc1pvjluez"))), Ok(1_000));
+        assert!(open(&mut purse(1_000), Some(&Amount::new(0).invoice("lnbc1pvjluez"))).is_err());
     }
 
     #[test]
     fn pays_once() {
         let mut purse = purse(50_000);
         let amount = Amount::new(21_000).invoice("lnbc210n1pvjluez");
-        assert_eq!(open(&mut purse, Some(amount.clone())), Ok(21_000));
-        assert_eq!(open(&mut purse, Some(amount)), Err(PaymentRefusal::Paid));
+        assert_eq!(open(&mut purse, Some(&amount)), Ok(21_000));
+        assert_eq!(open(&mut purse, Some(&amount)), Err(PaymentRefusal::Paid));
     }
 
     #[test]
@@ -184,7 +184,7 @@ mod tests {
             assert_eq!(refused, Err(PaymentRefusal::NotNamed));
         }
         assert_eq!(open(&mut purse(1_000), None), Err(PaymentRefusal::NoInvoice));
-        assert_eq!(open(&mut purse(1_000), Some(Amount::new(1_000))), Err(PaymentRefusal::NoInvoice));
-        assert_eq!(open(&mut Purse::new(None, 1_000), Some(amount)), Err(PaymentRefusal::NoWallet));
+        assert_eq!(open(&mut purse(1_000), Some(&Amount::new(1_000))), Err(PaymentRefusal::NoInvoice));
+        assert_eq!(open(&mut Purse::new(None, 1_000), Some(&amount)), Err(PaymentRefusal::NoWallet));
     }
 }
