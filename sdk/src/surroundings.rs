@@ -1,7 +1,9 @@
 //! What a host offers to running handlers.
 
 use async_trait::async_trait;
-use openagents_host::outgoing::{Reach, RelayClient, RelayError, SocketError};
+use openagents_host::outgoing::{
+    self, FetchError, FetchRequest, Fetched, Reach, RelayClient, RelayError, SocketError,
+};
 use openagents_host::{Event, Keys};
 use openagents_relay::Filter;
 use serde_json::Value;
@@ -28,6 +30,12 @@ pub(crate) trait Surroundings: Shareable {
 
     /// Asks the agent's own relay.
     async fn events(&self, filters: Vec<Filter>) -> Result<Vec<Event>, JobError>;
+
+    /// Makes a request, to an address that the agent may reach out to.
+    async fn fetch(&self, mut request: FetchRequest) -> Result<Fetched, FetchError> {
+        request.limits.reach = self.reach();
+        outgoing::fetch(request).await
+    }
 
     /// Connects to a relay that the agent may reach; without an address, to its own.
     async fn connect(&self, relay: Option<&str>) -> Result<RelayClient, RelayError> {

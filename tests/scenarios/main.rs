@@ -6,11 +6,15 @@
 mod clients;
 mod conformance;
 mod customers;
+mod doors;
+mod examples;
 mod forgery;
 mod handlers;
 mod hiring;
 mod information;
+mod inspection;
 mod jobs;
+mod lifecycle;
 mod limits;
 mod malformed;
 mod publish;
@@ -36,13 +40,17 @@ fn scenarios() -> Vec<Scenario> {
         replaceable::list(),
         malformed::list(),
         information::list(),
+        doors::list(),
+        inspection::list(),
         limits::list(),
         jobs::list(),
         handlers::list(),
         hiring::list(),
+        lifecycle::list(),
         restart::list(),
         clients::list(),
         customers::list(),
+        examples::list(),
         conformance::list(),
     ]
     .concat()
