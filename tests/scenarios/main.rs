@@ -10,6 +10,7 @@ mod doors;
 mod examples;
 mod forgery;
 mod handlers;
+mod hiring;
 mod information;
 mod inspection;
 mod jobs;
@@ -45,6 +46,7 @@ fn scenarios() -> Vec<Scenario> {
         limits::list(),
         jobs::list(),
         handlers::list(),
+        hiring::list(),
         lifecycle::list(),
         restart::list(),
         outside::list(),

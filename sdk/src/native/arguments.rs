@@ -85,9 +85,35 @@ pub(super) struct Ask {
     /// The agent to ask; without it any may answer, and the first result counts
     #[arg(long, value_name = "NPUB", value_parser = provider)]
     pub(super) to: Option<PublicKey>,
+    /// Encrypt inputs, parameters and answers for the agent that --to names
+    #[arg(
+        long,
+        value_enum,
+        value_name = "SCHEME",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "nip44",
+        requires = "to"
+    )]
+    pub(super) encrypt: Option<Scheme>,
+    /// The most you would pay, in msat. This client pays nothing; an agent that wants more says so
+    #[arg(long, value_name = "MSAT")]
+    pub(super) bid: Option<u64>,
     /// How long to wait for the result, in seconds
     #[arg(long, default_value = "120", value_name = "SECONDS", value_parser = seconds)]
     pub(super) timeout: Duration,
+    /// Cancel the job when there is no result after this many seconds, and wait for what the agent says to that
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(super) cancel_after: Option<Duration>,
+}
+
+/// How a request is encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Scheme {
+    /// NIP-44
+    Nip44,
+    /// NIP-04, for agents that know nothing newer
+    Nip04,
 }
 
 #[derive(Debug, Args)]

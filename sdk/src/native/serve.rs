@@ -127,6 +127,7 @@ pub(super) async fn run<A: Jobs>(arguments: &Serve) -> Result<(), ServeError> {
         forget_memory: arguments.forget_memory,
         wallet: None,
         settings: agent_settings,
+        own_relay: address,
     })
     .await?;
     let relay = RelayServerConfig {

@@ -5,7 +5,13 @@ mod conformance;
 
 use std::time::Duration;
 
+use openagents_sdk::client::{ClientError, Order};
+use openagents_sdk::host::{Encryption, Kind};
+use openagents_sdk::nip90::RequestBuilder;
 use openagents_sdk::prelude::*;
+
+/// How long a hired agent may take.
+const HIRED_PATIENCE: Duration = Duration::from_secs(20);
 
 /// Does as it is told, for tests.
 #[agent(name = "probe")]
@@ -120,6 +126,23 @@ impl Probe {
     #[job(kind = 5913)]
     async fn tag(&self, input: Text) -> JobResult<Output> {
         Ok(Output::new(input.into_string()).tag(["sort", "by", "rank"]))
+    }
+
+    /// Hires its own agent for another kind of job, and returns what comes of it.
+    #[job(kind = 5914, attempts = 1)]
+    async fn hire(&self, context: JobContext, input: Text, params: Params) -> JobResult<String> {
+        let kind = Kind(params.parse("kind")?.unwrap_or(5900));
+        let request = RequestBuilder::new(kind).text(input.into_string()).provider(&context.agent());
+        let order = match params.parse::<bool>("sealed")? {
+            Some(true) => Order::new(request).sealed(Encryption::Nip44),
+            _ => request.into(),
+        };
+        let mut hired = context.hire(order).await?;
+        match hired.result(HIRED_PATIENCE).await {
+            Ok(result) => Ok(result.content),
+            Err(ClientError::Failed { message, .. }) => Err(JobError::failed(format!("hired: {message}"))),
+            Err(error) => Err(error)?,
+        }
     }
 
     /// Remembers its input under a `key`, and what was said.
