@@ -5,7 +5,9 @@
 
 mod clients;
 mod conformance;
+mod crash;
 mod customers;
+mod engine;
 mod forgery;
 mod handlers;
 mod information;
@@ -38,7 +40,9 @@ fn scenarios() -> Vec<Scenario> {
         limits::list(),
         jobs::list(),
         handlers::list(),
+        engine::list(),
         restart::list(),
+        crash::list(),
         clients::list(),
         customers::list(),
         conformance::list(),
@@ -90,6 +94,7 @@ fn main() -> ExitCode {
         .collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
     stages.end();
+    crash::report();
     let counts: Vec<String> =
         hosts.iter().map(|host| format!("{} on {}", stages.count(*host), host.name())).collect();
     if !counts.is_empty() {
