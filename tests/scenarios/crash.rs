@@ -105,7 +105,7 @@ async fn every_millisecond_survives_a_kill(stage: &Stage) {
 }
 
 async fn every_millisecond_survives_the_abortion_of_all_objects(stage: &Stage) {
-    crash_at_each(stage, Crash::Aborted, (0..60).step_by(2).collect()).await;
+    crash_at_each(stage, Crash::Aborted, (0..60).step_by(3).collect()).await;
 }
 
 /// Crashes one server in every state, one after another; a row that fails does not keep the others from being seen.
