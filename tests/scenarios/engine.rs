@@ -336,7 +336,7 @@ async fn an_agent_publishes_events_of_its_own(stage: &Stage) {
     let agent = customer.agent;
     let filter = json!({"authors": [agent], "kinds": [1], "#t": ["probe"]});
     let mut listener = Client::connect(&stage.probe().url()).await;
-    listener.subscribe("notes", &[filter.clone()]).await;
+    listener.subscribe("notes", std::slice::from_ref(&filter)).await;
     assert_eq!(customer.output(5927, &text, &[]).await, "posted");
     loop {
         // Other scenarios' notes come here too.
@@ -367,7 +367,7 @@ async fn announcements(server: &Server, agent: PublicKey) -> Vec<Event> {
     let mut client = Client::connect(&server.url()).await;
     let filter = json!({"authors": [agent], "kinds": [0, 31_990]});
     for _ in 0..50 {
-        let mut events = client.query(&[filter.clone()]).await;
+        let mut events = client.query(std::slice::from_ref(&filter)).await;
         if events.len() >= 2 {
             events.sort_by_key(|event| event.kind.as_u16());
             return events;
