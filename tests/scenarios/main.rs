@@ -7,11 +7,15 @@ mod clients;
 mod conformance;
 mod crash;
 mod customers;
+mod doors;
 mod engine;
+mod examples;
 mod forgery;
 mod handlers;
 mod information;
+mod inspection;
 mod jobs;
+mod lifecycle;
 mod limits;
 mod malformed;
 mod publish;
@@ -37,14 +41,18 @@ fn scenarios() -> Vec<Scenario> {
         replaceable::list(),
         malformed::list(),
         information::list(),
+        doors::list(),
+        inspection::list(),
         limits::list(),
         jobs::list(),
         handlers::list(),
         engine::list(),
+        lifecycle::list(),
         restart::list(),
         crash::list(),
         clients::list(),
         customers::list(),
+        examples::list(),
         conformance::list(),
     ]
     .concat()

@@ -228,6 +228,10 @@ impl ToSql for Bound<'_> {
 }
 
 impl Columns for rusqlite::Row<'_> {
+    fn count(&self) -> usize {
+        self.as_ref().column_count()
+    }
+
     fn value(&self, index: usize) -> Result<Value<'_>, SqlError> {
         Ok(match self.get_ref(index) {
             Err(rusqlite::Error::InvalidColumnIndex(_)) | Ok(ValueRef::Null) => Value::Null,

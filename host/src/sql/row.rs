@@ -65,6 +65,9 @@ impl<'a, T: Into<Self>> From<Option<T>> for Value<'a> {
 
 /// The columns of the row at hand, as a host offers them.
 pub trait Columns {
+    /// How many columns there are.
+    fn count(&self) -> usize;
+
     /// The value of a column, counted from 0; `NULL` beyond the last.
     ///
     /// # Errors
@@ -80,6 +83,20 @@ impl<'r> Row<'r> {
     /// A row of these columns.
     pub fn new(columns: &'r dyn Columns) -> Self {
         Self(columns)
+    }
+
+    /// How many columns the row has.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.count()
+    }
+
+    /// The value of a column, counted from 0, whatever it is; `NULL` beyond the last.
+    ///
+    /// # Errors
+    /// When the host cannot show it (text that is not UTF-8).
+    pub fn value(&self, index: usize) -> Result<Value<'r>, SqlError> {
+        self.0.value(index)
     }
 
     /// One column, counted from 0.

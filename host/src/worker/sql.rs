@@ -87,6 +87,10 @@ impl Sql for DurableSql {
 struct RawColumns(Vec<SqlStorageValue>);
 
 impl Columns for RawColumns {
+    fn count(&self) -> usize {
+        self.0.len()
+    }
+
     fn value(&self, index: usize) -> Result<Value<'_>, SqlError> {
         Ok(match self.0.get(index) {
             None | Some(SqlStorageValue::Null) => Value::Null,

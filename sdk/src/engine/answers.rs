@@ -7,7 +7,7 @@ use super::ledger::Record;
 use super::outbox::Destination;
 use super::requests::Readable;
 use super::{JobEngine, Report};
-use crate::nip90::{Amount, Feedback, JobResultEvent, Status};
+use crate::nip90::{Amount, Feedback, InputKind, JobResultEvent, Status};
 use crate::output::Output;
 
 /// The largest event the engine publishes, in bytes: what fits a row on every host with room to spare.
@@ -112,12 +112,26 @@ impl<S: Sql> JobEngine<S> {
         state: JobState,
         last_word: &VerifiedEvent,
     ) -> Result<(), SqlError> {
-        self.ledger.end(&job.id, job.state, state, last_word.json(), now)?;
+        if readable.request.inputs.iter().any(|input| input.kind == InputKind::Job) {
+            self.ledger.forget_inputs(&job.id)?;
+        }
+        self.ended(now, job, state, last_word.json())?;
+        self.send(now, job, readable, last_word)
+    }
+
+    /// Ends a job of which nothing can be said, since its request cannot be read.
+    pub(super) fn end_silently(&mut self, now: Timestamp, job: &Record, state: JobState) -> Result<(), SqlError> {
+        self.ended(now, job, state, "")
+    }
+
+    fn ended(&mut self, now: Timestamp, job: &Record, state: JobState, last_word: &str) -> Result<(), SqlError> {
+        self.ledger.end(&job.id, job.state, state, last_word, now)?;
         self.unfinished = self.unfinished.saturating_sub(1);
         self.count(now, job, state)?;
+        self.wake_dependents(now, &job.id)?;
         self.ledger.prune(now - self.retention())?;
         self.requests.forget(&job.id);
-        self.send(now, job, readable, last_word)
+        Ok(())
     }
 
     /// Puts an answer into the outbox, for every relay it belongs on: the agent's own; those that the request names; and

@@ -3,6 +3,7 @@
 use openagents_host::sql::values;
 use openagents_host::{EventId, PublicKey, Sql, SqlError, Timestamp, VerifiedEvent};
 
+use super::admission::CLOCK_DIFFERENCE;
 use super::job_state::JobState;
 use super::requests::Unreadable;
 use super::{Admission, Effect, JobEngine, Lease, RunId};
@@ -10,6 +11,9 @@ use crate::nip90::Cancellation;
 
 /// What the customer is told.
 pub(super) const CANCELLED: &str = "cancelled by the customer";
+
+/// How many cancellations of requests that have not come are kept.
+pub(super) const MAX_NOTED: u32 = 10_000;
 
 impl<S: Sql> JobEngine<S> {
     /// Ends the jobs that a customer no longer wants, in whatever state they are; those that are not here yet are not
@@ -21,6 +25,7 @@ impl<S: Sql> JobEngine<S> {
         effects: &mut Vec<Effect>,
     ) -> Result<Admission, SqlError> {
         let Some(cancellation) = Cancellation::from_event(event) else { return Ok(Admission::NotOurs) };
+        self.forget_cancellations(now)?;
         for request in &cancellation.requests {
             let Some(job) = self.ledger.find(request)? else {
                 self.note_cancellation(now, request, &cancellation.author)?;
@@ -32,7 +37,6 @@ impl<S: Sql> JobEngine<S> {
             }
             if job.state == JobState::Running {
                 let lease = Lease { run: RunId::Job(job.id), attempt: job.attempt };
-                self.running_ended(lease);
                 effects.push(Effect::Abort { lease });
             }
             match self.requests.on_record(&job.id) {
@@ -40,10 +44,7 @@ impl<S: Sql> JobEngine<S> {
                     self.end_with_error(now, &job, &readable, JobState::Cancelled, CANCELLED)?;
                 }
                 Err(Unreadable::Sql(error)) => return Err(error),
-                Err(Unreadable::Damaged(_)) => {
-                    self.ledger.end(&job.id, job.state, JobState::Cancelled, "", now)?;
-                    self.unfinished = self.unfinished.saturating_sub(1);
-                }
+                Err(Unreadable::Damaged(_)) => self.end_silently(now, &job, JobState::Cancelled)?,
             }
         }
         Ok(Admission::Cancellation)
@@ -58,17 +59,29 @@ impl<S: Sql> JobEngine<S> {
         Ok(noted.is_some())
     }
 
+    /// Drops the cancellations that no request can come for any more, since it would be too old, and the oldest ones when
+    /// there are too many: anyone can cancel what never was.
+    fn forget_cancellations(&self, now: Timestamp) -> Result<(), SqlError> {
+        let oldest = now - self.facts.declaration.max_age - CLOCK_DIFFERENCE;
+        self.sql.execute("DELETE FROM cancellation WHERE noted_at < ?", values![oldest])?;
+        let surplus = self.sql.first::<(Timestamp,)>(
+            "SELECT noted_at FROM cancellation ORDER BY noted_at DESC LIMIT 1 OFFSET ?",
+            values![MAX_NOTED],
+        )?;
+        match surplus {
+            Some((noted_at,)) => {
+                self.sql.execute("DELETE FROM cancellation WHERE noted_at <= ?", values![noted_at])
+            }
+            None => Ok(()),
+        }
+    }
+
     fn note_cancellation(
         &self,
         now: Timestamp,
         request: &EventId,
         author: &PublicKey,
     ) -> Result<(), SqlError> {
-        // A request that old is refused in any case.
-        self.sql.execute(
-            "DELETE FROM cancellation WHERE noted_at < ?",
-            values![now - self.facts.declaration.max_age],
-        )?;
         self.sql.execute(
             "INSERT INTO cancellation (request, author, noted_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
             values![request, author, now],

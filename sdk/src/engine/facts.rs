@@ -1,7 +1,12 @@
 //! What the engine knows of an agent: declarations, not code.
 
+use std::time::Duration;
+
 use crate::agent::AgentDeclaration;
 use crate::handler::{JobDeclaration, ScheduleDeclaration};
+
+/// How long a hook may take.
+pub(crate) const HOOK_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// An agent, as far as its engine knows it.
 #[derive(Clone, Debug)]
@@ -45,6 +50,19 @@ pub(crate) enum Hook {
     Wake,
     Sleep,
     Error,
+}
+
+impl Hook {
+    pub(crate) const ALL: [Self; 4] = [Self::Create, Self::Wake, Self::Sleep, Self::Error];
+
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "on_create",
+            Self::Wake => "on_wake",
+            Self::Sleep => "on_sleep",
+            Self::Error => "on_error",
+        }
+    }
 }
 
 impl HookFacts {

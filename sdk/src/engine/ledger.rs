@@ -4,7 +4,7 @@ use openagents_host::sql::{FromRow, Row, Value, values};
 use openagents_host::{EventId, Kind, PublicKey, Sql, SqlError, Timestamp};
 
 use super::job_state::JobState;
-use super::{Lease, RunId};
+use super::{Hook, Lease, RunId};
 use crate::price::Price;
 
 pub(super) struct Ledger<S> {
@@ -27,6 +27,29 @@ pub(super) struct Record {
     pub(super) received_at: Timestamp,
 }
 
+type DueColumns =
+    (Option<u16>, Option<Timestamp>, Option<Timestamp>, Option<Timestamp>, Option<Timestamp>);
+
+/// When something about the jobs is due.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Dues {
+    /// The kind of the job whose turn it is now.
+    pub(super) next_kind: Option<u16>,
+    /// When an attempt that is put off may begin.
+    pub(super) queued: Option<Timestamp>,
+    /// When the next lease runs out.
+    pub(super) running: Option<Timestamp>,
+    /// When a job that waits for something is to be looked at.
+    pub(super) waiting: Option<Timestamp>,
+}
+
+impl Dues {
+    /// The next time, after what could start at once.
+    pub(super) fn next(&self) -> Option<Timestamp> {
+        [self.queued, self.running, self.waiting].into_iter().flatten().min()
+    }
+}
+
 /// A request to be put on record.
 pub(super) struct NewJob<'a> {
     pub(super) id: &'a EventId,
@@ -34,6 +57,10 @@ pub(super) struct NewJob<'a> {
     pub(super) customer: &'a PublicKey,
     pub(super) request: &'a str,
     pub(super) source: Option<&'a str>,
+    /// Received, or further on where nothing has to be found out first.
+    pub(super) state: JobState,
+    /// What it costs, where that is known.
+    pub(super) price: Option<Price>,
 }
 
 const COLUMNS: &str = "id, kind, customer, state, attempt, price, deadline, source, received_at";
@@ -43,12 +70,22 @@ impl<S: Sql> Ledger<S> {
         Self { sql }
     }
 
-    /// Puts a request on record, as received.
+    /// Puts a request on record.
     pub(super) fn record(&self, job: &NewJob<'_>, now: Timestamp) -> Result<(), SqlError> {
         self.sql.execute(
-            "INSERT INTO job (id, kind, customer, request, state, attempt, due, source, received_at)
-             VALUES (?, ?, ?, ?, 'received', 0, ?, ?, ?)",
-            values![job.id, job.kind, job.customer, job.request, now, job.source, now],
+            "INSERT INTO job (id, kind, customer, request, state, attempt, due, price, source, received_at)
+             VALUES (?, ?, ?, ?, ?, 0, ?, ?, ?, ?)",
+            values![
+                job.id,
+                job.kind,
+                job.customer,
+                job.request,
+                job.state.as_str(),
+                now,
+                job.price.map(Price::as_msat),
+                job.source,
+                now
+            ],
         )
     }
 
@@ -68,16 +105,6 @@ impl<S: Sql> Ledger<S> {
         )
     }
 
-    /// The kind of the job whose turn it is.
-    pub(super) fn next_kind(&self, now: Timestamp) -> Result<Option<u16>, SqlError> {
-        let next = self.sql.first::<(u16,)>(
-            "SELECT kind FROM job INDEXED BY job_queued
-             WHERE state = 'queued' AND due <= ? ORDER BY seq LIMIT 1",
-            values![now],
-        )?;
-        Ok(next.map(|(kind,)| kind))
-    }
-
     /// Jobs that wait for something other than their turn, and are to be looked at.
     pub(super) fn waiting(&self, now: Timestamp, limit: usize) -> Result<Vec<EventId>, SqlError> {
         let waiting = self.sql.rows::<(EventId,)>(
@@ -88,20 +115,24 @@ impl<S: Sql> Ledger<S> {
         Ok(waiting.into_iter().map(|(id,)| id).collect())
     }
 
-    /// When something about a job is due: an attempt that is put off, a lease that runs out, something that is waited for.
-    pub(super) fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
-        let earliest = |condition: &str, values: &[Value<'_>]| {
-            let earliest = self
-                .sql
-                .first::<(Option<Timestamp>,)>(&format!("SELECT min(due) FROM job WHERE {condition}"), values)?;
-            Ok::<_, SqlError>(earliest.and_then(|(due,)| due))
-        };
-        let dues = [
-            earliest("state = 'queued' AND due > ?", values![now])?,
-            earliest("state = 'running'", &[])?,
-            earliest("state IN ('received', 'awaiting_input', 'awaiting_payment')", &[])?,
-        ];
-        Ok(dues.into_iter().flatten().min())
+    /// When something about a job is due. One statement, since it is asked after every input.
+    pub(super) fn dues(&self, now: Timestamp) -> Result<Dues, SqlError> {
+        let dues = self.sql.first::<DueColumns>(
+            "SELECT
+                 (SELECT kind FROM job INDEXED BY job_queued
+                  WHERE state = 'queued' AND due <= ?1 ORDER BY seq LIMIT 1),
+                 (SELECT min(due) FROM job WHERE state = 'queued' AND due > ?1),
+                 (SELECT min(due) FROM job WHERE state = 'running'),
+                 (SELECT min(due) FROM own_run),
+                 (SELECT min(due) FROM job WHERE state IN ('received', 'awaiting_input', 'awaiting_payment'))",
+            values![now],
+        )?;
+        Ok(dues.map_or_else(Dues::default, |(next_kind, queued, running, own, waiting)| Dues {
+            next_kind,
+            queued,
+            running: [running, own].into_iter().flatten().min(),
+            waiting,
+        }))
     }
 
     /// How many jobs are not done yet.
@@ -131,9 +162,7 @@ impl<S: Sql> Ledger<S> {
         to: JobState,
         due: Option<Timestamp>,
     ) -> Result<bool, SqlError> {
-        if !from.may_become(to) {
-            return Err(SqlError::Statement(format!("a job that is {from} cannot become {to}")));
-        }
+        check_step(from, to)?;
         let advanced = self.sql.first::<(u64,)>(
             "UPDATE job SET state = ?, due = ? WHERE id = ? AND state = ? RETURNING seq",
             values![to.as_str(), due, id, from.as_str()],
@@ -153,13 +182,16 @@ impl<S: Sql> Ledger<S> {
         if !to.is_final() {
             return Err(SqlError::Statement(format!("a job does not end by becoming {to}")));
         }
-        if self.advance(id, from, to, None)? {
-            self.sql.execute(
-                "UPDATE job SET answer = ?, finished_at = ? WHERE id = ?",
-                values![answer, now, id],
-            )?;
-        }
-        Ok(())
+        check_step(from, to)?;
+        self.sql.execute(
+            "UPDATE job SET state = ?, due = NULL, answer = ?, finished_at = ? WHERE id = ? AND state = ?",
+            values![to.as_str(), answer, now, id, from.as_str()],
+        )
+    }
+
+    /// Deletes what a job was built upon.
+    pub(super) fn forget_inputs(&self, id: &EventId) -> Result<(), SqlError> {
+        self.sql.execute("DELETE FROM job_input WHERE job = ?", values![id])
     }
 
     /// Looks at a waiting job again at this time.
@@ -196,14 +228,37 @@ impl<S: Sql> Ledger<S> {
         Ok(self.find(id)?.filter(|job| job.state == JobState::Running && job.attempt == attempt))
     }
 
+    /// Leases a run that is not a job's.
+    pub(super) fn lease_own(&self, lease: Lease, until: Timestamp) -> Result<(), SqlError> {
+        self.sql.execute(
+            "INSERT INTO own_run (run, attempt, due) VALUES (?, ?, ?)
+             ON CONFLICT (run) DO UPDATE SET attempt = excluded.attempt, due = excluded.due",
+            values![&own_name(lease.run), lease.attempt, until],
+        )
+    }
+
+    /// Ends the lease of a run that is not a job's; says whether it was not over yet.
+    pub(super) fn end_own(&self, lease: Lease) -> Result<bool, SqlError> {
+        let ended = self.sql.first::<(u32,)>(
+            "DELETE FROM own_run WHERE run = ? AND attempt = ? RETURNING attempt",
+            values![&own_name(lease.run), lease.attempt],
+        )?;
+        Ok(ended.is_some())
+    }
+
     /// All leases that are not over.
     pub(super) fn leases(&self) -> Result<Vec<Lease>, SqlError> {
-        self.lease_rows("SELECT id, attempt FROM job WHERE state = 'running'", &[])
+        let mut leases = self.job_leases("SELECT id, attempt FROM job WHERE state = 'running'", &[])?;
+        leases.extend(self.own_leases("SELECT run, attempt FROM own_run", &[])?);
+        Ok(leases)
     }
 
     /// The leases that have run out.
     pub(super) fn expired(&self, now: Timestamp) -> Result<Vec<Lease>, SqlError> {
-        self.lease_rows("SELECT id, attempt FROM job WHERE state = 'running' AND due <= ?", values![now])
+        let jobs = "SELECT id, attempt FROM job WHERE state = 'running' AND due <= ?";
+        let mut leases = self.job_leases(jobs, values![now])?;
+        leases.extend(self.own_leases("SELECT run, attempt FROM own_run WHERE due <= ?", values![now])?);
+        Ok(leases)
     }
 
     /// Puts a running job back into the queue.
@@ -216,6 +271,7 @@ impl<S: Sql> Ledger<S> {
 
     /// Ends all leases: whoever held them is gone.
     pub(super) fn interrupt_all(&self, now: Timestamp) -> Result<(), SqlError> {
+        self.sql.execute("DELETE FROM own_run", &[])?;
         self.sql.execute("UPDATE job SET state = 'queued', due = ? WHERE state = 'running'", values![now])
     }
 
@@ -227,24 +283,48 @@ impl<S: Sql> Ledger<S> {
             values![before],
         )?;
         for (id,) in old {
-            self.sql.execute("DELETE FROM job_input WHERE job = ?", values![&id])?;
             self.sql.execute("DELETE FROM invoice WHERE job = ?", values![&id])?;
             self.sql.execute("DELETE FROM job WHERE id = ?", values![&id])?;
         }
         Ok(())
     }
 
-    fn lease_rows(
-        &self,
-        statement: &str,
-        values: &[Value<'_>],
-    ) -> Result<Vec<Lease>, SqlError> {
+    fn job_leases(&self, statement: &str, values: &[Value<'_>]) -> Result<Vec<Lease>, SqlError> {
         let rows = self.sql.rows::<(EventId, u32)>(statement, values)?;
         Ok(rows.into_iter().map(|(job, attempt)| Lease { run: RunId::Job(job), attempt }).collect())
     }
 
+    fn own_leases(&self, statement: &str, values: &[Value<'_>]) -> Result<Vec<Lease>, SqlError> {
+        let rows = self.sql.rows::<(String, u32)>(statement, values)?;
+        let lease = |(name, attempt): (String, u32)| Some(Lease { run: own_run(&name)?, attempt });
+        Ok(rows.into_iter().filter_map(lease).collect())
+    }
+
     fn one(&self, statement: &str, values: &[Value<'_>]) -> Result<Option<Record>, SqlError> {
         self.sql.first::<Record>(statement, values)
+    }
+}
+
+fn check_step(from: JobState, to: JobState) -> Result<(), SqlError> {
+    if from.may_become(to) {
+        return Ok(());
+    }
+    Err(SqlError::Statement(format!("a job that is {from} cannot become {to}")))
+}
+
+/// What the database calls a run that is not a job's.
+fn own_name(run: RunId) -> String {
+    match run {
+        RunId::Job(id) => id.to_hex(),
+        RunId::Schedule(index) => format!("schedule {index}"),
+        RunId::Hook(hook) => hook.as_str().to_owned(),
+    }
+}
+
+fn own_run(name: &str) -> Option<RunId> {
+    match name.strip_prefix("schedule ") {
+        Some(index) => index.parse().ok().map(RunId::Schedule),
+        None => Hook::ALL.into_iter().find(|hook| hook.as_str() == name).map(RunId::Hook),
     }
 }
 

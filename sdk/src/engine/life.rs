@@ -83,7 +83,12 @@ impl<S: Sql> Life<S> {
         self.is_awake
     }
 
-    /// Something was done, so the agent is awake, with or without a hook for it.
+    /// Work was done, so the agent is awake, with or without a hook for it.
+    pub(super) fn works(&mut self) {
+        self.is_awake = true;
+    }
+
+    /// A run ended.
     pub(super) fn worked(&mut self, now: Timestamp) {
         self.last_work = now;
     }

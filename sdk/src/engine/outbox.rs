@@ -52,12 +52,20 @@ pub(super) struct Outbox<S> {
     sql: S,
     /// The entries that a shell is delivering, with whether they go outside.
     in_flight: BTreeMap<u64, bool>,
+    /// The number of the next entry: higher than any that this process used, since a number that is used again would
+    /// take the report on an earlier event for its own.
+    next: u64,
     fresh: BTreeMap<u64, VerifiedEvent>,
+    /// Whether entries for outside relays may be there; most agents never have one.
+    may_have_outside: bool,
 }
 
 impl<S: Sql> Outbox<S> {
-    pub(super) fn new(sql: S) -> Self {
-        Self { sql, in_flight: BTreeMap::new(), fresh: BTreeMap::new() }
+    pub(super) fn open(sql: S) -> Result<Self, SqlError> {
+        let last = sql.first::<(Option<u64>,)>("SELECT max(entry) FROM outbox", &[])?;
+        let next = last.and_then(|(last,)| last).unwrap_or(0).saturating_add(1);
+        let (in_flight, fresh) = (BTreeMap::new(), BTreeMap::new());
+        Ok(Self { sql, in_flight, next, fresh, may_have_outside: true })
     }
 
     pub(super) fn put(
@@ -66,23 +74,24 @@ impl<S: Sql> Outbox<S> {
         to: &Destination,
         now: Timestamp,
     ) -> Result<(), SqlError> {
-        let entry = self.sql.first::<(u64,)>(
-            "INSERT INTO outbox (event, attempt, due, relay) VALUES (?, 0, ?, ?) RETURNING entry",
-            values![&**event.json(), now, to.to_column().as_deref()],
+        let entry = self.next;
+        self.next = entry.saturating_add(1);
+        self.sql.execute(
+            "INSERT INTO outbox (entry, event, attempt, due, relay) VALUES (?, ?, 0, ?, ?)",
+            values![entry, &**event.json(), now, to.to_column().as_deref()],
         )?;
-        if let Some((entry,)) = entry {
-            if self.fresh.len() >= FRESH {
-                self.fresh.pop_first();
-            }
-            self.fresh.insert(entry, event.clone());
+        self.may_have_outside |= *to != Destination::Own;
+        if self.fresh.len() >= FRESH {
+            self.fresh.pop_first();
         }
+        self.fresh.insert(entry, event.clone());
         Ok(())
     }
 
     /// Hands out what is due, in order.
     pub(super) fn take_due(&mut self, now: Timestamp, effects: &mut Vec<Effect>) -> Result<(), SqlError> {
         self.take_lane(now, false, effects)?;
-        self.take_lane(now, true, effects)
+        if self.may_have_outside { self.take_lane(now, true, effects) } else { Ok(()) }
     }
 
     fn take_lane(&mut self, now: Timestamp, outside: bool, effects: &mut Vec<Effect>) -> Result<(), SqlError> {
@@ -119,8 +128,7 @@ impl<S: Sql> Outbox<S> {
 
     /// An entry's event; verified again unless it was signed a moment ago.
     fn event(&mut self, entry: u64, json: &str) -> Result<VerifiedEvent, String> {
-        // After an undone transaction a number can stand for another event.
-        if let Some(event) = self.fresh.remove(&entry).filter(|event| **event.json() == *json) {
+        if let Some(event) = self.fresh.remove(&entry) {
             return Ok(event);
         }
         let event = Event::from_json(json).map_err(|error| error.to_string())?;
@@ -134,20 +142,20 @@ impl<S: Sql> Outbox<S> {
         delivery: &Delivery,
         now: Timestamp,
     ) -> Result<Option<String>, SqlError> {
-        let outside = self.in_flight.remove(&entry).unwrap_or_default();
+        self.in_flight.remove(&entry);
         match delivery {
-            Delivery::Accepted => self.remove(entry).map(|()| None),
+            Delivery::Accepted => self.remove(entry).map(|_| None),
             Delivery::Refused(reason) => {
-                self.remove(entry)?;
+                let Some(outside) = self.remove(entry)? else { return Ok(None) };
                 let whose = if outside { "an outside" } else { "the agent's own" };
                 Ok(Some(format!("{whose} relay refused an event of this agent, which is dropped there: {reason}")))
             }
             Delivery::Unreachable(reason) => {
-                let attempt = self.sql.first::<(u32,)>(
-                    "UPDATE outbox SET attempt = attempt + 1 WHERE entry = ? RETURNING attempt",
+                let attempt = self.sql.first::<(u32, bool)>(
+                    "UPDATE outbox SET attempt = attempt + 1 WHERE entry = ? RETURNING attempt, relay IS NOT NULL",
                     values![entry],
                 )?;
-                let Some((attempt,)) = attempt else { return Ok(None) };
+                let Some((attempt, outside)) = attempt else { return Ok(None) };
                 if outside && attempt >= OUTSIDE_ATTEMPTS {
                     self.remove(entry)?;
                     return Ok(Some(format!("an outside relay was not reached {attempt} times, and is given up: {reason}")));
@@ -160,8 +168,14 @@ impl<S: Sql> Outbox<S> {
     }
 
     /// When the next entry that is not on its way is due.
-    pub(super) fn next_due(&self) -> Result<Option<Timestamp>, SqlError> {
-        Ok([self.next_due_of(false)?, self.next_due_of(true)?].into_iter().flatten().min())
+    pub(super) fn next_due(&mut self) -> Result<Option<Timestamp>, SqlError> {
+        let own = self.next_due_of(false)?;
+        if !self.may_have_outside {
+            return Ok(own);
+        }
+        let outside = self.next_due_of(true)?;
+        self.may_have_outside = outside.is_some() || self.in_flight.values().any(|outside| *outside);
+        Ok([own, outside].into_iter().flatten().min())
     }
 
     fn next_due_of(&self, outside: bool) -> Result<Option<Timestamp>, SqlError> {
@@ -180,13 +194,12 @@ impl<S: Sql> Outbox<S> {
         Ok(earliest.into_iter().find(|(entry, _)| !in_flight.contains(entry)).map(|(_, due)| due))
     }
 
-    /// Forgets deliveries of entries that were undone before they were handed out.
+    /// What was handed out by the transaction that was undone has not left, and what left before may be handed out
+    /// again: it is the same signed event.
     pub(super) fn rolled_back(&mut self) {
         self.fresh.clear();
-        self.in_flight.retain(|entry, _| {
-            let there = self.sql.first::<(u64,)>("SELECT entry FROM outbox WHERE entry = ?", values![*entry]);
-            matches!(there, Ok(Some(_)))
-        });
+        self.may_have_outside = true;
+        self.in_flight.clear();
     }
 
     /// Whether nothing is on its way.
@@ -194,8 +207,12 @@ impl<S: Sql> Outbox<S> {
         self.in_flight.is_empty()
     }
 
-    fn remove(&self, entry: u64) -> Result<(), SqlError> {
-        self.sql.execute("DELETE FROM outbox WHERE entry = ?", values![entry])
+    /// Says whether the entry that is removed was to go outside.
+    fn remove(&self, entry: u64) -> Result<Option<bool>, SqlError> {
+        let removed = self
+            .sql
+            .first::<(bool,)>("DELETE FROM outbox WHERE entry = ? RETURNING relay IS NOT NULL", values![entry])?;
+        Ok(removed.map(|(outside,)| outside))
     }
 }
 

@@ -66,13 +66,12 @@ impl Reports {
 
 impl<S: Sql> JobEngine<S> {
     /// Notes what a handler says; the alarm passes it on.
-    pub(super) fn report(&mut self, _now: Timestamp, lease: Lease, report: &Report) -> Result<(), SqlError> {
+    pub(super) fn report(&mut self, lease: Lease, report: &Report) {
         let is_its = self.running.get(&lease.run).is_some_and(|running| running.attempt == lease.attempt);
         let is_short = !matches!(report, Report::Partial(output) if output.len() > MAX_PARTIAL);
         if is_its && is_short {
             self.reports.note(lease.run, report);
         }
-        Ok(())
     }
 
     /// Passes on what is due.

@@ -5,16 +5,14 @@ use std::time::Duration;
 use openagents_host::{EventId, Sql, SqlError, Timestamp};
 
 use super::job_state::JobState;
+use super::ledger::Record;
 use super::requests::Unreadable;
-use super::{Changes, Effect, Hook, JobEngine, Lease, Outcome, RunId, Task, backoff};
+use super::{Changes, Effect, HOOK_TIMEOUT, Hook, JobEngine, Lease, Outcome, RunId, Task, backoff};
 use crate::context::JobFailure;
 use crate::nip90::Status;
 
 /// How much longer a lease is than its handler's timeout, so that the timeout has its say first.
 const LEASE_MARGIN: Duration = Duration::from_secs(10);
-
-/// How many failures are kept for `on_error`; it is told of the last ones.
-const FAILURES: usize = 100;
 
 /// A run that this process is doing.
 #[derive(Clone, Copy, Debug)]
@@ -39,32 +37,33 @@ enum StartOf {
 
 impl<S: Sql> JobEngine<S> {
     /// What is next, if anything is due. Before all else the agent is created and woken.
-    pub(super) fn next_start(&self, now: Timestamp) -> Result<Option<Start>, SqlError> {
-        let Some(work) = self.next_work(now)? else {
+    /// `next_kind` is the kind of the job whose turn it is.
+    pub(super) fn next_start(&self, now: Timestamp, next_kind: Option<u16>) -> Option<Start> {
+        let Some(work) = self.next_work(now, next_kind) else {
             let sleeps = self.sleep_due().is_some_and(|due| due <= now);
-            return Ok(sleeps.then(|| self.start_of_hook(Hook::Sleep)).flatten());
+            return sleeps.then(|| self.start_of_hook(Hook::Sleep)).flatten();
         };
-        let Some(first) = self.life.turn_before_work(&self.facts.hooks) else { return Ok(Some(work)) };
-        if self.running.contains_key(&RunId::Hook(first)) || !self.life.may_try(now) {
-            return Ok(None);
+        let Some(first) = self.life.turn_before_work(&self.facts.hooks) else { return Some(work) };
+        let turns = [first, Hook::Sleep];
+        if turns.into_iter().any(|hook| self.running.contains_key(&RunId::Hook(hook))) || !self.life.may_try(now) {
+            return None;
         }
-        Ok(self.start_of_hook(first))
+        self.start_of_hook(first)
     }
 
-    fn next_work(&self, now: Timestamp) -> Result<Option<Start>, SqlError> {
+    fn next_work(&self, now: Timestamp, next_kind: Option<u16>) -> Option<Start> {
         if !self.failures.is_empty()
             && !self.running.contains_key(&RunId::Hook(Hook::Error))
             && let Some(start) = self.start_of_hook(Hook::Error)
         {
-            return Ok(Some(start));
+            return Some(start);
         }
         if let Some(index) = self.schedules.next(now, &self.running) {
             let exclusive = self.facts.schedules.get(index).is_some_and(|facts| facts.exclusive);
-            return Ok(Some(Start { run: StartOf::Schedule(index), exclusive }));
+            return Some(Start { run: StartOf::Schedule(index), exclusive });
         }
-        let Some(kind) = self.ledger.next_kind(now)? else { return Ok(None) };
-        let exclusive = self.facts.handler(kind).is_some_and(|(_, facts)| facts.exclusive);
-        Ok(Some(Start { run: StartOf::NextJob, exclusive }))
+        let exclusive = self.facts.handler(next_kind?).is_some_and(|(_, facts)| facts.exclusive);
+        Some(Start { run: StartOf::NextJob, exclusive })
     }
 
     fn start_of_hook(&self, hook: Hook) -> Option<Start> {
@@ -78,7 +77,7 @@ impl<S: Sql> JobEngine<S> {
         if start.exclusive {
             self.running.is_empty()
         } else {
-            let most = usize::try_from(self.facts.declaration.concurrency).unwrap_or(usize::MAX);
+            let most = usize::try_from(self.facts.declaration.concurrency).unwrap_or(usize::MAX).max(1);
             self.running.len() < most && !self.running.values().any(|running| running.exclusive)
         }
     }
@@ -89,36 +88,50 @@ impl<S: Sql> JobEngine<S> {
         now: Timestamp,
         effects: &mut Vec<Effect>,
     ) -> Result<bool, SqlError> {
-        let Some(start) = self.next_start(now)? else { return Ok(false) };
+        let next = self.ledger.next(now)?;
+        let Some(start) = self.next_start(now, next.as_ref().map(|job| job.kind.0)) else { return Ok(false) };
         if !self.may_start(&start) {
             return Ok(false);
         }
         match start.run {
-            StartOf::NextJob => self.start_job(now, effects)?,
+            StartOf::NextJob => match next {
+                Some(job) => self.start_job(now, job, effects)?,
+                None => return Ok(false),
+            },
             StartOf::Schedule(index) => {
-                let task = Task::Schedule(index);
-                self.start(RunId::Schedule(index), start.exclusive, task, effects);
+                let timeout = self.facts.schedules.get(index).map_or(HOOK_TIMEOUT, |facts| facts.declaration.timeout);
+                let until = now + timeout + LEASE_MARGIN;
+                self.start_own(RunId::Schedule(index), start.exclusive, until, Task::Schedule(index), effects)?;
             }
             StartOf::Hook(hook) => {
-                let failure = if hook == Hook::Error { self.failures.pop_front() } else { None };
+                let failure = if hook == Hook::Error { self.failures.tell() } else { None };
                 if hook == Hook::Sleep {
                     self.life.sleeps();
                 }
-                self.start(RunId::Hook(hook), start.exclusive, Task::Hook(hook, failure), effects);
+                let (run, until) = (RunId::Hook(hook), now + HOOK_TIMEOUT + LEASE_MARGIN);
+                self.start_own(run, start.exclusive, until, Task::Hook(hook, failure), effects)?;
             }
         }
         Ok(true)
     }
 
-    /// Starts something that is not a job; its lease is in memory only, so it is lost with the process.
-    fn start(&mut self, run: RunId, exclusive: bool, task: Task, effects: &mut Vec<Effect>) {
-        let attempt = self.life.next_run();
-        self.running.insert(run, Running { attempt, exclusive });
-        effects.push(Effect::Run { lease: Lease { run, attempt }, task, state: self.state.snapshot() });
+    /// Starts something that is not a job.
+    fn start_own(
+        &mut self,
+        run: RunId,
+        exclusive: bool,
+        until: Timestamp,
+        task: Task,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), SqlError> {
+        let lease = Lease { run, attempt: self.life.next_run() };
+        self.running.insert(run, Running { attempt: lease.attempt, exclusive });
+        self.ledger.lease_own(lease, until)?;
+        effects.push(Effect::Run { lease, task, state: self.state.snapshot() });
+        Ok(())
     }
 
-    fn start_job(&mut self, now: Timestamp, effects: &mut Vec<Effect>) -> Result<(), SqlError> {
-        let Some(mut job) = self.ledger.next(now)? else { return Ok(()) };
+    fn start_job(&mut self, now: Timestamp, mut job: Record, effects: &mut Vec<Effect>) -> Result<(), SqlError> {
         let readable = match self.requests.on_record(&job.id) {
             Ok(readable) => readable,
             Err(Unreadable::Sql(error)) => return Err(error),
@@ -158,12 +171,44 @@ impl<S: Sql> JobEngine<S> {
     pub(super) fn expire(&mut self, now: Timestamp) -> Result<(), SqlError> {
         let expired = self.ledger.expired(now)?;
         for lease in expired {
-            if let RunId::Job(job) = lease.run {
-                self.ledger.requeue(&job, now)?;
+            match lease.run {
+                RunId::Job(job) => self.ledger.requeue(&job, now)?,
+                RunId::Schedule(_) | RunId::Hook(_) => self.ledger.end_own(lease).map(drop)?,
             }
             self.running_ended(lease);
         }
         Ok(())
+    }
+
+    /// Makes the list of runs that of the leases, after a transaction was undone.
+    pub(super) fn keep_running(&mut self, leases: &[Lease]) {
+        let is_leased = |run: &RunId, running: &Running| leases.contains(&Lease { run: *run, attempt: running.attempt });
+        let lost: Vec<RunId> =
+            self.running.iter().filter(|(run, running)| !is_leased(run, running)).map(|(run, _)| *run).collect();
+        for run in lost {
+            self.running.remove(&run);
+            self.reports.end(&run);
+            match run {
+                RunId::Hook(Hook::Sleep) => self.life.woke(),
+                RunId::Hook(Hook::Error) => self.failures.not_told(),
+                RunId::Hook(Hook::Create | Hook::Wake) | RunId::Schedule(_) | RunId::Job(_) => {}
+            }
+        }
+        for Lease { run, attempt } in leases {
+            let exclusive = self.is_exclusive(run);
+            self.running.entry(*run).or_insert(Running { attempt: *attempt, exclusive });
+        }
+    }
+
+    fn is_exclusive(&self, run: &RunId) -> bool {
+        match run {
+            RunId::Job(id) => {
+                let kind = self.ledger.find(id).ok().flatten().map(|job| job.kind.0);
+                kind.and_then(|kind| self.facts.handler(kind)).is_none_or(|(_, facts)| facts.exclusive)
+            }
+            RunId::Schedule(index) => self.facts.schedules.get(*index).is_none_or(|facts| facts.exclusive),
+            RunId::Hook(hook) => self.facts.hooks.exclusive(*hook).unwrap_or_default(),
+        }
     }
 
     /// Takes a run off the list, if it is the one that this lease was given to.
@@ -174,8 +219,9 @@ impl<S: Sql> JobEngine<S> {
         }
     }
 
-    /// Ends a run. The caller makes it one transaction.
-    pub(super) fn finish(
+    /// Ends a run, with what it brought about in one transaction. A run whose changes cannot be kept, since they are more
+    /// than the database takes, has failed: it must not stay without an outcome.
+    pub(super) fn finished(
         &mut self,
         now: Timestamp,
         lease: Lease,
@@ -183,9 +229,33 @@ impl<S: Sql> JobEngine<S> {
         changes: &Changes,
         effects: &mut Vec<Effect>,
     ) -> Result<(), SqlError> {
+        let finished = self.commit(effects, |engine, effects| engine.finish(now, lease, outcome, changes, effects));
+        let (Err(error), Outcome::Done(_)) = (&finished, outcome) else { return finished };
+        let failed = Outcome::Failed { message: "the agent could not keep what it did".to_owned(), retryable: true };
+        self.commit(effects, |engine, effects| {
+            effects.push(Effect::Warn(format!("what {:?} did cannot be kept: {error}", lease.run)));
+            engine.finish(now, lease, &failed, &Changes::default(), effects)
+        })
+    }
+
+    fn finish(
+        &mut self,
+        now: Timestamp,
+        lease: Lease,
+        outcome: &Outcome,
+        changes: &Changes,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), SqlError> {
+        if !matches!(lease.run, RunId::Job(_)) && !self.ledger.end_own(lease)? {
+            return Ok(());
+        }
         match lease.run {
-            RunId::Job(job) => self.finish_job(now, &job, lease.attempt, outcome, changes),
+            RunId::Job(job) => {
+                self.life.works();
+                self.finish_job(now, &job, lease.attempt, outcome, changes)
+            }
             RunId::Schedule(index) => {
+                self.life.works();
                 self.schedules.ran(index, now)?;
                 self.finish_own("schedule", now, outcome, changes, effects)
             }
@@ -194,14 +264,15 @@ impl<S: Sql> JobEngine<S> {
                     Outcome::Done(_) => self.life.created(now)?,
                     Outcome::Failed { .. } => self.life.not_created(now),
                 }
-                self.finish_own("on_create", now, outcome, changes, effects)
+                self.finish_own(Hook::Create.as_str(), now, outcome, changes, effects)
             }
             RunId::Hook(Hook::Wake) => {
                 self.life.woke();
-                self.finish_own("on_wake", now, outcome, changes, effects)
+                self.finish_own(Hook::Wake.as_str(), now, outcome, changes, effects)
             }
-            RunId::Hook(Hook::Sleep) => self.finish_own("on_sleep", now, outcome, changes, effects),
-            RunId::Hook(Hook::Error) => self.finish_own("on_error", now, outcome, changes, effects),
+            RunId::Hook(hook @ (Hook::Sleep | Hook::Error)) => {
+                self.finish_own(hook.as_str(), now, outcome, changes, effects)
+            }
         }
         .inspect(|()| self.life.worked(now))
     }
@@ -255,20 +326,16 @@ impl<S: Sql> JobEngine<S> {
                     return self.end_with_error(now, &job, &readable, JobState::Failed, text);
                 };
                 self.keep(now, changes)?;
-                self.end(now, &job, &readable, JobState::Done, &result)?;
-                self.wake_dependents(now, id)
+                self.end(now, &job, &readable, JobState::Done, &result)
             }
         }
     }
 
-    fn failed_for_good(&mut self, job: &super::ledger::Record, message: &str) {
+    fn failed_for_good(&mut self, job: &Record, message: &str) {
         if self.facts.hooks.on_error.is_none() {
             return;
         }
-        if self.failures.len() >= FAILURES {
-            self.failures.pop_front();
-        }
-        self.failures.push_back(JobFailure {
+        self.failures.note(JobFailure {
             request: job.id,
             kind: job.kind,
             customer: job.customer,

@@ -146,3 +146,10 @@ CREATE TABLE schedule (
     due INTEGER NOT NULL,
     ran_at INTEGER
 ) STRICT, WITHOUT ROWID;
+
+-- Schedules and hooks that run, by their names: a lease is over with its outcome, when it is due, or with the process.
+CREATE TABLE own_run (
+    run TEXT PRIMARY KEY,
+    attempt INTEGER NOT NULL,
+    due INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;

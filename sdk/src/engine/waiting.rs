@@ -16,11 +16,24 @@ use crate::wallet::{Invoice, InvoiceRequest, Settlement};
 /// Upon how many jobs a request may build.
 pub(super) const MAX_JOB_INPUTS: usize = 16;
 
+/// The longest output of another job that is built upon, in bytes; the outputs of a job are in memory together.
+const MAX_OUTPUT: usize = 1_000_000;
+
 /// How long the output of another job is waited for.
 pub(super) const INPUT_PATIENCE: Duration = Duration::from_secs(60 * 60);
 
 /// How long an invoice can be paid.
 const INVOICE_EXPIRY: Duration = Duration::from_secs(15 * 60);
+
+/// How long an expired invoice is still asked after, since a payment can be under way when it expires.
+const PAYMENT_GRACE: Duration = Duration::from_secs(60);
+
+/// How long the wallet is asked for an invoice.
+pub(super) const WALLET_PATIENCE: Duration = Duration::from_secs(5 * 60);
+
+const NO_INVOICE: &str = "the agent could not make an invoice";
+
+const NOT_PAID: &str = "the invoice was not paid in time";
 
 /// How long a host may take to answer before it is asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(60);
@@ -45,19 +58,23 @@ impl<S: Sql> JobEngine<S> {
                     continue;
                 }
             };
-            if job.deadline.is_some_and(|deadline| deadline <= now) {
-                let text = match job.state {
-                    JobState::AwaitingPayment => "the invoice was not paid in time",
-                    _ => "the output that this job builds upon did not come in time",
-                };
-                self.end_with_error(now, &job, &readable, JobState::Failed, text)?;
-                continue;
-            }
+            let is_late = job.deadline.is_some_and(|deadline| deadline <= now);
             self.ledger.postpone(&id, now + ASK_AGAIN)?;
             match job.state {
                 JobState::Received => effects.extend(self.ask_price(now, &job, &readable)?),
+                JobState::AwaitingInput if is_late => {
+                    let text = "the output that this job builds upon did not come in time";
+                    self.end_with_error(now, &job, &readable, JobState::Failed, text)?;
+                }
                 JobState::AwaitingInput => self.look_for_outputs(now, &job, &readable, effects)?,
-                JobState::AwaitingPayment => effects.push(self.look_for_payment(&job)?),
+                JobState::AwaitingPayment => {
+                    let invoice = self.invoice(&id)?;
+                    if is_late && invoice.is_none() {
+                        self.end_with_error(now, &job, &readable, JobState::Failed, NO_INVOICE)?;
+                    } else {
+                        effects.push(self.look_for_payment(&job, invoice));
+                    }
+                }
                 JobState::Queued
                 | JobState::Running
                 | JobState::Done
@@ -76,8 +93,7 @@ impl<S: Sql> JobEngine<S> {
         job: &Record,
         reason: &str,
     ) -> Result<Effect, SqlError> {
-        self.ledger.end(&job.id, job.state, JobState::Failed, "", now)?;
-        self.unfinished = self.unfinished.saturating_sub(1);
+        self.end_silently(now, job, JobState::Failed)?;
         Ok(Effect::Warn(format!("the request {} cannot be read and is given up: {reason}", job.id)))
     }
 
@@ -181,7 +197,8 @@ impl<S: Sql> JobEngine<S> {
             candidates.sort_by_key(|event| (event.created_at, event.id));
             let content = candidates
                 .into_iter()
-                .find_map(|event| self.output_of(&wanted, event, &providers, &job.customer));
+                .filter_map(|event| self.output_of(&wanted, event, &providers, &job.customer))
+                .find(|content| content.len() <= MAX_OUTPUT);
             match content {
                 Some(content) => self.found_output(id, &wanted, &content)?,
                 None => is_complete = false,
@@ -245,8 +262,8 @@ impl<S: Sql> JobEngine<S> {
         )
     }
 
-    fn look_for_payment(&self, job: &Record) -> Result<Effect, SqlError> {
-        Ok(match self.invoice(&job.id)? {
+    fn look_for_payment(&self, job: &Record, invoice: Option<Invoice>) -> Effect {
+        match invoice {
             Some(invoice) => Effect::Settlement { job: job.id, invoice },
             None => {
                 let handler = self.facts.handler(job.kind.0);
@@ -258,7 +275,7 @@ impl<S: Sql> JobEngine<S> {
                 };
                 Effect::Invoice { job: job.id, request }
             }
-        })
+        }
     }
 
     fn invoice(&self, job: &EventId) -> Result<Option<Invoice>, SqlError> {
@@ -283,10 +300,8 @@ impl<S: Sql> JobEngine<S> {
             Ok(_) => return Ok(()),
             Err(reason) => {
                 effects.push(Effect::Warn(format!("no invoice for job {id}: {reason}")));
-                let waited = job.received_at.until(now);
-                if waited > Duration::from_secs(5 * 60) {
-                    let text = "the agent could not make an invoice";
-                    return self.end_with_error(now, &job, &readable, JobState::Failed, text);
+                if job.deadline.is_some_and(|deadline| deadline <= now) {
+                    return self.end_with_error(now, &job, &readable, JobState::Failed, NO_INVOICE);
                 }
                 return self.ledger.postpone(id, now + Duration::from_secs(10));
             }
@@ -295,7 +310,7 @@ impl<S: Sql> JobEngine<S> {
             "INSERT INTO invoice (job, bolt11, payment_hash, expires_at) VALUES (?, ?, ?, ?)",
             values![id, &invoice.bolt11, &invoice.payment_hash, invoice.expires_at],
         )?;
-        self.ledger.wait_until(id, invoice.expires_at)?;
+        self.ledger.wait_until(id, invoice.expires_at + PAYMENT_GRACE)?;
         self.ledger.postpone(id, now + Duration::from_secs(2))?;
         let msat = job.price.unwrap_or_default().as_msat();
         let amount = Amount { msat, invoice: Some(invoice.bolt11.clone()) };
@@ -316,15 +331,16 @@ impl<S: Sql> JobEngine<S> {
                 self.sql.execute("UPDATE job SET deadline = NULL WHERE id = ?", values![id])?;
                 self.ledger.advance(id, JobState::AwaitingPayment, JobState::Queued, Some(now)).map(drop)
             }
+            // Only the wallet's word ends the wait: while nobody looked, the customer may have paid.
+            Settlement::Pending if job.deadline.is_some_and(|deadline| deadline <= now) => {
+                self.end_with_error(now, &job, &readable, JobState::Failed, NOT_PAID)
+            }
             Settlement::Pending => {
                 let waited = job.received_at.until(now);
                 let pause = waited.div_f32(8.0).clamp(Duration::from_secs(2), Duration::from_secs(30));
                 self.ledger.postpone(id, now + pause)
             }
-            Settlement::Expired => {
-                let text = "the invoice was not paid in time";
-                self.end_with_error(now, &job, &readable, JobState::Failed, text)
-            }
+            Settlement::Expired => self.end_with_error(now, &job, &readable, JobState::Failed, NOT_PAID),
         }
     }
 

@@ -171,7 +171,7 @@ impl Probe {
 
     /// Remembers its input under a `key`, and returns what was there; an input that is `fail` makes it fail after that.
     #[job(kind = 5923, attempts = 1)]
-    async fn remember(&self, context: JobContext, input: Text, params: Params) -> JobResult<String> {
+    async fn exchange(&self, context: JobContext, input: Text, params: Params) -> JobResult<String> {
         let key = params.first("key").unwrap_or("key");
         let memory = context.memory();
         let before: Option<String> = memory.read(key).await?;
@@ -230,6 +230,15 @@ impl Probe {
         let notes = context.events([of_customer]).await?;
         let texts: Vec<&str> = notes.iter().map(|note| note.content.as_str()).collect();
         Ok(texts.join("\n"))
+    }
+
+    /// Remembers its input under a `key`, and what was said.
+    #[job(kind = 5990)]
+    async fn remember(&self, context: JobContext, input: Text, params: Params) -> JobResult<String> {
+        context.memory().write(params.first("key").unwrap_or("last"), &*input)?;
+        context.session().say("user", &*input);
+        context.session().say("assistant", "I shall remember that.");
+        Ok("remembered".to_owned())
     }
 }
 

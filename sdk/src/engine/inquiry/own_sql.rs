@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use openagents_host::sql::Row;
+use openagents_host::sql::{Row, Value as SqlValue};
 use openagents_host::{Sql, SqlError};
 use serde_json::Value;
 
@@ -17,21 +17,24 @@ pub(super) fn run<S: Sql>(sql: &S, statement: &str, values: &[Value]) -> Result<
     let values = values.iter().map(bound).collect::<Result<Vec<_>, _>>()?;
     let mut rows = Vec::new();
     sql.query(statement, &values, &mut |row| {
-        rows.push(Value::Array(columns(row)));
+        rows.push((0..row.count()).map(|index| column(row, index)).collect::<Result<_, _>>()?);
         Ok(if rows.len() < MAX_ROWS { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
     })?;
     Ok(Value::Array(rows))
 }
 
-fn columns(row: &Row<'_>) -> Vec<Value> {
-    (0..)
-        .map_while(|index| {
-            let text = row.column::<Option<&str>>(index).map(Value::from);
-            let integer = || row.column::<i64>(index).map(Value::from);
-            let real = || row.column::<f64>(index).map(Value::from);
-            text.or_else(|_| integer()).or_else(|_| real()).ok()
-        })
-        .collect()
+fn column(row: &Row<'_>, index: usize) -> Result<Value, SqlError> {
+    Ok(match row.value(index)? {
+        SqlValue::Null => Value::Null,
+        SqlValue::Integer(integer) => integer.into(),
+        SqlValue::Real(real) => real.into(),
+        SqlValue::Text(text) => text.into(),
+        SqlValue::Blob(_) => {
+            return Err(SqlError::Statement(format!(
+                "column {index} holds bytes, which JSON has no form for: select `hex()` of it"
+            )));
+        }
+    })
 }
 
 /// Refuses statements that could touch the SDK's tables. Their author is not an attacker; this keeps a slip from

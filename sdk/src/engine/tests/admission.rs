@@ -1,0 +1,234 @@
+//! Which requests are taken on, and what becomes of the others.
+
+use std::time::Duration;
+
+use openagents_host::{Encryption, EventId, Keys, Kind, Timestamp, UnsignedEvent, VerifiedEvent};
+
+use super::bench::*;
+use crate::agent::Requests;
+use crate::engine::job_state::JobState;
+use crate::engine::{Admission, Destination, Report, Input, Task};
+use crate::nip90::{Feedback, JobResultEvent, Status};
+
+fn at(created_at: Timestamp, tags: &[&[&str]]) -> VerifiedEvent {
+    let tags = tags.iter().map(|tag| tag.iter().map(|word| (*word).to_owned()).collect());
+    UnsignedEvent::new(Kind(SHARED), "").tags(tags).sign(&customer(), created_at)
+}
+
+fn sealed(by: &Keys, scheme: Encryption, plaintext: &str) -> VerifiedEvent {
+    let content = by.encrypt(&agent().public_key(), plaintext, scheme).unwrap();
+    UnsignedEvent::new(Kind(SHARED), content)
+        .tag(["p", &agent().public_key().to_hex()])
+        .tag(["encrypted"])
+        .sign(by, START)
+}
+
+#[test]
+fn answers_a_request_with_processing_and_one_result() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.ask(&request(EXCLUSIVE, 1)), Admission::Queued);
+    let lease = bench.next_run();
+    bench.done_with_state(lease, "Hello", "{\"n\":1}");
+    bench.deliver_all();
+    assert_eq!(bench.statuses(), [Status::Processing]);
+    assert_eq!(bench.results(), ["Hello"]);
+    assert_eq!(bench.count("outbox"), 0);
+    assert_eq!(openagents_host::Engine::next_alarm(&bench.engine), None);
+    for event in bench.own() {
+        assert_eq!(event.pubkey, agent().public_key());
+    }
+}
+
+#[test]
+fn takes_a_request_once() {
+    let mut bench = Bench::new();
+    let event = request(SHARED, 1);
+    assert_eq!([(); 3].map(|()| bench.ask(&event)), [Admission::Queued, Admission::Duplicate, Admission::Duplicate]);
+    assert_eq!(bench.runs.len(), 1);
+}
+
+#[test]
+fn leaves_requests_for_others_alone() {
+    let mut bench = Bench::new();
+    let other = stranger().public_key().to_hex();
+    for event in [
+        tagged(SHARED, 1, &[&["p", &other]]),
+        tagged(SHARED, 1, &[&["p", "not a key"]]),
+        tagged(5999, 1, &[]),
+        tagged(1, 1, &[]),
+        tagged(SHARED + 1000, 1, &[]),
+    ] {
+        assert_eq!(bench.ask(&event), Admission::NotOurs, "{}", event.json());
+    }
+    assert!(bench.runs.is_empty() && bench.published.is_empty());
+    assert_eq!(bench.count("job"), 0);
+    bench.ask(&tagged(SHARED, 1, &[&["p", &other], &["p", &agent().public_key().to_hex()]]));
+    assert_eq!(bench.runs.len(), 1);
+}
+
+#[test]
+fn an_agent_that_wants_to_be_named_takes_no_other_requests() {
+    let mut bench = Bench::with(|facts| facts.declaration.requests = Requests::Named);
+    assert_eq!(bench.ask(&request(SHARED, 1)), Admission::NotOurs);
+    assert_eq!(bench.ask(&tagged(SHARED, 1, &[&["p", &agent().public_key().to_hex()]])), Admission::Queued);
+}
+
+#[test]
+fn answers_a_sealed_request_in_its_own_scheme_and_says_nothing_in_clear() {
+    for scheme in [Encryption::Nip04, Encryption::Nip44] {
+        let mut bench = Bench::new();
+        let event = sealed(&customer(), scheme, r#"[["i","my diagnosis","text"]]"#);
+        assert_eq!(bench.ask(&event), Admission::Queued);
+        let Task::Job { request, .. } = bench.runs[0].task.clone() else { panic!() };
+        assert_eq!(request.text(), Some("my diagnosis"));
+        let lease = bench.next_run();
+        bench.give(&Input::Reported { lease, report: Report::Partial("half of my diagnosis".into()) });
+        bench.done(lease, "all of my diagnosis");
+        let said: Vec<String> = bench
+            .own()
+            .iter()
+            .filter(|event| !event.content.is_empty())
+            .map(|event| {
+                assert_eq!(Encryption::of(&event.content), scheme);
+                customer().decrypt(&agent().public_key(), &event.content).unwrap().0
+            })
+            .collect();
+        assert_eq!(said, ["half of my diagnosis", "all of my diagnosis"]);
+        for event in bench.own() {
+            assert!(!event.json().contains("diagnosis"), "{}", event.json());
+        }
+        assert!(JobResultEvent::from_event(bench.own().last().unwrap()).unwrap().encrypted);
+    }
+}
+
+#[test]
+fn seals_the_error_of_a_sealed_request() {
+    let mut bench = Bench::new();
+    bench.ask(&sealed(&customer(), Encryption::Nip44, r#"[["i","x","text"]]"#));
+    let lease = bench.next_run();
+    bench.fail(lease, "cannot read x", false);
+    let last = bench.own().pop().unwrap().clone();
+    let feedback = Feedback::from_event(&last).unwrap();
+    assert_eq!(feedback.status, Status::Error);
+    assert_eq!(last.tags_named("status").next().unwrap().len(), 2, "the status has no words");
+    assert_eq!(customer().decrypt(&agent().public_key(), &last.content).unwrap().0, "cannot read x");
+}
+
+#[test]
+fn reads_a_sealed_request_again_after_the_process_ended() {
+    let mut bench = Bench::new();
+    bench.ask(&sealed(&customer(), Encryption::Nip44, r#"[["i","secret","text"]]"#));
+    let on_record = bench.sql_text("SELECT request FROM job");
+    assert!(!on_record.contains("secret"), "what is on record stays encrypted");
+    bench.crash();
+    let Task::Job { request, .. } = &bench.runs[0].task else { panic!() };
+    assert_eq!(request.text(), Some("secret"));
+}
+
+#[test]
+fn is_silent_towards_those_it_cannot_understand() {
+    let mut bench = Bench::new();
+    let foreign = customer().encrypt(&stranger().public_key(), "[]", Encryption::Nip44).unwrap();
+    let content = |content: &str| {
+        let me = agent().public_key().to_hex();
+        UnsignedEvent::new(Kind(SHARED), content).tag(["p", &me]).tag(["encrypted"]).sign(&customer(), START)
+    };
+    for event in [content("nonsense"), content(""), content(&foreign), sealed(&customer(), Encryption::Nip44, "no tags")] {
+        assert_eq!(bench.ask(&event), Admission::NotOurs);
+    }
+    assert!(bench.published.is_empty());
+}
+
+#[test]
+fn says_why_it_does_not_take_a_request() {
+    let ahead = START + Duration::from_secs(15 * 60 + 1);
+    let behind = START - Duration::from_secs(24 * 60 * 60 + 1);
+    let expiry = START.as_seconds().to_string();
+    let many: Vec<EventId> = (0..17).map(|byte| EventId::from_bytes([byte; 32])).collect();
+    for (event, why) in [
+        (at(START, &[&["expiration", &expiry]]), "expired"),
+        (at(behind, &[]), "older than 86400 s"),
+        (at(ahead, &[]), "in the future"),
+        (at(Timestamp::from_millis(u64::MAX), &[]), "in the future"),
+        (at(START, &[&["i", "not an id", "job"]]), "64 hex characters"),
+        (at(START, &[&["i", "", "job"]]), "64 hex characters"),
+        (chained(SHARED, 1, &many), "16 jobs at most"),
+    ] {
+        let mut bench = Bench::new();
+        assert_eq!(bench.ask(&event), Admission::Rejected, "{why}");
+        assert_eq!(bench.state_of(&event), JobState::Rejected);
+        assert!(bench.last_error().unwrap().contains(why), "{:?}", bench.last_error());
+        assert!(bench.runs.is_empty());
+        assert_eq!(bench.ask(&event), Admission::Duplicate, "it is refused once");
+        assert_eq!(bench.own().len(), 1);
+    }
+}
+
+#[test]
+fn takes_a_request_that_is_just_young_and_just_old_enough() {
+    let mut bench = Bench::new();
+    let later = (START + Duration::from_secs(1)).as_seconds().to_string();
+    for event in [
+        at(START + Duration::from_secs(15 * 60), &[]),
+        at(START - Duration::from_secs(24 * 60 * 60), &[]),
+        at(START, &[&["expiration", &later]]),
+        chained(SHARED, 1, &(0..16).map(|byte| EventId::from_bytes([byte; 32])).collect::<Vec<_>>()),
+    ] {
+        assert_eq!(bench.ask(&event), Admission::Queued);
+    }
+}
+
+#[test]
+fn is_silent_about_old_requests_to_nobody_that_an_outside_relay_still_keeps() {
+    let behind = START - Duration::from_secs(2 * 24 * 60 * 60);
+    let mut bench = Bench::new();
+    assert_eq!(bench.ask_from(&at(behind, &[]), Some(OUTSIDE)), Admission::NotOurs);
+    assert_eq!(bench.count("job"), 0);
+    let named = at(behind, &[&["p", &agent().public_key().to_hex()]]);
+    assert_eq!(bench.ask_from(&named, Some(OUTSIDE)), Admission::Rejected);
+    assert_eq!(bench.own().len(), 1);
+}
+
+#[test]
+fn takes_no_more_jobs_than_its_queue_holds() {
+    let mut bench = Bench::with(|facts| facts.declaration.queue = 2);
+    let asked = [1, 2, 3].map(|number| bench.ask(&request(SHARED, number)));
+    assert_eq!(asked, [Admission::Queued, Admission::Queued, Admission::Rejected]);
+    assert!(bench.last_error().unwrap().contains("try again later"));
+    let lease = bench.next_run();
+    bench.done(lease, "1");
+    assert_eq!(bench.ask(&request(SHARED, 4)), Admission::Queued, "there is room again");
+}
+
+#[test]
+fn says_an_answer_again_to_the_outside_relay_that_asks_again() {
+    let mut bench = Bench::new();
+    let event = request(SHARED, 1);
+    bench.ask(&event);
+    let lease = bench.next_run();
+    assert_eq!(bench.ask_from(&event, Some(OUTSIDE)), Admission::Duplicate);
+    bench.done(lease, "Hello");
+    assert!(bench.published.iter().all(|(_, to)| *to == Destination::Own), "there was nothing to repeat yet");
+    assert_eq!(bench.ask_from(&event, Some(OUTSIDE)), Admission::Duplicate);
+    let (answer, to) = bench.published.last().unwrap().clone();
+    assert_eq!(to, Destination::Relay(OUTSIDE.into()));
+    assert_eq!(answer.id, bench.own().last().unwrap().id);
+    assert_eq!(bench.ask(&event), Admission::Duplicate);
+    assert_eq!(bench.published.len(), 3, "the agent's own relay has it");
+}
+
+#[test]
+fn fails_a_job_whose_handler_was_removed() {
+    let mut bench = Bench::with(|facts| facts.declaration.concurrency = 1);
+    for (number, kind) in [(1, SHARED), (2, EXCLUSIVE), (3, QUOTED)] {
+        bench.ask(&request(kind, number));
+    }
+    bench.facts.handlers.truncate(1);
+    bench.crash();
+    bench.seconds(60);
+    let lease = bench.next_run();
+    bench.done(lease, "1");
+    assert_eq!(bench.state_of(&request(EXCLUSIVE, 2)), JobState::Failed);
+    assert_eq!(bench.state_of(&request(QUOTED, 3)), JobState::Rejected);
+    assert!(bench.last_error().unwrap().contains("no longer"));
+}

@@ -1,0 +1,399 @@
+//! An agent's engine with virtual time, and everything that it ever wanted done. After each input what must always hold is
+//! checked.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use openagents_host::sql::values;
+use openagents_host::{Engine, Event, EventId, Keys, Kind, Sql, Timestamp, UnsignedEvent, VerifiedEvent};
+use serde_json::Value;
+
+use super::probe::Probe;
+use crate::agent::AgentDeclaration;
+use crate::engine::job_state::JobState;
+use crate::engine::{
+    Admission, AgentFacts, Changes, Delivery, Destination, Effect, HandlerFacts, HookFacts, Inquiry, Input, JobEngine,
+    Lease, Options, Outcome, RunId, Task, Wanted,
+};
+use crate::handler::JobDeclaration;
+use crate::nip90::{Cancellation, Feedback, JobResultEvent, Status};
+use crate::output::Output;
+use crate::price::Price;
+use crate::wallet::{Invoice, InvoiceRequest};
+
+/// Free, and runs beside others.
+pub(super) const SHARED: u16 = 5000;
+/// Free, and runs alone.
+pub(super) const EXCLUSIVE: u16 = 5050;
+/// Costs 21 sat.
+pub(super) const PAID: u16 = 5100;
+/// Costs what its handler says.
+pub(super) const QUOTED: u16 = 5200;
+
+pub(super) const START: Timestamp = Timestamp::from_seconds(1_700_000_000);
+pub(super) const OUTSIDE: &str = "wss://outside.example";
+
+/// A run that was started and has not ended.
+#[derive(Clone, Debug)]
+pub(super) struct Started {
+    pub(super) lease: Lease,
+    pub(super) task: Task,
+    pub(super) state: Option<String>,
+}
+
+pub(super) struct Bench {
+    pub(super) engine: JobEngine<Probe>,
+    pub(super) sql: Probe,
+    pub(super) facts: AgentFacts,
+    pub(super) options: Options,
+    pub(super) now: Timestamp,
+    pub(super) runs: Vec<Started>,
+    pub(super) aborted: Vec<Lease>,
+    pub(super) quotes: Vec<EventId>,
+    pub(super) resolves: Vec<(EventId, Vec<Wanted>)>,
+    pub(super) invoices: Vec<(EventId, InvoiceRequest)>,
+    pub(super) settlements: Vec<(EventId, Invoice)>,
+    /// What was published, repetitions included.
+    pub(super) published: Vec<(VerifiedEvent, Destination)>,
+    pub(super) delivering: Vec<u64>,
+    pub(super) admissions: Vec<Admission>,
+    pub(super) answers: Vec<Result<Value, String>>,
+    pub(super) warnings: Vec<String>,
+    states: BTreeMap<EventId, JobState>,
+    /// Whether there are jobs of a release that did not keep answers.
+    is_migrated: bool,
+}
+
+pub(super) fn agent() -> Keys {
+    Keys::from_secret(&[4; 32]).unwrap()
+}
+
+pub(super) fn customer() -> Keys {
+    Keys::from_secret(&[3; 32]).unwrap()
+}
+
+pub(super) fn stranger() -> Keys {
+    Keys::from_secret(&[5; 32]).unwrap()
+}
+
+/// A request of the customer, unlike those with other numbers.
+pub(super) fn request(kind: u16, number: u64) -> VerifiedEvent {
+    tagged(kind, number, &[])
+}
+
+pub(super) fn tagged(kind: u16, number: u64, tags: &[&[&str]]) -> VerifiedEvent {
+    let tags = tags.iter().map(|tag| tag.iter().map(|word| (*word).to_owned()).collect());
+    UnsignedEvent::new(Kind(kind), "").tag(["i", &number.to_string(), "text"]).tags(tags).sign(&customer(), START)
+}
+
+/// A request that builds upon other jobs.
+pub(super) fn chained(kind: u16, number: u64, upstream: &[EventId]) -> VerifiedEvent {
+    let tags = upstream.iter().map(|id| vec!["i".to_owned(), id.to_hex(), "job".to_owned()]);
+    UnsignedEvent::new(Kind(kind), "").tag(["i", &number.to_string(), "text"]).tags(tags).sign(&customer(), START)
+}
+
+pub(super) fn failed(message: &str, retryable: bool) -> Outcome {
+    Outcome::Failed { message: message.into(), retryable }
+}
+
+pub(super) fn facts() -> AgentFacts {
+    let handler = |kind, exclusive, price, quotes| HandlerFacts {
+        declaration: JobDeclaration { price, ..JobDeclaration::new(kind, "handler") },
+        exclusive,
+        quotes,
+    };
+    AgentFacts {
+        declaration: AgentDeclaration::new("tester"),
+        handlers: vec![
+            handler(SHARED, false, Price::FREE, false),
+            handler(EXCLUSIVE, true, Price::FREE, false),
+            handler(PAID, false, Price::sat(21), false),
+            handler(QUOTED, false, Price::FREE, true),
+        ],
+        schedules: vec![],
+        hooks: HookFacts::default(),
+    }
+}
+
+impl Bench {
+    pub(super) fn new() -> Self {
+        Self::with(|_| ())
+    }
+
+    pub(super) fn with(change: impl FnOnce(&mut AgentFacts)) -> Self {
+        let mut facts = facts();
+        change(&mut facts);
+        let options = Options { wallet: true, relay_url: Some("wss://own.example".into()), ..Options::default() };
+        Self::on(Probe::new(), facts, options)
+    }
+
+    /// Opens an agent on a database.
+    pub(super) fn on(sql: Probe, facts: AgentFacts, options: Options) -> Self {
+        let engine = JobEngine::open(sql.clone(), agent(), facts.clone(), options.clone(), START).unwrap();
+        let mut bench = Self {
+            engine,
+            facts,
+            options,
+            now: START,
+            runs: vec![],
+            aborted: vec![],
+            quotes: vec![],
+            resolves: vec![],
+            invoices: vec![],
+            settlements: vec![],
+            published: vec![],
+            delivering: vec![],
+            admissions: vec![],
+            answers: vec![],
+            warnings: vec![],
+            states: BTreeMap::new(),
+            is_migrated: sql.first::<(u32,)>("SELECT 1 FROM job", &[]).unwrap().is_some(),
+            sql,
+        };
+        bench.settle();
+        bench
+    }
+
+    pub(super) fn give(&mut self, input: &Input) {
+        let mut effects = Vec::new();
+        self.engine.handle(self.now, input, &mut effects);
+        self.apply(effects);
+        self.settle();
+    }
+
+    /// Handles inputs in one transaction that is undone in the end, as when it cannot be committed.
+    pub(super) fn give_and_undo(&mut self, inputs: &[Input]) {
+        let sql = self.sql.clone();
+        let undone: Result<(), openagents_host::SqlError> = sql.transaction(|| {
+            let mut effects = Vec::new();
+            for input in inputs {
+                self.engine.handle(self.now, input, &mut effects);
+            }
+            self.engine.alarm(self.now, &mut effects);
+            Err(openagents_host::SqlError::Statement("disk full".into()))
+        });
+        assert!(undone.is_err());
+        self.engine.rolled_back();
+    }
+
+    /// Rings until nothing is due.
+    fn settle(&mut self) {
+        let mut rings = 0;
+        while self.engine.next_alarm().is_some_and(|at| at <= self.now) {
+            let mut effects = Vec::new();
+            self.engine.alarm(self.now, &mut effects);
+            self.apply(effects);
+            rings += 1;
+            assert!(rings < 300, "the alarm rings for ever");
+        }
+        self.check();
+    }
+
+    fn apply(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Taken { result, .. } => self.admissions.extend(result),
+                Effect::Run { lease, task, state } => {
+                    self.runs.push(Started { lease, task, state: state.json.map(|json| json.to_string()) });
+                }
+                Effect::Abort { lease } => {
+                    self.runs.retain(|run| run.lease != lease);
+                    self.aborted.push(lease);
+                }
+                Effect::Quote { job, .. } => self.quotes.push(job),
+                Effect::Resolve { job, wanted } => self.resolves.push((job, wanted)),
+                Effect::Invoice { job, request } => self.invoices.push((job, request)),
+                Effect::Settlement { job, invoice } => self.settlements.push((job, invoice)),
+                Effect::Publish { entry, event, to } => {
+                    self.delivering.push(entry);
+                    self.published.push((event, to));
+                }
+                Effect::Answered { answer, .. } => self.answers.push(answer),
+                Effect::Warn(warning) => self.warnings.push(warning),
+            }
+        }
+    }
+
+    /// What always holds.
+    fn check(&mut self) {
+        self.sql.heal();
+        let jobs = self.sql.rows::<(EventId, String, Option<String>)>("SELECT id, state, answer FROM job", &[]).unwrap();
+        let mut unfinished = 0;
+        for (id, state, answer) in jobs {
+            let state: JobState = state.parse().unwrap();
+            let before = self.states.insert(id, state).unwrap_or(JobState::Received);
+            assert!(leads_to(before, state), "{id} was {before} and is {state}");
+            let is_answered = answer.is_some() || self.is_migrated;
+            assert!(is_answered || !state.is_final(), "a job that is {state} has no answer");
+            assert!(answer.is_none() || state.is_final(), "a job that is {state} has an answer");
+            unfinished += u64::from(!state.is_final());
+        }
+        assert_eq!(self.engine.unfinished, unfinished);
+        let leases = self.engine.ledger.leases().unwrap();
+        for lease in &leases {
+            assert!(
+                self.engine.running.get(&lease.run).is_none_or(|running| running.attempt == lease.attempt),
+                "a lease is another's"
+            );
+        }
+        for (run, running) in &self.engine.running {
+            assert!(leases.contains(&Lease { run: *run, attempt: running.attempt }), "{run:?} runs without a lease");
+            assert!(!running.exclusive || self.engine.running.len() == 1, "{run:?} is not alone");
+        }
+    }
+
+    pub(super) fn ask(&mut self, event: &VerifiedEvent) -> Admission {
+        self.ask_from(event, None)
+    }
+
+    pub(super) fn ask_from(&mut self, event: &VerifiedEvent, source: Option<&str>) -> Admission {
+        self.give(&Input::Request { event: event.clone(), source: source.map(str::to_owned), ticket: 0 });
+        *self.admissions.last().unwrap()
+    }
+
+    pub(super) fn cancel(&mut self, request: &VerifiedEvent, by: &Keys) -> Admission {
+        let event = Cancellation::event(&request.id, request.kind, None).sign(by, self.now);
+        self.ask(&event)
+    }
+
+    pub(super) fn finish(&mut self, lease: Lease, outcome: Outcome, changes: Changes) {
+        self.give(&Input::Finished { lease, outcome, changes });
+    }
+
+    pub(super) fn done(&mut self, lease: Lease, content: &str) {
+        self.finish(lease, Outcome::Done(Output::new(content)), Changes::default());
+    }
+
+    pub(super) fn done_with_state(&mut self, lease: Lease, content: &str, state: &str) {
+        let changes = Changes { state: Some(state.to_owned()), ..Changes::default() };
+        self.finish(lease, Outcome::Done(Output::new(content)), changes);
+    }
+
+    pub(super) fn fail(&mut self, lease: Lease, message: &str, retryable: bool) {
+        self.finish(lease, failed(message, retryable), Changes::default());
+    }
+
+    pub(super) fn deliver_all(&mut self) {
+        while !self.delivering.is_empty() {
+            for entry in std::mem::take(&mut self.delivering) {
+                self.give(&Input::Delivered { entry, delivery: Delivery::Accepted });
+            }
+        }
+    }
+
+    pub(super) fn pass(&mut self, duration: Duration) {
+        self.now = self.now + duration;
+        self.settle();
+    }
+
+    pub(super) fn seconds(&mut self, seconds: u64) {
+        self.pass(Duration::from_secs(seconds));
+    }
+
+    /// The process ends and another one opens the same database.
+    pub(super) fn crash(&mut self) {
+        self.sql.heal();
+        let (facts, options) = (self.facts.clone(), self.options.clone());
+        self.engine = JobEngine::open(self.sql.clone(), agent(), facts, options, self.now).unwrap();
+        self.runs.clear();
+        self.delivering.clear();
+        self.quotes.clear();
+        self.resolves.clear();
+        self.invoices.clear();
+        self.settlements.clear();
+        self.settle();
+    }
+
+    pub(super) fn next_run(&mut self) -> Lease {
+        assert!(!self.runs.is_empty(), "nothing runs");
+        self.runs.remove(0).lease
+    }
+
+    /// What runs, in the order in which it was started.
+    pub(super) fn running(&self) -> Vec<RunId> {
+        self.runs.iter().map(|run| run.lease.run).collect()
+    }
+
+    pub(super) fn state_of(&self, request: &VerifiedEvent) -> JobState {
+        let row = self.sql.first::<(String,)>("SELECT state FROM job WHERE id = ?", values![&request.id]).unwrap();
+        row.unwrap().0.parse().unwrap()
+    }
+
+    pub(super) fn count(&self, table: &str) -> u64 {
+        self.sql.first::<(u64,)>(&format!("SELECT count(*) FROM {table}"), &[]).unwrap().unwrap().0
+    }
+
+    /// The events on the agent's own relay, each once, in their order.
+    pub(super) fn own(&self) -> Vec<&VerifiedEvent> {
+        let mut seen = BTreeSet::new();
+        let own = self.published.iter().filter(|(_, to)| *to == Destination::Own).map(|(event, _)| event);
+        own.filter(|event| seen.insert(event.id)).collect()
+    }
+
+    pub(super) fn results(&self) -> Vec<String> {
+        self.own().iter().filter_map(|event| JobResultEvent::from_event(event)).map(|result| result.content).collect()
+    }
+
+    pub(super) fn feedback(&self) -> Vec<Feedback> {
+        self.own().iter().filter_map(|event| Feedback::from_event(event)).collect()
+    }
+
+    pub(super) fn statuses(&self) -> Vec<Status> {
+        self.feedback().into_iter().map(|feedback| feedback.status).collect()
+    }
+
+    /// The last thing that was said, if it was an error.
+    pub(super) fn last_error(&self) -> Option<String> {
+        self.feedback().pop().filter(|last| last.status == Status::Error)?.message
+    }
+
+    /// The results and errors of each request.
+    pub(super) fn ends(&self) -> BTreeMap<EventId, BTreeSet<EventId>> {
+        let mut ends: BTreeMap<EventId, BTreeSet<EventId>> = BTreeMap::new();
+        for (event, _) in &self.published {
+            let event: &Event = event;
+            let error = || Feedback::from_event(event).filter(|feedback| feedback.status == Status::Error);
+            let request = JobResultEvent::from_event(event).map(|result| result.request);
+            if let Some(request) = request.or_else(|| error().map(|error| error.request)) {
+                ends.entry(request).or_default().insert(event.id);
+            }
+        }
+        ends
+    }
+
+    pub(super) fn inquire(&mut self, inquiry: Inquiry) -> Value {
+        self.give(&Input::Asked { inquiry, ticket: 0 });
+        self.answers.pop().unwrap().unwrap()
+    }
+}
+
+fn leads_to(from: JobState, to: JobState) -> bool {
+    let mut reached = vec![from];
+    let mut seen = 0;
+    while let Some(state) = reached.get(seen).copied() {
+        seen += 1;
+        let next = JobState::ALL.into_iter().filter(|next| state.may_become(*next));
+        let new: Vec<_> = next.filter(|next| !reached.contains(next)).collect();
+        reached.extend(new);
+    }
+    reached.contains(&to)
+}
+
+impl Bench {
+    pub(super) fn sql_text(&self, statement: &str) -> String {
+        self.sql.first::<(String,)>(statement, &[]).unwrap().unwrap().0
+    }
+}
+
+/// A request that somebody made of others.
+pub(super) fn stranger_request() -> VerifiedEvent {
+    UnsignedEvent::new(Kind(5_300), "").tag(["i", "a", "text"]).sign(&stranger(), START)
+}
+
+/// What a provider says came of a request.
+pub(super) fn result_of(request: &VerifiedEvent, provider: &Keys, content: &str) -> VerifiedEvent {
+    UnsignedEvent::new(Kind(request.kind.0 + 1_000), content)
+        .tag(["e", &request.id.to_hex()])
+        .tag(["p", &request.pubkey.to_hex()])
+        .sign(provider, START)
+}

@@ -1,0 +1,267 @@
+//! Jobs that build upon the output of others (NIP-90, job chaining).
+
+use std::time::Duration;
+
+use openagents_host::{Encryption, Event, Keys, Kind, UnsignedEvent, VerifiedEvent};
+
+use super::bench::*;
+use crate::engine::job_state::JobState;
+use crate::engine::{Input, RunId, Task};
+use crate::nip90::{JobResultEvent, Status};
+
+fn resolve(bench: &mut Bench, events: &[&VerifiedEvent]) {
+    let (job, _) = bench.resolves.remove(0);
+    let events: Vec<Event> = events.iter().map(|event| (***event).clone()).collect();
+    bench.give(&Input::Resolved { job, events });
+}
+
+/// The outputs that the job that was started last builds upon.
+fn outputs(bench: &Bench) -> Vec<String> {
+    let Task::Job { outputs, .. } = &bench.runs.last().expect("it runs").task else { panic!() };
+    outputs.iter().map(|output| output.content.clone()).collect()
+}
+
+fn sealed(by: &Keys, content: &str) -> VerifiedEvent {
+    let content = by.encrypt(&agent().public_key(), content, Encryption::Nip44).unwrap();
+    let me = agent().public_key().to_hex();
+    UnsignedEvent::new(Kind(SHARED), content).tag(["p", &me]).tag(["encrypted"]).sign(by, START)
+}
+
+#[test]
+fn waits_for_a_job_of_its_own_and_begins_when_that_is_done() {
+    let mut bench = Bench::new();
+    let upstream = request(SHARED, 1);
+    bench.ask(&upstream);
+    let event = chained(SHARED, 2, &[upstream.id]);
+    bench.ask(&event);
+    assert_eq!(bench.state_of(&event), JobState::AwaitingInput);
+    assert!(bench.feedback().last().unwrap().message.as_deref().unwrap().contains(&upstream.id.to_hex()));
+    let lease = bench.next_run();
+    bench.done(lease, "Hello");
+    assert_eq!(bench.running(), [RunId::Job(event.id)], "without another second");
+    assert_eq!(outputs(&bench), ["Hello"]);
+}
+
+#[test]
+fn builds_upon_a_job_of_its_own_that_is_done_already() {
+    let mut bench = Bench::new();
+    let upstream = request(SHARED, 1);
+    bench.ask(&upstream);
+    let lease = bench.next_run();
+    bench.done(lease, "Hello");
+    bench.crash();
+    bench.ask(&chained(SHARED, 2, &[upstream.id]));
+    assert_eq!(outputs(&bench), ["Hello"]);
+    assert!(bench.resolves.is_empty(), "nobody needs to be asked");
+}
+
+#[test]
+fn fails_at_once_with_a_job_of_its_own_that_it_builds_upon() {
+    for cancelled in [false, true] {
+        let mut bench = Bench::new();
+        let upstream = request(SHARED, 1);
+        bench.ask(&upstream);
+        let event = chained(SHARED, 2, &[upstream.id]);
+        bench.ask(&event);
+        if cancelled {
+            bench.cancel(&upstream, &customer());
+        } else {
+            let lease = bench.next_run();
+            bench.fail(lease, "no", false);
+        }
+        assert_eq!(bench.state_of(&event), JobState::Failed);
+        assert!(bench.last_error().unwrap().contains("has no result"));
+    }
+}
+
+#[test]
+fn looks_on_relays_for_the_output_of_others() {
+    let mut bench = Bench::new();
+    let upstream = stranger_request();
+    let input = ["i", &upstream.id.to_hex(), "job", "wss://hint.example"];
+    let event = tagged(SHARED, 2, &[&input, &["relays", "wss://answers.example"]]);
+    bench.ask_from(&event, Some(OUTSIDE));
+    let (job, wanted) = &bench.resolves[0];
+    assert_eq!((*job, wanted[0].event), (event.id, upstream.id));
+    assert_eq!(wanted[0].relays, ["wss://hint.example", "wss://answers.example", OUTSIDE]);
+
+    resolve(&mut bench, &[&upstream]);
+    assert!(bench.resolves.is_empty(), "not again at once");
+    bench.seconds(1);
+    resolve(&mut bench, &[&upstream, &result_of(&upstream, &customer(), "from a provider")]);
+    assert_eq!(outputs(&bench), ["from a provider"]);
+}
+
+#[test]
+fn takes_an_output_that_is_named_by_the_result_itself() {
+    let mut bench = Bench::new();
+    let result = result_of(&stranger_request(), &customer(), "named");
+    bench.ask(&chained(SHARED, 2, &[result.id]));
+    resolve(&mut bench, &[&result]);
+    assert_eq!(outputs(&bench), ["named"]);
+}
+
+#[test]
+fn takes_no_result_of_a_provider_that_was_not_asked() {
+    let provider = Keys::from_secret(&[6; 32]).unwrap();
+    let upstream = UnsignedEvent::new(Kind(5_300), "")
+        .tag(["p", &provider.public_key().to_hex()])
+        .sign(&stranger(), START);
+    let mut bench = Bench::new();
+    bench.ask(&chained(SHARED, 2, &[upstream.id]));
+    let forged = result_of(&upstream, &customer(), "forged");
+    resolve(&mut bench, &[&forged, &upstream]);
+    assert!(bench.runs.is_empty());
+    bench.seconds(1);
+    resolve(&mut bench, &[&forged, &upstream, &result_of(&upstream, &provider, "right")]);
+    assert_eq!(outputs(&bench), ["right"]);
+}
+
+#[test]
+fn takes_the_first_of_several_results() {
+    let upstream = stranger_request();
+    let mut bench = Bench::new();
+    bench.ask(&chained(SHARED, 2, &[upstream.id]));
+    let later = UnsignedEvent::new(Kind(6_300), "later")
+        .tag(["e", &upstream.id.to_hex()])
+        .sign(&customer(), START + Duration::from_secs(1));
+    resolve(&mut bench, &[&later, &result_of(&upstream, &customer(), "first")]);
+    assert_eq!(outputs(&bench), ["first"]);
+}
+
+#[test]
+fn takes_no_other_event_for_a_result() {
+    let upstream = stranger_request();
+    let mut bench = Bench::new();
+    bench.ask(&chained(SHARED, 2, &[upstream.id]));
+    let note = UnsignedEvent::new(Kind(1), "a note").tag(["e", &upstream.id.to_hex()]).sign(&customer(), START);
+    let other = result_of(&request(SHARED, 9), &customer(), "of another job");
+    resolve(&mut bench, &[&note, &other, &upstream]);
+    assert!(bench.runs.is_empty());
+}
+
+#[test]
+fn waits_for_all_of_several_inputs_across_a_crash() {
+    let mut bench = Bench::new();
+    let (own, theirs) = (request(SHARED, 1), stranger_request());
+    bench.ask(&own);
+    let event = chained(SHARED, 2, &[theirs.id, own.id]);
+    bench.ask(&event);
+    resolve(&mut bench, &[&theirs, &result_of(&theirs, &customer(), "theirs")]);
+    assert_eq!(bench.running(), [RunId::Job(own.id)]);
+    bench.crash();
+    let lease = bench.next_run();
+    bench.done(lease, "own");
+    let mut both = outputs(&bench);
+    both.sort();
+    assert_eq!(both, ["own", "theirs"]);
+    let lease = bench.next_run();
+    bench.fail(lease, "later", true);
+    bench.seconds(1);
+    assert_eq!(outputs(&bench).len(), 2, "the next attempt has them too");
+}
+
+#[test]
+fn gives_up_after_an_hour() {
+    let mut bench = Bench::new();
+    let event = chained(SHARED, 2, &[stranger_request().id]);
+    bench.ask(&event);
+    let mut asked = 0;
+    for _ in 0..3_599 {
+        while !bench.resolves.is_empty() {
+            resolve(&mut bench, &[]);
+            asked += 1;
+        }
+        bench.seconds(1);
+    }
+    assert_eq!(bench.state_of(&event), JobState::AwaitingInput);
+    assert!((60..120).contains(&asked), "asked {asked} times");
+    bench.seconds(60);
+    assert_eq!(bench.state_of(&event), JobState::Failed);
+    assert!(bench.last_error().unwrap().contains("did not come in time"));
+    assert_eq!(bench.count("job_input"), 0);
+}
+
+#[test]
+fn asks_again_where_the_relays_were_asked_by_a_process_that_ended() {
+    let mut bench = Bench::new();
+    let upstream = stranger_request();
+    bench.ask(&chained(SHARED, 2, &[upstream.id]));
+    bench.crash();
+    bench.seconds(60);
+    resolve(&mut bench, &[&result_of(&upstream, &customer(), "late")]);
+    assert_eq!(outputs(&bench), ["late"]);
+}
+
+#[test]
+fn reads_an_encrypted_result_that_is_for_this_agent() {
+    // The agent was the customer of that job.
+    let upstream = UnsignedEvent::new(Kind(5_300), "").tag(["encrypted"]).sign(&agent(), START);
+    let result = |receiver: &Keys| {
+        let content = stranger().encrypt(&receiver.public_key(), "for you", Encryption::Nip44).unwrap();
+        UnsignedEvent::new(Kind(6_300), content)
+            .tag(["e", &upstream.id.to_hex()])
+            .tag(["p", &receiver.public_key().to_hex()])
+            .tag(["encrypted"])
+            .sign(&stranger(), START)
+    };
+    let mut bench = Bench::new();
+    bench.ask(&chained(SHARED, 2, &[upstream.id]));
+    resolve(&mut bench, &[&result(&customer())]);
+    assert!(bench.runs.is_empty(), "what is for others stays theirs");
+    bench.seconds(1);
+    resolve(&mut bench, &[&result(&agent())]);
+    assert_eq!(outputs(&bench), ["for you"]);
+}
+
+#[test]
+fn passes_its_own_encrypted_result_on_to_the_same_customer_only() {
+    for (owner, may) in [(customer(), true), (stranger(), false)] {
+        let mut bench = Bench::new();
+        let upstream = sealed(&owner, r#"[["i","secret","text"]]"#);
+        bench.ask(&upstream);
+        let lease = bench.next_run();
+        bench.done(lease, "your secret");
+        let result = bench.own().pop().unwrap().clone();
+        assert!(JobResultEvent::from_event(&result).unwrap().encrypted);
+        bench.ask(&chained(SHARED, 2, &[upstream.id]));
+        if may {
+            assert_eq!(outputs(&bench), ["your secret"]);
+        } else {
+            resolve(&mut bench, &[&upstream, &result]);
+            assert!(bench.runs.is_empty());
+        }
+    }
+}
+
+#[test]
+fn asks_for_the_price_when_the_inputs_are_there() {
+    let mut bench = Bench::new();
+    let upstream = stranger_request();
+    let event = chained(QUOTED, 2, &[upstream.id]);
+    bench.ask(&event);
+    assert!(bench.quotes.is_empty());
+    resolve(&mut bench, &[&result_of(&upstream, &customer(), "x")]);
+    assert_eq!(bench.quotes, [event.id]);
+    assert_eq!(bench.state_of(&event), JobState::Received);
+}
+
+#[test]
+fn an_output_that_no_row_could_hold_is_waited_for_in_vain() {
+    let mut bench = Bench::new();
+    let upstream = stranger_request();
+    let event = chained(SHARED, 2, &[upstream.id]);
+    bench.ask(&event);
+    resolve(&mut bench, &[&result_of(&upstream, &customer(), &"x".repeat(2_100_000))]);
+    assert_eq!(bench.warnings, [""; 0]);
+    assert_eq!(bench.state_of(&event), JobState::AwaitingInput);
+    assert_eq!(bench.statuses(), [Status::Processing]);
+}
+
+#[test]
+fn a_job_that_names_one_upstream_twice_waits_for_it_once() {
+    let mut bench = Bench::new();
+    let upstream = stranger_request();
+    bench.ask(&chained(SHARED, 2, &[upstream.id, upstream.id]));
+    assert_eq!(bench.resolves[0].1.len(), 1);
+}

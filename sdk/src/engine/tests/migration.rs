@@ -1,0 +1,93 @@
+//! Databases of earlier releases.
+
+use openagents_host::sql::{migrate, values};
+use openagents_host::{Engine, Sql};
+
+use super::bench::*;
+use super::probe::Probe;
+use crate::engine::job_state::JobState;
+use crate::engine::{Admission, Options, RunId, SCHEMA};
+use crate::nip90::Status;
+
+/// A database of the first release, with a job in each state it knew, an event in its outbox, and a state.
+fn first_release() -> Probe {
+    let sql = Probe::new();
+    migrate(&sql, "agent", &SCHEMA[..1]).unwrap();
+    let began = START.as_millis();
+    let jobs = [
+        (EXCLUSIVE, "queued", 0, Some(began), None),
+        (SHARED, "running", 1, Some(began + 70_000), None),
+        (SHARED, "done", 1, None, Some(began)),
+        (SHARED, "failed", 3, None, Some(began)),
+    ];
+    for (number, (kind, state, attempt, due, finished_at)) in (1_u64..).zip(jobs) {
+        let event = request(kind, number);
+        sql.execute(
+            "INSERT INTO job (id, kind, customer, request, state, attempt, due, received_at, finished_at)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            values![&event.id, kind, &event.pubkey, &**event.json(), state, attempt, due, began, finished_at],
+        )
+        .unwrap();
+    }
+    let waiting = result_of(&request(SHARED, 3), &agent(), "3");
+    sql.execute("INSERT INTO outbox (entry, event, attempt, due) VALUES (7, ?, 2, ?)", values![&**waiting.json(), began])
+        .unwrap();
+    sql.execute("INSERT INTO state VALUES (1, '{\"n\":7}', 4, ?)", values![began]).unwrap();
+    sql
+}
+
+fn migrated() -> Bench {
+    Bench::on(first_release(), facts(), Options::default())
+}
+
+#[test]
+fn goes_on_with_the_jobs_of_the_first_release() {
+    let mut bench = migrated();
+    assert_eq!(bench.running(), [RunId::Job(request(EXCLUSIVE, 1).id)], "in the order in which they came");
+    let first = bench.runs.remove(0);
+    assert_eq!(first.state.as_deref(), Some("{\"n\":7}"));
+    bench.done_with_state(first.lease, "1", "{\"n\":8}");
+    let second = bench.next_run();
+    assert_eq!((second.run, second.attempt), (RunId::Job(request(SHARED, 2).id), 2), "it was interrupted once");
+    bench.done(second, "2");
+    assert_eq!(bench.results(), ["3", "1", "2"], "what waited in the outbox comes first");
+    assert_eq!(bench.statuses(), [Status::Processing]);
+    bench.deliver_all();
+    assert_eq!(bench.count("outbox"), 0);
+    assert_eq!(bench.engine.next_alarm(), None);
+}
+
+#[test]
+fn knows_the_jobs_that_the_first_release_ended() {
+    let mut bench = migrated();
+    for (number, state) in [(3, JobState::Done), (4, JobState::Failed)] {
+        assert_eq!(bench.state_of(&request(SHARED, number)), state);
+        assert_eq!(bench.ask_from(&request(SHARED, number), Some(OUTSIDE)), Admission::Duplicate);
+    }
+    assert_eq!(bench.engine.unfinished, 2);
+}
+
+#[test]
+fn takes_the_state_of_the_first_release_for_its_first_form() {
+    let snapshot = migrated().engine.state();
+    assert_eq!((snapshot.version, snapshot.form, snapshot.json.as_deref()), (4, 1, Some("{\"n\":7}")));
+}
+
+#[test]
+fn has_the_same_tables_as_a_new_database() {
+    let schema = |sql: &Probe| {
+        sql.rows::<(String, String)>(
+            "SELECT name, coalesce(sql, '') FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' ORDER BY name",
+            &[],
+        )
+        .unwrap()
+    };
+    assert_eq!(schema(&migrated().sql), schema(&Bench::new().sql));
+}
+
+#[test]
+fn opens_a_database_again_and_again() {
+    let mut bench = migrated();
+    bench.crash();
+    assert_eq!(bench.count("job"), 4);
+}

@@ -1,0 +1,193 @@
+//! How answers get to the relays they belong on.
+
+use std::time::Duration;
+
+use openagents_host::{Engine, EventId};
+
+use super::bench::*;
+use crate::engine::{Changes, Delivery, Destination, Effect, Input, Outcome};
+use crate::output::Output;
+use openagents_host::{Kind, UnsignedEvent};
+
+fn unreachable() -> Delivery {
+    Delivery::Unreachable("away".into())
+}
+
+fn deliver(bench: &mut Bench, delivery: Delivery) -> u64 {
+    let entry = bench.delivering.remove(0);
+    bench.give(&Input::Delivered { entry, delivery });
+    entry
+}
+
+fn destinations(bench: &Bench) -> Vec<Destination> {
+    bench.published.iter().map(|(_, to)| to.clone()).collect()
+}
+
+#[test]
+fn answers_on_the_relays_that_the_request_names() {
+    let mut bench = Bench::new();
+    let relays = ["relays", "wss://a.example/", "wss://own.example/", "https://no.example", "wss://a.example"];
+    bench.ask_from(&tagged(SHARED, 1, &[&relays]), Some(OUTSIDE));
+    assert_eq!(
+        destinations(&bench),
+        [Destination::Own, Destination::Relay("wss://a.example".into()), Destination::Relay(OUTSIDE.into())]
+    );
+}
+
+#[test]
+fn answers_where_the_customer_reads_if_the_request_names_nothing() {
+    let mut bench = Bench::new();
+    bench.ask_from(&request(SHARED, 1), Some(OUTSIDE));
+    let read_by = Destination::ReadBy(customer().public_key());
+    assert_eq!(destinations(&bench), [Destination::Own, Destination::Relay(OUTSIDE.into()), read_by]);
+    bench.crash();
+    assert_eq!(destinations(&bench)[..3], destinations(&bench)[3..6], "the lanes survive a crash");
+}
+
+#[test]
+fn answers_on_five_relays_of_a_customers_choice_at_most() {
+    let mut bench = Bench::new();
+    let relays: Vec<String> = (0..20).map(|number| format!("wss://{number}.example")).collect();
+    let tag: Vec<&str> = std::iter::once("relays").chain(relays.iter().map(String::as_str)).collect();
+    bench.ask(&tagged(SHARED, 1, &[&tag]));
+    assert_eq!(bench.published.len(), 6);
+}
+
+#[test]
+fn delivers_again_while_the_own_relay_is_away_and_does_not_give_up() {
+    let mut bench = Bench::new();
+    bench.ask(&tagged(PAID, 1, &[&["bid", "1"]]));
+    let first = bench.own()[0].id;
+    let mut pauses = Vec::new();
+    for _ in 0..12 {
+        let left = bench.now;
+        deliver(&mut bench, unreachable());
+        while bench.delivering.is_empty() {
+            bench.seconds(1);
+        }
+        pauses.push(left.until(bench.now).as_secs());
+    }
+    assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60, 60, 60, 60, 60]);
+    let ids: std::collections::BTreeSet<EventId> = bench.published.iter().map(|(event, _)| event.id).collect();
+    assert_eq!(ids, [first].into(), "it is one event");
+}
+
+#[test]
+fn drops_what_a_relay_refuses_and_says_so() {
+    let mut bench = Bench::new();
+    bench.ask(&request(SHARED, 1));
+    deliver(&mut bench, Delivery::Refused("blocked: no".into()));
+    assert_eq!(bench.count("outbox"), 0);
+    assert!(bench.warnings[0].contains("the agent's own relay refused"), "{:?}", bench.warnings);
+}
+
+#[test]
+fn gives_up_an_outside_relay_after_eight_tries_and_no_other() {
+    let mut bench = Bench::new();
+    bench.ask(&tagged(PAID, 1, &[&["bid", "1"], &["relays", "wss://dead.example"]]));
+    deliver(&mut bench, Delivery::Accepted);
+    for attempt in 1..=8 {
+        assert_eq!(bench.count("outbox"), 1);
+        if attempt == 4 {
+            bench.crash();
+        }
+        deliver(&mut bench, unreachable());
+        bench.seconds(60);
+    }
+    assert_eq!(bench.count("outbox"), 0);
+    assert!(bench.warnings.last().unwrap().contains("not reached 8 times"));
+    assert_eq!(bench.engine.next_alarm(), None);
+}
+
+#[test]
+fn a_dead_outside_relay_does_not_hold_up_the_own_one() {
+    let mut bench = Bench::with(|facts| facts.declaration.concurrency = 200);
+    for number in 0..100 {
+        bench.ask(&tagged(SHARED, number, &[&["relays", "wss://dead.example"]]));
+    }
+    let outside = destinations(&bench).iter().filter(|to| **to != Destination::Own).count();
+    assert_eq!(outside, 64, "so many are on their way at once");
+    assert_eq!(bench.own().len(), 100);
+    bench.deliver_all();
+    assert_eq!(bench.count("outbox"), 0, "the others follow");
+}
+
+#[test]
+fn hands_out_so_many_at_once_and_in_order() {
+    let mut bench = Bench::with(|facts| facts.declaration.concurrency = 1_000);
+    let asked: Vec<EventId> = (0..300)
+        .map(|number| {
+            let event = request(SHARED, number);
+            bench.ask(&event);
+            event.id
+        })
+        .collect();
+    assert_eq!(bench.delivering.len(), 256);
+    bench.deliver_all();
+    let told: Vec<EventId> = bench.feedback().into_iter().map(|feedback| feedback.request).collect();
+    assert_eq!(told, asked);
+    assert_eq!(bench.count("outbox"), 0);
+}
+
+#[test]
+fn drops_what_is_damaged() {
+    let mut bench = Bench::new();
+    bench.ask(&request(SHARED, 1));
+    bench.sql.damage("UPDATE outbox SET event = '{}'");
+    bench.crash();
+    assert!(bench.warnings[0].contains("damaged"));
+    assert_eq!(bench.count("outbox WHERE event = '{}'"), 0);
+}
+
+#[test]
+fn publishes_again_what_a_transaction_that_was_undone_had_handed_out() {
+    let mut bench = Bench::new();
+    bench.ask(&request(SHARED, 1));
+    deliver(&mut bench, unreachable());
+    bench.now = bench.now + Duration::from_secs(1);
+    bench.give_and_undo(&[]);
+    bench.seconds(0);
+    assert_eq!(bench.delivering.len(), 1, "it has not left");
+}
+
+#[test]
+fn never_takes_the_report_on_one_event_for_that_on_another() {
+    let mut bench = Bench::new();
+    bench.ask(&request(SHARED, 1));
+    let entry = deliver(&mut bench, Delivery::Accepted);
+    bench.ask(&request(SHARED, 2));
+    bench.give(&Input::Delivered { entry, delivery: Delivery::Accepted });
+    assert_eq!(bench.count("outbox"), 1);
+}
+
+#[test]
+fn an_event_is_delivered_although_the_answer_about_it_was_lost() {
+    let mut bench = Bench::new();
+    bench.ask(&request(SHARED, 1));
+    let entry = bench.delivering.remove(0);
+    let input = Input::Delivered { entry, delivery: unreachable() };
+    bench.sql.fail_after(0);
+    bench.give(&input);
+    bench.seconds(5);
+    assert_eq!(bench.delivering, [entry]);
+}
+
+#[test]
+fn publishes_what_a_run_wants_published_in_its_order() {
+    let mut bench = Bench::new();
+    bench.ask(&request(SHARED, 1));
+    let lease = bench.next_run();
+    let events = ["one", "two"].map(|text| UnsignedEvent::new(Kind(1), text)).into();
+    bench.finish(lease, Outcome::Done(Output::new("Hello")), Changes { events, ..Changes::default() });
+    let contents: Vec<_> = bench.own().iter().map(|event| event.content.clone()).collect();
+    assert_eq!(contents, ["", "one", "two", "Hello"]);
+}
+
+#[test]
+fn hands_nothing_out_twice_while_it_is_on_its_way() {
+    let mut bench = Bench::new();
+    bench.ask(&request(SHARED, 1));
+    let mut effects = Vec::new();
+    bench.engine.alarm(bench.now, &mut effects);
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Publish { .. })));
+}

@@ -1,0 +1,72 @@
+//! A database that notes what it is asked, and fails on command.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use openagents_host::native::Sqlite;
+use openagents_host::sql::{NextRow, Value};
+use openagents_host::{Sql, SqlError};
+
+#[derive(Clone)]
+pub(super) struct Probe {
+    sql: Sqlite,
+    statements: Rc<RefCell<BTreeSet<String>>>,
+    /// How many statements are still carried out before one fails.
+    until_failure: Rc<Cell<Option<u32>>>,
+}
+
+impl Probe {
+    pub(super) fn new() -> Self {
+        Self { sql: Sqlite::in_memory().unwrap(), statements: Rc::default(), until_failure: Rc::default() }
+    }
+
+    /// Lets one statement fail, after so many that are carried out.
+    pub(super) fn fail_after(&self, statements: u32) {
+        self.until_failure.set(Some(statements));
+    }
+
+    /// Whether the failure that was asked for is still to come; it does not come any more.
+    pub(super) fn heal(&self) -> bool {
+        self.until_failure.take().is_some()
+    }
+
+    pub(super) fn statements(&self) -> BTreeSet<String> {
+        self.statements.borrow().clone()
+    }
+}
+
+impl Sql for Probe {
+    fn query(
+        &self,
+        statement: &str,
+        values: &[Value<'_>],
+        each: &mut dyn FnMut(&openagents_host::sql::Row<'_>) -> NextRow,
+    ) -> Result<(), SqlError> {
+        self.statements.borrow_mut().insert(statement.to_owned());
+        match self.until_failure.get() {
+            Some(0) => {
+                self.until_failure.set(None);
+                return Err(SqlError::Statement("database or disk is full".to_owned()));
+            }
+            Some(left) => self.until_failure.set(Some(left - 1)),
+            None => {}
+        }
+        self.sql.query(statement, values, each)
+    }
+
+    fn batch(&self, statements: &str) -> Result<(), SqlError> {
+        self.sql.batch(statements)
+    }
+
+    fn transaction<T, E: From<SqlError>>(&self, body: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        self.sql.transaction(body)
+    }
+}
+
+impl Probe {
+    /// Changes what is on record behind the engine's back.
+    pub(super) fn damage(&self, statement: &str) {
+        self.sql.batch(statement).unwrap();
+    }
+}

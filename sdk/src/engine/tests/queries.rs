@@ -1,0 +1,94 @@
+//! How SQLite carries out what the engine asks all the time.
+
+use openagents_host::{Engine, Sql};
+
+use super::bench::*;
+use super::probe::Probe;
+use crate::engine::{Input, Report};
+
+/// Tables that grow with the work there was. They are searched, never read from end to end.
+const GROWING: [&str; 7] = ["job", "job_input", "invoice", "outbox", "cancellation", "memory", "turn"];
+
+/// What every life of an agent brings about.
+fn live() -> Probe {
+    let mut bench = Bench::with(|facts| facts.hooks.on_error = Some(false));
+    for (number, kind) in (1..).zip([SHARED, EXCLUSIVE, PAID, QUOTED]) {
+        bench.ask_from(&request(kind, number), Some(OUTSIDE));
+    }
+    bench.ask(&chained(SHARED, 9, &[stranger_request().id, request(SHARED, 1).id]));
+    let lease = bench.next_run();
+    bench.give(&Input::Reported { lease, report: Report::Progress("half".into()) });
+    bench.done(lease, "1");
+    bench.ask_from(&request(SHARED, 1), Some(OUTSIDE));
+    let (job, _) = bench.resolves.remove(0);
+    bench.give(&Input::Resolved { job, events: vec![] });
+    let (job, _) = bench.invoices.remove(0);
+    let invoice = crate::wallet::Invoice { bolt11: "ln".into(), payment_hash: String::new(), expires_at: START };
+    bench.give(&Input::Invoiced { job, invoice: Ok(invoice) });
+    bench.give(&Input::Settled { job, settlement: crate::wallet::Settlement::Paid });
+    let lease = bench.next_run();
+    let turn = crate::memory::Turn { role: "user".into(), text: "hi".into() };
+    let changes = crate::engine::Changes {
+        state: Some("1".into()),
+        memory: [("a".to_owned(), Some("1".to_owned())), ("b".to_owned(), None)].into(),
+        turns: vec![crate::engine::NewTurn { customer: customer().public_key(), turn }],
+        events: vec![],
+    };
+    bench.finish(lease, crate::engine::Outcome::Done(crate::output::Output::new("2")), changes);
+    bench.cancel(&request(QUOTED, 4), &customer());
+    bench.cancel(&request(SHARED, 50), &customer());
+    let entry = bench.delivering.remove(0);
+    bench.give(&Input::Delivered { entry, delivery: crate::engine::Delivery::Unreachable("away".into()) });
+    let entry = bench.delivering.remove(0);
+    bench.give(&Input::Delivered { entry, delivery: crate::engine::Delivery::Refused("no".into()) });
+    bench.deliver_all();
+    // Its lease runs out.
+    bench.ask(&request(SHARED, 70));
+    bench.seconds(100);
+    bench.engine.rolled_back();
+    bench.sql
+}
+
+#[test]
+fn no_table_that_grows_is_read_from_end_to_end() {
+    let probe = live();
+    let statements: Vec<String> = probe
+        .statements()
+        .into_iter()
+        .filter(|statement| ["SELECT", "UPDATE", "DELETE", "INSERT"].iter().any(|verb| statement.starts_with(verb)))
+        // The bench's own.
+        .filter(|statement| !statement.ends_with("FROM job") && !statement.contains("max(entry)"))
+        .collect();
+    assert!(statements.len() > 45, "only {} statements were seen", statements.len());
+    for statement in statements {
+        let plan = probe
+            .rows::<(i64, i64, i64, String)>(&format!("EXPLAIN QUERY PLAN {statement}"), &[])
+            .unwrap_or_else(|error| panic!("{statement}: {error}"));
+        for (_, _, _, step) in plan {
+            let scans = GROWING.iter().any(|table| step == format!("SCAN {table}"));
+            assert!(!scans, "{statement}\n{step}");
+            // Sorting is for what is read in whole.
+            assert!(!step.contains("USE TEMP B-TREE"), "{statement}\n{step}");
+        }
+    }
+}
+
+#[test]
+fn finds_what_is_due_by_an_index() {
+    let probe = live();
+    for (part, index) in [
+        ("SELECT min(due) FROM job WHERE state = 'running'", "job_running_due"),
+        ("SELECT min(due) FROM job WHERE state = 'queued' AND due > ?", "job_queued_due"),
+        ("SELECT min(due) FROM job WHERE state IN", "job_waiting_due"),
+        ("SELECT id, attempt FROM job WHERE state = 'running' AND due <= ?", "job_running_due"),
+        ("FROM job INDEXED BY job_finished", "job_finished"),
+        ("relay IS NULL ORDER BY due, entry LIMIT ?", "outbox_own"),
+        ("relay IS NOT NULL ORDER BY due, entry LIMIT ?", "outbox_outside"),
+        ("DELETE FROM cancellation WHERE noted_at < ?", "cancellation_noted"),
+        ("WHERE event = ? AND content IS NULL", "job_input_missing"),
+    ] {
+        let statement = probe.statements().into_iter().find(|statement| statement.contains(part)).expect(part);
+        let plan = probe.rows::<(i64, i64, i64, String)>(&format!("EXPLAIN QUERY PLAN {statement}"), &[]).unwrap();
+        assert!(plan.iter().any(|(_, _, _, step)| step.contains(index)), "{statement}\n{plan:?}");
+    }
+}
