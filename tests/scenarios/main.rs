@@ -5,8 +5,10 @@
 
 mod clients;
 mod conformance;
+mod crash;
 mod customers;
 mod doors;
+mod engine;
 mod examples;
 mod forgery;
 mod handlers;
@@ -50,6 +52,10 @@ fn scenarios() -> Vec<Scenario> {
         lifecycle::list(),
         restart::list(),
         outside::list(),
+        engine::list(),
+        lifecycle::list(),
+        restart::list(),
+        crash::list(),
         clients::list(),
         customers::list(),
         examples::list(),
@@ -102,6 +108,7 @@ fn main() -> ExitCode {
         .collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
     stages.end();
+    crash::report();
     let counts: Vec<String> =
         hosts.iter().map(|host| format!("{} on {}", stages.count(*host), host.name())).collect();
     if !counts.is_empty() {
