@@ -50,6 +50,7 @@ use state::StateStore;
 
 pub(crate) use facts::{AgentFacts, HandlerFacts, Hook, HookFacts, ScheduleFacts};
 pub(crate) use inquiry::Inquiry;
+pub use job_state::JobState;
 pub(crate) use keeping::{Changes, NewTurn};
 pub(crate) use outbox::Destination;
 pub(crate) use state::StateSnapshot;

@@ -31,6 +31,8 @@ mod wallet;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub mod native;
+#[cfg(all(feature = "testing", not(target_arch = "wasm32")))]
+pub mod testing;
 #[cfg(target_arch = "wasm32")]
 pub mod worker;
 
@@ -38,6 +40,7 @@ mod deployment;
 
 pub use agent::{Agent, AgentDeclaration, Jobs, MaybeSend, Requests, Shareable, StateField};
 pub use context::{AgentContext, FromAgent, JobFailure};
+pub use engine::JobState;
 pub use error::{JobError, JobResult};
 pub use extract::{Customer, Document, FromInput, FromJob, InputDeclaration, Inputs, NostrEvent, Text};
 pub use handler::{
