@@ -79,14 +79,14 @@ impl<A: Jobs> TestAgent<A> {
     #[track_caller]
     pub fn submit(&mut self, job: Job) -> SubmittedJob {
         let job = self.sign(job);
-        self.publish(job.request().clone());
+        self.publish(job.request());
         job
     }
 
     /// Asks for a job on an outside relay that the agent serves.
     pub fn submit_outside(&mut self, relay: &str, job: Job) -> SubmittedJob {
         let job = self.sign(job);
-        self.publish_outside(relay, job.request().clone());
+        self.publish_outside(relay, job.request());
         job
     }
 
@@ -97,7 +97,7 @@ impl<A: Jobs> TestAgent<A> {
     #[track_caller]
     pub fn cancel(&mut self, job: &SubmittedJob) {
         let event = Cancellation::event(&job.id(), job.request().kind, None);
-        self.publish(event.sign(job.customer(), self.now()));
+        self.publish(&event.sign(job.customer(), self.now()));
     }
 
     /// Pays what the agent asks for a job, and lets time pass until the agent has seen it: a few seconds.
@@ -127,10 +127,10 @@ impl<A: Jobs> TestAgent<A> {
     /// # Panics
     /// When the relay does not take the event.
     #[track_caller]
-    pub fn publish(&mut self, event: VerifiedEvent) {
+    pub fn publish(&mut self, event: &VerifiedEvent) {
         let outcome = {
             let _entered = self.runtime.enter();
-            self.stage.publish(&event)
+            self.stage.publish(event)
         };
         if let Outcome::Refused(reason) = outcome {
             fail(format_args!("the agent's relay refused the event {}: {reason}", event.id));
@@ -139,12 +139,12 @@ impl<A: Jobs> TestAgent<A> {
     }
 
     /// Publishes any event on an outside relay that the agent serves. A job request or cancellation reaches the agent.
-    pub fn publish_outside(&mut self, relay: &str, event: VerifiedEvent) {
+    pub fn publish_outside(&mut self, relay: &str, event: &VerifiedEvent) {
         let relay = relay.trim_end_matches('/');
         self.stage.outside.entry(relay.to_owned()).or_default().push(event.clone());
         {
             let _entered = self.runtime.enter();
-            self.stage.receive(relay, event);
+            self.stage.receive(relay, event.clone());
         }
         self.go(Until::Idle);
     }

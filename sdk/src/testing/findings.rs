@@ -108,8 +108,7 @@ impl<A: Jobs> TestAgent<A> {
     #[must_use]
     #[track_caller]
     pub fn error(&mut self, job: &SubmittedJob) -> String {
-        let errors = self.feedback(job).into_iter().filter(|feedback| feedback.status == Status::Error);
-        match errors.last() {
+        match self.feedback(job).into_iter().rfind(|feedback| feedback.status == Status::Error) {
             Some(error) => error.message.unwrap_or_default(),
             None => {
                 let explanation = self.explain(job);

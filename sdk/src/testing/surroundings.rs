@@ -70,6 +70,6 @@ impl Surroundings for TestSurroundings {
     }
 
     async fn fetch(&self, request: FetchRequest) -> Result<Fetched, FetchError> {
-        self.web.fetch(request)
+        self.web.fetch(&request)
     }
 }

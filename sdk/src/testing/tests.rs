@@ -392,7 +392,7 @@ fn the_agent_reads_what_is_on_its_relay() {
     let mut agent = start();
     for (second, text) in [(1, "first"), (2, "second")] {
         let note = UnsignedEvent::new(Kind(1), text).sign(&customer(3), Timestamp::from_seconds(second));
-        agent.publish(note);
+        agent.publish(&note);
     }
     let job = agent.submit(Job::of(READ));
     assert_eq!(agent.result(&job).content, "second,first");

@@ -56,7 +56,7 @@ impl Web {
     }
 
     /// As the real one: what may not be reached is refused, what is too large as well.
-    pub(super) fn fetch(&self, request: FetchRequest) -> Result<Fetched, FetchError> {
+    pub(super) fn fetch(&self, request: &FetchRequest) -> Result<Fetched, FetchError> {
         let mut sites = self.sites();
         sites.fetches.push(request.clone());
         let url = address(&request.url, Reach::Public)?;
@@ -65,7 +65,7 @@ impl Web {
                 "the test serves nothing at {url}: see `TestAgent::serve`"
             )));
         };
-        let Page { status, content_type, body } = server(&request);
+        let Page { status, content_type, body } = server(request);
         let limit = request.limits.max_bytes;
         if body.len() > limit {
             return Err(FetchError::TooLarge { limit });
