@@ -144,6 +144,8 @@ impl Probe {
             Err(ClientError::Failed { message, .. }) => Err(JobError::failed(format!("hired: {message}"))),
             Err(error) => Err(error)?,
         }
+    }
+
     /// Counts, works for some `milliseconds`, and succeeds when it has failed `failures` times before; with `partials` it
     /// shows its output meanwhile. Returns its input, the count and the attempt.
     #[job(kind = 5920)]
