@@ -38,9 +38,7 @@ impl<S: Sql> JobEngine<S> {
         let Some(readable) = self.requests.read(event) else { return Ok(Admission::NotOurs) };
         let me = self.keys.public_key();
         let named = readable.request.providers.contains(&me);
-        if !readable.request.is_for(&me)
-            || (self.facts.declaration.requests == Answered::Named && !named)
-        {
+        if !readable.request.is_for(&me) || (self.facts.declaration.requests == Answered::Named && !named) {
             return Ok(Admission::NotOurs);
         }
         let refusal = self.refusal(now, &readable)?;
@@ -50,8 +48,7 @@ impl<S: Sql> JobEngine<S> {
             return Ok(Admission::NotOurs);
         }
         let request = event.json();
-        let new =
-            NewJob { id: &event.id, kind: event.kind, customer: &event.pubkey, request, source };
+        let new = NewJob { id: &event.id, kind: event.kind, customer: &event.pubkey, request, source };
         self.ledger.record(&new, now)?;
         self.unfinished = self.unfinished.saturating_add(1);
         let job = Record {
@@ -66,8 +63,7 @@ impl<S: Sql> JobEngine<S> {
             received_at: now,
         };
         if let Some(refusal) = refusal {
-            let state =
-                if refusal == Refusal::Cancelled { JobState::Cancelled } else { JobState::Rejected };
+            let state = if refusal == Refusal::Cancelled { JobState::Cancelled } else { JobState::Rejected };
             self.end_with_error(now, &job, &readable, state, &self.explain(refusal))?;
             return Ok(Admission::Rejected);
         }
@@ -83,12 +79,7 @@ impl<S: Sql> JobEngine<S> {
     }
 
     /// Says again what was said to a request that is on record, where it came from this time.
-    fn repeat(
-        &mut self,
-        now: Timestamp,
-        job: &Record,
-        source: Option<&str>,
-    ) -> Result<Admission, SqlError> {
+    fn repeat(&mut self, now: Timestamp, job: &Record, source: Option<&str>) -> Result<Admission, SqlError> {
         let Some(source) = source.filter(|_| job.state.is_final()) else { return Ok(Admission::Duplicate) };
         let Some(answer) = self.ledger.answer(&job.id)? else { return Ok(Admission::Duplicate) };
         let event = openagents_host::Event::from_json(&answer).ok().and_then(|event| event.verify().ok());
@@ -134,7 +125,8 @@ impl<S: Sql> JobEngine<S> {
             Refusal::Future => "the request was made in the future: check your clock".to_owned(),
             Refusal::Full => "the agent has too much to do already: try again later".to_owned(),
             Refusal::MalformedInput => {
-                "a job input must be the id of an event, 64 hex characters: [\"i\", \"<id>\", \"job\"]".to_owned()
+                "a job input must be the id of an event, 64 hex characters: [\"i\", \"<id>\", \"job\"]"
+                    .to_owned()
             }
             Refusal::TooManyInputs => {
                 format!("a request may build upon {} jobs at most", super::waiting::MAX_JOB_INPUTS)

@@ -91,9 +91,10 @@ impl<S: Sql> Ledger<S> {
     /// When something about a job is due: an attempt that is put off, a lease that runs out, something that is waited for.
     pub(super) fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
         let earliest = |condition: &str, values: &[Value<'_>]| {
-            let earliest = self
-                .sql
-                .first::<(Option<Timestamp>,)>(&format!("SELECT min(due) FROM job WHERE {condition}"), values)?;
+            let earliest = self.sql.first::<(Option<Timestamp>,)>(
+                &format!("SELECT min(due) FROM job WHERE {condition}"),
+                values,
+            )?;
             Ok::<_, SqlError>(earliest.and_then(|(due,)| due))
         };
         let dues = [
@@ -108,9 +109,11 @@ impl<S: Sql> Ledger<S> {
     /// How many jobs are not done yet.
     pub(super) fn unfinished(&self) -> Result<u64, SqlError> {
         let mut sum = 0_u64;
-        for condition in
-            ["state = 'queued'", "state = 'running'", "state IN ('received', 'awaiting_input', 'awaiting_payment')"]
-        {
+        for condition in [
+            "state = 'queued'",
+            "state = 'running'",
+            "state IN ('received', 'awaiting_input', 'awaiting_payment')",
+        ] {
             let count =
                 self.sql.first::<(u64,)>(&format!("SELECT count(*) FROM job WHERE {condition}"), &[])?;
             sum = sum.saturating_add(count.map_or(0, |(count,)| count));

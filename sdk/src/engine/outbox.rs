@@ -90,7 +90,12 @@ impl<S: Sql> Outbox<S> {
         self.take_lane(now, true, effects)
     }
 
-    fn take_lane(&mut self, now: Timestamp, outside: bool, effects: &mut Vec<Effect>) -> Result<(), SqlError> {
+    fn take_lane(
+        &mut self,
+        now: Timestamp,
+        outside: bool,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), SqlError> {
         let statement = if outside {
             "SELECT entry, event, relay FROM outbox INDEXED BY outbox_outside
              WHERE relay IS NOT NULL AND due <= ? ORDER BY due, entry LIMIT ?"
@@ -98,9 +103,8 @@ impl<S: Sql> Outbox<S> {
             "SELECT entry, event, relay FROM outbox INDEXED BY outbox_own
              WHERE relay IS NULL AND due <= ? ORDER BY due, entry LIMIT ?"
         };
-        let due = self
-            .sql
-            .rows::<(u64, String, Option<String>)>(statement, values![now, lane_limit(outside)])?;
+        let due =
+            self.sql.rows::<(u64, String, Option<String>)>(statement, values![now, lane_limit(outside)])?;
         for (entry, json, relay) in due {
             if self.in_flight.contains_key(&entry) {
                 continue;
@@ -144,7 +148,9 @@ impl<S: Sql> Outbox<S> {
             Delivery::Refused(reason) => {
                 let Some(outside) = self.remove(entry)? else { return Ok(None) };
                 let whose = if outside { "an outside" } else { "the agent's own" };
-                Ok(Some(format!("{whose} relay refused an event of this agent, which is dropped there: {reason}")))
+                Ok(Some(format!(
+                    "{whose} relay refused an event of this agent, which is dropped there: {reason}"
+                )))
             }
             Delivery::Unreachable(reason) => {
                 let attempt = self.sql.first::<(u32, bool)>(
@@ -154,7 +160,9 @@ impl<S: Sql> Outbox<S> {
                 let Some((attempt, outside)) = attempt else { return Ok(None) };
                 if outside && attempt >= OUTSIDE_ATTEMPTS {
                     self.remove(entry)?;
-                    return Ok(Some(format!("an outside relay was not reached {attempt} times, and is given up: {reason}")));
+                    return Ok(Some(format!(
+                        "an outside relay was not reached {attempt} times, and is given up: {reason}"
+                    )));
                 }
                 let pause = backoff(attempt);
                 self.sql.execute("UPDATE outbox SET due = ? WHERE entry = ?", values![now + pause, entry])?;
@@ -198,9 +206,10 @@ impl<S: Sql> Outbox<S> {
 
     /// Says whether the entry that is removed was to go outside.
     fn remove(&self, entry: u64) -> Result<Option<bool>, SqlError> {
-        let removed = self
-            .sql
-            .first::<(bool,)>("DELETE FROM outbox WHERE entry = ? RETURNING relay IS NOT NULL", values![entry])?;
+        let removed = self.sql.first::<(bool,)>(
+            "DELETE FROM outbox WHERE entry = ? RETURNING relay IS NOT NULL",
+            values![entry],
+        )?;
         Ok(removed.map(|(outside,)| outside))
     }
 }

@@ -43,7 +43,9 @@ impl<S: Sql> JobEngine<S> {
         };
         let Some(first) = self.life.turn_before_work(&self.facts.hooks) else { return Ok(Some(work)) };
         let turns = [first, Hook::Sleep];
-        if turns.into_iter().any(|hook| self.running.contains_key(&RunId::Hook(hook))) || !self.life.may_try(now) {
+        if turns.into_iter().any(|hook| self.running.contains_key(&RunId::Hook(hook)))
+            || !self.life.may_try(now)
+        {
             return Ok(None);
         }
         Ok(self.start_of_hook(first))
@@ -82,11 +84,7 @@ impl<S: Sql> JobEngine<S> {
     }
 
     /// Starts what is next if it may start now.
-    pub(super) fn start_next(
-        &mut self,
-        now: Timestamp,
-        effects: &mut Vec<Effect>,
-    ) -> Result<bool, SqlError> {
+    pub(super) fn start_next(&mut self, now: Timestamp, effects: &mut Vec<Effect>) -> Result<bool, SqlError> {
         let Some(start) = self.next_start(now)? else { return Ok(false) };
         if !self.may_start(&start) {
             return Ok(false);
@@ -94,9 +92,16 @@ impl<S: Sql> JobEngine<S> {
         match start.run {
             StartOf::NextJob => self.start_job(now, effects)?,
             StartOf::Schedule(index) => {
-                let timeout = self.facts.schedules.get(index).map_or(HOOK_TIMEOUT, |facts| facts.declaration.timeout);
+                let timeout =
+                    self.facts.schedules.get(index).map_or(HOOK_TIMEOUT, |facts| facts.declaration.timeout);
                 let until = now + timeout + LEASE_MARGIN;
-                self.start_own(RunId::Schedule(index), start.exclusive, until, Task::Schedule(index), effects)?;
+                self.start_own(
+                    RunId::Schedule(index),
+                    start.exclusive,
+                    until,
+                    Task::Schedule(index),
+                    effects,
+                )?;
             }
             StartOf::Hook(hook) => {
                 let failure = if hook == Hook::Error { self.failures.tell() } else { None };
@@ -178,9 +183,14 @@ impl<S: Sql> JobEngine<S> {
 
     /// Makes the list of runs that of the leases, after a transaction was undone.
     pub(super) fn keep_running(&mut self, leases: &[Lease]) {
-        let is_leased = |run: &RunId, running: &Running| leases.contains(&Lease { run: *run, attempt: running.attempt });
-        let lost: Vec<RunId> =
-            self.running.iter().filter(|(run, running)| !is_leased(run, running)).map(|(run, _)| *run).collect();
+        let is_leased =
+            |run: &RunId, running: &Running| leases.contains(&Lease { run: *run, attempt: running.attempt });
+        let lost: Vec<RunId> = self
+            .running
+            .iter()
+            .filter(|(run, running)| !is_leased(run, running))
+            .map(|(run, _)| *run)
+            .collect();
         for run in lost {
             self.running.remove(&run);
             self.reports.end(&run);
@@ -225,9 +235,11 @@ impl<S: Sql> JobEngine<S> {
         changes: &Changes,
         effects: &mut Vec<Effect>,
     ) -> Result<(), SqlError> {
-        let finished = self.commit(effects, |engine, effects| engine.finish(now, lease, outcome, changes, effects));
+        let finished =
+            self.commit(effects, |engine, effects| engine.finish(now, lease, outcome, changes, effects));
         let (Err(error), Outcome::Done(_)) = (&finished, outcome) else { return finished };
-        let failed = Outcome::Failed { message: "the agent could not keep what it did".to_owned(), retryable: true };
+        let failed =
+            Outcome::Failed { message: "the agent could not keep what it did".to_owned(), retryable: true };
         self.commit(effects, |engine, effects| {
             effects.push(Effect::Warn(format!("what {:?} did cannot be kept: {error}", lease.run)));
             engine.finish(now, lease, &failed, &Changes::default(), effects)

@@ -12,8 +12,8 @@ use super::probe::Probe;
 use crate::agent::AgentDeclaration;
 use crate::engine::job_state::JobState;
 use crate::engine::{
-    Admission, AgentFacts, Changes, Delivery, Destination, Effect, HandlerFacts, HookFacts, Inquiry, Input, JobEngine,
-    Lease, Options, Outcome, RunId, Task, Wanted,
+    Admission, AgentFacts, Changes, Delivery, Destination, Effect, HandlerFacts, HookFacts, Input, Inquiry,
+    JobEngine, Lease, Options, Outcome, RunId, Task, Wanted,
 };
 use crate::handler::JobDeclaration;
 use crate::nip90::{Cancellation, Feedback, JobResultEvent, Status};
@@ -83,13 +83,19 @@ pub(super) fn request(kind: u16, number: u64) -> VerifiedEvent {
 
 pub(super) fn tagged(kind: u16, number: u64, tags: &[&[&str]]) -> VerifiedEvent {
     let tags = tags.iter().map(|tag| tag.iter().map(|word| (*word).to_owned()).collect());
-    UnsignedEvent::new(Kind(kind), "").tag(["i", &number.to_string(), "text"]).tags(tags).sign(&customer(), START)
+    UnsignedEvent::new(Kind(kind), "")
+        .tag(["i", &number.to_string(), "text"])
+        .tags(tags)
+        .sign(&customer(), START)
 }
 
 /// A request that builds upon other jobs.
 pub(super) fn chained(kind: u16, number: u64, upstream: &[EventId]) -> VerifiedEvent {
     let tags = upstream.iter().map(|id| vec!["i".to_owned(), id.to_hex(), "job".to_owned()]);
-    UnsignedEvent::new(Kind(kind), "").tag(["i", &number.to_string(), "text"]).tags(tags).sign(&customer(), START)
+    UnsignedEvent::new(Kind(kind), "")
+        .tag(["i", &number.to_string(), "text"])
+        .tags(tags)
+        .sign(&customer(), START)
 }
 
 pub(super) fn failed(message: &str, retryable: bool) -> Outcome {
@@ -123,7 +129,8 @@ impl Bench {
     pub(super) fn with(change: impl FnOnce(&mut AgentFacts)) -> Self {
         let mut facts = facts();
         change(&mut facts);
-        let options = Options { wallet: true, relay_url: Some("wss://own.example".into()), ..Options::default() };
+        let options =
+            Options { wallet: true, relay_url: Some("wss://own.example".into()), ..Options::default() };
         Self::on(Probe::new(), facts, options)
     }
 
@@ -217,7 +224,10 @@ impl Bench {
     /// What always holds.
     fn check(&mut self) {
         self.sql.heal();
-        let jobs = self.sql.rows::<(EventId, String, Option<String>)>("SELECT id, state, answer FROM job", &[]).unwrap();
+        let jobs = self
+            .sql
+            .rows::<(EventId, String, Option<String>)>("SELECT id, state, answer FROM job", &[])
+            .unwrap();
         let mut unfinished = 0;
         for (id, state, answer) in jobs {
             let state: JobState = state.parse().unwrap();
@@ -237,7 +247,10 @@ impl Bench {
             );
         }
         for (run, running) in &self.engine.running {
-            assert!(leases.contains(&Lease { run: *run, attempt: running.attempt }), "{run:?} runs without a lease");
+            assert!(
+                leases.contains(&Lease { run: *run, attempt: running.attempt }),
+                "{run:?} runs without a lease"
+            );
             assert!(!running.exclusive || self.engine.running.len() == 1, "{run:?} is not alone");
         }
     }
@@ -315,7 +328,8 @@ impl Bench {
     }
 
     pub(super) fn state_of(&self, request: &VerifiedEvent) -> JobState {
-        let row = self.sql.first::<(String,)>("SELECT state FROM job WHERE id = ?", values![&request.id]).unwrap();
+        let row =
+            self.sql.first::<(String,)>("SELECT state FROM job WHERE id = ?", values![&request.id]).unwrap();
         row.unwrap().0.parse().unwrap()
     }
 
@@ -331,7 +345,11 @@ impl Bench {
     }
 
     pub(super) fn results(&self) -> Vec<String> {
-        self.own().iter().filter_map(|event| JobResultEvent::from_event(event)).map(|result| result.content).collect()
+        self.own()
+            .iter()
+            .filter_map(|event| JobResultEvent::from_event(event))
+            .map(|result| result.content)
+            .collect()
     }
 
     pub(super) fn feedback(&self) -> Vec<Feedback> {

@@ -134,7 +134,8 @@ fn takes_no_other_event_for_a_result() {
     let upstream = stranger_request();
     let mut bench = Bench::new();
     bench.ask(&chained(SHARED, 2, &[upstream.id]));
-    let note = UnsignedEvent::new(Kind(1), "a note").tag(["e", &upstream.id.to_hex()]).sign(&customer(), START);
+    let note =
+        UnsignedEvent::new(Kind(1), "a note").tag(["e", &upstream.id.to_hex()]).sign(&customer(), START);
     let other = result_of(&request(SHARED, 9), &customer(), "of another job");
     resolve(&mut bench, &[&note, &other, &upstream]);
     assert!(bench.runs.is_empty());

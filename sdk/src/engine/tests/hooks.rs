@@ -172,7 +172,10 @@ fn is_told_of_each_failed_job_once() {
         let lease = bench.next_run();
         bench.fail(lease, "no", false);
         let failure = told(&bench);
-        assert_eq!((failure.request, failure.kind.0, failure.message.as_str()), (request(SHARED, number).id, SHARED, "no"));
+        assert_eq!(
+            (failure.request, failure.kind.0, failure.message.as_str()),
+            (request(SHARED, number).id, SHARED, "no")
+        );
         assert_eq!(failure.customer, customer().public_key());
         if number == 1 {
             turn(&mut bench, ERROR);

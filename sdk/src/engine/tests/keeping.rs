@@ -177,7 +177,9 @@ fn prunes_jobs_that_ended_long_ago_and_no_others() {
     assert_eq!(bench.count("job"), 12, "longer than a request can come again");
     bench.seconds(2 * DAY);
     for number in 0..3 {
-        let event = UnsignedEvent::new(Kind(EXCLUSIVE), "").tag(["n", &number.to_string()]).sign(&customer(), bench.now);
+        let event = UnsignedEvent::new(Kind(EXCLUSIVE), "")
+            .tag(["n", &number.to_string()])
+            .sign(&customer(), bench.now);
         bench.ask(&event);
         let lease = bench.next_run();
         bench.done(lease, "");

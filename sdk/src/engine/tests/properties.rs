@@ -177,7 +177,8 @@ impl World {
             }
             Step::Cancel(kind, number) => {
                 let event = request(KINDS[kind], number);
-                let event = Cancellation::event(&event.id, event.kind, None).sign(&customer(), self.bench.now);
+                let event =
+                    Cancellation::event(&event.id, event.kind, None).sign(&customer(), self.bench.now);
                 self.ask(event, false);
             }
             Step::Finish(run) => self.end(run, || Outcome::Done(Output::new("done"))),
@@ -228,6 +229,8 @@ impl World {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
     /// Every request that was taken ends with one result or one error, no run is without a lease, exclusive runs are alone
     /// and the state counts their results; and in the end there is nothing left to do. See also what the bench checks.
     #[test]

@@ -60,7 +60,11 @@ fn a_word_of_the_one_kind_does_not_replace_one_of_the_other() {
     bench.seconds(1);
     assert_eq!(
         said(&bench),
-        [(Status::Processing, "one".into()), (Status::Processing, "two".into()), (Status::Partial, "Hel".into())]
+        [
+            (Status::Processing, "one".into()),
+            (Status::Processing, "two".into()),
+            (Status::Partial, "Hel".into())
+        ]
     );
 }
 

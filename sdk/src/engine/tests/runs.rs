@@ -220,7 +220,8 @@ fn an_outcome_of_a_transaction_that_was_undone_is_taken_again() {
     bench.ask(&request(EXCLUSIVE, 1));
     bench.ask(&request(EXCLUSIVE, 2));
     let lease = bench.next_run();
-    let failed = Input::Finished { lease, outcome: failed("no", false), changes: crate::engine::Changes::default() };
+    let failed =
+        Input::Finished { lease, outcome: failed("no", false), changes: crate::engine::Changes::default() };
     bench.give_and_undo(std::slice::from_ref(&failed));
     assert_eq!(bench.engine.running.len(), 1, "it is not over, so the next one may not begin");
     assert!(bench.engine.failures.is_empty(), "nothing has failed");
