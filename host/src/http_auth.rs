@@ -1,9 +1,10 @@
 //! Who sends an HTTP request, by a signed event in its `Authorization` header (NIP-98).
 
-use base64ct::{Base64Unpadded, Encoding};
+use base64ct::{Base64, Base64Unpadded, Encoding};
 use sha2::{Digest, Sha256};
 
-use crate::event::{Event, Kind, PublicKey, VerifyError};
+use crate::event::{Event, Kind, PublicKey, UnsignedEvent, VerifyError};
+use crate::keys::Keys;
 use crate::time::Timestamp;
 
 /// The kind of an event that authorizes an HTTP request.
@@ -69,16 +70,11 @@ pub enum HttpAuthError {
 /// it to the client. Within [`TIME_WINDOW`] the same header authorizes the same request again.
 ///
 /// ```
-/// use openagents_host::http_auth::{HTTP_AUTH, authorize};
-/// use openagents_host::{Keys, Timestamp, UnsignedEvent};
-/// use base64ct::{Base64, Encoding};
+/// use openagents_host::http_auth::{authorization, authorize};
+/// use openagents_host::{Keys, Timestamp};
 ///
 /// let (keys, now) = (Keys::generate().unwrap(), Timestamp::from_seconds(1_700_000_000));
-/// let event = UnsignedEvent::new(HTTP_AUTH, "")
-///     .tag(["u", "https://a.example/blob"])
-///     .tag(["method", "GET"])
-///     .sign(&keys, now);
-/// let header = format!("Nostr {}", Base64::encode_string(event.json().as_bytes()));
+/// let header = authorization(&keys, "https://a.example/blob", "GET", now);
 /// assert_eq!(authorize(&header, "https://a.example/blob", "GET", now, None), Ok(keys.public_key()));
 /// assert!(authorize(&header, "https://a.example/blob", "DELETE", now, None).is_err());
 /// ```
@@ -114,6 +110,13 @@ pub fn authorize(
         }
     }
     Ok(event.verify()?.pubkey)
+}
+
+/// The `Authorization` header by which the owner of `keys` makes a request without a body: what [`authorize`] reads.
+#[must_use]
+pub fn authorization(keys: &Keys, url: &str, method: &str, now: Timestamp) -> String {
+    let event = UnsignedEvent::new(HTTP_AUTH, "").tag(["u", url]).tag(["method", method]).sign(keys, now);
+    format!("Nostr {}", Base64::encode_string(event.json().as_bytes()))
 }
 
 fn event(header: &str) -> Result<Event, HttpAuthError> {

@@ -1,25 +1,15 @@
-//! `#[agent]`: reads the struct and its declaration.
+//! `#[agent]`: reads the struct.
 
+mod declaration;
 mod expand;
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
 use syn::punctuated::Punctuated;
-use syn::{Attribute, Fields, Ident, Item, ItemStruct, LitStr, Meta, Path, Token, Type};
+use syn::{Attribute, Fields, Ident, Item, ItemStruct, Meta, Path, Token, Type};
 
-use crate::arguments::{Arguments, Form};
 use crate::mistakes::Mistakes;
-use crate::{documentation, name};
-
-static FORM: Form = Form {
-    attribute: "#[agent]",
-    example: "#[agent(name = \"hello-world\")]",
-    arguments: &[
-        ("name", "\"hello-world\""),
-        ("about", "\"Greets whoever asks.\""),
-        ("version", "\"1.2.0\""),
-    ],
-};
+use declaration::Declaration;
 
 /// An agent as its author wrote it.
 struct AgentStruct {
@@ -27,13 +17,6 @@ struct AgentStruct {
     declaration: Declaration,
     /// The types of the fields that are stored by their own serialisation.
     state: Vec<Type>,
-}
-
-struct Declaration {
-    name: String,
-    about: String,
-    /// The crate's when left out.
-    version: Option<LitStr>,
 }
 
 /// Expands `#[agent(arguments)]` on `item`.
@@ -106,33 +89,6 @@ impl AgentStruct {
             return Err(Box::new(item));
         }
         Ok(Self { item, declaration, state })
-    }
-}
-
-impl Declaration {
-    fn parse(arguments: TokenStream, item: &ItemStruct, mistakes: &mut Mistakes) -> Self {
-        let arguments = Arguments::parse(arguments, &FORM, mistakes);
-        let name = arguments.text("name", mistakes);
-        if let Some(text) = &name
-            && let Err(message) = name::check_agent(&text.value())
-        {
-            mistakes.at(text, message);
-        }
-        if arguments.lacks("name") {
-            let suggestion = name::kebab_case(&item.ident.to_string());
-            let message = format!("an agent needs a name: `#[agent(name = \"{suggestion}\")]`");
-            mistakes.add(syn::Error::new(Span::call_site(), message));
-        }
-        let about = arguments.text("about", mistakes).map(|text| text.value());
-        let version = arguments.text("version", mistakes);
-        if let Some(text) = version.as_ref().filter(|text| text.value().is_empty()) {
-            mistakes.at(text, "this version is empty; leave it out to take the crate's");
-        }
-        Self {
-            name: name.map(|text| text.value()).unwrap_or_default(),
-            about: about.unwrap_or_else(|| documentation::text(&item.attrs)),
-            version,
-        }
     }
 }
 

@@ -1,21 +1,17 @@
-//! The `name = value` arguments of an attribute.
+//! The arguments of an attribute: `name = value`, and lists as `name("a", "b")`.
+
+mod form;
 
 use proc_macro2::TokenStream;
+use quote::ToTokens;
 use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
-use syn::{Expr, ExprLit, Ident, Lit, LitInt, LitStr, Token};
+use syn::punctuated::Punctuated;
+use syn::{Attribute, Expr, ExprLit, Ident, Lit, LitInt, LitStr, Meta, Token, parenthesized};
 
 use crate::mistakes::Mistakes;
-
-/// What an attribute accepts.
-pub(crate) struct Form {
-    /// The attribute as it is written, `#[job]`.
-    pub(crate) attribute: &'static str,
-    /// A whole one.
-    pub(crate) example: &'static str,
-    /// The names of its arguments, each with a value for it.
-    pub(crate) arguments: &'static [(&'static str, &'static str)],
-}
+use form::Shape;
+pub(crate) use form::{Accepted, Form};
 
 /// The arguments of one attribute, each taken out by the name it was given.
 pub(crate) struct Arguments {
@@ -28,16 +24,47 @@ pub(crate) struct Arguments {
 
 struct Argument {
     name: Ident,
-    value: Expr,
+    value: Value,
+}
+
+enum Value {
+    /// `= value`.
+    One(Expr),
+    /// `("a", "b")`.
+    List(Vec<Expr>),
 }
 
 impl Arguments {
     /// Reads an attribute's arguments. Those that the form does not have, or has already, are mistakes.
     pub(crate) fn parse(tokens: TokenStream, form: &'static Form, mistakes: &mut Mistakes) -> Self {
         let mut arguments = Self { form, given: Vec::new(), misspelt: Vec::new(), is_well_formed: true };
+        arguments.read(tokens, mistakes);
+        arguments
+    }
+
+    /// Reads the arguments inside these attributes, as if they were one.
+    pub(crate) fn of<'a>(
+        attributes: impl IntoIterator<Item = &'a Attribute>,
+        form: &'static Form,
+        mistakes: &mut Mistakes,
+    ) -> Self {
+        let mut arguments = Self::parse(TokenStream::new(), form, mistakes);
+        for attribute in attributes {
+            let tokens = match &attribute.meta {
+                Meta::Path(_) => TokenStream::new(),
+                Meta::List(list) => list.tokens.clone(),
+                Meta::NameValue(meta) => meta.value.to_token_stream(),
+            };
+            arguments.read(tokens, mistakes);
+        }
+        arguments
+    }
+
+    fn read(&mut self, tokens: TokenStream, mistakes: &mut Mistakes) {
         let read_all = |input: ParseStream<'_>| {
             while !input.is_empty() {
-                arguments.add(argument(input, form)?, mistakes);
+                let argument = argument(input, self.form)?;
+                self.add(argument, mistakes);
                 if !input.is_empty() {
                     input.parse::<Token![,]>()?;
                 }
@@ -46,17 +73,19 @@ impl Arguments {
         };
         if let Err(error) = read_all.parse2(tokens) {
             mistakes.add(error);
-            arguments.is_well_formed = false;
+            self.is_well_formed = false;
         }
-        arguments
     }
 
     fn add(&mut self, argument: Argument, mistakes: &mut Mistakes) {
         let name = argument.name.unraw().to_string();
-        if !self.form.names().any(|accepted| accepted == name) {
+        let Some(accepted) = self.form.accepted(&name) else {
             mistakes.at(&argument.name, self.form.unknown(&name));
             self.misspelt.extend(self.form.meant_by(&name));
-        } else if self.given.iter().any(|earlier| earlier.name == argument.name) {
+            return;
+        };
+        let is_repeated = self.given.iter().any(|earlier| earlier.name == argument.name);
+        if is_repeated && accepted.shape != Shape::Repeated {
             mistakes.at(&argument.name, format!("`{name}` is given twice"));
         } else {
             self.given.push(argument);
@@ -65,18 +94,30 @@ impl Arguments {
 
     /// Whether this argument was left out, not merely written wrong.
     pub(crate) fn lacks(&self, name: &str) -> bool {
-        let is_given = self.given.iter().any(|argument| argument.name == name);
-        self.is_well_formed && !is_given && !self.misspelt.contains(&name)
+        self.is_well_formed && !self.has(name) && !self.misspelt.contains(&name)
+    }
+
+    /// Whether this argument was given, be it right or wrong.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.given.iter().any(|argument| argument.name == name)
     }
 
     /// The text given for this argument.
     pub(crate) fn text(&self, name: &str, mistakes: &mut Mistakes) -> Option<LitStr> {
-        let value = self.value(name)?;
-        if let Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) = value {
-            return Some(text.clone());
+        self.texts(name, mistakes).into_iter().next()
+    }
+
+    /// All texts given for this argument: of a list, or of its repetitions.
+    pub(crate) fn texts(&self, name: &str, mistakes: &mut Mistakes) -> Vec<LitStr> {
+        let mut texts = Vec::new();
+        for value in self.values(name) {
+            if let Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) = value {
+                texts.push(text.clone());
+            } else {
+                mistakes.at(value, format!("`{name}` is text in quotes{}", self.form.example_of(name)));
+            }
         }
-        mistakes.at(value, format!("`{name}` is text in quotes{}", self.form.example_of(name)));
-        None
+        texts
     }
 
     /// The whole number given for this argument.
@@ -89,35 +130,24 @@ impl Arguments {
         None
     }
 
-    fn value(&self, name: &str) -> Option<&Expr> {
-        let mut value = &self.given.iter().find(|argument| argument.name == name)?.value;
-        // A value that a `macro_rules!` macro passed on comes in an invisible group.
-        while let Expr::Group(group) = value {
-            value = &group.expr;
-        }
-        Some(value)
-    }
-}
-
-impl Form {
-    fn unknown(&self, name: &str) -> String {
-        let meant =
-            self.meant_by(name).map(|accepted| format!(" (did you mean `{accepted}`?)")).unwrap_or_default();
-        let names: Vec<&str> = self.names().collect();
-        format!("unknown argument `{name}`{meant}; `{}` takes: {}", self.attribute, names.join(", "))
+    /// What was given for this argument, whatever it is.
+    pub(crate) fn value(&self, name: &str) -> Option<&Expr> {
+        self.values(name).next()
     }
 
-    fn meant_by(&self, name: &str) -> Option<&'static str> {
-        self.names().find(|accepted| is_close(name, accepted))
-    }
-
-    fn names(&self) -> impl Iterator<Item = &'static str> {
-        self.arguments.iter().map(|(accepted, _)| *accepted)
-    }
-
-    fn example_of(&self, name: &str) -> String {
-        let value = self.arguments.iter().find(|(accepted, _)| *accepted == name);
-        value.map(|(_, value)| format!(": `{name} = {value}`")).unwrap_or_default()
+    fn values(&self, name: &str) -> impl Iterator<Item = &Expr> {
+        let given = self.given.iter().filter(move |argument| argument.name == name);
+        let values = given.flat_map(|argument| match &argument.value {
+            Value::One(value) => std::slice::from_ref(value),
+            Value::List(values) => values.as_slice(),
+        });
+        values.map(|mut value| {
+            // A value that a `macro_rules!` macro passed on comes in an invisible group.
+            while let Expr::Group(group) = value {
+                value = &group.expr;
+            }
+            value
+        })
     }
 }
 
@@ -125,48 +155,47 @@ fn argument(input: ParseStream<'_>, form: &Form) -> syn::Result<Argument> {
     let written = || format!("arguments are written `name = value`: `{}`", form.example);
     let start = input.span();
     let name = input.call(Ident::parse_any).map_err(|_| syn::Error::new(start, written()))?;
-    if !input.peek(Token![=]) {
-        return Err(syn::Error::new(start, written()));
+    let accepted = form.accepted(&name.unraw().to_string());
+    let is_list = accepted.is_some_and(|accepted| accepted.shape == Shape::List);
+    if input.peek(Token![=]) && !is_list {
+        input.parse::<Token![=]>()?;
+        return Ok(Argument { name, value: Value::One(input.parse()?) });
     }
-    input.parse::<Token![=]>()?;
-    Ok(Argument { name, value: input.parse()? })
-}
-
-/// Whether a name is another but for a slip or two of the fingers.
-fn is_close(name: &str, accepted: &str) -> bool {
-    let slips = if accepted.len() < 5 { 1 } else { 2 };
-    edit_distance(name, accepted) <= slips
-}
-
-/// How many letters to add, drop or replace (Levenshtein).
-fn edit_distance(one: &str, other: &str) -> usize {
-    let mut above: Vec<usize> = (0..=other.chars().count()).collect();
-    for (index, letter) in one.chars().enumerate() {
-        let mut left = index.saturating_add(1);
-        let mut row = vec![left];
-        for (other_letter, pair) in other.chars().zip(above.windows(2)) {
-            if let [diagonal, up] = pair {
-                let replaced = diagonal.saturating_add(usize::from(letter != other_letter));
-                left = replaced.min(left.min(*up).saturating_add(1));
-                row.push(left);
-            }
+    if input.peek(syn::token::Paren) && (is_list || accepted.is_none()) {
+        let list;
+        parenthesized!(list in input);
+        let values = list.call(Punctuated::<Expr, Token![,]>::parse_terminated)?;
+        if is_list && values.is_empty() {
+            let message = format!(
+                "`{name}` is an empty list; leave it out or fill it{}",
+                form.example_of(&name.to_string())
+            );
+            return Err(syn::Error::new(start, message));
         }
-        above = row;
+        return Ok(Argument { name, value: Value::List(values.into_iter().collect()) });
     }
-    above.last().copied().unwrap_or_default()
+    let message =
+        if is_list { format!("`{name}` is a list{}", form.example_of(&name.to_string())) } else { written() };
+    Err(syn::Error::new(start, message))
 }
 
 #[cfg(test)]
 mod tests {
     use quote::{ToTokens, quote};
+    use syn::LitStr;
 
-    use super::{Arguments, Form, edit_distance};
+    use super::{Accepted, Arguments, Form};
     use crate::mistakes::Mistakes;
 
     static FORM: Form = Form {
         attribute: "#[job]",
         example: "#[job(kind = 5050)]",
-        arguments: &[("kind", "5050"), ("timeout", "\"60s\"")],
+        arguments: &[
+            Accepted::once("kind", "5050"),
+            Accepted::once("timeout", "\"60s\""),
+            Accepted::repeated("alias", "\"top-k\""),
+            Accepted::list("topics", "\"greeting\", \"manners\""),
+        ],
     };
 
     fn told(mistakes: &Mistakes) -> String {
@@ -176,27 +205,38 @@ mod tests {
     #[test]
     fn takes_arguments_by_name() {
         let mut mistakes = Mistakes::default();
-        let arguments = Arguments::parse(quote!(timeout = "60s", kind = 5050,), &FORM, &mut mistakes);
+        let tokens = quote!(timeout = "60s", alias = "a", kind = 5050, topics("b", "c"), alias = "d",);
+        let arguments = Arguments::parse(tokens, &FORM, &mut mistakes);
         assert_eq!(arguments.number("kind", &mut mistakes).unwrap().base10_digits(), "5050");
         assert_eq!(arguments.text("timeout", &mut mistakes).unwrap().value(), "60s");
+        let mut texts = |name| -> Vec<String> {
+            arguments.texts(name, &mut mistakes).iter().map(LitStr::value).collect()
+        };
+        assert_eq!(
+            (texts("alias"), texts("topics")),
+            (vec!["a".into(), "d".into()], vec!["b".into(), "c".into()])
+        );
         assert_eq!(told(&mistakes), "");
     }
 
     #[test]
     fn tells_every_mistake() {
         let mut mistakes = Mistakes::default();
-        let arguments =
-            Arguments::parse(quote!(kid = 1, kind = "5050", kind = 2, price = 3), &FORM, &mut mistakes);
+        let tokens = quote!(kid = 1, kind = "5050", kind = 2, price = 3, topics("a", 4));
+        let arguments = Arguments::parse(tokens, &FORM, &mut mistakes);
         assert!(!arguments.lacks("kind") && arguments.lacks("timeout"));
         assert!(arguments.number("kind", &mut mistakes).is_none());
+        assert_eq!(arguments.texts("topics", &mut mistakes).len(), 1);
         let told = told(&mistakes);
-        assert!(
-            told.contains("unknown argument `kid` (did you mean `kind`?); `#[job]` takes: kind, timeout"),
-            "{told}"
-        );
-        assert!(told.contains("`kind` is given twice"), "{told}");
-        assert!(told.contains("unknown argument `price`; `#[job]` takes: kind, timeout"), "{told}");
-        assert!(told.contains("`kind` is a number, written out: `kind = 5050`"), "{told}");
+        for expected in [
+            "unknown argument `kid` (did you mean `kind`?); `#[job]` takes: kind, timeout, alias, topics",
+            "`kind` is given twice",
+            "unknown argument `price`; `#[job]` takes: kind, timeout, alias, topics",
+            "`kind` is a number, written out: `kind = 5050`",
+            "`topics` is text in quotes: `topics(\\\"greeting\\\", \\\"manners\\\")`",
+        ] {
+            assert!(told.contains(expected), "{expected}: {told}");
+        }
     }
 
     #[test]
@@ -207,13 +247,14 @@ mod tests {
             let told = told(&mistakes);
             assert!(told.contains("arguments are written `name = value`: `#[job(kind = 5050)]`"), "{told}");
         }
-    }
-
-    #[test]
-    fn counts_slips() {
-        assert_eq!(edit_distance("timeout", "timeout"), 0);
-        assert_eq!(edit_distance("timout", "timeout"), 1);
-        assert_eq!(edit_distance("knid", "kind"), 2);
-        assert_eq!(edit_distance("", "kind"), 4);
+        for (tokens, expected) in [
+            (quote!(topics = "a"), "`topics` is a list: `topics("),
+            (quote!(topics), "`topics` is a list: `topics("),
+            (quote!(topics()), "`topics` is an empty list; leave it out or fill it: `topics("),
+        ] {
+            let mut mistakes = Mistakes::default();
+            Arguments::parse(tokens, &FORM, &mut mistakes);
+            assert!(told(&mistakes).contains(expected), "{}", told(&mistakes));
+        }
     }
 }

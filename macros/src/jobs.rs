@@ -2,21 +2,32 @@
 
 mod expand;
 mod handler;
+mod hook;
+mod mark;
+mod quote;
+mod schedule;
 mod signature;
 
-use std::mem;
-
+use ::quote::{ToTokens, quote};
 use proc_macro2::{Span, TokenStream};
-use quote::{ToTokens, quote};
-use syn::{Attribute, ImplItem, Item, ItemImpl, Type};
+use syn::{Attribute, ImplItem, ImplItemFn, Item, ItemImpl, Type};
 
 use crate::mistakes::Mistakes;
 use handler::JobHandler;
+use hook::{Hook, Migrate};
+use mark::take_marks;
+pub(crate) use mark::{Mark, Turn};
+use quote::Quote;
+use schedule::Schedule;
 
-/// The handlers of an impl block, which is kept without their `#[job]`s.
+/// What is in an impl block, which is kept without the marks of its methods.
 struct JobsBlock {
     item: ItemImpl,
     handlers: Vec<JobHandler>,
+    quotes: Vec<Quote>,
+    schedules: Vec<Schedule>,
+    hooks: Vec<Hook>,
+    migrations: Vec<Migrate>,
 }
 
 /// Expands `#[jobs]` on `item`.
@@ -44,36 +55,58 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> TokenStream {
     quote!(#expanded #mistakes)
 }
 
-/// Expands a `#[job]` that no `#[jobs]` has taken off.
-pub(crate) fn expand_stray_job(item: &TokenStream) -> TokenStream {
-    let message = "`#[job]` works inside an impl block marked `#[jobs]`";
+/// Expands a mark that no `#[jobs]` has taken off.
+pub(crate) fn expand_stray(mark: Mark, item: &TokenStream) -> TokenStream {
+    let message = format!("`#[{}]` works inside an impl block marked `#[jobs]`", mark.name());
     let error = syn::Error::new(Span::call_site(), message).to_compile_error();
     quote!(#item #error)
 }
 
 impl JobsBlock {
-    /// Reads the block, or gives it back, without its `#[job]`s, when it cannot hold handlers.
+    /// Reads the block, or gives it back, without its marks, when it cannot hold handlers.
     fn parse(mut item: ItemImpl, mistakes: &mut Mistakes) -> Result<Self, Box<ItemImpl>> {
         let is_suitable = is_suitable(&item, mistakes);
-        let mut handlers = Vec::new();
-        let mut has_jobs = false;
-        for member in &mut item.items {
-            let jobs = take_jobs(member);
-            has_jobs |= !jobs.is_empty();
-            if is_suitable {
-                handlers.extend(handler(member, &jobs, mistakes));
-            }
-        }
+        let marks: Vec<_> = item.items.iter_mut().map(take_marks).collect();
         if !is_suitable {
             return Err(Box::new(item));
         }
-        if !has_jobs {
+        let mut block = Self {
+            item,
+            handlers: Vec::new(),
+            quotes: Vec::new(),
+            schedules: Vec::new(),
+            hooks: Vec::new(),
+            migrations: Vec::new(),
+        };
+        let has = |wanted: Mark| marks.iter().flatten().any(|(mark, _)| *mark == wanted);
+        if !has(Mark::Job) && !has(Mark::Schedule) {
             let message =
                 "there is no job handler in this block: write `#[job(kind = 5050)]` above an `async fn`";
-            mistakes.at(&item.self_ty, message);
+            mistakes.at(&block.item.self_ty, message);
         }
-        note_duplicates(&handlers, mistakes);
-        Ok(Self { item, handlers })
+        for (member, marks) in block.item.items.clone().iter().zip(&marks) {
+            if let Some((mark, attribute, method)) = marked_method(member, marks, mistakes) {
+                block.add(mark, attribute, method, mistakes);
+            }
+        }
+        handler::note_duplicates(&block.handlers, mistakes);
+        schedule::note_duplicates(&block.schedules, mistakes);
+        hook::note_duplicates(&block.hooks, &block.migrations, mistakes);
+        // A handler that is wrong itself is not missed as well.
+        if marks.iter().flatten().filter(|(mark, _)| *mark == Mark::Job).count() == block.handlers.len() {
+            quote::note_misfits(&block.quotes, &block.handlers, mistakes);
+        }
+        Ok(block)
+    }
+
+    fn add(&mut self, mark: Mark, attribute: &Attribute, method: &ImplItemFn, mistakes: &mut Mistakes) {
+        match mark {
+            Mark::Job => self.handlers.extend(JobHandler::parse(attribute, method, mistakes)),
+            Mark::Price => self.quotes.extend(Quote::parse(attribute, method, mistakes)),
+            Mark::Schedule => self.schedules.extend(Schedule::parse(attribute, method, mistakes)),
+            Mark::Hook(turn) => self.hooks.extend(Hook::parse(turn, attribute, method, mistakes)),
+            Mark::Migrate => self.migrations.extend(Migrate::parse(attribute, method, mistakes)),
+        }
     }
 }
 
@@ -95,53 +128,27 @@ fn is_suitable(item: &ItemImpl, mistakes: &mut Mistakes) -> bool {
     is_suitable
 }
 
-/// Takes the `#[job]`s off a member of the block.
-fn take_jobs(member: &mut ImplItem) -> Vec<Attribute> {
-    let attributes = match member {
-        ImplItem::Const(item) => &mut item.attrs,
-        ImplItem::Fn(item) => &mut item.attrs,
-        ImplItem::Type(item) => &mut item.attrs,
-        ImplItem::Macro(item) => &mut item.attrs,
-        _ => return Vec::new(),
-    };
-    let is_job = |attribute: &Attribute| {
-        attribute.path().segments.last().is_some_and(|segment| segment.ident == "job")
-    };
-    let (jobs, others) = mem::take(attributes).into_iter().partition(is_job);
-    *attributes = others;
-    jobs
-}
-
-fn handler(member: &ImplItem, jobs: &[Attribute], mistakes: &mut Mistakes) -> Option<JobHandler> {
-    let [job, more @ ..] = jobs else { return None };
+/// The method and its mark, if it has one.
+fn marked_method<'a>(
+    member: &'a ImplItem,
+    marks: &'a [(Mark, Attribute)],
+    mistakes: &mut Mistakes,
+) -> Option<(Mark, &'a Attribute, &'a ImplItemFn)> {
+    let [(mark, attribute), more @ ..] = marks else { return None };
+    let name = mark.name();
     let ImplItem::Fn(method) = member else {
-        mistakes
-            .at(job, "`#[job]` marks a method: `async fn hello(&mut self, name: Text) -> JobResult<String>`");
+        mistakes.at(attribute, format!("`#[{name}]` marks a method: `{}`", mark.example()));
         return None;
     };
-    for repeated in more {
-        let name = &method.sig.ident;
-        let message = format!("`{name}` has a `#[job]` already; to answer two kinds, write two methods");
-        mistakes.at(repeated, message);
+    for (other, repeated) in more {
+        let method = &method.sig.ident;
+        let way = match (mark, other) {
+            (Mark::Job, Mark::Job) => "to answer two kinds, write two methods",
+            (Mark::Price, Mark::Price) => "to price two kinds, write two methods",
+            (Mark::Schedule, Mark::Schedule) => "for two rhythms, write two methods",
+            _ => "a method is for one thing, write another for this",
+        };
+        mistakes.at(repeated, format!("`{method}` has a `#[{name}]` already; {way}"));
     }
-    JobHandler::parse(job, method, mistakes)
-}
-
-/// Each kind, and each name, leads to one handler.
-fn note_duplicates(handlers: &[JobHandler], mistakes: &mut Mistakes) {
-    for (index, handler) in handlers.iter().enumerate() {
-        // Which of two alternatives there is, is known only after `#[cfg]`.
-        let earlier =
-            handlers.iter().take(index).filter(|earlier| earlier.cfg.is_empty() && handler.cfg.is_empty());
-        let mut earlier_by_kind = earlier.clone();
-        if let Some(first) = earlier_by_kind.find(|earlier| earlier.kind == handler.kind) {
-            let message = format!("kind {} is answered by `{}` already", handler.kind, first.method);
-            mistakes.add(syn::Error::new(handler.kind_at, message));
-        }
-        let mut earlier_by_name = earlier;
-        if let Some(first) = earlier_by_name.find(|earlier| earlier.name == handler.name) {
-            let message = format!("the name `{}` is taken by the handler `{}`", handler.name, first.method);
-            mistakes.add(syn::Error::new(handler.name_at, message));
-        }
-    }
+    Some((*mark, attribute, method))
 }

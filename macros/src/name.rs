@@ -10,10 +10,10 @@ pub(crate) fn check_agent(name: &str) -> Result<(), String> {
     check("an agent's name", name, fits, "lowercase letters, digits and `-`", &kebab_case(name))
 }
 
-/// Checks a job's name, which tools and HTTP callers use as an identifier.
-pub(crate) fn check_job(name: &str) -> Result<(), String> {
+/// Checks the name of a job, which tools and HTTP callers use as an identifier, or of a schedule.
+pub(crate) fn check_method(subject: &str, name: &str) -> Result<(), String> {
     let fits = |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '_');
-    check("a job's name", name, fits, "letters, digits, `-` and `_`", &kebab_case(name).replace('-', "_"))
+    check(subject, name, fits, "letters, digits, `-` and `_`", &kebab_case(name).replace('-', "_"))
 }
 
 fn check(
@@ -54,7 +54,7 @@ pub(crate) fn kebab_case(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{check_agent, check_job, kebab_case};
+    use super::{check_agent, check_method, kebab_case};
 
     #[test]
     fn accepts_what_becomes_an_address() {
@@ -62,7 +62,7 @@ mod tests {
             assert_eq!(check_agent(name), Ok(()), "{name}");
         }
         for name in ["hello", "say_hello", "Say-Hello2"] {
-            assert_eq!(check_job(name), Ok(()), "{name}");
+            assert_eq!(check_method("a job's name", name), Ok(()), "{name}");
         }
     }
 
@@ -72,10 +72,10 @@ mod tests {
             assert!(check_agent(name).is_err(), "{name}");
         }
         for name in ["", "say hello", "grüße", "a.b"] {
-            assert!(check_job(name).is_err(), "{name}");
+            assert!(check_method("a job's name", name).is_err(), "{name}");
         }
         assert!(check_agent("Hello, World!").unwrap_err().ends_with("write \"hello-world\""));
-        assert!(check_job("say hello").unwrap_err().ends_with("write \"say_hello\""));
+        assert!(check_method("a job's name", "say hello").unwrap_err().ends_with("write \"say_hello\""));
         assert!(!check_agent("!").unwrap_err().contains("write"));
     }
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use openagents_host::outgoing::{self, FetchRequest, Fetched};
+use openagents_host::outgoing::{FetchRequest, Fetched};
 use openagents_host::{Event, EventId, Kind, PublicKey, Timestamp, UnsignedEvent};
 use openagents_relay::Filter;
 
@@ -91,9 +91,8 @@ impl AgentContext {
     ///
     /// # Errors
     /// When the address may not be reached, does not answer in time, or answers with too much.
-    pub async fn fetch(&self, mut request: FetchRequest) -> Result<Fetched, JobError> {
-        request.limits.reach = self.0.surroundings.reach();
-        Ok(outgoing::fetch(request).await?)
+    pub async fn fetch(&self, request: FetchRequest) -> Result<Fetched, JobError> {
+        Ok(self.0.surroundings.fetch(request).await?)
     }
 
     /// Waits, on either host. The `timeout` goes on counting.

@@ -172,9 +172,16 @@ impl Profile {
     /// declares as its `nip05`, or else the one it has.
     #[must_use]
     pub fn nip05_document(&self) -> String {
+        nip05_document(self.nip05_name(), &self.key, &self.relays())
+    }
+
+    pub(crate) fn nip05_name(&self) -> &str {
         let declared = self.agent.nip05.split_once('@').map(|(name, _)| name);
-        let name = declared.filter(|name| !name.is_empty()).unwrap_or(self.agent.name);
-        nip05_document(name, &self.key, &self.relays())
+        declared.filter(|name| !name.is_empty()).unwrap_or(self.agent.name)
+    }
+
+    pub(crate) fn key(&self) -> PublicKey {
+        self.key
     }
 
     pub(crate) fn new(agent: AgentDeclaration, offers: Vec<Offer>, key: PublicKey) -> Self {

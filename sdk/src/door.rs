@@ -1,25 +1,28 @@
-//! Which door an HTTP request goes through, and what is behind the ones without a relay: decided once, for both hosts.
+//! Which door an HTTP request goes through, and what is behind those of the agent: decided once, for both hosts.
+
+mod agent_doors;
+mod metrics;
+mod names;
+mod operators;
+mod page;
+mod records;
 
 use openagents_relay::information::asks_for_document;
-use serde_json::json;
 
-use crate::manifest::AgentManifest;
+pub(crate) use agent_doors::{AgentDoors, Answer, Visit};
+pub(crate) use page::Page;
+use records::Record;
 
-pub(crate) const TEXT: &str = "text/plain; charset=utf-8";
-pub(crate) const JSON: &str = "application/json";
-
-/// What every answer carries: any page may read it (NIP-11), and no browser takes it for something to run.
+/// What every answer carries: any page may read it (NIP-11, NIP-05), and no browser takes it for something to run.
+///
+/// `authorization` has to be named: CORS does not count it among `*`.
 pub(crate) const HEADERS: [(&str, &str); 5] = [
     ("access-control-allow-origin", "*"),
-    ("access-control-allow-headers", "*"),
+    ("access-control-allow-headers", "*, authorization"),
     ("access-control-allow-methods", "GET, HEAD, OPTIONS"),
     ("vary", "accept"),
     ("x-content-type-options", "nosniff"),
 ];
-
-pub(crate) const NOWHERE: &str = "There is nothing here. The relay is at / (WebSocket), health at /health.\n";
-pub(crate) const NO_SUCH_AGENT: &str = "No such agent lives here; / says which one does.\n";
-pub(crate) const WRONG_METHOD: &str = "Only GET, HEAD and OPTIONS are answered here.\n";
 
 /// Where a request goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,16 +33,31 @@ pub(crate) enum Door<'a> {
     RelayInformation,
     /// What a browser asks before it sends a request of its own (CORS).
     Preflight,
-    /// A page for people who open the URL.
-    Welcome,
-    /// Whether all is well.
-    Health,
-    /// An agent's manifest; `npub` is as the client wrote it.
-    Manifest { npub: &'a str },
+    /// Something that the agent answers.
+    Agent(AgentDoor<'a>),
     /// There is nothing here.
     Nowhere,
     /// There is something here, but not for this method.
     WrongMethod,
+}
+
+/// What is asked of the agent. An `agent` is as the client wrote it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AgentDoor<'a> {
+    /// A page for people who open the URL.
+    Welcome,
+    /// Whether all is well.
+    Health,
+    /// What Prometheus collects.
+    Metrics,
+    /// The way from names to keys (NIP-05).
+    Names,
+    /// What the agent is and can do.
+    Manifest { agent: &'a str },
+    /// What came of its jobs, as JSON.
+    AgentMetrics { agent: &'a str },
+    /// What is on record, for its operators only.
+    Record { agent: &'a str, record: Record<'a> },
 }
 
 /// Finds the door. `accept` is the request's `Accept` header.
@@ -56,52 +74,43 @@ pub(crate) fn door<'a>(method: &str, path: &'a str, accept: &str, is_upgrade: bo
     }
     let door = match path {
         "/" if asks_for_document(accept) => Door::RelayInformation,
-        "/" => Door::Welcome,
-        "/health" => Door::Health,
-        _ => match path.strip_prefix("/agent/").and_then(|rest| rest.strip_suffix("/manifest.json")) {
-            Some(npub) if !npub.is_empty() && !npub.contains('/') => Door::Manifest { npub },
-            _ => Door::Nowhere,
-        },
+        path => agent_door(path).map_or(Door::Nowhere, Door::Agent),
     };
     if read || door == Door::Nowhere { door } else { Door::WrongMethod }
 }
 
-/// The page for people who open the relay's URL.
-pub(crate) fn welcome(manifest: &AgentManifest) -> String {
-    let mut page = format!("{} {}\n{}\n\n", manifest.name, manifest.version, manifest.description);
-    for tool in &manifest.capabilities.tools {
-        let kind = tool.job_kind.unwrap_or_default();
-        page.push_str(&format!("kind {kind}  {}: {}\n", tool.name, tool.description));
-    }
-    page.push_str(&format!(
-        "\nagent     {npub}\nmanifest  /agent/{npub}/manifest.json\n\n\
-         This is a Nostr relay (NIP-01) with an agent that answers job requests (NIP-90): connect to it with a WebSocket.\n",
-        npub = manifest.author.npub,
-    ));
-    page
-}
-
-/// The answer of `/health`.
-pub(crate) fn health(manifest: &AgentManifest) -> String {
-    json!({
-        "status": "ok",
-        "name": manifest.name,
-        "version": manifest.version,
-        "npub": manifest.author.npub,
-        "job_kinds": manifest.capabilities.job_kinds,
+fn agent_door(path: &str) -> Option<AgentDoor<'_>> {
+    Some(match path {
+        "/" => AgentDoor::Welcome,
+        "/health" => AgentDoor::Health,
+        "/metrics" => AgentDoor::Metrics,
+        "/.well-known/nostr.json" => AgentDoor::Names,
+        path => {
+            let (agent, rest) = path.strip_prefix("/agent/")?.split_once('/')?;
+            match rest {
+                _ if agent.is_empty() => return None,
+                "manifest.json" => AgentDoor::Manifest { agent },
+                "metrics.json" => AgentDoor::AgentMetrics { agent },
+                rest => AgentDoor::Record { agent, record: Record::at(rest)? },
+            }
+        }
     })
-    .to_string()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Door, door};
+    use super::{AgentDoor, Door, Record, door};
+
+    fn get(path: &str) -> Door<'_> {
+        door("GET", path, "", false)
+    }
 
     #[test]
     fn opens_the_relay_at_one_path_only() {
         assert_eq!(door("GET", "/", "", true), Door::Relay);
-        assert_eq!(door("GET", "/elsewhere", "", true), Door::Nowhere);
-        assert_eq!(door("GET", "/health", "", true), Door::Nowhere);
+        for path in ["/elsewhere", "/health", "/metrics", "/agent/npub1abc/history"] {
+            assert_eq!(door("GET", path, "", true), Door::Nowhere, "{path}");
+        }
     }
 
     #[test]
@@ -109,26 +118,32 @@ mod tests {
         for accept in ["application/nostr+json", "text/html, Application/Nostr+JSON;q=0.9"] {
             assert_eq!(door("GET", "/", accept, false), Door::RelayInformation);
         }
-        assert_eq!(door("GET", "/", "text/html,*/*", false), Door::Welcome);
+        assert_eq!(door("GET", "/", "text/html,*/*", false), Door::Agent(AgentDoor::Welcome));
         assert_eq!(door("OPTIONS", "/", "", false), Door::Preflight);
     }
 
     #[test]
-    fn finds_the_manifest_of_an_agent() {
+    fn finds_what_is_of_one_agent() {
+        let agent = "npub1abc";
+        assert_eq!(get("/agent/npub1abc/manifest.json"), Door::Agent(AgentDoor::Manifest { agent }));
+        assert_eq!(get("/agent/npub1abc/metrics.json"), Door::Agent(AgentDoor::AgentMetrics { agent }));
+        let record = Record::Conversation { customer: "npub1xyz" };
         assert_eq!(
-            door("GET", "/agent/npub1abc/manifest.json", "", false),
-            Door::Manifest { npub: "npub1abc" }
+            get("/agent/npub1abc/sessions/npub1xyz.json"),
+            Door::Agent(AgentDoor::Record { agent, record })
         );
         for path in
-            ["/agent//manifest.json", "/agent/manifest.json", "/agent/a/b/manifest.json", "/agent/../x"]
+            ["/agent//manifest.json", "/agent/manifest.json", "/agent/a/b/manifest.json", "/agent/../x", "/agent/"]
         {
-            assert_eq!(door("GET", path, "", false), Door::Nowhere, "{path}");
+            assert_eq!(get(path), Door::Nowhere, "{path}");
         }
     }
 
     #[test]
     fn tells_a_wrong_method_from_a_wrong_path() {
         assert_eq!(door("POST", "/health", "", false), Door::WrongMethod);
+        assert_eq!(door("DELETE", "/agent/npub1abc/memory/key", "", false), Door::WrongMethod);
         assert_eq!(door("POST", "/nowhere", "", false), Door::Nowhere);
+        assert_eq!(door("HEAD", "/metrics", "", false), Door::Agent(AgentDoor::Metrics));
     }
 }

@@ -41,8 +41,7 @@ use crate::price::Price;
 use crate::wallet::{Invoice, InvoiceRequest, Settlement};
 use announcements::Announcements;
 use failures::Failures;
-use job_state::JobState;
-use ledger::Ledger;
+use ledger::{Dues, Ledger};
 use life::Life;
 use outbox::Outbox;
 use reports::Reports;
@@ -53,6 +52,7 @@ use state::StateStore;
 
 pub(crate) use facts::{AgentFacts, HOOK_TIMEOUT, HandlerFacts, Hook, HookFacts, ScheduleFacts};
 pub(crate) use inquiry::Inquiry;
+pub use job_state::JobState;
 pub(crate) use keeping::{Changes, NewTurn};
 pub(crate) use outbox::Destination;
 pub(crate) use state::StateSnapshot;
@@ -231,6 +231,8 @@ pub(crate) struct JobEngine<S> {
     unfinished: u64,
     /// Failures that `on_error` has not been told of.
     failures: Failures,
+    /// When something about the jobs is due, as of the last input.
+    dues: Dues,
     alarm: Option<Timestamp>,
     /// Whether memory holds what a transaction did that was undone.
     is_stale: bool,
@@ -264,6 +266,7 @@ impl<S: Sql> JobEngine<S> {
             running: BTreeMap::new(),
             unfinished: ledger.unfinished()?,
             failures: Failures::default(),
+            dues: Dues::default(),
             alarm: None,
             is_stale: false,
             ledger,
@@ -291,11 +294,12 @@ impl<S: Sql> JobEngine<S> {
     }
 
     /// When something is to be done next: a run that may start, a lease that runs out, an event to deliver.
-    fn due(&self, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
-        let startable = self.next_start(now)?.is_some_and(|start| self.may_start(&start)).then_some(now);
+    fn due(&mut self, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
+        self.dues = self.ledger.dues(now)?;
+        let start = self.next_start(now, self.dues.next_kind);
         Ok([
-            startable,
-            self.ledger.next_due(now)?,
+            start.is_some_and(|start| self.may_start(&start)).then_some(now),
+            self.dues.next(),
             self.outbox.next_due()?,
             self.reports.next_due(),
             self.schedules.next_due(now, &self.running),
@@ -309,9 +313,15 @@ impl<S: Sql> JobEngine<S> {
     }
 
     fn act(&mut self, now: Timestamp, effects: &mut Vec<Effect>) -> Result<(), SqlError> {
-        self.expire(now)?;
+        // As of the last input; nothing has happened since but time.
+        let dues = self.dues;
+        if dues.running.is_some_and(|due| due <= now) {
+            self.expire(now)?;
+        }
         self.publish_reports(now)?;
-        self.look_at_waiting(now, effects)?;
+        if dues.waiting.is_some_and(|due| due <= now) {
+            self.look_at_waiting(now, effects)?;
+        }
         while self.start_next(now, effects)? {}
         self.announce(now)?;
         self.outbox.take_due(now, effects)

@@ -64,6 +64,12 @@ impl JobError {
         self.retryable
     }
 
+    /// What caused it, if that is an `E`.
+    #[must_use]
+    pub fn cause<E: std::error::Error + 'static>(&self) -> Option<&E> {
+        self.source.as_deref()?.downcast_ref()
+    }
+
     /// What the customer is told.
     #[must_use]
     pub fn message(&self) -> &str {

@@ -4,6 +4,7 @@ mod agent;
 mod arguments;
 mod ask;
 mod data_folder;
+mod inspect;
 mod serve;
 mod server;
 mod terminal;
@@ -16,7 +17,7 @@ use clap::{CommandFactory, FromArgMatches};
 use crate::agent::Jobs;
 use arguments::{Arguments, Command};
 
-/// What the `main` of a deployment does: reads the command line, then serves the agent or asks one.
+/// What the `main` of a deployment does: reads the command line, then serves the agent, asks one, or shows what is on record.
 ///
 /// The exit code is 0 when all went well, 1 when it did not, 2 when the command line is wrong.
 #[must_use]
@@ -41,6 +42,9 @@ pub fn main<A: Jobs>() -> ExitCode {
     let done = runtime.block_on(async {
         match &arguments.command {
             Some(Command::Ask(ask)) => ask::run::<A>(ask).await.map_err(|error| error.to_string()),
+            Some(Command::Inspect(inspect)) => {
+                inspect::run::<A>(inspect).await.map_err(|error| error.to_string())
+            }
             None => serve::run::<A>(&arguments.serve).await.map_err(|error| error.to_string()),
         }
     });

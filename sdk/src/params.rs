@@ -1,10 +1,18 @@
 //! The parameters of a job: any number of values under each key, or a struct of one's own.
 
+pub(crate) mod read;
+mod schema;
+mod value;
+
 use std::fmt;
 use std::ops::Deref;
 use std::str::FromStr;
 
 use crate::error::JobError;
+
+pub use schema::{nip90_params, params_schema};
+pub(crate) use value::ParamNumber;
+pub use value::ParamValue;
 
 /// A request's parameters (`param` tags) as they came: any number of values under each key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -65,11 +73,11 @@ impl<P> Deref for Params<P> {
     }
 }
 
-/// A struct that is read from a request's parameters. Derived.
+/// A struct that is read from a request's parameters. Written by [`#[derive(JobParams)]`](derive@crate::JobParams).
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be read from a job's parameters",
     label = "not parameters",
-    note = "write `#[derive(JobParams)]` above the struct: each field is a parameter"
+    note = "write `#[derive(JobParams)]` above the struct `{Self}`: each field is a parameter"
 )]
 pub trait JobParams: Sized {
     /// What the parameters are.
@@ -113,4 +121,23 @@ pub struct ParamDeclaration {
     pub minimum: Option<f64>,
     /// The most it may be.
     pub maximum: Option<f64>,
+}
+
+impl ParamDeclaration {
+    /// A parameter that is one value of type `T` and must be given.
+    #[must_use]
+    pub const fn new<T: ParamValue>(name: &'static str) -> Self {
+        Self {
+            name,
+            aliases: &[],
+            about: T::ABOUT,
+            value_type: T::TYPE,
+            required: true,
+            several: false,
+            default: None,
+            choices: T::CHOICES,
+            minimum: T::MINIMUM,
+            maximum: T::MAXIMUM,
+        }
+    }
 }

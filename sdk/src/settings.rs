@@ -8,8 +8,9 @@ use openagents_relay::{HandOverRule, Limits, RelayConfig, RelayInformation};
 
 use crate::agent::Jobs;
 use crate::discovery::Profile;
+use crate::door::AgentDoors;
 use crate::engine::Options;
-use crate::manifest::{AgentManifest, SignedManifest};
+use crate::manifest::AgentManifest;
 use crate::nip90;
 
 /// The agent's secret key (`nsec1…` or hex).
@@ -27,6 +28,8 @@ const RELAY_URL: &str = "RELAY_URL";
 const AGENT_RELAYS: &str = "AGENT_RELAYS";
 /// Whether the agent announces itself.
 const AGENT_ANNOUNCE: &str = "AGENT_ANNOUNCE";
+/// The public keys, separated by commas, that may read what is on record, beside the agent's own.
+const ADMIN_PUBKEYS: &str = "ADMIN_PUBKEYS";
 /// Whether the agent may reach out to addresses that are not public.
 const ALLOW_PRIVATE_ADDRESSES: &str = "ALLOW_PRIVATE_ADDRESSES";
 
@@ -96,6 +99,8 @@ pub(crate) struct AgentSettings {
     pub(crate) reach: Reach,
     /// Whether the agent announces itself; if not, it takes back what it announced before.
     pub(crate) announces: bool,
+    /// Who may read what is on record, beside the agent itself.
+    pub(crate) operators: Vec<PublicKey>,
 }
 
 impl AgentSettings {
@@ -122,11 +127,14 @@ impl AgentSettings {
     }
 }
 
-/// The manifest of the agent, signed by it.
-pub(crate) fn manifest<A: Jobs>(settings: &AgentSettings, keys: &Keys) -> SignedManifest {
+/// What the agent answers over HTTP.
+pub(crate) fn doors<A: Jobs>(settings: &AgentSettings, keys: &Keys) -> AgentDoors {
     let key = keys.public_key();
     let profile = settings.profile::<A>(key);
-    AgentManifest::of::<A>(&key).at_relays(profile.relays()).signed(keys)
+    let manifest = AgentManifest::of::<A>(&key).at_relays(profile.relays()).signed(keys);
+    // What cannot be written as JSON is found when the agent starts.
+    let default_state = serde_json::to_string(&A::default()).unwrap_or_default();
+    AgentDoors::new(manifest, profile, &settings.operators, default_state)
 }
 
 /// What the variables decide about the agent.
@@ -165,7 +173,13 @@ pub(crate) fn agent_settings<A: Jobs>(
         let error = "it begins with wss:// (or ws://)".to_owned();
         return Err(SettingError::Relay { name: RELAY_URL, url: url.clone(), error });
     }
-    Ok(AgentSettings { relay_url, relays, reach, announces })
+    let operators = text(ADMIN_PUBKEYS).unwrap_or_default();
+    let operators = operators
+        .split([',', ' '])
+        .filter(|key| !key.is_empty())
+        .map(|key| parse_public_key(key).map_err(|error| SettingError::Key { name: ADMIN_PUBKEYS, error }))
+        .collect::<Result<_, _>>()?;
+    Ok(AgentSettings { relay_url, relays, reach, announces, operators })
 }
 
 /// What the relay says about itself (NIP-11), from the variables and the agent that runs beside it.

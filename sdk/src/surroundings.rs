@@ -1,7 +1,7 @@
 //! What a host offers to running handlers.
 
 use async_trait::async_trait;
-use openagents_host::outgoing::Reach;
+use openagents_host::outgoing::{self, FetchError, FetchRequest, Fetched, Reach};
 use openagents_host::{Event, Keys};
 use openagents_relay::Filter;
 use serde_json::Value;
@@ -28,4 +28,10 @@ pub(crate) trait Surroundings: Shareable {
 
     /// Asks the agent's own relay.
     async fn events(&self, filters: Vec<Filter>) -> Result<Vec<Event>, JobError>;
+
+    /// Makes a request, to an address that the agent may reach out to.
+    async fn fetch(&self, mut request: FetchRequest) -> Result<Fetched, FetchError> {
+        request.limits.reach = self.reach();
+        outgoing::fetch(request).await
+    }
 }

@@ -6,10 +6,14 @@
 mod clients;
 mod conformance;
 mod customers;
+mod doors;
+mod examples;
 mod forgery;
 mod handlers;
 mod information;
+mod inspection;
 mod jobs;
+mod lifecycle;
 mod limits;
 mod malformed;
 mod publish;
@@ -35,12 +39,16 @@ fn scenarios() -> Vec<Scenario> {
         replaceable::list(),
         malformed::list(),
         information::list(),
+        doors::list(),
+        inspection::list(),
         limits::list(),
         jobs::list(),
         handlers::list(),
+        lifecycle::list(),
         restart::list(),
         clients::list(),
         customers::list(),
+        examples::list(),
         conformance::list(),
     ]
     .concat()

@@ -14,7 +14,7 @@ use openagents_tests::server::{Host, Server, binary, folder, log_tail, repositor
 use openagents_tests::wire::Client;
 
 /// The deployments under test, each a binary crate of this workspace.
-const DEPLOYMENTS: [&str; 2] = ["hello-world", "probe"];
+const DEPLOYMENTS: [&str; 3] = ["hello-world", "probe", "clock"];
 
 /// No scenario takes longer.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -130,6 +130,16 @@ impl Stage {
         self.shared("probe")
     }
 
+    /// The `clock` server that scenarios share.
+    pub(crate) fn clock(&self) -> Arc<Server> {
+        self.shared("clock")
+    }
+
+    /// The server of an example that scenarios share.
+    pub(crate) fn example(&self, deployment: &'static str) -> Arc<Server> {
+        self.shared(deployment)
+    }
+
     fn shared(&self, deployment: &'static str) -> Arc<Server> {
         let server = self.stages.shared(self.host, deployment).unwrap_or_else(|error| panic!("{error}"));
         lock(&self.logs).push(server.log().to_owned());
@@ -139,6 +149,11 @@ impl Stage {
     /// A server that this scenario may kill.
     pub(crate) fn own(&self, deployment: &'static str) -> Server {
         self.watched(Server::start(self.host, deployment))
+    }
+
+    /// A server of this scenario's own, with variables.
+    pub(crate) fn own_with(&self, deployment: &'static str, variables: &[(&'static str, String)]) -> Server {
+        self.watched(Server::start_with(self.host, deployment, variables))
     }
 
     /// A server that was given no key.

@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
+use base64ct::{Base64, Encoding as _};
+use nostr_sdk::nostr::Keys;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+
+use crate::events::{as_json, event_at};
 
 /// An answer, read whole.
 #[derive(Debug, Clone)]
@@ -29,6 +33,12 @@ impl Response {
         serde_json::from_slice(&self.body)
             .unwrap_or_else(|error| panic!("no JSON ({error}): {}", String::from_utf8_lossy(&self.body)))
     }
+}
+
+/// The `Authorization` header of a request by `author` at `created_at` (NIP-98).
+pub fn authorization(author: &Keys, created_at: u64, method: &str, url: &str) -> String {
+    let event = event_at(author, created_at, 27_235, &[&["u", url], &["method", method]], "");
+    format!("Nostr {}", Base64::encode_string(as_json(&event).to_string().as_bytes()))
 }
 
 /// Asks `method path` of the server at `address` (`127.0.0.1:port`).

@@ -52,6 +52,7 @@ pub struct Server {
     host: Host,
     deployment: &'static str,
     keys: Option<Keys>,
+    variables: Vec<(&'static str, String)>,
     data: TempDir,
     log: PathBuf,
     process: Mutex<Process>,
@@ -64,7 +65,19 @@ impl Server {
     /// # Errors
     /// Says why it did not come up, with the end of its output.
     pub fn start(host: Host, deployment: &'static str) -> Result<Self, String> {
-        Self::start_as(host, deployment, Some(Keys::generate()))
+        Self::start_with(host, deployment, &[])
+    }
+
+    /// Starts `deployment` with a fresh identity, no data, and these variables.
+    ///
+    /// # Errors
+    /// Says why it did not come up, with the end of its output.
+    pub fn start_with(
+        host: Host,
+        deployment: &'static str,
+        variables: &[(&'static str, String)],
+    ) -> Result<Self, String> {
+        Self::start_as(host, deployment, Some(Keys::generate()), variables)
     }
 
     /// Starts `deployment` with no key given, so that it has to make and keep its own.
@@ -72,16 +85,22 @@ impl Server {
     /// # Errors
     /// Says why it did not come up, with the end of its output.
     pub fn start_without_key(host: Host, deployment: &'static str) -> Result<Self, String> {
-        Self::start_as(host, deployment, None)
+        Self::start_as(host, deployment, None, &[])
     }
 
-    fn start_as(host: Host, deployment: &'static str, keys: Option<Keys>) -> Result<Self, String> {
+    fn start_as(
+        host: Host,
+        deployment: &'static str,
+        keys: Option<Keys>,
+        variables: &[(&'static str, String)],
+    ) -> Result<Self, String> {
         let data = TempDir::with_prefix("openagents-scenario-").map_err(|error| error.to_string())?;
         let log = log_path(host, deployment)?;
         let mut server = Self {
             host,
             deployment,
             keys,
+            variables: variables.to_vec(),
             data,
             log,
             process: Mutex::new(Process::default()),
@@ -104,6 +123,11 @@ impl Server {
     /// `127.0.0.1:port`.
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// The agent's own keys, where it was given any.
+    pub fn keys(&self) -> Option<&Keys> {
+        self.keys.as_ref()
     }
 
     /// The agent's public key.
@@ -226,6 +250,7 @@ impl Server {
             Some(keys) => command.env("NOSTR_PRIVATE_KEY", keys.secret_key().to_secret_hex()),
             None => command.env_remove("NOSTR_PRIVATE_KEY"),
         };
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         // So that no .dev.vars of this checkout is found.
         command.current_dir(self.data.path());
         command
@@ -240,6 +265,9 @@ impl Server {
         command.args(["--port", port, "--control", "--data"]).arg(self.data.path());
         if let Some(keys) = &self.keys {
             command.arg("--var").arg(format!("NOSTR_PRIVATE_KEY={}", keys.secret_key().to_secret_hex()));
+        }
+        for (name, value) in &self.variables {
+            command.arg("--var").arg(format!("{name}={value}"));
         }
         command
     }
@@ -266,7 +294,7 @@ pub fn repository() -> &'static Path {
 /// The folder of a deployment's crate.
 pub fn folder(deployment: &str) -> PathBuf {
     match deployment {
-        "probe" => repository().join("tests/probe"),
+        "probe" | "clock" => repository().join("tests").join(deployment),
         example => repository().join("examples").join(example),
     }
 }

@@ -1,11 +1,11 @@
 //! What `#[agent]` writes.
 
 use proc_macro2::TokenStream;
-use quote::{ToTokens, quote, quote_spanned};
+use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Fields, LitStr, parse_quote};
 
-use super::{AgentStruct, Declaration, serde_options};
+use super::{AgentStruct, serde_options};
 
 impl AgentStruct {
     pub(super) fn expand(self) -> TokenStream {
@@ -33,32 +33,12 @@ impl AgentStruct {
 
             #item
 
+            // When an author says everything, there is nothing left to take from the defaults.
+            #[allow(clippy::needless_update)]
             #[automatically_derived]
             impl ::openagents_sdk::Agent for #name {
                 const DECLARATION: ::openagents_sdk::AgentDeclaration = #declaration;
             }
         }
-    }
-}
-
-impl ToTokens for Declaration {
-    fn to_tokens(&self, tokens: &mut TokenStream) {
-        let Self { name, about, version } = self;
-        let version = match version {
-            Some(version) => quote!(#version),
-            None => quote!(::core::env!("CARGO_PKG_VERSION")),
-        };
-        tokens.extend(quote! {
-            ::openagents_sdk::AgentDeclaration {
-                name: #name,
-                about: #about,
-                version: #version,
-                authors: ::core::env!("CARGO_PKG_AUTHORS"),
-                license: ::core::env!("CARGO_PKG_LICENSE"),
-                homepage: ::core::env!("CARGO_PKG_HOMEPAGE"),
-                repository: ::core::env!("CARGO_PKG_REPOSITORY"),
-                ..::openagents_sdk::AgentDeclaration::new(#name)
-            }
-        });
     }
 }

@@ -6,61 +6,117 @@ use syn::spanned::Spanned;
 
 use super::JobsBlock;
 use super::handler::JobHandler;
-use super::signature::{Access, Argument};
+use super::hook::Migrate;
+use super::mark::Turn;
+use super::quote::Quote;
+use super::schedule::{Rhythm, Schedule};
+use super::signature::{Access, Argument, Method};
+use crate::duration;
 
-/// The block, and beside it the table of its handlers.
+/// The block, and beside it the tables of what is in it.
 impl ToTokens for JobsBlock {
     fn to_tokens(&self, tokens: &mut TokenStream) {
-        let Self { item, handlers } = self;
+        let Self { item, handlers, quotes, schedules, .. } = self;
         let ty = &item.self_ty;
+        let handlers = handlers.iter().map(|handler| handler.expand(quotes));
+        let schedules = (!schedules.is_empty()).then(
+            || quote!(const SCHEDULES: &'static [::openagents_sdk::Schedule<Self>] = &[#(#schedules),*];),
+        );
+        let hooks = self.hooks();
+        let assertions = self.migrations.iter().map(|migrate| migrate.assertion(ty));
         tokens.extend(quote! {
             #item
 
+            // When an author says everything, there is nothing left to take from the defaults.
+            #[allow(clippy::needless_update)]
             #[automatically_derived]
             impl ::openagents_sdk::Jobs for #ty {
                 const HANDLERS: &'static [::openagents_sdk::Handler<Self>] = &[#(#handlers),*];
+                #schedules
+                #hooks
             }
+
+            #(#assertions)*
         });
     }
 }
 
-impl ToTokens for JobHandler {
-    fn to_tokens(&self, tokens: &mut TokenStream) {
-        let cfg = &self.cfg;
-        let declaration = self.declaration();
-        let run = self.run();
-        tokens.extend(quote! {
-            #(#cfg)*
-            ::openagents_sdk::Handler {
-                declaration: #declaration,
-                quote: ::core::option::Option::None,
-                run: #run,
-            }
+impl JobsBlock {
+    fn hooks(&self) -> Option<TokenStream> {
+        let Self { hooks, migrations, .. } = self;
+        if hooks.is_empty() && migrations.is_empty() {
+            return None;
+        }
+        let turns = Turn::ALL.into_iter().filter_map(|turn| {
+            let field = format_ident!("{}", turn.name());
+            let hooks = hooks.iter().filter(|hook| hook.turn == turn);
+            let alternatives = hooks.map(|hook| (hook.method.cfg.as_slice(), hook.method.run_in_agent()));
+            first(alternatives).map(|hook| quote!(#field: #hook,))
         });
+        let alternatives = migrations.iter().map(|migrate| (migrate.cfg.as_slice(), migrate.expand()));
+        let migrate = first(alternatives).map(|migrate| quote!(migrate: #migrate,));
+        Some(quote! {
+            const HOOKS: ::openagents_sdk::Hooks<Self> =
+                ::openagents_sdk::Hooks { #(#turns)* #migrate ..::openagents_sdk::Hooks::NONE };
+        })
     }
+}
+
+/// The one of these that is there after `#[cfg]`, as an `Option`; nothing when there are none at all.
+fn first<'a>(alternatives: impl Iterator<Item = (&'a [syn::Attribute], TokenStream)>) -> Option<TokenStream> {
+    let alternatives: Vec<_> = alternatives.collect();
+    if let [([], only)] = alternatives.as_slice() {
+        return Some(quote!(::core::option::Option::Some(#only)));
+    }
+    let alternatives = alternatives
+        .iter()
+        .map(|(cfg, alternative)| quote!(#(#cfg)* ::core::option::Option::Some(#alternative)));
+    let alternatives: Vec<_> = alternatives.collect();
+    (!alternatives.is_empty()).then(
+        || quote!(::openagents_sdk::__private::first(&[#(#alternatives,)* ::core::option::Option::None])),
+    )
 }
 
 impl JobHandler {
+    fn expand(&self, quotes: &[Quote]) -> TokenStream {
+        let cfg = &self.method.cfg;
+        let declaration = self.declaration();
+        let quotes = quotes.iter().filter(|quote| quote.kind == self.kind);
+        let quote = first(quotes.map(|quote| (quote.cfg.as_slice(), quote.expand())));
+        let quote = quote.unwrap_or_else(|| quote!(::core::option::Option::None));
+        let run = self.method.run_on_job();
+        quote! {
+            #(#cfg)*
+            ::openagents_sdk::Handler {
+                declaration: #declaration,
+                quote: #quote,
+                run: #run,
+            }
+        }
+    }
+
     fn declaration(&self) -> TokenStream {
         let Self { kind, name, about, attempts, .. } = self;
-        let milliseconds = u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX);
-        let inputs = self.signature.arguments.iter().map(|argument| {
+        let timeout = duration::tokens(self.timeout);
+        let inputs = self.method.arguments.iter().map(|argument| {
             let ty = &argument.ty;
             quote_spanned!(ty.span() => <#ty as ::openagents_sdk::FromJob>::INPUT)
         });
-        let params = self.signature.arguments.iter().map(|argument| {
+        let params = self.method.arguments.iter().map(|argument| {
             let ty = &argument.ty;
             quote_spanned!(ty.span() => <#ty as ::openagents_sdk::FromJob>::PARAMS)
         });
-        let returns = &self.signature.returns;
+        let returns = &self.method.returns;
         let output = quote_spanned!(returns.span() => <#returns as ::openagents_sdk::HandlerReturn>::MIME);
+        let price = self.price.map(|msat| quote!(price: ::openagents_sdk::Price::msat(#msat),));
         quote! {
             ::openagents_sdk::JobDeclaration {
                 kind: #kind,
                 name: #name,
                 about: #about,
-                timeout: ::core::time::Duration::from_millis(#milliseconds),
+                timeout: #timeout,
                 attempts: #attempts,
+                #price
                 inputs: &[#(#inputs),*],
                 params: &[#(#params),*],
                 output: #output,
@@ -68,36 +124,114 @@ impl JobHandler {
             }
         }
     }
+}
 
-    /// The call: its arguments taken from the job, its return turned into an outcome. A closure, so that `Self` in the
-    /// author's types means what it means there.
-    fn run(&self) -> TokenStream {
-        let variant = match self.signature.access {
+impl Quote {
+    /// A `Quote<Self>`.
+    fn expand(&self) -> TokenStream {
+        let Self { method, request, returns, .. } = self;
+        let request = quote_spanned!(request.span() => request);
+        let call = quote_spanned!(method.span() => Self::#method(agent, #request));
+        quote_spanned! {returns.span() =>
+            |agent, request| <#returns as ::openagents_sdk::QuoteReturn>::into_quote(#call)
+        }
+    }
+}
+
+impl ToTokens for Schedule {
+    fn to_tokens(&self, tokens: &mut TokenStream) {
+        let Self { method, name, about, rhythm, .. } = self;
+        let cfg = &method.cfg;
+        let timeout = duration::tokens(self.timeout);
+        let rhythm = match rhythm {
+            Rhythm::Every(pause) => {
+                let pause = duration::tokens(*pause);
+                quote!(::openagents_sdk::Rhythm::Every(#pause))
+            }
+            Rhythm::Cron(expression) => quote!(::openagents_sdk::Rhythm::Cron(#expression)),
+        };
+        let run = method.run_in_agent();
+        tokens.extend(quote! {
+            #(#cfg)*
+            ::openagents_sdk::Schedule {
+                declaration: ::openagents_sdk::ScheduleDeclaration {
+                    name: #name,
+                    about: #about,
+                    rhythm: #rhythm,
+                    timeout: #timeout,
+                },
+                run: #run,
+            }
+        });
+    }
+}
+
+impl Migrate {
+    /// A `Migrate`.
+    fn expand(&self) -> TokenStream {
+        let Self { method, returns, .. } = self;
+        let call = quote_spanned!(method.span() => Self::#method(version, state));
+        quote_spanned! {returns.span() =>
+            |version, state| <#returns as ::openagents_sdk::MigrateReturn>::into_state(#call)
+        }
+    }
+
+    /// That there can be a state to migrate.
+    fn assertion(&self, agent: &syn::Type) -> TokenStream {
+        let Self { method, cfg, .. } = self;
+        quote_spanned! {method.span() =>
+            #(#cfg)*
+            const _: () = ::core::assert!(
+                <#agent as ::openagents_sdk::Agent>::DECLARATION.state_version > 1,
+                "there is nothing to migrate yet: write `state_version = 2` in this agent's `#[agent]`"
+            );
+        }
+    }
+}
+
+impl Method {
+    /// As a job handler: its arguments taken from the job, its return turned into an outcome.
+    fn run_on_job(&self) -> TokenStream {
+        let extract = |ty: &syn::Type| quote_spanned!(ty.span() => <#ty as ::openagents_sdk::FromJob>::from_job(&context).await?);
+        self.run(extract, &quote!(HandlerReturn), &quote!(into_outcome))
+    }
+
+    /// As a schedule or a hook: its arguments taken from what is around the agent.
+    fn run_in_agent(&self) -> TokenStream {
+        let extract = |ty: &syn::Type| quote_spanned!(ty.span() => <#ty as ::openagents_sdk::FromAgent>::from_agent(&context));
+        self.run(extract, &quote!(RunReturn), &quote!(into_result))
+    }
+
+    /// A `Run`. It holds a closure, so that `Self` in the author's types means what it means there.
+    fn run(
+        &self,
+        extract: impl Fn(&syn::Type) -> TokenStream,
+        conversion: &TokenStream,
+        convert: &TokenStream,
+    ) -> TokenStream {
+        let Self { name, arguments, returns, .. } = self;
+        let variant = match self.access {
             Access::Shared => quote!(Shared),
             Access::Exclusive => quote!(Exclusive),
         };
-        let arguments = &self.signature.arguments;
         let context = if arguments.is_empty() { quote!(_) } else { quote!(context) };
-        let names: Vec<_> = (0..arguments.len()).map(|index| format_ident!("__argument_{index}")).collect();
-        let extractions = arguments.iter().zip(&names).map(|(Argument { ty, .. }, name)| {
-            quote_spanned! {ty.span() =>
-                let #name = <#ty as ::openagents_sdk::FromJob>::from_job(&context).await?;
-            }
+        let values: Vec<_> = (0..arguments.len()).map(|index| format_ident!("__argument_{index}")).collect();
+        let extractions = arguments.iter().zip(&values).map(|(Argument { ty, .. }, value)| {
+            let extraction = extract(ty);
+            quote_spanned!(ty.span() => let #value = #extraction;)
         });
         let passed =
-            arguments.iter().zip(&names).map(
-                |(Argument { by_reference, .. }, name)| {
-                    if *by_reference { quote!(&#name) } else { quote!(#name) }
+            arguments.iter().zip(&values).map(
+                |(Argument { by_reference, .. }, value)| {
+                    if *by_reference { quote!(&#value) } else { quote!(#value) }
                 },
             );
-        let method = &self.method;
-        let call = quote_spanned!(method.span() => Self::#method(agent, #(#passed),*).await);
-        let returns = &self.signature.returns;
+        let call = quote_spanned!(name.span() => Self::#name(agent, #(#passed),*).await);
         let outcome = quote_spanned! {returns.span() =>
-            <#returns as ::openagents_sdk::HandlerReturn>::into_outcome(#call)
+            <#returns as ::openagents_sdk::#conversion>::#convert(#call)
         };
         // At the method's name: there a future that is not `Send` is reported.
-        let run = quote_spanned! {method.span() =>
+        let run = quote_spanned! {name.span() =>
             |agent, #context| ::std::boxed::Box::pin(async move { #(#extractions)* #outcome })
         };
         quote!(::openagents_sdk::Run::#variant(#run))

@@ -2,52 +2,67 @@
 
 use std::time::Duration;
 
-use proc_macro2::{Span, TokenStream};
-use quote::ToTokens;
+use proc_macro2::Span;
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{Attribute, Ident, ImplItemFn, LitInt, LitStr, Meta};
+use syn::{Attribute, ImplItemFn, LitInt, LitStr};
 
-use super::signature::Signature;
-use crate::arguments::{Arguments, Form};
+use super::signature::{Method, Role};
+use crate::arguments::{Accepted, Arguments, Form};
+use crate::duration::Limits;
 use crate::mistakes::Mistakes;
-use crate::{documentation, duration, name};
+use crate::{documentation, name, price};
 
 static FORM: Form = Form {
     attribute: "#[job]",
     example: "#[job(kind = 5050, timeout = \"60s\")]",
-    arguments: &[("kind", "5050"), ("name", "\"hello\""), ("timeout", "\"60s\""), ("attempts", "3")],
+    arguments: &[
+        Accepted::once("kind", "5050"),
+        Accepted::once("name", "\"hello\""),
+        Accepted::once("timeout", "\"60s\""),
+        Accepted::once("attempts", "3"),
+        Accepted::once("price", "\"1000 msat\""),
+    ],
 };
 
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
-const SHORTEST_TIMEOUT: Duration = Duration::from_millis(100);
+static ROLE: Role = Role {
+    subject: "job handlers",
+    returns: "`JobResult<T>`, as in `-> JobResult<String>`",
+    text: "the text input is taken as `Text` or `&Text`, which derefs to `str`",
+};
+
+pub(super) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 /// A Durable Object's alarm handler is ended after 15 minutes; the rest is for storing and publishing the outcome.
-const LONGEST_TIMEOUT: Duration = Duration::from_secs(600);
+pub(super) static TIMEOUT: Limits = Limits {
+    name: "timeout",
+    range: "100ms"..="10m",
+    reason: ": a Durable Object's alarm is ended after 15 minutes",
+};
 
 const DEFAULT_ATTEMPTS: u32 = 3;
 const MOST_ATTEMPTS: u32 = 10;
 
 /// A job handler as its author wrote it.
 pub(super) struct JobHandler {
-    pub(super) method: Ident,
-    pub(super) cfg: Vec<Attribute>,
+    pub(super) method: Method,
     pub(super) kind: u16,
-    pub(super) kind_at: Span,
+    kind_at: Span,
     pub(super) name: String,
-    pub(super) name_at: Span,
+    name_at: Span,
     pub(super) about: String,
     pub(super) timeout: Duration,
     pub(super) attempts: u32,
-    pub(super) signature: Signature,
+    /// In thousandths of a satoshi, if it is fixed.
+    pub(super) price: Option<u64>,
 }
 
 impl JobHandler {
     /// Reads a method and its `#[job]`. Nothing when there is no handler to be made of them; other mistakes are noted and
     /// replaced by the defaults.
-    pub(super) fn parse(job: &Attribute, method: &ImplItemFn, mistakes: &mut Mistakes) -> Option<Self> {
-        let arguments = Arguments::parse(arguments_of(job), &FORM, mistakes);
+    pub(super) fn parse(mark: &Attribute, method: &ImplItemFn, mistakes: &mut Mistakes) -> Option<Self> {
+        let arguments = Arguments::of([mark], &FORM, mistakes);
         if arguments.lacks("kind") {
-            mistakes.at(job, "a handler needs the kind of request it answers: `#[job(kind = 5050)]`");
+            mistakes.at(mark, "a handler needs the kind of request it answers: `#[job(kind = 5050)]`");
         }
         let kind_literal = arguments.number("kind", mistakes);
         let kind = kind_literal.as_ref().and_then(|literal| kind(literal, mistakes));
@@ -55,38 +70,32 @@ impl JobHandler {
         let method_name = &method.sig.ident;
         let name = name_literal.as_ref().map_or_else(|| method_name.unraw().to_string(), LitStr::value);
         let name_at = name_literal.as_ref().map_or_else(|| method_name.span(), Spanned::span);
-        if let Err(message) = name::check_job(&name) {
+        if let Err(message) = name::check_method("a job's name", &name) {
             mistakes.add(syn::Error::new(name_at, message));
         }
-        let timeout = arguments.text("timeout", mistakes).and_then(|literal| timeout(&literal, mistakes));
+        let timeout =
+            arguments.text("timeout", mistakes).and_then(|literal| TIMEOUT.read(&literal, mistakes));
         let attempts =
             arguments.number("attempts", mistakes).and_then(|literal| attempts(&literal, mistakes));
-        let signature = Signature::parse(&method.sig, mistakes);
-        let cfg = method.attrs.iter().filter(|attribute| attribute.path().is_ident("cfg")).cloned().collect();
+        let price = arguments.text("price", mistakes).and_then(|literal| price::read(&literal, mistakes));
+        let about = documentation::text(&method.attrs);
+        let method = Method::parse(method, &ROLE, mistakes);
         Some(Self {
-            method: method_name.clone(),
-            cfg,
+            method: method?,
             kind: kind?,
             kind_at: kind_literal.map_or_else(Span::call_site, |literal| literal.span()),
             name,
             name_at,
-            about: documentation::text(&method.attrs),
+            about,
             timeout: timeout.unwrap_or(DEFAULT_TIMEOUT),
             attempts: attempts.unwrap_or(DEFAULT_ATTEMPTS),
-            signature: signature?,
+            price,
         })
     }
 }
 
-fn arguments_of(job: &Attribute) -> TokenStream {
-    match &job.meta {
-        Meta::Path(_) => TokenStream::new(),
-        Meta::List(list) => list.tokens.clone(),
-        Meta::NameValue(meta) => meta.value.to_token_stream(),
-    }
-}
-
-fn kind(literal: &LitInt, mistakes: &mut Mistakes) -> Option<u16> {
+/// Reads the kind of a job request.
+pub(super) fn kind(literal: &LitInt, mistakes: &mut Mistakes) -> Option<u16> {
     let kind = literal.base10_parse().ok();
     if kind.is_some_and(|kind| (5000..=5999).contains(&kind)) {
         return kind;
@@ -98,26 +107,32 @@ fn kind(literal: &LitInt, mistakes: &mut Mistakes) -> Option<u16> {
     None
 }
 
-fn timeout(literal: &LitStr, mistakes: &mut Mistakes) -> Option<Duration> {
-    let text = literal.value();
-    let Some(timeout) = duration::parse(&text) else {
-        let message = format!("`{text}` is not a duration; write a number and a unit: 500ms, 60s, 10m");
-        mistakes.at(literal, message);
-        return None;
-    };
-    if (SHORTEST_TIMEOUT..=LONGEST_TIMEOUT).contains(&timeout) {
-        return Some(timeout);
-    }
-    let reason =
-        if timeout > LONGEST_TIMEOUT { ": a Durable Object's alarm is ended after 15 minutes" } else { "" };
-    mistakes.at(literal, format!("`timeout` is from 100ms to 10m{reason}"));
-    None
-}
-
 fn attempts(literal: &LitInt, mistakes: &mut Mistakes) -> Option<u32> {
     let attempts = literal.base10_parse().ok().filter(|attempts| (1..=MOST_ATTEMPTS).contains(attempts));
     if attempts.is_none() {
         mistakes.at(literal, format!("`attempts` is from 1 (never tried again) to {MOST_ATTEMPTS}"));
     }
     attempts
+}
+
+/// Each kind, and each name, leads to one handler.
+pub(super) fn note_duplicates(handlers: &[JobHandler], mistakes: &mut Mistakes) {
+    for (index, handler) in handlers.iter().enumerate() {
+        // Which of two alternatives there is, is known only after `#[cfg]`.
+        let earlier = handlers
+            .iter()
+            .take(index)
+            .filter(|earlier| earlier.method.cfg.is_empty() && handler.method.cfg.is_empty());
+        let mut earlier_by_kind = earlier.clone();
+        if let Some(first) = earlier_by_kind.find(|earlier| earlier.kind == handler.kind) {
+            let message = format!("kind {} is answered by `{}` already", handler.kind, first.method.name);
+            mistakes.add(syn::Error::new(handler.kind_at, message));
+        }
+        let mut earlier_by_name = earlier;
+        if let Some(first) = earlier_by_name.find(|earlier| earlier.name == handler.name) {
+            let message =
+                format!("the name `{}` is taken by the handler `{}`", handler.name, first.method.name);
+            mistakes.add(syn::Error::new(handler.name_at, message));
+        }
+    }
 }

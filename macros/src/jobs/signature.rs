@@ -1,21 +1,31 @@
-//! What the signature of a job handler is and must not be.
+//! What the signatures of the methods that the runtime calls are and must not be.
 
 use proc_macro2::{TokenStream, TokenTree};
 use quote::ToTokens;
-use syn::{FnArg, Receiver, ReturnType, Type};
+use syn::{Attribute, FnArg, Ident, ImplItemFn, Receiver, ReturnType, Signature, Type};
 
 use crate::mistakes::Mistakes;
 
-const RECEIVER: &str = "job handlers take `&self` (run side by side) or `&mut self` (run alone)";
+/// What is said of the methods of one kind when they do not fit.
+pub(super) struct Role {
+    /// They themselves, in the plural.
+    pub(super) subject: &'static str,
+    /// What they return.
+    pub(super) returns: &'static str,
+    /// Why they do not take a `&str`.
+    pub(super) text: &'static str,
+}
 
-/// The signature of a job handler.
-pub(super) struct Signature {
+/// An async method that the runtime calls.
+pub(super) struct Method {
+    pub(super) name: Ident,
+    pub(super) cfg: Vec<Attribute>,
     pub(super) access: Access,
     pub(super) arguments: Vec<Argument>,
     pub(super) returns: Type,
 }
 
-/// How a handler uses the agent.
+/// How a method uses the agent.
 #[derive(Clone, Copy)]
 pub(super) enum Access {
     /// `&self`.
@@ -24,72 +34,83 @@ pub(super) enum Access {
     Exclusive,
 }
 
-/// What a handler takes from the job.
+/// What a method takes beside the agent.
 pub(super) struct Argument {
     /// The extractor.
     pub(super) ty: Type,
-    /// Whether the handler takes a reference to it.
+    /// Whether the method takes a reference to it.
     pub(super) by_reference: bool,
 }
 
-impl Signature {
-    /// Reads a signature; nothing when there are mistakes in it.
-    pub(super) fn parse(signature: &syn::Signature, mistakes: &mut Mistakes) -> Option<Self> {
-        let is_plain = is_plain(signature, mistakes);
-        let access = access(signature, mistakes);
+impl Method {
+    /// Reads a method; nothing when there are mistakes in its signature.
+    pub(super) fn parse(method: &ImplItemFn, role: &Role, mistakes: &mut Mistakes) -> Option<Self> {
+        let signature = &method.sig;
+        let is_async = signature.asyncness.is_some();
+        if !is_async {
+            mistakes.at(signature.fn_token, format!("{} are async: write `async fn`", role.subject));
+        }
+        let is_plain = is_plain(signature, role, mistakes);
+        let access = access(signature, role, mistakes);
         let arguments: Option<Vec<Argument>> = {
             let arguments = signature.inputs.iter().filter_map(|input| match input {
-                FnArg::Typed(argument) => Some(self::argument(&argument.ty, mistakes)),
+                FnArg::Typed(argument) => Some(self::argument(&argument.ty, role, mistakes)),
                 FnArg::Receiver(_) => None,
             });
             // Not straight into an `Option`, which would stop at the first mistake.
             arguments.collect::<Vec<_>>().into_iter().collect()
         };
-        let returns = returns(signature, mistakes);
-        let signature = Self { access: access?, arguments: arguments?, returns: returns? };
-        is_plain.then_some(signature)
+        let returns = returns(signature, role, mistakes);
+        let method = Self {
+            name: signature.ident.clone(),
+            cfg: cfg_of(&method.attrs),
+            access: access?,
+            arguments: arguments?,
+            returns: returns?,
+        };
+        (is_async && is_plain).then_some(method)
     }
 }
 
-/// Whether it is an `async fn` without anything else about it.
-fn is_plain(signature: &syn::Signature, mistakes: &mut Mistakes) -> bool {
-    let mut is_plain = true;
-    let mut refuse = |tokens: TokenStream, message: &str| {
-        mistakes.at(tokens, message);
-        is_plain = false;
-    };
-    if signature.asyncness.is_none() {
-        refuse(signature.fn_token.to_token_stream(), "job handlers are async: write `async fn`");
-    }
+/// The `#[cfg]`s of an item, which those of what is written for it must be too.
+pub(super) fn cfg_of(attributes: &[Attribute]) -> Vec<Attribute> {
+    attributes.iter().filter(|attribute| attribute.path().is_ident("cfg")).cloned().collect()
+}
+
+/// Whether there is nothing about a function that hinders the SDK from calling it.
+pub(super) fn is_plain(signature: &Signature, role: &Role, mistakes: &mut Mistakes) -> bool {
+    let subject = role.subject;
     if let Some(unsafety) = &signature.unsafety {
-        refuse(unsafety.to_token_stream(), "job handlers are called by the SDK and cannot be `unsafe`");
+        mistakes.at(unsafety, format!("{subject} are called by the SDK and cannot be `unsafe`"));
     }
-    if !signature.generics.params.is_empty() {
+    let has_generics = !signature.generics.params.is_empty();
+    if has_generics {
         let message =
-            "job handlers take no generic parameters: the SDK calls them with the types written here";
-        refuse(signature.generics.to_token_stream(), message);
+            format!("{subject} take no generic parameters: the SDK calls them with the types written here");
+        mistakes.at(&signature.generics, message);
     }
-    is_plain
+    signature.unsafety.is_none() && !has_generics
 }
 
-fn access(signature: &syn::Signature, mistakes: &mut Mistakes) -> Option<Access> {
+fn access(signature: &Signature, role: &Role, mistakes: &mut Mistakes) -> Option<Access> {
+    let message = || format!("{} take `&self` (run side by side) or `&mut self` (run alone)", role.subject);
     match signature.receiver() {
         Some(Receiver { reference: Some((_, None)), colon_token: None, mutability, .. }) => {
             Some(if mutability.is_some() { Access::Exclusive } else { Access::Shared })
         }
         Some(receiver) => {
-            mistakes.at(receiver, RECEIVER);
+            mistakes.at(receiver, message());
             None
         }
         None => {
-            mistakes.at(&signature.ident, RECEIVER);
+            mistakes.at(&signature.ident, message());
             None
         }
     }
 }
 
-fn argument(ty: &Type, mistakes: &mut Mistakes) -> Option<Argument> {
-    if names_no_type(ty, mistakes) {
+fn argument(ty: &Type, role: &Role, mistakes: &mut Mistakes) -> Option<Argument> {
+    if names_no_type(ty, role, mistakes) {
         return None;
     }
     let Type::Reference(reference) = ty else {
@@ -98,31 +119,33 @@ fn argument(ty: &Type, mistakes: &mut Mistakes) -> Option<Argument> {
     let inner = &reference.elem;
     if reference.mutability.is_some() || reference.lifetime.is_some() {
         let inner = inner.to_token_stream();
-        mistakes.at(ty, format!("job handlers take their arguments as `{inner}` or `&{inner}`"));
+        let subject = role.subject;
+        mistakes.at(ty, format!("{subject} take their arguments as `{inner}` or `&{inner}`"));
         return None;
     }
     if matches!(&**inner, Type::Path(path) if path.path.is_ident("str")) {
-        mistakes.at(ty, "the text input is taken as `Text` or `&Text`, which derefs to `str`");
+        mistakes.at(ty, role.text);
         return None;
     }
     Some(Argument { ty: (**inner).clone(), by_reference: true })
 }
 
-fn returns(signature: &syn::Signature, mistakes: &mut Mistakes) -> Option<Type> {
+/// The type that a function returns; none is a mistake.
+pub(super) fn returns(signature: &Signature, role: &Role, mistakes: &mut Mistakes) -> Option<Type> {
     match &signature.output {
-        ReturnType::Type(_, ty) => (!names_no_type(ty, mistakes)).then(|| (**ty).clone()),
+        ReturnType::Type(_, ty) => (!names_no_type(ty, role, mistakes)).then(|| (**ty).clone()),
         ReturnType::Default => {
-            mistakes.at(&signature.ident, "job handlers return `JobResult<T>`, as in `-> JobResult<String>`");
+            mistakes.at(&signature.ident, format!("{} return {}", role.subject, role.returns));
             None
         }
     }
 }
 
 /// Whether the type is, or holds, an `impl Trait`, which code elsewhere cannot name.
-fn names_no_type(ty: &Type, mistakes: &mut Mistakes) -> bool {
+fn names_no_type(ty: &Type, role: &Role, mistakes: &mut Mistakes) -> bool {
     let has_impl = has_impl(ty.to_token_stream());
     if has_impl {
-        mistakes.at(ty, "job handlers name their types: `impl Trait` cannot stand here");
+        mistakes.at(ty, format!("{} name their types: `impl Trait` cannot stand here", role.subject));
     }
     has_impl
 }

@@ -47,15 +47,26 @@ impl<S: Sql> JobEngine<S> {
         if is_old && source.is_some() && !named {
             return Ok(Admission::NotOurs);
         }
-        let request = event.json();
-        let new = NewJob { id: &event.id, kind: event.kind, customer: &event.pubkey, request, source };
-        self.ledger.record(&new, now)?;
+        let waits_for_jobs = readable.request.inputs.iter().any(|input| input.kind == InputKind::Job);
+        let price = handler.declaration.price;
+        // Most jobs: nothing to wait for, and nothing to find out.
+        let is_ready = refusal.is_none() && !waits_for_jobs && !handler.quotes && price.is_free();
+        let state = if is_ready { JobState::Queued } else { JobState::Received };
+        let (id, kind, customer, request) = (&event.id, event.kind, &event.pubkey, &**event.json());
+        self.ledger.record(
+            &NewJob { id, kind, customer, request, source, state, price: is_ready.then_some(price) },
+            now,
+        )?;
         self.unfinished = self.unfinished.saturating_add(1);
+        if is_ready {
+            self.requests.remember(readable);
+            return Ok(Admission::Queued);
+        }
         let job = Record {
             id: event.id,
             kind: event.kind,
             customer: event.pubkey,
-            state: JobState::Received,
+            state,
             attempt: 0,
             price: None,
             deadline: None,
@@ -75,7 +86,7 @@ impl<S: Sql> JobEngine<S> {
         if handler.quotes {
             return Ok(Admission::Queued);
         }
-        self.priced(now, &job, &readable, handler.declaration.price)
+        self.priced(now, &job, &readable, price)
     }
 
     /// Says again what was said to a request that is on record, where it came from this time.

@@ -7,7 +7,7 @@ use super::ledger::Record;
 use super::outbox::Destination;
 use super::requests::Readable;
 use super::{JobEngine, Report};
-use crate::nip90::{Amount, Feedback, JobResultEvent, Status};
+use crate::nip90::{Amount, Feedback, InputKind, JobResultEvent, Status};
 use crate::output::Output;
 
 /// The largest event the engine publishes, in bytes: what fits a row on every host with room to spare.
@@ -120,6 +120,9 @@ impl<S: Sql> JobEngine<S> {
         state: JobState,
         last_word: &VerifiedEvent,
     ) -> Result<(), SqlError> {
+        if readable.request.inputs.iter().any(|input| input.kind == InputKind::Job) {
+            self.ledger.forget_inputs(&job.id)?;
+        }
         self.ended(now, job, state, last_word.json())?;
         self.send(now, job, readable, last_word)
     }

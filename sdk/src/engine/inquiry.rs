@@ -33,6 +33,14 @@ pub(crate) enum Inquiry {
     Job { id: EventId },
     /// What came of the jobs of each kind, and what is under way.
     Metrics,
+    /// How much is under way, which is known without looking.
+    Load,
+    /// What is under a key, and since when; null when there is nothing.
+    MemoryEntry { key: String },
+    /// The keys that begin with a prefix and follow another one, in order, with how much is under them and since when.
+    MemoryEntries { prefix: String, after: String, limit: usize },
+    /// The agent's struct; null when none was stored.
+    State,
 }
 
 /// What is on record about a job.
@@ -54,6 +62,10 @@ impl<S: Sql> JobEngine<S> {
             Inquiry::History { before, limit } => self.history(*before, *limit),
             Inquiry::Job { id } => self.job(id),
             Inquiry::Metrics => self.metrics(),
+            Inquiry::Load => Ok(json!({"unfinished": self.unfinished, "running": self.running.len()})),
+            Inquiry::MemoryEntry { key } => self.memory_entry(key),
+            Inquiry::MemoryEntries { prefix, after, limit } => self.memory_entries(prefix, after, *limit),
+            Inquiry::State => self.state.snapshot().json.map_or(Ok(Value::Null), |json| parse(&json)),
         }
     }
 
@@ -73,6 +85,33 @@ impl<S: Sql> JobEngine<S> {
             },
         )?;
         Ok(Value::Array(keys))
+    }
+
+    fn memory_entry(&self, key: &str) -> Result<Value, SqlError> {
+        let row = self.sql.first::<(String, Timestamp)>(
+            "SELECT json, written_at FROM memory WHERE key = ?",
+            values![key],
+        )?;
+        row.map_or(Ok(Value::Null), |(json, at)| {
+            Ok(json!({"key": key, "value": parse(&json)?, "written_at": at.as_millis()}))
+        })
+    }
+
+    fn memory_entries(&self, prefix: &str, after: &str, limit: usize) -> Result<Value, SqlError> {
+        let mut entries = Vec::new();
+        // The empty key follows nothing.
+        let statement = "SELECT key, length(json), written_at FROM memory \
+                         WHERE key >= ? AND (key > ? OR ? = '') ORDER BY key LIMIT ?";
+        self.sql.query(statement, values![prefix, after, after, limit.min(MAX_ROWS)], &mut |row| {
+            let key: &str = row.column(0)?;
+            if !key.starts_with(prefix) {
+                return Ok(ControlFlow::Break(()));
+            }
+            let (length, at) = (row.column::<u64>(1)?, row.column::<Timestamp>(2)?);
+            entries.push(json!({"key": key, "characters": length, "written_at": at.as_millis()}));
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(Value::Array(entries))
     }
 
     fn turns(&self, customer: &PublicKey, limit: usize) -> Result<Value, SqlError> {

@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 /// How a job stands. The words are those of the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum JobState {
+#[non_exhaustive]
+pub enum JobState {
     /// On record; what it costs is being found out.
     Received,
     /// Waits for the output of another job.
@@ -40,7 +41,9 @@ impl JobState {
         Self::Cancelled,
     ];
 
-    pub(crate) const fn as_str(self) -> &'static str {
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Received => "received",
             Self::AwaitingInput => "awaiting_input",
@@ -55,7 +58,8 @@ impl JobState {
     }
 
     /// Whether nothing follows.
-    pub(crate) const fn is_final(self) -> bool {
+    #[must_use]
+    pub const fn is_final(self) -> bool {
         matches!(self, Self::Done | Self::Failed | Self::Rejected | Self::Cancelled)
     }
 
@@ -93,7 +97,7 @@ impl fmt::Display for JobState {
 /// A word in the database that is no state.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is no state of a job")]
-pub(crate) struct UnknownState(String);
+pub struct UnknownState(String);
 
 impl FromStr for JobState {
     type Err = UnknownState;

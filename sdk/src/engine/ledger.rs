@@ -27,6 +27,28 @@ pub(super) struct Record {
     pub(super) received_at: Timestamp,
 }
 
+type DueColumns = (Option<u16>, Option<Timestamp>, Option<Timestamp>, Option<Timestamp>, Option<Timestamp>);
+
+/// When something about the jobs is due.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Dues {
+    /// The kind of the job whose turn it is now.
+    pub(super) next_kind: Option<u16>,
+    /// When an attempt that is put off may begin.
+    pub(super) queued: Option<Timestamp>,
+    /// When the next lease runs out.
+    pub(super) running: Option<Timestamp>,
+    /// When a job that waits for something is to be looked at.
+    pub(super) waiting: Option<Timestamp>,
+}
+
+impl Dues {
+    /// The next time, after what could start at once.
+    pub(super) fn next(&self) -> Option<Timestamp> {
+        [self.queued, self.running, self.waiting].into_iter().flatten().min()
+    }
+}
+
 /// A request to be put on record.
 pub(super) struct NewJob<'a> {
     pub(super) id: &'a EventId,
@@ -34,6 +56,10 @@ pub(super) struct NewJob<'a> {
     pub(super) customer: &'a PublicKey,
     pub(super) request: &'a str,
     pub(super) source: Option<&'a str>,
+    /// Received, or further on where nothing has to be found out first.
+    pub(super) state: JobState,
+    /// What it costs, where that is known.
+    pub(super) price: Option<Price>,
 }
 
 const COLUMNS: &str = "id, kind, customer, state, attempt, price, deadline, source, received_at";
@@ -43,12 +69,22 @@ impl<S: Sql> Ledger<S> {
         Self { sql }
     }
 
-    /// Puts a request on record, as received.
+    /// Puts a request on record.
     pub(super) fn record(&self, job: &NewJob<'_>, now: Timestamp) -> Result<(), SqlError> {
         self.sql.execute(
-            "INSERT INTO job (id, kind, customer, request, state, attempt, due, source, received_at)
-             VALUES (?, ?, ?, ?, 'received', 0, ?, ?, ?)",
-            values![job.id, job.kind, job.customer, job.request, now, job.source, now],
+            "INSERT INTO job (id, kind, customer, request, state, attempt, due, price, source, received_at)
+             VALUES (?, ?, ?, ?, ?, 0, ?, ?, ?, ?)",
+            values![
+                job.id,
+                job.kind,
+                job.customer,
+                job.request,
+                job.state.as_str(),
+                now,
+                job.price.map(Price::as_msat),
+                job.source,
+                now
+            ],
         )
     }
 
@@ -68,16 +104,6 @@ impl<S: Sql> Ledger<S> {
         )
     }
 
-    /// The kind of the job whose turn it is.
-    pub(super) fn next_kind(&self, now: Timestamp) -> Result<Option<u16>, SqlError> {
-        let next = self.sql.first::<(u16,)>(
-            "SELECT kind FROM job INDEXED BY job_queued
-             WHERE state = 'queued' AND due <= ? ORDER BY seq LIMIT 1",
-            values![now],
-        )?;
-        Ok(next.map(|(kind,)| kind))
-    }
-
     /// Jobs that wait for something other than their turn, and are to be looked at.
     pub(super) fn waiting(&self, now: Timestamp, limit: usize) -> Result<Vec<EventId>, SqlError> {
         let waiting = self.sql.rows::<(EventId,)>(
@@ -88,22 +114,24 @@ impl<S: Sql> Ledger<S> {
         Ok(waiting.into_iter().map(|(id,)| id).collect())
     }
 
-    /// When something about a job is due: an attempt that is put off, a lease that runs out, something that is waited for.
-    pub(super) fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
-        let earliest = |condition: &str, values: &[Value<'_>]| {
-            let earliest = self.sql.first::<(Option<Timestamp>,)>(
-                &format!("SELECT min(due) FROM job WHERE {condition}"),
-                values,
-            )?;
-            Ok::<_, SqlError>(earliest.and_then(|(due,)| due))
-        };
-        let dues = [
-            earliest("state = 'queued' AND due > ?", values![now])?,
-            earliest("state = 'running'", &[])?,
-            earliest("state IN ('received', 'awaiting_input', 'awaiting_payment')", &[])?,
-        ];
-        let own = self.sql.first::<(Option<Timestamp>,)>("SELECT min(due) FROM own_run", &[])?;
-        Ok(dues.into_iter().chain(own.map(|(due,)| due)).flatten().min())
+    /// When something about a job is due. One statement, since it is asked after every input.
+    pub(super) fn dues(&self, now: Timestamp) -> Result<Dues, SqlError> {
+        let dues = self.sql.first::<DueColumns>(
+            "SELECT
+                 (SELECT kind FROM job INDEXED BY job_queued
+                  WHERE state = 'queued' AND due <= ?1 ORDER BY seq LIMIT 1),
+                 (SELECT min(due) FROM job WHERE state = 'queued' AND due > ?1),
+                 (SELECT min(due) FROM job WHERE state = 'running'),
+                 (SELECT min(due) FROM own_run),
+                 (SELECT min(due) FROM job WHERE state IN ('received', 'awaiting_input', 'awaiting_payment'))",
+            values![now],
+        )?;
+        Ok(dues.map_or_else(Dues::default, |(next_kind, queued, running, own, waiting)| Dues {
+            next_kind,
+            queued,
+            running: [running, own].into_iter().flatten().min(),
+            waiting,
+        }))
     }
 
     /// How many jobs are not done yet.
@@ -135,9 +163,7 @@ impl<S: Sql> Ledger<S> {
         to: JobState,
         due: Option<Timestamp>,
     ) -> Result<bool, SqlError> {
-        if !from.may_become(to) {
-            return Err(SqlError::Statement(format!("a job that is {from} cannot become {to}")));
-        }
+        check_step(from, to)?;
         let advanced = self.sql.first::<(u64,)>(
             "UPDATE job SET state = ?, due = ? WHERE id = ? AND state = ? RETURNING seq",
             values![to.as_str(), due, id, from.as_str()],
@@ -157,14 +183,16 @@ impl<S: Sql> Ledger<S> {
         if !to.is_final() {
             return Err(SqlError::Statement(format!("a job does not end by becoming {to}")));
         }
-        if self.advance(id, from, to, None)? {
-            self.sql.execute(
-                "UPDATE job SET answer = ?, finished_at = ? WHERE id = ?",
-                values![answer, now, id],
-            )?;
-            self.sql.execute("DELETE FROM job_input WHERE job = ?", values![id])?;
-        }
-        Ok(())
+        check_step(from, to)?;
+        self.sql.execute(
+            "UPDATE job SET state = ?, due = NULL, answer = ?, finished_at = ? WHERE id = ? AND state = ?",
+            values![to.as_str(), answer, now, id, from.as_str()],
+        )
+    }
+
+    /// Deletes what a job was built upon.
+    pub(super) fn forget_inputs(&self, id: &EventId) -> Result<(), SqlError> {
+        self.sql.execute("DELETE FROM job_input WHERE job = ?", values![id])
     }
 
     /// Looks at a waiting job again at this time.
@@ -276,6 +304,13 @@ impl<S: Sql> Ledger<S> {
     fn one(&self, statement: &str, values: &[Value<'_>]) -> Result<Option<Record>, SqlError> {
         self.sql.first::<Record>(statement, values)
     }
+}
+
+fn check_step(from: JobState, to: JobState) -> Result<(), SqlError> {
+    if from.may_become(to) {
+        return Ok(());
+    }
+    Err(SqlError::Statement(format!("a job that is {from} cannot become {to}")))
 }
 
 /// What the database calls a run that is not a job's.

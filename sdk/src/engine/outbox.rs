@@ -56,13 +56,16 @@ pub(super) struct Outbox<S> {
     /// take the report on an earlier event for its own.
     next: u64,
     fresh: BTreeMap<u64, VerifiedEvent>,
+    /// Whether entries for outside relays may be there; most agents never have one.
+    may_have_outside: bool,
 }
 
 impl<S: Sql> Outbox<S> {
     pub(super) fn open(sql: S) -> Result<Self, SqlError> {
         let last = sql.first::<(Option<u64>,)>("SELECT max(entry) FROM outbox", &[])?;
         let next = last.and_then(|(last,)| last).unwrap_or(0).saturating_add(1);
-        Ok(Self { sql, in_flight: BTreeMap::new(), next, fresh: BTreeMap::new() })
+        let (in_flight, fresh) = (BTreeMap::new(), BTreeMap::new());
+        Ok(Self { sql, in_flight, next, fresh, may_have_outside: true })
     }
 
     pub(super) fn put(
@@ -77,6 +80,7 @@ impl<S: Sql> Outbox<S> {
             "INSERT INTO outbox (entry, event, attempt, due, relay) VALUES (?, ?, 0, ?, ?)",
             values![entry, &**event.json(), now, to.to_column().as_deref()],
         )?;
+        self.may_have_outside |= *to != Destination::Own;
         if self.fresh.len() >= FRESH {
             self.fresh.pop_first();
         }
@@ -87,7 +91,7 @@ impl<S: Sql> Outbox<S> {
     /// Hands out what is due, in order.
     pub(super) fn take_due(&mut self, now: Timestamp, effects: &mut Vec<Effect>) -> Result<(), SqlError> {
         self.take_lane(now, false, effects)?;
-        self.take_lane(now, true, effects)
+        if self.may_have_outside { self.take_lane(now, true, effects) } else { Ok(()) }
     }
 
     fn take_lane(
@@ -172,8 +176,14 @@ impl<S: Sql> Outbox<S> {
     }
 
     /// When the next entry that is not on its way is due.
-    pub(super) fn next_due(&self) -> Result<Option<Timestamp>, SqlError> {
-        Ok([self.next_due_of(false)?, self.next_due_of(true)?].into_iter().flatten().min())
+    pub(super) fn next_due(&mut self) -> Result<Option<Timestamp>, SqlError> {
+        let own = self.next_due_of(false)?;
+        if !self.may_have_outside {
+            return Ok(own);
+        }
+        let outside = self.next_due_of(true)?;
+        self.may_have_outside = outside.is_some() || self.in_flight.values().any(|outside| *outside);
+        Ok([own, outside].into_iter().flatten().min())
     }
 
     fn next_due_of(&self, outside: bool) -> Result<Option<Timestamp>, SqlError> {
@@ -196,6 +206,7 @@ impl<S: Sql> Outbox<S> {
     /// again: it is the same signed event.
     pub(super) fn rolled_back(&mut self) {
         self.fresh.clear();
+        self.may_have_outside = true;
         self.in_flight.clear();
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use openagents_host::{EventId, Sql, SqlError, Timestamp};
 
 use super::job_state::JobState;
+use super::ledger::Record;
 use super::requests::Unreadable;
 use super::{Changes, Effect, HOOK_TIMEOUT, Hook, JobEngine, Lease, Outcome, RunId, Task, backoff};
 use crate::context::JobFailure;
@@ -36,35 +37,35 @@ enum StartOf {
 
 impl<S: Sql> JobEngine<S> {
     /// What is next, if anything is due. Before all else the agent is created and woken.
-    pub(super) fn next_start(&self, now: Timestamp) -> Result<Option<Start>, SqlError> {
-        let Some(work) = self.next_work(now)? else {
+    /// `next_kind` is the kind of the job whose turn it is.
+    pub(super) fn next_start(&self, now: Timestamp, next_kind: Option<u16>) -> Option<Start> {
+        let Some(work) = self.next_work(now, next_kind) else {
             let sleeps = self.sleep_due().is_some_and(|due| due <= now);
-            return Ok(sleeps.then(|| self.start_of_hook(Hook::Sleep)).flatten());
+            return sleeps.then(|| self.start_of_hook(Hook::Sleep)).flatten();
         };
-        let Some(first) = self.life.turn_before_work(&self.facts.hooks) else { return Ok(Some(work)) };
+        let Some(first) = self.life.turn_before_work(&self.facts.hooks) else { return Some(work) };
         let turns = [first, Hook::Sleep];
         if turns.into_iter().any(|hook| self.running.contains_key(&RunId::Hook(hook)))
             || !self.life.may_try(now)
         {
-            return Ok(None);
+            return None;
         }
-        Ok(self.start_of_hook(first))
+        self.start_of_hook(first)
     }
 
-    fn next_work(&self, now: Timestamp) -> Result<Option<Start>, SqlError> {
+    fn next_work(&self, now: Timestamp, next_kind: Option<u16>) -> Option<Start> {
         if !self.failures.is_empty()
             && !self.running.contains_key(&RunId::Hook(Hook::Error))
             && let Some(start) = self.start_of_hook(Hook::Error)
         {
-            return Ok(Some(start));
+            return Some(start);
         }
         if let Some(index) = self.schedules.next(now, &self.running) {
             let exclusive = self.facts.schedules.get(index).is_some_and(|facts| facts.exclusive);
-            return Ok(Some(Start { run: StartOf::Schedule(index), exclusive }));
+            return Some(Start { run: StartOf::Schedule(index), exclusive });
         }
-        let Some(kind) = self.ledger.next_kind(now)? else { return Ok(None) };
-        let exclusive = self.facts.handler(kind).is_some_and(|(_, facts)| facts.exclusive);
-        Ok(Some(Start { run: StartOf::NextJob, exclusive }))
+        let exclusive = self.facts.handler(next_kind?).is_some_and(|(_, facts)| facts.exclusive);
+        Some(Start { run: StartOf::NextJob, exclusive })
     }
 
     fn start_of_hook(&self, hook: Hook) -> Option<Start> {
@@ -85,12 +86,16 @@ impl<S: Sql> JobEngine<S> {
 
     /// Starts what is next if it may start now.
     pub(super) fn start_next(&mut self, now: Timestamp, effects: &mut Vec<Effect>) -> Result<bool, SqlError> {
-        let Some(start) = self.next_start(now)? else { return Ok(false) };
+        let next = self.ledger.next(now)?;
+        let Some(start) = self.next_start(now, next.as_ref().map(|job| job.kind.0)) else { return Ok(false) };
         if !self.may_start(&start) {
             return Ok(false);
         }
         match start.run {
-            StartOf::NextJob => self.start_job(now, effects)?,
+            StartOf::NextJob => match next {
+                Some(job) => self.start_job(now, job, effects)?,
+                None => return Ok(false),
+            },
             StartOf::Schedule(index) => {
                 let timeout =
                     self.facts.schedules.get(index).map_or(HOOK_TIMEOUT, |facts| facts.declaration.timeout);
@@ -131,8 +136,12 @@ impl<S: Sql> JobEngine<S> {
         Ok(())
     }
 
-    fn start_job(&mut self, now: Timestamp, effects: &mut Vec<Effect>) -> Result<(), SqlError> {
-        let Some(mut job) = self.ledger.next(now)? else { return Ok(()) };
+    fn start_job(
+        &mut self,
+        now: Timestamp,
+        mut job: Record,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), SqlError> {
         let readable = match self.requests.on_record(&job.id) {
             Ok(readable) => readable,
             Err(Unreadable::Sql(error)) => return Err(error),
@@ -339,7 +348,7 @@ impl<S: Sql> JobEngine<S> {
         }
     }
 
-    fn failed_for_good(&mut self, job: &super::ledger::Record, message: &str) {
+    fn failed_for_good(&mut self, job: &Record, message: &str) {
         if self.facts.hooks.on_error.is_none() {
             return;
         }

@@ -15,7 +15,8 @@ use openagents_host::keys::parse_public_key;
         Variables, from the environment or a .dev.vars file (the names a Worker has them under):\n  \
         NOSTR_PRIVATE_KEY   the agent's key, nsec1… or hex [default: DATA/agent.nsec, made when missing]\n  \
         RELAY_NAME, RELAY_DESCRIPTION, RELAY_PUBKEY, RELAY_PRIVATE_KEY, SUPPORTED_NIPS\n                      \
-        what the relay says about itself (NIP-11)"
+        what the relay says about itself (NIP-11)\n  \
+        ADMIN_PUBKEYS       who may read what is on record beside the agent: npub1… or hex, separated by commas"
 )]
 pub(super) struct Arguments {
     #[command(subcommand)]
@@ -28,6 +29,12 @@ pub(super) struct Arguments {
 pub(super) enum Command {
     /// Ask an agent through a relay, and follow the job until its result
     Ask(Ask),
+    /// Show what is on record at a running agent, here or on Cloudflare
+    #[command(
+        after_help = "The agent is asked over HTTP, with its own key: NOSTR_PRIVATE_KEY (environment or .dev.vars), \
+            or else DATA/agent.nsec. A key that the deployment names in ADMIN_PUBKEYS does as well."
+    )]
+    Inspect(Inspect),
 }
 
 #[derive(Debug, Args)]
@@ -76,6 +83,69 @@ pub(super) struct Ask {
     /// How long to wait for the result, in seconds
     #[arg(long, default_value = "120", value_name = "SECONDS", value_parser = seconds)]
     pub(super) timeout: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Inspect {
+    #[command(subcommand)]
+    pub(super) record: InspectedRecord,
+    /// Where the agent listens
+    #[arg(long, global = true, env = "OPENAGENTS_URL", default_value = "http://127.0.0.1:8787", value_name = "URL")]
+    pub(super) url: String,
+    /// The folder with the agent's key [default: ./data/<agent name>]
+    #[arg(long, global = true, env = "OPENAGENTS_DATA", value_name = "DIR")]
+    pub(super) data: Option<PathBuf>,
+    /// Print the answer as it is, as JSON
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum InspectedRecord {
+    /// The jobs, the newest first
+    History {
+        #[command(flatten)]
+        page: ListPage,
+        /// Only jobs before this one; the number is the first column
+        #[arg(long, value_name = "SEQ")]
+        before: Option<u64>,
+    },
+    /// One job, with its request and its answer
+    Job {
+        /// The id of its request, in hex
+        id: String,
+    },
+    /// The customers with a conversation, or what was said with one of them
+    Sessions {
+        /// npub1… or hex
+        customer: Option<String>,
+        #[command(flatten)]
+        page: ListPage,
+    },
+    /// The keys in memory, or what is under one of them
+    Memory {
+        /// The whole key
+        key: Option<String>,
+        /// Only keys that begin so
+        #[arg(long, conflicts_with = "key", value_name = "PREFIX")]
+        prefix: Option<String>,
+        /// Only keys that come after this one
+        #[arg(long, conflicts_with = "key", value_name = "KEY")]
+        after: Option<String>,
+        #[command(flatten)]
+        page: ListPage,
+    },
+    /// What came of the jobs, by kind
+    Metrics,
+    /// The agent's struct
+    State,
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct ListPage {
+    /// How many to show, at most 500
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=500))]
+    pub(super) limit: u16,
 }
 
 fn parameter(text: &str) -> Result<(String, String), String> {

@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 use openagents_host::Keys;
 use openagents_host::keys::KeyError;
 
+/// The agent's key.
+const KEY_FILE: &str = "agent.nsec";
+
 /// A data folder that belongs to this process.
 pub(super) struct DataFolder {
     path: PathBuf,
@@ -66,9 +69,17 @@ impl DataFolder {
         &self.path
     }
 
+    /// The key in a folder that another process may be using.
+    pub(super) fn kept_key(path: &Path) -> Result<Keys, DataFolderError> {
+        let path = path.join(KEY_FILE);
+        let text = fs::read_to_string(&path)
+            .map_err(|error| DataFolderError::KeyFile { path: path.clone(), error })?;
+        text.parse().map_err(|error| DataFolderError::Key { path, error })
+    }
+
     /// The agent's key: the one in the folder, or a new one that is put there for its owner's eyes only.
     pub(super) fn agent_key(&self) -> Result<FoundKey, DataFolderError> {
-        let path = self.path.join("agent.nsec");
+        let path = self.path.join(KEY_FILE);
         match fs::read_to_string(&path) {
             Ok(text) => match text.parse() {
                 Ok(keys) => Ok(FoundKey { keys, path, is_new: false }),
@@ -116,6 +127,8 @@ mod tests {
         let second = data.agent_key().unwrap();
         assert!(first.is_new && !second.is_new);
         assert_eq!(first.keys.public_key(), second.keys.public_key());
+        let kept = DataFolder::kept_key(&folder.path().join("a/b")).unwrap();
+        assert_eq!(kept.public_key(), first.keys.public_key());
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;

@@ -115,7 +115,7 @@ pub(super) async fn run<A: Jobs>(arguments: &Serve) -> Result<(), ServeError> {
         arguments::Durability::Process => Durability::Process,
     };
     let public_key = keys.public_key();
-    let manifest = settings::manifest::<A>(&agent_settings, &keys);
+    let doors = settings::doors::<A>(&agent_settings, &keys);
     let mut agent = AgentShell::start::<A>(AgentConfig {
         database: data.path().join("agent.sqlite"),
         durability,
@@ -134,10 +134,8 @@ pub(super) async fn run<A: Jobs>(arguments: &Serve) -> Result<(), ServeError> {
     };
     let mut relay = RelayServer::start(relay, Arc::new(ToAgent(agent.mailbox.clone()))).await?;
     agent.answer_through(relay.handle());
-    let server = Server::start(
-        listener,
-        ServerConfig { relay: relay.handle(), manifest: manifest },
-    );
+    let server =
+        Server::start(listener, ServerConfig { relay: relay.handle(), agent: agent.mailbox.clone(), doors });
     greet::<A>(arguments, address, &public_key, data.path(), &key_note);
 
     tokio::select! {

@@ -1,5 +1,6 @@
-//! The HTTP server: one port for the relay, its document, health and the manifest.
+//! The HTTP server: one port for the relay, and for all that the agent answers.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,20 +8,24 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use openagents_host::native::now;
 use openagents_relay::native::{RelayHandle, is_upgrade};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::door::{self, Door};
-use crate::manifest::SignedManifest;
+use super::agent::Mailbox;
+use crate::door::{self, AgentDoor, AgentDoors, Door, Page, Visit};
 
 /// How long a client may take to send a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long the agent's database may take to answer.
+const LONGEST_INQUIRY: Duration = Duration::from_secs(5);
 
 /// How long open requests may take when the server stops.
 const LAST_REQUESTS: Duration = Duration::from_secs(2);
@@ -28,7 +33,8 @@ const LAST_REQUESTS: Duration = Duration::from_secs(2);
 /// What is served.
 pub(super) struct ServerConfig {
     pub(super) relay: RelayHandle,
-    pub(super) manifest: SignedManifest,
+    pub(super) agent: Mailbox,
+    pub(super) doors: AgentDoors,
 }
 
 /// A running server.
@@ -37,32 +43,13 @@ pub(super) struct Server {
     accepting: JoinHandle<()>,
 }
 
-struct Doors {
-    relay: RelayHandle,
-    manifest: Bytes,
-    npub: String,
-    public_key: String,
-    welcome: Bytes,
-    health: Bytes,
-}
-
 type Answer = Response<Full<Bytes>>;
 
 impl Server {
     /// Serves whoever connects.
     pub(super) fn start(listener: TcpListener, config: ServerConfig) -> Self {
-        let ServerConfig { relay, manifest: signed } = config;
-        let manifest = signed.manifest();
-        let doors = Arc::new(Doors {
-            relay,
-            npub: manifest.author.npub.clone(),
-            public_key: manifest.id.to_hex(),
-            welcome: door::welcome(manifest).into(),
-            health: door::health(manifest).into(),
-            manifest: signed.json().to_string().into(),
-        });
         let (stop, stopped) = watch::channel(false);
-        Self { stop, accepting: tokio::spawn(accept(listener, doors, stopped)) }
+        Self { stop, accepting: tokio::spawn(accept(listener, Arc::new(config), stopped)) }
     }
 
     /// Takes no more connections; the ones that are open go on.
@@ -77,14 +64,14 @@ impl Server {
     }
 }
 
-async fn accept(listener: TcpListener, doors: Arc<Doors>, mut stopped: watch::Receiver<bool>) {
+async fn accept(listener: TcpListener, server: Arc<ServerConfig>, mut stopped: watch::Receiver<bool>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             () = async { drop(stopped.wait_for(|stopped| *stopped).await) } => break,
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(serve(stream, Arc::clone(&doors)));
+                    connections.spawn(serve(stream, Arc::clone(&server)));
                 }
                 Err(error) => {
                     // Out of file descriptors, most often: existing connections must end first.
@@ -99,12 +86,12 @@ async fn accept(listener: TcpListener, doors: Arc<Doors>, mut stopped: watch::Re
     while connections.join_next().await.is_some() {}
 }
 
-async fn serve(stream: TcpStream, doors: Arc<Doors>) {
+async fn serve(stream: TcpStream, server: Arc<ServerConfig>) {
     // Without it, small frames wait 40 ms for an acknowledgement (Nagle's algorithm).
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request| {
-        let doors = Arc::clone(&doors);
-        async move { Ok::<_, Infallible>(doors.answer(request)) }
+        let server = Arc::clone(&server);
+        async move { Ok::<_, Infallible>(server.answer(request).await) }
     });
     let served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -117,31 +104,26 @@ async fn serve(stream: TcpStream, doors: Arc<Doors>) {
     }
 }
 
-impl Doors {
-    fn answer(&self, mut request: Request<Incoming>) -> Answer {
-        let accept = request
-            .headers()
-            .get(ACCEPT)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default()
-            .to_owned();
-        let path = request.uri().path().to_owned();
-        let method = request.method().as_str().to_owned();
-        let mut answer = match door::door(&method, &path, &accept, is_upgrade(&request)) {
+impl ServerConfig {
+    async fn answer(&self, mut request: Request<Incoming>) -> Answer {
+        let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let (method, path) = (request.method().as_str(), request.uri().path());
+        let mut answer = match door::door(method, path, header(ACCEPT), is_upgrade(&request)) {
             Door::Relay => return self.relay.upgrade(&mut request),
             Door::RelayInformation => self.relay.information(),
-            Door::Preflight => status(StatusCode::NO_CONTENT, ""),
-            Door::Welcome => page(door::TEXT, self.welcome.clone()),
-            Door::Health => page(door::JSON, self.health.clone()),
-            Door::Manifest { npub } if npub == self.npub || npub == self.public_key => {
-                page(door::JSON, self.manifest.clone())
-            }
-            Door::Manifest { .. } => status(StatusCode::NOT_FOUND, door::NO_SUCH_AGENT),
-            Door::Nowhere => status(StatusCode::NOT_FOUND, door::NOWHERE),
-            Door::WrongMethod => {
-                let mut answer = status(StatusCode::METHOD_NOT_ALLOWED, door::WRONG_METHOD);
-                answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS"));
-                answer
+            Door::Preflight => written(Page::empty()),
+            Door::Nowhere => written(Page::nowhere()),
+            Door::WrongMethod => written(Page::wrong_method()),
+            Door::Agent(door) => {
+                // A client that names the host in the request line means that one (RFC 9112).
+                let host = request.uri().authority().map_or(header(HOST), |authority| authority.as_str());
+                let path = request.uri().path_and_query().map_or(path, |path| path.as_str());
+                let visit = Visit {
+                    method: method.to_owned(),
+                    url: format!("http://{host}{path}"),
+                    authorization: header(AUTHORIZATION).to_owned(),
+                };
+                written(self.agent_page(door, &visit).await)
             }
         };
         for (name, value) in door::HEADERS {
@@ -149,16 +131,35 @@ impl Doors {
         }
         answer
     }
+
+    async fn agent_page(&self, door: AgentDoor<'_>, visit: &Visit) -> Page {
+        let question = match self.doors.enter(door, visit, now()) {
+            door::Answer::Page(page) => return page,
+            door::Answer::Ask(question) => question,
+        };
+        let asked = self.agent.inquire(question.inquiry.clone());
+        let answer = match tokio::time::timeout(LONGEST_INQUIRY, asked).await {
+            Ok(answer) => answer.map_err(|error| error.to_string()),
+            Err(_) => Err(format!("the agent's database did not answer within {LONGEST_INQUIRY:?}")),
+        };
+        if let Err(error) = &answer {
+            tracing::warn!(%error, url = visit.url, "a page could not be made");
+        }
+        self.doors.page(&question, answer)
+    }
 }
 
-fn page(content_type: &'static str, body: Bytes) -> Answer {
+fn written(page: Page) -> Answer {
+    let body = match page.body {
+        Cow::Borrowed(text) => Bytes::from_static(text.as_bytes()),
+        Cow::Owned(text) => text.into(),
+    };
     let mut answer = Response::new(Full::new(body));
-    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    answer
-}
-
-fn status(status: StatusCode, text: &'static str) -> Answer {
-    let mut answer = page(door::TEXT, Bytes::from_static(text.as_bytes()));
-    *answer.status_mut() = status;
+    *answer.status_mut() = StatusCode::from_u16(page.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(page.content_type));
+    for (name, value) in page.headers {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
     answer
 }

@@ -15,11 +15,13 @@ use std::rc::Rc;
 
 use openagents_host::worker::{now, set_alarm};
 use openagents_host::{Engine, Event, Timestamp};
+use url::Url;
 use worker::{Env, Method, Request, Response, Result, State};
 
+use super::entry::{VISITS_PATH, written};
 use super::relay_object::REQUESTS_PATH;
 use crate::agent::Jobs;
-use crate::door;
+use crate::door::{self, Answer, Door, Page, Visit};
 use crate::engine::{Effect, Input};
 use work::Opened;
 
@@ -68,19 +70,8 @@ impl<A: Jobs> AgentObject<A> {
                 self.0.state.wait_until(AssertUnwindSafe(async move { object.work().await }));
                 Response::ok("taken")
             }
-            (Method::Get, "/welcome") => page(door::TEXT, door::welcome(opened.manifest.manifest())),
-            (Method::Get, "/health") => page(door::JSON, door::health(opened.manifest.manifest())),
-            (Method::Get, "/manifest") => {
-                let asked =
-                    url.query_pairs().find(|(name, _)| name == "agent").map(|(_, value)| value.into_owned());
-                let manifest = opened.manifest.manifest();
-                if asked.is_some_and(|asked| asked == manifest.author.npub || asked == manifest.id.to_hex()) {
-                    page(door::JSON, opened.manifest.json().to_string())
-                } else {
-                    Response::error(door::NO_SUCH_AGENT, 404)
-                }
-            }
-            _ => Response::error(door::NOWHERE, 404),
+            (Method::Post, VISITS_PATH) => written(page(opened, &request.json().await?)),
+            _ => written(Page::nowhere()),
         }
     }
 
@@ -145,8 +136,18 @@ fn take<A: Jobs>(opened: &Opened<A>, json: &str) -> std::result::Result<(), Stri
     taken
 }
 
-fn page(content_type: &str, body: String) -> Result<Response> {
-    let mut response = Response::ok(body)?;
-    response.headers_mut().set("content-type", content_type)?;
-    Ok(response)
+/// What a visitor gets.
+fn page<A: Jobs>(opened: &Opened<A>, visit: &Visit) -> Page {
+    let path = Url::parse(&visit.url).map(|url| url.path().to_owned()).unwrap_or_default();
+    let Door::Agent(door) = door::door(&visit.method, &path, "", false) else { return Page::nowhere() };
+    match opened.doors.enter(door, visit, now()) {
+        Answer::Page(page) => page,
+        Answer::Ask(question) => {
+            let answer = surroundings::inquire(&opened.engine, question.inquiry.clone());
+            if let Err(error) = &answer {
+                worker::console_error!("{} could not be shown: {error}", visit.url);
+            }
+            opened.doors.page(&question, answer.map_err(|error| error.to_string()))
+        }
+    }
 }

@@ -1,12 +1,15 @@
 //! The Worker's entry: it finds the door and what is behind it, and keeps nothing.
 
 use openagents_relay::{Limits, information};
-use worker::{Env, Request, Response, Result};
+use worker::{Env, Method, Request, RequestInit, Response, Result};
 
 use super::{AGENT_BINDING, KEYLESS_AGENT, MAIN_RELAY, RELAY_BINDING, variable};
 use crate::agent::Jobs;
-use crate::door::{self, Door};
+use crate::door::{self, Door, Page, Visit};
 use crate::settings;
+
+/// Where the agent's object takes visits that the Worker passes on.
+pub(super) const VISITS_PATH: &str = "/visits";
 
 /// Answers a request to the Worker.
 ///
@@ -38,19 +41,16 @@ async fn answer<A: Jobs>(request: Request, env: &Env) -> Result<Response> {
         }
         Door::RelayInformation => {
             match settings::relay_information::<A>(Limits::default(), |name| variable(env, name)) {
-                Ok(information) => page(information::CONTENT_TYPE, information.to_json())?,
-                Err(error) => Response::error(format!("{error}\n"), 500)?,
+                Ok(information) => written(Page::json(information.to_json()).of_type(information::CONTENT_TYPE))?,
+                Err(error) => written(Page::failure(500, &error.to_string()))?,
             }
         }
-        Door::Preflight => Response::empty()?.with_status(204),
-        Door::Welcome => ask_agent(env, "/welcome").await?,
-        Door::Health => ask_agent(env, "/health").await?,
-        Door::Manifest { npub } => ask_agent(env, &format!("/manifest?agent={npub}")).await?,
-        Door::Nowhere => Response::error(door::NOWHERE, 404)?,
-        Door::WrongMethod => {
-            let mut response = Response::error(door::WRONG_METHOD, 405)?;
-            response.headers_mut().set("allow", "GET, HEAD, OPTIONS")?;
-            response
+        Door::Preflight => written(Page::empty())?,
+        Door::Nowhere => written(Page::nowhere())?,
+        Door::WrongMethod => written(Page::wrong_method())?,
+        Door::Agent(_) => {
+            let method = request.method().to_string();
+            visit_agent(env, &Visit { method, url: url.to_string(), authorization: header("authorization") }).await?
         }
     };
     for (name, value) in door::HEADERS {
@@ -60,13 +60,30 @@ async fn answer<A: Jobs>(request: Request, env: &Env) -> Result<Response> {
 }
 
 /// Asks the agent's object, which alone knows its key.
-async fn ask_agent(env: &Env, path: &str) -> Result<Response> {
+async fn visit_agent(env: &Env, visit: &Visit) -> Result<Response> {
     let stub = env.durable_object(AGENT_BINDING)?.get_by_name(&agent_name(env)?)?;
-    let response = stub.fetch_with_str(&format!("https://agent.internal{path}")).await?;
+    let mut init = RequestInit::new();
+    init.with_method(Method::Post).with_body(Some(serde_json::to_string(visit)?.into()));
+    let request = Request::new_with_init(&format!("https://agent{VISITS_PATH}"), &init)?;
+    let mut response = stub.fetch_with_request(request).await?;
     // A response that was fetched cannot be changed; one made from its parts can.
     let (status, headers) = (response.status_code(), response.headers().clone());
-    let mut response = response;
     Ok(Response::from_bytes(response.bytes().await?)?.with_status(status).with_headers(headers))
+}
+
+/// Puts a page on its way.
+pub(super) fn written(page: Page) -> Result<Response> {
+    let mut response = match page.status {
+        // A response without a body has no type either.
+        204 => return Ok(Response::empty()?.with_status(204)),
+        status => Response::ok(page.body)?.with_status(status),
+    };
+    let headers = response.headers_mut();
+    headers.set("content-type", page.content_type)?;
+    for (name, value) in page.headers {
+        headers.set(name, value)?;
+    }
+    Ok(response)
 }
 
 /// Under which name the agent's object is found: its npub, if the deployment gives it a key.
@@ -74,10 +91,4 @@ pub(super) fn agent_name(env: &Env) -> Result<String> {
     let keys = settings::agent_keys(|name| variable(env, name))
         .map_err(|error| worker::Error::RustError(error.to_string()))?;
     Ok(keys.map_or_else(|| KEYLESS_AGENT.to_owned(), |keys| keys.npub()))
-}
-
-fn page(content_type: &str, body: String) -> Result<Response> {
-    let mut response = Response::ok(body)?;
-    response.headers_mut().set("content-type", content_type)?;
-    Ok(response)
 }

@@ -121,6 +121,15 @@ impl Probe {
     async fn tag(&self, input: Text) -> JobResult<Output> {
         Ok(Output::new(input.into_string()).tag(["sort", "by", "rank"]))
     }
+
+    /// Remembers its input under a `key`, and what was said.
+    #[job(kind = 5990)]
+    async fn remember(&self, context: JobContext, input: Text, params: Params) -> JobResult<String> {
+        context.memory().write(params.first("key").unwrap_or("last"), &*input)?;
+        context.session().say("user", &*input);
+        context.session().say("assistant", "I shall remember that.");
+        Ok("remembered".to_owned())
+    }
 }
 
 fn milliseconds(params: &Params) -> JobResult<Duration> {

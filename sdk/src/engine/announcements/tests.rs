@@ -182,19 +182,21 @@ fn deletes_a_relay_list_that_became_empty_and_a_heartbeat_that_stopped() {
 }
 
 #[test]
-fn deletes_everything_when_it_retires_and_comes_back_when_it_is_opened_again() {
+fn deletes_everything_when_it_announces_no_more_and_comes_back_when_it_does_again() {
     let bench = Bench::new();
-    let mut writer = bench.start(WRITER);
+    let writer = bench.start(WRITER);
     let announced = bench.announced(&writer);
-    let deletion = writer.retire(bench.now, &keys()).unwrap().unwrap();
+    let silent = Announcements::new(bench.sql.clone(), Vec::new());
+    let deletion = silent.take_due(bench.now, &keys()).unwrap().remove(0);
+    assert_eq!(deletion.kind, DELETION);
     let key = keys().public_key();
     assert_eq!(
         deletion.tag_values("a").collect::<Vec<_>>(),
         [format!("0:{key}:"), format!("31990:{key}:writer")]
     );
     assert!(announced.iter().all(|event| event.created_at <= deletion.created_at));
-    assert_eq!(writer.next_due(bench.now).unwrap(), None);
-    assert_eq!(writer.retire(bench.now, &keys()).unwrap(), None);
+    assert_eq!(silent.next_due(bench.now).unwrap(), None);
+    assert!(silent.take_due(bench.now, &keys()).unwrap().is_empty());
     let again = bench.release(WRITER);
     assert_eq!(kinds(&again), [HANDLER_INFORMATION, METADATA]);
     assert!(again.iter().all(|event| event.created_at > deletion.created_at));

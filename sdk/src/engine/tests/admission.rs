@@ -5,6 +5,7 @@ use std::time::Duration;
 use openagents_host::{Encryption, EventId, Keys, Kind, Timestamp, UnsignedEvent, VerifiedEvent};
 
 use super::bench::*;
+use super::events::*;
 use crate::agent::Requests;
 use crate::engine::job_state::JobState;
 use crate::engine::{Admission, Destination, Input, Report, Task};

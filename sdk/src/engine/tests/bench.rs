@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use openagents_host::sql::values;
-use openagents_host::{Engine, Event, EventId, Keys, Kind, Sql, Timestamp, UnsignedEvent, VerifiedEvent};
+use openagents_host::{Engine, Event, EventId, Keys, Sql, Timestamp, VerifiedEvent};
 use serde_json::Value;
 
+use super::events::agent;
 use super::probe::Probe;
 use crate::agent::AgentDeclaration;
 use crate::engine::job_state::JobState;
@@ -62,40 +63,6 @@ pub(super) struct Bench {
     states: BTreeMap<EventId, JobState>,
     /// Whether there are jobs of a release that did not keep answers.
     is_migrated: bool,
-}
-
-pub(super) fn agent() -> Keys {
-    Keys::from_secret(&[4; 32]).unwrap()
-}
-
-pub(super) fn customer() -> Keys {
-    Keys::from_secret(&[3; 32]).unwrap()
-}
-
-pub(super) fn stranger() -> Keys {
-    Keys::from_secret(&[5; 32]).unwrap()
-}
-
-/// A request of the customer, unlike those with other numbers.
-pub(super) fn request(kind: u16, number: u64) -> VerifiedEvent {
-    tagged(kind, number, &[])
-}
-
-pub(super) fn tagged(kind: u16, number: u64, tags: &[&[&str]]) -> VerifiedEvent {
-    let tags = tags.iter().map(|tag| tag.iter().map(|word| (*word).to_owned()).collect());
-    UnsignedEvent::new(Kind(kind), "")
-        .tag(["i", &number.to_string(), "text"])
-        .tags(tags)
-        .sign(&customer(), START)
-}
-
-/// A request that builds upon other jobs.
-pub(super) fn chained(kind: u16, number: u64, upstream: &[EventId]) -> VerifiedEvent {
-    let tags = upstream.iter().map(|id| vec!["i".to_owned(), id.to_hex(), "job".to_owned()]);
-    UnsignedEvent::new(Kind(kind), "")
-        .tag(["i", &number.to_string(), "text"])
-        .tags(tags)
-        .sign(&customer(), START)
 }
 
 pub(super) fn failed(message: &str, retryable: bool) -> Outcome {
@@ -401,17 +368,4 @@ impl Bench {
     pub(super) fn sql_text(&self, statement: &str) -> String {
         self.sql.first::<(String,)>(statement, &[]).unwrap().unwrap().0
     }
-}
-
-/// A request that somebody made of others.
-pub(super) fn stranger_request() -> VerifiedEvent {
-    UnsignedEvent::new(Kind(5_300), "").tag(["i", "a", "text"]).sign(&stranger(), START)
-}
-
-/// What a provider says came of a request.
-pub(super) fn result_of(request: &VerifiedEvent, provider: &Keys, content: &str) -> VerifiedEvent {
-    UnsignedEvent::new(Kind(request.kind.0 + 1_000), content)
-        .tag(["e", &request.id.to_hex()])
-        .tag(["p", &request.pubkey.to_hex()])
-        .sign(provider, START)
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use openagents_host::{Encryption, Event, Keys, Kind, UnsignedEvent, VerifiedEvent};
 
 use super::bench::*;
+use super::events::*;
 use crate::engine::job_state::JobState;
 use crate::engine::{Input, RunId, Task};
 use crate::nip90::{JobResultEvent, Status};

@@ -1,6 +1,7 @@
 //! A database that fails now and then.
 
 use super::bench::*;
+use super::events::*;
 use crate::engine::{Changes, Input, Outcome, RunId};
 use crate::output::Output;
 
@@ -76,5 +77,5 @@ fn an_alarm_that_could_not_be_committed_rings_again() {
             assert_eq!(bench.running(), [RunId::Hook(crate::engine::Hook::Wake)]);
         }
     }
-    assert!(failures > 10, "only {failures}");
+    assert!(failures > 4, "only {failures}");
 }

@@ -4,6 +4,7 @@ use openagents_host::keys::npub;
 use serde_json::{Value, json};
 
 use super::bench::*;
+use super::events::*;
 use crate::engine::{Changes, Input, Inquiry, NewTurn, Outcome};
 use crate::memory::Turn;
 use crate::output::Output;

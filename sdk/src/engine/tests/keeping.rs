@@ -7,6 +7,7 @@ use openagents_host::{Keys, Kind, Sql, UnsignedEvent};
 use serde_json::json;
 
 use super::bench::*;
+use super::events::*;
 use crate::engine::{Changes, Inquiry, Lease, NewTurn, Outcome};
 use crate::memory::Turn;
 use crate::output::Output;

@@ -4,6 +4,7 @@ use openagents_host::sql::{migrate, values};
 use openagents_host::{Engine, Sql};
 
 use super::bench::*;
+use super::events::*;
 use super::probe::Probe;
 use crate::engine::job_state::JobState;
 use crate::engine::{Admission, Options, RunId, SCHEMA};

@@ -5,6 +5,7 @@ use std::time::Duration;
 use openagents_host::{Engine, EventId};
 
 use super::bench::*;
+use super::events::*;
 use crate::engine::{Changes, Delivery, Destination, Effect, Input, Outcome};
 use crate::output::Output;
 use openagents_host::{Kind, UnsignedEvent};

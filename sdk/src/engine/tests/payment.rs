@@ -5,6 +5,7 @@ use std::time::Duration;
 use openagents_host::Timestamp;
 
 use super::bench::*;
+use super::events::*;
 use crate::engine::job_state::JobState;
 use crate::engine::{Input, RunId};
 use crate::nip90::{Amount, Status};

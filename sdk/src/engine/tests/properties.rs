@@ -7,6 +7,7 @@ use openagents_host::{Engine, EventId, VerifiedEvent};
 use proptest::prelude::*;
 
 use super::bench::*;
+use super::events::*;
 use crate::engine::{Changes, Delivery, Input, Outcome, Report, RunId, ScheduleFacts, Task};
 use crate::handler::{Rhythm, ScheduleDeclaration};
 use crate::nip90::Cancellation;

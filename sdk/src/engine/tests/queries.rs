@@ -3,6 +3,7 @@
 use openagents_host::{Engine, Sql};
 
 use super::bench::*;
+use super::events::*;
 use super::probe::Probe;
 use crate::engine::{Input, Report};
 
@@ -43,6 +44,8 @@ fn live() -> Probe {
     let entry = bench.delivering.remove(0);
     bench.give(&Input::Delivered { entry, delivery: crate::engine::Delivery::Refused("no".into()) });
     bench.deliver_all();
+    // Its lease runs out.
+    bench.ask(&request(SHARED, 70));
     bench.seconds(100);
     bench.engine.rolled_back();
     bench.sql
@@ -77,6 +80,7 @@ fn no_table_that_grows_is_read_from_end_to_end() {
 #[test]
 fn finds_what_is_due_by_an_index() {
     let probe = live();
+    let statements = probe.statements();
     for (part, index) in [
         ("SELECT min(due) FROM job WHERE state = 'running'", "job_running_due"),
         ("SELECT min(due) FROM job WHERE state = 'queued' AND due > ?", "job_queued_due"),
@@ -88,8 +92,7 @@ fn finds_what_is_due_by_an_index() {
         ("DELETE FROM cancellation WHERE noted_at < ?", "cancellation_noted"),
         ("WHERE event = ? AND content IS NULL", "job_input_missing"),
     ] {
-        let statement =
-            probe.statements().into_iter().find(|statement| statement.contains(part)).expect(part);
+        let statement = statements.iter().find(|statement| statement.contains(part)).expect(part);
         let plan =
             probe.rows::<(i64, i64, i64, String)>(&format!("EXPLAIN QUERY PLAN {statement}"), &[]).unwrap();
         assert!(plan.iter().any(|(_, _, _, step)| step.contains(index)), "{statement}\n{plan:?}");

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::bench::*;
+use super::events::*;
 use crate::engine::{Input, Lease, Report};
 use crate::nip90::Status;
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use openagents_host::Engine;
 
 use super::bench::*;
+use super::events::*;
 use crate::engine::job_state::JobState;
 use crate::engine::{Effect, Input, Lease};
 use crate::nip90::Status;
@@ -34,7 +35,9 @@ fn runs_shared_handlers_side_by_side_and_exclusive_ones_alone() {
 #[test]
 fn runs_no_more_than_its_concurrency_at_once() {
     let mut bench = Bench::with(|facts| facts.declaration.concurrency = 2);
-    (1..=4).for_each(|number| drop(bench.ask(&request(SHARED, number))));
+    for number in 1..=4 {
+        bench.ask(&request(SHARED, number));
+    }
     assert_eq!(bench.runs.len(), 2);
     for left in [2, 2, 1, 0] {
         let lease = bench.next_run();

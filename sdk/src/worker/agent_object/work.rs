@@ -21,8 +21,8 @@ use super::deliveries::{Deliveries, deliver};
 use super::own_key::own_keys;
 use super::surroundings::DurableSurroundings;
 use crate::agent::Jobs;
+use crate::door::AgentDoors;
 use crate::engine::{Effect, Input, JobEngine, Lease, RunId};
-use crate::manifest::SignedManifest;
 use crate::runner::{self, StateCache};
 use crate::surroundings::Surroundings;
 use crate::wallet::{Settlement, Wallet};
@@ -37,7 +37,7 @@ pub(super) struct Opened<A> {
     reach: Reach,
     pub(super) engine: Rc<RefCell<JobEngine<DurableSql>>>,
     cache: StateCache<A>,
-    pub(super) manifest: SignedManifest,
+    pub(super) doors: AgentDoors,
     wallet: Option<Arc<dyn Wallet>>,
     surroundings: Arc<dyn Surroundings>,
     deliveries: Deliveries,
@@ -64,7 +64,7 @@ impl<A: Jobs> Opened<A> {
             Some(keys) => keys,
             None => own_keys(&sql)?,
         };
-        let manifest = settings::manifest::<A>(&settings, &keys);
+        let doors = settings::doors::<A>(&settings, &keys);
         let options = settings.options(&settings.profile::<A>(keys.public_key()), false);
         let engine = JobEngine::open(sql, keys.clone(), runner::agent_facts::<A>(), options, now())
             .map_err(|error| error.to_string())?;
@@ -85,7 +85,7 @@ impl<A: Jobs> Opened<A> {
             reach,
             engine,
             cache,
-            manifest,
+            doors,
             wallet: None,
             surroundings,
             deliveries: Deliveries::default(),

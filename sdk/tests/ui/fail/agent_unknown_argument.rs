@@ -1,6 +1,6 @@
 use openagents_sdk::prelude::*;
 
-#[agent(name = "broken", relays = "wss://relay.example")]
+#[agent(name = "broken", wallet = "agent@example.com")]
 #[derive(Default, Serialize, Deserialize)]
 struct Broken;
 

@@ -1,0 +1,26 @@
+//! How an agent is tested: without a network, in virtual time.
+
+use hello_world::HelloWorld;
+use openagents_sdk::testing::{Job, TestAgent};
+
+#[test]
+fn greets_everybody_by_name_and_counts_them() {
+    let mut agent = TestAgent::<HelloWorld>::start();
+    let ada = agent.submit(Job::of(5050).text("Ada"));
+    assert_eq!(agent.result(&ada).content, "Hello, Ada! You are number 1.");
+
+    agent.evict(); // the process is lost: what counts is what the database kept
+
+    let alan = agent.submit(Job::of(5050).text("Alan"));
+    assert_eq!(agent.result(&alan).content, "Hello, Alan! You are number 2.");
+    assert_eq!(agent.result(&ada).content, "Hello, Ada! You are number 1.", "nothing is answered twice");
+}
+
+#[test]
+fn says_what_is_missing_when_there_is_no_name() {
+    let mut agent = TestAgent::<HelloWorld>::start();
+    let job = agent.submit(Job::of(5050));
+    agent.settle();
+    assert!(agent.find_result(&job).is_none());
+    assert!(agent.error(&job).contains("input"), "{}", agent.error(&job));
+}

@@ -1,0 +1,114 @@
+//! `#[on_create]` and its like, and `#[migrate]`: reads what an agent does at the turns of its life.
+
+use syn::{Attribute, FnArg, Ident, ImplItemFn, Meta, Type};
+
+use super::mark::{Mark, Turn};
+use super::signature::{Method, Role, cfg_of, is_plain, returns};
+use crate::mistakes::Mistakes;
+
+static ROLE: Role = Role {
+    subject: "hooks",
+    returns: "`JobResult<()>`",
+    text: "hooks have no customer who wrote a text; they take `&AgentContext` or nothing",
+};
+
+static MIGRATE_ROLE: Role =
+    Role { subject: "migrations", returns: "`JobResult<serde_json::Value>`", text: "" };
+
+const MIGRATE_ARGUMENTS: &str = "migrations take the version of the stored state and that state, and no `self`, since there is none yet: `(version: u32, state: serde_json::Value)`";
+
+/// A hook as its author wrote it.
+pub(super) struct Hook {
+    pub(super) turn: Turn,
+    pub(super) method: Method,
+    mark: Attribute,
+}
+
+/// A `#[migrate]` function as its author wrote it.
+pub(super) struct Migrate {
+    pub(super) method: Ident,
+    pub(super) cfg: Vec<Attribute>,
+    mark: Attribute,
+    pub(super) returns: Type,
+}
+
+impl Hook {
+    /// Reads a method and its mark; nothing when there are mistakes in them.
+    pub(super) fn parse(
+        turn: Turn,
+        mark: &Attribute,
+        method: &ImplItemFn,
+        mistakes: &mut Mistakes,
+    ) -> Option<Self> {
+        refuse_arguments(turn.name(), mark, mistakes);
+        Some(Self { turn, method: Method::parse(method, &ROLE, mistakes)?, mark: mark.clone() })
+    }
+}
+
+impl Migrate {
+    /// Reads a function and its `#[migrate]`; nothing when there are mistakes in them.
+    pub(super) fn parse(mark: &Attribute, function: &ImplItemFn, mistakes: &mut Mistakes) -> Option<Self> {
+        refuse_arguments(Mark::Migrate.name(), mark, mistakes);
+        let signature = &function.sig;
+        let mut is_fitting = is_plain(signature, &MIGRATE_ROLE, mistakes);
+        if let Some(asyncness) = &signature.asyncness {
+            mistakes
+                .at(asyncness, "migrations are not `async`: the agent waits for its state before all else");
+            is_fitting = false;
+        }
+        match signature.inputs.iter().collect::<Vec<_>>().as_slice() {
+            [FnArg::Typed(version), FnArg::Typed(state)]
+                if is_named("u32", &version.ty) && is_named("Value", &state.ty) => {}
+            [] => {
+                mistakes.at(&signature.ident, MIGRATE_ARGUMENTS);
+                is_fitting = false;
+            }
+            _ => {
+                mistakes.at(&signature.inputs, MIGRATE_ARGUMENTS);
+                is_fitting = false;
+            }
+        }
+        let returns = returns(signature, &MIGRATE_ROLE, mistakes);
+        let migrate = Self {
+            method: signature.ident.clone(),
+            cfg: cfg_of(&function.attrs),
+            mark: mark.clone(),
+            returns: returns?,
+        };
+        is_fitting.then_some(migrate)
+    }
+}
+
+/// Whether it is a type of this name, under whatever path.
+fn is_named(name: &str, ty: &Type) -> bool {
+    let Type::Path(path) = ty else { return false };
+    path.path.segments.last().is_some_and(|segment| segment.ident == name)
+}
+
+fn refuse_arguments(name: &str, mark: &Attribute, mistakes: &mut Mistakes) {
+    match &mark.meta {
+        Meta::Path(_) => {}
+        Meta::List(list) => mistakes.at(&list.tokens, format!("`#[{name}]` takes no arguments")),
+        Meta::NameValue(meta) => mistakes.at(&meta.value, format!("`#[{name}]` takes no arguments")),
+    }
+}
+
+/// There is one of each.
+pub(super) fn note_duplicates(hooks: &[Hook], migrations: &[Migrate], mistakes: &mut Mistakes) {
+    // Which of two alternatives there is, is known only after `#[cfg]`.
+    let mut hooks: Vec<&Hook> = hooks.iter().filter(|hook| hook.method.cfg.is_empty()).collect();
+    while let Some(hook) = hooks.pop() {
+        if let Some(first) = hooks.iter().find(|first| first.turn == hook.turn) {
+            let message =
+                format!("there is one `#[{}]`, and it is `{}`", hook.turn.name(), first.method.name);
+            mistakes.at(&hook.mark, message);
+        }
+    }
+    let mut migrations = migrations.iter().filter(|migrate| migrate.cfg.is_empty());
+    if let Some(first) = migrations.next() {
+        for migrate in migrations {
+            let message = format!("there is one `#[migrate]`, and it is `{}`", first.method);
+            mistakes.at(&migrate.mark, message);
+        }
+    }
+}

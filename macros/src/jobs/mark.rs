@@ -1,0 +1,90 @@
+//! The attributes that a `#[jobs]` block takes off its methods.
+
+use std::mem;
+
+use syn::{Attribute, ImplItem};
+
+/// What a method of a `#[jobs]` block is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mark {
+    Job,
+    Price,
+    Schedule,
+    Hook(Turn),
+    Migrate,
+}
+
+/// A turn of an agent's life.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    Create,
+    Wake,
+    Sleep,
+    Error,
+}
+
+impl Turn {
+    pub(super) const ALL: [Self; 4] = [Self::Create, Self::Wake, Self::Sleep, Self::Error];
+
+    /// The attribute's name, and that of its field in `Hooks`.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Create => "on_create",
+            Self::Wake => "on_wake",
+            Self::Sleep => "on_sleep",
+            Self::Error => "on_error",
+        }
+    }
+}
+
+impl Mark {
+    /// The attribute's name.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Job => "job",
+            Self::Price => "price",
+            Self::Schedule => "schedule",
+            Self::Hook(turn) => turn.name(),
+            Self::Migrate => "migrate",
+        }
+    }
+
+    /// A method that it can stand on.
+    pub(super) const fn example(self) -> &'static str {
+        match self {
+            Self::Job => "async fn hello(&mut self, name: Text) -> JobResult<String>",
+            Self::Price => "fn quote(&self, request: &JobRequest) -> Price",
+            Self::Schedule => "async fn refresh(&mut self, context: &AgentContext) -> JobResult<()>",
+            Self::Hook(_) => "async fn prepare(&mut self, context: &AgentContext) -> JobResult<()>",
+            Self::Migrate => {
+                "fn migrate(version: u32, state: serde_json::Value) -> JobResult<serde_json::Value>"
+            }
+        }
+    }
+
+    fn of(attribute: &Attribute) -> Option<Self> {
+        let marks = [Self::Job, Self::Price, Self::Schedule, Self::Migrate];
+        let mut marks = marks.into_iter().chain(Turn::ALL.into_iter().map(Self::Hook));
+        let name = &attribute.path().segments.last()?.ident;
+        marks.find(|mark| name == mark.name())
+    }
+}
+
+/// Takes the marks off a member of the block.
+pub(super) fn take_marks(member: &mut ImplItem) -> Vec<(Mark, Attribute)> {
+    let attributes = match member {
+        ImplItem::Const(item) => &mut item.attrs,
+        ImplItem::Fn(item) => &mut item.attrs,
+        ImplItem::Type(item) => &mut item.attrs,
+        ImplItem::Macro(item) => &mut item.attrs,
+        _ => return Vec::new(),
+    };
+    let mut marks = Vec::new();
+    for attribute in mem::take(attributes) {
+        match Mark::of(&attribute) {
+            Some(mark) => marks.push((mark, attribute)),
+            None => attributes.push(attribute),
+        }
+    }
+    marks
+}

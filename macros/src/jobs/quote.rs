@@ -1,0 +1,114 @@
+//! `#[price]`: reads a function that says what a request costs.
+
+use syn::{Attribute, FnArg, Ident, ImplItemFn, LitInt, Type};
+
+use super::handler::JobHandler;
+use super::mark::Mark;
+use super::signature::{Role, cfg_of, is_plain, returns};
+use crate::arguments::{Accepted, Arguments, Form};
+use crate::mistakes::Mistakes;
+
+static FORM: Form = Form {
+    attribute: "#[price]",
+    example: "#[price(kind = 5050)]",
+    arguments: &[Accepted::once("kind", "5050")],
+};
+
+static ROLE: Role = Role { subject: "price functions", returns: "`Price` or `JobResult<Price>`", text: "" };
+
+const ARGUMENTS: &str =
+    "price functions take `&self` and the request, and nothing else: `(&self, request: &JobRequest)`";
+
+/// A price function as its author wrote it.
+pub(super) struct Quote {
+    pub(super) method: Ident,
+    pub(super) cfg: Vec<Attribute>,
+    pub(super) kind: u16,
+    kind_at: LitInt,
+    pub(super) request: Type,
+    pub(super) returns: Type,
+}
+
+impl Quote {
+    /// Reads a method and its `#[price]`; nothing when there are mistakes in them.
+    pub(super) fn parse(mark: &Attribute, method: &ImplItemFn, mistakes: &mut Mistakes) -> Option<Self> {
+        let arguments = Arguments::of([mark], &FORM, mistakes);
+        if arguments.lacks("kind") {
+            mistakes
+                .at(mark, "a price function needs the kind of request it is for: `#[price(kind = 5050)]`");
+        }
+        let kind_at = arguments.number("kind", mistakes);
+        let kind = kind_at.as_ref().and_then(|literal| super::handler::kind(literal, mistakes));
+        let signature = &method.sig;
+        let mut is_fitting = is_plain(signature, &ROLE, mistakes);
+        if let Some(asyncness) = &signature.asyncness {
+            let message =
+                "a price is told at once, before anything is done for it: price functions are not `async`";
+            mistakes.at(asyncness, message);
+            is_fitting = false;
+        }
+        let takes_self = signature.receiver().is_some_and(|receiver| {
+            matches!(receiver.reference, Some((_, None)))
+                && receiver.mutability.is_none()
+                && receiver.colon_token.is_none()
+        });
+        let request = match signature.inputs.iter().skip(1).collect::<Vec<_>>().as_slice() {
+            [FnArg::Typed(argument)] if takes_self && is_request(&argument.ty) => Some(&argument.ty),
+            // Nothing to point at between empty parentheses.
+            _ if signature.inputs.is_empty() => {
+                mistakes.at(&signature.ident, ARGUMENTS);
+                None
+            }
+            _ => {
+                mistakes.at(&signature.inputs, ARGUMENTS);
+                None
+            }
+        };
+        let returns = returns(signature, &ROLE, mistakes);
+        let quote = Self {
+            method: signature.ident.clone(),
+            cfg: cfg_of(&method.attrs),
+            kind: kind?,
+            kind_at: kind_at?,
+            request: (**request?).clone(),
+            returns: returns?,
+        };
+        is_fitting.then_some(quote)
+    }
+}
+
+/// Whether it is a `&JobRequest`, under whatever path.
+fn is_request(ty: &Type) -> bool {
+    let Type::Reference(reference) = ty else { return false };
+    let Type::Path(path) = &*reference.elem else { return false };
+    let is_named = path.path.segments.last().is_some_and(|segment| segment.ident == "JobRequest");
+    is_named && reference.mutability.is_none() && reference.lifetime.is_none()
+}
+
+/// Each price function is for a handler of this block that has no price yet.
+pub(super) fn note_misfits(quotes: &[Quote], handlers: &[JobHandler], mistakes: &mut Mistakes) {
+    for (index, quote) in quotes.iter().enumerate() {
+        let Quote { kind, kind_at, .. } = quote;
+        let mut answering = handlers.iter().filter(|handler| handler.kind == *kind).peekable();
+        if answering.peek().is_none() {
+            let kinds: Vec<String> = handlers.iter().map(|handler| handler.kind.to_string()).collect();
+            let mark = Mark::Job.name();
+            let message =
+                format!("no `#[{mark}]` of this block answers kind {kind}; there is: {}", kinds.join(", "));
+            mistakes.at(kind_at, message);
+        }
+        if let Some(handler) = answering.find(|handler| handler.price.is_some()) {
+            let message = format!(
+                "kind {kind} has a fixed price at `{}`: leave one of the two out",
+                handler.method.name
+            );
+            mistakes.at(kind_at, message);
+        }
+        // Which of two alternatives there is, is known only after `#[cfg]`.
+        let mut earlier =
+            quotes.iter().take(index).filter(|earlier| earlier.cfg.is_empty() && quote.cfg.is_empty());
+        if let Some(first) = earlier.find(|earlier| earlier.kind == *kind) {
+            mistakes.at(kind_at, format!("the price of kind {kind} is found by `{}` already", first.method));
+        }
+    }
+}

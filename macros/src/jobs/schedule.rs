@@ -1,0 +1,115 @@
+//! `#[schedule]`: reads what an agent does by the clock.
+
+use std::time::Duration;
+
+use proc_macro2::Span;
+use syn::ext::IdentExt;
+use syn::spanned::Spanned;
+use syn::{Attribute, ImplItemFn, LitStr};
+
+use super::handler::{DEFAULT_TIMEOUT, TIMEOUT};
+use super::mark::Mark;
+use super::signature::{Method, Role};
+use crate::arguments::{Accepted, Arguments, Form};
+use crate::duration::Limits;
+use crate::mistakes::Mistakes;
+use crate::{cron, documentation, name};
+
+static FORM: Form = Form {
+    attribute: "#[schedule]",
+    example: "#[schedule(every = \"10m\")]",
+    arguments: &[
+        Accepted::once("every", "\"10m\""),
+        Accepted::once("cron", "\"0 3 * * *\""),
+        Accepted::once("name", "\"refresh\""),
+        Accepted::once("timeout", "\"60s\""),
+    ],
+};
+
+static ROLE: Role = Role {
+    subject: "schedules",
+    returns: "`JobResult<()>`",
+    text: "schedules have no customer who wrote a text; they take `&AgentContext` or nothing",
+};
+
+static EVERY: Limits = Limits { name: "every", range: "1s"..="366d", reason: "" };
+
+/// A schedule as its author wrote it.
+pub(super) struct Schedule {
+    pub(super) method: Method,
+    pub(super) name: String,
+    name_at: Span,
+    pub(super) about: String,
+    pub(super) rhythm: Rhythm,
+    pub(super) timeout: Duration,
+}
+
+/// When it is due.
+pub(super) enum Rhythm {
+    Every(Duration),
+    Cron(LitStr),
+}
+
+impl Schedule {
+    /// Reads a method and its `#[schedule]`; nothing when no schedule can be made of them.
+    pub(super) fn parse(mark: &Attribute, method: &ImplItemFn, mistakes: &mut Mistakes) -> Option<Self> {
+        let arguments = Arguments::of([mark], &FORM, mistakes);
+        let rhythm = rhythm(mark, &arguments, mistakes);
+        let name_literal = arguments.text("name", mistakes);
+        let method_name = &method.sig.ident;
+        let name = name_literal.as_ref().map_or_else(|| method_name.unraw().to_string(), LitStr::value);
+        let name_at = name_literal.as_ref().map_or_else(|| method_name.span(), Spanned::span);
+        if let Err(message) = name::check_method("a schedule's name", &name) {
+            mistakes.add(syn::Error::new(name_at, message));
+        }
+        let timeout = arguments.text("timeout", mistakes);
+        let timeout = timeout.and_then(|literal| TIMEOUT.read(&literal, mistakes));
+        let about = documentation::text(&method.attrs);
+        let method = Method::parse(method, &ROLE, mistakes);
+        Some(Self {
+            method: method?,
+            name,
+            name_at,
+            about,
+            rhythm: rhythm?,
+            timeout: timeout.unwrap_or(DEFAULT_TIMEOUT),
+        })
+    }
+}
+
+fn rhythm(mark: &Attribute, arguments: &Arguments, mistakes: &mut Mistakes) -> Option<Rhythm> {
+    let every = arguments.text("every", mistakes);
+    let cron = arguments.text("cron", mistakes);
+    if let (Some(_), Some(cron)) = (&every, &cron) {
+        mistakes.at(cron, "a schedule has one rhythm: `every` or `cron`, not both");
+        return None;
+    }
+    if arguments.lacks("every") && arguments.lacks("cron") {
+        let message = "a schedule needs to know when: `#[schedule(every = \"10m\")]` or `#[schedule(cron = \"0 3 * * *\")]`";
+        mistakes.at(mark, message);
+    }
+    if let Some(every) = every {
+        return EVERY.read(&every, mistakes).map(Rhythm::Every);
+    }
+    let cron = cron?;
+    if let Err(message) = cron::check(&cron.value()) {
+        mistakes.at(&cron, message);
+        return None;
+    }
+    Some(Rhythm::Cron(cron))
+}
+
+/// Each name leads to one schedule, whose times are kept under it.
+pub(super) fn note_duplicates(schedules: &[Schedule], mistakes: &mut Mistakes) {
+    for (index, schedule) in schedules.iter().enumerate() {
+        let mut earlier = schedules.iter().take(index).filter(|earlier| {
+            // Which of two alternatives there is, is known only after `#[cfg]`.
+            earlier.method.cfg.is_empty() && schedule.method.cfg.is_empty()
+        });
+        if let Some(first) = earlier.find(|earlier| earlier.name == schedule.name) {
+            let (name, mark, method) = (&schedule.name, Mark::Schedule.name(), &first.method.name);
+            let message = format!("the name `{name}` is taken by the `#[{mark}]` `{method}`");
+            mistakes.add(syn::Error::new(schedule.name_at, message));
+        }
+    }
+}

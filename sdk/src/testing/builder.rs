@@ -1,0 +1,143 @@
+//! What a test can decide about its agent.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use openagents_host::native::Sqlite;
+use openagents_host::sql::values;
+use openagents_host::{Engine, Keys, Sql, Timestamp};
+use serde_json::Value;
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::mpsc;
+
+use super::agent::TestAgent;
+use super::clock::Clock;
+use super::failure::{OrFail, fail};
+use super::idle::Idle;
+use super::stage::{Props, Stage};
+use super::surroundings::TestSurroundings;
+use super::wallet::TestWallet;
+use super::web::Web;
+use crate::agent::Jobs;
+use crate::engine::{JobEngine, Options};
+use crate::runner;
+use crate::wallet::Wallet;
+
+/// 2026-01-01 00:00:00 UTC, a Thursday.
+const NEW_YEAR: Timestamp = Timestamp::from_seconds(1_767_225_600);
+
+/// Decides about an agent before it starts. See [`TestAgent::builder`].
+#[must_use = "the agent is started by `start`"]
+pub struct TestAgentBuilder<A> {
+    keys: Option<Keys>,
+    date: Timestamp,
+    state: Option<(u32, Value)>,
+    wallet: Attached,
+    agent: PhantomData<A>,
+}
+
+enum Attached {
+    None,
+    Test,
+    Other(Arc<dyn Wallet>),
+}
+
+impl<A: Jobs> TestAgentBuilder<A> {
+    pub(super) fn new() -> Self {
+        Self { keys: None, date: NEW_YEAR, state: None, wallet: Attached::Test, agent: PhantomData }
+    }
+
+    /// Gives it these keys. Without them it always has the same.
+    pub fn keys(mut self, keys: &Keys) -> Self {
+        self.keys = Some(keys.clone());
+        self
+    }
+
+    /// Starts at this time. Without it, a test starts on 2026-01-01 at 00:00:00 UTC.
+    pub fn date(mut self, date: Timestamp) -> Self {
+        self.date = date;
+        self
+    }
+
+    /// Starts in this state, as if earlier jobs had left it.
+    ///
+    /// # Panics
+    /// When the state cannot be written as JSON.
+    #[track_caller]
+    pub fn state(self, state: &A) -> Self {
+        let json = serde_json::to_value(state).or_fail("the state cannot be written as JSON");
+        self.stored_state(A::DECLARATION.state_version, json)
+    }
+
+    /// Starts with a state that a release of the agent with this `state_version` stored.
+    pub fn stored_state(mut self, state_version: u32, state: Value) -> Self {
+        self.state = Some((state_version, state));
+        self
+    }
+
+    /// Lets it be paid through this wallet, in place of a [`TestWallet`].
+    pub fn wallet(mut self, wallet: impl Wallet + 'static) -> Self {
+        self.wallet = Attached::Other(Arc::new(wallet));
+        self
+    }
+
+    /// Leaves it without a wallet.
+    pub fn without_wallet(mut self) -> Self {
+        self.wallet = Attached::None;
+        self
+    }
+
+    /// Starts it.
+    ///
+    /// # Panics
+    /// When the stored state cannot be read, and within `#[tokio::test]`: the agent brings a runtime of its own.
+    #[must_use]
+    #[track_caller]
+    pub fn start(self) -> TestAgent<A> {
+        if Handle::try_current().is_ok() {
+            fail(format_args!(
+                "a test agent has a runtime of its own: use #[test] in place of #[tokio::test]"
+            ));
+        }
+        // What handlers log, and why they failed, belongs to the output of the test. Another test was first, perhaps.
+        let _ = tracing_subscriber::fmt().with_test_writer().with_max_level(tracing::Level::INFO).try_init();
+        let idle = Idle::default();
+        let parks = idle.clone();
+        let runtime = Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .on_thread_park(move || parks.parks())
+            .build()
+            .or_fail("the test's runtime cannot start");
+        let clock = Clock::set_to(self.date, runtime.handle());
+        let keys = self.keys.unwrap_or_else(|| Keys::from_secret(&[0xa6; 32]).or_fail("the agent's keys"));
+        let sql = Sqlite::in_memory().or_fail("the agent's database cannot start");
+        if let Some((version, state)) = &self.state {
+            store::<A>(&sql, &keys, &clock, *version, state);
+        }
+        let test_wallet = TestWallet::new(clock.clone());
+        let (wallet, test_wallet): (Option<Arc<dyn Wallet>>, _) = match self.wallet {
+            Attached::None => (None, None),
+            Attached::Test => (Some(Arc::new(test_wallet.clone())), Some(test_wallet)),
+            Attached::Other(wallet) => (Some(wallet), None),
+        };
+        let web = Arc::new(Web::default());
+        let (sender, wishes) = mpsc::unbounded_channel();
+        let surroundings = TestSurroundings { keys, wishes: sender, web: Arc::clone(&web) };
+        let stage = Stage::set(Props { sql, clock, idle, wallet, surroundings, wishes });
+        TestAgent::begin(stage, runtime, test_wallet, web)
+    }
+}
+
+/// Stores a state as an earlier process would have.
+#[track_caller]
+fn store<A: Jobs>(sql: &Sqlite, keys: &Keys, clock: &Clock, version: u32, state: &Value) {
+    let facts = runner::agent_facts::<A>();
+    let engine = JobEngine::open(sql.clone(), keys.clone(), facts, Options::default(), clock.now());
+    let engine = engine.or_fail("the agent's database cannot start");
+    let stored = engine.sql().execute(
+        "INSERT INTO state (one, json, version, stored_at, form) VALUES (1, ?, 1, ?, ?)",
+        values![&state.to_string(), clock.now(), version],
+    );
+    stored.or_fail("the state cannot be stored");
+}

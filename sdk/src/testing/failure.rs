@@ -1,0 +1,26 @@
+//! The one place where the test kit panics.
+
+use std::fmt;
+
+/// Fails the test that asked for something that cannot be had.
+#[track_caller]
+#[expect(clippy::panic, reason = "a test is failed by a panic, at the line of the test")]
+pub(super) fn fail(message: fmt::Arguments<'_>) -> ! {
+    panic!("{message}")
+}
+
+/// The value, or a failed test.
+pub(super) trait OrFail<T> {
+    /// `what` says what was tried: it stands before the error.
+    fn or_fail(self, what: impl fmt::Display) -> T;
+}
+
+impl<T, E: fmt::Display> OrFail<T> for Result<T, E> {
+    #[track_caller]
+    fn or_fail(self, what: impl fmt::Display) -> T {
+        match self {
+            Ok(value) => value,
+            Err(error) => fail(format_args!("{what}: {error}")),
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Jobs as a customer sends them.
+
+use openagents_host::{Encryption, EventId, Keys, Kind, PublicKey, Timestamp, UnsignedEvent, VerifiedEvent};
+
+use super::failure::OrFail;
+use crate::nip90::RequestBuilder;
+use crate::price::Price;
+
+/// The keys of a test's customer. Every number is another person; jobs are by number 1 unless they say something else.
+#[must_use]
+#[track_caller]
+pub fn customer(number: u8) -> Keys {
+    // Neither zero nor the agent's own.
+    let mut secret = [0xc5; 32];
+    secret[31] = number;
+    Keys::from_secret(&secret).or_fail("the keys of a customer")
+}
+
+/// A job to be asked for: [`TestAgent::submit`](super::TestAgent::submit) does.
+///
+/// ```
+/// use openagents_sdk::host::Encryption;
+/// use openagents_sdk::testing::{Job, customer};
+///
+/// let job = Job::of(5002).text("Guten Tag").param("language", "en").from(&customer(2)).sealed(Encryption::Nip44);
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a job is asked for by `TestAgent::submit`"]
+pub struct Job {
+    request: RequestBuilder,
+    customer: Option<Keys>,
+    is_named: bool,
+    sealed: Option<Encryption>,
+}
+
+impl Job {
+    /// A job of this kind.
+    pub fn of(kind: u16) -> Self {
+        Self { request: RequestBuilder::new(Kind(kind)), customer: None, is_named: false, sealed: None }
+    }
+
+    /// Adds a text input.
+    pub fn text(self, text: impl Into<String>) -> Self {
+        self.with(|request| request.text(text))
+    }
+
+    /// Adds an input that is to be fetched: see [`TestAgent::serve`](super::TestAgent::serve).
+    pub fn url(self, url: impl Into<String>) -> Self {
+        self.with(|request| request.url(url))
+    }
+
+    /// Adds an event as input: see [`TestAgent::publish`](super::TestAgent::publish).
+    pub fn event(self, id: &EventId) -> Self {
+        self.with(|request| request.event(id, None))
+    }
+
+    /// Adds the output of another job as input.
+    pub fn output_of(self, job: &SubmittedJob) -> Self {
+        self.with(|request| request.job(&job.id(), None))
+    }
+
+    /// Adds a parameter.
+    pub fn param(self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        let value: String = value.into();
+        self.with(|request| request.param(key, [value]))
+    }
+
+    /// Says how much the customer would pay at most.
+    pub fn bid(self, most: Price) -> Self {
+        self.with(|request| request.bid(most.as_msat()))
+    }
+
+    /// Asks the agent by its name. A sealed job does so in any case.
+    pub fn named(mut self) -> Self {
+        self.is_named = true;
+        self
+    }
+
+    /// Asks as this customer.
+    pub fn from(mut self, customer: &Keys) -> Self {
+        self.customer = Some(customer.clone());
+        self
+    }
+
+    /// Encrypts inputs and parameters for the agent.
+    pub fn sealed(mut self, encryption: Encryption) -> Self {
+        self.sealed = Some(encryption);
+        self
+    }
+
+    /// Changes the request in any other way.
+    ///
+    /// ```
+    /// # use openagents_sdk::testing::Job;
+    /// let job = Job::of(5050).with(|request| request.output(["application/json"]).topic("weather"));
+    /// ```
+    pub fn with(mut self, change: impl FnOnce(RequestBuilder) -> RequestBuilder) -> Self {
+        self.request = change(self.request);
+        self
+    }
+
+    /// The job as it is asked for, to be signed.
+    #[track_caller]
+    pub(super) fn draft(self, agent: &PublicKey) -> Draft {
+        let customer = self.customer.unwrap_or_else(|| customer(1));
+        let is_named = self.is_named || self.sealed.is_some();
+        let request = if is_named { self.request.provider(agent) } else { self.request };
+        let event = match self.sealed {
+            None => request.build(),
+            Some(encryption) => request
+                .build_sealed(|plaintext| customer.encrypt(agent, plaintext, encryption))
+                .or_fail("the job could not be encrypted"),
+        };
+        Draft { event, customer }
+    }
+}
+
+/// A request that is not signed yet.
+pub(super) struct Draft {
+    event: UnsignedEvent,
+    customer: Keys,
+}
+
+impl Draft {
+    pub(super) fn sign(&self, now: Timestamp) -> SubmittedJob {
+        SubmittedJob {
+            request: self.event.clone().sign(&self.customer, now),
+            customer: self.customer.clone(),
+        }
+    }
+}
+
+/// A job that was asked for. By it a test finds what came of it.
+#[derive(Clone, Debug)]
+pub struct SubmittedJob {
+    request: VerifiedEvent,
+    customer: Keys,
+}
+
+impl SubmittedJob {
+    /// The id of the request.
+    #[must_use]
+    pub fn id(&self) -> EventId {
+        self.request.id
+    }
+
+    /// The request as it was signed.
+    #[must_use]
+    pub fn request(&self) -> &VerifiedEvent {
+        &self.request
+    }
+
+    /// Who asked.
+    #[must_use]
+    pub fn customer(&self) -> &Keys {
+        &self.customer
+    }
+}

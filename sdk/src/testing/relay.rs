@@ -1,0 +1,70 @@
+//! The agent's own relay: the real one, on a database in memory, without connections.
+
+use openagents_host::native::Sqlite;
+use openagents_host::{Engine, Event, EventId, Timestamp, VerifiedEvent};
+use openagents_relay::relay::{Effect, Input, Relay, Ticket};
+use openagents_relay::{Filter, Limits, Outcome};
+
+use super::failure::OrFail;
+use crate::agent::Jobs;
+use crate::settings;
+
+pub(super) struct OwnRelay {
+    relay: Relay<Sqlite>,
+    /// All that it accepted, in the order of arrival.
+    accepted: Vec<VerifiedEvent>,
+}
+
+/// What became of a publication.
+pub(super) struct Published {
+    pub(super) outcome: Outcome,
+    /// The event, if it is for the agent.
+    pub(super) handed_over: Option<VerifiedEvent>,
+}
+
+impl OwnRelay {
+    #[track_caller]
+    pub(super) fn open<A: Jobs>() -> Self {
+        let sql = Sqlite::in_memory().or_fail("the relay cannot start");
+        let relay = Relay::open(sql, settings::relay_config::<A>(Limits::default()));
+        Self { relay: relay.or_fail("the relay cannot start"), accepted: Vec::new() }
+    }
+
+    pub(super) fn publish(&mut self, now: Timestamp, event: &VerifiedEvent) -> Published {
+        let mut effects = Vec::new();
+        let publish = Input::Publish { ticket: Ticket(0), event: event.clone() };
+        self.relay.handle(now, &publish, &mut effects);
+        let mut published = Published { outcome: Outcome::Duplicate, handed_over: None };
+        for effect in effects {
+            match effect {
+                Effect::Published { outcome, .. } => published.outcome = outcome,
+                Effect::HandOver(event) => published.handed_over = Some(event),
+                _ => {}
+            }
+        }
+        if published.outcome == Outcome::Accepted {
+            self.accepted.push(event.clone());
+        }
+        published
+    }
+
+    /// The agent has it on record.
+    pub(super) fn delivered(&mut self, now: Timestamp, event: EventId) {
+        self.relay.handle(now, &Input::Delivered(event), &mut Vec::new());
+    }
+
+    pub(super) fn query(&mut self, now: Timestamp, filters: Vec<Filter>) -> Result<Vec<Event>, String> {
+        let mut effects = Vec::new();
+        self.relay.handle(now, &Input::Query { ticket: Ticket(0), filters }, &mut effects);
+        let found = effects.into_iter().find_map(|effect| match effect {
+            Effect::Found { events, .. } => Some(events),
+            _ => None,
+        });
+        let found = found.unwrap_or_else(|| Ok(Vec::new())).map_err(|reason| reason.to_string())?;
+        found.iter().map(|json| Event::from_json(json).map_err(|error| error.to_string())).collect()
+    }
+
+    pub(super) fn accepted(&self) -> &[VerifiedEvent] {
+        &self.accepted
+    }
+}

@@ -1,0 +1,106 @@
+//! A wallet whose invoices a test pays.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+
+use super::clock::Clock;
+use crate::wallet::{Invoice, InvoiceRequest, Settlement, Wallet, WalletError};
+
+/// A wallet whose invoices a test pays, or does not. Clones are the same wallet.
+#[derive(Clone, Debug)]
+pub struct TestWallet {
+    clock: Clock,
+    books: Arc<Mutex<Books>>,
+}
+
+#[derive(Debug, Default)]
+struct Books {
+    /// By their texts; the numbers in them have a fixed width.
+    invoices: BTreeMap<String, TestInvoice>,
+    out_of_order: Option<String>,
+}
+
+/// An invoice of a [`TestWallet`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TestInvoice {
+    /// The invoice, `lnbcrt-test-0001` and so on: no wallet but this one can read it.
+    pub invoice: Invoice,
+    /// What it is for.
+    pub request: InvoiceRequest,
+    /// Whether it was paid.
+    pub is_paid: bool,
+}
+
+impl TestWallet {
+    pub(super) fn new(clock: Clock) -> Self {
+        Self { clock, books: Arc::default() }
+    }
+
+    /// All invoices, the first one first.
+    #[must_use]
+    pub fn invoices(&self) -> Vec<TestInvoice> {
+        self.books().invoices.values().cloned().collect()
+    }
+
+    /// Pays an invoice; says whether it is one of this wallet that could still be paid.
+    pub fn pay(&self, bolt11: &str) -> bool {
+        match self.books().invoices.get_mut(bolt11) {
+            Some(invoice) if invoice.invoice.expires_at > self.clock.now() => {
+                invoice.is_paid = true;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// From now on the wallet cannot be reached, for this reason.
+    pub fn break_down(&self, reason: impl Into<String>) {
+        self.books().out_of_order = Some(reason.into());
+    }
+
+    /// It can be reached again.
+    pub fn repair(&self) {
+        self.books().out_of_order = None;
+    }
+
+    fn books(&self) -> MutexGuard<'_, Books> {
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open(&self) -> Result<MutexGuard<'_, Books>, WalletError> {
+        let books = self.books();
+        match &books.out_of_order {
+            Some(reason) => Err(WalletError::Unreachable(reason.clone())),
+            None => Ok(books),
+        }
+    }
+}
+
+#[async_trait]
+impl Wallet for TestWallet {
+    async fn invoice(&self, request: &InvoiceRequest) -> Result<Invoice, WalletError> {
+        let now = self.clock.now();
+        let mut books = self.open()?;
+        let number = books.invoices.len().saturating_add(1);
+        let invoice = Invoice {
+            bolt11: format!("lnbcrt-test-{number:04}"),
+            payment_hash: format!("{number:064x}"),
+            expires_at: now + request.expiry,
+        };
+        let made = TestInvoice { invoice: invoice.clone(), request: request.clone(), is_paid: false };
+        books.invoices.insert(invoice.bolt11.clone(), made);
+        Ok(invoice)
+    }
+
+    async fn settlement(&self, invoice: &Invoice) -> Result<Settlement, WalletError> {
+        let now = self.clock.now();
+        match self.open()?.invoices.get(&invoice.bolt11) {
+            Some(known) if known.is_paid => Ok(Settlement::Paid),
+            Some(known) if known.invoice.expires_at <= now => Ok(Settlement::Expired),
+            Some(_) => Ok(Settlement::Pending),
+            None => Err(WalletError::Refused(format!("`{}` is no invoice of this wallet", invoice.bolt11))),
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! The web as a test serves it.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use openagents_host::outgoing::{FetchError, FetchRequest, Fetched, Reach, Url, public_url};
+
+use super::failure::OrFail;
+
+/// What is answered to a fetch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// The HTTP status.
+    pub status: u16,
+    /// The header `content-type`.
+    pub content_type: Option<String>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Page {
+    /// A page of this type, with status 200.
+    pub fn new(content_type: impl Into<String>, body: impl Into<Vec<u8>>) -> Self {
+        Self { status: 200, content_type: Some(content_type.into()), body: body.into() }
+    }
+
+    /// JSON, with status 200.
+    #[must_use]
+    pub fn json(value: &serde_json::Value) -> Self {
+        Self::new("application/json", value.to_string())
+    }
+
+    /// An empty page with this status, such as 404.
+    #[must_use]
+    pub fn status(status: u16) -> Self {
+        Self { status, content_type: None, body: Vec::new() }
+    }
+}
+
+type Server = Box<dyn Fn(&FetchRequest) -> Page + Send + Sync>;
+
+#[derive(Default)]
+pub(super) struct Web(Mutex<Sites>);
+
+#[derive(Default)]
+struct Sites {
+    servers: BTreeMap<Url, Server>,
+    fetches: Vec<FetchRequest>,
+}
+
+impl Web {
+    #[track_caller]
+    pub(super) fn serve(&self, url: &str, server: Server) {
+        let url = address(url, Reach::Anywhere).or_fail(format_args!("`{url}` cannot be served"));
+        self.sites().servers.insert(url, server);
+    }
+
+    /// As the real one: what may not be reached is refused, what is too large as well.
+    pub(super) fn fetch(&self, request: &FetchRequest) -> Result<Fetched, FetchError> {
+        let mut sites = self.sites();
+        sites.fetches.push(request.clone());
+        let url = address(&request.url, Reach::Public)?;
+        let Some(server) = sites.servers.get(&url) else {
+            return Err(FetchError::Network(format!(
+                "the test serves nothing at {url}: see `TestAgent::serve`"
+            )));
+        };
+        let Page { status, content_type, body } = server(request);
+        let limit = request.limits.max_bytes;
+        if body.len() > limit {
+            return Err(FetchError::TooLarge { limit });
+        }
+        Ok(Fetched { status, content_type, body, url })
+    }
+
+    pub(super) fn fetches(&self) -> Vec<FetchRequest> {
+        self.sites().fetches.clone()
+    }
+
+    fn sites(&self) -> MutexGuard<'_, Sites> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is behind `#` is not sent.
+fn address(url: &str, reach: Reach) -> Result<Url, FetchError> {
+    let mut url = public_url(url, &["https", "http"], reach)?;
+    url.set_fragment(None);
+    Ok(url)
+}

@@ -1,0 +1,9 @@
+use openagents_sdk::prelude::*;
+
+#[derive(ParamChoice)]
+enum Broken {
+    #[param(rename = "quick")]
+    Fast,
+}
+
+fn main() {}

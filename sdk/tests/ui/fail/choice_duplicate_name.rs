@@ -1,0 +1,10 @@
+use openagents_sdk::prelude::*;
+
+#[derive(ParamChoice)]
+enum Broken {
+    Fast,
+    #[param(alias = "fast")]
+    Quick,
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+use openagents_sdk::prelude::*;
+
+#[derive(ParamChoice)]
+struct Broken {
+    model: String,
+}
+
+fn main() {}

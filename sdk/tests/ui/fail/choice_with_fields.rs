@@ -1,0 +1,9 @@
+use openagents_sdk::prelude::*;
+
+#[derive(ParamChoice)]
+enum Broken {
+    Fast,
+    Other(String),
+}
+
+fn main() {}

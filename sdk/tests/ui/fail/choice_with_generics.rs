@@ -1,0 +1,8 @@
+use openagents_sdk::prelude::*;
+
+#[derive(ParamChoice)]
+enum Broken<T> {
+    Fast(T),
+}
+
+fn main() {}

@@ -1,0 +1,6 @@
+use openagents_sdk::prelude::*;
+
+#[derive(ParamChoice)]
+enum Broken {}
+
+fn main() {}

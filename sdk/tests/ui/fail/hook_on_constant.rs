@@ -1,0 +1,18 @@
+use openagents_sdk::prelude::*;
+
+#[agent(name = "broken")]
+#[derive(Default, Serialize, Deserialize)]
+struct Broken;
+
+#[jobs]
+impl Broken {
+    #[job(kind = 5050)]
+    async fn work(&self) -> JobResult<String> {
+        Ok(String::new())
+    }
+
+    #[on_wake]
+    const WAKE: u64 = 1;
+}
+
+fn main() {}

@@ -1,0 +1,21 @@
+use openagents_sdk::prelude::*;
+
+#[agent(name = "broken")]
+#[derive(Default, Serialize, Deserialize)]
+struct Broken;
+
+#[jobs]
+impl Broken {
+    #[job(kind = 5050)]
+    async fn work(&self) -> JobResult<String> {
+        Ok(String::new())
+    }
+
+    #[on_error]
+    async fn note(&self, request: &JobRequest) -> JobResult<()> {
+        let _ = request;
+        Ok(())
+    }
+}
+
+fn main() {}

@@ -1,0 +1,21 @@
+use openagents_sdk::prelude::*;
+
+#[agent(name = "broken")]
+#[derive(Default, Serialize, Deserialize)]
+struct Broken;
+
+#[jobs]
+impl Broken {
+    #[job(kind = 5050)]
+    async fn work(&self) -> JobResult<String> {
+        Ok(String::new())
+    }
+
+    #[migrate]
+    fn migrate(version: u32, state: openagents_sdk::serde_json::Value) -> JobResult<openagents_sdk::serde_json::Value> {
+        let _ = version;
+        Ok(state)
+    }
+}
+
+fn main() {}

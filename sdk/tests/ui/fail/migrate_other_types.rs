@@ -1,0 +1,21 @@
+use openagents_sdk::prelude::*;
+
+#[agent(name = "broken", state_version = 2)]
+#[derive(Default, Serialize, Deserialize)]
+struct Broken;
+
+#[jobs]
+impl Broken {
+    #[job(kind = 5050)]
+    async fn work(&self) -> JobResult<String> {
+        Ok(String::new())
+    }
+
+    #[migrate]
+    fn migrate(version: u64, state: String) -> JobResult<String> {
+        let _ = version;
+        Ok(state)
+    }
+}
+
+fn main() {}

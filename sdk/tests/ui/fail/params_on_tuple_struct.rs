@@ -1,0 +1,6 @@
+use openagents_sdk::prelude::*;
+
+#[derive(JobParams)]
+struct Broken(u32);
+
+fn main() {}

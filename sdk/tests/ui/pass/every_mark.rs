@@ -1,0 +1,165 @@
+#![deny(warnings)]
+
+use std::time::Duration;
+
+use openagents_sdk::prelude::*;
+use openagents_sdk::serde_json::{Value, json};
+use openagents_sdk::{Agent, FromAgent, Hooks, Jobs, Rhythm, Run};
+
+type Answer = JobResult<()>;
+
+/// An argument of the author's own.
+struct Began(u64);
+
+impl FromAgent for Began {
+    fn from_agent(context: &AgentContext) -> Self {
+        Self(context.began().as_seconds())
+    }
+}
+
+#[agent(name = "every-mark", state_version = 3)]
+#[derive(Default, Serialize, Deserialize)]
+struct EveryMark {
+    runs: u64,
+}
+
+#[jobs]
+impl EveryMark {
+    const FEE: Price = Price::sat(2);
+
+    #[job(kind = 5050)]
+    async fn write(&self, context: &AgentContext) -> JobResult<String> {
+        Ok(context.agent().to_hex())
+    }
+
+    #[price(kind = 5050)]
+    fn price_of_writing(&self, request: &JobRequest) -> Price {
+        if request.bid.is_some() { Self::FEE } else { Price::FREE }
+    }
+
+    #[job(kind = 5051, price = "1000 msat")]
+    async fn fixed(&self) -> Answer {
+        Ok(())
+    }
+
+    #[job(kind = 5052, price = "free")]
+    async fn free(&self) -> Answer {
+        Ok(())
+    }
+
+    #[job(kind = 5053)]
+    async fn quoted(&self) -> Answer {
+        Ok(())
+    }
+
+    #[cfg(any())]
+    #[price(kind = 5053)]
+    fn price_of_quoted(&self, request: &JobRequest) -> Missing {}
+
+    #[cfg(not(any()))]
+    #[openagents_sdk::price(kind = 5053)]
+    fn price_of_quoted(&self, _: &openagents_sdk::JobRequest) -> JobResult<Price> {
+        Err(JobError::failed("not today"))
+    }
+
+    /// Brings it up to date.
+    #[schedule(every = "10m")]
+    async fn refresh(&mut self, context: AgentContext, began: &Began) -> JobResult<()> {
+        self.runs += began.0.min(context.began().as_seconds());
+        Ok(())
+    }
+
+    #[schedule(cron = "0 3 * * MON-FRI", name = "nightly", timeout = "5m")]
+    async fn tidy(&self) -> Result<(), std::fmt::Error> {
+        Err(std::fmt::Error)
+    }
+
+    #[cfg(any())]
+    #[schedule(every = "1s")]
+    async fn tick(&self) -> Missing {}
+
+    #[on_create]
+    async fn begin(&mut self, _: &AgentContext) -> Answer {
+        Ok(())
+    }
+
+    #[on_wake]
+    async fn wake(&self) -> JobResult<()> {
+        Ok(())
+    }
+
+    #[cfg(any())]
+    #[on_sleep]
+    async fn sleep(&self) -> Missing {}
+
+    #[on_error]
+    async fn remember(&mut self, context: AgentContext) -> JobResult<()> {
+        self.runs += u64::from(context.failure().is_some());
+        Ok(())
+    }
+
+    #[migrate]
+    fn migrate(version: u32, mut state: Value) -> JobResult<Value> {
+        state["runs"] = json!(version);
+        Ok(state)
+    }
+}
+
+/// Schedules alone are an agent as well, and the names of the marks remain free.
+mod by_the_clock {
+    use super::*;
+
+    #[agent(name = "by-the-clock", state_version = 2)]
+    #[derive(Default, Serialize, Deserialize)]
+    pub struct ByTheClock;
+
+    #[jobs]
+    impl ByTheClock {
+        #[schedule(every = "1d")]
+        async fn schedule(&self) -> JobResult<()> {
+            Self::price(Self::migrate)
+        }
+
+        fn price<T>(_: T) -> JobResult<()> {
+            Ok(())
+        }
+
+        #[cfg(any())]
+        #[migrate]
+        fn migrate(version: u32, state: Value) -> Missing {}
+
+        #[cfg(not(any()))]
+        #[migrate]
+        fn migrate(_: u32, state: Value) -> Result<Value, std::fmt::Error> {
+            Ok(state)
+        }
+    }
+}
+
+fn main() {
+    assert_eq!(EveryMark::DECLARATION.state_version, 3);
+    let agent = EveryMark::default();
+
+    let prices: Vec<Price> = EveryMark::HANDLERS.iter().map(|handler| handler.declaration.price).collect();
+    assert_eq!(prices, [Price::FREE, Price::sat(1), Price::FREE, Price::FREE]);
+    let quoted: Vec<bool> = EveryMark::HANDLERS.iter().map(|handler| handler.quote.is_some()).collect();
+    assert_eq!(quoted, [true, false, false, true]);
+
+    let [refresh, tidy] = EveryMark::SCHEDULES else { panic!("two schedules") };
+    assert_eq!((refresh.declaration.name, refresh.declaration.about), ("refresh", "Brings it up to date."));
+    assert_eq!(refresh.declaration.rhythm, Rhythm::Every(Duration::from_secs(600)));
+    assert_eq!(refresh.declaration.timeout, Duration::from_secs(60));
+    assert!(refresh.run.is_exclusive());
+    assert_eq!((tidy.declaration.name, tidy.declaration.rhythm), ("nightly", Rhythm::Cron("0 3 * * MON-FRI")));
+    assert_eq!(tidy.declaration.timeout, Duration::from_secs(300));
+
+    let Hooks { on_create, on_wake, on_sleep, on_error, migrate } = EveryMark::HOOKS;
+    assert!(matches!((on_create, on_wake), (Some(Run::Exclusive(_)), Some(Run::Shared(_)))));
+    assert!(on_sleep.is_none() && on_error.is_some());
+    assert_eq!(migrate.unwrap()(1, json!({})).unwrap(), json!({ "runs": 1 }));
+    assert_eq!(agent.runs, 0);
+
+    use by_the_clock::ByTheClock;
+    assert!(ByTheClock::HANDLERS.is_empty() && ByTheClock::HOOKS.migrate.is_some());
+    assert_eq!(ByTheClock::SCHEDULES.len(), 1);
+}

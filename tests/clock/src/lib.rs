@@ -1,0 +1,103 @@
+//! An agent for the scenarios in `tests/`: what it does of its own accord, and what it charges.
+
+use openagents_sdk::prelude::*;
+use openagents_sdk::serde_json::Value;
+
+/// Counts the turns of its life, for tests.
+#[agent(name = "clock", state_version = 2, topics("testing"), queue = 3, concurrency = 1)]
+#[derive(Default, Serialize, Deserialize)]
+pub struct Clock {
+    created: u32,
+    woken: u32,
+    slept: u32,
+    ticks: u32,
+    failures: Vec<String>,
+}
+
+/// How much is asked for.
+#[derive(JobParams)]
+pub struct Order {
+    /// How many pieces.
+    #[param(default = 1, min = 0, max = 100)]
+    pieces: u32,
+}
+
+#[jobs]
+impl Clock {
+    #[on_create]
+    async fn create(&mut self, context: AgentContext) -> JobResult<()> {
+        self.created += 1;
+        context.memory().write("created", &self.created)
+    }
+
+    #[on_wake]
+    async fn wake(&mut self) -> JobResult<()> {
+        self.woken += 1;
+        Ok(())
+    }
+
+    #[on_sleep]
+    async fn sleep(&mut self) -> JobResult<()> {
+        self.slept += 1;
+        Ok(())
+    }
+
+    #[on_error]
+    async fn note_failure(&mut self, context: AgentContext) -> JobResult<()> {
+        self.failures.extend(context.failure().map(|failure| failure.message.clone()));
+        Ok(())
+    }
+
+    #[migrate]
+    fn migrate(_version: u32, state: Value) -> JobResult<Value> {
+        Ok(state)
+    }
+
+    /// Counts, every so often.
+    #[schedule(every = "7s")]
+    async fn tick(&mut self) -> JobResult<()> {
+        self.ticks += 1;
+        Ok(())
+    }
+
+    /// Shows what happened so far.
+    #[job(kind = 5930)]
+    async fn show(&self) -> JobResult<Json<Self>> {
+        let Self { created, woken, slept, ticks, failures } = self;
+        let (created, woken, slept, ticks) = (*created, *woken, *slept, *ticks);
+        Ok(Json(Self { created, woken, slept, ticks, failures: failures.clone() }))
+    }
+
+    /// Fails for good.
+    #[job(kind = 5931)]
+    async fn fail(&self, input: Text) -> JobResult<String> {
+        Err(JobError::failed(input.into_string()))
+    }
+
+    /// Charges by the piece.
+    #[job(kind = 5932)]
+    async fn sell(&self, order: Params<Order>) -> JobResult<String> {
+        Ok(format!("{} pieces", order.pieces))
+    }
+
+    #[price(kind = 5932)]
+    fn quote(&self, request: &JobRequest) -> JobResult<Price> {
+        let pieces: u64 = request.params.parse("pieces")?.unwrap_or(1);
+        Ok(Price::sat(pieces))
+    }
+
+    /// Takes its time.
+    #[job(kind = 5933)]
+    async fn wait(&self, context: JobContext, input: Text) -> JobResult<String> {
+        context.sleep(std::time::Duration::from_secs(3)).await;
+        Ok(input.into_string())
+    }
+
+    /// Costs the same always.
+    #[job(kind = 5934, price = "21 sat")]
+    async fn charge(&self) -> JobResult<String> {
+        Ok("paid".to_owned())
+    }
+}
+
+openagents_sdk::deployment!(Clock);

@@ -1,0 +1,5 @@
+//! Serves the clock natively.
+
+fn main() -> std::process::ExitCode {
+    clock::main()
+}
