@@ -29,7 +29,7 @@ mod state;
 mod visits;
 mod waiting;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use openagents_host::outgoing::Reach;
@@ -62,8 +62,11 @@ pub(crate) use outbox::Destination;
 pub(crate) use state::StateSnapshot;
 pub(crate) use visits::Visit;
 
-const SCHEMA: [&str; 3] =
-    [include_str!("engine/schema_1.sql"), include_str!("engine/schema_2.sql"), include_str!("engine/schema_3.sql")];
+const SCHEMA: [&str; 3] = [
+    include_str!("engine/schema_1.sql"),
+    include_str!("engine/schema_2.sql"),
+    include_str!("engine/schema_3.sql"),
+];
 
 /// What a deployment decides about its agent.
 #[derive(Clone, Debug, Default)]
@@ -249,6 +252,8 @@ pub(crate) struct JobEngine<S> {
     /// When something about the jobs is due, as of the last input.
     dues: Dues,
     alarm: Option<Timestamp>,
+    /// Whether memory holds what a transaction did that was undone.
+    is_stale: bool,
 }
 
 impl<S: Sql> JobEngine<S> {
@@ -289,6 +294,7 @@ impl<S: Sql> JobEngine<S> {
             failures: Failures::default(),
             dues: Dues::default(),
             alarm: None,
+            is_stale: false,
             ledger,
             keys,
             facts,
@@ -355,6 +361,10 @@ impl<S: Sql> JobEngine<S> {
         effects: &mut Vec<Effect>,
         body: impl FnOnce(&mut Self, &mut Vec<Effect>) -> Result<T, SqlError>,
     ) -> Result<T, SqlError> {
+        if self.is_stale {
+            self.remember()?;
+            self.is_stale = false;
+        }
         let (sql, before) = (self.sql.clone(), effects.len());
         let committed = sql.transaction(|| body(self, effects));
         if committed.is_ok() {
@@ -387,6 +397,25 @@ impl<S: Sql> JobEngine<S> {
         Ok(())
     }
 
+    /// Brings memory back to what is on record, after a transaction was undone.
+    fn remember(&mut self) -> Result<(), SqlError> {
+        self.keep_running(&self.ledger.leases()?);
+        self.unfinished = self.ledger.unfinished()?;
+        self.outbox.rolled_back();
+        self.state.rolled_back()?;
+        self.schedules.rolled_back()?;
+        self.life.rolled_back()?;
+        let mut failed = BTreeSet::new();
+        for job in self.failures.requests() {
+            if self.ledger.find(&job)?.is_some_and(|job| job.state == JobState::Failed) {
+                failed.insert(job);
+            }
+        }
+        self.failures.retain(|job| failed.contains(job));
+        self.announce_at = self.announcements.next_due(Timestamp::EPOCH)?;
+        Ok(())
+    }
+
     fn settle(&mut self, now: Timestamp, handled: Result<(), SqlError>, effects: &mut Vec<Effect>) {
         match handled.and_then(|()| self.due(now)) {
             Ok(due) => self.alarm = due,
@@ -412,14 +441,17 @@ impl<S: Sql> Engine for JobEngine<S> {
     fn handle(&mut self, now: Timestamp, input: &Input, effects: &mut Vec<Effect>) {
         let handled = match input {
             Input::Request { event, source, ticket } => {
-                let admitted =
-                    self.commit(effects, |engine, effects| engine.admit(now, event, source.as_deref(), effects));
+                let admitted = self
+                    .commit(effects, |engine, effects| engine.admit(now, event, source.as_deref(), effects));
                 effects.push(Effect::Taken { ticket: *ticket, result: admitted });
                 Ok(())
             }
             Input::Asked { inquiry, ticket } => {
                 let answer = self.commit(effects, |engine, _| engine.answer(inquiry));
-                effects.push(Effect::Answered { ticket: *ticket, answer: answer.map_err(|error| error.to_string()) });
+                effects.push(Effect::Answered {
+                    ticket: *ticket,
+                    answer: answer.map_err(|error| error.to_string()),
+                });
                 Ok(())
             }
             Input::Finished { lease, outcome, changes } => {
@@ -431,9 +463,8 @@ impl<S: Sql> Engine for JobEngine<S> {
                 self.report(*lease, report);
                 Ok(())
             }
-            Input::Quoted { job, price } => self.commit(effects, |engine, _| {
-                engine.quoted(now, job, price.as_ref().map_err(String::as_str))
-            }),
+            Input::Quoted { job, price } => self
+                .commit(effects, |engine, _| engine.quoted(now, job, price.as_ref().map_err(String::as_str))),
             Input::Resolved { job, events } => {
                 self.commit(effects, |engine, _| engine.resolved(now, job, events))
             }
@@ -479,26 +510,9 @@ impl<S: Sql> Engine for JobEngine<S> {
     }
 
     fn rolled_back(&mut self) {
-        // Where the database cannot be read either, the leases run out.
-        if let Ok(leases) = self.ledger.leases() {
-            self.keep_running(&leases);
-        }
-        let ledger = &self.ledger;
-        self.failures.retain(|job| {
-            ledger.find(job).is_ok_and(|job| job.is_some_and(|job| job.state == JobState::Failed))
-        });
-        if let Ok(unfinished) = self.ledger.unfinished() {
-            self.unfinished = unfinished;
-        }
-        self.outbox.rolled_back();
-        self.state.rolled_back();
-        self.schedules.rolled_back();
-        self.life.rolled_back();
-        // What was announced in the transaction that was undone is due again.
-        if let Ok(due) = self.announcements.next_due(Timestamp::EPOCH) {
-            self.announce_at = due;
-        }
-        // What is due now is found out at once.
+        // What cannot be read now is read before anything else is done.
+        self.is_stale = self.remember().is_err();
+        // What is due is found out at once.
         self.alarm = Some(Timestamp::EPOCH);
     }
 }

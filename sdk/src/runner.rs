@@ -13,14 +13,17 @@ use crate::agent::Jobs;
 use crate::clock;
 use crate::context::AgentContext;
 use crate::engine::{
-    AgentFacts, Changes, HOOK_TIMEOUT, HandlerFacts, Hook, HookFacts, Input, Lease, Outcome, ScheduleFacts, StateSnapshot, Task,
+    AgentFacts, Changes, HOOK_TIMEOUT, HandlerFacts, Hook, HookFacts, Input, Lease, Outcome, ScheduleFacts,
+    StateSnapshot, Task,
 };
 use crate::error::JobError;
-use crate::handler::{Handler, Run, Work};
+use crate::handler::{Handler, Run};
 use crate::job::{JobContext, JobRequest};
 use crate::log;
 use crate::output::Output;
 use crate::surroundings::Surroundings;
+
+const UNREADABLE: &str = "the agent cannot read its state";
 
 /// What the engine needs to know of an agent.
 pub(crate) fn agent_facts<A: Jobs>() -> AgentFacts {
@@ -51,8 +54,22 @@ pub(crate) fn agent_facts<A: Jobs>() -> AgentFacts {
     }
 }
 
-/// The agent's state as it was last read, so that the next run need not read it again.
-pub(crate) struct StateCache<A>(Mutex<Option<(u64, Arc<A>)>>);
+/// The agent's state as it was last read, so that the next run need not read it again. It is kept with what it was read
+/// from: a version number is not enough, since a run whose lease is over leaves a state that is never committed.
+pub(crate) struct StateCache<A>(Mutex<Option<(Stored, Arc<A>)>>);
+
+/// What is stored of a state.
+#[derive(PartialEq, Eq)]
+struct Stored {
+    form: u32,
+    json: Option<Arc<str>>,
+}
+
+impl Stored {
+    fn of(snapshot: &StateSnapshot) -> Self {
+        Self { form: snapshot.form, json: snapshot.json.clone() }
+    }
+}
 
 impl<A> Default for StateCache<A> {
     fn default() -> Self {
@@ -80,13 +97,13 @@ impl<A: Jobs> StateCache<A> {
     /// The state for a run that only reads it.
     pub(crate) fn shared(&self, snapshot: &StateSnapshot) -> Result<Arc<A>, StateError> {
         let mut cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((version, agent)) = &*cached
-            && *version == snapshot.version
+        if let Some((stored, agent)) = &*cached
+            && *stored == Stored::of(snapshot)
         {
             return Ok(Arc::clone(agent));
         }
         let agent = Arc::new(read(snapshot)?);
-        *cached = Some((snapshot.version, Arc::clone(&agent)));
+        *cached = Some((Stored::of(snapshot), Arc::clone(&agent)));
         Ok(agent)
     }
 
@@ -94,16 +111,16 @@ impl<A: Jobs> StateCache<A> {
     fn owned(&self, snapshot: &StateSnapshot) -> Result<A, StateError> {
         let cached = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         match cached {
-            Some((version, agent)) if version == snapshot.version => {
+            Some((stored, agent)) if stored == Stored::of(snapshot) => {
                 Arc::try_unwrap(agent).or_else(|_| read(snapshot))
             }
             _ => read(snapshot),
         }
     }
 
-    /// Keeps what a run left; of use only if the engine commits it under this version.
-    fn keep(&self, version: u64, agent: A) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((version, Arc::new(agent)));
+    /// Keeps what a run left; of use only if the engine commits it.
+    fn keep(&self, stored: Stored, agent: A) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((stored, Arc::new(agent)));
     }
 }
 
@@ -209,20 +226,24 @@ async fn attempt<A: Jobs, C, T>(
     context: C,
 ) -> Result<T, JobError> {
     around.clients().block(blocked::<A>(run.is_exclusive()));
-    let unreadable = |error: StateError| JobError::failed("the agent cannot read its state").caused_by(error);
+    let unreadable = |error: StateError| JobError::failed(UNREADABLE).caused_by(error);
     match run {
         Run::Shared(run) => {
             let agent = cache.shared(state).map_err(unreadable)?;
-            within(timeout, run(&agent, context)).await
+            within(timeout, async { run(&agent, context).await }).await
         }
         Run::Exclusive(run) => {
             let mut agent = cache.owned(state).map_err(unreadable)?;
-            let output = within(timeout, run(&mut agent, context)).await?;
+            let output = within(timeout, async { run(&mut agent, context).await }).await?;
             let json = serde_json::to_string(&agent)
                 .map_err(|error| JobError::failed("the agent cannot store its state").caused_by(error))?;
             let changed = state.json.as_deref() != Some(json.as_str());
-            let version = if changed { state.version.saturating_add(1) } else { state.version };
-            cache.keep(version, agent);
+            let stored = if changed {
+                Stored { form: A::DECLARATION.state_version, json: Some(json.as_str().into()) }
+            } else {
+                Stored::of(state)
+            };
+            cache.keep(stored, agent);
             around.changes().state = changed.then_some(json);
             Ok(output)
         }
@@ -244,28 +265,38 @@ pub(crate) fn quote<A: Jobs>(
     state: &StateSnapshot,
 ) -> Input {
     let handler = A::HANDLERS.get(handler);
-    let price = match handler.and_then(|handler| handler.quote) {
-        Some(quote) => cache.shared(state).map_err(|error| error.to_string()).and_then(|agent| {
-            match catch_unwind(AssertUnwindSafe(|| quote(&agent, request))) {
-                Ok(Ok(price)) => Ok(price),
-                Ok(Err(error)) => {
-                    log::warn(format_args!("no price for {job}: {error}"));
-                    Err(error.message().to_owned())
+    let price =
+        match handler.and_then(|handler| handler.quote) {
+            Some(quote) => cache.shared(state).map_err(|error| unreadable(job, &error)).and_then(|agent| {
+                match catch_unwind(AssertUnwindSafe(|| quote(&agent, request))) {
+                    Ok(Ok(price)) => Ok(price),
+                    Ok(Err(error)) => {
+                        log::warn(format_args!("no price for {job}: {error}"));
+                        Err(error.message().to_owned())
+                    }
+                    Err(panic) => {
+                        log::warn(format_args!("no price for {job}: {}", panicked(&*panic)));
+                        Err("the agent could not find a price for this job".to_owned())
+                    }
                 }
-                Err(panic) => {
-                    log::warn(format_args!("no price for {job}: {}", panicked(&*panic)));
-                    Err("the agent could not find a price for this job".to_owned())
-                }
-            }
-        }),
-        None => Ok(handler.map(|handler| handler.declaration.price).unwrap_or_default()),
-    };
+            }),
+            None => Ok(handler.map(|handler| handler.declaration.price).unwrap_or_default()),
+        };
     Input::Quoted { job, price }
 }
 
+/// What a customer is told about a state that cannot be read, which is for the operator to mend.
+fn unreadable(job: EventId, error: &StateError) -> String {
+    log::warn(format_args!("no price for {job}: {error}"));
+    UNREADABLE.to_owned()
+}
+
 /// The work's outcome, if it has one in time. Work that takes too long is dropped at its next `.await`.
-async fn within<T>(timeout: Duration, work: Work<'_, T>) -> Result<T, JobError> {
-    let work = AssertUnwindSafe(work).catch_unwind();
+async fn within<T>(
+    timeout: Duration,
+    work: impl Future<Output = Result<T, JobError>>,
+) -> Result<T, JobError> {
+    let work = std::pin::pin!(AssertUnwindSafe(work).catch_unwind());
     match select(work, std::pin::pin!(clock::sleep(timeout))).await {
         Either::Left((Ok(result), _)) => result,
         Either::Left((Err(panic), _)) => Err(panicked(&*panic)),

@@ -38,9 +38,7 @@ impl<S: Sql> JobEngine<S> {
         let Some(readable) = self.requests.read(event) else { return Ok(Admission::NotOurs) };
         let me = self.keys.public_key();
         let named = readable.request.providers.contains(&me);
-        if !readable.request.is_for(&me)
-            || (self.facts.declaration.requests == Answered::Named && !named)
-        {
+        if !readable.request.is_for(&me) || (self.facts.declaration.requests == Answered::Named && !named) {
             return Ok(Admission::NotOurs);
         }
         let refusal = self.refusal(now, &readable)?;
@@ -55,7 +53,10 @@ impl<S: Sql> JobEngine<S> {
         let is_ready = refusal.is_none() && !waits_for_jobs && !handler.quotes && price.is_free();
         let state = if is_ready { JobState::Queued } else { JobState::Received };
         let (id, kind, customer, request) = (&event.id, event.kind, &event.pubkey, &**event.json());
-        self.ledger.record(&NewJob { id, kind, customer, request, source, state, price: is_ready.then_some(price) }, now)?;
+        self.ledger.record(
+            &NewJob { id, kind, customer, request, source, state, price: is_ready.then_some(price) },
+            now,
+        )?;
         self.unfinished = self.unfinished.saturating_add(1);
         if is_ready {
             self.requests.remember(readable);
@@ -73,8 +74,7 @@ impl<S: Sql> JobEngine<S> {
             received_at: now,
         };
         if let Some(refusal) = refusal {
-            let state =
-                if refusal == Refusal::Cancelled { JobState::Cancelled } else { JobState::Rejected };
+            let state = if refusal == Refusal::Cancelled { JobState::Cancelled } else { JobState::Rejected };
             self.end_with_error(now, &job, &readable, state, &self.explain(refusal))?;
             return Ok(Admission::Rejected);
         }
@@ -147,7 +147,8 @@ impl<S: Sql> JobEngine<S> {
             Refusal::Future => "the request was made in the future: check your clock".to_owned(),
             Refusal::Full => "the agent has too much to do already: try again later".to_owned(),
             Refusal::MalformedInput => {
-                "a job input must be the id of an event, 64 hex characters: [\"i\", \"<id>\", \"job\"]".to_owned()
+                "a job input must be the id of an event, 64 hex characters: [\"i\", \"<id>\", \"job\"]"
+                    .to_owned()
             }
             Refusal::TooManyInputs => {
                 format!("a request may build upon {} jobs at most", super::waiting::MAX_JOB_INPUTS)

@@ -40,7 +40,9 @@ impl<S: Sql> JobEngine<S> {
             None => answer.content(&output.content),
             // NIP-44 has no ciphertext for nothing.
             Some(_) if output.content.is_empty() => answer,
-            Some(encryption) => answer.sealed(self.seal(readable, encryption, &output.content).ok_or(TooLarge)?),
+            Some(encryption) => {
+                answer.sealed(self.seal(readable, encryption, &output.content).ok_or(TooLarge)?)
+            }
         };
         let event = answer.build().sign(&self.keys, now);
         if event.json().len() > MAX_EVENT { Err(TooLarge) } else { Ok(event) }
@@ -68,8 +70,14 @@ impl<S: Sql> JobEngine<S> {
         readable: &Readable,
         amount: Amount,
     ) -> Result<(), SqlError> {
-        let event =
-            self.feedback(now, readable, &Status::PaymentRequired, Some("pay to have this job done"), None, Some(amount));
+        let event = self.feedback(
+            now,
+            readable,
+            &Status::PaymentRequired,
+            Some("pay to have this job done"),
+            None,
+            Some(amount),
+        );
         self.send(now, job, readable, &event)
     }
 
@@ -125,11 +133,22 @@ impl<S: Sql> JobEngine<S> {
     }
 
     /// Ends a job of which nothing can be said, since its request cannot be read.
-    pub(super) fn end_silently(&mut self, now: Timestamp, job: &Record, state: JobState) -> Result<(), SqlError> {
+    pub(super) fn end_silently(
+        &mut self,
+        now: Timestamp,
+        job: &Record,
+        state: JobState,
+    ) -> Result<(), SqlError> {
         self.ended(now, job, state, "")
     }
 
-    fn ended(&mut self, now: Timestamp, job: &Record, state: JobState, last_word: &str) -> Result<(), SqlError> {
+    fn ended(
+        &mut self,
+        now: Timestamp,
+        job: &Record,
+        state: JobState,
+        last_word: &str,
+    ) -> Result<(), SqlError> {
         self.ledger.end(&job.id, job.state, state, last_word, now)?;
         self.unfinished = self.unfinished.saturating_sub(1);
         self.count(now, job, state)?;

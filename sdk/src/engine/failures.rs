@@ -41,6 +41,11 @@ impl Failures {
         }
     }
 
+    /// The requests of those that are not told yet.
+    pub(super) fn requests(&self) -> Vec<EventId> {
+        self.untold.iter().map(|failure| failure.request).collect()
+    }
+
     /// Drops what did not come to pass.
     pub(super) fn retain(&mut self, mut has_failed: impl FnMut(&EventId) -> bool) {
         self.untold.retain(|failure| has_failed(&failure.request));

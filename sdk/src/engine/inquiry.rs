@@ -44,7 +44,8 @@ pub(crate) enum Inquiry {
 }
 
 /// What is on record about a job.
-const JOB: &str = "seq, id, kind, customer, state, attempt, price, source, received_at, started_at, finished_at";
+const JOB: &str =
+    "seq, id, kind, customer, state, attempt, price, source, received_at, started_at, finished_at";
 
 impl<S: Sql> JobEngine<S> {
     pub(super) fn answer(&self, inquiry: &Inquiry) -> Result<Value, SqlError> {
@@ -64,23 +65,25 @@ impl<S: Sql> JobEngine<S> {
             Inquiry::Load => Ok(json!({"unfinished": self.unfinished, "running": self.running.len()})),
             Inquiry::MemoryEntry { key } => self.memory_entry(key),
             Inquiry::MemoryEntries { prefix, after, limit } => self.memory_entries(prefix, after, *limit),
-            Inquiry::State => {
-                self.state.snapshot().json.map_or(Ok(Value::Null), |json| parse(&json))
-            }
+            Inquiry::State => self.state.snapshot().json.map_or(Ok(Value::Null), |json| parse(&json)),
         }
     }
 
     fn memory_keys(&self, prefix: &str, limit: usize) -> Result<Value, SqlError> {
         let mut keys = Vec::new();
         let limit = limit.min(MAX_ROWS);
-        self.sql.query("SELECT key FROM memory WHERE key >= ? ORDER BY key LIMIT ?", values![prefix, limit], &mut |row| {
-            let key: &str = row.column(0)?;
-            if !key.starts_with(prefix) {
-                return Ok(ControlFlow::Break(()));
-            }
-            keys.push(Value::from(key));
-            Ok(ControlFlow::Continue(()))
-        })?;
+        self.sql.query(
+            "SELECT key FROM memory WHERE key >= ? ORDER BY key LIMIT ?",
+            values![prefix, limit],
+            &mut |row| {
+                let key: &str = row.column(0)?;
+                if !key.starts_with(prefix) {
+                    return Ok(ControlFlow::Break(()));
+                }
+                keys.push(Value::from(key));
+                Ok(ControlFlow::Continue(()))
+            },
+        )?;
         Ok(Value::Array(keys))
     }
 
@@ -210,7 +213,8 @@ fn job_of(row: &openagents_host::sql::Row<'_>) -> Result<Value, SqlError> {
 }
 
 fn parse(json: &str) -> Result<Value, SqlError> {
-    serde_json::from_str(json).map_err(|error| SqlError::Statement(format!("damaged JSON on record: {error}")))
+    serde_json::from_str(json)
+        .map_err(|error| SqlError::Statement(format!("damaged JSON on record: {error}")))
 }
 
 /// A JSON value as a column takes it.
@@ -226,7 +230,8 @@ fn bound(value: &Value) -> Result<SqlValue<'_>, SqlError> {
         Value::String(text) => SqlValue::Text(text),
         Value::Array(_) | Value::Object(_) => {
             return Err(SqlError::Statement(
-                "a value of a statement is a number, a text, true, false or null; write a list as JSON text".to_owned(),
+                "a value of a statement is a number, a text, true, false or null; write a list as JSON text"
+                    .to_owned(),
             ));
         }
     })

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use openagents_host::sql::values;
 use openagents_host::{EventId, PublicKey, Sql, SqlError, Timestamp, UnsignedEvent};
 
+use super::JobEngine;
 use super::job_state::JobState;
 use super::ledger::Record;
 use super::outbox::Destination;
 use super::requests::Readable;
-use super::JobEngine;
 use crate::job::JobOutput;
 use crate::memory::Turn;
 use crate::nip90::InputKind;
@@ -65,10 +65,9 @@ impl<S: Sql> JobEngine<S> {
     }
 
     fn keep_turn(&self, now: Timestamp, NewTurn { customer, turn }: &NewTurn) -> Result<(), SqlError> {
-        let last = self.sql.first::<(Option<u64>,)>(
-            "SELECT max(number) FROM turn WHERE customer = ?",
-            values![customer],
-        )?;
+        let last = self
+            .sql
+            .first::<(Option<u64>,)>("SELECT max(number) FROM turn WHERE customer = ?", values![customer])?;
         let number = last.and_then(|(last,)| last).unwrap_or(0).saturating_add(1);
         let text = beginning(&turn.text, MAX_TURN);
         self.sql.execute(

@@ -27,8 +27,7 @@ pub(super) struct Record {
     pub(super) received_at: Timestamp,
 }
 
-type DueColumns =
-    (Option<u16>, Option<Timestamp>, Option<Timestamp>, Option<Timestamp>, Option<Timestamp>);
+type DueColumns = (Option<u16>, Option<Timestamp>, Option<Timestamp>, Option<Timestamp>, Option<Timestamp>);
 
 /// When something about the jobs is due.
 #[derive(Clone, Copy, Debug, Default)]
@@ -138,9 +137,11 @@ impl<S: Sql> Ledger<S> {
     /// How many jobs are not done yet.
     pub(super) fn unfinished(&self) -> Result<u64, SqlError> {
         let mut sum = 0_u64;
-        for condition in
-            ["state = 'queued'", "state = 'running'", "state IN ('received', 'awaiting_input', 'awaiting_payment')"]
-        {
+        for condition in [
+            "state = 'queued'",
+            "state = 'running'",
+            "state IN ('received', 'awaiting_input', 'awaiting_payment')",
+        ] {
             let count =
                 self.sql.first::<(u64,)>(&format!("SELECT count(*) FROM job WHERE {condition}"), &[])?;
             sum = sum.saturating_add(count.map_or(0, |(count,)| count));

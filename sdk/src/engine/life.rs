@@ -5,8 +5,8 @@ use std::time::Duration;
 use openagents_host::sql::values;
 use openagents_host::{Sql, SqlError, Timestamp};
 
-use super::facts::{Hook, HookFacts};
 use super::backoff;
+use super::facts::{Hook, HookFacts};
 
 /// How long an agent has nothing to do before it sleeps. A Durable Object hibernates after about 10 s.
 const SLEEP_AFTER: Duration = Duration::from_secs(5);
@@ -102,10 +102,9 @@ impl<S: Sql> Life<S> {
         self.runs
     }
 
-    pub(super) fn rolled_back(&mut self) {
-        if let Ok(is_created) = is_created(&self.sql) {
-            self.is_created = is_created;
-        }
+    pub(super) fn rolled_back(&mut self) -> Result<(), SqlError> {
+        self.is_created = is_created(&self.sql)?;
+        Ok(())
     }
 }
 

@@ -45,7 +45,9 @@ impl<S: Sql> JobEngine<S> {
         };
         let Some(first) = self.life.turn_before_work(&self.facts.hooks) else { return Some(work) };
         let turns = [first, Hook::Sleep];
-        if turns.into_iter().any(|hook| self.running.contains_key(&RunId::Hook(hook))) || !self.life.may_try(now) {
+        if turns.into_iter().any(|hook| self.running.contains_key(&RunId::Hook(hook)))
+            || !self.life.may_try(now)
+        {
             return None;
         }
         self.start_of_hook(first)
@@ -83,11 +85,7 @@ impl<S: Sql> JobEngine<S> {
     }
 
     /// Starts what is next if it may start now.
-    pub(super) fn start_next(
-        &mut self,
-        now: Timestamp,
-        effects: &mut Vec<Effect>,
-    ) -> Result<bool, SqlError> {
+    pub(super) fn start_next(&mut self, now: Timestamp, effects: &mut Vec<Effect>) -> Result<bool, SqlError> {
         let next = self.ledger.next(now)?;
         let Some(start) = self.next_start(now, next.as_ref().map(|job| job.kind.0)) else { return Ok(false) };
         if !self.may_start(&start) {
@@ -99,9 +97,16 @@ impl<S: Sql> JobEngine<S> {
                 None => return Ok(false),
             },
             StartOf::Schedule(index) => {
-                let timeout = self.facts.schedules.get(index).map_or(HOOK_TIMEOUT, |facts| facts.declaration.timeout);
+                let timeout =
+                    self.facts.schedules.get(index).map_or(HOOK_TIMEOUT, |facts| facts.declaration.timeout);
                 let until = now + timeout + LEASE_MARGIN;
-                self.start_own(RunId::Schedule(index), start.exclusive, until, Task::Schedule(index), effects)?;
+                self.start_own(
+                    RunId::Schedule(index),
+                    start.exclusive,
+                    until,
+                    Task::Schedule(index),
+                    effects,
+                )?;
             }
             StartOf::Hook(hook) => {
                 let failure = if hook == Hook::Error { self.failures.tell() } else { None };
@@ -131,7 +136,12 @@ impl<S: Sql> JobEngine<S> {
         Ok(())
     }
 
-    fn start_job(&mut self, now: Timestamp, mut job: Record, effects: &mut Vec<Effect>) -> Result<(), SqlError> {
+    fn start_job(
+        &mut self,
+        now: Timestamp,
+        mut job: Record,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), SqlError> {
         let readable = match self.requests.on_record(&job.id) {
             Ok(readable) => readable,
             Err(Unreadable::Sql(error)) => return Err(error),
@@ -182,9 +192,14 @@ impl<S: Sql> JobEngine<S> {
 
     /// Makes the list of runs that of the leases, after a transaction was undone.
     pub(super) fn keep_running(&mut self, leases: &[Lease]) {
-        let is_leased = |run: &RunId, running: &Running| leases.contains(&Lease { run: *run, attempt: running.attempt });
-        let lost: Vec<RunId> =
-            self.running.iter().filter(|(run, running)| !is_leased(run, running)).map(|(run, _)| *run).collect();
+        let is_leased =
+            |run: &RunId, running: &Running| leases.contains(&Lease { run: *run, attempt: running.attempt });
+        let lost: Vec<RunId> = self
+            .running
+            .iter()
+            .filter(|(run, running)| !is_leased(run, running))
+            .map(|(run, _)| *run)
+            .collect();
         for run in lost {
             self.running.remove(&run);
             self.reports.end(&run);
@@ -229,9 +244,11 @@ impl<S: Sql> JobEngine<S> {
         changes: &Changes,
         effects: &mut Vec<Effect>,
     ) -> Result<(), SqlError> {
-        let finished = self.commit(effects, |engine, effects| engine.finish(now, lease, outcome, changes, effects));
+        let finished =
+            self.commit(effects, |engine, effects| engine.finish(now, lease, outcome, changes, effects));
         let (Err(error), Outcome::Done(_)) = (&finished, outcome) else { return finished };
-        let failed = Outcome::Failed { message: "the agent could not keep what it did".to_owned(), retryable: true };
+        let failed =
+            Outcome::Failed { message: "the agent could not keep what it did".to_owned(), retryable: true };
         self.commit(effects, |engine, effects| {
             effects.push(Effect::Warn(format!("what {:?} did cannot be kept: {error}", lease.run)));
             engine.finish(now, lease, &failed, &Changes::default(), effects)

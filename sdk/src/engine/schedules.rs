@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use openagents_host::sql::values;
 use openagents_host::{Sql, SqlError, Timestamp};
 
+use super::RunId;
 use super::facts::ScheduleFacts;
 use super::runs::Running;
-use super::RunId;
 use crate::handler::Rhythm;
 use crate::rhythm::next_time;
 
@@ -76,14 +76,16 @@ impl<S: Sql> Schedules<S> {
         )
     }
 
-    pub(super) fn rolled_back(&mut self) {
+    pub(super) fn rolled_back(&mut self) -> Result<(), SqlError> {
         for (schedule, due) in &mut self.all {
             let name = schedule.declaration.name;
-            let kept = self.sql.first::<(Timestamp,)>("SELECT due FROM schedule WHERE name = ?", values![name]);
-            if let Ok(Some((kept,))) = kept {
+            let kept =
+                self.sql.first::<(Timestamp,)>("SELECT due FROM schedule WHERE name = ?", values![name])?;
+            if let Some((kept,)) = kept {
                 *due = kept;
             }
         }
+        Ok(())
     }
 
     fn idle<'a>(

@@ -54,11 +54,10 @@ impl<S: Sql> StateStore<S> {
     }
 
     /// A transaction around the one of a run was undone.
-    pub(super) fn rolled_back(&mut self) {
+    pub(super) fn rolled_back(&mut self) -> Result<(), SqlError> {
         self.pending = None;
-        if let Ok(current) = load(&self.sql) {
-            self.current = current;
-        }
+        self.current = load(&self.sql)?;
+        Ok(())
     }
 }
 

@@ -5,6 +5,7 @@ mod bench;
 mod cancellation;
 mod chaining;
 mod disk;
+mod events;
 mod hooks;
 mod inquiries;
 mod keeping;

@@ -364,5 +364,8 @@ impl<S: Sql> JobEngine<S> {
 fn providers_of(wanted: &EventId, events: &[Event]) -> Vec<PublicKey> {
     let request = events.iter().find(|event| event.id == *wanted && event.kind.0 < 6_000);
     let request = request.and_then(|event| event.clone().verify().ok());
-    request.and_then(|event| JobRequest::from_event(event).ok()).map(|request| request.providers).unwrap_or_default()
+    request
+        .and_then(|event| JobRequest::from_event(event).ok())
+        .map(|request| request.providers)
+        .unwrap_or_default()
 }

@@ -1,17 +1,25 @@
 #![allow(clippy::arithmetic_side_effects)]
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use openagents_host::{Keys, Kind, Timestamp, UnsignedEvent};
+use async_trait::async_trait;
+use openagents_host::outgoing::Reach;
+use openagents_host::{Event, EventId, Keys, Kind, Timestamp, UnsignedEvent};
+use openagents_relay::Filter;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
-use super::{StateCache, run};
+use super::{StateCache, StateError, agent_facts, quote, run};
 use crate::agent::{Agent, AgentDeclaration, Jobs};
-use crate::engine::{Input, Lease, Outcome, StateSnapshot};
+use crate::context::{AgentContext, JobFailure};
+use crate::engine::{Changes, Hook, Input, Inquiry, Lease, Outcome, Report, RunId, StateSnapshot, Task};
 use crate::error::JobError;
-use crate::handler::{Handler, JobDeclaration, Run};
-use crate::job::JobRequest;
+use crate::handler::{Handler, Hooks, JobDeclaration, Quote, Rhythm, Run, Schedule, ScheduleDeclaration};
+use crate::job::{JobContext, JobOutput, JobRequest};
 use crate::output::Output;
+use crate::price::Price;
+use crate::surroundings::Surroundings;
 
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Counter {
@@ -19,28 +27,16 @@ struct Counter {
 }
 
 impl Agent for Counter {
-    const DECLARATION: AgentDeclaration = AgentDeclaration {
-        name: "counter",
-        about: "",
-        version: "1",
-        authors: "",
-        license: "",
-        homepage: "",
-        repository: "",
-    };
+    const DECLARATION: AgentDeclaration =
+        AgentDeclaration { state_version: 2, ..AgentDeclaration::new("counter") };
 }
 
-const fn handler(timeout: Duration, run: Run<Counter>) -> Handler<Counter> {
-    let declaration = JobDeclaration {
-        kind: 5000,
-        name: "",
-        about: "",
-        timeout,
-        attempts: 3,
-        inputs: &[],
-        output: "text/plain",
-    };
-    Handler { declaration, run }
+type Job = Run<Counter, JobContext, Output>;
+
+const fn handler(timeout: Duration, quote: Option<Quote<Counter>>, run: Job) -> Handler<Counter> {
+    let declaration =
+        JobDeclaration { timeout, price: Price::sat(3), ..JobDeclaration::new(5000, "handler") };
+    Handler { declaration, quote, run }
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -51,12 +47,19 @@ const COUNT_AND_FAIL: usize = 2;
 const COUNT_AND_PANIC: usize = 3;
 const COUNT_FOR_EVER: usize = 4;
 const LEAVE_ALONE: usize = 5;
+const TALK: usize = 6;
+const PANIC_AT_ONCE: usize = 7;
 
 impl Jobs for Counter {
     const HANDLERS: &'static [Handler<Self>] = &[
-        handler(MINUTE, Run::Shared(|agent, _| Box::pin(async { Ok(Output::new(agent.count.to_string())) }))),
         handler(
             MINUTE,
+            None,
+            Run::Shared(|agent, _| Box::pin(async { Ok(Output::new(agent.count.to_string())) })),
+        ),
+        handler(
+            MINUTE,
+            Some(|agent, _| Ok(Price::sat(agent.count))),
             Run::Exclusive(|agent, _| {
                 Box::pin(async {
                     agent.count += 1;
@@ -66,15 +69,18 @@ impl Jobs for Counter {
         ),
         handler(
             MINUTE,
-            Run::Exclusive(|agent, _| {
-                Box::pin(async {
+            Some(|_, _| Err(JobError::failed("not for sale"))),
+            Run::Exclusive(|agent, context| {
+                Box::pin(async move {
                     agent.count += 1;
+                    context.memory().write("count", &agent.count)?;
                     Err(JobError::retry("later"))
                 })
             }),
         ),
         handler(
             MINUTE,
+            Some(|_, _| panic!("on purpose")),
             Run::Exclusive(|agent, _| {
                 Box::pin(async {
                     agent.count += 1;
@@ -84,6 +90,7 @@ impl Jobs for Counter {
         ),
         handler(
             Duration::from_millis(10),
+            None,
             Run::Exclusive(|agent, _| {
                 Box::pin(async {
                     agent.count += 1;
@@ -91,8 +98,111 @@ impl Jobs for Counter {
                 })
             }),
         ),
-        handler(MINUTE, Run::Exclusive(|_, _| Box::pin(async { Ok(Output::default()) }))),
+        handler(MINUTE, None, Run::Exclusive(|_, _| Box::pin(async { Ok(Output::default()) }))),
+        handler(
+            MINUTE,
+            None,
+            Run::Shared(|_, context| {
+                Box::pin(async move {
+                    context.progress("half");
+                    context.partial("Hel");
+                    context.memory().write("k", "v")?;
+                    context.session().say("user", "hi");
+                    context.publish(UnsignedEvent::new(Kind(1), "note"));
+                    let known: Option<String> = context.memory().read("elsewhere").await?;
+                    Ok(Output::new(format!(
+                        "{} {known:?} {:?}",
+                        context.attempt(),
+                        context.output_of(&"07".repeat(32))
+                    )))
+                })
+            }),
+        ),
+        handler(MINUTE, None, Run::Shared(|_, _| panic!("before it has a future"))),
     ];
+
+    const SCHEDULES: &'static [Schedule<Self>] = &[Schedule {
+        declaration: ScheduleDeclaration {
+            name: "tick",
+            about: "",
+            rhythm: Rhythm::Every(MINUTE),
+            timeout: MINUTE,
+        },
+        run: Run::Exclusive(|agent, _| {
+            Box::pin(async {
+                agent.count += 10;
+                Ok(())
+            })
+        }),
+    }];
+
+    const HOOKS: Hooks<Self> = Hooks {
+        on_error: Some(Run::Shared(|_, context: AgentContext| {
+            Box::pin(async move {
+                let failure =
+                    context.failure().ok_or_else(|| JobError::failed("no failure"))?.message.clone();
+                context.memory().write("failure", &failure)
+            })
+        })),
+        migrate: Some(|form, old| match form {
+            1 => Ok(json!({"count": old["number"]})),
+            other => Err(JobError::failed(format!("form {other} was never released"))),
+        }),
+        ..Hooks::NONE
+    };
+}
+
+/// Remembers what is said, and knows one thing.
+struct Quiet(Keys, Mutex<Vec<(Lease, Report)>>);
+
+#[async_trait]
+impl Surroundings for Quiet {
+    fn keys(&self) -> &Keys {
+        &self.0
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::default()
+    }
+
+    fn report(&self, lease: Lease, report: Report) {
+        self.1.lock().unwrap().push((lease, report));
+    }
+
+    async fn inquire(&self, inquiry: Inquiry) -> Result<Value, JobError> {
+        assert_eq!(inquiry, Inquiry::Memory { key: "elsewhere".into() });
+        Ok(json!("kept"))
+    }
+
+    async fn events(&self, _: Vec<Filter>) -> Result<Vec<Event>, JobError> {
+        Ok(vec![])
+    }
+}
+
+fn quiet() -> Arc<Quiet> {
+    Arc::new(Quiet(Keys::from_secret(&[4; 32]).unwrap(), Mutex::default()))
+}
+
+fn request() -> JobRequest {
+    let keys = Keys::from_secret(&[3; 32]).unwrap();
+    JobRequest::from_event(UnsignedEvent::new(Kind(5000), "").sign(&keys, Timestamp::EPOCH)).unwrap()
+}
+
+async fn finish_task(
+    cache: &StateCache<Counter>,
+    surroundings: Arc<Quiet>,
+    run_id: RunId,
+    task: Task,
+    state: &StateSnapshot,
+) -> (Outcome, Changes) {
+    let lease = Lease { run: run_id, attempt: 2 };
+    match run(cache, surroundings, Timestamp::EPOCH, lease, task, state.clone()).await {
+        Input::Finished { lease: reported, outcome, changes } => {
+            assert_eq!(reported, lease);
+            (outcome, changes)
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 async fn finish(
@@ -100,20 +210,15 @@ async fn finish(
     handler: usize,
     state: &StateSnapshot,
 ) -> (Outcome, Option<String>) {
-    let keys = Keys::from_secret(&[3; 32]).unwrap();
-    let event = UnsignedEvent::new(Kind(5000), "").sign(&keys, Timestamp::EPOCH);
-    let lease = Lease { job: event.id, attempt: 1 };
-    match run(cache, lease, handler, JobRequest::from_event(event).unwrap(), state.clone()).await {
-        Input::Finished { lease: reported, outcome, state } => {
-            assert_eq!(reported, lease);
-            (outcome, state)
-        }
-        other => panic!("{other:?}"),
-    }
+    let request = request();
+    let id = RunId::Job(request.id());
+    let task = Task::Job { handler, request: Box::new(request), outputs: vec![] };
+    let (outcome, changes) = finish_task(cache, quiet(), id, task, state).await;
+    (outcome, changes.state)
 }
 
 fn stored(version: u64, json: &str) -> StateSnapshot {
-    StateSnapshot { version, json: Some(json.into()) }
+    StateSnapshot { version, form: 2, json: Some(json.into()) }
 }
 
 fn message(outcome: Outcome) -> (String, bool) {
@@ -141,6 +246,15 @@ async fn a_state_that_was_not_committed_is_not_seen() {
 }
 
 #[tokio::test]
+async fn a_state_that_another_run_committed_under_the_same_number_is_not_taken_for_its_own() {
+    let cache = StateCache::default();
+    // Its changes were not committed, as when its lease was over; another run's were.
+    finish(&cache, COUNT, &StateSnapshot::default()).await;
+    let (outcome, _) = finish(&cache, READ, &stored(1, "{\"count\":7}")).await;
+    assert_eq!(outcome, Outcome::Done(Output::new("7")));
+}
+
+#[tokio::test]
 async fn a_failed_run_changes_nothing() {
     let cache = StateCache::default();
     let state = stored(4, "{\"count\":7}");
@@ -151,9 +265,22 @@ async fn a_failed_run_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_failed_run_remembers_nothing() {
+    let request = request();
+    let task = Task::Job { handler: COUNT_AND_FAIL, request: Box::new(request.clone()), outputs: vec![] };
+    let id = RunId::Job(request.id());
+    let (outcome, changes) =
+        finish_task(&StateCache::default(), quiet(), id, task, &StateSnapshot::default()).await;
+    assert_eq!(message(outcome), ("later".into(), true));
+    assert!(changes.memory.is_empty());
+}
+
+#[tokio::test]
 async fn a_panic_is_a_final_error_that_tells_the_customer_nothing() {
-    let (outcome, _) = finish(&StateCache::default(), COUNT_AND_PANIC, &StateSnapshot::default()).await;
-    assert_eq!(message(outcome), ("the agent failed to do this job".into(), false));
+    for handler in [COUNT_AND_PANIC, PANIC_AT_ONCE] {
+        let (outcome, _) = finish(&StateCache::default(), handler, &StateSnapshot::default()).await;
+        assert_eq!(message(outcome), ("the agent failed to do this job".into(), false));
+    }
 }
 
 #[tokio::test]
@@ -175,4 +302,100 @@ async fn a_state_of_another_form_fails_the_job_and_says_what_to_do() {
     assert!(cache.shared(&foreign).unwrap_err().to_string().contains("keeps its type"));
     let (outcome, _) = finish(&cache, COUNT, &foreign).await;
     assert_eq!(message(outcome), ("the agent cannot read its state".into(), false));
+}
+
+#[tokio::test]
+async fn a_state_of_an_earlier_version_is_migrated_and_stored_in_todays_form() {
+    let old = StateSnapshot { form: 1, ..stored(3, "{\"number\":7}") };
+    let (outcome, state) = finish(&StateCache::default(), COUNT, &old).await;
+    assert_eq!((outcome, state.as_deref()), (Outcome::Done(Output::new("8")), Some("{\"count\":8}")));
+}
+
+#[test]
+fn says_which_states_cannot_be_read() {
+    let cache = StateCache::<Counter>::default();
+    let error = |form| cache.shared(&StateSnapshot { form, ..stored(1, "{}") }).unwrap_err();
+    assert!(matches!(error(3), StateError::Newer { stored: 3, known: 2 }));
+    assert!(matches!(error(0), StateError::Migration { stored: 0, .. }));
+}
+
+#[tokio::test]
+async fn gives_a_handler_what_it_builds_upon_and_takes_all_that_it_leaves() {
+    let request = request();
+    let id = RunId::Job(request.id());
+    let outputs = vec![JobOutput { event: EventId::from_bytes([7; 32]), content: "upstream".into() }];
+    let task = Task::Job { handler: TALK, request: Box::new(request), outputs };
+    let around = quiet();
+    let (outcome, changes) =
+        finish_task(&StateCache::default(), Arc::clone(&around), id, task, &StateSnapshot::default()).await;
+    assert_eq!(outcome, Outcome::Done(Output::new("2 Some(\"kept\") Some(\"upstream\")")));
+    assert_eq!(changes.memory["k"].as_deref(), Some("\"v\""));
+    assert_eq!((changes.turns.len(), changes.events.len(), changes.state), (1, 1, None));
+    let lease = Lease { run: id, attempt: 2 };
+    let said = around.1.lock().unwrap().clone();
+    assert_eq!(said, [(lease, Report::Progress("half".into())), (lease, Report::Partial("Hel".into()))]);
+}
+
+#[tokio::test]
+async fn runs_schedules_on_the_state() {
+    let run = RunId::Schedule(0);
+    let state = stored(1, "{\"count\":7}");
+    let (outcome, changes) =
+        finish_task(&StateCache::default(), quiet(), run, Task::Schedule(0), &state).await;
+    assert_eq!(outcome, Outcome::Done(Output::default()));
+    assert_eq!(changes.state.as_deref(), Some("{\"count\":17}"));
+}
+
+#[tokio::test]
+async fn tells_on_error_which_job_failed() {
+    let request = request();
+    let failure = JobFailure {
+        request: request.id(),
+        kind: request.kind(),
+        customer: request.customer(),
+        message: "no such model".into(),
+    };
+    let hook = RunId::Hook(Hook::Error);
+    let task = Task::Hook(Hook::Error, Some(failure));
+    let (_, changes) =
+        finish_task(&StateCache::default(), quiet(), hook, task, &StateSnapshot::default()).await;
+    assert_eq!(changes.memory["failure"].as_deref(), Some("\"no such model\""));
+}
+
+#[test]
+fn asks_a_handler_for_its_price() {
+    let (cache, request) = (StateCache::<Counter>::default(), request());
+    let state = stored(1, "{\"count\":7}");
+    let price = |handler| match quote(&cache, request.id(), handler, &request, &state) {
+        Input::Quoted { job, price } => {
+            assert_eq!(job, request.id());
+            price
+        }
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(price(COUNT), Ok(Price::sat(7)));
+    assert_eq!(price(READ), Ok(Price::sat(3)), "the declared one, where no other is found");
+    assert_eq!(price(COUNT_AND_FAIL), Err("not for sale".into()));
+    assert_eq!(price(COUNT_AND_PANIC), Err("the agent could not find a price for this job".into()));
+}
+
+#[test]
+fn tells_the_customer_nothing_of_a_state_that_no_price_can_be_found_on() {
+    let cache = StateCache::<Counter>::default();
+    let foreign = stored(1, "{\"count\":\"seven\"}");
+    let Input::Quoted { price: Err(text), .. } = quote(&cache, request().id(), COUNT, &request(), &foreign)
+    else {
+        panic!()
+    };
+    assert_eq!(text, "the agent cannot read its state");
+}
+
+#[test]
+fn knows_of_an_agent_what_its_engine_needs() {
+    let facts = agent_facts::<Counter>();
+    assert_eq!((facts.handlers.len(), facts.schedules.len()), (8, 1));
+    assert_eq!((facts.handlers[READ].exclusive, facts.handlers[READ].quotes), (false, false));
+    assert_eq!((facts.handlers[COUNT].exclusive, facts.handlers[COUNT].quotes), (true, true));
+    assert!(facts.schedules[0].exclusive);
+    assert_eq!((facts.hooks.on_error, facts.hooks.on_create), (Some(false), None));
 }

@@ -49,7 +49,9 @@ fn check<S: Sql>(sql: &S, statement: &str) -> Result<(), SqlError> {
             let skipped = ["unique", "table", "index", "view", "if", "not", "exists"];
             let name = words.iter().skip(1).find(|word| !skipped.contains(&word.as_str()));
             if !name.is_some_and(|name| name.starts_with(PREFIX)) {
-                return refuse(format!("the tables and indexes of an agent have names that begin with `{PREFIX}`"));
+                return refuse(format!(
+                    "the tables and indexes of an agent have names that begin with `{PREFIX}`"
+                ));
             }
         }
         other => {
@@ -93,7 +95,9 @@ fn words(statement: &str) -> Vec<String> {
             // Quoted names are names.
             char if char.is_alphanumeric() || char == '_' => {
                 let mut word = String::from(char);
-                while let Some(next) = rest.next_if(|next| next.is_alphanumeric() || *next == '_' || *next == '$') {
+                while let Some(next) =
+                    rest.next_if(|next| next.is_alphanumeric() || *next == '_' || *next == '$')
+                {
                     word.push(next);
                 }
                 words.push(word.to_lowercase());
@@ -122,7 +126,8 @@ mod tests {
     fn keeps_tables_of_the_authors_own() {
         let sql = database();
         run(&sql, "CREATE TABLE IF NOT EXISTS my_words (word TEXT, count INTEGER, share REAL)", &[]).unwrap();
-        run(&sql, "INSERT INTO my_words VALUES (?, ?, ?)", &[json!("it's a job"), json!(2), json!(0.5)]).unwrap();
+        run(&sql, "INSERT INTO my_words VALUES (?, ?, ?)", &[json!("it's a job"), json!(2), json!(0.5)])
+            .unwrap();
         run(&sql, "INSERT INTO my_words VALUES ('a job', NULL, 1) -- job", &[]).unwrap();
         let rows = run(&sql, "SELECT * FROM my_words ORDER BY count DESC", &[]).unwrap();
         assert_eq!(rows, json!([["it's a job", 2, 0.5], ["a job", null, 1.0]]));
@@ -150,6 +155,9 @@ mod tests {
 
     #[test]
     fn reads_the_words_of_a_statement() {
-        assert_eq!(words("SELECT a.b, 'c d''e' /* f */ FROM \"My_T\" -- g"), ["select", "a", "b", "from", "my_t"]);
+        assert_eq!(
+            words("SELECT a.b, 'c d''e' /* f */ FROM \"My_T\" -- g"),
+            ["select", "a", "b", "from", "my_t"]
+        );
     }
 }

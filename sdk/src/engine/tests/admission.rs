@@ -5,9 +5,10 @@ use std::time::Duration;
 use openagents_host::{Encryption, EventId, Keys, Kind, Timestamp, UnsignedEvent, VerifiedEvent};
 
 use super::bench::*;
+use super::events::*;
 use crate::agent::Requests;
 use crate::engine::job_state::JobState;
-use crate::engine::{Admission, Destination, Report, Input, Task};
+use crate::engine::{Admission, Destination, Input, Report, Task};
 use crate::nip90::{Feedback, JobResultEvent, Status};
 
 fn at(created_at: Timestamp, tags: &[&[&str]]) -> VerifiedEvent {
@@ -43,7 +44,10 @@ fn answers_a_request_with_processing_and_one_result() {
 fn takes_a_request_once() {
     let mut bench = Bench::new();
     let event = request(SHARED, 1);
-    assert_eq!([(); 3].map(|()| bench.ask(&event)), [Admission::Queued, Admission::Duplicate, Admission::Duplicate]);
+    assert_eq!(
+        [(); 3].map(|()| bench.ask(&event)),
+        [Admission::Queued, Admission::Duplicate, Admission::Duplicate]
+    );
     assert_eq!(bench.runs.len(), 1);
 }
 
@@ -133,7 +137,12 @@ fn is_silent_towards_those_it_cannot_understand() {
         let me = agent().public_key().to_hex();
         UnsignedEvent::new(Kind(SHARED), content).tag(["p", &me]).tag(["encrypted"]).sign(&customer(), START)
     };
-    for event in [content("nonsense"), content(""), content(&foreign), sealed(&customer(), Encryption::Nip44, "no tags")] {
+    for event in [
+        content("nonsense"),
+        content(""),
+        content(&foreign),
+        sealed(&customer(), Encryption::Nip44, "no tags"),
+    ] {
         assert_eq!(bench.ask(&event), Admission::NotOurs);
     }
     assert!(bench.published.is_empty());

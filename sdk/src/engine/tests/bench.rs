@@ -5,15 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use openagents_host::sql::values;
-use openagents_host::{Engine, Event, EventId, Keys, Kind, Sql, Timestamp, UnsignedEvent, VerifiedEvent};
+use openagents_host::{Engine, Event, EventId, Keys, Sql, Timestamp, VerifiedEvent};
 use serde_json::Value;
 
+use super::events::agent;
 use super::probe::Probe;
 use crate::agent::AgentDeclaration;
 use crate::engine::job_state::JobState;
 use crate::engine::{
-    Admission, AgentFacts, Changes, Delivery, Destination, Effect, HandlerFacts, HookFacts, Inquiry, Input, JobEngine,
-    Lease, Options, Outcome, RunId, Task, Wanted,
+    Admission, AgentFacts, Changes, Delivery, Destination, Effect, HandlerFacts, HookFacts, Input, Inquiry,
+    JobEngine, Lease, Options, Outcome, RunId, Task, Wanted,
 };
 use crate::handler::JobDeclaration;
 use crate::nip90::{Cancellation, Feedback, JobResultEvent, Status};
@@ -64,34 +65,6 @@ pub(super) struct Bench {
     is_migrated: bool,
 }
 
-pub(super) fn agent() -> Keys {
-    Keys::from_secret(&[4; 32]).unwrap()
-}
-
-pub(super) fn customer() -> Keys {
-    Keys::from_secret(&[3; 32]).unwrap()
-}
-
-pub(super) fn stranger() -> Keys {
-    Keys::from_secret(&[5; 32]).unwrap()
-}
-
-/// A request of the customer, unlike those with other numbers.
-pub(super) fn request(kind: u16, number: u64) -> VerifiedEvent {
-    tagged(kind, number, &[])
-}
-
-pub(super) fn tagged(kind: u16, number: u64, tags: &[&[&str]]) -> VerifiedEvent {
-    let tags = tags.iter().map(|tag| tag.iter().map(|word| (*word).to_owned()).collect());
-    UnsignedEvent::new(Kind(kind), "").tag(["i", &number.to_string(), "text"]).tags(tags).sign(&customer(), START)
-}
-
-/// A request that builds upon other jobs.
-pub(super) fn chained(kind: u16, number: u64, upstream: &[EventId]) -> VerifiedEvent {
-    let tags = upstream.iter().map(|id| vec!["i".to_owned(), id.to_hex(), "job".to_owned()]);
-    UnsignedEvent::new(Kind(kind), "").tag(["i", &number.to_string(), "text"]).tags(tags).sign(&customer(), START)
-}
-
 pub(super) fn failed(message: &str, retryable: bool) -> Outcome {
     Outcome::Failed { message: message.into(), retryable }
 }
@@ -123,7 +96,8 @@ impl Bench {
     pub(super) fn with(change: impl FnOnce(&mut AgentFacts)) -> Self {
         let mut facts = facts();
         change(&mut facts);
-        let options = Options { wallet: true, relay_url: Some("wss://own.example".into()), ..Options::default() };
+        let options =
+            Options { wallet: true, relay_url: Some("wss://own.example".into()), ..Options::default() };
         Self::on(Probe::new(), facts, options)
     }
 
@@ -217,7 +191,10 @@ impl Bench {
     /// What always holds.
     fn check(&mut self) {
         self.sql.heal();
-        let jobs = self.sql.rows::<(EventId, String, Option<String>)>("SELECT id, state, answer FROM job", &[]).unwrap();
+        let jobs = self
+            .sql
+            .rows::<(EventId, String, Option<String>)>("SELECT id, state, answer FROM job", &[])
+            .unwrap();
         let mut unfinished = 0;
         for (id, state, answer) in jobs {
             let state: JobState = state.parse().unwrap();
@@ -237,7 +214,10 @@ impl Bench {
             );
         }
         for (run, running) in &self.engine.running {
-            assert!(leases.contains(&Lease { run: *run, attempt: running.attempt }), "{run:?} runs without a lease");
+            assert!(
+                leases.contains(&Lease { run: *run, attempt: running.attempt }),
+                "{run:?} runs without a lease"
+            );
             assert!(!running.exclusive || self.engine.running.len() == 1, "{run:?} is not alone");
         }
     }
@@ -315,7 +295,8 @@ impl Bench {
     }
 
     pub(super) fn state_of(&self, request: &VerifiedEvent) -> JobState {
-        let row = self.sql.first::<(String,)>("SELECT state FROM job WHERE id = ?", values![&request.id]).unwrap();
+        let row =
+            self.sql.first::<(String,)>("SELECT state FROM job WHERE id = ?", values![&request.id]).unwrap();
         row.unwrap().0.parse().unwrap()
     }
 
@@ -331,7 +312,11 @@ impl Bench {
     }
 
     pub(super) fn results(&self) -> Vec<String> {
-        self.own().iter().filter_map(|event| JobResultEvent::from_event(event)).map(|result| result.content).collect()
+        self.own()
+            .iter()
+            .filter_map(|event| JobResultEvent::from_event(event))
+            .map(|result| result.content)
+            .collect()
     }
 
     pub(super) fn feedback(&self) -> Vec<Feedback> {
@@ -383,17 +368,4 @@ impl Bench {
     pub(super) fn sql_text(&self, statement: &str) -> String {
         self.sql.first::<(String,)>(statement, &[]).unwrap().unwrap().0
     }
-}
-
-/// A request that somebody made of others.
-pub(super) fn stranger_request() -> VerifiedEvent {
-    UnsignedEvent::new(Kind(5_300), "").tag(["i", "a", "text"]).sign(&stranger(), START)
-}
-
-/// What a provider says came of a request.
-pub(super) fn result_of(request: &VerifiedEvent, provider: &Keys, content: &str) -> VerifiedEvent {
-    UnsignedEvent::new(Kind(request.kind.0 + 1_000), content)
-        .tag(["e", &request.id.to_hex()])
-        .tag(["p", &request.pubkey.to_hex()])
-        .sign(provider, START)
 }

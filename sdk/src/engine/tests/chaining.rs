@@ -5,6 +5,7 @@ use std::time::Duration;
 use openagents_host::{Encryption, Event, Keys, Kind, UnsignedEvent, VerifiedEvent};
 
 use super::bench::*;
+use super::events::*;
 use crate::engine::job_state::JobState;
 use crate::engine::{Input, RunId, Task};
 use crate::nip90::{JobResultEvent, Status};
@@ -134,7 +135,8 @@ fn takes_no_other_event_for_a_result() {
     let upstream = stranger_request();
     let mut bench = Bench::new();
     bench.ask(&chained(SHARED, 2, &[upstream.id]));
-    let note = UnsignedEvent::new(Kind(1), "a note").tag(["e", &upstream.id.to_hex()]).sign(&customer(), START);
+    let note =
+        UnsignedEvent::new(Kind(1), "a note").tag(["e", &upstream.id.to_hex()]).sign(&customer(), START);
     let other = result_of(&request(SHARED, 9), &customer(), "of another job");
     resolve(&mut bench, &[&note, &other, &upstream]);
     assert!(bench.runs.is_empty());

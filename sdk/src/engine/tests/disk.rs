@@ -1,6 +1,7 @@
 //! A database that fails now and then.
 
 use super::bench::*;
+use super::events::*;
 use crate::engine::{Changes, Input, Outcome, RunId};
 use crate::output::Output;
 
@@ -25,7 +26,8 @@ fn live(kind: u16, failure: u32) -> (usize, bool) {
             let run = bench.runs.remove(0);
             let state = matches!(run.lease.run, RunId::Job(_)).then(|| "1".to_owned());
             let changes = Changes { state, ..Changes::default() };
-            let input = Input::Finished { lease: run.lease, outcome: Outcome::Done(Output::new("Hello")), changes };
+            let input =
+                Input::Finished { lease: run.lease, outcome: Outcome::Done(Output::new("Hello")), changes };
             if !failed {
                 bench.sql.fail_after(failure);
             }
@@ -63,7 +65,8 @@ fn an_alarm_that_could_not_be_committed_rings_again() {
         openagents_host::Engine::handle(&mut bench.engine, bench.now, &input, &mut effects);
         bench.sql.fail_after(failure);
         openagents_host::Engine::alarm(&mut bench.engine, bench.now, &mut effects);
-        let runs = effects.iter().filter(|effect| matches!(effect, crate::engine::Effect::Run { .. })).count();
+        let runs =
+            effects.iter().filter(|effect| matches!(effect, crate::engine::Effect::Run { .. })).count();
         if !bench.sql.heal() {
             failures += 1;
             assert!(runs <= 1);

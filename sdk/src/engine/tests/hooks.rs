@@ -3,6 +3,7 @@
 use openagents_host::Engine;
 
 use super::bench::*;
+use super::events::*;
 use crate::context::JobFailure;
 use crate::engine::{AgentFacts, Hook, Lease, RunId, Task};
 
@@ -172,7 +173,10 @@ fn is_told_of_each_failed_job_once() {
         let lease = bench.next_run();
         bench.fail(lease, "no", false);
         let failure = told(&bench);
-        assert_eq!((failure.request, failure.kind.0, failure.message.as_str()), (request(SHARED, number).id, SHARED, "no"));
+        assert_eq!(
+            (failure.request, failure.kind.0, failure.message.as_str()),
+            (request(SHARED, number).id, SHARED, "no")
+        );
         assert_eq!(failure.customer, customer().public_key());
         if number == 1 {
             turn(&mut bench, ERROR);
@@ -191,7 +195,9 @@ fn is_told_of_failures_one_after_another_and_of_a_hundred_at_most() {
         facts.hooks.on_error = Some(false);
         facts.declaration.concurrency = 200;
     });
-    (0..150).for_each(|number| drop(bench.ask(&request(SHARED, number))));
+    for number in 0..150 {
+        bench.ask(&request(SHARED, number));
+    }
     for run in std::mem::take(&mut bench.runs) {
         bench.fail(run.lease, "no", false);
     }

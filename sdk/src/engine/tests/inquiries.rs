@@ -4,7 +4,8 @@ use openagents_host::keys::npub;
 use serde_json::{Value, json};
 
 use super::bench::*;
-use crate::engine::{Changes, Inquiry, Input, NewTurn, Outcome};
+use super::events::*;
+use crate::engine::{Changes, Input, Inquiry, NewTurn, Outcome};
 use crate::memory::Turn;
 use crate::output::Output;
 
@@ -38,11 +39,17 @@ fn shows_a_job_with_its_request_and_its_answer() {
     let job = bench.inquire(Inquiry::Job { id: event.id });
     assert_eq!(job["request"]["id"], json!(event.id.to_hex()));
     assert_eq!(job["answer"]["content"], json!("Hello"));
-    assert_eq!((&job["state"], &job["attempt"], &job["source"]), (&json!("done"), &json!(1), &json!(OUTSIDE)));
+    assert_eq!(
+        (&job["state"], &job["attempt"], &job["source"]),
+        (&json!("done"), &json!(1), &json!(OUTSIDE))
+    );
     assert_eq!(job["customer"], json!(customer().public_key().to_hex()));
     assert_eq!(job["price_msat"], json!(0));
     let began = START.as_millis();
-    assert_eq!((&job["received_at"], &job["started_at"], &job["finished_at"]), (&json!(began), &json!(began), &json!(began + 2_000)));
+    assert_eq!(
+        (&job["received_at"], &job["started_at"], &job["finished_at"]),
+        (&json!(began), &json!(began), &json!(began + 2_000))
+    );
     assert_eq!(bench.inquire(Inquiry::Job { id: request(SHARED, 2).id }), json!(null));
 }
 
@@ -74,7 +81,10 @@ fn lists_the_conversations_the_last_to_speak_first() {
     assert_eq!(sessions[1]["turns"], json!(2));
     assert_eq!(bench.inquire(Inquiry::Sessions { limit: 1 }).as_array().unwrap().len(), 1);
     let turns = bench.inquire(Inquiry::Turns { customer: first, limit: 2 });
-    assert_eq!((&turns[0]["text"], &turns[1]["text"], turns.as_array().unwrap().len()), (&json!("4"), &json!("5"), 2));
+    assert_eq!(
+        (&turns[0]["text"], &turns[1]["text"], turns.as_array().unwrap().len()),
+        (&json!("4"), &json!("5"), 2)
+    );
 }
 
 #[test]

@@ -7,6 +7,7 @@ use openagents_host::{Keys, Kind, Sql, UnsignedEvent};
 use serde_json::json;
 
 use super::bench::*;
+use super::events::*;
 use crate::engine::{Changes, Inquiry, Lease, NewTurn, Outcome};
 use crate::memory::Turn;
 use crate::output::Output;
@@ -177,7 +178,9 @@ fn prunes_jobs_that_ended_long_ago_and_no_others() {
     assert_eq!(bench.count("job"), 12, "longer than a request can come again");
     bench.seconds(2 * DAY);
     for number in 0..3 {
-        let event = UnsignedEvent::new(Kind(EXCLUSIVE), "").tag(["n", &number.to_string()]).sign(&customer(), bench.now);
+        let event = UnsignedEvent::new(Kind(EXCLUSIVE), "")
+            .tag(["n", &number.to_string()])
+            .sign(&customer(), bench.now);
         bench.ask(&event);
         let lease = bench.next_run();
         bench.done(lease, "");

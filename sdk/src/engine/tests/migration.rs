@@ -4,6 +4,7 @@ use openagents_host::sql::{migrate, values};
 use openagents_host::{Engine, Sql};
 
 use super::bench::*;
+use super::events::*;
 use super::probe::Probe;
 use crate::engine::job_state::JobState;
 use crate::engine::{Admission, Options, RunId, SCHEMA};
@@ -30,8 +31,11 @@ fn first_release() -> Probe {
         .unwrap();
     }
     let waiting = result_of(&request(SHARED, 3), &agent(), "3");
-    sql.execute("INSERT INTO outbox (entry, event, attempt, due) VALUES (7, ?, 2, ?)", values![&**waiting.json(), began])
-        .unwrap();
+    sql.execute(
+        "INSERT INTO outbox (entry, event, attempt, due) VALUES (7, ?, 2, ?)",
+        values![&**waiting.json(), began],
+    )
+    .unwrap();
     sql.execute("INSERT INTO state VALUES (1, '{\"n\":7}', 4, ?)", values![began]).unwrap();
     sql
 }
@@ -48,7 +52,11 @@ fn goes_on_with_the_jobs_of_the_first_release() {
     assert_eq!(first.state.as_deref(), Some("{\"n\":7}"));
     bench.done_with_state(first.lease, "1", "{\"n\":8}");
     let second = bench.next_run();
-    assert_eq!((second.run, second.attempt), (RunId::Job(request(SHARED, 2).id), 2), "it was interrupted once");
+    assert_eq!(
+        (second.run, second.attempt),
+        (RunId::Job(request(SHARED, 2).id), 2),
+        "it was interrupted once"
+    );
     bench.done(second, "2");
     assert_eq!(bench.results(), ["3", "1", "2"], "what waited in the outbox comes first");
     assert_eq!(bench.statuses(), [Status::Processing]);

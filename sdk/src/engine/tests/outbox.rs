@@ -5,6 +5,7 @@ use std::time::Duration;
 use openagents_host::{Engine, EventId};
 
 use super::bench::*;
+use super::events::*;
 use crate::engine::{Changes, Delivery, Destination, Effect, Input, Outcome};
 use crate::output::Output;
 use openagents_host::{Kind, UnsignedEvent};
@@ -26,7 +27,8 @@ fn destinations(bench: &Bench) -> Vec<Destination> {
 #[test]
 fn answers_on_the_relays_that_the_request_names() {
     let mut bench = Bench::new();
-    let relays = ["relays", "wss://a.example/", "wss://own.example/", "https://no.example", "wss://a.example"];
+    let relays =
+        ["relays", "wss://a.example/", "wss://own.example/", "https://no.example", "wss://a.example"];
     bench.ask_from(&tagged(SHARED, 1, &[&relays]), Some(OUTSIDE));
     assert_eq!(
         destinations(&bench),
@@ -68,7 +70,8 @@ fn delivers_again_while_the_own_relay_is_away_and_does_not_give_up() {
         pauses.push(left.until(bench.now).as_secs());
     }
     assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60, 60, 60, 60, 60]);
-    let ids: std::collections::BTreeSet<EventId> = bench.published.iter().map(|(event, _)| event.id).collect();
+    let ids: std::collections::BTreeSet<EventId> =
+        bench.published.iter().map(|(event, _)| event.id).collect();
     assert_eq!(ids, [first].into(), "it is one event");
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use openagents_host::Timestamp;
 
 use super::bench::*;
+use super::events::*;
 use crate::engine::job_state::JobState;
 use crate::engine::{Input, RunId};
 use crate::nip90::{Amount, Status};
@@ -146,7 +147,10 @@ fn a_job_that_waited_long_for_its_input_has_as_long_for_its_payment() {
     let event = chained(PAID, 2, &[upstream.id]);
     bench.ask(&event);
     bench.seconds(50 * 60);
-    bench.give(&Input::Resolved { job: event.id, events: vec![(*result_of(&upstream, &stranger(), "x")).clone()] });
+    bench.give(&Input::Resolved {
+        job: event.id,
+        events: vec![(*result_of(&upstream, &stranger(), "x")).clone()],
+    });
     let (job, _) = bench.invoices.remove(0);
     bench.give(&Input::Invoiced { job, invoice: Err("busy".into()) });
     assert_eq!(bench.state_of(&event), JobState::AwaitingPayment);

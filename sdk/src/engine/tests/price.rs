@@ -1,6 +1,7 @@
 //! What a job costs, and whether that is agreed on.
 
 use super::bench::*;
+use super::events::*;
 use crate::engine::job_state::JobState;
 use crate::engine::{Admission, Input, RunId};
 use crate::price::Price;

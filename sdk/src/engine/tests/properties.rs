@@ -7,6 +7,7 @@ use openagents_host::{Engine, EventId, VerifiedEvent};
 use proptest::prelude::*;
 
 use super::bench::*;
+use super::events::*;
 use crate::engine::{Changes, Delivery, Input, Outcome, Report, RunId, ScheduleFacts, Task};
 use crate::handler::{Rhythm, ScheduleDeclaration};
 use crate::nip90::Cancellation;
@@ -177,7 +178,8 @@ impl World {
             }
             Step::Cancel(kind, number) => {
                 let event = request(KINDS[kind], number);
-                let event = Cancellation::event(&event.id, event.kind, None).sign(&customer(), self.bench.now);
+                let event =
+                    Cancellation::event(&event.id, event.kind, None).sign(&customer(), self.bench.now);
                 self.ask(event, false);
             }
             Step::Finish(run) => self.end(run, || Outcome::Done(Output::new("done"))),
@@ -228,6 +230,8 @@ impl World {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
     /// Every request that was taken ends with one result or one error, no run is without a lease, exclusive runs are alone
     /// and the state counts their results; and in the end there is nothing left to do. See also what the bench checks.
     #[test]

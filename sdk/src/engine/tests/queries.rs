@@ -3,6 +3,7 @@
 use openagents_host::{Engine, Sql};
 
 use super::bench::*;
+use super::events::*;
 use super::probe::Probe;
 use crate::engine::{Input, Report};
 
@@ -23,7 +24,8 @@ fn live() -> Probe {
     let (job, _) = bench.resolves.remove(0);
     bench.give(&Input::Resolved { job, events: vec![] });
     let (job, _) = bench.invoices.remove(0);
-    let invoice = crate::wallet::Invoice { bolt11: "ln".into(), payment_hash: String::new(), expires_at: START };
+    let invoice =
+        crate::wallet::Invoice { bolt11: "ln".into(), payment_hash: String::new(), expires_at: START };
     bench.give(&Input::Invoiced { job, invoice: Ok(invoice) });
     bench.give(&Input::Settled { job, settlement: crate::wallet::Settlement::Paid });
     let lease = bench.next_run();
@@ -55,7 +57,9 @@ fn no_table_that_grows_is_read_from_end_to_end() {
     let statements: Vec<String> = probe
         .statements()
         .into_iter()
-        .filter(|statement| ["SELECT", "UPDATE", "DELETE", "INSERT"].iter().any(|verb| statement.starts_with(verb)))
+        .filter(|statement| {
+            ["SELECT", "UPDATE", "DELETE", "INSERT"].iter().any(|verb| statement.starts_with(verb))
+        })
         // The bench's own.
         .filter(|statement| !statement.ends_with("FROM job") && !statement.contains("max(entry)"))
         .collect();
@@ -76,6 +80,7 @@ fn no_table_that_grows_is_read_from_end_to_end() {
 #[test]
 fn finds_what_is_due_by_an_index() {
     let probe = live();
+    let statements = probe.statements();
     for (part, index) in [
         ("SELECT min(due) FROM job WHERE state = 'running'", "job_running_due"),
         ("SELECT min(due) FROM job WHERE state = 'queued' AND due > ?", "job_queued_due"),
@@ -87,8 +92,9 @@ fn finds_what_is_due_by_an_index() {
         ("DELETE FROM cancellation WHERE noted_at < ?", "cancellation_noted"),
         ("WHERE event = ? AND content IS NULL", "job_input_missing"),
     ] {
-        let statement = probe.statements().into_iter().find(|statement| statement.contains(part)).expect(part);
-        let plan = probe.rows::<(i64, i64, i64, String)>(&format!("EXPLAIN QUERY PLAN {statement}"), &[]).unwrap();
+        let statement = statements.iter().find(|statement| statement.contains(part)).expect(part);
+        let plan =
+            probe.rows::<(i64, i64, i64, String)>(&format!("EXPLAIN QUERY PLAN {statement}"), &[]).unwrap();
         assert!(plan.iter().any(|(_, _, _, step)| step.contains(index)), "{statement}\n{plan:?}");
     }
 }

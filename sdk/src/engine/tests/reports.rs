@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::bench::*;
+use super::events::*;
 use crate::engine::{Input, Lease, Report};
 use crate::nip90::Status;
 
@@ -60,7 +61,11 @@ fn a_word_of_the_one_kind_does_not_replace_one_of_the_other() {
     bench.seconds(1);
     assert_eq!(
         said(&bench),
-        [(Status::Processing, "one".into()), (Status::Processing, "two".into()), (Status::Partial, "Hel".into())]
+        [
+            (Status::Processing, "one".into()),
+            (Status::Processing, "two".into()),
+            (Status::Partial, "Hel".into())
+        ]
     );
 }
 

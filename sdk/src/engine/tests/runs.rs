@@ -5,6 +5,7 @@ use std::time::Duration;
 use openagents_host::Engine;
 
 use super::bench::*;
+use super::events::*;
 use crate::engine::job_state::JobState;
 use crate::engine::{Effect, Input, Lease};
 use crate::nip90::Status;
@@ -34,7 +35,9 @@ fn runs_shared_handlers_side_by_side_and_exclusive_ones_alone() {
 #[test]
 fn runs_no_more_than_its_concurrency_at_once() {
     let mut bench = Bench::with(|facts| facts.declaration.concurrency = 2);
-    (1..=4).for_each(|number| drop(bench.ask(&request(SHARED, number))));
+    for number in 1..=4 {
+        bench.ask(&request(SHARED, number));
+    }
     assert_eq!(bench.runs.len(), 2);
     for left in [2, 2, 1, 0] {
         let lease = bench.next_run();
@@ -220,7 +223,8 @@ fn an_outcome_of_a_transaction_that_was_undone_is_taken_again() {
     bench.ask(&request(EXCLUSIVE, 1));
     bench.ask(&request(EXCLUSIVE, 2));
     let lease = bench.next_run();
-    let failed = Input::Finished { lease, outcome: failed("no", false), changes: crate::engine::Changes::default() };
+    let failed =
+        Input::Finished { lease, outcome: failed("no", false), changes: crate::engine::Changes::default() };
     bench.give_and_undo(std::slice::from_ref(&failed));
     assert_eq!(bench.engine.running.len(), 1, "it is not over, so the next one may not begin");
     assert!(bench.engine.failures.is_empty(), "nothing has failed");

@@ -5,6 +5,7 @@ use std::time::Duration;
 use openagents_host::{Engine, Timestamp};
 
 use super::bench::*;
+use super::events::*;
 use crate::engine::{AgentFacts, RunId, ScheduleFacts};
 use crate::handler::{Rhythm, ScheduleDeclaration};
 
@@ -85,7 +86,9 @@ fn catches_up_once_however_long_the_agent_was_away() {
 
 #[test]
 fn does_not_overlap_with_itself() {
-    let mut bench = Bench::with(|facts| facts.schedules = vec![schedule("tick", Rhythm::Every(Duration::from_secs(5)), false)]);
+    let mut bench = Bench::with(|facts| {
+        facts.schedules = vec![schedule("tick", Rhythm::Every(Duration::from_secs(5)), false)];
+    });
     bench.seconds(5);
     bench.seconds(30);
     assert_eq!(bench.runs.len(), 1);
@@ -134,7 +137,9 @@ fn a_failed_run_is_told_to_the_operator_and_comes_again_in_its_time() {
 
 #[test]
 fn runs_alone_if_it_is_exclusive_and_lets_jobs_run_between() {
-    let mut bench = Bench::with(|facts| facts.schedules = vec![schedule("tick", Rhythm::Every(Duration::from_secs(1)), true)]);
+    let mut bench = Bench::with(|facts| {
+        facts.schedules = vec![schedule("tick", Rhythm::Every(Duration::from_secs(1)), true)];
+    });
     bench.ask(&request(SHARED, 1));
     let job = bench.next_run();
     bench.seconds(1);
@@ -145,7 +150,11 @@ fn runs_alone_if_it_is_exclusive_and_lets_jobs_run_between() {
     assert_eq!((tick.run, bench.runs.len()), (TICK, 0));
     bench.seconds(3);
     bench.done(tick, "");
-    assert_eq!(bench.running(), [RunId::Job(request(SHARED, 2).id)], "a schedule that is always late is not always first");
+    assert_eq!(
+        bench.running(),
+        [RunId::Job(request(SHARED, 2).id)],
+        "a schedule that is always late is not always first"
+    );
 }
 
 #[test]
