@@ -132,9 +132,13 @@ mod tests {
             get("/agent/npub1abc/sessions/npub1xyz.json"),
             Door::Agent(AgentDoor::Record { agent, record })
         );
-        for path in
-            ["/agent//manifest.json", "/agent/manifest.json", "/agent/a/b/manifest.json", "/agent/../x", "/agent/"]
-        {
+        for path in [
+            "/agent//manifest.json",
+            "/agent/manifest.json",
+            "/agent/a/b/manifest.json",
+            "/agent/../x",
+            "/agent/",
+        ] {
             assert_eq!(get(path), Door::Nowhere, "{path}");
         }
     }

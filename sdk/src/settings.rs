@@ -3,18 +3,18 @@
 
 use std::time::Duration;
 
-use openagents_host::outgoing::{Reach, public_url};
 use openagents_host::keys::{KeyError, parse_public_key};
+use openagents_host::outgoing::{Reach, public_url};
 use openagents_host::{Keys, Kind, PublicKey};
 use openagents_relay::{HandOverRule, Limits, RelayConfig, RelayInformation};
 
 use crate::agent::Jobs;
-use crate::outside;
 use crate::discovery::Profile;
 use crate::door::AgentDoors;
 use crate::engine::Options;
 use crate::manifest::AgentManifest;
 use crate::nip90;
+use crate::outside;
 
 /// The agent's secret key (`nsec1…` or hex).
 pub(crate) const NOSTR_PRIVATE_KEY: &str = "NOSTR_PRIVATE_KEY";
@@ -163,7 +163,8 @@ pub(crate) fn doors<A: Jobs>(settings: &AgentSettings, keys: &Keys) -> AgentDoor
 pub(crate) fn agent_settings<A: Jobs>(
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<AgentSettings, SettingError> {
-    let text = |name: &str| variable(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+    let text =
+        |name: &str| variable(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
     let switch = |name: &'static str, default: bool| match text(name).as_deref() {
         None => Ok(default),
         Some("true" | "1" | "yes") => Ok(true),
@@ -191,7 +192,9 @@ pub(crate) fn agent_settings<A: Jobs>(
     };
     // A deployment may itself be reached by others only.
     let relay_url = text(RELAY_URL);
-    if let Some(url) = relay_url.as_ref().filter(|url| !url.starts_with("ws://") && !url.starts_with("wss://")) {
+    if let Some(url) =
+        relay_url.as_ref().filter(|url| !url.starts_with("ws://") && !url.starts_with("wss://"))
+    {
         let error = "it begins with wss:// (or ws://)".to_owned();
         return Err(SettingError::Relay { name: RELAY_URL, url: url.clone(), error });
     }
@@ -201,7 +204,8 @@ pub(crate) fn agent_settings<A: Jobs>(
         .filter(|key| !key.is_empty())
         .map(|key| parse_public_key(key).map_err(|error| SettingError::Key { name: ADMIN_PUBKEYS, error }))
         .collect::<Result<_, _>>()?;
-    let visit_every = text(RELAY_VISIT_SECONDS).map(|text| seconds(RELAY_VISIT_SECONDS, &text)).transpose()?;
+    let visit_every =
+        text(RELAY_VISIT_SECONDS).map(|text| seconds(RELAY_VISIT_SECONDS, &text)).transpose()?;
     Ok(AgentSettings { relay_url, relays, visit_every, reach, announces, operators })
 }
 

@@ -1,11 +1,11 @@
 //! What anybody may read over HTTP, and what only the agent's operators may.
 
+use nostr_sdk::nostr::{Keys, ToBech32 as _};
 use openagents_tests::events::{fresh_author, now};
 use openagents_tests::http::{Response, authorization, request};
 use openagents_tests::jobs::{self, ask};
 use openagents_tests::server::Server;
 use openagents_tests::wire::Client;
-use nostr_sdk::nostr::{Keys, ToBech32 as _};
 use serde_json::json;
 
 use crate::stage::{Stage, scenarios};
@@ -119,7 +119,9 @@ async fn a_name_leads_to_the_agent(stage: &Stage) {
 async fn a_record_asks_strangers_to_identify_themselves(stage: &Stage) {
     let server = stage.probe();
     for path in records(&server) {
-        for headers in [&[][..], &[("Authorization", "Bearer abc")], &[("Authorization", "Nostr bm90aGluZw==")]] {
+        for headers in
+            [&[][..], &[("Authorization", "Bearer abc")], &[("Authorization", "Nostr bm90aGluZw==")]]
+        {
             let answer = request(server.address(), "GET", &path, headers).await.expect("an answer");
             assert_eq!(answer.status, 401, "{path}");
             assert_eq!(answer.header("www-authenticate"), Some("Nostr"), "{path}");

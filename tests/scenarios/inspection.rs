@@ -42,7 +42,12 @@ impl Bench {
     }
 
     /// Has a job done.
-    async fn job(&mut self, kind: u16, input: &str, parameters: &[(&str, &str)]) -> (Event, jobs::Conversation) {
+    async fn job(
+        &mut self,
+        kind: u16,
+        input: &str,
+        parameters: &[(&str, &str)],
+    ) -> (Event, jobs::Conversation) {
         let request = jobs::request(&self.customer, kind, Some(self.server.agent()), input, parameters);
         let said = ask(&mut self.client, &request).await;
         (request, said)
@@ -152,7 +157,8 @@ async fn conversations_are_listed_and_shown(stage: &Stage) {
     assert_eq!((&session["npub"], &session["turns"]), (&json!(npub), &json!(4)), "{sessions}");
     for name in [npub, key.to_hex()] {
         let said = bench.found(&format!("sessions/{name}.json")).await;
-        let turns: Vec<_> = said["turns"].as_array().expect("turns").iter().map(|turn| &turn["text"]).collect();
+        let turns: Vec<_> =
+            said["turns"].as_array().expect("turns").iter().map(|turn| &turn["text"]).collect();
         let answer = "I shall remember that.";
         assert_eq!(turns, ["I am Ada", answer, "Who am I?", answer]);
         assert_eq!(said["turns"][0]["role"], "user");
@@ -251,7 +257,10 @@ async fn the_command_says_what_is_wrong(stage: &Stage) {
     command.env("NOSTR_PRIVATE_KEY", fresh_author().secret_key().to_secret_hex());
     let output = command.current_dir(bench.server.data()).output().await.expect("it runs");
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!output.status.success() && errors.contains("403") && errors.contains("ADMIN_PUBKEYS"), "{errors}");
+    assert!(
+        !output.status.success() && errors.contains("403") && errors.contains("ADMIN_PUBKEYS"),
+        "{errors}"
+    );
     let mut command = Command::new(binary("probe"));
     command.args(["inspect", "state", "--data", "nowhere"]).env_remove("NOSTR_PRIVATE_KEY");
     let output = command.current_dir(bench.server.data()).output().await.expect("it runs");

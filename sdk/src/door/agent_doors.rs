@@ -89,7 +89,9 @@ impl AgentDoors {
                 let name = records::value(query, "name");
                 Answer::Page(Page::json(names::document(&inner.profile, name.as_deref())))
             }
-            AgentDoor::Manifest { agent } | AgentDoor::AgentMetrics { agent } | AgentDoor::Record { agent, .. }
+            AgentDoor::Manifest { agent }
+            | AgentDoor::AgentMetrics { agent }
+            | AgentDoor::Record { agent, .. }
                 if !self.is(agent) =>
             {
                 Answer::Page(Page::no_such_agent())

@@ -13,7 +13,8 @@ pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8"
 pub(super) fn text(manifest: &AgentManifest, metrics: &Value) -> String {
     let mut text = Text(String::new());
     text.family("openagents_agent_info", "gauge", "Which agent this is.");
-    let labels = [("name", &*manifest.name), ("npub", &*manifest.author.npub), ("version", &*manifest.version)];
+    let labels =
+        [("name", &*manifest.name), ("npub", &*manifest.author.npub), ("version", &*manifest.version)];
     text.sample("openagents_agent_info", &labels, "1");
 
     let ended: Vec<Ended<'_>> = metrics["ended"].as_array().into_iter().flatten().map(Ended::of).collect();
@@ -26,7 +27,11 @@ pub(super) fn text(manifest: &AgentManifest, metrics: &Value) -> String {
         text.sample("openagents_job_duration_seconds_sum", &row.labels(), &seconds(row.elapsed_ms));
         text.sample("openagents_job_duration_seconds_count", &row.labels(), &row.jobs.to_string());
     }
-    text.family("openagents_earned_msat_total", "counter", "What was paid for jobs that are done, in millisatoshi.");
+    text.family(
+        "openagents_earned_msat_total",
+        "counter",
+        "What was paid for jobs that are done, in millisatoshi.",
+    );
     for row in ended.iter().filter(|row| row.state == "done") {
         text.sample("openagents_earned_msat_total", &[("kind", &row.kind)], &row.msat.to_string());
     }

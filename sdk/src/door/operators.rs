@@ -51,9 +51,9 @@ fn identify(visit: &Visit, now: Timestamp) -> Result<PublicKey, HttpAuthError> {
 /// The URL with either scheme, each in the form in which browsers and `fetch` write it.
 fn urls(url: &str) -> impl Iterator<Item = String> {
     let rest = url.split_once("://").map_or("", |(_, rest)| rest);
-    ["https", "http"].into_iter().filter_map(move |scheme| {
-        Url::parse(&format!("{scheme}://{rest}")).map(String::from).ok()
-    })
+    ["https", "http"]
+        .into_iter()
+        .filter_map(move |scheme| Url::parse(&format!("{scheme}://{rest}")).map(String::from).ok())
 }
 
 fn unauthorized(visit: &Visit, error: &HttpAuthError) -> Page {
@@ -102,7 +102,11 @@ mod tests {
     #[test]
     fn admits_the_agent_and_the_keys_that_are_named_and_nobody_else() {
         for (number, expected) in [(1, 200), (2, 200), (3, 403)] {
-            assert_eq!(status(&visit(URL, authorization(&keys(number), URL, "GET", NOW))), expected, "{number}");
+            assert_eq!(
+                status(&visit(URL, authorization(&keys(number), URL, "GET", NOW))),
+                expected,
+                "{number}"
+            );
         }
     }
 

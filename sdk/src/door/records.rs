@@ -1,7 +1,7 @@
 //! What is on record, and how an operator asks for it.
 
-use openagents_host::keys::parse_public_key;
 use openagents_host::EventId;
+use openagents_host::keys::parse_public_key;
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 use url::form_urlencoded;
@@ -43,7 +43,8 @@ pub(crate) enum Record<'a> {
 impl<'a> Record<'a> {
     /// The record at this path below the agent's.
     pub(super) fn at(path: &'a str) -> Option<Self> {
-        let file = |name: &'a str| name.strip_suffix(".json").filter(|name| !name.is_empty() && !name.contains('/'));
+        let file =
+            |name: &'a str| name.strip_suffix(".json").filter(|name| !name.is_empty() && !name.contains('/'));
         Some(match path.split_once('/') {
             None => match path {
                 "history" => Self::History,
@@ -67,15 +68,27 @@ impl<'a> Record<'a> {
             Self::History => {
                 let before = number(query, "before")?;
                 let limit = limit(USUAL)?;
-                (Inquiry::History { before, limit: limit.saturating_add(1) }, Shown::List { name: "jobs", limit })
+                (
+                    Inquiry::History { before, limit: limit.saturating_add(1) },
+                    Shown::List { name: "jobs", limit },
+                )
             }
             Self::Job { id } => {
-                let id = EventId::from_hex(id).map_err(|_| missing("A job has the id of its request: 64 hex characters."))?;
-                (Inquiry::Job { id }, Shown::Entry { missing: "This job is not on record; jobs that ended long ago are forgotten." })
+                let id = EventId::from_hex(id)
+                    .map_err(|_| missing("A job has the id of its request: 64 hex characters."))?;
+                (
+                    Inquiry::Job { id },
+                    Shown::Entry {
+                        missing: "This job is not on record; jobs that ended long ago are forgotten.",
+                    },
+                )
             }
             Self::Sessions => {
                 let limit = limit(USUAL)?;
-                (Inquiry::Sessions { limit: limit.saturating_add(1) }, Shown::List { name: "sessions", limit })
+                (
+                    Inquiry::Sessions { limit: limit.saturating_add(1) },
+                    Shown::List { name: "sessions", limit },
+                )
             }
             Self::Conversation { customer } => {
                 let customer = parse_public_key(customer)
@@ -151,7 +164,9 @@ fn number(query: &str, name: &str) -> Result<Option<u64>, Page> {
     let Some(text) = value(query, name) else { return Ok(None) };
     // What the database can compare.
     let number = text.parse().ok().filter(|number| *number < 1 << 53);
-    number.map(Some).ok_or_else(|| Page::failure(400, &format!("`{name}` must be a whole number below 2^53.")))
+    number
+        .map(Some)
+        .ok_or_else(|| Page::failure(400, &format!("`{name}` must be a whole number below 2^53.")))
 }
 
 fn limit(query: &str, usual: usize) -> Result<usize, Page> {
@@ -225,7 +240,16 @@ mod tests {
 
     #[test]
     fn finds_nothing_elsewhere() {
-        for path in ["", "history/", "history/ab", "sessions/a/b.json", "sessions/.json", "state", "states/x", "other"] {
+        for path in [
+            "",
+            "history/",
+            "history/ab",
+            "sessions/a/b.json",
+            "sessions/.json",
+            "state",
+            "states/x",
+            "other",
+        ] {
             assert_eq!(Record::at(path), None, "{path}");
         }
     }

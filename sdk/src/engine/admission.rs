@@ -102,7 +102,8 @@ impl<S: Sql> JobEngine<S> {
         if !self.ledger.seen_on(job, source)? || !job.state.is_final() {
             return Ok(Admission::Duplicate);
         }
-        let names_relays = self.requests.read(event).is_some_and(|readable| !readable.request.relays.is_empty());
+        let names_relays =
+            self.requests.read(event).is_some_and(|readable| !readable.request.relays.is_empty());
         let answer = self.ledger.answer(&job.id)?.filter(|_| !names_relays);
         let answer = answer.and_then(|json| openagents_host::Event::from_json(&json).ok());
         if let Some(answer) = answer.and_then(|answer| answer.verify().ok()) {

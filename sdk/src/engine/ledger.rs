@@ -157,7 +157,8 @@ impl<S: Sql> Ledger<S> {
 
     /// The outside relays that a request was seen on, the first one first.
     pub(super) fn sources(&self, job: &Record) -> Result<Vec<String>, SqlError> {
-        let later = self.sql.rows::<(String,)>("SELECT relay FROM job_source WHERE job = ?", values![&job.id])?;
+        let later =
+            self.sql.rows::<(String,)>("SELECT relay FROM job_source WHERE job = ?", values![&job.id])?;
         Ok(job.source.iter().cloned().chain(later.into_iter().map(|(relay,)| relay)).collect())
     }
 

@@ -339,9 +339,10 @@ impl<S: Sql> Outbox<S> {
 
     /// Says which outside relay the entry was for that is removed, if it was there.
     fn remove(&self, entry: u64) -> Result<Option<Option<String>>, SqlError> {
-        let removed = self
-            .sql
-            .first::<(Option<String>,)>("DELETE FROM outbox WHERE entry = ? RETURNING relay", values![entry])?;
+        let removed = self.sql.first::<(Option<String>,)>(
+            "DELETE FROM outbox WHERE entry = ? RETURNING relay",
+            values![entry],
+        )?;
         Ok(removed.map(|(relay,)| relay))
     }
 }

@@ -121,7 +121,13 @@ pub(super) struct Inspect {
     #[command(subcommand)]
     pub(super) record: InspectedRecord,
     /// Where the agent listens
-    #[arg(long, global = true, env = "OPENAGENTS_URL", default_value = "http://127.0.0.1:8787", value_name = "URL")]
+    #[arg(
+        long,
+        global = true,
+        env = "OPENAGENTS_URL",
+        default_value = "http://127.0.0.1:8787",
+        value_name = "URL"
+    )]
     pub(super) url: String,
     /// The folder with the agent's key [default: ./data/<agent name>]
     #[arg(long, global = true, env = "OPENAGENTS_DATA", value_name = "DIR")]

@@ -29,7 +29,9 @@ const PATH: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').r
 /// Why nothing can be shown.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum InspectError {
-    #[error("`{url}` is no address of an agent: {error}. Write it as http://127.0.0.1:8787 or https://agent.example.com")]
+    #[error(
+        "`{url}` is no address of an agent: {error}. Write it as http://127.0.0.1:8787 or https://agent.example.com"
+    )]
     Url { url: String, error: ParseError },
     #[error("cannot reach the agent at {url}: {error}. Start it first, or give its address with --url")]
     Fetch { url: Box<Url>, error: Box<FetchError> },
@@ -41,7 +43,9 @@ pub(super) enum InspectError {
     Json { url: Url, error: serde_json::Error },
     #[error("the working directory cannot be found: {0}")]
     WorkingDirectory(std::io::Error),
-    #[error("there is no key to ask with: set NOSTR_PRIVATE_KEY, or give the agent's folder with --data DIR ({0})")]
+    #[error(
+        "there is no key to ask with: set NOSTR_PRIVATE_KEY, or give the agent's folder with --data DIR ({0})"
+    )]
     NoKey(DataFolderError),
     #[error(transparent)]
     Variables(#[from] VariablesError),
@@ -110,10 +114,9 @@ async fn ask(request: FetchRequest, url: &Url) -> Result<Fetched, InspectError> 
         // What is signed for one address is of no use at another.
         max_redirects: 0,
     };
-    fetch(request.limits(limits)).await.map_err(|error| InspectError::Fetch {
-        url: Box::new(url.clone()),
-        error: Box::new(error),
-    })
+    fetch(request.limits(limits))
+        .await
+        .map_err(|error| InspectError::Fetch { url: Box::new(url.clone()), error: Box::new(error) })
 }
 
 fn record_url(base: &Url, npub: &str, record: &InspectedRecord) -> Url {
@@ -125,7 +128,9 @@ fn record_url(base: &Url, npub: &str, record: &InspectedRecord) -> Url {
             "history".to_owned()
         }
         InspectedRecord::Job { id } => format!("history/{}.json", encoded(id)),
-        InspectedRecord::Sessions { customer: Some(customer), .. } => format!("sessions/{}.json", encoded(customer)),
+        InspectedRecord::Sessions { customer: Some(customer), .. } => {
+            format!("sessions/{}.json", encoded(customer))
+        }
         InspectedRecord::Sessions { customer: None, page } => {
             query.push(("limit", page.limit.to_string()));
             "sessions".to_owned()
@@ -186,7 +191,10 @@ mod tests {
             page: PAGE,
         };
         for (record, expected) in [
-            (InspectedRecord::History { page: PAGE, before: Some(9) }, "http://h/agent/n/history?limit=5&before=9"),
+            (
+                InspectedRecord::History { page: PAGE, before: Some(9) },
+                "http://h/agent/n/history?limit=5&before=9",
+            ),
             (memory(Some("a/b c?é"), None), "http://h/agent/n/memory/a/b%20c%3F%C3%A9"),
             (memory(None, Some("a&b")), "http://h/agent/n/memory?limit=5&prefix=a%26b"),
             (InspectedRecord::State, "http://h/agent/n/state.json"),

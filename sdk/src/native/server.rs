@@ -106,7 +106,8 @@ async fn serve(stream: TcpStream, server: Arc<ServerConfig>) {
 
 impl ServerConfig {
     async fn answer(&self, mut request: Request<Incoming>) -> Answer {
-        let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let header =
+            |name| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let (method, path) = (request.method().as_str(), request.uri().path());
         let mut answer = match door::door(method, path, header(ACCEPT), is_upgrade(&request)) {
             Door::Relay => return self.relay.upgrade(&mut request),

@@ -41,7 +41,9 @@ async fn answer<A: Jobs>(request: Request, env: &Env) -> Result<Response> {
         }
         Door::RelayInformation => {
             match settings::relay_information::<A>(Limits::default(), |name| variable(env, name)) {
-                Ok(information) => written(Page::json(information.to_json()).of_type(information::CONTENT_TYPE))?,
+                Ok(information) => {
+                    written(Page::json(information.to_json()).of_type(information::CONTENT_TYPE))?
+                }
                 Err(error) => written(Page::failure(500, &error.to_string()))?,
             }
         }
@@ -50,7 +52,8 @@ async fn answer<A: Jobs>(request: Request, env: &Env) -> Result<Response> {
         Door::WrongMethod => written(Page::wrong_method())?,
         Door::Agent(_) => {
             let method = request.method().to_string();
-            visit_agent(env, &Visit { method, url: url.to_string(), authorization: header("authorization") }).await?
+            visit_agent(env, &Visit { method, url: url.to_string(), authorization: header("authorization") })
+                .await?
         }
     };
     for (name, value) in door::HEADERS {

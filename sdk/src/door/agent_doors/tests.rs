@@ -144,7 +144,8 @@ fn answers_for_names_that_are_asked_for() {
 
 #[test]
 fn admits_nobody_by_a_url_that_cannot_be_read() {
-    let visit = Visit { method: "GET".to_owned(), url: "http:///x y".to_owned(), authorization: String::new() };
+    let visit =
+        Visit { method: "GET".to_owned(), url: "http:///x y".to_owned(), authorization: String::new() };
     let npub = keys(1).npub();
     let door = AgentDoor::Record { agent: &npub, record: Record::State };
     assert!(matches!(doors().enter(door, &visit, NOW), Answer::Page(Page { status: 401, .. })));

@@ -210,20 +210,26 @@ fn takes_no_more_jobs_than_its_queue_holds() {
 }
 
 #[test]
-fn says_an_answer_again_to_the_outside_relay_that_asks_again() {
+fn answers_once_on_each_relay_that_a_request_is_seen_on() {
     let mut bench = Bench::new();
     let event = request(SHARED, 1);
     bench.ask(&event);
     let lease = bench.next_run();
     assert_eq!(bench.ask_from(&event, Some(OUTSIDE)), Admission::Duplicate);
     bench.done(lease, "Hello");
-    assert!(bench.published.iter().all(|(_, to)| *to == Destination::Own), "there was nothing to repeat yet");
-    assert_eq!(bench.ask_from(&event, Some(OUTSIDE)), Admission::Duplicate);
-    let (answer, to) = bench.published.last().unwrap().clone();
-    assert_eq!(to, Destination::Relay(OUTSIDE.into()));
-    assert_eq!(answer.id, bench.own().last().unwrap().id);
-    assert_eq!(bench.ask(&event), Admission::Duplicate);
-    assert_eq!(bench.published.len(), 3, "the agent's own relay has it");
+    let result = bench.own().last().unwrap().id;
+    let copies = |bench: &Bench| -> Vec<Destination> {
+        let of_result = bench.published.iter().filter(|(event, _)| event.id == result);
+        of_result.map(|(_, to)| to.clone()).filter(|to| matches!(to, Destination::Relay(_))).collect()
+    };
+    assert_eq!(copies(&bench), [Destination::Relay(OUTSIDE.into())]);
+    let third = "wss://third.example";
+    for _ in 0..2 {
+        assert_eq!(bench.ask_from(&event, Some(OUTSIDE)), Admission::Duplicate);
+        assert_eq!(bench.ask_from(&event, Some(third)), Admission::Duplicate);
+        assert_eq!(bench.ask(&event), Admission::Duplicate);
+    }
+    assert_eq!(copies(&bench), [Destination::Relay(OUTSIDE.into()), Destination::Relay(third.into())]);
 }
 
 #[test]

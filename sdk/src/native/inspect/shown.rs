@@ -38,7 +38,9 @@ fn history(answer: &Value) -> String {
         ]
     });
     let heads = ["SEQ", "RECEIVED (UTC)", "KIND", "STATE", "TRIES", "TOOK", "MSAT", "CUSTOMER", "REQUEST"];
-    let more = more(answer, || format!("--before {}", jobs.last().map_or_else(String::new, |job| plain(&job["seq"]))));
+    let more = more(answer, || {
+        format!("--before {}", jobs.last().map_or_else(String::new, |job| plain(&job["seq"])))
+    });
     table(&heads, rows.collect(), "No jobs are on record.") + &more
 }
 
@@ -60,9 +62,9 @@ fn job(answer: &Value) -> String {
 }
 
 fn sessions(answer: &Value) -> String {
-    let rows = list(answer, "sessions").iter().map(|session| {
-        vec![time(&session["last_at"]), plain(&session["turns"]), plain(&session["npub"])]
-    });
+    let rows = list(answer, "sessions")
+        .iter()
+        .map(|session| vec![time(&session["last_at"]), plain(&session["turns"]), plain(&session["npub"])]);
     table(&["LAST (UTC)", "TURNS", "CUSTOMER"], rows.collect(), "There are no conversations.")
         + &more(answer, || "--limit".to_owned())
 }
@@ -70,16 +72,17 @@ fn sessions(answer: &Value) -> String {
 fn conversation(answer: &Value) -> String {
     let mut text = String::new();
     for turn in list(answer, "turns") {
-        let _ = writeln!(text, "{}  {}: {}", time(&turn["said_at"]), plain(&turn["role"]), plain(&turn["text"]));
+        let _ =
+            writeln!(text, "{}  {}: {}", time(&turn["said_at"]), plain(&turn["role"]), plain(&turn["text"]));
     }
     text
 }
 
 fn memory(answer: &Value) -> String {
     let entries = list(answer, "entries");
-    let rows = entries.iter().map(|entry| {
-        vec![time(&entry["written_at"]), plain(&entry["characters"]), plain(&entry["key"])]
-    });
+    let rows = entries
+        .iter()
+        .map(|entry| vec![time(&entry["written_at"]), plain(&entry["characters"]), plain(&entry["key"])]);
     let last = || entries.last().map_or_else(String::new, |entry| plain(&entry["key"]));
     table(&["WRITTEN (UTC)", "SIZE", "KEY"], rows.collect(), "Nothing is in memory.")
         + &more(answer, || format!("--after '{}'", last()))
@@ -191,11 +194,15 @@ mod tests {
 
     #[test]
     fn shows_means_and_divides_by_no_jobs() {
-        let row = |jobs: u64| json!({"kind": 5050, "state": "done", "jobs": jobs, "elapsed_ms": 30, "msat": 7});
+        let row =
+            |jobs: u64| json!({"kind": 5050, "state": "done", "jobs": jobs, "elapsed_ms": 30, "msat": 7});
         let shown = text(
             &InspectedRecord::Metrics,
             &json!({"ended": [row(3), row(0)], "unfinished": 1, "running": 0, "outbox": 2}),
         );
-        assert!(shown.contains("5050  done   3     0.010 s  7\n") && shown.contains("1 unfinished, 0 running"), "{shown}");
+        assert!(
+            shown.contains("5050  done   3     0.010 s  7\n") && shown.contains("1 unfinished, 0 running"),
+            "{shown}"
+        );
     }
 }

@@ -107,7 +107,8 @@ fn says_nothing_in_clear_about_an_encrypted_request() {
 #[test]
 fn does_not_mark_what_is_sealed_since_ndk_takes_that_for_a_list_of_tags() {
     let request = encrypted();
-    let sealed = Feedback::about(&request, Status::PaymentRequired).amount(Amount::new(1)).sealed("ciphertext");
+    let sealed =
+        Feedback::about(&request, Status::PaymentRequired).amount(Amount::new(1)).sealed("ciphertext");
     let event = sign(sealed.build(), &provider());
     let read = Feedback::from_event(&event).unwrap();
     assert_eq!((read.content.as_str(), read.amount), ("ciphertext", Some(Amount::new(1))));

@@ -17,9 +17,9 @@ use worker::{Env, State};
 
 use super::super::variable;
 use super::deliveries::{Deliveries, deliver};
-use super::visits::Visits;
 use super::own_key::own_keys;
 use super::surroundings::DurableSurroundings;
+use super::visits::Visits;
 use crate::agent::Jobs;
 use crate::door::AgentDoors;
 use crate::engine::{Effect, Input, JobEngine, Lease, Options, RunId};
