@@ -7,6 +7,7 @@ use openagents_host::outgoing::{FetchRequest, Fetched};
 use openagents_host::{Event, EventId, Kind, PublicKey, Timestamp, UnsignedEvent};
 use openagents_relay::Filter;
 
+use crate::client::Clients;
 use crate::clock;
 use crate::engine::Changes;
 use crate::error::JobError;
@@ -25,6 +26,7 @@ struct Around {
     began: Timestamp,
     failure: Option<JobFailure>,
     changes: Mutex<Changes>,
+    clients: Clients,
 }
 
 /// A job that failed for good, as `on_error` is told.
@@ -47,7 +49,8 @@ impl AgentContext {
         began: Timestamp,
         failure: Option<JobFailure>,
     ) -> Self {
-        Self(Arc::new(Around { surroundings, began, failure, changes: Mutex::default() }))
+        let (changes, clients) = (Mutex::default(), Clients::default());
+        Self(Arc::new(Around { surroundings, began, failure, changes, clients }))
     }
 
     /// The agent's public key.
@@ -102,6 +105,10 @@ impl AgentContext {
 
     pub(crate) fn surroundings(&self) -> &Arc<dyn Surroundings> {
         &self.0.surroundings
+    }
+
+    pub(crate) fn clients(&self) -> &Clients {
+        &self.0.clients
     }
 
     pub(crate) fn changes(&self) -> MutexGuard<'_, Changes> {

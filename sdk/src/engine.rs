@@ -20,16 +20,19 @@ mod keeping;
 mod ledger;
 mod life;
 mod outbox;
+mod reachability;
 mod reports;
 mod requests;
 mod runs;
 mod schedules;
 mod state;
+mod visits;
 mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use openagents_host::outgoing::Reach;
 use openagents_host::sql::{SchemaError, migrate};
 use openagents_host::{Engine, Event, EventId, Keys, Sql, SqlError, Timestamp, VerifiedEvent};
 
@@ -49,6 +52,7 @@ use requests::Requests;
 use runs::Running;
 use schedules::Schedules;
 use state::StateStore;
+use visits::Visits;
 
 pub(crate) use facts::{AgentFacts, HOOK_TIMEOUT, HandlerFacts, Hook, HookFacts, ScheduleFacts};
 pub(crate) use inquiry::Inquiry;
@@ -56,6 +60,7 @@ pub use job_state::JobState;
 pub(crate) use keeping::{Changes, NewTurn};
 pub(crate) use outbox::Destination;
 pub(crate) use state::StateSnapshot;
+pub(crate) use visits::Visit;
 
 const SCHEMA: [&str; 3] = [
     include_str!("engine/schema_1.sql"),
@@ -70,6 +75,12 @@ pub(crate) struct Options {
     pub(crate) wallet: bool,
     /// The public address of the agent's own relay, for relay hints.
     pub(crate) relay_url: Option<String>,
+    /// To which addresses answers may go.
+    pub(crate) reach: Reach,
+    /// The outside relays that are visited for requests. None where the shell listens to them all the time.
+    pub(crate) visits: Vec<String>,
+    /// How often they are visited while requests come from there, if not every minute.
+    pub(crate) visit_every: Option<Duration>,
     /// The outside relays that the agent is announced on.
     pub(crate) relays: Vec<String>,
     /// What it announces about itself; what it announced before and is not here is taken back.
@@ -112,6 +123,8 @@ pub(crate) enum Input {
     Invoiced { job: EventId, invoice: Result<Invoice, String> },
     /// The wallet said how an invoice stands.
     Settled { job: EventId, settlement: Settlement },
+    /// An outside relay was visited, or why not.
+    Visited { relay: String, visit: Result<Visit, String> },
     /// An event of the outbox was delivered, or not.
     Delivered { entry: u64, delivery: Delivery },
     /// A handler or a door asks something; `ticket` comes back with the answer.
@@ -147,6 +160,8 @@ pub(crate) enum Delivery {
     Refused(String),
     /// The relay could not be asked.
     Unreachable(String),
+    /// The customer reads from these relays: it goes there.
+    ReadFrom(Vec<String>),
 }
 
 /// What is to be done.
@@ -168,6 +183,8 @@ pub(crate) enum Effect {
     Settlement { job: EventId, invoice: Invoice },
     /// Deliver an event and report with [`Input::Delivered`]. Events to one relay come in the order they must arrive in.
     Publish { entry: u64, event: VerifiedEvent, to: Destination },
+    /// Look for requests on an outside relay, those made from `since` on, and report with [`Input::Visited`].
+    Visit { relay: String, since: Timestamp },
     /// The answer to what was asked with this ticket.
     Answered { ticket: u64, answer: Result<serde_json::Value, String> },
     /// Something for the operator to know.
@@ -221,6 +238,7 @@ pub(crate) struct JobEngine<S> {
     state: StateStore<S>,
     schedules: Schedules<S>,
     life: Life<S>,
+    visits: Visits<S>,
     announcements: Announcements<S>,
     /// When something is to be announced next.
     announce_at: Option<Timestamp>,
@@ -251,6 +269,7 @@ impl<S: Sql> JobEngine<S> {
         now: Timestamp,
     ) -> Result<Self, SchemaError> {
         migrate(&sql, "agent", &SCHEMA)?;
+        migrate(&sql, "outside", &[include_str!("engine/outside_1.sql")])?;
         let announcements = Announcements::new(sql.clone(), options.announcements.clone());
         let ledger = Ledger::new(sql.clone());
         ledger.interrupt_all(now)?;
@@ -260,6 +279,13 @@ impl<S: Sql> JobEngine<S> {
             state: StateStore::open(sql.clone(), facts.declaration.state_version)?,
             schedules: Schedules::open(sql.clone(), &facts.schedules, now)?,
             life: Life::open(sql.clone())?,
+            visits: Visits::open(
+                sql.clone(),
+                &options.visits,
+                options.visit_every,
+                now - facts.declaration.max_age,
+                now,
+            )?,
             announce_at: announcements.next_due(now)?,
             announcements,
             reports: Reports::default(),
@@ -301,6 +327,7 @@ impl<S: Sql> JobEngine<S> {
             start.is_some_and(|start| self.may_start(&start)).then_some(now),
             self.dues.next(),
             self.outbox.next_due()?,
+            self.visits.next_due()?,
             self.reports.next_due(),
             self.schedules.next_due(now, &self.running),
             self.sleep_due(),
@@ -323,6 +350,7 @@ impl<S: Sql> JobEngine<S> {
             self.look_at_waiting(now, effects)?;
         }
         while self.start_next(now, effects)? {}
+        self.visits.take_due(now, effects)?;
         self.announce(now)?;
         self.outbox.take_due(now, effects)
     }
@@ -445,6 +473,12 @@ impl<S: Sql> Engine for JobEngine<S> {
             }),
             Input::Settled { job, settlement } => {
                 self.commit(effects, |engine, _| engine.settled(now, job, *settlement))
+            }
+            Input::Visited { relay, visit } => {
+                self.commit(effects, |engine, effects| engine.visited(now, relay, visit, effects))
+            }
+            Input::Delivered { entry, delivery: Delivery::ReadFrom(relays) } => {
+                self.commit(effects, |engine, _| engine.redirect(now, *entry, relays))
             }
             Input::Delivered { entry, delivery } => self.commit(effects, |engine, effects| {
                 effects.extend(engine.outbox.delivered(*entry, delivery, now)?.map(Effect::Warn));

@@ -5,6 +5,7 @@
 )]
 
 mod agent;
+pub mod client;
 mod clock;
 mod context;
 pub mod discovery;

@@ -5,6 +5,7 @@ mod arguments;
 mod ask;
 mod data_folder;
 mod inspect;
+mod outside;
 mod serve;
 mod server;
 mod terminal;

@@ -1,45 +1,105 @@
-//! Other relays than the agent's own: where answers are wanted, and where other jobs' outputs are.
+//! Other relays than the agent's own: where requests are too, where answers are wanted, and where other jobs' outputs are.
+
+mod connection;
+// Natively relays are listened to all the time.
+#[cfg(any(target_arch = "wasm32", test))]
+mod look;
 
 use std::collections::BTreeSet;
 
-use openagents_host::outgoing::{PublishOutcome, Reach, RelayClient, RelayError};
-use openagents_host::{Event, EventId, Kind, VerifiedEvent};
+use openagents_host::outgoing::{Reach, RelayClient, public_url};
+use openagents_host::{Event, EventId, Kind, PublicKey, Timestamp};
 use openagents_relay::Filter;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::engine::{Delivery, Destination, Wanted};
+use crate::agent::{Jobs, Requests};
+use crate::engine::Wanted;
 use crate::log;
+use crate::nip90::DELETION;
 use crate::surroundings::Surroundings;
+
+pub(crate) use connection::Connection;
+#[cfg(target_arch = "wasm32")]
+pub(crate) use look::look;
 
 /// The relay list of a person (NIP-65).
 const RELAY_LIST: Kind = Kind(10_002);
 
-/// On how many of the relays that a customer reads from an answer is published.
-const MAX_READ_RELAYS: usize = 3;
-
 /// How many relays are asked for the outputs that one job waits for.
 const MAX_ASKED: usize = 8;
 
-/// Brings an event to an outside relay. `own` asks the agent's own relay, for relay lists.
-pub(crate) async fn deliver<F: Future<Output = Vec<Event>>>(
-    to: &Destination,
-    event: &VerifiedEvent,
+/// A relay's address in the one form in which it is kept and compared; nothing when it is none, or may not be reached.
+pub(crate) fn relay_address(url: &str, reach: Reach) -> Option<String> {
+    let url = public_url(url.trim(), &["wss", "ws"], reach).ok()?;
+    let text = url.as_str();
+    // Only here does the slash mean nothing.
+    let is_bare = url.path() == "/" && url.query().is_none();
+    Some(if is_bare { text.trim_end_matches('/') } else { text }.to_owned())
+}
+
+/// The outside relays that an agent serves: those of its settings, each once, and not its own.
+pub(crate) fn served(relays: &[String], own: Option<&str>, reach: Reach) -> Vec<String> {
+    let own = own.and_then(|own| relay_address(own, Reach::Anywhere));
+    let relays: BTreeSet<String> = relays.iter().filter_map(|relay| relay_address(relay, reach)).collect();
+    relays.into_iter().filter(|relay| own.as_ref() != Some(relay)).collect()
+}
+
+/// Which events of an outside relay concern an agent.
+#[derive(Clone, Debug)]
+pub(crate) struct Concern {
+    kinds: Vec<u16>,
+    /// The agent, if only requests that name it concern it.
+    named: Option<PublicKey>,
+}
+
+impl Concern {
+    /// What concerns the agent `A` with this key.
+    pub(crate) fn of<A: Jobs>(me: PublicKey) -> Self {
+        Self {
+            kinds: A::HANDLERS.iter().map(|handler| handler.declaration.kind).collect(),
+            named: (A::DECLARATION.requests == Requests::Named).then_some(me),
+        }
+    }
+
+    /// The filters (NIP-01) for requests and cancellations made from `since` on.
+    pub(crate) fn filters(&self, since: Timestamp) -> [Value; 2] {
+        let since = since.as_seconds();
+        let mut requests = json!({"kinds": self.kinds, "since": since});
+        if let (Some(me), Some(filter)) = (&self.named, requests.as_object_mut()) {
+            filter.insert("#p".to_owned(), json!([me]));
+        }
+        let kinds: Vec<String> = self.kinds.iter().map(u16::to_string).collect();
+        [requests, json!({"kinds": [DELETION], "#k": kinds, "since": since})]
+    }
+}
+
+/// The relays that a customer reads from (NIP-65), as the agent's own relay knows them, which `own` asks, or else the one
+/// that the request came from.
+pub(crate) async fn read_by<F: Future<Output = Vec<Event>>>(
+    customer: PublicKey,
+    source: &str,
     reach: Reach,
     own: impl FnOnce(Vec<Filter>) -> F,
-) -> Delivery {
-    match to {
-        // Not outside; the hosts bring these themselves.
-        Destination::Own => Delivery::Unreachable("this is for the agent's own relay".to_owned()),
-        Destination::Relay(url) => publish(url, event, reach).await,
-        Destination::ReadBy(customer) => {
-            let list = Filter::new().kinds([RELAY_LIST.0]).authors([*customer]).limit(1);
-            let lists = own(vec![list]).await;
-            for url in lists.first().map(read_relays).unwrap_or_default() {
-                if let Delivery::Unreachable(reason) = publish(&url, event, reach).await {
-                    log::warn(format_args!("{customer} reads from {url}, which was not reached: {reason}"));
-                }
-            }
-            Delivery::Accepted
+) -> Vec<String> {
+    let lists = own(vec![Filter::new().kinds([RELAY_LIST.0]).authors([customer]).limit(1)]).await;
+    if let Some(list) = lists.first() {
+        return read_relays(list);
+    }
+    let asked = async {
+        let mut relay = RelayClient::connect(source, reach).await?;
+        let filter = json!({"kinds": [RELAY_LIST], "authors": [customer], "limit": 1});
+        let lists = relay.query(&[filter]).await;
+        relay.close().await;
+        lists
+    };
+    match asked.await {
+        Ok(lists) => {
+            let newest = lists.into_iter().max_by_key(|list| list.created_at);
+            newest.map(|list| read_relays(&list)).unwrap_or_default()
+        }
+        Err(error) => {
+            log::warn(format_args!("{source} was asked for the relays that {customer} reads from: {error}"));
+            Vec::new()
         }
     }
 }
@@ -47,23 +107,7 @@ pub(crate) async fn deliver<F: Future<Output = Vec<Event>>>(
 /// The relays that the author of a relay list reads from.
 fn read_relays(list: &Event) -> Vec<String> {
     let reads = |tag: &&Vec<String>| tag.get(2).is_none_or(|marker| marker != "write");
-    let relays = list.tags_named("r").filter(reads).filter_map(|tag| tag.get(1)).cloned();
-    relays.take(MAX_READ_RELAYS).collect()
-}
-
-async fn publish(url: &str, event: &VerifiedEvent, reach: Reach) -> Delivery {
-    let published = async {
-        let mut relay = RelayClient::connect(url, reach).await?;
-        let outcome = relay.publish(event).await;
-        relay.close().await;
-        outcome
-    };
-    match published.await {
-        Ok(PublishOutcome::Accepted) => Delivery::Accepted,
-        Ok(PublishOutcome::Refused(reason)) => Delivery::Refused(reason),
-        Err(error @ RelayError::Socket(_)) => Delivery::Unreachable(format!("{url}: {error}")),
-        Err(error) => Delivery::Unreachable(format!("{url}: {error}")),
-    }
+    list.tags_named("r").filter(reads).filter_map(|tag| tag.get(1)).cloned().collect()
 }
 
 /// Everything on the agent's own relay and on those where it may be that could be one of these outputs: the requests, their
@@ -78,10 +122,7 @@ pub(crate) async fn outputs(surroundings: &dyn Surroundings, wanted: &[Wanted]) 
     for url in urls.into_iter().take(MAX_ASKED) {
         let asked = async {
             let mut relay = RelayClient::connect(url, surroundings.reach()).await?;
-            let filters = [
-                json!({"ids": ids, "limit": 100}),
-                json!({"#e": ids, "limit": 100}),
-            ];
+            let filters = [json!({"ids": ids, "limit": 100}), json!({"#e": ids, "limit": 100})];
             let found = relay.query(&filters).await;
             relay.close().await;
             found
@@ -95,19 +136,4 @@ pub(crate) async fn outputs(surroundings: &dyn Surroundings, wanted: &[Wanted]) 
 }
 
 #[cfg(test)]
-mod tests {
-    use openagents_host::{Keys, Timestamp, UnsignedEvent};
-
-    use super::{RELAY_LIST, read_relays};
-
-    #[test]
-    fn knows_where_a_customer_reads() {
-        let list = UnsignedEvent::new(RELAY_LIST, "")
-            .tag(["r", "wss://both.example"])
-            .tag(["r", "wss://write.example", "write"])
-            .tag(["r", "wss://read.example", "read"])
-            .tag(["r"])
-            .sign(&Keys::from_secret(&[3; 32]).unwrap(), Timestamp::from_seconds(1));
-        assert_eq!(read_relays(&list), ["wss://both.example", "wss://read.example"]);
-    }
-}
+pub(crate) mod tests;

@@ -17,7 +17,7 @@ use crate::engine::{
     StateSnapshot, Task,
 };
 use crate::error::JobError;
-use crate::handler::Run;
+use crate::handler::{Handler, Run};
 use crate::job::{JobContext, JobRequest};
 use crate::log;
 use crate::output::Output;
@@ -225,6 +225,7 @@ async fn attempt<A: Jobs, C, T>(
     run: &Run<A, C, T>,
     context: C,
 ) -> Result<T, JobError> {
+    around.clients().block(blocked::<A>(run.is_exclusive()));
     let unreadable = |error: StateError| JobError::failed(UNREADABLE).caused_by(error);
     match run {
         Run::Shared(run) => {
@@ -247,6 +248,12 @@ async fn attempt<A: Jobs, C, T>(
             Ok(output)
         }
     }
+}
+
+/// The kinds of which no job begins before a run has ended: an exclusive one runs alone.
+fn blocked<A: Jobs>(exclusive: bool) -> Vec<u16> {
+    let waits = |handler: &&Handler<A>| exclusive || handler.run.is_exclusive();
+    A::HANDLERS.iter().filter(waits).map(|handler| handler.declaration.kind).collect()
 }
 
 /// Asks a handler what a request would cost, and says what to tell the engine.

@@ -1,12 +1,15 @@
 //! The variables of a deployment. They have the same names on both hosts: a Worker's `[vars]` and secrets there, the
 //! environment or a `.dev.vars` file natively.
 
+use std::time::Duration;
+
 use openagents_host::outgoing::{Reach, public_url};
 use openagents_host::keys::{KeyError, parse_public_key};
 use openagents_host::{Keys, Kind, PublicKey};
 use openagents_relay::{HandOverRule, Limits, RelayConfig, RelayInformation};
 
 use crate::agent::Jobs;
+use crate::outside;
 use crate::discovery::Profile;
 use crate::door::AgentDoors;
 use crate::engine::Options;
@@ -26,6 +29,8 @@ const SUPPORTED_NIPS: &str = "SUPPORTED_NIPS";
 const RELAY_URL: &str = "RELAY_URL";
 /// The outside relays that the agent serves, separated by commas, in place of those that it declares.
 const AGENT_RELAYS: &str = "AGENT_RELAYS";
+/// How often a Worker looks for requests on outside relays while some come from there, in seconds.
+const RELAY_VISIT_SECONDS: &str = "RELAY_VISIT_SECONDS";
 /// Whether the agent announces itself.
 const AGENT_ANNOUNCE: &str = "AGENT_ANNOUNCE";
 /// The public keys, separated by commas, that may read what is on record, beside the agent's own.
@@ -59,6 +64,12 @@ pub(crate) enum SettingError {
         url: String,
         /// What is wrong with it.
         error: String,
+    },
+    /// It should hold a number of seconds.
+    #[error("the variable {name} must be a whole number of seconds, 1 or more")]
+    Seconds {
+        /// Which variable.
+        name: &'static str,
     },
     /// It should hold NIP numbers.
     #[error("the variable {SUPPORTED_NIPS} must be a list of numbers such as [1,11,90]")]
@@ -95,6 +106,8 @@ pub(crate) struct AgentSettings {
     pub(crate) relay_url: Option<String>,
     /// The outside relays that the agent serves too.
     pub(crate) relays: Vec<String>,
+    /// How often they are visited, where they are not listened to all the time.
+    pub(crate) visit_every: Option<Duration>,
     /// Which addresses the agent may reach out to.
     pub(crate) reach: Reach,
     /// Whether the agent announces itself; if not, it takes back what it announced before.
@@ -116,11 +129,20 @@ impl AgentSettings {
         profile.serving(&self.relays)
     }
 
+    /// The outside relays that the agent serves, each once, in the form in which addresses are compared.
+    pub(crate) fn outside_relays(&self) -> Vec<String> {
+        outside::served(&self.relays, self.relay_url.as_deref(), self.reach)
+    }
+
     /// What the engine needs to know of the deployment.
     pub(crate) fn options(&self, profile: &Profile, wallet: bool) -> Options {
         Options {
             wallet,
             relay_url: self.relay_url.clone(),
+            reach: self.reach,
+            // For the shell to say.
+            visits: Vec::new(),
+            visit_every: self.visit_every,
             relays: self.relays.clone(),
             announcements: if self.announces { profile.announcements() } else { Vec::new() },
         }
@@ -179,7 +201,15 @@ pub(crate) fn agent_settings<A: Jobs>(
         .filter(|key| !key.is_empty())
         .map(|key| parse_public_key(key).map_err(|error| SettingError::Key { name: ADMIN_PUBKEYS, error }))
         .collect::<Result<_, _>>()?;
-    Ok(AgentSettings { relay_url, relays, reach, announces, operators })
+    let visit_every = text(RELAY_VISIT_SECONDS).map(|text| seconds(RELAY_VISIT_SECONDS, &text)).transpose()?;
+    Ok(AgentSettings { relay_url, relays, visit_every, reach, announces, operators })
+}
+
+fn seconds(name: &'static str, text: &str) -> Result<Duration, SettingError> {
+    match text.parse::<u32>() {
+        Ok(seconds @ 1..) => Ok(Duration::from_secs(seconds.into())),
+        Ok(0) | Err(_) => Err(SettingError::Seconds { name }),
+    }
 }
 
 /// What the relay says about itself (NIP-11), from the variables and the agent that runs beside it.
@@ -209,7 +239,16 @@ pub(crate) fn relay_information<A: Jobs>(
 mod tests {
     use openagents_host::{Keys, Kind, Timestamp, UnsignedEvent};
 
-    use super::handover;
+    use super::{RELAY_VISIT_SECONDS, SettingError, handover, seconds};
+
+    #[test]
+    fn a_time_is_a_whole_number_of_seconds_and_not_none() {
+        assert_eq!(seconds(RELAY_VISIT_SECONDS, "90").unwrap().as_secs(), 90);
+        for wrong in ["0", "-1", "1.5", "1m", "", "99999999999"] {
+            let error = SettingError::Seconds { name: RELAY_VISIT_SECONDS };
+            assert_eq!(seconds(RELAY_VISIT_SECONDS, wrong), Err(error), "{wrong}");
+        }
+    }
 
     #[test]
     fn the_agent_gets_its_requests_and_the_deletions_that_may_be_of_one() {

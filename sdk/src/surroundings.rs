@@ -1,7 +1,9 @@
 //! What a host offers to running handlers.
 
 use async_trait::async_trait;
-use openagents_host::outgoing::{self, FetchError, FetchRequest, Fetched, Reach};
+use openagents_host::outgoing::{
+    self, FetchError, FetchRequest, Fetched, Reach, RelayClient, RelayError, SocketError,
+};
 use openagents_host::{Event, Keys};
 use openagents_relay::Filter;
 use serde_json::Value;
@@ -33,5 +35,18 @@ pub(crate) trait Surroundings: Shareable {
     async fn fetch(&self, mut request: FetchRequest) -> Result<Fetched, FetchError> {
         request.limits.reach = self.reach();
         outgoing::fetch(request).await
+    }
+
+    /// Connects to a relay that the agent may reach; without an address, to its own.
+    async fn connect(&self, relay: Option<&str>) -> Result<RelayClient, RelayError> {
+        match relay {
+            Some(url) => RelayClient::connect(url, self.reach()).await,
+            None => self.connect_to_own().await,
+        }
+    }
+
+    /// Connects to the agent's own relay, as any client would.
+    async fn connect_to_own(&self) -> Result<RelayClient, RelayError> {
+        Err(SocketError::Network("this agent has no relay of its own".to_owned()).into())
     }
 }

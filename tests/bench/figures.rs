@@ -4,12 +4,16 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::memory::Memory;
+
 /// The outcome of one measurement.
 pub(crate) struct Figures {
     pub(crate) what: String,
     pub(crate) count: usize,
     pub(crate) elapsed: Duration,
     pub(crate) latencies: Vec<Duration>,
+    /// The server's, where it was watched.
+    pub(crate) memory: Option<Memory>,
 }
 
 impl Figures {
@@ -26,13 +30,19 @@ impl Figures {
     }
 }
 
-/// One line for each measurement.
+/// One line for each measurement, as Markdown.
 pub(crate) fn table(figures: &[Figures]) -> String {
-    let mut table =
-        format!("{:<44}{:>8}{:>12}{:>12}{:>12}\n", "", "count", "per second", "p50 (ms)", "p99 (ms)");
+    let mut table = format!(
+        "| {:<52} | {:>7} | {:>10} | {:>9} | {:>9} | {:>24} |\n|---|---:|---:|---:|---:|---:|\n",
+        "", "count", "per second", "p50 (ms)", "p99 (ms)", "MB before / peak / after"
+    );
     for one in figures {
+        let megabytes = |kilobytes: u64| kilobytes as f64 / 1024.0;
+        let memory = one.memory.map_or_else(String::new, |Memory { before, peak, after }| {
+            format!("{:.0} / {:.0} / {:.0}", megabytes(before), megabytes(peak), megabytes(after))
+        });
         table.push_str(&format!(
-            "{:<44}{:>8}{:>12.0}{:>12.2}{:>12.2}\n",
+            "| {:<52} | {:>7} | {:>10.0} | {:>9.2} | {:>9.2} | {memory:>24} |\n",
             one.what,
             one.count,
             one.per_second(),
@@ -54,6 +64,7 @@ pub(crate) fn json(figures: &[Figures]) -> Value {
                 "per_second": one.per_second(),
                 "p50_ms": one.percentile(0.50),
                 "p99_ms": one.percentile(0.99),
+                "rss_kb": one.memory.map(|memory| [memory.before, memory.peak, memory.after]),
             })
         })
         .collect()
@@ -66,7 +77,8 @@ mod tests {
     #[test]
     fn percentiles_are_taken_from_the_sorted_latencies() {
         let latencies = (1..=100).rev().map(Duration::from_millis).collect();
-        let figures = Figures { what: String::new(), count: 100, elapsed: Duration::from_secs(2), latencies };
+        let elapsed = Duration::from_secs(2);
+        let figures = Figures { what: String::new(), count: 100, elapsed, latencies, memory: None };
         assert_eq!(
             (figures.percentile(0.5), figures.percentile(0.99), figures.per_second()),
             (50.0, 99.0, 50.0)

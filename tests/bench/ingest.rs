@@ -61,7 +61,7 @@ pub(crate) async fn measure(url: &str, count: usize, connections: usize, in_flig
     let ended = outcomes.iter().map(|outcome| outcome.1).max().expect("a connection");
     let latencies = outcomes.into_iter().flat_map(|outcome| outcome.2).collect();
     let what = format!("events, {connections} × {in_flight} in flight");
-    Figures { what, count, elapsed: ended - began, latencies }
+    Figures { what, count, elapsed: ended - began, latencies, memory: None }
 }
 
 async fn publish(

@@ -1,69 +1,152 @@
-//! Measures a running server from outside: how fast events go in, how fast jobs come out.
+//! Measures a server from outside: how fast events go in, how fast jobs come out, and what a long past costs.
 //!
 //! ```text
-//! cargo run --release -p openagents-tests --bin bench -- --url ws://127.0.0.1:4848 [--events 4000] [--jobs 200]
+//! alias bench='cargo run --release -p openagents-tests --bin bench --'
+//! bench --url ws://127.0.0.1:4848 --events 4000 --jobs 200        events into any relay, jobs out of hello-world
+//! bench jobs --url ws://127.0.0.1:4848 --count 10000 --kind 5900 --pid 1234    many jobs at once
+//! bench history --data agent.sqlite --rows 100000                 a past for a stopped server
+//! bench growth --sizes 10,1000,100000 --count 2000                all of it, with the release build of tests/probe
 //! ```
 //!
-//! It sends a bounded number of events, to an address on this machine only.
+//! Servers are measured on this machine only. `--json` adds one line of JSON to the table.
 
 mod figures;
+mod flood;
+mod growth;
+mod history;
 mod ingest;
 mod jobs;
+mod memory;
 
 use std::process::ExitCode;
 
 use figures::Figures;
+use openagents_tests::server::Host;
 
+const USAGE: &str = "\
+usage: bench --url ws://127.0.0.1:PORT [--events NUMBER] [--jobs NUMBER] [--json]
+       bench jobs --url ws://127.0.0.1:PORT [--count NUMBER] [--kind KIND] [--pid PID] [--json]
+       bench history --data FILE_OR_FOLDER --rows NUMBER
+       bench growth [--host native|workerd] [--sizes NUMBER,NUMBER…] [--count NUMBER] [--json]";
+
+/// What was asked for on the command line.
 struct Options {
     url: String,
     events: usize,
     jobs: usize,
+    count: usize,
+    kind: u16,
+    pids: Vec<u32>,
+    data: String,
+    rows: u64,
+    host: Host,
+    sizes: Vec<u64>,
+    json: bool,
 }
 
-const USAGE: &str = "usage: bench --url ws://127.0.0.1:PORT [--events NUMBER] [--jobs NUMBER]";
+impl Options {
+    fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
+        let mut options = Self {
+            url: String::new(),
+            events: 4000,
+            jobs: 200,
+            count: 2000,
+            kind: 5900,
+            pids: Vec::new(),
+            data: String::new(),
+            rows: 1000,
+            host: Host::Native,
+            sizes: vec![10, 1_000, 100_000],
+            json: false,
+        };
+        while let Some(name) = arguments.next() {
+            if name == "--json" {
+                options.json = true;
+                continue;
+            }
+            let value = arguments.next().ok_or_else(|| format!("{name} needs a value"))?;
+            let number = |text: &str| text.parse::<u32>().map_err(|error| format!("{name} {text}: {error}"));
+            match name.as_str() {
+                "--url" => options.url = value,
+                "--events" => options.events = (number(&value)? as usize).clamp(16, 100_000),
+                "--jobs" => options.jobs = (number(&value)? as usize).min(10_000),
+                "--count" => options.count = (number(&value)? as usize).clamp(1, 100_000),
+                "--kind" => {
+                    options.kind = value.parse().map_err(|error| format!("--kind {value}: {error}"))?
+                }
+                "--pid" => options.pids.push(number(&value)?),
+                "--data" => options.data = value,
+                "--rows" => options.rows = number(&value)?.into(),
+                "--host" => {
+                    let host = Host::ALL.into_iter().find(|host| host.name() == value);
+                    options.host = host.ok_or_else(|| format!("--host {value}: there is no such host"))?;
+                }
+                "--sizes" => {
+                    let sizes = value.split(',').map(|size| number(size).map(u64::from));
+                    options.sizes = sizes.collect::<Result<_, _>>()?;
+                }
+                _ => return Err(format!("{name} is unknown")),
+            }
+        }
+        Ok(options)
+    }
 
-fn options() -> Result<Options, String> {
-    let mut options = Options { url: String::new(), events: 4000, jobs: 200 };
-    let mut arguments = std::env::args().skip(1);
-    while let Some(name) = arguments.next() {
-        let value = arguments.next().ok_or_else(|| format!("{name} needs a value\n{USAGE}"))?;
-        let number = || value.parse::<usize>().map_err(|error| format!("{name} {value}: {error}"));
-        match name.as_str() {
-            "--url" => options.url = value,
-            "--events" => options.events = number()?.clamp(16, 100_000),
-            "--jobs" => options.jobs = number()?.min(10_000),
-            _ => return Err(format!("{name} is unknown\n{USAGE}")),
+    fn local_url(&self) -> Result<&str, String> {
+        let local = ["ws://127.0.0.1:", "ws://localhost:", "ws://[::1]:"];
+        if local.iter().any(|start| self.url.starts_with(start)) {
+            Ok(&self.url)
+        } else {
+            Err("only servers on this machine are measured: --url ws://127.0.0.1:PORT".to_owned())
         }
     }
-    let local = ["ws://127.0.0.1:", "ws://localhost:", "ws://[::1]:"];
-    if !local.iter().any(|start| options.url.starts_with(start)) {
-        return Err(format!("only servers on this machine are measured\n{USAGE}"));
+}
+
+fn run() -> Result<(), String> {
+    let mut arguments = std::env::args().skip(1).peekable();
+    let command = arguments.next_if(|argument| !argument.starts_with('-'));
+    let options = Options::parse(arguments).map_err(|error| format!("{error}\n{USAGE}"))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let figures = match command.as_deref() {
+        None => runtime.block_on(everything(options.local_url()?, &options)),
+        Some("jobs") => {
+            let (url, pids) = (options.local_url()?, options.pids.clone());
+            vec![runtime.block_on(flood::measure(url, None, options.kind, options.count, pids))?]
+        }
+        Some("history") => {
+            let path = std::path::Path::new(&options.data);
+            let files = if path.is_dir() { history::databases(path) } else { vec![path.to_owned()] };
+            files.iter().try_for_each(|file| history::fill(file, options.rows))?;
+            return Ok(());
+        }
+        Some("growth") => runtime.block_on(growth::measure(options.host, &options.sizes, options.count))?,
+        Some(other) => return Err(format!("{other} is unknown\n{USAGE}")),
+    };
+    println!("{}", figures::table(&figures));
+    if options.json {
+        println!("{}", figures::json(&figures));
     }
-    Ok(options)
+    Ok(())
+}
+
+/// One event at a time shows latency, many connections with many in flight show throughput.
+async fn everything(url: &str, options: &Options) -> Vec<Figures> {
+    let mut figures = Vec::new();
+    for (connections, in_flight) in [(1, 1), (1, 16), (8, 16)] {
+        let events = if in_flight == 1 { options.events / 8 } else { options.events };
+        figures.push(ingest::measure(url, events, connections, in_flight).await);
+    }
+    if options.jobs > 0 {
+        figures.push(jobs::measure(url, 5050, options.jobs).await);
+    }
+    figures
 }
 
 fn main() -> ExitCode {
-    let options = match options() {
-        Ok(options) => options,
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
-            return ExitCode::FAILURE;
+            ExitCode::FAILURE
         }
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let figures: Vec<Figures> = runtime.block_on(async {
-        let mut figures = Vec::new();
-        // One event at a time shows latency, many connections with many in flight show throughput.
-        for (connections, in_flight) in [(1, 1), (1, 16), (8, 16)] {
-            let events = if in_flight == 1 { options.events / 8 } else { options.events };
-            figures.push(ingest::measure(&options.url, events, connections, in_flight).await);
-        }
-        if options.jobs > 0 {
-            figures.push(jobs::measure(&options.url, options.jobs).await);
-        }
-        figures
-    });
-    println!("{}", figures::table(&figures));
-    println!("{}", figures::json(&figures));
-    ExitCode::SUCCESS
+    }
 }

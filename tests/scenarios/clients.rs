@@ -179,7 +179,7 @@ async fn nostr_sdk_reconnects_after_a_kill(stage: &Stage) {
     client.shutdown().await;
 }
 
-fn try_it(server: &Server, deployment: &str, arguments: &[&str]) -> Command {
+pub(crate) fn try_it(server: &Server, deployment: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(binary(deployment));
     command.arg("ask").args(arguments).args(["--relay", &server.url()]);
     // A customer, not the agent: without the agent's key and data.

@@ -5,17 +5,21 @@
 
 mod clients;
 mod conformance;
+mod crash;
 mod customers;
 mod doors;
+mod engine;
 mod examples;
 mod forgery;
 mod handlers;
+mod hiring;
 mod information;
 mod inspection;
 mod jobs;
 mod lifecycle;
 mod limits;
 mod malformed;
+mod outside;
 mod publish;
 mod query;
 mod replaceable;
@@ -44,8 +48,14 @@ fn scenarios() -> Vec<Scenario> {
         limits::list(),
         jobs::list(),
         handlers::list(),
+        hiring::list(),
         lifecycle::list(),
         restart::list(),
+        outside::list(),
+        engine::list(),
+        lifecycle::list(),
+        restart::list(),
+        crash::list(),
         clients::list(),
         customers::list(),
         examples::list(),
@@ -98,6 +108,7 @@ fn main() -> ExitCode {
         .collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
     stages.end();
+    crash::report();
     let counts: Vec<String> =
         hosts.iter().map(|host| format!("{} on {}", stages.count(*host), host.name())).collect();
     if !counts.is_empty() {

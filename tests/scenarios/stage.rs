@@ -17,7 +17,7 @@ use openagents_tests::wire::Client;
 const DEPLOYMENTS: [&str; 3] = ["hello-world", "probe", "clock"];
 
 /// No scenario takes longer.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(240);
 
 type Play = for<'stage> fn(&'stage Stage) -> Pin<Box<dyn Future<Output = ()> + 'stage>>;
 

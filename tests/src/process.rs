@@ -51,6 +51,12 @@ impl Process {
         Ok(Self { running: Some(Running { child, stdin, lines, group }) })
     }
 
+    /// The processes that serve: itself, or the `workerd` that it started.
+    pub(crate) fn serving(&self) -> Vec<u32> {
+        let Some(running) = &self.running else { return Vec::new() };
+        if running.group { children(running.child.id()) } else { vec![running.child.id()] }
+    }
+
     /// Waits for the line that tells where it listens.
     pub(crate) fn wait_for_address(&mut self) -> Result<String, String> {
         let running = self.running.as_mut().ok_or("not running")?;
@@ -119,6 +125,19 @@ impl Process {
         let _ = running.child.wait();
         Err("did not end within 20 s when asked to".to_owned())
     }
+}
+
+/// The processes named `workerd` in a process group.
+fn children(group: u32) -> Vec<u32> {
+    let pids = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    pids.filter(|pid| {
+        // `pid (name) state parent group …`
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let Some((start, rest)) = stat.rsplit_once(')') else { return false };
+        start.ends_with("(workerd") && rest.split_whitespace().nth(2) == Some(&group.to_string())
+    })
+    .collect()
 }
 
 fn signal(signal: &str, target: &str) {

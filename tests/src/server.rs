@@ -181,6 +181,26 @@ impl Server {
         self.launch().map(|_| ())
     }
 
+    /// Stops it, lets `change` do what it likes to the data folder, and starts it again on the same port.
+    ///
+    /// # Errors
+    /// Says why it did not stop by itself, what `change` said, or why it did not come up again.
+    pub fn while_stopped(&self, change: impl FnOnce(&Path) -> Result<(), String>) -> Result<(), String> {
+        if self.host == Host::Workerd {
+            self.process().command("stop")?;
+            self.process().kill();
+        } else {
+            self.process().interrupt()?;
+        }
+        change(self.data.path())?;
+        self.launch().map(|_| ())
+    }
+
+    /// The processes that serve, whose memory is the server's.
+    pub fn pids(&self) -> Vec<u32> {
+        self.process().serving()
+    }
+
     /// Takes an object out of memory; its sockets stay open and hibernate.
     ///
     /// # Errors
@@ -195,6 +215,17 @@ impl Server {
     /// When the runtime refuses, or the host has no such thing.
     pub fn evict_and_close(&self, object: Object) -> Result<(), String> {
         self.evict(object, "close")
+    }
+
+    /// Ends all objects at once, in the middle of whatever they do; an eviction would wait for that.
+    ///
+    /// # Errors
+    /// When the host has no such thing.
+    pub fn abort_objects(&self) -> Result<(), String> {
+        if self.host != Host::Workerd {
+            return Err("only workerd has objects".to_owned());
+        }
+        self.process().command("abort").map(|_| ())
     }
 
     fn evict(&self, object: Object, sockets: &str) -> Result<(), String> {

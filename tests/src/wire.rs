@@ -156,6 +156,19 @@ impl Client {
         self.read_until(Instant::now() + patience).await
     }
 
+    /// The next message as it came, neither read nor checked: for measurements, whose own work must not count. `None` when
+    /// the connection is over or nothing comes in time.
+    pub async fn receive_text_within(&mut self, patience: Duration) -> Option<String> {
+        let deadline = Instant::now() + patience;
+        loop {
+            match timeout_at(deadline, self.socket.next()).await.ok()?? {
+                Ok(Message::Text(text)) => return Some(text.as_str().to_owned()),
+                Ok(Message::Close(_)) | Err(_) => return None,
+                Ok(_) => {}
+            }
+        }
+    }
+
     async fn read_until(&mut self, deadline: Instant) -> Option<Frame> {
         loop {
             match timeout_at(deadline, self.socket.next()).await.ok()?? {

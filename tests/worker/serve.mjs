@@ -9,6 +9,7 @@
 // the process ends when stdin does:
 //
 //   evict CLASS NAME|id:HEX|* [hibernate|close]  drop the object's memory; its sockets sleep or close
+//   abort                                        end every object at once, in the middle of whatever it does
 //   restart                                      stop workerd, start it again: same data, same port
 //   fetch CLASS NAME|id:HEX PATH                 ok {"status":200,"body":"…"} from the object itself
 //   stop                                         end
@@ -50,6 +51,17 @@ subscribe("child_process", ({ process: child }) => {
   });
 });
 
+// An eviction waits for what an object is doing. This does not, as when a machine is lost.
+const ABORTING_WORKER = {
+  name: "aborting-worker",
+  modules: true,
+  script: `
+    import unsafe from "workerd:unsafe";
+    export default { async fetch() { await unsafe.abortAllDurableObjects(); return new Response("aborted"); } };
+  `,
+  compatibilityFlags: ["unsafe_module"],
+};
+
 /** Logs to stderr: stdout belongs to `ready` and the answers. */
 class StderrLog extends Log {
   log(message) {
@@ -68,7 +80,7 @@ class Server {
     this.#name = worker.name;
     this.port = port;
     this.#options = (port) => ({
-      workers: [{ ...worker, unsafeDirectSockets: [{ host: "127.0.0.1", port }] }],
+      workers: [{ ...worker, unsafeDirectSockets: [{ host: "127.0.0.1", port }] }, ABORTING_WORKER],
       host: "127.0.0.1",
       port: 0,
       defaultPersistRoot: data,
@@ -122,6 +134,16 @@ class Server {
     return evicted;
   }
 
+  /** Ends every object of this workerd at once; those that sockets lead to lose them. */
+  async abort() {
+    const abort = async () => {
+      const worker = await this.#miniflare.getWorker(ABORTING_WORKER.name);
+      const response = await worker.fetch("http://aborting-worker/");
+      if (!response.ok) throw new Error(`aborting: ${response.status} ${await response.text()}`);
+    };
+    await within(abort(), PATIENCE_MS, "aborting the objects");
+  }
+
   async fetch(binding, which, path) {
     const namespace = await this.#miniflare.getDurableObjectNamespace(binding, this.#name);
     const { id, name } = identifier(which);
@@ -157,6 +179,9 @@ async function command(server, classes, line) {
       if (binding === undefined) throw new Error(`${className} has no binding in wrangler.toml to reach it by`);
       return JSON.stringify(await server.fetch(binding, which, last));
     }
+    case "abort":
+      await server.abort();
+      return "aborted";
     case "restart":
       await server.restart();
       return server.url;
@@ -167,6 +192,7 @@ async function command(server, classes, line) {
 
 const USAGE = {
   evict: "evict CLASS NAME|id:HEX|* [hibernate|close]",
+  abort: "abort",
   fetch: "fetch CLASS NAME|id:HEX PATH",
   restart: "restart",
   stop: "stop",

@@ -33,7 +33,7 @@ impl<S: Sql> JobEngine<S> {
         }
         let Some((_, handler)) = self.facts.handler(event.kind.0) else { return Ok(Admission::NotOurs) };
         if let Some(job) = self.ledger.find(&event.id)? {
-            return self.repeat(now, &job, source);
+            return self.repeat(now, &job, event, source);
         }
         let Some(readable) = self.requests.read(event) else { return Ok(Admission::NotOurs) };
         let me = self.keys.public_key();
@@ -89,13 +89,24 @@ impl<S: Sql> JobEngine<S> {
         self.priced(now, &job, &readable, price)
     }
 
-    /// Says again what was said to a request that is on record, where it came from this time.
-    fn repeat(&mut self, now: Timestamp, job: &Record, source: Option<&str>) -> Result<Admission, SqlError> {
-        let Some(source) = source.filter(|_| job.state.is_final()) else { return Ok(Admission::Duplicate) };
-        let Some(answer) = self.ledger.answer(&job.id)? else { return Ok(Admission::Duplicate) };
-        let event = openagents_host::Event::from_json(&answer).ok().and_then(|event| event.verify().ok());
-        if let Some(event) = event {
-            self.outbox.put(&event, &Destination::Relay(source.to_owned()), now)?;
+    /// A request that is on record came again. Where it was not seen before, its customer may be waiting for the answer
+    /// there too; but not if the request says where it is to be.
+    fn repeat(
+        &mut self,
+        now: Timestamp,
+        job: &Record,
+        event: &VerifiedEvent,
+        source: Option<&str>,
+    ) -> Result<Admission, SqlError> {
+        let Some(source) = source else { return Ok(Admission::Duplicate) };
+        if !self.ledger.seen_on(job, source)? || !job.state.is_final() {
+            return Ok(Admission::Duplicate);
+        }
+        let names_relays = self.requests.read(event).is_some_and(|readable| !readable.request.relays.is_empty());
+        let answer = self.ledger.answer(&job.id)?.filter(|_| !names_relays);
+        let answer = answer.and_then(|json| openagents_host::Event::from_json(&json).ok());
+        if let Some(answer) = answer.and_then(|answer| answer.verify().ok()) {
+            self.outbox.put(&answer, &Destination::Relay(source.to_owned()), now)?;
         }
         Ok(Admission::Duplicate)
     }

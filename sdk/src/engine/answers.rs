@@ -1,5 +1,6 @@
 //! What the agent says to a customer: results and feedback, in the clear or encrypted as the request was.
 
+use openagents_host::outgoing::Reach;
 use openagents_host::{Sql, SqlError, Timestamp, VerifiedEvent};
 
 use super::job_state::JobState;
@@ -9,12 +10,16 @@ use super::requests::Readable;
 use super::{JobEngine, Report};
 use crate::nip90::{Amount, Feedback, InputKind, JobResultEvent, Status};
 use crate::output::Output;
+use crate::outside::relay_address;
 
 /// The largest event the engine publishes, in bytes: what fits a row on every host with room to spare.
-const MAX_EVENT: usize = 1_500_000;
+pub(super) const MAX_EVENT: usize = 1_500_000;
 
 /// On how many relays of a customer's choice an answer is published at most.
 const MAX_RELAYS: usize = 5;
+
+/// On how many of the relays that a customer reads from an answer is published, beside those that the request was on.
+const MAX_READ_RELAYS: usize = 3;
 
 /// An output that cannot be published.
 pub(super) struct TooLarge;
@@ -154,7 +159,7 @@ impl<S: Sql> JobEngine<S> {
     }
 
     /// Puts an answer into the outbox, for every relay it belongs on: the agent's own; those that the request names; and
-    /// where it names none and came from elsewhere, that relay and those its customer reads from.
+    /// where it names none and came from elsewhere, the relays it came from and those its customer reads from.
     pub(super) fn send(
         &mut self,
         now: Timestamp,
@@ -163,23 +168,32 @@ impl<S: Sql> JobEngine<S> {
         event: &VerifiedEvent,
     ) -> Result<(), SqlError> {
         self.outbox.put(event, &Destination::Own, now)?;
-        let mut relays: Vec<&str> = Vec::new();
-        for relay in readable.request.relays.iter().map(String::as_str).chain(job.source.as_deref()) {
-            let relay = relay.trim_end_matches('/');
-            let is_own =
-                self.options.relay_url.as_deref().is_some_and(|own| own.trim_end_matches('/') == relay);
-            let is_relay = relay.starts_with("wss://") || relay.starts_with("ws://");
-            if is_relay && !is_own && !relays.contains(&relay) && relays.len() < MAX_RELAYS {
-                relays.push(relay);
-            }
+        let named = &readable.request.relays;
+        let sources = if named.is_empty() { self.ledger.sources(job)? } else { Vec::new() };
+        for relay in self.outside_relays(named.iter().chain(&sources), MAX_RELAYS) {
+            self.outbox.put(event, &Destination::Relay(relay), now)?;
         }
-        for relay in relays {
-            self.outbox.put(event, &Destination::Relay(relay.to_owned()), now)?;
-        }
-        if readable.request.relays.is_empty() && job.source.is_some() {
-            self.outbox.put(event, &Destination::ReadBy(job.customer), now)?;
+        if let Some(source) = sources.into_iter().next() {
+            self.outbox.put(event, &Destination::ReadBy { customer: job.customer, source }, now)?;
         }
         Ok(())
+    }
+
+    /// Puts an answer that is for a customer's own relays into the outbox once more, for each of these.
+    pub(super) fn redirect(&mut self, now: Timestamp, entry: u64, relays: &[String]) -> Result<(), SqlError> {
+        self.outbox.redirect(entry, &self.outside_relays(relays, MAX_READ_RELAYS), now)
+    }
+
+    /// The first few of some relays that are relays, may be reached, and are not the agent's own.
+    fn outside_relays<'a>(&self, relays: impl IntoIterator<Item = &'a String>, most: usize) -> Vec<String> {
+        let own = self.options.relay_url.as_deref().and_then(|own| relay_address(own, Reach::Anywhere));
+        let mut outside = Vec::new();
+        for relay in relays.into_iter().filter_map(|relay| relay_address(relay, self.options.reach)) {
+            if own.as_ref() != Some(&relay) && !outside.contains(&relay) && outside.len() < most {
+                outside.push(relay);
+            }
+        }
+        outside
     }
 
     fn feedback(

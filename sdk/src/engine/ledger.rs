@@ -155,6 +155,24 @@ impl<S: Sql> Ledger<S> {
         Ok(row.and_then(|(answer,)| answer))
     }
 
+    /// The outside relays that a request was seen on, the first one first.
+    pub(super) fn sources(&self, job: &Record) -> Result<Vec<String>, SqlError> {
+        let later = self.sql.rows::<(String,)>("SELECT relay FROM job_source WHERE job = ?", values![&job.id])?;
+        Ok(job.source.iter().cloned().chain(later.into_iter().map(|(relay,)| relay)).collect())
+    }
+
+    /// Records that a request was seen on an outside relay; says whether that is new.
+    pub(super) fn seen_on(&self, job: &Record, relay: &str) -> Result<bool, SqlError> {
+        if job.source.as_deref() == Some(relay) {
+            return Ok(false);
+        }
+        let new = self.sql.first::<(String,)>(
+            "INSERT INTO job_source (job, relay) VALUES (?, ?) ON CONFLICT DO NOTHING RETURNING relay",
+            values![&job.id, relay],
+        )?;
+        Ok(new.is_some())
+    }
+
     /// Brings a job from one state into the next; says whether it was in the first.
     pub(super) fn advance(
         &self,
@@ -285,6 +303,7 @@ impl<S: Sql> Ledger<S> {
         )?;
         for (id,) in old {
             self.sql.execute("DELETE FROM invoice WHERE job = ?", values![&id])?;
+            self.sql.execute("DELETE FROM job_source WHERE job = ?", values![&id])?;
             self.sql.execute("DELETE FROM job WHERE id = ?", values![&id])?;
         }
         Ok(())

@@ -4,6 +4,7 @@ mod effects;
 mod surroundings;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,9 +20,9 @@ use tokio::task::JoinHandle;
 
 use crate::agent::Jobs;
 use crate::engine::{Admission, Destination, Effect, Input, Inquiry, JobEngine};
+use crate::runner::{self, StateCache, StateError};
 use crate::settings::AgentSettings;
 use crate::surroundings::Surroundings;
-use crate::runner::{self, StateCache, StateError};
 use crate::wallet::Wallet;
 use effects::Effects;
 use surroundings::NativeSurroundings;
@@ -36,6 +37,8 @@ pub(super) struct AgentConfig {
     /// What the agent is paid through.
     pub(super) wallet: Option<Arc<dyn Wallet>>,
     pub(super) settings: AgentSettings,
+    /// Where the agent's own relay listens.
+    pub(super) own_relay: SocketAddr,
 }
 
 /// Why the agent could not start.
@@ -176,7 +179,12 @@ impl AgentShell {
             }
         };
         let (taken, answered) = (Tickets::default(), Tickets::default());
-        let surroundings = Arc::new(NativeSurroundings::new(config.keys, config.settings.reach, report_sender.clone()));
+        let surroundings = Arc::new(NativeSurroundings::new(
+            config.keys,
+            config.settings.reach,
+            config.own_relay,
+            report_sender.clone(),
+        ));
         let mut shell = Effects {
             runtime: tokio::runtime::Handle::current(),
             cache,
@@ -204,7 +212,8 @@ impl AgentShell {
     pub(super) fn answer_through(&mut self, relay: RelayHandle) {
         self.surroundings.read_from(relay.clone());
         if let Some(answers) = self.answers.take() {
-            let deliver = effects::deliver(answers, relay, self.surroundings.reach(), self.mailbox.inputs.clone());
+            let surroundings: Arc<dyn Surroundings> = Arc::clone(&self.surroundings) as _;
+            let deliver = effects::deliver(answers, relay, surroundings, self.mailbox.inputs.clone());
             self.deliverer = Some(tokio::spawn(deliver));
         }
     }

@@ -16,7 +16,12 @@ use openagents_host::keys::parse_public_key;
         NOSTR_PRIVATE_KEY   the agent's key, nsec1… or hex [default: DATA/agent.nsec, made when missing]\n  \
         RELAY_NAME, RELAY_DESCRIPTION, RELAY_PUBKEY, RELAY_PRIVATE_KEY, SUPPORTED_NIPS\n                      \
         what the relay says about itself (NIP-11)\n  \
-        ADMIN_PUBKEYS       who may read what is on record beside the agent: npub1… or hex, separated by commas"
+        ADMIN_PUBKEYS       who may read what is on record beside the agent: npub1… or hex, separated by commas\n  \
+        AGENT_RELAYS        outside relays that the agent serves too, separated by commas [default: those it declares]\n  \
+        AGENT_ANNOUNCE      false keeps the agent from announcing itself, and takes back what it announced\n  \
+        RELAY_URL           the public address of the agent's own relay, for relay hints\n  \
+        ALLOW_PRIVATE_ADDRESSES\n                      \
+        true lets the agent reach out to addresses that are not public, without encryption"
 )]
 pub(super) struct Arguments {
     #[command(subcommand)]
@@ -80,9 +85,35 @@ pub(super) struct Ask {
     /// The agent to ask; without it any may answer, and the first result counts
     #[arg(long, value_name = "NPUB", value_parser = provider)]
     pub(super) to: Option<PublicKey>,
+    /// Encrypt inputs, parameters and answers for the agent that --to names
+    #[arg(
+        long,
+        value_enum,
+        value_name = "SCHEME",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "nip44",
+        requires = "to"
+    )]
+    pub(super) encrypt: Option<Scheme>,
+    /// The most you would pay, in msat. This client pays nothing; an agent that wants more says so
+    #[arg(long, value_name = "MSAT")]
+    pub(super) bid: Option<u64>,
     /// How long to wait for the result, in seconds
     #[arg(long, default_value = "120", value_name = "SECONDS", value_parser = seconds)]
     pub(super) timeout: Duration,
+    /// Cancel the job when there is no result after this many seconds, and wait for what the agent says to that
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(super) cancel_after: Option<Duration>,
+}
+
+/// How a request is encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Scheme {
+    /// NIP-44
+    Nip44,
+    /// NIP-04, for agents that know nothing newer
+    Nip04,
 }
 
 #[derive(Debug, Args)]

@@ -19,10 +19,12 @@ use tracing_subscriber::EnvFilter;
 use super::agent::{AgentConfig, AgentShell, Mailbox, StartError};
 use super::arguments::{self, Serve};
 use super::data_folder::{DataFolder, DataFolderError};
+use super::outside::{Listeners, Listening};
 use super::server::{Server, ServerConfig};
 use super::terminal::say;
 use super::variables::{Variables, VariablesError};
 use crate::agent::Jobs;
+use crate::outside::Concern;
 use crate::settings::{self, SettingError};
 
 /// How long running handlers may take to finish when the process is asked to end.
@@ -116,6 +118,8 @@ pub(super) async fn run<A: Jobs>(arguments: &Serve) -> Result<(), ServeError> {
     };
     let public_key = keys.public_key();
     let doors = settings::doors::<A>(&agent_settings, &keys);
+    let reach = agent_settings.reach;
+    let outside_relays = agent_settings.outside_relays();
     let mut agent = AgentShell::start::<A>(AgentConfig {
         database: data.path().join("agent.sqlite"),
         durability,
@@ -123,6 +127,7 @@ pub(super) async fn run<A: Jobs>(arguments: &Serve) -> Result<(), ServeError> {
         forget_memory: arguments.forget_memory,
         wallet: None,
         settings: agent_settings,
+        own_relay: address,
     })
     .await?;
     let relay = RelayServerConfig {
@@ -134,6 +139,9 @@ pub(super) async fn run<A: Jobs>(arguments: &Serve) -> Result<(), ServeError> {
     };
     let mut relay = RelayServer::start(relay, Arc::new(ToAgent(agent.mailbox.clone()))).await?;
     agent.answer_through(relay.handle());
+    let listening =
+        Listening { concern: Concern::of::<A>(public_key), reach, max_age: A::DECLARATION.max_age };
+    let listeners = Listeners::start(outside_relays, listening, &agent.mailbox);
     let server =
         Server::start(listener, ServerConfig { relay: relay.handle(), agent: agent.mailbox.clone(), doors });
     greet::<A>(arguments, address, &public_key, data.path(), &key_note);
@@ -150,6 +158,7 @@ pub(super) async fn run<A: Jobs>(arguments: &Serve) -> Result<(), ServeError> {
     let again = interruption().map_err(ServeError::Signals)?;
     let stopping = async {
         server.stop_accepting();
+        listeners.stop().await;
         if !agent.finish_running(LAST_RUNS).await {
             tracing::warn!("some jobs did not finish; they are done again at the next start");
         }

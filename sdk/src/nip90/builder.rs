@@ -127,6 +127,19 @@ impl RequestBuilder {
         self
     }
 
+    /// The kind of job.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The providers that are asked.
+    #[must_use]
+    pub fn providers(&self) -> Vec<PublicKey> {
+        let values = self.tags.iter().filter(|tag| tag.first().is_some_and(|name| name == "p"));
+        values.filter_map(|tag| PublicKey::from_hex(tag.get(1)?).ok()).collect()
+    }
+
     /// The event, to be signed by the customer.
     #[must_use]
     pub fn build(self) -> UnsignedEvent {

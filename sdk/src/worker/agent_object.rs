@@ -7,6 +7,7 @@
 mod deliveries;
 mod own_key;
 mod surroundings;
+mod visits;
 mod work;
 
 use std::cell::Cell;

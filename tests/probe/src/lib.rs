@@ -5,7 +5,14 @@ mod conformance;
 
 use std::time::Duration;
 
+use openagents_sdk::client::{ClientError, Order};
+use openagents_sdk::host::{Encryption, Kind, UnsignedEvent};
+use openagents_sdk::nip90::RequestBuilder;
 use openagents_sdk::prelude::*;
+use openagents_sdk::relay::Filter;
+
+/// How long a hired agent may take.
+const HIRED_PATIENCE: Duration = Duration::from_secs(20);
 
 /// Does as it is told, for tests.
 #[agent(name = "probe")]
@@ -120,6 +127,131 @@ impl Probe {
     #[job(kind = 5913)]
     async fn tag(&self, input: Text) -> JobResult<Output> {
         Ok(Output::new(input.into_string()).tag(["sort", "by", "rank"]))
+    }
+
+    /// Hires its own agent for another kind of job, and returns what comes of it.
+    #[job(kind = 5914, attempts = 1)]
+    async fn hire(&self, context: JobContext, input: Text, params: Params) -> JobResult<String> {
+        let kind = Kind(params.parse("kind")?.unwrap_or(5900));
+        let request = RequestBuilder::new(kind).text(input.into_string()).provider(&context.agent());
+        let order = match params.parse::<bool>("sealed")? {
+            Some(true) => Order::new(request).sealed(Encryption::Nip44),
+            _ => request.into(),
+        };
+        let mut hired = context.hire(order).await?;
+        match hired.result(HIRED_PATIENCE).await {
+            Ok(result) => Ok(result.content),
+            Err(ClientError::Failed { message, .. }) => Err(JobError::failed(format!("hired: {message}"))),
+            Err(error) => Err(error)?,
+        }
+    }
+
+    /// Counts, works for some `milliseconds`, and succeeds when it has failed `failures` times before; with `partials` it
+    /// shows its output meanwhile. Returns its input, the count and the attempt.
+    #[job(kind = 5920)]
+    async fn work(&mut self, context: JobContext, input: Text, params: Params) -> JobResult<String> {
+        self.count += 1;
+        let output = format!("{input} {} {}", self.count, context.attempt());
+        let shows = params.parse("partials")?.unwrap_or(false);
+        let mut left = milliseconds(&params)?;
+        while !left.is_zero() {
+            let step = left.min(Duration::from_millis(50));
+            if shows {
+                context.partial(&output);
+            }
+            context.sleep(step).await;
+            left -= step;
+        }
+        if context.attempt() <= params.parse("failures")?.unwrap_or(0) {
+            return Err(JobError::retry("not yet"));
+        }
+        Ok(output)
+    }
+
+    /// Shows its output word by word, one every 100 ms.
+    #[job(kind = 5921)]
+    async fn stream(&self, context: JobContext, input: Text) -> JobResult<String> {
+        let mut output = String::new();
+        for word in input.split_whitespace() {
+            output.push_str(word);
+            context.partial(&output);
+            context.sleep(Duration::from_millis(100)).await;
+            output.push(' ');
+        }
+        Ok(output)
+    }
+
+    /// Says ten times how far it is, once every 150 ms.
+    #[job(kind = 5922)]
+    async fn progress(&self, context: JobContext) -> JobResult<String> {
+        for step in 1..=10 {
+            context.progress(format!("step {step} of 10"));
+            context.sleep(Duration::from_millis(150)).await;
+        }
+        Ok("there".to_owned())
+    }
+
+    /// Remembers its input under a `key`, and returns what was there; an input that is `fail` makes it fail after that.
+    #[job(kind = 5923, attempts = 1)]
+    async fn exchange(&self, context: JobContext, input: Text, params: Params) -> JobResult<String> {
+        let key = params.first("key").unwrap_or("key");
+        let memory = context.memory();
+        let before: Option<String> = memory.read(key).await?;
+        memory.write(key, &*input)?;
+        let own: Option<String> = memory.read(key).await?;
+        if own.as_deref() != Some(&*input) || &*input == "fail" {
+            return Err(JobError::failed("forgetful"));
+        }
+        Ok(before.unwrap_or_else(|| "nothing".to_owned()))
+    }
+
+    /// Adds its input and an answer to the conversation with the customer, and returns all of it.
+    #[job(kind = 5924)]
+    async fn converse(&self, context: JobContext, input: Text) -> JobResult<String> {
+        let session = context.session();
+        session.say("user", &*input);
+        session.say("assistant", format!("you said {input}"));
+        let turns = session.turns(100).await?;
+        let lines: Vec<String> = turns.iter().map(|turn| format!("{}: {}", turn.role, turn.text)).collect();
+        Ok(lines.join("\n"))
+    }
+
+    /// Counts how often its input came, in a table of its own.
+    #[job(kind = 5925)]
+    async fn tally(&self, context: JobContext, input: Text) -> JobResult<String> {
+        let memory = context.memory();
+        memory.sql("CREATE TABLE IF NOT EXISTS my_words (word TEXT PRIMARY KEY, count INTEGER)", &[]).await?;
+        let word = [input.into_string().into()];
+        let insert = "INSERT INTO my_words VALUES (?, 1) ON CONFLICT (word) DO UPDATE SET count = count + 1";
+        memory.sql(insert, &word).await?;
+        let rows = memory.sql("SELECT count FROM my_words WHERE word = ?", &word).await?;
+        Ok(openagents_sdk::serde_json::to_string(&rows)?)
+    }
+
+    /// Asks for a table that is not its own.
+    #[job(kind = 5926, attempts = 1)]
+    async fn pry(&self, context: JobContext) -> JobResult<String> {
+        context.memory().sql("SELECT request FROM job", &[]).await?;
+        Ok("seen".to_owned())
+    }
+
+    /// Publishes a note with its input; an input that is `fail` makes it fail after that.
+    #[job(kind = 5927, attempts = 1)]
+    async fn post(&self, context: JobContext, input: Text) -> JobResult<String> {
+        context.publish(UnsignedEvent::new(Kind(1), &*input).tag(["t", "probe"]));
+        if &*input == "fail" {
+            return Err(JobError::failed("changed my mind"));
+        }
+        Ok("posted".to_owned())
+    }
+
+    /// Lists the notes of the customer on the agent's relay, newest first.
+    #[job(kind = 5928)]
+    async fn notes(&self, context: JobContext) -> JobResult<String> {
+        let of_customer = Filter::new().kinds([1]).authors([context.request().customer()]);
+        let notes = context.events([of_customer]).await?;
+        let texts: Vec<&str> = notes.iter().map(|note| note.content.as_str()).collect();
+        Ok(texts.join("\n"))
     }
 
     /// Remembers its input under a `key`, and what was said.

@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use futures_util::stream::{FuturesOrdered, FuturesUnordered, StreamExt};
+use futures_util::stream::{FuturesOrdered, StreamExt};
 use openagents_host::native::{Inputs, now};
-use openagents_host::outgoing::Reach;
 use openagents_host::{SqlError, VerifiedEvent};
 use openagents_relay::Outcome as RelayOutcome;
 use openagents_relay::native::RelayHandle;
@@ -17,6 +16,7 @@ use super::surroundings::NativeSurroundings;
 use super::{Answer, Tickets};
 use crate::agent::Jobs;
 use crate::engine::{Admission, Delivery, Destination, Effect, Input, Lease, RunId};
+use crate::native::outside::{Lanes, OutsideAnswer};
 use crate::outside;
 use crate::runner::{self, StateCache};
 use crate::surroundings::Surroundings;
@@ -101,6 +101,11 @@ impl<A: Jobs> Effects<A> {
             Effect::Publish { entry, event, to } => {
                 let _ = self.answers.send(Answer { entry, event, to });
             }
+            // The engine is given none to visit.
+            Effect::Visit { relay, since } => {
+                let reason = format!("natively relays are listened to all the time, also since {since}");
+                let _ = self.reports.send(Input::Visited { relay, visit: Err(reason) });
+            }
             Effect::Warn(warning) => tracing::warn!("{warning}"),
         }
     }
@@ -134,36 +139,31 @@ impl Drop for Counted {
 pub(super) async fn deliver(
     mut answers: mpsc::UnboundedReceiver<Answer>,
     relay: RelayHandle,
-    reach: Reach,
+    surroundings: Arc<dyn Surroundings>,
     inputs: Inputs<Input>,
 ) {
     let mut own = FuturesOrdered::new();
-    let mut outside = FuturesUnordered::new();
+    let mut lanes = Lanes::new(surroundings, inputs.clone());
     loop {
         tokio::select! {
             Some(delivered) = own.next() => {
                 // An engine that has stopped delivers again when it starts.
                 let _ = inputs.send(delivered).await;
             }
-            Some(delivered) = outside.next() => {
-                let _ = inputs.send(delivered).await;
-            }
             Some(Answer { entry, event, to }) = answers.recv(), if own.len() < DELIVERIES => {
-                let relay = relay.clone();
                 if to == Destination::Own {
+                    let relay = relay.clone();
                     own.push_back(async move {
                         Input::Delivered { entry, delivery: publish(&relay, event).await }
                     });
                 } else {
-                    outside.push(async move {
-                        let own = |filters| async move { relay.query(filters).await.unwrap_or_default() };
-                        Input::Delivered { entry, delivery: outside::deliver(&to, &event, reach, own).await }
-                    });
+                    lanes.send(OutsideAnswer { entry, event, to });
                 }
             }
-            else => return,
+            else => break,
         }
     }
+    lanes.finish().await;
 }
 
 async fn publish(relay: &RelayHandle, event: VerifiedEvent) -> Delivery {

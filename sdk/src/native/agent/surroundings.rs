@@ -1,9 +1,10 @@
 //! What running handlers have around them in a native process.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::OnceLock;
 
 use async_trait::async_trait;
-use openagents_host::outgoing::Reach;
+use openagents_host::outgoing::{Reach, RelayClient, RelayError};
 use openagents_host::{Event, Keys};
 use openagents_relay::Filter;
 use openagents_relay::native::RelayHandle;
@@ -18,6 +19,8 @@ use crate::surroundings::Surroundings;
 pub(super) struct NativeSurroundings {
     keys: Keys,
     reach: Reach,
+    /// Where the agent's own relay listens.
+    own_relay: SocketAddr,
     reports: mpsc::UnboundedSender<Input>,
     // Both come to be after the agent that they are for.
     mailbox: OnceLock<Mailbox>,
@@ -25,8 +28,13 @@ pub(super) struct NativeSurroundings {
 }
 
 impl NativeSurroundings {
-    pub(super) fn new(keys: Keys, reach: Reach, reports: mpsc::UnboundedSender<Input>) -> Self {
-        Self { keys, reach, reports, mailbox: OnceLock::new(), relay: OnceLock::new() }
+    pub(super) fn new(
+        keys: Keys,
+        reach: Reach,
+        own_relay: SocketAddr,
+        reports: mpsc::UnboundedSender<Input>,
+    ) -> Self {
+        Self { keys, reach, own_relay, reports, mailbox: OnceLock::new(), relay: OnceLock::new() }
     }
 
     pub(super) fn ask_through(&self, mailbox: Mailbox) {
@@ -36,7 +44,6 @@ impl NativeSurroundings {
     pub(super) fn read_from(&self, relay: RelayHandle) {
         let _ = self.relay.set(relay);
     }
-
 }
 
 #[async_trait]
@@ -66,8 +73,39 @@ impl Surroundings for NativeSurroundings {
             None => Err(starting()),
         }
     }
+
+    async fn connect_to_own(&self) -> Result<RelayClient, RelayError> {
+        let address = dialled(self.own_relay);
+        RelayClient::connect(&format!("ws://{address}"), Reach::Anywhere).await
+    }
+}
+
+/// The address to connect to where somebody listens on all of this machine.
+fn dialled(listening: SocketAddr) -> SocketAddr {
+    let ip = match listening.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listening.port())
 }
 
 fn starting() -> JobError {
     JobError::retry("the agent is still starting")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::dialled;
+
+    #[test]
+    fn finds_a_relay_that_listens_everywhere() {
+        for (listening, expected) in [
+            ("0.0.0.0:8787", "127.0.0.1:8787"),
+            ("[::]:8787", "[::1]:8787"),
+            ("192.0.2.1:80", "192.0.2.1:80"),
+        ] {
+            assert_eq!(dialled(listening.parse().unwrap()), expected.parse().unwrap());
+        }
+    }
 }

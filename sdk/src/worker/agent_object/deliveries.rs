@@ -1,7 +1,7 @@
 //! Events on their way from the agent's object to relays.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use openagents_host::VerifiedEvent;
 use openagents_host::outgoing::Reach;
@@ -11,16 +11,20 @@ use worker::{Env, Result};
 use super::super::{DELIVERY_TIMEOUT, MAIN_RELAY, RELAY_BINDING, within};
 use super::surroundings;
 use crate::engine::{Delivery, Destination, Input};
-use crate::outside;
+use crate::outside::{self, Connection};
 
-/// How many events are on their way to outside relays at once. A Worker may have six connections open.
+/// How many outside relays are connected at once. A Worker may have six connections open.
 const OUTSIDE: usize = 3;
 
 /// Events that wait for their way, in the order they must arrive in.
-#[derive(Default)]
 pub(super) struct Deliveries {
+    reach: Reach,
     own: RefCell<VecDeque<Waiting>>,
     outside: RefCell<VecDeque<Waiting>>,
+    /// Where something is on its way to; nothing else goes there meanwhile, so that the order is kept.
+    busy: RefCell<BTreeSet<Destination>>,
+    /// Connections that are kept for what follows, by their relay.
+    connections: RefCell<BTreeMap<String, Connection>>,
 }
 
 pub(super) struct Waiting {
@@ -30,6 +34,16 @@ pub(super) struct Waiting {
 }
 
 impl Deliveries {
+    pub(super) fn new(reach: Reach) -> Self {
+        Self {
+            reach,
+            own: RefCell::default(),
+            outside: RefCell::default(),
+            busy: RefCell::default(),
+            connections: RefCell::default(),
+        }
+    }
+
     pub(super) fn push(&self, entry: u64, event: VerifiedEvent, to: Destination) {
         let lane = if to == Destination::Own { &self.own } else { &self.outside };
         lane.borrow_mut().push_back(Waiting { entry, event, to });
@@ -40,23 +54,68 @@ impl Deliveries {
         if on_their_way == 0 { self.own.borrow_mut().pop_front() } else { None }
     }
 
-    /// The next event for an outside relay.
+    /// The next event for an outside relay that nothing is on its way to. It is to be given to
+    /// [`deliver_outside`](Self::deliver_outside).
     pub(super) fn next_outside(&self, on_their_way: usize) -> Option<Waiting> {
-        if on_their_way < OUTSIDE { self.outside.borrow_mut().pop_front() } else { None }
+        if on_their_way >= OUTSIDE {
+            return None;
+        }
+        let mut busy = self.busy.borrow_mut();
+        let mut outside = self.outside.borrow_mut();
+        let next = outside.iter().position(|waiting| !busy.contains(&waiting.to))?;
+        let next = outside.remove(next)?;
+        busy.insert(next.to.clone());
+        Some(next)
+    }
+
+    /// Delivers an event to an outside relay, and says what to tell the engine.
+    pub(super) async fn deliver_outside(&self, env: &Env, waiting: Waiting) -> Input {
+        let Waiting { entry, event, to } = waiting;
+        let delivery = match &to {
+            Destination::Relay(url) => {
+                let mut connection = self.connection(url).await;
+                let delivery = connection.publish(&event).await;
+                self.connections.borrow_mut().insert(url.clone(), connection);
+                delivery
+            }
+            Destination::ReadBy { customer, source } => {
+                let own = |filters| async { surroundings::events(env, filters).await.unwrap_or_default() };
+                Delivery::ReadFrom(outside::read_by(*customer, source, self.reach, own).await)
+            }
+            // Not outside.
+            Destination::Own => Delivery::Unreachable("this is for the agent's own relay".to_owned()),
+        };
+        self.busy.borrow_mut().remove(&to);
+        Input::Delivered { entry, delivery }
+    }
+
+    /// The connection to a relay that was kept, or a new one in place of another.
+    async fn connection(&self, url: &str) -> Connection {
+        let (kept, other) = {
+            let mut connections = self.connections.borrow_mut();
+            let kept = connections.remove(url);
+            let is_full = connections.len().saturating_add(self.busy.borrow().len()) > OUTSIDE;
+            (kept, if is_full { connections.pop_first() } else { None })
+        };
+        if let Some((_, other)) = other {
+            other.close().await;
+        }
+        kept.unwrap_or_else(|| Connection::to(url.to_owned(), self.reach))
+    }
+
+    /// Ends the connections that were kept.
+    pub(super) async fn hang_up(&self) {
+        let connections = self.connections.take();
+        futures_util::future::join_all(connections.into_values().map(Connection::close)).await;
     }
 }
 
-/// Delivers an event, and says what to tell the engine.
-pub(super) async fn deliver(env: &Env, reach: Reach, waiting: Waiting) -> Input {
-    let Waiting { entry, event, to } = waiting;
-    let delivery = if to == Destination::Own {
-        match within(DELIVERY_TIMEOUT, publish(env, &event)).await {
-            Some(delivery) => delivery.unwrap_or_else(|error| Delivery::Unreachable(error.to_string())),
-            None => Delivery::Unreachable("the relay's object did not answer".to_owned()),
-        }
-    } else {
-        let own = |filters| async { surroundings::events(env, filters).await.unwrap_or_default() };
-        outside::deliver(&to, &event, reach, own).await
+/// Delivers an event to the agent's own relay, and says what to tell the engine.
+pub(super) async fn deliver(env: &Env, waiting: Waiting) -> Input {
+    let Waiting { entry, event, .. } = waiting;
+    let delivery = match within(DELIVERY_TIMEOUT, publish(env, &event)).await {
+        Some(delivery) => delivery.unwrap_or_else(|error| Delivery::Unreachable(error.to_string())),
+        None => Delivery::Unreachable("the relay's object did not answer".to_owned()),
     };
     Input::Delivered { entry, delivery }
 }

@@ -5,12 +5,12 @@ use std::rc::Rc;
 
 use async_trait::async_trait;
 use futures_channel::mpsc::UnboundedSender;
-use openagents_host::outgoing::Reach;
+use openagents_host::outgoing::{Reach, RelayClient, RelayError, RelayLimits, Socket, SocketError};
 use openagents_host::worker::{DurableSql, now};
 use openagents_host::{Engine, Event, Keys};
 use openagents_relay::Filter;
 use serde_json::Value;
-use worker::Env;
+use worker::{Env, Method, Request, RequestInit};
 
 use super::super::{DELIVERY_TIMEOUT, MAIN_RELAY, RELAY_BINDING, within};
 use super::TICKET;
@@ -48,6 +48,28 @@ impl Surroundings for DurableSurroundings {
     async fn events(&self, filters: Vec<Filter>) -> Result<Vec<Event>, JobError> {
         events(&self.env, filters).await
     }
+
+    async fn connect_to_own(&self) -> Result<RelayClient, RelayError> {
+        match within(DELIVERY_TIMEOUT, upgrade(&self.env)).await {
+            Some(socket) => Ok(RelayClient::over(socket?, RelayLimits::default())),
+            None => Err(RelayError::Timeout { after: DELIVERY_TIMEOUT }),
+        }
+    }
+}
+
+/// A WebSocket to the relay's object.
+async fn upgrade(env: &Env) -> Result<Socket, SocketError> {
+    let answered = async {
+        let stub = env.durable_object(RELAY_BINDING)?.get_by_name(MAIN_RELAY)?;
+        let mut init = RequestInit::new();
+        init.with_method(Method::Get);
+        init.headers.set("upgrade", "websocket")?;
+        stub.fetch_with_request(Request::new_with_init("https://relay/", &init)?).await
+    };
+    let response = answered.await.map_err(|error: worker::Error| SocketError::Network(error.to_string()))?;
+    let status = response.status_code();
+    let socket = response.websocket().ok_or(SocketError::Refused { status })?;
+    Socket::from_worker(socket)
 }
 
 /// The agent's database failed.

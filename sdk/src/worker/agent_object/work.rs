@@ -11,18 +11,18 @@ use futures_channel::oneshot;
 use futures_util::future::{AbortHandle, LocalBoxFuture, abortable};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use futures_util::{FutureExt, select_biased};
-use openagents_host::outgoing::Reach;
 use openagents_host::worker::{DurableSql, now};
 use openagents_host::{Engine, Timestamp};
 use worker::{Env, State};
 
 use super::super::variable;
 use super::deliveries::{Deliveries, deliver};
+use super::visits::Visits;
 use super::own_key::own_keys;
 use super::surroundings::DurableSurroundings;
 use crate::agent::Jobs;
 use crate::door::AgentDoors;
-use crate::engine::{Effect, Input, JobEngine, Lease, RunId};
+use crate::engine::{Effect, Input, JobEngine, Lease, Options, RunId};
 use crate::runner::{self, StateCache};
 use crate::surroundings::Surroundings;
 use crate::wallet::{Settlement, Wallet};
@@ -34,13 +34,13 @@ const ALARM_SPAN: Duration = Duration::from_secs(4 * 60);
 /// An agent's object that can work.
 pub(super) struct Opened<A> {
     env: Env,
-    reach: Reach,
     pub(super) engine: Rc<RefCell<JobEngine<DurableSql>>>,
     cache: StateCache<A>,
     pub(super) doors: AgentDoors,
     wallet: Option<Arc<dyn Wallet>>,
     surroundings: Arc<dyn Surroundings>,
     deliveries: Deliveries,
+    visits: Visits,
     /// What the engine is to be told by those that work for it.
     reports: RefCell<UnboundedReceiver<Input>>,
     /// The runs that can still be ended early.
@@ -65,14 +65,18 @@ impl<A: Jobs> Opened<A> {
             None => own_keys(&sql)?,
         };
         let doors = settings::doors::<A>(&settings, &keys);
-        let options = settings.options(&settings.profile::<A>(keys.public_key()), false);
+        let reach = settings.reach;
+        let options = Options {
+            visits: settings.outside_relays(),
+            ..settings.options(&settings.profile::<A>(keys.public_key()), false)
+        };
+        let visits = Visits::of::<A>(keys.public_key(), reach);
         let engine = JobEngine::open(sql, keys.clone(), runner::agent_facts::<A>(), options, now())
             .map_err(|error| error.to_string())?;
         let cache = StateCache::default();
         cache.shared(&engine.state()).map_err(|error| error.to_string())?;
         let engine = Rc::new(RefCell::new(engine));
         let (sender, reports) = unbounded();
-        let reach = settings.reach;
         let surroundings = Arc::new(DurableSurroundings {
             keys,
             reach,
@@ -82,13 +86,13 @@ impl<A: Jobs> Opened<A> {
         });
         Ok(Self {
             env,
-            reach,
             engine,
             cache,
             doors,
             wallet: None,
             surroundings,
-            deliveries: Deliveries::default(),
+            deliveries: Deliveries::new(reach),
+            visits,
             reports: RefCell::new(reports),
             runs: RefCell::default(),
             woken: RefCell::new(None),
@@ -133,17 +137,21 @@ impl<A: Jobs> Opened<A> {
         let mut going = going;
         let mut own: Going<'_> = FuturesUnordered::new();
         let mut outside: Going<'_> = FuturesUnordered::new();
+        let mut visits: Going<'_> = FuturesUnordered::new();
         loop {
             for effect in self.due(began) {
                 self.begin(effect, &going);
             }
             while let Some(next) = self.deliveries.next_own(own.len()) {
-                own.push(deliver(&self.env, self.reach, next).map(Some).boxed_local());
+                own.push(deliver(&self.env, next).map(Some).boxed_local());
             }
             while let Some(next) = self.deliveries.next_outside(outside.len()) {
-                outside.push(deliver(&self.env, self.reach, next).map(Some).boxed_local());
+                outside.push(self.deliveries.deliver_outside(&self.env, next).map(Some).boxed_local());
             }
-            if going.is_empty() && own.is_empty() && outside.is_empty() {
+            while let Some(next) = self.visits.next(visits.len()) {
+                visits.push(self.visits.visit(next).map(Some).boxed_local());
+            }
+            if going.is_empty() && own.is_empty() && outside.is_empty() && visits.is_empty() {
                 break;
             }
             let input = select_biased! {
@@ -152,6 +160,7 @@ impl<A: Jobs> Opened<A> {
                 input = reports.select_next_some() => Some(input),
                 input = going.select_next_some() => input,
                 input = outside.select_next_some() => input,
+                input = visits.select_next_some() => input,
                 effect = woken.select_next_some() => {
                     self.begin(effect, &going);
                     None
@@ -163,6 +172,8 @@ impl<A: Jobs> Opened<A> {
                 self.begin(effect, &going);
             }
         }
+        // An open connection would keep the object from hibernating.
+        self.deliveries.hang_up().await;
     }
 
     fn due(&self, began: Timestamp) -> Vec<Effect> {
@@ -236,6 +247,7 @@ impl<A: Jobs> Opened<A> {
                 going.push(settle.boxed_local());
             }
             Effect::Publish { entry, event, to } => self.deliveries.push(entry, event, to),
+            Effect::Visit { relay, since } => self.visits.push(relay, since),
             Effect::Warn(warning) if warning.is_empty() => {}
             Effect::Warn(warning) => worker::console_warn!("{warning}"),
             Effect::Taken { .. } | Effect::Answered { .. } => {}

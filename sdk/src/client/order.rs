@@ -1,0 +1,141 @@
+//! What a customer orders: a request, and what holds for it alone.
+
+use openagents_host::{Encryption, EventId, Keys, Kind, PublicKey, Timestamp};
+
+use super::ClientError;
+use crate::nip90::{JobRequest, RequestBuilder};
+
+/// A request, whether it is encrypted, and what may be paid for it. A plain [`RequestBuilder`] is an order, too.
+///
+/// ```
+/// use openagents_sdk::client::Order;
+/// use openagents_sdk::host::{Encryption, Keys, Kind};
+/// use openagents_sdk::nip90::RequestBuilder;
+///
+/// # let provider = Keys::generate().unwrap().public_key();
+/// let request = RequestBuilder::new(Kind(5050)).provider(&provider).text("my diagnosis");
+/// let order = Order::new(request).sealed(Encryption::Nip44).pay_up_to(21_000);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Order {
+    request: RequestBuilder,
+    encryption: Option<Encryption>,
+    limit_msat: Option<u64>,
+}
+
+/// An order that is ready to be published.
+pub(super) struct SignedOrder {
+    pub(super) request: JobRequest,
+    /// The most that may be paid for it.
+    pub(super) limit_msat: u64,
+}
+
+impl Order {
+    /// An order for this request.
+    #[must_use]
+    pub fn new(request: RequestBuilder) -> Self {
+        Self { request, encryption: None, limit_msat: None }
+    }
+
+    /// Encrypts inputs and parameters, which only the one provider can read that the request must name. Its answers are
+    /// encrypted, too, and come decrypted.
+    #[must_use]
+    pub fn sealed(self, encryption: Encryption) -> Self {
+        Self { encryption: Some(encryption), ..self }
+    }
+
+    /// Lets up to this much be paid for it, in msat, to a provider that the request names. Without it, that is the bid of
+    /// the request; without a bid, nothing is paid.
+    #[must_use]
+    pub fn pay_up_to(self, msat: u64) -> Self {
+        Self { limit_msat: Some(msat), ..self }
+    }
+
+    /// Adds the output of another job as input.
+    pub(super) fn input_of_job(self, job: &EventId, relay: Option<&str>) -> Self {
+        Self { request: self.request.job(job, relay), ..self }
+    }
+
+    pub(super) fn kind(&self) -> Kind {
+        self.request.kind()
+    }
+
+    pub(super) fn providers(&self) -> Vec<PublicKey> {
+        self.request.providers()
+    }
+
+    /// The request as it is published.
+    pub(super) fn sign(self, keys: &Keys, now: Timestamp) -> Result<SignedOrder, ClientError> {
+        let Self { request, encryption, limit_msat } = self;
+        let unsigned = match (encryption, request.providers().as_slice()) {
+            (None, _) => request.build(),
+            (Some(encryption), [provider]) => {
+                request.build_sealed(|plaintext| keys.encrypt(provider, plaintext, encryption))?
+            }
+            (Some(_), providers) => return Err(ClientError::Providers { count: providers.len() }),
+        };
+        let request = JobRequest::from_event(unsigned.sign(keys, now))?;
+        let limit_msat = limit_msat.or(request.bid).unwrap_or(0);
+        Ok(SignedOrder { request, limit_msat })
+    }
+}
+
+impl From<RequestBuilder> for Order {
+    fn from(request: RequestBuilder) -> Self {
+        Self::new(request)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use openagents_host::{Encryption, Keys, Kind, Timestamp};
+
+    use super::{ClientError, Order, RequestBuilder, SignedOrder};
+
+    fn sign(order: Order, keys: &Keys) -> Result<SignedOrder, ClientError> {
+        order.sign(keys, Timestamp::from_seconds(1_700_000_000))
+    }
+
+    #[test]
+    fn seals_a_request_for_the_one_provider() {
+        let (customer, provider) = (Keys::generate().unwrap(), Keys::generate().unwrap());
+        let request = RequestBuilder::new(Kind(5050)).text("my diagnosis").provider(&provider.public_key());
+        for encryption in [Encryption::Nip04, Encryption::Nip44] {
+            let signed = sign(Order::new(request.clone()).sealed(encryption), &customer).unwrap().request;
+            assert!(signed.encrypted && !signed.event.json().contains("diagnosis"));
+            let (plaintext, used) = provider.decrypt(&customer.public_key(), &signed.event.content).unwrap();
+            assert_eq!(used, encryption);
+            assert_eq!(signed.unsealed(&plaintext).unwrap().text(), Some("my diagnosis"));
+        }
+    }
+
+    #[test]
+    fn seals_for_nobody_else() {
+        let customer = Keys::generate().unwrap();
+        let open = RequestBuilder::new(Kind(5050)).text("my diagnosis");
+        let two = [1_u8, 2].iter().fold(open.clone(), |request, secret| {
+            request.provider(&Keys::from_secret(&[*secret; 32]).unwrap().public_key())
+        });
+        for (request, count) in [(open, 0), (two, 2)] {
+            let refused = sign(Order::new(request).sealed(Encryption::Nip44), &customer);
+            assert_eq!(refused.map(|_| ()), Err(ClientError::Providers { count }));
+        }
+    }
+
+    #[test]
+    fn pays_no_more_than_was_bid_unless_told_to() {
+        let customer = Keys::generate().unwrap();
+        let request = RequestBuilder::new(Kind(5050));
+        let limit = |order: Order| sign(order, &customer).unwrap().limit_msat;
+        assert_eq!(limit(request.clone().into()), 0);
+        assert_eq!(limit(request.clone().bid(5_000).into()), 5_000);
+        assert_eq!(limit(Order::new(request.bid(5_000)).pay_up_to(7_000)), 7_000);
+    }
+
+    #[test]
+    fn refuses_a_kind_that_no_job_has() {
+        let customer = Keys::generate().unwrap();
+        let refused = sign(RequestBuilder::new(Kind(1)).into(), &customer);
+        assert!(matches!(refused, Err(ClientError::Kind(_))));
+    }
+}

@@ -1,0 +1,37 @@
+//! What a long past costs: the same measurements on a server that has done more and more jobs before.
+
+use std::time::Instant;
+
+use openagents_tests::server::{Host, Server};
+
+use crate::figures::Figures;
+use crate::{flood, history, jobs};
+
+/// Measures `probe` with so many done jobs on record, for each of these sizes, which must grow.
+pub(crate) async fn measure(host: Host, sizes: &[u64], count: usize) -> Result<Vec<Figures>, String> {
+    let server = Server::start(host, "probe")?;
+    let mut figures = Vec::new();
+    let mut written = 0;
+    // The first jobs after a start find cold caches; they also make the objects' databases in workerd.
+    jobs::measure(&server.url(), 5900, 20).await;
+    for size in sizes {
+        let started = Instant::now();
+        server.while_stopped(|folder| {
+            for database in history::databases(folder) {
+                history::fill(&database, size.saturating_sub(written))?;
+            }
+            Ok(())
+        })?;
+        written = *size;
+        eprintln!("{size} jobs on record after {:.0?}", started.elapsed());
+        jobs::measure(&server.url(), 5900, 20).await;
+        let name =
+            |figures: Figures| Figures { what: format!("{size} on record: {}", figures.what), ..figures };
+        figures.push(name(jobs::measure(&server.url(), 5900, 200).await));
+        for kind in [5900, 5911] {
+            let (url, agent) = (server.url(), Some(server.agent()));
+            figures.push(name(flood::measure(&url, agent, kind, count, server.pids()).await?));
+        }
+    }
+    Ok(figures)
+}
