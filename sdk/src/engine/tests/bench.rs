@@ -183,6 +183,7 @@ impl Bench {
                     self.published.push((event, to));
                 }
                 Effect::Answered { answer, .. } => self.answers.push(answer),
+                Effect::Visit { relay, .. } => unreachable!("nobody visits {relay}"),
                 Effect::Warn(warning) => self.warnings.push(warning),
             }
         }
