@@ -247,11 +247,13 @@ async fn a_state_that_was_not_committed_is_not_seen() {
 
 #[tokio::test]
 async fn a_state_that_another_run_committed_under_the_same_number_is_not_taken_for_its_own() {
-    let cache = StateCache::default();
-    // Its changes were not committed, as when its lease was over; another run's were.
-    finish(&cache, COUNT, &StateSnapshot::default()).await;
-    let (outcome, _) = finish(&cache, READ, &stored(1, "{\"count\":7}")).await;
-    assert_eq!(outcome, Outcome::Done(Output::new("7")));
+    for (handler, expected) in [(READ, "7"), (COUNT, "8")] {
+        let cache = StateCache::default();
+        // Its changes were not committed, as when its lease was over; another run's were.
+        finish(&cache, COUNT, &stored(0, "{\"count\":0}")).await;
+        let (outcome, _) = finish(&cache, handler, &stored(1, "{\"count\":7}")).await;
+        assert_eq!(outcome, Outcome::Done(Output::new(expected)));
+    }
 }
 
 #[tokio::test]

@@ -70,6 +70,7 @@ fn sends_one_invoice_however_often_the_wallet_was_asked() {
     invoiced(&mut bench, "lnbc1");
     invoiced(&mut bench, "lnbc2");
     assert_eq!(bench.statuses(), [Status::PaymentRequired]);
+    assert_eq!(bench.warnings, [""; 0]);
     bench.seconds(60);
     assert!(bench.settlements.iter().all(|(_, invoice)| invoice.bolt11 == "lnbc1"));
 }

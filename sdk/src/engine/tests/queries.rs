@@ -87,8 +87,8 @@ fn finds_what_is_due_by_an_index() {
         ("SELECT min(due) FROM job WHERE state IN", "job_waiting_due"),
         ("SELECT id, attempt FROM job WHERE state = 'running' AND due <= ?", "job_running_due"),
         ("FROM job INDEXED BY job_finished", "job_finished"),
-        ("WHERE relay IS NULL AND due <= ? ORDER BY due, entry LIMIT ?", "outbox_own"),
-        ("WHERE relay IS NOT NULL AND due <= ? AND relay NOT IN", "outbox_outside"),
+        ("WHERE relay IS NULL AND due <= ?", "outbox_own"),
+        ("WHERE relay IS NOT NULL AND due <= ?", "outbox_outside"),
         ("DELETE FROM cancellation WHERE noted_at < ?", "cancellation_noted"),
         ("WHERE event = ? AND content IS NULL", "job_input_missing"),
     ] {
