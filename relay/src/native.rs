@@ -23,7 +23,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
 use http_body_util::Full;
-use openagents_host::native::{Durability, EngineThread, OpenError, Sqlite, Stopped};
+use openagents_host::native::{Durability, EngineThread, OpenError, Sqlite, Stopped, now};
 use openagents_host::sql::SchemaError;
 use openagents_host::{Event, VerifiedEvent};
 
@@ -102,7 +102,11 @@ impl RelayServer {
         let (deliveries, waiting) = handover::queue();
         let engine = {
             let (path, durability, relay) = (config.path, config.durability, config.relay.clone());
-            move || Ok::<_, StartError>(Relay::open(Sqlite::open(&path, durability)?, relay)?)
+            move || -> Result<_, StartError> {
+                let mut relay = Relay::open(Sqlite::open(&path, durability)?, relay)?;
+                relay.hurry_handovers(now()).map_err(SchemaError::from)?;
+                Ok(relay)
+            }
         };
         let apply = {
             let connections = Arc::clone(&connections);

@@ -158,6 +158,16 @@ impl<S: Sql> Relay<S> {
         Ok(Self { store, subscriptions: Subscriptions::default(), config, next_handover })
     }
 
+    /// Hands over at once what is waiting to be: the process that was to get it has just started.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn hurry_handovers(&mut self, now: Timestamp) -> Result<(), SqlError> {
+        self.store.hurry_handovers(now)?;
+        self.next_handover = self.store.next_handover()?;
+        Ok(())
+    }
+
     /// What it keeps.
     pub const fn store(&self) -> &Store<S> {
         &self.store

@@ -190,6 +190,20 @@ fn hands_over_what_was_accepted_until_it_is_delivered() {
 }
 
 #[test]
+fn hands_over_at_once_what_the_last_process_left() {
+    let mut bench = Bench::new();
+    let event = fixtures::signed(5_050, 1, &[]);
+    bench.handle(Input::Text { connection: ALICE, text: format!("[\"EVENT\",{}]", event.json()) });
+    bench.relay.forget(bench.now);
+    assert!(bench.relay.next_alarm().is_some_and(|due| due > bench.now), "a hibernation is no new life");
+    bench.relay.hurry_handovers(bench.now).unwrap();
+    assert_eq!(bench.relay.next_alarm(), Some(bench.now));
+    let mut effects = Vec::new();
+    bench.relay.alarm(bench.now, &mut effects);
+    assert_eq!(effects, [Effect::HandOver(event)]);
+}
+
+#[test]
 fn an_agent_learns_what_became_of_its_event() {
     let mut bench = Bench::new();
     bench.say(BOB, r#"["REQ","s",{"kinds":[6050]}]"#);

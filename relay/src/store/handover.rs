@@ -45,6 +45,14 @@ impl<S: Sql> Store<S> {
         self.sql.execute("DELETE FROM handover WHERE id = ?", values![id])
     }
 
+    /// Makes all deliveries due: whoever was to get them lives anew, and what waited for the last life need not wait on.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn hurry_handovers(&self, now: Timestamp) -> Result<(), SqlError> {
+        self.sql.execute("UPDATE handover SET due = ? WHERE due > ?", values![now, now])
+    }
+
     /// When the next delivery is due.
     ///
     /// # Errors
