@@ -53,8 +53,6 @@ fn scenarios() -> Vec<Scenario> {
         restart::list(),
         outside::list(),
         engine::list(),
-        lifecycle::list(),
-        restart::list(),
         crash::list(),
         clients::list(),
         customers::list(),
