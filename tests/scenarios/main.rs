@@ -19,6 +19,7 @@ mod jobs;
 mod lifecycle;
 mod limits;
 mod malformed;
+mod nip90;
 mod outside;
 mod publish;
 mod query;
@@ -53,8 +54,7 @@ fn scenarios() -> Vec<Scenario> {
         restart::list(),
         outside::list(),
         engine::list(),
-        lifecycle::list(),
-        restart::list(),
+        nip90::list(),
         crash::list(),
         clients::list(),
         customers::list(),
