@@ -10,6 +10,7 @@ mod customers;
 mod doors;
 mod engine;
 mod examples;
+mod feedback;
 mod forgery;
 mod handlers;
 mod hiring;
@@ -55,6 +56,7 @@ fn scenarios() -> Vec<Scenario> {
         outside::list(),
         engine::list(),
         nip90::list(),
+        feedback::list(),
         crash::list(),
         clients::list(),
         customers::list(),

@@ -1,13 +1,11 @@
 //! What NIP-90 says, rule by rule, as far as no other scenario tells. `docs/nip90.md` has all rules with their scenarios.
 
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use nostr_sdk::nostr::{Event, Keys};
-use openagents_sdk::WalletError;
-use openagents_sdk::client::{JobClient, JobHandle, JobUpdate, Order};
+use nostr_sdk::nostr::Event;
+use openagents_sdk::client::{JobClient, JobUpdate, Order};
 use openagents_sdk::host::{Encryption, Keys as CustomerKeys, Kind, PublicKey};
-use openagents_sdk::nip90::{Amount, RequestBuilder};
+use openagents_sdk::nip90::RequestBuilder;
 use openagents_tests::events::{as_json, event, fresh_author, note, now, tag_value, tags};
 use openagents_tests::jobs::{self, Conversation, ask, follow, listen, request, status_text};
 use openagents_tests::server::{Host, Server};
@@ -31,12 +29,11 @@ scenarios![
     an_address_is_fetched,
     a_private_address_is_not_fetched,
     a_job_builds_upon_one_on_another_relay,
+    a_sealed_output_goes_on_to_its_customer_only,
     sealed_inputs_and_parameters_reach_the_handler,
     the_output_type_that_ndk_seals_too_is_read,
     partial_output_of_a_sealed_job_is_sealed,
     the_answers_say_where_the_request_is,
-    a_customer_understands_every_status,
-    a_customer_pays_the_invoice_up_to_the_bid,
     a_job_that_is_over_is_not_cancelled,
     a_deletion_of_another_kind_cancels_nothing,
     one_deletion_cancels_several_jobs,
@@ -218,13 +215,34 @@ async fn a_job_builds_upon_one_on_another_relay(stage: &Stage) {
 }
 
 /// A customer that is a program.
-async fn client(server: &Server) -> JobClient {
+pub(crate) async fn client(server: &Server) -> JobClient {
     let keys = CustomerKeys::generate().expect("random bytes");
     JobClient::connect(&server.url(), keys).await.expect("a connection")
 }
 
-fn key(of: &nostr_sdk::nostr::PublicKey) -> PublicKey {
+pub(crate) fn key(of: &nostr_sdk::nostr::PublicKey) -> PublicKey {
     PublicKey::from_hex(&of.to_hex()).expect("a key")
+}
+
+async fn a_sealed_output_goes_on_to_its_customer_only(stage: &Stage) {
+    let server = stage.probe();
+    let client = client(&server).await;
+    let provider = key(&server.agent());
+    let first = RequestBuilder::new(Kind(5900)).provider(&provider).text("between us");
+    let mut first = client.submit(Order::new(first).sealed(Encryption::Nip44)).await.expect("accepted");
+    first.result(PATIENCE).await.expect("a result");
+    let second = Order::new(RequestBuilder::new(Kind(5900)).provider(&provider)).sealed(Encryption::Nip44);
+    let mut second = client.chain(&first, second).await.expect("accepted");
+    assert_eq!(second.result(PATIENCE).await.expect("a result").content, "between us");
+
+    let mut stranger = Customer::of_probe(stage).await;
+    let agent = stranger.agent.to_hex();
+    let tags: [&[&str]; 2] = [&["i", &first.id().to_hex(), "job"], &["p", &agent]];
+    let prying = event(&stranger.keys, 5900, &tags, "");
+    stranger.client.publish_accepted(&prying).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let said = jobs::stored(&mut stranger.client, &prying).await;
+    assert_eq!((said.statuses(), said.results.len()), (vec!["processing".to_owned()], 0), "{said:?}");
 }
 
 async fn sealed_inputs_and_parameters_reach_the_handler(stage: &Stage) {
@@ -293,90 +311,6 @@ async fn the_answers_say_where_the_request_is(stage: &Stage) {
     for answer in said.feedback.iter().chain([said.result()]) {
         assert_eq!(tags(answer, "e"), [reference.as_slice()]);
     }
-}
-
-/// A job that a provider of the test's own is asked for.
-async fn order_from(provider: &Keys, client: &JobClient, bid: u64) -> JobHandle {
-    let order = RequestBuilder::new(Kind(5998)).provider(&key(&provider.public_key())).text("x").bid(bid);
-    client.submit(order).await.expect("accepted")
-}
-
-/// What that provider says about it.
-fn feedback(provider: &Keys, job: &JobHandle, more: &[&[&str]], content: &str) -> Event {
-    let (id, customer) = (job.id().to_hex(), job.request().customer().to_hex());
-    let reference: [&[&str]; 2] = [&["e", &id], &["p", &customer]];
-    event(provider, 7000, &[&reference, more].concat(), content)
-}
-
-/// 21 sat.
-const INVOICE: &str = "lnbc210n1pvjluez";
-
-async fn a_customer_understands_every_status(stage: &Stage) {
-    let server = stage.probe();
-    let client = client(&server).await;
-    let keys = fresh_author();
-    let provider = key(&keys.public_key());
-    let mut job = order_from(&keys, &client, 0).await;
-    let asks = |message: &str, amount: Option<Amount>| JobUpdate::PaymentRequired {
-        provider,
-        amount,
-        message: Some(message.to_owned()),
-    };
-    let other = |status: &str| JobUpdate::Other { provider, status: status.to_owned(), message: None };
-    let amount = Amount::new(21_000);
-    let cases: [(&[&[&str]], &str, JobUpdate); 8] = [
-        (
-            &[&["status", "payment-required", "pay"], &["amount", "21000", INVOICE]],
-            "",
-            asks("pay", Some(amount.clone().invoice(INVOICE))),
-        ),
-        // NDK writes it so.
-        (&[&["status", "payment_required", "zap"], &["amount", "21000"]], "", asks("zap", Some(amount))),
-        (
-            &[&["status", "processing", "at it"]],
-            "",
-            JobUpdate::Processing { provider, message: Some("at it".to_owned()) },
-        ),
-        (
-            &[&["status", "processing"]],
-            "in the content",
-            JobUpdate::Processing { provider, message: Some("in the content".to_owned()) },
-        ),
-        (&[&["status", "partial"]], "hal", JobUpdate::Partial { provider, content: "hal".to_owned() }),
-        (&[&["status", "success"]], "", other("success")),
-        (&[&["status", "scheduled"]], "", other("scheduled")),
-        (
-            &[&["status", "error", "no more"]],
-            "",
-            JobUpdate::Error { provider, message: "no more".to_owned() },
-        ),
-    ];
-    for (tags, content, update) in cases {
-        publish(&server, &[&feedback(&keys, &job, tags, content)]).await;
-        assert_eq!(job.next().await, Ok(Some(update)));
-    }
-    assert_eq!(job.next().await, Ok(None), "the only provider that was asked has given up");
-}
-
-async fn a_customer_pays_the_invoice_up_to_the_bid(stage: &Stage) {
-    let server = stage.probe();
-    let paid = Arc::new(Mutex::new(Vec::new()));
-    let wallet = paid.clone();
-    let client = client(&server).await.on_payment(move |invoice: String, msat: u64| {
-        wallet.lock().expect("no panic").push((invoice, msat));
-        async { Ok::<(), WalletError>(()) }
-    });
-    let keys = fresh_author();
-    let provider = key(&keys.public_key());
-    let demand: [&[&str]; 2] = [&["status", "payment-required"], &["amount", "21000", INVOICE]];
-    let mut dear = order_from(&keys, &client, 20_999).await;
-    publish(&server, &[&feedback(&keys, &dear, &demand, "")]).await;
-    let update = dear.next().await;
-    assert!(matches!(update, Ok(Some(JobUpdate::PaymentRequired { .. }))), "{update:?}");
-    let mut job = order_from(&keys, &client, 21_000).await;
-    publish(&server, &[&feedback(&keys, &job, &demand, "")]).await;
-    assert_eq!(job.next().await, Ok(Some(JobUpdate::Paid { provider, msat: 21_000 })));
-    assert_eq!(*paid.lock().expect("no panic"), [(INVOICE.to_owned(), 21_000)]);
 }
 
 async fn a_job_that_is_over_is_not_cancelled(stage: &Stage) {
