@@ -10,6 +10,7 @@ mod customers;
 mod doors;
 mod engine;
 mod examples;
+mod feedback;
 mod forgery;
 mod handlers;
 mod hiring;
@@ -19,6 +20,7 @@ mod jobs;
 mod lifecycle;
 mod limits;
 mod malformed;
+mod nip90;
 mod outside;
 mod publish;
 mod query;
@@ -53,6 +55,8 @@ fn scenarios() -> Vec<Scenario> {
         restart::list(),
         outside::list(),
         engine::list(),
+        nip90::list(),
+        feedback::list(),
         crash::list(),
         clients::list(),
         customers::list(),

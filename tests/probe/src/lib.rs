@@ -10,6 +10,7 @@ use openagents_sdk::host::{Encryption, Kind, UnsignedEvent};
 use openagents_sdk::nip90::RequestBuilder;
 use openagents_sdk::prelude::*;
 use openagents_sdk::relay::Filter;
+use openagents_sdk::serde_json::{Value, json};
 
 /// How long a hired agent may take.
 const HIRED_PATIENCE: Duration = Duration::from_secs(20);
@@ -254,6 +255,22 @@ impl Probe {
         Ok(texts.join("\n"))
     }
 
+    /// Shows what of its request reaches a handler; of the parameters, all values of `value`.
+    #[job(kind = 5929)]
+    async fn read(&self, request: JobRequest, inputs: Inputs) -> JobResult<Json<Value>> {
+        let inputs =
+            inputs.iter().map(|input| json!([input.data, input.kind.as_str(), input.relay, input.marker]));
+        Ok(Json(json!({
+            "inputs": inputs.collect::<Vec<_>>(),
+            "values": request.params.all("value").collect::<Vec<_>>(),
+            "output": request.output,
+            "bid": request.bid,
+            "relays": request.relays,
+            "topics": request.topics,
+            "expires_at": request.expires_at.map(|expiry| expiry.as_seconds()),
+        })))
+    }
+
     /// Remembers its input under a `key`, and what was said.
     #[job(kind = 5990)]
     async fn remember(&self, context: JobContext, input: Text, params: Params) -> JobResult<String> {
@@ -261,6 +278,18 @@ impl Probe {
         context.session().say("user", &*input);
         context.session().say("assistant", "I shall remember that.");
         Ok("remembered".to_owned())
+    }
+
+    /// Looks up the event that it is given, and returns its content.
+    #[job(kind = 5991)]
+    async fn look_up(&self, event: NostrEvent) -> JobResult<String> {
+        Ok(event.content.clone())
+    }
+
+    /// Fetches the address that it is given, and returns the text there.
+    #[job(kind = 5992)]
+    async fn fetch(&self, document: Document) -> JobResult<String> {
+        Ok(document.text)
     }
 }
 
