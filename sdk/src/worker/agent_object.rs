@@ -130,7 +130,7 @@ fn take<A: Jobs>(opened: &Opened<A>, json: &str) -> std::result::Result<(), Stri
     for effect in opened.handle(&Input::Request { event, source: None, ticket: TICKET }) {
         match effect {
             Effect::Taken { ticket: TICKET, result } => {
-                taken = result.map(drop).map_err(|error| error.to_string())
+                taken = result.map(drop).map_err(|error| error.to_string());
             }
             other => others.push(other),
         }
