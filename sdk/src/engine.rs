@@ -221,6 +221,16 @@ impl<S: Sql> JobEngine<S> {
         committed
     }
 
+    /// Says what there is to say and begins nothing: for a shell that only waits for its runs to end.
+    #[allow(dead_code, reason = "an alarm of a Durable Object has a time limit, a process has none")]
+    pub(crate) fn wind_down(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        let said = self.commit(effects, |engine, effects| {
+            engine.publish_reports(now)?;
+            engine.outbox.take_due(now, effects)
+        });
+        self.settle(now, said, effects);
+    }
+
     /// Announces what is due, on the agent's own relay and on those outside that it serves.
     fn announce(&mut self, now: Timestamp) -> Result<(), SqlError> {
         if self.announce_at.is_none_or(|due| due > now) {

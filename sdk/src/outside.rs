@@ -32,6 +32,9 @@ const MAX_ASKED: usize = 8;
 pub(crate) fn relay_address(url: &str, reach: Reach) -> Option<String> {
     let url = public_url(url.trim(), &["wss", "ws"], reach).ok()?;
     let text = url.as_str();
+    if text.len() > MAX_ADDRESS {
+        return None;
+    }
     // Only here does the slash mean nothing.
     let is_bare = url.path() == "/" && url.query().is_none();
     Some(if is_bare { text.trim_end_matches('/') } else { text }.to_owned())
@@ -110,6 +113,12 @@ fn read_relays(list: &Event) -> Vec<String> {
     list.tags_named("r").filter(reads).filter_map(|tag| tag.get(1)).cloned().collect()
 }
 
+/// How long a relay's address may be, in bytes.
+const MAX_ADDRESS: usize = 2_048;
+
+/// How much is kept of what relays have for one job, in bytes: the outputs that a job is given are smaller.
+const MAX_FOUND: usize = 2_500_000;
+
 /// Everything on the agent's own relay and on those where it may be that could be one of these outputs: the requests, their
 /// results, and results named directly.
 pub(crate) async fn outputs(surroundings: &dyn Surroundings, wanted: &[Wanted]) -> Vec<Event> {
@@ -119,6 +128,7 @@ pub(crate) async fn outputs(surroundings: &dyn Surroundings, wanted: &[Wanted]) 
     let filters = [Some(named), results.ok()].into_iter().flatten().collect();
     let mut events = surroundings.events(filters).await.unwrap_or_default();
     let urls: BTreeSet<&str> = wanted.iter().flat_map(|wanted| &wanted.relays).map(String::as_str).collect();
+    let mut room = MAX_FOUND;
     for url in urls.into_iter().take(MAX_ASKED) {
         let asked = async {
             let mut relay = RelayClient::connect(url, surroundings.reach()).await?;
@@ -128,7 +138,15 @@ pub(crate) async fn outputs(surroundings: &dyn Surroundings, wanted: &[Wanted]) 
             found
         };
         match asked.await {
-            Ok(found) => events.extend(found.into_iter().map(|event| (*event).clone())),
+            Ok(found) => {
+                for event in found {
+                    let fits = ids.contains(&event.id) || (6_000..=6_999).contains(&event.kind.0);
+                    if let Some(left) = room.checked_sub(event.json().len()).filter(|_| fits) {
+                        room = left;
+                        events.push((*event).clone());
+                    }
+                }
+            }
             Err(error) => log::warn(format_args!("{url} was asked for the output of a job: {error}")),
         }
     }

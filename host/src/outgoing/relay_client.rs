@@ -194,7 +194,11 @@ impl RelayClient {
             let (message, length) = self.receive_answer().await?;
             bytes = bytes.saturating_add(length);
             if bytes > max_bytes {
-                return Err(RelayError::TooLarge { limit: max_bytes });
+                // What came is worth something: the newest events, most often. Whoever wants more asks for older ones.
+                if events.is_empty() {
+                    return Err(RelayError::TooLarge { limit: max_bytes });
+                }
+                break;
             }
             match message {
                 RelayMessage::Event { subscription, event } if subscription == id => {

@@ -67,6 +67,9 @@ impl Order {
     /// The request as it is published.
     pub(super) fn sign(self, keys: &Keys, now: Timestamp) -> Result<SignedOrder, ClientError> {
         let Self { request, encryption, limit_msat } = self;
+        // Two equal orders within a second would otherwise be one event, and one job.
+        let salt = Keys::generate().map(|keys| keys.public_key().to_hex()).unwrap_or_default();
+        let request = request.tag(["salt".to_owned(), salt]);
         let unsigned = match (encryption, request.providers().as_slice()) {
             (None, _) => request.build(),
             (Some(encryption), [provider]) => {

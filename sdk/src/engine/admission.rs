@@ -28,6 +28,9 @@ impl<S: Sql> JobEngine<S> {
         source: Option<&str>,
         effects: &mut Vec<Effect>,
     ) -> Result<Admission, SqlError> {
+        if event.json().len() > super::answers::MAX_EVENT {
+            return Ok(Admission::NotOurs);
+        }
         if event.kind == crate::nip90::DELETION {
             return self.cancel(now, event, effects);
         }

@@ -15,6 +15,9 @@ use crate::outside::relay_address;
 /// The largest event the engine publishes, in bytes: what fits a row on every host with room to spare.
 pub(super) const MAX_EVENT: usize = 1_500_000;
 
+/// The most that a request and its answer may take together, in bytes.
+const MAX_ROW: usize = 1_900_000;
+
 /// On how many relays of a customer's choice an answer is published at most.
 const MAX_RELAYS: usize = 5;
 
@@ -45,7 +48,9 @@ impl<S: Sql> JobEngine<S> {
             }
         };
         let event = answer.build().sign(&self.keys, now);
-        if event.json().len() > MAX_EVENT { Err(TooLarge) } else { Ok(event) }
+        // Both are in the job's row, which holds 2 MB.
+        let row = event.json().len().saturating_add(readable.request.event.json().len());
+        if event.json().len() > MAX_EVENT || row > MAX_ROW { Err(TooLarge) } else { Ok(event) }
     }
 
     /// Tells the customer how a job stands.

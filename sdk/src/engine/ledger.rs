@@ -219,6 +219,11 @@ impl<S: Sql> Ledger<S> {
         self.sql.execute("UPDATE job SET due = ? WHERE id = ?", values![due, id])
     }
 
+    /// Looks at a waiting job again at this time, if it is not due already.
+    pub(super) fn put_off(&self, id: &EventId, now: Timestamp, due: Timestamp) -> Result<(), SqlError> {
+        self.sql.execute("UPDATE job SET due = ? WHERE id = ? AND due > ?", values![due, id, now])
+    }
+
     /// Until when a job waits for what it waits for.
     pub(super) fn wait_until(&self, id: &EventId, deadline: Timestamp) -> Result<(), SqlError> {
         self.sql.execute("UPDATE job SET deadline = ? WHERE id = ?", values![deadline, id])

@@ -9,7 +9,7 @@ use super::job_state::JobState;
 use super::ledger::Record;
 use super::requests::{Readable, Unreadable};
 use super::{Effect, JobEngine, Wanted};
-use crate::nip90::{Amount, InputKind, JobRequest, JobResultEvent};
+use crate::nip90::{Amount, InputKind, JobRequest, JobResultEvent, result_kind};
 use crate::price::Price;
 use crate::wallet::{Invoice, InvoiceRequest, Settlement};
 
@@ -38,8 +38,11 @@ const NOT_PAID: &str = "the invoice was not paid in time";
 /// How long a host may take to answer before it is asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(60);
 
+/// How long the relays may take to say what they have, before they are asked again.
+const ASK_RELAYS_AGAIN: Duration = Duration::from_secs(4 * 60);
+
 /// How many waiting jobs are looked at in one go.
-const AT_ONCE: usize = 64;
+const AT_ONCE: usize = 16;
 
 impl<S: Sql> JobEngine<S> {
     /// Asks the host for what waiting jobs need, and ends those that waited in vain.
@@ -158,7 +161,7 @@ impl<S: Sql> JobEngine<S> {
                 return self.end_with_error(now, job, readable, JobState::Failed, &text);
             }
             let own = self.ledger.answer(&event)?.and_then(|json| Event::from_json(&json).ok());
-            if let Some(content) = own.and_then(|own| self.output_of(&event, &own, &[], &job.customer)) {
+            if let Some(content) = own.and_then(|own| self.output_of(&event, &own, &job.customer)) {
                 self.found_output(&job.id, &event, &content)?;
                 continue;
             }
@@ -173,6 +176,8 @@ impl<S: Sql> JobEngine<S> {
         if wanted.is_empty() {
             return self.inputs_complete(now, job);
         }
+        // As many relays as may be asked take longer than other hosts do.
+        self.ledger.postpone(&job.id, now + ASK_RELAYS_AGAIN)?;
         effects.push(Effect::Resolve { job: job.id, wanted });
         Ok(())
     }
@@ -191,13 +196,9 @@ impl<S: Sql> JobEngine<S> {
         )?;
         let mut is_complete = true;
         for (wanted,) in missing {
-            let providers = providers_of(&wanted, events);
-            // The first result there was: a later one does not change what was built upon.
-            let mut candidates: Vec<&Event> = events.iter().collect();
-            candidates.sort_by_key(|event| (event.created_at, event.id));
-            let content = candidates
+            let content = candidates_for(&wanted, events)
                 .into_iter()
-                .filter_map(|event| self.output_of(&wanted, event, &providers, &job.customer))
+                .filter_map(|event| self.output_of(&wanted, event, &job.customer))
                 .find(|content| content.len() <= MAX_OUTPUT);
             match content {
                 Some(content) => self.found_output(id, &wanted, &content)?,
@@ -209,23 +210,14 @@ impl<S: Sql> JobEngine<S> {
         }
         let waited = job.received_at.until(now);
         let pause = waited.div_f32(4.0).clamp(Duration::from_secs(1), Duration::from_secs(60));
-        self.ledger.postpone(id, now + pause)
+        // Unless it was woken meanwhile: then what it waits for is on record.
+        self.ledger.put_off(id, now, now + pause)
     }
 
-    /// What an event says that the job `wanted` produced, if it is its result: by one of `providers`, if that job named
-    /// any, and in the clear or encrypted for this agent.
-    fn output_of(
-        &self,
-        wanted: &EventId,
-        event: &Event,
-        providers: &[PublicKey],
-        customer: &PublicKey,
-    ) -> Option<String> {
+    /// What an event says that the job `wanted` produced, if it is its result, for a job of this customer.
+    fn output_of(&self, wanted: &EventId, event: &Event, customer: &PublicKey) -> Option<String> {
         let result = JobResultEvent::from_event(event)?;
         if result.request != *wanted && event.id != *wanted {
-            return None;
-        }
-        if !providers.is_empty() && !providers.contains(&event.pubkey) {
             return None;
         }
         if !result.encrypted {
@@ -237,7 +229,8 @@ impl<S: Sql> JobEngine<S> {
             let whose = result.customer.filter(|whose| whose == customer)?;
             return self.keys.decrypt(&whose, &result.content).ok().map(|(plaintext, _)| plaintext);
         }
-        result.customer.filter(|whose| *whose == me)?;
+        // What this agent was told as a customer goes into jobs of its own only.
+        result.customer.filter(|whose| *whose == me && *customer == me)?;
         self.keys.decrypt(&event.pubkey, &result.content).ok().map(|(plaintext, _)| plaintext)
     }
 
@@ -360,12 +353,25 @@ impl<S: Sql> JobEngine<S> {
     }
 }
 
-/// Whom the job `wanted` was meant for, if its request is among the events.
-fn providers_of(wanted: &EventId, events: &[Event]) -> Vec<PublicKey> {
-    let request = events.iter().find(|event| event.id == *wanted && event.kind.0 < 6_000);
-    let request = request.and_then(|event| event.clone().verify().ok());
-    request
-        .and_then(|event| JobRequest::from_event(event).ok())
-        .map(|request| request.providers)
-        .unwrap_or_default()
+/// The events that may be what is wanted, the first one first, since a later one does not change what was built upon: the
+/// result that is named itself, or else the results of the request that is named, by providers that it was for.
+fn candidates_for<'a>(wanted: &EventId, events: &'a [Event]) -> Vec<&'a Event> {
+    let named =
+        events.iter().find(|event| event.id == *wanted && JobResultEvent::from_event(event).is_some());
+    if let Some(named) = named {
+        return vec![named];
+    }
+    // Without the request nobody knows whom it was for, and anybody could have answered.
+    let Some(request) = request_of(wanted, events) else { return Vec::new() };
+    let fits = |event: &&Event| event.kind == result_kind(request.kind()) && request.is_for(&event.pubkey);
+    let mut candidates: Vec<&Event> = events.iter().filter(fits).collect();
+    candidates.sort_by_key(|event| (event.created_at, event.id));
+    candidates
+}
+
+/// The request with this id, as it was found or as a result repeats it; its id and signature prove it.
+fn request_of(wanted: &EventId, events: &[Event]) -> Option<JobRequest> {
+    let repeated = events.iter().filter_map(|event| JobResultEvent::from_event(event)?.request_event);
+    let requests = events.iter().cloned().chain(repeated).filter(|event| event.id == *wanted);
+    requests.into_iter().find_map(|event| JobRequest::from_event(event.verify().ok()?).ok())
 }

@@ -195,6 +195,7 @@ impl AgentShell {
             answers: answer_sender,
             running: running_sender,
             reports: report_sender,
+            resolving: Arc::new(tokio::sync::Semaphore::new(effects::RESOLVING)),
             runs: BTreeMap::new(),
         };
         let (inputs, thread) =

@@ -118,6 +118,8 @@ impl ServerConfig {
             Door::Agent(door) => {
                 // A client that names the host in the request line means that one (RFC 9112).
                 let host = request.uri().authority().map_or(header(HOST), |authority| authority.as_str());
+                // An authority and nothing else: the URL that is signed must not end with the one that is meant.
+                let host = if host.contains(['/', '?', '#', '\\', '@']) { "" } else { host };
                 let path = request.uri().path_and_query().map_or(path, |path| path.as_str());
                 let visit = Visit {
                     method: method.to_owned(),

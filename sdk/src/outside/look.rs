@@ -17,6 +17,9 @@ const MAX_PAGES: usize = 4;
 /// A page that is shorter than this is the last one; relays have limits of their own below the one that is asked for.
 const SHORT_PAGE: usize = 50;
 
+/// A page that was cut off has at least so many bytes: half of what the client reads at most.
+const FULL_PAGE: usize = 2_500_000;
+
 /// Connects, reads what was made from `since` on and concerns the agent, and disconnects. Of more than it reads, the
 /// newest.
 pub(crate) async fn look(
@@ -42,10 +45,12 @@ async fn read(
         let filters = concern.filters(since).map(|filter| page(filter, until));
         let events = relay.query(&filters).await?;
         let (length, before) = (events.len(), found.len());
+        // A page that was cut off for its size is not the last one.
+        let bytes: usize = events.iter().map(|event| event.json().len()).sum();
         // Several may have been made in that second, so it is asked for again.
         until = events.iter().map(|event| event.created_at).min();
         found.extend(events.into_iter().map(|event| (event.id, event)));
-        if length < SHORT_PAGE || found.len() == before {
+        if (length < SHORT_PAGE && bytes < FULL_PAGE) || found.len() == before {
             break;
         }
     }

@@ -13,6 +13,7 @@ mod work;
 use std::cell::Cell;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
+use std::time::Duration;
 
 use openagents_host::worker::{now, set_alarm};
 use openagents_host::{Engine, Event, Timestamp};
@@ -25,6 +26,9 @@ use crate::agent::Jobs;
 use crate::door::{self, Answer, Door, Page, Visit};
 use crate::engine::{Effect, Input};
 use work::Opened;
+
+/// When an agent that could not start is tried again: perhaps in another release.
+const START_AGAIN: Duration = Duration::from_secs(60);
 
 /// The agent's object. Its database and key are its own; everything else is rebuilt from them when it wakes.
 pub struct AgentObject<A>(Rc<Object<A>>);
@@ -81,12 +85,18 @@ impl<A: Jobs> AgentObject<A> {
     /// # Errors
     /// When the runtime fails; it then calls again.
     pub async fn alarm(&self) -> Result<Response> {
-        if let Ok(opened) = &self.0.opened {
-            // Until this returns, the alarm stays set: if the object is lost meanwhile, it rings again at once.
-            self.0.work().await;
-            let next = opened.engine.borrow().next_alarm();
-            set_alarm(&self.0.state.storage(), next).await?;
+        let Ok(opened) = &self.0.opened else {
+            // Nothing else would wake the release that can start.
+            set_alarm(&self.0.state.storage(), Some(now() + START_AGAIN)).await?;
+            return Response::empty();
+        };
+        // Until this returns, the alarm stays set: if the object is lost meanwhile, it rings again at once. What is left
+        // after another's work is for the next alarm, since this one has used up much of its time.
+        if !opened.waited_for_other().await {
+            opened.work().await;
         }
+        let next = opened.engine.borrow().next_alarm();
+        set_alarm(&self.0.state.storage(), next).await?;
         Response::empty()
     }
 }
@@ -96,7 +106,7 @@ impl<A: Jobs> Object<A> {
     /// in time. Once for each time that it is in memory does.
     async fn begin_life(&self, opened: &Opened<A>) -> Result<()> {
         let next = opened.engine.borrow().next_alarm();
-        if self.alarm_is_set.replace(true) {
+        if self.alarm_is_set.get() {
             return Ok(());
         }
         let is_late = |set: Option<i64>, next: Timestamp| {
@@ -107,14 +117,17 @@ impl<A: Jobs> Object<A> {
         {
             set_alarm(&self.state.storage(), Some(next)).await?;
         }
+        self.alarm_is_set.set(true);
         Ok(())
     }
 
-    /// Works until nothing more can go on now, or waits for whoever is doing that already.
+    /// Works until nothing more can go on now, unless somebody does that already.
     async fn work(&self) {
         let Ok(opened) = &self.opened else { return };
-        opened.wait_for_others().await;
-        opened.work().await;
+        // Whoever works already was told by `wake`, and what it leaves is the alarm's.
+        if !opened.is_working() {
+            opened.work().await;
+        }
     }
 }
 

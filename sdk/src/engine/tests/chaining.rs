@@ -207,13 +207,28 @@ fn reads_an_encrypted_result_that_is_for_this_agent() {
             .tag(["encrypted"])
             .sign(&stranger(), START)
     };
-    let mut bench = Bench::new();
-    bench.ask(&chained(SHARED, 2, &[upstream.id]));
-    resolve(&mut bench, &[&result(&customer())]);
-    assert!(bench.runs.is_empty(), "what is for others stays theirs");
-    bench.seconds(1);
-    resolve(&mut bench, &[&result(&agent())]);
-    assert_eq!(outputs(&bench), ["for you"]);
+    // As when the agent hired another, and builds upon what that one said.
+    let own = |number: u64| {
+        UnsignedEvent::new(Kind(SHARED), "")
+            .tag(["i", &upstream.id.to_hex(), "job"])
+            .sign(&agent(), START + Duration::from_millis(number))
+    };
+    for (asker, told, may) in
+        [(agent(), agent(), true), (agent(), customer(), false), (customer(), agent(), false)]
+    {
+        let mut bench = Bench::new();
+        let request = if asker.public_key() == agent().public_key() {
+            own(0)
+        } else {
+            chained(SHARED, 2, &[upstream.id])
+        };
+        bench.ask(&request);
+        resolve(&mut bench, &[&upstream, &result(&told)]);
+        assert_eq!(!bench.runs.is_empty(), may, "{asker:?} asks, {told:?} was told");
+        if may {
+            assert_eq!(outputs(&bench), ["for you"]);
+        }
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use openagents_host::{SqlError, VerifiedEvent};
 use openagents_relay::Outcome as RelayOutcome;
 use openagents_relay::native::RelayHandle;
 use serde_json::Value;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::AbortHandle;
 
 use super::surroundings::NativeSurroundings;
@@ -25,6 +25,9 @@ use crate::wallet::{Settlement, Wallet};
 /// How many answers are on their way to the agent's own relay at once.
 const DELIVERIES: usize = 64;
 
+/// How many jobs' inputs are looked for at once: each may take some megabytes and ask several relays.
+pub(super) const RESOLVING: usize = 8;
+
 /// Carries out what the engine wants. Lives on the engine's thread.
 pub(super) struct Effects<A> {
     pub(super) runtime: tokio::runtime::Handle,
@@ -37,6 +40,8 @@ pub(super) struct Effects<A> {
     pub(super) running: watch::Sender<usize>,
     /// What the engine is told by those who work for it.
     pub(super) reports: mpsc::UnboundedSender<Input>,
+    /// How many jobs' inputs are looked for at once.
+    pub(super) resolving: Arc<Semaphore>,
     /// The runs that can still be ended early.
     pub(super) runs: BTreeMap<RunId, (u32, AbortHandle)>,
 }
@@ -69,8 +74,9 @@ impl<A: Jobs> Effects<A> {
                 self.report_on(async move { runner::quote(&cache, job, handler, &request, &state) });
             }
             Effect::Resolve { job, wanted } => {
-                let surroundings = Arc::clone(&self.surroundings);
+                let (surroundings, resolving) = (Arc::clone(&self.surroundings), Arc::clone(&self.resolving));
                 self.report_on(async move {
+                    let _turn = resolving.acquire().await;
                     let events = outside::outputs(&*surroundings, &wanted).await;
                     Input::Resolved { job, events }
                 });
@@ -86,16 +92,19 @@ impl<A: Jobs> Effects<A> {
                 });
             }
             Effect::Settlement { job, invoice } => {
-                let wallet = self.wallet.clone();
-                self.report_on(async move {
+                let (wallet, reports) = (self.wallet.clone(), self.reports.clone());
+                self.runtime.spawn(async move {
                     let settlement = match wallet {
-                        Some(wallet) => wallet.settlement(&invoice).await.unwrap_or_else(|error| {
-                            tracing::warn!(%job, %error, "the wallet does not say whether a job is paid");
-                            Settlement::Pending
-                        }),
-                        None => Settlement::Pending,
+                        Some(wallet) => wallet.settlement(&invoice).await,
+                        None => Ok(Settlement::Pending),
                     };
-                    Input::Settled { job, settlement }
+                    match settlement {
+                        Ok(settlement) => drop(reports.send(Input::Settled { job, settlement })),
+                        // Not to know is not the same as not to be paid: the engine asks again.
+                        Err(error) => {
+                            tracing::warn!(%job, %error, "the wallet does not say whether a job is paid")
+                        }
+                    }
                 });
             }
             Effect::Publish { entry, event, to } => {

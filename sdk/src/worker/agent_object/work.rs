@@ -116,13 +116,21 @@ impl<A: Jobs> Opened<A> {
         }
     }
 
-    /// Completes when nobody works.
-    pub(super) async fn wait_for_others(&self) {
-        while self.woken.borrow().is_some() {
-            let (done, ended) = oneshot::channel();
-            self.waiting.borrow_mut().push(done);
-            let _ = ended.await;
+    /// Whether somebody works.
+    pub(super) fn is_working(&self) -> bool {
+        self.woken.borrow().is_some()
+    }
+
+    /// Completes when the work that goes on has ended; says whether any did. It waits for one only: each may take most of
+    /// the time that the runtime gives an alarm.
+    pub(super) async fn waited_for_other(&self) -> bool {
+        if !self.is_working() {
+            return false;
         }
+        let (done, ended) = oneshot::channel();
+        self.waiting.borrow_mut().push(done);
+        let _ = ended.await;
+        true
     }
 
     /// Does what is due, until nothing more can go on now.
@@ -139,7 +147,7 @@ impl<A: Jobs> Opened<A> {
         let mut outside: Going<'_> = FuturesUnordered::new();
         let mut visits: Going<'_> = FuturesUnordered::new();
         loop {
-            for effect in self.due(began) {
+            for effect in self.due(began, !going.is_empty()) {
                 self.begin(effect, &going);
             }
             while let Some(next) = self.deliveries.next_own(own.len()) {
@@ -176,22 +184,29 @@ impl<A: Jobs> Opened<A> {
         self.deliveries.hang_up().await;
     }
 
-    fn due(&self, began: Timestamp) -> Vec<Effect> {
+    /// What is due. After [`ALARM_SPAN`] nothing is begun any more; what there is to say is said as long as a run is
+    /// waited for.
+    fn due(&self, began: Timestamp, waits: bool) -> Vec<Effect> {
         let mut effects = Vec::new();
         let mut engine = self.engine.borrow_mut();
-        if engine.next_alarm().is_some_and(|at| at <= now()) && began.until(now()) < ALARM_SPAN {
-            engine.alarm(now(), &mut effects);
+        if engine.next_alarm().is_some_and(|at| at <= now()) {
+            if began.until(now()) < ALARM_SPAN {
+                engine.alarm(now(), &mut effects);
+            } else if waits {
+                engine.wind_down(now(), &mut effects);
+            }
         }
         effects
     }
 
     /// Completes when the engine's alarm is due.
     fn next_due(&self, began: Timestamp) -> LocalBoxFuture<'static, ()> {
-        let next = self.engine.borrow().next_alarm();
         let over = began.until(now()) >= ALARM_SPAN;
-        match next {
+        match self.engine.borrow().next_alarm() {
             Some(at) if !over => crate::clock::sleep(now().until(at)).boxed_local(),
-            _ => std::future::pending().boxed_local(),
+            // What may not begin any more can be due all the time.
+            Some(at) => crate::clock::sleep(now().until(at).max(Duration::from_secs(1))).boxed_local(),
+            None => std::future::pending().boxed_local(),
         }
     }
 
@@ -202,9 +217,16 @@ impl<A: Jobs> Opened<A> {
                 let surroundings = Arc::clone(&self.surroundings);
                 let (run, abort) =
                     abortable(runner::run(&self.cache, surroundings, now(), lease, task, state));
-                let mut runs = self.runs.borrow_mut();
-                runs.insert(lease.run, (lease.attempt, abort));
-                going.push(run.map(Result::ok).boxed_local());
+                self.runs.borrow_mut().insert(lease.run, (lease.attempt, abort));
+                let ended = async move {
+                    let ended = run.await.ok();
+                    let mut runs = self.runs.borrow_mut();
+                    if runs.get(&lease.run).is_some_and(|(of, _)| *of == lease.attempt) {
+                        runs.remove(&lease.run);
+                    }
+                    ended
+                };
+                going.push(ended.boxed_local());
             }
             Effect::Abort { lease: Lease { run, attempt } } => {
                 let mut runs = self.runs.borrow_mut();
@@ -239,10 +261,11 @@ impl<A: Jobs> Opened<A> {
             Effect::Settlement { job, invoice } => {
                 let settle = async move {
                     let settlement = match &self.wallet {
-                        Some(wallet) => wallet.settlement(&invoice).await.unwrap_or(Settlement::Pending),
-                        None => Settlement::Pending,
+                        Some(wallet) => wallet.settlement(&invoice).await,
+                        None => Ok(Settlement::Pending),
                     };
-                    Some(Input::Settled { job, settlement })
+                    // Not to know is not the same as not to be paid: the engine asks again.
+                    settlement.ok().map(|settlement| Input::Settled { job, settlement })
                 };
                 going.push(settle.boxed_local());
             }
