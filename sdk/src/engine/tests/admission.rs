@@ -199,6 +199,17 @@ fn is_silent_about_old_requests_to_nobody_that_an_outside_relay_still_keeps() {
 }
 
 #[test]
+fn leaves_a_request_alone_that_would_leave_no_room_for_its_answer() {
+    let mut bench = Bench::new();
+    let large = |bytes: usize| tagged(SHARED, 1, &[&["i", &"x".repeat(bytes), "text"]]);
+    assert_eq!(bench.ask(&large(1_600_000)), Admission::NotOurs);
+    assert_eq!(bench.ask(&large(1_400_000)), Admission::Queued);
+    let lease = bench.next_run();
+    bench.done(lease, "short, but its result repeats the request");
+    assert_eq!(bench.last_error().as_deref(), Some("the output is too large for an event"));
+}
+
+#[test]
 fn takes_no_more_jobs_than_its_queue_holds() {
     let mut bench = Bench::with(|facts| facts.declaration.queue = 2);
     let asked = [1, 2, 3].map(|number| bench.ask(&request(SHARED, number)));

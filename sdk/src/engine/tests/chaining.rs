@@ -190,9 +190,39 @@ fn asks_again_where_the_relays_were_asked_by_a_process_that_ended() {
     let upstream = stranger_request();
     bench.ask(&chained(SHARED, 2, &[upstream.id]));
     bench.crash();
-    bench.seconds(60);
+    bench.seconds(4 * 60);
     resolve(&mut bench, &[&result_of(&upstream, &customer(), "late")]);
     assert_eq!(outputs(&bench), ["late"]);
+}
+
+#[test]
+fn takes_nothing_from_anybody_while_the_request_is_unknown() {
+    let upstream = stranger_request();
+    let mut bench = Bench::new();
+    bench.ask(&chained(SHARED, 2, &[upstream.id]));
+    let forged = UnsignedEvent::new(Kind(6_300), "forged")
+        .tag(["e", &upstream.id.to_hex()])
+        .sign(&customer(), openagents_host::Timestamp::EPOCH);
+    resolve(&mut bench, &[&forged]);
+    assert!(bench.runs.is_empty(), "whom it was for nobody knows");
+}
+
+#[test]
+fn takes_the_result_that_is_named_and_none_that_says_it_is_its_result() {
+    let named = result_of(&stranger_request(), &customer(), "named");
+    let forged = UnsignedEvent::new(Kind(6_300), "forged")
+        .tag(["e", &named.id.to_hex()])
+        .sign(&stranger(), openagents_host::Timestamp::EPOCH);
+    for events in [vec![&forged, &named], vec![&forged]] {
+        let mut bench = Bench::new();
+        bench.ask(&chained(SHARED, 2, &[named.id]));
+        resolve(&mut bench, &events);
+        let is_there = events.len() == 2;
+        assert_eq!(!bench.runs.is_empty(), is_there);
+        if is_there {
+            assert_eq!(outputs(&bench), ["named"]);
+        }
+    }
 }
 
 #[test]

@@ -48,5 +48,6 @@ pub(super) fn result_of(request: &VerifiedEvent, provider: &Keys, content: &str)
     UnsignedEvent::new(Kind(request.kind.0 + 1_000), content)
         .tag(["e", &request.id.to_hex()])
         .tag(["p", &request.pubkey.to_hex()])
+        .tag(["request", request.json()])
         .sign(provider, START)
 }
