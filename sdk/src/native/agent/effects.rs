@@ -102,7 +102,7 @@ impl<A: Jobs> Effects<A> {
                         Ok(settlement) => drop(reports.send(Input::Settled { job, settlement })),
                         // Not to know is not the same as not to be paid: the engine asks again.
                         Err(error) => {
-                            tracing::warn!(%job, %error, "the wallet does not say whether a job is paid")
+                            tracing::warn!(%job, %error, "the wallet does not say whether a job is paid");
                         }
                     }
                 });
