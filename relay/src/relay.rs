@@ -16,7 +16,7 @@ use crate::handover::HandOverRule;
 use crate::limits::Limits;
 use crate::message::{ClientMessage, RelayMessage, SubscriptionId};
 use crate::reason::{Outcome, Prefix, Reason};
-use crate::store::{Insertion, Store};
+use crate::store::{Insertion, Store, Viewer};
 use crate::subscriptions::Subscriptions;
 
 /// A connection, under the number that its shell gave it. No two that are open have the same.
@@ -210,7 +210,7 @@ impl<S: Sql> Relay<S> {
                 effects.insert(told, answer(connection, event.id, outcome));
             }
             Checked::Request { subscription, filters } => {
-                self.request(connection, subscription, filters, effects);
+                self.request(now, connection, subscription, filters, effects);
             }
             Checked::Close(subscription) => self.unsubscribe(connection, subscription, effects),
             Checked::Refused(message) => {
@@ -249,6 +249,7 @@ impl<S: Sql> Relay<S> {
             Ok(Acceptance::Superseded) => Outcome::Refused(Reason::invalid(
                 "a newer version of this event is stored; this one is not needed",
             )),
+            Ok(Acceptance::Refused(why)) => Outcome::Refused(Reason::invalid(format!("{why:?}"))),
             Ok(Acceptance::New { handed_over }) => {
                 let heard = self.broadcast(event, effects);
                 if let Some(due) = handed_over {
@@ -280,8 +281,8 @@ impl<S: Sql> Relay<S> {
         match (kept, wanted) {
             (false, false) => Ok(Acceptance::New { handed_over: None }),
             (false, true) => hand_over(),
-            (true, false) => Ok(self.store.insert(event)?.into()),
-            (true, true) => self.store.sql().transaction(|| match self.store.insert(event)? {
+            (true, false) => Ok(self.store.insert(now, event)?.into()),
+            (true, true) => self.store.sql().transaction(|| match self.store.insert(now, event)? {
                 Insertion::Inserted => hand_over(),
                 other => Ok(other.into()),
             }),
@@ -301,6 +302,7 @@ impl<S: Sql> Relay<S> {
     /// Subscribes and answers from the store. Nothing can come between the two: no event is missed or sent twice.
     fn request(
         &mut self,
+        now: Timestamp,
         connection: ConnectionId,
         subscription: &SubscriptionId,
         filters: &[Filter],
@@ -312,10 +314,11 @@ impl<S: Sql> Relay<S> {
         let send = |message| Effect::Send { connection, message };
         let subscribed = self.subscriptions.subscribe(connection, subscription, filters, &self.config.limits);
         let answered = subscribed.and_then(|()| {
-            let queried = self.store.query(filters, &self.config.limits, &mut |event| {
-                effects.push(send(RelayMessage::Event { subscription: subscription.clone(), event }));
-            });
-            queried.map_err(|error| {
+            let queried =
+                self.store.query(now, filters, &self.config.limits, &Viewer::everything(), &mut |event| {
+                    effects.push(send(RelayMessage::Event { subscription: subscription.clone(), event }));
+                });
+            queried.map(drop).map_err(|error| {
                 effects.push(Effect::Failed(error));
                 Reason::storage()
             })
@@ -352,6 +355,7 @@ enum Acceptance {
     },
     Duplicate,
     Superseded,
+    Refused(Insertion),
 }
 
 impl From<Insertion> for Acceptance {
@@ -360,6 +364,7 @@ impl From<Insertion> for Acceptance {
             Insertion::Inserted => Self::New { handed_over: None },
             Insertion::Duplicate => Self::Duplicate,
             Insertion::Superseded => Self::Superseded,
+            other => Self::Refused(other),
         }
     }
 }
@@ -388,7 +393,7 @@ impl<S: Sql> Engine for Relay<S> {
                 effects.push(Effect::Published { ticket: *ticket, outcome });
             }
             Input::Query { ticket, filters } => {
-                let events = self.query(filters, effects);
+                let events = self.query(now, filters, effects);
                 effects.push(Effect::Found { ticket: *ticket, events });
             }
             Input::Delivered(id) => {
