@@ -1,9 +1,11 @@
 //! Events in SQL: each once, as the JSON it is sent as, findable by every field of a filter.
 
+mod check;
 mod count;
 mod deletion;
 mod erase;
 mod expiry;
+mod export;
 mod handover;
 mod place;
 mod plan;
@@ -13,6 +15,7 @@ mod select;
 mod sessions;
 mod standing;
 mod statement;
+mod statistics;
 mod vanish;
 mod viewer;
 
@@ -22,9 +25,11 @@ mod tests;
 use openagents_host::sql::{SchemaError, Sql, SqlError, values};
 use openagents_host::{EventId, Timestamp, VerifiedEvent};
 
+pub use self::check::{Disagreement, Progress};
 pub use self::count::{Count, MOST_COUNTED};
 pub use self::query::Completeness;
 pub use self::standing::Standing;
+pub use self::statistics::Statistics;
 pub use self::viewer::Viewer;
 
 use self::erase::Doomed;

@@ -13,7 +13,7 @@ pub(super) fn migrate<S: Sql>(sql: &S) -> Result<(), SchemaError> {
 /// * `identifier` is NULL where nothing replaces an event, empty for replaceable kinds, the `d` value for addressable ones.
 /// * `tag` repeats the kind, so that a search by tag and kind reads only events that it returns.
 /// * `deleted` and `deleted_address` are what may not come back (NIP-09): an id of its author; versions up to a second.
-/// * `vanished` are authors whose events up to a second may not come back (NIP-62), `vanishing` those of them of whom some
+/// * `vanished` are authors whose events up to a second may not come back, but for the `request` (NIP-62), `vanishing` those of them of whom some
 ///   events are still to be removed; `key` is the `p` tag of gift wraps for them.
 /// * `handover.json` is the event where it is not stored (ephemeral kinds), else NULL.
 const EVENTS: &str = "
@@ -56,7 +56,8 @@ CREATE TABLE deleted_address (
 
 CREATE TABLE vanished (
     pubkey BLOB PRIMARY KEY,
-    until INTEGER NOT NULL
+    until INTEGER NOT NULL,
+    request BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE vanishing (

@@ -87,7 +87,7 @@ macro_rules! about_any {
     () => {
         "SELECT EXISTS (SELECT 1 FROM event WHERE id = ?),
                 EXISTS (SELECT 1 FROM deleted WHERE id = ? AND pubkey = ?),
-                EXISTS (SELECT 1 FROM vanished WHERE pubkey = ? AND until >= ?),
+                EXISTS (SELECT 1 FROM vanished WHERE pubkey = ? AND until >= ? AND request <> ?),
                 EXISTS (SELECT 1 FROM event WHERE seq = ?)"
     };
 }
@@ -113,7 +113,10 @@ impl<S: Sql> Store<S> {
             return Ok(Standing::refused(Insertion::Expired));
         }
         let answer = self.answer(event)?;
-        if answer.has_vanished && !(answer.is_stored && event.kind == VANISH) {
+        if answer.has_vanished {
+            return Ok(Standing::refused(Insertion::Vanished));
+        }
+        if event.kind == GIFT_WRAP && self.has_addressee_vanished(event)? {
             return Ok(Standing::refused(Insertion::Vanished));
         }
         if answer.is_stored {
@@ -133,9 +136,6 @@ impl<S: Sql> Store<S> {
         {
             return Ok(Standing::refused(Insertion::Superseded));
         }
-        if event.kind == GIFT_WRAP && self.has_addressee_vanished(event)? {
-            return Ok(Standing::refused(Insertion::Vanished));
-        }
         Ok(Standing { refusal: None, is_place_taken: answer.is_place_taken, replaced: answer.version })
     }
 
@@ -143,10 +143,10 @@ impl<S: Sql> Store<S> {
         let seq = Place::of(event).seq();
         let (id, author, at, kind) = (&event.id, &event.pubkey, event.created_at, event.kind);
         let answer = match identifier(event) {
-            None => self.sql.first(ABOUT_REGULAR, values![id, id, author, author, at, seq])?,
+            None => self.sql.first(ABOUT_REGULAR, values![id, id, author, author, at, id, seq])?,
             Some(name) => self.sql.first(
                 ABOUT_VERSION,
-                values![id, id, author, author, at, seq, author, kind, name, author, kind, name],
+                values![id, id, author, author, at, id, seq, author, kind, name, author, kind, name],
             )?,
         };
         answer.ok_or_else(|| SqlError::Statement("a statement that always has a row had none".to_owned()))

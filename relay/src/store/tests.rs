@@ -1,5 +1,8 @@
 #![allow(clippy::arithmetic_side_effects)]
 
+mod budget;
+mod checks;
+mod deletion;
 mod differential;
 mod model;
 mod plans;

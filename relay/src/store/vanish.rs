@@ -8,15 +8,12 @@ use super::place::Place;
 use super::viewer::addressee_key;
 use super::{Insertion, Store};
 
-/// How many events go at once with the request. The rest waits for [`Store::sweep`], hidden.
-const AT_ONCE: u32 = 256;
-
 impl<S: Sql> Store<S> {
     /// Stores a request to vanish that is meant for this relay, and does what it asks for, in one transaction: all events
     /// of its author up to its second are gone, deletion requests among them, and so are gift wraps for the author. None
     /// of them can come back; what was deleted before stays deleted. Newer events are welcome.
     ///
-    /// The removal of many events is left to [`sweep`](Self::sweep): nobody sees them any more.
+    /// Nobody sees them any more. To remove them, which can be many, is left to [`sweep`](Self::sweep).
     ///
     /// # Errors
     /// When the database fails. Then nothing has changed.
@@ -28,9 +25,9 @@ impl<S: Sql> Store<S> {
             }
             let (author, until) = (&request.pubkey, request.created_at);
             self.sql.execute(
-                "INSERT INTO vanished (pubkey, until) VALUES (?, ?)
-                 ON CONFLICT DO UPDATE SET until = max(until, excluded.until)",
-                values![author, until],
+                "INSERT INTO vanished (pubkey, until, request) VALUES (?, ?, ?)
+                 ON CONFLICT DO UPDATE SET until = excluded.until, request = excluded.request",
+                values![author, until, &request.id],
             )?;
             let key = addressee_key(author);
             let key = key.as_ref().map(|key| key.as_bytes()).unwrap_or_default();
@@ -39,7 +36,6 @@ impl<S: Sql> Store<S> {
                  ON CONFLICT DO UPDATE SET until = excluded.until, request = excluded.request",
                 values![author, until, &request.id, key],
             )?;
-            self.sweep(AT_ONCE)?;
             Ok(Insertion::Inserted)
         })
     }

@@ -122,6 +122,7 @@ fn try_one(store: &Store, steps: Vec<Step>, questions: Vec<Question>) -> Result<
             published.push(number);
         }
     }
+    prop_assert_eq!(super::checks::disagreements(store), []);
     for question in questions {
         ask(store, &model, now, question, &published)?;
     }

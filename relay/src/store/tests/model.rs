@@ -19,7 +19,7 @@ pub(super) struct Model {
     pub(super) events: Vec<VerifiedEvent>,
     deleted: Vec<(EventId, PublicKey)>,
     deleted_addresses: Vec<(String, u64)>,
-    vanished: Vec<(PublicKey, u64)>,
+    vanished: Vec<(PublicKey, u64, EventId)>,
 }
 
 /// Whose versions replace each other.
@@ -49,9 +49,21 @@ impl Model {
         }
         let is_stored = self.events.iter().any(|stored| stored.id == event.id);
         let has_vanished = |pubkey: &PublicKey| {
-            self.vanished.iter().any(|(vanished, until)| vanished == pubkey && event.created_at <= *until)
+            self.vanished.iter().any(|(vanished, until, request)| {
+                vanished == pubkey && event.created_at <= *until && event.id != *request
+            })
         };
-        if has_vanished(&event.pubkey) && !(is_stored && event.kind == Kind(62)) {
+        if has_vanished(&event.pubkey) {
+            return Insertion::Vanished;
+        }
+        let is_wrap_for = |wrap: &Event, pubkey: &PublicKey| {
+            wrap.kind == Kind(1059) && wrap.tag_values("p").any(|value| value == pubkey.to_hex())
+        };
+        if event
+            .tag_values("p")
+            .filter_map(|value| PublicKey::from_hex(value).ok())
+            .any(|pubkey| is_wrap_for(event, &pubkey) && has_vanished(&pubkey))
+        {
             return Insertion::Vanished;
         }
         if is_stored {
@@ -74,16 +86,6 @@ impl Model {
         if self.events.iter().any(|stored| is_version(stored) && rank(stored) > rank(event)) {
             return Insertion::Superseded;
         }
-        let is_wrap_for = |wrap: &Event, pubkey: &PublicKey| {
-            wrap.kind == Kind(1059) && wrap.tag_values("p").any(|value| value == pubkey.to_hex())
-        };
-        if event
-            .tag_values("p")
-            .filter_map(|value| PublicKey::from_hex(value).ok())
-            .any(|pubkey| is_wrap_for(event, &pubkey) && has_vanished(&pubkey))
-        {
-            return Insertion::Vanished;
-        }
         self.events.retain(|stored| !is_version(stored));
         if event.kind == Kind(5) {
             for id in event.tag_values("e").filter_map(|value| EventId::from_hex(value).ok()) {
@@ -100,7 +102,8 @@ impl Model {
             }
         }
         if vanish {
-            self.vanished.push((event.pubkey, event.created_at));
+            self.vanished.retain(|(vanished, ..)| *vanished != event.pubkey);
+            self.vanished.push((event.pubkey, event.created_at, event.id));
             self.events.retain(|stored| {
                 let is_meant = stored.pubkey == event.pubkey || is_wrap_for(stored, &event.pubkey);
                 !is_meant || stored.created_at > event.created_at
