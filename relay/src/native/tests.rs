@@ -44,7 +44,7 @@ async fn accept(listener: TcpListener, relay: RelayHandle) {
         tokio::spawn(async move {
             let service = service_fn(|mut request| {
                 let relay = relay.clone();
-                async move { Ok::<_, std::convert::Infallible>(relay.upgrade(&mut request)) }
+                async move { Ok::<_, std::convert::Infallible>(relay.upgrade(&mut request, None)) }
             });
             let _ = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service)

@@ -12,6 +12,7 @@ use crate::check::check;
 use crate::filter::Filter;
 use crate::fixtures;
 use crate::reason::{Outcome, Reason};
+use crate::session::Origin;
 
 const NOW: Timestamp = Timestamp::from_seconds(1_700_000_000);
 const ALICE: ConnectionId = ConnectionId::new(1);
@@ -31,9 +32,15 @@ impl Bench {
         };
         let mut bench = Self { relay: Relay::open(Sqlite::in_memory().unwrap(), config).unwrap(), now: NOW };
         for connection in [ALICE, BOB] {
-            assert!(bench.handle(Input::Open(connection)).is_empty());
+            bench.open(connection);
         }
         bench
+    }
+
+    fn open(&mut self, connection: ConnectionId) {
+        let origin = Origin { challenge: "challenge".into(), ..Origin::default() };
+        let effects = self.handle(Input::Open { connection, origin });
+        assert_eq!(effects, [Effect::SessionChanged(connection)]);
     }
 
     #[allow(clippy::needless_pass_by_value, reason = "inputs are written where they are handled")]
@@ -270,7 +277,7 @@ fn a_database_that_fails_is_answered_without_its_words() {
     assert_eq!(messages(effects), [(ALICE, failed)]);
     let closed = r#"["CLOSED","s","error: the relay could not reach its storage; try again"]"#;
     assert_eq!(bench.say(ALICE, r#"["REQ","s",{}]"#), [(ALICE, closed.into())]);
-    assert_eq!(bench.relay.saved(ALICE), "{}");
+    assert_eq!(bench.relay.saved(ALICE), r#"{"c":{"c":"challenge"},"s":{}}"#);
     let effects = bench.handle(Input::Query { ticket: Ticket(3), filters: vec![Filter::new()] });
     let found = Effect::Found { ticket: Ticket(3), events: Err(Reason::storage()) };
     assert!(matches!(&effects[..], [Effect::Failed(_), last] if *last == found), "{effects:?}");
