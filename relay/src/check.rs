@@ -3,11 +3,11 @@
 //! A pure function, so that a host with many cores can check in every connection's own task, before
 //! the one thread that owns the database.
 
-use openagents_host::{Timestamp, VerifiedEvent};
+use openagents_host::{Event, Timestamp, VerifiedEvent};
 
 use crate::filter::Filter;
 use crate::limits::Limits;
-use crate::message::{ClientMessage, Malformed, RelayMessage, SubscriptionId};
+use crate::message::{ClientMessage, Malformed, ReconcileStep, RelayMessage, SubscriptionId};
 use crate::reason::{Outcome, Reason};
 
 /// A message that was checked, or the answer to one that did not pass.
@@ -24,6 +24,22 @@ pub enum Checked {
     },
     /// The end of a subscription.
     Close(SubscriptionId),
+    /// A question how many events there are.
+    Count {
+        /// Its name.
+        subscription: SubscriptionId,
+        /// At least one.
+        filters: Vec<Filter>,
+    },
+    /// Who the client says it is; the event's id and signature hold, what it says is not checked.
+    Auth(VerifiedEvent),
+    /// A step of a reconciliation.
+    Reconcile {
+        /// Its name.
+        subscription: SubscriptionId,
+        /// Which step.
+        step: ReconcileStep,
+    },
     /// Nothing to be done but to answer.
     Refused(RelayMessage),
 }
@@ -77,26 +93,33 @@ pub(crate) fn read(text: &str, limits: &Limits, now: Timestamp) -> Result<Client
 /// Verifies a message that was read: what is dear, for events.
 pub(crate) fn verify(message: ClientMessage) -> Checked {
     match message {
-        ClientMessage::Event(event) => {
-            let id = event.id;
-            match event.verify() {
-                Ok(event) => Checked::Event(event),
-                Err(error) => {
-                    let outcome = Outcome::Refused(Reason::invalid(error.to_string()));
-                    Checked::Refused(RelayMessage::Ok { id, outcome })
-                }
-            }
-        }
+        ClientMessage::Event(event) => verified(event).map_or_else(Checked::Refused, Checked::Event),
+        ClientMessage::Auth(event) => verified(event).map_or_else(Checked::Refused, Checked::Auth),
+        ClientMessage::Count { subscription, filters } => Checked::Count { subscription, filters },
+        ClientMessage::Reconcile { subscription, step } => Checked::Reconcile { subscription, step },
         ClientMessage::Request { subscription, filters } => Checked::Request { subscription, filters },
         ClientMessage::Close(subscription) => Checked::Close(subscription),
     }
 }
 
+fn verified(event: Event) -> Result<VerifiedEvent, RelayMessage> {
+    let id = event.id;
+    event.verify().map_err(|error| {
+        let outcome = Outcome::Refused(Reason::invalid(error.to_string()));
+        RelayMessage::Ok { id, outcome }
+    })
+}
+
 fn refuse(message: ClientMessage, reason: Reason) -> RelayMessage {
     match message {
-        ClientMessage::Event(event) => RelayMessage::Ok { id: event.id, outcome: Outcome::Refused(reason) },
-        ClientMessage::Request { subscription, .. } | ClientMessage::Close(subscription) => {
-            RelayMessage::Closed { subscription, reason }
+        ClientMessage::Event(event) | ClientMessage::Auth(event) => {
+            RelayMessage::Ok { id: event.id, outcome: Outcome::Refused(reason) }
+        }
+        ClientMessage::Request { subscription, .. }
+        | ClientMessage::Count { subscription, .. }
+        | ClientMessage::Close(subscription) => RelayMessage::Closed { subscription, reason },
+        ClientMessage::Reconcile { subscription, .. } => {
+            RelayMessage::ReconcileRefused { subscription, reason }
         }
     }
 }
@@ -148,11 +171,7 @@ mod tests {
             (event("", 3, now), &small(), "at most 2 tags"),
             (event("", 0, now + 901), &small(), "900 seconds in the future"),
             (event("", 0, now - 604_801), &week, "604800 seconds in the past"),
-            (
-                r#"["REQ","a",{},{},{}]"#.to_owned(),
-                &small(),
-                r#"["CLOSED","a","invalid: a REQ can have at most 2"#,
-            ),
+            (r#"["REQ","a",{},{},{}]"#.to_owned(), &small(), r#"["CLOSED","a","invalid: at most 2 filters"#),
         ] {
             let refusal = refusal(&text, limits);
             assert!(refusal.contains("invalid: ") && refusal.contains(within), "{refusal}");

@@ -3,6 +3,7 @@
 //! * [`message`]: what clients send and what a relay answers.
 //! * [`filter`]: the conditions of a subscription, matched in memory and in SQL.
 //! * [`check`](mod@check): everything about a message that needs no stored data: form, limits, id and signature.
+//! * [`access`] and [`session`]: who has to identify themselves for what, and who has.
 //! * [`store`]: events in SQL, once each, findable by every field of a filter.
 //! * [`subscriptions`]: who is to be told about an event, without asking everyone.
 //! * [`handover`]: which events somebody outside gets.
@@ -15,6 +16,7 @@
 //! Two shells carry the engine's effects out: `native` (WebSockets on hyper, one thread that owns
 //! the database) and `worker` (a Durable Object that may hibernate between any two messages).
 
+pub mod access;
 pub mod check;
 pub mod filter;
 pub mod handover;
@@ -23,6 +25,7 @@ pub mod limits;
 pub mod message;
 pub mod reason;
 pub mod relay;
+pub mod session;
 pub mod store;
 pub mod subscriptions;
 pub mod tag;
@@ -32,6 +35,7 @@ pub mod native;
 #[cfg(target_arch = "wasm32")]
 pub mod worker;
 
+pub use access::Access;
 pub use check::{Checked, check};
 pub use filter::Filter;
 pub use handover::HandOverRule;
@@ -40,6 +44,7 @@ pub use limits::Limits;
 pub use message::{ClientMessage, RelayMessage, SubscriptionId};
 pub use reason::{Outcome, Prefix, Reason};
 pub use relay::{ConnectionId, Effect, Input, Relay, RelayConfig, Ticket};
+pub use session::{Origin, Session};
 
 #[cfg(test)]
 mod fixtures;

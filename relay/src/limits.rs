@@ -65,10 +65,15 @@ impl Limits {
     pub(crate) fn admit(&self, message: &ClientMessage, now: Timestamp) -> Result<(), Reason> {
         match message {
             ClientMessage::Event(event) => self.admit_event(event, now),
-            ClientMessage::Request { filters, .. } if filters.len() > self.max_filters => {
-                Err(Reason::invalid(format!("a REQ can have at most {} filters here", self.max_filters)))
+            ClientMessage::Request { filters, .. } | ClientMessage::Count { filters, .. }
+                if filters.len() > self.max_filters =>
+            {
+                Err(Reason::invalid(format!(
+                    "at most {} filters can be asked for at once here",
+                    self.max_filters
+                )))
             }
-            ClientMessage::Request { .. } | ClientMessage::Close(_) => Ok(()),
+            _ => Ok(()),
         }
     }
 

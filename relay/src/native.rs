@@ -16,6 +16,7 @@ mod tickets;
 #[cfg(test)]
 mod tests;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +36,7 @@ use crate::filter::Filter;
 use crate::information::{CONTENT_TYPE, CORS_HEADERS, RelayInformation};
 use crate::reason::Outcome;
 use crate::relay::{Relay, RelayConfig};
+use crate::session::Origin;
 use shared::{Connections, Shared};
 
 /// How a native relay is run.
@@ -189,16 +191,21 @@ impl RelayHandle {
     ///
     /// The response must be sent, over a connection that allows upgrades (hyper's `with_upgrades`).
     /// Set `TCP_NODELAY` on it, or every answer takes 40 ms.
-    pub fn upgrade<B>(&self, request: &mut Request<B>) -> Response<Full<Bytes>> {
+    ///
+    /// `address` is where the client is, as far as that is known: behind a proxy, what the proxy says.
+    pub fn upgrade<B>(&self, request: &mut Request<B>, address: Option<IpAddr>) -> Response<Full<Bytes>> {
         let Some(permit) = self.0.permit() else {
             return text(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "this relay has as many connections as it can serve\n",
             );
         };
+        let Ok(origin) = Origin::new(address, None) else {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "this relay has no random numbers at present\n");
+        };
         match fastwebsockets::upgrade::upgrade(request) {
             Ok((response, socket)) => {
-                tokio::spawn(connection::serve(Arc::clone(&self.0), socket, permit));
+                tokio::spawn(connection::serve(Arc::clone(&self.0), socket, permit, origin));
                 response.map(|_| Full::default())
             }
             Err(error) => text(StatusCode::BAD_REQUEST, format!("this is no WebSocket handshake: {error}\n")),

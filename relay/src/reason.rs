@@ -20,10 +20,14 @@ pub enum Prefix {
     RateLimited,
     /// It does not have the form it must have.
     Invalid,
+    /// Only for clients that say who they are (NIP-42).
+    AuthRequired,
     /// Not for this client.
     Restricted,
     /// Nobody listened to an ephemeral event.
     Mute,
+    /// It took too long (NIP-77).
+    Closed,
     /// The relay does not do this.
     Unsupported,
     /// Anything else, above all the relay's own failures.
@@ -40,8 +44,10 @@ impl Prefix {
             Self::Blocked => "blocked",
             Self::RateLimited => "rate-limited",
             Self::Invalid => "invalid",
+            Self::AuthRequired => "auth-required",
             Self::Restricted => "restricted",
             Self::Mute => "mute",
+            Self::Closed => "closed",
             Self::Unsupported => "unsupported",
             Self::Error => "error",
         }
@@ -77,6 +83,16 @@ impl Reason {
     /// The relay does not do this.
     pub fn unsupported(text: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Prefix::Unsupported, text)
+    }
+
+    /// The client has to say who it is first (NIP-42).
+    pub fn auth_required(text: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Prefix::AuthRequired, text)
+    }
+
+    /// Not for this client.
+    pub fn restricted(text: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Prefix::Restricted, text)
     }
 
     /// The database failed. What it said is for the operator's log, not for the client.

@@ -1,22 +1,31 @@
 //! The relay's engine: what is to be done about a message.
 
+mod identification;
 mod query;
+mod reading;
+mod reconciliation;
+mod removal;
+mod writing;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use openagents_host::event::Retention;
 use openagents_host::sql::{SchemaError, Sql, SqlError};
 use openagents_host::{Engine, EventId, Timestamp, VerifiedEvent};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
+use crate::access::Access;
 use crate::check::{self, Checked};
 use crate::filter::Filter;
 use crate::handover::HandOverRule;
 use crate::limits::Limits;
-use crate::message::{ClientMessage, RelayMessage, SubscriptionId};
-use crate::reason::{Outcome, Prefix, Reason};
-use crate::store::{Insertion, Store, Viewer};
+use crate::message::{ClientMessage, RelayMessage};
+use crate::reason::{Outcome, Reason};
+use crate::session::{Origin, Session};
+use crate::store::{Standing, Store};
 use crate::subscriptions::Subscriptions;
 
 /// A connection, under the number that its shell gave it. No two that are open have the same.
@@ -55,6 +64,8 @@ pub struct Ticket(pub u64);
 pub struct RelayConfig {
     /// What it accepts at most.
     pub limits: Limits,
+    /// Who has to identify themselves, and for what.
+    pub access: Access,
     /// The events that somebody outside wants: each such event that is accepted is handed over, again and
     /// again until it is [`Delivered`](Input::Delivered).
     pub handover: HandOverRule,
@@ -65,7 +76,12 @@ pub struct RelayConfig {
 #[non_exhaustive]
 pub enum Input {
     /// A connection was made.
-    Open(ConnectionId),
+    Open {
+        /// Which one.
+        connection: ConnectionId,
+        /// What is known about it.
+        origin: Origin,
+    },
     /// A text came over a connection. It is checked here: for hosts with one thread.
     Text {
         /// Which one.
@@ -138,10 +154,13 @@ pub enum Effect {
 #[derive(Debug)]
 pub struct Relay<S> {
     store: Store<S>,
+    sessions: BTreeMap<ConnectionId, Session>,
     subscriptions: Subscriptions,
     config: RelayConfig,
     /// Not later than the next handover is due. It may be earlier: then there is nothing to do.
     next_handover: Option<Timestamp>,
+    /// Not later than the next event is to be removed. It may be earlier: then there is nothing to do.
+    next_removal: Option<Timestamp>,
 }
 
 /// How long to leave the database alone when it failed.
@@ -155,7 +174,10 @@ impl<S: Sql> Relay<S> {
     pub fn open(sql: S, config: RelayConfig) -> Result<Self, SchemaError> {
         let store = Store::open(sql)?;
         let next_handover = store.next_handover()?;
-        Ok(Self { store, subscriptions: Subscriptions::default(), config, next_handover })
+        let next_removal = removal::next(&store)?;
+        let sessions = BTreeMap::new();
+        let subscriptions = Subscriptions::default();
+        Ok(Self { store, sessions, subscriptions, config, next_handover, next_removal })
     }
 
     /// Hands over at once what is waiting to be: the process that was to get it has just started.
@@ -180,19 +202,35 @@ impl<S: Sql> Relay<S> {
 
     /// All open connections.
     pub fn connections(&self) -> impl Iterator<Item = ConnectionId> {
-        self.subscriptions.connections()
+        self.sessions.keys().copied()
     }
 
     /// The state of a connection, as compact JSON.
     #[must_use]
     pub fn saved(&self, connection: ConnectionId) -> String {
-        self.subscriptions.saved(connection)
+        let session = self.sessions.get(&connection).cloned().unwrap_or_default();
+        let subscriptions = RawValue::from_string(self.subscriptions.saved(connection)).ok();
+        // Texts, keys and JSON always serialise.
+        serde_json::to_string(&Saved { session, subscriptions }).unwrap_or_default()
     }
 
     /// Takes up a connection that was open before the host forgot everything, in the state that was
     /// [`saved`](Self::saved).
     pub fn restore(&mut self, connection: ConnectionId, saved: &str) {
-        self.subscriptions.restore(connection, saved, &self.config.limits);
+        let saved: Saved = serde_json::from_str(saved).unwrap_or_default();
+        self.sessions.insert(connection, saved.session);
+        let subscriptions = saved.subscriptions.as_ref().map_or("{}", |json| json.get());
+        self.subscriptions.restore(connection, subscriptions, &self.config.limits);
+    }
+
+    fn open_connection(&mut self, connection: ConnectionId, origin: &Origin, effects: &mut Vec<Effect>) {
+        self.sessions.insert(connection, Session::new(origin));
+        self.subscriptions.open(connection);
+        let access = &self.config.access;
+        if access.auth_to_read || access.auth_to_write {
+            self.challenge(connection, effects);
+        }
+        effects.push(Effect::SessionChanged(connection));
     }
 
     fn message(
@@ -202,17 +240,22 @@ impl<S: Sql> Relay<S> {
         message: &Checked,
         effects: &mut Vec<Effect>,
     ) {
+        if !self.sessions.contains_key(&connection) {
+            return;
+        }
         match message {
-            Checked::Event(event) => {
-                let told = effects.len();
-                let outcome = self.publish(now, event, effects);
-                // The sender learns first that its event is safe.
-                effects.insert(told, answer(connection, event.id, outcome));
-            }
+            Checked::Event(event) => self.event(now, connection, event, None, effects),
             Checked::Request { subscription, filters } => {
                 self.request(now, connection, subscription, filters, effects);
             }
             Checked::Close(subscription) => self.unsubscribe(connection, subscription, effects),
+            Checked::Count { subscription, filters } => {
+                self.count(now, connection, subscription, filters, effects);
+            }
+            Checked::Auth(event) => self.identify(now, connection, event, effects),
+            Checked::Reconcile { subscription, step } => {
+                self.reconcile(connection, subscription, step, effects);
+            }
             Checked::Refused(message) => {
                 if let RelayMessage::Closed { subscription, .. } = message {
                     // A subscription of this name would go on under a name that the client takes for closed.
@@ -223,150 +266,45 @@ impl<S: Sql> Relay<S> {
         }
     }
 
-    /// Checks a text step by step, the cheapest first: what is stored need not be verified again.
+    /// Checks a text step by step, the cheapest first: what is not going to be stored need not be verified.
     fn text(&mut self, now: Timestamp, connection: ConnectionId, text: &str, effects: &mut Vec<Effect>) {
         let message = match check::read(text, &self.config.limits, now) {
-            Ok(ClientMessage::Event(event)) if self.is_stored(&event.id, effects) => {
-                effects.push(answer(connection, event.id, Outcome::Duplicate));
-                return;
+            Ok(ClientMessage::Event(event)) if self.sessions.contains_key(&connection) => {
+                let standing = match self.standing(now, &event) {
+                    Ok(standing) => standing,
+                    Err(error) => {
+                        effects.push(Effect::Failed(error));
+                        let outcome = Outcome::Refused(Reason::storage());
+                        effects.push(answer(connection, event.id, outcome));
+                        return;
+                    }
+                };
+                if let Some(refusal) = standing.as_ref().and_then(Standing::refusal) {
+                    effects.push(answer(connection, event.id, writing::outcome(refusal)));
+                    return;
+                }
+                match check::verify(ClientMessage::Event(event)) {
+                    Checked::Event(event) => {
+                        self.event(now, connection, &event, standing.as_ref(), effects);
+                        return;
+                    }
+                    refused => refused,
+                }
             }
             Ok(message) => check::verify(message),
             Err(refusal) => Checked::Refused(refusal),
         };
         self.message(now, connection, &message, effects);
     }
-
-    fn is_stored(&self, id: &EventId, effects: &mut Vec<Effect>) -> bool {
-        self.store.contains(id).unwrap_or_else(|error| {
-            effects.push(Effect::Failed(error));
-            false
-        })
-    }
-
-    fn publish(&mut self, now: Timestamp, event: &VerifiedEvent, effects: &mut Vec<Effect>) -> Outcome {
-        match self.accept(now, event) {
-            Ok(Acceptance::Duplicate) => Outcome::Duplicate,
-            Ok(Acceptance::Superseded) => Outcome::Refused(Reason::invalid(
-                "a newer version of this event is stored; this one is not needed",
-            )),
-            Ok(Acceptance::Refused(why)) => Outcome::Refused(Reason::invalid(format!("{why:?}"))),
-            Ok(Acceptance::New { handed_over }) => {
-                let heard = self.broadcast(event, effects);
-                if let Some(due) = handed_over {
-                    self.next_handover = Some(self.next_handover.map_or(due, |next| next.min(due)));
-                    effects.push(Effect::HandOver(event.clone()));
-                }
-                let kept = event.kind.retention() != Retention::Ephemeral;
-                if kept || heard || handed_over.is_some() {
-                    Outcome::Accepted
-                } else {
-                    Outcome::Refused(Reason::new(
-                        Prefix::Mute,
-                        "nobody was listening to this ephemeral event",
-                    ))
-                }
-            }
-            Err(error) => {
-                effects.push(Effect::Failed(error));
-                Outcome::Refused(Reason::storage())
-            }
-        }
-    }
-
-    /// Stores an event, and that it is to be handed over, in one transaction.
-    fn accept(&self, now: Timestamp, event: &VerifiedEvent) -> Result<Acceptance, SqlError> {
-        let kept = event.kind.retention() != Retention::Ephemeral;
-        let wanted = self.config.handover.wants(event);
-        let hand_over = || Ok(Acceptance::New { handed_over: Some(self.store.hand_over(now, event, kept)?) });
-        match (kept, wanted) {
-            (false, false) => Ok(Acceptance::New { handed_over: None }),
-            (false, true) => hand_over(),
-            (true, false) => Ok(self.store.insert(now, event)?.into()),
-            (true, true) => self.store.sql().transaction(|| match self.store.insert(now, event)? {
-                Insertion::Inserted => hand_over(),
-                other => Ok(other.into()),
-            }),
-        }
-    }
-
-    /// Tells everybody whose subscription an event belongs to, and says whether that was anybody.
-    fn broadcast(&self, event: &VerifiedEvent, effects: &mut Vec<Effect>) -> bool {
-        let before = effects.len();
-        effects.extend(self.subscriptions.matching(event).map(|(connection, subscription)| Effect::Send {
-            connection,
-            message: RelayMessage::Event { subscription: subscription.clone(), event: event.json().clone() },
-        }));
-        effects.len() > before
-    }
-
-    /// Subscribes and answers from the store. Nothing can come between the two: no event is missed or sent twice.
-    fn request(
-        &mut self,
-        now: Timestamp,
-        connection: ConnectionId,
-        subscription: &SubscriptionId,
-        filters: &[Filter],
-        effects: &mut Vec<Effect>,
-    ) {
-        if !self.subscriptions.is_open(connection) {
-            return;
-        }
-        let send = |message| Effect::Send { connection, message };
-        let subscribed = self.subscriptions.subscribe(connection, subscription, filters, &self.config.limits);
-        let answered = subscribed.and_then(|()| {
-            let queried =
-                self.store.query(now, filters, &self.config.limits, &Viewer::everything(), &mut |event| {
-                    effects.push(send(RelayMessage::Event { subscription: subscription.clone(), event }));
-                });
-            queried.map(drop).map_err(|error| {
-                effects.push(Effect::Failed(error));
-                Reason::storage()
-            })
-        });
-        match answered {
-            Ok(()) => {
-                effects.push(send(RelayMessage::EndOfStoredEvents(subscription.clone())));
-                effects.push(Effect::SessionChanged(connection));
-            }
-            Err(reason) => {
-                self.unsubscribe(connection, subscription, effects);
-                effects.push(send(RelayMessage::Closed { subscription: subscription.clone(), reason }));
-            }
-        }
-    }
-
-    fn unsubscribe(
-        &mut self,
-        connection: ConnectionId,
-        subscription: &SubscriptionId,
-        effects: &mut Vec<Effect>,
-    ) {
-        if self.subscriptions.unsubscribe(connection, subscription) {
-            effects.push(Effect::SessionChanged(connection));
-        }
-    }
 }
 
-/// What was written for an event that came in.
-enum Acceptance {
-    /// It was not there before; if somebody is to get it, its delivery is due again at this time.
-    New {
-        handed_over: Option<Timestamp>,
-    },
-    Duplicate,
-    Superseded,
-    Refused(Insertion),
-}
-
-impl From<Insertion> for Acceptance {
-    fn from(insertion: Insertion) -> Self {
-        match insertion {
-            Insertion::Inserted => Self::New { handed_over: None },
-            Insertion::Duplicate => Self::Duplicate,
-            Insertion::Superseded => Self::Superseded,
-            other => Self::Refused(other),
-        }
-    }
+/// The state of a connection, as it is kept while the relay sleeps.
+#[derive(Default, Serialize, Deserialize)]
+struct Saved {
+    #[serde(rename = "c", default)]
+    session: Session,
+    #[serde(rename = "s", default)]
+    subscriptions: Option<Box<RawValue>>,
 }
 
 const fn answer(connection: ConnectionId, id: EventId, outcome: Outcome) -> Effect {
@@ -384,10 +322,13 @@ impl<S: Sql> Engine for Relay<S> {
 
     fn handle(&mut self, now: Timestamp, input: &Input, effects: &mut Vec<Effect>) {
         match input {
-            Input::Open(connection) => self.subscriptions.open(*connection),
+            Input::Open { connection, origin } => self.open_connection(*connection, origin, effects),
             Input::Text { connection, text } => self.text(now, *connection, text, effects),
             Input::Message { connection, message } => self.message(now, *connection, message, effects),
-            Input::Close(connection) => self.subscriptions.close(*connection),
+            Input::Close(connection) => {
+                self.sessions.remove(connection);
+                self.subscriptions.close(*connection);
+            }
             Input::Publish { ticket, event } => {
                 let outcome = self.publish(now, event, effects);
                 effects.push(Effect::Published { ticket: *ticket, outcome });
@@ -406,6 +347,7 @@ impl<S: Sql> Engine for Relay<S> {
     }
 
     fn alarm(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        self.remove_what_ended(now, effects);
         let due = self.store.due_handovers(now).and_then(|due| Ok((due, self.store.next_handover()?)));
         match due {
             Ok((due, next)) => {
@@ -420,7 +362,7 @@ impl<S: Sql> Engine for Relay<S> {
     }
 
     fn next_alarm(&self) -> Option<Timestamp> {
-        self.next_handover
+        [self.next_handover, self.next_removal].into_iter().flatten().min()
     }
 
     fn forget(&mut self, _: Timestamp) {
@@ -437,6 +379,7 @@ impl<S: Sql> Engine for Relay<S> {
     fn rolled_back(&mut self) {
         // What was due may be due again. If even this cannot be read, the next alarm finds out.
         self.next_handover = self.store.next_handover().unwrap_or(Some(Timestamp::EPOCH));
+        self.next_removal = removal::next(&self.store).unwrap_or(Some(Timestamp::EPOCH));
     }
 }
 

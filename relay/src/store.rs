@@ -27,8 +27,8 @@ use openagents_host::{EventId, Timestamp, VerifiedEvent};
 
 pub use self::check::{Disagreement, Progress};
 pub use self::count::{Count, MOST_COUNTED};
-pub use self::query::Completeness;
-pub use self::standing::Standing;
+pub use self::expiry::expiry;
+pub use self::standing::{Standing, VANISH};
 pub use self::statistics::Statistics;
 pub use self::viewer::Viewer;
 

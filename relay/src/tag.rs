@@ -10,6 +10,9 @@ use openagents_host::Event;
 pub struct TagName(u8);
 
 impl TagName {
+    /// The tag that names people (NIP-01).
+    pub const P: Self = Self(b'p');
+
     /// The name, if it is a single letter.
     ///
     /// ```

@@ -32,6 +32,7 @@ use crate::check::Checked;
 use crate::information::{CONTENT_TYPE, CORS_HEADERS, RelayInformation, asks_for_document};
 use crate::reason::{Outcome, Reason};
 use crate::relay::{ConnectionId, Effect, Input, Relay, RelayConfig, Ticket};
+use crate::session::Origin;
 
 /// How many connections an object serves. The platform's own limit is 32,768.
 const MAX_CONNECTIONS: usize = 10_000;
@@ -101,7 +102,7 @@ impl<H: HandOver> RelayHost<H> {
                 let filters = request.text().await?;
                 self.0.queried(&filters).await
             }
-            (Method::Get, _) if wants_upgrade => self.0.accept(),
+            (Method::Get, _) if wants_upgrade => self.0.accept(origin(&request)),
             (Method::Get | Method::Head, _) if wants_document => {
                 with_cors(Response::ok(self.0.information.to_json())?, CONTENT_TYPE)
             }
@@ -178,6 +179,13 @@ impl<H: HandOver> RelayHost<H> {
         self.0.go_on(effects?).await?;
         Response::empty()
     }
+}
+
+/// Where a connection comes from. Cloudflare routes by the host name, so that it vouches for it.
+fn origin(request: &Request) -> ::worker::Result<Origin> {
+    let address = request.headers().get("cf-connecting-ip")?.and_then(|address| address.parse().ok());
+    let host = request.url()?.host_str().map(str::to_ascii_lowercase);
+    Origin::new(address, host).map_err(|error| Error::RustError(error.to_string()))
 }
 
 /// What is left to be done of some effects once all that is synchronous is done.
@@ -258,7 +266,8 @@ impl<H: HandOver> Object<H> {
         }
     }
 
-    fn accept(&self) -> ::worker::Result<Response> {
+    fn accept(&self, origin: ::worker::Result<Origin>) -> ::worker::Result<Response> {
+        let origin = origin?;
         let pair = WebSocketPair::new()?;
         let accepted = self.awake(|awake| {
             if awake.sockets.len() >= MAX_CONNECTIONS {
@@ -267,7 +276,7 @@ impl<H: HandOver> Object<H> {
             let connection = session::accept(&self.state, &pair.server)?;
             awake.sockets.insert(connection, Socket { socket: pair.server.clone(), is_stored: false });
             let mut effects = Vec::new();
-            awake.relay.handle(now(), &Input::Open(connection), &mut effects);
+            awake.relay.handle(now(), &Input::Open { connection, origin }, &mut effects);
             awake.apply(effects);
             Ok::<_, Error>(true)
         });

@@ -91,7 +91,8 @@ fn keys(
 
 /// What the relay of an agent is like.
 pub(crate) fn relay_config<A: Jobs>(limits: Limits) -> RelayConfig {
-    RelayConfig { limits, handover: handover(A::HANDLERS.iter().map(|job| job.declaration.kind)) }
+    let handover = handover(A::HANDLERS.iter().map(|job| job.declaration.kind));
+    RelayConfig { limits, handover, ..RelayConfig::default() }
 }
 
 /// The agent gets the requests that it can do, and every deletion that may take a request back.

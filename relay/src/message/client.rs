@@ -23,6 +23,38 @@ pub enum ClientMessage {
     },
     /// Send me no more of these.
     Close(SubscriptionId),
+    /// How many stored events match any of these filters (NIP-45)?
+    Count {
+        /// Under this name.
+        subscription: SubscriptionId,
+        /// At least one.
+        filters: Vec<Filter>,
+    },
+    /// This is who I am (NIP-42).
+    Auth(Event),
+    /// Let us find out which events each of us lacks (NIP-77).
+    Reconcile {
+        /// Under this name. It has nothing to do with the names of subscriptions.
+        subscription: SubscriptionId,
+        /// Which step this is.
+        step: ReconcileStep,
+    },
+}
+
+/// A step of a reconciliation (NIP-77). Messages are those of the Negentropy protocol.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReconcileStep {
+    /// The first: about which events, and the client's first message.
+    Open {
+        /// Which events.
+        filter: Box<Filter>,
+        /// The message.
+        message: Vec<u8>,
+    },
+    /// One more message.
+    Continue(Vec<u8>),
+    /// The last: nothing more is wanted.
+    Close,
 }
 
 /// A text that is no message, and as much of it as is needed to answer.
@@ -38,8 +70,10 @@ pub struct Malformed {
 enum Awaited {
     /// `OK` for this event.
     Event(EventId),
-    /// `EOSE` for this subscription.
+    /// `EOSE` for this subscription, or the answer to this `COUNT`.
     Subscription(SubscriptionId),
+    /// The next message of this reconciliation.
+    Reconciliation(SubscriptionId),
     /// Nothing that can be recognised.
     Nothing,
 }
@@ -55,6 +89,11 @@ impl Malformed {
         Self { sender_waits_for: Awaited::Nothing, reason: Reason::invalid(text) }
     }
 
+    fn reconciliation(subscription: &str, reason: impl Into<Reason>) -> Self {
+        let subscription = SubscriptionId::unchecked(subscription);
+        Self { sender_waits_for: Awaited::Reconciliation(subscription), reason: reason.into() }
+    }
+
     fn request(subscription: &str, reason: impl Into<Reason>) -> Self {
         let subscription = SubscriptionId::unchecked(subscription);
         Self { sender_waits_for: Awaited::Subscription(subscription), reason: reason.into() }
@@ -66,6 +105,9 @@ impl Malformed {
         match self.sender_waits_for {
             Awaited::Event(id) => RelayMessage::Ok { id, outcome: Outcome::Refused(self.reason) },
             Awaited::Subscription(subscription) => RelayMessage::Closed { subscription, reason: self.reason },
+            Awaited::Reconciliation(subscription) => {
+                RelayMessage::ReconcileRefused { subscription, reason: self.reason }
+            }
             Awaited::Nothing => RelayMessage::Notice(self.reason.to_string().into()),
         }
     }
@@ -101,10 +143,29 @@ impl ClientMessage {
                     reason,
                 })
             }
-            (Some(Verb::Request), [name, filters @ ..]) => request(name, filters),
+            (Some(Verb::Auth), [event]) => match Event::from_json(event.get()) {
+                Ok(event) => Ok(Self::Auth(event)),
+                Err(error) => Err(malformed_event(event, &error)),
+            },
+            (Some(Verb::Auth), _) => Err(Malformed::notice("expected [\"AUTH\", <signed event>]")),
+            (Some(Verb::Request), [name, filters @ ..]) => {
+                let (subscription, filters) = request(name, filters)?;
+                Ok(Self::Request { subscription, filters })
+            }
+            (Some(Verb::Count), [name, filters @ ..]) => {
+                let (subscription, filters) = request(name, filters)?;
+                Ok(Self::Count { subscription, filters })
+            }
             (Some(Verb::Request), []) => {
                 Err(Malformed::notice("expected [\"REQ\", <subscription id>, <filter>, ...]"))
             }
+            (Some(Verb::Count), []) => {
+                Err(Malformed::notice("expected [\"COUNT\", <subscription id>, <filter>, ...]"))
+            }
+            (Some(Verb::Reconcile(step)), [name, rest @ ..]) => reconciliation(step, name, rest),
+            (Some(Verb::Reconcile(_)), []) => Err(Malformed::notice(
+                "expected [\"NEG-OPEN\", <subscription id>, <filter>, <message in hex>]",
+            )),
             (Some(Verb::Close), [name]) => string(name)
                 .and_then(|name| SubscriptionId::new(&name).ok())
                 .map(Self::Close)
@@ -113,7 +174,7 @@ impl ClientMessage {
             (None, _) => Err(Malformed {
                 sender_waits_for: Awaited::Nothing,
                 reason: Reason::unsupported(format!(
-                    "{} is not a message that this relay knows; it accepts EVENT, REQ and CLOSE",
+                    "{} is not a message that this relay knows; it accepts EVENT, REQ, CLOSE, COUNT, AUTH and NEG-OPEN",
                     Excerpt(verb.get())
                 )),
             }),
@@ -127,6 +188,15 @@ enum Verb {
     Event,
     Request,
     Close,
+    Count,
+    Auth,
+    Reconcile(ReconcileVerb),
+}
+
+enum ReconcileVerb {
+    Open,
+    Continue,
+    Close,
 }
 
 fn elements(text: &str) -> Result<Vec<&RawValue>, Malformed> {
@@ -138,22 +208,66 @@ fn verb_of(verb: &RawValue) -> Option<Verb> {
         r#""EVENT""# => Some(Verb::Event),
         r#""REQ""# => Some(Verb::Request),
         r#""CLOSE""# => Some(Verb::Close),
+        r#""COUNT""# => Some(Verb::Count),
+        r#""AUTH""# => Some(Verb::Auth),
+        r#""NEG-OPEN""# => Some(Verb::Reconcile(ReconcileVerb::Open)),
+        r#""NEG-MSG""# => Some(Verb::Reconcile(ReconcileVerb::Continue)),
+        r#""NEG-CLOSE""# => Some(Verb::Reconcile(ReconcileVerb::Close)),
         _ => None,
     }
 }
 
-fn request(name: &RawValue, filters: &[&RawValue]) -> Result<ClientMessage, Malformed> {
+fn request(name: &RawValue, filters: &[&RawValue]) -> Result<(SubscriptionId, Vec<Filter>), Malformed> {
     let Some(name) = string(name) else {
-        return Err(Malformed::notice("the subscription id of REQ must be a string"));
+        return Err(Malformed::notice("a subscription id must be a string"));
     };
     let subscription = SubscriptionId::new(&name).map_err(|error| Malformed::request(&name, error))?;
     if filters.is_empty() {
-        return Err(Malformed::request(&name, Reason::invalid("REQ needs at least one filter")));
+        return Err(Malformed::request(&name, Reason::invalid("at least one filter is needed")));
     }
     let filters: Result<Vec<Filter>, _> =
         filters.iter().map(|filter| Filter::from_json(filter.get())).collect();
     let filters = filters.map_err(|error| Malformed::request(&name, error))?;
-    Ok(ClientMessage::Request { subscription, filters })
+    Ok((subscription, filters))
+}
+
+fn reconciliation(
+    verb: ReconcileVerb,
+    name: &RawValue,
+    rest: &[&RawValue],
+) -> Result<ClientMessage, Malformed> {
+    let Some(name) = string(name) else {
+        return Err(Malformed::notice("a subscription id must be a string"));
+    };
+    let refused = |reason: Reason| Malformed::reconciliation(&name, reason);
+    let subscription = SubscriptionId::new(&name).map_err(|error| refused(error.into()))?;
+    let message = |message: &RawValue| {
+        let hex = string(message).unwrap_or_default();
+        let bytes = base16ct::mixed::decode_vec(&hex).ok().filter(|bytes| !bytes.is_empty());
+        bytes.ok_or_else(|| refused(Reason::invalid("the message must be hex, and not empty")))
+    };
+    let step = match (verb, rest) {
+        (ReconcileVerb::Open, [filter, first]) => ReconcileStep::Open {
+            filter: Box::new(Filter::from_json(filter.get()).map_err(|error| refused(error.into()))?),
+            message: message(first)?,
+        },
+        (ReconcileVerb::Continue, [next]) => ReconcileStep::Continue(message(next)?),
+        (ReconcileVerb::Close, []) => ReconcileStep::Close,
+        (ReconcileVerb::Open, _) => {
+            return Err(refused(Reason::invalid(
+                "expected [\"NEG-OPEN\", <subscription id>, <filter>, <message in hex>]",
+            )));
+        }
+        (ReconcileVerb::Continue, _) => {
+            return Err(refused(Reason::invalid(
+                "expected [\"NEG-MSG\", <subscription id>, <message in hex>]",
+            )));
+        }
+        (ReconcileVerb::Close, _) => {
+            return Err(Malformed::notice("expected [\"NEG-CLOSE\", <subscription id>]"));
+        }
+    };
+    Ok(ClientMessage::Reconcile { subscription, step })
 }
 
 fn malformed_event(event: &RawValue, error: &serde_json::Error) -> Malformed {
@@ -179,9 +293,19 @@ fn awaited(text: &str) -> Awaited {
         return Awaited::Nothing;
     };
     match elements.as_slice() {
-        [verb, event, ..] if matches!(verb_of(verb), Some(Verb::Event)) => event_id(event),
-        [verb, name, ..] if matches!(verb_of(verb), Some(Verb::Request)) => string(name)
-            .map_or(Awaited::Nothing, |name| Awaited::Subscription(SubscriptionId::unchecked(&name))),
+        [verb, event, ..] if matches!(verb_of(verb), Some(Verb::Event | Verb::Auth)) => event_id(event),
+        [verb, name, ..] => {
+            let Some(name) = string(name).map(|name| SubscriptionId::unchecked(&name)) else {
+                return Awaited::Nothing;
+            };
+            match verb_of(verb) {
+                Some(Verb::Request | Verb::Count) => Awaited::Subscription(name),
+                Some(Verb::Reconcile(ReconcileVerb::Open | ReconcileVerb::Continue)) => {
+                    Awaited::Reconciliation(name)
+                }
+                _ => Awaited::Nothing,
+            }
+        }
         _ => Awaited::Nothing,
     }
 }
@@ -272,14 +396,14 @@ mod tests {
         }
         assert_answer(r#"["CLOSE",""]"#, &["NOTICE"], "1 to 64");
         assert_answer(r#"["CLOSE","a","b"]"#, &["NOTICE"], "CLOSE");
-        assert_answer(r#"["COUNT","a",{}]"#, &["NOTICE"], "EVENT, REQ and CLOSE");
+        assert_answer(r#"["COUNTS","a",{}]"#, &["NOTICE"], "EVENT, REQ, CLOSE, COUNT");
         assert_answer(r#"["EVENT",{"id":"nonsense"}]"#, &["NOTICE"], "invalid: ");
         assert_answer(r#"["EVENT"]"#, &["NOTICE"], "<event>");
     }
 
     #[test]
     fn answers_under_the_name_of_the_subscription() {
-        assert_answer(r#"["REQ","s"]"#, &["CLOSED", "s"], "invalid: REQ needs at least one filter");
+        assert_answer(r#"["REQ","s"]"#, &["CLOSED", "s"], "invalid: at least one filter is needed");
         assert_answer(r#"["REQ","s",[]]"#, &["CLOSED", "s"], "invalid: a filter must be a JSON object");
         assert_answer(r#"["REQ","s",{},{"search":"x"}]"#, &["CLOSED", "s"], "unsupported: ");
         assert_answer(r#"["REQ","",{}]"#, &["CLOSED", ""], "1 to 64");

@@ -24,10 +24,38 @@ pub enum RelayMessage {
         /// What became of it.
         outcome: Outcome,
     },
-    /// All stored events of a subscription were sent; from now on come new ones.
-    EndOfStoredEvents(SubscriptionId),
+    /// The stored events of a subscription were sent; from now on come new ones.
+    EndOfStoredEvents {
+        /// Which one.
+        subscription: SubscriptionId,
+        /// Whether more are stored than were sent (NIP-67).
+        completeness: Completeness,
+    },
     /// The subscription is refused or over.
     Closed {
+        /// Which one.
+        subscription: SubscriptionId,
+        /// Why.
+        reason: Reason,
+    },
+    /// How many events match the filters of a `COUNT` (NIP-45).
+    Count {
+        /// The name that the client gave its question.
+        subscription: SubscriptionId,
+        /// How many.
+        count: Count,
+    },
+    /// What a client that wants to identify itself has to sign (NIP-42).
+    Auth(Arc<str>),
+    /// The next step of a reconciliation (NIP-77).
+    Reconcile {
+        /// Which one.
+        subscription: SubscriptionId,
+        /// A message of the Negentropy protocol, in hex.
+        message: String,
+    },
+    /// A reconciliation is refused or over (NIP-77).
+    ReconcileRefused {
         /// Which one.
         subscription: SubscriptionId,
         /// Why.
@@ -37,15 +65,38 @@ pub enum RelayMessage {
     Notice(Cow<'static, str>),
 }
 
+/// Whether the stored events that were sent are all there are (NIP-67).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Completeness {
+    /// They are.
+    Finished,
+    /// More match than were sent.
+    More,
+    /// That was not looked into.
+    Unknown,
+}
+
+/// The answer to a `COUNT` (NIP-45).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Count {
+    /// How many events match.
+    pub count: u64,
+    /// Whether there may be more: the relay did not look at all of them.
+    pub is_approximate: bool,
+    /// The HyperLogLog registers of the authors, where the filter allows it.
+    pub registers: Option<Box<[u8; 256]>>,
+}
+
 impl RelayMessage {
     /// Appends the message's JSON.
     ///
     /// ```
-    /// use openagents_relay::{RelayMessage, SubscriptionId};
+    /// use openagents_relay::message::{Completeness, RelayMessage, SubscriptionId};
     ///
     /// let mut json = String::new();
-    /// RelayMessage::EndOfStoredEvents(SubscriptionId::new("s\"1").unwrap()).write_json(&mut json);
-    /// assert_eq!(json, r#"["EOSE","s\"1"]"#);
+    /// let subscription = SubscriptionId::new("s\"1").unwrap();
+    /// RelayMessage::EndOfStoredEvents { subscription, completeness: Completeness::More }.write_json(&mut json);
+    /// assert_eq!(json, r#"["EOSE","s\"1",["more"]]"#);
     /// ```
     pub fn write_json(&self, json: &mut String) {
         match self {
@@ -63,13 +114,51 @@ impl RelayMessage {
                 push_string(json, &outcome.to_string());
                 json.push(']');
             }
-            Self::EndOfStoredEvents(subscription) => {
-                for part in ["[\"EOSE\",", subscription.as_json(), "]"] {
+            Self::EndOfStoredEvents { subscription, completeness } => {
+                let hint = match completeness {
+                    Completeness::Finished => ",[\"finish\"]]",
+                    Completeness::More => ",[\"more\"]]",
+                    Completeness::Unknown => "]",
+                };
+                for part in ["[\"EOSE\",", subscription.as_json(), hint] {
                     json.push_str(part);
                 }
             }
             Self::Closed { subscription, reason } => {
                 for part in ["[\"CLOSED\",", subscription.as_json(), ","] {
+                    json.push_str(part);
+                }
+                push_string(json, &reason.to_string());
+                json.push(']');
+            }
+            Self::Count { subscription, count } => {
+                for part in ["[\"COUNT\",", subscription.as_json(), ",{\"count\":", &count.count.to_string()]
+                {
+                    json.push_str(part);
+                }
+                if count.is_approximate {
+                    json.push_str(",\"approximate\":true");
+                }
+                if let Some(registers) = &count.registers {
+                    let registers = base16ct::lower::encode_string(registers.as_slice());
+                    for part in [",\"hll\":\"", &registers, "\""] {
+                        json.push_str(part);
+                    }
+                }
+                json.push_str("}]");
+            }
+            Self::Auth(challenge) => {
+                json.push_str("[\"AUTH\",");
+                push_string(json, challenge);
+                json.push(']');
+            }
+            Self::Reconcile { subscription, message } => {
+                for part in ["[\"NEG-MSG\",", subscription.as_json(), ",\"", message, "\"]"] {
+                    json.push_str(part);
+                }
+            }
+            Self::ReconcileRefused { subscription, reason } => {
+                for part in ["[\"NEG-ERR\",", subscription.as_json(), ","] {
                     json.push_str(part);
                 }
                 push_string(json, &reason.to_string());
@@ -99,6 +188,7 @@ impl RelayMessage {
                 // ["EVENT",,]
                 subscription.as_json().len().saturating_add(event.len()).saturating_add(11)
             }
+            Self::Reconcile { message, .. } => message.len().saturating_add(128),
             _ => 128,
         }
     }

@@ -17,17 +17,23 @@ use crate::check::{self, Checked, check};
 use crate::message::RelayMessage;
 use crate::reason::Reason;
 use crate::relay::{ConnectionId, Input};
+use crate::session::Origin;
 
 /// How long the other side has to take note of the end.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Serves a connection until it ends.
-pub(super) async fn serve(shared: Arc<Shared>, upgrade: UpgradeFut, permit: OwnedSemaphorePermit) {
+pub(super) async fn serve(
+    shared: Arc<Shared>,
+    upgrade: UpgradeFut,
+    permit: OwnedSemaphorePermit,
+    origin: Origin,
+) {
     // A client that goes away during the handshake is nothing to report.
     let Ok(socket) = upgrade.await else { return };
     let (mut read, write) = tokio::io::split(socket.into_inner());
     let outbox = Arc::new(Outbox::default());
-    let Ok(connection) = shared.open(&outbox).await else { return };
+    let Ok(connection) = shared.open(&outbox, origin).await else { return };
     let heard = Arc::new(Heard::now());
     let mut writer = {
         let (outbox, heard) = (Arc::clone(&outbox), Arc::clone(&heard));
@@ -95,7 +101,10 @@ async fn receive<R: AsyncRead + Unpin>(
             Received::Pong => continue,
             Received::Close(_) => return Farewell::NORMAL,
         };
-        if matches!(message, Checked::Request { .. } | Checked::Refused(RelayMessage::Closed { .. })) {
+        if matches!(
+            message,
+            Checked::Request { .. } | Checked::Count { .. } | Checked::Refused(RelayMessage::Closed { .. })
+        ) {
             outbox.expect_answer();
         }
         if shared.inputs.send(Input::Message { connection, message }).await.is_err() {

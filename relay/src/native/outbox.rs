@@ -85,7 +85,10 @@ impl Outbox {
     /// Queues a message. Says whether the writer has to be [called](Self::call): who queues several calls once.
     #[must_use]
     pub(super) fn push(&self, message: RelayMessage) -> bool {
-        let answers = matches!(message, RelayMessage::EndOfStoredEvents(_) | RelayMessage::Closed { .. });
+        let answers = matches!(
+            message,
+            RelayMessage::EndOfStoredEvents { .. } | RelayMessage::Closed { .. } | RelayMessage::Count { .. }
+        );
         let size = message.size();
         let called = self.queue(Item::Message(message), size, answers);
         if answers {

@@ -17,6 +17,7 @@ use crate::limits::Limits;
 use crate::message::RelayMessage;
 use crate::reason::{Outcome, Reason};
 use crate::relay::{ConnectionId, Effect, Input, Ticket};
+use crate::session::Origin;
 
 /// What goes on in a relay.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -82,10 +83,10 @@ impl Shared {
     }
 
     /// Takes up a connection.
-    pub(super) async fn open(&self, outbox: &Arc<Outbox>) -> Result<ConnectionId, Stopped> {
+    pub(super) async fn open(&self, outbox: &Arc<Outbox>, origin: Origin) -> Result<ConnectionId, Stopped> {
         let connection = ConnectionId::new(self.next());
         self.connections.outboxes().insert(connection, Arc::clone(outbox));
-        self.inputs.send(Input::Open(connection)).await?;
+        self.inputs.send(Input::Open { connection, origin }).await?;
         Ok(connection)
     }
 

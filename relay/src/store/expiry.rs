@@ -1,10 +1,17 @@
 //! Events with an end (NIP-40). Once expired they are not found any more; that they go is the alarm's work.
 
-use openagents_host::Timestamp;
 use openagents_host::sql::{Sql, SqlError, values};
+use openagents_host::{Event, Timestamp};
 
 use super::Store;
 use super::erase::Doomed;
+use super::standing::expires_at;
+
+/// When an event expires, if it does.
+#[must_use]
+pub fn expiry(event: &Event) -> Option<Timestamp> {
+    expires_at(event).map(Timestamp::from_seconds)
+}
 
 impl<S: Sql> Store<S> {
     /// When the next stored event expires. It may be past.

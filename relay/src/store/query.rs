@@ -14,16 +14,8 @@ use super::statement::{hex_string, json_list};
 use super::viewer::Viewer;
 use crate::filter::{Filter, OneOf};
 use crate::limits::Limits;
+use crate::message::Completeness;
 use crate::tag::TagKey;
-
-/// Whether an answer has all stored events that match (NIP-67).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Completeness {
-    /// It has all of them.
-    Finished,
-    /// There are more.
-    More,
-}
 
 /// How many combinations of author and kind are looked up one by one. Of more, the kinds that each author has
 /// written are found first.
@@ -33,6 +25,8 @@ impl<S: Sql> Store<S> {
     /// Hands the JSON of the stored events that match any of the filters to `each`: newest first, of those of
     /// the same second the lowest id first, each once. Every filter brings no more than its own limit,
     /// and together they bring no more bytes than an answer may have.
+    ///
+    /// Says whether these are all there are (NIP-67).
     ///
     /// # Errors
     /// When the database fails. Some events may have been handed over before.
@@ -64,6 +58,11 @@ impl<S: Sql> Store<S> {
         let mut places = Vec::new();
         for filter in filters.iter().filter(|filter| !filter.matches_nothing()) {
             let limit = limits.stored_events(filter);
+            if limit == 0 {
+                // Whoever wants no stored events is not told how many there are.
+                answer.unknown();
+                continue;
+            }
             let mut found = self.newest(filter, &reader, limit.saturating_add(1))?;
             if u64::try_from(found.len()).is_ok_and(|found| found > limit) {
                 found.pop();
@@ -267,6 +266,12 @@ impl Answer<'_> {
         self.left = left;
         (self.each)(json.into());
         ControlFlow::Continue(())
+    }
+
+    fn unknown(&mut self) {
+        if self.completeness == Completeness::Finished {
+            self.completeness = Completeness::Unknown;
+        }
     }
 
     fn cut(&mut self) -> ControlFlow<()> {

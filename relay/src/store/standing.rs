@@ -13,7 +13,7 @@ use super::{Insertion, Store};
 /// Deletion requests (NIP-09).
 pub(super) const DELETION: Kind = Kind(5);
 /// Requests to vanish (NIP-62).
-pub(super) const VANISH: Kind = Kind(62);
+pub const VANISH: Kind = Kind(62);
 /// Gift wraps (NIP-59).
 pub(super) const GIFT_WRAP: Kind = Kind(1059);
 

@@ -11,10 +11,11 @@ use openagents_host::native::Sqlite;
 use openagents_host::sql::Sql;
 use openagents_host::{Timestamp, VerifiedEvent};
 
-use super::{Completeness, Insertion, Store, Viewer};
+use super::{Insertion, Store, Viewer};
 use crate::filter::Filter;
 use crate::fixtures;
 use crate::limits::Limits;
+use crate::message::Completeness;
 
 /// When all is done where time plays no part.
 const NOW: Timestamp = Timestamp::from_seconds(1_000);

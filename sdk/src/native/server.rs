@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,8 +71,8 @@ async fn accept(listener: TcpListener, server: Arc<ServerConfig>, mut stopped: w
         tokio::select! {
             () = async { drop(stopped.wait_for(|stopped| *stopped).await) } => break,
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    connections.spawn(serve(stream, Arc::clone(&server)));
+                Ok((stream, address)) => {
+                    connections.spawn(serve(stream, address.ip(), Arc::clone(&server)));
                 }
                 Err(error) => {
                     // Out of file descriptors, most often: existing connections must end first.
@@ -86,12 +87,12 @@ async fn accept(listener: TcpListener, server: Arc<ServerConfig>, mut stopped: w
     while connections.join_next().await.is_some() {}
 }
 
-async fn serve(stream: TcpStream, server: Arc<ServerConfig>) {
+async fn serve(stream: TcpStream, address: IpAddr, server: Arc<ServerConfig>) {
     // Without it, small frames wait 40 ms for an acknowledgement (Nagle's algorithm).
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request| {
         let server = Arc::clone(&server);
-        async move { Ok::<_, Infallible>(server.answer(request).await) }
+        async move { Ok::<_, Infallible>(server.answer(request, address).await) }
     });
     let served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -105,12 +106,12 @@ async fn serve(stream: TcpStream, server: Arc<ServerConfig>) {
 }
 
 impl ServerConfig {
-    async fn answer(&self, mut request: Request<Incoming>) -> Answer {
+    async fn answer(&self, mut request: Request<Incoming>, address: IpAddr) -> Answer {
         let header =
             |name| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let (method, path) = (request.method().as_str(), request.uri().path());
         let mut answer = match door::door(method, path, header(ACCEPT), is_upgrade(&request)) {
-            Door::Relay => return self.relay.upgrade(&mut request),
+            Door::Relay => return self.relay.upgrade(&mut request, Some(address)),
             Door::RelayInformation => self.relay.information(),
             Door::Preflight => written(Page::empty()),
             Door::Nowhere => written(Page::nowhere()),

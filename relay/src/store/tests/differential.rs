@@ -12,9 +12,10 @@ use super::store;
 use crate::filter::{Filter, OneOf};
 use crate::fixtures;
 use crate::limits::Limits;
+use crate::message::Completeness;
 use crate::message::SubscriptionId;
 use crate::relay::ConnectionId;
-use crate::store::{Completeness, Viewer};
+use crate::store::Viewer;
 use crate::subscriptions::Subscriptions;
 
 #[derive(Clone, Debug)]

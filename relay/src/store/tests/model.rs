@@ -11,7 +11,8 @@ use serde_json::Value;
 use crate::filter::Filter;
 use crate::fixtures;
 use crate::limits::Limits;
-use crate::store::{Completeness, Insertion};
+use crate::message::Completeness;
+use crate::store::Insertion;
 
 /// All that was ever accepted and is still there, and what may not come back.
 #[derive(Default)]
@@ -143,7 +144,11 @@ impl Model {
         for filter in filters {
             let mut matching = self.matching(now, filter, reader);
             let limit = limits.stored_events(filter).try_into().unwrap();
-            if matching.len() > limit {
+            if limit == 0 && completeness == Completeness::Finished && !filter.matches_nothing() {
+                completeness = Completeness::Unknown;
+                continue;
+            }
+            if limit > 0 && matching.len() > limit {
                 completeness = Completeness::More;
             }
             matching.truncate(limit);
