@@ -26,10 +26,12 @@ pub(crate) struct Asked {
     pub(crate) fault: Option<String>,
 }
 
-/// A question under way.
+/// A question under way, and under which of its two names: while one is closed, the other is open. Some relays send a
+/// `CLOSED` after the `EOSE`, which must not be taken for an answer to the next question.
 #[derive(Debug, Clone, Copy)]
 struct Open {
     question: usize,
+    name: u8,
     sent: Instant,
     events: usize,
 }
@@ -44,32 +46,29 @@ pub(crate) fn measure(
 ) -> Result<Asked, String> {
     let mut asked = Asked { fault: check(target, questions)?, ..Asked::default() };
     let slots = depth.in_flight.min(10);
-    // A subscription is closed by what opens the next one.
-    let frames: Vec<Vec<Vec<u8>>> = (0..slots)
-        .map(|slot| {
-            let close = frames::text(&format!(r#"["CLOSE","q{slot}"]"#));
-            let ask = |question: &Question| {
-                [close.as_slice(), &frames::text(&format!(r#"["REQ","q{slot}",{}]"#, question.filter))]
-                    .concat()
-            };
-            questions.iter().map(ask).collect()
-        })
+    // What opens a subscription closes the one before it.
+    let request = |name: u8, question: &Question| {
+        let (this, other) = (char::from(name), char::from(other(name)));
+        let close = frames::text(&format!(r#"["CLOSE","q{other}"]"#));
+        [close, frames::text(&format!(r#"["REQ","q{this}",{}]"#, question.filter))].concat()
+    };
+    let frames: Vec<Vec<Vec<u8>>> = (0..slots * 2)
+        .map(|name| questions.iter().map(|question| request(b'0' + name as u8, question)).collect())
         .collect();
     let mut swarm = Swarm::open(target, depth.connections)?;
     let began = Instant::now();
-    let mut open = vec![vec![Open { question: 0, sent: began, events: 0 }; slots]; depth.connections];
+    let first = |slot: usize| Open { question: 0, name: b'0' + slot as u8 * 2, sent: began, events: 0 };
+    let mut open: Vec<Vec<Open>> = vec![(0..slots).map(first).collect(); depth.connections];
     let mut next = 0;
-    let mut ask = |open: &mut Open, slot: usize, outbox: &mut Vec<u8>, now: Instant| {
-        let question = next % questions.len();
+    let mut ask = |open: &mut Open, outbox: &mut Vec<u8>, now: Instant| {
+        let (question, name) = (next % questions.len(), other(open.name));
         next += 1;
-        *open = Open { question, sent: now, events: 0 };
-        outbox.extend_from_slice(&frames[slot][question]);
+        *open = Open { question, name, sent: now, events: 0 };
+        outbox.extend_from_slice(&frames[usize::from(name - b'0')][question]);
     };
     let meter = Meter::start(server);
     for (connection, open) in swarm.connections.iter_mut().zip(&mut open) {
-        for (slot, open) in open.iter_mut().enumerate() {
-            ask(open, slot, &mut connection.outbox, began);
-        }
+        open.iter_mut().for_each(|open| ask(open, &mut connection.outbox, began));
     }
     swarm.flush()?;
     let mut under_way = depth.connections * slots;
@@ -77,9 +76,8 @@ pub(crate) fn measure(
         let answered = swarm.turn(PATIENCE, |index, message, outbox| {
             let (name, refused) = match read(message)? {
                 Message::Event(name) => {
-                    if let Some(open) = slot(name).and_then(|slot| open[index].get_mut(slot)) {
-                        open.events += 1;
-                    }
+                    let open = open[index].iter_mut().find(|open| open.name == name);
+                    open.ok_or("an event for no question")?.events += 1;
                     return Ok(());
                 }
                 Message::EndOfStored(name) => (name, None),
@@ -87,9 +85,8 @@ pub(crate) fn measure(
                 Message::Notice(text) => return Err(format!("the relay complains: {text}")),
                 _ => return Ok(()),
             };
-            let Some((slot, open)) = slot(name).and_then(|slot| Some((slot, open[index].get_mut(slot)?)))
-            else {
-                return Err(format!("an answer to no question: {}", String::from_utf8_lossy(message)));
+            let Some(open) = open[index].iter_mut().find(|open| open.name == name) else {
+                return Ok(());
             };
             let now = Instant::now();
             asked.latencies.push(u64::try_from((now - open.sent).as_nanos()).unwrap_or(u64::MAX));
@@ -101,8 +98,9 @@ pub(crate) fn measure(
                 asked.fault.get_or_insert_with(|| format!("{} events instead of {expected}", open.events));
             }
             if now - began < time {
-                ask(open, slot, outbox, now);
+                ask(open, outbox, now);
             } else {
+                open.name = 0;
                 under_way -= 1;
             }
             Ok(())
@@ -116,16 +114,17 @@ pub(crate) fn measure(
     Ok(asked)
 }
 
-/// The subscription with a name that ends in this digit.
-fn slot(name: u8) -> Option<usize> {
-    name.checked_sub(b'0').map(usize::from)
+/// The last byte of the other name of the same subscription.
+fn other(name: u8) -> u8 {
+    name ^ 1
 }
 
 /// Whether the questions whose events are known are answered with just these, newest first. It warms up, too.
 fn check(target: &Target, questions: &[Question]) -> Result<Option<String>, String> {
     let mut connection = super::connection::Connection::open(target)?;
-    for question in questions.iter().filter(|question| !question.ids.is_empty()) {
-        let request = format!(r#"["REQ","check0",{}]"#, question.filter);
+    for (index, question) in questions.iter().filter(|question| !question.ids.is_empty()).enumerate() {
+        let asked = b'0' + (index % 2) as u8;
+        let request = format!(r#"["REQ","check{}",{}]"#, char::from(asked), question.filter);
         connection.outbox.extend(frames::text(&request));
         let mut answer: Vec<Value> = Vec::new();
         let mut refused = None;
@@ -133,13 +132,13 @@ fn check(target: &Target, questions: &[Question]) -> Result<Option<String>, Stri
         while !over {
             connection.turn(|message, _| {
                 match read(message)? {
-                    Message::Event(_) => {
+                    Message::Event(name) if name == asked => {
                         let event: Value =
                             serde_json::from_slice(message).map_err(|error| error.to_string())?;
                         answer.push(event[2].clone());
                     }
-                    Message::EndOfStored(_) => over = true,
-                    Message::Closed(_, reason) => refused = Some(reason),
+                    Message::EndOfStored(name) => over = name == asked,
+                    Message::Closed(name, reason) if name == asked && !over => refused = Some(reason),
                     Message::Notice(text) => return Err(format!("the relay complains: {text}")),
                     _ => {}
                 }
@@ -147,7 +146,7 @@ fn check(target: &Target, questions: &[Question]) -> Result<Option<String>, Stri
                 Ok(())
             })?;
         }
-        connection.outbox.extend(frames::text(r#"["CLOSE","check0"]"#));
+        connection.outbox.extend(frames::text(&format!(r#"["CLOSE","check{}"]"#, char::from(asked))));
         let fault = refused.map(|reason| format!("refused: {reason}")).or_else(|| fault(question, &answer));
         if fault.is_some() {
             return Ok(fault);
