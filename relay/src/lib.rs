@@ -7,6 +7,7 @@
 //! * [`store`]: events in SQL, once each, findable by every field of a filter.
 //! * [`subscriptions`]: who is to be told about an event, without asking everyone.
 //! * [`handover`]: which events somebody outside gets.
+//! * [`reconciliation`] and [`hyperloglog`]: which events two sides lack, and how many authors there are.
 //! * [`relay`]: the engine that puts these together.
 //! * [`limits`] and [`information`]: what is enforced, and the document that says so.
 //!
@@ -20,10 +21,12 @@ pub mod access;
 pub mod check;
 pub mod filter;
 pub mod handover;
+pub mod hyperloglog;
 pub mod information;
 pub mod limits;
 pub mod message;
 pub mod reason;
+pub mod reconciliation;
 pub mod relay;
 pub mod session;
 pub mod store;

@@ -22,6 +22,7 @@ use crate::filter::Filter;
 use crate::handover::HandOverRule;
 use crate::limits::Limits;
 use crate::message::{ClientMessage, RelayMessage};
+use crate::reconciliation::Reconciliations;
 use crate::reason::{Outcome, Reason};
 use crate::session::{Origin, Session};
 use crate::store::Store;
@@ -155,6 +156,7 @@ pub struct Relay<S> {
     store: Store<S>,
     sessions: BTreeMap<ConnectionId, Session>,
     subscriptions: Subscriptions,
+    reconciliations: Reconciliations,
     config: RelayConfig,
     /// Not later than the next handover is due. It may be earlier: then there is nothing to do.
     next_handover: Option<Timestamp>,
@@ -172,7 +174,8 @@ impl<S: Sql> Relay<S> {
         let store = Store::open(sql)?;
         let next_handover = store.next_handover()?;
         let sessions = BTreeMap::new();
-        Ok(Self { store, sessions, subscriptions: Subscriptions::default(), config, next_handover })
+        let (subscriptions, reconciliations) = (Subscriptions::default(), Reconciliations::default());
+        Ok(Self { store, sessions, subscriptions, reconciliations, config, next_handover })
     }
 
     /// Hands over at once what is waiting to be: the process that was to get it has just started.
@@ -206,7 +209,8 @@ impl<S: Sql> Relay<S> {
         let session = self.sessions.get(&connection).cloned().unwrap_or_default();
         let subscriptions = RawValue::from_string(self.subscriptions.saved(connection)).ok();
         // Texts, keys and JSON always serialise.
-        serde_json::to_string(&Saved { session, subscriptions }).unwrap_or_default()
+        let reconciliations = self.reconciliations.saved(connection);
+        serde_json::to_string(&Saved { session, subscriptions, reconciliations }).unwrap_or_default()
     }
 
     /// Takes up a connection that was open before the host forgot everything, in the state that was
@@ -216,6 +220,9 @@ impl<S: Sql> Relay<S> {
         self.sessions.insert(connection, saved.session);
         let subscriptions = saved.subscriptions.as_ref().map_or("{}", |json| json.get());
         self.subscriptions.restore(connection, subscriptions, &self.config.limits);
+        if let Some(reconciliations) = &saved.reconciliations {
+            self.reconciliations.restore(connection, reconciliations, &self.config.limits);
+        }
     }
 
     fn open_connection(&mut self, connection: ConnectionId, origin: &Origin, effects: &mut Vec<Effect>) {
@@ -245,11 +252,11 @@ impl<S: Sql> Relay<S> {
             }
             Checked::Close(subscription) => self.unsubscribe(connection, subscription, effects),
             Checked::Count { subscription, filters } => {
-                self.count(connection, subscription, filters, effects);
+                self.count(now, connection, subscription, filters, effects);
             }
             Checked::Auth(event) => self.identify(now, connection, event, effects),
             Checked::Reconcile { subscription, step } => {
-                self.reconcile(connection, subscription, step, effects);
+                self.reconcile(now, connection, subscription, step, effects);
             }
             Checked::Refused(message) => {
                 if let RelayMessage::Closed { subscription, .. } = message {
@@ -289,6 +296,8 @@ struct Saved {
     session: Session,
     #[serde(rename = "s", default)]
     subscriptions: Option<Box<RawValue>>,
+    #[serde(rename = "n", default, skip_serializing_if = "Option::is_none")]
+    reconciliations: Option<Box<RawValue>>,
 }
 
 const fn answer(connection: ConnectionId, id: EventId, outcome: Outcome) -> Effect {
@@ -312,6 +321,7 @@ impl<S: Sql> Engine for Relay<S> {
             Input::Close(connection) => {
                 self.sessions.remove(connection);
                 self.subscriptions.close(*connection);
+                self.reconciliations.close_all(*connection);
             }
             Input::Publish { ticket, event } => {
                 let outcome = self.publish(now, event, effects);

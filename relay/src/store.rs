@@ -1,12 +1,15 @@
 //! Events in SQL: each once, as the JSON it is sent as, findable by every field of a filter.
 
 mod handover;
+mod interim;
 mod schema;
 mod select;
 mod sessions;
 
 #[cfg(test)]
 mod tests;
+
+pub use self::interim::{Count, Viewer};
 
 use std::cmp::Reverse;
 use std::ops::ControlFlow;

@@ -1,11 +1,19 @@
 //! What a client asks for: `REQ`, `CLOSE`, `COUNT`.
 
-use openagents_host::sql::Sql;
+use openagents_host::Timestamp;
+use openagents_host::sql::{Sql, SqlError};
 
 use super::{ConnectionId, Effect, Relay};
 use crate::filter::Filter;
-use crate::message::{Completeness, RelayMessage, SubscriptionId};
+use crate::hyperloglog::HyperLogLog;
+use crate::message::{Completeness, Count, RelayMessage, SubscriptionId};
 use crate::reason::Reason;
+use crate::session::Session;
+use crate::store::Viewer;
+
+/// Of how many events the authors are looked at for the registers of a count. Those of only some of the authors would be
+/// taken for those of all.
+const MOST_AUTHORS: u64 = 200_000;
 
 impl<S: Sql> Relay<S> {
     /// Subscribes and answers from the store. Nothing can come between the two: no event is missed or sent twice.
@@ -54,27 +62,68 @@ impl<S: Sql> Relay<S> {
         }
     }
 
-    /// Answers a `COUNT` (NIP-45).
+    /// Answers a `COUNT` (NIP-45). It counts what a `REQ` without a `limit` would bring: a `limit` says how many events are to
+    /// be sent, and none are.
     pub(super) fn count(
         &mut self,
+        now: Timestamp,
         connection: ConnectionId,
         subscription: &SubscriptionId,
         filters: &[Filter],
         effects: &mut Vec<Effect>,
     ) {
-        let reason = match self.may_read(connection, filters) {
-            Ok(()) => Reason::unsupported("this relay does not count"),
-            Err(reason) => reason,
+        let counted = self.may_read(connection, filters).and_then(|()| {
+            self.count_stored(now, connection, filters).map_err(|error| {
+                effects.push(Effect::Failed(error));
+                Reason::storage()
+            })
+        });
+        let subscription = subscription.clone();
+        let message = match counted {
+            Ok(count) => RelayMessage::Count { subscription, count },
+            Err(reason) => {
+                self.challenge_for(connection, &reason, effects);
+                RelayMessage::Closed { subscription, reason }
+            }
         };
-        self.challenge_for(connection, &reason, effects);
-        let message = RelayMessage::Closed { subscription: subscription.clone(), reason };
         effects.push(Effect::Send { connection, message });
     }
 
-    fn may_read(&self, connection: ConnectionId, filters: &[Filter]) -> Result<(), Reason> {
+    fn count_stored(
+        &self,
+        now: Timestamp,
+        connection: ConnectionId,
+        filters: &[Filter],
+    ) -> Result<Count, SqlError> {
+        let nobody = Session::default();
+        let viewer = self.viewer(self.sessions.get(&connection).unwrap_or(&nobody));
+        if let [filter] = filters
+            && let Some(mut registers) = HyperLogLog::of(filter)
+        {
+            let mut count: u64 = 0;
+            let one_more = MOST_AUTHORS.saturating_add(1);
+            self.store.each_match(now, filter, &viewer, one_more, &mut |_, author, _| {
+                count = count.saturating_add(1);
+                registers.add(author);
+            })?;
+            if count <= MOST_AUTHORS {
+                let registers = Some(registers.into_registers());
+                return Ok(Count { count, is_approximate: false, registers });
+            }
+        }
+        let counted = self.store.count(now, filters, &viewer)?;
+        Ok(Count { count: counted.count, is_approximate: counted.approximate, registers: None })
+    }
+
+    pub(super) fn may_read(&self, connection: ConnectionId, filters: &[Filter]) -> Result<(), Reason> {
         match self.sessions.get(&connection) {
             Some(session) => self.config.access.may_read(session, filters),
             None => Err(Reason::storage()),
         }
+    }
+
+    /// What a connection may see of the store.
+    pub(super) fn viewer<'a>(&'a self, session: &'a Session) -> Viewer<'a> {
+        Viewer { private_kinds: &self.config.access.private_kinds, pubkeys: session.authenticated() }
     }
 }
