@@ -95,6 +95,7 @@ pub(crate) fn filter() -> impl Strategy<Value = Filter> {
                 .collect(),
             since,
             until,
+            search: None,
             limit,
         })
 }

@@ -8,6 +8,7 @@
 //! * [`subscriptions`]: who is to be told about an event, without asking everyone.
 //! * [`handover`]: which events somebody outside gets.
 //! * [`reconciliation`] and [`hyperloglog`]: which events two sides lack, and how many authors there are.
+//! * [`search`]: which events a text search finds.
 //! * [`relay`]: the engine that puts these together.
 //! * [`limits`] and [`information`]: what is enforced, and the document that says so.
 //!
@@ -28,6 +29,7 @@ pub mod message;
 pub mod reason;
 pub mod reconciliation;
 pub mod relay;
+pub mod search;
 pub mod session;
 pub mod store;
 pub mod subscriptions;

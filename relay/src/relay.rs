@@ -4,7 +4,10 @@ mod identification;
 mod query;
 mod reading;
 mod reconciliation;
+mod searching;
 mod writing;
+
+use self::searching::Indexing;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,8 +25,8 @@ use crate::filter::Filter;
 use crate::handover::HandOverRule;
 use crate::limits::Limits;
 use crate::message::{ClientMessage, RelayMessage};
-use crate::reconciliation::Reconciliations;
 use crate::reason::{Outcome, Reason};
+use crate::reconciliation::Reconciliations;
 use crate::session::{Origin, Session};
 use crate::store::Store;
 use crate::subscriptions::Subscriptions;
@@ -160,6 +163,7 @@ pub struct Relay<S> {
     config: RelayConfig,
     /// Not later than the next handover is due. It may be earlier: then there is nothing to do.
     next_handover: Option<Timestamp>,
+    indexing: Indexing,
 }
 
 /// How long to leave the database alone when it failed.
@@ -175,7 +179,15 @@ impl<S: Sql> Relay<S> {
         let next_handover = store.next_handover()?;
         let sessions = BTreeMap::new();
         let (subscriptions, reconciliations) = (Subscriptions::default(), Reconciliations::default());
-        Ok(Self { store, sessions, subscriptions, reconciliations, config, next_handover })
+        Ok(Self {
+            store,
+            sessions,
+            subscriptions,
+            reconciliations,
+            config,
+            next_handover,
+            indexing: Indexing::default(),
+        })
     }
 
     /// Hands over at once what is waiting to be: the process that was to get it has just started.
@@ -248,7 +260,7 @@ impl<S: Sql> Relay<S> {
         match message {
             Checked::Event(event) => self.event(now, connection, event, effects),
             Checked::Request { subscription, filters } => {
-                self.request(connection, subscription, filters, effects);
+                self.request(now, connection, subscription, filters, effects);
             }
             Checked::Close(subscription) => self.unsubscribe(connection, subscription, effects),
             Checked::Count { subscription, filters } => {
@@ -328,7 +340,7 @@ impl<S: Sql> Engine for Relay<S> {
                 effects.push(Effect::Published { ticket: *ticket, outcome });
             }
             Input::Query { ticket, filters } => {
-                let events = self.query(filters, effects);
+                let events = self.query(now, filters, effects);
                 effects.push(Effect::Found { ticket: *ticket, events });
             }
             Input::Delivered(id) => {
@@ -352,10 +364,11 @@ impl<S: Sql> Engine for Relay<S> {
                 self.next_handover = Some(now + PAUSE_AFTER_FAILURE);
             }
         }
+        self.index_if_due(now, effects);
     }
 
     fn next_alarm(&self) -> Option<Timestamp> {
-        self.next_handover
+        [self.next_handover, self.indexing.due].into_iter().flatten().min()
     }
 
     fn forget(&mut self, _: Timestamp) {

@@ -3,6 +3,7 @@
 mod handover;
 mod interim;
 mod schema;
+mod search;
 mod select;
 mod sessions;
 
@@ -10,6 +11,7 @@ mod sessions;
 mod tests;
 
 pub use self::interim::{Count, Viewer};
+pub use self::search::Found;
 
 use std::cmp::Reverse;
 use std::ops::ControlFlow;
@@ -47,6 +49,7 @@ impl<S: Sql> Store<S> {
     /// When the tables are of a later release or cannot be made.
     pub fn open(sql: S) -> Result<Self, SchemaError> {
         schema::migrate(&sql)?;
+        search::migrate(&sql)?;
         Ok(Self { sql })
     }
 

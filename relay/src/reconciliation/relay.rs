@@ -5,7 +5,7 @@ use negentropy::Negentropy;
 use openagents_host::Timestamp;
 use serde_json::value::RawValue;
 
-use super::{MAX_MESSAGE, Records, ReconciliationError};
+use super::{MAX_MESSAGE, ReconciliationError, Records};
 use crate::filter::Filter;
 use crate::limits::Limits;
 use crate::message::SubscriptionId;

@@ -151,7 +151,10 @@ fn a_connection_has_few_open_and_a_name_stands_for_one() {
     assert_eq!(open.filter(connection, &name("3")), None, "what a refused one replaces is closed");
     open.open(ConnectionId::new(2), &name("3"), &other, &limits).unwrap();
     open.close_all(connection);
-    assert!(open.filter(connection, &name("0")).is_none() && open.filter(ConnectionId::new(2), &name("3")).is_some());
+    assert!(
+        open.filter(connection, &name("0")).is_none()
+            && open.filter(ConnectionId::new(2), &name("3")).is_some()
+    );
 }
 
 #[test]

@@ -6,7 +6,7 @@ use openagents_host::sql::{Sql, SqlError};
 use super::{ConnectionId, Effect, Relay};
 use crate::filter::Filter;
 use crate::hyperloglog::HyperLogLog;
-use crate::message::{Completeness, Count, RelayMessage, SubscriptionId};
+use crate::message::{Count, RelayMessage, SubscriptionId};
 use crate::reason::Reason;
 use crate::session::Session;
 use crate::store::Viewer;
@@ -19,6 +19,7 @@ impl<S: Sql> Relay<S> {
     /// Subscribes and answers from the store. Nothing can come between the two: no event is missed or sent twice.
     pub(super) fn request(
         &mut self,
+        now: Timestamp,
         connection: ConnectionId,
         subscription: &SubscriptionId,
         filters: &[Filter],
@@ -27,7 +28,10 @@ impl<S: Sql> Relay<S> {
         let send = |message| Effect::Send { connection, message };
         let answered = self.may_read(connection, filters).and_then(|()| {
             self.subscriptions.subscribe(connection, subscription, filters, &self.config.limits)?;
-            let queried = self.store.query(filters, &self.config.limits, &mut |event| {
+            self.prepare_search(now, filters, effects);
+            let nobody = Session::default();
+            let viewer = self.viewer(self.sessions.get(&connection).unwrap_or(&nobody));
+            let queried = self.stored(now, filters, &self.config.limits, &viewer, &mut |event| {
                 effects.push(send(RelayMessage::Event { subscription: subscription.clone(), event }));
             });
             queried.map_err(|error| {
@@ -36,8 +40,7 @@ impl<S: Sql> Relay<S> {
             })
         });
         match answered {
-            Ok(()) => {
-                let completeness = Completeness::Unknown;
+            Ok(completeness) => {
                 let subscription = subscription.clone();
                 effects.push(send(RelayMessage::EndOfStoredEvents { subscription, completeness }));
                 effects.push(Effect::SessionChanged(connection));
@@ -72,7 +75,13 @@ impl<S: Sql> Relay<S> {
         filters: &[Filter],
         effects: &mut Vec<Effect>,
     ) {
-        let counted = self.may_read(connection, filters).and_then(|()| {
+        let may_count = self.may_read(connection, filters).and_then(|()| match filters {
+            filters if filters.iter().any(|filter| filter.search.is_some()) => {
+                Err(Reason::unsupported("this relay does not count what a search finds"))
+            }
+            _ => Ok(()),
+        });
+        let counted = may_count.and_then(|()| {
             self.count_stored(now, connection, filters).map_err(|error| {
                 effects.push(Effect::Failed(error));
                 Reason::storage()

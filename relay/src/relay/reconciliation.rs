@@ -58,6 +58,9 @@ impl<S: Sql> Relay<S> {
         // One that cannot be opened closes the earlier one of its name, too.
         self.reconciliations.close(connection, subscription);
         self.may_read(connection, std::slice::from_ref(filter))?;
+        if filter.search.is_some() {
+            return Err(Reason::unsupported("a reconciliation cannot be about what a search finds"));
+        }
         self.reconciliations.open(connection, subscription, filter, &self.config.limits)
     }
 
@@ -107,13 +110,10 @@ impl<S: Sql> Relay<S> {
         let viewer = self.viewer(self.sessions.get(&connection).unwrap_or(&nobody));
         let limit = self.config.limits.max_reconciled_events;
         let mut found = Vec::new();
-        let read = self.store.each_match(
-            now,
-            filter,
-            &viewer,
-            limit.saturating_add(1),
-            &mut |id, _, created_at| found.push((created_at, *id)),
-        );
+        let read =
+            self.store.each_match(now, filter, &viewer, limit.saturating_add(1), &mut |id, _, created_at| {
+                found.push((created_at, *id))
+            });
         if let Err(error) = read {
             effects.push(Effect::Failed(error));
             return Err(Reason::storage());

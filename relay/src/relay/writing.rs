@@ -61,12 +61,15 @@ impl<S: Sql> Relay<S> {
                 "a newer version of this event is stored; this one is not needed",
             )),
             Ok(Acceptance::New { handed_over }) => {
+                let kept = event.kind.retention() != Retention::Ephemeral;
+                if kept {
+                    self.index_later(now);
+                }
                 let heard = self.broadcast(event, effects);
                 if let Some(due) = handed_over {
                     self.next_handover = Some(self.next_handover.map_or(due, |next| next.min(due)));
                     effects.push(Effect::HandOver(event.clone()));
                 }
-                let kept = event.kind.retention() != Retention::Ephemeral;
                 if kept || heard || handed_over.is_some() {
                     Outcome::Accepted
                 } else {
