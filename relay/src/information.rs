@@ -9,7 +9,7 @@ use crate::limits::Limits;
 use crate::message::MAX_SUBSCRIPTION_ID;
 
 /// The NIPs that this relay implements by itself.
-pub const SUPPORTED_NIPS: [u16; 5] = [1, 11, 45, 50, 77];
+pub const SUPPORTED_NIPS: [u16; 6] = [1, 11, 45, 50, 67, 77];
 
 /// The `Accept` value that asks for the document, and its content type.
 pub const CONTENT_TYPE: &str = "application/nostr+json";
@@ -29,7 +29,7 @@ pub const CORS_HEADERS: [(&str, &str); 3] = [
 /// let mut information = RelayInformation::new(Limits::default());
 /// information.name = Some("hello-world".into());
 /// information.add_nips([90]);
-/// assert!(information.to_json().contains(r#""supported_nips":[1,11,45,50,77,90]"#));
+/// assert!(information.to_json().contains(r#""supported_nips":[1,11,45,50,67,77,90]"#));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RelayInformation {

@@ -4,10 +4,9 @@ mod identification;
 mod query;
 mod reading;
 mod reconciliation;
+mod removal;
 mod searching;
 mod writing;
-
-use self::searching::Indexing;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,6 +18,7 @@ use openagents_host::{Engine, EventId, Timestamp, VerifiedEvent};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use self::searching::Indexing;
 use crate::access::Access;
 use crate::check::{self, Checked};
 use crate::filter::Filter;
@@ -28,7 +28,7 @@ use crate::message::{ClientMessage, RelayMessage};
 use crate::reason::{Outcome, Reason};
 use crate::reconciliation::Reconciliations;
 use crate::session::{Origin, Session};
-use crate::store::Store;
+use crate::store::{Standing, Store};
 use crate::subscriptions::Subscriptions;
 
 /// A connection, under the number that its shell gave it. No two that are open have the same.
@@ -163,6 +163,8 @@ pub struct Relay<S> {
     config: RelayConfig,
     /// Not later than the next handover is due. It may be earlier: then there is nothing to do.
     next_handover: Option<Timestamp>,
+    /// Not later than the next event is to be removed. It may be earlier: then there is nothing to do.
+    next_removal: Option<Timestamp>,
     indexing: Indexing,
 }
 
@@ -177,8 +179,10 @@ impl<S: Sql> Relay<S> {
     pub fn open(sql: S, config: RelayConfig) -> Result<Self, SchemaError> {
         let store = Store::open(sql)?;
         let next_handover = store.next_handover()?;
+        let next_removal = removal::next(&store)?;
         let sessions = BTreeMap::new();
         let (subscriptions, reconciliations) = (Subscriptions::default(), Reconciliations::default());
+        let indexing = Indexing::default();
         Ok(Self {
             store,
             sessions,
@@ -186,7 +190,8 @@ impl<S: Sql> Relay<S> {
             reconciliations,
             config,
             next_handover,
-            indexing: Indexing::default(),
+            next_removal,
+            indexing,
         })
     }
 
@@ -258,7 +263,7 @@ impl<S: Sql> Relay<S> {
             return;
         }
         match message {
-            Checked::Event(event) => self.event(now, connection, event, effects),
+            Checked::Event(event) => self.event(now, connection, event, None, effects),
             Checked::Request { subscription, filters } => {
                 self.request(now, connection, subscription, filters, effects);
             }
@@ -280,24 +285,35 @@ impl<S: Sql> Relay<S> {
         }
     }
 
-    /// Checks a text step by step, the cheapest first: what is stored need not be verified again.
+    /// Checks a text step by step, the cheapest first: what is not going to be stored need not be verified.
     fn text(&mut self, now: Timestamp, connection: ConnectionId, text: &str, effects: &mut Vec<Effect>) {
         let message = match check::read(text, &self.config.limits, now) {
-            Ok(ClientMessage::Event(event)) if self.is_stored(&event.id, effects) => {
-                effects.push(answer(connection, event.id, Outcome::Duplicate));
-                return;
+            Ok(ClientMessage::Event(event)) if self.sessions.contains_key(&connection) => {
+                let standing = match self.standing(now, &event) {
+                    Ok(standing) => standing,
+                    Err(error) => {
+                        effects.push(Effect::Failed(error));
+                        let outcome = Outcome::Refused(Reason::storage());
+                        effects.push(answer(connection, event.id, outcome));
+                        return;
+                    }
+                };
+                if let Some(refusal) = standing.as_ref().and_then(Standing::refusal) {
+                    effects.push(answer(connection, event.id, writing::outcome(refusal)));
+                    return;
+                }
+                match check::verify(ClientMessage::Event(event)) {
+                    Checked::Event(event) => {
+                        self.event(now, connection, &event, standing.as_ref(), effects);
+                        return;
+                    }
+                    refused => refused,
+                }
             }
             Ok(message) => check::verify(message),
             Err(refusal) => Checked::Refused(refusal),
         };
         self.message(now, connection, &message, effects);
-    }
-
-    fn is_stored(&self, id: &EventId, effects: &mut Vec<Effect>) -> bool {
-        self.store.contains(id).unwrap_or_else(|error| {
-            effects.push(Effect::Failed(error));
-            false
-        })
     }
 }
 
@@ -353,6 +369,7 @@ impl<S: Sql> Engine for Relay<S> {
     }
 
     fn alarm(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        self.remove_what_ended(now, effects);
         let due = self.store.due_handovers(now).and_then(|due| Ok((due, self.store.next_handover()?)));
         match due {
             Ok((due, next)) => {
@@ -368,7 +385,7 @@ impl<S: Sql> Engine for Relay<S> {
     }
 
     fn next_alarm(&self) -> Option<Timestamp> {
-        [self.next_handover, self.indexing.due].into_iter().flatten().min()
+        [self.next_handover, self.next_removal, self.indexing.due].into_iter().flatten().min()
     }
 
     fn forget(&mut self, _: Timestamp) {
@@ -385,6 +402,7 @@ impl<S: Sql> Engine for Relay<S> {
     fn rolled_back(&mut self) {
         // What was due may be due again. If even this cannot be read, the next alarm finds out.
         self.next_handover = self.store.next_handover().unwrap_or(Some(Timestamp::EPOCH));
+        self.next_removal = removal::next(&self.store).unwrap_or(Some(Timestamp::EPOCH));
     }
 }
 

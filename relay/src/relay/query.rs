@@ -23,7 +23,8 @@ impl<S: Sql> Relay<S> {
         }
         self.prepare_search(now, filters, effects);
         let mut events = Vec::new();
-        match self.stored(now, filters, &limits, &Viewer::everything(), &mut |event| events.push(event)) {
+        match self.store.query(now, filters, &limits, &Viewer::everything(), &mut |event| events.push(event))
+        {
             Ok(_) => Ok(events),
             Err(error) => {
                 effects.push(Effect::Failed(error));

@@ -8,7 +8,6 @@ use crate::filter::Filter;
 use crate::hyperloglog::HyperLogLog;
 use crate::message::{Count, RelayMessage, SubscriptionId};
 use crate::reason::Reason;
-use crate::session::Session;
 use crate::store::Viewer;
 
 /// Of how many events the authors are looked at for the registers of a count. Those of only some of the authors would be
@@ -29,9 +28,8 @@ impl<S: Sql> Relay<S> {
         let answered = self.may_read(connection, filters).and_then(|()| {
             self.subscriptions.subscribe(connection, subscription, filters, &self.config.limits)?;
             self.prepare_search(now, filters, effects);
-            let nobody = Session::default();
-            let viewer = self.viewer(self.sessions.get(&connection).unwrap_or(&nobody));
-            let queried = self.stored(now, filters, &self.config.limits, &viewer, &mut |event| {
+            let viewer = self.viewer(connection);
+            let queried = self.store.query(now, filters, &self.config.limits, &viewer, &mut |event| {
                 effects.push(send(RelayMessage::Event { subscription: subscription.clone(), event }));
             });
             queried.map_err(|error| {
@@ -75,13 +73,7 @@ impl<S: Sql> Relay<S> {
         filters: &[Filter],
         effects: &mut Vec<Effect>,
     ) {
-        let may_count = self.may_read(connection, filters).and_then(|()| match filters {
-            filters if filters.iter().any(|filter| filter.search.is_some()) => {
-                Err(Reason::unsupported("this relay does not count what a search finds"))
-            }
-            _ => Ok(()),
-        });
-        let counted = may_count.and_then(|()| {
+        let counted = self.may_count(connection, filters).and_then(|()| {
             self.count_stored(now, connection, filters).map_err(|error| {
                 effects.push(Effect::Failed(error));
                 Reason::storage()
@@ -98,14 +90,21 @@ impl<S: Sql> Relay<S> {
         effects.push(Effect::Send { connection, message });
     }
 
+    fn may_count(&self, connection: ConnectionId, filters: &[Filter]) -> Result<(), Reason> {
+        self.may_read(connection, filters)?;
+        if filters.iter().any(|filter| filter.search.is_some()) {
+            return Err(Reason::unsupported("this relay does not count what a search finds"));
+        }
+        Ok(())
+    }
+
     fn count_stored(
         &self,
         now: Timestamp,
         connection: ConnectionId,
         filters: &[Filter],
     ) -> Result<Count, SqlError> {
-        let nobody = Session::default();
-        let viewer = self.viewer(self.sessions.get(&connection).unwrap_or(&nobody));
+        let viewer = self.viewer(connection);
         if let [filter] = filters
             && let Some(mut registers) = HyperLogLog::of(filter)
         {
@@ -124,15 +123,20 @@ impl<S: Sql> Relay<S> {
         Ok(Count { count: counted.count, is_approximate: counted.approximate, registers: None })
     }
 
+    /// Who reads over a connection.
+    pub(super) fn viewer(&self, connection: ConnectionId) -> Viewer<'_> {
+        match self.sessions.get(&connection) {
+            Some(session) => {
+                Viewer { private_kinds: &self.config.access.private_kinds, pubkeys: session.authenticated() }
+            }
+            None => Viewer { private_kinds: &self.config.access.private_kinds, ..Viewer::everything() },
+        }
+    }
+
     pub(super) fn may_read(&self, connection: ConnectionId, filters: &[Filter]) -> Result<(), Reason> {
         match self.sessions.get(&connection) {
             Some(session) => self.config.access.may_read(session, filters),
             None => Err(Reason::storage()),
         }
-    }
-
-    /// What a connection may see of the store.
-    pub(super) fn viewer<'a>(&'a self, session: &'a Session) -> Viewer<'a> {
-        Viewer { private_kinds: &self.config.access.private_kinds, pubkeys: session.authenticated() }
     }
 }

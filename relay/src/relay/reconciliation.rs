@@ -10,7 +10,6 @@ use crate::filter::Filter;
 use crate::message::{ReconcileStep, RelayMessage, SubscriptionId};
 use crate::reason::{Prefix, Reason};
 use crate::reconciliation::{Records, answer};
-use crate::session::Session;
 
 impl<S: Sql> Relay<S> {
     /// Answers a step of a reconciliation. After a refusal it is closed.
@@ -106,8 +105,7 @@ impl<S: Sql> Relay<S> {
         filter: &Filter,
         effects: &mut Vec<Effect>,
     ) -> Result<Records, Reason> {
-        let nobody = Session::default();
-        let viewer = self.viewer(self.sessions.get(&connection).unwrap_or(&nobody));
+        let viewer = self.viewer(connection);
         let limit = self.config.limits.max_reconciled_events;
         let mut found = Vec::new();
         let read =

@@ -8,12 +8,15 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use openagents_host::sql::{self, NextRow, SchemaError, Sql, SqlError, Value, values};
 use openagents_host::{Event, EventId, Timestamp};
 
-use super::interim::{Viewer, lower, settled, upper};
-use super::{Store, hex_string, json_list};
+use super::place::Place;
+use super::select::{NOT_VANISHING, lower, upper};
+use super::statement::{hex_string, json_list};
+use super::{Store, Viewer};
 use crate::filter::Filter;
 use crate::limits::Limits;
 use crate::message::Completeness;
@@ -50,8 +53,16 @@ const MOST_FOUND: u64 = 10_000;
 const MOST_MATCHES: usize = 1_000;
 const MOST_BYTES: usize = 16 * 1024 * 1024;
 
+/// For how long events are left out of the index: others of the same time may still come, and it is in the order of time.
+const SETTLED_AFTER: Duration = Duration::from_secs(60);
+
 /// How long a list for the index is at most before it is written, in bytes: below what a value can have.
 const LONGEST_LIST: usize = 512 * 1024;
+
+/// The last place whose events are taken into the index.
+fn settled(now: Timestamp) -> u64 {
+    Place::last((now - SETTLED_AFTER).as_seconds()).seq()
+}
 
 /// What a search found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -150,6 +161,49 @@ impl<S: Sql> Store<S> {
         write(&list)
     }
 
+    /// Hands over what is stored for filters. What is searched for comes first, filter by filter, the best first; then the
+    /// rest, the newest first. Each event comes once.
+    pub(super) fn query_with_searches(
+        &self,
+        now: Timestamp,
+        filters: &[Filter],
+        limits: &Limits,
+        viewer: &Viewer<'_>,
+        each: &mut dyn FnMut(Arc<str>),
+    ) -> Result<Completeness, SqlError> {
+        let mut completeness = Completeness::Finished;
+        let mut left = limits.max_answer_length;
+        let mut sent: BTreeSet<Arc<str>> = BTreeSet::new();
+        for filter in filters {
+            let Some(search) = &filter.search else { continue };
+            let found = self.search(now, filter, search, limits, viewer)?;
+            completeness = least(completeness, found.completeness);
+            for event in found.events {
+                match left.checked_sub(event.len()) {
+                    Some(after) => left = after,
+                    None => {
+                        completeness = Completeness::Unknown;
+                        break;
+                    }
+                }
+                if sent.insert(Arc::clone(&event)) {
+                    each(event);
+                }
+            }
+        }
+        let others: Vec<Filter> = filters.iter().filter(|filter| filter.search.is_none()).cloned().collect();
+        if !others.is_empty() {
+            let limits = Limits { max_answer_length: left, ..limits.clone() };
+            let of_others = self.query(now, &others, &limits, viewer, &mut |event| {
+                if !sent.contains(&event) {
+                    each(event);
+                }
+            })?;
+            completeness = least(completeness, of_others);
+        }
+        Ok(completeness)
+    }
+
     /// The stored events that match a filter, those that match its search best first.
     ///
     /// Where the words are in very many events, only the newest of them are compared.
@@ -210,7 +264,7 @@ impl<S: Sql> Store<S> {
         let limits = Limits { max_limit: FEW, ..limits.clone() };
         let mut is_whole = true;
         let completeness =
-            self.query_as(hits.now, std::slice::from_ref(others), &limits, hits.viewer, &mut |json| {
+            self.query(hits.now, std::slice::from_ref(others), &limits, hits.viewer, &mut |json| {
                 is_whole &= hits.add(&json).is_continue();
             })?;
         Ok(is_whole && completeness == Completeness::Finished)
@@ -255,7 +309,7 @@ impl<S: Sql> Store<S> {
             .map(|authors| json_list(authors.iter().map(|author| hex_string(author.as_bytes()))));
         let mut statement = format!(
             "SELECT e.json FROM {from} e.seq BETWEEN CAST(? AS INTEGER) AND CAST(? AS INTEGER)
-             AND (e.expires_at IS NULL OR e.expires_at > ?)"
+             AND (e.expires_at IS NULL OR e.expires_at > ?){NOT_VANISHING}"
         );
         let now = hits.now.as_seconds();
         let mut values = first.to_vec();
@@ -279,6 +333,10 @@ impl<S: Sql> Store<S> {
         })?;
         Ok(is_whole && rows < at_most)
     }
+}
+
+fn least(one: Completeness, other: Completeness) -> Completeness {
+    if one == other { one } else { Completeness::Unknown }
 }
 
 /// What matches so far.

@@ -71,14 +71,14 @@ proptest! {
     ) {
         let store = store();
         for (event, indexed) in &events {
-            store.insert(event).unwrap();
+            store.insert(NOW, event).unwrap();
             if *indexed > 0 {
                 store.extend_index(NOW, *indexed).unwrap();
             }
         }
         let all: BTreeSet<EventId> = {
             let mut all = Vec::new();
-            store.query(&[Filter::new()], &Limits::default(), &mut |json| all.push(json)).unwrap();
+            store.query(NOW, &[Filter::new()], &Limits::default(), &Viewer::everything(), &mut |json| all.push(json)).unwrap();
             all.iter().map(|json| openagents_host::Event::from_json(json).unwrap().id).collect()
         };
         for filter in filters {
@@ -94,7 +94,7 @@ proptest! {
     fn no_query_is_a_mistake_in_the_language_of_the_index(text in prop_oneof!["[\"'*^:(){}+~ANDORTe -]{1,30}", "\\PC{1,30}", any::<String>()]) {
         if let Ok(parsed) = Search::parse(&text) {
             let store = store();
-            store.insert(&signed_by(&keys(0), 1, 1, &[], &text)).unwrap();
+            store.insert(NOW, &signed_by(&keys(0), 1, 1, &[], &text)).unwrap();
             store.extend_index(NOW, 10).unwrap();
             let found = search(&store, &Filter::new().search(parsed.clone()));
             let event = signed_by(&keys(0), 1, 1, &[], &text);
@@ -113,7 +113,7 @@ fn the_best_come_first_and_the_limit_is_for_them() {
         signed_by(&keys(0), 1, 40, &[], "nothing"),
     ];
     for (number, event) in events.iter().enumerate() {
-        store.insert(event).unwrap();
+        store.insert(NOW, event).unwrap();
         if number == 1 {
             store.extend_index(NOW, 10).unwrap();
         }
@@ -136,8 +136,8 @@ fn private_and_expired_events_are_found_by_nobody_else() {
     let to_bob = signed_by(&ada, kind, 1, &[&["p", &bob.public_key().to_hex()]], "a relay");
     let second = NOW.as_seconds().to_string();
     let expired = signed_by(&ada, 1, 2, &[&["expiration", &second]], "a relay");
-    store.insert(&to_bob).unwrap();
-    store.insert(&expired).unwrap();
+    store.insert(NOW, &to_bob).unwrap();
+    store.insert(NOW, &expired).unwrap();
     let private_kinds: OneOf<Kind> = [Kind(kind)].into_iter().collect();
     for indexed in [false, true] {
         if indexed {
@@ -157,7 +157,7 @@ fn an_event_costs_the_index_less_than_a_row() {
     let store = store();
     for number in 0..1_000_u64 {
         let content = format!("event number {number} of a relay with nine other words");
-        store.insert(&signed_by(&keys(0), 1, number, &[], &content)).unwrap();
+        store.insert(NOW, &signed_by(&keys(0), 1, number, &[], &content)).unwrap();
     }
     assert!(store.is_index_behind(NOW).unwrap());
     while store.extend_index(NOW, 250).unwrap() {}
@@ -178,9 +178,9 @@ fn an_event_costs_the_index_less_than_a_row() {
 fn what_comes_late_is_found_before_and_after_it_is_indexed() {
     let store = store();
     let [new, old] = [100, 1].map(|second| signed_by(&keys(0), 1, second, &[], "a relay"));
-    store.insert(&new).unwrap();
+    store.insert(NOW, &new).unwrap();
     store.extend_index(NOW, 10).unwrap();
-    store.insert(&old).unwrap();
+    store.insert(NOW, &old).unwrap();
     assert_eq!(search(&store, &query("relay")).len(), 2);
     store.extend_index(NOW, 10).unwrap();
     let late: Option<(u64,)> = store.sql().first("SELECT count(*) FROM search_late", values![]).unwrap();
@@ -191,7 +191,7 @@ fn what_comes_late_is_found_before_and_after_it_is_indexed() {
 fn of_very_many_only_the_newest_are_compared() {
     let store = store();
     for second in 0..1_200_u64 {
-        store.insert(&signed_by(&keys(0), 1, second, &[], "a relay")).unwrap();
+        store.insert(NOW, &signed_by(&keys(0), 1, second, &[], "a relay")).unwrap();
     }
     while store.extend_index(NOW, 500).unwrap() {}
     let found = store
