@@ -182,7 +182,7 @@ impl<S: Sql> Relay<S> {
         let next_removal = removal::next(&store)?;
         let sessions = BTreeMap::new();
         let (subscriptions, reconciliations) = (Subscriptions::default(), Reconciliations::default());
-        let indexing = Indexing::default();
+        let indexing = Indexing::of(&store)?;
         Ok(Self {
             store,
             sessions,
@@ -342,6 +342,7 @@ impl<S: Sql> Engine for Relay<S> {
     }
 
     fn handle(&mut self, now: Timestamp, input: &Input, effects: &mut Vec<Effect>) {
+        self.reconciliations.forget_unused(now);
         match input {
             Input::Open { connection, origin } => self.open_connection(*connection, origin, effects),
             Input::Text { connection, text } => self.text(now, *connection, text, effects),

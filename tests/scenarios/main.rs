@@ -4,6 +4,7 @@
 //! `OPENAGENTS_TEST_HOSTS=native,workerd` chooses the hosts.
 
 mod clients;
+mod completeness;
 mod conformance;
 mod counts;
 mod crash;
@@ -44,6 +45,7 @@ fn scenarios() -> Vec<Scenario> {
         publish::list(),
         forgery::list(),
         query::list(),
+        completeness::list(),
         counts::list(),
         search::list(),
         reconciliation::list(),

@@ -1,5 +1,7 @@
 #![allow(clippy::arithmetic_side_effects)]
 
+mod reconciliation;
+
 use std::time::Duration;
 
 use openagents_host::native::Sqlite;
