@@ -93,7 +93,11 @@ async fn a_message_in_many_fragments_with_pings_between(stage: &Stage) {
     socket.send(&bytes).await;
     let mut pongs = 0;
     assert_eq!(text(&mut socket, &mut pongs).await, "[\"EOSE\",\"in pieces\"]");
-    assert_eq!(pongs, pings);
+    // RFC 6455 (5.5.3) allows to answer only the last of several pings, and workerd does.
+    assert!(
+        pongs == pings || (stage.host() == Host::Workerd && pongs > 0),
+        "{pongs} pongs for {pings} pings"
+    );
 }
 
 async fn an_empty_fragment(stage: &Stage) {
@@ -120,7 +124,6 @@ async fn a_frame_that_breaks_the_protocol_ends_the_connection(stage: &Stage) {
     let masked = frame(true, opcode::TEXT, close);
     let with_first = |first: u8| [&[first], &masked[1..]].concat();
     let broken = [
-        ("an unmasked frame", unmasked),
         ("a reserved bit", with_first(0xC1)),
         ("two reserved bits", with_first(0xB1)),
         ("an unknown data opcode", with_first(0x83)),
@@ -128,16 +131,16 @@ async fn a_frame_that_breaks_the_protocol_ends_the_connection(stage: &Stage) {
         ("a fragment of nothing", frame(true, opcode::CONTINUATION, close)),
         ("a message inside of another", [frame(false, opcode::TEXT, close), masked.clone()].concat()),
         ("a ping in fragments", frame(false, opcode::PING, b"")),
+        ("an unmasked frame", unmasked),
         ("a ping that is too long", frame(true, opcode::PING, &[0; 126])),
         ("half a closing code", frame(true, opcode::CLOSE, b"x")),
     ];
-    for (what, bytes) in broken {
+    // workerd has no objection to the last three.
+    let objected = if stage.host() == Host::Workerd { broken.len() - 3 } else { broken.len() };
+    for (what, bytes) in broken.into_iter().take(objected) {
         let mut socket = RawSocket::connect(server.address()).await;
         socket.send(&bytes).await;
-        let code = socket.end().await;
-        // Natively with the code that RFC 6455 has for it; workerd may end the connection without a word.
-        let expected = if stage.host() == Host::Workerd { code } else { Some(1002) };
-        assert_eq!(code, expected, "{what}");
+        assert_eq!(socket.end().await, Some(1002), "{what}");
     }
     expect_unharmed(stage, stage.client().await).await;
 }

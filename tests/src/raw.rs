@@ -65,15 +65,16 @@ impl RawSocket {
         }
     }
 
-    /// Reads until the server ends the connection; the code that it gave, if it gave one.
+    /// Reads until the server says that it is over, or hangs up; the code that it gave, if it gave one.
     pub async fn end(&mut self) -> Option<u16> {
-        let mut code = None;
-        while let Some((opcode, payload)) = self.receive().await {
-            if let (opcode::CLOSE, [high, low, ..]) = (opcode, payload.as_slice()) {
-                code = Some(u16::from_be_bytes([*high, *low]));
+        loop {
+            match self.receive().await? {
+                (opcode::CLOSE, payload) => {
+                    return payload.first_chunk().map(|code| u16::from_be_bytes(*code));
+                }
+                _ => {}
             }
         }
-        code
     }
 }
 
