@@ -14,8 +14,9 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use super::{ConnectionId, Effect, Input, Relay, RelayConfig, Ticket};
+use crate::access::Access;
 use crate::check::check;
-use crate::filter::Filter;
+use crate::filter::{Filter, OneOf};
 use crate::fixtures;
 use crate::limits::Limits;
 use crate::reason::Outcome;
@@ -129,7 +130,9 @@ impl Pair {
     fn new() -> Self {
         let limits = Limits { max_subscriptions: 3, default_limit: 6, max_limit: 7, ..Limits::default() };
         let handover = [Kind(5_050)].into_iter().collect();
-        let config = RelayConfig { limits: limits.clone(), handover, ..RelayConfig::default() };
+        // Who is told of private kinds is the subject of other tests.
+        let access = Access { private_kinds: OneOf::default(), ..Access::default() };
+        let config = RelayConfig { limits: limits.clone(), handover, access, ..RelayConfig::default() };
         let mut pair = Self {
             relay: Relay::open(Sqlite::in_memory().unwrap(), config).unwrap(),
             model: Model { limits, stored: Vec::new(), subscriptions: BTreeMap::new() },
