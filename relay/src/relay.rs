@@ -408,4 +408,6 @@ impl<S: Sql> Engine for Relay<S> {
 }
 
 #[cfg(test)]
+mod model_tests;
+#[cfg(test)]
 mod tests;

@@ -3,17 +3,20 @@
 //! `cargo test -p openagents-tests --test scenarios -- native::publish` runs a part;
 //! `OPENAGENTS_TEST_HOSTS=native,workerd` chooses the hosts.
 
+mod acknowledged;
 mod clients;
 mod completeness;
 mod conformance;
 mod counts;
 mod crash;
+mod crowd;
 mod customers;
 mod doors;
 mod engine;
 mod examples;
 mod feedback;
 mod forgery;
+mod frames;
 mod handlers;
 mod hiring;
 mod information;
@@ -22,6 +25,8 @@ mod jobs;
 mod lifecycle;
 mod limits;
 mod malformed;
+mod malformed_events;
+mod malformed_filters;
 mod nip90;
 mod outside;
 mod publish;
@@ -30,6 +35,7 @@ mod reconciliation;
 mod replaceable;
 mod restart;
 mod search;
+mod slow_readers;
 mod stage;
 mod subscribe;
 
@@ -52,6 +58,9 @@ fn scenarios() -> Vec<Scenario> {
         subscribe::list(),
         replaceable::list(),
         malformed::list(),
+        malformed_events::list(),
+        malformed_filters::list(),
+        frames::list(),
         information::list(),
         doors::list(),
         inspection::list(),
@@ -61,6 +70,9 @@ fn scenarios() -> Vec<Scenario> {
         hiring::list(),
         lifecycle::list(),
         restart::list(),
+        acknowledged::list(),
+        crowd::list(),
+        slow_readers::list(),
         outside::list(),
         engine::list(),
         nip90::list(),
