@@ -7,9 +7,11 @@ mod clients;
 mod conformance;
 mod crash;
 mod customers;
+mod deletion;
 mod doors;
 mod engine;
 mod examples;
+mod expiry;
 mod feedback;
 mod forgery;
 mod handlers;
@@ -28,6 +30,7 @@ mod replaceable;
 mod restart;
 mod stage;
 mod subscribe;
+mod vanish;
 
 use std::process::ExitCode;
 
@@ -43,6 +46,9 @@ fn scenarios() -> Vec<Scenario> {
         query::list(),
         subscribe::list(),
         replaceable::list(),
+        deletion::list(),
+        expiry::list(),
+        vanish::list(),
         malformed::list(),
         information::list(),
         doors::list(),
