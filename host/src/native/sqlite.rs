@@ -1,5 +1,7 @@
 //! The SQL port on an SQLite file, as strict as a Durable Object.
 
+mod log;
+
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,6 +14,8 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OpenFlags, ToSql};
 
 use crate::sql::{Columns, MAX_INTEGER, NextRow, Row, Sql, SqlError, Value};
+
+use self::log::LogState;
 
 /// What a commit has survived when it returns. Either way the file is intact after a crash.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,6 +55,7 @@ pub struct Sqlite {
     own_statement: Arc<AtomicBool>,
     /// How many transactions are open within each other.
     depth: Rc<AtomicU32>,
+    log: Arc<LogState>,
 }
 
 impl Sqlite {
@@ -111,17 +116,23 @@ impl Sqlite {
         ] {
             connection.set_limit(limit, value)?;
         }
+        let log = log::watch(&mut connection)?;
         let own_statement = Arc::new(AtomicBool::new(false));
         let own = Arc::clone(&own_statement);
         connection.authorizer(Some(move |context: AuthContext<'_>| authorize(&context.action, &own)))?;
-        Ok(Self { connection: Rc::new(connection), own_statement, depth: Rc::default() })
+        Ok(Self { connection: Rc::new(connection), own_statement, depth: Rc::default(), log })
     }
 
     fn transaction_statement(&self, statement: &str) -> Result<(), SqlError> {
+        self.own(|connection| connection.prepare_cached(statement)?.execute(())).map(drop)
+    }
+
+    /// Does what only this type itself may do.
+    fn own<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, SqlError> {
         self.own_statement.store(true, Ordering::Relaxed);
-        let done = self.connection.prepare_cached(statement).and_then(|mut statement| statement.execute(()));
+        let done = work(&self.connection);
         self.own_statement.store(false, Ordering::Relaxed);
-        done.map(drop).map_err(statement_error)
+        done.map_err(statement_error)
     }
 }
 
@@ -218,7 +229,9 @@ fn authorize(action: &AuthAction<'_>, own_statement: &AtomicBool) -> Authorizati
         AuthAction::Transaction { .. } | AuthAction::Savepoint { .. } => {
             own_statement.load(Ordering::Relaxed)
         }
-        AuthAction::Pragma { pragma_name, .. } => PRAGMAS.contains(pragma_name),
+        AuthAction::Pragma { pragma_name, .. } => {
+            PRAGMAS.contains(pragma_name) || own_statement.load(Ordering::Relaxed)
+        }
         AuthAction::Function { function_name } => *function_name != "sqlite_version",
         AuthAction::Attach { .. }
         | AuthAction::Detach { .. }

@@ -1,16 +1,19 @@
 //! What a client asks for: `REQ`, `CLOSE`, `COUNT`.
 
+use openagents_host::Timestamp;
 use openagents_host::sql::Sql;
 
 use super::{ConnectionId, Effect, Relay};
 use crate::filter::Filter;
-use crate::message::{Completeness, RelayMessage, SubscriptionId};
+use crate::message::{self, RelayMessage, SubscriptionId};
 use crate::reason::Reason;
+use crate::store::{Count, Viewer};
 
 impl<S: Sql> Relay<S> {
     /// Subscribes and answers from the store. Nothing can come between the two: no event is missed or sent twice.
     pub(super) fn request(
         &mut self,
+        now: Timestamp,
         connection: ConnectionId,
         subscription: &SubscriptionId,
         filters: &[Filter],
@@ -19,7 +22,8 @@ impl<S: Sql> Relay<S> {
         let send = |message| Effect::Send { connection, message };
         let answered = self.may_read(connection, filters).and_then(|()| {
             self.subscriptions.subscribe(connection, subscription, filters, &self.config.limits)?;
-            let queried = self.store.query(filters, &self.config.limits, &mut |event| {
+            let viewer = self.viewer(connection);
+            let queried = self.store.query(now, filters, &self.config.limits, &viewer, &mut |event| {
                 effects.push(send(RelayMessage::Event { subscription: subscription.clone(), event }));
             });
             queried.map_err(|error| {
@@ -28,8 +32,7 @@ impl<S: Sql> Relay<S> {
             })
         });
         match answered {
-            Ok(()) => {
-                let completeness = Completeness::Unknown;
+            Ok(completeness) => {
                 let subscription = subscription.clone();
                 effects.push(send(RelayMessage::EndOfStoredEvents { subscription, completeness }));
                 effects.push(Effect::SessionChanged(connection));
@@ -57,18 +60,40 @@ impl<S: Sql> Relay<S> {
     /// Answers a `COUNT` (NIP-45).
     pub(super) fn count(
         &mut self,
+        now: Timestamp,
         connection: ConnectionId,
         subscription: &SubscriptionId,
         filters: &[Filter],
         effects: &mut Vec<Effect>,
     ) {
-        let reason = match self.may_read(connection, filters) {
-            Ok(()) => Reason::unsupported("this relay does not count"),
-            Err(reason) => reason,
+        let counted = self.may_read(connection, filters).and_then(|()| {
+            self.store.count(now, filters, &self.viewer(connection)).map_err(|error| {
+                effects.push(Effect::Failed(error));
+                Reason::storage()
+            })
+        });
+        let subscription = subscription.clone();
+        let message = match counted {
+            Ok(Count { count, approximate }) => {
+                let count = message::Count { count, is_approximate: approximate, registers: None };
+                RelayMessage::Count { subscription, count }
+            }
+            Err(reason) => {
+                self.challenge_for(connection, &reason, effects);
+                RelayMessage::Closed { subscription, reason }
+            }
         };
-        self.challenge_for(connection, &reason, effects);
-        let message = RelayMessage::Closed { subscription: subscription.clone(), reason };
         effects.push(Effect::Send { connection, message });
+    }
+
+    /// Who reads over a connection.
+    fn viewer(&self, connection: ConnectionId) -> Viewer<'_> {
+        match self.sessions.get(&connection) {
+            Some(session) => {
+                Viewer { private_kinds: &self.config.access.private_kinds, pubkeys: session.authenticated() }
+            }
+            None => Viewer { private_kinds: &self.config.access.private_kinds, ..Viewer::everything() },
+        }
     }
 
     fn may_read(&self, connection: ConnectionId, filters: &[Filter]) -> Result<(), Reason> {
