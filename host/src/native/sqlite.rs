@@ -167,6 +167,8 @@ impl Sql for Sqlite {
 
     fn transaction<T, E: From<SqlError>>(&self, body: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
         let (begin, commit) = match self.depth.load(Ordering::Relaxed) {
+            // Whoever only reads sees one moment from here on, and waits for nobody.
+            0 if self.connection.is_readonly("main").unwrap_or(false) => ("BEGIN", "COMMIT"),
             0 => ("BEGIN IMMEDIATE", "COMMIT"),
             _ => ("SAVEPOINT inner_transaction", "RELEASE inner_transaction"),
         };
@@ -330,6 +332,13 @@ mod tests {
         assert_eq!(reader.first::<(i64,)>("SELECT count(*) FROM t", &[]).unwrap(), Some((2,)));
         reader.batch("CREATE TABLE IF NOT EXISTS t (i INTEGER) STRICT").unwrap();
         assert!(reader.execute("INSERT INTO t VALUES (3)", &[]).is_err());
+        // A transaction sees one moment.
+        let seen: Result<_, SqlError> = reader.transaction(|| {
+            let before = reader.first::<(i64,)>("SELECT count(*) FROM t", &[])?;
+            writer.execute("INSERT INTO t VALUES (4)", &[])?;
+            Ok((before, reader.first::<(i64,)>("SELECT count(*) FROM t", &[])?))
+        });
+        assert_eq!(seen.unwrap(), (Some((2,)), Some((2,))));
     }
 
     #[test]

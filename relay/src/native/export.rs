@@ -1,19 +1,17 @@
 //! All events of a store, or those of some filters, as JSON, one on a line.
 
 use std::io::{self, Write};
-use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use openagents_host::event::MAX_CREATED_AT;
 use openagents_host::native::Sqlite;
-use openagents_host::sql::{Sql, values};
+use openagents_host::sql::Sql;
 use openagents_host::{Event, SqlError, Timestamp};
 
 use crate::filter::Filter;
-use crate::store::Store;
+use crate::store::{Store, expiry};
 
-/// After how many events the caller is told.
-const STRIDE: u64 = 1_000;
+/// How many events are read at once.
+const PAGE: u32 = 1_000;
 
 /// How far an export is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,8 +43,8 @@ pub enum ExportError {
     Unreadable(#[from] serde_json::Error),
 }
 
-/// Writes the events that match one of the filters, or all if there is none, in the order in which they are stored and
-/// as they were when it began, whatever else is stored meanwhile. The `limit` of a filter plays no part. Events that are
+/// Writes the events that match one of the filters, or all if there is none, the oldest first, and as they were when it
+/// began, whatever is stored meanwhile by another process. The `limit` of a filter plays no part. Events that are
 /// expired at `now` are left out (NIP-40).
 ///
 /// `stop` ends it between two events; `progress` is told now and then.
@@ -64,60 +62,48 @@ pub fn export(
     let stored: Option<(u64,)> = store.sql().first("SELECT count(*) FROM event", &[])?;
     let mut export = Export { stored: stored.map_or(0, |(stored,)| stored), ..Export::default() };
     progress(&export);
-    let mut failure = None;
-    let mut each = |json: &str| -> Result<(), ExportError> {
-        export.looked_at = export.looked_at.saturating_add(1);
-        if filters.is_empty() || matches_one(filters, json)? {
-            output.write_all(json.as_bytes())?;
-            output.write_all(b"\n")?;
-            export.written = export.written.saturating_add(1);
-            let length = u64::try_from(json.len()).unwrap_or(u64::MAX);
-            export.bytes = export.bytes.saturating_add(length).saturating_add(1);
-        }
-        if export.looked_at.is_multiple_of(STRIDE) {
+    let mut after = 0;
+    store.sql().transaction(|| -> Result<(), ExportError> {
+        while !stop.load(Ordering::Relaxed) {
+            let page = store.export(after, PAGE)?;
+            let Some((last, _)) = page.last() else { break };
+            after = *last;
+            for (_, json) in &page {
+                export.looked_at = export.looked_at.saturating_add(1);
+                if is_wanted(json, filters, now)? {
+                    export.write(json, output)?;
+                }
+            }
             progress(&export);
         }
         Ok(())
-    };
-    let (since, until) = (since(filters), until(filters));
-    store.sql().query(
-        "SELECT json FROM event WHERE (expires_at IS NULL OR expires_at > ?) AND created_at BETWEEN ? AND ? ORDER BY seq",
-        values![now.as_seconds(), since, until],
-        &mut |row| {
-            if stop.load(Ordering::Relaxed) {
-                return Ok(ControlFlow::Break(()));
-            }
-            Ok(match each(row.column(0)?) {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(error) => {
-                    failure = Some(error);
-                    ControlFlow::Break(())
-                }
-            })
-        },
-    )?;
-    if let Some(error) = failure {
-        return Err(error);
-    }
+    })?;
     output.flush()?;
     export.is_complete = !stop.load(Ordering::Relaxed);
     progress(&export);
     Ok(export)
 }
 
-fn matches_one(filters: &[Filter], json: &str) -> Result<bool, serde_json::Error> {
+impl Export {
+    fn write(&mut self, json: &str, output: &mut dyn Write) -> io::Result<()> {
+        output.write_all(json.as_bytes())?;
+        output.write_all(b"\n")?;
+        self.written = self.written.saturating_add(1);
+        let length = u64::try_from(json.len()).unwrap_or(u64::MAX);
+        self.bytes = self.bytes.saturating_add(length).saturating_add(1);
+        Ok(())
+    }
+}
+
+fn is_wanted(json: &str, filters: &[Filter], now: Timestamp) -> Result<bool, serde_json::Error> {
+    // Most events need not be read.
+    let may_expire = json.contains("\"expiration\"");
+    if filters.is_empty() && !may_expire {
+        return Ok(true);
+    }
     let event = Event::from_json(json)?;
-    Ok(filters.iter().any(|filter| filter.matches(&event)))
-}
-
-/// The second before which no filter matches.
-fn since(filters: &[Filter]) -> u64 {
-    filters.iter().map(|filter| filter.since.unwrap_or(0)).min().unwrap_or(0)
-}
-
-/// The second after which no filter matches.
-fn until(filters: &[Filter]) -> u64 {
-    filters.iter().map(|filter| filter.until.unwrap_or(MAX_CREATED_AT)).max().unwrap_or(MAX_CREATED_AT)
+    let is_expired = may_expire && expiry(&event).is_some_and(|expiry| expiry <= now);
+    Ok(!is_expired && (filters.is_empty() || filters.iter().any(|filter| filter.matches(&event))))
 }
 
 #[cfg(test)]
@@ -143,7 +129,7 @@ mod tests {
             (1, 30, &[&["expiration", "1001"][..]][..]),
             (7, 40, &[][..]),
         ] {
-            store.insert(&fixtures::signed(kind, at, tags)).unwrap();
+            store.insert(Timestamp::EPOCH, &fixtures::signed(kind, at, tags)).unwrap();
         }
         store
     }

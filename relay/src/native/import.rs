@@ -16,7 +16,7 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use openagents_host::native::Sqlite;
+use openagents_host::native::{Sqlite, now};
 use openagents_host::sql::{SchemaError, Sql};
 use openagents_host::{SqlError, VerifiedEvent};
 
@@ -152,7 +152,7 @@ pub fn import(
             for block in batch {
                 import.enter(&block);
                 for event in block.events {
-                    intake::take_in(store, &event, &mut import.tally)?;
+                    intake::take_in(store, now(), &event, &mut import.tally)?;
                 }
                 tail = block.tail;
             }

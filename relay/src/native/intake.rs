@@ -5,10 +5,10 @@ use std::fmt;
 
 use openagents_host::event::Retention;
 use openagents_host::native::Sqlite;
-use openagents_host::{SqlError, VerifiedEvent};
+use openagents_host::{SqlError, Timestamp, VerifiedEvent};
 use serde::Serialize;
 
-use crate::store::{Insertion, Store};
+use crate::store::{Insertion, Store, VANISH};
 
 /// The longest event that is taken, in bytes of JSON: a row of the database has 2 MB at most.
 pub const LONGEST_EVENT: usize = 1_500_000;
@@ -22,6 +22,12 @@ pub enum Refusal {
     Invalid,
     /// A newer version of it is stored.
     Superseded,
+    /// Its author asked for its deletion (NIP-09).
+    Deleted,
+    /// Its author, or whom it is a gift wrap for, asked to vanish (NIP-62).
+    Vanished,
+    /// It is expired (NIP-40).
+    Expired,
     /// Its kind is one that is not kept.
     Ephemeral,
     /// It is longer than [`LONGEST_EVENT`].
@@ -35,6 +41,9 @@ impl fmt::Display for Refusal {
         f.write_str(match self {
             Self::Invalid => "invalid",
             Self::Superseded => "older versions",
+            Self::Deleted => "deleted by their authors",
+            Self::Vanished => "of authors who vanished",
+            Self::Expired => "expired",
             Self::Ephemeral => "ephemeral",
             Self::TooLong => "too long",
             Self::ByRelay(word) => word,
@@ -81,12 +90,14 @@ impl Tally {
 }
 
 /// Stores an event with all rules of the store, and enters it in the account. The limits for strangers do not apply:
-/// whoever has the database in his hands decides what is in it. Nothing is handed over to an agent.
+/// whoever has the database in his hands decides what is in it. Nothing is handed over to an agent. A request to vanish is
+/// fulfilled if it is meant for all relays (NIP-62).
 ///
 /// # Errors
 /// When the database fails.
 pub(super) fn take_in(
     store: &Store<Sqlite>,
+    now: Timestamp,
     event: &VerifiedEvent,
     tally: &mut Tally,
 ) -> Result<(), SqlError> {
@@ -98,10 +109,17 @@ pub(super) fn take_in(
         tally.refuse(Refusal::TooLong);
         return Ok(());
     }
-    match store.insert(event)? {
+    let insertion = match event.kind == VANISH && event.tag_values("relay").any(|relay| relay == "ALL_RELAYS") {
+        true => store.vanish(now, event)?,
+        false => store.insert(now, event)?,
+    };
+    match insertion {
         Insertion::Inserted => tally.accept(),
         Insertion::Duplicate => tally.pass_over(),
         Insertion::Superseded => tally.refuse(Refusal::Superseded),
+        Insertion::Deleted => tally.refuse(Refusal::Deleted),
+        Insertion::Vanished => tally.refuse(Refusal::Vanished),
+        Insertion::Expired => tally.refuse(Refusal::Expired),
     }
     Ok(())
 }

@@ -7,35 +7,23 @@ use openagents_host::sql::{Sql, SqlError};
 use serde::Serialize;
 
 use super::database::{DatabaseError, open_to_read};
+use crate::store::Statistics;
+
+/// All kinds that there are.
+const KINDS: u32 = 1 << 16;
 
 /// What is in a relay's database. It serialises as what `relay stats --json` prints.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DatabaseStatistics {
-    /// How many events are stored.
-    pub events: u64,
-    /// By how many authors.
+    /// What the store says of its events.
+    #[serde(flatten)]
+    pub stored: Statistics,
+    /// By how many authors they are.
     pub authors: u64,
-    /// The `created_at` of the oldest event, if there is any.
-    pub oldest: Option<u64>,
-    /// The `created_at` of the newest event, if there is any.
-    pub newest: Option<u64>,
-    /// How many of the events have an expiration (NIP-40).
-    pub expiring: u64,
     /// How many events wait to be taken by the agent.
     pub handovers: u64,
-    /// The kinds, the most frequent first.
-    pub kinds: Vec<KindCount>,
     /// The room, in bytes.
     pub size: Size,
-}
-
-/// How many events of a kind are stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct KindCount {
-    /// The kind.
-    pub kind: u16,
-    /// How many.
-    pub events: u64,
 }
 
 /// How much room a database takes, in bytes.
@@ -85,19 +73,10 @@ impl DatabaseStatistics {
         let number = |statement: &str| -> Result<u64, SqlError> {
             Ok(sql.first::<(u64,)>(statement, &[])?.map_or(0, |(number,)| number))
         };
-        let ends: Option<(Option<u64>, Option<u64>)> =
-            sql.first("SELECT min(created_at), max(created_at) FROM event", &[])?;
-        let (oldest, newest) = ends.unwrap_or_default();
-        let kinds: Vec<(u16, u64)> =
-            sql.rows("SELECT kind, count(*) FROM event GROUP BY kind ORDER BY 2 DESC, 1", &[])?;
         Ok(Self {
-            events: number("SELECT count(*) FROM event")?,
+            stored: store.statistics(KINDS)?,
             authors: number("SELECT count(*) FROM (SELECT DISTINCT pubkey FROM event)")?,
-            oldest,
-            newest,
-            expiring: number("SELECT count(*) FROM event WHERE expires_at IS NOT NULL")?,
             handovers: number("SELECT count(*) FROM handover")?,
-            kinds: kinds.into_iter().map(|(kind, events)| KindCount { kind, events }).collect(),
             size: Size::measure(path, &number)?,
         })
     }
@@ -134,8 +113,9 @@ fn is_of_sqlite(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use openagents_host::native::Durability;
+    use openagents_host::{Kind, Timestamp};
 
-    use super::{DatabaseStatistics, KindCount};
+    use super::DatabaseStatistics;
     use crate::fixtures;
     use crate::native::database::open_to_write;
 
@@ -145,14 +125,15 @@ mod tests {
         let path = folder.path().join("relay.sqlite");
         let store = open_to_write(&path, Durability::Process).unwrap();
         let empty = DatabaseStatistics::read(&path).unwrap();
-        assert_eq!((empty.events, empty.oldest, empty.kinds), (0, None, vec![]));
-        store.insert(&fixtures::signed(1, 10, &[&["t", "a"], &["e", "b"]])).unwrap();
-        store.insert(&fixtures::signed(1, 20, &[&["expiration", "30"]])).unwrap();
-        store.insert(&fixtures::signed_by(&fixtures::keys(1), 7, 15, &[], "")).unwrap();
+        assert_eq!((empty.stored.events, empty.stored.oldest, empty.stored.kinds), (0, None, vec![]));
+        store.insert(Timestamp::EPOCH, &fixtures::signed(1, 10, &[&["t", "a"], &["e", "b"]])).unwrap();
+        store.insert(Timestamp::EPOCH, &fixtures::signed(1, 20, &[&["expiration", "30"]])).unwrap();
+        store.insert(Timestamp::EPOCH, &fixtures::signed_by(&fixtures::keys(1), 7, 15, &[], "")).unwrap();
         let read = DatabaseStatistics::read(&path).unwrap();
-        assert_eq!((read.events, read.authors, read.expiring), (3, 2, 1));
-        assert_eq!((read.oldest, read.newest), (Some(10), Some(20)));
-        assert_eq!(read.kinds, [KindCount { kind: 1, events: 2 }, KindCount { kind: 7, events: 1 }]);
+        let stored = &read.stored;
+        assert_eq!((stored.events, read.authors, stored.expiring), (3, 2, 1));
+        assert_eq!((stored.oldest, stored.newest), (Some(10), Some(20)));
+        assert_eq!(stored.kinds, [(Kind(1), 2), (Kind(7), 1)]);
         let table = |name: &str| read.size.tables.iter().find(|table| table.name == name).unwrap();
         assert_eq!((table("event").rows, table("tag").rows), (3, 2));
         assert!(table("event").indexes.iter().any(|index| index.name == "event_by_id" && index.bytes > 0));

@@ -87,9 +87,6 @@ pub enum SyncError {
     /// This side.
     #[error("the relay database failed: {0}")]
     Sql(#[from] SqlError),
-    /// What is stored is no event: somebody else has written into the relay's database.
-    #[error("the relay database holds something that is no event: {0}")]
-    Unreadable(#[from] serde_json::Error),
 }
 
 /// Brings a store and a relay to the same events, of those that match the filter. The filter's `limit` plays no part.

@@ -7,9 +7,16 @@ use openagents_host::native::{Durability, Maintenance};
 use openagents_host::sql::Sql;
 
 use super::database::{DatabaseError, must_exist, open_to_read, open_to_write};
+use crate::store::{Disagreement, Progress};
 
-/// How many problems are said at most.
+/// How many problems of the file are told at most.
 const SHOWN: u32 = 100;
+
+/// After how many problems the check ends.
+const MOST: usize = 200;
+
+/// How many events are checked at once.
+const PAGE: u32 = 1_000;
 
 /// What a check has found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,12 +48,39 @@ pub fn check(path: &Path) -> Result<Health, DatabaseError> {
         return Ok(health);
     }
     let store = open_to_read(path)?;
-    let counted: Result<Option<(u64,)>, SqlError> = store.sql().first("SELECT count(*) FROM event", &[]);
-    match counted {
-        Ok(events) => health.events = events.map_or(0, |(events,)| events),
-        Err(error) => health.problems.push(error.to_string()),
-    }
+    let mut progress = Progress::default();
+    // One transaction, so that what is written meanwhile does not look like a disagreement.
+    let checked = store.sql().transaction(|| -> Result<(), SqlError> {
+        while !progress.is_done() && health.problems.len() < MOST {
+            let found = store.check(&mut progress, PAGE)?;
+            health.problems.extend(found.iter().map(words));
+        }
+        Ok(())
+    });
+    health.problems.extend(checked.err().map(|error| error.to_string()));
+    health.events = progress.events();
     Ok(health)
+}
+
+fn words(disagreement: &Disagreement) -> String {
+    match disagreement {
+        Disagreement::Unreadable(place) => format!("what is stored at place {place} is no event"),
+        Disagreement::Columns(place) => format!("the columns at place {place} are not those of the event there"),
+        Disagreement::Index { index, place } => {
+            format!("the index {index} does not lead to the event at place {place}")
+        }
+        Disagreement::IndexLength { index, expected, found } => {
+            format!("the index {index} has {found} entries for {expected} events")
+        }
+        Disagreement::TagMissing(place) => format!("a tag of the event at place {place} is not found"),
+        Disagreement::TagsTooMany(count) => format!("{count} tags belong to no event"),
+        Disagreement::Forbidden(place) => {
+            format!("the event at place {place} was deleted, or its author has vanished")
+        }
+        Disagreement::Versions(place) => {
+            format!("there is more than one version of the event at place {place}")
+        }
+    }
 }
 
 /// How large a database was and is, in bytes, with its write-ahead log.
@@ -82,6 +116,7 @@ mod tests {
     use std::io::{Seek, SeekFrom, Write};
 
     use openagents_host::native::Durability;
+    use openagents_host::Timestamp;
     use openagents_host::sql::Sql;
 
     use super::{check, compact};
@@ -92,7 +127,7 @@ mod tests {
         let store = open_to_write(path, Durability::Process).unwrap();
         for at in 0..500 {
             let content = "x".repeat(1_000);
-            store.insert(&fixtures::signed_by(&fixtures::keys(0), 1, at, &[&["t", "a"]], &content)).unwrap();
+            store.insert(Timestamp::EPOCH, &fixtures::signed_by(&fixtures::keys(0), 1, at, &[&["t", "a"]], &content)).unwrap();
         }
     }
 
@@ -119,12 +154,29 @@ mod tests {
     }
 
     #[test]
+    fn finds_what_sqlite_cannot_know_of() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("relay.sqlite");
+        filled(&path);
+        let store = open_to_write(&path, Durability::Process).unwrap();
+        for (damage, expected) in [
+            ("DELETE FROM tag WHERE seq = (SELECT seq FROM event WHERE created_at = 7)", "a tag of the event"),
+            ("UPDATE event SET kind = 2 WHERE created_at = 8", "the columns at place"),
+            ("UPDATE event SET json = 'x' WHERE created_at = 9", "is no event"),
+        ] {
+            store.sql().batch(damage).unwrap();
+            let health = check(&path).unwrap();
+            assert!(health.problems.iter().any(|problem| problem.contains(expected)), "{health:?}");
+        }
+    }
+
+    #[test]
     fn makes_the_database_smaller_and_keeps_what_is_in_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("relay.sqlite");
         filled(&path);
         let store = open_to_write(&path, Durability::Process).unwrap();
-        store.sql().batch("DELETE FROM event WHERE created_at >= 50; DELETE FROM tag WHERE created_at >= 50").unwrap();
+        store.sql().batch("DELETE FROM tag WHERE seq IN (SELECT seq FROM event WHERE created_at >= 50); DELETE FROM event WHERE created_at >= 50").unwrap();
         drop(store);
         let compaction = compact(&path).unwrap();
         assert!(compaction.after < compaction.before / 4, "{compaction:?}");

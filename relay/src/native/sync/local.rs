@@ -2,12 +2,11 @@
 
 use std::collections::VecDeque;
 use std::num::NonZero;
-use std::ops::ControlFlow;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 
 use openagents_host::event::MAX_CREATED_AT;
-use openagents_host::native::Sqlite;
+use openagents_host::native::{Sqlite, now};
 use openagents_host::sql::{Sql, values};
 use openagents_host::{Event, EventId, SqlError, VerifiedEvent};
 
@@ -15,7 +14,7 @@ use super::remote::{Outgoing, Remote};
 use super::SyncError;
 use crate::filter::Filter;
 use crate::native::intake::{self, Refusal, Tally};
-use crate::store::Store;
+use crate::store::{Store, Viewer};
 
 /// Where events go that are missing here.
 pub enum Sink<'a> {
@@ -33,36 +32,13 @@ pub(super) struct Local<'a> {
 
 impl Local<'_> {
     /// Time and id of the stored events that match.
-    pub(super) fn items(&self, filter: &Filter) -> Result<Vec<(u64, EventId)>, SyncError> {
+    pub(super) fn items(&self, filter: &Filter) -> Result<Vec<(u64, EventId)>, SqlError> {
         let mut items = Vec::new();
-        let mut unreadable = None;
-        // The time alone needs no look at the events.
-        let bare = Filter { since: None, until: None, limit: None, ..filter.clone() };
-        let is_bare = bare == Filter::default();
-        let statement = match is_bare {
-            true => "SELECT created_at, id FROM event WHERE created_at BETWEEN ? AND ?",
-            false => "SELECT created_at, id, json FROM event WHERE created_at BETWEEN ? AND ?",
-        };
-        let (since, until) = (filter.since.unwrap_or(0), filter.until.unwrap_or(MAX_CREATED_AT));
-        self.store.sql().query(statement, values![since, until], &mut |row| {
-            let item = (row.column(0)?, row.column(1)?);
-            let matches = is_bare
-                || match Event::from_json(row.column(2)?) {
-                    Ok(event) => bare.matches(&event),
-                    Err(error) => {
-                        unreadable = Some(error);
-                        return Ok(ControlFlow::Break(()));
-                    }
-                };
-            if matches {
-                items.push(item);
-            }
-            Ok(ControlFlow::Continue(()))
+        let everything = Viewer::everything();
+        self.store.each_match(now(), filter, &everything, MAX_CREATED_AT, &mut |id, _, created_at| {
+            items.push((created_at, *id));
         })?;
-        match unreadable {
-            Some(error) => Err(error.into()),
-            None => Ok(items),
-        }
+        Ok(items)
     }
 
     /// Which of these are not stored.
@@ -103,7 +79,7 @@ impl Local<'_> {
             Sink::Store => {
                 let store = self.store;
                 store.sql().transaction(|| -> Result<(), SqlError> {
-                    events.iter().try_for_each(|event| intake::take_in(store, event, tally))
+                    events.iter().try_for_each(|event| intake::take_in(store, now(), event, tally))
                 })?;
             }
             Sink::Relay(relay) => relay.publish(&events, stop, tally).await?,

@@ -24,26 +24,30 @@ pub(super) fn run(arguments: &arguments::Stats, data: &Path) -> Result<ExitCode,
 }
 
 fn events(statistics: &DatabaseStatistics) {
+    let stored = &statistics.stored;
     for (name, count) in [
-        ("events", statistics.events),
+        ("events", stored.events),
         ("authors", statistics.authors),
-        ("with an expiration", statistics.expiring),
+        ("indexed tags", stored.tags),
+        ("with an expiration", stored.expiring),
+        ("deleted for good", stored.deleted),
+        ("authors who vanished", stored.vanished),
         ("waiting for the agent", statistics.handovers),
     ] {
         say(format_args!("{name:<24}{:>14}", number(count)));
     }
-    for (name, seconds) in [("oldest", statistics.oldest), ("newest", statistics.newest)] {
+    for (name, seconds) in [("oldest", stored.oldest), ("newest", stored.newest)] {
         if let Some(seconds) = seconds {
             say(format_args!("{name:<18}{:>20}", date(seconds)));
         }
     }
-    if !statistics.kinds.is_empty() {
+    if !stored.kinds.is_empty() {
         say(format_args!("\n{:<24}{:>14}", "kind", "events"));
     }
-    for kind in statistics.kinds.iter().take(KINDS) {
-        say(format_args!("{:<24}{:>14}", kind.kind, number(kind.events)));
+    for (kind, events) in stored.kinds.iter().take(KINDS) {
+        say(format_args!("{:<24}{:>14}", kind.to_string(), number(*events)));
     }
-    if let Some(more) = statistics.kinds.len().checked_sub(KINDS).filter(|more| *more > 0) {
+    if let Some(more) = stored.kinds.len().checked_sub(KINDS).filter(|more| *more > 0) {
         say(format_args!("and {more} more: --json has them"));
     }
 }
