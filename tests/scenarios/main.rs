@@ -5,6 +5,7 @@
 
 mod clients;
 mod conformance;
+mod counts;
 mod crash;
 mod customers;
 mod doors;
@@ -24,8 +25,10 @@ mod nip90;
 mod outside;
 mod publish;
 mod query;
+mod reconciliation;
 mod replaceable;
 mod restart;
+mod search;
 mod stage;
 mod subscribe;
 
@@ -41,6 +44,9 @@ fn scenarios() -> Vec<Scenario> {
         publish::list(),
         forgery::list(),
         query::list(),
+        counts::list(),
+        search::list(),
+        reconciliation::list(),
         subscribe::list(),
         replaceable::list(),
         malformed::list(),
