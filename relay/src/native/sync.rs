@@ -7,6 +7,7 @@
 mod local;
 mod message;
 mod paging;
+mod reconcile;
 mod remote;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -108,8 +109,16 @@ pub async fn sync(
     let mut local = Local { store, sink };
     let filter = Filter { limit: None, ..filter.clone() };
     progress(&sync);
-    sync.method = Method::Paging;
-    paging::page_through(&mut local, remote, &filter, direction, stop, &mut sync, progress).await?;
+    match reconcile::differences(&local, remote, &filter, stop).await? {
+        Some(differences) => {
+            sync.method = Method::Reconciliation;
+            reconcile::settle(&mut local, remote, differences, direction, stop, &mut sync, progress).await?;
+        }
+        None => {
+            sync.method = Method::Paging;
+            paging::page_through(&mut local, remote, &filter, direction, stop, &mut sync, progress).await?;
+        }
+    }
     sync.is_complete = !stop.load(Ordering::Relaxed);
     progress(&sync);
     Ok(sync)

@@ -96,7 +96,7 @@ pub(super) struct Sync {
     #[arg(long, value_enum, default_value_t = Direction::Both)]
     pub(super) direction: Direction,
     /// Only events that match (NIP-01)
-    #[arg(long, value_name = "JSON", value_parser = filter)]
+    #[arg(long, value_name = "JSON", value_parser = filter_without_search)]
     pub(super) filter: Option<Filter>,
     #[command(flatten)]
     pub(super) times: Times,
@@ -153,6 +153,13 @@ fn filter(text: &str) -> Result<Filter, String> {
     }
 }
 
+fn filter_without_search(text: &str) -> Result<Filter, String> {
+    match filter(text)? {
+        Filter { search: Some(_), .. } => Err("\"search\" has no meaning here: relays search differently".to_owned()),
+        filter => Ok(filter),
+    }
+}
+
 fn time(text: &str) -> Result<u64, String> {
     if let Ok(seconds) = text.parse() {
         return Ok(seconds);
@@ -186,7 +193,7 @@ fn ago(text: &str) -> Option<u64> {
 mod tests {
     use openagents_relay::Filter;
 
-    use super::{Times, filter, time};
+    use super::{Times, filter, filter_without_search, time};
 
     #[test]
     fn reads_times_in_several_forms() {
@@ -224,5 +231,6 @@ mod tests {
         assert!(filter(r#"{"kinds":[1]}"#).is_ok());
         assert!(filter(r#"{"kinds":[1],"limit":5}"#).unwrap_err().contains("limit"));
         assert!(filter("kinds").is_err());
+        assert!(filter(r#"{"search":"x"}"#).is_ok() && filter_without_search(r#"{"search":"x"}"#).is_err());
     }
 }
