@@ -26,6 +26,7 @@ mod outside;
 mod publish;
 mod query;
 mod reconciliation;
+mod relay_tools;
 mod replaceable;
 mod restart;
 mod search;
@@ -49,6 +50,7 @@ fn scenarios() -> Vec<Scenario> {
         reconciliation::list(),
         subscribe::list(),
         replaceable::list(),
+        relay_tools::list(),
         malformed::list(),
         information::list(),
         doors::list(),
