@@ -4,6 +4,8 @@ mod identification;
 mod query;
 mod reading;
 mod reconciliation;
+mod removal;
+mod searching;
 mod writing;
 
 use std::collections::BTreeMap;
@@ -16,6 +18,7 @@ use openagents_host::{Engine, EventId, Timestamp, VerifiedEvent};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use self::searching::Indexing;
 use crate::access::Access;
 use crate::check::{self, Checked};
 use crate::filter::Filter;
@@ -23,8 +26,9 @@ use crate::handover::HandOverRule;
 use crate::limits::Limits;
 use crate::message::{ClientMessage, RelayMessage};
 use crate::reason::{Outcome, Reason};
+use crate::reconciliation::Reconciliations;
 use crate::session::{Origin, Session};
-use crate::store::Store;
+use crate::store::{Standing, Store};
 use crate::subscriptions::Subscriptions;
 
 /// A connection, under the number that its shell gave it. No two that are open have the same.
@@ -161,9 +165,13 @@ pub struct Relay<S> {
     store: Store<S>,
     sessions: BTreeMap<ConnectionId, Session>,
     subscriptions: Subscriptions,
+    reconciliations: Reconciliations,
     config: RelayConfig,
     /// Not later than the next handover is due. It may be earlier: then there is nothing to do.
     next_handover: Option<Timestamp>,
+    /// Not later than the next event is to be removed. It may be earlier: then there is nothing to do.
+    next_removal: Option<Timestamp>,
+    indexing: Indexing,
 }
 
 /// How long to leave the database alone when it failed.
@@ -177,8 +185,20 @@ impl<S: Sql> Relay<S> {
     pub fn open(sql: S, config: RelayConfig) -> Result<Self, SchemaError> {
         let store = Store::open(sql)?;
         let next_handover = store.next_handover()?;
+        let next_removal = removal::next(&store)?;
         let sessions = BTreeMap::new();
-        Ok(Self { store, sessions, subscriptions: Subscriptions::default(), config, next_handover })
+        let (subscriptions, reconciliations) = (Subscriptions::default(), Reconciliations::default());
+        let indexing = Indexing::of(&store)?;
+        Ok(Self {
+            store,
+            sessions,
+            subscriptions,
+            reconciliations,
+            config,
+            next_handover,
+            next_removal,
+            indexing,
+        })
     }
 
     /// Hands over at once what is waiting to be: the process that was to get it has just started.
@@ -212,7 +232,8 @@ impl<S: Sql> Relay<S> {
         let session = self.sessions.get(&connection).cloned().unwrap_or_default();
         let subscriptions = RawValue::from_string(self.subscriptions.saved(connection)).ok();
         // Texts, keys and JSON always serialise.
-        serde_json::to_string(&Saved { session, subscriptions }).unwrap_or_default()
+        let reconciliations = self.reconciliations.saved(connection);
+        serde_json::to_string(&Saved { session, subscriptions, reconciliations }).unwrap_or_default()
     }
 
     /// Takes up a connection that was open before the host forgot everything, in the state that was
@@ -222,6 +243,9 @@ impl<S: Sql> Relay<S> {
         self.sessions.insert(connection, saved.session);
         let subscriptions = saved.subscriptions.as_ref().map_or("{}", |json| json.get());
         self.subscriptions.restore(connection, subscriptions, &self.config.limits);
+        if let Some(reconciliations) = &saved.reconciliations {
+            self.reconciliations.restore(connection, reconciliations, &self.config.limits);
+        }
     }
 
     fn open_connection(&mut self, connection: ConnectionId, origin: &Origin, effects: &mut Vec<Effect>) {
@@ -245,17 +269,17 @@ impl<S: Sql> Relay<S> {
             return;
         }
         match message {
-            Checked::Event(event) => self.event(now, connection, event, effects),
+            Checked::Event(event) => self.event(now, connection, event, None, effects),
             Checked::Request { subscription, filters } => {
-                self.request(connection, subscription, filters, effects);
+                self.request(now, connection, subscription, filters, effects);
             }
             Checked::Close(subscription) => self.unsubscribe(connection, subscription, effects),
             Checked::Count { subscription, filters } => {
-                self.count(connection, subscription, filters, effects);
+                self.count(now, connection, subscription, filters, effects);
             }
             Checked::Auth(event) => self.identify(now, connection, event, effects),
             Checked::Reconcile { subscription, step } => {
-                self.reconcile(connection, subscription, step, effects);
+                self.reconcile(now, connection, subscription, step, effects);
             }
             Checked::Refused(message) => {
                 if let RelayMessage::Closed { subscription, .. } = message {
@@ -267,24 +291,35 @@ impl<S: Sql> Relay<S> {
         }
     }
 
-    /// Checks a text step by step, the cheapest first: what is stored need not be verified again.
+    /// Checks a text step by step, the cheapest first: what is not going to be stored need not be verified.
     fn text(&mut self, now: Timestamp, connection: ConnectionId, text: &str, effects: &mut Vec<Effect>) {
         let message = match check::read(text, &self.config.limits, now) {
-            Ok(ClientMessage::Event(event)) if self.is_stored(&event.id, effects) => {
-                effects.push(answer(connection, event.id, Outcome::Duplicate));
-                return;
+            Ok(ClientMessage::Event(event)) if self.sessions.contains_key(&connection) => {
+                let standing = match self.standing(now, &event) {
+                    Ok(standing) => standing,
+                    Err(error) => {
+                        effects.push(Effect::Failed(error));
+                        let outcome = Outcome::Refused(Reason::storage());
+                        effects.push(answer(connection, event.id, outcome));
+                        return;
+                    }
+                };
+                if let Some(refusal) = standing.as_ref().and_then(Standing::refusal) {
+                    effects.push(answer(connection, event.id, writing::outcome(refusal)));
+                    return;
+                }
+                match check::verify(ClientMessage::Event(event)) {
+                    Checked::Event(event) => {
+                        self.event(now, connection, &event, standing.as_ref(), effects);
+                        return;
+                    }
+                    refused => refused,
+                }
             }
             Ok(message) => check::verify(message),
             Err(refusal) => Checked::Refused(refusal),
         };
         self.message(now, connection, &message, effects);
-    }
-
-    fn is_stored(&self, id: &EventId, effects: &mut Vec<Effect>) -> bool {
-        self.store.contains(id).unwrap_or_else(|error| {
-            effects.push(Effect::Failed(error));
-            false
-        })
     }
 }
 
@@ -295,6 +330,8 @@ struct Saved {
     session: Session,
     #[serde(rename = "s", default)]
     subscriptions: Option<Box<RawValue>>,
+    #[serde(rename = "n", default, skip_serializing_if = "Option::is_none")]
+    reconciliations: Option<Box<RawValue>>,
 }
 
 const fn answer(connection: ConnectionId, id: EventId, outcome: Outcome) -> Effect {
@@ -311,6 +348,7 @@ impl<S: Sql> Engine for Relay<S> {
     }
 
     fn handle(&mut self, now: Timestamp, input: &Input, effects: &mut Vec<Effect>) {
+        self.reconciliations.forget_unused(now);
         match input {
             Input::Open { connection, origin } => self.open_connection(*connection, origin, effects),
             Input::Text { connection, text } => self.text(now, *connection, text, effects),
@@ -318,13 +356,14 @@ impl<S: Sql> Engine for Relay<S> {
             Input::Close(connection) => {
                 self.sessions.remove(connection);
                 self.subscriptions.close(*connection);
+                self.reconciliations.close_all(*connection);
             }
             Input::Publish { ticket, event } => {
                 let outcome = self.publish(now, event, effects);
                 effects.push(Effect::Published { ticket: *ticket, outcome });
             }
             Input::Query { ticket, filters } => {
-                let events = self.query(filters, effects);
+                let events = self.query(now, filters, effects);
                 effects.push(Effect::Found { ticket: *ticket, events });
             }
             Input::Delivered(id) => {
@@ -337,6 +376,7 @@ impl<S: Sql> Engine for Relay<S> {
     }
 
     fn alarm(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        self.remove_what_ended(now, effects);
         let due = self.store.due_handovers(now).and_then(|due| Ok((due, self.store.next_handover()?)));
         match due {
             Ok((due, next)) => {
@@ -348,10 +388,11 @@ impl<S: Sql> Engine for Relay<S> {
                 self.next_handover = Some(now + PAUSE_AFTER_FAILURE);
             }
         }
+        self.index_if_due(now, effects);
     }
 
     fn next_alarm(&self) -> Option<Timestamp> {
-        self.next_handover
+        [self.next_handover, self.next_removal, self.indexing.due].into_iter().flatten().min()
     }
 
     fn forget(&mut self, _: Timestamp) {
@@ -368,6 +409,7 @@ impl<S: Sql> Engine for Relay<S> {
     fn rolled_back(&mut self) {
         // What was due may be due again. If even this cannot be read, the next alarm finds out.
         self.next_handover = self.store.next_handover().unwrap_or(Some(Timestamp::EPOCH));
+        self.next_removal = removal::next(&self.store).unwrap_or(Some(Timestamp::EPOCH));
     }
 }
 

@@ -4,7 +4,9 @@
 //! `OPENAGENTS_TEST_HOSTS=native,workerd` chooses the hosts.
 
 mod clients;
+mod completeness;
 mod conformance;
+mod counts;
 mod crash;
 mod customers;
 mod doors;
@@ -24,8 +26,10 @@ mod nip90;
 mod outside;
 mod publish;
 mod query;
+mod reconciliation;
 mod replaceable;
 mod restart;
+mod search;
 mod stage;
 mod subscribe;
 
@@ -41,6 +45,10 @@ fn scenarios() -> Vec<Scenario> {
         publish::list(),
         forgery::list(),
         query::list(),
+        completeness::list(),
+        counts::list(),
+        search::list(),
+        reconciliation::list(),
         subscribe::list(),
         replaceable::list(),
         malformed::list(),
