@@ -91,7 +91,10 @@ fn answers_from_the_store_and_goes_on_with_what_comes() {
     let [stored, live] = [1, 2].map(|at| fixtures::signed(1, at, &[]));
     assert_eq!(bench.publish(ALICE, &stored), [(ALICE, ok(&stored, true, ""))]);
     let request = r#"["REQ","s",{"kinds":[1]},{"kinds":[1,2]}]"#;
-    assert_eq!(bench.say(BOB, request), [(BOB, sent("s", &stored)), (BOB, r#"["EOSE","s",["finish"]]"#.into())]);
+    assert_eq!(
+        bench.say(BOB, request),
+        [(BOB, sent("s", &stored)), (BOB, r#"["EOSE","s",["finish"]]"#.into())]
+    );
     assert_eq!(bench.publish(ALICE, &live), [(ALICE, ok(&live, true, "")), (BOB, sent("s", &live))]);
     let again = ok(&live, true, "duplicate: already have this event");
     assert_eq!(bench.publish(ALICE, &live), [(ALICE, again)]);
