@@ -1,6 +1,7 @@
 //! Events in SQL: each once, as the JSON it is sent as, findable by every field of a filter.
 
 mod handover;
+mod management;
 mod schema;
 mod select;
 mod sessions;

@@ -5,7 +5,6 @@ use openagents_host::sql::{Sql, SqlError};
 use openagents_host::{Timestamp, VerifiedEvent};
 
 use super::{ConnectionId, Effect, Relay};
-use crate::access::AUTHENTICATION;
 use crate::message::RelayMessage;
 use crate::reason::{Outcome, Prefix, Reason};
 use crate::store::Insertion;
@@ -19,7 +18,11 @@ impl<S: Sql> Relay<S> {
         event: &VerifiedEvent,
         effects: &mut Vec<Effect>,
     ) {
-        let outcome = match self.may_write(connection, event) {
+        let admitted = match self.may_write(connection, event) {
+            Ok(()) => self.ask_policy(now, connection, event, effects),
+            Err(reason) => Err(Outcome::Refused(reason)),
+        };
+        let outcome = match admitted {
             Ok(()) => {
                 let told = effects.len();
                 let outcome = self.publish(now, event, effects);
@@ -27,26 +30,12 @@ impl<S: Sql> Relay<S> {
                 effects.insert(told, super::answer(connection, event.id, outcome));
                 return;
             }
-            Err(reason) => {
-                self.challenge_for(connection, &reason, effects);
-                Outcome::Refused(reason)
-            }
+            Err(outcome) => outcome,
         };
+        if let Outcome::Refused(reason) = &outcome {
+            self.challenge_for(connection, reason, effects);
+        }
         effects.push(super::answer(connection, event.id, outcome));
-    }
-
-    fn may_write(&self, connection: ConnectionId, event: &VerifiedEvent) -> Result<(), Reason> {
-        if event.kind == AUTHENTICATION {
-            return Err(Reason::invalid("an event of kind 22242 is sent with AUTH (NIP-42)"));
-        }
-        let session = self.sessions.get(&connection);
-        let is_known = session.is_some_and(|session| !session.authenticated().is_empty());
-        if self.config.access.auth_to_write && !is_known {
-            return Err(Reason::auth_required(
-                "this relay takes events only from those who identify themselves",
-            ));
-        }
-        Ok(())
     }
 
     pub(super) fn publish(
