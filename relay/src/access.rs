@@ -133,7 +133,8 @@ impl Access {
 }
 
 /// The host name of a relay's address, in lower case.
-pub(crate) fn host_of(url: &str) -> Option<String> {
+#[must_use]
+pub fn host_of(url: &str) -> Option<String> {
     let url = url.trim();
     let (scheme, rest) = url.split_once("://")?;
     if !["ws", "wss", "http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {

@@ -3,6 +3,8 @@
 //! `cargo test -p openagents-tests --test scenarios -- native::publish` runs a part;
 //! `OPENAGENTS_TEST_HOSTS=native,workerd` chooses the hosts.
 
+mod admission;
+mod authentication;
 mod clients;
 mod conformance;
 mod crash;
@@ -20,6 +22,7 @@ mod jobs;
 mod lifecycle;
 mod limits;
 mod malformed;
+mod management;
 mod nip90;
 mod outside;
 mod publish;
@@ -48,6 +51,9 @@ fn scenarios() -> Vec<Scenario> {
         doors::list(),
         inspection::list(),
         limits::list(),
+        authentication::list(),
+        admission::list(),
+        management::list(),
         jobs::list(),
         handlers::list(),
         hiring::list(),
