@@ -4,6 +4,8 @@
 //! `OPENAGENTS_TEST_HOSTS=native,workerd` chooses the hosts.
 
 mod acknowledged;
+mod admission;
+mod authentication;
 mod clients;
 mod completeness;
 mod conformance;
@@ -29,6 +31,7 @@ mod limits;
 mod malformed;
 mod malformed_events;
 mod malformed_filters;
+mod management;
 mod nip90;
 mod outside;
 mod publish;
@@ -73,6 +76,9 @@ fn scenarios() -> Vec<Scenario> {
         doors::list(),
         inspection::list(),
         limits::list(),
+        authentication::list(),
+        admission::list(),
+        management::list(),
         jobs::list(),
         handlers::list(),
         hiring::list(),
