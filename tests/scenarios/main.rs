@@ -3,6 +3,7 @@
 //! `cargo test -p openagents-tests --test scenarios -- native::publish` runs a part;
 //! `OPENAGENTS_TEST_HOSTS=native,workerd` chooses the hosts.
 
+mod billing;
 mod clients;
 mod completeness;
 mod conformance;
@@ -52,6 +53,7 @@ fn scenarios() -> Vec<Scenario> {
         subscribe::list(),
         replaceable::list(),
         malformed::list(),
+        billing::list(),
         information::list(),
         doors::list(),
         inspection::list(),
