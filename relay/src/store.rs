@@ -21,7 +21,7 @@ mod vanish;
 mod viewer;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use openagents_host::sql::{SchemaError, Sql, SqlError, values};
 use openagents_host::{EventId, Timestamp, VerifiedEvent};

@@ -34,6 +34,7 @@ mod outside;
 mod publish;
 mod query;
 mod reconciliation;
+mod relay_tools;
 mod replaceable;
 mod restart;
 mod search;
@@ -63,6 +64,7 @@ fn scenarios() -> Vec<Scenario> {
         deletion::list(),
         expiry::list(),
         vanish::list(),
+        relay_tools::list(),
         malformed::list(),
         malformed_events::list(),
         malformed_filters::list(),
