@@ -62,7 +62,8 @@ async fn text_that_is_not_utf8(stage: &Stage) {
     for cut in 8..16 {
         let (head, tail) = text.split_at(cut);
         client.send_fragments(&[head, tail]).await;
-        assert_eq!(client.receive_text_within(PATIENCE).await.as_deref(), Some("[\"EOSE\",\"é🦀\"]"));
+        let received = client.receive_text_within(PATIENCE).await.expect("an answer");
+        assert!(received.starts_with("[\"EOSE\",\"é🦀\""), "{received}");
     }
     expect_unharmed(stage, client).await;
 }
@@ -92,7 +93,7 @@ async fn a_message_in_many_fragments_with_pings_between(stage: &Stage) {
     }
     socket.send(&bytes).await;
     let mut pongs = 0;
-    assert_eq!(text(&mut socket, &mut pongs).await, "[\"EOSE\",\"in pieces\"]");
+    assert!(text(&mut socket, &mut pongs).await.starts_with("[\"EOSE\",\"in pieces\""));
     // RFC 6455 (5.5.3) allows to answer only the last of several pings, and workerd does.
     assert!(
         pongs == pings || (stage.host() == Host::Workerd && pongs > 0),
@@ -110,7 +111,7 @@ async fn an_empty_fragment(stage: &Stage) {
         frame(true, opcode::CONTINUATION, b""),
     ];
     socket.send(&bytes.concat()).await;
-    assert_eq!(text(&mut socket, &mut 0).await, "[\"EOSE\",\"a\"]");
+    assert!(text(&mut socket, &mut 0).await.starts_with("[\"EOSE\",\"a\""));
     // Nothing in any number of pieces is an empty message.
     socket.send(&[frame(false, opcode::TEXT, b""), frame(true, opcode::CONTINUATION, b"")].concat()).await;
     Answer::Notice.assert("invalid", &text(&mut socket, &mut 0).await, "");

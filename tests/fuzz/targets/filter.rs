@@ -9,8 +9,10 @@ use std::sync::LazyLock;
 use libfuzzer_sys::fuzz_target;
 use openagents_host::native::Sqlite;
 use openagents_host::{Keys, Kind, Timestamp, UnsignedEvent, VerifiedEvent};
-use openagents_relay::store::Store;
+use openagents_relay::store::{Store, Viewer};
 use openagents_relay::{Filter, Limits};
+
+const NOW: Timestamp = Timestamp::from_seconds(1_000);
 
 /// Events whose fields the corpus and the dictionary name.
 static EVENTS: LazyLock<Vec<VerifiedEvent>> = LazyLock::new(|| {
@@ -31,7 +33,7 @@ static EVENTS: LazyLock<Vec<VerifiedEvent>> = LazyLock::new(|| {
 fn store() -> Store<Sqlite> {
     let store = Store::open(Sqlite::in_memory().expect("a database")).expect("a store");
     for event in EVENTS.iter() {
-        store.insert(event).expect("room for an event");
+        store.insert(NOW, event).expect("room for an event");
     }
     store
 }
@@ -51,7 +53,8 @@ fuzz_target!(|text: &str| {
     expected.truncate(usize::try_from(limits.stored_events(&filter)).expect("small"));
     let mut found = Vec::new();
     STORE.with(|store| {
-        let queried = store.query(&[filter], &limits, &mut |event| found.push(event));
+        let viewer = Viewer::everything();
+        let queried = store.query(NOW, &[filter], &limits, &viewer, &mut |event| found.push(event));
         queried.expect("SQL that this database takes");
     });
     let expected: Vec<&str> = expected.iter().map(|event| &**event.json()).collect();
