@@ -42,6 +42,12 @@ impl ConnectionId {
         Self(number)
     }
 
+    /// The connection's number.
+    #[must_use]
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+
     /// Reads what [`Display`](fmt::Display) writes.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
@@ -182,7 +188,7 @@ impl<S: Sql> Relay<S> {
         let next_removal = removal::next(&store)?;
         let sessions = BTreeMap::new();
         let (subscriptions, reconciliations) = (Subscriptions::default(), Reconciliations::default());
-        let indexing = Indexing::default();
+        let indexing = Indexing::of(&store)?;
         Ok(Self {
             store,
             sessions,
@@ -342,6 +348,7 @@ impl<S: Sql> Engine for Relay<S> {
     }
 
     fn handle(&mut self, now: Timestamp, input: &Input, effects: &mut Vec<Effect>) {
+        self.reconciliations.forget_unused(now);
         match input {
             Input::Open { connection, origin } => self.open_connection(*connection, origin, effects),
             Input::Text { connection, text } => self.text(now, *connection, text, effects),
@@ -406,5 +413,7 @@ impl<S: Sql> Engine for Relay<S> {
     }
 }
 
+#[cfg(test)]
+mod model_tests;
 #[cfg(test)]
 mod tests;

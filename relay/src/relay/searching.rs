@@ -1,10 +1,11 @@
 //! The part of the engine that has to do with searches (NIP-50).
 
 use openagents_host::Timestamp;
-use openagents_host::sql::Sql;
+use openagents_host::sql::{Sql, SqlError};
 
 use super::{Effect, PAUSE_AFTER_FAILURE, Relay};
 use crate::filter::Filter;
+use crate::store::Store;
 
 /// How many events are taken into the index of words at a time: a few tens of milliseconds.
 const AT_A_TIME: u32 = 1_000;
@@ -17,6 +18,14 @@ const LOOK_AFTER: u32 = 1_000;
 pub(super) struct Indexing {
     new: u32,
     pub(super) due: Option<Timestamp>,
+}
+
+impl Indexing {
+    /// What may be to do for a store that was just opened: if something is, it is due.
+    pub(super) fn of<S: Sql>(store: &Store<S>) -> Result<Self, SqlError> {
+        let due = store.is_index_behind(Timestamp::from_millis(u64::MAX))?.then_some(Timestamp::EPOCH);
+        Ok(Self { new: 0, due })
+    }
 }
 
 impl<S: Sql> Relay<S> {

@@ -49,9 +49,9 @@ const FEW: u64 = 512;
 
 /// How many events that have the words, the newest, are looked at for a filter; how many of them may match; and of how many
 /// bytes they may be together.
-const MOST_FOUND: u64 = 10_000;
+const MOST_FOUND: u64 = 4_000;
 const MOST_MATCHES: usize = 1_000;
-const MOST_BYTES: usize = 16 * 1024 * 1024;
+const MOST_BYTES: usize = 8 * 1024 * 1024;
 
 /// For how long events are left out of the index: others of the same time may still come, and it is in the order of time.
 const SETTLED_AFTER: Duration = Duration::from_secs(60);
