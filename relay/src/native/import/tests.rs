@@ -239,7 +239,7 @@ proptest! {
                 Ok(length)
             }
         }
-        let mut text = lines(events);
+        let mut text = lines(&events);
         if last {
             text.truncate(text.trim_end().len());
         }

@@ -77,7 +77,7 @@ struct Server {
     events: Events,
     manner: Manner,
     records: Option<Records>,
-    came: usize,
+    came: u32,
 }
 
 impl Server {
@@ -120,8 +120,8 @@ impl Server {
             }
             "EVENT" => {
                 let event = openagents_host::Event::from_json(&name.to_string()).unwrap().verify().unwrap();
-                self.came += 1;
-                if let Some(refusal) = self.manner.refusal.filter(|_| self.came % 2 == 0) {
+                self.came = self.came.saturating_add(1);
+                if let Some(refusal) = self.manner.refusal.filter(|_| self.came.is_multiple_of(2)) {
                     return vec![json!(["OK", event.id, false, refusal])];
                 }
                 let id = event.id;
@@ -145,9 +145,8 @@ impl Server {
 
 fn notes(range: std::ops::Range<u64>) -> Vec<VerifiedEvent> {
     // Several of each second, and many of one.
-    range
-        .map(|n| fixtures::signed(1, 1_000 + if n < 40 { 7 } else { n / 3 }, &[&["t", &n.to_string()]]))
-        .collect()
+    let second = |n: u64| if n < 40 { 7 } else { n / 3 };
+    range.map(|n| fixtures::signed(1, second(n), &[&["t", &n.to_string()]])).collect()
 }
 
 fn store(events: &[VerifiedEvent]) -> Store<Sqlite> {
