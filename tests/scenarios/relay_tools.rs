@@ -161,7 +161,7 @@ async fn what_is_imported_is_exported_again(_: &Stage) {
     let recent = desk.export("b", &["--since", &since, "--filter", r#"{"kinds":[1,5]}"#]).await;
     assert_eq!(
         recent,
-        expected.iter().filter(|event| event.created_at.as_secs() >= at + 5).cloned().collect()
+        expected.iter().filter(|event| event.created_at.as_secs() >= at + 5).cloned().collect::<Vec<_>>()
     );
     // Deleted is deleted, however often it comes.
     let said = desk.run("b", &["import", &file]).await.ok();
