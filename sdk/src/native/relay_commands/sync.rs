@@ -2,7 +2,6 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use openagents_host::native::Durability;
-use openagents_relay::Filter;
 use openagents_relay::native::database::{open_to_read, open_to_write};
 use openagents_relay::native::sync::{Direction, Method, Remote, Sink, Sync, sync};
 
@@ -17,7 +16,7 @@ pub(super) async fn run(arguments: &arguments::Sync, data: &Path) -> Result<Exit
         arguments::Direction::Down => Direction::Down,
         arguments::Direction::Up => Direction::Up,
     };
-    let filter = arguments.times.narrow(arguments.filter.clone().unwrap_or_else(Filter::new));
+    let filter = arguments.times.narrow(arguments.filter.clone().unwrap_or_default());
     let database = data.join(DATABASE);
     // Held until the end where this process writes.
     let mut _folder = None;
