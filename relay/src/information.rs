@@ -9,7 +9,7 @@ use crate::limits::Limits;
 use crate::message::MAX_SUBSCRIPTION_ID;
 
 /// The NIPs that this relay implements by itself.
-pub const SUPPORTED_NIPS: [u16; 2] = [1, 11];
+pub const SUPPORTED_NIPS: [u16; 6] = [1, 11, 45, 50, 67, 77];
 
 /// The `Accept` value that asks for the document, and its content type.
 pub const CONTENT_TYPE: &str = "application/nostr+json";
@@ -29,7 +29,7 @@ pub const CORS_HEADERS: [(&str, &str); 3] = [
 /// let mut information = RelayInformation::new(Limits::default());
 /// information.name = Some("hello-world".into());
 /// information.add_nips([90]);
-/// assert!(information.to_json().contains(r#""supported_nips":[1,11,90]"#));
+/// assert!(information.to_json().contains(r#""supported_nips":[1,11,45,50,67,77,90]"#));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RelayInformation {
@@ -148,7 +148,8 @@ mod tests {
         let limitation = serde_json::json!({
             "max_message_length": 262_144, "max_subscriptions": 64, "max_subid_length": 64, "max_limit": 7,
             "max_event_tags": 2_500, "max_content_length": 131_072, "created_at_upper_limit": 900, "default_limit": 500,
-            "max_filters": 16, "max_filters_length": 262_144, "max_answer_length": 4_194_304, "min_pow_difficulty": 0,
+            "max_filters": 16, "max_filters_length": 262_144, "max_answer_length": 4_194_304,
+            "max_reconciled_events": 500_000, "min_pow_difficulty": 0,
             "auth_required": false, "payment_required": false, "restricted_writes": false,
         });
         assert_eq!(json["limitation"], limitation);
@@ -158,7 +159,7 @@ mod tests {
     fn an_operator_can_name_fewer_nips_but_not_more() {
         let mut information = RelayInformation::new(Limits::default());
         information.add_nips([90, 90]);
-        information.allow_nips(" 90, 1 ,50,").unwrap();
+        information.allow_nips(" 90, 1 ,2,").unwrap();
         let json: serde_json::Value = serde_json::from_str(&information.to_json()).unwrap();
         assert_eq!(json["supported_nips"], serde_json::json!([1, 90]));
         assert!(information.allow_nips("1;11").is_err() && information.allow_nips("[1").is_err());

@@ -5,6 +5,7 @@ mod query;
 mod reading;
 mod reconciliation;
 mod removal;
+mod searching;
 mod writing;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use openagents_host::{Engine, EventId, Timestamp, VerifiedEvent};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use self::searching::Indexing;
 use crate::access::Access;
 use crate::check::{self, Checked};
 use crate::filter::Filter;
@@ -24,6 +26,7 @@ use crate::handover::HandOverRule;
 use crate::limits::Limits;
 use crate::message::{ClientMessage, RelayMessage};
 use crate::reason::{Outcome, Reason};
+use crate::reconciliation::Reconciliations;
 use crate::session::{Origin, Session};
 use crate::store::{Standing, Store};
 use crate::subscriptions::Subscriptions;
@@ -156,11 +159,13 @@ pub struct Relay<S> {
     store: Store<S>,
     sessions: BTreeMap<ConnectionId, Session>,
     subscriptions: Subscriptions,
+    reconciliations: Reconciliations,
     config: RelayConfig,
     /// Not later than the next handover is due. It may be earlier: then there is nothing to do.
     next_handover: Option<Timestamp>,
     /// Not later than the next event is to be removed. It may be earlier: then there is nothing to do.
     next_removal: Option<Timestamp>,
+    indexing: Indexing,
 }
 
 /// How long to leave the database alone when it failed.
@@ -176,8 +181,18 @@ impl<S: Sql> Relay<S> {
         let next_handover = store.next_handover()?;
         let next_removal = removal::next(&store)?;
         let sessions = BTreeMap::new();
-        let subscriptions = Subscriptions::default();
-        Ok(Self { store, sessions, subscriptions, config, next_handover, next_removal })
+        let (subscriptions, reconciliations) = (Subscriptions::default(), Reconciliations::default());
+        let indexing = Indexing::of(&store)?;
+        Ok(Self {
+            store,
+            sessions,
+            subscriptions,
+            reconciliations,
+            config,
+            next_handover,
+            next_removal,
+            indexing,
+        })
     }
 
     /// Hands over at once what is waiting to be: the process that was to get it has just started.
@@ -211,7 +226,8 @@ impl<S: Sql> Relay<S> {
         let session = self.sessions.get(&connection).cloned().unwrap_or_default();
         let subscriptions = RawValue::from_string(self.subscriptions.saved(connection)).ok();
         // Texts, keys and JSON always serialise.
-        serde_json::to_string(&Saved { session, subscriptions }).unwrap_or_default()
+        let reconciliations = self.reconciliations.saved(connection);
+        serde_json::to_string(&Saved { session, subscriptions, reconciliations }).unwrap_or_default()
     }
 
     /// Takes up a connection that was open before the host forgot everything, in the state that was
@@ -221,6 +237,9 @@ impl<S: Sql> Relay<S> {
         self.sessions.insert(connection, saved.session);
         let subscriptions = saved.subscriptions.as_ref().map_or("{}", |json| json.get());
         self.subscriptions.restore(connection, subscriptions, &self.config.limits);
+        if let Some(reconciliations) = &saved.reconciliations {
+            self.reconciliations.restore(connection, reconciliations, &self.config.limits);
+        }
     }
 
     fn open_connection(&mut self, connection: ConnectionId, origin: &Origin, effects: &mut Vec<Effect>) {
@@ -254,7 +273,7 @@ impl<S: Sql> Relay<S> {
             }
             Checked::Auth(event) => self.identify(now, connection, event, effects),
             Checked::Reconcile { subscription, step } => {
-                self.reconcile(connection, subscription, step, effects);
+                self.reconcile(now, connection, subscription, step, effects);
             }
             Checked::Refused(message) => {
                 if let RelayMessage::Closed { subscription, .. } = message {
@@ -305,6 +324,8 @@ struct Saved {
     session: Session,
     #[serde(rename = "s", default)]
     subscriptions: Option<Box<RawValue>>,
+    #[serde(rename = "n", default, skip_serializing_if = "Option::is_none")]
+    reconciliations: Option<Box<RawValue>>,
 }
 
 const fn answer(connection: ConnectionId, id: EventId, outcome: Outcome) -> Effect {
@@ -321,6 +342,7 @@ impl<S: Sql> Engine for Relay<S> {
     }
 
     fn handle(&mut self, now: Timestamp, input: &Input, effects: &mut Vec<Effect>) {
+        self.reconciliations.forget_unused(now);
         match input {
             Input::Open { connection, origin } => self.open_connection(*connection, origin, effects),
             Input::Text { connection, text } => self.text(now, *connection, text, effects),
@@ -328,6 +350,7 @@ impl<S: Sql> Engine for Relay<S> {
             Input::Close(connection) => {
                 self.sessions.remove(connection);
                 self.subscriptions.close(*connection);
+                self.reconciliations.close_all(*connection);
             }
             Input::Publish { ticket, event } => {
                 let outcome = self.publish(now, event, effects);
@@ -359,10 +382,11 @@ impl<S: Sql> Engine for Relay<S> {
                 self.next_handover = Some(now + PAUSE_AFTER_FAILURE);
             }
         }
+        self.index_if_due(now, effects);
     }
 
     fn next_alarm(&self) -> Option<Timestamp> {
-        [self.next_handover, self.next_removal].into_iter().flatten().min()
+        [self.next_handover, self.next_removal, self.indexing.due].into_iter().flatten().min()
     }
 
     fn forget(&mut self, _: Timestamp) {

@@ -11,6 +11,7 @@ mod place;
 mod plan;
 mod query;
 mod schema;
+mod search;
 mod select;
 mod sessions;
 mod standing;
@@ -68,6 +69,7 @@ impl<S: Sql> Store<S> {
     /// When the tables are of a later release or cannot be made.
     pub fn open(sql: S) -> Result<Self, SchemaError> {
         schema::migrate(&sql)?;
+        search::migrate(&sql)?;
         Ok(Self { sql })
     }
 

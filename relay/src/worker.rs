@@ -30,12 +30,19 @@ pub use query::{QUERY_PATH, query};
 
 use crate::check::Checked;
 use crate::information::{CONTENT_TYPE, CORS_HEADERS, RelayInformation, asks_for_document};
+use crate::limits::Limits;
 use crate::reason::{Outcome, Reason};
 use crate::relay::{ConnectionId, Effect, Input, Relay, RelayConfig, Ticket};
 use crate::session::Origin;
 
 /// How many connections an object serves. The platform's own limit is 32,768.
 const MAX_CONNECTIONS: usize = 10_000;
+
+/// The limits of a relay in an object, which has 128 MB of memory.
+#[must_use]
+pub fn limits() -> Limits {
+    Limits { max_reconciled_events: 100_000, ..Limits::default() }
+}
 
 /// Who gets the events that [`RelayConfig::handover`] wants.
 pub trait HandOver: 'static {

@@ -5,7 +5,9 @@
 
 mod acknowledged;
 mod clients;
+mod completeness;
 mod conformance;
+mod counts;
 mod crash;
 mod crowd;
 mod customers;
@@ -29,8 +31,10 @@ mod nip90;
 mod outside;
 mod publish;
 mod query;
+mod reconciliation;
 mod replaceable;
 mod restart;
+mod search;
 mod slow_readers;
 mod stage;
 mod subscribe;
@@ -47,6 +51,10 @@ fn scenarios() -> Vec<Scenario> {
         publish::list(),
         forgery::list(),
         query::list(),
+        completeness::list(),
+        counts::list(),
+        search::list(),
+        reconciliation::list(),
         subscribe::list(),
         replaceable::list(),
         malformed::list(),

@@ -35,6 +35,12 @@ pub enum Frame {
     Ok(String, bool, String),
     /// A message for a human.
     Notice(String),
+    /// The answer to a `COUNT` (NIP-45).
+    Count(String, Value),
+    /// A step of a reconciliation (NIP-77), in hex.
+    Reconcile(String, String),
+    /// A reconciliation was refused or ended by the relay (NIP-77).
+    ReconcileRefused(String, String),
 }
 
 impl Frame {
@@ -51,6 +57,9 @@ impl Frame {
                 .zip(string(3))
                 .map(|((id, accepted), message)| Self::Ok(id, accepted, message)),
             Some("NOTICE") => string(1).map(Self::Notice),
+            Some("COUNT") => string(1).map(|id| Self::Count(id, value[2].clone())),
+            Some("NEG-MSG") => string(1).zip(string(2)).map(|(id, message)| Self::Reconcile(id, message)),
+            Some("NEG-ERR") => string(1).zip(string(2)).map(|(id, why)| Self::ReconcileRefused(id, why)),
             _ => None,
         };
         frame.unwrap_or_else(|| panic!("not a NIP-01 relay message: {text}"))

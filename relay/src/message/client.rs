@@ -422,7 +422,7 @@ mod tests {
     fn answers_under_the_name_of_the_subscription() {
         assert_answer(r#"["REQ","s"]"#, &["CLOSED", "s"], "invalid: at least one filter is needed");
         assert_answer(r#"["REQ","s",[]]"#, &["CLOSED", "s"], "invalid: a filter must be a JSON object");
-        assert_answer(r#"["REQ","s",{},{"search":"x"}]"#, &["CLOSED", "s"], "unsupported: ");
+        assert_answer(r#"["REQ","s",{},{"language":"x"}]"#, &["CLOSED", "s"], "unsupported: ");
         assert_answer(r#"["REQ","",{}]"#, &["CLOSED", ""], "1 to 64");
         let long = "x".repeat(65);
         assert_answer(&format!(r#"["REQ","{long}",{{}}]"#), &["CLOSED", &long], "1 to 64");

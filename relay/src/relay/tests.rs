@@ -1,5 +1,7 @@
 #![allow(clippy::arithmetic_side_effects)]
 
+mod reconciliation;
+
 use std::time::Duration;
 
 use openagents_host::native::Sqlite;
@@ -120,7 +122,7 @@ fn a_request_of_the_same_name_replaces_the_subscription_and_a_refused_one_ends_i
     let [one, seven, later] = [(1, 1), (7, 1), (7, 2)].map(|(kind, at)| fixtures::signed(kind, at, &[]));
     assert_eq!(bench.publish(ALICE, &one).len(), 1);
     assert_eq!(bench.publish(ALICE, &seven).len(), 2);
-    let refused = bench.say(BOB, r#"["REQ","s",{"search":"x"}]"#);
+    let refused = bench.say(BOB, r#"["REQ","s",{"language":"x"}]"#);
     assert!(refused[0].1.starts_with(r#"["CLOSED","s","unsupported: "#));
     assert_eq!(bench.publish(ALICE, &later).len(), 1);
 }

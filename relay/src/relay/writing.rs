@@ -71,6 +71,9 @@ impl<S: Sql> Relay<S> {
         match self.accept(now, connection, event, standing) {
             Ok(Acceptance::Refused(refusal)) => outcome(refusal),
             Ok(Acceptance::New { handed_over }) => {
+                if event.kind.retention() != Retention::Ephemeral {
+                    self.index_later(now);
+                }
                 if let Some(expiry) = expiry(event) {
                     self.expect_removal(expiry);
                 }

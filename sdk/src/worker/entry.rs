@@ -1,6 +1,6 @@
 //! The Worker's entry: it finds the door and what is behind it, and keeps nothing.
 
-use openagents_relay::{Limits, information};
+use openagents_relay::information;
 use worker::{Env, Method, Request, RequestInit, Response, Result};
 
 use super::{AGENT_BINDING, KEYLESS_AGENT, MAIN_RELAY, RELAY_BINDING, variable};
@@ -40,7 +40,9 @@ async fn answer<A: Jobs>(request: Request, env: &Env) -> Result<Response> {
                 .await;
         }
         Door::RelayInformation => {
-            match settings::relay_information::<A>(Limits::default(), |name| variable(env, name)) {
+            match settings::relay_information::<A>(openagents_relay::worker::limits(), |name| {
+                variable(env, name)
+            }) {
                 Ok(information) => {
                     written(Page::json(information.to_json()).of_type(information::CONTENT_TYPE))?
                 }

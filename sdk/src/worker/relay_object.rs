@@ -3,8 +3,8 @@
 use std::marker::PhantomData;
 
 use openagents_host::VerifiedEvent;
-use openagents_relay::worker::{HandOver, RelayHost};
-use openagents_relay::{Limits, RelayInformation};
+use openagents_relay::RelayInformation;
+use openagents_relay::worker::{HandOver, RelayHost, limits};
 use worker::{Env, Method, Request, RequestInit, State};
 
 use super::{AGENT_BINDING, DELIVERY_TIMEOUT, entry, variable, within};
@@ -20,7 +20,7 @@ pub type RelayObject<A> = RelayHost<ToAgent<A>>;
 /// What the runtime does when the relay's object is needed.
 #[must_use]
 pub fn relay_object<A: Jobs>(state: State, env: Env) -> RelayObject<A> {
-    let limits = Limits::default();
+    let limits = limits();
     // A variable that cannot be used is reported where it is shown: by the Worker's own answer.
     let information = settings::relay_information::<A>(limits.clone(), |name| variable(&env, name))
         .unwrap_or_else(|_| RelayInformation::new(limits.clone()));

@@ -159,9 +159,11 @@ impl Measurement<'_> {
             let megabytes = kilobytes as f64 / 1024.0;
             figures.push(Figure::new("rss", "memory (RSS) afterwards", megabytes, "MB", Better::Lower));
         }
-        if let Some(data) = self.data.filter(|_| stored > 0) {
-            let bytes = on_disk(data) as f64 / stored as f64;
-            figures.push(Figure::new("disk", "disk for an event", bytes, "bytes", Better::Lower));
+        // A folder alone is 4 KB.
+        let bytes = self.data.map_or(0, on_disk);
+        if stored > 0 && bytes > 4096 {
+            let each = bytes as f64 / stored as f64;
+            figures.push(Figure::new("disk", "disk for an event", each, "bytes", Better::Lower));
         }
         figures
     }
@@ -198,7 +200,7 @@ fn throughput(verification: Verification, many: Ingested) -> Vec<Figure> {
         "– that is, of the verification ceiling",
         share(without),
         "%",
-        Better::Higher,
+        Better::Neither,
     ));
     if let Some(server) = cost.server.filter(|seconds| *seconds > 0.0) {
         let alone = count * cores() / server;
@@ -222,7 +224,7 @@ fn throughput(verification: Verification, many: Ingested) -> Vec<Figure> {
                 "– that is, of the verification ceiling",
                 share(alone),
                 "%",
-                Better::Higher,
+                Better::Neither,
             ),
         ]);
     }

@@ -14,7 +14,7 @@ pub(crate) const PEERS: [&str; 2] = ["builder-lmdb", "builder-memory"];
 /// A relay that runs until it is dropped.
 #[derive(Debug)]
 pub(crate) enum Running {
-    Ours(Server),
+    Ours(Box<Server>),
     Peer { child: Child, port: u16, data: TempDir },
 }
 
@@ -30,7 +30,7 @@ impl Running {
         let name = |name: &String| -> &'static str { Box::leak(name.clone().into_boxed_str()) };
         let mut all = vec![("OPENAGENTS_DURABILITY", "power".to_owned())];
         all.extend(variables.iter().map(|(key, value)| (name(key), value.clone())));
-        Server::start_with(Host::Native, "hello-world", &all).map(Self::Ours)
+        Server::start_with(Host::Native, "hello-world", &all).map(|server| Self::Ours(Box::new(server)))
     }
 
     /// A peer with an empty database.
@@ -88,6 +88,7 @@ impl Running {
         }
     }
 
+    /// Where its database is; empty where it keeps none.
     pub(crate) fn data(&self) -> &Path {
         match self {
             Self::Ours(server) => server.data(),
