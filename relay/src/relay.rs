@@ -42,6 +42,12 @@ impl ConnectionId {
         Self(number)
     }
 
+    /// The connection's number.
+    #[must_use]
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+
     /// Reads what [`Display`](fmt::Display) writes.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {

@@ -11,9 +11,11 @@ mod counts;
 mod crash;
 mod crowd;
 mod customers;
+mod deletion;
 mod doors;
 mod engine;
 mod examples;
+mod expiry;
 mod feedback;
 mod forgery;
 mod frames;
@@ -32,12 +34,14 @@ mod outside;
 mod publish;
 mod query;
 mod reconciliation;
+mod relay_tools;
 mod replaceable;
 mod restart;
 mod search;
 mod slow_readers;
 mod stage;
 mod subscribe;
+mod vanish;
 
 use std::process::ExitCode;
 
@@ -57,6 +61,10 @@ fn scenarios() -> Vec<Scenario> {
         reconciliation::list(),
         subscribe::list(),
         replaceable::list(),
+        deletion::list(),
+        expiry::list(),
+        vanish::list(),
+        relay_tools::list(),
         malformed::list(),
         malformed_events::list(),
         malformed_filters::list(),

@@ -35,6 +35,8 @@ pub enum Frame {
     Ok(String, bool, String),
     /// A message for a human.
     Notice(String),
+    /// What a client that wants to identify itself has to sign (NIP-42).
+    Challenge(String),
     /// The answer to a `COUNT` (NIP-45).
     Count(String, Value),
     /// A step of a reconciliation (NIP-77), in hex.
@@ -57,6 +59,7 @@ impl Frame {
                 .zip(string(3))
                 .map(|((id, accepted), message)| Self::Ok(id, accepted, message)),
             Some("NOTICE") => string(1).map(Self::Notice),
+            Some("AUTH") => string(1).map(Self::Challenge),
             Some("COUNT") => string(1).map(|id| Self::Count(id, value[2].clone())),
             Some("NEG-MSG") => string(1).zip(string(2)).map(|(id, message)| Self::Reconcile(id, message)),
             Some("NEG-ERR") => string(1).zip(string(2)).map(|(id, why)| Self::ReconcileRefused(id, why)),

@@ -11,7 +11,7 @@ use std::time::Duration;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::limits::Limit;
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, ToSql};
+use rusqlite::{Connection, OpenFlags, ToSql};
 
 use crate::sql::{Columns, MAX_INTEGER, NextRow, Row, Sql, SqlError, Value};
 
@@ -38,6 +38,15 @@ pub struct OpenError {
     error: rusqlite::Error,
 }
 
+impl OpenError {
+    pub(super) fn new(path: &Path, error: rusqlite::Error) -> Self {
+        Self { path: path.to_owned(), error }
+    }
+}
+
+/// How long a statement waits for another process that writes.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+
 /// An open SQLite database. Clones share the connection; it stays on its thread.
 #[derive(Clone)]
 pub struct Sqlite {
@@ -57,7 +66,18 @@ impl Sqlite {
     pub fn open(path: &Path, durability: Durability) -> Result<Self, OpenError> {
         Connection::open(path)
             .and_then(|connection| Self::configure(connection, durability))
-            .map_err(|error| OpenError { path: path.to_owned(), error })
+            .map_err(|error| OpenError::new(path, error))
+    }
+
+    /// Opens a file to read what was committed, also while another process writes to it.
+    ///
+    /// # Errors
+    /// When the file is not there, cannot be read, or is no SQLite database.
+    pub fn open_read_only(path: &Path) -> Result<Self, OpenError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        Connection::open_with_flags(path, flags)
+            .and_then(|connection| Self::configure(connection, Durability::Process))
+            .map_err(|error| OpenError::new(path, error))
     }
 
     /// A database in memory, for tests.
@@ -71,7 +91,7 @@ impl Sqlite {
     }
 
     fn configure(mut connection: Connection, durability: Durability) -> Result<Self, rusqlite::Error> {
-        connection.busy_timeout(Duration::from_secs(5))?;
+        connection.busy_timeout(PATIENCE)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(
             None,
@@ -147,6 +167,8 @@ impl Sql for Sqlite {
 
     fn transaction<T, E: From<SqlError>>(&self, body: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
         let (begin, commit) = match self.depth.load(Ordering::Relaxed) {
+            // Whoever only reads sees one moment from here on, and waits for nobody.
+            0 if self.connection.is_readonly("main").unwrap_or(false) => ("BEGIN", "COMMIT"),
             0 => ("BEGIN IMMEDIATE", "COMMIT"),
             _ => ("SAVEPOINT inner_transaction", "RELEASE inner_transaction"),
         };
@@ -260,7 +282,7 @@ impl Columns for rusqlite::Row<'_> {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "shaped for map_err")]
-fn statement_error(error: rusqlite::Error) -> SqlError {
+pub(super) fn statement_error(error: rusqlite::Error) -> SqlError {
     SqlError::Statement(error.to_string())
 }
 
@@ -295,6 +317,28 @@ mod tests {
         .unwrap_err();
         assert_eq!(sqlite.first::<(i64,)>("SELECT count(*) FROM t", &[]).unwrap(), Some((0,)));
         sqlite.transaction(|| sqlite.execute("INSERT INTO t VALUES (?)", values![2_i64])).unwrap();
+    }
+
+    #[test]
+    fn reads_beside_a_writer_and_writes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("test.sqlite");
+        assert!(Sqlite::open_read_only(&path).is_err() && !path.exists());
+        let writer = Sqlite::open(&path, Durability::Full).unwrap();
+        writer.batch("CREATE TABLE t (i INTEGER) STRICT; INSERT INTO t VALUES (1)").unwrap();
+        let reader = Sqlite::open_read_only(&path).unwrap();
+        assert_eq!(reader.first::<(i64,)>("SELECT count(*) FROM t", &[]).unwrap(), Some((1,)));
+        writer.execute("INSERT INTO t VALUES (2)", &[]).unwrap();
+        assert_eq!(reader.first::<(i64,)>("SELECT count(*) FROM t", &[]).unwrap(), Some((2,)));
+        reader.batch("CREATE TABLE IF NOT EXISTS t (i INTEGER) STRICT").unwrap();
+        assert!(reader.execute("INSERT INTO t VALUES (3)", &[]).is_err());
+        // A transaction sees one moment.
+        let seen: Result<_, SqlError> = reader.transaction(|| {
+            let before = reader.first::<(i64,)>("SELECT count(*) FROM t", &[])?;
+            writer.execute("INSERT INTO t VALUES (4)", &[])?;
+            Ok((before, reader.first::<(i64,)>("SELECT count(*) FROM t", &[])?))
+        });
+        assert_eq!(seen.unwrap(), (Some((2,)), Some((2,))));
     }
 
     #[test]

@@ -152,6 +152,41 @@ fn an_ephemeral_event_is_heard_or_muted_and_never_stored() {
 }
 
 #[test]
+fn what_has_ended_is_removed_by_the_alarm() {
+    let mut bench = Bench::new();
+    let second = NOW.as_seconds();
+    let expiration = (second + 10).to_string();
+    bench.publish(ALICE, &fixtures::signed(1, 1, &[&["expiration", &expiration]]));
+    let stored = |bench: &Bench| bench.relay.store().statistics(1).unwrap().events;
+    let ring = |bench: &mut Bench| {
+        let due = bench.relay.next_alarm().unwrap();
+        bench.now = bench.now.max(due);
+        let mut effects = Vec::new();
+        bench.relay.alarm(bench.now, &mut effects);
+        assert_eq!(effects, []);
+    };
+    assert_eq!(bench.relay.next_alarm(), Some(NOW + Duration::from_secs(70)));
+    bench.relay.forget(NOW);
+    ring(&mut bench);
+    assert_eq!((stored(&bench), bench.relay.next_alarm()), (0, None));
+
+    for number in 0..700 {
+        bench.publish(ALICE, &fixtures::signed(1, 2, &[&["n", &number.to_string()]]));
+    }
+    bench.publish(ALICE, &fixtures::signed(62, second, &[&["relay", "ALL_RELAYS"]]));
+    assert_eq!(bench.query(vec![Filter::new()]).unwrap().len(), 1);
+    for left in [201, 1] {
+        assert!(bench.relay.next_alarm().is_some_and(|due| due <= bench.now));
+        ring(&mut bench);
+        assert_eq!(stored(&bench), left);
+        bench.relay.forget(NOW);
+    }
+    while bench.relay.next_alarm().is_some() {
+        ring(&mut bench);
+    }
+}
+
+#[test]
 fn an_older_version_is_refused_with_the_reason() {
     let mut bench = Bench::new();
     let [old, new] = [1, 2].map(|at| fixtures::signed(10_002, at, &[]));

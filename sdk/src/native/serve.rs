@@ -187,7 +187,7 @@ fn log_to_standard_error(level: &str) -> Result<(), ServeError> {
 }
 
 /// Completes at the first SIGINT or SIGTERM after this call.
-fn interruption() -> std::io::Result<impl Future<Output = ()>> {
+pub(super) fn interruption() -> std::io::Result<impl Future<Output = ()>> {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};

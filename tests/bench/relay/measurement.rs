@@ -41,7 +41,9 @@ impl Measurement<'_> {
     pub(crate) fn all(&mut self, events: &Events) -> Result<(), String> {
         let wanted = |part: Part| self.options.parts.contains(&part);
         let (ingests, asks) = (wanted(Part::Ingest), wanted(Part::Requests));
-        if wanted(Part::Connections) && !self.server.pids.is_empty() {
+        if self.server.pids.is_empty() {
+            self.say(format_args!("no --pid: its memory and processor time cannot be seen"));
+        } else if wanted(Part::Connections) {
             self.say(format_args!("{} idle connections", self.options.connections));
             self.connections()?;
         }
@@ -156,8 +158,10 @@ impl Measurement<'_> {
     pub(crate) fn sizes(&self, stored: u64) -> Vec<Figure> {
         let mut figures = Vec::new();
         if let Some(kilobytes) = self.server.resident() {
-            let megabytes = kilobytes as f64 / 1024.0;
-            figures.push(Figure::new("rss", "memory (RSS) afterwards", megabytes, "MB", Better::Lower));
+            let megabytes = |kilobytes: u64| kilobytes as f64 / 1024.0;
+            let (all, own) = (megabytes(kilobytes), megabytes(self.server.anonymous()));
+            figures.push(Figure::new("rss", "memory (RSS) afterwards", all, "MB", Better::Lower));
+            figures.push(Figure::new("rss_anonymous", "– without mapped files", own, "MB", Better::Lower));
         }
         // A folder alone is 4 KB.
         let bytes = self.data.map_or(0, on_disk);
