@@ -6,7 +6,7 @@ mod sqlite;
 
 use std::time::SystemTime;
 
-pub use engine_thread::{EngineThread, Inputs, Stopped};
+pub use engine_thread::{Commits, EngineThread, Inputs, Stopped};
 pub use sqlite::{Durability, OpenError, Sqlite};
 
 use crate::time::Timestamp;

@@ -10,7 +10,9 @@ mod encoder;
 mod handover;
 mod outbox;
 mod query;
+mod readers;
 mod shared;
+mod socket;
 mod tickets;
 
 #[cfg(test)]
@@ -24,7 +26,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
 use http_body_util::Full;
-use openagents_host::native::{Durability, EngineThread, OpenError, Sqlite, Stopped, now};
+use openagents_host::native::{Commits, Durability, EngineThread, OpenError, Sqlite, Stopped, now};
 use openagents_host::sql::SchemaError;
 use openagents_host::{Event, VerifiedEvent};
 
@@ -37,6 +39,7 @@ use crate::information::{CONTENT_TYPE, CORS_HEADERS, RelayInformation};
 use crate::reason::Outcome;
 use crate::relay::{Relay, RelayConfig};
 use crate::session::Origin;
+use readers::{Desk, Questions, Readers};
 use shared::{Connections, Shared};
 
 /// How a native relay is run.
@@ -92,6 +95,8 @@ pub enum StartError {
 pub struct RelayServer {
     handle: RelayHandle,
     thread: EngineThread,
+    /// None where the engine itself reads.
+    readers: Option<Readers>,
 }
 
 impl RelayServer {
@@ -102,20 +107,32 @@ impl RelayServer {
     pub async fn start(config: RelayServerConfig, handover: Arc<dyn HandOver>) -> Result<Self, StartError> {
         let connections = Arc::new(Connections::default());
         let (deliveries, waiting) = handover::queue();
+        let (questions, commits) = (Arc::<Questions>::default(), Commits::default());
+        // A relay that forgets shows what a Durable Object does, which reads by itself.
+        let reads_beside = !config.forget_memory;
         let engine = {
-            let (path, durability, relay) = (config.path, config.durability, config.relay.clone());
+            let (path, durability, relay) = (config.path.clone(), config.durability, config.relay.clone());
             move || -> Result<_, StartError> {
                 let mut relay = Relay::open(Sqlite::open(&path, durability)?, relay)?;
                 relay.hurry_handovers(now()).map_err(SchemaError::from)?;
-                Ok(relay)
+                Ok(if reads_beside { relay.read_beside() } else { relay })
             }
         };
         let apply = {
-            let connections = Arc::clone(&connections);
-            move |effects: &mut Vec<_>| connections.apply(effects, &deliveries)
+            let (connections, questions) = (Arc::clone(&connections), Arc::clone(&questions));
+            move |effects: &mut Vec<_>| connections.apply(effects, &deliveries, &questions)
         };
-        let (inputs, thread) = EngineThread::start("relay", config.forget_memory, engine, apply).await?;
+        let watched = commits.clone();
+        let (inputs, thread) =
+            EngineThread::start_watched("relay", config.forget_memory, watched, engine, apply).await?;
         tokio::spawn(handover::deliver(waiting, handover, inputs.clone()));
+        let readers = if reads_beside {
+            let (connections, inputs) = (Arc::clone(&connections), inputs.clone());
+            let limits = config.relay.limits.clone();
+            Some(Readers::start(&config.path, &Desk { questions, connections, commits, inputs, limits })?)
+        } else {
+            None
+        };
         let shared = Shared::new(
             inputs,
             connections,
@@ -123,7 +140,7 @@ impl RelayServer {
             &config.information,
             config.max_connections,
         );
-        Ok(Self { handle: RelayHandle(Arc::new(shared)), thread })
+        Ok(Self { handle: RelayHandle(Arc::new(shared)), thread, readers })
     }
 
     /// The way to this relay.
@@ -142,6 +159,9 @@ impl RelayServer {
         const PATIENCE: Duration = Duration::from_secs(5);
         self.handle.0.refuse_new_connections();
         self.thread.stop().await;
+        if let Some(readers) = self.readers {
+            readers.finish().await;
+        }
         self.handle.0.connections.close_all();
         let _ = tokio::time::timeout(PATIENCE, self.handle.0.all_connections_ended()).await;
     }

@@ -16,6 +16,7 @@ use openagents_host::{Engine, EventId, Timestamp, VerifiedEvent};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+pub use self::reading::Reading;
 use crate::access::Access;
 use crate::check::{self, Checked};
 use crate::filter::Filter;
@@ -111,6 +112,13 @@ pub enum Input {
         /// What each of them must match one of.
         filters: Vec<Filter>,
     },
+    /// What was to be [read](Effect::Read) could not be.
+    Unreadable {
+        /// What.
+        reading: Reading,
+        /// Why.
+        error: SqlError,
+    },
     /// An event that was [handed over](Effect::HandOver) has arrived.
     Delivered(EventId),
 }
@@ -127,6 +135,12 @@ pub enum Effect {
         /// What.
         message: RelayMessage,
     },
+    /// Answer a `REQ` from the store: only where the host [reads beside](Relay::read_beside) the engine.
+    ///
+    /// What the engine sends to this connection from here on comes after the answer. The answer is to be read from a
+    /// state in which everything is that was committed with this effect, and an event of the subscription
+    /// that is in it must not be sent a second time when the engine tells of it as new.
+    Read(Reading),
     /// The state of a connection has changed: a host that may forget keeps what [`Relay::saved`] gives.
     SessionChanged(ConnectionId),
     /// Give an event to whoever registered for such events, and report when that was done.
@@ -156,6 +170,7 @@ pub struct Relay<S> {
     sessions: BTreeMap<ConnectionId, Session>,
     subscriptions: Subscriptions,
     config: RelayConfig,
+    reads_beside: bool,
     /// Not later than the next handover is due. It may be earlier: then there is nothing to do.
     next_handover: Option<Timestamp>,
 }
@@ -172,7 +187,14 @@ impl<S: Sql> Relay<S> {
         let store = Store::open(sql)?;
         let next_handover = store.next_handover()?;
         let sessions = BTreeMap::new();
-        Ok(Self { store, sessions, subscriptions: Subscriptions::default(), config, next_handover })
+        let subscriptions = Subscriptions::default();
+        Ok(Self { store, sessions, subscriptions, config, reads_beside: false, next_handover })
+    }
+
+    /// Leaves answering from the store to the host, for one that can do that on many threads: see [`Effect::Read`].
+    #[must_use]
+    pub fn read_beside(self) -> Self {
+        Self { reads_beside: true, ..self }
     }
 
     /// Hands over at once what is waiting to be: the process that was to get it has just started.
@@ -321,6 +343,7 @@ impl<S: Sql> Engine for Relay<S> {
                 let events = self.query(filters, effects);
                 effects.push(Effect::Found { ticket: *ticket, events });
             }
+            Input::Unreadable { reading, error } => self.unreadable(reading, error, effects),
             Input::Delivered(id) => {
                 if let Err(error) = self.store.delivered(id) {
                     // It stays due and is handed over again.
@@ -353,7 +376,7 @@ impl<S: Sql> Engine for Relay<S> {
             self.connections().map(|connection| (connection, self.saved(connection))).collect();
         // What cannot be opened again is not forgotten.
         let Ok(reopened) = Self::open(self.sql().clone(), self.config.clone()) else { return };
-        *self = reopened;
+        *self = Self { reads_beside: self.reads_beside, ..reopened };
         for (connection, state) in saved {
             self.restore(connection, &state);
         }

@@ -340,6 +340,8 @@ impl Awake {
                 Effect::Published { outcome, .. } => pending.outcome = Some(outcome),
                 Effect::Found { events, .. } => pending.found = Some(events),
                 Effect::Failed(error) => console_error!("the relay's database failed: {}", error),
+                // The relay reads by itself here: there is one thread.
+                Effect::Read(_) => {}
             }
         }
         let next = self.relay.next_alarm();

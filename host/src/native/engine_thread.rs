@@ -1,5 +1,6 @@
 //! A thread that owns an engine and its database, and commits as many inputs at once as have come in.
 
+mod commits;
 mod outlet;
 
 use std::convert::Infallible;
@@ -9,15 +10,16 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
+pub use self::commits::Commits;
 use self::outlet::{Outlet, Sync};
 use super::{Sqlite, now};
 use crate::engine::Engine;
 use crate::sql::{Sql, SqlError};
 
-/// How many inputs may wait before senders are held back.
-const QUEUE: usize = 4_096;
+/// How many parcels may wait before senders are held back.
+const QUEUE: usize = 2_048;
 
-/// How many inputs share a transaction at most.
+/// While a batch has fewer inputs than this, more are taken into it.
 const BATCH: usize = 512;
 
 /// The engine's thread has ended.
@@ -26,7 +28,13 @@ const BATCH: usize = 512;
 pub struct Stopped;
 
 /// The way to an engine. Clones lead to the same one.
-pub struct Inputs<I>(mpsc::Sender<I>);
+pub struct Inputs<I>(mpsc::Sender<Parcel<I>>);
+
+/// What is sent at once.
+enum Parcel<I> {
+    One(I),
+    Several(Vec<I>),
+}
 
 impl<I> Inputs<I> {
     /// Hands over an input; waits while too many are queued.
@@ -34,7 +42,23 @@ impl<I> Inputs<I> {
     /// # Errors
     /// When the engine has stopped.
     pub async fn send(&self, input: I) -> Result<(), Stopped> {
-        self.0.send(input).await.map_err(|_| Stopped)
+        self.0.send(Parcel::One(input)).await.map_err(|_| Stopped)
+    }
+
+    /// Hands over several inputs, which share a transaction. They should be few, since others wait for all of them.
+    ///
+    /// # Errors
+    /// When the engine has stopped.
+    pub async fn send_all(&self, inputs: Vec<I>) -> Result<(), Stopped> {
+        self.0.send(Parcel::Several(inputs)).await.map_err(|_| Stopped)
+    }
+
+    /// The same for a thread outside of any runtime: it is blocked while too many are queued.
+    ///
+    /// # Errors
+    /// When the engine has stopped.
+    pub fn send_blocking(&self, input: I) -> Result<(), Stopped> {
+        self.0.blocking_send(Parcel::One(input)).map_err(|_| Stopped)
     }
 }
 
@@ -72,6 +96,26 @@ impl EngineThread {
         E::Effect: Send + 'static,
         F: From<std::io::Error> + Send + 'static,
     {
+        Self::start_watched(name, forget_memory, Commits::default(), build, apply).await
+    }
+
+    /// [Starts](Self::start) an engine whose commits others watch, since they read its database beside it.
+    ///
+    /// # Errors
+    /// When the thread cannot be started, or what `build` says.
+    pub async fn start_watched<E, F>(
+        name: &str,
+        forget_memory: bool,
+        commits: Commits,
+        build: impl FnOnce() -> Result<E, F> + Send + 'static,
+        apply: impl FnMut(&mut Vec<E::Effect>) + Send + 'static,
+    ) -> Result<(Inputs<E::Input>, Self), F>
+    where
+        E: Engine<Sql = Sqlite> + 'static,
+        E::Input: Send + 'static,
+        E::Effect: Send + 'static,
+        F: From<std::io::Error> + Send + 'static,
+    {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let (stop, stopped) = oneshot::channel();
         let (built, build_result) = oneshot::channel();
@@ -82,7 +126,7 @@ impl EngineThread {
             let _alive = alive;
             let started = build().and_then(|engine| {
                 let sync = engine.sql().commit_ahead()?.map(|log| -> Sync { Arc::new(move || log.sync()) });
-                Ok((engine, Outlet::start(&disk_name, sync, Box::new(apply))?))
+                Ok((engine, Outlet::start(&disk_name, sync, commits, Box::new(apply))?))
             });
             match started {
                 Err(error) => drop(built.send(Err(error))),
@@ -117,9 +161,18 @@ impl EngineThread {
     }
 }
 
+impl<I> Parcel<I> {
+    fn unpack(self, inputs: &mut Vec<I>) {
+        match self {
+            Self::One(input) => inputs.push(input),
+            Self::Several(several) => inputs.extend(several),
+        }
+    }
+}
+
 async fn run<E: Engine<Sql = Sqlite>>(
     mut engine: E,
-    mut receiver: mpsc::Receiver<E::Input>,
+    mut receiver: mpsc::Receiver<Parcel<E::Input>>,
     mut stopped: oneshot::Receiver<Infallible>,
     forget_memory: bool,
     outlet: &mut Outlet<E::Effect>,
@@ -141,13 +194,15 @@ async fn run<E: Engine<Sql = Sqlite>>(
         };
         tokio::select! {
             biased;
-            received = receiver.recv_many(&mut inputs, BATCH) => {
-                if received == 0 {
-                    return;
+            received = receiver.recv() => {
+                let Some(parcel) = received else { return };
+                parcel.unpack(&mut inputs);
+                while inputs.len() < BATCH && let Ok(parcel) = receiver.try_recv() {
+                    parcel.unpack(&mut inputs);
                 }
             }
             _ = &mut stopped, if !stopping => {
-                // What is queued is still done; then `recv_many` gives nothing more.
+                // What is queued is still done; then `recv` gives nothing more.
                 stopping = true;
                 receiver.close();
                 continue;
@@ -155,10 +210,10 @@ async fn run<E: Engine<Sql = Sqlite>>(
             () = ring => {}
             () = outlet.ended() => return,
         }
-        advance(&mut engine, &inputs, &mut effects);
+        let commit = advance(&mut engine, &inputs, outlet.commits(), &mut effects);
         inputs.clear();
         let written = engine.sql().take_written();
-        if outlet.release(&mut effects, written, receiver.is_empty()).is_err() {
+        if outlet.release(commit, &mut effects, written, receiver.is_empty()).is_err() {
             return;
         }
         engine.sql().checkpoint_if_due();
@@ -169,25 +224,32 @@ async fn run<E: Engine<Sql = Sqlite>>(
 }
 
 /// Handles the inputs and what is due in one transaction. If that cannot be committed, each input is handled alone, so
-/// that each gets its own answer.
-fn advance<E: Engine<Sql = Sqlite>>(engine: &mut E, inputs: &[E::Input], effects: &mut Vec<E::Effect>) {
+/// that each gets its own answer. Returns the number of the commit.
+fn advance<E: Engine<Sql = Sqlite>>(
+    engine: &mut E,
+    inputs: &[E::Input],
+    commits: &Commits,
+    effects: &mut Vec<E::Effect>,
+) -> u64 {
     let sql = engine.sql().clone();
-    let committed: Result<(), SqlError> = sql.transaction(|| {
+    let committed: Result<u64, SqlError> = sql.transaction(|| {
         for input in inputs {
             engine.handle(now(), input, effects);
         }
         ring(engine, effects);
-        Ok(())
+        Ok(commits.begin())
     });
-    if let Err(error) = committed {
+    committed.unwrap_or_else(|error| {
         tracing::warn!(%error, inputs = inputs.len(), "a batch could not be committed; each input is tried alone");
         effects.clear();
         engine.rolled_back();
+        let commit = commits.begin();
         for input in inputs {
             engine.handle(now(), input, effects);
         }
         ring(engine, effects);
-    }
+        commit
+    })
 }
 
 fn ring<E: Engine>(engine: &mut E, effects: &mut Vec<E::Effect>) {
@@ -262,10 +324,11 @@ mod tests {
         }
         let answers: Vec<String> = effects.iter().take(5).collect();
         assert_eq!(answers, ["1 true", "2 true", "2 false", "3 true", "alarm"]);
-        inputs.send(4).await.unwrap();
+        inputs.send_all(vec![4, 5]).await.unwrap();
         thread.stop().await;
-        assert_eq!(effects.iter().collect::<Vec<_>>(), ["4 true"]);
-        assert!(inputs.send(5).await.is_err());
+        assert_eq!(effects.iter().collect::<Vec<_>>(), ["4 true", "5 true"]);
+        assert!(inputs.send(6).await.is_err());
+        assert!(inputs.send_all(vec![6]).await.is_err());
     }
 
     #[tokio::test]

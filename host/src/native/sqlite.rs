@@ -11,7 +11,7 @@ use std::time::Duration;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::limits::Limit;
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, ToSql};
+use rusqlite::{Connection, OpenFlags, ToSql};
 
 use crate::sql::{Columns, MAX_INTEGER, NextRow, Row, Sql, SqlError, Value};
 
@@ -38,6 +38,9 @@ pub struct OpenError {
     error: rusqlite::Error,
 }
 
+/// How much of the database each reader keeps in memory.
+const READER_CACHE_KIB: i64 = 512;
+
 /// An open SQLite database. Clones share the connection; it stays on its thread.
 #[derive(Clone)]
 pub struct Sqlite {
@@ -47,6 +50,7 @@ pub struct Sqlite {
     /// How many transactions are open within each other.
     depth: Rc<AtomicU32>,
     log: Arc<LogState>,
+    is_reader: bool,
 }
 
 impl Sqlite {
@@ -60,6 +64,22 @@ impl Sqlite {
             .map_err(|error| OpenError { path: path.to_owned(), error })
     }
 
+    /// Opens a file that is open to be written already, to read it beside the writer. Each transaction sees one
+    /// state of it, in which everything is that was committed before.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is no SQLite database.
+    pub fn open_to_read(path: &Path) -> Result<Self, OpenError> {
+        Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+            .and_then(|connection| {
+                // There are several, and the system keeps what all of them read.
+                connection.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;
+                Self::guard(connection)
+            })
+            .map(|sqlite| Self { is_reader: true, ..sqlite })
+            .map_err(|error| OpenError { path: path.to_owned(), error })
+    }
+
     /// A database in memory, for tests.
     ///
     /// # Errors
@@ -70,8 +90,7 @@ impl Sqlite {
             .map_err(|error| OpenError { path: ":memory:".into(), error })
     }
 
-    fn configure(mut connection: Connection, durability: Durability) -> Result<Self, rusqlite::Error> {
-        connection.busy_timeout(Duration::from_secs(5))?;
+    fn configure(connection: Connection, durability: Durability) -> Result<Self, rusqlite::Error> {
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(
             None,
@@ -82,6 +101,15 @@ impl Sqlite {
             },
         )?;
         connection.pragma_update(None, "foreign_keys", "ON")?;
+        Self::guard(connection)
+    }
+
+    /// Holds the connection to a Durable Object's limits.
+    fn guard(mut connection: Connection) -> Result<Self, rusqlite::Error> {
+        connection.busy_timeout(Duration::from_secs(5))?;
+        if let Ok(v) = std::env::var("TUNE_CACHE") {
+            connection.pragma_update(None, "cache_size", v)?;
+        } // SCRATCH
         connection.set_prepared_statement_cache_capacity(128);
         for (limit, value) in [
             (Limit::SQLITE_LIMIT_VARIABLE_NUMBER, 100),
@@ -100,7 +128,13 @@ impl Sqlite {
         let own_statement = Arc::new(AtomicBool::new(false));
         let own = Arc::clone(&own_statement);
         connection.authorizer(Some(move |context: AuthContext<'_>| authorize(&context.action, &own)))?;
-        Ok(Self { connection: Rc::new(connection), own_statement, depth: Rc::default(), log })
+        Ok(Self {
+            connection: Rc::new(connection),
+            own_statement,
+            depth: Rc::default(),
+            log,
+            is_reader: false,
+        })
     }
 
     fn transaction_statement(&self, statement: &str) -> Result<(), SqlError> {
@@ -147,6 +181,7 @@ impl Sql for Sqlite {
 
     fn transaction<T, E: From<SqlError>>(&self, body: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
         let (begin, commit) = match self.depth.load(Ordering::Relaxed) {
+            0 if self.is_reader => ("BEGIN", "COMMIT"),
             0 => ("BEGIN IMMEDIATE", "COMMIT"),
             _ => ("SAVEPOINT inner_transaction", "RELEASE inner_transaction"),
         };
@@ -295,6 +330,27 @@ mod tests {
         .unwrap_err();
         assert_eq!(sqlite.first::<(i64,)>("SELECT count(*) FROM t", &[]).unwrap(), Some((0,)));
         sqlite.transaction(|| sqlite.execute("INSERT INTO t VALUES (?)", values![2_i64])).unwrap();
+    }
+
+    #[test]
+    fn a_reader_sees_one_state_and_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("test.sqlite");
+        let writer = Sqlite::open(&path, Durability::Full).unwrap();
+        writer.batch("CREATE TABLE t (i INTEGER) STRICT; INSERT INTO t VALUES (1)").unwrap();
+        let reader = Sqlite::open_to_read(&path).unwrap();
+        let count = || reader.first::<(i64,)>("SELECT count(*) FROM t", &[]).unwrap();
+        reader
+            .transaction(|| {
+                assert_eq!(count(), Some((1,)));
+                writer.transaction(|| writer.execute("INSERT INTO t VALUES (2)", &[]))?;
+                assert_eq!(count(), Some((1,)));
+                Ok::<_, SqlError>(())
+            })
+            .unwrap();
+        assert_eq!(count(), Some((2,)));
+        reader.execute("INSERT INTO t VALUES (3)", &[]).unwrap_err();
+        assert!(Sqlite::open_to_read(&folder.path().join("missing")).is_err());
     }
 
     #[test]

@@ -4,15 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::BytesMut;
 use fastwebsockets::upgrade::UpgradeFut;
 use openagents_host::native::now;
-use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout};
 
 use super::decoder::{Decoder, Received};
 use super::outbox::{Farewell, Outbox};
 use super::shared::Shared;
+use super::socket::{self, Reader};
 use crate::check::{self, Checked, check};
 use crate::message::RelayMessage;
 use crate::reason::Reason;
@@ -21,6 +22,9 @@ use crate::session::Origin;
 
 /// How long the other side has to take note of the end.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How many messages are checked before the engine gets them.
+const TOGETHER: usize = 16;
 
 /// Serves a connection until it ends.
 pub(super) async fn serve(
@@ -31,15 +35,16 @@ pub(super) async fn serve(
 ) {
     // A client that goes away during the handshake is nothing to report.
     let Ok(socket) = upgrade.await else { return };
-    let (mut read, write) = tokio::io::split(socket.into_inner());
-    let outbox = Arc::new(Outbox::default());
+    let (mut read, write, early) = socket::split(socket.into_inner());
+    let outbox = Arc::new(Outbox::new(write));
     let Ok(connection) = shared.open(&outbox, origin).await else { return };
     let heard = Arc::new(Heard::now());
     let mut writer = {
         let (outbox, heard) = (Arc::clone(&outbox), Arc::clone(&heard));
-        tokio::spawn(async move { outbox.write_to(write, || heard.at()).await })
+        tokio::spawn(async move { outbox.write(|| heard.at()).await })
     };
     let mut decoder = Decoder::new(check::longest_read(&shared.limits));
+    decoder.buffer().extend_from_slice(&early);
     let farewell = tokio::select! {
         farewell = receive(&shared, connection, &outbox, &heard, &mut decoder, &mut read) => Some(farewell),
         () = outbox.closing() => None,
@@ -65,58 +70,94 @@ pub(super) async fn serve(
 }
 
 /// Reads and checks messages until the client ends the connection or breaks the protocol.
-async fn receive<R: AsyncRead + Unpin>(
+///
+/// What has come in together is checked together and then given to the engine, so that it shares a transaction.
+async fn receive(
     shared: &Shared,
     connection: ConnectionId,
     outbox: &Outbox,
     heard: &Heard,
     decoder: &mut Decoder,
-    socket: &mut R,
+    socket: &mut Reader,
 ) -> Farewell {
     loop {
-        let received = match decoder.next() {
-            Ok(Some(received)) => received,
-            Ok(None) => {
-                decoder.buffer().reserve(4_096);
-                match socket.read_buf(decoder.buffer()).await {
-                    Ok(0) | Err(_) => return Farewell::NORMAL,
-                    Ok(_) => heard.update(),
-                }
-                continue;
-            }
-            Err(violation) => {
-                tracing::debug!(%connection, %violation, "a client broke the WebSocket protocol");
-                return Farewell::PROTOCOL_ERROR;
-            }
-        };
-        let message = match received {
-            Received::Text(text) => check(&text, &shared.limits, now()),
-            Received::NotUtf8 => Checked::notice(&Reason::invalid("text must be UTF-8")),
-            Received::Binary => Checked::binary(),
-            Received::TooLong => Checked::notice(&check::too_long(&shared.limits)),
-            Received::Ping(payload) => {
-                outbox.pong(payload);
-                continue;
-            }
-            Received::Pong => continue,
-            Received::Close(_) => return Farewell::NORMAL,
-        };
-        if matches!(
-            message,
-            Checked::Request { .. } | Checked::Count { .. } | Checked::Refused(RelayMessage::Closed { .. })
-        ) {
-            outbox.expect_answer();
-        }
-        if shared.inputs.send(Input::Message { connection, message }).await.is_err() {
+        let mut inputs = Vec::new();
+        let next = gather(shared, connection, outbox, decoder, &mut inputs);
+        if !inputs.is_empty() && shared.inputs.send_all(inputs).await.is_err() {
             return Farewell::GOING_AWAY;
         }
+        if let Next::End(farewell) = next {
+            return farewell;
+        }
         outbox.ready().await;
+        if next == Next::Gather {
+            // Checking takes long. Other connections have their turn.
+            tokio::task::yield_now().await;
+        } else {
+            match socket.read(decoder.buffer()).await {
+                Ok(0) | Err(_) => return Farewell::NORMAL,
+                Ok(_) => heard.update(),
+            }
+        }
     }
 }
 
-async fn discard<R: AsyncRead + Unpin>(socket: &mut R) {
-    let mut bytes = [0; 4_096];
-    while matches!(socket.read(&mut bytes).await, Ok(1..)) {}
+/// What follows when messages were gathered.
+#[derive(PartialEq, Eq)]
+enum Next {
+    /// More bytes are needed.
+    Read,
+    /// There may be more messages in what has come.
+    Gather,
+    End(Farewell),
+}
+
+/// Checks messages that have come: some at most, and none behind one that is answered at length.
+fn gather(
+    shared: &Shared,
+    connection: ConnectionId,
+    outbox: &Outbox,
+    decoder: &mut Decoder,
+    inputs: &mut Vec<Input>,
+) -> Next {
+    while inputs.len() < TOGETHER {
+        let message = match decoder.next() {
+            Ok(None) => return Next::Read,
+            Ok(Some(Received::Text(text))) => check(&text, &shared.limits, now()),
+            Ok(Some(Received::NotUtf8)) => Checked::notice(&Reason::invalid("text must be UTF-8")),
+            Ok(Some(Received::Binary)) => Checked::binary(),
+            Ok(Some(Received::TooLong)) => Checked::notice(&check::too_long(&shared.limits)),
+            Ok(Some(Received::Ping(payload))) => {
+                outbox.pong(payload);
+                return Next::Gather;
+            }
+            Ok(Some(Received::Pong)) => continue,
+            Ok(Some(Received::Close(_))) => return Next::End(Farewell::NORMAL),
+            Err(violation) => {
+                tracing::debug!(%connection, %violation, "a client broke the WebSocket protocol");
+                return Next::End(Farewell::PROTOCOL_ERROR);
+            }
+        };
+        let asks = matches!(
+            message,
+            Checked::Request { .. } | Checked::Count { .. } | Checked::Refused(RelayMessage::Closed { .. })
+        );
+        if asks {
+            outbox.expect_answer();
+        }
+        inputs.push(Input::Message { connection, message });
+        if asks {
+            break;
+        }
+    }
+    Next::Gather
+}
+
+async fn discard(socket: &mut Reader) {
+    let mut bytes = BytesMut::new();
+    while matches!(socket.read(&mut bytes).await, Ok(1..)) {
+        bytes.clear();
+    }
 }
 
 /// When something last came from a client.

@@ -293,6 +293,42 @@ async fn hands_over_until_it_succeeds() {
     running.server.shutdown().await;
 }
 
+/// Events are published all the while; each subscription must be told of each of them once, be it as stored or as new.
+#[tokio::test(flavor = "multi_thread")]
+async fn between_what_is_stored_and_what_is_new_nothing_is_lost_or_told_twice() {
+    const EVENTS: u64 = 400;
+    let folder = tempfile::tempdir().unwrap();
+    let running = start(in_folder(folder.path()), Arc::new(())).await;
+    let relay = running.server.handle();
+    let publishing = tokio::spawn(async move {
+        for number in 0..EVENTS {
+            assert_eq!(relay.publish(event(number)).await, Ok(Outcome::Accepted));
+        }
+    });
+    let mut subscribers = Vec::new();
+    while !publishing.is_finished() {
+        let mut client = Client::connect(&running.url).await;
+        client.send(r#"["REQ","s",{"kinds":[1],"limit":1000}]"#).await;
+        subscribers.push(client);
+    }
+    publishing.await.unwrap();
+    let mut told_as_new = 0;
+    for client in &mut subscribers {
+        let (mut seconds, mut ended) = (std::collections::BTreeSet::new(), false);
+        while seconds.len() < usize::try_from(EVENTS).unwrap() || !ended {
+            let message: serde_json::Value = serde_json::from_str(&client.text().await).unwrap();
+            if message[0] == "EOSE" {
+                assert!(!std::mem::replace(&mut ended, true));
+                continue;
+            }
+            assert!(seconds.insert(message[2]["created_at"].as_u64().unwrap()), "told twice: {message}");
+            told_as_new += u64::from(ended);
+        }
+    }
+    assert!(told_as_new > 0, "some subscribed while events came");
+    running.server.shutdown().await;
+}
+
 #[tokio::test]
 async fn many_requests_at_once_are_all_answered() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,11 +1,45 @@
 //! What a client asks for: `REQ`, `CLOSE`, `COUNT`.
 
-use openagents_host::sql::Sql;
+use openagents_host::sql::{Sql, SqlError};
 
 use super::{ConnectionId, Effect, Relay};
 use crate::filter::Filter;
+use crate::limits::Limits;
 use crate::message::{Completeness, RelayMessage, SubscriptionId};
 use crate::reason::Reason;
+use crate::store::Store;
+
+/// The stored part of the answer to a `REQ`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// To which connection it goes.
+    pub connection: ConnectionId,
+    /// Of which subscription.
+    pub subscription: SubscriptionId,
+    /// What each event must match one of.
+    pub filters: Vec<Filter>,
+}
+
+impl Reading {
+    /// Reads the answer, up to and with `EOSE`. More than one statement is run, which must all see the same state.
+    ///
+    /// # Errors
+    /// When the database fails. Then what was told so far is not to be sent.
+    pub fn answer<S: Sql>(
+        &self,
+        store: &Store<S>,
+        limits: &Limits,
+        tell: &mut dyn FnMut(RelayMessage),
+    ) -> Result<(), SqlError> {
+        let subscription = || self.subscription.clone();
+        store.query(&self.filters, limits, &mut |event| {
+            tell(RelayMessage::Event { subscription: subscription(), event });
+        })?;
+        let completeness = Completeness::Unknown;
+        tell(RelayMessage::EndOfStoredEvents { subscription: subscription(), completeness });
+        Ok(())
+    }
+}
 
 impl<S: Sql> Relay<S> {
     /// Subscribes and answers from the store. Nothing can come between the two: no event is missed or sent twice.
@@ -16,31 +50,41 @@ impl<S: Sql> Relay<S> {
         filters: &[Filter],
         effects: &mut Vec<Effect>,
     ) {
-        let send = |message| Effect::Send { connection, message };
         let answered = self.may_read(connection, filters).and_then(|()| {
             self.subscriptions.subscribe(connection, subscription, filters, &self.config.limits)?;
-            let queried = self.store.query(filters, &self.config.limits, &mut |event| {
-                effects.push(send(RelayMessage::Event { subscription: subscription.clone(), event }));
-            });
-            queried.map_err(|error| {
+            let (subscription, filters) = (subscription.clone(), filters.to_vec());
+            let reading = Reading { connection, subscription, filters };
+            if self.reads_beside {
+                effects.push(Effect::Read(reading));
+                return Ok(());
+            }
+            let told = effects.len();
+            let mut send = |message| effects.push(Effect::Send { connection, message });
+            reading.answer(&self.store, &self.config.limits, &mut send).map_err(|error| {
+                effects.truncate(told);
                 effects.push(Effect::Failed(error));
                 Reason::storage()
             })
         });
         match answered {
-            Ok(()) => {
-                let completeness = Completeness::Unknown;
-                let subscription = subscription.clone();
-                effects.push(send(RelayMessage::EndOfStoredEvents { subscription, completeness }));
-                effects.push(Effect::SessionChanged(connection));
-            }
+            Ok(()) => effects.push(Effect::SessionChanged(connection)),
             Err(reason) => {
                 // A subscription of this name would go on under a name that the client takes for closed.
                 self.unsubscribe(connection, subscription, effects);
                 self.challenge_for(connection, &reason, effects);
-                effects.push(send(RelayMessage::Closed { subscription: subscription.clone(), reason }));
+                let message = RelayMessage::Closed { subscription: subscription.clone(), reason };
+                effects.push(Effect::Send { connection, message });
             }
         }
+    }
+
+    /// What was to be [read](Effect::Read) for a subscription could not be.
+    pub(super) fn unreadable(&mut self, reading: &Reading, error: &SqlError, effects: &mut Vec<Effect>) {
+        let Reading { connection, subscription, .. } = reading;
+        effects.push(Effect::Failed(error.clone()));
+        self.unsubscribe(*connection, subscription, effects);
+        let message = RelayMessage::Closed { subscription: subscription.clone(), reason: Reason::storage() };
+        effects.push(Effect::Send { connection: *connection, message });
     }
 
     pub(super) fn unsubscribe(
