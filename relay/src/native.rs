@@ -128,8 +128,8 @@ impl RelayServer {
         tokio::spawn(handover::deliver(waiting, handover, inputs.clone()));
         let readers = if reads_beside {
             let (connections, inputs) = (Arc::clone(&connections), inputs.clone());
-            let limits = config.relay.limits.clone();
-            Some(Readers::start(&config.path, &Desk { questions, connections, commits, inputs, limits })?)
+            let desk = Desk { questions, connections, commits, inputs, config: config.relay.clone() };
+            Some(Readers::start(&config.path, &desk)?)
         } else {
             None
         };

@@ -4,6 +4,7 @@ mod identification;
 mod query;
 mod reading;
 mod reconciliation;
+mod removal;
 mod writing;
 
 use std::collections::BTreeMap;
@@ -25,7 +26,7 @@ use crate::limits::Limits;
 use crate::message::{ClientMessage, RelayMessage};
 use crate::reason::{Outcome, Reason};
 use crate::session::{Origin, Session};
-use crate::store::Store;
+use crate::store::{Standing, Store};
 use crate::subscriptions::Subscriptions;
 
 /// A connection, under the number that its shell gave it. No two that are open have the same.
@@ -173,6 +174,8 @@ pub struct Relay<S> {
     reads_beside: bool,
     /// Not later than the next handover is due. It may be earlier: then there is nothing to do.
     next_handover: Option<Timestamp>,
+    /// Not later than the next event is to be removed. It may be earlier: then there is nothing to do.
+    next_removal: Option<Timestamp>,
 }
 
 /// How long to leave the database alone when it failed.
@@ -186,9 +189,11 @@ impl<S: Sql> Relay<S> {
     pub fn open(sql: S, config: RelayConfig) -> Result<Self, SchemaError> {
         let store = Store::open(sql)?;
         let next_handover = store.next_handover()?;
+        let next_removal = removal::next(&store)?;
         let sessions = BTreeMap::new();
         let subscriptions = Subscriptions::default();
-        Ok(Self { store, sessions, subscriptions, config, reads_beside: false, next_handover })
+        let reads_beside = false;
+        Ok(Self { store, sessions, subscriptions, config, reads_beside, next_handover, next_removal })
     }
 
     /// Leaves answering from the store to the host, for one that can do that on many threads: see [`Effect::Read`].
@@ -261,13 +266,13 @@ impl<S: Sql> Relay<S> {
             return;
         }
         match message {
-            Checked::Event(event) => self.event(now, connection, event, effects),
+            Checked::Event(event) => self.event(now, connection, event, None, effects),
             Checked::Request { subscription, filters } => {
-                self.request(connection, subscription, filters, effects);
+                self.request(now, connection, subscription, filters, effects);
             }
             Checked::Close(subscription) => self.unsubscribe(connection, subscription, effects),
             Checked::Count { subscription, filters } => {
-                self.count(connection, subscription, filters, effects);
+                self.count(now, connection, subscription, filters, effects);
             }
             Checked::Auth(event) => self.identify(now, connection, event, effects),
             Checked::Reconcile { subscription, step } => {
@@ -283,24 +288,35 @@ impl<S: Sql> Relay<S> {
         }
     }
 
-    /// Checks a text step by step, the cheapest first: what is stored need not be verified again.
+    /// Checks a text step by step, the cheapest first: what is not going to be stored need not be verified.
     fn text(&mut self, now: Timestamp, connection: ConnectionId, text: &str, effects: &mut Vec<Effect>) {
         let message = match check::read(text, &self.config.limits, now) {
-            Ok(ClientMessage::Event(event)) if self.is_stored(&event.id, effects) => {
-                effects.push(answer(connection, event.id, Outcome::Duplicate));
-                return;
+            Ok(ClientMessage::Event(event)) if self.sessions.contains_key(&connection) => {
+                let standing = match self.standing(now, &event) {
+                    Ok(standing) => standing,
+                    Err(error) => {
+                        effects.push(Effect::Failed(error));
+                        let outcome = Outcome::Refused(Reason::storage());
+                        effects.push(answer(connection, event.id, outcome));
+                        return;
+                    }
+                };
+                if let Some(refusal) = standing.as_ref().and_then(Standing::refusal) {
+                    effects.push(answer(connection, event.id, writing::outcome(refusal)));
+                    return;
+                }
+                match check::verify(ClientMessage::Event(event)) {
+                    Checked::Event(event) => {
+                        self.event(now, connection, &event, standing.as_ref(), effects);
+                        return;
+                    }
+                    refused => refused,
+                }
             }
             Ok(message) => check::verify(message),
             Err(refusal) => Checked::Refused(refusal),
         };
         self.message(now, connection, &message, effects);
-    }
-
-    fn is_stored(&self, id: &EventId, effects: &mut Vec<Effect>) -> bool {
-        self.store.contains(id).unwrap_or_else(|error| {
-            effects.push(Effect::Failed(error));
-            false
-        })
     }
 }
 
@@ -340,7 +356,7 @@ impl<S: Sql> Engine for Relay<S> {
                 effects.push(Effect::Published { ticket: *ticket, outcome });
             }
             Input::Query { ticket, filters } => {
-                let events = self.query(filters, effects);
+                let events = self.query(now, filters, effects);
                 effects.push(Effect::Found { ticket: *ticket, events });
             }
             Input::Unreadable { reading, error } => self.unreadable(reading, error, effects),
@@ -354,6 +370,7 @@ impl<S: Sql> Engine for Relay<S> {
     }
 
     fn alarm(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        self.remove_what_ended(now, effects);
         let due = self.store.due_handovers(now).and_then(|due| Ok((due, self.store.next_handover()?)));
         match due {
             Ok((due, next)) => {
@@ -368,7 +385,7 @@ impl<S: Sql> Engine for Relay<S> {
     }
 
     fn next_alarm(&self) -> Option<Timestamp> {
-        self.next_handover
+        [self.next_handover, self.next_removal].into_iter().flatten().min()
     }
 
     fn forget(&mut self, _: Timestamp) {
@@ -385,6 +402,7 @@ impl<S: Sql> Engine for Relay<S> {
     fn rolled_back(&mut self) {
         // What was due may be due again. If even this cannot be read, the next alarm finds out.
         self.next_handover = self.store.next_handover().unwrap_or(Some(Timestamp::EPOCH));
+        self.next_removal = removal::next(&self.store).unwrap_or(Some(Timestamp::EPOCH));
     }
 }
 

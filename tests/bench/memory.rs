@@ -44,7 +44,7 @@ impl Watched {
 }
 
 /// The `VmRSS` of all of them together, in KB; 0 where there is no `/proc`.
-fn resident(pids: &[u32]) -> u64 {
+pub(crate) fn resident(pids: &[u32]) -> u64 {
     let of = |pid: &u32| {
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
         let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;

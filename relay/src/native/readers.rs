@@ -11,9 +11,8 @@ use openagents_host::sql::Sql;
 
 use super::outbox::{Farewell, Outbox, Place};
 use super::shared::Connections;
-use crate::limits::Limits;
 use crate::message::RelayMessage;
-use crate::relay::{Input, Reading};
+use crate::relay::{Input, Reading, RelayConfig};
 use crate::store::Store;
 
 /// What is to be read, in the order in which it was asked for.
@@ -98,7 +97,7 @@ pub(super) struct Desk {
     pub(super) connections: Arc<Connections>,
     pub(super) commits: Commits,
     pub(super) inputs: Inputs<Input>,
-    pub(super) limits: Limits,
+    pub(super) config: RelayConfig,
 }
 
 /// The threads. They end when this is dropped; [`finish`](Self::finish) waits for that.
@@ -150,7 +149,7 @@ impl Desk {
         while let Some(question) = self.questions.next() {
             let mut messages = Vec::new();
             let read = store.sql().transaction(|| {
-                question.reading.answer(store, &self.limits, &mut |message| messages.push(message))
+                question.reading.answer(store, &self.config, &mut |message| messages.push(message))
             });
             if let Err(error) = read {
                 messages.clear();

@@ -1,13 +1,15 @@
 //! What a client asks for: `REQ`, `CLOSE`, `COUNT`.
 
-use openagents_host::sql::{Sql, SqlError};
+use std::collections::BTreeSet;
 
-use super::{ConnectionId, Effect, Relay};
+use openagents_host::sql::{Sql, SqlError};
+use openagents_host::{PublicKey, Timestamp};
+
+use super::{ConnectionId, Effect, Relay, RelayConfig};
 use crate::filter::Filter;
-use crate::limits::Limits;
-use crate::message::{Completeness, RelayMessage, SubscriptionId};
+use crate::message::{self, RelayMessage, SubscriptionId};
 use crate::reason::Reason;
-use crate::store::Store;
+use crate::store::{Count, Store, Viewer};
 
 /// The stored part of the answer to a `REQ`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +20,10 @@ pub struct Reading {
     pub subscription: SubscriptionId,
     /// What each event must match one of.
     pub filters: Vec<Filter>,
+    /// When it was asked for.
+    pub now: Timestamp,
+    /// Who has asked: the keys that were proven on the connection.
+    pub pubkeys: BTreeSet<PublicKey>,
 }
 
 impl Reading {
@@ -28,14 +34,14 @@ impl Reading {
     pub fn answer<S: Sql>(
         &self,
         store: &Store<S>,
-        limits: &Limits,
+        config: &RelayConfig,
         tell: &mut dyn FnMut(RelayMessage),
     ) -> Result<(), SqlError> {
         let subscription = || self.subscription.clone();
-        store.query(&self.filters, limits, &mut |event| {
+        let viewer = Viewer { private_kinds: &config.access.private_kinds, pubkeys: &self.pubkeys };
+        let completeness = store.query(self.now, &self.filters, &config.limits, &viewer, &mut |event| {
             tell(RelayMessage::Event { subscription: subscription(), event });
         })?;
-        let completeness = Completeness::Unknown;
         tell(RelayMessage::EndOfStoredEvents { subscription: subscription(), completeness });
         Ok(())
     }
@@ -45,6 +51,7 @@ impl<S: Sql> Relay<S> {
     /// Subscribes and answers from the store. Nothing can come between the two: no event is missed or sent twice.
     pub(super) fn request(
         &mut self,
+        now: Timestamp,
         connection: ConnectionId,
         subscription: &SubscriptionId,
         filters: &[Filter],
@@ -53,14 +60,15 @@ impl<S: Sql> Relay<S> {
         let answered = self.may_read(connection, filters).and_then(|()| {
             self.subscriptions.subscribe(connection, subscription, filters, &self.config.limits)?;
             let (subscription, filters) = (subscription.clone(), filters.to_vec());
-            let reading = Reading { connection, subscription, filters };
+            let pubkeys = self.viewer(connection).pubkeys.clone();
+            let reading = Reading { connection, subscription, filters, now, pubkeys };
             if self.reads_beside {
                 effects.push(Effect::Read(reading));
                 return Ok(());
             }
             let told = effects.len();
             let mut send = |message| effects.push(Effect::Send { connection, message });
-            reading.answer(&self.store, &self.config.limits, &mut send).map_err(|error| {
+            reading.answer(&self.store, &self.config, &mut send).map_err(|error| {
                 effects.truncate(told);
                 effects.push(Effect::Failed(error));
                 Reason::storage()
@@ -101,18 +109,40 @@ impl<S: Sql> Relay<S> {
     /// Answers a `COUNT` (NIP-45).
     pub(super) fn count(
         &mut self,
+        now: Timestamp,
         connection: ConnectionId,
         subscription: &SubscriptionId,
         filters: &[Filter],
         effects: &mut Vec<Effect>,
     ) {
-        let reason = match self.may_read(connection, filters) {
-            Ok(()) => Reason::unsupported("this relay does not count"),
-            Err(reason) => reason,
+        let counted = self.may_read(connection, filters).and_then(|()| {
+            self.store.count(now, filters, &self.viewer(connection)).map_err(|error| {
+                effects.push(Effect::Failed(error));
+                Reason::storage()
+            })
+        });
+        let subscription = subscription.clone();
+        let message = match counted {
+            Ok(Count { count, approximate }) => {
+                let count = message::Count { count, is_approximate: approximate, registers: None };
+                RelayMessage::Count { subscription, count }
+            }
+            Err(reason) => {
+                self.challenge_for(connection, &reason, effects);
+                RelayMessage::Closed { subscription, reason }
+            }
         };
-        self.challenge_for(connection, &reason, effects);
-        let message = RelayMessage::Closed { subscription: subscription.clone(), reason };
         effects.push(Effect::Send { connection, message });
+    }
+
+    /// Who reads over a connection.
+    fn viewer(&self, connection: ConnectionId) -> Viewer<'_> {
+        match self.sessions.get(&connection) {
+            Some(session) => {
+                Viewer { private_kinds: &self.config.access.private_kinds, pubkeys: session.authenticated() }
+            }
+            None => Viewer { private_kinds: &self.config.access.private_kinds, ..Viewer::everything() },
+        }
     }
 
     fn may_read(&self, connection: ConnectionId, filters: &[Filter]) -> Result<(), Reason> {

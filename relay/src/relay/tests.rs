@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::{ConnectionId, Effect, Input, Relay, RelayConfig, Ticket};
 use crate::check::check;
-use crate::filter::Filter;
+use crate::filter::{Filter, OneOf};
 use crate::fixtures;
 use crate::reason::{Outcome, Reason};
 use crate::session::Origin;
@@ -91,7 +91,10 @@ fn answers_from_the_store_and_goes_on_with_what_comes() {
     let [stored, live] = [1, 2].map(|at| fixtures::signed(1, at, &[]));
     assert_eq!(bench.publish(ALICE, &stored), [(ALICE, ok(&stored, true, ""))]);
     let request = r#"["REQ","s",{"kinds":[1]},{"kinds":[1,2]}]"#;
-    assert_eq!(bench.say(BOB, request), [(BOB, sent("s", &stored)), (BOB, r#"["EOSE","s"]"#.into())]);
+    assert_eq!(
+        bench.say(BOB, request),
+        [(BOB, sent("s", &stored)), (BOB, r#"["EOSE","s",["finish"]]"#.into())]
+    );
     assert_eq!(bench.publish(ALICE, &live), [(ALICE, ok(&live, true, "")), (BOB, sent("s", &live))]);
     let again = ok(&live, true, "duplicate: already have this event");
     assert_eq!(bench.publish(ALICE, &live), [(ALICE, again)]);
@@ -143,7 +146,7 @@ fn an_ephemeral_event_is_heard_or_muted_and_never_stored() {
     assert_eq!(bench.publish(ALICE, &event), [(ALICE, muted)]);
     bench.say(BOB, r#"["REQ","s",{"kinds":[20001]}]"#);
     assert_eq!(bench.publish(ALICE, &event), [(ALICE, ok(&event, true, "")), (BOB, sent("s", &event))]);
-    assert_eq!(bench.say(BOB, r#"["REQ","t",{}]"#), [(BOB, r#"["EOSE","t"]"#.into())]);
+    assert_eq!(bench.say(BOB, r#"["REQ","t",{}]"#), [(BOB, r#"["EOSE","t",["finish"]]"#.into())]);
 }
 
 #[test]
@@ -354,14 +357,16 @@ proptest! {
         events in fixtures::events(0..20), filters in prop::collection::vec(fixtures::filter(), 1..4),
     ) {
         let mut bench = Bench::new();
+        // Those inside read what is private, too.
+        bench.relay.config.access.private_kinds = OneOf::default();
         for event in &events {
             bench.publish(ALICE, event);
         }
         let texts: String = filters.iter().map(|filter| format!(",{}", serde_json::to_string(filter).unwrap())).collect();
-        let answer = bench.say(BOB, &format!("[\"REQ\",\"s\"{texts}]"));
+        let mut answer = bench.say(BOB, &format!("[\"REQ\",\"s\"{texts}]"));
+        prop_assert!(answer.pop().is_some_and(|(_, end)| end.starts_with("[\"EOSE\",\"s\"")));
         let found = bench.query(filters).unwrap();
-        let mut asked: Vec<String> = found.iter().map(|event| format!("[\"EVENT\",\"s\",{event}]")).collect();
-        asked.push(r#"["EOSE","s"]"#.into());
+        let asked: Vec<String> = found.iter().map(|event| format!("[\"EVENT\",\"s\",{event}]")).collect();
         prop_assert_eq!(asked, answer.into_iter().map(|(_, text)| text).collect::<Vec<_>>());
     }
 
