@@ -1,6 +1,7 @@
 //! A thread that owns an engine and its database, and commits as many inputs at once as have come in.
 
 mod commits;
+mod inputs;
 mod outlet;
 
 use std::convert::Infallible;
@@ -11,62 +12,12 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 pub use self::commits::Commits;
+use self::inputs::Arriving;
+pub use self::inputs::{Inputs, Stopped};
 use self::outlet::{Outlet, Sync};
 use super::{Sqlite, now};
 use crate::engine::Engine;
 use crate::sql::{Sql, SqlError};
-
-/// How many parcels may wait before senders are held back.
-const QUEUE: usize = 2_048;
-
-/// While a batch has fewer inputs than this, more are taken into it.
-const BATCH: usize = 512;
-
-/// The engine's thread has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the engine has stopped")]
-pub struct Stopped;
-
-/// The way to an engine. Clones lead to the same one.
-pub struct Inputs<I>(mpsc::Sender<Parcel<I>>);
-
-/// What is sent at once.
-enum Parcel<I> {
-    One(I),
-    Several(Vec<I>),
-}
-
-impl<I> Inputs<I> {
-    /// Hands over an input; waits while too many are queued.
-    ///
-    /// # Errors
-    /// When the engine has stopped.
-    pub async fn send(&self, input: I) -> Result<(), Stopped> {
-        self.0.send(Parcel::One(input)).await.map_err(|_| Stopped)
-    }
-
-    /// Hands over several inputs, which share a transaction. They should be few, since others wait for all of them.
-    ///
-    /// # Errors
-    /// When the engine has stopped.
-    pub async fn send_all(&self, inputs: Vec<I>) -> Result<(), Stopped> {
-        self.0.send(Parcel::Several(inputs)).await.map_err(|_| Stopped)
-    }
-
-    /// The same for a thread outside of any runtime: it is blocked while too many are queued.
-    ///
-    /// # Errors
-    /// When the engine has stopped.
-    pub fn send_blocking(&self, input: I) -> Result<(), Stopped> {
-        self.0.blocking_send(Parcel::One(input)).map_err(|_| Stopped)
-    }
-}
-
-impl<I> Clone for Inputs<I> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
-    }
-}
 
 /// A running engine.
 #[must_use = "an engine that is dropped stops"]
@@ -116,7 +67,7 @@ impl EngineThread {
         E::Effect: Send + 'static,
         F: From<std::io::Error> + Send + 'static,
     {
-        let (sender, receiver) = mpsc::channel(QUEUE);
+        let (inputs, arriving) = inputs::channel();
         let (stop, stopped) = oneshot::channel();
         let (built, build_result) = oneshot::channel();
         let (alive, running) = mpsc::channel(1);
@@ -132,14 +83,14 @@ impl EngineThread {
                 Err(error) => drop(built.send(Err(error))),
                 Ok((engine, mut outlet)) => {
                     if built.send(Ok(())).is_ok() {
-                        runtime.block_on(run(engine, receiver, stopped, forget_memory, &mut outlet));
+                        runtime.block_on(run(engine, arriving, stopped, forget_memory, &mut outlet));
                     }
                     outlet.finish();
                 }
             }
         })?;
         match build_result.await {
-            Ok(Ok(())) => Ok((Inputs(sender), Self { stop: Some(stop), thread: Some(thread), running })),
+            Ok(Ok(())) => Ok((inputs, Self { stop: Some(stop), thread: Some(thread), running })),
             Ok(Err(error)) => Err(error),
             Err(_) => Err(std::io::Error::other("the engine's thread ended before it had started").into()),
         }
@@ -161,25 +112,16 @@ impl EngineThread {
     }
 }
 
-impl<I> Parcel<I> {
-    fn unpack(self, inputs: &mut Vec<I>) {
-        match self {
-            Self::One(input) => inputs.push(input),
-            Self::Several(several) => inputs.extend(several),
-        }
-    }
-}
-
 async fn run<E: Engine<Sql = Sqlite>>(
     mut engine: E,
-    mut receiver: mpsc::Receiver<Parcel<E::Input>>,
+    mut arriving: Arriving<E::Input>,
     mut stopped: oneshot::Receiver<Infallible>,
     forget_memory: bool,
     outlet: &mut Outlet<E::Effect>,
 ) where
     E::Effect: Send + 'static,
 {
-    let mut inputs = Vec::with_capacity(BATCH);
+    let mut inputs = Vec::new();
     let mut effects = Vec::new();
     let mut stopping = false;
     loop {
@@ -194,17 +136,16 @@ async fn run<E: Engine<Sql = Sqlite>>(
         };
         tokio::select! {
             biased;
-            received = receiver.recv() => {
-                let Some(parcel) = received else { return };
-                parcel.unpack(&mut inputs);
-                while inputs.len() < BATCH && let Ok(parcel) = receiver.try_recv() {
-                    parcel.unpack(&mut inputs);
+            came = arriving.came(&mut inputs) => {
+                if !came {
+                    return engine.sql().empty_log();
                 }
+                arriving.gather(&mut inputs).await;
             }
             _ = &mut stopped, if !stopping => {
-                // What is queued is still done; then `recv` gives nothing more.
+                // What is queued is still done; then nothing more comes.
                 stopping = true;
-                receiver.close();
+                arriving.close();
                 continue;
             }
             () = ring => {}
@@ -213,7 +154,7 @@ async fn run<E: Engine<Sql = Sqlite>>(
         let commit = advance(&mut engine, &inputs, outlet.commits(), &mut effects);
         inputs.clear();
         let written = engine.sql().take_written();
-        if outlet.release(commit, &mut effects, written, receiver.is_empty()).is_err() {
+        if outlet.release(commit, &mut effects, written, arriving.is_empty()).is_err() {
             return;
         }
         engine.sql().checkpoint_if_due();
@@ -324,11 +265,49 @@ mod tests {
         }
         let answers: Vec<String> = effects.iter().take(5).collect();
         assert_eq!(answers, ["1 true", "2 true", "2 false", "3 true", "alarm"]);
-        inputs.send_all(vec![4, 5]).await.unwrap();
+        inputs.make(|made| made.extend([4, 5])).await.unwrap();
         thread.stop().await;
         assert_eq!(effects.iter().collect::<Vec<_>>(), ["4 true", "5 true"]);
         assert!(inputs.send(6).await.is_err());
-        assert!(inputs.send_all(vec![6]).await.is_err());
+        assert!(inputs.make(|made| made.push(6)).await.is_err());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_commit_waits_for_what_is_being_made_and_not_for_ever() {
+        for (pause, together) in [(Duration::from_micros(500), true), (Duration::from_millis(300), false)] {
+            let (sender, batches) = std_mpsc::channel();
+            let apply = move |batch: &mut Vec<String>| {
+                batch.retain(|effect| effect != "alarm");
+                if !batch.is_empty() {
+                    sender.send(batch.join(", ")).unwrap();
+                }
+            };
+            let (inputs, thread) =
+                EngineThread::start("test", false, || Ok::<_, std::io::Error>(Counter::open()), apply)
+                    .await
+                    .unwrap();
+            let (begun, began) = std_mpsc::channel();
+            let making = {
+                let inputs = inputs.clone();
+                tokio::spawn(async move {
+                    let make = |made: &mut Vec<i64>| {
+                        begun.send(()).unwrap();
+                        std::thread::sleep(pause);
+                        made.push(2);
+                    };
+                    inputs.make(make).await.unwrap();
+                })
+            };
+            began.recv().unwrap();
+            inputs.send(1).await.unwrap();
+            making.await.unwrap();
+            thread.stop().await;
+            let batches: Vec<_> = batches.iter().collect();
+            if !together {
+                assert_eq!(batches, ["1 true", "2 true"]);
+            }
+            assert_eq!(batches.join(", "), "1 true, 2 true");
+        }
     }
 
     #[tokio::test]

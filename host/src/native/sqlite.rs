@@ -107,9 +107,6 @@ impl Sqlite {
     /// Holds the connection to a Durable Object's limits.
     fn guard(mut connection: Connection) -> Result<Self, rusqlite::Error> {
         connection.busy_timeout(Duration::from_secs(5))?;
-        if let Ok(v) = std::env::var("TUNE_CACHE") {
-            connection.pragma_update(None, "cache_size", v)?;
-        } // SCRATCH
         connection.set_prepared_statement_cache_capacity(128);
         for (limit, value) in [
             (Limit::SQLITE_LIMIT_VARIABLE_NUMBER, 100),

@@ -81,10 +81,13 @@ async fn receive(
     socket: &mut Reader,
 ) -> Farewell {
     loop {
-        let mut inputs = Vec::new();
-        let next = gather(shared, connection, outbox, decoder, &mut inputs);
-        if !inputs.is_empty() && shared.inputs.send_all(inputs).await.is_err() {
-            return Farewell::GOING_AWAY;
+        let mut next = Next::Read;
+        if !decoder.buffer().is_empty() {
+            let gather = |inputs: &mut _| gather(shared, connection, outbox, decoder, inputs);
+            match shared.inputs.make(gather).await {
+                Ok(then) => next = then,
+                Err(_) => return Farewell::GOING_AWAY,
+            }
         }
         if let Next::End(farewell) = next {
             return farewell;

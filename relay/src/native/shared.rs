@@ -187,8 +187,7 @@ impl Connections {
         }
         // Called only now, each outbox has all that the batch has for it, and writes it together. A few are written here,
         // which saves the way over the writers; many are spread over all cores.
-        let at_once = to_call.len()
-            <= std::env::var("TUNE_ONCE").ok().and_then(|v| v.parse().ok()).unwrap_or(WRITTEN_AT_ONCE); // SCRATCH
+        let at_once = to_call.len() <= WRITTEN_AT_ONCE;
         to_call.iter().for_each(|outbox| outbox.call(at_once));
     }
 

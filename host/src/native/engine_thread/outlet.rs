@@ -15,8 +15,8 @@ use tokio::sync::oneshot;
 
 use super::Commits;
 
-/// How many batches may wait for the one that is being brought to the disk. With few, the engine gathers more inputs
-/// for each: larger batches write fewer pages.
+/// How many batches may wait behind the one that is being brought to the disk. None: the engine, with the next batch
+/// done, gathers more inputs for the one after that, and larger batches write fewer pages.
 const WAITING: usize = 0;
 
 /// Makes safe whatever was committed before it is called.
@@ -64,7 +64,7 @@ impl<T: Send + 'static> Outlet<T> {
     ) -> io::Result<Self> {
         let shared =
             Arc::new(Shared { sync, apply: Mutex::new(apply), commits, under_way: AtomicUsize::new(0) });
-        let (queue, batches) = sync_channel(std::env::var("TUNE_WAITING").ok().and_then(|v| v.parse().ok()).unwrap_or(WAITING)) /*SCRATCH*/;
+        let (queue, batches) = sync_channel(WAITING);
         let (alive, ended) = oneshot::channel();
         let thread = {
             let shared = Arc::clone(&shared);
