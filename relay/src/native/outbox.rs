@@ -93,6 +93,8 @@ enum Item {
     Awaited {
         place: Place,
         subscription: SubscriptionId,
+        /// It has come, but one before it has not.
+        answer: Option<Vec<RelayMessage>>,
     },
     Ping,
     Pong(Vec<u8>),
@@ -170,7 +172,8 @@ impl Outbox {
         let place = Place(state.next_place);
         state.next_place = state.next_place.wrapping_add(1);
         state.awaited = state.awaited.saturating_add(1);
-        state.queue.push_back(Item::Awaited { place, subscription: subscription.clone() });
+        let subscription = subscription.clone();
+        state.queue.push_back(Item::Awaited { place, subscription, answer: None });
         place
     }
 
@@ -333,18 +336,34 @@ impl State {
 
     /// Puts an answer into its place; whether it still fits.
     fn answer(&mut self, place: Place, messages: Vec<RelayMessage>) -> bool {
-        let at = |item: &Item| matches!(item, Item::Awaited { place: of, .. } if *of == place);
-        let Some(position) = self.queue.iter().position(at) else { return true };
-        let mut behind = self.queue.split_off(position);
-        let Some(Item::Awaited { subscription, .. }) = behind.pop_front() else { return true };
-        self.awaited = self.awaited.saturating_sub(1);
-        self.requests = self.requests.saturating_sub(usize::from(!messages.is_empty()));
-        let told = Self::drop_told(&messages, &subscription, &mut behind);
+        let awaited = self.queue.iter_mut().find_map(|item| match item {
+            Item::Awaited { place: of, answer, .. } if *of == place => Some(answer),
+            _ => None,
+        });
+        let Some(awaited) = awaited else { return true };
         let size = messages.iter().fold(0_usize, |size, message| size.saturating_add(message.size()));
-        self.waiting = self.waiting.saturating_sub(told).saturating_add(size);
+        self.requests = self.requests.saturating_sub(usize::from(!messages.is_empty()));
+        *awaited = Some(messages);
+        self.waiting = self.waiting.saturating_add(size);
+        while self.unpack_next() {}
+        self.waiting <= MOST_WAITING
+    }
+
+    /// Puts the messages of the first answer that is awaited into the queue, if it has come.
+    fn unpack_next(&mut self) -> bool {
+        let position = self.ready();
+        let Some(Item::Awaited { subscription, answer, .. }) = self.queue.get_mut(position) else {
+            return false;
+        };
+        let (Some(messages), subscription) = (answer.take(), subscription.clone()) else { return false };
+        let mut behind = self.queue.split_off(position);
+        behind.pop_front();
+        self.awaited = self.awaited.saturating_sub(1);
+        let told = Self::drop_told(&messages, &subscription, &mut behind);
+        self.waiting = self.waiting.saturating_sub(told);
         self.queue.extend(messages.into_iter().map(Item::Message));
         self.queue.append(&mut behind);
-        self.waiting <= MOST_WAITING
+        true
     }
 
     /// Drops from what stands behind an answer the events of its subscription that are in it, and says what their size
