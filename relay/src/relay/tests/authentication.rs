@@ -1,6 +1,6 @@
 //! NIP-42, and who may read and write what.
 
-use openagents_host::{Keys, Timestamp, UnsignedEvent, VerifiedEvent};
+use openagents_host::{Engine, Keys, Timestamp, UnsignedEvent, VerifiedEvent};
 
 use super::{ALICE, BOB, Bench, NOW, messages, ok, sent};
 use crate::access::{AUTHENTICATION, Access};

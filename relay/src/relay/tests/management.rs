@@ -1,6 +1,7 @@
 //! NIP-86.
 
-use openagents_host::{Kind, PublicKey};
+use openagents_host::sql::Sql;
+use openagents_host::{Engine, Kind, PublicKey};
 use serde_json::{Value, json};
 
 use super::{ALICE, BOB, Bench, messages, ok};
@@ -102,7 +103,7 @@ fn a_banned_event_is_removed_and_refused_until_it_is_allowed() {
 #[test]
 fn kinds_are_allowed_and_disallowed() {
     let mut bench = Bench::new();
-    let mut taken = |bench: &mut Bench| {
+    let taken = |bench: &mut Bench| {
         [1, 7].map(|kind| {
             let at = bench.now.as_seconds();
             bench.now = bench.now + std::time::Duration::from_secs(1);
