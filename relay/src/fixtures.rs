@@ -1,9 +1,12 @@
 //! Events and filters for tests, from a world small enough that they meet.
 
+use std::collections::BTreeSet;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::LazyLock;
 
-use openagents_host::{Keys, Kind, Timestamp, UnsignedEvent, VerifiedEvent};
+use openagents_host::{Keys, Kind, PublicKey, Timestamp, UnsignedEvent, VerifiedEvent};
 use proptest::prelude::*;
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 
 use crate::filter::{Filter, OneOf};
 use crate::tag::TagName;
@@ -11,7 +14,7 @@ use crate::tag::TagName;
 static KEYS: LazyLock<Vec<Keys>> =
     LazyLock::new(|| (1..=3).map(|secret| Keys::from_secret(&[secret; 32]).unwrap()).collect());
 
-const KINDS: [u16; 6] = [1, 7, 10_002, 0, 30_023, 5_050];
+const KINDS: [u16; 8] = [1, 7, 10_002, 0, 30_023, 5_050, 4, 1059];
 
 pub(crate) fn keys(number: usize) -> Keys {
     KEYS[number].clone()
@@ -42,6 +45,100 @@ pub(crate) fn event() -> impl Strategy<Value = VerifiedEvent> {
                 .tags(tags)
                 .sign(&keys(key), Timestamp::from_seconds(created_at))
         })
+}
+
+/// How many events of the small world are made once for all tests: signing is dear.
+const POOL: usize = 1_200;
+
+/// Events that anything may happen to, and then as many that delete some of those or let their author vanish. The same in
+/// every run, so that a case is told by its seed.
+static POOL_EVENTS: LazyLock<Vec<VerifiedEvent>> = LazyLock::new(|| {
+    let mut runner = TestRunner::deterministic();
+    let mut any = |strategy: BoxedStrategy<VerifiedEvent>| {
+        prop::strategy::ValueTree::current(&strategy.new_tree(&mut runner).unwrap())
+    };
+    let mut events: Vec<VerifiedEvent> = (0..POOL).map(|_| any(lasting_or_expiring().boxed())).collect();
+    let requests: Vec<VerifiedEvent> = (0..POOL / 3).map(|_| any(request(events.clone()).boxed())).collect();
+    events.extend(requests);
+    events
+});
+
+fn lasting_or_expiring() -> impl Strategy<Value = VerifiedEvent> {
+    let expiration = prop_oneof![3 => Just(None), 1 => (4..14_u64).prop_map(Some)];
+    (event(), expiration).prop_map(|(event, expiration)| {
+        let Some(second) = expiration else { return event };
+        let number = (0..3).find(|number| keys(*number).public_key() == event.pubkey).unwrap();
+        UnsignedEvent::new(event.kind, event.content.clone())
+            .tags(event.tags.clone())
+            .tag(["expiration".to_owned(), second.to_string()])
+            .sign(&keys(number), Timestamp::from_seconds(event.created_at))
+    })
+}
+
+/// A deletion request or a request to vanish of somebody, about some of these events or about something else.
+fn request(about: Vec<VerifiedEvent>) -> impl Strategy<Value = VerifiedEvent> {
+    let about = prop::collection::vec(prop::sample::select(about), 1..5);
+    let shape = (0..12_u8, 0..3_usize, 0..7_u64, any::<bool>());
+    (about, shape, prop::collection::vec(tag(), 0..2)).prop_map(
+        |(about, (shape, author, second, expires), tags)| {
+            // Most requests are about something of their own author.
+            let author = if shape % 3 == 0 {
+                author
+            } else {
+                (0..3).find(|number| keys(*number).public_key() == about[0].pubkey).unwrap()
+            };
+            let request = if shape == 11 {
+                UnsignedEvent::new(Kind(62), "").tag(["relay", "ALL_RELAYS"])
+            } else {
+                about.iter().fold(UnsignedEvent::new(Kind(5), ""), |request, event| {
+                    let address = format!("{}:{}:{}", event.kind, event.pubkey, event.identifier());
+                    match event.id.as_bytes()[0] % 3 {
+                        0 => request.tag(["a".to_owned(), address]),
+                        _ => request.tag(["e".to_owned(), event.id.to_hex()]),
+                    }
+                })
+            };
+            let request = if expires { request.tag(["expiration", "9"]) } else { request };
+            request.tags(tags).sign(&keys(author), Timestamp::from_seconds(second))
+        },
+    )
+}
+
+/// Any event of those made once. Its number is what a failing case shows.
+pub(crate) fn pooled() -> impl Strategy<Value = usize> {
+    // Requests come often: most of what can go wrong begins with one.
+    prop_oneof![2 => 0..POOL, 1 => POOL..POOL + POOL / 3]
+}
+
+pub(crate) fn pool() -> &'static [VerifiedEvent] {
+    &POOL_EVENTS
+}
+
+/// The keys that a reader of the small world has proven.
+pub(crate) fn reader() -> impl Strategy<Value = BTreeSet<PublicKey>> {
+    prop::collection::btree_set((0..3_usize).prop_map(|number| keys(number).public_key()), 0..3)
+}
+
+/// Tries `cases` random cases. The seed is printed, and `RELAY_TEST_SEED` repeats a run; `RELAY_TEST_CASES` changes how
+/// many there are.
+#[allow(clippy::print_stderr)]
+pub(crate) fn try_many<S: Strategy>(
+    name: &str,
+    cases: u32,
+    strategy: &S,
+    test: impl Fn(S::Value) -> Result<(), TestCaseError>,
+) {
+    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
+    let seed = number("RELAY_TEST_SEED").unwrap_or_else(|| RandomState::new().hash_one(name));
+    let cases = number("RELAY_TEST_CASES").map_or(cases, |cases| cases.try_into().unwrap());
+    eprintln!("{name}: {cases} cases, RELAY_TEST_SEED={seed}");
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_be_bytes());
+    let config = Config { cases, failure_persistence: None, ..Config::default() };
+    let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
+    if let Err(error) = runner.run(strategy, test) {
+        panic!("{name} with RELAY_TEST_SEED={seed}: {error}");
+    }
 }
 
 /// Events of the small world, each once.
@@ -95,6 +192,7 @@ pub(crate) fn filter() -> impl Strategy<Value = Filter> {
                 .collect(),
             since,
             until,
+            search: None,
             limit,
         })
 }

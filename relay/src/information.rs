@@ -12,7 +12,7 @@ use crate::message::MAX_SUBSCRIPTION_ID;
 use crate::relay::RelayConfig;
 
 /// The NIPs that this relay implements by itself, whatever its configuration says.
-pub const SUPPORTED_NIPS: [u16; 4] = [1, 11, 42, 70];
+pub const SUPPORTED_NIPS: [u16; 11] = [1, 9, 11, 40, 42, 45, 50, 62, 67, 70, 77];
 
 /// The kind of relay lists (NIP-65).
 const RELAY_LIST: Kind = Kind(10_002);
@@ -36,7 +36,7 @@ pub const CORS_HEADERS: [(&str, &str); 3] = [
 /// let mut information = RelayInformation::new(&RelayConfig::default());
 /// information.name = Some("hello-world".into());
 /// information.add_nips([90]);
-/// assert!(information.to_json().contains(r#""supported_nips":[1,11,17,42,59,65,70,90]"#));
+/// assert!(information.to_json().contains(r#""supported_nips":[1,9,11,17,40,42,45,50,59,62,65,67,70,77,90]"#));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RelayInformation {
@@ -210,7 +210,8 @@ mod tests {
         let limitation = json!({
             "max_message_length": 262_144, "max_subscriptions": 64, "max_subid_length": 64, "max_limit": 7,
             "max_event_tags": 2_500, "max_content_length": 131_072, "created_at_upper_limit": 900, "default_limit": 500,
-            "max_filters": 16, "max_filters_length": 262_144, "max_answer_length": 4_194_304, "min_pow_difficulty": 0,
+            "max_filters": 16, "max_filters_length": 262_144, "max_answer_length": 4_194_304,
+            "max_reconciled_events": 500_000, "min_pow_difficulty": 0,
             "auth_required": false, "payment_required": false, "restricted_writes": false,
         });
         assert_eq!(json["limitation"], limitation);
@@ -220,7 +221,7 @@ mod tests {
     fn an_operator_can_name_fewer_nips_but_not_more() {
         let mut information = RelayInformation::new(&RelayConfig::default());
         information.add_nips([90, 90]);
-        information.allow_nips(" 90, 1 ,50,").unwrap();
+        information.allow_nips(" 90, 1 ,2,").unwrap();
         assert_eq!(document(&information)["supported_nips"], json!([1, 90]));
         assert!(information.allow_nips("1;11").is_err() && information.allow_nips("[1").is_err());
         information.allow_nips("[90]").unwrap();

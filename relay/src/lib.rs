@@ -9,6 +9,8 @@
 //! * [`store`]: events in SQL, once each, findable by every field of a filter.
 //! * [`subscriptions`]: who is to be told about an event, without asking everyone.
 //! * [`handover`]: which events somebody outside gets.
+//! * [`reconciliation`] and [`hyperloglog`]: which events two sides lack, and how many authors there are.
+//! * [`search`]: which events a text search finds.
 //! * [`relay`]: the engine that puts these together.
 //! * [`limits`] and [`information`]: what is enforced, and the document that says so.
 //!
@@ -23,12 +25,15 @@ pub mod admission;
 pub mod check;
 pub mod filter;
 pub mod handover;
+pub mod hyperloglog;
 pub mod information;
 pub mod limits;
 pub mod management;
 pub mod message;
 pub mod reason;
+pub mod reconciliation;
 pub mod relay;
+pub mod search;
 pub mod session;
 pub mod store;
 pub mod subscriptions;

@@ -37,6 +37,8 @@ pub struct Limits {
     pub max_filters_length: usize,
     /// How many bytes of stored events one `REQ` brings. What is left out is the oldest.
     pub max_answer_length: usize,
+    /// How many events a reconciliation can be about (NIP-77).
+    pub max_reconciled_events: u64,
 }
 
 /// How many stored events a filter brings at most where a query comes from inside.
@@ -57,6 +59,7 @@ impl Default for Limits {
             max_filters: 16,
             max_filters_length: 256 * 1024,
             max_answer_length: 4 * 1024 * 1024,
+            max_reconciled_events: 500_000,
         }
     }
 }

@@ -3,16 +3,25 @@
 //! Every connection has a task that reads, checks and verifies, and one that writes. Between them and the
 //! database stands the [`EngineThread`], which commits what has come in together. Routing HTTP is left to whoever
 //! owns the port: it hands over upgrades ([`RelayHandle::upgrade`]).
+//!
+//! What is done to a relay's database beside serving it: [`import`], [`export`], [`sync`], [`statistics`], [`upkeep`].
 
 mod connection;
+pub mod database;
 mod decoder;
 mod encoder;
 mod entrance;
+pub mod export;
 mod handover;
+pub mod import;
+pub mod intake;
 mod outbox;
 mod query;
 mod shared;
+pub mod statistics;
+pub mod sync;
 mod tickets;
+pub mod upkeep;
 
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,9 @@ mod management;
 mod query;
 mod reading;
 mod reconciliation;
+mod removal;
 mod screening;
+mod searching;
 mod writing;
 
 use std::collections::BTreeMap;
@@ -19,6 +21,7 @@ use openagents_host::{Engine, EventId, Timestamp, VerifiedEvent};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use self::searching::Indexing;
 use crate::access::Access;
 use crate::admission::{Admission, Network, NoEntry, Rates};
 use crate::check::{self, Checked};
@@ -26,8 +29,9 @@ use crate::filter::Filter;
 use crate::handover::HandOverRule;
 use crate::limits::Limits;
 use crate::management::{Answer, Call, Rules};
-use crate::message::RelayMessage;
+use crate::message::{ClientMessage, RelayMessage};
 use crate::reason::{Outcome, Reason};
+use crate::reconciliation::Reconciliations;
 use crate::session::{Origin, Session};
 use crate::store::Store;
 use crate::subscriptions::Subscriptions;
@@ -41,6 +45,12 @@ impl ConnectionId {
     #[must_use]
     pub const fn new(number: u64) -> Self {
         Self(number)
+    }
+
+    /// The connection's number.
+    #[must_use]
+    pub const fn number(self) -> u64 {
+        self.0
     }
 
     /// Reads what [`Display`](fmt::Display) writes.
@@ -180,6 +190,7 @@ pub struct Relay<S> {
     store: Store<S>,
     sessions: BTreeMap<ConnectionId, Session>,
     subscriptions: Subscriptions,
+    reconciliations: Reconciliations,
     config: RelayConfig,
     /// What holds beside the configuration.
     rules: Arc<Rules>,
@@ -188,6 +199,9 @@ pub struct Relay<S> {
     next_purge: Option<Timestamp>,
     /// Not later than the next handover is due. It may be earlier: then there is nothing to do.
     next_handover: Option<Timestamp>,
+    /// Not later than the next event is to be removed. It may be earlier: then there is nothing to do.
+    next_removal: Option<Timestamp>,
+    indexing: Indexing,
 }
 
 /// How long to leave the database alone when it failed.
@@ -201,18 +215,24 @@ impl<S: Sql> Relay<S> {
     pub fn open(sql: S, config: RelayConfig) -> Result<Self, SchemaError> {
         let store = Store::open(sql)?;
         let next_handover = store.next_handover()?;
+        let next_removal = removal::next(&store)?;
+        let (subscriptions, reconciliations) = (Subscriptions::default(), Reconciliations::default());
+        let indexing = Indexing::of(&store)?;
         let mut rules = Rules::of(config.admission.lists.clone());
         store.complete_rules(&mut rules)?;
         let next_purge = store.has_to_purge()?.then_some(Timestamp::EPOCH);
         Ok(Self {
             store,
             sessions: BTreeMap::new(),
-            subscriptions: Subscriptions::default(),
+            subscriptions,
+            reconciliations,
             rules: Arc::new(rules),
             rates: Rates::new(config.admission.rates.clone()),
             config,
             next_purge,
             next_handover,
+            next_removal,
+            indexing,
         })
     }
 
@@ -265,7 +285,8 @@ impl<S: Sql> Relay<S> {
         let session = self.sessions.get(&connection).cloned().unwrap_or_default();
         let subscriptions = RawValue::from_string(self.subscriptions.saved(connection)).ok();
         // Texts, keys and JSON always serialise.
-        serde_json::to_string(&Saved { session, subscriptions }).unwrap_or_default()
+        let reconciliations = self.reconciliations.saved(connection);
+        serde_json::to_string(&Saved { session, subscriptions, reconciliations }).unwrap_or_default()
     }
 
     /// Takes up a connection that was open before the host forgot everything, in the state that was
@@ -275,6 +296,9 @@ impl<S: Sql> Relay<S> {
         self.sessions.insert(connection, saved.session);
         let subscriptions = saved.subscriptions.as_ref().map_or("{}", |json| json.get());
         self.subscriptions.restore(connection, subscriptions, &self.config.limits);
+        if let Some(reconciliations) = &saved.reconciliations {
+            self.reconciliations.restore(connection, reconciliations, &self.config.limits);
+        }
     }
 
     fn open_connection(&mut self, connection: ConnectionId, origin: &Origin, effects: &mut Vec<Effect>) {
@@ -298,17 +322,17 @@ impl<S: Sql> Relay<S> {
             return;
         }
         match message {
-            Checked::Event(event) => self.event(now, connection, event, effects),
+            Checked::Event(event) => self.event(now, connection, event, None, effects),
             Checked::Request { subscription, filters } => {
-                self.request(connection, subscription, filters, effects);
+                self.request(now, connection, subscription, filters, effects);
             }
             Checked::Close(subscription) => self.unsubscribe(connection, subscription, effects),
             Checked::Count { subscription, filters } => {
-                self.count(connection, subscription, filters, effects);
+                self.count(now, connection, subscription, filters, effects);
             }
             Checked::Auth(event) => self.identify(now, connection, event, effects),
             Checked::Reconcile { subscription, step } => {
-                self.reconcile(connection, subscription, step, effects);
+                self.reconcile(now, connection, subscription, step, effects);
             }
             Checked::Refused(message) => {
                 if let RelayMessage::Closed { subscription, .. } = message {
@@ -320,26 +344,20 @@ impl<S: Sql> Relay<S> {
         }
     }
 
-    /// Checks a text step by step, the cheapest first: what is not wanted or stored need not be verified.
+    /// Checks a text step by step, the cheapest first: what is not wanted, or not going to be stored, is not verified.
     fn text(&mut self, now: Timestamp, connection: ConnectionId, text: &str, effects: &mut Vec<Effect>) {
         if !self.sessions.contains_key(&connection) {
             return;
         }
         let message = match check::read(text, &self.config.limits, now) {
-            Ok(message) => match self.screen(now, connection, message, effects) {
-                Some(message) => message,
-                None => return,
+            Ok(ClientMessage::Event(event)) => return self.event_text(now, connection, event, effects),
+            Ok(message) => match self.within_rate(now, connection, &message) {
+                Ok(()) => check::verify(message),
+                Err(reason) => Checked::Refused(check::refuse(message, reason)),
             },
             Err(refusal) => Checked::Refused(refusal),
         };
         self.message(now, connection, &message, effects);
-    }
-
-    fn is_stored(&self, id: &EventId, effects: &mut Vec<Effect>) -> bool {
-        self.store.contains(id).unwrap_or_else(|error| {
-            effects.push(Effect::Failed(error));
-            false
-        })
     }
 }
 
@@ -350,6 +368,8 @@ struct Saved {
     session: Session,
     #[serde(rename = "s", default)]
     subscriptions: Option<Box<RawValue>>,
+    #[serde(rename = "n", default, skip_serializing_if = "Option::is_none")]
+    reconciliations: Option<Box<RawValue>>,
 }
 
 const fn answer(connection: ConnectionId, id: EventId, outcome: Outcome) -> Effect {
@@ -366,6 +386,7 @@ impl<S: Sql> Engine for Relay<S> {
     }
 
     fn handle(&mut self, now: Timestamp, input: &Input, effects: &mut Vec<Effect>) {
+        self.reconciliations.forget_unused(now);
         match input {
             Input::Open { connection, origin } => self.open_connection(*connection, origin, effects),
             Input::Text { connection, text } => self.text(now, *connection, text, effects),
@@ -373,6 +394,7 @@ impl<S: Sql> Engine for Relay<S> {
             Input::Close(connection) => {
                 self.sessions.remove(connection);
                 self.subscriptions.close(*connection);
+                self.reconciliations.close_all(*connection);
                 self.rates.close(*connection);
             }
             Input::Publish { ticket, event } => {
@@ -380,7 +402,7 @@ impl<S: Sql> Engine for Relay<S> {
                 effects.push(Effect::Published { ticket: *ticket, outcome });
             }
             Input::Query { ticket, filters } => {
-                let events = self.query(filters, effects);
+                let events = self.query(now, filters, effects);
                 effects.push(Effect::Found { ticket: *ticket, events });
             }
             Input::Manage { ticket, call } => {
@@ -397,6 +419,7 @@ impl<S: Sql> Engine for Relay<S> {
     }
 
     fn alarm(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        self.remove_what_ended(now, effects);
         self.purge(now, effects);
         let due = self.store.due_handovers(now).and_then(|due| Ok((due, self.store.next_handover()?)));
         match due {
@@ -409,10 +432,12 @@ impl<S: Sql> Engine for Relay<S> {
                 self.next_handover = Some(now + PAUSE_AFTER_FAILURE);
             }
         }
+        self.index_if_due(now, effects);
     }
 
     fn next_alarm(&self) -> Option<Timestamp> {
-        [self.next_handover, self.next_purge].into_iter().flatten().min()
+        let due = [self.next_handover, self.next_removal, self.next_purge, self.indexing.due];
+        due.into_iter().flatten().min()
     }
 
     fn forget(&mut self, _: Timestamp) {
@@ -431,6 +456,7 @@ impl<S: Sql> Engine for Relay<S> {
     fn rolled_back(&mut self) {
         // What was due may be due again. If even this cannot be read, the next alarm finds out.
         self.next_handover = self.store.next_handover().unwrap_or(Some(Timestamp::EPOCH));
+        self.next_removal = removal::next(&self.store).unwrap_or(Some(Timestamp::EPOCH));
         self.next_purge = match self.store.has_to_purge() {
             Ok(false) => None,
             Ok(true) | Err(_) => Some(Timestamp::EPOCH),
@@ -440,5 +466,7 @@ impl<S: Sql> Engine for Relay<S> {
     }
 }
 
+#[cfg(test)]
+mod model_tests;
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,7 @@ mod manage;
 mod publish;
 mod query;
 mod session;
+mod written;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -30,12 +31,24 @@ pub use manage::{MANAGE_PATH, manage};
 pub use publish::{PUBLISH_PATH, publish};
 pub use query::{QUERY_PATH, query};
 
+use self::written::Written;
 use crate::check::Checked;
 use crate::information::{CONTENT_TYPE, CORS_HEADERS, RelayInformation, asks_for_document};
+use crate::limits::Limits;
 use crate::management::Answer;
 use crate::reason::{Outcome, Reason};
 use crate::relay::{ConnectionId, Effect, Input, Relay, RelayConfig, Ticket};
 use crate::session::Origin;
+
+/// Where the relay object tells how many rows Cloudflare bills, as [`DurableSql::billed_rows`] counts them. The Worker's own
+/// routes must never lead here.
+pub const BILLED_ROWS_PATH: &str = "/internal/billed-rows";
+
+/// The limits of a relay in an object, which has 128 MB of memory.
+#[must_use]
+pub fn limits() -> Limits {
+    Limits { max_reconciled_events: 100_000, ..Limits::default() }
+}
 
 /// Who gets the events that [`RelayConfig::handover`] wants.
 pub trait HandOver: 'static {
@@ -106,6 +119,10 @@ impl<H: HandOver> RelayHost<H> {
                 let call = request.text().await?;
                 self.0.managed(&call).await
             }
+            (Method::Get, BILLED_ROWS_PATH) => {
+                let rows = self.0.awake(|awake| awake.relay.store().sql().billed_rows())?;
+                Response::ok(format!(r#"{{"read":{},"written":{}}}"#, rows.read, rows.written))
+            }
             (Method::Get, _) if wants_upgrade => self.0.accept(origin(&request)),
             (Method::Get | Method::Head, _) if wants_document => {
                 let document = self.0.awake(|awake| self.0.information.under(awake.relay.rules()).to_json())?;
@@ -116,27 +133,33 @@ impl<H: HandOver> RelayHost<H> {
         }
     }
 
-    /// Takes a message.
+    /// Takes a message. Most are done with at once; the others when what is returned has come to its end. A promise for
+    /// each would cost as much as its answer.
     ///
     /// # Errors
     /// When the runtime refuses to set an alarm.
-    pub async fn websocket_message(
+    pub fn websocket_message(
         &self,
-        socket: WebSocket,
+        socket: &WebSocket,
         message: WebSocketIncomingMessage,
-    ) -> ::worker::Result<()> {
-        let Some(connection) = session::connection(&self.0.state, &socket) else { return Ok(()) };
+    ) -> ::worker::Result<Option<impl Future<Output = ::worker::Result<()>> + use<H>>> {
+        let Some(connection) = session::connection(&self.0.state, socket) else { return Ok(None) };
         let input = match message {
             WebSocketIncomingMessage::String(text) => Input::Text { connection, text },
             WebSocketIncomingMessage::Binary(_) => Input::Message { connection, message: Checked::binary() },
         };
         match self.0.handle(&input) {
-            Ok(effects) => self.0.go_on(effects).await,
+            Ok(pending) => {
+                let has_more = pending.alarm.is_some() || !pending.deliveries.is_empty();
+                let object = Rc::clone(&self.0);
+                Ok(has_more.then_some(async move { object.go_on(pending).await }))
+            }
             Err(error) => {
                 console_error!("the relay could not be opened: {}", error);
                 // The text may have been an event or a request. It is not worth more than this: nothing can be done.
                 let notice = crate::RelayMessage::Notice(Reason::storage().to_string().into());
-                socket.send_with_str(notice.to_json())
+                socket.send_with_str(notice.to_json())?;
+                Ok(None)
             }
         }
     }
@@ -333,12 +356,12 @@ impl Awake {
     /// Carries out the effects that are synchronous, and gives back the others.
     fn apply(&mut self, effects: Vec<Effect>) -> Pending {
         let mut pending = Pending::default();
+        let mut written = Written::default();
         for effect in effects {
             match effect {
                 Effect::Send { connection, message } => {
                     if let Some(Socket { socket, .. }) = self.sockets.get(&connection) {
-                        // A socket that is closing takes nothing; its end is reported separately.
-                        let _ = socket.send_with_str(message.to_json());
+                        written.send(socket, &message);
                     }
                 }
                 Effect::SessionChanged(connection) => self.save(connection),

@@ -128,15 +128,17 @@ macro_rules! deployment {
                 }
 
                 #[wasm_bindgen(js_name = webSocketMessage)]
-                pub async fn websocket_message(
+                pub fn websocket_message(
                     &self,
                     socket: web_sys::WebSocket,
                     message: JsValue,
                 ) -> ::std::result::Result<JsValue, JsValue> {
-                    AssertUnwindSafe(wasm_result(
-                        self.0.websocket_message(socket.into(), ::openagents_sdk::worker::incoming(&message)),
-                    ))
-                    .await
+                    ::openagents_sdk::worker::wasm_result_or_promise(
+                        self.0.websocket_message(
+                            &socket.into(),
+                            ::openagents_sdk::worker::incoming(&message),
+                        ),
+                    )
                 }
 
                 #[wasm_bindgen(js_name = webSocketClose)]

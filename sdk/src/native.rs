@@ -1,4 +1,4 @@
-//! The native host: one process with a relay and the agent, and a client to try it with.
+//! The native host: one process with a relay and the agent, a client to try it with, and tools for the relay's database.
 
 mod agent;
 mod arguments;
@@ -7,6 +7,7 @@ mod data_folder;
 mod forwarded;
 mod inspect;
 mod outside;
+mod relay_commands;
 mod serve;
 mod server;
 mod terminal;
@@ -22,9 +23,10 @@ use openagents_relay::WritePolicy;
 use crate::agent::Jobs;
 use arguments::{Arguments, Command};
 
-/// What the `main` of a deployment does: reads the command line, then serves the agent, asks one, or shows what is on record.
+/// What the `main` of a deployment does: reads the command line, then serves the agent, asks one, shows what is on record,
+/// or works on the relay's database.
 ///
-/// The exit code is 0 when all went well, 1 when it did not, 2 when the command line is wrong.
+/// The exit code is 0 when all went well, 1 when it did not, 2 when the command line is wrong, 130 when it was interrupted.
 #[must_use]
 pub fn main<A: Jobs>() -> ExitCode {
     run::<A>(None)
@@ -60,12 +62,16 @@ fn run<A: Jobs>(policy: Option<Arc<dyn WritePolicy>>) -> ExitCode {
             Some(Command::Inspect(inspect)) => {
                 inspect::run::<A>(inspect).await.map_err(|error| error.to_string())
             }
+            Some(Command::Relay(relay)) => {
+                return relay_commands::run::<A>(relay).await.map_err(|error| error.to_string());
+            }
             None => serve::run::<A>(&arguments.serve, policy).await.map_err(|error| error.to_string()),
         }
+        .map(|()| ExitCode::SUCCESS)
     });
     // A handler that blocks its thread must not keep the process from ending.
     runtime.shutdown_background();
-    done.map_or_else(|error| failure(&error), |()| ExitCode::SUCCESS)
+    done.unwrap_or_else(|error| failure(&error))
 }
 
 fn failure(message: &str) -> ExitCode {

@@ -1,8 +1,9 @@
-//! Measures a server from outside: how fast events go in, how fast jobs come out, and what a long past costs.
+//! Measures a server from outside: what a relay can do, how fast jobs come out, and what a long past costs.
 //!
 //! ```text
 //! alias bench='cargo run --release -p openagents-tests --bin bench --'
-//! bench --url ws://127.0.0.1:4848 --events 4000 --jobs 200        events into any relay, jobs out of hello-world
+//! bench relay --suite                                             our relay and its peers, side by side
+//! bench --url ws://127.0.0.1:4848 --jobs 200                      jobs of hello-world, one after another
 //! bench jobs --url ws://127.0.0.1:4848 --count 10000 --kind 5900 --pid 1234    many jobs at once
 //! bench history --data agent.sqlite --rows 100000                 a past for a stopped server
 //! bench growth --sizes 10,1000,100000 --count 2000                all of it, with the release build of tests/probe
@@ -14,17 +15,17 @@ mod figures;
 mod flood;
 mod growth;
 mod history;
-mod ingest;
 mod jobs;
 mod memory;
+mod relay;
 
 use std::process::ExitCode;
 
-use figures::Figures;
 use openagents_tests::server::Host;
 
 const USAGE: &str = "\
-usage: bench --url ws://127.0.0.1:PORT [--events NUMBER] [--jobs NUMBER] [--json]
+usage: bench --url ws://127.0.0.1:PORT [--jobs NUMBER] [--json]
+       bench relay --help
        bench jobs --url ws://127.0.0.1:PORT [--count NUMBER] [--kind KIND] [--pid PID] [--json]
        bench history --data FILE_OR_FOLDER --rows NUMBER
        bench growth [--host native|workerd] [--sizes NUMBER,NUMBER…] [--count NUMBER] [--json]";
@@ -32,7 +33,6 @@ usage: bench --url ws://127.0.0.1:PORT [--events NUMBER] [--jobs NUMBER] [--json
 /// What was asked for on the command line.
 struct Options {
     url: String,
-    events: usize,
     jobs: usize,
     count: usize,
     kind: u16,
@@ -48,7 +48,6 @@ impl Options {
     fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
         let mut options = Self {
             url: String::new(),
-            events: 4000,
             jobs: 200,
             count: 2000,
             kind: 5900,
@@ -68,7 +67,6 @@ impl Options {
             let number = |text: &str| text.parse::<u32>().map_err(|error| format!("{name} {text}: {error}"));
             match name.as_str() {
                 "--url" => options.url = value,
-                "--events" => options.events = (number(&value)? as usize).clamp(16, 100_000),
                 "--jobs" => options.jobs = (number(&value)? as usize).min(10_000),
                 "--count" => options.count = (number(&value)? as usize).clamp(1, 100_000),
                 "--kind" => {
@@ -104,10 +102,17 @@ impl Options {
 fn run() -> Result<(), String> {
     let mut arguments = std::env::args().skip(1).peekable();
     let command = arguments.next_if(|argument| !argument.starts_with('-'));
+    if command.is_none() && arguments.peek().is_some_and(|argument| argument == "--help") {
+        println!("{USAGE}");
+        return Ok(());
+    }
+    if command.as_deref() == Some("relay") {
+        return relay::run(arguments);
+    }
     let options = Options::parse(arguments).map_err(|error| format!("{error}\n{USAGE}"))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let figures = match command.as_deref() {
-        None => runtime.block_on(everything(options.local_url()?, &options)),
+        None => vec![runtime.block_on(jobs::measure(options.local_url()?, 5050, options.jobs))],
         Some("jobs") => {
             let (url, pids) = (options.local_url()?, options.pids.clone());
             vec![runtime.block_on(flood::measure(url, None, options.kind, options.count, pids))?]
@@ -126,19 +131,6 @@ fn run() -> Result<(), String> {
         println!("{}", figures::json(&figures));
     }
     Ok(())
-}
-
-/// One event at a time shows latency, many connections with many in flight show throughput.
-async fn everything(url: &str, options: &Options) -> Vec<Figures> {
-    let mut figures = Vec::new();
-    for (connections, in_flight) in [(1, 1), (1, 16), (8, 16)] {
-        let events = if in_flight == 1 { options.events / 8 } else { options.events };
-        figures.push(ingest::measure(url, events, connections, in_flight).await);
-    }
-    if options.jobs > 0 {
-        figures.push(jobs::measure(url, 5050, options.jobs).await);
-    }
-    figures
 }
 
 fn main() -> ExitCode {

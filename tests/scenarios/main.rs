@@ -3,17 +3,24 @@
 //! `cargo test -p openagents-tests --test scenarios -- native::publish` runs a part;
 //! `OPENAGENTS_TEST_HOSTS=native,workerd` chooses the hosts.
 
+mod acknowledged;
 mod admission;
 mod authentication;
 mod clients;
+mod completeness;
 mod conformance;
+mod counts;
 mod crash;
+mod crowd;
 mod customers;
+mod deletion;
 mod doors;
 mod engine;
 mod examples;
+mod expiry;
 mod feedback;
 mod forgery;
+mod frames;
 mod handlers;
 mod hiring;
 mod information;
@@ -22,15 +29,22 @@ mod jobs;
 mod lifecycle;
 mod limits;
 mod malformed;
+mod malformed_events;
+mod malformed_filters;
 mod management;
 mod nip90;
 mod outside;
 mod publish;
 mod query;
+mod reconciliation;
+mod relay_tools;
 mod replaceable;
 mod restart;
+mod search;
+mod slow_readers;
 mod stage;
 mod subscribe;
+mod vanish;
 
 use std::process::ExitCode;
 
@@ -44,9 +58,20 @@ fn scenarios() -> Vec<Scenario> {
         publish::list(),
         forgery::list(),
         query::list(),
+        completeness::list(),
+        counts::list(),
+        search::list(),
+        reconciliation::list(),
         subscribe::list(),
         replaceable::list(),
+        deletion::list(),
+        expiry::list(),
+        vanish::list(),
+        relay_tools::list(),
         malformed::list(),
+        malformed_events::list(),
+        malformed_filters::list(),
+        frames::list(),
         information::list(),
         doors::list(),
         inspection::list(),
@@ -59,6 +84,9 @@ fn scenarios() -> Vec<Scenario> {
         hiring::list(),
         lifecycle::list(),
         restart::list(),
+        acknowledged::list(),
+        crowd::list(),
+        slow_readers::list(),
         outside::list(),
         engine::list(),
         nip90::list(),

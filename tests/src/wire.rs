@@ -37,8 +37,14 @@ pub enum Frame {
     Ok(String, bool, String),
     /// A message for a human.
     Notice(String),
-    /// What a client that identifies itself has to sign (NIP-42).
-    Auth(String),
+    /// What a client that wants to identify itself has to sign (NIP-42).
+    Challenge(String),
+    /// The answer to a `COUNT` (NIP-45).
+    Count(String, Value),
+    /// A step of a reconciliation (NIP-77), in hex.
+    Reconcile(String, String),
+    /// A reconciliation was refused or ended by the relay (NIP-77).
+    ReconcileRefused(String, String),
 }
 
 impl Frame {
@@ -55,7 +61,10 @@ impl Frame {
                 .zip(string(3))
                 .map(|((id, accepted), message)| Self::Ok(id, accepted, message)),
             Some("NOTICE") => string(1).map(Self::Notice),
-            Some("AUTH") => string(1).map(Self::Auth),
+            Some("AUTH") => string(1).map(Self::Challenge),
+            Some("COUNT") => string(1).map(|id| Self::Count(id, value[2].clone())),
+            Some("NEG-MSG") => string(1).zip(string(2)).map(|(id, message)| Self::Reconcile(id, message)),
+            Some("NEG-ERR") => string(1).zip(string(2)).map(|(id, why)| Self::ReconcileRefused(id, why)),
             _ => None,
         };
         frame.unwrap_or_else(|| panic!("not a NIP-01 relay message: {text}"))
@@ -231,7 +240,7 @@ impl Client {
     /// The challenge that the relay has sent or sends now.
     pub async fn challenge(&mut self) -> String {
         let challenge = |frame: &Frame| match frame {
-            Frame::Auth(challenge) => Some(challenge.clone()),
+            Frame::Challenge(challenge) => Some(challenge.clone()),
             _ => None,
         };
         self.find(challenge, "AUTH").await

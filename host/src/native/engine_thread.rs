@@ -1,12 +1,16 @@
 //! A thread that owns an engine and its database, and commits as many inputs at once as have come in.
 
+mod outlet;
+
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::now;
+use self::outlet::{Outlet, Sync};
+use super::{Sqlite, now};
 use crate::engine::Engine;
 use crate::sql::{Sql, SqlError};
 
@@ -51,7 +55,8 @@ pub struct EngineThread {
 
 impl EngineThread {
     /// Starts a thread for the engine that `build` makes on it. The effects of inputs that were committed together
-    /// go to `apply` together. With `forget_memory` the engine [forgets](Engine::forget) after every batch.
+    /// go to `apply` together, in the order of the commits, on this thread or the one that waits for the disk. With
+    /// `forget_memory` the engine [forgets](Engine::forget) after every batch.
     ///
     /// # Errors
     /// When the thread cannot be started, or what `build` says.
@@ -59,11 +64,12 @@ impl EngineThread {
         name: &str,
         forget_memory: bool,
         build: impl FnOnce() -> Result<E, F> + Send + 'static,
-        mut apply: impl FnMut(&mut Vec<E::Effect>) + Send + 'static,
+        apply: impl FnMut(&mut Vec<E::Effect>) + Send + 'static,
     ) -> Result<(Inputs<E::Input>, Self), F>
     where
-        E: Engine + 'static,
+        E: Engine<Sql = Sqlite> + 'static,
         E::Input: Send + 'static,
+        E::Effect: Send + 'static,
         F: From<std::io::Error> + Send + 'static,
     {
         let (sender, receiver) = mpsc::channel(QUEUE);
@@ -71,14 +77,20 @@ impl EngineThread {
         let (built, build_result) = oneshot::channel();
         let (alive, running) = mpsc::channel(1);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        let disk_name = name.to_owned();
         let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
             let _alive = alive;
-            match build() {
+            let started = build().and_then(|engine| {
+                let sync = engine.sql().commit_ahead()?.map(|log| -> Sync { Arc::new(move || log.sync()) });
+                Ok((engine, Outlet::start(&disk_name, sync, Box::new(apply))?))
+            });
+            match started {
                 Err(error) => drop(built.send(Err(error))),
-                Ok(engine) => {
+                Ok((engine, mut outlet)) => {
                     if built.send(Ok(())).is_ok() {
-                        runtime.block_on(run(engine, receiver, stopped, forget_memory, &mut apply));
+                        runtime.block_on(run(engine, receiver, stopped, forget_memory, &mut outlet));
                     }
+                    outlet.finish();
                 }
             }
         })?;
@@ -89,8 +101,8 @@ impl EngineThread {
         }
     }
 
-    /// Completes when the thread has ended although nobody stopped it: the engine panicked. What it had committed is
-    /// safe, and nothing more will be done.
+    /// Completes when the thread has ended although nobody stopped it: the engine panicked or the disk failed. What was
+    /// let out is safe, and nothing more will be done.
     pub async fn ended(&mut self) {
         while self.running.recv().await.is_some() {}
     }
@@ -105,13 +117,15 @@ impl EngineThread {
     }
 }
 
-async fn run<E: Engine>(
+async fn run<E: Engine<Sql = Sqlite>>(
     mut engine: E,
     mut receiver: mpsc::Receiver<E::Input>,
     mut stopped: oneshot::Receiver<Infallible>,
     forget_memory: bool,
-    apply: &mut dyn FnMut(&mut Vec<E::Effect>),
-) {
+    outlet: &mut Outlet<E::Effect>,
+) where
+    E::Effect: Send + 'static,
+{
     let mut inputs = Vec::with_capacity(BATCH);
     let mut effects = Vec::new();
     let mut stopping = false;
@@ -139,11 +153,15 @@ async fn run<E: Engine>(
                 continue;
             }
             () = ring => {}
+            () = outlet.ended() => return,
         }
         advance(&mut engine, &inputs, &mut effects);
         inputs.clear();
-        apply(&mut effects);
-        effects.clear();
+        let written = engine.sql().take_written();
+        if outlet.release(&mut effects, written, receiver.is_empty()).is_err() {
+            return;
+        }
+        engine.sql().checkpoint_if_due();
         if forget_memory {
             engine.forget(now());
         }
@@ -152,7 +170,7 @@ async fn run<E: Engine>(
 
 /// Handles the inputs and what is due in one transaction. If that cannot be committed, each input is handled alone, so
 /// that each gets its own answer.
-fn advance<E: Engine>(engine: &mut E, inputs: &[E::Input], effects: &mut Vec<E::Effect>) {
+fn advance<E: Engine<Sql = Sqlite>>(engine: &mut E, inputs: &[E::Input], effects: &mut Vec<E::Effect>) {
     let sql = engine.sql().clone();
     let committed: Result<(), SqlError> = sql.transaction(|| {
         for input in inputs {

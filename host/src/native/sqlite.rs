@@ -1,5 +1,7 @@
 //! The SQL port on an SQLite file, as strict as a Durable Object.
 
+mod log;
+
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -9,9 +11,11 @@ use std::time::Duration;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::limits::Limit;
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, ToSql};
+use rusqlite::{Connection, OpenFlags, ToSql};
 
 use crate::sql::{Columns, MAX_INTEGER, NextRow, Row, Sql, SqlError, Value};
+
+use self::log::LogState;
 
 /// What a commit has survived when it returns. Either way the file is intact after a crash.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,6 +38,15 @@ pub struct OpenError {
     error: rusqlite::Error,
 }
 
+impl OpenError {
+    pub(super) fn new(path: &Path, error: rusqlite::Error) -> Self {
+        Self { path: path.to_owned(), error }
+    }
+}
+
+/// How long a statement waits for another process that writes.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+
 /// An open SQLite database. Clones share the connection; it stays on its thread.
 #[derive(Clone)]
 pub struct Sqlite {
@@ -42,6 +55,7 @@ pub struct Sqlite {
     own_statement: Arc<AtomicBool>,
     /// How many transactions are open within each other.
     depth: Rc<AtomicU32>,
+    log: Arc<LogState>,
 }
 
 impl Sqlite {
@@ -52,7 +66,18 @@ impl Sqlite {
     pub fn open(path: &Path, durability: Durability) -> Result<Self, OpenError> {
         Connection::open(path)
             .and_then(|connection| Self::configure(connection, durability))
-            .map_err(|error| OpenError { path: path.to_owned(), error })
+            .map_err(|error| OpenError::new(path, error))
+    }
+
+    /// Opens a file to read what was committed, also while another process writes to it.
+    ///
+    /// # Errors
+    /// When the file is not there, cannot be read, or is no SQLite database.
+    pub fn open_read_only(path: &Path) -> Result<Self, OpenError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        Connection::open_with_flags(path, flags)
+            .and_then(|connection| Self::configure(connection, Durability::Process))
+            .map_err(|error| OpenError::new(path, error))
     }
 
     /// A database in memory, for tests.
@@ -66,7 +91,7 @@ impl Sqlite {
     }
 
     fn configure(mut connection: Connection, durability: Durability) -> Result<Self, rusqlite::Error> {
-        connection.busy_timeout(Duration::from_secs(5))?;
+        connection.busy_timeout(PATIENCE)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(
             None,
@@ -91,17 +116,23 @@ impl Sqlite {
         ] {
             connection.set_limit(limit, value)?;
         }
+        let log = log::watch(&mut connection)?;
         let own_statement = Arc::new(AtomicBool::new(false));
         let own = Arc::clone(&own_statement);
         connection.authorizer(Some(move |context: AuthContext<'_>| authorize(&context.action, &own)))?;
-        Ok(Self { connection: Rc::new(connection), own_statement, depth: Rc::default() })
+        Ok(Self { connection: Rc::new(connection), own_statement, depth: Rc::default(), log })
     }
 
     fn transaction_statement(&self, statement: &str) -> Result<(), SqlError> {
+        self.own(|connection| connection.prepare_cached(statement)?.execute(())).map(drop)
+    }
+
+    /// Does what only this type itself may do.
+    fn own<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, SqlError> {
         self.own_statement.store(true, Ordering::Relaxed);
-        let done = self.connection.prepare_cached(statement).and_then(|mut statement| statement.execute(()));
+        let done = work(&self.connection);
         self.own_statement.store(false, Ordering::Relaxed);
-        done.map(drop).map_err(statement_error)
+        done.map_err(statement_error)
     }
 }
 
@@ -136,6 +167,8 @@ impl Sql for Sqlite {
 
     fn transaction<T, E: From<SqlError>>(&self, body: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
         let (begin, commit) = match self.depth.load(Ordering::Relaxed) {
+            // Whoever only reads sees one moment from here on, and waits for nobody.
+            0 if self.connection.is_readonly("main").unwrap_or(false) => ("BEGIN", "COMMIT"),
             0 => ("BEGIN IMMEDIATE", "COMMIT"),
             _ => ("SAVEPOINT inner_transaction", "RELEASE inner_transaction"),
         };
@@ -198,7 +231,9 @@ fn authorize(action: &AuthAction<'_>, own_statement: &AtomicBool) -> Authorizati
         AuthAction::Transaction { .. } | AuthAction::Savepoint { .. } => {
             own_statement.load(Ordering::Relaxed)
         }
-        AuthAction::Pragma { pragma_name, .. } => PRAGMAS.contains(pragma_name),
+        AuthAction::Pragma { pragma_name, .. } => {
+            PRAGMAS.contains(pragma_name) || own_statement.load(Ordering::Relaxed)
+        }
         AuthAction::Function { function_name } => *function_name != "sqlite_version",
         AuthAction::Attach { .. }
         | AuthAction::Detach { .. }
@@ -247,7 +282,7 @@ impl Columns for rusqlite::Row<'_> {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "shaped for map_err")]
-fn statement_error(error: rusqlite::Error) -> SqlError {
+pub(super) fn statement_error(error: rusqlite::Error) -> SqlError {
     SqlError::Statement(error.to_string())
 }
 
@@ -282,6 +317,28 @@ mod tests {
         .unwrap_err();
         assert_eq!(sqlite.first::<(i64,)>("SELECT count(*) FROM t", &[]).unwrap(), Some((0,)));
         sqlite.transaction(|| sqlite.execute("INSERT INTO t VALUES (?)", values![2_i64])).unwrap();
+    }
+
+    #[test]
+    fn reads_beside_a_writer_and_writes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("test.sqlite");
+        assert!(Sqlite::open_read_only(&path).is_err() && !path.exists());
+        let writer = Sqlite::open(&path, Durability::Full).unwrap();
+        writer.batch("CREATE TABLE t (i INTEGER) STRICT; INSERT INTO t VALUES (1)").unwrap();
+        let reader = Sqlite::open_read_only(&path).unwrap();
+        assert_eq!(reader.first::<(i64,)>("SELECT count(*) FROM t", &[]).unwrap(), Some((1,)));
+        writer.execute("INSERT INTO t VALUES (2)", &[]).unwrap();
+        assert_eq!(reader.first::<(i64,)>("SELECT count(*) FROM t", &[]).unwrap(), Some((2,)));
+        reader.batch("CREATE TABLE IF NOT EXISTS t (i INTEGER) STRICT").unwrap();
+        assert!(reader.execute("INSERT INTO t VALUES (3)", &[]).is_err());
+        // A transaction sees one moment.
+        let seen: Result<_, SqlError> = reader.transaction(|| {
+            let before = reader.first::<(i64,)>("SELECT count(*) FROM t", &[])?;
+            writer.execute("INSERT INTO t VALUES (4)", &[])?;
+            Ok((before, reader.first::<(i64,)>("SELECT count(*) FROM t", &[])?))
+        });
+        assert_eq!(seen.unwrap(), (Some((2,)), Some((2,))));
     }
 
     #[test]

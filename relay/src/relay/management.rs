@@ -64,7 +64,7 @@ impl<S: Sql> Relay<S> {
             }
             Call::UnallowPubkey(key) => store.unlist(List::AllowedPubkeys, &key.to_hex())?,
             Call::BanEvent(id, reason) => {
-                store.remove_event(id)?;
+                store.remove(id)?;
                 store.unlist(List::AllowedEvents, &id.to_string())?;
                 return self.list(List::BannedEvents, &id.to_string(), reason.as_deref());
             }

@@ -1,16 +1,19 @@
 use std::sync::Arc;
 
+use openagents_host::Timestamp;
 use openagents_host::sql::Sql;
 
 use super::{Effect, Relay};
 use crate::filter::Filter;
 use crate::reason::Reason;
+use crate::store::Viewer;
 
 impl<S: Sql> Relay<S> {
     /// What a `REQ` of these filters would bring from the store, without a subscription and with the limits of those
     /// inside.
     pub(super) fn query(
-        &self,
+        &mut self,
+        now: Timestamp,
         filters: &[Filter],
         effects: &mut Vec<Effect>,
     ) -> Result<Vec<Arc<str>>, Reason> {
@@ -18,9 +21,11 @@ impl<S: Sql> Relay<S> {
         if filters.len() > limits.max_filters {
             return Err(Reason::invalid(format!("a query can have at most {} filters", limits.max_filters)));
         }
+        self.prepare_search(now, filters, effects);
         let mut events = Vec::new();
-        match self.store.query(filters, &limits, &mut |event| events.push(event)) {
-            Ok(()) => Ok(events),
+        match self.store.query(now, filters, &limits, &Viewer::everything(), &mut |event| events.push(event))
+        {
+            Ok(_) => Ok(events),
             Err(error) => {
                 effects.push(Effect::Failed(error));
                 Err(Reason::storage())

@@ -3,6 +3,7 @@
 mod admission;
 mod authentication;
 mod management;
+mod reconciliation;
 
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use proptest::prelude::*;
 
 use super::{ConnectionId, Effect, Input, Relay, RelayConfig, Ticket};
 use crate::check::check;
-use crate::filter::Filter;
+use crate::filter::{Filter, OneOf};
 use crate::fixtures;
 use crate::reason::{Outcome, Reason};
 use crate::session::Origin;
@@ -100,7 +101,10 @@ fn answers_from_the_store_and_goes_on_with_what_comes() {
     let [stored, live] = [1, 2].map(|at| fixtures::signed(1, at, &[]));
     assert_eq!(bench.publish(ALICE, &stored), [(ALICE, ok(&stored, true, ""))]);
     let request = r#"["REQ","s",{"kinds":[1]},{"kinds":[1,2]}]"#;
-    assert_eq!(bench.say(BOB, request), [(BOB, sent("s", &stored)), (BOB, r#"["EOSE","s"]"#.into())]);
+    assert_eq!(
+        bench.say(BOB, request),
+        [(BOB, sent("s", &stored)), (BOB, r#"["EOSE","s",["finish"]]"#.into())]
+    );
     assert_eq!(bench.publish(ALICE, &live), [(ALICE, ok(&live, true, "")), (BOB, sent("s", &live))]);
     let again = ok(&live, true, "duplicate: already have this event");
     assert_eq!(bench.publish(ALICE, &live), [(ALICE, again)]);
@@ -126,7 +130,7 @@ fn a_request_of_the_same_name_replaces_the_subscription_and_a_refused_one_ends_i
     let [one, seven, later] = [(1, 1), (7, 1), (7, 2)].map(|(kind, at)| fixtures::signed(kind, at, &[]));
     assert_eq!(bench.publish(ALICE, &one).len(), 1);
     assert_eq!(bench.publish(ALICE, &seven).len(), 2);
-    let refused = bench.say(BOB, r#"["REQ","s",{"search":"x"}]"#);
+    let refused = bench.say(BOB, r#"["REQ","s",{"language":"x"}]"#);
     assert!(refused[0].1.starts_with(r#"["CLOSED","s","unsupported: "#));
     assert_eq!(bench.publish(ALICE, &later).len(), 1);
 }
@@ -152,7 +156,42 @@ fn an_ephemeral_event_is_heard_or_muted_and_never_stored() {
     assert_eq!(bench.publish(ALICE, &event), [(ALICE, muted)]);
     bench.say(BOB, r#"["REQ","s",{"kinds":[20001]}]"#);
     assert_eq!(bench.publish(ALICE, &event), [(ALICE, ok(&event, true, "")), (BOB, sent("s", &event))]);
-    assert_eq!(bench.say(BOB, r#"["REQ","t",{}]"#), [(BOB, r#"["EOSE","t"]"#.into())]);
+    assert_eq!(bench.say(BOB, r#"["REQ","t",{}]"#), [(BOB, r#"["EOSE","t",["finish"]]"#.into())]);
+}
+
+#[test]
+fn what_has_ended_is_removed_by_the_alarm() {
+    let mut bench = Bench::new();
+    let second = NOW.as_seconds();
+    let expiration = (second + 10).to_string();
+    bench.publish(ALICE, &fixtures::signed(1, 1, &[&["expiration", &expiration]]));
+    let stored = |bench: &Bench| bench.relay.store().statistics(1).unwrap().events;
+    let ring = |bench: &mut Bench| {
+        let due = bench.relay.next_alarm().unwrap();
+        bench.now = bench.now.max(due);
+        let mut effects = Vec::new();
+        bench.relay.alarm(bench.now, &mut effects);
+        assert_eq!(effects, []);
+    };
+    assert_eq!(bench.relay.next_alarm(), Some(NOW + Duration::from_secs(70)));
+    bench.relay.forget(NOW);
+    ring(&mut bench);
+    assert_eq!((stored(&bench), bench.relay.next_alarm()), (0, None));
+
+    for number in 0..700 {
+        bench.publish(ALICE, &fixtures::signed(1, 2, &[&["n", &number.to_string()]]));
+    }
+    bench.publish(ALICE, &fixtures::signed(62, second, &[&["relay", "ALL_RELAYS"]]));
+    assert_eq!(bench.query(vec![Filter::new()]).unwrap().len(), 1);
+    for left in [201, 1] {
+        assert!(bench.relay.next_alarm().is_some_and(|due| due <= bench.now));
+        ring(&mut bench);
+        assert_eq!(stored(&bench), left);
+        bench.relay.forget(NOW);
+    }
+    while bench.relay.next_alarm().is_some() {
+        ring(&mut bench);
+    }
 }
 
 #[test]
@@ -363,14 +402,16 @@ proptest! {
         events in fixtures::events(0..20), filters in prop::collection::vec(fixtures::filter(), 1..4),
     ) {
         let mut bench = Bench::new();
+        // Those inside read what is private, too.
+        bench.relay.config.access.private_kinds = OneOf::default();
         for event in &events {
             bench.publish(ALICE, event);
         }
         let texts: String = filters.iter().map(|filter| format!(",{}", serde_json::to_string(filter).unwrap())).collect();
-        let answer = bench.say(BOB, &format!("[\"REQ\",\"s\"{texts}]"));
+        let mut answer = bench.say(BOB, &format!("[\"REQ\",\"s\"{texts}]"));
+        prop_assert!(answer.pop().is_some_and(|(_, end)| end.starts_with("[\"EOSE\",\"s\"")));
         let found = bench.query(filters).unwrap();
-        let mut asked: Vec<String> = found.iter().map(|event| format!("[\"EVENT\",\"s\",{event}]")).collect();
-        asked.push(r#"["EOSE","s"]"#.into());
+        let asked: Vec<String> = found.iter().map(|event| format!("[\"EVENT\",\"s\",{event}]")).collect();
         prop_assert_eq!(asked, answer.into_iter().map(|(_, text)| text).collect::<Vec<_>>());
     }
 

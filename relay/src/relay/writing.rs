@@ -2,30 +2,31 @@
 
 use openagents_host::event::Retention;
 use openagents_host::sql::{Sql, SqlError};
-use openagents_host::{Timestamp, VerifiedEvent};
+use openagents_host::{Event, Timestamp, VerifiedEvent};
 
 use super::{ConnectionId, Effect, Relay};
 use crate::message::RelayMessage;
 use crate::reason::{Outcome, Prefix, Reason};
-use crate::store::Insertion;
+use crate::store::{Insertion, Standing, VANISH, expiry};
 
 impl<S: Sql> Relay<S> {
-    /// Takes an event that came over a connection.
+    /// Takes an event that came over a connection. Its standing is read here unless it is known.
     pub(super) fn event(
         &mut self,
         now: Timestamp,
         connection: ConnectionId,
         event: &VerifiedEvent,
+        standing: Option<&Standing>,
         effects: &mut Vec<Effect>,
     ) {
         let admitted = match self.may_write(connection, event) {
-            Ok(()) => self.ask_policy(now, connection, event, effects),
+            Ok(()) => self.ask_policy(now, connection, event, standing, effects),
             Err(reason) => Err(Outcome::Refused(reason)),
         };
         let outcome = match admitted {
             Ok(()) => {
                 let told = effects.len();
-                let outcome = self.publish(now, event, effects);
+                let outcome = self.take(now, Some(connection), event, standing, effects);
                 // The sender learns first that its event is safe.
                 effects.insert(told, super::answer(connection, event.id, outcome));
                 return;
@@ -38,18 +39,36 @@ impl<S: Sql> Relay<S> {
         effects.push(super::answer(connection, event.id, outcome));
     }
 
+    /// Takes an event from inside.
     pub(super) fn publish(
         &mut self,
         now: Timestamp,
         event: &VerifiedEvent,
         effects: &mut Vec<Effect>,
     ) -> Outcome {
-        match self.accept(now, event) {
-            Ok(Acceptance::Duplicate) => Outcome::Duplicate,
-            Ok(Acceptance::Superseded) => Outcome::Refused(Reason::invalid(
-                "a newer version of this event is stored; this one is not needed",
-            )),
+        self.take(now, None, event, None, effects)
+    }
+
+    fn take(
+        &mut self,
+        now: Timestamp,
+        connection: Option<ConnectionId>,
+        event: &VerifiedEvent,
+        standing: Option<&Standing>,
+        effects: &mut Vec<Effect>,
+    ) -> Outcome {
+        match self.accept(now, connection, event, standing) {
+            Ok(Acceptance::Refused(refusal)) => outcome(refusal),
             Ok(Acceptance::New { handed_over }) => {
+                if event.kind.retention() != Retention::Ephemeral {
+                    self.index_later(now);
+                }
+                if let Some(expiry) = expiry(event) {
+                    self.expect_removal(expiry);
+                }
+                if event.kind == VANISH {
+                    self.expect_removal(Timestamp::EPOCH);
+                }
                 let heard = self.broadcast(event, effects);
                 if let Some(due) = handed_over {
                     self.next_handover = Some(self.next_handover.map_or(due, |next| next.min(due)));
@@ -72,20 +91,52 @@ impl<S: Sql> Relay<S> {
         }
     }
 
+    /// How the store stands to an event, unless it is one that is not stored.
+    pub(super) fn standing(&self, now: Timestamp, event: &Event) -> Result<Option<Standing>, SqlError> {
+        match event.kind.retention() {
+            Retention::Ephemeral => Ok(None),
+            _ => self.store.standing(now, event).map(Some),
+        }
+    }
+
     /// Stores an event, and that it is to be handed over, in one transaction.
-    fn accept(&self, now: Timestamp, event: &VerifiedEvent) -> Result<Acceptance, SqlError> {
+    fn accept(
+        &self,
+        now: Timestamp,
+        connection: Option<ConnectionId>,
+        event: &VerifiedEvent,
+        standing: Option<&Standing>,
+    ) -> Result<Acceptance, SqlError> {
         let kept = event.kind.retention() != Retention::Ephemeral;
         let wanted = self.config.handover.wants(event);
         let hand_over = || Ok(Acceptance::New { handed_over: Some(self.store.hand_over(now, event, kept)?) });
+        let insert = || match standing {
+            _ if event.kind == VANISH && self.is_to_vanish_here(connection, event) => {
+                self.store.vanish(now, event)
+            }
+            Some(standing) => self.store.insert_as(event, standing),
+            None => self.store.insert(now, event),
+        };
         match (kept, wanted) {
+            (false, _) if expiry(event).is_some_and(|expiry| expiry <= now) => {
+                Ok(Acceptance::Refused(Insertion::Expired))
+            }
             (false, false) => Ok(Acceptance::New { handed_over: None }),
             (false, true) => hand_over(),
-            (true, false) => Ok(self.store.insert(event)?.into()),
-            (true, true) => self.store.sql().transaction(|| match self.store.insert(event)? {
+            (true, false) => Ok(insert()?.into()),
+            (true, true) => self.store.sql().transaction(|| match insert()? {
                 Insertion::Inserted => hand_over(),
                 other => Ok(other.into()),
             }),
         }
+    }
+
+    /// Whether a request to vanish is meant for this relay: all are, or one of its addresses is named (NIP-62).
+    pub(super) fn is_to_vanish_here(&self, connection: Option<ConnectionId>, request: &Event) -> bool {
+        let session = connection.and_then(|connection| self.sessions.get(&connection));
+        request
+            .tag_values("relay")
+            .any(|relay| relay == "ALL_RELAYS" || self.config.access.is_own_address(session, relay))
     }
 
     /// Tells everybody whose subscription an event belongs to, and says whether that was anybody.
@@ -111,16 +162,31 @@ enum Acceptance {
     New {
         handed_over: Option<Timestamp>,
     },
-    Duplicate,
-    Superseded,
+    Refused(Insertion),
 }
 
 impl From<Insertion> for Acceptance {
     fn from(insertion: Insertion) -> Self {
         match insertion {
             Insertion::Inserted => Self::New { handed_over: None },
-            Insertion::Duplicate => Self::Duplicate,
-            Insertion::Superseded => Self::Superseded,
+            refusal => Self::Refused(refusal),
         }
+    }
+}
+
+/// What the sender of an event is told of what the store did with it.
+pub(super) fn outcome(insertion: Insertion) -> Outcome {
+    let refused = |prefix, text: &'static str| Outcome::Refused(Reason::new(prefix, text));
+    match insertion {
+        Insertion::Inserted => Outcome::Accepted,
+        Insertion::Duplicate => Outcome::Duplicate,
+        Insertion::Superseded => {
+            refused(Prefix::Invalid, "a newer version of this event is stored; this one is not needed")
+        }
+        Insertion::Deleted => refused(Prefix::Blocked, "the author has deleted this event (NIP-09)"),
+        Insertion::Vanished => {
+            refused(Prefix::Blocked, "the author or the addressee has asked to vanish from here (NIP-62)")
+        }
+        Insertion::Expired => refused(Prefix::Invalid, "the event is expired (NIP-40)"),
     }
 }

@@ -117,7 +117,7 @@ mod tests {
     fn comes_again_with_growing_patience_until_delivered() {
         let store = Store::open(Sqlite::in_memory().unwrap()).unwrap();
         let event = fixtures::signed(5_050, 1, &[]);
-        store.insert(&event).unwrap();
+        store.insert(NOW, &event).unwrap();
         assert_eq!(store.hand_over(NOW, &event, true).unwrap(), after(2));
         assert!(store.due_handovers(after(1)).unwrap().is_empty());
         let mut at = 2;
@@ -144,7 +144,7 @@ mod tests {
         let store = Store::open(Sqlite::in_memory().unwrap()).unwrap();
         let [old, new] = [1, 2].map(|at| fixtures::signed(10_050, at, &[]));
         for event in [&old, &new] {
-            store.insert(event).unwrap();
+            store.insert(NOW, event).unwrap();
             store.hand_over(NOW, event, true).unwrap();
         }
         assert_eq!(store.due_handovers(after(2)).unwrap(), [new]);

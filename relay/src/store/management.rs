@@ -3,7 +3,8 @@
 use openagents_host::sql::{Sql, SqlError, values};
 use openagents_host::{Event, EventId, Kind, PublicKey};
 
-use super::{Store, Stored};
+use super::Store;
+use super::erase::Doomed;
 use crate::management::{List, Listed, Rules, Wording};
 
 /// A report of something that should not be here (NIP-56).
@@ -124,15 +125,6 @@ impl<S: Sql> Store<S> {
         Ok(reported)
     }
 
-    /// Removes an event.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub fn remove_event(&self, id: &EventId) -> Result<(), SqlError> {
-        let found = "SELECT seq, created_at, id, json FROM event WHERE id = ?";
-        self.sql.first::<Stored>(found, values![id])?.map_or(Ok(()), |stored| self.remove(&stored))
-    }
-
     /// Notes that the events of an author are to be removed.
     ///
     /// # Errors
@@ -157,14 +149,13 @@ impl<S: Sql> Store<S> {
         let next: Option<(PublicKey,)> = self.sql.first("SELECT pubkey FROM purge LIMIT 1", &[])?;
         let Some((author,)) = next else { return Ok(false) };
         self.sql.transaction(|| {
-            let doomed: Vec<Stored> = self.sql.rows(
-                "SELECT seq, created_at, id, json FROM event WHERE pubkey = ? LIMIT ?",
-                values![&author, at_most],
-            )?;
+            let doomed: Vec<Doomed> = self
+                .sql
+                .rows("SELECT seq, json FROM event WHERE pubkey = ? LIMIT ?", values![&author, at_most])?;
             if doomed.is_empty() {
                 self.end_purge(&author)?;
             }
-            doomed.iter().try_for_each(|stored| self.remove(stored))
+            self.erase(&doomed)
         })?;
         self.has_to_purge()
     }

@@ -8,8 +8,13 @@ pub(super) fn migrate<S: Sql>(sql: &S) -> Result<(), SchemaError> {
 /// A row of an index costs as much as a row of a table, so there is one index for each way to find events, and those
 /// that only some events need are partial. An event without tags is four rows; each indexed tag is one more.
 ///
+/// * `seq` is the event's place in the order of answers ([`Place`](super::place::Place)). Every index ends with it, so
+///   all of them are in that order, and none repeats the time.
 /// * `identifier` is NULL where nothing replaces an event, empty for replaceable kinds, the `d` value for addressable ones.
-/// * `tag` repeats time and kind, so that a search by tag reads only events that it returns.
+/// * `tag` repeats the kind, so that a search by tag and kind reads only events that it returns.
+/// * `deleted` and `deleted_address` are what may not come back (NIP-09): an id of its author; versions up to a second.
+/// * `vanished` are authors whose events up to a second may not come back, but for the `request` (NIP-62), `vanishing` those of them of whom some
+///   events are still to be removed; `key` is the `p` tag of gift wraps for them.
 /// * `handover.json` is the event where it is not stored (ephemeral kinds), else NULL.
 const EVENTS: &str = "
 CREATE TABLE event (
@@ -23,18 +28,43 @@ CREATE TABLE event (
     json TEXT NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX event_by_id ON event (id);
-CREATE INDEX event_by_author ON event (pubkey, kind, created_at);
-CREATE INDEX event_by_kind ON event (kind, created_at);
-CREATE INDEX event_by_time ON event (created_at);
+CREATE INDEX event_by_author ON event (pubkey, kind);
+CREATE INDEX event_by_kind ON event (kind);
 CREATE UNIQUE INDEX event_by_version ON event (pubkey, kind, identifier) WHERE identifier IS NOT NULL;
 CREATE INDEX event_by_expiry ON event (expires_at) WHERE expires_at IS NOT NULL;
 
 CREATE TABLE tag (
     key BLOB NOT NULL,
-    created_at INTEGER NOT NULL,
     seq INTEGER NOT NULL,
     kind INTEGER NOT NULL,
-    PRIMARY KEY (key, created_at, seq)
+    PRIMARY KEY (key, seq)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE deleted (
+    id BLOB NOT NULL,
+    pubkey BLOB NOT NULL,
+    PRIMARY KEY (id, pubkey)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE deleted_address (
+    pubkey BLOB NOT NULL,
+    kind INTEGER NOT NULL,
+    identifier TEXT NOT NULL,
+    until INTEGER NOT NULL,
+    PRIMARY KEY (pubkey, kind, identifier)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE vanished (
+    pubkey BLOB PRIMARY KEY,
+    until INTEGER NOT NULL,
+    request BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE vanishing (
+    pubkey BLOB PRIMARY KEY,
+    until INTEGER NOT NULL,
+    request BLOB NOT NULL,
+    key BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE handover (

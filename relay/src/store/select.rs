@@ -1,245 +1,361 @@
 //! A filter as SQL.
 
 use openagents_host::event::MAX_CREATED_AT;
-use openagents_host::sql::Value;
+use openagents_host::{EventId, Kind, PublicKey, Timestamp};
 
-use super::{Owned, hex_string, json_list};
+use super::place::{LAST_SECOND, Place};
+use super::plan::{Driver, PROBED};
+use super::statement::{Statement, hex_string, json_list};
+use super::viewer::Viewer;
 use crate::filter::{Filter, OneOf};
 use crate::tag::{TagKey, TagName};
 
-/// The statement that finds the stored events of a filter. Its text depends on which conditions there are and whether
-/// each has one value or several, not on the values: few texts, which both hosts keep prepared.
-#[derive(Debug)]
-pub(super) struct Select {
-    statement: String,
-    values: Vec<Owned>,
+/// Who reads, and when: what is expired then is not there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reader<'a> {
+    pub(super) now: Timestamp,
+    pub(super) viewer: &'a Viewer<'a>,
 }
 
-/// The condition by which the rows are found; the others only sort out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Driver {
-    Ids,
-    Tag(TagName),
-    Authors,
-    Kinds,
-    Time,
+/// One value of the driving condition. Its rows stand in the order of answers in the index, those of several do not: they
+/// are read each by itself, and merged.
+#[derive(Clone, Debug)]
+pub(super) struct Cursor {
+    /// The value as JSON: tag key, `author","kind`, or kind.
+    pub(super) value: String,
+    /// Where to go on: rows after this one, in the order of answers, are not read yet.
+    pub(super) upper: u64,
 }
 
-impl Driver {
-    fn of(filter: &Filter) -> Self {
-        if filter.ids.is_some() {
-            return Self::Ids;
-        }
-        // Of several tags, the one with the fewest values brings the fewest rows.
-        let fewest = |tags: &dyn Fn(TagName) -> bool| {
-            let tags = filter.tags.iter().filter(|(name, _)| tags(**name));
-            tags.min_by_key(|(_, values)| values.len()).map(|(name, _)| Self::Tag(*name))
-        };
-        fewest(&points_at_one_thing)
-            .or_else(|| filter.authors.is_some().then_some(Self::Authors))
-            .or_else(|| fewest(&|_| true))
-            .or_else(|| filter.kinds.is_some().then_some(Self::Kinds))
-            .unwrap_or(Self::Time)
-    }
-
-    const fn tables(self) -> &'static str {
-        match self {
-            Self::Ids => "event AS e INDEXED BY event_by_id",
-            Self::Tag(_) => "tag AS t CROSS JOIN event AS e ON e.seq = t.seq",
-            Self::Authors => "event AS e INDEXED BY event_by_author",
-            Self::Kinds => "event AS e INDEXED BY event_by_kind",
-            Self::Time => "event AS e INDEXED BY event_by_time",
-        }
-    }
-
-    /// The table that has time and kind where the rows are found.
-    const fn first_table(self) -> &'static str {
-        match self {
-            Self::Tag(_) => "t",
-            _ => "e",
-        }
-    }
-}
-
-/// Whether a tag usually names one event, person or thing, so that few events share a value. A topic is shared by many,
-/// more than an author writes.
-fn points_at_one_thing(name: TagName) -> bool {
-    matches!(name.letter(), 'e' | 'E' | 'a' | 'A' | 'd' | 'p' | 'P' | 'q' | 'i' | 'I')
-}
+/// Statements for the stored events of a filter.
+pub(super) struct Select;
 
 impl Select {
-    /// The statement for a filter. Its columns are seq, created_at, id and the length of the JSON.
-    pub(super) fn new(filter: &Filter, limit: u64) -> Self {
-        let driver = Driver::of(filter);
-        let first = driver.first_table();
-        let mut select = Self { statement: String::new(), values: Vec::new() };
-        // An event that has two of the values would be found twice.
-        let several = matches!(driver, Driver::Tag(name) if filter.tags.get(&name).is_some_and(|values| values.len() > 1));
-        let distinct = if several { "DISTINCT " } else { "" };
-        select.push(&[
-            "SELECT ",
-            distinct,
-            "e.seq, ",
-            first,
-            ".created_at, e.id, octet_length(e.json) FROM ",
-        ]);
-        select.push(&[driver.tables(), " WHERE ", first, ".created_at BETWEEN ? AND ?"]);
-        // A filter that was not read may hold a time that no host can store.
-        select.values.push(Owned::Integer(filter.since.unwrap_or(0).min(MAX_CREATED_AT)));
-        select.values.push(Owned::Integer(filter.until.unwrap_or(MAX_CREATED_AT).min(MAX_CREATED_AT)));
-        if let Some(ids) = &filter.ids {
-            select.push(&[" AND e.id"]);
-            select.bytes(ids.iter().map(openagents_host::EventId::as_bytes));
-        }
-        if let Some(authors) = &filter.authors {
-            select.push(&[" AND e.pubkey"]);
-            select.bytes(authors.iter().map(openagents_host::PublicKey::as_bytes));
-        }
-        if let Some(kinds) = &filter.kinds {
-            select.push(&[" AND ", first, ".kind"]);
-            select.kinds(kinds);
-        }
-        for (name, values) in &filter.tags {
-            if driver == Driver::Tag(*name) {
-                select.push(&[" AND t.key"]);
-                select.tags(*name, values);
-            } else {
-                select.push(&[" AND EXISTS (SELECT 1 FROM tag AS other WHERE other.created_at = ", first]);
-                select.push(&[".created_at AND other.seq = e.seq AND other.key"]);
-                select.tags(*name, values);
-                select.push(&[")"]);
-            }
-        }
-        select.push(&[" ORDER BY ", first, ".created_at DESC, e.id LIMIT ?"]);
-        select.values.push(Owned::Integer(limit));
+    /// The JSON of the newest events, for a condition with one value.
+    pub(super) fn json(driver: Driver, filter: &Filter, reader: &Reader<'_>, limit: u64) -> Statement {
+        Self::ordered("e.json", driver, filter, reader, limit)
+    }
+
+    /// The places of the newest events, for a condition with one value.
+    pub(super) fn places(driver: Driver, filter: &Filter, reader: &Reader<'_>, limit: u64) -> Statement {
+        Self::ordered("e.seq", driver, filter, reader, limit)
+    }
+
+    fn ordered(column: &str, driver: Driver, filter: &Filter, reader: &Reader<'_>, limit: u64) -> Statement {
+        let mut select = Statement::default();
+        select.push("SELECT ").push(column);
+        Body { driver, filter, reader, cursor: false }.push(&mut select, Some(lower(filter)));
+        select.push(" ORDER BY ").push(place(driver)).push(" DESC LIMIT ?").integer(limit);
         select
     }
 
-    pub(super) fn statement(&self) -> &str {
-        &self.statement
+    /// Columns of all matching events, in no order, each once.
+    pub(super) fn all(
+        columns: &str,
+        driver: Driver,
+        filter: &Filter,
+        reader: &Reader<'_>,
+        at_most: u64,
+    ) -> Statement {
+        let mut select = Statement::default();
+        // An event that has two of the values of a tag would be found twice.
+        let several = matches!(driver, Driver::Tag(name) if filter.tags.get(&name).is_some_and(|values| values.len() > 1));
+        select.push(if several { "SELECT DISTINCT " } else { "SELECT " }).push(columns);
+        Body { driver, filter, reader, cursor: false }.push(&mut select, Some(lower(filter)));
+        select.push(" LIMIT ?").integer(at_most);
+        select
     }
 
-    pub(super) fn values(&self) -> Vec<Value<'_>> {
-        self.values.iter().map(Owned::value).collect()
+    /// How many matching events there are, counted up to a number.
+    pub(super) fn count(driver: Driver, filter: &Filter, reader: &Reader<'_>, at_most: u64) -> Statement {
+        let mut all = Self::all(place(driver), driver, filter, reader, at_most);
+        all.enclose("SELECT count(*) FROM (", ")");
+        all
     }
 
-    fn push(&mut self, parts: &[&str]) {
-        parts.iter().for_each(|part| self.statement.push_str(part));
+    /// For each cursor, the places of its newest events from `lower` on: a JSON list.
+    pub(super) fn cursors(
+        driver: Driver,
+        filter: &Filter,
+        reader: &Reader<'_>,
+        cursors: &[Cursor],
+        lower: u64,
+        each: u64,
+    ) -> Statement {
+        let mut select = Statement::default();
+        select.push("SELECT ");
+        Self::newest_of_cursor(&mut select, driver, filter, reader, lower, each);
+        select.push(" FROM json_each(?) AS c").text_value(json_list(
+            cursors.iter().map(|cursor| format!("[{},{}]", cursor.value, cursor.upper)),
+        ));
+        select
     }
 
-    fn kinds(&mut self, kinds: &OneOf<openagents_host::Kind>) {
-        if let Some(kind) = kinds.only() {
-            self.push(&[" = ?"]);
-            self.values.push(Owned::Integer(kind.0.into()));
-        } else {
-            self.push(&[" IN (SELECT value FROM json_each(?))"]);
-            self.values.push(Owned::Text(json_list(kinds.iter().map(ToString::to_string))));
+    /// The same for all kinds that each author has written, with author and kind.
+    pub(super) fn cursors_of_authors(
+        filter: &Filter,
+        authors: &OneOf<PublicKey>,
+        reader: &Reader<'_>,
+        lower: u64,
+        upper: u64,
+        each: u64,
+    ) -> Statement {
+        let mut select = Statement::default();
+        // From kind to kind, without reading what lies between.
+        select
+            .push(
+                "WITH RECURSIVE written (author, kind) AS (
+                 SELECT unhex(value), (SELECT min(kind) FROM event WHERE pubkey = unhex(value)) FROM json_each(?)
+                 UNION ALL
+                 SELECT author, (SELECT min(kind) FROM event WHERE pubkey = author AND kind > written.kind)
+                 FROM written WHERE written.kind IS NOT NULL)
+                 SELECT hex(author), kind, ",
+            )
+            .text_value(json_list(authors.iter().map(|author| hex_string(author.as_bytes()))));
+        Self::newest_of_cursor(&mut select, Driver::Authors, filter, reader, lower, each);
+        select
+            .push(
+                " FROM (SELECT author, kind, json_array(hex(author), kind, CAST(? AS INTEGER)) AS value
+                 FROM written WHERE kind IS NOT NULL",
+            )
+            .integer(upper);
+        if let Some(kinds) = &filter.kinds {
+            select.push(" AND kind").kinds(kinds);
         }
+        select.push(") AS c");
+        select
     }
 
-    fn tags(&mut self, name: TagName, values: &OneOf<String>) {
-        let keys: Vec<TagKey> = values.iter().map(|value| TagKey::new(name, value)).collect();
-        self.bytes(keys.iter().map(TagKey::as_bytes));
+    fn newest_of_cursor(
+        select: &mut Statement,
+        driver: Driver,
+        filter: &Filter,
+        reader: &Reader<'_>,
+        lower: u64,
+        each: u64,
+    ) {
+        select.push("(SELECT json_group_array(place) FROM (SELECT ").push(place(driver)).push(" AS place");
+        Body { driver, filter, reader, cursor: true }.push(select, Some(lower));
+        select.push(" ORDER BY ").push(place(driver)).push(" DESC LIMIT ?))").integer(each);
     }
 
-    fn bytes<'a, B: AsRef<[u8]> + ?Sized + 'a>(&mut self, values: impl ExactSizeIterator<Item = &'a B>) {
-        let mut values = values.peekable();
-        if let (1, Some(value)) = (values.len(), values.peek()) {
-            self.push(&[" = ?"]);
-            self.values.push(Owned::Blob(value.as_ref().to_vec()));
-        } else {
-            self.push(&[" IN (SELECT unhex(value) FROM json_each(?))"]);
-            self.values.push(Owned::Text(json_list(values.map(|value| hex_string(value.as_ref())))));
+    /// One column for each candidate: how many rows it finds, counted up to [`PROBED`].
+    pub(super) fn probe(candidates: &[Driver], filter: &Filter, reader: &Reader<'_>) -> Statement {
+        let mut probe = Statement::default();
+        for (number, driver) in candidates.iter().enumerate() {
+            probe.push(if number == 0 { "SELECT " } else { ", " });
+            probe.push("(SELECT count(*) FROM (SELECT 1 FROM ").push(match driver {
+                Driver::Tag(_) => "tag AS t",
+                driver => tables(*driver),
+            });
+            let body = Body { driver: *driver, filter, reader, cursor: false };
+            probe.push(" WHERE ");
+            body.push_driving(&mut probe);
+            // With authors alone the index is not in the order of time: the range could be far to seek.
+            if *driver != Driver::Authors || filter.kinds.is_some() {
+                body.push_range(&mut probe, lower(filter));
+            }
+            probe.push(" LIMIT ?))").integer(PROBED);
         }
+        probe
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use openagents_host::native::Sqlite;
-    use openagents_host::sql::{Sql, SqlError};
-    use openagents_host::{EventId, Kind, PublicKey};
+/// The JSON of events by their places, in the order of the list.
+pub(super) const BY_PLACES: &str =
+    "SELECT e.json FROM json_each(?) AS hit CROSS JOIN event AS e ON e.seq = hit.value";
 
-    use super::Select;
-    use crate::filter::Filter;
-    use crate::store::Store;
+/// The first place that the filter wants.
+pub(super) fn lower(filter: &Filter) -> u64 {
+    Place::first(filter.since.unwrap_or(0)).seq()
+}
 
-    /// SQLite's plan, one line.
-    fn plan(json: &str) -> String {
-        let id = |byte: u8| EventId::from_bytes([byte; 32]).to_hex();
-        let filter = Filter::from_json(&json.replace("ID1", &id(1)).replace("ID2", &id(2))).unwrap();
-        let store = Store::open(Sqlite::in_memory().unwrap()).unwrap();
-        let select = Select::new(&filter, 500);
-        let statement = format!("EXPLAIN QUERY PLAN {}", select.statement());
-        let rows: Result<Vec<(i64, i64, i64, String)>, SqlError> =
-            store.sql().rows(&statement, &select.values());
-        rows.unwrap().into_iter().map(|row| row.3).collect::<Vec<_>>().join("; ")
+/// The last place that the filter wants.
+pub(super) fn upper(filter: &Filter) -> u64 {
+    Place::last(filter.until.unwrap_or(MAX_CREATED_AT)).seq()
+}
+
+/// The column of the place where the rows are found.
+const fn place(driver: Driver) -> &'static str {
+    match driver {
+        Driver::Tag(_) => "t.seq",
+        _ => "e.seq",
     }
+}
 
-    #[test]
-    fn drives_by_the_most_selective_condition() {
-        for (filter, driver) in [
-            (r##"{"ids":["ID1"],"kinds":[1],"#e":["ID1"]}"##, "e USING INDEX event_by_id (id=?)"),
-            (r##"{"ids":["ID1","ID2"]}"##, "e USING INDEX event_by_id (id=?)"),
-            (
-                r##"{"#e":["ID1"],"kinds":[1],"authors":["ID1"]}"##,
-                "t USING PRIMARY KEY (key=? AND created_at>? AND created_at<?)",
-            ),
-            (
-                r##"{"#e":["ID1","ID2"],"#t":["a"]}"##,
-                "t USING PRIMARY KEY (key=? AND created_at>? AND created_at<?)",
-            ),
-            (r##"{"#t":["a"],"kinds":[1]}"##, "t USING PRIMARY KEY (key=?"),
-            (
-                r##"{"#t":["a"],"authors":["ID1"],"kinds":[1]}"##,
-                "event_by_author (pubkey=? AND kind=? AND created_at>? AND created_at<?)",
-            ),
-            (r##"{"authors":["ID1","ID2"],"kinds":[1,2]}"##, "event_by_author (pubkey=? AND kind=?"),
-            (r##"{"authors":["ID1"]}"##, "event_by_author (pubkey=?"),
-            (r##"{"kinds":[1,2]}"##, "event_by_kind (kind=? AND created_at>? AND created_at<?)"),
-            (r##"{"since":5}"##, "event_by_time (created_at>? AND created_at<?)"),
-        ] {
-            let plan = plan(filter);
-            assert!(plan.contains(driver), "{filter}: {plan}");
-            assert!(!plan.contains("SCAN e") && !plan.contains("SCAN t"), "{filter}: {plan}");
+const fn tables(driver: Driver) -> &'static str {
+    match driver {
+        Driver::Ids => "event AS e INDEXED BY event_by_id",
+        Driver::Tag(_) => "tag AS t CROSS JOIN event AS e ON e.seq = t.seq",
+        Driver::Authors => "event AS e INDEXED BY event_by_author",
+        Driver::Kinds => "event AS e INDEXED BY event_by_kind",
+        Driver::Time => "event AS e NOT INDEXED",
+    }
+}
+
+/// `FROM … WHERE …`.
+struct Body<'a> {
+    driver: Driver,
+    filter: &'a Filter,
+    reader: &'a Reader<'a>,
+    /// The driving value and where to begin come from a row `c` and not from the filter.
+    cursor: bool,
+}
+
+impl Body<'_> {
+    fn push(&self, select: &mut Statement, lower: Option<u64>) {
+        select.push(" FROM ").push(tables(self.driver)).push(" WHERE ");
+        self.push_driving(select);
+        self.push_range(select, lower.unwrap_or(0));
+        self.push_others(select);
+        self.push_presence(select);
+        if self.reader.viewer.restricts(self.filter) {
+            self.push_privacy(select);
         }
     }
 
-    #[test]
-    fn other_tags_are_looked_up_by_the_whole_key() {
-        let plan = plan(r##"{"#e":["ID1"],"#p":["ID1","ID2"]}"##);
-        assert!(plan.contains("USING PRIMARY KEY (key=? AND created_at=? AND seq=?)"), "{plan}");
+    fn push_driving(&self, select: &mut Statement) {
+        let Filter { ids, authors, kinds, tags, .. } = self.filter;
+        match self.driver {
+            Driver::Tag(_) if self.cursor => drop(select.push("t.key = unhex(c.value ->> 0)")),
+            Driver::Authors if self.cursor => {
+                select.push("e.pubkey = unhex(c.value ->> 0) AND e.kind = c.value ->> 1");
+            }
+            Driver::Kinds if self.cursor => drop(select.push("e.kind = c.value ->> 0")),
+            Driver::Ids => {
+                select.push("e.id").one_of_bytes(bytes(ids.as_ref()));
+            }
+            Driver::Tag(name) => {
+                select.push("t.key");
+                if let Some(values) = tags.get(&name) {
+                    select.tags(name, values);
+                }
+            }
+            Driver::Authors => {
+                select.push("e.pubkey").one_of_bytes(bytes(authors.as_ref()));
+                if let Some(kinds) = kinds {
+                    select.push(" AND e.kind").kinds(kinds);
+                }
+            }
+            Driver::Kinds => {
+                select.push("e.kind");
+                if let Some(kinds) = kinds {
+                    select.kinds(kinds);
+                }
+            }
+            Driver::Time => drop(select.push("true")),
+        }
     }
 
-    #[test]
-    fn reads_no_further_than_the_limit_where_the_index_is_in_order() {
-        for filter in
-            [r##"{"#e":["ID1"]}"##, r##"{"authors":["ID1"],"kinds":[1]}"##, r##"{"kinds":[1]}"##, "{}"]
+    fn push_range(&self, select: &mut Statement, lower: u64) {
+        select.push(" AND ").push(place(self.driver)).push(" BETWEEN ? AND ").integer(lower);
+        match self.driver {
+            Driver::Authors if self.cursor => drop(select.push("c.value ->> 2")),
+            Driver::Tag(_) | Driver::Kinds if self.cursor => drop(select.push("c.value ->> 1")),
+            _ => drop(select.push("?").integer(upper(self.filter))),
+        }
+    }
+
+    /// The conditions that find no rows but sort out.
+    fn push_others(&self, select: &mut Statement) {
+        let Self { driver, filter, .. } = self;
+        let is_late =
+            |second: Option<u64>| second.is_some_and(|s| (LAST_SECOND..MAX_CREATED_AT).contains(&s));
+        if is_late(filter.since) || is_late(filter.until) {
+            // Events that share the last place's second.
+            select.push(" AND e.created_at BETWEEN ? AND ?").integer(filter.since.unwrap_or(0));
+            select.integer(filter.until.unwrap_or(MAX_CREATED_AT));
+        }
+        if let Some(authors) = &filter.authors
+            && *driver != Driver::Authors
         {
-            let plan = plan(filter);
-            assert!(plan.contains("LAST TERM OF ORDER BY"), "{filter}: {plan}");
+            select.push(" AND e.pubkey").one_of_bytes(bytes(Some(authors)));
+        }
+        if let Some(kinds) = &filter.kinds
+            && !matches!(driver, Driver::Authors | Driver::Kinds)
+        {
+            select.push(" AND ").push(kind(*driver)).kinds(kinds);
+        }
+        for (name, values) in filter.tags.iter().filter(|(name, _)| *driver != Driver::Tag(**name)) {
+            select.push(" AND EXISTS (SELECT 1 FROM tag AS other WHERE other.key").tags(*name, values);
+            select.push(" AND other.seq = ").push(place(*driver)).push(")");
         }
     }
 
-    #[test]
-    fn a_time_that_no_host_can_store_is_taken_for_the_last_one() {
-        let filter = Filter { since: Some(u64::MAX), until: Some(u64::MAX), ..Filter::default() };
-        let select = Select::new(&filter, 1);
-        let store = Store::open(Sqlite::in_memory().unwrap()).unwrap();
-        store.sql().execute(select.statement(), &select.values()).unwrap();
+    /// What is expired (NIP-40) or waits to be removed (NIP-62) is not there. That there is any such event is asked
+    /// once for the statement; as a rule there is none, and then nothing is read for this.
+    fn push_presence(&self, select: &mut Statement) {
+        let now = self.reader.now.as_seconds();
+        select.push(
+            " AND ((SELECT 1 FROM event INDEXED BY event_by_expiry
+                    WHERE expires_at IS NOT NULL AND expires_at <= ? LIMIT 1) IS NULL
+                OR e.expires_at IS NULL OR e.expires_at > ?)",
+        );
+        select.integer(now).integer(now);
+        select.push(NOT_VANISHING);
     }
 
-    #[test]
-    fn long_lists_are_one_value_each() {
-        let many = |n: u16| (0..n).map(|n| PublicKey::from_bytes([n.to_be_bytes()[1]; 32]));
-        let filter = Filter {
-            authors: Some(many(256).collect()),
-            kinds: Some((0..5_000).map(Kind).collect()),
-            ..Filter::default()
-        };
-        let select = Select::new(&filter, 1);
-        assert_eq!(select.values().len(), 5);
-        let store = Store::open(Sqlite::in_memory().unwrap()).unwrap();
-        store.sql().execute(select.statement(), &select.values()).unwrap();
+    fn push_privacy(&self, select: &mut Statement) {
+        let Reader { viewer, .. } = self.reader;
+        let private = viewer.private_kinds.iter().map(ToString::to_string);
+        select.push(" AND (").push(kind(self.driver)).push(" NOT IN (SELECT value FROM json_each(?))");
+        select.text_value(json_list(private));
+        if !viewer.pubkeys.is_empty() {
+            let keys = viewer.addressee_keys();
+            select
+                .push(" OR e.pubkey")
+                .one_of_bytes(viewer.pubkeys.iter().map(|pubkey| &pubkey.as_bytes()[..]));
+            select.push(" OR EXISTS (SELECT 1 FROM tag AS addressee WHERE addressee.key");
+            select.one_of_bytes(keys.iter().map(TagKey::as_bytes));
+            select.push(" AND addressee.seq = ").push(place(self.driver)).push(")");
+        }
+        select.push(")");
+    }
+}
+
+/// Events `e` that do not wait to be removed because somebody vanished.
+pub(super) const NOT_VANISHING: &str = "
+     AND ((SELECT 1 FROM vanishing LIMIT 1) IS NULL OR NOT (
+         EXISTS (SELECT 1 FROM vanishing
+                 WHERE pubkey = e.pubkey AND until >= e.created_at AND request <> e.id)
+         OR e.kind = 1059 AND EXISTS (SELECT 1 FROM vanishing AS v CROSS JOIN tag AS wrap
+                 ON wrap.key = v.key AND wrap.seq = e.seq WHERE v.until >= e.created_at)))";
+
+/// The column of the kind where the rows are found.
+const fn kind(driver: Driver) -> &'static str {
+    match driver {
+        Driver::Tag(_) => "t.kind",
+        _ => "e.kind",
+    }
+}
+
+fn bytes<T: AsBytes>(values: Option<&OneOf<T>>) -> std::vec::IntoIter<&[u8]> {
+    values.into_iter().flatten().map(AsBytes::as_bytes).collect::<Vec<_>>().into_iter()
+}
+
+trait AsBytes {
+    fn as_bytes(&self) -> &[u8];
+}
+
+impl AsBytes for EventId {
+    fn as_bytes(&self) -> &[u8] {
+        Self::as_bytes(self)
+    }
+}
+
+impl AsBytes for PublicKey {
+    fn as_bytes(&self) -> &[u8] {
+        Self::as_bytes(self)
+    }
+}
+
+impl Statement {
+    fn kinds(&mut self, kinds: &OneOf<Kind>) -> &mut Self {
+        self.one_of_integers(kinds.iter().map(|kind| u64::from(kind.0)))
+    }
+
+    fn tags(&mut self, name: TagName, values: &OneOf<String>) -> &mut Self {
+        let keys: Vec<TagKey> = values.iter().map(|value| TagKey::new(name, value)).collect();
+        self.one_of_bytes(keys.iter().map(TagKey::as_bytes))
     }
 }

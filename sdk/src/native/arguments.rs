@@ -8,6 +8,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use openagents_host::PublicKey;
 use openagents_host::keys::parse_public_key;
 
+use super::relay_commands::arguments::Relay;
+
 #[derive(Debug, Parser)]
 #[command(
     args_conflicts_with_subcommands = true,
@@ -64,6 +66,8 @@ pub(super) enum Command {
             or else DATA/agent.nsec. A key that the deployment names in ADMIN_PUBKEYS does as well."
     )]
     Inspect(Inspect),
+    /// Work on the relay's database: import, export, sync, stats, compact, check
+    Relay(Relay),
 }
 
 #[derive(Debug, Args)]

@@ -4,8 +4,8 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use openagents_host::VerifiedEvent;
-use openagents_relay::worker::{HandOver, RelayHost};
-use openagents_relay::{Limits, RelayInformation, WritePolicy};
+use openagents_relay::worker::{HandOver, RelayHost, limits};
+use openagents_relay::{RelayInformation, WritePolicy};
 use worker::{Env, Method, Request, RequestInit, State};
 
 use super::{AGENT_BINDING, DELIVERY_TIMEOUT, entry, variable, within};
@@ -26,11 +26,11 @@ pub fn relay_object<A: Jobs>(
     policy: Option<Arc<dyn WritePolicy>>,
 ) -> RelayObject<A> {
     // A variable that cannot be used is reported by the Worker, which then lets nobody get here but the agent.
-    let settings = RelaySettings::read::<A>(|name| variable(&env, name), policy);
+    let settings = RelaySettings::read::<A>(limits(), |name| variable(&env, name), policy);
     let (config, information) = match settings {
         Ok(settings) => (settings.config, settings.information),
         Err(_) => {
-            let config = settings::relay_config::<A>(Limits::default());
+            let config = settings::relay_config::<A>(limits());
             let information = RelayInformation::new(&config);
             (config, information)
         }

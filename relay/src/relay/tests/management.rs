@@ -51,7 +51,7 @@ fn a_banned_author_is_gone_piece_by_piece() {
     bench.relay.sql().transaction(|| {
         for number in 0..1_200_u64 {
             let event = fixtures::signed(1, 2 + number, &[&["t", "a"]]);
-            bench.relay.store().insert(&event)?;
+            bench.relay.store().insert(super::NOW, &event)?;
         }
         Ok::<_, openagents_host::SqlError>(())
     }).unwrap();
@@ -75,7 +75,7 @@ fn a_banned_author_is_gone_piece_by_piece() {
 fn a_removal_goes_on_after_a_restart_and_stops_with_the_ban() {
     let mut bench = Bench::new();
     for at in 0..600 {
-        bench.relay.store().insert(&fixtures::signed(1, at, &[])).unwrap();
+        bench.relay.store().insert(super::NOW, &fixtures::signed(1, at, &[])).unwrap();
     }
     bench.done("banpubkey", json!([key(0)]));
     bench.relay.forget(bench.now);

@@ -1,0 +1,198 @@
+//! SQLite's write-ahead log: when it is to be on the disk, and when it is moved into the database's own file.
+//!
+//! With `synchronous=FULL` a commit returns once SQLite has had the log written through to the disk. Whoever wants to
+//! work on meanwhile [takes this wait over](Sqlite::commit_ahead): SQLite then runs with `synchronous=NORMAL`, and a
+//! commit is as safe as before once [`WriteAheadLog::sync`] was called after it and has succeeded:
+//!
+//! - In both modes a commit appends its frames to the log file and nothing else, and a log that is begun anew gets a new
+//!   header that is brought to the disk before the first frame is written (`walFrames`, `syncHeader`), together with
+//!   the folder's entry of a file that was made just then. The one difference is the sync that `FULL` adds behind the
+//!   last frame. `WriteAheadLog::sync` is that sync, of the same file, only later. (`FULL` also fills up
+//!   the last sector on devices that can damage a sector's neighbourhood when they lose power; SQLite takes no
+//!   file system here for such a one.)
+//! - A checkpoint brings the log to the disk before it copies pages, and the database's file before the log
+//!   may be begun anew, in both modes. So frames that were not synced here are never the only copy that is overwritten.
+//! - SQLite makes the log file when it first reads the database and deletes it only with its last connection, so the file
+//!   that is opened here stays the one that is written, for as long as this connection lives.
+//! - Closing a file drops all of the process's locks on it. SQLite locks the database's file and the `-shm` file,
+//!   never the log.
+//! - A descriptor is told of every failed write since it was opened, so one is kept and not a new one opened
+//!   for each sync.
+
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use rusqlite::Connection;
+
+use super::Sqlite;
+
+/// From this many pages on the log is moved into the database. More would spare writing pages that change often, at the
+/// price of a larger file and a longer start after a crash.
+const CHECKPOINT_PAGES: u32 = 4_000;
+
+/// The file with the commits that are not in the database's own file yet.
+pub(in crate::native) struct WriteAheadLog(File);
+
+impl WriteAheadLog {
+    /// Brings to the disk what was committed before.
+    pub(in crate::native) fn sync(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+}
+
+/// What SQLite has told about the log.
+#[derive(Debug, Default)]
+pub(super) struct LogState {
+    /// Its length after the last commit that wrote anything.
+    pages: AtomicU32,
+    /// Whether a commit has written since that was asked last.
+    written: AtomicBool,
+    /// Whether checkpoints are made between commits instead of in them.
+    apart: AtomicBool,
+}
+
+/// Watches a connection's log, in the place of SQLite's automatic checkpoints.
+pub(super) fn watch(connection: &mut Connection) -> rusqlite::Result<Arc<LogState>> {
+    let state = Arc::new(LogState::default());
+    let watching = Arc::clone(&state);
+    connection.wal_hook(Some(move |log: &mut rusqlite::hooks::Wal, pages| {
+        let pages = u32::try_from(pages).unwrap_or_default();
+        watching.pages.store(pages, Ordering::Relaxed);
+        watching.written.store(true, Ordering::Relaxed);
+        if pages >= CHECKPOINT_PAGES && !watching.apart.load(Ordering::Relaxed) {
+            // A log that cannot be moved now is moved after a later commit.
+            let _ = log.checkpoint();
+        }
+        Ok(())
+    }))?;
+    Ok(state)
+}
+
+impl Sqlite {
+    /// From now on a commit has survived only the end of the process when it returns, until the log that this
+    /// returns was synced; and checkpoints are left to [`checkpoint_if_due`](Self::checkpoint_if_due). `None` if
+    /// nothing more than that was promised before.
+    pub(in crate::native) fn commit_ahead(&self) -> io::Result<Option<WriteAheadLog>> {
+        self.log.apart.store(true, Ordering::Relaxed);
+        let (Some(path), true) = (self.connection.path().filter(|path| !path.is_empty()), self.syncs()?)
+        else {
+            return Ok(None);
+        };
+        // SQLite makes the file when it first reads.
+        self.connection
+            .query_row("SELECT count(*) FROM sqlite_schema", (), |_| Ok(()))
+            .map_err(io::Error::other)?;
+        let file = File::options().read(true).write(true).open(PathBuf::from(format!("{path}-wal")))?;
+        self.own(|connection| connection.pragma_update(None, "synchronous", "NORMAL"))
+            .map_err(io::Error::other)?;
+        Ok(Some(WriteAheadLog(file)))
+    }
+
+    /// Whether a commit waits for the disk.
+    fn syncs(&self) -> io::Result<bool> {
+        const FULL: i64 = 2;
+        let level: i64 = self
+            .own(|connection| connection.pragma_query_value(None, "synchronous", |row| row.get(0)))
+            .map_err(io::Error::other)?;
+        Ok(level >= FULL)
+    }
+
+    /// Whether anything was written since this was asked last.
+    pub(in crate::native) fn take_written(&self) -> bool {
+        self.log.written.swap(false, Ordering::Relaxed)
+    }
+
+    /// Moves the log into the database if it has become long.
+    pub(in crate::native) fn checkpoint_if_due(&self) {
+        if self.log.pages.load(Ordering::Relaxed) < CHECKPOINT_PAGES {
+            return;
+        }
+        self.log.pages.store(0, Ordering::Relaxed);
+        let moved =
+            self.own(|connection| connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", (), |_| Ok(())));
+        if let Err(error) = moved {
+            // Commits stand in the log as well; it is tried again after the next.
+            tracing::warn!(%error, "the write-ahead log could not be moved into the database");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::CHECKPOINT_PAGES;
+    use crate::native::{Durability, Sqlite};
+    use crate::sql::{Sql, values};
+
+    fn open(folder: &Path, durability: Durability) -> Sqlite {
+        let sqlite = Sqlite::open(&folder.join("test.sqlite"), durability).unwrap();
+        sqlite.batch("CREATE TABLE IF NOT EXISTS t (i INTEGER, text TEXT) STRICT").unwrap();
+        sqlite
+    }
+
+    #[test]
+    fn takes_over_the_wait_for_the_disk_where_there_was_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let sqlite = open(folder.path(), Durability::Full);
+        assert!(sqlite.syncs().unwrap());
+        let log = sqlite.commit_ahead().unwrap().unwrap();
+        assert!(!sqlite.syncs().unwrap());
+        sqlite.execute("INSERT INTO t VALUES (1, '')", &[]).unwrap();
+        log.sync().unwrap();
+        let length = log.0.metadata().unwrap().len();
+        assert!(length > 4_096, "it is the file that SQLite writes: {length}");
+
+        let folder = tempfile::tempdir().unwrap();
+        assert!(open(folder.path(), Durability::Process).commit_ahead().unwrap().is_none());
+        assert!(Sqlite::in_memory().unwrap().commit_ahead().unwrap().is_none());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn finds_the_log_of_a_database_behind_a_link() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(open(folder.path(), Durability::Full));
+        let link = folder.path().join("link.sqlite");
+        std::os::unix::fs::symlink(folder.path().join("test.sqlite"), &link).unwrap();
+        let sqlite = Sqlite::open(&link, Durability::Full).unwrap();
+        let log = sqlite.commit_ahead().unwrap().unwrap();
+        sqlite.execute("INSERT INTO t VALUES (1, '')", &[]).unwrap();
+        assert!(log.0.metadata().unwrap().len() > 4_096);
+    }
+
+    #[test]
+    fn knows_whether_a_commit_wrote_anything() {
+        let folder = tempfile::tempdir().unwrap();
+        let sqlite = open(folder.path(), Durability::Full);
+        assert!(sqlite.take_written());
+        sqlite.transaction(|| sqlite.first::<(i64,)>("SELECT i FROM t", &[])).unwrap();
+        assert!(!sqlite.take_written());
+        sqlite.transaction(|| sqlite.execute("DELETE FROM t", &[])).unwrap();
+        sqlite.transaction(|| sqlite.execute("INSERT INTO t VALUES (1, '')", &[])).unwrap();
+        assert!(sqlite.take_written());
+        sqlite.batch("CREATE TABLE u (i INTEGER) STRICT").unwrap();
+        assert!(sqlite.take_written(), "also what is no row");
+    }
+
+    #[test]
+    fn the_log_does_not_grow_for_ever() {
+        for apart in [false, true] {
+            let folder = tempfile::tempdir().unwrap();
+            let sqlite = open(folder.path(), Durability::Process);
+            if apart {
+                sqlite.commit_ahead().unwrap();
+            }
+            let text = "x".repeat(400_000);
+            for number in 0..100_i64 {
+                sqlite.execute("INSERT INTO t VALUES (?, ?)", values![number, &*text]).unwrap();
+                sqlite.checkpoint_if_due();
+            }
+            let log = std::fs::metadata(folder.path().join("test.sqlite-wal")).unwrap().len();
+            assert!(log < 2 * 4_096 * u64::from(CHECKPOINT_PAGES), "{log}");
+        }
+    }
+}

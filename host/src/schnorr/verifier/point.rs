@@ -1,0 +1,198 @@
+//! Points of the curve y² = x³ + 7, and their multiples.
+
+use super::field::Element;
+use super::scalar::Digits;
+
+/// A point other than the one at infinity. The coordinates have magnitude 1, a negated point's `y` magnitude 2.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Affine {
+    pub(super) x: Element,
+    pub(super) y: Element,
+}
+
+/// The point that all multiples are counted from.
+const GENERATOR: Affine = Affine {
+    x: Element::from_any_bytes(&[
+        0x79, 0xbe, 0x66, 0x7e, 0xf9, 0xdc, 0xbb, 0xac, 0x55, 0xa0, 0x62, 0x95, 0xce, 0x87, 0x0b, 0x07, 0x02,
+        0x9b, 0xfc, 0xdb, 0x2d, 0xce, 0x28, 0xd9, 0x59, 0xf2, 0x81, 0x5b, 0x16, 0xf8, 0x17, 0x98,
+    ]),
+    y: Element::from_any_bytes(&[
+        0x48, 0x3a, 0xda, 0x77, 0x26, 0xa3, 0xc4, 0x65, 0x5d, 0xa4, 0xfb, 0xfc, 0x0e, 0x11, 0x08, 0xa8, 0xfd,
+        0x17, 0xb4, 0x48, 0xa6, 0x85, 0x54, 0x19, 0x9c, 0x47, 0xd0, 0x8f, 0xfb, 0x10, 0xd4, 0xb8,
+    ]),
+};
+
+/// A cube root of 1. Multiplying `x` by it multiplies the point by λ, with which a scalar can be split in two of half
+/// its length.
+const BETA: Element = Element::from_any_bytes(&[
+    0x7a, 0xe9, 0x6a, 0x2b, 0x65, 0x7c, 0x07, 0x10, 0x6e, 0x64, 0x47, 0x9e, 0xac, 0x34, 0x34, 0xe9, 0x9c,
+    0xf0, 0x49, 0x75, 0x12, 0xf5, 0x89, 0x95, 0xc1, 0x39, 0x6c, 0x28, 0x71, 0x95, 0x01, 0xee,
+]);
+
+/// p - 7.
+const MINUS_SEVEN: Element = Element::from_any_bytes(&[
+    0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+    0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xfe, 0xff, 0xff, 0xfc, 0x28,
+]);
+
+impl Affine {
+    pub(super) const fn generator() -> Self {
+        GENERATOR
+    }
+
+    /// The point with this `x` and an even `y`, if there is one (BIP-340's `lift_x`).
+    pub(super) fn lift(x: &Element) -> Option<Self> {
+        let right = x.square().multiply_minus(x, &MINUS_SEVEN);
+        let y = right.square_root()?;
+        Some(Self { x: *x, y: if y.is_odd() { y.negated().multiply(&Element::ONE) } else { y } })
+    }
+
+    pub(super) fn negated(&self) -> Self {
+        Self { x: self.x, y: self.y.negated() }
+    }
+
+    /// λ times the point.
+    fn endomorphism(&self) -> Self {
+        Self { x: self.x.multiply(&BETA), y: self.y }
+    }
+}
+
+/// A point as (x / z², y / z³), which adds and doubles without division; the coordinates have magnitude 1.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Jacobian {
+    x: Element,
+    y: Element,
+    z: Element,
+}
+
+impl Jacobian {
+    fn of(point: &Affine) -> Self {
+        // A negated point's y is brought back to magnitude 1.
+        Self { x: point.x, y: point.y.multiply(&Element::ONE), z: Element::ONE }
+    }
+
+    /// Twice the point. There is none with y = 0, whose double would be at infinity.
+    pub(super) fn doubled(&self) -> Self {
+        let yy = self.y.square();
+        let xyy = self.x.multiply(&yy);
+        let slope = self.x.square_thrice();
+        let x = slope.square_minus_times(&xyy, 8);
+        let y = slope.multiply_minus_times(&xyy.times(4).plus(&x.negated()), &yy.square(), 8);
+        let z = self.y.times(2).multiply(&self.z);
+        Self { x, y, z }
+    }
+
+    /// The sum; `None` is the point at infinity.
+    pub(super) fn plus(&self, other: &Affine) -> Option<Self> {
+        let zz = self.z.square();
+        let across = other.x.multiply_minus(&zz, &self.x);
+        let up = other.y.multiply_minus(&self.z.multiply(&zz), &self.y);
+        if across.is_zero() {
+            return up.is_zero().then(|| self.doubled());
+        }
+        let square = across.square();
+        let cube = across.multiply(&square);
+        let v = self.x.multiply(&square);
+        let x = up.square_minus_minus_twice(&cube, &v);
+        let y = Element::sum_of_products(&up, &v.plus(&x.negated()), &cube, &self.y.negated());
+        let z = self.z.multiply(&across);
+        Some(Self { x, y, z })
+    }
+
+    /// Whether it is the point with this `x` and an even `y`.
+    pub(super) fn is_even_at(&self, x: &Element) -> bool {
+        let inverse = self.z.inverse();
+        let square = inverse.square();
+        self.x.multiply(&square).equals(x) && !self.y.multiply(&square.multiply(&inverse)).is_odd()
+    }
+}
+
+/// The odd multiples 1, 3, 5 … of a point.
+#[derive(Debug)]
+pub(super) struct OddMultiples(Vec<Affine>);
+
+impl OddMultiples {
+    /// So many of them, at least one.
+    pub(super) fn of(point: &Affine, count: usize) -> Self {
+        // Seen from the curve on which twice the point has z = 1, every step is the addition of an affine point.
+        let step = Jacobian::of(point).doubled();
+        let zz = step.z.square();
+        let first = Jacobian {
+            x: point.x.multiply(&zz),
+            y: point.y.multiply(&zz.multiply(&step.z)),
+            z: Element::ONE,
+        };
+        let step_there = Affine { x: step.x, y: step.y };
+        // The order of the curve is a large prime: no sum of so few is at infinity.
+        let there = std::iter::successors(Some(first), |multiple| multiple.plus(&step_there)).take(count);
+        let here = there.map(|multiple| Jacobian { z: multiple.z.multiply(&step.z), ..multiple });
+        Self(affine(&here.collect::<Vec<_>>()))
+    }
+
+    /// λ times each of them.
+    pub(super) fn endomorphism(&self) -> Self {
+        Self(self.0.iter().map(Affine::endomorphism).collect())
+    }
+
+    /// An odd multiple that is among them, or the negation of one.
+    #[inline]
+    pub(super) fn multiple(&self, odd: i16) -> Option<Affine> {
+        let point = self.0.get(usize::from(odd.unsigned_abs() >> 1))?;
+        Some(if odd < 0 { point.negated() } else { *point })
+    }
+}
+
+/// Points with z = 1, by one division for all.
+fn affine(points: &[Jacobian]) -> Vec<Affine> {
+    // Each entry is the product of all z before it.
+    let mut product = Element::ONE;
+    let before: Vec<Element> = points
+        .iter()
+        .map(|point| {
+            let next = product.multiply(&point.z);
+            std::mem::replace(&mut product, next)
+        })
+        .collect();
+    let mut inverse = product.inverse();
+    let mut affine: Vec<Affine> = points
+        .iter()
+        .zip(&before)
+        .rev()
+        .map(|(point, before)| {
+            let inverse_z = inverse.multiply(before);
+            inverse = inverse.multiply(&point.z);
+            let square = inverse_z.square();
+            Affine { x: point.x.multiply(&square), y: point.y.multiply(&square.multiply(&inverse_z)) }
+        })
+        .collect();
+    affine.reverse();
+    affine
+}
+
+/// 2^128 times a point.
+pub(super) fn shifted(point: &Affine) -> Affine {
+    let mut shifted = Jacobian::of(point);
+    for _ in 0..128 {
+        shifted = shifted.doubled();
+    }
+    affine(&[shifted]).first().copied().unwrap_or(*point)
+}
+
+/// The sum of the products of scalars, given by their [digits](Digits), and points; `None` is the point at
+/// infinity.
+pub(super) fn sum_of_multiples(terms: &[(&Digits, &OddMultiples)]) -> Option<Jacobian> {
+    let length = terms.iter().map(|(digits, _)| digits.length()).max().unwrap_or(0);
+    let mut sum: Option<Jacobian> = None;
+    for place in (0..length).rev() {
+        sum = sum.map(|sum| sum.doubled());
+        for (digits, multiples) in terms {
+            if let Some(point) = digits.at(place).and_then(|digit| multiples.multiple(digit)) {
+                sum = match sum {
+                    Some(sum) => sum.plus(&point),
+                    None => Some(Jacobian::of(&point)),
+                };
+            }
+        }
+    }
+    sum
+}

@@ -1,0 +1,70 @@
+//! Deletion requests (NIP-09).
+
+use openagents_host::event::Retention;
+use openagents_host::sql::{Sql, SqlError, values};
+use openagents_host::{Event, EventId, Kind, PublicKey};
+
+use super::Store;
+use super::erase::Doomed;
+use super::statement::{hex_string, json_list};
+
+impl<S: Sql> Store<S> {
+    /// Does what a deletion request asks for, as far as it is its author's to ask: removes what is there and notes what may
+    /// not come. `k` tags say what a client knows anyway and decide nothing.
+    pub(super) fn delete(&self, request: &Event) -> Result<(), SqlError> {
+        let ids = request.tag_values("e").filter_map(|value| EventId::from_hex(value).ok());
+        let ids = json_list(ids.map(|id| hex_string(id.as_bytes())));
+        if ids.len() > 2 {
+            self.sql.execute(
+                "INSERT INTO deleted (id, pubkey) SELECT unhex(value), ? FROM json_each(?) WHERE true ON CONFLICT DO NOTHING",
+                values![&request.pubkey, &ids],
+            )?;
+            // Kinds 5 and 62: neither a deletion nor a request to vanish can be deleted (NIP-09, NIP-62).
+            let found: Vec<Doomed> = self.sql.rows(
+                "SELECT DISTINCT e.seq, e.json FROM json_each(?) AS id CROSS JOIN event AS e ON e.id = unhex(id.value)
+                 WHERE e.pubkey = ? AND e.kind NOT IN (5, 62)",
+                values![&ids, &request.pubkey],
+            )?;
+            self.erase(&found)?;
+        }
+        let addresses = request.tag_values("a").filter_map(|value| own_address(value, &request.pubkey));
+        // As hex, since SQLite ends a text of its JSON at a NUL.
+        let addresses: Vec<String> = addresses
+            .map(|(kind, identifier)| format!("[{kind},{}]", hex_string(identifier.as_bytes())))
+            .collect();
+        if !addresses.is_empty() {
+            let addresses = json_list(addresses.iter());
+            self.sql.execute(
+                "INSERT INTO deleted_address (pubkey, kind, identifier, until)
+                 SELECT ?, value ->> 0, CAST(unhex(value ->> 1) AS TEXT), ? FROM json_each(?) WHERE true
+                 ON CONFLICT DO UPDATE SET until = max(until, excluded.until)",
+                values![&request.pubkey, request.created_at, &addresses],
+            )?;
+            let found: Vec<Doomed> = self.sql.rows(
+                "SELECT DISTINCT e.seq, e.json FROM json_each(?) AS address
+                 CROSS JOIN event AS e INDEXED BY event_by_version
+                 ON e.pubkey = ? AND e.kind = address.value ->> 0
+                    AND e.identifier = CAST(unhex(address.value ->> 1) AS TEXT)
+                 WHERE e.identifier IS NOT NULL AND e.created_at <= ?",
+                values![&addresses, &request.pubkey, request.created_at],
+            )?;
+            self.erase(&found)?;
+        }
+        Ok(())
+    }
+}
+
+/// Kind and identifier of an address, `<kind>:<pubkey>:<identifier>`, if it is of something that has versions and
+/// belongs to the author.
+fn own_address<'a>(address: &'a str, author: &PublicKey) -> Option<(Kind, &'a str)> {
+    let mut parts = address.splitn(3, ':');
+    let kind = Kind(parts.next()?.parse().ok()?);
+    let pubkey = PublicKey::from_hex(parts.next()?).ok()?;
+    let identifier = parts.next()?;
+    let names_versions = match kind.retention() {
+        Retention::Addressable => true,
+        Retention::Replaceable => identifier.is_empty(),
+        Retention::Regular | Retention::Ephemeral => false,
+    };
+    (names_versions && pubkey == *author).then_some((kind, identifier))
+}

@@ -1,0 +1,74 @@
+//! Where an event stands among all others.
+
+use openagents_host::Event;
+use openagents_host::sql::{Sql, SqlError, values};
+
+/// The second of the last event that has a place of its own second: in the year 2242. Later ones share it.
+pub(super) const LAST_SECOND: u64 = (1 << (53 - RANK_BITS)) - 1;
+
+/// How many bits tell apart the events of one second.
+const RANK_BITS: u32 = 20;
+
+const LAST_RANK: u64 = (1 << RANK_BITS) - 1;
+
+/// An event's number in the store. A greater one comes earlier in an answer: it is the second of the event, then, for
+/// the lowest id to come first (NIP-01), how far the beginning of its id is from the highest.
+///
+/// So the order of answers is that of the table, and of every index, which end with it: none has to be sorted, an
+/// answer ends at its limit even where thousands of events claim the same second, and none needs the time as well.
+///
+/// Two ids of a second seldom begin with the same 20 bits. The later of them takes the place beside the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place(u64);
+
+impl Place {
+    /// The place that belongs to an event, whether or not another event has it.
+    pub(super) fn of(event: &Event) -> Self {
+        let [a, b, c, ..] = *event.id.as_bytes();
+        let beginning = (u64::from(a) << 12) | (u64::from(b) << 4) | (u64::from(c) >> 4);
+        let rank = LAST_RANK.saturating_sub(beginning);
+        Self::last(event.created_at).with_rank(rank)
+    }
+
+    /// The first place of a second.
+    pub(super) fn first(second: u64) -> Self {
+        Self(second.min(LAST_SECOND) << RANK_BITS)
+    }
+
+    /// The last place of a second.
+    pub(super) fn last(second: u64) -> Self {
+        Self::first(second).with_rank(LAST_RANK)
+    }
+
+    pub(super) const fn seq(self) -> u64 {
+        self.0
+    }
+
+    /// The place 0 is for nobody: it stands before the first event where events are read in pages.
+    fn with_rank(self, rank: u64) -> Self {
+        Self((self.0 & !LAST_RANK | rank).max(1))
+    }
+
+    /// A free place for an event whose own is taken: as near to it as there is one, on the right side of the event that
+    /// has it.
+    pub(super) fn free<S: Sql>(sql: &S, event: &Event) -> Result<Self, SqlError> {
+        let own = Self::of(event);
+        let comes_earlier: Option<(bool,)> =
+            sql.first("SELECT id > ? FROM event WHERE seq = ?", values![&event.id, own.seq()])?;
+        let above = "SELECT seq + 1 FROM event AS e WHERE seq >= ?
+             AND NOT EXISTS (SELECT 1 FROM event WHERE seq = e.seq + 1) ORDER BY seq LIMIT 1";
+        let below = "SELECT seq - 1 FROM event AS e WHERE seq <= ? AND seq > 1
+             AND NOT EXISTS (SELECT 1 FROM event WHERE seq = e.seq - 1) ORDER BY seq DESC LIMIT 1";
+        let sides = if matches!(comes_earlier, Some((true,))) { [above, below] } else { [below, above] };
+        let mut nearest = own;
+        for side in sides {
+            if let Some((seq,)) = sql.first::<(u64,)>(side, values![own.seq()])? {
+                nearest = Self(seq);
+                if Self::first(event.created_at) <= nearest && nearest <= Self::last(event.created_at) {
+                    return Ok(nearest);
+                }
+            }
+        }
+        Ok(nearest)
+    }
+}

@@ -1,0 +1,76 @@
+//! Which condition of a filter finds its events; the others only sort out.
+
+use openagents_host::sql::{Sql, SqlError};
+
+use super::Store;
+use super::select::{Reader, Select};
+use crate::filter::Filter;
+use crate::tag::TagName;
+
+/// The condition by which rows are found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Driver {
+    Ids,
+    Tag(TagName),
+    Authors,
+    Kinds,
+    Time,
+}
+
+/// How far the rows of a condition are counted to compare it with another: further than most conditions reach that are
+/// worth driving by, and less work than what is saved.
+pub(super) const PROBED: u64 = 256;
+
+impl Driver {
+    /// The conditions that can find the rows of a filter: the one that is likely to find the fewest first.
+    fn candidates(filter: &Filter) -> Vec<Self> {
+        if filter.ids.is_some() {
+            return vec![Self::Ids];
+        }
+        let mut tags: Vec<(TagName, usize)> =
+            filter.tags.iter().map(|(name, values)| (*name, values.len())).collect();
+        tags.sort_by_key(|(name, values)| (!points_at_one_thing(*name), *values));
+        let mut candidates: Vec<Self> = tags.iter().map(|(name, _)| Self::Tag(*name)).collect();
+        if filter.authors.is_some() {
+            let pointing = tags.iter().filter(|(name, _)| points_at_one_thing(*name)).count();
+            candidates.insert(pointing, Self::Authors);
+        } else if filter.kinds.is_some() {
+            // An author's index has the kinds in it: with authors, kinds never drive.
+            candidates.push(Self::Kinds);
+        }
+        if candidates.is_empty() {
+            candidates.push(Self::Time);
+        }
+        candidates
+    }
+}
+
+/// Whether a tag usually names one event, person or thing, so that few events share a value. A topic is shared by many,
+/// more than an author writes.
+fn points_at_one_thing(name: TagName) -> bool {
+    matches!(name.letter(), 'e' | 'E' | 'a' | 'A' | 'd' | 'p' | 'P' | 'q' | 'i' | 'I')
+}
+
+impl<S: Sql> Store<S> {
+    /// The condition that finds the fewest rows. Where several may, their rows are counted, up to [`PROBED`], in one
+    /// statement; of those with more it is the first.
+    pub(super) fn driver(&self, filter: &Filter, reader: &Reader<'_>) -> Result<Driver, SqlError> {
+        let candidates = Driver::candidates(filter);
+        match candidates.as_slice() {
+            [only] => return Ok(*only),
+            // Tags have the kind in their index too, and one that points at one thing is rarer than a kind.
+            [tag @ Driver::Tag(name), Driver::Kinds] if points_at_one_thing(*name) => return Ok(*tag),
+            _ => {}
+        }
+        let probe = Select::probe(&candidates, filter, reader);
+        let mut counts = Vec::new();
+        self.sql.query(probe.text(), &probe.values(), &mut |row| {
+            for index in 0..row.count() {
+                counts.push(row.column::<u64>(index)?);
+            }
+            Ok(std::ops::ControlFlow::Break(()))
+        })?;
+        let fewest = counts.iter().zip(&candidates).min_by_key(|(count, _)| **count);
+        Ok(fewest.map_or(Driver::Time, |(_, driver)| *driver))
+    }
+}

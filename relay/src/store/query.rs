@@ -1,0 +1,284 @@
+//! The stored events of a subscription.
+
+use std::cmp::Reverse;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use openagents_host::sql::{NextRow, Sql, SqlError, values};
+use openagents_host::{PublicKey, Timestamp};
+
+use super::Store;
+use super::plan::Driver;
+use super::select::{self, BY_PLACES, Cursor, Reader, Select};
+use super::statement::{hex_string, json_list};
+use super::viewer::Viewer;
+use crate::filter::{Filter, OneOf};
+use crate::limits::Limits;
+use crate::message::Completeness;
+use crate::tag::TagKey;
+
+/// How many combinations of author and kind are looked up one by one. Of more, the kinds that each author has
+/// written are found first.
+const MOST_PAIRS: usize = 2_000;
+
+impl<S: Sql> Store<S> {
+    /// Hands the JSON of the stored events that match any of the filters to `each`: newest first, of those of
+    /// the same second the lowest id first, each once; before them what filters search for, the best first. Every filter brings no more than its own limit,
+    /// and together they bring no more bytes than an answer may have.
+    ///
+    /// Says whether these are all there are (NIP-67).
+    ///
+    /// # Errors
+    /// When the database fails. Some events may have been handed over before.
+    pub fn query(
+        &self,
+        now: Timestamp,
+        filters: &[Filter],
+        limits: &Limits,
+        viewer: &Viewer<'_>,
+        each: &mut dyn FnMut(Arc<str>),
+    ) -> Result<Completeness, SqlError> {
+        if filters.iter().any(|filter| filter.search.is_some()) {
+            return self.query_with_searches(now, filters, limits, viewer, each);
+        }
+        let reader = Reader { now, viewer };
+        let mut answer =
+            Answer { left: limits.max_answer_length, completeness: Completeness::Finished, each };
+        if let [filter] = filters
+            && let limit @ 1.. = limits.stored_events(filter)
+            && !filter.matches_nothing()
+            && let Some(driver) = self.driver_in_order(filter, &reader)?
+        {
+            let select = Select::json(driver, filter, &reader, limit.saturating_add(1));
+            let mut left = limit;
+            self.sql.query(select.text(), &select.values(), &mut |row| {
+                let Some(after) = left.checked_sub(1) else { return Ok(answer.cut()) };
+                left = after;
+                Ok(answer.add(row.column(0)?))
+            })?;
+            return Ok(answer.completeness);
+        }
+        let mut places = Vec::new();
+        for filter in filters.iter().filter(|filter| !filter.matches_nothing()) {
+            let limit = limits.stored_events(filter);
+            if limit == 0 {
+                // Whoever wants no stored events is not told how many there are.
+                answer.unknown();
+                continue;
+            }
+            let mut found = self.newest(filter, &reader, limit.saturating_add(1))?;
+            if u64::try_from(found.len()).is_ok_and(|found| found > limit) {
+                found.pop();
+                answer.completeness = Completeness::More;
+            }
+            places.append(&mut found);
+        }
+        places.sort_unstable_by_key(|place| Reverse(*place));
+        places.dedup();
+        if !places.is_empty() {
+            let places = json_list(places.iter().map(ToString::to_string));
+            self.sql.query(BY_PLACES, values![&places], &mut |row| Ok(answer.add(row.column(0)?)))?;
+        }
+        Ok(answer.completeness)
+    }
+
+    /// The condition that finds the events of a filter in the order of answers, if there is such a one.
+    fn driver_in_order(&self, filter: &Filter, reader: &Reader<'_>) -> Result<Option<Driver>, SqlError> {
+        if needs_parties(filter, reader) {
+            return Ok(None);
+        }
+        let driver = self.driver(filter, reader)?;
+        Ok(is_in_order(driver, filter).then_some(driver))
+    }
+
+    /// The places of a filter's newest events, in the order of answers.
+    fn newest(&self, filter: &Filter, reader: &Reader<'_>, limit: u64) -> Result<Vec<u64>, SqlError> {
+        if needs_parties(filter, reader) {
+            return self.newest_of_parties(filter, reader, limit);
+        }
+        let driver = self.driver(filter, reader)?;
+        if is_in_order(driver, filter) {
+            let select = Select::places(driver, filter, reader, limit);
+            let places: Vec<(u64,)> = self.sql.rows(select.text(), &select.values())?;
+            return Ok(places.into_iter().map(|(place,)| place).collect());
+        }
+        self.merge(driver, filter, reader, limit)
+    }
+
+    /// What a reader has written of private kinds, and what was written to the reader: all others are not read.
+    fn newest_of_parties(
+        &self,
+        filter: &Filter,
+        reader: &Reader<'_>,
+        limit: u64,
+    ) -> Result<Vec<u64>, SqlError> {
+        let readers: OneOf<PublicKey> = reader.viewer.pubkeys.iter().copied().collect();
+        if readers.is_empty() {
+            return Ok(Vec::new());
+        }
+        let addressed = readers.iter().map(PublicKey::to_hex);
+        let to_them = filter.clone().tag('p', addressed).unwrap_or_else(|_| filter.clone());
+        let by_them = Filter { authors: Some(readers), ..filter.clone() };
+        let mut places = self.newest(&by_them, reader, limit)?;
+        places.append(&mut self.newest(&to_them, reader, limit)?);
+        places.sort_unstable_by_key(|place| Reverse(*place));
+        places.dedup();
+        places.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(places)
+    }
+
+    /// The newest events of a condition with several values. First a few of each value; the last of the newest of those
+    /// says how far back it is worth to read on where a value has more.
+    fn merge(
+        &self,
+        driver: Driver,
+        filter: &Filter,
+        reader: &Reader<'_>,
+        limit: u64,
+    ) -> Result<Vec<u64>, SqlError> {
+        let mut merged = Merged::default();
+        let (lower, upper) = (select::lower(filter), select::upper(filter));
+        match cursors(driver, filter, upper) {
+            Some(cursors) => {
+                let each = first_share(limit, cursors.len());
+                let select = Select::cursors(driver, filter, reader, &cursors, lower, each);
+                let mut values = cursors.into_iter().map(|cursor| cursor.value);
+                self.sql.query(select.text(), &select.values(), &mut |row| {
+                    merged.add(values.next().unwrap_or_default(), row.column(0)?, each)
+                })?;
+            }
+            None => {
+                let authors = filter.authors.clone().unwrap_or_default();
+                let each = first_share(limit, authors.len());
+                let select = Select::cursors_of_authors(filter, &authors, reader, lower, upper, each);
+                self.sql.query(select.text(), &select.values(), &mut |row| {
+                    let value = format!("\"{}\",{}", row.column::<&str>(0)?, row.column::<u64>(1)?);
+                    merged.add(value, row.column(2)?, each)
+                })?;
+            }
+        }
+        let limit_length = usize::try_from(limit).unwrap_or(usize::MAX);
+        merged.keep_newest(limit_length);
+        let far_enough = match merged.places.last() {
+            Some(last) if merged.places.len() >= limit_length => *last,
+            _ => lower,
+        };
+        merged.unfinished.retain(|cursor| cursor.upper >= far_enough);
+        let unfinished = std::mem::take(&mut merged.unfinished);
+        if !unfinished.is_empty() {
+            let select = Select::cursors(driver, filter, reader, &unfinished, far_enough, limit);
+            self.sql.query(select.text(), &select.values(), &mut |row| {
+                merged.add(String::new(), row.column(0)?, u64::MAX)
+            })?;
+            merged.keep_newest(limit_length);
+        }
+        Ok(merged.places)
+    }
+}
+
+/// What the cursors of a condition have brought.
+#[derive(Default)]
+struct Merged {
+    places: Vec<u64>,
+    /// Cursors that brought as many as were asked for and may have more.
+    unfinished: Vec<Cursor>,
+}
+
+impl Merged {
+    /// Adds the places that the cursor of this value brought when `each` were asked for.
+    fn add(&mut self, value: String, json: &str, each: u64) -> NextRow {
+        let found: Vec<u64> = serde_json::from_str(json)
+            .map_err(|error| SqlError::Statement(format!("a list of places is no JSON: {error}")))?;
+        if let Some(last) = found.iter().min()
+            && u64::try_from(found.len()).is_ok_and(|found| found >= each)
+        {
+            self.unfinished.push(Cursor { value, upper: last.saturating_sub(1) });
+        }
+        self.places.extend(found);
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn keep_newest(&mut self, limit: usize) {
+        self.places.sort_unstable_by_key(|place| Reverse(*place));
+        // An event can have two of the values.
+        self.places.dedup();
+        self.places.truncate(limit);
+    }
+}
+
+/// Whether only the parties of an event may read any event of this filter, and the filter does not name them.
+fn needs_parties(filter: &Filter, reader: &Reader<'_>) -> bool {
+    reader.viewer.restricts_all(filter)
+        && filter.ids.is_none()
+        && filter.authors.is_none()
+        && !filter.tags.keys().any(|name| name.letter() == 'p')
+}
+
+/// Whether the rows of this condition stand in the order of answers. Those of ids do not, but are few and can be sorted.
+fn is_in_order(driver: Driver, filter: &Filter) -> bool {
+    let is_one = |values: Option<usize>| values == Some(1);
+    let (authors, kinds) = (filter.authors.as_ref().map(OneOf::len), filter.kinds.as_ref().map(OneOf::len));
+    match driver {
+        Driver::Ids | Driver::Time => true,
+        Driver::Tag(name) => is_one(filter.tags.get(&name).map(OneOf::len)),
+        Driver::Authors => is_one(authors) && is_one(kinds),
+        Driver::Kinds => is_one(kinds),
+    }
+}
+
+/// A cursor for each value of a condition; `None` where they are not known or too many.
+fn cursors(driver: Driver, filter: &Filter, upper: u64) -> Option<Vec<Cursor>> {
+    let cursor = |value: String| Cursor { value, upper };
+    match driver {
+        Driver::Tag(name) => {
+            let values = filter.tags.get(&name)?.iter();
+            Some(values.map(|value| cursor(hex_string(TagKey::new(name, value).as_bytes()))).collect())
+        }
+        Driver::Kinds => Some(filter.kinds.as_ref()?.iter().map(|kind| cursor(kind.to_string())).collect()),
+        Driver::Authors => {
+            let (authors, kinds) = (filter.authors.as_ref()?, filter.kinds.as_ref()?);
+            if authors.len().saturating_mul(kinds.len()) > MOST_PAIRS {
+                return None;
+            }
+            let pair = |author: &PublicKey| {
+                let author = hex_string(author.as_bytes());
+                kinds.iter().map(move |kind| cursor(format!("{author},{kind}")))
+            };
+            Some(authors.iter().flat_map(pair).collect())
+        }
+        Driver::Ids | Driver::Time => None,
+    }
+}
+
+/// How many events of each value are read at first: somewhat more than would do if all had as many.
+fn first_share(limit: u64, cursors: usize) -> u64 {
+    let cursors = u64::try_from(cursors).unwrap_or(u64::MAX).max(1);
+    limit.div_ceil(cursors).saturating_mul(2).clamp(4, limit.max(4))
+}
+
+/// An answer as it grows.
+struct Answer<'a> {
+    left: usize,
+    completeness: Completeness,
+    each: &'a mut dyn FnMut(Arc<str>),
+}
+
+impl Answer<'_> {
+    fn add(&mut self, json: &str) -> ControlFlow<()> {
+        let Some(left) = self.left.checked_sub(json.len()) else { return self.cut() };
+        self.left = left;
+        (self.each)(json.into());
+        ControlFlow::Continue(())
+    }
+
+    fn unknown(&mut self) {
+        if self.completeness == Completeness::Finished {
+            self.completeness = Completeness::Unknown;
+        }
+    }
+
+    fn cut(&mut self) -> ControlFlow<()> {
+        self.completeness = Completeness::More;
+        ControlFlow::Break(())
+    }
+}

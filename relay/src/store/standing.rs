@@ -1,0 +1,182 @@
+//! What the store knows about an event before it takes it.
+
+use std::cmp::Reverse;
+
+use openagents_host::event::{MAX_CREATED_AT, Retention};
+use openagents_host::sql::{FromRow, Row, Sql, SqlError, values};
+use openagents_host::{Event, EventId, Kind, PublicKey, Timestamp};
+
+use super::place::Place;
+use super::statement::{hex_string, json_list};
+use super::{Insertion, Store};
+
+/// Deletion requests (NIP-09).
+pub(super) const DELETION: Kind = Kind(5);
+/// Requests to vanish (NIP-62).
+pub const VANISH: Kind = Kind(62);
+/// Gift wraps (NIP-59).
+pub(super) const GIFT_WRAP: Kind = Kind(1059);
+
+/// How the store stands to an event: what has to be known to take or to refuse it, read at once. It holds until
+/// something is written.
+#[derive(Debug)]
+pub struct Standing {
+    refusal: Option<Insertion>,
+    /// The place of the event is another one's.
+    pub(super) is_place_taken: bool,
+    /// What the event replaces.
+    pub(super) replaced: Option<Version>,
+}
+
+impl Standing {
+    /// Why the event is not going to be stored, if so.
+    #[must_use]
+    pub const fn refusal(&self) -> Option<Insertion> {
+        self.refusal
+    }
+
+    const fn refused(refusal: Insertion) -> Self {
+        Self { refusal: Some(refusal), is_place_taken: false, replaced: None }
+    }
+}
+
+/// The stored version of a replaceable or addressable event.
+#[derive(Debug)]
+pub(super) struct Version {
+    pub(super) seq: u64,
+    pub(super) json: String,
+    created_at: u64,
+    id: EventId,
+    expires_at: Option<u64>,
+}
+
+/// One row that answers everything. The columns of a version follow for events that have versions.
+struct Answer {
+    is_stored: bool,
+    is_deleted: bool,
+    has_vanished: bool,
+    is_place_taken: bool,
+    deleted_until: Option<u64>,
+    version: Option<Version>,
+}
+
+impl FromRow for Answer {
+    fn from_row(row: &Row<'_>) -> Result<Self, SqlError> {
+        let version = match row.column::<Option<u64>>(5)? {
+            None => None,
+            Some(seq) => Some(Version {
+                seq,
+                created_at: row.column(6)?,
+                id: row.column(7)?,
+                json: row.column(8)?,
+                expires_at: row.column(9)?,
+            }),
+        };
+        Ok(Self {
+            is_stored: row.column(0)?,
+            is_deleted: row.column(1)?,
+            has_vanished: row.column(2)?,
+            is_place_taken: row.column(3)?,
+            deleted_until: row.column(4)?,
+            version,
+        })
+    }
+}
+
+macro_rules! about_any {
+    () => {
+        "SELECT EXISTS (SELECT 1 FROM event WHERE id = ?),
+                EXISTS (SELECT 1 FROM deleted WHERE id = ? AND pubkey = ?),
+                EXISTS (SELECT 1 FROM vanished WHERE pubkey = ? AND until >= ? AND request <> ?),
+                EXISTS (SELECT 1 FROM event WHERE seq = ?)"
+    };
+}
+
+const ABOUT_REGULAR: &str = about_any!();
+
+const ABOUT_VERSION: &str = concat!(
+    about_any!(),
+    ", (SELECT until FROM deleted_address WHERE pubkey = ? AND kind = ? AND identifier = ?),
+       version.seq, version.created_at, version.id, version.json, version.expires_at
+     FROM (SELECT 1) LEFT JOIN event AS version INDEXED BY event_by_version
+       ON version.pubkey = ? AND version.kind = ? AND version.identifier = ? AND version.identifier IS NOT NULL"
+);
+
+impl<S: Sql> Store<S> {
+    /// How the store stands to an event, in one statement, or two for a gift wrap. A relay asks before it verifies the
+    /// signature, which costs more than this.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn standing(&self, now: Timestamp, event: &Event) -> Result<Standing, SqlError> {
+        if expires_at(event).is_some_and(|second| second <= now.as_seconds()) {
+            return Ok(Standing::refused(Insertion::Expired));
+        }
+        let answer = self.answer(event)?;
+        if answer.has_vanished {
+            return Ok(Standing::refused(Insertion::Vanished));
+        }
+        if event.kind == GIFT_WRAP && self.has_addressee_vanished(event)? {
+            return Ok(Standing::refused(Insertion::Vanished));
+        }
+        if answer.is_stored {
+            return Ok(Standing::refused(Insertion::Duplicate));
+        }
+        // Neither a deletion nor a request to vanish can be deleted (NIP-09, NIP-62).
+        let is_deletable = !matches!(event.kind, DELETION | VANISH);
+        if is_deletable && answer.is_deleted
+            || answer.deleted_until.is_some_and(|until| event.created_at <= until)
+        {
+            return Ok(Standing::refused(Insertion::Deleted));
+        }
+        let rank = |created_at: u64, id: EventId| (created_at, Reverse(id));
+        if let Some(stored) = &answer.version
+            && stored.expires_at.is_none_or(|second| second > now.as_seconds())
+            && rank(stored.created_at, stored.id) > rank(event.created_at, event.id)
+        {
+            return Ok(Standing::refused(Insertion::Superseded));
+        }
+        Ok(Standing { refusal: None, is_place_taken: answer.is_place_taken, replaced: answer.version })
+    }
+
+    fn answer(&self, event: &Event) -> Result<Answer, SqlError> {
+        let seq = Place::of(event).seq();
+        // It may not be verified yet.
+        let at = event.created_at.min(MAX_CREATED_AT);
+        let (id, author, kind) = (&event.id, &event.pubkey, event.kind);
+        let answer = match identifier(event) {
+            None => self.sql.first(ABOUT_REGULAR, values![id, id, author, author, at, id, seq])?,
+            Some(name) => self.sql.first(
+                ABOUT_VERSION,
+                values![id, id, author, author, at, id, seq, author, kind, name, author, kind, name],
+            )?,
+        };
+        answer.ok_or_else(|| SqlError::Statement("a statement that always has a row had none".to_owned()))
+    }
+
+    /// Whether a gift wrap is for somebody who has vanished since (NIP-62).
+    fn has_addressee_vanished(&self, wrap: &Event) -> Result<bool, SqlError> {
+        let addressees = wrap.tag_values("p").filter_map(|value| PublicKey::from_hex(value).ok());
+        let addressees = json_list(addressees.map(|pubkey| hex_string(pubkey.as_bytes())));
+        let found: Option<(u64,)> = self.sql.first(
+            "SELECT 1 FROM json_each(?) CROSS JOIN vanished ON pubkey = unhex(value) AND until >= ? LIMIT 1",
+            values![&addressees, wrap.created_at.min(MAX_CREATED_AT)],
+        )?;
+        Ok(found.is_some())
+    }
+}
+
+/// What distinguishes the events that replace each other, beside pubkey and kind; `None` if nothing replaces it.
+pub(super) fn identifier(event: &Event) -> Option<&str> {
+    match event.kind.retention() {
+        Retention::Replaceable => Some(""),
+        Retention::Addressable => Some(event.identifier()),
+        Retention::Regular | Retention::Ephemeral => None,
+    }
+}
+
+/// The second from which on the event is expired (NIP-40).
+pub(super) fn expires_at(event: &Event) -> Option<u64> {
+    let seconds: u64 = event.tag_values("expiration").next()?.parse().ok()?;
+    (seconds <= MAX_CREATED_AT).then_some(seconds)
+}

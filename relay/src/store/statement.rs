@@ -1,0 +1,106 @@
+//! SQL text and the values for it.
+
+use openagents_host::event::MAX_CREATED_AT;
+use openagents_host::sql::Value;
+
+/// A statement that is put together. Its text depends on which conditions there are and whether each has one value or
+/// several, not on the values: few texts, which both hosts keep prepared.
+#[derive(Debug, Default)]
+pub(super) struct Statement {
+    text: String,
+    values: Vec<Owned>,
+}
+
+impl Statement {
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub(super) fn values(&self) -> Vec<Value<'_>> {
+        self.values.iter().map(Owned::value).collect()
+    }
+
+    pub(super) fn push(&mut self, text: &str) -> &mut Self {
+        self.text.push_str(text);
+        self
+    }
+
+    /// Puts text without values around it.
+    pub(super) fn enclose(&mut self, before: &str, after: &str) {
+        self.text = format!("{before}{}{after}", self.text);
+    }
+
+    pub(super) fn integer(&mut self, value: u64) -> &mut Self {
+        self.values.push(Owned::Integer(value.min(MAX_CREATED_AT)));
+        self
+    }
+
+    pub(super) fn text_value(&mut self, value: String) -> &mut Self {
+        self.values.push(Owned::Text(value));
+        self
+    }
+
+    /// ` = ?`, or ` IN (…)` for several.
+    pub(super) fn one_of_integers(&mut self, values: impl ExactSizeIterator<Item = u64>) -> &mut Self {
+        let mut values = values.peekable();
+        if let (1, Some(value)) = (values.len(), values.peek()) {
+            self.push(" = ?").integer(*value)
+        } else {
+            self.push(" IN (SELECT value FROM json_each(?))")
+                .text_value(json_list(values.map(|value| value.to_string())))
+        }
+    }
+
+    /// ` = ?`, or ` IN (…)` for several.
+    pub(super) fn one_of_bytes<'a>(&mut self, values: impl ExactSizeIterator<Item = &'a [u8]>) -> &mut Self {
+        let mut values = values.peekable();
+        if let (1, Some(value)) = (values.len(), values.peek()) {
+            let value = Owned::Blob(value.to_vec());
+            self.push(" = ?").values.push(value);
+            self
+        } else {
+            self.push(" IN (SELECT unhex(value) FROM json_each(?))")
+                .text_value(json_list(values.map(hex_string)))
+        }
+    }
+}
+
+/// A value that a statement owns until it has run.
+#[derive(Clone, Debug, PartialEq)]
+enum Owned {
+    Integer(u64),
+    Text(String),
+    Blob(Vec<u8>),
+}
+
+impl Owned {
+    fn value(&self) -> Value<'_> {
+        match self {
+            Self::Integer(integer) => (*integer).into(),
+            Self::Text(text) => text.into(),
+            Self::Blob(bytes) => bytes.as_slice().into(),
+        }
+    }
+}
+
+/// Bytes as a JSON string of hex.
+pub(super) fn hex_string(bytes: &[u8]) -> String {
+    let mut string = String::with_capacity(bytes.len().saturating_mul(2).saturating_add(2));
+    string.push('"');
+    string.push_str(&base16ct::lower::encode_string(bytes));
+    string.push('"');
+    string
+}
+
+/// A list of JSON values. It is one bound value, of which a statement may have only a hundred.
+pub(super) fn json_list<T: AsRef<str>>(values: impl Iterator<Item = T>) -> String {
+    let mut list = String::from("[");
+    for value in values {
+        if list.len() > 1 {
+            list.push(',');
+        }
+        list.push_str(value.as_ref());
+    }
+    list.push(']');
+    list
+}

@@ -1,0 +1,188 @@
+//! Deletion requests (NIP-09), requests to vanish (NIP-62), and the end of events (NIP-40).
+
+use openagents_host::native::Sqlite;
+use openagents_host::{Keys, Timestamp, VerifiedEvent};
+
+use super::{NOW, insert_all, store};
+use crate::filter::Filter;
+use crate::fixtures::{self, keys, signed_by};
+use crate::limits::Limits;
+use crate::store::Insertion::{Deleted, Duplicate, Expired, Inserted, Superseded, Vanished};
+use crate::store::{Insertion, Store, Viewer};
+
+fn event(author: &Keys, kind: u16, at: u64, tags: &[&[&str]]) -> VerifiedEvent {
+    signed_by(author, kind, at, tags, "")
+}
+
+fn insert(store: &Store<Sqlite>, event: &VerifiedEvent) -> Insertion {
+    store.insert(NOW, event).unwrap()
+}
+
+fn is_found(store: &Store<Sqlite>, now: Timestamp, event: &VerifiedEvent) -> bool {
+    let mut found = 0;
+    let filter = Filter::new().authors([event.pubkey]).kinds([event.kind.0]).since(event.created_at);
+    let each = &mut |json: std::sync::Arc<str>| found += u32::from(json == *event.json());
+    store.query(now, &[filter], &Limits::default(), &Viewer::everything(), each).unwrap();
+    found > 0
+}
+
+#[test]
+fn deletes_only_what_its_author_wrote_and_for_good() {
+    let store = store();
+    let (ada, grace) = (keys(0), keys(1));
+    let (own, others) = (event(&ada, 1, 5, &[]), event(&grace, 1, 5, &[]));
+    insert_all(&store, &[own.clone(), others.clone()]);
+    let request = event(
+        &ada,
+        5,
+        6,
+        &[&["e", &own.id.to_hex()], &["e", &others.id.to_hex()], &["e", "no id"], &["k", "1"]],
+    );
+    assert_eq!(insert(&store, &request), Inserted);
+    assert_eq!([&own, &others, &request].map(|event| is_found(&store, NOW, event)), [false, true, true]);
+    assert_eq!(insert(&store, &own), Deleted);
+    assert_eq!(insert(&store, &request), Duplicate);
+}
+
+#[test]
+fn what_comes_after_its_deletion_is_refused() {
+    let store = store();
+    let (ada, grace) = (keys(0), keys(1));
+    let (own, others) = (event(&ada, 1, 9, &[]), event(&grace, 1, 5, &[]));
+    insert(&store, &event(&ada, 5, 6, &[&["e", &own.id.to_hex()], &["e", &others.id.to_hex()]]));
+    assert_eq!(insert(&store, &own), Deleted);
+    assert_eq!(insert(&store, &others), Inserted);
+}
+
+#[test]
+fn neither_deletions_nor_requests_to_vanish_can_be_deleted() {
+    let store = store();
+    let ada = keys(0);
+    let note = event(&ada, 1, 1, &[]);
+    let deletion = event(&ada, 5, 2, &[&["e", &note.id.to_hex()]]);
+    let vanish = event(&ada, 62, 0, &[&["relay", "ALL_RELAYS"]]);
+    let second = event(&ada, 5, 3, &[&["e", &deletion.id.to_hex()], &["e", &vanish.id.to_hex()]]);
+    insert_all(&store, &[deletion.clone(), vanish.clone(), second.clone()]);
+    assert!(is_found(&store, NOW, &deletion) && is_found(&store, NOW, &vanish));
+    assert_eq!(insert(&store, &note), Deleted);
+    // The same in another order.
+    let other = super::store();
+    insert_all(&other, &[second, deletion.clone(), vanish.clone()]);
+    assert!(is_found(&other, NOW, &deletion) && is_found(&other, NOW, &vanish));
+}
+
+#[test]
+fn an_address_deletes_the_versions_up_to_its_second() {
+    let store = store();
+    let (ada, grace) = (keys(0), keys(1));
+    let version = |author: &Keys, at| event(author, 30_023, at, &[&["d", "a:b\0c"]]);
+    let profile = |at| event(&ada, 0, at, &[]);
+    let address = |kind: u16, author: &Keys, d: &str| format!("{kind}:{}:{d}", author.public_key());
+    insert_all(&store, &[version(&ada, 5), version(&grace, 5), profile(5)]);
+    let request = event(
+        &ada,
+        5,
+        6,
+        &[
+            &["a", &address(30_023, &ada, "a:b\0c")],
+            &["a", &address(30_023, &grace, "a:b\0c")],
+            &["a", &address(0, &ada, "")],
+            &["a", "nonsense"],
+        ],
+    );
+    assert_eq!(insert(&store, &request), Inserted);
+    let found = |event: &VerifiedEvent| is_found(&store, NOW, event);
+    assert!(!found(&version(&ada, 5)) && found(&version(&grace, 5)) && !found(&profile(5)));
+    for (event, expected) in [
+        (version(&ada, 5), Deleted),
+        (version(&ada, 6), Deleted),
+        (version(&ada, 7), Inserted),
+        (version(&ada, 6), Deleted),
+        (profile(6), Deleted),
+        (profile(7), Inserted),
+        (version(&grace, 6), Inserted),
+    ] {
+        assert_eq!(insert(&store, &event), expected, "{}", event.json());
+    }
+    // An older request takes nothing back, and a newer version stays.
+    insert(&store, &event(&ada, 5, 3, &[&["a", &address(30_023, &ada, "a:b\0c")]]));
+    assert_eq!(insert(&store, &version(&ada, 5)), Deleted);
+    assert!(is_found(&store, NOW, &version(&ada, 7)));
+}
+
+#[test]
+fn whoever_vanishes_is_gone_up_to_that_second_and_gift_wraps_too() {
+    let store = store();
+    let (ada, grace) = (keys(0), keys(1));
+    let to_ada = ada.public_key().to_hex();
+    let mut gone: Vec<_> = (0..600).map(|at| event(&ada, 1, at % 100, &[&["n", &at.to_string()]])).collect();
+    let deleted = event(&ada, 1, 250, &[]);
+    gone.push(event(&ada, 5, 40, &[&["e", &deleted.id.to_hex()]]));
+    gone.push(event(&ada, 0, 50, &[]));
+    gone.push(event(&grace, 1059, 60, &[&["p", &to_ada]]));
+    let stays = [
+        event(&ada, 1, 201, &[]),
+        event(&grace, 1, 60, &[&["p", &to_ada]]),
+        event(&grace, 1059, 201, &[&["p", &to_ada]]),
+    ];
+    insert_all(&store, &gone);
+    insert_all(&store, &stays);
+    let request = event(&ada, 62, 200, &[&["relay", "ALL_RELAYS"]]);
+    assert_eq!(store.vanish(NOW, &request).unwrap(), Inserted);
+    let agree = |store: &Store<Sqlite>| {
+        assert!(gone.iter().all(|event| !is_found(store, NOW, event)));
+        assert!(stays.iter().chain([&request]).all(|event| is_found(store, NOW, event)));
+        assert!(gone.iter().all(|event| insert(store, event) == Vanished));
+        assert_eq!(store.vanish(NOW, &request).unwrap(), Duplicate);
+        assert_eq!(insert(store, &deleted), Deleted);
+        assert_eq!(super::checks::disagreements(store), []);
+    };
+    // Nobody sees what waits to be removed.
+    assert!(store.has_to_sweep().unwrap());
+    assert!(store.statistics(1).unwrap().events > 600);
+    agree(&store);
+    while store.has_to_sweep().unwrap() {
+        assert!(store.sweep(100).unwrap() <= 100);
+        agree(&store);
+    }
+    assert_eq!(store.statistics(1).unwrap().events, 4);
+    assert_eq!(store.export(0, 100).unwrap().len(), 4);
+    // The next request takes the place of this one.
+    let next = event(&ada, 62, 300, &[&["relay", "ALL_RELAYS"]]);
+    assert_eq!(store.vanish(NOW, &next).unwrap(), Inserted);
+    assert_eq!([&request, &next, &stays[0]].map(|event| is_found(&store, NOW, event)), [false, true, false]);
+    assert_eq!(store.vanish(NOW, &request).unwrap(), Vanished);
+}
+
+#[test]
+fn an_expired_event_is_refused_hidden_and_removed() {
+    let store = store();
+    let at = Timestamp::from_seconds;
+    let expiring = |second: u64, expiration: &str| {
+        event(&keys(0), 10_002, second, &[&["expiration", expiration], &["t", "a"]])
+    };
+    assert_eq!(store.insert(at(50), &expiring(1, "50")).unwrap(), Expired);
+    let newer = expiring(9, "60");
+    assert_eq!(store.insert(at(50), &newer).unwrap(), Inserted);
+    assert_eq!(store.insert(at(50), &expiring(8, "90")).unwrap(), Superseded);
+    assert_eq!(store.next_expiry().unwrap(), Some(at(60)));
+    assert!(is_found(&store, at(59), &newer) && !is_found(&store, at(60), &newer));
+    let all = [Filter::new()];
+    let count = |second| store.count(at(second), &all, &Viewer::everything()).unwrap().count;
+    assert_eq!((count(59), count(60)), (1, 0));
+    assert_eq!(store.remove_expired(at(59), 10).unwrap(), 0);
+    // What is expired stands in nobody's way.
+    assert_eq!(store.insert(at(60), &expiring(8, "90")).unwrap(), Inserted);
+    assert_eq!(store.remove_expired(at(90), 10).unwrap(), 1);
+    assert_eq!((store.next_expiry().unwrap(), store.statistics(1).unwrap().tags), (None, 0));
+}
+
+#[test]
+fn a_moderator_removes_anything_and_it_may_come_back() {
+    let store = store();
+    let note = fixtures::signed(5, 1, &[&["t", "a"]]);
+    insert_all(&store, std::slice::from_ref(&note));
+    assert!(store.remove(&note.id).unwrap() && !store.remove(&note.id).unwrap());
+    assert_eq!(super::checks::disagreements(&store), []);
+    assert_eq!(insert(&store, &note), Inserted);
+}

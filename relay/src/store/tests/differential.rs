@@ -1,0 +1,230 @@
+//! The store and the live index against a look at every event, over histories of a small world.
+
+use std::collections::BTreeSet;
+
+use openagents_host::Timestamp;
+use openagents_host::sql::{Sql, SqlError};
+use proptest::prelude::*;
+use proptest::test_runner::TestCaseError;
+
+use super::model::{Model, Reader, matches};
+use super::store;
+use crate::filter::{Filter, OneOf};
+use crate::fixtures;
+use crate::limits::Limits;
+use crate::message::Completeness;
+use crate::message::SubscriptionId;
+use crate::relay::ConnectionId;
+use crate::store::Viewer;
+use crate::subscriptions::Subscriptions;
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// An event comes; a request to vanish may be meant for this relay.
+    Publish(usize, bool),
+    /// An event comes again.
+    Again(prop::sample::Index),
+    /// A moderator removes one.
+    Remove(prop::sample::Index),
+    /// A second passes.
+    Wait,
+    /// The alarm.
+    RemoveExpired(u32),
+    Sweep(u32),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        12 => (fixtures::pooled(), prop::bool::weighted(0.7)).prop_map(|(number, vanish)| Step::Publish(number, vanish)),
+        2 => any::<prop::sample::Index>().prop_map(Step::Again),
+        1 => any::<prop::sample::Index>().prop_map(Step::Remove),
+        1 => Just(Step::Wait),
+        1 => (1..4_u32).prop_map(Step::RemoveExpired),
+        1 => (1..4_u32).prop_map(Step::Sweep),
+    ]
+}
+
+#[derive(Clone, Debug)]
+struct Question {
+    filters: Vec<Filter>,
+    by_id: Vec<prop::sample::Index>,
+    limits: Limits,
+    reader: BTreeSet<openagents_host::PublicKey>,
+    private: bool,
+}
+
+fn question() -> impl Strategy<Value = Question> {
+    let limits = (1..12_u64, 1..12_u64, prop_oneof![5 => Just(1 << 20), 1 => 0..3_000_usize]).prop_map(
+        |(default_limit, max_limit, max_answer_length)| Limits {
+            default_limit,
+            max_limit,
+            max_answer_length,
+            ..Limits::default()
+        },
+    );
+    (
+        prop::collection::vec(fixtures::filter(), 1..4),
+        prop::collection::vec(any::<prop::sample::Index>(), 0..3),
+        limits,
+        fixtures::reader(),
+        any::<bool>(),
+    )
+        .prop_map(|(filters, by_id, limits, reader, private)| Question {
+            filters,
+            by_id,
+            limits,
+            reader,
+            private,
+        })
+}
+
+#[test]
+fn finds_exactly_what_a_look_at_every_event_finds() {
+    let history = (prop::collection::vec(step(), 0..60), prop::collection::vec(question(), 1..5));
+    let store = store();
+    fixtures::try_many("the store against a model", 1_500, &history, |(steps, questions)| {
+        // Undone at the end: a new database for each case would cost more than the case.
+        let tried: Result<(), Tried> =
+            store.sql().transaction(|| Err(Tried(try_one(&store, steps, questions))));
+        tried.map_or_else(|Tried(outcome)| outcome, |()| Ok(()))
+    });
+}
+
+struct Tried(Result<(), TestCaseError>);
+
+impl From<SqlError> for Tried {
+    fn from(error: SqlError) -> Self {
+        Self(Err(TestCaseError::fail(error.to_string())))
+    }
+}
+
+fn try_one(store: &Store, steps: Vec<Step>, questions: Vec<Question>) -> Result<(), TestCaseError> {
+    let (mut model, mut now) = (Model::default(), 6_u64);
+    let mut published = Vec::new();
+    for step in steps {
+        let at = Timestamp::from_seconds(now);
+        match step {
+            Step::Publish(number, vanish) => publish(store, &mut model, now, number, vanish)?,
+            Step::Again(index) if !published.is_empty() => {
+                publish(store, &mut model, now, *index.get(&published), false)?;
+            }
+            Step::Remove(index) if !published.is_empty() => {
+                let id = fixtures::pool()[*index.get(&published)].id;
+                let was_there = model.remove(now, id);
+                // One that is not there any more may still wait to be removed.
+                prop_assert!(store.remove(&id).unwrap() || !was_there);
+            }
+            Step::Again(_) | Step::Remove(_) => {}
+            Step::Wait => now += 1,
+            Step::RemoveExpired(at_most) => drop(store.remove_expired(at, at_most).unwrap()),
+            Step::Sweep(at_most) => drop(store.sweep(at_most).unwrap()),
+        }
+        if let Step::Publish(number, _) = step {
+            published.push(number);
+        }
+    }
+    prop_assert_eq!(super::checks::disagreements(store), []);
+    for question in questions {
+        ask(store, &model, now, question, &published)?;
+    }
+    Ok(())
+}
+
+type Store = crate::store::Store<openagents_host::native::Sqlite>;
+
+fn publish(
+    store: &Store,
+    model: &mut Model,
+    now: u64,
+    number: usize,
+    vanish: bool,
+) -> Result<(), TestCaseError> {
+    let event = &fixtures::pool()[number];
+    let vanish = vanish && event.kind.0 == 62;
+    let at = Timestamp::from_seconds(now);
+    let insertion = if vanish { store.vanish(at, event) } else { store.insert(at, event) }.unwrap();
+    prop_assert_eq!(insertion, model.publish(now, event, vanish), "event {}: {}", number, event.json());
+    Ok(())
+}
+
+fn ask(
+    store: &Store,
+    model: &Model,
+    now: u64,
+    mut question: Question,
+    published: &[usize],
+) -> Result<(), TestCaseError> {
+    if !published.is_empty() && !question.by_id.is_empty() {
+        let ids = question.by_id.iter().map(|index| fixtures::pool()[*index.get(published)].id);
+        question.filters.push(Filter::new().ids(ids));
+    }
+    let Question { filters, limits, reader, private, .. } = question;
+    let private_kinds: Vec<u16> = if private { vec![4, 1059] } else { Vec::new() };
+    let kinds: OneOf<_> = private_kinds.iter().copied().map(openagents_host::Kind).collect();
+    let viewer = Viewer { private_kinds: &kinds, pubkeys: &reader };
+    let reader = Reader { private_kinds, pubkeys: reader.clone() };
+    let at = Timestamp::from_seconds(now);
+
+    let mut found = Vec::new();
+    let completeness =
+        store.query(at, &filters, &limits, &viewer, &mut |json| found.push(json.to_string())).unwrap();
+    let expected = model.answer(now, &filters, &limits, &reader);
+    prop_assert_eq!((&found, completeness), (&expected.0, expected.1), "{:?}", filters);
+    if completeness == Completeness::Finished {
+        prop_assert!(found.len() <= store.count(at, &filters, &viewer).unwrap().count.try_into().unwrap());
+    }
+
+    let matching = model.count(now, &filters, &reader);
+    let count = store.count(at, &filters, &viewer).unwrap();
+    prop_assert_eq!((count.count, count.approximate), (matching.len() as u64, false), "{:?}", filters);
+
+    let mut each = Vec::new();
+    store
+        .each_match(at, &filters[0], &viewer, 1_000, &mut |id, author, second| {
+            each.push((*id, *author, second));
+        })
+        .unwrap();
+    each.sort_unstable();
+    let mut expected: Vec<_> = model
+        .matching(now, &filters[0], &reader)
+        .iter()
+        .map(|event| (event.id, event.pubkey, event.created_at))
+        .collect();
+    expected.sort_unstable();
+    prop_assert_eq!(each, expected, "{:?}", filters[0]);
+    Ok(())
+}
+
+#[test]
+fn tells_exactly_those_whose_filters_match() {
+    let case =
+        (prop::collection::vec(fixtures::filter(), 1..12), prop::collection::vec(fixtures::pooled(), 1..12));
+    fixtures::try_many("the live index against a matcher", 1_000, &case, |(filters, events)| {
+        let mut subscriptions = Subscriptions::default();
+        let limits = Limits::default();
+        let name = SubscriptionId::new("a").unwrap();
+        for (number, pair) in (0..).zip(filters.chunks(2)) {
+            subscriptions.subscribe(ConnectionId::new(number), &name, pair, &limits).unwrap();
+        }
+        for event in events.into_iter().map(|number| &fixtures::pool()[number]) {
+            let mut told: Vec<_> = subscriptions.matching(event).map(|(connection, _)| connection).collect();
+            told.sort_unstable();
+            let expected: Vec<_> = (0..)
+                .zip(filters.chunks(2))
+                .filter(|(_, pair)| pair.iter().any(|filter| matches(filter, event)))
+                .map(|(number, _)| ConnectionId::new(number))
+                .collect();
+            prop_assert_eq!(told, expected, "{}", event.json());
+            for filter in &filters {
+                prop_assert_eq!(
+                    filter.matches(event),
+                    matches(filter, event),
+                    "{:?} {}",
+                    filter,
+                    event.json()
+                );
+            }
+        }
+        Ok(())
+    });
+}
