@@ -7,6 +7,7 @@ mod erase;
 mod expiry;
 mod export;
 mod handover;
+mod management;
 mod place;
 mod plan;
 mod query;

@@ -92,7 +92,9 @@ impl Sqlite {
 
     fn configure(mut connection: Connection, durability: Durability) -> Result<Self, rusqlite::Error> {
         connection.busy_timeout(PATIENCE)?;
-        connection.pragma_update(None, "journal_mode", "WAL")?;
+        if !connection.is_readonly("main")? {
+            connection.pragma_update(None, "journal_mode", "WAL")?;
+        }
         connection.pragma_update(
             None,
             "synchronous",
@@ -339,6 +341,11 @@ mod tests {
             Ok((before, reader.first::<(i64,)>("SELECT count(*) FROM t", &[])?))
         });
         assert_eq!(seen.unwrap(), (Some((2,)), Some((2,))));
+
+        // One that was never written ahead can be read as well.
+        let other = folder.path().join("other.sqlite");
+        super::Connection::open(&other).unwrap().execute_batch("CREATE TABLE t (i INTEGER)").unwrap();
+        assert!(Sqlite::open_read_only(&other).is_ok());
     }
 
     #[test]

@@ -1,19 +1,19 @@
 //! A connection: the task that reads it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use fastwebsockets::upgrade::UpgradeFut;
-use openagents_host::native::now;
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout};
 
 use super::decoder::{Decoder, Received};
+use super::entrance::Place;
 use super::outbox::{Farewell, Outbox};
 use super::shared::Shared;
-use crate::check::{self, Checked, check};
+use crate::check::{self, Checked};
 use crate::message::RelayMessage;
 use crate::reason::Reason;
 use crate::relay::{ConnectionId, Input};
@@ -23,16 +23,12 @@ use crate::session::Origin;
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Serves a connection until it ends.
-pub(super) async fn serve(
-    shared: Arc<Shared>,
-    upgrade: UpgradeFut,
-    permit: OwnedSemaphorePermit,
-    origin: Origin,
-) {
+pub(super) async fn serve(shared: Arc<Shared>, upgrade: UpgradeFut, place: Place, origin: Origin) {
     // A client that goes away during the handshake is nothing to report.
     let Ok(socket) = upgrade.await else { return };
     let (mut read, write) = tokio::io::split(socket.into_inner());
     let outbox = Arc::new(Outbox::default());
+    let address = origin.address;
     let Ok(connection) = shared.open(&outbox, origin).await else { return };
     let heard = Arc::new(Heard::now());
     let mut writer = {
@@ -41,7 +37,7 @@ pub(super) async fn serve(
     };
     let mut decoder = Decoder::new(check::longest_read(&shared.limits));
     let farewell = tokio::select! {
-        farewell = receive(&shared, connection, &outbox, &heard, &mut decoder, &mut read) => Some(farewell),
+        farewell = receive(&shared, (connection, address), &outbox, &heard, &mut decoder, &mut read) => Some(farewell),
         () = outbox.closing() => None,
     };
     // If it is being closed for another reason already, that one stands.
@@ -61,13 +57,14 @@ pub(super) async fn serve(
         writer.abort();
     }
     shared.connections.outboxes().remove(&connection);
-    drop(permit);
+    shared.entrance.forget(connection);
+    drop(place);
 }
 
 /// Reads and checks messages until the client ends the connection or breaks the protocol.
 async fn receive<R: AsyncRead + Unpin>(
     shared: &Shared,
-    connection: ConnectionId,
+    (connection, address): (ConnectionId, Option<IpAddr>),
     outbox: &Outbox,
     heard: &Heard,
     decoder: &mut Decoder,
@@ -90,7 +87,7 @@ async fn receive<R: AsyncRead + Unpin>(
             }
         };
         let message = match received {
-            Received::Text(text) => check(&text, &shared.limits, now()),
+            Received::Text(text) => shared.entrance.check(connection, address, &text),
             Received::NotUtf8 => Checked::notice(&Reason::invalid("text must be UTF-8")),
             Received::Binary => Checked::binary(),
             Received::TooLong => Checked::notice(&check::too_long(&shared.limits)),

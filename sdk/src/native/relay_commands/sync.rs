@@ -2,7 +2,6 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use openagents_host::native::Durability;
-use openagents_relay::Filter;
 use openagents_relay::native::database::{open_to_read, open_to_write};
 use openagents_relay::native::sync::{Direction, Method, Remote, Sink, Sync, sync};
 
@@ -11,16 +10,13 @@ use super::import::details;
 use super::progress::{Progress, number};
 use super::{DATABASE, INTERRUPTED, RelayCommandError, arguments, stop_when_interrupted, take};
 
-pub(super) async fn run(
-    arguments: &arguments::Sync,
-    data: &Path,
-) -> Result<ExitCode, RelayCommandError> {
+pub(super) async fn run(arguments: &arguments::Sync, data: &Path) -> Result<ExitCode, RelayCommandError> {
     let direction = match arguments.direction {
         arguments::Direction::Both => Direction::Both,
         arguments::Direction::Down => Direction::Down,
         arguments::Direction::Up => Direction::Up,
     };
-    let filter = arguments.times.narrow(arguments.filter.clone().unwrap_or_else(Filter::new));
+    let filter = arguments.times.narrow(arguments.filter.clone().unwrap_or_default());
     let database = data.join(DATABASE);
     // Held until the end where this process writes.
     let mut _folder = None;
