@@ -230,9 +230,8 @@ mod tests {
 
     #[test]
     fn lists_no_nip_that_is_turned_off() {
-        let lists = |document: &Value, nip: u16| {
-            document["supported_nips"].as_array().unwrap().contains(&nip.into())
-        };
+        let lists =
+            |document: &Value, nip: u16| document["supported_nips"].as_array().unwrap().contains(&nip.into());
         let usual = of(|_| {});
         for (nip, listed) in [(13, false), (17, true), (59, true), (65, true), (42, true), (70, true)] {
             assert_eq!(lists(&usual, nip), listed, "{nip}");
@@ -278,7 +277,8 @@ mod tests {
         let mut information = RelayInformation::new(&RelayConfig::default());
         information.name = Some("before".to_owned());
         information.icon = Some("https://a.example/icon.png".to_owned());
-        let mut rules = Rules { name: Some("after".to_owned()), icon: Some(String::new()), ..Rules::default() };
+        let mut rules =
+            Rules { name: Some("after".to_owned()), icon: Some(String::new()), ..Rules::default() };
         let changed = document(&information.under(&rules));
         assert_eq!((&changed["name"], changed.get("icon")), (&json!("after"), None));
         assert_eq!(changed["limitation"]["restricted_writes"], false);

@@ -211,7 +211,8 @@ impl RelayHandle {
         let place = match self.0.entrance.enter(address) {
             Ok(place) => place,
             Err(no_entry) => {
-                let status = StatusCode::from_u16(no_entry.status()).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+                let status =
+                    StatusCode::from_u16(no_entry.status()).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
                 return text(status, format!("{no_entry}\n"));
             }
         };

@@ -125,7 +125,8 @@ impl<H: HandOver> RelayHost<H> {
             }
             (Method::Get, _) if wants_upgrade => self.0.accept(origin(&request)),
             (Method::Get | Method::Head, _) if wants_document => {
-                let document = self.0.awake(|awake| self.0.information.under(awake.relay.rules()).to_json())?;
+                let document =
+                    self.0.awake(|awake| self.0.information.under(awake.relay.rules()).to_json())?;
                 with_cors(Response::ok(document)?, CONTENT_TYPE)
             }
             (Method::Options, _) => with_cors(Response::empty()?.with_status(204), CONTENT_TYPE),

@@ -91,7 +91,10 @@ pub(crate) fn door<'a>(
 }
 
 fn is_management(content_type: &str) -> bool {
-    content_type.split(';').next().is_some_and(|media_type| media_type.trim().eq_ignore_ascii_case(MANAGEMENT))
+    content_type
+        .split(';')
+        .next()
+        .is_some_and(|media_type| media_type.trim().eq_ignore_ascii_case(MANAGEMENT))
 }
 
 fn agent_door(path: &str) -> Option<AgentDoor<'_>> {
@@ -145,7 +148,10 @@ mod tests {
         }
         assert_eq!(post("/", "application/json"), Door::WrongMethod);
         assert_eq!(post("/health", "application/nostr+json+rpc"), Door::WrongMethod);
-        assert_eq!(door("GET", "/", "", "application/nostr+json+rpc", false), Door::Agent(AgentDoor::Welcome));
+        assert_eq!(
+            door("GET", "/", "", "application/nostr+json+rpc", false),
+            Door::Agent(AgentDoor::Welcome)
+        );
     }
 
     #[test]

@@ -58,7 +58,16 @@ fn mined(bits: u32, target: &str) -> Event {
     let author = fresh_author();
     (0..)
         .map(|nonce: u32| event(&author, 1, &[&["nonce", &nonce.to_string(), target]], "worked for"))
-        .find(|event| event.id.to_bytes().iter().take(4).fold(0_u32, |id, byte| id << 8 | u32::from(*byte)).leading_zeros() >= bits)
+        .find(|event| {
+            event
+                .id
+                .to_bytes()
+                .iter()
+                .take(4)
+                .fold(0_u32, |id, byte| id << 8 | u32::from(*byte))
+                .leading_zeros()
+                >= bits
+        })
         .expect("one of them")
 }
 
@@ -164,9 +173,8 @@ async fn too_many_identifications_are_refused_for_a_while(stage: &Stage) {
     let server = server(stage, &[("RELAY_MAX_AUTHS_PER_MINUTE", "2"), ("RELAY_AUTH", "write")]);
     let mut client = client_from(&server, "192.0.2.1").await;
     let challenge = client.challenge().await;
-    let mut identify = async || {
-        client.authenticate(&identification(&fresh_author(), &server.url(), &challenge)).await
-    };
+    let mut identify =
+        async || client.authenticate(&identification(&fresh_author(), &server.url(), &challenge)).await;
     assert!(identify().await.accepted && identify().await.accepted);
     assert!(identify().await.refused_as("rate-limited"));
 }
@@ -236,7 +244,8 @@ async fn a_policy_that_panics_refuses_the_event(stage: &Stage) {
 
 async fn a_relay_list_is_taken_from_anybody(stage: &Stage) {
     let author = fresh_author();
-    let list = event(&author, 10_002, &[&["r", "wss://relay.example.com"], &["r", "wss://b.example", "read"]], "");
+    let list =
+        event(&author, 10_002, &[&["r", "wss://relay.example.com"], &["r", "wss://b.example", "read"]], "");
     stage.client().await.publish_accepted(&list).await;
     let filter = json!({"kinds": [10_002], "authors": [author.public_key()]});
     assert_eq!(stage.client().await.query(&[filter]).await, [list]);
@@ -257,13 +266,18 @@ async fn the_document_says_what_the_configuration_does(stage: &Stage) {
     );
     let document = document(&server).await;
     let limitation = &document["limitation"];
-    assert_eq!((&limitation["auth_required"], &limitation["restricted_writes"]), (&json!(true), &json!(true)));
+    assert_eq!(
+        (&limitation["auth_required"], &limitation["restricted_writes"]),
+        (&json!(true), &json!(true))
+    );
     assert_eq!((&limitation["max_limit"], &limitation["default_limit"]), (&json!(50), &json!(50)));
     assert_eq!(limitation["payment_required"], false);
     assert_eq!(document["icon"], "https://relay.example/icon.png");
     assert_eq!(document["contact"], "mailto:ada@relay.example");
     let nips: Vec<u64> = serde_json::from_value(document["supported_nips"].clone()).expect("numbers");
-    for (nip, listed) in [(1, true), (11, true), (42, true), (70, true), (86, true), (13, false), (17, false), (59, false)] {
+    for (nip, listed) in
+        [(1, true), (11, true), (42, true), (70, true), (86, true), (13, false), (17, false), (59, false)]
+    {
         assert_eq!(nips.contains(&nip), listed, "{nip} in {nips:?}");
     }
 }

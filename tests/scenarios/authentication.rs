@@ -257,5 +257,8 @@ async fn a_repost_that_embeds_a_protected_event_is_refused(stage: &Stage) {
         client.publish_accepted(&repost(&open)).await;
         client.publish_accepted(&event(&fan, kind, &[&["e", &protected.id.to_hex()]], "")).await;
     }
-    assert!(!matches!(client.receive_within(openagents_tests::wire::SILENCE).await, Some(Frame::Challenge(_))));
+    assert!(!matches!(
+        client.receive_within(openagents_tests::wire::SILENCE).await,
+        Some(Frame::Challenge(_))
+    ));
 }

@@ -99,14 +99,17 @@ async fn an_operator_is_told_what_can_be_said(stage: &Stage) {
     let bench = Bench::new(stage);
     let methods = bench.shown("supportedmethods").await;
     let methods: Vec<String> = serde_json::from_value(methods).expect("a list of names");
-    for method in ["banpubkey", "allowkind", "listblockedips", "changerelayname", "listeventsneedingmoderation"] {
+    for method in
+        ["banpubkey", "allowkind", "listblockedips", "changerelayname", "listeventsneedingmoderation"]
+    {
         assert!(methods.iter().any(|found| found == method), "{method}");
     }
     assert!(!methods.iter().any(|method| method.contains("role")), "{methods:?}");
     assert!(bench.document().await["supported_nips"].as_array().expect("a list").contains(&json!(86)));
     // Clients sign the address with any scheme, with or without the slash.
     let body = r#"{"method":"listbannedpubkeys","params":[]}"#;
-    for url in ["ws", "wss", "http", "https"].map(|scheme| format!("{scheme}://{}/", bench.server.address())) {
+    for url in ["ws", "wss", "http", "https"].map(|scheme| format!("{scheme}://{}/", bench.server.address()))
+    {
         let header = authorization_of_body(&bench.operator, "POST", &url, body);
         assert_eq!(bench.post(&header, body).await.json(), json!({"result": []}), "{url}");
     }
@@ -114,9 +117,12 @@ async fn an_operator_is_told_what_can_be_said(stage: &Stage) {
 
 async fn what_cannot_be_done_is_said_as_an_error(stage: &Stage) {
     let bench = Bench::new(stage);
-    for (method, params) in
-        [("createrole", json!([])), ("banpubkey", json!(["npub1"])), ("allowkind", json!([70_000])), ("blockip", json!([]))]
-    {
+    for (method, params) in [
+        ("createrole", json!([])),
+        ("banpubkey", json!(["npub1"])),
+        ("allowkind", json!([70_000])),
+        ("blockip", json!([])),
+    ] {
         let answer = bench.say(method, params).await;
         assert!(answer["error"].as_str().is_some_and(|error| error.contains(method)), "{answer}");
         assert!(answer.get("result").is_none(), "{answer}");
@@ -260,7 +266,11 @@ async fn a_page_in_a_browser_may_ask(stage: &Stage) {
     let answer = request(bench.server.address(), "OPTIONS", "/", &headers).await.expect("an answer");
     assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
     assert!(answer.header("access-control-allow-methods").is_some_and(|methods| methods.contains("POST")));
-    assert!(answer.header("access-control-allow-headers").is_some_and(|headers| headers.contains("authorization")));
+    assert!(
+        answer
+            .header("access-control-allow-headers")
+            .is_some_and(|headers| headers.contains("authorization"))
+    );
     let refused = bench.post("", "{}").await;
     assert_eq!((refused.status, refused.header("access-control-allow-origin")), (401, Some("*")));
 }

@@ -109,7 +109,9 @@ impl Desk {
 }
 
 fn notes(author: &Keys, count: u64) -> Vec<Event> {
-    (0..count).map(|n| event_at(author, now() - 1_000 + n % 500, 1, &[&["t", "tools"]], &n.to_string())).collect()
+    (0..count)
+        .map(|n| event_at(author, now() - 1_000 + n % 500, 1, &[&["t", "tools"]], &n.to_string()))
+        .collect()
 }
 
 fn set<'a>(events: impl IntoIterator<Item = &'a Event>) -> BTreeSet<Event> {
@@ -151,7 +153,10 @@ async fn what_is_imported_is_exported_again(_: &Stage) {
     assert_eq!(desk.export("b", &["--filter", r#"{"kinds":[0]}"#]).await, set([&new]));
     let since = (at + 5).to_string();
     let recent = desk.export("b", &["--since", &since, "--filter", r#"{"kinds":[1,5]}"#]).await;
-    assert_eq!(recent, expected.iter().filter(|event| event.created_at.as_secs() >= at + 5).cloned().collect());
+    assert_eq!(
+        recent,
+        expected.iter().filter(|event| event.created_at.as_secs() >= at + 5).cloned().collect()
+    );
     // Deleted is deleted, however often it comes.
     let said = desk.run("b", &["import", &file]).await.ok();
     assert!(said.starts_with("imported 0 events") && said.contains("1  deleted by their authors"), "{said}");
@@ -160,7 +165,9 @@ async fn what_is_imported_is_exported_again(_: &Stage) {
 /// How many events there are in a database that another process is making.
 fn count(data: &Path) -> u64 {
     let read = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
-    let Ok(database) = rusqlite::Connection::open_with_flags(data.join("relay.sqlite"), read) else { return 0 };
+    let Ok(database) = rusqlite::Connection::open_with_flags(data.join("relay.sqlite"), read) else {
+        return 0;
+    };
     database.query_row("SELECT count(*) FROM event", (), |row| row.get::<_, i64>(0)).map_or(0, |n| n as u64)
 }
 
@@ -215,7 +222,11 @@ async fn bad_lines_are_told_and_the_others_imported(_: &Stage) {
     std::fs::write(desk.path("mixed.jsonl"), lines.join("\n")).expect("a file");
     let said = desk.run("a", &["import", "mixed.jsonl"]).await;
     assert_eq!(said.code, Some(0));
-    assert!(said.output.starts_with("imported 2 events") && said.output.contains("3  invalid"), "{}", said.output);
+    assert!(
+        said.output.starts_with("imported 2 events") && said.output.contains("3  invalid"),
+        "{}",
+        said.output
+    );
     for told in ["line 2: this is no event", "line 4: the id is not", "line 5: the signature does not fit"] {
         assert!(said.errors.contains(told), "{}", said.errors);
     }
@@ -294,10 +305,14 @@ async fn a_database_is_measured_and_compacted(_: &Stage) {
     let file = desk.file("events.jsonl", &events);
     desk.run("a", &["import", &file]).await.ok();
     let stats = desk.stats("a").await;
-    assert_eq!((&stats["events"], &stats["authors"], &stats["kinds"]), (&json!(600), &json!(1), &json!([[1, 600]])));
+    assert_eq!(
+        (&stats["events"], &stats["authors"], &stats["kinds"]),
+        (&json!(600), &json!(1), &json!([[1, 600]]))
+    );
     assert_eq!(stats["newest"], events[0].created_at.as_secs());
     assert_eq!(stats["oldest"], events[599].created_at.as_secs());
-    let table = stats["size"]["tables"].as_array().expect("tables").iter().find(|table| table["name"] == "event");
+    let table =
+        stats["size"]["tables"].as_array().expect("tables").iter().find(|table| table["name"] == "event");
     assert!(table.expect("events")["bytes"].as_u64() > Some(600 * 2_000));
     let shown = desk.run("a", &["stats"]).await.ok();
     assert!(shown.contains("events                             600"), "{shown}");
@@ -331,7 +346,9 @@ async fn a_database_is_sound_after_a_kill_and_not_when_it_is_damaged(stage: &Sta
     let said = desk.run(server.data(), &["check"]).await.ok();
     assert!(said.starts_with("ok: ") && said.trim_end().ends_with("events, indexes agree"), "{said}");
     let database = rusqlite::Connection::open(server.data().join("relay.sqlite")).expect("the database");
-    database.execute("DELETE FROM tag WHERE seq IN (SELECT seq FROM event WHERE kind = 1 LIMIT 3)", ()).expect("damage");
+    database
+        .execute("DELETE FROM tag WHERE seq IN (SELECT seq FROM event WHERE kind = 1 LIMIT 3)", ())
+        .expect("damage");
     desk.run(server.data(), &["check"]).await.failed("a tag of the event at place");
 }
 
@@ -353,11 +370,15 @@ async fn what_is_no_relay_database_is_told_apart(_: &Stage) {
     let file = desk.file("events.jsonl", &notes(&fresh_author(), 2));
     desk.run("newer", &["import", &file]).await.ok();
     let database = rusqlite::Connection::open(desk.path("newer/relay.sqlite")).expect("a database");
-    database.execute("UPDATE schema_version SET version = 99 WHERE component = 'relay'", ()).expect("a change");
+    database
+        .execute("UPDATE schema_version SET version = 99 WHERE component = 'relay'", ())
+        .expect("a change");
     drop(database);
-    for (data, expected) in
-        [("other", "is not the database of a relay"), ("text", "not a database"), ("newer", "run the newer release")]
-    {
+    for (data, expected) in [
+        ("other", "is not the database of a relay"),
+        ("text", "not a database"),
+        ("newer", "run the newer release"),
+    ] {
         for command in [&["export"][..], &["stats"], &["compact"], &["import", &file]] {
             desk.run(data, command).await.failed(expected);
         }

@@ -66,7 +66,9 @@ impl ConnectionLimits {
         }
         let network = address.map(Network::of).filter(|network| !network.is_loopback());
         match network {
-            Some(network) if from_there(network) >= self.max_connections_per_address => Err(NoEntry::TooManyOfYou),
+            Some(network) if from_there(network) >= self.max_connections_per_address => {
+                Err(NoEntry::TooManyOfYou)
+            }
             _ => Ok(()),
         }
     }

@@ -38,7 +38,10 @@ impl Lists {
     pub fn admit(&self, event: &Event) -> Result<(), Reason> {
         let blocked = |text: &'static str| Err(Reason::new(Prefix::Blocked, text));
         if self.blocked_kinds.contains(&event.kind) || !allows(&self.allowed_kinds, &event.kind) {
-            return Err(Reason::new(Prefix::Blocked, format!("events of kind {} are not taken here", event.kind)));
+            return Err(Reason::new(
+                Prefix::Blocked,
+                format!("events of kind {} are not taken here", event.kind),
+            ));
         }
         if self.blocked_pubkeys.contains(&event.pubkey) {
             return blocked("this author is banned here");
@@ -79,7 +82,9 @@ impl Lists {
     /// Whether anybody's event of this kind is taken, as far as these lists say.
     #[must_use]
     pub fn takes_kind(&self, kind: Kind) -> bool {
-        allows(&self.allowed_kinds, &kind) && !self.blocked_kinds.contains(&kind) && self.allowed_pubkeys.is_empty()
+        allows(&self.allowed_kinds, &kind)
+            && !self.blocked_kinds.contains(&kind)
+            && self.allowed_pubkeys.is_empty()
     }
 }
 
@@ -143,7 +148,9 @@ mod tests {
     fn a_blocked_address_is_that_of_a_whole_network() {
         let address = |text: &str| Some(text.parse().unwrap());
         let lists = Lists {
-            blocked_addresses: ["2001:db8::1", "192.0.2.1"].map(|text| Network::of(text.parse().unwrap())).into(),
+            blocked_addresses: ["2001:db8::1", "192.0.2.1"]
+                .map(|text| Network::of(text.parse().unwrap()))
+                .into(),
             ..Lists::default()
         };
         assert!(lists.blocks(address("2001:db8::ffff")) && lists.blocks(address("192.0.2.1")));

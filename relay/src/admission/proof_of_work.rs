@@ -34,7 +34,10 @@ pub(crate) fn admit(event: &Event, minimum: u8) -> Result<(), Reason> {
     if targets.all(|target| target.parse::<u32>().is_ok_and(|target| target >= u32::from(minimum))) {
         return Ok(());
     }
-    Err(Reason::new(Prefix::Pow, format!("the target in the nonce tag must be a number of at least {minimum}")))
+    Err(Reason::new(
+        Prefix::Pow,
+        format!("the target in the nonce tag must be a number of at least {minimum}"),
+    ))
 }
 
 #[cfg(test)]

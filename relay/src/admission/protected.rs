@@ -14,14 +14,20 @@ const REPOSTS: [Kind; 2] = [Kind(6), Kind(16)];
 /// # Errors
 /// Says who may.
 pub(crate) fn admit(event: &Event, session: &Session) -> Result<(), Reason> {
-    if REPOSTS.contains(&event.kind) && Event::from_json(&event.content).is_ok_and(|event| is_protected(&event)) {
+    if REPOSTS.contains(&event.kind)
+        && Event::from_json(&event.content).is_ok_and(|event| is_protected(&event))
+    {
         return Err(Reason::restricted("a protected event must not be embedded in a repost (NIP-70)"));
     }
     if !is_protected(event) || session.authenticated().contains(&event.pubkey) {
         return Ok(());
     }
     let text = "this event may only be published by its author (NIP-70)";
-    Err(if session.authenticated().is_empty() { Reason::auth_required(text) } else { Reason::restricted(text) })
+    Err(if session.authenticated().is_empty() {
+        Reason::auth_required(text)
+    } else {
+        Reason::restricted(text)
+    })
 }
 
 /// NIP-70: "a simple tag with a single item". One with more items was meant as well.

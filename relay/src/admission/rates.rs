@@ -62,7 +62,12 @@ pub struct RateLimits {
 
 impl Default for RateLimits {
     fn default() -> Self {
-        Self { events_per_minute: 1_200, requests_per_minute: 1_200, auths_per_minute: 60, limits_loopback: false }
+        Self {
+            events_per_minute: 1_200,
+            requests_per_minute: 1_200,
+            auths_per_minute: 60,
+            limits_loopback: false,
+        }
     }
 }
 
@@ -239,7 +244,13 @@ mod tests {
         Some(Ipv4Addr::from_bits(0x0a00_0000 + number).into())
     }
 
-    fn count(rates: &mut Rates, now: Timestamp, connection: u64, address: Option<IpAddr>, tries: usize) -> usize {
+    fn count(
+        rates: &mut Rates,
+        now: Timestamp,
+        connection: u64,
+        address: Option<IpAddr>,
+        tries: usize,
+    ) -> usize {
         let connection = ConnectionId::new(connection);
         (0..tries).filter(|_| rates.admit(now, connection, address, Activity::Publish).is_ok()).count()
     }

@@ -125,9 +125,7 @@ impl Call {
             let id = text.and_then(|text| EventId::from_hex(text).ok());
             id.ok_or_else(|| expected("an event id in hex"))
         };
-        let address = || {
-            text.and_then(|text| text.parse().ok()).ok_or_else(|| expected("an IP address"))
-        };
+        let address = || text.and_then(|text| text.parse().ok()).ok_or_else(|| expected("an IP address"));
         let kind = || {
             // Some clients send every parameter as a text.
             let number = first.and_then(|first| first.as_u64().or_else(|| first.as_str()?.parse().ok()));
@@ -203,7 +201,10 @@ mod tests {
         let key = PublicKey::from_hex(&hex).unwrap();
         let id = EventId::from_hex(&hex).unwrap();
         let spam = Some("spam".to_owned());
-        assert_eq!(call("banpubkey", &format!(r#"["{hex}","spam"]"#)), Ok(Call::BanPubkey(key, spam.clone())));
+        assert_eq!(
+            call("banpubkey", &format!(r#"["{hex}","spam"]"#)),
+            Ok(Call::BanPubkey(key, spam.clone()))
+        );
         assert_eq!(call("banpubkey", &format!(r#"["{hex}",""]"#)), Ok(Call::BanPubkey(key, None)));
         assert_eq!(call("banevent", &format!(r#"["{hex}","spam"]"#)), Ok(Call::BanEvent(id, spam)));
         assert_eq!(call("allowkind", "[65535]"), Ok(Call::AllowKind(Kind(65_535))));

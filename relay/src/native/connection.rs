@@ -23,12 +23,7 @@ use crate::session::Origin;
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Serves a connection until it ends.
-pub(super) async fn serve(
-    shared: Arc<Shared>,
-    upgrade: UpgradeFut,
-    place: Place,
-    origin: Origin,
-) {
+pub(super) async fn serve(shared: Arc<Shared>, upgrade: UpgradeFut, place: Place, origin: Origin) {
     // A client that goes away during the handshake is nothing to report.
     let Ok(socket) = upgrade.await else { return };
     let (mut read, write) = tokio::io::split(socket.into_inner());

@@ -101,7 +101,10 @@ mod tests {
         assert!(!path.exists());
 
         let other = folder.path().join("other.sqlite");
-        Sqlite::open(&other, Durability::Process).unwrap().batch("CREATE TABLE t (i INTEGER) STRICT").unwrap();
+        Sqlite::open(&other, Durability::Process)
+            .unwrap()
+            .batch("CREATE TABLE t (i INTEGER) STRICT")
+            .unwrap();
         assert!(matches!(open_to_read(&other), Err(DatabaseError::NotARelay { .. })));
         assert!(matches!(open_to_write(&other, Durability::Process), Err(DatabaseError::NotARelay { .. })));
 

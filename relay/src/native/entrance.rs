@@ -178,7 +178,8 @@ mod tests {
         let entrance = entrance(Admission { lists, rates, ..Admission::default() });
         let check = |kind, address: &str| {
             // The signature is another one's; whoever verifies it says so.
-            let mut event: serde_json::Value = serde_json::from_str(fixtures::signed(kind, 1, &[]).json()).unwrap();
+            let mut event: serde_json::Value =
+                serde_json::from_str(fixtures::signed(kind, 1, &[]).json()).unwrap();
             event["sig"] = fixtures::signed(kind, 2, &[]).sig.to_string().into();
             let text = format!("[\"EVENT\",{event}]");
             match entrance.check(ConnectionId::new(1), Some(address.parse().unwrap()), &text) {

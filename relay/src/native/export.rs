@@ -166,13 +166,15 @@ mod tests {
                 Ok(())
             }
         }
-        let error = export(&store(), &[], NOW, &mut Closed, &AtomicBool::new(false), &mut |_| ()).unwrap_err();
+        let error =
+            export(&store(), &[], NOW, &mut Closed, &AtomicBool::new(false), &mut |_| ()).unwrap_err();
         assert!(matches!(error, ExportError::Write(error) if error.kind() == io::ErrorKind::BrokenPipe));
     }
 
     #[test]
     fn stops_when_told() {
-        let export = export(&store(), &[], NOW, &mut Vec::new(), &AtomicBool::new(true), &mut |_| ()).unwrap();
+        let export =
+            export(&store(), &[], NOW, &mut Vec::new(), &AtomicBool::new(true), &mut |_| ()).unwrap();
         assert!(!export.is_complete && export.written == 0);
     }
 }

@@ -109,7 +109,8 @@ pub(super) fn take_in(
         tally.refuse(Refusal::TooLong);
         return Ok(());
     }
-    let insertion = match event.kind == VANISH && event.tag_values("relay").any(|relay| relay == "ALL_RELAYS") {
+    let insertion = match event.kind == VANISH && event.tag_values("relay").any(|relay| relay == "ALL_RELAYS")
+    {
         true => store.vanish(now, event)?,
         false => store.insert(now, event)?,
     };

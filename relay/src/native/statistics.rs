@@ -83,10 +83,7 @@ impl DatabaseStatistics {
 }
 
 impl Size {
-    fn measure(
-        path: &Path,
-        number: &dyn Fn(&str) -> Result<u64, SqlError>,
-    ) -> Result<Self, DatabaseError> {
+    fn measure(path: &Path, number: &dyn Fn(&str) -> Result<u64, SqlError>) -> Result<Self, DatabaseError> {
         let sizes = Maintenance::look(path)?.sizes()?;
         let mut tables = Vec::new();
         for table in sizes.parts.iter().filter(|part| !part.is_index() && !is_of_sqlite(&part.name)) {

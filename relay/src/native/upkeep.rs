@@ -65,7 +65,9 @@ pub fn check(path: &Path) -> Result<Health, DatabaseError> {
 fn words(disagreement: &Disagreement) -> String {
     match disagreement {
         Disagreement::Unreadable(place) => format!("what is stored at place {place} is no event"),
-        Disagreement::Columns(place) => format!("the columns at place {place} are not those of the event there"),
+        Disagreement::Columns(place) => {
+            format!("the columns at place {place} are not those of the event there")
+        }
         Disagreement::Index { index, place } => {
             format!("the index {index} does not lead to the event at place {place}")
         }
@@ -115,8 +117,8 @@ pub fn compact(path: &Path) -> Result<Compaction, DatabaseError> {
 mod tests {
     use std::io::{Seek, SeekFrom, Write};
 
-    use openagents_host::native::Durability;
     use openagents_host::Timestamp;
+    use openagents_host::native::Durability;
     use openagents_host::sql::Sql;
 
     use super::{check, compact};
@@ -127,7 +129,12 @@ mod tests {
         let store = open_to_write(path, Durability::Process).unwrap();
         for at in 0..500 {
             let content = "x".repeat(1_000);
-            store.insert(Timestamp::EPOCH, &fixtures::signed_by(&fixtures::keys(0), 1, at, &[&["t", "a"]], &content)).unwrap();
+            store
+                .insert(
+                    Timestamp::EPOCH,
+                    &fixtures::signed_by(&fixtures::keys(0), 1, at, &[&["t", "a"]], &content),
+                )
+                .unwrap();
         }
     }
 
@@ -160,7 +167,10 @@ mod tests {
         filled(&path);
         let store = open_to_write(&path, Durability::Process).unwrap();
         for (damage, expected) in [
-            ("DELETE FROM tag WHERE seq = (SELECT seq FROM event WHERE created_at = 7)", "a tag of the event"),
+            (
+                "DELETE FROM tag WHERE seq = (SELECT seq FROM event WHERE created_at = 7)",
+                "a tag of the event",
+            ),
             ("UPDATE event SET kind = 2 WHERE created_at = 8", "the columns at place"),
             ("UPDATE event SET json = 'x' WHERE created_at = 9", "is no event"),
         ] {

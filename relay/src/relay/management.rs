@@ -90,7 +90,11 @@ impl<S: Sql> Relay<S> {
             }
             Call::UnblockAddress(address) => {
                 for listed in store.listed(List::BlockedAddresses)? {
-                    if listed.subject.parse().is_ok_and(|listed: IpAddr| Network::of(listed) == Network::of(*address)) {
+                    if listed
+                        .subject
+                        .parse()
+                        .is_ok_and(|listed: IpAddr| Network::of(listed) == Network::of(*address))
+                    {
                         store.unlist(List::BlockedAddresses, &listed.subject)?;
                     }
                 }
@@ -98,7 +102,8 @@ impl<S: Sql> Relay<S> {
             Call::Show(list) => return self.show(*list),
             Call::ShowReported => {
                 let reported = store.reported()?;
-                let entry = |name, listed: crate::management::Listed| entry(name, &listed.subject, listed.reason);
+                let entry =
+                    |name, listed: crate::management::Listed| entry(name, &listed.subject, listed.reason);
                 return Ok(Ok(reported.into_iter().map(|listed| entry("id", listed)).collect()));
             }
             Call::Change(wording, text) => store.reword(*wording, text)?,
@@ -127,7 +132,9 @@ impl<S: Sql> Relay<S> {
             Call::AllowEvent(id, _) => lists.blocked_events.contains(id),
             _ => false,
         };
-        stands.then(|| "this stands in the configuration of the relay, and can be changed only there".to_owned())
+        stands.then(|| {
+            "this stands in the configuration of the relay, and can be changed only there".to_owned()
+        })
     }
 
     /// The entries of a list, those of the configuration as well.

@@ -39,9 +39,10 @@ impl<S: Sql> Store<S> {
     /// # Errors
     /// When the database fails.
     pub fn listed(&self, list: List) -> Result<Vec<Listed>, SqlError> {
-        let entries: Vec<(String, Option<String>)> = self
-            .sql
-            .rows("SELECT subject, reason FROM listed WHERE list = ? ORDER BY subject", values![list.name()])?;
+        let entries: Vec<(String, Option<String>)> = self.sql.rows(
+            "SELECT subject, reason FROM listed WHERE list = ? ORDER BY subject",
+            values![list.name()],
+        )?;
         Ok(entries.into_iter().map(|(subject, reason)| Listed { subject, reason }).collect())
     }
 

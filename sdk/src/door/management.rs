@@ -143,7 +143,8 @@ mod tests {
     #[test]
     fn says_what_is_wrong_with_a_call_as_json() {
         let body = r#"{"method":"frobnicate"}"#;
-        let page = managers().admit(&visit(1, "wss://relay.example", body), body.as_bytes(), NOW).unwrap_err();
+        let page =
+            managers().admit(&visit(1, "wss://relay.example", body), body.as_bytes(), NOW).unwrap_err();
         assert_eq!(page.status, 200);
         assert!(page.body.starts_with(r#"{"error":"there is no method `frobnicate`"#), "{}", page.body);
         let long = "x".repeat(LONGEST_REQUEST + 1);

@@ -13,7 +13,8 @@ const HEADER: &str = "x-forwarded-for";
 pub(super) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &BTreeSet<IpAddr>) -> IpAddr {
     let mut address = peer.to_canonical();
     let values = headers.get_all(HEADER).iter().collect::<Vec<_>>();
-    let hops = values.iter().rev().filter_map(|value| value.to_str().ok()).flat_map(|value| value.rsplit(','));
+    let hops =
+        values.iter().rev().filter_map(|value| value.to_str().ok()).flat_map(|value| value.rsplit(','));
     for hop in hops {
         if !trusted.contains(&address) {
             break;

@@ -161,7 +161,9 @@ impl ServerConfig {
         let answer = async {
             let body = match body.await {
                 Ok(body) => body.to_bytes(),
-                Err(error) => return management::page(413, &Err(format!("the request cannot be read: {error}"))),
+                Err(error) => {
+                    return management::page(413, &Err(format!("the request cannot be read: {error}")));
+                }
             };
             match self.managers.admit(&visit, &body, now()) {
                 Ok(call) => {

@@ -119,8 +119,11 @@ fn limits(variables: &Variables<'_>, usual: Limits) -> Result<Limits, SettingErr
     let max_limit = variables.number(RELAY_MAX_LIMIT, usual.max_limit, 1..=5_000)?;
     Ok(Limits {
         max_message_length,
-        max_content_length: variables
-            .number(RELAY_MAX_CONTENT_LENGTH, usual.max_content_length, 0..=1_048_576)?,
+        max_content_length: variables.number(
+            RELAY_MAX_CONTENT_LENGTH,
+            usual.max_content_length,
+            0..=1_048_576,
+        )?,
         max_event_tags: variables.number(RELAY_MAX_EVENT_TAGS, usual.max_event_tags, 0..=10_000)?,
         max_subscriptions: variables.number(RELAY_MAX_SUBSCRIPTIONS, usual.max_subscriptions, 1..=1_000)?,
         max_filters: variables.number(RELAY_MAX_FILTERS, usual.max_filters, 1..=100)?,
@@ -186,7 +189,11 @@ impl Variables<'_> {
         let Some(text) = self.text(name) else { return Ok(usual) };
         text.parse().ok().filter(|number| range.contains(number)).ok_or_else(|| SettingError::Form {
             name,
-            expected: format!("a whole number from {} to {}", range.start().to_string(), range.end().to_string()),
+            expected: format!(
+                "a whole number from {} to {}",
+                range.start().to_string(),
+                range.end().to_string()
+            ),
         })
     }
 
@@ -260,9 +267,12 @@ mod tests {
 
     #[test]
     fn says_who_has_to_identify_themselves_for_what() {
-        for (value, expected) in
-            [("none", (false, false)), ("read", (true, false)), ("write", (false, true)), ("all", (true, true))]
-        {
+        for (value, expected) in [
+            ("none", (false, false)),
+            ("read", (true, false)),
+            ("write", (false, true)),
+            ("all", (true, true)),
+        ] {
             let access = read(&[("RELAY_AUTH", value)], access).unwrap();
             assert_eq!((access.auth_to_read, access.auth_to_write), expected, "{value}");
         }
@@ -291,7 +301,8 @@ mod tests {
             let error = read(&[(name, value)], limits).unwrap_err();
             assert_eq!(error, format!("the variable {name} must be a whole number from {bounds}"), "{value}");
         }
-        let rates = read(&[("RELAY_MAX_EVENTS_PER_MINUTE", "0"), ("RELAY_LIMIT_LOOPBACK", "yes")], rates).unwrap();
+        let rates =
+            read(&[("RELAY_MAX_EVENTS_PER_MINUTE", "0"), ("RELAY_LIMIT_LOOPBACK", "yes")], rates).unwrap();
         assert_eq!((rates.events_per_minute, rates.limits_loopback), (0, true));
         assert!(read(&[("RELAY_MAX_CONNECTIONS", "0")], connections).is_err());
     }
@@ -301,7 +312,11 @@ mod tests {
         let key = openagents_host::Keys::from_secret(&[1; 32]).unwrap().public_key();
         let both = format!("{}, {}", npub(&key), key.to_hex());
         assert_eq!(read(&[("K", &both)], |read| read.keys("K")), Ok([key].into()));
-        assert!(read(&[("K", "npub1")], |read| read.keys("K")).unwrap_err().contains("the variable K holds no key"));
+        assert!(
+            read(&[("K", "npub1")], |read| read.keys("K"))
+                .unwrap_err()
+                .contains("the variable K holds no key")
+        );
         let kinds = |list| read(&[("K", list)], |read| read.kinds("K"));
         assert_eq!(kinds("7, 1,5000-5002"), Ok([1, 7, 5_000, 5_001, 5_002].map(Kind).into()));
         for wrong in ["65536", "a", "9-1", "1-", "-1"] {

@@ -31,8 +31,13 @@ async fn answer<A: Jobs>(request: Request, env: &Env) -> Result<Response> {
     let url = request.url()?;
     let header = |name: &str| request.headers().get(name).ok().flatten().unwrap_or_default();
     let is_upgrade = header("upgrade").eq_ignore_ascii_case("websocket");
-    let door =
-        door::door(request.method().as_ref(), url.path(), &header("accept"), &header("content-type"), is_upgrade);
+    let door = door::door(
+        request.method().as_ref(),
+        url.path(),
+        &header("accept"),
+        &header("content-type"),
+        is_upgrade,
+    );
     let mut response = match door {
         Door::Relay | Door::RelayInformation | Door::Management => {
             match RelaySettings::read::<A>(limits(), |name| variable(env, name), None) {
@@ -88,7 +93,8 @@ async fn manage(env: &Env, mut request: Request, settings: RelaySettings) -> Res
     let body = request.bytes().await?;
     match Managers::new(settings.managers, access).admit(&visit, &body, now()) {
         Ok(_) => {
-            let answer = openagents_relay::worker::manage(&relay(env)?, &String::from_utf8_lossy(&body)).await?;
+            let answer =
+                openagents_relay::worker::manage(&relay(env)?, &String::from_utf8_lossy(&body)).await?;
             written(management::page(200, &answer))
         }
         Err(page) => written(page),

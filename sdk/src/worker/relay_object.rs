@@ -20,11 +20,7 @@ pub type RelayObject<A> = RelayHost<ToAgent<A>>;
 
 /// What the runtime does when the relay's object is needed.
 #[must_use]
-pub fn relay_object<A: Jobs>(
-    state: State,
-    env: Env,
-    policy: Option<Arc<dyn WritePolicy>>,
-) -> RelayObject<A> {
+pub fn relay_object<A: Jobs>(state: State, env: Env, policy: Option<Arc<dyn WritePolicy>>) -> RelayObject<A> {
     // A variable that cannot be used is reported by the Worker, which then lets nobody get here but the agent.
     let settings = RelaySettings::read::<A>(limits(), |name| variable(&env, name), policy);
     let (config, information) = match settings {

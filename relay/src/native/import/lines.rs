@@ -74,7 +74,9 @@ impl Blocks {
         let (to_caller, verified) = sync_channel(cores.saturating_mul(2));
         let texts = Arc::new(Mutex::new(texts));
         // None of them is waited for at the end: one may be waiting for a terminal.
-        thread::Builder::new().name("import-read".to_owned()).spawn(move || read_texts(reader, &to_verify))?;
+        thread::Builder::new()
+            .name("import-read".to_owned())
+            .spawn(move || read_texts(reader, &to_verify))?;
         for _ in 0..cores {
             let (texts, to_caller) = (Arc::clone(&texts), to_caller.clone());
             let work = move || verify_texts(&texts, &to_caller);
@@ -144,7 +146,8 @@ fn read_texts(mut reader: Box<dyn Read + Send>, to_verify: &SyncSender<Numbered<
                 continue;
             };
             let rest = buffer.split_off(known.saturating_add(end).saturating_add(1));
-            let length = length.saturating_add(length_of(&buffer)).saturating_sub(u64::try_from(known).unwrap_or(0));
+            let length =
+                length.saturating_add(length_of(&buffer)).saturating_sub(u64::try_from(known).unwrap_or(0));
             keep_tail(&mut buffer);
             if !pass(Ok(Text::TooLong(length, std::mem::replace(&mut buffer, rest)))) {
                 return;

@@ -72,7 +72,8 @@ fn says_which_lines_are_bad_and_takes_the_others() {
     let store = store();
     let events = notes(3);
     let forged = events[1].json().replace("\"content\":\"\"", "\"content\":\"forged\"");
-    let wrong_key = events[1].json().replace(&events[1].pubkey.to_hex(), &fixtures::keys(1).public_key().to_hex());
+    let wrong_key =
+        events[1].json().replace(&events[1].pubkey.to_hex(), &fixtures::keys(1).public_key().to_hex());
     let text = format!(
         "\u{feff}{}\r\n\n  {}  \n{{\"id\":\n{forged}\n{wrong_key}\nnonsense \u{1b}[2J\n{}",
         events[0].json(),
@@ -84,7 +85,11 @@ fn says_which_lines_are_bad_and_takes_the_others() {
     assert_eq!(import.tally.refused[&Refusal::Invalid], 4);
     let numbers: Vec<u64> = import.first_bad.iter().map(|bad| bad.line).collect();
     assert_eq!(numbers, [4, 5, 6, 7]);
-    assert!(import.first_bad[0].to_string().starts_with("line 4: this is no event: EOF"), "{}", import.first_bad[0]);
+    assert!(
+        import.first_bad[0].to_string().starts_with("line 4: this is no event: EOF"),
+        "{}",
+        import.first_bad[0]
+    );
     assert!(import.first_bad[1].to_string().contains("the id is not the SHA-256"));
     assert!(matches!(import.first_bad[3].defect, Defect::Form(_)));
     let import = import_text(&store, b"\xff\xfe\n".repeat(50));
@@ -97,7 +102,10 @@ fn passes_over_a_line_without_end() {
     let events = notes(3);
     let text = format!("{}{}\n{}", lines(&events[..1]), "x".repeat(LONGEST_LINE * 3), lines(&events[1..]));
     let import = import_text(&store, text.clone());
-    assert_eq!((import.tally.accepted, import.lines, import.bytes), (3, 4, u64::try_from(text.len()).unwrap()));
+    assert_eq!(
+        (import.tally.accepted, import.lines, import.bytes),
+        (3, 4, u64::try_from(text.len()).unwrap())
+    );
     assert_eq!(import.tally.refused[&Refusal::TooLong], 1);
     assert_eq!((import.first_bad[0].line, &import.first_bad[0].defect), (2, &Defect::TooLong));
     let import = import_text(&store, "x".repeat(LONGEST_LINE + 1_000_000));

@@ -10,8 +10,8 @@ use openagents_host::native::{Sqlite, now};
 use openagents_host::sql::{Sql, values};
 use openagents_host::{Event, EventId, SqlError, VerifiedEvent};
 
-use super::remote::{Outgoing, Remote};
 use super::SyncError;
+use super::remote::{Outgoing, Remote};
 use crate::filter::Filter;
 use crate::native::intake::{self, Refusal, Tally};
 use crate::store::{Store, Viewer};

@@ -95,10 +95,15 @@ mod tests {
         let expected =
             Message::Event { subscription: "a".to_owned(), event: (*event).clone(), length: text.len() };
         assert_eq!(Message::from_json(&text), expected);
-        for (text, is_last) in
-            [(r#"["EOSE","a"]"#, false), (r#"["EOSE","a",["more"]]"#, false), (r#"["EOSE","a",["finish"]]"#, true)]
-        {
-            assert_eq!(Message::from_json(text), Message::EndOfStored { subscription: "a".to_owned(), is_last });
+        for (text, is_last) in [
+            (r#"["EOSE","a"]"#, false),
+            (r#"["EOSE","a",["more"]]"#, false),
+            (r#"["EOSE","a",["finish"]]"#, true),
+        ] {
+            assert_eq!(
+                Message::from_json(text),
+                Message::EndOfStored { subscription: "a".to_owned(), is_last }
+            );
         }
         assert_eq!(
             Message::from_json(r#"["NEG-MSG","a","61FF00"]"#),

@@ -82,13 +82,10 @@ pub(super) async fn differences(
 /// The second up to which events are expected: 2100-01-01.
 const LATEST: u64 = 4_102_444_800;
 
-async fn of_one_span(
-    local: &Local<'_>,
-    remote: &mut Remote,
-    filter: &Filter,
-) -> Result<Reaction, SyncError> {
+async fn of_one_span(local: &Local<'_>, remote: &mut Remote, filter: &Filter) -> Result<Reaction, SyncError> {
     let records = local.items(filter)?.into_iter().collect();
-    let protocol = |error: crate::reconciliation::ReconciliationError| RemoteError::Protocol(error.to_string());
+    let protocol =
+        |error: crate::reconciliation::ReconciliationError| RemoteError::Protocol(error.to_string());
     let (mut reconciliation, first) = Reconciliation::open(records).map_err(protocol)?;
     let id = remote.next_id();
     let filter = serde_json::to_string(filter).unwrap_or_default();
@@ -134,7 +131,8 @@ async fn of_one_span(
 /// Whether a refusal says that there would be too much to compare, so that less may do (NIP-77: `blocked: this query is
 /// too big`).
 fn is_about_size(reason: &str) -> bool {
-    reason.starts_with("blocked:") && ["too big", "too many", "too much", "too large"].iter().any(|words| reason.contains(words))
+    reason.starts_with("blocked:")
+        && ["too big", "too many", "too much", "too large"].iter().any(|words| reason.contains(words))
 }
 
 /// Gives each side what it lacks.

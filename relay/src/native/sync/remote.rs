@@ -216,7 +216,8 @@ impl Remote {
 /// Waits 1 s, 2 s, 4 s … unless it is time to stop.
 async fn pause(pauses: u32, stop: &AtomicBool) {
     const GLANCE: Duration = Duration::from_millis(100);
-    let mut left = Duration::from_secs(1_u64.checked_shl(pauses.saturating_sub(1)).unwrap_or(u64::MAX)).min(LONGEST_PAUSE);
+    let mut left = Duration::from_secs(1_u64.checked_shl(pauses.saturating_sub(1)).unwrap_or(u64::MAX))
+        .min(LONGEST_PAUSE);
     while !left.is_zero() && !stop.load(Ordering::Relaxed) {
         tokio::time::sleep(GLANCE.min(left)).await;
         left = left.saturating_sub(GLANCE);

@@ -130,7 +130,10 @@ fn a_policy_decides_about_events_that_pass_all_else() {
     let mut bench = relay(Admission { policy: Some(policy.clone()), ..Admission::default() });
     bench.open(ALICE);
     assert!(both_ways(&mut bench, &fixtures::signed(7, 1, &[])).contains("false,\"restricted: no reactions"));
-    assert!(both_ways(&mut bench, &fixtures::signed(9, 1, &[])).contains("error: the relay's write policy failed"));
+    assert!(
+        both_ways(&mut bench, &fixtures::signed(9, 1, &[]))
+            .contains("error: the relay's write policy failed")
+    );
     let asked = policy.0.load(Ordering::Relaxed);
     bench.say(ALICE, &forged(1));
     assert_eq!(policy.0.load(Ordering::Relaxed), asked, "a forged event is none");

@@ -83,10 +83,16 @@ fn an_identification_names_relay_challenge_and_time() {
         (identification(&keys, URL, "another", NOW), Some("challenge")),
         (identification(&keys, URL, "", NOW), Some("challenge")),
         (identification(&keys, "wss://other.example.com", CHALLENGE, NOW), Some("another relay")),
-        (identification(&keys, "wss://relay.example.com.evil.example", CHALLENGE, NOW), Some("another relay")),
+        (
+            identification(&keys, "wss://relay.example.com.evil.example", CHALLENGE, NOW),
+            Some("another relay"),
+        ),
         (identification(&keys, "relay.example.com", CHALLENGE, NOW), Some("this relay's address")),
         (UnsignedEvent::new(AUTHENTICATION, "").tag(["relay", URL]).sign(&keys, NOW), Some("challenge")),
-        (UnsignedEvent::new(AUTHENTICATION, "").tag(["challenge", CHALLENGE]).sign(&keys, NOW), Some("address")),
+        (
+            UnsignedEvent::new(AUTHENTICATION, "").tag(["challenge", CHALLENGE]).sign(&keys, NOW),
+            Some("address"),
+        ),
         (fixtures::signed(1, NOW.as_seconds(), &[&["relay", URL], &["challenge", CHALLENGE]]), Some("22242")),
     ] {
         let mut bench = relay(Access { auth_to_write: true, ..Access::default() });
@@ -94,7 +100,10 @@ fn an_identification_names_relay_challenge_and_time() {
         let answer = bench.auth(ALICE, &event);
         let taken = answer.contains(",true,");
         assert_eq!(taken, refusal.is_none(), "{answer}");
-        assert!(refusal.is_none_or(|within| answer.contains("invalid: ") && answer.contains(within)), "{answer}");
+        assert!(
+            refusal.is_none_or(|within| answer.contains("invalid: ") && answer.contains(within)),
+            "{answer}"
+        );
         let note = fixtures::signed(1, 1, &[]);
         assert_eq!(bench.publish(ALICE, &note) == [(ALICE, ok(&note, true, ""))], taken);
     }
@@ -174,7 +183,8 @@ fn a_session_is_to_be_saved_when_somebody_was_identified_or_told_the_challenge()
     let effects = bench.handle(Input::Text { connection: ALICE, text });
     assert!(effects.contains(&Effect::SessionChanged(ALICE)));
     let event = identification(&fixtures::keys(0), URL, CHALLENGE, NOW);
-    let effects = bench.handle(Input::Text { connection: ALICE, text: format!("[\"AUTH\",{}]", event.json()) });
+    let effects =
+        bench.handle(Input::Text { connection: ALICE, text: format!("[\"AUTH\",{}]", event.json()) });
     assert!(effects.contains(&Effect::SessionChanged(ALICE)));
 }
 
@@ -209,7 +219,9 @@ fn private_kinds_are_for_their_parties() {
 fn private_events_are_told_to_their_parties() {
     let key = |number: usize| fixtures::keys(number).public_key().to_hex();
     let mut bench = relay(Access::default());
-    for (number, connection) in [ALICE, BOB, ConnectionId::new(3), ConnectionId::new(4)].into_iter().enumerate() {
+    for (number, connection) in
+        [ALICE, BOB, ConnectionId::new(3), ConnectionId::new(4)].into_iter().enumerate()
+    {
         bench.connect(connection);
         if number < 3 {
             bench.identify(connection, number);

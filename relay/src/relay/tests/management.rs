@@ -48,13 +48,17 @@ fn a_banned_author_is_gone_piece_by_piece() {
     let event = fixtures::signed(1, 1, &[&["t", "a"]]);
     bench.publish(ALICE, &event);
     // More than are removed at once, which need not be verified to be there.
-    bench.relay.sql().transaction(|| {
-        for number in 0..1_200_u64 {
-            let event = fixtures::signed(1, 2 + number, &[&["t", "a"]]);
-            bench.relay.store().insert(super::NOW, &event)?;
-        }
-        Ok::<_, openagents_host::SqlError>(())
-    }).unwrap();
+    bench
+        .relay
+        .sql()
+        .transaction(|| {
+            for number in 0..1_200_u64 {
+                let event = fixtures::signed(1, 2 + number, &[&["t", "a"]]);
+                bench.relay.store().insert(super::NOW, &event)?;
+            }
+            Ok::<_, openagents_host::SqlError>(())
+        })
+        .unwrap();
     bench.done("banpubkey", json!([key(0), "spam"]));
     let mut alarms = 0;
     while let Some(next) = bench.relay.next_alarm() {
@@ -157,8 +161,13 @@ fn what_stands_in_the_configuration_is_shown_and_not_changed() {
         admission: Admission { lists, ..Admission::default() },
         ..RelayConfig::default()
     });
-    assert_eq!(bench.shown("listbannedpubkeys"), json!([{"pubkey": key(1), "reason": "in the configuration"}]));
-    for (method, param) in [("unbanpubkey", json!(key(1))), ("unallowpubkey", json!(key(0))), ("allowkind", json!(4))] {
+    assert_eq!(
+        bench.shown("listbannedpubkeys"),
+        json!([{"pubkey": key(1), "reason": "in the configuration"}])
+    );
+    for (method, param) in
+        [("unbanpubkey", json!(key(1))), ("unallowpubkey", json!(key(0))), ("allowkind", json!(4))]
+    {
         let (answer, effects) = bench.manage(method, json!([param]));
         assert!(answer.unwrap_err().contains("configuration") && effects.is_empty(), "{method}");
     }
@@ -194,13 +203,15 @@ fn reports_wait_until_somebody_decides() {
         bench.publish(ALICE, event);
     }
     let unknown = "ab".repeat(32);
-    for (at, id, why) in [(3, bad.id.to_string(), "spam"), (4, fine.id.to_string(), ""), (5, unknown, "spam")] {
+    for (at, id, why) in [(3, bad.id.to_string(), "spam"), (4, fine.id.to_string(), ""), (5, unknown, "spam")]
+    {
         let tags: &[&[&str]] = &[&["e", &id, why], &["e", "no id"]];
         let report = fixtures::signed_by(&fixtures::keys(1), 1_984, at, tags, "see there");
         bench.publish(ALICE, &report);
     }
     let waiting = bench.shown("listeventsneedingmoderation");
-    let expected = [json!({"id": fine.id, "reason": "see there"}), json!({"id": bad.id, "reason": "spam: see there"})];
+    let expected =
+        [json!({"id": fine.id, "reason": "see there"}), json!({"id": bad.id, "reason": "spam: see there"})];
     assert_eq!(waiting, json!(expected));
     bench.done("banevent", json!([bad.id]));
     bench.done("allowevent", json!([fine.id]));

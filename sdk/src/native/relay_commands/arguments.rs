@@ -54,11 +54,15 @@ pub(super) enum RelayCommand {
     #[command(after_help = "Examples:\n  relay stats\n  relay stats --json | jq .kinds")]
     Stats(Stats),
     /// Make the database as small as its events allow
-    #[command(after_help = "The agent must be stopped. The database is written anew beside the old one, which takes as \
-            much room again for as long as it lasts; ended early, it leaves everything as it was.")]
+    #[command(
+        after_help = "The agent must be stopped. The database is written anew beside the old one, which takes as \
+            much room again for as long as it lasts; ended early, it leaves everything as it was."
+    )]
     Compact,
     /// Check that the database is sound and that its indexes agree with the events; also while the agent runs
-    #[command(after_help = "Nothing is changed. The exit code is 0 when all is well, and 1 when something is not.")]
+    #[command(
+        after_help = "Nothing is changed. The exit code is 0 when all is well, and 1 when something is not."
+    )]
     Check,
 }
 
@@ -155,7 +159,9 @@ fn filter(text: &str) -> Result<Filter, String> {
 
 fn filter_without_search(text: &str) -> Result<Filter, String> {
     match filter(text)? {
-        Filter { search: Some(_), .. } => Err("\"search\" has no meaning here: relays search differently".to_owned()),
+        Filter { search: Some(_), .. } => {
+            Err("\"search\" has no meaning here: relays search differently".to_owned())
+        }
         filter => Ok(filter),
     }
 }

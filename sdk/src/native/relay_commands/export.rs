@@ -47,8 +47,7 @@ pub(super) fn run(arguments: &arguments::Export, data: &Path) -> Result<ExitCode
 fn filters(arguments: &arguments::Export) -> Vec<Filter> {
     let times = arguments.times;
     let is_bare = arguments.filter.is_empty();
-    let filters: Vec<Filter> =
-        arguments.filter.iter().cloned().map(|filter| times.narrow(filter)).collect();
+    let filters: Vec<Filter> = arguments.filter.iter().cloned().map(|filter| times.narrow(filter)).collect();
     match is_bare && (times.since.is_some() || times.until.is_some()) {
         true => vec![times.narrow(Filter::new())],
         false => filters,

@@ -11,10 +11,7 @@ use super::super::terminal::{foreign, say, tell};
 use super::progress::{Progress, bytes, number};
 use super::{DATABASE, INTERRUPTED, RelayCommandError, arguments, stop_when_interrupted, take};
 
-pub(super) async fn run(
-    arguments: &arguments::Import,
-    data: &Path,
-) -> Result<ExitCode, RelayCommandError> {
+pub(super) async fn run(arguments: &arguments::Import, data: &Path) -> Result<ExitCode, RelayCommandError> {
     let source = source(&arguments.file)?;
     let length = source.length();
     let stop = stop_when_interrupted()?;
@@ -57,7 +54,8 @@ fn line(import: &Import, length: Option<u64>, progress: &Progress) -> String {
         Some(length) => progress.bar(import.bytes, length),
         None => bytes(import.bytes),
     };
-    let mut line = format!("{how_far}  {}/s  {} new", number(progress.rate(tally.total())), number(tally.accepted));
+    let mut line =
+        format!("{how_far}  {}/s  {} new", number(progress.rate(tally.total())), number(tally.accepted));
     for (count, word) in [(tally.duplicates, "known"), (tally.all_refused(), "refused")] {
         if count > 0 {
             line.push_str(&format!("  {} {word}", number(count)));

@@ -11,10 +11,7 @@ use super::import::details;
 use super::progress::{Progress, number};
 use super::{DATABASE, INTERRUPTED, RelayCommandError, arguments, stop_when_interrupted, take};
 
-pub(super) async fn run(
-    arguments: &arguments::Sync,
-    data: &Path,
-) -> Result<ExitCode, RelayCommandError> {
+pub(super) async fn run(arguments: &arguments::Sync, data: &Path) -> Result<ExitCode, RelayCommandError> {
     let direction = match arguments.direction {
         arguments::Direction::Both => Direction::Both,
         arguments::Direction::Down => Direction::Down,
