@@ -5,14 +5,20 @@ mod sql;
 
 use std::time::Duration;
 
-pub use sql::DurableSql;
+pub use sql::{BilledRows, DurableSql};
 
 use crate::time::Timestamp;
 
 /// The runtime's clock. In production it stands still while code runs and moves on with I/O.
 #[must_use]
 pub fn now() -> Timestamp {
-    Timestamp::from_millis(::worker::Date::now().as_millis())
+    // No instant before 1970 and none after 2^53 can be told.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the runtime's clock counts whole milliseconds"
+    )]
+    Timestamp::from_millis(::worker::js_sys::Date::now() as u64)
 }
 
 /// Sets the object's one alarm to `at`; with `None`, removes it.

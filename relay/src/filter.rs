@@ -4,6 +4,7 @@ mod build;
 mod one_of;
 mod parse;
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use openagents_host::{Event, EventId, Kind, PublicKey};
@@ -14,6 +15,7 @@ use serde_json::value::RawValue;
 pub use one_of::OneOf;
 pub use parse::FilterError;
 
+use crate::search::{Search, Text};
 use crate::tag::TagName;
 
 /// What an event must be to belong to a subscription. All conditions that are given must hold.
@@ -41,6 +43,8 @@ pub struct Filter {
     pub since: Option<u64>,
     /// The event was made at this second or earlier.
     pub until: Option<u64>,
+    /// The event's text has what is searched for (NIP-50).
+    pub search: Option<Search>,
     /// How many stored events are wanted at most. It says nothing about events that come later.
     pub limit: Option<u64>,
 }
@@ -58,12 +62,18 @@ impl Filter {
     /// Whether the event belongs to the subscription. The limit plays no part.
     #[must_use]
     pub fn matches(&self, event: &Event) -> bool {
+        self.matches_reading(event, &OnceCell::new())
+    }
+
+    /// The same for several filters and one event, whose text is read once, and only if a filter searches.
+    pub(crate) fn matches_reading(&self, event: &Event, text: &OnceCell<Text>) -> bool {
         self.since.is_none_or(|since| since <= event.created_at)
             && self.until.is_none_or(|until| event.created_at <= until)
             && self.kinds.as_ref().is_none_or(|kinds| kinds.contains(&event.kind))
             && self.authors.as_ref().is_none_or(|authors| authors.contains(&event.pubkey))
             && self.ids.as_ref().is_none_or(|ids| ids.contains(&event.id))
             && self.tags.iter().all(|(name, values)| has_tag(event, *name, values))
+            && self.search.as_ref().is_none_or(|search| search.matches(text.get_or_init(|| Text::of(event))))
     }
 
     /// Whether no event whatever can match.
@@ -98,6 +108,9 @@ impl Serialize for Filter {
         }
         for (name, values) in &self.tags {
             map.serialize_entry(&format_args!("#{}", name.letter()), values)?;
+        }
+        if let Some(search) = &self.search {
+            map.serialize_entry("search", search)?;
         }
         for (field, value) in [("since", self.since), ("until", self.until), ("limit", self.limit)] {
             if let Some(value) = value {
@@ -159,8 +172,8 @@ mod tests {
         assert_eq!(filters, [Filter::new().kinds([1]), Filter::new()]);
         let value = serde_json::json!({ "#t": ["a"] });
         assert_eq!(serde_json::from_value::<Filter>(value).unwrap(), Filter::new().tag('t', ["a"]).unwrap());
-        let error = serde_json::from_str::<Vec<Filter>>(r#"[{}, {"search":"x"}]"#).unwrap_err().to_string();
-        assert!(error.starts_with("filter contains the unknown field \"search\""), "{error}");
+        let error = serde_json::from_str::<Vec<Filter>>(r#"[{}, {"language":"x"}]"#).unwrap_err().to_string();
+        assert!(error.starts_with("filter contains the unknown field \"language\""), "{error}");
     }
 
     #[test]

@@ -192,6 +192,7 @@ pub(crate) fn filter() -> impl Strategy<Value = Filter> {
                 .collect(),
             since,
             until,
+            search: None,
             limit,
         })
 }

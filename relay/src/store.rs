@@ -7,10 +7,12 @@ mod erase;
 mod expiry;
 mod export;
 mod handover;
+mod management;
 mod place;
 mod plan;
 mod query;
 mod schema;
+mod search;
 mod select;
 mod sessions;
 mod standing;
@@ -20,7 +22,7 @@ mod vanish;
 mod viewer;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use openagents_host::sql::{SchemaError, Sql, SqlError, values};
 use openagents_host::{EventId, Timestamp, VerifiedEvent};
@@ -34,7 +36,7 @@ pub use self::viewer::Viewer;
 
 use self::erase::Doomed;
 use self::place::Place;
-use self::standing::{DELETION, expires_at, identifier};
+use self::standing::{DELETION, Version, expires_at, identifier};
 use self::statement::{hex_string, json_list};
 use crate::tag::TagKey;
 
@@ -68,6 +70,7 @@ impl<S: Sql> Store<S> {
     /// When the tables are of a later release or cannot be made.
     pub fn open(sql: S) -> Result<Self, SchemaError> {
         schema::migrate(&sql)?;
+        search::migrate(&sql)?;
         Ok(Self { sql })
     }
 
@@ -111,12 +114,15 @@ impl<S: Sql> Store<S> {
         if let Some(refusal) = standing.refusal() {
             return Ok(refusal);
         }
+        let place = if standing.is_place_taken { Place::free(&self.sql, event)? } else { Place::of(event) };
+        if standing.replaced.is_none() && event.kind != DELETION {
+            self.write(event, place)?;
+            return Ok(Insertion::Inserted);
+        }
         self.sql.transaction(|| {
-            if let Some(version) = &standing.replaced {
-                self.erase(&[Doomed { seq: version.seq, json: version.json.clone() }])?;
+            if let Some(Version { seq, json, .. }) = &standing.replaced {
+                self.erase(&[Doomed { seq: *seq, json: json.clone() }])?;
             }
-            let place =
-                if standing.is_place_taken { Place::free(&self.sql, event)? } else { Place::of(event) };
             self.write(event, place)?;
             if event.kind == DELETION {
                 self.delete(event)?;
@@ -125,6 +131,8 @@ impl<S: Sql> Store<S> {
         })
     }
 
+    /// Writes an event and its tags. A transaction within another one costs more than both statements, so there is none: if
+    /// the tags cannot be written, the event is taken back.
     fn write(&self, event: &VerifiedEvent, place: Place) -> Result<(), SqlError> {
         self.sql.execute(
             "INSERT INTO event (seq, id, pubkey, created_at, kind, identifier, expires_at, json)
@@ -145,9 +153,13 @@ impl<S: Sql> Store<S> {
             return Ok(());
         }
         let keys = json_list(keys.iter().map(|key| hex_string(key.as_bytes())));
-        self.sql.execute(
-            "INSERT INTO tag (key, seq, kind) SELECT unhex(value), ?, ? FROM json_each(?)",
-            values![place.seq(), event.kind, &keys],
-        )
+        self.sql
+            .execute(
+                "INSERT INTO tag (key, seq, kind) SELECT unhex(value), ?, ? FROM json_each(?)",
+                values![place.seq(), event.kind, &keys],
+            )
+            .inspect_err(|_| {
+                let _ = self.sql.execute("DELETE FROM event WHERE seq = ?", values![place.seq()]);
+            })
     }
 }

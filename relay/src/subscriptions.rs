@@ -6,6 +6,7 @@
 
 mod index;
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use openagents_host::Event;
@@ -120,11 +121,12 @@ impl Subscriptions {
     /// The subscriptions that the event belongs to, each once.
     pub fn matching(&self, event: &Event) -> impl Iterator<Item = (ConnectionId, &SubscriptionId)> {
         let mut slots: Vec<Slot> = Vec::new();
+        let text = OnceCell::new();
         self.index.candidates(event, &mut |entry| {
             let subscription = entry.slot.of(&self.subscriptions);
             if subscription
                 .and_then(|found| found.filters.get(entry.filter))
-                .is_some_and(|filter| filter.matches(event))
+                .is_some_and(|filter| filter.matches_reading(event, &text))
             {
                 slots.push(entry.slot);
             }

@@ -10,11 +10,15 @@ pub use agent_object::AgentObject;
 pub use entry::fetch;
 pub use relay_object::{RelayObject, relay_object};
 
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
+use openagents_relay::WritePolicy;
 use worker::wasm_bindgen::JsValue;
+use worker::wasm_bindgen_futures::future_to_promise;
 use worker::{Env, WebSocketIncomingMessage, js_sys};
 
 use crate::clock;
@@ -40,6 +44,12 @@ async fn within<T>(timeout: Duration, work: impl Future<Output = T>) -> Option<T
     }
 }
 
+/// What the relay's object asks about what clients write.
+#[must_use]
+pub fn policy<P: WritePolicy>(policy: P) -> Arc<dyn WritePolicy> {
+    Arc::new(policy)
+}
+
 /// A variable or secret of the deployment.
 fn variable(env: &Env, name: &str) -> Option<String> {
     env.var(name).ok().map(|value| value.to_string())
@@ -53,6 +63,21 @@ pub async fn wasm_result<T: IntoWasm>(
     work: impl Future<Output = worker::Result<T>>,
 ) -> Result<JsValue, JsValue> {
     work.await.map(T::into_wasm).map_err(JsValue::from)
+}
+
+/// Gives the runtime what a handler returned that is done already, or else a promise of the rest.
+///
+/// # Errors
+/// What the handler returned.
+pub fn wasm_result_or_promise<F>(work: worker::Result<Option<F>>) -> Result<JsValue, JsValue>
+where
+    F: Future<Output = worker::Result<()>> + 'static,
+{
+    match work {
+        Ok(Some(rest)) => Ok(future_to_promise(AssertUnwindSafe(wasm_result(rest))).into()),
+        Ok(None) => Ok(JsValue::UNDEFINED),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// What a handler may return.

@@ -40,6 +40,14 @@ pub struct OpenError {
 
 /// How much of the database each reader keeps in memory.
 const READER_CACHE_KIB: i64 = 512;
+impl OpenError {
+    pub(super) fn new(path: &Path, error: rusqlite::Error) -> Self {
+        Self { path: path.to_owned(), error }
+    }
+}
+
+/// How long a statement waits for another process that writes.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// An open SQLite database. Clones share the connection; it stays on its thread.
 #[derive(Clone)]
@@ -50,7 +58,6 @@ pub struct Sqlite {
     /// How many transactions are open within each other.
     depth: Rc<AtomicU32>,
     log: Arc<LogState>,
-    is_reader: bool,
 }
 
 impl Sqlite {
@@ -61,23 +68,18 @@ impl Sqlite {
     pub fn open(path: &Path, durability: Durability) -> Result<Self, OpenError> {
         Connection::open(path)
             .and_then(|connection| Self::configure(connection, durability))
-            .map_err(|error| OpenError { path: path.to_owned(), error })
+            .map_err(|error| OpenError::new(path, error))
     }
 
-    /// Opens a file that is open to be written already, to read it beside the writer. Each transaction sees one
-    /// state of it, in which everything is that was committed before.
+    /// Opens a file to read what was committed, also while another process writes to it.
     ///
     /// # Errors
-    /// When the file cannot be read or is no SQLite database.
-    pub fn open_to_read(path: &Path) -> Result<Self, OpenError> {
-        Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)
-            .and_then(|connection| {
-                // There are several, and the system keeps what all of them read.
-                connection.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;
-                Self::guard(connection)
-            })
-            .map(|sqlite| Self { is_reader: true, ..sqlite })
-            .map_err(|error| OpenError { path: path.to_owned(), error })
+    /// When the file is not there, cannot be read, or is no SQLite database.
+    pub fn open_read_only(path: &Path) -> Result<Self, OpenError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        Connection::open_with_flags(path, flags)
+            .and_then(|connection| Self::configure(connection, Durability::Process))
+            .map_err(|error| OpenError::new(path, error))
     }
 
     /// A database in memory, for tests.
@@ -90,8 +92,14 @@ impl Sqlite {
             .map_err(|error| OpenError { path: ":memory:".into(), error })
     }
 
-    fn configure(connection: Connection, durability: Durability) -> Result<Self, rusqlite::Error> {
-        connection.pragma_update(None, "journal_mode", "WAL")?;
+    fn configure(mut connection: Connection, durability: Durability) -> Result<Self, rusqlite::Error> {
+        connection.busy_timeout(PATIENCE)?;
+        if connection.is_readonly("main")? {
+            // There may be several, and the system keeps what all of them read.
+            connection.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;
+        } else {
+            connection.pragma_update(None, "journal_mode", "WAL")?;
+        }
         connection.pragma_update(
             None,
             "synchronous",
@@ -101,12 +109,6 @@ impl Sqlite {
             },
         )?;
         connection.pragma_update(None, "foreign_keys", "ON")?;
-        Self::guard(connection)
-    }
-
-    /// Holds the connection to a Durable Object's limits.
-    fn guard(mut connection: Connection) -> Result<Self, rusqlite::Error> {
-        connection.busy_timeout(Duration::from_secs(5))?;
         connection.set_prepared_statement_cache_capacity(128);
         for (limit, value) in [
             (Limit::SQLITE_LIMIT_VARIABLE_NUMBER, 100),
@@ -125,13 +127,7 @@ impl Sqlite {
         let own_statement = Arc::new(AtomicBool::new(false));
         let own = Arc::clone(&own_statement);
         connection.authorizer(Some(move |context: AuthContext<'_>| authorize(&context.action, &own)))?;
-        Ok(Self {
-            connection: Rc::new(connection),
-            own_statement,
-            depth: Rc::default(),
-            log,
-            is_reader: false,
-        })
+        Ok(Self { connection: Rc::new(connection), own_statement, depth: Rc::default(), log })
     }
 
     fn transaction_statement(&self, statement: &str) -> Result<(), SqlError> {
@@ -178,7 +174,8 @@ impl Sql for Sqlite {
 
     fn transaction<T, E: From<SqlError>>(&self, body: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
         let (begin, commit) = match self.depth.load(Ordering::Relaxed) {
-            0 if self.is_reader => ("BEGIN", "COMMIT"),
+            // Whoever only reads sees one moment from here on, and waits for nobody.
+            0 if self.connection.is_readonly("main").unwrap_or(false) => ("BEGIN", "COMMIT"),
             0 => ("BEGIN IMMEDIATE", "COMMIT"),
             _ => ("SAVEPOINT inner_transaction", "RELEASE inner_transaction"),
         };
@@ -292,7 +289,7 @@ impl Columns for rusqlite::Row<'_> {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "shaped for map_err")]
-fn statement_error(error: rusqlite::Error) -> SqlError {
+pub(super) fn statement_error(error: rusqlite::Error) -> SqlError {
     SqlError::Statement(error.to_string())
 }
 
@@ -330,24 +327,30 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_sees_one_state_and_changes_nothing() {
+    fn reads_beside_a_writer_and_writes_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("test.sqlite");
+        assert!(Sqlite::open_read_only(&path).is_err() && !path.exists());
         let writer = Sqlite::open(&path, Durability::Full).unwrap();
         writer.batch("CREATE TABLE t (i INTEGER) STRICT; INSERT INTO t VALUES (1)").unwrap();
-        let reader = Sqlite::open_to_read(&path).unwrap();
-        let count = || reader.first::<(i64,)>("SELECT count(*) FROM t", &[]).unwrap();
-        reader
-            .transaction(|| {
-                assert_eq!(count(), Some((1,)));
-                writer.transaction(|| writer.execute("INSERT INTO t VALUES (2)", &[]))?;
-                assert_eq!(count(), Some((1,)));
-                Ok::<_, SqlError>(())
-            })
-            .unwrap();
-        assert_eq!(count(), Some((2,)));
-        reader.execute("INSERT INTO t VALUES (3)", &[]).unwrap_err();
-        assert!(Sqlite::open_to_read(&folder.path().join("missing")).is_err());
+        let reader = Sqlite::open_read_only(&path).unwrap();
+        assert_eq!(reader.first::<(i64,)>("SELECT count(*) FROM t", &[]).unwrap(), Some((1,)));
+        writer.execute("INSERT INTO t VALUES (2)", &[]).unwrap();
+        assert_eq!(reader.first::<(i64,)>("SELECT count(*) FROM t", &[]).unwrap(), Some((2,)));
+        reader.batch("CREATE TABLE IF NOT EXISTS t (i INTEGER) STRICT").unwrap();
+        assert!(reader.execute("INSERT INTO t VALUES (3)", &[]).is_err());
+        // A transaction sees one moment.
+        let seen: Result<_, SqlError> = reader.transaction(|| {
+            let before = reader.first::<(i64,)>("SELECT count(*) FROM t", &[])?;
+            writer.execute("INSERT INTO t VALUES (4)", &[])?;
+            Ok((before, reader.first::<(i64,)>("SELECT count(*) FROM t", &[])?))
+        });
+        assert_eq!(seen.unwrap(), (Some((2,)), Some((2,))));
+
+        // One that was never written ahead can be read as well.
+        let other = folder.path().join("other.sqlite");
+        super::Connection::open(&other).unwrap().execute_batch("CREATE TABLE t (i INTEGER)").unwrap();
+        assert!(Sqlite::open_read_only(&other).is_ok());
     }
 
     #[test]

@@ -1,20 +1,48 @@
 //! The SQL port on a Durable Object's database.
+//!
+//! The `worker` crate's own way makes a JavaScript string of every statement again, asks six questions about every
+//! value, and an iterator for statements that give no rows. Here a statement is made a string once, and what has no rows
+//! is not iterated.
 
+mod rows;
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
 
+use ::worker::js_sys::{self, Array, JsString, Uint8Array};
 use ::worker::wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
-use ::worker::{SqlStorage, SqlStorageValue, Storage};
+use ::worker::{Error, Storage};
 
-use crate::sql::{Columns, MAX_INTEGER, NextRow, Row, Sql, SqlError, Value};
+use self::rows::RawRow;
+use crate::sql::{MAX_INTEGER, NextRow, Row, Sql, SqlError, Value};
 
 /// A Durable Object's own database. A handle: clones share it.
 #[derive(Clone)]
 pub struct DurableSql {
-    sql: SqlStorage,
+    database: Database,
     storage: TransactionalStorage,
+    billed: Rc<Meter>,
 }
 
-#[wasm_bindgen(wasm_bindgen = ::worker::wasm_bindgen)]
+/// What Cloudflare bills of a database's work.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BilledRows {
+    /// Rows that statements looked at.
+    pub read: u64,
+    /// Rows of tables and indexes that statements wrote.
+    pub written: u64,
+}
+
+#[derive(Default)]
+struct Meter {
+    runs: Cell<bool>,
+    rows: Cell<BilledRows>,
+}
+
+#[wasm_bindgen(wasm_bindgen = ::worker::wasm_bindgen, js_sys = ::worker::js_sys)]
 extern "C" {
     #[derive(Clone)]
     type TransactionalStorage;
@@ -25,13 +53,76 @@ extern "C" {
         this: &TransactionalStorage,
         body: &mut dyn FnMut() -> Result<JsValue, JsValue>,
     ) -> Result<JsValue, JsValue>;
+
+    #[derive(Clone)]
+    type Database;
+
+    #[wasm_bindgen(method, catch, js_name = exec)]
+    fn run(this: &Database, statement: &JsString) -> Result<Cursor, JsValue>;
+
+    #[wasm_bindgen(method, catch, js_name = exec)]
+    fn run_with(this: &Database, statement: &JsString, value: &JsValue) -> Result<Cursor, JsValue>;
+
+    #[wasm_bindgen(method, catch, variadic, js_name = exec)]
+    fn run_with_all(this: &Database, statement: &JsString, values: &Array) -> Result<Cursor, JsValue>;
+
+    type Cursor;
+
+    #[wasm_bindgen(method, catch)]
+    fn raw(this: &Cursor) -> Result<js_sys::Iterator, JsValue>;
+
+    #[wasm_bindgen(method, catch, getter, js_name = rowsRead)]
+    fn rows_read(this: &Cursor) -> Result<f64, JsValue>;
+
+    #[wasm_bindgen(method, catch, getter, js_name = rowsWritten)]
+    fn rows_written(this: &Cursor) -> Result<f64, JsValue>;
 }
 
 impl DurableSql {
     /// The database of the object that has this storage.
     #[must_use]
     pub fn new(storage: &Storage) -> Self {
-        Self { sql: storage.sql(), storage: storage.as_raw().unchecked_ref::<TransactionalStorage>().clone() }
+        Self {
+            database: storage.sql().as_ref().unchecked_ref::<Database>().clone(),
+            storage: storage.as_raw().unchecked_ref::<TransactionalStorage>().clone(),
+            billed: Rc::default(),
+        }
+    }
+
+    /// The rows read and written since this was asked for the first time. Until then they are not counted, which costs
+    /// something for every statement.
+    #[must_use]
+    pub fn billed_rows(&self) -> BilledRows {
+        self.billed.runs.set(true);
+        self.billed.rows.get()
+    }
+
+    /// Begins to run a statement: what gives no rows is done then.
+    fn run(&self, statement: &str, values: &[Value<'_>]) -> Result<Cursor, SqlError> {
+        let statement = interned(statement);
+        let cursor = match values {
+            [] => self.database.run(&statement),
+            [value] => self.database.run_with(&statement, &bound(value)?),
+            values => {
+                let array = Array::new();
+                for value in values {
+                    array.push(&bound(value)?);
+                }
+                self.database.run_with_all(&statement, &array)
+            }
+        };
+        cursor.map_err(statement_error)
+    }
+
+    fn bill(&self, cursor: &Cursor) {
+        if self.billed.runs.get() {
+            let rows = self.billed.rows.get();
+            let count = |counted: Result<f64, JsValue>| counted.map_or(0, whole);
+            self.billed.rows.set(BilledRows {
+                read: rows.read.saturating_add(count(cursor.rows_read())),
+                written: rows.written.saturating_add(count(cursor.rows_written())),
+            });
+        }
     }
 }
 
@@ -42,19 +133,33 @@ impl Sql for DurableSql {
         values: &[Value<'_>],
         each: &mut dyn FnMut(&Row<'_>) -> NextRow,
     ) -> Result<(), SqlError> {
-        let values = values.iter().map(bound).collect::<Result<Vec<_>, _>>()?;
-        let cursor = self.sql.exec(statement, Some(values)).map_err(statement_error)?;
-        // The raw iterator repeats an error for ever, so the first one must end the loop.
-        for columns in cursor.raw() {
-            if each(&Row::new(&RawColumns(columns.map_err(statement_error)?)))?.is_break() {
+        let cursor = self.run(statement, values)?;
+        let rows = cursor.raw().map_err(statement_error)?;
+        let mut row = RawRow::default();
+        loop {
+            let next = rows.next().map_err(statement_error)?;
+            if next.done() {
+                break;
+            }
+            row.read(next.value().unchecked_ref())?;
+            if each(&Row::new(&row))? == ControlFlow::Break(()) {
                 break;
             }
         }
+        self.bill(&cursor);
+        Ok(())
+    }
+
+    fn execute(&self, statement: &str, values: &[Value<'_>]) -> Result<(), SqlError> {
+        let cursor = self.run(statement, values)?;
+        self.bill(&cursor);
         Ok(())
     }
 
     fn batch(&self, statements: &str) -> Result<(), SqlError> {
-        self.sql.exec(statements, None).map(drop).map_err(statement_error)
+        let cursor = self.database.run(&statements.into()).map_err(statement_error)?;
+        self.bill(&cursor);
+        Ok(())
     }
 
     fn transaction<T, E: From<SqlError>>(&self, body: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
@@ -78,45 +183,59 @@ impl Sql for DurableSql {
         match (outcome, committed) {
             (Some(Err(error)), _) => Err(error),
             (Some(Ok(value)), Ok(_)) => Ok(value),
-            (_, Err(error)) => Err(SqlError::Statement(format!("{:?}", ::worker::Error::from(error))).into()),
+            (_, Err(error)) => Err(SqlError::Statement(format!("{:?}", Error::from(error))).into()),
             (None, Ok(_)) => Err(SqlError::Statement("the transaction did not run".to_owned()).into()),
         }
     }
 }
 
-struct RawColumns(Vec<SqlStorageValue>);
+/// How many statements are kept as JavaScript strings. More than an engine has, but those for filters come in many forms.
+const INTERNED_STATEMENTS: usize = 256;
 
-impl Columns for RawColumns {
-    fn count(&self) -> usize {
-        self.0.len()
-    }
-
-    fn value(&self, index: usize) -> Result<Value<'_>, SqlError> {
-        Ok(match self.0.get(index) {
-            None | Some(SqlStorageValue::Null) => Value::Null,
-            Some(SqlStorageValue::Boolean(boolean)) => Value::Integer((*boolean).into()),
-            Some(SqlStorageValue::Integer(integer)) => Value::Integer(*integer),
-            Some(SqlStorageValue::Float(real)) => Value::Real(*real),
-            Some(SqlStorageValue::String(text)) => Value::Text(text),
-            Some(SqlStorageValue::Blob(bytes)) => Value::Blob(bytes),
-        })
-    }
+thread_local! {
+    static INTERNED: RefCell<HashMap<Box<str>, JsString>> = RefCell::default();
 }
 
-fn bound(value: &Value<'_>) -> Result<SqlStorageValue, SqlError> {
-    Ok(match value {
-        Value::Null => SqlStorageValue::Null,
-        Value::Integer(integer) if !(-MAX_INTEGER..=MAX_INTEGER).contains(integer) => {
-            return Err(SqlError::IntegerRange(*integer));
+/// The statement as JavaScript's string, which is made once.
+fn interned(statement: &str) -> JsString {
+    INTERNED.with(|interned| {
+        let Ok(mut interned) = interned.try_borrow_mut() else { return statement.into() };
+        if let Some(string) = interned.get(statement) {
+            return string.clone();
         }
-        Value::Integer(integer) => SqlStorageValue::Integer(*integer),
-        Value::Real(real) => SqlStorageValue::Float(*real),
-        Value::Text(text) => SqlStorageValue::String((*text).to_owned()),
-        Value::Blob(bytes) => SqlStorageValue::Blob(bytes.to_vec()),
+        if interned.len() >= INTERNED_STATEMENTS {
+            interned.clear();
+        }
+        let string = JsString::from(statement);
+        interned.insert(statement.into(), string.clone());
+        string
     })
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "shaped for map_err")]
-fn statement_error(error: ::worker::Error) -> SqlError {
-    SqlError::Statement(error.to_string())
+fn bound(value: &Value<'_>) -> Result<JsValue, SqlError> {
+    Ok(match value {
+        Value::Null => JsValue::NULL,
+        Value::Integer(integer) if !(-MAX_INTEGER..=MAX_INTEGER).contains(integer) => {
+            return Err(SqlError::IntegerRange(*integer));
+        }
+        #[expect(clippy::cast_precision_loss, reason = "integers within ±2^53 are exact")]
+        Value::Integer(integer) => JsValue::from_f64(*integer as f64),
+        Value::Real(real) => JsValue::from_f64(*real),
+        Value::Text(text) => JsValue::from_str(text),
+        Value::Blob(bytes) => Uint8Array::new_from_slice(bytes).into(),
+    })
+}
+
+/// A count that JavaScript gave.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "what is below zero becomes zero"
+)]
+const fn whole(count: f64) -> u64 {
+    count as u64
+}
+
+fn statement_error(error: JsValue) -> SqlError {
+    SqlError::Statement(Error::from(error).to_string())
 }

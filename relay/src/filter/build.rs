@@ -3,6 +3,7 @@ use openagents_host::{EventId, Kind, PublicKey};
 
 use super::parse::HEX_LIST;
 use super::{Filter, FilterError, OneOf};
+use crate::search::Search;
 use crate::tag::TagName;
 
 /// Conditions, one by one. A condition that is given again takes the place of the earlier one.
@@ -88,7 +89,14 @@ impl Filter {
         self
     }
 
-    /// How many stored events are wanted at most: the newest.
+    /// The event's text has what is searched for (NIP-50).
+    #[must_use]
+    pub fn search(mut self, search: Search) -> Self {
+        self.search = Some(search);
+        self
+    }
+
+    /// How many stored events are wanted at most: the newest, or of a search the best.
     #[must_use]
     pub fn limit(mut self, events: u64) -> Self {
         self.limit = Some(events);

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use super::{Filter, OneOf};
 use crate::reason::Reason;
+use crate::search::Search;
 use crate::tag::TagName;
 
 /// Why a text is no filter that this relay can answer.
@@ -44,6 +45,7 @@ impl From<FilterError> for Reason {
 
 pub(super) const HEX_LIST: &str = "a list of 64 lowercase hex characters each";
 const KIND_LIST: &str = "a list of numbers between 0 and 65535";
+const TEXT: &str = "a string";
 const TEXT_LIST: &str = "a list of strings";
 const SECONDS: &str = "a number of seconds that is an integer and not negative";
 const COUNT: &str = "an integer that is not negative";
@@ -62,6 +64,12 @@ pub(super) fn filter(json: &str) -> Result<Filter, FilterError> {
             "kinds" => filter.kinds = Some(list(&field, value, KIND_LIST)?),
             "since" => filter.since = Some(seconds(&field, value)?),
             "until" => filter.until = Some(seconds(&field, value)?),
+            "search" => {
+                let text: String = read(&field, value, TEXT)?;
+                let search = Search::parse(&text)
+                    .map_err(|expected| FilterError::Field { field: field.clone(), expected })?;
+                filter.search = Some(search);
+            }
             "limit" => filter.limit = Some(read(&field, value, COUNT)?),
             other => {
                 let Some(name) = other.strip_prefix('#').and_then(TagName::new) else {
@@ -162,6 +170,8 @@ mod tests {
             (r#"{"since":-1}"#.into(), "since"),
             (r#"{"until":"1"}"#.into(), "until"),
             (r#"{"limit":1.5}"#.into(), "limit"),
+            (r#"{"search":["x"]}"#.into(), "search"),
+            (r#"{"search":"language:en"}"#.into(), "search"),
         ] {
             assert!(
                 matches!(filter(&json), Err(FilterError::Field { field: found, .. }) if found == field),
@@ -173,7 +183,7 @@ mod tests {
     #[test]
     fn refuses_what_it_does_not_know_instead_of_ignoring_it() {
         for (json, field) in [
-            (r#"{"search":"x"}"#, "search"),
+            (r#"{"searches":"x"}"#, "searches"),
             (r##"{"#ee":["x"]}"##, "#ee"),
             (r##"{"&t":["x"]}"##, "&t"),
             (r##"{"#":[]}"##, "#"),

@@ -1,20 +1,20 @@
 //! A connection: the task that reads it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::BytesMut;
 use fastwebsockets::upgrade::UpgradeFut;
-use openagents_host::native::now;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout};
 
 use super::decoder::{Decoder, Received};
+use super::entrance::Place;
 use super::outbox::{Farewell, Outbox};
 use super::shared::Shared;
 use super::socket::{self, Reader};
-use crate::check::{self, Checked, check};
+use crate::check::{self, Checked};
 use crate::message::RelayMessage;
 use crate::reason::Reason;
 use crate::relay::{ConnectionId, Input};
@@ -27,16 +27,12 @@ const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
 const TOGETHER: usize = 16;
 
 /// Serves a connection until it ends.
-pub(super) async fn serve(
-    shared: Arc<Shared>,
-    upgrade: UpgradeFut,
-    permit: OwnedSemaphorePermit,
-    origin: Origin,
-) {
+pub(super) async fn serve(shared: Arc<Shared>, upgrade: UpgradeFut, place: Place, origin: Origin) {
     // A client that goes away during the handshake is nothing to report.
     let Ok(socket) = upgrade.await else { return };
     let (mut read, write, early) = socket::split(socket.into_inner());
     let outbox = Arc::new(Outbox::new(write));
+    let address = origin.address;
     let Ok(connection) = shared.open(&outbox, origin).await else { return };
     let heard = Arc::new(Heard::now());
     let mut writer = {
@@ -46,7 +42,7 @@ pub(super) async fn serve(
     let mut decoder = Decoder::new(check::longest_read(&shared.limits));
     decoder.buffer().extend_from_slice(&early);
     let farewell = tokio::select! {
-        farewell = receive(&shared, connection, &outbox, &heard, &mut decoder, &mut read) => Some(farewell),
+        farewell = receive(&shared, (connection, address), &outbox, &heard, &mut decoder, &mut read) => Some(farewell),
         () = outbox.closing() => None,
     };
     // If it is being closed for another reason already, that one stands.
@@ -66,7 +62,8 @@ pub(super) async fn serve(
         writer.abort();
     }
     shared.connections.outboxes().remove(&connection);
-    drop(permit);
+    shared.entrance.forget(connection);
+    drop(place);
 }
 
 /// Reads and checks messages until the client ends the connection or breaks the protocol.
@@ -74,7 +71,7 @@ pub(super) async fn serve(
 /// What has come in together is checked together and then given to the engine, so that it shares a transaction.
 async fn receive(
     shared: &Shared,
-    connection: ConnectionId,
+    (connection, address): (ConnectionId, Option<IpAddr>),
     outbox: &Outbox,
     heard: &Heard,
     decoder: &mut Decoder,
@@ -83,7 +80,7 @@ async fn receive(
     loop {
         let mut next = Next::Read;
         if !decoder.buffer().is_empty() {
-            let gather = |inputs: &mut _| gather(shared, connection, outbox, decoder, inputs);
+            let gather = |inputs: &mut _| gather(shared, (connection, address), outbox, decoder, inputs);
             match shared.inputs.make(gather).await {
                 Ok(then) => next = then,
                 Err(_) => return Farewell::GOING_AWAY,
@@ -118,7 +115,7 @@ enum Next {
 /// Checks messages that have come: some at most, and none behind one that is answered at length.
 fn gather(
     shared: &Shared,
-    connection: ConnectionId,
+    (connection, address): (ConnectionId, Option<IpAddr>),
     outbox: &Outbox,
     decoder: &mut Decoder,
     inputs: &mut Vec<Input>,
@@ -126,7 +123,7 @@ fn gather(
     while inputs.len() < TOGETHER {
         let message = match decoder.next() {
             Ok(None) => return Next::Read,
-            Ok(Some(Received::Text(text))) => check(&text, &shared.limits, now()),
+            Ok(Some(Received::Text(text))) => shared.entrance.check(connection, address, &text),
             Ok(Some(Received::NotUtf8)) => Checked::notice(&Reason::invalid("text must be UTF-8")),
             Ok(Some(Received::Binary)) => Checked::binary(),
             Ok(Some(Received::TooLong)) => Checked::notice(&check::too_long(&shared.limits)),

@@ -46,6 +46,7 @@ impl Farewell {
     pub(super) const GOING_AWAY: Self = Self { code: 1001, reason: "the relay is shutting down" };
     pub(super) const PROTOCOL_ERROR: Self = Self { code: 1002, reason: "not the WebSocket protocol" };
     pub(super) const TOO_SLOW: Self = Self { code: 1008, reason: "too slow: too much is waiting to be read" };
+    pub(super) const UNWANTED: Self = Self { code: 1008, reason: "you may not connect here" };
     pub(super) const SILENT: Self = Self { code: 1001, reason: "nothing was heard from you" };
     pub(super) const UNANSWERED: Self = Self { code: 1011, reason: "a request could not be answered" };
     pub(super) const NORMAL: Self = Self { code: 1000, reason: "" };

@@ -114,7 +114,7 @@ impl Readers {
             let (path, desk) = (path.to_owned(), desk.clone());
             let (opened, result) = std::sync::mpsc::channel::<Result<(), OpenError>>();
             let thread = std::thread::Builder::new().name("relay-reader".to_owned()).spawn(move || {
-                match Sqlite::open_to_read(&path) {
+                match Sqlite::open_read_only(&path) {
                     Err(error) => drop(opened.send(Err(error))),
                     Ok(sql) => {
                         let _ = opened.send(Ok(()));

@@ -200,8 +200,9 @@ async fn a_slow_reader_is_closed_and_holds_up_nobody() {
 #[tokio::test]
 async fn a_connection_too_many_is_refused_and_finds_room_later() {
     let folder = tempfile::tempdir().unwrap();
-    let running =
-        start(RelayServerConfig { max_connections: 1, ..in_folder(folder.path()) }, Arc::new(())).await;
+    let mut config = in_folder(folder.path());
+    config.relay.admission.connections.max_connections = 1;
+    let running = start(config, Arc::new(())).await;
     let mut first = Client::connect(&running.url).await;
     let Err(Error::Http(response)) = tokio_tungstenite::connect_async(&running.url).await else { panic!() };
     assert_eq!(response.status(), 503);

@@ -12,7 +12,7 @@ impl<S: Sql> Relay<S> {
     /// What a `REQ` of these filters would bring from the store, without a subscription and with the limits of those
     /// inside.
     pub(super) fn query(
-        &self,
+        &mut self,
         now: Timestamp,
         filters: &[Filter],
         effects: &mut Vec<Effect>,
@@ -21,6 +21,7 @@ impl<S: Sql> Relay<S> {
         if filters.len() > limits.max_filters {
             return Err(Reason::invalid(format!("a query can have at most {} filters", limits.max_filters)));
         }
+        self.prepare_search(now, filters, effects);
         let mut events = Vec::new();
         match self.store.query(now, filters, &limits, &Viewer::everything(), &mut |event| events.push(event))
         {

@@ -7,9 +7,14 @@ use openagents_host::{PublicKey, Timestamp};
 
 use super::{ConnectionId, Effect, Relay, RelayConfig};
 use crate::filter::Filter;
-use crate::message::{self, RelayMessage, SubscriptionId};
+use crate::hyperloglog::HyperLogLog;
+use crate::message::{Count, RelayMessage, SubscriptionId};
 use crate::reason::Reason;
-use crate::store::{Count, Store, Viewer};
+use crate::store::{Store, Viewer};
+
+/// Of how many events the authors are looked at for the registers of a count. Those of only some of the authors would be
+/// taken for those of all.
+const MOST_AUTHORS: u64 = 200_000;
 
 /// The stored part of the answer to a `REQ`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +64,7 @@ impl<S: Sql> Relay<S> {
     ) {
         let answered = self.may_read(connection, filters).and_then(|()| {
             self.subscriptions.subscribe(connection, subscription, filters, &self.config.limits)?;
+            self.prepare_search(now, filters, effects);
             let (subscription, filters) = (subscription.clone(), filters.to_vec());
             let pubkeys = self.viewer(connection).pubkeys.clone();
             let reading = Reading { connection, subscription, filters, now, pubkeys };
@@ -106,7 +112,8 @@ impl<S: Sql> Relay<S> {
         }
     }
 
-    /// Answers a `COUNT` (NIP-45).
+    /// Answers a `COUNT` (NIP-45). It counts what a `REQ` without a `limit` would bring: a `limit` says how many events are to
+    /// be sent, and none are.
     pub(super) fn count(
         &mut self,
         now: Timestamp,
@@ -115,18 +122,15 @@ impl<S: Sql> Relay<S> {
         filters: &[Filter],
         effects: &mut Vec<Effect>,
     ) {
-        let counted = self.may_read(connection, filters).and_then(|()| {
-            self.store.count(now, filters, &self.viewer(connection)).map_err(|error| {
+        let counted = self.may_count(connection, filters).and_then(|()| {
+            self.count_stored(now, connection, filters).map_err(|error| {
                 effects.push(Effect::Failed(error));
                 Reason::storage()
             })
         });
         let subscription = subscription.clone();
         let message = match counted {
-            Ok(Count { count, approximate }) => {
-                let count = message::Count { count, is_approximate: approximate, registers: None };
-                RelayMessage::Count { subscription, count }
-            }
+            Ok(count) => RelayMessage::Count { subscription, count },
             Err(reason) => {
                 self.challenge_for(connection, &reason, effects);
                 RelayMessage::Closed { subscription, reason }
@@ -135,8 +139,41 @@ impl<S: Sql> Relay<S> {
         effects.push(Effect::Send { connection, message });
     }
 
+    fn may_count(&self, connection: ConnectionId, filters: &[Filter]) -> Result<(), Reason> {
+        self.may_read(connection, filters)?;
+        if filters.iter().any(|filter| filter.search.is_some()) {
+            return Err(Reason::unsupported("this relay does not count what a search finds"));
+        }
+        Ok(())
+    }
+
+    fn count_stored(
+        &self,
+        now: Timestamp,
+        connection: ConnectionId,
+        filters: &[Filter],
+    ) -> Result<Count, SqlError> {
+        let viewer = self.viewer(connection);
+        if let [filter] = filters
+            && let Some(mut registers) = HyperLogLog::of(filter)
+        {
+            let mut count: u64 = 0;
+            let one_more = MOST_AUTHORS.saturating_add(1);
+            self.store.each_match(now, filter, &viewer, one_more, &mut |_, author, _| {
+                count = count.saturating_add(1);
+                registers.add(author);
+            })?;
+            if count <= MOST_AUTHORS {
+                let registers = Some(registers.into_registers());
+                return Ok(Count { count, is_approximate: false, registers });
+            }
+        }
+        let counted = self.store.count(now, filters, &viewer)?;
+        Ok(Count { count: counted.count, is_approximate: counted.approximate, registers: None })
+    }
+
     /// Who reads over a connection.
-    fn viewer(&self, connection: ConnectionId) -> Viewer<'_> {
+    pub(super) fn viewer(&self, connection: ConnectionId) -> Viewer<'_> {
         match self.sessions.get(&connection) {
             Some(session) => {
                 Viewer { private_kinds: &self.config.access.private_kinds, pubkeys: session.authenticated() }
@@ -145,7 +182,7 @@ impl<S: Sql> Relay<S> {
         }
     }
 
-    fn may_read(&self, connection: ConnectionId, filters: &[Filter]) -> Result<(), Reason> {
+    pub(super) fn may_read(&self, connection: ConnectionId, filters: &[Filter]) -> Result<(), Reason> {
         match self.sessions.get(&connection) {
             Some(session) => self.config.access.may_read(session, filters),
             None => Err(Reason::storage()),

@@ -23,7 +23,7 @@ const MOST_PAIRS: usize = 2_000;
 
 impl<S: Sql> Store<S> {
     /// Hands the JSON of the stored events that match any of the filters to `each`: newest first, of those of
-    /// the same second the lowest id first, each once. Every filter brings no more than its own limit,
+    /// the same second the lowest id first, each once; before them what filters search for, the best first. Every filter brings no more than its own limit,
     /// and together they bring no more bytes than an answer may have.
     ///
     /// Says whether these are all there are (NIP-67).
@@ -38,6 +38,9 @@ impl<S: Sql> Store<S> {
         viewer: &Viewer<'_>,
         each: &mut dyn FnMut(Arc<str>),
     ) -> Result<Completeness, SqlError> {
+        if filters.iter().any(|filter| filter.search.is_some()) {
+            return self.query_with_searches(now, filters, limits, viewer, each);
+        }
         let reader = Reader { now, viewer };
         let mut answer =
             Answer { left: limits.max_answer_length, completeness: Completeness::Finished, each };
@@ -186,7 +189,7 @@ impl Merged {
     fn add(&mut self, value: String, json: &str, each: u64) -> NextRow {
         let found: Vec<u64> = serde_json::from_str(json)
             .map_err(|error| SqlError::Statement(format!("a list of places is no JSON: {error}")))?;
-        if let Some(last) = found.last()
+        if let Some(last) = found.iter().min()
             && u64::try_from(found.len()).is_ok_and(|found| found >= each)
         {
             self.unfinished.push(Cursor { value, upper: last.saturating_sub(1) });

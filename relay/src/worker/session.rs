@@ -1,6 +1,6 @@
 //! What is kept with a socket while the object sleeps: the connection's id as its tag, and its state as its attachment.
 
-use ::worker::wasm_bindgen::JsValue;
+use ::worker::wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use ::worker::{Error, State, WebSocket};
 use openagents_host::sql::Sql;
 
@@ -16,21 +16,48 @@ const STORED: &str = "stored";
 /// The state of a connection without subscriptions.
 const EMPTY: &str = "{}";
 
+#[wasm_bindgen(wasm_bindgen = ::worker::wasm_bindgen)]
+extern "C" {
+    /// A socket with a note of its connection. The runtime keeps the note as long as the object is awake, and reading it is
+    /// cheaper than reading the tags, which every message would have to.
+    type NotedSocket;
+
+    #[wasm_bindgen(method, getter, structural, js_name = openagentsConnection)]
+    fn noted(this: &NotedSocket) -> Option<f64>;
+
+    #[wasm_bindgen(method, setter, structural, js_name = openagentsConnection)]
+    fn note(this: &NotedSocket, connection: f64);
+}
+
 /// Accepts a socket that outlives the object's memory.
 pub(super) fn accept(state: &State, socket: &WebSocket) -> Result<ConnectionId, Error> {
     let mut number = [0; 8];
     getrandom::fill(&mut number).map_err(|error| Error::RustError(error.to_string()))?;
-    let connection = ConnectionId::new(u64::from_le_bytes(number));
+    // 53 bits, which JavaScript's numbers have too.
+    let connection = ConnectionId::new(u64::from_le_bytes(number) >> 11);
     let tag = JsValue::from_str(&connection.to_string());
     state.as_raw().accept_websocket_with_tags(socket.as_ref(), vec![tag])?;
     socket.serialize_attachment(EMPTY)?;
     Ok(connection)
 }
 
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "a connection's number has 53 bits"
+)]
 /// The connection of a socket that was [`accept`]ed.
 pub(super) fn connection(state: &State, socket: &WebSocket) -> Option<ConnectionId> {
+    let raw: &JsValue = socket.as_ref();
+    let noted: &NotedSocket = raw.unchecked_ref();
+    if let Some(number) = noted.noted() {
+        return Some(ConnectionId::new(number as u64));
+    }
     let tags = state.as_raw().get_tags(socket.as_ref()).ok()?;
-    ConnectionId::parse(tags.first()?)
+    let connection = ConnectionId::parse(tags.first()?)?;
+    noted.note(connection.number() as f64);
+    Some(connection)
 }
 
 /// The state of a connection, and whether it stands in the database.

@@ -9,8 +9,11 @@
 
 mod verification;
 
-// What `#[durable_object]` writes needs more names than this file does.
-use worker::*;
+use std::panic::AssertUnwindSafe;
+
+use worker::wasm_bindgen::prelude::*;
+use worker::worker_sys::{self, web_sys};
+use worker::{Context, Env, Request, Response, Result, State, WebSocket, WebSocketPair, event, wasm_bindgen};
 
 /// Measures, or leads a socket to the one object.
 #[event(fetch)]
@@ -21,46 +24,50 @@ async fn fetch(request: Request, env: Env, _: Context) -> Result<Response> {
     }
 }
 
-/// Takes sockets that outlive its memory, and answers what comes over them.
-#[durable_object]
-pub struct EchoObject {
-    state: State,
-}
+/// Takes sockets that outlive its memory, and answers what comes over them. Written out, as the SDK's objects are: the
+/// `worker` crate's macro makes every handler a promise, which costs as much as all else here.
+#[wasm_bindgen(wasm_bindgen = ::worker::wasm_bindgen)]
+pub struct EchoObject(AssertUnwindSafe<State>);
 
-impl DurableObject for EchoObject {
-    fn new(state: State, _: Env) -> Self {
-        Self { state }
+#[wasm_bindgen(
+    wasm_bindgen = ::worker::wasm_bindgen,
+    wasm_bindgen_futures = ::worker::wasm_bindgen_futures,
+    js_sys = ::worker::js_sys
+)]
+impl EchoObject {
+    #[wasm_bindgen(constructor)]
+    pub fn new(state: worker_sys::DurableObjectState, _: Env) -> Self {
+        Self(AssertUnwindSafe(State::from(state)))
     }
 
-    async fn fetch(&self, request: Request) -> Result<Response> {
-        if request.headers().get("upgrade")?.is_none() {
-            return Response::error("Connect with a WebSocket.\n", 426);
-        }
-        let pair = WebSocketPair::new()?;
-        self.state.accept_web_socket(&pair.server);
-        Response::from_websocket(pair.client)
+    #[wasm_bindgen(js_name = fetch)]
+    pub async fn fetch(&self, _: web_sys::Request) -> std::result::Result<JsValue, JsValue> {
+        AssertUnwindSafe(async {
+            let pair = WebSocketPair::new()?;
+            self.0.accept_web_socket(&pair.server);
+            Ok(web_sys::Response::from(Response::from_websocket(pair.client)?).into())
+        })
+        .await
     }
 
-    async fn websocket_message(&self, socket: WebSocket, message: WebSocketIncomingMessage) -> Result<()> {
-        let WebSocketIncomingMessage::String(text) = message else { return Ok(()) };
-        match id(&text) {
-            Some(id) => socket.send_with_str(format!(r#"["OK","{id}",true,""]"#)),
-            None => socket.send_with_str(r#"["NOTICE","this is no event"]"#),
-        }
+    #[wasm_bindgen(js_name = webSocketMessage)]
+    pub fn websocket_message(
+        &self,
+        socket: web_sys::WebSocket,
+        message: JsValue,
+    ) -> std::result::Result<(), JsValue> {
+        let text = message.as_string().unwrap_or_default();
+        let answer = match id(&text) {
+            Some(id) => format!(r#"["OK","{id}",true,""]"#),
+            None => r#"["NOTICE","this is no event"]"#.to_owned(),
+        };
+        Ok(WebSocket::from(socket).send_with_str(answer)?)
     }
 
-    async fn websocket_close(&self, socket: WebSocket, _: usize, _: String, _: bool) -> Result<()> {
+    #[wasm_bindgen(js_name = webSocketClose)]
+    pub fn websocket_close(&self, socket: web_sys::WebSocket, _: usize, _: String, _: bool) {
         // The client may be gone already.
-        let _ = socket.close(Some(1000), Some(""));
-        Ok(())
-    }
-
-    async fn websocket_error(&self, _: WebSocket, _: Error) -> Result<()> {
-        Ok(())
-    }
-
-    async fn alarm(&self) -> Result<Response> {
-        Response::empty()
+        let _ = WebSocket::from(socket).close(Some(1000), Some(""));
     }
 }
 

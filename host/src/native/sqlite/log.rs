@@ -191,7 +191,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let sqlite = open(folder.path(), Durability::Full);
         let path = folder.path().join("test.sqlite");
-        let reader = Sqlite::open_to_read(&path).unwrap();
+        let reader = Sqlite::open_read_only(&path).unwrap();
         sqlite.execute("INSERT INTO t VALUES (7, '')", &[]).unwrap();
         assert_eq!(reader.first::<(i64,)>("SELECT i FROM t", &[]).unwrap(), Some((7,)));
         sqlite.empty_log();

@@ -1,0 +1,19 @@
+//! Finding out which events two sides lack, without sending those that both have (NIP-77).
+//!
+//! The messages are those of the Negentropy protocol, version 1. A relay answers ([`Reconciliations`]); whoever wants to be
+//! in step with a relay asks ([`Reconciliation`]).
+
+mod client;
+mod records;
+mod relay;
+
+pub use client::{Difference, Reconciliation, ReconciliationError};
+pub use records::Records;
+pub use relay::{Reconciliations, answer};
+
+/// The longest message that is sent, in bytes before they become hex. The protocol spreads what does not fit over more
+/// messages.
+pub const MAX_MESSAGE: u64 = 60_000;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,13 @@
+//! What a text search finds (NIP-50), and in which order.
+//!
+//! Texts are cut into words here and nowhere else: what the index holds, what a query asks for, and what a live event is
+//! held against are words of the same making, so that stored and live events are found by the same queries on every host.
+
+mod query;
+mod rank;
+mod text;
+mod words;
+
+pub use query::Search;
+pub(crate) use rank::{Match, best};
+pub(crate) use text::Text;
