@@ -7,6 +7,7 @@ mod erase;
 mod expiry;
 mod export;
 mod handover;
+mod management;
 mod place;
 mod plan;
 mod query;
@@ -71,6 +72,11 @@ impl<S: Sql> Store<S> {
         schema::migrate(&sql)?;
         search::migrate(&sql)?;
         Ok(Self { sql })
+    }
+
+    /// The store in a database that is open elsewhere, where [`open`](Self::open) was called: to read it.
+    pub const fn beside(sql: S) -> Self {
+        Self { sql }
     }
 
     /// The database.

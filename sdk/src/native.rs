@@ -4,6 +4,7 @@ mod agent;
 mod arguments;
 mod ask;
 mod data_folder;
+mod forwarded;
 mod inspect;
 mod outside;
 mod relay_commands;
@@ -13,8 +14,11 @@ mod terminal;
 mod variables;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{CommandFactory, FromArgMatches};
+
+use openagents_relay::WritePolicy;
 
 use crate::agent::Jobs;
 use arguments::{Arguments, Command};
@@ -25,6 +29,16 @@ use arguments::{Arguments, Command};
 /// The exit code is 0 when all went well, 1 when it did not, 2 when the command line is wrong, 130 when it was interrupted.
 #[must_use]
 pub fn main<A: Jobs>() -> ExitCode {
+    run::<A>(None)
+}
+
+/// What the `main` of a deployment does whose relay asks a policy about what is written: see [`main`].
+#[must_use]
+pub fn main_with_policy<A: Jobs, P: WritePolicy>(policy: P) -> ExitCode {
+    run::<A>(Some(Arc::new(policy)))
+}
+
+fn run<A: Jobs>(policy: Option<Arc<dyn WritePolicy>>) -> ExitCode {
     let declaration = A::DECLARATION;
     let command =
         Arguments::command().name(declaration.name).version(declaration.version).about(declaration.about);
@@ -51,7 +65,7 @@ pub fn main<A: Jobs>() -> ExitCode {
             Some(Command::Relay(relay)) => {
                 return relay_commands::run::<A>(relay).await.map_err(|error| error.to_string());
             }
-            None => serve::run::<A>(&arguments.serve).await.map_err(|error| error.to_string()),
+            None => serve::run::<A>(&arguments.serve, policy).await.map_err(|error| error.to_string()),
         }
         .map(|()| ExitCode::SUCCESS)
     });

@@ -4,6 +4,9 @@
 //! `OPENAGENTS_TEST_HOSTS=native,workerd` chooses the hosts.
 
 mod acknowledged;
+mod admission;
+mod authentication;
+mod billing;
 mod clients;
 mod completeness;
 mod conformance;
@@ -29,6 +32,7 @@ mod limits;
 mod malformed;
 mod malformed_events;
 mod malformed_filters;
+mod management;
 mod nip90;
 mod outside;
 mod publish;
@@ -69,10 +73,14 @@ fn scenarios() -> Vec<Scenario> {
         malformed_events::list(),
         malformed_filters::list(),
         frames::list(),
+        billing::list(),
         information::list(),
         doors::list(),
         inspection::list(),
         limits::list(),
+        authentication::list(),
+        admission::list(),
+        management::list(),
         jobs::list(),
         handlers::list(),
         hiring::list(),

@@ -1,5 +1,8 @@
 #![allow(clippy::arithmetic_side_effects)]
 
+mod admission;
+mod authentication;
+mod management;
 mod reconciliation;
 
 use std::time::Duration;
@@ -32,11 +35,16 @@ impl Bench {
             handover: [Kind(5_050), Kind(25_050)].into_iter().collect(),
             ..RelayConfig::default()
         };
-        let mut bench = Self { relay: Relay::open(Sqlite::in_memory().unwrap(), config).unwrap(), now: NOW };
+        let mut bench = Self::empty(config);
         for connection in [ALICE, BOB] {
             bench.open(connection);
         }
         bench
+    }
+
+    /// Without connections.
+    fn empty(config: RelayConfig) -> Self {
+        Self { relay: Relay::open(Sqlite::in_memory().unwrap(), config).unwrap(), now: NOW }
     }
 
     fn open(&mut self, connection: ConnectionId) {
