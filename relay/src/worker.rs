@@ -374,6 +374,8 @@ impl Awake {
                 Effect::RulesChanged(_) => {}
                 Effect::Disconnect(connection) => self.disconnect(connection),
                 Effect::Failed(error) => console_error!("the relay's database failed: {}", error),
+                // The relay reads by itself here: there is one thread.
+                Effect::Read(_) => {}
             }
         }
         let next = self.relay.next_alarm();

@@ -305,8 +305,9 @@ async fn an_export_ends_when_nobody_reads_it(_: &Stage) {
 async fn a_database_is_measured_and_compacted(_: &Stage) {
     let desk = Desk::new();
     let author = fresh_author();
+    let at = now();
     let mut events: Vec<Event> =
-        (0..600).map(|n| event_at(&author, now() - n, 1, &[], &"x".repeat(2_000))).collect();
+        (0..600).map(|n| event_at(&author, at - n, 1, &[], &"x".repeat(2_000))).collect();
     let ids: Vec<Vec<String>> = events.iter().map(|event| vec!["e".to_owned(), event.id.to_hex()]).collect();
     let file = desk.file("events.jsonl", &events);
     desk.run("a", &["import", &file]).await.ok();

@@ -12,6 +12,7 @@ use crate::limits::Limits;
 use crate::management::Rules;
 use crate::message::ClientMessage;
 use crate::relay::ConnectionId;
+use crate::store::VANISH;
 
 /// The way in.
 pub(super) struct Entrance {
@@ -93,7 +94,8 @@ impl Entrance {
             Err(answer) => return Checked::Refused(answer),
         };
         let listed = match &message {
-            ClientMessage::Event(event) => self.rules().lists.admit(event),
+            // Who wants to vanish may have a right to that (NIP-62), which the relay knows.
+            ClientMessage::Event(event) if event.kind != VANISH => self.rules().lists.admit(event),
             _ => Ok(()),
         };
         let admitted = listed.and_then(|()| match Activity::of(&message) {

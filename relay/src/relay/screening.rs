@@ -10,7 +10,7 @@ use crate::admission::{Activity, protected};
 use crate::check::{self, Checked};
 use crate::message::ClientMessage;
 use crate::reason::{Outcome, Reason};
-use crate::store::Standing;
+use crate::store::{Standing, VANISH};
 
 impl<S: Sql> Relay<S> {
     /// Verifies a message that came as text, if it is wanted; answers it otherwise. How the store stands to an event comes
@@ -82,14 +82,21 @@ impl<S: Sql> Relay<S> {
             return Err(Reason::invalid("an event of kind 22242 is sent with AUTH (NIP-42)"));
         }
         let Some(session) = self.sessions.get(&connection) else { return Err(Reason::storage()) };
-        self.rules.lists.admit(event)?;
-        if self.config.access.auth_to_write && session.authenticated().is_empty() {
-            return Err(Reason::auth_required(
-                "this relay takes events only from those who identify themselves",
-            ));
+        if !self.has_a_right_to_be_heard(connection, event) {
+            self.rules.lists.admit(event)?;
+            if self.config.access.auth_to_write && session.authenticated().is_empty() {
+                return Err(Reason::auth_required(
+                    "this relay takes events only from those who identify themselves",
+                ));
+            }
+            self.rules.lists.admit_writer(event, session.authenticated())?;
         }
-        self.rules.lists.admit_writer(event, session.authenticated())?;
         protected::admit(event, session)
+    }
+
+    /// NIP-62: relays "that restrict who can post MUST also follow the request to vanish regardless of the user's status".
+    fn has_a_right_to_be_heard(&self, connection: ConnectionId, event: &Event) -> bool {
+        event.kind == VANISH && self.is_to_vanish_here(Some(connection), event)
     }
 
     /// Asks the deployment's policy, if there is one, about an event that is not stored.
@@ -102,6 +109,9 @@ impl<S: Sql> Relay<S> {
         effects: &mut Vec<Effect>,
     ) -> Result<(), Outcome> {
         let Some(policy) = &self.config.admission.policy else { return Ok(()) };
+        if self.has_a_right_to_be_heard(connection, event) {
+            return Ok(());
+        }
         if !is_new {
             self.standing_of(now, event, effects)?;
         }

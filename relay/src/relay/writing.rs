@@ -127,7 +127,7 @@ impl<S: Sql> Relay<S> {
     }
 
     /// Whether a request to vanish is meant for this relay: all are, or one of its addresses is named (NIP-62).
-    fn is_to_vanish_here(&self, connection: Option<ConnectionId>, request: &Event) -> bool {
+    pub(super) fn is_to_vanish_here(&self, connection: Option<ConnectionId>, request: &Event) -> bool {
         let session = connection.and_then(|connection| self.sessions.get(&connection));
         request
             .tag_values("relay")

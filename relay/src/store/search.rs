@@ -1,9 +1,10 @@
 //! Finding events by their words (NIP-50).
 //!
 //! The index is not written when an event comes: that would be several rows for each. Events are taken into it many at a
-//! time, in the order of their places, up to a mark; a search goes through the ones behind the mark by itself. An event that
-//! comes later with a place before the mark is noted, by a trigger, so that this holds for every way in. What was removed
-//! stays in the index and joins nothing, until most of the index is such: then it is made anew.
+//! time, in the order of their places, up to a mark; Cloudflare then bills a row for each that has words, and no more. A
+//! search goes through the events behind the mark by itself. One that comes later with a place before the mark is noted, by a
+//! trigger, so that this holds for every way in. What was removed stays in the index and joins nothing, until most of the
+//! index is such: then it is made anew.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -67,6 +68,16 @@ const LONGEST_LIST: usize = 512 * 1024;
 fn settled(now: Timestamp) -> u64 {
     Place::last((now - SETTLED_AFTER).as_seconds()).seq()
 }
+
+/// The places of a range, the newest first: of the events behind the mark, of those that came late, and of those that the
+/// index finds. One bound only: of two, SQLite would take the first to begin with and go through all up to the second.
+const BEHIND: &str = "SELECT seq FROM event
+     WHERE seq BETWEEN max(CAST(? AS INTEGER), (SELECT seq + 1 FROM search_progress)) AND CAST(? AS INTEGER)
+     ORDER BY seq DESC";
+const LATE: &str = "SELECT seq FROM search_late
+     WHERE seq BETWEEN CAST(? AS INTEGER) AND CAST(? AS INTEGER) ORDER BY seq DESC";
+const INDEXED: &str = "SELECT rowid AS seq FROM search_index
+     WHERE search_index MATCH ? AND rowid BETWEEN CAST(? AS INTEGER) AND CAST(? AS INTEGER) ORDER BY rowid DESC";
 
 /// What a search found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -304,43 +315,26 @@ impl<S: Sql> Store<S> {
 
     /// Looks through the events that are not in the index, and says whether it were all of them.
     fn unindexed(&self, hits: &mut Hits<'_>) -> Result<bool, SqlError> {
-        let behind = Source {
-            tables: "event AS e WHERE e.seq > (SELECT seq FROM search_progress) AND",
-            order: Some("e.seq"),
-        };
-        let late = Source {
-            tables: "search_late AS late CROSS JOIN event AS e ON e.seq = late.seq WHERE",
-            order: Some("late.seq"),
-        };
-        Ok(self.candidates(behind, &[], MOST_UNINDEXED, hits)?
-            & self.candidates(late, &[], MOST_UNINDEXED, hits)?)
+        let (lower, upper) = (lower(hits.others), upper(hits.others));
+        let mut is_complete = true;
+        for places in [BEHIND, LATE] {
+            is_complete &= self.candidates(places, values![lower, upper], MOST_UNINDEXED, hits)?;
+        }
+        Ok(is_complete)
     }
 
     /// Looks through the events that the index finds, and says whether it were all of them.
     fn indexed(&self, query: &str, hits: &mut Hits<'_>) -> Result<bool, SqlError> {
-        let found = Source {
-            tables: "(SELECT rowid AS seq FROM search_index WHERE search_index MATCH ?
-                 AND rowid BETWEEN CAST(? AS INTEGER) AND CAST(? AS INTEGER) ORDER BY rowid DESC LIMIT ?) AS found
-                 CROSS JOIN event AS e ON e.seq = found.seq WHERE",
-            // The join goes through what was found in its order; SQLite, not knowing that, would sort the texts.
-            order: None,
-        };
         let (lower, upper) = (lower(hits.others), upper(hits.others));
-        let values = values![query, lower, upper, MOST_FOUND];
-        // Whether the index found more than it was asked for cannot be seen from what is left of it after the join.
-        let more: Option<(u64,)> = self.sql.first(
-            "SELECT rowid FROM search_index WHERE search_index MATCH ?
-             AND rowid BETWEEN CAST(? AS INTEGER) AND CAST(? AS INTEGER) ORDER BY rowid DESC LIMIT 1 OFFSET ?",
-            values,
-        )?;
-        Ok(self.candidates(found, values, MOST_FOUND, hits)? && more.is_none())
+        self.candidates(INDEXED, values![query, lower, upper], MOST_FOUND, hits)
     }
 
-    /// Hands the newest events of a table over that meet the filter's conditions as far as the table of events shows them.
+    /// Looks through the newest events of these places, at most so many, and says whether it were all of them. What the
+    /// table of events shows of the filter's conditions is held against them before their texts are read.
     fn candidates(
         &self,
-        from: Source,
-        first: &[Value<'_>],
+        places: &str,
+        range: &[Value<'_>],
         at_most: u64,
         hits: &mut Hits<'_>,
     ) -> Result<bool, SqlError> {
@@ -349,14 +343,15 @@ impl<S: Sql> Store<S> {
         let authors = authors
             .as_ref()
             .map(|authors| json_list(authors.iter().map(|author| hex_string(author.as_bytes()))));
+        // The join goes through the places in their order: CROSS JOIN forbids to turn it round.
         let mut statement = format!(
-            "SELECT e.json FROM {} e.seq BETWEEN CAST(? AS INTEGER) AND CAST(? AS INTEGER)
-             AND (e.expires_at IS NULL OR e.expires_at > ?){NOT_VANISHING}",
-            from.tables
+            "SELECT e.json FROM ({places} LIMIT ?) AS found CROSS JOIN event AS e ON e.seq = found.seq
+             WHERE (e.expires_at IS NULL OR e.expires_at > ?){NOT_VANISHING}"
         );
         let now = hits.now.as_seconds();
-        let mut values = first.to_vec();
-        values.extend_from_slice(values![lower(hits.others), upper(hits.others), now]);
+        let limited = [range, values![at_most]].concat();
+        let mut values = limited.clone();
+        values.push(now.into());
         if let Some(kinds) = &kinds {
             statement.push_str(" AND e.kind IN (SELECT value FROM json_each(?))");
             values.push(kinds.into());
@@ -365,34 +360,20 @@ impl<S: Sql> Store<S> {
             statement.push_str(" AND e.pubkey IN (SELECT unhex(value) FROM json_each(?))");
             values.push(authors.into());
         }
-        if let Some(order) = from.order {
-            for part in [" ORDER BY ", order, " DESC"] {
-                statement.push_str(part);
-            }
-        }
-        statement.push_str(" LIMIT ?");
-        values.push(at_most.into());
-        let (mut rows, mut is_whole): (u64, bool) = (0, true);
+        let mut is_whole = true;
         self.sql.query(&statement, &values, &mut |row| -> NextRow {
-            rows = rows.saturating_add(1);
             let next = hits.add(row.column(0)?);
             is_whole &= next.is_continue();
             Ok(next)
         })?;
-        Ok(is_whole && rows < at_most)
+        // How many places there were cannot be seen from what is left of them.
+        let more: Option<(u64,)> = self.sql.first(&format!("{places} LIMIT 1 OFFSET ?"), &limited)?;
+        Ok(is_whole && more.is_none())
     }
 }
 
 fn least(one: Completeness, other: Completeness) -> Completeness {
     if one == other { one } else { Completeness::Unknown }
-}
-
-/// Where candidates come from, the newest first.
-#[derive(Clone, Copy)]
-struct Source {
-    tables: &'static str,
-    /// The column that says so, unless they come in that order by themselves.
-    order: Option<&'static str>,
 }
 
 /// What matches so far.

@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use openagents_host::keys::npub;
 use openagents_host::native::Durability;
 use openagents_host::{PublicKey, VerifiedEvent};
-use openagents_relay::WritePolicy;
 use openagents_relay::native::{self as relay, DeliveryError, HandOver, RelayServer, RelayServerConfig};
+use openagents_relay::{Limits, WritePolicy};
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 
@@ -108,7 +108,8 @@ pub(super) async fn run<A: Jobs>(
         }
     };
     let agent_settings = settings::agent_settings::<A>(|name| variables.variable(name))?;
-    let mut relay_settings = RelaySettings::read::<A>(|name| variables.variable(name), policy)?;
+    let mut relay_settings =
+        RelaySettings::read::<A>(Limits::default(), |name| variables.variable(name), policy)?;
     let trusted_proxies = settings::trusted_proxies(|name| variables.variable(name))?;
     // Nothing is touched that another process might be using before it is clear that this one can serve.
     let address = arguments.listen;

@@ -153,7 +153,7 @@ fn private_and_expired_events_are_found_by_nobody_else() {
 }
 
 #[test]
-fn an_event_costs_the_index_less_than_a_row() {
+fn a_thousand_events_are_a_few_rows_of_the_index() {
     let store = store();
     for number in 0..1_000_u64 {
         let content = format!("event number {number} of a relay with nine other words");
