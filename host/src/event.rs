@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 pub use bytes::{EventId, HexError, PublicKey, Signature};
 pub use kind::{Kind, Retention};
 
+use self::serialisation::Texts;
 use crate::keys::Keys;
 use crate::schnorr;
 use crate::time::Timestamp;
@@ -85,11 +86,11 @@ impl Event {
         if self.tags.iter().any(Vec::is_empty) {
             return Err(VerifyError::EmptyTag);
         }
-        serialisation::check_id(&self)?;
+        let texts = serialisation::check_id(&self)?;
         if !schnorr::verify(&self.pubkey, self.id.as_bytes(), &self.sig) {
             return Err(VerifyError::Signature);
         }
-        Ok(VerifiedEvent::of(self))
+        Ok(VerifiedEvent::of(self, &texts))
     }
 
     /// The values (second elements) of all tags of this name, in their order.
@@ -122,8 +123,8 @@ struct Verified {
 }
 
 impl VerifiedEvent {
-    fn of(event: Event) -> Self {
-        let json = serialisation::json(&event).into();
+    fn of(event: Event, texts: &Texts) -> Self {
+        let json = texts.json(&event).into();
         Self(Arc::new(Verified { event, json }))
     }
 
@@ -184,17 +185,12 @@ impl UnsignedEvent {
     pub fn sign(self, keys: &Keys, created_at: Timestamp) -> VerifiedEvent {
         let pubkey = keys.public_key();
         let created_at = created_at.as_seconds().min(MAX_CREATED_AT);
-        let id = serialisation::id(&pubkey, created_at, self.kind, &self.tags, &self.content);
+        let texts = Texts::of(&self.tags, &self.content);
+        let id = texts.id(&pubkey, created_at, self.kind);
         let sig = keys.sign(id.as_bytes());
-        VerifiedEvent::of(Event {
-            id,
-            pubkey,
-            created_at,
-            kind: self.kind,
-            tags: self.tags,
-            content: self.content,
-            sig,
-        })
+        let event =
+            Event { id, pubkey, created_at, kind: self.kind, tags: self.tags, content: self.content, sig };
+        VerifiedEvent::of(event, &texts)
     }
 }
 

@@ -17,7 +17,9 @@ pub mod import;
 pub mod intake;
 mod outbox;
 mod query;
+mod readers;
 mod shared;
+mod socket;
 pub mod statistics;
 pub mod sync;
 mod tickets;
@@ -34,7 +36,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
 use http_body_util::Full;
-use openagents_host::native::{Durability, EngineThread, OpenError, Sqlite, Stopped, now};
+use openagents_host::native::{Commits, Durability, EngineThread, OpenError, Sqlite, Stopped, now};
 use openagents_host::sql::SchemaError;
 use openagents_host::{Event, VerifiedEvent};
 
@@ -49,6 +51,7 @@ use crate::reason::Outcome;
 use crate::relay::{Relay, RelayConfig};
 use crate::session::Origin;
 use entrance::Entrance;
+use readers::{Desk, Questions, Readers};
 use shared::{Connections, Shared};
 
 /// How a native relay is run.
@@ -101,6 +104,8 @@ pub enum StartError {
 pub struct RelayServer {
     handle: RelayHandle,
     thread: EngineThread,
+    /// None where the engine itself reads.
+    readers: Option<Readers>,
 }
 
 impl RelayServer {
@@ -111,25 +116,38 @@ impl RelayServer {
     pub async fn start(config: RelayServerConfig, handover: Arc<dyn HandOver>) -> Result<Self, StartError> {
         let connections = Arc::new(Connections::default());
         let (deliveries, waiting) = handover::queue();
+        let (questions, commits) = (Arc::<Questions>::default(), Commits::default());
+        // A relay that forgets shows what a Durable Object does, which reads by itself.
+        let reads_beside = !config.forget_memory;
         let entrance = Arc::new(Entrance::new(&config.relay.limits, &config.relay.admission));
         let engine = {
-            let (path, durability, relay) = (config.path, config.durability, config.relay.clone());
+            let (path, durability, relay) = (config.path.clone(), config.durability, config.relay.clone());
             let entrance = Arc::clone(&entrance);
             move || -> Result<_, StartError> {
                 let mut relay = Relay::open(Sqlite::open(&path, durability)?, relay)?;
                 entrance.set_rules(Arc::clone(relay.rules()));
                 relay.hurry_handovers(now()).map_err(SchemaError::from)?;
-                Ok(relay)
+                Ok(if reads_beside { relay.read_beside() } else { relay })
             }
         };
         let apply = {
             let (connections, entrance) = (Arc::clone(&connections), Arc::clone(&entrance));
-            move |effects: &mut Vec<_>| connections.apply(effects, &deliveries, &entrance)
+            let questions = Arc::clone(&questions);
+            move |effects: &mut Vec<_>| connections.apply(effects, &deliveries, &entrance, &questions)
         };
-        let (inputs, thread) = EngineThread::start("relay", config.forget_memory, engine, apply).await?;
+        let watched = commits.clone();
+        let (inputs, thread) =
+            EngineThread::start_watched("relay", config.forget_memory, watched, engine, apply).await?;
         tokio::spawn(handover::deliver(waiting, handover, inputs.clone()));
+        let readers = if reads_beside {
+            let (connections, inputs) = (Arc::clone(&connections), inputs.clone());
+            let desk = Desk { questions, connections, commits, inputs, config: config.relay.clone() };
+            Some(Readers::start(&config.path, &desk)?)
+        } else {
+            None
+        };
         let shared = Shared::new(inputs, connections, config.relay.limits, entrance, config.information);
-        Ok(Self { handle: RelayHandle(Arc::new(shared)), thread })
+        Ok(Self { handle: RelayHandle(Arc::new(shared)), thread, readers })
     }
 
     /// The way to this relay.
@@ -148,6 +166,9 @@ impl RelayServer {
         const PATIENCE: Duration = Duration::from_secs(5);
         self.handle.0.entrance.close();
         self.thread.stop().await;
+        if let Some(readers) = self.readers {
+            readers.finish().await;
+        }
         self.handle.0.connections.close_all();
         let _ = tokio::time::timeout(PATIENCE, self.handle.0.all_connections_ended()).await;
     }

@@ -21,6 +21,7 @@ use openagents_host::{Engine, EventId, Timestamp, VerifiedEvent};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+pub use self::reading::Reading;
 use self::searching::Indexing;
 use crate::access::Access;
 use crate::admission::{Admission, Network, NoEntry, Rates};
@@ -29,7 +30,7 @@ use crate::filter::Filter;
 use crate::handover::HandOverRule;
 use crate::limits::Limits;
 use crate::management::{Answer, Call, Rules};
-use crate::message::{ClientMessage, RelayMessage};
+use crate::message::RelayMessage;
 use crate::reason::{Outcome, Reason};
 use crate::reconciliation::Reconciliations;
 use crate::session::{Origin, Session};
@@ -135,6 +136,13 @@ pub enum Input {
         /// What is wanted.
         call: Call,
     },
+    /// What was to be [read](Effect::Read) could not be.
+    Unreadable {
+        /// What.
+        reading: Reading,
+        /// Why.
+        error: SqlError,
+    },
     /// An event that was [handed over](Effect::HandOver) has arrived.
     Delivered(EventId),
 }
@@ -151,6 +159,12 @@ pub enum Effect {
         /// What.
         message: RelayMessage,
     },
+    /// Answer a `REQ` from the store: only where the host [reads beside](Relay::read_beside) the engine.
+    ///
+    /// What the engine sends to this connection from here on comes after the answer. The answer is to be read from a
+    /// state in which everything is that was committed with this effect, and an event of the subscription
+    /// that is in it must not be sent a second time when the engine tells of it as new.
+    Read(Reading),
     /// The state of a connection has changed: a host that may forget keeps what [`Relay::saved`] gives.
     SessionChanged(ConnectionId),
     /// Give an event to whoever registered for such events, and report when that was done.
@@ -197,6 +211,7 @@ pub struct Relay<S> {
     rates: Rates,
     /// Whether events of banned authors are to be removed, and when some of them are.
     next_purge: Option<Timestamp>,
+    reads_beside: bool,
     /// Not later than the next handover is due. It may be earlier: then there is nothing to do.
     next_handover: Option<Timestamp>,
     /// Not later than the next event is to be removed. It may be earlier: then there is nothing to do.
@@ -216,7 +231,6 @@ impl<S: Sql> Relay<S> {
         let store = Store::open(sql)?;
         let next_handover = store.next_handover()?;
         let next_removal = removal::next(&store)?;
-        let (subscriptions, reconciliations) = (Subscriptions::default(), Reconciliations::default());
         let indexing = Indexing::of(&store)?;
         let mut rules = Rules::of(config.admission.lists.clone());
         store.complete_rules(&mut rules)?;
@@ -224,16 +238,23 @@ impl<S: Sql> Relay<S> {
         Ok(Self {
             store,
             sessions: BTreeMap::new(),
-            subscriptions,
-            reconciliations,
+            subscriptions: Subscriptions::default(),
+            reconciliations: Reconciliations::default(),
             rules: Arc::new(rules),
             rates: Rates::new(config.admission.rates.clone()),
             config,
             next_purge,
+            reads_beside: false,
             next_handover,
             next_removal,
             indexing,
         })
+    }
+
+    /// Leaves answering from the store to the host, for one that can do that on many threads: see [`Effect::Read`].
+    #[must_use]
+    pub fn read_beside(self) -> Self {
+        Self { reads_beside: true, ..self }
     }
 
     /// Hands over at once what is waiting to be: the process that was to get it has just started.
@@ -344,16 +365,19 @@ impl<S: Sql> Relay<S> {
         }
     }
 
-    /// Checks a text step by step, the cheapest first: what is not wanted, or not going to be stored, is not verified.
+    /// Checks a text step by step, the cheapest first: what is not wanted or not going to be stored need not be verified.
     fn text(&mut self, now: Timestamp, connection: ConnectionId, text: &str, effects: &mut Vec<Effect>) {
         if !self.sessions.contains_key(&connection) {
             return;
         }
         let message = match check::read(text, &self.config.limits, now) {
-            Ok(ClientMessage::Event(event)) => return self.event_text(now, connection, event, effects),
-            Ok(message) => match self.within_rate(now, connection, &message) {
-                Ok(()) => check::verify(message),
-                Err(reason) => Checked::Refused(check::refuse(message, reason)),
+            Ok(message) => match self.screen(now, connection, message, effects) {
+                Some((Checked::Event(event), standing)) => {
+                    self.event(now, connection, &event, standing.as_ref(), effects);
+                    return;
+                }
+                Some((message, _)) => message,
+                None => return,
             },
             Err(refusal) => Checked::Refused(refusal),
         };
@@ -409,6 +433,7 @@ impl<S: Sql> Engine for Relay<S> {
                 let answer = self.manage(now, call, effects);
                 effects.push(Effect::Managed { ticket: *ticket, answer });
             }
+            Input::Unreadable { reading, error } => self.unreadable(reading, error, effects),
             Input::Delivered(id) => {
                 if let Err(error) = self.store.delivered(id) {
                     // It stays due and is handed over again.
@@ -436,8 +461,10 @@ impl<S: Sql> Engine for Relay<S> {
     }
 
     fn next_alarm(&self) -> Option<Timestamp> {
-        let due = [self.next_handover, self.next_removal, self.next_purge, self.indexing.due];
-        due.into_iter().flatten().min()
+        [self.next_handover, self.next_removal, self.next_purge, self.indexing.due]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn forget(&mut self, _: Timestamp) {
@@ -447,7 +474,7 @@ impl<S: Sql> Engine for Relay<S> {
         let Ok(reopened) = Self::open(self.sql().clone(), self.config.clone()) else { return };
         // Who waits ten seconds for a real object to forget them has earned it; who is forgotten at once has not.
         let rates = std::mem::take(&mut self.rates);
-        *self = Self { rates, ..reopened };
+        *self = Self { rates, reads_beside: self.reads_beside, ..reopened };
         for (connection, state) in saved {
             self.restore(connection, &state);
         }

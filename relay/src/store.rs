@@ -74,6 +74,11 @@ impl<S: Sql> Store<S> {
         Ok(Self { sql })
     }
 
+    /// The store in a database that is open elsewhere, where [`open`](Self::open) was called: to read it.
+    pub const fn beside(sql: S) -> Self {
+        Self { sql }
+    }
+
     /// The database.
     pub const fn sql(&self) -> &S {
         &self.sql

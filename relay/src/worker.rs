@@ -115,13 +115,13 @@ impl<H: HandOver> RelayHost<H> {
                 let filters = request.text().await?;
                 self.0.queried(&filters).await
             }
-            (Method::Post, MANAGE_PATH) => {
-                let call = request.text().await?;
-                self.0.managed(&call).await
-            }
             (Method::Get, BILLED_ROWS_PATH) => {
                 let rows = self.0.awake(|awake| awake.relay.store().sql().billed_rows())?;
                 Response::ok(format!(r#"{{"read":{},"written":{}}}"#, rows.read, rows.written))
+            }
+            (Method::Post, MANAGE_PATH) => {
+                let call = request.text().await?;
+                self.0.managed(&call).await
             }
             (Method::Get, _) if wants_upgrade => self.0.accept(origin(&request)),
             (Method::Get | Method::Head, _) if wants_document => {
@@ -374,6 +374,8 @@ impl Awake {
                 Effect::RulesChanged(_) => {}
                 Effect::Disconnect(connection) => self.disconnect(connection),
                 Effect::Failed(error) => console_error!("the relay's database failed: {}", error),
+                // The relay reads by itself here: there is one thread.
+                Effect::Read(_) => {}
             }
         }
         let next = self.relay.next_alarm();

@@ -4,11 +4,12 @@
 //! The moments are random; the seed is printed, and `OPENAGENTS_TEST_SEED` repeats it.
 
 use std::hash::{BuildHasher as _, RandomState};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nostr_sdk::nostr::{Event, Keys};
 use openagents_tests::events::{as_json, event, fresh_author};
-use openagents_tests::server::{Host, Server};
+use openagents_tests::server::{Host, Server, binary};
 use openagents_tests::wire::Client;
 use serde_json::json;
 
@@ -38,6 +39,9 @@ async fn what_was_acknowledged_under_full_load_survives_a_kill(stage: &Stage) {
         let writers: Vec<Vec<Event>> = (0..WRITERS).map(|writer| presigned(round, writer, events)).collect();
         let moment = Duration::from_millis(random.below(LONGEST));
         let kept = kill_under_load(&server, &writers, moment).await;
+        if round % 10 == 9 {
+            expect_sound(&server);
+        }
         server.kill_and_restart().unwrap_or_else(|error| panic!("{error}"));
         for (writer, kept) in kept.iter().enumerate() {
             expect_kept(&server, &topic(round, writer), &kept.acknowledged).await;
@@ -45,7 +49,7 @@ async fn what_was_acknowledged_under_full_load_survives_a_kill(stage: &Stage) {
             sent += kept.sent;
         }
     }
-    expect_whole_databases(&server);
+    expect_whole_files(&server);
     println!(
         "{}: {rounds} kills under load, {acknowledged} of {sent} events acknowledged, none lost, in {:?} (OPENAGENTS_TEST_SEED={})",
         stage.host().name(),
@@ -126,8 +130,17 @@ async fn expect_kept(server: &Server, topic: &str, acknowledged: &[Event]) {
     }
 }
 
-/// SQLite finds nothing wrong with its files, and its indexes agree with its tables.
-fn expect_whole_databases(server: &Server) {
+/// What the kill left: every event is found by every index, and no index knows of anything else.
+fn expect_sound(server: &Server) {
+    if server.host() != Host::Workerd {
+        let mut check = Command::new(binary("hello-world"));
+        let said = check.args(["relay", "check", "--data"]).arg(server.data()).output().expect("a verdict");
+        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stdout));
+    }
+}
+
+/// SQLite finds nothing wrong with its files.
+fn expect_whole_files(server: &Server) {
     if server.host() == Host::Workerd {
         return;
     }

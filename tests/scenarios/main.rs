@@ -6,6 +6,7 @@
 mod acknowledged;
 mod admission;
 mod authentication;
+mod billing;
 mod clients;
 mod completeness;
 mod conformance;
@@ -72,6 +73,7 @@ fn scenarios() -> Vec<Scenario> {
         malformed_events::list(),
         malformed_filters::list(),
         frames::list(),
+        billing::list(),
         information::list(),
         doors::list(),
         inspection::list(),

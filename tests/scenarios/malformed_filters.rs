@@ -75,6 +75,9 @@ async fn a_condition_of_the_wrong_type(stage: &Stage) {
             filters.push(format!("{{\"{number}\":{value}}}"));
         }
     }
+    for value in ["null", "true", "1", "[]", "[\"word\"]", "{}"] {
+        filters.push(format!("{{\"search\":{value}}}"));
+    }
     let filters: Vec<&str> = filters.iter().map(String::as_str).collect();
     expect_each(stage, &filters, "invalid").await;
 }

@@ -1,6 +1,5 @@
 //! The commands that work on a relay's database, or between it and another relay.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -97,10 +96,11 @@ impl Desk {
         ended.await.expect("no panic").expect("it can be started").into()
     }
 
-    async fn export(&self, data: impl AsRef<Path>, arguments: &[&str]) -> BTreeSet<Event> {
+    /// What `relay export` writes, in the order of ids.
+    async fn export(&self, data: impl AsRef<Path>, arguments: &[&str]) -> Vec<Event> {
         let lines = self.run(data, &[&["export"], arguments].concat()).await.ok();
         let events = lines.lines().map(|line| verified(&serde_json::from_str(line).expect("a line of JSON")));
-        events.collect()
+        by_id(events)
     }
 
     async fn stats(&self, data: impl AsRef<Path>) -> Value {
@@ -114,15 +114,21 @@ fn notes(author: &Keys, count: u64) -> Vec<Event> {
         .collect()
 }
 
-fn set<'a>(events: impl IntoIterator<Item = &'a Event>) -> BTreeSet<Event> {
-    events.into_iter().cloned().collect()
+fn by_id(events: impl IntoIterator<Item = Event>) -> Vec<Event> {
+    let mut events: Vec<Event> = events.into_iter().collect();
+    events.sort_by_key(|event| event.id);
+    events
 }
 
-/// All events of an author that a relay has.
-async fn stored(url: &str, author: &Keys) -> BTreeSet<Event> {
+fn set<'a>(events: impl IntoIterator<Item = &'a Event>) -> Vec<Event> {
+    by_id(events.into_iter().cloned())
+}
+
+/// All events of an author that a relay has, in the order of ids.
+async fn stored(url: &str, author: &Keys) -> Vec<Event> {
     let mut client = Client::connect(url).await;
     let filter = json!({ "authors": [author.public_key()], "limit": 1000 });
-    client.query(&[filter]).await.into_iter().collect()
+    by_id(client.query(&[filter]).await)
 }
 
 async fn what_is_imported_is_exported_again(_: &Stage) {
@@ -139,7 +145,7 @@ async fn what_is_imported_is_exported_again(_: &Stage) {
     // The deleted one is there when its deletion comes.
     assert!(said.starts_with("imported 703 events"), "{said}");
     assert!(said.contains("1  older versions") && said.contains("1  ephemeral"), "{said}");
-    let expected: BTreeSet<Event> = set(events[..701].iter().chain([&deletion]));
+    let expected = set(events[..701].iter().chain([&deletion]));
     let exported = desk.export("a", &[]).await;
     assert_eq!(exported, expected);
     // Into another database by a pipe, and to a file.
@@ -155,7 +161,7 @@ async fn what_is_imported_is_exported_again(_: &Stage) {
     let recent = desk.export("b", &["--since", &since, "--filter", r#"{"kinds":[1,5]}"#]).await;
     assert_eq!(
         recent,
-        expected.iter().filter(|event| event.created_at.as_secs() >= at + 5).cloned().collect()
+        expected.iter().filter(|event| event.created_at.as_secs() >= at + 5).cloned().collect::<Vec<_>>()
     );
     // Deleted is deleted, however often it comes.
     let said = desk.run("b", &["import", &file]).await.ok();
@@ -299,8 +305,9 @@ async fn an_export_ends_when_nobody_reads_it(_: &Stage) {
 async fn a_database_is_measured_and_compacted(_: &Stage) {
     let desk = Desk::new();
     let author = fresh_author();
+    let at = now();
     let mut events: Vec<Event> =
-        (0..600).map(|n| event_at(&author, now() - n, 1, &[], &"x".repeat(2_000))).collect();
+        (0..600).map(|n| event_at(&author, at - n, 1, &[], &"x".repeat(2_000))).collect();
     let ids: Vec<Vec<String>> = events.iter().map(|event| vec!["e".to_owned(), event.id.to_hex()]).collect();
     let file = desk.file("events.jsonl", &events);
     desk.run("a", &["import", &file]).await.ok();

@@ -67,14 +67,12 @@ impl RawSocket {
 
     /// Reads until the server says that it is over, or hangs up; the code that it gave, if it gave one.
     pub async fn end(&mut self) -> Option<u16> {
-        loop {
-            match self.receive().await? {
-                (opcode::CLOSE, payload) => {
-                    return payload.first_chunk().map(|code| u16::from_be_bytes(*code));
-                }
-                _ => {}
+        while let Some((opcode, payload)) = self.receive().await {
+            if opcode == opcode::CLOSE {
+                return payload.first_chunk().map(|code| u16::from_be_bytes(*code));
             }
         }
+        None
     }
 }
 

@@ -1,5 +1,6 @@
 //! The two texts of an event: the one that is hashed, and the one that is sent.
 
+use std::fmt::Write as _;
 use std::io;
 
 use serde::Serialize;
@@ -8,29 +9,61 @@ use sha2::{Digest, Sha256};
 
 use super::{Event, EventId, Kind, PublicKey, Tag, VerifyError};
 
-/// The event's JSON without white space, fields in the order of NIP-01.
-pub(super) fn json(event: &Event) -> String {
-    // Strings, integers and arrays of strings always serialise.
-    serde_json::to_string(event).unwrap_or_default()
+/// The parts that both texts have, written once.
+pub(super) struct Texts {
+    tags: String,
+    content: String,
 }
 
-/// The id: the SHA-256 of `[0,pubkey,created_at,kind,tags,content]`.
-pub(super) fn id(pubkey: &PublicKey, created_at: u64, kind: Kind, tags: &[Tag], content: &str) -> EventId {
-    let mut hash = HashWriter(Sha256::new());
-    // Neither the hasher nor these types can fail.
-    let _ = serde_json::to_writer(&mut hash, &(0, pubkey, created_at, kind, tags, content));
-    hash.finish()
+impl Texts {
+    pub(super) fn of(tags: &[Tag], content: &str) -> Self {
+        // Strings and arrays of strings always serialise.
+        Self {
+            tags: serde_json::to_string(tags).unwrap_or_default(),
+            content: serde_json::to_string(content).unwrap_or_default(),
+        }
+    }
+
+    /// The id: the SHA-256 of `[0,pubkey,created_at,kind,tags,content]`.
+    pub(super) fn id(&self, pubkey: &PublicKey, created_at: u64, kind: Kind) -> EventId {
+        let hash = Sha256::new()
+            .chain_update(format!("[0,\"{pubkey}\",{created_at},{kind},"))
+            .chain_update(&self.tags)
+            .chain_update(",")
+            .chain_update(&self.content)
+            .chain_update("]");
+        EventId::from_bytes(hash.finalize().into())
+    }
+
+    /// The event's JSON without white space, fields in the order of NIP-01.
+    pub(super) fn json(&self, event: &Event) -> String {
+        let Event { id, pubkey, created_at, kind, sig, .. } = event;
+        // The fixed parts have 384 bytes at most.
+        let mut json =
+            String::with_capacity(self.tags.len().saturating_add(self.content.len()).saturating_add(384));
+        // A String takes everything.
+        let _ = write!(
+            json,
+            r#"{{"id":"{id}","pubkey":"{pubkey}","created_at":{created_at},"kind":{kind},"tags":"#
+        );
+        for part in [&self.tags, ",\"content\":", &self.content] {
+            json.push_str(part);
+        }
+        let _ = write!(json, r#","sig":"{sig}"}}"#);
+        json
+    }
 }
 
-/// Checks that the event's id is the hash of the rest.
+/// Checks that the event's id is the hash of the rest, and gives the texts that it was checked with.
 ///
 /// NIP-01 escapes seven characters and wants all others verbatim, while every common client hashes what
 /// `JSON.stringify` writes, which escapes the other control characters as `\u00XX`. The two differ only for
 /// texts with such characters; either is taken, since both bind the id to one content.
-pub(super) fn check_id(event: &Event) -> Result<(), VerifyError> {
-    let expected = id(&event.pubkey, event.created_at, event.kind, &event.tags, &event.content);
+pub(super) fn check_id(event: &Event) -> Result<Texts, VerifyError> {
+    let texts = Texts::of(&event.tags, &event.content);
+    let expected = texts.id(&event.pubkey, event.created_at, event.kind);
     if expected == event.id || (has_bare_control(event) && verbatim_id(event) == event.id) {
-        Ok(())
+        Ok(texts)
     } else {
         Err(VerifyError::Id { expected })
     }

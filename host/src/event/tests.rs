@@ -27,6 +27,7 @@ proptest! {
         let again = reread(&event).verify().unwrap();
         prop_assert_eq!(&again, &event);
         prop_assert_eq!(again.json(), event.json());
+        prop_assert_eq!(&**event.json(), serde_json::to_string(&*again).unwrap());
     }
 
     #[test]

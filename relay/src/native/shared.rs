@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 
 use super::entrance::Entrance;
 use super::outbox::{Farewell, Outbox};
+use super::readers::{Question, Questions};
 use super::tickets::Tickets;
 use crate::filter::Filter;
 use crate::information::RelayInformation;
@@ -20,6 +21,9 @@ use crate::message::RelayMessage;
 use crate::reason::{Outcome, Reason};
 use crate::relay::{ConnectionId, Effect, Input, Ticket};
 use crate::session::Origin;
+
+/// To how many connections the effects of a batch are written by whoever applies them.
+const WRITTEN_AT_ONCE: usize = 4;
 
 /// What goes on in a relay.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -141,6 +145,7 @@ impl Connections {
         effects: &mut Vec<Effect>,
         deliveries: &mpsc::Sender<VerifiedEvent>,
         entrance: &Entrance,
+        questions: &Questions,
     ) {
         let mut to_call = Vec::new();
         {
@@ -153,6 +158,11 @@ impl Connections {
                             && outbox.push(message)
                         {
                             to_call.push(Arc::clone(outbox));
+                        }
+                    }
+                    Effect::Read(reading) => {
+                        if let Some(outbox) = outboxes.get(&reading.connection) {
+                            questions.ask(Question::new(reading, outbox));
                         }
                     }
                     Effect::Published { ticket, outcome } => {
@@ -176,11 +186,13 @@ impl Connections {
                 }
             }
         }
-        // Called only now, each writer finds all that the batch has for it and writes it at once.
-        to_call.iter().for_each(|outbox| outbox.call());
+        // Called only now, each outbox has all that the batch has for it, and writes it together. A few are written here,
+        // which saves the way over the writers; many are spread over all cores.
+        let at_once = to_call.len() <= WRITTEN_AT_ONCE;
+        to_call.iter().for_each(|outbox| outbox.call(at_once));
     }
 
-    fn count(&self, message: &RelayMessage) {
+    pub(super) fn count(&self, message: &RelayMessage) {
         let counter = match message {
             RelayMessage::Event { .. } => &self.events_sent,
             RelayMessage::Ok { outcome, .. } if outcome.is_accepted() => &self.events_accepted,

@@ -10,6 +10,9 @@ mod paging;
 mod reconcile;
 mod remote;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use openagents_host::SqlError;

@@ -3,61 +3,77 @@
 use openagents_host::sql::Sql;
 use openagents_host::{Event, Timestamp, VerifiedEvent};
 
-use super::writing::outcome;
-use super::{ConnectionId, Effect, Relay, answer};
+use super::{ConnectionId, Effect, Relay, answer, writing};
 use crate::access::AUTHENTICATION;
 use crate::admission::policy::{self, Submission};
 use crate::admission::{Activity, protected};
 use crate::check::{self, Checked};
 use crate::message::ClientMessage;
 use crate::reason::{Outcome, Reason};
-use crate::session::Session;
 use crate::store::{Standing, VANISH};
 
 impl<S: Sql> Relay<S> {
-    /// Takes an event that came as text and keeps to the limits: verifies it if it is wanted.
-    pub(super) fn event_text(
+    /// Verifies a message that came as text, if it is wanted; answers it otherwise. How the store stands to an event comes
+    /// with it.
+    pub(super) fn screen(
         &mut self,
         now: Timestamp,
         connection: ConnectionId,
-        event: Event,
+        message: ClientMessage,
         effects: &mut Vec<Effect>,
-    ) {
-        let screened = match self.may_write(connection, &event) {
-            Ok(()) => self.new_standing(now, &event, effects),
-            Err(reason) => Err(Outcome::Refused(reason)),
-        };
-        let id = event.id;
-        let message = ClientMessage::Event(event);
-        let standing = screened.and_then(|standing| {
-            self.within_rate(now, connection, &message).map_err(Outcome::Refused)?;
-            Ok(standing)
-        });
-        let refusal = match standing {
-            Ok(standing) => match check::verify(message) {
-                Checked::Event(event) => {
-                    return self.event(now, connection, &event, standing.as_ref(), effects);
+    ) -> Option<(Checked, Option<Standing>)> {
+        let mut standing = None;
+        if let ClientMessage::Event(event) = &message {
+            let admitted = self.may_write(connection, event).map_err(Outcome::Refused);
+            match admitted.and_then(|()| self.standing_of(now, event, effects)) {
+                Ok(known) => standing = known,
+                Err(outcome) => {
+                    self.refuse(connection, event, outcome, effects);
+                    return None;
                 }
-                refused => return self.message(now, connection, &refused, effects),
-            },
-            Err(refusal) => refusal,
-        };
-        if let Outcome::Refused(reason) = &refusal {
-            self.challenge_for(connection, reason, effects);
+            }
         }
-        effects.push(answer(connection, id, refusal));
+        let address = self.sessions.get(&connection).and_then(crate::Session::address);
+        let admitted = match Activity::of(&message) {
+            Some(activity) => self.rates.admit(now, connection, address, activity),
+            None => Ok(()),
+        };
+        let checked = match admitted {
+            Ok(()) => check::verify(message),
+            Err(reason) => Checked::Refused(check::refuse(message, reason)),
+        };
+        Some((checked, standing))
     }
 
-    /// Whether this connection may do so now as well.
-    pub(super) fn within_rate(
-        &mut self,
+    /// How the store stands to an event that it would take.
+    fn standing_of(
+        &self,
         now: Timestamp,
+        event: &Event,
+        effects: &mut Vec<Effect>,
+    ) -> Result<Option<Standing>, Outcome> {
+        let standing = self.standing(now, event).map_err(|error| {
+            effects.push(Effect::Failed(error));
+            Outcome::Refused(Reason::storage())
+        })?;
+        match standing.as_ref().and_then(Standing::refusal) {
+            Some(refusal) => Err(writing::outcome(refusal)),
+            None => Ok(standing),
+        }
+    }
+
+    /// Answers an event that is not taken.
+    pub(super) fn refuse(
+        &mut self,
         connection: ConnectionId,
-        message: &ClientMessage,
-    ) -> Result<(), Reason> {
-        let Some(activity) = Activity::of(message) else { return Ok(()) };
-        let address = self.sessions.get(&connection).and_then(Session::address);
-        self.rates.admit(now, connection, address, activity)
+        event: &Event,
+        outcome: Outcome,
+        effects: &mut Vec<Effect>,
+    ) {
+        if let Outcome::Refused(reason) = &outcome {
+            self.challenge_for(connection, reason, effects);
+        }
+        effects.push(answer(connection, event.id, outcome));
     }
 
     /// Whether this connection may write this event, as far as can be told without verifying it.
@@ -83,43 +99,26 @@ impl<S: Sql> Relay<S> {
         event.kind == VANISH && self.is_to_vanish_here(Some(connection), event)
     }
 
-    /// Asks the deployment's policy, if there is one, about an event that is new.
+    /// Asks the deployment's policy, if there is one, about an event that is not stored.
     pub(super) fn ask_policy(
         &self,
         now: Timestamp,
         connection: ConnectionId,
         event: &VerifiedEvent,
-        standing: Option<&Standing>,
+        is_new: bool,
         effects: &mut Vec<Effect>,
     ) -> Result<(), Outcome> {
         let Some(policy) = &self.config.admission.policy else { return Ok(()) };
         if self.has_a_right_to_be_heard(connection, event) {
             return Ok(());
         }
-        if standing.is_none() {
-            self.new_standing(now, event, effects)?;
+        if !is_new {
+            self.standing_of(now, event, effects)?;
         }
         let Some(session) = self.sessions.get(&connection) else {
             return Err(Outcome::Refused(Reason::storage()));
         };
         let (address, authenticated) = (session.address(), session.authenticated());
         policy::ask(&**policy, &Submission { event, address, authenticated, now }).map_err(Outcome::Refused)
-    }
-
-    /// How the store stands to an event, if it would take it.
-    fn new_standing(
-        &self,
-        now: Timestamp,
-        event: &Event,
-        effects: &mut Vec<Effect>,
-    ) -> Result<Option<Standing>, Outcome> {
-        let standing = self.standing(now, event).map_err(|error| {
-            effects.push(Effect::Failed(error));
-            Outcome::Refused(Reason::storage())
-        })?;
-        match standing.as_ref().and_then(Standing::refusal) {
-            Some(refusal) => Err(outcome(refusal)),
-            None => Ok(standing),
-        }
     }
 }

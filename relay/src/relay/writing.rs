@@ -19,24 +19,19 @@ impl<S: Sql> Relay<S> {
         standing: Option<&Standing>,
         effects: &mut Vec<Effect>,
     ) {
-        let admitted = match self.may_write(connection, event) {
-            Ok(()) => self.ask_policy(now, connection, event, standing, effects),
-            Err(reason) => Err(Outcome::Refused(reason)),
-        };
-        let outcome = match admitted {
+        let admitted = self
+            .may_write(connection, event)
+            .map_err(Outcome::Refused)
+            .and_then(|()| self.ask_policy(now, connection, event, standing.is_some(), effects));
+        match admitted {
             Ok(()) => {
                 let told = effects.len();
                 let outcome = self.take(now, Some(connection), event, standing, effects);
                 // The sender learns first that its event is safe.
                 effects.insert(told, super::answer(connection, event.id, outcome));
-                return;
             }
-            Err(outcome) => outcome,
-        };
-        if let Outcome::Refused(reason) = &outcome {
-            self.challenge_for(connection, reason, effects);
+            Err(outcome) => self.refuse(connection, event, outcome, effects),
         }
-        effects.push(super::answer(connection, event.id, outcome));
     }
 
     /// Takes an event from inside.

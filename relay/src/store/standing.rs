@@ -83,12 +83,13 @@ impl FromRow for Answer {
     }
 }
 
+// Values by their numbers: on a Durable Object each of them becomes an object, however often it is used.
 macro_rules! about_any {
     () => {
-        "SELECT EXISTS (SELECT 1 FROM event WHERE id = ?),
-                EXISTS (SELECT 1 FROM deleted WHERE id = ? AND pubkey = ?),
-                EXISTS (SELECT 1 FROM vanished WHERE pubkey = ? AND until >= ? AND request <> ?),
-                EXISTS (SELECT 1 FROM event WHERE seq = ?)"
+        "SELECT EXISTS (SELECT 1 FROM event WHERE id = ?1),
+                EXISTS (SELECT 1 FROM deleted WHERE id = ?1 AND pubkey = ?2),
+                EXISTS (SELECT 1 FROM vanished WHERE pubkey = ?2 AND until >= ?3 AND request <> ?1),
+                EXISTS (SELECT 1 FROM event WHERE seq = ?4)"
     };
 }
 
@@ -96,10 +97,10 @@ const ABOUT_REGULAR: &str = about_any!();
 
 const ABOUT_VERSION: &str = concat!(
     about_any!(),
-    ", (SELECT until FROM deleted_address WHERE pubkey = ? AND kind = ? AND identifier = ?),
+    ", (SELECT until FROM deleted_address WHERE pubkey = ?2 AND kind = ?5 AND identifier = ?6),
        version.seq, version.created_at, version.id, version.json, version.expires_at
      FROM (SELECT 1) LEFT JOIN event AS version INDEXED BY event_by_version
-       ON version.pubkey = ? AND version.kind = ? AND version.identifier = ? AND version.identifier IS NOT NULL"
+       ON version.pubkey = ?2 AND version.kind = ?5 AND version.identifier = ?6 AND version.identifier IS NOT NULL"
 );
 
 impl<S: Sql> Store<S> {
@@ -145,11 +146,8 @@ impl<S: Sql> Store<S> {
         let at = event.created_at.min(MAX_CREATED_AT);
         let (id, author, kind) = (&event.id, &event.pubkey, event.kind);
         let answer = match identifier(event) {
-            None => self.sql.first(ABOUT_REGULAR, values![id, id, author, author, at, id, seq])?,
-            Some(name) => self.sql.first(
-                ABOUT_VERSION,
-                values![id, id, author, author, at, id, seq, author, kind, name, author, kind, name],
-            )?,
+            None => self.sql.first(ABOUT_REGULAR, values![id, author, at, seq])?,
+            Some(name) => self.sql.first(ABOUT_VERSION, values![id, author, at, seq, kind, name])?,
         };
         answer.ok_or_else(|| SqlError::Statement("a statement that always has a row had none".to_owned()))
     }

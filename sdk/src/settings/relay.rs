@@ -62,14 +62,13 @@ pub(crate) struct RelaySettings {
 }
 
 impl RelaySettings {
-    /// What the variables decide beside the host's usual limits, and the policy that the deployment has in code.
+    /// What the variables decide, and the policy that the deployment has in code.
     pub(crate) fn read<A: Jobs>(
-        usual: Limits,
         variable: impl Fn(&str) -> Option<String>,
         policy: Option<Arc<dyn WritePolicy>>,
     ) -> Result<Self, SettingError> {
         let variables = Variables(&variable);
-        let mut config = relay_config::<A>(limits(&variables, usual)?);
+        let mut config = relay_config::<A>(limits(&variables)?);
         config.access = access(&variables)?;
         config.admission.lists.allowed_pubkeys = variables.keys(RELAY_ALLOWED_PUBKEYS)?;
         config.admission.lists.blocked_pubkeys = variables.keys(RELAY_BLOCKED_PUBKEYS)?;
@@ -112,7 +111,16 @@ fn access(variables: &Variables<'_>) -> Result<Access, SettingError> {
     Ok(Access { hosts, auth_to_read, auth_to_write, private_kinds })
 }
 
-fn limits(variables: &Variables<'_>, usual: Limits) -> Result<Limits, SettingError> {
+/// A Durable Object has less memory.
+fn usual_limits() -> Limits {
+    #[cfg(target_arch = "wasm32")]
+    return openagents_relay::worker::limits();
+    #[cfg(not(target_arch = "wasm32"))]
+    Limits::default()
+}
+
+fn limits(variables: &Variables<'_>) -> Result<Limits, SettingError> {
+    let usual = usual_limits();
     // An event has to fit into a row of the database, which has 2 MB on a Durable Object.
     let max_message_length =
         variables.number(RELAY_MAX_MESSAGE_LENGTH, usual.max_message_length, 1_024..=1_048_576)?;
@@ -240,12 +248,8 @@ mod tests {
     use openagents_relay::admission::Network;
     use openagents_relay::{Access, Limits};
 
-    use super::{Variables, access, connections, rates};
+    use super::{Variables, access, connections, limits, rates};
     use crate::settings::SettingError;
-
-    fn limits(variables: &Variables<'_>) -> Result<Limits, SettingError> {
-        super::limits(variables, Limits::default())
-    }
 
     fn read<T>(
         variables: &[(&str, &str)],

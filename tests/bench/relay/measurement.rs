@@ -104,7 +104,7 @@ impl Measurement<'_> {
         let per_second = single.count as f64 / single.cost.elapsed;
         let what = format!("events, {ONE} in flight");
         let figure = Figure::new("ingest_1x1", &what, per_second, "/s", Better::Higher);
-        self.figures.push(figure.latencies(single.latencies));
+        self.figures.push(figure.latencies(single.latencies).cost(single.cost, single.count));
         Ok(())
     }
 
@@ -123,7 +123,7 @@ impl Measurement<'_> {
             let key = format!("req_{}_{depth}", number + 1).replace('×', "x");
             let what = format!("REQ {depth}: {} → {events:.0} events", shape.name());
             let figure = Figure::new(&key, &what, per_second, "/s", Better::Higher);
-            figures.push(figure.latencies(asked.latencies).fault(asked.fault));
+            figures.push(figure.latencies(asked.latencies).cost(asked.cost, asked.count).fault(asked.fault));
         }
         Ok(figures)
     }
@@ -135,7 +135,9 @@ impl Measurement<'_> {
         let (of, to) = (fanout::EVENTS, fanout::MATCHING);
         let what = format!("fan-out, {of} events to {to} of 500 sockets");
         self.figures.extend([
-            Figure::new("fanout", &what, per_second, "deliveries/s", Better::Higher).fault(fanned.fault),
+            Figure::new("fanout", &what, per_second, "deliveries/s", Better::Higher)
+                .cost(fanned.cost, fanned.deliveries)
+                .fault(fanned.fault),
             Figure::new(
                 "fanout_generator",
                 "fan-out: the generator's time for a delivery",
@@ -179,7 +181,9 @@ fn throughput(verification: Verification, many: Ingested) -> Vec<Figure> {
     let per_second = count / cost.elapsed;
     let what = format!("events, {MANY} in flight");
     let mut figures = vec![
-        Figure::new("ingest_8x16", &what, per_second, "/s", Better::Higher).latencies(many.latencies),
+        Figure::new("ingest_8x16", &what, per_second, "/s", Better::Higher)
+            .latencies(many.latencies)
+            .cost(cost, many.count),
         Figure::new(
             "ingest_generator",
             "– the generator's own time for an event",

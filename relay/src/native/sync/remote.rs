@@ -144,6 +144,7 @@ impl Remote {
                 }
                 pause(pauses, stop).await;
                 is_too_fast = false;
+                continue;
             }
             let Message::Ok { id, accepted, reason } = self.receive().await? else { continue };
             let Some(event) = sent.remove(&id) else { continue };

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use openagents_host::{Engine, Kind, VerifiedEvent};
+use openagents_host::{Engine as _, Kind, VerifiedEvent};
 
 use super::{ALICE, BOB, Bench, messages, ok};
 use crate::admission::{Admission, ConnectionLimits, Lists, NoEntry, RateLimits, Submission, WritePolicy};

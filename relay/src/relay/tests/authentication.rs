@@ -1,6 +1,6 @@
 //! NIP-42, and who may read and write what.
 
-use openagents_host::{Engine, Keys, Timestamp, UnsignedEvent, VerifiedEvent};
+use openagents_host::{Engine as _, Keys, Timestamp, UnsignedEvent, VerifiedEvent};
 
 use super::{ALICE, BOB, Bench, NOW, messages, ok, sent};
 use crate::access::{AUTHENTICATION, Access};
@@ -168,11 +168,11 @@ fn an_identification_and_its_challenge_outlive_the_memory() {
     bench.connect(BOB);
     bench.identify(ALICE, 0);
     bench.relay.forget(NOW);
-    assert_eq!(bench.say(ALICE, r#"["REQ","s",{}]"#), [(ALICE, r#"["EOSE","s"]"#.into())]);
+    assert_eq!(bench.say(ALICE, r#"["REQ","s",{}]"#), [(ALICE, r#"["EOSE","s",["finish"]]"#.into())]);
     let refused = bench.say(BOB, r#"["REQ","s",{}]"#);
     assert!(refused.len() == 1 && closed(&refused, "auth-required"), "{refused:?}");
     bench.identify(BOB, 1);
-    assert_eq!(bench.say(BOB, r#"["REQ","s",{}]"#), [(BOB, r#"["EOSE","s"]"#.into())]);
+    assert_eq!(bench.say(BOB, r#"["REQ","s",{}]"#), [(BOB, r#"["EOSE","s",["finish"]]"#.into())]);
 }
 
 #[test]

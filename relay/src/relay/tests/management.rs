@@ -1,7 +1,7 @@
 //! NIP-86.
 
-use openagents_host::sql::Sql;
-use openagents_host::{Engine, Kind, PublicKey};
+use openagents_host::sql::Sql as _;
+use openagents_host::{Engine as _, Kind, PublicKey};
 use serde_json::{Value, json};
 
 use super::{ALICE, BOB, Bench, messages, ok};
@@ -54,7 +54,7 @@ fn a_banned_author_is_gone_piece_by_piece() {
         .transaction(|| {
             for number in 0..1_200_u64 {
                 let event = fixtures::signed(1, 2 + number, &[&["t", "a"]]);
-                bench.relay.store().insert(super::NOW, &event)?;
+                bench.relay.store().insert(bench.now, &event)?;
             }
             Ok::<_, openagents_host::SqlError>(())
         })
@@ -79,7 +79,7 @@ fn a_banned_author_is_gone_piece_by_piece() {
 fn a_removal_goes_on_after_a_restart_and_stops_with_the_ban() {
     let mut bench = Bench::new();
     for at in 0..600 {
-        bench.relay.store().insert(super::NOW, &fixtures::signed(1, at, &[])).unwrap();
+        bench.relay.store().insert(bench.now, &fixtures::signed(1, at, &[])).unwrap();
     }
     bench.done("banpubkey", json!([key(0)]));
     bench.relay.forget(bench.now);

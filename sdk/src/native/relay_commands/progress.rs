@@ -127,13 +127,13 @@ pub(super) fn number(number: u64) -> String {
 
 /// `12.3 MB`.
 pub(super) fn bytes(bytes: u64) -> String {
-    let (unit, name) = match bytes {
+    let (tenths, name) = match bytes {
         0..1_000 => return format!("{bytes} B"),
-        1_000..1_000_000 => (1_000, "kB"),
-        1_000_000..1_000_000_000 => (1_000_000, "MB"),
-        _ => (1_000_000_000, "GB"),
+        1_000..1_000_000 => (bytes / 100, "kB"),
+        1_000_000..1_000_000_000 => (bytes / 100_000, "MB"),
+        _ => (bytes / 100_000_000, "GB"),
     };
-    format!("{}.{} {name}", bytes / unit, bytes % unit * 10 / unit)
+    format!("{}.{} {name}", tenths / 10, tenths % 10)
 }
 
 #[cfg(test)]
