@@ -1,6 +1,7 @@
 //! The Worker's entry: it finds the door and what is behind it, and keeps nothing.
 
 use openagents_host::worker::now;
+use openagents_relay::worker::limits;
 use worker::{Env, Method, Request, RequestInit, Response, Result, Stub};
 
 use super::{AGENT_BINDING, KEYLESS_AGENT, MAIN_RELAY, RELAY_BINDING, variable};
@@ -39,7 +40,7 @@ async fn answer<A: Jobs>(request: Request, env: &Env) -> Result<Response> {
     );
     let mut response = match door {
         Door::Relay | Door::RelayInformation | Door::Management => {
-            match RelaySettings::read::<A>(|name| variable(env, name), None) {
+            match RelaySettings::read::<A>(limits(), |name| variable(env, name), None) {
                 // A WebSocket's response has no headers to add to.
                 Ok(_) if door == Door::Relay => return relay(env)?.fetch_with_request(request).await,
                 Ok(_) if door == Door::RelayInformation => {
