@@ -109,7 +109,7 @@ pub(super) async fn run<A: Jobs>(
     };
     let agent_settings = settings::agent_settings::<A>(|name| variables.variable(name))?;
     let mut relay_settings =
-        RelaySettings::read::<A>(Limits::default(), |name| variables.variable(name), policy)?;
+        RelaySettings::read::<A>(&Limits::default(), |name| variables.variable(name), policy)?;
     let trusted_proxies = settings::trusted_proxies(|name| variables.variable(name))?;
     // Nothing is touched that another process might be using before it is clear that this one can serve.
     let address = arguments.listen;

@@ -64,12 +64,12 @@ pub(crate) struct RelaySettings {
 impl RelaySettings {
     /// What the variables decide beside the host's usual limits, and the policy that the deployment has in code.
     pub(crate) fn read<A: Jobs>(
-        usual: Limits,
+        usual: &Limits,
         variable: impl Fn(&str) -> Option<String>,
         policy: Option<Arc<dyn WritePolicy>>,
     ) -> Result<Self, SettingError> {
         let variables = Variables(&variable);
-        let mut config = relay_config::<A>(limits(&variables, &usual)?);
+        let mut config = relay_config::<A>(limits(&variables, usual)?);
         config.access = access(&variables)?;
         config.admission.lists.allowed_pubkeys = variables.keys(RELAY_ALLOWED_PUBKEYS)?;
         config.admission.lists.blocked_pubkeys = variables.keys(RELAY_BLOCKED_PUBKEYS)?;

@@ -40,7 +40,7 @@ async fn answer<A: Jobs>(request: Request, env: &Env) -> Result<Response> {
     );
     let mut response = match door {
         Door::Relay | Door::RelayInformation | Door::Management => {
-            match RelaySettings::read::<A>(limits(), |name| variable(env, name), None) {
+            match RelaySettings::read::<A>(&limits(), |name| variable(env, name), None) {
                 // A WebSocket's response has no headers to add to.
                 Ok(_) if door == Door::Relay => return relay(env)?.fetch_with_request(request).await,
                 Ok(_) if door == Door::RelayInformation => {

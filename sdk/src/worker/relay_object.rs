@@ -22,7 +22,7 @@ pub type RelayObject<A> = RelayHost<ToAgent<A>>;
 #[must_use]
 pub fn relay_object<A: Jobs>(state: State, env: Env, policy: Option<Arc<dyn WritePolicy>>) -> RelayObject<A> {
     // A variable that cannot be used is reported by the Worker, which then lets nobody get here but the agent.
-    let settings = RelaySettings::read::<A>(limits(), |name| variable(&env, name), policy);
+    let settings = RelaySettings::read::<A>(&limits(), |name| variable(&env, name), policy);
     let (config, information) = match settings {
         Ok(settings) => (settings.config, settings.information),
         Err(_) => {
