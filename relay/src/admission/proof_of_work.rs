@@ -49,7 +49,7 @@ mod tests {
 
     fn of(id: &str, tags: &[&[&str]]) -> Event {
         let mut event = Event::clone(&fixtures::signed(1, 1, tags));
-        event.id = EventId::from_hex(&format!("{id}{}", "f".repeat(64 - id.len()))).unwrap();
+        event.id = EventId::from_hex(&format!("{id:f<64}")).unwrap();
         event
     }
 

@@ -219,6 +219,8 @@ impl Buckets {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::arithmetic_side_effects)]
+
     use std::net::{IpAddr, Ipv4Addr};
     use std::time::Duration;
 

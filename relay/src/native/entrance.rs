@@ -149,14 +149,14 @@ mod tests {
     use crate::limits::Limits;
     use crate::relay::ConnectionId;
 
-    fn entrance(admission: Admission) -> Arc<Entrance> {
-        Arc::new(Entrance::new(&Limits::default(), &admission))
+    fn entrance(admission: &Admission) -> Arc<Entrance> {
+        Arc::new(Entrance::new(&Limits::default(), admission))
     }
 
     #[test]
     fn a_place_is_free_again_when_its_connection_ends() {
         let connections = ConnectionLimits { max_connections: 3, max_connections_per_address: 2 };
-        let entrance = entrance(Admission { connections, ..Admission::default() });
+        let entrance = entrance(&Admission { connections, ..Admission::default() });
         let enter = |address: &str| entrance.enter(Some(address.parse().unwrap()));
         let first = enter("192.0.2.1").ok().unwrap();
         let _second = enter("192.0.2.1").ok().unwrap();
@@ -175,7 +175,7 @@ mod tests {
     fn what_is_too_much_or_unwanted_is_refused_before_it_is_verified() {
         let lists = Lists { blocked_kinds: [openagents_host::Kind(4)].into(), ..Lists::default() };
         let rates = RateLimits { events_per_minute: 1, ..RateLimits::default() };
-        let entrance = entrance(Admission { lists, rates, ..Admission::default() });
+        let entrance = entrance(&Admission { lists, rates, ..Admission::default() });
         let check = |kind, address: &str| {
             // The signature is another one's; whoever verifies it says so.
             let mut event: serde_json::Value =

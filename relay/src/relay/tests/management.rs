@@ -13,6 +13,7 @@ use crate::relay::{Effect, Input, RelayConfig, Ticket};
 use crate::session::Origin;
 
 impl Bench {
+    #[allow(clippy::needless_pass_by_value, reason = "parameters are written where they are said")]
     fn manage(&mut self, method: &str, params: Value) -> (Answer, Vec<Effect>) {
         let call = Call::parse(&json!({"method": method, "params": params}).to_string()).unwrap();
         let mut effects = self.handle(Input::Manage { ticket: Ticket(5), call });
