@@ -218,6 +218,7 @@ impl Buckets {
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects)]
 mod tests {
     #![allow(clippy::arithmetic_side_effects)]
 
