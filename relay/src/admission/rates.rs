@@ -218,7 +218,6 @@ impl Buckets {
 }
 
 #[cfg(test)]
-#[allow(clippy::arithmetic_side_effects)]
 mod tests {
     #![allow(clippy::arithmetic_side_effects)]
 

@@ -1,7 +1,5 @@
 //! NIP-86.
 
-#![allow(clippy::needless_pass_by_value, reason = "parameters are written where they are sent")]
-
 use openagents_host::sql::Sql as _;
 use openagents_host::{Engine as _, Kind, PublicKey};
 use serde_json::{Value, json};
