@@ -3,7 +3,7 @@
 use base64ct::{Base64, Base64Unpadded, Encoding};
 use sha2::{Digest, Sha256};
 
-use crate::event::{Event, Kind, PublicKey, UnsignedEvent, VerifyError};
+use crate::event::{Event, Kind, PublicKey, UnsignedEvent, VerifiedEvent, VerifyError};
 use crate::keys::Keys;
 use crate::time::Timestamp;
 
@@ -89,6 +89,42 @@ pub fn authorize(
     body: Option<&[u8]>,
 ) -> Result<PublicKey, HttpAuthError> {
     let event = event(header)?;
+    check(&event, url, |found| found == url, method, now)?;
+    if let Some(body) = body {
+        check_payload(&event, body)?;
+    }
+    Ok(event.verify()?.pubkey)
+}
+
+/// The public key in whose name a request with a body is made: as [`authorize`], but `is_url` says which URLs name what is
+/// asked, `url` is one of them, and the event has to name the SHA-256 of the body in a `payload` tag, as NIP-86 wants it.
+///
+/// # Errors
+/// Says what of the event does not fit the request.
+pub fn authorize_body(
+    header: &str,
+    url: &str,
+    is_url: impl Fn(&str) -> bool,
+    method: &str,
+    now: Timestamp,
+    body: &[u8],
+) -> Result<PublicKey, HttpAuthError> {
+    let event = event(header)?;
+    check(&event, url, is_url, method, now)?;
+    check_payload(&event, body)?;
+    if event.tags_named("payload").next().is_none() {
+        return Err(HttpAuthError::Payload { expected: sha256(body) });
+    }
+    Ok(event.verify()?.pubkey)
+}
+
+fn check(
+    event: &Event,
+    url: &str,
+    is_url: impl Fn(&str) -> bool,
+    method: &str,
+    now: Timestamp,
+) -> Result<(), HttpAuthError> {
     if event.kind != HTTP_AUTH {
         return Err(HttpAuthError::Kind { found: event.kind });
     }
@@ -96,26 +132,42 @@ pub fn authorize(
     if event.created_at.abs_diff(now) > TIME_WINDOW {
         return Err(HttpAuthError::Time { now, found: event.created_at });
     }
-    if only_value(&event, "u").is_none_or(|found| found != url) {
+    if !only_value(event, "u").is_some_and(is_url) {
         return Err(HttpAuthError::Url { expected: url.to_owned() });
     }
-    if only_value(&event, "method").is_none_or(|found| !found.eq_ignore_ascii_case(method)) {
+    if only_value(event, "method").is_none_or(|found| !found.eq_ignore_ascii_case(method)) {
         return Err(HttpAuthError::Method { expected: method.to_owned() });
     }
-    if let Some(body) = body {
-        let expected = base16ct::lower::encode_string(&Sha256::digest(body));
-        let fits = |tag: &Vec<String>| tag.get(1).is_some_and(|found| found.eq_ignore_ascii_case(&expected));
-        if !event.tags_named("payload").all(fits) {
-            return Err(HttpAuthError::Payload { expected });
-        }
-    }
-    Ok(event.verify()?.pubkey)
+    Ok(())
+}
+
+fn check_payload(event: &Event, body: &[u8]) -> Result<(), HttpAuthError> {
+    let expected = sha256(body);
+    let fits = |tag: &Vec<String>| tag.get(1).is_some_and(|found| found.eq_ignore_ascii_case(&expected));
+    if event.tags_named("payload").all(fits) { Ok(()) } else { Err(HttpAuthError::Payload { expected }) }
+}
+
+fn sha256(body: &[u8]) -> String {
+    base16ct::lower::encode_string(&Sha256::digest(body))
 }
 
 /// The `Authorization` header by which the owner of `keys` makes a request without a body: what [`authorize`] reads.
 #[must_use]
 pub fn authorization(keys: &Keys, url: &str, method: &str, now: Timestamp) -> String {
-    let event = UnsignedEvent::new(HTTP_AUTH, "").tag(["u", url]).tag(["method", method]).sign(keys, now);
+    header(&request(url, method).sign(keys, now))
+}
+
+/// The `Authorization` header by which the owner of `keys` makes a request with a body: what [`authorize_body`] reads.
+#[must_use]
+pub fn authorization_of_body(keys: &Keys, url: &str, method: &str, now: Timestamp, body: &[u8]) -> String {
+    header(&request(url, method).tag(["payload", &sha256(body)]).sign(keys, now))
+}
+
+fn request(url: &str, method: &str) -> UnsignedEvent {
+    UnsignedEvent::new(HTTP_AUTH, "").tag(["u", url]).tag(["method", method])
+}
+
+fn header(event: &VerifiedEvent) -> String {
     format!("Nostr {}", Base64::encode_string(event.json().as_bytes()))
 }
 

@@ -1,12 +1,14 @@
 //! The native host: SQLite files, the system clock, and a thread for each engine.
 
 mod engine_thread;
+mod maintenance;
 pub(crate) mod outgoing;
 mod sqlite;
 
 use std::time::SystemTime;
 
-pub use engine_thread::{EngineThread, Inputs, Stopped};
+pub use engine_thread::{Commits, EngineThread, Inputs, Stopped};
+pub use maintenance::{FileSizes, Maintenance, PartSize};
 pub use sqlite::{Durability, OpenError, Sqlite};
 
 use crate::time::Timestamp;

@@ -11,6 +11,12 @@ use crate::session::Session;
 /// The kind of the event by which a client identifies itself (NIP-42). It is never stored and never passed on.
 pub const AUTHENTICATION: Kind = Kind(22_242);
 
+/// The kinds of gift wraps (NIP-59): the one that is kept and the one that is not.
+pub(crate) const GIFT_WRAPS: [Kind; 2] = [Kind(1_059), Kind(21_059)];
+
+/// The kind of the older private messages (NIP-04).
+const PRIVATE_MESSAGE: Kind = Kind(4);
+
 /// How far the time of that event may be from the relay's, in seconds.
 const CLOSE: u64 = 600;
 
@@ -35,7 +41,7 @@ impl Default for Access {
             hosts: BTreeSet::new(),
             auth_to_read: false,
             auth_to_write: false,
-            private_kinds: [Kind(4), Kind(1_059)].into_iter().collect(),
+            private_kinds: [PRIVATE_MESSAGE].into_iter().chain(GIFT_WRAPS).collect(),
         }
     }
 }
@@ -127,7 +133,8 @@ impl Access {
 }
 
 /// The host name of a relay's address, in lower case.
-pub(crate) fn host_of(url: &str) -> Option<String> {
+#[must_use]
+pub fn host_of(url: &str) -> Option<String> {
     let url = url.trim();
     let (scheme, rest) = url.split_once("://")?;
     if !["ws", "wss", "http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {

@@ -110,7 +110,8 @@ fn verified(event: Event) -> Result<VerifiedEvent, RelayMessage> {
     })
 }
 
-fn refuse(message: ClientMessage, reason: Reason) -> RelayMessage {
+/// The answer to a message that is not taken, whatever it is.
+pub(crate) fn refuse(message: ClientMessage, reason: Reason) -> RelayMessage {
     match message {
         ClientMessage::Event(event) | ClientMessage::Auth(event) => {
             RelayMessage::Ok { id: event.id, outcome: Outcome::Refused(reason) }

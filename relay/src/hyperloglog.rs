@@ -98,7 +98,8 @@ mod tests {
         for author in authors {
             let bits: String = author.as_bytes().iter().map(|byte| format!("{byte:08b}")).collect();
             let (before, rest) = bits.split_at((offset + 1) * 8);
-            let index = usize::from_str_radix(&before[offset * 8..], 2).unwrap();
+            let (_, index) = before.split_at(offset * 8);
+            let index = usize::from_str_radix(index, 2).unwrap();
             let zeros = rest.chars().take_while(|bit| *bit == '0').count();
             registers[index] = registers[index].max(u8::try_from(zeros).unwrap() + 1);
         }

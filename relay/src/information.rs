@@ -2,14 +2,21 @@
 
 use std::collections::BTreeSet;
 
-use openagents_host::PublicKey;
+use openagents_host::{Kind, PublicKey};
 use serde::Serialize;
 
+use crate::access::GIFT_WRAPS;
 use crate::limits::Limits;
+use crate::management::Rules;
 use crate::message::MAX_SUBSCRIPTION_ID;
+use crate::relay::RelayConfig;
 
-/// The NIPs that this relay implements by itself.
-pub const SUPPORTED_NIPS: [u16; 6] = [1, 11, 45, 50, 67, 77];
+/// The NIPs that this relay implements by itself, whatever its configuration says.
+pub const SUPPORTED_NIPS: [u16; 11] = [1, 9, 11, 40, 42, 45, 50, 62, 67, 70, 77];
+
+/// The kind of relay lists (NIP-65).
+const RELAY_LIST: Kind = Kind(10_002);
+const RELAY_LIST_NIP: u16 = 65;
 
 /// The `Accept` value that asks for the document, and its content type.
 pub const CONTENT_TYPE: &str = "application/nostr+json";
@@ -17,19 +24,19 @@ pub const CONTENT_TYPE: &str = "application/nostr+json";
 /// The headers that let pages of any origin read the document (NIP-11).
 pub const CORS_HEADERS: [(&str, &str); 3] = [
     ("access-control-allow-origin", "*"),
-    ("access-control-allow-headers", "accept, content-type"),
-    ("access-control-allow-methods", "GET, HEAD, OPTIONS"),
+    ("access-control-allow-headers", "accept, content-type, authorization"),
+    ("access-control-allow-methods", "GET, HEAD, POST, OPTIONS"),
 ];
 
 /// The relay information document. It serialises as NIP-11 wants it.
 ///
 /// ```
-/// use openagents_relay::{Limits, RelayInformation};
+/// use openagents_relay::{RelayConfig, RelayInformation};
 ///
-/// let mut information = RelayInformation::new(Limits::default());
+/// let mut information = RelayInformation::new(&RelayConfig::default());
 /// information.name = Some("hello-world".into());
 /// information.add_nips([90]);
-/// assert!(information.to_json().contains(r#""supported_nips":[1,11,45,50,67,77,90]"#));
+/// assert!(information.to_json().contains(r#""supported_nips":[1,9,11,17,40,42,45,50,59,62,65,67,70,77,90]"#));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RelayInformation {
@@ -48,6 +55,9 @@ pub struct RelayInformation {
     /// Another way to reach who runs it: a URI.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub contact: Option<String>,
+    /// The address of its picture.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub icon: Option<String>,
     supported_nips: BTreeSet<u16>,
     software: &'static str,
     version: &'static str,
@@ -59,34 +69,68 @@ struct Limitation {
     #[serde(flatten)]
     limits: Limits,
     max_subid_length: usize,
-    min_pow_difficulty: u8,
     auth_required: bool,
     payment_required: bool,
     restricted_writes: bool,
 }
 
 impl RelayInformation {
-    /// The document of a relay with these limits.
+    /// The document of such a relay. It lists the NIPs that hold there, and not those that its configuration turns off.
     #[must_use]
-    pub fn new(limits: Limits) -> Self {
+    pub fn new(config: &RelayConfig) -> Self {
+        let access = &config.access;
+        let admission = &config.admission;
+        let has_private_wraps = access.private_kinds.contains(&GIFT_WRAPS[0]);
+        let with_work = config.limits.min_pow_difficulty > 0;
+        let with_policy = admission.policy.as_ref().is_some_and(|policy| policy.restricts_writes());
+        let conditional = [
+            (with_work, 13),
+            (has_private_wraps, 17),
+            (has_private_wraps, 59),
+            (admission.lists.takes_kind(RELAY_LIST) && !access.auth_to_write, RELAY_LIST_NIP),
+        ];
+        let conditional = conditional.into_iter().filter_map(|(holds, nip)| holds.then_some(nip));
         Self {
             name: None,
             description: None,
             pubkey: None,
             own_pubkey: None,
             contact: None,
-            supported_nips: SUPPORTED_NIPS.into(),
+            icon: None,
+            supported_nips: SUPPORTED_NIPS.into_iter().chain(conditional).collect(),
             software: env!("CARGO_PKG_REPOSITORY"),
             version: env!("CARGO_PKG_VERSION"),
             limitation: Limitation {
-                limits,
+                limits: config.limits.clone(),
                 max_subid_length: MAX_SUBSCRIPTION_ID,
-                min_pow_difficulty: 0,
-                auth_required: false,
+                auth_required: access.auth_to_read && access.auth_to_write,
                 payment_required: false,
-                restricted_writes: false,
+                restricted_writes: with_work
+                    || with_policy
+                    || access.auth_to_write
+                    || admission.lists.restricts_writes(),
             },
         }
+    }
+
+    /// This document under the rules that hold at present: with what operators have changed.
+    #[must_use]
+    pub fn under(&self, rules: &Rules) -> Self {
+        let mut document = self.clone();
+        let replace = |text: &mut Option<String>, by: &Option<String>| {
+            if let Some(by) = by {
+                // What is called nothing has no name.
+                *text = Some(by.clone()).filter(|by| !by.is_empty());
+            }
+        };
+        replace(&mut document.name, &rules.name);
+        replace(&mut document.description, &rules.description);
+        replace(&mut document.icon, &rules.icon);
+        document.limitation.restricted_writes |= rules.lists.restricts_writes();
+        if !rules.lists.takes_kind(RELAY_LIST) {
+            document.supported_nips.remove(&RELAY_LIST_NIP);
+        }
+        document
     }
 
     /// Adds NIPs that what runs beside the relay implements.
@@ -133,19 +177,37 @@ pub fn asks_for_document(accept: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use openagents_host::PublicKey;
+    use std::sync::Arc;
+
+    use openagents_host::{Kind, PublicKey};
+    use serde_json::{Value, json};
 
     use super::RelayInformation;
+    use crate::admission::{Submission, WritePolicy};
     use crate::limits::Limits;
+    use crate::management::Rules;
+    use crate::reason::Reason;
+    use crate::relay::RelayConfig;
+
+    fn document(information: &RelayInformation) -> Value {
+        serde_json::from_str(&information.to_json()).unwrap()
+    }
+
+    fn of(change: impl FnOnce(&mut RelayConfig)) -> Value {
+        let mut config = RelayConfig::default();
+        change(&mut config);
+        document(&RelayInformation::new(&config))
+    }
 
     #[test]
     fn publishes_every_limit_and_who_it_is() {
-        let mut information = RelayInformation::new(Limits { max_limit: 7, ..Limits::default() });
+        let limits = Limits { max_limit: 7, ..Limits::default() };
+        let mut information = RelayInformation::new(&RelayConfig { limits, ..RelayConfig::default() });
         information.own_pubkey = Some(PublicKey::from_bytes([2; 32]));
-        let json: serde_json::Value = serde_json::from_str(&information.to_json()).unwrap();
+        let json = document(&information);
         assert_eq!(json["self"], "02".repeat(32));
         assert!(json.get("name").is_none());
-        let limitation = serde_json::json!({
+        let limitation = json!({
             "max_message_length": 262_144, "max_subscriptions": 64, "max_subid_length": 64, "max_limit": 7,
             "max_event_tags": 2_500, "max_content_length": 131_072, "created_at_upper_limit": 900, "default_limit": 500,
             "max_filters": 16, "max_filters_length": 262_144, "max_answer_length": 4_194_304,
@@ -157,13 +219,72 @@ mod tests {
 
     #[test]
     fn an_operator_can_name_fewer_nips_but_not_more() {
-        let mut information = RelayInformation::new(Limits::default());
+        let mut information = RelayInformation::new(&RelayConfig::default());
         information.add_nips([90, 90]);
         information.allow_nips(" 90, 1 ,2,").unwrap();
-        let json: serde_json::Value = serde_json::from_str(&information.to_json()).unwrap();
-        assert_eq!(json["supported_nips"], serde_json::json!([1, 90]));
+        assert_eq!(document(&information)["supported_nips"], json!([1, 90]));
         assert!(information.allow_nips("1;11").is_err() && information.allow_nips("[1").is_err());
         information.allow_nips("[90]").unwrap();
         assert!(information.to_json().contains(r#""supported_nips":[90]"#));
+    }
+
+    #[test]
+    fn lists_no_nip_that_is_turned_off() {
+        let lists =
+            |document: &Value, nip: u16| document["supported_nips"].as_array().unwrap().contains(&nip.into());
+        let usual = of(|_| {});
+        for (nip, listed) in [(13, false), (17, true), (59, true), (65, true), (42, true), (70, true)] {
+            assert_eq!(lists(&usual, nip), listed, "{nip}");
+        }
+        assert!(lists(&of(|config| config.limits.min_pow_difficulty = 1), 13));
+        let open = of(|config| config.access.private_kinds = [Kind(4)].into_iter().collect());
+        assert!(!lists(&open, 17) && !lists(&open, 59));
+        assert!(!lists(&of(|config| config.admission.lists.blocked_kinds = [Kind(10_002)].into()), 65));
+        assert!(!lists(&of(|config| config.access.auth_to_write = true), 65));
+    }
+
+    #[test]
+    fn says_whether_whoever_writes_has_to_know_something_beforehand() {
+        struct Policy(bool);
+        impl WritePolicy for Policy {
+            fn admit(&self, _: &Submission<'_>) -> Result<(), Reason> {
+                Ok(())
+            }
+            fn restricts_writes(&self) -> bool {
+                self.0
+            }
+        }
+        let flags = |document: Value| {
+            let flag = |name: &str| document["limitation"][name].as_bool().unwrap();
+            (flag("auth_required"), flag("restricted_writes"))
+        };
+        let key = PublicKey::from_bytes([2; 32]);
+        assert_eq!(flags(of(|config| config.access.auth_to_read = true)), (false, false));
+        assert_eq!(flags(of(|config| config.access.auth_to_write = true)), (false, true));
+        let both = of(|config| (config.access.auth_to_read, config.access.auth_to_write) = (true, true));
+        assert_eq!(flags(both), (true, true));
+        assert_eq!(flags(of(|config| config.limits.min_pow_difficulty = 9)), (false, true));
+        assert_eq!(flags(of(|config| config.admission.lists.allowed_pubkeys = [key].into())), (false, true));
+        assert_eq!(flags(of(|config| config.admission.lists.blocked_pubkeys = [key].into())), (false, false));
+        for restricts in [false, true] {
+            let policy: Arc<dyn WritePolicy> = Arc::new(Policy(restricts));
+            assert_eq!(flags(of(|config| config.admission.policy = Some(policy))), (false, restricts));
+        }
+    }
+
+    #[test]
+    fn shows_what_operators_have_changed() {
+        let mut information = RelayInformation::new(&RelayConfig::default());
+        information.name = Some("before".to_owned());
+        information.icon = Some("https://a.example/icon.png".to_owned());
+        let mut rules =
+            Rules { name: Some("after".to_owned()), icon: Some(String::new()), ..Rules::default() };
+        let changed = document(&information.under(&rules));
+        assert_eq!((&changed["name"], changed.get("icon")), (&json!("after"), None));
+        assert_eq!(changed["limitation"]["restricted_writes"], false);
+        rules.lists.allowed_pubkeys = [PublicKey::from_bytes([2; 32])].into();
+        let restricted = document(&information.under(&rules));
+        assert_eq!(restricted["limitation"]["restricted_writes"], true);
+        assert!(!restricted["supported_nips"].as_array().unwrap().contains(&65.into()));
     }
 }

@@ -4,6 +4,8 @@
 //! * [`filter`]: the conditions of a subscription, matched in memory and in SQL.
 //! * [`check`](mod@check): everything about a message that needs no stored data: form, limits, id and signature.
 //! * [`access`] and [`session`]: who has to identify themselves for what, and who has.
+//! * [`admission`]: from whom, of what and how much is taken: lists, rates, proof of work, protected events, policy.
+//! * [`management`]: what its operators change while it runs (NIP-86).
 //! * [`store`]: events in SQL, once each, findable by every field of a filter.
 //! * [`subscriptions`]: who is to be told about an event, without asking everyone.
 //! * [`handover`]: which events somebody outside gets.
@@ -19,12 +21,14 @@
 //! the database) and `worker` (a Durable Object that may hibernate between any two messages).
 
 pub mod access;
+pub mod admission;
 pub mod check;
 pub mod filter;
 pub mod handover;
 pub mod hyperloglog;
 pub mod information;
 pub mod limits;
+pub mod management;
 pub mod message;
 pub mod reason;
 pub mod reconciliation;
@@ -41,6 +45,7 @@ pub mod native;
 pub mod worker;
 
 pub use access::Access;
+pub use admission::{Admission, Submission, WritePolicy};
 pub use check::{Checked, check};
 pub use filter::Filter;
 pub use handover::HandOverRule;
@@ -48,7 +53,7 @@ pub use information::RelayInformation;
 pub use limits::Limits;
 pub use message::{ClientMessage, RelayMessage, SubscriptionId};
 pub use reason::{Outcome, Prefix, Reason};
-pub use relay::{ConnectionId, Effect, Input, Relay, RelayConfig, Ticket};
+pub use relay::{ConnectionId, Effect, Input, Reading, Relay, RelayConfig, Ticket};
 pub use session::{Origin, Session};
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use openagents_host::{Event, Timestamp};
 use serde::Serialize;
 
+use crate::admission::proof_of_work;
 use crate::filter::Filter;
 use crate::message::ClientMessage;
 use crate::reason::Reason;
@@ -21,6 +22,8 @@ pub struct Limits {
     pub max_event_tags: usize,
     /// The longest content, in characters.
     pub max_content_length: usize,
+    /// How many leading zero bits the id of an event must have, and be meant to have (NIP-13).
+    pub min_pow_difficulty: u8,
     /// How many seconds an event may be old.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created_at_lower_limit: Option<u64>,
@@ -49,6 +52,7 @@ impl Default for Limits {
             max_limit: 1_000,
             max_event_tags: 2_500,
             max_content_length: 128 * 1024,
+            min_pow_difficulty: 0,
             created_at_lower_limit: None,
             created_at_upper_limit: 900,
             default_limit: 500,
@@ -108,7 +112,7 @@ impl Limits {
             let limit = self.max_content_length;
             return Err(Reason::invalid(format!("content can have at most {limit} characters here")));
         }
-        Ok(())
+        proof_of_work::admit(event, self.min_pow_difficulty)
     }
 
     /// The limits for a query from inside. There are more stored events for a filter, as many also if it has no

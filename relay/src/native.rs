@@ -3,15 +3,27 @@
 //! Every connection has a task that reads, checks and verifies, and one that writes. Between them and the
 //! database stands the [`EngineThread`], which commits what has come in together. Routing HTTP is left to whoever
 //! owns the port: it hands over upgrades ([`RelayHandle::upgrade`]).
+//!
+//! What is done to a relay's database beside serving it: [`import`], [`export`], [`sync`], [`statistics`], [`upkeep`].
 
 mod connection;
+pub mod database;
 mod decoder;
 mod encoder;
+mod entrance;
+pub mod export;
 mod handover;
+pub mod import;
+pub mod intake;
 mod outbox;
 mod query;
+mod readers;
 mod shared;
+mod socket;
+pub mod statistics;
+pub mod sync;
 mod tickets;
+pub mod upkeep;
 
 #[cfg(test)]
 mod tests;
@@ -24,7 +36,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
 use http_body_util::Full;
-use openagents_host::native::{Durability, EngineThread, OpenError, Sqlite, Stopped, now};
+use openagents_host::native::{Commits, Durability, EngineThread, OpenError, Sqlite, Stopped, now};
 use openagents_host::sql::SchemaError;
 use openagents_host::{Event, VerifiedEvent};
 
@@ -34,9 +46,12 @@ pub use shared::RelayStatistics;
 
 use crate::filter::Filter;
 use crate::information::{CONTENT_TYPE, CORS_HEADERS, RelayInformation};
+use crate::management::{Answer, Call};
 use crate::reason::Outcome;
 use crate::relay::{Relay, RelayConfig};
 use crate::session::Origin;
+use entrance::Entrance;
+use readers::{Desk, Questions, Readers};
 use shared::{Connections, Shared};
 
 /// How a native relay is run.
@@ -48,10 +63,8 @@ pub struct RelayServerConfig {
     pub durability: Durability,
     /// What the relay accepts, and what it hands over.
     pub relay: RelayConfig,
-    /// What it says about itself. Its limits should be those of `relay`.
+    /// What it says about itself: made of `relay`, so that it says what holds.
     pub information: RelayInformation,
-    /// How many connections there may be at a time. One more is refused with HTTP 503.
-    pub max_connections: usize,
     /// Forget everything but the database and the sessions after every batch of messages, as a Durable Object may:
     /// a test of the program that costs most of its speed.
     pub forget_memory: bool,
@@ -64,9 +77,8 @@ impl RelayServerConfig {
         Self {
             path: path.into(),
             durability: Durability::default(),
-            information: RelayInformation::new(relay.limits.clone()),
+            information: RelayInformation::new(&relay),
             relay,
-            max_connections: 10_000,
             forget_memory: false,
         }
     }
@@ -92,6 +104,8 @@ pub enum StartError {
 pub struct RelayServer {
     handle: RelayHandle,
     thread: EngineThread,
+    /// None where the engine itself reads.
+    readers: Option<Readers>,
 }
 
 impl RelayServer {
@@ -102,28 +116,38 @@ impl RelayServer {
     pub async fn start(config: RelayServerConfig, handover: Arc<dyn HandOver>) -> Result<Self, StartError> {
         let connections = Arc::new(Connections::default());
         let (deliveries, waiting) = handover::queue();
+        let (questions, commits) = (Arc::<Questions>::default(), Commits::default());
+        // A relay that forgets shows what a Durable Object does, which reads by itself.
+        let reads_beside = !config.forget_memory;
+        let entrance = Arc::new(Entrance::new(&config.relay.limits, &config.relay.admission));
         let engine = {
-            let (path, durability, relay) = (config.path, config.durability, config.relay.clone());
+            let (path, durability, relay) = (config.path.clone(), config.durability, config.relay.clone());
+            let entrance = Arc::clone(&entrance);
             move || -> Result<_, StartError> {
                 let mut relay = Relay::open(Sqlite::open(&path, durability)?, relay)?;
+                entrance.set_rules(Arc::clone(relay.rules()));
                 relay.hurry_handovers(now()).map_err(SchemaError::from)?;
-                Ok(relay)
+                Ok(if reads_beside { relay.read_beside() } else { relay })
             }
         };
         let apply = {
-            let connections = Arc::clone(&connections);
-            move |effects: &mut Vec<_>| connections.apply(effects, &deliveries)
+            let (connections, entrance) = (Arc::clone(&connections), Arc::clone(&entrance));
+            let questions = Arc::clone(&questions);
+            move |effects: &mut Vec<_>| connections.apply(effects, &deliveries, &entrance, &questions)
         };
-        let (inputs, thread) = EngineThread::start("relay", config.forget_memory, engine, apply).await?;
+        let watched = commits.clone();
+        let (inputs, thread) =
+            EngineThread::start_watched("relay", config.forget_memory, watched, engine, apply).await?;
         tokio::spawn(handover::deliver(waiting, handover, inputs.clone()));
-        let shared = Shared::new(
-            inputs,
-            connections,
-            config.relay.limits,
-            &config.information,
-            config.max_connections,
-        );
-        Ok(Self { handle: RelayHandle(Arc::new(shared)), thread })
+        let readers = if reads_beside {
+            let (connections, inputs) = (Arc::clone(&connections), inputs.clone());
+            let desk = Desk { questions, connections, commits, inputs, config: config.relay.clone() };
+            Some(Readers::start(&config.path, &desk)?)
+        } else {
+            None
+        };
+        let shared = Shared::new(inputs, connections, config.relay.limits, entrance, config.information);
+        Ok(Self { handle: RelayHandle(Arc::new(shared)), thread, readers })
     }
 
     /// The way to this relay.
@@ -140,8 +164,11 @@ impl RelayServer {
     /// Answers what has come in, says goodbye to every connection (1001) and stops.
     pub async fn shutdown(self) {
         const PATIENCE: Duration = Duration::from_secs(5);
-        self.handle.0.refuse_new_connections();
+        self.handle.0.entrance.close();
         self.thread.stop().await;
+        if let Some(readers) = self.readers {
+            readers.finish().await;
+        }
         self.handle.0.connections.close_all();
         let _ = tokio::time::timeout(PATIENCE, self.handle.0.all_connections_ended()).await;
     }
@@ -187,6 +214,14 @@ impl RelayHandle {
         query::read(&found.map_err(QueryError::Refused)?)
     }
 
+    /// Carries out what an operator of the relay wants (NIP-86). Who is one is for the caller to know.
+    ///
+    /// # Errors
+    /// When the relay has stopped.
+    pub async fn manage(&self, call: Call) -> Result<Answer, Stopped> {
+        self.0.manage(call).await
+    }
+
     /// Makes a WebSocket of a request and serves it, in a task of its own.
     ///
     /// The response must be sent, over a connection that allows upgrades (hyper's `with_upgrades`).
@@ -194,18 +229,20 @@ impl RelayHandle {
     ///
     /// `address` is where the client is, as far as that is known: behind a proxy, what the proxy says.
     pub fn upgrade<B>(&self, request: &mut Request<B>, address: Option<IpAddr>) -> Response<Full<Bytes>> {
-        let Some(permit) = self.0.permit() else {
-            return text(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "this relay has as many connections as it can serve\n",
-            );
+        let place = match self.0.entrance.enter(address) {
+            Ok(place) => place,
+            Err(no_entry) => {
+                let status =
+                    StatusCode::from_u16(no_entry.status()).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+                return text(status, format!("{no_entry}\n"));
+            }
         };
         let Ok(origin) = Origin::new(address, None) else {
             return text(StatusCode::SERVICE_UNAVAILABLE, "this relay has no random numbers at present\n");
         };
         match fastwebsockets::upgrade::upgrade(request) {
             Ok((response, socket)) => {
-                tokio::spawn(connection::serve(Arc::clone(&self.0), socket, permit, origin));
+                tokio::spawn(connection::serve(Arc::clone(&self.0), socket, place, origin));
                 response.map(|_| Full::default())
             }
             Err(error) => text(StatusCode::BAD_REQUEST, format!("this is no WebSocket handshake: {error}\n")),
@@ -215,7 +252,7 @@ impl RelayHandle {
     /// The relay information document (NIP-11), with the headers that let pages of any origin read it.
     #[must_use]
     pub fn information(&self) -> Response<Full<Bytes>> {
-        let mut response = Response::new(Full::new(self.0.information.clone()));
+        let mut response = Response::new(Full::new(self.0.information()));
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static(CONTENT_TYPE));
         for (name, value) in CORS_HEADERS {

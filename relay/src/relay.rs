@@ -1,15 +1,18 @@
 //! The relay's engine: what is to be done about a message.
 
 mod identification;
+mod management;
 mod query;
 mod reading;
 mod reconciliation;
 mod removal;
+mod screening;
 mod searching;
 mod writing;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,17 +21,20 @@ use openagents_host::{Engine, EventId, Timestamp, VerifiedEvent};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+pub use self::reading::Reading;
 use self::searching::Indexing;
 use crate::access::Access;
+use crate::admission::{Admission, Network, NoEntry, Rates};
 use crate::check::{self, Checked};
 use crate::filter::Filter;
 use crate::handover::HandOverRule;
 use crate::limits::Limits;
-use crate::message::{ClientMessage, RelayMessage};
+use crate::management::{Answer, Call, Rules};
+use crate::message::RelayMessage;
 use crate::reason::{Outcome, Reason};
 use crate::reconciliation::Reconciliations;
 use crate::session::{Origin, Session};
-use crate::store::{Standing, Store};
+use crate::store::Store;
 use crate::subscriptions::Subscriptions;
 
 /// A connection, under the number that its shell gave it. No two that are open have the same.
@@ -75,6 +81,8 @@ pub struct RelayConfig {
     pub limits: Limits,
     /// Who has to identify themselves, and for what.
     pub access: Access,
+    /// From whom, of what and how much it takes.
+    pub admission: Admission,
     /// The events that somebody outside wants: each such event that is accepted is handed over, again and
     /// again until it is [`Delivered`](Input::Delivered).
     pub handover: HandOverRule,
@@ -121,6 +129,20 @@ pub enum Input {
         /// What each of them must match one of.
         filters: Vec<Filter>,
     },
+    /// An operator of the relay, whom the shell knows for one, manages it (NIP-86).
+    Manage {
+        /// Under which number the answer is to be reported.
+        ticket: Ticket,
+        /// What is wanted.
+        call: Call,
+    },
+    /// What was to be [read](Effect::Read) could not be.
+    Unreadable {
+        /// What.
+        reading: Reading,
+        /// Why.
+        error: SqlError,
+    },
     /// An event that was [handed over](Effect::HandOver) has arrived.
     Delivered(EventId),
 }
@@ -137,6 +159,12 @@ pub enum Effect {
         /// What.
         message: RelayMessage,
     },
+    /// Answer a `REQ` from the store: only where the host [reads beside](Relay::read_beside) the engine.
+    ///
+    /// What the engine sends to this connection from here on comes after the answer. The answer is to be read from a
+    /// state in which everything is that was committed with this effect, and an event of the subscription
+    /// that is in it must not be sent a second time when the engine tells of it as new.
+    Read(Reading),
     /// The state of a connection has changed: a host that may forget keeps what [`Relay::saved`] gives.
     SessionChanged(ConnectionId),
     /// Give an event to whoever registered for such events, and report when that was done.
@@ -155,6 +183,17 @@ pub enum Effect {
         /// The events as JSON, in the order of a `REQ`'s answer and each once; or why there is no answer.
         events: Result<Vec<Arc<str>>, Reason>,
     },
+    /// An operator was answered.
+    Managed {
+        /// Whom.
+        ticket: Ticket,
+        /// How.
+        answer: Answer,
+    },
+    /// The rules are these from now on.
+    RulesChanged(Arc<Rules>),
+    /// End a connection, whose client was told why.
+    Disconnect(ConnectionId),
     /// The database failed: something for the operator's log. Whoever waited has been answered.
     Failed(SqlError),
 }
@@ -167,6 +206,12 @@ pub struct Relay<S> {
     subscriptions: Subscriptions,
     reconciliations: Reconciliations,
     config: RelayConfig,
+    /// What holds beside the configuration.
+    rules: Arc<Rules>,
+    rates: Rates,
+    /// Whether events of banned authors are to be removed, and when some of them are.
+    next_purge: Option<Timestamp>,
+    reads_beside: bool,
     /// Not later than the next handover is due. It may be earlier: then there is nothing to do.
     next_handover: Option<Timestamp>,
     /// Not later than the next event is to be removed. It may be earlier: then there is nothing to do.
@@ -186,19 +231,30 @@ impl<S: Sql> Relay<S> {
         let store = Store::open(sql)?;
         let next_handover = store.next_handover()?;
         let next_removal = removal::next(&store)?;
-        let sessions = BTreeMap::new();
-        let (subscriptions, reconciliations) = (Subscriptions::default(), Reconciliations::default());
         let indexing = Indexing::of(&store)?;
+        let mut rules = Rules::of(config.admission.lists.clone());
+        store.complete_rules(&mut rules)?;
+        let next_purge = store.has_to_purge()?.then_some(Timestamp::EPOCH);
         Ok(Self {
             store,
-            sessions,
-            subscriptions,
-            reconciliations,
+            sessions: BTreeMap::new(),
+            subscriptions: Subscriptions::default(),
+            reconciliations: Reconciliations::default(),
+            rules: Arc::new(rules),
+            rates: Rates::new(config.admission.rates.clone()),
             config,
+            next_purge,
+            reads_beside: false,
             next_handover,
             next_removal,
             indexing,
         })
+    }
+
+    /// Leaves answering from the store to the host, for one that can do that on many threads: see [`Effect::Read`].
+    #[must_use]
+    pub fn read_beside(self) -> Self {
+        Self { reads_beside: true, ..self }
     }
 
     /// Hands over at once what is waiting to be: the process that was to get it has just started.
@@ -219,6 +275,24 @@ impl<S: Sql> Relay<S> {
     /// What it accepts at most.
     pub const fn limits(&self) -> &Limits {
         &self.config.limits
+    }
+
+    /// What holds beside the configuration.
+    pub const fn rules(&self) -> &Arc<Rules> {
+        &self.rules
+    }
+
+    /// Whether one more client may connect, from this address: for shells that have not counted for themselves.
+    ///
+    /// # Errors
+    /// Says why not.
+    pub fn may_connect(&self, address: Option<IpAddr>) -> Result<(), NoEntry> {
+        let from_there = |network: Network| {
+            let addresses = self.sessions.values().filter_map(Session::address);
+            addresses.filter(|address| Network::of(*address) == network).count()
+        };
+        let limits = &self.config.admission.connections;
+        limits.admit(&self.rules.lists, address, self.sessions.len(), from_there)
     }
 
     /// All open connections.
@@ -291,32 +365,20 @@ impl<S: Sql> Relay<S> {
         }
     }
 
-    /// Checks a text step by step, the cheapest first: what is not going to be stored need not be verified.
+    /// Checks a text step by step, the cheapest first: what is not wanted or not going to be stored need not be verified.
     fn text(&mut self, now: Timestamp, connection: ConnectionId, text: &str, effects: &mut Vec<Effect>) {
+        if !self.sessions.contains_key(&connection) {
+            return;
+        }
         let message = match check::read(text, &self.config.limits, now) {
-            Ok(ClientMessage::Event(event)) if self.sessions.contains_key(&connection) => {
-                let standing = match self.standing(now, &event) {
-                    Ok(standing) => standing,
-                    Err(error) => {
-                        effects.push(Effect::Failed(error));
-                        let outcome = Outcome::Refused(Reason::storage());
-                        effects.push(answer(connection, event.id, outcome));
-                        return;
-                    }
-                };
-                if let Some(refusal) = standing.as_ref().and_then(Standing::refusal) {
-                    effects.push(answer(connection, event.id, writing::outcome(refusal)));
+            Ok(message) => match self.screen(now, connection, message, effects) {
+                Some((Checked::Event(event), standing)) => {
+                    self.event(now, connection, &event, standing.as_ref(), effects);
                     return;
                 }
-                match check::verify(ClientMessage::Event(event)) {
-                    Checked::Event(event) => {
-                        self.event(now, connection, &event, standing.as_ref(), effects);
-                        return;
-                    }
-                    refused => refused,
-                }
-            }
-            Ok(message) => check::verify(message),
+                Some((message, _)) => message,
+                None => return,
+            },
             Err(refusal) => Checked::Refused(refusal),
         };
         self.message(now, connection, &message, effects);
@@ -357,6 +419,7 @@ impl<S: Sql> Engine for Relay<S> {
                 self.sessions.remove(connection);
                 self.subscriptions.close(*connection);
                 self.reconciliations.close_all(*connection);
+                self.rates.close(*connection);
             }
             Input::Publish { ticket, event } => {
                 let outcome = self.publish(now, event, effects);
@@ -366,6 +429,11 @@ impl<S: Sql> Engine for Relay<S> {
                 let events = self.query(now, filters, effects);
                 effects.push(Effect::Found { ticket: *ticket, events });
             }
+            Input::Manage { ticket, call } => {
+                let answer = self.manage(now, call, effects);
+                effects.push(Effect::Managed { ticket: *ticket, answer });
+            }
+            Input::Unreadable { reading, error } => self.unreadable(reading, error, effects),
             Input::Delivered(id) => {
                 if let Err(error) = self.store.delivered(id) {
                     // It stays due and is handed over again.
@@ -377,6 +445,7 @@ impl<S: Sql> Engine for Relay<S> {
 
     fn alarm(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         self.remove_what_ended(now, effects);
+        self.purge(now, effects);
         let due = self.store.due_handovers(now).and_then(|due| Ok((due, self.store.next_handover()?)));
         match due {
             Ok((due, next)) => {
@@ -392,7 +461,10 @@ impl<S: Sql> Engine for Relay<S> {
     }
 
     fn next_alarm(&self) -> Option<Timestamp> {
-        [self.next_handover, self.next_removal, self.indexing.due].into_iter().flatten().min()
+        [self.next_handover, self.next_removal, self.next_purge, self.indexing.due]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn forget(&mut self, _: Timestamp) {
@@ -400,7 +472,9 @@ impl<S: Sql> Engine for Relay<S> {
             self.connections().map(|connection| (connection, self.saved(connection))).collect();
         // What cannot be opened again is not forgotten.
         let Ok(reopened) = Self::open(self.sql().clone(), self.config.clone()) else { return };
-        *self = reopened;
+        // Who waits ten seconds for a real object to forget them has earned it; who is forgotten at once has not.
+        let rates = std::mem::take(&mut self.rates);
+        *self = Self { rates, reads_beside: self.reads_beside, ..reopened };
         for (connection, state) in saved {
             self.restore(connection, &state);
         }
@@ -410,8 +484,16 @@ impl<S: Sql> Engine for Relay<S> {
         // What was due may be due again. If even this cannot be read, the next alarm finds out.
         self.next_handover = self.store.next_handover().unwrap_or(Some(Timestamp::EPOCH));
         self.next_removal = removal::next(&self.store).unwrap_or(Some(Timestamp::EPOCH));
+        self.next_purge = match self.store.has_to_purge() {
+            Ok(false) => None,
+            Ok(true) | Err(_) => Some(Timestamp::EPOCH),
+        };
+        // Rules that cannot be read stay as they are: stricter or not, they were given by an operator.
+        let _ = self.reload_rules();
     }
 }
 
+#[cfg(test)]
+mod model_tests;
 #[cfg(test)]
 mod tests;

@@ -7,6 +7,7 @@ mod erase;
 mod expiry;
 mod export;
 mod handover;
+mod management;
 mod place;
 mod plan;
 mod query;
@@ -21,7 +22,7 @@ mod vanish;
 mod viewer;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use openagents_host::sql::{SchemaError, Sql, SqlError, values};
 use openagents_host::{EventId, Timestamp, VerifiedEvent};
@@ -35,7 +36,7 @@ pub use self::viewer::Viewer;
 
 use self::erase::Doomed;
 use self::place::Place;
-use self::standing::{DELETION, expires_at, identifier};
+use self::standing::{DELETION, Version, expires_at, identifier};
 use self::statement::{hex_string, json_list};
 use crate::tag::TagKey;
 
@@ -73,6 +74,11 @@ impl<S: Sql> Store<S> {
         Ok(Self { sql })
     }
 
+    /// The store in a database that is open elsewhere, where [`open`](Self::open) was called: to read it.
+    pub const fn beside(sql: S) -> Self {
+        Self { sql }
+    }
+
     /// The database.
     pub const fn sql(&self) -> &S {
         &self.sql
@@ -108,12 +114,15 @@ impl<S: Sql> Store<S> {
         if let Some(refusal) = standing.refusal() {
             return Ok(refusal);
         }
+        let place = if standing.is_place_taken { Place::free(&self.sql, event)? } else { Place::of(event) };
+        if standing.replaced.is_none() && event.kind != DELETION {
+            self.write(event, place)?;
+            return Ok(Insertion::Inserted);
+        }
         self.sql.transaction(|| {
-            if let Some(version) = &standing.replaced {
-                self.erase(&[Doomed { seq: version.seq, json: version.json.clone() }])?;
+            if let Some(Version { seq, json, .. }) = &standing.replaced {
+                self.erase(&[Doomed { seq: *seq, json: json.clone() }])?;
             }
-            let place =
-                if standing.is_place_taken { Place::free(&self.sql, event)? } else { Place::of(event) };
             self.write(event, place)?;
             if event.kind == DELETION {
                 self.delete(event)?;
@@ -122,6 +131,8 @@ impl<S: Sql> Store<S> {
         })
     }
 
+    /// Writes an event and its tags. A transaction within another one costs more than both statements, so there is none: if
+    /// the tags cannot be written, the event is taken back.
     fn write(&self, event: &VerifiedEvent, place: Place) -> Result<(), SqlError> {
         self.sql.execute(
             "INSERT INTO event (seq, id, pubkey, created_at, kind, identifier, expires_at, json)
@@ -142,9 +153,13 @@ impl<S: Sql> Store<S> {
             return Ok(());
         }
         let keys = json_list(keys.iter().map(|key| hex_string(key.as_bytes())));
-        self.sql.execute(
-            "INSERT INTO tag (key, seq, kind) SELECT unhex(value), ?, ? FROM json_each(?)",
-            values![place.seq(), event.kind, &keys],
-        )
+        self.sql
+            .execute(
+                "INSERT INTO tag (key, seq, kind) SELECT unhex(value), ?, ? FROM json_each(?)",
+                values![place.seq(), event.kind, &keys],
+            )
+            .inspect_err(|_| {
+                let _ = self.sql.execute("DELETE FROM event WHERE seq = ?", values![place.seq()]);
+            })
     }
 }

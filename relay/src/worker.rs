@@ -4,6 +4,7 @@
 //! them. So nothing is kept in memory that could not be read again: the first event after waking up
 //! opens the [`Relay`] and takes up every connection in the state that was kept with its socket.
 
+mod manage;
 mod publish;
 mod query;
 mod session;
@@ -27,6 +28,7 @@ use ::worker::{
 use openagents_host::worker::{DurableSql, now, set_alarm};
 use openagents_host::{Engine, Event, Timestamp, VerifiedEvent};
 
+pub use manage::{MANAGE_PATH, manage};
 pub use publish::{PUBLISH_PATH, publish};
 pub use query::{QUERY_PATH, query};
 
@@ -34,6 +36,7 @@ use self::written::Written;
 use crate::check::Checked;
 use crate::information::{CONTENT_TYPE, CORS_HEADERS, RelayInformation, asks_for_document};
 use crate::limits::Limits;
+use crate::management::Answer;
 use crate::reason::{Outcome, Reason};
 use crate::relay::{ConnectionId, Effect, Input, Relay, RelayConfig, Ticket};
 use crate::session::Origin;
@@ -41,9 +44,6 @@ use crate::session::Origin;
 /// Where the relay object tells how many rows Cloudflare bills, as [`DurableSql::billed_rows`] counts them. The Worker's own
 /// routes must never lead here.
 pub const BILLED_ROWS_PATH: &str = "/internal/billed-rows";
-
-/// How many connections an object serves. The platform's own limit is 32,768.
-const MAX_CONNECTIONS: usize = 10_000;
 
 /// The limits of a relay in an object, which has 128 MB of memory.
 #[must_use]
@@ -134,9 +134,15 @@ impl<H: HandOver> RelayHost<H> {
                 let rows = self.0.awake(|awake| awake.relay.store().sql().billed_rows())?;
                 Response::ok(format!(r#"{{"read":{},"written":{}}}"#, rows.read, rows.written))
             }
+            (Method::Post, MANAGE_PATH) => {
+                let call = request.text().await?;
+                self.0.managed(&call).await
+            }
             (Method::Get, _) if wants_upgrade => self.0.accept(origin(&request)),
             (Method::Get | Method::Head, _) if wants_document => {
-                with_cors(Response::ok(self.0.information.to_json())?, CONTENT_TYPE)
+                let document =
+                    self.0.awake(|awake| self.0.information.under(awake.relay.rules()).to_json())?;
+                with_cors(Response::ok(document)?, CONTENT_TYPE)
             }
             (Method::Options, _) => with_cors(Response::empty()?.with_status(204), CONTENT_TYPE),
             _ => Response::error("This is a Nostr relay: connect to it with a WebSocket.\n", 426),
@@ -254,6 +260,7 @@ struct Pending {
     deliveries: Vec<VerifiedEvent>,
     outcome: Option<Outcome>,
     found: Option<Result<Vec<Arc<str>>, Reason>>,
+    answer: Option<Answer>,
     alarm: Option<Timestamp>,
 }
 
@@ -355,19 +362,19 @@ impl<H: HandOver> Object<H> {
         let origin = origin?;
         let pair = WebSocketPair::new()?;
         let accepted = self.awake(|awake| {
-            if awake.sockets.len() >= MAX_CONNECTIONS {
-                return Ok(false);
+            if let Err(no_entry) = awake.relay.may_connect(origin.address) {
+                return Ok(Some(no_entry));
             }
             let connection = session::accept(&self.state, &pair.server)?;
             awake.sockets.insert(connection, Socket { socket: pair.server.clone(), is_stored: false });
             let mut effects = Vec::new();
             awake.relay.handle(now(), &Input::Open { connection, origin }, &mut effects);
             awake.apply(effects);
-            Ok::<_, Error>(true)
+            Ok::<_, Error>(None)
         });
         match accepted {
-            Ok(Ok(true)) => Response::from_websocket(pair.client),
-            Ok(Ok(false)) => Response::error("This relay has as many connections as it can serve.\n", 503),
+            Ok(Ok(None)) => Response::from_websocket(pair.client),
+            Ok(Ok(Some(no_entry))) => Response::error(format!("{no_entry}\n"), no_entry.status()),
             Ok(Err(error)) | Err(error) => {
                 console_error!("a connection could not be made: {}", error);
                 Response::error("The relay could not be opened; see its log.\n", 500)
@@ -424,7 +431,13 @@ impl Awake {
                 Effect::HandOver(event) => pending.deliveries.push(event),
                 Effect::Published { outcome, .. } => pending.outcome = Some(outcome),
                 Effect::Found { events, .. } => pending.found = Some(events),
+                Effect::Managed { answer, .. } => pending.answer = Some(answer),
+                // The rules are read where they are needed.
+                Effect::RulesChanged(_) => {}
+                Effect::Disconnect(connection) => self.disconnect(connection),
                 Effect::Failed(error) => console_error!("the relay's database failed: {}", error),
+                // The relay reads by itself here: there is one thread.
+                Effect::Read(_) => {}
             }
         }
         let next = self.relay.next_alarm();
@@ -433,6 +446,15 @@ impl Awake {
             pending.alarm = next;
         }
         pending
+    }
+
+    /// Ends a connection. The rest is done when its end is reported, which a client can put off for long; so it is out of the
+    /// relay's sight at once.
+    fn disconnect(&mut self, connection: ConnectionId) {
+        if let Some(Socket { socket, .. }) = self.sockets.get(&connection) {
+            let _ = socket.close(Some(1008), Some("you may not connect here"));
+        }
+        self.relay.handle(now(), &Input::Close(connection), &mut Vec::new());
     }
 
     /// Keeps the state of a connection for the time after the next sleep.

@@ -10,23 +10,71 @@
 ///     hello_world::main()
 /// }
 /// ```
+///
+/// # What may be written to the relay
+///
+/// Variables say whose events and which kinds the relay takes. What they cannot say is a
+/// [`WritePolicy`](crate::relay::WritePolicy), which is asked about every event that a client writes, on both hosts:
+///
+/// ```
+/// use openagents_sdk::prelude::*;
+/// use openagents_sdk::relay::{Reason, Submission, WritePolicy};
+///
+/// /// Greets people.
+/// #[agent(name = "greeter")]
+/// #[derive(Default, Serialize, Deserialize)]
+/// struct Greeter;
+///
+/// #[jobs]
+/// impl Greeter {
+///     /// Greets whom it is given.
+///     #[job(kind = 5050)]
+///     async fn greet(&self, name: Text) -> JobResult<String> {
+///         Ok(format!("Hello, {name}!"))
+///     }
+/// }
+///
+/// /// Takes nothing from people in a hurry.
+/// struct Patience;
+///
+/// impl WritePolicy for Patience {
+///     fn admit(&self, submission: &Submission<'_>) -> Result<(), Reason> {
+///         if submission.event.content.contains("hurry") {
+///             return Err(Reason::restricted("there is no hurry here"));
+///         }
+///         Ok(())
+///     }
+/// }
+///
+/// openagents_sdk::deployment!(Greeter, policy = Patience);
+/// ```
 #[cfg(not(target_arch = "wasm32"))]
 #[macro_export]
 macro_rules! deployment {
-    ($agent:ty) => {
+    ($agent:ty $(,)?) => {
         /// Serves the agent and its relay, or asks one: see `--help`.
         pub fn main() -> ::std::process::ExitCode {
             $crate::native::main::<$agent>()
         }
     };
+    ($agent:ty, policy = $policy:expr $(,)?) => {
+        /// Serves the agent and its relay, or asks one: see `--help`.
+        pub fn main() -> ::std::process::ExitCode {
+            $crate::native::main_with_policy::<$agent, _>($policy)
+        }
+    };
+    ($($anything:tt)*) => {
+        ::core::compile_error!("write `deployment!(MyAgent)` or `deployment!(MyAgent, policy = MyPolicy)`");
+    };
 }
 
 /// Deploys an agent: natively it writes a `main` function that serves it, on `wasm32` it exports the Worker (its `fetch`
-/// handler) and the classes `RelayDurableObject` and `AgentDurableObject`.
+/// handler) and the classes `RelayDurableObject` and `AgentDurableObject`. With `policy = MyPolicy` the relay asks that
+/// [`WritePolicy`](crate::relay::WritePolicy) about what clients write.
 #[cfg(target_arch = "wasm32")]
 #[macro_export]
 macro_rules! deployment {
-    ($agent:ty) => {
+    (@worker $agent:ty, $policy:expr) => {
         /// Not for WebAssembly: there the Worker's exports are the entry points.
         pub fn main() -> ::std::process::ExitCode {
             ::std::process::ExitCode::FAILURE
@@ -62,6 +110,7 @@ macro_rules! deployment {
                     Self(AssertUnwindSafe(::openagents_sdk::worker::relay_object::<$agent>(
                         worker::State::from(state),
                         env,
+                        $policy,
                     )))
                 }
 
@@ -167,5 +216,14 @@ macro_rules! deployment {
                     .await
             }
         }
+    };
+    ($agent:ty $(,)?) => {
+        $crate::deployment!(@worker $agent, ::core::option::Option::None);
+    };
+    ($agent:ty, policy = $policy:expr $(,)?) => {
+        $crate::deployment!(@worker $agent, ::core::option::Option::Some($crate::worker::policy($policy)));
+    };
+    ($($anything:tt)*) => {
+        ::core::compile_error!("write `deployment!(MyAgent)` or `deployment!(MyAgent, policy = MyPolicy)`");
     };
 }

@@ -1,6 +1,7 @@
 //! Which door an HTTP request goes through, and what is behind those of the agent: decided once, for both hosts.
 
 mod agent_doors;
+pub(crate) mod management;
 mod metrics;
 mod names;
 mod operators;
@@ -8,6 +9,7 @@ mod page;
 mod records;
 
 use openagents_relay::information::asks_for_document;
+use openagents_relay::management::CONTENT_TYPE as MANAGEMENT;
 
 pub(crate) use agent_doors::{AgentDoors, Answer, Visit};
 pub(crate) use page::Page;
@@ -19,7 +21,7 @@ use records::Record;
 pub(crate) const HEADERS: [(&str, &str); 5] = [
     ("access-control-allow-origin", "*"),
     ("access-control-allow-headers", "*, authorization"),
-    ("access-control-allow-methods", "GET, HEAD, OPTIONS"),
+    ("access-control-allow-methods", "GET, HEAD, POST, OPTIONS"),
     ("vary", "accept"),
     ("x-content-type-options", "nosniff"),
 ];
@@ -31,6 +33,8 @@ pub(crate) enum Door<'a> {
     Relay,
     /// The relay's information document (NIP-11).
     RelayInformation,
+    /// What an operator wants of the relay (NIP-86).
+    Management,
     /// What a browser asks before it sends a request of its own (CORS).
     Preflight,
     /// Something that the agent answers.
@@ -60,11 +64,17 @@ pub(crate) enum AgentDoor<'a> {
     Record { agent: &'a str, record: Record<'a> },
 }
 
-/// Finds the door. `accept` is the request's `Accept` header.
+/// Finds the door. `accept` and `content_type` are the request's headers.
 ///
 /// NIP-01: "Relays MUST only accept connections to a single endpoint when additional path segments do not influence its
 /// behavior." That endpoint is `/`.
-pub(crate) fn door<'a>(method: &str, path: &'a str, accept: &str, is_upgrade: bool) -> Door<'a> {
+pub(crate) fn door<'a>(
+    method: &str,
+    path: &'a str,
+    accept: &str,
+    content_type: &str,
+    is_upgrade: bool,
+) -> Door<'a> {
     let read = matches!(method, "GET" | "HEAD");
     if is_upgrade {
         return if path == "/" && method == "GET" { Door::Relay } else { Door::Nowhere };
@@ -73,10 +83,18 @@ pub(crate) fn door<'a>(method: &str, path: &'a str, accept: &str, is_upgrade: bo
         return Door::Preflight;
     }
     let door = match path {
+        "/" if method == "POST" && is_management(content_type) => return Door::Management,
         "/" if asks_for_document(accept) => Door::RelayInformation,
         path => agent_door(path).map_or(Door::Nowhere, Door::Agent),
     };
     if read || door == Door::Nowhere { door } else { Door::WrongMethod }
+}
+
+fn is_management(content_type: &str) -> bool {
+    content_type
+        .split(';')
+        .next()
+        .is_some_and(|media_type| media_type.trim().eq_ignore_ascii_case(MANAGEMENT))
 }
 
 fn agent_door(path: &str) -> Option<AgentDoor<'_>> {
@@ -102,24 +120,38 @@ mod tests {
     use super::{AgentDoor, Door, Record, door};
 
     fn get(path: &str) -> Door<'_> {
-        door("GET", path, "", false)
+        door("GET", path, "", "", false)
     }
 
     #[test]
     fn opens_the_relay_at_one_path_only() {
-        assert_eq!(door("GET", "/", "", true), Door::Relay);
+        assert_eq!(door("GET", "/", "", "", true), Door::Relay);
         for path in ["/elsewhere", "/health", "/metrics", "/agent/npub1abc/history"] {
-            assert_eq!(door("GET", path, "", true), Door::Nowhere, "{path}");
+            assert_eq!(door("GET", path, "", "", true), Door::Nowhere, "{path}");
         }
     }
 
     #[test]
     fn negotiates_what_is_at_the_root() {
         for accept in ["application/nostr+json", "text/html, Application/Nostr+JSON;q=0.9"] {
-            assert_eq!(door("GET", "/", accept, false), Door::RelayInformation);
+            assert_eq!(door("GET", "/", accept, "", false), Door::RelayInformation);
         }
-        assert_eq!(door("GET", "/", "text/html,*/*", false), Door::Agent(AgentDoor::Welcome));
-        assert_eq!(door("OPTIONS", "/", "", false), Door::Preflight);
+        assert_eq!(door("GET", "/", "text/html,*/*", "", false), Door::Agent(AgentDoor::Welcome));
+        assert_eq!(door("OPTIONS", "/", "", "", false), Door::Preflight);
+    }
+
+    #[test]
+    fn the_relay_is_managed_where_it_is_reached() {
+        let post = |path, content_type| door("POST", path, "", content_type, false);
+        for content_type in ["application/nostr+json+rpc", "Application/Nostr+JSON+RPC; charset=utf-8"] {
+            assert_eq!(post("/", content_type), Door::Management);
+        }
+        assert_eq!(post("/", "application/json"), Door::WrongMethod);
+        assert_eq!(post("/health", "application/nostr+json+rpc"), Door::WrongMethod);
+        assert_eq!(
+            door("GET", "/", "", "application/nostr+json+rpc", false),
+            Door::Agent(AgentDoor::Welcome)
+        );
     }
 
     #[test]
@@ -145,9 +177,9 @@ mod tests {
 
     #[test]
     fn tells_a_wrong_method_from_a_wrong_path() {
-        assert_eq!(door("POST", "/health", "", false), Door::WrongMethod);
-        assert_eq!(door("DELETE", "/agent/npub1abc/memory/key", "", false), Door::WrongMethod);
-        assert_eq!(door("POST", "/nowhere", "", false), Door::Nowhere);
-        assert_eq!(door("HEAD", "/metrics", "", false), Door::Agent(AgentDoor::Metrics));
+        assert_eq!(door("POST", "/health", "", "", false), Door::WrongMethod);
+        assert_eq!(door("DELETE", "/agent/npub1abc/memory/key", "", "", false), Door::WrongMethod);
+        assert_eq!(door("POST", "/nowhere", "", "", false), Door::Nowhere);
+        assert_eq!(door("HEAD", "/metrics", "", "", false), Door::Agent(AgentDoor::Metrics));
     }
 }

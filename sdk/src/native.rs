@@ -1,28 +1,44 @@
-//! The native host: one process with a relay and the agent, and a client to try it with.
+//! The native host: one process with a relay and the agent, a client to try it with, and tools for the relay's database.
 
 mod agent;
 mod arguments;
 mod ask;
 mod data_folder;
+mod forwarded;
 mod inspect;
 mod outside;
+mod relay_commands;
 mod serve;
 mod server;
 mod terminal;
 mod variables;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{CommandFactory, FromArgMatches};
+
+use openagents_relay::WritePolicy;
 
 use crate::agent::Jobs;
 use arguments::{Arguments, Command};
 
-/// What the `main` of a deployment does: reads the command line, then serves the agent, asks one, or shows what is on record.
+/// What the `main` of a deployment does: reads the command line, then serves the agent, asks one, shows what is on record,
+/// or works on the relay's database.
 ///
-/// The exit code is 0 when all went well, 1 when it did not, 2 when the command line is wrong.
+/// The exit code is 0 when all went well, 1 when it did not, 2 when the command line is wrong, 130 when it was interrupted.
 #[must_use]
 pub fn main<A: Jobs>() -> ExitCode {
+    run::<A>(None)
+}
+
+/// What the `main` of a deployment does whose relay asks a policy about what is written: see [`main`].
+#[must_use]
+pub fn main_with_policy<A: Jobs, P: WritePolicy>(policy: P) -> ExitCode {
+    run::<A>(Some(Arc::new(policy)))
+}
+
+fn run<A: Jobs>(policy: Option<Arc<dyn WritePolicy>>) -> ExitCode {
     let declaration = A::DECLARATION;
     let command =
         Arguments::command().name(declaration.name).version(declaration.version).about(declaration.about);
@@ -46,12 +62,16 @@ pub fn main<A: Jobs>() -> ExitCode {
             Some(Command::Inspect(inspect)) => {
                 inspect::run::<A>(inspect).await.map_err(|error| error.to_string())
             }
-            None => serve::run::<A>(&arguments.serve).await.map_err(|error| error.to_string()),
+            Some(Command::Relay(relay)) => {
+                return relay_commands::run::<A>(relay).await.map_err(|error| error.to_string());
+            }
+            None => serve::run::<A>(&arguments.serve, policy).await.map_err(|error| error.to_string()),
         }
+        .map(|()| ExitCode::SUCCESS)
     });
     // A handler that blocks its thread must not keep the process from ending.
     runtime.shutdown_background();
-    done.map_or_else(|error| failure(&error), |()| ExitCode::SUCCESS)
+    done.unwrap_or_else(|error| failure(&error))
 }
 
 fn failure(message: &str) -> ExitCode {

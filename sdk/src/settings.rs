@@ -1,12 +1,18 @@
 //! The variables of a deployment. They have the same names on both hosts: a Worker's `[vars]` and secrets there, the
 //! environment or a `.dev.vars` file natively.
 
+mod relay;
+
 use std::time::Duration;
 
 use openagents_host::keys::{KeyError, parse_public_key};
 use openagents_host::outgoing::{Reach, public_url};
 use openagents_host::{Keys, Kind, PublicKey};
 use openagents_relay::{HandOverRule, Limits, RelayConfig, RelayInformation};
+
+pub(crate) use relay::RelaySettings;
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use relay::trusted_proxies;
 
 use crate::agent::Jobs;
 use crate::discovery::Profile;
@@ -24,6 +30,8 @@ const RELAY_PRIVATE_KEY: &str = "RELAY_PRIVATE_KEY";
 const RELAY_NAME: &str = "RELAY_NAME";
 const RELAY_DESCRIPTION: &str = "RELAY_DESCRIPTION";
 const RELAY_PUBKEY: &str = "RELAY_PUBKEY";
+const RELAY_CONTACT: &str = "RELAY_CONTACT";
+const RELAY_ICON: &str = "RELAY_ICON";
 const SUPPORTED_NIPS: &str = "SUPPORTED_NIPS";
 /// The public address of the agent's own relay, for those who are told where to find it.
 const RELAY_URL: &str = "RELAY_URL";
@@ -33,7 +41,7 @@ const AGENT_RELAYS: &str = "AGENT_RELAYS";
 const RELAY_VISIT_SECONDS: &str = "RELAY_VISIT_SECONDS";
 /// Whether the agent announces itself.
 const AGENT_ANNOUNCE: &str = "AGENT_ANNOUNCE";
-/// The public keys, separated by commas, that may read what is on record, beside the agent's own.
+/// The public keys, separated by commas, that may read what is on record, beside the agent's own, and manage the relay.
 const ADMIN_PUBKEYS: &str = "ADMIN_PUBKEYS";
 /// Whether the agent may reach out to addresses that are not public.
 const ALLOW_PRIVATE_ADDRESSES: &str = "ALLOW_PRIVATE_ADDRESSES";
@@ -70,6 +78,14 @@ pub(crate) enum SettingError {
     Seconds {
         /// Which variable.
         name: &'static str,
+    },
+    /// It should hold something else.
+    #[error("the variable {name} must be {expected}")]
+    Form {
+        /// Which variable.
+        name: &'static str,
+        /// What it should hold.
+        expected: String,
     },
     /// It should hold NIP numbers.
     #[error("the variable {SUPPORTED_NIPS} must be a list of numbers such as [1,11,90]")]
@@ -166,12 +182,7 @@ pub(crate) fn agent_settings<A: Jobs>(
 ) -> Result<AgentSettings, SettingError> {
     let text =
         |name: &str| variable(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
-    let switch = |name: &'static str, default: bool| match text(name).as_deref() {
-        None => Ok(default),
-        Some("true" | "1" | "yes") => Ok(true),
-        Some("false" | "0" | "no") => Ok(false),
-        Some(_) => Err(SettingError::Switch { name }),
-    };
+    let switch = |name: &'static str, usual: bool| switch(name, text(name).as_deref(), usual);
     let reach = if switch(ALLOW_PRIVATE_ADDRESSES, false)? { Reach::Anywhere } else { Reach::Public };
     let announces = switch(AGENT_ANNOUNCE, true)?;
     let relay = |name: &'static str, url: &str| {
@@ -210,6 +221,15 @@ pub(crate) fn agent_settings<A: Jobs>(
     Ok(AgentSettings { relay_url, relays, visit_every, reach, announces, operators })
 }
 
+fn switch(name: &'static str, text: Option<&str>, usual: bool) -> Result<bool, SettingError> {
+    match text {
+        None => Ok(usual),
+        Some("true" | "1" | "yes") => Ok(true),
+        Some("false" | "0" | "no") => Ok(false),
+        Some(_) => Err(SettingError::Switch { name }),
+    }
+}
+
 fn seconds(name: &'static str, text: &str) -> Result<Duration, SettingError> {
     match text.parse::<u32>() {
         Ok(seconds @ 1..) => Ok(Duration::from_secs(seconds.into())),
@@ -218,12 +238,13 @@ fn seconds(name: &'static str, text: &str) -> Result<Duration, SettingError> {
 }
 
 /// What the relay says about itself (NIP-11), from the variables and the agent that runs beside it.
-pub(crate) fn relay_information<A: Jobs>(
-    limits: Limits,
-    variable: impl Fn(&str) -> Option<String>,
+fn relay_information<A: Jobs>(
+    config: &RelayConfig,
+    is_managed: bool,
+    variable: &impl Fn(&str) -> Option<String>,
 ) -> Result<RelayInformation, SettingError> {
     let text = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
-    let mut information = RelayInformation::new(limits);
+    let mut information = RelayInformation::new(config);
     information.name = Some(text(RELAY_NAME).unwrap_or_else(|| A::DECLARATION.name.to_owned()));
     information.description =
         Some(text(RELAY_DESCRIPTION).unwrap_or_else(|| A::DECLARATION.about.to_owned()));
@@ -232,8 +253,13 @@ pub(crate) fn relay_information<A: Jobs>(
             parse_public_key(&value).map_err(|error| SettingError::Key { name: RELAY_PUBKEY, error })
         })
         .transpose()?;
-    information.own_pubkey = keys(RELAY_PRIVATE_KEY, &variable)?.map(|keys| keys.public_key());
+    information.contact = text(RELAY_CONTACT);
+    information.icon = text(RELAY_ICON);
+    information.own_pubkey = keys(RELAY_PRIVATE_KEY, variable)?.map(|keys| keys.public_key());
     information.add_nips([90]);
+    if is_managed {
+        information.add_nips([86]);
+    }
     if let Some(list) = text(SUPPORTED_NIPS) {
         information.allow_nips(&list).map_err(|_| SettingError::Nips)?;
     }

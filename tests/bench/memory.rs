@@ -45,9 +45,18 @@ impl Watched {
 
 /// The `VmRSS` of all of them together, in KB; 0 where there is no `/proc`.
 pub(crate) fn resident(pids: &[u32]) -> u64 {
+    status(pids, "VmRSS:")
+}
+
+/// The same without the files that they map, whose pages the system can take back.
+pub(crate) fn anonymous(pids: &[u32]) -> u64 {
+    status(pids, "RssAnon:")
+}
+
+fn status(pids: &[u32], field: &str) -> u64 {
     let of = |pid: &u32| {
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-        let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+        let line = status.lines().find(|line| line.starts_with(field))?;
         line.split_whitespace().nth(1)?.parse::<u64>().ok()
     };
     pids.iter().filter_map(of).sum()

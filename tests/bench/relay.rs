@@ -43,10 +43,16 @@ pub(crate) fn run(arguments: impl Iterator<Item = String>) -> Result<(), String>
         println!("{USAGE}");
         return Ok(());
     };
+    // What cannot be measured is told before minutes are spent on the rest.
+    options.url.iter().chain(&options.echo_url).try_for_each(|url| Target::parse(url).map(drop))?;
+    if options.suite {
+        suite::check(&options.peers)?;
+    }
     let events = Events::of(options.seed)?;
     let wanted = options.sizes.last().copied().unwrap_or(ECHOED + options.events);
     events.prepare(wanted)?;
     let verification = ceiling::verification(options.seed)?;
+    let sync = ceiling::sync_to_disk()?;
     let mut reports = Vec::new();
     if let Some(url) = &options.url {
         let server = Watched { pids: options.pids.clone() };
@@ -62,25 +68,32 @@ pub(crate) fn run(arguments: impl Iterator<Item = String>) -> Result<(), String>
     } else {
         reports.push(started("ours", Running::ours(&options.variables)?, &options, &events, verification));
         for peer in &options.peers {
-            reports.push(started(peer, Running::peer(peer)?, &options, &events, verification));
+            reports.push(match Running::peer(peer) {
+                Ok(running) => started(peer, running, &options, &events, verification),
+                Err(error) => Report { relay: peer.clone(), figures: Vec::new(), error: Some(error) },
+            });
         }
     }
     if let (Some(url), Some(report)) = (&options.echo_url, reports.first_mut()) {
         let micros = options.verify_micros.unwrap_or(verification.micros);
         report.figures.extend(beside_echo(url, &events, micros, &report.figures)?);
     }
-    println!("{}\n", machine(verification));
-    println!("{}", report::table(&reports));
+    println!("{}\n", machine(verification, sync));
+    if reports.iter().any(|report| !report.figures.is_empty()) {
+        println!("{}", report::table(&reports));
+    }
     if options.json {
         let machine = serde_json::json!({
             "cores": cores(),
             "verify_micros": verification.micros,
             "verify_micros_all_cores": verification.micros_all_cores,
             "verification_ceiling": verification.ceiling(),
+            "sync_ms": sync,
         });
         println!("{}", serde_json::json!({ "machine": machine, "relays": report::json(&reports) }));
     }
-    // What is wrong with a peer is told in the table; what is wrong with the relay that this is about is a failure.
+    reports.iter().skip(1).flat_map(Report::faults).for_each(|fault| eprintln!("{fault}"));
+    // What is wrong with a peer is a note; what is wrong with the relay that this is about is a failure.
     let faults = reports.first().map(Report::faults).unwrap_or_default();
     if faults.is_empty() { Ok(()) } else { Err(faults.join("\n")) }
 }
@@ -120,11 +133,7 @@ fn relay(
     } else {
         growth::measure(&mut measurement, events, &options.sizes)
     };
-    let error = outcome.err();
-    if let Some(error) = &error {
-        eprintln!("{name}: {error}");
-    }
-    Report { relay: name.to_owned(), figures: measurement.figures, error }
+    Report { relay: name.to_owned(), figures: measurement.figures, error: outcome.err() }
 }
 
 /// How near the relay comes to an echo that also verifies.
@@ -151,10 +160,10 @@ fn beside_echo(url: &str, events: &Events, micros: f64, figures: &[Figure]) -> R
     Ok(more)
 }
 
-fn machine(verification: Verification) -> String {
+fn machine(verification: Verification, sync: f64) -> String {
     format!(
         "{} cores. An event (SHA-256, key, Schnorr with libsecp256k1) is verified in {:.1} µs: the ceiling is {:.0} \
-         events/s;\nwith all cores at it, {:.1} µs and {:.0} events/s.",
+         events/s;\nwith all cores at it, {:.1} µs and {:.0} events/s. The disk makes 4 KB durable in {sync:.2} ms.",
         cores(),
         verification.micros,
         verification.ceiling(),

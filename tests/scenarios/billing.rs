@@ -33,9 +33,11 @@ fn mixed(count: u64) -> Vec<Event> {
         let text = format!("{number}: {}", "lorem ipsum ".repeat(12));
         let event = |kind, tags: &[&[&str]], content| event_at(author, at, kind, tags, content);
         match number % 10 {
-            0 => {
-                event(5001, &[&["i", &text, "text"], &["param", "language", "en"], &["output", "text/plain"]], "")
-            }
+            0 => event(
+                5001,
+                &[&["i", &text, "text"], &["param", "language", "en"], &["output", "text/plain"]],
+                "",
+            ),
             1 => event(7000, &[e, p, &["status", "processing"]], ""),
             2 => event(6001, &[e, p, &["amount", "1000", "lnbc1"]], &text),
             3 => event(30_023, &[&["d", &number.to_string()], t], &text),

@@ -84,7 +84,16 @@ async fn an_unknown_path_is_not_found(stage: &Stage) {
 
 async fn an_upgrade_of_another_path_is_refused(stage: &Stage) {
     let server = stage.hello_world();
-    for path in ["/nothing/here", "/health"] {
+    for path in [
+        "/nothing/here",
+        "/health",
+        "/relay",
+        "/nostr/",
+        "//",
+        "/%2F",
+        "/.well-known/nostr.json",
+        "/internal/publish",
+    ] {
         let refused = Client::try_connect(&format!("{}{path}", server.url())).await;
         assert!(refused.is_err(), "{path} was upgraded");
     }

@@ -20,6 +20,7 @@ scenarios![
     refuses_a_subscription_id_that_is_too_long,
     refuses_a_filter_too_many,
     clamps_the_limit_of_a_filter,
+    ends_an_answer_before_it_gets_too_long,
     keeps_as_many_subscriptions_as_it_says,
 ];
 
@@ -184,6 +185,33 @@ async fn clamps_the_limit_of_a_filter(stage: &Stage) {
     let found = limited.client.query(&[filter]).await;
     assert_eq!(found.len(), most);
     assert_eq!(found.first(), events.last());
+    // Without a limit there are as many as the document says.
+    let found = limited.client.query(&[json!({"authors": [author.public_key()]})]).await;
+    assert_eq!(found.len(), limited.limit("default_limit"));
+    assert_eq!(found.first(), events.last());
+}
+
+async fn ends_an_answer_before_it_gets_too_long(stage: &Stage) {
+    let mut limited = Limited::new(stage).await;
+    let (most, length) = (limited.limit("max_answer_length"), limited.limit("max_content_length"));
+    let author = fresh_author();
+    let (start, content) = (now() - 1_000, "z".repeat(length));
+    let count = most / length + 2;
+    let mut events: Vec<_> =
+        (0..count as u64).map(|later| event_at(&author, start + later, 1, &[], &content)).collect();
+    for event in &events {
+        limited.client.publish_accepted(event).await;
+    }
+    events.reverse();
+    let filter = json!({"authors": [author.public_key()]});
+    let found = limited.client.query(std::slice::from_ref(&filter)).await;
+    let size = |event| as_json(event).to_string().len();
+    assert!(found.iter().map(size).sum::<usize>() <= most && found.len() + 3 >= count, "{}", found.len());
+    assert_eq!(found, events[..found.len()], "the newest");
+    // What was left out is found by asking on.
+    let until = found.last().expect("some events").created_at;
+    let rest = limited.client.query(&[json!({"authors": [author.public_key()], "until": until})]).await;
+    assert_eq!(rest, events[found.len() - 1..]);
 }
 
 async fn keeps_as_many_subscriptions_as_it_says(stage: &Stage) {
@@ -191,12 +219,12 @@ async fn keeps_as_many_subscriptions_as_it_says(stage: &Stage) {
     let author = fresh_author();
     let count = limited.limit("max_subscriptions");
     for number in 0..count {
-        let filter = json!({"authors": [author.public_key()], "kinds": [1000 + number]});
+        let filter = json!({"authors": [author.public_key()], "kinds": [2000 + number]});
         limited.client.subscribe(&format!("number-{number}"), &[filter]).await;
     }
     let mut publisher = Client::connect(&limited.server.url()).await;
     for number in [0, count / 2, count - 1] {
-        let kind = u16::try_from(1000 + number).expect("a kind");
+        let kind = u16::try_from(2000 + number).expect("a kind");
         let event = event(&author, kind, &[], "");
         publisher.publish_accepted(&event).await;
         assert_eq!(limited.client.next_event(&format!("number-{number}")).await, event);

@@ -3,18 +3,25 @@
 //! `cargo test -p openagents-tests --test scenarios -- native::publish` runs a part;
 //! `OPENAGENTS_TEST_HOSTS=native,workerd` chooses the hosts.
 
+mod acknowledged;
+mod admission;
+mod authentication;
 mod billing;
 mod clients;
 mod completeness;
 mod conformance;
 mod counts;
 mod crash;
+mod crowd;
 mod customers;
+mod deletion;
 mod doors;
 mod engine;
 mod examples;
+mod expiry;
 mod feedback;
 mod forgery;
+mod frames;
 mod handlers;
 mod hiring;
 mod information;
@@ -23,16 +30,22 @@ mod jobs;
 mod lifecycle;
 mod limits;
 mod malformed;
+mod malformed_events;
+mod malformed_filters;
+mod management;
 mod nip90;
 mod outside;
 mod publish;
 mod query;
 mod reconciliation;
+mod relay_tools;
 mod replaceable;
 mod restart;
 mod search;
+mod slow_readers;
 mod stage;
 mod subscribe;
+mod vanish;
 
 use std::process::ExitCode;
 
@@ -52,17 +65,30 @@ fn scenarios() -> Vec<Scenario> {
         reconciliation::list(),
         subscribe::list(),
         replaceable::list(),
+        deletion::list(),
+        expiry::list(),
+        vanish::list(),
+        relay_tools::list(),
         malformed::list(),
+        malformed_events::list(),
+        malformed_filters::list(),
+        frames::list(),
         billing::list(),
         information::list(),
         doors::list(),
         inspection::list(),
         limits::list(),
+        authentication::list(),
+        admission::list(),
+        management::list(),
         jobs::list(),
         handlers::list(),
         hiring::list(),
         lifecycle::list(),
         restart::list(),
+        acknowledged::list(),
+        crowd::list(),
+        slow_readers::list(),
         outside::list(),
         engine::list(),
         nip90::list(),

@@ -1,8 +1,10 @@
 //! Publishing (NIP-01): what is well made is taken, kept and returned as it was.
 
+use nostr_sdk::nostr::hashes::{Hash as _, sha256};
+use nostr_sdk::nostr::secp256k1;
 use openagents_tests::events::{as_json, event, event_at, fresh_author, note, now};
-use openagents_tests::wire::Client;
-use serde_json::json;
+use openagents_tests::wire::{Client, PATIENCE};
+use serde_json::{Value, json};
 
 use crate::stage::{Stage, scenarios};
 
@@ -15,6 +17,9 @@ scenarios![
     accepts_an_event_from_the_past,
     answers_each_of_many_events_sent_at_once,
     serves_many_connections_at_once,
+    the_id_may_be_hashed_with_control_characters_verbatim,
+    what_was_acknowledged_is_found_at_once_on_another_connection,
+    an_ok_has_four_elements_and_no_reason_where_none_is_needed,
 ];
 
 async fn returns_an_event_as_it_was_published(stage: &Stage) {
@@ -63,7 +68,8 @@ async fn answers_a_repeated_event_as_duplicate(stage: &Stage) {
 async fn accepts_events_of_every_regular_kind(stage: &Stage) {
     let mut client = stage.client().await;
     let author = fresh_author();
-    let kinds = [1, 2, 4, 44, 1000, 4999, 6000, 7000, 9999, 45, 999, 40000, 65535];
+    // Kind 4 is kept as well, but only its parties find it.
+    let kinds = [1, 2, 44, 1000, 4999, 6000, 7000, 9999, 45, 999, 40000, 65535];
     for kind in kinds {
         client.publish_accepted(&event(&author, kind, &[], "")).await;
     }
@@ -74,7 +80,8 @@ async fn accepts_events_of_every_regular_kind(stage: &Stage) {
         .map(|e| e.kind.as_u16())
         .collect();
     found.sort_unstable();
-    let mut expected = kinds.to_vec();
+    // Private messages (kind 4, NIP-04) are taken from everybody and served to their parties alone.
+    let mut expected: Vec<u16> = kinds.into_iter().filter(|kind| *kind != 4).collect();
     expected.sort_unstable();
     assert_eq!(found, expected);
 }
@@ -123,4 +130,67 @@ async fn serves_many_connections_at_once(stage: &Stage) {
     }
     let last = clients.last_mut().expect("fifty of them");
     assert_eq!(last.query(&[json!({"authors": [author.public_key()], "limit": 100})]).await.len(), 50);
+}
+
+async fn the_id_may_be_hashed_with_control_characters_verbatim(stage: &Stage) {
+    let mut client = stage.client().await;
+    let author = fresh_author();
+    // NIP-01 names seven characters to be escaped and wants all others as they are; most clients escape more of them.
+    let content =
+        "bell \u{7} escape \u{1b} delete \u{7f} line \n quote \" backslash \\ tab \t \r \u{8} \u{c} é🦀/";
+    let escaped =
+        "bell \u{7} escape \u{1b} delete \u{7f} line \\n quote \\\" backslash \\\\ tab \\t \\r \\b \\f é🦀/";
+    let (pubkey, created_at) = (author.public_key().to_hex(), now());
+    let serialised = format!("[0,\"{pubkey}\",{created_at},1,[[\"t\",\"\u{1}\"]],\"{escaped}\"]");
+    let hash = sha256::Hash::hash(serialised.as_bytes());
+    let sig = author.sign_schnorr(&secp256k1::Message::from_digest(hash.to_byte_array()));
+    let event = json!({
+        "id": hash.to_string(), "pubkey": pubkey, "created_at": created_at, "kind": 1,
+        "tags": [["t", "\u{1}"]], "content": content, "sig": sig.to_string(),
+    });
+    let answer = client.publish_json(&event).await;
+    assert!(answer.accepted, "{answer:?}");
+    client.send(&json!(["REQ", "verbatim", {"ids": [event["id"]]}])).await;
+    let found = client.receive_text_within(PATIENCE).await.expect("the event");
+    assert_eq!(serde_json::from_str::<Value>(&found).expect("JSON"), json!(["EVENT", "verbatim", event]));
+}
+
+async fn what_was_acknowledged_is_found_at_once_on_another_connection(stage: &Stage) {
+    let (mut writer, mut reader) = (stage.client().await, stage.client().await);
+    let (customer, agent) = (fresh_author(), fresh_author());
+    // A note, a profile, an address, and what a job is made of (NIP-90): nobody here does jobs of kind 5999.
+    let request = event(&customer, 5_999, &[&["i", "text", "text"]], "");
+    let of_request: [&[&str]; 2] = [&["e", &request.id.to_hex()], &["p", &customer.public_key().to_hex()]];
+    let events = [
+        note(&customer, "a note"),
+        event(&customer, 0, &[], "a profile"),
+        event(&customer, 30_023, &[&["d", "a"]], "an address"),
+        request.clone(),
+        event(&agent, 7_000, &of_request, "feedback"),
+        event(&agent, 6_999, &of_request, "a result"),
+    ];
+    for event in events {
+        writer.publish_accepted(&event).await;
+        assert_eq!(reader.query(&[json!({"ids": [event.id]})]).await, [event.clone()]);
+        let by_kind = json!({"authors": [event.pubkey], "kinds": [event.kind]});
+        assert_eq!(reader.query(&[by_kind]).await, [event.clone()]);
+        if event.pubkey == agent.public_key() {
+            let about = json!({"#e": [request.id], "kinds": [event.kind]});
+            assert_eq!(reader.query(&[about]).await, [event]);
+        }
+    }
+}
+
+async fn an_ok_has_four_elements_and_no_reason_where_none_is_needed(stage: &Stage) {
+    let mut client = stage.client().await;
+    let event = note(&fresh_author(), "to be acknowledged");
+    for (accepted, begins) in [(true, ""), (true, "duplicate: ")] {
+        client.send(&json!(["EVENT", as_json(&event)])).await;
+        let answer = client.receive_text_within(PATIENCE).await.expect("an OK");
+        let answer: Value = serde_json::from_str(&answer).expect("JSON");
+        assert_eq!((answer.as_array().map(Vec::len), &answer[0]), (Some(4), &json!("OK")));
+        assert_eq!((&answer[1], &answer[2]), (&json!(event.id), &json!(accepted)));
+        let text = answer[3].as_str().expect("a text");
+        assert!(if begins.is_empty() { text.is_empty() } else { text.starts_with(begins) }, "{text}");
+    }
 }

@@ -1,6 +1,8 @@
 //! Finding out which events a client and the relay lack (NIP-77).
 
-use nostr_sdk::prelude::{Client as NostrSdk, Event, Filter, SyncDirection, SyncOptions};
+use nostr_sdk::prelude::{
+    Client as NostrSdk, Event, Filter, MemoryDatabase, MemoryDatabaseOptions, SyncDirection, SyncOptions,
+};
 use openagents_tests::events::{event_at, fresh_author, now};
 use openagents_tests::server::{Host, Object};
 use openagents_tests::wire::{Client, Frame};
@@ -49,7 +51,9 @@ async fn nostr_sdk_gets_in_step_with_the_relay(stage: &Stage) {
     for event in &events[..80] {
         wire.publish_accepted(event).await;
     }
-    let client = NostrSdk::new(author.clone());
+    let kept = MemoryDatabaseOptions { events: true, max_events: None };
+    let kept = MemoryDatabase::with_opts(kept);
+    let client = NostrSdk::builder().signer(author.clone()).database(kept).build();
     client.add_relay(wire_url(stage)).await.expect("an address");
     client.connect().await;
     for event in &events[40..] {

@@ -13,6 +13,7 @@ scenarios![
     of_two_in_the_same_second_the_lowest_id_stays,
     replaceable_kinds_and_authors_do_not_mix,
     addressable_events_are_replaced_by_their_d_tag,
+    addressable_kinds_begin_and_end_where_nip01_has_them,
     a_missing_d_tag_is_an_empty_one,
     a_replacement_reaches_subscribers,
     an_ephemeral_event_is_sent_but_not_stored,
@@ -91,6 +92,34 @@ async fn addressable_events_are_replaced_by_their_d_tag(stage: &Stage) {
     assert_eq!(stored(&mut client, &author, 30_023).await, [second.clone(), other]);
     let by_address = json!({"authors": [author.public_key()], "kinds": [30_023], "#d": ["page"]});
     assert_eq!(client.query(&[by_address]).await, [second]);
+}
+
+async fn addressable_kinds_begin_and_end_where_nip01_has_them(stage: &Stage) {
+    let mut client = stage.client().await;
+    let author = fresh_author();
+    for (kind, versions) in [(30_000, 1), (39_999, 1), (40_000, 2), (9_999, 2)] {
+        for (age, content) in [(2, "older"), (1, "newer")] {
+            client.publish_accepted(&event_at(&author, now() - age, kind, &[&["d", "page"]], content)).await;
+        }
+        assert_eq!(stored(&mut client, &author, kind).await.len(), versions, "kind {kind}");
+    }
+    // Of two in the same second the lowest id stays, as with replaceable events.
+    for lowest_first in [true, false] {
+        let time = now();
+        let page = [["d", if lowest_first { "a" } else { "b" }]];
+        let tags: Vec<&[&str]> = page.iter().map(<[&str; 2]>::as_slice).collect();
+        let mut pair = ["a", "b"].map(|content| event_at(&author, time, 30_001, &tags, content));
+        pair.sort_by_key(|event| event.id);
+        let lowest = pair[0].clone();
+        if !lowest_first {
+            pair.reverse();
+        }
+        for event in &pair {
+            client.publish(event).await;
+        }
+        let address = json!({"authors": [author.public_key()], "kinds": [30_001], "#d": [page[0][1]]});
+        assert_eq!(client.query(&[address]).await, [lowest]);
+    }
 }
 
 async fn a_missing_d_tag_is_an_empty_one(stage: &Stage) {

@@ -33,6 +33,11 @@ pub fn note(author: &Keys, content: &str) -> Event {
     event(author, 1, &[], content)
 }
 
+/// What identifies its author to a relay (NIP-42).
+pub fn identification(author: &Keys, relay: &str, challenge: &str) -> Event {
+    event(author, 22_242, &[&["relay", relay], &["challenge", challenge]], "")
+}
+
 /// The event as the JSON object it is on the wire, to be bent out of shape by a test.
 pub fn as_json(event: &Event) -> Value {
     serde_json::to_value(event).expect("an event is JSON")

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use base64ct::{Base64, Encoding as _};
 use nostr_sdk::nostr::Keys;
+use nostr_sdk::nostr::hashes::Hash as _;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::events::{as_json, event_at};
+use crate::events::{as_json, event_at, now};
 
 /// An answer, read whole.
 #[derive(Debug, Clone)]
@@ -41,7 +42,14 @@ pub fn authorization(author: &Keys, created_at: u64, method: &str, url: &str) ->
     format!("Nostr {}", Base64::encode_string(as_json(&event).to_string().as_bytes()))
 }
 
-/// Asks `method path` of the server at `address` (`127.0.0.1:port`).
+/// The `Authorization` header of a request with a body by `author`, now (NIP-98).
+pub fn authorization_of_body(author: &Keys, method: &str, url: &str, body: &str) -> String {
+    let hash = nostr_sdk::nostr::hashes::sha256::Hash::hash(body.as_bytes()).to_string();
+    let event = event_at(author, now(), 27_235, &[&["u", url], &["method", method], &["payload", &hash]], "");
+    format!("Nostr {}", Base64::encode_string(as_json(&event).to_string().as_bytes()))
+}
+
+/// Asks `method path` of the server at `address` (`127.0.0.1:port`), with nothing in the request.
 ///
 /// # Errors
 /// When nobody listens, the answer takes over ten seconds, or is not HTTP.
@@ -51,13 +59,31 @@ pub async fn request(
     path: &str,
     headers: &[(&str, &str)],
 ) -> std::io::Result<Response> {
+    request_with_body(address, method, path, headers, "").await
+}
+
+/// Asks `method path` of the server at `address` (`127.0.0.1:port`).
+///
+/// # Errors
+/// When nobody listens, the answer takes over ten seconds, or is not HTTP.
+pub async fn request_with_body(
+    address: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> std::io::Result<Response> {
     let exchange = async {
         let mut stream = TcpStream::connect(address).await?;
         let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
         for (name, value) in headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
+        if !body.is_empty() {
+            head.push_str(&format!("Content-Length: {}\r\n", body.len()));
+        }
         head.push_str("\r\n");
+        head.push_str(body);
         stream.write_all(head.as_bytes()).await?;
         let mut answer = Vec::new();
         read_answer(&mut stream, &mut answer).await?;

@@ -8,5 +8,6 @@ pub mod events;
 pub mod http;
 pub mod jobs;
 mod process;
+pub mod raw;
 pub mod server;
 pub mod wire;

@@ -317,6 +317,16 @@ pub fn log_tail(log: &Path) -> String {
     format!("--- end of {}:\n{}", log.display(), tail.join("\n"))
 }
 
+/// Lets this process, and the servers that it starts from now on, open as many sockets as the system allows: many set a
+/// limit of 1,024 that every process may raise by itself. Where that cannot be done, all stays as it is.
+pub fn raise_open_files() {
+    let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let most = limits.lines().find_map(|line| line.strip_prefix("Max open files")?.split_whitespace().nth(1));
+    let Some(most) = most else { return };
+    let process = std::process::id().to_string();
+    let _ = Command::new("prlimit").args(["--pid", &process, &format!("--nofile={most}:{most}")]).status();
+}
+
 /// The root of the checkout.
 pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate is in a folder")

@@ -8,6 +8,8 @@ use nostr_sdk::nostr::Event;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame as RawFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
@@ -35,6 +37,8 @@ pub enum Frame {
     Ok(String, bool, String),
     /// A message for a human.
     Notice(String),
+    /// What a client that wants to identify itself has to sign (NIP-42).
+    Challenge(String),
     /// The answer to a `COUNT` (NIP-45).
     Count(String, Value),
     /// A step of a reconciliation (NIP-77), in hex.
@@ -57,6 +61,7 @@ impl Frame {
                 .zip(string(3))
                 .map(|((id, accepted), message)| Self::Ok(id, accepted, message)),
             Some("NOTICE") => string(1).map(Self::Notice),
+            Some("AUTH") => string(1).map(Self::Challenge),
             Some("COUNT") => string(1).map(|id| Self::Count(id, value[2].clone())),
             Some("NEG-MSG") => string(1).zip(string(2)).map(|(id, message)| Self::Reconcile(id, message)),
             Some("NEG-ERR") => string(1).zip(string(2)).map(|(id, why)| Self::ReconcileRefused(id, why)),
@@ -103,9 +108,26 @@ impl Client {
     /// # Errors
     /// When nobody listens there or the upgrade is refused.
     pub async fn try_connect(url: &str) -> Result<Self, SocketError> {
+        Self::try_connect_with(url, &[]).await
+    }
+
+    /// Connects as a client at another address does: through a proxy that says so, in the way of either host. Natively the
+    /// server has to trust that proxy.
+    ///
+    /// # Errors
+    /// When nobody listens there or the upgrade is refused.
+    pub async fn try_connect_from(url: &str, address: &str) -> Result<Self, SocketError> {
+        Self::try_connect_with(url, &[("X-Forwarded-For", address), ("CF-Connecting-IP", address)]).await
+    }
+
+    async fn try_connect_with(url: &str, headers: &[(&'static str, &str)]) -> Result<Self, SocketError> {
+        let mut request = url.into_client_request()?;
+        for (name, value) in headers {
+            request.headers_mut().insert(*name, HeaderValue::from_str(value).expect("a header"));
+        }
         // Tests send oversized frames on purpose; only the server is to object.
         let config = WebSocketConfig::default().max_message_size(None).max_frame_size(None);
-        let (socket, _response) = timeout(PATIENCE, connect_async_with_config(url, Some(config), true))
+        let (socket, _response) = timeout(PATIENCE, connect_async_with_config(request, Some(config), true))
             .await
             .map_err(|_| SocketError::Io(std::io::ErrorKind::TimedOut.into()))??;
         Ok(Self { socket, waiting: VecDeque::new(), queries: 0 })
@@ -212,6 +234,30 @@ impl Client {
                 Some(found) => return found,
                 None => self.waiting.push_back(frame),
             }
+        }
+    }
+
+    /// The challenge that the relay has sent or sends now.
+    pub async fn challenge(&mut self) -> String {
+        let challenge = |frame: &Frame| match frame {
+            Frame::Challenge(challenge) => Some(challenge.clone()),
+            _ => None,
+        };
+        self.find(challenge, "AUTH").await
+    }
+
+    /// Sends an event with `AUTH` and waits for its `OK`.
+    pub async fn authenticate(&mut self, event: &Event) -> Answer {
+        self.send(&json!(["AUTH", event])).await;
+        self.answer_to(&event.id.to_hex()).await
+    }
+
+    /// Asks and is refused: the text of `CLOSED`.
+    pub async fn refusal(&mut self, subscription: &str, filter: &Value) -> String {
+        self.send(&json!(["REQ", subscription, filter])).await;
+        match self.find(|frame| of_subscription(frame, subscription), "CLOSED").await {
+            Frame::Closed(_, why) => why,
+            other => panic!("expected CLOSED, got {other:?}"),
         }
     }
 

@@ -3,7 +3,7 @@ use nostr::nips::nip98::{HttpData, HttpMethod};
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 
-use super::{HTTP_AUTH, HttpAuthError, authorize};
+use super::{HTTP_AUTH, HttpAuthError, authorization, authorization_of_body, authorize, authorize_body};
 use crate::event::{Event, Kind, PublicKey, UnsignedEvent, VerifiedEvent, VerifyError};
 use crate::keys::Keys;
 use crate::time::Timestamp;
@@ -151,6 +151,19 @@ fn rejects_event_that_its_author_did_not_sign() {
     let found =
         authorize(&format!("Nostr {}", Base64::encode_string(json.as_bytes())), URL, "PUT", NOW, None);
     assert_eq!(found, Err(HttpAuthError::Verify(VerifyError::Signature)));
+}
+
+#[test]
+fn a_body_has_to_be_named_where_that_is_asked_for() {
+    let of_body =
+        |header: &str, body: &[u8]| authorize_body(header, URL, |url| url == URL, "POST", NOW, body);
+    let header = authorization_of_body(&keys(), URL, "POST", NOW, b"body");
+    assert_eq!(of_body(&header, b"body"), Ok(keys().public_key()));
+    assert_eq!(of_body(&header, b"other"), Err(HttpAuthError::Payload { expected: hash(b"other") }));
+    let unnamed = authorization(&keys(), URL, "POST", NOW);
+    assert_eq!(of_body(&unnamed, b"body"), Err(HttpAuthError::Payload { expected: hash(b"body") }));
+    let elsewhere = authorization_of_body(&keys(), "https://other.example/", "POST", NOW, b"body");
+    assert_eq!(of_body(&elsewhere, b"body"), Err(HttpAuthError::Url { expected: URL.to_owned() }));
 }
 
 proptest! {

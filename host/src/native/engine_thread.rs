@@ -1,5 +1,7 @@
 //! A thread that owns an engine and its database, and commits as many inputs at once as have come in.
 
+mod commits;
+mod inputs;
 mod outlet;
 
 use std::convert::Infallible;
@@ -9,40 +11,13 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
+pub use self::commits::Commits;
+use self::inputs::Arriving;
+pub use self::inputs::{Inputs, Stopped};
 use self::outlet::{Outlet, Sync};
 use super::{Sqlite, now};
 use crate::engine::Engine;
 use crate::sql::{Sql, SqlError};
-
-/// How many inputs may wait before senders are held back.
-const QUEUE: usize = 4_096;
-
-/// How many inputs share a transaction at most.
-const BATCH: usize = 512;
-
-/// The engine's thread has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the engine has stopped")]
-pub struct Stopped;
-
-/// The way to an engine. Clones lead to the same one.
-pub struct Inputs<I>(mpsc::Sender<I>);
-
-impl<I> Inputs<I> {
-    /// Hands over an input; waits while too many are queued.
-    ///
-    /// # Errors
-    /// When the engine has stopped.
-    pub async fn send(&self, input: I) -> Result<(), Stopped> {
-        self.0.send(input).await.map_err(|_| Stopped)
-    }
-}
-
-impl<I> Clone for Inputs<I> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
-    }
-}
 
 /// A running engine.
 #[must_use = "an engine that is dropped stops"]
@@ -72,7 +47,27 @@ impl EngineThread {
         E::Effect: Send + 'static,
         F: From<std::io::Error> + Send + 'static,
     {
-        let (sender, receiver) = mpsc::channel(QUEUE);
+        Self::start_watched(name, forget_memory, Commits::default(), build, apply).await
+    }
+
+    /// [Starts](Self::start) an engine whose commits others watch, since they read its database beside it.
+    ///
+    /// # Errors
+    /// When the thread cannot be started, or what `build` says.
+    pub async fn start_watched<E, F>(
+        name: &str,
+        forget_memory: bool,
+        commits: Commits,
+        build: impl FnOnce() -> Result<E, F> + Send + 'static,
+        apply: impl FnMut(&mut Vec<E::Effect>) + Send + 'static,
+    ) -> Result<(Inputs<E::Input>, Self), F>
+    where
+        E: Engine<Sql = Sqlite> + 'static,
+        E::Input: Send + 'static,
+        E::Effect: Send + 'static,
+        F: From<std::io::Error> + Send + 'static,
+    {
+        let (inputs, arriving) = inputs::channel();
         let (stop, stopped) = oneshot::channel();
         let (built, build_result) = oneshot::channel();
         let (alive, running) = mpsc::channel(1);
@@ -82,20 +77,20 @@ impl EngineThread {
             let _alive = alive;
             let started = build().and_then(|engine| {
                 let sync = engine.sql().commit_ahead()?.map(|log| -> Sync { Arc::new(move || log.sync()) });
-                Ok((engine, Outlet::start(&disk_name, sync, Box::new(apply))?))
+                Ok((engine, Outlet::start(&disk_name, sync, commits, Box::new(apply))?))
             });
             match started {
                 Err(error) => drop(built.send(Err(error))),
                 Ok((engine, mut outlet)) => {
                     if built.send(Ok(())).is_ok() {
-                        runtime.block_on(run(engine, receiver, stopped, forget_memory, &mut outlet));
+                        runtime.block_on(run(engine, arriving, stopped, forget_memory, &mut outlet));
                     }
                     outlet.finish();
                 }
             }
         })?;
         match build_result.await {
-            Ok(Ok(())) => Ok((Inputs(sender), Self { stop: Some(stop), thread: Some(thread), running })),
+            Ok(Ok(())) => Ok((inputs, Self { stop: Some(stop), thread: Some(thread), running })),
             Ok(Err(error)) => Err(error),
             Err(_) => Err(std::io::Error::other("the engine's thread ended before it had started").into()),
         }
@@ -119,14 +114,14 @@ impl EngineThread {
 
 async fn run<E: Engine<Sql = Sqlite>>(
     mut engine: E,
-    mut receiver: mpsc::Receiver<E::Input>,
+    mut arriving: Arriving<E::Input>,
     mut stopped: oneshot::Receiver<Infallible>,
     forget_memory: bool,
     outlet: &mut Outlet<E::Effect>,
 ) where
     E::Effect: Send + 'static,
 {
-    let mut inputs = Vec::with_capacity(BATCH);
+    let mut inputs = Vec::new();
     let mut effects = Vec::new();
     let mut stopping = false;
     loop {
@@ -141,24 +136,25 @@ async fn run<E: Engine<Sql = Sqlite>>(
         };
         tokio::select! {
             biased;
-            received = receiver.recv_many(&mut inputs, BATCH) => {
-                if received == 0 {
-                    return;
+            came = arriving.came(&mut inputs) => {
+                if !came {
+                    return engine.sql().empty_log();
                 }
+                arriving.gather(&mut inputs).await;
             }
             _ = &mut stopped, if !stopping => {
-                // What is queued is still done; then `recv_many` gives nothing more.
+                // What is queued is still done; then nothing more comes.
                 stopping = true;
-                receiver.close();
+                arriving.close();
                 continue;
             }
             () = ring => {}
             () = outlet.ended() => return,
         }
-        advance(&mut engine, &inputs, &mut effects);
+        let commit = advance(&mut engine, &inputs, outlet.commits(), &mut effects);
         inputs.clear();
         let written = engine.sql().take_written();
-        if outlet.release(&mut effects, written, receiver.is_empty()).is_err() {
+        if outlet.release(commit, &mut effects, written, arriving.is_empty()).is_err() {
             return;
         }
         engine.sql().checkpoint_if_due();
@@ -169,25 +165,32 @@ async fn run<E: Engine<Sql = Sqlite>>(
 }
 
 /// Handles the inputs and what is due in one transaction. If that cannot be committed, each input is handled alone, so
-/// that each gets its own answer.
-fn advance<E: Engine<Sql = Sqlite>>(engine: &mut E, inputs: &[E::Input], effects: &mut Vec<E::Effect>) {
+/// that each gets its own answer. Returns the number of the commit.
+fn advance<E: Engine<Sql = Sqlite>>(
+    engine: &mut E,
+    inputs: &[E::Input],
+    commits: &Commits,
+    effects: &mut Vec<E::Effect>,
+) -> u64 {
     let sql = engine.sql().clone();
-    let committed: Result<(), SqlError> = sql.transaction(|| {
+    let committed: Result<u64, SqlError> = sql.transaction(|| {
         for input in inputs {
             engine.handle(now(), input, effects);
         }
         ring(engine, effects);
-        Ok(())
+        Ok(commits.begin())
     });
-    if let Err(error) = committed {
+    committed.unwrap_or_else(|error| {
         tracing::warn!(%error, inputs = inputs.len(), "a batch could not be committed; each input is tried alone");
         effects.clear();
         engine.rolled_back();
+        let commit = commits.begin();
         for input in inputs {
             engine.handle(now(), input, effects);
         }
         ring(engine, effects);
-    }
+        commit
+    })
 }
 
 fn ring<E: Engine>(engine: &mut E, effects: &mut Vec<E::Effect>) {
@@ -262,10 +265,49 @@ mod tests {
         }
         let answers: Vec<String> = effects.iter().take(5).collect();
         assert_eq!(answers, ["1 true", "2 true", "2 false", "3 true", "alarm"]);
-        inputs.send(4).await.unwrap();
+        inputs.make(|made| made.extend([4, 5])).await.unwrap();
         thread.stop().await;
-        assert_eq!(effects.iter().collect::<Vec<_>>(), ["4 true"]);
-        assert!(inputs.send(5).await.is_err());
+        assert_eq!(effects.iter().collect::<Vec<_>>(), ["4 true", "5 true"]);
+        assert!(inputs.send(6).await.is_err());
+        assert!(inputs.make(|made| made.push(6)).await.is_err());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_commit_waits_for_what_is_being_made_and_not_for_ever() {
+        for (pause, together) in [(Duration::from_micros(500), true), (Duration::from_millis(300), false)] {
+            let (sender, batches) = std_mpsc::channel();
+            let apply = move |batch: &mut Vec<String>| {
+                batch.retain(|effect| effect != "alarm");
+                if !batch.is_empty() {
+                    sender.send(batch.join(", ")).unwrap();
+                }
+            };
+            let (inputs, thread) =
+                EngineThread::start("test", false, || Ok::<_, std::io::Error>(Counter::open()), apply)
+                    .await
+                    .unwrap();
+            let (begun, began) = std_mpsc::channel();
+            let making = {
+                let inputs = inputs.clone();
+                tokio::spawn(async move {
+                    let make = |made: &mut Vec<i64>| {
+                        begun.send(()).unwrap();
+                        std::thread::sleep(pause);
+                        made.push(2);
+                    };
+                    inputs.make(make).await.unwrap();
+                })
+            };
+            began.recv().unwrap();
+            inputs.send(1).await.unwrap();
+            making.await.unwrap();
+            thread.stop().await;
+            let batches: Vec<_> = batches.iter().collect();
+            if !together {
+                assert_eq!(batches, ["1 true", "2 true"]);
+            }
+            assert_eq!(batches.join(", "), "1 true, 2 true");
+        }
     }
 
     #[tokio::test]

@@ -11,7 +11,7 @@ use std::time::Duration;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::limits::Limit;
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, ToSql};
+use rusqlite::{Connection, OpenFlags, ToSql};
 
 use crate::sql::{Columns, MAX_INTEGER, NextRow, Row, Sql, SqlError, Value};
 
@@ -38,6 +38,18 @@ pub struct OpenError {
     error: rusqlite::Error,
 }
 
+impl OpenError {
+    pub(super) fn new(path: &Path, error: rusqlite::Error) -> Self {
+        Self { path: path.to_owned(), error }
+    }
+}
+
+/// How long a statement waits for another process that writes.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How much of the database each reader keeps in memory.
+const READER_CACHE_KIB: i64 = 512;
+
 /// An open SQLite database. Clones share the connection; it stays on its thread.
 #[derive(Clone)]
 pub struct Sqlite {
@@ -47,6 +59,7 @@ pub struct Sqlite {
     /// How many transactions are open within each other.
     depth: Rc<AtomicU32>,
     log: Arc<LogState>,
+    is_reader: bool,
 }
 
 impl Sqlite {
@@ -57,7 +70,24 @@ impl Sqlite {
     pub fn open(path: &Path, durability: Durability) -> Result<Self, OpenError> {
         Connection::open(path)
             .and_then(|connection| Self::configure(connection, durability))
-            .map_err(|error| OpenError { path: path.to_owned(), error })
+            .map_err(|error| OpenError::new(path, error))
+    }
+
+    /// Opens a file to read what was committed, also while this process or another writes to it. Each transaction sees one
+    /// state of it.
+    ///
+    /// # Errors
+    /// When the file is not there, cannot be read, or is no SQLite database.
+    pub fn open_read_only(path: &Path) -> Result<Self, OpenError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        Connection::open_with_flags(path, flags)
+            .and_then(|connection| {
+                // There are several in a server, and the system keeps what all of them read.
+                connection.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;
+                Self::guard(connection)
+            })
+            .map(|sqlite| Self { is_reader: true, ..sqlite })
+            .map_err(|error| OpenError::new(path, error))
     }
 
     /// A database in memory, for tests.
@@ -70,8 +100,7 @@ impl Sqlite {
             .map_err(|error| OpenError { path: ":memory:".into(), error })
     }
 
-    fn configure(mut connection: Connection, durability: Durability) -> Result<Self, rusqlite::Error> {
-        connection.busy_timeout(Duration::from_secs(5))?;
+    fn configure(connection: Connection, durability: Durability) -> Result<Self, rusqlite::Error> {
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(
             None,
@@ -82,6 +111,12 @@ impl Sqlite {
             },
         )?;
         connection.pragma_update(None, "foreign_keys", "ON")?;
+        Self::guard(connection)
+    }
+
+    /// Holds the connection to a Durable Object's limits.
+    fn guard(mut connection: Connection) -> Result<Self, rusqlite::Error> {
+        connection.busy_timeout(PATIENCE)?;
         connection.set_prepared_statement_cache_capacity(128);
         for (limit, value) in [
             (Limit::SQLITE_LIMIT_VARIABLE_NUMBER, 100),
@@ -100,7 +135,13 @@ impl Sqlite {
         let own_statement = Arc::new(AtomicBool::new(false));
         let own = Arc::clone(&own_statement);
         connection.authorizer(Some(move |context: AuthContext<'_>| authorize(&context.action, &own)))?;
-        Ok(Self { connection: Rc::new(connection), own_statement, depth: Rc::default(), log })
+        Ok(Self {
+            connection: Rc::new(connection),
+            own_statement,
+            depth: Rc::default(),
+            log,
+            is_reader: false,
+        })
     }
 
     fn transaction_statement(&self, statement: &str) -> Result<(), SqlError> {
@@ -147,6 +188,8 @@ impl Sql for Sqlite {
 
     fn transaction<T, E: From<SqlError>>(&self, body: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
         let (begin, commit) = match self.depth.load(Ordering::Relaxed) {
+            // Whoever only reads sees one moment from here on, and waits for nobody.
+            0 if self.is_reader => ("BEGIN", "COMMIT"),
             0 => ("BEGIN IMMEDIATE", "COMMIT"),
             _ => ("SAVEPOINT inner_transaction", "RELEASE inner_transaction"),
         };
@@ -260,7 +303,7 @@ impl Columns for rusqlite::Row<'_> {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "shaped for map_err")]
-fn statement_error(error: rusqlite::Error) -> SqlError {
+pub(super) fn statement_error(error: rusqlite::Error) -> SqlError {
     SqlError::Statement(error.to_string())
 }
 
@@ -295,6 +338,33 @@ mod tests {
         .unwrap_err();
         assert_eq!(sqlite.first::<(i64,)>("SELECT count(*) FROM t", &[]).unwrap(), Some((0,)));
         sqlite.transaction(|| sqlite.execute("INSERT INTO t VALUES (?)", values![2_i64])).unwrap();
+    }
+
+    #[test]
+    fn reads_beside_a_writer_and_writes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("test.sqlite");
+        assert!(Sqlite::open_read_only(&path).is_err() && !path.exists());
+        let writer = Sqlite::open(&path, Durability::Full).unwrap();
+        writer.batch("CREATE TABLE t (i INTEGER) STRICT; INSERT INTO t VALUES (1)").unwrap();
+        let reader = Sqlite::open_read_only(&path).unwrap();
+        assert_eq!(reader.first::<(i64,)>("SELECT count(*) FROM t", &[]).unwrap(), Some((1,)));
+        writer.execute("INSERT INTO t VALUES (2)", &[]).unwrap();
+        assert_eq!(reader.first::<(i64,)>("SELECT count(*) FROM t", &[]).unwrap(), Some((2,)));
+        reader.batch("CREATE TABLE IF NOT EXISTS t (i INTEGER) STRICT").unwrap();
+        assert!(reader.execute("INSERT INTO t VALUES (3)", &[]).is_err());
+        // A transaction sees one moment.
+        let seen: Result<_, SqlError> = reader.transaction(|| {
+            let before = reader.first::<(i64,)>("SELECT count(*) FROM t", &[])?;
+            writer.execute("INSERT INTO t VALUES (4)", &[])?;
+            Ok((before, reader.first::<(i64,)>("SELECT count(*) FROM t", &[])?))
+        });
+        assert_eq!(seen.unwrap(), (Some((2,)), Some((2,))));
+
+        // One that was never written ahead can be read as well.
+        let other = folder.path().join("other.sqlite");
+        super::Connection::open(&other).unwrap().execute_batch("CREATE TABLE t (i INTEGER)").unwrap();
+        assert!(Sqlite::open_read_only(&other).is_ok());
     }
 
     #[test]

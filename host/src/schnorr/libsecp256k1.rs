@@ -1,5 +1,6 @@
 //! libsecp256k1, Bitcoin Core's C library.
 
+use std::cell::RefCell;
 use std::sync::LazyLock;
 
 use secp256k1::{All, Keypair, Parity, Secp256k1, SecretKey, XOnlyPublicKey, ecdh};
@@ -8,8 +9,33 @@ use crate::event::{PublicKey, Signature};
 
 static CONTEXT: LazyLock<Secp256k1<All>> = LazyLock::new(Secp256k1::new);
 
+/// How many points each thread keeps.
+const POINTS: usize = 256;
+
+thread_local! {
+    /// The points of keys that were met lately, each at the place that its last byte names: a tenth of a verification
+    /// is to find the point of a key, and those who publish do so again.
+    static MET: RefCell<Vec<Option<(PublicKey, XOnlyPublicKey)>>> = RefCell::new(vec![None; POINTS]);
+}
+
+/// The point of a key, if it has one.
+fn point(key: &PublicKey) -> Option<XOnlyPublicKey> {
+    let read = || XOnlyPublicKey::from_byte_array(key.as_bytes()).ok();
+    let [.., place] = *key.as_bytes();
+    let met = MET.try_with(|met| match met.borrow_mut().get_mut(usize::from(place)) {
+        Some(Some((met, point))) if met == key => Some(*point),
+        Some(vacant) => {
+            let point = read()?;
+            *vacant = Some((*key, point));
+            Some(point)
+        }
+        None => read(),
+    });
+    met.unwrap_or_else(|_| read())
+}
+
 pub(crate) fn verify(public_key: &PublicKey, message: &[u8; 32], signature: &Signature) -> bool {
-    let Ok(key) = XOnlyPublicKey::from_byte_array(public_key.as_bytes()) else { return false };
+    let Some(key) = point(public_key) else { return false };
     let signature = secp256k1::schnorr::Signature::from_byte_array(*signature.as_bytes());
     CONTEXT.verify_schnorr(&signature, message, &key).is_ok()
 }

@@ -18,6 +18,24 @@ fn both_backends_agree_with_the_vectors_of_bip340() {
 }
 
 #[test]
+fn keys_that_share_a_place_in_memory_are_not_taken_for_each_other() {
+    let keys: Vec<_> = (0..600_u16)
+        .filter_map(|number| {
+            libsecp256k1::SigningKey::from_bytes(&[number.to_be_bytes(); 16].concat().try_into().unwrap())
+        })
+        .collect();
+    for round in 0..2 {
+        for (key, other) in keys.iter().zip(keys.iter().skip(1)) {
+            let signature = key.sign(&[round; 32]);
+            assert!(libsecp256k1::verify(&key.public_key(), &[round; 32], &signature));
+            assert!(!libsecp256k1::verify(&other.public_key(), &[round; 32], &signature));
+        }
+    }
+    let no_point = PublicKey::from_bytes([0xFF; 32]);
+    assert!(!libsecp256k1::verify(&no_point, &[0; 32], &Signature::from_bytes([1; 64])));
+}
+
+#[test]
 fn both_backends_sign_alike() {
     let secret = [7; 32];
     let (native, wasm) = (

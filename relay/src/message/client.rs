@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::fmt;
 
 use openagents_host::{Event, EventId};
@@ -147,7 +148,13 @@ impl ClientMessage {
                 Ok(event) => Ok(Self::Auth(event)),
                 Err(error) => Err(malformed_event(event, &error)),
             },
-            (Some(Verb::Auth), _) => Err(Malformed::notice("expected [\"AUTH\", <signed event>]")),
+            (Some(Verb::Auth), rest) => {
+                let reason = Reason::invalid("expected [\"AUTH\", <signed event>]");
+                Err(Malformed {
+                    sender_waits_for: rest.first().map_or(Awaited::Nothing, |event| event_id(event)),
+                    reason,
+                })
+            }
             (Some(Verb::Request), [name, filters @ ..]) => {
                 let (subscription, filters) = request(name, filters)?;
                 Ok(Self::Request { subscription, filters })
@@ -204,18 +211,22 @@ fn elements(text: &str) -> Result<Vec<&RawValue>, Malformed> {
 }
 
 fn verb_of(verb: &RawValue) -> Option<Verb> {
-    match verb.get() {
-        r#""EVENT""# => Some(Verb::Event),
-        r#""REQ""# => Some(Verb::Request),
-        r#""CLOSE""# => Some(Verb::Close),
-        r#""COUNT""# => Some(Verb::Count),
-        r#""AUTH""# => Some(Verb::Auth),
-        r#""NEG-OPEN""# => Some(Verb::Reconcile(ReconcileVerb::Open)),
-        r#""NEG-MSG""# => Some(Verb::Reconcile(ReconcileVerb::Continue)),
-        r#""NEG-CLOSE""# => Some(Verb::Reconcile(ReconcileVerb::Close)),
+    // Borrowed unless it is spelled with escapes, which JSON allows.
+    match &*serde_json::from_str::<Spelled<'_>>(verb.get()).ok()?.0 {
+        "EVENT" => Some(Verb::Event),
+        "REQ" => Some(Verb::Request),
+        "CLOSE" => Some(Verb::Close),
+        "COUNT" => Some(Verb::Count),
+        "AUTH" => Some(Verb::Auth),
+        "NEG-OPEN" => Some(Verb::Reconcile(ReconcileVerb::Open)),
+        "NEG-MSG" => Some(Verb::Reconcile(ReconcileVerb::Continue)),
+        "NEG-CLOSE" => Some(Verb::Reconcile(ReconcileVerb::Close)),
         _ => None,
     }
 }
+
+#[derive(Deserialize)]
+struct Spelled<'a>(#[serde(borrow)] Cow<'a, str>);
 
 fn request(name: &RawValue, filters: &[&RawValue]) -> Result<(SubscriptionId, Vec<Filter>), Malformed> {
     let Some(name) = string(name) else {
@@ -399,6 +410,12 @@ mod tests {
         assert_answer(r#"["COUNTS","a",{}]"#, &["NOTICE"], "EVENT, REQ, CLOSE, COUNT");
         assert_answer(r#"["EVENT",{"id":"nonsense"}]"#, &["NOTICE"], "invalid: ");
         assert_answer(r#"["EVENT"]"#, &["NOTICE"], "<event>");
+    }
+
+    #[test]
+    fn knows_a_verb_however_json_spells_it() {
+        assert_answer(r#"["\u0052EQ","s"]"#, &["CLOSED", "s"], "at least one filter");
+        assert_answer(r#"["\u0052EQ\u0000","s"]"#, &["NOTICE"], "unsupported: ");
     }
 
     #[test]

@@ -1,19 +1,20 @@
 //! A connection: the task that reads it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::BytesMut;
 use fastwebsockets::upgrade::UpgradeFut;
-use openagents_host::native::now;
-use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout};
 
 use super::decoder::{Decoder, Received};
+use super::entrance::Place;
 use super::outbox::{Farewell, Outbox};
 use super::shared::Shared;
-use crate::check::{self, Checked, check};
+use super::socket::{self, Reader};
+use crate::check::{self, Checked};
 use crate::message::RelayMessage;
 use crate::reason::Reason;
 use crate::relay::{ConnectionId, Input};
@@ -22,26 +23,26 @@ use crate::session::Origin;
 /// How long the other side has to take note of the end.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// How many messages are checked before the engine gets them.
+const TOGETHER: usize = 16;
+
 /// Serves a connection until it ends.
-pub(super) async fn serve(
-    shared: Arc<Shared>,
-    upgrade: UpgradeFut,
-    permit: OwnedSemaphorePermit,
-    origin: Origin,
-) {
+pub(super) async fn serve(shared: Arc<Shared>, upgrade: UpgradeFut, place: Place, origin: Origin) {
     // A client that goes away during the handshake is nothing to report.
     let Ok(socket) = upgrade.await else { return };
-    let (mut read, write) = tokio::io::split(socket.into_inner());
-    let outbox = Arc::new(Outbox::default());
+    let (mut read, write, early) = socket::split(socket.into_inner());
+    let outbox = Arc::new(Outbox::new(write));
+    let address = origin.address;
     let Ok(connection) = shared.open(&outbox, origin).await else { return };
     let heard = Arc::new(Heard::now());
     let mut writer = {
         let (outbox, heard) = (Arc::clone(&outbox), Arc::clone(&heard));
-        tokio::spawn(async move { outbox.write_to(write, || heard.at()).await })
+        tokio::spawn(async move { outbox.write(|| heard.at()).await })
     };
     let mut decoder = Decoder::new(check::longest_read(&shared.limits));
+    decoder.buffer().extend_from_slice(&early);
     let farewell = tokio::select! {
-        farewell = receive(&shared, connection, &outbox, &heard, &mut decoder, &mut read) => Some(farewell),
+        farewell = receive(&shared, (connection, address), &outbox, &heard, &mut decoder, &mut read) => Some(farewell),
         () = outbox.closing() => None,
     };
     // If it is being closed for another reason already, that one stands.
@@ -61,62 +62,103 @@ pub(super) async fn serve(
         writer.abort();
     }
     shared.connections.outboxes().remove(&connection);
-    drop(permit);
+    shared.entrance.forget(connection);
+    drop(place);
 }
 
 /// Reads and checks messages until the client ends the connection or breaks the protocol.
-async fn receive<R: AsyncRead + Unpin>(
+///
+/// What has come in together is checked together and then given to the engine, so that it shares a transaction.
+async fn receive(
     shared: &Shared,
-    connection: ConnectionId,
+    (connection, address): (ConnectionId, Option<IpAddr>),
     outbox: &Outbox,
     heard: &Heard,
     decoder: &mut Decoder,
-    socket: &mut R,
+    socket: &mut Reader,
 ) -> Farewell {
     loop {
-        let received = match decoder.next() {
-            Ok(Some(received)) => received,
-            Ok(None) => {
-                decoder.buffer().reserve(4_096);
-                match socket.read_buf(decoder.buffer()).await {
-                    Ok(0) | Err(_) => return Farewell::NORMAL,
-                    Ok(_) => heard.update(),
-                }
-                continue;
+        let mut next = Next::Read;
+        if !decoder.buffer().is_empty() {
+            let sender = (connection, address);
+            let gather = |inputs: &mut _| gather(shared, sender, outbox, decoder, inputs);
+            match shared.inputs.make(gather).await {
+                Ok(then) => next = then,
+                Err(_) => return Farewell::GOING_AWAY,
             }
-            Err(violation) => {
-                tracing::debug!(%connection, %violation, "a client broke the WebSocket protocol");
-                return Farewell::PROTOCOL_ERROR;
-            }
-        };
-        let message = match received {
-            Received::Text(text) => check(&text, &shared.limits, now()),
-            Received::NotUtf8 => Checked::notice(&Reason::invalid("text must be UTF-8")),
-            Received::Binary => Checked::binary(),
-            Received::TooLong => Checked::notice(&check::too_long(&shared.limits)),
-            Received::Ping(payload) => {
-                outbox.pong(payload);
-                continue;
-            }
-            Received::Pong => continue,
-            Received::Close(_) => return Farewell::NORMAL,
-        };
-        if matches!(
-            message,
-            Checked::Request { .. } | Checked::Count { .. } | Checked::Refused(RelayMessage::Closed { .. })
-        ) {
-            outbox.expect_answer();
         }
-        if shared.inputs.send(Input::Message { connection, message }).await.is_err() {
-            return Farewell::GOING_AWAY;
+        if let Next::End(farewell) = next {
+            return farewell;
         }
         outbox.ready().await;
+        if next == Next::Gather {
+            // Checking takes long. Other connections have their turn.
+            tokio::task::yield_now().await;
+        } else {
+            match socket.read(decoder.buffer()).await {
+                Ok(0) | Err(_) => return Farewell::NORMAL,
+                Ok(_) => heard.update(),
+            }
+        }
     }
 }
 
-async fn discard<R: AsyncRead + Unpin>(socket: &mut R) {
-    let mut bytes = [0; 4_096];
-    while matches!(socket.read(&mut bytes).await, Ok(1..)) {}
+/// What follows when messages were gathered.
+#[derive(PartialEq, Eq)]
+enum Next {
+    /// More bytes are needed.
+    Read,
+    /// There may be more messages in what has come.
+    Gather,
+    End(Farewell),
+}
+
+/// Checks messages that have come: some at most, and none behind one that is answered at length.
+fn gather(
+    shared: &Shared,
+    (connection, address): (ConnectionId, Option<IpAddr>),
+    outbox: &Outbox,
+    decoder: &mut Decoder,
+    inputs: &mut Vec<Input>,
+) -> Next {
+    while inputs.len() < TOGETHER {
+        let message = match decoder.next() {
+            Ok(None) => return Next::Read,
+            Ok(Some(Received::Text(text))) => shared.entrance.check(connection, address, &text),
+            Ok(Some(Received::NotUtf8)) => Checked::notice(&Reason::invalid("text must be UTF-8")),
+            Ok(Some(Received::Binary)) => Checked::binary(),
+            Ok(Some(Received::TooLong)) => Checked::notice(&check::too_long(&shared.limits)),
+            Ok(Some(Received::Ping(payload))) => {
+                outbox.pong(payload);
+                return Next::Gather;
+            }
+            Ok(Some(Received::Pong)) => continue,
+            Ok(Some(Received::Close(_))) => return Next::End(Farewell::NORMAL),
+            Err(violation) => {
+                tracing::debug!(%connection, %violation, "a client broke the WebSocket protocol");
+                return Next::End(Farewell::PROTOCOL_ERROR);
+            }
+        };
+        let asks = matches!(
+            message,
+            Checked::Request { .. } | Checked::Count { .. } | Checked::Refused(RelayMessage::Closed { .. })
+        );
+        if asks {
+            outbox.expect_answer();
+        }
+        inputs.push(Input::Message { connection, message });
+        if asks {
+            break;
+        }
+    }
+    Next::Gather
+}
+
+async fn discard(socket: &mut Reader) {
+    let mut bytes = BytesMut::new();
+    while matches!(socket.read(&mut bytes).await, Ok(1..)) {
+        bytes.clear();
+    }
 }
 
 /// When something last came from a client.

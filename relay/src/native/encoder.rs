@@ -1,5 +1,7 @@
 //! Frames of a server (RFC 6455, section 5): whole and unmasked.
 
+use crate::message::RelayMessage;
+
 /// What a frame is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Opcode {
@@ -11,11 +13,28 @@ pub(super) enum Opcode {
 
 const WHOLE: u8 = 0x80;
 
+/// Appends a message. An event, of which one copy goes to many, is written straight from that copy.
+pub(super) fn message(message: &RelayMessage, bytes: &mut Vec<u8>) {
+    if let RelayMessage::Event { subscription, event } = message {
+        header(Opcode::Text, message.size(), bytes);
+        for part in ["[\"EVENT\",", subscription.as_json(), ",", event, "]"] {
+            bytes.extend_from_slice(part.as_bytes());
+        }
+    } else {
+        frame(Opcode::Text, message.to_json().as_bytes(), bytes);
+    }
+}
+
 /// Appends a frame.
 pub(super) fn frame(opcode: Opcode, payload: &[u8], bytes: &mut Vec<u8>) {
-    bytes.reserve(payload.len().saturating_add(10));
+    header(opcode, payload.len(), bytes);
+    bytes.extend_from_slice(payload);
+}
+
+fn header(opcode: Opcode, length: usize, bytes: &mut Vec<u8>) {
+    bytes.reserve(length.saturating_add(10));
     bytes.push(WHOLE | opcode as u8);
-    match (u8::try_from(payload.len()), u16::try_from(payload.len())) {
+    match (u8::try_from(length), u16::try_from(length)) {
         (Ok(length @ 0..=125), _) => bytes.push(length),
         (_, Ok(length)) => {
             bytes.push(126);
@@ -24,10 +43,9 @@ pub(super) fn frame(opcode: Opcode, payload: &[u8], bytes: &mut Vec<u8>) {
         _ => {
             bytes.push(127);
             // A length in memory fits into 64 bits.
-            bytes.extend_from_slice(&u64::try_from(payload.len()).unwrap_or(u64::MAX).to_be_bytes());
+            bytes.extend_from_slice(&u64::try_from(length).unwrap_or(u64::MAX).to_be_bytes());
         }
     }
-    bytes.extend_from_slice(payload);
 }
 
 /// Appends a close frame. A reason beyond what a control frame can hold is left out.
@@ -37,4 +55,22 @@ pub(super) fn close(code: u16, reason: &str, bytes: &mut Vec<u8>) {
         payload.extend_from_slice(reason.as_bytes());
     }
     frame(Opcode::Close, &payload, bytes);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Opcode, frame, message};
+    use crate::message::{RelayMessage, SubscriptionId};
+
+    #[test]
+    fn frames_an_event_as_the_json_of_its_message() {
+        for length in [0, 100, 110, 111, 1_000, 65_530, 70_000] {
+            let subscription = SubscriptionId::new("a\"é").unwrap();
+            let event = RelayMessage::Event { subscription, event: "x".repeat(length).into() };
+            let (mut direct, mut framed) = (Vec::new(), Vec::new());
+            message(&event, &mut direct);
+            frame(Opcode::Text, event.to_json().as_bytes(), &mut framed);
+            assert_eq!(direct, framed, "{length}");
+        }
+    }
 }

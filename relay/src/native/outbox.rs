@@ -1,15 +1,15 @@
 //! What is to be written to a connection, and the task that writes it.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
 use super::encoder::{self, Opcode};
-use crate::message::RelayMessage;
+use super::socket::Writer;
+use crate::message::{RelayMessage, SubscriptionId};
 
 /// More than this does not wait for a connection: it is too slow and is closed.
 const MOST_WAITING: usize = 32 * 1024 * 1024;
@@ -22,6 +22,9 @@ const ENOUGH_REQUESTS: usize = 4;
 
 /// About how much is written at once.
 const CHUNK: usize = 256 * 1024;
+
+/// No more than this is written at once by whoever queued it, if the socket takes it.
+const ENOUGH_AT_ONCE: usize = 16 * 1024;
 
 /// How long a chunk may take.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -43,12 +46,14 @@ impl Farewell {
     pub(super) const GOING_AWAY: Self = Self { code: 1001, reason: "the relay is shutting down" };
     pub(super) const PROTOCOL_ERROR: Self = Self { code: 1002, reason: "not the WebSocket protocol" };
     pub(super) const TOO_SLOW: Self = Self { code: 1008, reason: "too slow: too much is waiting to be read" };
+    pub(super) const UNWANTED: Self = Self { code: 1008, reason: "you may not connect here" };
     pub(super) const SILENT: Self = Self { code: 1001, reason: "nothing was heard from you" };
+    pub(super) const UNANSWERED: Self = Self { code: 1011, reason: "a request could not be answered" };
     pub(super) const NORMAL: Self = Self { code: 1000, reason: "" };
 }
 
 /// The queue of a connection.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Outbox {
     state: Mutex<State>,
     /// There is something to write, or to close for.
@@ -59,9 +64,16 @@ pub(super) struct Outbox {
     closing: Notify,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
+    /// The socket, while nobody writes.
+    socket: Option<Writer>,
+    /// What the socket did not take at once: the rest of a write.
+    rest: Vec<u8>,
     queue: VecDeque<Item>,
+    /// How many items are answers that have not come yet.
+    awaited: usize,
+    next_place: u64,
     /// The size of what is queued and of what is being written.
     waiting: usize,
     /// Requests that have not been answered.
@@ -71,13 +83,44 @@ struct State {
     farewell: Option<Farewell>,
 }
 
+/// The place that is kept for an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place(u64);
+
 #[derive(Debug)]
 enum Item {
     Message(RelayMessage),
+    /// Here comes an answer; what stands behind it waits for it.
+    Awaited {
+        place: Place,
+        subscription: SubscriptionId,
+        /// It has come, but one before it has not.
+        answer: Option<Vec<RelayMessage>>,
+    },
+    Ping,
     Pong(Vec<u8>),
 }
 
 impl Outbox {
+    pub(super) fn new(socket: Writer) -> Self {
+        Self {
+            state: Mutex::new(State {
+                socket: Some(socket),
+                rest: Vec::new(),
+                queue: VecDeque::new(),
+                awaited: 0,
+                next_place: 0,
+                waiting: 0,
+                requests: 0,
+                called: false,
+                farewell: None,
+            }),
+            wanted: Notify::new(),
+            drained: Notify::new(),
+            closing: Notify::new(),
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -101,7 +144,7 @@ impl Outbox {
     pub(super) fn pong(&self, payload: Vec<u8>) {
         let size = payload.len();
         if self.queue(Item::Pong(payload), size, false) {
-            self.call();
+            self.call(true);
         }
     }
 
@@ -124,9 +167,35 @@ impl Outbox {
         !std::mem::replace(&mut state.called, true)
     }
 
-    /// Wakes the writer.
-    pub(super) fn call(&self) {
-        self.wanted.notify_one();
+    /// Keeps a place in the queue for the answer of this subscription.
+    pub(super) fn reserve(&self, subscription: &SubscriptionId) -> Place {
+        let mut state = self.state();
+        let place = Place(state.next_place);
+        state.next_place = state.next_place.wrapping_add(1);
+        state.awaited = state.awaited.saturating_add(1);
+        let subscription = subscription.clone();
+        state.queue.push_back(Item::Awaited { place, subscription, answer: None });
+        place
+    }
+
+    /// Puts an answer into its place. Events in it that were queued behind it as new, as they came while it was being
+    /// read, are not sent twice.
+    pub(super) fn answer(&self, place: Place, messages: Vec<RelayMessage>) {
+        if self.state().answer(place, messages) {
+            self.drained.notify_one();
+            self.call(true);
+        } else {
+            self.close(Farewell::TOO_SLOW);
+        }
+    }
+
+    /// Sees to it that what is queued is written: at once, if that is wished and needs no waiting, or by the writer.
+    pub(super) fn call(&self, at_once: bool) {
+        if at_once && self.state().write_at_once() {
+            self.drained.notify_one();
+        } else {
+            self.wanted.notify_one();
+        }
     }
 
     /// Writes what is queued, says farewell, and ends the connection.
@@ -165,80 +234,196 @@ impl Outbox {
     }
 
     /// Writes until the connection is closed. `heard` says when something last came from the client.
-    pub(super) async fn write_to<W: AsyncWrite + Unpin>(&self, mut socket: W, heard: impl Fn() -> Instant) {
-        let mut bytes = Vec::new();
-        let mut taken = VecDeque::new();
+    pub(super) async fn write(&self, heard: impl Fn() -> Instant) {
         let mut ping = tokio::time::interval(PING_EVERY);
         ping.reset();
         loop {
+            let mut ping_due = false;
             tokio::select! {
                 () = self.wanted.notified() => {}
                 _ = ping.tick() => {
                     if heard().elapsed() > SILENCE {
                         self.close(Farewell::SILENT);
                     } else {
-                        encoder::frame(Opcode::Ping, b"", &mut bytes);
+                        ping_due = true;
                     }
                 }
             }
-            let farewell = {
+            let (socket, mut bytes, mut taken, farewell) = {
                 let mut state = self.state();
                 state.called = false;
-                std::mem::swap(&mut state.queue, &mut taken);
-                state.farewell
+                let rest = std::mem::take(&mut state.rest);
+                (state.socket.take(), rest, state.take_ready(), state.farewell)
             };
+            // Only this task takes it, and gives it back below.
+            let Some(mut socket) = socket else { return };
+            if ping_due {
+                taken.push_back(Item::Ping);
+            }
             if self.write_all(&mut taken, &mut bytes, &mut socket).await.is_err() {
-                break self.close(Farewell::TOO_SLOW);
+                self.close(Farewell::TOO_SLOW);
+                return socket.shutdown().await;
             }
             if let Some(farewell) = farewell {
                 encoder::close(farewell.code, farewell.reason, &mut bytes);
-                let _ = timeout(WRITE_TIMEOUT, flush(&mut bytes, &mut socket)).await;
-                break;
+                let _ = timeout(WRITE_TIMEOUT, socket.write_all(&bytes)).await;
+                return socket.shutdown().await;
             }
+            self.state().socket = Some(socket);
         }
-        let _ = socket.shutdown().await;
     }
 
     /// Writes what was taken: many frames in one write, since each write is a packet.
-    async fn write_all<W: AsyncWrite + Unpin>(
+    async fn write_all(
         &self,
         taken: &mut VecDeque<Item>,
         bytes: &mut Vec<u8>,
-        socket: &mut W,
+        socket: &mut Writer,
     ) -> std::io::Result<()> {
-        let mut json = String::new();
+        let mut written = bytes.len();
         while !taken.is_empty() || !bytes.is_empty() {
-            let mut written = 0_usize;
             while bytes.len() < CHUNK {
                 let Some(item) = taken.pop_front() else { break };
-                match item {
-                    Item::Message(message) => {
-                        written = written.saturating_add(message.size());
-                        json.clear();
-                        message.write_json(&mut json);
-                        encoder::frame(Opcode::Text, json.as_bytes(), bytes);
-                    }
-                    Item::Pong(payload) => {
-                        written = written.saturating_add(payload.len());
-                        encoder::frame(Opcode::Pong, &payload, bytes);
-                    }
-                }
+                written = written.saturating_add(item.size());
+                item.encode(bytes);
             }
-            timeout(WRITE_TIMEOUT, flush(bytes, socket)).await??;
+            timeout(WRITE_TIMEOUT, socket.write_all(bytes)).await??;
+            bytes.clear();
             let mut state = self.state();
             state.waiting = state.waiting.saturating_sub(written);
             drop(state);
             self.drained.notify_one();
+            written = 0;
         }
-        // Thousands of connections must not each keep the memory of their largest answer.
-        bytes.shrink_to(4_096);
         Ok(())
     }
 }
 
-async fn flush<W: AsyncWrite + Unpin>(bytes: &mut Vec<u8>, socket: &mut W) -> std::io::Result<()> {
-    socket.write_all(bytes).await?;
-    socket.flush().await?;
-    bytes.clear();
-    Ok(())
+impl State {
+    /// Writes all that can be without waiting; whether that was everything that can be written now.
+    fn write_at_once(&mut self) -> bool {
+        let Some(socket) = &self.socket else { return false };
+        let ready = self.ready();
+        let size = self.queue.iter().take(ready).fold(0_usize, |size, item| size.saturating_add(item.size()));
+        if self.farewell.is_some() || size > ENOUGH_AT_ONCE || !self.rest.is_empty() {
+            return false;
+        }
+        let mut bytes = Vec::new();
+        for item in self.queue.drain(..ready) {
+            item.encode(&mut bytes);
+        }
+        // An error comes again when the writer tries.
+        let written = if bytes.is_empty() { 0 } else { socket.try_write(&bytes).unwrap_or(0) };
+        bytes.drain(..written.min(bytes.len()));
+        self.waiting = self.waiting.saturating_sub(size).saturating_add(bytes.len());
+        self.rest = bytes;
+        self.called = !self.rest.is_empty();
+        !self.called
+    }
+
+    /// Takes what can be written now: nothing behind an answer that has not come.
+    fn take_ready(&mut self) -> VecDeque<Item> {
+        if self.awaited == 0 {
+            return std::mem::take(&mut self.queue);
+        }
+        let ready = self.ready();
+        self.queue.drain(..ready).collect()
+    }
+
+    /// How many items stand before the first answer that has not come.
+    fn ready(&self) -> usize {
+        self.queue.iter().take_while(|item| !item.is_awaited()).count()
+    }
+
+    /// Puts an answer into its place; whether it still fits.
+    fn answer(&mut self, place: Place, messages: Vec<RelayMessage>) -> bool {
+        let awaited = self.queue.iter_mut().find_map(|item| match item {
+            Item::Awaited { place: of, answer, .. } if *of == place => Some(answer),
+            _ => None,
+        });
+        let Some(awaited) = awaited else { return true };
+        let size = messages.iter().fold(0_usize, |size, message| size.saturating_add(message.size()));
+        self.requests = self.requests.saturating_sub(usize::from(!messages.is_empty()));
+        *awaited = Some(messages);
+        self.waiting = self.waiting.saturating_add(size);
+        while self.unpack_next() {}
+        self.waiting <= MOST_WAITING
+    }
+
+    /// Puts the messages of the first answer that is awaited into the queue, if it has come.
+    fn unpack_next(&mut self) -> bool {
+        let position = self.ready();
+        let Some(Item::Awaited { subscription, answer, .. }) = self.queue.get_mut(position) else {
+            return false;
+        };
+        let (Some(messages), subscription) = (answer.take(), subscription.clone()) else { return false };
+        let mut behind = self.queue.split_off(position);
+        behind.pop_front();
+        self.awaited = self.awaited.saturating_sub(1);
+        let told = Self::drop_told(&messages, &subscription, &mut behind);
+        self.waiting = self.waiting.saturating_sub(told);
+        self.queue.extend(messages.into_iter().map(Item::Message));
+        self.queue.append(&mut behind);
+        true
+    }
+
+    /// Drops from what stands behind an answer the events of its subscription that are in it, and says what their size
+    /// was. What stands behind the subscription's next answer belongs to that one.
+    fn drop_told(
+        answer: &[RelayMessage],
+        subscription: &SubscriptionId,
+        behind: &mut VecDeque<Item>,
+    ) -> usize {
+        if behind.is_empty() {
+            return 0;
+        }
+        let event = |message: &RelayMessage| match message {
+            RelayMessage::Event { event, .. } => Some(std::sync::Arc::clone(event)),
+            _ => None,
+        };
+        // An event has one text.
+        let told: HashSet<_> = answer.iter().filter_map(event).collect();
+        let (mut dropped, mut is_next) = (0_usize, false);
+        behind.retain(|item| {
+            match item {
+                Item::Awaited { subscription: of, .. } => is_next |= of == subscription,
+                Item::Message(message @ RelayMessage::Event { subscription: of, event })
+                    if !is_next && of == subscription && told.contains(event) =>
+                {
+                    dropped = dropped.saturating_add(message.size());
+                    return false;
+                }
+                _ => {}
+            }
+            true
+        });
+        dropped
+    }
 }
+
+impl Item {
+    const fn is_awaited(&self) -> bool {
+        matches!(self, Self::Awaited { .. })
+    }
+
+    fn size(&self) -> usize {
+        match self {
+            Self::Message(message) => message.size(),
+            Self::Ping | Self::Awaited { .. } => 0,
+            Self::Pong(payload) => payload.len(),
+        }
+    }
+
+    /// Appends its frame.
+    fn encode(&self, bytes: &mut Vec<u8>) {
+        match self {
+            Self::Message(message) => encoder::message(message, bytes),
+            Self::Ping => encoder::frame(Opcode::Ping, b"", bytes),
+            Self::Awaited { .. } => {}
+            Self::Pong(payload) => encoder::frame(Opcode::Pong, payload, bytes),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

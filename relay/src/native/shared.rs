@@ -7,17 +7,23 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use openagents_host::VerifiedEvent;
 use openagents_host::native::{Inputs, Stopped};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc;
 
+use super::entrance::Entrance;
 use super::outbox::{Farewell, Outbox};
+use super::readers::{Question, Questions};
 use super::tickets::Tickets;
 use crate::filter::Filter;
 use crate::information::RelayInformation;
 use crate::limits::Limits;
+use crate::management::{Answer, Call};
 use crate::message::RelayMessage;
 use crate::reason::{Outcome, Reason};
 use crate::relay::{ConnectionId, Effect, Input, Ticket};
 use crate::session::Origin;
+
+/// To how many connections the effects of a batch are written by whoever applies them.
+const WRITTEN_AT_ONCE: usize = 4;
 
 /// What goes on in a relay.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,10 +43,9 @@ pub(super) struct Shared {
     pub(super) inputs: Inputs<Input>,
     pub(super) connections: Arc<Connections>,
     pub(super) limits: Limits,
-    pub(super) information: Bytes,
+    pub(super) entrance: Arc<Entrance>,
+    information: RelayInformation,
     next: AtomicU64,
-    permits: Arc<Semaphore>,
-    max_connections: usize,
 }
 
 impl Shared {
@@ -48,32 +53,19 @@ impl Shared {
         inputs: Inputs<Input>,
         connections: Arc<Connections>,
         limits: Limits,
-        information: &RelayInformation,
-        max_connections: usize,
+        entrance: Arc<Entrance>,
+        information: RelayInformation,
     ) -> Self {
-        let max_connections = max_connections.min(Semaphore::MAX_PERMITS);
-        Self {
-            inputs,
-            connections,
-            limits,
-            information: information.to_json().into(),
-            next: AtomicU64::new(1),
-            permits: Arc::new(Semaphore::new(max_connections)),
-            max_connections,
-        }
+        Self { inputs, connections, limits, entrance, information, next: AtomicU64::new(1) }
+    }
+
+    /// The relay information document, as it is at present.
+    pub(super) fn information(&self) -> Bytes {
+        self.information.under(&self.entrance.rules()).to_json().into()
     }
 
     fn next(&self) -> u64 {
         self.next.fetch_add(1, Ordering::Relaxed)
-    }
-
-    /// The place for one more connection, if there is one.
-    pub(super) fn permit(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.permits).try_acquire_owned().ok()
-    }
-
-    pub(super) fn refuse_new_connections(&self) {
-        self.permits.forget_permits(self.permits.available_permits());
     }
 
     pub(super) async fn all_connections_ended(&self) {
@@ -98,6 +90,10 @@ impl Shared {
         self.ask(&self.connections.queries, |ticket| Input::Query { ticket, filters }).await
     }
 
+    pub(super) async fn manage(&self, call: Call) -> Result<Answer, Stopped> {
+        self.ask(&self.connections.calls, |ticket| Input::Manage { ticket, call }).await
+    }
+
     async fn ask<T>(&self, tickets: &Tickets<T>, input: impl FnOnce(Ticket) -> Input) -> Result<T, Stopped> {
         let ticket = Ticket(self.next());
         let answer = tickets.issue(ticket);
@@ -111,7 +107,7 @@ impl Shared {
     pub(super) fn statistics(&self) -> RelayStatistics {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         RelayStatistics {
-            connections: self.max_connections.min(self.connections.outboxes().len()),
+            connections: self.entrance.max_connections().min(self.connections.outboxes().len()),
             events_accepted: count(&self.connections.events_accepted),
             events_refused: count(&self.connections.events_refused),
             events_sent: count(&self.connections.events_sent),
@@ -128,6 +124,7 @@ pub(super) struct Connections {
     outboxes: Mutex<HashMap<ConnectionId, Arc<Outbox>>>,
     publications: Tickets<Outcome>,
     queries: Tickets<Found>,
+    calls: Tickets<Answer>,
     events_accepted: AtomicU64,
     events_refused: AtomicU64,
     events_sent: AtomicU64,
@@ -143,7 +140,13 @@ impl Connections {
     }
 
     /// Carries out the effects of a batch, which is committed. On the engine's thread: nothing here waits.
-    pub(super) fn apply(&self, effects: &mut Vec<Effect>, deliveries: &mpsc::Sender<VerifiedEvent>) {
+    pub(super) fn apply(
+        &self,
+        effects: &mut Vec<Effect>,
+        deliveries: &mpsc::Sender<VerifiedEvent>,
+        entrance: &Entrance,
+        questions: &Questions,
+    ) {
         let mut to_call = Vec::new();
         {
             let outboxes = self.outboxes();
@@ -157,10 +160,22 @@ impl Connections {
                             to_call.push(Arc::clone(outbox));
                         }
                     }
+                    Effect::Read(reading) => {
+                        if let Some(outbox) = outboxes.get(&reading.connection) {
+                            questions.ask(Question::new(reading, outbox));
+                        }
+                    }
                     Effect::Published { ticket, outcome } => {
                         self.publications.redeem(ticket, outcome);
                     }
                     Effect::Found { ticket, events } => self.queries.redeem(ticket, events),
+                    Effect::Managed { ticket, answer } => self.calls.redeem(ticket, answer),
+                    Effect::RulesChanged(rules) => entrance.set_rules(rules),
+                    Effect::Disconnect(connection) => {
+                        if let Some(outbox) = outboxes.get(&connection) {
+                            outbox.close(Farewell::UNWANTED);
+                        }
+                    }
                     Effect::HandOver(event) => {
                         // What finds no room is due again.
                         let _ = deliveries.try_send(event);
@@ -171,11 +186,13 @@ impl Connections {
                 }
             }
         }
-        // Called only now, each writer finds all that the batch has for it and writes it at once.
-        to_call.iter().for_each(|outbox| outbox.call());
+        // Called only now, each outbox has all that the batch has for it, and writes it together. A few are written here,
+        // which saves the way over the writers; many are spread over all cores.
+        let at_once = to_call.len() <= WRITTEN_AT_ONCE;
+        to_call.iter().for_each(|outbox| outbox.call(at_once));
     }
 
-    fn count(&self, message: &RelayMessage) {
+    pub(super) fn count(&self, message: &RelayMessage) {
         let counter = match message {
             RelayMessage::Event { .. } => &self.events_sent,
             RelayMessage::Ok { outcome, .. } if outcome.is_accepted() => &self.events_accepted,

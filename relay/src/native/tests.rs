@@ -69,8 +69,15 @@ impl Client {
         self.0.send(Message::Frame(Frame::message(bytes, OpCode::Data(kind), last))).await.unwrap();
     }
 
+    /// The next message that is not the relay's question whether the client is still there.
     async fn next(&mut self) -> Message {
-        tokio::time::timeout(Duration::from_secs(20), self.0.next()).await.unwrap().unwrap().unwrap()
+        loop {
+            let next = tokio::time::timeout(Duration::from_secs(20), self.0.next());
+            match next.await.unwrap().unwrap().unwrap() {
+                Message::Ping(_) => {}
+                message => return message,
+            }
+        }
     }
 
     async fn text(&mut self) -> String {
@@ -193,8 +200,9 @@ async fn a_slow_reader_is_closed_and_holds_up_nobody() {
 #[tokio::test]
 async fn a_connection_too_many_is_refused_and_finds_room_later() {
     let folder = tempfile::tempdir().unwrap();
-    let running =
-        start(RelayServerConfig { max_connections: 1, ..in_folder(folder.path()) }, Arc::new(())).await;
+    let mut config = in_folder(folder.path());
+    config.relay.admission.connections.max_connections = 1;
+    let running = start(config, Arc::new(())).await;
     let mut first = Client::connect(&running.url).await;
     let Err(Error::Http(response)) = tokio_tungstenite::connect_async(&running.url).await else { panic!() };
     assert_eq!(response.status(), 503);
@@ -290,6 +298,42 @@ async fn hands_over_until_it_succeeds() {
     assert!(client.publish(&job).await.contains(",true,"));
     let handed = tokio::time::timeout(Duration::from_secs(10), deliveries.recv()).await.unwrap();
     assert_eq!(handed, Some(job));
+    running.server.shutdown().await;
+}
+
+/// Events are published all the while; each subscription must be told of each of them once, be it as stored or as new.
+#[tokio::test(flavor = "multi_thread")]
+async fn between_what_is_stored_and_what_is_new_nothing_is_lost_or_told_twice() {
+    const EVENTS: u64 = 300;
+    let folder = tempfile::tempdir().unwrap();
+    let running = start(in_folder(folder.path()), Arc::new(())).await;
+    let relay = running.server.handle();
+    let publishing = tokio::spawn(async move {
+        for number in 0..EVENTS {
+            assert_eq!(relay.publish(event(number)).await, Ok(Outcome::Accepted));
+        }
+    });
+    let mut subscribers = Vec::new();
+    while !publishing.is_finished() && subscribers.len() < 40 {
+        let mut client = Client::connect(&running.url).await;
+        client.send(r#"["REQ","s",{"kinds":[1],"limit":1000}]"#).await;
+        subscribers.push(client);
+    }
+    publishing.await.unwrap();
+    let mut told_as_new = 0;
+    for client in &mut subscribers {
+        let (mut seconds, mut ended) = (std::collections::BTreeSet::new(), false);
+        while seconds.len() < usize::try_from(EVENTS).unwrap() || !ended {
+            let message: serde_json::Value = serde_json::from_str(&client.text().await).unwrap();
+            if message[0] == "EOSE" {
+                assert!(!std::mem::replace(&mut ended, true));
+                continue;
+            }
+            assert!(seconds.insert(message[2]["created_at"].as_u64().unwrap()), "told twice: {message}");
+            told_as_new += u64::from(ended);
+        }
+    }
+    assert!(told_as_new > 0, "some subscribed while events came");
     running.server.shutdown().await;
 }
 

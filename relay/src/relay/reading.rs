@@ -1,18 +1,56 @@
 //! What a client asks for: `REQ`, `CLOSE`, `COUNT`.
 
-use openagents_host::Timestamp;
-use openagents_host::sql::{Sql, SqlError};
+use std::collections::BTreeSet;
 
-use super::{ConnectionId, Effect, Relay};
+use openagents_host::sql::{Sql, SqlError};
+use openagents_host::{PublicKey, Timestamp};
+
+use super::{ConnectionId, Effect, Relay, RelayConfig};
 use crate::filter::Filter;
 use crate::hyperloglog::HyperLogLog;
 use crate::message::{Count, RelayMessage, SubscriptionId};
 use crate::reason::Reason;
-use crate::store::Viewer;
+use crate::store::{Store, Viewer};
 
 /// Of how many events the authors are looked at for the registers of a count. Those of only some of the authors would be
 /// taken for those of all.
 const MOST_AUTHORS: u64 = 200_000;
+
+/// The stored part of the answer to a `REQ`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// To which connection it goes.
+    pub connection: ConnectionId,
+    /// Of which subscription.
+    pub subscription: SubscriptionId,
+    /// What each event must match one of.
+    pub filters: Vec<Filter>,
+    /// When it was asked for.
+    pub now: Timestamp,
+    /// Who has asked: the keys that were proven on the connection.
+    pub pubkeys: BTreeSet<PublicKey>,
+}
+
+impl Reading {
+    /// Reads the answer, up to and with `EOSE`. More than one statement is run, which must all see the same state.
+    ///
+    /// # Errors
+    /// When the database fails. Then what was told so far is not to be sent.
+    pub fn answer<S: Sql>(
+        &self,
+        store: &Store<S>,
+        config: &RelayConfig,
+        tell: &mut dyn FnMut(RelayMessage),
+    ) -> Result<(), SqlError> {
+        let subscription = || self.subscription.clone();
+        let viewer = Viewer { private_kinds: &config.access.private_kinds, pubkeys: &self.pubkeys };
+        let completeness = store.query(self.now, &self.filters, &config.limits, &viewer, &mut |event| {
+            tell(RelayMessage::Event { subscription: subscription(), event });
+        })?;
+        tell(RelayMessage::EndOfStoredEvents { subscription: subscription(), completeness });
+        Ok(())
+    }
+}
 
 impl<S: Sql> Relay<S> {
     /// Subscribes and answers from the store. Nothing can come between the two: no event is missed or sent twice.
@@ -24,32 +62,43 @@ impl<S: Sql> Relay<S> {
         filters: &[Filter],
         effects: &mut Vec<Effect>,
     ) {
-        let send = |message| Effect::Send { connection, message };
         let answered = self.may_read(connection, filters).and_then(|()| {
             self.subscriptions.subscribe(connection, subscription, filters, &self.config.limits)?;
             self.prepare_search(now, filters, effects);
-            let viewer = self.viewer(connection);
-            let queried = self.store.query(now, filters, &self.config.limits, &viewer, &mut |event| {
-                effects.push(send(RelayMessage::Event { subscription: subscription.clone(), event }));
-            });
-            queried.map_err(|error| {
+            let (subscription, filters) = (subscription.clone(), filters.to_vec());
+            let pubkeys = self.viewer(connection).pubkeys.clone();
+            let reading = Reading { connection, subscription, filters, now, pubkeys };
+            if self.reads_beside {
+                effects.push(Effect::Read(reading));
+                return Ok(());
+            }
+            let told = effects.len();
+            let mut send = |message| effects.push(Effect::Send { connection, message });
+            reading.answer(&self.store, &self.config, &mut send).map_err(|error| {
+                effects.truncate(told);
                 effects.push(Effect::Failed(error));
                 Reason::storage()
             })
         });
         match answered {
-            Ok(completeness) => {
-                let subscription = subscription.clone();
-                effects.push(send(RelayMessage::EndOfStoredEvents { subscription, completeness }));
-                effects.push(Effect::SessionChanged(connection));
-            }
+            Ok(()) => effects.push(Effect::SessionChanged(connection)),
             Err(reason) => {
                 // A subscription of this name would go on under a name that the client takes for closed.
                 self.unsubscribe(connection, subscription, effects);
                 self.challenge_for(connection, &reason, effects);
-                effects.push(send(RelayMessage::Closed { subscription: subscription.clone(), reason }));
+                let message = RelayMessage::Closed { subscription: subscription.clone(), reason };
+                effects.push(Effect::Send { connection, message });
             }
         }
+    }
+
+    /// What was to be [read](Effect::Read) for a subscription could not be.
+    pub(super) fn unreadable(&mut self, reading: &Reading, error: &SqlError, effects: &mut Vec<Effect>) {
+        let Reading { connection, subscription, .. } = reading;
+        effects.push(Effect::Failed(error.clone()));
+        self.unsubscribe(*connection, subscription, effects);
+        let message = RelayMessage::Closed { subscription: subscription.clone(), reason: Reason::storage() };
+        effects.push(Effect::Send { connection: *connection, message });
     }
 
     pub(super) fn unsubscribe(

@@ -110,7 +110,7 @@ impl<S: Sql> Relay<S> {
         let mut found = Vec::new();
         let read =
             self.store.each_match(now, filter, &viewer, limit.saturating_add(1), &mut |id, _, created_at| {
-                found.push((created_at, *id))
+                found.push((created_at, *id));
             });
         if let Err(error) = read {
             effects.push(Effect::Failed(error));

@@ -1,5 +1,8 @@
 #![allow(clippy::arithmetic_side_effects)]
 
+mod admission;
+mod authentication;
+mod management;
 mod reconciliation;
 
 use std::time::Duration;
@@ -32,11 +35,16 @@ impl Bench {
             handover: [Kind(5_050), Kind(25_050)].into_iter().collect(),
             ..RelayConfig::default()
         };
-        let mut bench = Self { relay: Relay::open(Sqlite::in_memory().unwrap(), config).unwrap(), now: NOW };
+        let mut bench = Self::empty(config);
         for connection in [ALICE, BOB] {
             bench.open(connection);
         }
         bench
+    }
+
+    /// Without connections.
+    fn empty(config: RelayConfig) -> Self {
+        Self { relay: Relay::open(Sqlite::in_memory().unwrap(), config).unwrap(), now: NOW }
     }
 
     fn open(&mut self, connection: ConnectionId) {
@@ -149,6 +157,41 @@ fn an_ephemeral_event_is_heard_or_muted_and_never_stored() {
     bench.say(BOB, r#"["REQ","s",{"kinds":[20001]}]"#);
     assert_eq!(bench.publish(ALICE, &event), [(ALICE, ok(&event, true, "")), (BOB, sent("s", &event))]);
     assert_eq!(bench.say(BOB, r#"["REQ","t",{}]"#), [(BOB, r#"["EOSE","t",["finish"]]"#.into())]);
+}
+
+#[test]
+fn what_has_ended_is_removed_by_the_alarm() {
+    let mut bench = Bench::new();
+    let second = NOW.as_seconds();
+    let expiration = (second + 10).to_string();
+    bench.publish(ALICE, &fixtures::signed(1, 1, &[&["expiration", &expiration]]));
+    let stored = |bench: &Bench| bench.relay.store().statistics(1).unwrap().events;
+    let ring = |bench: &mut Bench| {
+        let due = bench.relay.next_alarm().unwrap();
+        bench.now = bench.now.max(due);
+        let mut effects = Vec::new();
+        bench.relay.alarm(bench.now, &mut effects);
+        assert_eq!(effects, []);
+    };
+    assert_eq!(bench.relay.next_alarm(), Some(NOW + Duration::from_secs(70)));
+    bench.relay.forget(NOW);
+    ring(&mut bench);
+    assert_eq!((stored(&bench), bench.relay.next_alarm()), (0, None));
+
+    for number in 0..700 {
+        bench.publish(ALICE, &fixtures::signed(1, 2, &[&["n", &number.to_string()]]));
+    }
+    bench.publish(ALICE, &fixtures::signed(62, second, &[&["relay", "ALL_RELAYS"]]));
+    assert_eq!(bench.query(vec![Filter::new()]).unwrap().len(), 1);
+    for left in [201, 1] {
+        assert!(bench.relay.next_alarm().is_some_and(|due| due <= bench.now));
+        ring(&mut bench);
+        assert_eq!(stored(&bench), left);
+        bench.relay.forget(NOW);
+    }
+    while bench.relay.next_alarm().is_some() {
+        ring(&mut bench);
+    }
 }
 
 #[test]

@@ -5,7 +5,6 @@ use openagents_host::sql::{Sql, SqlError};
 use openagents_host::{Event, Timestamp, VerifiedEvent};
 
 use super::{ConnectionId, Effect, Relay};
-use crate::access::AUTHENTICATION;
 use crate::message::RelayMessage;
 use crate::reason::{Outcome, Prefix, Reason};
 use crate::store::{Insertion, Standing, VANISH, expiry};
@@ -20,34 +19,19 @@ impl<S: Sql> Relay<S> {
         standing: Option<&Standing>,
         effects: &mut Vec<Effect>,
     ) {
-        let outcome = match self.may_write(connection, event) {
+        let admitted = self
+            .may_write(connection, event)
+            .map_err(Outcome::Refused)
+            .and_then(|()| self.ask_policy(now, connection, event, standing.is_some(), effects));
+        match admitted {
             Ok(()) => {
                 let told = effects.len();
                 let outcome = self.take(now, Some(connection), event, standing, effects);
                 // The sender learns first that its event is safe.
                 effects.insert(told, super::answer(connection, event.id, outcome));
-                return;
             }
-            Err(reason) => {
-                self.challenge_for(connection, &reason, effects);
-                Outcome::Refused(reason)
-            }
-        };
-        effects.push(super::answer(connection, event.id, outcome));
-    }
-
-    fn may_write(&self, connection: ConnectionId, event: &VerifiedEvent) -> Result<(), Reason> {
-        if event.kind == AUTHENTICATION {
-            return Err(Reason::invalid("an event of kind 22242 is sent with AUTH (NIP-42)"));
+            Err(outcome) => self.refuse(connection, event, outcome, effects),
         }
-        let session = self.sessions.get(&connection);
-        let is_known = session.is_some_and(|session| !session.authenticated().is_empty());
-        if self.config.access.auth_to_write && !is_known {
-            return Err(Reason::auth_required(
-                "this relay takes events only from those who identify themselves",
-            ));
-        }
-        Ok(())
     }
 
     /// Takes an event from inside.
@@ -143,7 +127,7 @@ impl<S: Sql> Relay<S> {
     }
 
     /// Whether a request to vanish is meant for this relay: all are, or one of its addresses is named (NIP-62).
-    fn is_to_vanish_here(&self, connection: Option<ConnectionId>, request: &Event) -> bool {
+    pub(super) fn is_to_vanish_here(&self, connection: Option<ConnectionId>, request: &Event) -> bool {
         let session = connection.and_then(|connection| self.sessions.get(&connection));
         request
             .tag_values("relay")

@@ -106,7 +106,7 @@ fn profile(content: &str) -> Profile {
 fn looks_encrypted(content: &str) -> bool {
     let base64 = content.split_once("?iv=").map_or(content, |(content, _)| content);
     base64.len() >= 24
-        && base64.len() % 4 == 0
+        && base64.len().is_multiple_of(4)
         && base64.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'='))
         && (base64.len() < content.len() || base64.len() >= 132)
 }

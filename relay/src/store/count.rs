@@ -19,7 +19,7 @@ pub struct Count {
     pub approximate: bool,
 }
 
-/// How far events are counted for one filter.
+/// How far events are counted.
 pub const MOST_COUNTED: u64 = 1_000_000;
 
 impl<S: Sql> Store<S> {
@@ -42,6 +42,9 @@ impl<S: Sql> Store<S> {
                 })?;
                 places.sort_unstable();
                 places.dedup();
+                if u64::try_from(places.len()).is_ok_and(|places| places > MOST_COUNTED) {
+                    break;
+                }
             }
             u64::try_from(places.len()).unwrap_or(u64::MAX)
         };

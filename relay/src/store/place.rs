@@ -72,3 +72,57 @@ impl Place {
         Ok(nearest)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::arithmetic_side_effects)]
+mod tests {
+    use openagents_host::event::MAX_CREATED_AT;
+    use openagents_host::native::Sqlite;
+    use openagents_host::sql::{MAX_INTEGER, Sql, values};
+    use openagents_host::{Timestamp, VerifiedEvent};
+
+    use super::Place;
+    use crate::fixtures;
+    use crate::store::Store;
+
+    fn event(second: u64, number: usize) -> VerifiedEvent {
+        fixtures::signed(1, second, &[&["n", &number.to_string()]])
+    }
+
+    #[test]
+    fn a_newer_event_and_of_one_second_the_lower_id_has_the_greater_place() {
+        let mut events: Vec<_> = (0..40).map(|number| event(number as u64 % 3, number)).collect();
+        events.push(event(MAX_CREATED_AT, 0));
+        events.sort_by_key(|event| (event.created_at, std::cmp::Reverse(event.id)));
+        let places: Vec<u64> = events.iter().map(|event| Place::of(event).seq()).collect();
+        assert!(places.is_sorted_by(|a, b| a < b), "{places:?}");
+        assert!(places.iter().all(|place| (1..=MAX_INTEGER as u64).contains(place)));
+        for event in &events {
+            let second = event.created_at;
+            assert!((Place::first(second)..=Place::last(second)).contains(&Place::of(event)));
+        }
+    }
+
+    #[test]
+    fn who_finds_its_place_taken_stands_beside_on_the_right_side() {
+        let mut pair = [event(7, 0), event(7, 1)];
+        pair.sort_by_key(|event| event.id);
+        for (first, second, expected) in [(0, 1, -1), (1, 0, 1)] {
+            let store = Store::open(Sqlite::in_memory().unwrap()).unwrap();
+            let (first, second) = (&pair[first], &pair[second]);
+            store.insert(Timestamp::EPOCH, first).unwrap();
+            let own = Place::of(second).seq();
+            // As if both ids began alike; and the place beside is taken as well.
+            let move_to = "UPDATE event SET seq = ? WHERE id = ?";
+            store.sql().execute(move_to, values![own, &first.id]).unwrap();
+            let third = event(7, 2);
+            store.insert(Timestamp::EPOCH, &third).unwrap();
+            let beside = own.checked_add_signed(expected).unwrap();
+            store.sql().execute(move_to, values![beside, &third.id]).unwrap();
+            store.insert(Timestamp::EPOCH, second).unwrap();
+            let found: Option<(u64,)> =
+                store.sql().first("SELECT seq FROM event WHERE id = ?", values![&second.id]).unwrap();
+            assert_eq!(found, Some((beside.checked_add_signed(expected).unwrap(),)));
+        }
+    }
+}

@@ -189,7 +189,7 @@ impl Merged {
     fn add(&mut self, value: String, json: &str, each: u64) -> NextRow {
         let found: Vec<u64> = serde_json::from_str(json)
             .map_err(|error| SqlError::Statement(format!("a list of places is no JSON: {error}")))?;
-        if let Some(last) = found.last()
+        if let Some(last) = found.iter().min()
             && u64::try_from(found.len()).is_ok_and(|found| found >= each)
         {
             self.unfinished.push(Cursor { value, upper: last.saturating_sub(1) });

@@ -2,7 +2,7 @@ use openagents_host::sql::{self, SchemaError, Sql};
 
 /// Brings the relay's tables up to date.
 pub(super) fn migrate<S: Sql>(sql: &S) -> Result<(), SchemaError> {
-    sql::migrate(sql, "relay", &[EVENTS])
+    sql::migrate(sql, "relay", &[EVENTS, MANAGEMENT])
 }
 
 /// A row of an index costs as much as a row of a table, so there is one index for each way to find events, and those
@@ -77,5 +77,27 @@ CREATE TABLE handover (
 CREATE TABLE session (
     connection TEXT PRIMARY KEY,
     state TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+";
+
+/// What operators change while the relay runs (NIP-86).
+///
+/// * `listed.subject` is what NIP-86 names it by: a key or an id in hex, a number, an address.
+/// * `purge` has the banned authors of whom events are still to be removed.
+const MANAGEMENT: &str = "
+CREATE TABLE listed (
+    list TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    reason TEXT,
+    PRIMARY KEY (list, subject)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE wording (
+    name TEXT PRIMARY KEY,
+    text TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE purge (
+    pubkey BLOB PRIMARY KEY
 ) STRICT, WITHOUT ROWID;
 ";

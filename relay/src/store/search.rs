@@ -1,9 +1,10 @@
 //! Finding events by their words (NIP-50).
 //!
 //! The index is not written when an event comes: that would be several rows for each. Events are taken into it many at a
-//! time, in the order of their places, up to a mark; a search goes through the ones behind the mark by itself. An event that
-//! comes later with a place before the mark is noted, by a trigger, so that this holds for every way in. What was removed
-//! stays in the index and joins nothing.
+//! time, in the order of their places, up to a mark; Cloudflare then bills a row for each that has words, and no more. A
+//! search goes through the events behind the mark by itself. One that comes later with a place before the mark is noted, by a
+//! trigger, so that this holds for every way in. What was removed stays in the index and joins nothing, until most of the
+//! index is such: then it is made anew.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -24,14 +25,14 @@ use crate::search::{Match, Search, Text, best};
 
 /// * `search_index` has the words of an event under its place, and nothing else: neither texts nor positions. What it finds
 ///   is held against the event itself.
-/// * `search_progress` has one row: events up to this place are in the index.
+/// * `search_progress` has one row: events up to this place are in the index, which has so many entries.
 /// * `search_late` are those that came when the mark was past their place.
 const INDEX: &str = "
 CREATE VIRTUAL TABLE search_index USING fts5 (
     words, content = '', columnsize = 0, detail = 'none', tokenize = 'ascii'
 );
-CREATE TABLE search_progress (seq INTEGER NOT NULL) STRICT;
-INSERT INTO search_progress (seq) VALUES (0);
+CREATE TABLE search_progress (seq INTEGER NOT NULL, entries INTEGER NOT NULL) STRICT;
+INSERT INTO search_progress (seq, entries) VALUES (0, 0);
 CREATE TABLE search_late (seq INTEGER PRIMARY KEY) STRICT;
 CREATE TRIGGER search_late_event AFTER INSERT ON event
 WHEN NEW.seq <= (SELECT seq FROM search_progress)
@@ -56,6 +57,10 @@ const MOST_BYTES: usize = 8 * 1024 * 1024;
 /// For how long events are left out of the index: others of the same time may still come, and it is in the order of time.
 const SETTLED_AFTER: Duration = Duration::from_secs(60);
 
+/// After how many more entries it is looked whether most of the index is of events that are gone. One of fewer is not
+/// worth it.
+const LOOK_AFTER: u64 = 1 << 16;
+
 /// How long a list for the index is at most before it is written, in bytes: below what a value can have.
 const LONGEST_LIST: usize = 512 * 1024;
 
@@ -63,6 +68,16 @@ const LONGEST_LIST: usize = 512 * 1024;
 fn settled(now: Timestamp) -> u64 {
     Place::last((now - SETTLED_AFTER).as_seconds()).seq()
 }
+
+/// The places of a range, the newest first: of the events behind the mark, of those that came late, and of those that the
+/// index finds. One bound only: of two, SQLite would take the first to begin with and go through all up to the second.
+const BEHIND: &str = "SELECT seq FROM event
+     WHERE seq BETWEEN max(CAST(? AS INTEGER), (SELECT seq + 1 FROM search_progress)) AND CAST(? AS INTEGER)
+     ORDER BY seq DESC";
+const LATE: &str = "SELECT seq FROM search_late
+     WHERE seq BETWEEN CAST(? AS INTEGER) AND CAST(? AS INTEGER) ORDER BY seq DESC";
+const INDEXED: &str = "SELECT rowid AS seq FROM search_index
+     WHERE search_index MATCH ? AND rowid BETWEEN CAST(? AS INTEGER) AND CAST(? AS INTEGER) ORDER BY rowid DESC";
 
 /// What a search found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,9 +125,9 @@ impl<S: Sql> Store<S> {
                 self.sql.execute("DELETE FROM search_late WHERE seq <= ?", values![*last])?;
             }
             let is_late_full = is_full(late.len());
-            self.add_to_index(late.into_iter().filter_map(|(seq, json)| Some((seq, json?))))?;
+            let mut added = self.add_to_index(late.into_iter().filter_map(|(seq, json)| Some((seq, json?))))?;
             if is_late_full {
-                return Ok(true);
+                return Ok(self.count_entries(added)? || is_late_full);
             }
             let next: Vec<(u64, String)> = self.sql.rows(
                 "SELECT seq, json FROM event
@@ -123,12 +138,38 @@ impl<S: Sql> Store<S> {
                 self.sql.execute("UPDATE search_progress SET seq = ?", values![*last])?;
             }
             let is_next_full = is_full(next.len());
-            self.add_to_index(next.into_iter())?;
-            Ok(is_next_full)
+            added = added.saturating_add(self.add_to_index(next.into_iter())?);
+            Ok(self.count_entries(added)? || is_next_full)
         })
     }
 
-    fn add_to_index(&self, events: impl Iterator<Item = (u64, String)>) -> Result<(), SqlError> {
+    /// Counts new entries, begins the index anew if most of it is of events that are gone, and says whether it did.
+    fn count_entries(&self, added: u64) -> Result<bool, SqlError> {
+        if added == 0 {
+            return Ok(false);
+        }
+        let entries: Option<(u64,)> = self
+            .sql
+            .first("UPDATE search_progress SET entries = entries + ? RETURNING entries", values![added])?;
+        let entries = entries.map_or(0, |(entries,)| entries);
+        if entries / LOOK_AFTER == entries.saturating_sub(added) / LOOK_AFTER {
+            return Ok(false);
+        }
+        let events: Option<(u64,)> =
+            self.sql.first("SELECT count(*) FROM event INDEXED BY event_by_kind", &[])?;
+        if events.is_some_and(|(events,)| events >= entries / 2) {
+            return Ok(false);
+        }
+        self.sql.batch(
+            "INSERT INTO search_index (search_index) VALUES ('delete-all');
+             DELETE FROM search_late;
+             UPDATE search_progress SET seq = 0, entries = 0;",
+        )?;
+        Ok(true)
+    }
+
+    /// Adds entries for events that have words, and says how many.
+    fn add_to_index(&self, events: impl Iterator<Item = (u64, String)>) -> Result<u64, SqlError> {
         let write = |list: &str| {
             self.sql.execute(
                 "INSERT INTO search_index (rowid, words) SELECT value ->> 0, value ->> 1 FROM json_each(?)",
@@ -136,12 +177,14 @@ impl<S: Sql> Store<S> {
             )
         };
         let mut list = String::new();
+        let mut added: u64 = 0;
         for (seq, json) in events {
             let Ok(event) = Event::from_json(&json) else { continue };
             let text = Text::of(&event);
             if text.is_empty() {
                 continue;
             }
+            added = added.saturating_add(1);
             list.push(if list.is_empty() { '[' } else { ',' });
             // Words are letters and digits: nothing in them is escaped in JSON.
             let words = text.into_words();
@@ -154,11 +197,11 @@ impl<S: Sql> Store<S> {
                 list.clear();
             }
         }
-        if list.is_empty() {
-            return Ok(());
+        if !list.is_empty() {
+            list.push(']');
+            write(&list)?;
         }
-        list.push(']');
-        write(&list)
+        Ok(added)
     }
 
     /// Hands over what is stored for filters. What is searched for comes first, filter by filter, the best first; then the
@@ -272,33 +315,26 @@ impl<S: Sql> Store<S> {
 
     /// Looks through the events that are not in the index, and says whether it were all of them.
     fn unindexed(&self, hits: &mut Hits<'_>) -> Result<bool, SqlError> {
-        let behind = "event AS e WHERE e.seq > (SELECT seq FROM search_progress) AND";
-        let late = "search_late AS late CROSS JOIN event AS e ON e.seq = late.seq WHERE";
-        Ok(self.candidates(behind, &[], MOST_UNINDEXED, hits)?
-            & self.candidates(late, &[], MOST_UNINDEXED, hits)?)
+        let (lower, upper) = (lower(hits.others), upper(hits.others));
+        let mut is_complete = true;
+        for places in [BEHIND, LATE] {
+            is_complete &= self.candidates(places, values![lower, upper], MOST_UNINDEXED, hits)?;
+        }
+        Ok(is_complete)
     }
 
     /// Looks through the events that the index finds, and says whether it were all of them.
     fn indexed(&self, query: &str, hits: &mut Hits<'_>) -> Result<bool, SqlError> {
-        let found = "(SELECT rowid AS seq FROM search_index WHERE search_index MATCH ?
-              AND rowid BETWEEN CAST(? AS INTEGER) AND CAST(? AS INTEGER) ORDER BY rowid DESC LIMIT ?) AS found
-              CROSS JOIN event AS e ON e.seq = found.seq WHERE";
         let (lower, upper) = (lower(hits.others), upper(hits.others));
-        let values = values![query, lower, upper, MOST_FOUND];
-        // Whether the index found more than it was asked for cannot be seen from what is left of it after the join.
-        let more: Option<(u64,)> = self.sql.first(
-            "SELECT rowid FROM search_index WHERE search_index MATCH ?
-             AND rowid BETWEEN CAST(? AS INTEGER) AND CAST(? AS INTEGER) ORDER BY rowid DESC LIMIT 1 OFFSET ?",
-            values,
-        )?;
-        Ok(self.candidates(found, values, MOST_FOUND, hits)? && more.is_none())
+        self.candidates(INDEXED, values![query, lower, upper], MOST_FOUND, hits)
     }
 
-    /// Hands the newest events of a table over that meet the filter's conditions as far as the table of events shows them.
+    /// Looks through the newest events of these places, at most so many, and says whether it were all of them. What the
+    /// table of events shows of the filter's conditions is held against them before their texts are read.
     fn candidates(
         &self,
-        from: &str,
-        first: &[Value<'_>],
+        places: &str,
+        range: &[Value<'_>],
         at_most: u64,
         hits: &mut Hits<'_>,
     ) -> Result<bool, SqlError> {
@@ -307,13 +343,15 @@ impl<S: Sql> Store<S> {
         let authors = authors
             .as_ref()
             .map(|authors| json_list(authors.iter().map(|author| hex_string(author.as_bytes()))));
+        // The join goes through the places in their order: CROSS JOIN forbids to turn it round.
         let mut statement = format!(
-            "SELECT e.json FROM {from} e.seq BETWEEN CAST(? AS INTEGER) AND CAST(? AS INTEGER)
-             AND (e.expires_at IS NULL OR e.expires_at > ?){NOT_VANISHING}"
+            "SELECT e.json FROM ({places} LIMIT ?) AS found CROSS JOIN event AS e ON e.seq = found.seq
+             WHERE (e.expires_at IS NULL OR e.expires_at > ?){NOT_VANISHING}"
         );
         let now = hits.now.as_seconds();
-        let mut values = first.to_vec();
-        values.extend_from_slice(values![lower(hits.others), upper(hits.others), now]);
+        let limited = [range, values![at_most]].concat();
+        let mut values = limited.clone();
+        values.push(now.into());
         if let Some(kinds) = &kinds {
             statement.push_str(" AND e.kind IN (SELECT value FROM json_each(?))");
             values.push(kinds.into());
@@ -322,16 +360,15 @@ impl<S: Sql> Store<S> {
             statement.push_str(" AND e.pubkey IN (SELECT unhex(value) FROM json_each(?))");
             values.push(authors.into());
         }
-        statement.push_str(" ORDER BY e.seq DESC LIMIT ?");
-        values.push(at_most.into());
-        let (mut rows, mut is_whole): (u64, bool) = (0, true);
+        let mut is_whole = true;
         self.sql.query(&statement, &values, &mut |row| -> NextRow {
-            rows = rows.saturating_add(1);
             let next = hits.add(row.column(0)?);
             is_whole &= next.is_continue();
             Ok(next)
         })?;
-        Ok(is_whole && rows < at_most)
+        // How many places there were cannot be seen from what is left of them.
+        let more: Option<(u64,)> = self.sql.first(&format!("{places} LIMIT 1 OFFSET ?"), &limited)?;
+        Ok(is_whole && more.is_none())
     }
 }
 

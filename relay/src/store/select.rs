@@ -329,7 +329,7 @@ const fn kind(driver: Driver) -> &'static str {
     }
 }
 
-fn bytes<'a, T: AsBytes>(values: Option<&'a OneOf<T>>) -> std::vec::IntoIter<&'a [u8]> {
+fn bytes<T: AsBytes>(values: Option<&OneOf<T>>) -> std::vec::IntoIter<&[u8]> {
     values.into_iter().flatten().map(AsBytes::as_bytes).collect::<Vec<_>>().into_iter()
 }
 

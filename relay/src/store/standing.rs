@@ -142,7 +142,9 @@ impl<S: Sql> Store<S> {
 
     fn answer(&self, event: &Event) -> Result<Answer, SqlError> {
         let seq = Place::of(event).seq();
-        let (id, author, at, kind) = (&event.id, &event.pubkey, event.created_at, event.kind);
+        // It may not be verified yet.
+        let at = event.created_at.min(MAX_CREATED_AT);
+        let (id, author, kind) = (&event.id, &event.pubkey, event.kind);
         let answer = match identifier(event) {
             None => self.sql.first(ABOUT_REGULAR, values![id, author, at, seq])?,
             Some(name) => self.sql.first(ABOUT_VERSION, values![id, author, at, seq, kind, name])?,
@@ -156,7 +158,7 @@ impl<S: Sql> Store<S> {
         let addressees = json_list(addressees.map(|pubkey| hex_string(pubkey.as_bytes())));
         let found: Option<(u64,)> = self.sql.first(
             "SELECT 1 FROM json_each(?) CROSS JOIN vanished ON pubkey = unhex(value) AND until >= ? LIMIT 1",
-            values![&addressees, wrap.created_at],
+            values![&addressees, wrap.created_at.min(MAX_CREATED_AT)],
         )?;
         Ok(found.is_some())
     }

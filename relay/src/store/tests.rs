@@ -4,7 +4,7 @@ mod budget;
 mod checks;
 mod deletion;
 mod differential;
-mod model;
+pub(crate) mod model;
 mod plans;
 
 use openagents_host::native::Sqlite;

@@ -8,20 +8,46 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use openagents_host::PublicKey;
 use openagents_host::keys::parse_public_key;
 
+use super::relay_commands::arguments::Relay;
+
 #[derive(Debug, Parser)]
 #[command(
     args_conflicts_with_subcommands = true,
     after_help = "Without a command, serves the agent and its relay until interrupted.\n\n\
         Variables, from the environment or a .dev.vars file (the names a Worker has them under):\n  \
         NOSTR_PRIVATE_KEY   the agent's key, nsec1… or hex [default: DATA/agent.nsec, made when missing]\n  \
-        RELAY_NAME, RELAY_DESCRIPTION, RELAY_PUBKEY, RELAY_PRIVATE_KEY, SUPPORTED_NIPS\n                      \
+        RELAY_NAME, RELAY_DESCRIPTION, RELAY_ICON, RELAY_PUBKEY, RELAY_CONTACT, RELAY_PRIVATE_KEY, SUPPORTED_NIPS\n                      \
         what the relay says about itself (NIP-11)\n  \
-        ADMIN_PUBKEYS       who may read what is on record beside the agent: npub1… or hex, separated by commas\n  \
+        ADMIN_PUBKEYS       who may read what is on record beside the agent, and manage the relay (NIP-86):\n                      \
+        npub1… or hex, separated by commas\n  \
         AGENT_RELAYS        outside relays that the agent serves too, separated by commas [default: those it declares]\n  \
         AGENT_ANNOUNCE      false keeps the agent from announcing itself, and takes back what it announced\n  \
-        RELAY_URL           the public address of the agent's own relay, for relay hints\n  \
+        RELAY_URL           the public address of the agent's own relay: for relay hints, and what clients sign (NIP-42)\n  \
         ALLOW_PRIVATE_ADDRESSES\n                      \
-        true lets the agent reach out to addresses that are not public, without encryption"
+        true lets the agent reach out to addresses that are not public, without encryption\n\n\
+        Whom the relay serves, and how much:\n  \
+        RELAY_AUTH          who has to identify themselves (NIP-42): none, write, read or all [default: none]\n  \
+        RELAY_PRIVATE_KINDS the kinds that only their parties can read, or none [default: 4,1059,21059]\n  \
+        RELAY_ALLOWED_PUBKEYS, RELAY_BLOCKED_PUBKEYS\n                      \
+        who may write; who may not\n  \
+        RELAY_ALLOWED_KINDS, RELAY_BLOCKED_KINDS\n                      \
+        the kinds that are taken; those that are not: 1,7 or 5000-7000\n  \
+        RELAY_BLOCKED_ADDRESSES\n                      \
+        from where nobody may connect: IP addresses, of which an IPv6 one means its /64\n  \
+        RELAY_MIN_POW       how many leading zero bits an event's id must have (NIP-13) [default: 0]\n  \
+        RELAY_CREATED_AT_PAST, RELAY_CREATED_AT_FUTURE\n                      \
+        how many seconds an event may be old, or ahead [default: any, 900]\n  \
+        RELAY_MAX_MESSAGE_LENGTH, RELAY_MAX_CONTENT_LENGTH, RELAY_MAX_EVENT_TAGS, RELAY_MAX_SUBSCRIPTIONS,\n  \
+        RELAY_MAX_FILTERS, RELAY_MAX_LIMIT\n                      \
+        other limits; the relay's document (NIP-11) shows what holds\n  \
+        RELAY_MAX_CONNECTIONS, RELAY_MAX_CONNECTIONS_PER_ADDRESS\n                      \
+        how many clients there can be [default: 10000, 64]\n  \
+        RELAY_MAX_EVENTS_PER_MINUTE, RELAY_MAX_REQUESTS_PER_MINUTE, RELAY_MAX_AUTHS_PER_MINUTE\n                      \
+        what a connection can do, and an address four times; 0 for any number [default: 1200, 1200, 60]\n  \
+        RELAY_LIMIT_LOOPBACK\n                      \
+        true holds clients on this machine to that as well\n  \
+        RELAY_TRUSTED_PROXIES\n                      \
+        the addresses of proxies whose X-Forwarded-For says where a client is; only where there is one"
 )]
 pub(super) struct Arguments {
     #[command(subcommand)]
@@ -40,6 +66,8 @@ pub(super) enum Command {
             or else DATA/agent.nsec. A key that the deployment names in ADMIN_PUBKEYS does as well."
     )]
     Inspect(Inspect),
+    /// Work on the relay's database: import, export, sync, stats, compact, check
+    Relay(Relay),
 }
 
 #[derive(Debug, Args)]

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io::IsTerminal;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use openagents_host::keys::npub;
 use openagents_host::native::Durability;
 use openagents_host::{PublicKey, VerifiedEvent};
-use openagents_relay::Limits;
 use openagents_relay::native::{self as relay, DeliveryError, HandOver, RelayServer, RelayServerConfig};
+use openagents_relay::{Limits, WritePolicy};
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 
@@ -24,8 +24,9 @@ use super::server::{Server, ServerConfig};
 use super::terminal::say;
 use super::variables::{Variables, VariablesError};
 use crate::agent::Jobs;
+use crate::door::management::Managers;
 use crate::outside::Concern;
-use crate::settings::{self, SettingError};
+use crate::settings::{self, RelaySettings, SettingError};
 
 /// How long running handlers may take to finish when the process is asked to end.
 const LAST_RUNS: Duration = Duration::from_secs(10);
@@ -88,7 +89,10 @@ impl HandOver for ToAgent {
     }
 }
 
-pub(super) async fn run<A: Jobs>(arguments: &Serve) -> Result<(), ServeError> {
+pub(super) async fn run<A: Jobs>(
+    arguments: &Serve,
+    policy: Option<Arc<dyn WritePolicy>>,
+) -> Result<(), ServeError> {
     log_to_standard_error(&arguments.log_level)?;
     let working_directory = std::env::current_dir().map_err(ServeError::WorkingDirectory)?;
     let variables = Variables::read(&working_directory)?;
@@ -104,12 +108,15 @@ pub(super) async fn run<A: Jobs>(arguments: &Serve) -> Result<(), ServeError> {
         }
     };
     let agent_settings = settings::agent_settings::<A>(|name| variables.variable(name))?;
-    let limits = Limits::default();
-    let information = settings::relay_information::<A>(limits.clone(), |name| variables.variable(name))?;
+    let mut relay_settings =
+        RelaySettings::read::<A>(Limits::default(), |name| variables.variable(name), policy)?;
+    let trusted_proxies = settings::trusted_proxies(|name| variables.variable(name))?;
     // Nothing is touched that another process might be using before it is clear that this one can serve.
     let address = arguments.listen;
     let listener = TcpListener::bind(address).await.map_err(|error| ServeError::Listen { address, error })?;
     let address = listener.local_addr().map_err(|error| ServeError::Listen { address, error })?;
+    relay_settings.config.access.hosts.extend(own_hosts(address.ip()));
+    let managers = Managers::new(relay_settings.managers, relay_settings.config.access.clone());
     let interrupted = interruption().map_err(ServeError::Signals)?;
 
     let durability = match arguments.durability {
@@ -132,8 +139,8 @@ pub(super) async fn run<A: Jobs>(arguments: &Serve) -> Result<(), ServeError> {
     .await?;
     let relay = RelayServerConfig {
         durability,
-        relay: settings::relay_config::<A>(limits),
-        information,
+        relay: relay_settings.config,
+        information: relay_settings.information,
         forget_memory: arguments.forget_memory,
         ..RelayServerConfig::new(data.path().join("relay.sqlite"))
     };
@@ -142,8 +149,14 @@ pub(super) async fn run<A: Jobs>(arguments: &Serve) -> Result<(), ServeError> {
     let listening =
         Listening { concern: Concern::of::<A>(public_key), reach, max_age: A::DECLARATION.max_age };
     let listeners = Listeners::start(outside_relays, listening, &agent.mailbox);
-    let server =
-        Server::start(listener, ServerConfig { relay: relay.handle(), agent: agent.mailbox.clone(), doors });
+    let config = ServerConfig {
+        relay: relay.handle(),
+        agent: agent.mailbox.clone(),
+        doors,
+        managers,
+        trusted_proxies,
+    };
+    let server = Server::start(listener, config);
     greet::<A>(arguments, address, &public_key, data.path(), &key_note);
 
     tokio::select! {
@@ -173,6 +186,16 @@ pub(super) async fn run<A: Jobs>(arguments: &Serve) -> Result<(), ServeError> {
     Ok(())
 }
 
+/// Under which hosts this relay is reached beside the one of its URL: what its clients sign has to name one of them
+/// (NIP-42). On this machine it has the names of this machine.
+fn own_hosts(listening: IpAddr) -> Vec<String> {
+    let mut hosts = vec![listening.to_string()];
+    if listening.is_loopback() || listening.is_unspecified() {
+        hosts.extend(["localhost", "127.0.0.1", "::1"].map(str::to_owned));
+    }
+    hosts
+}
+
 fn log_to_standard_error(level: &str) -> Result<(), ServeError> {
     let filter =
         EnvFilter::try_new(level).map_err(|error| ServeError::LogLevel { level: level.to_owned(), error })?;
@@ -187,7 +210,7 @@ fn log_to_standard_error(level: &str) -> Result<(), ServeError> {
 }
 
 /// Completes at the first SIGINT or SIGTERM after this call.
-fn interruption() -> std::io::Result<impl Future<Output = ()>> {
+pub(super) fn interruption() -> std::io::Result<impl Future<Output = ()>> {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};

@@ -1,25 +1,29 @@
 //! The HTTP server: one port for the relay, and for all that the agent answers.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use openagents_host::native::now;
+use openagents_relay::management::LONGEST_REQUEST;
 use openagents_relay::native::{RelayHandle, is_upgrade};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::agent::Mailbox;
+use super::forwarded::client_address;
+use crate::door::management::{self, Managers};
 use crate::door::{self, AgentDoor, AgentDoors, Door, Page, Visit};
 
 /// How long a client may take to send a request's head.
@@ -27,6 +31,9 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long the agent's database may take to answer.
 const LONGEST_INQUIRY: Duration = Duration::from_secs(5);
+
+/// How long a client may take to send what a request holds, and the relay to answer it.
+const LONGEST_MANAGEMENT: Duration = Duration::from_secs(10);
 
 /// How long open requests may take when the server stops.
 const LAST_REQUESTS: Duration = Duration::from_secs(2);
@@ -36,6 +43,8 @@ pub(super) struct ServerConfig {
     pub(super) relay: RelayHandle,
     pub(super) agent: Mailbox,
     pub(super) doors: AgentDoors,
+    pub(super) managers: Managers,
+    pub(super) trusted_proxies: BTreeSet<IpAddr>,
 }
 
 /// A running server.
@@ -110,8 +119,13 @@ impl ServerConfig {
         let header =
             |name| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let (method, path) = (request.method().as_str(), request.uri().path());
-        let mut answer = match door::door(method, path, header(ACCEPT), is_upgrade(&request)) {
-            Door::Relay => return self.relay.upgrade(&mut request, Some(address)),
+        let door = door::door(method, path, header(ACCEPT), header(CONTENT_TYPE), is_upgrade(&request));
+        let mut answer = match door {
+            Door::Relay => {
+                let address = client_address(address, request.headers(), &self.trusted_proxies);
+                return self.relay.upgrade(&mut request, Some(address));
+            }
+            Door::Management => written(self.managed(request).await),
             Door::RelayInformation => self.relay.information(),
             Door::Preflight => written(Page::empty()),
             Door::Nowhere => written(Page::nowhere()),
@@ -134,6 +148,35 @@ impl ServerConfig {
             answer.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
         answer
+    }
+
+    async fn managed(&self, request: Request<Incoming>) -> Page {
+        let authorization = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let visit = Visit {
+            method: request.method().to_string(),
+            url: request.uri().to_string(),
+            authorization: authorization.unwrap_or_default().to_owned(),
+        };
+        let body = Limited::new(request.into_body(), LONGEST_REQUEST).collect();
+        let answer = async {
+            let body = match body.await {
+                Ok(body) => body.to_bytes(),
+                Err(error) => {
+                    return management::page(413, &Err(format!("the request cannot be read: {error}")));
+                }
+            };
+            match self.managers.admit(&visit, &body, now()) {
+                Ok(call) => {
+                    tracing::info!(?call, "the relay is managed");
+                    let answer = self.relay.manage(call).await;
+                    management::page(200, &answer.unwrap_or_else(|error| Err(error.to_string())))
+                }
+                Err(page) => page,
+            }
+        };
+        tokio::time::timeout(LONGEST_MANAGEMENT, answer)
+            .await
+            .unwrap_or_else(|_| management::page(503, &Err("this took too long".to_owned())))
     }
 
     async fn agent_page(&self, door: AgentDoor<'_>, visit: &Visit) -> Page {

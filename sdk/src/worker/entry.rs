@@ -1,12 +1,14 @@
 //! The Worker's entry: it finds the door and what is behind it, and keeps nothing.
 
-use openagents_relay::information;
-use worker::{Env, Method, Request, RequestInit, Response, Result};
+use openagents_host::worker::now;
+use openagents_relay::worker::limits;
+use worker::{Env, Method, Request, RequestInit, Response, Result, Stub};
 
 use super::{AGENT_BINDING, KEYLESS_AGENT, MAIN_RELAY, RELAY_BINDING, variable};
 use crate::agent::Jobs;
+use crate::door::management::{self, Managers};
 use crate::door::{self, Door, Page, Visit};
-use crate::settings;
+use crate::settings::{self, RelaySettings};
 
 /// Where the agent's object takes visits that the Worker passes on.
 pub(super) const VISITS_PATH: &str = "/visits";
@@ -29,23 +31,22 @@ async fn answer<A: Jobs>(request: Request, env: &Env) -> Result<Response> {
     let url = request.url()?;
     let header = |name: &str| request.headers().get(name).ok().flatten().unwrap_or_default();
     let is_upgrade = header("upgrade").eq_ignore_ascii_case("websocket");
-    let mut response = match door::door(request.method().as_ref(), url.path(), &header("accept"), is_upgrade)
-    {
-        // A WebSocket's response has no headers to add to.
-        Door::Relay => {
-            return env
-                .durable_object(RELAY_BINDING)?
-                .get_by_name(MAIN_RELAY)?
-                .fetch_with_request(request)
-                .await;
-        }
-        Door::RelayInformation => {
-            match settings::relay_information::<A>(openagents_relay::worker::limits(), |name| {
-                variable(env, name)
-            }) {
-                Ok(information) => {
-                    written(Page::json(information.to_json()).of_type(information::CONTENT_TYPE))?
+    let door = door::door(
+        request.method().as_ref(),
+        url.path(),
+        &header("accept"),
+        &header("content-type"),
+        is_upgrade,
+    );
+    let mut response = match door {
+        Door::Relay | Door::RelayInformation | Door::Management => {
+            match RelaySettings::read::<A>(limits(), |name| variable(env, name), None) {
+                // A WebSocket's response has no headers to add to.
+                Ok(_) if door == Door::Relay => return relay(env)?.fetch_with_request(request).await,
+                Ok(_) if door == Door::RelayInformation => {
+                    rebuilt(relay(env)?.fetch_with_request(request).await?).await?
                 }
+                Ok(settings) => manage(env, request, settings).await?,
                 Err(error) => written(Page::failure(500, &error.to_string()))?,
             }
         }
@@ -70,8 +71,38 @@ async fn visit_agent(env: &Env, visit: &Visit) -> Result<Response> {
     let mut init = RequestInit::new();
     init.with_method(Method::Post).with_body(Some(serde_json::to_string(visit)?.into()));
     let request = Request::new_with_init(&format!("https://agent{VISITS_PATH}"), &init)?;
-    let mut response = stub.fetch_with_request(request).await?;
-    // A response that was fetched cannot be changed; one made from its parts can.
+    rebuilt(stub.fetch_with_request(request).await?).await
+}
+
+/// The relay's object.
+fn relay(env: &Env) -> Result<Stub> {
+    env.durable_object(RELAY_BINDING)?.get_by_name(MAIN_RELAY)
+}
+
+/// Lets an operator manage the relay (NIP-86).
+async fn manage(env: &Env, mut request: Request, settings: RelaySettings) -> Result<Response> {
+    let url = request.url()?;
+    let mut access = settings.config.access;
+    // Cloudflare routes by the host name, so that it vouches for it.
+    access.hosts.extend(url.host_str().map(str::to_ascii_lowercase));
+    let visit = Visit {
+        method: request.method().to_string(),
+        url: url.to_string(),
+        authorization: request.headers().get("authorization")?.unwrap_or_default(),
+    };
+    let body = request.bytes().await?;
+    match Managers::new(settings.managers, access).admit(&visit, &body, now()) {
+        Ok(_) => {
+            let answer =
+                openagents_relay::worker::manage(&relay(env)?, &String::from_utf8_lossy(&body)).await?;
+            written(management::page(200, &answer))
+        }
+        Err(page) => written(page),
+    }
+}
+
+/// A response that was fetched cannot be changed; one made from its parts can.
+async fn rebuilt(mut response: Response) -> Result<Response> {
     let (status, headers) = (response.status_code(), response.headers().clone());
     Ok(Response::from_bytes(response.bytes().await?)?.with_status(status).with_headers(headers))
 }

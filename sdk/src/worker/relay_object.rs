@@ -1,15 +1,16 @@
 //! The relay's shell in a Durable Object, and its mailbox for the agent.
 
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use openagents_host::VerifiedEvent;
-use openagents_relay::RelayInformation;
 use openagents_relay::worker::{HandOver, RelayHost, limits};
+use openagents_relay::{RelayInformation, WritePolicy};
 use worker::{Env, Method, Request, RequestInit, State};
 
 use super::{AGENT_BINDING, DELIVERY_TIMEOUT, entry, variable, within};
 use crate::agent::Jobs;
-use crate::settings;
+use crate::settings::{self, RelaySettings};
 
 /// Where the agent's object takes requests.
 pub(super) const REQUESTS_PATH: &str = "/requests";
@@ -19,12 +20,18 @@ pub type RelayObject<A> = RelayHost<ToAgent<A>>;
 
 /// What the runtime does when the relay's object is needed.
 #[must_use]
-pub fn relay_object<A: Jobs>(state: State, env: Env) -> RelayObject<A> {
-    let limits = limits();
-    // A variable that cannot be used is reported where it is shown: by the Worker's own answer.
-    let information = settings::relay_information::<A>(limits.clone(), |name| variable(&env, name))
-        .unwrap_or_else(|_| RelayInformation::new(limits.clone()));
-    RelayHost::new(state, env, settings::relay_config::<A>(limits), information)
+pub fn relay_object<A: Jobs>(state: State, env: Env, policy: Option<Arc<dyn WritePolicy>>) -> RelayObject<A> {
+    // A variable that cannot be used is reported by the Worker, which then lets nobody get here but the agent.
+    let settings = RelaySettings::read::<A>(limits(), |name| variable(&env, name), policy);
+    let (config, information) = match settings {
+        Ok(settings) => (settings.config, settings.information),
+        Err(_) => {
+            let config = settings::relay_config::<A>(limits());
+            let information = RelayInformation::new(&config);
+            (config, information)
+        }
+    };
+    RelayHost::new(state, env, config, information)
 }
 
 /// Gives the agent's object the requests that the relay stores, and the deletions that may be of one.

@@ -1,5 +1,6 @@
 //! What cannot be passed: how fast this machine verifies events, and how fast a server answers that does nothing.
 
+use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use secp256k1::{Secp256k1, VerifyOnly, XOnlyPublicKey, schnorr::Signature};
@@ -103,6 +104,22 @@ fn verify(candidates: &[Candidate], time: Duration) -> Result<f64, String> {
         return Err("hashed something else than the event".to_owned());
     }
     Ok((of_this_thread() - before) * 1e6 / f64::from(count))
+}
+
+/// How long the disk takes to make 4 KB durable, in milliseconds (the median): the least that one event can take on a
+/// relay that answers when it is safe. The servers' data is in the same temporary folder.
+pub(crate) fn sync_to_disk() -> Result<f64, String> {
+    let failed = |error: std::io::Error| format!("cannot write to the temporary folder: {error}");
+    let mut file = tempfile::tempfile().map_err(failed)?;
+    let mut times = Vec::new();
+    for _ in 0..200 {
+        file.write_all(&[1; 4096]).map_err(failed)?;
+        let began = Instant::now();
+        file.sync_data().map_err(failed)?;
+        times.push(began.elapsed().as_secs_f64() * 1e3);
+    }
+    times.sort_unstable_by(f64::total_cmp);
+    Ok(times[times.len() / 2])
 }
 
 /// Messages through a server that answers each with the same words, as they go through a relay.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::memory::resident;
+use crate::memory::{anonymous, resident};
 
 /// The kernel counts a process's time in hundredths of a second (`USER_HZ`, the same on every Linux).
 const TICKS: f64 = 100.0;
@@ -34,6 +34,11 @@ impl Watched {
     /// Resident memory in KB; nothing when no process is known.
     pub(crate) fn resident(&self) -> Option<u64> {
         Some(resident(&self.pids)).filter(|kilobytes| *kilobytes > 0)
+    }
+
+    /// What of it is no mapped file, in KB.
+    pub(crate) fn anonymous(&self) -> u64 {
+        anonymous(&self.pids)
     }
 }
 

@@ -149,7 +149,7 @@ impl Dataset {
             30_023 => format!("{number}: {}", filler(number, 300)),
             7000 => String::new(),
             _ if answered.is_empty() => format!("{number}: {}", filler(number, 180)),
-            _ => format!("{number}: {}", filler(number, 110)),
+            _ => format!("{number}: {}", filler(number, 160)),
         };
         (author, created_at, format!(r#"[{tags}],"{content}""#))
     }

@@ -68,8 +68,8 @@ fn fill(measurement: &Measurement<'_>, events: &Events, from: u64, to: u64) -> R
 /// `12 k`, `1 M`.
 fn thousands(count: u64) -> String {
     match count {
-        1_000_000.. if count % 1_000_000 == 0 => format!("{} M", count / 1_000_000),
-        1_000.. if count % 1_000 == 0 => format!("{} k", count / 1_000),
+        1_000_000.. if count.is_multiple_of(1_000_000) => format!("{} M", count / 1_000_000),
+        1_000.. if count.is_multiple_of(1_000) => format!("{} k", count / 1_000),
         _ => count.to_string(),
     }
 }

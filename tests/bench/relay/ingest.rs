@@ -131,3 +131,76 @@ fn refused(reason: &str) -> String {
     let hint = if limited { " (raise its limits for the measurement)" } else { "" };
     format!("the relay refused an event: {reason}{hint}")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::{TcpListener, TcpStream};
+
+    use nostr_sdk::nostr::Keys;
+
+    use super::super::{batch, frames};
+    use super::{Batch, Depth, Target, Watched, measure};
+
+    /// A relay with one connection that gives the message with this number this answer.
+    fn relay(mut answer: impl FnMut(usize) -> String + Send + 'static) -> Target {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut serve = move |mut stream: TcpStream| -> std::io::Result<()> {
+            let (mut inbox, mut buffer, mut number) = (Vec::new(), [0; 4096], 0);
+            assert!(stream.read(&mut buffer)? > 0, "no handshake");
+            stream.write_all(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")?;
+            loop {
+                let count = stream.read(&mut buffer)?;
+                if count == 0 {
+                    return Ok(());
+                }
+                inbox.extend_from_slice(&buffer[..count]);
+                while let Some(length) = frames::length(&inbox).filter(|length| *length <= inbox.len()) {
+                    inbox.drain(..length);
+                    let text = answer(number);
+                    number += 1;
+                    stream.write_all(&[0x81, u8::try_from(text.len()).unwrap()])?;
+                    stream.write_all(text.as_bytes())?;
+                }
+            }
+        };
+        std::thread::spawn(move || listener.accept().and_then(|(stream, _)| serve(stream)));
+        Target::parse(&format!("ws://{address}")).unwrap()
+    }
+
+    fn events() -> (Batch, Vec<String>) {
+        let author = Keys::generate();
+        let note = |number: usize| openagents_tests::events::note(&author, &number.to_string());
+        let notes: Vec<_> = (0..20).map(note).collect();
+        let ids = notes.iter().map(|note| note.id.to_hex()).collect();
+        (batch::now(notes.into_iter()), ids)
+    }
+
+    /// What is said when the eleventh answer is this one, in which `ID` and `OTHER` stand for the event's id and another's.
+    fn eleventh(answer: &'static str) -> Result<usize, String> {
+        let (events, ids) = events();
+        let target = relay(move |number| match number {
+            10 => answer.replace("ID", &ids[number]).replace("OTHER", &ids[0]),
+            _ => format!(r#"["OK","{}",true,""]"#, ids[number]),
+        });
+        let depth = Depth { connections: 1, in_flight: 4 };
+        measure(&target, &Watched::default(), &events, depth).map(|ingested| ingested.latencies.len())
+    }
+
+    #[test]
+    fn every_event_must_be_taken() {
+        assert_eq!(eleventh(r#"["OK","ID",true,""]"#), Ok(20));
+        let cases = [
+            (r#"["OK","ID",false,"rate-limited: slow down"]"#, "raise its limits"),
+            (r#"["OK","ID",true,"duplicate: known"]"#, "had 1 of 20 events before"),
+            (r#"["OK","OTHER",true,""]"#, "an answer to what was not sent"),
+            (r#"["NOTICE","no"]"#, "complains: no"),
+            ("nonsense", "not a message of a relay"),
+        ];
+        for (answer, error) in cases {
+            let told = eleventh(answer);
+            assert!(told.as_ref().is_err_and(|told| told.contains(error)), "{answer}: {told:?}");
+        }
+    }
+}

@@ -41,7 +41,9 @@ impl Measurement<'_> {
     pub(crate) fn all(&mut self, events: &Events) -> Result<(), String> {
         let wanted = |part: Part| self.options.parts.contains(&part);
         let (ingests, asks) = (wanted(Part::Ingest), wanted(Part::Requests));
-        if wanted(Part::Connections) && !self.server.pids.is_empty() {
+        if self.server.pids.is_empty() {
+            self.say(format_args!("no --pid: its memory and processor time cannot be seen"));
+        } else if wanted(Part::Connections) {
             self.say(format_args!("{} idle connections", self.options.connections));
             self.connections()?;
         }
@@ -102,7 +104,7 @@ impl Measurement<'_> {
         let per_second = single.count as f64 / single.cost.elapsed;
         let what = format!("events, {ONE} in flight");
         let figure = Figure::new("ingest_1x1", &what, per_second, "/s", Better::Higher);
-        self.figures.push(figure.latencies(single.latencies));
+        self.figures.push(figure.latencies(single.latencies).cost(single.cost, single.count));
         Ok(())
     }
 
@@ -121,7 +123,7 @@ impl Measurement<'_> {
             let key = format!("req_{}_{depth}", number + 1).replace('×', "x");
             let what = format!("REQ {depth}: {} → {events:.0} events", shape.name());
             let figure = Figure::new(&key, &what, per_second, "/s", Better::Higher);
-            figures.push(figure.latencies(asked.latencies).fault(asked.fault));
+            figures.push(figure.latencies(asked.latencies).cost(asked.cost, asked.count).fault(asked.fault));
         }
         Ok(figures)
     }
@@ -133,7 +135,9 @@ impl Measurement<'_> {
         let (of, to) = (fanout::EVENTS, fanout::MATCHING);
         let what = format!("fan-out, {of} events to {to} of 500 sockets");
         self.figures.extend([
-            Figure::new("fanout", &what, per_second, "deliveries/s", Better::Higher).fault(fanned.fault),
+            Figure::new("fanout", &what, per_second, "deliveries/s", Better::Higher)
+                .cost(fanned.cost, fanned.deliveries)
+                .fault(fanned.fault),
             Figure::new(
                 "fanout_generator",
                 "fan-out: the generator's time for a delivery",
@@ -156,12 +160,16 @@ impl Measurement<'_> {
     pub(crate) fn sizes(&self, stored: u64) -> Vec<Figure> {
         let mut figures = Vec::new();
         if let Some(kilobytes) = self.server.resident() {
-            let megabytes = kilobytes as f64 / 1024.0;
-            figures.push(Figure::new("rss", "memory (RSS) afterwards", megabytes, "MB", Better::Lower));
+            let megabytes = |kilobytes: u64| kilobytes as f64 / 1024.0;
+            let (all, own) = (megabytes(kilobytes), megabytes(self.server.anonymous()));
+            figures.push(Figure::new("rss", "memory (RSS) afterwards", all, "MB", Better::Lower));
+            figures.push(Figure::new("rss_anonymous", "– without mapped files", own, "MB", Better::Lower));
         }
-        if let Some(data) = self.data.filter(|_| stored > 0) {
-            let bytes = on_disk(data) as f64 / stored as f64;
-            figures.push(Figure::new("disk", "disk for an event", bytes, "bytes", Better::Lower));
+        // A folder alone is 4 KB.
+        let bytes = self.data.map_or(0, on_disk);
+        if stored > 0 && bytes > 4096 {
+            let each = bytes as f64 / stored as f64;
+            figures.push(Figure::new("disk", "disk for an event", each, "bytes", Better::Lower));
         }
         figures
     }
@@ -173,7 +181,9 @@ fn throughput(verification: Verification, many: Ingested) -> Vec<Figure> {
     let per_second = count / cost.elapsed;
     let what = format!("events, {MANY} in flight");
     let mut figures = vec![
-        Figure::new("ingest_8x16", &what, per_second, "/s", Better::Higher).latencies(many.latencies),
+        Figure::new("ingest_8x16", &what, per_second, "/s", Better::Higher)
+            .latencies(many.latencies)
+            .cost(cost, many.count),
         Figure::new(
             "ingest_generator",
             "– the generator's own time for an event",
@@ -198,7 +208,7 @@ fn throughput(verification: Verification, many: Ingested) -> Vec<Figure> {
         "– that is, of the verification ceiling",
         share(without),
         "%",
-        Better::Higher,
+        Better::Neither,
     ));
     if let Some(server) = cost.server.filter(|seconds| *seconds > 0.0) {
         let alone = count * cores() / server;
@@ -222,7 +232,7 @@ fn throughput(verification: Verification, many: Ingested) -> Vec<Figure> {
                 "– that is, of the verification ceiling",
                 share(alone),
                 "%",
-                Better::Higher,
+                Better::Neither,
             ),
         ]);
     }

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use super::cost::Cost;
+
 /// Which of two values is the better one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Better {
@@ -22,6 +24,8 @@ pub(crate) struct Figure {
     pub(crate) better: Better,
     /// p50 and p99 in milliseconds.
     pub(crate) latency: Option<(f64, f64)>,
+    /// The server's processor time for one, in microseconds: it says something on a busy machine, too.
+    pub(crate) server_micros: Option<f64>,
     /// Why the value does not count.
     pub(crate) fault: Option<String>,
 }
@@ -29,7 +33,7 @@ pub(crate) struct Figure {
 impl Figure {
     pub(crate) fn new(key: &str, what: &str, value: f64, unit: &'static str, better: Better) -> Self {
         let (key, what) = (key.to_owned(), what.to_owned());
-        Self { key, what, value, unit, better, latency: None, fault: None }
+        Self { key, what, value, unit, better, latency: None, server_micros: None, fault: None }
     }
 
     /// Adds p50 and p99 of these, in nanoseconds.
@@ -40,6 +44,12 @@ impl Figure {
             nanoseconds.get(index.saturating_sub(1)).map_or(0.0, |latency| *latency as f64 / 1e6)
         };
         self.latency = Some((percentile(0.50), percentile(0.99)));
+        self
+    }
+
+    /// Adds what so many of them cost the server.
+    pub(crate) fn cost(mut self, cost: Cost, count: usize) -> Self {
+        self.server_micros = cost.server.map(|seconds| seconds * 1e6 / count.max(1) as f64);
         self
     }
 
@@ -162,6 +172,7 @@ pub(crate) fn json(reports: &[Report]) -> Value {
             "unit": figure.unit,
             "p50_ms": figure.latency.map(|(p50, _)| p50),
             "p99_ms": figure.latency.map(|(_, p99)| p99),
+            "server_micros": figure.server_micros,
             "fault": figure.fault,
         })
     };

@@ -102,8 +102,9 @@ fn question(
             (format!(r#"{{"ids":[{}]}}"#, ids.join(",")), events)
         }
         Shape::Thread => {
-            // Of the first 60 notes of a block, which all have answers.
-            let root = block * BLOCK + chance % 60 * 10 + 4;
+            // What some note answers, so that there are answers.
+            let reply = Description::of(block * BLOCK + chance % (BLOCK / 10) * 10 + 5);
+            let root = reply.answered.unwrap_or_default();
             let id = text(&dataset.id(&Description::of(root)));
             (format!(r##"{{"#e":["{id}"]}}"##), among(&|event| event.answered == Some(root)))
         }

@@ -11,26 +11,34 @@ use tempfile::TempDir;
 /// The peers, best known first.
 pub(crate) const PEERS: [&str; 2] = ["builder-lmdb", "builder-memory"];
 
+/// Whether all that is to be measured is built.
+pub(crate) fn check(peers: &[String]) -> Result<(), String> {
+    let ours = binary("hello-world");
+    if !ours.exists() {
+        let hint = "cargo build --release -p hello-world -p openagents-tests";
+        return Err(format!("{} is missing: {hint}", ours.display()));
+    }
+    if let Some(unknown) = peers.iter().find(|peer| !PEERS.contains(&peer.as_str())) {
+        return Err(format!("{unknown} is no peer: there are {}", PEERS.join(", ")));
+    }
+    if peers.is_empty() { Ok(()) } else { peer_binary("peer-builder").map(drop) }
+}
+
 /// A relay that runs until it is dropped.
 #[derive(Debug)]
 pub(crate) enum Running {
-    Ours(Server),
+    Ours(Box<Server>),
     Peer { child: Child, port: u16, data: TempDir },
 }
 
 impl Running {
     /// Ours, durable on power loss, which is how it runs if nobody says otherwise.
     pub(crate) fn ours(variables: &[(String, String)]) -> Result<Self, String> {
-        let built = binary("hello-world");
-        if !built.exists() {
-            let hint = "cargo build --release -p hello-world -p openagents-tests";
-            return Err(format!("{} is missing: {hint}", built.display()));
-        }
         // They live as long as this program, which starts few servers.
         let name = |name: &String| -> &'static str { Box::leak(name.clone().into_boxed_str()) };
         let mut all = vec![("OPENAGENTS_DURABILITY", "power".to_owned())];
         all.extend(variables.iter().map(|(key, value)| (name(key), value.clone())));
-        Server::start_with(Host::Native, "hello-world", &all).map(Self::Ours)
+        Server::start_with(Host::Native, "hello-world", &all).map(|server| Self::Ours(Box::new(server)))
     }
 
     /// A peer with an empty database.
@@ -88,6 +96,7 @@ impl Running {
         }
     }
 
+    /// Where its database is; empty where it keeps none.
     pub(crate) fn data(&self) -> &Path {
         match self {
             Self::Ours(server) => server.data(),

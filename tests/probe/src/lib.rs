@@ -9,7 +9,7 @@ use openagents_sdk::client::{ClientError, Order};
 use openagents_sdk::host::{Encryption, Kind, UnsignedEvent};
 use openagents_sdk::nip90::RequestBuilder;
 use openagents_sdk::prelude::*;
-use openagents_sdk::relay::Filter;
+use openagents_sdk::relay::{Filter, Reason, Submission, WritePolicy};
 use openagents_sdk::serde_json::{Value, json};
 
 /// How long a hired agent may take.
@@ -297,4 +297,24 @@ fn milliseconds(params: &Params) -> JobResult<Duration> {
     Ok(Duration::from_millis(params.parse("milliseconds")?.unwrap_or(0)))
 }
 
-openagents_sdk::deployment!(Probe);
+/// What the probe's relay does not take from clients.
+struct Scruples;
+
+impl WritePolicy for Scruples {
+    fn admit(&self, submission: &Submission<'_>) -> Result<(), Reason> {
+        match submission.event.content.as_str() {
+            "forbidden by the policy" => Err(Reason::restricted("the policy forbids this")),
+            "a panic in the policy" => panic!("the policy panics"),
+            "only of those who are known" if submission.authenticated.is_empty() => {
+                Err(Reason::auth_required("the policy wants to know who you are"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn restricts_writes(&self) -> bool {
+        false
+    }
+}
+
+openagents_sdk::deployment!(Probe, policy = Scruples);

@@ -13,9 +13,11 @@ use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
 
-/// How many batches may wait for the one that is being brought to the disk. With few, the engine gathers more inputs
-/// for each: larger batches write fewer pages.
-const WAITING: usize = 1;
+use super::Commits;
+
+/// How many batches may wait behind the one that is being brought to the disk. None: the engine, with the next batch
+/// done, gathers more inputs for the one after that, and larger batches write fewer pages.
+const WAITING: usize = 0;
 
 /// Makes safe whatever was committed before it is called.
 pub(super) type Sync = Arc<dyn Fn() -> io::Result<()> + Send + std::marker::Sync>;
@@ -40,19 +42,28 @@ struct Shared<T> {
     /// `None` when a commit needs nothing more.
     sync: Option<Sync>,
     apply: Mutex<Apply<T>>,
+    commits: Commits,
     /// The batches that are queued or being made safe.
     under_way: AtomicUsize,
 }
 
 struct Batch<T> {
+    /// The number of its commit.
+    commit: u64,
     effects: Vec<T>,
     /// Whether something was written.
     written: bool,
 }
 
 impl<T: Send + 'static> Outlet<T> {
-    pub(super) fn start(name: &str, sync: Option<Sync>, apply: Apply<T>) -> io::Result<Self> {
-        let shared = Arc::new(Shared { sync, apply: Mutex::new(apply), under_way: AtomicUsize::new(0) });
+    pub(super) fn start(
+        name: &str,
+        sync: Option<Sync>,
+        commits: Commits,
+        apply: Apply<T>,
+    ) -> io::Result<Self> {
+        let shared =
+            Arc::new(Shared { sync, apply: Mutex::new(apply), commits, under_way: AtomicUsize::new(0) });
         let (queue, batches) = sync_channel(WAITING);
         let (alive, ended) = oneshot::channel();
         let thread = {
@@ -65,18 +76,28 @@ impl<T: Send + 'static> Outlet<T> {
         Ok(Self { shared, queue, thread, ended })
     }
 
+    pub(super) fn commits(&self) -> &Commits {
+        &self.shared.commits
+    }
+
     /// Lets out the effects of what was committed, once it is safe. `alone` says that the engine has nothing else to do.
-    pub(super) fn release(&self, effects: &mut Vec<T>, written: bool, alone: bool) -> Result<(), Blocked> {
+    pub(super) fn release(
+        &self,
+        commit: u64,
+        effects: &mut Vec<T>,
+        written: bool,
+        alone: bool,
+    ) -> Result<(), Blocked> {
         let shared = &self.shared;
         let sync = shared.sync.as_ref().filter(|_| written);
         let behind_nothing = shared.under_way.load(Ordering::Acquire) == 0;
         if behind_nothing && (alone || sync.is_none()) {
             shared.make_safe(written)?;
-            shared.apply(effects);
+            shared.apply(commit, effects);
             return Ok(());
         }
         shared.under_way.fetch_add(1, Ordering::AcqRel);
-        self.queue.send(Batch { effects: std::mem::take(effects), written }).map_err(|_| Blocked)
+        self.queue.send(Batch { commit, effects: std::mem::take(effects), written }).map_err(|_| Blocked)
     }
 
     /// Completes when effects can no longer be let out.
@@ -103,7 +124,7 @@ impl<T> Shared<T> {
                 return;
             }
             for batch in &mut together {
-                self.apply(&mut batch.effects);
+                self.apply(batch.commit, &mut batch.effects);
                 self.under_way.fetch_sub(1, Ordering::AcqRel);
             }
         }
@@ -118,9 +139,10 @@ impl<T> Shared<T> {
         })
     }
 
-    fn apply(&self, effects: &mut Vec<T>) {
+    fn apply(&self, commit: u64, effects: &mut Vec<T>) {
         (self.apply.lock().unwrap_or_else(PoisonError::into_inner))(effects);
         effects.clear();
+        self.commits.tell(commit);
     }
 }
 
@@ -131,14 +153,14 @@ mod tests {
     use std::sync::mpsc::{Receiver, channel};
     use std::sync::{Arc, Mutex};
 
-    use super::{Outlet, Sync};
+    use super::{Commits, Outlet, Sync};
 
     fn outlet(sync: Option<Sync>) -> (Outlet<u32>, Receiver<u32>) {
         let (sender, effects) = channel();
         let apply = move |batch: &mut Vec<u32>| {
             batch.drain(..).for_each(|effect| sender.send(effect).unwrap());
         };
-        (Outlet::start("test", sync, Box::new(apply)).unwrap(), effects)
+        (Outlet::start("test", sync, Commits::default(), Box::new(apply)).unwrap(), effects)
     }
 
     #[test]
@@ -154,7 +176,9 @@ mod tests {
         };
         let (outlet, effects) = outlet(Some(sync));
         for number in 0..300 {
-            outlet.release(&mut vec![2 * number, 2 * number + 1], number % 3 > 0, number % 7 == 0).unwrap();
+            outlet
+                .release(1, &mut vec![2 * number, 2 * number + 1], number % 3 > 0, number % 7 == 0)
+                .unwrap();
         }
         outlet.finish();
         assert_eq!(effects.iter().collect::<Vec<_>>(), (0..600).collect::<Vec<_>>());
@@ -169,7 +193,7 @@ mod tests {
             let (outlet, effects) =
                 outlet(Some(Arc::new(move || disk.lock().unwrap().recv().map_err(io::Error::other))));
             std::thread::scope(|scope| {
-                let releasing = scope.spawn(|| outlet.release(&mut vec![1], true, alone));
+                let releasing = scope.spawn(|| outlet.release(1, &mut vec![1], true, alone));
                 std::thread::sleep(std::time::Duration::from_millis(20));
                 assert!(effects.try_recv().is_err());
                 permit.send(()).unwrap();
@@ -184,12 +208,12 @@ mod tests {
     async fn a_failed_disk_acknowledges_nothing_and_is_the_end() {
         for alone in [true, false] {
             let (mut outlet, effects) = outlet(Some(Arc::new(|| Err(io::Error::other("the disk is gone")))));
-            let released = outlet.release(&mut vec![1], true, alone);
+            let released = outlet.release(1, &mut vec![1], true, alone);
             if alone {
                 released.unwrap_err();
             } else {
                 outlet.ended().await;
-                outlet.release(&mut vec![2], false, false).unwrap_err();
+                outlet.release(1, &mut vec![2], false, false).unwrap_err();
             }
             outlet.finish();
             assert_eq!(effects.iter().count(), 0);
@@ -200,7 +224,7 @@ mod tests {
     fn what_wrote_nothing_waits_for_nothing() {
         let (outlet, effects) = outlet(Some(Arc::new(|| Err(io::Error::other("not asked for")))));
         for alone in [true, false] {
-            outlet.release(&mut vec![1], false, alone).unwrap();
+            outlet.release(1, &mut vec![1], false, alone).unwrap();
             assert_eq!(effects.try_recv(), Ok(1));
         }
         outlet.finish();

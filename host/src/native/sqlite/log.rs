@@ -111,10 +111,18 @@ impl Sqlite {
             return;
         }
         self.log.pages.store(0, Ordering::Relaxed);
-        let moved =
-            self.own(|connection| connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", (), |_| Ok(())));
-        if let Err(error) = moved {
-            // Commits stand in the log as well; it is tried again after the next.
+        self.checkpoint("PRAGMA wal_checkpoint(PASSIVE)");
+    }
+
+    /// Moves all of the log into the database, so that its file is whole by itself. SQLite does so when the last
+    /// connection is closed, unless that is one which only reads.
+    pub(in crate::native) fn empty_log(&self) {
+        self.checkpoint("PRAGMA wal_checkpoint(TRUNCATE)");
+    }
+
+    fn checkpoint(&self, statement: &str) {
+        if let Err(error) = self.own(|connection| connection.query_row(statement, (), |_| Ok(()))) {
+            // Commits are as safe in the log; it is tried again after a later one, or at the next start.
             tracing::warn!(%error, "the write-ahead log could not be moved into the database");
         }
     }
@@ -176,6 +184,22 @@ mod tests {
         assert!(sqlite.take_written());
         sqlite.batch("CREATE TABLE u (i INTEGER) STRICT").unwrap();
         assert!(sqlite.take_written(), "also what is no row");
+    }
+
+    #[test]
+    fn leaves_a_whole_file_behind_also_when_it_is_still_being_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let sqlite = open(folder.path(), Durability::Full);
+        let path = folder.path().join("test.sqlite");
+        let reader = Sqlite::open_read_only(&path).unwrap();
+        sqlite.execute("INSERT INTO t VALUES (7, '')", &[]).unwrap();
+        assert_eq!(reader.first::<(i64,)>("SELECT i FROM t", &[]).unwrap(), Some((7,)));
+        sqlite.empty_log();
+        drop(sqlite);
+        let copy = folder.path().join("copy.sqlite");
+        std::fs::copy(&path, &copy).unwrap();
+        let copy = Sqlite::open(&copy, Durability::Full).unwrap();
+        assert_eq!(copy.first::<(i64,)>("SELECT i FROM t", &[]).unwrap(), Some((7,)));
     }
 
     #[test]

@@ -153,7 +153,7 @@ fn private_and_expired_events_are_found_by_nobody_else() {
 }
 
 #[test]
-fn an_event_costs_the_index_less_than_a_row() {
+fn a_thousand_events_are_a_few_rows_of_the_index() {
     let store = store();
     for number in 0..1_000_u64 {
         let content = format!("event number {number} of a relay with nine other words");
@@ -204,4 +204,27 @@ fn of_very_many_only_the_newest_are_compared() {
         )
         .unwrap();
     assert_eq!((found.events.len(), found.completeness), (MOST_MATCHES, Completeness::Unknown));
+}
+
+#[test]
+fn an_index_that_is_mostly_of_what_is_gone_is_made_anew() {
+    let store = store();
+    for second in 0..40_u64 {
+        store.insert(NOW, &signed_by(&keys(0), 0, second, &[], r#"{"name":"relay"}"#)).unwrap();
+        store.extend_index(NOW, 10).unwrap();
+    }
+    let progress =
+        || store.sql().first::<(u64, u64)>("SELECT seq, entries FROM search_progress", &[]).unwrap().unwrap();
+    assert_eq!(progress().1, 40);
+    // As if many thousands had come and gone.
+    store.sql().execute("UPDATE search_progress SET entries = ?", values![super::LOOK_AFTER - 1]).unwrap();
+    store.insert(NOW, &signed_by(&keys(1), 0, 50, &[], r#"{"name":"relay"}"#)).unwrap();
+    assert!(store.extend_index(NOW, 10).unwrap(), "there is more to do");
+    assert_eq!(progress(), (0, 0));
+    assert_eq!(search(&store, &query("relay")).len(), 2, "what is not in the index is found all the same");
+    assert!(!store.extend_index(NOW, 10).unwrap());
+    let found: Vec<(u64,)> =
+        store.sql().rows("SELECT rowid FROM search_index WHERE search_index MATCH 'relay'", &[]).unwrap();
+    assert_eq!((found.len(), progress().1), (2, 2));
+    assert_eq!(search(&store, &query("relay")).len(), 2);
 }

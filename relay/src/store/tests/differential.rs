@@ -181,7 +181,7 @@ fn ask(
     let mut each = Vec::new();
     store
         .each_match(at, &filters[0], &viewer, 1_000, &mut |id, author, second| {
-            each.push((*id, *author, second))
+            each.push((*id, *author, second));
         })
         .unwrap();
     each.sort_unstable();

@@ -16,8 +16,8 @@ use crate::store::Insertion;
 
 /// All that was ever accepted and is still there, and what may not come back.
 #[derive(Default)]
-pub(super) struct Model {
-    pub(super) events: Vec<VerifiedEvent>,
+pub(crate) struct Model {
+    pub(crate) events: Vec<VerifiedEvent>,
     deleted: Vec<(EventId, PublicKey)>,
     deleted_addresses: Vec<(String, u64)>,
     vanished: Vec<(PublicKey, u64, EventId)>,
@@ -42,7 +42,7 @@ fn is_expired(event: &Event, now: u64) -> bool {
 
 impl Model {
     /// NIP-01, NIP-09, NIP-40 and NIP-62 for one event that comes in at second `now`.
-    pub(super) fn publish(&mut self, now: u64, event: &VerifiedEvent, vanish: bool) -> Insertion {
+    pub(crate) fn publish(&mut self, now: u64, event: &VerifiedEvent, vanish: bool) -> Insertion {
         // An event that is expired is not there.
         self.events.retain(|stored| !is_expired(stored, now));
         if is_expired(event, now) {
@@ -114,7 +114,7 @@ impl Model {
         Insertion::Inserted
     }
 
-    pub(super) fn remove(&mut self, now: u64, id: EventId) -> bool {
+    pub(crate) fn remove(&mut self, now: u64, id: EventId) -> bool {
         self.events.retain(|stored| !is_expired(stored, now));
         let before = self.events.len();
         self.events.retain(|stored| stored.id != id);
@@ -122,7 +122,7 @@ impl Model {
     }
 
     /// All events of a filter, in the order of answers.
-    pub(super) fn matching(&self, now: u64, filter: &Filter, reader: &Reader) -> Vec<&VerifiedEvent> {
+    pub(crate) fn matching(&self, now: u64, filter: &Filter, reader: &Reader) -> Vec<&VerifiedEvent> {
         let mut found: Vec<_> = self
             .events
             .iter()
@@ -132,7 +132,7 @@ impl Model {
         found
     }
 
-    pub(super) fn answer(
+    pub(crate) fn answer(
         &self,
         now: u64,
         filters: &[Filter],
@@ -168,20 +168,20 @@ impl Model {
         (answer, completeness)
     }
 
-    pub(super) fn count(&self, now: u64, filters: &[Filter], reader: &Reader) -> BTreeSet<EventId> {
+    pub(crate) fn count(&self, now: u64, filters: &[Filter], reader: &Reader) -> BTreeSet<EventId> {
         let found = filters.iter().flat_map(|filter| self.matching(now, filter, reader));
         found.map(|event| event.id).collect()
     }
 }
 
 /// Who reads: anybody sees all but the private kinds, for which a key of the event has to be among these.
-pub(super) struct Reader {
-    pub(super) private_kinds: Vec<u16>,
-    pub(super) pubkeys: BTreeSet<PublicKey>,
+pub(crate) struct Reader {
+    pub(crate) private_kinds: Vec<u16>,
+    pub(crate) pubkeys: BTreeSet<PublicKey>,
 }
 
 impl Reader {
-    fn may_read(&self, event: &Event) -> bool {
+    pub(crate) fn may_read(&self, event: &Event) -> bool {
         let is_party = |pubkey: &PublicKey| {
             event.pubkey == *pubkey
                 || event.tags.iter().any(|tag| tag.len() > 1 && tag[0] == "p" && tag[1] == pubkey.to_hex())

@@ -34,7 +34,7 @@ fn visit(path: &str, reader: Option<&Keys>) -> Visit {
 fn enter(visit: &Visit) -> Answer {
     let path = visit.url.strip_prefix(HOST).unwrap();
     let path = path.split('?').next().unwrap();
-    let Door::Agent(door) = door("GET", path, "", false) else { panic!("{path} leads elsewhere") };
+    let Door::Agent(door) = door("GET", path, "", "", false) else { panic!("{path} leads elsewhere") };
     doors().enter(door, visit, NOW)
 }
 

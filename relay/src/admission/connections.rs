@@ -1,0 +1,98 @@
+//! Who may connect.
+
+use std::net::IpAddr;
+
+use super::{Lists, Network};
+
+/// How many connections there can be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectionLimits {
+    /// At a time, from everywhere.
+    pub max_connections: usize,
+    /// At a time, from one [`Network`]. The relay's own machine is exempt, where a proxy may be.
+    pub max_connections_per_address: usize,
+}
+
+impl Default for ConnectionLimits {
+    fn default() -> Self {
+        Self { max_connections: 10_000, max_connections_per_address: 64 }
+    }
+}
+
+/// Why somebody may not connect: the answer to an HTTP request that wanted to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NoEntry {
+    /// Its address is blocked.
+    #[error("Connections from your address are not accepted here.")]
+    Blocked,
+    /// There are as many as there can be from where it comes from.
+    #[error("There are as many connections from your address as this relay accepts; close one first.")]
+    TooManyOfYou,
+    /// There are as many as there can be.
+    #[error("This relay has as many connections as it can serve.")]
+    Full,
+}
+
+impl NoEntry {
+    /// The status of the answer.
+    #[must_use]
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::Blocked => 403,
+            Self::TooManyOfYou => 429,
+            Self::Full => 503,
+        }
+    }
+}
+
+impl ConnectionLimits {
+    /// Whether one more may connect, with so many that are there, `from_there` of them from the same network.
+    ///
+    /// # Errors
+    /// Says why not.
+    pub fn admit(
+        &self,
+        lists: &Lists,
+        address: Option<IpAddr>,
+        connections: usize,
+        from_there: impl FnOnce(Network) -> usize,
+    ) -> Result<(), NoEntry> {
+        if lists.blocks(address) {
+            return Err(NoEntry::Blocked);
+        }
+        if connections >= self.max_connections {
+            return Err(NoEntry::Full);
+        }
+        let network = address.map(Network::of).filter(|network| !network.is_loopback());
+        match network {
+            Some(network) if from_there(network) >= self.max_connections_per_address => {
+                Err(NoEntry::TooManyOfYou)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ConnectionLimits, NoEntry};
+    use crate::admission::{Lists, Network};
+
+    #[test]
+    fn counts_all_those_of_a_network_and_those_who_are_blocked() {
+        let limits = ConnectionLimits { max_connections: 10, max_connections_per_address: 3 };
+        let blocked = "192.0.2.9".parse().unwrap();
+        let lists = Lists { blocked_addresses: [Network::of(blocked)].into(), ..Lists::default() };
+        let admit = |address: &str, all, from_there| {
+            limits.admit(&lists, Some(address.parse().unwrap()), all, |_| from_there)
+        };
+        assert_eq!(admit("192.0.2.1", 9, 2), Ok(()));
+        assert_eq!(admit("192.0.2.1", 9, 3), Err(NoEntry::TooManyOfYou));
+        assert_eq!(admit("192.0.2.1", 10, 0), Err(NoEntry::Full));
+        assert_eq!(admit("192.0.2.9", 0, 0), Err(NoEntry::Blocked));
+        assert_eq!(admit("127.0.0.1", 9, 9), Ok(()));
+        assert_eq!(admit("127.0.0.1", 10, 9), Err(NoEntry::Full));
+        assert_eq!(limits.admit(&lists, None, 9, |_| 9), Ok(()));
+    }
+}

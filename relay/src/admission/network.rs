@@ -1,0 +1,50 @@
+//! What one client is known by: its address.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+
+/// The part of an address that one client cannot change at will: all of an IPv4 address, the first 64 bits of an IPv6
+/// one, of which every customer of a provider has that many at least.
+///
+/// ```
+/// use openagents_relay::admission::Network;
+///
+/// let network = |address: &str| Network::of(address.parse().unwrap());
+/// assert_eq!(network("2001:db8:1:2:3::4"), network("2001:db8:1:2::9"));
+/// assert_ne!(network("2001:db8:1:2::9"), network("2001:db8:1:3::9"));
+/// assert_eq!(network("::ffff:192.0.2.1"), network("192.0.2.1"));
+/// assert!(network("127.0.0.9").is_loopback() && network("::1").is_loopback());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Network(IpAddr);
+
+impl Network {
+    /// Where a client with this address is.
+    #[must_use]
+    pub fn of(address: IpAddr) -> Self {
+        Self(match address.to_canonical() {
+            IpAddr::V6(address) if !address.is_loopback() => {
+                Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into()
+            }
+            address => address,
+        })
+    }
+
+    /// Its address; the first, where it has more.
+    #[must_use]
+    pub const fn address(self) -> IpAddr {
+        self.0
+    }
+
+    /// Whether it is the machine that the relay runs on.
+    #[must_use]
+    pub const fn is_loopback(self) -> bool {
+        self.0.is_loopback()
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}

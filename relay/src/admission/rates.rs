@@ -1,0 +1,340 @@
+//! How much one client can do in a time.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use openagents_host::Timestamp;
+
+use super::Network;
+use crate::message::ClientMessage;
+use crate::reason::{Prefix, Reason};
+use crate::relay::ConnectionId;
+
+/// What clients do that costs something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activity {
+    /// `EVENT`.
+    Publish,
+    /// `REQ`, `COUNT`, `NEG-OPEN`.
+    Ask,
+    /// `AUTH`.
+    Identify,
+}
+
+impl Activity {
+    /// What this message is, if it costs something.
+    #[must_use]
+    pub const fn of(message: &ClientMessage) -> Option<Self> {
+        match message {
+            ClientMessage::Event(_) => Some(Self::Publish),
+            ClientMessage::Auth(_) => Some(Self::Identify),
+            ClientMessage::Request { .. } | ClientMessage::Count { .. } | ClientMessage::Reconcile { .. } => {
+                Some(Self::Ask)
+            }
+            ClientMessage::Close(_) => None,
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Publish => "events",
+            Self::Ask => "requests",
+            Self::Identify => "identifications",
+        }
+    }
+}
+
+/// How much is let through in a minute, from each connection. Whoever has been quiet may do a whole minute's worth at
+/// once. All connections from one [`Network`] together may do [four times](Self::NETWORK_SHARE) that: several people can
+/// be behind one address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RateLimits {
+    /// Events; 0 for any number.
+    pub events_per_minute: u32,
+    /// `REQ`, `COUNT` and steps of reconciliations; 0 for any number.
+    pub requests_per_minute: u32,
+    /// `AUTH`; 0 for any number.
+    pub auths_per_minute: u32,
+    /// Whether the rates hold for clients on the relay's own machine as well. They do not, unless asked for: there the
+    /// agent's owner tries things out, and what measures how fast the relay is.
+    pub limits_loopback: bool,
+}
+
+impl Default for RateLimits {
+    fn default() -> Self {
+        Self {
+            events_per_minute: 1_200,
+            requests_per_minute: 1_200,
+            auths_per_minute: 60,
+            limits_loopback: false,
+        }
+    }
+}
+
+impl RateLimits {
+    /// How many connections' worth a whole network can do.
+    pub const NETWORK_SHARE: u32 = 4;
+
+    /// Whether none of this is for a client at this address. One that is not known is that of a developer's machine:
+    /// Cloudflare says where a client is.
+    #[must_use]
+    pub fn exempt(&self, address: Option<IpAddr>) -> bool {
+        !self.limits_loopback && address.is_none_or(|address| Network::of(address).is_loopback())
+    }
+
+    const fn per_minute(&self, activity: Activity) -> u32 {
+        match activity {
+            Activity::Publish => self.events_per_minute,
+            Activity::Ask => self.requests_per_minute,
+            Activity::Identify => self.auths_per_minute,
+        }
+    }
+}
+
+/// What clients did lately. It is in memory only: a Durable Object forgets it when it hibernates, which takes ten seconds in
+/// which nobody does anything, so that at most a sixth of a minute's worth is given away.
+#[derive(Debug, Default)]
+pub struct Rates {
+    limits: RateLimits,
+    connections: HashMap<ConnectionId, Buckets>,
+    networks: HashMap<Network, Buckets>,
+    /// When the full buckets of networks were dropped last.
+    swept: Timestamp,
+}
+
+/// How many networks are remembered. More than there can be connections; those that are quiet for a minute go first.
+const MOST_NETWORKS: usize = 16_384;
+
+/// How often there may be a search for the networks that were quiet, in milliseconds.
+const SWEEP_EVERY: u64 = 1_000;
+
+/// A minute, in microseconds.
+const MINUTE: u64 = 60_000_000;
+
+impl Rates {
+    /// Nobody has done anything yet.
+    #[must_use]
+    pub fn new(limits: RateLimits) -> Self {
+        Self { limits, ..Self::default() }
+    }
+
+    /// Lets an activity through, or says how long to wait. What is refused is not counted.
+    ///
+    /// # Errors
+    /// When it is too much for the connection, or for all from its network.
+    pub fn admit(
+        &mut self,
+        now: Timestamp,
+        connection: ConnectionId,
+        address: Option<IpAddr>,
+        activity: Activity,
+    ) -> Result<(), Reason> {
+        let per_minute = self.limits.per_minute(activity);
+        if per_minute == 0 || self.limits.exempt(address) {
+            return Ok(());
+        }
+        let network = address.map(Network::of);
+        let micros = now.as_millis().saturating_mul(1_000);
+        let own = self.connections.entry(connection).or_default().after(activity, micros, per_minute);
+        let shared = match network {
+            Some(network) if self.has_room_for(network, now) => {
+                let per_minute = per_minute.saturating_mul(RateLimits::NETWORK_SHARE);
+                let buckets = self.networks.entry(network).or_default();
+                Some((network, buckets.after(activity, micros, per_minute)))
+            }
+            _ => None,
+        };
+        let full_at = own.max(shared.map_or(0, |(_, full_at)| full_at));
+        let wait = full_at.saturating_sub(micros).saturating_sub(MINUTE);
+        if wait > 0 {
+            let seconds = wait.div_ceil(1_000_000);
+            let unit = if seconds == 1 { "second" } else { "seconds" };
+            let text = format!("too many {}; try again in {seconds} {unit}", activity.name());
+            return Err(Reason::new(Prefix::RateLimited, text));
+        }
+        if let Some(buckets) = self.connections.get_mut(&connection) {
+            buckets.fill(activity, own);
+        }
+        if let Some((network, full_at)) = shared
+            && let Some(buckets) = self.networks.get_mut(&network)
+        {
+            buckets.fill(activity, full_at);
+        }
+        Ok(())
+    }
+
+    /// A connection ended. What its network did is remembered.
+    pub fn close(&mut self, connection: ConnectionId) {
+        self.connections.remove(&connection);
+    }
+
+    /// With so many networks at work that there is no room, a new one is held only to what its connections may do.
+    fn has_room_for(&mut self, network: Network, now: Timestamp) -> bool {
+        if self.networks.len() < MOST_NETWORKS || self.networks.contains_key(&network) {
+            return true;
+        }
+        let since = now.as_millis().saturating_sub(self.swept.as_millis());
+        if since >= SWEEP_EVERY {
+            self.swept = now;
+            let micros = now.as_millis().saturating_mul(1_000);
+            self.networks.retain(|_, buckets| !buckets.are_full(micros));
+        }
+        self.networks.len() < MOST_NETWORKS
+    }
+}
+
+/// A token bucket for each activity, as the time at which it is full again, in microseconds. One that is full in a minute
+/// is empty.
+#[derive(Clone, Copy, Debug, Default)]
+struct Buckets {
+    publish: u64,
+    ask: u64,
+    identify: u64,
+}
+
+impl Buckets {
+    /// When the bucket would be full again if one more were taken now.
+    fn after(&self, activity: Activity, now: u64, per_minute: u32) -> u64 {
+        let full_at = match activity {
+            Activity::Publish => self.publish,
+            Activity::Ask => self.ask,
+            Activity::Identify => self.identify,
+        };
+        let one = MINUTE.checked_div(per_minute.into()).unwrap_or(0);
+        full_at.max(now).saturating_add(one)
+    }
+
+    const fn fill(&mut self, activity: Activity, full_at: u64) {
+        match activity {
+            Activity::Publish => self.publish = full_at,
+            Activity::Ask => self.ask = full_at,
+            Activity::Identify => self.identify = full_at,
+        }
+    }
+
+    fn are_full(&self, now: u64) -> bool {
+        self.publish.max(self.ask).max(self.identify) <= now
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+    use std::time::Duration;
+
+    use openagents_host::Timestamp;
+    use proptest::prelude::*;
+
+    use super::{Activity, MOST_NETWORKS, RateLimits, Rates};
+    use crate::relay::ConnectionId;
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_700_000_000);
+    const A: ConnectionId = ConnectionId::new(1);
+
+    fn rates(per_minute: u32) -> Rates {
+        Rates::new(RateLimits {
+            events_per_minute: per_minute,
+            requests_per_minute: per_minute,
+            auths_per_minute: per_minute,
+            limits_loopback: false,
+        })
+    }
+
+    fn address(number: u32) -> Option<IpAddr> {
+        Some(Ipv4Addr::from_bits(0x0a00_0000 + number).into())
+    }
+
+    fn count(
+        rates: &mut Rates,
+        now: Timestamp,
+        connection: u64,
+        address: Option<IpAddr>,
+        tries: usize,
+    ) -> usize {
+        let connection = ConnectionId::new(connection);
+        (0..tries).filter(|_| rates.admit(now, connection, address, Activity::Publish).is_ok()).count()
+    }
+
+    #[test]
+    fn lets_a_minutes_worth_through_at_once_and_then_what_the_time_allows() {
+        let mut rates = rates(60);
+        assert_eq!(count(&mut rates, NOW, 1, address(1), 100), 60);
+        assert_eq!(count(&mut rates, NOW + Duration::from_millis(999), 1, address(1), 9), 0);
+        assert_eq!(count(&mut rates, NOW + Duration::from_secs(5), 1, address(1), 9), 5);
+        assert_eq!(count(&mut rates, NOW + Duration::from_secs(500), 1, address(1), 100), 60);
+    }
+
+    #[test]
+    fn says_how_long_to_wait() {
+        let mut rates = rates(12);
+        count(&mut rates, NOW, 1, address(1), 12);
+        let refusal = rates.admit(NOW, A, address(1), Activity::Publish).unwrap_err();
+        assert_eq!(refusal.to_string(), "rate-limited: too many events; try again in 5 seconds");
+        let later = NOW + Duration::from_millis(4_001);
+        let refusal = rates.admit(later, A, address(1), Activity::Publish).unwrap_err();
+        assert_eq!(refusal.to_string(), "rate-limited: too many events; try again in 1 second");
+        assert!(rates.admit(NOW + Duration::from_secs(5), A, address(1), Activity::Publish).is_ok());
+    }
+
+    #[test]
+    fn each_activity_has_its_own_bucket() {
+        let mut rates = rates(1);
+        for activity in [Activity::Publish, Activity::Ask, Activity::Identify] {
+            assert!(rates.admit(NOW, A, address(1), activity).is_ok());
+            assert!(rates.admit(NOW, A, address(1), activity).is_err());
+        }
+    }
+
+    #[test]
+    fn many_connections_of_one_network_share_what_four_may_do() {
+        let mut rates = rates(10);
+        let taken: usize = (0..10).map(|connection| count(&mut rates, NOW, connection, address(1), 20)).sum();
+        assert_eq!(taken, 40);
+        assert_eq!(count(&mut rates, NOW, 11, address(2), 20), 10, "another network is its own");
+        // To connect anew does not help.
+        rates.close(ConnectionId::new(1));
+        assert_eq!(count(&mut rates, NOW, 1, address(1), 20), 0);
+    }
+
+    #[test]
+    fn the_own_machine_is_exempt_unless_asked_for() {
+        for address in [Some(Ipv4Addr::LOCALHOST.into()), Some("::1".parse().unwrap()), None] {
+            assert_eq!(count(&mut rates(1), NOW, 1, address, 9), 9);
+            let mut strict = rates(1);
+            strict.limits.limits_loopback = true;
+            assert_eq!(count(&mut strict, NOW, 1, address, 9), 1);
+        }
+        assert_eq!(count(&mut rates(0), NOW, 1, address(1), 9), 9, "0 is no limit");
+    }
+
+    #[test]
+    fn remembers_no_more_networks_than_it_has_room_for() {
+        let mut rates = rates(1);
+        let most = u32::try_from(MOST_NETWORKS).unwrap();
+        for number in 0..most + 9 {
+            rates.admit(NOW, ConnectionId::new(number.into()), address(number), Activity::Ask).unwrap();
+            rates.close(ConnectionId::new(number.into()));
+        }
+        assert_eq!((rates.networks.len(), rates.connections.len()), (MOST_NETWORKS, 0));
+        // Those that were quiet make room.
+        let later = NOW + Duration::from_secs(61);
+        rates.admit(later, A, address(most + 1), Activity::Ask).unwrap();
+        assert_eq!(rates.networks.len(), 1);
+    }
+
+    proptest! {
+        #[test]
+        fn never_lets_more_through_than_a_minutes_worth_and_the_rate(
+            per_minute in 1..200_u32, waits in prop::collection::vec(0..3_000_u64, 1..400),
+        ) {
+            let mut rates = rates(per_minute);
+            let (mut now, mut taken) = (NOW, 0_u64);
+            for wait in waits {
+                now = now + Duration::from_millis(wait);
+                taken += u64::from(rates.admit(now, A, address(1), Activity::Publish).is_ok());
+                let elapsed = now.as_millis() - NOW.as_millis();
+                prop_assert!(taken <= u64::from(per_minute) + elapsed * u64::from(per_minute) / 60_000 + 1);
+            }
+        }
+    }
+}

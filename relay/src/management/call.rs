@@ -1,0 +1,242 @@
+//! What an operator says: a method and its parameters.
+
+use std::net::IpAddr;
+
+use openagents_host::{EventId, Kind, PublicKey};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{List, Wording};
+
+/// The methods of NIP-86 that there are here. Those for roles are not: this relay has none.
+pub const METHODS: [&str; 20] = [
+    "banpubkey",
+    "unbanpubkey",
+    "listbannedpubkeys",
+    "allowpubkey",
+    "unallowpubkey",
+    "listallowedpubkeys",
+    "listeventsneedingmoderation",
+    "allowevent",
+    "banevent",
+    "listbannedevents",
+    "changerelayname",
+    "changerelaydescription",
+    "changerelayicon",
+    "allowkind",
+    "disallowkind",
+    "listallowedkinds",
+    "blockip",
+    "unblockip",
+    "listblockedips",
+    "supportedmethods",
+];
+
+/// The longest reason and the longest text that is kept, in characters.
+const LONGEST_TEXT: usize = 4_096;
+
+/// What an operator wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Call {
+    /// To know what can be said.
+    SupportedMethods,
+    /// To refuse somebody's events, and to remove those that are stored.
+    BanPubkey(PublicKey, Option<String>),
+    /// To take somebody's events again.
+    UnbanPubkey(PublicKey),
+    /// To let somebody write, and with the first one nobody else any more.
+    AllowPubkey(PublicKey, Option<String>),
+    /// To let somebody no longer write; with the last one gone, everybody may again.
+    UnallowPubkey(PublicKey),
+    /// To remove an event and not to take it again.
+    BanEvent(EventId, Option<String>),
+    /// To take an event again that was banned, or to say that one that was reported is in order.
+    AllowEvent(EventId, Option<String>),
+    /// To take events of a kind: again, if it was disallowed, or else only of this one and others that are allowed.
+    AllowKind(Kind),
+    /// To take no events of a kind.
+    DisallowKind(Kind),
+    /// To let nobody at an address connect, and to end their connections.
+    BlockAddress(IpAddr, Option<String>),
+    /// To let them connect again.
+    UnblockAddress(IpAddr),
+    /// To read a list.
+    Show(List),
+    /// To know which events were reported and are neither banned nor in order.
+    ShowReported,
+    /// To name the relay differently.
+    Change(Wording, String),
+}
+
+/// Why a text is no call.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallError {
+    /// It has another form.
+    #[error("expected an object with `method` and `params`: {0}")]
+    Form(String),
+    /// There is no such method here.
+    #[error("there is no method `{0}` here; `supportedmethods` lists those that there are")]
+    Method(String),
+    /// A parameter is missing or cannot be read.
+    #[error("the method `{method}` needs {expected} as its first parameter")]
+    Parameter {
+        /// Which method.
+        method: String,
+        /// What it needs.
+        expected: &'static str,
+    },
+    /// A text that is longer than what is kept.
+    #[error("a text can have at most {LONGEST_TEXT} characters here")]
+    TooLong,
+}
+
+#[derive(Deserialize)]
+struct Form {
+    method: String,
+    #[serde(default)]
+    params: Vec<Value>,
+}
+
+impl Call {
+    /// Reads the body of a request.
+    ///
+    /// ```
+    /// use openagents_relay::management::{Call, Wording};
+    ///
+    /// let call = Call::parse(r#"{"method":"changerelayname","params":["Ada's"]}"#);
+    /// assert_eq!(call, Ok(Call::Change(Wording::Name, "Ada's".into())));
+    /// ```
+    ///
+    /// # Errors
+    /// Says what is wrong with it.
+    pub fn parse(json: &str) -> Result<Self, CallError> {
+        let Form { method, params } =
+            serde_json::from_str(json).map_err(|error| CallError::Form(error.to_string()))?;
+        let first = params.first();
+        let text = first.and_then(Value::as_str);
+        let expected = |expected| CallError::Parameter { method: method.clone(), expected };
+        let key = || {
+            let key = text.and_then(|text| PublicKey::from_hex(text).ok());
+            key.ok_or_else(|| expected("a public key in hex"))
+        };
+        let id = || {
+            let id = text.and_then(|text| EventId::from_hex(text).ok());
+            id.ok_or_else(|| expected("an event id in hex"))
+        };
+        let address = || text.and_then(|text| text.parse().ok()).ok_or_else(|| expected("an IP address"));
+        let kind = || {
+            // Some clients send every parameter as a text.
+            let number = first.and_then(|first| first.as_u64().or_else(|| first.as_str()?.parse().ok()));
+            let kind = number.and_then(|number| u16::try_from(number).ok()).map(Kind);
+            kind.ok_or_else(|| expected("a kind, 0 to 65535,"))
+        };
+        let reason = || -> Result<Option<String>, CallError> {
+            let reason = params.get(1).and_then(Value::as_str).filter(|reason| !reason.is_empty());
+            reason.map(kept).transpose()
+        };
+        let wording = || text.ok_or_else(|| expected("a text")).and_then(kept);
+        Ok(match method.as_str() {
+            "supportedmethods" => Self::SupportedMethods,
+            "banpubkey" => Self::BanPubkey(key()?, reason()?),
+            "unbanpubkey" => Self::UnbanPubkey(key()?),
+            "listbannedpubkeys" => Self::Show(List::BannedPubkeys),
+            "allowpubkey" => Self::AllowPubkey(key()?, reason()?),
+            "unallowpubkey" => Self::UnallowPubkey(key()?),
+            "listallowedpubkeys" => Self::Show(List::AllowedPubkeys),
+            "listeventsneedingmoderation" => Self::ShowReported,
+            "allowevent" => Self::AllowEvent(id()?, reason()?),
+            "banevent" => Self::BanEvent(id()?, reason()?),
+            "listbannedevents" => Self::Show(List::BannedEvents),
+            "changerelayname" => Self::Change(Wording::Name, wording()?),
+            "changerelaydescription" => Self::Change(Wording::Description, wording()?),
+            "changerelayicon" => Self::Change(Wording::Icon, wording()?),
+            "allowkind" => Self::AllowKind(kind()?),
+            "disallowkind" => Self::DisallowKind(kind()?),
+            "listallowedkinds" => Self::Show(List::AllowedKinds),
+            "blockip" => Self::BlockAddress(address()?, reason()?),
+            "unblockip" => Self::UnblockAddress(address()?),
+            "listblockedips" => Self::Show(List::BlockedAddresses),
+            _ => return Err(CallError::Method(method)),
+        })
+    }
+}
+
+fn kept(text: &str) -> Result<String, CallError> {
+    if text.chars().count() > LONGEST_TEXT {
+        return Err(CallError::TooLong);
+    }
+    Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use openagents_host::{EventId, Kind, PublicKey};
+    use proptest::prelude::*;
+
+    use super::{Call, CallError, LONGEST_TEXT, METHODS};
+
+    fn call(method: &str, params: &str) -> Result<Call, CallError> {
+        Call::parse(&format!(r#"{{"method":"{method}","params":{params}}}"#))
+    }
+
+    #[test]
+    fn every_method_that_is_listed_is_known() {
+        let hex = "ab".repeat(32);
+        for method in METHODS {
+            let params = match method {
+                "blockip" | "unblockip" => r#"["192.0.2.1"]"#.to_owned(),
+                "allowkind" | "disallowkind" => "[1]".to_owned(),
+                _ => format!(r#"["{hex}"]"#),
+            };
+            assert!(call(method, &params).is_ok(), "{method}");
+        }
+        assert_eq!(call("createrole", "[]"), Err(CallError::Method("createrole".to_owned())));
+    }
+
+    #[test]
+    fn reads_what_the_spec_shows() {
+        let hex = "ab".repeat(32);
+        let key = PublicKey::from_hex(&hex).unwrap();
+        let id = EventId::from_hex(&hex).unwrap();
+        let spam = Some("spam".to_owned());
+        assert_eq!(
+            call("banpubkey", &format!(r#"["{hex}","spam"]"#)),
+            Ok(Call::BanPubkey(key, spam.clone()))
+        );
+        assert_eq!(call("banpubkey", &format!(r#"["{hex}",""]"#)), Ok(Call::BanPubkey(key, None)));
+        assert_eq!(call("banevent", &format!(r#"["{hex}","spam"]"#)), Ok(Call::BanEvent(id, spam)));
+        assert_eq!(call("allowkind", "[65535]"), Ok(Call::AllowKind(Kind(65_535))));
+        assert_eq!(call("disallowkind", r#"["4"]"#), Ok(Call::DisallowKind(Kind(4))));
+        assert_eq!(Call::parse(r#"{"method":"supportedmethods"}"#), Ok(Call::SupportedMethods));
+    }
+
+    #[test]
+    fn says_what_is_wrong() {
+        for (method, params, within) in [
+            ("banpubkey", "[]", "a public key in hex"),
+            ("banpubkey", r#"["npub1"]"#, "a public key in hex"),
+            ("banevent", "[7]", "an event id in hex"),
+            ("allowkind", "[65536]", "a kind"),
+            ("blockip", r#"["example.com"]"#, "an IP address"),
+            ("changerelayname", "[null]", "a text"),
+        ] {
+            let error = call(method, params).unwrap_err().to_string();
+            assert!(error.contains(within) && error.contains(method), "{error}");
+        }
+        for form in ["", "[]", "{}", r#"{"method":1}"#, r#"{"method":"banpubkey","params":{}}"#] {
+            assert!(matches!(Call::parse(form), Err(CallError::Form(_))), "{form}");
+        }
+        let long = "é".repeat(LONGEST_TEXT + 1);
+        assert_eq!(call("changerelayname", &format!(r#"["{long}"]"#)), Err(CallError::TooLong));
+    }
+
+    proptest! {
+        #[test]
+        fn reads_or_refuses_anything(text in ".*", method in prop::sample::select(&METHODS[..]), param in ".{0,70}") {
+            let _ = Call::parse(&text);
+            let _ = call(method, &serde_json::json!([param, param]).to_string());
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Verified events on their way into a store, and the account of what became of them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use openagents_host::event::Retention;
+use openagents_host::native::Sqlite;
+use openagents_host::{SqlError, Timestamp, VerifiedEvent};
+use serde::Serialize;
+
+use crate::store::{Insertion, Store, VANISH};
+
+/// The longest event that is taken, in bytes of JSON: a row of the database has 2 MB at most.
+pub const LONGEST_EVENT: usize = 1_500_000;
+
+/// Why an event is not in the store, although it was given.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Refusal {
+    /// It is no event, or its id or signature does not hold.
+    Invalid,
+    /// A newer version of it is stored.
+    Superseded,
+    /// Its author asked for its deletion (NIP-09).
+    Deleted,
+    /// Its author, or whom it is a gift wrap for, asked to vanish (NIP-62).
+    Vanished,
+    /// It is expired (NIP-40).
+    Expired,
+    /// Its kind is one that is not kept.
+    Ephemeral,
+    /// It is longer than [`LONGEST_EVENT`].
+    TooLong,
+    /// The relay that it was sent to does not want it, and gives a reason that begins with this word.
+    ByRelay(String),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Invalid => "invalid",
+            Self::Superseded => "older versions",
+            Self::Deleted => "deleted by their authors",
+            Self::Vanished => "of authors who vanished",
+            Self::Expired => "expired",
+            Self::Ephemeral => "ephemeral",
+            Self::TooLong => "too long",
+            Self::ByRelay(word) => word,
+        })
+    }
+}
+
+/// What became of events.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Tally {
+    /// How many were not there before, and are now.
+    pub accepted: u64,
+    /// How many were there before.
+    pub duplicates: u64,
+    /// How many were not taken, and why.
+    pub refused: BTreeMap<Refusal, u64>,
+}
+
+impl Tally {
+    /// How many events it accounts for.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.accepted.saturating_add(self.duplicates).saturating_add(self.all_refused())
+    }
+
+    /// How many were not taken, for whatever reason.
+    #[must_use]
+    pub fn all_refused(&self) -> u64 {
+        self.refused.values().fold(0, |sum, count| sum.saturating_add(*count))
+    }
+
+    pub(super) fn refuse(&mut self, refusal: Refusal) {
+        let count = self.refused.entry(refusal).or_default();
+        *count = count.saturating_add(1);
+    }
+
+    pub(super) fn accept(&mut self) {
+        self.accepted = self.accepted.saturating_add(1);
+    }
+
+    pub(super) fn pass_over(&mut self) {
+        self.duplicates = self.duplicates.saturating_add(1);
+    }
+}
+
+/// Stores an event with all rules of the store, and enters it in the account. The limits for strangers do not apply:
+/// whoever has the database in his hands decides what is in it. Nothing is handed over to an agent. A request to vanish is
+/// fulfilled if it is meant for all relays (NIP-62).
+///
+/// # Errors
+/// When the database fails.
+pub(super) fn take_in(
+    store: &Store<Sqlite>,
+    now: Timestamp,
+    event: &VerifiedEvent,
+    tally: &mut Tally,
+) -> Result<(), SqlError> {
+    if event.kind.retention() == Retention::Ephemeral {
+        tally.refuse(Refusal::Ephemeral);
+        return Ok(());
+    }
+    if event.json().len() > LONGEST_EVENT {
+        tally.refuse(Refusal::TooLong);
+        return Ok(());
+    }
+    let insertion = match event.kind == VANISH && event.tag_values("relay").any(|relay| relay == "ALL_RELAYS")
+    {
+        true => store.vanish(now, event)?,
+        false => store.insert(now, event)?,
+    };
+    match insertion {
+        Insertion::Inserted => tally.accept(),
+        Insertion::Duplicate => tally.pass_over(),
+        Insertion::Superseded => tally.refuse(Refusal::Superseded),
+        Insertion::Deleted => tally.refuse(Refusal::Deleted),
+        Insertion::Vanished => tally.refuse(Refusal::Vanished),
+        Insertion::Expired => tally.refuse(Refusal::Expired),
+    }
+    Ok(())
+}

@@ -1,0 +1,94 @@
+use super::{Item, Place, State};
+use crate::message::{Completeness, RelayMessage, SubscriptionId};
+
+fn event(subscription: &str, text: &str) -> RelayMessage {
+    RelayMessage::Event { subscription: SubscriptionId::new(subscription).unwrap(), event: text.into() }
+}
+
+fn end(subscription: &str) -> RelayMessage {
+    let subscription = SubscriptionId::new(subscription).unwrap();
+    RelayMessage::EndOfStoredEvents { subscription, completeness: Completeness::Unknown }
+}
+
+fn awaited(place: u64, subscription: &str) -> Item {
+    Item::Awaited {
+        place: Place(place),
+        subscription: SubscriptionId::new(subscription).unwrap(),
+        answer: None,
+    }
+}
+
+fn state(items: Vec<Item>) -> State {
+    State {
+        socket: None,
+        rest: Vec::new(),
+        awaited: items.iter().filter(|item| item.is_awaited()).count(),
+        next_place: 9,
+        waiting: items.iter().map(Item::size).sum(),
+        queue: items.into(),
+        requests: 2,
+        called: true,
+        farewell: None,
+    }
+}
+
+fn ready(state: &mut State) -> Vec<String> {
+    let text = |item| match item {
+        Item::Message(message) => message.to_json(),
+        other => panic!("{other:?}"),
+    };
+    state.take_ready().into_iter().map(text).collect()
+}
+
+#[test]
+fn what_stands_behind_an_answer_waits_for_it_and_is_not_told_twice() {
+    let mut state = state(vec![
+        Item::Message(event("a", "0")),
+        awaited(1, "a"),
+        Item::Message(event("b", "1")),
+        Item::Message(event("a", "1")),
+        Item::Message(event("a", "2")),
+        awaited(2, "a"),
+        Item::Message(event("a", "1")),
+        Item::Message(event("a", "2")),
+    ]);
+    assert_eq!(ready(&mut state), [r#"["EVENT","a",0]"#]);
+    let later = vec![event("a", "1"), end("a")];
+    assert!(state.answer(Place(2), later), "a later answer may come first");
+    assert_eq!(ready(&mut state), [""; 0]);
+    assert!(state.answer(Place(1), vec![event("a", "1"), end("a")]));
+    assert_eq!(
+        ready(&mut state),
+        [
+            r#"["EVENT","a",1]"#,
+            r#"["EOSE","a"]"#,
+            r#"["EVENT","b",1]"#,
+            r#"["EVENT","a",2]"#,
+            r#"["EVENT","a",1]"#,
+            r#"["EOSE","a"]"#,
+            r#"["EVENT","a",2]"#,
+        ]
+    );
+    assert_eq!((state.awaited, state.requests), (0, 0));
+}
+
+#[test]
+fn an_answer_that_failed_leaves_its_place_and_its_request_to_what_is_said_instead() {
+    let mut state = state(vec![awaited(1, "a"), Item::Message(event("b", "1"))]);
+    assert!(state.answer(Place(1), Vec::new()));
+    assert_eq!(ready(&mut state), [r#"["EVENT","b",1]"#]);
+    assert_eq!(state.requests, 2);
+}
+
+#[test]
+fn counts_what_waits() {
+    let mut state = state(vec![awaited(1, "a"), Item::Message(event("a", "1"))]);
+    let answer = vec![event("a", "1"), event("a", "2"), end("a")];
+    let size: usize = answer.iter().map(RelayMessage::size).sum();
+    assert!(state.answer(Place(1), answer));
+    assert_eq!(state.waiting, size);
+    assert!(
+        !self::state(vec![awaited(1, "a")])
+            .answer(Place(1), vec![event("a", &"x".repeat(super::MOST_WAITING))],)
+    );
+}

@@ -1,0 +1,111 @@
+//! The near side of a synchronisation: what is stored here, and where what is missing goes.
+
+use std::collections::VecDeque;
+use std::num::NonZero;
+use std::sync::atomic::AtomicBool;
+use std::thread;
+
+use openagents_host::event::MAX_CREATED_AT;
+use openagents_host::native::{Sqlite, now};
+use openagents_host::sql::{Sql, values};
+use openagents_host::{Event, EventId, SqlError, VerifiedEvent};
+
+use super::SyncError;
+use super::remote::{Outgoing, Remote};
+use crate::filter::Filter;
+use crate::native::intake::{self, Refusal, Tally};
+use crate::store::{Store, Viewer};
+
+/// Where events go that are missing here.
+pub enum Sink<'a> {
+    /// Into the store that was compared. Nobody else may be writing to it.
+    Store,
+    /// To the running relay whose store was compared.
+    Relay(&'a mut Remote),
+}
+
+/// The near side.
+pub(super) struct Local<'a> {
+    pub(super) store: &'a Store<Sqlite>,
+    pub(super) sink: Sink<'a>,
+}
+
+impl Local<'_> {
+    /// Time and id of the stored events that match.
+    pub(super) fn items(&self, filter: &Filter) -> Result<Vec<(u64, EventId)>, SqlError> {
+        let mut items = Vec::new();
+        let everything = Viewer::everything();
+        self.store.each_match(now(), filter, &everything, MAX_CREATED_AT, &mut |id, _, created_at| {
+            items.push((created_at, *id));
+        })?;
+        Ok(items)
+    }
+
+    /// Which of these are not stored.
+    pub(super) fn missing(&self, events: Vec<Event>) -> Result<Vec<Event>, SqlError> {
+        let mut missing = Vec::with_capacity(events.len());
+        for event in events {
+            if !self.store.contains(&event.id)? {
+                missing.push(event);
+            }
+        }
+        Ok(missing)
+    }
+
+    /// Stored events, to be sent. Those that have gone meanwhile are left out.
+    pub(super) fn load(&self, ids: &[EventId]) -> Result<VecDeque<Outgoing>, SqlError> {
+        let mut events = VecDeque::with_capacity(ids.len());
+        for id in ids {
+            let found: Option<(String,)> =
+                self.store.sql().first("SELECT json FROM event WHERE id = ?", values![id])?;
+            events.extend(found.map(|(json,)| Outgoing { id: *id, json: json.into() }));
+        }
+        Ok(events)
+    }
+
+    /// Verifies events and gives them where they belong.
+    pub(super) async fn take_in(
+        &mut self,
+        events: Vec<Event>,
+        stop: &AtomicBool,
+        tally: &mut Tally,
+    ) -> Result<(), SyncError> {
+        let given = events.len();
+        let events = verify_on_all_cores(events);
+        for _ in events.len()..given {
+            tally.refuse(Refusal::Invalid);
+        }
+        match &mut self.sink {
+            Sink::Store => {
+                let store = self.store;
+                store.sql().transaction(|| -> Result<(), SqlError> {
+                    events.iter().try_for_each(|event| intake::take_in(store, now(), event, tally))
+                })?;
+            }
+            Sink::Relay(relay) => relay.publish(&events, stop, tally).await?,
+        }
+        Ok(())
+    }
+}
+
+/// The genuine ones of these events, in their order.
+fn verify_on_all_cores(events: Vec<Event>) -> Vec<VerifiedEvent> {
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    let share = events.len().div_ceil(cores).max(1);
+    let mut events = events.into_iter();
+    let genuine = |events: Vec<Event>| -> Vec<VerifiedEvent> {
+        events.into_iter().filter_map(|event| event.verify().ok()).collect()
+    };
+    thread::scope(|scope| {
+        let mut shares = Vec::new();
+        loop {
+            let part: Vec<Event> = events.by_ref().take(share).collect();
+            if part.is_empty() {
+                break;
+            }
+            shares.push(scope.spawn(move || genuine(part)));
+        }
+        // Verifying does not panic; if it did, its events would count as not genuine.
+        shares.into_iter().flat_map(|share| share.join().unwrap_or_default()).collect()
+    })
+}

@@ -1,0 +1,84 @@
+//! Synchronising with a relay that does not reconcile (NIP-77): everything that it has is looked at, from the newest to
+//! the oldest.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use openagents_host::EventId;
+
+use super::local::Local;
+use super::remote::Remote;
+use super::{Direction, Sync, SyncError};
+use crate::filter::Filter;
+
+/// How many events are asked for at once. Most relays give no more.
+const PAGE: u64 = 500;
+
+/// How many events are sent between two reports.
+const SENT: usize = 500;
+
+pub(super) async fn page_through(
+    local: &mut Local<'_>,
+    remote: &mut Remote,
+    filter: &Filter,
+    direction: Direction,
+    stop: &AtomicBool,
+    sync: &mut Sync,
+    progress: &mut dyn FnMut(&Sync),
+) -> Result<(), SyncError> {
+    let mut theirs = HashSet::new();
+    if direction.is_down() {
+        read_all(local, remote, filter, stop, &mut theirs, sync, progress).await?;
+    }
+    if direction.is_up() && !stop.load(Ordering::Relaxed) {
+        let mut items = local.items(filter)?;
+        // The oldest first, as they came to be.
+        items.sort_unstable();
+        let ours: Vec<EventId> =
+            items.into_iter().map(|(_, id)| id).filter(|id| !theirs.contains(id)).collect();
+        sync.to_send = Some(u64::try_from(ours.len()).unwrap_or(u64::MAX));
+        for ids in ours.chunks(SENT) {
+            if stop.load(Ordering::Relaxed) {
+                break;
+            }
+            remote.send_all(local.load(ids)?, stop, &mut sync.up).await?;
+            progress(sync);
+        }
+    }
+    Ok(())
+}
+
+async fn read_all(
+    local: &mut Local<'_>,
+    remote: &mut Remote,
+    filter: &Filter,
+    stop: &AtomicBool,
+    theirs: &mut HashSet<EventId>,
+    sync: &mut Sync,
+    progress: &mut dyn FnMut(&Sync),
+) -> Result<(), SyncError> {
+    let mut until = filter.until;
+    while !stop.load(Ordering::Relaxed) {
+        let page = remote.fetch(&Filter { until, limit: Some(PAGE), ..filter.clone() }).await?;
+        let Some(oldest) = page.events.iter().map(|event| event.created_at).min() else { return Ok(()) };
+        // The last second of a page may have more events than came: it is asked for again.
+        let new = page.events.into_iter().filter(|event| theirs.insert(event.id)).collect::<Vec<_>>();
+        let has_news = !new.is_empty();
+        sync.looked_at = u64::try_from(theirs.len()).unwrap_or(u64::MAX);
+        let missing = local.missing(new)?;
+        local.take_in(missing, stop, &mut sync.down).await?;
+        progress(sync);
+        if page.is_last {
+            return Ok(());
+        }
+        until = match has_news {
+            true => Some(oldest),
+            // All of that second that the relay gives is known.
+            false => match oldest.checked_sub(1) {
+                Some(second) => Some(second),
+                None => return Ok(()),
+            },
+        };
+    }
+    Ok(())
+}

@@ -1,0 +1,195 @@
+//! Synchronising with a relay that reconciles (NIP-77).
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use openagents_host::EventId;
+use openagents_host::event::MAX_CREATED_AT;
+
+use super::local::Local;
+use super::message::Message;
+use super::remote::{Remote, RemoteError};
+use super::{Direction, Sync, SyncError};
+use crate::filter::{Filter, OneOf};
+use crate::reconciliation::Reconciliation;
+
+/// How many events are asked for, or sent, between two reports. Many relays give no more for one question.
+const BATCH: usize = 250;
+
+/// How many messages a relay may use to tell of a difference: a hundred million events take fewer.
+const MOST_MESSAGES: u32 = 100_000;
+
+/// What each side lacks.
+#[derive(Debug, Default)]
+pub(super) struct Differences {
+    /// What is here and not there.
+    have: Vec<EventId>,
+    /// What is there and not here.
+    need: Vec<EventId>,
+}
+
+/// How a relay reacts to the first message.
+enum Reaction {
+    Told(Differences),
+    /// It holds the question for too large.
+    TooMuch(String),
+    /// It does not reconcile.
+    Unable,
+}
+
+/// Finds out what each side lacks; nothing if the relay does not reconcile. What is too much at once for the relay is
+/// asked in spans of time, each half of the one before.
+pub(super) async fn differences(
+    local: &Local<'_>,
+    remote: &mut Remote,
+    filter: &Filter,
+    stop: &AtomicBool,
+) -> Result<Option<Differences>, SyncError> {
+    let mut all = Differences::default();
+    let mut spans = vec![(filter.since.unwrap_or(0), filter.until.unwrap_or(MAX_CREATED_AT))];
+    let mut is_first = true;
+    while let Some((since, until)) = spans.pop() {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let span = match is_first {
+            true => filter.clone(),
+            false => Filter { since: Some(since), until: Some(until), ..filter.clone() },
+        };
+        match of_one_span(local, remote, &span).await? {
+            Reaction::Told(Differences { mut have, mut need }) => {
+                all.have.append(&mut have);
+                all.need.append(&mut need);
+            }
+            Reaction::TooMuch(_) if since < until => {
+                // The middle of all time is far in the future; that of what is, or may be, tells more.
+                let middle = since.midpoint(until.min(since.max(LATEST)));
+                let middle = middle.clamp(since, until.saturating_sub(1));
+                spans.push((since, middle));
+                spans.push((middle.saturating_add(1), until));
+            }
+            Reaction::TooMuch(reason) => return Err(RemoteError::Refused(reason).into()),
+            Reaction::Unable if is_first => return Ok(None),
+            Reaction::Unable => {
+                let reason = "it stopped to reconcile".to_owned();
+                return Err(RemoteError::Protocol(reason).into());
+            }
+        }
+        is_first = false;
+    }
+    Ok(Some(all))
+}
+
+/// The second up to which events are expected: 2100-01-01.
+const LATEST: u64 = 4_102_444_800;
+
+async fn of_one_span(local: &Local<'_>, remote: &mut Remote, filter: &Filter) -> Result<Reaction, SyncError> {
+    let records = local.items(filter)?.into_iter().collect();
+    let protocol =
+        |error: crate::reconciliation::ReconciliationError| RemoteError::Protocol(error.to_string());
+    let (mut reconciliation, first) = Reconciliation::open(records).map_err(protocol)?;
+    let id = remote.next_id();
+    let filter = serde_json::to_string(filter).unwrap_or_default();
+    let hex = base16ct::lower::encode_string(&first);
+    remote.send(format!(r#"["NEG-OPEN","{id}",{filter},"{hex}"]"#)).await?;
+    let mut all = Differences::default();
+    let mut is_answered = false;
+    for _ in 0..MOST_MESSAGES {
+        let message = match remote.receive().await? {
+            Message::Reconcile { subscription, message } if subscription == id => message,
+            Message::ReconcileRefused { subscription, reason } if subscription == id => {
+                return Ok(match is_answered {
+                    false if is_about_size(&reason) => Reaction::TooMuch(reason),
+                    false => Reaction::Unable,
+                    true => return Err(RemoteError::Refused(reason).into()),
+                });
+            }
+            // What is said instead by relays that have never heard of it, or do not want to.
+            Message::Notice(_) if !is_answered => return Ok(Reaction::Unable),
+            Message::Closed { subscription, .. } if !is_answered && subscription == id => {
+                return Ok(Reaction::Unable);
+            }
+            _ => continue,
+        };
+        is_answered = true;
+        let mut difference = reconciliation.step(&message).map_err(protocol)?;
+        all.have.append(&mut difference.have);
+        all.need.append(&mut difference.need);
+        match difference.next {
+            Some(next) => {
+                let hex = base16ct::lower::encode_string(&next);
+                remote.send(format!(r#"["NEG-MSG","{id}","{hex}"]"#)).await?;
+            }
+            None => {
+                remote.send(format!(r#"["NEG-CLOSE","{id}"]"#)).await?;
+                return Ok(Reaction::Told(all));
+            }
+        }
+    }
+    Err(RemoteError::TooMuch.into())
+}
+
+/// Whether a refusal says that there would be too much to compare, so that less may do (NIP-77: `blocked: this query is
+/// too big`).
+fn is_about_size(reason: &str) -> bool {
+    reason.starts_with("blocked:")
+        && ["too big", "too many", "too much", "too large"].iter().any(|words| reason.contains(words))
+}
+
+/// Gives each side what it lacks.
+pub(super) async fn settle(
+    local: &mut Local<'_>,
+    remote: &mut Remote,
+    mut differences: Differences,
+    direction: Direction,
+    stop: &AtomicBool,
+    sync: &mut Sync,
+    progress: &mut dyn FnMut(&Sync),
+) -> Result<(), SyncError> {
+    let count = |ids: &[EventId]| Some(u64::try_from(ids.len()).unwrap_or(u64::MAX));
+    // A relay may name an id twice.
+    for ids in [&mut differences.have, &mut differences.need] {
+        ids.sort_unstable();
+        ids.dedup();
+    }
+    (sync.to_fetch, sync.to_send) = (count(&differences.need), count(&differences.have));
+    progress(sync);
+    if direction.is_down() {
+        for ids in differences.need.chunks(BATCH) {
+            fetch(local, remote, ids, stop, sync).await?;
+            progress(sync);
+        }
+    }
+    if direction.is_up() {
+        for ids in differences.have.chunks(BATCH) {
+            if stop.load(Ordering::Relaxed) {
+                break;
+            }
+            remote.send_all(local.load(ids)?, stop, &mut sync.up).await?;
+            progress(sync);
+        }
+    }
+    Ok(())
+}
+
+/// Fetches events, as many at once as the relay gives.
+async fn fetch(
+    local: &mut Local<'_>,
+    remote: &mut Remote,
+    ids: &[EventId],
+    stop: &AtomicBool,
+    sync: &mut Sync,
+) -> Result<(), SyncError> {
+    let mut left: OneOf<EventId> = ids.iter().copied().collect();
+    while !left.is_empty() && !stop.load(Ordering::Relaxed) {
+        let limit = u64::try_from(left.len()).ok();
+        let page = remote.fetch(&Filter { ids: Some(left.clone()), limit, ..Filter::default() }).await?;
+        let came: OneOf<EventId> = page.events.iter().map(|event| event.id).collect();
+        if came.is_empty() {
+            sync.withheld = sync.withheld.saturating_add(u64::try_from(left.len()).unwrap_or(u64::MAX));
+            return Ok(());
+        }
+        local.take_in(page.events, stop, &mut sync.down).await?;
+        left = left.iter().filter(|id| !came.contains(*id)).copied().collect();
+    }
+    Ok(())
+}

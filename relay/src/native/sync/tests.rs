@@ -1,0 +1,305 @@
+//! Against relays of all sorts, none of which is this one.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use openagents_host::native::Sqlite;
+use openagents_host::{EventId, Timestamp, VerifiedEvent};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio_tungstenite::tungstenite::Message;
+
+use super::{Direction, Method, Remote, RemoteError, Sink, Sync, SyncError, sync};
+use crate::filter::Filter;
+use crate::fixtures;
+use crate::native::intake::Refusal;
+use crate::reconciliation::{Records, answer};
+use crate::store::{Store, Viewer};
+
+/// What a relay is like.
+#[derive(Clone)]
+struct Manner {
+    /// How it answers to `NEG-OPEN` when not as it should.
+    instead_of_reconciling: Option<fn(&str) -> Value>,
+    /// How many events it compares at most.
+    most_compared: usize,
+    /// How many events it gives at most for one question.
+    most_given: usize,
+    /// How it answers to every second event.
+    refusal: Option<&'static str>,
+    /// Of which kind it gives nothing.
+    withholds: u16,
+    /// Whether it changes what it gives.
+    forges: bool,
+}
+
+impl Default for Manner {
+    fn default() -> Self {
+        Self {
+            instead_of_reconciling: None,
+            most_compared: usize::MAX,
+            most_given: 100,
+            refusal: None,
+            withholds: 9_999,
+            forges: false,
+        }
+    }
+}
+
+type Events = Arc<Mutex<Vec<VerifiedEvent>>>;
+
+/// A relay on a port of its own.
+async fn relay(events: &[VerifiedEvent], manner: Manner) -> (String, Events) {
+    let events: Events = Arc::new(Mutex::new(events.to_vec()));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}", listener.local_addr().unwrap());
+    let served = Arc::clone(&events);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
+            let mut server =
+                Server { events: Arc::clone(&served), manner: manner.clone(), records: None, came: 0 };
+            while let Some(Ok(message)) = socket.next().await {
+                let Message::Text(text) = message else { continue };
+                for answer in server.answer(&serde_json::from_str(text.as_str()).unwrap()) {
+                    socket.send(Message::text(answer.to_string())).await.unwrap();
+                }
+            }
+        }
+    });
+    (url, events)
+}
+
+struct Server {
+    events: Events,
+    manner: Manner,
+    records: Option<Records>,
+    came: u32,
+}
+
+impl Server {
+    fn matching(&self, filter: &Value) -> Vec<VerifiedEvent> {
+        let filter = Filter::from_json(&filter.to_string()).unwrap();
+        let events = self.events.lock().unwrap();
+        let mut found: Vec<_> = events.iter().filter(|event| filter.matches(event)).cloned().collect();
+        found.sort_by_key(|event| (std::cmp::Reverse(event.created_at), event.id));
+        found.truncate(filter.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap()));
+        found
+    }
+
+    fn answer(&mut self, message: &Value) -> Vec<Value> {
+        let name = message[1].clone();
+        match message[0].as_str().unwrap() {
+            "NEG-OPEN" => {
+                if let Some(answer) = self.manner.instead_of_reconciling {
+                    return vec![answer(name.as_str().unwrap())];
+                }
+                let found = self.matching(&message[2]);
+                if found.len() > self.manner.most_compared {
+                    return vec![json!(["NEG-ERR", name, "blocked: this query is too big", 10])];
+                }
+                self.records = Some(found.iter().map(|event| (event.created_at, event.id)).collect());
+                vec![self.step(&name, &message[3])]
+            }
+            "NEG-MSG" => vec![self.step(&name, &message[2])],
+            "REQ" => {
+                let mut found = self.matching(&message[2]);
+                found.truncate(self.manner.most_given);
+                found.retain(|event| event.kind.0 != self.manner.withholds);
+                let event = |event: &VerifiedEvent| {
+                    let mut json: Value = serde_json::from_str(event.json()).unwrap();
+                    if self.manner.forges {
+                        json["content"] = json!("forged");
+                    }
+                    json!(["EVENT", name, json])
+                };
+                found.iter().map(event).chain([json!(["EOSE", name])]).collect()
+            }
+            "EVENT" => {
+                let event = openagents_host::Event::from_json(&name.to_string()).unwrap().verify().unwrap();
+                self.came = self.came.saturating_add(1);
+                if let Some(refusal) = self.manner.refusal.filter(|_| self.came.is_multiple_of(2)) {
+                    return vec![json!(["OK", event.id, false, refusal])];
+                }
+                let id = event.id;
+                let mut events = self.events.lock().unwrap();
+                if events.contains(&event) {
+                    return vec![json!(["OK", id, true, "duplicate: known"])];
+                }
+                events.push(event);
+                vec![json!(["OK", id, true, ""])]
+            }
+            _ => vec![],
+        }
+    }
+
+    fn step(&self, name: &Value, message: &Value) -> Value {
+        let message = base16ct::lower::decode_vec(message.as_str().unwrap()).unwrap();
+        let answer = answer(self.records.as_ref().unwrap(), &message).unwrap();
+        json!(["NEG-MSG", name, base16ct::lower::encode_string(&answer)])
+    }
+}
+
+fn notes(range: std::ops::Range<u64>) -> Vec<VerifiedEvent> {
+    // Several of each second, and many of one.
+    let second = |n: u64| if n < 40 { 7 } else { n / 3 };
+    range.map(|n| fixtures::signed(1, second(n), &[&["t", &n.to_string()]])).collect()
+}
+
+fn store(events: &[VerifiedEvent]) -> Store<Sqlite> {
+    let store = Store::open(Sqlite::in_memory().unwrap()).unwrap();
+    for event in events {
+        store.insert(Timestamp::EPOCH, event).unwrap();
+    }
+    store
+}
+
+fn ids(events: &[VerifiedEvent]) -> BTreeSet<EventId> {
+    events.iter().map(|event| event.id).collect()
+}
+
+fn stored(store: &Store<Sqlite>) -> BTreeSet<EventId> {
+    let mut ids = BTreeSet::new();
+    let all = Viewer::everything();
+    let mut insert = |id: &EventId, _: &_, _| assert!(ids.insert(*id));
+    store.each_match(Timestamp::EPOCH, &Filter::new(), &all, 10_000, &mut insert).unwrap();
+    ids
+}
+
+async fn run(store: &Store<Sqlite>, url: &str, direction: Direction) -> Result<Sync, SyncError> {
+    let mut remote = Remote::connect(url).await.unwrap();
+    let stop = AtomicBool::new(false);
+    sync(store, Sink::Store, &mut remote, &Filter::new(), direction, &stop, &mut |_| ()).await
+}
+
+const NO_NIP_77: [fn(&str) -> Value; 4] = [
+    |_| json!(["NOTICE", "ERROR: negentropy disabled"]),
+    |_| json!(["NOTICE", "invalid: unknown message type NEG-OPEN"]),
+    |name| json!(["NEG-ERR", name, "blocked: this relay does not reconcile"]),
+    |name| json!(["CLOSED", name, "unsupported: NEG-OPEN"]),
+];
+
+#[tokio::test]
+async fn gives_each_side_what_it_lacks() {
+    let events = notes(0..400);
+    let (store, (url, theirs)) = (store(&events[..300]), relay(&events[100..], Manner::default()).await);
+    let done = run(&store, &url, Direction::Both).await.unwrap();
+    assert_eq!((done.method, done.to_fetch, done.to_send), (Method::Reconciliation, Some(100), Some(100)));
+    assert_eq!((done.down.accepted, done.up.accepted, done.withheld), (100, 100, 0));
+    assert!(done.is_complete);
+    assert_eq!(stored(&store), ids(&events));
+    assert_eq!(ids(&theirs.lock().unwrap()), ids(&events));
+    let done = run(&store, &url, Direction::Both).await.unwrap();
+    assert_eq!((done.to_fetch, done.to_send), (Some(0), Some(0)));
+}
+
+#[tokio::test]
+async fn pages_through_relays_that_do_not_reconcile() {
+    for (instead, most_given) in NO_NIP_77.into_iter().zip([100, 50, 45, 1_000]) {
+        let events = notes(0..400);
+        let manner = Manner { instead_of_reconciling: Some(instead), most_given, ..Manner::default() };
+        let (store, (url, theirs)) = (store(&events[..300]), relay(&events[100..], manner).await);
+        let done = run(&store, &url, Direction::Both).await.unwrap();
+        assert_eq!((done.method, done.looked_at), (Method::Paging, 300));
+        assert_eq!((done.down.accepted, done.down.duplicates), (100, 0));
+        assert_eq!((done.up.accepted, done.up.duplicates), (100, 0));
+        assert_eq!(stored(&store), ids(&events));
+        assert_eq!(ids(&theirs.lock().unwrap()), ids(&events));
+    }
+}
+
+#[tokio::test]
+async fn sends_all_to_a_relay_that_cannot_tell_what_it_lacks() {
+    let events = notes(0..100);
+    let manner = Manner { instead_of_reconciling: Some(NO_NIP_77[0]), ..Manner::default() };
+    let (url, theirs) = relay(&events[60..], manner).await;
+    let done = run(&store(&events[..80]), &url, Direction::Up).await.unwrap();
+    assert_eq!((done.up.accepted, done.up.duplicates, done.down.total()), (60, 20, 0));
+    assert_eq!(theirs.lock().unwrap().len(), 100);
+}
+
+#[tokio::test]
+async fn asks_for_less_when_it_is_too_much() {
+    let events = notes(0..400);
+    for most_compared in [399, 90, 45] {
+        let manner = Manner { most_compared, ..Manner::default() };
+        let (store, (url, theirs)) = (store(&events[..300]), relay(&events[100..], manner).await);
+        let done = run(&store, &url, Direction::Both).await.unwrap();
+        assert_eq!((done.down.accepted, done.up.accepted), (100, 100), "{most_compared}");
+        assert_eq!((stored(&store), theirs.lock().unwrap().len()), (ids(&events), 400));
+    }
+    // Forty are of one second.
+    let (url, _) = relay(&events, Manner { most_compared: 20, ..Manner::default() }).await;
+    let error = run(&store(&[]), &url, Direction::Both).await.unwrap_err();
+    assert!(
+        matches!(&error, SyncError::Remote(RemoteError::Refused(why)) if why.contains("too big")),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn takes_nothing_that_is_not_genuine_and_does_not_wait_for_what_is_withheld() {
+    let mut events = notes(0..10);
+    events.push(fixtures::signed(7, 2_000, &[]));
+    let (url, _) = relay(&events, Manner { forges: true, ..Manner::default() }).await;
+    let empty = store(&[]);
+    let done = run(&empty, &url, Direction::Down).await.unwrap();
+    assert_eq!((done.down.accepted, done.down.refused[&Refusal::Invalid]), (0, 11));
+    assert!(stored(&empty).is_empty());
+    let (url, _) = relay(&events, Manner { withholds: 7, ..Manner::default() }).await;
+    let done = run(&empty, &url, Direction::Down).await.unwrap();
+    assert_eq!((done.down.accepted, done.withheld), (10, 1));
+}
+
+#[tokio::test]
+async fn counts_what_the_relay_refuses_and_sends_again_what_was_too_much() {
+    let events = notes(0..10);
+    let refusing = |refusal| Manner { refusal: Some(refusal), ..Manner::default() };
+    let (url, theirs) = relay(&[], refusing("blocked: not yours")).await;
+    let done = run(&store(&events), &url, Direction::Up).await.unwrap();
+    assert_eq!(done.up.accepted, 5);
+    assert_eq!(done.up.refused[&Refusal::ByRelay("blocked: not yours".to_owned())], 5);
+    assert_eq!(theirs.lock().unwrap().len(), 5);
+    let (url, theirs) = relay(&[], refusing("rate-limited: slow down")).await;
+    let done = run(&store(&events[..3]), &url, Direction::Up).await.unwrap();
+    assert_eq!((done.up.accepted, done.up.all_refused()), (3, 0));
+    assert_eq!(theirs.lock().unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn stops_when_told() {
+    let events = notes(0..400);
+    for instead_of_reconciling in [None, Some(NO_NIP_77[0])] {
+        let (url, _) = relay(&events, Manner { instead_of_reconciling, ..Manner::default() }).await;
+        let mut remote = Remote::connect(&url).await.unwrap();
+        let (store, stop) = (store(&[]), AtomicBool::new(false));
+        let mut after_the_first = |sync: &Sync| stop.store(sync.down.total() > 0, Ordering::Relaxed);
+        let down = Direction::Down;
+        let done =
+            sync(&store, Sink::Store, &mut remote, &Filter::new(), down, &stop, &mut after_the_first).await;
+        let done = done.unwrap();
+        remote.close().await;
+        assert!(!done.is_complete && done.down.accepted > 0 && done.down.accepted < 400, "{done:?}");
+        // The rest comes the next time.
+        let done = run(&store, &url, Direction::Down).await.unwrap();
+        assert!(done.is_complete);
+        assert_eq!(stored(&store), ids(&events));
+    }
+}
+
+#[tokio::test]
+async fn says_that_the_other_side_is_gone() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
+        socket.next().await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    });
+    assert!(matches!(run(&store(&[]), &url, Direction::Both).await, Err(SyncError::Remote(_))));
+    assert!(matches!(Remote::connect(&url).await, Err(RemoteError::Connect { .. })));
+}

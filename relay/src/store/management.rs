@@ -1,0 +1,171 @@
+//! What operators have changed (NIP-86).
+
+use openagents_host::sql::{Sql, SqlError, values};
+use openagents_host::{Event, EventId, Kind, PublicKey};
+
+use super::Store;
+use super::erase::Doomed;
+use crate::management::{List, Listed, Rules, Wording};
+
+/// A report of something that should not be here (NIP-56).
+const REPORT: Kind = Kind(1_984);
+
+/// How many reports are looked at.
+const MOST_REPORTS: u64 = 500;
+
+impl<S: Sql> Store<S> {
+    /// Adds what operators have changed to the rules of the configuration.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn complete_rules(&self, rules: &mut Rules) -> Result<(), SqlError> {
+        for list in List::ALL {
+            let subjects = "SELECT subject FROM listed WHERE list = ?";
+            for (subject,) in self.sql.rows::<(String,)>(subjects, values![list.name()])? {
+                rules.add(list, &subject);
+            }
+        }
+        for wording in Wording::ALL {
+            let text = "SELECT text FROM wording WHERE name = ?";
+            if let Some((text,)) = self.sql.first::<(String,)>(text, values![wording.name()])? {
+                rules.set(wording, text);
+            }
+        }
+        Ok(())
+    }
+
+    /// The entries of a list, in the order of what is listed.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn listed(&self, list: List) -> Result<Vec<Listed>, SqlError> {
+        let entries: Vec<(String, Option<String>)> = self.sql.rows(
+            "SELECT subject, reason FROM listed WHERE list = ? ORDER BY subject",
+            values![list.name()],
+        )?;
+        Ok(entries.into_iter().map(|(subject, reason)| Listed { subject, reason }).collect())
+    }
+
+    /// How many entries a list has.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn count_listed(&self, list: List) -> Result<u64, SqlError> {
+        let count = "SELECT count(*) FROM listed WHERE list = ?";
+        Ok(self.sql.first::<(u64,)>(count, values![list.name()])?.map_or(0, |(count,)| count))
+    }
+
+    /// Adds an entry to a list. One that is there keeps its place and has this reason from now on.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn list(&self, list: List, subject: &str, reason: Option<&str>) -> Result<(), SqlError> {
+        self.sql.execute(
+            "INSERT INTO listed (list, subject, reason) VALUES (?, ?, ?)
+             ON CONFLICT (list, subject) DO UPDATE SET reason = excluded.reason",
+            values![list.name(), subject, reason],
+        )
+    }
+
+    /// Takes an entry off a list.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn unlist(&self, list: List, subject: &str) -> Result<(), SqlError> {
+        self.sql.execute("DELETE FROM listed WHERE list = ? AND subject = ?", values![list.name(), subject])
+    }
+
+    /// Whether an entry is on a list.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn is_listed(&self, list: List, subject: &str) -> Result<bool, SqlError> {
+        let found = "SELECT 1 FROM listed WHERE list = ? AND subject = ?";
+        Ok(self.sql.first::<(u64,)>(found, values![list.name(), subject])?.is_some())
+    }
+
+    /// Keeps a text.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn reword(&self, wording: Wording, text: &str) -> Result<(), SqlError> {
+        self.sql.execute(
+            "INSERT INTO wording (name, text) VALUES (?, ?)
+             ON CONFLICT (name) DO UPDATE SET text = excluded.text",
+            values![wording.name(), text],
+        )
+    }
+
+    /// The stored events that were reported and are not on the list of those that are in order, with what the latest report
+    /// says. Only the newest reports count.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn reported(&self) -> Result<Vec<Listed>, SqlError> {
+        let reports: Vec<(String,)> = self.sql.rows(
+            "SELECT json FROM event WHERE kind = ? ORDER BY seq DESC LIMIT ?",
+            values![REPORT, MOST_REPORTS],
+        )?;
+        let mut reported: Vec<Listed> = Vec::new();
+        for report in reports.iter().filter_map(|(json,)| Event::from_json(json).ok()) {
+            for tag in report.tags_named("e") {
+                let Some(id) = tag.get(1).and_then(|id| EventId::from_hex(id).ok()) else { continue };
+                let subject = id.to_string();
+                if reported.iter().any(|listed| listed.subject == subject)
+                    || !self.contains(&id)?
+                    || self.is_listed(List::AllowedEvents, &subject)?
+                {
+                    continue;
+                }
+                let said = [tag.get(2).map(String::as_str), Some(report.content.as_str())];
+                let said: Vec<&str> = said.into_iter().flatten().filter(|text| !text.is_empty()).collect();
+                let reason = (!said.is_empty()).then(|| said.join(": "));
+                reported.push(Listed { subject, reason });
+            }
+        }
+        Ok(reported)
+    }
+
+    /// Notes that the events of an author are to be removed.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn begin_purge(&self, author: &PublicKey) -> Result<(), SqlError> {
+        self.sql.execute("INSERT INTO purge (pubkey) VALUES (?) ON CONFLICT DO NOTHING", values![author])
+    }
+
+    /// Notes that the events of an author are not to be removed any more.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn end_purge(&self, author: &PublicKey) -> Result<(), SqlError> {
+        self.sql.execute("DELETE FROM purge WHERE pubkey = ?", values![author])
+    }
+
+    /// Removes some of the events that are to be, and says whether there may be more.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn purge(&self, at_most: u64) -> Result<bool, SqlError> {
+        let next: Option<(PublicKey,)> = self.sql.first("SELECT pubkey FROM purge LIMIT 1", &[])?;
+        let Some((author,)) = next else { return Ok(false) };
+        self.sql.transaction(|| {
+            let doomed: Vec<Doomed> = self
+                .sql
+                .rows("SELECT seq, json FROM event WHERE pubkey = ? LIMIT ?", values![&author, at_most])?;
+            if doomed.is_empty() {
+                self.end_purge(&author)?;
+            }
+            self.erase(&doomed)
+        })?;
+        self.has_to_purge()
+    }
+
+    /// Whether events are to be removed.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn has_to_purge(&self) -> Result<bool, SqlError> {
+        Ok(self.sql.first::<(u64,)>("SELECT 1 FROM purge LIMIT 1", &[])?.is_some())
+    }
+}

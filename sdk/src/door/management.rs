@@ -1,0 +1,154 @@
+//! Who may manage the relay (NIP-86), by a signed event (NIP-98).
+
+use std::collections::BTreeSet;
+
+use openagents_host::http_auth::{HttpAuthError, authorize_body};
+use openagents_host::keys::npub;
+use openagents_host::{PublicKey, Timestamp};
+use openagents_relay::Access;
+use openagents_relay::management::{self, Answer, Call};
+use url::Url;
+
+use super::agent_doors::Visit;
+use super::page::Page;
+
+/// The relay's operators, and under which addresses they manage it.
+#[derive(Clone, Debug)]
+pub(crate) struct Managers {
+    keys: BTreeSet<PublicKey>,
+    access: Access,
+}
+
+impl Managers {
+    /// Those with these keys. What they sign has to name the relay by one of its own hosts: the `Host` header of a request
+    /// says what whoever passed it on wanted it to say.
+    pub(crate) fn new(keys: BTreeSet<PublicKey>, access: Access) -> Self {
+        Self { keys, access }
+    }
+
+    /// Reads what an operator wants; anybody else gets the page that says why not.
+    pub(crate) fn admit(&self, visit: &Visit, body: &[u8], now: Timestamp) -> Result<Call, Page> {
+        if body.len() > management::LONGEST_REQUEST {
+            return Err(page(413, &Err("the request is too long".to_owned())));
+        }
+        let authorized = authorize_body(
+            &visit.authorization,
+            &visit.url,
+            |url| self.is_own(url),
+            &visit.method,
+            now,
+            body,
+        );
+        let who = authorized.map_err(|error| unauthorized(visit, &error))?;
+        if !self.keys.contains(&who) {
+            let reason = format!("{} may not manage this relay: ADMIN_PUBKEYS does not name it", npub(&who));
+            return Err(page(403, &Err(reason)));
+        }
+        let body = String::from_utf8_lossy(body);
+        Call::parse(&body).map_err(|error| page(200, &Err(error.to_string())))
+    }
+
+    /// Clients sign the relay's address with any of its schemes, with or without the slash at its end.
+    fn is_own(&self, url: &str) -> bool {
+        let is_root = Url::parse(url).is_ok_and(|url| url.path() == "/" && url.query().is_none());
+        is_root && self.access.is_own_address(None, url)
+    }
+}
+
+/// The page for an answer of the relay's.
+pub(crate) fn page(status: u16, answer: &Answer) -> Page {
+    let page = Page::json(management::answer_json(answer)).of_type(management::CONTENT_TYPE).private();
+    Page { status, ..page }
+}
+
+fn unauthorized(visit: &Visit, error: &HttpAuthError) -> Page {
+    let reason = match error {
+        _ if visit.authorization.is_empty() => "this is for the relay's operators".to_owned(),
+        HttpAuthError::Url { .. } => {
+            "the `u` tag must be this relay's own address; if it is, RELAY_URL has to say so".to_owned()
+        }
+        error => error.to_string(),
+    };
+    let how = "send `Authorization: Nostr <base64>`, an event of kind 27235 (NIP-98) with the tags u, method and payload";
+    page(401, &Err(format!("{reason}; {how}"))).with("www-authenticate", "Nostr")
+}
+
+#[cfg(test)]
+mod tests {
+    use openagents_host::http_auth::{authorization, authorization_of_body};
+    use openagents_host::{Keys, Timestamp};
+    use openagents_relay::Access;
+    use openagents_relay::management::{Call, LONGEST_REQUEST};
+
+    use super::Managers;
+    use crate::door::Visit;
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_700_000_000);
+    const BODY: &str = r#"{"method":"supportedmethods","params":[]}"#;
+
+    fn keys(number: u8) -> Keys {
+        Keys::from_secret(&[number; 32]).unwrap()
+    }
+
+    fn managers() -> Managers {
+        let access = Access { hosts: ["relay.example".to_owned()].into(), ..Access::default() };
+        Managers::new([keys(1).public_key()].into(), access)
+    }
+
+    fn visit(key: u8, url: &str, body: &str) -> Visit {
+        let authorization = if body.is_empty() {
+            authorization(&keys(key), url, "POST", NOW)
+        } else {
+            authorization_of_body(&keys(key), url, "POST", NOW, body.as_bytes())
+        };
+        Visit { method: "POST".to_owned(), url: "http://whatever.example/".to_owned(), authorization }
+    }
+
+    fn status(visit: &Visit) -> u16 {
+        managers().admit(visit, BODY.as_bytes(), NOW).map_or_else(|page| page.status, |_| 200)
+    }
+
+    #[test]
+    fn admits_who_is_named_and_nobody_else() {
+        assert_eq!(
+            managers().admit(&visit(1, "wss://relay.example", BODY), BODY.as_bytes(), NOW),
+            Ok(Call::SupportedMethods)
+        );
+        assert_eq!(status(&visit(2, "wss://relay.example", BODY)), 403);
+        let nobody = Visit { authorization: String::new(), ..visit(1, "wss://relay.example", BODY) };
+        let page = managers().admit(&nobody, BODY.as_bytes(), NOW).unwrap_err();
+        assert_eq!(page.status, 401);
+        assert!(page.headers.contains(&("www-authenticate", "Nostr")) && page.body.contains("payload"));
+    }
+
+    #[test]
+    fn what_is_signed_is_for_this_relay_and_this_body() {
+        for (url, expected) in [
+            ("wss://relay.example/", 200),
+            ("https://relay.example", 200),
+            ("http://RELAY.example:8787/", 200),
+            ("https://other.example/", 401),
+            ("https://whatever.example/", 401),
+            ("https://relay.example/other", 401),
+            ("https://relay.example/?x", 401),
+        ] {
+            assert_eq!(status(&visit(1, url, BODY)), expected, "{url}");
+        }
+        assert_eq!(status(&visit(1, "wss://relay.example", "another body")), 401);
+        assert_eq!(status(&visit(1, "wss://relay.example", "")), 401, "no payload tag");
+        let get = Visit { method: "GET".to_owned(), ..visit(1, "wss://relay.example", BODY) };
+        assert_eq!(status(&get), 401);
+    }
+
+    #[test]
+    fn says_what_is_wrong_with_a_call_as_json() {
+        let body = r#"{"method":"frobnicate"}"#;
+        let page =
+            managers().admit(&visit(1, "wss://relay.example", body), body.as_bytes(), NOW).unwrap_err();
+        assert_eq!(page.status, 200);
+        assert!(page.body.starts_with(r#"{"error":"there is no method `frobnicate`"#), "{}", page.body);
+        let long = "x".repeat(LONGEST_REQUEST + 1);
+        let visit = visit(1, "wss://relay.example", &long);
+        assert_eq!(managers().admit(&visit, long.as_bytes(), NOW).unwrap_err().status, 413);
+    }
+}

@@ -1,0 +1,17 @@
+use openagents_sdk::prelude::*;
+
+#[agent(name = "broken")]
+#[derive(Default, Serialize, Deserialize)]
+struct Broken;
+
+#[jobs]
+impl Broken {
+    #[job(kind = 5050)]
+    async fn answer(&self) -> JobResult<String> {
+        Ok("ok".into())
+    }
+}
+
+struct NoPolicy;
+
+openagents_sdk::deployment!(Broken, policy = NoPolicy);

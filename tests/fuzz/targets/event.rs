@@ -1,0 +1,31 @@
+//! Any event: one that is read verifies or is refused, and one with any content and tags that is signed here is taken as it
+//! was, out of its own JSON.
+
+#![no_main]
+
+use std::sync::LazyLock;
+
+use libfuzzer_sys::fuzz_target;
+use openagents_host::{Event, Keys, Kind, Timestamp, UnsignedEvent};
+
+static KEYS: LazyLock<Keys> = LazyLock::new(|| Keys::from_secret(&[1; 32]).expect("a key"));
+
+fuzz_target!(|text: &str| {
+    match Event::from_json(text).map(Event::verify) {
+        Ok(Ok(verified)) => {
+            let again = Event::from_json(verified.json()).expect("its JSON is an event's");
+            assert_eq!(again, *verified);
+            assert_eq!(again.verify().expect("and verifies").json(), verified.json());
+        }
+        Ok(Err(_)) | Err(_) => {}
+    }
+    // The text as the content and, cut at its line breaks, as tags.
+    let event = text
+        .lines()
+        .take(8)
+        .fold(UnsignedEvent::new(Kind(1), text), |event, line| event.tag(line.split('\t')))
+        .sign(&KEYS, Timestamp::from_seconds(text.len() as u64));
+    let read = Event::from_json(event.json()).expect("an event");
+    assert_eq!(read, *event);
+    assert_eq!(read.verify().expect("that verifies").json(), event.json());
+});

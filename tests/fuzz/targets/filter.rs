@@ -1,0 +1,63 @@
+//! Any filter: what is read comes back from its own JSON, and what SQL finds for it is what matching one event after
+//! another finds.
+
+#![no_main]
+
+use std::cmp::Reverse;
+use std::sync::LazyLock;
+
+use libfuzzer_sys::fuzz_target;
+use openagents_host::native::Sqlite;
+use openagents_host::{Keys, Kind, Timestamp, UnsignedEvent, VerifiedEvent};
+use openagents_relay::store::{Store, Viewer};
+use openagents_relay::{Filter, Limits};
+
+const NOW: Timestamp = Timestamp::from_seconds(1_000);
+
+/// Events whose fields the corpus and the dictionary name.
+static EVENTS: LazyLock<Vec<VerifiedEvent>> = LazyLock::new(|| {
+    let keys = [1, 2].map(|byte| Keys::from_secret(&[byte; 32]).expect("a key"));
+    let mut events = Vec::new();
+    for (number, kind) in [1, 1, 7, 5_050, 7_000, 6_050, 1, 30_023].into_iter().enumerate() {
+        let author = &keys[number % 2];
+        let other = keys[(number + 1) % 2].public_key().to_hex();
+        let event = UnsignedEvent::new(Kind(kind), number.to_string())
+            .tag(["t", ["a", "b", "", "a\0b"][number % 4]])
+            .tag(["p", other.as_str()])
+            .tag(["d", ["x", "é🦀"][number % 2]]);
+        events.push(event.sign(author, Timestamp::from_seconds(number as u64 / 2)));
+    }
+    events
+});
+
+fn store() -> Store<Sqlite> {
+    let store = Store::open(Sqlite::in_memory().expect("a database")).expect("a store");
+    for event in EVENTS.iter() {
+        store.insert(NOW, event).expect("room for an event");
+    }
+    store
+}
+
+thread_local! {
+    static STORE: Store<Sqlite> = store();
+}
+
+fuzz_target!(|text: &str| {
+    let Ok(filter) = Filter::from_json(text) else { return };
+    let json = serde_json::to_string(&filter).expect("a filter is JSON");
+    assert_eq!(Filter::from_json(&json).as_ref(), Ok(&filter), "{json}");
+
+    let limits = Limits::default();
+    let mut expected: Vec<&VerifiedEvent> = EVENTS.iter().filter(|event| filter.matches(event)).collect();
+    expected.sort_by_key(|event| (Reverse(event.created_at), event.id));
+    expected.truncate(usize::try_from(limits.stored_events(&filter)).expect("small"));
+    let mut found = Vec::new();
+    STORE.with(|store| {
+        let viewer = Viewer::everything();
+        let queried = store.query(NOW, &[filter], &limits, &viewer, &mut |event| found.push(event));
+        queried.expect("SQL that this database takes");
+    });
+    let expected: Vec<&str> = expected.iter().map(|event| &**event.json()).collect();
+    let found: Vec<&str> = found.iter().map(|event| &**event).collect();
+    assert_eq!(found, expected, "{json}");
+});

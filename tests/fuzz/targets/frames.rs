@@ -1,0 +1,46 @@
+//! Any bytes over a native connection: they are the same messages however they are cut, and no more of them is kept than a
+//! message may have.
+
+#![no_main]
+
+#[path = "../../../relay/src/native/decoder.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod decoder;
+
+use decoder::{Decoder, Received, Violation};
+use libfuzzer_sys::fuzz_target;
+
+/// The longest message. Short, so that short inputs pass it.
+const LONGEST: usize = 300;
+
+/// The longest header of a frame.
+const HEADER: usize = 14;
+
+fn decode(bytes: &[u8], piece: usize) -> (Vec<Received>, Option<Violation>) {
+    let mut decoder = Decoder::new(LONGEST);
+    let mut received = Vec::new();
+    for piece in bytes.chunks(piece) {
+        decoder.buffer().extend_from_slice(piece);
+        loop {
+            match decoder.next() {
+                Ok(Some(message)) => received.push(message),
+                Ok(None) => break,
+                Err(violation) => return (received, Some(violation)),
+            }
+        }
+        assert!(decoder.buffer().len() <= LONGEST + HEADER, "more is kept than a message may have");
+    }
+    (received, None)
+}
+
+fuzz_target!(|input: &[u8]| {
+    let Some((piece, bytes)) = input.split_first() else { return };
+    let piece = usize::from(*piece).max(1);
+    let whole = decode(bytes, bytes.len().max(1));
+    assert_eq!(decode(bytes, piece), whole);
+    for message in &whole.0 {
+        if let Received::Text(text) = message {
+            assert!(text.len() <= LONGEST);
+        }
+    }
+});

@@ -1,0 +1,44 @@
+//! Any text of a client: it is read and checked without a panic, and whatever is refused is answered with a message of
+//! NIP-01 that is valid JSON.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use openagents_host::Timestamp;
+use openagents_relay::{Checked, Limits, check};
+use serde_json::Value;
+
+const NOW: Timestamp = Timestamp::from_seconds(1_700_000_000);
+
+/// Limits that short inputs reach.
+fn tight() -> Limits {
+    Limits {
+        max_message_length: 512,
+        max_event_tags: 2,
+        max_content_length: 8,
+        max_filters: 2,
+        created_at_lower_limit: Some(1_000),
+        ..Limits::default()
+    }
+}
+
+fuzz_target!(|text: &str| {
+    for limits in [Limits::default(), tight()] {
+        if let Checked::Refused(answer) = check(text, &limits, NOW) {
+            let json = answer.to_json();
+            let elements: Vec<Value> = serde_json::from_str(&json).expect("an answer is a JSON array");
+            let verb = elements.first().and_then(Value::as_str).expect("with a verb");
+            let (length, reason) = match verb {
+                "OK" => (4, 3),
+                "CLOSED" | "NEG-ERR" => (3, 2),
+                "NOTICE" => (2, 1),
+                other => panic!("{other} is no refusal: {json}"),
+            };
+            assert_eq!(elements.len(), length, "{json}");
+            let reason = elements[reason].as_str().expect("with a reason");
+            let (prefix, rest) = reason.split_once(": ").expect("with a prefix");
+            assert!(["invalid", "unsupported", "restricted", "error"].contains(&prefix), "{json}");
+            assert!(!rest.is_empty() && json.len() < 2_048 + 12 * text.len(), "{json}");
+        }
+    }
+});
