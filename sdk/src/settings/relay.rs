@@ -69,7 +69,7 @@ impl RelaySettings {
         policy: Option<Arc<dyn WritePolicy>>,
     ) -> Result<Self, SettingError> {
         let variables = Variables(&variable);
-        let mut config = relay_config::<A>(limits(&variables, usual)?);
+        let mut config = relay_config::<A>(limits(&variables, &usual)?);
         config.access = access(&variables)?;
         config.admission.lists.allowed_pubkeys = variables.keys(RELAY_ALLOWED_PUBKEYS)?;
         config.admission.lists.blocked_pubkeys = variables.keys(RELAY_BLOCKED_PUBKEYS)?;
@@ -104,7 +104,7 @@ fn access(variables: &Variables<'_>) -> Result<Access, SettingError> {
         Some(_) => return Err(form(RELAY_AUTH, "none, write, read or all")),
     };
     let private_kinds = match variables.text(RELAY_PRIVATE_KINDS).as_deref() {
-        None => usual.private_kinds.clone(),
+        None => usual.private_kinds,
         Some("none") => BTreeSet::new().into_iter().collect(),
         Some(_) => variables.kinds(RELAY_PRIVATE_KINDS)?.into_iter().collect(),
     };
@@ -112,7 +112,7 @@ fn access(variables: &Variables<'_>) -> Result<Access, SettingError> {
     Ok(Access { hosts, auth_to_read, auth_to_write, private_kinds })
 }
 
-fn limits(variables: &Variables<'_>, usual: Limits) -> Result<Limits, SettingError> {
+fn limits(variables: &Variables<'_>, usual: &Limits) -> Result<Limits, SettingError> {
     // An event has to fit into a row of the database, which has 2 MB on a Durable Object.
     let max_message_length =
         variables.number(RELAY_MAX_MESSAGE_LENGTH, usual.max_message_length, 1_024..=1_048_576)?;
@@ -139,7 +139,7 @@ fn limits(variables: &Variables<'_>, usual: Limits) -> Result<Limits, SettingErr
             usual.created_at_upper_limit,
             0..=u64::from(u32::MAX),
         )?,
-        ..usual
+        ..usual.clone()
     })
 }
 
@@ -244,7 +244,7 @@ mod tests {
     use crate::settings::SettingError;
 
     fn limits(variables: &Variables<'_>) -> Result<Limits, SettingError> {
-        super::limits(variables, Limits::default())
+        super::limits(variables, &Limits::default())
     }
 
     fn read<T>(

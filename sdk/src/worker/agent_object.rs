@@ -155,7 +155,7 @@ fn take<A: Jobs>(opened: &Opened<A>, json: &str) -> std::result::Result<(), Stri
 /// What a visitor gets.
 fn page<A: Jobs>(opened: &Opened<A>, visit: &Visit) -> Page {
     let path = Url::parse(&visit.url).map(|url| url.path().to_owned()).unwrap_or_default();
-    let Door::Agent(door) = door::door(&visit.method, &path, "", false) else { return Page::nowhere() };
+    let Door::Agent(door) = door::door(&visit.method, &path, "", "", false) else { return Page::nowhere() };
     match opened.doors.enter(door, visit, now()) {
         Answer::Page(page) => page,
         Answer::Ask(question) => {
