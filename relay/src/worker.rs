@@ -73,10 +73,13 @@ struct Object<H> {
     /// `None` until the first event, and while the database cannot be opened. Never borrowed across an `await`.
     awake: RefCell<Option<Awake>>,
     gathered: RefCell<Vec<Input>>,
-    /// When the last message came.
-    last_message: Cell<Timestamp>,
+    /// When the last messages had been handled.
+    last_handled: Cell<Timestamp>,
     handover: PhantomData<fn() -> H>,
 }
+
+/// A message that comes so soon after others were handled waits for those that come with it.
+const CROWD: Duration = Duration::from_millis(1);
 
 /// How many messages wait for each other at most.
 const MOST_GATHERED: usize = 256;
@@ -106,7 +109,7 @@ impl<H: HandOver> RelayHost<H> {
             information,
             awake: RefCell::new(None),
             gathered: RefCell::default(),
-            last_message: Cell::new(Timestamp::EPOCH),
+            last_handled: Cell::new(Timestamp::EPOCH),
             handover: PhantomData,
         };
         Self(AssertUnwindSafe(Rc::new(object)))
@@ -173,8 +176,7 @@ impl<H: HandOver> RelayHost<H> {
             return Ok(None);
         }
         let count = self.0.gather(input);
-        let now = now();
-        let in_a_crowd = self.0.last_message.replace(now) == now;
+        let in_a_crowd = self.0.last_handled.get().until(now()) <= CROWD;
         let pending = if count == 1 && in_a_crowd {
             None
         } else if count == 1 || count >= MOST_GATHERED {
@@ -322,7 +324,9 @@ impl<H: HandOver> Object<H> {
             for input in &gathered {
                 awake.relay.handle(now(), input, &mut effects);
             }
-            awake.apply(effects)
+            let pending = awake.apply(effects);
+            self.last_handled.set(now());
+            pending
         })
     }
 
