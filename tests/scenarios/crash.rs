@@ -203,6 +203,12 @@ impl Cell<'_> {
         self.client().await.publish_accepted(request).await;
     }
 
+    /// Publishes what its author has deleted, which the relay does not take again.
+    async fn publish_in_vain(&self, request: &Event) {
+        let answer = self.client().await.publish(request).await;
+        assert!(!answer.accepted && answer.message.starts_with("blocked: "), "{answer:?}");
+    }
+
     /// Publishes a request and waits until the agent has said this about it.
     async fn publish_until(&self, request: &Event, wanted: &str) {
         let mut client = self.client().await;
@@ -283,13 +289,13 @@ async fn acknowledged(cell: &Cell<'_>) -> String {
 }
 
 async fn refused(cell: &Cell<'_>) -> String {
-    let (agent, expired) = (cell.server.agent().to_hex(), (now() - 30).to_string());
-    let tags: [&[&str]; 3] = [&["i", "a", "text"], &["p", &agent], &["expiration", &expired]];
-    let job = event_at(&cell.customer, now() - 60, 5920, &tags, "");
+    let agent = cell.server.agent().to_hex();
+    let tags: [&[&str]; 2] = [&["i", "a", "text"], &["p", &agent]];
+    let job = event_at(&cell.customer, now() - 2 * 24 * 60 * 60, 5920, &tags, "");
     cell.publish_until(&job, "error").await;
     cell.crash();
     cell.publish(&job).await;
-    cell.expect_error(&job, "expired").await
+    cell.expect_error(&job, "older").await
 }
 
 /// A job that builds upon another one that has not come yet.
@@ -400,7 +406,7 @@ async fn cancelled_while_waiting(cell: &Cell<'_>) -> String {
     cell.expect_error(&second, "cancelled").await;
     cell.crash();
     ask(&mut cell.client().await, &first).await.result();
-    cell.publish(&second).await;
+    cell.publish_in_vain(&second).await;
     cell.expect_error(&second, "cancelled").await
 }
 
@@ -412,7 +418,7 @@ async fn cancelled_while_queued(cell: &Cell<'_>) -> String {
     cell.expect_error(&job, "cancelled").await;
     cell.crash();
     cell.expect_result(&ahead, "ahead").await;
-    cell.publish(&job).await;
+    cell.publish_in_vain(&job).await;
     cell.expect_error(&job, "cancelled").await
 }
 
@@ -423,7 +429,7 @@ async fn cancelled_while_running(cell: &Cell<'_>) -> String {
     cell.cancel(&job).await;
     cell.expect_error(&job, "cancelled").await;
     cell.crash();
-    cell.publish(&job).await;
+    cell.publish_in_vain(&job).await;
     // Until it would have been done.
     pause(900).await;
     cell.expect_error(&job, "cancelled").await

@@ -121,9 +121,15 @@ async fn ask_at(customer: &mut Customer, created_at: u64, tag: &[&str]) -> Conve
 
 async fn an_expired_request_is_refused(stage: &Stage) {
     let mut customer = Customer::of_probe(stage).await;
-    let said = ask_at(&mut customer, now() - 60, &["expiration", &(now() - 30).to_string()]).await;
-    assert!(status_text(said.error()).contains("expired"), "{said:?}");
-    assert_eq!(said.statuses(), ["error"]);
+    let agent = customer.agent.to_hex();
+    let tags: [&[&str]; 3] =
+        [&["i", "too late", "text"], &["p", &agent], &["expiration", &(now() - 30).to_string()]];
+    let request = event_at(&customer.keys, now() - 60, 5900, &tags, "");
+    // Its relay tells the customer, so that the agent never hears of it.
+    let answer = customer.client.publish(&request).await;
+    assert!(!answer.accepted && answer.message.contains("expired"), "{answer:?}");
+    let said = jobs::stored(&mut customer.client, &request).await;
+    assert!(said.results.is_empty() && said.statuses().is_empty(), "{said:?}");
 }
 
 async fn a_request_that_expires_later_is_answered(stage: &Stage) {
