@@ -1,5 +1,5 @@
 //! BIP-340 signatures and shared secrets: libsecp256k1 natively; in WebAssembly `k256` for what knows a secret, and a
-//! [verifier] of our own.
+//! verifier of our own.
 
 #[cfg(any(target_arch = "wasm32", test))]
 pub(crate) mod k256;

@@ -1,8 +1,8 @@
 //! From whom, of what and how much a relay takes: what is decided about an event before it is kept.
 //!
 //! The checks of an event come in this order, the cheap ones first: its form and the [limits](crate::limits) (length,
-//! `created_at`, tags, [proof of work](proof_of_work)), the [lists](Lists) (kind, author, id), who has
-//! [identified](crate::access) themselves, [protection](protected), whether it is stored, the [rates](Rates), its id and
+//! `created_at`, tags, proof of work), the [lists](Lists) (kind, author, id), who has
+//! [identified](crate::access) themselves, protection, whether it is stored, the [rates](Rates), its id and
 //! signature, and last the deployment's [policy](WritePolicy). A native connection, which verifies beside the database,
 //! takes the rates before all that needs the relay's thread, so that a flood is not verified.
 

@@ -129,19 +129,19 @@ pub enum Input {
         /// What each of them must match one of.
         filters: Vec<Filter>,
     },
-    /// An operator of the relay, whom the shell knows for one, manages it (NIP-86).
-    Manage {
-        /// Under which number the answer is to be reported.
-        ticket: Ticket,
-        /// What is wanted.
-        call: Call,
-    },
     /// What was to be [read](Effect::Read) could not be.
     Unreadable {
         /// What.
         reading: Reading,
         /// Why.
         error: SqlError,
+    },
+    /// An operator of the relay, whom the shell knows for one, manages it (NIP-86).
+    Manage {
+        /// Under which number the answer is to be reported.
+        ticket: Ticket,
+        /// What is wanted.
+        call: Call,
     },
     /// An event that was [handed over](Effect::HandOver) has arrived.
     Delivered(EventId),
@@ -206,12 +206,12 @@ pub struct Relay<S> {
     subscriptions: Subscriptions,
     reconciliations: Reconciliations,
     config: RelayConfig,
+    reads_beside: bool,
     /// What holds beside the configuration.
     rules: Arc<Rules>,
     rates: Rates,
     /// Whether events of banned authors are to be removed, and when some of them are.
     next_purge: Option<Timestamp>,
-    reads_beside: bool,
     /// Not later than the next handover is due. It may be earlier: then there is nothing to do.
     next_handover: Option<Timestamp>,
     /// Not later than the next event is to be removed. It may be earlier: then there is nothing to do.
@@ -243,8 +243,8 @@ impl<S: Sql> Relay<S> {
             rules: Arc::new(rules),
             rates: Rates::new(config.admission.rates.clone()),
             config,
-            next_purge,
             reads_beside: false,
+            next_purge,
             next_handover,
             next_removal,
             indexing,
@@ -429,11 +429,11 @@ impl<S: Sql> Engine for Relay<S> {
                 let events = self.query(now, filters, effects);
                 effects.push(Effect::Found { ticket: *ticket, events });
             }
+            Input::Unreadable { reading, error } => self.unreadable(reading, error, effects),
             Input::Manage { ticket, call } => {
                 let answer = self.manage(now, call, effects);
                 effects.push(Effect::Managed { ticket: *ticket, answer });
             }
-            Input::Unreadable { reading, error } => self.unreadable(reading, error, effects),
             Input::Delivered(id) => {
                 if let Err(error) = self.store.delivered(id) {
                     // It stays due and is handed over again.

@@ -10,18 +10,19 @@ mod query;
 mod session;
 mod written;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ::worker::wasm_bindgen::JsValue;
 use ::worker::wasm_bindgen_futures::future_to_promise;
 use ::worker::{
-    Env, Error, Method, Request, Response, State, WebSocket, WebSocketIncomingMessage, WebSocketPair,
+    Delay, Env, Error, Method, Request, Response, State, WebSocket, WebSocketIncomingMessage, WebSocketPair,
     console_error, console_warn,
 };
 use openagents_host::worker::{DurableSql, now, set_alarm};
@@ -71,8 +72,17 @@ struct Object<H> {
     information: RelayInformation,
     /// `None` until the first event, and while the database cannot be opened. Never borrowed across an `await`.
     awake: RefCell<Option<Awake>>,
+    gathered: RefCell<Vec<Input>>,
+    /// When the last messages had been handled.
+    last_handled: Cell<Timestamp>,
     handover: PhantomData<fn() -> H>,
 }
+
+/// A message that comes so soon after others were handled waits for those that come with it.
+const CROWD: Duration = Duration::from_millis(1);
+
+/// How many messages wait for each other at most.
+const MOST_GATHERED: usize = 256;
 
 /// What is in memory while the object is awake.
 struct Awake {
@@ -92,8 +102,16 @@ impl<H: HandOver> RelayHost<H> {
     /// The object's body. Nothing is done yet: what fails is to be told to whoever asks.
     #[must_use]
     pub fn new(state: State, env: Env, config: RelayConfig, information: RelayInformation) -> Self {
-        let object =
-            Object { state, env, config, information, awake: RefCell::new(None), handover: PhantomData };
+        let object = Object {
+            state,
+            env,
+            config,
+            information,
+            awake: RefCell::new(None),
+            gathered: RefCell::default(),
+            last_handled: Cell::new(Timestamp::EPOCH),
+            handover: PhantomData,
+        };
         Self(AssertUnwindSafe(Rc::new(object)))
     }
 
@@ -134,11 +152,12 @@ impl<H: HandOver> RelayHost<H> {
         }
     }
 
-    /// Takes a message. Most are done with at once; the others when what is returned has come to its end. A promise for
-    /// each would cost as much as its answer.
+    /// Takes a message. One that comes alone is done with at once; those that come in a crowd are gathered for a turn
+    /// of the runtime, handled together and so committed together: a commit costs more than all else about an event.
+    /// What is returned is to be awaited. A promise for each message would cost as much as its answer.
     ///
     /// # Errors
-    /// When the runtime refuses to set an alarm.
+    /// When the database cannot be opened; then whoever sent it has been told.
     pub fn websocket_message(
         &self,
         socket: &WebSocket,
@@ -149,26 +168,43 @@ impl<H: HandOver> RelayHost<H> {
             WebSocketIncomingMessage::String(text) => Input::Text { connection, text },
             WebSocketIncomingMessage::Binary(_) => Input::Message { connection, message: Checked::binary() },
         };
-        match self.0.handle(&input) {
-            Ok(pending) => {
-                let has_more = pending.alarm.is_some() || !pending.deliveries.is_empty();
-                let object = Rc::clone(&self.0);
-                Ok(has_more.then_some(async move { object.go_on(pending).await }))
-            }
-            Err(error) => {
-                console_error!("the relay could not be opened: {}", error);
-                // The text may have been an event or a request. It is not worth more than this: nothing can be done.
-                let notice = crate::RelayMessage::Notice(Reason::storage().to_string().into());
-                socket.send_with_str(notice.to_json())?;
-                Ok(None)
-            }
+        if let Err(error) = self.0.awake(|_| ()) {
+            console_error!("the relay could not be opened: {}", error);
+            // The text may have been an event or a request. It is not worth more than this: nothing can be done.
+            let notice = crate::RelayMessage::Notice(Reason::storage().to_string().into());
+            socket.send_with_str(notice.to_json())?;
+            return Ok(None);
         }
+        let count = self.0.gather(input);
+        let in_a_crowd = self.0.last_handled.get().until(now()) <= CROWD;
+        let pending = if count == 1 && in_a_crowd {
+            None
+        } else if count == 1 || count >= MOST_GATHERED {
+            let pending = self.0.handle_gathered()?;
+            if !pending.takes_time() {
+                return Ok(None);
+            }
+            Some(pending)
+        } else {
+            return Ok(None);
+        };
+        let object = Rc::clone(&self.0);
+        Ok(Some(async move {
+            let pending = match pending {
+                Some(pending) => pending,
+                None => {
+                    Delay::from(Duration::ZERO).await;
+                    object.handle_gathered()?
+                }
+            };
+            object.go_on(pending).await
+        }))
     }
 
     /// Ends a connection that the client ended.
     ///
     /// # Errors
-    /// Never, at present.
+    /// When the database cannot be opened or the runtime refuses to set an alarm.
     pub async fn websocket_close(
         &self,
         socket: WebSocket,
@@ -176,22 +212,25 @@ impl<H: HandOver> RelayHost<H> {
         _: String,
         _: bool,
     ) -> ::worker::Result<()> {
+        // What it said before is heard.
+        let pending = self.0.handle_gathered()?;
         self.0.close(&socket);
         // A code that only describes an end without a code must not be sent.
         let code =
             u16::try_from(code).ok().filter(|code| matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999));
         // The client may be gone already.
         let _ = socket.close(Some(code.unwrap_or(1000)), Some(""));
-        Ok(())
+        self.0.go_on(pending).await
     }
 
     /// Ends a connection that broke.
     ///
     /// # Errors
-    /// Never, at present.
+    /// When the database cannot be opened or the runtime refuses to set an alarm.
     pub async fn websocket_error(&self, socket: WebSocket, _: Error) -> ::worker::Result<()> {
+        let pending = self.0.handle_gathered()?;
         self.0.close(&socket);
-        Ok(())
+        self.0.go_on(pending).await
     }
 
     /// Does what is due.
@@ -225,6 +264,12 @@ struct Pending {
     found: Option<Result<Vec<Arc<str>>, Reason>>,
     answer: Option<Answer>,
     alarm: Option<Timestamp>,
+}
+
+impl Pending {
+    const fn takes_time(&self) -> bool {
+        self.alarm.is_some() || !self.deliveries.is_empty()
+    }
 }
 
 impl<H: HandOver> Object<H> {
@@ -261,6 +306,27 @@ impl<H: HandOver> Object<H> {
             let mut effects = Vec::new();
             awake.relay.handle(now(), input, &mut effects);
             awake.apply(effects)
+        })
+    }
+
+    /// Puts a message to those that wait, and says how many they are now.
+    fn gather(&self, input: Input) -> usize {
+        let mut gathered = self.gathered.borrow_mut();
+        gathered.push(input);
+        gathered.len()
+    }
+
+    /// Handles the messages that wait, in their order.
+    fn handle_gathered(&self) -> ::worker::Result<Pending> {
+        let gathered = self.gathered.take();
+        self.awake(|awake| {
+            let mut effects = Vec::new();
+            for input in &gathered {
+                awake.relay.handle(now(), input, &mut effects);
+            }
+            let pending = awake.apply(effects);
+            self.last_handled.set(now());
+            pending
         })
     }
 

@@ -155,7 +155,7 @@ async fn an_identification_outlives_the_relays_memory(stage: &Stage) {
     let wrap = gift_wrap(1059, &[&author]);
     client.publish_accepted(&wrap).await;
     let filter = json!({"kinds": [1059], "#p": [author.public_key()]});
-    assert_eq!(client.query(&[filter.clone()]).await, [wrap.clone()]);
+    assert_eq!(client.query(std::slice::from_ref(&filter)).await, std::slice::from_ref(&wrap));
     // A challenge that was sent before the sleep holds after it.
     let challenge = waiting.challenge().await;
     identify(&server, &mut waiting, &author, &challenge).await;
@@ -174,13 +174,13 @@ async fn a_private_message_is_found_by_its_parties_only(stage: &Stage) {
     let to_recipient = json!({"kinds": [4, 1059], "#p": [key]});
     let from_sender = json!({"kinds": [4], "authors": [sender.public_key()]});
     let mut client = identified(&server, &[&recipient]).await;
-    let mut found = client.query(&[to_recipient.clone()]).await;
+    let mut found = client.query(std::slice::from_ref(&to_recipient)).await;
     found.sort_by_key(|event| event.kind.as_u16());
     assert_eq!(found, [message.clone(), wrap.clone()]);
     let mut client = identified(&server, &[&second]).await;
     assert_eq!(client.query(&[json!({"kinds": [1059], "#p": [second.public_key()]})]).await, [wrap]);
     let mut client = identified(&server, &[&sender]).await;
-    assert_eq!(client.query(&[from_sender.clone()]).await, [message]);
+    assert_eq!(client.query(std::slice::from_ref(&from_sender)).await, [message]);
     let mut client = identified(&server, &[&stranger]).await;
     for filter in [to_recipient, from_sender] {
         let refused = client.refusal("others", &filter).await;
@@ -194,9 +194,9 @@ async fn a_private_message_is_heard_by_its_parties_only(stage: &Stage) {
     let mark = fresh_author().public_key().to_hex();
     let filter = json!({"#t": [mark], "limit": 0});
     let mut nobody = stage.client().await;
-    nobody.subscribe("live", &[filter.clone()]).await;
+    nobody.subscribe("live", std::slice::from_ref(&filter)).await;
     let mut other = identified(&server, &[&stranger]).await;
-    other.subscribe("live", &[filter.clone()]).await;
+    other.subscribe("live", std::slice::from_ref(&filter)).await;
     let mut client = identified(&server, &[&recipient]).await;
     client.subscribe("live", &[filter]).await;
     let key = recipient.public_key().to_hex();

@@ -52,7 +52,7 @@ async fn counts_what_a_request_would_bring(stage: &Stage) {
         (json!({"#t": [topic], "until": 1}), 0),
         (json!({"#t": []}), 0),
     ] {
-        let answer = count(&mut client, "c", &[filter.clone()]).await.unwrap();
+        let answer = count(&mut client, "c", std::slice::from_ref(&filter)).await.unwrap();
         assert_eq!(answer["count"], expected, "{filter}");
         assert_eq!(answer.get("approximate"), None);
     }
@@ -113,7 +113,7 @@ async fn authors_can_be_counted_over_several_relays(stage: &Stage) {
     for filter in
         [json!({"kinds": [9_001]}), json!({"#t": [topic, "b"]}), json!({"#t": [topic], "#d": ["b"]})]
     {
-        let answer = count(&mut client, "c", &[filter.clone()]).await.unwrap();
+        let answer = count(&mut client, "c", std::slice::from_ref(&filter)).await.unwrap();
         assert_eq!(answer.get("hll"), None, "{filter}");
     }
 }
@@ -127,7 +127,7 @@ async fn a_refused_count_is_closed_with_the_reason(stage: &Stage) {
         (json!({"search": "nostr"}), "unsupported: "),
     ] {
         // The challenge that comes with the first is not of this scenario.
-        let why = count(&mut client, "c", &[filter.clone()]).await.unwrap_err();
+        let why = count(&mut client, "c", std::slice::from_ref(&filter)).await.unwrap_err();
         assert!(why.starts_with(prefix), "{filter}: {why}");
     }
     client.expect_alive().await;

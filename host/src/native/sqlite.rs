@@ -38,6 +38,8 @@ pub struct OpenError {
     error: rusqlite::Error,
 }
 
+/// How much of the database each reader keeps in memory.
+const READER_CACHE_KIB: i64 = 512;
 impl OpenError {
     pub(super) fn new(path: &Path, error: rusqlite::Error) -> Self {
         Self { path: path.to_owned(), error }
@@ -46,9 +48,6 @@ impl OpenError {
 
 /// How long a statement waits for another process that writes.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
-
-/// How much of the database each reader keeps in memory.
-const READER_CACHE_KIB: i64 = 512;
 
 /// An open SQLite database. Clones share the connection; it stays on its thread.
 #[derive(Clone)]
@@ -59,7 +58,6 @@ pub struct Sqlite {
     /// How many transactions are open within each other.
     depth: Rc<AtomicU32>,
     log: Arc<LogState>,
-    is_reader: bool,
 }
 
 impl Sqlite {
@@ -73,20 +71,14 @@ impl Sqlite {
             .map_err(|error| OpenError::new(path, error))
     }
 
-    /// Opens a file to read what was committed, also while this process or another writes to it. Each transaction sees one
-    /// state of it.
+    /// Opens a file to read what was committed, also while another process writes to it.
     ///
     /// # Errors
     /// When the file is not there, cannot be read, or is no SQLite database.
     pub fn open_read_only(path: &Path) -> Result<Self, OpenError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         Connection::open_with_flags(path, flags)
-            .and_then(|connection| {
-                // There are several in a server, and the system keeps what all of them read.
-                connection.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;
-                Self::guard(connection)
-            })
-            .map(|sqlite| Self { is_reader: true, ..sqlite })
+            .and_then(|connection| Self::configure(connection, Durability::Process))
             .map_err(|error| OpenError::new(path, error))
     }
 
@@ -100,8 +92,14 @@ impl Sqlite {
             .map_err(|error| OpenError { path: ":memory:".into(), error })
     }
 
-    fn configure(connection: Connection, durability: Durability) -> Result<Self, rusqlite::Error> {
-        connection.pragma_update(None, "journal_mode", "WAL")?;
+    fn configure(mut connection: Connection, durability: Durability) -> Result<Self, rusqlite::Error> {
+        connection.busy_timeout(PATIENCE)?;
+        if connection.is_readonly("main")? {
+            // There may be several, and the system keeps what all of them read.
+            connection.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;
+        } else {
+            connection.pragma_update(None, "journal_mode", "WAL")?;
+        }
         connection.pragma_update(
             None,
             "synchronous",
@@ -111,12 +109,6 @@ impl Sqlite {
             },
         )?;
         connection.pragma_update(None, "foreign_keys", "ON")?;
-        Self::guard(connection)
-    }
-
-    /// Holds the connection to a Durable Object's limits.
-    fn guard(mut connection: Connection) -> Result<Self, rusqlite::Error> {
-        connection.busy_timeout(PATIENCE)?;
         connection.set_prepared_statement_cache_capacity(128);
         for (limit, value) in [
             (Limit::SQLITE_LIMIT_VARIABLE_NUMBER, 100),
@@ -135,13 +127,7 @@ impl Sqlite {
         let own_statement = Arc::new(AtomicBool::new(false));
         let own = Arc::clone(&own_statement);
         connection.authorizer(Some(move |context: AuthContext<'_>| authorize(&context.action, &own)))?;
-        Ok(Self {
-            connection: Rc::new(connection),
-            own_statement,
-            depth: Rc::default(),
-            log,
-            is_reader: false,
-        })
+        Ok(Self { connection: Rc::new(connection), own_statement, depth: Rc::default(), log })
     }
 
     fn transaction_statement(&self, statement: &str) -> Result<(), SqlError> {
@@ -189,7 +175,7 @@ impl Sql for Sqlite {
     fn transaction<T, E: From<SqlError>>(&self, body: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
         let (begin, commit) = match self.depth.load(Ordering::Relaxed) {
             // Whoever only reads sees one moment from here on, and waits for nobody.
-            0 if self.is_reader => ("BEGIN", "COMMIT"),
+            0 if self.connection.is_readonly("main").unwrap_or(false) => ("BEGIN", "COMMIT"),
             0 => ("BEGIN IMMEDIATE", "COMMIT"),
             _ => ("SAVEPOINT inner_transaction", "RELEASE inner_transaction"),
         };

@@ -41,6 +41,7 @@ pub(crate) fn admit(event: &Event, minimum: u8) -> Result<(), Reason> {
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects)]
 mod tests {
     use openagents_host::{Event, EventId};
 

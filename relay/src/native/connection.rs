@@ -80,8 +80,7 @@ async fn receive(
     loop {
         let mut next = Next::Read;
         if !decoder.buffer().is_empty() {
-            let sender = (connection, address);
-            let gather = |inputs: &mut _| gather(shared, sender, outbox, decoder, inputs);
+            let gather = |inputs: &mut _| gather(shared, (connection, address), outbox, decoder, inputs);
             match shared.inputs.make(gather).await {
                 Ok(then) => next = then,
                 Err(_) => return Farewell::GOING_AWAY,

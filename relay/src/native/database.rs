@@ -45,7 +45,7 @@ pub enum DatabaseError {
 ///
 /// # Errors
 /// When the file is missing, cannot be read, is something else, or is of another release.
-pub fn open_read_only(path: &Path) -> Result<Store<Sqlite>, DatabaseError> {
+pub fn open_to_read(path: &Path) -> Result<Store<Sqlite>, DatabaseError> {
     must_exist(path)?;
     let sql = Sqlite::open_read_only(path)?;
     if !has_relay(&sql)? {
@@ -91,13 +91,13 @@ mod tests {
     use openagents_host::native::{Durability, Sqlite};
     use openagents_host::sql::Sql;
 
-    use super::{DatabaseError, open_read_only, open_to_write};
+    use super::{DatabaseError, open_to_read, open_to_write};
 
     #[test]
     fn reads_only_what_is_a_relay() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("relay.sqlite");
-        assert!(matches!(open_read_only(&path), Err(DatabaseError::Missing { .. })));
+        assert!(matches!(open_to_read(&path), Err(DatabaseError::Missing { .. })));
         assert!(!path.exists());
 
         let other = folder.path().join("other.sqlite");
@@ -105,17 +105,17 @@ mod tests {
             .unwrap()
             .batch("CREATE TABLE t (i INTEGER) STRICT")
             .unwrap();
-        assert!(matches!(open_read_only(&other), Err(DatabaseError::NotARelay { .. })));
+        assert!(matches!(open_to_read(&other), Err(DatabaseError::NotARelay { .. })));
         assert!(matches!(open_to_write(&other, Durability::Process), Err(DatabaseError::NotARelay { .. })));
 
         let text = folder.path().join("text.sqlite");
         std::fs::write(&text, "no database at all ".repeat(100)).unwrap();
-        assert!(open_read_only(&text).unwrap_err().to_string().contains("not a database"));
+        assert!(open_to_read(&text).unwrap_err().to_string().contains("not a database"));
 
         let open = open_to_write(&path, Durability::Process).unwrap();
-        assert!(open_read_only(&path).is_ok());
+        assert!(open_to_read(&path).is_ok());
         drop(open);
-        assert!(open_read_only(&path).is_ok() && open_to_write(&path, Durability::Process).is_ok());
+        assert!(open_to_read(&path).is_ok() && open_to_write(&path, Durability::Process).is_ok());
     }
 
     #[test]
@@ -125,11 +125,11 @@ mod tests {
         let store = open_to_write(&path, Durability::Process).unwrap();
         store.sql().batch("UPDATE schema_version SET version = 99").unwrap();
         for error in
-            [open_read_only(&path).unwrap_err(), open_to_write(&path, Durability::Process).unwrap_err()]
+            [open_to_read(&path).unwrap_err(), open_to_write(&path, Durability::Process).unwrap_err()]
         {
             assert!(error.to_string().contains("newer release"), "{error}");
         }
         store.sql().batch("UPDATE schema_version SET version = 0").unwrap();
-        assert!(matches!(open_read_only(&path), Err(DatabaseError::Older { .. })));
+        assert!(matches!(open_to_read(&path), Err(DatabaseError::Older { .. })));
     }
 }

@@ -139,6 +139,7 @@ impl Drop for Place {
 }
 
 #[cfg(test)]
+#[allow(clippy::needless_pass_by_value)]
 mod tests {
     use std::sync::Arc;
 

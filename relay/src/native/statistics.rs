@@ -6,7 +6,7 @@ use openagents_host::native::Maintenance;
 use openagents_host::sql::{Sql, SqlError};
 use serde::Serialize;
 
-use super::database::{DatabaseError, open_read_only};
+use super::database::{DatabaseError, open_to_read};
 use crate::store::Statistics;
 
 /// All kinds that there are.
@@ -68,7 +68,7 @@ impl DatabaseStatistics {
     /// # Errors
     /// When the file is missing, cannot be read, is something else, or is of another release.
     pub fn read(path: &Path) -> Result<Self, DatabaseError> {
-        let store = open_read_only(path)?;
+        let store = open_to_read(path)?;
         let sql = store.sql();
         let number = |statement: &str| -> Result<u64, SqlError> {
             Ok(sql.first::<(u64,)>(statement, &[])?.map_or(0, |(number,)| number))

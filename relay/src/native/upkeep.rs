@@ -6,7 +6,7 @@ use openagents_host::SqlError;
 use openagents_host::native::{Durability, Maintenance};
 use openagents_host::sql::Sql;
 
-use super::database::{DatabaseError, must_exist, open_read_only, open_to_write};
+use super::database::{DatabaseError, must_exist, open_to_read, open_to_write};
 use crate::store::{Disagreement, Progress};
 
 /// How many problems of the file are told at most.
@@ -47,7 +47,7 @@ pub fn check(path: &Path) -> Result<Health, DatabaseError> {
         health.problems.push(error.to_string());
         return Ok(health);
     }
-    let store = open_read_only(path)?;
+    let store = open_to_read(path)?;
     let mut progress = Progress::default();
     // One transaction, so that what is written meanwhile does not look like a disagreement.
     let checked = store.sql().transaction(|| -> Result<(), SqlError> {

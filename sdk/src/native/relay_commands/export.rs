@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use openagents_host::native::now;
 use openagents_relay::Filter;
-use openagents_relay::native::database::open_read_only;
+use openagents_relay::native::database::open_to_read;
 use openagents_relay::native::export::{Export, ExportError, export};
 
 use super::super::terminal::tell;
@@ -13,7 +13,7 @@ use super::progress::{Progress, bytes, number};
 use super::{DATABASE, INTERRUPTED, RelayCommandError, arguments, stop_when_interrupted};
 
 pub(super) fn run(arguments: &arguments::Export, data: &Path) -> Result<ExitCode, RelayCommandError> {
-    let store = open_read_only(&data.join(DATABASE))?;
+    let store = open_to_read(&data.join(DATABASE))?;
     let filters = filters(arguments);
     let stop = stop_when_interrupted()?;
     let mut target = Target::open(&arguments.file)?;

@@ -2,7 +2,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use openagents_host::native::Durability;
-use openagents_relay::native::database::{open_read_only, open_to_write};
+use openagents_relay::native::database::{open_to_read, open_to_write};
 use openagents_relay::native::sync::{Direction, Method, Remote, Sink, Sync, sync};
 
 use super::super::terminal::{say, tell};
@@ -21,7 +21,7 @@ pub(super) async fn run(arguments: &arguments::Sync, data: &Path) -> Result<Exit
     // Held until the end where this process writes.
     let mut _folder = None;
     let store = if arguments.relay.is_some() || direction == Direction::Up {
-        open_read_only(&database)?
+        open_to_read(&database)?
     } else {
         let hint = ", or have it store what is missing with --relay ws://127.0.0.1:8787";
         _folder = Some(take(data, hint)?);

@@ -1,7 +1,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use openagents_relay::native::database::{DatabaseError, open_read_only};
+use openagents_relay::native::database::{DatabaseError, open_to_read};
 use openagents_relay::native::upkeep;
 
 use super::super::terminal::{foreign_output, say};
@@ -25,7 +25,7 @@ pub(super) fn check(data: &Path) -> Result<ExitCode, RelayCommandError> {
 pub(super) fn compact(data: &Path) -> Result<ExitCode, RelayCommandError> {
     let database = data.join(DATABASE);
     // A folder that is not there is not made.
-    if let Err(error @ DatabaseError::Missing { .. }) = open_read_only(&database) {
+    if let Err(error @ DatabaseError::Missing { .. }) = open_to_read(&database) {
         return Err(error.into());
     }
     let _folder = take(data, "")?;
