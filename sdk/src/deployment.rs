@@ -51,20 +51,17 @@
 #[cfg(not(target_arch = "wasm32"))]
 #[macro_export]
 macro_rules! deployment {
+    ($agent:ty, policy = $policy:expr $(,)?) => {
+        /// Serves the agent and its relay, or asks one: see `--help`.
+        pub fn main() -> ::std::process::ExitCode {
+            $crate::native::main_with_policy::<$agent>($crate::__private::policy($policy))
+        }
+    };
     ($agent:ty $(,)?) => {
         /// Serves the agent and its relay, or asks one: see `--help`.
         pub fn main() -> ::std::process::ExitCode {
             $crate::native::main::<$agent>()
         }
-    };
-    ($agent:ty, policy = $policy:expr $(,)?) => {
-        /// Serves the agent and its relay, or asks one: see `--help`.
-        pub fn main() -> ::std::process::ExitCode {
-            $crate::native::main_with_policy::<$agent, _>($policy)
-        }
-    };
-    ($($anything:tt)*) => {
-        ::core::compile_error!("write `deployment!(MyAgent)` or `deployment!(MyAgent, policy = MyPolicy)`");
     };
 }
 
@@ -221,9 +218,6 @@ macro_rules! deployment {
         $crate::deployment!(@worker $agent, ::core::option::Option::None);
     };
     ($agent:ty, policy = $policy:expr $(,)?) => {
-        $crate::deployment!(@worker $agent, ::core::option::Option::Some($crate::worker::policy($policy)));
-    };
-    ($($anything:tt)*) => {
-        ::core::compile_error!("write `deployment!(MyAgent)` or `deployment!(MyAgent, policy = MyPolicy)`");
+        $crate::deployment!(@worker $agent, ::core::option::Option::Some($crate::__private::policy($policy)));
     };
 }

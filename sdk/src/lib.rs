@@ -86,6 +86,14 @@ pub mod __private {
 
     pub use crate::params::read::{Param, param};
 
+    /// What a deployment's relay asks about what clients write. Fails to compile at the value that is none.
+    #[must_use]
+    pub fn policy<P: openagents_relay::WritePolicy>(
+        policy: P,
+    ) -> std::sync::Arc<dyn openagents_relay::WritePolicy> {
+        std::sync::Arc::new(policy)
+    }
+
     /// Fails to compile at the field whose type is no number.
     pub const fn assert_param_number<T: crate::params::ParamNumber>() {}
 

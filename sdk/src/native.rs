@@ -34,8 +34,8 @@ pub fn main<A: Jobs>() -> ExitCode {
 
 /// What the `main` of a deployment does whose relay asks a policy about what is written: see [`main`].
 #[must_use]
-pub fn main_with_policy<A: Jobs, P: WritePolicy>(policy: P) -> ExitCode {
-    run::<A>(Some(Arc::new(policy)))
+pub fn main_with_policy<A: Jobs>(policy: Arc<dyn WritePolicy>) -> ExitCode {
+    run::<A>(Some(policy))
 }
 
 fn run<A: Jobs>(policy: Option<Arc<dyn WritePolicy>>) -> ExitCode {

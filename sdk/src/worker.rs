@@ -12,11 +12,9 @@ pub use relay_object::{RelayObject, relay_object};
 
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use openagents_relay::WritePolicy;
 use worker::wasm_bindgen::JsValue;
 use worker::wasm_bindgen_futures::future_to_promise;
 use worker::{Env, WebSocketIncomingMessage, js_sys};
@@ -42,12 +40,6 @@ async fn within<T>(timeout: Duration, work: impl Future<Output = T>) -> Option<T
         Either::Left((output, _)) => Some(output),
         Either::Right(_) => None,
     }
-}
-
-/// What the relay's object asks about what clients write.
-#[must_use]
-pub fn policy<P: WritePolicy>(policy: P) -> Arc<dyn WritePolicy> {
-    Arc::new(policy)
 }
 
 /// A variable or secret of the deployment.
