@@ -1,5 +1,6 @@
 //! Events in SQL: each once, as the JSON it is sent as, findable by every field of a filter.
 
+mod batch;
 mod check;
 mod count;
 mod deletion;

@@ -5,7 +5,6 @@ use openagents_host::sql::{Sql, SqlError, values};
 use openagents_host::{Event, EventId, Kind, PublicKey};
 
 use super::Store;
-use super::erase::Doomed;
 use super::statement::{hex_string, json_list};
 
 impl<S: Sql> Store<S> {
@@ -20,12 +19,12 @@ impl<S: Sql> Store<S> {
                 values![&request.pubkey, &ids],
             )?;
             // Kinds 5 and 62: neither a deletion nor a request to vanish can be deleted (NIP-09, NIP-62).
-            let found: Vec<Doomed> = self.sql.rows(
-                "SELECT DISTINCT e.seq, e.json FROM json_each(?) AS id CROSS JOIN event AS e ON e.id = unhex(id.value)
+            self.erase_all(
+                "SELECT e.seq, e.json FROM (SELECT DISTINCT unhex(value) AS id FROM json_each(?)) AS named
+                 CROSS JOIN event AS e ON e.id = named.id
                  WHERE e.pubkey = ? AND e.kind NOT IN (5, 62)",
                 values![&ids, &request.pubkey],
             )?;
-            self.erase(&found)?;
         }
         let addresses = request.tag_values("a").filter_map(|value| own_address(value, &request.pubkey));
         // As hex, since SQLite ends a text of its JSON at a NUL.
@@ -40,15 +39,14 @@ impl<S: Sql> Store<S> {
                  ON CONFLICT DO UPDATE SET until = max(until, excluded.until)",
                 values![&request.pubkey, request.created_at, &addresses],
             )?;
-            let found: Vec<Doomed> = self.sql.rows(
-                "SELECT DISTINCT e.seq, e.json FROM json_each(?) AS address
+            self.erase_all(
+                "SELECT e.seq, e.json FROM (SELECT DISTINCT value FROM json_each(?)) AS address
                  CROSS JOIN event AS e INDEXED BY event_by_version
                  ON e.pubkey = ? AND e.kind = address.value ->> 0
                     AND e.identifier = CAST(unhex(address.value ->> 1) AS TEXT)
                  WHERE e.identifier IS NOT NULL AND e.created_at <= ?",
                 values![&addresses, &request.pubkey, request.created_at],
             )?;
-            self.erase(&found)?;
         }
         Ok(())
     }
