@@ -1,10 +1,12 @@
 //! However many and however large events are, no statement and no batch of them is beyond what a Durable Object takes.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use openagents_host::native::Sqlite;
-use openagents_host::sql::{Sql, values};
-use openagents_host::{Keys, Kind, Timestamp, UnsignedEvent, VerifiedEvent};
+use openagents_host::sql::{NextRow, Row, Sql, SqlError, Value, values};
+use openagents_host::{EventId, Keys, Kind, PublicKey, Timestamp, UnsignedEvent, VerifiedEvent};
 
 use super::{NOW, find, insert_all, store};
 use crate::filter::Filter;
@@ -168,4 +170,64 @@ fn a_filter_may_have_all_letters_for_tags() {
     let mut found = Vec::new();
     store.each_match(NOW, &filters[0], &Viewer::everything(), 10, &mut |id, _, _| found.push(*id)).unwrap();
     assert_eq!(found, [event.id]);
+}
+
+/// A database that notes what is asked of it.
+#[derive(Clone)]
+struct Noting {
+    sql: Sqlite,
+    plans: Rc<RefCell<Vec<String>>>,
+}
+
+impl Sql for Noting {
+    fn query(
+        &self,
+        statement: &str,
+        values: &[Value<'_>],
+        each: &mut dyn FnMut(&Row<'_>) -> NextRow,
+    ) -> Result<(), SqlError> {
+        let plan = format!("EXPLAIN QUERY PLAN {statement}");
+        for (.., step) in self.sql.rows::<(i64, i64, i64, String)>(&plan, values)? {
+            self.plans.borrow_mut().push(step);
+        }
+        self.sql.query(statement, values, each)
+    }
+
+    fn batch(&self, statements: &str) -> Result<(), SqlError> {
+        self.sql.batch(statements)
+    }
+
+    fn transaction<T, E: From<SqlError>>(&self, body: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        self.sql.transaction(body)
+    }
+}
+
+#[test]
+fn private_messages_are_counted_without_reading_those_of_others() {
+    let store = store();
+    let (ada, grace) = (keys(0), keys(1));
+    let [to_ada, to_grace] = [&ada, &grace].map(|keys| keys.public_key().to_hex());
+    let events = [
+        signed_by(&ada, 4, 1, &[&["p", &to_grace]], ""),
+        signed_by(&ada, 4, 2, &[&["p", &to_ada]], ""),
+        signed_by(&grace, 4, 3, &[&["p", &to_ada]], ""),
+        signed_by(&grace, 4, 4, &[&["p", &to_grace]], ""),
+    ];
+    insert_all(&store, &events);
+    let plans = Rc::default();
+    let noting = Store::beside(Noting { sql: store.sql().clone(), plans: Rc::clone(&plans) });
+    let (private_kinds, pubkeys) = ([Kind(4)].into_iter().collect(), BTreeSet::from([ada.public_key()]));
+    let viewer = Viewer { private_kinds: &private_kinds, pubkeys: &pubkeys };
+    let filter = Filter::new().kinds([4]);
+    assert_eq!(noting.count(NOW, &[filter.clone()], &viewer).unwrap().count, 3);
+    for at_most in 0..5 {
+        let mut found = BTreeSet::new();
+        let each = &mut |id: &EventId, _: &PublicKey, _| assert!(found.insert(*id));
+        noting.each_match(NOW, &filter, &viewer, at_most, each).unwrap();
+        assert_eq!(found.len() as u64, at_most.min(3));
+        assert!(events[..3].iter().filter(|event| found.contains(&event.id)).count() == found.len());
+    }
+    let plans = plans.borrow();
+    assert!(plans.iter().any(|step| step.contains("USING INDEX event_by_author (pubkey=? AND kind=?")));
+    assert!(!plans.iter().any(|step| step.contains("event_by_kind")), "{plans:?}");
 }
