@@ -219,7 +219,7 @@ fn private_messages_are_counted_without_reading_those_of_others() {
     let (private_kinds, pubkeys) = ([Kind(4)].into_iter().collect(), BTreeSet::from([ada.public_key()]));
     let viewer = Viewer { private_kinds: &private_kinds, pubkeys: &pubkeys };
     let filter = Filter::new().kinds([4]);
-    assert_eq!(noting.count(NOW, &[filter.clone()], &viewer).unwrap().count, 3);
+    assert_eq!(noting.count(NOW, std::slice::from_ref(&filter), &viewer).unwrap().count, 3);
     for at_most in 0..5 {
         let mut found = BTreeSet::new();
         let each = &mut |id: &EventId, _: &PublicKey, _| assert!(found.insert(*id));
