@@ -1,5 +1,6 @@
 //! Events in SQL: each once, as the JSON it is sent as, findable by every field of a filter.
 
+mod batch;
 mod check;
 mod count;
 mod deletion;
@@ -49,12 +50,14 @@ pub enum Insertion {
     Duplicate,
     /// A newer version of the same replaceable or addressable event is stored.
     Superseded,
-    /// Its author asked for its deletion (NIP-09).
+    /// Its author, or whom it is a gift wrap for, asked for its deletion (NIP-09, NIP-59).
     Deleted,
     /// Its author, or whom it is a gift wrap for, asked to vanish after it was made (NIP-62).
     Vanished,
     /// It is expired (NIP-40).
     Expired,
+    /// So many events claim its second that none of the places tried for it is free.
+    Crowded,
 }
 
 /// The relay's database.
@@ -114,7 +117,11 @@ impl<S: Sql> Store<S> {
         if let Some(refusal) = standing.refusal() {
             return Ok(refusal);
         }
-        let place = if standing.is_place_taken { Place::free(&self.sql, event)? } else { Place::of(event) };
+        let place = match standing.is_place_taken {
+            true => Place::free(&self.sql, event)?,
+            false => Some(Place::of(event)),
+        };
+        let Some(place) = place else { return Ok(Insertion::Crowded) };
         if standing.replaced.is_none() && event.kind != DELETION {
             self.write(event, place)?;
             return Ok(Insertion::Inserted);

@@ -22,12 +22,14 @@ pub enum Refusal {
     Invalid,
     /// A newer version of it is stored.
     Superseded,
-    /// Its author asked for its deletion (NIP-09).
+    /// Its author, or whom it is a gift wrap for, asked for its deletion (NIP-09, NIP-59).
     Deleted,
     /// Its author, or whom it is a gift wrap for, asked to vanish (NIP-62).
     Vanished,
     /// It is expired (NIP-40).
     Expired,
+    /// Too many other events claim its second.
+    Crowded,
     /// Its kind is one that is not kept.
     Ephemeral,
     /// It is longer than [`LONGEST_EVENT`].
@@ -44,6 +46,7 @@ impl fmt::Display for Refusal {
             Self::Deleted => "deleted by their authors",
             Self::Vanished => "of authors who vanished",
             Self::Expired => "expired",
+            Self::Crowded => "of crowded seconds",
             Self::Ephemeral => "ephemeral",
             Self::TooLong => "too long",
             Self::ByRelay(word) => word,
@@ -121,6 +124,7 @@ pub(super) fn take_in(
         Insertion::Deleted => tally.refuse(Refusal::Deleted),
         Insertion::Vanished => tally.refuse(Refusal::Vanished),
         Insertion::Expired => tally.refuse(Refusal::Expired),
+        Insertion::Crowded => tally.refuse(Refusal::Crowded),
     }
     Ok(())
 }

@@ -83,6 +83,7 @@ impl Model {
                 Insertion::Duplicate => "duplicate",
                 Insertion::Superseded | Insertion::Expired => "invalid",
                 Insertion::Deleted | Insertion::Vanished => "blocked",
+                Insertion::Crowded => "rate-limited",
             };
             if !prefix.is_empty() {
                 return (prefix, BTreeSet::new());

@@ -178,10 +178,15 @@ pub(super) fn outcome(insertion: Insertion) -> Outcome {
         Insertion::Superseded => {
             refused(Prefix::Invalid, "a newer version of this event is stored; this one is not needed")
         }
-        Insertion::Deleted => refused(Prefix::Blocked, "the author has deleted this event (NIP-09)"),
+        Insertion::Deleted => {
+            refused(Prefix::Blocked, "the author or the addressee has deleted this event (NIP-09)")
+        }
         Insertion::Vanished => {
             refused(Prefix::Blocked, "the author or the addressee has asked to vanish from here (NIP-62)")
         }
         Insertion::Expired => refused(Prefix::Invalid, "the event is expired (NIP-40)"),
+        Insertion::Crowded => {
+            refused(Prefix::RateLimited, "too many events claim this second; sign it for another one")
+        }
     }
 }

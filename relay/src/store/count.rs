@@ -1,11 +1,13 @@
 //! How many events match, and which.
 
+use std::borrow::Cow;
 use std::ops::ControlFlow;
 
 use openagents_host::sql::{Sql, SqlError};
 use openagents_host::{EventId, PublicKey, Timestamp};
 
 use super::Store;
+use super::query::{needs_parties, parties};
 use super::select::{Reader, Select};
 use super::viewer::Viewer;
 use crate::filter::Filter;
@@ -30,11 +32,13 @@ impl<S: Sql> Store<S> {
     pub fn count(&self, now: Timestamp, filters: &[Filter], viewer: &Viewer<'_>) -> Result<Count, SqlError> {
         let reader = Reader { now, viewer };
         let one_more = MOST_COUNTED.saturating_add(1);
-        let count = if let [filter] = filters {
+        let filters = filters.iter().filter(|filter| !filter.matches_nothing());
+        let filters: Vec<Cow<'_, Filter>> = filters.flat_map(|filter| of_parties(filter, &reader)).collect();
+        let count = if let [filter] = filters.as_slice() {
             self.count_one(filter, &reader, one_more)?
         } else {
             let mut places = Vec::new();
-            for filter in filters.iter().filter(|filter| !filter.matches_nothing()) {
+            for filter in &filters {
                 let select = Select::all("e.seq", self.driver(filter, &reader)?, filter, &reader, one_more);
                 self.sql.query(select.text(), &select.values(), &mut |row| {
                     places.push(row.column::<u64>(0)?);
@@ -52,9 +56,6 @@ impl<S: Sql> Store<S> {
     }
 
     fn count_one(&self, filter: &Filter, reader: &Reader<'_>, at_most: u64) -> Result<u64, SqlError> {
-        if filter.matches_nothing() {
-            return Ok(0);
-        }
         let select = Select::count(self.driver(filter, reader)?, filter, reader, at_most);
         let count: Option<(u64,)> = self.sql.first(select.text(), &select.values())?;
         Ok(count.map_or(0, |(count,)| count))
@@ -77,11 +78,37 @@ impl<S: Sql> Store<S> {
             return Ok(());
         }
         let reader = Reader { now, viewer };
-        let driver = self.driver(filter, &reader)?;
-        let select = Select::all("e.id, e.pubkey, e.created_at", driver, filter, &reader, at_most);
-        self.sql.query(select.text(), &select.values(), &mut |row| {
-            each(&row.column(0)?, &row.column(1)?, row.column(2)?);
-            Ok(ControlFlow::Continue(()))
-        })
+        let mut found: u64 = 0;
+        for (number, filter) in of_parties(filter, &reader).iter().enumerate() {
+            if found >= at_most {
+                break;
+            }
+            let driver = self.driver(filter, &reader)?;
+            // What was found before may be among these once more.
+            let limit = at_most.saturating_add(found);
+            let select = Select::all("e.id, e.pubkey, e.created_at", driver, filter, &reader, limit);
+            self.sql.query(select.text(), &select.values(), &mut |row| {
+                let author: PublicKey = row.column(1)?;
+                if number > 0 && viewer.pubkeys.contains(&author) {
+                    return Ok(ControlFlow::Continue(()));
+                }
+                if found >= at_most {
+                    return Ok(ControlFlow::Break(()));
+                }
+                found = found.saturating_add(1);
+                each(&row.column(0)?, &author, row.column(2)?);
+                Ok(ControlFlow::Continue(()))
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// The filter itself, or those of the [parties]: what others have written to each other is not read.
+fn of_parties<'a>(filter: &'a Filter, reader: &Reader<'_>) -> Vec<Cow<'a, Filter>> {
+    if needs_parties(filter, reader) {
+        parties(filter, reader).into_iter().map(Cow::Owned).collect()
+    } else {
+        vec![Cow::Borrowed(filter)]
     }
 }

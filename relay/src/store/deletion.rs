@@ -5,11 +5,12 @@ use openagents_host::sql::{Sql, SqlError, values};
 use openagents_host::{Event, EventId, Kind, PublicKey};
 
 use super::Store;
-use super::erase::Doomed;
 use super::statement::{hex_string, json_list};
+use super::viewer::addressee_key;
 
 impl<S: Sql> Store<S> {
-    /// Does what a deletion request asks for, as far as it is its author's to ask: removes what is there and notes what may
+    /// Does what a deletion request asks for, as far as it is its author's to ask: of the author's events, and of gift wraps for
+    /// the author. Removes what is there and notes what may
     /// not come. `k` tags say what a client knows anyway and decide nothing.
     pub(super) fn delete(&self, request: &Event) -> Result<(), SqlError> {
         let ids = request.tag_values("e").filter_map(|value| EventId::from_hex(value).ok());
@@ -19,13 +20,17 @@ impl<S: Sql> Store<S> {
                 "INSERT INTO deleted (id, pubkey) SELECT unhex(value), ? FROM json_each(?) WHERE true ON CONFLICT DO NOTHING",
                 values![&request.pubkey, &ids],
             )?;
-            // Kinds 5 and 62: neither a deletion nor a request to vanish can be deleted (NIP-09, NIP-62).
-            let found: Vec<Doomed> = self.sql.rows(
-                "SELECT DISTINCT e.seq, e.json FROM json_each(?) AS id CROSS JOIN event AS e ON e.id = unhex(id.value)
-                 WHERE e.pubkey = ? AND e.kind NOT IN (5, 62)",
-                values![&ids, &request.pubkey],
+            let key = addressee_key(&request.pubkey);
+            let key = key.as_ref().map(|key| key.as_bytes()).unwrap_or_default();
+            // Kinds 5 and 62: neither a deletion nor a request to vanish can be deleted (NIP-09, NIP-62). Kind 1059: nobody
+            // has the key of a gift wrap any more, so whom it is for may delete it (NIP-59).
+            self.erase_all(
+                "SELECT e.seq, e.json FROM (SELECT DISTINCT unhex(value) AS id FROM json_each(?)) AS named
+                 CROSS JOIN event AS e ON e.id = named.id
+                 WHERE e.pubkey = ? AND e.kind NOT IN (5, 62)
+                    OR e.kind = 1059 AND EXISTS (SELECT 1 FROM tag WHERE key = ? AND seq = e.seq)",
+                values![&ids, &request.pubkey, key],
             )?;
-            self.erase(&found)?;
         }
         let addresses = request.tag_values("a").filter_map(|value| own_address(value, &request.pubkey));
         // As hex, since SQLite ends a text of its JSON at a NUL.
@@ -40,15 +45,14 @@ impl<S: Sql> Store<S> {
                  ON CONFLICT DO UPDATE SET until = max(until, excluded.until)",
                 values![&request.pubkey, request.created_at, &addresses],
             )?;
-            let found: Vec<Doomed> = self.sql.rows(
-                "SELECT DISTINCT e.seq, e.json FROM json_each(?) AS address
+            self.erase_all(
+                "SELECT e.seq, e.json FROM (SELECT DISTINCT value FROM json_each(?)) AS address
                  CROSS JOIN event AS e INDEXED BY event_by_version
                  ON e.pubkey = ? AND e.kind = address.value ->> 0
                     AND e.identifier = CAST(unhex(address.value ->> 1) AS TEXT)
                  WHERE e.identifier IS NOT NULL AND e.created_at <= ?",
                 values![&addresses, &request.pubkey, request.created_at],
             )?;
-            self.erase(&found)?;
         }
         Ok(())
     }

@@ -1,9 +1,10 @@
 //! The removal of events, with all that points at them.
 
-use openagents_host::sql::{FromRow, Row, Sql, SqlError, values};
+use openagents_host::sql::{FromRow, Row, Sql, SqlError, Value, values};
 use openagents_host::{Event, EventId};
 
 use super::Store;
+use super::batch::{LONGEST_LIST, Length};
 use super::statement::{hex_string, json_list};
 use crate::tag::TagKey;
 
@@ -17,6 +18,20 @@ impl FromRow for Doomed {
     fn from_row(row: &Row<'_>) -> Result<Self, SqlError> {
         Ok(Self { seq: row.column(0)?, json: row.column(1)? })
     }
+}
+
+impl Length for Doomed {
+    fn length(&self) -> usize {
+        self.json.len()
+    }
+}
+
+/// What became of the events that a statement named.
+pub(super) struct Erased {
+    /// How many are gone.
+    pub(super) events: u32,
+    /// There may be more, which would have been too long together.
+    pub(super) may_be_more: bool,
 }
 
 impl<S: Sql> Store<S> {
@@ -34,28 +49,57 @@ impl<S: Sql> Store<S> {
         })
     }
 
-    /// Removes events and their tags, in two statements however many they are.
+    /// Removes the events of a statement, whose rows are [`Doomed`], until they are long enough together.
+    pub(super) fn erase_some(&self, statement: &str, values: &[Value<'_>]) -> Result<Erased, SqlError> {
+        let found = self.batch::<Doomed>(statement, values)?;
+        self.erase(&found.rows)?;
+        let events = u32::try_from(found.rows.len()).unwrap_or(u32::MAX);
+        Ok(Erased { events, may_be_more: found.is_cut })
+    }
+
+    /// Removes all events of a statement, whose rows are [`Doomed`].
+    pub(super) fn erase_all(&self, statement: &str, values: &[Value<'_>]) -> Result<(), SqlError> {
+        while self.erase_some(statement, values)?.may_be_more {}
+        Ok(())
+    }
+
+    /// Removes events and their tags, in two statements, or a few more if the tags are many.
     pub(super) fn erase(&self, events: &[Doomed]) -> Result<(), SqlError> {
         if events.is_empty() {
             return Ok(());
         }
-        let mut tags = Vec::new();
+        let mut tags = String::new();
         for Doomed { seq, json } in events {
             match Event::from_json(json) {
-                Ok(event) => tags.extend(
-                    TagKey::of(&event).iter().map(|key| format!("[{},{seq}]", hex_string(key.as_bytes()))),
-                ),
+                Ok(event) => {
+                    for key in &TagKey::of(&event) {
+                        tags.push(if tags.is_empty() { '[' } else { ',' });
+                        for part in ["[", &hex_string(key.as_bytes()), ",", &seq.to_string(), "]"] {
+                            tags.push_str(part);
+                        }
+                        if tags.len() >= LONGEST_LIST {
+                            self.erase_tags(&mut tags)?;
+                        }
+                    }
+                }
                 // Somebody else has written here. All tags have to be gone through to find those of this row.
                 Err(_) => self.sql.execute("DELETE FROM tag WHERE seq = ?", values![*seq])?,
             }
         }
         if !tags.is_empty() {
-            self.sql.execute(
-                "DELETE FROM tag WHERE (key, seq) IN (SELECT unhex(value ->> 0), value ->> 1 FROM json_each(?))",
-                values![&json_list(tags.iter())],
-            )?;
+            self.erase_tags(&mut tags)?;
         }
         let seqs = json_list(events.iter().map(|event| event.seq.to_string()));
         self.sql.execute("DELETE FROM event WHERE seq IN (SELECT value FROM json_each(?))", values![&seqs])
+    }
+    /// Removes tags by a list of keys and places, which lacks its end, and begins it anew.
+    fn erase_tags(&self, list: &mut String) -> Result<(), SqlError> {
+        list.push(']');
+        self.sql.execute(
+            "DELETE FROM tag WHERE (key, seq) IN (SELECT unhex(value ->> 0), value ->> 1 FROM json_each(?))",
+            values![list.as_str()],
+        )?;
+        list.clear();
+        Ok(())
     }
 }

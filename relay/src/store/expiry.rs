@@ -4,7 +4,6 @@ use openagents_host::sql::{Sql, SqlError, values};
 use openagents_host::{Event, Timestamp};
 
 use super::Store;
-use super::erase::Doomed;
 use super::standing::expires_at;
 
 /// When an event expires, if it does.
@@ -24,19 +23,18 @@ impl<S: Sql> Store<S> {
         Ok(earliest.and_then(|(second,)| second).map(Timestamp::from_seconds))
     }
 
-    /// Removes events that are expired, at most so many, and says how many.
+    /// Removes events that are expired, at most so many and only a few megabytes of them, and says how many.
     ///
     /// # Errors
     /// When the database fails. Then nothing has changed.
     pub fn remove_expired(&self, now: Timestamp, at_most: u32) -> Result<u32, SqlError> {
         self.sql.transaction(|| {
-            let found: Vec<Doomed> = self.sql.rows(
+            let erased = self.erase_some(
                 "SELECT seq, json FROM event INDEXED BY event_by_expiry
                  WHERE expires_at IS NOT NULL AND expires_at <= ? ORDER BY expires_at LIMIT ?",
                 values![now.as_seconds(), at_most],
             )?;
-            self.erase(&found)?;
-            Ok(u32::try_from(found.len()).unwrap_or(u32::MAX))
+            Ok(erased.events)
         })
     }
 }

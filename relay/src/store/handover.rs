@@ -62,19 +62,19 @@ impl<S: Sql> Store<S> {
         Ok(earliest.and_then(|(due,)| due))
     }
 
-    /// The events whose delivery is due. Each is due again later, with growing patience.
+    /// The events whose delivery is due, a few megabytes of them. Each is due again later, with growing patience.
     ///
     /// # Errors
     /// When the database fails.
     pub fn due_handovers(&self, now: Timestamp) -> Result<Vec<VerifiedEvent>, SqlError> {
         self.sql.transaction(|| {
-            let found: Vec<(EventId, u32, Option<String>)> = self.sql.rows(
+            let found = self.batch::<(EventId, u32, Option<String>)>(
                 "SELECT h.id, h.attempts, coalesce(h.json, e.json) FROM handover AS h LEFT JOIN event AS e ON e.id = h.id
                  WHERE h.due <= ? ORDER BY h.due LIMIT ?",
                 values![now, BATCH],
             )?;
-            let mut events = Vec::with_capacity(found.len());
-            for (id, attempts, json) in found {
+            let mut events = Vec::with_capacity(found.rows.len());
+            for (id, attempts, json) in found.rows {
                 let event = json.and_then(|json| Event::from_json(&json).ok()).and_then(|event| event.verify().ok());
                 let Some(event) = event else {
                     // A newer version has replaced it since: that one is handed over instead.

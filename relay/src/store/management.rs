@@ -1,10 +1,11 @@
 //! What operators have changed (NIP-86).
 
+use std::collections::BTreeSet;
+
 use openagents_host::sql::{Sql, SqlError, values};
 use openagents_host::{Event, EventId, Kind, PublicKey};
 
 use super::Store;
-use super::erase::Doomed;
 use crate::management::{List, Listed, Rules, Wording};
 
 /// A report of something that should not be here (NIP-56).
@@ -12,6 +13,14 @@ const REPORT: Kind = Kind(1_984);
 
 /// How many reports are looked at.
 const MOST_REPORTS: u64 = 500;
+
+/// How many events of a report are looked at, and how many of all reports.
+const MOST_OF_A_REPORT: usize = 50;
+const MOST_REPORTED: usize = 2_000;
+
+/// How many characters of what a report says are repeated: all that an operator will read, and no more than the answer can
+/// hold two thousand times.
+const LONGEST_REASON: usize = 1_000;
 
 impl<S: Sql> Store<S> {
     /// Adds what operators have changed to the rules of the configuration.
@@ -97,21 +106,26 @@ impl<S: Sql> Store<S> {
     }
 
     /// The stored events that were reported and are not on the list of those that are in order, with what the latest report
-    /// says. Only the newest reports count.
+    /// says. Only the newest reports count, and of each the first events that it names.
     ///
     /// # Errors
     /// When the database fails.
     pub fn reported(&self) -> Result<Vec<Listed>, SqlError> {
-        let reports: Vec<(String,)> = self.sql.rows(
-            "SELECT json FROM event WHERE kind = ? ORDER BY seq DESC LIMIT ?",
+        let reports = self.batch::<(u64, String)>(
+            "SELECT seq, json FROM event WHERE kind = ? ORDER BY seq DESC LIMIT ?",
             values![REPORT, MOST_REPORTS],
         )?;
         let mut reported: Vec<Listed> = Vec::new();
-        for report in reports.iter().filter_map(|(json,)| Event::from_json(json).ok()) {
-            for tag in report.tags_named("e") {
+        let mut seen = BTreeSet::new();
+        for (_, report) in reports.rows {
+            let Ok(report) = Event::from_json(&report) else { continue };
+            for tag in report.tags_named("e").take(MOST_OF_A_REPORT) {
                 let Some(id) = tag.get(1).and_then(|id| EventId::from_hex(id).ok()) else { continue };
+                if seen.len() >= MOST_REPORTED {
+                    return Ok(reported);
+                }
                 let subject = id.to_string();
-                if reported.iter().any(|listed| listed.subject == subject)
+                if !seen.insert(id)
                     || !self.contains(&id)?
                     || self.is_listed(List::AllowedEvents, &subject)?
                 {
@@ -119,7 +133,8 @@ impl<S: Sql> Store<S> {
                 }
                 let said = [tag.get(2).map(String::as_str), Some(report.content.as_str())];
                 let said: Vec<&str> = said.into_iter().flatten().filter(|text| !text.is_empty()).collect();
-                let reason = (!said.is_empty()).then(|| said.join(": "));
+                let reason =
+                    (!said.is_empty()).then(|| said.join(": ").chars().take(LONGEST_REASON).collect());
                 reported.push(Listed { subject, reason });
             }
         }
@@ -142,7 +157,7 @@ impl<S: Sql> Store<S> {
         self.sql.execute("DELETE FROM purge WHERE pubkey = ?", values![author])
     }
 
-    /// Removes some of the events that are to be, and says whether there may be more.
+    /// Removes some of the events that are to be, at most so many and only a few megabytes of them, and says whether there may be more.
     ///
     /// # Errors
     /// When the database fails.
@@ -150,13 +165,11 @@ impl<S: Sql> Store<S> {
         let next: Option<(PublicKey,)> = self.sql.first("SELECT pubkey FROM purge LIMIT 1", &[])?;
         let Some((author,)) = next else { return Ok(false) };
         self.sql.transaction(|| {
-            let doomed: Vec<Doomed> = self
-                .sql
-                .rows("SELECT seq, json FROM event WHERE pubkey = ? LIMIT ?", values![&author, at_most])?;
-            if doomed.is_empty() {
+            let statement = "SELECT seq, json FROM event WHERE pubkey = ? LIMIT ?";
+            if self.erase_some(statement, values![&author, at_most])?.events == 0 {
                 self.end_purge(&author)?;
             }
-            self.erase(&doomed)
+            Ok::<_, SqlError>(())
         })?;
         self.has_to_purge()
     }

@@ -9,6 +9,9 @@ pub(super) const LAST_SECOND: u64 = (1 << (53 - RANK_BITS)) - 1;
 /// How many bits tell apart the events of one second.
 const RANK_BITS: u32 = 20;
 
+/// How many places to each side of a taken one are looked at for a free one.
+const FARTHEST: u64 = 256;
+
 const LAST_RANK: u64 = (1 << RANK_BITS) - 1;
 
 /// An event's number in the store. A greater one comes earlier in an answer: it is the second of the event, then, for
@@ -49,27 +52,44 @@ impl Place {
         Self((self.0 & !LAST_RANK | rank).max(1))
     }
 
-    /// A free place for an event whose own is taken: as near to it as there is one, on the right side of the event that
-    /// has it.
-    pub(super) fn free<S: Sql>(sql: &S, event: &Event) -> Result<Self, SqlError> {
+    /// A free place of its second for an event whose own is taken: as near to it as there is one, on the right side of the
+    /// event that has it. Whoever makes many events can fill all places around one: then it is one of the
+    /// [probes](Self::probes) that is free, or none.
+    pub(super) fn free<S: Sql>(sql: &S, event: &Event) -> Result<Option<Self>, SqlError> {
         let own = Self::of(event);
         let comes_earlier: Option<(bool,)> =
             sql.first("SELECT id > ? FROM event WHERE seq = ?", values![&event.id, own.seq()])?;
-        let above = "SELECT seq + 1 FROM event AS e WHERE seq >= ?
-             AND NOT EXISTS (SELECT 1 FROM event WHERE seq = e.seq + 1) ORDER BY seq LIMIT 1";
-        let below = "SELECT seq - 1 FROM event AS e WHERE seq <= ? AND seq > 1
-             AND NOT EXISTS (SELECT 1 FROM event WHERE seq = e.seq - 1) ORDER BY seq DESC LIMIT 1";
+        let above = "SELECT seq + 1 FROM (SELECT seq FROM event WHERE seq >= ? ORDER BY seq LIMIT ?) AS e
+             WHERE NOT EXISTS (SELECT 1 FROM event WHERE seq = e.seq + 1) ORDER BY seq LIMIT 1";
+        let below = "SELECT seq - 1 FROM (SELECT seq FROM event WHERE seq <= ? ORDER BY seq DESC LIMIT ?) AS e
+             WHERE seq > 1 AND NOT EXISTS (SELECT 1 FROM event WHERE seq = e.seq - 1) ORDER BY seq DESC LIMIT 1";
         let sides = if matches!(comes_earlier, Some((true,))) { [above, below] } else { [below, above] };
-        let mut nearest = own;
+        let second = Self::first(event.created_at)..=Self::last(event.created_at);
         for side in sides {
-            if let Some((seq,)) = sql.first::<(u64,)>(side, values![own.seq()])? {
-                nearest = Self(seq);
-                if Self::first(event.created_at) <= nearest && nearest <= Self::last(event.created_at) {
-                    return Ok(nearest);
-                }
+            if let Some((seq,)) = sql.first::<(u64,)>(side, values![own.seq(), FARTHEST])?
+                && second.contains(&Self(seq))
+            {
+                return Ok(Some(Self(seq)));
             }
         }
-        Ok(nearest)
+        for probe in Self::probes(event) {
+            let taken: Option<(u64,)> =
+                sql.first("SELECT seq FROM event WHERE seq = ?", values![probe.seq()])?;
+            if taken.is_none() {
+                return Ok(Some(probe));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Other places of the second, which nobody can foretell without the event: told by the later bytes of its id.
+    fn probes(event: &Event) -> impl Iterator<Item = Self> {
+        let (later, _) = event.id.as_bytes().as_chunks::<4>();
+        let last = Self::last(event.created_at);
+        later
+            .iter()
+            .skip(1)
+            .map(move |bytes| last.with_rank(u64::from(u32::from_be_bytes(*bytes)) & LAST_RANK))
     }
 }
 
@@ -83,7 +103,7 @@ mod tests {
 
     use super::Place;
     use crate::fixtures;
-    use crate::store::Store;
+    use crate::store::{Insertion, Store};
 
     fn event(second: u64, number: usize) -> VerifiedEvent {
         fixtures::signed(1, second, &[&["n", &number.to_string()]])
@@ -124,5 +144,41 @@ mod tests {
                 store.sql().first("SELECT seq FROM event WHERE id = ?", values![&second.id]).unwrap();
             assert_eq!(found, Some((beside.checked_add_signed(expected).unwrap(),)));
         }
+    }
+
+    /// Gives all places from one to another to events of nobody.
+    fn fill(store: &Store<Sqlite>, from: u64, to: u64) {
+        let statement = "WITH RECURSIVE place (seq) AS (SELECT CAST(? AS INTEGER) UNION ALL SELECT seq + 1 FROM place WHERE seq < ?)
+             INSERT INTO event (seq, id, pubkey, created_at, kind, json)
+             SELECT seq, randomblob(32), zeroblob(32), 7, 1, '{}' FROM place WHERE true ON CONFLICT DO NOTHING";
+        store.sql().execute(statement, values![from, to]).unwrap();
+    }
+
+    #[test]
+    fn a_long_run_of_taken_places_is_not_walked_to_its_end() {
+        let store = Store::open(Sqlite::in_memory().unwrap()).unwrap();
+        let event = event(7, 0);
+        let own = Place::of(&event).seq();
+        fill(&store, own - 300, own + 300);
+        assert_eq!(store.insert(Timestamp::EPOCH, &event).unwrap(), Insertion::Inserted);
+        let found: Option<(u64,)> =
+            store.sql().first("SELECT seq FROM event WHERE id = ?", values![&event.id]).unwrap();
+        let seq = found.unwrap().0;
+        assert!((Place::first(7).seq()..=Place::last(7).seq()).contains(&seq));
+        assert!(seq.abs_diff(own) > 301, "{seq} is at the end of the run");
+    }
+
+    #[test]
+    fn an_event_without_a_free_place_is_refused() {
+        let store = Store::open(Sqlite::in_memory().unwrap()).unwrap();
+        let event = event(7, 0);
+        let own = Place::of(&event).seq();
+        fill(&store, own - 300, own + 300);
+        assert_eq!(Place::probes(&event).count(), 7);
+        for probe in Place::probes(&event) {
+            assert!((Place::first(7)..=Place::last(7)).contains(&probe));
+            fill(&store, probe.seq(), probe.seq());
+        }
+        assert_eq!(store.insert(Timestamp::EPOCH, &event).unwrap(), Insertion::Crowded);
     }
 }

@@ -17,6 +17,10 @@ pub(super) enum Driver {
     Time,
 }
 
+/// How many conditions are compared: the others take part as what sorts out. Each binds up to five values, of which a
+/// statement may have a hundred.
+const MOST_PROBED: usize = 16;
+
 /// How far the rows of a condition are counted to compare it with another: further than most conditions reach that are
 /// worth driving by, and less work than what is saved.
 pub(super) const PROBED: u64 = 256;
@@ -38,6 +42,7 @@ impl Driver {
             // An author's index has the kinds in it: with authors, kinds never drive.
             candidates.push(Self::Kinds);
         }
+        candidates.truncate(MOST_PROBED);
         if candidates.is_empty() {
             candidates.push(Self::Time);
         }

@@ -112,15 +112,10 @@ impl<S: Sql> Store<S> {
         reader: &Reader<'_>,
         limit: u64,
     ) -> Result<Vec<u64>, SqlError> {
-        let readers: OneOf<PublicKey> = reader.viewer.pubkeys.iter().copied().collect();
-        if readers.is_empty() {
-            return Ok(Vec::new());
+        let mut places = Vec::new();
+        for filter in parties(filter, reader) {
+            places.append(&mut self.newest(&filter, reader, limit)?);
         }
-        let addressed = readers.iter().map(PublicKey::to_hex);
-        let to_them = filter.clone().tag('p', addressed).unwrap_or_else(|_| filter.clone());
-        let by_them = Filter { authors: Some(readers), ..filter.clone() };
-        let mut places = self.newest(&by_them, reader, limit)?;
-        places.append(&mut self.newest(&to_them, reader, limit)?);
         places.sort_unstable_by_key(|place| Reverse(*place));
         places.dedup();
         places.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
@@ -207,11 +202,23 @@ impl Merged {
 }
 
 /// Whether only the parties of an event may read any event of this filter, and the filter does not name them.
-fn needs_parties(filter: &Filter, reader: &Reader<'_>) -> bool {
+pub(super) fn needs_parties(filter: &Filter, reader: &Reader<'_>) -> bool {
     reader.viewer.restricts_all(filter)
         && filter.ids.is_none()
         && filter.authors.is_none()
         && !filter.tags.keys().any(|name| name.letter() == 'p')
+}
+
+/// The filters that find the same and [name the parties](needs_parties): what the reader has written, then what was written
+/// to the reader, which may be the same.
+pub(super) fn parties(filter: &Filter, reader: &Reader<'_>) -> Vec<Filter> {
+    let readers: OneOf<PublicKey> = reader.viewer.pubkeys.iter().copied().collect();
+    if readers.is_empty() {
+        return Vec::new();
+    }
+    let addressed = readers.iter().map(PublicKey::to_hex);
+    let to_them = filter.clone().tag('p', addressed).unwrap_or_else(|_| filter.clone());
+    vec![Filter { authors: Some(readers), ..filter.clone() }, to_them]
 }
 
 /// Whether the rows of this condition stand in the order of answers. Those of ids do not, but are few and can be sorted.

@@ -14,6 +14,7 @@ use std::time::Duration;
 use openagents_host::sql::{self, NextRow, SchemaError, Sql, SqlError, Value, values};
 use openagents_host::{Event, EventId, Timestamp};
 
+use super::batch::LONGEST_LIST;
 use super::place::Place;
 use super::select::{NOT_VANISHING, lower, upper};
 use super::statement::{hex_string, json_list};
@@ -61,9 +62,6 @@ const SETTLED_AFTER: Duration = Duration::from_secs(60);
 /// worth it.
 const LOOK_AFTER: u64 = 1 << 16;
 
-/// How long a list for the index is at most before it is written, in bytes: below what a value can have.
-const LONGEST_LIST: usize = 512 * 1024;
-
 /// The last place whose events are taken into the index.
 fn settled(now: Timestamp) -> u64 {
     Place::last((now - SETTLED_AFTER).as_seconds()).seq()
@@ -108,7 +106,7 @@ impl<S: Sql> Store<S> {
         Ok(waiting.is_some_and(|(waiting,)| waiting >= MOST_UNINDEXED / 2))
     }
 
-    /// Takes events into the index, at most so many, and says whether there may be more. The events of the last moments are
+    /// Takes events into the index, at most so many and only a few megabytes of them, and says whether there may be more. The events of the last moments are
     /// left for later: others of the same time may still come.
     ///
     /// # Errors
@@ -116,29 +114,29 @@ impl<S: Sql> Store<S> {
     pub fn extend_index(&self, now: Timestamp, at_most: u32) -> Result<bool, SqlError> {
         let is_full = |rows: usize| u32::try_from(rows).is_ok_and(|rows| rows >= at_most);
         self.sql.transaction(|| {
-            let late: Vec<(u64, Option<String>)> = self.sql.rows(
+            let late = self.batch::<(u64, Option<String>)>(
                 "SELECT late.seq, event.json FROM search_late AS late LEFT JOIN event ON event.seq = late.seq
                  ORDER BY late.seq LIMIT ?",
                 values![at_most],
             )?;
-            if let Some((last, _)) = late.last() {
+            if let Some((last, _)) = late.rows.last() {
                 self.sql.execute("DELETE FROM search_late WHERE seq <= ?", values![*last])?;
             }
-            let is_late_full = is_full(late.len());
-            let mut added = self.add_to_index(late.into_iter().filter_map(|(seq, json)| Some((seq, json?))))?;
+            let is_late_full = late.is_cut || is_full(late.rows.len());
+            let mut added = self.add_to_index(late.rows.into_iter().filter_map(|(seq, json)| Some((seq, json?))))?;
             if is_late_full {
                 return Ok(self.count_entries(added)? || is_late_full);
             }
-            let next: Vec<(u64, String)> = self.sql.rows(
+            let next = self.batch::<(u64, String)>(
                 "SELECT seq, json FROM event
                  WHERE seq > (SELECT seq FROM search_progress) AND seq <= CAST(? AS INTEGER) ORDER BY seq LIMIT ?",
                 values![settled(now), at_most],
             )?;
-            if let Some((last, _)) = next.last() {
+            if let Some((last, _)) = next.rows.last() {
                 self.sql.execute("UPDATE search_progress SET seq = ?", values![*last])?;
             }
-            let is_next_full = is_full(next.len());
-            added = added.saturating_add(self.add_to_index(next.into_iter())?);
+            let is_next_full = next.is_cut || is_full(next.rows.len());
+            added = added.saturating_add(self.add_to_index(next.rows.into_iter())?);
             Ok(self.count_entries(added)? || is_next_full)
         })
     }

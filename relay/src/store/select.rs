@@ -276,9 +276,15 @@ impl Body<'_> {
         {
             select.push(" AND ").push(kind(*driver)).kinds(kinds);
         }
-        for (name, values) in filter.tags.iter().filter(|(name, _)| *driver != Driver::Tag(**name)) {
-            select.push(" AND EXISTS (SELECT 1 FROM tag AS other WHERE other.key").tags(*name, values);
-            select.push(" AND other.seq = ").push(place(*driver)).push(")");
+        let others: Vec<_> = filter.tags.iter().filter(|(name, _)| *driver != Driver::Tag(**name)).collect();
+        // In groups: each condition of one chain makes the expression deeper, which is at most 100 deep.
+        for group in others.chunks(8) {
+            select.push(" AND (true");
+            for (name, values) in group {
+                select.push(" AND EXISTS (SELECT 1 FROM tag AS other WHERE other.key").tags(**name, values);
+                select.push(" AND other.seq = ").push(place(*driver)).push(")");
+            }
+            select.push(")");
         }
     }
 

@@ -50,6 +50,15 @@ pub(super) struct Version {
     expires_at: Option<u64>,
 }
 
+/// What somebody whom a gift wrap is for has asked for.
+#[derive(Default)]
+struct ByAddressee {
+    /// To vanish, after the wrap was made (NIP-62).
+    has_vanished: bool,
+    /// Its deletion (NIP-09).
+    is_deleted: bool,
+}
+
 /// One row that answers everything. The columns of a version follow for events that have versions.
 struct Answer {
     is_stored: bool,
@@ -117,7 +126,9 @@ impl<S: Sql> Store<S> {
         if answer.has_vanished {
             return Ok(Standing::refused(Insertion::Vanished));
         }
-        if event.kind == GIFT_WRAP && self.has_addressee_vanished(event)? {
+        let by_addressee =
+            if event.kind == GIFT_WRAP { self.by_addressee(event)? } else { ByAddressee::default() };
+        if by_addressee.has_vanished {
             return Ok(Standing::refused(Insertion::Vanished));
         }
         if answer.is_stored {
@@ -125,7 +136,7 @@ impl<S: Sql> Store<S> {
         }
         // Neither a deletion nor a request to vanish can be deleted (NIP-09, NIP-62).
         let is_deletable = !matches!(event.kind, DELETION | VANISH);
-        if is_deletable && answer.is_deleted
+        if is_deletable && (answer.is_deleted || by_addressee.is_deleted)
             || answer.deleted_until.is_some_and(|until| event.created_at <= until)
         {
             return Ok(Standing::refused(Insertion::Deleted));
@@ -152,15 +163,19 @@ impl<S: Sql> Store<S> {
         answer.ok_or_else(|| SqlError::Statement("a statement that always has a row had none".to_owned()))
     }
 
-    /// Whether a gift wrap is for somebody who has vanished since (NIP-62).
-    fn has_addressee_vanished(&self, wrap: &Event) -> Result<bool, SqlError> {
+    /// What those whom a gift wrap is for want of it (NIP-59).
+    fn by_addressee(&self, wrap: &Event) -> Result<ByAddressee, SqlError> {
         let addressees = wrap.tag_values("p").filter_map(|value| PublicKey::from_hex(value).ok());
         let addressees = json_list(addressees.map(|pubkey| hex_string(pubkey.as_bytes())));
-        let found: Option<(u64,)> = self.sql.first(
-            "SELECT 1 FROM json_each(?) CROSS JOIN vanished ON pubkey = unhex(value) AND until >= ? LIMIT 1",
-            values![&addressees, wrap.created_at.min(MAX_CREATED_AT)],
+        let found: Option<(bool, bool)> = self.sql.first(
+            "SELECT EXISTS (SELECT 1 FROM json_each(?1) CROSS JOIN vanished ON pubkey = unhex(value) AND until >= ?2),
+                    EXISTS (SELECT 1 FROM json_each(?1) CROSS JOIN deleted ON deleted.id = ?3 AND pubkey = unhex(value))",
+            values![&addressees, wrap.created_at.min(MAX_CREATED_AT), &wrap.id],
         )?;
-        Ok(found.is_some())
+        Ok(found.map_or_else(ByAddressee::default, |(has_vanished, is_deleted)| ByAddressee {
+            has_vanished,
+            is_deleted,
+        }))
     }
 }
 

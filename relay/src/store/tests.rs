@@ -1,5 +1,6 @@
 #![allow(clippy::arithmetic_side_effects)]
 
+mod bounds;
 mod budget;
 mod checks;
 mod deletion;

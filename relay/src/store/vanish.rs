@@ -3,7 +3,6 @@
 use openagents_host::sql::{Sql, SqlError, values};
 use openagents_host::{EventId, PublicKey, Timestamp, VerifiedEvent};
 
-use super::erase::Doomed;
 use super::place::Place;
 use super::viewer::addressee_key;
 use super::{Insertion, Store};
@@ -59,24 +58,23 @@ impl<S: Sql> Store<S> {
                 let next: Option<(PublicKey, u64, EventId, Vec<u8>)> =
                     self.sql.first("SELECT pubkey, until, request, key FROM vanishing LIMIT 1", &[])?;
                 let Some((author, until, request, key)) = next else { break };
-                let mut found: Vec<Doomed> = self.sql.rows(
+                let mut erased = self.erase_some(
                     "SELECT seq, json FROM event INDEXED BY event_by_author
                      WHERE pubkey = ? AND seq <= ? AND created_at <= ? AND id <> ? LIMIT ?",
                     values![&author, Place::last(until).seq(), until, &request, left],
                 )?;
-                if found.is_empty() {
+                if erased.events == 0 {
                     // Kind 1059: gift wraps.
-                    found = self.sql.rows(
+                    erased = self.erase_some(
                         "SELECT e.seq, e.json FROM tag AS t CROSS JOIN event AS e ON e.seq = t.seq
                          WHERE t.key = ? AND t.seq <= ? AND t.kind = 1059 AND e.created_at <= ? LIMIT ?",
                         values![key.as_slice(), Place::last(until).seq(), until, left],
                     )?;
                 }
-                if found.is_empty() {
+                if erased.events == 0 {
                     self.sql.execute("DELETE FROM vanishing WHERE pubkey = ?", values![&author])?;
                 }
-                self.erase(&found)?;
-                left = left.saturating_sub(u32::try_from(found.len()).unwrap_or(u32::MAX));
+                left = left.saturating_sub(erased.events);
             }
             Ok(at_most.saturating_sub(left))
         })

@@ -111,6 +111,25 @@ fn an_address_deletes_the_versions_up_to_its_second() {
 }
 
 #[test]
+fn a_gift_wrap_is_deleted_by_whom_it_is_for() {
+    let (ada, grace) = (keys(0), keys(1));
+    let to_ada = ada.public_key().to_hex();
+    let wrap = event(&grace, 1059, 5, &[&["p", &to_ada]]);
+    let late = event(&grace, 1059, 5, &[&["p", "nobody"], &["p", &to_ada], &["n", "late"]]);
+    let to_others = event(&grace, 1059, 5, &[&["p", &grace.public_key().to_hex()]]);
+    let note = event(&grace, 1, 5, &[&["p", &to_ada]]);
+    let store = store();
+    insert_all(&store, &[wrap.clone(), to_others.clone(), note.clone()]);
+    let ids = [&wrap, &late, &to_others, &note].map(|event| event.id.to_hex());
+    let tags = ids.each_ref().map(|id| ["e", id.as_str()]);
+    let tags = tags.each_ref().map(|tag| &tag[..]);
+    assert_eq!(insert(&store, &event(&ada, 5, 6, &tags)), Inserted);
+    assert_eq!([&wrap, &to_others, &note].map(|event| is_found(&store, NOW, event)), [false, true, true]);
+    assert_eq!([&wrap, &late].map(|event| insert(&store, event)), [Deleted; 2]);
+    assert_eq!(super::checks::disagreements(&store), []);
+}
+
+#[test]
 fn whoever_vanishes_is_gone_up_to_that_second_and_gift_wraps_too() {
     let store = store();
     let (ada, grace) = (keys(0), keys(1));

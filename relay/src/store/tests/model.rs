@@ -71,7 +71,8 @@ impl Model {
             return Insertion::Duplicate;
         }
         let may_be_deleted = event.kind != Kind(5) && event.kind != Kind(62);
-        if may_be_deleted && self.deleted.contains(&(event.id, event.pubkey)) {
+        let may_delete = |pubkey: &PublicKey| event.pubkey == *pubkey || is_wrap_for(event, pubkey);
+        if may_be_deleted && self.deleted.iter().any(|(id, pubkey)| *id == event.id && may_delete(pubkey)) {
             return Insertion::Deleted;
         }
         let own_address = address(event);
@@ -92,7 +93,8 @@ impl Model {
             for id in event.tag_values("e").filter_map(|value| EventId::from_hex(value).ok()) {
                 self.deleted.push((id, event.pubkey));
                 self.events.retain(|stored| {
-                    stored.id != id || stored.pubkey != event.pubkey || matches!(stored.kind.0, 5 | 62)
+                    let is_own = stored.pubkey == event.pubkey && !matches!(stored.kind.0, 5 | 62);
+                    stored.id != id || !(is_own || is_wrap_for(stored, &event.pubkey))
                 });
             }
             for deleted in event.tag_values("a").filter(|value| value.contains(&event.pubkey.to_hex())) {
