@@ -24,8 +24,20 @@ impl<S: Sql> Relay<S> {
     ) -> Option<(Checked, Option<Standing>)> {
         let mut standing = None;
         if let ClientMessage::Event(event) = &message {
-            let admitted = self.may_write(connection, event).map_err(Outcome::Refused);
-            match admitted.and_then(|()| self.standing_of(now, event, effects)) {
+            if let Err(reason) = self.may_write(connection, event) {
+                self.refuse(connection, event, Outcome::Refused(reason), effects);
+                return None;
+            }
+        }
+        let address = self.sessions.get(&connection).and_then(crate::Session::address);
+        if let Some(activity) = Activity::of(&message)
+            && let Err(reason) = self.rates.admit(now, connection, address, activity)
+        {
+            return Some((Checked::Refused(check::refuse(message, reason)), None));
+        }
+        // The database is asked only within the rate: also to find out that nothing is to be stored has its price.
+        if let ClientMessage::Event(event) = &message {
+            match self.standing_of(now, event, effects) {
                 Ok(known) => standing = known,
                 Err(outcome) => {
                     self.refuse(connection, event, outcome, effects);
@@ -33,16 +45,7 @@ impl<S: Sql> Relay<S> {
                 }
             }
         }
-        let address = self.sessions.get(&connection).and_then(crate::Session::address);
-        let admitted = match Activity::of(&message) {
-            Some(activity) => self.rates.admit(now, connection, address, activity),
-            None => Ok(()),
-        };
-        let checked = match admitted {
-            Ok(()) => check::verify(message),
-            Err(reason) => Checked::Refused(check::refuse(message, reason)),
-        };
-        Some((checked, standing))
+        Some((check::verify(message), standing))
     }
 
     /// How the store stands to an event that it would take.
