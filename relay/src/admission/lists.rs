@@ -130,7 +130,10 @@ mod tests {
         let event = fixtures::signed_by(&fixtures::keys(2), 1_059, 1, &[], "");
         let brought_by = |number: usize| lists.admit_writer(&event, &[key(number)].into());
         assert!(brought_by(0).is_ok() && brought_by(2).unwrap_err().to_string().starts_with("restricted: "));
-        assert!(brought_by(1).unwrap_err().to_string().starts_with("restricted: "), "the banned let nobody in");
+        assert!(
+            brought_by(1).unwrap_err().to_string().starts_with("restricted: "),
+            "the banned let nobody in"
+        );
         assert!(!lists.takes_kind(Kind(10_002)));
     }
 

@@ -150,3 +150,45 @@ fn a_policy_decides_about_events_that_pass_all_else() {
     let effects = bench.handle(Input::Publish { ticket: Ticket(1), event: inside });
     assert!(matches!(&effects[..], [Effect::Published { outcome, .. }] if outcome.is_accepted()));
 }
+
+struct Nobody;
+
+impl WritePolicy for Nobody {
+    fn admit(&self, _: &Submission<'_>) -> Result<(), Reason> {
+        Err(Reason::restricted("nobody writes here"))
+    }
+}
+
+#[test]
+fn whoever_may_not_write_vanishes_in_silence_and_in_few_words() {
+    let banned = fixtures::keys(0);
+    let lists = Lists { blocked_pubkeys: [banned.public_key()].into(), ..Lists::default() };
+    for admission in [
+        Admission { lists, ..Admission::default() },
+        Admission { policy: Some(Arc::new(Nobody)), ..Admission::default() },
+    ] {
+        let mut bench = relay(admission);
+        bench.open(ALICE);
+        bench.open(BOB);
+        bench.say(BOB, r#"["REQ","s",{}]"#);
+        let old = fixtures::signed_by(&banned, 1, 5, &[], "");
+        bench.handle(Input::Publish { ticket: Ticket(1), event: old.clone() });
+        let tags: &[&[&str]] = &[&["relay", "ALL_RELAYS"]];
+        let request = |content: &str| fixtures::signed_by(&banned, 62, 10, tags, content);
+        let long = bench.publish(ALICE, &request(&"x".repeat(1_024)));
+        assert!(long[0].1.contains("false,\"invalid: the request to vanish of somebody"), "{long:?}");
+        let padded = fixtures::signed_by(&banned, 62, 10, &[tags[0], &["x", &"x".repeat(1_024)]], "");
+        assert!(bench.publish(ALICE, &padded)[0].1.contains("false,\"invalid: "));
+        let request = request("please");
+        assert_eq!(bench.publish(ALICE, &request), [(ALICE, ok(&request, true, ""))], "nobody else is told");
+        let found = bench.say(BOB, &format!("[\"REQ\",\"t\",{{\"ids\":[\"{}\"]}}]", old.id));
+        assert_eq!(found.len(), 1, "{found:?}");
+    }
+    // Where everybody may write, everybody is told.
+    let mut bench = relay(Admission::default());
+    bench.open(ALICE);
+    bench.open(BOB);
+    bench.say(BOB, r#"["REQ","s",{}]"#);
+    let request = fixtures::signed_by(&banned, 62, 10, &[&["relay", "ALL_RELAYS"]], &"x".repeat(2_000));
+    assert_eq!(bench.publish(ALICE, &request).len(), 2);
+}
