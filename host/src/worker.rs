@@ -21,14 +21,18 @@ pub fn now() -> Timestamp {
     Timestamp::from_millis(::worker::js_sys::Date::now() as u64)
 }
 
-/// Sets the object's one alarm to `at`; with `None`, removes it.
+/// The farthest off that an alarm is set. A JavaScript date cannot tell every instant that an event can name.
+const FARTHEST_ALARM: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// Sets the object's one alarm to `at`, but at most 30 days ahead: an alarm that comes early finds nothing due, and has to
+/// be set again. With `None`, removes it.
 ///
 /// # Errors
 /// When the runtime refuses.
 pub async fn set_alarm(storage: &::worker::Storage, at: Option<Timestamp>) -> ::worker::Result<()> {
     match at {
         // An offset of zero is refused; the past means at once.
-        Some(at) => storage.set_alarm(now().until(at).max(Duration::from_millis(1))).await,
+        Some(at) => storage.set_alarm(now().until(at).clamp(Duration::from_millis(1), FARTHEST_ALARM)).await,
         None => storage.delete_alarm().await,
     }
 }

@@ -4,7 +4,6 @@ mod build;
 mod one_of;
 mod parse;
 
-use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use openagents_host::{Event, EventId, Kind, PublicKey};
@@ -62,18 +61,18 @@ impl Filter {
     /// Whether the event belongs to the subscription. The limit plays no part.
     #[must_use]
     pub fn matches(&self, event: &Event) -> bool {
-        self.matches_reading(event, &OnceCell::new())
+        self.matches_finding(event, |search| search.matches(&Text::of(event)))
     }
 
-    /// The same for several filters and one event, whose text is read once, and only if a filter searches.
-    pub(crate) fn matches_reading(&self, event: &Event, text: &OnceCell<Text>) -> bool {
+    /// The same where somebody else knows the event's text: for several filters and one event.
+    pub(crate) fn matches_finding(&self, event: &Event, finds: impl FnOnce(&Search) -> bool) -> bool {
         self.since.is_none_or(|since| since <= event.created_at)
             && self.until.is_none_or(|until| event.created_at <= until)
             && self.kinds.as_ref().is_none_or(|kinds| kinds.contains(&event.kind))
             && self.authors.as_ref().is_none_or(|authors| authors.contains(&event.pubkey))
             && self.ids.as_ref().is_none_or(|ids| ids.contains(&event.id))
             && self.tags.iter().all(|(name, values)| has_tag(event, *name, values))
-            && self.search.as_ref().is_none_or(|search| search.matches(text.get_or_init(|| Text::of(event))))
+            && self.search.as_ref().is_none_or(finds)
     }
 
     /// Whether no event whatever can match.

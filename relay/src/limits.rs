@@ -35,6 +35,8 @@ pub struct Limits {
     pub max_filters: usize,
     /// How long the filters of all subscriptions of a connection can be together, in bytes of JSON.
     pub max_filters_length: usize,
+    /// How many filters of all subscriptions of a connection can have a `search`: each is looked at for every event.
+    pub max_search_filters: usize,
     /// How many bytes of stored events one `REQ` brings. What is left out is the oldest.
     pub max_answer_length: usize,
     /// How many events a reconciliation can be about (NIP-77).
@@ -58,6 +60,7 @@ impl Default for Limits {
             default_limit: 500,
             max_filters: 16,
             max_filters_length: 256 * 1024,
+            max_search_filters: 16,
             max_answer_length: 4 * 1024 * 1024,
             max_reconciled_events: 500_000,
         }

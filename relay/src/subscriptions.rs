@@ -18,6 +18,7 @@ use crate::limits::Limits;
 use crate::message::SubscriptionId;
 use crate::reason::{Prefix, Reason};
 use crate::relay::ConnectionId;
+use crate::search::Text;
 
 /// The subscriptions of all connections.
 #[derive(Debug, Default)]
@@ -34,6 +35,8 @@ struct Session {
     slots: BTreeMap<SubscriptionId, Slot>,
     /// How long its filters are together, as JSON.
     filters_length: usize,
+    /// How many of its filters search.
+    searches: usize,
 }
 
 #[derive(Debug)]
@@ -42,6 +45,16 @@ struct Subscription {
     id: SubscriptionId,
     filters: Vec<Filter>,
     filters_length: usize,
+}
+
+impl Subscription {
+    fn searches(&self) -> usize {
+        searches(&self.filters)
+    }
+}
+
+fn searches(filters: &[Filter]) -> usize {
+    filters.iter().filter(|filter| filter.search.is_some()).count()
 }
 
 impl Subscriptions {
@@ -91,8 +104,16 @@ impl Subscriptions {
                 format!("a connection can have {limit} subscriptions here"),
             ));
         }
-        let replaced_length =
-            replaced.and_then(|slot| slot.of(&self.subscriptions)).map_or(0, |old| old.filters_length);
+        let old = replaced.and_then(|slot| slot.of(&self.subscriptions));
+        let old_searches = old.map_or(0, Subscription::searches);
+        let searches = session.searches.saturating_sub(old_searches).saturating_add(searches(filters));
+        if searches > limits.max_search_filters {
+            let limit = limits.max_search_filters;
+            let text =
+                format!("a connection can have {limit} filters with a search in its subscriptions here");
+            return Err(Reason::new(Prefix::Restricted, text));
+        }
+        let replaced_length = old.map_or(0, |old| old.filters_length);
         let total = session.filters_length.saturating_sub(replaced_length).saturating_add(filters_length);
         if total > limits.max_filters_length {
             let limit = limits.max_filters_length;
@@ -105,6 +126,7 @@ impl Subscriptions {
         let session = self.sessions.entry(connection).or_default();
         session.slots.insert(id.clone(), slot);
         session.filters_length = total;
+        session.searches = searches;
         Ok(())
     }
 
@@ -112,8 +134,10 @@ impl Subscriptions {
     pub fn unsubscribe(&mut self, connection: ConnectionId, id: &SubscriptionId) -> bool {
         let Some(session) = self.sessions.get_mut(&connection) else { return false };
         let Some(slot) = session.slots.remove(id) else { return false };
-        let length = slot.of(&self.subscriptions).map_or(0, |subscription| subscription.filters_length);
-        session.filters_length = session.filters_length.saturating_sub(length);
+        if let Some(old) = slot.of(&self.subscriptions) {
+            session.filters_length = session.filters_length.saturating_sub(old.filters_length);
+            session.searches = session.searches.saturating_sub(old.searches());
+        }
         self.vacate(slot);
         true
     }
@@ -121,13 +145,16 @@ impl Subscriptions {
     /// The subscriptions that the event belongs to, each once.
     pub fn matching(&self, event: &Event) -> impl Iterator<Item = (ConnectionId, &SubscriptionId)> {
         let mut slots: Vec<Slot> = Vec::new();
+        // The event's text is read once, and only if a filter searches.
         let text = OnceCell::new();
-        self.index.candidates(event, &mut |entry| {
+        let words = OnceCell::new();
+        let text = || text.get_or_init(|| Text::of(event));
+        let words = || words.get_or_init(|| text().distinct_words());
+        self.index.candidates(event, words, &mut |entry| {
             let subscription = entry.slot.of(&self.subscriptions);
-            if subscription
-                .and_then(|found| found.filters.get(entry.filter))
-                .is_some_and(|filter| filter.matches_reading(event, &text))
-            {
+            if subscription.and_then(|found| found.filters.get(entry.filter)).is_some_and(|filter| {
+                filter.matches_finding(event, |search| search.matches_among(words(), text()))
+            }) {
                 slots.push(entry.slot);
             }
         });
@@ -211,6 +238,7 @@ mod tests {
     use crate::message::SubscriptionId;
     use crate::reason::Prefix;
     use crate::relay::ConnectionId;
+    use crate::search::Text;
 
     #[derive(Clone, Debug)]
     enum Step {
@@ -311,6 +339,47 @@ mod tests {
         assert_eq!(subscriptions.matching(&event).count(), 2, "a refused subscription leaves the old one");
         subscriptions.unsubscribe(connection, &name(0));
         assert_eq!(subscriptions.subscribe(connection, &name(2), &[filter], &limits), Ok(()));
+    }
+
+    #[test]
+    fn a_connection_has_only_so_many_searches() {
+        let limits = Limits { max_search_filters: 2, ..Limits::default() };
+        let connection = ConnectionId::new(1);
+        let mut subscriptions = Subscriptions::default();
+        let search = Filter::from_json(r#"{"search":"nostr"}"#).unwrap();
+        let mut subscribe = |id, filters: &[&Filter]| {
+            let filters: Vec<Filter> = filters.iter().copied().cloned().collect();
+            subscriptions.subscribe(connection, &name(id), &filters, &limits).map_err(|reason| reason.prefix)
+        };
+        assert_eq!(subscribe(0, &[&search, &Filter::new()]), Ok(()));
+        assert_eq!(subscribe(1, &[&search, &search]), Err(Prefix::Restricted));
+        assert_eq!(subscribe(0, &[&search, &search]), Ok(()), "those that it replaces do not count");
+        assert_eq!(subscribe(1, &[&search]), Err(Prefix::Restricted));
+        assert_eq!(subscribe(1, &[&Filter::new()]), Ok(()));
+        assert_eq!(subscribe(0, &[&search]), Ok(()));
+        assert_eq!(subscribe(1, &[&search]), Ok(()));
+        assert!(subscriptions.unsubscribe(connection, &name(1)));
+        assert_eq!(subscriptions.subscribe(connection, &name(2), &[search], &limits), Ok(()));
+    }
+
+    #[test]
+    fn a_search_is_looked_at_only_by_events_with_its_word() {
+        let mut subscriptions = Subscriptions::default();
+        let searches = [r#"{"search":"nostr relays","kinds":[1]}"#, r#"{"search":"rel"}"#];
+        let searches = searches.map(|json| Filter::from_json(json).unwrap());
+        subscriptions.subscribe(ConnectionId::new(1), &name(0), &searches, &Limits::default()).unwrap();
+        let looked_at = |content: &str| {
+            let event = fixtures::signed_by(&fixtures::keys(0), 1, 1, &[], content);
+            let text = Text::of(&event);
+            let (words, mut count) = (text.distinct_words(), 0);
+            subscriptions.index.candidates(&event, || &words, &mut |_| count += 1);
+            (count, subscriptions.matching(&event).count())
+        };
+        // One has no whole word and has to be looked at always.
+        assert_eq!(looked_at("something else"), (1, 0));
+        assert_eq!(looked_at("relays"), (1, 1));
+        assert_eq!(looked_at("nostr relays"), (2, 1));
+        assert_eq!(looked_at("nostr"), (2, 0));
     }
 
     #[test]

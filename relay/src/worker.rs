@@ -72,7 +72,7 @@ struct Object<H> {
     information: RelayInformation,
     /// `None` until the first event, and while the database cannot be opened. Never borrowed across an `await`.
     awake: RefCell<Option<Awake>>,
-    gathered: RefCell<Vec<Input>>,
+    gathered: RefCell<Gathered>,
     /// When the last messages had been handled.
     last_handled: Cell<Timestamp>,
     handover: PhantomData<fn() -> H>,
@@ -83,6 +83,17 @@ const CROWD: Duration = Duration::from_millis(1);
 
 /// How many messages wait for each other at most.
 const MOST_GATHERED: usize = 256;
+
+/// How many of the longest messages have as much text together as may wait: they are all in memory.
+const LONGEST_GATHERED: usize = 4;
+
+/// The messages that wait for each other.
+#[derive(Default)]
+struct Gathered {
+    inputs: Vec<Input>,
+    /// How long their texts are together, in bytes.
+    length: usize,
+}
 
 /// What is in memory while the object is awake.
 struct Awake {
@@ -141,7 +152,7 @@ impl<H: HandOver> RelayHost<H> {
                 let call = request.text().await?;
                 self.0.managed(&call).await
             }
-            (Method::Get, _) if wants_upgrade => self.0.accept(origin(&request)),
+            (Method::Get, _) if wants_upgrade => self.0.accept(origin(&request)).await,
             (Method::Get | Method::Head, _) if wants_document => {
                 let document =
                     self.0.awake(|awake| self.0.information.under(awake.relay.rules()).to_json())?;
@@ -175,11 +186,11 @@ impl<H: HandOver> RelayHost<H> {
             socket.send_with_str(notice.to_json())?;
             return Ok(None);
         }
-        let count = self.0.gather(input);
+        let (count, is_full) = self.0.gather(input);
         let in_a_crowd = self.0.last_handled.get().until(now()) <= CROWD;
-        let pending = if count == 1 && in_a_crowd {
+        let pending = if count == 1 && in_a_crowd && !is_full {
             None
-        } else if count == 1 || count >= MOST_GATHERED {
+        } else if count == 1 || is_full {
             let pending = self.0.handle_gathered()?;
             if !pending.takes_time() {
                 return Ok(None);
@@ -238,13 +249,16 @@ impl<H: HandOver> RelayHost<H> {
     /// # Errors
     /// When the database cannot be opened or the runtime refuses to set the next alarm. Then the runtime repeats the alarm.
     pub async fn alarm(&self) -> ::worker::Result<Response> {
-        let effects = self.0.awake(|awake| {
+        let pending = self.0.awake(|awake| {
             awake.alarm = None;
             let mut effects = Vec::new();
             awake.relay.alarm(now(), &mut effects);
-            awake.apply(effects)
+            let mut pending = Pending::default();
+            awake.apply(&mut effects, &mut Written::default(), &mut pending);
+            awake.expect_alarm(&mut pending);
+            pending
         });
-        self.0.go_on(effects?).await?;
+        self.0.go_on(pending?).await?;
         Response::empty()
     }
 }
@@ -256,8 +270,10 @@ fn origin(request: &Request) -> ::worker::Result<Origin> {
     Origin::new(address, host).map_err(|error| Error::RustError(error.to_string()))
 }
 
-/// What is left to be done of some effects once all that is synchronous is done.
+/// What is left to be done of some effects once all that is synchronous is done. An alarm in it counts as set: it must not
+/// be dropped.
 #[derive(Default)]
+#[must_use]
 struct Pending {
     deliveries: Vec<VerifiedEvent>,
     outcome: Option<Outcome>,
@@ -302,29 +318,26 @@ impl<H: HandOver> Object<H> {
     }
 
     fn handle(&self, input: &Input) -> ::worker::Result<Pending> {
-        self.awake(|awake| {
-            let mut effects = Vec::new();
-            awake.relay.handle(now(), input, &mut effects);
-            awake.apply(effects)
-        })
+        self.awake(|awake| awake.handle([input]))
     }
 
-    /// Puts a message to those that wait, and says how many they are now.
-    fn gather(&self, input: Input) -> usize {
+    /// Puts a message to those that wait, and says how many they are now and whether they must not wait any longer.
+    fn gather(&self, input: Input) -> (usize, bool) {
         let mut gathered = self.gathered.borrow_mut();
-        gathered.push(input);
-        gathered.len()
+        if let Input::Text { text, .. } = &input {
+            gathered.length = gathered.length.saturating_add(text.len());
+        }
+        gathered.inputs.push(input);
+        let longest = self.config.limits.max_message_length.saturating_mul(LONGEST_GATHERED);
+        let count = gathered.inputs.len();
+        (count, count >= MOST_GATHERED || gathered.length > longest)
     }
 
     /// Handles the messages that wait, in their order.
     fn handle_gathered(&self) -> ::worker::Result<Pending> {
         let gathered = self.gathered.take();
         self.awake(|awake| {
-            let mut effects = Vec::new();
-            for input in &gathered {
-                awake.relay.handle(now(), input, &mut effects);
-            }
-            let pending = awake.apply(effects);
+            let pending = awake.handle(&gathered.inputs);
             self.last_handled.set(now());
             pending
         })
@@ -344,7 +357,11 @@ impl<H: HandOver> Object<H> {
             }));
             self.state.as_raw().wait_until(&promise)?;
         }
-        match pending.alarm {
+        self.set_alarm(pending.alarm).await
+    }
+
+    async fn set_alarm(&self, at: Option<Timestamp>) -> ::worker::Result<()> {
+        match at {
             Some(at) => set_alarm(&self.state.storage(), Some(at)).await,
             None => Ok(()),
         }
@@ -354,7 +371,10 @@ impl<H: HandOver> Object<H> {
         match H::deliver(&self.env, event).await {
             Ok(()) => {
                 // If the database cannot be reached now, it is delivered again.
-                let _ = self.handle(&Input::Delivered(event.id));
+                let Ok(pending) = self.handle(&Input::Delivered(event.id)) else { return };
+                if let Err(error) = self.set_alarm(pending.alarm).await {
+                    console_error!("the alarm could not be set: {}", error);
+                }
             }
             Err(error) => {
                 console_warn!("event {} could not be delivered; it is tried again: {}", event.id, error);
@@ -362,23 +382,23 @@ impl<H: HandOver> Object<H> {
         }
     }
 
-    fn accept(&self, origin: ::worker::Result<Origin>) -> ::worker::Result<Response> {
+    async fn accept(self: &Rc<Self>, origin: ::worker::Result<Origin>) -> ::worker::Result<Response> {
         let origin = origin?;
         let pair = WebSocketPair::new()?;
         let accepted = self.awake(|awake| {
             if let Err(no_entry) = awake.relay.may_connect(origin.address) {
-                return Ok(Some(no_entry));
+                return Ok(Err(no_entry));
             }
             let connection = session::accept(&self.state, &pair.server)?;
             awake.sockets.insert(connection, Socket { socket: pair.server.clone(), is_stored: false });
-            let mut effects = Vec::new();
-            awake.relay.handle(now(), &Input::Open { connection, origin }, &mut effects);
-            awake.apply(effects);
-            Ok::<_, Error>(None)
+            Ok::<_, Error>(Ok(awake.handle([&Input::Open { connection, origin }])))
         });
         match accepted {
-            Ok(Ok(None)) => Response::from_websocket(pair.client),
-            Ok(Ok(Some(no_entry))) => Response::error(format!("{no_entry}\n"), no_entry.status()),
+            Ok(Ok(Ok(pending))) => {
+                self.go_on(pending).await?;
+                Response::from_websocket(pair.client)
+            }
+            Ok(Ok(Err(no_entry))) => Response::error(format!("{no_entry}\n"), no_entry.status()),
             Ok(Err(error)) | Err(error) => {
                 console_error!("a connection could not be made: {}", error);
                 Response::error("The relay could not be opened; see its log.\n", 500)
@@ -420,11 +440,21 @@ impl<H: HandOver> Object<H> {
 }
 
 impl Awake {
-    /// Carries out the effects that are synchronous, and gives back the others.
-    fn apply(&mut self, effects: Vec<Effect>) -> Pending {
-        let mut pending = Pending::default();
-        let mut written = Written::default();
-        for effect in effects {
+    /// Handles inputs in their order. What comes of one is sent before the next is handled: the answers to many requests
+    /// would not fit into memory together.
+    fn handle<'a>(&mut self, inputs: impl IntoIterator<Item = &'a Input>) -> Pending {
+        let (mut effects, mut written, mut pending) = (Vec::new(), Written::default(), Pending::default());
+        for input in inputs {
+            self.relay.handle(now(), input, &mut effects);
+            self.apply(&mut effects, &mut written, &mut pending);
+        }
+        self.expect_alarm(&mut pending);
+        pending
+    }
+
+    /// Carries out the effects that are synchronous, and leaves the others pending.
+    fn apply(&mut self, effects: &mut Vec<Effect>, written: &mut Written, pending: &mut Pending) {
+        for effect in effects.drain(..) {
             match effect {
                 Effect::Send { connection, message } => {
                     if let Some(Socket { socket, .. }) = self.sockets.get(&connection) {
@@ -444,12 +474,15 @@ impl Awake {
                 Effect::Read(_) => {}
             }
         }
+    }
+
+    /// Has the alarm set, if it is earlier than the one that is.
+    fn expect_alarm(&mut self, pending: &mut Pending) {
         let next = self.relay.next_alarm();
         if next.is_some_and(|next| self.alarm.is_none_or(|set| next < set)) {
             self.alarm = next;
             pending.alarm = next;
         }
-        pending
     }
 
     /// Ends a connection. The rest is done when its end is reported, which a client can put off for long; so it is out of the

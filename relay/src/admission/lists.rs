@@ -53,13 +53,15 @@ impl Lists {
     }
 
     /// Whether an event is written by somebody who may: its author is allowed, or somebody is who has identified themselves
-    /// to this connection. NIP-42 names the latter, and gift wraps need it: their authors are nobody (NIP-59).
+    /// to this connection and is not banned. NIP-42 names the latter, and gift wraps need it: their authors are nobody
+    /// (NIP-59).
     ///
     /// # Errors
     /// Says that others may.
     pub fn admit_writer(&self, event: &Event, authenticated: &BTreeSet<PublicKey>) -> Result<(), Reason> {
         let allowed = &self.allowed_pubkeys;
-        if allows(allowed, &event.pubkey) || !allowed.is_disjoint(authenticated) {
+        let mut bringers = allowed.intersection(authenticated);
+        if allows(allowed, &event.pubkey) || bringers.any(|key| !self.blocked_pubkeys.contains(key)) {
             return Ok(());
         }
         let text = "only those whom the operator has named may write here";
@@ -128,6 +130,10 @@ mod tests {
         let event = fixtures::signed_by(&fixtures::keys(2), 1_059, 1, &[], "");
         let brought_by = |number: usize| lists.admit_writer(&event, &[key(number)].into());
         assert!(brought_by(0).is_ok() && brought_by(2).unwrap_err().to_string().starts_with("restricted: "));
+        assert!(
+            brought_by(1).unwrap_err().to_string().starts_with("restricted: "),
+            "the banned let nobody in"
+        );
         assert!(!lists.takes_kind(Kind(10_002)));
     }
 

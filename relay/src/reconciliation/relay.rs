@@ -107,12 +107,15 @@ impl Reconciliations {
         at_most: u64,
     ) {
         self.forget_unused(now);
-        self.kept.insert((connection, id.clone()), Kept { records, used: now });
+        let key = (connection, id.clone());
+        self.kept.insert(key.clone(), Kept { records, used: now });
         let at_most = usize::try_from(at_most).unwrap_or(usize::MAX);
         while self.kept.len() > 1
             && self.kept.values().map(|kept| kept.records.len()).sum::<usize>() > at_most
         {
-            let oldest = self.kept.iter().min_by_key(|(_, kept)| kept.used).map(|(key, _)| key.clone());
+            // Of those used at the same instant, this one is still the newest.
+            let others = self.kept.iter().filter(|(other, _)| **other != key);
+            let oldest = others.min_by_key(|(_, kept)| kept.used).map(|(key, _)| key.clone());
             let Some(oldest) = oldest else { return };
             self.kept.remove(&oldest);
         }

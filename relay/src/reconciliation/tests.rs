@@ -189,3 +189,15 @@ fn open_ones_survive_a_sleep() {
     assert_eq!(again.filter(connection, &name("b\"c")), Some(&filter));
     assert_eq!(again.saved(connection).unwrap().get(), saved.get());
 }
+
+#[test]
+fn the_records_that_were_just_kept_stay() {
+    let mut reconciliations = Reconciliations::default();
+    let connection = ConnectionId::new(1);
+    let records = || (0..3).map(|second| (second, EventId::from_bytes([7; 32]))).collect::<Records>();
+    for id in ["b", "a"] {
+        reconciliations.keep(NOW, connection, &name(id), records(), 4);
+    }
+    let mut is_kept = |id| reconciliations.records(NOW, connection, &name(id)).is_some();
+    assert!(is_kept("a") && !is_kept("b"), "both were used at the same instant");
+}

@@ -52,8 +52,11 @@ impl<S: Sql> Relay<S> {
         match call {
             Call::SupportedMethods => {}
             Call::BanPubkey(key, reason) => {
-                store.begin_purge(key)?;
-                return self.list(List::BannedPubkeys, &key.to_hex(), reason.as_deref());
+                let answer = self.list(List::BannedPubkeys, &key.to_hex(), reason.as_deref())?;
+                if answer.is_ok() {
+                    store.begin_purge(key)?;
+                }
+                return Ok(answer);
             }
             Call::UnbanPubkey(key) => {
                 store.end_purge(key)?;
@@ -64,13 +67,19 @@ impl<S: Sql> Relay<S> {
             }
             Call::UnallowPubkey(key) => store.unlist(List::AllowedPubkeys, &key.to_hex())?,
             Call::BanEvent(id, reason) => {
-                store.remove(id)?;
-                store.unlist(List::AllowedEvents, &id.to_string())?;
-                return self.list(List::BannedEvents, &id.to_string(), reason.as_deref());
+                let answer = self.list(List::BannedEvents, &id.to_string(), reason.as_deref())?;
+                if answer.is_ok() {
+                    store.remove(id)?;
+                    store.unlist(List::AllowedEvents, &id.to_string())?;
+                }
+                return Ok(answer);
             }
             Call::AllowEvent(id, reason) => {
-                store.unlist(List::BannedEvents, &id.to_string())?;
-                return self.list(List::AllowedEvents, &id.to_string(), reason.as_deref());
+                let answer = self.list(List::AllowedEvents, &id.to_string(), reason.as_deref())?;
+                if answer.is_ok() {
+                    store.unlist(List::BannedEvents, &id.to_string())?;
+                }
+                return Ok(answer);
             }
             Call::AllowKind(kind) => {
                 let subject = kind.to_string();

@@ -10,7 +10,20 @@ use crate::admission::{Activity, protected};
 use crate::check::{self, Checked};
 use crate::message::ClientMessage;
 use crate::reason::{Outcome, Reason};
+use crate::session::Session;
 use crate::store::{Standing, VANISH};
+
+/// How many bytes the content and the tags of a request to vanish can have that is taken only since it must be.
+const LONGEST_RIGHT: usize = 1_024;
+
+/// Why an event is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ground {
+    /// Whoever wrote or brought it may write here.
+    Welcome,
+    /// Everybody may vanish (NIP-62). It is followed, but nobody is told.
+    RightToVanish,
+}
 
 impl<S: Sql> Relay<S> {
     /// Verifies a message that came as text, if it is wanted; answers it otherwise. How the store stands to an event comes
@@ -23,9 +36,21 @@ impl<S: Sql> Relay<S> {
         effects: &mut Vec<Effect>,
     ) -> Option<(Checked, Option<Standing>)> {
         let mut standing = None;
+        if let ClientMessage::Event(event) = &message
+            && let Err(reason) = self.may_write(connection, event)
+        {
+            self.refuse(connection, event, Outcome::Refused(reason), effects);
+            return None;
+        }
+        let address = self.sessions.get(&connection).and_then(Session::address);
+        if let Some(activity) = Activity::of(&message)
+            && let Err(reason) = self.rates.admit(now, connection, address, activity)
+        {
+            return Some((Checked::Refused(check::refuse(message, reason)), None));
+        }
+        // The database is asked only within the rate: also to find out that nothing is to be stored has its price.
         if let ClientMessage::Event(event) = &message {
-            let admitted = self.may_write(connection, event).map_err(Outcome::Refused);
-            match admitted.and_then(|()| self.standing_of(now, event, effects)) {
+            match self.standing_of(now, event, effects) {
                 Ok(known) => standing = known,
                 Err(outcome) => {
                     self.refuse(connection, event, outcome, effects);
@@ -33,16 +58,7 @@ impl<S: Sql> Relay<S> {
                 }
             }
         }
-        let address = self.sessions.get(&connection).and_then(crate::Session::address);
-        let admitted = match Activity::of(&message) {
-            Some(activity) => self.rates.admit(now, connection, address, activity),
-            None => Ok(()),
-        };
-        let checked = match admitted {
-            Ok(()) => check::verify(message),
-            Err(reason) => Checked::Refused(check::refuse(message, reason)),
-        };
-        Some((checked, standing))
+        Some((check::verify(message), standing))
     }
 
     /// How the store stands to an event that it would take.
@@ -76,30 +92,53 @@ impl<S: Sql> Relay<S> {
         effects.push(answer(connection, event.id, outcome));
     }
 
-    /// Whether this connection may write this event, as far as can be told without verifying it.
-    pub(super) fn may_write(&self, connection: ConnectionId, event: &Event) -> Result<(), Reason> {
+    /// Whether this connection may write this event, as far as can be told without verifying it, and why.
+    pub(super) fn may_write(&self, connection: ConnectionId, event: &Event) -> Result<Ground, Reason> {
         if event.kind == AUTHENTICATION {
             return Err(Reason::invalid("an event of kind 22242 is sent with AUTH (NIP-42)"));
         }
         let Some(session) = self.sessions.get(&connection) else { return Err(Reason::storage()) };
-        if !self.has_a_right_to_be_heard(connection, event) {
-            self.rules.lists.admit(event)?;
-            if self.config.access.auth_to_write && session.authenticated().is_empty() {
-                return Err(Reason::auth_required(
-                    "this relay takes events only from those who identify themselves",
-                ));
-            }
-            self.rules.lists.admit_writer(event, session.authenticated())?;
+        let ground = match self.is_welcome(session, event) {
+            Ok(()) => Ground::Welcome,
+            Err(reason) => self.right_to_vanish(connection, event, reason)?,
+        };
+        protected::admit(event, session)?;
+        Ok(ground)
+    }
+
+    fn is_welcome(&self, session: &Session, event: &Event) -> Result<(), Reason> {
+        self.rules.lists.admit(event)?;
+        if self.config.access.auth_to_write && session.authenticated().is_empty() {
+            return Err(Reason::auth_required(
+                "this relay takes events only from those who identify themselves",
+            ));
         }
-        protected::admit(event, session)
+        self.rules.lists.admit_writer(event, session.authenticated())
     }
 
     /// NIP-62: relays "that restrict who can post MUST also follow the request to vanish regardless of the user's status".
-    fn has_a_right_to_be_heard(&self, connection: ConnectionId, event: &Event) -> bool {
-        event.kind == VANISH && self.is_to_vanish_here(Some(connection), event)
+    /// It is a right to be forgotten, not one to be read: what is said beside the request must be short.
+    fn right_to_vanish(
+        &self,
+        connection: ConnectionId,
+        event: &Event,
+        refusal: Reason,
+    ) -> Result<Ground, Reason> {
+        if event.kind != VANISH || !self.is_to_vanish_here(Some(connection), event) {
+            return Err(refusal);
+        }
+        // A text stands in quotes, a comma behind it.
+        let texts = event.tags.iter().flatten().chain([&event.content]);
+        let length = texts.fold(0_usize, |sum, text| sum.saturating_add(text.len()).saturating_add(3));
+        if length > LONGEST_RIGHT {
+            return Err(Reason::invalid(format!(
+                "the request to vanish of somebody who may not write here can have {LONGEST_RIGHT} bytes of content and tags"
+            )));
+        }
+        Ok(Ground::RightToVanish)
     }
 
-    /// Asks the deployment's policy, if there is one, about an event that is not stored.
+    /// Asks the deployment's policy, if there is one, about an event that is not stored, and says on what ground it is taken.
     pub(super) fn ask_policy(
         &self,
         now: Timestamp,
@@ -107,11 +146,8 @@ impl<S: Sql> Relay<S> {
         event: &VerifiedEvent,
         is_new: bool,
         effects: &mut Vec<Effect>,
-    ) -> Result<(), Outcome> {
-        let Some(policy) = &self.config.admission.policy else { return Ok(()) };
-        if self.has_a_right_to_be_heard(connection, event) {
-            return Ok(());
-        }
+    ) -> Result<Ground, Outcome> {
+        let Some(policy) = &self.config.admission.policy else { return Ok(Ground::Welcome) };
         if !is_new {
             self.standing_of(now, event, effects)?;
         }
@@ -119,6 +155,9 @@ impl<S: Sql> Relay<S> {
             return Err(Outcome::Refused(Reason::storage()));
         };
         let (address, authenticated) = (session.address(), session.authenticated());
-        policy::ask(&**policy, &Submission { event, address, authenticated, now }).map_err(Outcome::Refused)
+        match policy::ask(&**policy, &Submission { event, address, authenticated, now }) {
+            Ok(()) => Ok(Ground::Welcome),
+            Err(reason) => self.right_to_vanish(connection, event, reason).map_err(Outcome::Refused),
+        }
     }
 }

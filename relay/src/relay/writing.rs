@@ -4,6 +4,7 @@ use openagents_host::event::Retention;
 use openagents_host::sql::{Sql, SqlError};
 use openagents_host::{Event, Timestamp, VerifiedEvent};
 
+use super::screening::Ground;
 use super::{ConnectionId, Effect, Relay};
 use crate::message::RelayMessage;
 use crate::reason::{Outcome, Prefix, Reason};
@@ -19,14 +20,15 @@ impl<S: Sql> Relay<S> {
         standing: Option<&Standing>,
         effects: &mut Vec<Effect>,
     ) {
-        let admitted = self
-            .may_write(connection, event)
-            .map_err(Outcome::Refused)
-            .and_then(|()| self.ask_policy(now, connection, event, standing.is_some(), effects));
+        let admitted = match self.may_write(connection, event) {
+            Ok(Ground::Welcome) => self.ask_policy(now, connection, event, standing.is_some(), effects),
+            Ok(ground) => Ok(ground),
+            Err(reason) => Err(Outcome::Refused(reason)),
+        };
         match admitted {
-            Ok(()) => {
+            Ok(ground) => {
                 let told = effects.len();
-                let outcome = self.take(now, Some(connection), event, standing, effects);
+                let outcome = self.take(now, Some((connection, ground)), event, standing, effects);
                 // The sender learns first that its event is safe.
                 effects.insert(told, super::answer(connection, event.id, outcome));
             }
@@ -47,12 +49,12 @@ impl<S: Sql> Relay<S> {
     fn take(
         &mut self,
         now: Timestamp,
-        connection: Option<ConnectionId>,
+        from: Option<(ConnectionId, Ground)>,
         event: &VerifiedEvent,
         standing: Option<&Standing>,
         effects: &mut Vec<Effect>,
     ) -> Outcome {
-        match self.accept(now, connection, event, standing) {
+        match self.accept(now, from.map(|(connection, _)| connection), event, standing) {
             Ok(Acceptance::Refused(refusal)) => outcome(refusal),
             Ok(Acceptance::New { handed_over }) => {
                 if event.kind.retention() != Retention::Ephemeral {
@@ -64,7 +66,8 @@ impl<S: Sql> Relay<S> {
                 if event.kind == VANISH {
                     self.expect_removal(Timestamp::EPOCH);
                 }
-                let heard = self.broadcast(event, effects);
+                let is_welcome = from.is_none_or(|(_, ground)| ground == Ground::Welcome);
+                let heard = is_welcome && self.broadcast(event, effects);
                 if let Some(due) = handed_over {
                     self.next_handover = Some(self.next_handover.map_or(due, |next| next.min(due)));
                     effects.push(Effect::HandOver(event.clone()));

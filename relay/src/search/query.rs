@@ -1,4 +1,6 @@
+use std::collections::BTreeSet;
 use std::fmt;
+use std::ops::Bound;
 
 use serde::{Serialize, Serializer};
 
@@ -105,6 +107,20 @@ impl Search {
             && !self.unwanted.iter().any(|phrase| phrase.is_in(text))
     }
 
+    /// The same for a text whose words are known, each once: most queries need not look at more.
+    pub(crate) fn matches_among(&self, words: &BTreeSet<&str>, text: &Text) -> bool {
+        self.wanted.iter().all(|phrase| phrase.has_its_words_among(words))
+            && self.wanted.iter().all(|phrase| phrase.is_one_word() || phrase.is_in(text))
+            && !self.unwanted.iter().any(|phrase| {
+                phrase.has_its_words_among(words) && (phrase.is_one_word() || phrase.is_in(text))
+            })
+    }
+
+    /// A word that a text must have as it is, if there is one: the longest, which few texts have.
+    pub(crate) fn whole_word(&self) -> Option<&str> {
+        self.wanted.iter().flat_map(Phrase::whole_words).max_by_key(|word| word.len()).map(String::as_str)
+    }
+
     pub(super) fn wanted(&self) -> &[Phrase] {
         &self.wanted
     }
@@ -135,8 +151,41 @@ fn is_extension(piece: &str) -> bool {
 }
 
 impl Phrase {
+    const fn is_one_word(&self) -> bool {
+        self.words.len() == 1
+    }
+
+    /// The words that are not the beginning of one.
+    fn whole_words(&self) -> impl Iterator<Item = &String> {
+        self.words.iter().take(self.words.len().saturating_sub(usize::from(self.is_begun)))
+    }
+
+    /// Whether its words are there, wherever they stand.
+    fn has_its_words_among(&self, words: &BTreeSet<&str>) -> bool {
+        let has_beginning = |beginning: &str| {
+            let from_there = (Bound::Included(beginning), Bound::Unbounded);
+            words.range::<str, _>(from_there).next().is_some_and(|word| word.starts_with(beginning))
+        };
+        self.whole_words().all(|word| words.contains(word.as_str()))
+            && (!self.is_begun || self.words.last().is_some_and(|last| has_beginning(last)))
+    }
+
     fn is_in(&self, text: &Text) -> bool {
-        self.count(text.title()) > 0.0 || self.count(text.body()) > 0.0
+        self.is_in_field(text.title()) || self.is_in_field(text.body())
+    }
+
+    fn is_in_field<'a>(&self, mut field: impl Iterator<Item = &'a str>) -> bool {
+        let Some((last, others)) = self.words.split_last() else { return false };
+        let is_last = |word: &str| word == last || self.is_begun && word.starts_with(last.as_str());
+        if others.is_empty() {
+            return field.any(is_last);
+        }
+        let field: Vec<&str> = field.collect();
+        field.windows(self.words.len()).any(|window| {
+            window.split_last().is_some_and(|(end, before)| {
+                is_last(end) && before.iter().zip(others).all(|(word, wanted)| word == wanted)
+            })
+        })
     }
 
     /// How often it is there. A word that only begins as wanted counts half.
@@ -258,6 +307,21 @@ mod tests {
                 prop_assert!(Search::parse(word).unwrap().matches(&text));
                 let phrase = format!("\"{}\"", words.join(" "));
                 prop_assert!(Search::parse(&phrase).unwrap().matches(&text));
+            }
+        }
+
+        #[test]
+        fn the_set_of_words_and_the_count_decide_as_the_text_does(
+            query in "[\"\\-ab ]{1,12}|\"?[ab]{1,4}( [ab]{1,4}){0,2}\"?", content in "[ab]{1,4}( [ab]{1,4}){0,6}",
+        ) {
+            if let Ok(search) = Search::parse(&query) {
+                let text = text(&content);
+                let words = text.distinct_words();
+                prop_assert_eq!(search.matches_among(&words, &text), search.matches(&text));
+                let wanted = search.wanted.iter().all(|phrase| phrase.count(text.body()) > 0.0);
+                let unwanted = search.unwanted.iter().any(|phrase| phrase.count(text.body()) > 0.0);
+                prop_assert_eq!(search.matches(&text), wanted && !unwanted);
+                prop_assert!(!search.matches(&text) || search.whole_word().is_none_or(|word| words.contains(word)));
             }
         }
 

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use openagents_host::event::Retention;
 use openagents_host::{Event, Kind};
 use serde::Deserialize;
@@ -55,6 +57,11 @@ impl Text {
     /// Whether the event cannot be found by any word.
     pub(crate) const fn is_empty(&self) -> bool {
         self.title.is_empty() && self.body.is_empty()
+    }
+
+    /// The words, each once.
+    pub(crate) fn distinct_words(&self) -> BTreeSet<&str> {
+        self.title().chain(self.body()).collect()
     }
 
     pub(super) fn title(&self) -> impl Iterator<Item = &str> {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use openagents_host::{Event, EventId, Kind, PublicKey};
 
 use crate::filter::Filter;
+use crate::search::Search;
 use crate::tag::TagKey;
 
 /// Where a subscription stands.
@@ -39,6 +40,8 @@ pub(super) struct Index {
     by_id: BTreeMap<EventId, BTreeSet<Entry>>,
     by_tag: BTreeMap<TagKey, BTreeSet<Entry>>,
     by_author: BTreeMap<PublicKey, BTreeSet<Entry>>,
+    /// Searches, each under one of its words.
+    by_word: BTreeMap<Box<str>, BTreeSet<Entry>>,
     by_kind: BTreeMap<Kind, BTreeSet<Entry>>,
     all: BTreeSet<Entry>,
 }
@@ -48,6 +51,7 @@ enum Place<'a> {
     Ids(&'a crate::filter::OneOf<EventId>),
     Tags(Vec<TagKey>),
     Authors(&'a crate::filter::OneOf<PublicKey>),
+    Word(&'a str),
     Kinds(&'a crate::filter::OneOf<Kind>),
     All,
     /// Nothing matches it.
@@ -65,6 +69,8 @@ impl<'a> Place<'a> {
             Self::Tags(values.iter().map(|value| TagKey::new(*name, value)).collect())
         } else if let Some(authors) = &filter.authors {
             Self::Authors(authors)
+        } else if let Some(word) = filter.search.as_ref().and_then(Search::whole_word) {
+            Self::Word(word)
         } else if let Some(kinds) = &filter.kinds {
             Self::Kinds(kinds)
         } else {
@@ -79,6 +85,7 @@ impl Index {
             Place::Ids(ids) => insert(&mut self.by_id, ids.iter().copied(), entry),
             Place::Tags(keys) => insert(&mut self.by_tag, keys, entry),
             Place::Authors(authors) => insert(&mut self.by_author, authors.iter().copied(), entry),
+            Place::Word(word) => insert(&mut self.by_word, [word.into()], entry),
             Place::Kinds(kinds) => insert(&mut self.by_kind, kinds.iter().copied(), entry),
             Place::All => drop(self.all.insert(entry)),
             Place::Nowhere => {}
@@ -90,14 +97,21 @@ impl Index {
             Place::Ids(ids) => remove(&mut self.by_id, ids, entry),
             Place::Tags(keys) => remove(&mut self.by_tag, &keys, entry),
             Place::Authors(authors) => remove(&mut self.by_author, authors, entry),
+            Place::Word(word) => remove(&mut self.by_word, [&Box::from(word)], entry),
             Place::Kinds(kinds) => remove(&mut self.by_kind, kinds, entry),
             Place::All => drop(self.all.remove(&entry)),
             Place::Nowhere => {}
         }
     }
 
-    /// Hands over the filters that may match the event. One can come several times.
-    pub(super) fn candidates(&self, event: &Event, each: &mut dyn FnMut(Entry)) {
+    /// Hands over the filters that may match the event. One can come several times. The event's words are asked for only if
+    /// somebody searches.
+    pub(super) fn candidates<'w>(
+        &self,
+        event: &Event,
+        words: impl Fn() -> &'w BTreeSet<&'w str>,
+        each: &mut dyn FnMut(Entry),
+    ) {
         let mut found = |entries: Option<&BTreeSet<Entry>>| {
             entries.into_iter().flatten().for_each(|entry| each(*entry));
         };
@@ -107,6 +121,9 @@ impl Index {
         found(self.by_id.get(&event.id));
         if !self.by_tag.is_empty() {
             TagKey::of(event).iter().for_each(|key| found(self.by_tag.get(key)));
+        }
+        if !self.by_word.is_empty() {
+            words().iter().for_each(|word| found(self.by_word.get(*word)));
         }
     }
 }

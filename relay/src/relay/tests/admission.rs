@@ -56,17 +56,19 @@ fn what_is_listed_is_refused_on_both_ways_in() {
 #[test]
 fn checks_go_from_cheap_to_dear() {
     let lists = Lists { blocked_kinds: [Kind(4)].into(), ..Lists::default() };
-    let rates = RateLimits { events_per_minute: 1, ..RateLimits::default() };
+    let rates = RateLimits { events_per_minute: 2, ..RateLimits::default() };
     let mut bench = relay(Admission { lists, rates, ..Admission::default() });
     open_from(&mut bench, ALICE, "192.0.2.1");
     let mut answer = |text: &str| bench.say(ALICE, text).pop().unwrap().1;
     let stored = fixtures::signed(1, 3, &[]);
     let publish = format!("[\"EVENT\",{}]", stored.json());
     assert!(answer(&publish).contains(",true,"));
-    // What is not wanted or stored already costs no part of the rate, and the rate comes before the signature.
+    // What is not wanted costs no part of the rate; the rate comes before the database, and both before the signature.
     assert!(answer(&forged(4)).contains("blocked: "));
     assert!(answer(&publish).contains("duplicate: "));
-    assert!(answer(&forged(1)).contains("rate-limited: too many events; try again in 60 seconds"));
+    for event in [&publish, &forged(1)] {
+        assert!(answer(event).contains("rate-limited: too many events; try again in 30 seconds"));
+    }
 }
 
 #[test]
@@ -147,4 +149,46 @@ fn a_policy_decides_about_events_that_pass_all_else() {
     let inside = fixtures::signed(7, 2, &[]);
     let effects = bench.handle(Input::Publish { ticket: Ticket(1), event: inside });
     assert!(matches!(&effects[..], [Effect::Published { outcome, .. }] if outcome.is_accepted()));
+}
+
+struct Nobody;
+
+impl WritePolicy for Nobody {
+    fn admit(&self, _: &Submission<'_>) -> Result<(), Reason> {
+        Err(Reason::restricted("nobody writes here"))
+    }
+}
+
+#[test]
+fn whoever_may_not_write_vanishes_in_silence_and_in_few_words() {
+    let banned = fixtures::keys(0);
+    let lists = Lists { blocked_pubkeys: [banned.public_key()].into(), ..Lists::default() };
+    for admission in [
+        Admission { lists, ..Admission::default() },
+        Admission { policy: Some(Arc::new(Nobody)), ..Admission::default() },
+    ] {
+        let mut bench = relay(admission);
+        bench.open(ALICE);
+        bench.open(BOB);
+        bench.say(BOB, r#"["REQ","s",{}]"#);
+        let old = fixtures::signed_by(&banned, 1, 5, &[], "");
+        bench.handle(Input::Publish { ticket: Ticket(1), event: old.clone() });
+        let tags: &[&[&str]] = &[&["relay", "ALL_RELAYS"]];
+        let request = |content: &str| fixtures::signed_by(&banned, 62, 10, tags, content);
+        let long = bench.publish(ALICE, &request(&"x".repeat(1_024)));
+        assert!(long[0].1.contains("false,\"invalid: the request to vanish of somebody"), "{long:?}");
+        let padded = fixtures::signed_by(&banned, 62, 10, &[tags[0], &["x", &"x".repeat(1_024)]], "");
+        assert!(bench.publish(ALICE, &padded)[0].1.contains("false,\"invalid: "));
+        let request = request("please");
+        assert_eq!(bench.publish(ALICE, &request), [(ALICE, ok(&request, true, ""))], "nobody else is told");
+        let found = bench.say(BOB, &format!("[\"REQ\",\"t\",{{\"ids\":[\"{}\"]}}]", old.id));
+        assert_eq!(found.len(), 1, "{found:?}");
+    }
+    // Where everybody may write, everybody is told.
+    let mut bench = relay(Admission::default());
+    bench.open(ALICE);
+    bench.open(BOB);
+    bench.say(BOB, r#"["REQ","s",{}]"#);
+    let request = fixtures::signed_by(&banned, 62, 10, &[&["relay", "ALL_RELAYS"]], &"x".repeat(2_000));
+    assert_eq!(bench.publish(ALICE, &request).len(), 2);
 }

@@ -5,10 +5,10 @@ use openagents_host::{Engine as _, Kind, PublicKey};
 use serde_json::{Value, json};
 
 use super::{ALICE, BOB, Bench, messages, ok};
-use crate::admission::{Admission, Lists};
+use crate::admission::{Admission, Lists, MOST_LISTED};
 use crate::filter::Filter;
 use crate::fixtures;
-use crate::management::{Answer, Call};
+use crate::management::{Answer, Call, List};
 use crate::relay::{Effect, Input, RelayConfig, Ticket};
 use crate::session::Origin;
 
@@ -239,4 +239,31 @@ fn a_failing_database_is_said_without_its_words() {
     let (answer, effects) = bench.manage("banpubkey", json!([key(0)]));
     assert_eq!(answer.unwrap_err(), "the relay could not reach its storage; try again");
     assert!(matches!(effects[..], [Effect::Failed(_)]));
+}
+
+#[test]
+fn what_finds_no_room_on_its_list_changes_nothing() {
+    let mut bench = Bench::new();
+    let event = fixtures::signed(1, 1, &[]);
+    bench.publish(ALICE, &event);
+    let store = bench.relay.store();
+    let filled = store.sql().transaction(|| {
+        for number in 0..MOST_LISTED {
+            for list in [List::BannedPubkeys, List::BannedEvents] {
+                store.list(list, &format!("{number:064x}"), None)?;
+            }
+        }
+        Ok::<_, openagents_host::SqlError>(())
+    });
+    filled.unwrap();
+    for (method, subject) in [("banpubkey", event.pubkey.to_hex()), ("banevent", event.id.to_string())] {
+        let (answer, effects) = bench.manage(method, json!([subject]));
+        assert!(answer.unwrap_err().contains("all that it can have"), "{method}");
+        assert_eq!(effects, []);
+    }
+    assert!(!bench.relay.store().has_to_purge().unwrap());
+    assert_eq!(
+        bench.publish(ALICE, &event),
+        [(ALICE, ok(&event, true, "duplicate: already have this event"))]
+    );
 }
