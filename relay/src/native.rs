@@ -106,6 +106,8 @@ pub struct RelayServer {
     thread: EngineThread,
     /// None where the engine itself reads.
     readers: Option<Readers>,
+    path: PathBuf,
+    durability: Durability,
 }
 
 impl RelayServer {
@@ -147,7 +149,8 @@ impl RelayServer {
             None
         };
         let shared = Shared::new(inputs, connections, config.relay.limits, entrance, config.information);
-        Ok(Self { handle: RelayHandle(Arc::new(shared)), thread, readers })
+        let (path, durability) = (config.path, config.durability);
+        Ok(Self { handle: RelayHandle(Arc::new(shared)), thread, readers, path, durability })
     }
 
     /// The way to this relay.
@@ -168,6 +171,12 @@ impl RelayServer {
         self.thread.stop().await;
         if let Some(readers) = self.readers {
             readers.finish().await;
+            let (path, durability) = (self.path, self.durability);
+            let emptied =
+                tokio::task::spawn_blocking(move || Sqlite::empty_log_left_behind(&path, durability));
+            if let Ok(Err(error)) = emptied.await {
+                tracing::warn!(%error, "the write-ahead log is left behind; the next start reads it");
+            }
         }
         self.handle.0.connections.close_all();
         let _ = tokio::time::timeout(PATIENCE, self.handle.0.all_connections_ended()).await;

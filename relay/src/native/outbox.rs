@@ -70,6 +70,9 @@ struct State {
     socket: Option<Writer>,
     /// What the socket did not take at once: the rest of a write.
     rest: Vec<u8>,
+    /// The answer to the latest ping, which waits for nothing. Those to earlier ones need not be sent (RFC 6455, section
+    /// 5.5.3).
+    pong: Option<Vec<u8>>,
     queue: VecDeque<Item>,
     /// How many items are answers that have not come yet.
     awaited: usize,
@@ -107,6 +110,7 @@ impl Outbox {
             state: Mutex::new(State {
                 socket: Some(socket),
                 rest: Vec::new(),
+                pong: None,
                 queue: VecDeque::new(),
                 awaited: 0,
                 next_place: 0,
@@ -142,8 +146,12 @@ impl Outbox {
 
     /// Answers a ping.
     pub(super) fn pong(&self, payload: Vec<u8>) {
-        let size = payload.len();
-        if self.queue(Item::Pong(payload), size, false) {
+        let called = {
+            let mut state = self.state();
+            state.pong = Some(payload);
+            std::mem::replace(&mut state.called, true)
+        };
+        if !called {
             self.call(true);
         }
     }
@@ -309,7 +317,8 @@ impl State {
             return false;
         }
         let mut bytes = Vec::new();
-        for item in self.queue.drain(..ready) {
+        let pong = self.pong.take().map(Item::Pong);
+        for item in pong.into_iter().chain(self.queue.drain(..ready)) {
             item.encode(&mut bytes);
         }
         // An error comes again when the writer tries.
@@ -321,13 +330,18 @@ impl State {
         !self.called
     }
 
-    /// Takes what can be written now: nothing behind an answer that has not come.
+    /// Takes what can be written now: nothing behind an answer that has not come, except a pong.
     fn take_ready(&mut self) -> VecDeque<Item> {
-        if self.awaited == 0 {
-            return std::mem::take(&mut self.queue);
+        let mut taken = if self.awaited == 0 {
+            std::mem::take(&mut self.queue)
+        } else {
+            let ready = self.ready();
+            self.queue.drain(..ready).collect()
+        };
+        if let Some(pong) = self.pong.take() {
+            taken.push_front(Item::Pong(pong));
         }
-        let ready = self.ready();
-        self.queue.drain(..ready).collect()
+        taken
     }
 
     /// How many items stand before the first answer that has not come.
@@ -409,8 +423,8 @@ impl Item {
     fn size(&self) -> usize {
         match self {
             Self::Message(message) => message.size(),
-            Self::Ping | Self::Awaited { .. } => 0,
-            Self::Pong(payload) => payload.len(),
+            // At most one of them waits, and none has more than 125 bytes.
+            Self::Ping | Self::Pong(_) | Self::Awaited { .. } => 0,
         }
     }
 

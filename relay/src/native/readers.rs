@@ -2,6 +2,7 @@
 //! search holds up neither events nor the searches of others.
 
 use std::collections::VecDeque;
+use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -80,6 +81,17 @@ impl Questions {
         }
     }
 
+    /// Gives each to `answer`, until there will be no more. A panic ends its question and no other.
+    fn each(&self, mut answer: impl FnMut(Question)) {
+        while let Some(question) = self.next() {
+            // What a panic leaves behind in the store is an open transaction, which is undone.
+            let answered = panic::catch_unwind(AssertUnwindSafe(|| answer(question)));
+            if answered.is_err() {
+                tracing::error!("a reader panicked; its question is not answered");
+            }
+        }
+    }
+
     fn close(&self) {
         self.state().closed = true;
         self.changed.notify_all();
@@ -146,20 +158,53 @@ impl Drop for Readers {
 
 impl Desk {
     fn serve(&self, store: &Store<Sqlite>) {
-        while let Some(question) = self.questions.next() {
-            let mut messages = Vec::new();
-            let read = store.sql().transaction(|| {
-                question.reading.answer(store, &self.config, &mut |message| messages.push(message))
-            });
-            if let Err(error) = read {
-                messages.clear();
-                let reading = question.reading.clone();
-                // If the engine has stopped, the connection is about to be closed.
-                let _ = self.inputs.send_blocking(Input::Unreadable { reading, error });
-            }
-            messages.iter().for_each(|message| self.connections.count(message));
-            // Not before what was read is as safe as what is acknowledged, and what is told as new stands behind it.
-            self.commits.once_told(move || question.answer(messages));
+        self.questions.each(|question| self.answer(store, question));
+    }
+
+    fn answer(&self, store: &Store<Sqlite>, question: Question) {
+        let mut messages = Vec::new();
+        let read = store.sql().transaction(|| {
+            question.reading.answer(store, &self.config, &mut |message| messages.push(message))
+        });
+        if let Err(error) = read {
+            messages.clear();
+            let reading = question.reading.clone();
+            // If the engine has stopped, the connection is about to be closed.
+            let _ = self.inputs.send_blocking(Input::Unreadable { reading, error });
         }
+        messages.iter().for_each(|message| self.connections.count(message));
+        // Not before what was read is as safe as what is acknowledged, and what is told as new stands behind it.
+        self.commits.once_told(move || question.answer(messages));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use openagents_host::Timestamp;
+
+    use super::{Question, Questions};
+    use crate::message::SubscriptionId;
+    use crate::relay::{ConnectionId, Reading};
+
+    #[test]
+    fn a_panic_ends_no_other_question() {
+        let questions = Questions::default();
+        for number in 0..3 {
+            let reading = Reading {
+                connection: ConnectionId::new(number),
+                subscription: SubscriptionId::new("a").unwrap(),
+                filters: Vec::new(),
+                now: Timestamp::EPOCH,
+                pubkeys: std::collections::BTreeSet::new(),
+            };
+            questions.ask(Question { reading, outbox: None });
+        }
+        questions.close();
+        let mut answered = Vec::new();
+        questions.each(|question| {
+            assert_ne!(question.reading.connection, ConnectionId::new(1), "a bug");
+            answered.push(question.reading.connection);
+        });
+        assert_eq!(answered, [ConnectionId::new(0), ConnectionId::new(2)]);
     }
 }

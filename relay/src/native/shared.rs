@@ -78,7 +78,10 @@ impl Shared {
     pub(super) async fn open(&self, outbox: &Arc<Outbox>, origin: Origin) -> Result<ConnectionId, Stopped> {
         let connection = ConnectionId::new(self.next());
         self.connections.outboxes().insert(connection, Arc::clone(outbox));
-        self.inputs.send(Input::Open { connection, origin }).await?;
+        if let Err(stopped) = self.inputs.send(Input::Open { connection, origin }).await {
+            self.connections.outboxes().remove(&connection);
+            return Err(stopped);
+        }
         Ok(connection)
     }
 

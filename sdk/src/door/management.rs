@@ -26,10 +26,22 @@ impl Managers {
         Self { keys, access }
     }
 
+    /// What can be said before the body is read: nobody is given the reading of one without an authorization.
+    pub(crate) fn may_be_read(visit: &Visit, length: Option<&str>) -> Result<(), Page> {
+        if visit.authorization.is_empty() {
+            return Err(unauthorized(visit, &HttpAuthError::Scheme));
+        }
+        let longest = u64::try_from(management::LONGEST_REQUEST).unwrap_or(u64::MAX);
+        match length.and_then(|length| length.trim().parse::<u64>().ok()) {
+            Some(length) if length > longest => Err(too_long()),
+            _ => Ok(()),
+        }
+    }
+
     /// Reads what an operator wants; anybody else gets the page that says why not.
     pub(crate) fn admit(&self, visit: &Visit, body: &[u8], now: Timestamp) -> Result<Call, Page> {
         if body.len() > management::LONGEST_REQUEST {
-            return Err(page(413, &Err("the request is too long".to_owned())));
+            return Err(too_long());
         }
         let authorized = authorize_body(
             &visit.authorization,
@@ -59,6 +71,11 @@ impl Managers {
 pub(crate) fn page(status: u16, answer: &Answer) -> Page {
     let page = Page::json(management::answer_json(answer)).of_type(management::CONTENT_TYPE).private();
     Page { status, ..page }
+}
+
+/// The page for a request that is longer than any call.
+pub(crate) fn too_long() -> Page {
+    page(413, &Err("the request is too long".to_owned()))
 }
 
 fn unauthorized(visit: &Visit, error: &HttpAuthError) -> Page {
@@ -150,5 +167,18 @@ mod tests {
         let long = "x".repeat(LONGEST_REQUEST + 1);
         let visit = visit(1, "wss://relay.example", &long);
         assert_eq!(managers().admit(&visit, long.as_bytes(), NOW).unwrap_err().status, 413);
+    }
+
+    #[test]
+    fn refuses_what_it_can_before_the_body_is_read() {
+        fn before(visit: &Visit, length: Option<&str>) -> Result<(), u16> {
+            Managers::may_be_read(visit, length).map_err(|page| page.status)
+        }
+        let somebody = visit(2, "wss://relay.example", BODY);
+        assert_eq!(before(&somebody, None), Ok(()), "a chunked body has no length");
+        assert_eq!(before(&somebody, Some(&LONGEST_REQUEST.to_string())), Ok(()));
+        assert_eq!(before(&somebody, Some(&(LONGEST_REQUEST + 1).to_string())), Err(413));
+        let nobody = Visit { authorization: String::new(), ..somebody };
+        assert_eq!(before(&nobody, Some("1")), Err(401));
     }
 }

@@ -1,25 +1,30 @@
 //! Where a client is, behind proxies.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use hyper::HeaderMap;
 
 /// The header in which proxies say where a request comes from: each adds what it sees at the end.
 const HEADER: &str = "x-forwarded-for";
 
+/// Where clients are of whom that cannot be told: no client has this address, and to the limits they are one network.
+const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+
 /// The client's address: that of the connection, or if that is a trusted proxy, what it says; and if it says another such
-/// proxy, what that one says. What stands before that anybody can have written.
+/// proxy, what that one says. What stands before that anybody can have written. A proxy that passes something on without
+/// saying where it comes from readably makes its client [`UNKNOWN`]: it must not count as the proxy itself, which may
+/// be exempt from limits.
 pub(super) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &BTreeSet<IpAddr>) -> IpAddr {
     let mut address = peer.to_canonical();
     let values = headers.get_all(HEADER).iter().collect::<Vec<_>>();
-    let hops =
-        values.iter().rev().filter_map(|value| value.to_str().ok()).flat_map(|value| value.rsplit(','));
+    // By bytes: a client's part of a header, which need not be text, must not hide what the proxy put behind it.
+    let hops = values.iter().rev().flat_map(|value| value.as_bytes().rsplit(|byte| *byte == b','));
     for hop in hops {
         if !trusted.contains(&address) {
             break;
         }
-        let Some(hop) = read(hop) else { break };
+        let Some(hop) = std::str::from_utf8(hop).ok().and_then(read) else { return UNKNOWN };
         address = hop;
     }
     address
@@ -36,13 +41,15 @@ fn read(text: &str) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use hyper::HeaderMap;
+    use hyper::header::HeaderValue;
+    use openagents_relay::admission::RateLimits;
 
     use super::client_address;
 
     fn client(peer: &str, forwarded: &[&str], trusted: &[&str]) -> String {
         let mut headers = HeaderMap::new();
         for value in forwarded {
-            headers.append("x-forwarded-for", value.parse().unwrap());
+            headers.append("x-forwarded-for", HeaderValue::from_bytes(value.as_bytes()).unwrap());
         }
         let trusted = trusted.iter().map(|address| address.parse().unwrap()).collect();
         client_address(peer.parse().unwrap(), &headers, &trusted).to_string()
@@ -55,7 +62,6 @@ mod tests {
         assert_eq!(client("::ffff:127.0.0.1", &["198.51.100.7:99"], &["127.0.0.1"]), "198.51.100.7");
         assert_eq!(client("127.0.0.1", &["[2001:db8::1]:99"], &["127.0.0.1"]), "2001:db8::1");
         assert_eq!(client("127.0.0.1", &[], &["127.0.0.1"]), "127.0.0.1");
-        assert_eq!(client("127.0.0.1", &["unknown"], &["127.0.0.1"]), "127.0.0.1");
     }
 
     #[test]
@@ -64,5 +70,18 @@ mod tests {
         assert_eq!(client("127.0.0.1", &["10.9.9.9", "198.51.100.7"], &["127.0.0.1"]), "198.51.100.7");
         let chain = ["10.9.9.9, 198.51.100.7, 192.0.2.5"];
         assert_eq!(client("127.0.0.1", &chain, &["127.0.0.1", "192.0.2.5"]), "198.51.100.7");
+    }
+
+    #[test]
+    fn a_client_cannot_hide_behind_bytes_that_are_no_address() {
+        for hidden in [&["\u{e9}, 198.51.100.7"][..], &["\u{e9}", "198.51.100.7"]] {
+            assert_eq!(client("127.0.0.1", hidden, &["127.0.0.1"]), "198.51.100.7");
+        }
+        for unreadable in ["unknown", "\u{e9}", "", "198.51.100.7,"] {
+            let address = client("127.0.0.1", &[unreadable], &["127.0.0.1"]);
+            assert_eq!(address, "0.0.0.0", "{unreadable:?}");
+            assert!(!RateLimits::default().exempt(address.parse().ok()));
+        }
+        assert_eq!(client("127.0.0.1", &["\u{e9}, 192.0.2.5"], &["127.0.0.1", "192.0.2.5"]), "0.0.0.0");
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
-use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -157,6 +157,10 @@ impl ServerConfig {
             url: request.uri().to_string(),
             authorization: authorization.unwrap_or_default().to_owned(),
         };
+        let length = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+        if let Err(page) = Managers::may_be_read(&visit, length) {
+            return page;
+        }
         let body = Limited::new(request.into_body(), LONGEST_REQUEST).collect();
         let answer = async {
             let body = match body.await {

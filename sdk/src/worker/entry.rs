@@ -1,6 +1,8 @@
 //! The Worker's entry: it finds the door and what is behind it, and keeps nothing.
 
+use futures_util::StreamExt;
 use openagents_host::worker::now;
+use openagents_relay::management::LONGEST_REQUEST;
 use openagents_relay::worker::limits;
 use worker::{Env, Method, Request, RequestInit, Response, Result, Stub};
 
@@ -90,7 +92,11 @@ async fn manage(env: &Env, mut request: Request, settings: RelaySettings) -> Res
         url: url.to_string(),
         authorization: request.headers().get("authorization")?.unwrap_or_default(),
     };
-    let body = request.bytes().await?;
+    let length = request.headers().get("content-length")?;
+    if let Err(page) = Managers::may_be_read(&visit, length.as_deref()) {
+        return written(page);
+    }
+    let Some(body) = body(&mut request).await? else { return written(management::too_long()) };
     match Managers::new(settings.managers, access).admit(&visit, &body, now()) {
         Ok(_) => {
             let answer =
@@ -99,6 +105,23 @@ async fn manage(env: &Env, mut request: Request, settings: RelaySettings) -> Res
         }
         Err(page) => written(page),
     }
+}
+
+/// What a request holds; none if that is more than any call. It need not say its length beforehand.
+async fn body(request: &mut Request) -> Result<Option<Vec<u8>>> {
+    let mut body = Vec::new();
+    if request.inner().body().is_none() {
+        return Ok(Some(body));
+    }
+    let mut chunks = request.stream()?;
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk?;
+        if body.len().saturating_add(chunk.len()) > LONGEST_REQUEST {
+            return Ok(None);
+        }
+        body.extend(chunk);
+    }
+    Ok(Some(body))
 }
 
 /// A response that was fetched cannot be changed; one made from its parts can.

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 
-/// How many parcels may wait before senders are held back.
-const QUEUE: usize = 2_048;
+/// How many inputs may wait before senders are held back.
+const QUEUE: usize = 4_096;
 
 /// While a batch has fewer inputs than this, more are taken into it.
 const BATCH: usize = 512;
@@ -26,6 +26,8 @@ pub struct Stopped;
 /// The way to an engine. Clones lead to the same one.
 pub struct Inputs<I> {
     parcels: mpsc::Sender<Parcel<I>>,
+    /// A permit for each input that may still come.
+    room: Arc<Semaphore>,
     making: Arc<Making>,
 }
 
@@ -38,9 +40,15 @@ struct Making {
 }
 
 /// What is sent at once.
-enum Parcel<I> {
+struct Parcel<I> {
+    inputs: Several<I>,
+    /// Given back when the inputs are taken out of the queue.
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+enum Several<I> {
     One(I),
-    Several(Vec<I>),
+    Many(Vec<I>),
 }
 
 impl<I> Inputs<I> {
@@ -49,7 +57,7 @@ impl<I> Inputs<I> {
     /// # Errors
     /// When the engine has stopped.
     pub async fn send(&self, input: I) -> Result<(), Stopped> {
-        self.parcels.send(Parcel::One(input)).await.map_err(|_| Stopped)
+        self.queue(1, Several::One(input)).await
     }
 
     /// The same for a thread outside of any runtime: it is blocked while too many are queued.
@@ -57,7 +65,9 @@ impl<I> Inputs<I> {
     /// # Errors
     /// When the engine has stopped.
     pub fn send_blocking(&self, input: I) -> Result<(), Stopped> {
-        self.parcels.blocking_send(Parcel::One(input)).map_err(|_| Stopped)
+        // Few threads do this, each with one input: the places for parcels are enough of a bound.
+        let parcel = Parcel { inputs: Several::One(input), _room: None };
+        self.parcels.blocking_send(parcel).map_err(|_| Stopped)
     }
 
     /// Makes inputs, and hands them over together. This is for what takes some time: others that are handed over
@@ -75,15 +85,22 @@ impl<I> Inputs<I> {
         if inputs.is_empty() {
             self.making.none_made.notify_one();
         } else {
-            self.parcels.send(Parcel::Several(inputs)).await.map_err(|_| Stopped)?;
+            self.queue(inputs.len(), Several::Many(inputs)).await?;
         }
         Ok(made)
+    }
+
+    async fn queue(&self, number: usize, inputs: Several<I>) -> Result<(), Stopped> {
+        // More than fits at all comes when there is nothing else.
+        let places = u32::try_from(number.min(QUEUE)).unwrap_or(1);
+        let room = Arc::clone(&self.room).acquire_many_owned(places).await.map_err(|_| Stopped)?;
+        self.parcels.send(Parcel { inputs, _room: Some(room) }).await.map_err(|_| Stopped)
     }
 }
 
 impl<I> Clone for Inputs<I> {
     fn clone(&self) -> Self {
-        Self { parcels: self.parcels.clone(), making: Arc::clone(&self.making) }
+        Self { parcels: self.parcels.clone(), room: Arc::clone(&self.room), making: Arc::clone(&self.making) }
     }
 }
 
@@ -103,13 +120,15 @@ impl Making {
 pub(super) fn channel<I>() -> (Inputs<I>, Arriving<I>) {
     let (parcels, receiver) = mpsc::channel(QUEUE);
     let making = Arc::<Making>::default();
-    let arriving = Arriving { parcels: receiver, making: Arc::clone(&making) };
-    (Inputs { parcels, making }, arriving)
+    let room = Arc::new(Semaphore::new(QUEUE));
+    let arriving = Arriving { parcels: receiver, room: Arc::clone(&room), making: Arc::clone(&making) };
+    (Inputs { parcels, room, making }, arriving)
 }
 
 /// What comes to the engine.
 pub(super) struct Arriving<I> {
     parcels: mpsc::Receiver<Parcel<I>>,
+    room: Arc<Semaphore>,
     making: Arc<Making>,
 }
 
@@ -125,6 +144,7 @@ impl<I> Arriving<I> {
 
     /// Lets nothing more come than what is queued.
     pub(super) fn close(&mut self) {
+        self.room.close();
         self.parcels.close();
     }
 
@@ -168,11 +188,49 @@ impl<I> Arriving<I> {
     }
 }
 
+impl<I> Drop for Arriving<I> {
+    fn drop(&mut self) {
+        // Whoever waits for room waits for nothing.
+        self.room.close();
+    }
+}
+
 impl<I> Parcel<I> {
     fn unpack(self, inputs: &mut Vec<I>) {
-        match self {
-            Self::One(input) => inputs.push(input),
-            Self::Several(several) => inputs.extend(several),
+        match self.inputs {
+            Several::One(input) => inputs.push(input),
+            Several::Many(several) => inputs.extend(several),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{QUEUE, channel};
+
+    #[tokio::test]
+    async fn holds_senders_back_by_the_number_of_inputs() {
+        const TOGETHER: usize = 16;
+        let (inputs, mut arriving) = channel::<u8>();
+        let send = || inputs.make(|made| made.extend([0; TOGETHER]));
+        for _ in 0..QUEUE / TOGETHER {
+            send().await.unwrap();
+        }
+        let soon = Duration::from_millis(20);
+        assert!(tokio::time::timeout(soon, send()).await.is_err());
+        assert!(tokio::time::timeout(soon, inputs.send(1)).await.is_err());
+        let mut came = Vec::new();
+        assert!(arriving.came(&mut came).await);
+        assert_eq!(came.len(), TOGETHER);
+        tokio::time::timeout(soon, send()).await.unwrap().unwrap();
+        let waiting = tokio::spawn({
+            let inputs = inputs.clone();
+            async move { inputs.send(1).await }
+        });
+        tokio::task::yield_now().await;
+        drop(arriving);
+        assert!(waiting.await.unwrap().is_err(), "an engine that ends lets go of whoever waits");
     }
 }

@@ -21,17 +21,25 @@
 
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::Sqlite;
+use super::{Durability, OpenError, PATIENCE, Sqlite};
 
 /// From this many pages on the log is moved into the database. More would spare writing pages that change often, at the
 /// price of a larger file and a longer start after a crash.
 const CHECKPOINT_PAGES: u32 = 4_000;
+
+/// From this many pages on readers are waited for, so that the log begins anew. It does so by itself only when a moment
+/// comes in which nobody reads from it, which never comes where questions overlap.
+const RESTART_PAGES: u32 = 4 * CHECKPOINT_PAGES;
+
+/// For how long they are waited for, for each [`CHECKPOINT_PAGES`] that the log has. Nothing is written meanwhile.
+const RESTART_PATIENCE: Duration = Duration::from_millis(100);
 
 /// The file with the commits that are not in the database's own file yet.
 pub(in crate::native) struct WriteAheadLog(File);
@@ -44,25 +52,56 @@ impl WriteAheadLog {
 }
 
 /// What SQLite has told about the log.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct LogState {
     /// Its length after the last commit that wrote anything.
     pages: AtomicU32,
+    /// At which length there is a checkpoint next.
+    due: AtomicU32,
     /// Whether a commit has written since that was asked last.
     written: AtomicBool,
     /// Whether checkpoints are made between commits instead of in them.
     apart: AtomicBool,
 }
 
+impl LogState {
+    const fn new() -> Self {
+        Self {
+            pages: AtomicU32::new(0),
+            due: AtomicU32::new(CHECKPOINT_PAGES),
+            written: AtomicBool::new(false),
+            apart: AtomicBool::new(false),
+        }
+    }
+
+    /// A commit was written, after which the log has this length.
+    fn grew(&self, pages: u32) {
+        if pages < self.pages.swap(pages, Ordering::Relaxed) {
+            // It was begun anew.
+            self.due.store(CHECKPOINT_PAGES, Ordering::Relaxed);
+        }
+        self.written.store(true, Ordering::Relaxed);
+    }
+
+    /// The log's length, if there is to be a checkpoint now. The next is a good deal later: one that readers keep from
+    /// finishing costs as much as any other, and is not to be made with every commit.
+    fn take_due(&self) -> Option<u32> {
+        let pages = self.pages.load(Ordering::Relaxed);
+        if pages < self.due.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.due.store(pages.saturating_add(CHECKPOINT_PAGES), Ordering::Relaxed);
+        Some(pages)
+    }
+}
+
 /// Watches a connection's log, in the place of SQLite's automatic checkpoints.
 pub(super) fn watch(connection: &mut Connection) -> rusqlite::Result<Arc<LogState>> {
-    let state = Arc::new(LogState::default());
+    let state = Arc::new(LogState::new());
     let watching = Arc::clone(&state);
     connection.wal_hook(Some(move |log: &mut rusqlite::hooks::Wal, pages| {
-        let pages = u32::try_from(pages).unwrap_or_default();
-        watching.pages.store(pages, Ordering::Relaxed);
-        watching.written.store(true, Ordering::Relaxed);
-        if pages >= CHECKPOINT_PAGES && !watching.apart.load(Ordering::Relaxed) {
+        watching.grew(u32::try_from(pages).unwrap_or_default());
+        if !watching.apart.load(Ordering::Relaxed) && watching.take_due().is_some() {
             // A log that cannot be moved now is moved after a later commit.
             let _ = log.checkpoint();
         }
@@ -105,26 +144,61 @@ impl Sqlite {
         self.log.written.swap(false, Ordering::Relaxed)
     }
 
-    /// Moves the log into the database if it has become long.
+    /// Moves the log into the database if it has become long, and has it begin anew if it has become very long.
     pub(in crate::native) fn checkpoint_if_due(&self) {
-        if self.log.pages.load(Ordering::Relaxed) < CHECKPOINT_PAGES {
+        let Some(pages) = self.log.take_due() else { return };
+        if pages < RESTART_PAGES {
+            self.checkpoint("PRAGMA wal_checkpoint(PASSIVE)");
             return;
         }
-        self.log.pages.store(0, Ordering::Relaxed);
-        self.checkpoint("PRAGMA wal_checkpoint(PASSIVE)");
+        // Who begins to read once everything was moved needs no log, so that this waits only for who reads now.
+        let patience = RESTART_PATIENCE.saturating_mul(pages / CHECKPOINT_PAGES).min(PATIENCE);
+        let waits = |patience| self.connection.busy_timeout(patience);
+        if let Err(error) = waits(patience) {
+            tracing::warn!(%error, "the write-ahead log could not be moved into the database");
+            return;
+        }
+        if !self.checkpoint("PRAGMA wal_checkpoint(RESTART)") {
+            tracing::warn!(pages, "the write-ahead log grows: somebody reads from it for long");
+        }
+        if let Err(error) = waits(PATIENCE) {
+            tracing::warn!(%error, "the database's patience could not be set");
+        }
     }
 
     /// Moves all of the log into the database, so that its file is whole by itself. SQLite does so when the last
-    /// connection is closed, unless that is one which only reads.
+    /// connection is closed, unless that is one which only reads. If others are still reading then this may be in vain.
     pub(in crate::native) fn empty_log(&self) {
-        self.checkpoint("PRAGMA wal_checkpoint(TRUNCATE)");
+        if !self.checkpoint("PRAGMA wal_checkpoint(TRUNCATE)") {
+            tracing::debug!("the write-ahead log is still being read");
+        }
     }
 
-    fn checkpoint(&self, statement: &str) {
-        if let Err(error) = self.own(|connection| connection.query_row(statement, (), |_| Ok(()))) {
-            // Commits are as safe in the log; it is tried again after a later one, or at the next start.
-            tracing::warn!(%error, "the write-ahead log could not be moved into the database");
+    /// Moves what is left in a database's log into its file, after everybody has closed it: whoever only read and was
+    /// the last one has left it there.
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    pub fn empty_log_left_behind(path: &Path, durability: Durability) -> Result<(), OpenError> {
+        let mut log = path.as_os_str().to_owned();
+        log.push("-wal");
+        if std::fs::metadata(log).is_ok_and(|log| log.len() > 0) {
+            Self::open(path, durability)?.empty_log();
         }
+        Ok(())
+    }
+
+    /// Whether nobody kept it from finishing.
+    fn checkpoint(&self, statement: &str) -> bool {
+        let busy = self.own(|connection| connection.query_row(statement, (), |row| row.get::<_, i64>(0)));
+        busy.map_or_else(
+            |error| {
+                // Commits are as safe in the log; it is tried again after a later one, or at the next start.
+                tracing::warn!(%error, "the write-ahead log could not be moved into the database");
+                false
+            },
+            |busy| busy == 0,
+        )
     }
 }
 
@@ -132,7 +206,7 @@ impl Sqlite {
 mod tests {
     use std::path::Path;
 
-    use super::CHECKPOINT_PAGES;
+    use super::{CHECKPOINT_PAGES, RESTART_PAGES};
     use crate::native::{Durability, Sqlite};
     use crate::sql::{Sql, values};
 
@@ -218,5 +292,80 @@ mod tests {
             let log = std::fs::metadata(folder.path().join("test.sqlite-wal")).unwrap().len();
             assert!(log < 2 * 4_096 * u64::from(CHECKPOINT_PAGES), "{log}");
         }
+    }
+
+    /// Reads on two connections by turns, so that at no moment nobody reads.
+    fn read_without_a_gap(path: &Path, ended: &std::sync::atomic::AtomicBool) {
+        let readers = [0, 1].map(|_| rusqlite::Connection::open(path).unwrap());
+        let begin = "BEGIN; SELECT count(*) FROM t";
+        readers[0].execute_batch(begin).unwrap();
+        for turn in 1.. {
+            readers[turn % 2].execute_batch(begin).unwrap();
+            std::thread::sleep(std::time::Duration::from_millis(10));
+            readers[(turn + 1) % 2].execute_batch("COMMIT").unwrap();
+            if ended.load(std::sync::atomic::Ordering::Relaxed) {
+                return;
+            }
+        }
+    }
+
+    #[test]
+    fn the_log_does_not_grow_for_ever_where_somebody_always_reads() {
+        let folder = tempfile::tempdir().unwrap();
+        let sqlite = open(folder.path(), Durability::Process);
+        sqlite.commit_ahead().unwrap();
+        let path = folder.path().join("test.sqlite");
+        let ended = std::sync::atomic::AtomicBool::new(false);
+        let text = "x".repeat(1_900_000);
+        std::thread::scope(|scope| {
+            scope.spawn(|| read_without_a_gap(&path, &ended));
+            // 7.5 times as many pages as there are between two checkpoints.
+            for number in 0..65_i64 {
+                sqlite.execute("INSERT INTO t VALUES (?, ?)", values![number, &*text]).unwrap();
+                sqlite.checkpoint_if_due();
+            }
+            ended.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+        let log = std::fs::metadata(folder.path().join("test.sqlite-wal")).unwrap().len();
+        assert!(log < 4_120 * u64::from(RESTART_PAGES + CHECKPOINT_PAGES), "{log}");
+        assert!(sqlite.log.pages.load(std::sync::atomic::Ordering::Relaxed) < RESTART_PAGES, "it began anew");
+    }
+
+    #[test]
+    fn a_checkpoint_that_was_kept_from_finishing_is_not_repeated_at_once() {
+        let log = super::LogState::new();
+        log.grew(CHECKPOINT_PAGES - 1);
+        assert_eq!(log.take_due(), None);
+        log.grew(CHECKPOINT_PAGES);
+        assert_eq!(log.take_due(), Some(CHECKPOINT_PAGES));
+        log.grew(2 * CHECKPOINT_PAGES - 1);
+        assert_eq!(log.take_due(), None);
+        log.grew(2 * CHECKPOINT_PAGES);
+        assert!(log.take_due().is_some());
+        log.grew(10);
+        log.grew(CHECKPOINT_PAGES);
+        assert!(log.take_due().is_some(), "a log that was begun anew");
+    }
+
+    #[test]
+    fn empties_the_log_that_readers_kept_from_being_emptied() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("test.sqlite");
+        let sqlite = open(folder.path(), Durability::Full);
+        let reader = Sqlite::open_read_only(&path).unwrap();
+        sqlite.connection.busy_timeout(std::time::Duration::ZERO).unwrap();
+        let read = reader.transaction(|| {
+            assert_eq!(reader.first::<(i64,)>("SELECT i FROM t", &[])?, None);
+            sqlite.execute("INSERT INTO t VALUES (7, '')", &[])?;
+            sqlite.empty_log();
+            Ok::<_, crate::sql::SqlError>(())
+        });
+        read.unwrap();
+        drop(sqlite);
+        drop(reader);
+        let log = folder.path().join("test.sqlite-wal");
+        assert!(std::fs::metadata(&log).unwrap().len() > 0);
+        Sqlite::empty_log_left_behind(&path, Durability::Full).unwrap();
+        assert!(std::fs::metadata(&log).map_or(0, |log| log.len()) == 0);
     }
 }

@@ -22,6 +22,7 @@ fn state(items: Vec<Item>) -> State {
     State {
         socket: None,
         rest: Vec::new(),
+        pong: None,
         awaited: items.iter().filter(|item| item.is_awaited()).count(),
         next_place: 9,
         waiting: items.iter().map(Item::size).sum(),
@@ -91,4 +92,18 @@ fn counts_what_waits() {
         !self::state(vec![awaited(1, "a")])
             .answer(Place(1), vec![event("a", &"x".repeat(super::MOST_WAITING))],)
     );
+}
+
+#[test]
+fn a_pong_waits_for_no_answer_and_is_only_the_latest() {
+    let mut state = state(vec![awaited(1, "a"), Item::Message(event("b", "1"))]);
+    state.pong = Some(b"2".to_vec());
+    let taken = state.take_ready();
+    assert!(matches!(taken.iter().collect::<Vec<_>>()[..], [Item::Pong(payload)] if payload == b"2"));
+    assert!(state.take_ready().is_empty());
+    let waiting = state.waiting;
+    assert!(state.answer(Place(1), vec![end("a")]));
+    state.pong = Some(b"3".to_vec());
+    assert!(matches!(state.take_ready().front(), Some(Item::Pong(_))));
+    assert_eq!(waiting + end("a").size(), state.waiting);
 }
