@@ -32,7 +32,7 @@ use super::{Durability, OpenError, PATIENCE, Sqlite};
 
 /// From this many pages on the log is moved into the database. More would spare writing pages that change often, at the
 /// price of a larger file and a longer start after a crash.
-const CHECKPOINT_PAGES: u32 = 4_000;
+const CHECKPOINT_PAGES: u32 = 16_000;
 
 /// From this many pages on readers are waited for, so that the log begins anew. It does so by itself only when a moment
 /// comes in which nobody reads from it, which never comes where questions overlap.
