@@ -112,17 +112,33 @@ pub async fn sync(
     let mut local = Local { store, sink };
     let filter = Filter { limit: None, ..filter.clone() };
     progress(&sync);
-    match reconcile::differences(&local, remote, &filter, stop).await? {
-        Some(differences) => {
-            sync.method = Method::Reconciliation;
-            reconcile::settle(&mut local, remote, differences, direction, stop, &mut sync, progress).await?;
-        }
-        None => {
-            sync.method = Method::Paging;
-            paging::page_through(&mut local, remote, &filter, direction, stop, &mut sync, progress).await?;
-        }
+    match compare_and_settle(&mut local, remote, &filter, direction, stop, &mut sync, progress).await {
+        // It has come as far as the account says.
+        Err(SyncError::Remote(RemoteError::Stopped)) => {}
+        other => other?,
     }
     sync.is_complete = !stop.load(Ordering::Relaxed);
     progress(&sync);
     Ok(sync)
+}
+
+async fn compare_and_settle(
+    local: &mut Local<'_>,
+    remote: &mut Remote,
+    filter: &Filter,
+    direction: Direction,
+    stop: &AtomicBool,
+    sync: &mut Sync,
+    progress: &mut dyn FnMut(&Sync),
+) -> Result<(), SyncError> {
+    match reconcile::differences(local, remote, filter, stop).await? {
+        Some(differences) => {
+            sync.method = Method::Reconciliation;
+            reconcile::settle(local, remote, differences, direction, stop, sync, progress).await
+        }
+        None => {
+            sync.method = Method::Paging;
+            paging::page_through(local, remote, filter, direction, stop, sync, progress).await
+        }
+    }
 }

@@ -42,7 +42,7 @@ impl Local<'_> {
     }
 
     /// Which of these are not stored.
-    pub(super) fn missing(&self, events: Vec<Event>) -> Result<Vec<Event>, SqlError> {
+    pub(super) fn missing(&self, events: Vec<VerifiedEvent>) -> Result<Vec<VerifiedEvent>, SqlError> {
         let mut missing = Vec::with_capacity(events.len());
         for event in events {
             if !self.store.contains(&event.id)? {
@@ -63,18 +63,13 @@ impl Local<'_> {
         Ok(events)
     }
 
-    /// Verifies events and gives them where they belong.
+    /// Gives events where they belong.
     pub(super) async fn take_in(
         &mut self,
-        events: Vec<Event>,
+        events: Vec<VerifiedEvent>,
         stop: &AtomicBool,
         tally: &mut Tally,
     ) -> Result<(), SyncError> {
-        let given = events.len();
-        let events = verify_on_all_cores(events);
-        for _ in events.len()..given {
-            tally.refuse(Refusal::Invalid);
-        }
         match &mut self.sink {
             Sink::Store => {
                 let store = self.store;
@@ -88,7 +83,16 @@ impl Local<'_> {
     }
 }
 
-/// The genuine ones of these events, in their order.
+/// The genuine ones of these events, in their order. The others are entered in the account.
+pub(super) fn genuine(events: Vec<Event>, tally: &mut Tally) -> Vec<VerifiedEvent> {
+    let given = events.len();
+    let events = verify_on_all_cores(events);
+    for _ in events.len()..given {
+        tally.refuse(Refusal::Invalid);
+    }
+    events
+}
+
 fn verify_on_all_cores(events: Vec<Event>) -> Vec<VerifiedEvent> {
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     let share = events.len().div_ceil(cores).max(1);

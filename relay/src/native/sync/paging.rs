@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use openagents_host::EventId;
 
-use super::local::Local;
-use super::remote::Remote;
+use super::local::{Local, genuine};
+use super::remote::{Remote, RemoteError};
 use super::{Direction, Sync, SyncError};
 use crate::filter::Filter;
 
@@ -59,10 +59,18 @@ async fn read_all(
 ) -> Result<(), SyncError> {
     let mut until = filter.until;
     while !stop.load(Ordering::Relaxed) {
-        let page = remote.fetch(&Filter { until, limit: Some(PAGE), ..filter.clone() }).await?;
-        let Some(oldest) = page.events.iter().map(|event| event.created_at).min() else { return Ok(()) };
+        let page = remote.fetch(&Filter { until, limit: Some(PAGE), ..filter.clone() }, stop).await?;
+        if page.events.is_empty() {
+            return Ok(());
+        }
+        // Of what is not genuine there is any number: it must not count as news, nor say how far this has come.
+        let events = genuine(page.events, &mut sync.down);
+        let Some(oldest) = events.iter().map(|event| event.created_at).min() else {
+            progress(sync);
+            return Err(RemoteError::Forged.into());
+        };
         // The last second of a page may have more events than came: it is asked for again.
-        let new = page.events.into_iter().filter(|event| theirs.insert(event.id)).collect::<Vec<_>>();
+        let new = events.into_iter().filter(|event| theirs.insert(event.id)).collect::<Vec<_>>();
         let has_news = !new.is_empty();
         sync.looked_at = u64::try_from(theirs.len()).unwrap_or(u64::MAX);
         let missing = local.missing(new)?;

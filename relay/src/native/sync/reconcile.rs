@@ -1,13 +1,14 @@
 //! Synchronising with a relay that reconciles (NIP-77).
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use openagents_host::EventId;
 use openagents_host::event::MAX_CREATED_AT;
 
-use super::local::Local;
+use super::local::{Local, genuine};
 use super::message::Message;
-use super::remote::{Remote, RemoteError};
+use super::remote::{Remote, RemoteError, Wait};
 use super::{Direction, Sync, SyncError};
 use crate::filter::{Filter, OneOf};
 use crate::reconciliation::Reconciliation;
@@ -18,18 +19,34 @@ const BATCH: usize = 250;
 /// How many messages a relay may use to tell of a difference: a hundred million events take fewer.
 const MOST_MESSAGES: u32 = 100_000;
 
-/// What each side lacks.
+/// How many events may be missing here. Their ids are all kept in memory, and a relay can name any number: more than
+/// that is for several runs, each with a filter for another span of time.
+const MOST_NEEDED: usize = 4_000_000;
+
+/// What each side lacks. A relay may name an id again and again.
 #[derive(Debug, Default)]
 pub(super) struct Differences {
     /// What is here and not there.
-    have: Vec<EventId>,
+    have: BTreeSet<EventId>,
     /// What is there and not here.
-    need: Vec<EventId>,
+    need: BTreeSet<EventId>,
+}
+
+impl Differences {
+    fn add(
+        &mut self,
+        have: impl IntoIterator<Item = EventId>,
+        need: impl IntoIterator<Item = EventId>,
+    ) -> Result<(), RemoteError> {
+        self.have.extend(have);
+        self.need.extend(need);
+        if self.need.len() > MOST_NEEDED { Err(RemoteError::TooMuch) } else { Ok(()) }
+    }
 }
 
 /// How a relay reacts to the first message.
 enum Reaction {
-    Told(Differences),
+    Told,
     /// It holds the question for too large.
     TooMuch(String),
     /// It does not reconcile.
@@ -55,11 +72,8 @@ pub(super) async fn differences(
             true => filter.clone(),
             false => Filter { since: Some(since), until: Some(until), ..filter.clone() },
         };
-        match of_one_span(local, remote, &span).await? {
-            Reaction::Told(Differences { mut have, mut need }) => {
-                all.have.append(&mut have);
-                all.need.append(&mut need);
-            }
+        match of_one_span(local, remote, &span, stop, &mut all).await? {
+            Reaction::Told => {}
             Reaction::TooMuch(_) if since < until => {
                 // The middle of all time is far in the future; that of what is, or may be, tells more.
                 let middle = since.midpoint(until.min(since.max(LATEST)));
@@ -82,7 +96,13 @@ pub(super) async fn differences(
 /// The second up to which events are expected: 2100-01-01.
 const LATEST: u64 = 4_102_444_800;
 
-async fn of_one_span(local: &Local<'_>, remote: &mut Remote, filter: &Filter) -> Result<Reaction, SyncError> {
+async fn of_one_span(
+    local: &Local<'_>,
+    remote: &mut Remote,
+    filter: &Filter,
+    stop: &AtomicBool,
+    all: &mut Differences,
+) -> Result<Reaction, SyncError> {
     let records = local.items(filter)?.into_iter().collect();
     let protocol =
         |error: crate::reconciliation::ReconciliationError| RemoteError::Protocol(error.to_string());
@@ -91,10 +111,10 @@ async fn of_one_span(local: &Local<'_>, remote: &mut Remote, filter: &Filter) ->
     let filter = serde_json::to_string(filter).unwrap_or_default();
     let hex = base16ct::lower::encode_string(&first);
     remote.send(format!(r#"["NEG-OPEN","{id}",{filter},"{hex}"]"#)).await?;
-    let mut all = Differences::default();
     let mut is_answered = false;
+    let mut wait = Wait::new();
     for _ in 0..MOST_MESSAGES {
-        let message = match remote.receive().await? {
+        let message = match remote.receive(&wait, stop).await? {
             Message::Reconcile { subscription, message } if subscription == id => message,
             Message::ReconcileRefused { subscription, reason } if subscription == id => {
                 return Ok(match is_answered {
@@ -111,17 +131,17 @@ async fn of_one_span(local: &Local<'_>, remote: &mut Remote, filter: &Filter) ->
             _ => continue,
         };
         is_answered = true;
-        let mut difference = reconciliation.step(&message).map_err(protocol)?;
-        all.have.append(&mut difference.have);
-        all.need.append(&mut difference.need);
+        let difference = reconciliation.step(&message).map_err(protocol)?;
+        all.add(difference.have, difference.need)?;
         match difference.next {
             Some(next) => {
                 let hex = base16ct::lower::encode_string(&next);
                 remote.send(format!(r#"["NEG-MSG","{id}","{hex}"]"#)).await?;
+                wait = Wait::new();
             }
             None => {
                 remote.send(format!(r#"["NEG-CLOSE","{id}"]"#)).await?;
-                return Ok(Reaction::Told(all));
+                return Ok(Reaction::Told);
             }
         }
     }
@@ -139,28 +159,25 @@ fn is_about_size(reason: &str) -> bool {
 pub(super) async fn settle(
     local: &mut Local<'_>,
     remote: &mut Remote,
-    mut differences: Differences,
+    differences: Differences,
     direction: Direction,
     stop: &AtomicBool,
     sync: &mut Sync,
     progress: &mut dyn FnMut(&Sync),
 ) -> Result<(), SyncError> {
     let count = |ids: &[EventId]| Some(u64::try_from(ids.len()).unwrap_or(u64::MAX));
-    // A relay may name an id twice.
-    for ids in [&mut differences.have, &mut differences.need] {
-        ids.sort_unstable();
-        ids.dedup();
-    }
-    (sync.to_fetch, sync.to_send) = (count(&differences.need), count(&differences.have));
+    let need: Vec<EventId> = differences.need.into_iter().collect();
+    let have: Vec<EventId> = differences.have.into_iter().collect();
+    (sync.to_fetch, sync.to_send) = (count(&need), count(&have));
     progress(sync);
     if direction.is_down() {
-        for ids in differences.need.chunks(BATCH) {
+        for ids in need.chunks(BATCH) {
             fetch(local, remote, ids, stop, sync).await?;
             progress(sync);
         }
     }
     if direction.is_up() {
-        for ids in differences.have.chunks(BATCH) {
+        for ids in have.chunks(BATCH) {
             if stop.load(Ordering::Relaxed) {
                 break;
             }
@@ -182,13 +199,15 @@ async fn fetch(
     let mut left: OneOf<EventId> = ids.iter().copied().collect();
     while !left.is_empty() && !stop.load(Ordering::Relaxed) {
         let limit = u64::try_from(left.len()).ok();
-        let page = remote.fetch(&Filter { ids: Some(left.clone()), limit, ..Filter::default() }).await?;
+        let filter = Filter { ids: Some(left.clone()), limit, ..Filter::default() };
+        let page = remote.fetch(&filter, stop).await?;
         let came: OneOf<EventId> = page.events.iter().map(|event| event.id).collect();
         if came.is_empty() {
             sync.withheld = sync.withheld.saturating_add(u64::try_from(left.len()).unwrap_or(u64::MAX));
             return Ok(());
         }
-        local.take_in(page.events, stop, &mut sync.down).await?;
+        let events = genuine(page.events, &mut sync.down);
+        local.take_in(events, stop, &mut sync.down).await?;
         left = left.iter().filter(|id| !came.contains(*id)).copied().collect();
     }
     Ok(())

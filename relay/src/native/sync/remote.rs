@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use openagents_host::outgoing::{Reach, Socket, SocketError};
 use openagents_host::{Event, EventId, VerifiedEvent};
 
@@ -12,8 +14,14 @@ use super::message::Message;
 use crate::filter::Filter;
 use crate::native::intake::{Refusal, Tally};
 
-/// How long a relay may be silent while something is asked of it.
+/// How long a relay may say nothing to what is asked of it. What else it says meanwhile is no answer.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long a relay may take to answer one question, however often it says a bit of the answer.
+const LONGEST_ANSWER: Duration = Duration::from_secs(600);
+
+/// How long it takes to notice that it is time to stop.
+const GLANCE: Duration = Duration::from_millis(100);
 
 /// How many events may be sent that are not answered.
 const WINDOW: usize = 128;
@@ -49,9 +57,18 @@ pub enum RemoteError {
     /// The relay says nothing.
     #[error("no answer of the relay within {} s", PATIENCE.as_secs())]
     Silent,
+    /// The relay goes on without coming to the end of an answer.
+    #[error("no whole answer of the relay within {} s", LONGEST_ANSWER.as_secs())]
+    TooSlow,
+    /// It was time to stop.
+    #[error("stopped while waiting for the relay")]
+    Stopped,
     /// The relay does not answer a question, and says why.
     #[error("the relay refused: {0}")]
     Refused(String),
+    /// The relay sends only what is not genuine.
+    #[error("none of the events that the relay sent is genuine")]
+    Forged,
     /// The relay sends without end.
     #[error("the relay sent more than was asked for")]
     TooMuch,
@@ -73,6 +90,36 @@ pub(super) struct Page {
     pub(super) events: Vec<Event>,
     /// Whether the relay says that there are no more (NIP-67).
     pub(super) is_last: bool,
+}
+
+/// How long an answer has been waited for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wait {
+    begun: Instant,
+    /// When something of the answer came last.
+    heard: Instant,
+}
+
+impl Wait {
+    pub(super) fn new() -> Self {
+        let now = Instant::now();
+        Self { begun: now, heard: now }
+    }
+
+    /// Something of the answer came.
+    pub(super) fn hear(&mut self) {
+        self.heard = Instant::now();
+    }
+
+    fn check(&self) -> Result<(), RemoteError> {
+        if self.heard.elapsed() > PATIENCE {
+            return Err(RemoteError::Silent);
+        }
+        if self.begun.elapsed() > LONGEST_ANSWER {
+            return Err(RemoteError::TooSlow);
+        }
+        Ok(())
+    }
 }
 
 /// An event to be sent.
@@ -128,6 +175,9 @@ impl Remote {
         let mut sent: HashMap<EventId, Outgoing> = HashMap::new();
         let mut pauses = 0_u32;
         let mut is_too_fast = false;
+        // What was sent is still to be accounted for when it is time to stop.
+        let never = AtomicBool::new(false);
+        let mut wait = Wait::new();
         loop {
             while sent.len() < WINDOW && !is_too_fast && !stop.load(Ordering::Relaxed) {
                 let Some(event) = waiting.pop_front() else { break };
@@ -136,6 +186,9 @@ impl Remote {
                     continue;
                 }
                 self.socket.send(format!(r#"["EVENT",{}]"#, event.json)).await?;
+                if sent.is_empty() {
+                    wait = Wait::new();
+                }
                 sent.insert(event.id, event);
             }
             if sent.is_empty() {
@@ -146,8 +199,10 @@ impl Remote {
                 is_too_fast = false;
                 continue;
             }
-            let Message::Ok { id, accepted, reason } = self.receive().await? else { continue };
+            let Message::Ok { id, accepted, reason } = self.receive(&wait, &never).await? else { continue };
             let Some(event) = sent.remove(&id) else { continue };
+            // The answer to an event is one message.
+            wait = Wait::new();
             if reason.starts_with("duplicate:") {
                 tally.pass_over();
             } else if accepted {
@@ -166,13 +221,14 @@ impl Remote {
     }
 
     /// The stored events of a filter, as many as the relay gives at once.
-    pub(super) async fn fetch(&mut self, filter: &Filter) -> Result<Page, RemoteError> {
+    pub(super) async fn fetch(&mut self, filter: &Filter, stop: &AtomicBool) -> Result<Page, RemoteError> {
         let id = self.next_id();
         let filter_json = serde_json::to_string(filter).unwrap_or_default();
         self.socket.send(format!(r#"["REQ","{id}",{filter_json}]"#)).await?;
         let (mut page, mut bytes) = (Page::default(), 0_usize);
+        let mut wait = Wait::new();
         loop {
-            match self.receive().await? {
+            match self.receive(&wait, stop).await? {
                 Message::Event { subscription, event, length } if subscription == id => {
                     bytes = bytes.saturating_add(length);
                     if bytes > MOST_BYTES || page.events.len() >= MOST_EVENTS {
@@ -180,6 +236,7 @@ impl Remote {
                     }
                     // Whatever else it sends, nobody asked for.
                     if filter.matches(&event) {
+                        wait.hear();
                         page.events.push(event);
                     }
                 }
@@ -200,11 +257,18 @@ impl Remote {
         Ok(self.socket.send(text).await?)
     }
 
-    pub(super) async fn receive(&mut self) -> Result<Message, RemoteError> {
-        match tokio::time::timeout(PATIENCE, self.socket.next()).await {
-            Ok(Some(text)) => Ok(Message::from_json(&text?)),
-            Ok(None) => Err(RemoteError::Disconnected),
-            Err(_) => Err(RemoteError::Silent),
+    /// The next message, whatever it is about.
+    pub(super) async fn receive(&mut self, wait: &Wait, stop: &AtomicBool) -> Result<Message, RemoteError> {
+        loop {
+            wait.check()?;
+            if stop.load(Ordering::Relaxed) {
+                return Err(RemoteError::Stopped);
+            }
+            match tokio::time::timeout(GLANCE, self.socket.next()).await {
+                Ok(Some(text)) => return Ok(Message::from_json(&text?)),
+                Ok(None) => return Err(RemoteError::Disconnected),
+                Err(_) => {}
+            }
         }
     }
 
@@ -216,11 +280,67 @@ impl Remote {
 
 /// Waits 1 s, 2 s, 4 s … unless it is time to stop.
 async fn pause(pauses: u32, stop: &AtomicBool) {
-    const GLANCE: Duration = Duration::from_millis(100);
     let mut left = Duration::from_secs(1_u64.checked_shl(pauses.saturating_sub(1)).unwrap_or(u64::MAX))
         .min(LONGEST_PAUSE);
     while !left.is_zero() && !stop.load(Ordering::Relaxed) {
         tokio::time::sleep(GLANCE.min(left)).await;
         left = left.saturating_sub(GLANCE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use futures_util::SinkExt;
+    use tokio::net::TcpListener;
+    use tokio::time::Instant;
+    use tokio_tungstenite::tungstenite::Message as Frame;
+
+    use super::{LONGEST_ANSWER, PATIENCE, Remote, RemoteError, Wait};
+    use crate::filter::Filter;
+
+    /// A relay that says something all the time, and never what it is asked.
+    async fn chatterer() -> Remote {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("ws://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
+            while socket.send(Frame::text(r#"["NOTICE","la la"]"#)).await.is_ok() {}
+        });
+        Remote::connect(&url).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn chatter_is_no_answer() {
+        let mut remote = chatterer().await;
+        let (now, stop) = (Instant::now(), AtomicBool::new(false));
+        // As long ago as leaves a moment.
+        let left = std::time::Duration::from_millis(50);
+        for (wait, is_right) in [
+            (Wait { begun: now, heard: now - (PATIENCE - left) }, RemoteError::Silent),
+            (Wait { begun: now - (LONGEST_ANSWER - left), heard: now }, RemoteError::TooSlow),
+        ] {
+            let error = loop {
+                if let Err(error) = remote.receive(&wait, &stop).await {
+                    break error;
+                }
+            };
+            assert_eq!(error.to_string(), is_right.to_string());
+        }
+    }
+
+    #[tokio::test]
+    async fn chatter_does_not_keep_it_from_stopping() {
+        let mut remote = chatterer().await;
+        let stop = AtomicBool::new(false);
+        let filter = Filter::new();
+        let stopping = async {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        };
+        let (page, ()) = tokio::join!(remote.fetch(&filter, &stop), stopping);
+        assert!(matches!(page, Err(RemoteError::Stopped)));
     }
 }

@@ -255,6 +255,16 @@ async fn takes_nothing_that_is_not_genuine_and_does_not_wait_for_what_is_withhel
 }
 
 #[tokio::test]
+async fn pages_through_no_more_than_what_is_genuine() {
+    let manner = Manner { forges: true, instead_of_reconciling: Some(NO_NIP_77[0]), ..Manner::default() };
+    let (url, _) = relay(&notes(0..10), manner).await;
+    let empty = store(&[]);
+    let error = run(&empty, &url, Direction::Down).await.unwrap_err();
+    assert!(matches!(error, SyncError::Remote(RemoteError::Forged)), "{error}");
+    assert!(stored(&empty).is_empty());
+}
+
+#[tokio::test]
 async fn counts_what_the_relay_refuses_and_sends_again_what_was_too_much() {
     let events = notes(0..10);
     let refusing = |refusal| Manner { refusal: Some(refusal), ..Manner::default() };
