@@ -13,6 +13,7 @@ use crate::stage::{Stage, scenarios};
 scenarios![
     an_event_without_enough_work_is_refused,
     only_those_who_are_named_may_write,
+    whoever_may_not_write_vanishes_in_silence,
     who_is_blocked_may_not_write,
     only_kinds_that_are_named_are_taken,
     an_event_that_is_too_old_is_refused,
@@ -98,6 +99,17 @@ async fn only_those_who_are_named_may_write(stage: &Stage) {
         let answer = client.publish(&strange).await;
         assert!(answer.accepted == accepted && (accepted || answer.refused_as("restricted")), "{answer:?}");
     }
+}
+
+async fn whoever_may_not_write_vanishes_in_silence(stage: &Stage) {
+    let stranger = fresh_author();
+    let server = server(stage, &[("RELAY_ALLOWED_PUBKEYS", &fresh_author().public_key().to_hex())]);
+    let mut client = Client::connect(&server.url()).await;
+    client.subscribe("live", &[json!({"kinds": [62]})]).await;
+    let talkative = event(&stranger, 62, &[&["relay", "ALL_RELAYS"]], &"x".repeat(2_000));
+    assert!(client.publish(&talkative).await.refused_as("invalid"));
+    client.publish_accepted(&event(&stranger, 62, &[&["relay", "ALL_RELAYS"]], "")).await;
+    client.expect_silence().await;
 }
 
 async fn who_is_blocked_may_not_write(stage: &Stage) {

@@ -18,6 +18,7 @@ scenarios![
     a_deletion_cannot_be_deleted,
     kind_tags_decide_nothing,
     a_deletion_reaches_subscribers,
+    a_gift_wrap_is_deleted_by_whom_it_is_for,
 ];
 
 fn deletion(author: &Keys, events: &[&Event]) -> Event {
@@ -44,6 +45,17 @@ async fn expect_blocked(client: &mut Client, event: &Event) {
     let answer = client.publish(event).await;
     assert!(answer.refused_as("blocked"), "{answer:?}");
     assert!(!is_stored(client, event).await);
+}
+
+async fn a_gift_wrap_is_deleted_by_whom_it_is_for(stage: &Stage) {
+    let mut client = stage.client().await;
+    let [sender, recipient, stranger] = [fresh_author(), fresh_author(), fresh_author()];
+    let wrap = event(&sender, 1059, &[&["p", &recipient.public_key().to_hex()]], "sealed");
+    client.publish_accepted(&wrap).await;
+    client.publish_accepted(&deletion(&stranger, &[&wrap])).await;
+    assert!(client.publish(&wrap).await.message.starts_with("duplicate: "));
+    client.publish_accepted(&deletion(&recipient, &[&wrap])).await;
+    assert!(client.publish(&wrap).await.refused_as("blocked"));
 }
 
 async fn an_author_deletes_by_id_and_the_request_stays(stage: &Stage) {

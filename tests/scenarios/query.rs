@@ -23,8 +23,23 @@ scenarios![
     each_filter_has_its_own_limit,
     an_empty_list_matches_nothing,
     a_filter_with_hundreds_of_authors_works,
+    a_filter_may_have_every_letter,
     refuses_a_filter_that_is_not_one,
 ];
+
+async fn a_filter_may_have_every_letter(stage: &Stage) {
+    let mut client = stage.client().await;
+    let author = fresh_author();
+    let letters: Vec<String> = ('a'..='z').chain('A'..='Z').map(String::from).collect();
+    let value = author.public_key().to_hex();
+    let tags: Vec<Vec<&str>> = letters.iter().map(|letter| vec![letter.as_str(), &value]).collect();
+    let tags: Vec<&[&str]> = tags.iter().map(Vec::as_slice).collect();
+    let all = event(&author, 1, &tags, "all letters");
+    published(&mut client, &[all.clone(), event(&author, 1, &tags[1..], "all but one")]).await;
+    let filter: serde_json::Map<String, Value> =
+        letters.iter().map(|letter| (format!("#{letter}"), json!([value]))).collect();
+    expect(&mut client, Value::Object(filter), &[&all]).await;
+}
 
 async fn published(client: &mut Client, events: &[Event]) {
     for event in events {

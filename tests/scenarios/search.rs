@@ -19,7 +19,24 @@ scenarios![
     private_and_encrypted_texts_are_not_found,
     finds_old_and_new_events_when_many_were_indexed,
     what_was_replaced_or_deleted_is_not_found,
+    a_connection_has_only_so_many_searches,
 ];
+
+async fn a_connection_has_only_so_many_searches(stage: &Stage) {
+    let mut client = stage.client().await;
+    for number in 0..16 {
+        client.subscribe(&format!("s{number}"), &[json!({"search": word()})]).await;
+    }
+    client.send(&json!(["REQ", "one more", {"search": word()}])).await;
+    match client.receive().await {
+        Frame::Closed(of, reason) => {
+            assert!(of == "one more" && reason.starts_with("restricted: "), "{reason}")
+        }
+        other => panic!("{other:?}"),
+    }
+    client.send(&json!(["CLOSE", "s0"])).await;
+    client.subscribe("one more", &[json!({"search": word()})]).await;
+}
 
 /// A word that nobody else uses.
 fn word() -> String {

@@ -302,7 +302,7 @@ mod tests {
         for turn in 1.. {
             readers[turn % 2].execute_batch(begin).unwrap();
             std::thread::sleep(std::time::Duration::from_millis(10));
-            readers[(turn + 1) % 2].execute_batch("COMMIT").unwrap();
+            readers[usize::from(turn % 2 == 0)].execute_batch("COMMIT").unwrap();
             if ended.load(std::sync::atomic::Ordering::Relaxed) {
                 return;
             }
