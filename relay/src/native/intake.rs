@@ -1,6 +1,6 @@
 //! Verified events on their way into a store, and the account of what became of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use openagents_host::event::Retention;
@@ -8,6 +8,8 @@ use openagents_host::native::Sqlite;
 use openagents_host::{SqlError, Timestamp, VerifiedEvent};
 use serde::Serialize;
 
+use crate::admission::Lists;
+use crate::management::Rules;
 use crate::store::{Insertion, Store, VANISH};
 
 /// The longest event that is taken, in bytes of JSON: a row of the database has 2 MB at most.
@@ -32,6 +34,8 @@ pub enum Refusal {
     Ephemeral,
     /// It is longer than [`LONGEST_EVENT`].
     TooLong,
+    /// An operator has banned it, its author or its kind (NIP-86).
+    Banned,
     /// The relay that it was sent to does not want it, and gives a reason that begins with this word.
     ByRelay(String),
 }
@@ -46,6 +50,7 @@ impl fmt::Display for Refusal {
             Self::Expired => "expired",
             Self::Ephemeral => "ephemeral",
             Self::TooLong => "too long",
+            Self::Banned => "banned by the operators",
             Self::ByRelay(word) => word,
         })
     }
@@ -89,14 +94,26 @@ impl Tally {
     }
 }
 
+/// What the operators of a store's relay have banned, as the store has kept it (NIP-86).
+///
+/// # Errors
+/// When the database fails.
+pub(super) fn bans(store: &Store<Sqlite>) -> Result<Lists, SqlError> {
+    let mut rules = Rules::default();
+    store.complete_rules(&mut rules)?;
+    // What is merely not named as allowed is for strangers only.
+    Ok(Lists { allowed_kinds: BTreeSet::new(), ..rules.lists })
+}
+
 /// Stores an event with all rules of the store, and enters it in the account. The limits for strangers do not apply:
-/// whoever has the database in his hands decides what is in it. Nothing is handed over to an agent. A request to vanish is
+/// whoever has the database in his hands decides what is in it; but what operators have banned does not come back. Nothing is handed over to an agent. A request to vanish is
 /// fulfilled if it is meant for all relays (NIP-62).
 ///
 /// # Errors
 /// When the database fails.
 pub(super) fn take_in(
     store: &Store<Sqlite>,
+    bans: &Lists,
     now: Timestamp,
     event: &VerifiedEvent,
     tally: &mut Tally,
@@ -107,6 +124,11 @@ pub(super) fn take_in(
     }
     if event.json().len() > LONGEST_EVENT {
         tally.refuse(Refusal::TooLong);
+        return Ok(());
+    }
+    // Who wants to vanish may have a right to that, and nothing of theirs comes back (NIP-62).
+    if event.kind != VANISH && bans.admit(event).is_err() {
+        tally.refuse(Refusal::Banned);
         return Ok(());
     }
     let insertion = match event.kind == VANISH && event.tag_values("relay").any(|relay| relay == "ALL_RELAYS")
