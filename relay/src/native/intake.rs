@@ -10,10 +10,30 @@ use serde::Serialize;
 
 use crate::admission::Lists;
 use crate::management::Rules;
+use crate::reason::Prefix;
 use crate::store::{Insertion, Store, VANISH};
 
 /// The longest event that is taken, in bytes of JSON: a row of the database has 2 MB at most.
 pub const LONGEST_EVENT: usize = 1_500_000;
+
+/// How many reasons of a relay are kept to be shown, and how many characters of each.
+const SHOWN_REASONS: usize = 5;
+const LONGEST_REASON: usize = 200;
+
+/// What reasons of relays begin with (NIP-01 and others).
+const PREFIXES: [Prefix; 11] = [
+    Prefix::Duplicate,
+    Prefix::Pow,
+    Prefix::Blocked,
+    Prefix::RateLimited,
+    Prefix::Invalid,
+    Prefix::AuthRequired,
+    Prefix::Restricted,
+    Prefix::Mute,
+    Prefix::Closed,
+    Prefix::Unsupported,
+    Prefix::Error,
+];
 
 /// Why an event is not in the store, although it was given.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -36,7 +56,8 @@ pub enum Refusal {
     TooLong,
     /// An operator has banned it, its author or its kind (NIP-86).
     Banned,
-    /// The relay that it was sent to does not want it, and gives a reason that begins with this word.
+    /// The relay that it was sent to does not want it, for a reason that begins with this word of NIP-01's, or none of
+    /// them (`other`).
     ByRelay(String),
 }
 
@@ -65,6 +86,8 @@ pub struct Tally {
     pub duplicates: u64,
     /// How many were not taken, and why.
     pub refused: BTreeMap<Refusal, u64>,
+    /// The first few reasons that a relay gave for not taking an event, each once, and cut off where they are long.
+    pub reasons: Vec<String>,
 }
 
 impl Tally {
@@ -83,6 +106,19 @@ impl Tally {
     pub(super) fn refuse(&mut self, refusal: Refusal) {
         let count = self.refused.entry(refusal).or_default();
         *count = count.saturating_add(1);
+    }
+
+    /// Enters what a relay did not take. It can give any number of reasons of any length.
+    pub(super) fn refuse_by_relay(&mut self, reason: &str) {
+        let begins = reason.split_once(':').map_or("", |(word, _)| word);
+        let word = PREFIXES.into_iter().map(Prefix::as_str).find(|word| *word == begins);
+        self.refuse(Refusal::ByRelay(word.unwrap_or("other").to_owned()));
+        if self.reasons.len() < SHOWN_REASONS {
+            let shown: String = reason.chars().take(LONGEST_REASON).collect();
+            if !self.reasons.contains(&shown) {
+                self.reasons.push(shown);
+            }
+        }
     }
 
     pub(super) fn accept(&mut self) {
@@ -145,4 +181,26 @@ pub(super) fn take_in(
         Insertion::Expired => tally.refuse(Refusal::Expired),
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LONGEST_REASON, Refusal, SHOWN_REASONS, Tally};
+
+    #[test]
+    fn keeps_little_of_what_a_relay_says_of_each_event() {
+        let mut tally = Tally::default();
+        for number in 0..100 {
+            tally.refuse_by_relay(&format!("blocked: not {number} {}", "\u{e9}".repeat(1_000)));
+            tally.refuse_by_relay(&format!("{number}: whatever"));
+        }
+        assert_eq!(tally.refused.len(), 2);
+        assert_eq!(tally.refused[&Refusal::ByRelay("blocked".to_owned())], 100);
+        assert_eq!(tally.refused[&Refusal::ByRelay("other".to_owned())], 100);
+        assert_eq!(tally.reasons.len(), SHOWN_REASONS);
+        assert!(tally.reasons.iter().all(|reason| reason.chars().count() <= LONGEST_REASON));
+        let mut tally = Tally::default();
+        (0..9).for_each(|_| tally.refuse_by_relay("blocked: no"));
+        assert_eq!(tally.reasons, ["blocked: no"]);
+    }
 }
