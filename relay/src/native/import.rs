@@ -137,6 +137,7 @@ pub fn import(
         file.file.seek_to(import.bytes)?;
     }
     progress(&import);
+    let bans = intake::bans(store)?;
     let mut blocks = Blocks::read(reader)?;
     while let Some(block) = blocks.next(stop)? {
         let mut batch = vec![block];
@@ -152,7 +153,7 @@ pub fn import(
             for block in batch {
                 import.enter(&block);
                 for event in block.events {
-                    intake::take_in(store, now(), &event, &mut import.tally)?;
+                    intake::take_in(store, &bans, now(), &event, &mut import.tally)?;
                 }
                 tail = block.tail;
             }

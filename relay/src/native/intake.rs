@@ -1,6 +1,6 @@
 //! Verified events on their way into a store, and the account of what became of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use openagents_host::event::Retention;
@@ -8,10 +8,32 @@ use openagents_host::native::Sqlite;
 use openagents_host::{SqlError, Timestamp, VerifiedEvent};
 use serde::Serialize;
 
+use crate::admission::Lists;
+use crate::management::Rules;
+use crate::reason::Prefix;
 use crate::store::{Insertion, Store, VANISH};
 
 /// The longest event that is taken, in bytes of JSON: a row of the database has 2 MB at most.
 pub const LONGEST_EVENT: usize = 1_500_000;
+
+/// How many reasons of a relay are kept to be shown, and how many characters of each.
+const SHOWN_REASONS: usize = 5;
+const LONGEST_REASON: usize = 200;
+
+/// What reasons of relays begin with (NIP-01 and others).
+const PREFIXES: [Prefix; 11] = [
+    Prefix::Duplicate,
+    Prefix::Pow,
+    Prefix::Blocked,
+    Prefix::RateLimited,
+    Prefix::Invalid,
+    Prefix::AuthRequired,
+    Prefix::Restricted,
+    Prefix::Mute,
+    Prefix::Closed,
+    Prefix::Unsupported,
+    Prefix::Error,
+];
 
 /// Why an event is not in the store, although it was given.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -34,7 +56,10 @@ pub enum Refusal {
     Ephemeral,
     /// It is longer than [`LONGEST_EVENT`].
     TooLong,
-    /// The relay that it was sent to does not want it, and gives a reason that begins with this word.
+    /// An operator has banned it, its author or its kind (NIP-86).
+    Banned,
+    /// The relay that it was sent to does not want it, for a reason that begins with this word of NIP-01's, or none of
+    /// them (`other`).
     ByRelay(String),
 }
 
@@ -49,6 +74,7 @@ impl fmt::Display for Refusal {
             Self::Crowded => "of crowded seconds",
             Self::Ephemeral => "ephemeral",
             Self::TooLong => "too long",
+            Self::Banned => "banned by the operators",
             Self::ByRelay(word) => word,
         })
     }
@@ -63,6 +89,8 @@ pub struct Tally {
     pub duplicates: u64,
     /// How many were not taken, and why.
     pub refused: BTreeMap<Refusal, u64>,
+    /// The first few reasons that a relay gave for not taking an event, each once, and cut off where they are long.
+    pub reasons: Vec<String>,
 }
 
 impl Tally {
@@ -83,6 +111,19 @@ impl Tally {
         *count = count.saturating_add(1);
     }
 
+    /// Enters what a relay did not take. It can give any number of reasons of any length.
+    pub(super) fn refuse_by_relay(&mut self, reason: &str) {
+        let begins = reason.split_once(':').map_or("", |(word, _)| word);
+        let word = PREFIXES.into_iter().map(Prefix::as_str).find(|word| *word == begins);
+        self.refuse(Refusal::ByRelay(word.unwrap_or("other").to_owned()));
+        if self.reasons.len() < SHOWN_REASONS {
+            let shown: String = reason.chars().take(LONGEST_REASON).collect();
+            if !self.reasons.contains(&shown) {
+                self.reasons.push(shown);
+            }
+        }
+    }
+
     pub(super) fn accept(&mut self) {
         self.accepted = self.accepted.saturating_add(1);
     }
@@ -92,14 +133,26 @@ impl Tally {
     }
 }
 
+/// What the operators of a store's relay have banned, as the store has kept it (NIP-86).
+///
+/// # Errors
+/// When the database fails.
+pub(super) fn bans(store: &Store<Sqlite>) -> Result<Lists, SqlError> {
+    let mut rules = Rules::default();
+    store.complete_rules(&mut rules)?;
+    // What is merely not named as allowed is for strangers only.
+    Ok(Lists { allowed_kinds: BTreeSet::new(), ..rules.lists })
+}
+
 /// Stores an event with all rules of the store, and enters it in the account. The limits for strangers do not apply:
-/// whoever has the database in his hands decides what is in it. Nothing is handed over to an agent. A request to vanish is
+/// whoever has the database in his hands decides what is in it; but what operators have banned does not come back. Nothing is handed over to an agent. A request to vanish is
 /// fulfilled if it is meant for all relays (NIP-62).
 ///
 /// # Errors
 /// When the database fails.
 pub(super) fn take_in(
     store: &Store<Sqlite>,
+    bans: &Lists,
     now: Timestamp,
     event: &VerifiedEvent,
     tally: &mut Tally,
@@ -110,6 +163,11 @@ pub(super) fn take_in(
     }
     if event.json().len() > LONGEST_EVENT {
         tally.refuse(Refusal::TooLong);
+        return Ok(());
+    }
+    // Who wants to vanish may have a right to that, and nothing of theirs comes back (NIP-62).
+    if event.kind != VANISH && bans.admit(event).is_err() {
+        tally.refuse(Refusal::Banned);
         return Ok(());
     }
     let insertion = match event.kind == VANISH && event.tag_values("relay").any(|relay| relay == "ALL_RELAYS")
@@ -127,4 +185,26 @@ pub(super) fn take_in(
         Insertion::Crowded => tally.refuse(Refusal::Crowded),
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LONGEST_REASON, Refusal, SHOWN_REASONS, Tally};
+
+    #[test]
+    fn keeps_little_of_what_a_relay_says_of_each_event() {
+        let mut tally = Tally::default();
+        for number in 0..100 {
+            tally.refuse_by_relay(&format!("blocked: not {number} {}", "\u{e9}".repeat(1_000)));
+            tally.refuse_by_relay(&format!("{number}: whatever"));
+        }
+        assert_eq!(tally.refused.len(), 2);
+        assert_eq!(tally.refused[&Refusal::ByRelay("blocked".to_owned())], 100);
+        assert_eq!(tally.refused[&Refusal::ByRelay("other".to_owned())], 100);
+        assert_eq!(tally.reasons.len(), SHOWN_REASONS);
+        assert!(tally.reasons.iter().all(|reason| reason.chars().count() <= LONGEST_REASON));
+        let mut tally = Tally::default();
+        (0..9).for_each(|_| tally.refuse_by_relay("blocked: no"));
+        assert_eq!(tally.reasons, ["blocked: no"]);
+    }
 }

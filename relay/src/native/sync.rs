@@ -22,7 +22,7 @@ pub use local::Sink;
 pub use remote::{Remote, RemoteError};
 
 use self::local::Local;
-use super::intake::Tally;
+use super::intake::{self, Tally};
 use crate::filter::Filter;
 use crate::store::Store;
 
@@ -109,7 +109,7 @@ pub async fn sync(
     progress: &mut dyn FnMut(&Sync),
 ) -> Result<Sync, SyncError> {
     let mut sync = Sync::default();
-    let mut local = Local { store, sink };
+    let mut local = Local { store, sink, bans: intake::bans(store)? };
     let filter = Filter { limit: None, ..filter.clone() };
     progress(&sync);
     match compare_and_settle(&mut local, remote, &filter, direction, stop, &mut sync, progress).await {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::num::NonZero;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -64,7 +64,12 @@ pub(super) struct Blocks {
     /// Blocks that were verified before one that comes earlier.
     early: BTreeMap<u64, io::Result<Block>>,
     next: u64,
+    /// How many there are, or [`UNKNOWN`] until all are read.
+    number: Arc<AtomicU64>,
 }
+
+/// While reading goes on.
+const UNKNOWN: u64 = u64::MAX;
 
 impl Blocks {
     /// Begins to read and to verify.
@@ -73,16 +78,21 @@ impl Blocks {
         let (to_verify, texts) = sync_channel(cores.saturating_mul(2));
         let (to_caller, verified) = sync_channel(cores.saturating_mul(2));
         let texts = Arc::new(Mutex::new(texts));
+        let number = Arc::new(AtomicU64::new(UNKNOWN));
+        let counted = Arc::clone(&number);
         // None of them is waited for at the end: one may be waiting for a terminal.
-        thread::Builder::new()
-            .name("import-read".to_owned())
-            .spawn(move || read_texts(reader, &to_verify))?;
+        thread::Builder::new().name("import-read".to_owned()).spawn(move || {
+            let mut read = 0;
+            read_texts(reader, &to_verify, &mut read);
+            // Whoever verifies hears of the end when the channel is dropped, which is after this.
+            counted.store(read, Ordering::Release);
+        })?;
         for _ in 0..cores {
             let (texts, to_caller) = (Arc::clone(&texts), to_caller.clone());
             let work = move || verify_texts(&texts, &to_caller);
             thread::Builder::new().name("import-verify".to_owned()).spawn(work)?;
         }
-        Ok(Self { verified, early: BTreeMap::new(), next: 0 })
+        Ok(Self { verified, early: BTreeMap::new(), next: 0, number })
     }
 
     /// The next block; `None` at the end, or when it is time to stop.
@@ -97,7 +107,13 @@ impl Blocks {
             match self.verified.recv_timeout(GLANCE) {
                 Ok((number, block)) => drop(self.early.insert(number, block)),
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return Ok(None),
+                Err(RecvTimeoutError::Disconnected) => {
+                    return match self.next == self.number.load(Ordering::Acquire) {
+                        true => Ok(None),
+                        // A thread has died with it.
+                        false => Err(io::Error::other("a part of the events was lost while it was verified")),
+                    };
+                }
             }
         }
     }
@@ -121,10 +137,13 @@ impl Blocks {
     }
 }
 
-/// Reads until the end. What comes slowly is passed on as it comes.
-fn read_texts(mut reader: Box<dyn Read + Send>, to_verify: &SyncSender<Numbered<Text>>) {
-    let mut numbers = 0_u64..;
-    let mut pass = |text| numbers.next().is_some_and(|number| to_verify.send((number, text)).is_ok());
+/// Reads until the end, and counts the blocks. What comes slowly is passed on as it comes.
+fn read_texts(mut reader: Box<dyn Read + Send>, to_verify: &SyncSender<Numbered<Text>>, read: &mut u64) {
+    let mut pass = |text| {
+        let number = *read;
+        *read = number.saturating_add(1);
+        to_verify.send((number, text)).is_ok()
+    };
     let mut buffer = Vec::new();
     // The length of a line that is not kept.
     let mut skipped: Option<u64> = None;
@@ -240,4 +259,35 @@ fn verified(line: &[u8]) -> Result<VerifiedEvent, Defect> {
     }
     let line = std::str::from_utf8(line).map_err(|error| Defect::Form(error.to_string()))?;
     Ok(Event::from_json(line)?.verify()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, AtomicU64};
+    use std::sync::mpsc::sync_channel;
+
+    use super::{Block, Blocks, UNKNOWN};
+
+    #[test]
+    fn a_block_that_was_lost_is_not_the_end() {
+        let blocks = |given: &[u64], number| {
+            let (sender, verified) = sync_channel(9);
+            given.iter().for_each(|at| sender.send((*at, Ok(Block::default()))).unwrap());
+            let early = std::collections::BTreeMap::new();
+            let mut blocks = Blocks { verified, early, next: 0, number: Arc::new(AtomicU64::new(number)) };
+            drop(sender);
+            let go_on = AtomicBool::new(false);
+            loop {
+                match blocks.next(&go_on) {
+                    Ok(Some(_)) => {}
+                    end => return end.is_ok(),
+                }
+            }
+        };
+        assert!(blocks(&[1, 0, 2], 3));
+        assert!(!blocks(&[0, 2], 3), "one in between");
+        assert!(!blocks(&[0, 1], 3), "the last");
+        assert!(!blocks(&[0, 1], UNKNOWN), "the reader itself died");
+    }
 }

@@ -12,6 +12,7 @@ use proptest::prelude::*;
 use super::lines::LONGEST_LINE;
 use super::{Defect, Import, ImportError, Source, import};
 use crate::fixtures;
+use crate::management::List;
 use crate::native::intake::Refusal;
 use crate::store::Store;
 
@@ -69,6 +70,21 @@ fn stores_each_event_once_and_keeps_the_rules() {
     assert_eq!((import.lines, import.is_complete), (7, true));
     assert_eq!(stored(&store), 4);
     assert_eq!(import_text(&store, lines(&events)).tally.accepted, 0);
+}
+
+#[test]
+fn does_not_bring_back_what_operators_have_banned() {
+    let store = store();
+    let mut events = notes(2);
+    events.push(fixtures::signed(7, 5, &[]));
+    store.list(List::BannedEvents, &events[0].id.to_hex(), None).unwrap();
+    store.list(List::DisallowedKinds, "7", None).unwrap();
+    store.list(List::AllowedKinds, "4", None).unwrap();
+    let import = import_text(&store, lines(&events));
+    assert_eq!((import.tally.accepted, import.tally.refused[&Refusal::Banned]), (1, 2));
+    store.list(List::BannedPubkeys, &events[0].pubkey.to_hex(), None).unwrap();
+    let import = import_text(&store, lines(&notes(9)));
+    assert_eq!((import.tally.accepted, import.tally.refused[&Refusal::Banned]), (0, 9));
 }
 
 #[test]

@@ -12,6 +12,7 @@ use openagents_host::{Event, EventId, SqlError, VerifiedEvent};
 
 use super::SyncError;
 use super::remote::{Outgoing, Remote};
+use crate::admission::Lists;
 use crate::filter::Filter;
 use crate::native::intake::{self, Refusal, Tally};
 use crate::store::{Store, Viewer};
@@ -28,6 +29,8 @@ pub enum Sink<'a> {
 pub(super) struct Local<'a> {
     pub(super) store: &'a Store<Sqlite>,
     pub(super) sink: Sink<'a>,
+    /// What the operators have banned here.
+    pub(super) bans: Lists,
 }
 
 impl Local<'_> {
@@ -72,9 +75,9 @@ impl Local<'_> {
     ) -> Result<(), SyncError> {
         match &mut self.sink {
             Sink::Store => {
-                let store = self.store;
+                let (store, bans) = (self.store, &self.bans);
                 store.sql().transaction(|| -> Result<(), SqlError> {
-                    events.iter().try_for_each(|event| intake::take_in(store, now(), event, tally))
+                    events.iter().try_for_each(|event| intake::take_in(store, bans, now(), event, tally))
                 })?;
             }
             Sink::Relay(relay) => relay.publish(&events, stop, tally).await?,

@@ -12,7 +12,7 @@ use openagents_host::{Event, EventId, VerifiedEvent};
 
 use super::message::Message;
 use crate::filter::Filter;
-use crate::native::intake::{Refusal, Tally};
+use crate::native::intake::Tally;
 
 /// How long a relay may say nothing to what is asked of it. What else it says meanwhile is no answer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -215,7 +215,7 @@ impl Remote {
                 is_too_fast = true;
                 waiting.push_front(event);
             } else {
-                tally.refuse(Refusal::ByRelay(reason));
+                tally.refuse_by_relay(&reason);
             }
         }
     }

@@ -271,7 +271,8 @@ async fn counts_what_the_relay_refuses_and_sends_again_what_was_too_much() {
     let (url, theirs) = relay(&[], refusing("blocked: not yours")).await;
     let done = run(&store(&events), &url, Direction::Up).await.unwrap();
     assert_eq!(done.up.accepted, 5);
-    assert_eq!(done.up.refused[&Refusal::ByRelay("blocked: not yours".to_owned())], 5);
+    assert_eq!(done.up.refused[&Refusal::ByRelay("blocked".to_owned())], 5);
+    assert_eq!(done.up.reasons, ["blocked: not yours"]);
     assert_eq!(theirs.lock().unwrap().len(), 5);
     let (url, theirs) = relay(&[], refusing("rate-limited: slow down")).await;
     let done = run(&store(&events[..3]), &url, Direction::Up).await.unwrap();

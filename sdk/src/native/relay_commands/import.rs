@@ -98,6 +98,9 @@ pub(super) fn details(tally: &Tally) {
     for (words, count) in known.into_iter().chain(refused) {
         say(format_args!("  {:>12}  {}", number(count), foreign(&words)));
     }
+    for reason in &tally.reasons {
+        say(format_args!("  {:>12}  {}", "for example", foreign(reason)));
+    }
 }
 
 fn words(refusal: &Refusal) -> String {
