@@ -299,16 +299,14 @@ mod tests {
 
     /// Reads on two connections by turns, so that at no moment nobody reads.
     fn read_without_a_gap(path: &Path, ended: &std::sync::atomic::AtomicBool) {
-        let readers = [0, 1].map(|_| rusqlite::Connection::open(path).unwrap());
+        let mut readers = [0, 1].map(|_| rusqlite::Connection::open(path).unwrap());
         let begin = "BEGIN; SELECT count(*) FROM t";
         readers[0].execute_batch(begin).unwrap();
-        for turn in 1.. {
-            readers[turn % 2].execute_batch(begin).unwrap();
+        while !ended.load(std::sync::atomic::Ordering::Relaxed) {
+            readers[1].execute_batch(begin).unwrap();
             std::thread::sleep(std::time::Duration::from_millis(10));
-            readers[(turn + 1) % 2].execute_batch("COMMIT").unwrap();
-            if ended.load(std::sync::atomic::Ordering::Relaxed) {
-                return;
-            }
+            readers[0].execute_batch("COMMIT").unwrap();
+            readers.swap(0, 1);
         }
     }
 
