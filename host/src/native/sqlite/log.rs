@@ -39,7 +39,7 @@ const CHECKPOINT_PAGES: u32 = 4_000;
 const RESTART_PAGES: u32 = 4 * CHECKPOINT_PAGES;
 
 /// For how long they are waited for, for each [`CHECKPOINT_PAGES`] that the log has. Nothing is written meanwhile.
-const RESTART_PATIENCE: Duration = Duration::from_millis(100);
+const RESTART_PATIENCE: Duration = Duration::from_millis(250);
 
 /// The file with the commits that are not in the database's own file yet.
 pub(in crate::native) struct WriteAheadLog(File);
@@ -329,7 +329,7 @@ mod tests {
             }
             ended.store(true, std::sync::atomic::Ordering::Relaxed);
         });
-        assert!(longest < 4_120 * u64::from(RESTART_PAGES + CHECKPOINT_PAGES), "{longest}");
+        assert!(longest < 4_120 * u64::from(RESTART_PAGES + 2 * CHECKPOINT_PAGES), "{longest}");
         assert!(sqlite.log.pages.load(std::sync::atomic::Ordering::Relaxed) < RESTART_PAGES, "it began anew");
     }
 
