@@ -6,7 +6,7 @@ use openagents_host::{Event, Kind, Timestamp};
 
 use crate::filter::{Filter, OneOf};
 use crate::reason::Reason;
-use crate::session::Session;
+use crate::session::ClientSession;
 
 /// The kind of the event by which a client identifies itself (NIP-42). It is never stored and never passed on.
 pub const AUTHENTICATION: Kind = Kind(22_242);
@@ -51,7 +51,12 @@ impl Access {
     ///
     /// # Errors
     /// Says what does not hold.
-    pub(crate) fn identifies(&self, now: Timestamp, session: &Session, event: &Event) -> Result<(), Reason> {
+    pub(crate) fn identifies(
+        &self,
+        now: Timestamp,
+        session: &ClientSession,
+        event: &Event,
+    ) -> Result<(), Reason> {
         if event.kind != AUTHENTICATION {
             return Err(Reason::invalid("AUTH needs an event of kind 22242"));
         }
@@ -75,14 +80,14 @@ impl Access {
         Err(Reason::invalid("the relay tag names another relay"))
     }
 
-    fn is_own_host(&self, session: Option<&Session>, host: &str) -> bool {
+    fn is_own_host(&self, session: Option<&ClientSession>, host: &str) -> bool {
         self.hosts.contains(host)
-            || session.and_then(Session::host).is_some_and(|own| own.eq_ignore_ascii_case(host))
+            || session.and_then(ClientSession::host).is_some_and(|own| own.eq_ignore_ascii_case(host))
     }
 
     /// Whether this relay has such an address (the `relay` tag of NIP-62).
     #[must_use]
-    pub fn is_own_address(&self, session: Option<&Session>, url: &str) -> bool {
+    pub fn is_own_address(&self, session: Option<&ClientSession>, url: &str) -> bool {
         host_of(url).is_some_and(|host| self.is_own_host(session, &host))
     }
 
@@ -93,7 +98,7 @@ impl Access {
     ///
     /// # Errors
     /// Says who may.
-    pub(crate) fn may_read(&self, session: &Session, filters: &[Filter]) -> Result<(), Reason> {
+    pub(crate) fn may_read(&self, session: &ClientSession, filters: &[Filter]) -> Result<(), Reason> {
         let is_known = !session.authenticated().is_empty();
         if self.auth_to_read && !is_known {
             return Err(Reason::auth_required("this relay is read only by those who identify themselves"));
@@ -127,7 +132,7 @@ impl Access {
     }
 
     /// Whether this connection may be told of an event that it subscribed to.
-    pub(crate) fn may_hear(&self, session: &Session, event: &Event) -> bool {
+    pub(crate) fn may_hear(&self, session: &ClientSession, event: &Event) -> bool {
         !self.private_kinds.contains(&event.kind) || session.is_party_to(event)
     }
 }

@@ -54,7 +54,7 @@ pub use limits::Limits;
 pub use message::{ClientMessage, RelayMessage, SubscriptionId};
 pub use reason::{Outcome, Prefix, Reason};
 pub use relay::{ConnectionId, Effect, Input, Reading, Relay, RelayConfig, Ticket};
-pub use session::{Origin, Session};
+pub use session::{ClientSession, Origin};
 
 #[cfg(test)]
 mod fixtures;

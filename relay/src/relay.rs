@@ -33,7 +33,7 @@ use crate::management::{Answer, Call, Rules};
 use crate::message::RelayMessage;
 use crate::reason::{Outcome, Reason};
 use crate::reconciliation::Reconciliations;
-use crate::session::{Origin, Session};
+use crate::session::{ClientSession, Origin};
 use crate::store::Store;
 use crate::subscriptions::Subscriptions;
 
@@ -202,7 +202,7 @@ pub enum Effect {
 #[derive(Debug)]
 pub struct Relay<S> {
     store: Store<S>,
-    sessions: BTreeMap<ConnectionId, Session>,
+    sessions: BTreeMap<ConnectionId, ClientSession>,
     subscriptions: Subscriptions,
     reconciliations: Reconciliations,
     config: RelayConfig,
@@ -288,7 +288,7 @@ impl<S: Sql> Relay<S> {
     /// Says why not.
     pub fn may_connect(&self, address: Option<IpAddr>) -> Result<(), NoEntry> {
         let from_there = |network: Network| {
-            let addresses = self.sessions.values().filter_map(Session::address);
+            let addresses = self.sessions.values().filter_map(ClientSession::address);
             addresses.filter(|address| Network::of(*address) == network).count()
         };
         let limits = &self.config.admission.connections;
@@ -323,7 +323,7 @@ impl<S: Sql> Relay<S> {
     }
 
     fn open_connection(&mut self, connection: ConnectionId, origin: &Origin, effects: &mut Vec<Effect>) {
-        self.sessions.insert(connection, Session::new(origin));
+        self.sessions.insert(connection, ClientSession::new(origin));
         self.subscriptions.open(connection);
         let access = &self.config.access;
         if access.auth_to_read || access.auth_to_write {
@@ -389,7 +389,7 @@ impl<S: Sql> Relay<S> {
 #[derive(Default, Serialize, Deserialize)]
 struct Saved {
     #[serde(rename = "c", default)]
-    session: Session,
+    session: ClientSession,
     #[serde(rename = "s", default)]
     subscriptions: Option<Box<RawValue>>,
     #[serde(rename = "n", default, skip_serializing_if = "Option::is_none")]

@@ -34,7 +34,7 @@ impl Origin {
 
 /// A connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Session {
+pub struct ClientSession {
     #[serde(rename = "c")]
     challenge: Arc<str>,
     #[serde(rename = "i", default, skip_serializing_if = "Option::is_none")]
@@ -48,7 +48,7 @@ pub struct Session {
     is_challenged: bool,
 }
 
-impl Session {
+impl ClientSession {
     /// A connection that was just made.
     #[must_use]
     pub fn new(origin: &Origin) -> Self {

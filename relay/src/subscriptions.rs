@@ -23,7 +23,7 @@ use crate::search::Text;
 /// The subscriptions of all connections.
 #[derive(Debug, Default)]
 pub struct Subscriptions {
-    sessions: BTreeMap<ConnectionId, Session>,
+    sessions: BTreeMap<ConnectionId, ClientSession>,
     /// By slot. A slot that a subscription has left is taken by the next one.
     subscriptions: Vec<Option<Subscription>>,
     vacant: Vec<Slot>,
@@ -31,7 +31,7 @@ pub struct Subscriptions {
 }
 
 #[derive(Debug, Default)]
-struct Session {
+struct ClientSession {
     slots: BTreeMap<SubscriptionId, Slot>,
     /// How long its filters are together, as JSON.
     filters_length: usize,

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 pub use self::commits::Commits;
 use self::inputs::Arriving;
 pub use self::inputs::{Inputs, Stopped};
-use self::outlet::{Outlet, Sync};
+use self::outlet::{Outlet, WaitForDisk};
 use super::{Sqlite, now};
 use crate::engine::Engine;
 use crate::sql::{Sql, SqlError};
@@ -76,7 +76,8 @@ impl EngineThread {
         let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
             let _alive = alive;
             let started = build().and_then(|engine| {
-                let sync = engine.sql().commit_ahead()?.map(|log| -> Sync { Arc::new(move || log.sync()) });
+                let sync =
+                    engine.sql().commit_ahead()?.map(|log| -> WaitForDisk { Arc::new(move || log.sync()) });
                 Ok((engine, Outlet::start(&disk_name, sync, commits, Box::new(apply))?))
             });
             match started {

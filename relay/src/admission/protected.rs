@@ -3,7 +3,7 @@
 use openagents_host::{Event, Kind};
 
 use crate::reason::Reason;
-use crate::session::Session;
+use crate::session::ClientSession;
 
 /// The kinds of reposts (NIP-18), which may embed the event in their content.
 const REPOSTS: [Kind; 2] = [Kind(6), Kind(16)];
@@ -13,7 +13,7 @@ const REPOSTS: [Kind; 2] = [Kind(6), Kind(16)];
 ///
 /// # Errors
 /// Says who may.
-pub(crate) fn admit(event: &Event, session: &Session) -> Result<(), Reason> {
+pub(crate) fn admit(event: &Event, session: &ClientSession) -> Result<(), Reason> {
     if REPOSTS.contains(&event.kind)
         && Event::from_json(&event.content).is_ok_and(|event| is_protected(&event))
     {
@@ -41,10 +41,10 @@ mod tests {
 
     use super::admit;
     use crate::fixtures;
-    use crate::session::Session;
+    use crate::session::ClientSession;
 
     fn refusal(event: &Event, identified: &[usize]) -> String {
-        let mut session = Session::default();
+        let mut session = ClientSession::default();
         for key in identified {
             session.authenticate(fixtures::keys(*key).public_key(), 9);
         }

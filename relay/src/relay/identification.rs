@@ -51,7 +51,8 @@ impl<S: Sql> Relay<S> {
 
     /// Sends a client its challenge, once.
     pub(super) fn challenge(&mut self, connection: ConnectionId, effects: &mut Vec<Effect>) {
-        let challenge = self.sessions.get_mut(&connection).and_then(crate::session::Session::challenge_once);
+        let challenge =
+            self.sessions.get_mut(&connection).and_then(crate::session::ClientSession::challenge_once);
         if let Some(challenge) = challenge {
             effects.push(Effect::Send { connection, message: RelayMessage::Auth(challenge) });
             effects.push(Effect::SessionChanged(connection));

@@ -13,7 +13,7 @@ use crate::admission::{Lists, MOST_LISTED, Network};
 use crate::management::{Answer, Call, List, METHODS, Rules};
 use crate::message::RelayMessage;
 use crate::reason::{Prefix, Reason};
-use crate::session::Session;
+use crate::session::ClientSession;
 
 /// How many events of banned authors are removed at once.
 const PURGED_AT_ONCE: u64 = 500;
@@ -181,7 +181,7 @@ impl<S: Sql> Relay<S> {
                 self.purge(now, effects);
             }
             Call::BlockAddress(..) => {
-                let blocked = |session: &Session| self.rules.lists.blocks(session.address());
+                let blocked = |session: &ClientSession| self.rules.lists.blocks(session.address());
                 let unwanted = self.sessions.iter().filter(|(_, session)| blocked(session));
                 for (connection, _) in unwanted {
                     let reason = Reason::new(Prefix::Blocked, "your address is blocked here");

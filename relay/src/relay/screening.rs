@@ -10,7 +10,7 @@ use crate::admission::{Activity, protected};
 use crate::check::{self, Checked};
 use crate::message::ClientMessage;
 use crate::reason::{Outcome, Reason};
-use crate::session::Session;
+use crate::session::ClientSession;
 use crate::store::{Standing, VANISH};
 
 /// How many bytes the content and the tags of a request to vanish can have that is taken only since it must be.
@@ -42,7 +42,7 @@ impl<S: Sql> Relay<S> {
             self.refuse(connection, event, Outcome::Refused(reason), effects);
             return None;
         }
-        let address = self.sessions.get(&connection).and_then(Session::address);
+        let address = self.sessions.get(&connection).and_then(ClientSession::address);
         if let Some(activity) = Activity::of(&message)
             && let Err(reason) = self.rates.admit(now, connection, address, activity)
         {
@@ -106,7 +106,7 @@ impl<S: Sql> Relay<S> {
         Ok(ground)
     }
 
-    fn is_welcome(&self, session: &Session, event: &Event) -> Result<(), Reason> {
+    fn is_welcome(&self, session: &ClientSession, event: &Event) -> Result<(), Reason> {
         self.rules.lists.admit(event)?;
         if self.config.access.auth_to_write && session.authenticated().is_empty() {
             return Err(Reason::auth_required(

@@ -20,7 +20,7 @@ use super::Commits;
 const WAITING: usize = 0;
 
 /// Makes safe whatever was committed before it is called.
-pub(super) type Sync = Arc<dyn Fn() -> io::Result<()> + Send + std::marker::Sync>;
+pub(super) type WaitForDisk = Arc<dyn Fn() -> io::Result<()> + Send + Sync>;
 
 /// Carries out effects.
 pub(super) type Apply<T> = Box<dyn FnMut(&mut Vec<T>) + Send>;
@@ -40,7 +40,7 @@ pub(super) struct Blocked;
 
 struct Shared<T> {
     /// `None` when a commit needs nothing more.
-    sync: Option<Sync>,
+    sync: Option<WaitForDisk>,
     apply: Mutex<Apply<T>>,
     commits: Commits,
     /// The batches that are queued or being made safe.
@@ -58,7 +58,7 @@ struct Batch<T> {
 impl<T: Send + 'static> Outlet<T> {
     pub(super) fn start(
         name: &str,
-        sync: Option<Sync>,
+        sync: Option<WaitForDisk>,
         commits: Commits,
         apply: Apply<T>,
     ) -> io::Result<Self> {
@@ -153,9 +153,9 @@ mod tests {
     use std::sync::mpsc::{Receiver, channel};
     use std::sync::{Arc, Mutex};
 
-    use super::{Commits, Outlet, Sync};
+    use super::{Commits, Outlet, WaitForDisk};
 
-    fn outlet(sync: Option<Sync>) -> (Outlet<u32>, Receiver<u32>) {
+    fn outlet(sync: Option<WaitForDisk>) -> (Outlet<u32>, Receiver<u32>) {
         let (sender, effects) = channel();
         let apply = move |batch: &mut Vec<u32>| {
             batch.drain(..).for_each(|effect| sender.send(effect).unwrap());
@@ -166,7 +166,7 @@ mod tests {
     #[test]
     fn effects_keep_their_order_whoever_waits_for_the_disk() {
         let syncs = Arc::new(AtomicU32::new(0));
-        let sync: Sync = {
+        let sync: WaitForDisk = {
             let syncs = Arc::clone(&syncs);
             Arc::new(move || {
                 syncs.fetch_add(1, Ordering::Relaxed);
