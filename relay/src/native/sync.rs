@@ -62,7 +62,7 @@ pub enum Method {
 
 /// How far a synchronisation is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Sync {
+pub struct Synchronization {
     /// How the difference is found.
     pub method: Method,
     /// How many events of the other side were looked at: those that were paged through.
@@ -106,9 +106,9 @@ pub async fn sync(
     filter: &Filter,
     direction: Direction,
     stop: &AtomicBool,
-    progress: &mut dyn FnMut(&Sync),
-) -> Result<Sync, SyncError> {
-    let mut sync = Sync::default();
+    progress: &mut dyn FnMut(&Synchronization),
+) -> Result<Synchronization, SyncError> {
+    let mut sync = Synchronization::default();
     let mut local = Local { store, sink, bans: intake::bans(store)? };
     let filter = Filter { limit: None, ..filter.clone() };
     progress(&sync);
@@ -128,8 +128,8 @@ async fn compare_and_settle(
     filter: &Filter,
     direction: Direction,
     stop: &AtomicBool,
-    sync: &mut Sync,
-    progress: &mut dyn FnMut(&Sync),
+    sync: &mut Synchronization,
+    progress: &mut dyn FnMut(&Synchronization),
 ) -> Result<(), SyncError> {
     match reconcile::differences(local, remote, filter, stop).await? {
         Some(differences) => {

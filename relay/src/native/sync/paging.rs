@@ -8,7 +8,7 @@ use openagents_host::EventId;
 
 use super::local::{Local, genuine};
 use super::remote::{Remote, RemoteError};
-use super::{Direction, Sync, SyncError};
+use super::{Direction, SyncError, Synchronization};
 use crate::filter::Filter;
 
 /// How many events are asked for at once. Most relays give no more.
@@ -23,8 +23,8 @@ pub(super) async fn page_through(
     filter: &Filter,
     direction: Direction,
     stop: &AtomicBool,
-    sync: &mut Sync,
-    progress: &mut dyn FnMut(&Sync),
+    sync: &mut Synchronization,
+    progress: &mut dyn FnMut(&Synchronization),
 ) -> Result<(), SyncError> {
     let mut theirs = HashSet::new();
     if direction.is_down() {
@@ -54,8 +54,8 @@ async fn read_all(
     filter: &Filter,
     stop: &AtomicBool,
     theirs: &mut HashSet<EventId>,
-    sync: &mut Sync,
-    progress: &mut dyn FnMut(&Sync),
+    sync: &mut Synchronization,
+    progress: &mut dyn FnMut(&Synchronization),
 ) -> Result<(), SyncError> {
     let mut until = filter.until;
     while !stop.load(Ordering::Relaxed) {

@@ -9,7 +9,7 @@ use openagents_host::event::MAX_CREATED_AT;
 use super::local::{Local, genuine};
 use super::message::Message;
 use super::remote::{Remote, RemoteError, Wait};
-use super::{Direction, Sync, SyncError};
+use super::{Direction, SyncError, Synchronization};
 use crate::filter::{Filter, OneOf};
 use crate::reconciliation::Reconciliation;
 
@@ -162,8 +162,8 @@ pub(super) async fn settle(
     differences: Differences,
     direction: Direction,
     stop: &AtomicBool,
-    sync: &mut Sync,
-    progress: &mut dyn FnMut(&Sync),
+    sync: &mut Synchronization,
+    progress: &mut dyn FnMut(&Synchronization),
 ) -> Result<(), SyncError> {
     let count = |ids: &[EventId]| Some(u64::try_from(ids.len()).unwrap_or(u64::MAX));
     let need: Vec<EventId> = differences.need.into_iter().collect();
@@ -194,7 +194,7 @@ async fn fetch(
     remote: &mut Remote,
     ids: &[EventId],
     stop: &AtomicBool,
-    sync: &mut Sync,
+    sync: &mut Synchronization,
 ) -> Result<(), SyncError> {
     let mut left: OneOf<EventId> = ids.iter().copied().collect();
     while !left.is_empty() && !stop.load(Ordering::Relaxed) {

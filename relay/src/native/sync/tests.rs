@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::{Direction, Method, Remote, RemoteError, Sink, Sync, SyncError, sync};
+use super::{Direction, Method, Remote, RemoteError, Sink, SyncError, Synchronization, sync};
 use crate::filter::Filter;
 use crate::fixtures;
 use crate::native::intake::Refusal;
@@ -169,7 +169,7 @@ fn stored(store: &Store<Sqlite>) -> BTreeSet<EventId> {
     ids
 }
 
-async fn run(store: &Store<Sqlite>, url: &str, direction: Direction) -> Result<Sync, SyncError> {
+async fn run(store: &Store<Sqlite>, url: &str, direction: Direction) -> Result<Synchronization, SyncError> {
     let mut remote = Remote::connect(url).await.unwrap();
     let stop = AtomicBool::new(false);
     sync(store, Sink::Store, &mut remote, &Filter::new(), direction, &stop, &mut |_| ()).await
@@ -287,7 +287,8 @@ async fn stops_when_told() {
         let (url, _) = relay(&events, Manner { instead_of_reconciling, ..Manner::default() }).await;
         let mut remote = Remote::connect(&url).await.unwrap();
         let (store, stop) = (store(&[]), AtomicBool::new(false));
-        let mut after_the_first = |sync: &Sync| stop.store(sync.down.total() > 0, Ordering::Relaxed);
+        let mut after_the_first =
+            |sync: &Synchronization| stop.store(sync.down.total() > 0, Ordering::Relaxed);
         let down = Direction::Down;
         let done =
             sync(&store, Sink::Store, &mut remote, &Filter::new(), down, &stop, &mut after_the_first).await;

@@ -49,7 +49,7 @@ pub(super) enum RelayCommand {
             relay sync wss://relay.example.com --direction down --filter '{\"kinds\":[0,3]}' --since 30d\n  \
             relay sync wss://relay.example.com --relay ws://127.0.0.1:8787"
     )]
-    Sync(Sync),
+    Sync(SyncArguments),
     /// Count what is stored, and measure it; also while the agent runs
     #[command(after_help = "Examples:\n  relay stats\n  relay stats --json | jq .kinds")]
     Stats(Stats),
@@ -92,7 +92,7 @@ pub(super) struct Export {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Sync {
+pub(super) struct SyncArguments {
     /// The other relay
     #[arg(value_name = "URL")]
     pub(super) url: String,

@@ -3,14 +3,17 @@ use std::process::ExitCode;
 
 use openagents_host::native::Durability;
 use openagents_relay::native::database::{open_to_read, open_to_write};
-use openagents_relay::native::sync::{Direction, Method, Remote, Sink, Sync, sync};
+use openagents_relay::native::sync::{Direction, Method, Remote, Sink, Synchronization, sync};
 
 use super::super::terminal::{say, tell};
 use super::import::details;
 use super::progress::{Progress, number};
 use super::{DATABASE, INTERRUPTED, RelayCommandError, arguments, stop_when_interrupted, take};
 
-pub(super) async fn run(arguments: &arguments::Sync, data: &Path) -> Result<ExitCode, RelayCommandError> {
+pub(super) async fn run(
+    arguments: &arguments::SyncArguments,
+    data: &Path,
+) -> Result<ExitCode, RelayCommandError> {
     let direction = match arguments.direction {
         arguments::Direction::Both => Direction::Both,
         arguments::Direction::Down => Direction::Down,
@@ -35,7 +38,7 @@ pub(super) async fn run(arguments: &arguments::Sync, data: &Path) -> Result<Exit
     };
     let sink = own.as_mut().map_or(Sink::Store, Sink::Relay);
     let mut progress = Progress::begin();
-    let mut show = |sync: &Sync| progress.show(|progress| line(sync, direction, progress));
+    let mut show = |sync: &Synchronization| progress.show(|progress| line(sync, direction, progress));
     let synced = sync(&store, sink, &mut remote, &filter, direction, &stop, &mut show).await?;
     for relay in own.into_iter().chain([remote]) {
         relay.close().await;
@@ -45,7 +48,7 @@ pub(super) async fn run(arguments: &arguments::Sync, data: &Path) -> Result<Exit
     Ok(if synced.is_complete { ExitCode::SUCCESS } else { ExitCode::from(INTERRUPTED) })
 }
 
-fn line(sync: &Sync, direction: Direction, progress: &Progress) -> String {
+fn line(sync: &Synchronization, direction: Direction, progress: &Progress) -> String {
     let done = sync.down.total().saturating_add(sync.up.total());
     let rate = number(progress.rate(done));
     let expected = [
@@ -63,7 +66,7 @@ fn line(sync: &Sync, direction: Direction, progress: &Progress) -> String {
     format!("{how_far}  {rate}/s  {} fetched  {} sent", number(sync.down.accepted), number(sync.up.accepted))
 }
 
-fn report(sync: &Sync, direction: Direction, progress: &Progress) {
+fn report(sync: &Synchronization, direction: Direction, progress: &Progress) {
     let seconds = progress.elapsed().as_secs_f64();
     let verb = if sync.is_complete { "synchronised" } else { "interrupted" };
     let method = match sync.method {
