@@ -31,7 +31,7 @@ async fn a_filter_may_have_every_letter(stage: &Stage) {
     let mut client = stage.client().await;
     let author = fresh_author();
     let letters: Vec<String> = ('a'..='z').chain('A'..='Z').map(String::from).collect();
-    let value = author.public_key().to_hex();
+    let value = fresh_author().public_key().to_hex();
     let tags: Vec<Vec<&str>> = letters.iter().map(|letter| vec![letter.as_str(), &value]).collect();
     let tags: Vec<&[&str]> = tags.iter().map(Vec::as_slice).collect();
     let all = event(&author, 1, &tags, "all letters");
