@@ -20,6 +20,11 @@ pub trait Engine {
     /// The database, so that a shell can put several inputs into one transaction.
     fn sql(&self) -> &Self::Sql;
 
+    /// Told how many inputs come now, before they do: with few of them there is time for what a crowd would have to wait for.
+    fn expect(&mut self, inputs: usize) {
+        let _ = inputs;
+    }
+
     /// Takes one input. Failures are answered as effects: an engine outlives every input.
     ///
     /// The input is borrowed because a shell may have to feed it again: when a transaction around

@@ -40,6 +40,9 @@ pub enum SqlError {
         /// What is there.
         found: &'static str,
     },
+    /// Reading took more steps than it [may](Sql::limited).
+    #[error("reading takes too long")]
+    Interrupted,
 }
 
 /// What a row callback answers: go on, or stop reading.
@@ -74,6 +77,21 @@ pub trait Sql: Clone + 'static {
     /// # Errors
     /// What `body` returns, or that the transaction could not begin or be committed.
     fn transaction<T, E: From<SqlError>>(&self, body: impl FnOnce() -> Result<T, E>) -> Result<T, E>;
+
+    /// Lets `body` read with a limit: when its statements have taken about so many thousand steps of SQLite's machine, of which
+    /// a row that is looked at costs ten or twenty, the one that is running fails as [`SqlError::Interrupted`]. A
+    /// Durable Object's database does not count steps; there, nothing is interrupted.
+    ///
+    /// # Errors
+    /// What `body` returns.
+    fn limited<T, E: From<SqlError>>(
+        &self,
+        thousand_steps: u32,
+        body: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
+        let _ = thousand_steps;
+        body()
+    }
 
     /// Runs one statement and ignores its rows. To learn whether it changed anything, read `RETURNING` rows.
     ///

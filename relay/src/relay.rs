@@ -207,6 +207,8 @@ pub struct Relay<S> {
     reconciliations: Reconciliations,
     config: RelayConfig,
     reads_beside: bool,
+    /// Whether more inputs come together than there is time to read for.
+    is_crowded: bool,
     /// What holds beside the configuration.
     rules: Arc<Rules>,
     rates: Rates,
@@ -218,6 +220,9 @@ pub struct Relay<S> {
     next_removal: Option<Timestamp>,
     indexing: Indexing,
 }
+
+/// With more inputs than this at once, what is asked is answered beside the engine, if it can be.
+const MOST_READ_AT_ONCE: usize = 8;
 
 /// How long to leave the database alone when it failed.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(10);
@@ -244,6 +249,7 @@ impl<S: Sql> Relay<S> {
             rates: Rates::new(config.admission.rates.clone()),
             config,
             reads_beside: false,
+            is_crowded: false,
             next_purge,
             next_handover,
             next_removal,
@@ -251,7 +257,8 @@ impl<S: Sql> Relay<S> {
         })
     }
 
-    /// Leaves answering from the store to the host, for one that can do that on many threads: see [`Effect::Read`].
+    /// Leaves answering from the store to the host, for one that can do that on many threads: see [`Effect::Read`]. What
+    /// comes alone and is found soon is still answered here, which is the shortest way.
     #[must_use]
     pub fn read_beside(self) -> Self {
         Self { reads_beside: true, ..self }
@@ -407,6 +414,10 @@ impl<S: Sql> Engine for Relay<S> {
 
     fn sql(&self) -> &S {
         self.store.sql()
+    }
+
+    fn expect(&mut self, inputs: usize) {
+        self.is_crowded = inputs > MOST_READ_AT_ONCE;
     }
 
     fn handle(&mut self, now: Timestamp, input: &Input, effects: &mut Vec<Effect>) {

@@ -123,14 +123,14 @@ impl<S: Sql> Store<S> {
         };
         let Some(place) = place else { return Ok(Insertion::Crowded) };
         if standing.replaced.is_none() && event.kind != DELETION {
-            self.write(event, place)?;
+            self.write(event, place, standing)?;
             return Ok(Insertion::Inserted);
         }
         self.sql.transaction(|| {
             if let Some(Version { seq, json, .. }) = &standing.replaced {
                 self.erase(&[Doomed { seq: *seq, json: json.clone() }])?;
             }
-            self.write(event, place)?;
+            self.write(event, place, standing)?;
             if event.kind == DELETION {
                 self.delete(event)?;
             }
@@ -139,8 +139,8 @@ impl<S: Sql> Store<S> {
     }
 
     /// Writes an event and its tags. A transaction within another one costs more than both statements, so there is none: if
-    /// the tags cannot be written, the event is taken back.
-    fn write(&self, event: &VerifiedEvent, place: Place) -> Result<(), SqlError> {
+    /// the rest cannot be written, the event is taken back.
+    fn write(&self, event: &VerifiedEvent, place: Place, standing: &Standing) -> Result<(), SqlError> {
         self.sql.execute(
             "INSERT INTO event (seq, id, pubkey, created_at, kind, identifier, expires_at, json)
              VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -156,17 +156,34 @@ impl<S: Sql> Store<S> {
             ],
         )?;
         let keys = TagKey::of(event);
-        if keys.is_empty() {
-            return Ok(());
-        }
         let keys = json_list(keys.iter().map(|key| hex_string(key.as_bytes())));
-        self.sql
-            .execute(
-                "INSERT INTO tag (key, seq, kind) SELECT unhex(value), ?, ? FROM json_each(?)",
-                values![place.seq(), event.kind, &keys],
-            )
-            .inspect_err(|_| {
-                let _ = self.sql.execute("DELETE FROM event WHERE seq = ?", values![place.seq()]);
-            })
+        self.write_beside(event, place, standing, &keys).inspect_err(|_| {
+            let _ = self.sql.execute("DELETE FROM event WHERE seq = ?", values![place.seq()]);
+            let _ = self.sql.execute(
+                "DELETE FROM tag WHERE seq = ? AND key IN (SELECT unhex(value) FROM json_each(?))",
+                values![place.seq(), &keys],
+            );
+        })
+    }
+
+    /// Writes what leads to an event. If it fails, some of that may be there.
+    fn write_beside(
+        &self,
+        event: &VerifiedEvent,
+        place: Place,
+        standing: &Standing,
+        keys: &str,
+    ) -> Result<(), SqlError> {
+        if keys != "[]" {
+            // `FAIL`, since for what `ABORT` may undo SQLite copies every page before it is changed.
+            self.sql.execute(
+                "INSERT OR FAIL INTO tag (key, seq, kind) SELECT unhex(value), ?, ? FROM json_each(?)",
+                values![place.seq(), event.kind, keys],
+            )?;
+        }
+        if standing.is_late || standing.is_place_taken {
+            self.index_late(place)?;
+        }
+        Ok(())
     }
 }

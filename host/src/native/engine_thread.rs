@@ -173,6 +173,7 @@ fn advance<E: Engine<Sql = Sqlite>>(
     commits: &Commits,
     effects: &mut Vec<E::Effect>,
 ) -> u64 {
+    engine.expect(inputs.len());
     let sql = engine.sql().clone();
     let committed: Result<u64, SqlError> = sql.transaction(|| {
         for input in inputs {

@@ -1,5 +1,6 @@
 //! The SQL port on an SQLite file, as strict as a Durable Object.
 
+mod checkpoint;
 mod log;
 
 use std::path::{Path, PathBuf};
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::limits::Limit;
 use rusqlite::types::{ToSqlOutput, ValueRef};
@@ -15,6 +17,7 @@ use rusqlite::{Connection, OpenFlags, ToSql};
 
 use crate::sql::{Columns, MAX_INTEGER, NextRow, Row, Sql, SqlError, Value};
 
+use self::checkpoint::Checkpoint;
 use self::log::LogState;
 
 /// What a commit has survived when it returns. Either way the file is intact after a crash.
@@ -38,13 +41,20 @@ pub struct OpenError {
     error: rusqlite::Error,
 }
 
+/// How much of the database whoever writes keeps in memory: what is written is mostly found by hashes, which are everywhere.
+const CACHE_KIB: i64 = 16 * 1024;
+
 /// How much of the database each reader keeps in memory.
 const READER_CACHE_KIB: i64 = 512;
+
 impl OpenError {
     pub(super) fn new(path: &Path, error: rusqlite::Error) -> Self {
         Self { path: path.to_owned(), error }
     }
 }
+
+/// The number of steps that is never used up.
+const UNLIMITED: u32 = u32::MAX;
 
 /// How long a statement waits for another process that writes.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
@@ -58,6 +68,9 @@ pub struct Sqlite {
     /// How many transactions are open within each other.
     depth: Rc<AtomicU32>,
     log: Arc<LogState>,
+    checkpoint: Rc<Checkpoint>,
+    /// How many thousand steps statements may still take.
+    steps: Arc<AtomicU32>,
 }
 
 impl Sqlite {
@@ -98,8 +111,11 @@ impl Sqlite {
             // There may be several, and the system keeps what all of them read.
             connection.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;
         } else {
+            connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
             connection.pragma_update(None, "journal_mode", "WAL")?;
         }
+        // Without this, SQLite plans some statements anew for each value that is bound.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         connection.pragma_update(
             None,
             "synchronous",
@@ -126,8 +142,18 @@ impl Sqlite {
         let log = log::watch(&mut connection)?;
         let own_statement = Arc::new(AtomicBool::new(false));
         let own = Arc::clone(&own_statement);
+        let steps = Arc::new(AtomicU32::new(UNLIMITED));
+        let left = Arc::clone(&steps);
+        connection.progress_handler(1_000, Some(move || take_step(&left)))?;
         connection.authorizer(Some(move |context: AuthContext<'_>| authorize(&context.action, &own)))?;
-        Ok(Self { connection: Rc::new(connection), own_statement, depth: Rc::default(), log })
+        Ok(Self {
+            connection: Rc::new(connection),
+            own_statement,
+            depth: Rc::default(),
+            log,
+            checkpoint: Rc::default(),
+            steps,
+        })
     }
 
     fn transaction_statement(&self, statement: &str) -> Result<(), SqlError> {
@@ -185,6 +211,37 @@ impl Sql for Sqlite {
         self.transaction_statement(commit)?;
         open.committed();
         Ok(value)
+    }
+
+    fn limited<T, E: From<SqlError>>(
+        &self,
+        thousand_steps: u32,
+        body: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.steps.store(thousand_steps, Ordering::Relaxed);
+        let _limited = Limited(&self.steps);
+        body()
+    }
+}
+
+/// Counts a thousand steps; whether there were none left.
+fn take_step(left: &AtomicU32) -> bool {
+    match left.load(Ordering::Relaxed) {
+        UNLIMITED => false,
+        0 => true,
+        steps => {
+            left.store(steps.saturating_sub(1), Ordering::Relaxed);
+            false
+        }
+    }
+}
+
+/// Takes a limit away: also when what it was for panics.
+struct Limited<'a>(&'a AtomicU32);
+
+impl Drop for Limited<'_> {
+    fn drop(&mut self) {
+        self.0.store(UNLIMITED, Ordering::Relaxed);
     }
 }
 
@@ -290,7 +347,10 @@ impl Columns for rusqlite::Row<'_> {
 
 #[expect(clippy::needless_pass_by_value, reason = "shaped for map_err")]
 pub(super) fn statement_error(error: rusqlite::Error) -> SqlError {
-    SqlError::Statement(error.to_string())
+    match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::OperationInterrupted) => SqlError::Interrupted,
+        _ => SqlError::Statement(error.to_string()),
+    }
 }
 
 impl std::fmt::Debug for Sqlite {
@@ -351,6 +411,27 @@ mod tests {
         let other = folder.path().join("other.sqlite");
         super::Connection::open(&other).unwrap().execute_batch("CREATE TABLE t (i INTEGER)").unwrap();
         assert!(Sqlite::open_read_only(&other).is_ok());
+    }
+
+    #[test]
+    fn ends_a_read_that_takes_too_many_steps_and_nothing_else() {
+        let sqlite = Sqlite::in_memory().unwrap();
+        sqlite.batch("CREATE TABLE t (i INTEGER) STRICT").unwrap();
+        let count = |to: i64| {
+            sqlite.first::<(i64,)>(
+                "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) SELECT count(*) FROM n",
+                values![to],
+            )
+        };
+        let read: Result<(), SqlError> = sqlite.transaction(|| {
+            sqlite.execute("INSERT INTO t VALUES (1)", &[])?;
+            assert_eq!(sqlite.limited(5, || count(10)), Ok(Some((10,))));
+            assert_eq!(sqlite.limited(5, || count(100_000)), Err(SqlError::Interrupted));
+            assert_eq!(count(100_000), Ok(Some((100_000,))));
+            Ok(())
+        });
+        read.unwrap();
+        assert_eq!(sqlite.first::<(i64,)>("SELECT count(*) FROM t", &[]).unwrap(), Some((1,)));
     }
 
     #[test]

@@ -24,7 +24,7 @@ const ENOUGH_REQUESTS: usize = 4;
 const CHUNK: usize = 256 * 1024;
 
 /// No more than this is written at once by whoever queued it, if the socket takes it.
-const ENOUGH_AT_ONCE: usize = 16 * 1024;
+const ENOUGH_AT_ONCE: usize = 64 * 1024;
 
 /// How long a chunk may take.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);

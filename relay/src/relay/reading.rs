@@ -16,6 +16,10 @@ use crate::store::{Store, Viewer};
 /// taken for those of all.
 const MOST_AUTHORS: u64 = 200_000;
 
+/// What takes more than so many thousand steps of the database is not answered by an engine whose host can do that beside
+/// it: a few tenths of a millisecond.
+const SOON: u32 = 10;
+
 /// The stored part of the answer to a `REQ`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reading {
@@ -68,17 +72,7 @@ impl<S: Sql> Relay<S> {
             let (subscription, filters) = (subscription.clone(), filters.to_vec());
             let pubkeys = self.viewer(connection).pubkeys.clone();
             let reading = Reading { connection, subscription, filters, now, pubkeys };
-            if self.reads_beside {
-                effects.push(Effect::Read(reading));
-                return Ok(());
-            }
-            let told = effects.len();
-            let mut send = |message| effects.push(Effect::Send { connection, message });
-            reading.answer(&self.store, &self.config, &mut send).map_err(|error| {
-                effects.truncate(told);
-                effects.push(Effect::Failed(error));
-                Reason::storage()
-            })
+            self.read(reading, effects)
         });
         match answered {
             Ok(()) => effects.push(Effect::SessionChanged(connection)),
@@ -90,6 +84,30 @@ impl<S: Sql> Relay<S> {
                 effects.push(Effect::Send { connection, message });
             }
         }
+    }
+
+    /// Answers from the store, or leaves that to the host where it takes long.
+    fn read(&self, reading: Reading, effects: &mut Vec<Effect>) -> Result<(), Reason> {
+        if self.reads_beside && self.is_crowded {
+            effects.push(Effect::Read(reading));
+            return Ok(());
+        }
+        let (told, connection) = (effects.len(), reading.connection);
+        let mut send = |message| effects.push(Effect::Send { connection, message });
+        let mut answer = || reading.answer(&self.store, &self.config, &mut send);
+        let answered = match self.reads_beside {
+            true => self.store.sql().limited(SOON, answer),
+            false => answer(),
+        };
+        answered.or_else(|error| {
+            effects.truncate(told);
+            if error == SqlError::Interrupted && self.reads_beside {
+                effects.push(Effect::Read(reading));
+                return Ok(());
+            }
+            effects.push(Effect::Failed(error));
+            Err(Reason::storage())
+        })
     }
 
     /// What was to be [read](Effect::Read) for a subscription could not be.

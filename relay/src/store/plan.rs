@@ -17,6 +17,14 @@ pub(super) enum Driver {
     Time,
 }
 
+/// How the rows of a filter are found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Plan {
+    pub(super) driver: Driver,
+    /// They are known to be fewer than [`PROBED`]: it does not matter in which order they are found.
+    pub(super) finds_few: bool,
+}
+
 /// How many conditions are compared: the others take part as what sorts out. Each binds up to five values, of which a
 /// statement may have a hundred.
 const MOST_PROBED: usize = 16;
@@ -59,12 +67,14 @@ fn points_at_one_thing(name: TagName) -> bool {
 impl<S: Sql> Store<S> {
     /// The condition that finds the fewest rows. Where several may, their rows are counted, up to [`PROBED`], in one
     /// statement; of those with more it is the first.
-    pub(super) fn driver(&self, filter: &Filter, reader: &Reader<'_>) -> Result<Driver, SqlError> {
+    pub(super) fn plan(&self, filter: &Filter, reader: &Reader<'_>) -> Result<Plan, SqlError> {
         let candidates = Driver::candidates(filter);
         match candidates.as_slice() {
-            [only] => return Ok(*only),
+            [only] => return Ok(Plan { driver: *only, finds_few: false }),
             // Tags have the kind in their index too, and one that points at one thing is rarer than a kind.
-            [tag @ Driver::Tag(name), Driver::Kinds] if points_at_one_thing(*name) => return Ok(*tag),
+            [tag @ Driver::Tag(name), Driver::Kinds] if points_at_one_thing(*name) => {
+                return Ok(Plan { driver: *tag, finds_few: false });
+            }
             _ => {}
         }
         let probe = Select::probe(&candidates, filter, reader);
@@ -76,6 +86,14 @@ impl<S: Sql> Store<S> {
             Ok(std::ops::ControlFlow::Break(()))
         })?;
         let fewest = counts.iter().zip(&candidates).min_by_key(|(count, _)| **count);
-        Ok(fewest.map_or(Driver::Time, |(_, driver)| *driver))
+        Ok(match fewest {
+            Some((count, driver)) => Plan { driver: *driver, finds_few: *count < PROBED },
+            None => Plan { driver: Driver::Time, finds_few: false },
+        })
+    }
+
+    /// The condition of the [`plan`](Self::plan).
+    pub(super) fn driver(&self, filter: &Filter, reader: &Reader<'_>) -> Result<Driver, SqlError> {
+        self.plan(filter, reader).map(|plan| plan.driver)
     }
 }

@@ -47,16 +47,12 @@ impl<S: Sql> Store<S> {
         if let [filter] = filters
             && let limit @ 1.. = limits.stored_events(filter)
             && !filter.matches_nothing()
-            && let Some(driver) = self.driver_in_order(filter, &reader)?
+            && !needs_parties(filter, &reader)
         {
-            let select = Select::json(driver, filter, &reader, limit.saturating_add(1));
-            let mut left = limit;
-            self.sql.query(select.text(), &select.values(), &mut |row| {
-                let Some(after) = left.checked_sub(1) else { return Ok(answer.cut()) };
-                left = after;
-                Ok(answer.add(row.column(0)?))
-            })?;
-            return Ok(answer.completeness);
+            let plan = self.plan(filter, &reader)?;
+            if is_in_order(plan.driver, filter) || plan.finds_few {
+                return self.newest_at_once(plan.driver, filter, &reader, limit, answer);
+            }
         }
         let mut places = Vec::new();
         for filter in filters.iter().filter(|filter| !filter.matches_nothing()) {
@@ -82,13 +78,33 @@ impl<S: Sql> Store<S> {
         Ok(answer.completeness)
     }
 
-    /// The condition that finds the events of a filter in the order of answers, if there is such a one.
-    fn driver_in_order(&self, filter: &Filter, reader: &Reader<'_>) -> Result<Option<Driver>, SqlError> {
-        if needs_parties(filter, reader) {
-            return Ok(None);
-        }
-        let driver = self.driver(filter, reader)?;
-        Ok(is_in_order(driver, filter).then_some(driver))
+    /// The newest events of a condition whose rows are in the order of answers, or are few and can be put into it.
+    fn newest_at_once(
+        &self,
+        driver: Driver,
+        filter: &Filter,
+        reader: &Reader<'_>,
+        limit: u64,
+        mut answer: Answer<'_>,
+    ) -> Result<Completeness, SqlError> {
+        let select = match is_in_order(driver, filter) {
+            true => Select::json(driver, filter, reader, limit.saturating_add(1)),
+            false => Select::sorted("e.json", driver, filter, reader),
+        };
+        let (mut left, mut last) = (limit, None);
+        self.sql.query(select.text(), &select.values(), &mut |row| {
+            // One that has two of the values comes twice.
+            if row.count() > 1 {
+                let place: u64 = row.column(1)?;
+                if last.replace(place) == Some(place) {
+                    return Ok(ControlFlow::Continue(()));
+                }
+            }
+            let Some(after) = left.checked_sub(1) else { return Ok(answer.cut()) };
+            left = after;
+            Ok(answer.add(row.column(0)?))
+        })?;
+        Ok(answer.completeness)
     }
 
     /// The places of a filter's newest events, in the order of answers.
@@ -96,13 +112,20 @@ impl<S: Sql> Store<S> {
         if needs_parties(filter, reader) {
             return self.newest_of_parties(filter, reader, limit);
         }
-        let driver = self.driver(filter, reader)?;
-        if is_in_order(driver, filter) {
-            let select = Select::places(driver, filter, reader, limit);
-            let places: Vec<(u64,)> = self.sql.rows(select.text(), &select.values())?;
-            return Ok(places.into_iter().map(|(place,)| place).collect());
-        }
-        self.merge(driver, filter, reader, limit)
+        let plan = self.plan(filter, reader)?;
+        let select = match is_in_order(plan.driver, filter) {
+            true => Select::places(plan.driver, filter, reader, limit),
+            false if plan.finds_few => Select::sorted("NULL", plan.driver, filter, reader),
+            false => return self.merge(plan.driver, filter, reader, limit),
+        };
+        let mut places = Vec::new();
+        self.sql.query(select.text(), &select.values(), &mut |row| {
+            places.push(row.column::<u64>(row.count().saturating_sub(1))?);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        places.dedup();
+        places.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(places)
     }
 
     /// What a reader has written of private kinds, and what was written to the reader: all others are not read.

@@ -2,8 +2,7 @@
 //!
 //! The index is not written when an event comes: that would be several rows for each. Events are taken into it many at a
 //! time, in the order of their places, up to a mark; Cloudflare then bills a row for each that has words, and no more. A
-//! search goes through the events behind the mark by itself. One that comes later with a place before the mark is noted, by a
-//! trigger, so that this holds for every way in. What was removed stays in the index and joins nothing, until most of the
+//! search goes through the events behind the mark by itself. One that comes later with a place before the mark is noted. What was removed stays in the index and joins nothing, until most of the
 //! index is such: then it is made anew.
 
 use std::collections::BTreeSet;
@@ -35,11 +34,6 @@ CREATE VIRTUAL TABLE search_index USING fts5 (
 CREATE TABLE search_progress (seq INTEGER NOT NULL, entries INTEGER NOT NULL) STRICT;
 INSERT INTO search_progress (seq, entries) VALUES (0, 0);
 CREATE TABLE search_late (seq INTEGER PRIMARY KEY) STRICT;
-CREATE TRIGGER search_late_event AFTER INSERT ON event
-WHEN NEW.seq <= (SELECT seq FROM search_progress)
-BEGIN
-    INSERT INTO search_late (seq) VALUES (NEW.seq) ON CONFLICT DO NOTHING;
-END;
 ";
 
 /// How many events behind the mark a search goes through by itself. Of more, it says that it may have missed some.
@@ -104,6 +98,14 @@ impl<S: Sql> Store<S> {
             values![settled(now), MOST_UNINDEXED / 2, MOST_UNINDEXED / 2],
         )?;
         Ok(waiting.is_some_and(|(waiting,)| waiting >= MOST_UNINDEXED / 2))
+    }
+
+    /// Notes an event if the mark is past its place.
+    pub(super) fn index_late(&self, place: Place) -> Result<(), SqlError> {
+        self.sql.execute(
+            "INSERT INTO search_late (seq) SELECT ?1 FROM search_progress WHERE seq >= ?1 ON CONFLICT DO NOTHING",
+            values![place.seq()],
+        )
     }
 
     /// Takes events into the index, at most so many and only a few megabytes of them, and says whether there may be more. The events of the last moments are

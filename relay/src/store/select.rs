@@ -49,6 +49,16 @@ impl Select {
         select
     }
 
+    /// A column and the place of all matching events, the newest first, of a condition that finds few. One that has two of
+    /// the values comes twice.
+    pub(super) fn sorted(column: &str, driver: Driver, filter: &Filter, reader: &Reader<'_>) -> Statement {
+        let mut select = Statement::default();
+        select.push("SELECT ").push(column).push(", ").push(place(driver));
+        Body { driver, filter, reader, cursor: false }.push(&mut select, Some(lower(filter)));
+        select.push(" ORDER BY ").push(place(driver)).push(" DESC");
+        select
+    }
+
     /// Columns of all matching events, in no order, each once.
     pub(super) fn all(
         columns: &str,
@@ -120,7 +130,7 @@ impl Select {
             )
             .integer(upper);
         if let Some(kinds) = &filter.kinds {
-            select.push(" AND kind").kinds(kinds);
+            select.push(" AND ").kinds("kind", kinds);
         }
         select.push(") AS c");
         select
@@ -144,11 +154,13 @@ impl Select {
         let mut probe = Statement::default();
         for (number, driver) in candidates.iter().enumerate() {
             probe.push(if number == 0 { "SELECT " } else { ", " });
-            probe.push("(SELECT count(*) FROM (SELECT 1 FROM ").push(match driver {
+            probe.push("(SELECT count(*) FROM (SELECT 1 FROM ");
+            let body = Body { driver: *driver, filter, reader, cursor: false };
+            body.push_values(&mut probe);
+            probe.push(match driver {
                 Driver::Tag(_) => "tag AS t",
                 driver => tables(*driver),
             });
-            let body = Body { driver: *driver, filter, reader, cursor: false };
             probe.push(" WHERE ");
             body.push_driving(&mut probe);
             // With authors alone the index is not in the order of time: the range could be far to seek.
@@ -204,7 +216,9 @@ struct Body<'a> {
 
 impl Body<'_> {
     fn push(&self, select: &mut Statement, lower: Option<u64>) {
-        select.push(" FROM ").push(tables(self.driver)).push(" WHERE ");
+        select.push(" FROM ");
+        self.push_values(select);
+        select.push(tables(self.driver)).push(" WHERE ");
         self.push_driving(select);
         self.push_range(select, lower.unwrap_or(0));
         self.push_others(select);
@@ -214,8 +228,57 @@ impl Body<'_> {
         }
     }
 
+    /// The driving values as rows, where they are several: one after another is looked up, without a table of them.
+    fn push_values(&self, select: &mut Statement) {
+        if self.cursor {
+            return;
+        }
+        let Filter { ids, authors, kinds, tags, .. } = self.filter;
+        let several = |select: &mut Statement, name: &str, list: Vec<String>| {
+            if list.len() != 1 {
+                select
+                    .push("json_each(?) AS ")
+                    .push(name)
+                    .push(" CROSS JOIN ")
+                    .text_value(json_list(list.iter()));
+            }
+        };
+        let hex = |bytes: std::vec::IntoIter<&[u8]>| bytes.map(hex_string).collect();
+        let numbers = |kinds: &OneOf<Kind>| kinds.iter().map(ToString::to_string).collect();
+        match self.driver {
+            Driver::Ids => several(select, "v", hex(bytes(ids.as_ref()))),
+            Driver::Tag(name) => {
+                let values = tags.get(&name).into_iter().flatten();
+                let keys = values.map(|value| hex_string(TagKey::new(name, value).as_bytes()));
+                several(select, "v", keys.collect());
+            }
+            Driver::Authors => {
+                several(select, "v", hex(bytes(authors.as_ref())));
+                if let Some(kinds) = kinds {
+                    several(select, "k", numbers(kinds));
+                }
+            }
+            Driver::Kinds => several(select, "k", kinds.as_ref().map(numbers).unwrap_or_default()),
+            Driver::Time => {}
+        }
+    }
+
     fn push_driving(&self, select: &mut Statement) {
         let Filter { ids, authors, kinds, tags, .. } = self.filter;
+        let bytes_of = |select: &mut Statement, column: &str, only: Option<&[u8]>| {
+            select.push(column);
+            match only {
+                Some(value) => select.push(" = ?").bytes(value),
+                None => select.push(" = unhex(v.value)"),
+            };
+        };
+        let kinds_of = |select: &mut Statement, kinds: &OneOf<Kind>| {
+            select.push("e.kind");
+            match kinds.only() {
+                Some(kind) => select.push(" = ?").integer(kind.0.into()),
+                None => select.push(" = k.value"),
+            };
+        };
         match self.driver {
             Driver::Tag(_) if self.cursor => drop(select.push("t.key = unhex(c.value ->> 0)")),
             Driver::Authors if self.cursor => {
@@ -223,24 +286,23 @@ impl Body<'_> {
             }
             Driver::Kinds if self.cursor => drop(select.push("e.kind = c.value ->> 0")),
             Driver::Ids => {
-                select.push("e.id").one_of_bytes(bytes(ids.as_ref()));
+                bytes_of(select, "e.id", ids.as_ref().and_then(OneOf::only).map(AsBytes::as_bytes));
             }
             Driver::Tag(name) => {
-                select.push("t.key");
-                if let Some(values) = tags.get(&name) {
-                    select.tags(name, values);
-                }
+                let only = tags.get(&name).and_then(OneOf::only).map(|value| TagKey::new(name, value));
+                bytes_of(select, "t.key", only.as_ref().map(TagKey::as_bytes));
             }
             Driver::Authors => {
-                select.push("e.pubkey").one_of_bytes(bytes(authors.as_ref()));
+                let only = authors.as_ref().and_then(OneOf::only);
+                bytes_of(select, "e.pubkey", only.map(AsBytes::as_bytes));
                 if let Some(kinds) = kinds {
-                    select.push(" AND e.kind").kinds(kinds);
+                    select.push(" AND ");
+                    kinds_of(select, kinds);
                 }
             }
             Driver::Kinds => {
-                select.push("e.kind");
                 if let Some(kinds) = kinds {
-                    select.kinds(kinds);
+                    kinds_of(select, kinds);
                 }
             }
             Driver::Time => drop(select.push("true")),
@@ -269,23 +331,41 @@ impl Body<'_> {
         if let Some(authors) = &filter.authors
             && *driver != Driver::Authors
         {
-            select.push(" AND e.pubkey").one_of_bytes(bytes(Some(authors)));
+            select.push(" AND ").is_one_of_bytes("e.pubkey", bytes(Some(authors)));
         }
         if let Some(kinds) = &filter.kinds
             && !matches!(driver, Driver::Authors | Driver::Kinds)
         {
-            select.push(" AND ").push(kind(*driver)).kinds(kinds);
+            select.push(" AND ").kinds(kind(*driver), kinds);
         }
         let others: Vec<_> = filter.tags.iter().filter(|(name, _)| *driver != Driver::Tag(**name)).collect();
         // In groups: each condition of one chain makes the expression deeper, which is at most 100 deep.
         for group in others.chunks(8) {
             select.push(" AND (true");
             for (name, values) in group {
-                select.push(" AND EXISTS (SELECT 1 FROM tag AS other WHERE other.key").tags(**name, values);
-                select.push(" AND other.seq = ").push(place(*driver)).push(")");
+                self.push_other_tag(select, **name, values);
             }
             select.push(")");
         }
+    }
+
+    /// That the event has one of these values: each is looked up beside its place.
+    fn push_other_tag(&self, select: &mut Statement, name: TagName, values: &OneOf<String>) {
+        let keys: Vec<TagKey> = values.iter().map(|value| TagKey::new(name, value)).collect();
+        match keys.as_slice() {
+            [key] => {
+                select
+                    .push(" AND EXISTS (SELECT 1 FROM tag AS other WHERE other.key = ?")
+                    .bytes(key.as_bytes());
+            }
+            keys => {
+                select.push(
+                    " AND EXISTS (SELECT 1 FROM json_each(?) AS o CROSS JOIN tag AS other WHERE other.key = unhex(o.value)",
+                );
+                select.text_value(json_list(keys.iter().map(|key| hex_string(key.as_bytes()))));
+            }
+        }
+        select.push(" AND other.seq = ").push(place(self.driver)).push(")");
     }
 
     /// What is expired (NIP-40) or waits to be removed (NIP-62) is not there. That there is any such event is asked
@@ -308,11 +388,13 @@ impl Body<'_> {
         select.text_value(json_list(private));
         if !viewer.pubkeys.is_empty() {
             let keys = viewer.addressee_keys();
-            select
-                .push(" OR e.pubkey")
-                .one_of_bytes(viewer.pubkeys.iter().map(|pubkey| &pubkey.as_bytes()[..]));
-            select.push(" OR EXISTS (SELECT 1 FROM tag AS addressee WHERE addressee.key");
-            select.one_of_bytes(keys.iter().map(TagKey::as_bytes));
+            let readers: Vec<&[u8]> = viewer.pubkeys.iter().map(|pubkey| &pubkey.as_bytes()[..]).collect();
+            select.push(" OR ").is_one_of_bytes("e.pubkey", readers.into_iter());
+            select.push(
+                " OR EXISTS (SELECT 1 FROM json_each(?) AS reader
+                 CROSS JOIN tag AS addressee WHERE addressee.key = unhex(reader.value)",
+            );
+            select.text_value(json_list(keys.iter().map(|key| hex_string(key.as_bytes()))));
             select.push(" AND addressee.seq = ").push(place(self.driver)).push(")");
         }
         select.push(")");
@@ -356,12 +438,7 @@ impl AsBytes for PublicKey {
 }
 
 impl Statement {
-    fn kinds(&mut self, kinds: &OneOf<Kind>) -> &mut Self {
-        self.one_of_integers(kinds.iter().map(|kind| u64::from(kind.0)))
-    }
-
-    fn tags(&mut self, name: TagName, values: &OneOf<String>) -> &mut Self {
-        let keys: Vec<TagKey> = values.iter().map(|value| TagKey::new(name, value)).collect();
-        self.one_of_bytes(keys.iter().map(TagKey::as_bytes))
+    fn kinds(&mut self, column: &str, kinds: &OneOf<Kind>) -> &mut Self {
+        self.is_one_of_integers(column, kinds.iter().map(|kind| u64::from(kind.0)))
     }
 }

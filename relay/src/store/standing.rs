@@ -24,6 +24,8 @@ pub struct Standing {
     refusal: Option<Insertion>,
     /// The place of the event is another one's.
     pub(super) is_place_taken: bool,
+    /// The index of words is past the event's place.
+    pub(super) is_late: bool,
     /// What the event replaces.
     pub(super) replaced: Option<Version>,
 }
@@ -36,7 +38,7 @@ impl Standing {
     }
 
     const fn refused(refusal: Insertion) -> Self {
-        Self { refusal: Some(refusal), is_place_taken: false, replaced: None }
+        Self { refusal: Some(refusal), is_place_taken: false, is_late: false, replaced: None }
     }
 }
 
@@ -65,20 +67,21 @@ struct Answer {
     is_deleted: bool,
     has_vanished: bool,
     is_place_taken: bool,
+    is_late: bool,
     deleted_until: Option<u64>,
     version: Option<Version>,
 }
 
 impl FromRow for Answer {
     fn from_row(row: &Row<'_>) -> Result<Self, SqlError> {
-        let version = match row.column::<Option<u64>>(5)? {
+        let version = match row.column::<Option<u64>>(6)? {
             None => None,
             Some(seq) => Some(Version {
                 seq,
-                created_at: row.column(6)?,
-                id: row.column(7)?,
-                json: row.column(8)?,
-                expires_at: row.column(9)?,
+                created_at: row.column(7)?,
+                id: row.column(8)?,
+                json: row.column(9)?,
+                expires_at: row.column(10)?,
             }),
         };
         Ok(Self {
@@ -86,7 +89,8 @@ impl FromRow for Answer {
             is_deleted: row.column(1)?,
             has_vanished: row.column(2)?,
             is_place_taken: row.column(3)?,
-            deleted_until: row.column(4)?,
+            is_late: row.column(4)?,
+            deleted_until: row.column(5)?,
             version,
         })
     }
@@ -98,7 +102,8 @@ macro_rules! about_any {
         "SELECT EXISTS (SELECT 1 FROM event WHERE id = ?1),
                 EXISTS (SELECT 1 FROM deleted WHERE id = ?1 AND pubkey = ?2),
                 EXISTS (SELECT 1 FROM vanished WHERE pubkey = ?2 AND until >= ?3 AND request <> ?1),
-                EXISTS (SELECT 1 FROM event WHERE seq = ?4)"
+                EXISTS (SELECT 1 FROM event WHERE seq = ?4),
+                (SELECT seq FROM search_progress) >= ?4"
     };
 }
 
@@ -148,7 +153,12 @@ impl<S: Sql> Store<S> {
         {
             return Ok(Standing::refused(Insertion::Superseded));
         }
-        Ok(Standing { refusal: None, is_place_taken: answer.is_place_taken, replaced: answer.version })
+        Ok(Standing {
+            refusal: None,
+            is_place_taken: answer.is_place_taken,
+            is_late: answer.is_late,
+            replaced: answer.version,
+        })
     }
 
     fn answer(&self, event: &Event) -> Result<Answer, SqlError> {

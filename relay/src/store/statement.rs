@@ -3,6 +3,12 @@
 use openagents_host::event::MAX_CREATED_AT;
 use openagents_host::sql::Value;
 
+/// Up to so many values of a condition are bound one by one.
+const MOST_ONE_BY_ONE: usize = 8;
+
+/// With more than these, nothing but lists is bound: a statement may have a hundred.
+const MOST_VALUES: usize = 40;
+
 /// A statement that is put together. Its text depends on which conditions there are and whether each has one value or
 /// several, not on the values: few texts, which both hosts keep prepared.
 #[derive(Debug, Default)]
@@ -40,28 +46,56 @@ impl Statement {
         self
     }
 
-    /// ` = ?`, or ` IN (…)` for several.
-    pub(super) fn one_of_integers(&mut self, values: impl ExactSizeIterator<Item = u64>) -> &mut Self {
-        let mut values = values.peekable();
-        if let (1, Some(value)) = (values.len(), values.peek()) {
-            self.push(" = ?").integer(*value)
+    /// The condition that a column, which no index is asked for, has one of these numbers.
+    pub(super) fn is_one_of_integers(
+        &mut self,
+        column: &str,
+        values: impl ExactSizeIterator<Item = u64>,
+    ) -> &mut Self {
+        if self.has_room_for(values.len()) {
+            self.is_one_of(column, values.map(|value| Owned::Integer(value.min(MAX_CREATED_AT))))
         } else {
-            self.push(" IN (SELECT value FROM json_each(?))")
-                .text_value(json_list(values.map(|value| value.to_string())))
+            self.push(column).push(" IN (SELECT value FROM json_each(?))");
+            self.text_value(json_list(values.map(|value| value.to_string())))
         }
     }
 
-    /// ` = ?`, or ` IN (…)` for several.
-    pub(super) fn one_of_bytes<'a>(&mut self, values: impl ExactSizeIterator<Item = &'a [u8]>) -> &mut Self {
-        let mut values = values.peekable();
-        if let (1, Some(value)) = (values.len(), values.peek()) {
-            let value = Owned::Blob(value.to_vec());
-            self.push(" = ?").values.push(value);
-            self
+    /// The condition that a column, which no index is asked for, has one of these values.
+    pub(super) fn is_one_of_bytes<'a>(
+        &mut self,
+        column: &str,
+        values: impl ExactSizeIterator<Item = &'a [u8]>,
+    ) -> &mut Self {
+        if self.has_room_for(values.len()) {
+            self.is_one_of(column, values.map(|value| Owned::Blob(value.to_vec())))
         } else {
-            self.push(" IN (SELECT unhex(value) FROM json_each(?))")
-                .text_value(json_list(values.map(hex_string)))
+            self.push(column).push(" IN (SELECT unhex(value) FROM json_each(?))");
+            self.text_value(json_list(values.map(hex_string)))
         }
+    }
+
+    /// Whether these values can be bound one by one. `IN` makes a table of its values each time a statement is run,
+    /// which takes longer than many a statement.
+    fn has_room_for(&self, values: usize) -> bool {
+        (1..=MOST_ONE_BY_ONE).contains(&values) && self.values.len().saturating_add(values) <= MOST_VALUES
+    }
+
+    fn is_one_of(&mut self, column: &str, values: impl ExactSizeIterator<Item = Owned>) -> &mut Self {
+        let last = values.len();
+        for (number, value) in (1..).zip(values) {
+            // Without the sign, SQLite makes `IN` of `OR`.
+            self.push(if number == 1 { "(+" } else { " OR +" }).push(column).push(" = ?");
+            self.values.push(value);
+            if number == last {
+                self.push(")");
+            }
+        }
+        self
+    }
+
+    pub(super) fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
+        self.values.push(Owned::Blob(bytes.to_vec()));
+        self
     }
 }
 

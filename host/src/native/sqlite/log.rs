@@ -28,18 +28,19 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
+use super::checkpoint::Going;
 use super::{Durability, OpenError, PATIENCE, Sqlite};
 
 /// From this many pages on the log is moved into the database. More would spare writing pages that change often, at the
 /// price of a larger file and a longer start after a crash.
-const CHECKPOINT_PAGES: u32 = 8_000;
+const CHECKPOINT_PAGES: u32 = if cfg!(test) { 2_000 } else { 16_000 };
 
 /// From this many pages on readers are waited for, so that the log begins anew. It does so by itself only when a moment
 /// comes in which nobody reads from it, which never comes where questions overlap.
 const RESTART_PAGES: u32 = 4 * CHECKPOINT_PAGES;
 
 /// For how long they are waited for, for each [`CHECKPOINT_PAGES`] that the log has. Nothing is written meanwhile.
-const RESTART_PATIENCE: Duration = Duration::from_millis(250);
+const RESTART_PATIENCE: Duration = Duration::from_millis(500);
 
 /// The file with the commits that are not in the database's own file yet.
 pub(in crate::native) struct WriteAheadLog(File);
@@ -74,6 +75,11 @@ impl LogState {
         }
     }
 
+    /// The log's length.
+    pub(super) fn pages(&self) -> u32 {
+        self.pages.load(Ordering::Relaxed)
+    }
+
     /// A commit was written, after which the log has this length.
     fn grew(&self, pages: u32) {
         if pages < self.pages.swap(pages, Ordering::Relaxed) {
@@ -86,7 +92,7 @@ impl LogState {
     /// The log's length, if there is to be a checkpoint now. The next is a good deal later: one that readers keep from
     /// finishing costs as much as any other, and is not to be made with every commit.
     fn take_due(&self) -> Option<u32> {
-        let pages = self.pages.load(Ordering::Relaxed);
+        let pages = self.pages();
         if pages < self.due.load(Ordering::Relaxed) {
             return None;
         }
@@ -146,11 +152,24 @@ impl Sqlite {
         self.log.written.swap(false, Ordering::Relaxed)
     }
 
-    /// Moves the log into the database if it has become long, and has it begin anew if it has become very long.
+    /// Moves the log into the database if it has become long, and has it begin anew if it has become very long. Nearly all
+    /// of that is done beside whoever calls this after each commit.
     pub(in crate::native) fn checkpoint_if_due(&self) {
+        match self.checkpoint.going() {
+            Going::On if self.log.pages() < RESTART_PAGES => return,
+            Going::On | Going::Ended => {
+                self.checkpoint.wait();
+                self.checkpoint("PRAGMA wal_checkpoint(PASSIVE)");
+                return;
+            }
+            Going::Not => {}
+        }
         let Some(pages) = self.log.take_due() else { return };
         if pages < RESTART_PAGES {
-            self.checkpoint("PRAGMA wal_checkpoint(PASSIVE)");
+            let path = self.connection.path().filter(|path| !path.is_empty());
+            if !path.is_some_and(|path| self.checkpoint.begin(path, Arc::clone(&self.log))) {
+                self.checkpoint("PRAGMA wal_checkpoint(PASSIVE)");
+            }
             return;
         }
         // Who begins to read once everything was moved needs no log, so that this waits only for who reads now.
@@ -172,6 +191,7 @@ impl Sqlite {
     /// Moves all of the log into the database, so that its file is whole by itself. SQLite does so when the last
     /// connection is closed, unless that is one which only reads. If others are still reading then this may be in vain.
     pub(in crate::native) fn empty_log(&self) {
+        self.checkpoint.wait();
         if !self.checkpoint("PRAGMA wal_checkpoint(TRUNCATE)") {
             tracing::debug!("the write-ahead log is still being read");
         }
@@ -287,13 +307,27 @@ mod tests {
             if apart {
                 sqlite.commit_ahead().unwrap();
             }
-            let text = "x".repeat(400_000);
-            for number in 0..100_i64 {
+            let text = "x".repeat(1_900_000);
+            let (mut longest, mut begun_anew) = (0, false);
+            // Three times as many pages as there are between two checkpoints, or more if those take long.
+            for number in 0..500_i64 {
                 sqlite.execute("INSERT INTO t VALUES (?, ?)", values![number, &*text]).unwrap();
                 sqlite.checkpoint_if_due();
+                begun_anew |= sqlite.log.pages() < longest;
+                longest = longest.max(sqlite.log.pages());
+                if begun_anew && number > 20 {
+                    break;
+                }
+                std::thread::sleep(std::time::Duration::from_millis(1));
             }
+            assert!(begun_anew && longest < RESTART_PAGES + CHECKPOINT_PAGES, "{longest}");
+            sqlite.empty_log();
             let log = std::fs::metadata(folder.path().join("test.sqlite-wal")).unwrap().len();
-            assert!(log < 2 * 4_096 * u64::from(CHECKPOINT_PAGES), "{log}");
+            assert_eq!(log, 0);
+            assert_eq!(
+                sqlite.first::<(bool,)>("SELECT max(i) + 1 = count(*) FROM t", &[]).unwrap(),
+                Some((true,))
+            );
         }
     }
 
@@ -320,8 +354,8 @@ mod tests {
         let (text, mut longest) = ("x".repeat(1_900_000), 0);
         std::thread::scope(|scope| {
             scope.spawn(|| read_without_a_gap(&path, &ended));
-            // 7.5 times as many pages as there are between two checkpoints.
-            for number in 0..65_i64 {
+            // Nine times as many pages as there are between two checkpoints.
+            for number in 0..40_i64 {
                 sqlite.execute("INSERT INTO t VALUES (?, ?)", values![number, &*text]).unwrap();
                 let length = std::fs::metadata(folder.path().join("test.sqlite-wal")).unwrap().len();
                 longest = longest.max(length);

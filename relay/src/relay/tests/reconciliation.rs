@@ -88,11 +88,42 @@ fn the_index_of_words_is_made_by_alarm_when_much_has_come() {
         bench.relay.store().insert(NOW, &signed_by(&keys(0), 1, second, &[], "a relay")).unwrap();
     }
     bench.relay.index_later(NOW);
-    assert_eq!(bench.relay.next_alarm(), Some(NOW));
+    let later = |seconds| NOW + std::time::Duration::from_secs(seconds);
+    assert_eq!(bench.relay.next_alarm(), Some(later(1)));
+    // While many come, it waits.
+    for _ in 0..1_001 {
+        bench.relay.index_later(NOW);
+    }
     let mut effects = Vec::new();
-    bench.relay.alarm(NOW, &mut effects);
-    assert!(effects.is_empty() && bench.relay.next_alarm().is_none());
-    assert!(!bench.relay.store().is_index_behind(NOW).unwrap());
+    bench.relay.alarm(later(1), &mut effects);
+    assert_eq!(bench.relay.next_alarm(), Some(later(2)));
+    assert!(bench.relay.store().is_index_behind(NOW).unwrap());
+    // Five hundred are taken at a time.
+    for next in [Some(later(2)), None] {
+        bench.relay.alarm(later(2), &mut effects);
+        assert_eq!(bench.relay.next_alarm(), next);
+    }
+    assert!(effects.is_empty() && !bench.relay.store().is_index_behind(NOW).unwrap());
+}
+
+#[test]
+fn the_index_of_words_does_not_wait_for_ever() {
+    let mut bench = bench(10);
+    for second in 0..600 {
+        bench.relay.store().insert(NOW, &signed_by(&keys(0), 1, second, &[], "a relay")).unwrap();
+    }
+    let mut now = NOW;
+    for second in 1.. {
+        for _ in 0..3_000 {
+            bench.relay.index_later(now);
+        }
+        now = NOW + std::time::Duration::from_secs(second);
+        bench.relay.alarm(now, &mut Vec::new());
+        if bench.relay.next_alarm() == Some(now) {
+            assert!((15..20).contains(&second), "{second}");
+            return;
+        }
+    }
 }
 
 #[test]

@@ -1,0 +1,87 @@
+//! Moving the write-ahead log into the database's own file while the engine goes on.
+//!
+//! A checkpoint copies thousands of pages and waits for the disk twice: tens of milliseconds, in which an engine that made it
+//! itself would do nothing else. So a thread with a connection of its own makes it. What the engine has committed
+//! meanwhile is moved in another round, which has less to do; and what is left then is so little that the engine moves it
+//! between two commits, whereupon the next commit begins the log anew.
+
+use std::cell::RefCell;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::log::LogState;
+
+/// So many pages or fewer are left to the engine.
+const FEW_PAGES: u32 = 1_000;
+
+/// How many rounds there are at most. The engine writes on, but not faster than this moves.
+const MOST_ROUNDS: u32 = 6;
+
+/// A checkpoint that is being made beside an engine, if there is one.
+#[derive(Debug, Default)]
+pub(super) struct Checkpoint(RefCell<Option<JoinHandle<()>>>);
+
+/// How a checkpoint is going.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Going {
+    /// There is none.
+    Not,
+    /// It is being made.
+    On,
+    /// It has ended since that was asked last, and left something to be moved.
+    Ended,
+}
+
+impl Checkpoint {
+    /// Begins one; whether that was possible.
+    pub(super) fn begin(&self, path: &str, log: Arc<LogState>) -> bool {
+        let path = path.to_owned();
+        let thread = std::thread::Builder::new().name("checkpoint".to_owned()).spawn(move || {
+            if let Err(error) = rounds(Path::new(&path), &log) {
+                // Commits are as safe in the log; it is tried again after a later one, or at the next start.
+                tracing::warn!(%error, "the write-ahead log could not be moved into the database");
+            }
+        });
+        match thread {
+            Ok(thread) => self.0.replace(Some(thread)).is_none(),
+            Err(_) => false,
+        }
+    }
+
+    pub(super) fn going(&self) -> Going {
+        let mut thread = self.0.borrow_mut();
+        match thread.take_if(|thread| thread.is_finished()) {
+            Some(_) => Going::Ended,
+            None if thread.is_some() => Going::On,
+            None => Going::Not,
+        }
+    }
+
+    /// Waits for the end of the one that is being made.
+    pub(super) fn wait(&self) {
+        if let Some(thread) = self.0.take() {
+            // A panic was reported when it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Moves what is in the log, then what has come meanwhile, until that is little or somebody who reads needs the log.
+fn rounds(path: &Path, log: &LogState) -> rusqlite::Result<()> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    let mut moved_before = 0;
+    for _ in 0..MOST_ROUNDS {
+        let moved: u32 = connection
+            .query_row("PRAGMA wal_checkpoint(PASSIVE)", (), |row| row.get::<_, i64>(2))
+            .map(|moved| u32::try_from(moved).unwrap_or_default())?;
+        if moved <= moved_before || log.pages().saturating_sub(moved) <= FEW_PAGES {
+            break;
+        }
+        moved_before = moved;
+    }
+    Ok(())
+}
