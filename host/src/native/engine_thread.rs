@@ -19,6 +19,9 @@ use super::{Sqlite, now};
 use crate::engine::Engine;
 use crate::sql::{Sql, SqlError};
 
+/// With so many inputs at once, or fewer, there is little to do.
+const FEW: usize = 4;
+
 /// A running engine.
 #[must_use = "an engine that is dropped stops"]
 pub struct EngineThread {
@@ -153,12 +156,13 @@ async fn run<E: Engine<Sql = Sqlite>>(
             () = outlet.ended() => return,
         }
         let commit = advance(&mut engine, &inputs, outlet.commits(), &mut effects);
+        let (few, alone) = (inputs.len() <= FEW, arriving.is_empty());
         inputs.clear();
         let written = engine.sql().take_written();
-        if outlet.release(commit, &mut effects, written, arriving.is_empty()).is_err() {
+        if outlet.release(commit, &mut effects, written, alone).is_err() {
             return;
         }
-        engine.sql().checkpoint_if_due();
+        engine.sql().checkpoint_if_due(few && alone);
         if forget_memory {
             engine.forget(now());
         }

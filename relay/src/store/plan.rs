@@ -21,7 +21,8 @@ pub(super) enum Driver {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Plan {
     pub(super) driver: Driver,
-    /// They are known to be fewer than [`PROBED`]: it does not matter in which order they are found.
+    /// They are known to be fewer than [`PROBED`], or not many more than the filter is long: it does not matter in which
+    /// order they are found.
     pub(super) finds_few: bool,
 }
 
@@ -70,7 +71,7 @@ impl<S: Sql> Store<S> {
     pub(super) fn plan(&self, filter: &Filter, reader: &Reader<'_>) -> Result<Plan, SqlError> {
         let candidates = Driver::candidates(filter);
         match candidates.as_slice() {
-            [only] => return Ok(Plan { driver: *only, finds_few: false }),
+            [only] => return Ok(Plan { driver: *only, finds_few: *only == Driver::Ids }),
             // Tags have the kind in their index too, and one that points at one thing is rarer than a kind.
             [tag @ Driver::Tag(name), Driver::Kinds] if points_at_one_thing(*name) => {
                 return Ok(Plan { driver: *tag, finds_few: false });

@@ -244,12 +244,13 @@ pub(super) fn parties(filter: &Filter, reader: &Reader<'_>) -> Vec<Filter> {
     vec![Filter { authors: Some(readers), ..filter.clone() }, to_them]
 }
 
-/// Whether the rows of this condition stand in the order of answers. Those of ids do not, but are few and can be sorted.
+/// Whether the rows of this condition stand in the order of answers.
 fn is_in_order(driver: Driver, filter: &Filter) -> bool {
     let is_one = |values: Option<usize>| values == Some(1);
     let (authors, kinds) = (filter.authors.as_ref().map(OneOf::len), filter.kinds.as_ref().map(OneOf::len));
     match driver {
-        Driver::Ids | Driver::Time => true,
+        Driver::Ids => false,
+        Driver::Time => true,
         Driver::Tag(name) => is_one(filter.tags.get(&name).map(OneOf::len)),
         Driver::Authors => is_one(authors) && is_one(kinds),
         Driver::Kinds => is_one(kinds),

@@ -35,6 +35,10 @@ use super::{Durability, OpenError, PATIENCE, Sqlite};
 /// price of a larger file and a longer start after a crash.
 const CHECKPOINT_PAGES: u32 = if cfg!(test) { 2_000 } else { 16_000 };
 
+/// The same while there is little to do: a log that is begun anew overwrites its file, which is brought to the disk in half
+/// the time that a longer file is.
+const CALM_PAGES: u32 = CHECKPOINT_PAGES / 4;
+
 /// From this many pages on readers are waited for, so that the log begins anew. It does so by itself only when a moment
 /// comes in which nobody reads from it, which never comes where questions overlap.
 const RESTART_PAGES: u32 = 4 * CHECKPOINT_PAGES;
@@ -57,8 +61,8 @@ impl WriteAheadLog {
 pub(super) struct LogState {
     /// Its length after the last commit that wrote anything.
     pages: AtomicU32,
-    /// At which length there is a checkpoint next.
-    due: AtomicU32,
+    /// How long it was at the last checkpoint since it was begun.
+    checkpoint: AtomicU32,
     /// Whether a commit has written since that was asked last.
     written: AtomicBool,
     /// Whether checkpoints are made between commits instead of in them.
@@ -69,7 +73,7 @@ impl LogState {
     const fn new() -> Self {
         Self {
             pages: AtomicU32::new(0),
-            due: AtomicU32::new(CHECKPOINT_PAGES),
+            checkpoint: AtomicU32::new(0),
             written: AtomicBool::new(false),
             apart: AtomicBool::new(false),
         }
@@ -84,21 +88,20 @@ impl LogState {
     fn grew(&self, pages: u32) {
         if pages < self.pages.swap(pages, Ordering::Relaxed) {
             // It was begun anew.
-            self.due.store(CHECKPOINT_PAGES, Ordering::Relaxed);
+            self.checkpoint.store(0, Ordering::Relaxed);
         }
         self.written.store(true, Ordering::Relaxed);
     }
 
     /// The log's length, if there is to be a checkpoint now. The next is a good deal later: one that readers keep from
     /// finishing costs as much as any other, and is not to be made with every commit.
-    fn take_due(&self) -> Option<u32> {
-        let pages = self.pages();
-        if pages < self.due.load(Ordering::Relaxed) {
+    fn take_due(&self, calm: bool) -> Option<u32> {
+        let (pages, last) = (self.pages(), self.checkpoint.load(Ordering::Relaxed));
+        let next = last.saturating_add(if calm { CALM_PAGES } else { CHECKPOINT_PAGES });
+        if pages < if last < RESTART_PAGES { next.min(RESTART_PAGES) } else { next } {
             return None;
         }
-        let later = pages.saturating_add(CHECKPOINT_PAGES);
-        let due = if pages < RESTART_PAGES { later.min(RESTART_PAGES) } else { later };
-        self.due.store(due, Ordering::Relaxed);
+        self.checkpoint.store(pages, Ordering::Relaxed);
         Some(pages)
     }
 }
@@ -109,7 +112,7 @@ pub(super) fn watch(connection: &mut Connection) -> rusqlite::Result<Arc<LogStat
     let watching = Arc::clone(&state);
     connection.wal_hook(Some(move |log: &mut rusqlite::hooks::Wal, pages| {
         watching.grew(u32::try_from(pages).unwrap_or_default());
-        if !watching.apart.load(Ordering::Relaxed) && watching.take_due().is_some() {
+        if !watching.apart.load(Ordering::Relaxed) && watching.take_due(false).is_some() {
             // A log that cannot be moved now is moved after a later commit.
             let _ = log.checkpoint();
         }
@@ -153,8 +156,8 @@ impl Sqlite {
     }
 
     /// Moves the log into the database if it has become long, and has it begin anew if it has become very long. Nearly all
-    /// of that is done beside whoever calls this after each commit.
-    pub(in crate::native) fn checkpoint_if_due(&self) {
+    /// of that is done beside whoever calls this after each commit. It is due earlier while there is `calm`.
+    pub(in crate::native) fn checkpoint_if_due(&self, calm: bool) {
         match self.checkpoint.going() {
             Going::On if self.log.pages() < RESTART_PAGES => return,
             Going::On | Going::Ended => {
@@ -164,7 +167,7 @@ impl Sqlite {
             }
             Going::Not => {}
         }
-        let Some(pages) = self.log.take_due() else { return };
+        let Some(pages) = self.log.take_due(calm) else { return };
         if pages < RESTART_PAGES {
             let path = self.connection.path().filter(|path| !path.is_empty());
             if !path.is_some_and(|path| self.checkpoint.begin(path, Arc::clone(&self.log))) {
@@ -229,7 +232,7 @@ impl Sqlite {
 mod tests {
     use std::path::Path;
 
-    use super::{CHECKPOINT_PAGES, RESTART_PAGES};
+    use super::{CALM_PAGES, CHECKPOINT_PAGES, RESTART_PAGES};
     use crate::native::{Durability, Sqlite};
     use crate::sql::{Sql, values};
 
@@ -312,7 +315,7 @@ mod tests {
             // Three times as many pages as there are between two checkpoints, or more if those take long.
             for number in 0..500_i64 {
                 sqlite.execute("INSERT INTO t VALUES (?, ?)", values![number, &*text]).unwrap();
-                sqlite.checkpoint_if_due();
+                sqlite.checkpoint_if_due(false);
                 begun_anew |= sqlite.log.pages() < longest;
                 longest = longest.max(sqlite.log.pages());
                 if begun_anew && number > 20 {
@@ -359,7 +362,7 @@ mod tests {
                 sqlite.execute("INSERT INTO t VALUES (?, ?)", values![number, &*text]).unwrap();
                 let length = std::fs::metadata(folder.path().join("test.sqlite-wal")).unwrap().len();
                 longest = longest.max(length);
-                sqlite.checkpoint_if_due();
+                sqlite.checkpoint_if_due(false);
             }
             ended.store(true, std::sync::atomic::Ordering::Relaxed);
         });
@@ -371,16 +374,25 @@ mod tests {
     fn a_checkpoint_that_was_kept_from_finishing_is_not_repeated_at_once() {
         let log = super::LogState::new();
         log.grew(CHECKPOINT_PAGES - 1);
-        assert_eq!(log.take_due(), None);
+        assert_eq!(log.take_due(false), None);
         log.grew(CHECKPOINT_PAGES);
-        assert_eq!(log.take_due(), Some(CHECKPOINT_PAGES));
+        assert_eq!(log.take_due(false), Some(CHECKPOINT_PAGES));
         log.grew(2 * CHECKPOINT_PAGES - 1);
-        assert_eq!(log.take_due(), None);
+        assert_eq!(log.take_due(false), None);
         log.grew(2 * CHECKPOINT_PAGES);
-        assert!(log.take_due().is_some());
+        assert!(log.take_due(false).is_some());
         log.grew(10);
         log.grew(CHECKPOINT_PAGES);
-        assert!(log.take_due().is_some(), "a log that was begun anew");
+        assert!(log.take_due(false).is_some(), "a log that was begun anew");
+    }
+
+    #[test]
+    fn a_checkpoint_comes_earlier_while_there_is_little_to_do() {
+        let log = super::LogState::new();
+        log.grew(CALM_PAGES);
+        assert_eq!(log.take_due(false), None);
+        assert_eq!(log.take_due(true), Some(CALM_PAGES));
+        assert_eq!(log.take_due(true), None);
     }
 
     #[test]
