@@ -16,6 +16,9 @@ use crate::message::RelayMessage;
 use crate::relay::{Input, Reading, RelayConfig};
 use crate::store::Store;
 
+/// After so many thousand steps of the database, about a second, an answer is given up.
+const PATIENCE: u32 = 10_000;
+
 /// What is to be read, in the order in which it was asked for.
 #[derive(Default)]
 pub(super) struct Questions {
@@ -164,7 +167,8 @@ impl Desk {
     fn answer(&self, store: &Store<Sqlite>, question: Question) {
         let mut messages = Vec::new();
         let read = store.sql().transaction(|| {
-            question.reading.answer(store, &self.config, &mut |message| messages.push(message))
+            let mut tell = |message| messages.push(message);
+            store.sql().limited(PATIENCE, || question.reading.answer(store, &self.config, &mut tell))
         });
         if let Err(error) = read {
             messages.clear();

@@ -6,10 +6,12 @@ use openagents_host::sql::{Sql, SqlError};
 use openagents_host::{PublicKey, Timestamp};
 
 use super::{ConnectionId, Effect, Relay, RelayConfig};
+use crate::access::Access;
 use crate::filter::Filter;
 use crate::hyperloglog::HyperLogLog;
+use crate::limits::Limits;
 use crate::message::{Count, RelayMessage, SubscriptionId};
-use crate::reason::Reason;
+use crate::reason::{Prefix, Reason};
 use crate::store::{Store, Viewer};
 
 /// Of how many events the authors are looked at for the registers of a count. Those of only some of the authors would be
@@ -19,6 +21,9 @@ const MOST_AUTHORS: u64 = 200_000;
 /// What takes more than so many thousand steps of the database is not answered by an engine whose host can do that beside
 /// it: a few tenths of a millisecond.
 const SOON: u32 = 10;
+
+/// Nor is an answer of more bytes than this.
+const SOON_LENGTH: usize = 128 * 1024;
 
 /// The stored part of the answer to a `REQ`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,9 +51,19 @@ impl Reading {
         config: &RelayConfig,
         tell: &mut dyn FnMut(RelayMessage),
     ) -> Result<(), SqlError> {
+        self.answer_within(store, &config.access, &config.limits, tell)
+    }
+
+    fn answer_within<S: Sql>(
+        &self,
+        store: &Store<S>,
+        access: &Access,
+        limits: &Limits,
+        tell: &mut dyn FnMut(RelayMessage),
+    ) -> Result<(), SqlError> {
         let subscription = || self.subscription.clone();
-        let viewer = Viewer { private_kinds: &config.access.private_kinds, pubkeys: &self.pubkeys };
-        let completeness = store.query(self.now, &self.filters, &config.limits, &viewer, &mut |event| {
+        let viewer = Viewer { private_kinds: &access.private_kinds, pubkeys: &self.pubkeys };
+        let completeness = store.query(self.now, &self.filters, limits, &viewer, &mut |event| {
             tell(RelayMessage::Event { subscription: subscription(), event });
         })?;
         tell(RelayMessage::EndOfStoredEvents { subscription: subscription(), completeness });
@@ -88,34 +103,73 @@ impl<S: Sql> Relay<S> {
 
     /// Answers from the store, or leaves that to the host where it takes long.
     fn read(&self, reading: Reading, effects: &mut Vec<Effect>) -> Result<(), Reason> {
-        if self.reads_beside && self.is_crowded {
+        // A search does most of its work where nobody counts its steps.
+        let is_search = reading.filters.iter().any(|filter| filter.search.is_some());
+        if self.reads_beside && (self.is_crowded || is_search) {
             effects.push(Effect::Read(reading));
             return Ok(());
         }
         let (told, connection) = (effects.len(), reading.connection);
-        let mut send = |message| effects.push(Effect::Send { connection, message });
-        let mut answer = || reading.answer(&self.store, &self.config, &mut send);
         let answered = match self.reads_beside {
-            true => self.store.sql().limited(SOON, answer),
-            false => answer(),
-        };
-        answered.or_else(|error| {
-            effects.truncate(told);
-            if error == SqlError::Interrupted && self.reads_beside {
-                effects.push(Effect::Read(reading));
-                return Ok(());
+            true => self.read_soon(&reading, effects),
+            false => {
+                let mut send = |message| effects.push(Effect::Send { connection, message });
+                reading.answer(&self.store, &self.config, &mut send).map(|()| true)
             }
-            effects.push(Effect::Failed(error));
-            Err(Reason::storage())
-        })
+        };
+        match answered {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                effects.truncate(told);
+                effects.push(Effect::Read(reading));
+                Ok(())
+            }
+            Err(error) => {
+                effects.truncate(told);
+                effects.push(Effect::Failed(error));
+                Err(Reason::storage())
+            }
+        }
+    }
+
+    /// Answers from the store if that is done soon; whether it was. If not, some of the answer may have been told.
+    fn read_soon(&self, reading: &Reading, effects: &mut Vec<Effect>) -> Result<bool, SqlError> {
+        let connection = reading.connection;
+        let mut length: usize = 0;
+        let mut send = |message: RelayMessage| {
+            length = length.saturating_add(message.size());
+            effects.push(Effect::Send { connection, message });
+        };
+        let limits = &self.config.limits;
+        let limits = Limits {
+            max_answer_length: limits.max_answer_length.min(SOON_LENGTH.saturating_mul(2)),
+            ..limits.clone()
+        };
+        let answered = self
+            .store
+            .sql()
+            .limited(SOON, || reading.answer_within(&self.store, &self.config.access, &limits, &mut send));
+        match answered {
+            Ok(()) => Ok(length <= SOON_LENGTH),
+            Err(SqlError::Interrupted) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// What was to be [read](Effect::Read) for a subscription could not be.
     pub(super) fn unreadable(&mut self, reading: &Reading, error: &SqlError, effects: &mut Vec<Effect>) {
         let Reading { connection, subscription, .. } = reading;
-        effects.push(Effect::Failed(error.clone()));
+        let reason = if *error == SqlError::Interrupted {
+            Reason::new(
+                Prefix::Error,
+                "finding what this asks for takes too long; name fewer or rarer things, or a shorter time",
+            )
+        } else {
+            effects.push(Effect::Failed(error.clone()));
+            Reason::storage()
+        };
         self.unsubscribe(*connection, subscription, effects);
-        let message = RelayMessage::Closed { subscription: subscription.clone(), reason: Reason::storage() };
+        let message = RelayMessage::Closed { subscription: subscription.clone(), reason };
         effects.push(Effect::Send { connection: *connection, message });
     }
 

@@ -3,6 +3,7 @@
 mod admission;
 mod authentication;
 mod management;
+mod reading;
 mod reconciliation;
 
 use std::time::Duration;
