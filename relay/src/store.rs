@@ -37,8 +37,9 @@ pub use self::viewer::Viewer;
 
 use self::erase::Doomed;
 use self::place::Place;
-use self::standing::{DELETION, Version, expires_at, identifier};
+use self::standing::{DELETION, Version, identifier};
 use self::statement::{hex_string, json_list};
+use crate::retention::RetentionRules;
 use crate::tag::TagKey;
 
 /// What became of an event that was to be stored.
@@ -64,6 +65,7 @@ pub enum Insertion {
 #[derive(Clone, Debug)]
 pub struct Store<S> {
     sql: S,
+    retention: RetentionRules,
 }
 
 impl<S: Sql> Store<S> {
@@ -74,12 +76,23 @@ impl<S: Sql> Store<S> {
     pub fn open(sql: S) -> Result<Self, SchemaError> {
         schema::migrate(&sql)?;
         search::migrate(&sql)?;
-        Ok(Self { sql })
+        Ok(Self { sql, retention: RetentionRules::none() })
     }
 
     /// The store in a database that is open elsewhere, where [`open`](Self::open) was called: to read it.
     pub const fn beside(sql: S) -> Self {
-        Self { sql }
+        Self { sql, retention: RetentionRules::none() }
+    }
+
+    /// Keeps what is stored from now on for as long as these rules say. What is there already stays as long as it was to.
+    #[must_use]
+    pub fn with_retention(self, retention: RetentionRules) -> Self {
+        Self { retention, ..self }
+    }
+
+    /// How long it keeps what.
+    pub const fn retention(&self) -> &RetentionRules {
+        &self.retention
     }
 
     /// The database.
@@ -123,14 +136,14 @@ impl<S: Sql> Store<S> {
         };
         let Some(place) = place else { return Ok(Insertion::Crowded) };
         if standing.replaced.is_none() && event.kind != DELETION {
-            self.write(event, place)?;
+            self.write(event, place, standing.ends_at)?;
             return Ok(Insertion::Inserted);
         }
         self.sql.transaction(|| {
             if let Some(Version { seq, json, .. }) = &standing.replaced {
                 self.erase(&[Doomed { seq: *seq, json: json.clone() }])?;
             }
-            self.write(event, place)?;
+            self.write(event, place, standing.ends_at)?;
             if event.kind == DELETION {
                 self.delete(event)?;
             }
@@ -140,7 +153,7 @@ impl<S: Sql> Store<S> {
 
     /// Writes an event and its tags. A transaction within another one costs more than both statements, so there is none: if
     /// the tags cannot be written, the event is taken back.
-    fn write(&self, event: &VerifiedEvent, place: Place) -> Result<(), SqlError> {
+    fn write(&self, event: &VerifiedEvent, place: Place, ends_at: Option<u64>) -> Result<(), SqlError> {
         self.sql.execute(
             "INSERT INTO event (seq, id, pubkey, created_at, kind, identifier, expires_at, json)
              VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -151,7 +164,7 @@ impl<S: Sql> Store<S> {
                 event.created_at,
                 event.kind,
                 identifier(event),
-                expires_at(event),
+                ends_at,
                 &**event.json()
             ],
         )?;

@@ -4,6 +4,7 @@ mod admission;
 mod authentication;
 mod management;
 mod reconciliation;
+mod retention;
 
 use std::time::Duration;
 
