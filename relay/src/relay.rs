@@ -229,7 +229,7 @@ impl<S: Sql> Relay<S> {
     /// Opens a relay on a database: a new one, or one that it had before.
     ///
     /// # Errors
-    /// When the database is of a later release or fails.
+    /// When the tables are of a later release, are others than this one's, or the database fails.
     pub fn open(sql: S, config: RelayConfig) -> Result<Self, SchemaError> {
         let store = Store::open(sql)?.with_retention(config.retention.clone());
         let next_handover = store.next_handover()?;

@@ -72,7 +72,7 @@ impl<S: Sql> Store<S> {
     /// Opens the store; makes its tables or brings them up to date.
     ///
     /// # Errors
-    /// When the tables are of a later release or cannot be made.
+    /// When the tables are of a later release, are others than this one's, or cannot be made.
     pub fn open(sql: S) -> Result<Self, SchemaError> {
         schema::migrate(&sql)?;
         search::migrate(&sql)?;
