@@ -133,8 +133,8 @@ impl FromStr for RetentionRules {
     type Err = RetentionError;
 
     fn from_str(text: &str) -> Result<Self, RetentionError> {
-        let parts = text.split([',', ' ']).filter(|part| !part.is_empty());
-        parts.into_iter().try_fold(Self::none(), |rules, part| {
+        let mut parts = text.split([',', ' ']).filter(|part| !part.is_empty());
+        parts.try_fold(Self::none(), |rules, part| {
             let (kinds, time) = part.split_once('=').ok_or_else(|| RetentionError::Form(part.to_owned()))?;
             let kinds = parse_kinds(kinds).ok_or_else(|| RetentionError::Kinds(kinds.to_owned()))?;
             let time = parse_time(time).ok_or_else(|| RetentionError::Time(time.to_owned()))?;
@@ -234,8 +234,9 @@ mod tests {
             let told = rules(text).unwrap_err();
             assert!(told.contains(part), "{text}: {told}");
         }
-        assert!(RetentionRules::none().keep(8..=7, Duration::ZERO).is_err());
-        assert!(RetentionRules::none().keep(7..=7, Duration::MAX).is_err());
+        for (first, last, time) in [(8, 7, Duration::ZERO), (7, 7, Duration::MAX)] {
+            assert!(RetentionRules::none().keep(first..=last, time).is_err(), "{first}-{last}");
+        }
     }
 
     proptest! {
