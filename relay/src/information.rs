@@ -80,14 +80,18 @@ impl RelayInformation {
     pub fn new(config: &RelayConfig) -> Self {
         let access = &config.access;
         let admission = &config.admission;
-        let has_private_wraps = access.private_kinds.contains(&GIFT_WRAPS[0]);
+        let keeps = |kind| config.retention.keeps(kind);
+        let has_private_wraps = access.private_kinds.contains(&GIFT_WRAPS[0]) && keeps(GIFT_WRAPS[0]);
         let with_work = config.limits.min_pow_difficulty > 0;
         let with_policy = admission.policy.as_ref().is_some_and(|policy| policy.restricts_writes());
         let conditional = [
             (with_work, 13),
             (has_private_wraps, 17),
             (has_private_wraps, 59),
-            (admission.lists.takes_kind(RELAY_LIST) && !access.auth_to_write, RELAY_LIST_NIP),
+            (
+                admission.lists.takes_kind(RELAY_LIST) && keeps(RELAY_LIST) && !access.auth_to_write,
+                RELAY_LIST_NIP,
+            ),
         ];
         let conditional = conditional.into_iter().filter_map(|(holds, nip)| holds.then_some(nip));
         Self {
@@ -241,6 +245,8 @@ mod tests {
         assert!(!lists(&open, 17) && !lists(&open, 59));
         assert!(!lists(&of(|config| config.admission.lists.blocked_kinds = [Kind(10_002)].into()), 65));
         assert!(!lists(&of(|config| config.access.auth_to_write = true), 65));
+        let forgetful = of(|config| config.retention = "1059=0,10002=0".parse().unwrap());
+        assert!([17, 59, 65].iter().all(|nip| !lists(&forgetful, *nip)));
     }
 
     #[test]

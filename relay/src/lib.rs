@@ -33,6 +33,7 @@ pub mod message;
 pub mod reason;
 pub mod reconciliation;
 pub mod relay;
+pub mod retention;
 pub mod search;
 pub mod session;
 pub mod store;
@@ -54,6 +55,7 @@ pub use limits::Limits;
 pub use message::{ClientMessage, RelayMessage, SubscriptionId};
 pub use reason::{Outcome, Prefix, Reason};
 pub use relay::{ConnectionId, Effect, Input, Reading, Relay, RelayConfig, Ticket};
+pub use retention::RetentionRules;
 pub use session::{ClientSession, Origin};
 
 #[cfg(test)]

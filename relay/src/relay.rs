@@ -33,6 +33,7 @@ use crate::management::{Answer, Call, Rules};
 use crate::message::RelayMessage;
 use crate::reason::{Outcome, Reason};
 use crate::reconciliation::Reconciliations;
+use crate::retention::RetentionRules;
 use crate::session::{ClientSession, Origin};
 use crate::store::Store;
 use crate::subscriptions::Subscriptions;
@@ -83,6 +84,8 @@ pub struct RelayConfig {
     pub access: Access,
     /// From whom, of what and how much it takes.
     pub admission: Admission,
+    /// How long it keeps what.
+    pub retention: RetentionRules,
     /// The events that somebody outside wants: each such event that is accepted is handed over, again and
     /// again until it is [`Delivered`](Input::Delivered).
     pub handover: HandOverRule,
@@ -231,9 +234,9 @@ impl<S: Sql> Relay<S> {
     /// Opens a relay on a database: a new one, or one that it had before.
     ///
     /// # Errors
-    /// When the database is of a later release or fails.
+    /// When the tables are of a later release, are others than this one's, or the database fails.
     pub fn open(sql: S, config: RelayConfig) -> Result<Self, SchemaError> {
-        let store = Store::open(sql)?;
+        let store = Store::open(sql)?.with_retention(config.retention.clone());
         let next_handover = store.next_handover()?;
         let next_removal = removal::next(&store)?;
         let indexing = Indexing::of(&store)?;

@@ -37,8 +37,9 @@ pub use self::viewer::Viewer;
 
 use self::erase::Doomed;
 use self::place::Place;
-use self::standing::{DELETION, Version, expires_at, identifier};
+use self::standing::{DELETION, Version, identifier};
 use self::statement::{hex_string, json_list};
+use crate::retention::RetentionRules;
 use crate::tag::TagKey;
 
 /// What became of an event that was to be stored.
@@ -64,22 +65,34 @@ pub enum Insertion {
 #[derive(Clone, Debug)]
 pub struct Store<S> {
     sql: S,
+    retention: RetentionRules,
 }
 
 impl<S: Sql> Store<S> {
     /// Opens the store; makes its tables or brings them up to date.
     ///
     /// # Errors
-    /// When the tables are of a later release or cannot be made.
+    /// When the tables are of a later release, are others than this one's, or cannot be made.
     pub fn open(sql: S) -> Result<Self, SchemaError> {
         schema::migrate(&sql)?;
         search::migrate(&sql)?;
-        Ok(Self { sql })
+        Ok(Self { sql, retention: RetentionRules::none() })
     }
 
     /// The store in a database that is open elsewhere, where [`open`](Self::open) was called: to read it.
     pub const fn beside(sql: S) -> Self {
-        Self { sql }
+        Self { sql, retention: RetentionRules::none() }
+    }
+
+    /// Keeps what is stored from now on for as long as these rules say. What is there already stays as long as it was to.
+    #[must_use]
+    pub fn with_retention(self, retention: RetentionRules) -> Self {
+        Self { retention, ..self }
+    }
+
+    /// How long it keeps what.
+    pub const fn retention(&self) -> &RetentionRules {
+        &self.retention
     }
 
     /// The database.
@@ -151,7 +164,7 @@ impl<S: Sql> Store<S> {
                 event.created_at,
                 event.kind,
                 identifier(event),
-                expires_at(event),
+                standing.ends_at,
                 &**event.json()
             ],
         )?;

@@ -8,11 +8,12 @@ use std::time::Duration;
 use openagents_host::keys::{KeyError, parse_public_key};
 use openagents_host::outgoing::{Reach, public_url};
 use openagents_host::{Keys, Kind, PublicKey};
+use openagents_relay::retention::RetentionError;
 use openagents_relay::{HandOverRule, Limits, RelayConfig, RelayInformation};
 
 pub(crate) use relay::RelaySettings;
 #[cfg(not(target_arch = "wasm32"))]
-pub(crate) use relay::trusted_proxies;
+pub(crate) use relay::{retention_rules, trusted_proxies};
 
 use crate::agent::Jobs;
 use crate::discovery::Profile;
@@ -78,6 +79,14 @@ pub(crate) enum SettingError {
     Seconds {
         /// Which variable.
         name: &'static str,
+    },
+    /// It should say how long events are kept.
+    #[error("the variable {name} cannot be used: {error}")]
+    Retention {
+        /// Which variable.
+        name: &'static str,
+        /// What is wrong with its value.
+        error: RetentionError,
     },
     /// It should hold something else.
     #[error("the variable {name} must be {expected}")]

@@ -295,18 +295,25 @@ async fn the_document_says_what_the_configuration_does(stage: &Stage) {
 }
 
 async fn a_setting_that_cannot_be_used_is_told(stage: &Stage) {
-    let expected = "the variable RELAY_MIN_POW must be a whole number from 0 to 64";
-    let variables = [("RELAY_MIN_POW", "plenty".to_owned())];
-    let told = match Server::start_with(stage.host(), "hello-world", &variables) {
-        Err(told) => told,
-        Ok(server) => {
-            assert_eq!(stage.host(), Host::Workerd, "it started all the same");
-            let refused = Client::try_connect(&server.url()).await.expect_err("nobody is let in");
-            assert_eq!(status(&refused), 500);
-            let headers = [("Accept", "application/nostr+json")];
-            let answer = request(server.address(), "GET", "/", &headers).await.expect("an answer");
-            String::from_utf8_lossy(&answer.body).into_owned()
-        }
-    };
-    assert!(told.contains(expected), "{told}");
+    for (name, value, expected) in [
+        ("RELAY_MIN_POW", "plenty", "the variable RELAY_MIN_POW must be a whole number from 0 to 64"),
+        (
+            "RELAY_RETENTION",
+            "7000=1d,0-9=1d",
+            "RELAY_RETENTION cannot be used: events of kind 5 are always kept",
+        ),
+    ] {
+        let told = match Server::start_with(stage.host(), "hello-world", &[(name, value.to_owned())]) {
+            Err(told) => told,
+            Ok(server) => {
+                assert_eq!(stage.host(), Host::Workerd, "it started all the same");
+                let refused = Client::try_connect(&server.url()).await.expect_err("nobody is let in");
+                assert_eq!(status(&refused), 500);
+                let headers = [("Accept", "application/nostr+json")];
+                let answer = request(server.address(), "GET", "/", &headers).await.expect("an answer");
+                String::from_utf8_lossy(&answer.body).into_owned()
+            }
+        };
+        assert!(told.contains(expected), "{told}");
+    }
 }

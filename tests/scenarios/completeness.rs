@@ -1,5 +1,7 @@
 //! Whether an answer is all that there is (NIP-67).
 
+use std::collections::BTreeSet;
+
 use openagents_tests::events::{event, event_at, fresh_author, now};
 use openagents_tests::wire::{Client, PATIENCE};
 use serde_json::{Value, json};
@@ -11,6 +13,7 @@ scenarios![
     an_answer_that_was_cut_says_that_there_is_more,
     an_answer_to_several_filters_is_whole_if_all_parts_are,
     an_answer_to_a_search_never_asks_to_go_on_by_time,
+    pages_that_end_within_a_second_bring_everything,
 ];
 
 /// What the end of the stored events says, and how many came before it.
@@ -94,4 +97,28 @@ async fn an_answer_to_a_search_never_asks_to_go_on_by_time(stage: &Stage) {
     assert_eq!(end_of_stored(&mut client, &[search(2)]).await, (Value::Null, 2));
     let both = [search(2), json!({"authors": [author.public_key()], "limit": 1})];
     assert_eq!(end_of_stored(&mut client, &both).await.0, Value::Null);
+}
+
+async fn pages_that_end_within_a_second_bring_everything(stage: &Stage) {
+    let mut client = stage.client().await;
+    let author = fresh_author();
+    let second = now() - 100;
+    let mut published = BTreeSet::new();
+    for number in 0..12 {
+        let event = event_at(&author, second + number / 3, 1, &[], &number.to_string());
+        client.publish_accepted(&event).await;
+        published.insert(event.id);
+    }
+    // No page ends where a second does.
+    let (mut found, mut until) = (BTreeSet::new(), now());
+    for _ in 0..12 {
+        let filter = json!({"authors": [author.public_key()], "limit": 4, "until": until});
+        let page = client.query(&[filter]).await;
+        found.extend(page.iter().map(|event| event.id));
+        match page.last() {
+            Some(oldest) if page.len() == 4 => until = oldest.created_at.as_secs(),
+            _ => break,
+        }
+    }
+    assert_eq!(found, published);
 }

@@ -41,6 +41,7 @@ mod reconciliation;
 mod relay_tools;
 mod replaceable;
 mod restart;
+mod retention;
 mod search;
 mod slow_readers;
 mod stage;
@@ -67,6 +68,7 @@ fn scenarios() -> Vec<Scenario> {
         replaceable::list(),
         deletion::list(),
         expiry::list(),
+        retention::list(),
         vanish::list(),
         relay_tools::list(),
         malformed::list(),

@@ -375,16 +375,18 @@ async fn what_is_no_relay_database_is_told_apart(_: &Stage) {
     });
     with_database("text", &|path| std::fs::write(path, "some text ".repeat(100)).expect("a file"));
     let file = desk.file("events.jsonl", &notes(&fresh_author(), 2));
-    desk.run("newer", &["import", &file]).await.ok();
-    let database = rusqlite::Connection::open(desk.path("newer/relay.sqlite")).expect("a database");
-    database
-        .execute("UPDATE schema_version SET version = 99 WHERE component = 'relay'", ())
-        .expect("a change");
-    drop(database);
+    for (data, change) in [("newer", "version = 99"), ("different", "fingerprint = x'00'")] {
+        desk.run(data, &["import", &file]).await.ok();
+        let path = desk.path(data).join("relay.sqlite");
+        let database = rusqlite::Connection::open(path).expect("a database");
+        let change = format!("UPDATE schema_version SET {change} WHERE component = 'relay'");
+        database.execute(&change, ()).expect("a change");
+    }
     for (data, expected) in [
         ("other", "is not the database of a relay"),
         ("text", "not a database"),
         ("newer", "run the newer release"),
+        ("different", "the relay data has other tables than this program works with"),
     ] {
         for command in [&["export"][..], &["stats"], &["compact"], &["import", &file]] {
             desk.run(data, command).await.failed(expected);

@@ -196,6 +196,26 @@ cases! {
         check(migrate(sql, "test", &["CREATE TABLE t (i INTEGER) STRICT", "SELECT 1"]))?;
         equal(migrate(sql, "test", &["CREATE TABLE t (i INTEGER) STRICT"]), Err(SchemaError::Newer { component: "test", found: 2, known: 1 }))
     }
+
+    fn refuses_tables_that_other_steps_made(sql) {
+        let [first, second] = ["CREATE TABLE t (i INTEGER) STRICT", "CREATE TABLE u (i INTEGER) STRICT"];
+        check(migrate(sql, "test", &[first]))?;
+        let different = Err(SchemaError::Different { component: "test" });
+        let other = "CREATE TABLE t (i INTEGER, j INTEGER) STRICT";
+        equal(migrate(sql, "test", &[other]), different.clone())?;
+        equal(migrate(sql, "test", &[other, second]), different.clone())?;
+        check(migrate(sql, "another", &["CREATE TABLE v (i INTEGER) STRICT"]))?;
+        // Only the layout of the text is another one.
+        check(migrate(sql, "test", &["CREATE TABLE t\n    (i  INTEGER) STRICT\n"]))?;
+        check(migrate(sql, "test", &[first, second]))?;
+        equal(migrate(sql, "test", &[first, other]), different.clone())?;
+        equal(migrate(sql, "test", &[second, first]), different.clone())?;
+        // Of a database that knows only how many steps were done, nobody knows which.
+        check(sql.batch("DROP TABLE schema_version; CREATE TABLE schema_version (component TEXT PRIMARY KEY, version INTEGER NOT NULL) STRICT"))?;
+        equal(migrate(sql, "test", &[first, second]), different)?;
+        let tables = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name IN ('t', 'u', 'v')";
+        equal(check(sql.first::<(i64,)>(tables, &[]))?, Some((3,)))
+    }
 }
 
 #[derive(Debug, PartialEq)]

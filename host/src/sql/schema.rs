@@ -1,5 +1,7 @@
 //! The one way a component's tables come to be and change.
 
+use sha2::{Digest, Sha256};
+
 use super::{Sql, SqlError, values};
 
 /// Why a component's tables could not be brought up to date.
@@ -19,6 +21,16 @@ pub enum SchemaError {
         /// The latest version this program knows.
         known: u32,
     },
+    /// The tables were made by other steps than those that this program knows.
+    #[error(
+        "the {component} data has other tables than this program works with: run the release that wrote it, \
+         or start with another data folder; `relay export` of that release and `relay import` of this one take \
+         a relay's events along"
+    )]
+    Different {
+        /// Whose tables.
+        component: &'static str,
+    },
     /// A step failed; the database stays at the version before it.
     #[error("the {component} data could not be brought to schema version {version}: {error}")]
     Step {
@@ -36,34 +48,76 @@ pub enum SchemaError {
 
 /// Brings a component's tables to the version that this program knows, one transaction a step.
 ///
-/// Step *n* (counted from 1) leads to version *n*; steps that have been released never change.
+/// Step *n* (counted from 1) leads to version *n*; steps that have been released never change. What was made by other
+/// steps is left alone: statements that find other columns than they were written for fail, or do worse.
 ///
 /// # Errors
-/// When the data is newer than the program, or a step fails.
+/// When the data is newer than the program, was made by other steps, or a step fails.
 pub fn migrate<S: Sql>(sql: &S, component: &'static str, steps: &[&str]) -> Result<(), SchemaError> {
     sql.batch(
         "CREATE TABLE IF NOT EXISTS schema_version (
             component TEXT PRIMARY KEY,
-            version INTEGER NOT NULL
+            version INTEGER NOT NULL,
+            fingerprint BLOB NOT NULL
         ) STRICT, WITHOUT ROWID",
     )?;
-    let found = sql
-        .first::<(u32,)>("SELECT version FROM schema_version WHERE component = ?", values![component])?
-        .map_or(0, |(version,)| version);
+    let applied = sql.first::<(u32, Vec<u8>)>(
+        "SELECT version, fingerprint FROM schema_version WHERE component = ?",
+        values![component],
+    );
+    let applied = match applied {
+        Err(_) if !has_fingerprints(sql)? => return Err(SchemaError::Different { component }),
+        applied => applied?,
+    };
+    let found = applied.as_ref().map_or(0, |(version, _)| *version);
     let known = u32::try_from(steps.len()).unwrap_or(u32::MAX);
     if found > known {
         return Err(SchemaError::Newer { component, found, known });
     }
-    for (version, step) in (1_u32..).zip(steps).skip_while(|(version, _)| *version <= found) {
+    let mut fingerprint = Fingerprint::default();
+    let mut numbered = (1_u32..).zip(steps).peekable();
+    while let Some((_, step)) = numbered.next_if(|(version, _)| *version <= found) {
+        fingerprint.add(step);
+    }
+    if applied.is_some_and(|(_, applied)| applied != fingerprint.bytes()) {
+        return Err(SchemaError::Different { component });
+    }
+    for (version, step) in numbered {
+        fingerprint.add(step);
         sql.transaction(|| {
             sql.batch(step)?;
             sql.execute(
-                "INSERT INTO schema_version (component, version) VALUES (?, ?)
-                 ON CONFLICT (component) DO UPDATE SET version = excluded.version",
-                values![component, version],
+                "INSERT INTO schema_version (component, version, fingerprint) VALUES (?, ?, ?)
+                 ON CONFLICT (component) DO UPDATE SET version = excluded.version, fingerprint = excluded.fingerprint",
+                values![component, version, fingerprint.bytes().as_slice()],
             )
         })
         .map_err(|error| SchemaError::Step { component, version, error })?;
     }
     Ok(())
+}
+
+/// Whether the steps that were done are told by their texts and not by their number alone.
+fn has_fingerprints<S: Sql>(sql: &S) -> Result<bool, SqlError> {
+    let table = "SELECT 1 FROM sqlite_master WHERE name = 'schema_version' AND instr(sql, 'fingerprint') > 0";
+    Ok(sql.first::<(u32,)>(table, &[])?.is_some())
+}
+
+/// What tells steps from others: the SHA-256 of their texts. How much white space
+/// stands between words makes no difference.
+#[derive(Default)]
+struct Fingerprint(Sha256);
+
+impl Fingerprint {
+    fn add(&mut self, step: &str) {
+        for word in step.split_ascii_whitespace() {
+            self.0.update(word);
+            self.0.update(" ");
+        }
+        self.0.update(";");
+    }
+
+    fn bytes(&self) -> [u8; 32] {
+        self.0.clone().finalize().into()
+    }
 }

@@ -44,7 +44,7 @@ pub enum DatabaseError {
 /// began.
 ///
 /// # Errors
-/// When the file is missing, cannot be read, is something else, or is of another release.
+/// When the file is missing, cannot be read, is something else, or its tables are those of another release.
 pub fn open_to_read(path: &Path) -> Result<Store<Sqlite>, DatabaseError> {
     must_exist(path)?;
     let sql = Sqlite::open_read_only(path)?;
@@ -60,7 +60,7 @@ pub fn open_to_read(path: &Path) -> Result<Store<Sqlite>, DatabaseError> {
 /// Opens the database to write to it, or makes it. Nobody else may be using it.
 ///
 /// # Errors
-/// When the file cannot be made or written, is something else, or is of a later release.
+/// When the file cannot be made or written, is something else, or its tables are those of another release.
 pub fn open_to_write(path: &Path, durability: Durability) -> Result<Store<Sqlite>, DatabaseError> {
     let sql = Sqlite::open(path, durability)?;
     let is_empty = sql.first::<(u64,)>("SELECT 1 FROM sqlite_schema LIMIT 1", &[])?.is_none();
@@ -129,7 +129,22 @@ mod tests {
         {
             assert!(error.to_string().contains("newer release"), "{error}");
         }
-        store.sql().batch("UPDATE schema_version SET version = 0").unwrap();
+        // Of no step at all, whose fingerprint is that of nothing.
+        let nothing = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        let older = format!("UPDATE schema_version SET version = 0, fingerprint = x'{nothing}'");
+        store.sql().batch(&older).unwrap();
         assert!(matches!(open_to_read(&path), Err(DatabaseError::Older { .. })));
+        for made_otherwise in [
+            "UPDATE schema_version SET version = 1",
+            "DROP TABLE schema_version;
+             CREATE TABLE schema_version (component TEXT PRIMARY KEY, version INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+             INSERT INTO schema_version VALUES ('relay', 2), ('search', 1)",
+        ] {
+            store.sql().batch(made_otherwise).unwrap();
+            for opened in [open_to_read(&path), open_to_write(&path, Durability::Process)] {
+                let told = opened.unwrap_err().to_string();
+                assert!(told.contains("the relay data has other tables") && told.contains("relay export"), "{told}");
+            }
+        }
     }
 }

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use openagents_host::event::Retention;
 use openagents_host::native::Sqlite;
 use openagents_host::{SqlError, Timestamp, VerifiedEvent};
 use serde::Serialize;
@@ -145,7 +144,8 @@ pub(super) fn bans(store: &Store<Sqlite>) -> Result<Lists, SqlError> {
 }
 
 /// Stores an event with all rules of the store, and enters it in the account. The limits for strangers do not apply:
-/// whoever has the database in his hands decides what is in it; but what operators have banned does not come back. Nothing is handed over to an agent. A request to vanish is
+/// whoever has the database in his hands decides what is in it; but what operators have banned does not come back. Nothing is handed over to an agent. How long the store
+/// [keeps](Store::retention) events of a kind counts from now. A request to vanish is
 /// fulfilled if it is meant for all relays (NIP-62).
 ///
 /// # Errors
@@ -157,7 +157,7 @@ pub(super) fn take_in(
     event: &VerifiedEvent,
     tally: &mut Tally,
 ) -> Result<(), SqlError> {
-    if event.kind.retention() == Retention::Ephemeral {
+    if !store.retention().keeps(event.kind) {
         tally.refuse(Refusal::Ephemeral);
         return Ok(());
     }

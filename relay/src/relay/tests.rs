@@ -5,6 +5,7 @@ mod authentication;
 mod management;
 mod reading;
 mod reconciliation;
+mod retention;
 
 use std::time::Duration;
 

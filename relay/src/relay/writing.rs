@@ -1,6 +1,5 @@
 //! What becomes of an event: `EVENT`, and what is published from inside.
 
-use openagents_host::event::Retention;
 use openagents_host::sql::{Sql, SqlError};
 use openagents_host::{Event, Timestamp, VerifiedEvent};
 
@@ -57,11 +56,12 @@ impl<S: Sql> Relay<S> {
         match self.accept(now, from.map(|(connection, _)| connection), event, standing) {
             Ok(Acceptance::Refused(refusal)) => outcome(refusal),
             Ok(Acceptance::New { handed_over }) => {
-                if event.kind.retention() != Retention::Ephemeral {
+                let kept = self.config.retention.keeps(event.kind);
+                if kept {
                     self.index_later(now);
-                }
-                if let Some(expiry) = expiry(event) {
-                    self.expect_removal(expiry);
+                    if let Some(end) = self.store.end(now, event) {
+                        self.expect_removal(end);
+                    }
                 }
                 if event.kind == VANISH {
                     self.expect_removal(Timestamp::EPOCH);
@@ -72,7 +72,6 @@ impl<S: Sql> Relay<S> {
                     self.next_handover = Some(self.next_handover.map_or(due, |next| next.min(due)));
                     effects.push(Effect::HandOver(event.clone()));
                 }
-                let kept = event.kind.retention() != Retention::Ephemeral;
                 if kept || heard || handed_over.is_some() {
                     Outcome::Accepted
                 } else {
@@ -91,9 +90,9 @@ impl<S: Sql> Relay<S> {
 
     /// How the store stands to an event, unless it is one that is not stored.
     pub(super) fn standing(&self, now: Timestamp, event: &Event) -> Result<Option<Standing>, SqlError> {
-        match event.kind.retention() {
-            Retention::Ephemeral => Ok(None),
-            _ => self.store.standing(now, event).map(Some),
+        match self.config.retention.keeps(event.kind) {
+            false => Ok(None),
+            true => self.store.standing(now, event).map(Some),
         }
     }
 
@@ -105,9 +104,12 @@ impl<S: Sql> Relay<S> {
         event: &VerifiedEvent,
         standing: Option<&Standing>,
     ) -> Result<Acceptance, SqlError> {
-        let kept = event.kind.retention() != Retention::Ephemeral;
+        let kept = self.config.retention.keeps(event.kind);
         let wanted = self.config.handover.wants(event);
-        let hand_over = || Ok(Acceptance::New { handed_over: Some(self.store.hand_over(now, event, kept)?) });
+        // What is kept for a while only may be gone before it has arrived.
+        let stays = kept && self.config.retention.time(event.kind).is_none();
+        let hand_over =
+            || Ok(Acceptance::New { handed_over: Some(self.store.hand_over(now, event, stays)?) });
         let insert = || match standing {
             _ if event.kind == VANISH && self.is_to_vanish_here(connection, event) => {
                 self.store.vanish(now, event)

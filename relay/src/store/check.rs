@@ -7,6 +7,7 @@ use super::Store;
 use super::select::NOT_VANISHING;
 use super::standing::{expires_at, identifier};
 use super::statement::{hex_string, json_list};
+use crate::retention::RetentionRules;
 use crate::tag::TagKey;
 
 /// Something in the store that cannot be as it is.
@@ -99,7 +100,15 @@ impl Found {
             && self.created_at == event.created_at
             && self.kind == event.kind
             && self.identifier.as_deref() == identifier(event)
-            && self.expires_at == expires_at(event)
+            && self.ends_with(event)
+    }
+
+    /// Whether it ends with the event, or before it where events of the kind may be kept for a while only.
+    fn ends_with(&self, event: &Event) -> bool {
+        let own = expires_at(event);
+        let is_earlier = |end: u64| own.is_none_or(|own| end < own);
+        self.expires_at == own
+            || RetentionRules::may_be_for(event.kind) && self.expires_at.is_some_and(is_earlier)
     }
 }
 

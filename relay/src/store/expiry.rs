@@ -1,4 +1,5 @@
-//! Events with an end (NIP-40). Once expired they are not found any more; that they go is the alarm's work.
+//! Events with an end: their own (NIP-40), or the one that the operator's rules give them. Once expired they are not found
+//! any more; that they go is the alarm's work.
 
 use openagents_host::sql::{Sql, SqlError, values};
 use openagents_host::{Event, Timestamp};
@@ -13,6 +14,17 @@ pub fn expiry(event: &Event) -> Option<Timestamp> {
 }
 
 impl<S: Sql> Store<S> {
+    /// When an event that is stored now ends, by what it says itself or by how long its kind is kept.
+    pub(crate) fn end(&self, now: Timestamp, event: &Event) -> Option<Timestamp> {
+        self.ends_at(now, event).map(Timestamp::from_seconds)
+    }
+
+    /// The second of that.
+    pub(super) fn ends_at(&self, now: Timestamp, event: &Event) -> Option<u64> {
+        let ends = [expires_at(event), self.retention.until(now, event.kind)];
+        ends.into_iter().flatten().min()
+    }
+
     /// When the next stored event expires. It may be past.
     ///
     /// # Errors

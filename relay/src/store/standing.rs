@@ -28,6 +28,8 @@ pub struct Standing {
     pub(super) is_late: bool,
     /// What the event replaces.
     pub(super) replaced: Option<Version>,
+    /// The second from which on it is expired.
+    pub(super) ends_at: Option<u64>,
 }
 
 impl Standing {
@@ -38,11 +40,11 @@ impl Standing {
     }
 
     const fn refused(refusal: Insertion) -> Self {
-        Self { refusal: Some(refusal), is_place_taken: false, is_late: false, replaced: None }
+        Self { refusal: Some(refusal), is_place_taken: false, is_late: false, replaced: None, ends_at: None }
     }
 }
 
-/// The stored version of a replaceable or addressable event.
+/// A stored event that another one replaces: the older version of a replaceable or addressable one.
 #[derive(Debug)]
 pub(super) struct Version {
     pub(super) seq: u64,
@@ -63,7 +65,8 @@ struct ByAddressee {
 
 /// One row that answers everything. The columns of a version follow for events that have versions.
 struct Answer {
-    is_stored: bool,
+    /// If it is stored, the second from which on it is expired: one after all others where it is none.
+    stored_until: Option<u64>,
     is_deleted: bool,
     has_vanished: bool,
     is_place_taken: bool,
@@ -85,7 +88,7 @@ impl FromRow for Answer {
             }),
         };
         Ok(Self {
-            is_stored: row.column(0)?,
+            stored_until: row.column(0)?,
             is_deleted: row.column(1)?,
             has_vanished: row.column(2)?,
             is_place_taken: row.column(3)?,
@@ -99,7 +102,7 @@ impl FromRow for Answer {
 // Values by their numbers: on a Durable Object each of them becomes an object, however often it is used.
 macro_rules! about_any {
     () => {
-        "SELECT EXISTS (SELECT 1 FROM event WHERE id = ?1),
+        "SELECT (SELECT coalesce(expires_at, 9007199254740991) FROM event WHERE id = ?1),
                 EXISTS (SELECT 1 FROM deleted WHERE id = ?1 AND pubkey = ?2),
                 EXISTS (SELECT 1 FROM vanished WHERE pubkey = ?2 AND until >= ?3 AND request <> ?1),
                 EXISTS (SELECT 1 FROM event WHERE seq = ?4),
@@ -136,7 +139,7 @@ impl<S: Sql> Store<S> {
         if by_addressee.has_vanished {
             return Ok(Standing::refused(Insertion::Vanished));
         }
-        if answer.is_stored {
+        if answer.stored_until.is_some_and(|until| until > now.as_seconds()) {
             return Ok(Standing::refused(Insertion::Duplicate));
         }
         // Neither a deletion nor a request to vanish can be deleted (NIP-09, NIP-62).
@@ -153,12 +156,27 @@ impl<S: Sql> Store<S> {
         {
             return Ok(Standing::refused(Insertion::Superseded));
         }
+        let replaced = match (answer.version, answer.stored_until) {
+            (None, Some(_)) => self.lapsed(event)?,
+            (version, _) => version,
+        };
+        let seq = Place::of(event).seq();
+        let is_place_taken = answer.is_place_taken && replaced.as_ref().is_none_or(|old| old.seq != seq);
         Ok(Standing {
             refusal: None,
-            is_place_taken: answer.is_place_taken,
+            is_place_taken,
             is_late: answer.is_late,
-            replaced: answer.version,
+            replaced,
+            ends_at: self.ends_at(now, event),
         })
+    }
+
+    /// The event itself, of which the time is over for which its kind is kept, and which is not removed yet.
+    fn lapsed(&self, event: &Event) -> Result<Option<Version>, SqlError> {
+        let row: Option<(u64, String, Option<u64>)> =
+            self.sql.first("SELECT seq, json, expires_at FROM event WHERE id = ?", values![&event.id])?;
+        let (created_at, id) = (event.created_at, event.id);
+        Ok(row.map(|(seq, json, expires_at)| Version { seq, json, created_at, id, expires_at }))
     }
 
     fn answer(&self, event: &Event) -> Result<Answer, SqlError> {

@@ -37,6 +37,8 @@ use super::relay_commands::arguments::Relay;
         RELAY_MIN_POW       how many leading zero bits an event's id must have (NIP-13) [default: 0]\n  \
         RELAY_CREATED_AT_PAST, RELAY_CREATED_AT_FUTURE\n                      \
         how many seconds an event may be old, or ahead [default: any, 900]\n  \
+        RELAY_RETENTION     how long events of certain kinds are kept from when they come in, as KINDS=TIME with the\n                      \
+        units s, m, h, d; 0 is not at all, as with ephemeral ones: 7000=7d,5000-5999=12h,1984=0\n  \
         RELAY_MAX_MESSAGE_LENGTH, RELAY_MAX_CONTENT_LENGTH, RELAY_MAX_EVENT_TAGS, RELAY_MAX_SUBSCRIPTIONS,\n  \
         RELAY_MAX_FILTERS, RELAY_MAX_LIMIT\n                      \
         other limits; the relay's document (NIP-11) shows what holds\n  \

@@ -13,16 +13,20 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use openagents_relay::native::database::DatabaseError;
+use openagents_host::native::{Durability, Sqlite};
+use openagents_relay::native::database::{self, DatabaseError};
 use openagents_relay::native::export::ExportError;
 use openagents_relay::native::import::ImportError;
 use openagents_relay::native::sync::{RemoteError, SyncError};
+use openagents_relay::store::Store;
 
 use self::arguments::{Relay, RelayCommand};
 use super::data_folder::{DataFolder, DataFolderError};
 use super::serve::interruption;
 use super::terminal::tell;
+use super::variables::{Variables, VariablesError};
 use crate::agent::Jobs;
+use crate::settings::{self, SettingError};
 
 /// The relay's database within the data folder.
 pub(super) const DATABASE: &str = "relay.sqlite";
@@ -58,6 +62,12 @@ pub(super) enum RelayCommandError {
     Sync(#[from] SyncError),
     #[error("signals cannot be received: {0}")]
     Signals(std::io::Error),
+    #[error("cannot find the working directory: {0}")]
+    WorkingDirectory(std::io::Error),
+    #[error(transparent)]
+    Variables(#[from] VariablesError),
+    #[error(transparent)]
+    Setting(#[from] SettingError),
 }
 
 impl From<DatabaseError> for RelayCommandError {
@@ -87,6 +97,15 @@ fn take(data: &Path, hint: &'static str) -> Result<DataFolder, RelayCommandError
         DataFolderError::InUse { path } => RelayCommandError::Running { path, hint },
         error => RelayCommandError::DataFolder(error),
     })
+}
+
+/// Opens the database to store events that last as long as they would if they came to the relay.
+fn open_to_write(path: &Path) -> Result<Store<Sqlite>, RelayCommandError> {
+    let folder = std::env::current_dir().map_err(RelayCommandError::WorkingDirectory)?;
+    let variables = Variables::read(&folder)?;
+    let rules = settings::retention_rules(|name| variables.variable(name))?;
+    // What a loss of power takes, the note of how far an import is knows nothing of either.
+    Ok(database::open_to_write(path, Durability::Process)?.with_retention(rules))
 }
 
 /// Set at the first interruption. The second one ends the process, whatever it is doing.

@@ -10,7 +10,7 @@ use openagents_host::keys::parse_public_key;
 use openagents_host::{Kind, PublicKey};
 use openagents_relay::access::host_of;
 use openagents_relay::admission::{ConnectionLimits, Network, RateLimits};
-use openagents_relay::{Access, Limits, RelayConfig, RelayInformation, WritePolicy};
+use openagents_relay::{Access, Limits, RelayConfig, RelayInformation, RetentionRules, WritePolicy};
 
 use super::{ADMIN_PUBKEYS, RELAY_URL, SettingError, relay_config, relay_information};
 use crate::agent::Jobs;
@@ -35,6 +35,8 @@ const RELAY_MIN_POW: &str = "RELAY_MIN_POW";
 const RELAY_CREATED_AT_PAST: &str = "RELAY_CREATED_AT_PAST";
 /// How many seconds the clock of an event may be ahead.
 const RELAY_CREATED_AT_FUTURE: &str = "RELAY_CREATED_AT_FUTURE";
+/// For how long events of certain kinds are kept.
+const RELAY_RETENTION: &str = "RELAY_RETENTION";
 const RELAY_MAX_MESSAGE_LENGTH: &str = "RELAY_MAX_MESSAGE_LENGTH";
 const RELAY_MAX_CONTENT_LENGTH: &str = "RELAY_MAX_CONTENT_LENGTH";
 const RELAY_MAX_EVENT_TAGS: &str = "RELAY_MAX_EVENT_TAGS";
@@ -80,10 +82,19 @@ impl RelaySettings {
         config.admission.rates = rates(&variables)?;
         config.admission.connections = connections(&variables)?;
         config.admission.policy = policy;
+        config.retention = retention(&variables)?;
         let managers = variables.keys(ADMIN_PUBKEYS)?;
         let information = relay_information::<A>(&config, !managers.is_empty(), &variable)?;
         Ok(Self { config, information, managers })
     }
+}
+
+/// For how long events of certain kinds are kept, for those who work on the database without the relay.
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) fn retention_rules(
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<RetentionRules, SettingError> {
+    retention(&Variables(&variable))
 }
 
 /// The proxies that say where a client is.
@@ -141,6 +152,11 @@ fn limits(variables: &Variables<'_>, usual: &Limits) -> Result<Limits, SettingEr
         )?,
         ..usual.clone()
     })
+}
+
+fn retention(variables: &Variables<'_>) -> Result<RetentionRules, SettingError> {
+    let rules = variables.text(RELAY_RETENTION).unwrap_or_default().parse();
+    rules.map_err(|error| SettingError::Retention { name: RELAY_RETENTION, error })
 }
 
 fn rates(variables: &Variables<'_>) -> Result<RateLimits, SettingError> {
@@ -238,9 +254,9 @@ mod tests {
     use openagents_host::Kind;
     use openagents_host::keys::npub;
     use openagents_relay::admission::Network;
-    use openagents_relay::{Access, Limits};
+    use openagents_relay::{Access, Limits, RetentionRules};
 
-    use super::{Variables, access, connections, rates};
+    use super::{Variables, access, connections, rates, retention};
     use crate::settings::SettingError;
 
     fn limits(variables: &Variables<'_>) -> Result<Limits, SettingError> {
@@ -263,6 +279,7 @@ mod tests {
         assert_eq!(read(&[], limits), Ok(Limits::default()));
         assert_eq!(read(&[], rates), Ok(Default::default()));
         assert_eq!(read(&[], connections), Ok(Default::default()));
+        assert_eq!(read(&[("RELAY_RETENTION", " ")], retention), Ok(RetentionRules::none()));
     }
 
     #[test]
@@ -305,6 +322,17 @@ mod tests {
             read(&[("RELAY_MAX_EVENTS_PER_MINUTE", "0"), ("RELAY_LIMIT_LOOPBACK", "yes")], rates).unwrap();
         assert_eq!((rates.events_per_minute, rates.limits_loopback), (0, true));
         assert!(read(&[("RELAY_MAX_CONNECTIONS", "0")], connections).is_err());
+    }
+
+    #[test]
+    fn says_how_long_kinds_are_kept_and_what_is_wrong_with_that() {
+        let rules = read(&[("RELAY_RETENTION", "7000=1d, 5000-5999=0")], retention).unwrap();
+        assert!(rules.keeps(Kind(7_000)) && rules.time(Kind(7_000)).is_some() && !rules.keeps(Kind(5_050)));
+        let told = |value| read(&[("RELAY_RETENTION", value)], retention).unwrap_err();
+        assert!(
+            told("7000=1d,7=x").starts_with("the variable RELAY_RETENTION cannot be used: `x` is no time")
+        );
+        assert!(told("1-9=1d").contains("events of kind 5 are always kept"));
     }
 
     #[test]

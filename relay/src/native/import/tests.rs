@@ -73,6 +73,23 @@ fn stores_each_event_once_and_keeps_the_rules() {
 }
 
 #[test]
+fn keeps_what_is_kept_for_a_while_from_when_it_came() {
+    let store = store().with_retention("7=0,1=1h,20000=1d".parse().unwrap());
+    let [passed_on, kept, lasting, ephemeral] = [7, 1, 2, 20_000].map(|kind| fixtures::signed(kind, 1, &[]));
+    let import = import_text(&store, lines(&[passed_on, kept, lasting, ephemeral]));
+    assert_eq!((import.tally.accepted, import.tally.refused[&Refusal::Ephemeral]), (3, 1));
+    let ends = "SELECT kind, expires_at FROM event ORDER BY kind";
+    let ends: Vec<(u16, Option<u64>)> = store.sql().rows(ends, &[]).unwrap();
+    let now = openagents_host::native::now().as_seconds();
+    let lasts = |kind, time: u64| {
+        let end = ends.iter().find(|(of, _)| *of == kind).and_then(|(_, end)| *end);
+        end.is_some_and(|end| (time - 60..=time + 1).contains(&(end - now)))
+    };
+    assert!(lasts(1, 3_600) && lasts(20_000, 86_400), "{ends:?}");
+    assert_eq!(ends[1], (2, None));
+}
+
+#[test]
 fn does_not_bring_back_what_operators_have_banned() {
     let store = store();
     let mut events = notes(2);

@@ -27,6 +27,8 @@ fn finds_each_way_in_which_a_store_can_disagree_with_itself() {
         ("SELECT 1", "[]"),
         ("UPDATE event SET json = '{' WHERE created_at = 3", "[Unreadable(C), TagsTooMany(2)]"),
         ("UPDATE event SET created_at = 4 WHERE created_at = 3", "[Columns(C), TagsTooMany(2)]"),
+        ("UPDATE event SET expires_at = 5001 WHERE created_at = 1", "[Columns(A), TagsTooMany(1)]"),
+        ("UPDATE event SET expires_at = 4999 WHERE created_at = 1", "[]"),
         ("UPDATE event SET expires_at = NULL WHERE created_at = 1", "[Columns(A), TagsTooMany(1)]"),
         ("DELETE FROM tag WHERE key = CAST('tc' AS BLOB)", "[TagMissing(C)]"),
         ("UPDATE tag SET kind = 7 WHERE key = CAST('tb' AS BLOB)", "[TagMissing(B)]"),
@@ -47,6 +49,16 @@ fn finds_each_way_in_which_a_store_can_disagree_with_itself() {
         }
         assert_eq!(found, expected, "{damage}");
     }
+}
+
+#[test]
+fn a_deletion_request_that_ends_by_no_word_of_its_author_is_a_disagreement() {
+    let store = store();
+    let requests = [5, 62].map(|kind| fixtures::signed(kind, 1, &[]));
+    insert_all(&store, &requests);
+    assert_eq!(disagreements(&store), []);
+    store.sql().batch("UPDATE event SET expires_at = 4000").unwrap();
+    assert!(matches!(disagreements(&store)[..], [Disagreement::Columns(_), Disagreement::Columns(_)]));
 }
 
 #[test]

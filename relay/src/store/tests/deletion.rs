@@ -1,6 +1,7 @@
 //! Deletion requests (NIP-09), requests to vanish (NIP-62), and the end of events (NIP-40).
 
 use openagents_host::native::Sqlite;
+use openagents_host::sql::Sql;
 use openagents_host::{Keys, Timestamp, VerifiedEvent};
 
 use super::{NOW, insert_all, store};
@@ -194,6 +195,44 @@ fn an_expired_event_is_refused_hidden_and_removed() {
     assert_eq!(store.insert(at(60), &expiring(8, "90")).unwrap(), Inserted);
     assert_eq!(store.remove_expired(at(90), 10).unwrap(), 1);
     assert_eq!((store.next_expiry().unwrap(), store.statistics(1).unwrap().tags), (None, 0));
+}
+
+#[test]
+fn what_is_kept_for_a_while_ends_when_it_has_lain_so_long() {
+    let store = store().with_retention("1=10s,10002=10s,20001=5s".parse().unwrap());
+    let at = Timestamp::from_seconds;
+    let note = event(&keys(0), 1, 3, &[&["t", "a"]]);
+    let late = event(&keys(0), 1, 4, &[&["expiration", "55"]]);
+    let early = event(&keys(0), 1, 5, &[&["expiration", "99"]]);
+    let relays = |second| event(&keys(0), 10_002, second, &[]);
+    let ephemeral = event(&keys(0), 20_001, 7, &[]);
+    let other = event(&keys(0), 7, 8, &[]);
+    for event in [&note, &late, &early, &relays(9), &ephemeral, &other] {
+        assert_eq!(store.insert(at(50), event).unwrap(), Inserted);
+    }
+    assert_eq!(store.insert(at(59), &note).unwrap(), Duplicate);
+    assert_eq!(store.insert(at(59), &relays(8)).unwrap(), Superseded);
+    for (event, end) in [(&note, 60), (&late, 55), (&early, 60), (&relays(9), 60), (&ephemeral, 55)] {
+        assert!(
+            is_found(&store, at(end - 1), event) && !is_found(&store, at(end), event),
+            "{}",
+            event.json()
+        );
+    }
+    assert!(is_found(&store, at(1_000), &other));
+    assert_eq!(super::checks::disagreements(&store), []);
+    // What is over and not removed yet comes anew, and an older version is not in its shadow.
+    assert_eq!(store.insert(at(60), &note).unwrap(), Inserted);
+    assert_eq!(store.insert(at(60), &relays(8)).unwrap(), Inserted);
+    assert!(is_found(&store, at(69), &note) && is_found(&store, at(69), &relays(8)));
+    let places: Vec<(u64,)> = store.sql().rows("SELECT seq FROM event WHERE created_at = 3", &[]).unwrap();
+    assert_eq!(places, [(crate::store::Place::of(&note).seq(),)]);
+    assert_eq!(super::checks::disagreements(&store), []);
+    // Without rules, nothing that comes has an end, and what is there ends as it was to.
+    let store = Store::open(store.sql().clone()).unwrap();
+    assert!(!is_found(&store, at(70), &note));
+    assert_eq!(store.insert(at(70), &note).unwrap(), Inserted);
+    assert!(is_found(&store, at(1_000), &note));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The store and the live index against a look at every event, over histories of a small world.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use openagents_host::Timestamp;
 use openagents_host::sql::{Sql, SqlError};
@@ -15,6 +16,7 @@ use crate::limits::Limits;
 use crate::message::Completeness;
 use crate::message::SubscriptionId;
 use crate::relay::ConnectionId;
+use crate::retention::RetentionRules;
 use crate::store::Viewer;
 use crate::subscriptions::Subscriptions;
 
@@ -80,12 +82,15 @@ fn question() -> impl Strategy<Value = Question> {
 
 #[test]
 fn finds_exactly_what_a_look_at_every_event_finds() {
-    let history = (prop::collection::vec(step(), 0..60), prop::collection::vec(question(), 1..5));
+    // Some kinds are kept for a few seconds only.
+    let kind = prop::sample::select(&[0, 1, 7, 1_059, 10_002, 30_023][..]);
+    let retention = prop::collection::btree_map(kind, 1..4_u64, 0..4);
+    let history = (retention, prop::collection::vec(step(), 0..60), prop::collection::vec(question(), 1..5));
     let store = store();
-    fixtures::try_many("the store against a model", 1_500, &history, |(steps, questions)| {
+    fixtures::try_many("the store against a model", 1_500, &history, |(retention, steps, questions)| {
         // Undone at the end: a new database for each case would cost more than the case.
         let tried: Result<(), Tried> =
-            store.sql().transaction(|| Err(Tried(try_one(&store, steps, questions))));
+            store.sql().transaction(|| Err(Tried(try_one(store.clone(), retention, steps, questions))));
         tried.map_or_else(|Tried(outcome)| outcome, |()| Ok(()))
     });
 }
@@ -98,8 +103,18 @@ impl From<SqlError> for Tried {
     }
 }
 
-fn try_one(store: &Store, steps: Vec<Step>, questions: Vec<Question>) -> Result<(), TestCaseError> {
+fn try_one(
+    store: Store,
+    retention: BTreeMap<u16, u64>,
+    steps: Vec<Step>,
+    questions: Vec<Question>,
+) -> Result<(), TestCaseError> {
+    let rules = retention.iter().try_fold(RetentionRules::none(), |rules, (kind, seconds)| {
+        rules.keep(*kind..=*kind, Duration::from_secs(*seconds))
+    });
+    let store = &store.with_retention(rules.unwrap());
     let (mut model, mut now) = (Model::default(), 6_u64);
+    model.retention = retention;
     let mut published = Vec::new();
     for step in steps {
         let at = Timestamp::from_seconds(now);

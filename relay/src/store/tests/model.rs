@@ -18,6 +18,10 @@ use crate::store::Insertion;
 #[derive(Default)]
 pub(crate) struct Model {
     pub(crate) events: Vec<VerifiedEvent>,
+    /// How many seconds events of certain kinds are kept.
+    pub(crate) retention: BTreeMap<u16, u64>,
+    /// When the time of an event of such a kind is over.
+    ends: BTreeMap<EventId, u64>,
     deleted: Vec<(EventId, PublicKey)>,
     deleted_addresses: Vec<(String, u64)>,
     vanished: Vec<(PublicKey, u64, EventId)>,
@@ -40,11 +44,14 @@ fn is_expired(event: &Event, now: u64) -> bool {
         .is_some_and(|at| at <= now)
 }
 
+fn has_ended(ends: &BTreeMap<EventId, u64>, event: &Event, now: u64) -> bool {
+    is_expired(event, now) || ends.get(&event.id).is_some_and(|end| *end <= now)
+}
+
 impl Model {
     /// NIP-01, NIP-09, NIP-40 and NIP-62 for one event that comes in at second `now`.
     pub(crate) fn publish(&mut self, now: u64, event: &VerifiedEvent, vanish: bool) -> Insertion {
-        // An event that is expired is not there.
-        self.events.retain(|stored| !is_expired(stored, now));
+        self.forget_ended(now);
         if is_expired(event, now) {
             return Insertion::Expired;
         }
@@ -112,12 +119,22 @@ impl Model {
                 !is_meant || stored.created_at > event.created_at
             });
         }
+        match self.retention.get(&event.kind.0) {
+            Some(seconds) => drop(self.ends.insert(event.id, now + seconds)),
+            None => drop(self.ends.remove(&event.id)),
+        }
         self.events.push(event.clone());
         Insertion::Inserted
     }
 
+    /// An event that has ended is not there.
+    fn forget_ended(&mut self, now: u64) {
+        let ends = &self.ends;
+        self.events.retain(|stored| !has_ended(ends, stored, now));
+    }
+
     pub(crate) fn remove(&mut self, now: u64, id: EventId) -> bool {
-        self.events.retain(|stored| !is_expired(stored, now));
+        self.forget_ended(now);
         let before = self.events.len();
         self.events.retain(|stored| stored.id != id);
         self.events.len() < before
@@ -128,7 +145,9 @@ impl Model {
         let mut found: Vec<_> = self
             .events
             .iter()
-            .filter(|event| !is_expired(event, now) && reader.may_read(event) && matches(filter, event))
+            .filter(|event| {
+                !has_ended(&self.ends, event, now) && reader.may_read(event) && matches(filter, event)
+            })
             .collect();
         found.sort_by_key(|event| (Reverse(event.created_at), event.id));
         found

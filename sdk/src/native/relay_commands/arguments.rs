@@ -20,7 +20,8 @@ pub(super) enum RelayCommand {
     /// Store the events of a file, one JSON object on a line
     #[command(
         after_help = "Each event's id and signature are checked, and the relay's rules apply: of replaceable events the \
-            newest stays, deletions delete. Nothing is handed to the agent: requests of the past are not done again.\n\n\
+            newest stays, deletions delete, and kinds that RELAY_RETENTION gives a time are kept for so long from now. \
+            Nothing is handed to the agent: requests of the past are not done again.\n\n\
             An import of a file that is interrupted, however it is, goes on where it was when the same command is run again.\n\
             While the agent runs its database is its own; --relay sends the events to it, or to any other relay.\n\n\
             Examples:\n  \

@@ -1,15 +1,15 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use openagents_host::native::Durability;
-use openagents_relay::native::database::open_to_write;
 use openagents_relay::native::import::{Import, Source, import, import_over};
 use openagents_relay::native::intake::{Refusal, Tally};
 use openagents_relay::native::sync::Remote;
 
 use super::super::terminal::{foreign, say, tell};
 use super::progress::{Progress, bytes, number};
-use super::{DATABASE, INTERRUPTED, RelayCommandError, arguments, stop_when_interrupted, take};
+use super::{
+    DATABASE, INTERRUPTED, RelayCommandError, arguments, open_to_write, stop_when_interrupted, take,
+};
 
 pub(super) async fn run(arguments: &arguments::Import, data: &Path) -> Result<ExitCode, RelayCommandError> {
     let source = source(&arguments.file)?;
@@ -26,8 +26,7 @@ pub(super) async fn run(arguments: &arguments::Import, data: &Path) -> Result<Ex
         }
         None => {
             let folder = take(data, ", or send the events to it with --relay ws://127.0.0.1:8787")?;
-            // What a loss of power takes, the note of how far the import is knows nothing of either.
-            let store = open_to_write(&folder.path().join(DATABASE), Durability::Process)?;
+            let store = open_to_write(&folder.path().join(DATABASE))?;
             import(&store, source, &stop, &mut show)?
         }
     };

@@ -1,14 +1,15 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use openagents_host::native::Durability;
-use openagents_relay::native::database::{open_to_read, open_to_write};
+use openagents_relay::native::database::open_to_read;
 use openagents_relay::native::sync::{Direction, Method, Remote, Sink, Synchronization, sync};
 
 use super::super::terminal::{say, tell};
 use super::import::details;
 use super::progress::{Progress, number};
-use super::{DATABASE, INTERRUPTED, RelayCommandError, arguments, stop_when_interrupted, take};
+use super::{
+    DATABASE, INTERRUPTED, RelayCommandError, arguments, open_to_write, stop_when_interrupted, take,
+};
 
 pub(super) async fn run(
     arguments: &arguments::SyncArguments,
@@ -28,7 +29,7 @@ pub(super) async fn run(
     } else {
         let hint = ", or have it store what is missing with --relay ws://127.0.0.1:8787";
         _folder = Some(take(data, hint)?);
-        open_to_write(&database, Durability::Process)?
+        open_to_write(&database)?
     };
     let stop = stop_when_interrupted()?;
     let mut remote = Remote::connect(&arguments.url).await?;
