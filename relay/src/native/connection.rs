@@ -15,7 +15,7 @@ use super::outbox::{Farewell, Outbox};
 use super::shared::Shared;
 use super::socket::{self, Reader};
 use crate::check::{self, Checked};
-use crate::message::RelayMessage;
+use crate::message::{ReconcileStep, RelayMessage};
 use crate::reason::Reason;
 use crate::relay::{ConnectionId, Input};
 use crate::session::Origin;
@@ -140,7 +140,10 @@ fn gather(
         };
         let asks = matches!(
             message,
-            Checked::Request { .. } | Checked::Count { .. } | Checked::Refused(RelayMessage::Closed { .. })
+            Checked::Request { .. }
+                | Checked::Count { .. }
+                | Checked::Reconcile { step: ReconcileStep::Open { .. } | ReconcileStep::Continue(_), .. }
+                | Checked::Refused(RelayMessage::Closed { .. } | RelayMessage::ReconcileRefused { .. })
         );
         if asks {
             outbox.expect_answer();

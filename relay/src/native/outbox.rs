@@ -96,7 +96,8 @@ enum Item {
     /// Here comes an answer; what stands behind it waits for it.
     Awaited {
         place: Place,
-        subscription: SubscriptionId,
+        /// Of which subscription it is, if of any.
+        subscription: Option<SubscriptionId>,
         /// It has come, but one before it has not.
         answer: Option<Vec<RelayMessage>>,
     },
@@ -134,7 +135,11 @@ impl Outbox {
     pub(super) fn push(&self, message: RelayMessage) -> bool {
         let answers = matches!(
             message,
-            RelayMessage::EndOfStoredEvents { .. } | RelayMessage::Closed { .. } | RelayMessage::Count { .. }
+            RelayMessage::EndOfStoredEvents { .. }
+                | RelayMessage::Closed { .. }
+                | RelayMessage::Count { .. }
+                | RelayMessage::Reconcile { .. }
+                | RelayMessage::ReconcileRefused { .. }
         );
         let size = message.size();
         let called = self.queue(Item::Message(message), size, answers);
@@ -175,13 +180,13 @@ impl Outbox {
         !std::mem::replace(&mut state.called, true)
     }
 
-    /// Keeps a place in the queue for the answer of this subscription.
-    pub(super) fn reserve(&self, subscription: &SubscriptionId) -> Place {
+    /// Keeps a place in the queue for an answer, of this subscription if it is of any.
+    pub(super) fn reserve(&self, subscription: Option<&SubscriptionId>) -> Place {
         let mut state = self.state();
         let place = Place(state.next_place);
         state.next_place = state.next_place.wrapping_add(1);
         state.awaited = state.awaited.saturating_add(1);
-        let subscription = subscription.clone();
+        let subscription = subscription.cloned();
         state.queue.push_back(Item::Awaited { place, subscription, answer: None });
         place
     }
@@ -221,7 +226,7 @@ impl Outbox {
         }
     }
 
-    /// Notes that a request was made, which will be answered by `EOSE` or `CLOSED`.
+    /// Notes that something was asked, which will have one answer: `EOSE`, `COUNT`, `CLOSED`, `NEG-MSG` or `NEG-ERR`.
     pub(super) fn expect_answer(&self) {
         let mut state = self.state();
         state.requests = state.requests.saturating_add(1);
@@ -374,8 +379,10 @@ impl State {
         let mut behind = self.queue.split_off(position);
         behind.pop_front();
         self.awaited = self.awaited.saturating_sub(1);
-        let told = Self::drop_told(&messages, &subscription, &mut behind);
-        self.waiting = self.waiting.saturating_sub(told);
+        if let Some(subscription) = subscription {
+            let told = Self::drop_told(&messages, &subscription, &mut behind);
+            self.waiting = self.waiting.saturating_sub(told);
+        }
         self.queue.extend(messages.into_iter().map(Item::Message));
         self.queue.append(&mut behind);
         true
@@ -400,7 +407,7 @@ impl State {
         let (mut dropped, mut is_next) = (0_usize, false);
         behind.retain(|item| {
             match item {
-                Item::Awaited { subscription: of, .. } => is_next |= of == subscription,
+                Item::Awaited { subscription: of, .. } => is_next |= of.as_ref() == Some(subscription),
                 Item::Message(message @ RelayMessage::Event { subscription: of, event })
                     if !is_next && of == subscription && told.contains(event) =>
                 {

@@ -13,7 +13,7 @@ use openagents_host::sql::Sql;
 use super::outbox::{Farewell, Outbox, Place};
 use super::shared::Connections;
 use crate::message::RelayMessage;
-use crate::relay::{Input, Reading, RelayConfig};
+use crate::relay::{Input, Inquiry, Reading, RelayConfig};
 use crate::store::Store;
 
 /// What is to be read, in the order in which it was asked for.
@@ -40,7 +40,8 @@ pub(super) struct Question {
 impl Question {
     /// Keeps the place of the answer free: what is queued from here on comes after it.
     pub(super) fn new(reading: Reading, outbox: &Arc<Outbox>) -> Self {
-        let place = outbox.reserve(&reading.subscription);
+        let subscribes = matches!(reading.inquiry, Inquiry::Request(_));
+        let place = outbox.reserve(subscribes.then_some(&reading.subscription));
         Self { reading, outbox: Some((Arc::clone(outbox), place)) }
     }
 
@@ -166,11 +167,17 @@ impl Desk {
         let read = store.sql().transaction(|| {
             question.reading.answer(store, &self.config, &mut |message| messages.push(message))
         });
-        if let Err(error) = read {
-            messages.clear();
-            let reading = question.reading.clone();
-            // If the engine has stopped, the connection is about to be closed.
-            let _ = self.inputs.send_blocking(Input::Unreadable { reading, error });
+        let report = match read {
+            Ok(reconciled) => reconciled.map(Input::Reconciled),
+            Err(error) => {
+                messages.clear();
+                Some(Input::Unreadable { reading: question.reading.clone(), error })
+            }
+        };
+        // Before the answer, which the client's next message may build upon. If the engine has stopped, the connection is
+        // about to be closed.
+        if let Some(report) = report {
+            let _ = self.inputs.send_blocking(report);
         }
         messages.iter().for_each(|message| self.connections.count(message));
         // Not before what was read is as safe as what is acknowledged, and what is told as new stands behind it.
@@ -193,7 +200,7 @@ mod tests {
             let reading = Reading {
                 connection: ConnectionId::new(number),
                 subscription: SubscriptionId::new("a").unwrap(),
-                filters: Vec::new(),
+                inquiry: crate::relay::Inquiry::Request(Vec::new()),
                 now: Timestamp::EPOCH,
                 pubkeys: std::collections::BTreeSet::new(),
             };

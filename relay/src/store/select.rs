@@ -176,14 +176,14 @@ pub(super) fn upper(filter: &Filter) -> u64 {
 }
 
 /// The column of the place where the rows are found.
-const fn place(driver: Driver) -> &'static str {
+pub(super) const fn place(driver: Driver) -> &'static str {
     match driver {
         Driver::Tag(_) => "t.seq",
         _ => "e.seq",
     }
 }
 
-const fn tables(driver: Driver) -> &'static str {
+pub(super) const fn tables(driver: Driver) -> &'static str {
     match driver {
         Driver::Ids => "event AS e INDEXED BY event_by_id",
         Driver::Tag(_) => "tag AS t CROSS JOIN event AS e ON e.seq = t.seq",
@@ -194,12 +194,12 @@ const fn tables(driver: Driver) -> &'static str {
 }
 
 /// `FROM … WHERE …`.
-struct Body<'a> {
-    driver: Driver,
-    filter: &'a Filter,
-    reader: &'a Reader<'a>,
+pub(super) struct Body<'a> {
+    pub(super) driver: Driver,
+    pub(super) filter: &'a Filter,
+    pub(super) reader: &'a Reader<'a>,
     /// The driving value and where to begin come from a row `c` and not from the filter.
-    cursor: bool,
+    pub(super) cursor: bool,
 }
 
 impl Body<'_> {
@@ -207,6 +207,11 @@ impl Body<'_> {
         select.push(" FROM ").push(tables(self.driver)).push(" WHERE ");
         self.push_driving(select);
         self.push_range(select, lower.unwrap_or(0));
+        self.push_rest(select);
+    }
+
+    /// All conditions that find no rows.
+    pub(super) fn push_rest(&self, select: &mut Statement) {
         self.push_others(select);
         self.push_presence(select);
         if self.reader.viewer.restricts(self.filter) {
@@ -214,7 +219,7 @@ impl Body<'_> {
         }
     }
 
-    fn push_driving(&self, select: &mut Statement) {
+    pub(super) fn push_driving(&self, select: &mut Statement) {
         let Filter { ids, authors, kinds, tags, .. } = self.filter;
         match self.driver {
             Driver::Tag(_) if self.cursor => drop(select.push("t.key = unhex(c.value ->> 0)")),
@@ -247,7 +252,7 @@ impl Body<'_> {
         }
     }
 
-    fn push_range(&self, select: &mut Statement, lower: u64) {
+    pub(super) fn push_range(&self, select: &mut Statement, lower: u64) {
         select.push(" AND ").push(place(self.driver)).push(" BETWEEN ? AND ").integer(lower);
         match self.driver {
             Driver::Authors if self.cursor => drop(select.push("c.value ->> 2")),

@@ -13,7 +13,7 @@ fn end(subscription: &str) -> RelayMessage {
 fn awaited(place: u64, subscription: &str) -> Item {
     Item::Awaited {
         place: Place(place),
-        subscription: SubscriptionId::new(subscription).unwrap(),
+        subscription: (!subscription.is_empty()).then(|| SubscriptionId::new(subscription).unwrap()),
         answer: None,
     }
 }
@@ -71,6 +71,16 @@ fn what_stands_behind_an_answer_waits_for_it_and_is_not_told_twice() {
         ]
     );
     assert_eq!((state.awaited, state.requests), (0, 0));
+}
+
+#[test]
+fn the_answer_to_a_count_stands_between_a_subscription_s_answer_and_its_events() {
+    let mut state = state(vec![awaited(1, "a"), awaited(2, ""), Item::Message(event("a", "1"))]);
+    assert!(state.answer(Place(1), vec![event("a", "1"), end("a")]));
+    assert_eq!(ready(&mut state), [r#"["EVENT","a",1]"#, r#"["EOSE","a"]"#]);
+    let notice = RelayMessage::Notice("a count".into());
+    assert!(state.answer(Place(2), vec![notice]));
+    assert_eq!(ready(&mut state), [r#"["NOTICE","a count"]"#]);
 }
 
 #[test]
