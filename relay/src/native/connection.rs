@@ -31,7 +31,7 @@ pub(super) async fn serve(shared: Arc<Shared>, upgrade: UpgradeFut, place: Place
     // A client that goes away during the handshake is nothing to report.
     let Ok(socket) = upgrade.await else { return };
     let (mut read, write, early) = socket::split(socket.into_inner());
-    let outbox = Arc::new(Outbox::new(write));
+    let outbox = Arc::new(Outbox::new(write, Arc::clone(&shared.connections.held)));
     let address = origin.address;
     let Ok(connection) = shared.open(&outbox, origin).await else { return };
     let heard = Arc::new(Heard::now());
