@@ -194,8 +194,29 @@ mod tests {
     use openagents_host::Timestamp;
 
     use super::{Question, Questions};
-    use crate::message::SubscriptionId;
-    use crate::relay::{ConnectionId, Reading};
+    use crate::message::{RelayMessage, SubscriptionId};
+    use crate::native::outbox::tests::{held, stuck};
+    use crate::relay::{ConnectionId, Inquiry, Reading};
+
+    #[test]
+    fn a_count_under_a_subscription_s_name_lets_no_event_be_told_twice() {
+        let outbox = stuck(&held(10_000));
+        let subscription = || SubscriptionId::new("a").unwrap();
+        let reading = |inquiry| Reading {
+            connection: ConnectionId::new(1),
+            subscription: subscription(),
+            inquiry,
+            now: Timestamp::EPOCH,
+            pubkeys: std::collections::BTreeSet::new(),
+        };
+        let event = || RelayMessage::Event { subscription: subscription(), event: "1".into() };
+        let request = Question::new(reading(Inquiry::Request(Vec::new())), &outbox);
+        let count = Question::new(reading(Inquiry::Count(Vec::new())), &outbox);
+        let _ = outbox.push(event());
+        request.answer(vec![event()]);
+        count.answer(vec![RelayMessage::Notice("a count".into())]);
+        assert_eq!(outbox.taken(), [r#"["EVENT","a",1]"#, r#"["NOTICE","a count"]"#]);
+    }
 
     #[test]
     fn a_panic_ends_no_other_question() {
@@ -204,7 +225,7 @@ mod tests {
             let reading = Reading {
                 connection: ConnectionId::new(number),
                 subscription: SubscriptionId::new("a").unwrap(),
-                inquiry: crate::relay::Inquiry::Request(Vec::new()),
+                inquiry: Inquiry::Request(Vec::new()),
                 now: Timestamp::EPOCH,
                 pubkeys: std::collections::BTreeSet::new(),
             };

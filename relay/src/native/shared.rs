@@ -239,10 +239,13 @@ mod tests {
         for (number, outbox) in (0..).zip(&outboxes) {
             connections.outboxes().insert(ConnectionId::new(number), Arc::clone(outbox));
         }
-        let fill = |number: usize, length: usize| {
+        let push = |number: usize, length: usize| {
             let subscription = SubscriptionId::new("n").unwrap();
             let _ =
                 outboxes[number].push(RelayMessage::Reconcile { subscription, message: "x".repeat(length) });
+        };
+        let fill = |number: usize, length: usize| {
+            push(number, length);
             connections.close_the_fullest();
             outboxes.iter().map(|outbox| outbox.farewell()).collect::<Vec<_>>()
         };
@@ -253,5 +256,8 @@ mod tests {
         assert_eq!(fill(3, 500), [None, fullest, None, None]);
         assert_eq!(fill(3, 2_000), [None, fullest, None, fullest]);
         assert_eq!(fill(3, 9_000), [None, fullest, None, fullest], "it is closed already");
+        // As many as have to be.
+        push(0, 8_000);
+        assert_eq!(fill(2, 8_000), [fullest; 4]);
     }
 }

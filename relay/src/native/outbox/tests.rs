@@ -59,6 +59,11 @@ pub(in crate::native) fn stuck(held: &Arc<Held>) -> Arc<Outbox> {
 }
 
 impl Outbox {
+    /// What can be written now.
+    pub(in crate::native) fn taken(&self) -> Vec<String> {
+        ready(&mut self.state())
+    }
+
     pub(in crate::native) fn farewell(&self) -> Option<Farewell> {
         self.state().farewell
     }
@@ -102,6 +107,17 @@ fn what_stands_behind_an_answer_waits_for_it_and_is_not_told_twice() {
         ]
     );
     assert_eq!((state.awaited, state.requests), (0, 0));
+}
+
+#[test]
+fn what_a_subscription_is_told_after_it_was_made_anew_is_not_dropped_for_what_it_was_told_before() {
+    let mut state = state(vec![awaited(1, "a"), awaited(2, "a"), Item::Message(event("a", "1"))]);
+    assert!(state.answer(Place(1), vec![event("a", "1"), end("a")]));
+    assert!(state.answer(Place(2), vec![end("a")]));
+    assert_eq!(
+        ready(&mut state),
+        [r#"["EVENT","a",1]"#, r#"["EOSE","a"]"#, r#"["EOSE","a"]"#, r#"["EVENT","a",1]"#]
+    );
 }
 
 #[test]
