@@ -73,7 +73,7 @@ fn driving_rows(driver: Driver, filter: &Filter, reader: &Reader<'_>, at_most: u
     select
 }
 
-/// How many of the first rows of a driving condition are of matching events.
+/// The places of the matching events among the first rows of a driving condition.
 pub(super) fn places(driver: Driver, filter: &Filter, reader: &Reader<'_>, rows: u64) -> Statement {
     let body = Body { driver, filter, reader, cursor: false };
     let mut select = Statement::default();

@@ -34,7 +34,7 @@ pub enum Coverage {
 
 impl<S: Sql> Store<S> {
     /// How many stored events match any of the filters, each counted once. Limits of filters play no part. So many
-    /// look-ups are made at most ([`max_looked_at`](crate::Limits::max_looked_at)).
+    /// look-ups are made at most ([`max_look_ups`](crate::Limits::max_look_ups)).
     ///
     /// # Errors
     /// When the database fails.
