@@ -54,7 +54,7 @@ pub use information::RelayInformation;
 pub use limits::Limits;
 pub use message::{ClientMessage, RelayMessage, SubscriptionId};
 pub use reason::{Outcome, Prefix, Reason};
-pub use relay::{ConnectionId, Effect, Input, Reading, Relay, RelayConfig, Ticket};
+pub use relay::{ConnectionId, Effect, Input, Inquiry, Reading, Reconciled, Relay, RelayConfig, Ticket};
 pub use retention::RetentionRules;
 pub use session::{ClientSession, Origin};
 

@@ -41,6 +41,9 @@ pub struct Limits {
     pub max_answer_length: usize,
     /// How many events a reconciliation can be about (NIP-77).
     pub max_reconciled_events: u64,
+    /// How much a `COUNT` or a reconciliation may look up in the store, whatever it finds: one for each row of the condition
+    /// that finds the fewest, and for each of these one more for each value of the other tags.
+    pub max_look_ups: u64,
 }
 
 /// How many stored events a filter brings at most where a query comes from inside.
@@ -63,6 +66,7 @@ impl Default for Limits {
             max_search_filters: 16,
             max_answer_length: 4 * 1024 * 1024,
             max_reconciled_events: 500_000,
+            max_look_ups: 500_000,
         }
     }
 }

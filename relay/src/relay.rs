@@ -21,7 +21,8 @@ use openagents_host::{Engine, EventId, Timestamp, VerifiedEvent};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-pub use self::reading::Reading;
+pub use self::reading::{Inquiry, Reading};
+pub use self::reconciliation::Reconciled;
 use self::searching::Indexing;
 use crate::access::Access;
 use crate::admission::{Admission, Network, NoEntry, Rates};
@@ -139,6 +140,8 @@ pub enum Input {
         /// Why.
         error: SqlError,
     },
+    /// What was [read](Effect::Read) answered a step of a reconciliation.
+    Reconciled(Reconciled),
     /// An operator of the relay, whom the shell knows for one, manages it (NIP-86).
     Manage {
         /// Under which number the answer is to be reported.
@@ -162,7 +165,7 @@ pub enum Effect {
         /// What.
         message: RelayMessage,
     },
-    /// Answer a `REQ` from the store: only where the host [reads beside](Relay::read_beside) the engine.
+    /// Answer a `REQ`, a `COUNT` or a step of a reconciliation from the store: only where the host [reads beside](Relay::read_beside) the engine.
     ///
     /// What the engine sends to this connection from here on comes after the answer. The answer is to be read from a
     /// state in which everything is that was committed with this effect, and an event of the subscription
@@ -444,6 +447,7 @@ impl<S: Sql> Engine for Relay<S> {
                 effects.push(Effect::Found { ticket: *ticket, events });
             }
             Input::Unreadable { reading, error } => self.unreadable(reading, error, effects),
+            Input::Reconciled(reconciled) => self.reconciled(now, reconciled, effects),
             Input::Manage { ticket, call } => {
                 let answer = self.manage(now, call, effects);
                 effects.push(Effect::Managed { ticket: *ticket, answer });

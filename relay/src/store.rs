@@ -1,6 +1,7 @@
 //! Events in SQL: each once, as the JSON it is sent as, findable by every field of a filter.
 
 mod batch;
+mod bounded;
 mod check;
 mod count;
 mod deletion;
@@ -29,7 +30,7 @@ use openagents_host::sql::{SchemaError, Sql, SqlError, values};
 use openagents_host::{EventId, Timestamp, VerifiedEvent};
 
 pub use self::check::{Disagreement, Progress};
-pub use self::count::{Count, MOST_COUNTED};
+pub use self::count::{Count, Coverage};
 pub use self::expiry::expiry;
 pub use self::standing::{Standing, VANISH};
 pub use self::statistics::Statistics;

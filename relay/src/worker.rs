@@ -48,7 +48,7 @@ pub const BILLED_ROWS_PATH: &str = "/internal/billed-rows";
 /// The limits of a relay in an object, which has 128 MB of memory.
 #[must_use]
 pub fn limits() -> Limits {
-    Limits { max_reconciled_events: 100_000, ..Limits::default() }
+    Limits { max_reconciled_events: 100_000, max_look_ups: 100_000, ..Limits::default() }
 }
 
 /// Who gets the events that [`RelayConfig::handover`] wants.

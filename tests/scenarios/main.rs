@@ -22,6 +22,7 @@ mod expiry;
 mod feedback;
 mod forgery;
 mod frames;
+mod gathered;
 mod handlers;
 mod hiring;
 mod information;
@@ -90,6 +91,7 @@ fn scenarios() -> Vec<Scenario> {
         restart::list(),
         acknowledged::list(),
         crowd::list(),
+        gathered::list(),
         slow_readers::list(),
         outside::list(),
         engine::list(),

@@ -15,7 +15,7 @@ use super::outbox::{Farewell, Outbox};
 use super::shared::Shared;
 use super::socket::{self, Reader};
 use crate::check::{self, Checked};
-use crate::message::RelayMessage;
+use crate::message::{ReconcileStep, RelayMessage};
 use crate::reason::Reason;
 use crate::relay::{ConnectionId, Input};
 use crate::session::Origin;
@@ -31,7 +31,7 @@ pub(super) async fn serve(shared: Arc<Shared>, upgrade: UpgradeFut, place: Place
     // A client that goes away during the handshake is nothing to report.
     let Ok(socket) = upgrade.await else { return };
     let (mut read, write, early) = socket::split(socket.into_inner());
-    let outbox = Arc::new(Outbox::new(write));
+    let outbox = Arc::new(Outbox::new(write, Arc::clone(&shared.connections.held)));
     let address = origin.address;
     let Ok(connection) = shared.open(&outbox, origin).await else { return };
     let heard = Arc::new(Heard::now());
@@ -140,7 +140,10 @@ fn gather(
         };
         let asks = matches!(
             message,
-            Checked::Request { .. } | Checked::Count { .. } | Checked::Refused(RelayMessage::Closed { .. })
+            Checked::Request { .. }
+                | Checked::Count { .. }
+                | Checked::Reconcile { step: ReconcileStep::Open { .. } | ReconcileStep::Continue(_), .. }
+                | Checked::Refused(RelayMessage::Closed { .. } | RelayMessage::ReconcileRefused { .. })
         );
         if asks {
             outbox.expect_answer();

@@ -1,12 +1,16 @@
 //! What is to be written to a connection, and the task that writes it.
 
+mod load;
+
 use std::collections::{HashSet, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
+pub(super) use self::load::Held;
+use self::load::{Load, Size};
 use super::encoder::{self, Opcode};
 use super::socket::Writer;
 use crate::message::{RelayMessage, SubscriptionId};
@@ -46,6 +50,8 @@ impl Farewell {
     pub(super) const GOING_AWAY: Self = Self { code: 1001, reason: "the relay is shutting down" };
     pub(super) const PROTOCOL_ERROR: Self = Self { code: 1002, reason: "not the WebSocket protocol" };
     pub(super) const TOO_SLOW: Self = Self { code: 1008, reason: "too slow: too much is waiting to be read" };
+    pub(super) const FULLEST: Self =
+        Self { code: 1008, reason: "too much is waiting to be read, most of it by you" };
     pub(super) const UNWANTED: Self = Self { code: 1008, reason: "you may not connect here" };
     pub(super) const SILENT: Self = Self { code: 1001, reason: "nothing was heard from you" };
     pub(super) const UNANSWERED: Self = Self { code: 1011, reason: "a request could not be answered" };
@@ -77,8 +83,7 @@ struct State {
     /// How many items are answers that have not come yet.
     awaited: usize,
     next_place: u64,
-    /// The size of what is queued and of what is being written.
-    waiting: usize,
+    load: Load,
     /// Requests that have not been answered.
     requests: usize,
     /// Whether the writer knows that there is something.
@@ -92,11 +97,15 @@ pub(super) struct Place(u64);
 
 #[derive(Debug)]
 enum Item {
+    /// What the engine has sent.
     Message(RelayMessage),
+    /// Part of an answer that has come into its place.
+    Answered(RelayMessage),
     /// Here comes an answer; what stands behind it waits for it.
     Awaited {
         place: Place,
-        subscription: SubscriptionId,
+        /// Of which subscription it is, if of any.
+        subscription: Option<SubscriptionId>,
         /// It has come, but one before it has not.
         answer: Option<Vec<RelayMessage>>,
     },
@@ -105,7 +114,7 @@ enum Item {
 }
 
 impl Outbox {
-    pub(super) fn new(socket: Writer) -> Self {
+    pub(super) fn new(socket: Writer, held: Arc<Held>) -> Self {
         Self {
             state: Mutex::new(State {
                 socket: Some(socket),
@@ -114,7 +123,7 @@ impl Outbox {
                 queue: VecDeque::new(),
                 awaited: 0,
                 next_place: 0,
-                waiting: 0,
+                load: Load::none(held),
                 requests: 0,
                 called: false,
                 farewell: None,
@@ -134,10 +143,13 @@ impl Outbox {
     pub(super) fn push(&self, message: RelayMessage) -> bool {
         let answers = matches!(
             message,
-            RelayMessage::EndOfStoredEvents { .. } | RelayMessage::Closed { .. } | RelayMessage::Count { .. }
+            RelayMessage::EndOfStoredEvents { .. }
+                | RelayMessage::Closed { .. }
+                | RelayMessage::Count { .. }
+                | RelayMessage::Reconcile { .. }
+                | RelayMessage::ReconcileRefused { .. }
         );
-        let size = message.size();
-        let called = self.queue(Item::Message(message), size, answers);
+        let called = self.queue(Item::Message(message), answers);
         if answers {
             self.drained.notify_one();
         }
@@ -156,7 +168,7 @@ impl Outbox {
         }
     }
 
-    fn queue(&self, item: Item, size: usize, answers: bool) -> bool {
+    fn queue(&self, item: Item, answers: bool) -> bool {
         let mut state = self.state();
         if state.farewell.is_some() {
             return false;
@@ -164,24 +176,23 @@ impl Outbox {
         if answers {
             state.requests = state.requests.saturating_sub(1);
         }
-        state.waiting = state.waiting.saturating_add(size);
-        if state.waiting > MOST_WAITING {
-            state.queue.clear();
+        state.load.add(item.size());
+        if state.load.waiting > MOST_WAITING {
             drop(state);
-            self.close(Farewell::TOO_SLOW);
+            self.give_up(Farewell::TOO_SLOW);
             return false;
         }
         state.queue.push_back(item);
         !std::mem::replace(&mut state.called, true)
     }
 
-    /// Keeps a place in the queue for the answer of this subscription.
-    pub(super) fn reserve(&self, subscription: &SubscriptionId) -> Place {
+    /// Keeps a place in the queue for an answer, of this subscription if it is of any.
+    pub(super) fn reserve(&self, subscription: Option<&SubscriptionId>) -> Place {
         let mut state = self.state();
         let place = Place(state.next_place);
         state.next_place = state.next_place.wrapping_add(1);
         state.awaited = state.awaited.saturating_add(1);
-        let subscription = subscription.clone();
+        let subscription = subscription.cloned();
         state.queue.push_back(Item::Awaited { place, subscription, answer: None });
         place
     }
@@ -193,8 +204,20 @@ impl Outbox {
             self.drained.notify_one();
             self.call(true);
         } else {
-            self.close(Farewell::TOO_SLOW);
+            self.give_up(Farewell::TOO_SLOW);
         }
+    }
+
+    /// How much memory is held for this connection alone, in bytes; nothing if it is being closed.
+    pub(super) fn held(&self) -> usize {
+        let state = self.state();
+        if state.farewell.is_some() { 0 } else { state.load.held }
+    }
+
+    /// Drops what is queued, says farewell, and ends the connection.
+    pub(super) fn give_up(&self, farewell: Farewell) {
+        self.state().drop_queue();
+        self.close(farewell);
     }
 
     /// Sees to it that what is queued is written: at once, if that is wished and needs no waiting, or by the writer.
@@ -221,7 +244,7 @@ impl Outbox {
         }
     }
 
-    /// Notes that a request was made, which will be answered by `EOSE` or `CLOSED`.
+    /// Notes that something was asked, which will have one answer: `EOSE`, `COUNT`, `CLOSED`, `NEG-MSG` or `NEG-ERR`.
     pub(super) fn expect_answer(&self) {
         let mut state = self.state();
         state.requests = state.requests.saturating_add(1);
@@ -232,7 +255,7 @@ impl Outbox {
         loop {
             {
                 let state = self.state();
-                let ready = state.waiting <= ENOUGH_WAITING && state.requests < ENOUGH_REQUESTS;
+                let ready = state.load.waiting <= ENOUGH_WAITING && state.requests < ENOUGH_REQUESTS;
                 if ready || state.farewell.is_some() {
                     return;
                 }
@@ -245,9 +268,12 @@ impl Outbox {
     pub(super) async fn write(&self, heard: impl Fn() -> Instant) {
         let mut ping = tokio::time::interval(PING_EVERY);
         ping.reset();
+        let mut is_more = false;
         loop {
             let mut ping_due = false;
             tokio::select! {
+                biased;
+                () = std::future::ready(()), if is_more => {}
                 () = self.wanted.notified() => {}
                 _ = ping.tick() => {
                     if heard().elapsed() > SILENCE {
@@ -261,7 +287,9 @@ impl Outbox {
                 let mut state = self.state();
                 state.called = false;
                 let rest = std::mem::take(&mut state.rest);
-                (state.socket.take(), rest, state.take_ready(), state.farewell)
+                let taken = state.take_ready();
+                is_more = state.has_ready();
+                (state.socket.take(), rest, taken, state.farewell)
             };
             // Only this task takes it, and gives it back below.
             let Some(mut socket) = socket else { return };
@@ -272,7 +300,9 @@ impl Outbox {
                 self.close(Farewell::TOO_SLOW);
                 return socket.shutdown().await;
             }
-            if let Some(farewell) = farewell {
+            if let Some(farewell) = farewell
+                && !is_more
+            {
                 encoder::close(farewell.code, farewell.reason, &mut bytes);
                 let _ = timeout(WRITE_TIMEOUT, socket.write_all(&bytes)).await;
                 return socket.shutdown().await;
@@ -281,27 +311,21 @@ impl Outbox {
         }
     }
 
-    /// Writes what was taken: many frames in one write, since each write is a packet.
+    /// Writes what was taken in one write, since each write is a packet.
     async fn write_all(
         &self,
         taken: &mut VecDeque<Item>,
         bytes: &mut Vec<u8>,
         socket: &mut Writer,
     ) -> std::io::Result<()> {
-        let mut written = bytes.len();
-        while !taken.is_empty() || !bytes.is_empty() {
-            while bytes.len() < CHUNK {
-                let Some(item) = taken.pop_front() else { break };
-                written = written.saturating_add(item.size());
-                item.encode(bytes);
-            }
+        let rest = Size { waiting: bytes.len(), held: bytes.len() };
+        let written = rest.and(Size::of(taken.iter().map(Item::size)));
+        taken.drain(..).for_each(|item| item.encode(bytes));
+        if !bytes.is_empty() {
             timeout(WRITE_TIMEOUT, socket.write_all(bytes)).await??;
             bytes.clear();
-            let mut state = self.state();
-            state.waiting = state.waiting.saturating_sub(written);
-            drop(state);
+            self.state().load.remove(written);
             self.drained.notify_one();
-            written = 0;
         }
         Ok(())
     }
@@ -312,8 +336,8 @@ impl State {
     fn write_at_once(&mut self) -> bool {
         let Some(socket) = &self.socket else { return false };
         let ready = self.ready();
-        let size = self.queue.iter().take(ready).fold(0_usize, |size, item| size.saturating_add(item.size()));
-        if self.farewell.is_some() || size > ENOUGH_AT_ONCE || !self.rest.is_empty() {
+        let size = Size::of(self.queue.iter().take(ready).map(Item::size));
+        if self.farewell.is_some() || size.waiting > ENOUGH_AT_ONCE || !self.rest.is_empty() {
             return false;
         }
         let mut bytes = Vec::new();
@@ -324,24 +348,43 @@ impl State {
         // An error comes again when the writer tries.
         let written = if bytes.is_empty() { 0 } else { socket.try_write(&bytes).unwrap_or(0) };
         bytes.drain(..written.min(bytes.len()));
-        self.waiting = self.waiting.saturating_sub(size).saturating_add(bytes.len());
+        self.load.remove(size);
+        self.load.add(Size { waiting: bytes.len(), held: bytes.len() });
         self.rest = bytes;
         self.called = !self.rest.is_empty();
         !self.called
     }
 
-    /// Takes what can be written now: nothing behind an answer that has not come, except a pong.
+    /// Takes what can be written now, about a [`CHUNK`] of it: nothing behind an answer that has not come, except a pong. What
+    /// is not taken can still be dropped.
     fn take_ready(&mut self) -> VecDeque<Item> {
-        let mut taken = if self.awaited == 0 {
-            std::mem::take(&mut self.queue)
-        } else {
-            let ready = self.ready();
-            self.queue.drain(..ready).collect()
-        };
+        let (mut taken, mut size) = (VecDeque::new(), 0_usize);
+        while size < CHUNK
+            && self.has_ready()
+            && let Some(item) = self.queue.pop_front()
+        {
+            size = size.saturating_add(item.size().waiting);
+            taken.push_back(item);
+        }
         if let Some(pong) = self.pong.take() {
             taken.push_front(Item::Pong(pong));
         }
         taken
+    }
+
+    /// Whether something can be written now.
+    fn has_ready(&self) -> bool {
+        self.queue.front().is_some_and(|item| !item.is_awaited())
+    }
+
+    /// Drops all that is queued, and the places of answers that have not come.
+    fn drop_queue(&mut self) {
+        let size = Size::of(self.queue.drain(..).map(|item| match item {
+            Item::Awaited { answer, .. } => Size::of(answer.iter().flatten().map(Size::answered)),
+            item => item.size(),
+        }));
+        self.load.remove(size);
+        self.awaited = 0;
     }
 
     /// How many items stand before the first answer that has not come.
@@ -356,12 +399,11 @@ impl State {
             _ => None,
         });
         let Some(awaited) = awaited else { return true };
-        let size = messages.iter().fold(0_usize, |size, message| size.saturating_add(message.size()));
         self.requests = self.requests.saturating_sub(usize::from(!messages.is_empty()));
+        self.load.add(Size::of(messages.iter().map(Size::answered)));
         *awaited = Some(messages);
-        self.waiting = self.waiting.saturating_add(size);
         while self.unpack_next() {}
-        self.waiting <= MOST_WAITING
+        self.load.waiting <= MOST_WAITING
     }
 
     /// Puts the messages of the first answer that is awaited into the queue, if it has come.
@@ -374,9 +416,11 @@ impl State {
         let mut behind = self.queue.split_off(position);
         behind.pop_front();
         self.awaited = self.awaited.saturating_sub(1);
-        let told = Self::drop_told(&messages, &subscription, &mut behind);
-        self.waiting = self.waiting.saturating_sub(told);
-        self.queue.extend(messages.into_iter().map(Item::Message));
+        if let Some(subscription) = subscription {
+            let told = Self::drop_told(&messages, &subscription, &mut behind);
+            self.load.remove(told);
+        }
+        self.queue.extend(messages.into_iter().map(Item::Answered));
         self.queue.append(&mut behind);
         true
     }
@@ -387,24 +431,24 @@ impl State {
         answer: &[RelayMessage],
         subscription: &SubscriptionId,
         behind: &mut VecDeque<Item>,
-    ) -> usize {
+    ) -> Size {
         if behind.is_empty() {
-            return 0;
+            return Size::default();
         }
         let event = |message: &RelayMessage| match message {
-            RelayMessage::Event { event, .. } => Some(std::sync::Arc::clone(event)),
+            RelayMessage::Event { event, .. } => Some(Arc::clone(event)),
             _ => None,
         };
         // An event has one text.
         let told: HashSet<_> = answer.iter().filter_map(event).collect();
-        let (mut dropped, mut is_next) = (0_usize, false);
+        let (mut dropped, mut is_next) = (Size::default(), false);
         behind.retain(|item| {
             match item {
-                Item::Awaited { subscription: of, .. } => is_next |= of == subscription,
+                Item::Awaited { subscription: of, .. } => is_next |= of.as_ref() == Some(subscription),
                 Item::Message(message @ RelayMessage::Event { subscription: of, event })
                     if !is_next && of == subscription && told.contains(event) =>
                 {
-                    dropped = dropped.saturating_add(message.size());
+                    dropped = dropped.and(Size::told(message));
                     return false;
                 }
                 _ => {}
@@ -420,18 +464,19 @@ impl Item {
         matches!(self, Self::Awaited { .. })
     }
 
-    fn size(&self) -> usize {
+    fn size(&self) -> Size {
         match self {
-            Self::Message(message) => message.size(),
+            Self::Message(message) => Size::told(message),
+            Self::Answered(message) => Size::answered(message),
             // At most one of them waits, and none has more than 125 bytes.
-            Self::Ping | Self::Pong(_) | Self::Awaited { .. } => 0,
+            Self::Ping | Self::Pong(_) | Self::Awaited { .. } => Size::default(),
         }
     }
 
     /// Appends its frame.
     fn encode(&self, bytes: &mut Vec<u8>) {
         match self {
-            Self::Message(message) => encoder::message(message, bytes),
+            Self::Message(message) | Self::Answered(message) => encoder::message(message, bytes),
             Self::Ping => encoder::frame(Opcode::Ping, b"", bytes),
             Self::Awaited { .. } => {}
             Self::Pong(payload) => encoder::frame(Opcode::Pong, payload, bytes),
@@ -440,4 +485,4 @@ impl Item {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

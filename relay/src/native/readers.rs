@@ -13,7 +13,7 @@ use openagents_host::sql::Sql;
 use super::outbox::{Farewell, Outbox, Place};
 use super::shared::Connections;
 use crate::message::RelayMessage;
-use crate::relay::{Input, Reading, RelayConfig};
+use crate::relay::{Input, Inquiry, Reading, RelayConfig};
 use crate::store::Store;
 
 /// After so many thousand steps of the database, about a second, an answer is given up.
@@ -43,7 +43,8 @@ pub(super) struct Question {
 impl Question {
     /// Keeps the place of the answer free: what is queued from here on comes after it.
     pub(super) fn new(reading: Reading, outbox: &Arc<Outbox>) -> Self {
-        let place = outbox.reserve(&reading.subscription);
+        let subscribes = matches!(reading.inquiry, Inquiry::Request(_));
+        let place = outbox.reserve(subscribes.then_some(&reading.subscription));
         Self { reading, outbox: Some((Arc::clone(outbox), place)) }
     }
 
@@ -170,15 +171,25 @@ impl Desk {
             let mut tell = |message| messages.push(message);
             store.sql().limited(PATIENCE, || question.reading.answer(store, &self.config, &mut tell))
         });
-        if let Err(error) = read {
-            messages.clear();
-            let reading = question.reading.clone();
-            // If the engine has stopped, the connection is about to be closed.
-            let _ = self.inputs.send_blocking(Input::Unreadable { reading, error });
+        let report = match read {
+            Ok(reconciled) => reconciled.map(Input::Reconciled),
+            Err(error) => {
+                messages.clear();
+                Some(Input::Unreadable { reading: question.reading.clone(), error })
+            }
+        };
+        // Before the answer, which the client's next message may build upon. If the engine has stopped, the connection is
+        // about to be closed.
+        if let Some(report) = report {
+            let _ = self.inputs.send_blocking(report);
         }
         messages.iter().for_each(|message| self.connections.count(message));
         // Not before what was read is as safe as what is acknowledged, and what is told as new stands behind it.
-        self.commits.once_told(move || question.answer(messages));
+        let connections = Arc::clone(&self.connections);
+        self.commits.once_told(move || {
+            question.answer(messages);
+            connections.close_the_fullest();
+        });
     }
 }
 
@@ -187,8 +198,29 @@ mod tests {
     use openagents_host::Timestamp;
 
     use super::{Question, Questions};
-    use crate::message::SubscriptionId;
-    use crate::relay::{ConnectionId, Reading};
+    use crate::message::{RelayMessage, SubscriptionId};
+    use crate::native::outbox::tests::{held, stuck};
+    use crate::relay::{ConnectionId, Inquiry, Reading};
+
+    #[test]
+    fn a_count_under_a_subscription_s_name_lets_no_event_be_told_twice() {
+        let outbox = stuck(&held(10_000));
+        let subscription = || SubscriptionId::new("a").unwrap();
+        let reading = |inquiry| Reading {
+            connection: ConnectionId::new(1),
+            subscription: subscription(),
+            inquiry,
+            now: Timestamp::EPOCH,
+            pubkeys: std::collections::BTreeSet::new(),
+        };
+        let event = || RelayMessage::Event { subscription: subscription(), event: "1".into() };
+        let request = Question::new(reading(Inquiry::Request(Vec::new())), &outbox);
+        let count = Question::new(reading(Inquiry::Count(Vec::new())), &outbox);
+        let _ = outbox.push(event());
+        request.answer(vec![event()]);
+        count.answer(vec![RelayMessage::Notice("a count".into())]);
+        assert_eq!(outbox.taken(), [r#"["EVENT","a",1]"#, r#"["NOTICE","a count"]"#]);
+    }
 
     #[test]
     fn a_panic_ends_no_other_question() {
@@ -197,7 +229,7 @@ mod tests {
             let reading = Reading {
                 connection: ConnectionId::new(number),
                 subscription: SubscriptionId::new("a").unwrap(),
-                filters: Vec::new(),
+                inquiry: Inquiry::Request(Vec::new()),
                 now: Timestamp::EPOCH,
                 pubkeys: std::collections::BTreeSet::new(),
             };

@@ -10,7 +10,7 @@ use openagents_host::native::{Inputs, Stopped};
 use tokio::sync::mpsc;
 
 use super::entrance::Entrance;
-use super::outbox::{Farewell, Outbox};
+use super::outbox::{Farewell, Held, Outbox};
 use super::readers::{Question, Questions};
 use super::tickets::Tickets;
 use crate::filter::Filter;
@@ -124,6 +124,8 @@ type Found = Result<Vec<Arc<str>>, Reason>;
 /// Where effects go.
 #[derive(Default)]
 pub(super) struct Connections {
+    /// By all outboxes together.
+    pub(super) held: Arc<Held>,
     outboxes: Mutex<HashMap<ConnectionId, Arc<Outbox>>>,
     publications: Tickets<Outcome>,
     queries: Tickets<Found>,
@@ -193,6 +195,19 @@ impl Connections {
         // which saves the way over the writers; many are spread over all cores.
         let at_once = to_call.len() <= WRITTEN_AT_ONCE;
         to_call.iter().for_each(|outbox| outbox.call(at_once));
+        self.close_the_fullest();
+    }
+
+    /// Closes connections while too much memory is held for all of them: each time the one for which most is.
+    pub(super) fn close_the_fullest(&self) {
+        while self.held.is_too_much() {
+            let outboxes = self.outboxes();
+            let Some(outbox) = outboxes.values().max_by_key(|outbox| outbox.held()) else { return };
+            if outbox.held() == 0 {
+                return;
+            }
+            outbox.give_up(Farewell::FULLEST);
+        }
     }
 
     pub(super) fn count(&self, message: &RelayMessage) {
@@ -203,5 +218,46 @@ impl Connections {
             _ => return,
         };
         counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::Connections;
+    use crate::message::{RelayMessage, SubscriptionId};
+    use crate::native::outbox::Farewell;
+    use crate::native::outbox::tests::{held, stuck};
+    use crate::relay::ConnectionId;
+
+    #[test]
+    fn those_for_whom_most_is_held_are_closed_first() {
+        let held = held(3_000);
+        let connections = Connections { held: Arc::clone(&held), ..Connections::default() };
+        let outboxes: Vec<_> = (0..4).map(|_| stuck(&held)).collect();
+        for (number, outbox) in (0..).zip(&outboxes) {
+            connections.outboxes().insert(ConnectionId::new(number), Arc::clone(outbox));
+        }
+        let push = |number: usize, length: usize| {
+            let subscription = SubscriptionId::new("n").unwrap();
+            let _ =
+                outboxes[number].push(RelayMessage::Reconcile { subscription, message: "x".repeat(length) });
+        };
+        let fill = |number: usize, length: usize| {
+            push(number, length);
+            connections.close_the_fullest();
+            outboxes.iter().map(|outbox| outbox.farewell()).collect::<Vec<_>>()
+        };
+        assert_eq!(fill(0, 1_000), [None; 4]);
+        assert_eq!(fill(1, 1_500), [None; 4]);
+        let fullest = Some(Farewell::FULLEST);
+        assert_eq!(fill(2, 1_000), [None, fullest, None, None]);
+        assert_eq!(fill(3, 500), [None, fullest, None, None]);
+        assert_eq!(fill(3, 2_000), [None, fullest, None, fullest]);
+        assert_eq!(fill(3, 9_000), [None, fullest, None, fullest], "it is closed already");
+        // As many as have to be.
+        push(0, 8_000);
+        assert_eq!(fill(2, 8_000), [fullest; 4]);
     }
 }

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use negentropy::Negentropy;
@@ -41,7 +42,7 @@ pub struct Reconciliations {
 
 #[derive(Debug)]
 struct Kept {
-    records: Records,
+    records: Arc<Records>,
     used: Timestamp,
 }
 
@@ -103,7 +104,7 @@ impl Reconciliations {
         now: Timestamp,
         connection: ConnectionId,
         id: &SubscriptionId,
-        records: Records,
+        records: Arc<Records>,
         at_most: u64,
     ) {
         self.forget_unused(now);

@@ -165,9 +165,9 @@ fn records_go_when_there_is_no_room_or_nobody_uses_them() {
     for id in [&a, &b] {
         open.open(connection, id, &Filter::new(), &Limits::default()).unwrap();
     }
-    open.keep(NOW, connection, &a, records(6), 10);
+    open.keep(NOW, connection, &a, records(6).into(), 10);
     let later = NOW + Duration::from_secs(1);
-    open.keep(later, connection, &b, records(5), 10);
+    open.keep(later, connection, &b, records(5).into(), 10);
     assert!(open.records(later, connection, &a).is_none(), "eleven are too many: the older ones went");
     assert_eq!(open.records(later, connection, &b).map(Records::len), Some(5));
     let much_later = later + Duration::from_secs(31);
@@ -196,7 +196,7 @@ fn the_records_that_were_just_kept_stay() {
     let connection = ConnectionId::new(1);
     let records = || (0..3).map(|second| (second, EventId::from_bytes([7; 32]))).collect::<Records>();
     for id in ["b", "a"] {
-        reconciliations.keep(NOW, connection, &name(id), records(), 4);
+        reconciliations.keep(NOW, connection, &name(id), records().into(), 4);
     }
     let mut is_kept = |id| reconciliations.records(NOW, connection, &name(id)).is_some();
     assert!(is_kept("a") && !is_kept("b"), "both were used at the same instant");

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use openagents_host::sql::{Sql, SqlError};
 use openagents_host::{PublicKey, Timestamp};
 
+use super::reconciliation::{self, Reconciled};
 use super::{ConnectionId, Effect, Relay, RelayConfig};
 use crate::access::Access;
 use crate::filter::Filter;
@@ -12,11 +13,7 @@ use crate::hyperloglog::HyperLogLog;
 use crate::limits::Limits;
 use crate::message::{Count, RelayMessage, SubscriptionId};
 use crate::reason::{Prefix, Reason};
-use crate::store::{Store, Viewer};
-
-/// Of how many events the authors are looked at for the registers of a count. Those of only some of the authors would be
-/// taken for those of all.
-const MOST_AUTHORS: u64 = 200_000;
+use crate::store::{Coverage, Store, Viewer};
 
 /// What takes more than so many thousand steps of the database is not answered by an engine whose host can do that beside
 /// it: a few tenths of a millisecond.
@@ -25,23 +22,40 @@ const SOON: u32 = 10;
 /// Nor is an answer of more bytes than this.
 const SOON_LENGTH: usize = 128 * 1024;
 
-/// The stored part of the answer to a `REQ`.
+/// What is to be read from the store for a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reading {
-    /// To which connection it goes.
+    /// To which connection the answer goes.
     pub connection: ConnectionId,
-    /// Of which subscription.
+    /// Under which name it was asked for.
     pub subscription: SubscriptionId,
-    /// What each event must match one of.
-    pub filters: Vec<Filter>,
+    /// What.
+    pub inquiry: Inquiry,
     /// When it was asked for.
     pub now: Timestamp,
     /// Who has asked: the keys that were proven on the connection.
     pub pubkeys: BTreeSet<PublicKey>,
 }
 
+/// What is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Inquiry {
+    /// The stored part of the answer to a `REQ` of these filters.
+    Request(Vec<Filter>),
+    /// How many events match any of these (NIP-45).
+    Count(Vec<Filter>),
+    /// What the answer is to this message about the events of this filter (NIP-77).
+    Reconcile {
+        /// The filter.
+        filter: Filter,
+        /// The client's message.
+        message: Vec<u8>,
+    },
+}
+
 impl Reading {
-    /// Reads the answer, up to and with `EOSE`. More than one statement is run, which must all see the same state.
+    /// Reads the answer, all of it: for a `REQ` up to and with `EOSE`. More than one statement is run, which must all see
+    /// the same state. What comes back is for the engine ([`Input::Reconciled`](super::Input::Reconciled)).
     ///
     /// # Errors
     /// When the database fails. Then what was told so far is not to be sent.
@@ -50,7 +64,7 @@ impl Reading {
         store: &Store<S>,
         config: &RelayConfig,
         tell: &mut dyn FnMut(RelayMessage),
-    ) -> Result<(), SqlError> {
+    ) -> Result<Option<Reconciled>, SqlError> {
         self.answer_within(store, &config.access, &config.limits, tell)
     }
 
@@ -60,15 +74,54 @@ impl Reading {
         access: &Access,
         limits: &Limits,
         tell: &mut dyn FnMut(RelayMessage),
-    ) -> Result<(), SqlError> {
+    ) -> Result<Option<Reconciled>, SqlError> {
         let subscription = || self.subscription.clone();
         let viewer = Viewer { private_kinds: &access.private_kinds, pubkeys: &self.pubkeys };
-        let completeness = store.query(self.now, &self.filters, limits, &viewer, &mut |event| {
-            tell(RelayMessage::Event { subscription: subscription(), event });
-        })?;
-        tell(RelayMessage::EndOfStoredEvents { subscription: subscription(), completeness });
-        Ok(())
+        match &self.inquiry {
+            Inquiry::Request(filters) => {
+                let completeness = store.query(self.now, filters, limits, &viewer, &mut |event| {
+                    tell(RelayMessage::Event { subscription: subscription(), event });
+                })?;
+                tell(RelayMessage::EndOfStoredEvents { subscription: subscription(), completeness });
+            }
+            Inquiry::Count(filters) => {
+                let count = count(store, self.now, filters, &viewer, limits.max_look_ups)?;
+                tell(RelayMessage::Count { subscription: subscription(), count });
+            }
+            Inquiry::Reconcile { filter, message } => {
+                let records = reconciliation::records(store, self.now, filter, &viewer, limits)?;
+                let reconciled = Reconciled::of(self, filter, records, message, tell);
+                return Ok(Some(reconciled));
+            }
+        }
+        Ok(None)
     }
+}
+
+/// Counts, and takes the authors into account where NIP-45 wants that. Those of only some of the events would be taken for
+/// those of all.
+fn count<S: Sql>(
+    store: &Store<S>,
+    now: Timestamp,
+    filters: &[Filter],
+    viewer: &Viewer<'_>,
+    look_ups: u64,
+) -> Result<Count, SqlError> {
+    if let [filter] = filters
+        && let Some(mut registers) = HyperLogLog::of(filter)
+    {
+        let mut count: u64 = 0;
+        let coverage = store.each_match(now, filter, viewer, look_ups, look_ups, &mut |_, author, _| {
+            count = count.saturating_add(1);
+            registers.add(author);
+        })?;
+        if coverage == Coverage::All {
+            let registers = Some(registers.into_registers());
+            return Ok(Count { count, is_approximate: false, registers });
+        }
+    }
+    let counted = store.count(now, filters, viewer, look_ups)?;
+    Ok(Count { count: counted.count, is_approximate: counted.approximate, registers: None })
 }
 
 impl<S: Sql> Relay<S> {
@@ -81,16 +134,15 @@ impl<S: Sql> Relay<S> {
         filters: &[Filter],
         effects: &mut Vec<Effect>,
     ) {
-        let answered = self.may_read(connection, filters).and_then(|()| {
-            self.subscriptions.subscribe(connection, subscription, filters, &self.config.limits)?;
-            self.prepare_search(now, filters, effects);
-            let (subscription, filters) = (subscription.clone(), filters.to_vec());
-            let pubkeys = self.viewer(connection).pubkeys.clone();
-            let reading = Reading { connection, subscription, filters, now, pubkeys };
-            self.read(reading, effects)
+        let subscribed = self.may_read(connection, filters).and_then(|()| {
+            self.subscriptions.subscribe(connection, subscription, filters, &self.config.limits)
         });
-        match answered {
-            Ok(()) => effects.push(Effect::SessionChanged(connection)),
+        match subscribed {
+            Ok(()) => {
+                self.prepare_search(now, filters, effects);
+                self.read(now, connection, subscription, Inquiry::Request(filters.to_vec()), effects);
+                effects.push(Effect::SessionChanged(connection));
+            }
             Err(reason) => {
                 // A subscription of this name would go on under a name that the client takes for closed.
                 self.unsubscribe(connection, subscription, effects);
@@ -101,39 +153,46 @@ impl<S: Sql> Relay<S> {
         }
     }
 
-    /// Answers from the store, or leaves that to the host where it takes long.
-    fn read(&self, reading: Reading, effects: &mut Vec<Effect>) -> Result<(), Reason> {
-        // A search does most of its work where nobody counts its steps.
-        let is_search = reading.filters.iter().any(|filter| filter.search.is_some());
-        if self.reads_beside && (self.is_crowded || is_search) {
-            effects.push(Effect::Read(reading));
-            return Ok(());
-        }
-        let (told, connection) = (effects.len(), reading.connection);
+    /// Reads an answer, or leaves that to the host where it takes long.
+    pub(super) fn read(
+        &mut self,
+        now: Timestamp,
+        connection: ConnectionId,
+        subscription: &SubscriptionId,
+        inquiry: Inquiry,
+        effects: &mut Vec<Effect>,
+    ) {
+        let pubkeys = self.viewer(connection).pubkeys.clone();
+        let reading = Reading { connection, subscription: subscription.clone(), inquiry, now, pubkeys };
+        let told = effects.len();
         let answered = match self.reads_beside {
-            true => self.read_soon(&reading, effects),
+            true => self.read_soon(&reading, effects).map(|done| done.then_some(None)),
             false => {
                 let mut send = |message| effects.push(Effect::Send { connection, message });
-                reading.answer(&self.store, &self.config, &mut send).map(|()| true)
+                reading.answer(&self.store, &self.config, &mut send).map(Some)
             }
         };
         match answered {
-            Ok(true) => Ok(()),
-            Ok(false) => {
+            Ok(Some(None)) => {}
+            Ok(Some(Some(reconciled))) => self.reconciled(now, &reconciled, effects),
+            Ok(None) => {
                 effects.truncate(told);
                 effects.push(Effect::Read(reading));
-                Ok(())
             }
             Err(error) => {
                 effects.truncate(told);
-                effects.push(Effect::Failed(error));
-                Err(Reason::storage())
+                self.unreadable(&reading, &error, effects);
             }
         }
     }
 
     /// Answers from the store if that is done soon; whether it was. If not, some of the answer may have been told.
     fn read_soon(&self, reading: &Reading, effects: &mut Vec<Effect>) -> Result<bool, SqlError> {
+        // A search does most of its work where nobody counts its steps, and the others are asked for less often.
+        let is_simple = matches!(&reading.inquiry, Inquiry::Request(filters) if filters.iter().all(|filter| filter.search.is_none()));
+        if self.is_crowded || !is_simple {
+            return Ok(false);
+        }
         let connection = reading.connection;
         let mut length: usize = 0;
         let mut send = |message: RelayMessage| {
@@ -150,15 +209,16 @@ impl<S: Sql> Relay<S> {
             .sql()
             .limited(SOON, || reading.answer_within(&self.store, &self.config.access, &limits, &mut send));
         match answered {
-            Ok(()) => Ok(length <= SOON_LENGTH),
+            Ok(_) => Ok(length <= SOON_LENGTH),
             Err(SqlError::Interrupted) => Ok(false),
             Err(error) => Err(error),
         }
     }
 
-    /// What was to be [read](Effect::Read) for a subscription could not be.
+    /// What was to be [read](Effect::Read) could not be.
     pub(super) fn unreadable(&mut self, reading: &Reading, error: &SqlError, effects: &mut Vec<Effect>) {
-        let Reading { connection, subscription, .. } = reading;
+        let connection = reading.connection;
+        let subscription = reading.subscription.clone();
         let reason = if *error == SqlError::Interrupted {
             Reason::new(
                 Prefix::Error,
@@ -168,9 +228,18 @@ impl<S: Sql> Relay<S> {
             effects.push(Effect::Failed(error.clone()));
             Reason::storage()
         };
-        self.unsubscribe(*connection, subscription, effects);
-        let message = RelayMessage::Closed { subscription: subscription.clone(), reason };
-        effects.push(Effect::Send { connection: *connection, message });
+        let message = match reading.inquiry {
+            Inquiry::Request(_) => {
+                self.unsubscribe(connection, &subscription, effects);
+                RelayMessage::Closed { subscription, reason }
+            }
+            Inquiry::Count(_) => RelayMessage::Closed { subscription, reason },
+            Inquiry::Reconcile { .. } => {
+                self.close_reconciliation(connection, &subscription, effects);
+                RelayMessage::ReconcileRefused { subscription, reason }
+            }
+        };
+        effects.push(Effect::Send { connection, message });
     }
 
     pub(super) fn unsubscribe(
@@ -194,21 +263,14 @@ impl<S: Sql> Relay<S> {
         filters: &[Filter],
         effects: &mut Vec<Effect>,
     ) {
-        let counted = self.may_count(connection, filters).and_then(|()| {
-            self.count_stored(now, connection, filters).map_err(|error| {
-                effects.push(Effect::Failed(error));
-                Reason::storage()
-            })
-        });
-        let subscription = subscription.clone();
-        let message = match counted {
-            Ok(count) => RelayMessage::Count { subscription, count },
+        match self.may_count(connection, filters) {
+            Ok(()) => self.read(now, connection, subscription, Inquiry::Count(filters.to_vec()), effects),
             Err(reason) => {
                 self.challenge_for(connection, &reason, effects);
-                RelayMessage::Closed { subscription, reason }
+                let message = RelayMessage::Closed { subscription: subscription.clone(), reason };
+                effects.push(Effect::Send { connection, message });
             }
-        };
-        effects.push(Effect::Send { connection, message });
+        }
     }
 
     fn may_count(&self, connection: ConnectionId, filters: &[Filter]) -> Result<(), Reason> {
@@ -217,31 +279,6 @@ impl<S: Sql> Relay<S> {
             return Err(Reason::unsupported("this relay does not count what a search finds"));
         }
         Ok(())
-    }
-
-    fn count_stored(
-        &self,
-        now: Timestamp,
-        connection: ConnectionId,
-        filters: &[Filter],
-    ) -> Result<Count, SqlError> {
-        let viewer = self.viewer(connection);
-        if let [filter] = filters
-            && let Some(mut registers) = HyperLogLog::of(filter)
-        {
-            let mut count: u64 = 0;
-            let one_more = MOST_AUTHORS.saturating_add(1);
-            self.store.each_match(now, filter, &viewer, one_more, &mut |_, author, _| {
-                count = count.saturating_add(1);
-                registers.add(author);
-            })?;
-            if count <= MOST_AUTHORS {
-                let registers = Some(registers.into_registers());
-                return Ok(Count { count, is_approximate: false, registers });
-            }
-        }
-        let counted = self.store.count(now, filters, &viewer)?;
-        Ok(Count { count: counted.count, is_approximate: counted.approximate, registers: None })
     }
 
     /// Who reads over a connection.

@@ -188,14 +188,14 @@ pub(super) fn upper(filter: &Filter) -> u64 {
 }
 
 /// The column of the place where the rows are found.
-const fn place(driver: Driver) -> &'static str {
+pub(super) const fn place(driver: Driver) -> &'static str {
     match driver {
         Driver::Tag(_) => "t.seq",
         _ => "e.seq",
     }
 }
 
-const fn tables(driver: Driver) -> &'static str {
+pub(super) const fn tables(driver: Driver) -> &'static str {
     match driver {
         Driver::Ids => "event AS e INDEXED BY event_by_id",
         Driver::Tag(_) => "tag AS t CROSS JOIN event AS e ON e.seq = t.seq",
@@ -206,12 +206,12 @@ const fn tables(driver: Driver) -> &'static str {
 }
 
 /// `FROM … WHERE …`.
-struct Body<'a> {
-    driver: Driver,
-    filter: &'a Filter,
-    reader: &'a Reader<'a>,
+pub(super) struct Body<'a> {
+    pub(super) driver: Driver,
+    pub(super) filter: &'a Filter,
+    pub(super) reader: &'a Reader<'a>,
     /// The driving value and where to begin come from a row `c` and not from the filter.
-    cursor: bool,
+    pub(super) cursor: bool,
 }
 
 impl Body<'_> {
@@ -221,6 +221,11 @@ impl Body<'_> {
         select.push(tables(self.driver)).push(" WHERE ");
         self.push_driving(select);
         self.push_range(select, lower.unwrap_or(0));
+        self.push_rest(select);
+    }
+
+    /// All conditions that find no rows.
+    pub(super) fn push_rest(&self, select: &mut Statement) {
         self.push_others(select);
         self.push_presence(select);
         if self.reader.viewer.restricts(self.filter) {
@@ -229,7 +234,7 @@ impl Body<'_> {
     }
 
     /// The driving values as rows, where they are several: one after another is looked up, without a table of them.
-    fn push_values(&self, select: &mut Statement) {
+    pub(super) fn push_values(&self, select: &mut Statement) {
         if self.cursor {
             return;
         }
@@ -263,7 +268,7 @@ impl Body<'_> {
         }
     }
 
-    fn push_driving(&self, select: &mut Statement) {
+    pub(super) fn push_driving(&self, select: &mut Statement) {
         let Filter { ids, authors, kinds, tags, .. } = self.filter;
         let bytes_of = |select: &mut Statement, column: &str, only: Option<&[u8]>| {
             select.push(column);
@@ -309,7 +314,7 @@ impl Body<'_> {
         }
     }
 
-    fn push_range(&self, select: &mut Statement, lower: u64) {
+    pub(super) fn push_range(&self, select: &mut Statement, lower: u64) {
         select.push(" AND ").push(place(self.driver)).push(" BETWEEN ? AND ").integer(lower);
         match self.driver {
             Driver::Authors if self.cursor => drop(select.push("c.value ->> 2")),
@@ -352,20 +357,8 @@ impl Body<'_> {
     /// That the event has one of these values: each is looked up beside its place.
     fn push_other_tag(&self, select: &mut Statement, name: TagName, values: &OneOf<String>) {
         let keys: Vec<TagKey> = values.iter().map(|value| TagKey::new(name, value)).collect();
-        match keys.as_slice() {
-            [key] => {
-                select
-                    .push(" AND EXISTS (SELECT 1 FROM tag AS other WHERE other.key = ?")
-                    .bytes(key.as_bytes());
-            }
-            keys => {
-                select.push(
-                    " AND EXISTS (SELECT 1 FROM json_each(?) AS o CROSS JOIN tag AS other WHERE other.key = unhex(o.value)",
-                );
-                select.text_value(json_list(keys.iter().map(|key| hex_string(key.as_bytes()))));
-            }
-        }
-        select.push(" AND other.seq = ").push(place(self.driver)).push(")");
+        select.push(" AND ");
+        select.tagged(place(self.driver), &keys);
     }
 
     /// What is expired (NIP-40) or waits to be removed (NIP-62) is not there. That there is any such event is asked
@@ -390,12 +383,7 @@ impl Body<'_> {
             let keys = viewer.addressee_keys();
             let readers: Vec<&[u8]> = viewer.pubkeys.iter().map(|pubkey| &pubkey.as_bytes()[..]).collect();
             select.push(" OR ").is_one_of_bytes("e.pubkey", readers.into_iter());
-            select.push(
-                " OR EXISTS (SELECT 1 FROM json_each(?) AS reader
-                 CROSS JOIN tag AS addressee WHERE addressee.key = unhex(reader.value)",
-            );
-            select.text_value(json_list(keys.iter().map(|key| hex_string(key.as_bytes()))));
-            select.push(" AND addressee.seq = ").push(place(self.driver)).push(")");
+            select.push(" OR ").tagged(place(self.driver), &keys);
         }
         select.push(")");
     }
@@ -438,6 +426,23 @@ impl AsBytes for PublicKey {
 }
 
 impl Statement {
+    /// The condition that the event at a place has one of these tags.
+    fn tagged(&mut self, place: &str, keys: &[TagKey]) -> &mut Self {
+        let (begin, end) = ("EXISTS (SELECT 1 FROM tag AS other WHERE other.key", ")");
+        if !self.has_room_for(keys.len()) {
+            self.push(begin)
+                .push(" IN (SELECT unhex(value) FROM json_each(?)) AND other.seq = ")
+                .push(place)
+                .push(end);
+            return self.text_value(json_list(keys.iter().map(|key| hex_string(key.as_bytes()))));
+        }
+        for (number, key) in keys.iter().enumerate() {
+            self.push(if number == 0 { "(" } else { " OR " }).push(begin).push(" = ?").bytes(key.as_bytes());
+            self.push(" AND other.seq = ").push(place).push(end);
+        }
+        self.push(")")
+    }
+
     fn kinds(&mut self, column: &str, kinds: &OneOf<Kind>) -> &mut Self {
         self.is_one_of_integers(column, kinds.iter().map(|kind| u64::from(kind.0)))
     }

@@ -76,7 +76,7 @@ impl Statement {
 
     /// Whether these values can be bound one by one. `IN` makes a table of its values each time a statement is run,
     /// which takes longer than many a statement.
-    fn has_room_for(&self, values: usize) -> bool {
+    pub(super) fn has_room_for(&self, values: usize) -> bool {
         (1..=MOST_ONE_BY_ONE).contains(&values) && self.values.len().saturating_add(values) <= MOST_VALUES
     }
 

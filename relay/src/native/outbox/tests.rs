@@ -1,4 +1,9 @@
-use super::{Item, Place, State};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::Notify;
+
+use super::{Farewell, Held, Item, Load, Outbox, Place, Size, State};
 use crate::message::{Completeness, RelayMessage, SubscriptionId};
 
 fn event(subscription: &str, text: &str) -> RelayMessage {
@@ -13,7 +18,7 @@ fn end(subscription: &str) -> RelayMessage {
 fn awaited(place: u64, subscription: &str) -> Item {
     Item::Awaited {
         place: Place(place),
-        subscription: SubscriptionId::new(subscription).unwrap(),
+        subscription: (!subscription.is_empty()).then(|| SubscriptionId::new(subscription).unwrap()),
         answer: None,
     }
 }
@@ -25,7 +30,11 @@ fn state(items: Vec<Item>) -> State {
         pong: None,
         awaited: items.iter().filter(|item| item.is_awaited()).count(),
         next_place: 9,
-        waiting: items.iter().map(Item::size).sum(),
+        load: {
+            let mut load = Load::none(Arc::default());
+            load.add(Size::of(items.iter().map(Item::size)));
+            load
+        },
         queue: items.into(),
         requests: 2,
         called: true,
@@ -33,9 +42,36 @@ fn state(items: Vec<Item>) -> State {
     }
 }
 
+/// Room for so many bytes.
+pub(in crate::native) fn held(most: usize) -> Arc<Held> {
+    Arc::new(Held { bytes: AtomicUsize::new(0), most })
+}
+
+/// An outbox whose socket takes nothing.
+pub(in crate::native) fn stuck(held: &Arc<Held>) -> Arc<Outbox> {
+    let state = State { load: Load::none(Arc::clone(held)), ..state(Vec::new()) };
+    Arc::new(Outbox {
+        state: Mutex::new(state),
+        wanted: Notify::new(),
+        drained: Notify::new(),
+        closing: Notify::new(),
+    })
+}
+
+impl Outbox {
+    /// What can be written now.
+    pub(in crate::native) fn taken(&self) -> Vec<String> {
+        ready(&mut self.state())
+    }
+
+    pub(in crate::native) fn farewell(&self) -> Option<Farewell> {
+        self.state().farewell
+    }
+}
+
 fn ready(state: &mut State) -> Vec<String> {
     let text = |item| match item {
-        Item::Message(message) => message.to_json(),
+        Item::Message(message) | Item::Answered(message) => message.to_json(),
         other => panic!("{other:?}"),
     };
     state.take_ready().into_iter().map(text).collect()
@@ -74,6 +110,27 @@ fn what_stands_behind_an_answer_waits_for_it_and_is_not_told_twice() {
 }
 
 #[test]
+fn what_a_subscription_is_told_after_it_was_made_anew_is_not_dropped_for_what_it_was_told_before() {
+    let mut state = state(vec![awaited(1, "a"), awaited(2, "a"), Item::Message(event("a", "1"))]);
+    assert!(state.answer(Place(1), vec![event("a", "1"), end("a")]));
+    assert!(state.answer(Place(2), vec![end("a")]));
+    assert_eq!(
+        ready(&mut state),
+        [r#"["EVENT","a",1]"#, r#"["EOSE","a"]"#, r#"["EOSE","a"]"#, r#"["EVENT","a",1]"#]
+    );
+}
+
+#[test]
+fn the_answer_to_a_count_stands_between_a_subscription_s_answer_and_its_events() {
+    let mut state = state(vec![awaited(1, "a"), awaited(2, ""), Item::Message(event("a", "1"))]);
+    assert!(state.answer(Place(1), vec![event("a", "1"), end("a")]));
+    assert_eq!(ready(&mut state), [r#"["EVENT","a",1]"#, r#"["EOSE","a"]"#]);
+    let notice = RelayMessage::Notice("a count".into());
+    assert!(state.answer(Place(2), vec![notice]));
+    assert_eq!(ready(&mut state), [r#"["NOTICE","a count"]"#]);
+}
+
+#[test]
 fn an_answer_that_failed_leaves_its_place_and_its_request_to_what_is_said_instead() {
     let mut state = state(vec![awaited(1, "a"), Item::Message(event("b", "1"))]);
     assert!(state.answer(Place(1), Vec::new()));
@@ -87,7 +144,7 @@ fn counts_what_waits() {
     let answer = vec![event("a", "1"), event("a", "2"), end("a")];
     let size: usize = answer.iter().map(RelayMessage::size).sum();
     assert!(state.answer(Place(1), answer));
-    assert_eq!(state.waiting, size);
+    assert_eq!(state.load.waiting, size);
     assert!(
         !self::state(vec![awaited(1, "a")])
             .answer(Place(1), vec![event("a", &"x".repeat(super::MOST_WAITING))],)
@@ -101,9 +158,46 @@ fn a_pong_waits_for_no_answer_and_is_only_the_latest() {
     let taken = state.take_ready();
     assert!(matches!(taken.iter().collect::<Vec<_>>()[..], [Item::Pong(payload)] if payload == b"2"));
     assert!(state.take_ready().is_empty());
-    let waiting = state.waiting;
+    let waiting = state.load.waiting;
     assert!(state.answer(Place(1), vec![end("a")]));
     state.pong = Some(b"3".to_vec());
     assert!(matches!(state.take_ready().front(), Some(Item::Pong(_))));
-    assert_eq!(waiting + end("a").size(), state.waiting);
+    assert_eq!(waiting + end("a").size(), state.load.waiting);
+}
+
+#[test]
+fn what_is_dropped_or_written_is_held_no_longer() {
+    let held = Arc::new(Held::default());
+    let total = || held.bytes.load(Ordering::Relaxed);
+    let mut state = state(Vec::new());
+    state.load = Load::none(Arc::clone(&held));
+    for item in [awaited(1, "a"), awaited(2, "b"), Item::Message(end("c")), Item::Message(event("c", "12"))] {
+        state.awaited += usize::from(item.is_awaited());
+        state.load.add(item.size());
+        state.queue.push_back(item);
+    }
+    // The text of an event that is told to many is there once.
+    assert_eq!(total(), end("c").size() + super::load::SHARED);
+    let answer = vec![event("a", &"x".repeat(1_000)), end("a")];
+    let size: usize = answer.iter().map(RelayMessage::size).sum();
+    assert!(state.answer(Place(2), answer.clone()) && state.answer(Place(1), answer));
+    assert_eq!(total(), 2 * size + end("c").size() + super::load::SHARED);
+    state.queue.push_back(awaited(3, "a"));
+    assert!(state.answer(Place(3), vec![end("a")]));
+    state.drop_queue();
+    assert_eq!((total(), state.load.waiting, state.queue.len()), (0, 0, 0));
+    state.load.add(Item::Message(end("c")).size());
+    drop(state);
+    assert_eq!(total(), 0);
+}
+
+#[test]
+fn a_long_queue_is_taken_in_pieces_and_the_rest_can_be_dropped() {
+    let text = "x".repeat(super::CHUNK / 2);
+    let mut state = state((0..5).map(|_| Item::Message(event("a", &text))).collect());
+    assert_eq!(state.take_ready().len(), 2);
+    assert!(state.has_ready());
+    state.drop_queue();
+    assert!(!state.has_ready() && state.take_ready().is_empty());
+    assert_eq!(state.load.waiting, 2 * event("a", &text).size(), "what is being written");
 }

@@ -38,9 +38,8 @@ impl Local<'_> {
     pub(super) fn items(&self, filter: &Filter) -> Result<Vec<(u64, EventId)>, SqlError> {
         let mut items = Vec::new();
         let everything = Viewer::everything();
-        self.store.each_match(now(), filter, &everything, MAX_CREATED_AT, &mut |id, _, created_at| {
-            items.push((created_at, *id));
-        })?;
+        let each = &mut |id: &EventId, _: &_, created_at| items.push((created_at, *id));
+        self.store.each_match(now(), filter, &everything, MAX_CREATED_AT, MAX_CREATED_AT, each)?;
         Ok(items)
     }
 

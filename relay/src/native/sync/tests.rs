@@ -165,7 +165,7 @@ fn stored(store: &Store<Sqlite>) -> BTreeSet<EventId> {
     let mut ids = BTreeSet::new();
     let all = Viewer::everything();
     let mut insert = |id: &EventId, _: &_, _| assert!(ids.insert(*id));
-    store.each_match(Timestamp::EPOCH, &Filter::new(), &all, 10_000, &mut insert).unwrap();
+    store.each_match(Timestamp::EPOCH, &Filter::new(), &all, 10_000, 10_000, &mut insert).unwrap();
     ids
 }
 

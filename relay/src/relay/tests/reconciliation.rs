@@ -54,6 +54,70 @@ fn a_query_that_is_too_big_is_refused() {
 }
 
 #[test]
+fn a_query_that_looks_at_too_much_is_refused_and_its_count_is_approximate() {
+    let limits = Limits { max_look_ups: 4, ..Limits::default() };
+    let config = RelayConfig { limits, ..RelayConfig::default() };
+    let mut bench = Bench { relay: Relay::open(Sqlite::in_memory().unwrap(), config).unwrap(), now: NOW };
+    [ALICE, BOB].into_iter().for_each(|connection| bench.open(connection));
+    // Each condition finds three events, and both together none: six look-ups.
+    for second in 1..=6 {
+        let tag = if second % 2 == 0 { "t" } else { "x" };
+        bench.publish(ALICE, &signed_by(&keys(0), 1, second, &[&[tag, "a"]], ""));
+    }
+    let both = r##"{"#t":["a"],"#x":["a"]}"##;
+    assert_eq!(
+        answer(&mut bench, &format!(r#"["COUNT","n",{both}]"#)),
+        r#"["COUNT","n",{"count":0,"approximate":true}]"#
+    );
+    let refused = answer(&mut bench, &format!(r#"["NEG-OPEN","n",{both},"{NOTHING}"]"#));
+    assert!(refused.starts_with(r#"["NEG-ERR","n","blocked: this query is too big"#), "{refused}");
+    // Of some of the authors there are no registers.
+    assert!(!answer(&mut bench, r##"["COUNT","n",{"since":1,"#t":["a"]}]"##).contains("approximate"));
+    bench.publish(ALICE, &signed_by(&keys(0), 1, 8, &[&["t", "a"]], ""));
+    bench.publish(ALICE, &signed_by(&keys(0), 1, 9, &[&["t", "a"]], ""));
+    assert_eq!(
+        answer(&mut bench, r##"["COUNT","n",{"#t":["a"]}]"##),
+        r#"["COUNT","n",{"count":4,"approximate":true}]"#
+    );
+}
+
+#[test]
+fn a_step_that_is_answered_beside_the_engine_leaves_its_records_there() {
+    let mut bench = bench(10);
+    let note = signed_by(&keys(0), 1, 2, &[], "");
+    bench.publish(ALICE, &note);
+    bench.relay = bench.relay.read_beside();
+    let open = format!(r#"["NEG-OPEN","n",{{"kinds":[1]}},"{NOTHING}"]"#);
+    let go_on = format!(r#"["NEG-MSG","n","{NOTHING}"]"#);
+    let read = |bench: &mut Bench, text: &str| {
+        let effects = bench.handle(Input::Text { connection: BOB, text: text.to_owned() });
+        let reading = effects.iter().find_map(|effect| match effect {
+            Effect::Read(reading) => Some(reading.clone()),
+            _ => None,
+        });
+        let reading = reading.unwrap_or_else(|| panic!("{effects:?}"));
+        let mut told = Vec::new();
+        let mut tell = |message: RelayMessage| told.push(message.to_json());
+        let reconciled =
+            reading.answer(bench.relay.store(), &RelayConfig::default(), &mut tell).unwrap().unwrap();
+        (told, reconciled)
+    };
+    let (told, reconciled) = read(&mut bench, &open);
+    assert_eq!(told, [all(&[note.id])]);
+    // What was closed meanwhile is not opened again.
+    bench.say(BOB, r#"["NEG-CLOSE","n"]"#);
+    bench.handle(Input::Reconciled(reconciled));
+    assert!(answer(&mut bench, &go_on).contains("closed: "));
+    let (_, reconciled) = read(&mut bench, &open);
+    bench.handle(Input::Reconciled(reconciled));
+    assert_eq!(answer(&mut bench, &go_on), all(&[note.id]), "from what is in memory");
+    let (told, reconciled) = read(&mut bench, r#"["NEG-OPEN","n",{"kinds":[1]},"6100000201"]"#);
+    assert!(told[0].starts_with(r#"["NEG-ERR","n","invalid: "#), "{told:?}");
+    bench.handle(Input::Reconciled(reconciled));
+    assert!(answer(&mut bench, &go_on).contains("closed: "));
+}
+
+#[test]
 fn what_is_private_is_not_in_it_for_others() {
     let mut bench = bench(10);
     let wrap = signed_by(&keys(0), 1_059, 1, &[&["p", &keys(1).public_key().to_hex()]], "");

@@ -188,7 +188,7 @@ fn an_expired_event_is_refused_hidden_and_removed() {
     assert_eq!(store.next_expiry().unwrap(), Some(at(60)));
     assert!(is_found(&store, at(59), &newer) && !is_found(&store, at(60), &newer));
     let all = [Filter::new()];
-    let count = |second| store.count(at(second), &all, &Viewer::everything()).unwrap().count;
+    let count = |second| store.count(at(second), &all, &Viewer::everything(), 1_000).unwrap().count;
     assert_eq!((count(59), count(60)), (1, 0));
     assert_eq!(store.remove_expired(at(59), 10).unwrap(), 0);
     // What is expired stands in nobody's way.

@@ -1,0 +1,92 @@
+//! Questions whose conditions are each common and never hold together: all rows of one of them are looked at for nothing.
+
+use openagents_host::native::Sqlite;
+use openagents_host::sql::{Sql, values};
+
+use super::{NOW, store};
+use crate::filter::Filter;
+use crate::store::place::Place;
+use crate::store::{Coverage, Store, Viewer};
+use crate::tag::{TagKey, TagName};
+
+/// So many events, one a second, of a thousand authors: all about `#t` `hot`, every other one about `#x` `a`, all
+/// others about `#n` `b`.
+fn crowded(events: u64) -> Store<Sqlite> {
+    let store = store();
+    let second = Place::first(1).seq() - Place::first(0).seq();
+    store
+        .sql()
+        .execute(
+            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
+             INSERT INTO event (seq, id, pubkey, created_at, kind, json)
+             SELECT i * CAST(? AS INTEGER), randomblob(32), unhex(printf('%064x', i % 1000)), i, 1 + i % 2,
+                 '{\"id\":\"' || printf('%0600d', i) || '\"}' FROM n",
+            values![events, second],
+        )
+        .unwrap();
+    let key = |name, value| TagKey::new(TagName::new(name).unwrap(), value);
+    for (key, condition) in
+        [(key("t", "hot"), "true"), (key("x", "a"), "kind = 1"), (key("n", "b"), "kind = 2")]
+    {
+        let insert =
+            format!("INSERT INTO tag (key, seq, kind) SELECT ?, seq, kind FROM event WHERE {condition}");
+        store.sql().execute(&insert, values![key.as_bytes()]).unwrap();
+    }
+    store
+}
+
+fn filter(json: &str) -> Filter {
+    let many = (0..1_000).map(|number| format!(r#""{number}""#)).collect::<Vec<_>>().join(",");
+    Filter::from_json(&json.replace("MANY", &many)).unwrap()
+}
+
+fn count(store: &Store<Sqlite>, filters: &[&str], look_ups: u64) -> (u64, bool) {
+    let filters: Vec<Filter> = filters.iter().map(|json| filter(json)).collect();
+    let count = store.count(NOW, &filters, &Viewer::everything(), look_ups).unwrap();
+    (count.count, count.approximate)
+}
+
+#[test]
+fn a_count_looks_up_no_more_than_it_may() {
+    let store = crowded(1_000);
+    for (filters, needed, found) in [
+        (&[r##"{"#t":["hot"]}"##][..], 1_000, 1_000),
+        (&[r#"{"kinds":[1]}"#], 500, 500),
+        (&["{}"], 1_000, 1_000),
+        // A row, and the value that it is held against.
+        (&[r##"{"#x":["a"],"#n":["b"]}"##], 1_000, 0),
+        // A row, and a thousand and one values.
+        (&[r##"{"#x":["a"],"#n":["b",MANY]}"##], 501_000, 0),
+        (&[r#"{"kinds":[1]}"#, r#"{"kinds":[2]}"#], 1_000, 1_000),
+        (&[r##"{"#t":["hot"]}"##, r##"{"#x":["a"]}"##], 1_500, 1_000),
+    ] {
+        assert_eq!(count(&store, filters, needed), (found, false), "{filters:?}");
+        let (counted, approximate) = count(&store, filters, needed - 1);
+        assert!(approximate && counted <= found, "{filters:?}: {counted}");
+    }
+    for filter in [r##"{"#t":["hot"]}"##, r#"{"kinds":[1]}"#, r#"{"since":1}"#] {
+        assert_eq!(count(&store, &[filter], 100), (100, true), "{filter}");
+        assert_eq!(count(&store, &[filter, "{}"], 100), (100, true), "{filter}");
+    }
+}
+
+#[test]
+fn an_author_s_events_of_other_times_are_looked_at_as_well() {
+    let store = crowded(2_000);
+    let author = format!("{:064x}", 5);
+    let filter = format!(r#"{{"authors":["{author}"],"since":1000}}"#);
+    assert_eq!(count(&store, &[&filter], 2), (1, false));
+    let (counted, approximate) = count(&store, &[&filter], 1);
+    assert!(approximate && counted <= 1);
+}
+
+#[test]
+fn of_what_needs_too_many_look_ups_nothing_is_handed_over() {
+    let store = crowded(1_000);
+    let filter = filter(r##"{"#x":["a"],"#n":["b"]}"##);
+    for (look_ups, expected) in [(1_000, Coverage::All), (999, Coverage::Part)] {
+        let each = &mut |_: &_, _: &_, _| panic!("a match");
+        let coverage = store.each_match(NOW, &filter, &Viewer::everything(), 10, look_ups, each).unwrap();
+        assert_eq!(coverage, expected);
+    }
+}
