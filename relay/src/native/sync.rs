@@ -5,7 +5,6 @@
 //! there is sent. Begun again after an interruption, it finds less to do.
 
 mod local;
-mod message;
 mod paging;
 mod reconcile;
 mod remote;

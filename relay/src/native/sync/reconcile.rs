@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use openagents_host::EventId;
 use openagents_host::event::MAX_CREATED_AT;
+use openagents_host::outgoing::ReceivedMessage;
 
 use super::local::{Local, genuine};
-use super::message::Message;
 use super::remote::{Remote, RemoteError, Wait};
 use super::{Direction, SyncError, Synchronization};
 use crate::filter::{Filter, OneOf};
@@ -115,8 +115,8 @@ async fn of_one_span(
     let mut wait = Wait::new();
     for _ in 0..MOST_MESSAGES {
         let message = match remote.receive(&wait, stop).await? {
-            Message::Reconcile { subscription, message } if subscription == id => message,
-            Message::ReconcileRefused { subscription, reason } if subscription == id => {
+            ReceivedMessage::Reconcile { subscription, message } if subscription == id => message,
+            ReceivedMessage::ReconcileRefused { subscription, reason } if subscription == id => {
                 return Ok(match is_answered {
                     false if is_about_size(&reason) => Reaction::TooMuch(reason),
                     false => Reaction::Unable,
@@ -124,8 +124,8 @@ async fn of_one_span(
                 });
             }
             // What is said instead by relays that have never heard of it, or do not want to.
-            Message::Notice(_) if !is_answered => return Ok(Reaction::Unable),
-            Message::Closed { subscription, .. } if !is_answered && subscription == id => {
+            ReceivedMessage::Notice(_) if !is_answered => return Ok(Reaction::Unable),
+            ReceivedMessage::Closed { subscription, .. } if !is_answered && subscription == id => {
                 return Ok(Reaction::Unable);
             }
             _ => continue,

@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use openagents_host::outgoing::{Reach, Socket, SocketError};
+use openagents_host::outgoing::{Reach, ReceivedMessage, Socket, SocketError};
 use openagents_host::{Event, EventId, VerifiedEvent};
 
-use super::message::Message;
 use crate::filter::Filter;
 use crate::native::intake::Tally;
 
@@ -199,7 +198,9 @@ impl Remote {
                 is_too_fast = false;
                 continue;
             }
-            let Message::Ok { id, accepted, reason } = self.receive(&wait, &never).await? else { continue };
+            let ReceivedMessage::Ok { id, accepted, reason } = self.receive(&wait, &never).await? else {
+                continue;
+            };
             let Some(event) = sent.remove(&id) else { continue };
             // The answer to an event is one message.
             wait = Wait::new();
@@ -228,8 +229,9 @@ impl Remote {
         let (mut page, mut bytes) = (Page::default(), 0_usize);
         let mut wait = Wait::new();
         loop {
-            match self.receive(&wait, stop).await? {
-                Message::Event { subscription, event, length } if subscription == id => {
+            let (message, length) = self.receive_measured(&wait, stop).await?;
+            match message {
+                ReceivedMessage::Event { subscription, event } if subscription == id => {
                     bytes = bytes.saturating_add(length);
                     if bytes > MOST_BYTES || page.events.len() >= MOST_EVENTS {
                         return Err(RemoteError::TooMuch);
@@ -240,12 +242,12 @@ impl Remote {
                         page.events.push(event);
                     }
                 }
-                Message::EndOfStored { subscription, is_last } if subscription == id => {
+                ReceivedMessage::EndOfStored { subscription, is_last } if subscription == id => {
                     page.is_last = is_last;
                     self.socket.send(format!(r#"["CLOSE","{id}"]"#)).await?;
                     return Ok(page);
                 }
-                Message::Closed { subscription, reason } if subscription == id => {
+                ReceivedMessage::Closed { subscription, reason } if subscription == id => {
                     return Err(RemoteError::Refused(reason));
                 }
                 _ => {}
@@ -258,14 +260,30 @@ impl Remote {
     }
 
     /// The next message, whatever it is about.
-    pub(super) async fn receive(&mut self, wait: &Wait, stop: &AtomicBool) -> Result<Message, RemoteError> {
+    pub(super) async fn receive(
+        &mut self,
+        wait: &Wait,
+        stop: &AtomicBool,
+    ) -> Result<ReceivedMessage, RemoteError> {
+        Ok(self.receive_measured(wait, stop).await?.0)
+    }
+
+    /// The next message, and how long it is, in bytes.
+    async fn receive_measured(
+        &mut self,
+        wait: &Wait,
+        stop: &AtomicBool,
+    ) -> Result<(ReceivedMessage, usize), RemoteError> {
         loop {
             wait.check()?;
             if stop.load(Ordering::Relaxed) {
                 return Err(RemoteError::Stopped);
             }
             match tokio::time::timeout(GLANCE, self.socket.next()).await {
-                Ok(Some(text)) => return Ok(Message::from_json(&text?)),
+                Ok(Some(text)) => {
+                    let text = text?;
+                    return Ok((ReceivedMessage::from_json(&text), text.len()));
+                }
                 Ok(None) => return Err(RemoteError::Disconnected),
                 Err(_) => {}
             }
