@@ -29,6 +29,7 @@ scenarios! {
     on Host::ALL => {
         two_relays_come_to_the_same_events,
         only_one_side_gets_what_it_lacks_when_told_so,
+        a_relay_that_asks_who_this_is_is_told,
     }
 }
 
@@ -433,4 +434,32 @@ async fn only_one_side_gets_what_it_lacks_when_told_so(stage: &Stage) {
     let said = sync("up").await;
     assert!(said.contains("sent 10 events") && !said.contains("fetched"), "{said}");
     assert_eq!(stored(&remote.url(), &author).await, set(&events));
+}
+
+async fn a_relay_that_asks_who_this_is_is_told(stage: &Stage) {
+    let desk = Desk::new();
+    let remote = stage.own_with("hello-world", &[("RELAY_AUTH", "all".to_owned())]);
+    let (author, agent) = (fresh_author(), fresh_author());
+    let events = notes(&author, 300);
+    let (here, there) = (desk.file("here.jsonl", &events[..200]), desk.file("there.jsonl", &events[100..]));
+    desk.run("a", &["import", &here]).await.ok();
+    let sync = ["sync", &remote.url()];
+    desk.run("a", &sync).await.failed("there is no key to do so with: auth-required: ");
+    let said = desk.run("a", &["import", &there, "--relay", &remote.url()]).await.ok();
+    assert!(said.contains("200  refused by the relay: auth-required"), "{said}");
+    // From here on the folder has a key, as that of every agent that ran once.
+    std::fs::write(desk.path("a/agent.nsec"), agent.secret_key().to_secret_hex()).expect("a key");
+    let said = desk.run("a", &["import", &there, "--relay", &remote.url()]).await.ok();
+    assert!(said.starts_with("imported 200 events"), "{said}");
+    // A message that only the agent sees.
+    let message = event_at(&author, now(), 4, &[&["p", &agent.public_key().to_hex()]], "?iv=");
+    let mail = desk.file("mail.jsonl", std::slice::from_ref(&message));
+    desk.run("a", &["import", &mail, "--relay", &remote.url()]).await.ok();
+    let filter = json!({ "authors": [author.public_key()] }).to_string();
+    let said = desk.run("a", &["sync", &remote.url(), "--filter", &filter]).await.ok();
+    assert!(said.contains("by reconciliation"), "{said}");
+    assert!(said.contains("fetched 101 events") && said.contains("sent 100 events"), "{said}");
+    assert_eq!(desk.export("a", &[]).await, set(events.iter().chain([&message])));
+    let said = desk.run("a", &["sync", &remote.url(), "--filter", &filter]).await.ok();
+    assert!(said.contains("fetched 0 events") && said.contains("sent 0 events"), "{said}");
 }

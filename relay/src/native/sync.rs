@@ -4,6 +4,7 @@
 //! that, its events are paged through instead. What is missing here is fetched, verified and stored; what is missing
 //! there is sent. Begun again after an interruption, it finds less to do.
 
+mod identity;
 mod local;
 mod paging;
 mod reconcile;

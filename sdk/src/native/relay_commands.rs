@@ -13,16 +13,19 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use openagents_host::Keys;
 use openagents_relay::native::database::DatabaseError;
 use openagents_relay::native::export::ExportError;
 use openagents_relay::native::import::ImportError;
-use openagents_relay::native::sync::{RemoteError, SyncError};
+use openagents_relay::native::sync::{Remote, RemoteError, SyncError};
 
 use self::arguments::{Relay, RelayCommand};
 use super::data_folder::{DataFolder, DataFolderError};
 use super::serve::interruption;
 use super::terminal::tell;
+use super::variables::{Variables, VariablesError};
 use crate::agent::Jobs;
+use crate::settings::{self, SettingError};
 
 /// The relay's database within the data folder.
 pub(super) const DATABASE: &str = "relay.sqlite";
@@ -52,10 +55,18 @@ pub(super) enum RelayCommandError {
     Import(#[from] ImportError),
     #[error(transparent)]
     Export(ExportError),
+    #[error("{0}. Set NOSTR_PRIVATE_KEY, or name the agent's folder with --data DIR")]
+    Anonymous(RemoteError),
     #[error(transparent)]
-    Remote(#[from] RemoteError),
+    Remote(RemoteError),
     #[error("{0}. What was done before stays; the same command goes on from there")]
-    Sync(#[from] SyncError),
+    Sync(SyncError),
+    #[error("the working directory cannot be found: {0}")]
+    WorkingDirectory(std::io::Error),
+    #[error(transparent)]
+    Variables(#[from] VariablesError),
+    #[error(transparent)]
+    Setting(#[from] SettingError),
     #[error("signals cannot be received: {0}")]
     Signals(std::io::Error),
 }
@@ -65,6 +76,24 @@ impl From<DatabaseError> for RelayCommandError {
         match error {
             error @ DatabaseError::Missing { .. } => Self::Missing(error),
             error => Self::Database(error),
+        }
+    }
+}
+
+impl From<RemoteError> for RelayCommandError {
+    fn from(error: RemoteError) -> Self {
+        match error {
+            error @ RemoteError::Anonymous(_) => Self::Anonymous(error),
+            error => Self::Remote(error),
+        }
+    }
+}
+
+impl From<SyncError> for RelayCommandError {
+    fn from(error: SyncError) -> Self {
+        match error {
+            SyncError::Remote(error @ RemoteError::Anonymous(_)) => Self::Anonymous(error),
+            error => Self::Sync(error),
         }
     }
 }
@@ -86,6 +115,35 @@ fn take(data: &Path, hint: &'static str) -> Result<DataFolder, RelayCommandError
     DataFolder::take(data).map_err(|error| match error {
         DataFolderError::InUse { path } => RelayCommandError::Running { path, hint },
         error => RelayCommandError::DataFolder(error),
+    })
+}
+
+/// The variables of this process.
+fn variables() -> Result<Variables, RelayCommandError> {
+    let folder = std::env::current_dir().map_err(RelayCommandError::WorkingDirectory)?;
+    Ok(Variables::read(&folder)?)
+}
+
+/// The agent's key, as whose owner other relays are spoken to; none if it has none yet.
+fn own_key(data: &Path, variables: &Variables) -> Result<Option<Keys>, RelayCommandError> {
+    if let Some(keys) = settings::agent_keys(|name| variables.variable(name))? {
+        return Ok(Some(keys));
+    }
+    match DataFolder::kept_key(data) {
+        Ok(keys) => Ok(Some(keys)),
+        Err(DataFolderError::KeyFile { error, .. }) if error.kind() == std::io::ErrorKind::NotFound => {
+            Ok(None)
+        }
+        Err(error) => Err(RelayCommandError::DataFolder(error)),
+    }
+}
+
+/// Connects to a relay, which is told who this is if it asks (NIP-42).
+async fn connect(url: &str, own_key: Option<&Keys>) -> Result<Remote, RelayCommandError> {
+    let remote = Remote::connect(url).await?;
+    Ok(match own_key {
+        Some(keys) => remote.identifying_as(keys.clone(), url),
+        None => remote,
     })
 }
 

@@ -7,6 +7,7 @@ use openagents_host::EventId;
 use openagents_host::event::MAX_CREATED_AT;
 use openagents_host::outgoing::ReceivedMessage;
 
+use super::identity::AUTH_REQUIRED;
 use super::local::{Local, genuine};
 use super::remote::{Remote, RemoteError, Wait};
 use super::{Direction, SyncError, Synchronization};
@@ -49,6 +50,8 @@ enum Reaction {
     Told,
     /// It holds the question for too large.
     TooMuch(String),
+    /// It wants to know who asks.
+    Unidentified(String),
     /// It does not reconcile.
     Unable,
 }
@@ -82,6 +85,8 @@ pub(super) async fn differences(
                 spans.push((middle.saturating_add(1), until));
             }
             Reaction::TooMuch(reason) => return Err(RemoteError::Refused(reason).into()),
+            // It was asked until it had told, or there was an error.
+            Reaction::Unidentified(reason) => return Err(RemoteError::Refused(reason).into()),
             Reaction::Unable if is_first => return Ok(None),
             Reaction::Unable => {
                 let reason = "it stopped to reconcile".to_owned();
@@ -97,6 +102,22 @@ pub(super) async fn differences(
 const LATEST: u64 = 4_102_444_800;
 
 async fn of_one_span(
+    local: &Local<'_>,
+    remote: &mut Remote,
+    filter: &Filter,
+    stop: &AtomicBool,
+    all: &mut Differences,
+) -> Result<Reaction, SyncError> {
+    loop {
+        let was_identified = remote.is_identified();
+        match of_one_question(local, remote, filter, stop, all).await? {
+            Reaction::Unidentified(reason) => remote.identify_once(was_identified, reason, stop).await?,
+            reaction => return Ok(reaction),
+        }
+    }
+}
+
+async fn of_one_question(
     local: &Local<'_>,
     remote: &mut Remote,
     filter: &Filter,
@@ -119,14 +140,18 @@ async fn of_one_span(
             ReceivedMessage::ReconcileRefused { subscription, reason } if subscription == id => {
                 return Ok(match is_answered {
                     false if is_about_size(&reason) => Reaction::TooMuch(reason),
+                    false if reason.starts_with(AUTH_REQUIRED) => Reaction::Unidentified(reason),
                     false => Reaction::Unable,
                     true => return Err(RemoteError::Refused(reason).into()),
                 });
             }
             // What is said instead by relays that have never heard of it, or do not want to.
             ReceivedMessage::Notice(_) if !is_answered => return Ok(Reaction::Unable),
-            ReceivedMessage::Closed { subscription, .. } if !is_answered && subscription == id => {
-                return Ok(Reaction::Unable);
+            ReceivedMessage::Closed { subscription, reason } if !is_answered && subscription == id => {
+                return Ok(match reason.starts_with(AUTH_REQUIRED) {
+                    true => Reaction::Unidentified(reason),
+                    false => Reaction::Unable,
+                });
             }
             _ => continue,
         };

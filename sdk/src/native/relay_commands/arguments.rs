@@ -44,6 +44,7 @@ pub(super) enum RelayCommand {
             What is fetched is stored in the database, which while the agent runs is its own: stop it, or have the \
             events stored by it with --relay. Then it takes them for new ones: requests for it are done. With \
             --direction up nothing is stored here, and the agent may run.\n\n\
+            A relay that asks who this is (NIP-42) is told that it is the agent: NOSTR_PRIVATE_KEY, or the key in its folder.\n\n\
             Examples:\n  \
             relay sync wss://my-agent.example.workers.dev\n  \
             relay sync wss://relay.example.com --direction down --filter '{\"kinds\":[0,3]}' --since 30d\n  \

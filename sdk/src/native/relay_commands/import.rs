@@ -5,11 +5,13 @@ use openagents_host::native::Durability;
 use openagents_relay::native::database::open_to_write;
 use openagents_relay::native::import::{Import, Source, import, import_over};
 use openagents_relay::native::intake::{Refusal, Tally};
-use openagents_relay::native::sync::Remote;
 
 use super::super::terminal::{foreign, say, tell};
 use super::progress::{Progress, bytes, number};
-use super::{DATABASE, INTERRUPTED, RelayCommandError, arguments, stop_when_interrupted, take};
+use super::{
+    DATABASE, INTERRUPTED, RelayCommandError, arguments, connect, own_key, stop_when_interrupted, take,
+    variables,
+};
 
 pub(super) async fn run(arguments: &arguments::Import, data: &Path) -> Result<ExitCode, RelayCommandError> {
     let source = source(&arguments.file)?;
@@ -19,7 +21,7 @@ pub(super) async fn run(arguments: &arguments::Import, data: &Path) -> Result<Ex
     let mut show = |import: &Import| progress.show(|progress| line(import, length, progress));
     let import = match &arguments.relay {
         Some(url) => {
-            let mut relay = Remote::connect(url).await?;
+            let mut relay = connect(url, own_key(data, &variables()?)?.as_ref()).await?;
             let import = import_over(&mut relay, source, &stop, &mut show).await?;
             relay.close().await;
             import

@@ -3,12 +3,15 @@ use std::process::ExitCode;
 
 use openagents_host::native::Durability;
 use openagents_relay::native::database::{open_to_read, open_to_write};
-use openagents_relay::native::sync::{Direction, Method, Remote, Sink, Synchronization, sync};
+use openagents_relay::native::sync::{Direction, Method, Sink, Synchronization, sync};
 
 use super::super::terminal::{say, tell};
 use super::import::details;
 use super::progress::{Progress, number};
-use super::{DATABASE, INTERRUPTED, RelayCommandError, arguments, stop_when_interrupted, take};
+use super::{
+    DATABASE, INTERRUPTED, RelayCommandError, arguments, connect, own_key, stop_when_interrupted, take,
+    variables,
+};
 
 pub(super) async fn run(
     arguments: &arguments::SyncArguments,
@@ -31,9 +34,10 @@ pub(super) async fn run(
         open_to_write(&database, Durability::Process)?
     };
     let stop = stop_when_interrupted()?;
-    let mut remote = Remote::connect(&arguments.url).await?;
+    let key = own_key(data, &variables()?)?;
+    let mut remote = connect(&arguments.url, key.as_ref()).await?;
     let mut own = match &arguments.relay {
-        Some(url) => Some(Remote::connect(url).await?),
+        Some(url) => Some(connect(url, key.as_ref()).await?),
         None => None,
     };
     let sink = own.as_mut().map_or(Sink::Store, Sink::Relay);
