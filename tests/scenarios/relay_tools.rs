@@ -22,6 +22,7 @@ scenarios! {
         a_running_agent_keeps_its_database_and_shows_it,
         a_running_agent_gets_in_step_through_its_relay,
         an_export_ends_when_nobody_reads_it,
+        an_export_that_was_broken_off_goes_on_where_it_was,
         a_database_is_measured_and_compacted,
         a_database_is_sound_after_a_kill_and_not_when_it_is_damaged,
         what_is_no_relay_database_is_told_apart,
@@ -300,7 +301,38 @@ async fn an_export_ends_when_nobody_reads_it(_: &Stage) {
     let said: Said = export.wait_with_output().expect("it ends").into();
     assert_eq!((said.code, said.errors.as_str()), (Some(0), ""));
     let read_only = desk.run("a", &["export", "/nowhere/out.jsonl"]).await;
-    read_only.failed("cannot write /nowhere/out.jsonl.partial: No such file");
+    read_only.failed("cannot write /nowhere/out.jsonl: No such file");
+}
+
+/// Where a file may have so many bytes and no more, whoever makes it longer is ended at once.
+async fn an_export_that_was_broken_off_goes_on_where_it_was(_: &Stage) {
+    let desk = Desk::new();
+    let author = fresh_author();
+    let at = now() - 1_000;
+    let long = "x".repeat(500_000);
+    let events: Vec<Event> = (0..50).map(|n| event_at(&author, at + n, 1, &[], &long)).collect();
+    let file = desk.file("events.jsonl", &events);
+    desk.run("a", &["import", &file]).await.ok();
+    let export = desk.command(&desk.path("a"), &["export", "out.jsonl"]);
+    let mut limited = Command::new("bash");
+    limited.args(["-c", "ulimit -c 0; ulimit -f 20000; exec \"$@\"", "bash"]);
+    limited.arg(export.get_program()).args(export.get_args()).current_dir(desk.path(""));
+    let killed: Said = limited.output().expect("it can be started").into();
+    assert_eq!(killed.code, None, "{}{}", killed.output, killed.errors);
+    let partial = std::fs::read(desk.path("out.jsonl.partial")).expect("a part of it");
+    assert!(partial.len() > 16_000_000 && !partial.ends_with(b"\n"), "{} bytes", partial.len());
+    assert!(!desk.path("out.jsonl").exists());
+    let said = desk.run("a", &["export", "out.jsonl"]).await;
+    assert_eq!(said.code, Some(0), "{}", said.errors);
+    assert!(
+        said.errors.starts_with("went on after ") && said.errors.contains("exported 50 events"),
+        "{}",
+        said.errors
+    );
+    let out = std::fs::read_to_string(desk.path("out.jsonl")).expect("the export");
+    let out = out.lines().map(|line| verified(&serde_json::from_str(line).expect("a line of JSON")));
+    assert!(out.eq(events), "each once, the oldest first");
+    assert!(!desk.path("out.jsonl.partial").exists() && !desk.path("out.jsonl.partial.json").exists());
 }
 
 async fn a_database_is_measured_and_compacted(_: &Stage) {

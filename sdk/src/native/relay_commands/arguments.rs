@@ -31,7 +31,8 @@ pub(super) enum RelayCommand {
     Import(Import),
     /// Write the stored events, one JSON object on a line; also while the agent runs
     #[command(
-        after_help = "What is written is what was stored when it began. A file appears when it is complete.\n\n\
+        after_help = "What is written is what was stored when it began. A file appears when it is complete; until then FILE.partial \
+            grows beside it. When that is broken off, however it is, the same command goes on from there.\n\n\
             Examples:\n  \
             relay export backup.jsonl\n  \
             relay export --filter '{\"kinds\":[5050,6050]}' --since 2026-01-01 | zstd > jobs.jsonl.zst"
