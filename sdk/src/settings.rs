@@ -35,7 +35,7 @@ const RELAY_CONTACT: &str = "RELAY_CONTACT";
 const RELAY_ICON: &str = "RELAY_ICON";
 const SUPPORTED_NIPS: &str = "SUPPORTED_NIPS";
 /// The public address of the agent's own relay, for those who are told where to find it.
-const RELAY_URL: &str = "RELAY_URL";
+pub(crate) const RELAY_URL: &str = "RELAY_URL";
 /// The outside relays that the agent serves, separated by commas, in place of those that it declares.
 const AGENT_RELAYS: &str = "AGENT_RELAYS";
 /// How often a Worker looks for requests on outside relays while some come from there, in seconds.

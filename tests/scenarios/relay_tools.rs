@@ -19,6 +19,7 @@ scenarios! {
         an_import_that_was_killed_goes_on_where_it_was,
         an_import_that_was_interrupted_says_so_and_goes_on,
         bad_lines_are_told_and_the_others_imported,
+        who_asked_this_relay_to_forget_them_is_forgotten_at_an_import,
         a_running_agent_keeps_its_database_and_shows_it,
         a_running_agent_gets_in_step_through_its_relay,
         an_export_ends_when_nobody_reads_it,
@@ -246,6 +247,19 @@ async fn bad_lines_are_told_and_the_others_imported(_: &Stage) {
     desk.run("a", &["import", "empty.jsonl"]).await.ok();
     desk.run("a", &["import", "missing.jsonl"]).await.failed("cannot read missing.jsonl: No such file");
     desk.run("a", &["import", "."]).await.failed("cannot read .: ");
+}
+
+async fn who_asked_this_relay_to_forget_them_is_forgotten_at_an_import(_: &Stage) {
+    let desk = Desk::new();
+    let author = fresh_author();
+    let request = event_at(&author, now(), 62, &[&["relay", "wss://agent.example/"]], "");
+    let events: Vec<Event> = notes(&author, 3).into_iter().chain([request.clone()]).collect();
+    let file = desk.file("events.jsonl", &events);
+    desk.run("elsewhere", &["import", &file]).await.ok();
+    assert_eq!(desk.export("elsewhere", &[]).await, set(&events), "nobody says where this relay is");
+    std::fs::write(desk.path(".dev.vars"), "RELAY_URL=\"wss://agent.example\"\n").expect("a file");
+    desk.run("here", &["import", &file]).await.ok();
+    assert_eq!(desk.export("here", &[]).await, set([&request]));
 }
 
 async fn a_running_agent_keeps_its_database_and_shows_it(stage: &Stage) {

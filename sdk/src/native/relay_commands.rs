@@ -14,6 +14,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use openagents_host::Keys;
+use openagents_relay::Access;
+use openagents_relay::access::host_of;
 use openagents_relay::native::database::DatabaseError;
 use openagents_relay::native::export::ExportError;
 use openagents_relay::native::import::ImportError;
@@ -136,6 +138,12 @@ fn own_key(data: &Path, variables: &Variables) -> Result<Option<Keys>, RelayComm
         }
         Err(error) => Err(RelayCommandError::DataFolder(error)),
     }
+}
+
+/// Under which host the agent's own relay is known, as far as the variables say.
+fn own_access(variables: &Variables) -> Access {
+    let host = variables.variable(settings::RELAY_URL).as_deref().and_then(host_of);
+    Access { hosts: host.into_iter().collect(), ..Access::default() }
 }
 
 /// Connects to a relay, which is told who this is if it asks (NIP-42).

@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::{Direction, Method, Remote, RemoteError, Sink, SyncError, Synchronization, sync};
+use crate::access::Access;
 use crate::filter::Filter;
 use crate::fixtures;
 use crate::native::intake::{Refusal, Tally};
@@ -225,7 +226,8 @@ async fn run_with(
     direction: Direction,
 ) -> Result<Synchronization, SyncError> {
     let stop = AtomicBool::new(false);
-    sync(store, Sink::Store, &mut remote, &Filter::new(), direction, &stop, &mut |_| ()).await
+    sync(store, Sink::Store(&Access::default()), &mut remote, &Filter::new(), direction, &stop, &mut |_| ())
+        .await
 }
 
 const NO_NIP_77: [fn(&str) -> Value; 4] = [
@@ -408,12 +410,20 @@ async fn stops_when_told() {
     for instead_of_reconciling in [None, Some(NO_NIP_77[0])] {
         let (url, _) = relay(&events, Manner { instead_of_reconciling, ..Manner::default() }).await;
         let mut remote = Remote::connect(&url).await.unwrap();
-        let (store, stop) = (store(&[]), AtomicBool::new(false));
+        let (store, stop, access) = (store(&[]), AtomicBool::new(false), Access::default());
         let mut after_the_first =
             |sync: &Synchronization| stop.store(sync.down.total() > 0, Ordering::Relaxed);
         let down = Direction::Down;
-        let done =
-            sync(&store, Sink::Store, &mut remote, &Filter::new(), down, &stop, &mut after_the_first).await;
+        let done = sync(
+            &store,
+            Sink::Store(&access),
+            &mut remote,
+            &Filter::new(),
+            down,
+            &stop,
+            &mut after_the_first,
+        )
+        .await;
         let done = done.unwrap();
         remote.close().await;
         assert!(!done.is_complete && done.down.accepted > 0 && done.down.accepted < 400, "{done:?}");

@@ -9,8 +9,8 @@ use openagents_relay::native::intake::{Refusal, Tally};
 use super::super::terminal::{foreign, say, tell};
 use super::progress::{Progress, bytes, number};
 use super::{
-    DATABASE, INTERRUPTED, RelayCommandError, arguments, connect, own_key, stop_when_interrupted, take,
-    variables,
+    DATABASE, INTERRUPTED, RelayCommandError, arguments, connect, own_access, own_key, stop_when_interrupted,
+    take, variables,
 };
 
 pub(super) async fn run(arguments: &arguments::Import, data: &Path) -> Result<ExitCode, RelayCommandError> {
@@ -30,7 +30,7 @@ pub(super) async fn run(arguments: &arguments::Import, data: &Path) -> Result<Ex
             let folder = take(data, ", or send the events to it with --relay ws://127.0.0.1:8787")?;
             // What a loss of power takes, the note of how far the import is knows nothing of either.
             let store = open_to_write(&folder.path().join(DATABASE), Durability::Process)?;
-            import(&store, source, &stop, &mut show)?
+            import(&store, &own_access(&variables()?), source, &stop, &mut show)?
         }
     };
     progress.end();

@@ -9,8 +9,8 @@ use super::super::terminal::{say, tell};
 use super::import::details;
 use super::progress::{Progress, number};
 use super::{
-    DATABASE, INTERRUPTED, RelayCommandError, arguments, connect, own_key, stop_when_interrupted, take,
-    variables,
+    DATABASE, INTERRUPTED, RelayCommandError, arguments, connect, own_access, own_key, stop_when_interrupted,
+    take, variables,
 };
 
 pub(super) async fn run(
@@ -34,13 +34,14 @@ pub(super) async fn run(
         open_to_write(&database, Durability::Process)?
     };
     let stop = stop_when_interrupted()?;
-    let key = own_key(data, &variables()?)?;
+    let variables = variables()?;
+    let (key, access) = (own_key(data, &variables)?, own_access(&variables));
     let mut remote = connect(&arguments.url, key.as_ref()).await?;
     let mut own = match &arguments.relay {
         Some(url) => Some(connect(url, key.as_ref()).await?),
         None => None,
     };
-    let sink = own.as_mut().map_or(Sink::Store, Sink::Relay);
+    let sink = own.as_mut().map_or(Sink::Store(&access), Sink::Relay);
     let mut progress = Progress::begin();
     let mut show = |sync: &Synchronization| progress.show(|progress| line(sync, direction, progress));
     let synced = sync(&store, sink, &mut remote, &filter, direction, &stop, &mut show).await?;
