@@ -236,7 +236,7 @@ fn stops_although_nothing_comes() {
     }
     let stop = AtomicBool::new(false);
     let import = import(&store(), &Access::default(), Source::stream(Never), &stop, &mut |_| {
-        stop.store(true, Ordering::Relaxed)
+        stop.store(true, Ordering::Relaxed);
     });
     assert!(!import.unwrap().is_complete);
 }
