@@ -67,7 +67,8 @@ pub enum HttpAuthError {
 /// the query, `body` what a `payload` tag has to be the hash of.
 ///
 /// The method's case does not matter, since clients sign `get` as well. A `payload` tag is not demanded: NIP-98 leaves
-/// it to the client. Within [`TIME_WINDOW`] the same header authorizes the same request again.
+/// it to the client. Within [`TIME_WINDOW`] the same header authorizes the same request again: where a request changes
+/// something, use [`authorize_body`] and take each event once.
 ///
 /// ```
 /// use openagents_host::http_auth::{authorization, authorize};
@@ -96,8 +97,9 @@ pub fn authorize(
     Ok(event.verify()?.pubkey)
 }
 
-/// The public key in whose name a request with a body is made: as [`authorize`], but `is_url` says which URLs name what is
+/// The event by whose author a request with a body is made: as [`authorize`], but `is_url` says which URLs name what is
 /// asked, `url` is one of them, and the event has to name the SHA-256 of the body in a `payload` tag, as NIP-86 wants it.
+/// By the event's id it is known again if somebody sends it a second time.
 ///
 /// # Errors
 /// Says what of the event does not fit the request.
@@ -108,14 +110,14 @@ pub fn authorize_body(
     method: &str,
     now: Timestamp,
     body: &[u8],
-) -> Result<PublicKey, HttpAuthError> {
+) -> Result<VerifiedEvent, HttpAuthError> {
     let event = event(header)?;
     check(&event, url, is_url, method, now)?;
     check_payload(&event, body)?;
     if event.tags_named("payload").next().is_none() {
         return Err(HttpAuthError::Payload { expected: sha256(body) });
     }
-    Ok(event.verify()?.pubkey)
+    Ok(event.verify()?)
 }
 
 fn check(

@@ -4,7 +4,7 @@
 //!   the agent runs in.
 //! * [`fetch`](fn@fetch): one HTTP request, with limits on size, time and redirects.
 //! * [`Socket`]: a WebSocket of text messages.
-//! * [`RelayClient`]: publishing to a relay and reading from it (NIP-01).
+//! * [`RelayClient`]: publishing to a relay and reading from it (NIP-01); [`ReceivedMessage`]: what a relay says.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -25,11 +25,13 @@
 
 pub mod address;
 pub mod fetch;
+pub mod received_message;
 pub mod relay_client;
 pub mod socket;
 
 pub use address::{AddressError, Reach, public_url};
 pub use fetch::{FetchError, FetchLimits, FetchRequest, Fetched, Method, fetch};
+pub use received_message::ReceivedMessage;
 pub use relay_client::{PublishOutcome, RelayClient, RelayError, RelayLimits};
 pub use socket::{Socket, SocketError};
 pub use url::Url;

@@ -91,6 +91,13 @@ impl Access {
         host_of(url).is_some_and(|host| self.is_own_host(session, &host))
     }
 
+    /// Whether a request to vanish is meant for this relay: all are, or one of its addresses is named (NIP-62).
+    #[must_use]
+    pub(crate) fn is_to_vanish_here(&self, session: Option<&ClientSession>, request: &Event) -> bool {
+        let is_meant = |relay: &str| relay == "ALL_RELAYS" || self.is_own_address(session, relay);
+        request.tag_values("relay").any(is_meant)
+    }
+
     /// Whether this connection may ask with these filters.
     ///
     /// A filter that names no kinds finds private events only of whoever asks. One that names private kinds and people says

@@ -5,9 +5,11 @@
 
 mod call;
 mod rules;
+mod token;
 
 pub use call::{Call, CallError, METHODS};
 pub use rules::{List, Listed, Rules, Wording};
+pub use token::{SignedCall, Token, UsedToken};
 
 use serde_json::{Value, json};
 

@@ -46,7 +46,7 @@ pub use shared::RelayStatistics;
 
 use crate::filter::Filter;
 use crate::information::{CONTENT_TYPE, CORS_HEADERS, RelayInformation};
-use crate::management::{Answer, Call};
+use crate::management::{Answer, SignedCall, UsedToken};
 use crate::reason::Outcome;
 use crate::relay::{Relay, RelayConfig};
 use crate::session::Origin;
@@ -223,11 +223,12 @@ impl RelayHandle {
         query::read(&found.map_err(QueryError::Refused)?)
     }
 
-    /// Carries out what an operator of the relay wants (NIP-86). Who is one is for the caller to know.
+    /// Carries out what an operator of the relay wants (NIP-86), or says that the token of the call was used before. Who is an
+    /// operator is for the caller to know.
     ///
     /// # Errors
     /// When the relay has stopped.
-    pub async fn manage(&self, call: Call) -> Result<Answer, Stopped> {
+    pub async fn manage(&self, call: SignedCall) -> Result<Result<Answer, UsedToken>, Stopped> {
         self.0.manage(call).await
     }
 

@@ -30,7 +30,7 @@ use crate::check::{self, Checked};
 use crate::filter::Filter;
 use crate::handover::HandOverRule;
 use crate::limits::Limits;
-use crate::management::{Answer, Call, Rules};
+use crate::management::{Answer, Rules, SignedCall, UsedToken};
 use crate::message::RelayMessage;
 use crate::reason::{Outcome, Reason};
 use crate::reconciliation::Reconciliations;
@@ -146,8 +146,8 @@ pub enum Input {
     Manage {
         /// Under which number the answer is to be reported.
         ticket: Ticket,
-        /// What is wanted.
-        call: Call,
+        /// What is wanted, and by which token: each changes something once.
+        call: SignedCall,
     },
     /// An event that was [handed over](Effect::HandOver) has arrived.
     Delivered(EventId),
@@ -193,8 +193,8 @@ pub enum Effect {
     Managed {
         /// Whom.
         ticket: Ticket,
-        /// How.
-        answer: Answer,
+        /// How; or that the token of the call was used before.
+        answer: Result<Answer, UsedToken>,
     },
     /// The rules are these from now on.
     RulesChanged(Arc<Rules>),

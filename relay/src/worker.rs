@@ -36,7 +36,7 @@ use self::written::Written;
 use crate::check::Checked;
 use crate::information::{CONTENT_TYPE, CORS_HEADERS, RelayInformation, asks_for_document};
 use crate::limits::Limits;
-use crate::management::Answer;
+use crate::management::{Answer, UsedToken};
 use crate::reason::{Outcome, Reason};
 use crate::relay::{ConnectionId, Effect, Input, Relay, RelayConfig, Ticket};
 use crate::session::Origin;
@@ -278,7 +278,7 @@ struct Pending {
     deliveries: Vec<VerifiedEvent>,
     outcome: Option<Outcome>,
     found: Option<Result<Vec<Arc<str>>, Reason>>,
-    answer: Option<Answer>,
+    answer: Option<Result<Answer, UsedToken>>,
     alarm: Option<Timestamp>,
 }
 

@@ -3,6 +3,7 @@
 
 mod relay;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use openagents_host::keys::{KeyError, parse_public_key};
@@ -35,7 +36,7 @@ const RELAY_CONTACT: &str = "RELAY_CONTACT";
 const RELAY_ICON: &str = "RELAY_ICON";
 const SUPPORTED_NIPS: &str = "SUPPORTED_NIPS";
 /// The public address of the agent's own relay, for those who are told where to find it.
-const RELAY_URL: &str = "RELAY_URL";
+pub(crate) const RELAY_URL: &str = "RELAY_URL";
 /// The outside relays that the agent serves, separated by commas, in place of those that it declares.
 const AGENT_RELAYS: &str = "AGENT_RELAYS";
 /// How often a Worker looks for requests on outside relays while some come from there, in seconds.
@@ -175,14 +176,14 @@ impl AgentSettings {
     }
 }
 
-/// What the agent answers over HTTP.
-pub(crate) fn doors<A: Jobs>(settings: &AgentSettings, keys: &Keys) -> AgentDoors {
+/// What the agent answers over HTTP. What its operators sign has to name one of these hosts, if there are any.
+pub(crate) fn doors<A: Jobs>(settings: &AgentSettings, keys: &Keys, hosts: BTreeSet<String>) -> AgentDoors {
     let key = keys.public_key();
     let profile = settings.profile::<A>(key);
     let manifest = AgentManifest::of::<A>(&key).at_relays(profile.relays()).signed(keys);
     // What cannot be written as JSON is found when the agent starts.
     let default_state = serde_json::to_string(&A::default()).unwrap_or_default();
-    AgentDoors::new(manifest, profile, &settings.operators, default_state)
+    AgentDoors::new(manifest, profile, &settings.operators, hosts, default_state)
 }
 
 /// What the variables decide about the agent.

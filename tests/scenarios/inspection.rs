@@ -4,28 +4,52 @@ use nostr_sdk::nostr::{Event, Keys, ToBech32 as _};
 use openagents_tests::events::{as_json, fresh_author, now, verified};
 use openagents_tests::http::{Response, authorization, request};
 use openagents_tests::jobs::{self, ask};
-use openagents_tests::server::{Server, binary};
+use openagents_tests::server::{Host, Server, binary};
 use openagents_tests::wire::Client;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::stage::{Stage, scenarios};
 
-scenarios![
-    history_lists_the_jobs_newest_first,
-    history_is_read_page_by_page,
-    a_job_is_shown_with_its_request_and_its_answer,
-    a_failed_job_is_shown_with_its_reason,
-    a_job_that_is_not_on_record_is_not_found,
-    conversations_are_listed_and_shown,
-    memory_is_listed_by_prefix_and_shown,
-    a_key_with_slashes_and_signs_is_found,
-    the_state_is_the_struct,
-    a_senseless_query_is_refused,
-    the_command_shows_what_is_on_record,
-    the_command_prints_json,
-    the_command_says_what_is_wrong,
-];
+scenarios! {
+    on [Host::Native] => {
+        a_token_for_another_host_is_refused_where_the_own_one_is_known,
+    }
+    on Host::ALL => {
+        history_lists_the_jobs_newest_first,
+        history_is_read_page_by_page,
+        a_job_is_shown_with_its_request_and_its_answer,
+        a_failed_job_is_shown_with_its_reason,
+        a_job_that_is_not_on_record_is_not_found,
+        conversations_are_listed_and_shown,
+        memory_is_listed_by_prefix_and_shown,
+        a_key_with_slashes_and_signs_is_found,
+        the_state_is_the_struct,
+        a_senseless_query_is_refused,
+        the_command_shows_what_is_on_record,
+        the_command_prints_json,
+        the_command_says_what_is_wrong,
+    }
+}
+
+/// Whoever got an operator to sign for a host of theirs has a token for that one only, whatever `Host` they send with it.
+async fn a_token_for_another_host_is_refused_where_the_own_one_is_known(stage: &Stage) {
+    let read = async |server: &Server, host: &str| {
+        let agent = server.agent().to_bech32().expect("an npub");
+        let url = format!("http://{host}/agent/{agent}/state.json");
+        let header = authorization(server.keys().expect("a key"), now(), "GET", &url);
+        // The request line names the host, as for a proxy; it counts as the `Host` header.
+        let answer = request(server.address(), "GET", &url, &[("Authorization", &header)]).await;
+        answer.expect("an answer").status
+    };
+    let server = stage.own_with("probe", &[("RELAY_URL", "wss://agent.example".to_owned())]);
+    assert_eq!(read(&server, "evil.example").await, 401);
+    assert_eq!(read(&server, "agent.example").await, 200);
+    assert_eq!(read(&server, server.address()).await, 200);
+    // Without an address of its own, an agent has any.
+    let server = stage.own("probe");
+    assert_eq!(read(&server, "my-laptop.local:8787").await, 200);
+}
 
 /// A probe agent of one's own, its customer, and its operator's view of it.
 struct Bench {

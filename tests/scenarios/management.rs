@@ -11,6 +11,7 @@ use crate::stage::{Stage, scenarios};
 
 scenarios![
     a_stranger_may_change_nothing,
+    a_call_that_is_sent_again_changes_nothing,
     an_operator_is_told_what_can_be_said,
     what_cannot_be_done_is_said_as_an_error,
     a_banned_author_is_gone_and_stays_away,
@@ -93,6 +94,30 @@ async fn a_stranger_may_change_nothing(stage: &Stage) {
         assert!(answer.json()["error"].as_str().is_some_and(|error| !error.is_empty()));
     }
     assert_eq!(bench.document().await["name"], "hello-world");
+}
+
+async fn a_call_that_is_sent_again_changes_nothing(stage: &Stage) {
+    let bench = Bench::new(stage);
+    let spammer = fresh_author().public_key();
+    let body = json!({"method": "banpubkey", "params": [spammer]}).to_string();
+    let header = authorization_of_body(&bench.operator, "POST", &bench.server.url(), &body);
+    assert_eq!(bench.post(&header, &body).await.json(), json!({"result": true}));
+    bench.done("unbanpubkey", json!([spammer])).await;
+    let refused = |answer: Response| {
+        let error = answer.json()["error"].as_str().expect("a reason").to_owned();
+        assert!(answer.status == 401 && error.contains("used already"), "{} {error}", answer.status);
+        assert_eq!(answer.header("www-authenticate"), Some("Nostr"));
+    };
+    refused(bench.post(&header, &body).await);
+    bench.server.kill_and_restart().expect("it starts again");
+    refused(bench.post(&header, &body).await);
+    assert_eq!(bench.shown("listbannedpubkeys").await, json!([]));
+    // A list may be asked for as often as one likes: within a second that is the same event.
+    let body = r#"{"method":"listbannedpubkeys","params":[]}"#;
+    let header = authorization_of_body(&bench.operator, "POST", &bench.server.url(), body);
+    for _ in 0..2 {
+        assert_eq!(bench.post(&header, body).await.json(), json!({"result": []}));
+    }
 }
 
 async fn an_operator_is_told_what_can_be_said(stage: &Stage) {

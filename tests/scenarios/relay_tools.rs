@@ -19,9 +19,11 @@ scenarios! {
         an_import_that_was_killed_goes_on_where_it_was,
         an_import_that_was_interrupted_says_so_and_goes_on,
         bad_lines_are_told_and_the_others_imported,
+        who_asked_this_relay_to_forget_them_is_forgotten_at_an_import,
         a_running_agent_keeps_its_database_and_shows_it,
         a_running_agent_gets_in_step_through_its_relay,
         an_export_ends_when_nobody_reads_it,
+        an_export_that_was_broken_off_goes_on_where_it_was,
         a_database_is_measured_and_compacted,
         a_database_is_sound_after_a_kill_and_not_when_it_is_damaged,
         what_is_no_relay_database_is_told_apart,
@@ -29,6 +31,7 @@ scenarios! {
     on Host::ALL => {
         two_relays_come_to_the_same_events,
         only_one_side_gets_what_it_lacks_when_told_so,
+        a_relay_that_asks_who_this_is_is_told,
     }
 }
 
@@ -246,6 +249,19 @@ async fn bad_lines_are_told_and_the_others_imported(_: &Stage) {
     desk.run("a", &["import", "."]).await.failed("cannot read .: ");
 }
 
+async fn who_asked_this_relay_to_forget_them_is_forgotten_at_an_import(_: &Stage) {
+    let desk = Desk::new();
+    let author = fresh_author();
+    let request = event_at(&author, now(), 62, &[&["relay", "wss://agent.example/"]], "");
+    let events: Vec<Event> = notes(&author, 3).into_iter().chain([request.clone()]).collect();
+    let file = desk.file("events.jsonl", &events);
+    desk.run("elsewhere", &["import", &file]).await.ok();
+    assert_eq!(desk.export("elsewhere", &[]).await, set(&events), "nobody says where this relay is");
+    std::fs::write(desk.path(".dev.vars"), "RELAY_URL=\"wss://agent.example\"\n").expect("a file");
+    desk.run("here", &["import", &file]).await.ok();
+    assert_eq!(desk.export("here", &[]).await, set([&request]));
+}
+
 async fn a_running_agent_keeps_its_database_and_shows_it(stage: &Stage) {
     let desk = Desk::new();
     let server = stage.own("hello-world");
@@ -299,7 +315,38 @@ async fn an_export_ends_when_nobody_reads_it(_: &Stage) {
     let said: Said = export.wait_with_output().expect("it ends").into();
     assert_eq!((said.code, said.errors.as_str()), (Some(0), ""));
     let read_only = desk.run("a", &["export", "/nowhere/out.jsonl"]).await;
-    read_only.failed("cannot write /nowhere/out.jsonl.partial: No such file");
+    read_only.failed("cannot write /nowhere/out.jsonl: No such file");
+}
+
+/// Where a file may have so many bytes and no more, whoever makes it longer is ended at once.
+async fn an_export_that_was_broken_off_goes_on_where_it_was(_: &Stage) {
+    let desk = Desk::new();
+    let author = fresh_author();
+    let at = now() - 1_000;
+    let long = "x".repeat(500_000);
+    let events: Vec<Event> = (0..50).map(|n| event_at(&author, at + n, 1, &[], &long)).collect();
+    let file = desk.file("events.jsonl", &events);
+    desk.run("a", &["import", &file]).await.ok();
+    let export = desk.command(&desk.path("a"), &["export", "out.jsonl"]);
+    let mut limited = Command::new("bash");
+    limited.args(["-c", "ulimit -c 0; ulimit -f 20000; exec \"$@\"", "bash"]);
+    limited.arg(export.get_program()).args(export.get_args()).current_dir(desk.path(""));
+    let killed: Said = limited.output().expect("it can be started").into();
+    assert_eq!(killed.code, None, "{}{}", killed.output, killed.errors);
+    let partial = std::fs::read(desk.path("out.jsonl.partial")).expect("a part of it");
+    assert!(partial.len() > 16_000_000 && !partial.ends_with(b"\n"), "{} bytes", partial.len());
+    assert!(!desk.path("out.jsonl").exists());
+    let said = desk.run("a", &["export", "out.jsonl"]).await;
+    assert_eq!(said.code, Some(0), "{}", said.errors);
+    assert!(
+        said.errors.starts_with("went on after ") && said.errors.contains("exported 50 events"),
+        "{}",
+        said.errors
+    );
+    let out = std::fs::read_to_string(desk.path("out.jsonl")).expect("the export");
+    let out = out.lines().map(|line| verified(&serde_json::from_str(line).expect("a line of JSON")));
+    assert!(out.eq(events), "each once, the oldest first");
+    assert!(!desk.path("out.jsonl.partial").exists() && !desk.path("out.jsonl.partial.json").exists());
 }
 
 async fn a_database_is_measured_and_compacted(_: &Stage) {
@@ -435,4 +482,32 @@ async fn only_one_side_gets_what_it_lacks_when_told_so(stage: &Stage) {
     let said = sync("up").await;
     assert!(said.contains("sent 10 events") && !said.contains("fetched"), "{said}");
     assert_eq!(stored(&remote.url(), &author).await, set(&events));
+}
+
+async fn a_relay_that_asks_who_this_is_is_told(stage: &Stage) {
+    let desk = Desk::new();
+    let remote = stage.own_with("hello-world", &[("RELAY_AUTH", "all".to_owned())]);
+    let (author, agent) = (fresh_author(), fresh_author());
+    let events = notes(&author, 300);
+    let (here, there) = (desk.file("here.jsonl", &events[..200]), desk.file("there.jsonl", &events[100..]));
+    desk.run("a", &["import", &here]).await.ok();
+    let sync = ["sync", &remote.url()];
+    desk.run("a", &sync).await.failed("there is no key to do so with: auth-required: ");
+    let said = desk.run("a", &["import", &there, "--relay", &remote.url()]).await.ok();
+    assert!(said.contains("200  refused by the relay: auth-required"), "{said}");
+    // From here on the folder has a key, as that of every agent that ran once.
+    std::fs::write(desk.path("a/agent.nsec"), agent.secret_key().to_secret_hex()).expect("a key");
+    let said = desk.run("a", &["import", &there, "--relay", &remote.url()]).await.ok();
+    assert!(said.starts_with("imported 200 events"), "{said}");
+    // A message that only the agent sees.
+    let message = event_at(&author, now(), 4, &[&["p", &agent.public_key().to_hex()]], "?iv=");
+    let mail = desk.file("mail.jsonl", std::slice::from_ref(&message));
+    desk.run("a", &["import", &mail, "--relay", &remote.url()]).await.ok();
+    let filter = json!({ "authors": [author.public_key()] }).to_string();
+    let said = desk.run("a", &["sync", &remote.url(), "--filter", &filter]).await.ok();
+    assert!(said.contains("by reconciliation"), "{said}");
+    assert!(said.contains("fetched 101 events") && said.contains("sent 100 events"), "{said}");
+    assert_eq!(desk.export("a", &[]).await, set(events.iter().chain([&message])));
+    let said = desk.run("a", &["sync", &remote.url(), "--filter", &filter]).await.ok();
+    assert!(said.contains("fetched 0 events") && said.contains("sent 0 events"), "{said}");
 }

@@ -158,12 +158,12 @@ fn a_body_has_to_be_named_where_that_is_asked_for() {
     let of_body =
         |header: &str, body: &[u8]| authorize_body(header, URL, |url| url == URL, "POST", NOW, body);
     let header = authorization_of_body(&keys(), URL, "POST", NOW, b"body");
-    assert_eq!(of_body(&header, b"body"), Ok(keys().public_key()));
-    assert_eq!(of_body(&header, b"other"), Err(HttpAuthError::Payload { expected: hash(b"other") }));
+    assert_eq!(of_body(&header, b"body").unwrap().pubkey, keys().public_key());
+    assert_eq!(of_body(&header, b"other").unwrap_err(), HttpAuthError::Payload { expected: hash(b"other") });
     let unnamed = authorization(&keys(), URL, "POST", NOW);
-    assert_eq!(of_body(&unnamed, b"body"), Err(HttpAuthError::Payload { expected: hash(b"body") }));
+    assert_eq!(of_body(&unnamed, b"body").unwrap_err(), HttpAuthError::Payload { expected: hash(b"body") });
     let elsewhere = authorization_of_body(&keys(), "https://other.example/", "POST", NOW, b"body");
-    assert_eq!(of_body(&elsewhere, b"body"), Err(HttpAuthError::Url { expected: URL.to_owned() }));
+    assert_eq!(of_body(&elsewhere, b"body").unwrap_err(), HttpAuthError::Url { expected: URL.to_owned() });
 }
 
 proptest! {

@@ -4,7 +4,6 @@
 //! is dropped. Time, number and bytes are limited.
 
 mod filter;
-mod message;
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::Duration;
@@ -12,11 +11,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::address::Reach;
+use super::received_message::ReceivedMessage;
 use super::socket::{Socket, SocketError};
 use super::{host, now};
 use crate::event::{Event, VerifiedEvent};
 use crate::time::Timestamp;
-use message::RelayMessage;
 
 /// How much a relay may take of its client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,7 +149,7 @@ impl RelayClient {
     async fn publish_in_time(&mut self, event: &VerifiedEvent) -> Result<PublishOutcome, RelayError> {
         self.socket.send(format!(r#"["EVENT",{}]"#, event.json())).await?;
         loop {
-            if let (RelayMessage::Ok { id, accepted, reason }, _) = self.receive_answer().await?
+            if let (ReceivedMessage::Ok { id, accepted, reason }, _) = self.receive_answer().await?
                 && id == event.id
             {
                 return Ok(if accepted || reason.starts_with("duplicate:") {
@@ -201,14 +200,14 @@ impl RelayClient {
                 break;
             }
             match message {
-                RelayMessage::Event { subscription, event } if subscription == id => {
+                ReceivedMessage::Event { subscription, event } if subscription == id => {
                     looked_at = looked_at.saturating_add(1);
                     if let Some(event) = expected(filters, event).filter(|event| ids.insert(event.id)) {
                         events.push(event);
                     }
                 }
-                RelayMessage::EndOfStored { subscription } if subscription == id => break,
-                RelayMessage::Closed { subscription, reason } if subscription == id => {
+                ReceivedMessage::EndOfStored { subscription, .. } if subscription == id => break,
+                ReceivedMessage::Closed { subscription, reason } if subscription == id => {
                     return Err(RelayError::Closed { subscription, reason });
                 }
                 _ => {}
@@ -296,7 +295,7 @@ impl RelayClient {
     }
 
     /// The next message that is not for a subscription, with its length in bytes.
-    async fn receive_answer(&mut self) -> Result<(RelayMessage, usize), RelayError> {
+    async fn receive_answer(&mut self) -> Result<(ReceivedMessage, usize), RelayError> {
         loop {
             let (message, length) = self.receive().await?;
             if let Some(message) = self.keep(message, length) {
@@ -305,28 +304,28 @@ impl RelayClient {
         }
     }
 
-    async fn receive(&mut self) -> Result<(RelayMessage, usize), RelayError> {
+    async fn receive(&mut self) -> Result<(ReceivedMessage, usize), RelayError> {
         let text = self.socket.next().await.ok_or(RelayError::Disconnected)??;
         self.last_heard = now();
         self.asked_for_life = None;
-        Ok((RelayMessage::from_json(&text), text.len()))
+        Ok((ReceivedMessage::from_json(&text), text.len()))
     }
 
     /// Keeps what is for a subscription, and gives back the rest.
-    fn keep(&mut self, message: RelayMessage, length: usize) -> Option<RelayMessage> {
+    fn keep(&mut self, message: ReceivedMessage, length: usize) -> Option<ReceivedMessage> {
         match message {
-            RelayMessage::Event { subscription, event } => {
+            ReceivedMessage::Event { subscription, event } => {
                 let Some(filters) = self.subscriptions.get(&subscription) else {
-                    return Some(RelayMessage::Event { subscription, event });
+                    return Some(ReceivedMessage::Event { subscription, event });
                 };
                 if let Some(event) = expected(filters, event) {
                     self.backlog.push(Ok((subscription, event)), length, &self.limits);
                 }
                 None
             }
-            RelayMessage::Closed { subscription, reason } => {
+            ReceivedMessage::Closed { subscription, reason } => {
                 if self.subscriptions.remove(&subscription).is_none() {
-                    return Some(RelayMessage::Closed { subscription, reason });
+                    return Some(ReceivedMessage::Closed { subscription, reason });
                 }
                 self.backlog.push(Err(RelayError::Closed { subscription, reason }), length, &self.limits);
                 None

@@ -163,6 +163,13 @@ impl Call {
     }
 }
 
+impl Call {
+    /// Whether it changes nothing, however often it is said.
+    pub(crate) const fn only_asks(&self) -> bool {
+        matches!(self, Self::SupportedMethods | Self::Show(_) | Self::ShowReported)
+    }
+}
+
 fn kept(text: &str) -> Result<String, CallError> {
     if text.chars().count() > LONGEST_TEXT {
         return Err(CallError::TooLong);

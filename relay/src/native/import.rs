@@ -24,8 +24,9 @@ pub use defect::{BadLine, Defect};
 
 use self::lines::{Block, Blocks};
 use self::progress_note::Note;
-use super::intake::{self, Refusal, Tally};
+use super::intake::{Intake, Refusal, Tally};
 use super::sync::{Remote, RemoteError};
+use crate::access::Access;
 use crate::store::Store;
 
 /// How many events share a transaction, about.
@@ -114,12 +115,14 @@ pub enum ImportError {
     Remote(#[from] RemoteError),
 }
 
-/// Stores the events of a source. `stop` ends it after the transaction that is under way; `progress` is told after each.
+/// Stores the events of a source. `access` says under which hosts the store's relay is known: a request to vanish may name
+/// one of them (NIP-62). `stop` ends it after the transaction that is under way; `progress` is told after each.
 ///
 /// # Errors
 /// When the source or the database fails.
 pub fn import(
     store: &Store<Sqlite>,
+    access: &Access,
     source: Source,
     stop: &AtomicBool,
     progress: &mut dyn FnMut(&Import),
@@ -137,7 +140,7 @@ pub fn import(
         file.file.seek_to(import.bytes)?;
     }
     progress(&import);
-    let bans = intake::bans(store)?;
+    let intake = Intake::new(store, access)?;
     let mut blocks = Blocks::read(reader)?;
     while let Some(block) = blocks.next(stop)? {
         let mut batch = vec![block];
@@ -153,7 +156,7 @@ pub fn import(
             for block in batch {
                 import.enter(&block);
                 for event in block.events {
-                    intake::take_in(store, &bans, now(), &event, &mut import.tally)?;
+                    intake.take_in(now(), &event, &mut import.tally)?;
                 }
                 tail = block.tail;
             }

@@ -7,6 +7,7 @@ use openagents_host::native::Sqlite;
 use openagents_host::{SqlError, Timestamp, VerifiedEvent};
 use serde::Serialize;
 
+use crate::access::Access;
 use crate::admission::Lists;
 use crate::management::Rules;
 use crate::reason::Prefix;
@@ -132,59 +133,68 @@ impl Tally {
     }
 }
 
-/// What the operators of a store's relay have banned, as the store has kept it (NIP-86).
-///
-/// # Errors
-/// When the database fails.
-pub(super) fn bans(store: &Store<Sqlite>) -> Result<Lists, SqlError> {
-    let mut rules = Rules::default();
-    store.complete_rules(&mut rules)?;
-    // What is merely not named as allowed is for strangers only.
-    Ok(Lists { allowed_kinds: BTreeSet::new(), ..rules.lists })
+/// A store, and what decides about events on their way into it.
+pub(super) struct Intake<'a> {
+    pub(super) store: &'a Store<Sqlite>,
+    /// What the operators of the store's relay have banned, as the store has kept it (NIP-86).
+    bans: Lists,
+    /// Under which hosts the relay is known.
+    access: &'a Access,
 }
 
-/// Stores an event with all rules of the store, and enters it in the account. The limits for strangers do not apply:
-/// whoever has the database in his hands decides what is in it; but what operators have banned does not come back. Nothing is handed over to an agent. How long the store
-/// [keeps](Store::retention) events of a kind counts from now. A request to vanish is
-/// fulfilled if it is meant for all relays (NIP-62).
-///
-/// # Errors
-/// When the database fails.
-pub(super) fn take_in(
-    store: &Store<Sqlite>,
-    bans: &Lists,
-    now: Timestamp,
-    event: &VerifiedEvent,
-    tally: &mut Tally,
-) -> Result<(), SqlError> {
-    if !store.retention().keeps(event.kind) {
-        tally.refuse(Refusal::Ephemeral);
-        return Ok(());
+impl<'a> Intake<'a> {
+    /// The way into the store of a relay with this access.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(super) fn new(store: &'a Store<Sqlite>, access: &'a Access) -> Result<Self, SqlError> {
+        let mut rules = Rules::default();
+        store.complete_rules(&mut rules)?;
+        // What is merely not named as allowed is for strangers only.
+        let bans = Lists { allowed_kinds: BTreeSet::new(), ..rules.lists };
+        Ok(Self { store, bans, access })
     }
-    if event.json().len() > LONGEST_EVENT {
-        tally.refuse(Refusal::TooLong);
-        return Ok(());
+
+    /// Stores an event with all rules of the store, and enters it in the account. The limits for strangers do not apply:
+    /// whoever has the database in his hands decides what is in it; but what operators have banned does not come back.
+    /// Nothing is handed over to an agent. How long the store [keeps](Store::retention) events of a kind counts from now. A request to vanish is fulfilled if it is meant for this relay (NIP-62).
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(super) fn take_in(
+        &self,
+        now: Timestamp,
+        event: &VerifiedEvent,
+        tally: &mut Tally,
+    ) -> Result<(), SqlError> {
+        if !self.store.retention().keeps(event.kind) {
+            tally.refuse(Refusal::Ephemeral);
+            return Ok(());
+        }
+        if event.json().len() > LONGEST_EVENT {
+            tally.refuse(Refusal::TooLong);
+            return Ok(());
+        }
+        // Who wants to vanish may have a right to that, and nothing of theirs comes back (NIP-62).
+        if event.kind != VANISH && self.bans.admit(event).is_err() {
+            tally.refuse(Refusal::Banned);
+            return Ok(());
+        }
+        let insertion = match event.kind == VANISH && self.access.is_to_vanish_here(None, event) {
+            true => self.store.vanish(now, event)?,
+            false => self.store.insert(now, event)?,
+        };
+        match insertion {
+            Insertion::Inserted => tally.accept(),
+            Insertion::Duplicate => tally.pass_over(),
+            Insertion::Superseded => tally.refuse(Refusal::Superseded),
+            Insertion::Deleted => tally.refuse(Refusal::Deleted),
+            Insertion::Vanished => tally.refuse(Refusal::Vanished),
+            Insertion::Expired => tally.refuse(Refusal::Expired),
+            Insertion::Crowded => tally.refuse(Refusal::Crowded),
+        }
+        Ok(())
     }
-    // Who wants to vanish may have a right to that, and nothing of theirs comes back (NIP-62).
-    if event.kind != VANISH && bans.admit(event).is_err() {
-        tally.refuse(Refusal::Banned);
-        return Ok(());
-    }
-    let insertion = match event.kind == VANISH && event.tag_values("relay").any(|relay| relay == "ALL_RELAYS")
-    {
-        true => store.vanish(now, event)?,
-        false => store.insert(now, event)?,
-    };
-    match insertion {
-        Insertion::Inserted => tally.accept(),
-        Insertion::Duplicate => tally.pass_over(),
-        Insertion::Superseded => tally.refuse(Refusal::Superseded),
-        Insertion::Deleted => tally.refuse(Refusal::Deleted),
-        Insertion::Vanished => tally.refuse(Refusal::Vanished),
-        Insertion::Expired => tally.refuse(Refusal::Expired),
-        Insertion::Crowded => tally.refuse(Refusal::Crowded),
-    }
-    Ok(())
 }
 
 #[cfg(test)]

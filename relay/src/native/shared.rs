@@ -16,7 +16,7 @@ use super::tickets::Tickets;
 use crate::filter::Filter;
 use crate::information::RelayInformation;
 use crate::limits::Limits;
-use crate::management::{Answer, Call};
+use crate::management::{Answer, SignedCall, UsedToken};
 use crate::message::RelayMessage;
 use crate::reason::{Outcome, Reason};
 use crate::relay::{ConnectionId, Effect, Input, Ticket};
@@ -93,7 +93,7 @@ impl Shared {
         self.ask(&self.connections.queries, |ticket| Input::Query { ticket, filters }).await
     }
 
-    pub(super) async fn manage(&self, call: Call) -> Result<Answer, Stopped> {
+    pub(super) async fn manage(&self, call: SignedCall) -> Result<Result<Answer, UsedToken>, Stopped> {
         self.ask(&self.connections.calls, |ticket| Input::Manage { ticket, call }).await
     }
 
@@ -129,7 +129,7 @@ pub(super) struct Connections {
     outboxes: Mutex<HashMap<ConnectionId, Arc<Outbox>>>,
     publications: Tickets<Outcome>,
     queries: Tickets<Found>,
-    calls: Tickets<Answer>,
+    calls: Tickets<Result<Answer, UsedToken>>,
     events_accepted: AtomicU64,
     events_refused: AtomicU64,
     events_sent: AtomicU64,

@@ -4,8 +4,8 @@
 //! that, its events are paged through instead. What is missing here is fetched, verified and stored; what is missing
 //! there is sent. Begun again after an interruption, it finds less to do.
 
+mod identity;
 mod local;
-mod message;
 mod paging;
 mod reconcile;
 mod remote;
@@ -21,8 +21,8 @@ use openagents_host::native::Sqlite;
 pub use local::Sink;
 pub use remote::{Remote, RemoteError};
 
-use self::local::Local;
-use super::intake::{self, Tally};
+use self::local::{Destination, Local};
+use super::intake::{Intake, Tally};
 use crate::filter::Filter;
 use crate::store::Store;
 
@@ -109,7 +109,11 @@ pub async fn sync(
     progress: &mut dyn FnMut(&Synchronization),
 ) -> Result<Synchronization, SyncError> {
     let mut sync = Synchronization::default();
-    let mut local = Local { store, sink, bans: intake::bans(store)? };
+    let destination = match sink {
+        Sink::Store(access) => Destination::Store(Intake::new(store, access)?),
+        Sink::Relay(relay) => Destination::Relay(relay),
+    };
+    let mut local = Local { store, destination };
     let filter = Filter { limit: None, ..filter.clone() };
     progress(&sync);
     match compare_and_settle(&mut local, remote, &filter, direction, stop, &mut sync, progress).await {

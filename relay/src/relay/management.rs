@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{Effect, PAUSE_AFTER_FAILURE, Relay};
 use crate::admission::{Lists, MOST_LISTED, Network};
-use crate::management::{Answer, Call, List, METHODS, Rules};
+use crate::management::{Answer, Call, List, METHODS, Rules, SignedCall, UsedToken};
 use crate::message::RelayMessage;
 use crate::reason::{Prefix, Reason};
 use crate::session::ClientSession;
@@ -22,24 +22,34 @@ const PURGED_AT_ONCE: u64 = 500;
 const PURGE_PAUSE: Duration = Duration::from_millis(20);
 
 impl<S: Sql> Relay<S> {
-    /// Carries out what an operator wants.
-    pub(super) fn manage(&mut self, now: Timestamp, call: &Call, effects: &mut Vec<Effect>) -> Answer {
-        if let Call::SupportedMethods = call {
-            return Ok(json!(METHODS));
-        }
+    /// Carries out what an operator wants. What changes something is done once for each token; a list may be asked for again
+    /// within the same second, which is the same token.
+    pub(super) fn manage(
+        &mut self,
+        now: Timestamp,
+        signed: &SignedCall,
+        effects: &mut Vec<Effect>,
+    ) -> Result<Answer, UsedToken> {
+        let SignedCall { token, call } = signed;
         let store = self.store.clone();
-        let done = store.sql().transaction(|| self.carry_out(call)).and_then(|answer| {
+        // A call that fails has not used its token either.
+        let done = store.sql().transaction(|| match call.only_asks() || store.use_token(now, token)? {
+            true => self.carry_out(call).map(Ok),
+            false => Ok(Err(UsedToken)),
+        });
+        let done = done.and_then(|answer| {
             self.reload_rules()?;
             Ok(answer)
         });
         match done {
-            Ok(answer) => {
+            Ok(Ok(answer)) => {
                 self.follow_up(now, call, &answer, effects);
-                answer
+                Ok(answer)
             }
+            Ok(Err(used)) => Err(used),
             Err(error) => {
                 effects.push(Effect::Failed(error));
-                Err("the relay could not reach its storage; try again".to_owned())
+                Ok(Err("the relay could not reach its storage; try again".to_owned()))
             }
         }
     }
@@ -50,7 +60,7 @@ impl<S: Sql> Relay<S> {
             return Ok(Err(refusal));
         }
         match call {
-            Call::SupportedMethods => {}
+            Call::SupportedMethods => return Ok(Ok(json!(METHODS))),
             Call::BanPubkey(key, reason) => {
                 let answer = self.list(List::BannedPubkeys, &key.to_hex(), reason.as_deref())?;
                 if answer.is_ok() {
@@ -171,7 +181,7 @@ impl<S: Sql> Relay<S> {
 
     /// What comes of a change for those who are connected.
     fn follow_up(&mut self, now: Timestamp, call: &Call, answer: &Answer, effects: &mut Vec<Effect>) {
-        if answer.is_err() || matches!(call, Call::Show(_) | Call::ShowReported) {
+        if answer.is_err() || call.only_asks() {
             return;
         }
         effects.push(Effect::RulesChanged(Arc::clone(&self.rules)));

@@ -131,12 +131,10 @@ impl<S: Sql> Relay<S> {
         }
     }
 
-    /// Whether a request to vanish is meant for this relay: all are, or one of its addresses is named (NIP-62).
+    /// Whether a request to vanish is meant for this relay (NIP-62).
     pub(super) fn is_to_vanish_here(&self, connection: Option<ConnectionId>, request: &Event) -> bool {
         let session = connection.and_then(|connection| self.sessions.get(&connection));
-        request
-            .tag_values("relay")
-            .any(|relay| relay == "ALL_RELAYS" || self.config.access.is_own_address(session, relay))
+        self.config.access.is_to_vanish_here(session, request)
     }
 
     /// Tells everybody whose subscription an event belongs to, and says whether that was anybody.

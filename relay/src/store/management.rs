@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use openagents_host::sql::{Sql, SqlError, values};
-use openagents_host::{Event, EventId, Kind, PublicKey};
+use openagents_host::{Event, EventId, Kind, PublicKey, Timestamp};
 
 use super::Store;
-use crate::management::{List, Listed, Rules, Wording};
+use crate::management::{List, Listed, Rules, Token, Wording};
 
 /// A report of something that should not be here (NIP-56).
 const REPORT: Kind = Kind(1_984);
@@ -139,6 +139,21 @@ impl<S: Sql> Store<S> {
             }
         }
         Ok(reported)
+    }
+
+    /// Notes that a token was used, and says whether this was the first time. Those that no door takes any more are forgotten.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn use_token(&self, now: Timestamp, token: &Token) -> Result<bool, SqlError> {
+        self.sql.execute("DELETE FROM used_token WHERE until < ?", values![now.as_seconds()])?;
+        let used = "SELECT 1 FROM used_token WHERE id = ?";
+        if self.sql.first::<(u64,)>(used, values![&token.id])?.is_some() {
+            return Ok(false);
+        }
+        let until = token.remembered_until().as_seconds();
+        self.sql.execute("INSERT INTO used_token (id, until) VALUES (?, ?)", values![&token.id, until])?;
+        Ok(true)
     }
 
     /// Notes that the events of an author are to be removed.

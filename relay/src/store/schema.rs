@@ -2,7 +2,7 @@ use openagents_host::sql::{self, SchemaError, Sql};
 
 /// Brings the relay's tables up to date.
 pub(super) fn migrate<S: Sql>(sql: &S) -> Result<(), SchemaError> {
-    sql::migrate(sql, "relay", &[EVENTS, MANAGEMENT])
+    sql::migrate(sql, "relay", &[EVENTS, MANAGEMENT, USED_TOKENS])
 }
 
 /// A row of an index costs as much as a row of a table, so there is one index for each way to find events, and those
@@ -99,5 +99,13 @@ CREATE TABLE wording (
 
 CREATE TABLE purge (
     pubkey BLOB PRIMARY KEY
+) STRICT, WITHOUT ROWID;
+";
+
+/// By which signed events operators have managed the relay lately (NIP-98), and until when each is to be known again.
+const USED_TOKENS: &str = "
+CREATE TABLE used_token (
+    id BLOB PRIMARY KEY,
+    until INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 ";

@@ -1,5 +1,6 @@
 //! What an agent answers over HTTP: pages that anybody may read, and records for its operators.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use openagents_host::keys::npub;
@@ -64,14 +65,16 @@ struct Inner {
 }
 
 impl AgentDoors {
-    /// The doors of an agent with this profile; `operators` are the keys that may read its records beside its own.
+    /// The doors of an agent with this profile; `operators` are the keys that may read its records beside its own, under
+    /// one of the `hosts` if there are any.
     pub(crate) fn new(
         manifest: SignedManifest,
         profile: Profile,
         operators: &[PublicKey],
+        hosts: BTreeSet<String>,
         default_state: String,
     ) -> Self {
-        let operators = Operators::new(profile.key(), operators);
+        let operators = Operators::new(profile.key(), operators, hosts);
         Self(Arc::new(Inner { manifest, profile, operators, default_state }))
     }
 

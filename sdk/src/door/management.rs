@@ -6,7 +6,7 @@ use openagents_host::http_auth::{HttpAuthError, authorize_body};
 use openagents_host::keys::npub;
 use openagents_host::{PublicKey, Timestamp};
 use openagents_relay::Access;
-use openagents_relay::management::{self, Answer, Call};
+use openagents_relay::management::{self, Answer, Call, SignedCall, Token, UsedToken};
 use url::Url;
 
 use super::agent_doors::Visit;
@@ -38,8 +38,8 @@ impl Managers {
         }
     }
 
-    /// Reads what an operator wants; anybody else gets the page that says why not.
-    pub(crate) fn admit(&self, visit: &Visit, body: &[u8], now: Timestamp) -> Result<Call, Page> {
+    /// Reads what an operator wants; anybody else gets the page that says why not. The relay knows which tokens were used.
+    pub(crate) fn admit(&self, visit: &Visit, body: &[u8], now: Timestamp) -> Result<SignedCall, Page> {
         if body.len() > management::LONGEST_REQUEST {
             return Err(too_long());
         }
@@ -51,13 +51,15 @@ impl Managers {
             now,
             body,
         );
-        let who = authorized.map_err(|error| unauthorized(visit, &error))?;
-        if !self.keys.contains(&who) {
-            let reason = format!("{} may not manage this relay: ADMIN_PUBKEYS does not name it", npub(&who));
+        let event = authorized.map_err(|error| unauthorized(visit, &error))?;
+        if !self.keys.contains(&event.pubkey) {
+            let who = npub(&event.pubkey);
+            let reason = format!("{who} may not manage this relay: ADMIN_PUBKEYS does not name it");
             return Err(page(403, &Err(reason)));
         }
         let body = String::from_utf8_lossy(body);
-        Call::parse(&body).map_err(|error| page(200, &Err(error.to_string())))
+        let call = Call::parse(&body).map_err(|error| page(200, &Err(error.to_string())))?;
+        Ok(SignedCall { token: Token::of(&event), call })
     }
 
     /// Clients sign the relay's address with any of its schemes, with or without the slash at its end.
@@ -65,6 +67,11 @@ impl Managers {
         let is_root = Url::parse(url).is_ok_and(|url| url.path() == "/" && url.query().is_none());
         is_root && self.access.is_own_address(None, url)
     }
+}
+
+/// The page for what became of a call.
+pub(crate) fn answered(answer: Result<Answer, UsedToken>) -> Page {
+    answer.map_or_else(|used| refused(&used.to_string()), |answer| page(200, &answer))
 }
 
 /// The page for an answer of the relay's.
@@ -86,6 +93,10 @@ fn unauthorized(visit: &Visit, error: &HttpAuthError) -> Page {
         }
         error => error.to_string(),
     };
+    refused(&reason)
+}
+
+fn refused(reason: &str) -> Page {
     let how = "send `Authorization: Nostr <base64>`, an event of kind 27235 (NIP-98) with the tags u, method and payload";
     page(401, &Err(format!("{reason}; {how}"))).with("www-authenticate", "Nostr")
 }
@@ -128,8 +139,8 @@ mod tests {
     #[test]
     fn admits_who_is_named_and_nobody_else() {
         assert_eq!(
-            managers().admit(&visit(1, "wss://relay.example", BODY), BODY.as_bytes(), NOW),
-            Ok(Call::SupportedMethods)
+            managers().admit(&visit(1, "wss://relay.example", BODY), BODY.as_bytes(), NOW).unwrap().call,
+            Call::SupportedMethods
         );
         assert_eq!(status(&visit(2, "wss://relay.example", BODY)), 403);
         let nobody = Visit { authorization: String::new(), ..visit(1, "wss://relay.example", BODY) };

@@ -1,27 +1,38 @@
 //! Who may read what is on record: the agent's operators, by a signed event (NIP-98).
 
+use std::collections::BTreeSet;
+
 use openagents_host::http_auth::{HttpAuthError, authorize};
 use openagents_host::keys::npub;
 use openagents_host::{PublicKey, Timestamp};
+use openagents_relay::access::host_of;
 use url::Url;
 
 use super::agent_doors::Visit;
 use super::page::Page;
 
-/// The keys that may read everything.
+/// The keys that may read everything, and under which hosts.
 #[derive(Clone, Debug)]
-pub(super) struct Operators(Vec<PublicKey>);
+pub(super) struct Operators {
+    keys: Vec<PublicKey>,
+    /// Without any, that of the request.
+    hosts: BTreeSet<String>,
+}
 
 impl Operators {
-    /// The agent itself, and the keys that its deployment names.
-    pub(super) fn new(agent: PublicKey, named: &[PublicKey]) -> Self {
-        Self([&[agent], named].concat())
+    /// The agent itself, and the keys that its deployment names. What they sign has to name one of these hosts, if there
+    /// are any: the `Host` header of a request says what whoever passed it on wanted it to say.
+    pub(super) fn new(agent: PublicKey, named: &[PublicKey], hosts: BTreeSet<String>) -> Self {
+        Self { keys: [&[agent], named].concat(), hosts }
     }
 
     /// Lets an operator in; anybody else gets the page that says why not.
     pub(super) fn admit(&self, visit: &Visit, now: Timestamp) -> Result<(), Page> {
+        if !visit.authorization.is_empty() && !self.is_own(&visit.url) {
+            return Err(elsewhere(visit));
+        }
         let who = identify(visit, now).map_err(|error| unauthorized(visit, &error))?;
-        if self.0.contains(&who) {
+        if self.keys.contains(&who) {
             return Ok(());
         }
         let reason = format!(
@@ -29,6 +40,10 @@ impl Operators {
             npub(&who)
         );
         Err(Page::failure(403, &reason).private())
+    }
+
+    fn is_own(&self, url: &str) -> bool {
+        self.hosts.is_empty() || host_of(url).is_some_and(|host| self.hosts.contains(&host))
     }
 }
 
@@ -56,6 +71,15 @@ fn urls(url: &str) -> impl Iterator<Item = String> {
         .filter_map(move |scheme| Url::parse(&format!("{scheme}://{rest}")).map(String::from).ok())
 }
 
+fn elsewhere(visit: &Visit) -> Page {
+    let host = host_of(&visit.url).unwrap_or_default();
+    let reason = format!(
+        "This agent does not take `{host}` for itself: ask under the host of RELAY_URL, or under the address it listens on.\n\
+         A proxy before it has to leave the `Host` header as it is."
+    );
+    Page::failure(401, &reason).with("www-authenticate", "Nostr").private()
+}
+
 fn unauthorized(visit: &Visit, error: &HttpAuthError) -> Page {
     let url = visit.url.split_once("://").map_or("", |(_, rest)| rest);
     let reason = match error {
@@ -78,6 +102,8 @@ fn unauthorized(visit: &Visit, error: &HttpAuthError) -> Page {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use openagents_host::http_auth::authorization;
     use openagents_host::{Keys, Timestamp};
 
@@ -95,7 +121,7 @@ mod tests {
     }
 
     fn status(visit: &Visit) -> u16 {
-        let operators = Operators::new(keys(1).public_key(), &[keys(2).public_key()]);
+        let operators = Operators::new(keys(1).public_key(), &[keys(2).public_key()], BTreeSet::new());
         operators.admit(visit, NOW).map_or_else(|page| page.status, |()| 200)
     }
 
@@ -143,8 +169,28 @@ mod tests {
     }
 
     #[test]
+    fn what_is_signed_for_another_host_is_not_believed_where_the_own_one_is_known() {
+        let hosts = ["agent.example", "127.0.0.1", "::1"].map(str::to_owned);
+        let operators = Operators::new(keys(1).public_key(), &[], hosts.into());
+        for (url, expected) in [
+            (URL.to_owned(), 200),
+            (URL.replace(":8787", ""), 200),
+            (URL.replace("agent.example", "127.0.0.1"), 200),
+            (URL.replace("agent.example", "[::1]"), 200),
+            (URL.replace("agent.example", "evil.example"), 401),
+            (URL.replace("agent.example", "agent.example.evil.example"), 401),
+            (URL.replace("agent.example:8787", ""), 401),
+        ] {
+            // Somebody else's token, and the `Host` header to go with it.
+            let visit = visit(&url, authorization(&keys(1), &url, "GET", NOW));
+            let status = operators.admit(&visit, NOW).map_or_else(|page| page.status, |()| 200);
+            assert_eq!(status, expected, "{url}");
+        }
+    }
+
+    #[test]
     fn says_how_to_be_let_in() {
-        let operators = Operators::new(keys(1).public_key(), &[]);
+        let operators = Operators::new(keys(1).public_key(), &[], BTreeSet::new());
         for header in ["", "Bearer abc", "Nostr abc"] {
             let page = operators.admit(&visit(URL, header.to_owned()), NOW).unwrap_err();
             assert_eq!(page.status, 401);

@@ -13,11 +13,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use openagents_host::Keys;
 use openagents_host::native::{Durability, Sqlite};
+use openagents_relay::Access;
+use openagents_relay::access::host_of;
 use openagents_relay::native::database::{self, DatabaseError};
 use openagents_relay::native::export::ExportError;
 use openagents_relay::native::import::ImportError;
-use openagents_relay::native::sync::{RemoteError, SyncError};
+use openagents_relay::native::sync::{Remote, RemoteError, SyncError};
 use openagents_relay::store::Store;
 
 use self::arguments::{Relay, RelayCommand};
@@ -56,18 +59,20 @@ pub(super) enum RelayCommandError {
     Import(#[from] ImportError),
     #[error(transparent)]
     Export(ExportError),
+    #[error("{0}. Set NOSTR_PRIVATE_KEY, or name the agent's folder with --data DIR")]
+    Anonymous(RemoteError),
     #[error(transparent)]
-    Remote(#[from] RemoteError),
+    Remote(RemoteError),
     #[error("{0}. What was done before stays; the same command goes on from there")]
-    Sync(#[from] SyncError),
-    #[error("signals cannot be received: {0}")]
-    Signals(std::io::Error),
-    #[error("cannot find the working directory: {0}")]
+    Sync(SyncError),
+    #[error("the working directory cannot be found: {0}")]
     WorkingDirectory(std::io::Error),
     #[error(transparent)]
     Variables(#[from] VariablesError),
     #[error(transparent)]
     Setting(#[from] SettingError),
+    #[error("signals cannot be received: {0}")]
+    Signals(std::io::Error),
 }
 
 impl From<DatabaseError> for RelayCommandError {
@@ -75,6 +80,24 @@ impl From<DatabaseError> for RelayCommandError {
         match error {
             error @ DatabaseError::Missing { .. } => Self::Missing(error),
             error => Self::Database(error),
+        }
+    }
+}
+
+impl From<RemoteError> for RelayCommandError {
+    fn from(error: RemoteError) -> Self {
+        match error {
+            error @ RemoteError::Anonymous(_) => Self::Anonymous(error),
+            error => Self::Remote(error),
+        }
+    }
+}
+
+impl From<SyncError> for RelayCommandError {
+    fn from(error: SyncError) -> Self {
+        match error {
+            SyncError::Remote(error @ RemoteError::Anonymous(_)) => Self::Anonymous(error),
+            error => Self::Sync(error),
         }
     }
 }
@@ -100,12 +123,45 @@ fn take(data: &Path, hint: &'static str) -> Result<DataFolder, RelayCommandError
 }
 
 /// Opens the database to store events that last as long as they would if they came to the relay.
-fn open_to_write(path: &Path) -> Result<Store<Sqlite>, RelayCommandError> {
-    let folder = std::env::current_dir().map_err(RelayCommandError::WorkingDirectory)?;
-    let variables = Variables::read(&folder)?;
+fn open_to_write(path: &Path, variables: &Variables) -> Result<Store<Sqlite>, RelayCommandError> {
     let rules = settings::retention_rules(|name| variables.variable(name))?;
     // What a loss of power takes, the note of how far an import is knows nothing of either.
     Ok(database::open_to_write(path, Durability::Process)?.with_retention(rules))
+}
+
+/// The variables of this process.
+fn variables() -> Result<Variables, RelayCommandError> {
+    let folder = std::env::current_dir().map_err(RelayCommandError::WorkingDirectory)?;
+    Ok(Variables::read(&folder)?)
+}
+
+/// The agent's key, as whose owner other relays are spoken to; none if it has none yet.
+fn own_key(data: &Path, variables: &Variables) -> Result<Option<Keys>, RelayCommandError> {
+    if let Some(keys) = settings::agent_keys(|name| variables.variable(name))? {
+        return Ok(Some(keys));
+    }
+    match DataFolder::kept_key(data) {
+        Ok(keys) => Ok(Some(keys)),
+        Err(DataFolderError::KeyFile { error, .. }) if error.kind() == std::io::ErrorKind::NotFound => {
+            Ok(None)
+        }
+        Err(error) => Err(RelayCommandError::DataFolder(error)),
+    }
+}
+
+/// Under which host the agent's own relay is known, as far as the variables say.
+fn own_access(variables: &Variables) -> Access {
+    let host = variables.variable(settings::RELAY_URL).as_deref().and_then(host_of);
+    Access { hosts: host.into_iter().collect(), ..Access::default() }
+}
+
+/// Connects to a relay, which is told who this is if it asks (NIP-42).
+async fn connect(url: &str, own_key: Option<&Keys>) -> Result<Remote, RelayCommandError> {
+    let remote = Remote::connect(url).await?;
+    Ok(match own_key {
+        Some(keys) => remote.identifying_as(keys.clone(), url),
+        None => remote,
+    })
 }
 
 /// Set at the first interruption. The second one ends the process, whatever it is doing.

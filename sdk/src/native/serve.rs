@@ -1,5 +1,6 @@
 //! The command that serves an agent and its relay until it is interrupted.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::io::IsTerminal;
 use std::net::{IpAddr, SocketAddr};
@@ -115,7 +116,11 @@ pub(super) async fn run<A: Jobs>(
     let address = arguments.listen;
     let listener = TcpListener::bind(address).await.map_err(|error| ServeError::Listen { address, error })?;
     let address = listener.local_addr().map_err(|error| ServeError::Listen { address, error })?;
-    relay_settings.config.access.hosts.extend(own_hosts(address.ip()));
+    let hosts = &mut relay_settings.config.access.hosts;
+    let is_public = !hosts.is_empty();
+    hosts.extend(own_hosts(address.ip()));
+    // Whoever has given it no address reaches it by any that this machine has.
+    let operators_hosts = if is_public { hosts.clone() } else { BTreeSet::new() };
     let managers = Managers::new(relay_settings.managers, relay_settings.config.access.clone());
     let interrupted = interruption().map_err(ServeError::Signals)?;
 
@@ -124,7 +129,7 @@ pub(super) async fn run<A: Jobs>(
         arguments::Durability::Process => Durability::Process,
     };
     let public_key = keys.public_key();
-    let doors = settings::doors::<A>(&agent_settings, &keys);
+    let doors = settings::doors::<A>(&agent_settings, &keys, operators_hosts);
     let reach = agent_settings.reach;
     let outside_relays = agent_settings.outside_relays();
     let mut agent = AgentShell::start::<A>(AgentConfig {

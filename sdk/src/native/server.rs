@@ -171,9 +171,11 @@ impl ServerConfig {
             };
             match self.managers.admit(&visit, &body, now()) {
                 Ok(call) => {
-                    tracing::info!(?call, "the relay is managed");
-                    let answer = self.relay.manage(call).await;
-                    management::page(200, &answer.unwrap_or_else(|error| Err(error.to_string())))
+                    tracing::info!(call = ?call.call, "the relay is managed");
+                    match self.relay.manage(call).await {
+                        Ok(answer) => management::answered(answer),
+                        Err(stopped) => management::page(200, &Err(stopped.to_string())),
+                    }
                 }
                 Err(page) => page,
             }

@@ -98,10 +98,10 @@ async fn manage(env: &Env, mut request: Request, settings: RelaySettings) -> Res
     }
     let Some(body) = body(&mut request).await? else { return written(management::too_long()) };
     match Managers::new(settings.managers, access).admit(&visit, &body, now()) {
-        Ok(_) => {
-            let answer =
-                openagents_relay::worker::manage(&relay(env)?, &String::from_utf8_lossy(&body)).await?;
-            written(management::page(200, &answer))
+        Ok(signed) => {
+            let body = String::from_utf8_lossy(&body);
+            let answer = openagents_relay::worker::manage(&relay(env)?, signed.token, &body).await?;
+            written(management::answered(answer))
         }
         Err(page) => written(page),
     }

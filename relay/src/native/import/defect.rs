@@ -28,7 +28,7 @@ pub enum Defect {
     #[error(transparent)]
     Forged(#[from] VerifyError),
     /// It is longer than an event may be.
-    #[error("it is longer than the {} bytes that an event may have", super::intake::LONGEST_EVENT)]
+    #[error("it is longer than the {} bytes that an event may have", crate::native::intake::LONGEST_EVENT)]
     TooLong,
 }
 

@@ -11,6 +11,7 @@ use proptest::prelude::*;
 
 use super::lines::LONGEST_LINE;
 use super::{Defect, Import, ImportError, Source, import};
+use crate::access::Access;
 use crate::fixtures;
 use crate::management::List;
 use crate::native::intake::Refusal;
@@ -43,13 +44,13 @@ fn file(folder: &tempfile::TempDir, text: &str) -> PathBuf {
 
 fn import_text(store: &Store<Sqlite>, text: impl Into<Vec<u8>>) -> Import {
     let source = Source::stream(io::Cursor::new(text.into()));
-    import(store, source, &AtomicBool::new(false), &mut |_| ()).unwrap()
+    import(store, &Access::default(), source, &AtomicBool::new(false), &mut |_| ()).unwrap()
 }
 
 /// Ends when it has come beyond so many events.
 fn import_until(store: &Store<Sqlite>, path: &Path, enough: u64) -> Import {
     let stop = AtomicBool::new(false);
-    import(store, Source::file(path).unwrap(), &stop, &mut |import| {
+    import(store, &Access::default(), Source::file(path).unwrap(), &stop, &mut |import| {
         stop.store(import.tally.total() >= enough, Ordering::Relaxed);
     })
     .unwrap()
@@ -87,6 +88,28 @@ fn keeps_what_is_kept_for_a_while_from_when_it_came() {
     };
     assert!(lasts(1, 3_600) && lasts(20_000, 86_400), "{ends:?}");
     assert_eq!(ends[1], (2, None));
+}
+
+#[test]
+fn whoever_asked_this_relay_to_forget_them_is_forgotten() {
+    let vanish = |relay| fixtures::signed(62, 100, &[&["relay", relay]]);
+    for (relay, is_meant) in [
+        ("ALL_RELAYS", true),
+        ("wss://relay.example", true),
+        ("WSS://Relay.example:443/", true),
+        ("wss://relay.example.com", false),
+        ("relay.example", false),
+    ] {
+        let (store, access) =
+            (store(), Access { hosts: ["relay.example".to_owned()].into(), ..Access::default() });
+        let text = lines(&[notes(3), vec![vanish(relay)], notes(4)].concat());
+        let source = Source::stream(io::Cursor::new(text));
+        let import = import(&store, &access, source, &AtomicBool::new(false), &mut |_| ()).unwrap();
+        let vanished = import.tally.refused.get(&Refusal::Vanished).copied().unwrap_or_default();
+        assert_eq!(vanished, if is_meant { 4 } else { 0 }, "{relay}");
+        let visible = store.export(0, 100).unwrap().len();
+        assert_eq!(visible, if is_meant { 1 } else { 5 }, "{relay}");
+    }
 }
 
 #[test]
@@ -211,10 +234,11 @@ fn stores_what_comes_slowly_as_it_comes() {
     let (sender, receiver) = std::sync::mpsc::channel();
     let slow = Slow(notes(3).iter().map(|event| format!("{}\n", event.json())).collect(), receiver);
     let mut seen = Vec::new();
-    let import = import(&store(), Source::stream(slow), &AtomicBool::new(false), &mut |import| {
-        seen.push(import.tally.accepted);
-        let _ = sender.send(());
-    });
+    let import =
+        import(&store(), &Access::default(), Source::stream(slow), &AtomicBool::new(false), &mut |import| {
+            seen.push(import.tally.accepted);
+            let _ = sender.send(());
+        });
     assert_eq!((import.unwrap().tally.accepted, seen), (3, vec![0, 1, 2, 3]));
 }
 
@@ -228,7 +252,9 @@ fn stops_although_nothing_comes() {
         }
     }
     let stop = AtomicBool::new(false);
-    let import = import(&store(), Source::stream(Never), &stop, &mut |_| stop.store(true, Ordering::Relaxed));
+    let import = import(&store(), &Access::default(), Source::stream(Never), &stop, &mut |_| {
+        stop.store(true, Ordering::Relaxed);
+    });
     assert!(!import.unwrap().is_complete);
 }
 
@@ -250,7 +276,7 @@ fn says_that_the_source_failed_and_keeps_what_came() {
     }
     let store = store();
     let source = Source::stream(Broken(0, lines(&notes(2))));
-    let error = import(&store, source, &AtomicBool::new(false), &mut |_| ()).unwrap_err();
+    let error = import(&store, &Access::default(), source, &AtomicBool::new(false), &mut |_| ()).unwrap_err();
     assert!(matches!(&error, ImportError::Read(error) if error.to_string() == "the disk is gone"), "{error}");
 }
 
@@ -279,7 +305,7 @@ proptest! {
         let (whole, cut) = (store(), store());
         let expected = import_text(&whole, text.clone());
         let source = Source::stream(Cut(text.into_bytes(), sizes));
-        let import = import(&cut, source, &AtomicBool::new(false), &mut |_| ()).unwrap();
+        let import = import(&cut, &Access::default(), source, &AtomicBool::new(false), &mut |_| ()).unwrap();
         prop_assert_eq!(&import, &expected);
         prop_assert_eq!(import.tally.total(), u64::try_from(events.len()).unwrap());
         prop_assert_eq!(stored(&whole), stored(&cut));

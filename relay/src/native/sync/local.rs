@@ -12,25 +12,30 @@ use openagents_host::{Event, EventId, SqlError, VerifiedEvent};
 
 use super::SyncError;
 use super::remote::{Outgoing, Remote};
-use crate::admission::Lists;
+use crate::access::Access;
 use crate::filter::Filter;
-use crate::native::intake::{self, Refusal, Tally};
+use crate::native::intake::{Intake, Refusal, Tally};
 use crate::store::{Store, Viewer};
 
 /// Where events go that are missing here.
 pub enum Sink<'a> {
-    /// Into the store that was compared. Nobody else may be writing to it.
-    Store,
+    /// Into the store that was compared. Nobody else may be writing to it. Its relay is known under the hosts of this access:
+    /// a request to vanish may name one of them (NIP-62).
+    Store(&'a Access),
     /// To the running relay whose store was compared.
+    Relay(&'a mut Remote),
+}
+
+/// A sink that can be given events.
+pub(super) enum Destination<'a> {
+    Store(Intake<'a>),
     Relay(&'a mut Remote),
 }
 
 /// The near side.
 pub(super) struct Local<'a> {
     pub(super) store: &'a Store<Sqlite>,
-    pub(super) sink: Sink<'a>,
-    /// What the operators have banned here.
-    pub(super) bans: Lists,
+    pub(super) destination: Destination<'a>,
 }
 
 impl Local<'_> {
@@ -72,14 +77,13 @@ impl Local<'_> {
         stop: &AtomicBool,
         tally: &mut Tally,
     ) -> Result<(), SyncError> {
-        match &mut self.sink {
-            Sink::Store => {
-                let (store, bans) = (self.store, &self.bans);
-                store.sql().transaction(|| -> Result<(), SqlError> {
-                    events.iter().try_for_each(|event| intake::take_in(store, bans, now(), event, tally))
+        match &mut self.destination {
+            Destination::Store(intake) => {
+                intake.store.sql().transaction(|| -> Result<(), SqlError> {
+                    events.iter().try_for_each(|event| intake.take_in(now(), event, tally))
                 })?;
             }
-            Sink::Relay(relay) => relay.publish(&events, stop, tally).await?,
+            Destination::Relay(relay) => relay.publish(&events, stop, tally).await?,
         }
         Ok(())
     }

@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use openagents_host::EventId;
 use openagents_host::event::MAX_CREATED_AT;
+use openagents_host::outgoing::ReceivedMessage;
 
+use super::identity::AUTH_REQUIRED;
 use super::local::{Local, genuine};
-use super::message::Message;
 use super::remote::{Remote, RemoteError, Wait};
 use super::{Direction, SyncError, Synchronization};
 use crate::filter::{Filter, OneOf};
@@ -49,6 +50,8 @@ enum Reaction {
     Told,
     /// It holds the question for too large.
     TooMuch(String),
+    /// It wants to know who asks.
+    Unidentified(String),
     /// It does not reconcile.
     Unable,
 }
@@ -82,6 +85,8 @@ pub(super) async fn differences(
                 spans.push((middle.saturating_add(1), until));
             }
             Reaction::TooMuch(reason) => return Err(RemoteError::Refused(reason).into()),
+            // It was asked until it had told, or there was an error.
+            Reaction::Unidentified(reason) => return Err(RemoteError::Refused(reason).into()),
             Reaction::Unable if is_first => return Ok(None),
             Reaction::Unable => {
                 let reason = "it stopped to reconcile".to_owned();
@@ -103,6 +108,22 @@ async fn of_one_span(
     stop: &AtomicBool,
     all: &mut Differences,
 ) -> Result<Reaction, SyncError> {
+    loop {
+        let was_identified = remote.is_identified();
+        match of_one_question(local, remote, filter, stop, all).await? {
+            Reaction::Unidentified(reason) => remote.identify_once(was_identified, reason, stop).await?,
+            reaction => return Ok(reaction),
+        }
+    }
+}
+
+async fn of_one_question(
+    local: &Local<'_>,
+    remote: &mut Remote,
+    filter: &Filter,
+    stop: &AtomicBool,
+    all: &mut Differences,
+) -> Result<Reaction, SyncError> {
     let records = local.items(filter)?.into_iter().collect();
     let protocol =
         |error: crate::reconciliation::ReconciliationError| RemoteError::Protocol(error.to_string());
@@ -115,18 +136,22 @@ async fn of_one_span(
     let mut wait = Wait::new();
     for _ in 0..MOST_MESSAGES {
         let message = match remote.receive(&wait, stop).await? {
-            Message::Reconcile { subscription, message } if subscription == id => message,
-            Message::ReconcileRefused { subscription, reason } if subscription == id => {
+            ReceivedMessage::Reconcile { subscription, message } if subscription == id => message,
+            ReceivedMessage::ReconcileRefused { subscription, reason } if subscription == id => {
                 return Ok(match is_answered {
                     false if is_about_size(&reason) => Reaction::TooMuch(reason),
+                    false if reason.starts_with(AUTH_REQUIRED) => Reaction::Unidentified(reason),
                     false => Reaction::Unable,
                     true => return Err(RemoteError::Refused(reason).into()),
                 });
             }
             // What is said instead by relays that have never heard of it, or do not want to.
-            Message::Notice(_) if !is_answered => return Ok(Reaction::Unable),
-            Message::Closed { subscription, .. } if !is_answered && subscription == id => {
-                return Ok(Reaction::Unable);
+            ReceivedMessage::Notice(_) if !is_answered => return Ok(Reaction::Unable),
+            ReceivedMessage::Closed { subscription, reason } if !is_answered && subscription == id => {
+                return Ok(match reason.starts_with(AUTH_REQUIRED) {
+                    true => Reaction::Unidentified(reason),
+                    false => Reaction::Unable,
+                });
             }
             _ => continue,
         };

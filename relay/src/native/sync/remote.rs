@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use openagents_host::outgoing::{Reach, Socket, SocketError};
-use openagents_host::{Event, EventId, VerifiedEvent};
+use openagents_host::native::now;
+use openagents_host::outgoing::{Reach, ReceivedMessage, Socket, SocketError};
+use openagents_host::{Event, EventId, Keys, VerifiedEvent};
 
-use super::message::Message;
+use super::identity::{AUTH_REQUIRED, Identity};
 use crate::filter::Filter;
 use crate::native::intake::Tally;
 
@@ -66,6 +67,25 @@ pub enum RemoteError {
     /// The relay does not answer a question, and says why.
     #[error("the relay refused: {0}")]
     Refused(String),
+    /// The relay answers only those who say who they are, and there is no key to say so with.
+    #[error("the relay answers only those who identify themselves, and there is no key to do so with: {0}")]
+    Anonymous(String),
+    /// The relay does not take the client for who it says it is.
+    #[error("the relay does not accept the identification as {who}: {reason}")]
+    NotIdentified {
+        /// Who the client says it is, as an npub.
+        who: String,
+        /// What the relay says about that.
+        reason: String,
+    },
+    /// The relay knows who the client is, and does not answer even so.
+    #[error("the relay refuses {who}, who has identified themselves: {reason}")]
+    NotEnough {
+        /// Who the client is, as an npub.
+        who: String,
+        /// Why.
+        reason: String,
+    },
     /// The relay sends only what is not genuine.
     #[error("none of the events that the relay sent is genuine")]
     Forged,
@@ -81,6 +101,7 @@ pub enum RemoteError {
 pub struct Remote {
     socket: Socket,
     last_id: u64,
+    identity: Option<Identity>,
 }
 
 /// Stored events of a relay.
@@ -142,9 +163,16 @@ impl Remote {
     /// When the URL is none of a relay, or nothing answers there.
     pub async fn connect(url: &str) -> Result<Self, RemoteError> {
         match Socket::connect(url, Reach::Anywhere, Duration::from_secs(15)).await {
-            Ok(socket) => Ok(Self { socket, last_id: 0 }),
+            Ok(socket) => Ok(Self { socket, last_id: 0, identity: None }),
             Err(error) => Err(RemoteError::Connect { url: url.to_owned(), error }),
         }
+    }
+
+    /// Has it identify itself as the owner of these keys when the relay asks for that (NIP-42). `url` is the one that it is
+    /// connected to.
+    #[must_use]
+    pub fn identifying_as(self, keys: Keys, url: &str) -> Self {
+        Self { identity: Some(Identity::new(keys, url)), ..self }
     }
 
     /// Says goodbye.
@@ -175,11 +203,15 @@ impl Remote {
         let mut sent: HashMap<EventId, Outgoing> = HashMap::new();
         let mut pauses = 0_u32;
         let mut is_too_fast = false;
+        // What is refused as long as nobody knows who sends it waits until all has been answered, and is sent once more.
+        let mut unidentified: VecDeque<Outgoing> = VecDeque::new();
+        let mut may_identify = self.may_identify();
         // What was sent is still to be accounted for when it is time to stop.
         let never = AtomicBool::new(false);
         let mut wait = Wait::new();
         loop {
-            while sent.len() < WINDOW && !is_too_fast && !stop.load(Ordering::Relaxed) {
+            let is_held_up = is_too_fast || !unidentified.is_empty();
+            while sent.len() < WINDOW && !is_held_up && !stop.load(Ordering::Relaxed) {
                 let Some(event) = waiting.pop_front() else { break };
                 if sent.contains_key(&event.id) {
                     tally.pass_over();
@@ -191,6 +223,22 @@ impl Remote {
                 }
                 sent.insert(event.id, event);
             }
+            if sent.is_empty() && !unidentified.is_empty() && !stop.load(Ordering::Relaxed) {
+                may_identify = false;
+                match self.identify(stop).await {
+                    Ok(()) => {
+                        unidentified.append(&mut waiting);
+                        waiting = std::mem::take(&mut unidentified);
+                    }
+                    // What is for everybody to send may be taken even so.
+                    Err(error @ RemoteError::NotIdentified { .. }) => {
+                        let reason = format!("{AUTH_REQUIRED} {error}");
+                        unidentified.drain(..).for_each(|_| tally.refuse_by_relay(&reason));
+                    }
+                    Err(error) => return Err(error),
+                }
+                continue;
+            }
             if sent.is_empty() {
                 if waiting.is_empty() || stop.load(Ordering::Relaxed) {
                     return Ok(());
@@ -199,7 +247,9 @@ impl Remote {
                 is_too_fast = false;
                 continue;
             }
-            let Message::Ok { id, accepted, reason } = self.receive(&wait, &never).await? else { continue };
+            let ReceivedMessage::Ok { id, accepted, reason } = self.receive(&wait, &never).await? else {
+                continue;
+            };
             let Some(event) = sent.remove(&id) else { continue };
             // The answer to an event is one message.
             wait = Wait::new();
@@ -214,6 +264,8 @@ impl Remote {
                 }
                 is_too_fast = true;
                 waiting.push_front(event);
+            } else if reason.starts_with(AUTH_REQUIRED) && may_identify {
+                unidentified.push_back(event);
             } else {
                 tally.refuse_by_relay(&reason);
             }
@@ -222,14 +274,27 @@ impl Remote {
 
     /// The stored events of a filter, as many as the relay gives at once.
     pub(super) async fn fetch(&mut self, filter: &Filter, stop: &AtomicBool) -> Result<Page, RemoteError> {
+        loop {
+            let was_identified = self.is_identified();
+            match self.ask(filter, stop).await {
+                Err(RemoteError::Refused(reason)) if reason.starts_with(AUTH_REQUIRED) => {
+                    self.identify_once(was_identified, reason, stop).await?;
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    async fn ask(&mut self, filter: &Filter, stop: &AtomicBool) -> Result<Page, RemoteError> {
         let id = self.next_id();
         let filter_json = serde_json::to_string(filter).unwrap_or_default();
         self.socket.send(format!(r#"["REQ","{id}",{filter_json}]"#)).await?;
         let (mut page, mut bytes) = (Page::default(), 0_usize);
         let mut wait = Wait::new();
         loop {
-            match self.receive(&wait, stop).await? {
-                Message::Event { subscription, event, length } if subscription == id => {
+            let (message, length) = self.receive_measured(&wait, stop).await?;
+            match message {
+                ReceivedMessage::Event { subscription, event } if subscription == id => {
                     bytes = bytes.saturating_add(length);
                     if bytes > MOST_BYTES || page.events.len() >= MOST_EVENTS {
                         return Err(RemoteError::TooMuch);
@@ -240,12 +305,12 @@ impl Remote {
                         page.events.push(event);
                     }
                 }
-                Message::EndOfStored { subscription, is_last } if subscription == id => {
+                ReceivedMessage::EndOfStored { subscription, is_last } if subscription == id => {
                     page.is_last = is_last;
                     self.socket.send(format!(r#"["CLOSE","{id}"]"#)).await?;
                     return Ok(page);
                 }
-                Message::Closed { subscription, reason } if subscription == id => {
+                ReceivedMessage::Closed { subscription, reason } if subscription == id => {
                     return Err(RemoteError::Refused(reason));
                 }
                 _ => {}
@@ -258,16 +323,78 @@ impl Remote {
     }
 
     /// The next message, whatever it is about.
-    pub(super) async fn receive(&mut self, wait: &Wait, stop: &AtomicBool) -> Result<Message, RemoteError> {
+    pub(super) async fn receive(
+        &mut self,
+        wait: &Wait,
+        stop: &AtomicBool,
+    ) -> Result<ReceivedMessage, RemoteError> {
+        Ok(self.receive_measured(wait, stop).await?.0)
+    }
+
+    /// The next message, and how long it is, in bytes.
+    async fn receive_measured(
+        &mut self,
+        wait: &Wait,
+        stop: &AtomicBool,
+    ) -> Result<(ReceivedMessage, usize), RemoteError> {
         loop {
             wait.check()?;
             if stop.load(Ordering::Relaxed) {
                 return Err(RemoteError::Stopped);
             }
             match tokio::time::timeout(GLANCE, self.socket.next()).await {
-                Ok(Some(text)) => return Ok(Message::from_json(&text?)),
+                Ok(Some(text)) => {
+                    let text = text?;
+                    let message = ReceivedMessage::from_json(&text);
+                    let Some(identity) = &mut self.identity else { return Ok((message, text.len())) };
+                    if let Some(answer) = identity.hear(&message, now()) {
+                        self.socket.send(answer).await?;
+                    }
+                    return Ok((message, text.len()));
+                }
                 Ok(None) => return Err(RemoteError::Disconnected),
                 Err(_) => {}
+            }
+        }
+    }
+
+    /// Whether the relay knows who this is.
+    pub(super) fn is_identified(&self) -> bool {
+        self.identity.as_ref().is_some_and(Identity::is_accepted)
+    }
+
+    /// Whether it is still open who the relay takes this for.
+    fn may_identify(&self) -> bool {
+        self.identity.is_some() && !self.is_identified()
+    }
+
+    /// Has the relay know who this is, after it refused something for this `reason`, so that it is worth to ask again. It is
+    /// not if the relay knew that already.
+    pub(super) async fn identify_once(
+        &mut self,
+        was_identified: bool,
+        reason: String,
+        stop: &AtomicBool,
+    ) -> Result<(), RemoteError> {
+        match &self.identity {
+            None => Err(RemoteError::Anonymous(reason)),
+            Some(identity) if was_identified => Err(RemoteError::NotEnough { who: identity.npub(), reason }),
+            Some(_) => self.identify(stop).await,
+        }
+    }
+
+    /// Waits until the relay has taken this for who it is. The relay's challenge is answered when it comes.
+    async fn identify(&mut self, stop: &AtomicBool) -> Result<(), RemoteError> {
+        let wait = Wait::new();
+        loop {
+            let Some(identity) = &self.identity else { return Ok(()) };
+            match identity.verdict() {
+                Some(Ok(())) => return Ok(()),
+                Some(Err(reason)) => {
+                    let (who, reason) = (identity.npub(), reason.to_owned());
+                    return Err(RemoteError::NotIdentified { who, reason });
+                }
+                None => drop(self.receive(&wait, stop).await?),
             }
         }
     }

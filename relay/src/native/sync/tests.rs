@@ -7,15 +7,16 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use openagents_host::native::Sqlite;
-use openagents_host::{EventId, Timestamp, VerifiedEvent};
+use openagents_host::{EventId, PublicKey, Timestamp, VerifiedEvent};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::{Direction, Method, Remote, RemoteError, Sink, SyncError, Synchronization, sync};
+use crate::access::Access;
 use crate::filter::Filter;
 use crate::fixtures;
-use crate::native::intake::Refusal;
+use crate::native::intake::{Refusal, Tally};
 use crate::reconciliation::{Records, answer};
 use crate::store::{Store, Viewer};
 
@@ -34,6 +35,10 @@ struct Manner {
     withholds: u16,
     /// Whether it changes what it gives.
     forges: bool,
+    /// To whom it speaks at all, if not to everybody (NIP-42).
+    members: Option<Vec<PublicKey>>,
+    /// Whether it forgets at once who somebody is.
+    forgets_members: bool,
 }
 
 impl Default for Manner {
@@ -45,6 +50,8 @@ impl Default for Manner {
             refusal: None,
             withholds: 9_999,
             forges: false,
+            members: None,
+            forgets_members: false,
         }
     }
 }
@@ -60,8 +67,9 @@ async fn relay(events: &[VerifiedEvent], manner: Manner) -> (String, Events) {
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
+            let events = Arc::clone(&served);
             let mut server =
-                Server { events: Arc::clone(&served), manner: manner.clone(), records: None, came: 0 };
+                Server { events, manner: manner.clone(), records: None, came: 0, is_known: false };
             while let Some(Ok(message)) = socket.next().await {
                 let Message::Text(text) = message else { continue };
                 for answer in server.answer(&serde_json::from_str(text.as_str()).unwrap()) {
@@ -78,6 +86,7 @@ struct Server {
     manner: Manner,
     records: Option<Records>,
     came: u32,
+    is_known: bool,
 }
 
 impl Server {
@@ -92,6 +101,20 @@ impl Server {
 
     fn answer(&mut self, message: &Value) -> Vec<Value> {
         let name = message[1].clone();
+        let verb = message[0].as_str().unwrap();
+        if self.manner.members.is_some() && !self.is_known && verb != "AUTH" && verb != "CLOSE" {
+            let refused = "auth-required: members only";
+            let refusal = match verb {
+                "EVENT" => json!(["OK", name["id"], false, refused]),
+                "REQ" => json!(["CLOSED", name, refused]),
+                _ => json!(["NEG-ERR", name, refused]),
+            };
+            // The challenge may come before or after.
+            return match self.came.is_multiple_of(2) {
+                true => vec![json!(["AUTH", "who are you?"]), refusal],
+                false => vec![refusal, json!(["AUTH", "who are you?"])],
+            };
+        }
         match message[0].as_str().unwrap() {
             "NEG-OPEN" => {
                 if let Some(answer) = self.manner.instead_of_reconciling {
@@ -132,6 +155,19 @@ impl Server {
                 events.push(event);
                 vec![json!(["OK", id, true, ""])]
             }
+            "AUTH" => {
+                let event = openagents_host::Event::from_json(&name.to_string()).unwrap().verify().unwrap();
+                assert_eq!(
+                    (event.kind.0, event.tag_values("challenge").next()),
+                    (22_242, Some("who are you?"))
+                );
+                assert!(event.tag_values("relay").next().unwrap().starts_with("ws://127.0.0.1:"));
+                if !self.manner.members.as_ref().is_some_and(|members| members.contains(&event.pubkey)) {
+                    return vec![json!(["OK", event.id, false, "restricted: you are no member"])];
+                }
+                self.is_known = !self.manner.forgets_members;
+                vec![json!(["OK", event.id, true, ""])]
+            }
             _ => vec![],
         }
     }
@@ -170,9 +206,28 @@ fn stored(store: &Store<Sqlite>) -> BTreeSet<EventId> {
 }
 
 async fn run(store: &Store<Sqlite>, url: &str, direction: Direction) -> Result<Synchronization, SyncError> {
-    let mut remote = Remote::connect(url).await.unwrap();
+    run_with(Remote::connect(url).await.unwrap(), store, direction).await
+}
+
+/// The same for somebody.
+async fn run_as(
+    number: usize,
+    store: &Store<Sqlite>,
+    url: &str,
+    direction: Direction,
+) -> Result<Synchronization, SyncError> {
+    let remote = Remote::connect(url).await.unwrap();
+    run_with(remote.identifying_as(fixtures::keys(number), url), store, direction).await
+}
+
+async fn run_with(
+    mut remote: Remote,
+    store: &Store<Sqlite>,
+    direction: Direction,
+) -> Result<Synchronization, SyncError> {
     let stop = AtomicBool::new(false);
-    sync(store, Sink::Store, &mut remote, &Filter::new(), direction, &stop, &mut |_| ()).await
+    sync(store, Sink::Store(&Access::default()), &mut remote, &Filter::new(), direction, &stop, &mut |_| ())
+        .await
 }
 
 const NO_NIP_77: [fn(&str) -> Value; 4] = [
@@ -280,18 +335,95 @@ async fn counts_what_the_relay_refuses_and_sends_again_what_was_too_much() {
     assert_eq!(theirs.lock().unwrap().len(), 3);
 }
 
+/// A relay that speaks only to the owner of key 1.
+fn closed() -> Manner {
+    Manner { members: Some(vec![fixtures::keys(1).public_key()]), ..Manner::default() }
+}
+
+#[tokio::test]
+async fn identifies_itself_and_asks_again() {
+    let events = notes(0..400);
+    let paging = Manner { instead_of_reconciling: Some(NO_NIP_77[0]), ..closed() };
+    for (manner, method) in [(closed(), Method::Reconciliation), (paging, Method::Paging)] {
+        let (store, (url, theirs)) = (store(&events[..300]), relay(&events[100..], manner).await);
+        let done = run_as(1, &store, &url, Direction::Both).await.unwrap();
+        assert_eq!((done.method, done.is_complete), (method, true));
+        assert_eq!((done.down.accepted, done.up.accepted, done.up.all_refused()), (100, 100, 0));
+        assert_eq!((stored(&store), theirs.lock().unwrap().len()), (ids(&events), 400));
+    }
+}
+
+#[tokio::test]
+async fn identifies_itself_when_only_writing_needs_that() {
+    let events = notes(0..300);
+    let (url, theirs) = relay(&[], closed()).await;
+    let mut remote = Remote::connect(&url).await.unwrap().identifying_as(fixtures::keys(1), &url);
+    let (mut tally, stop) = (Tally::default(), AtomicBool::new(false));
+    // More than are sent before the first is answered.
+    remote.publish(&events, &stop, &mut tally).await.unwrap();
+    remote.close().await;
+    assert_eq!((tally.accepted, tally.total()), (300, 300), "{tally:?}");
+    assert_eq!(ids(&theirs.lock().unwrap()), ids(&events));
+    let mut stranger = Remote::connect(&url).await.unwrap();
+    for identity in [None, Some(0)] {
+        if let Some(number) = identity {
+            stranger = stranger.identifying_as(fixtures::keys(number), &url);
+        }
+        let mut tally = Tally::default();
+        stranger.publish(&events[..200], &stop, &mut tally).await.unwrap();
+        assert_eq!(tally.refused[&Refusal::ByRelay("auth-required".to_owned())], 200, "{tally:?}");
+        let says = if identity.is_some() { "you are no member" } else { "members only" };
+        assert!(tally.reasons[0].contains(says), "{tally:?}");
+    }
+}
+
+#[tokio::test]
+async fn says_why_a_relay_does_not_speak_to_it() {
+    for instead_of_reconciling in [None, Some(NO_NIP_77[0])] {
+        let manner = Manner { instead_of_reconciling, ..closed() };
+        let (url, _) = relay(&notes(0..10), manner.clone()).await;
+        let empty = store(&[]);
+        let error = run(&empty, &url, Direction::Both).await.unwrap_err();
+        assert!(
+            matches!(&error, SyncError::Remote(RemoteError::Anonymous(why)) if why.contains("members only")),
+            "{error}"
+        );
+        let error = run_as(0, &empty, &url, Direction::Both).await.unwrap_err();
+        assert!(
+            matches!(&error, SyncError::Remote(RemoteError::NotIdentified { who, reason })
+                if who.starts_with("npub1") && reason.contains("no member")),
+            "{error}"
+        );
+        let (url, _) = relay(&notes(0..10), Manner { forgets_members: true, ..manner }).await;
+        let error = run_as(1, &empty, &url, Direction::Both).await.unwrap_err();
+        assert!(
+            matches!(&error, SyncError::Remote(RemoteError::NotEnough { reason, .. }) if reason.contains("only")),
+            "{error}"
+        );
+        assert!(stored(&empty).is_empty());
+    }
+}
+
 #[tokio::test]
 async fn stops_when_told() {
     let events = notes(0..400);
     for instead_of_reconciling in [None, Some(NO_NIP_77[0])] {
         let (url, _) = relay(&events, Manner { instead_of_reconciling, ..Manner::default() }).await;
         let mut remote = Remote::connect(&url).await.unwrap();
-        let (store, stop) = (store(&[]), AtomicBool::new(false));
+        let (store, stop, access) = (store(&[]), AtomicBool::new(false), Access::default());
         let mut after_the_first =
             |sync: &Synchronization| stop.store(sync.down.total() > 0, Ordering::Relaxed);
         let down = Direction::Down;
-        let done =
-            sync(&store, Sink::Store, &mut remote, &Filter::new(), down, &stop, &mut after_the_first).await;
+        let done = sync(
+            &store,
+            Sink::Store(&access),
+            &mut remote,
+            &Filter::new(),
+            down,
+            &stop,
+            &mut after_the_first,
+        )
+        .await;
         let done = done.unwrap();
         remote.close().await;
         assert!(!done.is_complete && done.down.accepted > 0 && done.down.accepted < 400, "{done:?}");

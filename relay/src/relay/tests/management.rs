@@ -1,26 +1,47 @@
 //! NIP-86.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use openagents_host::http_auth::TIME_WINDOW;
 use openagents_host::sql::Sql as _;
-use openagents_host::{Engine as _, Kind, PublicKey};
+use openagents_host::{Engine as _, Kind, PublicKey, Timestamp};
 use serde_json::{Value, json};
 
 use super::{ALICE, BOB, Bench, messages, ok};
 use crate::admission::{Admission, Lists, MOST_LISTED};
 use crate::filter::Filter;
 use crate::fixtures;
-use crate::management::{Answer, Call, List};
+use crate::management::{Answer, Call, List, SignedCall, Token, UsedToken};
 use crate::relay::{Effect, Input, RelayConfig, Ticket};
 use crate::session::Origin;
 
 impl Bench {
-    #[allow(clippy::needless_pass_by_value, reason = "parameters are written where they are said")]
     fn manage(&mut self, method: &str, params: Value) -> (Answer, Vec<Effect>) {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let token = token(&number.to_string(), self.now.as_seconds());
+        let (answer, effects) = self.manage_by(token, method, params);
+        (answer.unwrap(), effects)
+    }
+
+    #[allow(clippy::needless_pass_by_value, reason = "parameters are written where they are said")]
+    fn manage_by(
+        &mut self,
+        token: Token,
+        method: &str,
+        params: Value,
+    ) -> (Result<Answer, UsedToken>, Vec<Effect>) {
         let call = Call::parse(&json!({"method": method, "params": params}).to_string()).unwrap();
+        let call = SignedCall { token, call };
         let mut effects = self.handle(Input::Manage { ticket: Ticket(5), call });
         match effects.pop() {
             Some(Effect::Managed { ticket: Ticket(5), answer }) => (answer, effects),
             other => panic!("{other:?}"),
         }
+    }
+
+    fn remembered_tokens(&self) -> u64 {
+        self.relay.sql().first::<(u64,)>("SELECT count(*) FROM used_token", &[]).unwrap().unwrap().0
     }
 
     fn done(&mut self, method: &str, params: Value) -> Vec<Effect> {
@@ -37,8 +58,70 @@ impl Bench {
     }
 }
 
+fn token(content: &str, at: u64) -> Token {
+    Token::of(&fixtures::signed_by(&fixtures::keys(1), 27_235, at, &[], content))
+}
+
 fn key(number: usize) -> PublicKey {
     fixtures::keys(number).public_key()
+}
+
+#[test]
+fn a_token_changes_something_once() {
+    let mut bench = Bench::new();
+    let second = bench.now.as_seconds();
+    let ban = |bench: &mut Bench, token| bench.manage_by(token, "banpubkey", json!([key(0)]));
+    assert_eq!(ban(&mut bench, token("", second)).0, Ok(Ok(true.into())));
+    bench.done("unbanpubkey", json!([key(0)]));
+    // Whoever forgets everything has it in the database.
+    bench.relay.forget(bench.now);
+    assert_eq!(ban(&mut bench, token("", second)), (Err(UsedToken), Vec::new()));
+    assert_eq!(bench.shown("listbannedpubkeys"), json!([]));
+    // It is the same for another call: what it was signed for is the door's affair.
+    assert_eq!(bench.manage_by(token("", second), "unbanpubkey", json!([key(0)])).0, Err(UsedToken));
+    assert_eq!(ban(&mut bench, token("another", second)).0, Ok(Ok(true.into())));
+}
+
+#[test]
+fn a_list_may_be_asked_for_twice_within_a_second() {
+    let mut bench = Bench::new();
+    for method in ["listbannedpubkeys", "listeventsneedingmoderation", "supportedmethods"] {
+        for _ in 0..2 {
+            let (answer, effects) = bench.manage_by(token("", bench.now.as_seconds()), method, json!([]));
+            assert!(matches!(answer, Ok(Ok(Value::Array(_)))), "{method}: {answer:?}");
+            assert_eq!(effects, [], "{method}");
+        }
+    }
+    assert_eq!(bench.remembered_tokens(), 0);
+}
+
+#[test]
+fn tokens_are_remembered_as_long_as_a_door_may_take_them() {
+    let mut bench = Bench::new();
+    let made = bench.now.as_seconds();
+    // A client whose clock is ahead.
+    let ahead = token("", made + TIME_WINDOW);
+    let ban = |bench: &mut Bench| bench.manage_by(ahead, "banpubkey", json!([key(0)])).0;
+    assert_eq!(ban(&mut bench), Ok(Ok(true.into())));
+    for after in [1, TIME_WINDOW, 2 * TIME_WINDOW + 1] {
+        bench.now = Timestamp::from_seconds(made + after);
+        assert_eq!(ban(&mut bench), Err(UsedToken), "{after} s later");
+    }
+    bench.now = Timestamp::from_seconds(made + 4 * TIME_WINDOW);
+    bench.done("unbanpubkey", json!([key(0)]));
+    assert_eq!(bench.remembered_tokens(), 1, "the old one is gone");
+}
+
+#[test]
+fn a_call_that_failed_may_be_repeated_with_its_token() {
+    let mut bench = Bench::new();
+    let token = token("", bench.now.as_seconds());
+    let sql = bench.relay.sql().clone();
+    sql.execute("ALTER TABLE listed RENAME TO elsewhere", &[]).unwrap();
+    let (answer, _) = bench.manage_by(token, "banpubkey", json!([key(0)]));
+    assert!(matches!(answer, Ok(Err(_))), "{answer:?}");
+    sql.execute("ALTER TABLE elsewhere RENAME TO listed", &[]).unwrap();
+    assert_eq!(bench.manage_by(token, "banpubkey", json!([key(0)])).0, Ok(Ok(true.into())));
 }
 
 #[test]

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use openagents_host::http_auth::authorization;
 use openagents_host::{Keys, Timestamp};
 use serde_json::{Value, json};
@@ -22,7 +24,13 @@ fn doors() -> AgentDoors {
     let agent = AgentDeclaration { version: "1.2.3", about: "Writes.", ..AgentDeclaration::new("scribe") };
     let manifest = AgentManifest::new(&agent, &[], &keys.public_key()).signed(&keys);
     let profile = Profile::new(agent, Vec::new(), keys.public_key());
-    AgentDoors::new(manifest, profile, &[self::keys(2).public_key()], r#"{"count":0}"#.to_owned())
+    AgentDoors::new(
+        manifest,
+        profile,
+        &[self::keys(2).public_key()],
+        BTreeSet::new(),
+        r#"{"count":0}"#.to_owned(),
+    )
 }
 
 fn visit(path: &str, reader: Option<&Keys>) -> Visit {

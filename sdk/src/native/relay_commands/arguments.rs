@@ -32,7 +32,8 @@ pub(super) enum RelayCommand {
     Import(Import),
     /// Write the stored events, one JSON object on a line; also while the agent runs
     #[command(
-        after_help = "What is written is what was stored when it began. A file appears when it is complete.\n\n\
+        after_help = "What is written is what was stored when it began. A file appears when it is complete; until then FILE.partial \
+            grows beside it. When that is broken off, however it is, the same command goes on from there.\n\n\
             Examples:\n  \
             relay export backup.jsonl\n  \
             relay export --filter '{\"kinds\":[5050,6050]}' --since 2026-01-01 | zstd > jobs.jsonl.zst"
@@ -45,6 +46,7 @@ pub(super) enum RelayCommand {
             What is fetched is stored in the database, which while the agent runs is its own: stop it, or have the \
             events stored by it with --relay. Then it takes them for new ones: requests for it are done. With \
             --direction up nothing is stored here, and the agent may run.\n\n\
+            A relay that asks who this is (NIP-42) is told that it is the agent: NOSTR_PRIVATE_KEY, or the key in its folder.\n\n\
             Examples:\n  \
             relay sync wss://my-agent.example.workers.dev\n  \
             relay sync wss://relay.example.com --direction down --filter '{\"kinds\":[0,3]}' --since 30d\n  \

@@ -3,12 +3,12 @@ use std::process::ExitCode;
 
 use openagents_relay::native::import::{Import, Source, import, import_over};
 use openagents_relay::native::intake::{Refusal, Tally};
-use openagents_relay::native::sync::Remote;
 
 use super::super::terminal::{foreign, say, tell};
 use super::progress::{Progress, bytes, number};
 use super::{
-    DATABASE, INTERRUPTED, RelayCommandError, arguments, open_to_write, stop_when_interrupted, take,
+    DATABASE, INTERRUPTED, RelayCommandError, arguments, connect, open_to_write, own_access, own_key,
+    stop_when_interrupted, take, variables,
 };
 
 pub(super) async fn run(arguments: &arguments::Import, data: &Path) -> Result<ExitCode, RelayCommandError> {
@@ -19,15 +19,16 @@ pub(super) async fn run(arguments: &arguments::Import, data: &Path) -> Result<Ex
     let mut show = |import: &Import| progress.show(|progress| line(import, length, progress));
     let import = match &arguments.relay {
         Some(url) => {
-            let mut relay = Remote::connect(url).await?;
+            let mut relay = connect(url, own_key(data, &variables()?)?.as_ref()).await?;
             let import = import_over(&mut relay, source, &stop, &mut show).await?;
             relay.close().await;
             import
         }
         None => {
             let folder = take(data, ", or send the events to it with --relay ws://127.0.0.1:8787")?;
-            let store = open_to_write(&folder.path().join(DATABASE))?;
-            import(&store, source, &stop, &mut show)?
+            let variables = variables()?;
+            let store = open_to_write(&folder.path().join(DATABASE), &variables)?;
+            import(&store, &own_access(&variables), source, &stop, &mut show)?
         }
     };
     progress.end();

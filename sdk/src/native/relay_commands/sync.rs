@@ -2,13 +2,14 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use openagents_relay::native::database::open_to_read;
-use openagents_relay::native::sync::{Direction, Method, Remote, Sink, Synchronization, sync};
+use openagents_relay::native::sync::{Direction, Method, Sink, Synchronization, sync};
 
 use super::super::terminal::{say, tell};
 use super::import::details;
 use super::progress::{Progress, number};
 use super::{
-    DATABASE, INTERRUPTED, RelayCommandError, arguments, open_to_write, stop_when_interrupted, take,
+    DATABASE, INTERRUPTED, RelayCommandError, arguments, connect, open_to_write, own_access, own_key,
+    stop_when_interrupted, take, variables,
 };
 
 pub(super) async fn run(
@@ -21,7 +22,7 @@ pub(super) async fn run(
         arguments::Direction::Up => Direction::Up,
     };
     let filter = arguments.times.narrow(arguments.filter.clone().unwrap_or_default());
-    let database = data.join(DATABASE);
+    let (database, variables) = (data.join(DATABASE), variables()?);
     // Held until the end where this process writes.
     let mut _folder = None;
     let store = if arguments.relay.is_some() || direction == Direction::Up {
@@ -29,15 +30,16 @@ pub(super) async fn run(
     } else {
         let hint = ", or have it store what is missing with --relay ws://127.0.0.1:8787";
         _folder = Some(take(data, hint)?);
-        open_to_write(&database)?
+        open_to_write(&database, &variables)?
     };
     let stop = stop_when_interrupted()?;
-    let mut remote = Remote::connect(&arguments.url).await?;
+    let (key, access) = (own_key(data, &variables)?, own_access(&variables));
+    let mut remote = connect(&arguments.url, key.as_ref()).await?;
     let mut own = match &arguments.relay {
-        Some(url) => Some(Remote::connect(url).await?),
+        Some(url) => Some(connect(url, key.as_ref()).await?),
         None => None,
     };
-    let sink = own.as_mut().map_or(Sink::Store, Sink::Relay);
+    let sink = own.as_mut().map_or(Sink::Store(&access), Sink::Relay);
     let mut progress = Progress::begin();
     let mut show = |sync: &Synchronization| progress.show(|progress| line(sync, direction, progress));
     let synced = sync(&store, sink, &mut remote, &filter, direction, &stop, &mut show).await?;

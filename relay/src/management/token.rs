@@ -1,0 +1,44 @@
+//! What an operator signed for a request (NIP-98): it changes something once.
+
+use openagents_host::http_auth::TIME_WINDOW;
+use openagents_host::{Event, EventId, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::Call;
+
+/// The event by which an operator authorized one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Token {
+    /// The event's id.
+    pub id: EventId,
+    /// When it was made, in seconds since the Unix epoch.
+    pub created_at: u64,
+}
+
+impl Token {
+    /// The token that an event is.
+    #[must_use]
+    pub fn of(event: &Event) -> Self {
+        Self { id: event.id, created_at: event.created_at }
+    }
+
+    /// How long it has to be remembered: until no door takes it any more, and as long again, since the clock of the door is
+    /// not that of the database.
+    pub(crate) const fn remembered_until(self) -> Timestamp {
+        Timestamp::from_seconds(self.created_at.saturating_add(TIME_WINDOW).saturating_add(TIME_WINDOW))
+    }
+}
+
+/// What an operator wants, and by which token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedCall {
+    /// What was signed for it. Whoever hands this in has checked it: time, address, body, signature, and who signed.
+    pub token: Token,
+    /// What is wanted.
+    pub call: Call,
+}
+
+/// A token came a second time. Nothing was done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, thiserror::Error)]
+#[error("this event was used already: sign a new one for each change")]
+pub struct UsedToken;

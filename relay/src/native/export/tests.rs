@@ -1,0 +1,205 @@
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use openagents_host::Timestamp;
+use openagents_host::native::{Durability, Sqlite};
+use openagents_host::sql::Sql;
+
+use super::{Export, ExportError, Target, export};
+use crate::filter::Filter;
+use crate::fixtures;
+use crate::store::Store;
+
+const NOW: Timestamp = Timestamp::from_seconds(1_000);
+
+fn store() -> Store<Sqlite> {
+    let store = Store::open(Sqlite::in_memory().unwrap()).unwrap();
+    for (kind, at, tags) in [
+        (1, 10, &[&["t", "a"][..]][..]),
+        (1, 20, &[&["expiration", "1000"][..]][..]),
+        (1, 30, &[&["expiration", "1001"][..]][..]),
+        (7, 40, &[][..]),
+    ] {
+        store.insert(Timestamp::EPOCH, &fixtures::signed(kind, at, tags)).unwrap();
+    }
+    store
+}
+
+fn times(filters: &[Filter]) -> Vec<u64> {
+    let mut output = Vec::new();
+    let stop = AtomicBool::new(false);
+    let mut target = Target::stream(&mut output);
+    let export = export(&store(), filters, NOW, &mut target, &stop, &mut |_| ()).unwrap();
+    drop(target);
+    let lines = String::from_utf8(output).unwrap();
+    assert_eq!(export.written, u64::try_from(lines.lines().count()).unwrap());
+    assert_eq!(export.bytes, u64::try_from(lines.len()).unwrap());
+    assert!(export.is_complete && export.stored == 4);
+    lines.lines().map(|line| openagents_host::Event::from_json(line).unwrap().created_at).collect()
+}
+
+#[test]
+fn writes_what_is_asked_for_but_nothing_expired() {
+    assert_eq!(times(&[]), [10, 30, 40]);
+    assert_eq!(times(&[Filter::new().kinds([7])]), [40]);
+    assert_eq!(times(&[Filter::new().kinds([7]), Filter::new().tag('t', ["a"]).unwrap()]), [10, 40]);
+    assert_eq!(times(&[Filter::new().since(11).until(39)]), [30]);
+    assert_eq!(times(&[Filter::new().since(40), Filter::new().until(10)]), [10, 40]);
+    assert_eq!(times(&[Filter::new().limit(0)]), [10, 30, 40]);
+}
+
+#[test]
+fn says_that_the_output_failed() {
+    struct Closed;
+    impl io::Write for Closed {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut target = Target::stream(Closed);
+    let error = export(&store(), &[], NOW, &mut target, &AtomicBool::new(false), &mut |_| ()).unwrap_err();
+    assert!(matches!(error, ExportError::Write(error) if error.kind() == io::ErrorKind::BrokenPipe));
+}
+
+#[test]
+fn stops_when_told() {
+    let mut target = Target::stream(Vec::new());
+    let export = export(&store(), &[], NOW, &mut target, &AtomicBool::new(true), &mut |_| ()).unwrap();
+    assert!(!export.is_complete && export.written == 0);
+}
+
+/// A folder with a database of 2,500 events, more than two pages.
+struct Desk {
+    folder: tempfile::TempDir,
+    store: Store<Sqlite>,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Self::open(&folder.path().join("relay.sqlite"));
+        store
+            .sql()
+            .transaction(|| {
+                (0..2_500).try_for_each(|at| {
+                    store
+                        .insert(Timestamp::EPOCH, &fixtures::signed(if at % 5 == 0 { 2 } else { 1 }, at, &[]))
+                        .map(drop)
+                })
+            })
+            .unwrap();
+        Self { folder, store }
+    }
+
+    fn open(database: &Path) -> Store<Sqlite> {
+        Store::open(Sqlite::open(database, Durability::Process).unwrap()).unwrap()
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Exports into `out.jsonl` until so many events were looked at in this run.
+    fn export(&self, filters: &[Filter], at_most: u64) -> Export {
+        self.export_of("relay.sqlite", filters, at_most)
+    }
+
+    fn export_of(&self, database: &str, filters: &[Filter], at_most: u64) -> Export {
+        let mut target = Target::file(&self.path("out.jsonl"), &self.path(database)).unwrap();
+        let (stop, mut first) = (AtomicBool::new(false), None);
+        export(&self.store, filters, NOW, &mut target, &stop, &mut |export| {
+            let first = *first.get_or_insert(export.looked_at);
+            stop.store(export.looked_at.saturating_sub(first) >= at_most, Ordering::Relaxed);
+        })
+        .unwrap()
+    }
+
+    /// When the events were made that are in a file.
+    fn times(&self, name: &str) -> Vec<u64> {
+        let lines = fs::read_to_string(self.path(name)).unwrap();
+        assert!(lines.is_empty() || lines.ends_with('\n'));
+        lines.lines().map(|line| openagents_host::Event::from_json(line).unwrap().created_at).collect()
+    }
+
+    fn files(&self) -> usize {
+        fs::read_dir(self.folder.path())
+            .unwrap()
+            .filter(|file| file.as_ref().unwrap().file_name().to_string_lossy().starts_with("out.jsonl"))
+            .count()
+    }
+}
+
+const ALL: u64 = u64::MAX;
+
+#[test]
+fn goes_on_where_it_was_broken_off() {
+    let desk = Desk::new();
+    let first = desk.export(&[], 1_000);
+    assert_eq!((first.written, first.is_complete, first.resumed_after), (1_000, false, None));
+    assert!(!desk.path("out.jsonl").exists());
+    assert_eq!(desk.times("out.jsonl.partial"), (0..1_000).collect::<Vec<_>>());
+    let second = desk.export(&[], 1_000);
+    assert_eq!((second.written, second.resumed_after, second.is_complete), (2_000, Some(1_000), false));
+    let third = desk.export(&[], ALL);
+    assert_eq!((third.written, third.looked_at, third.resumed_after), (2_500, 2_500, Some(2_000)));
+    assert!(third.is_complete);
+    assert_eq!(desk.times("out.jsonl"), (0..2_500).collect::<Vec<_>>());
+    assert_eq!(third.bytes, fs::metadata(desk.path("out.jsonl")).unwrap().len());
+    assert_eq!(desk.files(), 1, "neither the unfinished file nor its note");
+    // It is done: the next one is a new one.
+    assert_eq!(desk.export(&[], ALL).resumed_after, None);
+}
+
+#[test]
+fn writes_anew_what_came_after_the_note() {
+    for torn in ["{\"id\":\"half a li", "\0\0\0\0\0\0", "{}\n{}\n"] {
+        let desk = Desk::new();
+        desk.export(&[], 1_000);
+        let partial = desk.path("out.jsonl.partial");
+        let text = fs::read_to_string(&partial).unwrap() + torn;
+        fs::write(&partial, text).unwrap();
+        assert_eq!(desk.export(&[], ALL).resumed_after, Some(1_000));
+        assert_eq!(desk.times("out.jsonl"), (0..2_500).collect::<Vec<_>>(), "{torn}");
+    }
+}
+
+#[test]
+fn begins_anew_when_it_is_another_export() {
+    let (even, odd) = ([Filter::new().kinds([2])], [Filter::new().kinds([1])]);
+    let fifths: Vec<u64> = (0..2_500).filter(|at| at % 5 == 0).collect();
+    let desk = Desk::new();
+    drop(Desk::open(&desk.path("other.sqlite")));
+    let anew = |break_off: &dyn Fn()| {
+        desk.export(&even, 1_000);
+        break_off();
+        let done = desk.export(&even, ALL);
+        assert_eq!((done.resumed_after, done.written), (None, 500));
+        assert_eq!(desk.times("out.jsonl"), fifths);
+    };
+    anew(&|| {
+        desk.export(&odd, 1_000);
+    });
+    anew(&|| {
+        desk.export_of("other.sqlite", &even, 1_000);
+    });
+    anew(&|| fs::write(desk.path("out.jsonl.partial"), "").unwrap());
+    anew(&|| fs::write(desk.path("out.jsonl.partial.json"), "{").unwrap());
+    // And it goes on when it is not.
+    desk.export(&even, 1_000);
+    assert_eq!(desk.export(&even, ALL).resumed_after, Some(200));
+    assert_eq!(desk.times("out.jsonl"), fifths);
+}
+
+#[test]
+fn one_file_is_written_by_one_export() {
+    let desk = Desk::new();
+    let (path, database) = (desk.path("out.jsonl"), desk.path("relay.sqlite"));
+    let _first = Target::file(&path, &database).unwrap();
+    let error = Target::file(&path, &database).err().unwrap();
+    assert_eq!(error.kind(), io::ErrorKind::ResourceBusy);
+}
