@@ -93,6 +93,11 @@ pub trait Sql: Clone + 'static {
         body()
     }
 
+    /// Whether what is read now is [limited](Self::limited): whoever reads need not limit it otherwise.
+    fn is_limited(&self) -> bool {
+        false
+    }
+
     /// Runs one statement and ignores its rows. To learn whether it changed anything, read `RETURNING` rows.
     ///
     /// # Errors

@@ -222,6 +222,10 @@ impl Sql for Sqlite {
         let _limited = Limited(&self.steps);
         body()
     }
+
+    fn is_limited(&self) -> bool {
+        self.steps.load(Ordering::Relaxed) != UNLIMITED
+    }
 }
 
 /// Counts a thousand steps; whether there were none left.
@@ -426,6 +430,7 @@ mod tests {
         let read: Result<(), SqlError> = sqlite.transaction(|| {
             sqlite.execute("INSERT INTO t VALUES (1)", &[])?;
             assert_eq!(sqlite.limited(5, || count(10)), Ok(Some((10,))));
+            assert!(!sqlite.is_limited() && sqlite.limited(5, || Ok::<_, SqlError>(sqlite.is_limited()))?);
             assert_eq!(sqlite.limited(5, || count(100_000)), Err(SqlError::Interrupted));
             assert_eq!(count(100_000), Ok(Some((100_000,))));
             Ok(())

@@ -7,8 +7,8 @@
 use openagents_host::sql::{Sql, SqlError};
 
 use super::Store;
-use super::plan::Driver;
-use super::select::{Body, Reader, lower, place, tables};
+use super::plan::{Driver, Plan};
+use super::select::{Body, Reader, Select, lower, place, tables};
 use super::statement::Statement;
 use crate::filter::Filter;
 
@@ -51,6 +51,89 @@ impl Budget {
         }
         self.left = self.left.saturating_sub(rows.saturating_mul(weight));
         Ok(Reach::Whole)
+    }
+}
+
+/// How far back a `REQ` looks at the rows of a condition that is in the order of answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Depth {
+    /// The last place that is looked at.
+    pub(super) lower: u64,
+    /// Whether that is all the filter asks for, or as far as its limit reaches.
+    pub(super) is_enough: bool,
+}
+
+/// So many look-ups are tried before it is counted what a `REQ` would take.
+const FIRST_LOOK_UPS: u64 = 4_096;
+
+impl<S: Sql> Store<S> {
+    /// How far back a `REQ` can look. Where the database ends by itself what takes too long, and where no row is held
+    /// against tags one by one, that is to the filter's beginning.
+    pub(super) fn depth(
+        &self,
+        plan: Plan,
+        filter: &Filter,
+        reader: &Reader<'_>,
+        limit: u64,
+        look_ups: u64,
+    ) -> Result<Depth, SqlError> {
+        let whole = Depth { lower: lower(filter), is_enough: true };
+        let weight = weight(plan.driver, filter, reader);
+        if weight == 1 || plan.finds_few || self.sql.is_limited() {
+            return Ok(whole);
+        }
+        let affordable = |look_ups: u64| look_ups.checked_div(weight).unwrap_or(1).max(1);
+        let Some(first) = self.row_from_the_end(plan.driver, filter, reader, affordable(FIRST_LOOK_UPS))?
+        else {
+            return Ok(whole);
+        };
+        let select = Select::ordered("1", plan.driver, filter, reader, first, limit);
+        let found = self.sql.rows::<(u64,)>(select.text(), &select.values())?;
+        if u64::try_from(found.len()).is_ok_and(|found| found >= limit) {
+            return Ok(Depth { lower: first, is_enough: true });
+        }
+        let last = self.row_from_the_end(plan.driver, filter, reader, affordable(look_ups))?;
+        Ok(last.map_or(whole, |lower| Depth { lower, is_enough: false }))
+    }
+
+    /// The place of the driving row that is the last of the newest so many; none if there are not so many.
+    fn row_from_the_end(
+        &self,
+        driver: Driver,
+        filter: &Filter,
+        reader: &Reader<'_>,
+        rows: u64,
+    ) -> Result<Option<u64>, SqlError> {
+        let mut select = Statement::default();
+        select.push("SELECT ").push(place(driver)).push(" FROM ").push(match driver {
+            Driver::Tag(_) => "tag AS t",
+            driver => tables(driver),
+        });
+        select.push(" WHERE ");
+        let body = Body { driver, filter, reader, cursor: false };
+        body.push_driving(&mut select);
+        body.push_range(&mut select, lower(filter));
+        select
+            .push(" ORDER BY ")
+            .push(place(driver))
+            .push(" DESC LIMIT 1 OFFSET ?")
+            .integer(rows.saturating_sub(1));
+        let row: Option<(u64,)> = self.sql.first(select.text(), &select.values())?;
+        Ok(row.map(|(place,)| place))
+    }
+
+    /// Whether all rows of a condition with several values can be looked at by a `REQ`.
+    pub(super) fn is_affordable(
+        &self,
+        plan: Plan,
+        filter: &Filter,
+        reader: &Reader<'_>,
+        look_ups: u64,
+    ) -> Result<bool, SqlError> {
+        if weight(plan.driver, filter, reader) == 1 || plan.finds_few || self.sql.is_limited() {
+            return Ok(true);
+        }
+        Ok(Budget::of(look_ups).spend(self, plan.driver, filter, reader)? == Reach::Whole)
     }
 }
 

@@ -8,7 +8,7 @@ use openagents_host::sql::{NextRow, Sql, SqlError, values};
 use openagents_host::{PublicKey, Timestamp};
 
 use super::Store;
-use super::plan::Driver;
+use super::plan::{Driver, Plan};
 use super::select::{self, BY_PLACES, Cursor, Reader, Select};
 use super::statement::{hex_string, json_list};
 use super::viewer::Viewer;
@@ -51,7 +51,7 @@ impl<S: Sql> Store<S> {
         {
             let plan = self.plan(filter, &reader)?;
             if is_in_order(plan.driver, filter) || plan.finds_few {
-                return self.newest_at_once(plan.driver, filter, &reader, limit, answer);
+                return self.newest_at_once(plan, filter, &reader, limit, limits.max_look_ups, answer);
             }
         }
         let mut places = Vec::new();
@@ -62,7 +62,11 @@ impl<S: Sql> Store<S> {
                 answer.unknown();
                 continue;
             }
-            let mut found = self.newest(filter, &reader, limit.saturating_add(1))?;
+            let Newest { places: mut found, is_all } =
+                self.newest(filter, &reader, limit.saturating_add(1), limits.max_look_ups)?;
+            if !is_all {
+                answer.unknown();
+            }
             if u64::try_from(found.len()).is_ok_and(|found| found > limit) {
                 found.pop();
                 answer.completeness = Completeness::More;
@@ -81,15 +85,22 @@ impl<S: Sql> Store<S> {
     /// The newest events of a condition whose rows are in the order of answers, or are few and can be put into it.
     fn newest_at_once(
         &self,
-        driver: Driver,
+        plan: Plan,
         filter: &Filter,
         reader: &Reader<'_>,
         limit: u64,
+        look_ups: u64,
         mut answer: Answer<'_>,
     ) -> Result<Completeness, SqlError> {
-        let select = match is_in_order(driver, filter) {
-            true => Select::json(driver, filter, reader, limit.saturating_add(1)),
-            false => Select::sorted("e.json", driver, filter, reader),
+        let select = if is_in_order(plan.driver, filter) {
+            let one_more = limit.saturating_add(1);
+            let depth = self.depth(plan, filter, reader, one_more, look_ups)?;
+            if !depth.is_enough {
+                answer.unknown();
+            }
+            Select::ordered("e.json", plan.driver, filter, reader, depth.lower, one_more)
+        } else {
+            Select::sorted("e.json", plan.driver, filter, reader)
         };
         let (mut left, mut last) = (limit, None);
         self.sql.query(select.text(), &select.values(), &mut |row| {
@@ -108,15 +119,28 @@ impl<S: Sql> Store<S> {
     }
 
     /// The places of a filter's newest events, in the order of answers.
-    fn newest(&self, filter: &Filter, reader: &Reader<'_>, limit: u64) -> Result<Vec<u64>, SqlError> {
+    fn newest(
+        &self,
+        filter: &Filter,
+        reader: &Reader<'_>,
+        limit: u64,
+        look_ups: u64,
+    ) -> Result<Newest, SqlError> {
         if needs_parties(filter, reader) {
-            return self.newest_of_parties(filter, reader, limit);
+            return self.newest_of_parties(filter, reader, limit, look_ups);
         }
         let plan = self.plan(filter, reader)?;
-        let select = match is_in_order(plan.driver, filter) {
-            true => Select::places(plan.driver, filter, reader, limit),
-            false if plan.finds_few => Select::sorted("NULL", plan.driver, filter, reader),
-            false => return self.merge(plan.driver, filter, reader, limit),
+        let mut is_all = true;
+        let select = if is_in_order(plan.driver, filter) {
+            let depth = self.depth(plan, filter, reader, limit, look_ups)?;
+            is_all = depth.is_enough;
+            Select::ordered("e.seq", plan.driver, filter, reader, depth.lower, limit)
+        } else if plan.finds_few {
+            Select::sorted("NULL", plan.driver, filter, reader)
+        } else if self.is_affordable(plan, filter, reader, look_ups)? {
+            return Ok(Newest { places: self.merge(plan.driver, filter, reader, limit)?, is_all });
+        } else {
+            return Err(SqlError::Interrupted);
         };
         let mut places = Vec::new();
         self.sql.query(select.text(), &select.values(), &mut |row| {
@@ -125,7 +149,7 @@ impl<S: Sql> Store<S> {
         })?;
         places.dedup();
         places.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-        Ok(places)
+        Ok(Newest { places, is_all })
     }
 
     /// What a reader has written of private kinds, and what was written to the reader: all others are not read.
@@ -134,15 +158,18 @@ impl<S: Sql> Store<S> {
         filter: &Filter,
         reader: &Reader<'_>,
         limit: u64,
-    ) -> Result<Vec<u64>, SqlError> {
-        let mut places = Vec::new();
+        look_ups: u64,
+    ) -> Result<Newest, SqlError> {
+        let mut all = Newest { places: Vec::new(), is_all: true };
         for filter in parties(filter, reader) {
-            places.append(&mut self.newest(&filter, reader, limit)?);
+            let mut newest = self.newest(&filter, reader, limit, look_ups)?;
+            all.places.append(&mut newest.places);
+            all.is_all &= newest.is_all;
         }
-        places.sort_unstable_by_key(|place| Reverse(*place));
-        places.dedup();
-        places.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-        Ok(places)
+        all.places.sort_unstable_by_key(|place| Reverse(*place));
+        all.places.dedup();
+        all.places.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(all)
     }
 
     /// The newest events of a condition with several values. First a few of each value; the last of the newest of those
@@ -192,6 +219,13 @@ impl<S: Sql> Store<S> {
         }
         Ok(merged.places)
     }
+}
+
+/// The places of a filter's newest events.
+struct Newest {
+    places: Vec<u64>,
+    /// Whether older rows were looked at as well, as far as the limit asks for them.
+    is_all: bool,
 }
 
 /// What the cursors of a condition have brought.

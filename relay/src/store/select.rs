@@ -31,20 +31,18 @@ pub(super) struct Cursor {
 pub(super) struct Select;
 
 impl Select {
-    /// The JSON of the newest events, for a condition with one value.
-    pub(super) fn json(driver: Driver, filter: &Filter, reader: &Reader<'_>, limit: u64) -> Statement {
-        Self::ordered("e.json", driver, filter, reader, limit)
-    }
-
-    /// The places of the newest events, for a condition with one value.
-    pub(super) fn places(driver: Driver, filter: &Filter, reader: &Reader<'_>, limit: u64) -> Statement {
-        Self::ordered("e.seq", driver, filter, reader, limit)
-    }
-
-    fn ordered(column: &str, driver: Driver, filter: &Filter, reader: &Reader<'_>, limit: u64) -> Statement {
+    /// A column of the newest events from a place on, for a condition with one value.
+    pub(super) fn ordered(
+        column: &str,
+        driver: Driver,
+        filter: &Filter,
+        reader: &Reader<'_>,
+        lower: u64,
+        limit: u64,
+    ) -> Statement {
         let mut select = Statement::default();
         select.push("SELECT ").push(column);
-        Body { driver, filter, reader, cursor: false }.push(&mut select, Some(lower(filter)));
+        Body { driver, filter, reader, cursor: false }.push(&mut select, Some(lower));
         select.push(" ORDER BY ").push(place(driver)).push(" DESC LIMIT ?").integer(limit);
         select
     }

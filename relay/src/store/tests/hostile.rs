@@ -1,10 +1,12 @@
 //! Questions whose conditions are each common and never hold together: all rows of one of them are looked at for nothing.
 
 use openagents_host::native::Sqlite;
-use openagents_host::sql::{Sql, values};
+use openagents_host::sql::{Sql, SqlError, values};
 
 use super::{NOW, store};
 use crate::filter::Filter;
+use crate::limits::Limits;
+use crate::message::Completeness;
 use crate::store::place::Place;
 use crate::store::{Coverage, Store, Viewer};
 use crate::tag::{TagKey, TagName};
@@ -89,4 +91,31 @@ fn of_what_needs_too_many_look_ups_nothing_is_handed_over() {
         let coverage = store.each_match(NOW, &filter, &Viewer::everything(), 10, look_ups, each).unwrap();
         assert_eq!(coverage, expected);
     }
+}
+
+fn request(store: &Store<Sqlite>, json: &str, look_ups: u64) -> (Result<Completeness, SqlError>, usize) {
+    let limits = Limits { max_look_ups: look_ups, ..Limits::default() };
+    let mut found = 0;
+    let answered = store.query(NOW, &[filter(json)], &limits, &Viewer::everything(), &mut |_| found += 1);
+    (answered, found)
+}
+
+#[test]
+fn a_request_looks_no_further_back_than_it_may_and_says_so() {
+    let store = crowded(12_000);
+    let both = r##"{"#t":["hot"],"#x":["a"],"limit":400}"##;
+    assert_eq!(request(&store, both, 24_000), (Ok(Completeness::More), 400), "filled by the newest");
+    let all = |look_ups| request(&store, r##"{"#t":["hot"],"#n":["c"]}"##, look_ups);
+    assert_eq!(all(24_000), (Ok(Completeness::Finished), 0));
+    // The rarer condition finds nothing at all: look-ups are not needed.
+    assert_eq!(all(2), (Ok(Completeness::Finished), 0));
+    let never = |look_ups| request(&store, r##"{"#x":["a"],"#n":["b"]}"##, look_ups);
+    assert_eq!(never(13_000), (Ok(Completeness::Finished), 0));
+    assert_eq!(never(8_000), (Ok(Completeness::Unknown), 0));
+    let several = |look_ups| request(&store, r##"{"#x":["a","z"],"#n":["b","y"]}"##, look_ups);
+    assert_eq!(several(30_000), (Ok(Completeness::Finished), 0));
+    assert_eq!(several(8_000), (Err(SqlError::Interrupted), 0));
+    // Where the database itself ends what takes too long, it is left to it.
+    let limited = store.sql().limited(1_000_000, || Ok::<_, SqlError>(several(8_000)));
+    assert_eq!(limited.unwrap(), (Ok(Completeness::Finished), 0));
 }

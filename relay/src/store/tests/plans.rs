@@ -8,7 +8,7 @@ use super::store;
 use crate::filter::Filter;
 use crate::fixtures;
 use crate::store::plan::Driver;
-use crate::store::select::{Cursor, Reader, Select};
+use crate::store::select::{Cursor, Reader, Select, lower};
 use crate::store::statement::Statement;
 use crate::store::{Store, Viewer};
 use crate::tag::TagName;
@@ -27,6 +27,10 @@ fn plan(store: &Store<Sqlite>, statement: &Statement) -> String {
 
 fn reader<'a>(viewer: &'a Viewer<'a>) -> Reader<'a> {
     Reader { now: Timestamp::from_seconds(1_000), viewer }
+}
+
+fn newest(driver: Driver, filter: &Filter, reader: &Reader<'_>, limit: u64) -> Statement {
+    Select::ordered("e.json", driver, filter, reader, lower(filter), limit)
 }
 
 #[test]
@@ -56,7 +60,7 @@ fn an_answer_needs_no_sorting_where_the_condition_has_one_value() {
         ),
         (r#"{"since":5}"#, Driver::Time, "SEARCH e USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
     ] {
-        let plan = plan(&store, &Select::json(driver, &filter(json), &reader(&viewer), 500));
+        let plan = plan(&store, &newest(driver, &filter(json), &reader(&viewer), 500));
         assert!(plan.contains(expected), "{json}: {plan}");
         assert!(!plan.contains("TEMP B-TREE"), "{json}: {plan}");
     }
@@ -97,8 +101,7 @@ fn other_tags_and_addressees_are_looked_up_by_the_whole_key() {
     let private_kinds = [Kind(4), Kind(1059)].into_iter().collect();
     let viewer = Viewer { private_kinds: &private_kinds, pubkeys: &pubkeys };
     let filter = filter(r##"{"#e":["ID1"],"#p":["ID1","ID2"]}"##);
-    let plan =
-        plan(&store, &Select::json(Driver::Tag(TagName::new("e").unwrap()), &filter, &reader(&viewer), 1));
+    let plan = plan(&store, &newest(Driver::Tag(TagName::new("e").unwrap()), &filter, &reader(&viewer), 1));
     // SQLite may make a join of EXISTS, and says so.
     let plan = plan.replace(" EXISTS", "");
     // Two values of a tag, and one addressee.
@@ -111,7 +114,7 @@ fn privacy_costs_nothing_where_the_filter_names_other_kinds() {
     let private_kinds = [Kind(4), Kind(1059)].into_iter().collect();
     let viewer = Viewer { private_kinds: &private_kinds, pubkeys: &pubkeys };
     let text = |json: &str, viewer: &Viewer<'_>| {
-        Select::json(Driver::Time, &filter(json), &reader(viewer), 1).text().to_owned()
+        newest(Driver::Time, &filter(json), &reader(viewer), 1).text().to_owned()
     };
     let (open, private) = (r#"{"kinds":[1,7000]}"#, r#"{"kinds":[1,1059]}"#);
     assert_eq!(text(open, &viewer), text(open, &Viewer::everything()));
@@ -162,7 +165,7 @@ fn the_rarest_condition_drives() {
 fn a_time_that_no_host_can_store_is_taken_for_the_last_one() {
     let (store, viewer) = (store(), Viewer::everything());
     let filter = Filter { since: Some(u64::MAX), until: Some(u64::MAX), ..Filter::default() };
-    let select = Select::json(Driver::Time, &filter, &reader(&viewer), 1);
+    let select = newest(Driver::Time, &filter, &reader(&viewer), 1);
     store.sql().execute(select.text(), &select.values()).unwrap();
 }
 
