@@ -47,8 +47,9 @@ impl Driver {
         if filter.authors.is_some() {
             let pointing = tags.iter().filter(|(name, _)| points_at_one_thing(*name)).count();
             candidates.insert(pointing, Self::Authors);
-        } else if filter.kinds.is_some() {
-            // An author's index has the kinds in it: with authors, kinds never drive.
+        } else if filter.kinds.is_some() && !tags.iter().any(|(name, _)| points_at_one_thing(*name)) {
+            // An author's index has the kinds in it: with authors, kinds never drive. Tags have the kind in theirs too, and
+            // one that points at one thing is rarer than a kind.
             candidates.push(Self::Kinds);
         }
         candidates.truncate(MOST_PROBED);
@@ -70,13 +71,8 @@ impl<S: Sql> Store<S> {
     /// statement; of those with more it is the first.
     pub(super) fn plan(&self, filter: &Filter, reader: &Reader<'_>) -> Result<Plan, SqlError> {
         let candidates = Driver::candidates(filter);
-        match candidates.as_slice() {
-            [only] => return Ok(Plan { driver: *only, finds_few: *only == Driver::Ids }),
-            // Tags have the kind in their index too, and one that points at one thing is rarer than a kind.
-            [tag @ Driver::Tag(name), Driver::Kinds] if points_at_one_thing(*name) => {
-                return Ok(Plan { driver: *tag, finds_few: false });
-            }
-            _ => {}
+        if let [only] = candidates.as_slice() {
+            return Ok(Plan { driver: *only, finds_few: *only == Driver::Ids });
         }
         let probe = Select::probe(&candidates, filter, reader);
         let mut counts = Vec::new();
