@@ -13,6 +13,7 @@ scenarios![
     a_limit_does_not_count,
     authors_can_be_counted_over_several_relays,
     a_refused_count_is_closed_with_the_reason,
+    what_would_look_at_too_much_is_counted_in_part,
 ];
 
 /// The answer to a `COUNT`: the object, or why there is none.
@@ -131,4 +132,28 @@ async fn a_refused_count_is_closed_with_the_reason(stage: &Stage) {
         assert!(why.starts_with(prefix), "{filter}: {why}");
     }
     client.expect_alive().await;
+}
+
+async fn what_would_look_at_too_much_is_counted_in_part(stage: &Stage) {
+    let mut client = stage.client().await;
+    let (topic, author) = (topic(), fresh_author());
+    // Both are common, and never together.
+    for number in 0..780 {
+        let letter = if number < 520 { "t" } else { "x" };
+        client.publish_accepted(&event(&author, 1, &[&[letter, &topic]], &number.to_string())).await;
+    }
+    let values = |others: usize| (0..others).map(|other| other.to_string()).chain([topic.clone()]);
+    let filter = |others| json!({"#t": [topic], "#x": values(others).collect::<Vec<_>>()});
+    assert_eq!(count(&mut client, "c", &[filter(10)]).await, Ok(json!({"count": 0})));
+    assert_eq!(count(&mut client, "c", &[filter(1_000)]).await, Ok(json!({"count": 0, "approximate": true})));
+    // A request finds nothing either, soon, and subscribes.
+    client.send(&json!(["REQ", "r", filter(1_000)])).await;
+    let ended = |frame: &Frame| matches!(frame, Frame::EndOfStored(name) if name == "r").then_some(());
+    client.find(ended, "EOSE").await;
+    client.publish_accepted(&event(&author, 1, &[&["t", &topic], &["x", "7"]], "both")).await;
+    let told = |frame: &Frame| match frame {
+        Frame::Event(name, event) if name == "r" => Some(event.clone()),
+        _ => None,
+    };
+    assert_eq!(client.find(told, "the event with both").await.content, "both");
 }
