@@ -42,7 +42,8 @@ pub struct Limits {
     /// How many events a reconciliation can be about (NIP-77).
     pub max_reconciled_events: u64,
     /// How much a `COUNT` or a reconciliation may look up in the store, whatever it finds: one for each row of the condition
-    /// that finds the fewest, and for each of these one more for each value of the other tags.
+    /// that finds the fewest, and for each of these one more for each value of the other tags. In a Durable Object, which
+    /// cannot end what takes long, a filter of a `REQ` may look up as much.
     pub max_look_ups: u64,
 }
 
@@ -127,7 +128,7 @@ impl Limits {
     #[must_use]
     pub fn for_those_inside(&self) -> Self {
         let max_limit = self.max_limit.max(MAX_LIMIT_INSIDE);
-        Self { max_limit, default_limit: max_limit, ..self.clone() }
+        Self { max_limit, default_limit: max_limit, max_look_ups: u64::MAX, ..self.clone() }
     }
 
     /// How many stored events this filter brings at most.

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use openagents_host::SqlError;
 use serde::{Deserialize, Serialize};
 
 /// The word a reason begins with (NIP-01, "From relay to client").
@@ -93,6 +94,17 @@ impl Reason {
     /// Not for this client.
     pub fn restricted(text: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Prefix::Restricted, text)
+    }
+
+    /// What was asked for could not be read.
+    pub(crate) fn of_reading(error: &SqlError) -> Self {
+        match error {
+            SqlError::Interrupted => Self::new(
+                Prefix::Error,
+                "finding what this asks for takes too long; name fewer or rarer things, or a shorter time",
+            ),
+            _ => Self::storage(),
+        }
     }
 
     /// The database failed. What it said is for the operator's log, not for the client.

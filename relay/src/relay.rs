@@ -31,7 +31,7 @@ use crate::filter::Filter;
 use crate::handover::HandOverRule;
 use crate::limits::Limits;
 use crate::management::{Answer, Rules, SignedCall, UsedToken};
-use crate::message::RelayMessage;
+use crate::message::{RelayMessage, SubscriptionId};
 use crate::reason::{Outcome, Reason};
 use crate::reconciliation::Reconciliations;
 use crate::retention::RetentionRules;
@@ -171,6 +171,14 @@ pub enum Effect {
     /// state in which everything is that was committed with this effect, and an event of the subscription
     /// that is in it must not be sent a second time when the engine tells of it as new.
     Read(Reading),
+    /// What the engine sends to this connection next, up to the end of stored events, answers a `REQ` of this name. A
+    /// host that [reads beside](Relay::read_beside) the engine may have an answer to an earlier one under way.
+    Answering {
+        /// To which connection.
+        connection: ConnectionId,
+        /// Of which subscription.
+        subscription: SubscriptionId,
+    },
     /// The state of a connection has changed: a host that may forget keeps what [`Relay::saved`] gives.
     SessionChanged(ConnectionId),
     /// Give an event to whoever registered for such events, and report when that was done.

@@ -130,6 +130,16 @@ impl Subscriptions {
         Ok(())
     }
 
+    /// Whether the subscription of this name is one to these filters.
+    #[must_use]
+    pub fn is_to(&self, connection: ConnectionId, id: &SubscriptionId, filters: &[Filter]) -> bool {
+        let slot = self.sessions.get(&connection).and_then(|session| session.slots.get(id));
+        slot.and_then(|slot| slot.of(&self.subscriptions)).is_some_and(|found| {
+            let unlimited = |filter: &Filter| Filter { limit: None, ..filter.clone() };
+            found.filters.iter().eq(filters.iter().map(unlimited).collect::<Vec<_>>().iter())
+        })
+    }
+
     /// Ends a subscription and says whether there was one of this name.
     pub fn unsubscribe(&mut self, connection: ConnectionId, id: &SubscriptionId) -> bool {
         let Some(session) = self.sessions.get_mut(&connection) else { return false };

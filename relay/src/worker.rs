@@ -471,7 +471,7 @@ impl Awake {
                 Effect::Disconnect(connection) => self.disconnect(connection),
                 Effect::Failed(error) => console_error!("the relay's database failed: {}", error),
                 // The relay reads by itself here: there is one thread.
-                Effect::Read(_) => {}
+                Effect::Read(_) | Effect::Answering { .. } => {}
             }
         }
     }

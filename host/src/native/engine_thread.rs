@@ -192,11 +192,31 @@ fn advance<E: Engine<Sql = Sqlite>>(
         engine.rolled_back();
         let commit = commits.begin();
         for input in inputs {
-            engine.handle(now(), input, effects);
+            alone(engine, &sql, input, effects);
         }
         ring(engine, effects);
         commit
     })
+}
+
+/// Handles an input in a transaction of its own, so that it is done as a whole. If not even that can be committed, what
+/// its statements say is the answer.
+fn alone<E: Engine<Sql = Sqlite>>(
+    engine: &mut E,
+    sql: &Sqlite,
+    input: &E::Input,
+    effects: &mut Vec<E::Effect>,
+) {
+    let told = effects.len();
+    let committed: Result<(), SqlError> = sql.transaction(|| {
+        engine.handle(now(), input, effects);
+        Ok(())
+    });
+    if committed.is_err() {
+        effects.truncate(told);
+        engine.rolled_back();
+        engine.handle(now(), input, effects);
+    }
 }
 
 fn ring<E: Engine>(engine: &mut E, effects: &mut Vec<E::Effect>) {

@@ -109,6 +109,8 @@ enum Item {
         /// It has come, but one before it has not.
         answer: Option<Vec<RelayMessage>>,
     },
+    /// From here on messages answer a later request of this subscription than the answers that are awaited before.
+    Begins(SubscriptionId),
     Ping,
     Pong(Vec<u8>),
 }
@@ -195,6 +197,14 @@ impl Outbox {
         let subscription = subscription.cloned();
         state.queue.push_back(Item::Awaited { place, subscription, answer: None });
         place
+    }
+
+    /// Notes that the answer to a request comes next.
+    pub(super) fn begin_answer(&self, subscription: SubscriptionId) {
+        let mut state = self.state();
+        if state.awaited > 0 {
+            state.queue.push_back(Item::Begins(subscription));
+        }
     }
 
     /// Puts an answer into its place. Events in it that were queued behind it as new, as they came while it was being
@@ -445,6 +455,7 @@ impl State {
         behind.retain(|item| {
             match item {
                 Item::Awaited { subscription: of, .. } => is_next |= of.as_ref() == Some(subscription),
+                Item::Begins(of) => is_next |= of == subscription,
                 Item::Message(message @ RelayMessage::Event { subscription: of, event })
                     if !is_next && of == subscription && told.contains(event) =>
                 {
@@ -469,7 +480,7 @@ impl Item {
             Self::Message(message) => Size::told(message),
             Self::Answered(message) => Size::answered(message),
             // At most one of them waits, and none has more than 125 bytes.
-            Self::Ping | Self::Pong(_) | Self::Awaited { .. } => Size::default(),
+            Self::Ping | Self::Pong(_) | Self::Awaited { .. } | Self::Begins(_) => Size::default(),
         }
     }
 
@@ -478,7 +489,7 @@ impl Item {
         match self {
             Self::Message(message) | Self::Answered(message) => encoder::message(message, bytes),
             Self::Ping => encoder::frame(Opcode::Ping, b"", bytes),
-            Self::Awaited { .. } => {}
+            Self::Awaited { .. } | Self::Begins(_) => {}
             Self::Pong(payload) => encoder::frame(Opcode::Pong, payload, bytes),
         }
     }

@@ -175,6 +175,7 @@ impl Desk {
             Ok(reconciled) => reconciled.map(Input::Reconciled),
             Err(error) => {
                 messages.clear();
+                messages.push(question.reading.refused(&error));
                 Some(Input::Unreadable { reading: question.reading.clone(), error })
             }
         };

@@ -170,6 +170,11 @@ impl Connections {
                             questions.ask(Question::new(reading, outbox));
                         }
                     }
+                    Effect::Answering { connection, subscription } => {
+                        if let Some(outbox) = outboxes.get(&connection) {
+                            outbox.begin_answer(subscription);
+                        }
+                    }
                     Effect::Published { ticket, outcome } => {
                         self.publications.redeem(ticket, outcome);
                     }

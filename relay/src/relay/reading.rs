@@ -12,7 +12,7 @@ use crate::filter::Filter;
 use crate::hyperloglog::HyperLogLog;
 use crate::limits::Limits;
 use crate::message::{Count, RelayMessage, SubscriptionId};
-use crate::reason::{Prefix, Reason};
+use crate::reason::Reason;
 use crate::store::{Coverage, Store, Viewer};
 
 /// What takes more than so many thousand steps of the database is not answered by an engine whose host can do that beside
@@ -21,6 +21,9 @@ const SOON: u32 = 10;
 
 /// Nor is an answer of more bytes than this.
 const SOON_LENGTH: usize = 128 * 1024;
+
+/// No event has more bytes: it is a row.
+const LONGEST_EVENT: usize = 2_000_000;
 
 /// What is to be read from the store for a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +69,17 @@ impl Reading {
         tell: &mut dyn FnMut(RelayMessage),
     ) -> Result<Option<Reconciled>, SqlError> {
         self.answer_within(store, &config.access, &config.limits, tell)
+    }
+
+    /// The answer where the database failed, or took too long.
+    #[must_use]
+    pub fn refused(&self, error: &SqlError) -> RelayMessage {
+        let subscription = self.subscription.clone();
+        let reason = Reason::of_reading(error);
+        match self.inquiry {
+            Inquiry::Request(_) | Inquiry::Count(_) => RelayMessage::Closed { subscription, reason },
+            Inquiry::Reconcile { .. } => RelayMessage::ReconcileRefused { subscription, reason },
+        }
     }
 
     fn answer_within<S: Sql>(
@@ -182,6 +196,7 @@ impl<S: Sql> Relay<S> {
             Err(error) => {
                 effects.truncate(told);
                 self.unreadable(&reading, &error, effects);
+                effects.push(Effect::Send { connection, message: reading.refused(&error) });
             }
         }
     }
@@ -193,7 +208,8 @@ impl<S: Sql> Relay<S> {
         if self.is_crowded || !is_simple {
             return Ok(false);
         }
-        let connection = reading.connection;
+        let (connection, subscription) = (reading.connection, reading.subscription.clone());
+        effects.push(Effect::Answering { connection, subscription });
         let mut length: usize = 0;
         let mut send = |message: RelayMessage| {
             length = length.saturating_add(message.size());
@@ -201,7 +217,8 @@ impl<S: Sql> Relay<S> {
         };
         let limits = &self.config.limits;
         let limits = Limits {
-            max_answer_length: limits.max_answer_length.min(SOON_LENGTH.saturating_mul(2)),
+            // So that what is cut here is longer than what may be answered here, whatever the next event would have been.
+            max_answer_length: limits.max_answer_length.min(SOON_LENGTH.saturating_add(LONGEST_EVENT)),
             ..limits.clone()
         };
         let answered = self
@@ -215,31 +232,24 @@ impl<S: Sql> Relay<S> {
         }
     }
 
-    /// What was to be [read](Effect::Read) could not be.
+    /// What was to be [read](Effect::Read) could not be. Whoever asked was [told](Reading::refused). What was asked for since
+    /// under the same name is not concerned.
     pub(super) fn unreadable(&mut self, reading: &Reading, error: &SqlError, effects: &mut Vec<Effect>) {
-        let connection = reading.connection;
-        let subscription = reading.subscription.clone();
-        let reason = if *error == SqlError::Interrupted {
-            Reason::new(
-                Prefix::Error,
-                "finding what this asks for takes too long; name fewer or rarer things, or a shorter time",
-            )
-        } else {
+        let Reading { connection, subscription, .. } = reading;
+        if *error != SqlError::Interrupted {
             effects.push(Effect::Failed(error.clone()));
-            Reason::storage()
-        };
-        let message = match reading.inquiry {
-            Inquiry::Request(_) => {
-                self.unsubscribe(connection, &subscription, effects);
-                RelayMessage::Closed { subscription, reason }
+        }
+        match &reading.inquiry {
+            Inquiry::Request(filters) if self.subscriptions.is_to(*connection, subscription, filters) => {
+                self.unsubscribe(*connection, subscription, effects);
             }
-            Inquiry::Count(_) => RelayMessage::Closed { subscription, reason },
-            Inquiry::Reconcile { .. } => {
-                self.close_reconciliation(connection, &subscription, effects);
-                RelayMessage::ReconcileRefused { subscription, reason }
+            Inquiry::Reconcile { filter, .. }
+                if self.reconciliations.filter(*connection, subscription) == Some(filter) =>
+            {
+                self.close_reconciliation(*connection, subscription, effects);
             }
-        };
-        effects.push(Effect::Send { connection, message });
+            _ => {}
+        }
     }
 
     pub(super) fn unsubscribe(

@@ -63,8 +63,8 @@ pub(super) struct Depth {
     pub(super) is_enough: bool,
 }
 
-/// So many look-ups are tried before it is counted what a `REQ` would take.
-const FIRST_LOOK_UPS: u64 = 4_096;
+/// For each event that a `REQ` may bring, so many rows are tried before it is counted what it would take.
+const FIRST_ROWS: u64 = 4;
 
 impl<S: Sql> Store<S> {
     /// How far back a `REQ` can look. Where the database ends by itself what takes too long, and where no row is held
@@ -79,12 +79,12 @@ impl<S: Sql> Store<S> {
     ) -> Result<Depth, SqlError> {
         let whole = Depth { lower: lower(filter), is_enough: true };
         let weight = weight(plan.driver, filter, reader);
-        if weight == 1 || plan.finds_few || self.sql.is_limited() {
+        if weight == 1 || plan.finds_few || look_ups == u64::MAX || self.sql.is_limited() {
             return Ok(whole);
         }
-        let affordable = |look_ups: u64| look_ups.checked_div(weight).unwrap_or(1).max(1);
-        let Some(first) = self.row_from_the_end(plan.driver, filter, reader, affordable(FIRST_LOOK_UPS))?
-        else {
+        let affordable = look_ups.checked_div(weight).unwrap_or(1).max(1);
+        let first_rows = limit.saturating_mul(FIRST_ROWS).min(affordable);
+        let Some(first) = self.row_from_the_end(plan.driver, filter, reader, first_rows)? else {
             return Ok(whole);
         };
         let select = Select::ordered("1", plan.driver, filter, reader, first, limit);
@@ -92,7 +92,7 @@ impl<S: Sql> Store<S> {
         if u64::try_from(found.len()).is_ok_and(|found| found >= limit) {
             return Ok(Depth { lower: first, is_enough: true });
         }
-        let last = self.row_from_the_end(plan.driver, filter, reader, affordable(look_ups))?;
+        let last = self.row_from_the_end(plan.driver, filter, reader, affordable)?;
         Ok(last.map_or(whole, |lower| Depth { lower, is_enough: false }))
     }
 
@@ -130,7 +130,11 @@ impl<S: Sql> Store<S> {
         reader: &Reader<'_>,
         look_ups: u64,
     ) -> Result<bool, SqlError> {
-        if weight(plan.driver, filter, reader) == 1 || plan.finds_few || self.sql.is_limited() {
+        if weight(plan.driver, filter, reader) == 1
+            || plan.finds_few
+            || look_ups == u64::MAX
+            || self.sql.is_limited()
+        {
             return Ok(true);
         }
         Ok(Budget::of(look_ups).spend(self, plan.driver, filter, reader)? == Reach::Whole)
@@ -142,7 +146,9 @@ impl<S: Sql> Store<S> {
 fn weight(driver: Driver, filter: &Filter, reader: &Reader<'_>) -> u64 {
     let others = filter.tags.iter().filter(|(name, _)| driver != Driver::Tag(**name));
     let values = others.fold(1_usize, |sum, (_, values)| sum.saturating_add(values.len()));
-    let readers = if reader.viewer.restricts(filter) { reader.viewer.pubkeys.len() } else { 0 };
+    // Of kinds that are not named, few are private; whom those are for is looked up for them alone.
+    let names_private = filter.kinds.is_some() && reader.viewer.restricts(filter);
+    let readers = if names_private { reader.viewer.pubkeys.len() } else { 0 };
     u64::try_from(values.saturating_add(readers)).unwrap_or(u64::MAX)
 }
 

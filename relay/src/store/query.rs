@@ -100,17 +100,10 @@ impl<S: Sql> Store<S> {
             }
             Select::ordered("e.json", plan.driver, filter, reader, depth.lower, one_more)
         } else {
-            Select::sorted("e.json", plan.driver, filter, reader)
+            Select::json_of_few(plan.driver, filter, reader, limit.saturating_add(1))
         };
-        let (mut left, mut last) = (limit, None);
+        let mut left = limit;
         self.sql.query(select.text(), &select.values(), &mut |row| {
-            // One that has two of the values comes twice.
-            if row.count() > 1 {
-                let place: u64 = row.column(1)?;
-                if last.replace(place) == Some(place) {
-                    return Ok(ControlFlow::Continue(()));
-                }
-            }
             let Some(after) = left.checked_sub(1) else { return Ok(answer.cut()) };
             left = after;
             Ok(answer.add(row.column(0)?))
@@ -136,19 +129,14 @@ impl<S: Sql> Store<S> {
             is_all = depth.is_enough;
             Select::ordered("e.seq", plan.driver, filter, reader, depth.lower, limit)
         } else if plan.finds_few {
-            Select::sorted("NULL", plan.driver, filter, reader)
+            Select::few(plan.driver, filter, reader, limit)
         } else if self.is_affordable(plan, filter, reader, look_ups)? {
             return Ok(Newest { places: self.merge(plan.driver, filter, reader, limit)?, is_all });
         } else {
             return Err(SqlError::Interrupted);
         };
-        let mut places = Vec::new();
-        self.sql.query(select.text(), &select.values(), &mut |row| {
-            places.push(row.column::<u64>(row.count().saturating_sub(1))?);
-            Ok(ControlFlow::Continue(()))
-        })?;
-        places.dedup();
-        places.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        let places: Vec<(u64,)> = self.sql.rows(select.text(), &select.values())?;
+        let places = places.into_iter().map(|(place,)| place).collect();
         Ok(Newest { places, is_all })
     }
 

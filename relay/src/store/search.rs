@@ -306,11 +306,15 @@ impl<S: Sql> Store<S> {
         }
         let limits = Limits { max_limit: FEW, ..limits.clone() };
         let mut is_whole = true;
-        let completeness =
-            self.query(hits.now, std::slice::from_ref(others), &limits, hits.viewer, &mut |json| {
-                is_whole &= hits.add(&json).is_continue();
-            })?;
-        Ok(is_whole && completeness == Completeness::Finished)
+        let found = self.query(hits.now, std::slice::from_ref(others), &limits, hits.viewer, &mut |json| {
+            is_whole &= hits.add(&json).is_continue();
+        });
+        match found {
+            Ok(completeness) => Ok(is_whole && completeness == Completeness::Finished),
+            // Then the index of words is asked.
+            Err(SqlError::Interrupted) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Looks through the events that are not in the index, and says whether it were all of them.

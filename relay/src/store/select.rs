@@ -47,13 +47,23 @@ impl Select {
         select
     }
 
-    /// A column and the place of all matching events, the newest first, of a condition that finds few. One that has two of
-    /// the values comes twice.
-    pub(super) fn sorted(column: &str, driver: Driver, filter: &Filter, reader: &Reader<'_>) -> Statement {
+    /// The places of the newest events of a condition that finds few, whatever the order of its rows. An event can have two of
+    /// the values.
+    pub(super) fn few(driver: Driver, filter: &Filter, reader: &Reader<'_>, limit: u64) -> Statement {
         let mut select = Statement::default();
-        select.push("SELECT ").push(column).push(", ").push(place(driver));
+        select.push("SELECT ").push(place(driver)).push(" AS seq");
         Body { driver, filter, reader, cursor: false }.push(&mut select, Some(lower(filter)));
-        select.push(" ORDER BY ").push(place(driver)).push(" DESC");
+        if matches!(driver, Driver::Tag(_)) {
+            select.push(" GROUP BY ").push(place(driver));
+        }
+        select.push(" ORDER BY ").push(place(driver)).push(" DESC LIMIT ?").integer(limit);
+        select
+    }
+
+    /// The JSON of the same events. Texts are read where the order is known, up to where the answer ends.
+    pub(super) fn json_of_few(driver: Driver, filter: &Filter, reader: &Reader<'_>, limit: u64) -> Statement {
+        let mut select = Self::few(driver, filter, reader, limit);
+        select.enclose("SELECT event.json FROM (", ") AS hit CROSS JOIN event ON event.seq = hit.seq");
         select
     }
 

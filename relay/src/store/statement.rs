@@ -9,8 +9,8 @@ const MOST_ONE_BY_ONE: usize = 8;
 /// With more than these, nothing but lists is bound: a statement may have a hundred.
 const MOST_VALUES: usize = 40;
 
-/// A statement that is put together. Its text depends on which conditions there are and whether each has one value or
-/// several, not on the values: few texts, which both hosts keep prepared.
+/// A statement that is put together. Its text depends on which conditions there are and how many values each has, up to
+/// a few, not on the values: few texts, which both hosts keep prepared.
 #[derive(Debug, Default)]
 pub(super) struct Statement {
     text: String,

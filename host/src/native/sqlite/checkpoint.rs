@@ -69,6 +69,13 @@ impl Checkpoint {
     }
 }
 
+impl Drop for Checkpoint {
+    fn drop(&mut self) {
+        // Nothing writes to the files of a database that was closed.
+        self.wait();
+    }
+}
+
 /// Moves what is in the log, then what has come meanwhile, until that is little or somebody who reads needs the log.
 fn rounds(path: &Path, log: &LogState) -> rusqlite::Result<()> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;

@@ -71,10 +71,11 @@ impl Outbox {
 
 fn ready(state: &mut State) -> Vec<String> {
     let text = |item| match item {
-        Item::Message(message) | Item::Answered(message) => message.to_json(),
+        Item::Message(message) | Item::Answered(message) => Some(message.to_json()),
+        Item::Begins(_) => None,
         other => panic!("{other:?}"),
     };
-    state.take_ready().into_iter().map(text).collect()
+    state.take_ready().into_iter().filter_map(text).collect()
 }
 
 #[test]
@@ -118,6 +119,21 @@ fn what_a_subscription_is_told_after_it_was_made_anew_is_not_dropped_for_what_it
         ready(&mut state),
         [r#"["EVENT","a",1]"#, r#"["EOSE","a"]"#, r#"["EOSE","a"]"#, r#"["EVENT","a",1]"#]
     );
+}
+
+#[test]
+fn an_answer_behind_one_that_is_awaited_keeps_what_both_have() {
+    let begins = || Item::Begins(SubscriptionId::new("a").unwrap());
+    for (marked, expected) in [(true, 4), (false, 3)] {
+        let mut items =
+            vec![awaited(1, "a"), begins(), Item::Message(event("a", "1")), Item::Message(end("a"))];
+        if !marked {
+            items.remove(1);
+        }
+        let mut state = state(items);
+        assert!(state.answer(Place(1), vec![event("a", "1"), end("a")]));
+        assert_eq!(ready(&mut state).len(), expected);
+    }
 }
 
 #[test]

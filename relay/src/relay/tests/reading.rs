@@ -4,9 +4,9 @@ use openagents_host::Engine;
 use openagents_host::native::Sqlite;
 use openagents_host::sql::{Sql, SqlError, values};
 
-use super::{BOB, Bench, NOW, messages};
+use super::{BOB, Bench, NOW};
 use crate::fixtures;
-use crate::relay::{Effect, Input, Relay, RelayConfig};
+use crate::relay::{Effect, Input, Reading, Relay, RelayConfig};
 use crate::tag::{TagKey, TagName};
 
 fn bench() -> Bench {
@@ -58,18 +58,60 @@ fn what_is_long_to_find_or_to_tell_is_left_to_the_host() {
 }
 
 #[test]
+fn an_event_that_is_long_by_itself_is_not_left_out() {
+    let mut bench = bench();
+    bench.relay.expect(1);
+    let insert = "INSERT INTO event (seq, id, pubkey, created_at, kind, json)
+        SELECT value, randomblob(32), zeroblob(32), 0, ?, '{' || printf('%.*c', ?, ' ') || '}' FROM json_each(?)";
+    let sql = bench.relay.store().sql().clone();
+    for (kind, length, places) in [(1, 1_900_000, "[1]"), (2, 100_000, "[2]"), (2, 1_000_000, "[3]")] {
+        sql.execute(insert, values![kind, length, places]).unwrap();
+    }
+    for kind in [1, 2] {
+        assert!(!is_answered(&mut bench, &format!(r#"["REQ","s",{{"kinds":[{kind}]}}]"#)), "{kind}");
+    }
+}
+
+/// Asks for something that is to be read beside.
+fn read_beside(bench: &mut Bench, request: &str) -> Reading {
+    bench.relay.expect(100);
+    let effects = bench.handle(Input::Text { connection: BOB, text: request.to_owned() });
+    bench.relay.expect(1);
+    effects
+        .into_iter()
+        .find_map(|effect| match effect {
+            Effect::Read(reading) => Some(reading),
+            _ => None,
+        })
+        .unwrap()
+}
+
+#[test]
 fn a_question_that_is_too_long_for_everybody_is_refused_and_not_subscribed_to() {
     let mut bench = bench();
-    bench.relay.expect(100);
-    let text = r#"["REQ","s",{"kinds":[1]}]"#.to_owned();
-    let Some(Effect::Read(reading)) = bench.handle(Input::Text { connection: BOB, text }).into_iter().next()
-    else {
-        panic!("it is read beside")
-    };
-    let effects = bench.handle(Input::Unreadable { reading, error: SqlError::Interrupted });
-    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Failed(_))));
-    let [(BOB, closed)] = &messages(effects)[..] else { panic!("one message") };
-    assert!(closed.starts_with(r#"["CLOSED","s","error: finding what this asks for"#), "{closed}");
     let event = fixtures::signed(1, 1, &[]);
+    let (error, asked) = (SqlError::Interrupted, r#"["REQ","s",{"kinds":[1],"limit":3}]"#);
+    let reading = read_beside(&mut bench, asked);
+    let closed = reading.refused(&error).to_json();
+    assert!(closed.starts_with(r#"["CLOSED","s","error: finding what this asks for"#), "{closed}");
+    assert_eq!(
+        bench.handle(Input::Unreadable { reading, error: error.clone() }),
+        [Effect::SessionChanged(BOB)]
+    );
     assert_eq!(bench.publish(BOB, &event).len(), 1);
+
+    // What was asked for since under the same name goes on.
+    let reading = read_beside(&mut bench, asked);
+    assert!(is_answered(&mut bench, r#"["REQ","s",{"kinds":[1,2]}]"#));
+    assert_eq!(bench.handle(Input::Unreadable { reading, error }), []);
+    assert_eq!(bench.publish(BOB, &fixtures::signed(2, 1, &[])).len(), 2);
+}
+
+#[test]
+fn an_answer_at_once_says_whose_it_is() {
+    let mut bench = bench();
+    bench.relay.expect(1);
+    let text = r#"["REQ","s",{"kinds":[1]}]"#.to_owned();
+    let effects = bench.handle(Input::Text { connection: BOB, text });
+    assert!(matches!(&effects[0], Effect::Answering { connection: BOB, .. }), "{effects:?}");
 }
