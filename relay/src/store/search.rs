@@ -37,7 +37,10 @@ CREATE TABLE search_late (seq INTEGER PRIMARY KEY) STRICT;
 ";
 
 /// How many events behind the mark a search goes through by itself. Of more, it says that it may have missed some.
-const MOST_UNINDEXED: u64 = 512;
+const MOST_UNINDEXED: u64 = 2_048;
+
+/// When so many events wait for the index, it is time to take them in.
+const MANY_WAITING: u64 = 256;
 
 /// How many events of a filter are looked at one by one where its other conditions say which: fewer than an index is worth
 /// asking for.
@@ -50,7 +53,7 @@ const MOST_MATCHES: usize = 1_000;
 const MOST_BYTES: usize = 8 * 1024 * 1024;
 
 /// For how long events are left out of the index: others of the same time may still come, and it is in the order of time.
-const SETTLED_AFTER: Duration = Duration::from_secs(60);
+const SETTLED_AFTER: Duration = Duration::from_secs(10);
 
 /// After how many more entries it is looked whether most of the index is of events that are gone. One of fewer is not
 /// worth it.
@@ -95,9 +98,9 @@ impl<S: Sql> Store<S> {
             "SELECT (SELECT count(*) FROM (SELECT 1 FROM event
                      WHERE seq > (SELECT seq FROM search_progress) AND seq <= CAST(? AS INTEGER) LIMIT ?))
                   + (SELECT count(*) FROM (SELECT 1 FROM search_late LIMIT ?))",
-            values![settled(now), MOST_UNINDEXED / 2, MOST_UNINDEXED / 2],
+            values![settled(now), MANY_WAITING, MANY_WAITING],
         )?;
-        Ok(waiting.is_some_and(|(waiting,)| waiting >= MOST_UNINDEXED / 2))
+        Ok(waiting.is_some_and(|(waiting,)| waiting >= MANY_WAITING))
     }
 
     /// Notes an event if the mark is past its place.
