@@ -7,7 +7,7 @@ mod sqlite;
 
 use std::time::SystemTime;
 
-pub use engine_thread::{Commits, EngineThread, Inputs, Stopped};
+pub use engine_thread::{Commits, EngineThread, Inputs, Made, Stopped};
 pub use maintenance::{FileSizes, Maintenance, PartSize};
 pub use sqlite::{Durability, OpenError, Sqlite};
 

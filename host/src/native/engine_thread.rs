@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use self::commits::Commits;
 use self::inputs::Arriving;
-pub use self::inputs::{Inputs, Stopped};
+pub use self::inputs::{Inputs, Made, Stopped};
 use self::outlet::{Outlet, WaitForDisk};
 use super::{Sqlite, now};
 use crate::engine::Engine;
@@ -158,6 +158,7 @@ async fn run<E: Engine<Sql = Sqlite>>(
         let commit = advance(&mut engine, &inputs, outlet.commits(), &mut effects);
         let (few, alone) = (inputs.len() <= FEW, arriving.is_empty());
         inputs.clear();
+        arriving.handled();
         let written = engine.sql().take_written();
         if outlet.release(commit, &mut effects, written, alone).is_err() {
             return;
@@ -231,7 +232,7 @@ mod tests {
     use std::sync::mpsc as std_mpsc;
     use std::time::Duration;
 
-    use super::EngineThread;
+    use super::{EngineThread, Made};
     use crate::engine::Engine;
     use crate::native::Sqlite;
     use crate::sql::{Sql, SqlError, values};
@@ -291,11 +292,11 @@ mod tests {
         }
         let answers: Vec<String> = effects.iter().take(5).collect();
         assert_eq!(answers, ["1 true", "2 true", "2 false", "3 true", "alarm"]);
-        inputs.make(|made| made.extend([4, 5])).await.unwrap();
+        inputs.make(|made| [4, 5].map(|input| made.push(input, 8))).await.unwrap();
         thread.stop().await;
         assert_eq!(effects.iter().collect::<Vec<_>>(), ["4 true", "5 true"]);
         assert!(inputs.send(6).await.is_err());
-        assert!(inputs.make(|made| made.push(6)).await.is_err());
+        assert!(inputs.make(|made| made.push(6, 8)).await.is_err());
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -316,10 +317,10 @@ mod tests {
             let making = {
                 let inputs = inputs.clone();
                 tokio::spawn(async move {
-                    let make = |made: &mut Vec<i64>| {
+                    let make = |made: &mut Made<i64>| {
                         begun.send(()).unwrap();
                         std::thread::sleep(pause);
-                        made.push(2);
+                        made.push(2, 8);
                     };
                     inputs.make(make).await.unwrap();
                 })

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use fastwebsockets::upgrade::UpgradeFut;
+use openagents_host::native::Made;
 use tokio::time::{Instant, timeout};
 
 use super::decoder::{Decoder, Received};
@@ -118,12 +119,17 @@ fn gather(
     (connection, address): (ConnectionId, Option<IpAddr>),
     outbox: &Outbox,
     decoder: &mut Decoder,
-    inputs: &mut Vec<Input>,
+    inputs: &mut Made<Input>,
 ) -> Next {
-    while inputs.len() < TOGETHER {
+    while inputs.number() < TOGETHER {
+        let mut bytes = 0;
         let message = match decoder.next() {
             Ok(None) => return Next::Read,
-            Ok(Some(Received::Text(text))) => shared.entrance.check(connection, address, &text),
+            Ok(Some(Received::Text(text))) => {
+                // An event is there as its text and as what was read from it.
+                bytes = text.len().saturating_mul(2);
+                shared.entrance.check(connection, address, &text)
+            }
             Ok(Some(Received::NotUtf8)) => Checked::notice(&Reason::invalid("text must be UTF-8")),
             Ok(Some(Received::Binary)) => Checked::binary(),
             Ok(Some(Received::TooLong)) => Checked::notice(&check::too_long(&shared.limits)),
@@ -148,7 +154,7 @@ fn gather(
         if asks {
             outbox.expect_answer();
         }
-        inputs.push(Input::Message { connection, message });
+        inputs.push(Input::Message { connection, message }, bytes);
         if asks {
             break;
         }

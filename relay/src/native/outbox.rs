@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
-pub(super) use self::load::Held;
-use self::load::{Load, Size};
+pub(super) use self::load::{Held, Texts};
+use self::load::{Load, Size, Text};
 use super::encoder::{self, Opcode};
 use super::socket::Writer;
 use crate::message::{RelayMessage, SubscriptionId};
@@ -97,10 +97,10 @@ pub(super) struct Place(u64);
 
 #[derive(Debug)]
 enum Item {
-    /// What the engine has sent.
+    /// What is there for this connection alone.
     Message(RelayMessage),
-    /// Part of an answer that has come into its place.
-    Answered(RelayMessage),
+    /// An event that is told to many.
+    Told(RelayMessage, Arc<Text>),
     /// Here comes an answer; what stands behind it waits for it.
     Awaited {
         place: Place,
@@ -156,6 +156,15 @@ impl Outbox {
             self.drained.notify_one();
         }
         called
+    }
+
+    /// [Queues](Self::push) a message of the engine, which may be one of many with the same event.
+    #[must_use]
+    pub(super) fn tell(&self, message: RelayMessage, texts: &mut Texts<'_>) -> bool {
+        match texts.text(&message) {
+            Some(text) => self.queue(Item::Told(message, text), false),
+            None => self.push(message),
+        }
     }
 
     /// Answers a ping.
@@ -218,15 +227,28 @@ impl Outbox {
         }
     }
 
-    /// How much memory is held for this connection alone, in bytes; nothing if it is being closed.
+    /// How much memory is held for this connection, with its share of what is held for others too, in bytes; nothing if
+    /// it is being closed. This looks at all that is queued.
     pub(super) fn held(&self) -> usize {
         let state = self.state();
-        if state.farewell.is_some() { 0 } else { state.load.held }
+        if state.farewell.is_some() {
+            return 0;
+        }
+        let share = |item: &Item| match item {
+            Item::Told(_, text) => text.share(),
+            _ => 0,
+        };
+        state.queue.iter().map(share).fold(state.load.held, usize::saturating_add)
     }
 
     /// Drops what is queued, says farewell, and ends the connection.
     pub(super) fn give_up(&self, farewell: Farewell) {
-        self.state().drop_queue();
+        {
+            let mut state = self.state();
+            state.drop_queue();
+            // What is being written goes soon as well: no other has to be closed for it.
+            state.load.let_go();
+        }
         self.close(farewell);
     }
 
@@ -328,13 +350,12 @@ impl Outbox {
         bytes: &mut Vec<u8>,
         socket: &mut Writer,
     ) -> std::io::Result<()> {
-        let rest = Size { waiting: bytes.len(), held: bytes.len() };
-        let written = rest.and(Size::of(taken.iter().map(Item::size)));
+        let size = taken.iter().map(|item| item.size().waiting).fold(bytes.len(), usize::saturating_add);
         taken.drain(..).for_each(|item| item.encode(bytes));
         if !bytes.is_empty() {
             timeout(WRITE_TIMEOUT, socket.write_all(bytes)).await??;
             bytes.clear();
-            self.state().load.remove(written);
+            self.state().load.remove(Size::rendered(size));
             self.drained.notify_one();
         }
         Ok(())
@@ -359,23 +380,25 @@ impl State {
         let written = if bytes.is_empty() { 0 } else { socket.try_write(&bytes).unwrap_or(0) };
         bytes.drain(..written.min(bytes.len()));
         self.load.remove(size);
-        self.load.add(Size { waiting: bytes.len(), held: bytes.len() });
+        self.load.add(Size::rendered(bytes.len()));
         self.rest = bytes;
         self.called = !self.rest.is_empty();
         !self.called
     }
 
     /// Takes what can be written now, about a [`CHUNK`] of it: nothing behind an answer that has not come, except a pong. What
-    /// is not taken can still be dropped.
+    /// is not taken can still be dropped. From here on it counts as rendered, which is what comes next.
     fn take_ready(&mut self) -> VecDeque<Item> {
-        let (mut taken, mut size) = (VecDeque::new(), 0_usize);
-        while size < CHUNK
+        let (mut taken, mut size) = (VecDeque::new(), Size::default());
+        while size.waiting < CHUNK
             && self.has_ready()
             && let Some(item) = self.queue.pop_front()
         {
-            size = size.saturating_add(item.size().waiting);
+            size = size.and(item.size());
             taken.push_back(item);
         }
+        self.load.remove(size);
+        self.load.add(Size::rendered(size.waiting));
         if let Some(pong) = self.pong.take() {
             taken.push_front(Item::Pong(pong));
         }
@@ -390,7 +413,7 @@ impl State {
     /// Drops all that is queued, and the places of answers that have not come.
     fn drop_queue(&mut self) {
         let size = Size::of(self.queue.drain(..).map(|item| match item {
-            Item::Awaited { answer, .. } => Size::of(answer.iter().flatten().map(Size::answered)),
+            Item::Awaited { answer, .. } => Size::of(answer.iter().flatten().map(Size::alone)),
             item => item.size(),
         }));
         self.load.remove(size);
@@ -410,7 +433,7 @@ impl State {
         });
         let Some(awaited) = awaited else { return true };
         self.requests = self.requests.saturating_sub(usize::from(!messages.is_empty()));
-        self.load.add(Size::of(messages.iter().map(Size::answered)));
+        self.load.add(Size::of(messages.iter().map(Size::alone)));
         *awaited = Some(messages);
         while self.unpack_next() {}
         self.load.waiting <= MOST_WAITING
@@ -430,7 +453,7 @@ impl State {
             let told = Self::drop_told(&messages, &subscription, &mut behind);
             self.load.remove(told);
         }
-        self.queue.extend(messages.into_iter().map(Item::Answered));
+        self.queue.extend(messages.into_iter().map(Item::Message));
         self.queue.append(&mut behind);
         true
     }
@@ -456,10 +479,11 @@ impl State {
             match item {
                 Item::Awaited { subscription: of, .. } => is_next |= of.as_ref() == Some(subscription),
                 Item::Begins(of) => is_next |= of == subscription,
-                Item::Message(message @ RelayMessage::Event { subscription: of, event })
+                Item::Message(RelayMessage::Event { subscription: of, event })
+                | Item::Told(RelayMessage::Event { subscription: of, event }, _)
                     if !is_next && of == subscription && told.contains(event) =>
                 {
-                    dropped = dropped.and(Size::told(message));
+                    dropped = dropped.and(item.size());
                     return false;
                 }
                 _ => {}
@@ -477,8 +501,8 @@ impl Item {
 
     fn size(&self) -> Size {
         match self {
-            Self::Message(message) => Size::told(message),
-            Self::Answered(message) => Size::answered(message),
+            Self::Message(message) => Size::alone(message),
+            Self::Told(message, _) => Size::shared(message),
             // At most one of them waits, and none has more than 125 bytes.
             Self::Ping | Self::Pong(_) | Self::Awaited { .. } | Self::Begins(_) => Size::default(),
         }
@@ -487,7 +511,7 @@ impl Item {
     /// Appends its frame.
     fn encode(&self, bytes: &mut Vec<u8>) {
         match self {
-            Self::Message(message) | Self::Answered(message) => encoder::message(message, bytes),
+            Self::Message(message) | Self::Told(message, _) => encoder::message(message, bytes),
             Self::Ping => encoder::frame(Opcode::Ping, b"", bytes),
             Self::Awaited { .. } | Self::Begins(_) => {}
             Self::Pong(payload) => encoder::frame(Opcode::Pong, payload, bytes),

@@ -1,5 +1,6 @@
 //! What the connections, the engine's thread and the handle share.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +11,7 @@ use openagents_host::native::{Inputs, Stopped};
 use tokio::sync::mpsc;
 
 use super::entrance::Entrance;
-use super::outbox::{Farewell, Held, Outbox};
+use super::outbox::{Farewell, Held, Outbox, Texts};
 use super::readers::{Question, Questions};
 use super::tickets::Tickets;
 use crate::filter::Filter;
@@ -155,12 +156,13 @@ impl Connections {
         let mut to_call = Vec::new();
         {
             let outboxes = self.outboxes();
+            let mut texts = Texts::of(&self.held);
             for effect in effects.drain(..) {
                 match effect {
                     Effect::Send { connection, message } => {
                         self.count(&message);
                         if let Some(outbox) = outboxes.get(&connection)
-                            && outbox.push(message)
+                            && outbox.tell(message, &mut texts)
                         {
                             to_call.push(Arc::clone(outbox));
                         }
@@ -203,12 +205,17 @@ impl Connections {
         self.close_the_fullest();
     }
 
-    /// Closes connections while too much memory is held for all of them: each time the one for which most is.
+    /// Closes connections while too much memory is held for all of them: those for which most is come first.
     pub(super) fn close_the_fullest(&self) {
-        while self.held.is_too_much() {
-            let outboxes = self.outboxes();
-            let Some(outbox) = outboxes.values().max_by_key(|outbox| outbox.held()) else { return };
-            if outbox.held() == 0 {
+        if !self.held.is_too_much() {
+            return;
+        }
+        let outboxes = self.outboxes();
+        let mut fullest: Vec<_> = outboxes.values().map(|outbox| (outbox.held(), outbox)).collect();
+        fullest.retain(|(held, _)| *held > 0);
+        fullest.sort_unstable_by_key(|(held, _)| Reverse(*held));
+        for (_, outbox) in fullest {
+            if !self.held.is_too_much() {
                 return;
             }
             outbox.give_up(Farewell::FULLEST);
@@ -230,7 +237,7 @@ impl Connections {
 mod tests {
     use std::sync::Arc;
 
-    use super::Connections;
+    use super::{Connections, Texts};
     use crate::message::{RelayMessage, SubscriptionId};
     use crate::native::outbox::Farewell;
     use crate::native::outbox::tests::{held, stuck};
@@ -264,5 +271,40 @@ mod tests {
         // As many as have to be.
         push(0, 8_000);
         assert_eq!(fill(2, 8_000), [fullest; 4]);
+    }
+
+    #[test]
+    fn a_text_counts_once_and_until_the_last_who_is_told_it_lets_go() {
+        let held = held(10_000);
+        let connections = Connections { held: Arc::clone(&held), ..Connections::default() };
+        let outboxes: Vec<_> = (0..8).map(|_| stuck(&held)).collect();
+        for (number, outbox) in (0..).zip(&outboxes) {
+            connections.outboxes().insert(ConnectionId::new(number), Arc::clone(outbox));
+        }
+        let tell = |numbers: &[usize]| {
+            let event: Arc<str> = "x".repeat(3_000).into();
+            let mut texts = Texts::of(&held);
+            for number in numbers {
+                let subscription = SubscriptionId::new("n").unwrap();
+                let message = RelayMessage::Event { subscription, event: Arc::clone(&event) };
+                let _ = outboxes[*number].tell(message, &mut texts);
+            }
+            drop(texts);
+            connections.close_the_fullest();
+            (0..).zip(&outboxes).filter(|(_, outbox)| outbox.farewell().is_some()).map(|(n, _)| n).collect()
+        };
+        let none: Vec<usize> = Vec::new();
+        // To many: one text, and so little of it for each that none of them is closed for those who take more.
+        assert_eq!(tell(&[0, 1, 2, 3]), none);
+        // Whoever has read it does not relieve those who have not.
+        let _ = (outboxes[1].give_up(Farewell::NORMAL), outboxes[2].give_up(Farewell::NORMAL));
+        assert_eq!(tell(&[4]), [1, 2]);
+        assert_eq!(tell(&[5]), [1, 2]);
+        // Each its own, as by a tag that nobody else asks for.
+        let closed: Vec<usize> = tell(&[6]);
+        assert!(closed.len() == 3 && closed[2] >= 4, "{closed:?}");
+        connections.outboxes().clear();
+        drop(outboxes);
+        assert_eq!(held.total(), 0);
     }
 }

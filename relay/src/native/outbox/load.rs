@@ -8,7 +8,7 @@ use crate::message::RelayMessage;
 /// More than this is not held in memory for all connections together: then the one for which most is held is closed.
 const MOST_HELD: usize = 256 * 1024 * 1024;
 
-/// What an event that is told to many takes for each of them: its text is there once.
+/// What an event that is told to many takes for each of them. Its [`Text`] is there once.
 pub(super) const SHARED: usize = 128;
 
 /// What is held in memory for all connections, in bytes.
@@ -28,6 +28,52 @@ impl Held {
     /// Whether that is more than may be.
     pub(in crate::native) fn is_too_much(&self) -> bool {
         self.bytes.load(Ordering::Relaxed) > self.most
+    }
+}
+
+/// The text of an event that is told to many. It is held until the last of them has it, and counted as long.
+#[derive(Debug)]
+pub(in crate::native) struct Text {
+    event: Arc<str>,
+    held_for_all: Arc<Held>,
+}
+
+impl Text {
+    /// What it takes, in bytes, for each of those who wait for it now.
+    pub(super) fn share(self: &Arc<Self>) -> usize {
+        self.event.len().checked_div(Arc::strong_count(self)).unwrap_or_default()
+    }
+}
+
+impl Drop for Text {
+    fn drop(&mut self) {
+        self.held_for_all.bytes.fetch_sub(self.event.len(), Ordering::Relaxed);
+    }
+}
+
+/// Finds out what is one text: those who are told of an event are told one after the other.
+pub(in crate::native) struct Texts<'a> {
+    held_for_all: &'a Arc<Held>,
+    latest: Option<Arc<Text>>,
+}
+
+impl<'a> Texts<'a> {
+    pub(in crate::native) const fn of(held_for_all: &'a Arc<Held>) -> Self {
+        Self { held_for_all, latest: None }
+    }
+
+    /// The text of the event in a message.
+    pub(super) fn text(&mut self, message: &RelayMessage) -> Option<Arc<Text>> {
+        let RelayMessage::Event { event, .. } = message else { return None };
+        if let Some(latest) = &self.latest
+            && Arc::ptr_eq(&latest.event, event)
+        {
+            return Some(Arc::clone(latest));
+        }
+        self.held_for_all.bytes.fetch_add(event.len(), Ordering::Relaxed);
+        let text = Arc::new(Text { event: Arc::clone(event), held_for_all: Arc::clone(self.held_for_all) });
+        self.latest = Some(Arc::clone(&text));
+        Some(text)
     }
 }
 
@@ -58,11 +104,17 @@ impl Load {
         self.held = self.held.saturating_sub(held);
         self.held_for_all.bytes.fetch_sub(held, Ordering::Relaxed);
     }
+
+    /// Counts nothing any more as held: it is about to go.
+    pub(super) fn let_go(&mut self) {
+        let held = std::mem::take(&mut self.held);
+        self.held_for_all.bytes.fetch_sub(held, Ordering::Relaxed);
+    }
 }
 
 impl Drop for Load {
     fn drop(&mut self) {
-        self.held_for_all.bytes.fetch_sub(self.held, Ordering::Relaxed);
+        self.let_go();
     }
 }
 
@@ -81,17 +133,19 @@ impl Size {
         }
     }
 
-    /// Of a message in an answer.
-    pub(super) fn answered(message: &RelayMessage) -> Self {
-        let size = message.size();
-        Self { waiting: size, held: size }
+    /// Of a message that is there for one connection alone.
+    pub(super) fn alone(message: &RelayMessage) -> Self {
+        Self::rendered(message.size())
     }
 
-    /// Of a message that the engine has sent.
-    pub(super) fn told(message: &RelayMessage) -> Self {
-        let size = message.size();
-        let held = if matches!(message, RelayMessage::Event { .. }) { SHARED } else { size };
-        Self { waiting: size, held }
+    /// Of a message whose [`Text`] is there for many.
+    pub(super) fn shared(message: &RelayMessage) -> Self {
+        Self { waiting: message.size(), held: SHARED }
+    }
+
+    /// Of so many bytes that are being written.
+    pub(super) const fn rendered(bytes: usize) -> Self {
+        Self { waiting: bytes, held: bytes }
     }
 
     pub(super) fn of(items: impl Iterator<Item = Self>) -> Self {

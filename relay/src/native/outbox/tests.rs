@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::Notify;
 
-use super::{Farewell, Held, Item, Load, Outbox, Place, Size, State};
+use super::{Farewell, Held, Item, Load, Outbox, Place, Size, State, Texts};
 use crate::message::{Completeness, RelayMessage, SubscriptionId};
 
 fn event(subscription: &str, text: &str) -> RelayMessage {
@@ -13,6 +13,11 @@ fn event(subscription: &str, text: &str) -> RelayMessage {
 fn end(subscription: &str) -> RelayMessage {
     let subscription = SubscriptionId::new(subscription).unwrap();
     RelayMessage::EndOfStoredEvents { subscription, completeness: Completeness::Unknown }
+}
+
+fn told(message: RelayMessage, held: &Arc<Held>) -> Item {
+    let text = Texts::of(held).text(&message).unwrap();
+    Item::Told(message, text)
 }
 
 fn awaited(place: u64, subscription: &str) -> Item {
@@ -47,6 +52,12 @@ pub(in crate::native) fn held(most: usize) -> Arc<Held> {
     Arc::new(Held { bytes: AtomicUsize::new(0), most })
 }
 
+impl Held {
+    pub(in crate::native) fn total(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+}
+
 /// An outbox whose socket takes nothing.
 pub(in crate::native) fn stuck(held: &Arc<Held>) -> Arc<Outbox> {
     let state = State { load: Load::none(Arc::clone(held)), ..state(Vec::new()) };
@@ -71,7 +82,7 @@ impl Outbox {
 
 fn ready(state: &mut State) -> Vec<String> {
     let text = |item| match item {
-        Item::Message(message) | Item::Answered(message) => Some(message.to_json()),
+        Item::Message(message) | Item::Told(message, _) => Some(message.to_json()),
         Item::Begins(_) => None,
         other => panic!("{other:?}"),
     };
@@ -184,20 +195,21 @@ fn a_pong_waits_for_no_answer_and_is_only_the_latest() {
 #[test]
 fn what_is_dropped_or_written_is_held_no_longer() {
     let held = Arc::new(Held::default());
-    let total = || held.bytes.load(Ordering::Relaxed);
+    let total = || held.total();
     let mut state = state(Vec::new());
     state.load = Load::none(Arc::clone(&held));
-    for item in [awaited(1, "a"), awaited(2, "b"), Item::Message(end("c")), Item::Message(event("c", "12"))] {
+    let told = told(event("c", &"x".repeat(500)), &held);
+    for item in [awaited(1, "a"), awaited(2, "b"), Item::Message(end("c")), told] {
         state.awaited += usize::from(item.is_awaited());
         state.load.add(item.size());
         state.queue.push_back(item);
     }
-    // The text of an event that is told to many is there once.
-    assert_eq!(total(), end("c").size() + super::load::SHARED);
+    let before = end("c").size() + super::load::SHARED + 500;
+    assert_eq!(total(), before);
     let answer = vec![event("a", &"x".repeat(1_000)), end("a")];
     let size: usize = answer.iter().map(RelayMessage::size).sum();
     assert!(state.answer(Place(2), answer.clone()) && state.answer(Place(1), answer));
-    assert_eq!(total(), 2 * size + end("c").size() + super::load::SHARED);
+    assert_eq!(total(), 2 * size + before);
     state.queue.push_back(awaited(3, "a"));
     assert!(state.answer(Place(3), vec![end("a")]));
     state.drop_queue();
@@ -205,6 +217,27 @@ fn what_is_dropped_or_written_is_held_no_longer() {
     state.load.add(Item::Message(end("c")).size());
     drop(state);
     assert_eq!(total(), 0);
+}
+
+#[test]
+fn what_is_being_written_is_held_as_it_is_rendered_until_the_connection_is_given_up() {
+    let held = Arc::new(Held::default());
+    let outbox = stuck(&held);
+    let mut texts = Texts::of(&held);
+    let message = event("a", &"x".repeat(1_000));
+    for _ in 0..3 {
+        let _ = outbox.tell(message.clone(), &mut texts);
+    }
+    drop(texts);
+    assert_eq!(held.total(), 3 * super::load::SHARED + 1_000);
+    let queued = outbox.held();
+    assert!((3 * super::load::SHARED + 999..=3 * super::load::SHARED + 1_000).contains(&queued), "{queued}");
+    drop(outbox.taken());
+    assert_eq!(held.total(), 3 * message.size());
+    outbox.give_up(Farewell::TOO_SLOW);
+    assert_eq!(held.total(), 0);
+    outbox.state().load.remove(Size::rendered(3 * message.size()));
+    assert_eq!(held.total(), 0, "what was let go is not given back again");
 }
 
 #[test]
