@@ -339,7 +339,7 @@ async fn an_export_that_was_broken_off_goes_on_where_it_was(_: &Stage) {
     let said = desk.run("a", &["export", "out.jsonl"]).await;
     assert_eq!(said.code, Some(0), "{}", said.errors);
     assert!(
-        said.errors.starts_with("went on after ") && said.errors.contains("exported 50 events"),
+        said.errors.starts_with("going on after ") && said.errors.contains("exported 50 events"),
         "{}",
         said.errors
     );
