@@ -12,7 +12,7 @@ use openagents_host::native::Sqlite;
 use openagents_host::sql::Sql;
 use openagents_host::{Event, SqlError, Timestamp};
 
-pub use self::target::Target;
+pub use self::target::{Target, Unfit};
 
 use crate::filter::Filter;
 use crate::store::{Store, expiry};
@@ -25,6 +25,8 @@ const PAGE: u32 = 1_000;
 pub struct Export {
     /// How many events an earlier run had written, after which this one went on.
     pub resumed_after: Option<u64>,
+    /// Why what an earlier run had left was not gone on with, and this one began anew.
+    pub begun_anew: Option<Unfit>,
     /// How many events are stored.
     pub stored: u64,
     /// How many of them were looked at, with those of the earlier run.
@@ -57,9 +59,9 @@ pub enum ExportError {
 /// expired at `now` are left out (NIP-40).
 ///
 /// An export into a file that was broken off goes on where it stood: what is older than that was stored then, what is newer
-/// is stored now.
+/// is stored now. It does so for a day, and with the filters that it was begun with.
 ///
-/// `stop` ends it between two events; `progress` is told now and then.
+/// `stop` ends it between two events; `progress` is told when it begins, and now and then.
 ///
 /// # Errors
 /// When the output or the database fails.
@@ -73,7 +75,7 @@ pub fn export(
 ) -> Result<Export, ExportError> {
     let stored: Option<(u64,)> = store.sql().first("SELECT count(*) FROM event", &[])?;
     let mut export = Export { stored: stored.map_or(0, |(stored,)| stored), ..Export::default() };
-    let mut after = target.begin(filters, &mut export)?;
+    let (filters, mut after) = target.begin(store, filters, now, &mut export)?;
     progress(&export);
     let done = store.sql().transaction(|| -> Result<bool, ExportError> {
         loop {
@@ -85,13 +87,13 @@ pub fn export(
                 if stop.load(Ordering::Relaxed) {
                     return Ok(false);
                 }
-                if is_wanted(json, filters, now)? {
+                if is_wanted(json, &filters, now)? {
                     target.write(json)?;
                     export.count(json);
                 }
                 export.looked_at = export.looked_at.saturating_add(1);
                 after = *place;
-                target.note_now_and_then(after, &export)?;
+                target.note_now_and_then(store, after, &export)?;
             }
             progress(&export);
         }
@@ -100,13 +102,13 @@ pub fn export(
         Ok(is_complete) => is_complete,
         Err(error) => {
             // The next one goes on from here, or from the note before if this one cannot be written.
-            let _ = target.interrupt(after, &export);
+            let _ = target.interrupt(store, after, &export);
             return Err(error);
         }
     };
     match export.is_complete {
         true => target.complete()?,
-        false => target.interrupt(after, &export)?,
+        false => target.interrupt(store, after, &export)?,
     }
     progress(&export);
     Ok(export)

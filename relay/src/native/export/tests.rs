@@ -7,7 +7,7 @@ use openagents_host::Timestamp;
 use openagents_host::native::{Durability, Sqlite};
 use openagents_host::sql::Sql;
 
-use super::{Export, ExportError, Target, export};
+use super::{Export, ExportError, Target, Unfit, export};
 use crate::filter::Filter;
 use crate::fixtures;
 use crate::store::Store;
@@ -110,9 +110,21 @@ impl Desk {
     }
 
     fn export_of(&self, database: &str, filters: &[Filter], at_most: u64) -> Export {
-        let mut target = Target::file(&self.path("out.jsonl"), &self.path(database)).unwrap();
+        let words = serde_json::to_string(filters).unwrap();
+        self.export_as(database, &words, filters, NOW, at_most)
+    }
+
+    fn export_as(
+        &self,
+        database: &str,
+        words: &str,
+        filters: &[Filter],
+        now: Timestamp,
+        at_most: u64,
+    ) -> Export {
+        let mut target = Target::file(&self.path("out.jsonl"), &self.path(database), words).unwrap();
         let (stop, mut first) = (AtomicBool::new(false), None);
-        export(&self.store, filters, NOW, &mut target, &stop, &mut |export| {
+        export(&self.store, filters, now, &mut target, &stop, &mut |export| {
             let first = *first.get_or_insert(export.looked_at);
             stop.store(export.looked_at.saturating_sub(first) >= at_most, Ordering::Relaxed);
         })
@@ -174,21 +186,21 @@ fn begins_anew_when_it_is_another_export() {
     let fifths: Vec<u64> = (0..2_500).filter(|at| at % 5 == 0).collect();
     let desk = Desk::new();
     drop(Desk::open(&desk.path("other.sqlite")));
-    let anew = |break_off: &dyn Fn()| {
+    let anew = |why, break_off: &dyn Fn()| {
         desk.export(&even, 1_000);
         break_off();
         let done = desk.export(&even, ALL);
-        assert_eq!((done.resumed_after, done.written), (None, 500));
+        assert_eq!((done.resumed_after, done.begun_anew, done.written), (None, Some(why), 500));
         assert_eq!(desk.times("out.jsonl"), fifths);
     };
-    anew(&|| {
+    anew(Unfit::OtherEvents, &|| {
         desk.export(&odd, 1_000);
     });
-    anew(&|| {
+    anew(Unfit::OtherStore, &|| {
         desk.export_of("other.sqlite", &even, 1_000);
     });
-    anew(&|| fs::write(desk.path("out.jsonl.partial"), "").unwrap());
-    anew(&|| fs::write(desk.path("out.jsonl.partial.json"), "{").unwrap());
+    anew(Unfit::Unknown, &|| fs::write(desk.path("out.jsonl.partial"), "").unwrap());
+    anew(Unfit::Unknown, &|| fs::write(desk.path("out.jsonl.partial.json"), "{").unwrap());
     // And it goes on when it is not.
     desk.export(&even, 1_000);
     assert_eq!(desk.export(&even, ALL).resumed_after, Some(200));
@@ -196,10 +208,73 @@ fn begins_anew_when_it_is_another_export() {
 }
 
 #[test]
+fn begins_anew_after_a_day() {
+    const DAY: u64 = 24 * 60 * 60;
+    let desk = Desk::new();
+    let at = |seconds, at_most| {
+        let now = Timestamp::from_seconds(seconds);
+        desk.export_as("relay.sqlite", "all", &[], now, at_most)
+    };
+    at(1_000, 1_000);
+    // It is as old as its oldest part.
+    let second = at(1_000 + DAY, 1_000);
+    assert_eq!((second.resumed_after, second.begun_anew), (Some(1_000), None));
+    let third = at(1_000 + DAY + 1, 1_000);
+    assert_eq!((third.resumed_after, third.begun_anew, third.written), (None, Some(Unfit::Old), 1_000));
+    // A clock that was set back tells nothing.
+    assert_eq!(at(1_000, ALL).begun_anew, Some(Unfit::Old));
+    assert_eq!(desk.times("out.jsonl"), (0..2_500).collect::<Vec<_>>());
+}
+
+#[test]
+fn begins_anew_when_another_database_is_in_its_place() {
+    let desk = Desk::new();
+    let anew = || {
+        let done = desk.export(&[], 1_000);
+        assert_eq!((done.begun_anew, done.resumed_after), (Some(Unfit::OtherStore), None));
+    };
+    desk.export(&[], 1_000);
+    let last = "DELETE FROM event WHERE created_at = 999";
+    desk.store.sql().execute(last, &[]).unwrap();
+    anew();
+    if cfg!(unix) {
+        // The same events, in another file.
+        fs::copy(desk.path("relay.sqlite"), desk.path("copy.sqlite")).unwrap();
+        fs::rename(desk.path("copy.sqlite"), desk.path("relay.sqlite")).unwrap();
+        anew();
+    }
+    assert_eq!(desk.export(&[], ALL).resumed_after, Some(1_000));
+}
+
+#[test]
+fn goes_on_with_the_times_it_was_begun_with() {
+    let desk = Desk::new();
+    let since = |since| [Filter::new().since(since)];
+    let ask =
+        |words, filters: &[Filter], at_most| desk.export_as("relay.sqlite", words, filters, NOW, at_most);
+    ask("of the last hour", &since(500), 1_000);
+    ask("of the last hour", &since(1_700), 1_000);
+    assert_eq!(ask("of the last hour", &since(2_400), ALL).resumed_after, Some(1_500));
+    assert_eq!(desk.times("out.jsonl"), (500..2_500).collect::<Vec<_>>());
+    // The next one is another.
+    assert_eq!(ask("of the last hour", &since(2_400), ALL).written, 100);
+}
+
+#[test]
+fn no_note_is_left_of_what_is_begun_anew() {
+    let desk = Desk::new();
+    desk.export(&[Filter::new().kinds([1])], 1_000);
+    desk.export(&[], 0);
+    assert!(!desk.path("out.jsonl.partial.json").exists());
+    let done = desk.export(&[Filter::new().kinds([1])], ALL);
+    assert_eq!((done.resumed_after, done.begun_anew), (None, None));
+}
+
+#[test]
 fn one_file_is_written_by_one_export() {
     let desk = Desk::new();
     let (path, database) = (desk.path("out.jsonl"), desk.path("relay.sqlite"));
-    let _first = Target::file(&path, &database).unwrap();
-    let error = Target::file(&path, &database).err().unwrap();
+    let _first = Target::file(&path, &database, "").unwrap();
+    let error = Target::file(&path, &database, "").err().unwrap();
     assert_eq!(error.kind(), io::ErrorKind::ResourceBusy);
 }

@@ -108,10 +108,12 @@ async fn of_one_span(
     stop: &AtomicBool,
     all: &mut Differences,
 ) -> Result<Reaction, SyncError> {
+    let mut has_identified = false;
     loop {
-        let was_identified = remote.is_identified();
         match of_one_question(local, remote, filter, stop, all).await? {
-            Reaction::Unidentified(reason) => remote.identify_once(was_identified, reason, stop).await?,
+            Reaction::Unidentified(reason) => {
+                remote.identify_once(&mut has_identified, reason, stop).await?;
+            }
             reaction => return Ok(reaction),
         }
     }

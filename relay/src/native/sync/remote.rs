@@ -274,11 +274,11 @@ impl Remote {
 
     /// The stored events of a filter, as many as the relay gives at once.
     pub(super) async fn fetch(&mut self, filter: &Filter, stop: &AtomicBool) -> Result<Page, RemoteError> {
+        let mut has_identified = false;
         loop {
-            let was_identified = self.is_identified();
             match self.ask(filter, stop).await {
                 Err(RemoteError::Refused(reason)) if reason.starts_with(AUTH_REQUIRED) => {
-                    self.identify_once(was_identified, reason, stop).await?;
+                    self.identify_once(&mut has_identified, reason, stop).await?;
                 }
                 answer => return answer,
             }
@@ -359,7 +359,7 @@ impl Remote {
     }
 
     /// Whether the relay knows who this is.
-    pub(super) fn is_identified(&self) -> bool {
+    fn is_identified(&self) -> bool {
         self.identity.as_ref().is_some_and(Identity::is_accepted)
     }
 
@@ -368,18 +368,22 @@ impl Remote {
         self.identity.is_some() && !self.is_identified()
     }
 
-    /// Has the relay know who this is, after it refused something for this `reason`, so that it is worth to ask again. It is
-    /// not if the relay knew that already.
+    /// Has the relay know who this is, after it refused a question for this `reason`, so that it is worth to ask again.
+    /// That is done once for each question, `has_identified` tells: a relay may forget who somebody is and want to know
+    /// it anew, but one that wants to each time would be asked without end.
     pub(super) async fn identify_once(
         &mut self,
-        was_identified: bool,
+        has_identified: &mut bool,
         reason: String,
         stop: &AtomicBool,
     ) -> Result<(), RemoteError> {
         match &self.identity {
             None => Err(RemoteError::Anonymous(reason)),
-            Some(identity) if was_identified => Err(RemoteError::NotEnough { who: identity.npub(), reason }),
-            Some(_) => self.identify(stop).await,
+            Some(identity) if *has_identified => Err(RemoteError::NotEnough { who: identity.npub(), reason }),
+            Some(_) => {
+                *has_identified = true;
+                self.identify(stop).await
+            }
         }
     }
 

@@ -37,8 +37,8 @@ struct Manner {
     forges: bool,
     /// To whom it speaks at all, if not to everybody (NIP-42).
     members: Option<Vec<PublicKey>>,
-    /// Whether it forgets at once who somebody is.
-    forgets_members: bool,
+    /// To how many questions it answers before it has forgotten who somebody is.
+    answers_before_it_forgets: u32,
 }
 
 impl Default for Manner {
@@ -51,7 +51,7 @@ impl Default for Manner {
             withholds: 9_999,
             forges: false,
             members: None,
-            forgets_members: false,
+            answers_before_it_forgets: u32::MAX,
         }
     }
 }
@@ -68,8 +68,14 @@ async fn relay(events: &[VerifiedEvent], manner: Manner) -> (String, Events) {
         while let Ok((stream, _)) = listener.accept().await {
             let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
             let events = Arc::clone(&served);
-            let mut server =
-                Server { events, manner: manner.clone(), records: None, came: 0, is_known: false };
+            let mut server = Server {
+                events,
+                manner: manner.clone(),
+                records: None,
+                came: 0,
+                is_known: false,
+                answered: 0,
+            };
             while let Some(Ok(message)) = socket.next().await {
                 let Message::Text(text) = message else { continue };
                 for answer in server.answer(&serde_json::from_str(text.as_str()).unwrap()) {
@@ -87,6 +93,8 @@ struct Server {
     records: Option<Records>,
     came: u32,
     is_known: bool,
+    /// How many questions it has answered since it knows.
+    answered: u32,
 }
 
 impl Server {
@@ -102,6 +110,10 @@ impl Server {
     fn answer(&mut self, message: &Value) -> Vec<Value> {
         let name = message[1].clone();
         let verb = message[0].as_str().unwrap();
+        if matches!(verb, "REQ" | "NEG-OPEN") {
+            self.is_known &= self.answered < self.manner.answers_before_it_forgets;
+            self.answered = self.answered.saturating_add(1);
+        }
         if self.manner.members.is_some() && !self.is_known && verb != "AUTH" && verb != "CLOSE" {
             let refused = "auth-required: members only";
             let refusal = match verb {
@@ -165,7 +177,8 @@ impl Server {
                 if !self.manner.members.as_ref().is_some_and(|members| members.contains(&event.pubkey)) {
                     return vec![json!(["OK", event.id, false, "restricted: you are no member"])];
                 }
-                self.is_known = !self.manner.forgets_members;
+                self.is_known = true;
+                self.answered = 0;
                 vec![json!(["OK", event.id, true, ""])]
             }
             _ => vec![],
@@ -394,7 +407,7 @@ async fn says_why_a_relay_does_not_speak_to_it() {
                 if who.starts_with("npub1") && reason.contains("no member")),
             "{error}"
         );
-        let (url, _) = relay(&notes(0..10), Manner { forgets_members: true, ..manner }).await;
+        let (url, _) = relay(&notes(0..10), Manner { answers_before_it_forgets: 0, ..manner }).await;
         let error = run_as(1, &empty, &url, Direction::Both).await.unwrap_err();
         assert!(
             matches!(&error, SyncError::Remote(RemoteError::NotEnough { reason, .. }) if reason.contains("only")),
@@ -402,6 +415,59 @@ async fn says_why_a_relay_does_not_speak_to_it() {
         );
         assert!(stored(&empty).is_empty());
     }
+}
+
+#[tokio::test]
+async fn identifies_itself_anew_to_a_relay_that_forgets() {
+    let events = notes(0..400);
+    for instead_of_reconciling in [None, Some(NO_NIP_77[0])] {
+        let manner = Manner { instead_of_reconciling, answers_before_it_forgets: 1, ..closed() };
+        let (store, (url, _)) = (store(&[]), relay(&events, manner).await);
+        let done = run_as(1, &store, &url, Direction::Down).await.unwrap();
+        assert_eq!((done.down.accepted, done.is_complete), (400, true));
+        assert_eq!(stored(&store), ids(&events));
+    }
+}
+
+#[tokio::test]
+async fn asks_twice_at_most_where_each_question_is_refused_and_challenged() {
+    // It takes every identification, asks for the next at once, and answers nothing.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}", listener.local_addr().unwrap());
+    let asked = Arc::new(Mutex::new(0_u32));
+    let counted = Arc::clone(&asked);
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
+        let mut challenges = 0..1_000_u32;
+        while let Some(Ok(message)) = socket.next().await {
+            let Message::Text(text) = message else { continue };
+            let message: Value = serde_json::from_str(text.as_str()).unwrap();
+            let challenge = json!(["AUTH", challenges.next().unwrap().to_string()]);
+            let refused = "auth-required: say it again";
+            let answers = match message[0].as_str().unwrap() {
+                "AUTH" => vec![json!(["OK", message[1]["id"], true, ""])],
+                "NEG-OPEN" => vec![challenge, json!(["NEG-ERR", message[1], refused])],
+                "REQ" => vec![challenge, json!(["CLOSED", message[1], refused])],
+                _ => continue,
+            };
+            *counted.lock().unwrap() += u32::from(message[0] != "AUTH");
+            for answer in answers {
+                if socket.send(Message::text(answer.to_string())).await.is_err() {
+                    return;
+                }
+            }
+        }
+    });
+    let mut remote = Remote::connect(&url).await.unwrap().identifying_as(fixtures::keys(1), &url);
+    let stop = AtomicBool::new(false);
+    let error = remote.fetch(&Filter::new(), &stop).await.map(drop).unwrap_err();
+    assert!(matches!(&error, RemoteError::NotEnough { reason, .. } if reason.contains("again")), "{error}");
+    assert_eq!(*asked.lock().unwrap(), 2);
+    // Another question is another chance.
+    let error = run_with(remote, &store(&[]), Direction::Down).await.unwrap_err();
+    assert!(matches!(error, SyncError::Remote(RemoteError::NotEnough { .. })), "{error}");
+    assert_eq!(*asked.lock().unwrap(), 4);
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use chrono::{DateTime, NaiveDate};
 use clap::{Args, Subcommand, ValueEnum};
+use openagents_host::Timestamp;
 use openagents_relay::Filter;
 
 #[derive(Debug, Args)]
@@ -33,7 +34,8 @@ pub(super) enum RelayCommand {
     /// Write the stored events, one JSON object on a line; also while the agent runs
     #[command(
         after_help = "What is written is what was stored when it began. A file appears when it is complete; until then FILE.partial \
-            grows beside it. When that is broken off, however it is, the same command goes on from there.\n\n\
+            grows beside it. When that is broken off, however it is, the same command goes on from there, within a day \
+            and with the times of the first run.\n\n\
             Examples:\n  \
             relay export backup.jsonl\n  \
             relay export --filter '{\"kinds\":[5050,6050]}' --since 2026-01-01 | zstd > jobs.jsonl.zst"
@@ -127,21 +129,58 @@ pub(super) enum Direction {
 pub(super) struct Times {
     /// Only events made then or later: 2026-01-31, 2026-01-31T12:00:00Z, 30d, 12h, or seconds since 1970
     #[arg(long, value_name = "TIME", value_parser = time)]
-    pub(super) since: Option<u64>,
+    pub(super) since: Option<Time>,
     /// Only events made then or earlier
     #[arg(long, value_name = "TIME", value_parser = time)]
-    pub(super) until: Option<u64>,
+    pub(super) until: Option<Time>,
+}
+
+/// A time, in seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Time {
+    /// Since 1970.
+    At(u64),
+    /// So long before the command is run.
+    Ago(u64),
+}
+
+impl Time {
+    fn as_of(self, now: Timestamp) -> u64 {
+        match self {
+            Self::At(seconds) => seconds,
+            Self::Ago(seconds) => now.as_seconds().saturating_sub(seconds),
+        }
+    }
 }
 
 impl Times {
     /// Only what both the filter and this span allow.
-    pub(super) fn narrow(self, filter: Filter) -> Filter {
-        let since = self.since.max(filter.since);
-        let until = match (self.until, filter.until) {
+    pub(super) fn narrow(self, filter: Filter, now: Timestamp) -> Filter {
+        let [since, until] = [self.since, self.until].map(|time| time.map(|time| time.as_of(now)));
+        let since = since.max(filter.since);
+        let until = match (until, filter.until) {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
         };
         Filter { since, until, ..filter }
+    }
+}
+
+impl Export {
+    /// The events that are asked for.
+    pub(super) fn filters(&self, now: Timestamp) -> Vec<Filter> {
+        let times = self.times;
+        match self.filter.is_empty() && (times.since.is_some() || times.until.is_some()) {
+            true => vec![times.narrow(Filter::new(), now)],
+            false => self.filter.iter().cloned().map(|filter| times.narrow(filter, now)).collect(),
+        }
+    }
+
+    /// What the events that are asked for are called, whenever they are.
+    pub(super) fn words(&self) -> String {
+        let filters = serde_json::to_string(&self.filter).unwrap_or_default();
+        let Times { since, until } = self.times;
+        format!("{filters} since {since:?} until {until:?}")
     }
 }
 
@@ -169,12 +208,12 @@ fn filter_without_search(text: &str) -> Result<Filter, String> {
     }
 }
 
-fn time(text: &str) -> Result<u64, String> {
+fn time(text: &str) -> Result<Time, String> {
     if let Ok(seconds) = text.parse() {
-        return Ok(seconds);
+        return Ok(Time::At(seconds));
     }
     if let Some(ago) = ago(text) {
-        return Ok(openagents_host::native::now().as_seconds().saturating_sub(ago));
+        return Ok(Time::Ago(ago));
     }
     let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().and_then(|date| date.and_hms_opt(0, 0, 0));
     let seconds = match date {
@@ -183,7 +222,7 @@ fn time(text: &str) -> Result<u64, String> {
             .map_err(|_| "write it as 2026-01-31, 2026-01-31T12:00:00Z, 30d, 12h, or in seconds since 1970")?
             .timestamp(),
     };
-    Ok(u64::try_from(seconds).unwrap_or(0))
+    Ok(Time::At(u64::try_from(seconds).unwrap_or(0)))
 }
 
 /// The seconds of `30d`, `12h` or `15m`.
@@ -200,9 +239,12 @@ fn ago(text: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use openagents_host::Timestamp;
     use openagents_relay::Filter;
 
-    use super::{Times, filter, filter_without_search, time};
+    use super::{Export, Time, Times, filter, filter_without_search, time};
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_000_000);
 
     #[test]
     fn reads_times_in_several_forms() {
@@ -214,12 +256,12 @@ mod tests {
             ("2023-11-14T23:13:20+01:00", 1_700_000_000),
             ("1969-12-31", 0),
         ] {
-            assert_eq!(time(text), Ok(seconds), "{text}");
+            assert_eq!(time(text), Ok(Time::At(seconds)), "{text}");
         }
-        let now = openagents_host::native::now().as_seconds();
         for (text, ago) in [("30d", 30 * 86_400), ("12h", 43_200), ("1m", 60)] {
-            assert!(now - ago - time(text).unwrap() <= 2, "{text}");
+            assert_eq!(time(text), Ok(Time::Ago(ago)), "{text}");
         }
+        assert_eq!((Time::Ago(60).as_of(NOW), Time::Ago(2_000_000).as_of(NOW)), (999_940, 0));
         for text in ["", "d", "-1", "yesterday", "2023-13-01", "1é", "99999999999999999999d"] {
             assert!(time(text).is_err(), "{text}");
         }
@@ -227,12 +269,39 @@ mod tests {
 
     #[test]
     fn narrows_a_filter_and_never_widens_it() {
-        let of = |since, until| Times { since, until };
+        let of = |since: Option<u64>, until: Option<u64>| Times {
+            since: since.map(Time::At),
+            until: until.map(Time::At),
+        };
         let wide = Filter::new().kinds([1]).since(10).until(20);
-        assert_eq!(of(None, None).narrow(wide.clone()), wide);
-        assert_eq!(of(Some(5), Some(25)).narrow(wide.clone()), wide);
-        assert_eq!(of(Some(12), Some(15)).narrow(wide), Filter::new().kinds([1]).since(12).until(15));
-        assert_eq!(of(None, Some(5)).narrow(Filter::new()), Filter::new().until(5));
+        assert_eq!(of(None, None).narrow(wide.clone(), NOW), wide);
+        assert_eq!(of(Some(5), Some(25)).narrow(wide.clone(), NOW), wide);
+        assert_eq!(of(Some(12), Some(15)).narrow(wide, NOW), Filter::new().kinds([1]).since(12).until(15));
+        assert_eq!(of(None, Some(5)).narrow(Filter::new(), NOW), Filter::new().until(5));
+    }
+
+    #[test]
+    fn the_same_command_is_the_same_export_at_any_time() {
+        let asking = |filters: &[&str], since: Option<&str>| Export {
+            file: "out.jsonl".into(),
+            filter: filters.iter().map(|text| filter(text).unwrap()).collect(),
+            times: Times { since: since.map(|text| time(text).unwrap()), until: None },
+        };
+        let recent = asking(&[], Some("1d"));
+        let later = Timestamp::from_seconds(1_000_100);
+        assert_eq!(recent.filters(NOW), [Filter::new().since(913_600)]);
+        assert_eq!(recent.filters(later), [Filter::new().since(913_700)]);
+        let all = [
+            recent,
+            asking(&[], None),
+            asking(&[], Some("2d")),
+            asking(&[], Some("86400")),
+            asking(&[r#"{"kinds":[1]}"#], Some("1d")),
+            asking(&[r#"{"kinds":[1]}"#, r#"{"kinds":[2]}"#], Some("1d")),
+        ];
+        let words: std::collections::BTreeSet<_> = all.iter().map(Export::words).collect();
+        assert_eq!(words.len(), all.len(), "{words:?}");
+        assert_eq!(asking(&[], Some("1d")).words(), asking(&[], Some("24h")).words());
     }
 
     #[test]

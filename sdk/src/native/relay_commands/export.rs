@@ -3,7 +3,6 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use openagents_host::native::now;
-use openagents_relay::Filter;
 use openagents_relay::native::database::open_to_read;
 use openagents_relay::native::export::{Export, ExportError, Target, export};
 
@@ -14,16 +13,20 @@ use super::{DATABASE, INTERRUPTED, RelayCommandError, arguments, stop_when_inter
 pub(super) fn run(arguments: &arguments::Export, data: &Path) -> Result<ExitCode, RelayCommandError> {
     let database = data.join(DATABASE);
     let store = open_to_read(&database)?;
-    let filters = filters(arguments);
+    let now = now();
     let stop = stop_when_interrupted()?;
     let is_output = arguments.file.as_os_str() == "-";
     let unwritable = |error| RelayCommandError::Target { path: arguments.file.clone(), error };
     let mut target = match is_output {
         true => Target::stream(io::stdout()),
-        false => Target::file(&arguments.file, &database).map_err(unwritable)?,
+        false => Target::file(&arguments.file, &database, &arguments.words()).map_err(unwritable)?,
     };
     let mut progress = if is_output { Progress::beside_output() } else { Progress::begin() };
-    let exported = export(&store, &filters, now(), &mut target, &stop, &mut |export| {
+    let mut is_begun = false;
+    let exported = export(&store, &arguments.filters(now), now, &mut target, &stop, &mut |export| {
+        if !std::mem::replace(&mut is_begun, true) {
+            say_where_it_begins(export);
+        }
         progress.show(|progress| line(export, progress));
     });
     progress.end();
@@ -36,13 +39,10 @@ pub(super) fn run(arguments: &arguments::Export, data: &Path) -> Result<ExitCode
         Err(error) => return Err(RelayCommandError::Export(error)),
         Ok(exported) => exported,
     };
-    if let Some(events) = exported.resumed_after {
-        tell(format_args!("went on after {} events of the run before", number(events)));
-    }
     if !exported.is_complete {
         tell(format_args!("interrupted after {} events", number(exported.written)));
         if !is_output {
-            tell(format_args!("the same command goes on from here"));
+            tell(format_args!("the same command goes on from here, within a day"));
         }
         return Ok(ExitCode::from(INTERRUPTED));
     }
@@ -52,13 +52,13 @@ pub(super) fn run(arguments: &arguments::Export, data: &Path) -> Result<ExitCode
     Ok(ExitCode::SUCCESS)
 }
 
-fn filters(arguments: &arguments::Export) -> Vec<Filter> {
-    let times = arguments.times;
-    let is_bare = arguments.filter.is_empty();
-    let filters: Vec<Filter> = arguments.filter.iter().cloned().map(|filter| times.narrow(filter)).collect();
-    match is_bare && (times.since.is_some() || times.until.is_some()) {
-        true => vec![times.narrow(Filter::new())],
-        false => filters,
+/// Whether what an earlier run has left is in what is written.
+fn say_where_it_begins(export: &Export) {
+    if let Some(events) = export.resumed_after {
+        tell(format_args!("going on after {} events of the run before", number(events)));
+    }
+    if let Some(why) = export.begun_anew {
+        tell(format_args!("beginning anew; what a run before has left is thrown away: {why}"));
     }
 }
 

@@ -1,6 +1,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use openagents_host::native::now;
 use openagents_relay::native::database::open_to_read;
 use openagents_relay::native::sync::{Direction, Method, Sink, Synchronization, sync};
 
@@ -21,7 +22,7 @@ pub(super) async fn run(
         arguments::Direction::Down => Direction::Down,
         arguments::Direction::Up => Direction::Up,
     };
-    let filter = arguments.times.narrow(arguments.filter.clone().unwrap_or_default());
+    let filter = arguments.times.narrow(arguments.filter.clone().unwrap_or_default(), now());
     let (database, variables) = (data.join(DATABASE), variables()?);
     // Held until the end where this process writes.
     let mut _folder = None;
