@@ -2,8 +2,8 @@
 //!
 //! The index is not written when an event comes: that would be several rows for each. Events are taken into it many at a
 //! time, in the order of their places, up to a mark; Cloudflare then bills a row for each that has words, and no more. A
-//! search goes through the events behind the mark by itself. One that comes later with a place before the mark is noted. What was removed stays in the index and joins nothing, until most of the
-//! index is such: then it is made anew.
+//! search goes through the events behind the mark by itself. One that comes later with a place before the mark is noted.
+//! What was removed stays in the index and joins nothing, until most of the index is such: then it is made anew.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
