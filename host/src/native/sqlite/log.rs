@@ -24,9 +24,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
+
+use crate::sql::SqlError;
 
 use super::checkpoint::Going;
 use super::{Durability, OpenError, PATIENCE, Sqlite};
@@ -45,6 +47,9 @@ const RESTART_PAGES: u32 = 4 * CHECKPOINT_PAGES;
 
 /// For how long they are waited for, for each [`CHECKPOINT_PAGES`] that the log has. Nothing is written meanwhile.
 const RESTART_PATIENCE: Duration = Duration::from_millis(500);
+
+/// For how long at once.
+const RESTART_ATTEMPT: Duration = Duration::from_millis(50);
 
 /// The file with the commits that are not in the database's own file yet.
 pub(in crate::native) struct WriteAheadLog(File);
@@ -175,20 +180,33 @@ impl Sqlite {
             }
             return;
         }
-        // Who begins to read once everything was moved needs no log, so that this waits only for who reads now.
-        // `RESTART` would leave it to the next commit to begin the log anew, which a reader can prevent.
         let patience = RESTART_PATIENCE.saturating_mul(pages / CHECKPOINT_PAGES).min(PATIENCE);
-        let waits = |patience| self.connection.busy_timeout(patience);
-        if let Err(error) = waits(patience) {
-            tracing::warn!(%error, "the write-ahead log could not be moved into the database");
-            return;
+        match self.begin_log_anew(patience) {
+            Ok(true) => {}
+            Ok(false) => {
+                tracing::warn!(pages, "the write-ahead log grows: somebody reads from it for long");
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the write-ahead log could not be moved into the database");
+            }
         }
-        if !self.checkpoint("PRAGMA wal_checkpoint(TRUNCATE)") {
-            tracing::warn!(pages, "the write-ahead log grows: somebody reads from it for long");
+    }
+
+    /// Moves all of the log and has it begin anew; whether whoever reads from it has let go in time.
+    ///
+    /// Who begins to read once everything was moved needs no log, so that this waits only for who reads now. (`RESTART`
+    /// would leave it to the next commit to begin the log anew, which a reader can prevent.) But SQLite waits for the
+    /// place in the log where it has found somebody, also when others have come there since who do not
+    /// stand in the way. So it is made to look again and again.
+    fn begin_log_anew(&self, patience: Duration) -> Result<bool, SqlError> {
+        let (began, waits) = (Instant::now(), |time| self.own(|connection| connection.busy_timeout(time)));
+        waits(RESTART_ATTEMPT)?;
+        let mut is_done = self.try_checkpoint("PRAGMA wal_checkpoint(TRUNCATE)");
+        while is_done == Ok(false) && began.elapsed() < patience {
+            is_done = self.try_checkpoint("PRAGMA wal_checkpoint(TRUNCATE)");
         }
-        if let Err(error) = waits(PATIENCE) {
-            tracing::warn!(%error, "the database's patience could not be set");
-        }
+        waits(PATIENCE)?;
+        is_done
     }
 
     /// Moves all of the log into the database, so that its file is whole by itself. SQLite does so when the last
@@ -216,15 +234,16 @@ impl Sqlite {
 
     /// Whether nobody kept it from finishing.
     fn checkpoint(&self, statement: &str) -> bool {
-        let busy = self.own(|connection| connection.query_row(statement, (), |row| row.get::<_, i64>(0)));
-        busy.map_or_else(
-            |error| {
-                // Commits are as safe in the log; it is tried again after a later one, or at the next start.
-                tracing::warn!(%error, "the write-ahead log could not be moved into the database");
-                false
-            },
-            |busy| busy == 0,
-        )
+        self.try_checkpoint(statement).unwrap_or_else(|error| {
+            // Commits are as safe in the log; it is tried again after a later one, or at the next start.
+            tracing::warn!(%error, "the write-ahead log could not be moved into the database");
+            false
+        })
+    }
+
+    fn try_checkpoint(&self, statement: &str) -> Result<bool, SqlError> {
+        self.own(|connection| connection.query_row(statement, (), |row| row.get::<_, i64>(0)))
+            .map(|busy| busy == 0)
     }
 }
 
