@@ -237,11 +237,15 @@ impl Connections {
 mod tests {
     use std::sync::Arc;
 
-    use super::{Connections, Texts};
-    use crate::message::{RelayMessage, SubscriptionId};
+    use tokio::sync::mpsc;
+
+    use super::{Connections, Entrance, Questions, Texts};
+    use crate::admission::Admission;
+    use crate::limits::Limits;
+    use crate::message::{Completeness, RelayMessage, SubscriptionId};
     use crate::native::outbox::Farewell;
     use crate::native::outbox::tests::{held, stuck};
-    use crate::relay::ConnectionId;
+    use crate::relay::{ConnectionId, Effect};
 
     #[test]
     fn those_for_whom_most_is_held_are_closed_first() {
@@ -271,6 +275,26 @@ mod tests {
         // As many as have to be.
         push(0, 8_000);
         assert_eq!(fill(2, 8_000), [fullest; 4]);
+    }
+
+    #[test]
+    fn an_answer_at_once_keeps_what_an_earlier_one_of_its_name_has_too() {
+        let connections = Connections { held: held(9_000), ..Connections::default() };
+        let (connection, outbox) = (ConnectionId::new(1), stuck(&connections.held));
+        connections.outboxes().insert(connection, Arc::clone(&outbox));
+        let subscription = SubscriptionId::new("a").unwrap();
+        let answer = || {
+            let (subscription, completeness) = (subscription.clone(), Completeness::Finished);
+            let event = RelayMessage::Event { subscription: subscription.clone(), event: "1".into() };
+            [event, RelayMessage::EndOfStoredEvents { subscription, completeness }]
+        };
+        let earlier = outbox.reserve(Some(&subscription));
+        let mut effects = vec![Effect::Answering { connection, subscription: subscription.clone() }];
+        effects.extend(answer().map(|message| Effect::Send { connection, message }));
+        let entrance = Entrance::new(&Limits::default(), &Admission::default());
+        connections.apply(&mut effects, &mpsc::channel(1).0, &entrance, &Questions::default());
+        outbox.answer(earlier, answer().into());
+        assert_eq!(outbox.taken().len(), 4);
     }
 
     #[test]

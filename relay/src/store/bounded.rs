@@ -8,7 +8,7 @@ use openagents_host::sql::{Sql, SqlError};
 
 use super::Store;
 use super::plan::{Driver, Plan};
-use super::select::{Body, Reader, Select, lower, place, tables};
+use super::select::{Body, Reader, Select, driving_table, lower, place};
 use super::statement::Statement;
 use crate::filter::Filter;
 
@@ -105,10 +105,7 @@ impl<S: Sql> Store<S> {
         rows: u64,
     ) -> Result<Option<u64>, SqlError> {
         let mut select = Statement::default();
-        select.push("SELECT ").push(place(driver)).push(" FROM ").push(match driver {
-            Driver::Tag(_) => "tag AS t",
-            driver => tables(driver),
-        });
+        select.push("SELECT ").push(place(driver)).push(" FROM ").push(driving_table(driver));
         select.push(" WHERE ");
         let body = Body { driver, filter, reader, cursor: false };
         body.push_driving(&mut select);
@@ -191,10 +188,7 @@ fn push_driving_rows(select: &mut Statement, body: &Body<'_>, at_most: u64) {
     let Body { driver, filter, .. } = *body;
     select.push(" FROM ");
     body.push_values(select);
-    select.push(match driver {
-        Driver::Tag(_) => "tag AS t",
-        driver => tables(driver),
-    });
+    select.push(driving_table(driver));
     select.push(" WHERE ");
     body.push_driving(select);
     if is_range_sought(driver, filter) {

@@ -165,10 +165,7 @@ impl Select {
             probe.push("(SELECT count(*) FROM (SELECT 1 FROM ");
             let body = Body { driver: *driver, filter, reader, cursor: false };
             body.push_values(&mut probe);
-            probe.push(match driver {
-                Driver::Tag(_) => "tag AS t",
-                driver => tables(*driver),
-            });
+            probe.push(driving_table(*driver));
             probe.push(" WHERE ");
             body.push_driving(&mut probe);
             // With authors alone the index is not in the order of time: the range could be far to seek.
@@ -203,7 +200,16 @@ pub(super) const fn place(driver: Driver) -> &'static str {
     }
 }
 
-pub(super) const fn tables(driver: Driver) -> &'static str {
+/// Where the rows are found, when nothing else of the events is asked for.
+pub(super) const fn driving_table(driver: Driver) -> &'static str {
+    match driver {
+        Driver::Tag(_) => "tag AS t",
+        driver => tables(driver),
+    }
+}
+
+/// Where the rows are found, with their events.
+const fn tables(driver: Driver) -> &'static str {
     match driver {
         Driver::Ids => "event AS e INDEXED BY event_by_id",
         Driver::Tag(_) => "tag AS t CROSS JOIN event AS e ON e.seq = t.seq",

@@ -110,3 +110,18 @@ fn notes_when_an_event_expires() {
         store.sql().rows("SELECT expires_at FROM event ORDER BY seq", &[]).unwrap();
     assert_eq!(expiries, [(Some(1_700_000_000),), (None,), (None,), (None,)]);
 }
+
+#[test]
+fn an_event_whose_tags_cannot_all_be_written_is_not_stored() {
+    let store = store();
+    let full = "CREATE TRIGGER full BEFORE INSERT ON tag WHEN (SELECT count(*) FROM tag) = 1
+        BEGIN SELECT RAISE(FAIL, 'the disk is full'); END";
+    store.sql().batch(full).unwrap();
+    let event = fixtures::signed(1, 1, &[&["t", "a"], &["t", "b"]]);
+    store.insert(NOW, &event).unwrap_err();
+    assert!(!store.contains(&event.id).unwrap());
+    assert_eq!(store.sql().first::<(u64,)>("SELECT count(*) FROM tag", &[]).unwrap(), Some((0,)));
+    store.sql().batch("DROP TRIGGER full").unwrap();
+    assert_eq!(store.insert(NOW, &event).unwrap(), Insertion::Inserted);
+    assert_eq!(store.sql().first::<(u64,)>("SELECT count(*) FROM tag", &[]).unwrap(), Some((2,)));
+}
