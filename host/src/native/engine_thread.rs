@@ -246,7 +246,11 @@ mod tests {
     impl Counter {
         fn open() -> Self {
             let sql = Sqlite::in_memory().unwrap();
-            sql.batch("CREATE TABLE t (i INTEGER PRIMARY KEY) STRICT").unwrap();
+            sql.batch(
+                "CREATE TABLE t (i INTEGER PRIMARY KEY) STRICT;
+                 CREATE TABLE child (i INTEGER REFERENCES t (i) DEFERRABLE INITIALLY DEFERRED) STRICT",
+            )
+            .unwrap();
             Self { sql, due: None }
         }
     }
@@ -261,7 +265,10 @@ mod tests {
         }
 
         fn handle(&mut self, now: Timestamp, input: &i64, effects: &mut Vec<String>) {
-            let stored: Result<(), SqlError> = self.sql.execute("INSERT INTO t VALUES (?)", values![*input]);
+            // What refers to nothing is found out only when it is to be committed.
+            let table = if *input < 0 { "child" } else { "t" };
+            let stored: Result<(), SqlError> =
+                self.sql.execute(&format!("INSERT INTO {table} VALUES (?)"), values![*input]);
             effects.push(format!("{input} {}", stored.is_ok()));
             self.due = Some(now + Duration::from_millis(20));
         }
@@ -335,6 +342,22 @@ mod tests {
             }
             assert_eq!(batches.join(", "), "1 true, 2 true");
         }
+    }
+
+    #[tokio::test]
+    async fn an_input_that_cannot_be_committed_is_answered_once_and_takes_no_other_along() {
+        let (sender, effects) = std_mpsc::channel();
+        let apply =
+            move |batch: &mut Vec<String>| batch.drain(..).for_each(|effect| sender.send(effect).unwrap());
+        let (inputs, thread) =
+            EngineThread::start("test", false, || Ok::<_, std::io::Error>(Counter::open()), apply)
+                .await
+                .unwrap();
+        inputs.make(|made| [1, -5, 2].map(|input| made.push(input, 8))).await.unwrap();
+        inputs.make(|made| made.push(1, 8)).await.unwrap();
+        thread.stop().await;
+        let answers: Vec<String> = effects.iter().filter(|effect| effect != "alarm").collect();
+        assert_eq!(answers, ["1 true", "-5 false", "2 true", "1 false"]);
     }
 
     #[tokio::test]
