@@ -1,5 +1,6 @@
 //! The relay's engine: what is to be done about a message.
 
+mod crowd;
 mod identification;
 mod management;
 mod query;
@@ -21,6 +22,8 @@ use openagents_host::{Engine, EventId, Timestamp, VerifiedEvent};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+pub use self::crowd::Ahead;
+use self::crowd::Foresight;
 pub use self::reading::{Inquiry, Reading};
 pub use self::reconciliation::Reconciled;
 use self::searching::Indexing;
@@ -31,7 +34,7 @@ use crate::filter::Filter;
 use crate::handover::HandOverRule;
 use crate::limits::Limits;
 use crate::management::{Answer, Rules, SignedCall, UsedToken};
-use crate::message::{RelayMessage, SubscriptionId};
+use crate::message::{ClientMessage, RelayMessage, SubscriptionId};
 use crate::reason::{Outcome, Reason};
 use crate::reconciliation::Reconciliations;
 use crate::retention::RetentionRules;
@@ -226,6 +229,8 @@ pub struct Relay<S> {
     /// What holds beside the configuration.
     rules: Arc<Rules>,
     rates: Rates,
+    /// How many events have been stored that change how the store stands to others.
+    changes: u64,
     /// Whether events of banned authors are to be removed, and when some of them are.
     next_purge: Option<Timestamp>,
     /// Not later than the next handover is due. It may be earlier: then there is nothing to do.
@@ -261,6 +266,7 @@ impl<S: Sql> Relay<S> {
             reconciliations: Reconciliations::default(),
             rules: Arc::new(rules),
             rates: Rates::new(config.admission.rates.clone()),
+            changes: 0,
             config,
             reads_beside: false,
             is_crowded: false,
@@ -386,23 +392,35 @@ impl<S: Sql> Relay<S> {
         }
     }
 
-    /// Checks a text step by step, the cheapest first: what is not wanted or not going to be stored need not be verified.
     fn text(&mut self, now: Timestamp, connection: ConnectionId, text: &str, effects: &mut Vec<Effect>) {
         if !self.sessions.contains_key(&connection) {
             return;
         }
-        let message = match check::read(text, &self.config.limits, now) {
-            Ok(message) => match self.screen(now, connection, message, effects) {
-                Some((Checked::Event(event), standing)) => {
-                    self.event(now, connection, &event, standing.as_ref(), effects);
-                    return;
-                }
-                Some((message, _)) => message,
-                None => return,
-            },
-            Err(refusal) => Checked::Refused(refusal),
-        };
-        self.message(now, connection, &message, effects);
+        match check::read(text, &self.config.limits, now) {
+            Ok(message) => self.client_message(now, connection, message, Foresight::None, effects),
+            Err(refusal) => self.message(now, connection, &Checked::Refused(refusal), effects),
+        }
+    }
+
+    /// Checks a message step by step, the cheapest first: what is not wanted or not going to be stored need not be verified.
+    fn client_message(
+        &mut self,
+        now: Timestamp,
+        connection: ConnectionId,
+        message: ClientMessage,
+        foresight: Foresight,
+        effects: &mut Vec<Effect>,
+    ) {
+        if !self.sessions.contains_key(&connection) {
+            return;
+        }
+        match self.screen(now, connection, message, foresight, effects) {
+            Some((Checked::Event(event), standing)) => {
+                self.event(now, connection, &event, standing.as_ref(), effects);
+            }
+            Some((message, _)) => self.message(now, connection, &message, effects),
+            None => {}
+        }
     }
 }
 

@@ -10,6 +10,7 @@ mod expiry;
 mod export;
 mod handover;
 mod management;
+mod ordinary;
 mod place;
 mod plan;
 mod query;

@@ -318,7 +318,7 @@ impl<H: HandOver> Object<H> {
     }
 
     fn handle(&self, input: &Input) -> ::worker::Result<Pending> {
-        self.awake(|awake| awake.handle([input]))
+        self.awake(|awake| awake.handle(input))
     }
 
     /// Puts a message to those that wait, and says how many they are now and whether they must not wait any longer.
@@ -337,7 +337,7 @@ impl<H: HandOver> Object<H> {
     fn handle_gathered(&self) -> ::worker::Result<Pending> {
         let gathered = self.gathered.take();
         self.awake(|awake| {
-            let pending = awake.handle(&gathered.inputs);
+            let pending = awake.handle_gathered(gathered.inputs);
             self.last_handled.set(now());
             pending
         })
@@ -391,7 +391,7 @@ impl<H: HandOver> Object<H> {
             }
             let connection = session::accept(&self.state, &pair.server)?;
             awake.sockets.insert(connection, Socket { socket: pair.server.clone(), is_stored: false });
-            Ok::<_, Error>(Ok(awake.handle([&Input::Open { connection, origin }])))
+            Ok::<_, Error>(Ok(awake.handle(&Input::Open { connection, origin })))
         });
         match accepted {
             Ok(Ok(Ok(pending))) => {
@@ -440,12 +440,20 @@ impl<H: HandOver> Object<H> {
 }
 
 impl Awake {
+    fn handle(&mut self, input: &Input) -> Pending {
+        let (mut effects, mut pending) = (Vec::new(), Pending::default());
+        self.relay.handle(now(), input, &mut effects);
+        self.apply(&mut effects, &mut Written::default(), &mut pending);
+        self.expect_alarm(&mut pending);
+        pending
+    }
+
     /// Handles inputs in their order. What comes of one is sent before the next is handled: the answers to many requests
     /// would not fit into memory together.
-    fn handle<'a>(&mut self, inputs: impl IntoIterator<Item = &'a Input>) -> Pending {
+    fn handle_gathered(&mut self, inputs: Vec<Input>) -> Pending {
         let (mut effects, mut written, mut pending) = (Vec::new(), Written::default(), Pending::default());
-        for input in inputs {
-            self.relay.handle(now(), input, &mut effects);
+        for ahead in self.relay.read_ahead(now(), inputs) {
+            self.relay.handle_ahead(now(), ahead, &mut effects);
             self.apply(&mut effects, &mut written, &mut pending);
         }
         self.expect_alarm(&mut pending);

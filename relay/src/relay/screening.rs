@@ -3,6 +3,7 @@
 use openagents_host::sql::Sql;
 use openagents_host::{Event, Timestamp, VerifiedEvent};
 
+use super::crowd::Foresight;
 use super::{ConnectionId, Effect, Relay, answer, writing};
 use crate::access::AUTHENTICATION;
 use crate::admission::policy::{self, Submission};
@@ -33,6 +34,7 @@ impl<S: Sql> Relay<S> {
         now: Timestamp,
         connection: ConnectionId,
         message: ClientMessage,
+        foresight: Foresight,
         effects: &mut Vec<Effect>,
     ) -> Option<(Checked, Option<Standing>)> {
         let mut standing = None;
@@ -42,15 +44,20 @@ impl<S: Sql> Relay<S> {
             self.refuse(connection, event, Outcome::Refused(reason), effects);
             return None;
         }
-        let address = self.sessions.get(&connection).and_then(ClientSession::address);
-        if let Some(activity) = Activity::of(&message)
-            && let Err(reason) = self.rates.admit(now, connection, address, activity)
+        if foresight == Foresight::None
+            && let Err(reason) = self.within_rates(now, connection, &message)
         {
             return Some((Checked::Refused(check::refuse(message, reason)), None));
         }
         // The database is asked only within the rate: also to find out that nothing is to be stored has its price.
         if let ClientMessage::Event(event) = &message {
-            match self.standing_of(now, event, effects) {
+            let known = match foresight {
+                Foresight::Ordinary { changes } if changes == self.changes => {
+                    Ok(Some(self.store.ordinary_standing(now, event)))
+                }
+                _ => self.standing_of(now, event, effects),
+            };
+            match known {
                 Ok(known) => standing = known,
                 Err(outcome) => {
                     self.refuse(connection, event, outcome, effects);
@@ -59,6 +66,18 @@ impl<S: Sql> Relay<S> {
             }
         }
         Some((check::verify(message), standing))
+    }
+
+    /// Counts a message against the rates of its connection.
+    pub(super) fn within_rates(
+        &mut self,
+        now: Timestamp,
+        connection: ConnectionId,
+        message: &ClientMessage,
+    ) -> Result<(), Reason> {
+        let Some(activity) = Activity::of(message) else { return Ok(()) };
+        let address = self.sessions.get(&connection).and_then(ClientSession::address);
+        self.rates.admit(now, connection, address, activity)
     }
 
     /// How the store stands to an event that it would take.

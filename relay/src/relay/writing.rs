@@ -57,6 +57,9 @@ impl<S: Sql> Relay<S> {
             Ok(Acceptance::Refused(refusal)) => outcome(refusal),
             Ok(Acceptance::New { handed_over }) => {
                 let kept = self.config.retention.keeps(event.kind);
+                if standing.is_none_or(|standing| standing.changes_others(event)) {
+                    self.changes = self.changes.wrapping_add(1);
+                }
                 if kept {
                     self.index_later(now);
                     if let Some(end) = self.store.end(now, event) {

@@ -39,6 +39,18 @@ impl Standing {
         self.refusal
     }
 
+    /// That of an event about which the store knows nothing, and whose time ends then.
+    const fn ordinary(ends_at: Option<u64>) -> Self {
+        Self { refusal: None, is_place_taken: false, is_late: false, replaced: None, ends_at }
+    }
+
+    /// Whether the event, once it is stored, changes how the store stands to others than itself and what it replaces: it
+    /// asks for their deletion, or takes the place of one that has none yet.
+    #[must_use]
+    pub const fn changes_others(&self, event: &Event) -> bool {
+        self.is_place_taken || matches!(event.kind, DELETION | VANISH)
+    }
+
     const fn refused(refusal: Insertion) -> Self {
         Self { refusal: Some(refusal), is_place_taken: false, is_late: false, replaced: None, ends_at: None }
     }
@@ -169,6 +181,11 @@ impl<S: Sql> Store<S> {
             replaced,
             ends_at: self.ends_at(now, event),
         })
+    }
+
+    /// How the store stands to an event that it said to be [`ordinary`](Self::ordinary).
+    pub fn ordinary_standing(&self, now: Timestamp, event: &Event) -> Standing {
+        Standing::ordinary(self.ends_at(now, event))
     }
 
     /// The event itself, of which the time is over for which its kind is kept, and which is not removed yet.
