@@ -60,6 +60,23 @@ impl Statement {
         }
     }
 
+    /// The condition that a column has none of these numbers.
+    pub(super) fn is_none_of_integers(
+        &mut self,
+        column: &str,
+        values: impl ExactSizeIterator<Item = u64>,
+    ) -> &mut Self {
+        if self.has_room_for(values.len()) {
+            for (number, value) in values.enumerate() {
+                self.push(if number == 0 { "" } else { " AND " }).push(column).push(" <> ?").integer(value);
+            }
+            self
+        } else {
+            self.push(column).push(" NOT IN (SELECT value FROM json_each(?))");
+            self.text_value(json_list(values.map(|value| value.to_string())))
+        }
+    }
+
     /// The condition that a column, which no index is asked for, has one of these values.
     pub(super) fn is_one_of_bytes<'a>(
         &mut self,
