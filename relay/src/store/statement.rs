@@ -6,6 +6,9 @@ use openagents_host::sql::Value;
 /// Up to so many values of a condition are bound one by one.
 const MOST_ONE_BY_ONE: usize = 8;
 
+/// Up to so many are [rows](Statement::rows) of a table: to take a list apart takes longer than to look up what is in it.
+pub(super) const MOST_ROWS: usize = 32;
+
 /// With more than these, nothing but lists is bound: a statement may have a hundred.
 const MOST_VALUES: usize = 40;
 
@@ -77,6 +80,30 @@ impl Statement {
         }
     }
 
+    /// A table of these values, in its `column1`. It is filled up with NULL, which equals nothing, so that there are few
+    /// texts.
+    pub(super) fn rows<'a>(&mut self, values: impl ExactSizeIterator<Item = &'a [u8]>) -> &mut Self {
+        let rows = values.len().next_power_of_two();
+        let values = values.map(|value| Owned::Blob(value.to_vec()));
+        for (number, value) in values.chain(std::iter::repeat(Owned::Null)).take(rows).enumerate() {
+            self.push(if number == 0 { "(VALUES (?)" } else { ", (?)" });
+            self.values.push(value);
+        }
+        self.push(")")
+    }
+
+    /// Takes over what is bound in a part, and hands back its text, which can then stand in several places. What is pushed
+    /// before has to come from parts as well.
+    pub(super) fn bind(&mut self, part: Self) -> String {
+        let mut pieces = part.text.split('?');
+        let mut text = pieces.next().unwrap_or_default().to_owned();
+        for (number, piece) in (self.values.len().saturating_add(1)..).zip(pieces) {
+            text.push_str(&format!("?{number}{piece}"));
+        }
+        self.values.extend(part.values);
+        text
+    }
+
     /// The condition that a column, which no index is asked for, has one of these values.
     pub(super) fn is_one_of_bytes<'a>(
         &mut self,
@@ -122,6 +149,7 @@ enum Owned {
     Integer(u64),
     Text(String),
     Blob(Vec<u8>),
+    Null,
 }
 
 impl Owned {
@@ -130,6 +158,7 @@ impl Owned {
             Self::Integer(integer) => (*integer).into(),
             Self::Text(text) => text.into(),
             Self::Blob(bytes) => bytes.as_slice().into(),
+            Self::Null => Value::Null,
         }
     }
 }
