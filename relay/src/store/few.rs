@@ -110,7 +110,7 @@ impl<S: Sql> Store<S> {
         self.sql.query(select.text(), &select.values(), &mut |row| {
             let Some(place) = row.column::<Option<u64>>(0)? else {
                 left = None;
-                return Ok(ControlFlow::Continue(()));
+                return Ok(ControlFlow::Break(()));
             };
             let json: &str = row.column(1)?;
             left = left.and_then(|left| left.checked_sub(json.len()));

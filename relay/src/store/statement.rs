@@ -98,7 +98,9 @@ impl Statement {
         let mut pieces = part.text.split('?');
         let mut text = pieces.next().unwrap_or_default().to_owned();
         for (number, piece) in (self.values.len().saturating_add(1)..).zip(pieces) {
-            text.push_str(&format!("?{number}{piece}"));
+            text.push('?');
+            text.push_str(&number.to_string());
+            text.push_str(piece);
         }
         self.values.extend(part.values);
         text
