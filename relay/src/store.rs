@@ -8,6 +8,7 @@ mod deletion;
 mod erase;
 mod expiry;
 mod export;
+mod few;
 mod handover;
 mod management;
 mod ordinary;

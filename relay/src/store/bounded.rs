@@ -79,7 +79,7 @@ impl<S: Sql> Store<S> {
     ) -> Result<Depth, SqlError> {
         let whole = Depth { lower: lower(filter), is_enough: true };
         let weight = weight(plan.driver, filter, reader);
-        if weight == 1 || plan.finds_few || look_ups == u64::MAX || self.sql.is_limited() {
+        if weight == 1 || plan.finds_few() || look_ups == u64::MAX || self.sql.is_limited() {
             return Ok(whole);
         }
         let affordable = look_ups.checked_div(weight).unwrap_or(1).max(1);
@@ -107,7 +107,7 @@ impl<S: Sql> Store<S> {
         let mut select = Statement::default();
         select.push("SELECT ").push(place(driver)).push(" FROM ").push(driving_table(driver));
         select.push(" WHERE ");
-        let body = Body { driver, filter, reader, cursor: false };
+        let body = Body::of(driver, filter, reader);
         body.push_driving(&mut select);
         body.push_range(&mut select, lower(filter));
         select
@@ -128,7 +128,7 @@ impl<S: Sql> Store<S> {
         look_ups: u64,
     ) -> Result<bool, SqlError> {
         if weight(plan.driver, filter, reader) == 1
-            || plan.finds_few
+            || plan.finds_few()
             || look_ups == u64::MAX
             || self.sql.is_limited()
         {
@@ -154,14 +154,14 @@ fn weight(driver: Driver, filter: &Filter, reader: &Reader<'_>) -> u64 {
 fn driving_rows(driver: Driver, filter: &Filter, reader: &Reader<'_>, at_most: u64) -> Statement {
     let mut select = Statement::default();
     select.push("SELECT count(*) FROM (SELECT 1");
-    push_driving_rows(&mut select, &Body { driver, filter, reader, cursor: false }, at_most);
+    push_driving_rows(&mut select, &Body::of(driver, filter, reader), at_most);
     select.push(")");
     select
 }
 
 /// The places of the matching events among the first rows of a driving condition.
 pub(super) fn places(driver: Driver, filter: &Filter, reader: &Reader<'_>, rows: u64) -> Statement {
-    let body = Body { driver, filter, reader, cursor: false };
+    let body = Body::of(driver, filter, reader);
     let mut select = Statement::default();
     select.push("SELECT DISTINCT ").push(place(driver)).push(" FROM (SELECT ");
     // The rest of the statement calls a tag `t` and an event `e`.

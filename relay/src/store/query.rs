@@ -49,8 +49,11 @@ impl<S: Sql> Store<S> {
             && !filter.matches_nothing()
             && !needs_parties(filter, &reader)
         {
+            if let Some(texts) = self.likely_few(filter, &reader, limit, answer.left)? {
+                return Ok(answer.all(texts, limit));
+            }
             let plan = self.plan(filter, &reader)?;
-            if is_in_order(plan.driver, filter) || plan.finds_few {
+            if is_in_order(plan.driver, filter) || plan.finds_few() {
                 return self.newest_at_once(plan, filter, &reader, limit, limits.max_look_ups, answer);
             }
         }
@@ -99,6 +102,8 @@ impl<S: Sql> Store<S> {
                 answer.unknown();
             }
             Select::ordered("e.json", plan.driver, filter, reader, depth.lower, one_more)
+        } else if let Some(texts) = self.few_at_once(plan, filter, reader, limit, answer.left)? {
+            return Ok(answer.all(texts, limit));
         } else {
             Select::json_of_few(plan.driver, filter, reader, limit.saturating_add(1))
         };
@@ -128,7 +133,7 @@ impl<S: Sql> Store<S> {
             let depth = self.depth(plan, filter, reader, limit, look_ups)?;
             is_all = depth.is_enough;
             Select::ordered("e.seq", plan.driver, filter, reader, depth.lower, limit)
-        } else if plan.finds_few {
+        } else if plan.finds_few() {
             Select::few(plan.driver, filter, reader, limit)
         } else if self.is_affordable(plan, filter, reader, look_ups)? {
             return Ok(Newest { places: self.merge(plan.driver, filter, reader, limit)?, is_all });
@@ -267,7 +272,7 @@ pub(super) fn parties(filter: &Filter, reader: &Reader<'_>) -> Vec<Filter> {
 }
 
 /// Whether the rows of this condition stand in the order of answers.
-fn is_in_order(driver: Driver, filter: &Filter) -> bool {
+pub(super) fn is_in_order(driver: Driver, filter: &Filter) -> bool {
     let is_one = |values: Option<usize>| values == Some(1);
     let (authors, kinds) = (filter.authors.as_ref().map(OneOf::len), filter.kinds.as_ref().map(OneOf::len));
     match driver {
@@ -322,6 +327,17 @@ impl Answer<'_> {
         self.left = left;
         (self.each)(json.into());
         ControlFlow::Continue(())
+    }
+
+    /// Hands over texts that are not too long for an answer.
+    fn all(mut self, texts: Vec<Arc<str>>, limit: u64) -> Completeness {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        if texts.len() > limit {
+            // Some came after the rows were counted.
+            self.completeness = Completeness::More;
+        }
+        texts.into_iter().take(limit).for_each(self.each);
+        self.completeness
     }
 
     fn unknown(&mut self) {

@@ -4,8 +4,8 @@ use openagents_host::event::MAX_CREATED_AT;
 use openagents_host::{EventId, Kind, PublicKey, Timestamp};
 
 use super::place::{LAST_SECOND, Place};
-use super::plan::{Driver, PROBED};
-use super::statement::{Statement, hex_string, json_list};
+use super::plan::Driver;
+use super::statement::{MOST_ROWS, Statement, hex_string, json_list};
 use super::viewer::Viewer;
 use crate::filter::{Filter, OneOf};
 use crate::tag::{TagKey, TagName};
@@ -42,7 +42,7 @@ impl Select {
     ) -> Statement {
         let mut select = Statement::default();
         select.push("SELECT ").push(column);
-        Body { driver, filter, reader, cursor: false }.push(&mut select, Some(lower));
+        Body::of(driver, filter, reader).push(&mut select, Some(lower));
         select.push(" ORDER BY ").push(place(driver)).push(" DESC LIMIT ?").integer(limit);
         select
     }
@@ -52,7 +52,7 @@ impl Select {
     pub(super) fn few(driver: Driver, filter: &Filter, reader: &Reader<'_>, limit: u64) -> Statement {
         let mut select = Statement::default();
         select.push("SELECT ").push(place(driver)).push(" AS seq");
-        Body { driver, filter, reader, cursor: false }.push(&mut select, Some(lower(filter)));
+        Body::of(driver, filter, reader).push(&mut select, Some(lower(filter)));
         if matches!(driver, Driver::Tag(_)) {
             select.push(" GROUP BY ").push(place(driver));
         }
@@ -79,7 +79,7 @@ impl Select {
         // An event that has two of the values of a tag would be found twice.
         let several = matches!(driver, Driver::Tag(name) if filter.tags.get(&name).is_some_and(|values| values.len() > 1));
         select.push(if several { "SELECT DISTINCT " } else { "SELECT " }).push(columns);
-        Body { driver, filter, reader, cursor: false }.push(&mut select, Some(lower(filter)));
+        Body::of(driver, filter, reader).push(&mut select, Some(lower(filter)));
         select.push(" LIMIT ?").integer(at_most);
         select
     }
@@ -153,28 +153,8 @@ impl Select {
         each: u64,
     ) {
         select.push("(SELECT json_group_array(place) FROM (SELECT ").push(place(driver)).push(" AS place");
-        Body { driver, filter, reader, cursor: true }.push(select, Some(lower));
+        Body { from: Values::Cursor, ..Body::of(driver, filter, reader) }.push(select, Some(lower));
         select.push(" ORDER BY ").push(place(driver)).push(" DESC LIMIT ?))").integer(each);
-    }
-
-    /// One column for each candidate: how many rows it finds, counted up to [`PROBED`].
-    pub(super) fn probe(candidates: &[Driver], filter: &Filter, reader: &Reader<'_>) -> Statement {
-        let mut probe = Statement::default();
-        for (number, driver) in candidates.iter().enumerate() {
-            probe.push(if number == 0 { "SELECT " } else { ", " });
-            probe.push("(SELECT count(*) FROM (SELECT 1 FROM ");
-            let body = Body { driver: *driver, filter, reader, cursor: false };
-            body.push_values(&mut probe);
-            probe.push(driving_table(*driver));
-            probe.push(" WHERE ");
-            body.push_driving(&mut probe);
-            // With authors alone the index is not in the order of time: the range could be far to seek.
-            if *driver != Driver::Authors || filter.kinds.is_some() {
-                body.push_range(&mut probe, lower(filter));
-            }
-            probe.push(" LIMIT ?))").integer(PROBED);
-        }
-        probe
     }
 }
 
@@ -209,7 +189,7 @@ pub(super) const fn driving_table(driver: Driver) -> &'static str {
 }
 
 /// Where the rows are found, with their events.
-const fn tables(driver: Driver) -> &'static str {
+pub(super) const fn tables(driver: Driver) -> &'static str {
     match driver {
         Driver::Ids => "event AS e INDEXED BY event_by_id",
         Driver::Tag(_) => "tag AS t CROSS JOIN event AS e ON e.seq = t.seq",
@@ -224,12 +204,28 @@ pub(super) struct Body<'a> {
     pub(super) driver: Driver,
     pub(super) filter: &'a Filter,
     pub(super) reader: &'a Reader<'a>,
-    /// The driving value and where to begin come from a row `c` and not from the filter.
-    pub(super) cursor: bool,
+    pub(super) from: Values,
+}
+
+/// Where the driving values come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Values {
+    /// From the filter: one, or a list of them.
+    Filter,
+    /// From the filter, and each is bound by itself if they are few: no list is taken apart.
+    OneByOne,
+    /// From a row `c`, which says as well where to begin.
+    Cursor,
+}
+
+impl<'a> Body<'a> {
+    pub(super) const fn of(driver: Driver, filter: &'a Filter, reader: &'a Reader<'a>) -> Self {
+        Self { driver, filter, reader, from: Values::Filter }
+    }
 }
 
 impl Body<'_> {
-    fn push(&self, select: &mut Statement, lower: Option<u64>) {
+    pub(super) fn push(&self, select: &mut Statement, lower: Option<u64>) {
         select.push(" FROM ");
         self.push_values(select);
         select.push(tables(self.driver)).push(" WHERE ");
@@ -249,7 +245,7 @@ impl Body<'_> {
 
     /// The driving values as rows, where they are several: one after another is looked up, without a table of them.
     pub(super) fn push_values(&self, select: &mut Statement) {
-        if self.cursor {
+        if self.from == Values::Cursor {
             return;
         }
         let Filter { ids, authors, kinds, tags, .. } = self.filter;
@@ -262,17 +258,23 @@ impl Body<'_> {
                     .text_value(json_list(list.iter()));
             }
         };
-        let hex = |bytes: std::vec::IntoIter<&[u8]>| bytes.map(hex_string).collect();
+        let blobs = |select: &mut Statement, list: std::vec::IntoIter<&[u8]>| {
+            if self.has_rows(list.len()) {
+                select.rows(list).push(" AS v CROSS JOIN ");
+            } else {
+                several(select, "v", list.map(hex_string).collect());
+            }
+        };
         let numbers = |kinds: &OneOf<Kind>| kinds.iter().map(ToString::to_string).collect();
         match self.driver {
-            Driver::Ids => several(select, "v", hex(bytes(ids.as_ref()))),
+            Driver::Ids => blobs(select, bytes(ids.as_ref())),
             Driver::Tag(name) => {
                 let values = tags.get(&name).into_iter().flatten();
-                let keys = values.map(|value| hex_string(TagKey::new(name, value).as_bytes()));
-                several(select, "v", keys.collect());
+                let keys: Vec<TagKey> = values.map(|value| TagKey::new(name, value)).collect();
+                blobs(select, keys.iter().map(TagKey::as_bytes).collect::<Vec<_>>().into_iter());
             }
             Driver::Authors => {
-                several(select, "v", hex(bytes(authors.as_ref())));
+                blobs(select, bytes(authors.as_ref()));
                 if let Some(kinds) = kinds {
                     several(select, "k", numbers(kinds));
                 }
@@ -282,12 +284,18 @@ impl Body<'_> {
         }
     }
 
+    /// Whether so many driving values are [rows](Statement::rows).
+    fn has_rows(&self, values: usize) -> bool {
+        self.from == Values::OneByOne && (2..=MOST_ROWS).contains(&values)
+    }
+
     pub(super) fn push_driving(&self, select: &mut Statement) {
         let Filter { ids, authors, kinds, tags, .. } = self.filter;
-        let bytes_of = |select: &mut Statement, column: &str, only: Option<&[u8]>| {
+        let bytes_of = |select: &mut Statement, column: &str, only: Option<&[u8]>, count: Option<usize>| {
             select.push(column);
             match only {
                 Some(value) => select.push(" = ?").bytes(value),
+                None if self.has_rows(count.unwrap_or(0)) => select.push(" = v.column1"),
                 None => select.push(" = unhex(v.value)"),
             };
         };
@@ -299,21 +307,25 @@ impl Body<'_> {
             };
         };
         match self.driver {
-            Driver::Tag(_) if self.cursor => drop(select.push("t.key = unhex(c.value ->> 0)")),
-            Driver::Authors if self.cursor => {
+            Driver::Tag(_) if self.from == Values::Cursor => {
+                select.push("t.key = unhex(c.value ->> 0)");
+            }
+            Driver::Authors if self.from == Values::Cursor => {
                 select.push("e.pubkey = unhex(c.value ->> 0) AND e.kind = c.value ->> 1");
             }
-            Driver::Kinds if self.cursor => drop(select.push("e.kind = c.value ->> 0")),
+            Driver::Kinds if self.from == Values::Cursor => drop(select.push("e.kind = c.value ->> 0")),
             Driver::Ids => {
-                bytes_of(select, "e.id", ids.as_ref().and_then(OneOf::only).map(AsBytes::as_bytes));
+                let only = ids.as_ref().and_then(OneOf::only).map(AsBytes::as_bytes);
+                bytes_of(select, "e.id", only, ids.as_ref().map(OneOf::len));
             }
             Driver::Tag(name) => {
-                let only = tags.get(&name).and_then(OneOf::only).map(|value| TagKey::new(name, value));
-                bytes_of(select, "t.key", only.as_ref().map(TagKey::as_bytes));
+                let values = tags.get(&name);
+                let only = values.and_then(OneOf::only).map(|value| TagKey::new(name, value));
+                bytes_of(select, "t.key", only.as_ref().map(TagKey::as_bytes), values.map(OneOf::len));
             }
             Driver::Authors => {
                 let only = authors.as_ref().and_then(OneOf::only);
-                bytes_of(select, "e.pubkey", only.map(AsBytes::as_bytes));
+                bytes_of(select, "e.pubkey", only.map(AsBytes::as_bytes), authors.as_ref().map(OneOf::len));
                 if let Some(kinds) = kinds {
                     select.push(" AND ");
                     kinds_of(select, kinds);
@@ -329,10 +341,11 @@ impl Body<'_> {
     }
 
     pub(super) fn push_range(&self, select: &mut Statement, lower: u64) {
+        let is_cursor = self.from == Values::Cursor;
         select.push(" AND ").push(place(self.driver)).push(" BETWEEN ? AND ").integer(lower);
         match self.driver {
-            Driver::Authors if self.cursor => drop(select.push("c.value ->> 2")),
-            Driver::Tag(_) | Driver::Kinds if self.cursor => drop(select.push("c.value ->> 1")),
+            Driver::Authors if is_cursor => drop(select.push("c.value ->> 2")),
+            Driver::Tag(_) | Driver::Kinds if is_cursor => drop(select.push("c.value ->> 1")),
             _ => drop(select.push("?").integer(upper(self.filter))),
         }
     }
@@ -390,9 +403,8 @@ impl Body<'_> {
 
     fn push_privacy(&self, select: &mut Statement) {
         let Reader { viewer, .. } = self.reader;
-        let private = viewer.private_kinds.iter().map(ToString::to_string);
-        select.push(" AND (").push(kind(self.driver)).push(" NOT IN (SELECT value FROM json_each(?))");
-        select.text_value(json_list(private));
+        select.push(" AND (");
+        select.is_none_of_integers(kind(self.driver), viewer.private_kinds.iter().map(|kind| kind.0.into()));
         if !viewer.pubkeys.is_empty() {
             let keys = viewer.addressee_keys();
             let readers: Vec<&[u8]> = viewer.pubkeys.iter().map(|pubkey| &pubkey.as_bytes()[..]).collect();

@@ -6,6 +6,9 @@ use openagents_host::sql::Value;
 /// Up to so many values of a condition are bound one by one.
 const MOST_ONE_BY_ONE: usize = 8;
 
+/// Up to so many are [rows](Statement::rows) of a table: to take a list apart takes longer than to look up what is in it.
+pub(super) const MOST_ROWS: usize = 32;
+
 /// With more than these, nothing but lists is bound: a statement may have a hundred.
 const MOST_VALUES: usize = 40;
 
@@ -60,6 +63,49 @@ impl Statement {
         }
     }
 
+    /// The condition that a column has none of these numbers.
+    pub(super) fn is_none_of_integers(
+        &mut self,
+        column: &str,
+        values: impl ExactSizeIterator<Item = u64>,
+    ) -> &mut Self {
+        if self.has_room_for(values.len()) {
+            for (number, value) in values.enumerate() {
+                self.push(if number == 0 { "" } else { " AND " }).push(column).push(" <> ?").integer(value);
+            }
+            self
+        } else {
+            self.push(column).push(" NOT IN (SELECT value FROM json_each(?))");
+            self.text_value(json_list(values.map(|value| value.to_string())))
+        }
+    }
+
+    /// A table of these values, in its `column1`. It is filled up with NULL, which equals nothing, so that there are few
+    /// texts.
+    pub(super) fn rows<'a>(&mut self, values: impl ExactSizeIterator<Item = &'a [u8]>) -> &mut Self {
+        let rows = values.len().next_power_of_two();
+        let values = values.map(|value| Owned::Blob(value.to_vec()));
+        for (number, value) in values.chain(std::iter::repeat(Owned::Null)).take(rows).enumerate() {
+            self.push(if number == 0 { "(VALUES (?)" } else { ", (?)" });
+            self.values.push(value);
+        }
+        self.push(")")
+    }
+
+    /// Takes over what is bound in a part, and hands back its text, which can then stand in several places. What is pushed
+    /// before has to come from parts as well.
+    pub(super) fn bind(&mut self, part: Self) -> String {
+        let mut pieces = part.text.split('?');
+        let mut text = pieces.next().unwrap_or_default().to_owned();
+        for (number, piece) in (self.values.len().saturating_add(1)..).zip(pieces) {
+            text.push('?');
+            text.push_str(&number.to_string());
+            text.push_str(piece);
+        }
+        self.values.extend(part.values);
+        text
+    }
+
     /// The condition that a column, which no index is asked for, has one of these values.
     pub(super) fn is_one_of_bytes<'a>(
         &mut self,
@@ -105,6 +151,7 @@ enum Owned {
     Integer(u64),
     Text(String),
     Blob(Vec<u8>),
+    Null,
 }
 
 impl Owned {
@@ -113,6 +160,7 @@ impl Owned {
             Self::Integer(integer) => (*integer).into(),
             Self::Text(text) => text.into(),
             Self::Blob(bytes) => bytes.as_slice().into(),
+            Self::Null => Value::Null,
         }
     }
 }

@@ -5,6 +5,7 @@ mod budget;
 mod checks;
 mod deletion;
 mod differential;
+mod few;
 mod hostile;
 pub(crate) mod model;
 mod plans;

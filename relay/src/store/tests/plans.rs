@@ -19,7 +19,7 @@ fn filter(json: &str) -> Filter {
 }
 
 /// SQLite's plan, one line.
-fn plan(store: &Store<Sqlite>, statement: &Statement) -> String {
+pub(super) fn plan(store: &Store<Sqlite>, statement: &Statement) -> String {
     let text = format!("EXPLAIN QUERY PLAN {}", statement.text());
     let rows: Vec<(i64, i64, i64, String)> = store.sql().rows(&text, &statement.values()).unwrap();
     rows.into_iter().map(|row| row.3).collect::<Vec<_>>().join("; ")
