@@ -73,13 +73,31 @@ struct Object<H> {
     /// `None` until the first event, and while the database cannot be opened. Never borrowed across an `await`.
     awake: RefCell<Option<Awake>>,
     gathered: RefCell<Gathered>,
-    /// When the last messages had been handled.
-    last_handled: Cell<Timestamp>,
+    last: Cell<Handled>,
     handover: PhantomData<fn() -> H>,
 }
 
-/// A message that comes so soon after others were handled waits for those that come with it.
-const CROWD: Duration = Duration::from_millis(1);
+/// The messages that were handled last.
+#[derive(Clone, Copy)]
+struct Handled {
+    at: Timestamp,
+    /// How many they were.
+    count: usize,
+}
+
+/// A message that comes so soon after others were handled waits for those that come with it…
+const SOON: Duration = Duration::from_millis(1);
+
+/// … and so soon after a crowd: those whom it answered may send their next messages together as well. That takes as long
+/// as their answers are under way.
+const SOON_AFTER_CROWD: Duration = Duration::from_millis(50);
+
+impl Handled {
+    /// Whether what comes now comes soon after.
+    fn is_soon(self) -> bool {
+        self.at.until(now()) <= if self.count > 1 { SOON_AFTER_CROWD } else { SOON }
+    }
+}
 
 /// How many messages wait for each other at most.
 const MOST_GATHERED: usize = 256;
@@ -120,7 +138,7 @@ impl<H: HandOver> RelayHost<H> {
             information,
             awake: RefCell::new(None),
             gathered: RefCell::default(),
-            last_handled: Cell::new(Timestamp::EPOCH),
+            last: Cell::new(Handled { at: Timestamp::EPOCH, count: 0 }),
             handover: PhantomData,
         };
         Self(AssertUnwindSafe(Rc::new(object)))
@@ -187,8 +205,7 @@ impl<H: HandOver> RelayHost<H> {
             return Ok(None);
         }
         let (count, is_full) = self.0.gather(input);
-        let in_a_crowd = self.0.last_handled.get().until(now()) <= CROWD;
-        let pending = if count == 1 && in_a_crowd && !is_full {
+        let pending = if count == 1 && self.0.last.get().is_soon() && !is_full {
             None
         } else if count == 1 || is_full {
             let pending = self.0.handle_gathered()?;
@@ -336,9 +353,10 @@ impl<H: HandOver> Object<H> {
     /// Handles the messages that wait, in their order.
     fn handle_gathered(&self) -> ::worker::Result<Pending> {
         let gathered = self.gathered.take();
+        let count = gathered.inputs.len();
         self.awake(|awake| {
             let pending = awake.handle_gathered(gathered.inputs);
-            self.last_handled.set(now());
+            self.last.set(Handled { at: now(), count });
             pending
         })
     }
