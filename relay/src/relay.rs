@@ -241,7 +241,7 @@ pub struct Relay<S> {
 }
 
 /// With more inputs than this at once, what is asked is answered beside the engine, if it can be.
-const MOST_READ_AT_ONCE: usize = 8;
+const MOST_READ_AT_ONCE: usize = 16;
 
 /// How long to leave the database alone when it failed.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(10);
