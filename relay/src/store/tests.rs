@@ -10,8 +10,11 @@ mod hostile;
 pub(crate) mod model;
 mod plans;
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use openagents_host::native::Sqlite;
-use openagents_host::sql::Sql;
+use openagents_host::sql::{NextRow, Row, Sql, SqlError, Value};
 use openagents_host::{Timestamp, VerifiedEvent};
 
 use super::{Insertion, Store, Viewer};
@@ -125,4 +128,41 @@ fn an_event_whose_tags_cannot_all_be_written_is_not_stored() {
     store.sql().batch("DROP TRIGGER full").unwrap();
     assert_eq!(store.insert(NOW, &event).unwrap(), Insertion::Inserted);
     assert_eq!(store.sql().first::<(u64,)>("SELECT count(*) FROM tag", &[]).unwrap(), Some((2,)));
+}
+
+/// A database that notes what is asked of it: the plan of each statement, step by step.
+#[derive(Clone)]
+struct Noting {
+    sql: Sqlite,
+    plans: Plans,
+}
+
+type Plans = Rc<RefCell<Vec<Vec<String>>>>;
+
+/// A store whose database takes notes.
+fn noting(store: &Store<Sqlite>) -> (Store<Noting>, Plans) {
+    let plans = Plans::default();
+    (Store::beside(Noting { sql: store.sql().clone(), plans: Rc::clone(&plans) }), plans)
+}
+
+impl Sql for Noting {
+    fn query(
+        &self,
+        statement: &str,
+        values: &[Value<'_>],
+        each: &mut dyn FnMut(&Row<'_>) -> NextRow,
+    ) -> Result<(), SqlError> {
+        let plan = format!("EXPLAIN QUERY PLAN {statement}");
+        let steps = self.sql.rows::<(i64, i64, i64, String)>(&plan, values)?;
+        self.plans.borrow_mut().push(steps.into_iter().map(|(.., step)| step).collect());
+        self.sql.query(statement, values, each)
+    }
+
+    fn batch(&self, statements: &str) -> Result<(), SqlError> {
+        self.sql.batch(statements)
+    }
+
+    fn transaction<T, E: From<SqlError>>(&self, body: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        self.sql.transaction(body)
+    }
 }

@@ -1,14 +1,12 @@
 //! However many and however large events are, no statement and no batch of them is beyond what a Durable Object takes.
 
-use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::rc::Rc;
 
 use openagents_host::native::Sqlite;
-use openagents_host::sql::{NextRow, Row, Sql, SqlError, Value, values};
+use openagents_host::sql::{Sql, values};
 use openagents_host::{EventId, Keys, Kind, PublicKey, Timestamp, UnsignedEvent, VerifiedEvent};
 
-use super::{NOW, find, insert_all, store};
+use super::{NOW, find, insert_all, noting, store};
 use crate::filter::Filter;
 use crate::fixtures::{keys, signed, signed_by};
 use crate::limits::Limits;
@@ -174,36 +172,6 @@ fn a_filter_may_have_all_letters_for_tags() {
     assert_eq!(found, [event.id]);
 }
 
-/// A database that notes what is asked of it.
-#[derive(Clone)]
-struct Noting {
-    sql: Sqlite,
-    plans: Rc<RefCell<Vec<String>>>,
-}
-
-impl Sql for Noting {
-    fn query(
-        &self,
-        statement: &str,
-        values: &[Value<'_>],
-        each: &mut dyn FnMut(&Row<'_>) -> NextRow,
-    ) -> Result<(), SqlError> {
-        let plan = format!("EXPLAIN QUERY PLAN {statement}");
-        for (.., step) in self.sql.rows::<(i64, i64, i64, String)>(&plan, values)? {
-            self.plans.borrow_mut().push(step);
-        }
-        self.sql.query(statement, values, each)
-    }
-
-    fn batch(&self, statements: &str) -> Result<(), SqlError> {
-        self.sql.batch(statements)
-    }
-
-    fn transaction<T, E: From<SqlError>>(&self, body: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
-        self.sql.transaction(body)
-    }
-}
-
 #[test]
 fn private_messages_are_counted_without_reading_those_of_others() {
     let store = store();
@@ -216,8 +184,7 @@ fn private_messages_are_counted_without_reading_those_of_others() {
         signed_by(&grace, 4, 4, &[&["p", &to_grace]], ""),
     ];
     insert_all(&store, &events);
-    let plans = Rc::default();
-    let noting = Store::beside(Noting { sql: store.sql().clone(), plans: Rc::clone(&plans) });
+    let (noting, plans) = noting(&store);
     let (private_kinds, pubkeys) = ([Kind(4)].into_iter().collect(), BTreeSet::from([ada.public_key()]));
     let viewer = Viewer { private_kinds: &private_kinds, pubkeys: &pubkeys };
     let filter = Filter::new().kinds([4]);
@@ -230,7 +197,7 @@ fn private_messages_are_counted_without_reading_those_of_others() {
         assert_eq!(found.len() as u64, at_most.min(3));
         assert!(events[..3].iter().filter(|event| found.contains(&event.id)).count() == found.len());
     }
-    let plans = plans.borrow();
+    let plans: Vec<String> = plans.take().concat();
     assert!(plans.iter().any(|step| step.contains("USING INDEX event_by_author (pubkey=? AND kind=?")));
     assert!(!plans.iter().any(|step| step.contains("event_by_kind")), "{plans:?}");
 }
