@@ -393,11 +393,8 @@ impl<S: Sql> Relay<S> {
     }
 
     fn text(&mut self, now: Timestamp, connection: ConnectionId, text: &str, effects: &mut Vec<Effect>) {
-        if !self.sessions.contains_key(&connection) {
-            return;
-        }
         match check::read(text, &self.config.limits, now) {
-            Ok(message) => self.client_message(now, connection, message, Foresight::None, effects),
+            Ok(message) => self.client_message(now, connection, message, Foresight::Nothing, effects),
             Err(refusal) => self.message(now, connection, &Checked::Refused(refusal), effects),
         }
     }

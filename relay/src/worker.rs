@@ -334,8 +334,8 @@ impl<H: HandOver> Object<H> {
         Ok(Awake { relay, sockets, alarm: None })
     }
 
-    fn handle(&self, input: &Input) -> ::worker::Result<Pending> {
-        self.awake(|awake| awake.handle(input))
+    fn handle(&self, input: Input) -> ::worker::Result<Pending> {
+        self.awake(|awake| awake.handle(vec![input]))
     }
 
     /// Puts a message to those that wait, and says how many they are now and whether they must not wait any longer.
@@ -355,7 +355,7 @@ impl<H: HandOver> Object<H> {
         let gathered = self.gathered.take();
         let count = gathered.inputs.len();
         self.awake(|awake| {
-            let pending = awake.handle_gathered(gathered.inputs);
+            let pending = awake.handle(gathered.inputs);
             self.last.set(Handled { at: now(), count });
             pending
         })
@@ -389,7 +389,7 @@ impl<H: HandOver> Object<H> {
         match H::deliver(&self.env, event).await {
             Ok(()) => {
                 // If the database cannot be reached now, it is delivered again.
-                let Ok(pending) = self.handle(&Input::Delivered(event.id)) else { return };
+                let Ok(pending) = self.handle(Input::Delivered(event.id)) else { return };
                 if let Err(error) = self.set_alarm(pending.alarm).await {
                     console_error!("the alarm could not be set: {}", error);
                 }
@@ -409,7 +409,7 @@ impl<H: HandOver> Object<H> {
             }
             let connection = session::accept(&self.state, &pair.server)?;
             awake.sockets.insert(connection, Socket { socket: pair.server.clone(), is_stored: false });
-            Ok::<_, Error>(Ok(awake.handle(&Input::Open { connection, origin })))
+            Ok::<_, Error>(Ok(awake.handle(vec![Input::Open { connection, origin }])))
         });
         match accepted {
             Ok(Ok(Ok(pending))) => {
@@ -447,7 +447,7 @@ impl<H: HandOver> Object<H> {
             Ok(event) => event,
             Err(error) => return Response::from_json(&Outcome::Refused(Reason::invalid(error))),
         };
-        let mut pending = self.handle(&Input::Publish { ticket: Ticket(0), event })?;
+        let mut pending = self.handle(Input::Publish { ticket: Ticket(0), event })?;
         let outcome = pending.outcome.take();
         self.go_on(pending).await?;
         match outcome {
@@ -458,17 +458,9 @@ impl<H: HandOver> Object<H> {
 }
 
 impl Awake {
-    fn handle(&mut self, input: &Input) -> Pending {
-        let (mut effects, mut pending) = (Vec::new(), Pending::default());
-        self.relay.handle(now(), input, &mut effects);
-        self.apply(&mut effects, &mut Written::default(), &mut pending);
-        self.expect_alarm(&mut pending);
-        pending
-    }
-
     /// Handles inputs in their order. What comes of one is sent before the next is handled: the answers to many requests
     /// would not fit into memory together.
-    fn handle_gathered(&mut self, inputs: Vec<Input>) -> Pending {
+    fn handle(&mut self, inputs: Vec<Input>) -> Pending {
         let (mut effects, mut written, mut pending) = (Vec::new(), Written::default(), Pending::default());
         for ahead in self.relay.read_ahead(now(), inputs) {
             self.relay.handle_ahead(now(), ahead, &mut effects);

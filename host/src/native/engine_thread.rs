@@ -232,7 +232,7 @@ mod tests {
     use std::sync::mpsc as std_mpsc;
     use std::time::Duration;
 
-    use super::{EngineThread, Made};
+    use super::{EngineThread, Inputs, Made};
     use crate::engine::Engine;
     use crate::native::Sqlite;
     use crate::sql::{Sql, SqlError, values};
@@ -285,8 +285,8 @@ mod tests {
         fn forget(&mut self, _: Timestamp) {}
     }
 
-    #[tokio::test]
-    async fn answers_every_input_rings_alarms_and_finishes_the_queue_when_stopped() {
+    /// A counter at work, and what comes of it.
+    async fn counting() -> (Inputs<i64>, EngineThread, std_mpsc::Receiver<String>) {
         let (sender, effects) = std_mpsc::channel();
         let apply =
             move |batch: &mut Vec<String>| batch.drain(..).for_each(|effect| sender.send(effect).unwrap());
@@ -294,6 +294,12 @@ mod tests {
             EngineThread::start("test", false, || Ok::<_, std::io::Error>(Counter::open()), apply)
                 .await
                 .unwrap();
+        (inputs, thread, effects)
+    }
+
+    #[tokio::test]
+    async fn answers_every_input_rings_alarms_and_finishes_the_queue_when_stopped() {
+        let (inputs, thread, effects) = counting().await;
         for input in [1, 2, 2, 3] {
             inputs.send(input).await.unwrap();
         }
@@ -346,13 +352,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_input_that_cannot_be_committed_is_answered_once_and_takes_no_other_along() {
-        let (sender, effects) = std_mpsc::channel();
-        let apply =
-            move |batch: &mut Vec<String>| batch.drain(..).for_each(|effect| sender.send(effect).unwrap());
-        let (inputs, thread) =
-            EngineThread::start("test", false, || Ok::<_, std::io::Error>(Counter::open()), apply)
-                .await
-                .unwrap();
+        let (inputs, thread, effects) = counting().await;
         inputs.make(|made| [1, -5, 2].map(|input| made.push(input, 8))).await.unwrap();
         inputs.make(|made| made.push(1, 8)).await.unwrap();
         thread.stop().await;

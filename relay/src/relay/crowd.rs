@@ -22,7 +22,7 @@ enum Turn {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Foresight {
     /// Nothing.
-    None,
+    Nothing,
     /// It is within the rates of its connection, against which it was counted.
     Admitted,
     /// That, and that its event is ordinary to the store, after so many [changes](Relay::changes).
@@ -84,7 +84,7 @@ impl<S: Sql> Relay<S> {
             {
                 Foresight::Admitted
             }
-            _ => Foresight::None,
+            _ => Foresight::Nothing,
         }
     }
 }

@@ -44,7 +44,7 @@ impl<S: Sql> Relay<S> {
             self.refuse(connection, event, Outcome::Refused(reason), effects);
             return None;
         }
-        if foresight == Foresight::None
+        if foresight == Foresight::Nothing
             && let Err(reason) = self.within_rates(now, connection, &message)
         {
             return Some((Checked::Refused(check::refuse(message, reason)), None));

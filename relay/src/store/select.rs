@@ -403,8 +403,8 @@ impl Body<'_> {
 
     fn push_privacy(&self, select: &mut Statement) {
         let Reader { viewer, .. } = self.reader;
-        select.push(" AND (");
-        select.is_none_of_integers(kind(self.driver), viewer.private_kinds.iter().map(|kind| kind.0.into()));
+        select.push(" AND (NOT ");
+        select.is_one_of_integers(kind(self.driver), viewer.private_kinds.iter().map(|kind| kind.0.into()));
         if !viewer.pubkeys.is_empty() {
             let keys = viewer.addressee_keys();
             let readers: Vec<&[u8]> = viewer.pubkeys.iter().map(|pubkey| &pubkey.as_bytes()[..]).collect();

@@ -51,8 +51,8 @@ impl Standing {
         self.is_place_taken || matches!(event.kind, DELETION | VANISH)
     }
 
-    const fn refused(refusal: Insertion) -> Self {
-        Self { refusal: Some(refusal), is_place_taken: false, is_late: false, replaced: None, ends_at: None }
+    fn refused(refusal: Insertion) -> Self {
+        Self { refusal: Some(refusal), ..Self::ordinary(None) }
     }
 }
 

@@ -63,23 +63,6 @@ impl Statement {
         }
     }
 
-    /// The condition that a column has none of these numbers.
-    pub(super) fn is_none_of_integers(
-        &mut self,
-        column: &str,
-        values: impl ExactSizeIterator<Item = u64>,
-    ) -> &mut Self {
-        if self.has_room_for(values.len()) {
-            for (number, value) in values.enumerate() {
-                self.push(if number == 0 { "" } else { " AND " }).push(column).push(" <> ?").integer(value);
-            }
-            self
-        } else {
-            self.push(column).push(" NOT IN (SELECT value FROM json_each(?))");
-            self.text_value(json_list(values.map(|value| value.to_string())))
-        }
-    }
-
     /// A table of these values, in its `column1`. It is filled up with NULL, which equals nothing, so that there are few
     /// texts.
     pub(super) fn rows<'a>(&mut self, values: impl ExactSizeIterator<Item = &'a [u8]>) -> &mut Self {

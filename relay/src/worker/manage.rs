@@ -56,7 +56,7 @@ impl<H: HandOver> Object<H> {
         let answer = match Call::parse(&call) {
             Ok(call) => {
                 let call = SignedCall { token, call };
-                let mut pending = self.handle(&Input::Manage { ticket: Ticket(0), call })?;
+                let mut pending = self.handle(Input::Manage { ticket: Ticket(0), call })?;
                 let answer = pending.answer.take();
                 self.go_on(pending).await?;
                 answer.ok_or_else(|| Error::RustError("the relay did not answer".to_owned()))?

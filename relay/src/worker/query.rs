@@ -38,7 +38,7 @@ impl<H: HandOver> Object<H> {
             Ok(filters) => filters,
             Err(error) => return Response::error(format!("this is no list of filters: {error}\n"), 400),
         };
-        let mut pending = self.handle(&Input::Query { ticket: Ticket(0), filters })?;
+        let mut pending = self.handle(Input::Query { ticket: Ticket(0), filters })?;
         let found = pending.found.take();
         // A query brings nothing to do, but it may have woken the object: then the alarm is to be set.
         self.go_on(pending).await?;
