@@ -156,7 +156,7 @@ impl<S: Sql> JobEngine<S> {
                     .to_owned()
             }
             Refusal::TooManyInputs => {
-                format!("a request may build upon {} jobs at most", MAX_JOB_INPUTS)
+                format!("a request may build upon {MAX_JOB_INPUTS} jobs at most")
             }
         }
     }
