@@ -7,6 +7,7 @@
 //!   SQL (`worker`), with the same limits on both.
 //! * [`time`] and [`engine`]: what it takes to write a component as plain synchronous code that
 //!   takes the time and an input and returns what is to be done.
+//! * [`http`]: HTTP messages of servers, on the types of the `http` crate, with one body type on both hosts.
 //! * [`outgoing`]: how a component reaches out of its process: HTTP, WebSockets and relays, with one API on both hosts.
 //!
 //! Nothing in the engine-facing part is `async`, knows a runtime or reads a clock.
@@ -14,6 +15,7 @@
 pub mod encryption;
 pub mod engine;
 pub mod event;
+pub mod http;
 pub mod http_auth;
 pub mod keys;
 pub mod outgoing;
