@@ -7,7 +7,7 @@ use crate::author::agent::Jobs;
 use crate::declaration::Requests;
 use crate::nip90::DELETION;
 
-/// Which events of an outside relay concern an agent.
+/// Which events of an external relay concern an agent.
 #[derive(Clone, Debug)]
 pub(crate) struct RequestFilter {
     pub(super) kinds: Vec<u16>,
