@@ -7,10 +7,10 @@ mod look;
 
 use std::collections::BTreeSet;
 
+use openagents_host::nostr::Filter;
+use openagents_host::nostr::tag::TagName;
 use openagents_host::outgoing::{Reach, RelayClient, public_url};
 use openagents_host::{Event, EventId, Kind, PublicKey, Timestamp};
-use openagents_relay::Filter;
-use serde_json::{Value, json};
 
 use crate::agent::{Jobs, Requests};
 use crate::engine::Wanted;
@@ -65,14 +65,15 @@ impl Concern {
     }
 
     /// The filters (NIP-01) for requests and cancellations made from `since` on.
-    pub(crate) fn filters(&self, since: Timestamp) -> [Value; 2] {
+    pub(crate) fn filters(&self, since: Timestamp) -> [Filter; 2] {
         let since = since.as_seconds();
-        let mut requests = json!({"kinds": self.kinds, "since": since});
-        if let (Some(me), Some(filter)) = (&self.named, requests.as_object_mut()) {
-            filter.insert("#p".to_owned(), json!([me]));
+        let mut requests = Filter::new().kinds(self.kinds.iter().copied()).since(since);
+        if let Some(me) = self.named {
+            requests = requests.pubkeys([me]);
         }
-        let kinds: Vec<String> = self.kinds.iter().map(u16::to_string).collect();
-        [requests, json!({"kinds": [DELETION], "#k": kinds, "since": since})]
+        let mut cancellations = Filter::new().kinds([DELETION.0]).since(since);
+        cancellations.tags.insert(TagName::K, self.kinds.iter().map(u16::to_string).collect());
+        [requests, cancellations]
     }
 }
 
@@ -90,7 +91,7 @@ pub(crate) async fn read_by<F: Future<Output = Vec<Event>>>(
     }
     let asked = async {
         let mut relay = RelayClient::connect(source, reach).await?;
-        let filter = json!({"kinds": [RELAY_LIST], "authors": [customer], "limit": 1});
+        let filter = Filter::new().kinds([RELAY_LIST.0]).authors([customer]).limit(1);
         let lists = relay.query(&[filter]).await;
         relay.close().await;
         lists
@@ -124,15 +125,14 @@ const MAX_FOUND: usize = 2_500_000;
 pub(crate) async fn outputs(surroundings: &dyn Surroundings, wanted: &[Wanted]) -> Vec<Event> {
     let ids: Vec<EventId> = wanted.iter().map(|wanted| wanted.event).collect();
     let named = Filter::new().ids(ids.iter().copied()).limit(100);
-    let results = Filter::new().limit(100).tag('e', ids.iter().map(EventId::to_hex));
-    let filters = [Some(named), results.ok()].into_iter().flatten().collect();
-    let mut events = surroundings.events(filters).await.unwrap_or_default();
+    let results = Filter::new().events(ids.iter().copied()).limit(100);
+    let filters = vec![named, results];
+    let mut events = surroundings.events(filters.clone()).await.unwrap_or_default();
     let urls: BTreeSet<&str> = wanted.iter().flat_map(|wanted| &wanted.relays).map(String::as_str).collect();
     let mut room = MAX_FOUND;
     for url in urls.into_iter().take(MAX_ASKED) {
         let asked = async {
             let mut relay = RelayClient::connect(url, surroundings.reach()).await?;
-            let filters = [json!({"ids": ids, "limit": 100}), json!({"#e": ids, "limit": 100})];
             let found = relay.query(&filters).await;
             relay.close().await;
             found
