@@ -1,4 +1,4 @@
-//! Events and filters for tests, from a world small enough that they meet.
+//! Events and filters for tests, drawn from few enough values that they match each other.
 
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
@@ -47,7 +47,7 @@ pub(crate) fn event() -> impl Strategy<Value = VerifiedEvent> {
         })
 }
 
-/// How many events of the small world are made once for all tests: signing is dear.
+/// How many events of the small world are made once for all tests: signing is expensive.
 const POOL: usize = 1_200;
 
 /// Events that anything may happen to, and then as many that delete some of those or let their author vanish. The same in

@@ -9,8 +9,8 @@ use std::time::Duration;
 use openagents_host::keys::{KeyError, parse_public_key};
 use openagents_host::outgoing::{Reach, public_url};
 use openagents_host::{Keys, Kind, PublicKey};
-use openagents_relay::retention::RetentionError;
-use openagents_relay::{HandOverRule, Limits, RelayConfig, RelayInformation};
+use openagents_relay::RetentionError;
+use openagents_relay::{HandoverRule, Limits, RelayConfig, RelayInformation};
 
 pub(crate) use relay::RelaySettings;
 #[cfg(not(target_arch = "wasm32"))]
@@ -122,8 +122,8 @@ pub(crate) fn relay_config<A: Jobs>(limits: Limits) -> RelayConfig {
 }
 
 /// The agent gets the requests that it can do, and every deletion that may take a request back.
-fn handover(kinds: impl IntoIterator<Item = u16>) -> HandOverRule {
-    HandOverRule { kinds: kinds.into_iter().map(Kind).collect(), deletions_of: Some(nip90::REQUESTS) }
+fn handover(kinds: impl IntoIterator<Item = u16>) -> HandoverRule {
+    HandoverRule { kinds: kinds.into_iter().map(Kind).collect(), deletions_of: Some(nip90::REQUESTS) }
 }
 
 /// What a deployment decides about its agent.

@@ -1,3 +1,5 @@
+//! A search query: words, phrases, exclusions.
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Bound;
@@ -8,13 +10,13 @@ use super::text::Text;
 use super::words::words;
 
 /// The longest query, in bytes.
-const LONGEST: usize = 1_024;
+const MAX_BYTES: usize = 1_024;
 
 /// How many words a query can have.
-const MOST_WORDS: usize = 32;
+const MAX_WORDS: usize = 32;
 
 /// From how many letters on the last word stands for all that begin with it.
-const SHORTEST_BEGINNING: usize = 3;
+const MIN_PREFIX_CHARS: usize = 3;
 
 /// A search query (NIP-50).
 ///
@@ -50,7 +52,7 @@ impl Search {
     /// # Errors
     /// Says what it must be.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
-        if text.len() > LONGEST {
+        if text.len() > MAX_BYTES {
             return Err("a text of at most 1024 bytes");
         }
         let (mut wanted, mut unwanted) = (Vec::new(), Vec::new());
@@ -81,7 +83,7 @@ impl Search {
                 && !is_quoted
                 && after.is_empty()
                 && piece.ends_with(char::is_alphanumeric)
-                && last.chars().nth(SHORTEST_BEGINNING.saturating_sub(1)).is_some();
+                && last.chars().nth(MIN_PREFIX_CHARS.saturating_sub(1)).is_some();
             let phrases = if is_wanted { &mut wanted } else { &mut unwanted };
             phrases.push(Phrase { words, is_begun });
         }
@@ -89,7 +91,7 @@ impl Search {
             return Err("a text with a word to search for");
         }
         let count = |phrases: &[Phrase]| phrases.iter().map(|phrase| phrase.words.len()).sum::<usize>();
-        if count(&wanted).saturating_add(count(&unwanted)) > MOST_WORDS {
+        if count(&wanted).saturating_add(count(&unwanted)) > MAX_WORDS {
             return Err("a text of at most 32 words");
         }
         Ok(Self { text: text.into(), wanted: wanted.into(), unwanted: unwanted.into() })

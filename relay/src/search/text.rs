@@ -1,3 +1,5 @@
+//! The searchable text of an event.
+
 use std::collections::BTreeSet;
 
 use openagents_host::event::Retention;
@@ -7,10 +9,10 @@ use serde::Deserialize;
 use super::words::push_words;
 
 /// How many words of an event can be found at most.
-const MOST_WORDS: usize = 4_096;
+const MAX_WORDS: usize = 4_096;
 
 /// How many bytes of a content are looked at. Those behind them are not found.
-const MOST_BYTES: usize = 64 * 1024;
+const MAX_BYTES: usize = 64 * 1024;
 
 /// The tags that tell in words what an event is about.
 const TITLES: [&str; 6] = ["title", "subject", "name", "summary", "description", "alt"];
@@ -31,9 +33,9 @@ impl Text {
         if !is_searchable(event) {
             return text;
         }
-        let mut left = MOST_WORDS;
+        let mut left = MAX_WORDS;
         let mut push = |words: &mut String, more: &str| {
-            left = left.saturating_sub(push_words(beginning(more, MOST_BYTES), left, words));
+            left = left.saturating_sub(push_words(beginning(more, MAX_BYTES), left, words));
         };
         for tag in &event.tags {
             if let [name, value, ..] = tag.as_slice()
@@ -96,7 +98,7 @@ const fn is_profile(kind: Kind) -> bool {
 /// What of a profile is for people to read.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Profile {
+struct ProfileContent {
     name: Option<String>,
     #[serde(alias = "displayName")]
     display_name: Option<String>,
@@ -104,7 +106,7 @@ struct Profile {
     nip05: Option<String>,
 }
 
-fn profile(content: &str) -> Profile {
+fn profile(content: &str) -> ProfileContent {
     serde_json::from_str(content).unwrap_or_default()
 }
 

@@ -1,8 +1,10 @@
+//! Splitting of text into words.
+
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
 /// The longest word that can be found, in bytes: an id or a key still is one, and what is longer is no word of a language.
-const LONGEST: usize = 64;
+const MAX_CHARS: usize = 64;
 
 /// Appends the words of a text, each behind a space, at most so many, and says how many.
 ///
@@ -10,7 +12,7 @@ const LONGEST: usize = 64;
 /// Hebrew and Arabic put on letters. Scripts that are written without spaces have a word for each sign: a text in them is
 /// found by what stands side by side.
 pub(super) fn push_words(text: &str, at_most: usize, words: &mut String) -> usize {
-    let mut cutter = Cutter { words, start: None, count: 0 };
+    let mut cutter = Tokenizer { words, start: None, count: 0 };
     let whole = if text.is_ascii() {
         text.bytes().all(|byte| cutter.take(char::from(byte.to_ascii_lowercase()), at_most))
     } else {
@@ -32,14 +34,14 @@ pub(super) fn words(text: &str) -> Vec<String> {
     words.split_ascii_whitespace().map(str::to_owned).collect()
 }
 
-struct Cutter<'a> {
+struct Tokenizer<'a> {
     words: &'a mut String,
     /// Where the word at hand begins, with its space.
     start: Option<usize>,
     count: usize,
 }
 
-impl Cutter<'_> {
+impl Tokenizer<'_> {
     /// Takes the next character of the text, and says whether to go on.
     fn take(&mut self, letter: char, at_most: usize) -> bool {
         let is_sign = is_written_without_spaces(letter);
@@ -66,7 +68,7 @@ impl Cutter<'_> {
 
     fn end_word(&mut self) {
         let Some(start) = self.start.take() else { return };
-        if self.words.len().saturating_sub(start) > LONGEST.saturating_add(1) {
+        if self.words.len().saturating_sub(start) > MAX_CHARS.saturating_add(1) {
             self.words.truncate(start);
         } else {
             self.count = self.count.saturating_add(1);

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use openagents_host::keys::npub;
 use openagents_host::native::Durability;
 use openagents_host::{PublicKey, VerifiedEvent};
-use openagents_relay::native::{self as relay, DeliveryError, HandOver, RelayServer, RelayServerConfig};
+use openagents_relay::native::{self as relay, DeliveryError, HandoverSink, RelayServer, RelayServerConfig};
 use openagents_relay::{Limits, WritePolicy};
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
@@ -81,7 +81,7 @@ fn hint(error: &std::io::Error) -> &'static str {
 struct ToAgent(Mailbox);
 
 #[async_trait]
-impl HandOver for ToAgent {
+impl HandoverSink for ToAgent {
     async fn deliver(&self, event: VerifiedEvent) -> Result<(), DeliveryError> {
         let (id, kind) = (event.id, event.kind);
         let admission = self.0.take(event, None).await?;

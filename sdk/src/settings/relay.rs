@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use openagents_host::keys::parse_public_key;
 use openagents_host::{Kind, PublicKey};
-use openagents_relay::access::host_of;
+use openagents_relay::admission::access::host_of;
 use openagents_relay::admission::{ConnectionLimits, Network, RateLimits};
 use openagents_relay::{Access, Limits, RelayConfig, RelayInformation, RetentionRules, WritePolicy};
 
