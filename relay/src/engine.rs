@@ -274,7 +274,7 @@ impl<S: Sql> Engine for Relay<S> {
         self.store.sql()
     }
 
-    fn expect(&mut self, inputs: usize) {
+    fn batch_size_hint(&mut self, inputs: usize) {
         self.under_load = inputs > MAX_INPUTS_TO_READ_INLINE;
     }
 

@@ -17,22 +17,18 @@
 pub mod admission;
 #[doc(hidden)]
 pub mod engine;
-pub mod filter;
 mod handover;
 pub mod information;
 mod limits;
 pub mod management;
-pub mod message;
 mod nip45;
 pub mod nip77;
 mod reason;
 mod retention;
-pub mod search;
 mod session;
 #[doc(hidden)]
 pub mod store;
 mod subscriptions;
-pub mod tag;
 #[doc(hidden)]
 pub mod validate;
 
@@ -40,6 +36,8 @@ pub mod validate;
 pub mod native;
 #[cfg(target_arch = "wasm32")]
 pub mod worker;
+
+pub use openagents_host::nostr::{filter, message, search, tag};
 
 pub use admission::{Access, Admission, Submission, WritePolicy};
 pub use engine::{Effect, Input, ReadRequest, ReconciliationRead, Relay, RelayConfig, StoreRead};

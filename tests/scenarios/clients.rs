@@ -40,7 +40,7 @@ pub(crate) async fn run(mut command: Command) -> Output {
 /// A Node script in `tests/clients`.
 pub(crate) fn node(script: &str, arguments: &[&str]) -> Command {
     let tests = repository().join("tests");
-    let mut command = Command::new(tests.join("with-tools"));
+    let mut command = Command::new(tests.join("bin/with-tools"));
     command.arg("node").arg(tests.join("clients").join(script)).args(arguments);
     command
 }

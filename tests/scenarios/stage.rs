@@ -198,7 +198,7 @@ pub(crate) fn build_what_is_missing(hosts: &[Host]) -> Result<(), String> {
     succeed(build)?;
     if hosts.contains(&Host::Workerd) {
         for deployment in DEPLOYMENTS {
-            let mut build = Command::new(repository().join("tests/build-worker"));
+            let mut build = Command::new(repository().join("tests/bin/build-worker"));
             build.arg(folder(deployment)).current_dir(repository());
             succeed(build)?;
         }

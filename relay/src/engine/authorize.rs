@@ -89,7 +89,7 @@ impl<S: Sql> Relay<S> {
     ) -> Result<Option<Precheck>, Outcome> {
         let precheck = self.precheck(now, event).map_err(|error| {
             effects.push(Effect::Failed(error));
-            Outcome::Refused(Reason::storage())
+            Outcome::Refused(crate::reason::storage_failed())
         })?;
         match precheck.as_ref().and_then(Precheck::refusal) {
             Some(refusal) => Err(refusal.into()),
@@ -116,7 +116,9 @@ impl<S: Sql> Relay<S> {
         if event.kind == AUTHENTICATION {
             return Err(Reason::invalid("an event of kind 22242 is sent with AUTH (NIP-42)"));
         }
-        let Some(session) = self.sessions.get(&connection) else { return Err(Reason::storage()) };
+        let Some(session) = self.sessions.get(&connection) else {
+            return Err(crate::reason::storage_failed());
+        };
         let grant = match self.may_post(session, event) {
             Ok(()) => WriteGrant::Full,
             Err(reason) => self.grant_to_vanish(connection, event, reason)?,
@@ -171,7 +173,7 @@ impl<S: Sql> Relay<S> {
             self.precheck_unless_refused(now, event, effects)?;
         }
         let Some(session) = self.sessions.get(&connection) else {
-            return Err(Outcome::Refused(Reason::storage()));
+            return Err(Outcome::Refused(crate::reason::storage_failed()));
         };
         let (address, authenticated) = (session.address(), session.authenticated());
         match policy::ask(&**policy, &Submission { event, address, authenticated, now }) {

@@ -188,7 +188,7 @@ impl<S: Sql> Relay<S> {
     pub(super) fn may_read(&self, connection: ConnectionId, filters: &[Filter]) -> Result<(), Reason> {
         match self.sessions.get(&connection) {
             Some(session) => self.config.access.may_read(session, filters),
-            None => Err(Reason::storage()),
+            None => Err(crate::reason::storage_failed()),
         }
     }
 
@@ -211,7 +211,7 @@ impl<S: Sql> Relay<S> {
             Ok(_) => Ok(events),
             Err(error) => {
                 effects.push(Effect::Failed(error));
-                Err(Reason::storage())
+                Err(crate::reason::storage_failed())
             }
         }
     }

@@ -69,7 +69,7 @@ impl StoreRead {
     #[must_use]
     pub fn refused(&self, error: &SqlError) -> RelayMessage {
         let subscription = self.subscription.clone();
-        let reason = Reason::of_reading(error);
+        let reason = crate::reason::read_failed(error);
         match self.request {
             ReadRequest::Request(_) | ReadRequest::Count(_) => RelayMessage::Closed { subscription, reason },
             ReadRequest::Reconcile { .. } => RelayMessage::ReconcileRefused { subscription, reason },

@@ -88,7 +88,7 @@ async fn receive(
         let mut next = Next::Read;
         if !decoder.buffer().is_empty() {
             let gather = |inputs: &mut _| gather(shared, (connection, address), outbox, decoder, inputs);
-            match shared.inputs.make(gather).await {
+            match shared.inputs.submit_batch(gather).await {
                 Ok(then) => next = then,
                 Err(_) => return CloseReason::GOING_AWAY,
             }
@@ -127,7 +127,7 @@ fn gather(
     decoder: &mut Decoder,
     inputs: &mut Made<Input>,
 ) -> Next {
-    while inputs.number() < MAX_MESSAGES_PER_BATCH {
+    while inputs.len() < MAX_MESSAGES_PER_BATCH {
         let mut bytes = 0;
         let message = match decoder.next() {
             Ok(None) => return Next::Read,
