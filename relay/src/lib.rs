@@ -23,27 +23,25 @@
 pub mod access;
 pub mod admission;
 pub mod check;
-pub mod filter;
 pub mod handover;
 pub mod hyperloglog;
 pub mod information;
 pub mod limits;
 pub mod management;
-pub mod message;
 pub mod reason;
 pub mod reconciliation;
 pub mod relay;
 pub mod retention;
-pub mod search;
 pub mod session;
 pub mod store;
 pub mod subscriptions;
-pub mod tag;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub mod native;
 #[cfg(target_arch = "wasm32")]
 pub mod worker;
+
+pub use openagents_host::nostr::{filter, message, search, tag};
 
 pub use access::Access;
 pub use admission::{Admission, Submission, WritePolicy};

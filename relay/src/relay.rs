@@ -445,7 +445,7 @@ impl<S: Sql> Engine for Relay<S> {
         self.store.sql()
     }
 
-    fn expect(&mut self, inputs: usize) {
+    fn batch_size_hint(&mut self, inputs: usize) {
         self.is_crowded = inputs > MOST_READ_AT_ONCE;
     }
 

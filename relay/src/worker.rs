@@ -200,7 +200,7 @@ impl<H: HandOver> RelayHost<H> {
         if let Err(error) = self.0.awake(|_| ()) {
             console_error!("the relay could not be opened: {}", error);
             // The text may have been an event or a request. It is not worth more than this: nothing can be done.
-            let notice = crate::RelayMessage::Notice(Reason::storage().to_string().into());
+            let notice = crate::RelayMessage::Notice(crate::reason::storage_failed().to_string().into());
             socket.send_with_str(notice.to_json())?;
             return Ok(None);
         }

@@ -82,7 +82,7 @@ async fn receive(
         let mut next = Next::Read;
         if !decoder.buffer().is_empty() {
             let gather = |inputs: &mut _| gather(shared, (connection, address), outbox, decoder, inputs);
-            match shared.inputs.make(gather).await {
+            match shared.inputs.submit_batch(gather).await {
                 Ok(then) => next = then,
                 Err(_) => return Farewell::GOING_AWAY,
             }
@@ -121,7 +121,7 @@ fn gather(
     decoder: &mut Decoder,
     inputs: &mut Made<Input>,
 ) -> Next {
-    while inputs.number() < TOGETHER {
+    while inputs.len() < TOGETHER {
         let mut bytes = 0;
         let message = match decoder.next() {
             Ok(None) => return Next::Read,

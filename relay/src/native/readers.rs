@@ -187,7 +187,7 @@ impl Desk {
         messages.iter().for_each(|message| self.connections.count(message));
         // Not before what was read is as safe as what is acknowledged, and what is told as new stands behind it.
         let connections = Arc::clone(&self.connections);
-        self.commits.once_told(move || {
+        self.commits.after(move || {
             question.answer(messages);
             connections.close_the_fullest();
         });

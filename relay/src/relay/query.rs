@@ -28,7 +28,7 @@ impl<S: Sql> Relay<S> {
             Ok(_) => Ok(events),
             Err(error) => {
                 effects.push(Effect::Failed(error));
-                Err(Reason::storage())
+                Err(crate::reason::storage_failed())
             }
         }
     }

@@ -75,7 +75,7 @@ impl Reading {
     #[must_use]
     pub fn refused(&self, error: &SqlError) -> RelayMessage {
         let subscription = self.subscription.clone();
-        let reason = Reason::of_reading(error);
+        let reason = crate::reason::read_failed(error);
         match self.inquiry {
             Inquiry::Request(_) | Inquiry::Count(_) => RelayMessage::Closed { subscription, reason },
             Inquiry::Reconcile { .. } => RelayMessage::ReconcileRefused { subscription, reason },
@@ -304,7 +304,7 @@ impl<S: Sql> Relay<S> {
     pub(super) fn may_read(&self, connection: ConnectionId, filters: &[Filter]) -> Result<(), Reason> {
         match self.sessions.get(&connection) {
             Some(session) => self.config.access.may_read(session, filters),
-            None => Err(Reason::storage()),
+            None => Err(crate::reason::storage_failed()),
         }
     }
 }

@@ -89,7 +89,7 @@ impl<S: Sql> Relay<S> {
     ) -> Result<Option<Standing>, Outcome> {
         let standing = self.standing(now, event).map_err(|error| {
             effects.push(Effect::Failed(error));
-            Outcome::Refused(Reason::storage())
+            Outcome::Refused(crate::reason::storage_failed())
         })?;
         match standing.as_ref().and_then(Standing::refusal) {
             Some(refusal) => Err(writing::outcome(refusal)),
@@ -116,7 +116,9 @@ impl<S: Sql> Relay<S> {
         if event.kind == AUTHENTICATION {
             return Err(Reason::invalid("an event of kind 22242 is sent with AUTH (NIP-42)"));
         }
-        let Some(session) = self.sessions.get(&connection) else { return Err(Reason::storage()) };
+        let Some(session) = self.sessions.get(&connection) else {
+            return Err(crate::reason::storage_failed());
+        };
         let ground = match self.is_welcome(session, event) {
             Ok(()) => Ground::Welcome,
             Err(reason) => self.right_to_vanish(connection, event, reason)?,
@@ -171,7 +173,7 @@ impl<S: Sql> Relay<S> {
             self.standing_of(now, event, effects)?;
         }
         let Some(session) = self.sessions.get(&connection) else {
-            return Err(Outcome::Refused(Reason::storage()));
+            return Err(Outcome::Refused(crate::reason::storage_failed()));
         };
         let (address, authenticated) = (session.address(), session.authenticated());
         match policy::ask(&**policy, &Submission { event, address, authenticated, now }) {

@@ -329,7 +329,7 @@ fn a_database_that_fails_is_answered_without_its_words() {
     assert_eq!(bench.say(ALICE, r#"["REQ","s",{}]"#), [(ALICE, closed.into())]);
     assert_eq!(bench.relay.saved(ALICE), r#"{"c":{"c":"challenge"},"s":{}}"#);
     let effects = bench.handle(Input::Query { ticket: Ticket(3), filters: vec![Filter::new()] });
-    let found = Effect::Found { ticket: Ticket(3), events: Err(Reason::storage()) };
+    let found = Effect::Found { ticket: Ticket(3), events: Err(crate::reason::storage_failed()) };
     assert!(matches!(&effects[..], [Effect::Failed(_), last] if *last == found), "{effects:?}");
     let mut effects = Vec::new();
     bench.relay.alarm(bench.now, &mut effects);

@@ -86,7 +86,7 @@ impl<S: Sql> Relay<S> {
             }
             Err(error) => {
                 effects.push(Effect::Failed(error));
-                Outcome::Refused(Reason::storage())
+                Outcome::Refused(crate::reason::storage_failed())
             }
         }
     }

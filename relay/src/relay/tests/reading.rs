@@ -29,17 +29,17 @@ fn is_answered(bench: &mut Bench, request: &str) -> bool {
 fn what_comes_alone_and_is_found_soon_is_answered_at_once() {
     let mut bench = bench();
     bench.relay.store().insert(NOW, &fixtures::signed(1, 1, &[])).unwrap();
-    bench.relay.expect(1);
+    bench.relay.batch_size_hint(1);
     assert!(is_answered(&mut bench, r#"["REQ","s",{"kinds":[1]}]"#));
     assert!(!is_answered(&mut bench, r#"["REQ","s",{"search":"relay"}]"#));
-    bench.relay.expect(100);
+    bench.relay.batch_size_hint(100);
     assert!(!is_answered(&mut bench, r#"["REQ","s",{"kinds":[1]}]"#));
 }
 
 #[test]
 fn what_is_long_to_find_or_to_tell_is_left_to_the_host() {
     let mut bench = bench();
-    bench.relay.expect(1);
+    bench.relay.batch_size_hint(1);
     let insert = "WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 3000)
         INSERT INTO event (seq, id, pubkey, created_at, kind, json)
         SELECT n << 20, randomblob(32), zeroblob(32), n, 1 + n / 2999, '{' || printf('%.*c', 400, ' ') || '}' FROM number";
@@ -60,7 +60,7 @@ fn what_is_long_to_find_or_to_tell_is_left_to_the_host() {
 #[test]
 fn an_event_that_is_long_by_itself_is_not_left_out() {
     let mut bench = bench();
-    bench.relay.expect(1);
+    bench.relay.batch_size_hint(1);
     let insert = "INSERT INTO event (seq, id, pubkey, created_at, kind, json)
         SELECT value, randomblob(32), zeroblob(32), 0, ?, '{' || printf('%.*c', ?, ' ') || '}' FROM json_each(?)";
     let sql = bench.relay.store().sql().clone();
@@ -74,9 +74,9 @@ fn an_event_that_is_long_by_itself_is_not_left_out() {
 
 /// Asks for something that is to be read beside.
 fn read_beside(bench: &mut Bench, request: &str) -> Reading {
-    bench.relay.expect(100);
+    bench.relay.batch_size_hint(100);
     let effects = bench.handle(Input::Text { connection: BOB, text: request.to_owned() });
-    bench.relay.expect(1);
+    bench.relay.batch_size_hint(1);
     effects
         .into_iter()
         .find_map(|effect| match effect {
@@ -110,7 +110,7 @@ fn a_question_that_is_too_long_for_everybody_is_refused_and_not_subscribed_to() 
 #[test]
 fn an_answer_at_once_says_whose_it_is() {
     let mut bench = bench();
-    bench.relay.expect(1);
+    bench.relay.batch_size_hint(1);
     let text = r#"["REQ","s",{"kinds":[1]}]"#.to_owned();
     let effects = bench.handle(Input::Text { connection: BOB, text });
     assert!(matches!(&effects[0], Effect::Answering { connection: BOB, .. }), "{effects:?}");
