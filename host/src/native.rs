@@ -1,6 +1,7 @@
 //! The native host: SQLite files, the system clock, and a thread for each engine.
 
 mod engine_thread;
+pub mod http;
 mod maintenance;
 mod sqlite;
 

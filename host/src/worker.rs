@@ -1,5 +1,6 @@
 //! The Cloudflare host: a Durable Object's SQL, clock and alarm.
 
+pub mod http;
 mod sql;
 
 use std::future::Future;

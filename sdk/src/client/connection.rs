@@ -13,12 +13,12 @@ use openagents_host::{EventId, VerifiedEvent};
 
 use super::ClientError;
 use super::job_progress::{JobProgress, JobUpdate};
-use crate::agent::Shareable;
+use crate::send::Shareable;
 use crate::{clock, log};
 
 /// How long it waits before it connects again: at first, and at most.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+const MAX_PAUSE: Duration = Duration::from_secs(30);
 
 /// How often a relay may end the subscription of a job for a reason that may pass.
 const MAX_CLOSED: u32 = 3;
@@ -46,7 +46,7 @@ impl Connector for Dial {
 }
 
 /// What the customer wants of the connection.
-pub(super) enum Command {
+pub(super) enum ClientCommand {
     /// To be told how a job goes.
     Follow { progress: Box<JobProgress>, updates: mpsc::Sender<Result<JobUpdate, ClientError>> },
     /// To have an event published, after all that was asked for before it.
@@ -56,9 +56,9 @@ pub(super) enum Command {
 }
 
 /// A connection and all that is to be known when it must be made again.
-pub(super) struct Connection {
+pub(super) struct ClientConnection {
     connector: Arc<dyn Connector>,
-    commands: mpsc::UnboundedReceiver<Command>,
+    commands: mpsc::UnboundedReceiver<ClientCommand>,
     jobs: BTreeMap<EventId, Followed>,
     publishing: VecDeque<(VerifiedEvent, oneshot::Sender<Result<(), ClientError>>)>,
     /// Subscriptions of no more use.
@@ -74,8 +74,11 @@ struct Followed {
     closed: u32,
 }
 
-impl Connection {
-    pub(super) fn new(connector: Arc<dyn Connector>, commands: mpsc::UnboundedReceiver<Command>) -> Self {
+impl ClientConnection {
+    pub(super) fn new(
+        connector: Arc<dyn Connector>,
+        commands: mpsc::UnboundedReceiver<ClientCommand>,
+    ) -> Self {
         Self {
             connector,
             commands,
@@ -150,14 +153,14 @@ impl Connection {
         Ok(())
     }
 
-    fn accept(&mut self, command: Command) {
+    fn accept(&mut self, command: ClientCommand) {
         match command {
-            Command::Follow { progress, updates } => {
+            ClientCommand::Follow { progress, updates } => {
                 let job = Followed { progress: *progress, updates, subscription: None, closed: 0 };
                 self.jobs.insert(job.progress.request(), job);
             }
-            Command::Publish { event, done } => self.publishing.push_back((event, done)),
-            Command::Forget(request) => self.forget(&request),
+            ClientCommand::Publish { event, done } => self.publishing.push_back((event, done)),
+            ClientCommand::Forget(request) => self.forget(&request),
         }
     }
 
@@ -200,7 +203,7 @@ impl Connection {
     async fn connect_again(&mut self) -> Option<RelayClient> {
         loop {
             let pause = self.pause;
-            self.pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
+            self.pause = pause.saturating_mul(2).min(MAX_PAUSE);
             let connector = Arc::clone(&self.connector);
             let attempt = async {
                 clock::sleep(pause).await;

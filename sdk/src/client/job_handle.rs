@@ -9,18 +9,18 @@ use futures_util::StreamExt;
 use futures_util::future::{Either, select};
 use openagents_host::{EventId, PublicKey};
 
-use super::connection::Command;
-use super::payment::Purse;
+use super::connection::ClientCommand;
 use super::{ClientError, JobClient, JobUpdate, PaymentRefusal};
 use crate::clock;
 use crate::nip90::{Amount, Cancellation, JobRequest, JobResultEvent};
+use crate::payment::guard::PaymentGuard;
 
 /// A job that was asked for, and the news of it. Dropping it ends the listening, not the job.
 pub struct JobHandle {
     request: JobRequest,
     client: JobClient,
     updates: mpsc::Receiver<Result<JobUpdate, ClientError>>,
-    purse: Purse,
+    purse: PaymentGuard,
 }
 
 impl JobHandle {
@@ -28,7 +28,7 @@ impl JobHandle {
         request: JobRequest,
         client: JobClient,
         updates: mpsc::Receiver<Result<JobUpdate, ClientError>>,
-        purse: Purse,
+        purse: PaymentGuard,
     ) -> Self {
         Self { request, client, updates, purse }
     }
@@ -90,7 +90,7 @@ impl JobHandle {
                     return Err(ClientError::PaymentRequired { amount, refusal });
                 }
                 Some((JobUpdate::Error { provider, message }, _)) => last_error = Some((provider, message)),
-                Some((JobUpdate::Unreadable { provider, error }, _)) => {
+                Some((JobUpdate::UnreadableRequest { provider, error }, _)) => {
                     last_error = Some((provider, format!("its result cannot be decrypted: {error}")));
                 }
                 Some(_) => {}
@@ -149,7 +149,7 @@ impl JobHandle {
 
 impl Drop for JobHandle {
     fn drop(&mut self) {
-        let _ = self.client.tell(Command::Forget(self.id()));
+        let _ = self.client.tell(ClientCommand::Forget(self.id()));
     }
 }
 

@@ -55,7 +55,7 @@ pub enum JobUpdate {
         message: String,
     },
     /// This provider gave a result that is encrypted, but not so that this customer could read it.
-    Unreadable {
+    UnreadableRequest {
         /// Who did.
         provider: PublicKey,
         /// What is wrong with it.
@@ -144,7 +144,7 @@ impl JobProgress {
         };
         match &update {
             JobUpdate::Result(_) => self.has_result = true,
-            JobUpdate::Error { provider, .. } | JobUpdate::Unreadable { provider, .. } => {
+            JobUpdate::Error { provider, .. } | JobUpdate::UnreadableRequest { provider, .. } => {
                 self.gave_up.insert(*provider);
             }
             _ => {}
@@ -196,7 +196,7 @@ impl JobProgress {
                     result.encrypted = false;
                 }
                 Err(error) if result.encrypted => {
-                    return JobUpdate::Unreadable { provider: event.pubkey, error };
+                    return JobUpdate::UnreadableRequest { provider: event.pubkey, error };
                 }
                 // The provider was not careful, but it did the job.
                 Err(_) => {}

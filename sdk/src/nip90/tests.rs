@@ -4,9 +4,9 @@ use openagents_host::{Event, Keys, Kind, Timestamp, UnsignedEvent, VerifiedEvent
 use proptest::prelude::*;
 
 use super::{
-    Amount, Cancellation, Feedback, Input, InputKind, JobRequest, JobResultEvent, RequestBuilder, Status,
+    Amount, Cancellation, Feedback, InputKind, JobInput, JobRequest, JobResultEvent, ParamMap,
+    RequestBuilder, Status,
 };
-use crate::params::ParamMap;
 
 pub(super) fn customer() -> Keys {
     Keys::from_secret(&[3; 32]).unwrap()
@@ -41,8 +41,8 @@ fn reversed(text: &str) -> Result<String, std::convert::Infallible> {
 
 /// What a customer can ask for.
 #[derive(Clone, Debug)]
-struct Wish {
-    inputs: Vec<Input>,
+struct HostRequest {
+    inputs: Vec<JobInput>,
     params: Vec<(String, Vec<String>)>,
     output: Vec<String>,
     bid: Option<u64>,
@@ -53,7 +53,7 @@ struct Wish {
     content: String,
 }
 
-impl Wish {
+impl HostRequest {
     fn builder(&self) -> RequestBuilder {
         let mut builder = RequestBuilder::new(Kind(5001)).content(&self.content);
         builder = self.inputs.iter().fold(builder, RequestBuilder::input);
@@ -108,8 +108,8 @@ prop_compose! {
         kind in prop::sample::select(vec![InputKind::Text, InputKind::Url, InputKind::Event, InputKind::Job]),
         relay in prop::option::of("[a-z]{1,8}"),
         marker in prop::option::of("[a-z]{1,8}"),
-    ) -> Input {
-        Input { data, kind, relay, marker }
+    ) -> JobInput {
+        JobInput { data, kind, relay, marker }
     }
 }
 
@@ -124,8 +124,8 @@ prop_compose! {
         topics in prop::collection::vec("\\PC{1,8}", 0..3),
         expires_at in prop::option::of(0..4_000_000_000_u64),
         content in any::<String>(),
-    ) -> Wish {
-        Wish { inputs, params, output, bid, relays, targeted, topics, expires_at, content }
+    ) -> HostRequest {
+        HostRequest { inputs, params, output, bid, relays, targeted, topics, expires_at, content }
     }
 }
 
@@ -161,7 +161,7 @@ proptest! {
         let event = sign(wish.builder().build(), &customer());
         let read = JobRequest::from_event(event.clone()).unwrap();
         prop_assert_eq!(&read, &wish.request(&event));
-        let again = JobRequest::from_event(sign(Wish::of(&read).builder().build(), &customer())).unwrap();
+        let again = JobRequest::from_event(sign(HostRequest::of(&read).builder().build(), &customer())).unwrap();
         prop_assert_eq!(JobRequest { event, ..again }, read);
     }
 

@@ -9,13 +9,12 @@ use openagents_host::{EventId, PublicKey, Timestamp, VerifiedEvent};
 use openagents_relay::Outcome;
 use tokio::runtime::Runtime;
 
-use super::builder::TestAgentBuilder;
 use super::failure::fail;
+use super::host::{TestHost, Until};
 use super::job::{Job, SubmittedJob};
-use super::stage::{Stage, Until};
 use super::wallet::TestWallet;
 use super::web::{Page, Web};
-use crate::agent::Jobs;
+use crate::author::agent::Jobs;
 use crate::engine::JobState;
 use crate::nip90::Cancellation;
 
@@ -27,7 +26,7 @@ const PAYMENT_PATIENCE: Duration = Duration::from_secs(60);
 
 /// An agent in a test. See the [module](super).
 pub struct TestAgent<A> {
-    pub(super) stage: Stage<A>,
+    pub(super) stage: TestHost<A>,
     pub(super) web: Arc<Web>,
     pub(super) wallet: Option<TestWallet>,
     submitted: BTreeSet<EventId>,
@@ -36,33 +35,8 @@ pub struct TestAgent<A> {
 }
 
 impl<A: Jobs> TestAgent<A> {
-    /// Starts a new agent with a [`TestWallet`].
-    ///
-    /// # Panics
-    /// Within `#[tokio::test]`: the agent brings a runtime of its own.
-    #[must_use]
-    #[track_caller]
-    pub fn start() -> Self {
-        Self::builder().start()
-    }
-
-    /// Decides more about the agent.
-    ///
-    /// ```no_run
-    /// # use openagents_sdk::testing::TestAgent;
-    /// # fn test<Greeter: openagents_sdk::Jobs>() {
-    /// use serde_json::json;
-    ///
-    /// let agent = TestAgent::<Greeter>::builder().stored_state(1, json!({ "greeted": 41 })).without_wallet().start();
-    /// # }
-    /// # use openagents_sdk::serde_json;
-    /// ```
-    pub fn builder() -> TestAgentBuilder<A> {
-        TestAgentBuilder::new()
-    }
-
     pub(super) fn begin(
-        stage: Stage<A>,
+        stage: TestHost<A>,
         runtime: Runtime,
         wallet: Option<TestWallet>,
         web: Arc<Web>,

@@ -1,13 +1,13 @@
-//! The agent's shell in a Durable Object: requests come by `fetch`, work is driven by the alarm.
+//! The agent's shell in a Durable AgentObjectInner: requests come by `fetch`, work is driven by the alarm.
 //!
 //! The alarm is the one thing that the runtime repeats until it succeeds, also after the object was lost. So every request
 //! sets it, and it does not end before nothing is left that could go on now. It takes some 50 ms to ring, and work gets that
 //! much of a head start by beginning at once, beside the answer to `fetch`; the alarm then only waits for its end.
 
 mod deliveries;
+mod handler_host;
 mod own_key;
-mod surroundings;
-mod visits;
+mod polls;
 mod work;
 
 use std::cell::Cell;
@@ -20,23 +20,23 @@ use openagents_host::{Engine, Event, Timestamp};
 use url::Url;
 use worker::{Env, Method, Request, Response, Result, State};
 
-use super::entry::{VISITS_PATH, written};
+use super::entry::{HTTP_REQUESTS_PATH, written};
 use super::relay_object::REQUESTS_PATH;
-use crate::agent::Jobs;
-use crate::door::{self, Answer, Door, Page, Visit};
+use crate::author::agent::Jobs;
 use crate::engine::{Effect, Input};
-use work::Opened;
+use crate::http::{self, HttpRequest, HttpResponse, Route, RouteAnswer};
+use work::AgentWorker;
 
 /// When an agent that could not start is tried again: perhaps in another release.
 const START_AGAIN: Duration = Duration::from_secs(60);
 
 /// The agent's object. Its database and key are its own; everything else is rebuilt from them when it wakes.
-pub struct AgentObject<A>(Rc<Object<A>>);
+pub struct AgentObject<A>(Rc<AgentObjectInner<A>>);
 
-struct Object<A> {
+struct AgentObjectInner<A> {
     state: State,
     /// Why the object cannot work, when it cannot; the constructor has no other way to say so.
-    opened: std::result::Result<Opened<A>, String>,
+    opened: std::result::Result<AgentWorker<A>, String>,
     alarm_is_set: Cell<bool>,
 }
 
@@ -44,11 +44,11 @@ impl<A: Jobs> AgentObject<A> {
     /// What the runtime does when the object is needed.
     #[must_use]
     pub fn new(state: State, env: Env) -> Self {
-        let opened = Opened::open(&state, env);
+        let opened = AgentWorker::open(&state, env);
         if let Err(error) = &opened {
             worker::console_error!("the agent cannot start: {error}");
         }
-        Self(Rc::new(Object { state, opened, alarm_is_set: Cell::new(false) }))
+        Self(Rc::new(AgentObjectInner { state, opened, alarm_is_set: Cell::new(false) }))
     }
 
     /// Answers the Worker and the relay's object; nobody else reaches it.
@@ -61,7 +61,7 @@ impl<A: Jobs> AgentObject<A> {
             Err(error) => return Response::error(format!("the agent cannot start: {error}\n"), 500),
         };
         let url = request.url()?;
-        self.0.begin_life(opened).await?;
+        self.0.ensure_alarm(opened).await?;
         match (request.method(), url.path()) {
             (Method::Post, REQUESTS_PATH) => {
                 if let Err(error) = take(opened, &request.text().await?) {
@@ -75,8 +75,8 @@ impl<A: Jobs> AgentObject<A> {
                 self.0.state.wait_until(AssertUnwindSafe(async move { object.work().await }));
                 Response::ok("taken")
             }
-            (Method::Post, VISITS_PATH) => written(page(opened, &request.json().await?)),
-            _ => written(Page::nowhere()),
+            (Method::Post, HTTP_REQUESTS_PATH) => written(page(opened, &request.json().await?)),
+            _ => written(HttpResponse::nowhere()),
         }
     }
 
@@ -101,10 +101,10 @@ impl<A: Jobs> AgentObject<A> {
     }
 }
 
-impl<A: Jobs> Object<A> {
+impl<A: Jobs> AgentObjectInner<A> {
     /// Sets the alarm for what the agent does of its own accord, schedules and announcements: nothing else would wake it
     /// in time. Once for each time that it is in memory does.
-    async fn begin_life(&self, opened: &Opened<A>) -> Result<()> {
+    async fn ensure_alarm(&self, opened: &AgentWorker<A>) -> Result<()> {
         let next = opened.engine.borrow().next_alarm();
         if self.alarm_is_set.get() {
             return Ok(());
@@ -135,7 +135,7 @@ impl<A: Jobs> Object<A> {
 const TICKET: u64 = 0;
 
 /// Puts an event on record.
-fn take<A: Jobs>(opened: &Opened<A>, json: &str) -> std::result::Result<(), String> {
+fn take<A: Jobs>(opened: &AgentWorker<A>, json: &str) -> std::result::Result<(), String> {
     let event = Event::from_json(json).map_err(|error| error.to_string())?;
     let event = event.verify().map_err(|error| error.to_string())?;
     let mut taken = Ok(());
@@ -152,18 +152,20 @@ fn take<A: Jobs>(opened: &Opened<A>, json: &str) -> std::result::Result<(), Stri
     taken
 }
 
-/// What a visitor gets.
-fn page<A: Jobs>(opened: &Opened<A>, visit: &Visit) -> Page {
-    let path = Url::parse(&visit.url).map(|url| url.path().to_owned()).unwrap_or_default();
-    let Door::Agent(door) = door::door(&visit.method, &path, "", "", false) else { return Page::nowhere() };
-    match opened.doors.enter(door, visit, now()) {
-        Answer::Page(page) => page,
-        Answer::Ask(question) => {
-            let answer = surroundings::inquire(&opened.engine, question.inquiry.clone());
+/// The response to an HTTP request.
+fn page<A: Jobs>(opened: &AgentWorker<A>, http_request: &HttpRequest) -> HttpResponse {
+    let path = Url::parse(&http_request.url).map(|url| url.path().to_owned()).unwrap_or_default();
+    let Route::Agent(route) = http::route(&http_request.method, &path, "", "", false) else {
+        return HttpResponse::nowhere();
+    };
+    match opened.routes.answer(route, http_request, now()) {
+        RouteAnswer::Response(page) => page,
+        RouteAnswer::Ask(pending) => {
+            let answer = handler_host::query_state(&opened.engine, pending.query.clone());
             if let Err(error) = &answer {
-                worker::console_error!("{} could not be shown: {error}", visit.url);
+                worker::console_error!("{} could not be shown: {error}", http_request.url);
             }
-            opened.doors.page(&question, answer.map_err(|error| error.to_string()))
+            opened.routes.respond(&pending, answer.map_err(|error| error.to_string()))
         }
     }
 }

@@ -8,12 +8,11 @@ use proptest::prelude::*;
 
 use super::bench::*;
 use super::events::*;
-use crate::engine::{Changes, Delivery, Input, Outcome, Report, RunId, ScheduleFacts, Task};
-use crate::handler::{Rhythm, ScheduleDeclaration};
+use crate::declaration::{ScheduleDeclaration, ScheduleRule};
+use crate::engine::{Changes, Delivery, Input, Output, Report, RunId, RunOutcome, ScheduleSpec, Task};
 use crate::nip90::Cancellation;
-use crate::output::Output;
+use crate::payment::wallet::{Invoice, Settlement};
 use crate::price::Price;
-use crate::wallet::{Invoice, Settlement};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -76,18 +75,18 @@ struct World {
 
 impl World {
     fn new(has_life: bool) -> Self {
-        let bench = Bench::with(|facts| {
-            facts.declaration.concurrency = 3;
-            facts.declaration.queue = 8;
+        let bench = Bench::with(|spec| {
+            spec.declaration.concurrency = 3;
+            spec.declaration.queue = 8;
             if has_life {
-                facts.hooks.on_create = Some(true);
-                facts.hooks.on_wake = Some(false);
-                facts.hooks.on_sleep = Some(true);
-                facts.hooks.on_error = Some(false);
-                let rhythm = Rhythm::Every(Duration::from_secs(45));
+                spec.hooks.on_create = Some(true);
+                spec.hooks.on_wake = Some(false);
+                spec.hooks.on_sleep = Some(true);
+                spec.hooks.on_error = Some(false);
+                let rule = ScheduleRule::Every(Duration::from_secs(45));
                 let timeout = Duration::from_secs(20);
-                let declaration = ScheduleDeclaration { name: "tick", about: "", rhythm, timeout };
-                facts.schedules = vec![ScheduleFacts { declaration, exclusive: true }];
+                let declaration = ScheduleDeclaration { name: "tick", about: "", rule, timeout };
+                spec.schedules = vec![ScheduleSpec { declaration, exclusive: true }];
             }
         });
         Self { bench, taken: BTreeSet::new(), undo: false }
@@ -112,7 +111,7 @@ impl World {
         self.give(&Input::Request { event, source: outside.then(|| OUTSIDE.to_owned()), ticket: 0 });
     }
 
-    fn end(&mut self, index: usize, outcome: impl FnOnce() -> Outcome) {
+    fn end(&mut self, index: usize, outcome: impl FnOnce() -> RunOutcome) {
         if self.bench.runs.is_empty() {
             return;
         }
@@ -182,7 +181,7 @@ impl World {
                     Cancellation::event(&event.id, event.kind, None).sign(&customer(), self.bench.now);
                 self.ask(event, false);
             }
-            Step::Finish(run) => self.end(run, || Outcome::Done(Output::new("done"))),
+            Step::Finish(run) => self.end(run, || RunOutcome::Done(Output::new("done"))),
             Step::Fail(run, retryable) => self.end(run, || failed("no", retryable)),
             Step::Report(run) => {
                 if let Some(run) = self.bench.runs.get(run) {
@@ -209,7 +208,7 @@ impl World {
         self.bench.sql.heal();
         for _ in 0..400 {
             while !self.bench.runs.is_empty() {
-                self.end(0, || Outcome::Done(Output::new("done")));
+                self.end(0, || RunOutcome::Done(Output::new("done")));
             }
             while !self.bench.quotes.is_empty() {
                 self.quote(0, Some(0));
