@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use openagents_host::http_auth::{HttpAuthError, authorize};
 use openagents_host::keys::npub;
 use openagents_host::{PublicKey, Timestamp};
-use openagents_relay::access::host_of;
+use openagents_relay::admission::access::host_of;
 use url::Url;
 
 use super::request::HttpRequest;

@@ -6,7 +6,7 @@ use openagents_host::http_auth::{HttpAuthError, authorize_body};
 use openagents_host::keys::npub;
 use openagents_host::{PublicKey, Timestamp};
 use openagents_relay::Access;
-use openagents_relay::management::{self, Answer, Call, SignedCall, Token, UsedToken};
+use openagents_relay::management::{self, Call, ManagementReply, SignedCall, Token, UsedToken};
 use url::Url;
 
 use super::request::HttpRequest;
@@ -31,7 +31,7 @@ impl RelayOperators {
         if request.authorization.is_empty() {
             return Err(unauthorized(request, &HttpAuthError::Scheme));
         }
-        let limit = u64::try_from(management::LONGEST_REQUEST).unwrap_or(u64::MAX);
+        let limit = u64::try_from(management::MAX_REQUEST_BYTES).unwrap_or(u64::MAX);
         match length.and_then(|length| length.trim().parse::<u64>().ok()) {
             Some(length) if length > limit => Err(too_long()),
             _ => Ok(()),
@@ -45,7 +45,7 @@ impl RelayOperators {
         body: &[u8],
         now: Timestamp,
     ) -> Result<SignedCall, HttpResponse> {
-        if body.len() > management::LONGEST_REQUEST {
+        if body.len() > management::MAX_REQUEST_BYTES {
             return Err(too_long());
         }
         let authorized = authorize_body(
@@ -75,14 +75,13 @@ impl RelayOperators {
 }
 
 /// The page for what became of a call.
-pub(crate) fn answered(answer: Result<Answer, UsedToken>) -> HttpResponse {
+pub(crate) fn answered(answer: Result<ManagementReply, UsedToken>) -> HttpResponse {
     answer.map_or_else(|used| refused(&used.to_string()), |answer| page(200, &answer))
 }
 
 /// The page for an answer of the relay's.
-pub(crate) fn page(status: u16, answer: &Answer) -> HttpResponse {
-    let page =
-        HttpResponse::json(management::answer_json(answer)).of_type(management::CONTENT_TYPE).private();
+pub(crate) fn page(status: u16, answer: &ManagementReply) -> HttpResponse {
+    let page = HttpResponse::json(management::reply_json(answer)).of_type(management::CONTENT_TYPE).private();
     HttpResponse { status, ..page }
 }
 
@@ -112,7 +111,7 @@ mod tests {
     use openagents_host::http_auth::{authorization, authorization_of_body};
     use openagents_host::{Keys, Timestamp};
     use openagents_relay::Access;
-    use openagents_relay::management::{Call, LONGEST_REQUEST};
+    use openagents_relay::management::{Call, MAX_REQUEST_BYTES};
 
     use super::RelayOperators;
     use crate::http::request::HttpRequest;
@@ -181,7 +180,7 @@ mod tests {
             operators().admit(&request(1, "wss://relay.example", body), body.as_bytes(), NOW).unwrap_err();
         assert_eq!(page.status, 200);
         assert!(page.body.starts_with(r#"{"error":"there is no method `frobnicate`"#), "{}", page.body);
-        let long = "x".repeat(LONGEST_REQUEST + 1);
+        let long = "x".repeat(MAX_REQUEST_BYTES + 1);
         let request = request(1, "wss://relay.example", &long);
         assert_eq!(operators().admit(&request, long.as_bytes(), NOW).unwrap_err().status, 413);
     }
@@ -193,8 +192,8 @@ mod tests {
         }
         let somebody = request(2, "wss://relay.example", BODY);
         assert_eq!(before(&somebody, None), Ok(()), "a chunked body has no length");
-        assert_eq!(before(&somebody, Some(&LONGEST_REQUEST.to_string())), Ok(()));
-        assert_eq!(before(&somebody, Some(&(LONGEST_REQUEST + 1).to_string())), Err(413));
+        assert_eq!(before(&somebody, Some(&MAX_REQUEST_BYTES.to_string())), Ok(()));
+        assert_eq!(before(&somebody, Some(&(MAX_REQUEST_BYTES + 1).to_string())), Err(413));
         let nobody = HttpRequest { authorization: String::new(), ..somebody };
         assert_eq!(before(&nobody, Some("1")), Err(401));
     }

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use openagents_host::keys::npub;
 use openagents_host::native::Durability;
 use openagents_host::{PublicKey, VerifiedEvent};
-use openagents_relay::native::{DeliveryError, HandOver, RelayServer, RelayServerConfig};
+use openagents_relay::native::{DeliveryError, HandoverSink, RelayServer, RelayServerConfig};
 use openagents_relay::{Limits, WritePolicy, native as relay};
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
@@ -83,7 +83,7 @@ fn hint(error: &std::io::Error) -> &'static str {
 struct AgentSink(AgentMailbox);
 
 #[async_trait]
-impl HandOver for AgentSink {
+impl HandoverSink for AgentSink {
     async fn deliver(&self, event: VerifiedEvent) -> Result<(), DeliveryError> {
         let (id, kind) = (event.id, event.kind);
         let admission = self.0.take(event, None).await?;

@@ -15,7 +15,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use openagents_host::native::now;
-use openagents_relay::management::LONGEST_REQUEST;
+use openagents_relay::management::MAX_REQUEST_BYTES;
 use openagents_relay::native::{RelayHandle, is_upgrade};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -161,7 +161,7 @@ impl ServerConfig {
         if let Err(page) = RelayOperators::may_be_read(&http_request, length) {
             return page;
         }
-        let body = Limited::new(request.into_body(), LONGEST_REQUEST).collect();
+        let body = Limited::new(request.into_body(), MAX_REQUEST_BYTES).collect();
         let answer = async {
             let body = match body.await {
                 Ok(body) => body.to_bytes(),

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use openagents_host::nostr::Filter;
 use openagents_host::outgoing::{Reach, RelayClient, RelayError};
 use openagents_host::{Timestamp, VerifiedEvent};
-use serde_json::{Value, json};
 
 use super::RequestFilter;
 
 /// How many events are asked for at once.
-const PAGE: usize = 500;
+const PAGE: u64 = 500;
 
 /// How many pages one look reads at most.
 const MAX_PAGES: usize = 4;
@@ -57,14 +57,8 @@ async fn read(
     Ok(found.into_values().collect())
 }
 
-fn page(mut filter: Value, until: Option<u64>) -> Value {
-    if let Some(fields) = filter.as_object_mut() {
-        fields.insert("limit".to_owned(), json!(PAGE));
-        if let Some(until) = until {
-            fields.insert("until".to_owned(), json!(until));
-        }
-    }
-    filter
+fn page(filter: Filter, until: Option<u64>) -> Filter {
+    Filter { until, limit: Some(PAGE), ..filter }
 }
 
 #[cfg(test)]

@@ -219,10 +219,10 @@ fn does_not_serve_itself_as_an_outside_relay() {
 #[test]
 fn asks_for_requests_and_their_cancellations() {
     let since = Timestamp::from_seconds(7);
-    let filters = filter().filters(since);
+    let filters = filter().filters(since).map(|filter| json!(filter));
     assert_eq!(filters[0], json!({"kinds": [5000, 5050], "since": 7}));
     assert_eq!(filters[1], json!({"kinds": [5], "#k": ["5000", "5050"], "since": 7}));
     let me = Keys::from_secret(&[9; 32]).unwrap().public_key();
-    let filters = RequestFilter { named: Some(me), ..filter() }.filters(since);
+    let filters = RequestFilter { named: Some(me), ..filter() }.filters(since).map(|filter| json!(filter));
     assert_eq!(filters[0], json!({"kinds": [5000, 5050], "#p": [me], "since": 7}));
 }

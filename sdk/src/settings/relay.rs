@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use openagents_host::{Kind, PublicKey};
-use openagents_relay::access::host_of;
+use openagents_relay::admission::access::host_of;
 use openagents_relay::admission::{ConnectionLimits, Network, RateLimits};
 use openagents_relay::{
-    Access, HandOverRule, Limits, RelayConfig, RelayInformation, RetentionRules, WritePolicy,
+    Access, HandoverRule, Limits, RelayConfig, RelayInformation, RetentionRules, WritePolicy,
 };
 
 use super::error::SettingError;
@@ -59,8 +59,8 @@ pub(crate) fn relay_config<A: Jobs>(limits: Limits) -> RelayConfig {
 }
 
 /// The agent gets the requests that it can do, and every deletion that may take a request back.
-pub(super) fn handover(kinds: impl IntoIterator<Item = u16>) -> HandOverRule {
-    HandOverRule { kinds: kinds.into_iter().map(Kind).collect(), deletions_of: Some(nip90::REQUESTS) }
+pub(super) fn handover(kinds: impl IntoIterator<Item = u16>) -> HandoverRule {
+    HandoverRule { kinds: kinds.into_iter().map(Kind).collect(), deletions_of: Some(nip90::REQUESTS) }
 }
 
 /// For how long events of certain kinds are kept, for those who work on the database without the relay.

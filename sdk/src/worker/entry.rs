@@ -2,7 +2,7 @@
 
 use futures_util::StreamExt;
 use openagents_host::worker::now;
-use openagents_relay::management::LONGEST_REQUEST;
+use openagents_relay::management::MAX_REQUEST_BYTES;
 use openagents_relay::worker::limits;
 use worker::{Env, Method, Request, RequestInit, Response, Result, Stub};
 
@@ -119,7 +119,7 @@ async fn body(request: &mut Request) -> Result<Option<Vec<u8>>> {
     let mut chunks = request.stream()?;
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk?;
-        if body.len().saturating_add(chunk.len()) > LONGEST_REQUEST {
+        if body.len().saturating_add(chunk.len()) > MAX_REQUEST_BYTES {
             return Ok(None);
         }
         body.extend(chunk);
