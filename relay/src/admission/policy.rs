@@ -23,8 +23,8 @@ pub struct Submission<'a> {
     pub now: Timestamp,
 }
 
-/// Decides about every event that a client wants to write, after all other checks. What comes from inside, as an agent's
-/// own results do, is not asked about.
+/// Decides about every event that a client wants to write, after all other checks. What comes from inside, as an
+/// agent's own results do, is not asked about.
 ///
 /// It is asked on the relay's one thread: it must not wait, and should take microseconds. One that panics refuses the
 /// event.

@@ -49,7 +49,8 @@ impl Identity {
         }
     }
 
-    /// Takes notice of what a relay says, and answers its challenge. A later challenge takes the place of the one before.
+    /// Takes notice of what a relay says, and answers its challenge. A later challenge takes the place of the one
+    /// before.
     pub(super) fn hear(&mut self, message: &ReceivedMessage, now: Timestamp) -> Option<String> {
         match message {
             ReceivedMessage::Auth(challenge) => {

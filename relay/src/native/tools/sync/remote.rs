@@ -168,8 +168,8 @@ impl Remote {
         }
     }
 
-    /// Has it identify itself as the owner of these keys when the relay asks for that (NIP-42). `url` is the one that it is
-    /// connected to.
+    /// Has it identify itself as the owner of these keys when the relay asks for that (NIP-42). `url` is the one that
+    /// it is connected to.
     #[must_use]
     pub fn identifying_as(self, keys: Keys, url: &str) -> Self {
         Self { identity: Some(Identity::new(keys, url)), ..self }
@@ -203,7 +203,8 @@ impl Remote {
         let mut sent: HashMap<EventId, OutgoingEvent> = HashMap::new();
         let mut pauses = 0_u32;
         let mut is_too_fast = false;
-        // What is refused as long as nobody knows who sends it waits until all has been answered, and is sent once more.
+        // What is refused as long as nobody knows who sends it waits until all has been answered, and is sent once
+        // more.
         let mut unidentified: VecDeque<OutgoingEvent> = VecDeque::new();
         let mut may_identify = self.may_identify();
         // What was sent is still to be accounted for when it is time to stop.
