@@ -19,7 +19,7 @@ pub struct Submission<'a> {
     pub address: Option<IpAddr>,
     /// Everybody who has identified themselves on this connection (NIP-42).
     pub authenticated: &'a BTreeSet<PublicKey>,
-    /// When.
+    /// The time of the submission.
     pub now: Timestamp,
 }
 
