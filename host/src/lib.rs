@@ -1,24 +1,21 @@
-//! The ground that relay, blob server and agents stand on.
+//! What relay, blob server and agents are built on: the Nostr protocol, and the ports that a native process and a
+//! Durable Object both implement.
 //!
-//! * [`event`]: the Nostr event, and [`VerifiedEvent`], the proof that its id and signature were checked.
-//! * [`keys`]: a secret key that can sign and never prints itself.
-//! * [`encryption`]: texts between two keys (NIP-44, NIP-04); [`http_auth`]: who sent an HTTP request (NIP-98).
-//! * [`sql`]: the one storage port, implemented on SQLite files ([`native`]) and on a Durable Object's
-//!   SQL (`worker`), with the same limits on both.
-//! * [`time`] and [`engine`]: what it takes to write a component as plain synchronous code that
-//!   takes the time and an input and returns what is to be done.
-//! * [`outgoing`]: how a component reaches out of its process: HTTP, WebSockets and relays, with one API on both hosts.
+//! * [`nostr`]: events, keys, signatures, encryption, HTTP authentication, filters and messages.
+//! * [`port`]: the [`Engine`] trait, plain synchronous code that takes the time and an input and returns effects, and
+//!   [`Sql`], the one storage port.
+//! * [`http`]: HTTP messages of servers, on the types of the `http` crate, with one body type on both hosts.
+//! * [`net`]: HTTP, WebSockets and relays, as a client, with one API on both hosts.
+//! * `native`: SQLite files, a thread for each engine, the system clock.
+//! * `worker`: a Durable Object's SQL, clock and alarm.
 //!
-//! Nothing in the engine-facing part is `async`, knows a runtime or reads a clock.
+//! The modules depend on each other in this order: [`time`], [`nostr`], [`port`], [`http`], `native` and `worker`, [`net`].
+//! Nothing in the first three is `async`, knows a runtime or reads a clock.
 
-pub mod encryption;
-pub mod engine;
-pub mod event;
-pub mod http_auth;
-pub mod keys;
-pub mod outgoing;
-pub mod schnorr;
-pub mod sql;
+pub mod http;
+pub mod net;
+pub mod nostr;
+pub mod port;
 pub mod time;
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -26,9 +23,26 @@ pub mod native;
 #[cfg(target_arch = "wasm32")]
 pub mod worker;
 
-pub use encryption::{DecryptError, EncryptError, Encryption};
-pub use engine::Engine;
-pub use event::{Event, EventId, Kind, PublicKey, UnsignedEvent, VerifiedEvent};
-pub use keys::Keys;
-pub use sql::{Sql, SqlError};
+#[cfg(not(target_arch = "wasm32"))]
+pub use native::{now, timeout};
+#[cfg(target_arch = "wasm32")]
+pub use worker::{now, timeout};
+
+pub use nostr::encryption::{DecryptError, EncryptError, Encryption};
+pub use nostr::event::{Event, UnsignedEvent, VerifiedEvent};
+pub use nostr::keys::Keys;
+pub use nostr::{EventId, Kind, PublicKey};
+pub use port::engine::Engine;
+pub use port::sql::{self, Sql, SqlError};
 pub use time::Timestamp;
+
+// The names of before, until the other crates use the new ones (host-renames.txt).
+pub use net as outgoing;
+pub use nostr::{encryption, http_auth, keys, schnorr};
+pub use port::engine;
+#[doc(hidden)]
+pub mod event {
+    pub use crate::nostr::bytes::*;
+    pub use crate::nostr::event::*;
+    pub use crate::nostr::kind::{Kind, KindClass, KindClass as Retention};
+}

@@ -1,13 +1,16 @@
 //! The native host: SQLite files, the system clock, and a thread for each engine.
 
 mod engine_thread;
+pub mod http;
 mod maintenance;
-pub(crate) mod outgoing;
 mod sqlite;
 
-use std::time::SystemTime;
+use std::future::Future;
+use std::time::{Duration, SystemTime};
 
-pub use engine_thread::{Commits, EngineThread, Inputs, Made, Stopped};
+pub use engine_thread::{CommitWatch, EngineStopped, EngineThread, InputBatch, Inputs};
+// The names of before.
+pub use engine_thread::{CommitWatch as Commits, EngineStopped as Stopped, InputBatch as Made};
 pub use maintenance::{FileSizes, Maintenance, PartSize};
 pub use sqlite::{Durability, OpenError, Sqlite};
 
@@ -18,4 +21,9 @@ use crate::time::Timestamp;
 pub fn now() -> Timestamp {
     let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Timestamp::EPOCH + since_epoch
+}
+
+/// The output of `future`, or `None` when it takes longer than `limit`.
+pub async fn timeout<T>(limit: Duration, future: impl Future<Output = T>) -> Option<T> {
+    tokio::time::timeout(limit, future).await.ok()
 }

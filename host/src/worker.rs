@@ -1,9 +1,14 @@
 //! The Cloudflare host: a Durable Object's SQL, clock and alarm.
 
-pub(crate) mod outgoing;
+pub mod http;
 mod sql;
 
+use std::future::Future;
+use std::pin::pin;
 use std::time::Duration;
+
+use ::worker::Delay;
+use futures_util::future::{Either, select};
 
 pub use sql::{BilledRows, DurableSql};
 
@@ -21,8 +26,19 @@ pub fn now() -> Timestamp {
     Timestamp::from_millis(::worker::js_sys::Date::now() as u64)
 }
 
-/// The farthest off that an alarm is set. A JavaScript date cannot tell every instant that an event can name.
-const FARTHEST_ALARM: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// The longest timer: the runtime counts its milliseconds in 32 bits, which is 24 days.
+const MAX_TIMER: Duration = Duration::from_millis(0x7fff_ffff);
+
+/// The output of `future`, or `None` when it takes longer than `limit`.
+pub async fn timeout<T>(limit: Duration, future: impl Future<Output = T>) -> Option<T> {
+    match select(pin!(future), Delay::from(limit.min(MAX_TIMER))).await {
+        Either::Left((output, _)) => Some(output),
+        Either::Right(_) => None,
+    }
+}
+
+/// The longest time ahead that an alarm is set. A JavaScript date cannot tell every instant that an event can name.
+const MAX_ALARM_DELAY: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// Sets the object's one alarm to `at`, but at most 30 days ahead: an alarm that comes early finds nothing due, and has to
 /// be set again. With `None`, removes it.
@@ -32,7 +48,7 @@ const FARTHEST_ALARM: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 pub async fn set_alarm(storage: &::worker::Storage, at: Option<Timestamp>) -> ::worker::Result<()> {
     match at {
         // An offset of zero is refused; the past means at once.
-        Some(at) => storage.set_alarm(now().until(at).clamp(Duration::from_millis(1), FARTHEST_ALARM)).await,
+        Some(at) => storage.set_alarm(now().until(at).clamp(Duration::from_millis(1), MAX_ALARM_DELAY)).await,
         None => storage.delete_alarm().await,
     }
 }

@@ -16,7 +16,7 @@ use crate::mistakes::Mistakes;
 use handler::JobHandler;
 use hook::{Hook, Migrate};
 use mark::take_marks;
-pub(crate) use mark::{Mark, Turn};
+pub(crate) use mark::{LifecycleHook, Mark};
 use quote::Quote;
 use schedule::Schedule;
 
@@ -104,7 +104,7 @@ impl JobsBlock {
             Mark::Job => self.handlers.extend(JobHandler::parse(attribute, method, mistakes)),
             Mark::Price => self.quotes.extend(Quote::parse(attribute, method, mistakes)),
             Mark::Schedule => self.schedules.extend(Schedule::parse(attribute, method, mistakes)),
-            Mark::Hook(turn) => self.hooks.extend(Hook::parse(turn, attribute, method, mistakes)),
+            Mark::Hook(kind) => self.hooks.extend(Hook::parse(kind, attribute, method, mistakes)),
             Mark::Migrate => self.migrations.extend(Migrate::parse(attribute, method, mistakes)),
         }
     }
@@ -145,7 +145,7 @@ fn marked_method<'a>(
         let way = match (mark, other) {
             (Mark::Job, Mark::Job) => "to answer two kinds, write two methods",
             (Mark::Price, Mark::Price) => "to price two kinds, write two methods",
-            (Mark::Schedule, Mark::Schedule) => "for two rhythms, write two methods",
+            (Mark::Schedule, Mark::Schedule) => "for two timings, write two methods",
             _ => "a method is for one thing, write another for this",
         };
         mistakes.at(repeated, format!("`{method}` has a `#[{name}]` already; {way}"));

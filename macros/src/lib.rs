@@ -17,7 +17,7 @@ mod name;
 mod params;
 mod price;
 
-use jobs::{Mark, Turn};
+use jobs::{LifecycleHook, Mark};
 use proc_macro::TokenStream;
 
 /// Makes a struct an agent: its fields are the durable state, its attribute the declaration.
@@ -218,7 +218,7 @@ pub fn schedule(_arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// It takes no arguments. The method is one as [`macro@schedule`] marks, and so are those of the other hooks.
 #[proc_macro_attribute]
 pub fn on_create(_arguments: TokenStream, item: TokenStream) -> TokenStream {
-    jobs::expand_stray(Mark::Hook(Turn::Create), &item.into()).into()
+    jobs::expand_stray(Mark::Hook(LifecycleHook::Create), &item.into()).into()
 }
 
 /// Marks a method of a [`macro@jobs`] block that runs before the first job since the agent slept or its process started.
@@ -244,7 +244,7 @@ pub fn on_create(_arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// It takes no arguments. The method is one as [`macro@schedule`] marks.
 #[proc_macro_attribute]
 pub fn on_wake(_arguments: TokenStream, item: TokenStream) -> TokenStream {
-    jobs::expand_stray(Mark::Hook(Turn::Wake), &item.into()).into()
+    jobs::expand_stray(Mark::Hook(LifecycleHook::Wake), &item.into()).into()
 }
 
 /// Marks a method of a [`macro@jobs`] block that runs when the agent has had nothing to do for a while.
@@ -270,7 +270,7 @@ pub fn on_wake(_arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// It takes no arguments. The method is one as [`macro@schedule`] marks.
 #[proc_macro_attribute]
 pub fn on_sleep(_arguments: TokenStream, item: TokenStream) -> TokenStream {
-    jobs::expand_stray(Mark::Hook(Turn::Sleep), &item.into()).into()
+    jobs::expand_stray(Mark::Hook(LifecycleHook::Sleep), &item.into()).into()
 }
 
 /// Marks a method of a [`macro@jobs`] block that runs after a job has failed for good.
@@ -298,7 +298,7 @@ pub fn on_sleep(_arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// It takes no arguments. The method is one as [`macro@schedule`] marks.
 #[proc_macro_attribute]
 pub fn on_error(_arguments: TokenStream, item: TokenStream) -> TokenStream {
-    jobs::expand_stray(Mark::Hook(Turn::Error), &item.into()).into()
+    jobs::expand_stray(Mark::Hook(LifecycleHook::Error), &item.into()).into()
 }
 
 /// Marks a function of a [`macro@jobs`] block that turns a state stored by an earlier release into one that this one reads.

@@ -1,15 +1,15 @@
-//! The relay's description of itself (NIP-11).
+//! The relay information document (NIP-11).
 
 use std::collections::BTreeSet;
 
 use openagents_host::{Kind, PublicKey};
 use serde::Serialize;
 
-use crate::access::GIFT_WRAPS;
+use crate::admission::access::GIFT_WRAPS;
+use crate::engine::RelayConfig;
 use crate::limits::Limits;
 use crate::management::Rules;
 use crate::message::MAX_SUBSCRIPTION_ID;
-use crate::relay::RelayConfig;
 
 /// The NIPs that this relay implements by itself, whatever its configuration says.
 pub const SUPPORTED_NIPS: [u16; 11] = [1, 9, 11, 40, 42, 45, 50, 62, 67, 70, 77];
@@ -142,8 +142,8 @@ impl RelayInformation {
         self.supported_nips.extend(nips);
     }
 
-    /// Names only those of the supported NIPs that are in this list (the variable `SUPPORTED_NIPS`), which is written as
-    /// `[1, 11, 90]`, with or without the brackets.
+    /// Names only those of the supported NIPs that are in this list (the variable `SUPPORTED_NIPS`), which is written
+    /// as `[1, 11, 90]`, with or without the brackets.
     ///
     /// # Errors
     /// When a part of the list is no number.
@@ -188,10 +188,10 @@ mod tests {
 
     use super::RelayInformation;
     use crate::admission::{Submission, WritePolicy};
+    use crate::engine::RelayConfig;
     use crate::limits::Limits;
     use crate::management::Rules;
     use crate::reason::Reason;
-    use crate::relay::RelayConfig;
 
     fn document(information: &RelayInformation) -> Value {
         serde_json::from_str(&information.to_json()).unwrap()
@@ -251,8 +251,8 @@ mod tests {
 
     #[test]
     fn says_whether_whoever_writes_has_to_know_something_beforehand() {
-        struct Policy(bool);
-        impl WritePolicy for Policy {
+        struct RestrictingPolicy(bool);
+        impl WritePolicy for RestrictingPolicy {
             fn admit(&self, _: &Submission<'_>) -> Result<(), Reason> {
                 Ok(())
             }
@@ -273,7 +273,7 @@ mod tests {
         assert_eq!(flags(of(|config| config.admission.lists.allowed_pubkeys = [key].into())), (false, true));
         assert_eq!(flags(of(|config| config.admission.lists.blocked_pubkeys = [key].into())), (false, false));
         for restricts in [false, true] {
-            let policy: Arc<dyn WritePolicy> = Arc::new(Policy(restricts));
+            let policy: Arc<dyn WritePolicy> = Arc::new(RestrictingPolicy(restricts));
             assert_eq!(flags(of(|config| config.admission.policy = Some(policy))), (false, restricts));
         }
     }

@@ -1,4 +1,4 @@
-//! What a relay's operators change while it runs (NIP-86): what is said to it, what it answers, and what stays.
+//! The relay management API (NIP-86): calls, replies, and the rules that operators set.
 //!
 //! Whoever runs the relay lets only its operators say such things; the engine carries them out
 //! ([`Input::Manage`](crate::Input::Manage)).
@@ -13,25 +13,25 @@ pub use token::{SignedCall, Token, UsedToken};
 
 use serde_json::{Value, json};
 
-/// The `Content-Type` of such requests and answers.
+/// The `Content-Type` of management requests and replies.
 pub const CONTENT_TYPE: &str = "application/nostr+json+rpc";
 
-/// The longest request, in bytes.
-pub const LONGEST_REQUEST: usize = 64 * 1024;
+/// The longest request body, in bytes.
+pub const MAX_REQUEST_BYTES: usize = 64 * 1024;
 
-/// What a call brought: its result, or what is wrong with it, in words.
-pub type Answer = Result<Value, String>;
+/// The reply to a call: its result, or an error message.
+pub type ManagementReply = Result<Value, String>;
 
-/// An answer as JSON.
+/// A reply as the JSON of NIP-86.
 ///
 /// ```
-/// use openagents_relay::management::answer_json;
+/// use openagents_relay::management::reply_json;
 ///
-/// assert_eq!(answer_json(&Ok(true.into())), r#"{"result":true}"#);
-/// assert_eq!(answer_json(&Err("no".into())), r#"{"error":"no"}"#);
+/// assert_eq!(reply_json(&Ok(true.into())), r#"{"result":true}"#);
+/// assert_eq!(reply_json(&Err("no".into())), r#"{"error":"no"}"#);
 /// ```
 #[must_use]
-pub fn answer_json(answer: &Answer) -> String {
+pub fn reply_json(answer: &ManagementReply) -> String {
     match answer {
         Ok(result) => json!({ "result": result }),
         Err(error) => json!({ "error": error }),

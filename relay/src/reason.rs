@@ -1,165 +1,20 @@
-//! Why a relay refuses, in the form that NIP-01 gives it: a machine-readable word and a sentence.
-
-use std::borrow::Cow;
-use std::fmt;
+//! The reasons for which the relay's own storage fails a client.
 
 use openagents_host::SqlError;
-use serde::{Deserialize, Serialize};
+pub use openagents_host::nostr::reason::{Outcome, Prefix, Reason};
 
-/// The word a reason begins with (NIP-01, "From relay to client").
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Prefix {
-    /// The relay has the event already.
-    Duplicate,
-    /// Too little proof of work.
-    Pow,
-    /// The sender or the content is banned.
-    Blocked,
-    /// Too much at once.
-    RateLimited,
-    /// It does not have the form it must have.
-    Invalid,
-    /// Only for clients that say who they are (NIP-42).
-    AuthRequired,
-    /// Not for this client.
-    Restricted,
-    /// Nobody listened to an ephemeral event.
-    Mute,
-    /// It took too long (NIP-77).
-    Closed,
-    /// The relay does not do this.
-    Unsupported,
-    /// Anything else, above all the relay's own failures.
-    Error,
-}
-
-impl Prefix {
-    /// The word on the wire.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Duplicate => "duplicate",
-            Self::Pow => "pow",
-            Self::Blocked => "blocked",
-            Self::RateLimited => "rate-limited",
-            Self::Invalid => "invalid",
-            Self::AuthRequired => "auth-required",
-            Self::Restricted => "restricted",
-            Self::Mute => "mute",
-            Self::Closed => "closed",
-            Self::Unsupported => "unsupported",
-            Self::Error => "error",
-        }
+/// The refusal of a read that failed: it took too long, or the database failed.
+pub(crate) fn read_failed(error: &SqlError) -> Reason {
+    match error {
+        SqlError::Interrupted => Reason::new(
+            Prefix::Error,
+            "finding what this asks for takes too long; name fewer or rarer things, or a shorter time",
+        ),
+        _ => storage_failed(),
     }
 }
 
-/// Why something was refused.
-///
-/// ```
-/// use openagents_relay::Reason;
-///
-/// assert_eq!(Reason::invalid("the content is too long").to_string(), "invalid: the content is too long");
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reason {
-    /// For the machine.
-    pub prefix: Prefix,
-    /// For people.
-    pub text: Cow<'static, str>,
-}
-
-impl Reason {
-    /// A reason.
-    pub fn new(prefix: Prefix, text: impl Into<Cow<'static, str>>) -> Self {
-        Self { prefix, text: text.into() }
-    }
-
-    /// It does not have the form it must have.
-    pub fn invalid(text: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(Prefix::Invalid, text)
-    }
-
-    /// The relay does not do this.
-    pub fn unsupported(text: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(Prefix::Unsupported, text)
-    }
-
-    /// The client has to say who it is first (NIP-42).
-    pub fn auth_required(text: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(Prefix::AuthRequired, text)
-    }
-
-    /// Not for this client.
-    pub fn restricted(text: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(Prefix::Restricted, text)
-    }
-
-    /// What was asked for could not be read.
-    pub(crate) fn of_reading(error: &SqlError) -> Self {
-        match error {
-            SqlError::Interrupted => Self::new(
-                Prefix::Error,
-                "finding what this asks for takes too long; name fewer or rarer things, or a shorter time",
-            ),
-            _ => Self::storage(),
-        }
-    }
-
-    /// The database failed. What it said is for the operator's log, not for the client.
-    pub(crate) fn storage() -> Self {
-        Self::new(Prefix::Error, "the relay could not reach its storage; try again")
-    }
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.prefix.as_str(), self.text)
-    }
-}
-
-/// What became of an event.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Outcome {
-    /// It is stored; or it is ephemeral, and somebody got it.
-    Accepted,
-    /// It was stored already.
-    Duplicate,
-    /// It was not taken.
-    Refused(Reason),
-}
-
-impl Outcome {
-    /// The third element of an `OK` message. A duplicate is a success: the relay has the event.
-    #[must_use]
-    pub const fn is_accepted(&self) -> bool {
-        !matches!(self, Self::Refused(_))
-    }
-}
-
-impl fmt::Display for Outcome {
-    /// The fourth element of an `OK` message.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Accepted => Ok(()),
-            Self::Duplicate => write!(f, "{}: already have this event", Prefix::Duplicate.as_str()),
-            Self::Refused(reason) => reason.fmt(f),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Outcome, Prefix, Reason};
-
-    #[test]
-    fn an_outcome_travels_between_objects() {
-        let refused = Outcome::Refused(Reason::new(Prefix::RateLimited, "slow down"));
-        for outcome in [Outcome::Accepted, Outcome::Duplicate, refused] {
-            let json = serde_json::to_string(&outcome).unwrap();
-            assert_eq!(serde_json::from_str::<Outcome>(&json).unwrap(), outcome, "{json}");
-        }
-    }
+/// The refusal because the database failed. What it said is for the operator's log, not for the client.
+pub(crate) fn storage_failed() -> Reason {
+    Reason::new(Prefix::Error, "the relay could not reach its storage; try again")
 }

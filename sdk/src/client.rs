@@ -28,12 +28,9 @@
 //! ```
 
 mod connection;
-mod hiring;
-mod invoice;
 mod job_handle;
 mod job_progress;
 mod order;
-mod payment;
 
 use std::fmt;
 use std::sync::Arc;
@@ -43,20 +40,19 @@ use futures_channel::{mpsc, oneshot};
 use openagents_host::outgoing::{Reach, RelayClient, RelayError};
 use openagents_host::{EncryptError, Keys, PublicKey, VerifiedEvent};
 
+use crate::clock;
+use crate::nip90::{Amount, NotAJobRequest};
+use crate::payment::guard::PaymentGuard;
+use crate::payment::wallet::WalletError;
+use connection::{ClientCommand, ClientConnection, Dial};
+use job_progress::JobProgress;
+
+pub use crate::payment::guard::{Payer, PaymentRefusal};
 pub use job_handle::JobHandle;
 pub use job_progress::JobUpdate;
 pub use order::Order;
-pub use payment::{Payer, PaymentRefusal};
 
 pub(crate) use connection::Connector;
-pub(crate) use hiring::Clients;
-
-use crate::clock;
-use crate::nip90::{Amount, NotAJobRequest};
-use crate::wallet::WalletError;
-use connection::{Command, Connection, Dial};
-use job_progress::JobProgress;
-use payment::Purse;
 
 /// How long the relay may take to accept a request, with reconnecting.
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(30);
@@ -74,7 +70,7 @@ pub struct JobClient {
     keys: Keys,
     /// Where the relay is, for those who look for the jobs there.
     relay: Option<String>,
-    commands: mpsc::UnboundedSender<Command>,
+    commands: mpsc::UnboundedSender<ClientCommand>,
     payer: Option<Arc<dyn Payer>>,
 }
 
@@ -161,7 +157,7 @@ impl JobClient {
     ) -> Result<Self, ClientError> {
         let client: RelayClient = connector.connect().await?;
         let (commands, received) = mpsc::unbounded();
-        clock::spawn(Connection::new(connector, received).keep(client));
+        clock::spawn(ClientConnection::new(connector, received).keep(client));
         Ok(Self { keys, relay, commands, payer: None })
     }
 
@@ -201,9 +197,9 @@ impl JobClient {
             signed.request.clone(),
             self.clone(),
             received,
-            Purse::new(self.payer.clone(), signed.limit_msat),
+            PaymentGuard::new(self.payer.clone(), signed.limit_msat),
         );
-        self.tell(Command::Follow { progress: Box::new(progress), updates })?;
+        self.tell(ClientCommand::Follow { progress: Box::new(progress), updates })?;
         // If this fails, or is dropped, so is the handle, and with it the subscription.
         self.publish(signed.request.event).await?;
         Ok(handle)
@@ -226,14 +222,14 @@ impl JobClient {
     /// Publishes an event, and returns when the relay has accepted it.
     async fn publish(&self, event: VerifiedEvent) -> Result<(), ClientError> {
         let (done, published) = oneshot::channel();
-        self.tell(Command::Publish { event, done })?;
+        self.tell(ClientCommand::Publish { event, done })?;
         match clock::within(PUBLISH_TIMEOUT, published).await {
             Some(published) => published.unwrap_or(Err(ClientError::Stopped)),
             None => Err(ClientError::NotTaken { after: PUBLISH_TIMEOUT }),
         }
     }
 
-    fn tell(&self, command: Command) -> Result<(), ClientError> {
+    fn tell(&self, command: ClientCommand) -> Result<(), ClientError> {
         self.commands.unbounded_send(command).map_err(|_| ClientError::Stopped)
     }
 }

@@ -9,24 +9,22 @@
 //!
 //! Everything here is a pure function of the declarations; when something is published is up to the engine.
 
-mod announcement;
 mod handler_information;
 mod nip05;
 mod relays;
 
-use std::time::Duration;
-
+use openagents_host::PublicKey;
 use openagents_host::event::Kind;
-use openagents_host::{Keys, PublicKey, Timestamp, UnsignedEvent, VerifiedEvent};
 use serde::Serialize;
 
-pub use announcement::Announcement;
-pub use nip05::nip05_document;
-
-use crate::agent::{AgentDeclaration, Jobs};
+use crate::author::agent::Jobs;
+use crate::declaration::AgentDeclaration;
 use crate::manifest::LightningAddress;
 use crate::manifest::offer::Offer;
 use relays::same_relay;
+
+pub use crate::engine::{Announcement, deletion};
+pub use nip05::nip05_document;
 
 /// The kind of profiles (NIP-01).
 pub const METADATA: Kind = Kind(0);
@@ -39,10 +37,6 @@ pub const HEARTBEAT: Kind = Kind(11_998);
 
 /// The kind of handler information (NIP-89).
 pub const HANDLER_INFORMATION: Kind = Kind(31_990);
-
-/// How long an announcement stands before it is published again, unchanged: clients leave out old ones (Amethyst those of
-/// more than 90 days), and relays may forget them.
-const REFRESH: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// How many heartbeats may be lost before an agent counts as dead.
 const BEATS: u32 = 3;
@@ -64,7 +58,7 @@ pub struct Profile {
     offers: Vec<Offer>,
     key: PublicKey,
     own_relays: Vec<String>,
-    outside_relays: Vec<String>,
+    external_relays: Vec<String>,
     lightning_address: Option<LightningAddress>,
     insecure_relays: bool,
 }
@@ -83,10 +77,10 @@ impl Profile {
         self
     }
 
-    /// Sets the outside relays that the agent serves, in place of those that it declares.
+    /// Sets the external relays that the agent serves, in place of those that it declares.
     #[must_use]
     pub fn serving(mut self, relays: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.outside_relays = relays.into_iter().map(Into::into).collect();
+        self.external_relays = relays.into_iter().map(Into::into).collect();
         self
     }
 
@@ -104,12 +98,17 @@ impl Profile {
         self
     }
 
+    /// An announcement of this kind by this agent, on the external relays that it serves.
+    fn announcement(&self, kind: Kind, identifier: &str, content: String) -> Announcement {
+        Announcement::new(self.key, self.external_relays.clone(), kind, identifier, content)
+    }
+
     /// The relays that are announced: the agent's own first, each once. An address with a password or a query in it is
     /// nobody else's business and left out.
     #[must_use]
     pub fn relays(&self) -> Vec<&str> {
         let mut relays: Vec<&str> = Vec::new();
-        for url in self.own_relays.iter().chain(&self.outside_relays).map(|url| url.trim()) {
+        for url in self.own_relays.iter().chain(&self.external_relays).map(|url| url.trim()) {
             let announced = relays::is_public(url) || (self.insecure_relays && relays::is_insecure(url));
             if announced && !relays.iter().any(|known| same_relay(known, url)) {
                 relays.push(url);
@@ -145,14 +144,14 @@ impl Profile {
             lud16: self.lud16(),
             bot: true,
         };
-        Announcement::new(self, METADATA, "", json(&content))
+        self.announcement(METADATA, "", json(&content))
     }
 
     /// Where the agent reads and writes (kind 10002, NIP-65); nothing when it has no relay to show.
     #[must_use]
     pub fn relay_list(&self) -> Option<Announcement> {
         let relays = self.relays();
-        let list = Announcement::new(self, RELAY_LIST, "", String::new());
+        let list = self.announcement(RELAY_LIST, "", String::new());
         (!relays.is_empty()).then(|| relays.into_iter().fold(list, |list, url| list.tag(["r", url])))
     }
 
@@ -160,7 +159,8 @@ impl Profile {
     #[must_use]
     pub fn heartbeat(&self) -> Option<Announcement> {
         let interval = self.agent.heartbeat?;
-        let beat = Announcement::new(self, HEARTBEAT, "", String::new())
+        let beat = self
+            .announcement(HEARTBEAT, "", String::new())
             .tag(["d", self.agent.name])
             .tag(["status", "online"])
             .every(interval)
@@ -189,7 +189,7 @@ impl Profile {
             offers,
             key,
             own_relays: Vec::new(),
-            outside_relays: agent.relays.iter().map(|&url| url.to_owned()).collect(),
+            external_relays: agent.relays.iter().map(|&url| url.to_owned()).collect(),
             lightning_address: None,
             insecure_relays: false,
             agent,
@@ -199,26 +199,6 @@ impl Profile {
     fn lud16(&self) -> &str {
         self.lightning_address.as_ref().map_or("", LightningAddress::as_str)
     }
-}
-
-/// A request to delete announcements (kind 5, NIP-09), given by kind and `d` (empty for kinds without one).
-///
-/// It covers all their versions up to `at`.
-#[must_use]
-pub fn deletion<'a>(
-    announcements: impl IntoIterator<Item = (Kind, &'a str)>,
-    keys: &Keys,
-    at: Timestamp,
-) -> VerifiedEvent {
-    let mut kinds: Vec<Kind> = Vec::new();
-    let mut event = UnsignedEvent::new(Kind(5), "");
-    for (kind, identifier) in announcements {
-        event = event.tag(["a".to_owned(), format!("{kind}:{}:{identifier}", keys.public_key())]);
-        if !kinds.contains(&kind) {
-            kinds.push(kind);
-        }
-    }
-    event.tags(kinds.into_iter().map(|kind| vec!["k".to_owned(), kind.to_string()])).sign(keys, at)
 }
 
 /// The content of a profile.

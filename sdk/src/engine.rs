@@ -8,26 +8,25 @@
 //! Handling an input only records it; [`alarm`](Engine::alarm) leases and delivers what is due, and shells are told
 //! by [`next_alarm`](Engine::next_alarm) to call it at once.
 
-mod admission;
-mod announcements;
-mod answers;
-mod cancellation;
-mod facts;
-mod failures;
-mod inquiry;
+mod announcement;
+mod delivery;
+mod inputs;
+mod intake;
 mod job_state;
-mod keeping;
-mod ledger;
-mod life;
+mod jobs;
+mod lifecycle;
 mod message;
-mod outbox;
-mod reachability;
-mod reports;
-mod requests;
-mod runs;
+mod metrics;
+mod output;
+mod payment;
+mod polls;
+mod pricing;
+mod query;
+mod run;
 mod schedules;
+mod spec;
 mod state;
-mod visits;
+mod vocabulary;
 mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,48 +35,49 @@ use std::time::Duration;
 use openagents_host::sql::{SchemaError, migrate};
 use openagents_host::{Engine, Keys, Sql, SqlError, Timestamp};
 
-use announcements::Announcements;
-use failures::Failures;
-use ledger::{Dues, Ledger};
-use life::Life;
-use outbox::Outbox;
-use reports::Reports;
-use requests::Requests;
-use runs::Running;
+use delivery::announcements::Announcements;
+use delivery::outbox::Outbox;
+use intake::requests::RequestStore;
+use jobs::{JobDueTimes, JobTable};
+use lifecycle::Lifecycle;
+use polls::RelayPolls;
+use run::failures::Failures;
+use run::reports::Reports;
+use run::runs::Running;
 use schedules::Schedules;
 use state::StateStore;
-use visits::Visits;
 
-pub(crate) use facts::{AgentFacts, HOOK_TIMEOUT, HandlerFacts, Hook, HookFacts, ScheduleFacts};
-pub(crate) use inquiry::Inquiry;
+pub use announcement::{Announcement, deletion};
 pub use job_state::JobState;
-pub(crate) use keeping::{Changes, NewTurn};
-pub(crate) use message::{
-    Admission, Delivery, Effect, Input, Lease, Options, Outcome, Report, RunId, Task, Wanted,
+pub(crate) use message::{Effect, Input, Options, Task};
+pub use output::Output;
+pub(crate) use query::StateQuery;
+pub(crate) use spec::{AgentSpec, HOOK_TIMEOUT, HandlerSpec, HookSpec, ScheduleSpec};
+pub(crate) use vocabulary::{
+    Changes, Delivery, Destination, Hook, JobOutput, Lease, NewTurn, RelayPoll, Report, RequestAdmission,
+    RunId, RunOutcome, StateSnapshot, WantedOutput,
 };
-pub(crate) use outbox::Destination;
-pub(crate) use state::StateSnapshot;
-pub(crate) use visits::Visit;
+pub use vocabulary::{JobFailure, Turn};
 
 const SCHEMA: [&str; 3] = [
-    include_str!("engine/schema_1.sql"),
-    include_str!("engine/schema_2.sql"),
-    include_str!("engine/schema_3.sql"),
+    include_str!("engine/schema/agent_1.sql"),
+    include_str!("engine/schema/agent_2.sql"),
+    include_str!("engine/schema/agent_3.sql"),
 ];
 
 /// See the [module](self).
 pub(crate) struct JobEngine<S> {
     sql: S,
     keys: Keys,
-    facts: AgentFacts,
+    spec: AgentSpec,
     options: Options,
-    ledger: Ledger<S>,
-    requests: Requests<S>,
+    jobs: JobTable<S>,
+    requests: RequestStore<S>,
     outbox: Outbox<S>,
     state: StateStore<S>,
     schedules: Schedules<S>,
-    life: Life<S>,
-    visits: Visits<S>,
+    lifecycle: Lifecycle<S>,
+    polls: RelayPolls<S>,
     announcements: Announcements<S>,
     /// When something is to be announced next.
     announce_at: Option<Timestamp>,
@@ -89,7 +89,7 @@ pub(crate) struct JobEngine<S> {
     /// Failures that `on_error` has not been told of.
     failures: Failures,
     /// When something about the jobs is due, as of the last input.
-    dues: Dues,
+    dues: JobDueTimes,
     alarm: Option<Timestamp>,
     /// Whether memory holds what a transaction did that was undone.
     is_stale: bool,
@@ -103,40 +103,40 @@ impl<S: Sql> JobEngine<S> {
     pub(crate) fn open(
         sql: S,
         keys: Keys,
-        facts: AgentFacts,
+        spec: AgentSpec,
         options: Options,
         now: Timestamp,
     ) -> Result<Self, SchemaError> {
         migrate(&sql, "agent", &SCHEMA)?;
-        migrate(&sql, "outside", &[include_str!("engine/outside_1.sql")])?;
+        migrate(&sql, "outside", &[include_str!("engine/schema/outside_1.sql")])?;
         let announcements = Announcements::new(sql.clone(), options.announcements.clone());
-        let ledger = Ledger::new(sql.clone());
-        ledger.interrupt_all(now)?;
+        let jobs = JobTable::new(sql.clone());
+        jobs.interrupt_all(now)?;
         let mut engine = Self {
-            requests: Requests::new(sql.clone(), keys.clone()),
+            requests: RequestStore::new(sql.clone(), keys.clone()),
             outbox: Outbox::open(sql.clone())?,
-            state: StateStore::open(sql.clone(), facts.declaration.state_version)?,
-            schedules: Schedules::open(sql.clone(), &facts.schedules, now)?,
-            life: Life::open(sql.clone())?,
-            visits: Visits::open(
+            state: StateStore::open(sql.clone(), spec.declaration.state_version)?,
+            schedules: Schedules::open(sql.clone(), &spec.schedules, now)?,
+            lifecycle: Lifecycle::open(sql.clone())?,
+            polls: RelayPolls::open(
                 sql.clone(),
-                &options.visits,
-                options.visit_every,
-                now - facts.declaration.max_age,
+                &options.polled_relays,
+                options.poll_every,
+                now - spec.declaration.max_age,
                 now,
             )?,
             announce_at: announcements.next_due(now)?,
             announcements,
             reports: Reports::default(),
             running: BTreeMap::new(),
-            unfinished: ledger.unfinished()?,
+            unfinished: jobs.unfinished()?,
             failures: Failures::default(),
-            dues: Dues::default(),
+            dues: JobDueTimes::default(),
             alarm: None,
             is_stale: false,
-            ledger,
+            jobs,
             keys,
-            facts,
+            spec,
             options,
             sql,
         };
@@ -154,23 +154,23 @@ impl<S: Sql> JobEngine<S> {
         !self.running.is_empty()
             || !self.outbox.is_idle()
             || !self.failures.is_empty()
-            || (self.life.is_awake() && self.facts.hooks.on_sleep.is_some())
-            || self.life.next_try(now).is_some()
+            || (self.lifecycle.is_awake() && self.spec.hooks.on_sleep.is_some())
+            || self.lifecycle.next_try(now).is_some()
     }
 
     /// When something is to be done next: a run that may start, a lease that runs out, an event to deliver.
     fn due(&mut self, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
-        self.dues = self.ledger.dues(now)?;
+        self.dues = self.jobs.dues(now)?;
         let start = self.next_start(now, self.dues.next_kind);
         Ok([
             start.is_some_and(|start| self.may_start(&start)).then_some(now),
             self.dues.next(),
             self.outbox.next_due()?,
-            self.visits.next_due()?,
+            self.polls.next_due()?,
             self.reports.next_due(),
             self.schedules.next_due(now, &self.running),
             self.sleep_due(),
-            self.life.next_try(now),
+            self.lifecycle.next_try(now),
             self.announce_at,
         ]
         .into_iter()
@@ -186,10 +186,10 @@ impl<S: Sql> JobEngine<S> {
         }
         self.publish_reports(now)?;
         if dues.waiting.is_some_and(|due| due <= now) {
-            self.look_at_waiting(now, effects)?;
+            self.advance_waiting_jobs(now, effects)?;
         }
         while self.start_next(now, effects)? {}
-        self.visits.take_due(now, effects)?;
+        self.polls.take_due(now, effects)?;
         self.announce(now)?;
         self.outbox.take_due(now, effects)
     }
@@ -248,15 +248,15 @@ impl<S: Sql> JobEngine<S> {
 
     /// Brings memory back to what is on record, after a transaction was undone.
     fn remember(&mut self) -> Result<(), SqlError> {
-        self.keep_running(&self.ledger.leases()?);
-        self.unfinished = self.ledger.unfinished()?;
+        self.keep_running(&self.jobs.leases()?);
+        self.unfinished = self.jobs.unfinished()?;
         self.outbox.rolled_back();
         self.state.rolled_back()?;
         self.schedules.rolled_back()?;
-        self.life.rolled_back()?;
+        self.lifecycle.rolled_back()?;
         let mut failed = BTreeSet::new();
         for job in self.failures.requests() {
-            if self.ledger.find(&job)?.is_some_and(|job| job.state == JobState::Failed) {
+            if self.jobs.find(&job)?.is_some_and(|job| job.state == JobState::Failed) {
                 failed.insert(job);
             }
         }
@@ -295,9 +295,9 @@ impl<S: Sql> Engine for JobEngine<S> {
                 effects.push(Effect::Taken { ticket: *ticket, result: admitted });
                 Ok(())
             }
-            Input::Asked { inquiry, ticket } => {
-                let answer = self.commit(effects, |engine, _| engine.answer(inquiry));
-                effects.push(Effect::Answered {
+            Input::Query { query, ticket } => {
+                let answer = self.commit(effects, |engine, _| engine.answer(query));
+                effects.push(Effect::QueryReply {
                     ticket: *ticket,
                     answer: answer.map_err(|error| error.to_string()),
                 });
@@ -323,8 +323,8 @@ impl<S: Sql> Engine for JobEngine<S> {
             Input::Settled { job, settlement } => {
                 self.commit(effects, |engine, _| engine.settled(now, job, *settlement))
             }
-            Input::Visited { relay, visit } => {
-                self.commit(effects, |engine, effects| engine.visited(now, relay, visit, effects))
+            Input::Polled { relay, poll } => {
+                self.commit(effects, |engine, effects| engine.polled(now, relay, poll, effects))
             }
             Input::Delivered { entry, delivery: Delivery::ReadFrom(relays) } => {
                 self.commit(effects, |engine, _| engine.redirect(now, *entry, relays))
@@ -352,7 +352,7 @@ impl<S: Sql> Engine for JobEngine<S> {
             return;
         }
         let (sql, keys) = (self.sql.clone(), self.keys.clone());
-        let reopened = Self::open(sql, keys, self.facts.clone(), self.options.clone(), now);
+        let reopened = Self::open(sql, keys, self.spec.clone(), self.options.clone(), now);
         if let Ok(reopened) = reopened {
             *self = reopened;
         }

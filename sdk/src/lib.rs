@@ -4,31 +4,26 @@
     allow(clippy::arc_with_non_send_sync, reason = "natively the same types are shared between threads")
 )]
 
-mod agent;
+mod assemble;
+mod author;
 pub mod client;
 mod clock;
-mod context;
+mod declaration;
 pub mod discovery;
-mod door;
 mod engine;
 mod error;
-mod extract;
-mod handler;
-mod job;
+mod host_port;
+mod http;
 mod log;
 pub mod manifest;
-mod memory;
 pub mod nip90;
-mod output;
-mod outside;
-mod params;
+mod payment;
 mod price;
-mod returns;
-mod rhythm;
+mod relay_address;
+mod relays;
 mod runner;
+mod send;
 mod settings;
-mod surroundings;
-mod wallet;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub mod native;
@@ -39,21 +34,25 @@ pub mod worker;
 
 mod deployment;
 
-pub use agent::{Agent, AgentDeclaration, Jobs, MaybeSend, Requests, Shareable, StateField};
-pub use context::{AgentContext, FromAgent, JobFailure};
-pub use engine::JobState;
-pub use error::{JobError, JobResult};
-pub use extract::{Customer, Document, FromInput, FromJob, InputDeclaration, Inputs, NostrEvent, Text};
-pub use handler::{
-    Handler, Hooks, JobDeclaration, Migrate, Quote, Rhythm, Run, Schedule, ScheduleDeclaration, Work,
+pub use author::agent::{Agent, Jobs, StateField};
+pub use author::context::{AgentContext, FromAgent};
+pub use author::extract::{Customer, Document, FromInput, FromJob, Inputs, NostrEvent, Text};
+pub use author::handler::{Handler, Hooks, Migrate, Quote, Run, Schedule, Work};
+pub use author::job::JobContext;
+pub use author::memory::{Memory, Session};
+pub use author::output::{HandlerReturn, IntoOutput, Json, Markdown, Tags};
+pub use author::params::{JobParams, ParamValue, Params, nip90_params, params_schema};
+pub use author::return_types::{MigrateReturn, QuoteReturn, RunReturn};
+pub use declaration::{
+    AgentDeclaration, InputDeclaration, JobDeclaration, ParamDeclaration, Requests, ScheduleDeclaration,
+    ScheduleRule,
 };
-pub use job::{JobContext, JobRequest};
-pub use memory::{Memory, Session, Turn};
-pub use output::{HandlerReturn, IntoOutput, Json, Markdown, Output, Tags};
-pub use params::{JobParams, ParamDeclaration, ParamMap, ParamValue, Params, nip90_params, params_schema};
+pub use engine::{JobFailure, JobState, Output, Turn};
+pub use error::{JobError, JobResult};
+pub use nip90::{JobRequest, ParamMap};
+pub use payment::wallet::{Invoice, InvoiceRequest, Settlement, Wallet, WalletError};
 pub use price::Price;
-pub use returns::{MigrateReturn, QuoteReturn, RunReturn};
-pub use wallet::{Invoice, InvoiceRequest, Settlement, Wallet, WalletError};
+pub use send::{MaybeSend, Shareable};
 
 pub use openagents_host as host;
 pub use openagents_host::outgoing::Url;
@@ -70,9 +69,10 @@ pub use serde_json;
 pub mod prelude {
     pub use crate::{
         AgentContext, Customer, Document, Inputs, JobContext, JobError, JobParams, JobRequest, JobResult,
-        Json, Markdown, NostrEvent, Output, ParamChoice, Params, Price, Tags, Text, Url, agent, job, jobs,
-        migrate, on_create, on_error, on_sleep, on_wake, price, schedule,
+        Json, Markdown, NostrEvent, Output, ParamChoice, Params, Price, Tags, Text, Url, jobs, migrate,
+        on_create, on_error, on_sleep, on_wake, price, schedule,
     };
+    pub use crate::{agent, job};
     pub use serde::{Deserialize, Serialize};
 }
 
@@ -84,7 +84,7 @@ pub mod __private {
     /// Fails to compile at the field whose type cannot be kept.
     pub const fn assert_state_field<T: crate::StateField>() {}
 
-    pub use crate::params::read::{Param, param};
+    pub use crate::author::params::read::{Param, param};
 
     /// What a deployment's relay asks about what clients write. Fails to compile at the value that is none.
     #[must_use]
@@ -95,7 +95,7 @@ pub mod __private {
     }
 
     /// Fails to compile at the field whose type is no number.
-    pub const fn assert_param_number<T: crate::params::ParamNumber>() {}
+    pub const fn assert_param_number<T: crate::author::params::ParamNumber>() {}
 
     /// Whether the text is one of the choices, if there are any.
     pub const fn is_choice(choices: &[&str], text: &str) -> bool {

@@ -22,6 +22,10 @@ use openagents_host::keys::npub;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::author::agent::Jobs;
+use crate::declaration::AgentDeclaration;
+use offer::Offer;
+
 pub use capabilities::{Capabilities, InputCapability, OutputCapability, Tool};
 pub use economics::{
     Economics, LightningAddress, NotALightningAddress, PaymentMethod, Pricing, RefundPolicy, Wallet,
@@ -30,9 +34,6 @@ pub use requirements::{
     Environment, NetworkAccess, Preference, Requirements, Resources, VariableRequirement,
 };
 pub use signed::{ManifestError, SignedManifest};
-
-use crate::agent::{AgentDeclaration, Jobs};
-use offer::Offer;
 
 /// Where the metadata says on which relays the agent is found.
 const RELAYS: &str = "relays";

@@ -1,27 +1,25 @@
 //! The native host: one process with a relay and the agent, a client to try it with, and tools for the relay's database.
 
 mod agent;
-mod arguments;
-mod ask;
+mod cli;
 mod data_folder;
+mod environment;
 mod forwarded;
-mod inspect;
-mod outside;
-mod relay_commands;
+mod mailbox;
+mod relays;
 mod serve;
 mod server;
-mod terminal;
-mod variables;
+mod signals;
 
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{CommandFactory, FromArgMatches};
-
 use openagents_relay::WritePolicy;
 
-use crate::agent::Jobs;
-use arguments::{Arguments, Command};
+use crate::author::agent::Jobs;
+use cli::arguments::{Arguments, Command};
+use cli::{ask, inspect, relay as relay_commands, terminal};
 
 /// What the `main` of a deployment does: reads the command line, then serves the agent, asks one, shows what is on record,
 /// or works on the relay's database.

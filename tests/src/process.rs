@@ -77,7 +77,7 @@ impl Process {
         }
     }
 
-    /// Sends a control command to `tests/serve-worker` and returns its answer.
+    /// Sends a control command to `tests/bin/serve-worker` and returns its answer.
     pub(crate) fn command(&mut self, command: &str) -> Result<String, String> {
         let running = self.running.as_mut().ok_or("not running")?;
         let stdin = running.stdin.as_mut().ok_or("no control input")?;

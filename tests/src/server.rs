@@ -290,8 +290,8 @@ impl Server {
     fn workerd_command(&self) -> Command {
         let port = self.address.rsplit(':').next().unwrap_or("0");
         let tests = repository().join("tests");
-        // What tests/serve-worker runs after building, which has been done once for all.
-        let mut command = Command::new(tests.join("with-tools"));
+        // What tests/bin/serve-worker runs after building, which has been done once for all.
+        let mut command = Command::new(tests.join("bin/with-tools"));
         command.arg("node").arg(tests.join("worker/serve.mjs")).arg(folder(self.deployment));
         command.args(["--port", port, "--control", "--data"]).arg(self.data.path());
         if let Some(keys) = &self.keys {

@@ -1,4 +1,4 @@
-// Serves a crate's built Worker in workerd on loopback. tests/serve-worker builds it and calls this.
+// Serves a crate's built Worker in workerd on loopback. tests/bin/serve-worker builds it and calls this.
 //
 //   node serve.mjs CRATE_DIR --port PORT --data DIR [--var NAME=VALUE]… [--control]
 //

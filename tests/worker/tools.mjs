@@ -1,4 +1,4 @@
-// The npm packages that tests/setup installed, for scripts that live outside node_modules:
+// The npm packages that tests/bin/setup installed, for scripts that live outside node_modules:
 //   import { load } from "../worker/tools.mjs";
 //   const { WebSocket } = load("ws");
 
@@ -8,7 +8,7 @@ import { createRequire } from "node:module";
 const packages = new URL("../../.tools/npm/package.json", import.meta.url);
 
 if (!existsSync(packages)) {
-  console.error("The Worker's tools are not installed yet: run tests/setup");
+  console.error("The Worker's tools are not installed yet: run tests/bin/setup");
   process.exit(1);
 }
 

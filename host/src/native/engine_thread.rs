@@ -1,8 +1,8 @@
 //! A thread that owns an engine and its database, and commits as many inputs at once as have come in.
 
-mod commits;
-mod inputs;
-mod outlet;
+mod commit_watch;
+mod effect_sender;
+mod input_queue;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -11,16 +11,16 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-pub use self::commits::Commits;
-use self::inputs::Arriving;
-pub use self::inputs::{Inputs, Made, Stopped};
-use self::outlet::{Outlet, WaitForDisk};
+pub use self::commit_watch::CommitWatch;
+use self::effect_sender::{EffectSender, WaitForDisk};
+use self::input_queue::InputQueue;
+pub use self::input_queue::{EngineStopped, InputBatch, Inputs};
 use super::{Sqlite, now};
-use crate::engine::Engine;
-use crate::sql::{Sql, SqlError};
+use crate::port::engine::Engine;
+use crate::port::sql::{Sql, SqlError};
 
 /// With so many inputs at once, or fewer, there is little to do.
-const FEW: usize = 4;
+const SMALL_BATCH: usize = 4;
 
 /// A running engine.
 #[must_use = "an engine that is dropped stops"]
@@ -50,7 +50,7 @@ impl EngineThread {
         E::Effect: Send + 'static,
         F: From<std::io::Error> + Send + 'static,
     {
-        Self::start_watched(name, forget_memory, Commits::default(), build, apply).await
+        Self::start_watched(name, forget_memory, CommitWatch::default(), build, apply).await
     }
 
     /// [Starts](Self::start) an engine whose commits others watch, since they read its database beside it.
@@ -60,7 +60,7 @@ impl EngineThread {
     pub async fn start_watched<E, F>(
         name: &str,
         forget_memory: bool,
-        commits: Commits,
+        commits: CommitWatch,
         build: impl FnOnce() -> Result<E, F> + Send + 'static,
         apply: impl FnMut(&mut Vec<E::Effect>) + Send + 'static,
     ) -> Result<(Inputs<E::Input>, Self), F>
@@ -70,7 +70,7 @@ impl EngineThread {
         E::Effect: Send + 'static,
         F: From<std::io::Error> + Send + 'static,
     {
-        let (inputs, arriving) = inputs::channel();
+        let (inputs, queue) = input_queue::channel();
         let (stop, stopped) = oneshot::channel();
         let (built, build_result) = oneshot::channel();
         let (alive, running) = mpsc::channel(1);
@@ -81,15 +81,15 @@ impl EngineThread {
             let started = build().and_then(|engine| {
                 let sync =
                     engine.sql().commit_ahead()?.map(|log| -> WaitForDisk { Arc::new(move || log.sync()) });
-                Ok((engine, Outlet::start(&disk_name, sync, commits, Box::new(apply))?))
+                Ok((engine, EffectSender::start(&disk_name, sync, commits, Box::new(apply))?))
             });
             match started {
                 Err(error) => drop(built.send(Err(error))),
-                Ok((engine, mut outlet)) => {
+                Ok((engine, mut sender)) => {
                     if built.send(Ok(())).is_ok() {
-                        runtime.block_on(run(engine, arriving, stopped, forget_memory, &mut outlet));
+                        runtime.block_on(run(engine, queue, stopped, forget_memory, &mut sender));
                     }
-                    outlet.finish();
+                    sender.finish();
                 }
             }
         })?;
@@ -118,10 +118,10 @@ impl EngineThread {
 
 async fn run<E: Engine<Sql = Sqlite>>(
     mut engine: E,
-    mut arriving: Arriving<E::Input>,
+    mut queue: InputQueue<E::Input>,
     mut stopped: oneshot::Receiver<Infallible>,
     forget_memory: bool,
-    outlet: &mut Outlet<E::Effect>,
+    sender: &mut EffectSender<E::Effect>,
 ) where
     E::Effect: Send + 'static,
 {
@@ -130,7 +130,7 @@ async fn run<E: Engine<Sql = Sqlite>>(
     let mut stopping = false;
     loop {
         let alarm = engine.next_alarm();
-        let ring = async {
+        let alarm = async {
             match alarm.map(|at| now().until(at)) {
                 // A timer would round "at once" up to a millisecond.
                 Some(Duration::ZERO) => {}
@@ -140,27 +140,27 @@ async fn run<E: Engine<Sql = Sqlite>>(
         };
         tokio::select! {
             biased;
-            came = arriving.came(&mut inputs) => {
-                if !came {
+            received = queue.recv(&mut inputs) => {
+                if !received {
                     return engine.sql().empty_log();
                 }
-                arriving.gather(&mut inputs).await;
+                queue.gather(&mut inputs).await;
             }
             _ = &mut stopped, if !stopping => {
                 // What is queued is still done; then nothing more comes.
                 stopping = true;
-                arriving.close();
+                queue.close();
                 continue;
             }
-            () = ring => {}
-            () = outlet.ended() => return,
+            () = alarm => {}
+            () = sender.ended() => return,
         }
-        let commit = advance(&mut engine, &inputs, outlet.commits(), &mut effects);
-        let (few, alone) = (inputs.len() <= FEW, arriving.is_empty());
+        let commit = handle_batch(&mut engine, &inputs, sender.commits(), &mut effects);
+        let (few, alone) = (inputs.len() <= SMALL_BATCH, queue.is_empty());
         inputs.clear();
-        arriving.handled();
+        queue.release_memory();
         let written = engine.sql().take_written();
-        if outlet.release(commit, &mut effects, written, alone).is_err() {
+        if sender.send(commit, &mut effects, written, alone).is_err() {
             return;
         }
         engine.sql().checkpoint_if_due(few && alone);
@@ -172,19 +172,19 @@ async fn run<E: Engine<Sql = Sqlite>>(
 
 /// Handles the inputs and what is due in one transaction. If that cannot be committed, each input is handled alone, so
 /// that each gets its own answer. Returns the number of the commit.
-fn advance<E: Engine<Sql = Sqlite>>(
+fn handle_batch<E: Engine<Sql = Sqlite>>(
     engine: &mut E,
     inputs: &[E::Input],
-    commits: &Commits,
+    commits: &CommitWatch,
     effects: &mut Vec<E::Effect>,
 ) -> u64 {
-    engine.expect(inputs.len());
+    engine.batch_size_hint(inputs.len());
     let sql = engine.sql().clone();
     let committed: Result<u64, SqlError> = sql.transaction(|| {
         for input in inputs {
             engine.handle(now(), input, effects);
         }
-        ring(engine, effects);
+        call_due_alarm(engine, effects);
         Ok(commits.begin())
     });
     committed.unwrap_or_else(|error| {
@@ -193,16 +193,16 @@ fn advance<E: Engine<Sql = Sqlite>>(
         engine.rolled_back();
         let commit = commits.begin();
         for input in inputs {
-            alone(engine, &sql, input, effects);
+            handle_alone(engine, &sql, input, effects);
         }
-        ring(engine, effects);
+        call_due_alarm(engine, effects);
         commit
     })
 }
 
 /// Handles an input in a transaction of its own, so that it is done as a whole. If not even that can be committed, what
 /// its statements say is the answer.
-fn alone<E: Engine<Sql = Sqlite>>(
+fn handle_alone<E: Engine<Sql = Sqlite>>(
     engine: &mut E,
     sql: &Sqlite,
     input: &E::Input,
@@ -220,7 +220,7 @@ fn alone<E: Engine<Sql = Sqlite>>(
     }
 }
 
-fn ring<E: Engine>(engine: &mut E, effects: &mut Vec<E::Effect>) {
+fn call_due_alarm<E: Engine>(engine: &mut E, effects: &mut Vec<E::Effect>) {
     let now = now();
     if engine.next_alarm().is_some_and(|at| at <= now) {
         engine.alarm(now, effects);
@@ -232,10 +232,10 @@ mod tests {
     use std::sync::mpsc as std_mpsc;
     use std::time::Duration;
 
-    use super::{EngineThread, Inputs, Made};
-    use crate::engine::Engine;
+    use super::{EngineThread, InputBatch, Inputs};
     use crate::native::Sqlite;
-    use crate::sql::{Sql, SqlError, values};
+    use crate::port::engine::Engine;
+    use crate::port::sql::{Sql, SqlError, values};
     use crate::time::Timestamp;
 
     struct Counter {
@@ -305,11 +305,11 @@ mod tests {
         }
         let answers: Vec<String> = effects.iter().take(5).collect();
         assert_eq!(answers, ["1 true", "2 true", "2 false", "3 true", "alarm"]);
-        inputs.make(|made| [4, 5].map(|input| made.push(input, 8))).await.unwrap();
+        inputs.submit_batch(|batch| [4, 5].map(|input| batch.push(input, 8))).await.unwrap();
         thread.stop().await;
         assert_eq!(effects.iter().collect::<Vec<_>>(), ["4 true", "5 true"]);
         assert!(inputs.send(6).await.is_err());
-        assert!(inputs.make(|made| made.push(6, 8)).await.is_err());
+        assert!(inputs.submit_batch(|batch| batch.push(6, 8)).await.is_err());
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -327,20 +327,20 @@ mod tests {
                     .await
                     .unwrap();
             let (begun, began) = std_mpsc::channel();
-            let making = {
+            let preparing = {
                 let inputs = inputs.clone();
                 tokio::spawn(async move {
-                    let make = |made: &mut Made<i64>| {
+                    let prepare = |batch: &mut InputBatch<i64>| {
                         begun.send(()).unwrap();
                         std::thread::sleep(pause);
-                        made.push(2, 8);
+                        batch.push(2, 8);
                     };
-                    inputs.make(make).await.unwrap();
+                    inputs.submit_batch(prepare).await.unwrap();
                 })
             };
             began.recv().unwrap();
             inputs.send(1).await.unwrap();
-            making.await.unwrap();
+            preparing.await.unwrap();
             thread.stop().await;
             let batches: Vec<_> = batches.iter().collect();
             if !together {
@@ -353,8 +353,8 @@ mod tests {
     #[tokio::test]
     async fn an_input_that_cannot_be_committed_is_answered_once_and_takes_no_other_along() {
         let (inputs, thread, effects) = counting().await;
-        inputs.make(|made| [1, -5, 2].map(|input| made.push(input, 8))).await.unwrap();
-        inputs.make(|made| made.push(1, 8)).await.unwrap();
+        inputs.submit_batch(|batch| [1, -5, 2].map(|input| batch.push(input, 8))).await.unwrap();
+        inputs.submit_batch(|batch| batch.push(1, 8)).await.unwrap();
         thread.stop().await;
         let answers: Vec<String> = effects.iter().filter(|effect| effect != "alarm").collect();
         assert_eq!(answers, ["1 true", "-5 false", "2 true", "1 false"]);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags};
 
 use super::sqlite::{OpenError, statement_error};
-use crate::sql::SqlError;
+use crate::port::sql::SqlError;
 
 /// An SQLite file that is opened for its upkeep.
 #[derive(Debug)]
@@ -67,7 +67,7 @@ impl Maintenance {
     fn open(path: &Path, access: OpenFlags) -> Result<Self, OpenError> {
         let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let opened = Connection::open_with_flags(path, flags)
-            .and_then(|connection| connection.busy_timeout(super::sqlite::PATIENCE).map(|()| connection));
+            .and_then(|connection| connection.busy_timeout(super::sqlite::BUSY_TIMEOUT).map(|()| connection));
         match opened {
             Ok(connection) => Ok(Self { connection, path: path.to_owned() }),
             Err(error) => Err(OpenError::new(path, error)),
@@ -156,7 +156,7 @@ fn log_of(path: &Path) -> PathBuf {
 mod tests {
     use super::Maintenance;
     use crate::native::{Durability, Sqlite};
-    use crate::sql::{Sql, values};
+    use crate::port::sql::{Sql, values};
 
     fn filled(folder: &tempfile::TempDir) -> (std::path::PathBuf, Sqlite) {
         let path = folder.path().join("test.sqlite");
@@ -199,7 +199,7 @@ mod tests {
     fn does_not_compact_what_somebody_reads() {
         let folder = tempfile::tempdir().unwrap();
         let (path, sqlite) = filled(&folder);
-        let read: Result<(), crate::SqlError> = sqlite.transaction(|| {
+        let read: Result<(), crate::port::sql::SqlError> = sqlite.transaction(|| {
             sqlite.first::<(i64,)>("SELECT count(*) FROM t", &[])?;
             let maintenance = Maintenance::take(&path).unwrap();
             maintenance.connection.busy_timeout(std::time::Duration::from_millis(10)).unwrap();

@@ -2,6 +2,7 @@
 
 mod checkpoint;
 mod log;
+mod log_state;
 
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -15,10 +16,10 @@ use rusqlite::limits::Limit;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OpenFlags, ToSql};
 
-use crate::sql::{Columns, MAX_INTEGER, NextRow, Row, Sql, SqlError, Value};
+use crate::port::sql::{Columns, MAX_INTEGER, NextRow, Row, Sql, SqlError, Value};
 
 use self::checkpoint::Checkpoint;
-use self::log::LogState;
+use self::log_state::LogState;
 
 /// What a commit has survived when it returns. Either way the file is intact after a crash.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,7 +58,7 @@ impl OpenError {
 const UNLIMITED: u32 = u32::MAX;
 
 /// How long a statement waits for another process that writes.
-pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// An open SQLite database. Clones share the connection; it stays on its thread.
 #[derive(Clone)]
@@ -106,7 +107,7 @@ impl Sqlite {
     }
 
     fn configure(mut connection: Connection, durability: Durability) -> Result<Self, rusqlite::Error> {
-        connection.busy_timeout(PATIENCE)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
         if connection.is_readonly("main")? {
             // There may be several, and the system keeps what all of them read.
             connection.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;
@@ -139,7 +140,7 @@ impl Sqlite {
         ] {
             connection.set_limit(limit, value)?;
         }
-        let log = log::watch(&mut connection)?;
+        let log = log_state::watch(&mut connection)?;
         let own_statement = Arc::new(AtomicBool::new(false));
         let own = Arc::clone(&own_statement);
         let steps = Arc::new(AtomicU32::new(UNLIMITED));
@@ -366,7 +367,7 @@ impl std::fmt::Debug for Sqlite {
 #[cfg(test)]
 mod tests {
     use super::{Durability, Sqlite};
-    use crate::sql::{Sql, SqlError, conformance, values};
+    use crate::port::sql::{Sql, SqlError, conformance, values};
 
     conformance::stamp!({
         let folder = tempfile::tempdir().unwrap();

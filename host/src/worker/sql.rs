@@ -17,7 +17,7 @@ use ::worker::wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use ::worker::{Error, Storage};
 
 use self::rows::RawRow;
-use crate::sql::{MAX_INTEGER, NextRow, Row, Sql, SqlError, Value};
+use crate::port::sql::{MAX_INTEGER, NextRow, Row, Sql, SqlError, Value};
 
 /// A Durable Object's own database. A handle: clones share it.
 #[derive(Clone)]

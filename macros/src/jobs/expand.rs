@@ -7,9 +7,9 @@ use syn::spanned::Spanned;
 use super::JobsBlock;
 use super::handler::JobHandler;
 use super::hook::Migrate;
-use super::mark::Turn;
+use super::mark::LifecycleHook;
 use super::quote::Quote;
-use super::schedule::{Rhythm, Schedule};
+use super::schedule::{Schedule, ScheduleRule};
 use super::signature::{Access, Argument, Method};
 use crate::duration;
 
@@ -47,9 +47,9 @@ impl JobsBlock {
         if hooks.is_empty() && migrations.is_empty() {
             return None;
         }
-        let turns = Turn::ALL.into_iter().filter_map(|turn| {
-            let field = format_ident!("{}", turn.name());
-            let hooks = hooks.iter().filter(|hook| hook.turn == turn);
+        let fields = LifecycleHook::ALL.into_iter().filter_map(|kind| {
+            let field = format_ident!("{}", kind.name());
+            let hooks = hooks.iter().filter(|hook| hook.kind == kind);
             let alternatives = hooks.map(|hook| (hook.method.cfg.as_slice(), hook.method.run_in_agent()));
             first(alternatives).map(|hook| quote!(#field: #hook,))
         });
@@ -57,7 +57,7 @@ impl JobsBlock {
         let migrate = first(alternatives).map(|migrate| quote!(migrate: #migrate,));
         Some(quote! {
             const HOOKS: ::openagents_sdk::Hooks<Self> =
-                ::openagents_sdk::Hooks { #(#turns)* #migrate ..::openagents_sdk::Hooks::NONE };
+                ::openagents_sdk::Hooks { #(#fields)* #migrate ..::openagents_sdk::Hooks::NONE };
         })
     }
 }
@@ -140,15 +140,15 @@ impl Quote {
 
 impl ToTokens for Schedule {
     fn to_tokens(&self, tokens: &mut TokenStream) {
-        let Self { method, name, about, rhythm, .. } = self;
+        let Self { method, name, about, rule, .. } = self;
         let cfg = &method.cfg;
         let timeout = duration::tokens(self.timeout);
-        let rhythm = match rhythm {
-            Rhythm::Every(pause) => {
+        let rule = match rule {
+            ScheduleRule::Every(pause) => {
                 let pause = duration::tokens(*pause);
-                quote!(::openagents_sdk::Rhythm::Every(#pause))
+                quote!(::openagents_sdk::ScheduleRule::Every(#pause))
             }
-            Rhythm::Cron(expression) => quote!(::openagents_sdk::Rhythm::Cron(#expression)),
+            ScheduleRule::Cron(expression) => quote!(::openagents_sdk::ScheduleRule::Cron(#expression)),
         };
         let run = method.run_in_agent();
         tokens.extend(quote! {
@@ -157,7 +157,7 @@ impl ToTokens for Schedule {
                 declaration: ::openagents_sdk::ScheduleDeclaration {
                     name: #name,
                     about: #about,
-                    rhythm: #rhythm,
+                    rule: #rule,
                     timeout: #timeout,
                 },
                 run: #run,

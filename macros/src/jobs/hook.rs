@@ -1,8 +1,8 @@
-//! `#[on_create]` and its like, and `#[migrate]`: reads what an agent does at the turns of its life.
+//! `#[on_create]` and its like, and `#[migrate]`: reads what an agent does at the turns of its lifecycle.
 
 use syn::{Attribute, FnArg, Ident, ImplItemFn, Meta, Type};
 
-use super::mark::{Mark, Turn};
+use super::mark::{LifecycleHook, Mark};
 use super::signature::{Method, Role, cfg_of, is_plain, returns};
 use crate::mistakes::Mistakes;
 
@@ -19,7 +19,7 @@ const MIGRATE_ARGUMENTS: &str = "migrations take the version of the stored state
 
 /// A hook as its author wrote it.
 pub(super) struct Hook {
-    pub(super) turn: Turn,
+    pub(super) kind: LifecycleHook,
     pub(super) method: Method,
     mark: Attribute,
 }
@@ -35,13 +35,13 @@ pub(super) struct Migrate {
 impl Hook {
     /// Reads a method and its mark; nothing when there are mistakes in them.
     pub(super) fn parse(
-        turn: Turn,
+        kind: LifecycleHook,
         mark: &Attribute,
         method: &ImplItemFn,
         mistakes: &mut Mistakes,
     ) -> Option<Self> {
-        refuse_arguments(turn.name(), mark, mistakes);
-        Some(Self { turn, method: Method::parse(method, &ROLE, mistakes)?, mark: mark.clone() })
+        refuse_arguments(kind.name(), mark, mistakes);
+        Some(Self { kind, method: Method::parse(method, &ROLE, mistakes)?, mark: mark.clone() })
     }
 }
 
@@ -98,9 +98,9 @@ pub(super) fn note_duplicates(hooks: &[Hook], migrations: &[Migrate], mistakes: 
     // Which of two alternatives there is, is known only after `#[cfg]`.
     let mut hooks: Vec<&Hook> = hooks.iter().filter(|hook| hook.method.cfg.is_empty()).collect();
     while let Some(hook) = hooks.pop() {
-        if let Some(first) = hooks.iter().find(|first| first.turn == hook.turn) {
+        if let Some(first) = hooks.iter().find(|first| first.kind == hook.kind) {
             let message =
-                format!("there is one `#[{}]`, and it is `{}`", hook.turn.name(), first.method.name);
+                format!("there is one `#[{}]`, and it is `{}`", hook.kind.name(), first.method.name);
             mistakes.at(&hook.mark, message);
         }
     }

@@ -10,20 +10,20 @@ pub(crate) enum Mark {
     Job,
     Price,
     Schedule,
-    Hook(Turn),
+    Hook(LifecycleHook),
     Migrate,
 }
 
-/// A turn of an agent's life.
+/// A lifecycle hook.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Turn {
+pub(crate) enum LifecycleHook {
     Create,
     Wake,
     Sleep,
     Error,
 }
 
-impl Turn {
+impl LifecycleHook {
     pub(super) const ALL: [Self; 4] = [Self::Create, Self::Wake, Self::Sleep, Self::Error];
 
     /// The attribute's name, and that of its field in `Hooks`.
@@ -44,7 +44,7 @@ impl Mark {
             Self::Job => "job",
             Self::Price => "price",
             Self::Schedule => "schedule",
-            Self::Hook(turn) => turn.name(),
+            Self::Hook(kind) => kind.name(),
             Self::Migrate => "migrate",
         }
     }
@@ -64,7 +64,7 @@ impl Mark {
 
     fn of(attribute: &Attribute) -> Option<Self> {
         let marks = [Self::Job, Self::Price, Self::Schedule, Self::Migrate];
-        let mut marks = marks.into_iter().chain(Turn::ALL.into_iter().map(Self::Hook));
+        let mut marks = marks.into_iter().chain(LifecycleHook::ALL.into_iter().map(Self::Hook));
         let name = &attribute.path().segments.last()?.ident;
         marks.find(|mark| name == mark.name())
     }

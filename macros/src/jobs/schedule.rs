@@ -40,12 +40,12 @@ pub(super) struct Schedule {
     pub(super) name: String,
     name_at: Span,
     pub(super) about: String,
-    pub(super) rhythm: Rhythm,
+    pub(super) rule: ScheduleRule,
     pub(super) timeout: Duration,
 }
 
 /// When it is due.
-pub(super) enum Rhythm {
+pub(super) enum ScheduleRule {
     Every(Duration),
     Cron(LitStr),
 }
@@ -54,7 +54,7 @@ impl Schedule {
     /// Reads a method and its `#[schedule]`; nothing when no schedule can be made of them.
     pub(super) fn parse(mark: &Attribute, method: &ImplItemFn, mistakes: &mut Mistakes) -> Option<Self> {
         let arguments = Arguments::of([mark], &FORM, mistakes);
-        let rhythm = rhythm(mark, &arguments, mistakes);
+        let rule = rule(mark, &arguments, mistakes);
         let name_literal = arguments.text("name", mistakes);
         let method_name = &method.sig.ident;
         let name = name_literal.as_ref().map_or_else(|| method_name.unraw().to_string(), LitStr::value);
@@ -71,17 +71,17 @@ impl Schedule {
             name,
             name_at,
             about,
-            rhythm: rhythm?,
+            rule: rule?,
             timeout: timeout.unwrap_or(DEFAULT_TIMEOUT),
         })
     }
 }
 
-fn rhythm(mark: &Attribute, arguments: &Arguments, mistakes: &mut Mistakes) -> Option<Rhythm> {
+fn rule(mark: &Attribute, arguments: &Arguments, mistakes: &mut Mistakes) -> Option<ScheduleRule> {
     let every = arguments.text("every", mistakes);
     let cron = arguments.text("cron", mistakes);
     if let (Some(_), Some(cron)) = (&every, &cron) {
-        mistakes.at(cron, "a schedule has one rhythm: `every` or `cron`, not both");
+        mistakes.at(cron, "a schedule has one timing: `every` or `cron`, not both");
         return None;
     }
     if arguments.lacks("every") && arguments.lacks("cron") {
@@ -89,14 +89,14 @@ fn rhythm(mark: &Attribute, arguments: &Arguments, mistakes: &mut Mistakes) -> O
         mistakes.at(mark, message);
     }
     if let Some(every) = every {
-        return EVERY.read(&every, mistakes).map(Rhythm::Every);
+        return EVERY.read(&every, mistakes).map(ScheduleRule::Every);
     }
     let cron = cron?;
     if let Err(message) = cron::check(&cron.value()) {
         mistakes.at(&cron, message);
         return None;
     }
-    Some(Rhythm::Cron(cron))
+    Some(ScheduleRule::Cron(cron))
 }
 
 /// Each name leads to one schedule, whose times are kept under it.

@@ -1,4 +1,4 @@
-//! Who and what is let in or kept out, by name.
+//! Allow and block lists: public keys, kinds, events, addresses.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -9,7 +9,7 @@ use super::Network;
 use crate::reason::{Prefix, Reason};
 
 /// How many entries a list can have to which operators add while the relay runs: it is all in memory.
-pub const MOST_LISTED: usize = 20_000;
+pub const MAX_LISTED: usize = 20_000;
 
 /// Lists of who and what is let in or kept out. An empty list of what is allowed allows everything; who is blocked is
 /// blocked also when allowed.
@@ -30,8 +30,8 @@ pub struct Lists {
 }
 
 impl Lists {
-    /// Whether an event is one that may be here, whoever brings it. It need not be verified: whoever forges one is refused in
-    /// any case.
+    /// Whether an event is one that may be here, whoever brings it. It need not be verified: whoever forges one is
+    /// refused in any case.
     ///
     /// # Errors
     /// Says why not.
@@ -52,9 +52,9 @@ impl Lists {
         Ok(())
     }
 
-    /// Whether an event is written by somebody who may: its author is allowed, or somebody is who has identified themselves
-    /// to this connection and is not banned. NIP-42 names the latter, and gift wraps need it: their authors are nobody
-    /// (NIP-59).
+    /// Whether an event is written by somebody who may: its author is allowed, or somebody is who has identified
+    /// themselves to this connection and is not banned. NIP-42 names the latter, and gift wraps need it: their authors
+    /// are nobody (NIP-59).
     ///
     /// # Errors
     /// Says that others may.

@@ -8,17 +8,18 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_channel::{mpsc, oneshot};
 use futures_util::{FutureExt, StreamExt, select_biased};
+use openagents_host::nostr::SubscriptionId;
 use openagents_host::outgoing::{PublishOutcome, Reach, RelayClient, RelayError};
 use openagents_host::{EventId, VerifiedEvent};
 
 use super::ClientError;
 use super::job_progress::{JobProgress, JobUpdate};
-use crate::agent::Shareable;
+use crate::send::Shareable;
 use crate::{clock, log};
 
 /// How long it waits before it connects again: at first, and at most.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+const MAX_PAUSE: Duration = Duration::from_secs(30);
 
 /// How often a relay may end the subscription of a job for a reason that may pass.
 const MAX_CLOSED: u32 = 3;
@@ -46,7 +47,7 @@ impl Connector for Dial {
 }
 
 /// What the customer wants of the connection.
-pub(super) enum Command {
+pub(super) enum ClientCommand {
     /// To be told how a job goes.
     Follow { progress: Box<JobProgress>, updates: mpsc::Sender<Result<JobUpdate, ClientError>> },
     /// To have an event published, after all that was asked for before it.
@@ -56,13 +57,13 @@ pub(super) enum Command {
 }
 
 /// A connection and all that is to be known when it must be made again.
-pub(super) struct Connection {
+pub(super) struct ClientConnection {
     connector: Arc<dyn Connector>,
-    commands: mpsc::UnboundedReceiver<Command>,
+    commands: mpsc::UnboundedReceiver<ClientCommand>,
     jobs: BTreeMap<EventId, Followed>,
     publishing: VecDeque<(VerifiedEvent, oneshot::Sender<Result<(), ClientError>>)>,
     /// Subscriptions of no more use.
-    obsolete: Vec<String>,
+    obsolete: Vec<SubscriptionId>,
     pause: Duration,
 }
 
@@ -70,12 +71,15 @@ struct Followed {
     progress: JobProgress,
     updates: mpsc::Sender<Result<JobUpdate, ClientError>>,
     /// Its id, when the relay of this connection was asked for it.
-    subscription: Option<String>,
+    subscription: Option<SubscriptionId>,
     closed: u32,
 }
 
-impl Connection {
-    pub(super) fn new(connector: Arc<dyn Connector>, commands: mpsc::UnboundedReceiver<Command>) -> Self {
+impl ClientConnection {
+    pub(super) fn new(
+        connector: Arc<dyn Connector>,
+        commands: mpsc::UnboundedReceiver<ClientCommand>,
+    ) -> Self {
         Self {
             connector,
             commands,
@@ -150,14 +154,14 @@ impl Connection {
         Ok(())
     }
 
-    fn accept(&mut self, command: Command) {
+    fn accept(&mut self, command: ClientCommand) {
         match command {
-            Command::Follow { progress, updates } => {
+            ClientCommand::Follow { progress, updates } => {
                 let job = Followed { progress: *progress, updates, subscription: None, closed: 0 };
                 self.jobs.insert(job.progress.request(), job);
             }
-            Command::Publish { event, done } => self.publishing.push_back((event, done)),
-            Command::Forget(request) => self.forget(&request),
+            ClientCommand::Publish { event, done } => self.publishing.push_back((event, done)),
+            ClientCommand::Forget(request) => self.forget(&request),
         }
     }
 
@@ -165,7 +169,7 @@ impl Connection {
         self.obsolete.extend(self.jobs.remove(request).and_then(|job| job.subscription));
     }
 
-    fn hear(&mut self, subscription: &str, event: &VerifiedEvent) {
+    fn hear(&mut self, subscription: &SubscriptionId, event: &VerifiedEvent) {
         self.pause = FIRST_PAUSE;
         let Some((request, job)) = self.job_of(subscription) else { return };
         if let Some(update) = job.progress.take(event) {
@@ -177,22 +181,22 @@ impl Connection {
     }
 
     /// The relay has ended a subscription. If that may pass, the connection is made again, with a pause.
-    fn end_subscription(&mut self, subscription: &str, reason: String) -> Result<(), RelayError> {
+    fn end_subscription(&mut self, subscription: &SubscriptionId, reason: String) -> Result<(), RelayError> {
         let Some((request, job)) = self.job_of(subscription) else { return Ok(()) };
         job.subscription = None;
         job.closed = job.closed.saturating_add(1);
         let may_pass = reason.starts_with("error:") || reason.starts_with("rate-limited:");
         if may_pass && job.closed < MAX_CLOSED {
-            return Err(RelayError::Closed { subscription: subscription.to_owned(), reason });
+            return Err(RelayError::Closed { subscription: subscription.clone(), reason });
         }
         job.tell(Err(ClientError::Closed(reason)));
         self.forget(&request);
         Ok(())
     }
 
-    fn job_of(&mut self, subscription: &str) -> Option<(EventId, &mut Followed)> {
+    fn job_of(&mut self, subscription: &SubscriptionId) -> Option<(EventId, &mut Followed)> {
         let mut jobs = self.jobs.iter_mut();
-        let (request, job) = jobs.find(|(_, job)| job.subscription.as_deref() == Some(subscription))?;
+        let (request, job) = jobs.find(|(_, job)| job.subscription.as_ref() == Some(subscription))?;
         Some((*request, job))
     }
 
@@ -200,7 +204,7 @@ impl Connection {
     async fn connect_again(&mut self) -> Option<RelayClient> {
         loop {
             let pause = self.pause;
-            self.pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
+            self.pause = pause.saturating_mul(2).min(MAX_PAUSE);
             let connector = Arc::clone(&self.connector);
             let attempt = async {
                 clock::sleep(pause).await;

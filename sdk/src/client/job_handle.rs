@@ -9,18 +9,18 @@ use futures_util::StreamExt;
 use futures_util::future::{Either, select};
 use openagents_host::{EventId, PublicKey};
 
-use super::connection::Command;
-use super::payment::Purse;
+use super::connection::ClientCommand;
 use super::{ClientError, JobClient, JobUpdate, PaymentRefusal};
 use crate::clock;
 use crate::nip90::{Amount, Cancellation, JobRequest, JobResultEvent};
+use crate::payment::guard::PaymentGuard;
 
 /// A job that was asked for, and the news of it. Dropping it ends the listening, not the job.
 pub struct JobHandle {
     request: JobRequest,
     client: JobClient,
     updates: mpsc::Receiver<Result<JobUpdate, ClientError>>,
-    purse: Purse,
+    guard: PaymentGuard,
 }
 
 impl JobHandle {
@@ -28,9 +28,9 @@ impl JobHandle {
         request: JobRequest,
         client: JobClient,
         updates: mpsc::Receiver<Result<JobUpdate, ClientError>>,
-        purse: Purse,
+        guard: PaymentGuard,
     ) -> Self {
-        Self { request, client, updates, purse }
+        Self { request, client, updates, guard }
     }
 
     /// The id of the request.
@@ -90,7 +90,7 @@ impl JobHandle {
                     return Err(ClientError::PaymentRequired { amount, refusal });
                 }
                 Some((JobUpdate::Error { provider, message }, _)) => last_error = Some((provider, message)),
-                Some((JobUpdate::Unreadable { provider, error }, _)) => {
+                Some((JobUpdate::UnreadableRequest { provider, error }, _)) => {
                     last_error = Some((provider, format!("its result cannot be decrypted: {error}")));
                 }
                 Some(_) => {}
@@ -132,7 +132,7 @@ impl JobHandle {
         provider: PublicKey,
         amount: Option<Amount>,
     ) -> Result<Result<JobUpdate, PaymentRefusal>, ClientError> {
-        let payment = match self.purse.open(&self.request, &provider, amount.as_ref()) {
+        let payment = match self.guard.open(&self.request, &provider, amount.as_ref()) {
             Ok(payment) => payment,
             Err(refusal) => return Ok(Err(refusal)),
         };
@@ -149,7 +149,7 @@ impl JobHandle {
 
 impl Drop for JobHandle {
     fn drop(&mut self) {
-        let _ = self.client.tell(Command::Forget(self.id()));
+        let _ = self.client.tell(ClientCommand::Forget(self.id()));
     }
 }
 

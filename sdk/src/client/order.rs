@@ -56,11 +56,11 @@ impl Order {
         Self { request: self.request.job(job, relay), ..self }
     }
 
-    pub(super) fn kind(&self) -> Kind {
+    pub(crate) fn kind(&self) -> Kind {
         self.request.kind()
     }
 
-    pub(super) fn providers(&self) -> Vec<PublicKey> {
+    pub(crate) fn providers(&self) -> Vec<PublicKey> {
         self.request.providers()
     }
 

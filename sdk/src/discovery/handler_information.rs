@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{Announcement, HANDLER_INFORMATION, Profile, json};
+use crate::declaration::ParamDeclaration;
 use crate::manifest::offer::{Cost, Offer};
-use crate::params::ParamDeclaration;
 use crate::price::Price;
 
 pub(super) fn of(profile: &Profile) -> Announcement {
@@ -34,7 +34,7 @@ pub(super) fn of(profile: &Profile) -> Announcement {
         subscription: false,
         nip90_params: params(offers),
     };
-    let mut announcement = Announcement::new(profile, HANDLER_INFORMATION, agent.name, json(&content));
+    let mut announcement = profile.announcement(HANDLER_INFORMATION, agent.name, json(&content));
     for Offer { job, .. } in offers {
         announcement = announcement.tag(["k".to_owned(), job.kind.to_string()]);
     }
@@ -79,11 +79,11 @@ struct Content<'a> {
     personalized: bool,
     subscription: bool,
     #[serde(rename = "nip90Params")]
-    nip90_params: BTreeMap<&'a str, Param<'a>>,
+    nip90_params: BTreeMap<&'a str, ParamContent<'a>>,
 }
 
 #[derive(Serialize)]
-struct Param<'a> {
+struct ParamContent<'a> {
     required: bool,
     values: Vec<&'a str>,
     #[serde(skip_serializing_if = "str::is_empty")]
@@ -110,11 +110,11 @@ fn satoshis(price: Price) -> String {
 
 /// The parameters of all jobs under their names; there is one place for all kinds. A name that several jobs read is required
 /// if all of them require it.
-fn params(offers: &[Offer]) -> BTreeMap<&'static str, Param<'static>> {
-    let mut params: BTreeMap<&str, Param<'_>> = BTreeMap::new();
+fn params(offers: &[Offer]) -> BTreeMap<&'static str, ParamContent<'static>> {
+    let mut params: BTreeMap<&str, ParamContent<'_>> = BTreeMap::new();
     let all = offers.iter().flat_map(|offer| offer.job.params.iter().copied().flatten());
     for ParamDeclaration { name, required, choices, about, .. } in all {
-        let param = params.entry(name).or_insert_with(|| Param {
+        let param = params.entry(name).or_insert_with(|| ParamContent {
             required: *required,
             values: Vec::new(),
             description: about,

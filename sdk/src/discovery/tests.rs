@@ -6,10 +6,8 @@ use serde_json::{Value, json};
 use super::{
     Announcement, HANDLER_INFORMATION, HEARTBEAT, METADATA, Profile, RELAY_LIST, deletion, nip05_document,
 };
-use crate::agent::AgentDeclaration;
-use crate::handler::JobDeclaration;
+use crate::declaration::{AgentDeclaration, JobDeclaration, ParamDeclaration};
 use crate::manifest::offer::Offer;
-use crate::params::ParamDeclaration;
 use crate::price::Price;
 
 const AGENT: AgentDeclaration = AgentDeclaration {

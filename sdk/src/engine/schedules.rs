@@ -6,34 +6,33 @@ use openagents_host::sql::values;
 use openagents_host::{Sql, SqlError, Timestamp};
 
 use super::RunId;
-use super::facts::ScheduleFacts;
-use super::runs::Running;
-use crate::handler::Rhythm;
-use crate::rhythm::next_time;
+use super::run::runs::Running;
+use super::spec::ScheduleSpec;
+use crate::declaration::{ScheduleRule, next_time};
 
 pub(super) struct Schedules<S> {
     sql: S,
     /// In the order of the declarations, each with when it is due.
-    all: Vec<(ScheduleFacts, Timestamp)>,
+    all: Vec<(ScheduleSpec, Timestamp)>,
 }
 
 impl<S: Sql> Schedules<S> {
     /// Finds the schedules that the agent had, adds the new ones, and drops those it no longer has. One whose time came
     /// while the agent was away is due now, once.
-    pub(super) fn open(sql: S, facts: &[ScheduleFacts], now: Timestamp) -> Result<Self, SqlError> {
+    pub(super) fn open(sql: S, spec: &[ScheduleSpec], now: Timestamp) -> Result<Self, SqlError> {
         let kept = sql.rows::<(String, String, Timestamp)>("SELECT name, rhythm, due FROM schedule", &[])?;
         let mut all = Vec::new();
-        for schedule in facts {
-            let (name, rhythm) = (schedule.declaration.name, text(&schedule.declaration.rhythm));
-            let known = kept.iter().find(|(known, as_then, _)| known == name && *as_then == rhythm);
+        for schedule in spec {
+            let (name, rule) = (schedule.declaration.name, text(&schedule.declaration.rule));
+            let known = kept.iter().find(|(known, as_then, _)| known == name && *as_then == rule);
             let due = match known {
                 Some((_, _, due)) => *due,
                 None => {
-                    let due = next_time(&schedule.declaration.rhythm, now);
+                    let due = next_time(&schedule.declaration.rule, now);
                     sql.execute(
                         "INSERT INTO schedule (name, rhythm, due) VALUES (?, ?, ?)
                          ON CONFLICT (name) DO UPDATE SET rhythm = excluded.rhythm, due = excluded.due",
-                        values![name, &rhythm, due],
+                        values![name, &rule, due],
                     )?;
                     due
                 }
@@ -41,7 +40,7 @@ impl<S: Sql> Schedules<S> {
             all.push((*schedule, due));
         }
         for (name, _, _) in kept {
-            if !facts.iter().any(|schedule| schedule.declaration.name == name) {
+            if !spec.iter().any(|schedule| schedule.declaration.name == name) {
                 sql.execute("DELETE FROM schedule WHERE name = ?", values![&name])?;
             }
         }
@@ -61,13 +60,13 @@ impl<S: Sql> Schedules<S> {
     /// A run of a schedule has ended: its next time is after now, however many it missed.
     pub(super) fn ran(&mut self, index: usize, now: Timestamp) -> Result<(), SqlError> {
         let Some((schedule, due)) = self.all.get_mut(index) else { return Ok(()) };
-        let mut next = match schedule.declaration.rhythm {
+        let mut next = match schedule.declaration.rule {
             // From when it was due, so that its times do not drift.
-            Rhythm::Every(_) => next_time(&schedule.declaration.rhythm, *due),
-            Rhythm::Cron(_) => next_time(&schedule.declaration.rhythm, now),
+            ScheduleRule::Every(_) => next_time(&schedule.declaration.rule, *due),
+            ScheduleRule::Cron(_) => next_time(&schedule.declaration.rule, now),
         };
         if next <= now {
-            next = next_time(&schedule.declaration.rhythm, now);
+            next = next_time(&schedule.declaration.rule, now);
         }
         *due = next;
         self.sql.execute(
@@ -97,10 +96,10 @@ impl<S: Sql> Schedules<S> {
     }
 }
 
-/// A rhythm as it is compared with the one of an earlier release.
-fn text(rhythm: &Rhythm) -> String {
-    match rhythm {
-        Rhythm::Every(duration) => format!("every {} ms", duration.as_millis()),
-        Rhythm::Cron(expression) => format!("cron {expression}"),
+/// A rule as it is compared with the one of an earlier release.
+fn text(rule: &ScheduleRule) -> String {
+    match rule {
+        ScheduleRule::Every(duration) => format!("every {} ms", duration.as_millis()),
+        ScheduleRule::Cron(expression) => format!("cron {expression}"),
     }
 }

@@ -1,19 +1,9 @@
 //! The agent's struct as JSON, committed with the run that changed it.
 
-use std::sync::Arc;
-
 use openagents_host::sql::values;
 use openagents_host::{Sql, SqlError, Timestamp};
 
-/// The state at one moment. A higher version is later.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct StateSnapshot {
-    pub(crate) version: u64,
-    /// Which `state_version` of the agent stored it.
-    pub(crate) form: u32,
-    /// Nothing before the first exclusive run: then the agent is its `Default`.
-    pub(crate) json: Option<Arc<str>>,
-}
+use super::vocabulary::StateSnapshot;
 
 pub(super) struct StateStore<S> {
     sql: S,

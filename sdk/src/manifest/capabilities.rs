@@ -6,8 +6,7 @@ use serde_json::Value;
 use super::economics::Pricing;
 use super::offer::Offer;
 use super::schema::params_schema;
-use crate::agent::AgentDeclaration;
-use crate::extract::InputDeclaration;
+use crate::declaration::{AgentDeclaration, InputDeclaration};
 
 /// What an agent can do.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

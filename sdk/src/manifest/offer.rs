@@ -1,7 +1,7 @@
 //! What an agent offers, as far as its manifest and its announcements tell others.
 
-use crate::agent::Jobs;
-use crate::handler::JobDeclaration;
+use crate::author::agent::Jobs;
+use crate::declaration::JobDeclaration;
 use crate::price::Price;
 
 /// A job that an agent does.

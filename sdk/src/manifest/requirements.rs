@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::settings::NOSTR_PRIVATE_KEY;
+use crate::settings::names::NOSTR_PRIVATE_KEY;
 
 /// What an agent needs to run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -150,9 +150,8 @@ mod tests {
 
     #[test]
     fn names_every_variable_that_is_read() {
-        let settings = [include_str!("../settings.rs"), include_str!("../settings/relay.rs")];
-        let lines = settings.into_iter().flat_map(str::lines);
-        let names = lines
+        let names = include_str!("../settings/names.rs")
+            .lines()
             .filter_map(|line| line.split_once("const ")?.1.split_once(": &str = \"")?.1.strip_suffix("\";"));
         let mut read: Vec<&str> = names.collect();
         read.sort_unstable();

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::params::ParamDeclaration;
+use crate::declaration::ParamDeclaration;
 
 /// The JSON schema of a job's parameters: an object with a property for each.
 ///
@@ -82,7 +82,7 @@ mod tests {
     use serde_json::json;
 
     use super::params_schema;
-    use crate::params::ParamDeclaration;
+    use crate::declaration::ParamDeclaration;
 
     const PLAIN: ParamDeclaration = ParamDeclaration {
         name: "prompt",

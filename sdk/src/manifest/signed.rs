@@ -77,7 +77,7 @@ impl AgentManifest {
         manifest.id = keys.public_key();
         // Texts, finite numbers, lists and maps with textual keys always serialise.
         let signature = keys.sign(&digest(&manifest).unwrap_or_default());
-        let document = Document { manifest: &manifest, signature: &signature };
+        let document = ManifestDocument { manifest: &manifest, signature: &signature };
         let json = serde_json::to_string(&document).unwrap_or_default().into();
         SignedManifest { manifest, signature, json }
     }
@@ -124,7 +124,7 @@ impl SignedManifest {
 
 /// What is served.
 #[derive(Serialize)]
-struct Document<'a> {
+struct ManifestDocument<'a> {
     #[serde(flatten)]
     manifest: &'a AgentManifest,
     signature: &'a Signature,

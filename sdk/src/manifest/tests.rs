@@ -8,10 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::offer::Offer;
 use super::{AgentManifest, ManifestError, SignedManifest, author_names};
-use crate::agent::AgentDeclaration;
-use crate::extract::InputDeclaration;
-use crate::handler::JobDeclaration;
-use crate::params::ParamDeclaration;
+use crate::declaration::{AgentDeclaration, InputDeclaration, JobDeclaration, ParamDeclaration};
 use crate::price::Price;
 use crate::settings;
 

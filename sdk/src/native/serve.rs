@@ -1,7 +1,6 @@
 //! The command that serves an agent and its relay until it is interrupted.
 
 use std::collections::BTreeSet;
-use std::future::Future;
 use std::io::IsTerminal;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -12,28 +11,31 @@ use async_trait::async_trait;
 use openagents_host::keys::npub;
 use openagents_host::native::Durability;
 use openagents_host::{PublicKey, VerifiedEvent};
-use openagents_relay::native::{self as relay, DeliveryError, HandOver, RelayServer, RelayServerConfig};
-use openagents_relay::{Limits, WritePolicy};
+use openagents_relay::native::{DeliveryError, HandoverSink, RelayServer, RelayServerConfig};
+use openagents_relay::{Limits, WritePolicy, native as relay};
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 
-use super::agent::{AgentConfig, AgentShell, Mailbox, StartError};
-use super::arguments::{self, Serve};
+use super::agent::{AgentConfig, AgentShell, StartError};
+use super::cli::arguments::{self, Serve};
+use super::cli::terminal::say;
 use super::data_folder::{DataFolder, DataFolderError};
-use super::outside::{Listeners, Listening};
+use super::environment::{EnvironmentError, EnvironmentVariables};
+use super::mailbox::AgentMailbox;
+use super::relays::{Listeners, Listening};
 use super::server::{Server, ServerConfig};
-use super::terminal::say;
-use super::variables::{Variables, VariablesError};
-use crate::agent::Jobs;
-use crate::door::management::Managers;
-use crate::outside::Concern;
+use super::signals::interruption;
+use crate::assemble;
+use crate::author::agent::Jobs;
+use crate::http::relay_management::RelayOperators;
+use crate::relays::RequestFilter;
 use crate::settings::{self, RelaySettings, SettingError};
 
 /// How long running handlers may take to finish when the process is asked to end.
-const LAST_RUNS: Duration = Duration::from_secs(10);
+const RUNS_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long the answers that are left may take to reach the relay.
-const LAST_ANSWERS: Duration = Duration::from_secs(2);
+const DELIVERY_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Why the agent cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +49,7 @@ pub(super) enum ServeError {
     #[error(transparent)]
     DataFolder(#[from] DataFolderError),
     #[error(transparent)]
-    Variables(#[from] VariablesError),
+    Environment(#[from] EnvironmentError),
     #[error(transparent)]
     Setting(#[from] SettingError),
     #[error("the agent cannot start: {0}")]
@@ -78,10 +80,10 @@ fn hint(error: &std::io::Error) -> &'static str {
 }
 
 /// Gives the agent the requests that its relay stores, and the deletions that may be of one.
-struct ToAgent(Mailbox);
+struct AgentSink(AgentMailbox);
 
 #[async_trait]
-impl HandOver for ToAgent {
+impl HandoverSink for AgentSink {
     async fn deliver(&self, event: VerifiedEvent) -> Result<(), DeliveryError> {
         let (id, kind) = (event.id, event.kind);
         let admission = self.0.take(event, None).await?;
@@ -96,12 +98,12 @@ pub(super) async fn run<A: Jobs>(
 ) -> Result<(), ServeError> {
     log_to_standard_error(&arguments.log_level)?;
     let working_directory = std::env::current_dir().map_err(ServeError::WorkingDirectory)?;
-    let variables = Variables::read(&working_directory)?;
+    let variables = EnvironmentVariables::read(&working_directory)?;
     let data = arguments.data.clone().unwrap_or_else(|| PathBuf::from("data").join(A::DECLARATION.name));
     let data = DataFolder::take(&data)?;
     let given_keys = settings::agent_keys(|name| variables.variable(name))?;
     let (keys, key_note) = match given_keys {
-        Some(keys) => (keys, format!("from the variable {}", settings::NOSTR_PRIVATE_KEY)),
+        Some(keys) => (keys, format!("from the variable {}", settings::names::NOSTR_PRIVATE_KEY)),
         None => {
             let found = data.agent_key()?;
             let note = if found.is_new { " (new: keep it, it is the agent's identity)" } else { "" };
@@ -120,8 +122,8 @@ pub(super) async fn run<A: Jobs>(
     let is_public = !hosts.is_empty();
     hosts.extend(own_hosts(address.ip()));
     // Whoever has given it no address reaches it by any that this machine has.
-    let operators_hosts = if is_public { hosts.clone() } else { BTreeSet::new() };
-    let managers = Managers::new(relay_settings.managers, relay_settings.config.access.clone());
+    let operator_hosts = if is_public { hosts.clone() } else { BTreeSet::new() };
+    let operators = RelayOperators::new(relay_settings.operators, relay_settings.config.access.clone());
     let interrupted = interruption().map_err(ServeError::Signals)?;
 
     let durability = match arguments.durability {
@@ -129,9 +131,9 @@ pub(super) async fn run<A: Jobs>(
         arguments::Durability::Process => Durability::Process,
     };
     let public_key = keys.public_key();
-    let doors = settings::doors::<A>(&agent_settings, &keys, operators_hosts);
+    let routes = assemble::agent_routes::<A>(&agent_settings, &keys, operator_hosts);
     let reach = agent_settings.reach;
-    let outside_relays = agent_settings.outside_relays();
+    let external_relays = agent_settings.external_relays();
     let mut agent = AgentShell::start::<A>(AgentConfig {
         database: data.path().join("agent.sqlite"),
         durability,
@@ -149,16 +151,16 @@ pub(super) async fn run<A: Jobs>(
         forget_memory: arguments.forget_memory,
         ..RelayServerConfig::new(data.path().join("relay.sqlite"))
     };
-    let mut relay = RelayServer::start(relay, Arc::new(ToAgent(agent.mailbox.clone()))).await?;
+    let mut relay = RelayServer::start(relay, Arc::new(AgentSink(agent.mailbox.clone()))).await?;
     agent.answer_through(relay.handle());
     let listening =
-        Listening { concern: Concern::of::<A>(public_key), reach, max_age: A::DECLARATION.max_age };
-    let listeners = Listeners::start(outside_relays, listening, &agent.mailbox);
+        Listening { filter: RequestFilter::of::<A>(public_key), reach, max_age: A::DECLARATION.max_age };
+    let listeners = Listeners::start(external_relays, listening, &agent.mailbox);
     let config = ServerConfig {
         relay: relay.handle(),
         agent: agent.mailbox.clone(),
-        doors,
-        managers,
+        routes,
+        operators,
         trusted_proxies,
     };
     let server = Server::start(listener, config);
@@ -171,16 +173,16 @@ pub(super) async fn run<A: Jobs>(
     }
     say(format_args!(
         "\nStopping: running jobs get {} s to finish; interrupt again to end at once.",
-        LAST_RUNS.as_secs()
+        RUNS_SHUTDOWN_TIMEOUT.as_secs()
     ));
     let again = interruption().map_err(ServeError::Signals)?;
     let stopping = async {
         server.stop_accepting();
         listeners.stop().await;
-        if !agent.finish_running(LAST_RUNS).await {
+        if !agent.finish_running(RUNS_SHUTDOWN_TIMEOUT).await {
             tracing::warn!("some jobs did not finish; they are done again at the next start");
         }
-        agent.stop(LAST_ANSWERS).await;
+        agent.stop(DELIVERY_SHUTDOWN_TIMEOUT).await;
         relay.shutdown().await;
         server.stop().await;
     };
@@ -212,26 +214,6 @@ fn log_to_standard_error(level: &str) -> Result<(), ServeError> {
     // A program that embeds this one may have set its own.
     let _ = subscriber.try_init();
     Ok(())
-}
-
-/// Completes at the first SIGINT or SIGTERM after this call.
-pub(super) fn interruption() -> std::io::Result<impl Future<Output = ()>> {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let (mut interrupt, mut terminate) =
-            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        Ok(async move {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-        })
-    }
-    #[cfg(not(unix))]
-    Ok(async {
-        let _ = tokio::signal::ctrl_c().await;
-    })
 }
 
 fn greet<A: Jobs>(arguments: &Serve, address: SocketAddr, key: &PublicKey, data: &Path, key_note: &str) {

@@ -15,25 +15,25 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use openagents_host::native::now;
-use openagents_relay::management::LONGEST_REQUEST;
+use openagents_relay::management::MAX_REQUEST_BYTES;
 use openagents_relay::native::{RelayHandle, is_upgrade};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::agent::Mailbox;
 use super::forwarded::client_address;
-use crate::door::management::{self, Managers};
-use crate::door::{self, AgentDoor, AgentDoors, Door, Page, Visit};
+use super::mailbox::AgentMailbox;
+use crate::http::relay_management::{self, RelayOperators};
+use crate::http::{self, AgentRoute, AgentRoutes, HttpRequest, HttpResponse, Route, RouteAnswer};
 
 /// How long a client may take to send a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long the agent's database may take to answer.
-const LONGEST_INQUIRY: Duration = Duration::from_secs(5);
+const STATE_QUERY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a client may take to send what a request holds, and the relay to answer it.
-const LONGEST_MANAGEMENT: Duration = Duration::from_secs(10);
+const MANAGEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long open requests may take when the server stops.
 const LAST_REQUESTS: Duration = Duration::from_secs(2);
@@ -41,9 +41,9 @@ const LAST_REQUESTS: Duration = Duration::from_secs(2);
 /// What is served.
 pub(super) struct ServerConfig {
     pub(super) relay: RelayHandle,
-    pub(super) agent: Mailbox,
-    pub(super) doors: AgentDoors,
-    pub(super) managers: Managers,
+    pub(super) agent: AgentMailbox,
+    pub(super) routes: AgentRoutes,
+    pub(super) operators: RelayOperators,
     pub(super) trusted_proxies: BTreeSet<IpAddr>,
 }
 
@@ -53,7 +53,7 @@ pub(super) struct Server {
     accepting: JoinHandle<()>,
 }
 
-type Answer = Response<Full<Bytes>>;
+type HyperResponse = Response<Full<Bytes>>;
 
 impl Server {
     /// Serves whoever connects.
@@ -115,94 +115,94 @@ async fn serve(stream: TcpStream, address: IpAddr, server: Arc<ServerConfig>) {
 }
 
 impl ServerConfig {
-    async fn answer(&self, mut request: Request<Incoming>, address: IpAddr) -> Answer {
+    async fn answer(&self, mut request: Request<Incoming>, address: IpAddr) -> HyperResponse {
         let header =
             |name| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let (method, path) = (request.method().as_str(), request.uri().path());
-        let door = door::door(method, path, header(ACCEPT), header(CONTENT_TYPE), is_upgrade(&request));
-        let mut answer = match door {
-            Door::Relay => {
+        let route = http::route(method, path, header(ACCEPT), header(CONTENT_TYPE), is_upgrade(&request));
+        let mut answer = match route {
+            Route::Relay => {
                 let address = client_address(address, request.headers(), &self.trusted_proxies);
                 return self.relay.upgrade(&mut request, Some(address));
             }
-            Door::Management => written(self.managed(request).await),
-            Door::RelayInformation => self.relay.information(),
-            Door::Preflight => written(Page::empty()),
-            Door::Nowhere => written(Page::nowhere()),
-            Door::WrongMethod => written(Page::wrong_method()),
-            Door::Agent(door) => {
+            Route::Management => written(self.managed(request).await),
+            Route::RelayInformation => self.relay.information(),
+            Route::Preflight => written(HttpResponse::empty()),
+            Route::NotFound => written(HttpResponse::nowhere()),
+            Route::MethodNotAllowed => written(HttpResponse::wrong_method()),
+            Route::Agent(route) => {
                 // A client that names the host in the request line means that one (RFC 9112).
                 let host = request.uri().authority().map_or(header(HOST), |authority| authority.as_str());
                 // An authority and nothing else: the URL that is signed must not end with the one that is meant.
                 let host = if host.contains(['/', '?', '#', '\\', '@']) { "" } else { host };
                 let path = request.uri().path_and_query().map_or(path, |path| path.as_str());
-                let visit = Visit {
+                let http_request = HttpRequest {
                     method: method.to_owned(),
                     url: format!("http://{host}{path}"),
                     authorization: header(AUTHORIZATION).to_owned(),
                 };
-                written(self.agent_page(door, &visit).await)
+                written(self.agent_page(route, &http_request).await)
             }
         };
-        for (name, value) in door::HEADERS {
+        for (name, value) in http::COMMON_HEADERS {
             answer.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
         answer
     }
 
-    async fn managed(&self, request: Request<Incoming>) -> Page {
+    async fn managed(&self, request: Request<Incoming>) -> HttpResponse {
         let authorization = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let visit = Visit {
+        let http_request = HttpRequest {
             method: request.method().to_string(),
             url: request.uri().to_string(),
             authorization: authorization.unwrap_or_default().to_owned(),
         };
         let length = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-        if let Err(page) = Managers::may_be_read(&visit, length) {
+        if let Err(page) = RelayOperators::may_be_read(&http_request, length) {
             return page;
         }
-        let body = Limited::new(request.into_body(), LONGEST_REQUEST).collect();
+        let body = Limited::new(request.into_body(), MAX_REQUEST_BYTES).collect();
         let answer = async {
             let body = match body.await {
                 Ok(body) => body.to_bytes(),
                 Err(error) => {
-                    return management::page(413, &Err(format!("the request cannot be read: {error}")));
+                    return relay_management::page(413, &Err(format!("the request cannot be read: {error}")));
                 }
             };
-            match self.managers.admit(&visit, &body, now()) {
+            match self.operators.admit(&http_request, &body, now()) {
                 Ok(call) => {
                     tracing::info!(call = ?call.call, "the relay is managed");
                     match self.relay.manage(call).await {
-                        Ok(answer) => management::answered(answer),
-                        Err(stopped) => management::page(200, &Err(stopped.to_string())),
+                        Ok(answer) => relay_management::answered(answer),
+                        Err(stopped) => relay_management::page(200, &Err(stopped.to_string())),
                     }
                 }
                 Err(page) => page,
             }
         };
-        tokio::time::timeout(LONGEST_MANAGEMENT, answer)
+        tokio::time::timeout(MANAGEMENT_TIMEOUT, answer)
             .await
-            .unwrap_or_else(|_| management::page(503, &Err("this took too long".to_owned())))
+            .unwrap_or_else(|_| relay_management::page(503, &Err("this took too long".to_owned())))
     }
 
-    async fn agent_page(&self, door: AgentDoor<'_>, visit: &Visit) -> Page {
-        let question = match self.doors.enter(door, visit, now()) {
-            door::Answer::Page(page) => return page,
-            door::Answer::Ask(question) => question,
+    async fn agent_page(&self, route: AgentRoute<'_>, http_request: &HttpRequest) -> HttpResponse {
+        let pending = match self.routes.answer(route, http_request, now()) {
+            RouteAnswer::Response(page) => return page,
+            RouteAnswer::Ask(pending) => pending,
         };
-        let asked = self.agent.inquire(question.inquiry.clone());
-        let answer = match tokio::time::timeout(LONGEST_INQUIRY, asked).await {
+        let asked = self.agent.query_state(pending.query.clone());
+        let answer = match tokio::time::timeout(STATE_QUERY_TIMEOUT, asked).await {
             Ok(answer) => answer.map_err(|error| error.to_string()),
-            Err(_) => Err(format!("the agent's database did not answer within {LONGEST_INQUIRY:?}")),
+            Err(_) => Err(format!("the agent's database did not answer within {STATE_QUERY_TIMEOUT:?}")),
         };
         if let Err(error) = &answer {
-            tracing::warn!(%error, url = visit.url, "a page could not be made");
+            tracing::warn!(%error, url = http_request.url, "a page could not be made");
         }
-        self.doors.page(&question, answer)
+        self.routes.respond(&pending, answer)
     }
 }
 
-fn written(page: Page) -> Answer {
+fn written(page: HttpResponse) -> HyperResponse {
     let body = match page.body {
         Cow::Borrowed(text) => Bytes::from_static(text.as_bytes()),
         Cow::Owned(text) => text.into(),

@@ -30,11 +30,6 @@ pub(super) fn customer(answer: &Event) -> Option<PublicKey> {
     answer.tag_values("p").find_map(|key| PublicKey::from_hex(key).ok())
 }
 
-/// Whether the content is marked as encrypted.
-pub(super) fn is_encrypted(event: &Event) -> bool {
-    event.tags_named("encrypted").next().is_some()
-}
-
 /// The content of an answer, and whether it is encrypted. What answers an encrypted request never stands there in clear:
 /// where nothing was encrypted, the content is empty.
 pub(super) fn content(request: &JobRequest, clear: String, sealed: Option<String>) -> (String, bool) {

@@ -3,7 +3,7 @@
 use openagents_host::Timestamp;
 use openagents_host::event::{EventId, Kind, PublicKey, Tag, UnsignedEvent};
 
-use super::{Input, InputKind};
+use super::{InputKind, JobInput};
 
 /// Writes a request.
 ///
@@ -34,32 +34,32 @@ impl RequestBuilder {
     /// Adds a text input.
     #[must_use]
     pub fn text(self, text: impl Into<String>) -> Self {
-        self.input(&Input::new(InputKind::Text, text))
+        self.input(&JobInput::new(InputKind::Text, text))
     }
 
     /// Adds an input that is to be fetched from this address.
     #[must_use]
     pub fn url(self, url: impl Into<String>) -> Self {
-        self.input(&Input::new(InputKind::Url, url))
+        self.input(&JobInput::new(InputKind::Url, url))
     }
 
     /// Adds an event as input, and where it can be found.
     #[must_use]
     pub fn event(self, id: &EventId, relay: Option<&str>) -> Self {
         let relay = relay.map(str::to_owned);
-        self.input(&Input { relay, ..Input::new(InputKind::Event, id.to_hex()) })
+        self.input(&JobInput { relay, ..JobInput::new(InputKind::Event, id.to_hex()) })
     }
 
     /// Adds the output of another job as input, and where that job can be found.
     #[must_use]
     pub fn job(self, id: &EventId, relay: Option<&str>) -> Self {
         let relay = relay.map(str::to_owned);
-        self.input(&Input { relay, ..Input::new(InputKind::Job, id.to_hex()) })
+        self.input(&JobInput { relay, ..JobInput::new(InputKind::Job, id.to_hex()) })
     }
 
     /// Adds an input.
     #[must_use]
-    pub fn input(mut self, input: &Input) -> Self {
+    pub fn input(mut self, input: &JobInput) -> Self {
         self.tags.push(input.tag());
         self
     }
@@ -180,7 +180,7 @@ impl RequestBuilder {
             tags.into_iter().partition(|tag| named(tag, &["i", "param"]));
         clear.retain(|tag| !named(tag, &["encrypted"]));
         if !content.is_empty() {
-            sealed.push(Input::new(InputKind::Text, content).tag());
+            sealed.push(JobInput::new(InputKind::Text, content).tag());
         }
         let plaintext = serde_json::Value::from_iter(sealed).to_string();
         Ok(UnsignedEvent::new(kind, encrypt(&plaintext)?).tags(clear).tag(["encrypted"]))

@@ -2,7 +2,8 @@
 
 use openagents_host::event::{Event, EventId, PublicKey, UnsignedEvent};
 
-use super::answer::{content, customer, is_encrypted, reference, referred};
+use super::answer::{content, customer, reference, referred};
+use super::request::is_encrypted;
 use super::{Amount, FEEDBACK, JobRequest};
 
 /// How many characters of text a status tag holds at most; what is longer is cut.

@@ -4,7 +4,7 @@ use openagents_host::event::{EventId, Tag};
 
 /// One input of a request: an `i` tag.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Input {
+pub struct JobInput {
     /// What the customer gives; what it is depends on [`kind`](Self::kind).
     pub data: String,
     /// What `data` is.
@@ -28,7 +28,7 @@ pub enum InputKind {
     Job,
 }
 
-impl Input {
+impl JobInput {
     /// An input of this kind, with neither relay nor marker.
     #[must_use]
     pub fn new(kind: InputKind, data: impl Into<String>) -> Self {
@@ -91,20 +91,20 @@ impl InputKind {
 
 #[cfg(test)]
 mod tests {
-    use super::{Input, InputKind};
+    use super::{InputKind, JobInput};
 
-    fn read(tag: &[&str]) -> Option<Input> {
-        Input::from_tag(&tag.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>())
+    fn read(tag: &[&str]) -> Option<JobInput> {
+        JobInput::from_tag(&tag.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>())
     }
 
     #[test]
     fn takes_a_missing_or_unknown_type_for_text() {
         for tag in [&["i", "Ada"] as &[_], &["i", "Ada", ""], &["i", "Ada", "prompt"], &["i", "Ada", "text"]]
         {
-            assert_eq!(read(tag), Some(Input::new(InputKind::Text, "Ada")), "{tag:?}");
+            assert_eq!(read(tag), Some(JobInput::new(InputKind::Text, "Ada")), "{tag:?}");
         }
         assert_eq!(read(&["i", "https://a.example", "url"]).unwrap().kind, InputKind::Url);
-        assert_eq!(read(&["i", "", "text"]), Some(Input::new(InputKind::Text, "")));
+        assert_eq!(read(&["i", "", "text"]), Some(JobInput::new(InputKind::Text, "")));
         assert_eq!(read(&["i"]), None);
     }
 
@@ -117,9 +117,9 @@ mod tests {
     #[test]
     fn names_an_event_only_where_it_can() {
         let id = "ab".repeat(32);
-        assert_eq!(Input::new(InputKind::Job, &id).event_id().unwrap().to_hex(), id);
-        assert_eq!(Input::new(InputKind::Event, &id).event_id().unwrap().to_hex(), id);
-        assert_eq!(Input::new(InputKind::Text, &id).event_id(), None);
-        assert_eq!(Input::new(InputKind::Job, "my last job").event_id(), None);
+        assert_eq!(JobInput::new(InputKind::Job, &id).event_id().unwrap().to_hex(), id);
+        assert_eq!(JobInput::new(InputKind::Event, &id).event_id().unwrap().to_hex(), id);
+        assert_eq!(JobInput::new(InputKind::Text, &id).event_id(), None);
+        assert_eq!(JobInput::new(InputKind::Job, "my last job").event_id(), None);
     }
 }

@@ -3,9 +3,7 @@
 use openagents_host::Timestamp;
 use openagents_host::event::{Event, EventId, Kind, PublicKey, VerifiedEvent};
 
-use super::answer::is_encrypted;
-use super::{Input, InputKind, REQUESTS};
-use crate::params::ParamMap;
+use super::{InputKind, JobInput, ParamMap, REQUESTS};
 
 /// A customer's request, read from its event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,7 +11,7 @@ pub struct JobRequest {
     /// The signed event itself, as the customer published it.
     pub event: VerifiedEvent,
     /// The inputs, in their order.
-    pub inputs: Vec<Input>,
+    pub inputs: Vec<JobInput>,
     /// The parameters.
     pub params: ParamMap,
     /// The MIME types the customer would like, the dearest first; often none.
@@ -85,7 +83,7 @@ impl JobRequest {
     /// What the event says in clear.
     pub(super) fn read(event: VerifiedEvent) -> Self {
         Self {
-            inputs: event.tags_named("i").filter_map(|tag| Input::from_tag(tag)).collect(),
+            inputs: event.tags_named("i").filter_map(|tag| JobInput::from_tag(tag)).collect(),
             params: ParamMap(event.tags_named("param").filter_map(|tag| param(tag)).collect()),
             output: values(&event, "output"),
             bid: number(&event, "bid"),
@@ -118,6 +116,11 @@ fn values(event: &Event, name: &str) -> Vec<String> {
 /// The first value of this name that is a whole number.
 fn number(event: &Event, name: &str) -> Option<u64> {
     event.tag_values(name).find_map(|value| value.trim().parse().ok())
+}
+
+/// Whether the content is marked as encrypted.
+pub(super) fn is_encrypted(event: &Event) -> bool {
+    event.tags_named("encrypted").next().is_some()
 }
 
 #[cfg(test)]

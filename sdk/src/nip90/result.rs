@@ -2,9 +2,9 @@
 
 use openagents_host::event::{Event, EventId, Kind, PublicKey, Tag, UnsignedEvent};
 
-use super::answer::{content, customer, is_encrypted, is_own, reference, referred};
-use super::{Amount, Input, JobRequest, REQUESTS};
-use crate::output::Output;
+use super::answer::{content, customer, is_own, reference, referred};
+use super::request::is_encrypted;
+use super::{Amount, JobInput, JobRequest, REQUESTS};
 
 /// What a provider produced for a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub struct JobResultEvent {
     /// Whether the content is encrypted for the customer.
     pub encrypted: bool,
     /// The inputs, as the provider repeats them.
-    pub inputs: Vec<Input>,
+    pub inputs: Vec<JobInput>,
     /// What the provider asks to be paid for it.
     pub amount: Option<Amount>,
     /// What the provider adds: the tags that are not NIP-90's.
@@ -39,8 +39,12 @@ impl JobResultEvent {
     /// The result of a request, to be signed by the provider: with the request, and the inputs as the customer wrote them.
     /// For an encrypted request it has no content: see [`ResultBuilder::sealed`].
     #[must_use]
-    pub fn event(request: &JobRequest, output: Output) -> UnsignedEvent {
-        Self::answer(request).content(output.content).tags(output.tags).build()
+    pub fn event(
+        request: &JobRequest,
+        content: impl Into<String>,
+        tags: impl IntoIterator<Item = Tag>,
+    ) -> UnsignedEvent {
+        Self::answer(request).content(content).tags(tags).build()
     }
 
     /// Begins the result of a request.
@@ -72,7 +76,7 @@ impl JobResultEvent {
             customer: customer(event),
             content: event.content.clone(),
             encrypted: is_encrypted(event),
-            inputs: event.tags_named("i").filter_map(|tag| Input::from_tag(tag)).collect(),
+            inputs: event.tags_named("i").filter_map(|tag| JobInput::from_tag(tag)).collect(),
             amount: Amount::of(event),
             tags: event.tags.iter().filter(|tag| !is_own(tag)).cloned().collect(),
         })

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::request::{param, several};
-use super::{Input, JobRequest};
+use super::{JobInput, JobRequest};
 
 /// How many tags the decrypted content may hold.
 const MAX_TAGS: usize = 1_000;
@@ -53,7 +53,7 @@ impl JobRequest {
         let mut bid = None;
         for tag in tags.iter().filter_map(words) {
             match tag.first().map(String::as_str) {
-                Some("i") => request.inputs.extend(Input::from_tag(&tag)),
+                Some("i") => request.inputs.extend(JobInput::from_tag(&tag)),
                 Some("param") => request.params.0.extend(param(&tag)),
                 Some("output") => request.output.extend(several(&tag)),
                 Some("relays") => request.relays.extend(several(&tag)),
@@ -79,7 +79,7 @@ fn words(tag: &Value) -> Option<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Input, JobRequest, SealedError};
+    use super::{JobInput, JobRequest, SealedError};
     use crate::nip90::InputKind;
     use crate::nip90::tests::request_with;
 
@@ -92,7 +92,7 @@ mod tests {
         let request = encrypted(&[])
             .unsealed(r#"[["i","what is the capital of France? ","text"],["param","model","LLaMA-2"],["param","top-k","50"]]"#)
             .unwrap();
-        assert_eq!(request.inputs, [Input::new(InputKind::Text, "what is the capital of France? ")]);
+        assert_eq!(request.inputs, [JobInput::new(InputKind::Text, "what is the capital of France? ")]);
         assert_eq!(request.text(), Some("what is the capital of France? "));
         assert_eq!(request.params.first("model"), Some("LLaMA-2"));
         assert_eq!(request.params.first("top-k"), Some("50"));

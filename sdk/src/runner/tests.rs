@@ -10,16 +10,20 @@ use openagents_relay::Filter;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{StateCache, StateError, agent_facts, quote, run};
-use crate::agent::{Agent, AgentDeclaration, Jobs};
-use crate::context::{AgentContext, JobFailure};
-use crate::engine::{Changes, Hook, Input, Inquiry, Lease, Outcome, Report, RunId, StateSnapshot, Task};
+use super::{StateCache, StateError, agent_spec, quote, run};
+use crate::author::agent::{Agent, Jobs};
+use crate::author::context::AgentContext;
+use crate::author::handler::{Handler, Hooks, Quote, Run, Schedule};
+use crate::author::job::JobContext;
+use crate::declaration::{AgentDeclaration, JobDeclaration, ScheduleDeclaration, ScheduleRule};
+use crate::engine::{
+    Changes, Hook, Input, JobFailure, JobOutput, Lease, Output, Report, RunId, RunOutcome, StateQuery,
+    StateSnapshot, Task,
+};
 use crate::error::JobError;
-use crate::handler::{Handler, Hooks, JobDeclaration, Quote, Rhythm, Run, Schedule, ScheduleDeclaration};
-use crate::job::{JobContext, JobOutput, JobRequest};
-use crate::output::Output;
+use crate::host_port::HandlerHost;
+use crate::nip90::JobRequest;
 use crate::price::Price;
-use crate::surroundings::Surroundings;
 
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Counter {
@@ -125,7 +129,7 @@ impl Jobs for Counter {
         declaration: ScheduleDeclaration {
             name: "tick",
             about: "",
-            rhythm: Rhythm::Every(MINUTE),
+            rule: ScheduleRule::Every(MINUTE),
             timeout: MINUTE,
         },
         run: Run::Exclusive(|agent, _| {
@@ -156,7 +160,7 @@ impl Jobs for Counter {
 struct Quiet(Keys, Mutex<Vec<(Lease, Report)>>);
 
 #[async_trait]
-impl Surroundings for Quiet {
+impl HandlerHost for Quiet {
     fn keys(&self) -> &Keys {
         &self.0
     }
@@ -169,8 +173,8 @@ impl Surroundings for Quiet {
         self.1.lock().unwrap().push((lease, report));
     }
 
-    async fn inquire(&self, inquiry: Inquiry) -> Result<Value, JobError> {
-        assert_eq!(inquiry, Inquiry::Memory { key: "elsewhere".into() });
+    async fn query_state(&self, query: StateQuery) -> Result<Value, JobError> {
+        assert_eq!(query, StateQuery::Memory { key: "elsewhere".into() });
         Ok(json!("kept"))
     }
 
@@ -190,13 +194,13 @@ fn request() -> JobRequest {
 
 async fn finish_task(
     cache: &StateCache<Counter>,
-    surroundings: Arc<Quiet>,
+    host: Arc<Quiet>,
     run_id: RunId,
     task: Task,
     state: &StateSnapshot,
-) -> (Outcome, Changes) {
+) -> (RunOutcome, Changes) {
     let lease = Lease { run: run_id, attempt: 2 };
-    match run(cache, surroundings, Timestamp::EPOCH, lease, task, state.clone()).await {
+    match run(cache, host, Timestamp::EPOCH, lease, task, state.clone()).await {
         Input::Finished { lease: reported, outcome, changes } => {
             assert_eq!(reported, lease);
             (outcome, changes)
@@ -209,7 +213,7 @@ async fn finish(
     cache: &StateCache<Counter>,
     handler: usize,
     state: &StateSnapshot,
-) -> (Outcome, Option<String>) {
+) -> (RunOutcome, Option<String>) {
     let request = request();
     let id = RunId::Job(request.id());
     let task = Task::Job { handler, request: Box::new(request), outputs: vec![] };
@@ -221,10 +225,10 @@ fn stored(version: u64, json: &str) -> StateSnapshot {
     StateSnapshot { version, form: 2, json: Some(json.into()) }
 }
 
-fn message(outcome: Outcome) -> (String, bool) {
+fn message(outcome: RunOutcome) -> (String, bool) {
     match outcome {
-        Outcome::Failed { message, retryable } => (message, retryable),
-        Outcome::Done(output) => panic!("{output:?}"),
+        RunOutcome::Failed { message, retryable } => (message, retryable),
+        RunOutcome::Done(output) => panic!("{output:?}"),
     }
 }
 
@@ -232,9 +236,9 @@ fn message(outcome: Outcome) -> (String, bool) {
 async fn begins_with_the_default_and_gives_back_what_a_handler_changed() {
     let cache = StateCache::default();
     let (outcome, state) = finish(&cache, COUNT, &StateSnapshot::default()).await;
-    assert_eq!(outcome, Outcome::Done(Output::new("1")));
+    assert_eq!(outcome, RunOutcome::Done(Output::new("1")));
     let state = stored(1, &state.unwrap());
-    assert_eq!(finish(&cache, COUNT, &state).await.0, Outcome::Done(Output::new("2")));
+    assert_eq!(finish(&cache, COUNT, &state).await.0, RunOutcome::Done(Output::new("2")));
 }
 
 #[tokio::test]
@@ -242,7 +246,7 @@ async fn a_state_that_was_not_committed_is_not_seen() {
     let cache = StateCache::default();
     finish(&cache, COUNT, &StateSnapshot::default()).await;
     let (outcome, _) = finish(&cache, COUNT, &StateSnapshot::default()).await;
-    assert_eq!(outcome, Outcome::Done(Output::new("1")), "the engine still has the first version");
+    assert_eq!(outcome, RunOutcome::Done(Output::new("1")), "the engine still has the first version");
 }
 
 #[tokio::test]
@@ -252,7 +256,7 @@ async fn a_state_that_another_run_committed_under_the_same_number_is_not_taken_f
         // Its changes were not committed, as when its lease was over; another run's were.
         finish(&cache, COUNT, &stored(0, "{\"count\":0}")).await;
         let (outcome, _) = finish(&cache, handler, &stored(1, "{\"count\":7}")).await;
-        assert_eq!(outcome, Outcome::Done(Output::new(expected)));
+        assert_eq!(outcome, RunOutcome::Done(Output::new(expected)));
     }
 }
 
@@ -262,7 +266,7 @@ async fn a_failed_run_changes_nothing() {
     let state = stored(4, "{\"count\":7}");
     for handler in [COUNT_AND_FAIL, COUNT_AND_PANIC, COUNT_FOR_EVER] {
         assert_eq!(finish(&cache, handler, &state).await.1, None);
-        assert_eq!(finish(&cache, READ, &state).await.0, Outcome::Done(Output::new("7")));
+        assert_eq!(finish(&cache, READ, &state).await.0, RunOutcome::Done(Output::new("7")));
     }
 }
 
@@ -294,7 +298,7 @@ async fn a_handler_that_takes_too_long_fails_for_good() {
 #[tokio::test]
 async fn a_state_that_did_not_change_is_not_stored_again() {
     let (outcome, state) = finish(&StateCache::default(), LEAVE_ALONE, &stored(4, "{\"count\":7}")).await;
-    assert_eq!((outcome, state), (Outcome::Done(Output::default()), None));
+    assert_eq!((outcome, state), (RunOutcome::Done(Output::default()), None));
 }
 
 #[tokio::test]
@@ -310,7 +314,7 @@ async fn a_state_of_another_form_fails_the_job_and_says_what_to_do() {
 async fn a_state_of_an_earlier_version_is_migrated_and_stored_in_todays_form() {
     let old = StateSnapshot { form: 1, ..stored(3, "{\"number\":7}") };
     let (outcome, state) = finish(&StateCache::default(), COUNT, &old).await;
-    assert_eq!((outcome, state.as_deref()), (Outcome::Done(Output::new("8")), Some("{\"count\":8}")));
+    assert_eq!((outcome, state.as_deref()), (RunOutcome::Done(Output::new("8")), Some("{\"count\":8}")));
 }
 
 #[test]
@@ -327,14 +331,15 @@ async fn gives_a_handler_what_it_builds_upon_and_takes_all_that_it_leaves() {
     let id = RunId::Job(request.id());
     let outputs = vec![JobOutput { event: EventId::from_bytes([7; 32]), content: "upstream".into() }];
     let task = Task::Job { handler: TALK, request: Box::new(request), outputs };
-    let around = quiet();
+    let agent_context = quiet();
     let (outcome, changes) =
-        finish_task(&StateCache::default(), Arc::clone(&around), id, task, &StateSnapshot::default()).await;
-    assert_eq!(outcome, Outcome::Done(Output::new("2 Some(\"kept\") Some(\"upstream\")")));
+        finish_task(&StateCache::default(), Arc::clone(&agent_context), id, task, &StateSnapshot::default())
+            .await;
+    assert_eq!(outcome, RunOutcome::Done(Output::new("2 Some(\"kept\") Some(\"upstream\")")));
     assert_eq!(changes.memory["k"].as_deref(), Some("\"v\""));
     assert_eq!((changes.turns.len(), changes.events.len(), changes.state), (1, 1, None));
     let lease = Lease { run: id, attempt: 2 };
-    let said = around.1.lock().unwrap().clone();
+    let said = agent_context.1.lock().unwrap().clone();
     assert_eq!(said, [(lease, Report::Progress("half".into())), (lease, Report::Partial("Hel".into()))]);
 }
 
@@ -344,7 +349,7 @@ async fn runs_schedules_on_the_state() {
     let state = stored(1, "{\"count\":7}");
     let (outcome, changes) =
         finish_task(&StateCache::default(), quiet(), run, Task::Schedule(0), &state).await;
-    assert_eq!(outcome, Outcome::Done(Output::default()));
+    assert_eq!(outcome, RunOutcome::Done(Output::default()));
     assert_eq!(changes.state.as_deref(), Some("{\"count\":17}"));
 }
 
@@ -394,10 +399,10 @@ fn tells_the_customer_nothing_of_a_state_that_no_price_can_be_found_on() {
 
 #[test]
 fn knows_of_an_agent_what_its_engine_needs() {
-    let facts = agent_facts::<Counter>();
-    assert_eq!((facts.handlers.len(), facts.schedules.len()), (8, 1));
-    assert_eq!((facts.handlers[READ].exclusive, facts.handlers[READ].quotes), (false, false));
-    assert_eq!((facts.handlers[COUNT].exclusive, facts.handlers[COUNT].quotes), (true, true));
-    assert!(facts.schedules[0].exclusive);
-    assert_eq!((facts.hooks.on_error, facts.hooks.on_create), (Some(false), None));
+    let spec = agent_spec::<Counter>();
+    assert_eq!((spec.handlers.len(), spec.schedules.len()), (8, 1));
+    assert_eq!((spec.handlers[READ].exclusive, spec.handlers[READ].quotes), (false, false));
+    assert_eq!((spec.handlers[COUNT].exclusive, spec.handlers[COUNT].quotes), (true, true));
+    assert!(spec.schedules[0].exclusive);
+    assert_eq!((spec.hooks.on_error, spec.hooks.on_create), (Some(false), None));
 }

@@ -1,58 +1,21 @@
 //! What the variables say about the relay: whom it serves, and how much.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
-use std::ops::RangeInclusive;
-use std::str::FromStr;
 use std::sync::Arc;
 
-use openagents_host::keys::parse_public_key;
 use openagents_host::{Kind, PublicKey};
-use openagents_relay::access::host_of;
+use openagents_relay::admission::access::host_of;
 use openagents_relay::admission::{ConnectionLimits, Network, RateLimits};
-use openagents_relay::{Access, Limits, RelayConfig, RelayInformation, RetentionRules, WritePolicy};
+use openagents_relay::{
+    Access, HandoverRule, Limits, RelayConfig, RelayInformation, RetentionRules, WritePolicy,
+};
 
-use super::{ADMIN_PUBKEYS, RELAY_URL, SettingError, relay_config, relay_information};
-use crate::agent::Jobs;
-
-/// Who has to identify themselves (NIP-42): `none`, `write`, `read` or `all`.
-const RELAY_AUTH: &str = "RELAY_AUTH";
-/// The kinds that only their author and those whom they name can read; `none` for none.
-const RELAY_PRIVATE_KINDS: &str = "RELAY_PRIVATE_KINDS";
-/// If there are any, only they may write.
-const RELAY_ALLOWED_PUBKEYS: &str = "RELAY_ALLOWED_PUBKEYS";
-/// Whose events are refused.
-const RELAY_BLOCKED_PUBKEYS: &str = "RELAY_BLOCKED_PUBKEYS";
-/// If there are any, only these kinds are taken.
-const RELAY_ALLOWED_KINDS: &str = "RELAY_ALLOWED_KINDS";
-/// The kinds that are not taken.
-const RELAY_BLOCKED_KINDS: &str = "RELAY_BLOCKED_KINDS";
-/// From where nobody may connect.
-const RELAY_BLOCKED_ADDRESSES: &str = "RELAY_BLOCKED_ADDRESSES";
-/// How many leading zero bits an event's id must have (NIP-13).
-const RELAY_MIN_POW: &str = "RELAY_MIN_POW";
-/// How many seconds an event may be old.
-const RELAY_CREATED_AT_PAST: &str = "RELAY_CREATED_AT_PAST";
-/// How many seconds the clock of an event may be ahead.
-const RELAY_CREATED_AT_FUTURE: &str = "RELAY_CREATED_AT_FUTURE";
-/// For how long events of certain kinds are kept.
-const RELAY_RETENTION: &str = "RELAY_RETENTION";
-const RELAY_MAX_MESSAGE_LENGTH: &str = "RELAY_MAX_MESSAGE_LENGTH";
-const RELAY_MAX_CONTENT_LENGTH: &str = "RELAY_MAX_CONTENT_LENGTH";
-const RELAY_MAX_EVENT_TAGS: &str = "RELAY_MAX_EVENT_TAGS";
-const RELAY_MAX_SUBSCRIPTIONS: &str = "RELAY_MAX_SUBSCRIPTIONS";
-const RELAY_MAX_FILTERS: &str = "RELAY_MAX_FILTERS";
-const RELAY_MAX_LIMIT: &str = "RELAY_MAX_LIMIT";
-const RELAY_MAX_CONNECTIONS: &str = "RELAY_MAX_CONNECTIONS";
-const RELAY_MAX_CONNECTIONS_PER_ADDRESS: &str = "RELAY_MAX_CONNECTIONS_PER_ADDRESS";
-const RELAY_MAX_EVENTS_PER_MINUTE: &str = "RELAY_MAX_EVENTS_PER_MINUTE";
-const RELAY_MAX_REQUESTS_PER_MINUTE: &str = "RELAY_MAX_REQUESTS_PER_MINUTE";
-const RELAY_MAX_AUTHS_PER_MINUTE: &str = "RELAY_MAX_AUTHS_PER_MINUTE";
-/// Whether rates hold for the relay's own machine too.
-const RELAY_LIMIT_LOOPBACK: &str = "RELAY_LIMIT_LOOPBACK";
-/// The proxies that say where a client is, natively. On Cloudflare the platform says so.
-#[cfg(not(target_arch = "wasm32"))]
-const RELAY_TRUSTED_PROXIES: &str = "RELAY_TRUSTED_PROXIES";
+use super::error::SettingError;
+use super::names::*;
+use super::relay_information::relay_information;
+use super::variables::{VariableReader, form};
+use crate::author::agent::Jobs;
+use crate::nip90;
 
 /// What a deployment decides about its relay.
 #[derive(Clone, Debug)]
@@ -60,7 +23,7 @@ pub(crate) struct RelaySettings {
     pub(crate) config: RelayConfig,
     pub(crate) information: RelayInformation,
     /// Who may manage it (NIP-86).
-    pub(crate) managers: BTreeSet<PublicKey>,
+    pub(crate) operators: BTreeSet<PublicKey>,
 }
 
 impl RelaySettings {
@@ -70,7 +33,7 @@ impl RelaySettings {
         variable: impl Fn(&str) -> Option<String>,
         policy: Option<Arc<dyn WritePolicy>>,
     ) -> Result<Self, SettingError> {
-        let variables = Variables(&variable);
+        let variables = VariableReader(&variable);
         let mut config = relay_config::<A>(limits(&variables, usual)?);
         config.access = access(&variables)?;
         config.admission.lists.allowed_pubkeys = variables.keys(RELAY_ALLOWED_PUBKEYS)?;
@@ -83,10 +46,21 @@ impl RelaySettings {
         config.admission.connections = connections(&variables)?;
         config.admission.policy = policy;
         config.retention = retention(&variables)?;
-        let managers = variables.keys(ADMIN_PUBKEYS)?;
-        let information = relay_information::<A>(&config, !managers.is_empty(), &variable)?;
-        Ok(Self { config, information, managers })
+        let operators = variables.keys(ADMIN_PUBKEYS)?;
+        let information = relay_information::<A>(&config, !operators.is_empty(), &variable)?;
+        Ok(Self { config, information, operators })
     }
+}
+
+/// What the relay of an agent is like.
+pub(crate) fn relay_config<A: Jobs>(limits: Limits) -> RelayConfig {
+    let handover = handover(A::HANDLERS.iter().map(|job| job.declaration.kind));
+    RelayConfig { limits, handover, ..RelayConfig::default() }
+}
+
+/// The agent gets the requests that it can do, and every deletion that may take a request back.
+pub(super) fn handover(kinds: impl IntoIterator<Item = u16>) -> HandoverRule {
+    HandoverRule { kinds: kinds.into_iter().map(Kind).collect(), deletions_of: Some(nip90::REQUESTS) }
 }
 
 /// For how long events of certain kinds are kept, for those who work on the database without the relay.
@@ -94,18 +68,18 @@ impl RelaySettings {
 pub(crate) fn retention_rules(
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<RetentionRules, SettingError> {
-    retention(&Variables(&variable))
+    retention(&VariableReader(&variable))
 }
 
 /// The proxies that say where a client is.
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) fn trusted_proxies(
     variable: impl Fn(&str) -> Option<String>,
-) -> Result<BTreeSet<IpAddr>, SettingError> {
-    Ok(Variables(&variable).addresses(RELAY_TRUSTED_PROXIES)?.into_iter().collect())
+) -> Result<BTreeSet<std::net::IpAddr>, SettingError> {
+    Ok(VariableReader(&variable).addresses(RELAY_TRUSTED_PROXIES)?.into_iter().collect())
 }
 
-fn access(variables: &Variables<'_>) -> Result<Access, SettingError> {
+fn access(variables: &VariableReader<'_>) -> Result<Access, SettingError> {
     let usual = Access::default();
     let (auth_to_read, auth_to_write) = match variables.text(RELAY_AUTH).as_deref() {
         None | Some("none") => (false, false),
@@ -123,7 +97,7 @@ fn access(variables: &Variables<'_>) -> Result<Access, SettingError> {
     Ok(Access { hosts, auth_to_read, auth_to_write, private_kinds })
 }
 
-fn limits(variables: &Variables<'_>, usual: &Limits) -> Result<Limits, SettingError> {
+fn limits(variables: &VariableReader<'_>, usual: &Limits) -> Result<Limits, SettingError> {
     // An event has to fit into a row of the database, which has 2 MB on a Durable Object.
     let max_message_length =
         variables.number(RELAY_MAX_MESSAGE_LENGTH, usual.max_message_length, 1_024..=1_048_576)?;
@@ -154,12 +128,12 @@ fn limits(variables: &Variables<'_>, usual: &Limits) -> Result<Limits, SettingEr
     })
 }
 
-fn retention(variables: &Variables<'_>) -> Result<RetentionRules, SettingError> {
+fn retention(variables: &VariableReader<'_>) -> Result<RetentionRules, SettingError> {
     let rules = variables.text(RELAY_RETENTION).unwrap_or_default().parse();
     rules.map_err(|error| SettingError::Retention { name: RELAY_RETENTION, error })
 }
 
-fn rates(variables: &Variables<'_>) -> Result<RateLimits, SettingError> {
+fn rates(variables: &VariableReader<'_>) -> Result<RateLimits, SettingError> {
     let usual = RateLimits::default();
     let rate = |name, usual| variables.number(name, usual, 0..=1_000_000);
     Ok(RateLimits {
@@ -170,7 +144,7 @@ fn rates(variables: &Variables<'_>) -> Result<RateLimits, SettingError> {
     })
 }
 
-fn connections(variables: &Variables<'_>) -> Result<ConnectionLimits, SettingError> {
+fn connections(variables: &VariableReader<'_>) -> Result<ConnectionLimits, SettingError> {
     let usual = ConnectionLimits::default();
     // A Durable Object has 32,768 sockets at most.
     let number = |name, usual| variables.number(name, usual, 1..=30_000);
@@ -183,72 +157,6 @@ fn connections(variables: &Variables<'_>) -> Result<ConnectionLimits, SettingErr
     })
 }
 
-/// A deployment's variables, read as what they have to be.
-struct Variables<'a>(&'a dyn Fn(&str) -> Option<String>);
-
-impl Variables<'_> {
-    /// A value that is not empty, which is the same as none.
-    fn text(&self, name: &str) -> Option<String> {
-        self.0(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
-    }
-
-    fn switch(&self, name: &'static str, usual: bool) -> Result<bool, SettingError> {
-        super::switch(name, self.text(name).as_deref(), usual)
-    }
-
-    fn number<T: FromStr + PartialOrd + Copy + ToString>(
-        &self,
-        name: &'static str,
-        usual: T,
-        range: RangeInclusive<T>,
-    ) -> Result<T, SettingError> {
-        let Some(text) = self.text(name) else { return Ok(usual) };
-        text.parse().ok().filter(|number| range.contains(number)).ok_or_else(|| SettingError::Form {
-            name,
-            expected: format!(
-                "a whole number from {} to {}",
-                range.start().to_string(),
-                range.end().to_string()
-            ),
-        })
-    }
-
-    fn keys(&self, name: &'static str) -> Result<BTreeSet<PublicKey>, SettingError> {
-        let key = |text: &str| parse_public_key(text).map_err(|error| SettingError::Key { name, error });
-        parts(&self.text(name).unwrap_or_default()).map(key).collect()
-    }
-
-    fn addresses(&self, name: &'static str) -> Result<BTreeSet<IpAddr>, SettingError> {
-        let expected = || form(name, "IP addresses, separated by commas, such as 192.0.2.1");
-        let address = |text: &str| text.parse::<IpAddr>().map(|address| address.to_canonical());
-        parts(&self.text(name).unwrap_or_default())
-            .map(|text| address(text).map_err(|_| expected()))
-            .collect()
-    }
-
-    fn kinds(&self, name: &'static str) -> Result<BTreeSet<Kind>, SettingError> {
-        let text = self.text(name).unwrap_or_default();
-        let ranges = parts(&text).map(|part| {
-            let (first, last) = part.split_once('-').unwrap_or((part, part));
-            let range = first.trim().parse::<u16>().ok()?..=last.trim().parse::<u16>().ok()?;
-            (!range.is_empty()).then_some(range)
-        });
-        let ranges = ranges.collect::<Option<Vec<_>>>();
-        let ranges =
-            ranges.ok_or_else(|| form(name, "kinds, separated by commas, such as 1,7 or 5000-7000"))?;
-        Ok(ranges.into_iter().flatten().map(Kind).collect())
-    }
-}
-
-/// The parts of a list.
-fn parts(list: &str) -> impl Iterator<Item = &str> {
-    list.split([',', ' ']).filter(|part| !part.is_empty())
-}
-
-fn form(name: &'static str, expected: &str) -> SettingError {
-    SettingError::Form { name, expected: expected.to_owned() }
-}
-
 #[cfg(test)]
 mod tests {
     use openagents_host::Kind;
@@ -256,21 +164,21 @@ mod tests {
     use openagents_relay::admission::Network;
     use openagents_relay::{Access, Limits, RetentionRules};
 
-    use super::{Variables, access, connections, rates, retention};
+    use super::{VariableReader, access, connections, rates, retention};
     use crate::settings::SettingError;
 
-    fn limits(variables: &Variables<'_>) -> Result<Limits, SettingError> {
+    fn limits(variables: &VariableReader<'_>) -> Result<Limits, SettingError> {
         super::limits(variables, &Limits::default())
     }
 
     fn read<T>(
         variables: &[(&str, &str)],
-        setting: impl Fn(&Variables<'_>) -> Result<T, SettingError>,
+        setting: impl Fn(&VariableReader<'_>) -> Result<T, SettingError>,
     ) -> Result<T, String> {
         let variable = |name: &str| {
             variables.iter().find(|(found, _)| *found == name).map(|(_, value)| (*value).to_owned())
         };
-        setting(&Variables(&variable)).map_err(|error| error.to_string())
+        setting(&VariableReader(&variable)).map_err(|error| error.to_string())
     }
 
     #[test]

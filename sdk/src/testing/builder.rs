@@ -13,18 +13,45 @@ use tokio::sync::mpsc;
 use super::agent::TestAgent;
 use super::clock::Clock;
 use super::failure::{OrFail, fail};
+use super::handler_host::TestHandlerHost;
+use super::host::{TestHost, TestHostConfig};
 use super::idle::Idle;
-use super::stage::{Props, Stage};
-use super::surroundings::TestSurroundings;
 use super::wallet::TestWallet;
 use super::web::Web;
-use crate::agent::Jobs;
+use crate::author::agent::Jobs;
 use crate::engine::{JobEngine, Options};
+use crate::payment::wallet::Wallet;
 use crate::runner;
-use crate::wallet::Wallet;
 
 /// 2026-01-01 00:00:00 UTC, a Thursday.
 const NEW_YEAR: Timestamp = Timestamp::from_seconds(1_767_225_600);
+
+impl<A: Jobs> TestAgent<A> {
+    /// Starts a new agent with a [`TestWallet`].
+    ///
+    /// # Panics
+    /// Within `#[tokio::test]`: the agent brings a runtime of its own.
+    #[must_use]
+    #[track_caller]
+    pub fn start() -> Self {
+        Self::builder().start()
+    }
+
+    /// Decides more about the agent.
+    ///
+    /// ```no_run
+    /// # use openagents_sdk::testing::TestAgent;
+    /// # fn test<Greeter: openagents_sdk::Jobs>() {
+    /// use serde_json::json;
+    ///
+    /// let agent = TestAgent::<Greeter>::builder().stored_state(1, json!({ "greeted": 41 })).without_wallet().start();
+    /// # }
+    /// # use openagents_sdk::serde_json;
+    /// ```
+    pub fn builder() -> TestAgentBuilder<A> {
+        TestAgentBuilder::new()
+    }
+}
 
 /// Decides about an agent before it starts. See [`TestAgent::builder`].
 #[must_use = "the agent is started by `start`"]
@@ -122,18 +149,18 @@ impl<A: Jobs> TestAgentBuilder<A> {
             Attached::Other(wallet) => (Some(wallet), None),
         };
         let web = Arc::new(Web::default());
-        let (sender, wishes) = mpsc::unbounded_channel();
-        let surroundings = TestSurroundings { keys, wishes: sender, web: Arc::clone(&web) };
-        let stage = Stage::set(Props { sql, clock, idle, wallet, surroundings, wishes });
-        TestAgent::begin(stage, runtime, test_wallet, web)
+        let (sender, requests) = mpsc::unbounded_channel();
+        let host = TestHandlerHost { keys, requests: sender, web: Arc::clone(&web) };
+        let host = TestHost::set(TestHostConfig { sql, clock, idle, wallet, host, requests });
+        TestAgent::begin(host, runtime, test_wallet, web)
     }
 }
 
 /// Stores a state as an earlier process would have.
 #[track_caller]
 fn store<A: Jobs>(sql: &Sqlite, keys: &Keys, clock: &Clock, version: u32, state: &Value) {
-    let facts = runner::agent_facts::<A>();
-    let engine = JobEngine::open(sql.clone(), keys.clone(), facts, Options::default(), clock.now());
+    let spec = runner::agent_spec::<A>();
+    let engine = JobEngine::open(sql.clone(), keys.clone(), spec, Options::default(), clock.now());
     let engine = engine.or_fail("the agent's database cannot start");
     let stored = engine.sql().execute(
         "INSERT INTO state (one, json, version, stored_at, form) VALUES (1, ?, 1, ?, ?)",

@@ -10,10 +10,10 @@ use futures_util::task::AtomicWaker;
 /// Told by the runtime that its thread is about to park, which it does when no task can go on. A paused clock moves on only
 /// after that, and not if somebody is woken by it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Idle(Arc<Shared>);
+pub(super) struct Idle(Arc<IdleState>);
 
 #[derive(Debug, Default)]
-struct Shared {
+struct IdleState {
     is_reached: AtomicBool,
     waiting: AtomicWaker,
 }

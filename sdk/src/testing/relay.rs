@@ -2,11 +2,11 @@
 
 use openagents_host::native::Sqlite;
 use openagents_host::{Engine, Event, EventId, Timestamp, VerifiedEvent};
-use openagents_relay::relay::{Effect, Input, Relay, Ticket};
+use openagents_relay::{Effect, Input, Relay, Ticket};
 use openagents_relay::{Filter, Limits, Outcome};
 
 use super::failure::OrFail;
-use crate::agent::Jobs;
+use crate::author::agent::Jobs;
 use crate::settings;
 
 pub(super) struct OwnRelay {
@@ -16,7 +16,7 @@ pub(super) struct OwnRelay {
 }
 
 /// What became of a publication.
-pub(super) struct Published {
+pub(super) struct PublishResult {
     pub(super) outcome: Outcome,
     /// The event, if it is for the agent.
     pub(super) handed_over: Option<VerifiedEvent>,
@@ -30,11 +30,11 @@ impl OwnRelay {
         Self { relay: relay.or_fail("the relay cannot start"), accepted: Vec::new() }
     }
 
-    pub(super) fn publish(&mut self, now: Timestamp, event: &VerifiedEvent) -> Published {
+    pub(super) fn publish(&mut self, now: Timestamp, event: &VerifiedEvent) -> PublishResult {
         let mut effects = Vec::new();
         let publish = Input::Publish { ticket: Ticket(0), event: event.clone() };
         self.relay.handle(now, &publish, &mut effects);
-        let mut published = Published { outcome: Outcome::Duplicate, handed_over: None };
+        let mut published = PublishResult { outcome: Outcome::Duplicate, handed_over: None };
         for effect in effects {
             match effect {
                 Effect::Published { outcome, .. } => published.outcome = outcome,

@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Job, Page, TestAgent, customer};
-use crate::agent::{Agent, AgentDeclaration, Jobs};
-use crate::context::AgentContext;
-use crate::engine::JobState;
+use crate::author::agent::{Agent, Jobs};
+use crate::author::context::AgentContext;
+use crate::author::handler::{Handler, Hooks, Run, Schedule};
+use crate::author::job::JobContext;
+use crate::declaration::{AgentDeclaration, JobDeclaration, ScheduleDeclaration, ScheduleRule};
+use crate::engine::{JobState, Output};
 use crate::error::JobError;
-use crate::handler::{Handler, Hooks, JobDeclaration, Rhythm, Run, Schedule, ScheduleDeclaration};
-use crate::job::JobContext;
 use crate::nip90::Status;
-use crate::output::Output;
 use crate::price::Price;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -53,7 +53,7 @@ const TICK: Schedule<Probe> = Schedule {
     declaration: ScheduleDeclaration {
         name: "tick",
         about: "",
-        rhythm: Rhythm::Every(Duration::from_secs(3600)),
+        rule: ScheduleRule::Every(Duration::from_secs(3600)),
         timeout: MINUTE,
     },
     run: Run::Exclusive(|agent: &mut Probe, _: AgentContext| {

@@ -6,17 +6,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use super::clock::Clock;
-use crate::wallet::{Invoice, InvoiceRequest, Settlement, Wallet, WalletError};
+use crate::payment::wallet::{Invoice, InvoiceRequest, Settlement, Wallet, WalletError};
 
 /// A wallet whose invoices a test pays, or does not. Clones are the same wallet.
 #[derive(Clone, Debug)]
 pub struct TestWallet {
     clock: Clock,
-    books: Arc<Mutex<Books>>,
+    books: Arc<Mutex<WalletState>>,
 }
 
 #[derive(Debug, Default)]
-struct Books {
+struct WalletState {
     /// By their texts; the numbers in them have a fixed width.
     invoices: BTreeMap<String, TestInvoice>,
     out_of_order: Option<String>,
@@ -65,11 +65,11 @@ impl TestWallet {
         self.books().out_of_order = None;
     }
 
-    fn books(&self) -> MutexGuard<'_, Books> {
+    fn books(&self) -> MutexGuard<'_, WalletState> {
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn open(&self) -> Result<MutexGuard<'_, Books>, WalletError> {
+    fn open(&self) -> Result<MutexGuard<'_, WalletState>, WalletError> {
         let books = self.books();
         match &books.out_of_order {
             Some(reason) => Err(WalletError::Unreachable(reason.clone())),

@@ -37,20 +37,20 @@ impl Page {
     }
 }
 
-type Server = Box<dyn Fn(&FetchRequest) -> Page + Send + Sync>;
+type PageServer = Box<dyn Fn(&FetchRequest) -> Page + Send + Sync>;
 
 #[derive(Default)]
 pub(super) struct Web(Mutex<Sites>);
 
 #[derive(Default)]
 struct Sites {
-    servers: BTreeMap<Url, Server>,
+    servers: BTreeMap<Url, PageServer>,
     fetches: Vec<FetchRequest>,
 }
 
 impl Web {
     #[track_caller]
-    pub(super) fn serve(&self, url: &str, server: Server) {
+    pub(super) fn serve(&self, url: &str, server: PageServer) {
         let url = address(url, Reach::Anywhere).or_fail(format_args!("`{url}` cannot be served"));
         self.sites().servers.insert(url, server);
     }

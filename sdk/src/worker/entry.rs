@@ -1,19 +1,19 @@
-//! The Worker's entry: it finds the door and what is behind it, and keeps nothing.
+//! The Worker's entry: it finds the route and what is behind it, and keeps nothing.
 
 use futures_util::StreamExt;
 use openagents_host::worker::now;
-use openagents_relay::management::LONGEST_REQUEST;
+use openagents_relay::management::MAX_REQUEST_BYTES;
 use openagents_relay::worker::limits;
 use worker::{Env, Method, Request, RequestInit, Response, Result, Stub};
 
 use super::{AGENT_BINDING, KEYLESS_AGENT, MAIN_RELAY, RELAY_BINDING, variable};
-use crate::agent::Jobs;
-use crate::door::management::{self, Managers};
-use crate::door::{self, Door, Page, Visit};
+use crate::author::agent::Jobs;
+use crate::http::relay_management::{self, RelayOperators};
+use crate::http::{self, HttpRequest, HttpResponse, Route};
 use crate::settings::{self, RelaySettings};
 
-/// Where the agent's object takes visits that the Worker passes on.
-pub(super) const VISITS_PATH: &str = "/visits";
+/// Where the agent's object takes HTTP requests that the Worker passes on.
+pub(super) const HTTP_REQUESTS_PATH: &str = "/visits";
 
 /// Answers a request to the Worker.
 ///
@@ -33,46 +33,49 @@ async fn answer<A: Jobs>(request: Request, env: &Env) -> Result<Response> {
     let url = request.url()?;
     let header = |name: &str| request.headers().get(name).ok().flatten().unwrap_or_default();
     let is_upgrade = header("upgrade").eq_ignore_ascii_case("websocket");
-    let door = door::door(
+    let route = http::route(
         request.method().as_ref(),
         url.path(),
         &header("accept"),
         &header("content-type"),
         is_upgrade,
     );
-    let mut response = match door {
-        Door::Relay | Door::RelayInformation | Door::Management => {
+    let mut response = match route {
+        Route::Relay | Route::RelayInformation | Route::Management => {
             match RelaySettings::read::<A>(&limits(), |name| variable(env, name), None) {
                 // A WebSocket's response has no headers to add to.
-                Ok(_) if door == Door::Relay => return relay(env)?.fetch_with_request(request).await,
-                Ok(_) if door == Door::RelayInformation => {
+                Ok(_) if route == Route::Relay => return relay(env)?.fetch_with_request(request).await,
+                Ok(_) if route == Route::RelayInformation => {
                     rebuilt(relay(env)?.fetch_with_request(request).await?).await?
                 }
                 Ok(settings) => manage(env, request, settings).await?,
-                Err(error) => written(Page::failure(500, &error.to_string()))?,
+                Err(error) => written(HttpResponse::failure(500, &error.to_string()))?,
             }
         }
-        Door::Preflight => written(Page::empty())?,
-        Door::Nowhere => written(Page::nowhere())?,
-        Door::WrongMethod => written(Page::wrong_method())?,
-        Door::Agent(_) => {
+        Route::Preflight => written(HttpResponse::empty())?,
+        Route::NotFound => written(HttpResponse::nowhere())?,
+        Route::MethodNotAllowed => written(HttpResponse::wrong_method())?,
+        Route::Agent(_) => {
             let method = request.method().to_string();
-            visit_agent(env, &Visit { method, url: url.to_string(), authorization: header("authorization") })
-                .await?
+            ask_agent(
+                env,
+                &HttpRequest { method, url: url.to_string(), authorization: header("authorization") },
+            )
+            .await?
         }
     };
-    for (name, value) in door::HEADERS {
+    for (name, value) in http::COMMON_HEADERS {
         response.headers_mut().set(name, value)?;
     }
     Ok(response)
 }
 
 /// Asks the agent's object, which alone knows its key.
-async fn visit_agent(env: &Env, visit: &Visit) -> Result<Response> {
+async fn ask_agent(env: &Env, http_request: &HttpRequest) -> Result<Response> {
     let stub = env.durable_object(AGENT_BINDING)?.get_by_name(&agent_name(env)?)?;
     let mut init = RequestInit::new();
-    init.with_method(Method::Post).with_body(Some(serde_json::to_string(visit)?.into()));
-    let request = Request::new_with_init(&format!("https://agent{VISITS_PATH}"), &init)?;
+    init.with_method(Method::Post).with_body(Some(serde_json::to_string(http_request)?.into()));
+    let request = Request::new_with_init(&format!("https://agent{HTTP_REQUESTS_PATH}"), &init)?;
     rebuilt(stub.fetch_with_request(request).await?).await
 }
 
@@ -87,21 +90,21 @@ async fn manage(env: &Env, mut request: Request, settings: RelaySettings) -> Res
     let mut access = settings.config.access;
     // Cloudflare routes by the host name, so that it vouches for it.
     access.hosts.extend(url.host_str().map(str::to_ascii_lowercase));
-    let visit = Visit {
+    let http_request = HttpRequest {
         method: request.method().to_string(),
         url: url.to_string(),
         authorization: request.headers().get("authorization")?.unwrap_or_default(),
     };
     let length = request.headers().get("content-length")?;
-    if let Err(page) = Managers::may_be_read(&visit, length.as_deref()) {
+    if let Err(page) = RelayOperators::may_be_read(&http_request, length.as_deref()) {
         return written(page);
     }
-    let Some(body) = body(&mut request).await? else { return written(management::too_long()) };
-    match Managers::new(settings.managers, access).admit(&visit, &body, now()) {
+    let Some(body) = body(&mut request).await? else { return written(relay_management::too_long()) };
+    match RelayOperators::new(settings.operators, access).admit(&http_request, &body, now()) {
         Ok(signed) => {
             let body = String::from_utf8_lossy(&body);
             let answer = openagents_relay::worker::manage(&relay(env)?, signed.token, &body).await?;
-            written(management::answered(answer))
+            written(relay_management::answered(answer))
         }
         Err(page) => written(page),
     }
@@ -116,7 +119,7 @@ async fn body(request: &mut Request) -> Result<Option<Vec<u8>>> {
     let mut chunks = request.stream()?;
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk?;
-        if body.len().saturating_add(chunk.len()) > LONGEST_REQUEST {
+        if body.len().saturating_add(chunk.len()) > MAX_REQUEST_BYTES {
             return Ok(None);
         }
         body.extend(chunk);
@@ -131,7 +134,7 @@ async fn rebuilt(mut response: Response) -> Result<Response> {
 }
 
 /// Puts a page on its way.
-pub(super) fn written(page: Page) -> Result<Response> {
+pub(super) fn written(page: HttpResponse) -> Result<Response> {
     let mut response = match page.status {
         // A response without a body has no type either.
         204 => return Ok(Response::empty()?.with_status(204)),

@@ -4,19 +4,19 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use openagents_host::VerifiedEvent;
-use openagents_relay::worker::{HandOver, RelayHost, limits};
+use openagents_relay::worker::{HandoverSink, RelayHost, limits};
 use openagents_relay::{RelayInformation, WritePolicy};
 use worker::{Env, Method, Request, RequestInit, State};
 
 use super::{AGENT_BINDING, DELIVERY_TIMEOUT, entry, variable, within};
-use crate::agent::Jobs;
+use crate::author::agent::Jobs;
 use crate::settings::{self, RelaySettings};
 
 /// Where the agent's object takes requests.
 pub(super) const REQUESTS_PATH: &str = "/requests";
 
 /// The relay's object in a deployment of the agent `A`.
-pub type RelayObject<A> = RelayHost<ToAgent<A>>;
+pub type RelayObject<A> = RelayHost<AgentObjectSink<A>>;
 
 /// What the runtime does when the relay's object is needed.
 #[must_use]
@@ -36,9 +36,9 @@ pub fn relay_object<A: Jobs>(state: State, env: Env, policy: Option<Arc<dyn Writ
 
 /// Gives the agent's object the requests that the relay stores, and the deletions that may be of one.
 #[derive(Debug)]
-pub struct ToAgent<A>(PhantomData<fn() -> A>);
+pub struct AgentObjectSink<A>(PhantomData<fn() -> A>);
 
-impl<A: Jobs> HandOver for ToAgent<A> {
+impl<A: Jobs> HandoverSink for AgentObjectSink<A> {
     async fn deliver(env: &Env, event: &VerifiedEvent) -> Result<(), String> {
         match within(DELIVERY_TIMEOUT, deliver(env, event)).await {
             Some(delivered) => delivered.map_err(|error| error.to_string())?,

@@ -12,13 +12,13 @@ use std::thread::JoinHandle;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::log::LogState;
+use super::log_state::LogState;
 
 /// So many pages or fewer are left to the engine.
 const FEW_PAGES: u32 = 1_000;
 
 /// How many rounds there are at most. The engine writes on, but not faster than this moves.
-const MOST_ROUNDS: u32 = 6;
+const MAX_ROUNDS: u32 = 6;
 
 /// A checkpoint that is being made beside an engine, if there is one.
 #[derive(Debug, Default)]
@@ -81,7 +81,7 @@ fn rounds(path: &Path, log: &LogState) -> rusqlite::Result<()> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     let mut moved_before = 0;
-    for _ in 0..MOST_ROUNDS {
+    for _ in 0..MAX_ROUNDS {
         let moved: u32 = connection
             .query_row("PRAGMA wal_checkpoint(PASSIVE)", (), |row| row.get::<_, i64>(2))
             .map(|moved| u32::try_from(moved).unwrap_or_default())?;

@@ -23,30 +23,17 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use rusqlite::Connection;
-
-use crate::sql::SqlError;
+use crate::port::sql::SqlError;
 
 use super::checkpoint::Going;
-use super::{Durability, OpenError, PATIENCE, Sqlite};
-
-/// From this many pages on the log is moved into the database. More would spare writing pages that change often, at the
-/// price of a larger file and a longer start after a crash.
-const CHECKPOINT_PAGES: u32 = if cfg!(test) { 2_000 } else { 16_000 };
-
-/// The same while there is little to do: a log that is begun anew overwrites its file, which is brought to the disk in half
-/// the time that a longer file is.
-const CALM_PAGES: u32 = CHECKPOINT_PAGES / 4;
-
-/// From this many pages on readers are waited for, so that the log begins anew. It does so by itself only when a moment
-/// comes in which nobody reads from it, which never comes where questions overlap.
-const RESTART_PAGES: u32 = 4 * CHECKPOINT_PAGES;
+use super::log_state::{CHECKPOINT_PAGES, RESTART_PAGES};
+use super::{BUSY_TIMEOUT, Durability, OpenError, Sqlite};
 
 /// For how long they are waited for, for each [`CHECKPOINT_PAGES`] that the log has. Nothing is written meanwhile.
-const RESTART_PATIENCE: Duration = Duration::from_millis(500);
+const RESTART_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// For how long at once.
 const RESTART_ATTEMPT: Duration = Duration::from_millis(50);
@@ -59,71 +46,6 @@ impl WriteAheadLog {
     pub(in crate::native) fn sync(&self) -> io::Result<()> {
         self.0.sync_data()
     }
-}
-
-/// What SQLite has told about the log.
-#[derive(Debug)]
-pub(super) struct LogState {
-    /// Its length after the last commit that wrote anything.
-    pages: AtomicU32,
-    /// How long it was at the last checkpoint since it was begun.
-    checkpoint: AtomicU32,
-    /// Whether a commit has written since that was asked last.
-    written: AtomicBool,
-    /// Whether checkpoints are made between commits instead of in them.
-    apart: AtomicBool,
-}
-
-impl LogState {
-    const fn new() -> Self {
-        Self {
-            pages: AtomicU32::new(0),
-            checkpoint: AtomicU32::new(0),
-            written: AtomicBool::new(false),
-            apart: AtomicBool::new(false),
-        }
-    }
-
-    /// The log's length.
-    pub(super) fn pages(&self) -> u32 {
-        self.pages.load(Ordering::Relaxed)
-    }
-
-    /// A commit was written, after which the log has this length.
-    fn grew(&self, pages: u32) {
-        if pages < self.pages.swap(pages, Ordering::Relaxed) {
-            // It was begun anew.
-            self.checkpoint.store(0, Ordering::Relaxed);
-        }
-        self.written.store(true, Ordering::Relaxed);
-    }
-
-    /// The log's length, if there is to be a checkpoint now. The next is a good deal later: one that readers keep from
-    /// finishing costs as much as any other, and is not to be made with every commit.
-    fn take_due(&self, calm: bool) -> Option<u32> {
-        let (pages, last) = (self.pages(), self.checkpoint.load(Ordering::Relaxed));
-        let next = last.saturating_add(if calm { CALM_PAGES } else { CHECKPOINT_PAGES });
-        if pages < if last < RESTART_PAGES { next.min(RESTART_PAGES) } else { next } {
-            return None;
-        }
-        self.checkpoint.store(pages, Ordering::Relaxed);
-        Some(pages)
-    }
-}
-
-/// Watches a connection's log, in the place of SQLite's automatic checkpoints.
-pub(super) fn watch(connection: &mut Connection) -> rusqlite::Result<Arc<LogState>> {
-    let state = Arc::new(LogState::new());
-    let watching = Arc::clone(&state);
-    connection.wal_hook(Some(move |log: &mut rusqlite::hooks::Wal, pages| {
-        watching.grew(u32::try_from(pages).unwrap_or_default());
-        if !watching.apart.load(Ordering::Relaxed) && watching.take_due(false).is_some() {
-            // A log that cannot be moved now is moved after a later commit.
-            let _ = log.checkpoint();
-        }
-        Ok(())
-    }))?;
-    Ok(state)
 }
 
 impl Sqlite {
@@ -180,8 +102,8 @@ impl Sqlite {
             }
             return;
         }
-        let patience = RESTART_PATIENCE.saturating_mul(pages / CHECKPOINT_PAGES).min(PATIENCE);
-        match self.begin_log_anew(patience) {
+        let timeout = RESTART_TIMEOUT.saturating_mul(pages / CHECKPOINT_PAGES).min(BUSY_TIMEOUT);
+        match self.begin_log_anew(timeout) {
             Ok(true) => {}
             Ok(false) => {
                 tracing::warn!(pages, "the write-ahead log grows: somebody reads from it for long");
@@ -198,14 +120,14 @@ impl Sqlite {
     /// would leave it to the next commit to begin the log anew, which a reader can prevent.) But SQLite waits for the
     /// place in the log where it has found somebody, also when others have come there since who do not
     /// stand in the way. So it is made to look again and again.
-    fn begin_log_anew(&self, patience: Duration) -> Result<bool, SqlError> {
+    fn begin_log_anew(&self, timeout: Duration) -> Result<bool, SqlError> {
         let (began, waits) = (Instant::now(), |time| self.own(|connection| connection.busy_timeout(time)));
         waits(RESTART_ATTEMPT)?;
         let mut is_done = self.try_checkpoint("PRAGMA wal_checkpoint(TRUNCATE)");
-        while is_done == Ok(false) && began.elapsed() < patience {
+        while is_done == Ok(false) && began.elapsed() < timeout {
             is_done = self.try_checkpoint("PRAGMA wal_checkpoint(TRUNCATE)");
         }
-        waits(PATIENCE)?;
+        waits(BUSY_TIMEOUT)?;
         is_done
     }
 
@@ -251,9 +173,9 @@ impl Sqlite {
 mod tests {
     use std::path::Path;
 
-    use super::{CALM_PAGES, CHECKPOINT_PAGES, RESTART_PAGES};
+    use crate::native::sqlite::log_state::{CALM_PAGES, CHECKPOINT_PAGES, LogState, RESTART_PAGES};
     use crate::native::{Durability, Sqlite};
-    use crate::sql::{Sql, values};
+    use crate::port::sql::{Sql, values};
 
     fn open(folder: &Path, durability: Durability) -> Sqlite {
         let sqlite = Sqlite::open(&folder.join("test.sqlite"), durability).unwrap();
@@ -391,7 +313,7 @@ mod tests {
 
     #[test]
     fn a_checkpoint_that_was_kept_from_finishing_is_not_repeated_at_once() {
-        let log = super::LogState::new();
+        let log = LogState::new();
         log.grew(CHECKPOINT_PAGES - 1);
         assert_eq!(log.take_due(false), None);
         log.grew(CHECKPOINT_PAGES);
@@ -407,7 +329,7 @@ mod tests {
 
     #[test]
     fn a_checkpoint_comes_earlier_while_there_is_little_to_do() {
-        let log = super::LogState::new();
+        let log = LogState::new();
         log.grew(CALM_PAGES);
         assert_eq!(log.take_due(false), None);
         assert_eq!(log.take_due(true), Some(CALM_PAGES));
@@ -425,7 +347,7 @@ mod tests {
             assert_eq!(reader.first::<(i64,)>("SELECT i FROM t", &[])?, None);
             sqlite.execute("INSERT INTO t VALUES (7, '')", &[])?;
             sqlite.empty_log();
-            Ok::<_, crate::sql::SqlError>(())
+            Ok::<_, crate::port::sql::SqlError>(())
         });
         read.unwrap();
         drop(sqlite);

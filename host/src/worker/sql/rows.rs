@@ -3,7 +3,7 @@
 use ::worker::js_sys::{Array, ArrayBuffer, Uint8Array};
 use ::worker::wasm_bindgen::{JsCast, JsValue};
 
-use crate::sql::{Columns, MAX_INTEGER, SqlError, Value};
+use crate::port::sql::{Columns, MAX_INTEGER, SqlError, Value};
 
 /// The values of a row, copied out of JavaScript.
 #[derive(Default)]

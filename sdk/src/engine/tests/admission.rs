@@ -6,9 +6,9 @@ use openagents_host::{Encryption, EventId, Keys, Kind, Timestamp, UnsignedEvent,
 
 use super::bench::*;
 use super::events::*;
-use crate::agent::Requests;
+use crate::declaration::Requests;
 use crate::engine::job_state::JobState;
-use crate::engine::{Admission, Destination, Input, Report, Task};
+use crate::engine::{Destination, Input, Report, RequestAdmission, Task};
 use crate::nip90::{Feedback, JobResultEvent, Status};
 
 fn at(created_at: Timestamp, tags: &[&[&str]]) -> VerifiedEvent {
@@ -27,7 +27,7 @@ fn sealed(by: &Keys, scheme: Encryption, plaintext: &str) -> VerifiedEvent {
 #[test]
 fn answers_a_request_with_processing_and_one_result() {
     let mut bench = Bench::new();
-    assert_eq!(bench.ask(&request(EXCLUSIVE, 1)), Admission::Queued);
+    assert_eq!(bench.ask(&request(EXCLUSIVE, 1)), RequestAdmission::Queued);
     let lease = bench.next_run();
     bench.done_with_state(lease, "Hello", "{\"n\":1}");
     bench.deliver_all();
@@ -46,7 +46,7 @@ fn takes_a_request_once() {
     let event = request(SHARED, 1);
     assert_eq!(
         [(); 3].map(|()| bench.ask(&event)),
-        [Admission::Queued, Admission::Duplicate, Admission::Duplicate]
+        [RequestAdmission::Queued, RequestAdmission::Duplicate, RequestAdmission::Duplicate]
     );
     assert_eq!(bench.runs.len(), 1);
 }
@@ -62,7 +62,7 @@ fn leaves_requests_for_others_alone() {
         tagged(1, 1, &[]),
         tagged(SHARED + 1000, 1, &[]),
     ] {
-        assert_eq!(bench.ask(&event), Admission::NotOurs, "{}", event.json());
+        assert_eq!(bench.ask(&event), RequestAdmission::NotOurs, "{}", event.json());
     }
     assert!(bench.runs.is_empty() && bench.published.is_empty());
     assert_eq!(bench.count("job"), 0);
@@ -72,9 +72,12 @@ fn leaves_requests_for_others_alone() {
 
 #[test]
 fn an_agent_that_wants_to_be_named_takes_no_other_requests() {
-    let mut bench = Bench::with(|facts| facts.declaration.requests = Requests::Named);
-    assert_eq!(bench.ask(&request(SHARED, 1)), Admission::NotOurs);
-    assert_eq!(bench.ask(&tagged(SHARED, 1, &[&["p", &agent().public_key().to_hex()]])), Admission::Queued);
+    let mut bench = Bench::with(|spec| spec.declaration.requests = Requests::Named);
+    assert_eq!(bench.ask(&request(SHARED, 1)), RequestAdmission::NotOurs);
+    assert_eq!(
+        bench.ask(&tagged(SHARED, 1, &[&["p", &agent().public_key().to_hex()]])),
+        RequestAdmission::Queued
+    );
 }
 
 #[test]
@@ -82,7 +85,7 @@ fn answers_a_sealed_request_in_its_own_scheme_and_says_nothing_in_clear() {
     for scheme in [Encryption::Nip04, Encryption::Nip44] {
         let mut bench = Bench::new();
         let event = sealed(&customer(), scheme, r#"[["i","my diagnosis","text"]]"#);
-        assert_eq!(bench.ask(&event), Admission::Queued);
+        assert_eq!(bench.ask(&event), RequestAdmission::Queued);
         let Task::Job { request, .. } = bench.runs[0].task.clone() else { panic!() };
         assert_eq!(request.text(), Some("my diagnosis"));
         let lease = bench.next_run();
@@ -143,7 +146,7 @@ fn is_silent_towards_those_it_cannot_understand() {
         content(&foreign),
         sealed(&customer(), Encryption::Nip44, "no tags"),
     ] {
-        assert_eq!(bench.ask(&event), Admission::NotOurs);
+        assert_eq!(bench.ask(&event), RequestAdmission::NotOurs);
     }
     assert!(bench.published.is_empty());
 }
@@ -164,11 +167,11 @@ fn says_why_it_does_not_take_a_request() {
         (chained(SHARED, 1, &many), "16 jobs at most"),
     ] {
         let mut bench = Bench::new();
-        assert_eq!(bench.ask(&event), Admission::Rejected, "{why}");
+        assert_eq!(bench.ask(&event), RequestAdmission::Rejected, "{why}");
         assert_eq!(bench.state_of(&event), JobState::Rejected);
         assert!(bench.last_error().unwrap().contains(why), "{:?}", bench.last_error());
         assert!(bench.runs.is_empty());
-        assert_eq!(bench.ask(&event), Admission::Duplicate, "it is refused once");
+        assert_eq!(bench.ask(&event), RequestAdmission::Duplicate, "it is refused once");
         assert_eq!(bench.own().len(), 1);
     }
 }
@@ -183,7 +186,7 @@ fn takes_a_request_that_is_just_young_and_just_old_enough() {
         at(START, &[&["expiration", &later]]),
         chained(SHARED, 1, &(0..16).map(|byte| EventId::from_bytes([byte; 32])).collect::<Vec<_>>()),
     ] {
-        assert_eq!(bench.ask(&event), Admission::Queued);
+        assert_eq!(bench.ask(&event), RequestAdmission::Queued);
     }
 }
 
@@ -191,10 +194,10 @@ fn takes_a_request_that_is_just_young_and_just_old_enough() {
 fn is_silent_about_old_requests_to_nobody_that_an_outside_relay_still_keeps() {
     let behind = START - Duration::from_secs(2 * 24 * 60 * 60);
     let mut bench = Bench::new();
-    assert_eq!(bench.ask_from(&at(behind, &[]), Some(OUTSIDE)), Admission::NotOurs);
+    assert_eq!(bench.ask_from(&at(behind, &[]), Some(OUTSIDE)), RequestAdmission::NotOurs);
     assert_eq!(bench.count("job"), 0);
     let named = at(behind, &[&["p", &agent().public_key().to_hex()]]);
-    assert_eq!(bench.ask_from(&named, Some(OUTSIDE)), Admission::Rejected);
+    assert_eq!(bench.ask_from(&named, Some(OUTSIDE)), RequestAdmission::Rejected);
     assert_eq!(bench.own().len(), 1);
 }
 
@@ -202,8 +205,8 @@ fn is_silent_about_old_requests_to_nobody_that_an_outside_relay_still_keeps() {
 fn leaves_a_request_alone_that_would_leave_no_room_for_its_answer() {
     let mut bench = Bench::new();
     let large = |bytes: usize| tagged(SHARED, 1, &[&["i", &"x".repeat(bytes), "text"]]);
-    assert_eq!(bench.ask(&large(1_600_000)), Admission::NotOurs);
-    assert_eq!(bench.ask(&large(1_400_000)), Admission::Queued);
+    assert_eq!(bench.ask(&large(1_600_000)), RequestAdmission::NotOurs);
+    assert_eq!(bench.ask(&large(1_400_000)), RequestAdmission::Queued);
     let lease = bench.next_run();
     bench.done(lease, "short, but its result repeats the request");
     assert_eq!(bench.last_error().as_deref(), Some("the output is too large for an event"));
@@ -211,13 +214,13 @@ fn leaves_a_request_alone_that_would_leave_no_room_for_its_answer() {
 
 #[test]
 fn takes_no_more_jobs_than_its_queue_holds() {
-    let mut bench = Bench::with(|facts| facts.declaration.queue = 2);
+    let mut bench = Bench::with(|spec| spec.declaration.queue = 2);
     let asked = [1, 2, 3].map(|number| bench.ask(&request(SHARED, number)));
-    assert_eq!(asked, [Admission::Queued, Admission::Queued, Admission::Rejected]);
+    assert_eq!(asked, [RequestAdmission::Queued, RequestAdmission::Queued, RequestAdmission::Rejected]);
     assert!(bench.last_error().unwrap().contains("try again later"));
     let lease = bench.next_run();
     bench.done(lease, "1");
-    assert_eq!(bench.ask(&request(SHARED, 4)), Admission::Queued, "there is room again");
+    assert_eq!(bench.ask(&request(SHARED, 4)), RequestAdmission::Queued, "there is room again");
 }
 
 #[test]
@@ -229,13 +232,13 @@ fn says_an_answer_again_on_each_outside_relay_that_the_request_comes_from_later(
     bench.done(lease, "Hello");
     assert_eq!(bench.published.len(), 2);
     for relay in [OUTSIDE, "wss://late.example"] {
-        assert_eq!(bench.ask_from(&event, Some(relay)), Admission::Duplicate);
+        assert_eq!(bench.ask_from(&event, Some(relay)), RequestAdmission::Duplicate);
         let (answer, to) = bench.published.last().unwrap().clone();
         assert_eq!(to, Destination::Relay(relay.into()));
         assert_eq!(answer.id, bench.own().last().unwrap().id);
     }
     for source in [None, Some(OUTSIDE)] {
-        assert_eq!(bench.ask_from(&event, source), Admission::Duplicate);
+        assert_eq!(bench.ask_from(&event, source), RequestAdmission::Duplicate);
     }
     assert_eq!(bench.published.len(), 4, "these have it");
 }
@@ -246,7 +249,7 @@ fn answers_on_an_outside_relay_that_the_request_comes_from_while_it_is_worked_on
     let event = request(SHARED, 1);
     bench.ask(&event);
     let lease = bench.next_run();
-    assert_eq!(bench.ask_from(&event, Some(OUTSIDE)), Admission::Duplicate);
+    assert_eq!(bench.ask_from(&event, Some(OUTSIDE)), RequestAdmission::Duplicate);
     assert!(bench.published.iter().all(|(_, to)| *to == Destination::Own), "there is nothing to repeat yet");
     bench.done(lease, "Hello");
     let result = bench.own().last().unwrap().id;
@@ -256,11 +259,11 @@ fn answers_on_an_outside_relay_that_the_request_comes_from_while_it_is_worked_on
 
 #[test]
 fn fails_a_job_whose_handler_was_removed() {
-    let mut bench = Bench::with(|facts| facts.declaration.concurrency = 1);
+    let mut bench = Bench::with(|spec| spec.declaration.concurrency = 1);
     for (number, kind) in [(1, SHARED), (2, EXCLUSIVE), (3, QUOTED)] {
         bench.ask(&request(kind, number));
     }
-    bench.facts.handlers.truncate(1);
+    bench.spec.handlers.truncate(1);
     bench.crash();
     bench.seconds(60);
     let lease = bench.next_run();

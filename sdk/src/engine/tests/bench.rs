@@ -10,17 +10,15 @@ use serde_json::Value;
 
 use super::events::agent;
 use super::probe::Probe;
-use crate::agent::AgentDeclaration;
+use crate::declaration::{AgentDeclaration, JobDeclaration};
 use crate::engine::job_state::JobState;
 use crate::engine::{
-    Admission, AgentFacts, Changes, Delivery, Destination, Effect, HandlerFacts, HookFacts, Input, Inquiry,
-    JobEngine, Lease, Options, Outcome, RunId, Task, Wanted,
+    AgentSpec, Changes, Delivery, Destination, Effect, HandlerSpec, HookSpec, Input, JobEngine, Lease,
+    Options, Output, RequestAdmission, RunId, RunOutcome, StateQuery, Task, WantedOutput,
 };
-use crate::handler::JobDeclaration;
 use crate::nip90::{Cancellation, Feedback, JobResultEvent, Status};
-use crate::output::Output;
+use crate::payment::wallet::{Invoice, InvoiceRequest};
 use crate::price::Price;
-use crate::wallet::{Invoice, InvoiceRequest};
 
 /// Free, and runs beside others.
 pub(super) const SHARED: u16 = 5000;
@@ -45,19 +43,19 @@ pub(super) struct Started {
 pub(super) struct Bench {
     pub(super) engine: JobEngine<Probe>,
     pub(super) sql: Probe,
-    pub(super) facts: AgentFacts,
+    pub(super) spec: AgentSpec,
     pub(super) options: Options,
     pub(super) now: Timestamp,
     pub(super) runs: Vec<Started>,
     pub(super) aborted: Vec<Lease>,
     pub(super) quotes: Vec<EventId>,
-    pub(super) resolves: Vec<(EventId, Vec<Wanted>)>,
+    pub(super) resolves: Vec<(EventId, Vec<WantedOutput>)>,
     pub(super) invoices: Vec<(EventId, InvoiceRequest)>,
     pub(super) settlements: Vec<(EventId, Invoice)>,
     /// What was published, repetitions included.
     pub(super) published: Vec<(VerifiedEvent, Destination)>,
     pub(super) delivering: Vec<u64>,
-    pub(super) admissions: Vec<Admission>,
+    pub(super) admissions: Vec<RequestAdmission>,
     pub(super) answers: Vec<Result<Value, String>>,
     pub(super) warnings: Vec<String>,
     states: BTreeMap<EventId, JobState>,
@@ -65,17 +63,17 @@ pub(super) struct Bench {
     is_migrated: bool,
 }
 
-pub(super) fn failed(message: &str, retryable: bool) -> Outcome {
-    Outcome::Failed { message: message.into(), retryable }
+pub(super) fn failed(message: &str, retryable: bool) -> RunOutcome {
+    RunOutcome::Failed { message: message.into(), retryable }
 }
 
-pub(super) fn facts() -> AgentFacts {
-    let handler = |kind, exclusive, price, quotes| HandlerFacts {
+pub(super) fn spec() -> AgentSpec {
+    let handler = |kind, exclusive, price, quotes| HandlerSpec {
         declaration: JobDeclaration { price, ..JobDeclaration::new(kind, "handler") },
         exclusive,
         quotes,
     };
-    AgentFacts {
+    AgentSpec {
         declaration: AgentDeclaration::new("tester"),
         handlers: vec![
             handler(SHARED, false, Price::FREE, false),
@@ -84,7 +82,7 @@ pub(super) fn facts() -> AgentFacts {
             handler(QUOTED, false, Price::FREE, true),
         ],
         schedules: vec![],
-        hooks: HookFacts::default(),
+        hooks: HookSpec::default(),
     }
 }
 
@@ -93,20 +91,20 @@ impl Bench {
         Self::with(|_| ())
     }
 
-    pub(super) fn with(change: impl FnOnce(&mut AgentFacts)) -> Self {
-        let mut facts = facts();
-        change(&mut facts);
+    pub(super) fn with(change: impl FnOnce(&mut AgentSpec)) -> Self {
+        let mut spec = spec();
+        change(&mut spec);
         let options =
             Options { wallet: true, relay_url: Some("wss://own.example".into()), ..Options::default() };
-        Self::on(Probe::new(), facts, options)
+        Self::on(Probe::new(), spec, options)
     }
 
     /// Opens an agent on a database.
-    pub(super) fn on(sql: Probe, facts: AgentFacts, options: Options) -> Self {
-        let engine = JobEngine::open(sql.clone(), agent(), facts.clone(), options.clone(), START).unwrap();
+    pub(super) fn on(sql: Probe, spec: AgentSpec, options: Options) -> Self {
+        let engine = JobEngine::open(sql.clone(), agent(), spec.clone(), options.clone(), START).unwrap();
         let mut bench = Self {
             engine,
-            facts,
+            spec,
             options,
             now: START,
             runs: vec![],
@@ -182,9 +180,9 @@ impl Bench {
                     self.delivering.push(entry);
                     self.published.push((event, to));
                 }
-                Effect::Answered { answer, .. } => self.answers.push(answer),
-                // The bench's agent visits none; the visits have tests of their own.
-                Effect::Visit { relay, .. } => panic!("nobody asked for a visit to {relay}"),
+                Effect::QueryReply { answer, .. } => self.answers.push(answer),
+                // The bench's agent polls none; the polls have tests of their own.
+                Effect::Poll { relay, .. } => panic!("nobody asked for a poll to {relay}"),
                 Effect::Warn(warning) => self.warnings.push(warning),
             }
         }
@@ -208,7 +206,7 @@ impl Bench {
             unfinished += u64::from(!state.is_final());
         }
         assert_eq!(self.engine.unfinished, unfinished);
-        let leases = self.engine.ledger.leases().unwrap();
+        let leases = self.engine.jobs.leases().unwrap();
         for lease in &leases {
             assert!(
                 self.engine.running.get(&lease.run).is_none_or(|running| running.attempt == lease.attempt),
@@ -224,31 +222,31 @@ impl Bench {
         }
     }
 
-    pub(super) fn ask(&mut self, event: &VerifiedEvent) -> Admission {
+    pub(super) fn ask(&mut self, event: &VerifiedEvent) -> RequestAdmission {
         self.ask_from(event, None)
     }
 
-    pub(super) fn ask_from(&mut self, event: &VerifiedEvent, source: Option<&str>) -> Admission {
+    pub(super) fn ask_from(&mut self, event: &VerifiedEvent, source: Option<&str>) -> RequestAdmission {
         self.give(&Input::Request { event: event.clone(), source: source.map(str::to_owned), ticket: 0 });
         *self.admissions.last().unwrap()
     }
 
-    pub(super) fn cancel(&mut self, request: &VerifiedEvent, by: &Keys) -> Admission {
+    pub(super) fn cancel(&mut self, request: &VerifiedEvent, by: &Keys) -> RequestAdmission {
         let event = Cancellation::event(&request.id, request.kind, None).sign(by, self.now);
         self.ask(&event)
     }
 
-    pub(super) fn finish(&mut self, lease: Lease, outcome: Outcome, changes: Changes) {
+    pub(super) fn finish(&mut self, lease: Lease, outcome: RunOutcome, changes: Changes) {
         self.give(&Input::Finished { lease, outcome, changes });
     }
 
     pub(super) fn done(&mut self, lease: Lease, content: &str) {
-        self.finish(lease, Outcome::Done(Output::new(content)), Changes::default());
+        self.finish(lease, RunOutcome::Done(Output::new(content)), Changes::default());
     }
 
     pub(super) fn done_with_state(&mut self, lease: Lease, content: &str, state: &str) {
         let changes = Changes { state: Some(state.to_owned()), ..Changes::default() };
-        self.finish(lease, Outcome::Done(Output::new(content)), changes);
+        self.finish(lease, RunOutcome::Done(Output::new(content)), changes);
     }
 
     pub(super) fn fail(&mut self, lease: Lease, message: &str, retryable: bool) {
@@ -275,8 +273,8 @@ impl Bench {
     /// The process ends and another one opens the same database.
     pub(super) fn crash(&mut self) {
         self.sql.heal();
-        let (facts, options) = (self.facts.clone(), self.options.clone());
-        self.engine = JobEngine::open(self.sql.clone(), agent(), facts, options, self.now).unwrap();
+        let (spec, options) = (self.spec.clone(), self.options.clone());
+        self.engine = JobEngine::open(self.sql.clone(), agent(), spec, options, self.now).unwrap();
         self.runs.clear();
         self.delivering.clear();
         self.quotes.clear();
@@ -348,8 +346,8 @@ impl Bench {
         ends
     }
 
-    pub(super) fn inquire(&mut self, inquiry: Inquiry) -> Value {
-        self.give(&Input::Asked { inquiry, ticket: 0 });
+    pub(super) fn query_state(&mut self, query: StateQuery) -> Value {
+        self.give(&Input::Query { query, ticket: 0 });
         self.answers.pop().unwrap().unwrap()
     }
 }

@@ -6,12 +6,11 @@ use openagents_host::{EventId, Kind, Timestamp, UnsignedEvent};
 
 use super::bench::*;
 use super::events::*;
-use crate::engine::cancellation::{CANCELLED, MAX_NOTED};
+use crate::engine::intake::cancellation::{CANCELLED, MAX_NOTED};
 use crate::engine::job_state::JobState;
-use crate::engine::{Admission, Changes, Input, Report, RunId};
+use crate::engine::{Changes, Input, Output, Report, RequestAdmission, RunId};
 use crate::nip90::Status;
-use crate::output::Output;
-use crate::wallet::Invoice;
+use crate::payment::wallet::Invoice;
 
 /// Brings a job into a state that is not an end, and returns its request.
 fn bring_to(bench: &mut Bench, state: JobState) -> openagents_host::VerifiedEvent {
@@ -36,7 +35,7 @@ fn ends_a_job_in_whatever_state_it_is() {
         let mut bench = Bench::new();
         let event = bring_to(&mut bench, state);
         let runs = bench.runs.len();
-        assert_eq!(bench.cancel(&event, &customer()), Admission::Cancellation);
+        assert_eq!(bench.cancel(&event, &customer()), RequestAdmission::Cancellation);
         assert_eq!(bench.state_of(&event), JobState::Cancelled, "{state}");
         assert_eq!(bench.last_error().as_deref(), Some(CANCELLED), "{state}");
         assert_eq!(bench.aborted.len(), usize::from(state == JobState::Running), "{state}");
@@ -89,10 +88,10 @@ fn heeds_nobody_but_the_customer() {
 fn does_not_begin_what_was_cancelled_before_it_came() {
     let mut bench = Bench::new();
     let event = request(SHARED, 1);
-    assert_eq!(bench.cancel(&event, &customer()), Admission::Cancellation);
+    assert_eq!(bench.cancel(&event, &customer()), RequestAdmission::Cancellation);
     bench.crash();
     bench.seconds(23 * 60 * 60);
-    assert_eq!(bench.ask(&event), Admission::Rejected);
+    assert_eq!(bench.ask(&event), RequestAdmission::Rejected);
     assert_eq!(bench.state_of(&event), JobState::Cancelled);
     assert_eq!(bench.last_error().as_deref(), Some(CANCELLED));
     assert!(bench.runs.is_empty());
@@ -142,7 +141,7 @@ fn a_deletion_of_other_things_is_none_of_its_business() {
     let mut bench = Bench::new();
     let deletion =
         UnsignedEvent::new(Kind(5), "").tag(["e", &"ab".repeat(32)]).tag(["k", "1"]).sign(&customer(), START);
-    assert_eq!(bench.ask(&deletion), Admission::NotOurs);
+    assert_eq!(bench.ask(&deletion), RequestAdmission::NotOurs);
     assert_eq!(bench.count("cancellation"), 0);
 }
 
@@ -187,6 +186,6 @@ fn a_run_whose_cancellation_was_not_committed_goes_on() {
     bench.ask(&request(EXCLUSIVE, 2));
     assert_eq!(bench.runs.len(), 1, "it is still alone");
     let lease = bench.next_run();
-    bench.finish(lease, crate::engine::Outcome::Done(Output::new("Hello")), Changes::default());
+    bench.finish(lease, crate::engine::RunOutcome::Done(Output::new("Hello")), Changes::default());
     assert_eq!(bench.results(), ["Hello"]);
 }

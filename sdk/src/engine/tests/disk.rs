@@ -2,16 +2,15 @@
 
 use super::bench::*;
 use super::events::*;
-use crate::engine::{Changes, Input, Outcome, RunId};
-use crate::output::Output;
+use crate::engine::{Changes, Input, Output, RunId, RunOutcome};
 
 /// Everything that a request with a result takes, with one failure after so many statements; returns how many results
 /// there are, and whether the failure came.
 fn live(kind: u16, failure: u32) -> (usize, bool) {
-    let mut bench = Bench::with(|facts| {
-        facts.hooks.on_create = Some(true);
-        facts.hooks.on_wake = Some(false);
-        facts.hooks.on_sleep = Some(false);
+    let mut bench = Bench::with(|spec| {
+        spec.hooks.on_create = Some(true);
+        spec.hooks.on_wake = Some(false);
+        spec.hooks.on_sleep = Some(false);
     });
     let event = request(kind, 1);
     bench.sql.fail_after(failure);
@@ -26,8 +25,11 @@ fn live(kind: u16, failure: u32) -> (usize, bool) {
             let run = bench.runs.remove(0);
             let state = matches!(run.lease.run, RunId::Job(_)).then(|| "1".to_owned());
             let changes = Changes { state, ..Changes::default() };
-            let input =
-                Input::Finished { lease: run.lease, outcome: Outcome::Done(Output::new("Hello")), changes };
+            let input = Input::Finished {
+                lease: run.lease,
+                outcome: RunOutcome::Done(Output::new("Hello")),
+                changes,
+            };
             if !failed {
                 bench.sql.fail_after(failure);
             }
@@ -59,7 +61,7 @@ fn a_request_has_its_result_wherever_the_database_failed_once() {
 fn an_alarm_that_could_not_be_committed_rings_again() {
     let mut failures = 0;
     for failure in 0..60 {
-        let mut bench = Bench::with(|facts| facts.hooks.on_wake = Some(false));
+        let mut bench = Bench::with(|spec| spec.hooks.on_wake = Some(false));
         let mut effects = Vec::new();
         let input = Input::Request { event: request(EXCLUSIVE, 1), source: None, ticket: 0 };
         openagents_host::Engine::handle(&mut bench.engine, bench.now, &input, &mut effects);

@@ -4,19 +4,18 @@ use openagents_host::Engine;
 
 use super::bench::*;
 use super::events::*;
-use crate::context::JobFailure;
-use crate::engine::{AgentFacts, Hook, Lease, RunId, Task};
+use crate::engine::{AgentSpec, Hook, JobFailure, Lease, RunId, Task};
 
 const CREATE: RunId = RunId::Hook(Hook::Create);
 const WAKE: RunId = RunId::Hook(Hook::Wake);
 const SLEEP: RunId = RunId::Hook(Hook::Sleep);
 const ERROR: RunId = RunId::Hook(Hook::Error);
 
-fn all(facts: &mut AgentFacts) {
-    facts.hooks.on_create = Some(true);
-    facts.hooks.on_wake = Some(false);
-    facts.hooks.on_sleep = Some(false);
-    facts.hooks.on_error = Some(false);
+fn all(spec: &mut AgentSpec) {
+    spec.hooks.on_create = Some(true);
+    spec.hooks.on_wake = Some(false);
+    spec.hooks.on_sleep = Some(false);
+    spec.hooks.on_error = Some(false);
 }
 
 /// The run that is to be the only one.
@@ -111,7 +110,7 @@ fn a_created_agent_keeps_what_its_hook_changed() {
 
 #[test]
 fn works_although_it_could_not_be_woken() {
-    let mut bench = Bench::with(|facts| facts.hooks.on_wake = Some(false));
+    let mut bench = Bench::with(|spec| spec.hooks.on_wake = Some(false));
     bench.ask(&request(SHARED, 1));
     let lease = only(&mut bench, WAKE);
     bench.fail(lease, "no network", false);
@@ -120,7 +119,7 @@ fn works_although_it_could_not_be_woken() {
 
 #[test]
 fn sleeps_after_work_without_a_hook_that_wakes_it() {
-    let mut bench = Bench::with(|facts| facts.hooks.on_sleep = Some(false));
+    let mut bench = Bench::with(|spec| spec.hooks.on_sleep = Some(false));
     bench.seconds(60);
     assert!(bench.runs.is_empty(), "it was not awake");
     bench.ask(&request(SHARED, 1));
@@ -163,7 +162,7 @@ fn a_hook_that_hangs_is_given_up() {
 
 #[test]
 fn is_told_of_each_failed_job_once() {
-    let mut bench = Bench::with(|facts| facts.hooks.on_error = Some(false));
+    let mut bench = Bench::with(|spec| spec.hooks.on_error = Some(false));
     for number in [1, 2] {
         bench.ask(&request(SHARED, number));
         let lease = bench.next_run();
@@ -191,9 +190,9 @@ fn is_told_of_each_failed_job_once() {
 
 #[test]
 fn is_told_of_failures_one_after_another_and_of_a_hundred_at_most() {
-    let mut bench = Bench::with(|facts| {
-        facts.hooks.on_error = Some(false);
-        facts.declaration.concurrency = 200;
+    let mut bench = Bench::with(|spec| {
+        spec.hooks.on_error = Some(false);
+        spec.declaration.concurrency = 200;
     });
     for number in 0..150 {
         bench.ask(&request(SHARED, number));
@@ -211,7 +210,7 @@ fn is_told_of_failures_one_after_another_and_of_a_hundred_at_most() {
 
 #[test]
 fn is_not_told_of_a_cancelled_or_refused_job() {
-    let mut bench = Bench::with(|facts| facts.hooks.on_error = Some(false));
+    let mut bench = Bench::with(|spec| spec.hooks.on_error = Some(false));
     let event = request(SHARED, 1);
     bench.ask(&event);
     bench.cancel(&event, &customer());

@@ -7,7 +7,7 @@ use super::bench::*;
 use super::events::*;
 use super::probe::Probe;
 use crate::engine::job_state::JobState;
-use crate::engine::{Admission, Options, RunId, SCHEMA};
+use crate::engine::{Options, RequestAdmission, RunId, SCHEMA};
 use crate::nip90::Status;
 
 /// A database of the first release, with a job in each state it knew, an event in its outbox, and a state.
@@ -41,7 +41,7 @@ fn first_release() -> Probe {
 }
 
 fn migrated() -> Bench {
-    Bench::on(first_release(), facts(), Options::default())
+    Bench::on(first_release(), spec(), Options::default())
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn knows_the_jobs_that_the_first_release_ended() {
     let mut bench = migrated();
     for (number, state) in [(3, JobState::Done), (4, JobState::Failed)] {
         assert_eq!(bench.state_of(&request(SHARED, number)), state);
-        assert_eq!(bench.ask_from(&request(SHARED, number), Some(OUTSIDE)), Admission::Duplicate);
+        assert_eq!(bench.ask_from(&request(SHARED, number), Some(OUTSIDE)), RequestAdmission::Duplicate);
     }
     assert_eq!(bench.engine.unfinished, 2);
 }

@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use openagents_host::{Engine, EventId};
+use openagents_host::{Engine, EventId, Kind, UnsignedEvent};
 
 use super::bench::*;
 use super::events::*;
-use crate::engine::{Changes, Delivery, Destination, Effect, Input, Outcome};
-use crate::output::Output;
-use openagents_host::{Kind, UnsignedEvent};
+use crate::engine::{Changes, Delivery, Destination, Effect, Input, Output, RunOutcome};
 
 fn unreachable() -> Delivery {
     Delivery::Unreachable("away".into())
@@ -41,10 +39,10 @@ fn answers_on_the_relays_that_the_request_names() {
 fn answers_where_the_customer_reads_if_the_request_names_nothing() {
     let mut bench = Bench::new();
     bench.ask_from(&request(SHARED, 1), Some(OUTSIDE));
-    let read_by = Destination::ReadBy { customer: customer().public_key(), source: OUTSIDE.into() };
-    assert_eq!(destinations(&bench), [Destination::Own, Destination::Relay(OUTSIDE.into()), read_by]);
+    let customer_relays = Destination::ReadBy { customer: customer().public_key(), source: OUTSIDE.into() };
+    assert_eq!(destinations(&bench), [Destination::Own, Destination::Relay(OUTSIDE.into()), customer_relays]);
     bench.crash();
-    assert_eq!(destinations(&bench)[..3], destinations(&bench)[3..6], "the lanes survive a crash");
+    assert_eq!(destinations(&bench)[..3], destinations(&bench)[3..6], "the queues survive a crash");
 }
 
 #[test]
@@ -113,7 +111,7 @@ fn gives_up_an_outside_relay_that_is_away_for_long_also_across_a_crash() {
 #[test]
 fn dead_outside_relays_do_not_hold_up_the_own_one() {
     for (relays, at_once) in [(1, 8), (100, 64)] {
-        let mut bench = Bench::with(|facts| facts.declaration.concurrency = 200);
+        let mut bench = Bench::with(|spec| spec.declaration.concurrency = 200);
         for number in 0..100 {
             let relay = format!("wss://{}.example", number % relays);
             bench.ask(&tagged(SHARED, number, &[&["relays", &relay]]));
@@ -128,7 +126,7 @@ fn dead_outside_relays_do_not_hold_up_the_own_one() {
 
 #[test]
 fn hands_out_so_many_at_once_and_in_order() {
-    let mut bench = Bench::with(|facts| facts.declaration.concurrency = 1_000);
+    let mut bench = Bench::with(|spec| spec.declaration.concurrency = 1_000);
     let asked: Vec<EventId> = (0..300)
         .map(|number| {
             let event = request(SHARED, number);
@@ -192,7 +190,7 @@ fn publishes_what_a_run_wants_published_in_its_order() {
     bench.ask(&request(SHARED, 1));
     let lease = bench.next_run();
     let events = ["one", "two"].map(|text| UnsignedEvent::new(Kind(1), text)).into();
-    bench.finish(lease, Outcome::Done(Output::new("Hello")), Changes { events, ..Changes::default() });
+    bench.finish(lease, RunOutcome::Done(Output::new("Hello")), Changes { events, ..Changes::default() });
     let contents: Vec<_> = bench.own().iter().map(|event| event.content.clone()).collect();
     assert_eq!(contents, ["", "one", "two", "Hello"]);
 }

@@ -9,7 +9,7 @@ use super::events::*;
 use crate::engine::job_state::JobState;
 use crate::engine::{Input, RunId};
 use crate::nip90::{Amount, Status};
-use crate::wallet::{Invoice, Settlement};
+use crate::payment::wallet::{Invoice, Settlement};
 
 const MINUTE: Duration = Duration::from_secs(60);
 

@@ -3,7 +3,7 @@
 use super::bench::*;
 use super::events::*;
 use crate::engine::job_state::JobState;
-use crate::engine::{Admission, Input, RunId};
+use crate::engine::{Input, RequestAdmission, RunId};
 use crate::price::Price;
 
 fn quoted(bench: &mut Bench, price: Result<Price, &str>) {
@@ -19,7 +19,7 @@ fn price_on_record(bench: &Bench) -> String {
 fn refuses_a_bid_below_the_price() {
     let mut bench = Bench::new();
     let event = tagged(PAID, 1, &[&["bid", "20999"]]);
-    assert_eq!(bench.ask(&event), Admission::Rejected);
+    assert_eq!(bench.ask(&event), RequestAdmission::Rejected);
     assert_eq!(bench.last_error().unwrap(), "this job costs 21000 msat, more than the bid of 20999 msat");
     assert!(bench.invoices.is_empty());
 }
@@ -28,7 +28,7 @@ fn refuses_a_bid_below_the_price() {
 fn takes_a_bid_that_covers_the_price_and_none_at_all() {
     for tags in [&[&["bid", "21000"] as &[&str]] as &[&[&str]], &[], &[&["bid", "much"]]] {
         let mut bench = Bench::new();
-        assert_eq!(bench.ask(&tagged(PAID, 1, tags)), Admission::Queued);
+        assert_eq!(bench.ask(&tagged(PAID, 1, tags)), RequestAdmission::Queued);
         assert_eq!(bench.invoices.len(), 1);
         assert!(bench.runs.is_empty(), "it is not worked on before it is paid");
     }
@@ -39,16 +39,16 @@ fn refuses_what_it_cannot_be_paid_for() {
     let mut bench = Bench::new();
     bench.options.wallet = false;
     bench.crash();
-    assert_eq!(bench.ask(&request(PAID, 1)), Admission::Rejected);
+    assert_eq!(bench.ask(&request(PAID, 1)), RequestAdmission::Rejected);
     assert!(bench.last_error().unwrap().contains("no wallet"));
-    assert_eq!(bench.ask(&request(SHARED, 1)), Admission::Queued, "what is free needs none");
+    assert_eq!(bench.ask(&request(SHARED, 1)), RequestAdmission::Queued, "what is free needs none");
 }
 
 #[test]
 fn asks_the_handler_for_the_price_and_works_when_it_is_free() {
     let mut bench = Bench::new();
     let event = request(QUOTED, 1);
-    assert_eq!(bench.ask(&event), Admission::Queued);
+    assert_eq!(bench.ask(&event), RequestAdmission::Queued);
     assert_eq!(bench.quotes, [event.id]);
     assert!(bench.runs.is_empty());
     quoted(&mut bench, Ok(Price::FREE));

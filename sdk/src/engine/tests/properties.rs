@@ -8,16 +8,15 @@ use proptest::prelude::*;
 
 use super::bench::*;
 use super::events::*;
-use crate::engine::{Changes, Delivery, Input, Outcome, Report, RunId, ScheduleFacts, Task};
-use crate::handler::{Rhythm, ScheduleDeclaration};
+use crate::declaration::{ScheduleDeclaration, ScheduleRule};
+use crate::engine::{Changes, Delivery, Input, Output, Report, RunId, RunOutcome, ScheduleSpec, Task};
 use crate::nip90::Cancellation;
-use crate::output::Output;
+use crate::payment::wallet::{Invoice, Settlement};
 use crate::price::Price;
-use crate::wallet::{Invoice, Settlement};
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// Of a kind (an index), with a number, from an outside relay or not.
+    /// Of a kind (an index), with a number, from an external relay or not.
     Ask(usize, u64, bool),
     /// Builds upon the request of this kind and number.
     Chain(usize, u64),
@@ -55,7 +54,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0..4_usize, any::<bool>()).prop_map(|(run, retryable)| Step::Fail(run, retryable)),
         1 => (0..4_usize).prop_map(Step::Report),
         2 => (0..4_usize, prop::option::of(0..2_u64)).prop_map(|(job, price)| Step::Quote(job, price)),
-        3 => (0..4_usize, prop::bool::weighted(0.8)).prop_map(|(job, works)| Step::Invoice(job, works)),
+        3 => (0..4_usize, prop::bool::weighted(0.8)).prop_map(|(job, note_work)| Step::Invoice(job, note_work)),
         3 => (0..4_usize, settlement).prop_map(|(job, settlement)| Step::Settle(job, settlement)),
         1 => (0..4_usize, any::<bool>()).prop_map(|(job, found)| Step::Resolve(job, found)),
         3 => delivery.prop_map(Step::Deliver),
@@ -76,18 +75,18 @@ struct World {
 
 impl World {
     fn new(has_life: bool) -> Self {
-        let bench = Bench::with(|facts| {
-            facts.declaration.concurrency = 3;
-            facts.declaration.queue = 8;
+        let bench = Bench::with(|spec| {
+            spec.declaration.concurrency = 3;
+            spec.declaration.queue = 8;
             if has_life {
-                facts.hooks.on_create = Some(true);
-                facts.hooks.on_wake = Some(false);
-                facts.hooks.on_sleep = Some(true);
-                facts.hooks.on_error = Some(false);
-                let rhythm = Rhythm::Every(Duration::from_secs(45));
+                spec.hooks.on_create = Some(true);
+                spec.hooks.on_wake = Some(false);
+                spec.hooks.on_sleep = Some(true);
+                spec.hooks.on_error = Some(false);
+                let rule = ScheduleRule::Every(Duration::from_secs(45));
                 let timeout = Duration::from_secs(20);
-                let declaration = ScheduleDeclaration { name: "tick", about: "", rhythm, timeout };
-                facts.schedules = vec![ScheduleFacts { declaration, exclusive: true }];
+                let declaration = ScheduleDeclaration { name: "tick", about: "", rule, timeout };
+                spec.schedules = vec![ScheduleSpec { declaration, exclusive: true }];
             }
         });
         Self { bench, taken: BTreeSet::new(), undo: false }
@@ -112,7 +111,7 @@ impl World {
         self.give(&Input::Request { event, source: outside.then(|| OUTSIDE.to_owned()), ticket: 0 });
     }
 
-    fn end(&mut self, index: usize, outcome: impl FnOnce() -> Outcome) {
+    fn end(&mut self, index: usize, outcome: impl FnOnce() -> RunOutcome) {
         if self.bench.runs.is_empty() {
             return;
         }
@@ -124,14 +123,17 @@ impl World {
         self.give(&Input::Finished { lease: run.lease, outcome: outcome(), changes });
     }
 
-    fn invoice(&mut self, index: usize, works: bool) {
+    fn invoice(&mut self, index: usize, note_work: bool) {
         if self.bench.invoices.is_empty() {
             return;
         }
         let (job, _) = self.bench.invoices.remove(index % self.bench.invoices.len());
         let expires_at = self.bench.now + Duration::from_secs(120);
         let invoice = Invoice { bolt11: "lnbc1".into(), payment_hash: String::new(), expires_at };
-        self.give(&Input::Invoiced { job, invoice: if works { Ok(invoice) } else { Err("busy".into()) } });
+        self.give(&Input::Invoiced {
+            job,
+            invoice: if note_work { Ok(invoice) } else { Err("busy".into()) },
+        });
     }
 
     fn quote(&mut self, index: usize, sats: Option<u64>) {
@@ -182,7 +184,7 @@ impl World {
                     Cancellation::event(&event.id, event.kind, None).sign(&customer(), self.bench.now);
                 self.ask(event, false);
             }
-            Step::Finish(run) => self.end(run, || Outcome::Done(Output::new("done"))),
+            Step::Finish(run) => self.end(run, || RunOutcome::Done(Output::new("done"))),
             Step::Fail(run, retryable) => self.end(run, || failed("no", retryable)),
             Step::Report(run) => {
                 if let Some(run) = self.bench.runs.get(run) {
@@ -191,7 +193,7 @@ impl World {
                 }
             }
             Step::Quote(job, sats) => self.quote(job, sats),
-            Step::Invoice(job, works) => self.invoice(job, works),
+            Step::Invoice(job, note_work) => self.invoice(job, note_work),
             Step::Settle(job, settlement) => self.settle(job, settlement),
             Step::Resolve(job, found) => self.resolve(job, found),
             Step::Deliver(delivery) => self.deliver(&delivery),
@@ -209,7 +211,7 @@ impl World {
         self.bench.sql.heal();
         for _ in 0..400 {
             while !self.bench.runs.is_empty() {
-                self.end(0, || Outcome::Done(Output::new("done")));
+                self.end(0, || RunOutcome::Done(Output::new("done")));
             }
             while !self.bench.quotes.is_empty() {
                 self.quote(0, Some(0));

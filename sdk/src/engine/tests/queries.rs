@@ -12,7 +12,7 @@ const GROWING: [&str; 7] = ["job", "job_input", "invoice", "outbox", "cancellati
 
 /// What every life of an agent brings about.
 fn live() -> Probe {
-    let mut bench = Bench::with(|facts| facts.hooks.on_error = Some(false));
+    let mut bench = Bench::with(|spec| spec.hooks.on_error = Some(false));
     for (number, kind) in (1..).zip([SHARED, EXCLUSIVE, PAID, QUOTED]) {
         bench.ask_from(&request(kind, number), Some(OUTSIDE));
     }
@@ -24,19 +24,22 @@ fn live() -> Probe {
     let (job, _) = bench.resolves.remove(0);
     bench.give(&Input::Resolved { job, events: vec![] });
     let (job, _) = bench.invoices.remove(0);
-    let invoice =
-        crate::wallet::Invoice { bolt11: "ln".into(), payment_hash: String::new(), expires_at: START };
+    let invoice = crate::payment::wallet::Invoice {
+        bolt11: "ln".into(),
+        payment_hash: String::new(),
+        expires_at: START,
+    };
     bench.give(&Input::Invoiced { job, invoice: Ok(invoice) });
-    bench.give(&Input::Settled { job, settlement: crate::wallet::Settlement::Paid });
+    bench.give(&Input::Settled { job, settlement: crate::payment::wallet::Settlement::Paid });
     let lease = bench.next_run();
-    let turn = crate::memory::Turn { role: "user".into(), text: "hi".into() };
+    let turn = crate::engine::Turn { role: "user".into(), text: "hi".into() };
     let changes = crate::engine::Changes {
         state: Some("1".into()),
         memory: [("a".to_owned(), Some("1".to_owned())), ("b".to_owned(), None)].into(),
         turns: vec![crate::engine::NewTurn { customer: customer().public_key(), turn }],
         events: vec![],
     };
-    bench.finish(lease, crate::engine::Outcome::Done(crate::output::Output::new("2")), changes);
+    bench.finish(lease, crate::engine::RunOutcome::Done(crate::engine::Output::new("2")), changes);
     bench.cancel(&request(QUOTED, 4), &customer());
     bench.cancel(&request(SHARED, 50), &customer());
     let entry = bench.delivering.remove(0);

@@ -34,7 +34,7 @@ fn runs_shared_handlers_side_by_side_and_exclusive_ones_alone() {
 
 #[test]
 fn runs_no_more_than_its_concurrency_at_once() {
-    let mut bench = Bench::with(|facts| facts.declaration.concurrency = 2);
+    let mut bench = Bench::with(|spec| spec.declaration.concurrency = 2);
     for number in 1..=4 {
         bench.ask(&request(SHARED, number));
     }
@@ -48,7 +48,7 @@ fn runs_no_more_than_its_concurrency_at_once() {
 
 #[test]
 fn a_concurrency_of_none_is_one() {
-    let mut bench = Bench::with(|facts| facts.declaration.concurrency = 0);
+    let mut bench = Bench::with(|spec| spec.declaration.concurrency = 0);
     bench.ask(&request(SHARED, 1));
     assert_eq!(bench.runs.len(), 1);
 }
@@ -192,7 +192,7 @@ fn fails_a_job_at_once_whose_changes_are_more_than_the_database_takes() {
 
 #[test]
 fn gives_up_a_job_whose_request_on_record_is_damaged() {
-    let mut bench = Bench::with(|facts| facts.declaration.concurrency = 1);
+    let mut bench = Bench::with(|spec| spec.declaration.concurrency = 1);
     for (number, kind) in [(1, SHARED), (2, SHARED), (3, QUOTED), (4, SHARED)] {
         bench.ask(&request(kind, number));
     }
@@ -219,7 +219,7 @@ fn forgets_leases_of_a_transaction_that_was_undone() {
 
 #[test]
 fn an_outcome_of_a_transaction_that_was_undone_is_taken_again() {
-    let mut bench = Bench::with(|facts| facts.hooks.on_error = Some(false));
+    let mut bench = Bench::with(|spec| spec.hooks.on_error = Some(false));
     bench.ask(&request(EXCLUSIVE, 1));
     bench.ask(&request(EXCLUSIVE, 2));
     let lease = bench.next_run();

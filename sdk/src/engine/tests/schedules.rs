@@ -6,18 +6,18 @@ use openagents_host::{Engine, Timestamp};
 
 use super::bench::*;
 use super::events::*;
-use crate::engine::{AgentFacts, RunId, ScheduleFacts};
-use crate::handler::{Rhythm, ScheduleDeclaration};
+use crate::declaration::{ScheduleDeclaration, ScheduleRule};
+use crate::engine::{AgentSpec, RunId, ScheduleSpec};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const TICK: RunId = RunId::Schedule(0);
 
-fn schedule(name: &'static str, rhythm: Rhythm, exclusive: bool) -> ScheduleFacts {
-    ScheduleFacts { declaration: ScheduleDeclaration { name, about: "", rhythm, timeout: MINUTE }, exclusive }
+fn schedule(name: &'static str, rule: ScheduleRule, exclusive: bool) -> ScheduleSpec {
+    ScheduleSpec { declaration: ScheduleDeclaration { name, about: "", rule, timeout: MINUTE }, exclusive }
 }
 
-fn every_minute(facts: &mut AgentFacts) {
-    facts.schedules = vec![schedule("tick", Rhythm::Every(MINUTE), true)];
+fn every_minute(spec: &mut AgentSpec) {
+    spec.schedules = vec![schedule("tick", ScheduleRule::Every(MINUTE), true)];
 }
 
 fn tick(bench: &mut Bench) {
@@ -57,25 +57,27 @@ fn has_one_row_for_each_schedule_and_goes_on_after_a_redeploy() {
 }
 
 #[test]
-fn starts_anew_with_another_rhythm_and_drops_what_is_gone() {
-    let mut bench = Bench::with(|facts| {
-        facts.schedules =
-            vec![schedule("tick", Rhythm::Every(MINUTE), true), schedule("old", Rhythm::Every(MINUTE), true)];
+fn starts_anew_with_another_rule_and_drops_what_is_gone() {
+    let mut bench = Bench::with(|spec| {
+        spec.schedules = vec![
+            schedule("tick", ScheduleRule::Every(MINUTE), true),
+            schedule("old", ScheduleRule::Every(MINUTE), true),
+        ];
     });
     bench.seconds(50);
-    bench.facts.schedules = vec![schedule("tick", Rhythm::Every(MINUTE * 2), true)];
+    bench.spec.schedules = vec![schedule("tick", ScheduleRule::Every(MINUTE * 2), true)];
     bench.crash();
     assert_eq!(due(&bench), START + Duration::from_secs(50) + MINUTE * 2);
     assert_eq!(bench.count("schedule"), 1);
-    bench.facts.schedules = vec![schedule("tick", Rhythm::Cron("0 3 * * *"), true)];
+    bench.spec.schedules = vec![schedule("tick", ScheduleRule::Cron("0 3 * * *"), true)];
     bench.crash();
     assert_eq!(due(&bench), Timestamp::from_seconds(1_700_017_200));
 }
 
 #[test]
 fn catches_up_once_however_long_the_agent_was_away() {
-    for rhythm in [Rhythm::Every(MINUTE), Rhythm::Cron("* * * * *")] {
-        let mut bench = Bench::with(|facts| facts.schedules = vec![schedule("tick", rhythm, false)]);
+    for rule in [ScheduleRule::Every(MINUTE), ScheduleRule::Cron("* * * * *")] {
+        let mut bench = Bench::with(|spec| spec.schedules = vec![schedule("tick", rule, false)]);
         bench.now = bench.now + MINUTE * 90;
         bench.crash();
         tick(&mut bench);
@@ -86,8 +88,8 @@ fn catches_up_once_however_long_the_agent_was_away() {
 
 #[test]
 fn does_not_overlap_with_itself() {
-    let mut bench = Bench::with(|facts| {
-        facts.schedules = vec![schedule("tick", Rhythm::Every(Duration::from_secs(5)), false)];
+    let mut bench = Bench::with(|spec| {
+        spec.schedules = vec![schedule("tick", ScheduleRule::Every(Duration::from_secs(5)), false)];
     });
     bench.seconds(5);
     bench.seconds(30);
@@ -137,8 +139,8 @@ fn a_failed_run_is_told_to_the_operator_and_comes_again_in_its_time() {
 
 #[test]
 fn runs_alone_if_it_is_exclusive_and_lets_jobs_run_between() {
-    let mut bench = Bench::with(|facts| {
-        facts.schedules = vec![schedule("tick", Rhythm::Every(Duration::from_secs(1)), true)];
+    let mut bench = Bench::with(|spec| {
+        spec.schedules = vec![schedule("tick", ScheduleRule::Every(Duration::from_secs(1)), true)];
     });
     bench.ask(&request(SHARED, 1));
     let job = bench.next_run();
@@ -171,7 +173,7 @@ fn ran_although_the_first_report_of_it_was_undone() {
     let mut bench = Bench::with(every_minute);
     bench.pass(MINUTE);
     let lease = bench.next_run();
-    let outcome = crate::engine::Outcome::Done(crate::output::Output::default());
+    let outcome = crate::engine::RunOutcome::Done(crate::engine::Output::default());
     let input = crate::engine::Input::Finished { lease, outcome, changes: crate::engine::Changes::default() };
     bench.give_and_undo(std::slice::from_ref(&input));
     bench.give(&input);

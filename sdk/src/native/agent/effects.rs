@@ -12,31 +12,32 @@ use serde_json::Value;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::AbortHandle;
 
-use super::surroundings::NativeSurroundings;
-use super::{Answer, Tickets};
-use crate::agent::Jobs;
-use crate::engine::{Admission, Delivery, Destination, Effect, Input, Lease, RunId};
-use crate::native::outside::{Lanes, OutsideAnswer};
-use crate::outside;
+use super::QueuedDelivery;
+use super::handler_host::NativeHandlerHost;
+use crate::author::agent::Jobs;
+use crate::engine::{Delivery, Destination, Effect, Input, Lease, RequestAdmission, RunId};
+use crate::host_port::HandlerHost;
+use crate::native::mailbox::Tickets;
+use crate::native::relays::{ExternalDelivery, PerRelayQueues};
+use crate::payment::wallet::{Settlement, Wallet};
+use crate::relays;
 use crate::runner::{self, StateCache};
-use crate::surroundings::Surroundings;
-use crate::wallet::{Settlement, Wallet};
 
 /// How many answers are on their way to the agent's own relay at once.
-const DELIVERIES: usize = 64;
+const MAX_DELIVERIES: usize = 64;
 
 /// How many jobs' inputs are looked for at once: each may take some megabytes and ask several relays.
-pub(super) const RESOLVING: usize = 8;
+pub(super) const MAX_RESOLVING: usize = 8;
 
 /// Carries out what the engine wants. Lives on the engine's thread.
 pub(super) struct Effects<A> {
     pub(super) runtime: tokio::runtime::Handle,
     pub(super) cache: Arc<StateCache<A>>,
-    pub(super) surroundings: Arc<NativeSurroundings>,
+    pub(super) host: Arc<NativeHandlerHost>,
     pub(super) wallet: Option<Arc<dyn Wallet>>,
-    pub(super) taken: Tickets<Result<Admission, SqlError>>,
+    pub(super) taken: Tickets<Result<RequestAdmission, SqlError>>,
     pub(super) answered: Tickets<Result<Value, String>>,
-    pub(super) answers: mpsc::UnboundedSender<Answer>,
+    pub(super) answers: mpsc::UnboundedSender<QueuedDelivery>,
     pub(super) running: watch::Sender<usize>,
     /// What the engine is told by those who work for it.
     pub(super) reports: mpsc::UnboundedSender<Input>,
@@ -50,14 +51,14 @@ impl<A: Jobs> Effects<A> {
     pub(super) fn apply(&mut self, effect: Effect) {
         match effect {
             Effect::Taken { ticket, result } => self.taken.redeem(ticket, result),
-            Effect::Answered { ticket, answer } => self.answered.redeem(ticket, answer),
+            Effect::QueryReply { ticket, answer } => self.answered.redeem(ticket, answer),
             Effect::Run { lease, task, state } => {
                 tracing::debug!(?lease, "running");
-                let surroundings: Arc<dyn Surroundings> = Arc::clone(&self.surroundings) as _;
+                let host: Arc<dyn HandlerHost> = Arc::clone(&self.host) as _;
                 let (cache, reports) = (Arc::clone(&self.cache), self.reports.clone());
                 let counted = Counted::new(&self.running);
                 let run = self.runtime.spawn(async move {
-                    let ended = runner::run(&cache, surroundings, now(), lease, task, state).await;
+                    let ended = runner::run(&cache, host, now(), lease, task, state).await;
                     let _ = reports.send(ended);
                     drop(counted);
                 });
@@ -74,10 +75,10 @@ impl<A: Jobs> Effects<A> {
                 self.report_on(async move { runner::quote(&cache, job, handler, &request, &state) });
             }
             Effect::Resolve { job, wanted } => {
-                let (surroundings, resolving) = (Arc::clone(&self.surroundings), Arc::clone(&self.resolving));
+                let (host, resolving) = (Arc::clone(&self.host), Arc::clone(&self.resolving));
                 self.report_on(async move {
                     let _turn = resolving.acquire().await;
-                    let events = outside::outputs(&*surroundings, &wanted).await;
+                    let events = relays::outputs(&*host, &wanted).await;
                     Input::Resolved { job, events }
                 });
             }
@@ -108,12 +109,12 @@ impl<A: Jobs> Effects<A> {
                 });
             }
             Effect::Publish { entry, event, to } => {
-                let _ = self.answers.send(Answer { entry, event, to });
+                let _ = self.answers.send(QueuedDelivery { entry, event, to });
             }
-            // The engine is given none to visit.
-            Effect::Visit { relay, since } => {
+            // The engine is given none to poll.
+            Effect::Poll { relay, since } => {
                 let reason = format!("natively relays are listened to all the time, also since {since}");
-                let _ = self.reports.send(Input::Visited { relay, visit: Err(reason) });
+                let _ = self.reports.send(Input::Polled { relay, poll: Err(reason) });
             }
             Effect::Warn(warning) => tracing::warn!("{warning}"),
         }
@@ -146,33 +147,33 @@ impl Drop for Counted {
 
 /// Brings answers to their relays, in their order for the agent's own, and tells the engine what became of them.
 pub(super) async fn deliver(
-    mut answers: mpsc::UnboundedReceiver<Answer>,
+    mut answers: mpsc::UnboundedReceiver<QueuedDelivery>,
     relay: RelayHandle,
-    surroundings: Arc<dyn Surroundings>,
+    host: Arc<dyn HandlerHost>,
     inputs: Inputs<Input>,
 ) {
     let mut own = FuturesOrdered::new();
-    let mut lanes = Lanes::new(surroundings, inputs.clone());
+    let mut queues = PerRelayQueues::new(host, inputs.clone());
     loop {
         tokio::select! {
             Some(delivered) = own.next() => {
                 // An engine that has stopped delivers again when it starts.
                 let _ = inputs.send(delivered).await;
             }
-            Some(Answer { entry, event, to }) = answers.recv(), if own.len() < DELIVERIES => {
+            Some(QueuedDelivery { entry, event, to }) = answers.recv(), if own.len() < MAX_DELIVERIES => {
                 if to == Destination::Own {
                     let relay = relay.clone();
                     own.push_back(async move {
                         Input::Delivered { entry, delivery: publish(&relay, event).await }
                     });
                 } else {
-                    lanes.send(OutsideAnswer { entry, event, to });
+                    queues.send(ExternalDelivery { entry, event, to });
                 }
             }
             else => break,
         }
     }
-    lanes.finish().await;
+    queues.finish().await;
 }
 
 async fn publish(relay: &RelayHandle, event: VerifiedEvent) -> Delivery {

@@ -1,8 +1,8 @@
 use openagents_host::Kind;
 
-use super::super::tests::{customer, provider, request, sign, signed};
 use super::{Amount, Feedback, Status};
 use crate::nip90::JobRequest;
+use crate::nip90::tests::{customer, provider, request, sign, signed};
 
 fn encrypted() -> JobRequest {
     request(&[&["encrypted"]]).unsealed(r#"[["i","my diagnosis"]]"#).unwrap()

@@ -1,7 +1,7 @@
 use openagents_host::{Kind, Timestamp};
 
-use super::super::tests::{customer, provider, request, request_with, signed};
 use super::{JobRequest, NotAJobRequest};
+use crate::nip90::tests::{customer, provider, request, request_with, signed};
 
 #[test]
 fn takes_the_kinds_of_requests_and_no_others() {

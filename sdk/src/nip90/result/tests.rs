@@ -1,8 +1,8 @@
 use openagents_host::{Event, Kind};
 
-use super::super::tests::{customer, provider, request, request_with, sign, signed};
 use super::{Amount, JobResultEvent, result_kind};
-use crate::output::Output;
+use crate::engine::Output;
+use crate::nip90::tests::{customer, provider, request, request_with, sign, signed};
 
 #[test]
 fn has_a_kind_a_thousand_above_the_request() {
@@ -16,8 +16,10 @@ fn has_a_kind_a_thousand_above_the_request() {
 #[test]
 fn repeats_the_request_and_its_inputs() {
     let request = request(&[&["i", "Ada", "prompt", "", "who"], &["p", &provider().public_key().to_hex()]]);
-    let event =
-        sign(JobResultEvent::event(&request, Output::new("Hello").tag(["sort", "rank"])), &provider());
+    let event = sign(
+        JobResultEvent::event(&request, "Hello", [vec!["sort".to_owned(), "rank".to_owned()]]),
+        &provider(),
+    );
     assert_eq!((event.kind, event.content.as_str()), (Kind(6050), "Hello"));
     assert_eq!(
         event.tags,
@@ -52,7 +54,7 @@ fn a_handler_cannot_forge_the_tags_of_the_protocol() {
     let request = request(&[]);
     let output = forged.into_iter().fold(Output::new("x"), |output, name| output.tag([name, "1000"]));
     let output = output.tag::<String>([]).tag(["source", "mine"]);
-    let event = sign(JobResultEvent::event(&request, output), &provider());
+    let event = sign(JobResultEvent::event(&request, output.content, output.tags), &provider());
     let names: Vec<_> = event.tags.iter().map(|tag| tag[0].as_str()).collect();
     assert_eq!(names, ["request", "e", "p", "source"]);
     assert!(Event::clone(&event).verify().is_ok());
@@ -80,7 +82,7 @@ fn a_sealed_result_repeats_nothing_that_was_encrypted() {
 #[test]
 fn never_publishes_in_clear_what_answers_an_encrypted_request() {
     let request = request_with("ciphertext", &[&["encrypted"], &["i", "in clear by mistake"]]);
-    let event = sign(JobResultEvent::event(&request, Output::new("the diagnosis")), &provider());
+    let event = sign(JobResultEvent::event(&request, "the diagnosis", []), &provider());
     assert!(event.content.is_empty());
     assert_eq!(event.tags.len(), 3, "{:?}", event.tags);
 }

@@ -8,26 +8,26 @@ use openagents_host::outgoing::Reach;
 use openagents_relay::Outcome;
 use worker::{Env, Result};
 
-use super::super::{DELIVERY_TIMEOUT, MAIN_RELAY, RELAY_BINDING, within};
-use super::surroundings;
+use super::handler_host;
 use crate::engine::{Delivery, Destination, Input};
-use crate::outside::{self, Connection};
+use crate::relays::{self, RelayConnection};
+use crate::worker::{DELIVERY_TIMEOUT, MAIN_RELAY, RELAY_BINDING, within};
 
-/// How many outside relays are connected at once. A Worker may have six connections open.
+/// How many external relays are connected at once. A Worker may have six connections open.
 const OUTSIDE: usize = 3;
 
 /// Events that wait for their way, in the order they must arrive in.
 pub(super) struct Deliveries {
     reach: Reach,
-    own: RefCell<VecDeque<Waiting>>,
-    outside: RefCell<VecDeque<Waiting>>,
+    own: RefCell<VecDeque<PendingDelivery>>,
+    external: RefCell<VecDeque<PendingDelivery>>,
     /// Where something is on its way to; nothing else goes there meanwhile, so that the order is kept.
     busy: RefCell<BTreeSet<Destination>>,
     /// Connections that are kept for what follows, by their relay.
-    connections: RefCell<BTreeMap<String, Connection>>,
+    connections: RefCell<BTreeMap<String, RelayConnection>>,
 }
 
-pub(super) struct Waiting {
+pub(super) struct PendingDelivery {
     entry: u64,
     event: VerifiedEvent,
     to: Destination,
@@ -38,39 +38,39 @@ impl Deliveries {
         Self {
             reach,
             own: RefCell::default(),
-            outside: RefCell::default(),
+            external: RefCell::default(),
             busy: RefCell::default(),
             connections: RefCell::default(),
         }
     }
 
     pub(super) fn push(&self, entry: u64, event: VerifiedEvent, to: Destination) {
-        let lane = if to == Destination::Own { &self.own } else { &self.outside };
-        lane.borrow_mut().push_back(Waiting { entry, event, to });
+        let queue = if to == Destination::Own { &self.own } else { &self.external };
+        queue.borrow_mut().push_back(PendingDelivery { entry, event, to });
     }
 
     /// The next event for the agent's own relay; one at a time, since the order in which a customer hears of a job matters.
-    pub(super) fn next_own(&self, on_their_way: usize) -> Option<Waiting> {
+    pub(super) fn next_own(&self, on_their_way: usize) -> Option<PendingDelivery> {
         if on_their_way == 0 { self.own.borrow_mut().pop_front() } else { None }
     }
 
-    /// The next event for an outside relay that nothing is on its way to. It is to be given to
+    /// The next event for an external relay that nothing is on its way to. It is to be given to
     /// [`deliver_outside`](Self::deliver_outside).
-    pub(super) fn next_outside(&self, on_their_way: usize) -> Option<Waiting> {
+    pub(super) fn next_external(&self, on_their_way: usize) -> Option<PendingDelivery> {
         if on_their_way >= OUTSIDE {
             return None;
         }
         let mut busy = self.busy.borrow_mut();
-        let mut outside = self.outside.borrow_mut();
-        let next = outside.iter().position(|waiting| !busy.contains(&waiting.to))?;
-        let next = outside.remove(next)?;
+        let mut external = self.external.borrow_mut();
+        let next = external.iter().position(|waiting| !busy.contains(&waiting.to))?;
+        let next = external.remove(next)?;
         busy.insert(next.to.clone());
         Some(next)
     }
 
-    /// Delivers an event to an outside relay, and says what to tell the engine.
-    pub(super) async fn deliver_outside(&self, env: &Env, waiting: Waiting) -> Input {
-        let Waiting { entry, event, to } = waiting;
+    /// Delivers an event to an external relay, and says what to tell the engine.
+    pub(super) async fn deliver_external(&self, env: &Env, waiting: PendingDelivery) -> Input {
+        let PendingDelivery { entry, event, to } = waiting;
         let delivery = match &to {
             Destination::Relay(url) => {
                 let mut connection = self.connection(url).await;
@@ -79,8 +79,8 @@ impl Deliveries {
                 delivery
             }
             Destination::ReadBy { customer, source } => {
-                let own = |filters| async { surroundings::events(env, filters).await.unwrap_or_default() };
-                Delivery::ReadFrom(outside::read_by(*customer, source, self.reach, own).await)
+                let own = |filters| async { handler_host::events(env, filters).await.unwrap_or_default() };
+                Delivery::ReadFrom(relays::customer_relays(*customer, source, self.reach, own).await)
             }
             // Not outside.
             Destination::Own => Delivery::Unreachable("this is for the agent's own relay".to_owned()),
@@ -90,7 +90,7 @@ impl Deliveries {
     }
 
     /// The connection to a relay that was kept, or a new one in place of another.
-    async fn connection(&self, url: &str) -> Connection {
+    async fn connection(&self, url: &str) -> RelayConnection {
         let (kept, other) = {
             let mut connections = self.connections.borrow_mut();
             let kept = connections.remove(url);
@@ -100,19 +100,19 @@ impl Deliveries {
         if let Some((_, other)) = other {
             other.close().await;
         }
-        kept.unwrap_or_else(|| Connection::to(url.to_owned(), self.reach))
+        kept.unwrap_or_else(|| RelayConnection::to(url.to_owned(), self.reach))
     }
 
     /// Ends the connections that were kept.
     pub(super) async fn hang_up(&self) {
         let connections = self.connections.take();
-        futures_util::future::join_all(connections.into_values().map(Connection::close)).await;
+        futures_util::future::join_all(connections.into_values().map(RelayConnection::close)).await;
     }
 }
 
 /// Delivers an event to the agent's own relay, and says what to tell the engine.
-pub(super) async fn deliver(env: &Env, waiting: Waiting) -> Input {
-    let Waiting { entry, event, .. } = waiting;
+pub(super) async fn deliver(env: &Env, waiting: PendingDelivery) -> Input {
+    let PendingDelivery { entry, event, .. } = waiting;
     let delivery = match within(DELIVERY_TIMEOUT, publish(env, &event)).await {
         Some(delivery) => delivery.unwrap_or_else(|error| Delivery::Unreachable(error.to_string())),
         None => Delivery::Unreachable("the relay's object did not answer".to_owned()),

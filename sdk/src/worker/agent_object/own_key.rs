@@ -20,9 +20,9 @@ pub(super) fn own_keys(sql: &DurableSql) -> Result<Keys, String> {
         .map_err(|error| error.to_string())?;
     worker::console_log!(
         "{} is not set: this agent made a key of its own, {}, which stays in its object. To choose it: npx wrangler secret put {}",
-        settings::NOSTR_PRIVATE_KEY,
+        settings::names::NOSTR_PRIVATE_KEY,
         keys.npub(),
-        settings::NOSTR_PRIVATE_KEY,
+        settings::names::NOSTR_PRIVATE_KEY,
     );
     Ok(keys)
 }

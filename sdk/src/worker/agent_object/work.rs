@@ -15,32 +15,32 @@ use openagents_host::worker::{DurableSql, now};
 use openagents_host::{Engine, Timestamp};
 use worker::{Env, State};
 
-use super::super::variable;
 use super::deliveries::{Deliveries, deliver};
+use super::handler_host::WorkerHandlerHost;
 use super::own_key::own_keys;
-use super::surroundings::DurableSurroundings;
-use super::visits::Visits;
-use crate::agent::Jobs;
-use crate::door::AgentDoors;
+use super::polls::DuePolls;
+use crate::author::agent::Jobs;
 use crate::engine::{Effect, Input, JobEngine, Lease, Options, RunId};
+use crate::host_port::HandlerHost;
+use crate::http::AgentRoutes;
+use crate::payment::wallet::{Settlement, Wallet};
 use crate::runner::{self, StateCache};
-use crate::surroundings::Surroundings;
-use crate::wallet::{Settlement, Wallet};
-use crate::{outside, settings};
+use crate::worker::variable;
+use crate::{relays, settings};
 
 /// How long one alarm takes up new jobs. The runtime ends it after 15 minutes, and a job may take 10.
 const ALARM_SPAN: Duration = Duration::from_secs(4 * 60);
 
 /// An agent's object that can work.
-pub(super) struct Opened<A> {
+pub(super) struct AgentWorker<A> {
     env: Env,
     pub(super) engine: Rc<RefCell<JobEngine<DurableSql>>>,
     cache: StateCache<A>,
-    pub(super) doors: AgentDoors,
+    pub(super) routes: AgentRoutes,
     wallet: Option<Arc<dyn Wallet>>,
-    surroundings: Arc<dyn Surroundings>,
+    host: Arc<dyn HandlerHost>,
     deliveries: Deliveries,
-    visits: Visits,
+    polls: DuePolls,
     /// What the engine is to be told by those that work for it.
     reports: RefCell<UnboundedReceiver<Input>>,
     /// The runs that can still be ended early.
@@ -52,9 +52,9 @@ pub(super) struct Opened<A> {
 }
 
 /// Something that is going on, and what it tells the engine in the end, if anything.
-type Going<'a> = FuturesUnordered<LocalBoxFuture<'a, Option<Input>>>;
+type RunningTasks<'a> = FuturesUnordered<LocalBoxFuture<'a, Option<Input>>>;
 
-impl<A: Jobs> Opened<A> {
+impl<A: Jobs> AgentWorker<A> {
     pub(super) fn open(state: &State, env: Env) -> Result<Self, String> {
         let sql = DurableSql::new(&state.storage());
         let settings =
@@ -65,20 +65,20 @@ impl<A: Jobs> Opened<A> {
             None => own_keys(&sql)?,
         };
         // Cloudflare routes by the host name, so that it vouches for it.
-        let doors = settings::doors::<A>(&settings, &keys, BTreeSet::new());
+        let routes = crate::assemble::agent_routes::<A>(&settings, &keys, BTreeSet::new());
         let reach = settings.reach;
         let options = Options {
-            visits: settings.outside_relays(),
+            polled_relays: settings.external_relays(),
             ..settings.options(&settings.profile::<A>(keys.public_key()), false)
         };
-        let visits = Visits::of::<A>(keys.public_key(), reach);
-        let engine = JobEngine::open(sql, keys.clone(), runner::agent_facts::<A>(), options, now())
+        let polls = DuePolls::of::<A>(keys.public_key(), reach);
+        let engine = JobEngine::open(sql, keys.clone(), runner::agent_spec::<A>(), options, now())
             .map_err(|error| error.to_string())?;
         let cache = StateCache::default();
         cache.shared(&engine.state()).map_err(|error| error.to_string())?;
         let engine = Rc::new(RefCell::new(engine));
         let (sender, reports) = unbounded();
-        let surroundings = Arc::new(DurableSurroundings {
+        let host = Arc::new(WorkerHandlerHost {
             keys,
             reach,
             env: env.clone(),
@@ -89,11 +89,11 @@ impl<A: Jobs> Opened<A> {
             env,
             engine,
             cache,
-            doors,
+            routes,
             wallet: None,
-            surroundings,
+            host,
             deliveries: Deliveries::new(reach),
-            visits,
+            polls,
             reports: RefCell::new(reports),
             runs: RefCell::default(),
             woken: RefCell::new(None),
@@ -139,14 +139,14 @@ impl<A: Jobs> Opened<A> {
     #[expect(clippy::await_holding_refcell_ref, reason = "only the one work that goes on borrows it")]
     pub(super) async fn work(&self) {
         let (sender, mut woken) = unbounded();
-        let _working = Working::begin(self, sender);
+        let _working = WorkGuard::begin(self, sender);
         let Ok(mut reports) = self.reports.try_borrow_mut() else { return };
         let began = now();
-        let going: Going<'_> = FuturesUnordered::new();
+        let going: RunningTasks<'_> = FuturesUnordered::new();
         let mut going = going;
-        let mut own: Going<'_> = FuturesUnordered::new();
-        let mut outside: Going<'_> = FuturesUnordered::new();
-        let mut visits: Going<'_> = FuturesUnordered::new();
+        let mut own: RunningTasks<'_> = FuturesUnordered::new();
+        let mut external: RunningTasks<'_> = FuturesUnordered::new();
+        let mut polls: RunningTasks<'_> = FuturesUnordered::new();
         loop {
             for effect in self.due(began, !going.is_empty()) {
                 self.begin(effect, &going);
@@ -154,13 +154,13 @@ impl<A: Jobs> Opened<A> {
             while let Some(next) = self.deliveries.next_own(own.len()) {
                 own.push(deliver(&self.env, next).map(Some).boxed_local());
             }
-            while let Some(next) = self.deliveries.next_outside(outside.len()) {
-                outside.push(self.deliveries.deliver_outside(&self.env, next).map(Some).boxed_local());
+            while let Some(next) = self.deliveries.next_external(external.len()) {
+                external.push(self.deliveries.deliver_external(&self.env, next).map(Some).boxed_local());
             }
-            while let Some(next) = self.visits.next(visits.len()) {
-                visits.push(self.visits.visit(next).map(Some).boxed_local());
+            while let Some(next) = self.polls.next(polls.len()) {
+                polls.push(self.polls.poll(next).map(Some).boxed_local());
             }
-            if going.is_empty() && own.is_empty() && outside.is_empty() && visits.is_empty() {
+            if going.is_empty() && own.is_empty() && external.is_empty() && polls.is_empty() {
                 break;
             }
             let input = select_biased! {
@@ -168,8 +168,8 @@ impl<A: Jobs> Opened<A> {
                 // What a run says comes before how it ended.
                 input = reports.select_next_some() => Some(input),
                 input = going.select_next_some() => input,
-                input = outside.select_next_some() => input,
-                input = visits.select_next_some() => input,
+                input = external.select_next_some() => input,
+                input = polls.select_next_some() => input,
                 effect = woken.select_next_some() => {
                     self.begin(effect, &going);
                     None
@@ -212,12 +212,11 @@ impl<A: Jobs> Opened<A> {
     }
 
     /// Begins what the engine wants.
-    fn begin<'a>(&'a self, effect: Effect, going: &Going<'a>) {
+    fn begin<'a>(&'a self, effect: Effect, going: &RunningTasks<'a>) {
         match effect {
             Effect::Run { lease, task, state } => {
-                let surroundings = Arc::clone(&self.surroundings);
-                let (run, abort) =
-                    abortable(runner::run(&self.cache, surroundings, now(), lease, task, state));
+                let host = Arc::clone(&self.host);
+                let (run, abort) = abortable(runner::run(&self.cache, host, now(), lease, task, state));
                 self.runs.borrow_mut().insert(lease.run, (lease.attempt, abort));
                 let ended = async move {
                     let ended = run.await.ok();
@@ -242,9 +241,9 @@ impl<A: Jobs> Opened<A> {
                 going.push(std::future::ready(Some(quoted)).boxed_local());
             }
             Effect::Resolve { job, wanted } => {
-                let surroundings = Arc::clone(&self.surroundings);
+                let host = Arc::clone(&self.host);
                 let resolve = async move {
-                    let events = outside::outputs(&*surroundings, &wanted).await;
+                    let events = relays::outputs(&*host, &wanted).await;
                     Some(Input::Resolved { job, events })
                 };
                 going.push(resolve.boxed_local());
@@ -271,25 +270,25 @@ impl<A: Jobs> Opened<A> {
                 going.push(settle.boxed_local());
             }
             Effect::Publish { entry, event, to } => self.deliveries.push(entry, event, to),
-            Effect::Visit { relay, since } => self.visits.push(relay, since),
+            Effect::Poll { relay, since } => self.polls.push(relay, since),
             Effect::Warn(warning) if warning.is_empty() => {}
             Effect::Warn(warning) => worker::console_warn!("{warning}"),
-            Effect::Taken { .. } | Effect::Answered { .. } => {}
+            Effect::Taken { .. } | Effect::QueryReply { .. } => {}
         }
     }
 }
 
 /// Work that is going on. When it ends, in whatever way, whoever waits goes on.
-struct Working<'a, A>(&'a Opened<A>);
+struct WorkGuard<'a, A>(&'a AgentWorker<A>);
 
-impl<'a, A> Working<'a, A> {
-    fn begin(opened: &'a Opened<A>, woken: UnboundedSender<Effect>) -> Self {
-        *opened.woken.borrow_mut() = Some(woken);
-        Self(opened)
+impl<'a, A> WorkGuard<'a, A> {
+    fn begin(agent: &'a AgentWorker<A>, woken: UnboundedSender<Effect>) -> Self {
+        *agent.woken.borrow_mut() = Some(woken);
+        Self(agent)
     }
 }
 
-impl<A> Drop for Working<'_, A> {
+impl<A> Drop for WorkGuard<'_, A> {
     fn drop(&mut self) {
         *self.0.woken.borrow_mut() = None;
         for waiting in self.0.waiting.take() {

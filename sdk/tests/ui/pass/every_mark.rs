@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use openagents_sdk::prelude::*;
 use openagents_sdk::serde_json::{Value, json};
-use openagents_sdk::{Agent, FromAgent, Hooks, Jobs, Rhythm, Run};
+use openagents_sdk::{Agent, FromAgent, Hooks, Jobs, ScheduleRule, Run};
 
 type Answer = JobResult<()>;
 
@@ -147,10 +147,10 @@ fn main() {
 
     let [refresh, tidy] = EveryMark::SCHEDULES else { panic!("two schedules") };
     assert_eq!((refresh.declaration.name, refresh.declaration.about), ("refresh", "Brings it up to date."));
-    assert_eq!(refresh.declaration.rhythm, Rhythm::Every(Duration::from_secs(600)));
+    assert_eq!(refresh.declaration.rule, ScheduleRule::Every(Duration::from_secs(600)));
     assert_eq!(refresh.declaration.timeout, Duration::from_secs(60));
     assert!(refresh.run.is_exclusive());
-    assert_eq!((tidy.declaration.name, tidy.declaration.rhythm), ("nightly", Rhythm::Cron("0 3 * * MON-FRI")));
+    assert_eq!((tidy.declaration.name, tidy.declaration.rule), ("nightly", ScheduleRule::Cron("0 3 * * MON-FRI")));
     assert_eq!(tidy.declaration.timeout, Duration::from_secs(300));
 
     let Hooks { on_create, on_wake, on_sleep, on_error, migrate } = EveryMark::HOOKS;

@@ -1,0 +1,349 @@
+//! The queue in front of an engine thread: its limits, and which inputs share a commit.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+
+/// How many inputs may wait before senders are held back.
+const MAX_QUEUED_INPUTS: usize = 4_096;
+
+/// How much memory [batches](Inputs::submit_batch) may take, in KiB, before senders are held back: those that wait and
+/// those that the engine is handling.
+const MAX_QUEUED_KIB: usize = 64 * 1024;
+
+/// While a commit has fewer inputs than this, more are taken into it.
+const BATCH_SIZE: usize = 512;
+
+/// While a [batch](Inputs::submit_batch) is being prepared, a commit waits for it until it has this many inputs…
+const GATHER_SIZE: usize = 64;
+
+/// … but no longer than this.
+const GATHER_WINDOW: Duration = Duration::from_millis(2);
+
+/// The engine's thread has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the engine has stopped")]
+pub struct EngineStopped;
+
+/// Sends inputs to an engine. Clones send to the same one.
+pub struct Inputs<I> {
+    submissions: mpsc::Sender<Submission<I>>,
+    /// A permit for each input that may still be queued.
+    room: Arc<Semaphore>,
+    /// A permit for each KiB that may still be queued or handled.
+    memory: Arc<Semaphore>,
+    preparing: Arc<Preparing>,
+}
+
+/// Inputs that are submitted together.
+pub struct InputBatch<I> {
+    first: Option<I>,
+    rest: Vec<I>,
+    /// About how much memory they take.
+    bytes: usize,
+}
+
+impl<I> InputBatch<I> {
+    const fn new(first: Option<I>) -> Self {
+        Self { first, rest: Vec::new(), bytes: 0 }
+    }
+
+    /// Adds an input that takes about so many bytes of memory.
+    pub fn push(&mut self, input: I, bytes: usize) {
+        match self.first {
+            None => self.first = Some(input),
+            Some(_) => self.rest.push(input),
+        }
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    /// How many inputs there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.rest.len().saturating_add(self.first.is_some() as usize)
+    }
+
+    /// Whether there is no input.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+}
+
+/// A batch on its way to the engine, with what it holds of the queue's limits.
+struct Submission<I> {
+    batch: InputBatch<I>,
+    /// Given back when the inputs are taken out of the queue.
+    _room: Option<OwnedSemaphorePermit>,
+    /// Given back when they have been handled.
+    memory: Option<OwnedSemaphorePermit>,
+}
+
+/// How many batches are being prepared.
+#[derive(Default)]
+struct Preparing {
+    number: AtomicUsize,
+    /// Notified when one turned out to be empty.
+    prepared_nothing: Notify,
+}
+
+impl<I> Inputs<I> {
+    /// Queues an input; waits while too many are queued.
+    ///
+    /// # Errors
+    /// When the engine has stopped.
+    pub async fn send(&self, input: I) -> Result<(), EngineStopped> {
+        self.queue(InputBatch::new(Some(input))).await
+    }
+
+    /// The same for a thread outside of any runtime: it is blocked while too many are queued.
+    ///
+    /// # Errors
+    /// When the engine has stopped.
+    pub fn send_blocking(&self, input: I) -> Result<(), EngineStopped> {
+        // Few threads do this, each with one input: the channel's capacity is enough of a limit.
+        let batch = InputBatch::new(Some(input));
+        let submission = Submission { batch, _room: None, memory: None };
+        self.submissions.blocking_send(submission).map_err(|_| EngineStopped)
+    }
+
+    /// Prepares a batch of inputs and queues them together. This is for what takes some time to prepare: inputs of others
+    /// that are queued meanwhile wait a little, so that all share a commit. That is how commits grow under load,
+    /// while an input that comes alone waits for nothing.
+    ///
+    /// It also waits while what is queued and being handled takes too much memory: what comes from outside belongs here.
+    ///
+    /// # Errors
+    /// When the engine has stopped.
+    pub async fn submit_batch<T>(
+        &self,
+        prepare: impl FnOnce(&mut InputBatch<I>) -> T,
+    ) -> Result<T, EngineStopped> {
+        let mut batch = InputBatch::new(None);
+        let result = {
+            let _preparing = self.preparing.begin();
+            prepare(&mut batch)
+        };
+        if batch.is_empty() {
+            self.preparing.prepared_nothing.notify_one();
+        } else {
+            self.queue(batch).await?;
+        }
+        Ok(result)
+    }
+
+    async fn queue(&self, batch: InputBatch<I>) -> Result<(), EngineStopped> {
+        let room = take(&self.room, batch.len().min(MAX_QUEUED_INPUTS)).await?;
+        // What is less than a KiB is limited well enough by the number of inputs.
+        let memory = match batch.bytes / 1024 {
+            0 => None,
+            kib => Some(take(&self.memory, kib.min(MAX_QUEUED_KIB)).await?),
+        };
+        let submission = Submission { batch, _room: Some(room), memory };
+        self.submissions.send(submission).await.map_err(|_| EngineStopped)
+    }
+}
+
+/// Takes permits. A batch that needs more than there are in all waits until all are free.
+async fn take(semaphore: &Arc<Semaphore>, permits: usize) -> Result<OwnedSemaphorePermit, EngineStopped> {
+    let permits = u32::try_from(permits).unwrap_or(1);
+    Arc::clone(semaphore).acquire_many_owned(permits).await.map_err(|_| EngineStopped)
+}
+
+impl<I> Clone for Inputs<I> {
+    fn clone(&self) -> Self {
+        Self {
+            submissions: self.submissions.clone(),
+            room: Arc::clone(&self.room),
+            memory: Arc::clone(&self.memory),
+            preparing: Arc::clone(&self.preparing),
+        }
+    }
+}
+
+impl Preparing {
+    fn begin(&self) -> impl Drop + '_ {
+        struct Begun<'a>(&'a Preparing);
+        impl Drop for Begun<'_> {
+            fn drop(&mut self) {
+                self.0.number.fetch_sub(1, Ordering::AcqRel);
+            }
+        }
+        self.number.fetch_add(1, Ordering::AcqRel);
+        Begun(self)
+    }
+}
+
+pub(super) fn channel<I>() -> (Inputs<I>, InputQueue<I>) {
+    let (submissions, receiver) = mpsc::channel(MAX_QUEUED_INPUTS);
+    let preparing = Arc::<Preparing>::default();
+    let room = Arc::new(Semaphore::new(MAX_QUEUED_INPUTS));
+    let memory = Arc::new(Semaphore::new(MAX_QUEUED_KIB));
+    let inputs = Inputs { submissions, room, memory, preparing };
+    let queue = InputQueue {
+        submissions: receiver,
+        room: Arc::clone(&inputs.room),
+        memory: Arc::clone(&inputs.memory),
+        in_hand: Vec::new(),
+        preparing: Arc::clone(&inputs.preparing),
+    };
+    (inputs, queue)
+}
+
+/// The engine's end of the queue.
+pub(super) struct InputQueue<I> {
+    submissions: mpsc::Receiver<Submission<I>>,
+    room: Arc<Semaphore>,
+    memory: Arc<Semaphore>,
+    /// The permits for the memory of inputs that were taken and have not been handled.
+    in_hand: Vec<OwnedSemaphorePermit>,
+    preparing: Arc<Preparing>,
+}
+
+impl<I> InputQueue<I> {
+    /// Waits for a batch and takes it; `false` when no more will come.
+    pub(super) async fn recv(&mut self, inputs: &mut Vec<I>) -> bool {
+        match self.submissions.recv().await {
+            Some(submission) => submission.unpack(inputs, &mut self.in_hand),
+            None => return false,
+        }
+        true
+    }
+
+    /// Accepts nothing more; what is queued can still be taken.
+    pub(super) fn close(&mut self) {
+        self.room.close();
+        self.memory.close();
+        self.submissions.close();
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.submissions.is_empty()
+    }
+
+    /// Gives back the memory of what was taken: it has been handled and dropped.
+    pub(super) fn release_memory(&mut self) {
+        self.in_hand.clear();
+    }
+
+    /// Adds what else is queued to a commit, and what is being prepared and comes soon.
+    pub(super) async fn gather(&mut self, inputs: &mut Vec<I>) {
+        self.take_queued(inputs);
+        if !self.expects_more(inputs) {
+            return;
+        }
+        let soon = async {
+            while self.expects_more(inputs) {
+                tokio::select! {
+                    biased;
+                    submission = self.submissions.recv() => match submission {
+                        Some(submission) => submission.unpack(inputs, &mut self.in_hand),
+                        None => return,
+                    },
+                    () = self.preparing.prepared_nothing.notified() => {}
+                }
+                self.take_queued(inputs);
+            }
+        };
+        // What has not come by then has its place in the next batch.
+        let _ = tokio::time::timeout(GATHER_WINDOW, soon).await;
+    }
+
+    fn take_queued(&mut self, inputs: &mut Vec<I>) {
+        while inputs.len() < BATCH_SIZE
+            && let Ok(submission) = self.submissions.try_recv()
+        {
+            submission.unpack(inputs, &mut self.in_hand);
+        }
+    }
+
+    fn expects_more(&self, inputs: &[I]) -> bool {
+        inputs.len() < GATHER_SIZE && self.preparing.number.load(Ordering::Acquire) > 0
+    }
+}
+
+impl<I> Drop for InputQueue<I> {
+    fn drop(&mut self) {
+        // Whoever waits for room waits for nothing.
+        self.room.close();
+        self.memory.close();
+    }
+}
+
+impl<I> Submission<I> {
+    fn unpack(self, inputs: &mut Vec<I>, in_hand: &mut Vec<OwnedSemaphorePermit>) {
+        in_hand.extend(self.memory);
+        inputs.extend(self.batch.first);
+        inputs.extend(self.batch.rest);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{InputBatch, MAX_QUEUED_INPUTS, MAX_QUEUED_KIB, channel};
+
+    #[tokio::test]
+    async fn holds_senders_back_by_the_number_of_inputs() {
+        const TOGETHER: usize = 16;
+        let (inputs, mut queue) = channel::<u8>();
+        let send = || inputs.submit_batch(|made| (0..TOGETHER).for_each(|_| made.push(0, 63)));
+        for _ in 0..MAX_QUEUED_INPUTS / TOGETHER {
+            send().await.unwrap();
+        }
+        let soon = Duration::from_millis(20);
+        assert!(tokio::time::timeout(soon, send()).await.is_err());
+        assert!(tokio::time::timeout(soon, inputs.send(1)).await.is_err());
+        let mut came = Vec::new();
+        assert!(queue.recv(&mut came).await);
+        assert_eq!(came.len(), TOGETHER);
+        tokio::time::timeout(soon, send()).await.unwrap().unwrap();
+        let waiting = tokio::spawn({
+            let inputs = inputs.clone();
+            async move { inputs.send(1).await }
+        });
+        tokio::task::yield_now().await;
+        drop(queue);
+        assert!(waiting.await.unwrap().is_err(), "an engine that ends lets go of whoever waits");
+    }
+
+    #[tokio::test]
+    async fn holds_senders_back_by_the_memory_of_inputs_until_they_are_handled() {
+        let soon = Duration::from_millis(20);
+        let (inputs, mut queue) = channel::<u8>();
+        let send = |kib: usize| {
+            tokio::time::timeout(
+                soon,
+                inputs.submit_batch(move |made: &mut InputBatch<u8>| made.push(0, kib * 1024)),
+            )
+        };
+        for _ in 0..4 {
+            send(MAX_QUEUED_KIB / 4).await.unwrap().unwrap();
+        }
+        assert!(send(1).await.is_err());
+        send(0).await.unwrap().unwrap();
+        inputs.send(0).await.unwrap();
+        let mut came = Vec::new();
+        assert!(queue.recv(&mut came).await);
+        assert!(send(1).await.is_err(), "it is in hand");
+        queue.release_memory();
+        send(MAX_QUEUED_KIB / 4).await.unwrap().unwrap();
+        assert!(send(1).await.is_err());
+        queue.gather(&mut came).await;
+        assert_eq!(came.len(), 7);
+        queue.release_memory();
+        // More than fits at all.
+        send(3 * MAX_QUEUED_KIB).await.unwrap().unwrap();
+        assert!(send(1).await.is_err());
+        let waiting = tokio::spawn({
+            let inputs = inputs.clone();
+            async move { inputs.submit_batch(|made| made.push(0, 1024)).await }
+        });
+        tokio::task::yield_now().await;
+        queue.close();
+        assert!(waiting.await.unwrap().is_err(), "an engine that stops lets go of whoever waits");
+    }
+}

@@ -1,0 +1,48 @@
+//! HTTP, WebSocket and relay clients, with one API on both hosts.
+//!
+//! * [`address`]: which URLs may be reached (SSRF protection): what a customer names in a job must not lead into the
+//!   network that the agent runs in.
+//! * [`fetch`](fn@fetch): one HTTP request, with limits on size, time and redirects.
+//! * [`Socket`]: a WebSocket of text messages.
+//! * [`RelayClient`]: publishing to a relay and reading from it (NIP-01).
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use openagents_host::net::{FetchRequest, Reach, RelayClient, fetch};
+//! use openagents_host::nostr::Filter;
+//!
+//! let page = fetch(FetchRequest::get("https://example.com/")).await?;
+//! println!("{} {}", page.status, page.text());
+//!
+//! let mut relay = RelayClient::connect("wss://relay.example.com", Reach::Public).await?;
+//! let notes = relay.query(&[Filter::new().kinds([1]).limit(20)]).await?;
+//! # drop(notes); Ok(())
+//! # }
+//! ```
+//!
+//! Natively these functions need a tokio runtime with I/O and time, and their futures are `Send`. Proxies of the
+//! environment (`HTTPS_PROXY`) are not used: behind one, nobody could check which address is reached.
+
+pub mod address;
+mod error;
+mod exchange;
+pub mod fetch;
+#[cfg(not(target_arch = "wasm32"))]
+mod native;
+pub mod relay_client;
+pub mod socket;
+#[cfg(target_arch = "wasm32")]
+mod worker;
+
+#[cfg(not(target_arch = "wasm32"))]
+use self::native as platform;
+#[cfg(target_arch = "wasm32")]
+use self::worker as platform;
+
+pub use address::{AddressError, Reach, public_url};
+pub use error::{FetchError, MAX_MESSAGE_BYTES, SocketError};
+pub use exchange::Method;
+pub use fetch::{FetchLimits, FetchRequest, Fetched, fetch};
+pub use relay_client::{PublishOutcome, RelayClient, RelayError, RelayLimits};
+pub use socket::Socket;
+pub use url::Url;

@@ -1,0 +1,31 @@
+//! One HTTP request to one address and the head of its response: what each host carries out.
+
+use http::header::HeaderMap;
+use url::Url;
+
+/// What to do with a resource.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// Read it.
+    #[default]
+    Get,
+    /// Send it something.
+    Post,
+}
+
+/// One request to one address. Redirects are not followed.
+pub(crate) struct Exchange {
+    pub(crate) method: Method,
+    pub(crate) url: Url,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+}
+
+/// The head of a response, and the host's body to read the rest from.
+pub(crate) struct Response<B> {
+    pub(crate) status: u16,
+    pub(crate) location: Option<String>,
+    pub(crate) content_type: Option<String>,
+    pub(crate) content_length: Option<usize>,
+    pub(crate) body: B,
+}

@@ -1,0 +1,35 @@
+//! The Nostr protocol, as clients and relays speak it: nothing here waits, stores or decides who may do what.
+//!
+//! * [`bytes`], [`kind`], [`event`]: the event (NIP-01), and [`VerifiedEvent`](event::VerifiedEvent), the proof that its id
+//!   and signature were checked.
+//! * [`schnorr`] and [`keys`]: BIP-340 signatures, and a secret key that can sign and never prints itself.
+//! * [`encryption`]: texts between two keys (NIP-44, NIP-04).
+//! * [`http_auth`]: who sent an HTTP request (NIP-98).
+//! * [`tag`], [`search`] and [`filter`]: by what events are found, matched in memory.
+//! * [`reason`] and [`message`]: what clients and relays send each other.
+//!
+//! The modules depend on each other in this order: bytes, schnorr, keys, event, then the rest.
+
+pub mod bytes;
+pub mod encryption;
+pub mod event;
+pub mod filter;
+pub mod http_auth;
+pub mod keys;
+pub mod kind;
+pub mod message;
+pub mod reason;
+pub mod schnorr;
+pub mod search;
+pub mod tag;
+
+#[cfg(any(test, feature = "fixtures"))]
+#[doc(hidden)]
+pub mod fixtures;
+
+pub use bytes::{EventId, PublicKey, Signature};
+pub use event::{Event, UnsignedEvent, VerifiedEvent};
+pub use filter::Filter;
+pub use keys::Keys;
+pub use kind::{Kind, KindClass};
+pub use message::{ClientMessage, RelayMessage, SubscriptionId};

@@ -1,0 +1,176 @@
+//! Texts that only two keys can read: NIP-44, and NIP-04 for those who still use it.
+//!
+//! NIP-90 keeps the inputs and parameters of a job private this way. Neither scheme says who wrote a
+//! text: only decrypt what stood in a [`VerifiedEvent`](crate::VerifiedEvent), with its `pubkey`.
+
+mod nip04;
+mod nip44;
+
+use crate::nostr::bytes::PublicKey;
+use crate::nostr::keys::Keys;
+
+/// The longest text that is encrypted, in bytes: what fits into a row of a Durable Object.
+///
+/// NIP-44 itself ends at 4 GiB and asks every implementation for a limit of its own.
+pub const MAX_PLAINTEXT: usize = 2 * 1024 * 1024;
+
+/// The longest payload that is decrypted, in bytes: what [`MAX_PLAINTEXT`] takes in NIP-44, with version,
+/// nonce, length and MAC.
+pub const MAX_PAYLOAD: usize = (1 + 32 + 6 + MAX_PLAINTEXT + 32).div_ceil(3) * 4;
+
+/// How a text is encrypted between two keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Encryption {
+    /// NIP-04: AES-256-CBC, without authentication. Deprecated, and still what many customers send.
+    Nip04,
+    /// NIP-44, version 2: ChaCha20 and HMAC-SHA256, padded.
+    Nip44,
+}
+
+impl Encryption {
+    /// How `payload` is encrypted, if it is: only NIP-04 has `?iv=`.
+    ///
+    /// ```
+    /// use openagents_host::Encryption;
+    ///
+    /// assert_eq!(Encryption::of("cGlhbm8=?iv=c29uYXRh"), Encryption::Nip04);
+    /// assert_eq!(Encryption::of("AgAAAA=="), Encryption::Nip44);
+    /// ```
+    #[must_use]
+    pub fn of(payload: &str) -> Self {
+        if payload.contains(nip04::SEPARATOR) { Self::Nip04 } else { Self::Nip44 }
+    }
+}
+
+/// Why a text could not be encrypted. Never contains the text.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EncryptError {
+    /// The receiver's public key belongs to nobody.
+    #[error("the receiver's public key is not a point of secp256k1")]
+    Key,
+    /// NIP-44 encrypts no empty text, and nothing is encrypted beyond [`MAX_PLAINTEXT`].
+    #[error("expected a text of 1 to {MAX_PLAINTEXT} bytes, found {length}")]
+    Length {
+        /// The text's length in bytes.
+        length: usize,
+    },
+    /// The system has no randomness to offer.
+    #[error("no random bytes to encrypt with: {0}")]
+    Random(String),
+    /// A cipher refused its input. All lengths are checked before, so this stands here in place of a panic.
+    #[error("the cipher refused the length of its input")]
+    Cipher,
+}
+
+/// Why a payload could not be decrypted. Never contains any part of the text.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecryptError {
+    /// The sender's public key belongs to nobody.
+    #[error("the sender's public key is not a point of secp256k1")]
+    Key,
+    /// The payload begins with `#`, NIP-44's mark of versions that are not base64.
+    #[error(
+        "a payload that begins with `#` has a version of NIP-44 that is not supported; expected version 2"
+    )]
+    FutureVersion,
+    /// Another version of NIP-44.
+    #[error("version {found} of NIP-44 is not supported; expected version 2")]
+    Version {
+        /// The payload's first byte.
+        found: u8,
+    },
+    /// Too short for NIP-44.
+    #[error("expected at least 132 bytes of base64 (NIP-44), which are 99 bytes, found {length}")]
+    TooShort {
+        /// The payload's length in bytes.
+        length: usize,
+    },
+    /// Longer than anything that is decrypted here.
+    #[error("expected a payload of at most {MAX_PAYLOAD} bytes, found {length}")]
+    TooLong {
+        /// The payload's length in bytes.
+        length: usize,
+    },
+    /// The payload is not base64.
+    #[error("the payload is not base64 (RFC 4648, with padding)")]
+    Base64,
+    /// What follows `?iv=` is no initialization vector.
+    #[error("expected 16 bytes in base64 after `?iv=` (NIP-04)")]
+    InitializationVector,
+    /// NIP-44: the payload is for other keys, or was changed.
+    #[error("the MAC does not fit the payload and the two keys")]
+    Mac,
+    /// NIP-44: the sender padded the text wrongly.
+    #[error("the padding is not that of NIP-44")]
+    Padding,
+    /// NIP-44: the sender encrypted something that is no text.
+    #[error("the decrypted bytes are not UTF-8")]
+    Utf8,
+    /// NIP-04: the payload is for other keys, or was changed. Not said in which way: that would help to guess it.
+    #[error("the payload does not decrypt to a text with the two keys")]
+    Ciphertext,
+    /// A cipher refused its input. All lengths are checked before, so this stands here in place of a panic.
+    #[error("the cipher refused the length of its input")]
+    Cipher,
+}
+
+impl Keys {
+    /// Encrypts a text that only `to` and this key can read. The same text encrypts differently every time.
+    ///
+    /// ```
+    /// use openagents_host::{Encryption, Keys};
+    ///
+    /// let (customer, provider) = (Keys::generate().unwrap(), Keys::generate().unwrap());
+    /// let payload = customer.encrypt(&provider.public_key(), "my diagnosis", Encryption::Nip44).unwrap();
+    /// let read = provider.decrypt(&customer.public_key(), &payload).unwrap();
+    /// assert_eq!(read, ("my diagnosis".to_owned(), Encryption::Nip44));
+    /// ```
+    ///
+    /// # Errors
+    /// When `to` is no point of the curve, the text is longer than [`MAX_PLAINTEXT`] or (NIP-44) empty, or the
+    /// system offers no randomness (on a Worker: outside of an event).
+    pub fn encrypt(
+        &self,
+        to: &PublicKey,
+        plaintext: &str,
+        encryption: Encryption,
+    ) -> Result<String, EncryptError> {
+        if plaintext.len() > MAX_PLAINTEXT {
+            return Err(EncryptError::Length { length: plaintext.len() });
+        }
+        let shared = self.shared_secret(to).ok_or(EncryptError::Key)?;
+        match encryption {
+            Encryption::Nip04 => Ok(nip04::encrypt(&shared, &random()?, plaintext)),
+            Encryption::Nip44 => nip44::ConversationKey::of(&shared).encrypt(&random()?, plaintext),
+        }
+    }
+
+    /// Decrypts a payload that `from` encrypted to this key, or this key to `from`, and says how it was encrypted:
+    /// an answer should be encrypted the same way.
+    ///
+    /// # Errors
+    /// When the payload is malformed, was changed, or is between other keys.
+    pub fn decrypt(&self, from: &PublicKey, payload: &str) -> Result<(String, Encryption), DecryptError> {
+        if payload.len() > MAX_PAYLOAD {
+            return Err(DecryptError::TooLong { length: payload.len() });
+        }
+        let shared = self.shared_secret(from).ok_or(DecryptError::Key)?;
+        let encryption = Encryption::of(payload);
+        let plaintext = match encryption {
+            Encryption::Nip04 => nip04::decrypt(&shared, payload),
+            Encryption::Nip44 => nip44::ConversationKey::of(&shared).decrypt(payload),
+        }?;
+        Ok((plaintext, encryption))
+    }
+}
+
+fn random<const LENGTH: usize>() -> Result<[u8; LENGTH], EncryptError> {
+    let mut bytes = [0; LENGTH];
+    getrandom::fill(&mut bytes).map_err(|error| EncryptError::Random(error.to_string()))?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,195 @@
+//! Nostr events (NIP-01), and the proof that one was checked.
+//!
+//! An [`Event`] is only well-formed. What is stored, matched or dispatched is a [`VerifiedEvent`], which
+//! can be had in two ways: by [`Event::verify`], or by signing an [`UnsignedEvent`] oneself.
+
+mod serialisation;
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use self::serialisation::JsonParts;
+use super::bytes::{EventId, PublicKey, Signature};
+use super::keys::Keys;
+use super::kind::Kind;
+use super::schnorr;
+use crate::time::Timestamp;
+
+/// A tag: its name, its value, and whatever follows by the convention of that name.
+pub type Tag = Vec<String>;
+
+/// The largest `created_at` that every host can store exactly (JavaScript's largest safe integer).
+pub const MAX_CREATED_AT: u64 = (1 << 53) - 1;
+
+/// An event as it came over the wire: well-formed, but nothing about it is proven.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// What the event claims to be the hash of its content.
+    pub id: EventId,
+    /// Who claims to have signed it.
+    pub pubkey: PublicKey,
+    /// When it says it was made, in seconds since the Unix epoch.
+    pub created_at: u64,
+    /// What it means.
+    pub kind: Kind,
+    /// Its tags.
+    pub tags: Vec<Tag>,
+    /// Its content; what that is depends on the kind.
+    pub content: String,
+    /// The claimed signature of its id.
+    pub sig: Signature,
+}
+
+/// Why an event is not what it claims to be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum VerifyError {
+    /// The id is not the hash of the rest.
+    #[error("the id is not the SHA-256 of the event, which is {expected}")]
+    Id {
+        /// What the id would have to be.
+        expected: EventId,
+    },
+    /// The signature does not fit id and pubkey.
+    #[error("the signature does not fit the id and the pubkey")]
+    Signature,
+    /// A number that no host could store exactly.
+    #[error("created_at must be at most {MAX_CREATED_AT}")]
+    CreatedAt,
+    /// A tag without a name.
+    #[error("a tag must have at least one element")]
+    EmptyTag,
+}
+
+impl Event {
+    /// Reads an event from its JSON.
+    ///
+    /// # Errors
+    /// When the text is not a JSON object with the seven fields of NIP-01 in the right form.
+    pub fn from_json(json: &str) -> Result<Self, serde_json::Error> {
+        serde_json::from_str(json)
+    }
+
+    /// Checks id and signature (NIP-01).
+    ///
+    /// # Errors
+    /// Says which of the two does not hold.
+    pub fn verify(self) -> Result<VerifiedEvent, VerifyError> {
+        if self.created_at > MAX_CREATED_AT {
+            return Err(VerifyError::CreatedAt);
+        }
+        if self.tags.iter().any(Vec::is_empty) {
+            return Err(VerifyError::EmptyTag);
+        }
+        let texts = serialisation::check_id(&self)?;
+        if !schnorr::verify(&self.pubkey, self.id.as_bytes(), &self.sig) {
+            return Err(VerifyError::Signature);
+        }
+        Ok(VerifiedEvent::of(self, &texts))
+    }
+
+    /// The values (second elements) of all tags of this name, in their order.
+    pub fn tag_values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.tags_named(name).filter_map(|tag| tag.get(1)).map(String::as_str)
+    }
+
+    /// All tags of this name, in their order.
+    pub fn tags_named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Tag> {
+        self.tags.iter().filter(move |tag| tag.first().is_some_and(|first| first == name))
+    }
+
+    /// The `d` value under which an addressable event replaces another; empty when there is none (NIP-01).
+    #[must_use]
+    pub fn identifier(&self) -> &str {
+        self.tag_values("d").next().unwrap_or_default()
+    }
+}
+
+/// An event whose id and signature were checked, with the JSON text it is sent as.
+///
+/// Cheap to clone: all clones share one copy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifiedEvent(Arc<Verified>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Verified {
+    event: Event,
+    json: Arc<str>,
+}
+
+impl VerifiedEvent {
+    fn of(event: Event, texts: &JsonParts) -> Self {
+        let json = texts.json(&event).into();
+        Self(Arc::new(Verified { event, json }))
+    }
+
+    /// The event as JSON, always the same text: kept once and sent verbatim.
+    #[must_use]
+    pub fn json(&self) -> &Arc<str> {
+        &self.0.json
+    }
+}
+
+impl Deref for VerifiedEvent {
+    type Target = Event;
+
+    fn deref(&self) -> &Event {
+        &self.0.event
+    }
+}
+
+/// An event to be signed.
+///
+/// ```
+/// use openagents_host::{Keys, Kind, Timestamp, UnsignedEvent};
+///
+/// let keys = Keys::generate().unwrap();
+/// let event = UnsignedEvent::new(Kind(1), "hello").tag(["t", "greeting"]).sign(&keys, Timestamp::from_seconds(1_700_000_000));
+/// assert_eq!(event.pubkey, keys.public_key());
+/// assert_eq!(event.tag_values("t").collect::<Vec<_>>(), ["greeting"]);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnsignedEvent {
+    kind: Kind,
+    tags: Vec<Tag>,
+    content: String,
+}
+
+impl UnsignedEvent {
+    /// An event without tags.
+    pub fn new(kind: Kind, content: impl Into<String>) -> Self {
+        Self { kind, tags: Vec::new(), content: content.into() }
+    }
+
+    /// Adds one tag.
+    #[must_use]
+    pub fn tag<T: Into<String>>(mut self, tag: impl IntoIterator<Item = T>) -> Self {
+        self.tags.push(tag.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Adds tags.
+    #[must_use]
+    pub fn tags(mut self, tags: impl IntoIterator<Item = Tag>) -> Self {
+        self.tags.extend(tags);
+        self
+    }
+
+    /// Signs it as made at `created_at` (rounded down to seconds).
+    #[must_use]
+    pub fn sign(self, keys: &Keys, created_at: Timestamp) -> VerifiedEvent {
+        let pubkey = keys.public_key();
+        let created_at = created_at.as_seconds().min(MAX_CREATED_AT);
+        let texts = JsonParts::of(&self.tags, &self.content);
+        let id = texts.id(&pubkey, created_at, self.kind);
+        let sig = keys.sign(id.as_bytes());
+        let event =
+            Event { id, pubkey, created_at, kind: self.kind, tags: self.tags, content: self.content, sig };
+        VerifiedEvent::of(event, &texts)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,107 @@
+//! Event kinds (NIP-01): the number that says what an event means, and names for the ones that this code knows.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What an event means: a number between 0 and 65535.
+///
+/// ```
+/// use openagents_host::Kind;
+/// use openagents_host::nostr::KindClass;
+///
+/// assert_eq!(Kind(5050).class(), KindClass::Regular);
+/// assert_eq!(Kind::RELAY_LIST.class(), KindClass::Replaceable);
+/// assert_eq!(Kind::HANDLER_INFORMATION.class(), KindClass::Addressable);
+/// assert_eq!(Kind::AUTHENTICATION.class(), KindClass::Ephemeral);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Kind(pub u16);
+
+/// Which events of a kind a relay keeps (NIP-01, "Kinds").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KindClass {
+    /// All of them.
+    Regular,
+    /// The latest of each pubkey and kind.
+    Replaceable,
+    /// The latest of each pubkey, kind and `d` tag.
+    Addressable,
+    /// None.
+    Ephemeral,
+}
+
+impl Kind {
+    /// A profile: name, picture and the like (NIP-01).
+    pub const METADATA: Self = Self(0);
+    /// A short text note (NIP-10).
+    pub const TEXT_NOTE: Self = Self(1);
+    /// Whom somebody follows (NIP-02).
+    pub const CONTACT_LIST: Self = Self(3);
+    /// A direct message encrypted with NIP-04.
+    pub const ENCRYPTED_DIRECT_MESSAGE: Self = Self(4);
+    /// A request to delete events (NIP-09).
+    pub const DELETION: Self = Self(5);
+    /// A repost of a text note (NIP-18).
+    pub const REPOST: Self = Self(6);
+    /// A reaction (NIP-25).
+    pub const REACTION: Self = Self(7);
+    /// A sealed event: encrypted, and signed by its author (NIP-59).
+    pub const SEAL: Self = Self(13);
+    /// A repost of any other event (NIP-18).
+    pub const GENERIC_REPOST: Self = Self(16);
+    /// The making of a public channel (NIP-28).
+    pub const CHANNEL_CREATION: Self = Self(40);
+    /// Name and description of a public channel (NIP-28).
+    pub const CHANNEL_METADATA: Self = Self(41);
+    /// A request to delete everything of an author (NIP-62).
+    pub const VANISH: Self = Self(62);
+    /// A sealed event, encrypted to its receiver and signed by nobody known (NIP-59).
+    pub const GIFT_WRAP: Self = Self(1_059);
+    /// A message of a double-ratchet session, encrypted.
+    pub const DOUBLE_RATCHET_MESSAGE: Self = Self(1_060);
+    /// A report of an event or an author to operators (NIP-56).
+    pub const REPORTING: Self = Self(1_984);
+    /// Feedback on a job: its state, a price, a partial result (NIP-90).
+    pub const JOB_FEEDBACK: Self = Self(7_000);
+    /// A receipt of a Lightning payment (NIP-57).
+    pub const ZAP_RECEIPT: Self = Self(9_735);
+    /// Which relays somebody reads from and writes to (NIP-65).
+    pub const RELAY_LIST: Self = Self(10_002);
+    /// An agent's sign of life.
+    pub const HEARTBEAT: Self = Self(11_998);
+    /// A [gift wrap](Self::GIFT_WRAP) that relays do not keep (NIP-59).
+    pub const EPHEMERAL_GIFT_WRAP: Self = Self(21_059);
+    /// The answer to a relay's challenge: who is at the other end of a connection (NIP-42).
+    pub const AUTHENTICATION: Self = Self(22_242);
+    /// The authorization of an HTTP request (NIP-98).
+    pub const HTTP_AUTH: Self = Self(27_235);
+    /// Data of an application (NIP-78).
+    pub const APPLICATION_DATA: Self = Self(30_078);
+    /// What an application or an agent handles (NIP-89).
+    pub const HANDLER_INFORMATION: Self = Self(31_990);
+
+    /// Which events of this kind a relay keeps. Numbers that NIP-01 puts in no range are regular.
+    #[must_use]
+    pub const fn class(self) -> KindClass {
+        match self.0 {
+            0 | 3 | 10_000..=19_999 => KindClass::Replaceable,
+            20_000..=29_999 => KindClass::Ephemeral,
+            30_000..=39_999 => KindClass::Addressable,
+            _ => KindClass::Regular,
+        }
+    }
+
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn retention(self) -> KindClass {
+        self.class()
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}

@@ -1,0 +1,142 @@
+use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
+
+/// The longest word that can be found, in bytes: an id or a key still is one, and what is longer is no word of a language.
+const MAX_WORD_BYTES: usize = 64;
+
+/// Appends the words of a text, each behind a space, at most so many, and says how many.
+///
+/// A word is a run of letters and digits of any script, in lower case and without the marks that Latin, Greek, Cyrillic,
+/// Hebrew and Arabic put on letters. Scripts that are written without spaces have a word for each sign: a text in them is
+/// found by what stands side by side.
+pub(super) fn push_words(text: &str, at_most: usize, words: &mut String) -> usize {
+    let mut cutter = Cutter { words, start: None, count: 0 };
+    let whole = if text.is_ascii() {
+        text.bytes().all(|byte| cutter.take(char::from(byte.to_ascii_lowercase()), at_most))
+    } else {
+        text.nfkd()
+            .flat_map(char::to_lowercase)
+            .filter(|letter| !is_mark_on_a_letter(*letter))
+            .all(|letter| cutter.take(letter, at_most))
+    };
+    if whole {
+        cutter.end_word();
+    }
+    cutter.count
+}
+
+/// The words of a text, in their order.
+pub(super) fn words(text: &str) -> Vec<String> {
+    let mut words = String::new();
+    push_words(text, usize::MAX, &mut words);
+    words.split_ascii_whitespace().map(str::to_owned).collect()
+}
+
+struct Cutter<'a> {
+    words: &'a mut String,
+    /// Where the word at hand begins, with its space.
+    start: Option<usize>,
+    count: usize,
+}
+
+impl Cutter<'_> {
+    /// Takes the next character of the text, and says whether to go on.
+    fn take(&mut self, letter: char, at_most: usize) -> bool {
+        let is_sign = is_written_without_spaces(letter);
+        let belongs = letter.is_alphanumeric() || !letter.is_ascii() && is_combining_mark(letter);
+        if is_sign || !belongs {
+            self.end_word();
+        }
+        if belongs || is_sign {
+            if self.count >= at_most {
+                return false;
+            }
+            if self.start.is_none() {
+                self.start = Some(self.words.len());
+                self.words.push(' ');
+            }
+            // The two forms of this letter are one.
+            self.words.push(if letter == 'ς' { 'σ' } else { letter });
+        }
+        if is_sign {
+            self.end_word();
+        }
+        true
+    }
+
+    fn end_word(&mut self) {
+        let Some(start) = self.start.take() else { return };
+        if self.words.len().saturating_sub(start) > MAX_WORD_BYTES.saturating_add(1) {
+            self.words.truncate(start);
+        } else {
+            self.count = self.count.saturating_add(1);
+        }
+    }
+}
+
+const fn is_mark_on_a_letter(letter: char) -> bool {
+    matches!(letter, '\u{300}'..='\u{36f}' | '\u{591}'..='\u{5c7}' | '\u{610}'..='\u{61a}' | '\u{64b}'..='\u{65f}')
+}
+
+/// Han, kana, Thai, Lao, Burmese, Khmer.
+const fn is_written_without_spaces(letter: char) -> bool {
+    matches!(
+        letter,
+        '\u{e00}'..='\u{eff}' | '\u{1000}'..='\u{109f}' | '\u{1780}'..='\u{17ff}' | '\u{3005}'..='\u{3007}'
+            | '\u{3041}'..='\u{30ff}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{20000}'..='\u{3ffff}'
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{push_words, words};
+
+    #[test]
+    fn cuts_texts_of_many_languages_into_words() {
+        for (text, expected) in [
+            ("Best nostr apps!", "best nostr apps"),
+            ("e-mail: a@b.example", "e mail a b example"),
+            ("Crème Brûlée ÉTÉ naïve", "creme brulee ete naive"),
+            ("Łódź Straße ﬁne ＡＢＣ", "łodz straße fine abc"),
+            ("Ελληνικός ΌΣΟΣ", "ελληνικοσ οσοσ"),
+            ("Ёлка 2026г", "елка 2026г"),
+            ("東京タワーへ go", "東 京 タ ワ ー へ go"),
+            ("한국어", "한국어"),
+            ("हिन्दी भाषा", "हिन्दी भाषा"),
+            ("🦀 _x_ 'y'\u{0}z", "x y z"),
+            ("", ""),
+        ] {
+            let normal: Vec<String> =
+                expected.split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect();
+            let cut = words(text);
+            assert_eq!(cut.len(), normal.len(), "{text}: {cut:?}");
+            // The expectation is written composed.
+            assert_eq!(cut, words(expected), "{text}");
+        }
+        assert_eq!(words("ÉTÉ"), ["ete"]);
+    }
+
+    #[test]
+    fn what_is_too_long_for_a_word_is_left_out_and_an_id_is_not() {
+        let (id, long) = ("ab".repeat(32), "ab".repeat(33));
+        assert_eq!(words(&format!("x {long} {id} y")), ["x", id.as_str(), "y"]);
+    }
+
+    #[test]
+    fn ends_after_so_many_words() {
+        let mut text = String::new();
+        assert_eq!((push_words("one two three", 2, &mut text), text.as_str()), (2, " one two"));
+    }
+
+    proptest! {
+        #[test]
+        fn a_text_of_words_is_cut_into_the_same_words(text in "\\PC{0,60}") {
+            let cut = words(&text);
+            prop_assert_eq!(&words(&cut.join(" ")), &cut);
+            // What goes into the index unquoted must not be syntax there.
+            prop_assert!(cut.iter().all(|word| !word.is_empty() && word.chars().all(|c| !c.is_ascii_punctuation() && !c.is_whitespace() && c != '\0')));
+        }
+    }
+}

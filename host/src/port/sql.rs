@@ -1,0 +1,149 @@
+//! The storage port: one SQL dialect, that of a Durable Object, on both hosts.
+//!
+//! It is synchronous on both, so an engine calls it directly, and a transaction is a closure. What a Durable
+//! Object refuses (more than 100 values in a statement, rows beyond 2 MB, `PRAGMA user_version`, `BEGIN`, …) the
+//! native implementation refuses too, so what passes natively works when deployed. Integers travel as
+//! JavaScript numbers on a Durable Object: they are bound as reals on both hosts, land exactly in `INTEGER` columns
+//! of `STRICT` tables, and are refused beyond ±2^53.
+
+use std::ops::ControlFlow;
+
+mod row;
+mod schema;
+
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
+
+pub use row::{Column, Columns, FromRow, Row, Value};
+pub use schema::{SchemaError, migrate};
+
+/// The largest integer, either way, that travels unchanged: JavaScript's largest safe one.
+pub const MAX_INTEGER: i64 = (1 << 53) - 1;
+
+/// Why the database did not do as asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SqlError {
+    /// SQLite's own words: a constraint, a syntax error, a limit, a full disk.
+    #[error("{0}")]
+    Statement(String),
+    /// A value that would not come back as it was stored.
+    #[error("the integer {0} is beyond ±2^53 and would be rounded")]
+    IntegerRange(i64),
+    /// A column holds something else than the code reads.
+    #[error("column {index} holds {found} where {expected} was expected")]
+    Column {
+        /// Which column, from 0.
+        index: usize,
+        /// What the code reads.
+        expected: &'static str,
+        /// What is there.
+        found: &'static str,
+    },
+    /// Reading took more steps than it [may](Sql::limited).
+    #[error("reading takes too long")]
+    Interrupted,
+}
+
+/// What a row callback answers: go on, or stop reading.
+pub type NextRow = Result<ControlFlow<()>, SqlError>;
+
+/// A database. A handle: clones share one.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a database",
+    note = "the SQL port is implemented by `openagents_host::native::Sqlite` and `openagents_host::worker::DurableSql`"
+)]
+pub trait Sql: Clone + 'static {
+    /// Runs one statement with `values` for its `?`s and hands its rows to `each`, one after another.
+    ///
+    /// # Errors
+    /// What the database or `each` says. Without a surrounding transaction the statement's own writes may stay.
+    fn query(
+        &self,
+        statement: &str,
+        values: &[Value<'_>],
+        each: &mut dyn FnMut(&Row<'_>) -> NextRow,
+    ) -> Result<(), SqlError>;
+
+    /// Runs several statements that take no values and give no rows.
+    ///
+    /// # Errors
+    /// At the first statement that fails; the ones before it stay done.
+    fn batch(&self, statements: &str) -> Result<(), SqlError>;
+
+    /// Runs `body` in a transaction: all of its writes stay if it returns `Ok`, none if it returns `Err`.
+    /// Transactions nest.
+    ///
+    /// # Errors
+    /// What `body` returns, or that the transaction could not begin or be committed.
+    fn transaction<T, E: From<SqlError>>(&self, body: impl FnOnce() -> Result<T, E>) -> Result<T, E>;
+
+    /// Lets `body` read with a limit: when its statements have taken about so many thousand steps of SQLite's machine, of which
+    /// a row that is looked at costs ten or twenty, the one that is running fails as [`SqlError::Interrupted`]. A
+    /// Durable Object's database does not count steps; there, nothing is interrupted.
+    ///
+    /// # Errors
+    /// What `body` returns.
+    fn limited<T, E: From<SqlError>>(
+        &self,
+        thousand_steps: u32,
+        body: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
+        let _ = thousand_steps;
+        body()
+    }
+
+    /// Whether what is read now is [limited](Self::limited): whoever reads need not limit it otherwise.
+    fn is_limited(&self) -> bool {
+        false
+    }
+
+    /// Runs one statement and ignores its rows. To learn whether it changed anything, read `RETURNING` rows.
+    ///
+    /// # Errors
+    /// What the database says.
+    fn execute(&self, statement: &str, values: &[Value<'_>]) -> Result<(), SqlError> {
+        self.query(statement, values, &mut |_| Ok(ControlFlow::Continue(())))
+    }
+
+    /// All rows of a statement.
+    ///
+    /// # Errors
+    /// What the database says, or that a column is of another type.
+    fn rows<T: FromRow>(&self, statement: &str, values: &[Value<'_>]) -> Result<Vec<T>, SqlError> {
+        let mut rows = Vec::new();
+        self.query(statement, values, &mut |row| {
+            rows.push(T::from_row(row)?);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(rows)
+    }
+
+    /// The first row of a statement, if there is one.
+    ///
+    /// # Errors
+    /// What the database says, or that a column is of another type.
+    fn first<T: FromRow>(&self, statement: &str, values: &[Value<'_>]) -> Result<Option<T>, SqlError> {
+        let mut first = None;
+        self.query(statement, values, &mut |row| {
+            first = Some(T::from_row(row)?);
+            Ok(ControlFlow::Break(()))
+        })?;
+        Ok(first)
+    }
+}
+
+/// The values of a statement, in the order of its `?`s.
+///
+/// ```
+/// use openagents_host::sql::{Value, values};
+///
+/// assert_eq!(values![1_i64, "a", None::<&str>], &[Value::Integer(1), Value::Text("a"), Value::Null]);
+/// ```
+#[macro_export]
+#[doc(hidden)]
+macro_rules! __values {
+    ($($value:expr),* $(,)?) => { &[$($crate::port::sql::Value::from($value)),*] };
+}
+#[doc(inline)]
+pub use crate::__values as values;

@@ -1,0 +1,137 @@
+//! HTTP messages between the Workers runtime and [`crate::http`].
+//!
+//! The `worker` crate's own conversions panic on what they do not expect, and keep more of a request than is needed.
+
+use ::worker::worker_sys::FixedLengthStream as RawFixedLengthStream;
+use ::worker::{Error, FixedLengthStream, Headers, ResponseBody, ResponseBuilder, Result};
+use futures_util::StreamExt;
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+use crate::http::{Body, BodyError, ByteStream, Parts, Request, Response, header_text};
+
+/// A request that the runtime received. The URL is absolute.
+///
+/// # Errors
+/// When it has a URL or a method that HTTP does not know.
+pub fn request(mut request: ::worker::Request) -> Result<Request> {
+    Ok(Request::from_parts(parts(&request)?, body(&mut request)?))
+}
+
+/// The head of a request that the runtime received. The URL is absolute.
+///
+/// # Errors
+/// When it has a URL or a method that HTTP does not know.
+pub fn parts(request: &::worker::Request) -> Result<Parts> {
+    let empty = http::Request::builder()
+        .method(request.method().as_ref())
+        .uri(request.url()?.as_str())
+        .body(())
+        .map_err(|error| Error::RustError(error.to_string()))?;
+    let (mut parts, ()) = empty.into_parts();
+    parts.headers = header_map(request.headers());
+    Ok(parts)
+}
+
+/// The body of a request; once.
+///
+/// # Errors
+/// When it was taken before.
+pub fn body(request: &mut ::worker::Request) -> Result<Body> {
+    if request.inner().body().is_none() {
+        return Ok(Body::Empty);
+    }
+    let length = request.headers().get(CONTENT_LENGTH.as_str())?;
+    Ok(stream(request.stream()?, length.as_deref()).into())
+}
+
+/// A response that was fetched from elsewhere, for example from an object.
+///
+/// # Errors
+/// When it has a status that HTTP does not know.
+pub fn fetched(mut response: ::worker::Response) -> Result<Response> {
+    let status = StatusCode::from_u16(response.status_code());
+    let headers = header_map(response.headers());
+    let body = match response.body() {
+        ResponseBody::Empty => Body::Empty,
+        _ => stream(response.stream()?, Some(header_text(&headers, &CONTENT_LENGTH))).into(),
+    };
+    let mut fetched = Response::new(body);
+    *fetched.status_mut() = status.map_err(|error| Error::RustError(error.to_string()))?;
+    *fetched.headers_mut() = headers;
+    Ok(fetched)
+}
+
+/// A response that was fetched from elsewhere, as one that can be changed: its own headers cannot. Its body stays with the
+/// runtime, which passes it on without any of it being in this program's memory.
+#[must_use]
+pub fn with_mutable_headers(response: ::worker::Response) -> ::worker::Response {
+    let headers = response.headers().clone();
+    let status = response.status_code();
+    let (_, body) = response.into_parts();
+    ResponseBuilder::new().with_status(status).with_headers(headers).body(body)
+}
+
+/// A response as the runtime sends it. One whose status allows no body leaves it out; after HEAD, the runtime does.
+///
+/// # Errors
+/// When the runtime refuses a header.
+pub fn response(response: Response) -> Result<::worker::Response> {
+    let (parts, body) = response.into_parts();
+    let headers = Headers::new();
+    for (name, value) in &parts.headers {
+        let value = value.to_str().map_err(|error| Error::RustError(error.to_string()))?;
+        headers.append(name.as_str(), value)?;
+    }
+    let body = match body {
+        _ if matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) => ResponseBody::Empty,
+        Body::Empty => ResponseBody::Empty,
+        Body::Bytes(bytes) => ResponseBody::Body(bytes.into()),
+        Body::Stream(stream) => raw_stream(stream)?,
+    };
+    Ok(ResponseBuilder::new().with_status(parts.status.as_u16()).with_headers(headers).body(body))
+}
+
+fn raw_stream(stream: ByteStream) -> Result<ResponseBody> {
+    let length = stream.length();
+    let chunks = stream.map(|chunk| match chunk {
+        Ok(chunk) => Ok(chunk.into()),
+        Err(error) => Err(Error::RustError(error.to_string())),
+    });
+    match length {
+        // The runtime makes this the `Content-Length`.
+        Some(length) => {
+            let stream = RawFixedLengthStream::from(FixedLengthStream::wrap(chunks, length));
+            Ok(ResponseBody::Stream(stream.readable()))
+        }
+        None => {
+            let (_, body) = ::worker::Response::from_stream::<_>(chunks)?.into_parts();
+            Ok(body)
+        }
+    }
+}
+
+fn stream(stream: ::worker::ByteStream, length: Option<&str>) -> ByteStream {
+    let chunks = stream.map(|chunk| match chunk {
+        Ok(chunk) => Ok(chunk.into()),
+        Err(error) => Err(BodyError::Interrupted(error.to_string())),
+    });
+    let stream = ByteStream::new(Box::pin(chunks));
+    match length.and_then(|length| length.trim().parse().ok()) {
+        Some(length) => stream.with_length(length),
+        None => stream,
+    }
+}
+
+/// Headers of the runtime. What the `http` crate does not take for one is left out; the runtime knows no such either.
+fn header_map(headers: &Headers) -> HeaderMap {
+    let pairs = headers.entries().filter_map(|(name, value)| {
+        let name = HeaderName::try_from(name).ok()?;
+        Some((name, HeaderValue::try_from(value).ok()?))
+    });
+    let mut map = HeaderMap::new();
+    for (name, value) in pairs {
+        map.append(name, value);
+    }
+    map
+}

@@ -1,0 +1,55 @@
+//! Puts a deployment's settings together with what the agent declares: its profile, its engine's options, its HTTP routes.
+
+use std::collections::BTreeSet;
+
+use openagents_host::outgoing::Reach;
+use openagents_host::{Keys, PublicKey};
+
+use crate::author::agent::Jobs;
+use crate::discovery::Profile;
+use crate::engine::Options;
+use crate::http::AgentRoutes;
+use crate::manifest::AgentManifest;
+use crate::settings::AgentSettings;
+
+impl AgentSettings {
+    /// What is said about an agent with this key.
+    pub(crate) fn profile<A: Jobs>(&self, key: PublicKey) -> Profile {
+        let mut profile = Profile::of::<A>(key);
+        if let Some(url) = &self.relay_url {
+            profile = profile.at_relay(url);
+        }
+        if self.reach == Reach::Anywhere {
+            profile = profile.with_insecure_relays();
+        }
+        profile.serving(&self.relays)
+    }
+
+    /// What the engine needs to know of the deployment.
+    pub(crate) fn options(&self, profile: &Profile, wallet: bool) -> Options {
+        Options {
+            wallet,
+            relay_url: self.relay_url.clone(),
+            reach: self.reach,
+            // For the shell to say.
+            polled_relays: Vec::new(),
+            poll_every: self.poll_every,
+            relays: self.relays.clone(),
+            announcements: if self.announces { profile.announcements() } else { Vec::new() },
+        }
+    }
+}
+
+/// What the agent answers over HTTP. What its operators sign has to name one of these hosts, if there are any.
+pub(crate) fn agent_routes<A: Jobs>(
+    settings: &AgentSettings,
+    keys: &Keys,
+    hosts: BTreeSet<String>,
+) -> AgentRoutes {
+    let key = keys.public_key();
+    let profile = settings.profile::<A>(key);
+    let manifest = AgentManifest::of::<A>(&key).at_relays(profile.relays()).signed(keys);
+    // What cannot be written as JSON is found when the agent starts.
+    let default_state = serde_json::to_string(&A::default()).unwrap_or_default();
+    AgentRoutes::new(manifest, profile, &settings.operators, hosts, default_state)
+}

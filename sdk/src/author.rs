@@ -1,0 +1,11 @@
+//! What authors write agents with: the agent and its handlers, their arguments, contexts and outputs.
+
+pub(crate) mod agent;
+pub(crate) mod context;
+pub(crate) mod extract;
+pub(crate) mod handler;
+pub(crate) mod job;
+pub(crate) mod memory;
+pub(crate) mod output;
+pub(crate) mod params;
+pub(crate) mod return_types;

@@ -1,0 +1,118 @@
+//! What an agent's code has around it: its memory, its relay, the outside world, and a way to say something.
+
+mod clients;
+mod hire;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use openagents_host::outgoing::{FetchRequest, Fetched};
+use openagents_host::{Event, PublicKey, Timestamp, UnsignedEvent};
+use openagents_relay::Filter;
+
+use crate::clock;
+use crate::engine::{Changes, JobFailure};
+use crate::error::JobError;
+use crate::host_port::HandlerHost;
+use clients::Clients;
+
+/// What an agent's code has around it. Schedules and hooks take it; a job's [`JobContext`](crate::JobContext) leads to it.
+///
+/// What is written to [`memory`](Self::memory) or [`published`](Self::publish) is committed together with the outcome of
+/// the run, and not at all if the run fails. Cheap to clone.
+#[derive(Clone)]
+pub struct AgentContext(Arc<AgentContextInner>);
+
+struct AgentContextInner {
+    host: Arc<dyn HandlerHost>,
+    began: Timestamp,
+    failure: Option<JobFailure>,
+    changes: Mutex<Changes>,
+    clients: Clients,
+}
+
+impl AgentContext {
+    pub(crate) fn new(host: Arc<dyn HandlerHost>, began: Timestamp, failure: Option<JobFailure>) -> Self {
+        let (changes, clients) = (Mutex::default(), Clients::default());
+        Self(Arc::new(AgentContextInner { host, began, failure, changes, clients }))
+    }
+
+    /// The agent's public key.
+    #[must_use]
+    pub fn agent(&self) -> PublicKey {
+        self.0.host.keys().public_key()
+    }
+
+    /// When this run began.
+    #[must_use]
+    pub fn began(&self) -> Timestamp {
+        self.0.began
+    }
+
+    /// The job that failed; only in `on_error`.
+    #[must_use]
+    pub fn failure(&self) -> Option<&JobFailure> {
+        self.0.failure.as_ref()
+    }
+
+    /// Publishes an event on the agent's own relay, signed with its key, when this run has succeeded.
+    pub fn publish(&self, event: UnsignedEvent) {
+        self.changes().events.push(event);
+    }
+
+    /// The events on the agent's own relay that match one of the filters, newest first.
+    ///
+    /// # Errors
+    /// When the relay cannot be asked, or refuses the filters.
+    pub async fn events(&self, filters: impl IntoIterator<Item = Filter>) -> Result<Vec<Event>, JobError> {
+        self.0.host.events(filters.into_iter().collect()).await
+    }
+
+    /// Fetches what is at a public URL, within the request's limits.
+    ///
+    /// # Errors
+    /// When the address may not be reached, does not answer in time, or answers with too much.
+    pub async fn fetch(&self, request: FetchRequest) -> Result<Fetched, JobError> {
+        Ok(self.0.host.fetch(request).await?)
+    }
+
+    /// Waits, on either host. The `timeout` goes on counting.
+    pub async fn sleep(&self, duration: Duration) {
+        clock::sleep(duration).await;
+    }
+
+    pub(crate) fn host(&self) -> &Arc<dyn HandlerHost> {
+        &self.0.host
+    }
+
+    pub(crate) fn clients(&self) -> &Clients {
+        &self.0.clients
+    }
+
+    pub(crate) fn changes(&self) -> MutexGuard<'_, Changes> {
+        self.0.changes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a schedule or a hook can take as its argument.
+#[diagnostic::on_unimplemented(
+    message = "a schedule or hook cannot take `{Self}`",
+    label = "not an `AgentContext`",
+    note = "schedules and hooks take `AgentContext`, or nothing; what comes from a request is for `#[job]` handlers"
+)]
+pub trait FromAgent: Sized {
+    /// Takes the argument from what is around.
+    fn from_agent(context: &AgentContext) -> Self;
+}
+
+impl FromAgent for AgentContext {
+    fn from_agent(context: &AgentContext) -> Self {
+        context.clone()
+    }
+}
+
+impl std::fmt::Debug for AgentContext {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AgentContext").field("began", &self.0.began).finish_non_exhaustive()
+    }
+}

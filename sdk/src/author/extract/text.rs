@@ -1,0 +1,89 @@
+//! The text that a job is about.
+
+use std::fmt;
+use std::ops::Deref;
+
+use super::FromInput;
+use crate::author::job::JobContext;
+use crate::author::output::IntoOutput;
+use crate::declaration::InputDeclaration;
+use crate::engine::Output;
+use crate::error::JobError;
+use crate::nip90::{InputKind, JobInput};
+
+/// A text to work on: a `text` input, or the output of the job that a `job` input names. Where a request has neither, it is
+/// the request's content, into which older clients put the prompt.
+///
+/// It derefs to `str` and displays as what the customer wrote.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Text(String);
+
+impl Text {
+    /// The text itself.
+    #[must_use]
+    pub fn into_string(self) -> String {
+        self.0
+    }
+}
+
+impl Deref for Text {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl IntoOutput for Text {
+    const MIME: &'static str = "text/plain";
+
+    fn into_output(self) -> Result<Output, JobError> {
+        Ok(Output::new(self.into_string()))
+    }
+}
+
+impl From<String> for Text {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl From<&str> for Text {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl FromInput for Text {
+    const INPUT: InputDeclaration =
+        InputDeclaration { input_type: "text", mime_types: &["text/plain"], required: true };
+
+    const KINDS: &'static [InputKind] = &[InputKind::Text, InputKind::Job];
+
+    async fn from_inputs(context: &JobContext, inputs: &[&JobInput]) -> Result<Vec<Self>, JobError> {
+        let texts = inputs.iter().map(|input| match of_input(context, input) {
+            Some(text) => Ok(Self(text.to_owned())),
+            None => Err(JobError::failed(format!("there is no output of the job `{}`", input.data))),
+        });
+        texts.collect()
+    }
+
+    fn without_input(context: &JobContext) -> Option<Self> {
+        context.request().text().map(|text| Self(text.to_owned()))
+    }
+}
+
+/// The text that an input is or names, if there is one.
+pub(super) fn of_input<'a>(context: &'a JobContext, input: &'a JobInput) -> Option<&'a str> {
+    match input.kind {
+        InputKind::Text => Some(&input.data),
+        InputKind::Job => context.output_of(&input.data),
+        InputKind::Url | InputKind::Event => None,
+    }
+}

@@ -1,0 +1,28 @@
+//! Addresses that a customer names.
+
+use openagents_host::outgoing::{Url, public_url};
+
+use super::FromInput;
+use crate::author::job::JobContext;
+use crate::declaration::InputDeclaration;
+use crate::error::JobError;
+use crate::nip90::{InputKind, JobInput};
+
+/// A `url` input, checked to be one that the agent may reach: of the web, encrypted, and not of a private network. It is not
+/// fetched.
+impl FromInput for Url {
+    const INPUT: InputDeclaration =
+        InputDeclaration { input_type: "url", mime_types: &["*/*"], required: true };
+
+    const KINDS: &'static [InputKind] = &[InputKind::Url];
+
+    async fn from_inputs(context: &JobContext, inputs: &[&JobInput]) -> Result<Vec<Self>, JobError> {
+        let reach = context.host().reach();
+        let urls = inputs.iter().map(|input| {
+            public_url(&input.data, &["https", "http"], reach).map_err(|error| {
+                JobError::failed(format!("the address given as input cannot be used: {error}"))
+            })
+        });
+        urls.collect()
+    }
+}

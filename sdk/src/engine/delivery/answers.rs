@@ -1,0 +1,255 @@
+//! What the agent says to a customer: results and feedback, in the clear or encrypted as the request was.
+
+use openagents_host::outgoing::Reach;
+use openagents_host::{Sql, SqlError, Timestamp, VerifiedEvent};
+
+use crate::engine::intake::requests::ReadableRequest;
+use crate::engine::job_state::JobState;
+use crate::engine::jobs::JobRow;
+use crate::engine::vocabulary::MAX_EVENT_BYTES;
+use crate::engine::{Destination, JobEngine, Output, Report};
+use crate::nip90::{Amount, Feedback, InputKind, JobResultEvent, Status};
+use crate::relay_address::relay_address;
+
+/// The most that a request and its answer may take together, in bytes.
+const MAX_ROW_BYTES: usize = 1_900_000;
+
+/// On how many relays of a customer's choice an answer is published at most.
+const MAX_RELAYS: usize = 5;
+
+/// On how many of the relays that a customer reads from an answer is published, beside those that the request was on.
+const MAX_READ_RELAYS: usize = 3;
+
+/// An output that cannot be published.
+pub(in crate::engine) struct OutputTooLarge;
+
+impl<S: Sql> JobEngine<S> {
+    /// The signed result of a request.
+    pub(in crate::engine) fn result(
+        &self,
+        now: Timestamp,
+        readable: &ReadableRequest,
+        output: &Output,
+    ) -> Result<VerifiedEvent, OutputTooLarge> {
+        let mut answer = JobResultEvent::answer(&readable.request).tags(output.tags.iter().cloned());
+        if let Some(relay) = &self.options.relay_url {
+            answer = answer.relay_hint(relay);
+        }
+        let answer = match readable.encryption {
+            None => answer.content(&output.content),
+            // NIP-44 has no ciphertext for nothing.
+            Some(_) if output.content.is_empty() => answer,
+            Some(encryption) => {
+                answer.sealed(self.seal(readable, encryption, &output.content).ok_or(OutputTooLarge)?)
+            }
+        };
+        let event = answer.build().sign(&self.keys, now);
+        // Both are in the job's row, which holds 2 MB.
+        let row = event.json().len().saturating_add(readable.request.event.json().len());
+        if event.json().len() > MAX_EVENT_BYTES || row > MAX_ROW_BYTES {
+            Err(OutputTooLarge)
+        } else {
+            Ok(event)
+        }
+    }
+
+    /// Tells the customer how a job stands.
+    pub(in crate::engine) fn send_status(
+        &mut self,
+        now: Timestamp,
+        job: &JobRow,
+        readable: &ReadableRequest,
+        status: &Status,
+        text: Option<&str>,
+    ) -> Result<VerifiedEvent, SqlError> {
+        let event = self.feedback(now, readable, status, text, None, None);
+        self.send(now, job, readable, &event)?;
+        Ok(event)
+    }
+
+    /// Asks the customer for money.
+    pub(in crate::engine) fn send_payment_request(
+        &mut self,
+        now: Timestamp,
+        job: &JobRow,
+        readable: &ReadableRequest,
+        amount: Amount,
+    ) -> Result<(), SqlError> {
+        let event = self.feedback(
+            now,
+            readable,
+            &Status::PaymentRequired,
+            Some("pay to have this job done"),
+            None,
+            Some(amount),
+        );
+        self.send(now, job, readable, &event)
+    }
+
+    /// Passes on what a handler said.
+    pub(in crate::engine) fn send_report(
+        &mut self,
+        now: Timestamp,
+        job: &JobRow,
+        readable: &ReadableRequest,
+        report: &Report,
+    ) -> Result<(), SqlError> {
+        let event = match report {
+            Report::Progress(text) => {
+                self.feedback(now, readable, &Status::Processing, Some(text), None, None)
+            }
+            Report::Partial(output) => {
+                self.feedback(now, readable, &Status::Partial, None, Some(output), None)
+            }
+        };
+        if event.json().len() > MAX_EVENT_BYTES {
+            return Ok(());
+        }
+        self.send(now, job, readable, &event)
+    }
+
+    /// Ends a job without a result, and tells the customer why.
+    pub(in crate::engine) fn end_with_error(
+        &mut self,
+        now: Timestamp,
+        job: &JobRow,
+        readable: &ReadableRequest,
+        state: JobState,
+        text: &str,
+    ) -> Result<(), SqlError> {
+        let event = self.feedback(now, readable, &Status::Error, Some(text), None, None);
+        self.end(now, job, readable, state, &event)
+    }
+
+    /// Ends a job with its last word.
+    pub(in crate::engine) fn end(
+        &mut self,
+        now: Timestamp,
+        job: &JobRow,
+        readable: &ReadableRequest,
+        state: JobState,
+        last_word: &VerifiedEvent,
+    ) -> Result<(), SqlError> {
+        if readable.request.inputs.iter().any(|input| input.kind == InputKind::Job) {
+            self.jobs.forget_inputs(&job.id)?;
+        }
+        self.ended(now, job, state, last_word.json())?;
+        self.send(now, job, readable, last_word)
+    }
+
+    /// Ends a job of which nothing can be said, since its request cannot be read.
+    pub(in crate::engine) fn end_silently(
+        &mut self,
+        now: Timestamp,
+        job: &JobRow,
+        state: JobState,
+    ) -> Result<(), SqlError> {
+        self.ended(now, job, state, "")
+    }
+
+    fn ended(
+        &mut self,
+        now: Timestamp,
+        job: &JobRow,
+        state: JobState,
+        last_word: &str,
+    ) -> Result<(), SqlError> {
+        self.jobs.end(&job.id, job.state, state, last_word, now)?;
+        self.unfinished = self.unfinished.saturating_sub(1);
+        self.count_ended(now, job, state)?;
+        self.wake_dependents(now, &job.id)?;
+        self.jobs.prune(now - self.retention())?;
+        self.requests.forget(&job.id);
+        Ok(())
+    }
+
+    /// Puts an answer into the outbox, for every relay it belongs on: the agent's own; those that the request names; and
+    /// where it names none and came from elsewhere, the relays it came from and those its customer reads from.
+    pub(in crate::engine) fn send(
+        &mut self,
+        now: Timestamp,
+        job: &JobRow,
+        readable: &ReadableRequest,
+        event: &VerifiedEvent,
+    ) -> Result<(), SqlError> {
+        self.outbox.put(event, &Destination::Own, now)?;
+        let named = &readable.request.relays;
+        let sources = if named.is_empty() { self.jobs.sources(job)? } else { Vec::new() };
+        for relay in self.external_relays(named.iter().chain(&sources), MAX_RELAYS) {
+            self.outbox.put(event, &Destination::Relay(relay), now)?;
+        }
+        if let Some(source) = sources.into_iter().next() {
+            self.outbox.put(event, &Destination::ReadBy { customer: job.customer, source }, now)?;
+        }
+        Ok(())
+    }
+
+    /// Puts an answer that is for a customer's own relays into the outbox once more, for each of these.
+    pub(in crate::engine) fn redirect(
+        &mut self,
+        now: Timestamp,
+        entry: u64,
+        relays: &[String],
+    ) -> Result<(), SqlError> {
+        self.outbox.redirect(entry, &self.external_relays(relays, MAX_READ_RELAYS), now)
+    }
+
+    /// The first few of some relays that are relays, may be reached, and are not the agent's own.
+    fn external_relays<'a>(&self, relays: impl IntoIterator<Item = &'a String>, limit: usize) -> Vec<String> {
+        let own = self.options.relay_url.as_deref().and_then(|own| relay_address(own, Reach::Anywhere));
+        let mut external = Vec::new();
+        for relay in relays.into_iter().filter_map(|relay| relay_address(relay, self.options.reach)) {
+            if own.as_ref() != Some(&relay) && !external.contains(&relay) && external.len() < limit {
+                external.push(relay);
+            }
+        }
+        external
+    }
+
+    fn feedback(
+        &self,
+        now: Timestamp,
+        readable: &ReadableRequest,
+        status: &Status,
+        text: Option<&str>,
+        output: Option<&str>,
+        amount: Option<Amount>,
+    ) -> VerifiedEvent {
+        let mut answer = Feedback::about(&readable.request, status.clone());
+        if let Some(relay) = &self.options.relay_url {
+            answer = answer.relay_hint(relay);
+        }
+        if let Some(amount) = amount {
+            answer = answer.amount(amount);
+        }
+        match readable.encryption {
+            None => {
+                if let Some(text) = text {
+                    answer = answer.message(text);
+                }
+                if let Some(output) = output {
+                    answer = answer.content(output);
+                }
+            }
+            Some(encryption) => {
+                let said = output.or(text).unwrap_or_default();
+                if !said.is_empty()
+                    && let Some(sealed) = self.seal(readable, encryption, said)
+                {
+                    answer = answer.sealed(sealed);
+                }
+            }
+        }
+        answer.build().sign(&self.keys, now)
+    }
+
+    /// What only the customer can read; nothing when it is too much for the scheme.
+    fn seal(
+        &self,
+        readable: &ReadableRequest,
+        encryption: openagents_host::Encryption,
+        text: &str,
+    ) -> Option<String> {
+        self.keys.encrypt(&readable.request.customer(), text, encryption).ok()
+    }
+}

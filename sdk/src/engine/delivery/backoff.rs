@@ -1,0 +1,144 @@
+//! Which external relays were not reached lately, so that a dead one costs little.
+
+use std::time::Duration;
+
+use openagents_host::sql::values;
+use openagents_host::{Sql, SqlError, Timestamp};
+
+/// After how many failures in a row a relay is given up for a while.
+pub(in crate::engine) const MAX_FAILURES: u32 = 10;
+
+/// The longest pause between two tries.
+const MAX_PAUSE: Duration = Duration::from_secs(10 * 60);
+
+/// How long failures are remembered when nothing more goes to a relay.
+const FORGET_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+
+pub(in crate::engine) struct RelayBackoffs<S> {
+    sql: S,
+}
+
+/// How a relay stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::engine) enum RelayBackoff {
+    /// It may be tried.
+    Open,
+    /// It is tried again then.
+    Pausing(Timestamp),
+    /// Nothing is kept for it.
+    GivenUp,
+}
+
+impl<S: Sql> RelayBackoffs<S> {
+    pub(in crate::engine) fn new(sql: S) -> Self {
+        Self { sql }
+    }
+
+    pub(in crate::engine) fn backoff(&self, relay: &str, now: Timestamp) -> Result<RelayBackoff, SqlError> {
+        let row = self.sql.first::<(u32, Timestamp)>(
+            "SELECT failures, until FROM unreached WHERE relay = ?",
+            values![relay],
+        )?;
+        Ok(match row {
+            Some((failures, until)) if until > now => backoff_until(failures, until),
+            // One try shows whether it is back.
+            _ => RelayBackoff::Open,
+        })
+    }
+
+    pub(in crate::engine) fn reached(&self, relay: &str) -> Result<(), SqlError> {
+        self.sql.execute("DELETE FROM unreached WHERE relay = ?", values![relay])
+    }
+
+    /// Records that a relay was not reached. Deliveries that were under way together fail together, and count as one.
+    pub(in crate::engine) fn failed(&self, relay: &str, now: Timestamp) -> Result<RelayBackoff, SqlError> {
+        let row = self.sql.first::<(u32, Timestamp)>(
+            "SELECT failures, until FROM unreached WHERE relay = ?",
+            values![relay],
+        )?;
+        let before = match row {
+            Some((failures, until)) if until > now => return Ok(backoff_until(failures, until)),
+            Some((failures, _)) => failures,
+            None => 0,
+        };
+        let failures = before.saturating_add(1);
+        let until = now + pause(failures);
+        self.sql.execute("DELETE FROM unreached WHERE until < ?", values![now - FORGET_AFTER])?;
+        self.sql.execute(
+            "INSERT INTO unreached (relay, failures, until) VALUES (?, ?, ?)
+             ON CONFLICT (relay) DO UPDATE SET failures = excluded.failures, until = excluded.until",
+            values![relay, failures, until],
+        )?;
+        Ok(backoff_until(failures, until))
+    }
+}
+
+fn backoff_until(failures: u32, until: Timestamp) -> RelayBackoff {
+    if failures >= MAX_FAILURES { RelayBackoff::GivenUp } else { RelayBackoff::Pausing(until) }
+}
+
+/// 2 s, 4 s, 8 s … up to the longest pause: all in all a relay has a quarter of an hour to come back.
+fn pause(failures: u32) -> Duration {
+    Duration::from_secs(1 << failures.min(10)).min(MAX_PAUSE)
+}
+
+#[cfg(test)]
+mod tests {
+    use openagents_host::native::Sqlite;
+
+    use super::*;
+
+    fn backoffs() -> RelayBackoffs<Sqlite> {
+        let sql = Sqlite::in_memory().unwrap();
+        let tables =
+            include_str!("../schema/outside_1.sql").split("CREATE INDEX outbox_relay").next().unwrap();
+        sql.batch(tables).unwrap();
+        RelayBackoffs::new(sql)
+    }
+
+    const RELAY: &str = "wss://relay.example";
+    const NOW: Timestamp = Timestamp::from_seconds(1_700_000_000);
+
+    #[test]
+    fn failures_at_the_same_time_count_once() {
+        let backoffs = backoffs();
+        let pausing = RelayBackoff::Pausing(NOW + Duration::from_secs(2));
+        for _ in 0..20 {
+            assert_eq!(backoffs.failed(RELAY, NOW).unwrap(), pausing);
+        }
+        assert_eq!(backoffs.backoff(RELAY, NOW).unwrap(), pausing);
+        assert_eq!(backoffs.backoff("wss://another.example", NOW).unwrap(), RelayBackoff::Open);
+        assert_eq!(backoffs.backoff(RELAY, NOW + Duration::from_secs(2)).unwrap(), RelayBackoff::Open);
+    }
+
+    #[test]
+    fn a_relay_is_given_up_after_a_quarter_of_an_hour_and_one_try_shows_that_it_is_back() {
+        let backoffs = backoffs();
+        let mut now = NOW;
+        loop {
+            match backoffs.failed(RELAY, now).unwrap() {
+                RelayBackoff::Pausing(until) => now = until,
+                RelayBackoff::GivenUp => break,
+                RelayBackoff::Open => panic!("it failed"),
+            }
+        }
+        let elapsed = NOW.until(now);
+        assert!(elapsed > Duration::from_secs(900) && elapsed < Duration::from_secs(1_200), "{elapsed:?}");
+        assert_eq!(backoffs.backoff(RELAY, now).unwrap(), RelayBackoff::GivenUp);
+        let later = now + MAX_PAUSE;
+        assert_eq!(backoffs.backoff(RELAY, later).unwrap(), RelayBackoff::Open);
+        // Still dead: it is given up again at once.
+        assert_eq!(backoffs.failed(RELAY, later).unwrap(), RelayBackoff::GivenUp);
+        backoffs.reached(RELAY).unwrap();
+        assert!(matches!(backoffs.failed(RELAY, later).unwrap(), RelayBackoff::Pausing(_)));
+    }
+
+    #[test]
+    fn relays_that_nothing_goes_to_are_forgotten() {
+        let backoffs = backoffs();
+        backoffs.failed(RELAY, NOW).unwrap();
+        backoffs.failed("wss://another.example", NOW + FORGET_AFTER * 2).unwrap();
+        let left = backoffs.sql.rows::<(String,)>("SELECT relay FROM unreached", &[]).unwrap();
+        assert_eq!(left, [("wss://another.example".to_owned(),)]);
+    }
+}

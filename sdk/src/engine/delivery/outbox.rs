@@ -1,0 +1,394 @@
+//! Events that are signed and committed, and not yet where they belong.
+
+use std::collections::BTreeMap;
+
+use openagents_host::sql::{Value, values};
+use openagents_host::{Event, PublicKey, Sql, SqlError, Timestamp, VerifiedEvent};
+
+use super::backoff::{MAX_FAILURES, RelayBackoff, RelayBackoffs};
+use crate::engine::vocabulary::Destination;
+use crate::engine::{Delivery, Effect, backoff};
+
+/// How many events are on their way to the agent's own relay at once.
+const MAX_IN_FLIGHT_OWN: usize = 256;
+
+/// How many events are on their way to external relays at once.
+const MAX_IN_FLIGHT_EXTERNAL: usize = 64;
+
+/// How many of them are for the same relay: a slow one does not hold up the others.
+const MAX_IN_FLIGHT_PER_RELAY: usize = 8;
+
+/// How many events that were just signed are kept, so that they need not be verified again.
+const MAX_FRESH: usize = 1_024;
+
+const READ_BY: &str = "read-by:";
+
+/// Later than anything is due, and an integer that a Durable Object takes.
+const MAX_TIME: u64 = 1 << 52;
+
+impl Destination {
+    fn to_column(&self) -> Option<String> {
+        match self {
+            Self::Own => None,
+            Self::Relay(url) => Some(url.clone()),
+            Self::ReadBy { customer, source } => Some(format!("{READ_BY}{customer} {source}")),
+        }
+    }
+
+    fn from_column(text: Option<String>) -> Self {
+        let Some(text) = text else { return Self::Own };
+        let customer_relays = text.strip_prefix(READ_BY).and_then(|rest| {
+            let (customer, source) = rest.split_once(' ')?;
+            Some(Self::ReadBy { customer: PublicKey::from_hex(customer).ok()?, source: source.to_owned() })
+        });
+        customer_relays.unwrap_or(Self::Relay(text))
+    }
+}
+
+pub(in crate::engine) struct Outbox<S> {
+    backoffs: RelayBackoffs<S>,
+    sql: S,
+    /// The entries that a shell is delivering, with the external relay that they go to.
+    in_flight: BTreeMap<u64, Option<String>>,
+    /// The number of the next entry: higher than any that this process used, since a number that is used again would
+    /// take the report on an earlier event for its own.
+    next: u64,
+    fresh: BTreeMap<u64, VerifiedEvent>,
+    /// Whether entries for external relays may be there; most agents never have one.
+    may_have_external: bool,
+}
+
+impl<S: Sql> Outbox<S> {
+    pub(in crate::engine) fn open(sql: S) -> Result<Self, SqlError> {
+        let last = sql.first::<(Option<u64>,)>("SELECT max(entry) FROM outbox", &[])?;
+        let next = last.and_then(|(last,)| last).unwrap_or(0).saturating_add(1);
+        let (in_flight, fresh) = (BTreeMap::new(), BTreeMap::new());
+        let backoffs = RelayBackoffs::new(sql.clone());
+        Ok(Self { backoffs, sql, in_flight, next, fresh, may_have_external: true })
+    }
+
+    pub(in crate::engine) fn put(
+        &mut self,
+        event: &VerifiedEvent,
+        to: &Destination,
+        now: Timestamp,
+    ) -> Result<(), SqlError> {
+        let due = match to {
+            Destination::Relay(url) => match self.backoffs.backoff(url, now)? {
+                RelayBackoff::Open => now,
+                RelayBackoff::Pausing(until) => until,
+                RelayBackoff::GivenUp => return Ok(()),
+            },
+            Destination::Own | Destination::ReadBy { .. } => now,
+        };
+        let entry = self.next_entry();
+        self.sql.execute(
+            "INSERT INTO outbox (entry, event, attempt, due, relay) VALUES (?, ?, 0, ?, ?)",
+            values![entry, &**event.json(), due, to.to_column().as_deref()],
+        )?;
+        self.may_have_external |= *to != Destination::Own;
+        if self.fresh.len() >= MAX_FRESH {
+            self.fresh.pop_first();
+        }
+        self.fresh.insert(entry, event.clone());
+        Ok(())
+    }
+
+    fn next_entry(&mut self) -> u64 {
+        let entry = self.next;
+        self.next = entry.saturating_add(1);
+        entry
+    }
+
+    /// Hands out what is due, in order.
+    pub(in crate::engine) fn take_due(
+        &mut self,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), SqlError> {
+        self.take_class(now, DestinationClass::Own, effects)?;
+        if self.may_have_external {
+            self.take_class(now, DestinationClass::External, effects)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn take_class(
+        &mut self,
+        now: Timestamp,
+        class: DestinationClass,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), SqlError> {
+        let room = class.limit().saturating_sub(self.flying(class));
+        if room == 0 {
+            return Ok(());
+        }
+        let due = self.waiting(class, now, "event", room.saturating_add(self.flying(class)))?;
+        for OutboxEntry { entry, relay, json, .. } in due {
+            if self.flying(class) >= class.limit() {
+                break;
+            }
+            if self.in_flight.contains_key(&entry)
+                || relay.as_deref().is_some_and(|relay| self.is_full(relay))
+            {
+                continue;
+            }
+            match self.event(entry, &json) {
+                Ok(event) => {
+                    self.in_flight.insert(entry, relay.clone());
+                    effects.push(Effect::Publish { entry, event, to: Destination::from_column(relay) });
+                }
+                Err(error) => {
+                    self.remove(entry)?;
+                    effects.push(Effect::Warn(format!(
+                        "an event in the outbox is damaged and was dropped: {error}"
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The first entries of a class that wait, or are on their way; not those for relays that have enough to do.
+    /// `json` is what to read as their event.
+    fn waiting(
+        &self,
+        class: DestinationClass,
+        due: Timestamp,
+        json: &str,
+        limit: usize,
+    ) -> Result<Vec<OutboxEntry>, SqlError> {
+        let full: Vec<&str> = match class {
+            DestinationClass::Own => Vec::new(),
+            DestinationClass::External => self.full(),
+        };
+        let statement = match class {
+            DestinationClass::Own => format!(
+                "SELECT entry, due, relay, {json} FROM outbox INDEXED BY outbox_own
+                 WHERE relay IS NULL AND due <= ? ORDER BY due, entry LIMIT ?"
+            ),
+            DestinationClass::External => format!(
+                "SELECT entry, due, relay, {json} FROM outbox INDEXED BY outbox_outside
+                 WHERE relay IS NOT NULL AND due <= ? AND relay NOT IN ({}) ORDER BY due, entry LIMIT ?",
+                vec!["?"; full.len()].join(", ")
+            ),
+        };
+        let mut values = vec![Value::from(due)];
+        values.extend(full.into_iter().map(Value::from));
+        values.push(Value::from(limit));
+        let rows = self.sql.rows::<(u64, Timestamp, Option<String>, String)>(&statement, &values)?;
+        Ok(rows
+            .into_iter()
+            .map(|(entry, due, relay, json)| OutboxEntry { entry, due, relay, json })
+            .collect())
+    }
+
+    fn flying(&self, class: DestinationClass) -> usize {
+        self.in_flight
+            .values()
+            .filter(|relay| relay.is_some() == (class == DestinationClass::External))
+            .count()
+    }
+
+    fn is_full(&self, relay: &str) -> bool {
+        let flying = self.in_flight.values().filter(|flying| flying.as_deref() == Some(relay));
+        flying.count() >= MAX_IN_FLIGHT_PER_RELAY
+    }
+
+    /// The external relays that as much is on its way to as may be.
+    fn full(&self) -> Vec<&str> {
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for relay in self.in_flight.values().flatten() {
+            let count = counts.entry(relay).or_default();
+            *count = count.saturating_add(1);
+        }
+        counts
+            .into_iter()
+            .filter(|(_, count)| *count >= MAX_IN_FLIGHT_PER_RELAY)
+            .map(|(relay, _)| relay)
+            .collect()
+    }
+
+    /// An entry's event; verified again unless it was signed a moment ago.
+    fn event(&mut self, entry: u64, json: &str) -> Result<VerifiedEvent, String> {
+        if let Some(event) = self.fresh.remove(&entry) {
+            return Ok(event);
+        }
+        let event = Event::from_json(json).map_err(|error| error.to_string())?;
+        event.verify().map_err(|error| error.to_string())
+    }
+
+    /// Records what became of an entry; returns what the operator should know.
+    pub(in crate::engine) fn delivered(
+        &mut self,
+        entry: u64,
+        delivery: &Delivery,
+        now: Timestamp,
+    ) -> Result<Option<String>, SqlError> {
+        self.in_flight.remove(&entry);
+        match delivery {
+            Delivery::Accepted => match self.remove(entry)?.flatten() {
+                Some(relay) => self.backoffs.reached(&relay).map(|()| None),
+                None => Ok(None),
+            },
+            Delivery::Refused(reason) => {
+                let Some(relay) = self.remove(entry)? else { return Ok(None) };
+                let whose = relay
+                    .map_or_else(|| "the agent's own relay".to_owned(), |relay| format!("the relay {relay}"));
+                Ok(Some(format!("{whose} refused an event of this agent, which is dropped there: {reason}")))
+            }
+            Delivery::Unreachable(reason) => {
+                let attempt = self.sql.first::<(u32, Option<String>)>(
+                    "UPDATE outbox SET attempt = attempt + 1 WHERE entry = ? RETURNING attempt, relay",
+                    values![entry],
+                )?;
+                let Some((attempt, relay)) = attempt else { return Ok(None) };
+                if let Some(relay) = relay {
+                    return self.unreached(entry, attempt, &relay, reason, now);
+                }
+                let pause = backoff(attempt);
+                self.sql.execute("UPDATE outbox SET due = ? WHERE entry = ?", values![now + pause, entry])?;
+                Ok(Some(format!(
+                    "the agent's own relay did not take an event; it is sent again in {pause:?}: {reason}"
+                )))
+            }
+            // The engine puts it where it belongs.
+            Delivery::ReadFrom(_) => self.remove(entry).map(|_| None),
+        }
+    }
+
+    /// Puts off everything that is for an external relay, in its order, or gives it up.
+    fn unreached(
+        &self,
+        entry: u64,
+        attempt: u32,
+        relay: &str,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<Option<String>, SqlError> {
+        let known = self.backoffs.backoff(relay, now)?;
+        let backoff = self.backoffs.failed(relay, now)?;
+        if backoff == RelayBackoff::GivenUp {
+            self.sql.execute("DELETE FROM outbox WHERE relay = ?", values![relay])?;
+            return Ok((known != backoff).then(|| {
+                format!(
+                    "the relay {relay} is let alone for a while, and answers for it are dropped: {reason}"
+                )
+            }));
+        }
+        if attempt >= MAX_FAILURES {
+            self.remove(entry)?;
+            return Ok(Some(format!(
+                "the relay {relay} did not take an event {attempt} times, which is dropped there: {reason}"
+            )));
+        }
+        let RelayBackoff::Pausing(until) = backoff else { return Ok(None) };
+        self.sql
+            .execute("UPDATE outbox SET due = ? WHERE relay = ? AND due < ?", values![until, relay, until])?;
+        let pause = now.until(until);
+        Ok((known != backoff)
+            .then(|| format!("the relay {relay} was not reached; it is tried again in {pause:?}: {reason}")))
+    }
+
+    /// Replaces an entry by one for each of these relays, except the one that its destination says it was sent to.
+    pub(in crate::engine) fn redirect(
+        &mut self,
+        entry: u64,
+        relays: &[String],
+        now: Timestamp,
+    ) -> Result<(), SqlError> {
+        let from = Destination::from_column(self.in_flight.remove(&entry).flatten());
+        for relay in relays {
+            if matches!(&from, Destination::ReadBy { source, .. } if source == relay) {
+                continue;
+            }
+            let due = match self.backoffs.backoff(relay, now)? {
+                RelayBackoff::Open => now,
+                RelayBackoff::Pausing(until) => until,
+                RelayBackoff::GivenUp => continue,
+            };
+            let copy = self.next_entry();
+            self.sql.execute(
+                "INSERT INTO outbox (entry, event, attempt, due, relay)
+                 SELECT ?, event, 0, ?, ? FROM outbox WHERE entry = ?",
+                values![copy, due, relay, entry],
+            )?;
+        }
+        self.may_have_external = true;
+        self.remove(entry).map(drop)
+    }
+
+    /// When the next entry that is not on its way is due.
+    pub(in crate::engine) fn next_due(&mut self) -> Result<Option<Timestamp>, SqlError> {
+        let own = self.next_due_of(DestinationClass::Own)?;
+        if !self.may_have_external {
+            return Ok(own);
+        }
+        let outside = self.next_due_of(DestinationClass::External)?;
+        self.may_have_external = outside.is_some() || self.flying(DestinationClass::External) > 0;
+        Ok([own, outside].into_iter().flatten().min())
+    }
+
+    fn next_due_of(&self, class: DestinationClass) -> Result<Option<Timestamp>, SqlError> {
+        if self.flying(class) >= class.limit() {
+            return Ok(None);
+        }
+        let earliest = self.waiting(
+            class,
+            Timestamp::from_millis(MAX_TIME),
+            "''",
+            self.flying(class).saturating_add(1),
+        )?;
+        Ok(earliest
+            .into_iter()
+            .find(|waiting| !self.in_flight.contains_key(&waiting.entry))
+            .map(|waiting| waiting.due))
+    }
+
+    /// What was handed out by the transaction that was undone has not left, and what left before may be handed out
+    /// again: it is the same signed event.
+    pub(in crate::engine) fn rolled_back(&mut self) {
+        self.fresh.clear();
+        self.may_have_external = true;
+        self.in_flight.clear();
+    }
+
+    /// Whether nothing is on its way.
+    pub(in crate::engine) fn is_idle(&self) -> bool {
+        self.in_flight.is_empty()
+    }
+
+    /// Says which external relay the entry was for that is removed, if it was there.
+    fn remove(&self, entry: u64) -> Result<Option<Option<String>>, SqlError> {
+        let removed = self.sql.first::<(Option<String>,)>(
+            "DELETE FROM outbox WHERE entry = ? RETURNING relay",
+            values![entry],
+        )?;
+        Ok(removed.map(|(relay,)| relay))
+    }
+}
+
+/// An entry that waits.
+struct OutboxEntry {
+    entry: u64,
+    due: Timestamp,
+    relay: Option<String>,
+    json: String,
+}
+
+/// Entries for the agent's own relay and for others do not hold up each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum DestinationClass {
+    Own,
+    External,
+}
+
+impl DestinationClass {
+    const fn limit(self) -> usize {
+        match self {
+            Self::Own => MAX_IN_FLIGHT_OWN,
+            Self::External => MAX_IN_FLIGHT_EXTERNAL,
+        }
+    }
+}

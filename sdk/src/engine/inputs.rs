@@ -1,0 +1,207 @@
+//! Job chaining (NIP-90): the outputs of other jobs that a job takes as its inputs.
+
+use std::time::Duration;
+
+use openagents_host::sql::values;
+use openagents_host::{Event, EventId, PublicKey, Sql, SqlError, Timestamp};
+
+use super::JobEngine;
+use super::intake::requests::ReadableRequest;
+use super::job_state::JobState;
+use super::jobs::JobRow;
+use super::message::Effect;
+use super::vocabulary::{JobOutput, WantedOutput};
+use crate::nip90::{InputKind, JobRequest, JobResultEvent, Status, result_kind};
+
+/// The longest output of another job that is built upon, in bytes; the outputs of a job are in memory together.
+const MAX_OUTPUT: usize = 1_000_000;
+
+/// How long the output of another job is waited for.
+pub(super) const INPUT_TIMEOUT: Duration = Duration::from_secs(60 * 60);
+
+/// How long the relays may take to say what they have, before they are asked again.
+const RELAY_RETRY_INTERVAL: Duration = Duration::from_secs(4 * 60);
+
+impl<S: Sql> JobEngine<S> {
+    /// Puts a received job on hold if it builds upon other jobs; says whether it does.
+    pub(super) fn await_inputs(
+        &mut self,
+        now: Timestamp,
+        job: &JobRow,
+        readable: &ReadableRequest,
+    ) -> Result<bool, SqlError> {
+        let mut missing = None;
+        for input in readable.request.inputs.iter().filter(|input| input.kind == InputKind::Job) {
+            let Ok(event) = EventId::from_hex(&input.data) else { continue };
+            self.want_output(&job.id, &event)?;
+            missing.get_or_insert(event);
+        }
+        let Some(missing) = missing else { return Ok(false) };
+        self.jobs.advance(&job.id, job.state, JobState::AwaitingInput, Some(now))?;
+        self.jobs.wait_until(&job.id, now + INPUT_TIMEOUT)?;
+        let text = format!("waiting for the output of job {missing}");
+        self.send_status(now, job, readable, &Status::Processing, Some(&text))?;
+        Ok(true)
+    }
+
+    /// Puts an output on the list of what a job waits for.
+    pub(super) fn want_output(&self, job: &EventId, event: &EventId) -> Result<(), SqlError> {
+        self.sql.execute(
+            "INSERT INTO job_input (job, event) VALUES (?, ?) ON CONFLICT DO NOTHING",
+            values![job, event],
+        )
+    }
+
+    pub(super) fn find_outputs(
+        &mut self,
+        now: Timestamp,
+        job: &JobRow,
+        readable: &ReadableRequest,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), SqlError> {
+        let missing = self.sql.rows::<(EventId,)>(
+            "SELECT event FROM job_input WHERE job = ? AND content IS NULL",
+            values![&job.id],
+        )?;
+        let mut wanted = Vec::new();
+        for (event,) in missing {
+            // Perhaps this agent did that job itself.
+            let own = self.jobs.find(&event)?;
+            if own.is_some_and(|own| own.state.is_final() && own.state != JobState::Done) {
+                let text = format!("job {event}, which this job builds upon, has no result");
+                return self.end_with_error(now, job, readable, JobState::Failed, &text);
+            }
+            let own = self.jobs.answer(&event)?.and_then(|json| Event::from_json(&json).ok());
+            if let Some(content) = own.and_then(|own| self.output_of(&event, &own, &job.customer)) {
+                self.found_output(&job.id, &event, &content)?;
+                continue;
+            }
+            let hex = event.to_hex();
+            let inputs = readable.request.inputs.iter();
+            let hints = inputs
+                .filter(|input| input.kind == InputKind::Job && input.data.eq_ignore_ascii_case(&hex))
+                .filter_map(|input| input.relay.clone());
+            let relays = hints.chain(readable.request.relays.iter().cloned()).chain(job.source.clone());
+            wanted.push(WantedOutput { event, relays: relays.take(6).collect() });
+        }
+        if wanted.is_empty() {
+            return self.inputs_complete(now, job);
+        }
+        // As many relays as may be asked take longer than other hosts do.
+        self.jobs.postpone(&job.id, now + RELAY_RETRY_INTERVAL)?;
+        effects.push(Effect::Resolve { job: job.id, wanted });
+        Ok(())
+    }
+
+    /// Takes what the relays had.
+    pub(super) fn resolved(
+        &mut self,
+        now: Timestamp,
+        id: &EventId,
+        events: &[Event],
+    ) -> Result<(), SqlError> {
+        let Some((job, _)) = self.waiting_job(id, JobState::AwaitingInput)? else { return Ok(()) };
+        let missing = self.sql.rows::<(EventId,)>(
+            "SELECT event FROM job_input WHERE job = ? AND content IS NULL",
+            values![id],
+        )?;
+        let mut is_complete = true;
+        for (wanted,) in missing {
+            let content = candidates_for(&wanted, events)
+                .into_iter()
+                .filter_map(|event| self.output_of(&wanted, event, &job.customer))
+                .find(|content| content.len() <= MAX_OUTPUT);
+            match content {
+                Some(content) => self.found_output(id, &wanted, &content)?,
+                None => is_complete = false,
+            }
+        }
+        if is_complete {
+            return self.inputs_complete(now, &job);
+        }
+        let waited = job.received_at.until(now);
+        let pause = waited.div_f32(4.0).clamp(Duration::from_secs(1), Duration::from_secs(60));
+        // Unless it was woken meanwhile: then what it waits for is on record.
+        self.jobs.defer(id, now, now + pause)
+    }
+
+    /// What an event says that the job `wanted` produced, if it is its result, for a job of this customer.
+    fn output_of(&self, wanted: &EventId, event: &Event, customer: &PublicKey) -> Option<String> {
+        let result = JobResultEvent::from_event(event)?;
+        if result.request != *wanted && event.id != *wanted {
+            return None;
+        }
+        if !result.encrypted {
+            return Some(result.content);
+        }
+        let me = self.keys.public_key();
+        if event.pubkey == me {
+            // This agent's own result, encrypted for its customer: it may go on to the same customer only.
+            let whose = result.customer.filter(|whose| whose == customer)?;
+            return self.keys.decrypt(&whose, &result.content).ok().map(|(plaintext, _)| plaintext);
+        }
+        // What this agent was told as a customer goes into jobs of its own only.
+        result.customer.filter(|whose| *whose == me && *customer == me)?;
+        self.keys.decrypt(&event.pubkey, &result.content).ok().map(|(plaintext, _)| plaintext)
+    }
+
+    fn found_output(&self, job: &EventId, event: &EventId, content: &str) -> Result<(), SqlError> {
+        self.sql.execute(
+            "UPDATE job_input SET content = ? WHERE job = ? AND event = ?",
+            values![content, job, event],
+        )
+    }
+
+    fn inputs_complete(&mut self, now: Timestamp, job: &JobRow) -> Result<(), SqlError> {
+        self.sql.execute("UPDATE job SET deadline = NULL WHERE id = ?", values![&job.id])?;
+        self.jobs.advance(&job.id, JobState::AwaitingInput, JobState::Received, Some(now)).map(drop)
+    }
+
+    /// Lets the jobs that build upon one that is now done look at it at once.
+    pub(super) fn wake_dependents(&self, now: Timestamp, done: &EventId) -> Result<(), SqlError> {
+        self.sql.execute(
+            "UPDATE job SET due = ? WHERE state = 'awaiting_input'
+             AND id IN (SELECT job FROM job_input WHERE event = ? AND content IS NULL)",
+            values![now, done],
+        )
+    }
+
+    /// The outputs that a job builds upon.
+    pub(super) fn outputs_for(
+        &self,
+        job: &EventId,
+        readable: &ReadableRequest,
+    ) -> Result<Vec<JobOutput>, SqlError> {
+        if !readable.request.inputs.iter().any(|input| input.kind == InputKind::Job) {
+            return Ok(Vec::new());
+        }
+        let rows = self.sql.rows::<(EventId, String)>(
+            "SELECT event, content FROM job_input WHERE job = ? AND content IS NOT NULL",
+            values![job],
+        )?;
+        Ok(rows.into_iter().map(|(event, content)| JobOutput { event, content }).collect())
+    }
+}
+
+/// The events that may be what is wanted, the first one first, since a later one does not change what was built upon: the
+/// result that is named itself, or else the results of the request that is named, by providers that it was for.
+fn candidates_for<'a>(wanted: &EventId, events: &'a [Event]) -> Vec<&'a Event> {
+    let named =
+        events.iter().find(|event| event.id == *wanted && JobResultEvent::from_event(event).is_some());
+    if let Some(named) = named {
+        return vec![named];
+    }
+    // Without the request nobody knows whom it was for, and anybody could have answered.
+    let Some(request) = request_of(wanted, events) else { return Vec::new() };
+    let fits = |event: &&Event| event.kind == result_kind(request.kind()) && request.is_for(&event.pubkey);
+    let mut candidates: Vec<&Event> = events.iter().filter(fits).collect();
+    candidates.sort_by_key(|event| (event.created_at, event.id));
+    candidates
+}
+
+/// The request with this id, as it was found or as a result repeats it; its id and signature prove it.
+fn request_of(wanted: &EventId, events: &[Event]) -> Option<JobRequest> {
+    let repeated = events.iter().filter_map(|event| JobResultEvent::from_event(event)?.request_event);
+    let requests = events.iter().cloned().chain(repeated).filter(|event| event.id == *wanted);
+    requests.into_iter().find_map(|event| JobRequest::from_event(event.verify().ok()?).ok())
+}

@@ -1,0 +1,180 @@
+//! Whether a request is taken on, and what it must wait for before it is queued.
+
+use std::time::Duration;
+
+use openagents_host::{Sql, SqlError, Timestamp, VerifiedEvent};
+
+use super::requests::ReadableRequest;
+use crate::declaration::Requests;
+use crate::engine::job_state::JobState;
+use crate::engine::jobs::{JobRow, NewJob};
+use crate::engine::vocabulary::MAX_EVENT_BYTES;
+use crate::engine::{Destination, Effect, JobEngine, RequestAdmission};
+use crate::nip90::InputKind;
+
+/// Upon how many jobs a request may build.
+const MAX_JOB_INPUTS: usize = 16;
+
+/// How long ended jobs stay on record.
+const RETENTION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+impl<S: Sql> JobEngine<S> {
+    /// Takes what came in.
+    pub(in crate::engine) fn admit(
+        &mut self,
+        now: Timestamp,
+        event: &VerifiedEvent,
+        source: Option<&str>,
+        effects: &mut Vec<Effect>,
+    ) -> Result<RequestAdmission, SqlError> {
+        if event.json().len() > MAX_EVENT_BYTES {
+            return Ok(RequestAdmission::NotOurs);
+        }
+        if event.kind == crate::nip90::DELETION {
+            return self.cancel(now, event, effects);
+        }
+        let Some((_, handler)) = self.spec.handler(event.kind.0) else {
+            return Ok(RequestAdmission::NotOurs);
+        };
+        if let Some(job) = self.jobs.find(&event.id)? {
+            return self.repeat(now, &job, event, source);
+        }
+        let Some(readable) = self.requests.read(event) else { return Ok(RequestAdmission::NotOurs) };
+        let me = self.keys.public_key();
+        let named = readable.request.providers.contains(&me);
+        if !readable.request.is_for(&me) || (self.spec.declaration.requests == Requests::Named && !named) {
+            return Ok(RequestAdmission::NotOurs);
+        }
+        let refusal = self.refusal(now, &readable)?;
+        // Relays keep old requests for whoever comes late; those that name nobody were answered by others long ago.
+        let is_old = matches!(refusal, Some(Refusal::Old | Refusal::Expired));
+        if is_old && source.is_some() && !named {
+            return Ok(RequestAdmission::NotOurs);
+        }
+        let waits_for_jobs = readable.request.inputs.iter().any(|input| input.kind == InputKind::Job);
+        let price = handler.declaration.price;
+        // Most jobs: nothing to wait for, and nothing to find out.
+        let is_ready = refusal.is_none() && !waits_for_jobs && !handler.quotes && price.is_free();
+        let state = if is_ready { JobState::Queued } else { JobState::Received };
+        let (id, kind, customer, request) = (&event.id, event.kind, &event.pubkey, &**event.json());
+        self.jobs.record(
+            &NewJob { id, kind, customer, request, source, state, price: is_ready.then_some(price) },
+            now,
+        )?;
+        self.unfinished = self.unfinished.saturating_add(1);
+        if is_ready {
+            self.requests.remember(readable);
+            return Ok(RequestAdmission::Queued);
+        }
+        let job = JobRow {
+            id: event.id,
+            kind: event.kind,
+            customer: event.pubkey,
+            state,
+            attempt: 0,
+            price: None,
+            deadline: None,
+            source: source.map(str::to_owned),
+            received_at: now,
+        };
+        if let Some(refusal) = refusal {
+            let state = if refusal == Refusal::Cancelled { JobState::Cancelled } else { JobState::Rejected };
+            self.end_with_error(now, &job, &readable, state, &self.explain(refusal))?;
+            return Ok(RequestAdmission::Rejected);
+        }
+        let readable = self.requests.remember(readable);
+        if self.await_inputs(now, &job, &readable)? {
+            return Ok(RequestAdmission::Queued);
+        }
+        // The alarm asks the handler.
+        if handler.quotes {
+            return Ok(RequestAdmission::Queued);
+        }
+        self.priced(now, &job, &readable, price)
+    }
+
+    /// A request that is on record came again. Where it was not seen before, its customer may be waiting for the answer
+    /// there too; but not if the request says where it is to be.
+    fn repeat(
+        &mut self,
+        now: Timestamp,
+        job: &JobRow,
+        event: &VerifiedEvent,
+        source: Option<&str>,
+    ) -> Result<RequestAdmission, SqlError> {
+        let Some(source) = source else { return Ok(RequestAdmission::Duplicate) };
+        if !self.jobs.seen_on(job, source)? || !job.state.is_final() {
+            return Ok(RequestAdmission::Duplicate);
+        }
+        let names_relays =
+            self.requests.read(event).is_some_and(|readable| !readable.request.relays.is_empty());
+        let answer = self.jobs.answer(&job.id)?.filter(|_| !names_relays);
+        let answer = answer.and_then(|json| openagents_host::Event::from_json(&json).ok());
+        if let Some(answer) = answer.and_then(|answer| answer.verify().ok()) {
+            self.outbox.put(&answer, &Destination::Relay(source.to_owned()), now)?;
+        }
+        Ok(RequestAdmission::Duplicate)
+    }
+
+    fn refusal(&self, now: Timestamp, readable: &ReadableRequest) -> Result<Option<Refusal>, SqlError> {
+        let request = &readable.request;
+        let created_at = Timestamp::from_seconds(request.event.created_at);
+        let malformed_input = request.inputs.iter().any(|input| {
+            input.kind == InputKind::Job && openagents_host::EventId::from_hex(&input.data).is_err()
+        });
+        let jobs = request.inputs.iter().filter(|input| input.kind == InputKind::Job).count();
+        Ok(if self.was_cancelled(&request.id(), &request.customer())? {
+            Some(Refusal::Cancelled)
+        } else if request.expires_at.is_some_and(|expiry| expiry <= now) {
+            Some(Refusal::Expired)
+        } else if created_at + self.spec.declaration.max_age < now {
+            Some(Refusal::Old)
+        } else if created_at > now + super::MAX_CLOCK_SKEW {
+            Some(Refusal::Future)
+        } else if self.unfinished >= u64::from(self.spec.declaration.queue) {
+            Some(Refusal::Full)
+        } else if malformed_input {
+            Some(Refusal::MalformedInput)
+        } else if jobs > MAX_JOB_INPUTS {
+            Some(Refusal::TooManyInputs)
+        } else {
+            None
+        })
+    }
+
+    fn explain(&self, refusal: Refusal) -> String {
+        match refusal {
+            Refusal::Cancelled => super::cancellation::CANCELLED.to_owned(),
+            Refusal::Expired => "the request has expired".to_owned(),
+            Refusal::Old => {
+                format!("the request is older than {} s", self.spec.declaration.max_age.as_secs())
+            }
+            Refusal::Future => "the request was made in the future: check your clock".to_owned(),
+            Refusal::Full => "the agent has too much to do already: try again later".to_owned(),
+            Refusal::MalformedInput => {
+                "a job input must be the id of an event, 64 hex characters: [\"i\", \"<id>\", \"job\"]"
+                    .to_owned()
+            }
+            Refusal::TooManyInputs => {
+                format!("a request may build upon {MAX_JOB_INPUTS} jobs at most")
+            }
+        }
+    }
+
+    /// How long ended jobs stay on record: longer than a request can come again.
+    pub(in crate::engine) fn retention(&self) -> Duration {
+        RETENTION.max(self.spec.declaration.max_age.saturating_mul(2))
+    }
+}
+
+/// Why a request is not taken on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refusal {
+    Cancelled,
+    Expired,
+    Old,
+    Future,
+    Full,
+    MalformedInput,
+    TooManyInputs,
+}

@@ -1,0 +1,372 @@
+//! The jobs on record.
+
+use openagents_host::sql::{FromRow, Row, Value, values};
+use openagents_host::{EventId, Kind, PublicKey, Sql, SqlError, Timestamp};
+
+use super::job_state::JobState;
+use super::{Hook, Lease, RunId};
+use crate::price::Price;
+
+pub(super) struct JobTable<S> {
+    sql: S,
+}
+
+/// A job as it stands on record.
+#[derive(Clone, Debug)]
+pub(super) struct JobRow {
+    pub(super) id: EventId,
+    pub(super) kind: Kind,
+    pub(super) customer: PublicKey,
+    pub(super) state: JobState,
+    /// How many attempts were begun.
+    pub(super) attempt: u32,
+    pub(super) price: Option<Price>,
+    pub(super) deadline: Option<Timestamp>,
+    /// The external relay that the request came from.
+    pub(super) source: Option<String>,
+    pub(super) received_at: Timestamp,
+}
+
+type DueColumns = (Option<u16>, Option<Timestamp>, Option<Timestamp>, Option<Timestamp>, Option<Timestamp>);
+
+/// When something about the jobs is due.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct JobDueTimes {
+    /// The kind of the job whose turn it is now.
+    pub(super) next_kind: Option<u16>,
+    /// When an attempt that is put off may begin.
+    pub(super) queued: Option<Timestamp>,
+    /// When the next lease runs out.
+    pub(super) running: Option<Timestamp>,
+    /// When a job that waits for something is to be looked at.
+    pub(super) waiting: Option<Timestamp>,
+}
+
+impl JobDueTimes {
+    /// The next time, after what could start at once.
+    pub(super) fn next(&self) -> Option<Timestamp> {
+        [self.queued, self.running, self.waiting].into_iter().flatten().min()
+    }
+}
+
+/// A request to be put on record.
+pub(super) struct NewJob<'a> {
+    pub(super) id: &'a EventId,
+    pub(super) kind: Kind,
+    pub(super) customer: &'a PublicKey,
+    pub(super) request: &'a str,
+    pub(super) source: Option<&'a str>,
+    /// Received, or further on where nothing has to be found out first.
+    pub(super) state: JobState,
+    /// What it costs, where that is known.
+    pub(super) price: Option<Price>,
+}
+
+const COLUMNS: &str = "id, kind, customer, state, attempt, price, deadline, source, received_at";
+
+impl<S: Sql> JobTable<S> {
+    pub(super) fn new(sql: S) -> Self {
+        Self { sql }
+    }
+
+    /// Puts a request on record.
+    pub(super) fn record(&self, job: &NewJob<'_>, now: Timestamp) -> Result<(), SqlError> {
+        self.sql.execute(
+            "INSERT INTO job (id, kind, customer, request, state, attempt, due, price, source, received_at)
+             VALUES (?, ?, ?, ?, ?, 0, ?, ?, ?, ?)",
+            values![
+                job.id,
+                job.kind,
+                job.customer,
+                job.request,
+                job.state.as_str(),
+                now,
+                job.price.map(Price::as_msat),
+                job.source,
+                now
+            ],
+        )
+    }
+
+    /// A job by its request's id.
+    pub(super) fn find(&self, id: &EventId) -> Result<Option<JobRow>, SqlError> {
+        self.one(&format!("SELECT {COLUMNS} FROM job WHERE id = ?"), values![id])
+    }
+
+    /// The job whose turn it is.
+    pub(super) fn next(&self, now: Timestamp) -> Result<Option<JobRow>, SqlError> {
+        self.one(
+            &format!(
+                "SELECT {COLUMNS} FROM job INDEXED BY job_queued
+                 WHERE state = 'queued' AND due <= ? ORDER BY seq LIMIT 1"
+            ),
+            values![now],
+        )
+    }
+
+    /// Jobs that wait for something other than their turn, and are to be looked at.
+    pub(super) fn waiting(&self, now: Timestamp, limit: usize) -> Result<Vec<EventId>, SqlError> {
+        let waiting = self.sql.rows::<(EventId,)>(
+            "SELECT id FROM job INDEXED BY job_waiting_due
+             WHERE state IN ('received', 'awaiting_input', 'awaiting_payment') AND due <= ? ORDER BY due LIMIT ?",
+            values![now, limit],
+        )?;
+        Ok(waiting.into_iter().map(|(id,)| id).collect())
+    }
+
+    /// When something about a job is due. One statement, since it is asked after every input.
+    pub(super) fn dues(&self, now: Timestamp) -> Result<JobDueTimes, SqlError> {
+        let dues = self.sql.first::<DueColumns>(
+            "SELECT
+                 (SELECT kind FROM job INDEXED BY job_queued
+                  WHERE state = 'queued' AND due <= ?1 ORDER BY seq LIMIT 1),
+                 (SELECT min(due) FROM job WHERE state = 'queued' AND due > ?1),
+                 (SELECT min(due) FROM job WHERE state = 'running'),
+                 (SELECT min(due) FROM own_run),
+                 (SELECT min(due) FROM job WHERE state IN ('received', 'awaiting_input', 'awaiting_payment'))",
+            values![now],
+        )?;
+        Ok(dues.map_or_else(JobDueTimes::default, |(next_kind, queued, running, own, waiting)| JobDueTimes {
+            next_kind,
+            queued,
+            running: [running, own].into_iter().flatten().min(),
+            waiting,
+        }))
+    }
+
+    /// How many jobs are not done yet.
+    pub(super) fn unfinished(&self) -> Result<u64, SqlError> {
+        let mut sum = 0_u64;
+        for condition in [
+            "state = 'queued'",
+            "state = 'running'",
+            "state IN ('received', 'awaiting_input', 'awaiting_payment')",
+        ] {
+            let count =
+                self.sql.first::<(u64,)>(&format!("SELECT count(*) FROM job WHERE {condition}"), &[])?;
+            sum = sum.saturating_add(count.map_or(0, |(count,)| count));
+        }
+        Ok(sum)
+    }
+
+    /// The event that ended a job, as JSON.
+    pub(super) fn answer(&self, id: &EventId) -> Result<Option<String>, SqlError> {
+        let row = self.sql.first::<(Option<String>,)>("SELECT answer FROM job WHERE id = ?", values![id])?;
+        Ok(row.and_then(|(answer,)| answer))
+    }
+
+    /// The external relays that a request was seen on, the first one first.
+    pub(super) fn sources(&self, job: &JobRow) -> Result<Vec<String>, SqlError> {
+        let later =
+            self.sql.rows::<(String,)>("SELECT relay FROM job_source WHERE job = ?", values![&job.id])?;
+        Ok(job.source.iter().cloned().chain(later.into_iter().map(|(relay,)| relay)).collect())
+    }
+
+    /// Records that a request was seen on an external relay; says whether that is new.
+    pub(super) fn seen_on(&self, job: &JobRow, relay: &str) -> Result<bool, SqlError> {
+        if job.source.as_deref() == Some(relay) {
+            return Ok(false);
+        }
+        let new = self.sql.first::<(String,)>(
+            "INSERT INTO job_source (job, relay) VALUES (?, ?) ON CONFLICT DO NOTHING RETURNING relay",
+            values![&job.id, relay],
+        )?;
+        Ok(new.is_some())
+    }
+
+    /// Brings a job from one state into the next; says whether it was in the first.
+    pub(super) fn advance(
+        &self,
+        id: &EventId,
+        from: JobState,
+        to: JobState,
+        due: Option<Timestamp>,
+    ) -> Result<bool, SqlError> {
+        check_step(from, to)?;
+        let advanced = self.sql.first::<(u64,)>(
+            "UPDATE job SET state = ?, due = ? WHERE id = ? AND state = ? RETURNING seq",
+            values![to.as_str(), due, id, from.as_str()],
+        )?;
+        Ok(advanced.is_some())
+    }
+
+    /// Ends a job that was in this state, with the event that says so.
+    pub(super) fn end(
+        &self,
+        id: &EventId,
+        from: JobState,
+        to: JobState,
+        answer: &str,
+        now: Timestamp,
+    ) -> Result<(), SqlError> {
+        if !to.is_final() {
+            return Err(SqlError::Statement(format!("a job does not end by becoming {to}")));
+        }
+        check_step(from, to)?;
+        self.sql.execute(
+            "UPDATE job SET state = ?, due = NULL, answer = ?, finished_at = ? WHERE id = ? AND state = ?",
+            values![to.as_str(), answer, now, id, from.as_str()],
+        )
+    }
+
+    /// Deletes what a job was built upon.
+    pub(super) fn forget_inputs(&self, id: &EventId) -> Result<(), SqlError> {
+        self.sql.execute("DELETE FROM job_input WHERE job = ?", values![id])
+    }
+
+    /// Looks at a waiting job again at this time.
+    pub(super) fn postpone(&self, id: &EventId, due: Timestamp) -> Result<(), SqlError> {
+        self.sql.execute("UPDATE job SET due = ? WHERE id = ?", values![due, id])
+    }
+
+    /// Looks at a waiting job again at this time, if it is not due already.
+    pub(super) fn defer(&self, id: &EventId, now: Timestamp, due: Timestamp) -> Result<(), SqlError> {
+        self.sql.execute("UPDATE job SET due = ? WHERE id = ? AND due > ?", values![due, id, now])
+    }
+
+    /// Until when a job waits for what it waits for.
+    pub(super) fn wait_until(&self, id: &EventId, deadline: Timestamp) -> Result<(), SqlError> {
+        self.sql.execute("UPDATE job SET deadline = ? WHERE id = ?", values![deadline, id])
+    }
+
+    pub(super) fn price(&self, id: &EventId, price: Price) -> Result<(), SqlError> {
+        self.sql.execute("UPDATE job SET price = ? WHERE id = ?", values![price.as_msat(), id])
+    }
+
+    /// Leases a queued job.
+    pub(super) fn lease(
+        &self,
+        id: &EventId,
+        attempt: u32,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), SqlError> {
+        self.sql.execute(
+            "UPDATE job SET state = 'running', attempt = ?, due = ?, started_at = coalesce(started_at, ?)
+             WHERE id = ? AND state = 'queued'",
+            values![attempt, until, now, id],
+        )
+    }
+
+    /// The job of a lease; nothing when the lease is over.
+    pub(super) fn leased(&self, id: &EventId, attempt: u32) -> Result<Option<JobRow>, SqlError> {
+        Ok(self.find(id)?.filter(|job| job.state == JobState::Running && job.attempt == attempt))
+    }
+
+    /// Leases a run that is not a job's.
+    pub(super) fn lease_own(&self, lease: Lease, until: Timestamp) -> Result<(), SqlError> {
+        self.sql.execute(
+            "INSERT INTO own_run (run, attempt, due) VALUES (?, ?, ?)
+             ON CONFLICT (run) DO UPDATE SET attempt = excluded.attempt, due = excluded.due",
+            values![&own_name(lease.run), lease.attempt, until],
+        )
+    }
+
+    /// Ends the lease of a run that is not a job's; says whether it was not over yet.
+    pub(super) fn end_own(&self, lease: Lease) -> Result<bool, SqlError> {
+        let ended = self.sql.first::<(u32,)>(
+            "DELETE FROM own_run WHERE run = ? AND attempt = ? RETURNING attempt",
+            values![&own_name(lease.run), lease.attempt],
+        )?;
+        Ok(ended.is_some())
+    }
+
+    /// All leases that are not over.
+    pub(super) fn leases(&self) -> Result<Vec<Lease>, SqlError> {
+        let mut leases = self.job_leases("SELECT id, attempt FROM job WHERE state = 'running'", &[])?;
+        leases.extend(self.own_leases("SELECT run, attempt FROM own_run", &[])?);
+        Ok(leases)
+    }
+
+    /// The leases that have run out.
+    pub(super) fn expired(&self, now: Timestamp) -> Result<Vec<Lease>, SqlError> {
+        let jobs = "SELECT id, attempt FROM job WHERE state = 'running' AND due <= ?";
+        let mut leases = self.job_leases(jobs, values![now])?;
+        leases.extend(self.own_leases("SELECT run, attempt FROM own_run WHERE due <= ?", values![now])?);
+        Ok(leases)
+    }
+
+    /// Puts a running job back into the queue.
+    pub(super) fn requeue(&self, id: &EventId, due: Timestamp) -> Result<(), SqlError> {
+        self.sql.execute(
+            "UPDATE job SET state = 'queued', due = ? WHERE id = ? AND state = 'running'",
+            values![due, id],
+        )
+    }
+
+    /// Ends all leases: whoever held them is gone.
+    pub(super) fn interrupt_all(&self, now: Timestamp) -> Result<(), SqlError> {
+        self.sql.execute("DELETE FROM own_run", &[])?;
+        self.sql.execute("UPDATE job SET state = 'queued', due = ? WHERE state = 'running'", values![now])
+    }
+
+    /// Deletes a few jobs that ended before this time.
+    pub(super) fn prune(&self, before: Timestamp) -> Result<(), SqlError> {
+        let old = self.sql.rows::<(EventId,)>(
+            "SELECT id FROM job INDEXED BY job_finished WHERE finished_at IS NOT NULL AND finished_at < ?
+             ORDER BY finished_at LIMIT 4",
+            values![before],
+        )?;
+        for (id,) in old {
+            self.sql.execute("DELETE FROM invoice WHERE job = ?", values![&id])?;
+            self.sql.execute("DELETE FROM job_source WHERE job = ?", values![&id])?;
+            self.sql.execute("DELETE FROM job WHERE id = ?", values![&id])?;
+        }
+        Ok(())
+    }
+
+    fn job_leases(&self, statement: &str, values: &[Value<'_>]) -> Result<Vec<Lease>, SqlError> {
+        let rows = self.sql.rows::<(EventId, u32)>(statement, values)?;
+        Ok(rows.into_iter().map(|(job, attempt)| Lease { run: RunId::Job(job), attempt }).collect())
+    }
+
+    fn own_leases(&self, statement: &str, values: &[Value<'_>]) -> Result<Vec<Lease>, SqlError> {
+        let rows = self.sql.rows::<(String, u32)>(statement, values)?;
+        let lease = |(name, attempt): (String, u32)| Some(Lease { run: own_run(&name)?, attempt });
+        Ok(rows.into_iter().filter_map(lease).collect())
+    }
+
+    fn one(&self, statement: &str, values: &[Value<'_>]) -> Result<Option<JobRow>, SqlError> {
+        self.sql.first::<JobRow>(statement, values)
+    }
+}
+
+fn check_step(from: JobState, to: JobState) -> Result<(), SqlError> {
+    if from.may_become(to) {
+        return Ok(());
+    }
+    Err(SqlError::Statement(format!("a job that is {from} cannot become {to}")))
+}
+
+/// What the database calls a run that is not a job's.
+fn own_name(run: RunId) -> String {
+    match run {
+        RunId::Job(id) => id.to_hex(),
+        RunId::Schedule(index) => format!("schedule {index}"),
+        RunId::Hook(hook) => hook.as_str().to_owned(),
+    }
+}
+
+fn own_run(name: &str) -> Option<RunId> {
+    match name.strip_prefix("schedule ") {
+        Some(index) => index.parse().ok().map(RunId::Schedule),
+        None => Hook::ALL.into_iter().find(|hook| hook.as_str() == name).map(RunId::Hook),
+    }
+}
+
+impl FromRow for JobRow {
+    fn from_row(row: &Row<'_>) -> Result<Self, SqlError> {
+        let state = row.column::<&str>(3)?.parse::<JobState>();
+        Ok(Self {
+            id: row.column(0)?,
+            kind: row.column(1)?,
+            customer: row.column(2)?,
+            state: state.map_err(|error| SqlError::Statement(error.to_string()))?,
+            attempt: row.column(4)?,
+            price: row.column::<Option<u64>>(5)?.map(Price::msat),
+            deadline: row.column(6)?,
+            source: row.column(7)?,
+            received_at: row.column(8)?,
+        })
+    }
+}

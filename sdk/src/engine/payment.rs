@@ -1,0 +1,110 @@
+//! Paid jobs: the invoice of a job, and whether it is paid.
+
+use std::time::Duration;
+
+use openagents_host::sql::values;
+use openagents_host::{EventId, Sql, SqlError, Timestamp};
+
+use super::JobEngine;
+use super::job_state::JobState;
+use super::jobs::JobRow;
+use super::message::Effect;
+use crate::nip90::Amount;
+use crate::payment::wallet::{Invoice, InvoiceRequest, Settlement};
+
+/// How long an invoice can be paid.
+const INVOICE_EXPIRY: Duration = Duration::from_secs(15 * 60);
+
+/// How long an expired invoice is still asked after, since a payment can be under way when it expires.
+const PAYMENT_GRACE: Duration = Duration::from_secs(60);
+
+/// How long the wallet is asked for an invoice.
+pub(super) const INVOICE_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+
+pub(super) const NO_INVOICE: &str = "the agent could not make an invoice";
+
+const NOT_PAID: &str = "the invoice was not paid in time";
+
+impl<S: Sql> JobEngine<S> {
+    pub(super) fn check_payment(&self, job: &JobRow, invoice: Option<Invoice>) -> Effect {
+        match invoice {
+            Some(invoice) => Effect::Settlement { job: job.id, invoice },
+            None => {
+                let handler = self.spec.handler(job.kind.0);
+                let name = handler.map_or("job", |(_, spec)| spec.declaration.name);
+                let request = InvoiceRequest {
+                    price: job.price.unwrap_or_default(),
+                    memo: format!("{} {name}, job {}", self.spec.declaration.name, job.id),
+                    expiry: INVOICE_EXPIRY,
+                };
+                Effect::Invoice { job: job.id, request }
+            }
+        }
+    }
+
+    pub(super) fn invoice(&self, job: &EventId) -> Result<Option<Invoice>, SqlError> {
+        let row = self.sql.first::<(String, String, Timestamp)>(
+            "SELECT bolt11, payment_hash, expires_at FROM invoice WHERE job = ?",
+            values![job],
+        )?;
+        Ok(row.map(|(bolt11, payment_hash, expires_at)| Invoice { bolt11, payment_hash, expires_at }))
+    }
+
+    /// Passes an invoice on to the customer. A job has one invoice, however often the wallet was asked.
+    pub(super) fn invoiced(
+        &mut self,
+        now: Timestamp,
+        id: &EventId,
+        invoice: Result<&Invoice, &str>,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), SqlError> {
+        let Some((job, readable)) = self.waiting_job(id, JobState::AwaitingPayment)? else { return Ok(()) };
+        let invoice = match invoice {
+            Ok(invoice) if self.invoice(id)?.is_none() => invoice,
+            Ok(_) => return Ok(()),
+            Err(reason) => {
+                effects.push(Effect::Warn(format!("no invoice for job {id}: {reason}")));
+                if job.deadline.is_some_and(|deadline| deadline <= now) {
+                    return self.end_with_error(now, &job, &readable, JobState::Failed, NO_INVOICE);
+                }
+                return self.jobs.postpone(id, now + Duration::from_secs(10));
+            }
+        };
+        self.sql.execute(
+            "INSERT INTO invoice (job, bolt11, payment_hash, expires_at) VALUES (?, ?, ?, ?)",
+            values![id, &invoice.bolt11, &invoice.payment_hash, invoice.expires_at],
+        )?;
+        self.jobs.wait_until(id, invoice.expires_at + PAYMENT_GRACE)?;
+        self.jobs.postpone(id, now + Duration::from_secs(2))?;
+        let msat = job.price.unwrap_or_default().as_msat();
+        let amount = Amount { msat, invoice: Some(invoice.bolt11.clone()) };
+        self.send_payment_request(now, &job, &readable, amount)
+    }
+
+    /// Takes what the wallet says of a job's invoice.
+    pub(super) fn settled(
+        &mut self,
+        now: Timestamp,
+        id: &EventId,
+        settlement: Settlement,
+    ) -> Result<(), SqlError> {
+        let Some((job, readable)) = self.waiting_job(id, JobState::AwaitingPayment)? else { return Ok(()) };
+        match settlement {
+            Settlement::Paid => {
+                self.sql.execute("UPDATE invoice SET paid_at = ? WHERE job = ?", values![now, id])?;
+                self.sql.execute("UPDATE job SET deadline = NULL WHERE id = ?", values![id])?;
+                self.jobs.advance(id, JobState::AwaitingPayment, JobState::Queued, Some(now)).map(drop)
+            }
+            // Only the wallet's word ends the wait: while nobody looked, the customer may have paid.
+            Settlement::Pending if job.deadline.is_some_and(|deadline| deadline <= now) => {
+                self.end_with_error(now, &job, &readable, JobState::Failed, NOT_PAID)
+            }
+            Settlement::Pending => {
+                let waited = job.received_at.until(now);
+                let pause = waited.div_f32(8.0).clamp(Duration::from_secs(2), Duration::from_secs(30));
+                self.jobs.postpone(id, now + pause)
+            }
+            Settlement::Expired => self.end_with_error(now, &job, &readable, JobState::Failed, NOT_PAID),
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! The `visit` table: polls of external relays, where a standing connection would keep the agent's host awake: the engine says when to look
+//! and from when on, and remembers how far it has looked.
+
+use std::time::Duration;
+
+use openagents_host::sql::values;
+use openagents_host::{Sql, SqlError, Timestamp, VerifiedEvent};
+
+use super::vocabulary::{MAX_EVENT_BYTES, RelayPoll};
+use super::{Effect, JobEngine, RequestAdmission};
+
+/// How often a relay is polled that requests come from.
+pub(crate) const DEFAULT_POLL_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How much seldomer a relay is polled that no requests come from.
+const IDLE_FACTOR: u32 = 5;
+
+/// Of how long no request came, this part passes until the next poll.
+const QUIET_SHARE: u32 = 8;
+
+/// How much seldomer a relay is polled that is not reached.
+const FAILING_FACTOR: u32 = 60;
+
+/// How far a poll looks back behind the last one: events carry the time of their customer's clock, and relays pass them
+/// on late. What was seen before is on record.
+const OVERLAP: Duration = Duration::from_secs(5 * 60);
+
+/// When a poll that was begun is begun again, because its process is gone.
+const POLL_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+
+pub(super) struct RelayPolls<S> {
+    sql: S,
+    every: Duration,
+    is_empty: bool,
+}
+
+impl<S: Sql> RelayPolls<S> {
+    /// Relays that are new are due at once, and looked through from `since` on.
+    pub(super) fn open(
+        sql: S,
+        relays: &[String],
+        every: Option<Duration>,
+        since: Timestamp,
+        now: Timestamp,
+    ) -> Result<Self, SqlError> {
+        let every = every.unwrap_or(DEFAULT_POLL_INTERVAL);
+        for (known,) in sql.rows::<(String,)>("SELECT relay FROM visit", &[])? {
+            if !relays.contains(&known) {
+                sql.execute("DELETE FROM visit WHERE relay = ?", values![&known])?;
+            }
+        }
+        for relay in relays {
+            sql.execute(
+                "INSERT INTO visit (relay, since, due, failures, request_at) VALUES (?, ?, ?, 0, ?)
+                 ON CONFLICT DO NOTHING",
+                values![relay, since.as_seconds(), now, now],
+            )?;
+        }
+        Ok(Self { sql, every, is_empty: relays.is_empty() })
+    }
+
+    pub(super) fn next_due(&self) -> Result<Option<Timestamp>, SqlError> {
+        if self.is_empty {
+            return Ok(None);
+        }
+        let next = self.sql.first::<(Option<Timestamp>,)>("SELECT min(due) FROM visit", &[])?;
+        Ok(next.and_then(|(due,)| due))
+    }
+
+    pub(super) fn take_due(&self, now: Timestamp, effects: &mut Vec<Effect>) -> Result<(), SqlError> {
+        if self.is_empty {
+            return Ok(());
+        }
+        let due = self.sql.rows::<(String, u64)>(
+            "SELECT relay, since FROM visit WHERE due <= ? ORDER BY due",
+            values![now],
+        )?;
+        for (relay, since) in due {
+            self.defer(&relay, now + POLL_TIMEOUT)?;
+            effects.push(Effect::Poll { relay, since: Timestamp::from_seconds(since) });
+        }
+        Ok(())
+    }
+
+    /// A relay that requests come from is polled often.
+    fn request_came(&self, relay: &str, now: Timestamp) -> Result<(), SqlError> {
+        self.sql.execute("UPDATE visit SET request_at = ? WHERE relay = ?", values![now, relay])
+    }
+
+    fn succeeded(&self, relay: &str, until: Timestamp, now: Timestamp) -> Result<(), SqlError> {
+        let looked_through = (until - OVERLAP).as_seconds();
+        let row = self.sql.first::<(Timestamp,)>(
+            "UPDATE visit SET since = max(since, ?), failures = 0 WHERE relay = ? RETURNING request_at",
+            values![looked_through, relay],
+        )?;
+        let Some((request_at,)) = row else { return Ok(()) };
+        let longest = self.every.saturating_mul(IDLE_FACTOR);
+        let quiet = request_at.until(now).checked_div(QUIET_SHARE).unwrap_or_default();
+        let pause = quiet.clamp(self.every, longest.max(self.every));
+        self.defer(relay, now + pause)
+    }
+
+    /// Returns when the relay is polled again.
+    fn failed(&self, relay: &str, now: Timestamp) -> Result<Option<Duration>, SqlError> {
+        let row = self.sql.first::<(u32,)>(
+            "UPDATE visit SET failures = failures + 1 WHERE relay = ? RETURNING failures",
+            values![relay],
+        )?;
+        let Some((failures,)) = row else { return Ok(None) };
+        let doublings = 1_u32 << failures.saturating_sub(1).min(10);
+        let pause = self.every.saturating_mul(doublings.min(FAILING_FACTOR));
+        self.defer(relay, now + pause)?;
+        Ok(Some(pause))
+    }
+
+    fn defer(&self, relay: &str, due: Timestamp) -> Result<(), SqlError> {
+        self.sql.execute("UPDATE visit SET due = ? WHERE relay = ?", values![due, relay])
+    }
+}
+
+impl<S: Sql> JobEngine<S> {
+    /// Takes what a poll brought: all of it is on record, and the next poll begins where this one ended, or neither.
+    pub(super) fn polled(
+        &mut self,
+        now: Timestamp,
+        relay: &str,
+        poll: &Result<RelayPoll, String>,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), SqlError> {
+        let poll = match poll {
+            Ok(poll) => poll,
+            Err(reason) => {
+                if let Some(pause) = self.polls.failed(relay, now)? {
+                    effects.push(Effect::Warn(format!(
+                        "the relay {relay} could not be polled; it is polled again in {pause:?}: {reason}"
+                    )));
+                }
+                return Ok(());
+            }
+        };
+        let mut events: Vec<&VerifiedEvent> =
+            poll.events.iter().filter(|event| event.json().len() <= MAX_EVENT_BYTES).collect();
+        events.sort_by_key(|event| (event.created_at, event.id));
+        for event in events {
+            if matches!(
+                self.admit(now, event, Some(relay), effects)?,
+                RequestAdmission::Queued | RequestAdmission::Rejected
+            ) {
+                self.polls.request_came(relay, now)?;
+            }
+        }
+        self.polls.succeeded(relay, poll.until, now)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,77 @@
+//! The price of a job: declared by its handler, or quoted for the request.
+
+use openagents_host::{EventId, Sql, SqlError, Timestamp};
+
+use super::JobEngine;
+use super::intake::requests::ReadableRequest;
+use super::job_state::JobState;
+use super::jobs::JobRow;
+use super::message::Effect;
+use super::vocabulary::RequestAdmission;
+use crate::price::Price;
+
+impl<S: Sql> JobEngine<S> {
+    pub(super) fn ask_price(
+        &mut self,
+        now: Timestamp,
+        job: &JobRow,
+        readable: &ReadableRequest,
+    ) -> Result<Option<Effect>, SqlError> {
+        let Some((handler, spec)) = self.spec.handler(job.kind.0) else {
+            let text = "this agent no longer does jobs of this kind";
+            self.end_with_error(now, job, readable, JobState::Rejected, text)?;
+            return Ok(None);
+        };
+        if !spec.quotes {
+            self.priced(now, job, readable, spec.declaration.price)?;
+            return Ok(None);
+        }
+        let request = Box::new(readable.request.clone());
+        Ok(Some(Effect::Quote { job: job.id, handler, request, state: self.state.snapshot() }))
+    }
+
+    /// Takes what a handler says its job would cost.
+    pub(super) fn quoted(
+        &mut self,
+        now: Timestamp,
+        id: &EventId,
+        price: Result<&Price, &str>,
+    ) -> Result<(), SqlError> {
+        let Some((job, readable)) = self.waiting_job(id, JobState::Received)? else { return Ok(()) };
+        match price {
+            Ok(price) => self.priced(now, &job, &readable, *price).map(drop),
+            Err(text) => self.end_with_error(now, &job, &readable, JobState::Rejected, text),
+        }
+    }
+
+    /// Goes on with a received job whose price is known.
+    pub(super) fn priced(
+        &mut self,
+        now: Timestamp,
+        job: &JobRow,
+        readable: &ReadableRequest,
+        price: Price,
+    ) -> Result<RequestAdmission, SqlError> {
+        self.jobs.price(&job.id, price)?;
+        let refusal = match readable.request.bid {
+            _ if price.is_free() => None,
+            Some(bid) if bid < price.as_msat() => {
+                Some(format!("this job costs {price}, more than the bid of {bid} msat"))
+            }
+            _ if !self.options.wallet => {
+                Some(format!("this job costs {price}, and this agent has no wallet to be paid with"))
+            }
+            _ => None,
+        };
+        if let Some(refusal) = refusal {
+            self.end_with_error(now, job, readable, JobState::Rejected, &refusal)?;
+            return Ok(RequestAdmission::Rejected);
+        }
+        let next = if price.is_free() { JobState::Queued } else { JobState::AwaitingPayment };
+        self.jobs.advance(&job.id, job.state, next, Some(now))?;
+        if next == JobState::AwaitingPayment {
+            self.jobs.wait_until(&job.id, now + super::payment::INVOICE_TIMEOUT)?;
+        }
+        Ok(RequestAdmission::Queued)
+    }
+}

@@ -1,0 +1,6 @@
+//! Runs of handlers, schedules and hooks: their leases, reports, changes and failures.
+
+pub(super) mod changes;
+pub(super) mod failures;
+pub(super) mod reports;
+pub(super) mod runs;

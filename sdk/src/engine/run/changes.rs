@@ -1,0 +1,65 @@
+//! What a run changes beside its result, committed with it: state, memory, conversations, events of its own.
+
+use openagents_host::sql::values;
+use openagents_host::{Sql, SqlError, Timestamp};
+
+use crate::engine::vocabulary::{Changes, NewTurn};
+use crate::engine::{Destination, JobEngine};
+
+/// How many turns of a conversation are kept.
+const MAX_TURNS: u64 = 200;
+
+/// How long a turn may be, in bytes.
+const MAX_TURN: usize = 16_000;
+
+impl<S: Sql> JobEngine<S> {
+    /// Keeps what a run changed.
+    pub(in crate::engine) fn store_changes(
+        &mut self,
+        now: Timestamp,
+        changes: &Changes,
+    ) -> Result<(), SqlError> {
+        if let Some(state) = &changes.state {
+            self.state.store(state, now)?;
+        }
+        for (key, json) in &changes.memory {
+            match json {
+                Some(json) => self.sql.execute(
+                    "INSERT INTO memory (key, json, written_at) VALUES (?, ?, ?)
+                     ON CONFLICT (key) DO UPDATE SET json = excluded.json, written_at = excluded.written_at",
+                    values![key, json, now],
+                )?,
+                None => self.sql.execute("DELETE FROM memory WHERE key = ?", values![key])?,
+            }
+        }
+        for turn in &changes.turns {
+            self.store_turn(now, turn)?;
+        }
+        for event in &changes.events {
+            let event = event.clone().sign(&self.keys, now);
+            self.outbox.put(&event, &Destination::Own, now)?;
+        }
+        Ok(())
+    }
+
+    fn store_turn(&self, now: Timestamp, NewTurn { customer, turn }: &NewTurn) -> Result<(), SqlError> {
+        let last = self
+            .sql
+            .first::<(Option<u64>,)>("SELECT max(number) FROM turn WHERE customer = ?", values![customer])?;
+        let number = last.and_then(|(last,)| last).unwrap_or(0).saturating_add(1);
+        let text = beginning(&turn.text, MAX_TURN);
+        self.sql.execute(
+            "INSERT INTO turn (customer, number, role, text, said_at) VALUES (?, ?, ?, ?, ?)",
+            values![customer, number, &turn.role, text, now],
+        )?;
+        self.sql.execute(
+            "DELETE FROM turn WHERE customer = ? AND number <= ?",
+            values![customer, number.saturating_sub(MAX_TURNS)],
+        )
+    }
+}
+
+/// As much of a text as fits into so many bytes.
+fn beginning(text: &str, limit: usize) -> &str {
+    text.get(..text.floor_char_boundary(limit)).unwrap_or_default()
+}

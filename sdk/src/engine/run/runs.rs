@@ -1,0 +1,375 @@
+//! Runs: which comes next, its lease, and its end.
+
+use std::time::Duration;
+
+use openagents_host::{EventId, Sql, SqlError, Timestamp};
+
+use crate::engine::intake::requests::UnreadableRequest;
+use crate::engine::job_state::JobState;
+use crate::engine::jobs::JobRow;
+use crate::engine::{
+    Changes, Effect, HOOK_TIMEOUT, Hook, JobEngine, JobFailure, Lease, RunId, RunOutcome, Task, backoff,
+};
+use crate::nip90::Status;
+
+/// How much longer a lease is than its handler's timeout, so that the timeout has its say first.
+const LEASE_MARGIN: Duration = Duration::from_secs(10);
+
+/// A run that this process is doing.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::engine) struct Running {
+    pub(in crate::engine) attempt: u32,
+    pub(in crate::engine) exclusive: bool,
+}
+
+/// What could start now.
+#[derive(Clone, Debug)]
+pub(in crate::engine) struct Start {
+    run: StartOf,
+    exclusive: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum StartOf {
+    NextJob,
+    Schedule(usize),
+    Hook(Hook),
+}
+
+impl<S: Sql> JobEngine<S> {
+    /// What is next, if anything is due. Before all else the agent is created and woken.
+    /// `next_kind` is the kind of the job whose turn it is.
+    pub(in crate::engine) fn next_start(&self, now: Timestamp, next_kind: Option<u16>) -> Option<Start> {
+        let Some(work) = self.next_work(now, next_kind) else {
+            let note_asleep = self.sleep_due().is_some_and(|due| due <= now);
+            return note_asleep.then(|| self.start_of_hook(Hook::Sleep)).flatten();
+        };
+        let Some(first) = self.lifecycle.turn_before_work(&self.spec.hooks) else { return Some(work) };
+        let turns = [first, Hook::Sleep];
+        if turns.into_iter().any(|hook| self.running.contains_key(&RunId::Hook(hook)))
+            || !self.lifecycle.may_try(now)
+        {
+            return None;
+        }
+        self.start_of_hook(first)
+    }
+
+    fn next_work(&self, now: Timestamp, next_kind: Option<u16>) -> Option<Start> {
+        if !self.failures.is_empty()
+            && !self.running.contains_key(&RunId::Hook(Hook::Error))
+            && let Some(start) = self.start_of_hook(Hook::Error)
+        {
+            return Some(start);
+        }
+        if let Some(index) = self.schedules.next(now, &self.running) {
+            let exclusive = self.spec.schedules.get(index).is_some_and(|spec| spec.exclusive);
+            return Some(Start { run: StartOf::Schedule(index), exclusive });
+        }
+        let exclusive = self.spec.handler(next_kind?).is_some_and(|(_, spec)| spec.exclusive);
+        Some(Start { run: StartOf::NextJob, exclusive })
+    }
+
+    fn start_of_hook(&self, hook: Hook) -> Option<Start> {
+        let exclusive = self.spec.hooks.exclusive(hook)?;
+        Some(Start { run: StartOf::Hook(hook), exclusive })
+    }
+
+    /// Jobs run in the order they came: one that must be alone holds up the ones behind it, so that it is not overtaken
+    /// for ever.
+    pub(in crate::engine) fn may_start(&self, start: &Start) -> bool {
+        if start.exclusive {
+            self.running.is_empty()
+        } else {
+            let most = usize::try_from(self.spec.declaration.concurrency).unwrap_or(usize::MAX).max(1);
+            self.running.len() < most && !self.running.values().any(|running| running.exclusive)
+        }
+    }
+
+    /// Starts what is next if it may start now.
+    pub(in crate::engine) fn start_next(
+        &mut self,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) -> Result<bool, SqlError> {
+        let next = self.jobs.next(now)?;
+        let Some(start) = self.next_start(now, next.as_ref().map(|job| job.kind.0)) else { return Ok(false) };
+        if !self.may_start(&start) {
+            return Ok(false);
+        }
+        match start.run {
+            StartOf::NextJob => match next {
+                Some(job) => self.start_job(now, job, effects)?,
+                None => return Ok(false),
+            },
+            StartOf::Schedule(index) => {
+                let timeout =
+                    self.spec.schedules.get(index).map_or(HOOK_TIMEOUT, |spec| spec.declaration.timeout);
+                let until = now + timeout + LEASE_MARGIN;
+                self.start_own(
+                    RunId::Schedule(index),
+                    start.exclusive,
+                    until,
+                    Task::Schedule(index),
+                    effects,
+                )?;
+            }
+            StartOf::Hook(hook) => {
+                let failure = if hook == Hook::Error { self.failures.tell() } else { None };
+                if hook == Hook::Sleep {
+                    self.lifecycle.note_asleep();
+                }
+                let (run, until) = (RunId::Hook(hook), now + HOOK_TIMEOUT + LEASE_MARGIN);
+                self.start_own(run, start.exclusive, until, Task::Hook(hook, failure), effects)?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Starts something that is not a job.
+    fn start_own(
+        &mut self,
+        run: RunId,
+        exclusive: bool,
+        until: Timestamp,
+        task: Task,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), SqlError> {
+        let lease = Lease { run, attempt: self.lifecycle.next_run() };
+        self.running.insert(run, Running { attempt: lease.attempt, exclusive });
+        self.jobs.lease_own(lease, until)?;
+        effects.push(Effect::Run { lease, task, state: self.state.snapshot() });
+        Ok(())
+    }
+
+    fn start_job(
+        &mut self,
+        now: Timestamp,
+        mut job: JobRow,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), SqlError> {
+        let readable = match self.requests.on_record(&job.id) {
+            Ok(readable) => readable,
+            Err(UnreadableRequest::Sql(error)) => return Err(error),
+            Err(UnreadableRequest::Damaged(reason)) => {
+                effects.push(self.give_up_damaged(now, &job, &reason)?);
+                return Ok(());
+            }
+        };
+        let Some((handler, spec)) = self.spec.handler(job.kind.0) else {
+            let text = "this agent no longer does jobs of this kind";
+            return self.end_with_error(now, &job, &readable, JobState::Failed, text);
+        };
+        // An attempt that was interrupted counts: a job that ends the process must not do so for ever.
+        if job.attempt >= spec.declaration.attempts {
+            let text = "the agent was interrupted while it worked on this job";
+            self.note_failure(&job, text);
+            return self.end_with_error(now, &job, &readable, JobState::Failed, text);
+        }
+        let attempt = job.attempt.saturating_add(1);
+        self.jobs.lease(&job.id, attempt, now + spec.declaration.timeout + LEASE_MARGIN, now)?;
+        job.state = JobState::Running;
+        if attempt == 1 {
+            self.send_status(now, &job, &readable, &Status::Processing, None)?;
+        }
+        let run = RunId::Job(job.id);
+        self.running.insert(run, Running { attempt, exclusive: spec.exclusive });
+        let task = Task::Job {
+            handler,
+            request: Box::new(readable.request.clone()),
+            outputs: self.outputs_for(&job.id, &readable)?,
+        };
+        effects.push(Effect::Run { lease: Lease { run, attempt }, task, state: self.state.snapshot() });
+        Ok(())
+    }
+
+    /// Takes back the leases that ran out: their runs were lost, or hang.
+    pub(in crate::engine) fn expire(&mut self, now: Timestamp) -> Result<(), SqlError> {
+        let expired = self.jobs.expired(now)?;
+        for lease in expired {
+            match lease.run {
+                RunId::Job(job) => self.jobs.requeue(&job, now)?,
+                RunId::Schedule(_) | RunId::Hook(_) => self.jobs.end_own(lease).map(drop)?,
+            }
+            self.running_ended(lease);
+        }
+        Ok(())
+    }
+
+    /// Makes the list of runs that of the leases, after a transaction was undone.
+    pub(in crate::engine) fn keep_running(&mut self, leases: &[Lease]) {
+        let is_leased =
+            |run: &RunId, running: &Running| leases.contains(&Lease { run: *run, attempt: running.attempt });
+        let lost: Vec<RunId> = self
+            .running
+            .iter()
+            .filter(|(run, running)| !is_leased(run, running))
+            .map(|(run, _)| *run)
+            .collect();
+        for run in lost {
+            self.running.remove(&run);
+            self.reports.end(&run);
+            match run {
+                RunId::Hook(Hook::Sleep) => self.lifecycle.note_awake(),
+                RunId::Hook(Hook::Error) => self.failures.not_told(),
+                RunId::Hook(Hook::Create | Hook::Wake) | RunId::Schedule(_) | RunId::Job(_) => {}
+            }
+        }
+        for Lease { run, attempt } in leases {
+            let exclusive = self.is_exclusive(run);
+            self.running.entry(*run).or_insert(Running { attempt: *attempt, exclusive });
+        }
+    }
+
+    fn is_exclusive(&self, run: &RunId) -> bool {
+        match run {
+            RunId::Job(id) => {
+                let kind = self.jobs.find(id).ok().flatten().map(|job| job.kind.0);
+                kind.and_then(|kind| self.spec.handler(kind)).is_none_or(|(_, spec)| spec.exclusive)
+            }
+            RunId::Schedule(index) => self.spec.schedules.get(*index).is_none_or(|spec| spec.exclusive),
+            RunId::Hook(hook) => self.spec.hooks.exclusive(*hook).unwrap_or_default(),
+        }
+    }
+
+    /// Takes a run off the list, if it is the one that this lease was given to.
+    pub(in crate::engine) fn running_ended(&mut self, lease: Lease) {
+        if self.running.get(&lease.run).is_some_and(|running| running.attempt == lease.attempt) {
+            self.running.remove(&lease.run);
+            self.reports.end(&lease.run);
+        }
+    }
+
+    /// Ends a run, with what it brought about in one transaction. A run whose changes cannot be kept, since they are more
+    /// than the database takes, has failed: it must not stay without an outcome.
+    pub(in crate::engine) fn finished(
+        &mut self,
+        now: Timestamp,
+        lease: Lease,
+        outcome: &RunOutcome,
+        changes: &Changes,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), SqlError> {
+        let finished =
+            self.commit(effects, |engine, effects| engine.finish(now, lease, outcome, changes, effects));
+        let (Err(error), RunOutcome::Done(_)) = (&finished, outcome) else { return finished };
+        let failed = RunOutcome::Failed {
+            message: "the agent could not keep what it did".to_owned(),
+            retryable: true,
+        };
+        self.commit(effects, |engine, effects| {
+            effects.push(Effect::Warn(format!("what {:?} did cannot be kept: {error}", lease.run)));
+            engine.finish(now, lease, &failed, &Changes::default(), effects)
+        })
+    }
+
+    fn finish(
+        &mut self,
+        now: Timestamp,
+        lease: Lease,
+        outcome: &RunOutcome,
+        changes: &Changes,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), SqlError> {
+        if !matches!(lease.run, RunId::Job(_)) && !self.jobs.end_own(lease)? {
+            return Ok(());
+        }
+        match lease.run {
+            RunId::Job(job) => {
+                self.lifecycle.note_work();
+                self.finish_job(now, &job, lease.attempt, outcome, changes)
+            }
+            RunId::Schedule(index) => {
+                self.lifecycle.note_work();
+                self.schedules.ran(index, now)?;
+                self.finish_own("schedule", now, outcome, changes, effects)
+            }
+            RunId::Hook(Hook::Create) => {
+                match outcome {
+                    RunOutcome::Done(_) => self.lifecycle.created(now)?,
+                    RunOutcome::Failed { .. } => self.lifecycle.not_created(now),
+                }
+                self.finish_own(Hook::Create.as_str(), now, outcome, changes, effects)
+            }
+            RunId::Hook(Hook::Wake) => {
+                self.lifecycle.note_awake();
+                self.finish_own(Hook::Wake.as_str(), now, outcome, changes, effects)
+            }
+            RunId::Hook(hook @ (Hook::Sleep | Hook::Error)) => {
+                self.finish_own(hook.as_str(), now, outcome, changes, effects)
+            }
+        }
+        .inspect(|()| self.lifecycle.note_run_end(now))
+    }
+
+    fn finish_own(
+        &mut self,
+        name: &str,
+        now: Timestamp,
+        outcome: &RunOutcome,
+        changes: &Changes,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), SqlError> {
+        match outcome {
+            RunOutcome::Done(_) => self.store_changes(now, changes),
+            RunOutcome::Failed { message, .. } => {
+                effects.push(Effect::Warn(format!("{name} failed: {message}")));
+                Ok(())
+            }
+        }
+    }
+
+    fn finish_job(
+        &mut self,
+        now: Timestamp,
+        id: &EventId,
+        attempt: u32,
+        outcome: &RunOutcome,
+        changes: &Changes,
+    ) -> Result<(), SqlError> {
+        let Some(job) = self.jobs.leased(id, attempt)? else { return Ok(()) };
+        let readable = match self.requests.on_record(id) {
+            Ok(readable) => readable,
+            Err(UnreadableRequest::Sql(error)) => return Err(error),
+            Err(UnreadableRequest::Damaged(reason)) => {
+                return self.give_up_damaged(now, &job, &reason).map(drop);
+            }
+        };
+        let attempts = self.spec.handler(job.kind.0).map_or(1, |(_, spec)| spec.declaration.attempts);
+        match outcome {
+            RunOutcome::Failed { retryable: true, .. } if attempt < attempts => {
+                self.jobs.requeue(id, now + backoff(attempt))
+            }
+            RunOutcome::Failed { message, .. } => {
+                self.note_failure(&job, message);
+                self.end_with_error(now, &job, &readable, JobState::Failed, message)
+            }
+            RunOutcome::Done(output) => {
+                let Ok(result) = self.result(now, &readable, output) else {
+                    let text = "the output is too large for an event";
+                    self.note_failure(&job, text);
+                    return self.end_with_error(now, &job, &readable, JobState::Failed, text);
+                };
+                self.store_changes(now, changes)?;
+                self.end(now, &job, &readable, JobState::Done, &result)
+            }
+        }
+    }
+
+    fn note_failure(&mut self, job: &JobRow, message: &str) {
+        if self.spec.hooks.on_error.is_none() {
+            return;
+        }
+        self.failures.note(JobFailure {
+            request: job.id,
+            kind: job.kind,
+            customer: job.customer,
+            message: message.to_owned(),
+        });
+    }
+
+    /// When the agent goes to sleep, if it has a hook for that: some time after its last work.
+    pub(in crate::engine) fn sleep_due(&self) -> Option<Timestamp> {
+        let is_idle = self.running.is_empty() && self.spec.hooks.on_sleep.is_some();
+        if is_idle { self.lifecycle.sleep_due() } else { None }
+    }
+}

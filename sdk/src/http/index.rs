@@ -1,0 +1,18 @@
+//! `GET /`: a page for people who open the URL of the relay.
+
+use crate::manifest::AgentManifest;
+
+/// The page for people who open the relay's URL.
+pub(super) fn welcome(manifest: &AgentManifest) -> String {
+    let mut page = format!("{} {}\n{}\n\n", manifest.name, manifest.version, manifest.description);
+    for tool in &manifest.capabilities.tools {
+        let kind = tool.job_kind.unwrap_or_default();
+        page.push_str(&format!("kind {kind}  {}: {}\n", tool.name, tool.description));
+    }
+    page.push_str(&format!(
+        "\nagent     {npub}\nmanifest  /agent/{npub}/manifest.json\nmetrics   /metrics\n\n\
+         This is a Nostr relay (NIP-01) with an agent that answers job requests (NIP-90): connect to it with a WebSocket.\n",
+        npub = manifest.author.npub,
+    ));
+    page
+}

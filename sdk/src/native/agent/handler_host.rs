@@ -1,0 +1,111 @@
+//! What running handlers have around them in a native process.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::OnceLock;
+
+use async_trait::async_trait;
+use openagents_host::outgoing::{Reach, RelayClient, RelayError};
+use openagents_host::{Event, Keys};
+use openagents_relay::Filter;
+use openagents_relay::native::RelayHandle;
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use crate::engine::{Input, Lease, Report, StateQuery};
+use crate::error::JobError;
+use crate::host_port::HandlerHost;
+use crate::native::mailbox::AgentMailbox;
+
+pub(super) struct NativeHandlerHost {
+    keys: Keys,
+    reach: Reach,
+    /// Where the agent's own relay listens.
+    own_relay: SocketAddr,
+    reports: mpsc::UnboundedSender<Input>,
+    // Both come to be after the agent that they are for.
+    mailbox: OnceLock<AgentMailbox>,
+    relay: OnceLock<RelayHandle>,
+}
+
+impl NativeHandlerHost {
+    pub(super) fn new(
+        keys: Keys,
+        reach: Reach,
+        own_relay: SocketAddr,
+        reports: mpsc::UnboundedSender<Input>,
+    ) -> Self {
+        Self { keys, reach, own_relay, reports, mailbox: OnceLock::new(), relay: OnceLock::new() }
+    }
+
+    pub(super) fn ask_through(&self, mailbox: AgentMailbox) {
+        let _ = self.mailbox.set(mailbox);
+    }
+
+    pub(super) fn read_from(&self, relay: RelayHandle) {
+        let _ = self.relay.set(relay);
+    }
+}
+
+#[async_trait]
+impl HandlerHost for NativeHandlerHost {
+    fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    fn reach(&self) -> Reach {
+        self.reach
+    }
+
+    fn report(&self, lease: Lease, report: Report) {
+        let _ = self.reports.send(Input::Reported { lease, report });
+    }
+
+    async fn query_state(&self, query: StateQuery) -> Result<Value, JobError> {
+        match self.mailbox.get() {
+            Some(mailbox) => Ok(mailbox.query_state(query).await?),
+            None => Err(starting()),
+        }
+    }
+
+    async fn events(&self, filters: Vec<Filter>) -> Result<Vec<Event>, JobError> {
+        match self.relay.get() {
+            Some(relay) => Ok(relay.query(filters).await?),
+            None => Err(starting()),
+        }
+    }
+
+    async fn connect_to_own(&self) -> Result<RelayClient, RelayError> {
+        let address = dialled(self.own_relay);
+        RelayClient::connect(&format!("ws://{address}"), Reach::Anywhere).await
+    }
+}
+
+/// The address to connect to where somebody listens on all of this machine.
+fn dialled(listening: SocketAddr) -> SocketAddr {
+    let ip = match listening.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listening.port())
+}
+
+fn starting() -> JobError {
+    JobError::retry("the agent is still starting")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::dialled;
+
+    #[test]
+    fn finds_a_relay_that_listens_everywhere() {
+        for (listening, expected) in [
+            ("0.0.0.0:8787", "127.0.0.1:8787"),
+            ("[::]:8787", "[::1]:8787"),
+            ("192.0.2.1:80", "192.0.2.1:80"),
+        ] {
+            assert_eq!(dialled(listening.parse().unwrap()), expected.parse().unwrap());
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! The command line: its arguments, and the commands beside serving: `ask`, `inspect` and `relay`.
+
+pub(super) mod arguments;
+pub(super) mod ask;
+pub(super) mod inspect;
+pub(super) mod relay;
+pub(super) mod terminal;

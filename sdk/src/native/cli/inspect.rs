@@ -1,0 +1,205 @@
+//! The command that shows an operator what is on record at a running agent.
+
+mod tables;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use openagents_host::Keys;
+use openagents_host::http_auth::authorization;
+use openagents_host::native::now;
+use openagents_host::outgoing::{FetchError, FetchLimits, FetchRequest, Fetched, Reach, fetch};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+use url::{ParseError, Url};
+
+use super::arguments::{Inspect, InspectedRecord};
+use super::terminal::{foreign_output, say};
+use crate::author::agent::Jobs;
+use crate::native::data_folder::{DataFolder, DataFolderError};
+use crate::native::environment::{EnvironmentError, EnvironmentVariables};
+use crate::settings::{self, SettingError};
+
+/// The most that an answer may take, in bytes: a conversation is the longest.
+const MAX_ANSWER_BYTES: usize = 16_000_000;
+
+/// What stands in a path as it is: a key in memory keeps its slashes.
+const PATH: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
+
+/// Why nothing can be shown.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::native) enum InspectError {
+    #[error(
+        "`{url}` is no address of an agent: {error}. Write it as http://127.0.0.1:8787 or https://agent.example.com"
+    )]
+    Url { url: String, error: ParseError },
+    #[error("cannot reach the agent at {url}: {error}. Start it first, or give its address with --url")]
+    Fetch { url: Box<Url>, error: Box<FetchError> },
+    #[error("{url} is no agent: /health does not say its npub")]
+    NoAgent { url: Url },
+    #[error("{url} answered with status {status}: {reason}")]
+    Refused { url: Url, status: u16, reason: String },
+    #[error("{url} did not answer with JSON: {error}")]
+    Json { url: Url, error: serde_json::Error },
+    #[error("the working directory cannot be found: {0}")]
+    WorkingDirectory(std::io::Error),
+    #[error(
+        "there is no key to ask with: set NOSTR_PRIVATE_KEY, or give the agent's folder with --data DIR ({0})"
+    )]
+    NoKey(DataFolderError),
+    #[error(transparent)]
+    Environment(#[from] EnvironmentError),
+    #[error(transparent)]
+    Setting(#[from] SettingError),
+}
+
+pub(in crate::native) async fn run<A: Jobs>(inspect: &Inspect) -> Result<(), InspectError> {
+    let keys = keys::<A>(inspect)?;
+    let base = base(&inspect.url)?;
+    let npub = agent_at(&base).await?;
+    let url = record_url(&base, &npub, &inspect.record);
+    let header = authorization(&keys, url.as_str(), "GET", now());
+    let answer = ask(FetchRequest::get(url.as_str()).header("authorization", header), &url).await?;
+    let text = answer.text();
+    if !answer.is_success() {
+        return Err(InspectError::Refused { url, status: answer.status, reason: text.trim_end().to_owned() });
+    }
+    if inspect.json {
+        say(format_args!("{}", foreign_output(&text)));
+        return Ok(());
+    }
+    let value: Value = serde_json::from_str(&text).map_err(|error| InspectError::Json { url, error })?;
+    say(format_args!("{}", foreign_output(tables::text(&inspect.record, &value).trim_end())));
+    Ok(())
+}
+
+fn keys<A: Jobs>(inspect: &Inspect) -> Result<Keys, InspectError> {
+    let folder = std::env::current_dir().map_err(InspectError::WorkingDirectory)?;
+    let variables = EnvironmentVariables::read(&folder)?;
+    if let Some(keys) = settings::agent_keys(|name| variables.variable(name))? {
+        return Ok(keys);
+    }
+    let data = inspect.data.clone().unwrap_or_else(|| PathBuf::from("data").join(A::DECLARATION.name));
+    DataFolder::kept_key(&data).map_err(InspectError::NoKey)
+}
+
+/// The address without path. That of the relay does as well.
+fn base(url: &str) -> Result<Url, InspectError> {
+    let http = match url.split_once("://") {
+        Some(("ws", rest)) => format!("http://{rest}"),
+        Some(("wss", rest)) => format!("https://{rest}"),
+        _ => url.to_owned(),
+    };
+    let mut base = Url::parse(&http).map_err(|error| InspectError::Url { url: url.to_owned(), error })?;
+    base.set_path("/");
+    base.set_query(None);
+    base.set_fragment(None);
+    Ok(base)
+}
+
+/// Which agent lives there.
+async fn agent_at(base: &Url) -> Result<String, InspectError> {
+    let url = at(base, "/health");
+    let answer = ask(FetchRequest::get(url.as_str()), &url).await?;
+    let health: Value = serde_json::from_str(&answer.text()).unwrap_or_default();
+    let npub = health.get("npub").and_then(Value::as_str).map(str::to_owned);
+    npub.ok_or_else(|| InspectError::NoAgent { url: base.clone() })
+}
+
+async fn ask(request: FetchRequest, url: &Url) -> Result<Fetched, InspectError> {
+    let limits = FetchLimits {
+        reach: Reach::Anywhere,
+        max_bytes: MAX_ANSWER_BYTES,
+        timeout: Duration::from_secs(20),
+        // What is signed for one address is of no use at another.
+        max_redirects: 0,
+    };
+    fetch(request.limits(limits))
+        .await
+        .map_err(|error| InspectError::Fetch { url: Box::new(url.clone()), error: Box::new(error) })
+}
+
+fn record_url(base: &Url, npub: &str, record: &InspectedRecord) -> Url {
+    let mut query: Vec<(&str, String)> = Vec::new();
+    let path = match record {
+        InspectedRecord::History { page, before } => {
+            query.push(("limit", page.limit.to_string()));
+            query.extend(before.map(|before| ("before", before.to_string())));
+            "history".to_owned()
+        }
+        InspectedRecord::Job { id } => format!("history/{}.json", encoded(id)),
+        InspectedRecord::Sessions { customer: Some(customer), .. } => {
+            format!("sessions/{}.json", encoded(customer))
+        }
+        InspectedRecord::Sessions { customer: None, page } => {
+            query.push(("limit", page.limit.to_string()));
+            "sessions".to_owned()
+        }
+        InspectedRecord::Memory { key: Some(key), .. } => format!("memory/{}", encoded(key)),
+        InspectedRecord::Memory { key: None, prefix, after, page } => {
+            query.push(("limit", page.limit.to_string()));
+            query.extend(prefix.clone().map(|prefix| ("prefix", prefix)));
+            query.extend(after.clone().map(|after| ("after", after)));
+            "memory".to_owned()
+        }
+        InspectedRecord::Metrics => "metrics.json".to_owned(),
+        InspectedRecord::State => "state.json".to_owned(),
+    };
+    let mut url = at(base, &format!("/agent/{npub}/{path}"));
+    if !query.is_empty() {
+        url.query_pairs_mut().extend_pairs(query);
+    }
+    url
+}
+
+fn at(base: &Url, path: &str) -> Url {
+    let mut url = base.clone();
+    url.set_path(path);
+    url
+}
+
+fn encoded(text: &str) -> String {
+    utf8_percent_encode(text, &PATH).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{base, record_url};
+    use crate::native::cli::arguments::{InspectedRecord, ListPage};
+
+    const PAGE: ListPage = ListPage { limit: 5 };
+
+    #[test]
+    fn finds_the_agent_by_the_address_of_its_relay() {
+        for (given, expected) in [
+            ("http://127.0.0.1:8787", "http://127.0.0.1:8787/"),
+            ("ws://127.0.0.1:8787/", "http://127.0.0.1:8787/"),
+            ("wss://agent.example/?a=b#c", "https://agent.example/"),
+        ] {
+            assert_eq!(base(given).unwrap().as_str(), expected);
+        }
+        assert!(base("127.0.0.1:8787").is_err() && base("agent").is_err());
+    }
+
+    #[test]
+    fn names_what_is_asked_for() {
+        let base = base("http://h").unwrap();
+        let memory = |key: Option<&str>, prefix: Option<&str>| InspectedRecord::Memory {
+            key: key.map(str::to_owned),
+            prefix: prefix.map(str::to_owned),
+            after: None,
+            page: PAGE,
+        };
+        for (record, expected) in [
+            (
+                InspectedRecord::History { page: PAGE, before: Some(9) },
+                "http://h/agent/n/history?limit=5&before=9",
+            ),
+            (memory(Some("a/b c?é"), None), "http://h/agent/n/memory/a/b%20c%3F%C3%A9"),
+            (memory(None, Some("a&b")), "http://h/agent/n/memory?limit=5&prefix=a%26b"),
+            (InspectedRecord::State, "http://h/agent/n/state.json"),
+        ] {
+            assert_eq!(record_url(&base, "n", &record).as_str(), expected);
+        }
+    }
+}

@@ -1,0 +1,99 @@
+use std::path::Path;
+use std::process::ExitCode;
+
+use openagents_host::native::now;
+use openagents_relay::native::tools::database::open_to_read;
+use openagents_relay::native::tools::sync::{Direction, Method, Sink, Synchronization, sync};
+
+use super::import::details;
+use super::progress::{Progress, number};
+use super::{
+    DATABASE, INTERRUPTED, RelayCommandError, arguments, connect, open_to_write, own_access, own_key,
+    stop_when_interrupted, take, variables,
+};
+use crate::native::cli::terminal::{say, tell};
+
+pub(super) async fn run(
+    arguments: &arguments::SyncArguments,
+    data: &Path,
+) -> Result<ExitCode, RelayCommandError> {
+    let direction = match arguments.direction {
+        arguments::Direction::Both => Direction::Both,
+        arguments::Direction::Down => Direction::Down,
+        arguments::Direction::Up => Direction::Up,
+    };
+    let filter = arguments.times.narrow(arguments.filter.clone().unwrap_or_default(), now());
+    let (database, variables) = (data.join(DATABASE), variables()?);
+    // Held until the end where this process writes.
+    let mut _folder = None;
+    let store = if arguments.relay.is_some() || direction == Direction::Up {
+        open_to_read(&database)?
+    } else {
+        let hint = ", or have it store what is missing with --relay ws://127.0.0.1:8787";
+        _folder = Some(take(data, hint)?);
+        open_to_write(&database, &variables)?
+    };
+    let stop = stop_when_interrupted()?;
+    let (key, access) = (own_key(data, &variables)?, own_access(&variables));
+    let mut remote = connect(&arguments.url, key.as_ref()).await?;
+    let mut own = match &arguments.relay {
+        Some(url) => Some(connect(url, key.as_ref()).await?),
+        None => None,
+    };
+    let sink = own.as_mut().map_or(Sink::Store(&access), Sink::Relay);
+    let mut progress = Progress::begin();
+    let mut show = |sync: &Synchronization| progress.show(|progress| line(sync, direction, progress));
+    let synced = sync(&store, sink, &mut remote, &filter, direction, &stop, &mut show).await?;
+    for relay in own.into_iter().chain([remote]) {
+        relay.close().await;
+    }
+    progress.end();
+    report(&synced, direction, &progress);
+    Ok(if synced.is_complete { ExitCode::SUCCESS } else { ExitCode::from(INTERRUPTED) })
+}
+
+fn line(sync: &Synchronization, direction: Direction, progress: &Progress) -> String {
+    let done = sync.down.total().saturating_add(sync.up.total());
+    let rate = number(progress.rate(done));
+    let expected = [
+        sync.to_fetch.filter(|_| direction != Direction::Up),
+        sync.to_send.filter(|_| direction != Direction::Down),
+    ];
+    let how_far = match (sync.method, expected) {
+        (Method::Unknown, _) => return "comparing".to_owned(),
+        (Method::Reconciliation, [fetch, send]) => {
+            progress.bar(done, fetch.unwrap_or(0).saturating_add(send.unwrap_or(0)))
+        }
+        (Method::Paging, [_, Some(send)]) => progress.bar(sync.up.total(), send),
+        (Method::Paging, _) => format!("{} looked at", number(sync.looked_at)),
+    };
+    format!("{how_far}  {rate}/s  {} fetched  {} sent", number(sync.down.accepted), number(sync.up.accepted))
+}
+
+fn report(sync: &Synchronization, direction: Direction, progress: &Progress) {
+    let seconds = progress.elapsed().as_secs_f64();
+    let verb = if sync.is_complete { "synchronised" } else { "interrupted" };
+    let method = match sync.method {
+        Method::Unknown => "nothing was compared".to_owned(),
+        Method::Reconciliation => "by reconciliation".to_owned(),
+        Method::Paging => format!(
+            "the relay does not reconcile (NIP-77): {} of its events were looked at",
+            number(sync.looked_at)
+        ),
+    };
+    say(format_args!("{verb} in {seconds:.1} s, {method}"));
+    if direction != Direction::Up {
+        say(format_args!("fetched {} events", number(sync.down.accepted)));
+        details(&sync.down);
+    }
+    if direction != Direction::Down {
+        say(format_args!("sent {} events", number(sync.up.accepted)));
+        details(&sync.up);
+    }
+    if sync.withheld > 0 {
+        tell(format_args!("{} events the relay says it has, and does not give", number(sync.withheld)));
+    }
+    if !sync.is_complete {
+        tell(format_args!("the same command goes on from here"));
+    }
+}

@@ -1,0 +1,66 @@
+//! The deployment's variables: the environment, then a `.dev.vars` file, which `wrangler dev` reads too.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+
+const FILE: &str = ".dev.vars";
+
+/// The variables of this process.
+pub(super) struct EnvironmentVariables(BTreeMap<String, String>);
+
+/// The file is there and cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum EnvironmentError {
+    #[error("cannot read {FILE}: {0}")]
+    File(io::Error),
+    /// The line is not repeated: it may hold a secret.
+    #[error(
+        "cannot read {FILE}: after {read} variables there is a line that is not of the form NAME=\"value\""
+    )]
+    Line { read: usize },
+}
+
+impl EnvironmentVariables {
+    /// Reads `.dev.vars` in this folder, if there is one.
+    pub(super) fn read(folder: &Path) -> Result<Self, EnvironmentError> {
+        let lines = match dotenvy::from_path_iter(folder.join(FILE)) {
+            Ok(lines) => lines,
+            Err(dotenvy::Error::Io(error)) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(Self(BTreeMap::new()));
+            }
+            Err(dotenvy::Error::Io(error)) => return Err(EnvironmentError::File(error)),
+            Err(_) => return Err(EnvironmentError::Line { read: 0 }),
+        };
+        let mut variables = BTreeMap::new();
+        for line in lines {
+            let (name, value) = line.map_err(|_| EnvironmentError::Line { read: variables.len() })?;
+            variables.insert(name, value);
+        }
+        Ok(Self(variables))
+    }
+
+    /// One variable; the environment goes first.
+    pub(super) fn variable(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok().or_else(|| self.0.get(name).cloned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::EnvironmentVariables;
+
+    #[test]
+    fn reads_the_file_that_wrangler_reads() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(EnvironmentVariables::read(folder.path()).unwrap().variable("RELAY_TEST_NAME").is_none());
+        std::fs::write(folder.path().join(".dev.vars"), "# mine\nRELAY_TEST_NAME=\"a b\"\n").unwrap();
+        assert_eq!(
+            EnvironmentVariables::read(folder.path()).unwrap().variable("RELAY_TEST_NAME").unwrap(),
+            "a b"
+        );
+        std::fs::write(folder.path().join(".dev.vars"), "A=1\nNOSTR_PRIVATE_KEY nsec1secret\n").unwrap();
+        let error = EnvironmentVariables::read(folder.path()).err().unwrap().to_string();
+        assert!(error.contains("after 1 variables") && !error.contains("secret"), "{error}");
+    }
+}

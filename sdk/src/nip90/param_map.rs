@@ -1,0 +1,44 @@
+//! The `param` tags of a job request.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::error::JobError;
+
+/// A request's parameters (`param` tags) as they came: any number of values under each key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ParamMap(pub(crate) Vec<(String, Vec<String>)>);
+
+impl ParamMap {
+    /// The first value of a key.
+    #[must_use]
+    pub fn first(&self, key: &str) -> Option<&str> {
+        self.0
+            .iter()
+            .filter(|(name, _)| name == key)
+            .find_map(|(_, values)| values.first())
+            .map(String::as_str)
+    }
+
+    /// All values of a key, over all its tags, in their order.
+    pub fn all<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(name, _)| name == key).flat_map(|(_, values)| values).map(String::as_str)
+    }
+
+    /// The first value of a key, read as a `T`; nothing when the key is not there.
+    ///
+    /// # Errors
+    /// When the value does not parse: a final error that names the key and the value to the customer.
+    pub fn parse<T: FromStr>(&self, key: &str) -> Result<Option<T>, JobError>
+    where
+        T::Err: fmt::Display,
+    {
+        self.first(key)
+            .map(|value| {
+                value.parse().map_err(|error| {
+                    JobError::failed(format!("the parameter `{key}` cannot be `{value}`: {error}"))
+                })
+            })
+            .transpose()
+    }
+}

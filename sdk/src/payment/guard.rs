@@ -1,0 +1,190 @@
+//! Paying for jobs, but never more than allowed, and never twice.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use openagents_host::PublicKey;
+
+use super::bolt11::{InvoiceAmount, demand};
+use super::wallet::WalletError;
+use crate::nip90::{Amount, JobRequest};
+use crate::send::{MaybeSend, Shareable};
+
+/// A wallet that pays invoices.
+#[cfg_attr(not(target_arch = "wasm32"), async_trait)]
+#[cfg_attr(target_arch = "wasm32", async_trait(?Send))]
+pub trait Payer: Shareable {
+    /// Pays an invoice (BOLT 11) over `msat`, or one over no certain amount with `msat`. Returns when it is paid.
+    ///
+    /// # Errors
+    /// When it is not, or the wallet does not know.
+    async fn pay(&self, invoice: &str, msat: u64) -> Result<(), WalletError>;
+}
+
+#[cfg_attr(not(target_arch = "wasm32"), async_trait)]
+#[cfg_attr(target_arch = "wasm32", async_trait(?Send))]
+impl<F, Paid> Payer for F
+where
+    F: Fn(String, u64) -> Paid + Shareable,
+    Paid: Future<Output = Result<(), WalletError>> + MaybeSend,
+{
+    async fn pay(&self, invoice: &str, msat: u64) -> Result<(), WalletError> {
+        self(invoice.to_owned(), msat).await
+    }
+}
+
+/// Why a provider that asked for money was not paid.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PaymentRefusal {
+    /// The client has nothing to pay with.
+    #[error("this client has no wallet to pay with")]
+    NoWallet,
+    /// The request named nobody: whoever asks for money need not be able to do the job.
+    #[error("only a provider that the request names is paid")]
+    NotNamed,
+    /// There is no amount, or no invoice to pay it by.
+    #[error("it gives no amount with an invoice")]
+    NoInvoice,
+    /// It asks for more than was allowed.
+    #[error("{msat} msat are more than the {limit} msat that may be paid")]
+    TooMuch {
+        /// What it asks for, in msat.
+        msat: u64,
+        /// What was allowed, in msat.
+        limit: u64,
+    },
+    /// The invoice is over another amount than the provider says, or cannot be read.
+    #[error("the invoice is not over {msat} msat, as the provider says")]
+    Mismatch {
+        /// What the provider says, in msat.
+        msat: u64,
+    },
+    /// This job was paid for already, or that was tried.
+    #[error("this job was paid for already")]
+    Paid,
+}
+
+/// What may be paid for one job.
+pub(crate) struct PaymentGuard {
+    payer: Option<Arc<dyn Payer>>,
+    limit_msat: u64,
+    authorized: bool,
+}
+
+/// A payment that may be made, once.
+pub(crate) struct Payment {
+    payer: Arc<dyn Payer>,
+    invoice: String,
+    pub(crate) msat: u64,
+}
+
+impl PaymentGuard {
+    pub(crate) fn new(payer: Option<Arc<dyn Payer>>, limit_msat: u64) -> Self {
+        Self { payer, limit_msat, authorized: false }
+    }
+
+    /// Lets a provider be paid, if it may be. From then on nobody is paid for this job any more, whatever becomes of it.
+    pub(crate) fn open(
+        &mut self,
+        request: &JobRequest,
+        provider: &PublicKey,
+        amount: Option<&Amount>,
+    ) -> Result<Payment, PaymentRefusal> {
+        if self.authorized {
+            return Err(PaymentRefusal::Paid);
+        }
+        let payer = self.payer.clone().ok_or(PaymentRefusal::NoWallet)?;
+        if !request.providers.contains(provider) {
+            return Err(PaymentRefusal::NotNamed);
+        }
+        let amount = amount.ok_or(PaymentRefusal::NoInvoice)?;
+        let (msat, limit) = (amount.msat, self.limit_msat);
+        let invoice = amount.invoice.clone().ok_or(PaymentRefusal::NoInvoice)?;
+        if msat > limit {
+            return Err(PaymentRefusal::TooMuch { msat, limit });
+        }
+        match demand(&invoice) {
+            Ok(InvoiceAmount::Exactly(demanded)) if demanded == msat => {}
+            Ok(InvoiceAmount::Any) if msat > 0 => {}
+            _ => return Err(PaymentRefusal::Mismatch { msat }),
+        }
+        self.authorized = true;
+        Ok(Payment { payer, invoice, msat })
+    }
+}
+
+impl Payment {
+    pub(crate) async fn make(&self) -> Result<(), WalletError> {
+        self.payer.pay(&self.invoice, self.msat).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use openagents_host::{Keys, Kind, Timestamp};
+
+    use super::{Amount, Arc, JobRequest, PaymentGuard, PaymentRefusal, WalletError};
+    use crate::nip90::RequestBuilder;
+
+    fn provider() -> Keys {
+        Keys::from_secret(&[2; 32]).unwrap()
+    }
+
+    fn request(names: &[&Keys]) -> JobRequest {
+        let builder = RequestBuilder::new(Kind(5050)).text("Ada");
+        let builder = names.iter().fold(builder, |builder, keys| builder.provider(&keys.public_key()));
+        let customer = Keys::from_secret(&[1; 32]).unwrap();
+        JobRequest::from_event(builder.build().sign(&customer, Timestamp::from_seconds(1))).unwrap()
+    }
+
+    fn guard(limit: u64) -> PaymentGuard {
+        let payer = |_: String, _: u64| async { Ok::<(), WalletError>(()) };
+        PaymentGuard::new(Some(Arc::new(payer)), limit)
+    }
+
+    fn open(guard: &mut PaymentGuard, amount: Option<&Amount>) -> Result<u64, PaymentRefusal> {
+        let payment = guard.open(&request(&[&provider()]), &provider().public_key(), amount);
+        payment.map(|payment| payment.msat)
+    }
+
+    #[test]
+    fn pays_what_is_asked_for_up_to_the_limit() {
+        let amount = Amount::new(21_000).invoice("lnbc210n1pvjluez");
+        assert_eq!(open(&mut guard(21_000), Some(&amount)), Ok(21_000));
+        let refused = PaymentRefusal::TooMuch { msat: 21_000, limit: 20_999 };
+        assert_eq!(open(&mut guard(20_999), Some(&amount)), Err(refused));
+    }
+
+    #[test]
+    fn pays_no_invoice_that_is_over_more_than_is_said() {
+        for invoice in ["lnbc20m1pvjluez", "lnbc1000000000p1pvjluez", "nonsense", ""] {
+            let amount = Amount::new(1_000).invoice(invoice);
+            let refused = open(&mut guard(u64::MAX), Some(&amount));
+            assert_eq!(refused, Err(PaymentRefusal::Mismatch { msat: 1_000 }), "{invoice}");
+        }
+        assert_eq!(open(&mut guard(1_000), Some(&Amount::new(1_000).invoice("lnbc1pvjluez"))), Ok(1_000));
+        assert!(open(&mut guard(1_000), Some(&Amount::new(0).invoice("lnbc1pvjluez"))).is_err());
+    }
+
+    #[test]
+    fn pays_once() {
+        let mut guard = guard(50_000);
+        let amount = Amount::new(21_000).invoice("lnbc210n1pvjluez");
+        assert_eq!(open(&mut guard, Some(&amount)), Ok(21_000));
+        assert_eq!(open(&mut guard, Some(&amount)), Err(PaymentRefusal::Paid));
+    }
+
+    #[test]
+    fn pays_only_who_was_asked_and_only_by_invoice() {
+        let amount = Amount::new(1_000).invoice("lnbc10n1pvjluez");
+        let stranger = Keys::from_secret(&[3; 32]).unwrap().public_key();
+        for asked in [request(&[]), request(&[&provider()])] {
+            let refused = guard(1_000).open(&asked, &stranger, Some(&amount)).map(|_| ());
+            assert_eq!(refused, Err(PaymentRefusal::NotNamed));
+        }
+        assert_eq!(open(&mut guard(1_000), None), Err(PaymentRefusal::NoInvoice));
+        assert_eq!(open(&mut guard(1_000), Some(&Amount::new(1_000))), Err(PaymentRefusal::NoInvoice));
+        assert_eq!(open(&mut PaymentGuard::new(None, 1_000), Some(&amount)), Err(PaymentRefusal::NoWallet));
+    }
+}

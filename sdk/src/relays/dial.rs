@@ -1,0 +1,108 @@
+//! A connection to an external relay that is used for as long as it holds.
+
+use openagents_host::VerifiedEvent;
+use openagents_host::outgoing::{PublishOutcome, Reach, RelayClient, RelayError, SocketError};
+
+use crate::engine::Delivery;
+
+/// A way to one external relay. It connects when that is needed, and again when the connection has ended since.
+#[derive(Debug)]
+pub(crate) struct RelayConnection {
+    url: String,
+    reach: Reach,
+    client: Option<RelayClient>,
+}
+
+impl RelayConnection {
+    pub(crate) fn to(url: String, reach: Reach) -> Self {
+        Self { url, reach, client: None }
+    }
+
+    /// Publishes an event, and says what became of it.
+    pub(crate) async fn publish(&mut self, event: &VerifiedEvent) -> Delivery {
+        if let Some(mut client) = self.client.take() {
+            match client.publish(event).await {
+                Ok(outcome) => return self.keep(client, outcome),
+                // It is connected, and slow.
+                Err(error @ RelayError::Timeout { .. }) => return self.failure(&error),
+                // Relays end connections that were idle for a while.
+                Err(_) => {}
+            }
+        }
+        let published = async {
+            let mut client = RelayClient::connect(&self.url, self.reach).await?;
+            let outcome = client.publish(event).await?;
+            Ok((client, outcome))
+        };
+        match published.await {
+            Ok((client, outcome)) => self.keep(client, outcome),
+            Err(error) => self.failure(&error),
+        }
+    }
+
+    /// Ends the connection, if there is one.
+    pub(crate) async fn close(self) {
+        if let Some(client) = self.client {
+            client.close().await;
+        }
+    }
+
+    fn keep(&mut self, client: RelayClient, outcome: PublishOutcome) -> Delivery {
+        self.client = Some(client);
+        match outcome {
+            PublishOutcome::Accepted => Delivery::Accepted,
+            PublishOutcome::Refused(reason) => Delivery::Refused(reason),
+        }
+    }
+
+    fn failure(&self, error: &RelayError) -> Delivery {
+        match error {
+            // It may never be reached.
+            RelayError::Socket(error @ SocketError::Address(_)) => Delivery::Refused(error.to_string()),
+            error => Delivery::Unreachable(format!("{}: {error}", self.url)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use openagents_host::{Keys, Kind, Timestamp, UnsignedEvent};
+
+    use super::*;
+    use crate::relays::tests::{Relay, note};
+
+    #[tokio::test]
+    async fn is_used_again_and_renewed_when_it_has_ended() {
+        let mut relay = Relay::start().await;
+        let mut connection = RelayConnection::to(relay.url(), Reach::Anywhere);
+        for number in 0..3 {
+            assert_eq!(connection.publish(&note(number)).await, Delivery::Accepted);
+        }
+        assert_eq!(relay.connections(), 1);
+        relay.restart().await;
+        assert_eq!(connection.publish(&note(3)).await, Delivery::Accepted);
+        assert_eq!(relay.connections(), 2);
+        assert_eq!(relay.published().len(), 4);
+        relay.stop().await;
+        assert!(matches!(connection.publish(&note(4)).await, Delivery::Unreachable(_)));
+    }
+
+    #[tokio::test]
+    async fn never_reaches_a_private_address_unless_that_is_allowed() {
+        let relay = Relay::start().await;
+        let mut connection = RelayConnection::to(relay.url(), Reach::Public);
+        assert!(matches!(connection.publish(&note(0)).await, Delivery::Refused(_)));
+        assert_eq!(relay.connections(), 0);
+    }
+
+    #[tokio::test]
+    async fn passes_on_that_the_relay_does_not_want_an_event() {
+        let relay = Relay::start().await;
+        let keys = Keys::from_secret(&[2; 32]).unwrap();
+        let unwanted = UnsignedEvent::new(Kind(1), "unwanted").sign(&keys, Timestamp::from_seconds(1));
+        let mut connection = RelayConnection::to(relay.url(), Reach::Anywhere);
+        assert_eq!(connection.publish(&unwanted).await, Delivery::Refused("blocked: unwanted".to_owned()));
+        assert_eq!(connection.publish(&note(1)).await, Delivery::Accepted);
+        assert_eq!(relay.connections(), 1);
+    }
+}

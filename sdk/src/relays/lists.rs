@@ -1,0 +1,47 @@
+//! Relay lists (NIP-65): which relays a customer reads from.
+
+use openagents_host::outgoing::{Reach, RelayClient};
+use openagents_host::{Event, Kind, PublicKey};
+use openagents_relay::Filter;
+
+use crate::log;
+
+/// The relay list of a person (NIP-65).
+pub(super) const RELAY_LIST: Kind = Kind(10_002);
+
+/// The relays that a customer reads from (NIP-65), as the agent's own relay knows them, which `own` asks, or else the one
+/// that the request came from.
+pub(crate) async fn customer_relays<F: Future<Output = Vec<Event>>>(
+    customer: PublicKey,
+    source: &str,
+    reach: Reach,
+    own: impl FnOnce(Vec<Filter>) -> F,
+) -> Vec<String> {
+    let lists = own(vec![Filter::new().kinds([RELAY_LIST.0]).authors([customer]).limit(1)]).await;
+    if let Some(list) = lists.first() {
+        return read_relays(list);
+    }
+    let asked = async {
+        let mut relay = RelayClient::connect(source, reach).await?;
+        let filter = Filter::new().kinds([RELAY_LIST.0]).authors([customer]).limit(1);
+        let lists = relay.query(&[filter]).await;
+        relay.close().await;
+        lists
+    };
+    match asked.await {
+        Ok(lists) => {
+            let newest = lists.into_iter().max_by_key(|list| list.created_at);
+            newest.map(|list| read_relays(&list)).unwrap_or_default()
+        }
+        Err(error) => {
+            log::warn(format_args!("{source} was asked for the relays that {customer} reads from: {error}"));
+            Vec::new()
+        }
+    }
+}
+
+/// The relays that the author of a relay list reads from.
+pub(super) fn read_relays(list: &Event) -> Vec<String> {
+    let reads = |tag: &&Vec<String>| tag.get(2).is_none_or(|marker| marker != "write");
+    list.tags_named("r").filter(reads).filter_map(|tag| tag.get(1)).cloned().collect()
+}

@@ -1,0 +1,50 @@
+//! Finds the outputs of other jobs on relays (NIP-90, job chaining).
+
+use std::collections::BTreeSet;
+
+use openagents_host::outgoing::RelayClient;
+use openagents_host::{Event, EventId};
+use openagents_relay::Filter;
+
+use crate::engine::WantedOutput;
+use crate::host_port::HandlerHost;
+use crate::log;
+
+/// How many relays are asked for the outputs that one job waits for.
+const MAX_ASKED: usize = 8;
+
+/// How much is kept of what relays have for one job, in bytes: the outputs that a job is given are smaller.
+const MAX_FOUND: usize = 2_500_000;
+
+/// Everything on the agent's own relay and on those where it may be that could be one of these outputs: the requests, their
+/// results, and results named directly.
+pub(crate) async fn outputs(host: &dyn HandlerHost, wanted: &[WantedOutput]) -> Vec<Event> {
+    let ids: Vec<EventId> = wanted.iter().map(|wanted| wanted.event).collect();
+    let named = Filter::new().ids(ids.iter().copied()).limit(100);
+    let results = Filter::new().events(ids.iter().copied()).limit(100);
+    let filters = vec![named, results];
+    let mut events = host.events(filters.clone()).await.unwrap_or_default();
+    let urls: BTreeSet<&str> = wanted.iter().flat_map(|wanted| &wanted.relays).map(String::as_str).collect();
+    let mut room = MAX_FOUND;
+    for url in urls.into_iter().take(MAX_ASKED) {
+        let asked = async {
+            let mut relay = RelayClient::connect(url, host.reach()).await?;
+            let found = relay.query(&filters).await;
+            relay.close().await;
+            found
+        };
+        match asked.await {
+            Ok(found) => {
+                for event in found {
+                    let fits = ids.contains(&event.id) || (6_000..=6_999).contains(&event.kind.0);
+                    if let Some(left) = room.checked_sub(event.json().len()).filter(|_| fits) {
+                        room = left;
+                        events.push((*event).clone());
+                    }
+                }
+            }
+            Err(error) => log::warn(format_args!("{url} was asked for the output of a job: {error}")),
+        }
+    }
+    events
+}

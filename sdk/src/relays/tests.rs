@@ -1,0 +1,228 @@
+//! A small relay to test against, and what belongs to no file of its own.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use futures_util::{SinkExt, StreamExt};
+use openagents_host::outgoing::Reach;
+use openagents_host::{Event, Keys, Kind, Timestamp, UnsignedEvent, VerifiedEvent};
+use serde_json::Value;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio_tungstenite::tungstenite::Message;
+
+use super::lists::{RELAY_LIST, read_relays};
+use super::*;
+use crate::relay_address::{relay_address, served};
+use serde_json::json;
+
+/// A relay of its own address, with what it was told. Events with the content `unwanted` it refuses.
+pub(crate) struct Relay {
+    address: std::net::SocketAddr,
+    told: Arc<Told>,
+    serving: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Told {
+    stored: Mutex<Vec<Value>>,
+    published: Mutex<Vec<Value>>,
+    connections: AtomicUsize,
+    requests: Mutex<Vec<Value>>,
+}
+
+impl Relay {
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let told = Arc::new(Told::default());
+        let serving = Some(tokio::spawn(serve(listener, Arc::clone(&told))));
+        Self { address, told, serving }
+    }
+
+    /// Ends every connection, and serves again at the same address.
+    pub(crate) async fn restart(&mut self) {
+        self.stop().await;
+        let listener = TcpListener::bind(self.address).await.unwrap();
+        self.serving = Some(tokio::spawn(serve(listener, Arc::clone(&self.told))));
+    }
+
+    pub(crate) async fn stop(&mut self) {
+        if let Some(serving) = self.serving.take() {
+            serving.abort();
+            let _ = serving.await;
+        }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("ws://{}", self.address)
+    }
+
+    pub(crate) fn store(&self, event: &VerifiedEvent) {
+        self.told.stored.lock().unwrap().push(serde_json::from_str(event.json()).unwrap());
+    }
+
+    pub(crate) fn published(&self) -> Vec<String> {
+        let published = self.told.published.lock().unwrap();
+        published.iter().map(|event| event["content"].as_str().unwrap().to_owned()).collect()
+    }
+
+    pub(crate) fn connections(&self) -> usize {
+        self.told.connections.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn requests(&self) -> usize {
+        self.told.requests.lock().unwrap().len()
+    }
+
+    /// The `since` of the first filter of each request.
+    pub(crate) fn asked_since(&self) -> Vec<u64> {
+        let requests = self.told.requests.lock().unwrap();
+        requests.iter().filter_map(|request| request[2]["since"].as_u64()).collect()
+    }
+}
+
+async fn serve(listener: TcpListener, told: Arc<Told>) {
+    let mut clients = tokio::task::JoinSet::new();
+    loop {
+        let (stream, _) = listener.accept().await.unwrap();
+        told.connections.fetch_add(1, Ordering::Relaxed);
+        clients.spawn(client(stream, Arc::clone(&told)));
+    }
+}
+
+async fn client(stream: TcpStream, told: Arc<Told>) {
+    let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
+    while let Some(Ok(message)) = socket.next().await {
+        let Message::Text(text) = message else { continue };
+        for answer in answers(&serde_json::from_str(&text).unwrap(), &told) {
+            let _ = socket.send(Message::text(answer.to_string())).await;
+        }
+    }
+}
+
+fn answers(message: &Value, told: &Told) -> Vec<Value> {
+    match message[0].as_str() {
+        Some("EVENT") if message[1]["content"] == "unwanted" => {
+            vec![json!(["OK", message[1]["id"], false, "blocked: unwanted"])]
+        }
+        Some("EVENT") => {
+            told.published.lock().unwrap().push(message[1].clone());
+            vec![json!(["OK", message[1]["id"], true, ""])]
+        }
+        Some("REQ") => {
+            told.requests.lock().unwrap().push(message.clone());
+            let number = |filter: &Value, name: &str, default: u64| filter[name].as_u64().unwrap_or(default);
+            let mut found: Vec<Value> = Vec::new();
+            for filter in message.as_array().unwrap().iter().skip(2) {
+                let mut stored = told.stored.lock().unwrap().clone();
+                stored.retain(|event| {
+                    let at = event["created_at"].as_u64().unwrap();
+                    let kinds = filter["kinds"].as_array();
+                    kinds.is_none_or(|kinds| kinds.contains(&event["kind"]))
+                        && at >= number(filter, "since", 0)
+                        && at <= number(filter, "until", u64::MAX)
+                });
+                stored.sort_by_key(|event| std::cmp::Reverse(event["created_at"].as_u64()));
+                stored.truncate(usize::try_from(number(filter, "limit", 500)).unwrap());
+                found.extend(stored);
+            }
+            let events = found.into_iter().map(|event| json!(["EVENT", message[1], event]));
+            events.chain([json!(["EOSE", message[1]])]).collect()
+        }
+        _ => vec![],
+    }
+}
+
+pub(crate) fn note(number: u64) -> VerifiedEvent {
+    let keys = Keys::from_secret(&[1; 32]).unwrap();
+    UnsignedEvent::new(Kind(1), format!("note {number}")).sign(&keys, Timestamp::from_seconds(number))
+}
+
+pub(crate) fn request(kind: u16, created_at: u64, number: u64) -> VerifiedEvent {
+    let customer = Keys::from_secret(&[3; 32]).unwrap();
+    let request = UnsignedEvent::new(Kind(kind), "").tag(["i", &number.to_string(), "text"]);
+    request.sign(&customer, Timestamp::from_seconds(created_at))
+}
+
+pub(crate) fn filter() -> RequestFilter {
+    RequestFilter { kinds: vec![5_000, 5_050], named: None }
+}
+
+fn relay_list(tags: &[&[&str]]) -> VerifiedEvent {
+    let list = UnsignedEvent::new(RELAY_LIST, "");
+    let list = tags.iter().fold(list, |list, tag| list.tag(tag.iter().copied()));
+    list.sign(&Keys::from_secret(&[3; 32]).unwrap(), Timestamp::from_seconds(1))
+}
+
+#[test]
+fn knows_where_a_customer_reads() {
+    let list = relay_list(&[
+        &["r", "wss://both.example"],
+        &["r", "wss://write.example", "write"],
+        &["r", "wss://read.example", "read"],
+        &["r"],
+    ]);
+    assert_eq!(read_relays(&list), ["wss://both.example", "wss://read.example"]);
+}
+
+#[tokio::test]
+async fn asks_the_own_relay_where_a_customer_reads_and_then_the_one_of_the_request() {
+    let relay = Relay::start().await;
+    relay.store(&relay_list(&[&["r", "wss://there.example"]]));
+    let customer = Keys::from_secret(&[3; 32]).unwrap().public_key();
+    let here: Event = (*relay_list(&[&["r", "wss://here.example"]])).clone();
+    let known = customer_relays(customer, &relay.url(), Reach::Anywhere, async |_| vec![here]).await;
+    assert_eq!((known, relay.connections()), (vec!["wss://here.example".to_owned()], 0));
+    let known = customer_relays(customer, &relay.url(), Reach::Anywhere, async |_| vec![]).await;
+    assert_eq!(known, ["wss://there.example"]);
+    // Nor does it go where it may not.
+    let known = customer_relays(customer, &relay.url(), Reach::Public, async |_| vec![]).await;
+    assert_eq!((known.len(), relay.connections()), (0, 1));
+}
+
+#[test]
+fn one_relay_has_one_address() {
+    for same in ["wss://Relay.Example.com", "wss://relay.example.com/", " wss://relay.example.com:443 "] {
+        assert_eq!(relay_address(same, Reach::Public).as_deref(), Some("wss://relay.example.com"), "{same}");
+    }
+    assert_eq!(
+        relay_address("wss://relay.example.com/nostr/", Reach::Public).as_deref(),
+        Some("wss://relay.example.com/nostr/")
+    );
+    for none in [
+        "",
+        "relay.example.com",
+        "https://relay.example.com",
+        "ws://127.0.0.1:7777",
+        "wss://10.0.0.1",
+        "wss://localhost",
+    ] {
+        assert_eq!(relay_address(none, Reach::Public), None, "{none}");
+    }
+    assert_eq!(
+        relay_address("ws://127.0.0.1:7777/", Reach::Anywhere).as_deref(),
+        Some("ws://127.0.0.1:7777")
+    );
+}
+
+#[test]
+fn does_not_serve_itself_as_an_outside_relay() {
+    let relays =
+        ["wss://a.example", "wss://own.example/", "wss://a.example/", "wss://b.example"].map(str::to_owned);
+    assert_eq!(
+        served(&relays, Some("wss://own.example"), Reach::Public),
+        ["wss://a.example", "wss://b.example"]
+    );
+}
+
+#[test]
+fn asks_for_requests_and_their_cancellations() {
+    let since = Timestamp::from_seconds(7);
+    let filters = filter().filters(since).map(|filter| json!(filter));
+    assert_eq!(filters[0], json!({"kinds": [5000, 5050], "since": 7}));
+    assert_eq!(filters[1], json!({"kinds": [5], "#k": ["5000", "5050"], "since": 7}));
+    let me = Keys::from_secret(&[9; 32]).unwrap().public_key();
+    let filters = RequestFilter { named: Some(me), ..filter() }.filters(since).map(|filter| json!(filter));
+    assert_eq!(filters[0], json!({"kinds": [5000, 5050], "#p": [me], "since": 7}));
+}

@@ -1,0 +1,198 @@
+//! Runs handlers, schedules and hooks: gives them the agent's state, and turns whatever happens (an output, an error, a
+//! panic, no end) into one outcome.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::{Either, select};
+use openagents_host::{EventId, Timestamp};
+
+use super::state_cache::{StateCache, StateError, Stored};
+use crate::author::agent::Jobs;
+use crate::author::context::AgentContext;
+use crate::author::handler::{Handler, Run};
+use crate::author::job::JobContext;
+use crate::engine::{Changes, HOOK_TIMEOUT, Hook, Input, Lease, Output, RunOutcome, StateSnapshot, Task};
+use crate::error::JobError;
+use crate::host_port::HandlerHost;
+use crate::nip90::JobRequest;
+use crate::{clock, log};
+
+const UNREADABLE: &str = "the agent cannot read its state";
+
+/// Runs what the engine leased, and says what to tell the engine.
+pub(crate) async fn run<A: Jobs>(
+    cache: &StateCache<A>,
+    host: Arc<dyn HandlerHost>,
+    now: Timestamp,
+    lease: Lease,
+    task: Task,
+    state: StateSnapshot,
+) -> Input {
+    let name = name_of::<A>(&task);
+    let (context, result) = match task {
+        Task::Job { handler, request, outputs } => {
+            let agent_context = AgentContext::new(host, now, None);
+            let result = match A::HANDLERS.get(handler) {
+                Some(handler) => {
+                    let context = JobContext::new(*request, outputs, lease.attempt, agent_context.clone());
+                    let timeout = handler.declaration.timeout;
+                    attempt(cache, &state, &agent_context, timeout, &handler.run, context).await
+                }
+                None => Err(JobError::failed("this agent has no such handler")),
+            };
+            (agent_context, result)
+        }
+        Task::Schedule(index) => {
+            let agent_context = AgentContext::new(host, now, None);
+            let result = match A::SCHEDULES.get(index) {
+                Some(schedule) => {
+                    let timeout = schedule.declaration.timeout;
+                    attempt(cache, &state, &agent_context, timeout, &schedule.run, agent_context.clone())
+                        .await
+                }
+                None => Ok(()),
+            };
+            (agent_context, result.map(|()| Output::default()))
+        }
+        Task::Hook(hook, failure) => {
+            let agent_context = AgentContext::new(host, now, failure);
+            let run = match hook {
+                Hook::Create => A::HOOKS.on_create,
+                Hook::Wake => A::HOOKS.on_wake,
+                Hook::Sleep => A::HOOKS.on_sleep,
+                Hook::Error => A::HOOKS.on_error,
+            };
+            let result = match run {
+                Some(run) => {
+                    attempt(cache, &state, &agent_context, HOOK_TIMEOUT, &run, agent_context.clone()).await
+                }
+                None => Ok(()),
+            };
+            (agent_context, result.map(|()| Output::default()))
+        }
+    };
+    match result {
+        Ok(output) => {
+            let changes = std::mem::take(&mut *context.changes());
+            Input::Finished { lease, outcome: RunOutcome::Done(output), changes }
+        }
+        Err(error) => {
+            log::warn(format_args!("{name} failed (attempt {}): {error}", lease.attempt));
+            let outcome =
+                RunOutcome::Failed { message: error.message().to_owned(), retryable: error.is_retryable() };
+            Input::Finished { lease, outcome, changes: Changes::default() }
+        }
+    }
+}
+
+fn name_of<A: Jobs>(task: &Task) -> String {
+    match task {
+        Task::Job { request, .. } => format!("job {}", request.id()),
+        Task::Schedule(index) => {
+            let name = A::SCHEDULES.get(*index).map_or("?", |schedule| schedule.declaration.name);
+            format!("schedule {name}")
+        }
+        Task::Hook(Hook::Create, _) => "on_create".to_owned(),
+        Task::Hook(Hook::Wake, _) => "on_wake".to_owned(),
+        Task::Hook(Hook::Sleep, _) => "on_sleep".to_owned(),
+        Task::Hook(Hook::Error, _) => "on_error".to_owned(),
+    }
+}
+
+/// Runs something on the state. What an exclusive run leaves of it goes into the context's changes.
+async fn attempt<A: Jobs, C, T>(
+    cache: &StateCache<A>,
+    state: &StateSnapshot,
+    agent_context: &AgentContext,
+    timeout: Duration,
+    run: &Run<A, C, T>,
+    context: C,
+) -> Result<T, JobError> {
+    agent_context.clients().block(blocked::<A>(run.is_exclusive()));
+    let unreadable = |error: StateError| JobError::failed(UNREADABLE).caused_by(error);
+    match run {
+        Run::Shared(run) => {
+            let agent = cache.shared(state).map_err(unreadable)?;
+            within(timeout, async { run(&agent, context).await }).await
+        }
+        Run::Exclusive(run) => {
+            let mut agent = cache.owned(state).map_err(unreadable)?;
+            let output = within(timeout, async { run(&mut agent, context).await }).await?;
+            let json = serde_json::to_string(&agent)
+                .map_err(|error| JobError::failed("the agent cannot store its state").caused_by(error))?;
+            let changed = state.json.as_deref() != Some(json.as_str());
+            let stored = if changed {
+                Stored { form: A::DECLARATION.state_version, json: Some(json.as_str().into()) }
+            } else {
+                Stored::of(state)
+            };
+            cache.keep(stored, agent);
+            agent_context.changes().state = changed.then_some(json);
+            Ok(output)
+        }
+    }
+}
+
+/// The kinds of which no job begins before a run has ended: an exclusive one runs alone.
+fn blocked<A: Jobs>(exclusive: bool) -> Vec<u16> {
+    let waits = |handler: &&Handler<A>| exclusive || handler.run.is_exclusive();
+    A::HANDLERS.iter().filter(waits).map(|handler| handler.declaration.kind).collect()
+}
+
+/// Asks a handler what a request would cost, and says what to tell the engine.
+pub(crate) fn quote<A: Jobs>(
+    cache: &StateCache<A>,
+    job: EventId,
+    handler: usize,
+    request: &JobRequest,
+    state: &StateSnapshot,
+) -> Input {
+    let handler = A::HANDLERS.get(handler);
+    let price =
+        match handler.and_then(|handler| handler.quote) {
+            Some(quote) => cache.shared(state).map_err(|error| unreadable(job, &error)).and_then(|agent| {
+                match catch_unwind(AssertUnwindSafe(|| quote(&agent, request))) {
+                    Ok(Ok(price)) => Ok(price),
+                    Ok(Err(error)) => {
+                        log::warn(format_args!("no price for {job}: {error}"));
+                        Err(error.message().to_owned())
+                    }
+                    Err(panic) => {
+                        log::warn(format_args!("no price for {job}: {}", panicked(&*panic)));
+                        Err("the agent could not find a price for this job".to_owned())
+                    }
+                }
+            }),
+            None => Ok(handler.map(|handler| handler.declaration.price).unwrap_or_default()),
+        };
+    Input::Quoted { job, price }
+}
+
+/// What a customer is told about a state that cannot be read, which is for the operator to mend.
+fn unreadable(job: EventId, error: &StateError) -> String {
+    log::warn(format_args!("no price for {job}: {error}"));
+    UNREADABLE.to_owned()
+}
+
+/// The work's outcome, if it has one in time. Work that takes too long is dropped at its next `.await`.
+async fn within<T>(
+    timeout: Duration,
+    work: impl Future<Output = Result<T, JobError>>,
+) -> Result<T, JobError> {
+    let work = std::pin::pin!(AssertUnwindSafe(work).catch_unwind());
+    match select(work, std::pin::pin!(clock::sleep(timeout))).await {
+        Either::Left((Ok(result), _)) => result,
+        Either::Left((Err(panic), _)) => Err(panicked(&*panic)),
+        Either::Right(_) => Err(JobError::failed(format!("the agent gave up on this job after {timeout:?}"))),
+    }
+}
+
+fn panicked(panic: &(dyn std::any::Any + Send)) -> JobError {
+    let message = panic.downcast_ref::<&str>().map(|message| (*message).to_owned());
+    let message = message.or_else(|| panic.downcast_ref::<String>().cloned());
+    let message = message.unwrap_or_else(|| "the handler panicked".to_owned());
+    JobError::failed("the agent failed to do this job").caused_by(format!("panic: {message}"))
+}

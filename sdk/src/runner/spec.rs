@@ -1,0 +1,35 @@
+//! The specification of an agent, as its engine knows it, from its declarations.
+
+use crate::author::agent::Jobs;
+use crate::author::context::AgentContext;
+use crate::author::handler::Run;
+use crate::engine::{AgentSpec, HandlerSpec, HookSpec, ScheduleSpec};
+
+/// What the engine needs to know of an agent.
+pub(crate) fn agent_spec<A: Jobs>() -> AgentSpec {
+    let exclusive = |hook: &Option<Run<A, AgentContext, ()>>| hook.as_ref().map(Run::is_exclusive);
+    AgentSpec {
+        declaration: A::DECLARATION,
+        handlers: A::HANDLERS
+            .iter()
+            .map(|handler| HandlerSpec {
+                declaration: handler.declaration,
+                exclusive: handler.run.is_exclusive(),
+                quotes: handler.quote.is_some(),
+            })
+            .collect(),
+        schedules: A::SCHEDULES
+            .iter()
+            .map(|schedule| ScheduleSpec {
+                declaration: schedule.declaration,
+                exclusive: schedule.run.is_exclusive(),
+            })
+            .collect(),
+        hooks: HookSpec {
+            on_create: exclusive(&A::HOOKS.on_create),
+            on_wake: exclusive(&A::HOOKS.on_wake),
+            on_sleep: exclusive(&A::HOOKS.on_sleep),
+            on_error: exclusive(&A::HOOKS.on_error),
+        },
+    }
+}

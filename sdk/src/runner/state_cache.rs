@@ -1,0 +1,92 @@
+//! The agent's state in memory, read and migrated from what the engine stored.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::author::agent::Jobs;
+use crate::engine::StateSnapshot;
+use crate::error::JobError;
+
+/// The agent's state as it was last read, so that the next run need not read it again. It is kept with what it was read
+/// from: a version number is not enough, since a run whose lease is over leaves a state that is never committed.
+pub(crate) struct StateCache<A>(Mutex<Option<(Stored, Arc<A>)>>);
+
+/// What is stored of a state.
+#[derive(PartialEq, Eq)]
+pub(super) struct Stored {
+    pub(super) form: u32,
+    pub(super) json: Option<Arc<str>>,
+}
+
+impl Stored {
+    pub(super) fn of(snapshot: &StateSnapshot) -> Self {
+        Self { form: snapshot.form, json: snapshot.json.clone() }
+    }
+}
+
+impl<A> Default for StateCache<A> {
+    fn default() -> Self {
+        Self(Mutex::new(None))
+    }
+}
+
+/// The stored state cannot be read by this release of the agent.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StateError {
+    #[error(
+        "the stored state does not fit the agent's fields: {0}. Fields can be added and removed, but a field that is \
+         stored keeps its type: give the new form another name, or raise `state_version` and write a `#[migrate]`"
+    )]
+    Form(#[from] serde_json::Error),
+    #[error(
+        "the state was stored in form {stored} by a newer release of this agent, which reads up to {known}"
+    )]
+    Newer { stored: u32, known: u32 },
+    #[error("the stored state of form {stored} could not be migrated: {error}")]
+    Migration { stored: u32, error: JobError },
+}
+
+impl<A: Jobs> StateCache<A> {
+    /// The state for a run that only reads it.
+    pub(crate) fn shared(&self, snapshot: &StateSnapshot) -> Result<Arc<A>, StateError> {
+        let mut cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((stored, agent)) = &*cached
+            && *stored == Stored::of(snapshot)
+        {
+            return Ok(Arc::clone(agent));
+        }
+        let agent = Arc::new(read(snapshot)?);
+        *cached = Some((Stored::of(snapshot), Arc::clone(&agent)));
+        Ok(agent)
+    }
+
+    /// The state for a run that may change it: its own copy, so that a failed run changes nothing.
+    pub(super) fn owned(&self, snapshot: &StateSnapshot) -> Result<A, StateError> {
+        let cached = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match cached {
+            Some((stored, agent)) if stored == Stored::of(snapshot) => {
+                Arc::try_unwrap(agent).or_else(|_| read(snapshot))
+            }
+            _ => read(snapshot),
+        }
+    }
+
+    /// Keeps what a run left; of use only if the engine commits it.
+    pub(super) fn keep(&self, stored: Stored, agent: A) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((stored, Arc::new(agent)));
+    }
+}
+
+fn read<A: Jobs>(snapshot: &StateSnapshot) -> Result<A, StateError> {
+    let Some(json) = snapshot.json.as_deref() else { return Ok(A::default()) };
+    let (stored, known) = (snapshot.form, A::DECLARATION.state_version);
+    if stored > known {
+        return Err(StateError::Newer { stored, known });
+    }
+    match A::HOOKS.migrate {
+        Some(migrate) if stored < known => {
+            let value = migrate(stored, serde_json::from_str(json)?);
+            Ok(serde_json::from_value(value.map_err(|error| StateError::Migration { stored, error })?)?)
+        }
+        _ => Ok(serde_json::from_str(json)?),
+    }
+}

@@ -1,0 +1,89 @@
+//! The variables of the agent: its key, its relays, who may read its records.
+
+use std::time::Duration;
+
+use openagents_host::keys::parse_public_key;
+use openagents_host::outgoing::{Reach, public_url};
+use openagents_host::{Keys, PublicKey};
+
+use super::error::SettingError;
+use super::names::{
+    ADMIN_PUBKEYS, AGENT_ANNOUNCE, AGENT_RELAYS, ALLOW_PRIVATE_ADDRESSES, NOSTR_PRIVATE_KEY, RELAY_URL,
+    RELAY_VISIT_SECONDS,
+};
+use super::variables::{keys, seconds, switch};
+use crate::author::agent::Jobs;
+use crate::relay_address;
+
+/// The agent's key, if the variables give one.
+pub(crate) fn agent_keys(variable: impl Fn(&str) -> Option<String>) -> Result<Option<Keys>, SettingError> {
+    keys(NOSTR_PRIVATE_KEY, &variable)
+}
+
+/// What a deployment decides about its agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AgentSettings {
+    /// The public address of the agent's own relay.
+    pub(crate) relay_url: Option<String>,
+    /// The external relays that the agent serves too.
+    pub(crate) relays: Vec<String>,
+    /// How often they are polled, where they are not listened to all the time.
+    pub(crate) poll_every: Option<Duration>,
+    /// Which addresses the agent may reach out to.
+    pub(crate) reach: Reach,
+    /// Whether the agent announces itself; if not, it takes back what it announced before.
+    pub(crate) announces: bool,
+    /// Who may read what is on record, beside the agent itself.
+    pub(crate) operators: Vec<PublicKey>,
+}
+
+impl AgentSettings {
+    /// The external relays that the agent serves, each once, in the form in which addresses are compared.
+    pub(crate) fn external_relays(&self) -> Vec<String> {
+        relay_address::served(&self.relays, self.relay_url.as_deref(), self.reach)
+    }
+}
+
+/// What the variables decide about the agent.
+pub(crate) fn agent_settings<A: Jobs>(
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<AgentSettings, SettingError> {
+    let text =
+        |name: &str| variable(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+    let switch = |name: &'static str, usual: bool| switch(name, text(name).as_deref(), usual);
+    let reach = if switch(ALLOW_PRIVATE_ADDRESSES, false)? { Reach::Anywhere } else { Reach::Public };
+    let announces = switch(AGENT_ANNOUNCE, true)?;
+    let relay = |name: &'static str, url: &str| {
+        let checked = public_url(url, &["wss", "ws"], reach);
+        checked.map(|_| url.to_owned()).map_err(|error| SettingError::Relay {
+            name,
+            url: url.to_owned(),
+            error: error.to_string(),
+        })
+    };
+    let relays = match text(AGENT_RELAYS) {
+        // `none` turns off those that the agent declares.
+        Some(list) if list == "none" => Vec::new(),
+        Some(list) => {
+            let urls = list.split([',', ' ']).filter(|url| !url.is_empty());
+            urls.map(|url| relay(AGENT_RELAYS, url)).collect::<Result<_, _>>()?
+        }
+        None => A::DECLARATION.relays.iter().map(|url| (*url).to_owned()).collect(),
+    };
+    // A deployment may itself be reached by others only.
+    let relay_url = text(RELAY_URL);
+    if let Some(url) =
+        relay_url.as_ref().filter(|url| !url.starts_with("ws://") && !url.starts_with("wss://"))
+    {
+        let error = "it begins with wss:// (or ws://)".to_owned();
+        return Err(SettingError::Relay { name: RELAY_URL, url: url.clone(), error });
+    }
+    let operators = text(ADMIN_PUBKEYS).unwrap_or_default();
+    let operators = operators
+        .split([',', ' '])
+        .filter(|key| !key.is_empty())
+        .map(|key| parse_public_key(key).map_err(|error| SettingError::Key { name: ADMIN_PUBKEYS, error }))
+        .collect::<Result<_, _>>()?;
+    let poll_every = text(RELAY_VISIT_SECONDS).map(|text| seconds(RELAY_VISIT_SECONDS, &text)).transpose()?;
+    Ok(AgentSettings { relay_url, relays, poll_every, reach, announces, operators })
+}

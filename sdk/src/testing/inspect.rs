@@ -1,0 +1,281 @@
+//! What a test finds out about its agent.
+
+use openagents_host::outgoing::FetchRequest;
+use openagents_host::{Keys, PublicKey, Timestamp, VerifiedEvent};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::agent::TestAgent;
+use super::failure::{OrFail, fail};
+use super::job::SubmittedJob;
+use super::wallet::TestWallet;
+use crate::author::agent::Jobs;
+use crate::engine::{JobState, StateQuery, Turn};
+use crate::nip90::{FEEDBACK, Feedback, JobRequest, JobResultEvent, Status};
+use crate::price::Price;
+use crate::runner::StateCache;
+
+/// What the agent has on record about a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct JobRecord {
+    /// How it stands.
+    pub state: JobState,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// What it costs, once that is known.
+    pub price: Option<Price>,
+    /// When it came.
+    pub received_at: Timestamp,
+    /// When its last attempt began.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+}
+
+/// As the database tells it.
+#[derive(Deserialize)]
+struct Row {
+    state: String,
+    attempt: u32,
+    price_msat: Option<u64>,
+    received_at: Timestamp,
+    started_at: Option<Timestamp>,
+    finished_at: Option<Timestamp>,
+}
+
+impl<A: Jobs> TestAgent<A> {
+    /// The result of a job, decrypted if need be.
+    ///
+    /// # Panics
+    /// When there is none; the message says how the job stands.
+    #[must_use]
+    #[track_caller]
+    pub fn result(&mut self, job: &SubmittedJob) -> JobResultEvent {
+        match self.find_result(job) {
+            Some(result) => result,
+            None => {
+                let explanation = self.explain(job);
+                fail(format_args!("job {} has no result: {explanation}", job.id()))
+            }
+        }
+    }
+
+    /// The result of a job, if there is one, decrypted if need be.
+    ///
+    /// # Panics
+    /// When its customer cannot decrypt it.
+    #[must_use]
+    #[track_caller]
+    pub fn find_result(&self, job: &SubmittedJob) -> Option<JobResultEvent> {
+        let results = self.said().filter_map(|event| JobResultEvent::from_event(event));
+        let mut result = results.into_iter().find(|result| result.request == job.id())?;
+        if result.encrypted {
+            result.content = self.decrypt(job, &result.content);
+        }
+        Some(result)
+    }
+
+    /// The feedback on a job, the first one first, decrypted if need be.
+    ///
+    /// # Panics
+    /// When its customer cannot decrypt it.
+    #[must_use]
+    #[track_caller]
+    pub fn feedback(&self, job: &SubmittedJob) -> Vec<Feedback> {
+        let is_sealed = JobRequest::from_event(job.request().clone()).is_ok_and(|request| request.encrypted);
+        let mut all = Vec::new();
+        for feedback in self.said().filter_map(|event| Feedback::from_event(event)) {
+            if feedback.request != job.id() {
+                continue;
+            }
+            if is_sealed && !feedback.content.is_empty() {
+                let plaintext = self.decrypt(job, &feedback.content);
+                all.push(feedback.unsealed(&plaintext));
+            } else {
+                all.push(feedback);
+            }
+        }
+        all
+    }
+
+    /// What the customer was told when the job failed, was refused or was cancelled.
+    ///
+    /// # Panics
+    /// When nothing of the kind was said.
+    #[must_use]
+    #[track_caller]
+    pub fn error(&mut self, job: &SubmittedJob) -> String {
+        match self.feedback(job).into_iter().rfind(|feedback| feedback.status == Status::Error) {
+            Some(error) => error.message.unwrap_or_default(),
+            None => {
+                let explanation = self.explain(job);
+                fail(format_args!("job {} has no error: {explanation}", job.id()))
+            }
+        }
+    }
+
+    /// What the agent has on record about a job.
+    ///
+    /// # Panics
+    /// When it is not on record: it is for somebody else, or of a kind that the agent has no handler for.
+    #[must_use]
+    #[track_caller]
+    pub fn job(&mut self, job: &SubmittedJob) -> JobRecord {
+        match self.record(job) {
+            Some(record) => record,
+            None => fail(format_args!("job {}: {NOT_ON_RECORD}", job.id())),
+        }
+    }
+
+    /// The agent's state as it was committed last.
+    ///
+    /// # Panics
+    /// When it cannot be read.
+    #[must_use]
+    #[track_caller]
+    pub fn state(&self) -> A {
+        let cache = StateCache::<A>::default();
+        let state = cache.shared(&self.host.engine.state()).or_fail("the state cannot be read");
+        drop(cache);
+        std::sync::Arc::into_inner(state).unwrap_or_default()
+    }
+
+    /// The value under a key of the agent's [memory](crate::Memory), if there is one.
+    ///
+    /// # Panics
+    /// When it is not a `T`.
+    #[must_use]
+    #[track_caller]
+    pub fn memory<T: DeserializeOwned>(&mut self, key: &str) -> Option<T> {
+        let value = self.query_state(StateQuery::Memory { key: key.to_owned() });
+        serde_json::from_value(value).or_fail(format_args!("what is under `{key}` is of another type"))
+    }
+
+    /// The [conversation](crate::Session) with a customer, the first turn first.
+    #[must_use]
+    #[track_caller]
+    pub fn turns(&mut self, customer: &Keys) -> Vec<Turn> {
+        let turns = self.query_state(StateQuery::Turns { customer: customer.public_key(), limit: 200 });
+        serde_json::from_value(turns).or_fail("the conversation cannot be read")
+    }
+
+    /// The rows of a statement on the agent's own tables: see [`Memory::sql`](crate::Memory::sql).
+    ///
+    /// # Panics
+    /// When the statement fails.
+    #[must_use]
+    #[track_caller]
+    pub fn sql(&mut self, statement: &str, values: &[Value]) -> Vec<Vec<Value>> {
+        let rows =
+            self.query_state(StateQuery::Sql { statement: statement.to_owned(), values: values.to_vec() });
+        serde_json::from_value(rows).or_fail("the rows cannot be read")
+    }
+
+    /// All events that the agent's own relay took, from whomever, in their order.
+    #[must_use]
+    pub fn relay_events(&self) -> Vec<VerifiedEvent> {
+        self.host.relay.accepted().to_vec()
+    }
+
+    /// What the agent published by itself: neither results nor feedback.
+    #[must_use]
+    pub fn published(&self) -> Vec<VerifiedEvent> {
+        let is_answer =
+            |event: &VerifiedEvent| event.kind == FEEDBACK || JobResultEvent::from_event(event).is_some();
+        self.said().filter(|event| !is_answer(event)).cloned().collect()
+    }
+
+    /// What an external relay has, in the order of arrival.
+    #[must_use]
+    pub fn outside_events(&self, relay: &str) -> Vec<VerifiedEvent> {
+        self.host.outside.get(relay.trim_end_matches('/')).cloned().unwrap_or_default()
+    }
+
+    /// The fetches that handlers made, in their order, whatever came of them.
+    #[must_use]
+    pub fn fetches(&self) -> Vec<FetchRequest> {
+        self.web.fetches()
+    }
+
+    /// What the operator would be told.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.host.warnings
+    }
+
+    /// The wallet that the agent is paid through.
+    ///
+    /// # Panics
+    /// When it has none, or one of the test's own.
+    #[must_use]
+    #[track_caller]
+    pub fn wallet(&self) -> &TestWallet {
+        match &self.wallet {
+            Some(wallet) => wallet,
+            None => fail(format_args!("this agent has no test wallet")),
+        }
+    }
+
+    /// The invoice that a customer was asked to pay.
+    pub(super) fn invoice(&self, job: &SubmittedJob) -> Option<String> {
+        let asked =
+            self.feedback(job).into_iter().rfind(|feedback| feedback.status == Status::PaymentRequired);
+        asked?.amount?.invoice
+    }
+
+    /// How a job stands, in words.
+    pub(super) fn explain(&mut self, job: &SubmittedJob) -> String {
+        let Some(JobRecord { state, attempts, .. }) = self.record(job) else {
+            return NOT_ON_RECORD.to_owned();
+        };
+        let mut text = format!("it is {state}, tried {attempts} times");
+        if let Some(last) = self.feedback(job).last() {
+            let message = last.message.as_deref().unwrap_or(&last.content);
+            text.push_str(&format!("; its last feedback was {}: {message}", last.status.as_str()));
+        }
+        text.push_str(match state {
+            JobState::Running => "; `settle` lets time pass until its handler has ended",
+            JobState::Received | JobState::Queued => "; `finish` lets time pass until it has ended",
+            JobState::AwaitingPayment => "; `pay` pays its invoice",
+            _ => "",
+        });
+        text
+    }
+
+    #[track_caller]
+    fn record(&mut self, job: &SubmittedJob) -> Option<JobRecord> {
+        let row = self.query_state(StateQuery::Job { id: job.id() });
+        let row: Option<Row> = serde_json::from_value(row).or_fail("the record of the job cannot be read");
+        let Row { state, attempt, price_msat, received_at, started_at, finished_at } = row?;
+        Some(JobRecord {
+            state: state.parse().or_fail("the record of the job cannot be read"),
+            attempts: attempt,
+            price: price_msat.map(Price::msat),
+            received_at,
+            started_at,
+            finished_at,
+        })
+    }
+
+    #[track_caller]
+    fn query_state(&mut self, query: StateQuery) -> Value {
+        self.host.query_state(query).or_fail("the agent's database failed")
+    }
+
+    /// What the agent said on its own relay.
+    fn said(&self) -> impl Iterator<Item = &VerifiedEvent> {
+        let me: PublicKey = self.public_key();
+        self.host.relay.accepted().iter().filter(move |event| event.pubkey == me)
+    }
+
+    #[track_caller]
+    fn decrypt(&self, job: &SubmittedJob, ciphertext: &str) -> String {
+        let decrypted = job.customer().decrypt(&self.public_key(), ciphertext);
+        decrypted.or_fail(format_args!("the customer cannot read an answer to job {}", job.id())).0
+    }
+}
+
+const NOT_ON_RECORD: &str =
+    "the agent never took it; it names another provider, or there is no handler for its kind";

@@ -1,0 +1,108 @@
+//! What running handlers have around them in a Durable Object.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use async_trait::async_trait;
+use futures_channel::mpsc::UnboundedSender;
+use openagents_host::outgoing::{Reach, RelayClient, RelayError, RelayLimits, Socket, SocketError};
+use openagents_host::worker::{DurableSql, now};
+use openagents_host::{Engine, Event, Keys};
+use openagents_relay::Filter;
+use serde_json::Value;
+use worker::{Env, Method, Request, RequestInit};
+
+use super::TICKET;
+use crate::engine::{Effect, Input, JobEngine, Lease, Report, StateQuery};
+use crate::error::JobError;
+use crate::host_port::HandlerHost;
+use crate::worker::{DELIVERY_TIMEOUT, MAIN_RELAY, RELAY_BINDING, within};
+
+pub(super) struct WorkerHandlerHost {
+    pub(super) keys: Keys,
+    pub(super) reach: Reach,
+    pub(super) env: Env,
+    pub(super) engine: Rc<RefCell<JobEngine<DurableSql>>>,
+    /// What the engine is to be told when it is free.
+    pub(super) reports: UnboundedSender<Input>,
+}
+
+#[async_trait(?Send)]
+impl HandlerHost for WorkerHandlerHost {
+    fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    fn reach(&self) -> Reach {
+        self.reach
+    }
+
+    fn report(&self, lease: Lease, report: Report) {
+        let _ = self.reports.unbounded_send(Input::Reported { lease, report });
+    }
+
+    async fn query_state(&self, query: StateQuery) -> Result<Value, JobError> {
+        Ok(query_state(&self.engine, query)?)
+    }
+
+    async fn events(&self, filters: Vec<Filter>) -> Result<Vec<Event>, JobError> {
+        events(&self.env, filters).await
+    }
+
+    async fn connect_to_own(&self) -> Result<RelayClient, RelayError> {
+        match within(DELIVERY_TIMEOUT, upgrade(&self.env)).await {
+            Some(socket) => Ok(RelayClient::over(socket?, RelayLimits::default())),
+            None => Err(RelayError::Timeout { after: DELIVERY_TIMEOUT }),
+        }
+    }
+}
+
+/// A WebSocket to the relay's object.
+async fn upgrade(env: &Env) -> Result<Socket, SocketError> {
+    let answered = async {
+        let stub = env.durable_object(RELAY_BINDING)?.get_by_name(MAIN_RELAY)?;
+        let mut init = RequestInit::new();
+        init.with_method(Method::Get);
+        init.headers.set("upgrade", "websocket")?;
+        stub.fetch_with_request(Request::new_with_init("https://relay/", &init)?).await
+    };
+    let response = answered.await.map_err(|error: worker::Error| SocketError::Network(error.to_string()))?;
+    let status = response.status_code();
+    let socket = response.websocket().ok_or(SocketError::Refused { status })?;
+    Socket::from_worker(socket)
+}
+
+/// The agent's database failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct StateQueryError(pub(super) String);
+
+/// Asks the agent's database, which answers at once.
+pub(super) fn query_state(
+    engine: &RefCell<JobEngine<DurableSql>>,
+    query: StateQuery,
+) -> Result<Value, StateQueryError> {
+    let mut effects = Vec::new();
+    engine.borrow_mut().handle(now(), &Input::Query { query, ticket: TICKET }, &mut effects);
+    let answer = effects.into_iter().find_map(|effect| match effect {
+        Effect::QueryReply { ticket: TICKET, answer } => Some(answer),
+        _ => None,
+    });
+    answer.unwrap_or_else(|| Err("the agent's engine gave no answer".to_owned())).map_err(StateQueryError)
+}
+
+/// Asks the relay's object.
+pub(super) async fn events(env: &Env, filters: Vec<Filter>) -> Result<Vec<Event>, JobError> {
+    let asked = async {
+        let stub = env.durable_object(RELAY_BINDING)?.get_by_name(MAIN_RELAY)?;
+        openagents_relay::worker::query(&stub, &filters).await
+    };
+    match within(DELIVERY_TIMEOUT, asked).await {
+        Some(events) => events.map_err(|error| failed(&error.to_string())),
+        None => Err(failed("the relay's object did not answer")),
+    }
+}
+
+fn failed(reason: &str) -> JobError {
+    JobError::retry("the agent could not read its relay").caused_by(reason.to_owned())
+}
