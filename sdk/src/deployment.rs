@@ -1,4 +1,4 @@
-//! `deployment!`: what makes a crate with an agent something that runs.
+//! The `deployment!` macro: the native `main`, and the Worker's exported classes.
 
 /// Deploys an agent: natively it writes a `main` function that serves it (see [`native::main`](crate::native::main)), on
 /// `wasm32` it exports the Worker and its Durable Objects.

@@ -1,4 +1,4 @@
-//! What a test does to its agent.
+//! `TestAgent`: submits jobs and lets time pass.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
