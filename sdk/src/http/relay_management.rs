@@ -31,9 +31,9 @@ impl RelayOperators {
         if request.authorization.is_empty() {
             return Err(unauthorized(request, &HttpAuthError::Scheme));
         }
-        let longest = u64::try_from(management::MAX_REQUEST_BYTES).unwrap_or(u64::MAX);
+        let limit = u64::try_from(management::MAX_REQUEST_BYTES).unwrap_or(u64::MAX);
         match length.and_then(|length| length.trim().parse::<u64>().ok()) {
-            Some(length) if length > longest => Err(too_long()),
+            Some(length) if length > limit => Err(too_long()),
             _ => Ok(()),
         }
     }
