@@ -1,23 +1,25 @@
-//! From whom, of what and how much a relay takes: what is decided about an event before it is kept.
+//! Which events and connections the relay accepts: lists, rates, proof of work, protected events, policy.
 //!
 //! The checks of an event come in this order, the cheap ones first: its form and the [limits](crate::limits) (length,
 //! `created_at`, tags, proof of work), the [lists](Lists) (kind, author, id), who has
-//! [identified](crate::access) themselves, protection, whether it is stored, the [rates](Rates), its id and
+//! [identified](crate::admission::access) themselves, protection, whether it is stored, the [rates](Rates), its id and
 //! signature, and last the deployment's [policy](WritePolicy). A native connection, which verifies beside the database,
 //! takes the rates before all that needs the relay's thread, so that a flood is not verified.
 
+pub mod access;
 pub(crate) mod connections;
 mod lists;
 mod network;
 pub mod policy;
-pub(crate) mod proof_of_work;
+pub(crate) mod pow;
 pub(crate) mod protected;
 mod rates;
 
 use std::sync::Arc;
 
-pub use connections::{ConnectionLimits, NoEntry};
-pub use lists::{Lists, MOST_LISTED};
+pub use access::Access;
+pub use connections::{ConnectionLimits, ConnectionRefusal};
+pub use lists::{Lists, MAX_LISTED};
 pub use network::Network;
 pub use policy::{Submission, WritePolicy};
 pub use rates::{Activity, RateLimits, Rates};

@@ -1,4 +1,4 @@
-//! Events and filters for tests, from a world small enough that they meet.
+//! Events and filters for tests, from few enough values that they match each other.
 
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};

@@ -1,4 +1,4 @@
-//! Which events a relay hands over to somebody outside.
+//! Which events the relay hands over to an agent.
 
 use std::ops::RangeInclusive;
 
@@ -12,15 +12,15 @@ const DELETION: Kind = Kind(5);
 /// Which events somebody outside wants.
 ///
 /// ```
-/// use openagents_relay::HandOverRule;
+/// use openagents_relay::HandoverRule;
 /// use openagents_relay::filter::OneOf;
 /// use openagents_host::Kind;
 ///
-/// let jobs: HandOverRule = [Kind(5050), Kind(5100)].into_iter().collect();
-/// let with_what_takes_them_back = HandOverRule { deletions_of: Some(5000..=5999), ..jobs };
+/// let jobs: HandoverRule = [Kind(5050), Kind(5100)].into_iter().collect();
+/// let with_what_takes_them_back = HandoverRule { deletions_of: Some(5000..=5999), ..jobs };
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct HandOverRule {
+pub struct HandoverRule {
     /// All events of these kinds.
     pub kinds: OneOf<Kind>,
     /// Deletion requests (NIP-09) that may be for events of these kinds: those that name an event (`e`) and either do
@@ -28,7 +28,7 @@ pub struct HandOverRule {
     pub deletions_of: Option<RangeInclusive<u16>>,
 }
 
-impl HandOverRule {
+impl HandoverRule {
     /// Whether this event is wanted.
     #[must_use]
     pub fn wants(&self, event: &Event) -> bool {
@@ -47,7 +47,7 @@ fn may_delete_one_of(kinds: &RangeInclusive<u16>, event: &Event) -> bool {
 }
 
 /// All events of these kinds, and no others.
-impl FromIterator<Kind> for HandOverRule {
+impl FromIterator<Kind> for HandoverRule {
     fn from_iter<I: IntoIterator<Item = Kind>>(kinds: I) -> Self {
         Self { kinds: kinds.into_iter().collect(), deletions_of: None }
     }
@@ -57,22 +57,22 @@ impl FromIterator<Kind> for HandOverRule {
 mod tests {
     use openagents_host::Kind;
 
-    use super::HandOverRule;
+    use super::HandoverRule;
     use crate::fixtures;
 
     #[test]
     fn wants_the_kinds_that_are_named_and_no_deletions_unless_asked() {
-        let rule: HandOverRule = [Kind(5_050), Kind(25_050)].into_iter().collect();
+        let rule: HandoverRule = [Kind(5_050), Kind(25_050)].into_iter().collect();
         let id = "ab".repeat(32);
         for (kind, wanted) in [(5_050, true), (25_050, true), (5_051, false), (1, false), (5, false)] {
             assert_eq!(rule.wants(&fixtures::signed(kind, 1, &[&["e", &id]])), wanted, "{kind}");
         }
-        assert!(!HandOverRule::default().wants(&fixtures::signed(5_050, 1, &[])));
+        assert!(!HandoverRule::default().wants(&fixtures::signed(5_050, 1, &[])));
     }
 
     #[test]
     fn wants_deletions_only_of_what_may_have_been_handed_over() {
-        let rule = HandOverRule { deletions_of: Some(5_000..=5_999), ..HandOverRule::default() };
+        let rule = HandoverRule { deletions_of: Some(5_000..=5_999), ..HandoverRule::default() };
         let id = "ab".repeat(32);
         let address = format!("30023:{id}:x");
         let cases: &[(&[&[&str]], bool)] = &[
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_deletion_whose_kind_is_named_is_wanted_whatever_it_is_for() {
-        let rule: HandOverRule = [Kind(5)].into_iter().collect();
+        let rule: HandoverRule = [Kind(5)].into_iter().collect();
         assert!(rule.wants(&fixtures::signed(5, 1, &[&["k", "1"]])));
     }
 }

@@ -1,15 +1,16 @@
-//! The relay's description of itself (NIP-11).
+//! The relay information document (NIP-11).
 
 use std::collections::BTreeSet;
 
+use openagents_host::http::{HeaderValue, Response, StatusCode, response};
 use openagents_host::{Kind, PublicKey};
 use serde::Serialize;
 
-use crate::access::GIFT_WRAPS;
+use crate::admission::access::GIFT_WRAPS;
+use crate::engine::RelayConfig;
 use crate::limits::Limits;
 use crate::management::Rules;
 use crate::message::MAX_SUBSCRIPTION_ID;
-use crate::relay::RelayConfig;
 
 /// The NIPs that this relay implements by itself, whatever its configuration says.
 pub const SUPPORTED_NIPS: [u16; 11] = [1, 9, 11, 40, 42, 45, 50, 62, 67, 70, 77];
@@ -20,13 +21,6 @@ const RELAY_LIST_NIP: u16 = 65;
 
 /// The `Accept` value that asks for the document, and its content type.
 pub const CONTENT_TYPE: &str = "application/nostr+json";
-
-/// The headers that let pages of any origin read the document (NIP-11).
-pub const CORS_HEADERS: [(&str, &str); 3] = [
-    ("access-control-allow-origin", "*"),
-    ("access-control-allow-headers", "accept, content-type, authorization"),
-    ("access-control-allow-methods", "GET, HEAD, POST, OPTIONS"),
-];
 
 /// The relay information document. It serialises as NIP-11 wants it.
 ///
@@ -156,6 +150,15 @@ impl RelayInformation {
         Ok(())
     }
 
+    /// The HTTP response with the document, which pages of any origin may read.
+    #[must_use]
+    pub fn to_response(&self) -> Response {
+        let content_type = HeaderValue::from_static(CONTENT_TYPE);
+        let mut response = response::bytes(StatusCode::OK, content_type, self.to_json());
+        response::set_common_headers(response.headers_mut());
+        response
+    }
+
     /// The document.
     #[must_use]
     pub fn to_json(&self) -> String {
@@ -188,10 +191,10 @@ mod tests {
 
     use super::RelayInformation;
     use crate::admission::{Submission, WritePolicy};
+    use crate::engine::RelayConfig;
     use crate::limits::Limits;
     use crate::management::Rules;
     use crate::reason::Reason;
-    use crate::relay::RelayConfig;
 
     fn document(information: &RelayInformation) -> Value {
         serde_json::from_str(&information.to_json()).unwrap()
@@ -251,8 +254,8 @@ mod tests {
 
     #[test]
     fn says_whether_whoever_writes_has_to_know_something_beforehand() {
-        struct Policy(bool);
-        impl WritePolicy for Policy {
+        struct RestrictingPolicy(bool);
+        impl WritePolicy for RestrictingPolicy {
             fn admit(&self, _: &Submission<'_>) -> Result<(), Reason> {
                 Ok(())
             }
@@ -273,7 +276,7 @@ mod tests {
         assert_eq!(flags(of(|config| config.admission.lists.allowed_pubkeys = [key].into())), (false, true));
         assert_eq!(flags(of(|config| config.admission.lists.blocked_pubkeys = [key].into())), (false, false));
         for restricts in [false, true] {
-            let policy: Arc<dyn WritePolicy> = Arc::new(Policy(restricts));
+            let policy: Arc<dyn WritePolicy> = Arc::new(RestrictingPolicy(restricts));
             assert_eq!(flags(of(|config| config.admission.policy = Some(policy))), (false, restricts));
         }
     }

@@ -1,9 +1,9 @@
-//! What a relay accepts at most. Every limit that is enforced is published (NIP-11, `limitation`).
+//! The relay's limits. Every limit that is enforced is published (NIP-11, `limitation`).
 
 use openagents_host::{Event, Timestamp};
 use serde::Serialize;
 
-use crate::admission::proof_of_work;
+use crate::admission::pow;
 use crate::filter::Filter;
 use crate::message::ClientMessage;
 use crate::reason::Reason;
@@ -47,7 +47,14 @@ pub struct Limits {
     pub max_look_ups: u64,
 }
 
-/// How many stored events a filter brings at most where a query comes from inside.
+/// The longest event that is stored by a bulk insert, in bytes of JSON: a row has [`MAX_ROW_BYTES`].
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) const MAX_EVENT_BYTES: usize = 1_500_000;
+
+/// The longest row of a database, in bytes: what a Durable Object stores.
+pub(crate) const MAX_ROW_BYTES: usize = 2_000_000;
+
+/// How many stored events a filter brings at most in a query from inside the process.
 pub const MAX_LIMIT_INSIDE: u64 = 5_000;
 
 impl Default for Limits {
@@ -120,7 +127,7 @@ impl Limits {
             let limit = self.max_content_length;
             return Err(Reason::invalid(format!("content can have at most {limit} characters here")));
         }
-        proof_of_work::admit(event, self.min_pow_difficulty)
+        pow::admit(event, self.min_pow_difficulty)
     }
 
     /// The limits for a query from inside. There are more stored events for a filter, as many also if it has no

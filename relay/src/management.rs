@@ -1,4 +1,4 @@
-//! What a relay's operators change while it runs (NIP-86): what is said to it, what it answers, and what stays.
+//! The relay management API (NIP-86): calls, replies, and the rules that operators set.
 //!
 //! Whoever runs the relay lets only its operators say such things; the engine carries them out
 //! ([`Input::Manage`](crate::Input::Manage)).
@@ -11,30 +11,38 @@ pub use call::{Call, CallError, METHODS};
 pub use rules::{List, Listed, Rules, Wording};
 pub use token::{SignedCall, Token, UsedToken};
 
+use openagents_host::http::response::{self, private};
+use openagents_host::http::{HeaderValue, Response, StatusCode};
 use serde_json::{Value, json};
 
 /// The `Content-Type` of such requests and answers.
 pub const CONTENT_TYPE: &str = "application/nostr+json+rpc";
 
 /// The longest request, in bytes.
-pub const LONGEST_REQUEST: usize = 64 * 1024;
+pub const MAX_REQUEST_BYTES: usize = 64 * 1024;
 
 /// What a call brought: its result, or what is wrong with it, in words.
-pub type Answer = Result<Value, String>;
+pub type ManagementReply = Result<Value, String>;
 
 /// An answer as JSON.
 ///
 /// ```
-/// use openagents_relay::management::answer_json;
+/// use openagents_relay::management::reply_json;
 ///
-/// assert_eq!(answer_json(&Ok(true.into())), r#"{"result":true}"#);
-/// assert_eq!(answer_json(&Err("no".into())), r#"{"error":"no"}"#);
+/// assert_eq!(reply_json(&Ok(true.into())), r#"{"result":true}"#);
+/// assert_eq!(reply_json(&Err("no".into())), r#"{"error":"no"}"#);
 /// ```
 #[must_use]
-pub fn answer_json(answer: &Answer) -> String {
+pub fn reply_json(answer: &ManagementReply) -> String {
     match answer {
         Ok(result) => json!({ "result": result }),
         Err(error) => json!({ "error": error }),
     }
     .to_string()
+}
+
+/// The HTTP response for a reply. Nothing between the relay and its operator may keep it.
+#[must_use]
+pub fn reply_response(status: StatusCode, reply: &ManagementReply) -> Response {
+    private(response::bytes(status, HeaderValue::from_static(CONTENT_TYPE), reply_json(reply)))
 }

@@ -1,4 +1,4 @@
-//! How long events of certain kinds are kept, where an operator says so.
+//! Retention rules: how long events of certain kinds are kept.
 
 use std::ops::RangeInclusive;
 use std::str::FromStr;
@@ -11,7 +11,7 @@ use openagents_host::{Kind, Timestamp};
 const ALWAYS_KEPT: [Kind; 2] = [Kind(5), Kind(62)];
 
 /// The longest time that can be said: a hundred years.
-const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
+const MAX_TIME: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// How long events of certain kinds are kept, counted from when they come in. All others are kept as NIP-01 has it.
 ///
@@ -29,7 +29,7 @@ const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
 /// assert_eq!(rules.time(Kind(5_050)), Some(Duration::from_secs(12 * 3_600)));
 /// assert_eq!(rules.time(Kind(1)), None);
 /// assert!(rules.keeps(Kind(7_000)) && !rules.keeps(Kind(1_984)));
-/// # Ok::<(), openagents_relay::retention::RetentionError>(())
+/// # Ok::<(), openagents_relay::RetentionError>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RetentionRules(Vec<Rule>);
@@ -80,7 +80,7 @@ impl RetentionRules {
         if kinds.is_empty() {
             return Err(RetentionError::Kinds(format!("{}-{}", kinds.start(), kinds.end())));
         }
-        if time > LONGEST {
+        if time > MAX_TIME {
             return Err(RetentionError::Time(format!("{}s", time.as_secs())));
         }
         if let Some(kept) = ALWAYS_KEPT.into_iter().find(|kind| kinds.contains(&kind.0)) {
@@ -163,7 +163,7 @@ fn parse_time(text: &str) -> Option<Duration> {
         _ => return None,
     };
     let time = Duration::from_secs(count.checked_mul(seconds)?);
-    (time <= LONGEST).then_some(time)
+    (time <= MAX_TIME).then_some(time)
 }
 
 /// A number of digits alone: numbers that have a sign parse as well.

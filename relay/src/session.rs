@@ -1,4 +1,7 @@
-//! What a relay knows of a connection beside its subscriptions: where it comes from, and who has said that it is theirs.
+//! The session of a connection: its id, where it comes from, and who has authenticated on it (NIP-42).
+
+mod id;
+mod origin;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -7,30 +10,8 @@ use std::sync::Arc;
 use openagents_host::{Event, PublicKey};
 use serde::{Deserialize, Serialize};
 
-/// What a shell knows about a connection that was just made.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Origin {
-    /// What whoever wants to identify themselves on this connection has to sign (NIP-42): random, of this connection
-    /// only, and never empty.
-    pub challenge: String,
-    /// Where it comes from, if that is known.
-    pub address: Option<IpAddr>,
-    /// Under which host name the relay was reached, if the platform vouches for that. What a client says (the `Host`
-    /// header of a request that nobody routed by it) is none: a relay in the middle would say its own name.
-    pub host: Option<String>,
-}
-
-impl Origin {
-    /// A connection from this address, with a challenge of its own.
-    ///
-    /// # Errors
-    /// When the system gives no random bytes.
-    pub fn new(address: Option<IpAddr>, host: Option<String>) -> Result<Self, getrandom::Error> {
-        let mut challenge = [0; 16];
-        getrandom::fill(&mut challenge)?;
-        Ok(Self { challenge: base16ct::lower::encode_string(&challenge), address, host })
-    }
-}
+pub use self::id::{ConnectionId, Ticket};
+pub use self::origin::Origin;
 
 /// A connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,4 +1,4 @@
-//! Who is to be told about an event.
+//! The open subscriptions, and which of them an event matches.
 //!
 //! Every filter of every subscription stands in one index, under its most selective condition. An event looks up its
 //! own id, tags, author and kind there, so that it costs as much as there are subscriptions to it, not as
@@ -17,13 +17,13 @@ use crate::filter::Filter;
 use crate::limits::Limits;
 use crate::message::SubscriptionId;
 use crate::reason::{Prefix, Reason};
-use crate::relay::ConnectionId;
 use crate::search::Text;
+use crate::session::ConnectionId;
 
 /// The subscriptions of all connections.
 #[derive(Debug, Default)]
-pub struct Subscriptions {
-    sessions: BTreeMap<ConnectionId, ClientSession>,
+pub(crate) struct Subscriptions {
+    sessions: BTreeMap<ConnectionId, ConnectionSubscriptions>,
     /// By slot. A slot that a subscription has left is taken by the next one.
     subscriptions: Vec<Option<Subscription>>,
     vacant: Vec<Slot>,
@@ -31,7 +31,7 @@ pub struct Subscriptions {
 }
 
 #[derive(Debug, Default)]
-struct ClientSession {
+struct ConnectionSubscriptions {
     slots: BTreeMap<SubscriptionId, Slot>,
     /// How long its filters are together, as JSON.
     filters_length: usize,
@@ -59,23 +59,12 @@ fn searches(filters: &[Filter]) -> usize {
 
 impl Subscriptions {
     /// Takes up a connection, without subscriptions.
-    pub fn open(&mut self, connection: ConnectionId) {
+    pub(crate) fn open(&mut self, connection: ConnectionId) {
         self.sessions.entry(connection).or_default();
     }
 
-    /// Whether the connection is known.
-    #[must_use]
-    pub fn is_open(&self, connection: ConnectionId) -> bool {
-        self.sessions.contains_key(&connection)
-    }
-
-    /// All connections.
-    pub fn connections(&self) -> impl Iterator<Item = ConnectionId> {
-        self.sessions.keys().copied()
-    }
-
     /// Forgets a connection and its subscriptions.
-    pub fn close(&mut self, connection: ConnectionId) {
+    pub(crate) fn close(&mut self, connection: ConnectionId) {
         if let Some(session) = self.sessions.remove(&connection) {
             for slot in session.slots.into_values() {
                 self.vacate(slot);
@@ -87,7 +76,7 @@ impl Subscriptions {
     ///
     /// # Errors
     /// When the connection would have more than the limits allow. What it had stays.
-    pub fn subscribe(
+    pub(crate) fn subscribe(
         &mut self,
         connection: ConnectionId,
         id: &SubscriptionId,
@@ -132,7 +121,7 @@ impl Subscriptions {
 
     /// Whether the subscription of this name is one to these filters.
     #[must_use]
-    pub fn is_to(&self, connection: ConnectionId, id: &SubscriptionId, filters: &[Filter]) -> bool {
+    pub(crate) fn is_to(&self, connection: ConnectionId, id: &SubscriptionId, filters: &[Filter]) -> bool {
         let slot = self.sessions.get(&connection).and_then(|session| session.slots.get(id));
         slot.and_then(|slot| slot.of(&self.subscriptions)).is_some_and(|found| {
             let unlimited = |filter: &Filter| Filter { limit: None, ..filter.clone() };
@@ -141,7 +130,7 @@ impl Subscriptions {
     }
 
     /// Ends a subscription and says whether there was one of this name.
-    pub fn unsubscribe(&mut self, connection: ConnectionId, id: &SubscriptionId) -> bool {
+    pub(crate) fn unsubscribe(&mut self, connection: ConnectionId, id: &SubscriptionId) -> bool {
         let Some(session) = self.sessions.get_mut(&connection) else { return false };
         let Some(slot) = session.slots.remove(id) else { return false };
         if let Some(old) = slot.of(&self.subscriptions) {
@@ -153,7 +142,7 @@ impl Subscriptions {
     }
 
     /// The subscriptions that the event belongs to, each once.
-    pub fn matching(&self, event: &Event) -> impl Iterator<Item = (ConnectionId, &SubscriptionId)> {
+    pub(crate) fn matching(&self, event: &Event) -> impl Iterator<Item = (ConnectionId, &SubscriptionId)> {
         let mut slots: Vec<Slot> = Vec::new();
         // The event's text is read once, and only if a filter searches.
         let text = OnceCell::new();
@@ -178,7 +167,7 @@ impl Subscriptions {
 
     /// A connection's subscriptions as compact JSON, from which [`restore`](Self::restore) makes them again.
     #[must_use]
-    pub fn saved(&self, connection: ConnectionId) -> String {
+    pub(crate) fn saved(&self, connection: ConnectionId) -> String {
         let mut json = String::from("{");
         for (id, slot) in self.sessions.get(&connection).into_iter().flat_map(|session| &session.slots) {
             let Some(subscription) = slot.of(&self.subscriptions) else { continue };
@@ -198,7 +187,7 @@ impl Subscriptions {
     ///
     /// What an older release saved and this one cannot read is left out: better a connection with fewer
     /// subscriptions than none.
-    pub fn restore(&mut self, connection: ConnectionId, saved: &str, limits: &Limits) {
+    pub(crate) fn restore(&mut self, connection: ConnectionId, saved: &str, limits: &Limits) {
         self.open(connection);
         let saved: BTreeMap<String, Vec<&RawValue>> = serde_json::from_str(saved).unwrap_or_default();
         for (id, filters) in saved {
@@ -247,21 +236,21 @@ mod tests {
     use crate::limits::Limits;
     use crate::message::SubscriptionId;
     use crate::reason::Prefix;
-    use crate::relay::ConnectionId;
     use crate::search::Text;
+    use crate::session::ConnectionId;
 
     #[derive(Clone, Debug)]
-    enum Step {
+    enum SubscriptionStep {
         Subscribe(u64, usize, Vec<Filter>),
         Unsubscribe(u64, usize),
         Close(u64),
     }
 
-    fn step() -> impl Strategy<Value = Step> {
+    fn step() -> impl Strategy<Value = SubscriptionStep> {
         prop_oneof![
-            6 => (0..3_u64, 0..3_usize, prop::collection::vec(fixtures::filter(), 1..3)).prop_map(|(c, s, f)| Step::Subscribe(c, s, f)),
-            2 => (0..3_u64, 0..3_usize).prop_map(|(c, s)| Step::Unsubscribe(c, s)),
-            1 => (0..3_u64).prop_map(Step::Close),
+            6 => (0..3_u64, 0..3_usize, prop::collection::vec(fixtures::filter(), 1..3)).prop_map(|(c, s, f)| SubscriptionStep::Subscribe(c, s, f)),
+            2 => (0..3_u64, 0..3_usize).prop_map(|(c, s)| SubscriptionStep::Unsubscribe(c, s)),
+            1 => (0..3_u64).prop_map(SubscriptionStep::Close),
         ]
     }
 
@@ -279,16 +268,16 @@ mod tests {
             let mut naive: BTreeMap<(ConnectionId, SubscriptionId), Vec<Filter>> = BTreeMap::new();
             for step in steps {
                 match step {
-                    Step::Subscribe(connection, id, filters) => {
+                    SubscriptionStep::Subscribe(connection, id, filters) => {
                         let connection = ConnectionId::new(connection);
                         subscriptions.subscribe(connection, &name(id), &filters, &limits).unwrap();
                         naive.insert((connection, name(id)), filters);
                     }
-                    Step::Unsubscribe(connection, id) => {
+                    SubscriptionStep::Unsubscribe(connection, id) => {
                         subscriptions.unsubscribe(ConnectionId::new(connection), &name(id));
                         naive.remove(&(ConnectionId::new(connection), name(id)));
                     }
-                    Step::Close(connection) => {
+                    SubscriptionStep::Close(connection) => {
                         subscriptions.close(ConnectionId::new(connection));
                         naive.retain(|(open, _), _| *open != ConnectionId::new(connection));
                     }
@@ -296,7 +285,7 @@ mod tests {
             }
             if restored {
                 let mut again = Subscriptions::default();
-                for connection in subscriptions.connections() {
+                for connection in subscriptions.sessions.keys().copied() {
                     again.restore(connection, &subscriptions.saved(connection), &limits);
                     prop_assert_eq!(again.saved(connection), subscriptions.saved(connection));
                 }
@@ -314,7 +303,7 @@ mod tests {
         fn leaves_nothing_behind(steps in prop::collection::vec(step(), 0..30)) {
             let mut subscriptions = Subscriptions::default();
             for step in steps {
-                if let Step::Subscribe(connection, id, filters) = step {
+                if let SubscriptionStep::Subscribe(connection, id, filters) = step {
                     subscriptions.subscribe(ConnectionId::new(connection), &name(id), &filters, &Limits::default()).unwrap();
                 }
             }
@@ -399,6 +388,6 @@ mod tests {
         subscriptions.restore(connection, r#"{"a":[{}],"b":[{"future":1}],"":[{}]}"#, &Limits::default());
         assert_eq!(subscriptions.saved(connection), r#"{"a":[{}]}"#);
         subscriptions.restore(ConnectionId::new(2), "nonsense", &Limits::default());
-        assert!(subscriptions.is_open(ConnectionId::new(2)));
+        assert!(subscriptions.sessions.contains_key(&ConnectionId::new(2)));
     }
 }

@@ -18,7 +18,7 @@ mod route;
 
 pub(crate) use agent_routes::AgentRoutes;
 pub(crate) use answer::{PendingQuery, RouteAnswer};
-pub(crate) use fallback::{method_not_allowed, not_found, preflight};
+pub(crate) use fallback::{method_not_allowed, not_found};
 pub(crate) use operator::RecordAccess;
 pub(crate) use relay_management::RelayManagement;
 #[cfg(not(target_arch = "wasm32"))]

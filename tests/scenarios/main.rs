@@ -1,109 +1,86 @@
 //! What an agent and its relay have to do, checked from outside on every host.
 //!
-//! `cargo test -p openagents-tests --test scenarios -- native::publish` runs a part;
+//! `cargo test -p openagents-tests --test scenarios -- native::relay::publish` runs a part;
 //! `OPENAGENTS_TEST_HOSTS=native,workerd` chooses the hosts.
 
-mod acknowledged;
-mod admission;
-mod authentication;
-mod billing;
-mod clients;
-mod completeness;
-mod conformance;
-mod counts;
-mod crash;
-mod crowd;
-mod customers;
-mod deletion;
-mod doors;
-mod engine;
-mod examples;
-mod expiry;
-mod feedback;
-mod forgery;
-mod frames;
-mod gathered;
-mod handlers;
-mod hiring;
-mod information;
-mod inspection;
-mod jobs;
-mod lifecycle;
-mod limits;
-mod malformed;
-mod malformed_events;
-mod malformed_filters;
-mod management;
-mod nip90;
-mod outside;
-mod publish;
-mod query;
-mod reconciliation;
-mod relay_tools;
-mod replaceable;
-mod restart;
-mod retention;
-mod search;
-mod slow_readers;
-mod stage;
-mod subscribe;
-mod vanish;
+mod servers;
 
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Trial};
 use openagents_tests::server::Host;
 
-use stage::{Scenario, Stages};
+use servers::{Scenario, SharedServers};
 
-fn scenarios() -> Vec<Scenario> {
-    [
-        publish::list(),
-        forgery::list(),
-        query::list(),
-        completeness::list(),
-        counts::list(),
-        search::list(),
-        reconciliation::list(),
-        subscribe::list(),
-        replaceable::list(),
-        deletion::list(),
-        expiry::list(),
-        retention::list(),
-        vanish::list(),
-        relay_tools::list(),
-        malformed::list(),
-        malformed_events::list(),
-        malformed_filters::list(),
-        frames::list(),
-        billing::list(),
-        information::list(),
-        doors::list(),
-        inspection::list(),
-        limits::list(),
-        authentication::list(),
-        admission::list(),
-        management::list(),
-        jobs::list(),
-        handlers::list(),
-        hiring::list(),
-        lifecycle::list(),
-        restart::list(),
-        acknowledged::list(),
-        crowd::list(),
-        gathered::list(),
-        slow_readers::list(),
-        outside::list(),
-        engine::list(),
-        nip90::list(),
-        feedback::list(),
-        crash::list(),
-        clients::list(),
-        customers::list(),
-        examples::list(),
-        conformance::list(),
-    ]
-    .concat()
+/// Declares the modules of each folder and makes `scenarios()` out of their lists. Formatting does not see through it:
+/// `tests/run format` checks these files by name.
+macro_rules! scenarios_in {
+    ($($folder:ident { $($module:ident),* $(,)? })*) => {
+        $(mod $folder {
+            $(pub(crate) mod $module;)*
+        })*
+
+        fn scenarios() -> Vec<Scenario> {
+            [$($($folder::$module::list()),*),*].concat()
+        }
+    };
+}
+
+scenarios_in! {
+    relay {
+        publish,
+        forgery,
+        query,
+        completeness,
+        counts,
+        search,
+        reconciliation,
+        subscribe,
+        replaceable,
+        deletion,
+        expiry,
+        retention,
+        vanish,
+        malformed_messages,
+        malformed_events,
+        malformed_filters,
+        websocket_frames,
+        limits,
+        authentication,
+        admission,
+        durability,
+        fanout,
+        worker_batching,
+        slow_readers,
+    }
+    http {
+        nip11,
+        agent_pages,
+        operator_records,
+        nip86_management,
+    }
+    agent {
+        jobs,
+        handlers,
+        job_features,
+        nip90_rules,
+        schedules_and_prices,
+        restart,
+        crash,
+        external_relays,
+        examples,
+    }
+    clients {
+        foreign_clients,
+        nip90_interop,
+        job_feedback,
+        hiring,
+    }
+    operations {
+        relay_tools,
+        billed_rows,
+        port_conformance,
+    }
 }
 
 fn chosen_hosts() -> Result<Vec<Host>, String> {
@@ -130,29 +107,29 @@ fn main() -> ExitCode {
     };
     if !arguments.list
         && !hosts.is_empty()
-        && let Err(error) = stage::build_what_is_missing(&hosts)
+        && let Err(error) = servers::build_what_is_missing(&hosts)
     {
         eprintln!("{error}");
         return ExitCode::FAILURE;
     }
-    stage::report_panics_to_their_scenario();
-    let stages = Stages::new();
+    servers::report_panics_to_their_scenario();
+    let shared_servers = SharedServers::new();
     let trials = hosts
         .iter()
         .flat_map(|host| scenarios().into_iter().map(move |scenario| (*host, scenario)))
         .filter(|(host, scenario)| scenario.hosts.contains(host))
         .map(|(host, scenario)| {
-            let stages = stages.clone();
+            let shared_servers = shared_servers.clone();
             Trial::test(format!("{}::{}", host.name(), scenario.name()), move || {
-                stages.run(host, &scenario).map_err(Into::into)
+                shared_servers.run(host, &scenario).map_err(Into::into)
             })
         })
         .collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
-    stages.end();
-    crash::report();
+    shared_servers.end();
+    agent::crash::report();
     let counts: Vec<String> =
-        hosts.iter().map(|host| format!("{} on {}", stages.count(*host), host.name())).collect();
+        hosts.iter().map(|host| format!("{} on {}", shared_servers.count(*host), host.name())).collect();
     if !counts.is_empty() {
         println!("scenarios: {}", counts.join(", "));
     }

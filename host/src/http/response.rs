@@ -60,6 +60,14 @@ pub fn error(status: StatusCode, reason: &str) -> Response {
     text(status, format!("{}\n", reason.trim_end()))
 }
 
+/// The response to `OPTIONS`, by which a browser asks before it sends a request of its own (CORS).
+#[must_use]
+pub fn preflight() -> Response {
+    let mut response = empty(StatusCode::NO_CONTENT);
+    set_common_headers(response.headers_mut());
+    response
+}
+
 /// The client has this version already (304).
 #[must_use]
 pub fn not_modified(current: &Validators) -> Response {

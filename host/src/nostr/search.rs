@@ -1,4 +1,4 @@
-//! What a text search finds (NIP-50), and in which order.
+//! Full-text search (NIP-50): words, queries and ranking.
 //!
 //! Texts are cut into words here and nowhere else: what the index holds, what a query asks for, and what a live event is
 //! held against are words of the same making, so that stored and live events are found by the same queries on every host.

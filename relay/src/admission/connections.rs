@@ -1,4 +1,4 @@
-//! Who may connect.
+//! Limits on the number of connections.
 
 use std::net::IpAddr;
 
@@ -22,25 +22,25 @@ impl Default for ConnectionLimits {
 /// Why somebody may not connect: the answer to an HTTP request that wanted to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum NoEntry {
+pub enum ConnectionRefusal {
     /// Its address is blocked.
     #[error("Connections from your address are not accepted here.")]
     Blocked,
     /// There are as many as there can be from where it comes from.
     #[error("There are as many connections from your address as this relay accepts; close one first.")]
-    TooManyOfYou,
+    TooManyFromNetwork,
     /// There are as many as there can be.
     #[error("This relay has as many connections as it can serve.")]
     Full,
 }
 
-impl NoEntry {
+impl ConnectionRefusal {
     /// The status of the answer.
     #[must_use]
     pub const fn status(self) -> u16 {
         match self {
             Self::Blocked => 403,
-            Self::TooManyOfYou => 429,
+            Self::TooManyFromNetwork => 429,
             Self::Full => 503,
         }
     }
@@ -57,17 +57,17 @@ impl ConnectionLimits {
         address: Option<IpAddr>,
         connections: usize,
         from_there: impl FnOnce(Network) -> usize,
-    ) -> Result<(), NoEntry> {
+    ) -> Result<(), ConnectionRefusal> {
         if lists.blocks(address) {
-            return Err(NoEntry::Blocked);
+            return Err(ConnectionRefusal::Blocked);
         }
         if connections >= self.max_connections {
-            return Err(NoEntry::Full);
+            return Err(ConnectionRefusal::Full);
         }
         let network = address.map(Network::of).filter(|network| !network.is_loopback());
         match network {
             Some(network) if from_there(network) >= self.max_connections_per_address => {
-                Err(NoEntry::TooManyOfYou)
+                Err(ConnectionRefusal::TooManyFromNetwork)
             }
             _ => Ok(()),
         }
@@ -76,7 +76,7 @@ impl ConnectionLimits {
 
 #[cfg(test)]
 mod tests {
-    use super::{ConnectionLimits, NoEntry};
+    use super::{ConnectionLimits, ConnectionRefusal};
     use crate::admission::{Lists, Network};
 
     #[test]
@@ -88,11 +88,11 @@ mod tests {
             limits.admit(&lists, Some(address.parse().unwrap()), all, |_| from_there)
         };
         assert_eq!(admit("192.0.2.1", 9, 2), Ok(()));
-        assert_eq!(admit("192.0.2.1", 9, 3), Err(NoEntry::TooManyOfYou));
-        assert_eq!(admit("192.0.2.1", 10, 0), Err(NoEntry::Full));
-        assert_eq!(admit("192.0.2.9", 0, 0), Err(NoEntry::Blocked));
+        assert_eq!(admit("192.0.2.1", 9, 3), Err(ConnectionRefusal::TooManyFromNetwork));
+        assert_eq!(admit("192.0.2.1", 10, 0), Err(ConnectionRefusal::Full));
+        assert_eq!(admit("192.0.2.9", 0, 0), Err(ConnectionRefusal::Blocked));
         assert_eq!(admit("127.0.0.1", 9, 9), Ok(()));
-        assert_eq!(admit("127.0.0.1", 10, 9), Err(NoEntry::Full));
+        assert_eq!(admit("127.0.0.1", 10, 9), Err(ConnectionRefusal::Full));
         assert_eq!(limits.admit(&lists, None, 9, |_| 9), Ok(()));
     }
 }

@@ -1,4 +1,4 @@
-//! Who and what is let in or kept out, by name.
+//! Allow and block lists: public keys, kinds, events, addresses.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -9,7 +9,7 @@ use super::Network;
 use crate::reason::{Prefix, Reason};
 
 /// How many entries a list can have to which operators add while the relay runs: it is all in memory.
-pub const MOST_LISTED: usize = 20_000;
+pub const MAX_LISTED: usize = 20_000;
 
 /// Lists of who and what is let in or kept out. An empty list of what is allowed allows everything; who is blocked is
 /// blocked also when allowed.

@@ -1,4 +1,4 @@
-//! What one client is known by: its address.
+//! The network of a client: its IPv4 address, or the first 64 bits of its IPv6 address.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};

@@ -1,4 +1,4 @@
-//! What a deployment asks of events by code of its own.
+//! The write policy: a deployment's own code that accepts or refuses events.
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! Events that only their authors may bring (NIP-70).
+//! Protected events, which only their authors may publish (NIP-70).
 
 use openagents_host::{Event, Kind};
 

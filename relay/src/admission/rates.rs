@@ -1,4 +1,4 @@
-//! How much one client can do in a time.
+//! Rate limits per connection and per network.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -8,7 +8,7 @@ use openagents_host::Timestamp;
 use super::Network;
 use crate::message::ClientMessage;
 use crate::reason::{Prefix, Reason};
-use crate::relay::ConnectionId;
+use crate::session::ConnectionId;
 
 /// What clients do that costs something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,10 +103,10 @@ pub struct Rates {
 }
 
 /// How many networks are remembered. More than there can be connections; those that are quiet for a minute go first.
-const MOST_NETWORKS: usize = 16_384;
+const MAX_NETWORKS: usize = 16_384;
 
 /// How often there may be a search for the networks that were quiet, in milliseconds.
-const SWEEP_EVERY: u64 = 1_000;
+const SWEEP_INTERVAL_ROUNDS: u64 = 1_000;
 
 /// A minute, in microseconds.
 const MINUTE: u64 = 60_000_000;
@@ -170,16 +170,16 @@ impl Rates {
 
     /// With so many networks at work that there is no room, a new one is held only to what its connections may do.
     fn has_room_for(&mut self, network: Network, now: Timestamp) -> bool {
-        if self.networks.len() < MOST_NETWORKS || self.networks.contains_key(&network) {
+        if self.networks.len() < MAX_NETWORKS || self.networks.contains_key(&network) {
             return true;
         }
         let since = now.as_millis().saturating_sub(self.swept.as_millis());
-        if since >= SWEEP_EVERY {
+        if since >= SWEEP_INTERVAL_ROUNDS {
             self.swept = now;
             let micros = now.as_millis().saturating_mul(1_000);
             self.networks.retain(|_, buckets| !buckets.are_full(micros));
         }
-        self.networks.len() < MOST_NETWORKS
+        self.networks.len() < MAX_NETWORKS
     }
 }
 
@@ -227,8 +227,8 @@ mod tests {
     use openagents_host::Timestamp;
     use proptest::prelude::*;
 
-    use super::{Activity, MOST_NETWORKS, RateLimits, Rates};
-    use crate::relay::ConnectionId;
+    use super::{Activity, MAX_NETWORKS, RateLimits, Rates};
+    use crate::session::ConnectionId;
 
     const NOW: Timestamp = Timestamp::from_seconds(1_700_000_000);
     const A: ConnectionId = ConnectionId::new(1);
@@ -312,12 +312,12 @@ mod tests {
     #[test]
     fn remembers_no_more_networks_than_it_has_room_for() {
         let mut rates = rates(1);
-        let most = u32::try_from(MOST_NETWORKS).unwrap();
+        let most = u32::try_from(MAX_NETWORKS).unwrap();
         for number in 0..most + 9 {
             rates.admit(NOW, ConnectionId::new(number.into()), address(number), Activity::Ask).unwrap();
             rates.close(ConnectionId::new(number.into()));
         }
-        assert_eq!((rates.networks.len(), rates.connections.len()), (MOST_NETWORKS, 0));
+        assert_eq!((rates.networks.len(), rates.connections.len()), (MAX_NETWORKS, 0));
         // Those that were quiet make room.
         let later = NOW + Duration::from_secs(61);
         rates.admit(later, A, address(most + 1), Activity::Ask).unwrap();

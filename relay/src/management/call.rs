@@ -1,4 +1,4 @@
-//! What an operator says: a method and its parameters.
+//! Management calls: a method and its parameters.
 
 use std::net::IpAddr;
 
@@ -33,7 +33,7 @@ pub const METHODS: [&str; 20] = [
 ];
 
 /// The longest reason and the longest text that is kept, in characters.
-const LONGEST_TEXT: usize = 4_096;
+const MAX_TEXT_CHARS: usize = 4_096;
 
 /// What an operator wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,7 +88,7 @@ pub enum CallError {
         expected: &'static str,
     },
     /// A text that is longer than what is kept.
-    #[error("a text can have at most {LONGEST_TEXT} characters here")]
+    #[error("a text can have at most {MAX_TEXT_CHARS} characters here")]
     TooLong,
 }
 
@@ -165,13 +165,13 @@ impl Call {
 
 impl Call {
     /// Whether it changes nothing, however often it is said.
-    pub(crate) const fn only_asks(&self) -> bool {
+    pub(crate) const fn is_read_only(&self) -> bool {
         matches!(self, Self::SupportedMethods | Self::Show(_) | Self::ShowReported)
     }
 }
 
 fn kept(text: &str) -> Result<String, CallError> {
-    if text.chars().count() > LONGEST_TEXT {
+    if text.chars().count() > MAX_TEXT_CHARS {
         return Err(CallError::TooLong);
     }
     Ok(text.to_owned())
@@ -182,7 +182,7 @@ mod tests {
     use openagents_host::{EventId, Kind, PublicKey};
     use proptest::prelude::*;
 
-    use super::{Call, CallError, LONGEST_TEXT, METHODS};
+    use super::{Call, CallError, MAX_TEXT_CHARS, METHODS};
 
     fn call(method: &str, params: &str) -> Result<Call, CallError> {
         Call::parse(&format!(r#"{{"method":"{method}","params":{params}}}"#))
@@ -235,7 +235,7 @@ mod tests {
         for form in ["", "[]", "{}", r#"{"method":1}"#, r#"{"method":"banpubkey","params":{}}"#] {
             assert!(matches!(Call::parse(form), Err(CallError::Form(_))), "{form}");
         }
-        let long = "é".repeat(LONGEST_TEXT + 1);
+        let long = "é".repeat(MAX_TEXT_CHARS + 1);
         assert_eq!(call("changerelayname", &format!(r#"["{long}"]"#)), Err(CallError::TooLong));
     }
 

@@ -1,4 +1,4 @@
-//! What holds beside the configuration, and is kept.
+//! The rules in force: the configured lists and what operators have added to them.
 
 use std::net::IpAddr;
 

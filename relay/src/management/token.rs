@@ -1,4 +1,4 @@
-//! What an operator signed for a request (NIP-98): it changes something once.
+//! The event that authorizes a management call (NIP-98). Each changes something once.
 
 use openagents_host::http_auth::TIME_WINDOW;
 use openagents_host::{Event, EventId, Timestamp};

@@ -1,4 +1,4 @@
-//! Events that somebody outside the relay is to get: written with the event, deleted when delivered.
+//! The `handover` table: events to be delivered outside the relay, written with the event, deleted when delivered.
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use openagents_host::{Event, EventId, Timestamp, VerifiedEvent};
 use super::Store;
 
 /// How many are tried again at a time.
-const BATCH: u32 = 256;
+const MAX_PER_STEP: u32 = 256;
 
 /// How long the first delivery has before the second is tried. It doubles each time.
-const FIRST_WAIT: Duration = Duration::from_secs(2);
+const FIRST_RETRY_DELAY: Duration = Duration::from_secs(2);
 
 /// The longest time between two deliveries.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(60);
 
 impl<S: Sql> Store<S> {
     /// Notes that an event is being delivered, and says when that is due again unless it is
@@ -49,7 +49,7 @@ impl<S: Sql> Store<S> {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn hurry_handovers(&self, now: Timestamp) -> Result<(), SqlError> {
+    pub fn retry_handovers_now(&self, now: Timestamp) -> Result<(), SqlError> {
         self.sql.execute("UPDATE handover SET due = ? WHERE due > ?", values![now, now])
     }
 
@@ -71,7 +71,7 @@ impl<S: Sql> Store<S> {
             let found = self.batch::<(EventId, u32, Option<String>)>(
                 "SELECT h.id, h.attempts, coalesce(h.json, e.json) FROM handover AS h LEFT JOIN event AS e ON e.id = h.id
                  WHERE h.due <= ? ORDER BY h.due LIMIT ?",
-                values![now, BATCH],
+                values![now, MAX_PER_STEP],
             )?;
             let mut events = Vec::with_capacity(found.rows.len());
             for (id, attempts, json) in found.rows {
@@ -95,7 +95,7 @@ impl<S: Sql> Store<S> {
 /// When to try again, after this many attempts before the one being made.
 fn due(now: Timestamp, attempts: u32) -> Timestamp {
     let factor = 2_u32.saturating_pow(attempts.min(16));
-    now + FIRST_WAIT.saturating_mul(factor).min(LONGEST_WAIT)
+    now + FIRST_RETRY_DELAY.saturating_mul(factor).min(MAX_RETRY_DELAY)
 }
 
 #[cfg(test)]

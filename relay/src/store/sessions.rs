@@ -1,9 +1,9 @@
-//! The state of connections that does not fit into what a host keeps with the socket.
+//! The `session` table: connection states too long for a WebSocket attachment.
 
 use openagents_host::sql::{Sql, SqlError, values};
 
 use super::Store;
-use crate::relay::ConnectionId;
+use crate::session::ConnectionId;
 
 impl<S: Sql> Store<S> {
     /// Keeps a connection's state.
@@ -53,7 +53,7 @@ impl<S: Sql> Store<S> {
 mod tests {
     use openagents_host::native::Sqlite;
 
-    use crate::relay::ConnectionId;
+    use crate::session::ConnectionId;
     use crate::store::Store;
 
     #[test]

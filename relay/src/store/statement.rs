@@ -1,23 +1,23 @@
-//! SQL text and the values for it.
+//! A SQL statement under construction: its text and its values.
 
 use openagents_host::event::MAX_CREATED_AT;
 use openagents_host::sql::Value;
 
 /// Up to so many values of a condition are bound one by one.
-const MOST_ONE_BY_ONE: usize = 8;
+const MAX_BOUND_SINGLY: usize = 8;
 
 /// Up to so many are [rows](Statement::rows) of a table: to take a list apart takes longer than to look up what is in it.
-pub(super) const MOST_ROWS: usize = 32;
+pub(super) const MAX_ROWS: usize = 32;
 
 /// With more than these, nothing but lists is bound: a statement may have a hundred.
-const MOST_VALUES: usize = 40;
+const MAX_VALUES: usize = 40;
 
 /// A statement that is put together. Its text depends on which conditions there are and how many values each has, up to
 /// a few, not on the values: few texts, which both hosts keep prepared.
 #[derive(Debug, Default)]
 pub(super) struct Statement {
     text: String,
-    values: Vec<Owned>,
+    values: Vec<OwnedValue>,
 }
 
 impl Statement {
@@ -26,7 +26,7 @@ impl Statement {
     }
 
     pub(super) fn values(&self) -> Vec<Value<'_>> {
-        self.values.iter().map(Owned::value).collect()
+        self.values.iter().map(OwnedValue::value).collect()
     }
 
     pub(super) fn push(&mut self, text: &str) -> &mut Self {
@@ -40,12 +40,12 @@ impl Statement {
     }
 
     pub(super) fn integer(&mut self, value: u64) -> &mut Self {
-        self.values.push(Owned::Integer(value.min(MAX_CREATED_AT)));
+        self.values.push(OwnedValue::Integer(value.min(MAX_CREATED_AT)));
         self
     }
 
     pub(super) fn text_value(&mut self, value: String) -> &mut Self {
-        self.values.push(Owned::Text(value));
+        self.values.push(OwnedValue::Text(value));
         self
     }
 
@@ -56,7 +56,7 @@ impl Statement {
         values: impl ExactSizeIterator<Item = u64>,
     ) -> &mut Self {
         if self.has_room_for(values.len()) {
-            self.is_one_of(column, values.map(|value| Owned::Integer(value.min(MAX_CREATED_AT))))
+            self.is_one_of(column, values.map(|value| OwnedValue::Integer(value.min(MAX_CREATED_AT))))
         } else {
             self.push(column).push(" IN (SELECT value FROM json_each(?))");
             self.text_value(json_list(values.map(|value| value.to_string())))
@@ -67,8 +67,8 @@ impl Statement {
     /// texts.
     pub(super) fn rows<'a>(&mut self, values: impl ExactSizeIterator<Item = &'a [u8]>) -> &mut Self {
         let rows = values.len().next_power_of_two();
-        let values = values.map(|value| Owned::Blob(value.to_vec()));
-        for (number, value) in values.chain(std::iter::repeat(Owned::Null)).take(rows).enumerate() {
+        let values = values.map(|value| OwnedValue::Blob(value.to_vec()));
+        for (number, value) in values.chain(std::iter::repeat(OwnedValue::Null)).take(rows).enumerate() {
             self.push(if number == 0 { "(VALUES (?)" } else { ", (?)" });
             self.values.push(value);
         }
@@ -96,7 +96,7 @@ impl Statement {
         values: impl ExactSizeIterator<Item = &'a [u8]>,
     ) -> &mut Self {
         if self.has_room_for(values.len()) {
-            self.is_one_of(column, values.map(|value| Owned::Blob(value.to_vec())))
+            self.is_one_of(column, values.map(|value| OwnedValue::Blob(value.to_vec())))
         } else {
             self.push(column).push(" IN (SELECT unhex(value) FROM json_each(?))");
             self.text_value(json_list(values.map(hex_string)))
@@ -106,10 +106,10 @@ impl Statement {
     /// Whether these values can be bound one by one. `IN` makes a table of its values each time a statement is run,
     /// which takes longer than many a statement.
     pub(super) fn has_room_for(&self, values: usize) -> bool {
-        (1..=MOST_ONE_BY_ONE).contains(&values) && self.values.len().saturating_add(values) <= MOST_VALUES
+        (1..=MAX_BOUND_SINGLY).contains(&values) && self.values.len().saturating_add(values) <= MAX_VALUES
     }
 
-    fn is_one_of(&mut self, column: &str, values: impl ExactSizeIterator<Item = Owned>) -> &mut Self {
+    fn is_one_of(&mut self, column: &str, values: impl ExactSizeIterator<Item = OwnedValue>) -> &mut Self {
         let last = values.len();
         for (number, value) in (1..).zip(values) {
             // Without the sign, SQLite makes `IN` of `OR`.
@@ -123,21 +123,21 @@ impl Statement {
     }
 
     pub(super) fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
-        self.values.push(Owned::Blob(bytes.to_vec()));
+        self.values.push(OwnedValue::Blob(bytes.to_vec()));
         self
     }
 }
 
 /// A value that a statement owns until it has run.
 #[derive(Clone, Debug, PartialEq)]
-enum Owned {
+enum OwnedValue {
     Integer(u64),
     Text(String),
     Blob(Vec<u8>),
     Null,
 }
 
-impl Owned {
+impl OwnedValue {
     fn value(&self) -> Value<'_> {
         match self {
             Self::Integer(integer) => (*integer).into(),

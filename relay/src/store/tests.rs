@@ -5,10 +5,10 @@ mod budget;
 mod checks;
 mod deletion;
 mod differential;
-mod few;
 mod hostile;
 pub(crate) mod model;
 mod plans;
+mod small_result;
 
 use std::cell::RefCell;
 use std::rc::Rc;

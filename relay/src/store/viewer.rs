@@ -1,4 +1,4 @@
-//! Who reads, and what of it is not for everybody.
+//! Who reads: private kinds are found only by their parties.
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;

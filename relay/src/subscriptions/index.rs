@@ -1,4 +1,4 @@
-//! Filters by their most selective condition.
+//! The index of subscriptions by the most selective condition of each filter.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,16 +13,16 @@ use crate::tag::TagKey;
 pub(super) struct Slot(usize);
 
 impl Slot {
-    pub(super) const fn last_of<T>(places: &[T]) -> Self {
-        Self(places.len().saturating_sub(1))
+    pub(super) const fn last_of<T>(slots: &[T]) -> Self {
+        Self(slots.len().saturating_sub(1))
     }
 
-    pub(super) fn of<T>(self, places: &[Option<T>]) -> Option<&T> {
-        places.get(self.0)?.as_ref()
+    pub(super) fn of<T>(self, slots: &[Option<T>]) -> Option<&T> {
+        slots.get(self.0)?.as_ref()
     }
 
-    pub(super) fn of_mut<T>(self, places: &mut [Option<T>]) -> Option<&mut Option<T>> {
-        places.get_mut(self.0)
+    pub(super) fn of_mut<T>(self, slots: &mut [Option<T>]) -> Option<&mut Option<T>> {
+        slots.get_mut(self.0)
     }
 }
 
@@ -47,7 +47,7 @@ pub(super) struct Index {
 }
 
 /// The condition under whose values a filter stands.
-enum Place<'a> {
+enum IndexKey<'a> {
     Ids(&'a crate::filter::OneOf<EventId>),
     Tags(Vec<TagKey>),
     Authors(&'a crate::filter::OneOf<PublicKey>),
@@ -58,7 +58,7 @@ enum Place<'a> {
     Nowhere,
 }
 
-impl<'a> Place<'a> {
+impl<'a> IndexKey<'a> {
     fn of(filter: &'a Filter) -> Self {
         let fewest_tags = filter.tags.iter().min_by_key(|(_, values)| values.len());
         if filter.matches_nothing() {
@@ -81,26 +81,26 @@ impl<'a> Place<'a> {
 
 impl Index {
     pub(super) fn insert(&mut self, entry: Entry, filter: &Filter) {
-        match Place::of(filter) {
-            Place::Ids(ids) => insert(&mut self.by_id, ids.iter().copied(), entry),
-            Place::Tags(keys) => insert(&mut self.by_tag, keys, entry),
-            Place::Authors(authors) => insert(&mut self.by_author, authors.iter().copied(), entry),
-            Place::Word(word) => insert(&mut self.by_word, [word.into()], entry),
-            Place::Kinds(kinds) => insert(&mut self.by_kind, kinds.iter().copied(), entry),
-            Place::All => drop(self.all.insert(entry)),
-            Place::Nowhere => {}
+        match IndexKey::of(filter) {
+            IndexKey::Ids(ids) => insert(&mut self.by_id, ids.iter().copied(), entry),
+            IndexKey::Tags(keys) => insert(&mut self.by_tag, keys, entry),
+            IndexKey::Authors(authors) => insert(&mut self.by_author, authors.iter().copied(), entry),
+            IndexKey::Word(word) => insert(&mut self.by_word, [word.into()], entry),
+            IndexKey::Kinds(kinds) => insert(&mut self.by_kind, kinds.iter().copied(), entry),
+            IndexKey::All => drop(self.all.insert(entry)),
+            IndexKey::Nowhere => {}
         }
     }
 
     pub(super) fn remove(&mut self, entry: Entry, filter: &Filter) {
-        match Place::of(filter) {
-            Place::Ids(ids) => remove(&mut self.by_id, ids, entry),
-            Place::Tags(keys) => remove(&mut self.by_tag, &keys, entry),
-            Place::Authors(authors) => remove(&mut self.by_author, authors, entry),
-            Place::Word(word) => remove(&mut self.by_word, [&Box::from(word)], entry),
-            Place::Kinds(kinds) => remove(&mut self.by_kind, kinds, entry),
-            Place::All => drop(self.all.remove(&entry)),
-            Place::Nowhere => {}
+        match IndexKey::of(filter) {
+            IndexKey::Ids(ids) => remove(&mut self.by_id, ids, entry),
+            IndexKey::Tags(keys) => remove(&mut self.by_tag, &keys, entry),
+            IndexKey::Authors(authors) => remove(&mut self.by_author, authors, entry),
+            IndexKey::Word(word) => remove(&mut self.by_word, [&Box::from(word)], entry),
+            IndexKey::Kinds(kinds) => remove(&mut self.by_kind, kinds, entry),
+            IndexKey::All => drop(self.all.remove(&entry)),
+            IndexKey::Nowhere => {}
         }
     }
 

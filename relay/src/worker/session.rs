@@ -1,14 +1,14 @@
-//! What is kept with a socket while the object sleeps: the connection's id as its tag, and its state as its attachment.
+//! A connection's state while the object hibernates: its id as the socket's tag, the rest as its attachment.
 
 use ::worker::wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use ::worker::{Error, State, WebSocket};
 use openagents_host::sql::Sql;
 
-use crate::relay::ConnectionId;
+use crate::session::ConnectionId;
 use crate::store::Store;
 
 /// The platform keeps 16,384 bytes for a socket, some of which are its own.
-const LONGEST_ATTACHMENT: usize = 15 * 1024;
+const MAX_ATTACHMENT_BYTES: usize = 15 * 1024;
 
 /// The attachment of a connection whose state is too long for one and stands in the database.
 const STORED: &str = "stored";
@@ -87,7 +87,7 @@ pub(super) fn save<S: Sql>(
     was_stored: bool,
 ) -> Result<bool, Error> {
     let failed = |error: openagents_host::SqlError| Error::RustError(error.to_string());
-    if size(state) <= LONGEST_ATTACHMENT {
+    if size(state) <= MAX_ATTACHMENT_BYTES {
         socket.serialize_attachment(state)?;
         if was_stored {
             store.forget_session(connection).map_err(failed)?;

@@ -1,12 +1,7 @@
-//! Responses where no handler is: CORS preflights, unknown paths, methods that a path does not have.
+//! Responses where no handler is: unknown paths, methods that a path does not have.
 
 use openagents_host::http::response::{self, with_header};
 use openagents_host::http::{HeaderValue, Response, StatusCode, header};
-
-/// `OPTIONS`: what a browser asks before it sends a request of its own. The common headers say the rest.
-pub(crate) fn preflight() -> Response {
-    response::empty(StatusCode::NO_CONTENT)
-}
 
 /// No route has this path.
 pub(crate) fn not_found() -> Response {

@@ -7,7 +7,7 @@ use openagents_host::http::{HeaderValue, Parts, Response, StatusCode, header, he
 use openagents_host::http_auth::{HttpAuthError, authorize};
 use openagents_host::keys::npub;
 use openagents_host::{PublicKey, Timestamp};
-use openagents_relay::access::host_of;
+use openagents_relay::admission::access::host_of;
 use url::Url;
 
 use crate::settings::Operators;

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use openagents_host::keys::npub;
 use openagents_host::native::Durability;
 use openagents_host::{PublicKey, VerifiedEvent};
-use openagents_relay::native::{DeliveryError, HandOver, RelayServer, RelayServerConfig};
+use openagents_relay::native::{DeliveryError, HandoverSink, RelayServer, RelayServerConfig};
 use openagents_relay::{Limits, WritePolicy, native as relay};
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
@@ -27,7 +27,7 @@ use super::server::{Server, ServerConfig};
 use super::signals::interruption;
 use crate::assemble;
 use crate::author::agent::Jobs;
-use crate::http::relay_management::RelayOperators;
+use crate::http::RelayManagement;
 use crate::relays::RequestFilter;
 use crate::settings::{self, RelaySettings, SettingError};
 
@@ -83,7 +83,7 @@ fn hint(error: &std::io::Error) -> &'static str {
 struct AgentSink(AgentMailbox);
 
 #[async_trait]
-impl HandOver for AgentSink {
+impl HandoverSink for AgentSink {
     async fn deliver(&self, event: VerifiedEvent) -> Result<(), DeliveryError> {
         let (id, kind) = (event.id, event.kind);
         let admission = self.0.take(event, None).await?;
@@ -123,7 +123,8 @@ pub(super) async fn run<A: Jobs>(
     hosts.extend(own_hosts(address.ip()));
     // Whoever has given it no address reaches it by any that this machine has.
     let operator_hosts = if is_public { hosts.clone() } else { BTreeSet::new() };
-    let operators = RelayOperators::new(relay_settings.operators, relay_settings.config.access.clone());
+    let operators = relay_settings.operators;
+    let management = RelayManagement::new(operators.clone(), relay_settings.config.access.clone());
     let interrupted = interruption().map_err(ServeError::Signals)?;
 
     let durability = match arguments.durability {
@@ -131,7 +132,7 @@ pub(super) async fn run<A: Jobs>(
         arguments::Durability::Process => Durability::Process,
     };
     let public_key = keys.public_key();
-    let routes = assemble::agent_routes::<A>(&agent_settings, &keys, operator_hosts);
+    let routes = assemble::agent_routes::<A>(&agent_settings, operators, &keys, operator_hosts);
     let reach = agent_settings.reach;
     let outside_relays = agent_settings.outside_relays();
     let mut agent = AgentShell::start::<A>(AgentConfig {
@@ -160,7 +161,7 @@ pub(super) async fn run<A: Jobs>(
         relay: relay.handle(),
         agent: agent.mailbox.clone(),
         routes,
-        operators,
+        management,
         trusted_proxies,
     };
     let server = Server::start(listener, config);

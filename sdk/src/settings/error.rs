@@ -1,7 +1,7 @@
 //! Why the value of a variable cannot be used.
 
 use openagents_host::keys::KeyError;
-use openagents_relay::retention::RetentionError;
+use openagents_relay::RetentionError;
 
 use super::names::SUPPORTED_NIPS;
 

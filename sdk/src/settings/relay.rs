@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use openagents_host::{Kind, PublicKey};
-use openagents_relay::access::host_of;
+use openagents_relay::admission::access::host_of;
 use openagents_relay::admission::{ConnectionLimits, Network, RateLimits};
 use openagents_relay::{
-    Access, HandOverRule, Limits, RelayConfig, RelayInformation, RetentionRules, WritePolicy,
+    Access, HandoverRule, Limits, RelayConfig, RelayInformation, RetentionRules, WritePolicy,
 };
 
 use super::error::SettingError;
 use super::names::*;
+use super::operators::Operators;
 use super::relay_information::relay_information;
 use super::variables::{VariableReader, form};
 use crate::author::agent::Jobs;
@@ -23,7 +24,7 @@ pub(crate) struct RelaySettings {
     pub(crate) config: RelayConfig,
     pub(crate) information: RelayInformation,
     /// Who may manage it (NIP-86).
-    pub(crate) operators: BTreeSet<PublicKey>,
+    pub(crate) operators: Operators,
 }
 
 impl RelaySettings {
@@ -46,7 +47,7 @@ impl RelaySettings {
         config.admission.connections = connections(&variables)?;
         config.admission.policy = policy;
         config.retention = retention(&variables)?;
-        let operators = variables.keys(ADMIN_PUBKEYS)?;
+        let operators = Operators::read(&variable)?;
         let information = relay_information::<A>(&config, !operators.is_empty(), &variable)?;
         Ok(Self { config, information, operators })
     }
@@ -59,8 +60,8 @@ pub(crate) fn relay_config<A: Jobs>(limits: Limits) -> RelayConfig {
 }
 
 /// The agent gets the requests that it can do, and every deletion that may take a request back.
-pub(super) fn handover(kinds: impl IntoIterator<Item = u16>) -> HandOverRule {
-    HandOverRule { kinds: kinds.into_iter().map(Kind).collect(), deletions_of: Some(nip90::REQUESTS) }
+pub(super) fn handover(kinds: impl IntoIterator<Item = u16>) -> HandoverRule {
+    HandoverRule { kinds: kinds.into_iter().map(Kind).collect(), deletions_of: Some(nip90::REQUESTS) }
 }
 
 /// For how long events of certain kinds are kept, for those who work on the database without the relay.

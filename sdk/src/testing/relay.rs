@@ -2,7 +2,7 @@
 
 use openagents_host::native::Sqlite;
 use openagents_host::{Engine, Event, EventId, Timestamp, VerifiedEvent};
-use openagents_relay::relay::{Effect, Input, Relay, Ticket};
+use openagents_relay::{Effect, Input, Relay, Ticket};
 use openagents_relay::{Filter, Limits, Outcome};
 
 use super::failure::OrFail;

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use openagents_host::VerifiedEvent;
-use openagents_relay::worker::{HandOver, RelayHost, limits};
+use openagents_relay::worker::{HandoverSink, RelayHost, limits};
 use openagents_relay::{RelayInformation, WritePolicy};
 use worker::{Env, Method, Request, RequestInit, State};
 
@@ -38,7 +38,7 @@ pub fn relay_object<A: Jobs>(state: State, env: Env, policy: Option<Arc<dyn Writ
 #[derive(Debug)]
 pub struct AgentObjectSink<A>(PhantomData<fn() -> A>);
 
-impl<A: Jobs> HandOver for AgentObjectSink<A> {
+impl<A: Jobs> HandoverSink for AgentObjectSink<A> {
     async fn deliver(env: &Env, event: &VerifiedEvent) -> Result<(), String> {
         match within(DELIVERY_TIMEOUT, deliver(env, event)).await {
             Some(delivered) => delivered.map_err(|error| error.to_string())?,

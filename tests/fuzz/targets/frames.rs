@@ -3,7 +3,7 @@
 
 #![no_main]
 
-#[path = "../../../relay/src/native/decoder.rs"]
+#[path = "../../../relay/src/native/server/decoder.rs"]
 #[allow(dead_code, unreachable_pub)]
 mod decoder;
 

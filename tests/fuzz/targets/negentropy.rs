@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use openagents_host::{EventId, Timestamp};
-use openagents_relay::reconciliation::{MAX_MESSAGE, Reconciliation, Records, answer};
+use openagents_relay::nip77::{MAX_MESSAGE_BYTES, Reconciliation, Records, answer};
 use openagents_relay::{Limits, check};
 
 type Pairs = BTreeSet<(u64, EventId)>;
@@ -47,7 +47,7 @@ fn records(pairs: &Pairs) -> Records {
 /// A message that this side sends.
 fn check_sent(message: &[u8]) {
     assert_eq!(message.first(), Some(&VERSION));
-    assert!(u64::try_from(message.len()).expect("small") <= MAX_MESSAGE);
+    assert!(u64::try_from(message.len()).expect("small") <= MAX_MESSAGE_BYTES);
 }
 
 fn read_message(own: &Pairs, message: &[u8]) {

@@ -1,3 +1,5 @@
+//! Ranking of search results (BM25).
+
 use std::cmp::Reverse;
 
 use crate::nostr::bytes::EventId;

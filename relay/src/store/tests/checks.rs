@@ -4,10 +4,10 @@ use openagents_host::sql::Sql;
 
 use super::{NOW, insert_all, store};
 use crate::fixtures;
-use crate::store::{Disagreement, Progress, Store};
+use crate::store::{Disagreement, IntegrityProgress, Store};
 
 pub(super) fn disagreements(store: &Store<Sqlite>) -> Vec<Disagreement> {
-    let mut progress = Progress::default();
+    let mut progress = IntegrityProgress::default();
     let mut found = Vec::new();
     while !progress.is_done() {
         found.append(&mut store.check(&mut progress, 7).unwrap());
@@ -42,10 +42,10 @@ fn finds_each_way_in_which_a_store_can_disagree_with_itself() {
         let store = store();
         insert_all(&store, &events);
         store.sql().execute(damage, &[]).unwrap();
-        let places: Vec<(u64,)> = store.sql().rows("SELECT seq FROM event ORDER BY seq", &[]).unwrap();
+        let row_keys: Vec<(u64,)> = store.sql().rows("SELECT seq FROM event ORDER BY seq", &[]).unwrap();
         let mut found = format!("{:?}", disagreements(&store));
-        for ((place,), letter) in places.into_iter().zip(["A", "B", "C"]) {
-            found = found.replace(&place.to_string(), letter);
+        for ((row_key,), letter) in row_keys.into_iter().zip(["A", "B", "C"]) {
+            found = found.replace(&row_key.to_string(), letter);
         }
         assert_eq!(found, expected, "{damage}");
     }
@@ -83,7 +83,7 @@ fn exports_all_events_page_by_page_the_oldest_first() {
 #[test]
 fn says_how_much_is_stored() {
     let store = store();
-    assert_eq!(store.statistics(3).unwrap(), crate::store::Statistics::default());
+    assert_eq!(store.statistics(3).unwrap(), crate::store::StoreStatistics::default());
     let events = [
         fixtures::signed(1, 5, &[&["t", "a"], &["expiration", "5000"]]),
         fixtures::signed(1, 9, &[&["t", "b"], &["long", "c"]]),

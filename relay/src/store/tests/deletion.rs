@@ -225,8 +225,8 @@ fn what_is_kept_for_a_while_ends_when_it_has_lain_so_long() {
     assert_eq!(store.insert(at(60), &note).unwrap(), Inserted);
     assert_eq!(store.insert(at(60), &relays(8)).unwrap(), Inserted);
     assert!(is_found(&store, at(69), &note) && is_found(&store, at(69), &relays(8)));
-    let places: Vec<(u64,)> = store.sql().rows("SELECT seq FROM event WHERE created_at = 3", &[]).unwrap();
-    assert_eq!(places, [(crate::store::Place::of(&note).seq(),)]);
+    let row_keys: Vec<(u64,)> = store.sql().rows("SELECT seq FROM event WHERE created_at = 3", &[]).unwrap();
+    assert_eq!(row_keys, [(crate::store::row_key::RowKey::of(&note).seq(),)]);
     assert_eq!(super::checks::disagreements(&store), []);
     // Without rules, nothing that comes has an end, and what is there ends as it was to.
     let store = Store::open(store.sql().clone()).unwrap();

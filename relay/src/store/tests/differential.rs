@@ -8,20 +8,20 @@ use openagents_host::sql::{Sql, SqlError};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 
-use super::model::{Model, Reader, matches};
+use super::model::{Reader, StoreModel, matches};
 use super::store;
 use crate::filter::{Filter, OneOf};
 use crate::fixtures;
 use crate::limits::Limits;
 use crate::message::Completeness;
 use crate::message::SubscriptionId;
-use crate::relay::ConnectionId;
 use crate::retention::RetentionRules;
+use crate::session::ConnectionId;
 use crate::store::Viewer;
 use crate::subscriptions::Subscriptions;
 
 #[derive(Clone, Debug)]
-enum Step {
+enum StoreStep {
     /// An event comes; a request to vanish may be meant for this relay.
     Publish(usize, bool),
     /// An event comes again.
@@ -35,19 +35,19 @@ enum Step {
     Sweep(u32),
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step() -> impl Strategy<Value = StoreStep> {
     prop_oneof![
-        12 => (fixtures::pooled(), prop::bool::weighted(0.7)).prop_map(|(number, vanish)| Step::Publish(number, vanish)),
-        2 => any::<prop::sample::Index>().prop_map(Step::Again),
-        1 => any::<prop::sample::Index>().prop_map(Step::Remove),
-        1 => Just(Step::Wait),
-        1 => (1..4_u32).prop_map(Step::RemoveExpired),
-        1 => (1..4_u32).prop_map(Step::Sweep),
+        12 => (fixtures::pooled(), prop::bool::weighted(0.7)).prop_map(|(number, vanish)| StoreStep::Publish(number, vanish)),
+        2 => any::<prop::sample::Index>().prop_map(StoreStep::Again),
+        1 => any::<prop::sample::Index>().prop_map(StoreStep::Remove),
+        1 => Just(StoreStep::Wait),
+        1 => (1..4_u32).prop_map(StoreStep::RemoveExpired),
+        1 => (1..4_u32).prop_map(StoreStep::Sweep),
     ]
 }
 
 #[derive(Clone, Debug)]
-struct Question {
+struct AskedQuery {
     filters: Vec<Filter>,
     by_id: Vec<prop::sample::Index>,
     limits: Limits,
@@ -55,7 +55,7 @@ struct Question {
     private: bool,
 }
 
-fn question() -> impl Strategy<Value = Question> {
+fn question() -> impl Strategy<Value = AskedQuery> {
     let limits = (1..12_u64, 1..12_u64, prop_oneof![5 => Just(1 << 20), 1 => 0..3_000_usize]).prop_map(
         |(default_limit, max_limit, max_answer_length)| Limits {
             default_limit,
@@ -71,7 +71,7 @@ fn question() -> impl Strategy<Value = Question> {
         fixtures::reader(),
         any::<bool>(),
     )
-        .prop_map(|(filters, by_id, limits, reader, private)| Question {
+        .prop_map(|(filters, by_id, limits, reader, private)| AskedQuery {
             filters,
             by_id,
             limits,
@@ -104,37 +104,37 @@ impl From<SqlError> for Tried {
 }
 
 fn try_one(
-    store: Store,
+    store: TestStore,
     retention: BTreeMap<u16, u64>,
-    steps: Vec<Step>,
-    questions: Vec<Question>,
+    steps: Vec<StoreStep>,
+    questions: Vec<AskedQuery>,
 ) -> Result<(), TestCaseError> {
     let rules = retention.iter().try_fold(RetentionRules::none(), |rules, (kind, seconds)| {
         rules.keep(*kind..=*kind, Duration::from_secs(*seconds))
     });
     let store = &store.with_retention(rules.unwrap());
-    let (mut model, mut now) = (Model::default(), 6_u64);
+    let (mut model, mut now) = (StoreModel::default(), 6_u64);
     model.retention = retention;
     let mut published = Vec::new();
     for step in steps {
         let at = Timestamp::from_seconds(now);
         match step {
-            Step::Publish(number, vanish) => publish(store, &mut model, now, number, vanish)?,
-            Step::Again(index) if !published.is_empty() => {
+            StoreStep::Publish(number, vanish) => publish(store, &mut model, now, number, vanish)?,
+            StoreStep::Again(index) if !published.is_empty() => {
                 publish(store, &mut model, now, *index.get(&published), false)?;
             }
-            Step::Remove(index) if !published.is_empty() => {
+            StoreStep::Remove(index) if !published.is_empty() => {
                 let id = fixtures::pool()[*index.get(&published)].id;
                 let was_there = model.remove(now, id);
                 // One that is not there any more may still wait to be removed.
                 prop_assert!(store.remove(&id).unwrap() || !was_there);
             }
-            Step::Again(_) | Step::Remove(_) => {}
-            Step::Wait => now += 1,
-            Step::RemoveExpired(at_most) => drop(store.remove_expired(at, at_most).unwrap()),
-            Step::Sweep(at_most) => drop(store.sweep(at_most).unwrap()),
+            StoreStep::Again(_) | StoreStep::Remove(_) => {}
+            StoreStep::Wait => now += 1,
+            StoreStep::RemoveExpired(at_most) => drop(store.remove_expired(at, at_most).unwrap()),
+            StoreStep::Sweep(at_most) => drop(store.sweep(at_most).unwrap()),
         }
-        if let Step::Publish(number, _) = step {
+        if let StoreStep::Publish(number, _) = step {
             published.push(number);
         }
     }
@@ -145,11 +145,11 @@ fn try_one(
     Ok(())
 }
 
-type Store = crate::store::Store<openagents_host::native::Sqlite>;
+type TestStore = crate::store::Store<openagents_host::native::Sqlite>;
 
 fn publish(
-    store: &Store,
-    model: &mut Model,
+    store: &TestStore,
+    model: &mut StoreModel,
     now: u64,
     number: usize,
     vanish: bool,
@@ -166,17 +166,17 @@ fn publish(
 const LOOK_UPS: u64 = 1_000_000;
 
 fn ask(
-    store: &Store,
-    model: &Model,
+    store: &TestStore,
+    model: &StoreModel,
     now: u64,
-    mut question: Question,
+    mut question: AskedQuery,
     published: &[usize],
 ) -> Result<(), TestCaseError> {
     if !published.is_empty() && !question.by_id.is_empty() {
         let ids = question.by_id.iter().map(|index| fixtures::pool()[*index.get(published)].id);
         question.filters.push(Filter::new().ids(ids));
     }
-    let Question { filters, limits, reader, private, .. } = question;
+    let AskedQuery { filters, limits, reader, private, .. } = question;
     let private_kinds: Vec<u16> = if private { vec![4, 1059] } else { Vec::new() };
     let kinds: OneOf<_> = private_kinds.iter().copied().map(openagents_host::Kind).collect();
     let viewer = Viewer { private_kinds: &kinds, pubkeys: &reader };

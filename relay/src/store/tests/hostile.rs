@@ -7,15 +7,15 @@ use super::{NOW, store};
 use crate::filter::Filter;
 use crate::limits::Limits;
 use crate::message::Completeness;
-use crate::store::place::Place;
+use crate::store::row_key::RowKey;
 use crate::store::{Coverage, Store, Viewer};
 use crate::tag::{TagKey, TagName};
 
 /// So many events, one a second, of a thousand authors: all about `#t` `hot`, every other one about `#x` `a`, all
 /// others about `#n` `b`.
-fn crowded(events: u64) -> Store<Sqlite> {
+fn with_events(events: u64) -> Store<Sqlite> {
     let store = store();
-    let second = Place::first(1).seq() - Place::first(0).seq();
+    let second = RowKey::first(1).seq() - RowKey::first(0).seq();
     store
         .sql()
         .execute(
@@ -50,7 +50,7 @@ fn count(store: &Store<Sqlite>, filters: &[&str], look_ups: u64) -> (u64, bool) 
 
 #[test]
 fn a_count_looks_up_no_more_than_it_may() {
-    let store = crowded(1_000);
+    let store = with_events(1_000);
     for (filters, needed, found) in [
         (&[r##"{"#t":["hot"]}"##][..], 1_000, 1_000),
         (&[r#"{"kinds":[1]}"#], 500, 500),
@@ -74,7 +74,7 @@ fn a_count_looks_up_no_more_than_it_may() {
 
 #[test]
 fn an_author_s_events_of_other_times_are_looked_at_as_well() {
-    let store = crowded(2_000);
+    let store = with_events(2_000);
     let author = format!("{:064x}", 5);
     let filter = format!(r#"{{"authors":["{author}"],"since":1000}}"#);
     assert_eq!(count(&store, &[&filter], 2), (1, false));
@@ -84,7 +84,7 @@ fn an_author_s_events_of_other_times_are_looked_at_as_well() {
 
 #[test]
 fn of_what_needs_too_many_look_ups_nothing_is_handed_over() {
-    let store = crowded(1_000);
+    let store = with_events(1_000);
     let filter = filter(r##"{"#x":["a"],"#n":["b"]}"##);
     for (look_ups, expected) in [(1_000, Coverage::All), (999, Coverage::Part)] {
         let each = &mut |_: &_, _: &_, _| panic!("a match");
@@ -102,7 +102,7 @@ fn request(store: &Store<Sqlite>, json: &str, look_ups: u64) -> (Result<Complete
 
 #[test]
 fn a_request_looks_no_further_back_than_it_may_and_says_so() {
-    let store = crowded(12_000);
+    let store = with_events(12_000);
     let both = r##"{"#t":["hot"],"#x":["a"],"limit":400}"##;
     assert_eq!(request(&store, both, 24_000), (Ok(Completeness::More), 400), "filled by the newest");
     let all = |look_ups| request(&store, r##"{"#t":["hot"],"#n":["c"]}"##, look_ups);

@@ -16,7 +16,7 @@ use crate::store::Insertion;
 
 /// All that was ever accepted and is still there, and what may not come back.
 #[derive(Default)]
-pub(crate) struct Model {
+pub(crate) struct StoreModel {
     pub(crate) events: Vec<VerifiedEvent>,
     /// How many seconds events of certain kinds are kept.
     pub(crate) retention: BTreeMap<u16, u64>,
@@ -48,7 +48,7 @@ fn has_ended(ends: &BTreeMap<EventId, u64>, event: &Event, now: u64) -> bool {
     is_expired(event, now) || ends.get(&event.id).is_some_and(|end| *end <= now)
 }
 
-impl Model {
+impl StoreModel {
     /// NIP-01, NIP-09, NIP-40 and NIP-62 for one event that comes in at second `now`.
     pub(crate) fn publish(&mut self, now: u64, event: &VerifiedEvent, vanish: bool) -> Insertion {
         self.forget_ended(now);

@@ -7,8 +7,8 @@ use openagents_host::{EventId, Kind, PublicKey, Timestamp};
 use super::store;
 use crate::filter::Filter;
 use crate::fixtures;
-use crate::store::plan::Driver;
-use crate::store::select::{Cursor, Reader, Select, lower};
+use crate::store::read::driver::Driver;
+use crate::store::read::select::{MergeCursor, QueryContext, Select, lower};
 use crate::store::statement::Statement;
 use crate::store::{Store, Viewer};
 use crate::tag::TagName;
@@ -25,12 +25,12 @@ pub(super) fn plan(store: &Store<Sqlite>, statement: &Statement) -> String {
     rows.into_iter().map(|row| row.3).collect::<Vec<_>>().join("; ")
 }
 
-fn reader<'a>(viewer: &'a Viewer<'a>) -> Reader<'a> {
-    Reader { now: Timestamp::from_seconds(1_000), viewer }
+fn context<'a>(viewer: &'a Viewer<'a>) -> QueryContext<'a> {
+    QueryContext { now: Timestamp::from_seconds(1_000), viewer }
 }
 
-fn newest(driver: Driver, filter: &Filter, reader: &Reader<'_>, limit: u64) -> Statement {
-    Select::ordered("e.json", driver, filter, reader, lower(filter), limit)
+fn newest(driver: Driver, filter: &Filter, context: &QueryContext<'_>, limit: u64) -> Statement {
+    Select::ordered("e.json", driver, filter, context, lower(filter), limit)
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn an_answer_needs_no_sorting_where_the_condition_has_one_value() {
         ),
         (r#"{"since":5}"#, Driver::Time, "SEARCH e USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
     ] {
-        let plan = plan(&store, &newest(driver, &filter(json), &reader(&viewer), 500));
+        let plan = plan(&store, &newest(driver, &filter(json), &context(&viewer), 500));
         assert!(plan.contains(expected), "{json}: {plan}");
         assert!(!plan.contains("TEMP B-TREE"), "{json}: {plan}");
     }
@@ -69,7 +69,7 @@ fn an_answer_needs_no_sorting_where_the_condition_has_one_value() {
 #[test]
 fn each_of_several_values_is_read_in_order_and_no_further_than_needed() {
     let (store, viewer) = (store(), Viewer::everything());
-    let cursors = [Cursor { value: String::new(), upper: 1 }];
+    let cursors = [MergeCursor { value: String::new(), upper: 1 }];
     for (json, driver, expected) in [
         (
             r##"{"#e":["ID1","ID2"]}"##,
@@ -84,12 +84,12 @@ fn each_of_several_values_is_read_in_order_and_no_further_than_needed() {
         (r#"{"kinds":[1,2]}"#, Driver::Kinds, "e USING INDEX event_by_kind (kind=? AND rowid>? AND rowid<?)"),
     ] {
         let filter = filter(json);
-        let plan = plan(&store, &Select::cursors(driver, &filter, &reader(&viewer), &cursors, 0, 5));
+        let plan = plan(&store, &Select::cursors(driver, &filter, &context(&viewer), &cursors, 0, 5));
         assert!(plan.contains(expected) && !plan.contains("TEMP B-TREE"), "{json}: {plan}");
     }
     let filter = filter(r#"{"authors":["ID1"]}"#);
     let authors = filter.authors.clone().unwrap();
-    let plan = plan(&store, &Select::cursors_of_authors(&filter, &authors, &reader(&viewer), 0, 1, 5));
+    let plan = plan(&store, &Select::cursors_of_authors(&filter, &authors, &context(&viewer), 0, 1, 5));
     assert!(plan.contains("event_by_author (pubkey=? AND kind=? AND rowid>? AND rowid<?)"), "{plan}");
     assert!(plan.contains("event_by_author (pubkey=? AND kind>?)"), "{plan}");
     assert!(!plan.contains("SCAN event") && !plan.contains("TEMP B-TREE"), "{plan}");
@@ -101,7 +101,7 @@ fn other_tags_and_addressees_are_looked_up_by_the_whole_key() {
     let private_kinds = [Kind(4), Kind(1059)].into_iter().collect();
     let viewer = Viewer { private_kinds: &private_kinds, pubkeys: &pubkeys };
     let filter = filter(r##"{"#e":["ID1"],"#p":["ID1","ID2"]}"##);
-    let plan = plan(&store, &newest(Driver::Tag(TagName::new("e").unwrap()), &filter, &reader(&viewer), 1));
+    let plan = plan(&store, &newest(Driver::Tag(TagName::new("e").unwrap()), &filter, &context(&viewer), 1));
     // SQLite may make a join of EXISTS, and says so.
     let plan = plan.replace(" EXISTS", "");
     // Two values of a tag, and one addressee.
@@ -114,7 +114,7 @@ fn privacy_costs_nothing_where_the_filter_names_other_kinds() {
     let private_kinds = [Kind(4), Kind(1059)].into_iter().collect();
     let viewer = Viewer { private_kinds: &private_kinds, pubkeys: &pubkeys };
     let text = |json: &str, viewer: &Viewer<'_>| {
-        newest(Driver::Time, &filter(json), &reader(viewer), 1).text().to_owned()
+        newest(Driver::Time, &filter(json), &context(viewer), 1).text().to_owned()
     };
     let (open, private) = (r#"{"kinds":[1,7000]}"#, r#"{"kinds":[1,1059]}"#);
     assert_eq!(text(open, &viewer), text(open, &Viewer::everything()));
@@ -124,7 +124,7 @@ fn privacy_costs_nothing_where_the_filter_names_other_kinds() {
 }
 
 /// A hundred notes of each of three authors about one topic, ten of them about one thing, and one rare kind.
-fn crowded() -> Store<Sqlite> {
+fn with_events() -> Store<Sqlite> {
     let store = store();
     for number in 0..300_usize {
         let (author, at) = (fixtures::keys(number % 3), (number / 2) as u64);
@@ -139,7 +139,7 @@ fn crowded() -> Store<Sqlite> {
 
 #[test]
 fn the_rarest_condition_drives() {
-    let store = crowded();
+    let store = with_events();
     let viewer = Viewer::everything();
     let tag = |name| Driver::Tag(TagName::new(name).unwrap());
     let author = fixtures::keys(0).public_key().to_hex();
@@ -157,7 +157,7 @@ fn the_rarest_condition_drives() {
         (format!(r#"{{"authors":["{author}"],"kinds":[7]}}"#), Driver::Authors),
         (r#"{"since":5}"#.to_owned(), Driver::Time),
     ] {
-        assert_eq!(store.driver(&filter(&json), &reader(&viewer)).unwrap(), expected, "{json}");
+        assert_eq!(store.driver(&filter(&json), &context(&viewer)).unwrap(), expected, "{json}");
     }
 }
 
@@ -165,7 +165,7 @@ fn the_rarest_condition_drives() {
 fn a_time_that_no_host_can_store_is_taken_for_the_last_one() {
     let (store, viewer) = (store(), Viewer::everything());
     let filter = Filter { since: Some(u64::MAX), until: Some(u64::MAX), ..Filter::default() };
-    let select = newest(Driver::Time, &filter, &reader(&viewer), 1);
+    let select = newest(Driver::Time, &filter, &context(&viewer), 1);
     store.sql().execute(select.text(), &select.values()).unwrap();
 }
 
@@ -174,7 +174,7 @@ fn long_lists_are_one_value_each() {
     let (store, viewer) = (store(), Viewer::everything());
     let many = |n: u16| (0..n).map(|n| PublicKey::from_bytes([n.to_be_bytes()[1]; 32]));
     let filter = Filter::new().authors(many(256)).kinds(0..5_000);
-    let select = Select::all("e.seq", Driver::Authors, &filter, &reader(&viewer), 1);
+    let select = Select::all("e.seq", Driver::Authors, &filter, &context(&viewer), 1);
     assert!(select.values().len() < 10);
     store.sql().execute(select.text(), &select.values()).unwrap();
     store.query(super::NOW, &[filter], &crate::limits::Limits::default(), &viewer, &mut |_| {}).unwrap();

@@ -16,11 +16,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use openagents_host::Keys;
 use openagents_host::native::{Durability, Sqlite};
 use openagents_relay::Access;
-use openagents_relay::access::host_of;
-use openagents_relay::native::database::{self, DatabaseError};
-use openagents_relay::native::export::ExportError;
-use openagents_relay::native::import::ImportError;
-use openagents_relay::native::sync::{Remote, RemoteError, SyncError};
+use openagents_relay::admission::access::host_of;
+use openagents_relay::native::tools::database::{self, DatabaseError};
+use openagents_relay::native::tools::export::ExportError;
+use openagents_relay::native::tools::import::ImportError;
+use openagents_relay::native::tools::sync::{Remote, RemoteError, SyncError};
 use openagents_relay::store::Store;
 
 use super::terminal::tell;

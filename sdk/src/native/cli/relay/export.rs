@@ -3,8 +3,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use openagents_host::native::now;
-use openagents_relay::native::database::open_to_read;
-use openagents_relay::native::export::{Export, ExportError, Target, export};
+use openagents_relay::native::tools::database::open_to_read;
+use openagents_relay::native::tools::export::{Export, ExportError, Target, export};
 
 use super::progress::{Progress, bytes, number};
 use super::{DATABASE, INTERRUPTED, RelayCommandError, arguments, stop_when_interrupted};

@@ -1,8 +1,8 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use openagents_relay::native::import::{Import, Source, import, import_over};
-use openagents_relay::native::intake::{Refusal, Tally};
+use openagents_relay::native::tools::bulk_insert::{ImportCounts, Refusal};
+use openagents_relay::native::tools::import::{Import, Source, import, import_over};
 
 use super::progress::{Progress, bytes, number};
 use super::{
@@ -36,7 +36,7 @@ pub(super) async fn run(arguments: &arguments::Import, data: &Path) -> Result<Ex
     Ok(match import.is_complete {
         false => ExitCode::from(INTERRUPTED),
         true if arguments.strict && import.bad_lines > 0 => ExitCode::FAILURE,
-        true if import.bad_lines > 0 && import.bad_lines == import.tally.total() => ExitCode::FAILURE,
+        true if import.bad_lines > 0 && import.bad_lines == import.counts.total() => ExitCode::FAILURE,
         true => ExitCode::SUCCESS,
     })
 }
@@ -49,14 +49,14 @@ fn source(file: &Path) -> Result<Source, RelayCommandError> {
 }
 
 fn line(import: &Import, length: Option<u64>, progress: &Progress) -> String {
-    let tally = &import.tally;
+    let counts = &import.counts;
     let how_far = match length {
         Some(length) => progress.bar(import.bytes, length),
         None => bytes(import.bytes),
     };
     let mut line =
-        format!("{how_far}  {}/s  {} new", number(progress.rate(tally.total())), number(tally.accepted));
-    for (count, word) in [(tally.duplicates, "known"), (tally.all_refused(), "refused")] {
+        format!("{how_far}  {}/s  {} new", number(progress.rate(counts.total())), number(counts.accepted));
+    for (count, word) in [(counts.duplicates, "known"), (counts.all_refused(), "refused")] {
         if count > 0 {
             line.push_str(&format!("  {} {word}", number(count)));
         }
@@ -65,17 +65,17 @@ fn line(import: &Import, length: Option<u64>, progress: &Progress) -> String {
 }
 
 fn report(import: &Import, progress: &Progress) {
-    let tally = &import.tally;
+    let counts = &import.counts;
     if let Some(lines) = import.resumed_after {
         say(format_args!("went on after line {} of the run before", number(lines)));
     }
     let (verb, rate) = match import.is_complete {
-        true => ("imported", number(progress.rate(tally.total()))),
-        false => ("interrupted after", number(progress.rate(tally.total()))),
+        true => ("imported", number(progress.rate(counts.total()))),
+        false => ("interrupted after", number(progress.rate(counts.total()))),
     };
     let seconds = progress.elapsed().as_secs_f64();
-    say(format_args!("{verb} {} events in {seconds:.1} s ({rate} lines/s)", number(tally.accepted)));
-    details(tally);
+    say(format_args!("{verb} {} events in {seconds:.1} s ({rate} lines/s)", number(counts.accepted)));
+    details(counts);
     if import.bad_lines > 0 {
         let shown = match import.bad_lines {
             1 => "a bad line:".to_owned(),
@@ -92,13 +92,13 @@ fn report(import: &Import, progress: &Progress) {
 }
 
 /// What became of those that were not accepted.
-pub(super) fn details(tally: &Tally) {
-    let known = (tally.duplicates > 0).then(|| ("already there".to_owned(), tally.duplicates));
-    let refused = tally.refused.iter().map(|(refusal, count)| (words(refusal), *count));
+pub(super) fn details(counts: &ImportCounts) {
+    let known = (counts.duplicates > 0).then(|| ("already there".to_owned(), counts.duplicates));
+    let refused = counts.refused.iter().map(|(refusal, count)| (words(refusal), *count));
     for (words, count) in known.into_iter().chain(refused) {
         say(format_args!("  {:>12}  {}", number(count), foreign(&words)));
     }
-    for reason in &tally.reasons {
+    for reason in &counts.reasons {
         say(format_args!("  {:>12}  {}", "for example", foreign(reason)));
     }
 }

@@ -1,15 +1,15 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use openagents_relay::native::database::{DatabaseError, open_to_read};
-use openagents_relay::native::upkeep;
+use openagents_relay::native::tools::database::{DatabaseError, open_to_read};
+use openagents_relay::native::tools::maintenance;
 
 use super::progress::{bytes, number};
 use super::{DATABASE, RelayCommandError, take};
 use crate::native::cli::terminal::{foreign_output, say};
 
 pub(super) fn check(data: &Path) -> Result<ExitCode, RelayCommandError> {
-    let health = upkeep::check(&data.join(DATABASE))?;
+    let health = maintenance::check(&data.join(DATABASE))?;
     let events = number(health.events);
     if health.is_sound() {
         say(format_args!("ok: {events} events, indexes agree"));
@@ -29,7 +29,7 @@ pub(super) fn compact(data: &Path) -> Result<ExitCode, RelayCommandError> {
         return Err(error.into());
     }
     let _folder = take(data, "")?;
-    let compaction = upkeep::compact(&database)?;
+    let compaction = maintenance::compact(&database)?;
     say(format_args!("compacted: {} before, {} now", bytes(compaction.before), bytes(compaction.after)));
     Ok(ExitCode::SUCCESS)
 }

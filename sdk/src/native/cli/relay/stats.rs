@@ -2,7 +2,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use chrono::DateTime;
-use openagents_relay::native::statistics::{DatabaseStatistics, Size};
+use openagents_relay::native::tools::statistics::{DatabaseSize, DatabaseStatistics};
 
 use super::progress::{bytes, number};
 use super::{DATABASE, RelayCommandError, arguments};
@@ -52,7 +52,7 @@ fn events(statistics: &DatabaseStatistics) {
     }
 }
 
-fn room(size: &Size) {
+fn room(size: &DatabaseSize) {
     say(format_args!("\n{:<24}{:>14}{:>12}", "table", "rows", "size"));
     for table in &size.tables {
         say(format_args!("{:<24}{:>14}{:>12}", table.name, number(table.rows), bytes(table.bytes)));

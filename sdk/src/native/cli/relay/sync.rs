@@ -2,8 +2,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use openagents_host::native::now;
-use openagents_relay::native::database::open_to_read;
-use openagents_relay::native::sync::{Direction, Method, Sink, Synchronization, sync};
+use openagents_relay::native::tools::database::open_to_read;
+use openagents_relay::native::tools::sync::{Direction, Method, Sink, Synchronization, sync};
 
 use super::import::details;
 use super::progress::{Progress, number};

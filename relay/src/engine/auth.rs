@@ -1,0 +1,62 @@
+//! `AUTH`: who a client is (NIP-42).
+
+use openagents_host::sql::Sql;
+use openagents_host::{Timestamp, VerifiedEvent};
+
+use super::{Effect, Relay, answer};
+use crate::message::RelayMessage;
+use crate::reason::{Outcome, Prefix, Reason};
+use crate::session::ConnectionId;
+
+/// How many people one connection can be of.
+const MAX_IDENTITIES: usize = 16;
+
+impl<S: Sql> Relay<S> {
+    /// Takes note of who a client is, if that is proven.
+    pub(super) fn authenticate(
+        &mut self,
+        now: Timestamp,
+        connection: ConnectionId,
+        event: &VerifiedEvent,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(session) = self.sessions.get_mut(&connection) else { return };
+        let identified = self.config.access.authenticates(now, session, event).and_then(|()| {
+            if session.authenticate(event.pubkey, MAX_IDENTITIES) {
+                Ok(())
+            } else {
+                Err(Reason::restricted(format!("a connection can have {MAX_IDENTITIES} identities here")))
+            }
+        });
+        let outcome = match identified {
+            Ok(()) => {
+                effects.push(Effect::SessionChanged(connection));
+                Outcome::Accepted
+            }
+            Err(reason) => Outcome::Refused(reason),
+        };
+        effects.push(answer(connection, event.id, outcome));
+    }
+
+    /// Sends the challenge before a refusal that asks for identification, and before nothing else.
+    pub(super) fn challenge_for(
+        &mut self,
+        connection: ConnectionId,
+        reason: &Reason,
+        effects: &mut Vec<Effect>,
+    ) {
+        if reason.prefix == Prefix::AuthRequired {
+            self.challenge(connection, effects);
+        }
+    }
+
+    /// Sends a client its challenge, once.
+    pub(super) fn challenge(&mut self, connection: ConnectionId, effects: &mut Vec<Effect>) {
+        let challenge =
+            self.sessions.get_mut(&connection).and_then(crate::session::ClientSession::challenge_once);
+        if let Some(challenge) = challenge {
+            effects.push(Effect::Send { connection, message: RelayMessage::Auth(challenge) });
+            effects.push(Effect::SessionChanged(connection));
+        }
+    }
+}

@@ -1,0 +1,185 @@
+#![allow(clippy::arithmetic_side_effects)]
+
+use openagents_host::native::Sqlite;
+use openagents_host::sql::{Sql, values};
+use openagents_host::{Engine, Kind, Timestamp, VerifiedEvent};
+use proptest::prelude::*;
+
+use crate::admission::{Admission, RateLimits};
+use crate::engine::{Effect, Input, Relay, RelayConfig};
+use crate::fixtures;
+use crate::session::Origin;
+use crate::session::{ConnectionId, Ticket};
+use crate::{Access, Filter};
+
+const NOW: Timestamp = Timestamp::from_seconds(8);
+const CONNECTIONS: u64 = 2;
+
+fn relay(config: &RelayConfig) -> Relay<Sqlite> {
+    let mut relay = Relay::open(Sqlite::in_memory().unwrap(), config.clone()).unwrap();
+    for number in 0..CONNECTIONS {
+        let origin = Origin { challenge: "challenge".into(), ..Origin::default() };
+        let input = Input::Open { connection: ConnectionId::new(number), origin };
+        relay.handle(NOW, &input, &mut Vec::new());
+    }
+    relay
+}
+
+fn one_after_another(relay: &mut Relay<Sqlite>, inputs: &[Input]) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    for input in inputs {
+        relay.handle(NOW, input, &mut effects);
+    }
+    effects
+}
+
+fn together(relay: &mut Relay<Sqlite>, inputs: &[Input]) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    for ahead in relay.prepare(NOW, inputs.to_vec()) {
+        relay.handle_prepared(NOW, ahead, &mut effects);
+    }
+    effects
+}
+
+fn everything(relay: &mut Relay<Sqlite>) -> Vec<Effect> {
+    one_after_another(relay, &[Input::Query { ticket: Ticket(1), filters: vec![Filter::new()] }])
+}
+
+fn event(event: &VerifiedEvent) -> String {
+    format!("[\"EVENT\",{}]", event.json())
+}
+
+fn texts(texts: impl IntoIterator<Item = String>) -> Vec<Input> {
+    texts.into_iter().map(|text| Input::Text { connection: ConnectionId::new(0), text }).collect()
+}
+
+/// What each event of a batch is told.
+fn answers(relay: &mut Relay<Sqlite>, events: &[&VerifiedEvent]) -> Vec<String> {
+    let effects = together(relay, &texts(events.iter().map(|one| event(one))));
+    let answer = |effect| match effect {
+        Effect::Send { message, .. } => {
+            let message: serde_json::Value = serde_json::from_str(&message.to_json()).unwrap();
+            format!("{} {}", message[2], message[3].as_str().unwrap().split(':').next().unwrap())
+        }
+        effect => panic!("{effect:?}"),
+    };
+    effects.into_iter().map(answer).collect()
+}
+
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        12 => fixtures::pooled().prop_map(|number| event(&fixtures::pool()[number])),
+        1 => (1..4_u64).prop_map(|at| event(&fixtures::signed(20_001, at, &[&["t", "a"]]))),
+        1 => (0..3_usize).prop_map(|key| {
+            let tags: [&[&str]; 2] = [&["challenge", "challenge"], &["relay", "wss://relay.example"]];
+            let event = fixtures::signed_by(&fixtures::keys(key), 22_242, 5, &tags, "");
+            format!("[\"AUTH\",{}]", event.json())
+        }),
+        1 => fixtures::filter().prop_map(|filter| {
+            format!("[\"REQ\",\"a\",{}]", serde_json::to_string(&filter).unwrap())
+        }),
+        1 => Just("[\"CLOSE\",\"a\"]".to_owned()),
+        1 => Just("[\"EVENT\",{}]".to_owned()),
+    ]
+}
+
+#[test]
+fn answers_a_batch_as_its_messages_one_by_one() {
+    let input = (0..CONNECTIONS + 1, text())
+        .prop_map(|(number, text)| Input::Text { connection: ConnectionId::new(number), text });
+    let batches = prop::collection::vec(prop::collection::vec(input, 1..24), 1..12);
+    let config = (any::<bool>(), prop::option::of(5..40_u32));
+    fixtures::try_many("batches", 96, &(config, batches), |((auth_to_write, events_per_minute), batches)| {
+        let rates = RateLimits {
+            events_per_minute: events_per_minute.unwrap_or(0),
+            limits_loopback: true,
+            ..RateLimits::default()
+        };
+        let config = RelayConfig {
+            access: Access { hosts: ["relay.example".to_owned()].into(), auth_to_write, ..Access::default() },
+            admission: Admission { rates, ..Admission::default() },
+            handover: [Kind(5_050)].into_iter().collect(),
+            ..RelayConfig::default()
+        };
+        let (mut first, mut second) = (relay(&config), relay(&config));
+        for batch in &batches {
+            prop_assert_eq!(one_after_another(&mut first, batch), together(&mut second, batch));
+        }
+        prop_assert_eq!(everything(&mut first), everything(&mut second));
+        Ok(())
+    });
+}
+
+#[test]
+fn stores_an_event_that_is_twice_in_a_batch_once() {
+    let mut relay = relay(&RelayConfig::default());
+    let (one, other) = (fixtures::signed(1, 1, &[]), fixtures::signed(1, 2, &[]));
+    assert_eq!(
+        answers(&mut relay, &[&one, &one, &other, &one]),
+        ["true ", "true duplicate", "true ", "true duplicate"]
+    );
+}
+
+#[test]
+fn refuses_an_event_that_is_deleted_earlier_in_its_batch() {
+    let mut relay = relay(&RelayConfig::default());
+    let events: Vec<_> = (1..4).map(|second| fixtures::signed(1, second, &[])).collect();
+    let id = events[1].id.to_hex();
+    let deletion = fixtures::signed(5, 4, &[&["e", &id]]);
+    let batch = [&events[0], &deletion, &events[1], &events[2]];
+    assert_eq!(answers(&mut relay, &batch), ["true ", "true ", "false blocked", "true "]);
+}
+
+#[test]
+fn refuses_events_of_an_author_who_vanishes_earlier_in_the_batch() {
+    let mut relay = relay(&RelayConfig::default());
+    let events: Vec<_> = (1..4).map(|second| fixtures::signed(1, second, &[])).collect();
+    let request = fixtures::signed(62, 2, &[&["relay", "ALL_RELAYS"]]);
+    let batch = [&request, &events[0], &events[1], &events[2]];
+    assert_eq!(answers(&mut relay, &batch), ["true ", "false blocked", "false blocked", "true "]);
+}
+
+#[test]
+fn refuses_events_that_were_deleted_or_vanished_before_the_batch() {
+    let mut relay = relay(&RelayConfig::default());
+    let [kept, deleted] = [1, 2].map(|second| fixtures::signed(1, second, &[]));
+    let gone = fixtures::signed_by(&fixtures::keys(1), 1, 2, &[], "");
+    let deletion = fixtures::signed(5, 4, &[&["e", &deleted.id.to_hex()]]);
+    let request = fixtures::signed_by(&fixtures::keys(1), 62, 2, &[&["relay", "ALL_RELAYS"]], "");
+    assert_eq!(answers(&mut relay, &[&deletion, &request]), ["true ", "true "]);
+    assert_eq!(answers(&mut relay, &[&kept, &deleted, &gone]), ["true ", "false blocked", "false blocked"]);
+}
+
+#[test]
+fn stores_an_event_whose_row_key_was_taken_earlier_in_its_batch() {
+    let mut relay = relay(&RelayConfig::default());
+    let mut events: Vec<VerifiedEvent> = (0..4_000)
+        .map(|number| fixtures::signed_by(&fixtures::keys(0), 1, 1, &[], &number.to_string()))
+        .collect();
+    // Its place has 20 bits of its id.
+    let begins = |event: &VerifiedEvent| match *event.id.as_bytes() {
+        [a, b, c, ..] => u32::from_be_bytes([0, a, b, c]) >> 4,
+    };
+    events.sort_by_key(begins);
+    // A place is the higher the lower the id is.
+    let pair = events.windows(2).find(|pair| begins(&pair[0]) + 1 == begins(&pair[1]));
+    let Some([upper, lower]) = pair else { panic!("no two stand beside each other") };
+    let place = (1 << 20) | u64::from(0xf_ffff - begins(upper));
+    relay
+        .store()
+        .sql()
+        .execute(
+            "INSERT INTO event (seq, id, pubkey, created_at, kind, json) VALUES (?, x'00', x'00', 1, 1, '')",
+            values![place],
+        )
+        .unwrap();
+    let other = fixtures::signed(1, 2, &[]);
+    assert_eq!(answers(&mut relay, &[&other, upper, lower]), ["true "; 3]);
+    let stored = |event: &VerifiedEvent| {
+        let row =
+            relay.store().sql().first::<(u64,)>("SELECT seq FROM event WHERE id = ?", values![&event.id]);
+        row.unwrap().unwrap().0
+    };
+    assert_eq!(stored(upper), place - 1, "the place of the lower one");
+    assert_ne!(stored(lower), place - 1);
+}

@@ -1,0 +1,113 @@
+//! `NEG-OPEN`, `NEG-MSG` and `NEG-CLOSE`: reconciliation with a client (NIP-77).
+
+use std::sync::Arc;
+
+use openagents_host::Timestamp;
+use openagents_host::sql::Sql;
+
+use super::store_read::{ReadRequest, ReconciliationRead, reply};
+use super::{Effect, Relay};
+use crate::filter::Filter;
+use crate::message::{ReconcileStep, RelayMessage, SubscriptionId};
+use crate::reason::{Prefix, Reason};
+use crate::session::ConnectionId;
+
+impl<S: Sql> Relay<S> {
+    /// Answers a step of a reconciliation. After a refusal it is closed.
+    pub(super) fn reconcile(
+        &mut self,
+        now: Timestamp,
+        connection: ConnectionId,
+        subscription: &SubscriptionId,
+        step: &ReconcileStep,
+        effects: &mut Vec<Effect>,
+    ) {
+        let taken = match step {
+            ReconcileStep::Open { filter, message } => {
+                let opened = self.open_reconciliation(connection, subscription, filter);
+                effects.push(Effect::SessionChanged(connection));
+                opened.map(|()| message)
+            }
+            ReconcileStep::Continue(message) => Ok(message),
+            ReconcileStep::Close => {
+                self.close_reconciliation(connection, subscription, effects);
+                return;
+            }
+        };
+        let taken = taken.and_then(|message| self.go_on(now, connection, subscription, message, effects));
+        if let Err(reason) = taken {
+            self.close_reconciliation(connection, subscription, effects);
+            self.challenge_for(connection, &reason, effects);
+            let message = RelayMessage::ReconcileRefused { subscription: subscription.clone(), reason };
+            effects.push(Effect::Send { connection, message });
+        }
+    }
+
+    fn open_reconciliation(
+        &mut self,
+        connection: ConnectionId,
+        subscription: &SubscriptionId,
+        filter: &Filter,
+    ) -> Result<(), Reason> {
+        // One that cannot be opened closes the earlier one of its name, too.
+        self.reconciliations.close(connection, subscription);
+        self.may_read(connection, std::slice::from_ref(filter))?;
+        if filter.search.is_some() {
+            return Err(Reason::unsupported("a reconciliation cannot be about what a search finds"));
+        }
+        self.reconciliations.open(connection, subscription, filter, &self.config.limits)
+    }
+
+    pub(super) fn close_reconciliation(
+        &mut self,
+        connection: ConnectionId,
+        subscription: &SubscriptionId,
+        effects: &mut Vec<Effect>,
+    ) {
+        if self.reconciliations.close(connection, subscription) {
+            effects.push(Effect::SessionChanged(connection));
+        }
+    }
+
+    /// Answers from the records that are in memory, or has them read for the answer.
+    fn go_on(
+        &mut self,
+        now: Timestamp,
+        connection: ConnectionId,
+        subscription: &SubscriptionId,
+        message: &[u8],
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), Reason> {
+        if let Some(records) = self.reconciliations.records(now, connection, subscription) {
+            let message = reply(subscription, records, message)?;
+            effects.push(Effect::Send { connection, message });
+            return Ok(());
+        }
+        let Some(filter) = self.reconciliations.filter(connection, subscription).cloned() else {
+            return Err(Reason::new(Prefix::Closed, "no reconciliation of this name is open"));
+        };
+        let request = ReadRequest::Reconcile { filter, message: message.to_vec() };
+        self.read(now, connection, subscription, request, effects);
+        Ok(())
+    }
+
+    /// Keeps the records that were read for an answer, or closes what was refused, if it is still what is open.
+    pub(super) fn reconciled(
+        &mut self,
+        now: Timestamp,
+        reconciled: &ReconciliationRead,
+        effects: &mut Vec<Effect>,
+    ) {
+        let ReconciliationRead { connection, subscription, filter, records } = reconciled;
+        if self.reconciliations.filter(*connection, subscription) != Some(filter) {
+            return;
+        }
+        match records {
+            Some(records) => {
+                let at_most = self.config.limits.max_reconciled_events;
+                self.reconciliations.keep(now, *connection, subscription, Arc::clone(records), at_most);
+            }
+            None => self.close_reconciliation(*connection, subscription, effects),
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Removal of expired events (NIP-40) and of events whose authors vanished (NIP-62).
+
+use std::time::Duration;
+
+use openagents_host::Timestamp;
+use openagents_host::sql::{Sql, SqlError};
+
+use super::{Effect, RETRY_AFTER_FAILURE, Relay};
+use crate::store::Store;
+
+/// How many events go at a time. A Durable Object is not to be busy for long.
+const MAX_REMOVED_PER_STEP: u32 = 500;
+
+/// How long expired events may lie, so that not every second has an alarm of its own.
+const REMOVAL_DELAY: Duration = Duration::from_secs(60);
+
+/// When there is something to remove: at once for those who vanished, which the law may demand.
+pub(super) fn next<S: Sql>(store: &Store<S>) -> Result<Option<Timestamp>, SqlError> {
+    if store.has_to_sweep()? {
+        return Ok(Some(Timestamp::EPOCH));
+    }
+    Ok(store.next_expiry()?.map(|expiry| expiry + REMOVAL_DELAY))
+}
+
+impl<S: Sql> Relay<S> {
+    /// Remembers that an event that was just stored ends.
+    pub(super) fn expect_removal(&mut self, expiry: Timestamp) {
+        let due = expiry + REMOVAL_DELAY;
+        self.next_removal = Some(self.next_removal.map_or(due, |next| next.min(due)));
+    }
+
+    /// Removes some of what is to be removed, if it is time.
+    pub(super) fn remove_what_ended(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        if self.next_removal.is_none_or(|due| now < due) {
+            return;
+        }
+        let removed = self.store.sweep(MAX_REMOVED_PER_STEP).and_then(|swept| {
+            self.store.remove_expired(now, MAX_REMOVED_PER_STEP.saturating_sub(swept))?;
+            next(&self.store)
+        });
+        self.next_removal = removed.unwrap_or_else(|error| {
+            effects.push(Effect::Failed(error));
+            Some(now + RETRY_AFTER_FAILURE)
+        });
+    }
+}

@@ -1,0 +1,115 @@
+//! Who reads for a `REQ`: the engine itself, or its host beside it.
+
+use openagents_host::Engine;
+use openagents_host::native::Sqlite;
+use openagents_host::sql::{Sql, SqlError, values};
+
+use super::{BOB, Bench, NOW};
+use crate::engine::{Effect, Input, Relay, RelayConfig, StoreRead};
+use crate::fixtures;
+use crate::tag::{TagKey, TagName};
+
+fn bench() -> Bench {
+    let mut bench = Bench::empty(RelayConfig::default());
+    bench.relay =
+        Relay::open(Sqlite::in_memory().unwrap(), RelayConfig::default()).unwrap().with_reader_threads();
+    bench.open(BOB);
+    bench
+}
+
+/// Whether a request is answered at once.
+fn is_answered(bench: &mut Bench, request: &str) -> bool {
+    let effects = bench.handle(Input::Text { connection: BOB, text: request.to_owned() });
+    let left: Vec<_> = effects.iter().filter(|effect| matches!(effect, Effect::Read(_))).collect();
+    let told = effects.iter().filter(|effect| matches!(effect, Effect::Send { .. })).count();
+    assert_eq!(left.is_empty(), told > 0, "{effects:?}");
+    left.is_empty()
+}
+
+#[test]
+fn what_comes_alone_and_is_found_soon_is_answered_at_once() {
+    let mut bench = bench();
+    bench.relay.store().insert(NOW, &fixtures::signed(1, 1, &[])).unwrap();
+    bench.relay.batch_size_hint(1);
+    assert!(is_answered(&mut bench, r#"["REQ","s",{"kinds":[1]}]"#));
+    assert!(!is_answered(&mut bench, r#"["REQ","s",{"search":"relay"}]"#));
+    bench.relay.batch_size_hint(100);
+    assert!(!is_answered(&mut bench, r#"["REQ","s",{"kinds":[1]}]"#));
+}
+
+#[test]
+fn what_is_long_to_find_or_to_tell_is_left_to_the_host() {
+    let mut bench = bench();
+    bench.relay.batch_size_hint(1);
+    let insert = "WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 3000)
+        INSERT INTO event (seq, id, pubkey, created_at, kind, json)
+        SELECT n << 20, randomblob(32), zeroblob(32), n, 1 + n / 2999, '{' || printf('%.*c', 400, ' ') || '}' FROM number";
+    bench.relay.store().sql().execute(insert, &[]).unwrap();
+    assert!(is_answered(&mut bench, r#"["REQ","s",{"kinds":[2]}]"#));
+    assert!(is_answered(&mut bench, r#"["REQ","s",{"kinds":[1],"limit":100}]"#));
+    assert!(!is_answered(&mut bench, r#"["REQ","s",{"kinds":[1],"limit":500}]"#), "long to tell");
+    // Many have the one tag, many the other, none has both.
+    for (name, odd) in [("x", 0), ("y", 1)] {
+        let key = TagKey::new(TagName::new(name).unwrap(), "a");
+        let tag = "INSERT INTO tag (key, seq, kind) SELECT ?, seq, kind FROM event WHERE created_at % 2 = ?";
+        bench.relay.store().sql().execute(tag, values![key.as_bytes(), odd]).unwrap();
+    }
+    assert!(is_answered(&mut bench, r##"["REQ","s",{"#x":["a"],"limit":10}]"##));
+    assert!(!is_answered(&mut bench, r##"["REQ","s",{"#x":["a"],"#y":["a"]}]"##), "long to find");
+}
+
+#[test]
+fn an_event_that_is_long_by_itself_is_not_left_out() {
+    let mut bench = bench();
+    bench.relay.batch_size_hint(1);
+    let insert = "INSERT INTO event (seq, id, pubkey, created_at, kind, json)
+        SELECT value, randomblob(32), zeroblob(32), 0, ?, '{' || printf('%.*c', ?, ' ') || '}' FROM json_each(?)";
+    let sql = bench.relay.store().sql().clone();
+    for (kind, length, places) in [(1, 1_900_000, "[1]"), (2, 100_000, "[2]"), (2, 1_000_000, "[3]")] {
+        sql.execute(insert, values![kind, length, places]).unwrap();
+    }
+    for kind in [1, 2] {
+        assert!(!is_answered(&mut bench, &format!(r#"["REQ","s",{{"kinds":[{kind}]}}]"#)), "{kind}");
+    }
+}
+
+/// Asks for something that is to be read beside.
+fn with_reader_threads(bench: &mut Bench, request: &str) -> StoreRead {
+    bench.relay.batch_size_hint(100);
+    let effects = bench.handle(Input::Text { connection: BOB, text: request.to_owned() });
+    bench.relay.batch_size_hint(1);
+    effects
+        .into_iter()
+        .find_map(|effect| match effect {
+            Effect::Read(read) => Some(read),
+            _ => None,
+        })
+        .unwrap()
+}
+
+#[test]
+fn a_question_that_is_too_long_for_everybody_is_refused_and_not_subscribed_to() {
+    let mut bench = bench();
+    let event = fixtures::signed(1, 1, &[]);
+    let (error, asked) = (SqlError::Interrupted, r#"["REQ","s",{"kinds":[1],"limit":3}]"#);
+    let read = with_reader_threads(&mut bench, asked);
+    let closed = read.refused(&error).to_json();
+    assert!(closed.starts_with(r#"["CLOSED","s","error: finding what this asks for"#), "{closed}");
+    assert_eq!(bench.handle(Input::ReadFailed { read, error: error.clone() }), [Effect::SessionChanged(BOB)]);
+    assert_eq!(bench.publish(BOB, &event).len(), 1);
+
+    // What was asked for since under the same name goes on.
+    let read = with_reader_threads(&mut bench, asked);
+    assert!(is_answered(&mut bench, r#"["REQ","s",{"kinds":[1,2]}]"#));
+    assert_eq!(bench.handle(Input::ReadFailed { read, error }), []);
+    assert_eq!(bench.publish(BOB, &fixtures::signed(2, 1, &[])).len(), 2);
+}
+
+#[test]
+fn an_answer_at_once_says_whose_it_is() {
+    let mut bench = bench();
+    bench.relay.batch_size_hint(1);
+    let text = r#"["REQ","s",{"kinds":[1]}]"#.to_owned();
+    let effects = bench.handle(Input::Text { connection: BOB, text });
+    assert!(matches!(&effects[0], Effect::Answering { connection: BOB, .. }), "{effects:?}");
+}

@@ -1,0 +1,245 @@
+//! The table of open connections, and how the engine's effects are carried out on them.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use openagents_host::VerifiedEvent;
+use tokio::sync::mpsc;
+
+use super::gate::Gate;
+use super::outbox::{CloseReason, Outbox, OutboxMemory, SharedTexts};
+use super::pending_replies::PendingReplies;
+use super::read_queue::{QueuedRead, ReadQueue};
+use crate::engine::Effect;
+use crate::management::{ManagementReply, UsedToken};
+use crate::message::RelayMessage;
+use crate::reason::{Outcome, Reason};
+use crate::session::ConnectionId;
+
+/// The effects of a batch are written to the sockets by the engine thread itself if they go to at most this many
+/// connections.
+const MAX_WRITTEN_INLINE: usize = 4;
+
+/// The events that a query found, as JSON.
+pub(super) type QueryReply = Result<Vec<Arc<str>>, Reason>;
+
+/// The open connections, and the calls from inside the process that wait for a reply.
+#[derive(Default)]
+pub(super) struct ConnectionTable {
+    /// By all outboxes together.
+    pub(super) held: Arc<OutboxMemory>,
+    outboxes: Mutex<HashMap<ConnectionId, Arc<Outbox>>>,
+    pub(super) publications: PendingReplies<Outcome>,
+    pub(super) queries: PendingReplies<QueryReply>,
+    pub(super) calls: PendingReplies<Result<ManagementReply, UsedToken>>,
+    pub(super) events_accepted: AtomicU64,
+    pub(super) events_refused: AtomicU64,
+    pub(super) events_sent: AtomicU64,
+}
+
+impl ConnectionTable {
+    pub(super) fn outboxes(&self) -> MutexGuard<'_, HashMap<ConnectionId, Arc<Outbox>>> {
+        self.outboxes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn close_all(&self) {
+        self.outboxes().values().for_each(|outbox| outbox.close(CloseReason::GOING_AWAY));
+    }
+
+    /// Carries out the effects of a batch, which is committed. On the engine's thread: nothing here waits.
+    pub(super) fn apply(
+        &self,
+        effects: &mut Vec<Effect>,
+        deliveries: &mpsc::Sender<VerifiedEvent>,
+        gate: &Gate,
+        read_queue: &ReadQueue,
+    ) {
+        let mut to_wake = Vec::new();
+        {
+            let outboxes = self.outboxes();
+            let mut texts = SharedTexts::of(&self.held);
+            for effect in effects.drain(..) {
+                match effect {
+                    Effect::Send { connection, message } => {
+                        self.count(&message);
+                        if let Some(outbox) = outboxes.get(&connection)
+                            && outbox.push_shared(message, &mut texts)
+                        {
+                            to_wake.push(Arc::clone(outbox));
+                        }
+                    }
+                    Effect::Read(read) => {
+                        if let Some(outbox) = outboxes.get(&read.connection) {
+                            read_queue.ask(QueuedRead::new(read, outbox));
+                        }
+                    }
+                    Effect::Answering { connection, subscription } => {
+                        if let Some(outbox) = outboxes.get(&connection) {
+                            outbox.begin_answer(subscription);
+                        }
+                    }
+                    Effect::Published { ticket, outcome } => {
+                        self.publications.resolve(ticket, outcome);
+                    }
+                    Effect::Found { ticket, events } => self.queries.resolve(ticket, events),
+                    Effect::Managed { ticket, answer } => self.calls.resolve(ticket, answer),
+                    Effect::RulesChanged(rules) => gate.set_rules(rules),
+                    Effect::Disconnect(connection) => {
+                        if let Some(outbox) = outboxes.get(&connection) {
+                            outbox.close(CloseReason::UNWANTED);
+                        }
+                    }
+                    Effect::HandOver(event) => {
+                        // What finds no room is due again.
+                        let _ = deliveries.try_send(event);
+                    }
+                    Effect::Failed(error) => tracing::error!(%error, "the relay's database failed"),
+                    // A process that forgets loses its connections as well.
+                    Effect::SessionChanged(_) => {}
+                }
+            }
+        }
+        // Called only now, each outbox has all that the batch has for it, and writes it together. A few are written here,
+        // which saves the way over the writers; many are spread over all cores.
+        let at_once = to_wake.len() <= MAX_WRITTEN_INLINE;
+        to_wake.iter().for_each(|outbox| outbox.wake_writer(at_once));
+        self.close_largest_queues();
+    }
+
+    /// Closes connections while too much memory is held for all of them: those for which most is come first.
+    pub(super) fn close_largest_queues(&self) {
+        if !self.held.is_too_much() {
+            return;
+        }
+        let outboxes = self.outboxes();
+        let mut fullest: Vec<_> = outboxes.values().map(|outbox| (outbox.held(), outbox)).collect();
+        fullest.retain(|(held, _)| *held > 0);
+        fullest.sort_unstable_by_key(|(held, _)| Reverse(*held));
+        for (_, outbox) in fullest {
+            if !self.held.is_too_much() {
+                return;
+            }
+            outbox.drop_and_close(CloseReason::LARGEST_QUEUE);
+        }
+    }
+
+    pub(super) fn count(&self, message: &RelayMessage) {
+        let counter = match message {
+            RelayMessage::Event { .. } => &self.events_sent,
+            RelayMessage::Ok { outcome, .. } if outcome.is_accepted() => &self.events_accepted,
+            RelayMessage::Ok { .. } => &self.events_refused,
+            _ => return,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::sync::mpsc;
+
+    use super::{ConnectionTable, Gate, ReadQueue, SharedTexts};
+    use crate::admission::Admission;
+    use crate::engine::Effect;
+    use crate::limits::Limits;
+    use crate::message::{Completeness, RelayMessage, SubscriptionId};
+    use crate::native::server::outbox::CloseReason;
+    use crate::native::server::outbox::tests::{held, stuck};
+    use crate::session::ConnectionId;
+
+    #[test]
+    fn closes_the_largest_queues_first() {
+        let held = held(3_000);
+        let connections = ConnectionTable { held: Arc::clone(&held), ..ConnectionTable::default() };
+        let outboxes: Vec<_> = (0..4).map(|_| stuck(&held)).collect();
+        for (number, outbox) in (0..).zip(&outboxes) {
+            connections.outboxes().insert(ConnectionId::new(number), Arc::clone(outbox));
+        }
+        let push = |number: usize, length: usize| {
+            let subscription = SubscriptionId::new("n").unwrap();
+            let _ =
+                outboxes[number].push(RelayMessage::Reconcile { subscription, message: "x".repeat(length) });
+        };
+        let fill = |number: usize, length: usize| {
+            push(number, length);
+            connections.close_largest_queues();
+            outboxes.iter().map(|outbox| outbox.close_reason()).collect::<Vec<_>>()
+        };
+        assert_eq!(fill(0, 1_000), [None; 4]);
+        assert_eq!(fill(1, 1_500), [None; 4]);
+        let fullest = Some(CloseReason::LARGEST_QUEUE);
+        assert_eq!(fill(2, 1_000), [None, fullest, None, None]);
+        assert_eq!(fill(3, 500), [None, fullest, None, None]);
+        assert_eq!(fill(3, 2_000), [None, fullest, None, fullest]);
+        assert_eq!(fill(3, 9_000), [None, fullest, None, fullest], "it is closed already");
+        // As many as have to be.
+        push(0, 8_000);
+        assert_eq!(fill(2, 8_000), [fullest; 4]);
+    }
+
+    #[test]
+    fn an_answer_at_once_keeps_what_an_earlier_one_of_its_name_has_too() {
+        let connections = ConnectionTable { held: held(9_000), ..ConnectionTable::default() };
+        let (connection, outbox) = (ConnectionId::new(1), stuck(&connections.held));
+        connections.outboxes().insert(connection, Arc::clone(&outbox));
+        let subscription = SubscriptionId::new("a").unwrap();
+        let answer = || {
+            let (subscription, completeness) = (subscription.clone(), Completeness::Finished);
+            let event = RelayMessage::Event { subscription: subscription.clone(), event: "1".into() };
+            [event, RelayMessage::EndOfStoredEvents { subscription, completeness }]
+        };
+        let earlier = outbox.reserve(Some(&subscription));
+        let mut effects = vec![Effect::Answering { connection, subscription: subscription.clone() }];
+        effects.extend(answer().map(|message| Effect::Send { connection, message }));
+        let gate = Gate::new(&Limits::default(), &Admission::default());
+        connections.apply(&mut effects, &mpsc::channel(1).0, &gate, &ReadQueue::default());
+        outbox.answer(earlier, answer().into());
+        assert_eq!(outbox.taken().len(), 4);
+    }
+
+    #[test]
+    fn a_text_counts_once_and_until_the_last_who_is_told_it_lets_go() {
+        let held = held(10_000);
+        let connections = ConnectionTable { held: Arc::clone(&held), ..ConnectionTable::default() };
+        let outboxes: Vec<_> = (0..8).map(|_| stuck(&held)).collect();
+        for (number, outbox) in (0..).zip(&outboxes) {
+            connections.outboxes().insert(ConnectionId::new(number), Arc::clone(outbox));
+        }
+        let push_shared = |numbers: &[usize]| {
+            let event: Arc<str> = "x".repeat(3_000).into();
+            let mut texts = SharedTexts::of(&held);
+            for number in numbers {
+                let subscription = SubscriptionId::new("n").unwrap();
+                let message = RelayMessage::Event { subscription, event: Arc::clone(&event) };
+                let _ = outboxes[*number].push_shared(message, &mut texts);
+            }
+            drop(texts);
+            connections.close_largest_queues();
+            (0..)
+                .zip(&outboxes)
+                .filter(|(_, outbox)| outbox.close_reason().is_some())
+                .map(|(n, _)| n)
+                .collect()
+        };
+        let none: Vec<usize> = Vec::new();
+        // To many: one text, and so little of it for each that none of them is closed for those who take more.
+        assert_eq!(push_shared(&[0, 1, 2, 3]), none);
+        // Whoever has read it does not relieve those who have not.
+        let _ = (
+            outboxes[1].drop_and_close(CloseReason::NORMAL),
+            outboxes[2].drop_and_close(CloseReason::NORMAL),
+        );
+        assert_eq!(push_shared(&[4]), [1, 2]);
+        assert_eq!(push_shared(&[5]), [1, 2]);
+        // Each its own, as by a tag that nobody else asks for.
+        let closed: Vec<usize> = push_shared(&[6]);
+        assert!(closed.len() == 3 && closed[2] >= 4, "{closed:?}");
+        connections.outboxes().clear();
+        drop(outboxes);
+        assert_eq!(held.total(), 0);
+    }
+}

@@ -1,0 +1,201 @@
+//! Connection limits, rate limits and signature checks, done on the connection's task to spare the engine thread.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use openagents_host::native::now;
+
+use crate::admission::{
+    Activity, Admission, ConnectionLimits, ConnectionRefusal, Network, RateLimits, Rates,
+};
+use crate::limits::Limits;
+use crate::management::Rules;
+use crate::message::ClientMessage;
+use crate::session::ConnectionId;
+use crate::store::VANISH;
+use crate::validate::{self, Checked};
+
+/// Admits connections, and checks their messages.
+pub(super) struct Gate {
+    limits: Limits,
+    connection_limits: ConnectionLimits,
+    rate_limits: RateLimits,
+    rates: Mutex<Rates>,
+    rules: RwLock<Arc<Rules>>,
+    permits: Mutex<PermitCounts>,
+}
+
+/// How many connections there are.
+#[derive(Default)]
+struct PermitCounts {
+    is_closed: bool,
+    taken: usize,
+    by_network: HashMap<Network, usize>,
+}
+
+/// The permit of a connection; released when dropped.
+pub(super) struct ConnectionPermit {
+    gate: Arc<Gate>,
+    network: Option<Network>,
+}
+
+impl Gate {
+    pub(super) fn new(limits: &Limits, admission: &Admission) -> Self {
+        Self {
+            limits: limits.clone(),
+            connection_limits: admission.connections.clone(),
+            rate_limits: admission.rates.clone(),
+            rates: Mutex::new(Rates::new(admission.rates.clone())),
+            rules: RwLock::new(Arc::new(Rules::of(admission.lists.clone()))),
+            permits: Mutex::default(),
+        }
+    }
+
+    /// The rules in force.
+    pub(super) fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn set_rules(&self, rules: Arc<Rules>) {
+        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = rules;
+    }
+
+    /// A permit for one more connection, if there may be one.
+    pub(super) fn admit_connection(
+        self: &Arc<Self>,
+        address: Option<IpAddr>,
+    ) -> Result<ConnectionPermit, ConnectionRefusal> {
+        let rules = self.rules();
+        let mut permits = self.permits();
+        if permits.is_closed {
+            return Err(ConnectionRefusal::Full);
+        }
+        let from_there = |network: Network| permits.by_network.get(&network).copied().unwrap_or(0);
+        self.connection_limits.admit(&rules.lists, address, permits.taken, from_there)?;
+        let network = address.map(Network::of);
+        permits.taken = permits.taken.saturating_add(1);
+        if let Some(network) = network {
+            let count = permits.by_network.entry(network).or_default();
+            *count = count.saturating_add(1);
+        }
+        Ok(ConnectionPermit { gate: Arc::clone(self), network })
+    }
+
+    /// Admits no more connections.
+    pub(super) fn close(&self) {
+        self.permits().is_closed = true;
+    }
+
+    pub(super) const fn max_connections(&self) -> usize {
+        self.connection_limits.max_connections
+    }
+
+    /// Parses and checks a message. One that is over the rates or blocked is not verified, which is the expensive part.
+    pub(super) fn check(&self, connection: ConnectionId, address: Option<IpAddr>, text: &str) -> Checked {
+        let now = now();
+        let message = match validate::read(text, &self.limits, now) {
+            Ok(message) => message,
+            Err(answer) => return Checked::Refused(answer),
+        };
+        let listed = match &message {
+            // Who wants to vanish may have a right to that (NIP-62), which the relay knows.
+            ClientMessage::Event(event) if event.kind != VANISH => self.rules().lists.admit(event),
+            _ => Ok(()),
+        };
+        let admitted = listed.and_then(|()| match Activity::of(&message) {
+            Some(activity) if !self.rate_limits.exempt(address) => {
+                self.rates().admit(now, connection, address, activity)
+            }
+            _ => Ok(()),
+        });
+        match admitted {
+            Ok(()) => validate::verify(message),
+            Err(reason) => Checked::Refused(validate::refuse(message, reason)),
+        }
+    }
+
+    /// A connection ended.
+    pub(super) fn forget(&self, connection: ConnectionId) {
+        self.rates().close(connection);
+    }
+
+    fn rates(&self) -> MutexGuard<'_, Rates> {
+        self.rates.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn permits(&self) -> MutexGuard<'_, PermitCounts> {
+        self.permits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for ConnectionPermit {
+    fn drop(&mut self) {
+        let mut permits = self.gate.permits();
+        permits.taken = permits.taken.saturating_sub(1);
+        let Some(network) = self.network else { return };
+        if let Some(count) = permits.by_network.get_mut(&network) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                permits.by_network.remove(&network);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::needless_pass_by_value)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::Gate;
+    use crate::admission::{Admission, ConnectionLimits, ConnectionRefusal, Lists, RateLimits};
+    use crate::fixtures;
+    use crate::limits::Limits;
+    use crate::session::ConnectionId;
+    use crate::validate::Checked;
+
+    fn gate(admission: &Admission) -> Arc<Gate> {
+        Arc::new(Gate::new(&Limits::default(), admission))
+    }
+
+    #[test]
+    fn releases_the_permit_when_the_connection_ends() {
+        let connections = ConnectionLimits { max_connections: 3, max_connections_per_address: 2 };
+        let gate = gate(&Admission { connections, ..Admission::default() });
+        let admit_connection = |address: &str| gate.admit_connection(Some(address.parse().unwrap()));
+        let first = admit_connection("192.0.2.1").ok().unwrap();
+        let _second = admit_connection("192.0.2.1").ok().unwrap();
+        assert_eq!(admit_connection("192.0.2.1").err(), Some(ConnectionRefusal::TooManyFromNetwork));
+        let _third = admit_connection("192.0.2.2").ok().unwrap();
+        assert_eq!(admit_connection("192.0.2.2").err(), Some(ConnectionRefusal::Full));
+        drop(first);
+        let again = admit_connection("192.0.2.1").ok().unwrap();
+        assert_eq!(gate.permits().by_network.len(), 2);
+        gate.close();
+        drop(again);
+        assert_eq!(admit_connection("192.0.2.3").err(), Some(ConnectionRefusal::Full));
+    }
+
+    #[test]
+    fn what_is_too_much_or_unwanted_is_refused_before_it_is_verified() {
+        let lists = Lists { blocked_kinds: [openagents_host::Kind(4)].into(), ..Lists::default() };
+        let rates = RateLimits { events_per_minute: 1, ..RateLimits::default() };
+        let gate = gate(&Admission { lists, rates, ..Admission::default() });
+        let check = |kind, address: &str| {
+            // The signature is another one's; whoever verifies it says so.
+            let mut event: serde_json::Value =
+                serde_json::from_str(fixtures::signed(kind, 1, &[]).json()).unwrap();
+            event["sig"] = fixtures::signed(kind, 2, &[]).sig.to_string().into();
+            let text = format!("[\"EVENT\",{event}]");
+            match gate.check(ConnectionId::new(1), Some(address.parse().unwrap()), &text) {
+                Checked::Refused(answer) => answer.to_json(),
+                passed => panic!("{passed:?}"),
+            }
+        };
+        assert!(check(4, "192.0.2.1").contains("blocked: "));
+        assert!(check(1, "192.0.2.1").contains("invalid: the signature"));
+        assert!(check(1, "192.0.2.1").contains("rate-limited: too many events; try again in 60 seconds"));
+        assert!(check(1, "127.0.0.1").contains("invalid: the signature"));
+    }
+}

@@ -1,0 +1,149 @@
+//! The queue of reads that wait for a reader thread.
+
+use std::collections::VecDeque;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use super::outbox::{AnswerSlot, CloseReason, Outbox};
+use crate::engine::{ReadRequest, StoreRead};
+use crate::message::RelayMessage;
+
+/// The reads that wait for a reader thread, in the order of the requests.
+#[derive(Default)]
+pub(super) struct ReadQueue {
+    state: Mutex<ReadQueueState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct ReadQueueState {
+    /// A connection has few of them waiting: it is not read from while it has.
+    queue: VecDeque<QueuedRead>,
+    /// Nothing more will come.
+    closed: bool,
+}
+
+/// A read, and the slot that is kept for its answer in the connection's queue.
+pub(super) struct QueuedRead {
+    pub(super) read: StoreRead,
+    outbox: Option<(Arc<Outbox>, AnswerSlot)>,
+}
+
+impl QueuedRead {
+    /// Reserves the slot of the answer: what is queued from here on comes after it.
+    pub(super) fn new(read: StoreRead, outbox: &Arc<Outbox>) -> Self {
+        let subscribes = matches!(read.request, ReadRequest::Request(_));
+        let slot = outbox.reserve(subscribes.then_some(&read.subscription));
+        Self { read, outbox: Some((Arc::clone(outbox), slot)) }
+    }
+
+    pub(super) fn answer(mut self, messages: Vec<RelayMessage>) {
+        if let Some((outbox, slot)) = self.outbox.take() {
+            outbox.answer(slot, messages);
+        }
+    }
+}
+
+impl Drop for QueuedRead {
+    fn drop(&mut self) {
+        // The relay is ending, or a reader has panicked. A client that waits for ever is worse than one that
+        // connects again.
+        if let Some((outbox, _)) = &self.outbox {
+            outbox.close(CloseReason::UNANSWERED);
+        }
+    }
+}
+
+impl ReadQueue {
+    pub(super) fn ask(&self, queued: QueuedRead) {
+        self.state().queue.push_back(queued);
+        self.changed.notify_one();
+    }
+
+    /// The next one; waits for it. `None` when there will be no more.
+    fn next(&self) -> Option<QueuedRead> {
+        let mut state = self.state();
+        loop {
+            if let Some(queued) = state.queue.pop_front() {
+                return Some(queued);
+            }
+            if state.closed {
+                return None;
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Gives each to `answer`, until there will be no more. A panic ends its question and no other.
+    pub(super) fn each(&self, mut answer: impl FnMut(QueuedRead)) {
+        while let Some(queued) = self.next() {
+            // What a panic leaves behind in the store is an open transaction, which is undone.
+            let answered = panic::catch_unwind(AssertUnwindSafe(|| answer(queued)));
+            if answered.is_err() {
+                tracing::error!("a reader panicked; its question is not answered");
+            }
+        }
+    }
+
+    pub(super) fn close(&self) {
+        self.state().closed = true;
+        self.changed.notify_all();
+    }
+
+    fn state(&self) -> MutexGuard<'_, ReadQueueState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use openagents_host::Timestamp;
+
+    use super::{QueuedRead, ReadQueue};
+    use crate::engine::{ReadRequest, StoreRead};
+    use crate::message::{RelayMessage, SubscriptionId};
+    use crate::native::server::outbox::tests::{held, stuck};
+    use crate::session::ConnectionId;
+
+    #[test]
+    fn a_count_under_a_subscription_s_name_lets_no_event_be_told_twice() {
+        let outbox = stuck(&held(10_000));
+        let subscription = || SubscriptionId::new("a").unwrap();
+        let read = |request| StoreRead {
+            connection: ConnectionId::new(1),
+            subscription: subscription(),
+            request,
+            now: Timestamp::EPOCH,
+            pubkeys: std::collections::BTreeSet::new(),
+        };
+        let event = || RelayMessage::Event { subscription: subscription(), event: "1".into() };
+        let request = QueuedRead::new(read(ReadRequest::Request(Vec::new())), &outbox);
+        let count = QueuedRead::new(read(ReadRequest::Count(Vec::new())), &outbox);
+        let _ = outbox.push(event());
+        request.answer(vec![event()]);
+        count.answer(vec![RelayMessage::Notice("a count".into())]);
+        assert_eq!(outbox.taken(), [r#"["EVENT","a",1]"#, r#"["NOTICE","a count"]"#]);
+    }
+
+    #[test]
+    fn a_panic_ends_no_other_question() {
+        let read_queue = ReadQueue::default();
+        for number in 0..3 {
+            let read = StoreRead {
+                connection: ConnectionId::new(number),
+                subscription: SubscriptionId::new("a").unwrap(),
+                request: ReadRequest::Request(Vec::new()),
+                now: Timestamp::EPOCH,
+                pubkeys: std::collections::BTreeSet::new(),
+            };
+            read_queue.ask(QueuedRead { read, outbox: None });
+        }
+        read_queue.close();
+        let mut answered = Vec::new();
+        read_queue.each(|queued| {
+            assert_ne!(queued.read.connection, ConnectionId::new(1), "a bug");
+            answered.push(queued.read.connection);
+        });
+        assert_eq!(answered, [ConnectionId::new(0), ConnectionId::new(2)]);
+    }
+}

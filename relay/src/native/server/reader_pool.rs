@@ -1,0 +1,107 @@
+//! The reader threads, which answer from the store beside the engine's thread, each with its own connection to the
+//! database: a long search delays neither events nor the searches of others.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use openagents_host::native::{Commits, Inputs, OpenError, Sqlite};
+use openagents_host::sql::Sql;
+
+use super::connections::ConnectionTable;
+use super::read_queue::{QueuedRead, ReadQueue};
+use crate::engine::{Input, RelayConfig};
+use crate::store::Store;
+
+/// A read is given up after this many thousand SQLite steps, about a second.
+const CLOSE_ALL_TIMEOUT: u32 = 10_000;
+
+/// What a reader thread needs besides the database.
+#[derive(Clone)]
+pub(super) struct ReaderContext {
+    pub(super) read_queue: Arc<ReadQueue>,
+    pub(super) connections: Arc<ConnectionTable>,
+    pub(super) commits: Commits,
+    pub(super) inputs: Inputs<Input>,
+    pub(super) config: RelayConfig,
+}
+
+/// The reader threads. They end when this is dropped; [`finish`](Self::finish) waits for that.
+pub(super) struct ReaderPool {
+    read_queue: Arc<ReadQueue>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl ReaderPool {
+    /// One reader for each core.
+    pub(super) fn start(path: &Path, context: &ReaderContext) -> Result<Self, super::StartError> {
+        let mut readers = Self { read_queue: Arc::clone(&context.read_queue), threads: Vec::new() };
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            let (path, context) = (path.to_owned(), context.clone());
+            let (opened, result) = std::sync::mpsc::channel::<Result<(), OpenError>>();
+            let thread = std::thread::Builder::new().name("relay-reader".to_owned()).spawn(move || {
+                match Sqlite::open_read_only(&path) {
+                    Err(error) => drop(opened.send(Err(error))),
+                    Ok(sql) => {
+                        let _ = opened.send(Ok(()));
+                        context.serve(&Store::beside(sql));
+                    }
+                }
+            })?;
+            readers.threads.push(thread);
+            result.recv().unwrap_or(Ok(()))?;
+        }
+        Ok(readers)
+    }
+
+    /// Answers what was asked, and ends.
+    pub(super) async fn finish(mut self) {
+        self.read_queue.close();
+        let threads = std::mem::take(&mut self.threads);
+        // A panic was reported when it happened.
+        let join = move || threads.into_iter().for_each(|thread| drop(thread.join()));
+        let _ = tokio::task::spawn_blocking(join).await;
+    }
+}
+
+impl Drop for ReaderPool {
+    fn drop(&mut self) {
+        self.read_queue.close();
+    }
+}
+
+impl ReaderContext {
+    fn serve(&self, store: &Store<Sqlite>) {
+        self.read_queue.each(|queued| self.answer(store, queued));
+    }
+
+    fn answer(&self, store: &Store<Sqlite>, queued: QueuedRead) {
+        let mut messages = Vec::new();
+        let read = store.sql().transaction(|| {
+            let mut push_shared = |message| messages.push(message);
+            store
+                .sql()
+                .limited(CLOSE_ALL_TIMEOUT, || queued.read.answer(store, &self.config, &mut push_shared))
+        });
+        let report = match read {
+            Ok(reconciled) => reconciled.map(Input::Reconciled),
+            Err(error) => {
+                messages.clear();
+                messages.push(queued.read.refused(&error));
+                Some(Input::ReadFailed { read: queued.read.clone(), error })
+            }
+        };
+        // Before the answer, which the client's next message may build upon. If the engine has stopped, the connection is
+        // about to be closed.
+        if let Some(report) = report {
+            let _ = self.inputs.send_blocking(report);
+        }
+        messages.iter().for_each(|message| self.connections.count(message));
+        // Not before what was read is as safe as what is acknowledged, and what is told as new stands behind it.
+        let connections = Arc::clone(&self.connections);
+        self.commits.after(move || {
+            queued.answer(messages);
+            connections.close_largest_queues();
+        });
+    }
+}

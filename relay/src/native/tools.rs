@@ -1,0 +1,10 @@
+//! What is done to a relay's database beside serving it: [`import`], [`export`], [`sync`], [`statistics`],
+//! [`maintenance`].
+
+pub mod bulk_insert;
+pub mod database;
+pub mod export;
+pub mod import;
+pub mod maintenance;
+pub mod statistics;
+pub mod sync;

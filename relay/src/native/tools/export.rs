@@ -1,0 +1,134 @@
+//! Export of stored events as JSON lines.
+
+mod target;
+
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use openagents_host::native::Sqlite;
+use openagents_host::sql::Sql;
+use openagents_host::{Event, SqlError, Timestamp};
+
+pub use self::target::{NotResumable, Target};
+
+use crate::filter::Filter;
+use crate::store::{Store, expiry};
+
+/// How many events are read at once.
+const EVENTS_PER_PAGE: u32 = 1_000;
+
+/// How far an export is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Export {
+    /// How many events an earlier run had written, after which this one went on.
+    pub resumed_after: Option<u64>,
+    /// Why what an earlier run had left was not gone on with, and this one began anew.
+    pub begun_anew: Option<NotResumable>,
+    /// How many events are stored.
+    pub stored: u64,
+    /// How many of them were looked at, with those of the earlier run.
+    pub looked_at: u64,
+    /// How many were written, with those of the earlier run.
+    pub written: u64,
+    /// How many bytes were written, with those of the earlier run.
+    pub bytes: u64,
+    /// Whether the end was reached.
+    pub is_complete: bool,
+}
+
+/// Why an export ended early.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExportError {
+    /// The events cannot be written.
+    #[error("cannot write the events: {0}")]
+    Write(#[from] io::Error),
+    /// The database cannot be read.
+    #[error("the relay database failed: {0}")]
+    Sql(#[from] SqlError),
+    /// What is stored is no event: somebody else has written into the relay's database.
+    #[error("the relay database holds something that is no event: {0}")]
+    Unreadable(#[from] serde_json::Error),
+}
+
+/// Writes the events that match one of the filters, or all if there is none, the oldest first, and as they were when it
+/// began, whatever is stored meanwhile by another process. The `limit` of a filter plays no part. Events that are
+/// expired at `now` are left out (NIP-40).
+///
+/// An export into a file that was broken off goes on where it stood: what is older than that was stored then, what is newer
+/// is stored now. It does so for a day, and with the filters that it was begun with.
+///
+/// `stop` ends it between two events; `progress` is told when it begins, and now and then.
+///
+/// # Errors
+/// When the output or the database fails.
+pub fn export(
+    store: &Store<Sqlite>,
+    filters: &[Filter],
+    now: Timestamp,
+    target: &mut Target<'_>,
+    stop: &AtomicBool,
+    progress: &mut dyn FnMut(&Export),
+) -> Result<Export, ExportError> {
+    let stored: Option<(u64,)> = store.sql().first("SELECT count(*) FROM event", &[])?;
+    let mut export = Export { stored: stored.map_or(0, |(stored,)| stored), ..Export::default() };
+    let (filters, mut after) = target.begin(store, filters, now, &mut export)?;
+    progress(&export);
+    let done = store.sql().transaction(|| -> Result<bool, ExportError> {
+        loop {
+            let page = store.export(after, EVENTS_PER_PAGE)?;
+            if page.is_empty() {
+                return Ok(true);
+            }
+            for (row_key, json) in &page {
+                if stop.load(Ordering::Relaxed) {
+                    return Ok(false);
+                }
+                if is_wanted(json, &filters, now)? {
+                    target.write(json)?;
+                    export.count(json);
+                }
+                export.looked_at = export.looked_at.saturating_add(1);
+                after = *row_key;
+                target.note_now_and_then(store, after, &export)?;
+            }
+            progress(&export);
+        }
+    });
+    export.is_complete = match done {
+        Ok(is_complete) => is_complete,
+        Err(error) => {
+            // The next one goes on from here, or from the note before if this one cannot be written.
+            let _ = target.interrupt(store, after, &export);
+            return Err(error);
+        }
+    };
+    match export.is_complete {
+        true => target.complete()?,
+        false => target.interrupt(store, after, &export)?,
+    }
+    progress(&export);
+    Ok(export)
+}
+
+impl Export {
+    fn count(&mut self, json: &str) {
+        self.written = self.written.saturating_add(1);
+        let length = u64::try_from(json.len()).unwrap_or(u64::MAX);
+        self.bytes = self.bytes.saturating_add(length).saturating_add(1);
+    }
+}
+
+fn is_wanted(json: &str, filters: &[Filter], now: Timestamp) -> Result<bool, serde_json::Error> {
+    // Most events need not be read.
+    let may_expire = json.contains("\"expiration\"");
+    if filters.is_empty() && !may_expire {
+        return Ok(true);
+    }
+    let event = Event::from_json(json)?;
+    let is_expired = may_expire && expiry(&event).is_some_and(|expiry| expiry <= now);
+    Ok(!is_expired && (filters.is_empty() || filters.iter().any(|filter| filter.matches(&event))))
+}

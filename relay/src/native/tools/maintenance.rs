@@ -1,0 +1,198 @@
+//! Checking a relay's database, and compacting it.
+
+use std::path::Path;
+
+use openagents_host::SqlError;
+use openagents_host::native::{Durability, Maintenance};
+use openagents_host::sql::Sql;
+
+use super::database::{DatabaseError, must_exist, open_to_read, open_to_write};
+use crate::store::{Disagreement, IntegrityProgress};
+
+/// How many problems of the file are told at most.
+const MAX_FILE_PROBLEMS: u32 = 100;
+
+/// After how many problems the check ends.
+const MAX_PROBLEMS: usize = 200;
+
+/// How many events are checked at once.
+const EVENTS_PER_PAGE: u32 = 1_000;
+
+/// What a check has found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// How many events are stored.
+    pub events: u64,
+    /// What is wrong, in SQLite's words or the relay's; nothing when the database is sound.
+    pub problems: Vec<String>,
+}
+
+impl Health {
+    /// Whether nothing is wrong.
+    #[must_use]
+    pub const fn is_sound(&self) -> bool {
+        self.problems.is_empty()
+    }
+}
+
+/// Checks a relay's database: the file, page by page, and that every index agrees with the events. Nothing is changed. A
+/// relay may be served from it meanwhile; what is checked is what was committed when the check began.
+///
+/// # Errors
+/// When the file is missing, is something else, or is of another release. A damaged file is a finding, not an error.
+pub fn check(path: &Path) -> Result<Health, DatabaseError> {
+    must_exist(path)?;
+    let mut health = Health::default();
+    if let Err(error) =
+        Maintenance::look(path)?.problems(MAX_FILE_PROBLEMS).map(|found| health.problems.extend(found))
+    {
+        health.problems.push(error.to_string());
+        return Ok(health);
+    }
+    let store = open_to_read(path)?;
+    let mut progress = IntegrityProgress::default();
+    // One transaction, so that what is written meanwhile does not look like a disagreement.
+    let checked = store.sql().transaction(|| -> Result<(), SqlError> {
+        while !progress.is_done() && health.problems.len() < MAX_PROBLEMS {
+            let found = store.check(&mut progress, EVENTS_PER_PAGE)?;
+            health.problems.extend(found.iter().map(words));
+        }
+        Ok(())
+    });
+    health.problems.extend(checked.err().map(|error| error.to_string()));
+    health.events = progress.events();
+    Ok(health)
+}
+
+fn words(disagreement: &Disagreement) -> String {
+    match disagreement {
+        Disagreement::Unreadable(row_key) => format!("what is stored at place {row_key} is no event"),
+        Disagreement::Columns(row_key) => {
+            format!("the columns at place {row_key} are not those of the event there")
+        }
+        Disagreement::Index { index, row_key } => {
+            format!("the index {index} does not lead to the event at place {row_key}")
+        }
+        Disagreement::IndexLength { index, expected, found } => {
+            format!("the index {index} has {found} entries for {expected} events")
+        }
+        Disagreement::TagMissing(row_key) => format!("a tag of the event at place {row_key} is not found"),
+        Disagreement::TagsTooMany(count) => format!("{count} tags belong to no event"),
+        Disagreement::Forbidden(row_key) => {
+            format!("the event at place {row_key} was deleted, or its author has vanished")
+        }
+        Disagreement::Versions(row_key) => {
+            format!("there is more than one version of the event at place {row_key}")
+        }
+    }
+}
+
+/// How large a database was and is, in bytes, with its write-ahead log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Compaction {
+    /// Before.
+    pub before: u64,
+    /// Now.
+    pub after: u64,
+}
+
+/// Writes a relay's database anew without the gaps that deleted events leave. It needs as much room again while it works;
+/// a process that ends in between leaves the database as it was. Nobody else may be using it.
+///
+/// # Errors
+/// When the file is missing or something else, the disk is full, or somebody else has the database open.
+pub fn compact(path: &Path) -> Result<Compaction, DatabaseError> {
+    must_exist(path)?;
+    // Looks whether it is a relay's, and brings it up to date.
+    drop(open_to_write(path, Durability::Full)?);
+    let maintenance = Maintenance::take(path)?;
+    let size = || -> Result<u64, SqlError> {
+        let sizes = maintenance.sizes()?;
+        Ok(sizes.database.saturating_add(sizes.log))
+    };
+    let before = size()?;
+    maintenance.compact()?;
+    Ok(Compaction { before, after: size()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Seek, SeekFrom, Write};
+
+    use openagents_host::Timestamp;
+    use openagents_host::native::Durability;
+    use openagents_host::sql::Sql;
+
+    use super::{check, compact};
+    use crate::fixtures;
+    use crate::native::tools::database::open_to_write;
+
+    fn filled(path: &std::path::Path) {
+        let store = open_to_write(path, Durability::Process).unwrap();
+        for at in 0..500 {
+            let content = "x".repeat(1_000);
+            store
+                .insert(
+                    Timestamp::EPOCH,
+                    &fixtures::signed_by(&fixtures::keys(0), 1, at, &[&["t", "a"]], &content),
+                )
+                .unwrap();
+        }
+    }
+
+    #[test]
+    fn finds_nothing_wrong_with_what_the_store_wrote() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("relay.sqlite");
+        assert!(check(&path).is_err());
+        filled(&path);
+        let health = check(&path).unwrap();
+        assert!(health.is_sound() && health.events == 500, "{health:?}");
+    }
+
+    #[test]
+    fn finds_a_page_that_was_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("relay.sqlite");
+        filled(&path);
+        let mut file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+        file.seek(SeekFrom::Start(40 * 4_096)).unwrap();
+        file.write_all(&[0x5a; 4_096]).unwrap();
+        drop(file);
+        assert!(!check(&path).unwrap().is_sound());
+    }
+
+    #[test]
+    fn finds_what_sqlite_cannot_know_of() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("relay.sqlite");
+        filled(&path);
+        let store = open_to_write(&path, Durability::Process).unwrap();
+        for (damage, expected) in [
+            (
+                "DELETE FROM tag WHERE seq = (SELECT seq FROM event WHERE created_at = 7)",
+                "a tag of the event",
+            ),
+            ("UPDATE event SET kind = 2 WHERE created_at = 8", "the columns at place"),
+            ("UPDATE event SET json = 'x' WHERE created_at = 9", "is no event"),
+        ] {
+            store.sql().batch(damage).unwrap();
+            let health = check(&path).unwrap();
+            assert!(health.problems.iter().any(|problem| problem.contains(expected)), "{health:?}");
+        }
+    }
+
+    #[test]
+    fn makes_the_database_smaller_and_keeps_what_is_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("relay.sqlite");
+        filled(&path);
+        let store = open_to_write(&path, Durability::Process).unwrap();
+        store.sql().batch("DELETE FROM tag WHERE seq IN (SELECT seq FROM event WHERE created_at >= 50); DELETE FROM event WHERE created_at >= 50").unwrap();
+        drop(store);
+        let compaction = compact(&path).unwrap();
+        assert!(compaction.after < compaction.before / 4, "{compaction:?}");
+        let health = check(&path).unwrap();
+        assert!(health.is_sound() && health.events == 50, "{health:?}");
+    }
+}

@@ -1,0 +1,121 @@
+//! The local side of a synchronization: the stored events, and where missing ones are written.
+
+use std::collections::VecDeque;
+use std::num::NonZero;
+use std::sync::atomic::AtomicBool;
+use std::thread;
+
+use openagents_host::event::MAX_CREATED_AT;
+use openagents_host::native::{Sqlite, now};
+use openagents_host::sql::{Sql, values};
+use openagents_host::{Event, EventId, SqlError, VerifiedEvent};
+
+use super::SyncError;
+use super::remote::{OutgoingEvent, Remote};
+use crate::admission::access::Access;
+use crate::filter::Filter;
+use crate::native::tools::bulk_insert::{BulkInsert, ImportCounts, Refusal};
+use crate::store::{Store, Viewer};
+
+/// Where events go that are missing here.
+pub enum Sink<'a> {
+    /// Into the store that was compared. Nobody else may be writing to it. Its relay is known under the hosts of this access:
+    /// a request to vanish may name one of them (NIP-62).
+    Store(&'a Access),
+    /// To the running relay whose store was compared.
+    Relay(&'a mut Remote),
+}
+
+/// A sink that can be given events.
+pub(super) enum Destination<'a> {
+    Store(BulkInsert<'a>),
+    Relay(&'a mut Remote),
+}
+
+/// The near side.
+pub(super) struct LocalSide<'a> {
+    pub(super) store: &'a Store<Sqlite>,
+    pub(super) destination: Destination<'a>,
+}
+
+impl LocalSide<'_> {
+    /// Time and id of the stored events that match.
+    pub(super) fn items(&self, filter: &Filter) -> Result<Vec<(u64, EventId)>, SqlError> {
+        let mut items = Vec::new();
+        let everything = Viewer::everything();
+        let each = &mut |id: &EventId, _: &_, created_at| items.push((created_at, *id));
+        self.store.each_match(now(), filter, &everything, MAX_CREATED_AT, MAX_CREATED_AT, each)?;
+        Ok(items)
+    }
+
+    /// Which of these are not stored.
+    pub(super) fn missing(&self, events: Vec<VerifiedEvent>) -> Result<Vec<VerifiedEvent>, SqlError> {
+        let mut missing = Vec::with_capacity(events.len());
+        for event in events {
+            if !self.store.contains(&event.id)? {
+                missing.push(event);
+            }
+        }
+        Ok(missing)
+    }
+
+    /// Stored events, to be sent. Those that have gone meanwhile are left out.
+    pub(super) fn load(&self, ids: &[EventId]) -> Result<VecDeque<OutgoingEvent>, SqlError> {
+        let mut events = VecDeque::with_capacity(ids.len());
+        for id in ids {
+            let found: Option<(String,)> =
+                self.store.sql().first("SELECT json FROM event WHERE id = ?", values![id])?;
+            events.extend(found.map(|(json,)| OutgoingEvent { id: *id, json: json.into() }));
+        }
+        Ok(events)
+    }
+
+    /// Gives events where they belong.
+    pub(super) async fn insert(
+        &mut self,
+        events: Vec<VerifiedEvent>,
+        stop: &AtomicBool,
+        counts: &mut ImportCounts,
+    ) -> Result<(), SyncError> {
+        match &mut self.destination {
+            Destination::Store(bulk_insert) => {
+                bulk_insert.store.sql().transaction(|| -> Result<(), SqlError> {
+                    events.iter().try_for_each(|event| bulk_insert.insert(now(), event, counts))
+                })?;
+            }
+            Destination::Relay(relay) => relay.publish(&events, stop, counts).await?,
+        }
+        Ok(())
+    }
+}
+
+/// The genuine ones of these events, in their order. The others are entered in the account.
+pub(super) fn genuine(events: Vec<Event>, counts: &mut ImportCounts) -> Vec<VerifiedEvent> {
+    let given = events.len();
+    let events = verify_on_all_cores(events);
+    for _ in events.len()..given {
+        counts.refuse(Refusal::Invalid);
+    }
+    events
+}
+
+fn verify_on_all_cores(events: Vec<Event>) -> Vec<VerifiedEvent> {
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    let share = events.len().div_ceil(cores).max(1);
+    let mut events = events.into_iter();
+    let genuine = |events: Vec<Event>| -> Vec<VerifiedEvent> {
+        events.into_iter().filter_map(|event| event.verify().ok()).collect()
+    };
+    thread::scope(|scope| {
+        let mut shares = Vec::new();
+        loop {
+            let part: Vec<Event> = events.by_ref().take(share).collect();
+            if part.is_empty() {
+                break;
+            }
+            shares.push(scope.spawn(move || genuine(part)));
+        }
+        // Verifying does not panic; if it did, its events would count as not genuine.
+        shares.into_iter().flat_map(|share| share.join().unwrap_or_default()).collect()
+    })
+}

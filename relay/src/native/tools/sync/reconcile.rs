@@ -1,0 +1,240 @@
+//! Synchronization with a relay that supports reconciliation (NIP-77).
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use openagents_host::EventId;
+use openagents_host::event::MAX_CREATED_AT;
+use openagents_host::outgoing::ReceivedMessage;
+
+use super::identity::AUTH_REQUIRED;
+use super::local::{LocalSide, genuine};
+use super::remote::{AnswerWait, Remote, RemoteError};
+use super::{Direction, SyncError, Synchronization};
+use crate::filter::{Filter, OneOf};
+use crate::nip77::Reconciliation;
+
+/// How many events are asked for, or sent, between two reports. Many relays give no more for one question.
+const EVENTS_PER_BATCH: usize = 250;
+
+/// How many messages a relay may use to tell of a difference: a hundred million events take fewer.
+const MAX_MESSAGES: u32 = 100_000;
+
+/// How many events may be missing here. Their ids are all kept in memory, and a relay can name any number: more than
+/// that is for several runs, each with a filter for another span of time.
+const MAX_NEEDED: usize = 4_000_000;
+
+/// What each side lacks. A relay may name an id again and again.
+#[derive(Debug, Default)]
+pub(super) struct Differences {
+    /// What is here and not there.
+    have: BTreeSet<EventId>,
+    /// What is there and not here.
+    need: BTreeSet<EventId>,
+}
+
+impl Differences {
+    fn add(
+        &mut self,
+        have: impl IntoIterator<Item = EventId>,
+        need: impl IntoIterator<Item = EventId>,
+    ) -> Result<(), RemoteError> {
+        self.have.extend(have);
+        self.need.extend(need);
+        if self.need.len() > MAX_NEEDED { Err(RemoteError::TooMuch) } else { Ok(()) }
+    }
+}
+
+/// How a relay reacts to the first message.
+enum ReconcileOutcome {
+    Told,
+    /// It holds the question for too large.
+    TooMuch(String),
+    /// It wants to know who asks.
+    Unidentified(String),
+    /// It does not reconcile.
+    Unable,
+}
+
+/// Finds out what each side lacks; nothing if the relay does not reconcile. What is too much at once for the relay is
+/// asked in spans of time, each half of the one before.
+pub(super) async fn differences(
+    local: &LocalSide<'_>,
+    remote: &mut Remote,
+    filter: &Filter,
+    stop: &AtomicBool,
+) -> Result<Option<Differences>, SyncError> {
+    let mut all = Differences::default();
+    let mut spans = vec![(filter.since.unwrap_or(0), filter.until.unwrap_or(MAX_CREATED_AT))];
+    let mut is_first = true;
+    while let Some((since, until)) = spans.pop() {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let span = match is_first {
+            true => filter.clone(),
+            false => Filter { since: Some(since), until: Some(until), ..filter.clone() },
+        };
+        match of_one_span(local, remote, &span, stop, &mut all).await? {
+            ReconcileOutcome::Told => {}
+            ReconcileOutcome::TooMuch(_) if since < until => {
+                // The middle of all time is far in the future; that of what is, or may be, tells more.
+                let middle = since.midpoint(until.min(since.max(LATEST)));
+                let middle = middle.clamp(since, until.saturating_sub(1));
+                spans.push((since, middle));
+                spans.push((middle.saturating_add(1), until));
+            }
+            ReconcileOutcome::TooMuch(reason) => return Err(RemoteError::Refused(reason).into()),
+            // It was asked until it had told, or there was an error.
+            ReconcileOutcome::Unidentified(reason) => return Err(RemoteError::Refused(reason).into()),
+            ReconcileOutcome::Unable if is_first => return Ok(None),
+            ReconcileOutcome::Unable => {
+                let reason = "it stopped to reconcile".to_owned();
+                return Err(RemoteError::Protocol(reason).into());
+            }
+        }
+        is_first = false;
+    }
+    Ok(Some(all))
+}
+
+/// The second up to which events are expected: 2100-01-01.
+const LATEST: u64 = 4_102_444_800;
+
+async fn of_one_span(
+    local: &LocalSide<'_>,
+    remote: &mut Remote,
+    filter: &Filter,
+    stop: &AtomicBool,
+    all: &mut Differences,
+) -> Result<ReconcileOutcome, SyncError> {
+    let mut has_identified = false;
+    loop {
+        match of_one_question(local, remote, filter, stop, all).await? {
+            ReconcileOutcome::Unidentified(reason) => {
+                remote.identify_once(&mut has_identified, reason, stop).await?;
+            }
+            reaction => return Ok(reaction),
+        }
+    }
+}
+
+async fn of_one_question(
+    local: &LocalSide<'_>,
+    remote: &mut Remote,
+    filter: &Filter,
+    stop: &AtomicBool,
+    all: &mut Differences,
+) -> Result<ReconcileOutcome, SyncError> {
+    let records = local.items(filter)?.into_iter().collect();
+    let protocol = |error: crate::nip77::ReconciliationError| RemoteError::Protocol(error.to_string());
+    let (mut reconciliation, first) = Reconciliation::open(records).map_err(protocol)?;
+    let id = remote.next_id();
+    let filter = serde_json::to_string(filter).unwrap_or_default();
+    let hex = base16ct::lower::encode_string(&first);
+    remote.send(format!(r#"["NEG-OPEN","{id}",{filter},"{hex}"]"#)).await?;
+    let mut is_answered = false;
+    let mut wait = AnswerWait::new();
+    for _ in 0..MAX_MESSAGES {
+        let message = match remote.receive(&wait, stop).await? {
+            ReceivedMessage::Reconcile { subscription, message } if subscription == id => message,
+            ReceivedMessage::ReconcileRefused { subscription, reason } if subscription == id => {
+                return Ok(match is_answered {
+                    false if is_about_size(&reason) => ReconcileOutcome::TooMuch(reason),
+                    false if reason.starts_with(AUTH_REQUIRED) => ReconcileOutcome::Unidentified(reason),
+                    false => ReconcileOutcome::Unable,
+                    true => return Err(RemoteError::Refused(reason).into()),
+                });
+            }
+            // What is said instead by relays that have never heard of it, or do not want to.
+            ReceivedMessage::Notice(_) if !is_answered => return Ok(ReconcileOutcome::Unable),
+            ReceivedMessage::Closed { subscription, reason } if !is_answered && subscription == id => {
+                return Ok(match reason.starts_with(AUTH_REQUIRED) {
+                    true => ReconcileOutcome::Unidentified(reason),
+                    false => ReconcileOutcome::Unable,
+                });
+            }
+            _ => continue,
+        };
+        is_answered = true;
+        let difference = reconciliation.step(&message).map_err(protocol)?;
+        all.add(difference.have, difference.need)?;
+        match difference.next {
+            Some(next) => {
+                let hex = base16ct::lower::encode_string(&next);
+                remote.send(format!(r#"["NEG-MSG","{id}","{hex}"]"#)).await?;
+                wait = AnswerWait::new();
+            }
+            None => {
+                remote.send(format!(r#"["NEG-CLOSE","{id}"]"#)).await?;
+                return Ok(ReconcileOutcome::Told);
+            }
+        }
+    }
+    Err(RemoteError::TooMuch.into())
+}
+
+/// Whether a refusal says that there would be too much to compare, so that less may do (NIP-77: `blocked: this query is
+/// too big`).
+fn is_about_size(reason: &str) -> bool {
+    reason.starts_with("blocked:")
+        && ["too big", "too many", "too much", "too large"].iter().any(|words| reason.contains(words))
+}
+
+/// Gives each side what it lacks.
+pub(super) async fn settle(
+    local: &mut LocalSide<'_>,
+    remote: &mut Remote,
+    differences: Differences,
+    direction: Direction,
+    stop: &AtomicBool,
+    sync: &mut Synchronization,
+    progress: &mut dyn FnMut(&Synchronization),
+) -> Result<(), SyncError> {
+    let count = |ids: &[EventId]| Some(u64::try_from(ids.len()).unwrap_or(u64::MAX));
+    let need: Vec<EventId> = differences.need.into_iter().collect();
+    let have: Vec<EventId> = differences.have.into_iter().collect();
+    (sync.to_fetch, sync.to_send) = (count(&need), count(&have));
+    progress(sync);
+    if direction.is_down() {
+        for ids in need.chunks(EVENTS_PER_BATCH) {
+            fetch(local, remote, ids, stop, sync).await?;
+            progress(sync);
+        }
+    }
+    if direction.is_up() {
+        for ids in have.chunks(EVENTS_PER_BATCH) {
+            if stop.load(Ordering::Relaxed) {
+                break;
+            }
+            remote.send_all(local.load(ids)?, stop, &mut sync.up).await?;
+            progress(sync);
+        }
+    }
+    Ok(())
+}
+
+/// Fetches events, as many at once as the relay gives.
+async fn fetch(
+    local: &mut LocalSide<'_>,
+    remote: &mut Remote,
+    ids: &[EventId],
+    stop: &AtomicBool,
+    sync: &mut Synchronization,
+) -> Result<(), SyncError> {
+    let mut left: OneOf<EventId> = ids.iter().copied().collect();
+    while !left.is_empty() && !stop.load(Ordering::Relaxed) {
+        let limit = u64::try_from(left.len()).ok();
+        let filter = Filter { ids: Some(left.clone()), limit, ..Filter::default() };
+        let page = remote.fetch(&filter, stop).await?;
+        let came: OneOf<EventId> = page.events.iter().map(|event| event.id).collect();
+        if came.is_empty() {
+            sync.withheld = sync.withheld.saturating_add(u64::try_from(left.len()).unwrap_or(u64::MAX));
+            return Ok(());
+        }
+        let events = genuine(page.events, &mut sync.down);
+        local.insert(events, stop, &mut sync.down).await?;
+        left = left.iter().filter(|id| !came.contains(*id)).copied().collect();
+    }
+    Ok(())
+}

@@ -1,0 +1,173 @@
+//! The responding side of a reconciliation: the open ones of all clients.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use negentropy::Negentropy;
+use openagents_host::Timestamp;
+use serde_json::value::RawValue;
+
+use super::{MAX_MESSAGE_BYTES, ReconciliationError, Records};
+use crate::filter::Filter;
+use crate::limits::Limits;
+use crate::message::SubscriptionId;
+use crate::reason::{Prefix, Reason};
+use crate::session::ConnectionId;
+
+/// How many reconciliations one connection can have open.
+const MAX_OPEN: usize = 8;
+
+/// For how long the records of a reconciliation that nobody goes on with stay in memory.
+const RECORDS_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The answer to a client's message: a message for `NEG-MSG`. It depends on nothing but the two, so that a relay needs
+/// to remember nothing of a reconciliation but its filter.
+///
+/// A message of another version of the protocol is answered with the version that this side speaks (NIP-77, "Message").
+///
+/// # Errors
+/// When the message is malformed.
+pub fn answer(records: &Records, message: &[u8]) -> Result<Vec<u8>, ReconciliationError> {
+    Ok(Negentropy::borrowed(records.sorted(), MAX_MESSAGE_BYTES)?.reconcile(message)?)
+}
+
+/// The reconciliations that clients have open.
+///
+/// What is kept of one is its filter. Its records are in memory for as long as there is room and somebody goes on with
+/// it: they can be read from the store again, in which case the answer tells of what has come since, too.
+#[derive(Debug, Default)]
+pub struct Reconciliations {
+    open: BTreeMap<ConnectionId, BTreeMap<SubscriptionId, Filter>>,
+    kept: BTreeMap<(ConnectionId, SubscriptionId), KeptRecords>,
+}
+
+#[derive(Debug)]
+struct KeptRecords {
+    records: Arc<Records>,
+    used: Timestamp,
+}
+
+impl Reconciliations {
+    /// Opens one; it replaces the connection's one of the same name (NIP-77).
+    ///
+    /// # Errors
+    /// When the connection would have more than it can have. What it had under this name is closed.
+    pub fn open(
+        &mut self,
+        connection: ConnectionId,
+        id: &SubscriptionId,
+        filter: &Filter,
+        limits: &Limits,
+    ) -> Result<(), Reason> {
+        self.close(connection, id);
+        let open = self.open.entry(connection).or_default();
+        if open.len() >= MAX_OPEN {
+            return Err(Reason::new(
+                Prefix::Blocked,
+                format!("a connection can have {MAX_OPEN} reconciliations open here"),
+            ));
+        }
+        // Filters always serialise.
+        let length = |filter: &Filter| serde_json::to_string(filter).map_or(usize::MAX, |json| json.len());
+        let total = open.values().map(length).fold(length(filter), usize::saturating_add);
+        if total > limits.max_filters_length {
+            let limit = limits.max_filters_length;
+            let text = format!("the filters of a connection can have {limit} bytes together here");
+            return Err(Reason::new(Prefix::Blocked, text));
+        }
+        open.insert(id.clone(), filter.clone());
+        Ok(())
+    }
+
+    /// The filter of one that is open.
+    #[must_use]
+    pub fn filter(&self, connection: ConnectionId, id: &SubscriptionId) -> Option<&Filter> {
+        self.open.get(&connection)?.get(id)
+    }
+
+    /// Its records, if they are still in memory.
+    pub fn records(
+        &mut self,
+        now: Timestamp,
+        connection: ConnectionId,
+        id: &SubscriptionId,
+    ) -> Option<&Records> {
+        self.forget_unused(now);
+        let kept = self.kept.get_mut(&(connection, id.clone()))?;
+        kept.used = now;
+        Some(&kept.records)
+    }
+
+    /// Keeps the records of one that is open, at the cost of those that were used least recently if all together would
+    /// be more than `at_most`.
+    pub fn keep(
+        &mut self,
+        now: Timestamp,
+        connection: ConnectionId,
+        id: &SubscriptionId,
+        records: Arc<Records>,
+        at_most: u64,
+    ) {
+        self.forget_unused(now);
+        let key = (connection, id.clone());
+        self.kept.insert(key.clone(), KeptRecords { records, used: now });
+        let at_most = usize::try_from(at_most).unwrap_or(usize::MAX);
+        while self.kept.len() > 1
+            && self.kept.values().map(|kept| kept.records.len()).sum::<usize>() > at_most
+        {
+            // Of those used at the same instant, this one is still the newest.
+            let others = self.kept.iter().filter(|(other, _)| **other != key);
+            let oldest = others.min_by_key(|(_, kept)| kept.used).map(|(key, _)| key.clone());
+            let Some(oldest) = oldest else { return };
+            self.kept.remove(&oldest);
+        }
+    }
+
+    /// Lets go of the records that nobody has used for a while.
+    pub fn forget_unused(&mut self, now: Timestamp) {
+        self.kept.retain(|_, kept| kept.used + RECORDS_IDLE_TIMEOUT > now);
+    }
+
+    /// Closes one and says whether it was open.
+    pub fn close(&mut self, connection: ConnectionId, id: &SubscriptionId) -> bool {
+        self.kept.remove(&(connection, id.clone()));
+        self.open.get_mut(&connection).is_some_and(|open| open.remove(id).is_some())
+    }
+
+    /// Closes all of a connection.
+    pub fn close_all(&mut self, connection: ConnectionId) {
+        self.open.remove(&connection);
+        self.kept.retain(|(of, _), _| *of != connection);
+    }
+
+    /// A connection's open reconciliations as compact JSON, if there are any, from which [`restore`](Self::restore) makes
+    /// them again.
+    #[must_use]
+    pub fn saved(&self, connection: ConnectionId) -> Option<Box<RawValue>> {
+        let open = self.open.get(&connection).filter(|open| !open.is_empty())?;
+        let mut json = String::from("{");
+        for (id, filter) in open {
+            if json.len() > 1 {
+                json.push(',');
+            }
+            json.push_str(id.as_json());
+            json.push(':');
+            // Filters always serialise.
+            json.push_str(&serde_json::to_string(filter).unwrap_or_default());
+        }
+        json.push('}');
+        RawValue::from_string(json).ok()
+    }
+
+    /// Takes up the reconciliations that were [`saved`](Self::saved). One that this release cannot read is closed: the
+    /// client's next message is answered with that.
+    pub fn restore(&mut self, connection: ConnectionId, saved: &RawValue, limits: &Limits) {
+        let saved: BTreeMap<String, &RawValue> = serde_json::from_str(saved.get()).unwrap_or_default();
+        for (id, filter) in saved {
+            if let (Ok(id), Ok(filter)) = (SubscriptionId::new(&id), Filter::from_json(filter.get())) {
+                let _ = self.open(connection, &id, &filter, limits);
+            }
+        }
+    }
+}

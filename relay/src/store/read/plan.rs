@@ -1,0 +1,109 @@
+//! The query plan: the condition of a filter that finds its rows; the others only sort out.
+
+use std::ops::ControlFlow;
+
+use openagents_host::sql::{Sql, SqlError};
+
+use super::driver::{Driver, MAX_PROBED_ROWS};
+use super::select::{QueryContext, Select, SelectBody, driving_table, lower};
+use crate::filter::Filter;
+use crate::store::Store;
+use crate::store::statement::Statement;
+
+/// How the rows of a filter are found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store) struct Plan {
+    pub(in crate::store) driver: Driver,
+    /// At most so many there are, where it is known.
+    pub(in crate::store) rows: Option<u64>,
+}
+
+/// With so few rows, to look at them is less work than to count those of another condition.
+pub(in crate::store) const ROWS_NOT_WORTH_COUNTING: u64 = 32;
+
+impl Plan {
+    /// Whether the rows are known to be fewer than [`MAX_PROBED_ROWS`], or not many more than the filter is long: it does not matter
+    /// in which order they are found.
+    pub(in crate::store) const fn is_small(self) -> bool {
+        self.rows.is_some()
+    }
+}
+
+impl Select {
+    /// One column for each candidate: how many rows it finds, counted up to [`MAX_PROBED_ROWS`]. The others are NULL where the first
+    /// finds no more than [`ROWS_NOT_WORTH_COUNTING`].
+    pub(in crate::store) fn probe(
+        first: Driver,
+        others: &[Driver],
+        filter: &Filter,
+        context: &QueryContext<'_>,
+    ) -> Statement {
+        let mut probe = Statement::default();
+        probe.push("SELECT first.n");
+        for driver in others {
+            probe.push(", CASE WHEN first.n > ? THEN (").integer(ROWS_NOT_WORTH_COUNTING);
+            Self::probed(&mut probe, *driver, filter, context);
+            probe.push(") END");
+        }
+        probe.push(" FROM (");
+        Self::probed(&mut probe, first, filter, context);
+        probe.push(") AS first");
+        probe
+    }
+
+    fn probed(probe: &mut Statement, driver: Driver, filter: &Filter, context: &QueryContext<'_>) {
+        probe.push("SELECT count(*) AS n FROM (SELECT 1 FROM ");
+        let body = SelectBody::of(driver, filter, context);
+        body.push_values(probe);
+        probe.push(driving_table(driver));
+        probe.push(" WHERE ");
+        body.push_driving(probe);
+        // With authors alone the index is not in the order of time: the range could be far to seek.
+        if driver != Driver::Authors || filter.kinds.is_some() {
+            body.push_range(probe, lower(filter));
+        }
+        probe.push(" LIMIT ?)").integer(MAX_PROBED_ROWS);
+    }
+}
+
+impl<S: Sql> Store<S> {
+    /// The condition that finds the fewest rows. Where several may, their rows are counted, up to [`MAX_PROBED_ROWS`], in one
+    /// statement, unless the first has [so few](ROWS_NOT_WORTH_COUNTING); of those with more it is the first.
+    pub(in crate::store) fn plan(
+        &self,
+        filter: &Filter,
+        context: &QueryContext<'_>,
+    ) -> Result<Plan, SqlError> {
+        let candidates = Driver::candidates(filter);
+        let Some((first, others)) = candidates.split_first() else {
+            return Ok(Plan { driver: Driver::Time, rows: None });
+        };
+        let known = first.known_rows(filter);
+        if others.is_empty() || known.is_some_and(|rows| rows <= ROWS_NOT_WORTH_COUNTING) {
+            return Ok(Plan { driver: *first, rows: known });
+        }
+        let probe = Select::probe(*first, others, filter, context);
+        let mut fewest = (u64::MAX, *first);
+        self.sql.query(probe.text(), &probe.values(), &mut |row| {
+            for (index, driver) in candidates.iter().enumerate() {
+                if let Some(rows) = row.column::<Option<u64>>(index)?
+                    && rows < fewest.0
+                {
+                    fewest = (rows, *driver);
+                }
+            }
+            Ok(ControlFlow::Break(()))
+        })?;
+        let (rows, driver) = fewest;
+        Ok(Plan { driver, rows: (rows < MAX_PROBED_ROWS).then_some(rows) })
+    }
+
+    /// The condition of the [`plan`](Self::plan).
+    pub(in crate::store) fn driver(
+        &self,
+        filter: &Filter,
+        context: &QueryContext<'_>,
+    ) -> Result<Driver, SqlError> {
+        self.plan(filter, context).map(|plan| plan.driver)
+    }
+}

@@ -1,0 +1,168 @@
+//! The full-text index of events (NIP-50, SQLite's FTS5).
+//!
+//! The index is not written when an event comes: that would be several rows for each. Events are taken into it many at a
+//! time, in the order of their places, up to a mark; Cloudflare then bills a row for each that has words, and no more. A
+//! search goes through the events behind the mark by itself. One that comes later with a place before the mark is noted.
+//! What was removed stays in the index and joins nothing, until most of the index is such: then it is made anew.
+
+use std::time::Duration;
+
+use openagents_host::sql::{self, SchemaError, Sql, SqlError, values};
+use openagents_host::{Event, Timestamp};
+
+use super::Store;
+use super::row_batch::MAX_LIST_BYTES;
+use super::row_key::RowKey;
+use crate::search::Text;
+
+/// * `search_index` has the words of an event under its place, and nothing else: neither texts nor positions. What it finds
+///   is held against the event itself.
+/// * `search_progress` has one row: events up to this place are in the index, which has so many entries.
+/// * `search_late` are those that came when the mark was past their place.
+const INDEX: &str = "
+CREATE VIRTUAL TABLE search_index USING fts5 (
+    words, content = '', columnsize = 0, detail = 'none', tokenize = 'ascii'
+);
+CREATE TABLE search_progress (seq INTEGER NOT NULL, entries INTEGER NOT NULL) STRICT;
+INSERT INTO search_progress (seq, entries) VALUES (0, 0);
+CREATE TABLE search_late (seq INTEGER PRIMARY KEY) STRICT;
+";
+
+/// When so many events wait for the index, it is time to take them in.
+const INDEX_BATCH: u64 = 256;
+
+/// For how long events are left out of the index: others of the same time may still come, and it is in the order of time.
+const SETTLED_AFTER: Duration = Duration::from_secs(10);
+
+/// After how many more entries it is looked whether most of the index is of events that are gone. One of fewer is not
+/// worth it.
+pub(super) const REBUILD_CHECK_INTERVAL: u64 = 1 << 16;
+
+/// The last place whose events are taken into the index.
+fn settled(now: Timestamp) -> u64 {
+    RowKey::last((now - SETTLED_AFTER).as_seconds()).seq()
+}
+
+pub(super) fn migrate<S: Sql>(sql: &S) -> Result<(), SchemaError> {
+    sql::migrate(sql, "search", &[INDEX])
+}
+
+impl<S: Sql> Store<S> {
+    /// Whether so many events wait for the index that it is time to take them in.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn is_index_behind(&self, now: Timestamp) -> Result<bool, SqlError> {
+        let waiting: Option<(u64,)> = self.sql.first(
+            "SELECT (SELECT count(*) FROM (SELECT 1 FROM event
+                     WHERE seq > (SELECT seq FROM search_progress) AND seq <= CAST(? AS INTEGER) LIMIT ?))
+                  + (SELECT count(*) FROM (SELECT 1 FROM search_late LIMIT ?))",
+            values![settled(now), INDEX_BATCH, INDEX_BATCH],
+        )?;
+        Ok(waiting.is_some_and(|(waiting,)| waiting >= INDEX_BATCH))
+    }
+
+    /// Notes an event if the mark is past its place.
+    pub(super) fn index_late(&self, row_key: RowKey) -> Result<(), SqlError> {
+        self.sql.execute(
+            "INSERT INTO search_late (seq) SELECT ?1 FROM search_progress WHERE seq >= ?1 ON CONFLICT DO NOTHING",
+            values![row_key.seq()],
+        )
+    }
+
+    /// Takes events into the index, at most so many and only a few megabytes of them, and says whether there may be more. The events of the last moments are
+    /// left for later: others of the same time may still come.
+    ///
+    /// # Errors
+    /// When the database fails. Then nothing has changed.
+    pub fn extend_index(&self, now: Timestamp, at_most: u32) -> Result<bool, SqlError> {
+        let is_full = |rows: usize| u32::try_from(rows).is_ok_and(|rows| rows >= at_most);
+        self.sql.transaction(|| {
+            let late = self.batch::<(u64, Option<String>)>(
+                "SELECT late.seq, event.json FROM search_late AS late LEFT JOIN event ON event.seq = late.seq
+                 ORDER BY late.seq LIMIT ?",
+                values![at_most],
+            )?;
+            if let Some((last, _)) = late.rows.last() {
+                self.sql.execute("DELETE FROM search_late WHERE seq <= ?", values![*last])?;
+            }
+            let is_late_full = late.is_cut || is_full(late.rows.len());
+            let mut added = self.add_to_index(late.rows.into_iter().filter_map(|(seq, json)| Some((seq, json?))))?;
+            if is_late_full {
+                return Ok(self.count_entries(added)? || is_late_full);
+            }
+            let next = self.batch::<(u64, String)>(
+                "SELECT seq, json FROM event
+                 WHERE seq > (SELECT seq FROM search_progress) AND seq <= CAST(? AS INTEGER) ORDER BY seq LIMIT ?",
+                values![settled(now), at_most],
+            )?;
+            if let Some((last, _)) = next.rows.last() {
+                self.sql.execute("UPDATE search_progress SET seq = ?", values![*last])?;
+            }
+            let is_next_full = next.is_cut || is_full(next.rows.len());
+            added = added.saturating_add(self.add_to_index(next.rows.into_iter())?);
+            Ok(self.count_entries(added)? || is_next_full)
+        })
+    }
+
+    /// Counts new entries, begins the index anew if most of it is of events that are gone, and says whether it did.
+    fn count_entries(&self, added: u64) -> Result<bool, SqlError> {
+        if added == 0 {
+            return Ok(false);
+        }
+        let entries: Option<(u64,)> = self
+            .sql
+            .first("UPDATE search_progress SET entries = entries + ? RETURNING entries", values![added])?;
+        let entries = entries.map_or(0, |(entries,)| entries);
+        if entries / REBUILD_CHECK_INTERVAL == entries.saturating_sub(added) / REBUILD_CHECK_INTERVAL {
+            return Ok(false);
+        }
+        let events: Option<(u64,)> =
+            self.sql.first("SELECT count(*) FROM event INDEXED BY event_by_kind", &[])?;
+        if events.is_some_and(|(events,)| events >= entries / 2) {
+            return Ok(false);
+        }
+        self.sql.batch(
+            "INSERT INTO search_index (search_index) VALUES ('delete-all');
+             DELETE FROM search_late;
+             UPDATE search_progress SET seq = 0, entries = 0;",
+        )?;
+        Ok(true)
+    }
+
+    /// Adds entries for events that have words, and says how many.
+    fn add_to_index(&self, events: impl Iterator<Item = (u64, String)>) -> Result<u64, SqlError> {
+        let write = |list: &str| {
+            self.sql.execute(
+                "INSERT INTO search_index (rowid, words) SELECT value ->> 0, value ->> 1 FROM json_each(?)",
+                values![list],
+            )
+        };
+        let mut list = String::new();
+        let mut added: u64 = 0;
+        for (seq, json) in events {
+            let Ok(event) = Event::from_json(&json) else { continue };
+            let text = Text::of(&event);
+            if text.is_empty() {
+                continue;
+            }
+            added = added.saturating_add(1);
+            list.push(if list.is_empty() { '[' } else { ',' });
+            // Words are letters and digits: nothing in them is escaped in JSON.
+            let words = text.into_words();
+            for part in ["[", &seq.to_string(), ",\"", words.trim_start(), "\"]"] {
+                list.push_str(part);
+            }
+            if list.len() >= MAX_LIST_BYTES {
+                list.push(']');
+                write(&list)?;
+                list.clear();
+            }
+        }
+        if !list.is_empty() {
+            list.push(']');
+            write(&list)?;
+        }
+        Ok(added)
+    }
+}

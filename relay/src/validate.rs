@@ -1,0 +1,205 @@
+//! Validation of a message without stored data: form, limits, id and signature.
+//!
+//! A pure function, so that a host with many cores can check in every connection's own task, before
+//! the one thread that owns the database.
+
+use openagents_host::{Event, Timestamp, VerifiedEvent};
+
+use crate::filter::Filter;
+use crate::limits::Limits;
+use crate::message::{ClientMessage, Malformed, ReconcileStep, RelayMessage, SubscriptionId};
+use crate::reason::{Outcome, Reason};
+
+/// A message that was checked, or the answer to one that did not pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Checked {
+    /// An event whose id and signature hold.
+    Event(VerifiedEvent),
+    /// A subscription.
+    Request {
+        /// Its name.
+        subscription: SubscriptionId,
+        /// At least one.
+        filters: Vec<Filter>,
+    },
+    /// The end of a subscription.
+    Close(SubscriptionId),
+    /// A question how many events there are.
+    Count {
+        /// Its name.
+        subscription: SubscriptionId,
+        /// At least one.
+        filters: Vec<Filter>,
+    },
+    /// Who the client says it is; the event's id and signature hold, what it says is not checked.
+    Auth(VerifiedEvent),
+    /// A step of a reconciliation.
+    Reconcile {
+        /// Its name.
+        subscription: SubscriptionId,
+        /// Which step.
+        step: ReconcileStep,
+    },
+    /// Nothing to be done but to answer.
+    Refused(RelayMessage),
+}
+
+impl Checked {
+    /// The answer to a binary message. Messages are JSON text (NIP-01).
+    #[must_use]
+    pub fn binary() -> Self {
+        Self::notice(&Reason::invalid("messages are JSON text, not binary"))
+    }
+
+    /// A refusal that no event and no subscription can be named in.
+    pub(crate) fn notice(reason: &Reason) -> Self {
+        Self::Refused(RelayMessage::Notice(reason.to_string().into()))
+    }
+}
+
+/// Reads and checks a message: its form, the limits, and the id and signature of an event.
+#[must_use]
+pub fn check(text: &str, limits: &Limits, now: Timestamp) -> Checked {
+    match read(text, limits, now) {
+        Ok(message) => verify(message),
+        Err(answer) => Checked::Refused(answer),
+    }
+}
+
+/// How long a text may be that is read only to address its refusal: a client that sends an event somewhat too large
+/// waits for `OK`. Beyond this length a text need not be kept: the refusal is a `NOTICE`.
+pub(crate) const fn max_readable_bytes(limits: &Limits) -> usize {
+    limits.max_message_length.saturating_mul(2)
+}
+
+/// The answer to a text longer than [`max_readable_bytes`].
+pub(crate) fn too_long(limits: &Limits) -> Reason {
+    Reason::invalid(format!("a message can have at most {} bytes here", limits.max_message_length))
+}
+
+/// Reads a message and holds it against the limits: what is cheap.
+pub(crate) fn read(text: &str, limits: &Limits, now: Timestamp) -> Result<ClientMessage, RelayMessage> {
+    if text.len() > limits.max_message_length {
+        let readable = if text.len() > max_readable_bytes(limits) { "" } else { text };
+        return Err(Malformed::refuse(readable, too_long(limits)).into_answer());
+    }
+    let message = ClientMessage::parse(text).map_err(Malformed::into_answer)?;
+    match limits.admit(&message, now) {
+        Ok(()) => Ok(message),
+        Err(reason) => Err(refuse(message, reason)),
+    }
+}
+
+/// Verifies a message that was read: which is expensive for events.
+pub(crate) fn verify(message: ClientMessage) -> Checked {
+    match message {
+        ClientMessage::Event(event) => verified(event).map_or_else(Checked::Refused, Checked::Event),
+        ClientMessage::Auth(event) => verified(event).map_or_else(Checked::Refused, Checked::Auth),
+        ClientMessage::Count { subscription, filters } => Checked::Count { subscription, filters },
+        ClientMessage::Reconcile { subscription, step } => Checked::Reconcile { subscription, step },
+        ClientMessage::Request { subscription, filters } => Checked::Request { subscription, filters },
+        ClientMessage::Close(subscription) => Checked::Close(subscription),
+    }
+}
+
+fn verified(event: Event) -> Result<VerifiedEvent, RelayMessage> {
+    let id = event.id;
+    event.verify().map_err(|error| {
+        let outcome = Outcome::Refused(Reason::invalid(error.to_string()));
+        RelayMessage::Ok { id, outcome }
+    })
+}
+
+/// The answer to a message that is not taken, whatever it is.
+pub(crate) fn refuse(message: ClientMessage, reason: Reason) -> RelayMessage {
+    match message {
+        ClientMessage::Event(event) | ClientMessage::Auth(event) => {
+            RelayMessage::Ok { id: event.id, outcome: Outcome::Refused(reason) }
+        }
+        ClientMessage::Request { subscription, .. }
+        | ClientMessage::Count { subscription, .. }
+        | ClientMessage::Close(subscription) => RelayMessage::Closed { subscription, reason },
+        ClientMessage::Reconcile { subscription, .. } => {
+            RelayMessage::ReconcileRefused { subscription, reason }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use openagents_host::{Timestamp, UnsignedEvent};
+
+    use super::{Checked, check};
+    use crate::fixtures;
+    use crate::limits::Limits;
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_700_000_000);
+
+    fn refusal(text: &str, limits: &Limits) -> String {
+        match check(text, limits, NOW) {
+            Checked::Refused(answer) => answer.to_json(),
+            passed => panic!("{passed:?}"),
+        }
+    }
+
+    fn small() -> Limits {
+        Limits { max_event_tags: 2, max_content_length: 3, max_filters: 2, ..Limits::default() }
+    }
+
+    fn event(content: &str, tags: usize, created_at: u64) -> String {
+        let event = UnsignedEvent::new(openagents_host::Kind(1), content)
+            .tags(vec![vec!["t".to_owned()]; tags])
+            .sign(&fixtures::keys(1), Timestamp::from_seconds(created_at));
+        format!("[\"EVENT\",{}]", event.json())
+    }
+
+    #[test]
+    fn passes_what_keeps_to_the_limits_exactly() {
+        let now = NOW.as_seconds();
+        for text in [event("é🦀x", 2, now + 900), event("", 0, 0), event("", 0, now)] {
+            assert!(matches!(check(&text, &small(), NOW), Checked::Event(_)), "{text}");
+        }
+        assert!(matches!(check(r#"["REQ","a",{},{}]"#, &small(), NOW), Checked::Request { .. }));
+        assert!(matches!(check(r#"["CLOSE","a"]"#, &small(), NOW), Checked::Close(_)));
+    }
+
+    #[test]
+    fn names_the_limit_that_is_not_kept() {
+        let now = NOW.as_seconds();
+        let week = Limits { created_at_lower_limit: Some(604_800), ..small() };
+        for (text, limits, within) in [
+            (event("éééé", 0, now), &small(), "at most 3 characters"),
+            (event("", 3, now), &small(), "at most 2 tags"),
+            (event("", 0, now + 901), &small(), "900 seconds in the future"),
+            (event("", 0, now - 604_801), &week, "604800 seconds in the past"),
+            (r#"["REQ","a",{},{},{}]"#.to_owned(), &small(), r#"["CLOSED","a","invalid: at most 2 filters"#),
+        ] {
+            let refusal = refusal(&text, limits);
+            assert!(refusal.contains("invalid: ") && refusal.contains(within), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn answers_a_message_that_is_too_long_as_what_it_was_meant() {
+        let limits = Limits::default();
+        let long = "x".repeat(limits.max_message_length);
+        assert!(refusal(&event(&long, 0, 0), &limits).starts_with("[\"OK\""));
+        assert!(
+            refusal(&format!(r##"["REQ","a",{{"#t":["{long}"]}}]"##), &limits)
+                .starts_with(r#"["CLOSED","a","invalid: "#)
+        );
+        assert!(refusal(&format!("\"{long}\""), &limits).starts_with("[\"NOTICE\",\"invalid: "));
+        let longer = event(&"x".repeat(2 * limits.max_message_length), 0, 0);
+        assert!(refusal(&longer, &limits).starts_with("[\"NOTICE\",\"invalid: "));
+    }
+
+    #[test]
+    fn refuses_forged_events() {
+        let text = event("one", 0, 5).replace("\"content\":\"one\"", "\"content\":\"two\"");
+        assert!(refusal(&text, &Limits::default()).contains("invalid: the id is not the SHA-256"));
+        let mut signed: serde_json::Value = serde_json::from_str(&event("one", 0, 5)).unwrap();
+        let other: serde_json::Value = serde_json::from_str(&event("two", 0, 5)).unwrap();
+        signed[1]["sig"] = other[1]["sig"].clone();
+        assert!(refusal(&signed.to_string(), &Limits::default()).contains("invalid: the signature"));
+    }
+}

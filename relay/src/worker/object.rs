@@ -1,0 +1,449 @@
+//! The Durable Object of the relay: HTTP requests, WebSocket messages and alarms.
+
+mod requests;
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::worker::wasm_bindgen::JsValue;
+use ::worker::wasm_bindgen_futures::future_to_promise;
+use ::worker::{
+    Delay, Env, Error, Request, Response, State, WebSocket, WebSocketIncomingMessage, WebSocketPair,
+    console_error, console_warn,
+};
+use openagents_host::http::{Method, Parts, StatusCode, header, header_text, is_websocket_upgrade, response};
+use openagents_host::worker::{DurableSql, http as worker_http, now, set_alarm};
+use openagents_host::{Engine, Timestamp, VerifiedEvent};
+
+use super::batching::{LastBatch, MAX_BATCH_LONGEST_MESSAGES, MAX_BATCH_MESSAGES, MessageBatch};
+use super::handover::HandoverSink;
+use super::rpc::{BILLED_ROWS_PATH, MANAGE_PATH, PUBLISH_PATH, QUERY_PATH};
+use super::session;
+use super::sockets::MessageSender;
+use crate::engine::{Effect, Input, Relay, RelayConfig};
+use crate::information::{RelayInformation, asks_for_document};
+use crate::management::{ManagementReply, UsedToken};
+use crate::reason::{Outcome, Reason};
+use crate::session::{ConnectionId, Origin};
+use crate::validate::Checked;
+
+/// The body of the relay's Durable Object. Each method is the handler of the same name.
+pub struct RelayHost<H>(AssertUnwindSafe<Rc<ObjectInner<H>>>);
+
+/// All of the object that has to outlive an event, for deliveries that go on after it.
+struct ObjectInner<H> {
+    state: State,
+    env: Env,
+    config: RelayConfig,
+    information: RelayInformation,
+    /// `None` until the first event, and while the database cannot be opened. Never borrowed across an `await`.
+    open: RefCell<Option<OpenRelay>>,
+    batch: RefCell<MessageBatch>,
+    last: Cell<LastBatch>,
+    handover: PhantomData<fn() -> H>,
+}
+
+/// The relay and its sockets, in memory while the object is awake.
+struct OpenRelay {
+    relay: Relay<DurableSql>,
+    sockets: BTreeMap<ConnectionId, ClientSocket>,
+    /// The alarm that was set since waking up.
+    alarm: Option<Timestamp>,
+}
+
+struct ClientSocket {
+    socket: WebSocket,
+    /// Whether the state is in the database, since it is too long to be attached.
+    is_stored: bool,
+}
+
+impl<H: HandoverSink> RelayHost<H> {
+    /// The object's body. Nothing is done yet: what fails is to be told to whoever asks.
+    #[must_use]
+    pub fn new(state: State, env: Env, config: RelayConfig, information: RelayInformation) -> Self {
+        let object = ObjectInner {
+            state,
+            env,
+            config,
+            information,
+            open: RefCell::new(None),
+            batch: RefCell::default(),
+            last: Cell::new(LastBatch { at: Timestamp::EPOCH, count: 0 }),
+            handover: PhantomData,
+        };
+        Self(AssertUnwindSafe(Rc::new(object)))
+    }
+
+    /// Makes WebSockets, answers with the relay information document (NIP-11), takes what agents
+    /// [`publish`](super::publish) and answers what they [`query`](super::query).
+    ///
+    /// # Errors
+    /// When the runtime refuses to build a response.
+    pub async fn fetch(&self, mut request: Request) -> ::worker::Result<Response> {
+        let parts = worker_http::parts(&request)?;
+        let wants_document = || asks_for_document(header_text(&parts.headers, &header::ACCEPT));
+        let response = match (&parts.method, parts.uri.path()) {
+            (&Method::POST, PUBLISH_PATH) => {
+                let text = request.text().await?;
+                return self.0.published(&text).await;
+            }
+            (&Method::POST, QUERY_PATH) => {
+                let filters = request.text().await?;
+                return self.0.queried(&filters).await;
+            }
+            (&Method::GET, BILLED_ROWS_PATH) => {
+                let rows = self.0.with_open(|open| open.relay.store().sql().billed_rows())?;
+                return Response::ok(format!(r#"{{"read":{},"written":{}}}"#, rows.read, rows.written));
+            }
+            (&Method::POST, MANAGE_PATH) => {
+                let call = request.text().await?;
+                return self.0.managed(&call).await;
+            }
+            (&Method::GET, _) if is_websocket_upgrade(&parts.headers) => {
+                return self.0.accept(origin(&parts)?).await;
+            }
+            (&Method::GET | &Method::HEAD, _) if wants_document() => {
+                self.0.with_open(|open| self.0.information.under(open.relay.rules()))?.to_response()
+            }
+            (&Method::OPTIONS, _) => response::preflight(),
+            _ => {
+                let reason = "This is a Nostr relay: connect to it with a WebSocket.";
+                response::error(StatusCode::UPGRADE_REQUIRED, reason)
+            }
+        };
+        worker_http::response(response, &parts.method)
+    }
+
+    /// Takes a message. One that comes alone is done with at once; those that arrive together are gathered for a turn
+    /// of the runtime, handled together and so committed together: a commit costs more than all else about an event.
+    /// What is returned is to be awaited. A promise for each message would cost as much as its answer.
+    ///
+    /// # Errors
+    /// When the database cannot be opened; then whoever sent it has been told.
+    pub fn websocket_message(
+        &self,
+        socket: &WebSocket,
+        message: WebSocketIncomingMessage,
+    ) -> ::worker::Result<Option<impl Future<Output = ::worker::Result<()>> + use<H>>> {
+        let Some(connection) = session::connection(&self.0.state, socket) else { return Ok(None) };
+        let input = match message {
+            WebSocketIncomingMessage::String(text) => Input::Text { connection, text },
+            WebSocketIncomingMessage::Binary(_) => Input::Message { connection, message: Checked::binary() },
+        };
+        if let Err(error) = self.0.with_open(|_| ()) {
+            console_error!("the relay could not be opened: {}", error);
+            // The text may have been an event or a request. It is not worth more than this: nothing can be done.
+            let notice = crate::RelayMessage::Notice(crate::reason::storage_failed().to_string().into());
+            socket.send_with_str(notice.to_json())?;
+            return Ok(None);
+        }
+        let (count, is_full) = self.0.gather(input);
+        let pending = if count == 1 && self.0.last.get().is_recent() && !is_full {
+            None
+        } else if count == 1 || is_full {
+            let pending = self.0.handle_batch()?;
+            if !pending.takes_time() {
+                return Ok(None);
+            }
+            Some(pending)
+        } else {
+            return Ok(None);
+        };
+        let object = Rc::clone(&self.0);
+        Ok(Some(async move {
+            let pending = match pending {
+                Some(pending) => pending,
+                None => {
+                    Delay::from(Duration::ZERO).await;
+                    object.handle_batch()?
+                }
+            };
+            object.finish(pending).await
+        }))
+    }
+
+    /// Ends a connection that the client ended.
+    ///
+    /// # Errors
+    /// When the database cannot be opened or the runtime refuses to set an alarm.
+    pub async fn websocket_close(
+        &self,
+        socket: WebSocket,
+        code: usize,
+        _: String,
+        _: bool,
+    ) -> ::worker::Result<()> {
+        // What it said before is heard.
+        let pending = self.0.handle_batch()?;
+        self.0.close(&socket);
+        // A code that only describes an end without a code must not be sent.
+        let code =
+            u16::try_from(code).ok().filter(|code| matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999));
+        // The client may be gone already.
+        let _ = socket.close(Some(code.unwrap_or(1000)), Some(""));
+        self.0.finish(pending).await
+    }
+
+    /// Ends a connection that broke.
+    ///
+    /// # Errors
+    /// When the database cannot be opened or the runtime refuses to set an alarm.
+    pub async fn websocket_error(&self, socket: WebSocket, _: Error) -> ::worker::Result<()> {
+        let pending = self.0.handle_batch()?;
+        self.0.close(&socket);
+        self.0.finish(pending).await
+    }
+
+    /// Does what is due.
+    ///
+    /// # Errors
+    /// When the database cannot be opened or the runtime refuses to set the next alarm. Then the runtime repeats the alarm.
+    pub async fn alarm(&self) -> ::worker::Result<Response> {
+        let pending = self.0.with_open(|open| {
+            open.alarm = None;
+            let mut effects = Vec::new();
+            open.relay.alarm(now(), &mut effects);
+            let mut pending = PendingEffects::default();
+            open.apply(&mut effects, &mut MessageSender::default(), &mut pending);
+            open.expect_alarm(&mut pending);
+            pending
+        });
+        self.0.finish(pending?).await?;
+        Response::empty()
+    }
+}
+
+/// Where a connection comes from. Cloudflare routes by the host name, so that it vouches for it.
+fn origin(parts: &Parts) -> ::worker::Result<Origin> {
+    let address = parts.headers.get("cf-connecting-ip").and_then(|address| address.to_str().ok()?.parse().ok());
+    let host = parts.uri.host().map(str::to_ascii_lowercase);
+    Origin::new(address, host).map_err(|error| Error::RustError(error.to_string()))
+}
+
+/// What is left to be done of some effects once all that is synchronous is done. An alarm in it counts as set: it must not
+/// be dropped.
+#[derive(Default)]
+#[must_use]
+struct PendingEffects {
+    deliveries: Vec<VerifiedEvent>,
+    outcome: Option<Outcome>,
+    found: Option<Result<Vec<Arc<str>>, Reason>>,
+    answer: Option<Result<ManagementReply, UsedToken>>,
+    alarm: Option<Timestamp>,
+}
+
+impl PendingEffects {
+    const fn takes_time(&self) -> bool {
+        self.alarm.is_some() || !self.deliveries.is_empty()
+    }
+}
+
+impl<H: HandoverSink> ObjectInner<H> {
+    /// Runs `body` with what is in memory, after waking up if it must.
+    fn with_open<T>(&self, body: impl FnOnce(&mut OpenRelay) -> T) -> ::worker::Result<T> {
+        // Nothing here runs inside of itself: it cannot be borrowed already.
+        let mut open = self.open.try_borrow_mut().map_err(|error| Error::RustError(error.to_string()))?;
+        let open = match &mut *open {
+            Some(open) => open,
+            closed => closed.insert(self.open_relay()?),
+        };
+        Ok(body(open))
+    }
+
+    fn open_relay(&self) -> ::worker::Result<OpenRelay> {
+        let failed = |error: &dyn std::fmt::Display| Error::RustError(error.to_string());
+        let sql = DurableSql::new(&self.state.storage());
+        let mut relay = Relay::open(sql, self.config.clone()).map_err(|error| failed(&error))?;
+        let mut sockets = BTreeMap::new();
+        for socket in self.state.as_raw().get_websockets()?.into_iter().map(WebSocket::from) {
+            let Some(connection) = session::connection(&self.state, &socket) else { continue };
+            let (state, is_stored) =
+                session::restore(relay.store(), connection, &socket).map_err(|error| failed(&error))?;
+            relay.restore(connection, &state);
+            sockets.insert(connection, ClientSocket { socket, is_stored });
+        }
+        let open: Vec<ConnectionId> = sockets.keys().copied().collect();
+        relay.store().retain_sessions(&open).map_err(|error| failed(&error))?;
+        Ok(OpenRelay { relay, sockets, alarm: None })
+    }
+
+    fn handle(&self, input: Input) -> ::worker::Result<PendingEffects> {
+        self.with_open(|open| open.handle(vec![input]))
+    }
+
+    /// Puts a message to those that wait, and says how many they are now and whether they must not wait any longer.
+    fn gather(&self, input: Input) -> (usize, bool) {
+        let mut batch = self.batch.borrow_mut();
+        if let Input::Text { text, .. } = &input {
+            batch.length = batch.length.saturating_add(text.len());
+        }
+        batch.inputs.push(input);
+        let longest = self.config.limits.max_message_length.saturating_mul(MAX_BATCH_LONGEST_MESSAGES);
+        let count = batch.inputs.len();
+        (count, count >= MAX_BATCH_MESSAGES || batch.length > longest)
+    }
+
+    /// Handles the messages that wait, in their order.
+    fn handle_batch(&self) -> ::worker::Result<PendingEffects> {
+        let batch = self.batch.take();
+        let count = batch.inputs.len();
+        self.with_open(|open| {
+            let pending = open.handle(batch.inputs);
+            self.last.set(LastBatch { at: now(), count });
+            pending
+        })
+    }
+
+    /// Does what takes time: sets the alarm, in the same turn as the writes so that both are kept or neither, and
+    /// leaves the deliveries to go on when this event is over. If they do not, the alarm repeats them.
+    async fn finish(self: &Rc<Self>, pending: PendingEffects) -> ::worker::Result<()> {
+        if !pending.deliveries.is_empty() {
+            let object = Rc::clone(self);
+            let deliveries = pending.deliveries;
+            let promise = future_to_promise(AssertUnwindSafe(async move {
+                for event in deliveries {
+                    object.deliver(&event).await;
+                }
+                Ok(JsValue::UNDEFINED)
+            }));
+            self.state.as_raw().wait_until(&promise)?;
+        }
+        self.set_alarm(pending.alarm).await
+    }
+
+    async fn set_alarm(&self, at: Option<Timestamp>) -> ::worker::Result<()> {
+        match at {
+            Some(at) => set_alarm(&self.state.storage(), Some(at)).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn deliver(&self, event: &VerifiedEvent) {
+        match H::deliver(&self.env, event).await {
+            Ok(()) => {
+                // If the database cannot be reached now, it is delivered again.
+                let Ok(pending) = self.handle(Input::Delivered(event.id)) else { return };
+                if let Err(error) = self.set_alarm(pending.alarm).await {
+                    console_error!("the alarm could not be set: {}", error);
+                }
+            }
+            Err(error) => {
+                console_warn!("event {} could not be delivered; it is tried again: {}", event.id, error);
+            }
+        }
+    }
+
+    async fn accept(self: &Rc<Self>, origin: ::worker::Result<Origin>) -> ::worker::Result<Response> {
+        let origin = origin?;
+        let pair = WebSocketPair::new()?;
+        let accepted = self.with_open(|open| {
+            if let Err(refusal) = open.relay.may_connect(origin.address) {
+                return Ok(Err(refusal));
+            }
+            let connection = session::accept(&self.state, &pair.server)?;
+            open.sockets.insert(connection, ClientSocket { socket: pair.server.clone(), is_stored: false });
+            Ok::<_, Error>(Ok(open.handle(vec![Input::Open { connection, origin }])))
+        });
+        match accepted {
+            Ok(Ok(Ok(pending))) => {
+                self.finish(pending).await?;
+                Response::from_websocket(pair.client)
+            }
+            Ok(Ok(Err(refusal))) => Response::error(format!("{refusal}\n"), refusal.status()),
+            Ok(Err(error)) | Err(error) => {
+                console_error!("a connection could not be made: {}", error);
+                Response::error("The relay could not be opened; see its log.\n", 500)
+            }
+        }
+    }
+
+    fn close(&self, socket: &WebSocket) {
+        let Some(connection) = session::connection(&self.state, socket) else { return };
+        let closed = self.with_open(|open| {
+            open.relay.handle(now(), &Input::Close(connection), &mut Vec::new());
+            let stored = open.sockets.remove(&connection).is_some_and(|socket| socket.is_stored);
+            if stored { open.relay.store().forget_session(connection) } else { Ok(()) }
+        });
+        // What is left over goes when the object wakes up next.
+        if let Ok(Err(error)) = closed {
+            console_error!("the state of a connection could not be deleted: {}", error);
+        }
+    }
+}
+
+impl OpenRelay {
+    /// Handles inputs in their order. What comes of one is sent before the next is handled: the answers to many requests
+    /// would not fit into memory together.
+    fn handle(&mut self, inputs: Vec<Input>) -> PendingEffects {
+        let (mut effects, mut sender, mut pending) =
+            (Vec::new(), MessageSender::default(), PendingEffects::default());
+        for prepared in self.relay.prepare(now(), inputs) {
+            self.relay.handle_prepared(now(), prepared, &mut effects);
+            self.apply(&mut effects, &mut sender, &mut pending);
+        }
+        self.expect_alarm(&mut pending);
+        pending
+    }
+
+    /// Carries out the effects that are synchronous, and leaves the others pending.
+    fn apply(&mut self, effects: &mut Vec<Effect>, sender: &mut MessageSender, pending: &mut PendingEffects) {
+        for effect in effects.drain(..) {
+            match effect {
+                Effect::Send { connection, message } => {
+                    if let Some(ClientSocket { socket, .. }) = self.sockets.get(&connection) {
+                        sender.send(socket, &message);
+                    }
+                }
+                Effect::SessionChanged(connection) => self.save(connection),
+                Effect::HandOver(event) => pending.deliveries.push(event),
+                Effect::Published { outcome, .. } => pending.outcome = Some(outcome),
+                Effect::Found { events, .. } => pending.found = Some(events),
+                Effect::Managed { answer, .. } => pending.answer = Some(answer),
+                // The rules are read where they are needed.
+                Effect::RulesChanged(_) => {}
+                Effect::Disconnect(connection) => self.disconnect(connection),
+                Effect::Failed(error) => console_error!("the relay's database failed: {}", error),
+                // The relay reads by itself here: there is one thread.
+                Effect::Read(_) | Effect::Answering { .. } => {}
+            }
+        }
+    }
+
+    /// Has the alarm set, if it is earlier than the one that is.
+    fn expect_alarm(&mut self, pending: &mut PendingEffects) {
+        let next = self.relay.next_alarm();
+        if next.is_some_and(|next| self.alarm.is_none_or(|set| next < set)) {
+            self.alarm = next;
+            pending.alarm = next;
+        }
+    }
+
+    /// Ends a connection. The rest is done when its end is reported, which a client can put off for long; so it is out of the
+    /// relay's sight at once.
+    fn disconnect(&mut self, connection: ConnectionId) {
+        if let Some(ClientSocket { socket, .. }) = self.sockets.get(&connection) {
+            let _ = socket.close(Some(1008), Some("you may not connect here"));
+        }
+        self.relay.handle(now(), &Input::Close(connection), &mut Vec::new());
+    }
+
+    /// Keeps the state of a connection for the time after the next sleep.
+    fn save(&mut self, connection: ConnectionId) {
+        let Some(socket) = self.sockets.get_mut(&connection) else { return };
+        let state = self.relay.saved(connection);
+        match session::save(self.relay.store(), connection, &socket.socket, &state, socket.is_stored) {
+            Ok(is_stored) => socket.is_stored = is_stored,
+            Err(error) => {
+                console_error!("the state of a connection could not be kept: {}", error);
+                // Its subscriptions would end unseen. A client that is closed connects and subscribes again.
+                let _ = socket.socket.close(Some(1011), Some("the relay could not keep your subscriptions"));
+            }
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! Clients that others wrote, and the one that every agent's binary brings.
+
+use std::process::Output;
+use std::time::Duration;
+
+use nostr_sdk::prelude::{
+    Client as NostrSdk, Event, EventBuilder, Filter, Keys, Kind, RelayPoolNotification, Tag,
+};
+use openagents_tests::events::{fresh_author, note, tag_value};
+use openagents_tests::server::{Server, binary, repository};
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use crate::servers::{Servers, scenarios};
+
+scenarios![
+    nostr_tools_publishes_queries_and_subscribes,
+    nostr_tools_gets_a_job_done,
+    nostr_tools_reconnects_after_a_kill,
+    nostr_sdk_publishes_queries_and_subscribes,
+    nostr_sdk_gets_a_job_done,
+    nostr_sdk_reconnects_after_a_kill,
+    the_try_it_client_prints_the_result,
+    the_try_it_client_counts_on_after_a_kill,
+    the_try_it_client_fails_with_the_reason,
+];
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(crate) fn shown(output: &Output) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    format!("{}\n{}\n{}", output.status, text(&output.stdout), text(&output.stderr))
+}
+
+pub(crate) async fn run(mut command: Command) -> Output {
+    let running = command.kill_on_drop(true).output();
+    timeout(Duration::from_secs(60), running).await.expect("it ends in time").expect("it can be started")
+}
+
+/// A Node script in `tests/clients`.
+pub(crate) fn node(script: &str, arguments: &[&str]) -> Command {
+    let tests = repository().join("tests");
+    let mut command = Command::new(tests.join("bin/with-tools"));
+    command.arg("node").arg(tests.join("clients").join(script)).args(arguments);
+    command
+}
+
+async fn nostr_tools_publishes_queries_and_subscribes(servers: &Servers) {
+    let output = run(node("relay.mjs", &[&servers.hello_world().url()])).await;
+    assert!(output.status.success(), "{}", shown(&output));
+}
+
+async fn nostr_tools_gets_a_job_done(servers: &Servers) {
+    let server = servers.hello_world();
+    let output = run(node("job.mjs", &[&server.url(), &server.agent().to_hex(), "Ada"])).await;
+    assert!(output.status.success(), "{}", shown(&output));
+    let said = shown(&output);
+    assert!(said.contains("7000 processing") && said.contains("6050 Hello, Ada! You are number "), "{said}");
+}
+
+async fn nostr_tools_reconnects_after_a_kill(servers: &Servers) {
+    use tokio::io::{AsyncBufReadExt as _, BufReader};
+    let server = servers.own("hello-world");
+    let author = fresh_author();
+    let mut command = node("reconnect.mjs", &[&server.url(), &author.public_key().to_hex()]);
+    let mut script =
+        command.kill_on_drop(true).stdout(std::process::Stdio::piped()).spawn().expect("it can be started");
+    let mut lines = BufReader::new(script.stdout.take().expect("piped")).lines();
+    let mut next_line =
+        async || timeout(PATIENCE, lines.next_line()).await.expect("in time").expect("a line");
+    assert_eq!(next_line().await.as_deref(), Some("subscribed"));
+    server.kill_and_restart().unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(next_line().await.as_deref(), Some("subscribed"), "the client came back");
+    let event = note(&author, "after the kill");
+    openagents_tests::wire::Client::connect(&server.url()).await.publish_accepted(&event).await;
+    assert_eq!(next_line().await, Some(format!("event {}", event.id)));
+    assert!(timeout(PATIENCE, script.wait()).await.expect("in time").expect("a status").success());
+}
+
+async fn sdk_client(server: &Server, keys: &Keys) -> NostrSdk {
+    let client = NostrSdk::new(keys.clone());
+    client.add_relay(server.url()).await.expect("a relay URL");
+    client.connect().await;
+    client.wait_for_connection(Duration::from_secs(10)).await;
+    client
+}
+
+/// The next event that the pool reports.
+async fn next_event(
+    notifications: &mut tokio::sync::broadcast::Receiver<RelayPoolNotification>,
+    wanted: impl Fn(&Event) -> bool,
+) -> Event {
+    timeout(PATIENCE, async {
+        loop {
+            if let Ok(RelayPoolNotification::Event { event, .. }) = notifications.recv().await
+                && wanted(&event)
+            {
+                event.verify().expect("nostr-sdk verifies");
+                return *event;
+            }
+        }
+    })
+    .await
+    .expect("an event in time")
+}
+
+async fn nostr_sdk_publishes_queries_and_subscribes(servers: &Servers) {
+    let server = servers.hello_world();
+    let keys = fresh_author();
+    let client = sdk_client(&server, &keys).await;
+    // nostr-sdk does not report to a client what it sent itself.
+    let subscriber = sdk_client(&server, &fresh_author()).await;
+    let mut notifications = subscriber.notifications();
+    subscriber.subscribe(Filter::new().author(keys.public_key()), None).await.expect("a subscription");
+
+    let sent = client.send_event_builder(EventBuilder::text_note("from nostr-sdk")).await.expect("an answer");
+    assert_eq!((sent.success.len(), sent.failed.len()), (1, 0), "{sent:?}");
+    let live = next_event(&mut notifications, |_| true).await;
+    assert_eq!(live.id, *sent.id());
+
+    let of_author = Filter::new().author(keys.public_key());
+    let found = client.fetch_events(of_author.clone(), PATIENCE).await.expect("stored events");
+    assert_eq!(found.into_iter().map(|event| event.id).collect::<Vec<_>>(), [live.id]);
+
+    // A newer profile replaces the older in the eyes of this client, too.
+    for (name, second) in [("older", 1_700_000_000), ("newer", 1_700_000_001)] {
+        let profile = EventBuilder::new(Kind::Metadata, format!("{{\"name\":\"{name}\"}}"));
+        client.send_event_builder(profile.custom_created_at(second.into())).await.expect("an answer");
+    }
+    let profiles =
+        client.fetch_events(of_author.kind(Kind::Metadata), PATIENCE).await.expect("stored events");
+    let names: Vec<String> = profiles.into_iter().map(|event| event.content).collect();
+    assert_eq!(names, ["{\"name\":\"newer\"}"]);
+
+    let mut forged = note(&keys, "signed");
+    forged.content = "not signed".to_owned();
+    let refused = client.send_event(&forged).await;
+    assert!(refused.is_err() || refused.is_ok_and(|sent| sent.success.is_empty()));
+    client.shutdown().await;
+}
+
+async fn nostr_sdk_gets_a_job_done(servers: &Servers) {
+    let server = servers.hello_world();
+    let keys = fresh_author();
+    let client = sdk_client(&server, &keys).await;
+    let mut notifications = client.notifications();
+    let answers = Filter::new().kinds([Kind::JobFeedback, Kind::from(6050)]).pubkey(keys.public_key());
+    client.subscribe(answers, None).await.expect("a subscription");
+    let request = EventBuilder::new(Kind::from(5050), "")
+        .tag(Tag::parse(["i", "Grace", "text"]).expect("a tag"))
+        .tag(Tag::public_key(server.agent()));
+    let sent = client.send_event_builder(request).await.expect("an answer");
+    let feedback = next_event(&mut notifications, |event| event.kind == Kind::JobFeedback).await;
+    assert_eq!(tag_value(&feedback, "status").as_deref(), Some("processing"));
+    let result = next_event(&mut notifications, |event| event.kind == Kind::from(6050)).await;
+    assert!(result.content.starts_with("Hello, Grace! You are number "), "{}", result.content);
+    assert_eq!(result.pubkey, server.agent());
+    assert_eq!(tag_value(&result, "e"), Some(sent.id().to_hex()));
+    client.shutdown().await;
+}
+
+async fn nostr_sdk_reconnects_after_a_kill(servers: &Servers) {
+    let server = servers.own("hello-world");
+    let keys = fresh_author();
+    let client = sdk_client(&server, &keys).await;
+    let mut notifications = client.notifications();
+    client.subscribe(Filter::new().author(keys.public_key()), None).await.expect("a subscription");
+    let before = note(&keys, "before the kill");
+    let publish = async |event: &Event| {
+        openagents_tests::wire::Client::connect(&server.url()).await.publish_accepted(event).await;
+    };
+    publish(&before).await;
+    assert_eq!(next_event(&mut notifications, |_| true).await.id, before.id);
+    server.kill_and_restart().unwrap_or_else(|error| panic!("{error}"));
+    // This client has to come back by itself and hear it.
+    let after = note(&keys, "after the kill");
+    publish(&after).await;
+    assert_eq!(next_event(&mut notifications, |event| event.id == after.id).await.id, after.id);
+    client.shutdown().await;
+}
+
+pub(crate) fn try_it(server: &Server, deployment: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(binary(deployment));
+    command.arg("ask").args(arguments).args(["--relay", &server.url()]);
+    // A customer, not the agent: without the agent's key and data.
+    command.env_remove("NOSTR_PRIVATE_KEY").current_dir(server.data());
+    command
+}
+
+fn last_line(output: &Output) -> String {
+    assert!(output.status.success(), "{}", shown(output));
+    String::from_utf8_lossy(&output.stdout).lines().last().unwrap_or_default().to_owned()
+}
+
+async fn the_try_it_client_prints_the_result(servers: &Servers) {
+    let output = run(try_it(&servers.hello_world(), "hello-world", &["Ada"])).await;
+    assert!(last_line(&output).starts_with("Hello, Ada! You are number "), "{}", shown(&output));
+}
+
+async fn the_try_it_client_counts_on_after_a_kill(servers: &Servers) {
+    let server = servers.own("hello-world");
+    let first = run(try_it(&server, "hello-world", &["Ada"])).await;
+    assert_eq!(last_line(&first), "Hello, Ada! You are number 1.");
+    server.kill_and_restart().unwrap_or_else(|error| panic!("{error}"));
+    let second = run(try_it(&server, "hello-world", &["Grace"])).await;
+    assert_eq!(last_line(&second), "Hello, Grace! You are number 2.");
+}
+
+async fn the_try_it_client_fails_with_the_reason(servers: &Servers) {
+    let output = run(try_it(&servers.probe(), "probe", &["please", "--kind", "5901"])).await;
+    assert_eq!(output.status.code(), Some(1), "{}", shown(&output));
+    assert!(shown(&output).contains("cannot do: please"), "{}", shown(&output));
+}

@@ -1,0 +1,91 @@
+//! What Cloudflare bills: rows that are written and read.
+
+use nostr_sdk::nostr::{Event, Keys};
+use openagents_tests::events::{event_at, fresh_author, now};
+use openagents_tests::server::{Host, Server};
+use serde_json::{Value, json};
+
+use crate::servers::{Servers, scenarios};
+
+scenarios! {
+    on [Host::Workerd] => {
+        a_mix_of_events_writes_seven_and_a_half_rows_each_at_most,
+        asking_subscribing_and_leaving_write_nothing,
+    }
+}
+
+/// The rows that the relay's object has read and written since this was asked first.
+fn billed(server: &Server) -> (u64, u64) {
+    let answer = server.ask_object("RelayDurableObject", "main-relay", "/internal/billed-rows").unwrap();
+    assert_eq!(answer.0, 200, "{answer:?}");
+    let rows: Value = serde_json::from_str(&answer.1).unwrap();
+    (rows["read"].as_u64().unwrap(), rows["written"].as_u64().unwrap())
+}
+
+/// Events as `bench relay` mixes them: of ten, three are of job kinds, one is addressable, and six are notes.
+fn mixed(count: u64) -> Vec<Event> {
+    let authors: Vec<Keys> = (0..8).map(|_| fresh_author()).collect();
+    let reference = "5c83da77af1dec6d7289834998ad7aafbd9e2191396d75ec3cc27f5a77226f36";
+    let (e, p, t): (&[&str], &[&str], &[&str]) = (&["e", reference], &["p", reference], &["t", "bench"]);
+    let of = |number: u64| {
+        let author = &authors[usize::try_from(number).unwrap() % authors.len()];
+        let at = now() - 10_000 + number;
+        let text = format!("{number}: {}", "lorem ipsum ".repeat(12));
+        let event = |kind, tags: &[&[&str]], content| event_at(author, at, kind, tags, content);
+        match number % 10 {
+            0 => event(
+                5001,
+                &[&["i", &text, "text"], &["param", "language", "en"], &["output", "text/plain"]],
+                "",
+            ),
+            1 => event(7000, &[e, p, &["status", "processing"]], ""),
+            2 => event(6001, &[e, p, &["amount", "1000", "lnbc1"]], &text),
+            3 => event(30_023, &[&["d", &number.to_string()], t], &text),
+            4 => event(1, &[t], &text),
+            9 => event(1, &[e, p], &text),
+            _ => event(1, &[e, p, t], &text),
+        }
+    };
+    (0..count).map(of).collect()
+}
+
+async fn a_mix_of_events_writes_seven_and_a_half_rows_each_at_most(servers: &Servers) {
+    let server = servers.own("hello-world");
+    let mut client = openagents_tests::wire::Client::connect(&server.url()).await;
+    let before = billed(&server);
+    let events = mixed(200);
+    for event in &events {
+        client.publish_accepted(event).await;
+    }
+    let after = billed(&server);
+    let count = events.len() as u64;
+    let (read, written) = (after.0 - before.0, after.1 - before.1);
+    println!("{count} events: {written} rows written, {read} read");
+    // One row of the table and each of its indexes is the least that an event can be found by.
+    assert!(written >= 4 * count, "{written} rows written for {count} events: they are not counted");
+    assert!(written * 2 <= 15 * count, "{written} rows written for {count} events");
+    assert!(read <= 15 * count, "{read} rows read for {count} events");
+}
+
+async fn asking_subscribing_and_leaving_write_nothing(servers: &Servers) {
+    let server = servers.own("hello-world");
+    let mut client = openagents_tests::wire::Client::connect(&server.url()).await;
+    for event in mixed(10) {
+        client.publish_accepted(&event).await;
+    }
+    let before = billed(&server);
+    for number in 0..20 {
+        let name = format!("name {number}");
+        client.send(&json!(["REQ", name, {"kinds": [1], "limit": 3}, {"#t": ["bench"]}])).await;
+        client.send(&json!(["CLOSE", name])).await;
+    }
+    // The answer to the last question comes after all the others.
+    let found = client.query(&[json!({"kinds": [1]})]).await;
+    assert_eq!(found.len(), 6);
+    drop(client);
+    let mut client = openagents_tests::wire::Client::connect(&server.url()).await;
+    assert_eq!(client.query(&[json!({"kinds": [30_023]})]).await.len(), 1);
+    let after = billed(&server);
+    assert_eq!(after.1, before.1, "rows written");
+    assert!(after.0 > before.0, "nothing is counted");
+}

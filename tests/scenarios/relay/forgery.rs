@@ -1,0 +1,131 @@
+//! Forgeries: nothing whose id or signature is wrong gets inside, and the answer says why.
+
+use nostr_sdk::nostr::Event;
+use openagents_tests::events::{as_json, fresh_author, note, verified};
+use openagents_tests::wire::Client;
+use serde_json::{Value, json};
+
+use crate::servers::{Servers, scenarios};
+
+scenarios![
+    rejects_event_with_forged_id,
+    rejects_event_with_forged_signature,
+    rejects_event_of_another_author,
+    rejects_changed_content,
+    rejects_changed_tags,
+    rejects_changed_time,
+    rejects_changed_kind,
+    rejects_a_signature_that_is_no_signature,
+    rejects_a_public_key_that_is_not_on_the_curve,
+    a_forgery_does_not_hide_the_real_event,
+    a_forgery_reaches_no_subscriber,
+];
+
+fn original() -> (Event, Value) {
+    let event = note(&fresh_author(), "the real one");
+    let json = as_json(&event);
+    (event, json)
+}
+
+/// The forgery is refused as `invalid`, is not stored, and the connection lives on.
+async fn expect_refusal(servers: &Servers, forged: Value) {
+    let mut client = servers.client().await;
+    refuse(&mut client, &forged).await;
+    client.expect_alive().await;
+}
+
+async fn refuse(client: &mut Client, forged: &Value) {
+    let answer = client.publish_json(forged).await;
+    assert!(answer.refused_as("invalid"), "expected an `invalid:` refusal, got {answer:?}");
+    assert_eq!(client.query(&[json!({"ids": [forged["id"]]})]).await, []);
+}
+
+async fn rejects_event_with_forged_id(servers: &Servers) {
+    let (_, mut forged) = original();
+    forged["id"] = json!("ab".repeat(32));
+    expect_refusal(servers, forged).await;
+}
+
+async fn rejects_event_with_forged_signature(servers: &Servers) {
+    let (_, mut forged) = original();
+    forged["sig"] = original().1["sig"].clone();
+    expect_refusal(servers, forged).await;
+}
+
+async fn rejects_event_of_another_author(servers: &Servers) {
+    let (_, mut forged) = original();
+    forged["pubkey"] = json!(fresh_author().public_key());
+    expect_refusal(servers, forged).await;
+}
+
+async fn rejects_changed_content(servers: &Servers) {
+    let (_, mut forged) = original();
+    forged["content"] = json!("something else");
+    expect_refusal(servers, forged).await;
+}
+
+async fn rejects_changed_tags(servers: &Servers) {
+    let (_, mut forged) = original();
+    forged["tags"] = json!([["p", "00".repeat(32)]]);
+    expect_refusal(servers, forged).await;
+}
+
+async fn rejects_changed_time(servers: &Servers) {
+    let (event, mut forged) = original();
+    forged["created_at"] = json!(event.created_at.as_secs() - 1);
+    expect_refusal(servers, forged).await;
+}
+
+async fn rejects_changed_kind(servers: &Servers) {
+    let (_, mut forged) = original();
+    forged["kind"] = json!(5050);
+    expect_refusal(servers, forged).await;
+}
+
+async fn rejects_a_signature_that_is_no_signature(servers: &Servers) {
+    for signature in ["00".repeat(64), "ff".repeat(64)] {
+        let (_, mut forged) = original();
+        forged["sig"] = json!(signature);
+        expect_refusal(servers, forged).await;
+    }
+}
+
+async fn rejects_a_public_key_that_is_not_on_the_curve(servers: &Servers) {
+    for key in ["00".repeat(32), "ff".repeat(32), format!("{}05", "00".repeat(31))] {
+        let (_, mut forged) = original();
+        forged["pubkey"] = json!(key);
+        expect_refusal(servers, forged).await;
+    }
+}
+
+async fn a_forgery_does_not_hide_the_real_event(servers: &Servers) {
+    let mut client = servers.client().await;
+    let (event, json) = original();
+    let mut forged = json.clone();
+    forged["sig"] = original().1["sig"].clone();
+    refuse(&mut client, &forged).await;
+    // The id is now known to the relay from the forgery; the real event must not pass for a duplicate.
+    client.publish_accepted(&event).await;
+    refuse_again(&mut client, &forged).await;
+    let stored = client.query(&[json!({"ids": [event.id]})]).await;
+    assert_eq!(stored, [verified(&json)]);
+}
+
+/// Once the real event is stored a relay may call the forgery a duplicate, but must not take it over.
+async fn refuse_again(client: &mut Client, forged: &Value) {
+    let answer = client.publish_json(forged).await;
+    let taken = answer.accepted && !answer.message.starts_with("duplicate:");
+    assert!(!taken, "{answer:?}");
+}
+
+async fn a_forgery_reaches_no_subscriber(servers: &Servers) {
+    let mut subscriber = servers.client().await;
+    let mut forger = servers.client().await;
+    let (event, mut forged) = original();
+    subscriber.subscribe("victim", &[json!({"authors": [event.pubkey]})]).await;
+    forged["content"] = json!("words put into a mouth");
+    refuse(&mut forger, &forged).await;
+    subscriber.expect_silence().await;
+    forger.publish_accepted(&event).await;
+    assert_eq!(subscriber.next_event("victim").await, event);
+}

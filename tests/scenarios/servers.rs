@@ -1,0 +1,220 @@
+//! The servers that scenarios run against, shared or their own, and the report of a scenario that fails.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::process::Command;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use openagents_tests::server::{Host, Server, binary, folder, log_tail, repository};
+use openagents_tests::wire::Client;
+
+/// The deployments under test, each a binary crate of this workspace.
+const DEPLOYMENTS: [&str; 3] = ["hello-world", "probe", "clock"];
+
+/// No scenario takes longer.
+const LIMIT: Duration = Duration::from_secs(240);
+
+type Run = for<'servers> fn(&'servers Servers) -> Pin<Box<dyn Future<Output = ()> + 'servers>>;
+
+/// One thing that has to hold, written once for all hosts.
+#[derive(Clone, Copy)]
+pub(crate) struct Scenario {
+    pub(crate) module: &'static str,
+    pub(crate) function: &'static str,
+    pub(crate) hosts: &'static [Host],
+    pub(crate) run: Run,
+}
+
+impl Scenario {
+    /// `folder::subject::behaviour`.
+    pub(crate) fn name(&self) -> String {
+        let (_crate, subject) = self.module.split_once("::").unwrap_or(("", self.module));
+        format!("{subject}::{}", self.function)
+    }
+}
+
+/// Makes a module's `list()` out of its functions; `on [hosts]` in front limits the next ones.
+macro_rules! scenarios {
+    ($(on $hosts:expr => { $($function:ident),* $(,)? })*) => {
+        /// The scenarios of this module.
+        pub(crate) fn list() -> Vec<crate::servers::Scenario> {
+            vec![$($(crate::servers::Scenario {
+                module: module_path!(),
+                function: stringify!($function),
+                hosts: &$hosts,
+                run: |servers| Box::pin($function(servers)),
+            },)*)*]
+        }
+    };
+    ($($function:ident),* $(,)?) => {
+        scenarios! { on openagents_tests::server::Host::ALL => { $($function),* } }
+    };
+}
+pub(crate) use scenarios;
+
+type Shared = HashMap<(Host, &'static str), Result<Arc<Server>, String>>;
+
+/// All servers that scenarios share, started when the first one asks.
+#[derive(Clone, Default)]
+pub(crate) struct SharedServers {
+    shared: Arc<Mutex<Shared>>,
+    counts: Arc<Mutex<HashMap<Host, usize>>>,
+}
+
+impl SharedServers {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    /// Runs one scenario; a failure comes with where it happened and what its servers said.
+    pub(crate) fn run(&self, host: Host, scenario: &Scenario) -> Result<(), String> {
+        let servers = Servers { host, shared_servers: self.clone(), logs: Mutex::default() };
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
+        let run = AssertUnwindSafe(|| {
+            runtime.block_on(async { tokio::time::timeout(LIMIT, (scenario.run)(&servers)).await })
+        });
+        let failure = match catch_unwind(run) {
+            Ok(Ok(())) => None,
+            Ok(Err(_)) => Some(format!("did not end within {LIMIT:?}")),
+            Err(_) => Some(LAST_PANIC.take()),
+        };
+        *lock(&self.counts).entry(host).or_default() += 1;
+        let Some(failure) = failure else { return Ok(()) };
+        let logs = lock(&servers.logs).iter().map(|log| log_tail(log)).collect::<Vec<_>>().join("\n");
+        Err(format!("{failure}\n{logs}"))
+    }
+
+    /// How many scenarios ran on a host.
+    pub(crate) fn count(&self, host: Host) -> usize {
+        lock(&self.counts).get(&host).copied().unwrap_or_default()
+    }
+
+    /// Stops every shared server.
+    pub(crate) fn end(&self) {
+        lock(&self.shared).clear();
+    }
+
+    fn shared(&self, host: Host, deployment: &'static str) -> Result<Arc<Server>, String> {
+        lock(&self.shared)
+            .entry((host, deployment))
+            .or_insert_with(|| Server::start(host, deployment).map(Arc::new))
+            .clone()
+    }
+}
+
+/// What a scenario starts and reaches servers with, on one host.
+pub(crate) struct Servers {
+    host: Host,
+    shared_servers: SharedServers,
+    logs: Mutex<Vec<PathBuf>>,
+}
+
+impl Servers {
+    pub(crate) fn host(&self) -> Host {
+        self.host
+    }
+
+    /// The `hello-world` server that scenarios share: fresh keys keep them out of each other's way.
+    pub(crate) fn hello_world(&self) -> Arc<Server> {
+        self.shared("hello-world")
+    }
+
+    /// The `probe` server that scenarios share.
+    pub(crate) fn probe(&self) -> Arc<Server> {
+        self.shared("probe")
+    }
+
+    /// The `clock` server that scenarios share.
+    pub(crate) fn clock(&self) -> Arc<Server> {
+        self.shared("clock")
+    }
+
+    /// The server of an example that scenarios share.
+    pub(crate) fn example(&self, deployment: &'static str) -> Arc<Server> {
+        self.shared(deployment)
+    }
+
+    fn shared(&self, deployment: &'static str) -> Arc<Server> {
+        let server =
+            self.shared_servers.shared(self.host, deployment).unwrap_or_else(|error| panic!("{error}"));
+        lock(&self.logs).push(server.log().to_owned());
+        server
+    }
+
+    /// A server that this scenario may kill.
+    pub(crate) fn own(&self, deployment: &'static str) -> Server {
+        self.watched(Server::start(self.host, deployment))
+    }
+
+    /// A server of this scenario's own, with variables.
+    pub(crate) fn own_with(&self, deployment: &'static str, variables: &[(&'static str, String)]) -> Server {
+        self.watched(Server::start_with(self.host, deployment, variables))
+    }
+
+    /// A server that was given no key.
+    pub(crate) fn own_without_key(&self, deployment: &'static str) -> Server {
+        self.watched(Server::start_without_key(self.host, deployment))
+    }
+
+    fn watched(&self, started: Result<Server, String>) -> Server {
+        let server = started.unwrap_or_else(|error| panic!("{error}"));
+        lock(&self.logs).push(server.log().to_owned());
+        server
+    }
+
+    /// A connection to the shared relay.
+    pub(crate) async fn client(&self) -> Client {
+        Client::connect(&self.hello_world().url()).await
+    }
+}
+
+thread_local! {
+    static LAST_PANIC: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// A scenario runs on one thread, so its panic is kept there until the scenario is reported.
+pub(crate) fn report_panics_to_their_scenario() {
+    std::panic::set_hook(Box::new(|panic| LAST_PANIC.set(panic.to_string())));
+}
+
+/// Builds the binaries and Workers under test, unless `OPENAGENTS_TEST_BUILT` says that they are.
+pub(crate) fn build_what_is_missing(hosts: &[Host]) -> Result<(), String> {
+    if std::env::var_os("OPENAGENTS_TEST_BUILT").is_some() {
+        return Ok(());
+    }
+    // Natively in any case: the try-it client is in the binary.
+    let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    build.arg("build").current_dir(repository());
+    build.args(DEPLOYMENTS.iter().flat_map(|deployment| ["-p", deployment]));
+    build.arg("--target-dir").arg(binary(".."));
+    if !cfg!(debug_assertions) {
+        build.arg("--release");
+    }
+    succeed(build)?;
+    if hosts.contains(&Host::Workerd) {
+        for deployment in DEPLOYMENTS {
+            let mut build = Command::new(repository().join("tests/bin/build-worker"));
+            build.arg(folder(deployment)).current_dir(repository());
+            succeed(build)?;
+        }
+    }
+    Ok(())
+}
+
+fn succeed(mut command: Command) -> Result<(), String> {
+    match command.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("{command:?} failed: {status}")),
+        Err(error) => Err(format!("cannot run {command:?}: {error}")),
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
