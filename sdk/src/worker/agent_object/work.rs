@@ -59,13 +59,14 @@ impl<A: Jobs> AgentWorker<A> {
         let sql = DurableSql::new(&state.storage());
         let settings =
             settings::agent_settings::<A>(|name| variable(&env, name)).map_err(|error| error.to_string())?;
+        let operators = Operators::read(|name| variable(&env, name)).map_err(|error| error.to_string())?;
         let given = settings::agent_keys(|name| variable(&env, name)).map_err(|error| error.to_string())?;
         let keys = match given {
             Some(keys) => keys,
             None => own_keys(&sql)?,
         };
         // Cloudflare routes by the host name, so that it vouches for it.
-        let routes = crate::assemble::agent_routes::<A>(&settings, &keys, BTreeSet::new());
+        let routes = crate::assemble::agent_routes::<A>(&settings, operators, &keys, BTreeSet::new());
         let reach = settings.reach;
         let options = Options {
             polled_relays: settings.external_relays(),
