@@ -1,6 +1,9 @@
-//! The Cloudflare host: a Durable Object's SQL, clock and alarm.
+//! The Cloudflare host: a Durable Object's database, clock and alarm, and its calls to other objects.
 
+mod address;
 pub mod http;
+mod object;
+pub mod rpc;
 mod sql;
 
 use std::future::Future;
@@ -10,6 +13,8 @@ use std::time::Duration;
 use ::worker::Delay;
 use futures_util::future::{Either, select};
 
+pub use address::ObjectAddress;
+pub use object::{ObjectHost, RingingAlarm};
 pub use sql::{BilledRows, DurableSql};
 
 use crate::time::Timestamp;
