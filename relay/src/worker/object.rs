@@ -221,7 +221,8 @@ impl<H: HandoverSink> RelayHost<H> {
 
 /// Where a connection comes from. Cloudflare routes by the host name, so that it vouches for it.
 fn origin(parts: &Parts) -> ::worker::Result<Origin> {
-    let address = parts.headers.get("cf-connecting-ip").and_then(|address| address.to_str().ok()?.parse().ok());
+    let address =
+        parts.headers.get("cf-connecting-ip").and_then(|address| address.to_str().ok()?.parse().ok());
     let host = parts.uri.host().map(str::to_ascii_lowercase);
     Origin::new(address, host).map_err(|error| Error::RustError(error.to_string()))
 }

@@ -113,9 +113,7 @@ impl<'a> Record<'a> {
 
 /// A list under a name. One entry more than the limit is asked for, to see whether there are more.
 fn list(name: &'static str, limit: usize, query: impl FnOnce(usize) -> StateQuery) -> RouteAnswer {
-    RouteAnswer::ask(query(limit.saturating_add(1)), move |entries| {
-        private(show_list(name, limit, entries))
-    })
+    RouteAnswer::ask(query(limit.saturating_add(1)), move |entries| private(show_list(name, limit, entries)))
 }
 
 fn show_list(name: &str, limit: usize, entries: Value) -> Response {
@@ -127,7 +125,9 @@ fn show_list(name: &str, limit: usize, entries: Value) -> Response {
 
 /// One thing, or nothing.
 fn entry(query: StateQuery, nothing: &'static str) -> RouteAnswer {
-    RouteAnswer::ask(query, move |entry| private(if entry.is_null() { missing(nothing) } else { json(&entry) }))
+    RouteAnswer::ask(query, move |entry| {
+        private(if entry.is_null() { missing(nothing) } else { json(&entry) })
+    })
 }
 
 fn conversation(turns: Value) -> Response {

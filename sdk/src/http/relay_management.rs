@@ -1,12 +1,12 @@
 //! `POST /` with `application/nostr+json+rpc`: who may manage the relay (NIP-86), by a signed event (NIP-98).
 
+use openagents_host::Timestamp;
 use openagents_host::http::response::with_header;
 use openagents_host::http::{
     Body, BodyError, Bytes, HeaderValue, Parts, Response, StatusCode, header, header_text, request_url,
 };
 use openagents_host::http_auth::{HttpAuthError, authorize_body};
 use openagents_host::keys::npub;
-use openagents_host::Timestamp;
 use openagents_relay::Access;
 use openagents_relay::management::{
     Call, MAX_REQUEST_BYTES, ManagementReply, SignedCall, Token, UsedToken, reply_response,
@@ -42,7 +42,12 @@ impl RelayManagement {
 
     /// Reads the call of an operator; anybody else gets the response that says why not. The relay knows which tokens were
     /// used.
-    pub(crate) fn signed_call(&self, parts: &Parts, body: &[u8], now: Timestamp) -> Result<SignedCall, Response> {
+    pub(crate) fn signed_call(
+        &self,
+        parts: &Parts,
+        body: &[u8],
+        now: Timestamp,
+    ) -> Result<SignedCall, Response> {
         let url = request_url(parts).unwrap_or_default();
         let (authorization, method) = (authorization(parts), parts.method.as_str());
         let event = authorize_body(authorization, &url, |url| self.is_own(url), method, now, body)
