@@ -174,7 +174,7 @@ impl FromJob for JobRequest {
 
 impl FromJob for AgentContext {
     async fn from_job(context: &JobContext) -> Result<Self, JobError> {
-        Ok(context.around().clone())
+        Ok(context.agent_context().clone())
     }
 }
 

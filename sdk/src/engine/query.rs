@@ -1,4 +1,4 @@
-//! What handlers and doors ask the agent's database.
+//! What handlers and HTTP routes ask the agent's database.
 
 mod own_sql;
 

@@ -66,7 +66,7 @@ impl<T> Tickets<T> {
 }
 
 impl AgentMailbox {
-    /// Gives the agent an event from its own relay, or from the outside relay `source`; returns when it is on record.
+    /// Gives the agent an event from its own relay, or from the external relay `source`; returns when it is on record.
     pub(super) async fn take(
         &self,
         event: VerifiedEvent,

@@ -14,7 +14,7 @@ use crate::engine::{Input, Lease, Report, StateQuery};
 use crate::error::JobError;
 use crate::host_port::HandlerHost;
 
-/// What a handler wants of the stage that it runs on.
+/// What a running handler asks of its test host.
 pub(super) enum HostRequest {
     /// To tell the engine something.
     Tell(Input),
@@ -26,22 +26,22 @@ pub(super) enum HostRequest {
 
 pub(super) struct TestHandlerHost {
     pub(super) keys: Keys,
-    pub(super) wishes: mpsc::UnboundedSender<HostRequest>,
+    pub(super) requests: mpsc::UnboundedSender<HostRequest>,
     pub(super) web: Arc<Web>,
 }
 
-/// The stage said no.
+/// The test host refused.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Refused(String);
 
 impl TestHandlerHost {
-    async fn wish<T>(
+    async fn request<T>(
         &self,
-        wish: impl FnOnce(oneshot::Sender<Result<T, String>>) -> HostRequest,
+        request: impl FnOnce(oneshot::Sender<Result<T, String>>) -> HostRequest,
     ) -> Result<T, Refused> {
         let (answer, answered) = oneshot::channel();
-        let _ = self.wishes.send(wish(answer));
+        let _ = self.requests.send(request(answer));
         let gone = || Refused("the test is over".to_owned());
         answered.await.map_err(|_| gone())?.map_err(Refused)
     }
@@ -58,15 +58,15 @@ impl HandlerHost for TestHandlerHost {
     }
 
     fn report(&self, lease: Lease, report: Report) {
-        let _ = self.wishes.send(HostRequest::Tell(Input::Reported { lease, report }));
+        let _ = self.requests.send(HostRequest::Tell(Input::Reported { lease, report }));
     }
 
     async fn query_state(&self, query: StateQuery) -> Result<Value, JobError> {
-        Ok(self.wish(|answer| HostRequest::Ask(query, answer)).await?)
+        Ok(self.request(|answer| HostRequest::Ask(query, answer)).await?)
     }
 
     async fn events(&self, filters: Vec<Filter>) -> Result<Vec<Event>, JobError> {
-        Ok(self.wish(|answer| HostRequest::Query(filters, answer)).await?)
+        Ok(self.request(|answer| HostRequest::Query(filters, answer)).await?)
     }
 
     async fn fetch(&self, request: FetchRequest) -> Result<Fetched, FetchError> {

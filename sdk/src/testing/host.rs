@@ -44,7 +44,7 @@ pub(super) enum Until {
 pub(super) struct TestHost<A> {
     pub(super) engine: JobEngine<Sqlite>,
     pub(super) relay: OwnRelay,
-    /// What outside relays have, by their URLs.
+    /// What external relays have, by their URLs.
     pub(super) outside: BTreeMap<String, Vec<VerifiedEvent>>,
     pub(super) warnings: Vec<String>,
     pub(super) clock: Clock,
@@ -52,7 +52,7 @@ pub(super) struct TestHost<A> {
     options: Options,
     cache: Arc<StateCache<A>>,
     host: Arc<TestHandlerHost>,
-    wishes: mpsc::UnboundedReceiver<HostRequest>,
+    requests: mpsc::UnboundedReceiver<HostRequest>,
     wallet: Option<Arc<dyn Wallet>>,
     /// What is at work: runs, and questions to the wallet.
     work: JoinSet<Input>,
@@ -61,14 +61,14 @@ pub(super) struct TestHost<A> {
     idle: Idle,
 }
 
-/// What a stage is made of.
+/// What a test host is made of.
 pub(super) struct TestHostConfig {
     pub(super) sql: Sqlite,
     pub(super) clock: Clock,
     pub(super) idle: Idle,
     pub(super) wallet: Option<Arc<dyn Wallet>>,
     pub(super) host: TestHandlerHost,
-    pub(super) wishes: mpsc::UnboundedReceiver<HostRequest>,
+    pub(super) requests: mpsc::UnboundedReceiver<HostRequest>,
 }
 
 /// What happened next.
@@ -82,7 +82,7 @@ enum Next {
 impl<A: Jobs> TestHost<A> {
     #[track_caller]
     pub(super) fn set(props: TestHostConfig) -> Self {
-        let TestHostConfig { sql, clock, idle, wallet, host, wishes } = props;
+        let TestHostConfig { sql, clock, idle, wallet, host, requests } = props;
         let keys = host.keys.clone();
         let options = Options { wallet: wallet.is_some(), ..Options::default() };
         Self {
@@ -95,7 +95,7 @@ impl<A: Jobs> TestHost<A> {
             options,
             cache: Arc::default(),
             host: Arc::new(host),
-            wishes,
+            requests,
             wallet,
             work: JoinSet::new(),
             runs: BTreeMap::new(),
@@ -108,7 +108,7 @@ impl<A: Jobs> TestHost<A> {
     pub(super) fn evict(&mut self) {
         self.work = JoinSet::new();
         self.runs.clear();
-        while self.wishes.try_recv().is_ok() {}
+        while self.requests.try_recv().is_ok() {}
         self.cache = Arc::default();
         self.engine = open::<A>(self.engine.sql().clone(), &self.keys, &self.options, &self.clock);
     }
@@ -135,7 +135,7 @@ impl<A: Jobs> TestHost<A> {
             match self.next(pause, matches!(until, Until::Idle)).await {
                 Next::Idle => return,
                 Next::Due => {}
-                Next::HostRequest(wish) => self.grant(wish),
+                Next::HostRequest(request) => self.grant(request),
                 Next::Ended(Ok(input)) => {
                     if let Input::Finished { lease, .. } = &input {
                         self.forget_run(*lease);
@@ -158,7 +158,7 @@ impl<A: Jobs> TestHost<A> {
         published.outcome
     }
 
-    /// Brings an event from an outside relay to the agent.
+    /// Brings an event from an external relay to the agent.
     pub(super) fn receive(&mut self, relay: &str, event: VerifiedEvent) {
         self.feed(Input::Request { event, source: Some(relay.to_owned()), ticket: 0 });
     }
@@ -183,7 +183,7 @@ impl<A: Jobs> TestHost<A> {
     fn is_reached(&mut self, until: Until) -> bool {
         match until {
             Until::Idle => false,
-            Until::Settled => self.work.is_empty() && self.wishes.is_empty(),
+            Until::Settled => self.work.is_empty() && self.requests.is_empty(),
             Until::At(at) => at <= self.clock.now(),
             Until::Ended(job, at) => {
                 at <= self.clock.now() || self.job_state(job).is_none_or(JobState::is_final)
@@ -201,16 +201,16 @@ impl<A: Jobs> TestHost<A> {
         tokio::select! {
             biased;
             // What a run says comes before how it ended.
-            Some(wish) = self.wishes.recv() => Next::HostRequest(wish),
+            Some(request) = self.requests.recv() => Next::HostRequest(request),
             Some(ended) = self.work.join_next() => Next::Ended(ended),
             () = pause => Next::Due,
             () = self.idle.reached(), if or_idle => Next::Idle,
         }
     }
 
-    fn grant(&mut self, wish: HostRequest) {
+    fn grant(&mut self, request: HostRequest) {
         // Whoever wished may have been aborted since.
-        match wish {
+        match request {
             HostRequest::Tell(input) => self.feed(input),
             HostRequest::Ask(query, answer) => drop(answer.send(self.query_state(query))),
             HostRequest::Query(filters, answer) => {

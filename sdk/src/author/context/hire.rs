@@ -49,7 +49,7 @@ impl AgentContext {
         self.hire_through(Some(relay), order).await
     }
 
-    /// This agent as a customer at its own relay, or at another. Query twice in one run, it is the same connection.
+    /// This agent as a customer at its own relay, or at another. Asked twice in one run, it is the same connection.
     ///
     /// # Errors
     /// When the relay cannot be reached.

@@ -80,9 +80,9 @@ impl Job {
         let event = UnsignedEvent::new(Kind(5000), self.content)
             .tags(self.inputs)
             .sign(&keys(9), Timestamp::from_seconds(5));
-        let around = Around { keys: keys(8), reach: self.reach, stored: self.stored };
-        let around = AgentContext::new(Arc::new(around), Timestamp::from_seconds(6), None);
-        JobContext::new(JobRequest::from_event(event).unwrap(), self.outputs, 1, around)
+        let agent_context = Around { keys: keys(8), reach: self.reach, stored: self.stored };
+        let agent_context = AgentContext::new(Arc::new(agent_context), Timestamp::from_seconds(6), None);
+        JobContext::new(JobRequest::from_event(event).unwrap(), self.outputs, 1, agent_context)
     }
 
     async fn take<T: FromJob>(self) -> Result<T, JobError> {

@@ -14,7 +14,7 @@ const RELAY: &str = "wss://outside.example";
 const OTHER: &str = "wss://other.example";
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// An agent's engine with outside relays, and what it wanted last.
+/// An agent's engine with external relays, and what it wanted last.
 struct Bench {
     engine: JobEngine<Sqlite>,
     now: Timestamp,
@@ -216,7 +216,7 @@ fn a_poll_that_was_lost_with_its_process_is_made_again() {
     bench.engine = open(bench.engine.sql().clone(), &[RELAY], bench.now);
     bench.pass(MINUTE);
     assert!(bench.polled().is_empty(), "it may still be under way");
-    bench.pass(PATIENCE);
+    bench.pass(POLL_TIMEOUT);
     assert_eq!(bench.polled(), [RELAY]);
 }
 

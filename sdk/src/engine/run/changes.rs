@@ -60,6 +60,6 @@ impl<S: Sql> JobEngine<S> {
 }
 
 /// As much of a text as fits into so many bytes.
-fn beginning(text: &str, most: usize) -> &str {
-    text.get(..text.floor_char_boundary(most)).unwrap_or_default()
+fn beginning(text: &str, limit: usize) -> &str {
+    text.get(..text.floor_char_boundary(limit)).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! DuePolls of the agent's object to outside relays.
+//! Polls external relays for requests, since a standing connection would keep the object awake.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -12,11 +12,11 @@ use crate::engine::{Input, RelayPoll};
 use crate::relays::{RequestFilter, poll};
 
 /// How many relays are polled at once. A Worker may have six connections open, and has to answer over some of them.
-const MAX_AT_ONCE: usize = 2;
+const MAX_POLLS: usize = 2;
 
 /// The polls of external relays that are due.
 pub(super) struct DuePolls {
-    concern: RequestFilter,
+    filter: RequestFilter,
     reach: Reach,
     due: RefCell<VecDeque<DuePoll>>,
 }
@@ -28,7 +28,7 @@ pub(super) struct DuePoll {
 
 impl DuePolls {
     pub(super) fn of<A: Jobs>(me: PublicKey, reach: Reach) -> Self {
-        Self { concern: RequestFilter::of::<A>(me), reach, due: RefCell::default() }
+        Self { filter: RequestFilter::of::<A>(me), reach, due: RefCell::default() }
     }
 
     pub(super) fn push(&self, relay: String, since: Timestamp) {
@@ -37,13 +37,13 @@ impl DuePolls {
 
     /// The next poll.
     pub(super) fn next(&self, under_way: usize) -> Option<DuePoll> {
-        if under_way < MAX_AT_ONCE { self.due.borrow_mut().pop_front() } else { None }
+        if under_way < MAX_POLLS { self.due.borrow_mut().pop_front() } else { None }
     }
 
     /// Looks what a relay has, and says what to tell the engine.
     pub(super) async fn poll(&self, DuePoll { relay, since }: DuePoll) -> Input {
         let until = now();
-        let poll = match poll(&relay, self.reach, &self.concern, since).await {
+        let poll = match poll(&relay, self.reach, &self.filter, since).await {
             Ok(events) => Ok(RelayPoll { until, events }),
             Err(error) => Err(error.to_string()),
         };

@@ -70,7 +70,7 @@ impl<A: Jobs> AgentWorker<A> {
         let routes = crate::assemble::agent_routes::<A>(&settings, operators, &keys, BTreeSet::new());
         let reach = settings.reach;
         let options = Options {
-            polled_relays: settings.outside_relays(),
+            polled_relays: settings.external_relays(),
             ..settings.options(&settings.profile::<A>(keys.public_key()), false)
         };
         let polls = DuePolls::of::<A>(keys.public_key(), reach);
@@ -147,7 +147,7 @@ impl<A: Jobs> AgentWorker<A> {
         let going: RunningTasks<'_> = FuturesUnordered::new();
         let mut going = going;
         let mut own: RunningTasks<'_> = FuturesUnordered::new();
-        let mut outside: RunningTasks<'_> = FuturesUnordered::new();
+        let mut external: RunningTasks<'_> = FuturesUnordered::new();
         let mut polls: RunningTasks<'_> = FuturesUnordered::new();
         loop {
             for effect in self.due(began, !going.is_empty()) {
@@ -156,13 +156,13 @@ impl<A: Jobs> AgentWorker<A> {
             while let Some(next) = self.deliveries.next_own(own.len()) {
                 own.push(deliver(&self.env, next).map(Some).boxed_local());
             }
-            while let Some(next) = self.deliveries.next_outside(outside.len()) {
-                outside.push(self.deliveries.deliver_outside(&self.env, next).map(Some).boxed_local());
+            while let Some(next) = self.deliveries.next_external(external.len()) {
+                external.push(self.deliveries.deliver_external(&self.env, next).map(Some).boxed_local());
             }
             while let Some(next) = self.polls.next(polls.len()) {
                 polls.push(self.polls.poll(next).map(Some).boxed_local());
             }
-            if going.is_empty() && own.is_empty() && outside.is_empty() && polls.is_empty() {
+            if going.is_empty() && own.is_empty() && external.is_empty() && polls.is_empty() {
                 break;
             }
             let input = select_biased! {
@@ -170,7 +170,7 @@ impl<A: Jobs> AgentWorker<A> {
                 // What a run says comes before how it ended.
                 input = reports.select_next_some() => Some(input),
                 input = going.select_next_some() => input,
-                input = outside.select_next_some() => input,
+                input = external.select_next_some() => input,
                 input = polls.select_next_some() => input,
                 effect = woken.select_next_some() => {
                     self.begin(effect, &going);
@@ -284,9 +284,9 @@ impl<A: Jobs> AgentWorker<A> {
 struct WorkGuard<'a, A>(&'a AgentWorker<A>);
 
 impl<'a, A> WorkGuard<'a, A> {
-    fn begin(opened: &'a AgentWorker<A>, woken: UnboundedSender<Effect>) -> Self {
-        *opened.woken.borrow_mut() = Some(woken);
-        Self(opened)
+    fn begin(agent: &'a AgentWorker<A>, woken: UnboundedSender<Effect>) -> Self {
+        *agent.woken.borrow_mut() = Some(woken);
+        Self(agent)
     }
 }
 

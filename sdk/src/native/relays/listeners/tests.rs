@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::*;
-use crate::relays::tests::{Relay, concern, request};
+use crate::relays::tests::{Relay, filter, request};
 
 /// Takes what comes, unless it is told not to.
 #[derive(Clone)]
@@ -34,7 +34,7 @@ fn record() -> (Record, UnboundedReceiver<(EventId, String)>) {
 }
 
 fn listening() -> Listening {
-    Listening { concern: concern(), reach: Reach::Anywhere, max_age: Duration::from_secs(3_600) }
+    Listening { filter: filter(), reach: Reach::Anywhere, max_age: Duration::from_secs(3_600) }
 }
 
 async fn next(received: &mut UnboundedReceiver<(EventId, String)>) -> (EventId, String) {
@@ -141,5 +141,5 @@ fn knows_the_last_events_it_saw() {
         seen.insert(*id);
     }
     assert!(!seen.contains(&ids[0]) && seen.contains(&ids[4_999]));
-    assert_eq!((seen.ids.len(), seen.order.len()), (SEEN, SEEN));
+    assert_eq!((seen.ids.len(), seen.order.len()), (MAX_SEEN, MAX_SEEN));
 }
