@@ -17,7 +17,7 @@ pub(crate) mod relay_management;
 mod route;
 
 pub(crate) use agent_routes::AgentRoutes;
-pub(crate) use answer::{PendingQuery, RouteAnswer};
+pub(crate) use answer::RouteAnswer;
 pub(crate) use fallback::{method_not_allowed, not_found};
 pub(crate) use operator::RecordAccess;
 pub(crate) use relay_management::RelayManagement;

@@ -12,17 +12,10 @@ use super::operator::Operator;
 use super::parameters::{self, number, value};
 use crate::engine::StateQuery;
 
-<<<<<<< HEAD
-/// How many entries of a list are given when the operator does not say.
-const DEFAULT_LIMIT: usize = 50;
-
-/// How many entries of a list are given at most.
-=======
 /// How many entries a list has when the operator does not say.
 const DEFAULT_LIMIT: usize = 50;
 
 /// How many entries a list has at most.
->>>>>>> http
 const MAX_LIMIT: usize = 500;
 
 /// How many turns of a conversation are given: all that are kept.
@@ -81,51 +74,23 @@ impl<'a> Record<'a> {
         Ok(match self {
             Self::History => {
                 let before = number(query, "before")?;
-<<<<<<< HEAD
-                let limit = limit(DEFAULT_LIMIT)?;
-                (
-                    StateQuery::History { before, limit: limit.saturating_add(1) },
-                    RecordFormat::List { name: "jobs", limit },
-                )
-=======
                 list("jobs", limit()?, |limit| StateQuery::History { before, limit })
->>>>>>> http
             }
             Self::Job { id } => {
                 let id = EventId::from_hex(id)
                     .map_err(|_| missing("A job has the id of its request: 64 hex characters."))?;
                 entry(
                     StateQuery::Job { id },
-<<<<<<< HEAD
-                    RecordFormat::Entry {
-                        missing: "This job is not on record; jobs that ended long ago are forgotten.",
-                    },
-                )
-            }
-            Self::Sessions => {
-                let limit = limit(DEFAULT_LIMIT)?;
-                (
-                    StateQuery::Sessions { limit: limit.saturating_add(1) },
-                    RecordFormat::List { name: "sessions", limit },
-=======
                     "This job is not on record; jobs that ended long ago are forgotten.",
->>>>>>> http
                 )
             }
             Self::Sessions => list("sessions", limit()?, |limit| StateQuery::Sessions { limit }),
             Self::Conversation { customer } => {
                 let customer = parse_public_key(customer)
                     .map_err(|_| missing("A customer is named by npub1… or 64 hex characters."))?;
-<<<<<<< HEAD
-                (StateQuery::Turns { customer, limit: MAX_TURNS }, RecordFormat::Turns)
-            }
-            Self::Memory => {
-                let limit = limit(DEFAULT_LIMIT)?;
-=======
                 RouteAnswer::ask(StateQuery::Turns { customer, limit: MAX_TURNS }, conversation)
             }
             Self::Memory => {
->>>>>>> http
                 let prefix = value(query, "prefix").unwrap_or_default();
                 let after = value(query, "after").unwrap_or_default();
                 list("entries", limit()?, |limit| StateQuery::MemoryEntries { prefix, after, limit })
@@ -148,9 +113,7 @@ impl<'a> Record<'a> {
 
 /// A list under a name. One entry more than the limit is asked for, to see whether there are more.
 fn list(name: &'static str, limit: usize, query: impl FnOnce(usize) -> StateQuery) -> RouteAnswer {
-    RouteAnswer::ask(query(limit.saturating_add(1)), move |entries| {
-        private(show_list(name, limit, entries))
-    })
+    RouteAnswer::ask(query(limit.saturating_add(1)), move |entries| private(show_list(name, limit, entries)))
 }
 
 fn show_list(name: &str, limit: usize, entries: Value) -> Response {
@@ -162,7 +125,9 @@ fn show_list(name: &str, limit: usize, entries: Value) -> Response {
 
 /// One thing, or nothing.
 fn entry(query: StateQuery, nothing: &'static str) -> RouteAnswer {
-    RouteAnswer::ask(query, move |entry| private(if entry.is_null() { missing(nothing) } else { json(&entry) }))
+    RouteAnswer::ask(query, move |entry| {
+        private(if entry.is_null() { missing(nothing) } else { json(&entry) })
+    })
 }
 
 fn conversation(turns: Value) -> Response {
@@ -177,18 +142,12 @@ fn show_state(state: &Value, default_state: String) -> Response {
     if state.is_null() { response::json(StatusCode::OK, default_state) } else { json(state) }
 }
 
-<<<<<<< HEAD
-fn limit(query: &str, usual: usize) -> Result<usize, HttpResponse> {
-    let asked = number(query, "limit")?;
-    Ok(asked.map_or(usual, |asked| usize::try_from(asked).unwrap_or(MAX_LIMIT).clamp(1, MAX_LIMIT)))
-=======
 fn json(value: &Value) -> Response {
     response::json(StatusCode::OK, value.to_string())
 }
 
 fn missing(reason: &str) -> Response {
     response::error(StatusCode::NOT_FOUND, reason)
->>>>>>> http
 }
 
 #[cfg(test)]

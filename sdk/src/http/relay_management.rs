@@ -1,12 +1,12 @@
 //! `POST /` with `application/nostr+json+rpc`: who may manage the relay (NIP-86), by a signed event (NIP-98).
 
+use openagents_host::Timestamp;
 use openagents_host::http::response::with_header;
 use openagents_host::http::{
     Body, BodyError, Bytes, HeaderValue, Parts, Response, StatusCode, header, header_text, request_url,
 };
 use openagents_host::http_auth::{HttpAuthError, authorize_body};
 use openagents_host::keys::npub;
-use openagents_host::Timestamp;
 use openagents_relay::Access;
 use openagents_relay::management::{
     Call, MAX_REQUEST_BYTES, ManagementReply, SignedCall, Token, UsedToken, reply_response,
@@ -29,22 +29,10 @@ impl RelayManagement {
         Self { operators, access }
     }
 
-<<<<<<< HEAD
-    /// What can be said before the body is read: nobody is given the reading of one without an authorization.
-    pub(crate) fn may_be_read(request: &HttpRequest, length: Option<&str>) -> Result<(), HttpResponse> {
-        if request.authorization.is_empty() {
-            return Err(unauthorized(request, &HttpAuthError::Scheme));
-        }
-        let limit = u64::try_from(management::MAX_REQUEST_BYTES).unwrap_or(u64::MAX);
-        match length.and_then(|length| length.trim().parse::<u64>().ok()) {
-            Some(length) if length > limit => Err(too_long()),
-            _ => Ok(()),
-=======
     /// Reads the body of a request; without an authorization, nobody is given the reading of one.
     pub(crate) async fn read_body(parts: &Parts, body: Body) -> Result<Bytes, Response> {
         if authorization(parts).is_empty() {
             return Err(unauthorized(parts, &HttpAuthError::Scheme));
->>>>>>> http
         }
         body.read_to_end(MAX_REQUEST_BYTES).await.map_err(|error| match error {
             BodyError::TooLong { .. } => too_long(),
@@ -54,7 +42,12 @@ impl RelayManagement {
 
     /// Reads the call of an operator; anybody else gets the response that says why not. The relay knows which tokens were
     /// used.
-    pub(crate) fn signed_call(&self, parts: &Parts, body: &[u8], now: Timestamp) -> Result<SignedCall, Response> {
+    pub(crate) fn signed_call(
+        &self,
+        parts: &Parts,
+        body: &[u8],
+        now: Timestamp,
+    ) -> Result<SignedCall, Response> {
         let url = request_url(parts).unwrap_or_default();
         let (authorization, method) = (authorization(parts), parts.method.as_str());
         let event = authorize_body(authorization, &url, |url| self.is_own(url), method, now, body)

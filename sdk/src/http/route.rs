@@ -44,11 +44,7 @@ pub(crate) enum AgentRoute<'a> {
     Record { agent: &'a str, record: Record<'a> },
 }
 
-<<<<<<< HEAD
-/// Finds the route. `accept` and `content_type` are the request's headers.
-=======
 /// Finds the route.
->>>>>>> http
 ///
 /// NIP-01: "Relays MUST only accept connections to a single endpoint when additional path segments do not influence its
 /// behavior." That endpoint is `/`.
@@ -143,8 +139,14 @@ mod tests {
     #[test]
     fn finds_what_is_of_one_agent() {
         let agent = "npub1abc";
-        assert_eq!(route("GET", "/agent/npub1abc/manifest.json", &[]), text(Route::Agent(AgentRoute::Manifest { agent })));
-        assert_eq!(route("GET", "/agent/npub1abc/metrics.json", &[]), text(Route::Agent(AgentRoute::AgentMetrics { agent })));
+        assert_eq!(
+            route("GET", "/agent/npub1abc/manifest.json", &[]),
+            text(Route::Agent(AgentRoute::Manifest { agent }))
+        );
+        assert_eq!(
+            route("GET", "/agent/npub1abc/metrics.json", &[]),
+            text(Route::Agent(AgentRoute::AgentMetrics { agent }))
+        );
         let record = Record::Conversation { customer: "npub1xyz" };
         assert_eq!(
             route("GET", "/agent/npub1abc/sessions/npub1xyz.json?limit=1", &[]),
@@ -174,9 +176,14 @@ mod tests {
     fn no_request_from_outside_reaches_what_objects_tell_each_other() {
         let management = ("content-type", "application/nostr+json+rpc");
         let document = ("accept", "application/nostr+json");
-        for path in
-            ["/requests", "/visits", "/internal/publish", "/internal/query", "/internal/manage", "/internal/billed-rows"]
-        {
+        for path in [
+            "/requests",
+            "/visits",
+            "/internal/publish",
+            "/internal/query",
+            "/internal/manage",
+            "/internal/billed-rows",
+        ] {
             for method in ["GET", "HEAD", "POST", "PUT"] {
                 for headers in [&[][..], &[UPGRADE], &[management], &[document]] {
                     assert_eq!(route(method, path, headers), "NotFound", "{method} {path} {headers:?}");

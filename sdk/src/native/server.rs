@@ -108,7 +108,11 @@ async fn serve(stream: TcpStream, address: IpAddr, server: Arc<ServerConfig>) {
 }
 
 impl ServerConfig {
-    async fn answer(&self, received: hyper::Request<Incoming>, address: IpAddr) -> hyper::Response<HyperBody> {
+    async fn answer(
+        &self,
+        received: hyper::Request<Incoming>,
+        address: IpAddr,
+    ) -> hyper::Response<HyperBody> {
         let (parts, body) = native_http::request(received).into_parts();
         let mut response = match http::route(&parts) {
             Route::Relay => {

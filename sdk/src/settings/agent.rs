@@ -2,14 +2,12 @@
 
 use std::time::Duration;
 
-use openagents_host::keys::parse_public_key;
+use openagents_host::Keys;
 use openagents_host::outgoing::{Reach, public_url};
-use openagents_host::{Keys, PublicKey};
 
 use super::error::SettingError;
 use super::names::{
-    AGENT_ANNOUNCE, AGENT_RELAYS, ALLOW_PRIVATE_ADDRESSES, NOSTR_PRIVATE_KEY, RELAY_URL,
-    RELAY_VISIT_SECONDS,
+    AGENT_ANNOUNCE, AGENT_RELAYS, ALLOW_PRIVATE_ADDRESSES, NOSTR_PRIVATE_KEY, RELAY_URL, RELAY_VISIT_SECONDS,
 };
 use super::variables::{keys, seconds, switch};
 use crate::author::agent::Jobs;

@@ -36,7 +36,9 @@ async fn answer<A: Jobs>(request: Request, env: &Env) -> Result<Response> {
                 Ok(_) if route == Route::RelayInformation => {
                     with_mutable_headers(relay(env)?.fetch_with_request(request).await?)
                 }
-                Ok(settings) => worker_http::response(manage(env, &parts, request, settings).await?, &parts.method)?,
+                Ok(settings) => {
+                    worker_http::response(manage(env, &parts, request, settings).await?, &parts.method)?
+                }
                 Err(error) => {
                     let error = response::error(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string());
                     worker_http::response(error, &parts.method)?

@@ -114,7 +114,10 @@ fn knows_no_other_agent() {
 fn shows_the_signed_manifest_under_either_name() {
     for name in [keys(1).npub(), keys(1).public_key().to_hex()] {
         let response = response(&request(&format!("/agent/{name}/manifest.json"), None));
-        assert_eq!((response.status().as_u16(), header(&response, "content-type")), (200, "application/json"));
+        assert_eq!(
+            (response.status().as_u16(), header(&response, "content-type")),
+            (200, "application/json")
+        );
         assert!(serde_json::from_str::<Value>(&text(response)).unwrap()["signature"].is_string());
     }
 }

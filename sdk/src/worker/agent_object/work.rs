@@ -24,9 +24,10 @@ use crate::engine::{Effect, Input, JobEngine, Lease, Options, RunId};
 use crate::host_port::HandlerHost;
 use crate::http::AgentRoutes;
 use crate::payment::wallet::{Settlement, Wallet};
+use crate::relays;
 use crate::runner::{self, StateCache};
+use crate::settings::{self, Operators};
 use crate::worker::variable;
-use crate::{relays, settings};
 
 /// How long one alarm takes up new jobs. The runtime ends it after 15 minutes, and a job may take 10.
 const ALARM_SPAN: Duration = Duration::from_secs(4 * 60);
