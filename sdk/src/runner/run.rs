@@ -16,8 +16,8 @@ use crate::author::job::JobContext;
 use crate::engine::{Changes, HOOK_TIMEOUT, Hook, Input, Lease, Output, RunOutcome, StateSnapshot, Task};
 use crate::error::JobError;
 use crate::host_port::HandlerHost;
-use crate::nip90::JobRequest;
 use crate::log;
+use crate::nip90::JobRequest;
 
 const UNREADABLE: &str = "the agent cannot read its state";
 

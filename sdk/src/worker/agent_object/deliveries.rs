@@ -3,8 +3,8 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use openagents_host::{VerifiedEvent, timeout};
 use openagents_host::outgoing::Reach;
+use openagents_host::{VerifiedEvent, timeout};
 use openagents_relay::Outcome;
 use worker::{Env, Result};
 
