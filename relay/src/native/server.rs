@@ -11,7 +11,6 @@ mod encoder;
 mod gate;
 mod handover;
 mod outbox;
-mod pending_replies;
 mod query;
 mod read_queue;
 mod reader_pool;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::stream::{FuturesOrdered, StreamExt};
-use openagents_host::native::{Inputs, now};
+use openagents_host::native::{Inputs, Tickets, now};
 use openagents_host::{SqlError, VerifiedEvent};
 use openagents_relay::Outcome as RelayOutcome;
 use openagents_relay::native::RelayHandle;
@@ -17,7 +17,6 @@ use super::handler_host::NativeHandlerHost;
 use crate::author::agent::Jobs;
 use crate::engine::{Delivery, Destination, Effect, Input, Lease, RequestAdmission, RunId};
 use crate::host_port::HandlerHost;
-use crate::native::mailbox::Tickets;
 use crate::native::relays::{ExternalDelivery, PerRelayQueues};
 use crate::payment::wallet::{Settlement, Wallet};
 use crate::relays;
