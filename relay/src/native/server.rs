@@ -219,8 +219,8 @@ impl RelayHandle {
         query::read(&found.map_err(QueryError::Refused)?)
     }
 
-    /// Carries out what an operator of the relay wants (NIP-86), or says that the token of the call was used before. Who is an
-    /// operator is for the caller to know.
+    /// Carries out what an operator of the relay wants (NIP-86), or says that the token of the call was used before.
+    /// Who is an operator is for the caller to know.
     ///
     /// # Errors
     /// When the relay has stopped.

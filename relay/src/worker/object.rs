@@ -190,7 +190,8 @@ impl<H: HandoverSink> RelayHost<H> {
     /// Does what is due.
     ///
     /// # Errors
-    /// When the database cannot be opened or the runtime refuses to set the next alarm. Then the runtime repeats the alarm.
+    /// When the database cannot be opened or the runtime refuses to set the next alarm. Then the runtime repeats the
+    /// alarm.
     pub async fn alarm(&self) -> ::worker::Result<Response> {
         let ringing = self.0.host.ring();
         let (had_effects, pending) = self.0.with_open(|open| {
@@ -216,7 +217,12 @@ fn origin(parts: &Parts) -> ::worker::Result<Origin> {
     Origin::new(address, host).map_err(|error| Error::RustError(error.to_string()))
 }
 
+<<<<<<< HEAD
 /// What is left to be done of some effects once all that is synchronous is done.
+=======
+/// What is left to be done of some effects once all that is synchronous is done. An alarm in it counts as set: it must
+/// not be dropped.
+>>>>>>> main
 #[derive(Default)]
 #[must_use]
 struct PendingEffects {
@@ -363,8 +369,8 @@ impl<H: HandoverSink> ObjectInner<H> {
 }
 
 impl OpenRelay {
-    /// Handles inputs in their order. What comes of one is sent before the next is handled: the answers to many requests
-    /// would not fit into memory together.
+    /// Handles inputs in their order. What comes of one is sent before the next is handled: the answers to many
+    /// requests would not fit into memory together.
     fn handle(&mut self, inputs: Vec<Input>) -> PendingEffects {
         let (mut effects, mut sender, mut pending) =
             (Vec::new(), MessageSender::default(), PendingEffects::default());
@@ -400,8 +406,22 @@ impl OpenRelay {
         }
     }
 
+<<<<<<< HEAD
     /// Ends a connection. The rest is done when its end is reported, which a client can put off for long; so it is out of the
     /// relay's sight at once.
+=======
+    /// Has the alarm set, if it is earlier than the one that is.
+    fn expect_alarm(&mut self, pending: &mut PendingEffects) {
+        let next = self.relay.next_alarm();
+        if next.is_some_and(|next| self.alarm.is_none_or(|set| next < set)) {
+            self.alarm = next;
+            pending.alarm = next;
+        }
+    }
+
+    /// Ends a connection. The rest is done when its end is reported, which a client can put off for long; so it is out
+    /// of the relay's sight at once.
+>>>>>>> main
     fn disconnect(&mut self, connection: ConnectionId) {
         if let Some(ClientSocket { socket, .. }) = self.sockets.get(&connection) {
             let _ = socket.close(Some(1008), Some("you may not connect here"));

@@ -132,7 +132,7 @@ impl JobHandle {
         provider: PublicKey,
         amount: Option<Amount>,
     ) -> Result<Result<JobUpdate, PaymentRefusal>, ClientError> {
-        let payment = match self.guard.open(&self.request, &provider, amount.as_ref()) {
+        let payment = match self.guard.authorize(&self.request, &provider, amount.as_ref()) {
             Ok(payment) => payment,
             Err(refusal) => return Ok(Err(refusal)),
         };

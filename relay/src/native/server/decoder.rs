@@ -1,7 +1,8 @@
 //! Decoding of a client's WebSocket frames (RFC 6455, section 5), however they are cut into pieces.
 //!
-//! What a library leaves open is decided here: how long all fragments of a message can be together, that a message that is too
-//! long is skipped without being kept, and that text which is no UTF-8 or a binary message is no reason to hang up.
+//! What a library leaves open is decided here: how long all fragments of a message can be together, that a message that
+//! is too long is skipped without being kept, and that text which is no UTF-8 or a binary message is no reason to hang
+//! up.
 
 use bytes::{Buf, BytesMut};
 
