@@ -1,4 +1,4 @@
-//! The native host: SQLite files, the system clock, and a thread for each engine.
+//! The native host: SQLite files, engine threads, the system clock.
 
 mod engine_thread;
 pub mod http;

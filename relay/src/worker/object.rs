@@ -217,12 +217,7 @@ fn origin(parts: &Parts) -> ::worker::Result<Origin> {
     Origin::new(address, host).map_err(|error| Error::RustError(error.to_string()))
 }
 
-<<<<<<< HEAD
 /// What is left to be done of some effects once all that is synchronous is done.
-=======
-/// What is left to be done of some effects once all that is synchronous is done. An alarm in it counts as set: it must
-/// not be dropped.
->>>>>>> main
 #[derive(Default)]
 #[must_use]
 struct PendingEffects {
@@ -406,22 +401,8 @@ impl OpenRelay {
         }
     }
 
-<<<<<<< HEAD
     /// Ends a connection. The rest is done when its end is reported, which a client can put off for long; so it is out of the
     /// relay's sight at once.
-=======
-    /// Has the alarm set, if it is earlier than the one that is.
-    fn expect_alarm(&mut self, pending: &mut PendingEffects) {
-        let next = self.relay.next_alarm();
-        if next.is_some_and(|next| self.alarm.is_none_or(|set| next < set)) {
-            self.alarm = next;
-            pending.alarm = next;
-        }
-    }
-
-    /// Ends a connection. The rest is done when its end is reported, which a client can put off for long; so it is out
-    /// of the relay's sight at once.
->>>>>>> main
     fn disconnect(&mut self, connection: ConnectionId) {
         if let Some(ClientSocket { socket, .. }) = self.sockets.get(&connection) {
             let _ = socket.close(Some(1008), Some("you may not connect here"));
