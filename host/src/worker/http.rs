@@ -8,9 +8,8 @@ use futures_util::StreamExt;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
-use crate::http::{
-    Body, BodyError, ByteStream, Parts, Request, Response, header_text, without_forbidden_body,
-};
+use crate::http::message::without_forbidden_body;
+use crate::http::{Body, BodyError, ByteStream, Parts, Request, Response, header_text};
 
 /// A request that the runtime received. The URL is absolute.
 ///
