@@ -106,7 +106,7 @@ impl<H: HandoverSink> RelayHost<H> {
                 return self.0.managed(&call).await;
             }
             (&Method::GET, _) if is_websocket_upgrade(&parts.headers) => {
-                return self.0.accept(origin(&parts)?).await;
+                return self.0.accept(origin(&parts)).await;
             }
             (&Method::GET | &Method::HEAD, _) if wants_document() => {
                 self.0.with_open(|open| self.0.information.under(open.relay.rules()))?.to_response()
