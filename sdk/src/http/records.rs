@@ -26,7 +26,7 @@ const MAX_KEY_LENGTH: usize = 512;
 
 /// A record. Names are as the client wrote them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Record<'a> {
+pub(crate) enum AgentRecord<'a> {
     /// The jobs, the newest first.
     History,
     /// One job, with its request and its answer.
@@ -43,7 +43,7 @@ pub(crate) enum Record<'a> {
     State,
 }
 
-impl<'a> Record<'a> {
+impl<'a> AgentRecord<'a> {
     /// The record at this path below the agent's.
     pub(super) fn at(path: &'a str) -> Option<Self> {
         let file =
@@ -156,13 +156,13 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
-    use super::{Record, show_list, show_state};
+    use super::{AgentRecord, show_list, show_state};
     use crate::engine::StateQuery;
     use crate::http::answer::RouteAnswer;
     use crate::http::fixtures::text;
 
     fn state_query(path: &str, query: &str) -> Result<StateQuery, u16> {
-        match Record::at(path).expect("a record").ask(query, "") {
+        match AgentRecord::at(path).expect("a record").ask(query, "") {
             Ok(RouteAnswer::Ask(pending)) => Ok(pending.query),
             Ok(RouteAnswer::Response(response)) | Err(response) => Err(response.status().as_u16()),
         }
@@ -233,7 +233,7 @@ mod tests {
             "states/x",
             "other",
         ] {
-            assert_eq!(Record::at(path), None, "{path}");
+            assert_eq!(AgentRecord::at(path), None, "{path}");
         }
     }
 
@@ -247,7 +247,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_path_or_query_makes_it_panic(path in "(history|sessions|memory|.*)/?.*", query in any::<String>()) {
-            if let Some(record) = Record::at(&path) {
+            if let Some(record) = AgentRecord::at(&path) {
                 let _ = record.ask(&query, "");
             }
         }

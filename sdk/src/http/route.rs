@@ -4,7 +4,7 @@ use openagents_host::http::{Method, Parts, header, header_text, is_websocket_upg
 use openagents_relay::information::asks_for_document;
 use openagents_relay::management::CONTENT_TYPE as MANAGEMENT;
 
-use super::records::Record;
+use super::records::AgentRecord;
 
 /// Which route a request takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub(crate) enum AgentRoute<'a> {
     /// The metrics as JSON.
     AgentMetrics { agent: &'a str },
     /// Records, for the agent's operators only.
-    Record { agent: &'a str, record: Record<'a> },
+    Record { agent: &'a str, record: AgentRecord<'a> },
 }
 
 /// Finds the route.
@@ -85,7 +85,7 @@ fn agent_route(path: &str) -> Option<AgentRoute<'_>> {
                 _ if agent.is_empty() => return None,
                 "manifest.json" => AgentRoute::Manifest { agent },
                 "metrics.json" => AgentRoute::AgentMetrics { agent },
-                rest => AgentRoute::Record { agent, record: Record::at(rest)? },
+                rest => AgentRoute::Record { agent, record: AgentRecord::at(rest)? },
             }
         }
     })
@@ -93,7 +93,7 @@ fn agent_route(path: &str) -> Option<AgentRoute<'_>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{AgentRoute, Record, Route};
+    use super::{AgentRecord, AgentRoute, Route};
     use crate::http::fixtures::parts;
 
     /// The route of a request, as text: it borrows from the request.
@@ -147,7 +147,7 @@ mod tests {
             route("GET", "/agent/npub1abc/metrics.json", &[]),
             text(Route::Agent(AgentRoute::AgentMetrics { agent }))
         );
-        let record = Record::Conversation { customer: "npub1xyz" };
+        let record = AgentRecord::Conversation { customer: "npub1xyz" };
         assert_eq!(
             route("GET", "/agent/npub1abc/sessions/npub1xyz.json?limit=1", &[]),
             text(Route::Agent(AgentRoute::Record { agent, record }))
