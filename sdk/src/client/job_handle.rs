@@ -1,4 +1,4 @@
-//! A job that was asked for.
+//! `JobHandle`: a published request, whose updates and result can be awaited.
 
 use std::fmt;
 use std::pin::pin;
@@ -132,7 +132,7 @@ impl JobHandle {
         provider: PublicKey,
         amount: Option<Amount>,
     ) -> Result<Result<JobUpdate, PaymentRefusal>, ClientError> {
-        let payment = match self.guard.open(&self.request, &provider, amount.as_ref()) {
+        let payment = match self.guard.authorize(&self.request, &provider, amount.as_ref()) {
             Ok(payment) => payment,
             Err(refusal) => return Ok(Err(refusal)),
         };

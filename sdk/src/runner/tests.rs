@@ -35,9 +35,9 @@ impl Agent for Counter {
         AgentDeclaration { state_version: 2, ..AgentDeclaration::new("counter") };
 }
 
-type Job = Run<Counter, JobContext, Output>;
+type CounterRun = Run<Counter, JobContext, Output>;
 
-const fn handler(timeout: Duration, quote: Option<Quote<Counter>>, run: Job) -> Handler<Counter> {
+const fn handler(timeout: Duration, quote: Option<Quote<Counter>>, run: CounterRun) -> Handler<Counter> {
     let declaration =
         JobDeclaration { timeout, price: Price::sat(3), ..JobDeclaration::new(5000, "handler") };
     Handler { declaration, quote, run }

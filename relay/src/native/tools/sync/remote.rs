@@ -48,7 +48,7 @@ pub enum RemoteError {
     Connect {
         /// Where it was looked for.
         url: String,
-        /// Why.
+        /// The reason or error.
         error: SocketError,
     },
     /// The connection failed.
@@ -85,7 +85,7 @@ pub enum RemoteError {
     NotEnough {
         /// Who the client is, as an npub.
         who: String,
-        /// Why.
+        /// The reason or error.
         reason: String,
     },
     /// The relay sends only what is not genuine.
@@ -170,8 +170,8 @@ impl Remote {
         }
     }
 
-    /// Has it identify itself as the owner of these keys when the relay asks for that (NIP-42). `url` is the one that it is
-    /// connected to.
+    /// Has it identify itself as the owner of these keys when the relay asks for that (NIP-42). `url` is the one that
+    /// it is connected to.
     #[must_use]
     pub fn identifying_as(self, keys: Keys, url: &str) -> Self {
         Self { identity: Some(Identity::new(keys, url)), ..self }
@@ -205,7 +205,8 @@ impl Remote {
         let mut sent: HashMap<EventId, OutgoingEvent> = HashMap::new();
         let mut pauses = 0_u32;
         let mut is_too_fast = false;
-        // What is refused as long as nobody knows who sends it waits until all has been answered, and is sent once more.
+        // What is refused as long as nobody knows who sends it waits until all has been answered, and is sent once
+        // more.
         let mut unidentified: VecDeque<OutgoingEvent> = VecDeque::new();
         let mut may_identify = self.may_identify();
         // What was sent is still to be accounted for when it is time to stop.

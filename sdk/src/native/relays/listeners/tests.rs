@@ -11,13 +11,13 @@ use crate::relays::tests::{Relay, filter, request};
 
 /// Takes what comes, unless it is told not to.
 #[derive(Clone)]
-struct Record {
+struct RecordingTaker {
     taken: UnboundedSender<(EventId, String)>,
     fails: Arc<AtomicBool>,
     all: Arc<Mutex<Vec<EventId>>>,
 }
 
-impl RequestTaker for Record {
+impl RequestTaker for RecordingTaker {
     async fn take(&self, event: VerifiedEvent, relay: &str) -> Result<(), String> {
         if self.fails.swap(false, Ordering::Relaxed) {
             return Err("the disk is full".to_owned());
@@ -28,9 +28,9 @@ impl RequestTaker for Record {
     }
 }
 
-fn record() -> (Record, UnboundedReceiver<(EventId, String)>) {
+fn record() -> (RecordingTaker, UnboundedReceiver<(EventId, String)>) {
     let (taken, received) = unbounded_channel();
-    (Record { taken, fails: Arc::default(), all: Arc::default() }, received)
+    (RecordingTaker { taken, fails: Arc::default(), all: Arc::default() }, received)
 }
 
 fn listening() -> Listening {
