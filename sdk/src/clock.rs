@@ -1,4 +1,4 @@
-//! Time and tasks, on either host.
+//! Time, sleeping and spawning, on either host.
 
 #[cfg(not(target_arch = "wasm32"))]
 mod host {

@@ -17,13 +17,16 @@ pub fn header_text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> &'a str {
     headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
-/// Whether a header that is a list of words has this one, in any case.
+/// Whether a header, which may be there more than once, lists this word in any case.
 pub(crate) fn lists(headers: &HeaderMap, name: &HeaderName, word: &str) -> bool {
-    let mut lists = headers.get_all(name).iter().filter_map(|list| list.to_str().ok());
-    lists.any(|list| list.split(',').any(|listed| listed.trim().eq_ignore_ascii_case(word)))
+    headers.get_all(name).iter().any(|list| {
+        let mut words = list.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+        words.any(|listed| listed.eq_ignore_ascii_case(word.as_bytes()))
+    })
 }
 
-/// Whether a request asks for a WebSocket (RFC 6455).
+/// Whether a request asks for a WebSocket (RFC 6455). Natively, an `Upgrade` that `Connection` does not name has been taken
+/// out; on Cloudflare there is no `Connection`.
 #[must_use]
 pub fn is_websocket_upgrade(headers: &HeaderMap) -> bool {
     lists(headers, &header::UPGRADE, "websocket")

@@ -202,7 +202,9 @@ mod tests {
     #[tokio::test]
     async fn upgrade_counts_only_if_connection_names_it() {
         let get = "GET /upgrade HTTP/1.1\nhost: a\nupgrade: websocket\n";
-        for (connection, expected) in [("close, Upgrade", "true"), ("close", "false")] {
+        for (connection, expected) in
+            [("close, Upgrade", "true"), ("close\nconnection: UPGRADE", "true"), ("close", "false")]
+        {
             let answered = exchange(&format!("{get}connection: {connection}\n\n")).await;
             assert!(answered.ends_with(&format!("\r\n\r\n{expected}")), "{answered}");
         }

@@ -10,6 +10,7 @@ mod decoder;
 mod encoder;
 mod gate;
 mod handover;
+mod handshake;
 mod outbox;
 mod query;
 mod read_queue;
@@ -25,7 +26,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use openagents_host::http::{Body, Request, Response, StatusCode, response};
+use openagents_host::http::{Request, Response, StatusCode, response};
 use openagents_host::native::{Commits, Durability, EngineThread, OpenError, Sqlite, Stopped, now};
 use openagents_host::sql::SchemaError;
 use openagents_host::{Event, VerifiedEvent};
@@ -249,10 +250,10 @@ impl RelayHandle {
                 "this relay has no random numbers at present",
             );
         };
-        match fastwebsockets::upgrade::upgrade(request) {
+        match handshake::accept(request) {
             Ok((response, socket)) => {
                 tokio::spawn(connection::serve(Arc::clone(&self.0), socket, permit, origin));
-                response.map(|_| Body::Empty)
+                response
             }
             Err(error) => {
                 let reason = format!("this is no WebSocket handshake: {error}");

@@ -1,4 +1,4 @@
-//! How requests and state queries reach the agent's engine thread, and their replies come back.
+//! Sends requests and state queries to the agent's engine thread and awaits the replies.
 
 use openagents_host::native::{Mailbox, Tickets};
 use openagents_host::{SqlError, VerifiedEvent};

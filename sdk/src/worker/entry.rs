@@ -1,4 +1,4 @@
-//! The Worker's entry: it finds the route and what is behind it, and keeps nothing.
+//! The Worker's `fetch` handler: finds the route and passes the request on to an object.
 
 use openagents_host::http::{Parts, StatusCode, response};
 use openagents_host::worker::http::{self as worker_http, with_mutable_headers};
