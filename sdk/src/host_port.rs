@@ -1,4 +1,4 @@
-//! What a host offers to running handlers.
+//! `HandlerHost`: what a host provides to running handlers.
 
 use async_trait::async_trait;
 use openagents_host::outgoing::{

@@ -1,4 +1,4 @@
-//! What goes into the job engine, and what it wants done.
+//! The inputs and effects of the job engine.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! The `visit` table: polls of external relays, where a standing connection would keep the agent's host awake: the engine says when to look
-//! and from when on, and remembers how far it has looked.
+//! The `visit` table: external relays that are polled for requests, where a standing connection would keep the agent's host
+//! awake. The engine says when to poll and from when on, and remembers how far it has read.
 
 use std::time::Duration;
 

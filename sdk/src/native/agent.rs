@@ -1,4 +1,4 @@
-//! The agent's shell: a thread for its engine, a task for every run, and one for its answers' way to the relay.
+//! The agent's native shell: the engine's thread, a task for every run, and one that delivers its events.
 
 mod effects;
 mod handler_host;

@@ -1,4 +1,4 @@
-//! How requests and state queries reach the agent's engine thread, and their replies come back.
+//! Sends requests and state queries to the agent's engine thread and awaits the replies.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};

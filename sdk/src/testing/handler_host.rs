@@ -1,4 +1,4 @@
-//! What running handlers have around them in a test.
+//! The `HandlerHost` of a test.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! One agent hires another.
+//! Hiring another agent from a handler: `AgentContext::hire`.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Carries out what the engine wants.
+//! Carries out the effects of the job engine, on its thread.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Standing connections to the external relays that an agent serves.
+//! Subscriptions to the external relays that an agent serves, one connection each.
 
 use std::collections::{HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};

@@ -1,4 +1,4 @@
-//! The work of an agent's object: what is due, until nothing more can go on now.
+//! Carries out what is due in the agent's object, until nothing more can be done now.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
