@@ -35,11 +35,6 @@ const STILL_WITHOUT_SUBJECT: &[&str] = &[
     "host/src/nostr/search/query.rs",
     "host/src/nostr/search/text.rs",
     "host/src/nostr/search/words.rs",
-    "sdk/src/native/cli/relay/export.rs",
-    "sdk/src/native/cli/relay/import.rs",
-    "sdk/src/native/cli/relay/maintenance.rs",
-    "sdk/src/native/cli/relay/stats.rs",
-    "sdk/src/native/cli/relay/sync.rs",
 ];
 
 /// A longer file should be split by subject.
