@@ -88,7 +88,9 @@ impl<'a> AgentRecord<'a> {
             Self::Conversation { customer } => {
                 let customer = parse_public_key(customer)
                     .map_err(|_| missing("A customer is named by npub1… or 64 hex characters."))?;
-                RouteAnswer::ask(StateQuery::Turns { customer, limit: MAX_TURNS }, conversation)
+                RouteAnswer::ask(StateQuery::Turns { customer, limit: MAX_TURNS }, |turns| {
+                    private(show_turns(&turns))
+                })
             }
             Self::Memory => {
                 let prefix = value(query, "prefix").unwrap_or_default();
@@ -130,11 +132,11 @@ fn entry(query: StateQuery, nothing: &'static str) -> RouteAnswer {
     })
 }
 
-fn conversation(turns: Value) -> Response {
-    private(match turns.as_array() {
+fn show_turns(turns: &Value) -> Response {
+    match turns.as_array() {
         Some(turns) if turns.is_empty() => missing("There is no conversation with this customer."),
         _ => json(&json!({ "turns": turns })),
-    })
+    }
 }
 
 /// The agent's struct, which is its default as long as nothing was stored.
