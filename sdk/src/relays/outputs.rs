@@ -2,10 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use openagents_host::outgoing::RelayClient;
 use openagents_host::{Event, EventId};
 use openagents_relay::Filter;
-use serde_json::json;
 
 use crate::engine::WantedOutput;
 use crate::host_port::HandlerHost;
@@ -23,19 +21,12 @@ pub(crate) async fn outputs(host: &dyn HandlerHost, wanted: &[WantedOutput]) -> 
     let ids: Vec<EventId> = wanted.iter().map(|wanted| wanted.event).collect();
     let named = Filter::new().ids(ids.iter().copied()).limit(100);
     let results = Filter::new().limit(100).tag('e', ids.iter().map(EventId::to_hex));
-    let filters = [Some(named), results.ok()].into_iter().flatten().collect();
-    let mut events = host.events(filters).await.unwrap_or_default();
+    let filters: Vec<Filter> = [Some(named), results.ok()].into_iter().flatten().collect();
+    let mut events = host.events(filters.clone()).await.unwrap_or_default();
     let urls: BTreeSet<&str> = wanted.iter().flat_map(|wanted| &wanted.relays).map(String::as_str).collect();
     let mut room = MAX_FOUND;
     for url in urls.into_iter().take(MAX_ASKED) {
-        let asked = async {
-            let mut relay = RelayClient::connect(url, host.reach()).await?;
-            let filters = [json!({"ids": ids, "limit": 100}), json!({"#e": ids, "limit": 100})];
-            let found = relay.query(&filters).await;
-            relay.close().await;
-            found
-        };
-        match asked.await {
+        match host.external_events(url, filters.clone()).await {
             Ok(found) => {
                 for event in found {
                     let fits = ids.contains(&event.id) || (6_000..=6_999).contains(&event.kind.0);

@@ -9,9 +9,11 @@ use proptest::prelude::*;
 use super::bench::*;
 use super::events::*;
 use crate::declaration::{ScheduleDeclaration, ScheduleRule};
-use crate::engine::{Changes, Delivery, Input, Output, Report, RunId, RunOutcome, ScheduleSpec, Task};
+use crate::engine::{
+    Changes, Delivery, Input, Output, QuoteError, Report, RunId, RunOutcome, ScheduleSpec, Task,
+};
 use crate::nip90::Cancellation;
-use crate::payment::wallet::{Invoice, Settlement};
+use crate::payment::wallet::{Invoice, Settlement, WalletError};
 use crate::price::Price;
 
 #[derive(Clone, Debug)]
@@ -26,7 +28,7 @@ enum Step {
     Report(usize),
     Quote(usize, Option<u64>),
     Invoice(usize, bool),
-    Settle(usize, Settlement),
+    Settle(usize, Result<Settlement, WalletError>),
     Resolve(usize, bool),
     Deliver(Delivery),
     Wait(u64),
@@ -41,7 +43,14 @@ enum Step {
 const KINDS: [u16; 4] = [SHARED, EXCLUSIVE, PAID, QUOTED];
 
 fn step() -> impl Strategy<Value = Step> {
-    let settlement = prop_oneof![1 => Just(Settlement::Pending), 3 => Just(Settlement::Paid), 1 => Just(Settlement::Expired)];
+    let settlement = prop_oneof![
+        1 => Just(Ok(Settlement::Pending)),
+        3 => Just(Ok(Settlement::Paid)),
+        1 => Just(Ok(Settlement::Expired)),
+        1 => Just(Err(WalletError::Unreachable("busy".into()))),
+        1 => Just(Err(WalletError::NoWallet)),
+        1 => Just(Err(WalletError::Refused("no such invoice".into()))),
+    ];
     let delivery = prop_oneof![
         4 => Just(Delivery::Accepted),
         1 => Just(Delivery::Unreachable("away".into())),
@@ -130,7 +139,8 @@ impl World {
         let (job, _) = self.bench.invoices.remove(index % self.bench.invoices.len());
         let expires_at = self.bench.now + Duration::from_secs(120);
         let invoice = Invoice { bolt11: "lnbc1".into(), payment_hash: String::new(), expires_at };
-        self.give(&Input::Invoiced { job, invoice: if works { Ok(invoice) } else { Err("busy".into()) } });
+        let invoice = if works { Ok(invoice) } else { Err(WalletError::Unreachable("busy".into())) };
+        self.give(&Input::Invoiced { job, invoice });
     }
 
     fn quote(&mut self, index: usize, sats: Option<u64>) {
@@ -138,11 +148,11 @@ impl World {
             return;
         }
         let job = self.bench.quotes.remove(index % self.bench.quotes.len());
-        let price = sats.map(Price::sat).ok_or_else(|| "not for sale".to_owned());
+        let price = sats.map(Price::sat).ok_or_else(|| QuoteError::Refused("not for sale".to_owned()));
         self.give(&Input::Quoted { job, price });
     }
 
-    fn settle(&mut self, index: usize, settlement: Settlement) {
+    fn settle(&mut self, index: usize, settlement: Result<Settlement, WalletError>) {
         if self.bench.settlements.is_empty() {
             return;
         }
@@ -217,7 +227,7 @@ impl World {
                 self.invoice(0, true);
             }
             while !self.bench.settlements.is_empty() {
-                self.settle(0, Settlement::Paid);
+                self.settle(0, Ok(Settlement::Paid));
             }
             while !self.bench.resolves.is_empty() {
                 self.resolve(0, true);
