@@ -4,18 +4,18 @@
 //!   network that the agent runs in.
 //! * [`fetch`](fn@fetch): one HTTP request, with limits on size, time and redirects.
 //! * [`Socket`]: a WebSocket of text messages.
-//! * [`RelayClient`]: publishing to a relay and reading from it (NIP-01); [`ReceivedMessage`]: what a relay says.
+//! * [`RelayClient`]: publishing to a relay and reading from it (NIP-01).
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! use openagents_host::net::{FetchRequest, Reach, RelayClient, fetch};
-//! use serde_json::json;
+//! use openagents_host::nostr::Filter;
 //!
 //! let page = fetch(FetchRequest::get("https://example.com/")).await?;
 //! println!("{} {}", page.status, page.text());
 //!
 //! let mut relay = RelayClient::connect("wss://relay.example.com", Reach::Public).await?;
-//! let notes = relay.query(&[json!({ "kinds": [1], "limit": 20 })]).await?;
+//! let notes = relay.query(&[Filter::new().kinds([1]).limit(20)]).await?;
 //! # drop(notes); Ok(())
 //! # }
 //! ```
@@ -29,7 +29,6 @@ mod exchange;
 pub mod fetch;
 #[cfg(not(target_arch = "wasm32"))]
 mod native;
-pub mod received_message;
 pub mod relay_client;
 pub mod socket;
 #[cfg(target_arch = "wasm32")]
@@ -44,7 +43,6 @@ pub use address::{AddressError, Reach, public_url};
 pub use error::{FetchError, MAX_MESSAGE_BYTES, SocketError};
 pub use exchange::Method;
 pub use fetch::{FetchLimits, FetchRequest, Fetched, fetch};
-pub use received_message::ReceivedMessage;
 pub use relay_client::{PublishOutcome, RelayClient, RelayError, RelayLimits};
 pub use socket::Socket;
 pub use url::Url;

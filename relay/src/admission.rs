@@ -1,6 +1,6 @@
 //! Which events and connections the relay accepts: lists, rates, proof of work, protected events, policy.
 //!
-//! The checks of an event come in this order, the cheap ones first: its form and the [limits](crate::limits) (length,
+//! The checks of an event come in this order, the cheap ones first: its form and the [limits](crate::Limits) (length,
 //! `created_at`, tags, proof of work), the [lists](Lists) (kind, author, id), who has
 //! [identified](crate::admission::access) themselves, protection, whether it is stored, the [rates](Rates), its id and
 //! signature, and last the deployment's [policy](WritePolicy). A native connection, which verifies beside the database,
@@ -24,16 +24,17 @@ pub use network::Network;
 pub use policy::{Submission, WritePolicy};
 pub use rates::{Activity, RateLimits, Rates};
 
-/// What a deployment decides about whom its relay serves, beside [`Limits`](crate::Limits) and [`Access`](crate::Access).
+/// What a deployment decides about whom its relay serves, beside [`Limits`](crate::Limits) and
+/// [`Access`](crate::Access).
 #[derive(Clone, Debug, Default)]
 pub struct Admission {
-    /// Who and what is let in or kept out. What operators add while the relay runs ([`management`](crate::management))
+    /// The configured allow and block lists. What operators add while the relay runs ([`management`](crate::management))
     /// comes on top.
     pub lists: Lists,
-    /// How much one client can do in a time.
+    /// The rate limits of a client.
     pub rates: RateLimits,
-    /// How many connections there can be.
+    /// The limits on connections.
     pub connections: ConnectionLimits,
-    /// What else is asked of an event.
+    /// The deployment's own rules for events.
     pub policy: Option<Arc<dyn WritePolicy>>,
 }

@@ -105,8 +105,8 @@ impl<S: Sql> Relay<S> {
         })
     }
 
-    /// Leaves reads to the reader threads of the host: see [`Effect::Read`]. A read that comes alone and is short is still
-    /// answered here, which is fastest.
+    /// Leaves reads to the reader threads of the host: see [`Effect::Read`]. A read that comes alone and is short is
+    /// still answered here, which is fastest.
     #[must_use]
     pub fn with_reader_threads(self) -> Self {
         Self { has_reader_threads: true, ..self }
@@ -228,7 +228,8 @@ impl<S: Sql> Relay<S> {
         }
     }
 
-    /// Checks a message step by step, the cheapest first: what is not wanted or not going to be stored need not be verified.
+    /// Checks a message step by step, the cheapest first: what is not wanted or not going to be stored need not be
+    /// verified.
     fn client_message(
         &mut self,
         now: Timestamp,

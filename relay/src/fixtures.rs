@@ -12,8 +12,8 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRu
 /// How many events of the small world are made once for all tests: signing is dear.
 const POOL: usize = 1_200;
 
-/// Events that anything may happen to, and then as many that delete some of those or let their author vanish. The same in
-/// every run, so that a case is told by its seed.
+/// Events that anything may happen to, and then as many that delete some of those or let their author vanish. The same
+/// in every run, so that a case is told by its seed.
 static POOL_EVENTS: LazyLock<Vec<VerifiedEvent>> = LazyLock::new(|| {
     let mut runner = TestRunner::deterministic();
     let mut any = |strategy: BoxedStrategy<VerifiedEvent>| {

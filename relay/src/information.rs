@@ -142,8 +142,8 @@ impl RelayInformation {
         self.supported_nips.extend(nips);
     }
 
-    /// Names only those of the supported NIPs that are in this list (the variable `SUPPORTED_NIPS`), which is written as
-    /// `[1, 11, 90]`, with or without the brackets.
+    /// Names only those of the supported NIPs that are in this list (the variable `SUPPORTED_NIPS`), which is written
+    /// as `[1, 11, 90]`, with or without the brackets.
     ///
     /// # Errors
     /// When a part of the list is no number.

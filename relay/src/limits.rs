@@ -41,9 +41,9 @@ pub struct Limits {
     pub max_answer_length: usize,
     /// How many events a reconciliation can be about (NIP-77).
     pub max_reconciled_events: u64,
-    /// How much a `COUNT` or a reconciliation may look up in the store, whatever it finds: one for each row of the condition
-    /// that finds the fewest, and for each of these one more for each value of the other tags. In a Durable Object, which
-    /// cannot end what takes long, a filter of a `REQ` may look up as much.
+    /// How much a `COUNT` or a reconciliation may look up in the store, whatever it finds: one for each row of the
+    /// condition that finds the fewest, and for each of these one more for each value of the other tags. In a Durable
+    /// Object, which cannot end what takes long, a filter of a `REQ` may look up as much.
     pub max_look_ups: u64,
 }
 

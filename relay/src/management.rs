@@ -13,16 +13,16 @@ pub use token::{SignedCall, Token, UsedToken};
 
 use serde_json::{Value, json};
 
-/// The `Content-Type` of such requests and answers.
+/// The `Content-Type` of management requests and replies.
 pub const CONTENT_TYPE: &str = "application/nostr+json+rpc";
 
-/// The longest request, in bytes.
+/// The longest request body, in bytes.
 pub const MAX_REQUEST_BYTES: usize = 64 * 1024;
 
-/// What a call brought: its result, or what is wrong with it, in words.
+/// The reply to a call: its result, or an error message.
 pub type ManagementReply = Result<Value, String>;
 
-/// An answer as JSON.
+/// A reply as the JSON of NIP-86.
 ///
 /// ```
 /// use openagents_relay::management::reply_json;

@@ -1,7 +1,7 @@
 //! Reconciliation (NIP-77, Negentropy): which events two sides lack, without sending those that both have.
 //!
-//! The messages are those of the Negentropy protocol, version 1. A relay answers ([`Reconciliations`]); whoever wants to be
-//! in step with a relay asks ([`Reconciliation`]).
+//! The messages are those of the Negentropy protocol, version 1. A relay answers ([`Reconciliations`]); whoever wants
+//! to be in step with a relay asks ([`Reconciliation`]).
 
 mod initiator;
 mod records;

@@ -75,7 +75,8 @@ impl RetentionRules {
     /// One rule more: for how long events of these kinds are kept. No time is not at all.
     ///
     /// # Errors
-    /// When there are no such kinds, one of them has a rule or has to be kept, or the time is longer than a hundred years.
+    /// When there are no such kinds, one of them has a rule or has to be kept, or the time is longer than a hundred
+    /// years.
     pub fn keep(mut self, kinds: RangeInclusive<u16>, time: Duration) -> Result<Self, RetentionError> {
         if kinds.is_empty() {
             return Err(RetentionError::Kinds(format!("{}-{}", kinds.start(), kinds.end())));

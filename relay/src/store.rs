@@ -48,7 +48,8 @@ impl<S: Sql> Store<S> {
         Self { sql, retention: RetentionRules::none() }
     }
 
-    /// Keeps what is stored from now on for as long as these rules say. What is there already stays as long as it was to.
+    /// Keeps what is stored from now on for as long as these rules say. What is there already stays as long as it was
+    /// to.
     #[must_use]
     pub fn with_retention(self, retention: RetentionRules) -> Self {
         Self { retention, ..self }

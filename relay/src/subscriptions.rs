@@ -152,7 +152,7 @@ impl Subscriptions {
         self.index.candidates(event, words, &mut |entry| {
             let subscription = entry.slot.of(&self.subscriptions);
             if subscription.and_then(|found| found.filters.get(entry.filter)).is_some_and(|filter| {
-                filter.matches_finding(event, |search| search.matches_among(words(), text()))
+                filter.matches_with(event, |search| search.matches_among(words(), text()))
             }) {
                 slots.push(entry.slot);
             }

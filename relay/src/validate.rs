@@ -17,27 +17,27 @@ pub enum Checked {
     Event(VerifiedEvent),
     /// A subscription.
     Request {
-        /// Its name.
+        /// The subscription id.
         subscription: SubscriptionId,
-        /// At least one.
+        /// The filters, at least one.
         filters: Vec<Filter>,
     },
     /// The end of a subscription.
     Close(SubscriptionId),
     /// A question how many events there are.
     Count {
-        /// Its name.
+        /// The subscription id.
         subscription: SubscriptionId,
-        /// At least one.
+        /// The filters, at least one.
         filters: Vec<Filter>,
     },
     /// Who the client says it is; the event's id and signature hold, what it says is not checked.
     Auth(VerifiedEvent),
     /// A step of a reconciliation.
     Reconcile {
-        /// Its name.
+        /// The subscription id.
         subscription: SubscriptionId,
-        /// Which step.
+        /// The step of the reconciliation.
         step: ReconcileStep,
     },
     /// Nothing to be done but to answer.

@@ -1,4 +1,4 @@
-//! `deployment!`: what makes a crate with an agent something that runs.
+//! The `deployment!` macro: the native `main`, and the Worker's exported classes.
 
 /// Deploys an agent: natively it writes a `main` function that serves it (see [`native::main`](crate::native::main)), on
 /// `wasm32` it exports the Worker and its Durable Objects.
@@ -14,7 +14,7 @@
 /// # What may be written to the relay
 ///
 /// Variables say whose events and which kinds the relay takes. What they cannot say is a
-/// [`WritePolicy`](crate::engine::WritePolicy), which is asked about every event that a client writes, on both hosts:
+/// [`WritePolicy`](crate::relay::WritePolicy), which is asked about every event that a client writes, on both hosts:
 ///
 /// ```
 /// use openagents_sdk::prelude::*;
@@ -67,7 +67,7 @@ macro_rules! deployment {
 
 /// Deploys an agent: natively it writes a `main` function that serves it, on `wasm32` it exports the Worker (its `fetch`
 /// handler) and the classes `RelayDurableObject` and `AgentDurableObject`. With `policy = MyPolicy` the relay asks that
-/// [`WritePolicy`](crate::engine::WritePolicy) about what clients write.
+/// [`WritePolicy`](crate::relay::WritePolicy) about what clients write.
 #[cfg(target_arch = "wasm32")]
 #[macro_export]
 macro_rules! deployment {

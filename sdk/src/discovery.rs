@@ -58,7 +58,7 @@ pub struct Profile {
     offers: Vec<Offer>,
     key: PublicKey,
     own_relays: Vec<String>,
-    outside_relays: Vec<String>,
+    external_relays: Vec<String>,
     lightning_address: Option<LightningAddress>,
     insecure_relays: bool,
 }
@@ -77,10 +77,10 @@ impl Profile {
         self
     }
 
-    /// Sets the outside relays that the agent serves, in place of those that it declares.
+    /// Sets the external relays that the agent serves, in place of those that it declares.
     #[must_use]
     pub fn serving(mut self, relays: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.outside_relays = relays.into_iter().map(Into::into).collect();
+        self.external_relays = relays.into_iter().map(Into::into).collect();
         self
     }
 
@@ -100,7 +100,7 @@ impl Profile {
 
     /// An announcement of this kind by this agent, on the external relays that it serves.
     fn announcement(&self, kind: Kind, identifier: &str, content: String) -> Announcement {
-        Announcement::new(self.key, self.outside_relays.clone(), kind, identifier, content)
+        Announcement::new(self.key, self.external_relays.clone(), kind, identifier, content)
     }
 
     /// The relays that are announced: the agent's own first, each once. An address with a password or a query in it is
@@ -108,7 +108,7 @@ impl Profile {
     #[must_use]
     pub fn relays(&self) -> Vec<&str> {
         let mut relays: Vec<&str> = Vec::new();
-        for url in self.own_relays.iter().chain(&self.outside_relays).map(|url| url.trim()) {
+        for url in self.own_relays.iter().chain(&self.external_relays).map(|url| url.trim()) {
             let announced = relays::is_public(url) || (self.insecure_relays && relays::is_insecure(url));
             if announced && !relays.iter().any(|known| same_relay(known, url)) {
                 relays.push(url);
@@ -189,7 +189,7 @@ impl Profile {
             offers,
             key,
             own_relays: Vec::new(),
-            outside_relays: agent.relays.iter().map(|&url| url.to_owned()).collect(),
+            external_relays: agent.relays.iter().map(|&url| url.to_owned()).collect(),
             lightning_address: None,
             insecure_relays: false,
             agent,

@@ -1,4 +1,4 @@
-//! What a host offers to running handlers.
+//! `HandlerHost`: what a host provides to running handlers.
 
 use async_trait::async_trait;
 use openagents_host::outgoing::{
@@ -6,7 +6,7 @@ use openagents_host::outgoing::{
 };
 use openagents_host::{Event, Keys, VerifiedEvent};
 use openagents_relay::Filter;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::engine::{Lease, Report, StateQuery};
 use crate::error::JobError;
@@ -43,7 +43,6 @@ pub(crate) trait HandlerHost: Shareable {
         relay: &str,
         filters: Vec<Filter>,
     ) -> Result<Vec<VerifiedEvent>, RelayError> {
-        let filters: Vec<Value> = filters.iter().map(|filter| json!(filter)).collect();
         let mut relay = RelayClient::connect(relay, self.reach()).await?;
         let found = relay.query(&filters).await;
         relay.close().await;

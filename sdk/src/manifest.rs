@@ -28,7 +28,7 @@ use offer::Offer;
 
 pub use capabilities::{Capabilities, InputCapability, OutputCapability, Tool};
 pub use economics::{
-    Economics, LightningAddress, NotALightningAddress, PaymentMethod, Pricing, RefundPolicy, Wallet,
+    Economics, LightningAddress, ManifestWallet, NotALightningAddress, PaymentMethod, Pricing, RefundPolicy,
 };
 pub use requirements::{
     Environment, NetworkAccess, Preference, Requirements, Resources, VariableRequirement,
@@ -146,7 +146,7 @@ impl AgentManifest {
     /// Says where the agent is paid.
     #[must_use]
     pub fn paid_at(mut self, address: LightningAddress) -> Self {
-        self.economics.wallet = Some(Wallet::lightning(address));
+        self.economics.wallet = Some(ManifestWallet::lightning(address));
         self
     }
 

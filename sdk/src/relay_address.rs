@@ -1,4 +1,4 @@
-//! Addresses of relays in the one form in which they are kept and compared.
+//! Normalizes the addresses of relays.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ pub(crate) fn relay_address(url: &str, reach: Reach) -> Option<String> {
     Some(if is_bare { text.trim_end_matches('/') } else { text }.to_owned())
 }
 
-/// The outside relays that an agent serves: those of its settings, each once, and not its own.
+/// The external relays that an agent serves: those of its settings, each once, and not its own.
 pub(crate) fn served(relays: &[String], own: Option<&str>, reach: Reach) -> Vec<String> {
     let own = own.and_then(|own| relay_address(own, Reach::Anywhere));
     let relays: BTreeSet<String> = relays.iter().filter_map(|relay| relay_address(relay, reach)).collect();

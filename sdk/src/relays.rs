@@ -1,4 +1,4 @@
-//! Relays other than the agent's own: requests come from there, answers go there, outputs of other jobs are found there.
+//! External relays: publishing to them, polling them, and finding relay lists and the outputs of other jobs there.
 
 mod dial;
 mod filters;

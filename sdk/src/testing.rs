@@ -53,7 +53,7 @@
 //!   [read](crate::AgentContext::events), and a test can add to it ([`publish`](TestAgent::publish)).
 //! * Fetches get what the test [serves](TestAgent::serve).
 //! * A [`TestWallet`] makes invoices, which a test [pays](TestAgent::pay).
-//! * Outside relays take everything; a test can put something [there](TestAgent::publish_outside). Customers' lists of
+//! * External relays take everything; a test can put something [there](TestAgent::publish_outside). Customers' lists of
 //!   relays (NIP-65) are not followed.
 //!
 //! Nothing is announced, and there is no network: a handler that opens a connection by itself fails.

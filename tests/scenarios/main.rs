@@ -26,8 +26,24 @@ macro_rules! scenarios_in {
     };
 }
 
+// What takes long comes first, so that no thread is left alone with it at the end.
 scenarios_in! {
+    agent {
+        crash,
+        restart,
+        handlers,
+        jobs,
+        job_features,
+        nip90_rules,
+        schedules_and_prices,
+        external_relays,
+        examples,
+    }
     relay {
+        durability,
+        fanout,
+        worker_batching,
+        slow_readers,
         publish,
         forgery,
         query,
@@ -48,27 +64,12 @@ scenarios_in! {
         limits,
         authentication,
         admission,
-        durability,
-        fanout,
-        worker_batching,
-        slow_readers,
     }
     http {
         nip11,
         agent_pages,
         operator_records,
         nip86_management,
-    }
-    agent {
-        jobs,
-        handlers,
-        job_features,
-        nip90_rules,
-        schedules_and_prices,
-        restart,
-        crash,
-        external_relays,
-        examples,
     }
     clients {
         foreign_clients,

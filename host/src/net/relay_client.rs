@@ -3,19 +3,16 @@
 //! A relay is not trusted. Each event's id and signature are checked, and that it is one that was asked for; what is not
 //! is dropped. Time, number and bytes are limited.
 
-mod filter;
-
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::Duration;
-
-use serde_json::{Value, json};
 
 use super::address::Reach;
 use super::error::SocketError;
 use super::platform::{now, timeout};
-use super::received_message::ReceivedMessage;
 use super::socket::Socket;
-use crate::nostr::{Event, VerifiedEvent};
+use crate::nostr::message::{ClientMessage, RelayMessage, SubscriptionId};
+use crate::nostr::reason::Outcome;
+use crate::nostr::{Event, EventId, Filter, VerifiedEvent};
 use crate::time::Timestamp;
 
 /// How much a relay may take of its client.
@@ -72,7 +69,7 @@ pub enum RelayError {
     #[error("the relay closed the subscription `{subscription}`: {reason}")]
     Closed {
         /// The id of the subscription.
-        subscription: String,
+        subscription: SubscriptionId,
         /// What the relay says, such as `auth-required: …`.
         reason: String,
     },
@@ -96,7 +93,7 @@ pub enum RelayError {
 pub struct RelayClient {
     socket: Socket,
     limits: RelayLimits,
-    subscriptions: BTreeMap<String, Vec<Value>>,
+    subscriptions: BTreeMap<SubscriptionId, Vec<Filter>>,
     backlog: Backlog,
     last_id: u64,
     last_heard: Timestamp,
@@ -107,7 +104,7 @@ pub struct RelayClient {
 /// What came in for subscriptions and was not yet read.
 #[derive(Debug, Default)]
 struct Backlog {
-    arrivals: VecDeque<Result<(String, VerifiedEvent), RelayError>>,
+    arrivals: VecDeque<Result<(SubscriptionId, VerifiedEvent), RelayError>>,
     bytes: usize,
     overrun: bool,
 }
@@ -148,15 +145,14 @@ impl RelayClient {
     }
 
     async fn publish_in_time(&mut self, event: &VerifiedEvent) -> Result<PublishOutcome, RelayError> {
-        self.socket.send(format!(r#"["EVENT",{}]"#, event.json())).await?;
+        self.send(ClientMessage::Event(event.clone())).await?;
         loop {
-            if let (ReceivedMessage::Ok { id, accepted, reason }, _) = self.receive_answer().await?
+            if let (Some(RelayMessage::Ok { id, outcome }), _) = self.receive_answer().await?
                 && id == event.id
             {
-                return Ok(if accepted || reason.starts_with("duplicate:") {
-                    PublishOutcome::Accepted
-                } else {
-                    PublishOutcome::Refused(reason)
+                return Ok(match outcome {
+                    Outcome::Accepted | Outcome::Duplicate => PublishOutcome::Accepted,
+                    Outcome::Refused(reason) => PublishOutcome::Refused(reason.to_string()),
                 });
             }
         }
@@ -170,7 +166,7 @@ impl RelayClient {
     /// # Errors
     /// When the connection fails, the relay closes the subscription, does not come to an end in time, or sends more bytes
     /// than the limit.
-    pub async fn query(&mut self, filters: &[Value]) -> Result<Vec<VerifiedEvent>, RelayError> {
+    pub async fn query(&mut self, filters: &[Filter]) -> Result<Vec<VerifiedEvent>, RelayError> {
         let after = self.limits.timeout;
         let id = self.next_id();
         let outcome = timeout(after, self.query_in_time(&id, filters)).await;
@@ -179,13 +175,17 @@ impl RelayClient {
                 error @ (RelayError::Closed { .. } | RelayError::Socket(_) | RelayError::Disconnected),
             )) => Err(error),
             outcome => {
-                self.socket.send(json!(["CLOSE", id]).to_string()).await?;
+                self.send(ClientMessage::Close(id)).await?;
                 outcome.unwrap_or(Err(RelayError::Timeout { after }))
             }
         }
     }
 
-    async fn query_in_time(&mut self, id: &str, filters: &[Value]) -> Result<Vec<VerifiedEvent>, RelayError> {
+    async fn query_in_time(
+        &mut self,
+        id: &SubscriptionId,
+        filters: &[Filter],
+    ) -> Result<Vec<VerifiedEvent>, RelayError> {
         let RelayLimits { max_events, max_bytes, .. } = self.limits;
         self.request(id, filters).await?;
         let (mut events, mut ids) = (Vec::new(), HashSet::new());
@@ -201,15 +201,16 @@ impl RelayClient {
                 break;
             }
             match message {
-                ReceivedMessage::Event { subscription, event } if subscription == id => {
+                Some(RelayMessage::Event { subscription, event }) if subscription == *id => {
+                    let Ok(event) = Event::from_json(&event) else { continue };
                     looked_at = looked_at.saturating_add(1);
                     if let Some(event) = expected(filters, event).filter(|event| ids.insert(event.id)) {
                         events.push(event);
                     }
                 }
-                ReceivedMessage::EndOfStored { subscription, .. } if subscription == id => break,
-                ReceivedMessage::Closed { subscription, reason } if subscription == id => {
-                    return Err(RelayError::Closed { subscription, reason });
+                Some(RelayMessage::EndOfStoredEvents { subscription, .. }) if subscription == *id => break,
+                Some(RelayMessage::Closed { subscription, reason }) if subscription == *id => {
+                    return Err(RelayError::Closed { subscription, reason: reason.to_string() });
                 }
                 _ => {}
             }
@@ -222,7 +223,7 @@ impl RelayClient {
     ///
     /// # Errors
     /// When the connection fails. That the relay does not want the subscription is learnt from `next_event`.
-    pub async fn subscribe(&mut self, filters: &[Value]) -> Result<String, RelayError> {
+    pub async fn subscribe(&mut self, filters: &[Filter]) -> Result<SubscriptionId, RelayError> {
         let id = self.next_id();
         self.request(&id, filters).await?;
         self.subscriptions.insert(id.clone(), filters.to_vec());
@@ -233,9 +234,9 @@ impl RelayClient {
     ///
     /// # Errors
     /// When the connection fails.
-    pub async fn unsubscribe(&mut self, id: &str) -> Result<(), RelayError> {
+    pub async fn unsubscribe(&mut self, id: &SubscriptionId) -> Result<(), RelayError> {
         if self.subscriptions.remove(id).is_some() {
-            self.socket.send(json!(["CLOSE", id]).to_string()).await?;
+            self.send(ClientMessage::Close(id.clone())).await?;
         }
         Ok(())
     }
@@ -245,13 +246,15 @@ impl RelayClient {
     /// It waits as long as it takes, but not on a dead connection: a relay that is silent for [`RelayLimits::idle`] is
     /// asked something, and must say anything within [`RelayLimits::timeout`]. After [`RelayError::Closed`] and
     /// [`RelayError::Overrun`] the connection goes on; any other error ends it.
-    pub async fn next_event(&mut self) -> Option<Result<(String, VerifiedEvent), RelayError>> {
+    pub async fn next_event(&mut self) -> Option<Result<(SubscriptionId, VerifiedEvent), RelayError>> {
         loop {
             if let Some(arrival) = self.backlog.pop() {
                 return Some(arrival);
             }
-            match timeout(self.patience(), self.receive()).await {
-                Some(Ok((message, length))) => drop(self.keep(message, length)),
+            match timeout(self.silence_left(), self.receive()).await {
+                Some(Ok((message, length))) => {
+                    message.and_then(|message| self.keep(message, length));
+                }
                 Some(Err(RelayError::Disconnected)) => return None,
                 Some(Err(error)) => return Some(Err(error)),
                 None if self.asked_for_life.is_some() => {
@@ -272,21 +275,24 @@ impl RelayClient {
         self.socket.close().await;
     }
 
-    async fn request(&mut self, id: &str, filters: &[Value]) -> Result<(), RelayError> {
-        let message: Vec<Value> =
-            [json!("REQ"), json!(id)].into_iter().chain(filters.iter().cloned()).collect();
-        Ok(self.socket.send(Value::Array(message).to_string()).await?)
+    async fn request(&mut self, id: &SubscriptionId, filters: &[Filter]) -> Result<(), RelayError> {
+        self.send(ClientMessage::Request { subscription: id.clone(), filters: filters.to_vec() }).await
+    }
+
+    async fn send(&mut self, message: ClientMessage<VerifiedEvent>) -> Result<(), RelayError> {
+        Ok(self.socket.send(message.to_json()).await?)
     }
 
     /// Asks for an event that nobody has: the relay must answer that it has none.
     async fn ask_for_life(&mut self) -> Result<(), RelayError> {
         self.asked_for_life = Some(now());
         // Always the same id: a new one would be one more subscription each time (NIP-01).
-        self.request("alive", &[json!({ "ids": ["0".repeat(64)], "limit": 1 })]).await
+        let nothing = Filter::new().ids([EventId::from_bytes([0; 32])]).limit(1);
+        self.request(&SubscriptionId::unchecked("alive"), &[nothing]).await
     }
 
     /// How long the relay may still be silent.
-    fn patience(&self) -> Duration {
+    fn silence_left(&self) -> Duration {
         let until = match self.asked_for_life {
             Some(asked) => asked + self.limits.timeout,
             None => self.last_heard + self.limits.idle,
@@ -296,55 +302,59 @@ impl RelayClient {
     }
 
     /// The next message that is not for a subscription, with its length in bytes.
-    async fn receive_answer(&mut self) -> Result<(ReceivedMessage, usize), RelayError> {
+    async fn receive_answer(&mut self) -> Result<(Option<RelayMessage>, usize), RelayError> {
         loop {
             let (message, length) = self.receive().await?;
+            let Some(message) = message else { return Ok((None, length)) };
             if let Some(message) = self.keep(message, length) {
-                return Ok((message, length));
+                return Ok((Some(message), length));
             }
         }
     }
 
-    async fn receive(&mut self) -> Result<(ReceivedMessage, usize), RelayError> {
+    /// The next message, if it can be read, and its length in bytes.
+    async fn receive(&mut self) -> Result<(Option<RelayMessage>, usize), RelayError> {
         let text = self.socket.next().await.ok_or(RelayError::Disconnected)??;
         self.last_heard = now();
         self.asked_for_life = None;
-        Ok((ReceivedMessage::from_json(&text), text.len()))
+        Ok((RelayMessage::parse(&text), text.len()))
     }
 
     /// Keeps what is for a subscription, and gives back the rest.
-    fn keep(&mut self, message: ReceivedMessage, length: usize) -> Option<ReceivedMessage> {
+    fn keep(&mut self, message: RelayMessage, length: usize) -> Option<RelayMessage> {
         match message {
-            ReceivedMessage::Event { subscription, event } => {
+            RelayMessage::Event { subscription, event } => {
                 let Some(filters) = self.subscriptions.get(&subscription) else {
-                    return Some(ReceivedMessage::Event { subscription, event });
+                    return Some(RelayMessage::Event { subscription, event });
                 };
-                if let Some(event) = expected(filters, event) {
+                if let Some(event) = Event::from_json(&event).ok().and_then(|event| expected(filters, event))
+                {
                     self.backlog.push(Ok((subscription, event)), length, &self.limits);
                 }
                 None
             }
-            ReceivedMessage::Closed { subscription, reason } => {
+            RelayMessage::Closed { subscription, reason } => {
                 if self.subscriptions.remove(&subscription).is_none() {
-                    return Some(ReceivedMessage::Closed { subscription, reason });
+                    return Some(RelayMessage::Closed { subscription, reason });
                 }
-                self.backlog.push(Err(RelayError::Closed { subscription, reason }), length, &self.limits);
+                let error = RelayError::Closed { subscription, reason: reason.to_string() };
+                self.backlog.push(Err(error), length, &self.limits);
                 None
             }
             message => Some(message),
         }
     }
 
-    fn next_id(&mut self) -> String {
+    fn next_id(&mut self) -> SubscriptionId {
         self.last_id = self.last_id.saturating_add(1);
-        format!("s{}", self.last_id)
+        SubscriptionId::numbered("s", self.last_id)
     }
 }
 
 impl Backlog {
     fn push(
         &mut self,
-        arrival: Result<(String, VerifiedEvent), RelayError>,
+        arrival: Result<(SubscriptionId, VerifiedEvent), RelayError>,
         length: usize,
         limits: &RelayLimits,
     ) {
@@ -357,7 +367,7 @@ impl Backlog {
         }
     }
 
-    fn pop(&mut self) -> Option<Result<(String, VerifiedEvent), RelayError>> {
+    fn pop(&mut self) -> Option<Result<(SubscriptionId, VerifiedEvent), RelayError>> {
         let arrival = self.arrivals.pop_front();
         if self.arrivals.is_empty() {
             self.bytes = 0;
@@ -367,9 +377,10 @@ impl Backlog {
 }
 
 /// The event, if it is genuine and one that was asked for.
-fn expected(filters: &[Value], event: Event) -> Option<VerifiedEvent> {
-    // In this order: a signature is dearer to check than a filter.
-    if filters.iter().any(|filter| filter::matches(filter, &event)) { event.verify().ok() } else { None }
+fn expected(filters: &[Filter], event: Event) -> Option<VerifiedEvent> {
+    // In this order: a signature costs more to check than a filter. What a search finds only the relay can judge.
+    let is_expected = filters.iter().any(|filter| filter.matches_with(&event, |_| true));
+    is_expected.then(|| event.verify().ok()).flatten()
 }
 
 #[cfg(test)]

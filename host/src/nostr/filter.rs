@@ -63,11 +63,11 @@ impl Filter {
     /// Whether the event belongs to the subscription. The limit plays no part.
     #[must_use]
     pub fn matches(&self, event: &Event) -> bool {
-        self.matches_finding(event, |search| search.matches(&SearchableText::of(event)))
+        self.matches_with(event, |search| search.matches(&SearchableText::of(event)))
     }
 
-    /// The same where somebody else knows the event's text: for several filters and one event.
-    pub fn matches_finding(&self, event: &Event, finds: impl FnOnce(&Search) -> bool) -> bool {
+    /// The same where the caller decides about the search: once for several filters, or not at all.
+    pub fn matches_with(&self, event: &Event, finds: impl FnOnce(&Search) -> bool) -> bool {
         self.since.is_none_or(|since| since <= event.created_at)
             && self.until.is_none_or(|until| event.created_at <= until)
             && self.kinds.as_ref().is_none_or(|kinds| kinds.contains(&event.kind))

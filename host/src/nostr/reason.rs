@@ -32,9 +32,25 @@ pub enum Prefix {
     Unsupported,
     /// Anything else, above all the relay's own failures.
     Error,
+    /// No such word, or one that NIP-01 does not name: the text says it all.
+    Other,
 }
 
 impl Prefix {
+    const WORDS: [Self; 11] = [
+        Self::Duplicate,
+        Self::Pow,
+        Self::Blocked,
+        Self::RateLimited,
+        Self::Invalid,
+        Self::AuthRequired,
+        Self::Restricted,
+        Self::Mute,
+        Self::Closed,
+        Self::Unsupported,
+        Self::Error,
+    ];
+
     /// The word on the wire.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -50,6 +66,7 @@ impl Prefix {
             Self::Closed => "closed",
             Self::Unsupported => "unsupported",
             Self::Error => "error",
+            Self::Other => "",
         }
     }
 }
@@ -75,6 +92,16 @@ impl Reason {
         Self { prefix, text: text.into() }
     }
 
+    /// Reads what another relay gives as a reason.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        let of_word = |word| Prefix::WORDS.into_iter().find(|prefix| prefix.as_str() == word);
+        match text.split_once(':').and_then(|(word, rest)| Some((of_word(word)?, rest))) {
+            Some((prefix, rest)) => Self::new(prefix, rest.strip_prefix(' ').unwrap_or(rest).to_owned()),
+            None => Self::new(Prefix::Other, text.to_owned()),
+        }
+    }
+
     /// It does not have the form it must have.
     pub fn invalid(text: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Prefix::Invalid, text)
@@ -98,7 +125,10 @@ impl Reason {
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.prefix.as_str(), self.text)
+        match self.prefix {
+            Prefix::Other => f.write_str(&self.text),
+            prefix => write!(f, "{}: {}", prefix.as_str(), self.text),
+        }
     }
 }
 
@@ -136,6 +166,24 @@ impl fmt::Display for Outcome {
 #[cfg(test)]
 mod tests {
     use super::{Outcome, Prefix, Reason};
+
+    #[test]
+    fn reads_the_reasons_of_other_relays() {
+        for (text, prefix, rest) in [
+            ("blocked: you: really", Prefix::Blocked, "you: really"),
+            ("auth-required:", Prefix::AuthRequired, ""),
+            ("rate-limited:slow down", Prefix::RateLimited, "slow down"),
+            ("shadowbanned: you", Prefix::Other, "shadowbanned: you"),
+            ("no", Prefix::Other, "no"),
+            ("", Prefix::Other, ""),
+        ] {
+            let reason = Reason::parse(text);
+            assert_eq!((reason.prefix, &*reason.text), (prefix, rest), "{text}");
+        }
+        for text in ["blocked: you: really", "shadowbanned: you", "no", ""] {
+            assert_eq!(Reason::parse(text).to_string(), text);
+        }
+    }
 
     #[test]
     fn an_outcome_travels_between_objects() {

@@ -1,4 +1,4 @@
-//! The tags by which events are found: those with a single letter for a name (NIP-01), by their first value.
+//! Indexed tags (NIP-01): the tags with one letter for a name, by whose first value events are found.
 
 use crate::nostr::bytes::EventId;
 use std::collections::BTreeSet;
@@ -11,7 +11,11 @@ use crate::nostr::event::Event;
 pub struct TagName(u8);
 
 impl TagName {
-    /// The tag that names people (NIP-01).
+    /// The tag that refers to an event (NIP-01).
+    pub const E: Self = Self(b'e');
+    /// The tag with the kind of another event (NIP-09, NIP-89).
+    pub const K: Self = Self(b'k');
+    /// The tag that refers to a public key (NIP-01).
     pub const P: Self = Self(b'p');
 
     /// The name, if it is a single letter.

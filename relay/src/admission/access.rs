@@ -17,18 +17,18 @@ pub(crate) const GIFT_WRAPS: [Kind; 2] = [Kind(1_059), Kind(21_059)];
 /// The kind of the older private messages (NIP-04).
 const PRIVATE_MESSAGE: Kind = Kind(4);
 
-/// How far the time of that event may be from the relay's, in seconds.
+/// How far the time of that event may differ from the relay's clock, in seconds.
 const MAX_CLOCK_DIFFERENCE: u64 = 600;
 
-/// Who may do what.
+/// What requires authentication (NIP-42), and which kinds are private.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Access {
     /// Under which host names this relay is reached, in lower case and without a port: a client's identification is for
     /// one of these. The one that the platform vouches for counts as well.
     pub hosts: BTreeSet<String>,
-    /// Whether nothing can be read without identification.
+    /// Whether reading requires authentication.
     pub auth_to_read: bool,
-    /// Whether nothing can be written without identification.
+    /// Whether publishing requires authentication.
     pub auth_to_write: bool,
     /// The kinds that only their author and those whom they name in a `p` tag can read: messages (NIP-04) and gift
     /// wraps (NIP-59), unless something else is said.
@@ -102,8 +102,8 @@ impl Access {
 
     /// Whether this connection may ask with these filters.
     ///
-    /// A filter that names no kinds finds private events only of whoever asks. One that names private kinds and people says
-    /// whose messages are wanted: those of others are refused rather than left out.
+    /// A filter that names no kinds finds private events only of whoever asks. One that names private kinds and people
+    /// says whose messages are wanted: those of others are refused rather than left out.
     ///
     /// # Errors
     /// Says who may.

@@ -4,12 +4,12 @@ use std::net::IpAddr;
 
 use super::{Lists, Network};
 
-/// How many connections there can be.
+/// Limits on the number of connections.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectionLimits {
-    /// At a time, from everywhere.
+    /// Open connections in total.
     pub max_connections: usize,
-    /// At a time, from one [`Network`]. The relay's own machine is exempt, where a proxy may be.
+    /// Open connections from one [`Network`]. The relay's own machine is exempt, where a proxy may be.
     pub max_connections_per_address: usize,
 }
 
@@ -19,23 +19,23 @@ impl Default for ConnectionLimits {
     }
 }
 
-/// Why somebody may not connect: the answer to an HTTP request that wanted to.
+/// Why a connection is refused: the answer to the HTTP request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectionRefusal {
-    /// Its address is blocked.
+    /// The client's address is blocked.
     #[error("Connections from your address are not accepted here.")]
     Blocked,
-    /// There are as many as there can be from where it comes from.
+    /// The client's network has as many connections as it may have.
     #[error("There are as many connections from your address as this relay accepts; close one first.")]
     TooManyFromNetwork,
-    /// There are as many as there can be.
+    /// The relay has as many connections as it may have.
     #[error("This relay has as many connections as it can serve.")]
     Full,
 }
 
 impl ConnectionRefusal {
-    /// The status of the answer.
+    /// The HTTP status of the answer.
     #[must_use]
     pub const fn status(self) -> u16 {
         match self {

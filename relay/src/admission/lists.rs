@@ -30,8 +30,8 @@ pub struct Lists {
 }
 
 impl Lists {
-    /// Whether an event is one that may be here, whoever brings it. It need not be verified: whoever forges one is refused in
-    /// any case.
+    /// Whether an event is one that may be here, whoever brings it. It need not be verified: whoever forges one is
+    /// refused in any case.
     ///
     /// # Errors
     /// Says why not.
@@ -52,9 +52,9 @@ impl Lists {
         Ok(())
     }
 
-    /// Whether an event is written by somebody who may: its author is allowed, or somebody is who has identified themselves
-    /// to this connection and is not banned. NIP-42 names the latter, and gift wraps need it: their authors are nobody
-    /// (NIP-59).
+    /// Whether an event is written by somebody who may: its author is allowed, or somebody is who has identified
+    /// themselves to this connection and is not banned. NIP-42 names the latter, and gift wraps need it: their authors
+    /// are nobody (NIP-59).
     ///
     /// # Errors
     /// Says that others may.

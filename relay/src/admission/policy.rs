@@ -19,12 +19,12 @@ pub struct Submission<'a> {
     pub address: Option<IpAddr>,
     /// Everybody who has identified themselves on this connection (NIP-42).
     pub authenticated: &'a BTreeSet<PublicKey>,
-    /// When.
+    /// The time of the submission.
     pub now: Timestamp,
 }
 
-/// Decides about every event that a client wants to write, after all other checks. What comes from inside, as an agent's
-/// own results do, is not asked about.
+/// Decides about every event that a client wants to write, after all other checks. What comes from inside, as an
+/// agent's own results do, is not asked about.
 ///
 /// It is asked on the relay's one thread: it must not wait, and should take microseconds. One that panics refuses the
 /// event.

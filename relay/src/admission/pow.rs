@@ -16,8 +16,8 @@ pub(crate) fn difficulty(id: &EventId) -> u32 {
     bits
 }
 
-/// Whether an event has the difficulty that is asked for, and was meant to have it: who aims at less and is lucky has not
-/// done the work. A target is what the third element of a `nonce` tag says; NIP-13 only wants that one is there
+/// Whether an event has the difficulty that is asked for, and was meant to have it: who aims at less and is lucky has
+/// not done the work. A target is what the third element of a `nonce` tag says; NIP-13 only wants that one is there
 /// ("SHOULD"), so that an event without one is taken by its id alone.
 ///
 /// # Errors

@@ -8,8 +8,8 @@ use crate::session::ClientSession;
 /// The kinds of reposts (NIP-18), which may embed the event in their content.
 const REPOSTS: [Kind; 2] = [Kind(6), Kind(16)];
 
-/// Whether whoever brings this event may: a protected one is taken only from its author, and one that embeds a protected
-/// one from nobody.
+/// Whether whoever brings this event may: a protected one is taken only from its author, and one that embeds a
+/// protected one from nobody.
 ///
 /// # Errors
 /// Says who may.

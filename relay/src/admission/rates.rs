@@ -45,8 +45,8 @@ impl Activity {
 }
 
 /// How much is let through in a minute, from each connection. Whoever has been quiet may do a whole minute's worth at
-/// once. All connections from one [`Network`] together may do [four times](Self::NETWORK_SHARE) that: several people can
-/// be behind one address.
+/// once. All connections from one [`Network`] together may do [four times](Self::NETWORK_SHARE) that: several people
+/// can be behind one address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RateLimits {
     /// Events; 0 for any number.
@@ -91,8 +91,8 @@ impl RateLimits {
     }
 }
 
-/// What clients did lately. It is in memory only: a Durable Object forgets it when it hibernates, which takes ten seconds in
-/// which nobody does anything, so that at most a sixth of a minute's worth is given away.
+/// What clients did lately. It is in memory only: a Durable Object forgets it when it hibernates, which takes ten
+/// seconds in which nobody does anything, so that at most a sixth of a minute's worth is given away.
 #[derive(Debug, Default)]
 pub struct Rates {
     limits: RateLimits,
@@ -183,8 +183,8 @@ impl Rates {
     }
 }
 
-/// A token bucket for each activity, as the time at which it is full again, in microseconds. One that is full in a minute
-/// is empty.
+/// A token bucket for each activity, as the time at which it is full again, in microseconds. One that is full in a
+/// minute is empty.
 #[derive(Clone, Copy, Debug, Default)]
 struct Buckets {
     publish: u64,

@@ -27,8 +27,8 @@ pub(super) enum WriteGrant {
 }
 
 impl<S: Sql> Relay<S> {
-    /// Verifies a message that came as text, if it is authorized and within the rates; answers it otherwise. Comes with the
-    /// precheck of an event.
+    /// Verifies a message that came as text, if it is authorized and within the rates; answers it otherwise. Comes with
+    /// the precheck of an event.
     pub(super) fn authorize(
         &mut self,
         now: Timestamp,
@@ -137,8 +137,8 @@ impl<S: Sql> Relay<S> {
         self.rules.lists.admit_writer(event, session.authenticated())
     }
 
-    /// NIP-62: relays "that restrict who can post MUST also follow the request to vanish regardless of the user's status".
-    /// It is a right to be forgotten, not one to be read: what is said beside the request must be short.
+    /// NIP-62: relays "that restrict who can post MUST also follow the request to vanish regardless of the user's
+    /// status". It is a right to be forgotten, not one to be read: what is said beside the request must be short.
     fn grant_to_vanish(
         &self,
         connection: ConnectionId,

@@ -30,8 +30,8 @@ pub(super) enum Prescreened {
 }
 
 impl<S: Sql> Relay<S> {
-    /// Parses inputs that are to be [handled](Self::handle_prepared) in this order and before any other, for hosts with one
-    /// thread. What comes of each is the same as without that.
+    /// Parses inputs that are to be [handled](Self::handle_prepared) in this order and before any other, for hosts with
+    /// one thread. What comes of each is the same as without that.
     #[must_use]
     pub fn prepare(&mut self, now: Timestamp, inputs: Vec<Input>) -> Vec<Prepared> {
         let mut prepared_inputs: Vec<Prepared> =

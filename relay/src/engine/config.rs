@@ -16,6 +16,7 @@ pub struct RelayConfig {
     pub admission: Admission,
     /// How long events of certain kinds are kept.
     pub retention: RetentionRules,
-    /// The events that are handed over to an agent: each that is accepted, again and again until it is [`Delivered`](Input::Delivered).
+    /// The events that are handed over to an agent: each that is accepted, again and again until it is
+    /// [`Delivered`](super::Input::Delivered).
     pub handover: HandoverRule,
 }

@@ -27,8 +27,8 @@ pub enum Effect {
     /// [with reader threads](super::Relay::with_reader_threads).
     ///
     /// What the engine sends to this connection after this effect comes after the answer. The answer is read from a
-    /// state that includes everything committed with this effect, and an event of the subscription that is in the answer
-    /// must not be sent again when the engine broadcasts it.
+    /// state that includes everything committed with this effect, and an event of the subscription that is in the
+    /// answer must not be sent again when the engine broadcasts it.
     Read(StoreRead),
     /// What the engine sends to this connection next, up to the end of stored events, answers a `REQ` of this name. A
     /// host [with reader threads](super::Relay::with_reader_threads) may still be reading the answer to an earlier one.

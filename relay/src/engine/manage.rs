@@ -22,8 +22,8 @@ const MAX_PURGED_PER_STEP: u64 = 500;
 const PURGE_PAUSE: Duration = Duration::from_millis(20);
 
 impl<S: Sql> Relay<S> {
-    /// Carries out what an operator wants. What changes something is done once for each token; a list may be asked for again
-    /// within the same second, which is the same token.
+    /// Carries out what an operator wants. What changes something is done once for each token; a list may be asked for
+    /// again within the same second, which is the same token.
     pub(super) fn manage(
         &mut self,
         now: Timestamp,

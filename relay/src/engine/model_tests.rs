@@ -1,5 +1,6 @@
-//! The whole engine against a model without any cleverness: the store's model, which is a list of events, a matcher that asks
-//! every filter, and a map of subscriptions. The engine may forget its memory between any two inputs; the model never does.
+//! The whole engine against a model without any cleverness: the store's model, which is a list of events, a matcher
+//! that asks every filter, and a map of subscriptions. The engine may forget its memory between any two inputs; the
+//! model never does.
 
 #![allow(clippy::arithmetic_side_effects)]
 #![allow(clippy::needless_update, reason = "there may be more to configure than plays a part here")]

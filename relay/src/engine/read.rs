@@ -83,8 +83,8 @@ impl<S: Sql> Relay<S> {
         }
     }
 
-    /// Answers from the store if the read is short, and says whether it was. If not, part of the answer may be among the
-    /// effects.
+    /// Answers from the store if the read is short, and says whether it was. If not, part of the answer may be among
+    /// the effects.
     fn read_inline(&self, read: &StoreRead, effects: &mut Vec<Effect>) -> Result<bool, SqlError> {
         // A search does most of its work where nobody counts its steps, and the others are asked for less often.
         let is_simple = matches!(&read.request, ReadRequest::Request(filters) if filters.iter().all(|filter| filter.search.is_none()));
@@ -100,7 +100,8 @@ impl<S: Sql> Relay<S> {
         };
         let limits = &self.config.limits;
         let limits = Limits {
-            // So that what is cut here is longer than what may be answered here, whatever the next event would have been.
+            // So that what is cut here is longer than what may be answered here, whatever the next event would have
+            // been.
             max_answer_length: limits
                 .max_answer_length
                 .min(MAX_INLINE_READ_BYTES.saturating_add(MAX_ROW_BYTES)),
@@ -116,8 +117,8 @@ impl<S: Sql> Relay<S> {
         }
     }
 
-    /// What was to be [read](Effect::Read) could not be. Whoever asked was [told](StoreRead::refused). What was asked for since
-    /// under the same name is not concerned.
+    /// What was to be [read](Effect::Read) could not be. Whoever asked was [told](StoreRead::refused). What was asked
+    /// for since under the same name is not concerned.
     pub(super) fn read_failed(&mut self, read: &StoreRead, error: &SqlError, effects: &mut Vec<Effect>) {
         let StoreRead { connection, subscription, .. } = read;
         if *error != SqlError::Interrupted {
@@ -147,8 +148,8 @@ impl<S: Sql> Relay<S> {
         }
     }
 
-    /// Answers a `COUNT` (NIP-45). It counts what a `REQ` without a `limit` would bring: a `limit` says how many events are to
-    /// be sent, and none are.
+    /// Answers a `COUNT` (NIP-45). It counts what a `REQ` without a `limit` would bring: a `limit` says how many events
+    /// are to be sent, and none are.
     pub(super) fn count(
         &mut self,
         now: Timestamp,

@@ -15,7 +15,8 @@ const EVENTS_PER_STEP: u32 = 500;
 /// After how many new events it is looked whether it is time for that.
 const DUE_AFTER_EVENTS: u32 = 1_000;
 
-/// That waits for a lull: for so long, and again for so long while more than [`DUE_AFTER_EVENTS`] events come in that time.
+/// That waits for a lull: for so long, and again for so long while more than [`DUE_AFTER_EVENTS`] events come in that
+/// time.
 const QUIET_TIME: Duration = Duration::from_secs(1);
 
 /// When so many events wait, it waits no longer.

@@ -51,8 +51,8 @@ pub enum ReadRequest {
 }
 
 impl StoreRead {
-    /// Reads the answer, all of it: for a `REQ` up to and with `EOSE`. More than one statement is run, which must all see
-    /// the same state. What comes back is for the engine ([`Input::Reconciled`](super::Input::Reconciled)).
+    /// Reads the answer, all of it: for a `REQ` up to and with `EOSE`. More than one statement is run, which must all
+    /// see the same state. What comes back is for the engine ([`Input::Reconciled`](super::Input::Reconciled)).
     ///
     /// # Errors
     /// When the database fails. Then what was told so far is not to be sent.
@@ -106,8 +106,8 @@ impl StoreRead {
     }
 }
 
-/// Counts, and takes the authors into account where NIP-45 wants that. Those of only some of the events would be taken for
-/// those of all.
+/// Counts, and takes the authors into account where NIP-45 wants that. Those of only some of the events would be taken
+/// for those of all.
 fn count<S: Sql>(
     store: &Store<S>,
     now: Timestamp,

@@ -418,7 +418,8 @@ proptest! {
         prop_assert_eq!(asked, answer.into_iter().map(|(_, text)| text).collect::<Vec<_>>());
     }
 
-    /// One relay never forgets, the second forgets after every message, the third gets messages that were checked before.
+    /// One relay never forgets, the second forgets after every message, the third gets messages that were checked
+    /// before.
     #[test]
     fn forgetting_and_checking_elsewhere_change_nothing(steps in prop::collection::vec((any::<bool>(), step()), 1..24)) {
         let mut benches = [Bench::new(), Bench::new(), Bench::new()];

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{List, Wording};
 
-/// The methods of NIP-86 that there are here. Those for roles are not: this relay has none.
+/// The methods of NIP-86 that are supported: all but those for roles, which this relay does not have.
 pub const METHODS: [&str; 20] = [
     "banpubkey",
     "unbanpubkey",
@@ -35,59 +35,59 @@ pub const METHODS: [&str; 20] = [
 /// The longest reason and the longest text that is kept, in characters.
 const MAX_TEXT_CHARS: usize = 4_096;
 
-/// What an operator wants.
+/// A management call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Call {
-    /// To know what can be said.
+    /// List the supported methods.
     SupportedMethods,
-    /// To refuse somebody's events, and to remove those that are stored.
+    /// Refuse the events of an author, and remove those that are stored.
     BanPubkey(PublicKey, Option<String>),
-    /// To take somebody's events again.
+    /// Accept the events of a banned author again.
     UnbanPubkey(PublicKey),
-    /// To let somebody write, and with the first one nobody else any more.
+    /// Allow a key to publish. With the first one, only allowed keys may publish.
     AllowPubkey(PublicKey, Option<String>),
-    /// To let somebody no longer write; with the last one gone, everybody may again.
+    /// Take a key off the allowed ones. With the last one gone, everybody may publish.
     UnallowPubkey(PublicKey),
-    /// To remove an event and not to take it again.
+    /// Remove an event and refuse it from now on.
     BanEvent(EventId, Option<String>),
-    /// To take an event again that was banned, or to say that one that was reported is in order.
+    /// Accept a banned event again, or mark a reported one as acceptable.
     AllowEvent(EventId, Option<String>),
-    /// To take events of a kind: again, if it was disallowed, or else only of this one and others that are allowed.
+    /// Accept a kind: again, if it was disallowed; otherwise only allowed kinds are accepted from now on.
     AllowKind(Kind),
-    /// To take no events of a kind.
+    /// Refuse a kind.
     DisallowKind(Kind),
-    /// To let nobody at an address connect, and to end their connections.
+    /// Refuse connections from an address, and close those that are open.
     BlockAddress(IpAddr, Option<String>),
-    /// To let them connect again.
+    /// Accept connections from an address again.
     UnblockAddress(IpAddr),
-    /// To read a list.
+    /// Show a list.
     Show(List),
-    /// To know which events were reported and are neither banned nor in order.
+    /// Show the events that were reported and are neither banned nor allowed.
     ShowReported,
-    /// To name the relay differently.
+    /// Change the relay's name, description or icon.
     Change(Wording, String),
 }
 
-/// Why a text is no call.
+/// Why a request body is not a call.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CallError {
-    /// It has another form.
+    /// It is not the JSON of a call.
     #[error("expected an object with `method` and `params`: {0}")]
     Form(String),
-    /// There is no such method here.
+    /// The method is not supported.
     #[error("there is no method `{0}` here; `supportedmethods` lists those that there are")]
     Method(String),
     /// A parameter is missing or cannot be read.
     #[error("the method `{method}` needs {expected} as its first parameter")]
     Parameter {
-        /// Which method.
+        /// The name of the method.
         method: String,
-        /// What it needs.
+        /// What the parameter should be.
         expected: &'static str,
     },
-    /// A text that is longer than what is kept.
+    /// A text parameter is too long.
     #[error("a text can have at most {MAX_TEXT_CHARS} characters here")]
     TooLong,
 }
@@ -110,7 +110,7 @@ impl Call {
     /// ```
     ///
     /// # Errors
-    /// Says what is wrong with it.
+    /// When it is not a call that this relay supports.
     pub fn parse(json: &str) -> Result<Self, CallError> {
         let Form { method, params } =
             serde_json::from_str(json).map_err(|error| CallError::Form(error.to_string()))?;
@@ -164,7 +164,7 @@ impl Call {
 }
 
 impl Call {
-    /// Whether it changes nothing, however often it is said.
+    /// Whether the call changes nothing.
     pub(crate) const fn is_read_only(&self) -> bool {
         matches!(self, Self::SupportedMethods | Self::Show(_) | Self::ShowReported)
     }

@@ -6,10 +6,11 @@ use openagents_host::{EventId, Kind, PublicKey};
 
 use crate::admission::{Lists, Network};
 
-/// What holds at present: the lists of the configuration and those of the operators as one, and what they call the relay.
+/// What holds at present: the lists of the configuration and those of the operators as one, and what they call the
+/// relay.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rules {
-    /// Who and what is let in or kept out.
+    /// The allow and block lists.
     pub lists: Lists,
     /// What the relay is called, in place of its configured name.
     pub name: Option<String>,
@@ -19,27 +20,27 @@ pub struct Rules {
     pub icon: Option<String>,
 }
 
-/// A list that operators change.
+/// A list that operators can change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum List {
-    /// Who may write.
+    /// Keys that may publish.
     AllowedPubkeys,
-    /// Whose events are refused.
+    /// Keys whose events are refused.
     BannedPubkeys,
-    /// Events that have been reported and are in order.
+    /// Reported events that are acceptable.
     AllowedEvents,
     /// Events that are refused.
     BannedEvents,
-    /// The kinds that are taken.
+    /// Kinds that are accepted.
     AllowedKinds,
-    /// The kinds that are not.
+    /// Kinds that are refused.
     DisallowedKinds,
-    /// From where nobody may connect.
+    /// Addresses that may not connect.
     BlockedAddresses,
 }
 
 impl List {
-    /// All of them.
+    /// All lists or texts.
     pub const ALL: [Self; 7] = [
         Self::AllowedPubkeys,
         Self::BannedPubkeys,
@@ -50,7 +51,7 @@ impl List {
         Self::BlockedAddresses,
     ];
 
-    /// Under which name it is kept.
+    /// The name under which it is stored.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::AllowedPubkeys => "allowed pubkey",
@@ -67,13 +68,13 @@ impl List {
 /// An entry of a list: a key or an id in hex, a number, or an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
-    /// What is listed.
+    /// The key, id, kind or address, as text.
     pub subject: String,
-    /// Why, if that was said.
+    /// The reason that the operator gave.
     pub reason: Option<String>,
 }
 
-/// A text that operators change.
+/// A text that operators can change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wording {
     /// The relay's name.
@@ -85,10 +86,10 @@ pub enum Wording {
 }
 
 impl Wording {
-    /// All of them.
+    /// All lists or texts.
     pub const ALL: [Self; 3] = [Self::Name, Self::Description, Self::Icon];
 
-    /// Under which name it is kept.
+    /// The name under which it is stored.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Name => "name",

@@ -22,23 +22,23 @@ impl Token {
         Self { id: event.id, created_at: event.created_at }
     }
 
-    /// How long it has to be remembered: until no door takes it any more, and as long again, since the clock of the door is
-    /// not that of the database.
+    /// How long it has to be remembered: until no door takes it any more, and as long again, since the clock of the
+    /// door is not that of the database.
     pub(crate) const fn remembered_until(self) -> Timestamp {
         Timestamp::from_seconds(self.created_at.saturating_add(TIME_WINDOW).saturating_add(TIME_WINDOW))
     }
 }
 
-/// What an operator wants, and by which token.
+/// A management call and the token that authorizes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedCall {
     /// What was signed for it. Whoever hands this in has checked it: time, address, body, signature, and who signed.
     pub token: Token,
-    /// What is wanted.
+    /// The call.
     pub call: Call,
 }
 
-/// A token came a second time. Nothing was done.
+/// The token was used before. Nothing was done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, thiserror::Error)]
 #[error("this event was used already: sign a new one for each change")]
 pub struct UsedToken;

@@ -70,8 +70,8 @@ impl Reconciliation {
         Ok((Self { records }, first))
     }
 
-    /// Reads the relay's answer. What several answers tell is to be added up. How many there may be is for the caller to
-    /// bound: a relay can go on for ever.
+    /// Reads the relay's answer. What several answers tell is to be added up. How many there may be is for the caller
+    /// to bound: a relay can go on for ever.
     ///
     /// # Errors
     /// When the message is malformed or of another version.

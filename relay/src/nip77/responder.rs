@@ -141,8 +141,8 @@ impl Reconciliations {
         self.kept.retain(|(of, _), _| *of != connection);
     }
 
-    /// A connection's open reconciliations as compact JSON, if there are any, from which [`restore`](Self::restore) makes
-    /// them again.
+    /// A connection's open reconciliations as compact JSON, if there are any, from which [`restore`](Self::restore)
+    /// makes them again.
     #[must_use]
     pub fn saved(&self, connection: ConnectionId) -> Option<Box<RawValue>> {
         let open = self.open.get(&connection).filter(|open| !open.is_empty())?;

@@ -44,8 +44,8 @@ fn reconcile(own: &Pairs, theirs: &Pairs) -> (BTreeSet<EventId>, BTreeSet<EventI
     panic!("it does not end");
 }
 
-/// A pair of a small range of seconds, so that many are of the same; ids share beginnings. An id has one second: it is the
-/// hash of it.
+/// A pair of a small range of seconds, so that many are of the same; ids share beginnings. An id has one second: it is
+/// the hash of it.
 fn pair() -> impl Strategy<Value = (u64, EventId)> {
     let second = prop_oneof![0..5_u64, any::<u32>().prop_map(u64::from)];
     (second, 0..4_u8, any::<u16>()).prop_map(|(second, first, last)| {

@@ -45,7 +45,8 @@ impl<S: Sql> Store<S> {
         self.sql.execute("DELETE FROM handover WHERE id = ?", values![id])
     }
 
-    /// Makes all deliveries due: whoever was to get them lives anew, and what waited for the last life need not wait on.
+    /// Makes all deliveries due: whoever was to get them lives anew, and what waited for the last life need not wait
+    /// on.
     ///
     /// # Errors
     /// When the database fails.

@@ -27,8 +27,8 @@ pub(super) trait RowLength {
 }
 
 impl<S: Sql> Store<S> {
-    /// The rows of a statement until they are long enough together. A statement that has to sort would hold them all before
-    /// the first one comes.
+    /// The rows of a statement until they are long enough together. A statement that has to sort would hold them all
+    /// before the first one comes.
     pub(super) fn batch<T: FromRow + RowLength>(
         &self,
         statement: &str,
@@ -47,7 +47,7 @@ impl<S: Sql> Store<S> {
     }
 }
 
-/// A place, or an id, and the JSON of the event.
+/// A row key, or an id, and the JSON of the event.
 impl<T> RowLength for (T, Option<String>) {
     fn length(&self) -> usize {
         self.1.as_ref().map_or(0, String::len)

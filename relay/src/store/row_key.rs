@@ -3,7 +3,7 @@
 use openagents_host::Event;
 use openagents_host::sql::{Sql, SqlError, values};
 
-/// The second of the last event that has a place of its own second: in the year 2242. Later ones share it.
+/// The second of the last event that has a row key of its own second: in the year 2242. Later ones share it.
 pub(super) const LAST_SECOND: u64 = (1 << (53 - RANK_BITS)) - 1;
 
 /// How many bits tell apart the events of one second.
@@ -14,8 +14,8 @@ const MAX_DISTANCE: u64 = 256;
 
 const LAST_RANK: u64 = (1 << RANK_BITS) - 1;
 
-/// The primary key (`seq`) of an event's row. A greater one comes earlier in an answer: it is the second of the event, then, for
-/// the lowest id to come first (NIP-01), how far the beginning of its id is from the highest.
+/// The primary key (`seq`) of an event's row. A greater one comes earlier in an answer: it is the second of the event,
+/// then, for the lowest id to come first (NIP-01), how far the beginning of its id is from the highest.
 ///
 /// So the order of answers is that of the table, and of every index, which end with it: none has to be sorted, an
 /// answer ends at its limit even where thousands of events claim the same second, and none needs the time as well.
@@ -25,7 +25,7 @@ const LAST_RANK: u64 = (1 << RANK_BITS) - 1;
 pub(super) struct RowKey(u64);
 
 impl RowKey {
-    /// The place that belongs to an event, whether or not another event has it.
+    /// The row key that belongs to an event, whether or not another event has it.
     pub(super) fn of(event: &Event) -> Self {
         let [a, b, c, ..] = *event.id.as_bytes();
         let beginning = (u64::from(a) << 12) | (u64::from(b) << 4) | (u64::from(c) >> 4);
@@ -33,12 +33,12 @@ impl RowKey {
         Self::last(event.created_at).with_rank(rank)
     }
 
-    /// The first place of a second.
+    /// The first row key of a second.
     pub(super) fn first(second: u64) -> Self {
         Self(second.min(LAST_SECOND) << RANK_BITS)
     }
 
-    /// The last place of a second.
+    /// The last row key of a second.
     pub(super) fn last(second: u64) -> Self {
         Self::first(second).with_rank(LAST_RANK)
     }
@@ -47,13 +47,13 @@ impl RowKey {
         self.0
     }
 
-    /// The place 0 is for nobody: it stands before the first event where events are read in pages.
+    /// The row key 0 is for nobody: it stands before the first event where events are read in pages.
     fn with_rank(self, rank: u64) -> Self {
         Self((self.0 & !LAST_RANK | rank).max(1))
     }
 
-    /// A free place of its second for an event whose own is taken: as near to it as there is one, on the right side of the
-    /// event that has it. Whoever makes many events can fill all places around one: then it is one of the
+    /// A free row key of its second for an event whose own is taken: as near to it as there is one, on the right side
+    /// of the event that has it. Whoever makes many events can fill all row keys around one: then it is one of the
     /// [probes](Self::probes) that is free, or none.
     pub(super) fn free<S: Sql>(sql: &S, event: &Event) -> Result<Option<Self>, SqlError> {
         let own = Self::of(event);
@@ -82,7 +82,7 @@ impl RowKey {
         Ok(None)
     }
 
-    /// Other places of the second, which nobody can foretell without the event: told by the later bytes of its id.
+    /// Other row keys of the second, which nobody can foretell without the event: told by the later bytes of its id.
     fn probes(event: &Event) -> impl Iterator<Item = Self> {
         let (later, _) = event.id.as_bytes().as_chunks::<4>();
         let last = Self::last(event.created_at);
@@ -132,7 +132,7 @@ mod tests {
             let (first, second) = (&pair[first], &pair[second]);
             store.insert(Timestamp::EPOCH, first).unwrap();
             let own = RowKey::of(second).seq();
-            // As if both ids began alike; and the place beside is taken as well.
+            // As if both ids began alike; and the row key beside is taken as well.
             let move_to = "UPDATE event SET seq = ? WHERE id = ?";
             store.sql().execute(move_to, values![own, &first.id]).unwrap();
             let third = event(7, 2);
@@ -146,7 +146,7 @@ mod tests {
         }
     }
 
-    /// Gives all places from one to another to events of nobody.
+    /// Gives all row keys from one to another to events of nobody.
     fn fill(store: &Store<Sqlite>, from: u64, to: u64) {
         let statement = "WITH RECURSIVE place (seq) AS (SELECT CAST(? AS INTEGER) UNION ALL SELECT seq + 1 FROM place WHERE seq < ?)
              INSERT INTO event (seq, id, pubkey, created_at, kind, json)

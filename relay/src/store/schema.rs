@@ -10,7 +10,7 @@ pub(super) fn migrate<S: Sql>(sql: &S) -> Result<(), SchemaError> {
 /// A row of an index costs as much as a row of a table, so there is one index for each way to find events, and those
 /// that only some events need are partial. An event without tags is four rows; each indexed tag is one more.
 ///
-/// * `seq` is the event's place in the order of answers ([`RowKey`](super::row_key::RowKey)). Every index ends with it, so
+/// * `seq` is the event's row key in the order of answers ([`RowKey`](super::row_key::RowKey)). Every index ends with it, so
 ///   all of them are in that order, and none repeats the time.
 /// * `identifier` is NULL where nothing replaces an event, empty for replaceable kinds, the `d` value for addressable ones.
 /// * `tag` repeats the kind, so that a search by tag and kind reads only events that it returns.

@@ -1,9 +1,10 @@
 //! The full-text index of events (NIP-50, SQLite's FTS5).
 //!
-//! The index is not written when an event comes: that would be several rows for each. Events are taken into it many at a
-//! time, in the order of their places, up to a mark; Cloudflare then bills a row for each that has words, and no more. A
-//! search goes through the events behind the mark by itself. One that comes later with a place before the mark is noted.
-//! What was removed stays in the index and joins nothing, until most of the index is such: then it is made anew.
+//! The index is not written when an event comes: that would be several rows for each. Events are taken into it many at
+//! a time, in the order of their row keys, up to a mark; Cloudflare then bills a row for each that has words, and no
+//! more. A search goes through the events behind the mark by itself. One that comes later with a row key before the
+//! mark is noted. What was removed stays in the index and joins nothing, until most of the index is such: then it is
+//! made anew.
 
 use std::time::Duration;
 
@@ -15,10 +16,10 @@ use super::row_batch::MAX_LIST_BYTES;
 use super::row_key::RowKey;
 use crate::search::Text;
 
-/// * `search_index` has the words of an event under its place, and nothing else: neither texts nor positions. What it finds
+/// * `search_index` has the words of an event under its row key, and nothing else: neither texts nor positions. What it finds
 ///   is held against the event itself.
-/// * `search_progress` has one row: events up to this place are in the index, which has so many entries.
-/// * `search_late` are those that came when the mark was past their place.
+/// * `search_progress` has one row: events up to this row key are in the index, which has so many entries.
+/// * `search_late` are those that came when the mark was past their row key.
 const INDEX: &str = "
 CREATE VIRTUAL TABLE search_index USING fts5 (
     words, content = '', columnsize = 0, detail = 'none', tokenize = 'ascii'
@@ -31,14 +32,15 @@ CREATE TABLE search_late (seq INTEGER PRIMARY KEY) STRICT;
 /// When so many events wait for the index, it is time to take them in.
 const INDEX_BATCH: u64 = 256;
 
-/// For how long events are left out of the index: others of the same time may still come, and it is in the order of time.
+/// For how long events are left out of the index: others of the same time may still come, and it is in the order of
+/// time.
 const SETTLED_AFTER: Duration = Duration::from_secs(10);
 
 /// After how many more entries it is looked whether most of the index is of events that are gone. One of fewer is not
 /// worth it.
 pub(super) const REBUILD_CHECK_INTERVAL: u64 = 1 << 16;
 
-/// The last place whose events are taken into the index.
+/// The last row key whose events are taken into the index.
 fn settled(now: Timestamp) -> u64 {
     RowKey::last((now - SETTLED_AFTER).as_seconds()).seq()
 }
@@ -62,7 +64,7 @@ impl<S: Sql> Store<S> {
         Ok(waiting.is_some_and(|(waiting,)| waiting >= INDEX_BATCH))
     }
 
-    /// Notes an event if the mark is past its place.
+    /// Notes an event if the mark is past its row key.
     pub(super) fn index_late(&self, row_key: RowKey) -> Result<(), SqlError> {
         self.sql.execute(
             "INSERT INTO search_late (seq) SELECT ?1 FROM search_progress WHERE seq >= ?1 ON CONFLICT DO NOTHING",
@@ -70,8 +72,8 @@ impl<S: Sql> Store<S> {
         )
     }
 
-    /// Takes events into the index, at most so many and only a few megabytes of them, and says whether there may be more. The events of the last moments are
-    /// left for later: others of the same time may still come.
+    /// Takes events into the index, at most so many and only a few megabytes of them, and says whether there may be
+    /// more. The events of the last moments are left for later: others of the same time may still come.
     ///
     /// # Errors
     /// When the database fails. Then nothing has changed.

@@ -6,7 +6,8 @@ use openagents_host::sql::Value;
 /// Up to so many values of a condition are bound one by one.
 const MAX_BOUND_SINGLY: usize = 8;
 
-/// Up to so many are [rows](Statement::rows) of a table: to take a list apart takes longer than to look up what is in it.
+/// Up to so many are [rows](Statement::rows) of a table: to take a list apart takes longer than to look up what is in
+/// it.
 pub(super) const MAX_ROWS: usize = 32;
 
 /// With more than these, nothing but lists is bound: a statement may have a hundred.
@@ -63,8 +64,8 @@ impl Statement {
         }
     }
 
-    /// A table of these values, in its `column1`. It is filled up with NULL, which equals nothing, so that there are few
-    /// texts.
+    /// A table of these values, in its `column1`. It is filled up with NULL, which equals nothing, so that there are
+    /// few texts.
     pub(super) fn rows<'a>(&mut self, values: impl ExactSizeIterator<Item = &'a [u8]>) -> &mut Self {
         let rows = values.len().next_power_of_two();
         let values = values.map(|value| OwnedValue::Blob(value.to_vec()));
@@ -75,8 +76,8 @@ impl Statement {
         self.push(")")
     }
 
-    /// Takes over what is bound in a part, and hands back its text, which can then stand in several places. What is pushed
-    /// before has to come from parts as well.
+    /// Takes over what is bound in a part, and hands back its text, which can then stand in several places. What is
+    /// pushed before has to come from parts as well.
     pub(super) fn bind(&mut self, part: Self) -> String {
         let mut pieces = part.text.split('?');
         let mut text = pieces.next().unwrap_or_default().to_owned();

@@ -104,8 +104,8 @@ impl Index {
         }
     }
 
-    /// Hands over the filters that may match the event. One can come several times. The event's words are asked for only if
-    /// somebody searches.
+    /// Hands over the filters that may match the event. One can come several times. The event's words are asked for
+    /// only if somebody searches.
     pub(super) fn candidates<'w>(
         &self,
         event: &Event,

@@ -18,8 +18,8 @@ pub(super) struct LastBatch {
 /// A message that arrives this soon after others were handled waits for those that arrive with it…
 const GATHER_WINDOW: Duration = Duration::from_millis(1);
 
-/// … or this soon after a batch: the clients that it answered may send their next messages together, which takes as long
-/// as their answers are under way.
+/// … or this soon after a batch: the clients that it answered may send their next messages together, which takes as
+/// long as their answers are under way.
 const GATHER_WINDOW_AFTER_BATCH: Duration = Duration::from_millis(50);
 
 impl LastBatch {

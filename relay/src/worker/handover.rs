@@ -7,8 +7,8 @@ use openagents_host::VerifiedEvent;
 
 /// Receives the events that [`RelayConfig::handover`](crate::RelayConfig::handover) wants.
 pub trait HandoverSink: 'static {
-    /// Takes an event. It must be safe before this returns `Ok`: then the relay forgets that it was to be delivered. The
-    /// same event can come more than once. It should give up after some seconds: it is tried again.
+    /// Takes an event. It must be safe before this returns `Ok`: then the relay forgets that it was to be delivered.
+    /// The same event can come more than once. It should give up after some seconds: it is tried again.
     ///
     /// # Errors
     /// What goes to the log.

@@ -199,7 +199,8 @@ impl<H: HandoverSink> RelayHost<H> {
     /// Does what is due.
     ///
     /// # Errors
-    /// When the database cannot be opened or the runtime refuses to set the next alarm. Then the runtime repeats the alarm.
+    /// When the database cannot be opened or the runtime refuses to set the next alarm. Then the runtime repeats the
+    /// alarm.
     pub async fn alarm(&self) -> ::worker::Result<Response> {
         let pending = self.0.with_open(|open| {
             open.alarm = None;
@@ -222,8 +223,8 @@ fn origin(request: &Request) -> ::worker::Result<Origin> {
     Origin::new(address, host).map_err(|error| Error::RustError(error.to_string()))
 }
 
-/// What is left to be done of some effects once all that is synchronous is done. An alarm in it counts as set: it must not
-/// be dropped.
+/// What is left to be done of some effects once all that is synchronous is done. An alarm in it counts as set: it must
+/// not be dropped.
 #[derive(Default)]
 #[must_use]
 struct PendingEffects {
@@ -374,8 +375,8 @@ impl<H: HandoverSink> ObjectInner<H> {
 }
 
 impl OpenRelay {
-    /// Handles inputs in their order. What comes of one is sent before the next is handled: the answers to many requests
-    /// would not fit into memory together.
+    /// Handles inputs in their order. What comes of one is sent before the next is handled: the answers to many
+    /// requests would not fit into memory together.
     fn handle(&mut self, inputs: Vec<Input>) -> PendingEffects {
         let (mut effects, mut sender, mut pending) =
             (Vec::new(), MessageSender::default(), PendingEffects::default());
@@ -420,8 +421,8 @@ impl OpenRelay {
         }
     }
 
-    /// Ends a connection. The rest is done when its end is reported, which a client can put off for long; so it is out of the
-    /// relay's sight at once.
+    /// Ends a connection. The rest is done when its end is reported, which a client can put off for long; so it is out
+    /// of the relay's sight at once.
     fn disconnect(&mut self, connection: ConnectionId) {
         if let Some(ClientSocket { socket, .. }) = self.sockets.get(&connection) {
             let _ = socket.close(Some(1008), Some("you may not connect here"));

@@ -12,12 +12,13 @@ use crate::filter::Filter;
 use crate::management::{ManagementReply, Token, UsedToken};
 use crate::reason::Outcome;
 
-/// Where the relay object tells how many rows Cloudflare bills, as [`DurableSql::billed_rows`](openagents_host::worker::DurableSql::billed_rows) counts them. The Worker's own
-/// routes must never lead here.
+/// Where the relay object tells how many rows Cloudflare bills, as
+/// [`DurableSql::billed_rows`](openagents_host::worker::DurableSql::billed_rows) counts them. The Worker's own routes
+/// must never lead here.
 pub const BILLED_ROWS_PATH: &str = "/internal/billed-rows";
 
-/// Where the relay object takes events from inside. The Worker's own routes must never lead here: the limits for strangers
-/// do not apply.
+/// Where the relay object takes events from inside. The Worker's own routes must never lead here: the limits for
+/// strangers do not apply.
 pub const PUBLISH_PATH: &str = "/internal/publish";
 
 /// Publishes an event through the relay object. When this returns, the event is stored.

@@ -18,8 +18,8 @@ const EMPTY: &str = "{}";
 
 #[wasm_bindgen(wasm_bindgen = ::worker::wasm_bindgen)]
 extern "C" {
-    /// A socket with a note of its connection. The runtime keeps the note as long as the object is awake, and reading it is
-    /// cheaper than reading the tags, which every message would have to.
+    /// A socket with a note of its connection. The runtime keeps the note as long as the object is awake, and reading
+    /// it is cheaper than reading the tags, which every message would have to.
     type NotedSocket;
 
     #[wasm_bindgen(method, getter, structural, js_name = openagentsConnection)]

@@ -17,8 +17,8 @@ extern "C" {
     fn send(this: &RawSocket, text: &JsString) -> Result<(), JsValue>;
 }
 
-/// What was written last. An event is written once for all who subscribed to it under the same name, which programs of the
-/// same make do.
+/// What was written last. An event is written once for all who subscribed to it under the same name, which programs of
+/// the same make do.
 #[derive(Default)]
 pub(super) struct MessageSender {
     /// Filled anew for each message.

@@ -1,4 +1,4 @@
-//! What a handler can take as arguments.
+//! Extractors: the arguments that a job handler can take from its request.
 
 mod document;
 mod event;
@@ -174,7 +174,7 @@ impl FromJob for JobRequest {
 
 impl FromJob for AgentContext {
     async fn from_job(context: &JobContext) -> Result<Self, JobError> {
-        Ok(context.around().clone())
+        Ok(context.agent_context().clone())
     }
 }
 

@@ -1,4 +1,4 @@
-//! The job at hand, as its handler sees it.
+//! `JobContext`: the request that a handler works on, with progress and partial results.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ struct JobContextInner {
     request: JobRequest,
     outputs: Vec<JobOutput>,
     attempt: u32,
-    around: AgentContext,
+    agent_context: AgentContext,
 }
 
 impl JobContext {
@@ -25,9 +25,9 @@ impl JobContext {
         request: JobRequest,
         outputs: Vec<JobOutput>,
         attempt: u32,
-        around: AgentContext,
+        agent_context: AgentContext,
     ) -> Self {
-        Self(Arc::new(JobContextInner { request, outputs, attempt, around }))
+        Self(Arc::new(JobContextInner { request, outputs, attempt, agent_context }))
     }
 
     /// The request that is being worked on.
@@ -46,7 +46,7 @@ impl JobContext {
     /// The conversation with the customer, over all their jobs.
     #[must_use]
     pub fn session(&self) -> Session {
-        Session::new(self.0.around.clone(), self.0.request.customer())
+        Session::new(self.0.agent_context.clone(), self.0.request.customer())
     }
 
     /// Tells the customer how far the work is, as `processing` feedback. When much is said within a second, the customer
@@ -67,13 +67,13 @@ impl JobContext {
         Some(&output.content)
     }
 
-    pub(crate) fn around(&self) -> &AgentContext {
-        &self.0.around
+    pub(crate) fn agent_context(&self) -> &AgentContext {
+        &self.0.agent_context
     }
 
     fn report(&self, report: Report) {
         let lease = Lease { run: RunId::Job(self.0.request.id()), attempt: self.0.attempt };
-        self.0.around.host().report(lease, report);
+        self.0.agent_context.host().report(lease, report);
     }
 }
 
@@ -81,6 +81,6 @@ impl Deref for JobContext {
     type Target = AgentContext;
 
     fn deref(&self) -> &AgentContext {
-        &self.0.around
+        &self.0.agent_context
     }
 }

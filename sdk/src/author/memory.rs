@@ -1,4 +1,4 @@
-//! What an agent remembers beside the fields of its struct: values under keys, and conversations.
+//! `Memory` (values by key, tables of the author's own) and `Session` (the conversation with a customer).
 
 use openagents_host::PublicKey;
 use serde::Serialize;
@@ -10,10 +10,10 @@ use crate::engine::{NewTurn, StateQuery, Turn};
 use crate::error::JobError;
 
 /// The most that one value may take, in bytes of JSON.
-const MAX_VALUE: usize = 1_000_000;
+const MAX_VALUE_BYTES: usize = 1_000_000;
 
 /// The longest key, in bytes.
-const MAX_KEY: usize = 512;
+const MAX_KEY_BYTES: usize = 512;
 
 impl AgentContext {
     /// What the agent keeps under names of its own.
@@ -65,9 +65,9 @@ impl Memory {
     /// When the key is longer than 512 bytes, or the value cannot be written as JSON of at most 1 MB.
     pub fn write<T: Serialize + ?Sized>(&self, key: &str, value: &T) -> Result<(), JobError> {
         let json = serde_json::to_string(value)?;
-        if json.len() > MAX_VALUE || key.len() > MAX_KEY {
+        if json.len() > MAX_VALUE_BYTES || key.len() > MAX_KEY_BYTES {
             return Err(JobError::failed("the agent tried to remember too much").caused_by(format!(
-                "a value in memory has at most {MAX_VALUE} bytes of JSON and a key of at most {MAX_KEY} bytes; \
+                "a value in memory has at most {MAX_VALUE_BYTES} bytes of JSON and a key of at most {MAX_KEY_BYTES} bytes; \
                  `{key}` has {} and {}",
                 json.len(),
                 key.len()

@@ -1,4 +1,4 @@
-//! The one connection of a client, kept in a task of its own, and made again when it breaks.
+//! The relay connection of a job client: a task of its own, which reconnects.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::pin::pin;
@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_channel::{mpsc, oneshot};
 use futures_util::{FutureExt, StreamExt, select_biased};
+use openagents_host::nostr::SubscriptionId;
 use openagents_host::outgoing::{PublishOutcome, Reach, RelayClient, RelayError};
 use openagents_host::{EventId, VerifiedEvent};
 
@@ -62,7 +63,7 @@ pub(super) struct ClientConnection {
     jobs: BTreeMap<EventId, Followed>,
     publishing: VecDeque<(VerifiedEvent, oneshot::Sender<Result<(), ClientError>>)>,
     /// Subscriptions of no more use.
-    obsolete: Vec<String>,
+    obsolete: Vec<SubscriptionId>,
     pause: Duration,
 }
 
@@ -70,7 +71,7 @@ struct Followed {
     progress: JobProgress,
     updates: mpsc::Sender<Result<JobUpdate, ClientError>>,
     /// Its id, when the relay of this connection was asked for it.
-    subscription: Option<String>,
+    subscription: Option<SubscriptionId>,
     closed: u32,
 }
 
@@ -168,7 +169,7 @@ impl ClientConnection {
         self.obsolete.extend(self.jobs.remove(request).and_then(|job| job.subscription));
     }
 
-    fn hear(&mut self, subscription: &str, event: &VerifiedEvent) {
+    fn hear(&mut self, subscription: &SubscriptionId, event: &VerifiedEvent) {
         self.pause = FIRST_PAUSE;
         let Some((request, job)) = self.job_of(subscription) else { return };
         if let Some(update) = job.progress.take(event) {
@@ -180,22 +181,22 @@ impl ClientConnection {
     }
 
     /// The relay has ended a subscription. If that may pass, the connection is made again, with a pause.
-    fn end_subscription(&mut self, subscription: &str, reason: String) -> Result<(), RelayError> {
+    fn end_subscription(&mut self, subscription: &SubscriptionId, reason: String) -> Result<(), RelayError> {
         let Some((request, job)) = self.job_of(subscription) else { return Ok(()) };
         job.subscription = None;
         job.closed = job.closed.saturating_add(1);
         let may_pass = reason.starts_with("error:") || reason.starts_with("rate-limited:");
         if may_pass && job.closed < MAX_CLOSED {
-            return Err(RelayError::Closed { subscription: subscription.to_owned(), reason });
+            return Err(RelayError::Closed { subscription: subscription.clone(), reason });
         }
         job.tell(Err(ClientError::Closed(reason)));
         self.forget(&request);
         Ok(())
     }
 
-    fn job_of(&mut self, subscription: &str) -> Option<(EventId, &mut Followed)> {
+    fn job_of(&mut self, subscription: &SubscriptionId) -> Option<(EventId, &mut Followed)> {
         let mut jobs = self.jobs.iter_mut();
-        let (request, job) = jobs.find(|(_, job)| job.subscription.as_deref() == Some(subscription))?;
+        let (request, job) = jobs.find(|(_, job)| job.subscription.as_ref() == Some(subscription))?;
         Some((*request, job))
     }
 

@@ -1,4 +1,4 @@
-//! A job that was asked for.
+//! `JobHandle`: a published request, whose updates and result can be awaited.
 
 use std::fmt;
 use std::pin::pin;
@@ -20,7 +20,7 @@ pub struct JobHandle {
     request: JobRequest,
     client: JobClient,
     updates: mpsc::Receiver<Result<JobUpdate, ClientError>>,
-    purse: PaymentGuard,
+    guard: PaymentGuard,
 }
 
 impl JobHandle {
@@ -28,9 +28,9 @@ impl JobHandle {
         request: JobRequest,
         client: JobClient,
         updates: mpsc::Receiver<Result<JobUpdate, ClientError>>,
-        purse: PaymentGuard,
+        guard: PaymentGuard,
     ) -> Self {
-        Self { request, client, updates, purse }
+        Self { request, client, updates, guard }
     }
 
     /// The id of the request.
@@ -132,7 +132,7 @@ impl JobHandle {
         provider: PublicKey,
         amount: Option<Amount>,
     ) -> Result<Result<JobUpdate, PaymentRefusal>, ClientError> {
-        let payment = match self.purse.open(&self.request, &provider, amount.as_ref()) {
+        let payment = match self.guard.authorize(&self.request, &provider, amount.as_ref()) {
             Ok(payment) => payment,
             Err(refusal) => return Ok(Err(refusal)),
         };

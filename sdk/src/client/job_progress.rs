@@ -1,12 +1,12 @@
-//! How a job goes, as far as its customer may believe what relays bring.
+//! Which events from relays count as updates of a job.
 //!
 //! Anybody can publish an event that refers to a request. Only what the providers signed that were named counts, once each;
 //! when nobody was named, anybody may answer, and the first result is the one.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use openagents_host::nostr::Filter;
 use openagents_host::{DecryptError, EventId, Keys, PublicKey, VerifiedEvent};
-use serde_json::{Value, json};
 
 use crate::nip90::{Amount, FEEDBACK, Feedback, JobRequest, JobResultEvent, Status, result_kind};
 
@@ -103,16 +103,14 @@ impl JobProgress {
         self.request.id()
     }
 
-    /// Which events a relay is to be asked for.
-    pub(super) fn filter(&self) -> Value {
+    /// The filter for the answers to the request.
+    pub(super) fn filter(&self) -> Filter {
         let kinds = [FEEDBACK, result_kind(self.request.kind())];
-        let mut filter = json!({ "kinds": kinds, "#e": [self.request.id()] });
-        if let Value::Object(fields) = &mut filter
-            && !self.request.providers.is_empty()
-        {
-            fields.insert("authors".to_owned(), json!(self.request.providers));
+        let filter = Filter::new().kinds(kinds.map(|kind| kind.0)).events([self.request.id()]);
+        if self.request.providers.is_empty() {
+            return filter;
         }
-        filter
+        filter.authors(self.request.providers.iter().copied())
     }
 
     /// Whether no more news can come: there is a result, or all providers that were named have given up. Where none was,

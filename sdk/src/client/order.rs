@@ -1,4 +1,4 @@
-//! What a customer orders: a request, and what holds for it alone.
+//! `Order`: a job request with its encryption and its payment limit.
 
 use openagents_host::{Encryption, EventId, Keys, Kind, PublicKey, Timestamp};
 

@@ -1,4 +1,4 @@
-//! The way from a name to a key (NIP-05).
+//! The NIP-05 document: from a name to a public key.
 
 use openagents_host::PublicKey;
 use serde_json::{Map, Value, json};

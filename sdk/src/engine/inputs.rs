@@ -20,7 +20,7 @@ const MAX_OUTPUT: usize = 1_000_000;
 pub(super) const INPUT_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 
 /// How long the relays may take to say what they have, before they are asked again.
-const ASK_RELAYS_AGAIN: Duration = Duration::from_secs(4 * 60);
+const RELAY_RETRY_INTERVAL: Duration = Duration::from_secs(4 * 60);
 
 impl<S: Sql> JobEngine<S> {
     /// Puts a received job on hold if it builds upon other jobs; says whether it does.
@@ -40,7 +40,7 @@ impl<S: Sql> JobEngine<S> {
         self.jobs.advance(&job.id, job.state, JobState::AwaitingInput, Some(now))?;
         self.jobs.wait_until(&job.id, now + INPUT_TIMEOUT)?;
         let text = format!("waiting for the output of job {missing}");
-        self.tell(now, job, readable, &Status::Processing, Some(&text))?;
+        self.send_status(now, job, readable, &Status::Processing, Some(&text))?;
         Ok(true)
     }
 
@@ -52,7 +52,7 @@ impl<S: Sql> JobEngine<S> {
         )
     }
 
-    pub(super) fn look_for_outputs(
+    pub(super) fn find_outputs(
         &mut self,
         now: Timestamp,
         job: &JobRow,
@@ -88,7 +88,7 @@ impl<S: Sql> JobEngine<S> {
             return self.inputs_complete(now, job);
         }
         // As many relays as may be asked take longer than other hosts do.
-        self.jobs.postpone(&job.id, now + ASK_RELAYS_AGAIN)?;
+        self.jobs.postpone(&job.id, now + RELAY_RETRY_INTERVAL)?;
         effects.push(Effect::Resolve { job: job.id, wanted });
         Ok(())
     }
@@ -122,7 +122,7 @@ impl<S: Sql> JobEngine<S> {
         let waited = job.received_at.until(now);
         let pause = waited.div_f32(4.0).clamp(Duration::from_secs(1), Duration::from_secs(60));
         // Unless it was woken meanwhile: then what it waits for is on record.
-        self.jobs.put_off(id, now, now + pause)
+        self.jobs.defer(id, now, now + pause)
     }
 
     /// What an event says that the job `wanted` produced, if it is its result, for a job of this customer.

@@ -1,4 +1,4 @@
-//! The jobs on record.
+//! The `job` table.
 
 use openagents_host::sql::{FromRow, Row, Value, values};
 use openagents_host::{EventId, Kind, PublicKey, Sql, SqlError, Timestamp};
@@ -22,7 +22,7 @@ pub(super) struct JobRow {
     pub(super) attempt: u32,
     pub(super) price: Option<Price>,
     pub(super) deadline: Option<Timestamp>,
-    /// The outside relay that the request came from.
+    /// The external relay that the request came from.
     pub(super) source: Option<String>,
     pub(super) received_at: Timestamp,
 }
@@ -155,14 +155,14 @@ impl<S: Sql> JobTable<S> {
         Ok(row.and_then(|(answer,)| answer))
     }
 
-    /// The outside relays that a request was seen on, the first one first.
+    /// The external relays that a request was seen on, the first one first.
     pub(super) fn sources(&self, job: &JobRow) -> Result<Vec<String>, SqlError> {
         let later =
             self.sql.rows::<(String,)>("SELECT relay FROM job_source WHERE job = ?", values![&job.id])?;
         Ok(job.source.iter().cloned().chain(later.into_iter().map(|(relay,)| relay)).collect())
     }
 
-    /// Records that a request was seen on an outside relay; says whether that is new.
+    /// Records that a request was seen on an external relay; says whether that is new.
     pub(super) fn seen_on(&self, job: &JobRow, relay: &str) -> Result<bool, SqlError> {
         if job.source.as_deref() == Some(relay) {
             return Ok(false);
@@ -220,7 +220,7 @@ impl<S: Sql> JobTable<S> {
     }
 
     /// Looks at a waiting job again at this time, if it is not due already.
-    pub(super) fn put_off(&self, id: &EventId, now: Timestamp, due: Timestamp) -> Result<(), SqlError> {
+    pub(super) fn defer(&self, id: &EventId, now: Timestamp, due: Timestamp) -> Result<(), SqlError> {
         self.sql.execute("UPDATE job SET due = ? WHERE id = ? AND due > ?", values![due, id, now])
     }
 

@@ -1,4 +1,4 @@
-//! The agent's life: whether it was created, whether it is awake.
+//! The agent's lifecycle: created, awake, asleep.
 
 use std::time::Duration;
 
@@ -72,11 +72,11 @@ impl<S: Sql> Lifecycle<S> {
         self.try_again = now + backoff(self.failed_creations);
     }
 
-    pub(super) fn woke(&mut self) {
+    pub(super) fn note_awake(&mut self) {
         self.is_awake = true;
     }
 
-    pub(super) fn sleeps(&mut self) {
+    pub(super) fn note_asleep(&mut self) {
         self.is_awake = false;
     }
 
@@ -85,12 +85,12 @@ impl<S: Sql> Lifecycle<S> {
     }
 
     /// Work was done, so the agent is awake, with or without a hook for it.
-    pub(super) fn works(&mut self) {
+    pub(super) fn note_work(&mut self) {
         self.is_awake = true;
     }
 
     /// A run ended.
-    pub(super) fn worked(&mut self, now: Timestamp) {
+    pub(super) fn note_run_end(&mut self, now: Timestamp) {
         self.last_work = now;
     }
 

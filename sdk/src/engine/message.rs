@@ -1,4 +1,4 @@
-//! What goes into the job engine, and what it wants done.
+//! The inputs and effects of the job engine.
 
 use std::time::Duration;
 
@@ -25,11 +25,11 @@ pub(crate) struct Options {
     pub(crate) relay_url: Option<String>,
     /// To which addresses answers may go.
     pub(crate) reach: Reach,
-    /// The outside relays that are polled for requests. None where the shell listens to them all the time.
+    /// The external relays that are polled for requests. None where the shell listens to them all the time.
     pub(crate) polled_relays: Vec<String>,
     /// How often they are polled while requests come from there, if not every minute.
     pub(crate) poll_every: Option<Duration>,
-    /// The outside relays that the agent is announced on.
+    /// The external relays that the agent is announced on.
     pub(crate) relays: Vec<String>,
     /// What it announces about itself; what it announced before and is not here is taken back.
     pub(crate) announcements: Vec<Announcement>,
@@ -38,7 +38,7 @@ pub(crate) struct Options {
 /// What happens to an agent.
 #[derive(Clone, Debug)]
 pub(crate) enum Input {
-    /// A job request or a cancellation came in; `ticket` comes back when it is on record. `source` is the outside relay
+    /// A job request or a cancellation came in; `ticket` comes back when it is on record. `source` is the external relay
     /// that it came from.
     Request { event: VerifiedEvent, source: Option<String>, ticket: u64 },
     /// A run ended.
@@ -53,11 +53,11 @@ pub(crate) enum Input {
     Invoiced { job: EventId, invoice: Result<Invoice, WalletError> },
     /// The wallet said how an invoice stands, or why it does not.
     Settled { job: EventId, settlement: Result<Settlement, WalletError> },
-    /// An outside relay was polled, or why not.
+    /// An external relay was polled, or why not.
     Polled { relay: String, poll: Result<RelayPoll, RelayError> },
     /// An event of the outbox was delivered, or not.
     Delivered { entry: u64, delivery: Delivery },
-    /// A handler or a door asks something; `ticket` comes back with the answer.
+    /// A handler or an HTTP route asks something; `ticket` comes back with the answer.
     Query { query: StateQuery, ticket: u64 },
 }
 
@@ -80,7 +80,7 @@ pub(crate) enum Effect {
     Settlement { job: EventId, invoice: Invoice },
     /// Deliver an event and report with [`Input::Delivered`]. Events to one relay come in the order they must arrive in.
     Publish { entry: u64, event: VerifiedEvent, to: Destination },
-    /// Look for requests on an outside relay, those made from `since` on, and report with [`Input::Polled`].
+    /// Look for requests on an external relay, those made from `since` on, and report with [`Input::Polled`].
     Poll { relay: String, since: Timestamp },
     /// The answer to what was asked with this ticket.
     QueryReply { ticket: u64, answer: Result<serde_json::Value, SqlError> },

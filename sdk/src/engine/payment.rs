@@ -28,7 +28,7 @@ const NOT_PAID: &str = "the invoice was not paid in time";
 const PAYMENT_UNKNOWN: &str = "the agent could not find out whether the invoice was paid";
 
 impl<S: Sql> JobEngine<S> {
-    pub(super) fn look_for_payment(&self, job: &JobRow, invoice: Option<Invoice>) -> Effect {
+    pub(super) fn check_payment(&self, job: &JobRow, invoice: Option<Invoice>) -> Effect {
         match invoice {
             Some(invoice) => Effect::Settlement { job: job.id, invoice },
             None => {
@@ -82,7 +82,7 @@ impl<S: Sql> JobEngine<S> {
         self.jobs.postpone(id, now + Duration::from_secs(2))?;
         let msat = job.price.unwrap_or_default().as_msat();
         let amount = Amount { msat, invoice: Some(invoice.bolt11.clone()) };
-        self.tell_price(now, &job, &readable, amount)
+        self.send_payment_request(now, &job, &readable, amount)
     }
 
     /// Takes what the wallet says of a job's invoice.

@@ -1,5 +1,5 @@
-//! RelayPolls to outside relays, where a standing connection would keep the agent's host awake: the engine says when to look
-//! and from when on, and remembers how far it has looked.
+//! The `visit` table: external relays that are polled for requests, where a standing connection would keep the agent's host
+//! awake. The engine says when to poll and from when on, and remembers how far it has read.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ const FAILING_FACTOR: u32 = 60;
 const OVERLAP: Duration = Duration::from_secs(5 * 60);
 
 /// When a poll that was begun is begun again, because its process is gone.
-const PATIENCE: Duration = Duration::from_secs(5 * 60);
+const POLL_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
 pub(super) struct RelayPolls<S> {
     sql: S,
@@ -77,7 +77,7 @@ impl<S: Sql> RelayPolls<S> {
             values![now],
         )?;
         for (relay, since) in due {
-            self.put_off(&relay, now + PATIENCE)?;
+            self.defer(&relay, now + POLL_TIMEOUT)?;
             effects.push(Effect::Poll { relay, since: Timestamp::from_seconds(since) });
         }
         Ok(())
@@ -98,7 +98,7 @@ impl<S: Sql> RelayPolls<S> {
         let longest = self.every.saturating_mul(IDLE_FACTOR);
         let quiet = request_at.until(now).checked_div(QUIET_SHARE).unwrap_or_default();
         let pause = quiet.clamp(self.every, longest.max(self.every));
-        self.put_off(relay, now + pause)
+        self.defer(relay, now + pause)
     }
 
     /// Returns when the relay is polled again.
@@ -110,11 +110,11 @@ impl<S: Sql> RelayPolls<S> {
         let Some((failures,)) = row else { return Ok(None) };
         let doublings = 1_u32 << failures.saturating_sub(1).min(10);
         let pause = self.every.saturating_mul(doublings.min(FAILING_FACTOR));
-        self.put_off(relay, now + pause)?;
+        self.defer(relay, now + pause)?;
         Ok(Some(pause))
     }
 
-    fn put_off(&self, relay: &str, due: Timestamp) -> Result<(), SqlError> {
+    fn defer(&self, relay: &str, due: Timestamp) -> Result<(), SqlError> {
         self.sql.execute("UPDATE visit SET due = ? WHERE relay = ?", values![due, relay])
     }
 }

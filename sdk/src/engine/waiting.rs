@@ -1,4 +1,4 @@
-//! Jobs that wait: for their price, for the output of other jobs, for their customer's money.
+//! Jobs that wait for a price, for the outputs of other jobs, or for a payment.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use super::payment::NO_INVOICE;
 use super::{Effect, JobEngine};
 
 /// How long a host may take to answer before it is asked again.
-const ASK_AGAIN: Duration = Duration::from_secs(60);
+const HOST_RETRY_INTERVAL: Duration = Duration::from_secs(60);
 
 /// How many waiting jobs are looked at in one go.
-const MAX_AT_ONCE: usize = 16;
+const MAX_JOBS_PER_ALARM: usize = 16;
 
 impl<S: Sql> JobEngine<S> {
     /// Asks the host for what waiting jobs need, and ends those that waited in vain.
@@ -23,7 +23,7 @@ impl<S: Sql> JobEngine<S> {
         now: Timestamp,
         effects: &mut Vec<Effect>,
     ) -> Result<(), SqlError> {
-        for id in self.jobs.waiting(now, MAX_AT_ONCE)? {
+        for id in self.jobs.waiting(now, MAX_JOBS_PER_ALARM)? {
             let Some(job) = self.jobs.find(&id)? else { continue };
             let readable = match self.requests.on_record(&id) {
                 Ok(readable) => readable,
@@ -34,20 +34,20 @@ impl<S: Sql> JobEngine<S> {
                 }
             };
             let is_late = job.deadline.is_some_and(|deadline| deadline <= now);
-            self.jobs.postpone(&id, now + ASK_AGAIN)?;
+            self.jobs.postpone(&id, now + HOST_RETRY_INTERVAL)?;
             match job.state {
                 JobState::Received => effects.extend(self.ask_price(now, &job, &readable)?),
                 JobState::AwaitingInput if is_late => {
                     let text = "the output that this job builds upon did not come in time";
                     self.end_with_error(now, &job, &readable, JobState::Failed, text)?;
                 }
-                JobState::AwaitingInput => self.look_for_outputs(now, &job, &readable, effects)?,
+                JobState::AwaitingInput => self.find_outputs(now, &job, &readable, effects)?,
                 JobState::AwaitingPayment => {
                     let invoice = self.invoice(&id)?;
                     if is_late && invoice.is_none() {
                         self.end_with_error(now, &job, &readable, JobState::Failed, NO_INVOICE)?;
                     } else {
-                        effects.push(self.look_for_payment(&job, invoice));
+                        effects.push(self.check_payment(&job, invoice));
                     }
                 }
                 JobState::Queued

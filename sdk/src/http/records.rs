@@ -1,4 +1,4 @@
-//! What is on record, and how an operator asks for it.
+//! `GET /agent/…/{history,sessions,memory,state.json}`: the agent's records as JSON, for operators.
 
 use openagents_host::EventId;
 use openagents_host::keys::parse_public_key;
@@ -10,13 +10,13 @@ use super::response::HttpResponse;
 use crate::engine::StateQuery;
 
 /// How many entries of a list are given when the operator does not say.
-const USUAL: usize = 50;
+const DEFAULT_LIMIT: usize = 50;
 
 /// How many entries of a list are given at most.
-const MOST: usize = 500;
+const MAX_LIMIT: usize = 500;
 
 /// How many turns of a conversation are given: all that are kept.
-const TURNS: usize = 1_000;
+const MAX_TURNS: usize = 1_000;
 
 /// The longest key in memory that is looked for, in bytes.
 const MAX_KEY_LENGTH: usize = 512;
@@ -67,7 +67,7 @@ impl<'a> Record<'a> {
         Ok(match self {
             Self::History => {
                 let before = number(query, "before")?;
-                let limit = limit(USUAL)?;
+                let limit = limit(DEFAULT_LIMIT)?;
                 (
                     StateQuery::History { before, limit: limit.saturating_add(1) },
                     RecordFormat::List { name: "jobs", limit },
@@ -84,7 +84,7 @@ impl<'a> Record<'a> {
                 )
             }
             Self::Sessions => {
-                let limit = limit(USUAL)?;
+                let limit = limit(DEFAULT_LIMIT)?;
                 (
                     StateQuery::Sessions { limit: limit.saturating_add(1) },
                     RecordFormat::List { name: "sessions", limit },
@@ -93,10 +93,10 @@ impl<'a> Record<'a> {
             Self::Conversation { customer } => {
                 let customer = parse_public_key(customer)
                     .map_err(|_| missing("A customer is named by npub1… or 64 hex characters."))?;
-                (StateQuery::Turns { customer, limit: TURNS }, RecordFormat::Turns)
+                (StateQuery::Turns { customer, limit: MAX_TURNS }, RecordFormat::Turns)
             }
             Self::Memory => {
-                let limit = limit(USUAL)?;
+                let limit = limit(DEFAULT_LIMIT)?;
                 let prefix = value(query, "prefix").unwrap_or_default();
                 let after = value(query, "after").unwrap_or_default();
                 let query = StateQuery::MemoryEntries { prefix, after, limit: limit.saturating_add(1) };
@@ -171,7 +171,7 @@ fn number(query: &str, name: &str) -> Result<Option<u64>, HttpResponse> {
 
 fn limit(query: &str, usual: usize) -> Result<usize, HttpResponse> {
     let asked = number(query, "limit")?;
-    Ok(asked.map_or(usual, |asked| usize::try_from(asked).unwrap_or(MOST).clamp(1, MOST)))
+    Ok(asked.map_or(usual, |asked| usize::try_from(asked).unwrap_or(MAX_LIMIT).clamp(1, MAX_LIMIT)))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Who may manage the relay (NIP-86), by a signed event (NIP-98).
+//! The relay management API (NIP-86), authorized by NIP-98.
 
 use std::collections::BTreeSet;
 
@@ -31,9 +31,9 @@ impl RelayOperators {
         if request.authorization.is_empty() {
             return Err(unauthorized(request, &HttpAuthError::Scheme));
         }
-        let longest = u64::try_from(management::MAX_REQUEST_BYTES).unwrap_or(u64::MAX);
+        let limit = u64::try_from(management::MAX_REQUEST_BYTES).unwrap_or(u64::MAX);
         match length.and_then(|length| length.trim().parse::<u64>().ok()) {
-            Some(length) if length > longest => Err(too_long()),
+            Some(length) if length > limit => Err(too_long()),
             _ => Ok(()),
         }
     }

@@ -43,7 +43,7 @@ pub(crate) enum AgentRoute<'a> {
     Record { agent: &'a str, record: Record<'a> },
 }
 
-/// Finds the door. `accept` and `content_type` are the request's headers.
+/// Finds the route. `accept` and `content_type` are the request's headers.
 ///
 /// NIP-01: "Relays MUST only accept connections to a single endpoint when additional path segments do not influence its
 /// behavior." That endpoint is `/`.

@@ -1,4 +1,4 @@
-//! What an agent's work costs, and where it is paid.
+//! The manifest's `economics`: prices, and where payments go.
 //!
 //! OpenAgents' form also has room for a wallet connection (`nwc_uri`), with which anybody could spend from the wallet.
 //! There is none here, so it cannot be published by mistake.
@@ -16,7 +16,7 @@ use super::offer::{Cost, Offer};
 pub struct Economics {
     /// Where it is paid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub wallet: Option<Wallet>,
+    pub wallet: Option<ManifestWallet>,
     /// What a job costs.
     #[serde(default)]
     pub pricing: Pricing,
@@ -34,7 +34,7 @@ pub struct Economics {
 /// Where an agent is paid.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct Wallet {
+pub struct ManifestWallet {
     /// `lightning`.
     pub wallet_type: String,
     /// Its Lightning address.
@@ -130,7 +130,7 @@ impl From<Cost> for Pricing {
     }
 }
 
-impl Wallet {
+impl ManifestWallet {
     pub(super) fn lightning(address: LightningAddress) -> Self {
         Self { wallet_type: "lightning".to_owned(), lightning_address: Some(address) }
     }

@@ -1,4 +1,4 @@
-//! A manifest with the agent's signature.
+//! A signed manifest.
 //!
 //! The signature is made and checked as follows; any language has what it takes.
 //!

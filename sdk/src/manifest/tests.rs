@@ -206,21 +206,21 @@ fn holds_no_secret_whatever_the_variables_are() {
 
 #[test]
 fn keys_cannot_be_serialised() {
-    struct Probe<T>(PhantomData<T>);
+    struct SampleAgent<T>(PhantomData<T>);
 
     trait Otherwise {
         const SERIALISES: bool = false;
     }
 
-    impl<T> Otherwise for Probe<T> {}
+    impl<T> Otherwise for SampleAgent<T> {}
 
     // It takes precedence where it applies.
-    impl<T: Serialize> Probe<T> {
+    impl<T: Serialize> SampleAgent<T> {
         const SERIALISES: bool = true;
     }
 
-    const { assert!(Probe::<AgentManifest>::SERIALISES) };
-    const { assert!(!Probe::<Keys>::SERIALISES) };
+    const { assert!(SampleAgent::<AgentManifest>::SERIALISES) };
+    const { assert!(!SampleAgent::<Keys>::SERIALISES) };
 }
 
 #[test]

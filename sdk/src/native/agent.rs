@@ -1,4 +1,4 @@
-//! The agent's shell: a thread for its engine, a task for every run, and one for its answers' way to the relay.
+//! The agent's native shell: the engine's thread, a task for every run, and one that delivers its events.
 
 mod effects;
 mod handler_host;
@@ -133,19 +133,16 @@ impl AgentShell {
     }
 
     /// Waits until no handler runs, but not longer than this; says whether that was reached.
-    pub(super) async fn finish_running(&mut self, longest: Duration) -> bool {
-        matches!(
-            tokio::time::timeout(longest, self.running.wait_for(|running| *running == 0)).await,
-            Ok(Ok(_))
-        )
+    pub(super) async fn finish_running(&mut self, limit: Duration) -> bool {
+        matches!(tokio::time::timeout(limit, self.running.wait_for(|running| *running == 0)).await, Ok(Ok(_)))
     }
 
     /// Ends the engine's thread when what is queued has been recorded, and delivers the answers that are left, for
     /// which the relay must still run.
-    pub(super) async fn stop(self, longest: Duration) {
+    pub(super) async fn stop(self, limit: Duration) {
         self.thread.stop().await;
         if let Some(deliverer) = self.deliverer {
-            let _ = tokio::time::timeout(longest, deliverer).await;
+            let _ = tokio::time::timeout(limit, deliverer).await;
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How requests and state queries reach the agent's engine thread, and their replies come back.
+//! Sends requests and state queries to the agent's engine thread and awaits the replies.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -64,7 +64,7 @@ impl<T> Tickets<T> {
 }
 
 impl AgentMailbox {
-    /// Gives the agent an event from its own relay, or from the outside relay `source`; returns when it is on record.
+    /// Gives the agent an event from its own relay, or from the external relay `source`; returns when it is on record.
     pub(super) async fn take(
         &self,
         event: VerifiedEvent,

@@ -1,4 +1,4 @@
-//! The command that serves an agent and its relay until it is interrupted.
+//! The default command: serves an agent and its relay until it is interrupted.
 
 use std::collections::BTreeSet;
 use std::io::IsTerminal;
@@ -32,10 +32,10 @@ use crate::relays::RequestFilter;
 use crate::settings::{self, RelaySettings, SettingError};
 
 /// How long running handlers may take to finish when the process is asked to end.
-const LAST_RUNS: Duration = Duration::from_secs(10);
+const RUNS_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long the answers that are left may take to reach the relay.
-const LAST_ANSWERS: Duration = Duration::from_secs(2);
+const DELIVERY_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Why the agent cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +49,7 @@ pub(super) enum ServeError {
     #[error(transparent)]
     DataFolder(#[from] DataFolderError),
     #[error(transparent)]
-    EnvironmentVariables(#[from] EnvironmentError),
+    Environment(#[from] EnvironmentError),
     #[error(transparent)]
     Setting(#[from] SettingError),
     #[error("the agent cannot start: {0}")]
@@ -133,7 +133,7 @@ pub(super) async fn run<A: Jobs>(
     let public_key = keys.public_key();
     let routes = assemble::agent_routes::<A>(&agent_settings, &keys, operator_hosts);
     let reach = agent_settings.reach;
-    let outside_relays = agent_settings.outside_relays();
+    let external_relays = agent_settings.external_relays();
     let mut agent = AgentShell::start::<A>(AgentConfig {
         database: data.path().join("agent.sqlite"),
         durability,
@@ -154,8 +154,8 @@ pub(super) async fn run<A: Jobs>(
     let mut relay = RelayServer::start(relay, Arc::new(AgentSink(agent.mailbox.clone()))).await?;
     agent.answer_through(relay.handle());
     let listening =
-        Listening { concern: RequestFilter::of::<A>(public_key), reach, max_age: A::DECLARATION.max_age };
-    let listeners = Listeners::start(outside_relays, listening, &agent.mailbox);
+        Listening { filter: RequestFilter::of::<A>(public_key), reach, max_age: A::DECLARATION.max_age };
+    let listeners = Listeners::start(external_relays, listening, &agent.mailbox);
     let config = ServerConfig {
         relay: relay.handle(),
         agent: agent.mailbox.clone(),
@@ -173,16 +173,16 @@ pub(super) async fn run<A: Jobs>(
     }
     say(format_args!(
         "\nStopping: running jobs get {} s to finish; interrupt again to end at once.",
-        LAST_RUNS.as_secs()
+        RUNS_SHUTDOWN_TIMEOUT.as_secs()
     ));
     let again = interruption().map_err(ServeError::Signals)?;
     let stopping = async {
         server.stop_accepting();
         listeners.stop().await;
-        if !agent.finish_running(LAST_RUNS).await {
+        if !agent.finish_running(RUNS_SHUTDOWN_TIMEOUT).await {
             tracing::warn!("some jobs did not finish; they are done again at the next start");
         }
-        agent.stop(LAST_ANSWERS).await;
+        agent.stop(DELIVERY_SHUTDOWN_TIMEOUT).await;
         relay.shutdown().await;
         server.stop().await;
     };

@@ -1,4 +1,4 @@
-//! Writes job requests.
+//! `RequestBuilder`: writes job requests.
 
 use openagents_host::Timestamp;
 use openagents_host::event::{EventId, Kind, PublicKey, Tag, UnsignedEvent};

@@ -26,7 +26,7 @@ pub struct JobRequest {
     pub topics: Vec<String>,
     /// When the request is no longer of interest (NIP-40).
     pub expires_at: Option<Timestamp>,
-    /// Whether inputs and parameters are encrypted in the event's content. ReplyFormat what answers it is encrypted too.
+    /// Whether inputs and parameters are encrypted in the event's content. Then what answers it is encrypted too.
     pub encrypted: bool,
     /// Whether the fields above hold what was encrypted: see [`unsealed`](Self::unsealed). None of that may be published.
     pub sealed: bool,

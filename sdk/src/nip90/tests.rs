@@ -41,7 +41,7 @@ fn reversed(text: &str) -> Result<String, std::convert::Infallible> {
 
 /// What a customer can ask for.
 #[derive(Clone, Debug)]
-struct HostRequest {
+struct RequestFields {
     inputs: Vec<JobInput>,
     params: Vec<(String, Vec<String>)>,
     output: Vec<String>,
@@ -53,7 +53,7 @@ struct HostRequest {
     content: String,
 }
 
-impl HostRequest {
+impl RequestFields {
     fn builder(&self) -> RequestBuilder {
         let mut builder = RequestBuilder::new(Kind(5001)).content(&self.content);
         builder = self.inputs.iter().fold(builder, RequestBuilder::input);
@@ -86,7 +86,7 @@ impl HostRequest {
         }
     }
 
-    /// The wish that a request tells of.
+    /// What a request says.
     fn of(request: &JobRequest) -> Self {
         Self {
             inputs: request.inputs.clone(),
@@ -114,7 +114,7 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn wish()(
+    fn fields()(
         inputs in prop::collection::vec(input(), 0..4),
         params in prop::collection::vec((any::<String>(), prop::collection::vec(any::<String>(), 0..3)), 0..4),
         output in prop::collection::vec("[a-z]{1,5}/[a-z]{1,5}", 0..3),
@@ -124,8 +124,8 @@ prop_compose! {
         topics in prop::collection::vec("\\PC{1,8}", 0..3),
         expires_at in prop::option::of(0..4_000_000_000_u64),
         content in any::<String>(),
-    ) -> HostRequest {
-        HostRequest { inputs, params, output, bid, relays, targeted, topics, expires_at, content }
+    ) -> RequestFields {
+        RequestFields { inputs, params, output, bid, relays, targeted, topics, expires_at, content }
     }
 }
 
@@ -157,35 +157,35 @@ fn tags() -> impl Strategy<Value = Vec<Vec<String>>> {
 
 proptest! {
     #[test]
-    fn reads_a_request_as_it_was_written(wish in wish()) {
-        let event = sign(wish.builder().build(), &customer());
+    fn reads_a_request_as_it_was_written(fields in fields()) {
+        let event = sign(fields.builder().build(), &customer());
         let read = JobRequest::from_event(event.clone()).unwrap();
-        prop_assert_eq!(&read, &wish.request(&event));
-        let again = JobRequest::from_event(sign(HostRequest::of(&read).builder().build(), &customer())).unwrap();
+        prop_assert_eq!(&read, &fields.request(&event));
+        let again = JobRequest::from_event(sign(RequestFields::of(&read).builder().build(), &customer())).unwrap();
         prop_assert_eq!(JobRequest { event, ..again }, read);
     }
 
     #[test]
-    fn opens_a_sealed_request_as_it_was_written(mut wish in wish()) {
-        wish.content.clear();
-        let event = sign(wish.builder().build_sealed(reversed).unwrap(), &customer());
+    fn opens_a_sealed_request_as_it_was_written(mut fields in fields()) {
+        fields.content.clear();
+        let event = sign(fields.builder().build_sealed(reversed).unwrap(), &customer());
         let read = JobRequest::from_event(event.clone()).unwrap();
         prop_assert!(read.encrypted && !read.sealed && read.inputs.is_empty() && read.params.0.is_empty());
         prop_assert_eq!(read.text(), None);
         let opened = read.unsealed(&reversed(&event.content).unwrap()).unwrap();
-        prop_assert_eq!(opened, JobRequest { encrypted: true, sealed: true, ..wish.request(&event) });
+        prop_assert_eq!(opened, JobRequest { encrypted: true, sealed: true, ..fields.request(&event) });
     }
 
     #[test]
     fn reads_a_result_as_it_was_written(
-        wish in wish(),
+        fields in fields(),
         content in any::<String>(),
         tags in tags(),
         amount in amount(),
         hint in prop::option::of("wss://[a-z]{1,8}"),
         sealed in any::<bool>(),
     ) {
-        let request = wish.builder();
+        let request = fields.builder();
         let request = if sealed { request.build_sealed(reversed).unwrap() } else { request.build() };
         let request = JobRequest::from_event(sign(request, &customer())).unwrap();
         let own = ["request", "e", "p", "i", "amount", "encrypted", "status"];

@@ -1,4 +1,4 @@
-//! What a Lightning invoice (BOLT 11) asks for, which need not be what the provider says it does.
+//! Reads the amount of a Lightning invoice (BOLT 11).
 
 /// How many msat a bitcoin has.
 const MSAT_PER_BITCOIN: u64 = 100_000_000_000;
@@ -21,7 +21,7 @@ pub(crate) enum InvoiceAmount {
 pub(crate) struct NotAnInvoice;
 
 /// The amount of an invoice. Its checksum, signature and expiry are for the wallet that pays it.
-pub(crate) fn demand(invoice: &str) -> Result<InvoiceAmount, NotAnInvoice> {
+pub(crate) fn amount(invoice: &str) -> Result<InvoiceAmount, NotAnInvoice> {
     let is_bech32 = invoice.bytes().all(|byte| byte.is_ascii_alphanumeric())
         && !(invoice.contains(char::is_lowercase) && invoice.contains(char::is_uppercase));
     if !is_bech32 {
@@ -65,7 +65,7 @@ fn msat(amount: &str) -> Option<u64> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{InvoiceAmount, demand};
+    use super::{InvoiceAmount, amount};
 
     #[test]
     fn reads_the_amounts_of_bolt_11() {
@@ -78,9 +78,9 @@ mod tests {
             ("lnbc9678785340p1pwmna7l", 967_878_534),
             ("lnbc11p", 100_000_000_000),
         ] {
-            assert_eq!(demand(invoice), Ok(InvoiceAmount::Exactly(msat)), "{invoice}");
+            assert_eq!(amount(invoice), Ok(InvoiceAmount::Exactly(msat)), "{invoice}");
         }
-        assert_eq!(demand("lnbc1pvjluez"), Ok(InvoiceAmount::Any));
+        assert_eq!(amount("lnbc1pvjluez"), Ok(InvoiceAmount::Any));
     }
 
     #[test]
@@ -102,14 +102,14 @@ mod tests {
             "lnxx2500u1pvjluez",
             "lno1pvjluez",
         ] {
-            assert!(demand(invoice).is_err(), "{invoice}");
+            assert!(amount(invoice).is_err(), "{invoice}");
         }
     }
 
     proptest! {
         #[test]
         fn never_panics(invoice in r"(ln)?(bc|tb|bcrt)?[0-9]{0,25}[munp]?1?.{0,20}") {
-            let _ = demand(&invoice);
+            let _ = amount(&invoice);
         }
     }
 }

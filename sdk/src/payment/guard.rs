@@ -1,11 +1,11 @@
-//! Paying for jobs, but never more than allowed, and never twice.
+//! `PaymentGuard`: a client pays for a job at most once, and never more than its limit.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use openagents_host::PublicKey;
 
-use super::bolt11::{InvoiceAmount, demand};
+use super::bolt11::{self, InvoiceAmount};
 use super::wallet::WalletError;
 use crate::nip90::{Amount, JobRequest};
 use crate::send::{MaybeSend, Shareable};
@@ -69,7 +69,7 @@ pub enum PaymentRefusal {
 pub(crate) struct PaymentGuard {
     payer: Option<Arc<dyn Payer>>,
     limit_msat: u64,
-    opened: bool,
+    authorized: bool,
 }
 
 /// A payment that may be made, once.
@@ -81,17 +81,17 @@ pub(crate) struct Payment {
 
 impl PaymentGuard {
     pub(crate) fn new(payer: Option<Arc<dyn Payer>>, limit_msat: u64) -> Self {
-        Self { payer, limit_msat, opened: false }
+        Self { payer, limit_msat, authorized: false }
     }
 
     /// Lets a provider be paid, if it may be. From then on nobody is paid for this job any more, whatever becomes of it.
-    pub(crate) fn open(
+    pub(crate) fn authorize(
         &mut self,
         request: &JobRequest,
         provider: &PublicKey,
         amount: Option<&Amount>,
     ) -> Result<Payment, PaymentRefusal> {
-        if self.opened {
+        if self.authorized {
             return Err(PaymentRefusal::Paid);
         }
         let payer = self.payer.clone().ok_or(PaymentRefusal::NoWallet)?;
@@ -104,12 +104,12 @@ impl PaymentGuard {
         if msat > limit {
             return Err(PaymentRefusal::TooMuch { msat, limit });
         }
-        match demand(&invoice) {
+        match bolt11::amount(&invoice) {
             Ok(InvoiceAmount::Exactly(demanded)) if demanded == msat => {}
             Ok(InvoiceAmount::Any) if msat > 0 => {}
             _ => return Err(PaymentRefusal::Mismatch { msat }),
         }
-        self.opened = true;
+        self.authorized = true;
         Ok(Payment { payer, invoice, msat })
     }
 }
@@ -138,41 +138,44 @@ mod tests {
         JobRequest::from_event(builder.build().sign(&customer, Timestamp::from_seconds(1))).unwrap()
     }
 
-    fn purse(limit: u64) -> PaymentGuard {
+    fn guard(limit: u64) -> PaymentGuard {
         let payer = |_: String, _: u64| async { Ok::<(), WalletError>(()) };
         PaymentGuard::new(Some(Arc::new(payer)), limit)
     }
 
-    fn open(purse: &mut PaymentGuard, amount: Option<&Amount>) -> Result<u64, PaymentRefusal> {
-        let payment = purse.open(&request(&[&provider()]), &provider().public_key(), amount);
+    fn authorize(guard: &mut PaymentGuard, amount: Option<&Amount>) -> Result<u64, PaymentRefusal> {
+        let payment = guard.authorize(&request(&[&provider()]), &provider().public_key(), amount);
         payment.map(|payment| payment.msat)
     }
 
     #[test]
     fn pays_what_is_asked_for_up_to_the_limit() {
         let amount = Amount::new(21_000).invoice("lnbc210n1pvjluez");
-        assert_eq!(open(&mut purse(21_000), Some(&amount)), Ok(21_000));
+        assert_eq!(authorize(&mut guard(21_000), Some(&amount)), Ok(21_000));
         let refused = PaymentRefusal::TooMuch { msat: 21_000, limit: 20_999 };
-        assert_eq!(open(&mut purse(20_999), Some(&amount)), Err(refused));
+        assert_eq!(authorize(&mut guard(20_999), Some(&amount)), Err(refused));
     }
 
     #[test]
     fn pays_no_invoice_that_is_over_more_than_is_said() {
         for invoice in ["lnbc20m1pvjluez", "lnbc1000000000p1pvjluez", "nonsense", ""] {
             let amount = Amount::new(1_000).invoice(invoice);
-            let refused = open(&mut purse(u64::MAX), Some(&amount));
+            let refused = authorize(&mut guard(u64::MAX), Some(&amount));
             assert_eq!(refused, Err(PaymentRefusal::Mismatch { msat: 1_000 }), "{invoice}");
         }
-        assert_eq!(open(&mut purse(1_000), Some(&Amount::new(1_000).invoice("lnbc1pvjluez"))), Ok(1_000));
-        assert!(open(&mut purse(1_000), Some(&Amount::new(0).invoice("lnbc1pvjluez"))).is_err());
+        assert_eq!(
+            authorize(&mut guard(1_000), Some(&Amount::new(1_000).invoice("lnbc1pvjluez"))),
+            Ok(1_000)
+        );
+        assert!(authorize(&mut guard(1_000), Some(&Amount::new(0).invoice("lnbc1pvjluez"))).is_err());
     }
 
     #[test]
     fn pays_once() {
-        let mut purse = purse(50_000);
+        let mut guard = guard(50_000);
         let amount = Amount::new(21_000).invoice("lnbc210n1pvjluez");
-        assert_eq!(open(&mut purse, Some(&amount)), Ok(21_000));
-        assert_eq!(open(&mut purse, Some(&amount)), Err(PaymentRefusal::Paid));
+        assert_eq!(authorize(&mut guard, Some(&amount)), Ok(21_000));
+        assert_eq!(authorize(&mut guard, Some(&amount)), Err(PaymentRefusal::Paid));
     }
 
     #[test]
@@ -180,11 +183,14 @@ mod tests {
         let amount = Amount::new(1_000).invoice("lnbc10n1pvjluez");
         let stranger = Keys::from_secret(&[3; 32]).unwrap().public_key();
         for asked in [request(&[]), request(&[&provider()])] {
-            let refused = purse(1_000).open(&asked, &stranger, Some(&amount)).map(|_| ());
+            let refused = guard(1_000).authorize(&asked, &stranger, Some(&amount)).map(|_| ());
             assert_eq!(refused, Err(PaymentRefusal::NotNamed));
         }
-        assert_eq!(open(&mut purse(1_000), None), Err(PaymentRefusal::NoInvoice));
-        assert_eq!(open(&mut purse(1_000), Some(&Amount::new(1_000))), Err(PaymentRefusal::NoInvoice));
-        assert_eq!(open(&mut PaymentGuard::new(None, 1_000), Some(&amount)), Err(PaymentRefusal::NoWallet));
+        assert_eq!(authorize(&mut guard(1_000), None), Err(PaymentRefusal::NoInvoice));
+        assert_eq!(authorize(&mut guard(1_000), Some(&Amount::new(1_000))), Err(PaymentRefusal::NoInvoice));
+        assert_eq!(
+            authorize(&mut PaymentGuard::new(None, 1_000), Some(&amount)),
+            Err(PaymentRefusal::NoWallet)
+        );
     }
 }

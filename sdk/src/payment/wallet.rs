@@ -1,4 +1,4 @@
-//! What an agent is paid through.
+//! `Wallet`: makes the invoices that an agent is paid by.
 
 use std::time::Duration;
 

@@ -1,11 +1,11 @@
-//! A connection to an outside relay that is used for as long as it holds.
+//! A connection to an external relay that is kept open between events.
 
 use openagents_host::VerifiedEvent;
 use openagents_host::outgoing::{PublishOutcome, Reach, RelayClient, RelayError, SocketError};
 
 use crate::engine::Delivery;
 
-/// A way to one outside relay. It connects when that is needed, and again when the connection has ended since.
+/// A way to one external relay. It connects when that is needed, and again when the connection has ended since.
 #[derive(Debug)]
 pub(crate) struct RelayConnection {
     url: String,

@@ -1,13 +1,14 @@
 //! The filters (NIP-01) for the requests and cancellations that concern an agent.
 
+use openagents_host::nostr::Filter;
+use openagents_host::nostr::tag::TagName;
 use openagents_host::{PublicKey, Timestamp};
-use serde_json::{Value, json};
 
 use crate::author::agent::Jobs;
 use crate::declaration::Requests;
 use crate::nip90::DELETION;
 
-/// Which events of an outside relay concern an agent.
+/// Which events of an external relay concern an agent.
 #[derive(Clone, Debug)]
 pub(crate) struct RequestFilter {
     pub(super) kinds: Vec<u16>,
@@ -25,13 +26,14 @@ impl RequestFilter {
     }
 
     /// The filters (NIP-01) for requests and cancellations made from `since` on.
-    pub(crate) fn filters(&self, since: Timestamp) -> [Value; 2] {
+    pub(crate) fn filters(&self, since: Timestamp) -> [Filter; 2] {
         let since = since.as_seconds();
-        let mut requests = json!({"kinds": self.kinds, "since": since});
-        if let (Some(me), Some(filter)) = (&self.named, requests.as_object_mut()) {
-            filter.insert("#p".to_owned(), json!([me]));
+        let mut requests = Filter::new().kinds(self.kinds.iter().copied()).since(since);
+        if let Some(me) = self.named {
+            requests = requests.pubkeys([me]);
         }
-        let kinds: Vec<String> = self.kinds.iter().map(u16::to_string).collect();
-        [requests, json!({"kinds": [DELETION], "#k": kinds, "since": since})]
+        let mut cancellations = Filter::new().kinds([DELETION.0]).since(since);
+        cancellations.tags.insert(TagName::K, self.kinds.iter().map(u16::to_string).collect());
+        [requests, cancellations]
     }
 }

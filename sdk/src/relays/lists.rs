@@ -3,7 +3,6 @@
 use openagents_host::outgoing::{Reach, RelayClient};
 use openagents_host::{Event, Kind, PublicKey};
 use openagents_relay::Filter;
-use serde_json::json;
 
 use crate::log;
 
@@ -24,7 +23,7 @@ pub(crate) async fn customer_relays<F: Future<Output = Vec<Event>>>(
     }
     let asked = async {
         let mut relay = RelayClient::connect(source, reach).await?;
-        let filter = json!({"kinds": [RELAY_LIST], "authors": [customer], "limit": 1});
+        let filter = Filter::new().kinds([RELAY_LIST.0]).authors([customer]).limit(1);
         let lists = relay.query(&[filter]).await;
         relay.close().await;
         lists

@@ -20,8 +20,8 @@ const MAX_FOUND: usize = 2_500_000;
 pub(crate) async fn outputs(host: &dyn HandlerHost, wanted: &[WantedOutput]) -> Vec<Event> {
     let ids: Vec<EventId> = wanted.iter().map(|wanted| wanted.event).collect();
     let named = Filter::new().ids(ids.iter().copied()).limit(100);
-    let results = Filter::new().limit(100).tag('e', ids.iter().map(EventId::to_hex));
-    let filters: Vec<Filter> = [Some(named), results.ok()].into_iter().flatten().collect();
+    let results = Filter::new().events(ids.iter().copied()).limit(100);
+    let filters = vec![named, results];
     let mut events = host.events(filters.clone()).await.unwrap_or_default();
     let urls: BTreeSet<&str> = wanted.iter().flat_map(|wanted| &wanted.relays).map(String::as_str).collect();
     let mut room = MAX_FOUND;

@@ -1,15 +1,15 @@
-//! One look at what an outside relay has.
+//! Polls an external relay for requests.
 
 use std::collections::BTreeMap;
 
+use openagents_host::nostr::Filter;
 use openagents_host::outgoing::{Reach, RelayClient, RelayError};
 use openagents_host::{Timestamp, VerifiedEvent};
-use serde_json::{Value, json};
 
 use super::RequestFilter;
 
 /// How many events are asked for at once.
-const PAGE: usize = 500;
+const PAGE: u64 = 500;
 
 /// How many pages one look reads at most.
 const MAX_PAGES: usize = 4;
@@ -25,24 +25,24 @@ const FULL_PAGE: usize = 2_500_000;
 pub(crate) async fn poll(
     url: &str,
     reach: Reach,
-    concern: &RequestFilter,
+    filter: &RequestFilter,
     since: Timestamp,
 ) -> Result<Vec<VerifiedEvent>, RelayError> {
     let mut relay = RelayClient::connect(url, reach).await?;
-    let found = read(&mut relay, concern, since).await;
+    let found = read(&mut relay, filter, since).await;
     relay.close().await;
     found
 }
 
 async fn read(
     relay: &mut RelayClient,
-    concern: &RequestFilter,
+    filter: &RequestFilter,
     since: Timestamp,
 ) -> Result<Vec<VerifiedEvent>, RelayError> {
     let mut found = BTreeMap::new();
     let mut until: Option<u64> = None;
     for _ in 0..MAX_PAGES {
-        let filters = concern.filters(since).map(|filter| page(filter, until));
+        let filters = filter.filters(since).map(|filter| page(filter, until));
         let events = relay.query(&filters).await?;
         let (length, before) = (events.len(), found.len());
         // A page that was cut off for its size is not the last one.
@@ -57,20 +57,14 @@ async fn read(
     Ok(found.into_values().collect())
 }
 
-fn page(mut filter: Value, until: Option<u64>) -> Value {
-    if let Some(fields) = filter.as_object_mut() {
-        fields.insert("limit".to_owned(), json!(PAGE));
-        if let Some(until) = until {
-            fields.insert("until".to_owned(), json!(until));
-        }
-    }
-    filter
+fn page(filter: Filter, until: Option<u64>) -> Filter {
+    Filter { until, limit: Some(PAGE), ..filter }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::relays::tests::{Relay, concern, request};
+    use crate::relays::tests::{Relay, filter, request};
 
     #[tokio::test]
     async fn reads_more_than_a_page() {
@@ -80,14 +74,14 @@ mod tests {
         }
         relay.store(&request(5_050, 10, 5_000));
         let found =
-            poll(&relay.url(), Reach::Anywhere, &concern(), Timestamp::from_seconds(1_000)).await.unwrap();
+            poll(&relay.url(), Reach::Anywhere, &filter(), Timestamp::from_seconds(1_000)).await.unwrap();
         assert_eq!(found.len(), 1_200);
     }
 
     #[tokio::test]
     async fn reads_nothing_where_there_is_nothing() {
         let relay = Relay::start().await;
-        let found = poll(&relay.url(), Reach::Anywhere, &concern(), Timestamp::EPOCH).await.unwrap();
+        let found = poll(&relay.url(), Reach::Anywhere, &filter(), Timestamp::EPOCH).await.unwrap();
         assert!(found.is_empty());
         assert_eq!(relay.requests(), 1);
     }

@@ -145,7 +145,7 @@ pub(crate) fn request(kind: u16, created_at: u64, number: u64) -> VerifiedEvent 
     request.sign(&customer, Timestamp::from_seconds(created_at))
 }
 
-pub(crate) fn concern() -> RequestFilter {
+pub(crate) fn filter() -> RequestFilter {
     RequestFilter { kinds: vec![5_000, 5_050], named: None }
 }
 
@@ -219,10 +219,10 @@ fn does_not_serve_itself_as_an_outside_relay() {
 #[test]
 fn asks_for_requests_and_their_cancellations() {
     let since = Timestamp::from_seconds(7);
-    let filters = concern().filters(since);
+    let filters = filter().filters(since).map(|filter| json!(filter));
     assert_eq!(filters[0], json!({"kinds": [5000, 5050], "since": 7}));
     assert_eq!(filters[1], json!({"kinds": [5], "#k": ["5000", "5050"], "since": 7}));
     let me = Keys::from_secret(&[9; 32]).unwrap().public_key();
-    let filters = RequestFilter { named: Some(me), ..concern() }.filters(since);
+    let filters = RequestFilter { named: Some(me), ..filter() }.filters(since).map(|filter| json!(filter));
     assert_eq!(filters[0], json!({"kinds": [5000, 5050], "#p": [me], "since": 7}));
 }

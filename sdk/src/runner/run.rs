@@ -36,30 +36,31 @@ pub(super) async fn run<A: Jobs>(
     let name = name_of::<A>(&task);
     let (context, result) = match task {
         Task::Job { handler, request, outputs } => {
-            let around = AgentContext::new(host, now, None);
+            let agent_context = AgentContext::new(host, now, None);
             let result = match A::HANDLERS.get(handler) {
                 Some(handler) => {
-                    let context = JobContext::new(*request, outputs, lease.attempt, around.clone());
+                    let context = JobContext::new(*request, outputs, lease.attempt, agent_context.clone());
                     let timeout = handler.declaration.timeout;
-                    attempt(cache, &state, &around, timeout, &handler.run, context).await
+                    attempt(cache, &state, &agent_context, timeout, &handler.run, context).await
                 }
                 None => Err(JobError::failed("this agent has no such handler")),
             };
-            (around, result)
+            (agent_context, result)
         }
         Task::Schedule(index) => {
-            let around = AgentContext::new(host, now, None);
+            let agent_context = AgentContext::new(host, now, None);
             let result = match A::SCHEDULES.get(index) {
                 Some(schedule) => {
                     let timeout = schedule.declaration.timeout;
-                    attempt(cache, &state, &around, timeout, &schedule.run, around.clone()).await
+                    attempt(cache, &state, &agent_context, timeout, &schedule.run, agent_context.clone())
+                        .await
                 }
                 None => Ok(()),
             };
-            (around, result.map(|()| Output::default()))
+            (agent_context, result.map(|()| Output::default()))
         }
         Task::Hook(hook, failure) => {
-            let around = AgentContext::new(host, now, failure);
+            let agent_context = AgentContext::new(host, now, failure);
             let run = match hook {
                 Hook::Create => A::HOOKS.on_create,
                 Hook::Wake => A::HOOKS.on_wake,
@@ -67,10 +68,12 @@ pub(super) async fn run<A: Jobs>(
                 Hook::Error => A::HOOKS.on_error,
             };
             let result = match run {
-                Some(run) => attempt(cache, &state, &around, HOOK_TIMEOUT, &run, around.clone()).await,
+                Some(run) => {
+                    attempt(cache, &state, &agent_context, HOOK_TIMEOUT, &run, agent_context.clone()).await
+                }
                 None => Ok(()),
             };
-            (around, result.map(|()| Output::default()))
+            (agent_context, result.map(|()| Output::default()))
         }
     };
     match result {
@@ -105,12 +108,12 @@ fn name_of<A: Jobs>(task: &Task) -> String {
 async fn attempt<A: Jobs, C, T>(
     cache: &StateCache<A>,
     state: &StateSnapshot,
-    around: &AgentContext,
+    agent_context: &AgentContext,
     timeout: Duration,
     run: &Run<A, C, T>,
     context: C,
 ) -> Result<T, JobError> {
-    around.clients().block(blocked::<A>(run.is_exclusive()));
+    agent_context.clients().block(blocked::<A>(run.is_exclusive()));
     let unreadable = |error: StateError| JobError::failed(UNREADABLE).caused_by(error);
     match run {
         Run::Shared(run) => {
@@ -129,7 +132,7 @@ async fn attempt<A: Jobs, C, T>(
                 Stored::of(state)
             };
             cache.keep(stored, agent);
-            around.changes().state = changed.then_some(json);
+            agent_context.changes().state = changed.then_some(json);
             Ok(output)
         }
     }

@@ -35,9 +35,9 @@ impl Agent for Counter {
         AgentDeclaration { state_version: 2, ..AgentDeclaration::new("counter") };
 }
 
-type Job = Run<Counter, JobContext, Output>;
+type CounterRun = Run<Counter, JobContext, Output>;
 
-const fn handler(timeout: Duration, quote: Option<Quote<Counter>>, run: Job) -> Handler<Counter> {
+const fn handler(timeout: Duration, quote: Option<Quote<Counter>>, run: CounterRun) -> Handler<Counter> {
     let declaration =
         JobDeclaration { timeout, price: Price::sat(3), ..JobDeclaration::new(5000, "handler") };
     Handler { declaration, quote, run }
@@ -331,14 +331,15 @@ async fn gives_a_handler_what_it_builds_upon_and_takes_all_that_it_leaves() {
     let id = RunId::Job(request.id());
     let outputs = vec![JobOutput { event: EventId::from_bytes([7; 32]), content: "upstream".into() }];
     let task = Task::Job { handler: TALK, request: Box::new(request), outputs };
-    let around = quiet();
+    let agent_context = quiet();
     let (outcome, changes) =
-        finish_task(&StateCache::default(), Arc::clone(&around), id, task, &StateSnapshot::default()).await;
+        finish_task(&StateCache::default(), Arc::clone(&agent_context), id, task, &StateSnapshot::default())
+            .await;
     assert_eq!(outcome, RunOutcome::Done(Output::new("2 Some(\"kept\") Some(\"upstream\")")));
     assert_eq!(changes.memory["k"].as_deref(), Some("\"v\""));
     assert_eq!((changes.turns.len(), changes.events.len(), changes.state), (1, 1, None));
     let lease = Lease { run: id, attempt: 2 };
-    let said = around.1.lock().unwrap().clone();
+    let said = agent_context.1.lock().unwrap().clone();
     assert_eq!(said, [(lease, Report::Progress("half".into())), (lease, Report::Partial("Hel".into()))]);
 }
 

@@ -25,7 +25,7 @@ pub(crate) fn agent_keys(variable: impl Fn(&str) -> Option<String>) -> Result<Op
 pub(crate) struct AgentSettings {
     /// The public address of the agent's own relay.
     pub(crate) relay_url: Option<String>,
-    /// The outside relays that the agent serves too.
+    /// The external relays that the agent serves too.
     pub(crate) relays: Vec<String>,
     /// How often they are polled, where they are not listened to all the time.
     pub(crate) poll_every: Option<Duration>,
@@ -38,8 +38,8 @@ pub(crate) struct AgentSettings {
 }
 
 impl AgentSettings {
-    /// The outside relays that the agent serves, each once, in the form in which addresses are compared.
-    pub(crate) fn outside_relays(&self) -> Vec<String> {
+    /// The external relays that the agent serves, each once, in the form in which addresses are compared.
+    pub(crate) fn external_relays(&self) -> Vec<String> {
         relay_address::served(&self.relays, self.relay_url.as_deref(), self.reach)
     }
 }

@@ -12,9 +12,9 @@ pub(crate) const RELAY_ICON: &str = "RELAY_ICON";
 pub(crate) const SUPPORTED_NIPS: &str = "SUPPORTED_NIPS";
 /// The public address of the agent's own relay, for those who are told where to find it.
 pub(crate) const RELAY_URL: &str = "RELAY_URL";
-/// The outside relays that the agent serves, separated by commas, in place of those that it declares.
+/// The external relays that the agent serves, separated by commas, in place of those that it declares.
 pub(crate) const AGENT_RELAYS: &str = "AGENT_RELAYS";
-/// How often a Worker looks for requests on outside relays while some come from there, in seconds.
+/// How often a Worker looks for requests on external relays while some come from there, in seconds.
 pub(crate) const RELAY_VISIT_SECONDS: &str = "RELAY_VISIT_SECONDS";
 /// Whether the agent announces itself.
 pub(crate) const AGENT_ANNOUNCE: &str = "AGENT_ANNOUNCE";

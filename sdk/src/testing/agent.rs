@@ -1,4 +1,4 @@
-//! What a test does to its agent.
+//! `TestAgent`: submits jobs and lets time pass.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,14 +19,14 @@ use crate::engine::JobState;
 use crate::nip90::Cancellation;
 
 /// How long a job is waited for at most.
-const PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
+const FINISH_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How long an agent may take to see that it was paid.
-const PAYMENT_PATIENCE: Duration = Duration::from_secs(60);
+const PAYMENT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// An agent in a test. See the [module](super).
 pub struct TestAgent<A> {
-    pub(super) stage: TestHost<A>,
+    pub(super) host: TestHost<A>,
     pub(super) web: Arc<Web>,
     pub(super) wallet: Option<TestWallet>,
     submitted: BTreeSet<EventId>,
@@ -36,12 +36,12 @@ pub struct TestAgent<A> {
 
 impl<A: Jobs> TestAgent<A> {
     pub(super) fn begin(
-        stage: TestHost<A>,
+        host: TestHost<A>,
         runtime: Runtime,
         wallet: Option<TestWallet>,
         web: Arc<Web>,
     ) -> Self {
-        let mut agent = Self { stage, web, wallet, submitted: BTreeSet::new(), runtime };
+        let mut agent = Self { host, web, wallet, submitted: BTreeSet::new(), runtime };
         agent.go(Until::Idle);
         agent
     }
@@ -57,7 +57,7 @@ impl<A: Jobs> TestAgent<A> {
         job
     }
 
-    /// Asks for a job on an outside relay that the agent serves.
+    /// Asks for a job on an external relay that the agent serves.
     pub fn submit_outside(&mut self, relay: &str, job: Job) -> SubmittedJob {
         let job = self.sign(job);
         self.publish_outside(relay, job.request());
@@ -90,8 +90,8 @@ impl<A: Jobs> TestAgent<A> {
         if !wallet.pay(&invoice) {
             fail(format_args!("the invoice {invoice} for job {} cannot be paid any more", job.id()));
         }
-        let last = self.now() + PAYMENT_PATIENCE;
-        while self.stage.job_state(job.id()) == Some(JobState::AwaitingPayment) && self.now() < last {
+        let last = self.now() + PAYMENT_TIMEOUT;
+        while self.host.job_state(job.id()) == Some(JobState::AwaitingPayment) && self.now() < last {
             self.advance(Duration::from_secs(1));
         }
     }
@@ -104,7 +104,7 @@ impl<A: Jobs> TestAgent<A> {
     pub fn publish(&mut self, event: &VerifiedEvent) {
         let outcome = {
             let _entered = self.runtime.enter();
-            self.stage.publish(event)
+            self.host.publish(event)
         };
         if let Outcome::Refused(reason) = outcome {
             fail(format_args!("the agent's relay refused the event {}: {reason}", event.id));
@@ -112,13 +112,13 @@ impl<A: Jobs> TestAgent<A> {
         self.go(Until::Idle);
     }
 
-    /// Publishes any event on an outside relay that the agent serves. A job request or cancellation reaches the agent.
+    /// Publishes any event on an external relay that the agent serves. A job request or cancellation reaches the agent.
     pub fn publish_outside(&mut self, relay: &str, event: &VerifiedEvent) {
         let relay = relay.trim_end_matches('/');
-        self.stage.outside.entry(relay.to_owned()).or_default().push(event.clone());
+        self.host.outside.entry(relay.to_owned()).or_default().push(event.clone());
         {
             let _entered = self.runtime.enter();
-            self.stage.receive(relay, event.clone());
+            self.host.receive(relay, event.clone());
         }
         self.go(Until::Idle);
     }
@@ -165,9 +165,9 @@ impl<A: Jobs> TestAgent<A> {
     /// When the agent did not take the job, or it has not ended after a day.
     #[track_caller]
     pub fn finish(&mut self, job: &SubmittedJob) {
-        let until = Until::Ended(job.id(), self.now() + PATIENCE);
+        let until = Until::Ended(job.id(), self.now() + FINISH_TIMEOUT);
         self.go(until);
-        if !self.stage.job_state(job.id()).is_some_and(JobState::is_final) {
+        if !self.host.job_state(job.id()).is_some_and(JobState::is_final) {
             let explanation = self.explain(job);
             fail(format_args!("job {} does not end: {explanation}", job.id()));
         }
@@ -187,7 +187,7 @@ impl<A: Jobs> TestAgent<A> {
     pub fn evict(&mut self) {
         {
             let _entered = self.runtime.enter();
-            self.stage.evict();
+            self.host.evict();
         }
         self.go(Until::Idle);
     }
@@ -195,20 +195,20 @@ impl<A: Jobs> TestAgent<A> {
     /// Lets the agent forget what it has in memory, as a Durable Object does that hibernates. While something is under way
     /// it does not.
     pub fn forget(&mut self) {
-        self.stage.forget();
+        self.host.forget();
         self.go(Until::Idle);
     }
 
     /// What time it is.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        self.stage.clock.now()
+        self.host.clock.now()
     }
 
     /// The agent's public key.
     #[must_use]
     pub fn public_key(&self) -> PublicKey {
-        self.stage.keys.public_key()
+        self.host.keys.public_key()
     }
 
     /// Signs the request. Two jobs that are the same, of one second, would be the same event: then the later one has an
@@ -226,6 +226,6 @@ impl<A: Jobs> TestAgent<A> {
     }
 
     fn go(&mut self, until: Until) {
-        self.runtime.block_on(self.stage.go(until));
+        self.runtime.block_on(self.host.go(until));
     }
 }

@@ -1,4 +1,4 @@
-//! What a test can decide about its agent.
+//! `TestAgentBuilder`: keys, state and wallet of a test's agent.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -149,10 +149,10 @@ impl<A: Jobs> TestAgentBuilder<A> {
             Attached::Other(wallet) => (Some(wallet), None),
         };
         let web = Arc::new(Web::default());
-        let (sender, wishes) = mpsc::unbounded_channel();
-        let host = TestHandlerHost { keys, wishes: sender, web: Arc::clone(&web) };
-        let stage = TestHost::set(TestHostConfig { sql, clock, idle, wallet, host, wishes });
-        TestAgent::begin(stage, runtime, test_wallet, web)
+        let (sender, requests) = mpsc::unbounded_channel();
+        let host = TestHandlerHost { keys, requests: sender, web: Arc::clone(&web) };
+        let host = TestHost::set(TestHostConfig { sql, clock, idle, wallet, host, requests });
+        TestAgent::begin(host, runtime, test_wallet, web)
     }
 }
 

@@ -1,4 +1,4 @@
-//! What running handlers have around them in a test.
+//! The `HandlerHost` of a test.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::engine::{Input, Lease, Report, StateQuery};
 use crate::error::JobError;
 use crate::host_port::HandlerHost;
 
-/// What a handler wants of the stage that it runs on.
+/// What a running handler asks of its test host.
 pub(super) enum HostRequest {
     /// To tell the engine something.
     Tell(Input),
@@ -28,7 +28,7 @@ pub(super) enum HostRequest {
 
 pub(super) struct TestHandlerHost {
     pub(super) keys: Keys,
-    pub(super) wishes: mpsc::UnboundedSender<HostRequest>,
+    pub(super) requests: mpsc::UnboundedSender<HostRequest>,
     pub(super) web: Arc<Web>,
 }
 
@@ -43,9 +43,12 @@ struct TestOver;
 pub(super) struct RelayQueryError(pub(super) String);
 
 impl TestHandlerHost {
-    async fn wish<T>(&self, wish: impl FnOnce(oneshot::Sender<T>) -> HostRequest) -> Result<T, TestOver> {
+    async fn request<T>(
+        &self,
+        request: impl FnOnce(oneshot::Sender<T>) -> HostRequest,
+    ) -> Result<T, TestOver> {
         let (answer, answered) = oneshot::channel();
-        let _ = self.wishes.send(wish(answer));
+        let _ = self.requests.send(request(answer));
         answered.await.map_err(|_| TestOver)
     }
 }
@@ -61,15 +64,15 @@ impl HandlerHost for TestHandlerHost {
     }
 
     fn report(&self, lease: Lease, report: Report) {
-        let _ = self.wishes.send(HostRequest::Tell(Input::Reported { lease, report }));
+        let _ = self.requests.send(HostRequest::Tell(Input::Reported { lease, report }));
     }
 
     async fn query_state(&self, query: StateQuery) -> Result<Value, JobError> {
-        Ok(self.wish(|answer| HostRequest::Ask(query, answer)).await??)
+        Ok(self.request(|answer| HostRequest::Ask(query, answer)).await??)
     }
 
     async fn events(&self, filters: Vec<Filter>) -> Result<Vec<Event>, JobError> {
-        Ok(self.wish(|answer| HostRequest::Query(filters, answer)).await??)
+        Ok(self.request(|answer| HostRequest::Query(filters, answer)).await??)
     }
 
     async fn external_events(
@@ -78,7 +81,7 @@ impl HandlerHost for TestHandlerHost {
         filters: Vec<Filter>,
     ) -> Result<Vec<VerifiedEvent>, RelayError> {
         let relay = relay.to_owned();
-        let asked = self.wish(|answer| HostRequest::ExternalEvents(relay, filters, answer)).await;
+        let asked = self.request(|answer| HostRequest::ExternalEvents(relay, filters, answer)).await;
         asked.map_err(|TestOver| RelayError::Disconnected)
     }
 

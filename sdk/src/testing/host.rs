@@ -41,7 +41,7 @@ pub(super) enum Until {
 pub(super) struct TestHost<A> {
     pub(super) engine: JobEngine<Sqlite>,
     pub(super) relay: OwnRelay,
-    /// What outside relays have, by their URLs.
+    /// What external relays have, by their URLs.
     pub(super) outside: BTreeMap<String, Vec<VerifiedEvent>>,
     pub(super) warnings: Vec<String>,
     pub(super) clock: Clock,
@@ -49,21 +49,21 @@ pub(super) struct TestHost<A> {
     options: Options,
     services: Services<A>,
     host: Arc<TestHandlerHost>,
-    wishes: mpsc::UnboundedReceiver<HostRequest>,
+    requests: mpsc::UnboundedReceiver<HostRequest>,
     wallet: Option<Arc<dyn Wallet>>,
     /// What is at work: runs, and questions to the wallet.
     work: JoinSet<Option<Input>>,
     idle: Idle,
 }
 
-/// What a stage is made of.
+/// What a test host is made of.
 pub(super) struct TestHostConfig {
     pub(super) sql: Sqlite,
     pub(super) clock: Clock,
     pub(super) idle: Idle,
     pub(super) wallet: Option<Arc<dyn Wallet>>,
     pub(super) host: TestHandlerHost,
-    pub(super) wishes: mpsc::UnboundedReceiver<HostRequest>,
+    pub(super) requests: mpsc::UnboundedReceiver<HostRequest>,
 }
 
 /// What happened next.
@@ -77,7 +77,7 @@ enum Next {
 impl<A: Jobs> TestHost<A> {
     #[track_caller]
     pub(super) fn set(props: TestHostConfig) -> Self {
-        let TestHostConfig { sql, clock, idle, wallet, host, wishes } = props;
+        let TestHostConfig { sql, clock, idle, wallet, host, requests } = props;
         let keys = host.keys.clone();
         let host = Arc::new(host);
         let options = Options { wallet: wallet.is_some(), ..Options::default() };
@@ -91,7 +91,7 @@ impl<A: Jobs> TestHost<A> {
             options,
             services: services(&host, &wallet),
             host,
-            wishes,
+            requests,
             wallet,
             work: JoinSet::new(),
             idle,
@@ -102,7 +102,7 @@ impl<A: Jobs> TestHost<A> {
     #[track_caller]
     pub(super) fn evict(&mut self) {
         self.work = JoinSet::new();
-        while self.wishes.try_recv().is_ok() {}
+        while self.requests.try_recv().is_ok() {}
         self.services = services(&self.host, &self.wallet);
         self.engine = open::<A>(self.engine.sql().clone(), &self.keys, &self.options, &self.clock);
     }
@@ -129,7 +129,7 @@ impl<A: Jobs> TestHost<A> {
             match self.next(pause, matches!(until, Until::Idle)).await {
                 Next::Idle => return,
                 Next::Due => {}
-                Next::HostRequest(wish) => self.grant(wish),
+                Next::HostRequest(request) => self.grant(request),
                 Next::Ended(Ok(Some(input))) => self.feed(input),
                 Next::Ended(Err(error)) if error.is_panic() => resume_unwind(error.into_panic()),
                 // It was aborted.
@@ -147,7 +147,7 @@ impl<A: Jobs> TestHost<A> {
         published.outcome
     }
 
-    /// Brings an event from an outside relay to the agent.
+    /// Brings an event from an external relay to the agent.
     pub(super) fn receive(&mut self, relay: &str, event: VerifiedEvent) {
         self.feed(Input::Request { event, source: Some(relay.to_owned()), ticket: 0 });
     }
@@ -172,7 +172,7 @@ impl<A: Jobs> TestHost<A> {
     fn is_reached(&mut self, until: Until) -> bool {
         match until {
             Until::Idle => false,
-            Until::Settled => self.work.is_empty() && self.wishes.is_empty(),
+            Until::Settled => self.work.is_empty() && self.requests.is_empty(),
             Until::At(at) => at <= self.clock.now(),
             Until::Ended(job, at) => {
                 at <= self.clock.now() || self.job_state(job).is_none_or(JobState::is_final)
@@ -190,16 +190,16 @@ impl<A: Jobs> TestHost<A> {
         tokio::select! {
             biased;
             // What a run says comes before how it ended.
-            Some(wish) = self.wishes.recv() => Next::HostRequest(wish),
+            Some(request) = self.requests.recv() => Next::HostRequest(request),
             Some(ended) = self.work.join_next() => Next::Ended(ended),
             () = pause => Next::Due,
             () = self.idle.reached(), if or_idle => Next::Idle,
         }
     }
 
-    fn grant(&mut self, wish: HostRequest) {
+    fn grant(&mut self, request: HostRequest) {
         // Whoever wished may have been aborted since.
-        match wish {
+        match request {
             HostRequest::Tell(input) => self.feed(input),
             HostRequest::Ask(query, answer) => drop(answer.send(self.query_state(query))),
             HostRequest::ExternalEvents(relay, filters, answer) => {

@@ -1,4 +1,4 @@
-//! What a test finds out about its agent.
+//! What a test can read of its agent: results, records, state, memory.
 
 use openagents_host::outgoing::FetchRequest;
 use openagents_host::{Keys, PublicKey, Timestamp, VerifiedEvent};
@@ -137,7 +137,7 @@ impl<A: Jobs> TestAgent<A> {
     #[track_caller]
     pub fn state(&self) -> A {
         let cache = StateCache::<A>::default();
-        let state = cache.shared(&self.stage.engine.state()).or_fail("the state cannot be read");
+        let state = cache.shared(&self.host.engine.state()).or_fail("the state cannot be read");
         drop(cache);
         std::sync::Arc::into_inner(state).unwrap_or_default()
     }
@@ -176,7 +176,7 @@ impl<A: Jobs> TestAgent<A> {
     /// All events that the agent's own relay took, from whomever, in their order.
     #[must_use]
     pub fn relay_events(&self) -> Vec<VerifiedEvent> {
-        self.stage.relay.accepted().to_vec()
+        self.host.relay.accepted().to_vec()
     }
 
     /// What the agent published by itself: neither results nor feedback.
@@ -187,10 +187,10 @@ impl<A: Jobs> TestAgent<A> {
         self.said().filter(|event| !is_answer(event)).cloned().collect()
     }
 
-    /// What an outside relay has, in the order of arrival.
+    /// What an external relay has, in the order of arrival.
     #[must_use]
     pub fn outside_events(&self, relay: &str) -> Vec<VerifiedEvent> {
-        self.stage.outside.get(relay.trim_end_matches('/')).cloned().unwrap_or_default()
+        self.host.outside.get(relay.trim_end_matches('/')).cloned().unwrap_or_default()
     }
 
     /// The fetches that handlers made, in their order, whatever came of them.
@@ -202,7 +202,7 @@ impl<A: Jobs> TestAgent<A> {
     /// What the operator would be told.
     #[must_use]
     pub fn warnings(&self) -> &[String] {
-        &self.stage.warnings
+        &self.host.warnings
     }
 
     /// The wallet that the agent is paid through.
@@ -261,13 +261,13 @@ impl<A: Jobs> TestAgent<A> {
 
     #[track_caller]
     fn query_state(&mut self, query: StateQuery) -> Value {
-        self.stage.query_state(query).or_fail("the agent's database failed")
+        self.host.query_state(query).or_fail("the agent's database failed")
     }
 
     /// What the agent said on its own relay.
     fn said(&self) -> impl Iterator<Item = &VerifiedEvent> {
         let me: PublicKey = self.public_key();
-        self.stage.relay.accepted().iter().filter(move |event| event.pubkey == me)
+        self.host.relay.accepted().iter().filter(move |event| event.pubkey == me)
     }
 
     #[track_caller]

@@ -56,7 +56,7 @@ fn short() -> RelayLimits {
     RelayLimits { timeout: SECOND / 4, ..RelayLimits::default() }
 }
 
-async fn next(client: &mut RelayClient) -> Option<Result<(String, VerifiedEvent), RelayError>> {
+async fn next(client: &mut RelayClient) -> Option<Result<(SubscriptionId, VerifiedEvent), RelayError>> {
     timeout(5 * SECOND, client.next_event()).await.expect("nothing came")
 }
 
@@ -138,7 +138,7 @@ mod querying {
     }
 
     async fn query(answers: Vec<Value>, limits: RelayLimits) -> Result<Vec<VerifiedEvent>, RelayError> {
-        connect_with(&answering(answers).await, limits).await.query(&[json!({ "kinds": [1] })]).await
+        connect_with(&answering(answers).await, limits).await.query(&[Filter::new().kinds([1])]).await
     }
 
     #[tokio::test]
@@ -157,10 +157,11 @@ mod querying {
         })
         .await;
         let mut client = connect(&url).await;
-        let filters = [json!({ "kinds": [1], "limit": 2 }), json!({ "ids": ["0"] })];
+        let filters = [Filter::new().kinds([1]).limit(2), Filter::new().ids([note(9).id])];
         assert_eq!(client.query(&filters).await, Ok(vec![note(2), note(1)]));
         let request = received.recv().await.unwrap();
-        assert_eq!((&request[0], &request[2], &request[3]), (&json!("REQ"), &filters[0], &filters[1]));
+        let sent = filters.each_ref().map(|filter| json!(filter));
+        assert_eq!((&request[0], &request[2], &request[3]), (&json!("REQ"), &sent[0], &sent[1]));
         assert_eq!(received.recv().await.unwrap(), json!(["CLOSE", request[1]]));
         // Each query is a subscription of its own.
         client.query(&filters).await.unwrap();
@@ -216,8 +217,8 @@ mod querying {
         })
         .await;
         let mut client = connect_with(&url, short()).await;
-        assert!(client.query(&[json!({})]).await.is_err());
-        assert_eq!(client.query(&[json!({})]).await, Ok(vec![note(2)]));
+        assert!(client.query(&[Filter::new()]).await.is_err());
+        assert_eq!(client.query(&[Filter::new()]).await, Ok(vec![note(2)]));
     }
 
     #[tokio::test]
@@ -248,7 +249,7 @@ mod querying {
             },
         )
         .await;
-        let outcome = connect_with(&url, short()).await.query(&[json!({})]).await;
+        let outcome = connect_with(&url, short()).await.query(&[Filter::new()]).await;
         assert!(
             matches!(outcome, Err(RelayError::TooLarge { .. } | RelayError::Timeout { .. })),
             "{outcome:?}"
@@ -281,7 +282,7 @@ mod subscribing {
     async fn delivers_stored_events_and_those_to_come() {
         let url = lively(vec![note(1), note(2)]).await;
         let mut client = connect(&url).await;
-        let id = client.subscribe(&[json!({ "kinds": [1] })]).await.unwrap();
+        let id = client.subscribe(&[Filter::new().kinds([1])]).await.unwrap();
         assert_eq!(next(&mut client).await, Some(Ok((id.clone(), note(1)))));
         assert_eq!(next(&mut client).await, Some(Ok((id.clone(), note(2)))));
         assert_eq!(client.publish(&note(3)).await, Ok(PublishOutcome::Accepted));
@@ -292,15 +293,15 @@ mod subscribing {
     #[tokio::test]
     async fn keeps_events_that_come_during_a_query() {
         let mut client = connect(&lively(vec![note(1)]).await).await;
-        let id = client.subscribe(&[json!({})]).await.unwrap();
-        assert_eq!(client.query(&[json!({})]).await, Ok(vec![note(1)]));
+        let id = client.subscribe(&[Filter::new()]).await.unwrap();
+        assert_eq!(client.query(&[Filter::new()]).await, Ok(vec![note(1)]));
         assert_eq!(next(&mut client).await, Some(Ok((id, note(1)))));
     }
 
     #[tokio::test]
     async fn delivers_nothing_of_a_subscription_that_was_ended() {
         let mut client = connect(&lively(vec![]).await).await;
-        let id = client.subscribe(&[json!({})]).await.unwrap();
+        let id = client.subscribe(&[Filter::new()]).await.unwrap();
         client.unsubscribe(&id).await.unwrap();
         client.publish(&note(3)).await.unwrap();
         assert!(timeout(SECOND / 10, client.next_event()).await.is_err());
@@ -319,10 +320,10 @@ mod subscribing {
         })
         .await;
         let mut client = connect(&url).await;
-        let subscription = client.subscribe(&[json!({})]).await.unwrap();
+        let subscription = client.subscribe(&[Filter::new()]).await.unwrap();
         let reason = "restricted: not you".to_owned();
         assert_eq!(next(&mut client).await, Some(Err(RelayError::Closed { subscription, reason })));
-        let id = client.subscribe(&[json!({})]).await.unwrap();
+        let id = client.subscribe(&[Filter::new()]).await.unwrap();
         assert_eq!(next(&mut client).await, Some(Ok((id, note(2)))));
     }
 
@@ -334,7 +335,7 @@ mod subscribing {
         })
         .await;
         let mut client = connect(&url).await;
-        client.subscribe(&[json!({})]).await.unwrap();
+        client.subscribe(&[Filter::new()]).await.unwrap();
         assert_eq!(next(&mut client).await, None);
         assert_eq!(next(&mut client).await, None);
     }
@@ -344,7 +345,7 @@ mod subscribing {
         let url = lively((1..=5).map(note).collect()).await;
         let limits = RelayLimits { max_events: 3, ..RelayLimits::default() };
         let mut client = connect_with(&url, limits).await;
-        let id = client.subscribe(&[json!({})]).await.unwrap();
+        let id = client.subscribe(&[Filter::new()]).await.unwrap();
         // Its answers come after those of the subscription. It is not interested in what comes, so it can wait longer.
         client.publish(&note(9)).await.unwrap();
         for number in 1..=3 {
@@ -365,7 +366,7 @@ mod subscribing {
         })
         .await;
         let mut client = connect_with(&url, impatient).await;
-        client.subscribe(&[json!({})]).await.unwrap();
+        client.subscribe(&[Filter::new()]).await.unwrap();
         assert!(timeout(SECOND, client.next_event()).await.is_err());
         // Also when the wait is begun anew all the time.
         for _ in 0..50 {
@@ -384,7 +385,7 @@ mod subscribing {
         })
         .await;
         let mut client = connect_with(&url, impatient).await;
-        client.subscribe(&[json!({})]).await.unwrap();
+        client.subscribe(&[Filter::new()]).await.unwrap();
         assert_eq!(next(&mut client).await, Some(Err(RelayError::Timeout { after: impatient.timeout })));
         assert_eq!(next(&mut client).await, None);
         let mut client = connect_with(&url, impatient).await;

@@ -1,3 +1,5 @@
+//! Building a filter (NIP-01) condition by condition.
+
 use crate::nostr::bytes::{EventId, PublicKey};
 use crate::nostr::event::MAX_CREATED_AT;
 use crate::nostr::kind::Kind;
@@ -74,6 +76,20 @@ impl Filter {
         }
         self.tags.insert(name, values);
         Ok(self)
+    }
+
+    /// The event refers to one of these events, by an `e` tag.
+    #[must_use]
+    pub fn events(mut self, ids: impl IntoIterator<Item = EventId>) -> Self {
+        self.tags.insert(TagName::E, ids.into_iter().map(|id| id.to_hex()).collect());
+        self
+    }
+
+    /// The event refers to one of these public keys, by a `p` tag.
+    #[must_use]
+    pub fn pubkeys(mut self, keys: impl IntoIterator<Item = PublicKey>) -> Self {
+        self.tags.insert(TagName::P, keys.into_iter().map(|key| key.to_hex()).collect());
+        self
     }
 
     /// The event was made at this second (since the Unix epoch) or later.

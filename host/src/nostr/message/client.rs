@@ -1,8 +1,10 @@
+//! What a client asks of a relay (NIP-01, NIP-42, NIP-45, NIP-77): written by clients, read by relays.
+
 use std::borrow::Cow;
 use std::fmt;
 
 use crate::nostr::bytes::EventId;
-use crate::nostr::event::Event;
+use crate::nostr::event::{Event, VerifiedEvent};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -10,34 +12,34 @@ use super::{RelayMessage, SubscriptionId};
 use crate::nostr::filter::Filter;
 use crate::nostr::reason::{Outcome, Reason};
 
-/// What a client asks of a relay.
+/// A message of a client, about an [`Event`] that is not verified yet unless `E` says so.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ClientMessage {
-    /// Take this event.
-    Event(Event),
-    /// Send me the events that match any of these filters, those you have and those that come.
+pub enum ClientMessage<E = Event> {
+    /// `EVENT`: store this event and pass it on.
+    Event(E),
+    /// `REQ`: send the events that match any of these filters, those that are stored and those that come.
     Request {
-        /// Under this name.
+        /// The name that the client gives the subscription.
         subscription: SubscriptionId,
         /// At least one.
         filters: Vec<Filter>,
     },
-    /// Send me no more of these.
+    /// `CLOSE`: end this subscription.
     Close(SubscriptionId),
-    /// How many stored events match any of these filters (NIP-45)?
+    /// `COUNT`: how many stored events match any of these filters (NIP-45)?
     Count {
-        /// Under this name.
+        /// The name that the client gives the question.
         subscription: SubscriptionId,
         /// At least one.
         filters: Vec<Filter>,
     },
-    /// This is who I am (NIP-42).
-    Auth(Event),
-    /// Let us find out which events each of us lacks (NIP-77).
+    /// `AUTH`: the answer to the relay's challenge (NIP-42).
+    Auth(E),
+    /// `NEG-OPEN`, `NEG-MSG`, `NEG-CLOSE`: find out which events each side lacks (NIP-77).
     Reconcile {
-        /// Under this name. It has nothing to do with the names of subscriptions.
+        /// The name that the client gives the reconciliation; subscriptions have other names.
         subscription: SubscriptionId,
-        /// Which step this is.
+        /// The step of the reconciliation.
         step: ReconcileStep,
     },
 }
@@ -45,16 +47,16 @@ pub enum ClientMessage {
 /// A step of a reconciliation (NIP-77). Messages are those of the Negentropy protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReconcileStep {
-    /// The first: about which events, and the client's first message.
+    /// `NEG-OPEN`: the beginning.
     Open {
-        /// Which events.
+        /// The events that are compared.
         filter: Box<Filter>,
-        /// The message.
+        /// The client's first message.
         message: Vec<u8>,
     },
-    /// One more message.
+    /// `NEG-MSG`: the client's next message.
     Continue(Vec<u8>),
-    /// The last: nothing more is wanted.
+    /// `NEG-CLOSE`: the end.
     Close,
 }
 
@@ -187,6 +189,56 @@ impl ClientMessage {
             }),
         }
     }
+}
+
+impl ClientMessage<VerifiedEvent> {
+    /// The message's JSON.
+    ///
+    /// ```
+    /// use openagents_host::nostr::{ClientMessage, Filter, SubscriptionId};
+    ///
+    /// let subscription = SubscriptionId::new("feed").unwrap();
+    /// let request = ClientMessage::Request { subscription, filters: vec![Filter::new().kinds([1]).limit(20)] };
+    /// assert_eq!(request.to_json(), r#"["REQ","feed",{"kinds":[1],"limit":20}]"#);
+    /// ```
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        match self {
+            Self::Event(event) => format!(r#"["EVENT",{}]"#, event.json()),
+            Self::Auth(event) => format!(r#"["AUTH",{}]"#, event.json()),
+            Self::Request { subscription, filters } => with_filters("REQ", subscription, filters),
+            Self::Count { subscription, filters } => with_filters("COUNT", subscription, filters),
+            Self::Close(subscription) => format!(r#"["CLOSE",{}]"#, subscription.as_json()),
+            Self::Reconcile { subscription, step } => {
+                let subscription = subscription.as_json();
+                let hex = |message: &[u8]| base16ct::lower::encode_string(message);
+                match step {
+                    ReconcileStep::Open { filter, message } => {
+                        format!(r#"["NEG-OPEN",{subscription},{},"{}"]"#, json(filter), hex(message))
+                    }
+                    ReconcileStep::Continue(message) => {
+                        format!(r#"["NEG-MSG",{subscription},"{}"]"#, hex(message))
+                    }
+                    ReconcileStep::Close => format!(r#"["NEG-CLOSE",{subscription}]"#),
+                }
+            }
+        }
+    }
+}
+
+fn with_filters(verb: &str, subscription: &SubscriptionId, filters: &[Filter]) -> String {
+    let mut text = format!(r#"["{verb}",{}"#, subscription.as_json());
+    for filter in filters {
+        text.push(',');
+        text.push_str(&json(filter));
+    }
+    text.push(']');
+    text
+}
+
+fn json(filter: &Filter) -> String {
+    // A filter always serialises.
+    serde_json::to_string(filter).unwrap_or_default()
 }
 
 const EXPECTED: &str = "expected a JSON array that begins with \"EVENT\", \"REQ\" or \"CLOSE\"";
@@ -338,7 +390,7 @@ impl fmt::Display for Excerpt<'_> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::ClientMessage;
+    use super::{ClientMessage, ReconcileStep, SubscriptionId};
     use crate::nostr::fixtures;
 
     fn answer(text: &str) -> serde_json::Value {
@@ -379,12 +431,27 @@ mod tests {
             let ClientMessage::Event(read) = ClientMessage::parse(&text).unwrap() else { panic!() };
             prop_assert_eq!(&read, &*event);
 
-            let name = serde_json::to_string(&name).unwrap();
-            let json: Vec<String> = filters.iter().map(|filter| serde_json::to_string(filter).unwrap()).collect();
-            let text = format!("[\"REQ\",{name},{}]", json.join(","));
-            let ClientMessage::Request { subscription, filters: read } = ClientMessage::parse(&text).unwrap() else { panic!() };
-            prop_assert_eq!(subscription.as_json(), &name);
-            prop_assert_eq!(read, filters);
+            let request = |number: u8| {
+                let subscription = SubscriptionId::new(&name).unwrap();
+                let filters = filters.clone();
+                match number {
+                    0 => ClientMessage::Request { subscription, filters },
+                    1 => ClientMessage::Count { subscription, filters },
+                    2 => ClientMessage::Close(subscription),
+                    3 => {
+                        let filter = Box::new(filters[0].clone());
+                        let step = ReconcileStep::Open { filter, message: vec![0x61, 7] };
+                        ClientMessage::Reconcile { subscription, step }
+                    }
+                    4 => ClientMessage::Reconcile { subscription, step: ReconcileStep::Continue(vec![0xff]) },
+                    _ => ClientMessage::Reconcile { subscription, step: ReconcileStep::Close },
+                }
+            };
+            for number in 0..6 {
+                let written = request(number).to_json();
+                let read = ClientMessage::parse(&written).unwrap();
+                prop_assert_eq!(format!("{read:?}"), format!("{:?}", request(number)));
+            }
         }
     }
 

@@ -1,12 +1,16 @@
+//! What a relay tells a client (NIP-01, NIP-42, NIP-45, NIP-67, NIP-77): written by relays, read by clients.
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::nostr::bytes::EventId;
 
-use super::SubscriptionId;
-use crate::nostr::reason::{Outcome, Reason};
+use serde_json::value::RawValue;
 
-/// What a relay tells a client. Rendering it is left to who sends it, off the engine's thread.
+use super::SubscriptionId;
+use crate::nostr::reason::{Outcome, Prefix, Reason};
+
+/// A message of a relay. Engines return it as it is: the sending task writes the JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RelayMessage {
@@ -88,6 +92,59 @@ pub struct Count {
 }
 
 impl RelayMessage {
+    /// Reads what a relay says, leniently: nothing where it cannot be read, since a relay that says something strange may
+    /// yet say something else. Nothing in it is verified; the event is not even read.
+    ///
+    /// ```
+    /// use openagents_host::nostr::RelayMessage;
+    ///
+    /// let message = RelayMessage::parse(r#"["NOTICE","we close at noon"]"#);
+    /// assert_eq!(message, Some(RelayMessage::Notice("we close at noon".into())));
+    /// assert_eq!(RelayMessage::parse(r#"["NEW","hello"]"#), None);
+    /// ```
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let parts: Vec<&RawValue> = serde_json::from_str(text).ok()?;
+        let string =
+            |at: usize| parts.get(at).and_then(|part| serde_json::from_str::<String>(part.get()).ok());
+        let subscription = || SubscriptionId::new(&string(1)?).ok();
+        // NIP-01 demands a reason, but not every relay gives one.
+        let reason = |at: usize| Reason::parse(&string(at).unwrap_or_default());
+        Some(match string(0)?.as_str() {
+            "EVENT" => Self::Event { subscription: subscription()?, event: parts.get(2)?.get().into() },
+            "OK" => {
+                let id = EventId::from_hex(&string(1)?).ok()?;
+                let is_accepted: bool = serde_json::from_str(parts.get(2)?.get()).ok()?;
+                let outcome = match reason(3) {
+                    Reason { prefix: Prefix::Duplicate, .. } => Outcome::Duplicate,
+                    _ if is_accepted => Outcome::Accepted,
+                    reason => Outcome::Refused(reason),
+                };
+                Self::Ok { id, outcome }
+            }
+            "EOSE" => {
+                let hints: Vec<String> =
+                    parts.get(2).and_then(|hints| serde_json::from_str(hints.get()).ok()).unwrap_or_default();
+                let says = |word: &str| hints.iter().any(|hint| hint == word);
+                let completeness = if says("finish") {
+                    Completeness::Finished
+                } else if says("more") {
+                    Completeness::More
+                } else {
+                    Completeness::Unknown
+                };
+                Self::EndOfStoredEvents { subscription: subscription()?, completeness }
+            }
+            "CLOSED" => Self::Closed { subscription: subscription()?, reason: reason(2) },
+            "NEG-MSG" => Self::Reconcile { subscription: subscription()?, message: string(2)? },
+            "NEG-ERR" => Self::ReconcileRefused { subscription: subscription()?, reason: reason(2) },
+            "AUTH" => Self::Auth(string(1)?.into()),
+            "NOTICE" => Self::Notice(string(1)?.into()),
+            // Nobody here asks another relay for a `COUNT`.
+            _ => return None,
+        })
+    }
+
     /// Appends the message's JSON.
     ///
     /// ```
@@ -204,7 +261,7 @@ mod tests {
     use crate::nostr::bytes::EventId;
     use proptest::prelude::*;
 
-    use super::RelayMessage;
+    use super::{Completeness, RelayMessage};
     use crate::nostr::message::SubscriptionId;
     use crate::nostr::reason::{Outcome, Reason};
 
@@ -217,6 +274,82 @@ mod tests {
             let closed = RelayMessage::Closed { subscription, reason: Reason::invalid(text.clone()) };
             let closed: (String, String, String) = serde_json::from_str(&closed.to_json()).unwrap();
             prop_assert_eq!(closed, ("CLOSED".to_owned(), name, format!("invalid: {text}")));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn reads_what_relays_write(text in any::<String>(), name in "\\PC{1,64}", number in 0..9_usize) {
+            let subscription = SubscriptionId::new(&name).unwrap();
+            let reason = Reason::invalid(text.clone());
+            let message = match number {
+                0 => RelayMessage::Event { subscription, event: "{\"a\":[1, 2]}".into() },
+                1 => RelayMessage::Ok { id: EventId::from_bytes([7; 32]), outcome: Outcome::Accepted },
+                2 => RelayMessage::Ok { id: EventId::from_bytes([7; 32]), outcome: Outcome::Refused(reason) },
+                3 => RelayMessage::EndOfStoredEvents { subscription, completeness: Completeness::More },
+                4 => RelayMessage::Closed { subscription, reason },
+                5 => RelayMessage::Auth(text.into()),
+                6 => RelayMessage::Reconcile { subscription, message: "61ff".into() },
+                7 => RelayMessage::ReconcileRefused { subscription, reason },
+                _ => RelayMessage::Notice(text.into()),
+            };
+            prop_assert_eq!(RelayMessage::parse(&message.to_json()), Some(message));
+        }
+
+        #[test]
+        fn no_text_of_a_relay_makes_it_panic(text in r#"\[?("(EVENT|OK|EOSE|CLOSED|AUTH|NEG-MSG|NEG-ERR)")?,?.{0,60}\]?"#) {
+            let _ = RelayMessage::parse(&text);
+        }
+    }
+
+    #[test]
+    fn reads_what_other_relays_write() {
+        let id = EventId::from_bytes([0xab; 32]);
+        let ok = |accepted: bool, rest: &str| match RelayMessage::parse(&format!(
+            r#"["OK","{id}",{accepted}{rest}]"#
+        )) {
+            Some(RelayMessage::Ok { id: found, outcome }) if found == id => outcome,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(ok(true, ""), Outcome::Accepted);
+        assert_eq!(ok(true, r#","thanks""#), Outcome::Accepted);
+        assert_eq!(ok(false, r#","duplicate: had it""#), Outcome::Duplicate);
+        assert_eq!(ok(false, ""), Outcome::Refused(Reason::parse("")));
+        assert_eq!(ok(false, r#","no""#).to_string(), "no");
+        for (hints, expected) in [
+            ("", Completeness::Unknown),
+            (r#",["more"]"#, Completeness::More),
+            (r#",["finish"]"#, Completeness::Finished),
+            (",7", Completeness::Unknown),
+        ] {
+            let message = RelayMessage::parse(&format!(r#"["EOSE","a"{hints}]"#));
+            let subscription = SubscriptionId::new("a").unwrap();
+            let completeness = expected;
+            assert_eq!(message, Some(RelayMessage::EndOfStoredEvents { subscription, completeness }));
+        }
+    }
+
+    #[test]
+    fn passes_over_what_is_broken_or_unknown() {
+        let deep = "[".repeat(100_000);
+        for text in [
+            "",
+            "null",
+            "[]",
+            "{}",
+            "[1]",
+            r#"["NEW","hello"]"#,
+            r#"["NOTICE",{}]"#,
+            r#"["AUTH"]"#,
+            r#"["EVENT","a"]"#,
+            r#"["EVENT","",{}]"#,
+            r#"["OK","00",true,""]"#,
+            r#"["OK",null,true,""]"#,
+            r#"["EOSE"]"#,
+            r#"["EOSE",1]"#,
+            &deep,
+        ] {
+            assert_eq!(RelayMessage::parse(text), None, "{text:.30}");
         }
     }
 

@@ -1,3 +1,6 @@
+//! The id of a subscription (NIP-01).
+
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -35,7 +38,13 @@ impl SubscriptionId {
         Ok(Self::unchecked(text))
     }
 
-    /// The name of a text that breaks the rules, to be able to answer under it.
+    /// The name of a text that is known to keep the rules: a word, and a number behind it.
+    #[must_use]
+    pub fn numbered(word: &'static str, number: u64) -> Self {
+        Self(format!("\"{word}{number}\"").into())
+    }
+
+    /// The name of a text that is not checked: one from here, or one that breaks the rules and has to be answered.
     pub(crate) fn unchecked(text: &str) -> Self {
         // A string always serialises.
         Self(serde_json::to_string(text).unwrap_or_default().into())
@@ -45,6 +54,14 @@ impl SubscriptionId {
     #[must_use]
     pub fn as_json(&self) -> &str {
         &self.0
+    }
+}
+
+impl fmt::Display for SubscriptionId {
+    /// The name as the client chose it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name: Cow<'_, str> = serde_json::from_str(&self.0).map_err(|_| fmt::Error)?;
+        f.write_str(&name)
     }
 }
 
@@ -63,6 +80,7 @@ mod tests {
         assert!(SubscriptionId::new("").is_err());
         assert!(SubscriptionId::new(&"é".repeat(64)).is_ok());
         assert!(SubscriptionId::new(&"a".repeat(65)).is_err());
-        assert_eq!(SubscriptionId::new("a\"\n").unwrap().as_json(), r#""a\"\n""#);
+        let escaped = SubscriptionId::new("a\"\n").unwrap();
+        assert_eq!((escaped.as_json(), &*escaped.to_string()), (r#""a\"\n""#, "a\"\n"));
     }
 }

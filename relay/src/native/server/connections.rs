@@ -101,8 +101,8 @@ impl ConnectionTable {
                 }
             }
         }
-        // Called only now, each outbox has all that the batch has for it, and writes it together. A few are written here,
-        // which saves the way over the writers; many are spread over all cores.
+        // Called only now, each outbox has all that the batch has for it, and writes it together. A few are written
+        // here, which saves the way over the writers; many are spread over all cores.
         let at_once = to_wake.len() <= MAX_WRITTEN_INLINE;
         to_wake.iter().for_each(|outbox| outbox.wake_writer(at_once));
         self.close_largest_queues();

@@ -22,8 +22,8 @@ pub type DeliveryError = Box<dyn std::error::Error + Send + Sync>;
 /// Receives the events that are handed over.
 #[async_trait]
 pub trait HandoverSink: Send + Sync + 'static {
-    /// Takes an event. It must be safe before this returns `Ok`: then the relay forgets that it was to be delivered. The
-    /// same event can come more than once.
+    /// Takes an event. It must be safe before this returns `Ok`: then the relay forgets that it was to be delivered.
+    /// The same event can come more than once.
     async fn deliver(&self, event: VerifiedEvent) -> Result<(), DeliveryError>;
 }
 

@@ -76,8 +76,8 @@ struct OutboxState {
     socket: Option<SocketWriter>,
     /// What the socket did not take at once: the rest of a write.
     rest: Vec<u8>,
-    /// The answer to the latest ping, which waits for nothing. Those to earlier ones need not be sent (RFC 6455, section
-    /// 5.5.3).
+    /// The answer to the latest ping, which waits for nothing. Those to earlier ones need not be sent (RFC 6455,
+    /// section 5.5.3).
     pong: Option<Vec<u8>>,
     queue: VecDeque<OutboxItem>,
     /// How many items are answers that have not come yet.
@@ -387,8 +387,9 @@ impl OutboxState {
         !self.is_woken
     }
 
-    /// Takes what can be written now, about a [`WRITE_CHUNK_BYTES`] of it: nothing behind an answer that has not come, except a pong. What
-    /// is not taken can still be dropped. From here on it counts as rendered, which is what comes next.
+    /// Takes what can be written now, about a [`WRITE_CHUNK_BYTES`] of it: nothing behind an answer that has not come,
+    /// except a pong. What is not taken can still be dropped. From here on it counts as rendered, which is what comes
+    /// next.
     fn take_ready(&mut self) -> VecDeque<OutboxItem> {
         let (mut taken, mut size) = (VecDeque::new(), QueueSize::default());
         while size.waiting < WRITE_CHUNK_BYTES

@@ -7,7 +7,7 @@ use openagents_host::native::Stopped;
 
 use crate::reason::Reason;
 
-/// Why a query from inside has no answer.
+/// Why a query from inside the process failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum QueryError {

@@ -91,8 +91,8 @@ impl ReaderContext {
                 Some(Input::ReadFailed { read: queued.read.clone(), error })
             }
         };
-        // Before the answer, which the client's next message may build upon. If the engine has stopped, the connection is
-        // about to be closed.
+        // Before the answer, which the client's next message may build upon. If the engine has stopped, the connection
+        // is about to be closed.
         if let Some(report) = report {
             let _ = self.inputs.send_blocking(report);
         }

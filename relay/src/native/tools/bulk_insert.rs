@@ -153,10 +153,10 @@ impl<'a> BulkInsert<'a> {
         Ok(Self { store, bans, access })
     }
 
-    /// Stores an event with all rules of the store, and enters it in the account. The limits for strangers do not apply:
-    /// whoever has the database in his hands decides what is in it; but what operators have banned does not come back.
-    /// Nothing is handed over to an agent. How long the store [keeps](Store::retention) events of a kind counts from now.
-    /// A request to vanish is fulfilled if it is meant for this relay (NIP-62).
+    /// Stores an event with all rules of the store, and enters it in the account. The limits for strangers do not
+    /// apply: whoever has the database in his hands decides what is in it; but what operators have banned does not come
+    /// back. Nothing is handed over to an agent. How long the store [keeps](Store::retention) events of a kind counts
+    /// from now. A request to vanish is fulfilled if it is meant for this relay (NIP-62).
     ///
     /// # Errors
     /// When the database fails.

@@ -58,8 +58,8 @@ pub enum ExportError {
 /// began, whatever is stored meanwhile by another process. The `limit` of a filter plays no part. Events that are
 /// expired at `now` are left out (NIP-40).
 ///
-/// An export into a file that was broken off goes on where it stood: what is older than that was stored then, what is newer
-/// is stored now. It does so for a day, and with the filters that it was begun with.
+/// An export into a file that was broken off goes on where it stood: what is older than that was stored then, what is
+/// newer is stored now. It does so for a day, and with the filters that it was begun with.
 ///
 /// `stop` ends it between two events; `progress` is told when it begins, and now and then.
 ///

@@ -115,8 +115,8 @@ pub enum ImportError {
     Remote(#[from] RemoteError),
 }
 
-/// Stores the events of a source. `access` says under which hosts the store's relay is known: a request to vanish may name
-/// one of them (NIP-62). `stop` ends it after the transaction that is under way; `progress` is told after each.
+/// Stores the events of a source. `access` says under which hosts the store's relay is known: a request to vanish may
+/// name one of them (NIP-62). `stop` ends it after the transaction that is under way; `progress` is told after each.
 ///
 /// # Errors
 /// When the source or the database fails.

@@ -35,8 +35,8 @@ impl Health {
     }
 }
 
-/// Checks a relay's database: the file, page by page, and that every index agrees with the events. Nothing is changed. A
-/// relay may be served from it meanwhile; what is checked is what was committed when the check began.
+/// Checks a relay's database: the file, page by page, and that every index agrees with the events. Nothing is changed.
+/// A relay may be served from it meanwhile; what is checked is what was committed when the check began.
 ///
 /// # Errors
 /// When the file is missing, is something else, or is of another release. A damaged file is a finding, not an error.
@@ -96,8 +96,8 @@ pub struct Compaction {
     pub after: u64,
 }
 
-/// Writes a relay's database anew without the gaps that deleted events leave. It needs as much room again while it works;
-/// a process that ends in between leaves the database as it was. Nobody else may be using it.
+/// Writes a relay's database anew without the gaps that deleted events leave. It needs as much room again while it
+/// works; a process that ends in between leaves the database as it was. Nobody else may be using it.
 ///
 /// # Errors
 /// When the file is missing or something else, the disk is full, or somebody else has the database open.

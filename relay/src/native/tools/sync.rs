@@ -1,7 +1,7 @@
 //! Synchronization of a store with another relay.
 //!
-//! The two sides find out what each of them lacks without sending what both have (NIP-77). With a relay that does not do
-//! that, its events are paged through instead. What is missing here is fetched, verified and stored; what is missing
+//! The two sides find out what each of them lacks without sending what both have (NIP-77). With a relay that does not
+//! do that, its events are paged through instead. What is missing here is fetched, verified and stored; what is missing
 //! there is sent. Begun again after an interruption, it finds less to do.
 
 mod identity;

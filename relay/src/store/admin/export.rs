@@ -9,8 +9,8 @@ use crate::store::Store;
 use crate::store::read::select::NOT_VANISHING;
 
 impl<S: Sql> Store<S> {
-    /// The stored events after a place, the oldest first: each with its place, after which the next page begins. The
-    /// first page is the one after 0.
+    /// The stored events after a row key, the oldest first: each with its row key, after which the next page begins.
+    /// The first page is the one after 0.
     ///
     /// An event that comes in between two pages is in a later one if it is newer than the last that was read.
     ///

@@ -14,15 +14,15 @@ use crate::tag::TagKey;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Disagreement {
-    /// What stands at this place is not the JSON of an event.
+    /// What stands at this row key is not the JSON of an event.
     Unreadable(u64),
-    /// The columns at this place are not those of the event that stands there.
+    /// The columns at this row key are not those of the event that stands there.
     Columns(u64),
-    /// An index does not lead to the event at this place.
+    /// An index does not lead to the event at this row key.
     Index {
         /// The name of the index.
         index: &'static str,
-        /// The place.
+        /// The row key.
         row_key: u64,
     },
     /// An index has more or fewer entries than there are events for it.
@@ -34,13 +34,13 @@ pub enum Disagreement {
         /// How many entries it has.
         found: u64,
     },
-    /// A tag of the event at this place is not found.
+    /// A tag of the event at this row key is not found.
     TagMissing(u64),
     /// There are tags of no event, or that their event does not have: so many.
     TagsTooMany(u64),
-    /// The event at this place was deleted, or its author has vanished.
+    /// The event at this row key was deleted, or its author has vanished.
     Forbidden(u64),
-    /// There is more than one version of the replaceable or addressable event at this place.
+    /// There is more than one version of the replaceable or addressable event at this row key.
     Versions(u64),
 }
 

@@ -18,8 +18,8 @@ const MAX_REPORTS: u64 = 500;
 const MAX_SUBJECTS_PER_REPORT: usize = 50;
 const MAX_REPORTED: usize = 2_000;
 
-/// How many characters of what a report says are repeated: all that an operator will read, and no more than the answer can
-/// hold two thousand times.
+/// How many characters of what a report says are repeated: all that an operator will read, and no more than the answer
+/// can hold two thousand times.
 const MAX_REASON_CHARS: usize = 1_000;
 
 impl<S: Sql> Store<S> {
@@ -105,8 +105,8 @@ impl<S: Sql> Store<S> {
         )
     }
 
-    /// The stored events that were reported and are not on the list of those that are in order, with what the latest report
-    /// says. Only the newest reports count, and of each the first events that it names.
+    /// The stored events that were reported and are not on the list of those that are in order, with what the latest
+    /// report says. Only the newest reports count, and of each the first events that it names.
     ///
     /// # Errors
     /// When the database fails.
@@ -141,7 +141,8 @@ impl<S: Sql> Store<S> {
         Ok(reported)
     }
 
-    /// Notes that a token was used, and says whether this was the first time. Those that no door takes any more are forgotten.
+    /// Notes that a token was used, and says whether this was the first time. Those that no door takes any more are
+    /// forgotten.
     ///
     /// # Errors
     /// When the database fails.
@@ -172,7 +173,8 @@ impl<S: Sql> Store<S> {
         self.sql.execute("DELETE FROM purge WHERE pubkey = ?", values![author])
     }
 
-    /// Removes some of the events that are to be, at most so many and only a few megabytes of them, and says whether there may be more.
+    /// Removes some of the events that are to be, at most so many and only a few megabytes of them, and says whether
+    /// there may be more.
     ///
     /// # Errors
     /// When the database fails.

@@ -38,8 +38,8 @@ impl Driver {
         if filter.authors.is_some() {
             candidates.insert(pointing, Self::Authors);
         } else if filter.kinds.is_some() && pointing == 0 {
-            // An author's index has the kinds in it: with authors, kinds never drive. Tags have the kind in theirs too, and
-            // one that points at one thing is rarer than a kind.
+            // An author's index has the kinds in it: with authors, kinds never drive. Tags have the kind in theirs too,
+            // and one that points at one thing is rarer than a kind.
             candidates.push(Self::Kinds);
         }
         candidates.truncate(MAX_PROBED);
@@ -49,8 +49,8 @@ impl Driver {
         candidates
     }
 
-    /// The condition that most likely finds few rows, so that they are read without a look at other conditions, if they turn
-    /// out to be few.
+    /// The condition that most likely finds few rows, so that they are read without a look at other conditions, if they
+    /// turn out to be few.
     pub(in crate::store) fn small_result_of_likely_rarest(filter: &Filter) -> Option<Self> {
         let first = Self::candidates(filter).into_iter().next()?;
         matches!(first, Self::Tag(name) if TagSelectivity::of(name) == TagSelectivity::Event).then_some(first)

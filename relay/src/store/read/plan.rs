@@ -22,16 +22,16 @@ pub(in crate::store) struct Plan {
 pub(in crate::store) const ROWS_NOT_WORTH_COUNTING: u64 = 32;
 
 impl Plan {
-    /// Whether the rows are known to be fewer than [`MAX_PROBED_ROWS`], or not many more than the filter is long: it does not matter
-    /// in which order they are found.
+    /// Whether the rows are known to be fewer than [`MAX_PROBED_ROWS`], or not many more than the filter is long: it
+    /// does not matter in which order they are found.
     pub(in crate::store) const fn is_small(self) -> bool {
         self.rows.is_some()
     }
 }
 
 impl Select {
-    /// One column for each candidate: how many rows it finds, counted up to [`MAX_PROBED_ROWS`]. The others are NULL where the first
-    /// finds no more than [`ROWS_NOT_WORTH_COUNTING`].
+    /// One column for each candidate: how many rows it finds, counted up to [`MAX_PROBED_ROWS`]. The others are NULL
+    /// where the first finds no more than [`ROWS_NOT_WORTH_COUNTING`].
     pub(in crate::store) fn probe(
         first: Driver,
         others: &[Driver],
@@ -67,8 +67,8 @@ impl Select {
 }
 
 impl<S: Sql> Store<S> {
-    /// The condition that finds the fewest rows. Where several may, their rows are counted, up to [`MAX_PROBED_ROWS`], in one
-    /// statement, unless the first has [so few](ROWS_NOT_WORTH_COUNTING); of those with more it is the first.
+    /// The condition that finds the fewest rows. Where several may, their rows are counted, up to [`MAX_PROBED_ROWS`],
+    /// in one statement, unless the first has [so few](ROWS_NOT_WORTH_COUNTING); of those with more it is the first.
     pub(in crate::store) fn plan(
         &self,
         filter: &Filter,

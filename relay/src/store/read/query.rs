@@ -23,9 +23,9 @@ use crate::tag::TagKey;
 const MAX_PAIRS: usize = 2_000;
 
 impl<S: Sql> Store<S> {
-    /// Hands the JSON of the stored events that match any of the filters to `each`: newest first, of those of
-    /// the same second the lowest id first, each once; before them what filters search for, the best first. Every filter brings no more than its own limit,
-    /// and together they bring no more bytes than an answer may have.
+    /// Hands the JSON of the stored events that match any of the filters to `each`: newest first, of those of the same
+    /// second the lowest id first, each once; before them what filters search for, the best first. Every filter brings
+    /// no more than its own limit, and together they bring no more bytes than an answer may have.
     ///
     /// Says whether these are all there are (NIP-67).
     ///
@@ -117,7 +117,7 @@ impl<S: Sql> Store<S> {
         Ok(answer.completeness)
     }
 
-    /// The places of a filter's newest events, in the order of answers.
+    /// The row keys of a filter's newest events, in the order of answers.
     fn newest(
         &self,
         filter: &Filter,
@@ -215,7 +215,7 @@ impl<S: Sql> Store<S> {
     }
 }
 
-/// The places of a filter's newest events.
+/// The row keys of a filter's newest events.
 struct Newest {
     row_keys: Vec<u64>,
     /// Whether older rows were looked at as well, as far as the limit asks for them.
@@ -231,7 +231,7 @@ struct Merged {
 }
 
 impl Merged {
-    /// Adds the places that the cursor of this value brought when `each` were asked for.
+    /// Adds the row keys that the cursor of this value brought when `each` were asked for.
     fn add(&mut self, value: String, json: &str, each: u64) -> NextRow {
         let found: Vec<u64> = serde_json::from_str(json)
             .map_err(|error| SqlError::Statement(format!("a list of places is no JSON: {error}")))?;
@@ -260,8 +260,8 @@ pub(in crate::store) fn needs_parties(filter: &Filter, context: &QueryContext<'_
         && !filter.tags.keys().any(|name| name.letter() == 'p')
 }
 
-/// The filters that find the same and [name the parties](needs_parties): what the reader has written, then what was written
-/// to the reader, which may be the same.
+/// The filters that find the same and [name the parties](needs_parties): what the reader has written, then what was
+/// written to the reader, which may be the same.
 pub(in crate::store) fn parties(filter: &Filter, context: &QueryContext<'_>) -> Vec<Filter> {
     let readers: OneOf<PublicKey> = context.viewer.pubkeys.iter().copied().collect();
     if readers.is_empty() {

@@ -57,7 +57,7 @@ impl ScanBudget {
 /// How far back a `REQ` looks at the rows of a condition that is in the order of answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store) struct ScanDepth {
-    /// The last place that is looked at.
+    /// The last row key that is looked at.
     pub(in crate::store) lower: u64,
     /// Whether that is all the filter asks for, or as far as its limit reaches.
     pub(in crate::store) is_enough: bool,
@@ -96,7 +96,7 @@ impl<S: Sql> Store<S> {
         Ok(last.map_or(whole, |lower| ScanDepth { lower, is_enough: false }))
     }
 
-    /// The place of the driving row that is the last of the newest so many; none if there are not so many.
+    /// The row key of the driving row that is the last of the newest so many; none if there are not so many.
     fn row_from_the_end(
         &self,
         driver: Driver,
@@ -149,8 +149,8 @@ fn weight(driver: Driver, filter: &Filter, context: &QueryContext<'_>) -> u64 {
     u64::try_from(values.saturating_add(readers)).unwrap_or(u64::MAX)
 }
 
-/// How many rows the driving condition has, counted up to a number. They are counted in its index alone, which is a small
-/// part of the work of looking at them.
+/// How many rows the driving condition has, counted up to a number. They are counted in its index alone, which is a
+/// small part of the work of looking at them.
 fn driving_rows(driver: Driver, filter: &Filter, context: &QueryContext<'_>, at_most: u64) -> Statement {
     let mut select = Statement::default();
     select.push("SELECT count(*) FROM (SELECT 1");
@@ -159,7 +159,7 @@ fn driving_rows(driver: Driver, filter: &Filter, context: &QueryContext<'_>, at_
     select
 }
 
-/// The places of the matching events among the first rows of a driving condition.
+/// The row keys of the matching events among the first rows of a driving condition.
 pub(in crate::store) fn row_keys(
     driver: Driver,
     filter: &Filter,

@@ -18,18 +18,19 @@ use crate::store::{Store, Viewer};
 /// How many events behind the mark a search goes through by itself. Of more, it says that it may have missed some.
 const MAX_UNINDEXED: u64 = 2_048;
 
-/// How many events of a filter are looked at one by one where its other conditions say which: fewer than an index is worth
-/// asking for.
+/// How many events of a filter are looked at one by one where its other conditions say which: fewer than an index is
+/// worth asking for.
 const MAX_BY_OTHER_CONDITIONS: u64 = 512;
 
-/// How many events that have the words, the newest, are looked at for a filter; how many of them may match; and of how many
-/// bytes they may be together.
+/// How many events that have the words, the newest, are looked at for a filter; how many of them may match; and of how
+/// many bytes they may be together.
 const MAX_CANDIDATES: u64 = 4_000;
 const MAX_MATCHES: usize = 1_000;
 const MAX_BYTES: usize = 8 * 1024 * 1024;
 
-/// The places of a range, the newest first: of the events behind the mark, of those that came late, and of those that the
-/// index finds. One bound only: of two, SQLite would take the first to begin with and go through all up to the second.
+/// The row keys of a range, the newest first: of the events behind the mark, of those that came late, and of those that
+/// the index finds. One bound only: of two, SQLite would take the first to begin with and go through all up to the
+/// second.
 const BEHIND: &str = "SELECT seq FROM event
      WHERE seq BETWEEN max(CAST(? AS INTEGER), (SELECT seq + 1 FROM search_progress)) AND CAST(? AS INTEGER)
      ORDER BY seq DESC";
@@ -43,14 +44,14 @@ const INDEXED: &str = "SELECT rowid AS seq FROM search_index
 pub struct SearchResult {
     /// The best first.
     pub events: Vec<Arc<str>>,
-    /// Whether these are all. That there are more is never said: a client that went on with the time of the oldest would
-    /// skip some (NIP-67).
+    /// Whether these are all. That there are more is never said: a client that went on with the time of the oldest
+    /// would skip some (NIP-67).
     pub completeness: Completeness,
 }
 
 impl<S: Sql> Store<S> {
-    /// Hands over what is stored for filters. What is searched for comes first, filter by filter, the best first; then the
-    /// rest, the newest first. Each event comes once.
+    /// Hands over what is stored for filters. What is searched for comes first, filter by filter, the best first; then
+    /// the rest, the newest first. Each event comes once.
     pub(in crate::store) fn query_with_searches(
         &self,
         now: Timestamp,
@@ -183,8 +184,8 @@ impl<S: Sql> Store<S> {
         self.candidates(INDEXED, values![query, lower, upper], MAX_CANDIDATES, hits)
     }
 
-    /// Looks through the newest events of these places, at most so many, and says whether it were all of them. What the
-    /// table of events shows of the filter's conditions is held against them before their texts are read.
+    /// Looks through the newest events of these row keys, at most so many, and says whether it were all of them. What
+    /// the table of events shows of the filter's conditions is held against them before their texts are read.
     fn candidates(
         &self,
         row_keys: &str,
@@ -197,7 +198,7 @@ impl<S: Sql> Store<S> {
         let authors = authors
             .as_ref()
             .map(|authors| json_list(authors.iter().map(|author| hex_string(author.as_bytes()))));
-        // The join goes through the places in their order: CROSS JOIN forbids to turn it round.
+        // The join goes through the row keys in their order: CROSS JOIN forbids to turn it round.
         let mut statement = format!(
             "SELECT e.json FROM ({row_keys} LIMIT ?) AS found CROSS JOIN event AS e ON e.seq = found.seq
              WHERE (e.expires_at IS NULL OR e.expires_at > ?){NOT_VANISHING}"
@@ -220,7 +221,7 @@ impl<S: Sql> Store<S> {
             is_whole &= next.is_continue();
             Ok(next)
         })?;
-        // How many places there were cannot be seen from what is left of them.
+        // How many row keys there were cannot be seen from what is left of them.
         let more: Option<(u64,)> = self.sql.first(&format!("{row_keys} LIMIT 1 OFFSET ?"), &limited)?;
         Ok(is_whole && more.is_none())
     }

@@ -17,8 +17,8 @@ pub(in crate::store) struct QueryContext<'a> {
     pub(in crate::store) viewer: &'a Viewer<'a>,
 }
 
-/// One value of the driving condition. Its rows stand in the order of answers in the index, those of several do not: they
-/// are read each by itself, and merged.
+/// One value of the driving condition. Its rows stand in the order of answers in the index, those of several do not:
+/// they are read each by itself, and merged.
 #[derive(Clone, Debug)]
 pub(in crate::store) struct MergeCursor {
     /// The value as JSON: tag key, `author","kind`, or kind.
@@ -31,7 +31,7 @@ pub(in crate::store) struct MergeCursor {
 pub(in crate::store) struct Select;
 
 impl Select {
-    /// A column of the newest events from a place on, for a condition with one value.
+    /// A column of the newest events from a row key on, for a condition with one value.
     pub(in crate::store) fn ordered(
         column: &str,
         driver: Driver,
@@ -47,8 +47,8 @@ impl Select {
         select
     }
 
-    /// The places of the newest events of a condition that finds few, whatever the order of its rows. An event can have two of
-    /// the values.
+    /// The row keys of the newest events of a condition that finds few, whatever the order of its rows. An event can
+    /// have two of the values.
     pub(in crate::store) fn sorted(
         driver: Driver,
         filter: &Filter,
@@ -106,7 +106,7 @@ impl Select {
         all
     }
 
-    /// For each cursor, the places of its newest events from `lower` on: a JSON list.
+    /// For each cursor, the row keys of its newest events from `lower` on: a JSON list.
     pub(in crate::store) fn cursors(
         driver: Driver,
         filter: &Filter,
@@ -174,21 +174,21 @@ impl Select {
     }
 }
 
-/// The JSON of events by their places, in the order of the list.
+/// The JSON of events by their row keys, in the order of the list.
 pub(in crate::store) const BY_ROW_KEYS: &str =
     "SELECT e.json FROM json_each(?) AS hit CROSS JOIN event AS e ON e.seq = hit.value";
 
-/// The first place that the filter wants.
+/// The first row key that the filter wants.
 pub(in crate::store) fn lower(filter: &Filter) -> u64 {
     RowKey::first(filter.since.unwrap_or(0)).seq()
 }
 
-/// The last place that the filter wants.
+/// The last row key that the filter wants.
 pub(in crate::store) fn upper(filter: &Filter) -> u64 {
     RowKey::last(filter.until.unwrap_or(MAX_CREATED_AT)).seq()
 }
 
-/// The column of the place where the rows are found.
+/// The column of the row key where the rows are found.
 pub(in crate::store) const fn row_key(driver: Driver) -> &'static str {
     match driver {
         Driver::Tag(_) => "t.seq",
@@ -378,7 +378,7 @@ impl SelectBody<'_> {
         let is_late =
             |second: Option<u64>| second.is_some_and(|s| (LAST_SECOND..MAX_CREATED_AT).contains(&s));
         if is_late(filter.since) || is_late(filter.until) {
-            // Events that share the last place's second.
+            // Events that share the last row key's second.
             select.push(" AND e.created_at BETWEEN ? AND ?").integer(filter.since.unwrap_or(0));
             select.integer(filter.until.unwrap_or(MAX_CREATED_AT));
         }
@@ -403,7 +403,7 @@ impl SelectBody<'_> {
         }
     }
 
-    /// That the event has one of these values: each is looked up beside its place.
+    /// That the event has one of these values: each is looked up beside its row key.
     fn push_other_tag(&self, select: &mut Statement, name: TagName, values: &OneOf<String>) {
         let keys: Vec<TagKey> = values.iter().map(|value| TagKey::new(name, value)).collect();
         select.push(" AND ");
@@ -474,7 +474,7 @@ impl AsBytes for PublicKey {
 }
 
 impl Statement {
-    /// The condition that the event at a place has one of these tags.
+    /// The condition that the event at a row key has one of these tags.
     fn tagged(&mut self, row_key: &str, keys: &[TagKey]) -> &mut Self {
         let (begin, end) = ("EXISTS (SELECT 1 FROM tag AS other WHERE other.key", ")");
         if !self.has_room_for(keys.len()) {

@@ -14,15 +14,15 @@ use crate::filter::Filter;
 use crate::store::Store;
 use crate::store::statement::Statement;
 
-/// Of more rows, those that are not within the limit of a filter would be read for nothing, and the texts held at the same
-/// time would be many.
+/// Of more rows, those that are not within the limit of a filter would be read for nothing, and the texts held at the
+/// same time would be many.
 pub(in crate::store) const MAX_SMALL_RESULT: u64 = 64;
 
 /// Texts of events, in the order of answers.
 pub(in crate::store) type Texts = Vec<Arc<str>>;
 
 impl Select {
-    /// Place and JSON of all events of a condition, in no order. One that has two of the values comes twice.
+    /// Row key and JSON of all events of a condition, in no order. One that has two of the values comes twice.
     pub(in crate::store) fn all_json(
         driver: Driver,
         filter: &Filter,
@@ -71,8 +71,8 @@ impl Select {
 }
 
 impl<S: Sql> Store<S> {
-    /// The events of a filter whose likely rarest condition has few rows: then it is not compared with others. `None` where
-    /// it has many, or where nothing says which one may be rare.
+    /// The events of a filter whose likely rarest condition has few rows: then it is not compared with others. `None`
+    /// where it has many, or where nothing says which one may be rare.
     pub(in crate::store) fn small_result_of_likely_rarest(
         &self,
         filter: &Filter,
@@ -109,8 +109,8 @@ impl<S: Sql> Store<S> {
         self.read_in_order(&Select::all_json(plan.driver, filter, context), longest)
     }
 
-    /// What a statement finds, put into order, each event once. `None` if it says that there is too much, or if the texts
-    /// are longer together than an answer can be: which ones belong to it is seen only where all are in order.
+    /// What a statement finds, put into order, each event once. `None` if it says that there is too much, or if the
+    /// texts are longer together than an answer can be: which ones belong to it is seen only where all are in order.
     fn read_in_order(&self, select: &Statement, longest: usize) -> Result<Option<Texts>, SqlError> {
         let mut found: Vec<(u64, Arc<str>)> = Vec::new();
         let mut left = Some(longest);

@@ -1,4 +1,5 @@
-//! Questions whose conditions are each common and never hold together: all rows of one of them are looked at for nothing.
+//! Questions whose conditions are each common and never hold together: all rows of one of them are looked at for
+//! nothing.
 
 use openagents_host::native::Sqlite;
 use openagents_host::sql::{Sql, SqlError, values};

@@ -1,5 +1,5 @@
-//! Filters that find few events: what is asked of the database for them, and that the answer is the same on both sides of
-//! each bound.
+//! Filters that find few events: what is asked of the database for them, and that the answer is the same on both sides
+//! of each bound.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -34,7 +34,8 @@ fn context<'a>(viewer: &'a Viewer<'a>) -> QueryContext<'a> {
     QueryContext { now: NOW, viewer }
 }
 
-/// So many answers to one event (`ID1`), three to another one (`ID2`), one to both, one a second. All are to one person (`ID3`).
+/// So many answers to one event (`ID1`), three to another one (`ID2`), one to both, one a second. All are to one person
+/// (`ID3`).
 fn answered(times: u64) -> Store<Sqlite> {
     let store = store();
     let [one, two, person] = [1, 2, 3].map(|byte| EventId::from_bytes([byte; 32]).to_hex());

@@ -9,9 +9,9 @@ use crate::store::statement::{hex_string, json_list};
 use crate::store::viewer::addressee_key;
 
 impl<S: Sql> Store<S> {
-    /// Does what a deletion request asks for, as far as it is its author's to ask: of the author's events, and of gift wraps for
-    /// the author. Removes what is there and notes what may
-    /// not come. `k` tags say what a client knows anyway and decide nothing.
+    /// Does what a deletion request asks for, as far as it is its author's to ask: of the author's events, and of gift
+    /// wraps for the author. Removes what is there and notes what may not come. `k` tags say what a client knows anyway
+    /// and decide nothing.
     pub(in crate::store) fn delete(&self, request: &Event) -> Result<(), SqlError> {
         let ids = request.tag_values("e").filter_map(|value| EventId::from_hex(value).ok());
         let ids = json_list(ids.map(|id| hex_string(id.as_bytes())));
@@ -22,8 +22,8 @@ impl<S: Sql> Store<S> {
             )?;
             let key = addressee_key(&request.pubkey);
             let key = key.as_ref().map(|key| key.as_bytes()).unwrap_or_default();
-            // Kinds 5 and 62: neither a deletion nor a request to vanish can be deleted (NIP-09, NIP-62). Kind 1059: nobody
-            // has the key of a gift wrap any more, so whom it is for may delete it (NIP-59).
+            // Kinds 5 and 62: neither a deletion nor a request to vanish can be deleted (NIP-09, NIP-62). Kind 1059:
+            // nobody has the key of a gift wrap any more, so whom it is for may delete it (NIP-59).
             self.erase_all(
                 "SELECT e.seq, e.json FROM (SELECT DISTINCT unhex(value) AS id FROM json_each(?)) AS named
                  CROSS JOIN event AS e ON e.id = named.id

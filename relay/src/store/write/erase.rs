@@ -35,8 +35,8 @@ pub(in crate::store) struct EraseResult {
 }
 
 impl<S: Sql> Store<S> {
-    /// Removes one event, whatever its kind, and says whether it was there. It may come back: what may not is for whoever
-    /// removes it to say.
+    /// Removes one event, whatever its kind, and says whether it was there. It may come back: what may not is for
+    /// whoever removes it to say.
     ///
     /// # Errors
     /// When the database fails. Then nothing has changed.
@@ -96,7 +96,7 @@ impl<S: Sql> Store<S> {
         let seqs = json_list(events.iter().map(|event| event.seq.to_string()));
         self.sql.execute("DELETE FROM event WHERE seq IN (SELECT value FROM json_each(?))", values![&seqs])
     }
-    /// Removes tags by a list of keys and places, which lacks its end, and begins it anew.
+    /// Removes tags by a list of keys and row keys, which lacks its end, and begins it anew.
     fn erase_tags(&self, list: &mut String) -> Result<(), SqlError> {
         list.push(']');
         self.sql.execute(

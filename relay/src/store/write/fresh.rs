@@ -12,8 +12,8 @@ use crate::store::Store;
 use crate::store::row_key::RowKey;
 use crate::store::statement::json_list;
 
-// Each event is one string: id, author, second and place in columns of fixed width, which costs less to take apart than
-// JSON does. What is empty as a rule is asked once.
+// Each event is one string: id, author, second and row key in columns of fixed width, which costs less to take apart
+// than JSON does. What is empty as a rule is asked once.
 const NOT_FRESH: &str = "
     SELECT v.key FROM json_each(?) AS v
     WHERE v.value IS NOT NULL AND (
@@ -27,15 +27,16 @@ const NOT_FRESH: &str = "
           WHERE pubkey = unhex(substr(v.value, 65, 64)) AND until >= CAST(substr(v.value, 129, 16) AS INTEGER)))";
 
 impl<S: Sql> Store<S> {
-    /// Which of these events, in the order in which they are to be stored, are unknown to the store, by one statement: no row
-    /// names them, and their row keys are free. An event that is not fresh may still be accepted: its [`precheck`](Self::precheck) tells. That of a fresh event is
-    /// known without a query, until something [changes](super::Precheck::changes_others) it.
+    /// Which of these events, in the order in which they are to be stored, are unknown to the store, by one statement:
+    /// no row names them, and their row keys are free. An event that is not fresh may still be accepted: its
+    /// [`precheck`](Self::precheck) tells. That of a fresh event is known without a query, until something
+    /// [changes](super::Precheck::changes_others) it.
     ///
     /// # Errors
     /// When the database fails.
     pub fn are_fresh(&self, now: Timestamp, events: &[&Event]) -> Result<Vec<bool>, SqlError> {
         let (mut ids, mut row_keys) = (BTreeSet::new(), BTreeSet::new());
-        // Of two with one id or one place, only the first finds what is there now.
+        // Of two with one id or one row key, only the first finds what is there now.
         let mut are_fresh: Vec<bool> = events
             .iter()
             .map(|event| {

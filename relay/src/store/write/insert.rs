@@ -14,7 +14,8 @@ use crate::tag::TagKey;
 impl<S: Sql> Store<S> {
     /// Stores an event, in one transaction. Of the versions of a replaceable or addressable event only the latest
     /// stays; of two of the same second the one with the lower id (NIP-01). A deletion request does its work (NIP-09).
-    /// A request to vanish is kept like any other event: [`vanish`](Self::vanish) is for one that is meant for this relay.
+    /// A request to vanish is kept like any other event: [`vanish`](Self::vanish) is for one that is meant for this
+    /// relay.
     ///
     /// Ephemeral events are stored like regular ones: not to call this with one is up to the caller.
     ///
@@ -58,8 +59,8 @@ impl<S: Sql> Store<S> {
         })
     }
 
-    /// Writes an event and its tags. A transaction within another one costs more than both statements, so there is none: if
-    /// the rest cannot be written, the event is taken back.
+    /// Writes an event and its tags. A transaction within another one costs more than both statements, so there is
+    /// none: if the rest cannot be written, the event is taken back.
     fn write(&self, event: &VerifiedEvent, row_key: RowKey, precheck: &Precheck) -> Result<(), SqlError> {
         self.sql.execute(
             "INSERT INTO event (seq, id, pubkey, created_at, kind, identifier, expires_at, json)

@@ -17,7 +17,7 @@ pub enum Insertion {
     Vanished,
     /// It is expired (NIP-40).
     Expired,
-    /// So many events claim its second that none of the places tried for it is free.
+    /// So many events claim its second that none of the row keys tried for it is free.
     Crowded,
 }
 

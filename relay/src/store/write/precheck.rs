@@ -21,9 +21,9 @@ pub(in crate::store) const GIFT_WRAP: Kind = Kind(1059);
 #[derive(Debug)]
 pub struct Precheck {
     refusal: Option<Insertion>,
-    /// The place of the event is another one's.
+    /// The row key of the event is another one's.
     pub(in crate::store) is_row_key_taken: bool,
-    /// The index of words is past the event's place.
+    /// The index of words is past the event's row key.
     pub(in crate::store) is_late: bool,
     /// What the event replaces.
     pub(in crate::store) replaced: Option<StoredVersion>,
@@ -43,8 +43,8 @@ impl Precheck {
         Self { refusal: None, is_row_key_taken: false, is_late: false, replaced: None, ends_at }
     }
 
-    /// Whether the event, once it is stored, invalidates the prechecks of events other than itself and what it replaces: it
-    /// asks for their deletion, or takes the place of one that has none yet.
+    /// Whether the event, once it is stored, invalidates the prechecks of events other than itself and what it
+    /// replaces: it asks for their deletion, or takes the place of one that has none yet.
     #[must_use]
     pub const fn changes_others(&self, event: &Event) -> bool {
         self.is_row_key_taken || matches!(event.kind, DELETION | VANISH)

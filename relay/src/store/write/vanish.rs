@@ -8,9 +8,9 @@ use crate::store::viewer::addressee_key;
 use crate::store::{Insertion, Store};
 
 impl<S: Sql> Store<S> {
-    /// Stores a request to vanish that is meant for this relay, and does what it asks for, in one transaction: all events
-    /// of its author up to its second are gone, deletion requests among them, and so are gift wraps for the author. None
-    /// of them can come back; what was deleted before stays deleted. Newer events are welcome.
+    /// Stores a request to vanish that is meant for this relay, and does what it asks for, in one transaction: all
+    /// events of its author up to its second are gone, deletion requests among them, and so are gift wraps for the
+    /// author. None of them can come back; what was deleted before stays deleted. Newer events are welcome.
     ///
     /// Nobody sees them any more. To remove them, which can be many, is left to [`sweep`](Self::sweep).
     ///

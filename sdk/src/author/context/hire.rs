@@ -1,4 +1,4 @@
-//! One agent hires another.
+//! Hiring another agent from a handler: `AgentContext::hire`.
 
 use std::sync::Arc;
 
@@ -49,7 +49,7 @@ impl AgentContext {
         self.hire_through(Some(relay), order).await
     }
 
-    /// This agent as a customer at its own relay, or at another. Query twice in one run, it is the same connection.
+    /// This agent as a customer at its own relay, or at another. Asked twice in one run, it is the same connection.
     ///
     /// # Errors
     /// When the relay cannot be reached.

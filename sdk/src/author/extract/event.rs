@@ -1,4 +1,4 @@
-//! Events that a customer names.
+//! `NostrEvent`: the event that an `event` input names.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
@@ -7,7 +7,6 @@ use futures_util::future::join_all;
 use openagents_host::outgoing::{AddressError, Reach, RelayClient, RelayError, SocketError};
 use openagents_host::{EventId, VerifiedEvent};
 use openagents_relay::Filter;
-use serde_json::json;
 
 use super::FromInput;
 use crate::author::job::JobContext;
@@ -113,7 +112,8 @@ async fn on_relay(
     reach: Reach,
 ) -> Result<Vec<VerifiedEvent>, RelayError> {
     let mut relay = RelayClient::connect(url, reach).await?;
-    let events = relay.query(&[json!({ "ids": ids, "limit": ids.len() })]).await;
+    let limit = u64::try_from(ids.len()).unwrap_or(u64::MAX);
+    let events = relay.query(&[Filter::new().ids(ids.iter().copied()).limit(limit)]).await;
     relay.close().await;
     events
 }

@@ -56,7 +56,7 @@ fn note(text: &str) -> VerifiedEvent {
 }
 
 /// A job with these `i` tags, which may reach anything.
-struct Job {
+struct SampleJob {
     inputs: Vec<Vec<String>>,
     content: &'static str,
     reach: Reach,
@@ -64,7 +64,7 @@ struct Job {
     outputs: Vec<JobOutput>,
 }
 
-impl Job {
+impl SampleJob {
     fn new<const N: usize>(inputs: [&[&str]; N]) -> Self {
         let tag = |input: &[&str]| ["i"].iter().chain(input).map(|word| (*word).to_owned()).collect();
         Self {
@@ -80,9 +80,9 @@ impl Job {
         let event = UnsignedEvent::new(Kind(5000), self.content)
             .tags(self.inputs)
             .sign(&keys(9), Timestamp::from_seconds(5));
-        let around = Around { keys: keys(8), reach: self.reach, stored: self.stored };
-        let around = AgentContext::new(Arc::new(around), Timestamp::from_seconds(6), None);
-        JobContext::new(JobRequest::from_event(event).unwrap(), self.outputs, 1, around)
+        let agent_context = Around { keys: keys(8), reach: self.reach, stored: self.stored };
+        let agent_context = AgentContext::new(Arc::new(agent_context), Timestamp::from_seconds(6), None);
+        JobContext::new(JobRequest::from_event(event).unwrap(), self.outputs, 1, agent_context)
     }
 
     async fn take<T: FromJob>(self) -> Result<T, JobError> {
@@ -122,7 +122,7 @@ async fn takes_the_first_of_texts_and_job_outputs() {
     let done = note("");
     let id = done.id.to_hex();
     let output = || vec![JobOutput { event: done.id, content: "from a job".to_owned() }];
-    let job = |inputs: [&[&str]; 3]| Job { outputs: output(), ..Job::new(inputs) };
+    let job = |inputs: [&[&str]; 3]| SampleJob { outputs: output(), ..SampleJob::new(inputs) };
     let (url, text, chained): ([_; 2], [_; 2], [_; 2]) =
         (["https://a.example", "url"], ["a text", "text"], [&id, "job"]);
     assert_eq!(&*job([&url, &text, &chained]).take::<Text>().await.unwrap(), "a text");
@@ -134,18 +134,18 @@ async fn takes_the_first_of_texts_and_job_outputs() {
 #[tokio::test]
 async fn says_which_job_has_no_output() {
     let id = note("").id.to_hex();
-    let error = Job::new([&[&id, "job"]]).refuse::<Option<Text>>().await;
+    let error = SampleJob::new([&[&id, "job"]]).refuse::<Option<Text>>().await;
     assert!(!error.is_retryable());
     assert!(error.message().contains(&id), "{error}");
 }
 
 #[tokio::test]
 async fn takes_the_content_where_there_is_no_text() {
-    let job = || Job { content: "a prompt", ..Job::new([&["https://a.example", "url"]]) };
+    let job = || SampleJob { content: "a prompt", ..SampleJob::new([&["https://a.example", "url"]]) };
     assert_eq!(&*job().take::<Text>().await.unwrap(), "a prompt");
     assert_eq!(&*job().take::<Vec<Text>>().await.unwrap()[0], "a prompt");
-    assert_eq!(Job::new([]).take::<Option<Text>>().await.unwrap(), None);
-    assert!(Job::new([]).take::<Vec<Text>>().await.unwrap().is_empty());
+    assert_eq!(SampleJob::new([]).take::<Option<Text>>().await.unwrap(), None);
+    assert!(SampleJob::new([]).take::<Vec<Text>>().await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -155,17 +155,21 @@ async fn says_what_to_send_when_an_input_is_missing() {
         error.message().to_owned()
     };
     assert_eq!(
-        message(Job::new([&["x", "url"]]).refuse::<Text>().await),
+        message(SampleJob::new([&["x", "url"]]).refuse::<Text>().await),
         r#"this job needs an input of type text: add a tag ["i", "<your text>", "text"]"#
     );
-    assert!(message(Job::new([&["x"]]).refuse::<Url>().await).ends_with(r#"["i", "https://…", "url"]"#));
-    assert!(message(Job::new([]).refuse::<Document>().await).ends_with(r#"["i", "https://…", "url"]"#));
-    assert!(message(Job::new([]).refuse::<NostrEvent>().await).ends_with(r#"["i", "<event id>", "event"]"#));
+    assert!(
+        message(SampleJob::new([&["x"]]).refuse::<Url>().await).ends_with(r#"["i", "https://…", "url"]"#)
+    );
+    assert!(message(SampleJob::new([]).refuse::<Document>().await).ends_with(r#"["i", "https://…", "url"]"#));
+    assert!(
+        message(SampleJob::new([]).refuse::<NostrEvent>().await).ends_with(r#"["i", "<event id>", "event"]"#)
+    );
 }
 
 #[tokio::test]
 async fn takes_addresses_only_where_the_agent_may_reach() {
-    let job = |url: &str| Job { reach: Reach::Public, ..Job::new([&[url, "url"]]) };
+    let job = |url: &str| SampleJob { reach: Reach::Public, ..SampleJob::new([&[url, "url"]]) };
     let url = job("https://example.com/a?b").take::<Url>().await.unwrap();
     assert_eq!(url.as_str(), "https://example.com/a?b");
     for wrong in ["http://example.com", "https://127.0.0.1/", "file:///etc/passwd", "no address"] {
@@ -174,16 +178,16 @@ async fn takes_addresses_only_where_the_agent_may_reach() {
             assert!(error.message().starts_with("the address given as input cannot be"), "{error}");
         }
     }
-    assert_eq!(Job::new([]).take::<Option<Url>>().await.unwrap(), None);
+    assert_eq!(SampleJob::new([]).take::<Option<Url>>().await.unwrap(), None);
 }
 
 #[tokio::test]
 async fn finds_events_on_the_agents_own_relay() {
     let (first, second) = (note("first"), note("second"));
     let ids = [first.id.to_hex(), second.id.to_hex()];
-    let job = || Job {
+    let job = || SampleJob {
         stored: vec![second.clone(), first.clone()],
-        ..Job::new([&[&ids[0], "event"], &["text"], &[&ids[1], "event"]])
+        ..SampleJob::new([&[&ids[0], "event"], &["text"], &[&ids[1], "event"]])
     };
     assert_eq!(job().take::<NostrEvent>().await.unwrap().content, "first");
     let all = job().take::<Vec<NostrEvent>>().await.unwrap();
@@ -194,36 +198,36 @@ async fn finds_events_on_the_agents_own_relay() {
 async fn finds_an_event_on_the_relay_that_the_input_names() {
     let far = note("far away");
     let (id, relay) = (far.id.to_hex(), relay_with(&far).await);
-    let found = Job::new([&[&id, "event", &relay]]).take::<NostrEvent>().await.unwrap();
+    let found = SampleJob::new([&[&id, "event", &relay]]).take::<NostrEvent>().await.unwrap();
     assert_eq!(found.into_event(), far);
 }
 
 #[tokio::test]
 async fn tells_an_event_that_is_nowhere_from_a_relay_that_does_not_answer() {
     let id = note("nowhere").id.to_hex();
-    let error = Job::new([&[&id, "event"]]).refuse::<NostrEvent>().await;
+    let error = SampleJob::new([&[&id, "event"]]).refuse::<NostrEvent>().await;
     assert!(!error.is_retryable() && error.message().contains("wss://"), "{error}");
 
     let relay = relay_with(&note("another")).await;
-    let error = Job::new([&[&id, "event", &relay]]).refuse::<NostrEvent>().await;
+    let error = SampleJob::new([&[&id, "event", &relay]]).refuse::<NostrEvent>().await;
     assert!(!error.is_retryable() && error.message().ends_with(&relay), "{error}");
 
     let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let error = Job::new([&[&id, "event", &format!("ws://{gone}")]]).refuse::<NostrEvent>().await;
+    let error = SampleJob::new([&[&id, "event", &format!("ws://{gone}")]]).refuse::<NostrEvent>().await;
     assert!(error.is_retryable() && !error.message().contains("refused"), "{error}");
 
-    let private = Job::new([&[&id, "event", "wss://127.0.0.1"]]);
-    let error = Job { reach: Reach::Public, ..private }.refuse::<NostrEvent>().await;
+    let private = SampleJob::new([&[&id, "event", "wss://127.0.0.1"]]);
+    let error = SampleJob { reach: Reach::Public, ..private }.refuse::<NostrEvent>().await;
     assert!(!error.is_retryable() && error.message().contains("not a public host"), "{error}");
 }
 
 #[tokio::test]
 async fn refuses_what_is_no_event_id_and_more_events_than_it_looks_up() {
-    let error = Job::new([&["note1abc", "event"]]).refuse::<Option<NostrEvent>>().await;
+    let error = SampleJob::new([&["note1abc", "event"]]).refuse::<Option<NostrEvent>>().await;
     assert!(error.message().contains("64 lowercase hex characters"), "{error}");
     let id = note("").id.to_hex();
     let input: &[&str] = &[&id, "event"];
-    let error = Job::new([input; 101]).refuse::<Vec<NostrEvent>>().await;
+    let error = SampleJob::new([input; 101]).refuse::<Vec<NostrEvent>>().await;
     assert!(error.message().contains("100 events at most"), "{error}");
 }
 
@@ -231,9 +235,9 @@ async fn refuses_what_is_no_event_id_and_more_events_than_it_looks_up() {
 async fn sorts_all_inputs_by_kind_and_marker() {
     let done = note("");
     let id = done.id.to_hex();
-    let inputs = Job {
+    let inputs = SampleJob {
         outputs: vec![JobOutput { event: done.id, content: "an output".to_owned() }],
-        ..Job::new([
+        ..SampleJob::new([
             &["a text", "text", "", "source"],
             &[&id, "job"],
             &["https://a.example", "url", "", "source"],
@@ -254,7 +258,7 @@ async fn sorts_all_inputs_by_kind_and_marker() {
 
 #[tokio::test]
 async fn knows_the_customer() {
-    let customer = Job::new([]).take::<Customer>().await.unwrap();
+    let customer = SampleJob::new([]).take::<Customer>().await.unwrap();
     let key: PublicKey = *customer;
     assert_eq!((key, customer.to_string()), (keys(9).public_key(), keys(9).public_key().to_hex()));
 }
@@ -273,13 +277,13 @@ async fn fetches_what_is_at_an_address() {
             socket.write_all(page.as_bytes()).await.unwrap();
         }
     });
-    let documents = Job::new([&[&url, "url"], &[&url, "url"]]).take::<Vec<Document>>().await.unwrap();
+    let documents = SampleJob::new([&[&url, "url"], &[&url, "url"]]).take::<Vec<Document>>().await.unwrap();
     assert_eq!(documents.len(), 2);
     assert_eq!(documents[0].text, "<p>Hé</p>");
     assert_eq!(documents[0].content_type.as_deref(), Some("text/html"));
     assert_eq!(documents[0].url.as_str(), url);
 
     let input: &[&str] = &[&url, "url"];
-    let error = Job::new([input; 9]).refuse::<Vec<Document>>().await;
+    let error = SampleJob::new([input; 9]).refuse::<Vec<Document>>().await;
     assert!(error.message().contains("8 addresses at most"), "{error}");
 }

@@ -1,4 +1,4 @@
-//! How the fields of a `#[derive(JobParams)]` struct are read. The derive's output calls these.
+//! Reads the fields of a `#[derive(JobParams)]` struct; called by what the derive generates.
 
 use super::ParamValue;
 use crate::declaration::ParamDeclaration;
@@ -6,7 +6,7 @@ use crate::error::JobError;
 use crate::nip90::ParamMap;
 
 /// How much of a customer's value is repeated to them.
-const LONGEST_REPEATED: usize = 60;
+const MAX_REPEATED_LENGTH: usize = 60;
 
 /// A parameter, and how a value of it is read.
 ///
@@ -133,7 +133,7 @@ impl<T> Param<T> {
 }
 
 fn shortened(text: &str) -> String {
-    let mut shown: String = text.chars().take(LONGEST_REPEATED).collect();
+    let mut shown: String = text.chars().take(MAX_REPEATED_LENGTH).collect();
     if shown.len() < text.len() {
         shown.push('…');
     }

@@ -1,5 +1,7 @@
 use openagents_host::{Encryption, Event, Kind, Timestamp, UnsignedEvent};
 
+use serde_json::json;
+
 use super::*;
 use crate::nip90::RequestBuilder;
 
@@ -88,11 +90,11 @@ fn tells_what_a_provider_says_until_the_result() {
 fn asks_a_relay_for_no_more_than_counts() {
     let request = request_for(&[provider()]);
     assert_eq!(
-        follow(&request).filter(),
-        json!({ "kinds": [7000, 6050], "#e": [request.id()], "authors": [provider().public_key()] })
+        json!(follow(&request).filter()),
+        json!({ "kinds": [6050, 7000], "#e": [request.id()], "authors": [provider().public_key()] })
     );
     let open = request_for(&[]);
-    assert_eq!(follow(&open).filter(), json!({ "kinds": [7000, 6050], "#e": [open.id()] }));
+    assert_eq!(json!(follow(&open).filter()), json!({ "kinds": [6050, 7000], "#e": [open.id()] }));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What the agent says to a customer: results and feedback, in the clear or encrypted as the request was.
+//! Builds result and feedback events, encrypted if the request was, and puts them into the outbox.
 
 use openagents_host::outgoing::Reach;
 use openagents_host::{Sql, SqlError, Timestamp, VerifiedEvent};
@@ -54,7 +54,7 @@ impl<S: Sql> JobEngine<S> {
     }
 
     /// Tells the customer how a job stands.
-    pub(in crate::engine) fn tell(
+    pub(in crate::engine) fn send_status(
         &mut self,
         now: Timestamp,
         job: &JobRow,
@@ -68,7 +68,7 @@ impl<S: Sql> JobEngine<S> {
     }
 
     /// Asks the customer for money.
-    pub(in crate::engine) fn tell_price(
+    pub(in crate::engine) fn send_payment_request(
         &mut self,
         now: Timestamp,
         job: &JobRow,
@@ -87,7 +87,7 @@ impl<S: Sql> JobEngine<S> {
     }
 
     /// Passes on what a handler said.
-    pub(in crate::engine) fn tell_report(
+    pub(in crate::engine) fn send_report(
         &mut self,
         now: Timestamp,
         job: &JobRow,
@@ -175,7 +175,7 @@ impl<S: Sql> JobEngine<S> {
         self.outbox.put(event, &Destination::Own, now)?;
         let named = &readable.request.relays;
         let sources = if named.is_empty() { self.jobs.sources(job)? } else { Vec::new() };
-        for relay in self.outside_relays(named.iter().chain(&sources), MAX_RELAYS) {
+        for relay in self.external_relays(named.iter().chain(&sources), MAX_RELAYS) {
             self.outbox.put(event, &Destination::Relay(relay), now)?;
         }
         if let Some(source) = sources.into_iter().next() {
@@ -191,19 +191,19 @@ impl<S: Sql> JobEngine<S> {
         entry: u64,
         relays: &[String],
     ) -> Result<(), SqlError> {
-        self.outbox.redirect(entry, &self.outside_relays(relays, MAX_READ_RELAYS), now)
+        self.outbox.redirect(entry, &self.external_relays(relays, MAX_READ_RELAYS), now)
     }
 
     /// The first few of some relays that are relays, may be reached, and are not the agent's own.
-    fn outside_relays<'a>(&self, relays: impl IntoIterator<Item = &'a String>, most: usize) -> Vec<String> {
+    fn external_relays<'a>(&self, relays: impl IntoIterator<Item = &'a String>, limit: usize) -> Vec<String> {
         let own = self.options.relay_url.as_deref().and_then(|own| relay_address(own, Reach::Anywhere));
-        let mut outside = Vec::new();
+        let mut external = Vec::new();
         for relay in relays.into_iter().filter_map(|relay| relay_address(relay, self.options.reach)) {
-            if own.as_ref() != Some(&relay) && !outside.contains(&relay) && outside.len() < most {
-                outside.push(relay);
+            if own.as_ref() != Some(&relay) && !external.contains(&relay) && external.len() < limit {
+                external.push(relay);
             }
         }
-        outside
+        external
     }
 
     fn feedback(

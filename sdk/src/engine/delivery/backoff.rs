@@ -1,4 +1,4 @@
-//! Which outside relays were not reached lately, so that a dead one costs little.
+//! The `unreached` table: pauses for external relays that could not be reached.
 
 use std::time::Duration;
 
@@ -6,13 +6,13 @@ use openagents_host::sql::values;
 use openagents_host::{Sql, SqlError, Timestamp};
 
 /// After how many failures in a row a relay is given up for a while.
-pub(in crate::engine) const GIVE_UP: u32 = 10;
+pub(in crate::engine) const MAX_FAILURES: u32 = 10;
 
 /// The longest pause between two tries.
 const MAX_PAUSE: Duration = Duration::from_secs(10 * 60);
 
 /// How long failures are remembered when nothing more goes to a relay.
-const MEMORY: Duration = Duration::from_secs(24 * 60 * 60);
+const FORGET_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub(in crate::engine) struct RelayBackoffs<S> {
     sql: S,
@@ -34,7 +34,7 @@ impl<S: Sql> RelayBackoffs<S> {
         Self { sql }
     }
 
-    pub(in crate::engine) fn standing(&self, relay: &str, now: Timestamp) -> Result<RelayBackoff, SqlError> {
+    pub(in crate::engine) fn backoff(&self, relay: &str, now: Timestamp) -> Result<RelayBackoff, SqlError> {
         let row = self.sql.first::<(u32, Timestamp)>(
             "SELECT failures, until FROM unreached WHERE relay = ?",
             values![relay],
@@ -63,7 +63,7 @@ impl<S: Sql> RelayBackoffs<S> {
         };
         let failures = before.saturating_add(1);
         let until = now + pause(failures);
-        self.sql.execute("DELETE FROM unreached WHERE until < ?", values![now - MEMORY])?;
+        self.sql.execute("DELETE FROM unreached WHERE until < ?", values![now - FORGET_AFTER])?;
         self.sql.execute(
             "INSERT INTO unreached (relay, failures, until) VALUES (?, ?, ?)
              ON CONFLICT (relay) DO UPDATE SET failures = excluded.failures, until = excluded.until",
@@ -74,7 +74,7 @@ impl<S: Sql> RelayBackoffs<S> {
 }
 
 fn backoff_until(failures: u32, until: Timestamp) -> RelayBackoff {
-    if failures >= GIVE_UP { RelayBackoff::GivenUp } else { RelayBackoff::Pausing(until) }
+    if failures >= MAX_FAILURES { RelayBackoff::GivenUp } else { RelayBackoff::Pausing(until) }
 }
 
 /// 2 s, 4 s, 8 s … up to the longest pause: all in all a relay has a quarter of an hour to come back.
@@ -88,7 +88,7 @@ mod tests {
 
     use super::*;
 
-    fn reachability() -> RelayBackoffs<Sqlite> {
+    fn backoffs() -> RelayBackoffs<Sqlite> {
         let sql = Sqlite::in_memory().unwrap();
         let tables =
             include_str!("../schema/outside_1.sql").split("CREATE INDEX outbox_relay").next().unwrap();
@@ -101,22 +101,22 @@ mod tests {
 
     #[test]
     fn failures_at_the_same_time_count_once() {
-        let reachability = reachability();
+        let backoffs = backoffs();
         let pausing = RelayBackoff::Pausing(NOW + Duration::from_secs(2));
         for _ in 0..20 {
-            assert_eq!(reachability.failed(RELAY, NOW).unwrap(), pausing);
+            assert_eq!(backoffs.failed(RELAY, NOW).unwrap(), pausing);
         }
-        assert_eq!(reachability.standing(RELAY, NOW).unwrap(), pausing);
-        assert_eq!(reachability.standing("wss://another.example", NOW).unwrap(), RelayBackoff::Open);
-        assert_eq!(reachability.standing(RELAY, NOW + Duration::from_secs(2)).unwrap(), RelayBackoff::Open);
+        assert_eq!(backoffs.backoff(RELAY, NOW).unwrap(), pausing);
+        assert_eq!(backoffs.backoff("wss://another.example", NOW).unwrap(), RelayBackoff::Open);
+        assert_eq!(backoffs.backoff(RELAY, NOW + Duration::from_secs(2)).unwrap(), RelayBackoff::Open);
     }
 
     #[test]
     fn a_relay_is_given_up_after_a_quarter_of_an_hour_and_one_try_shows_that_it_is_back() {
-        let reachability = reachability();
+        let backoffs = backoffs();
         let mut now = NOW;
         loop {
-            match reachability.failed(RELAY, now).unwrap() {
+            match backoffs.failed(RELAY, now).unwrap() {
                 RelayBackoff::Pausing(until) => now = until,
                 RelayBackoff::GivenUp => break,
                 RelayBackoff::Open => panic!("it failed"),
@@ -124,21 +124,21 @@ mod tests {
         }
         let elapsed = NOW.until(now);
         assert!(elapsed > Duration::from_secs(900) && elapsed < Duration::from_secs(1_200), "{elapsed:?}");
-        assert_eq!(reachability.standing(RELAY, now).unwrap(), RelayBackoff::GivenUp);
+        assert_eq!(backoffs.backoff(RELAY, now).unwrap(), RelayBackoff::GivenUp);
         let later = now + MAX_PAUSE;
-        assert_eq!(reachability.standing(RELAY, later).unwrap(), RelayBackoff::Open);
+        assert_eq!(backoffs.backoff(RELAY, later).unwrap(), RelayBackoff::Open);
         // Still dead: it is given up again at once.
-        assert_eq!(reachability.failed(RELAY, later).unwrap(), RelayBackoff::GivenUp);
-        reachability.reached(RELAY).unwrap();
-        assert!(matches!(reachability.failed(RELAY, later).unwrap(), RelayBackoff::Pausing(_)));
+        assert_eq!(backoffs.failed(RELAY, later).unwrap(), RelayBackoff::GivenUp);
+        backoffs.reached(RELAY).unwrap();
+        assert!(matches!(backoffs.failed(RELAY, later).unwrap(), RelayBackoff::Pausing(_)));
     }
 
     #[test]
     fn relays_that_nothing_goes_to_are_forgotten() {
-        let reachability = reachability();
-        reachability.failed(RELAY, NOW).unwrap();
-        reachability.failed("wss://another.example", NOW + MEMORY * 2).unwrap();
-        let left = reachability.sql.rows::<(String,)>("SELECT relay FROM unreached", &[]).unwrap();
+        let backoffs = backoffs();
+        backoffs.failed(RELAY, NOW).unwrap();
+        backoffs.failed("wss://another.example", NOW + FORGET_AFTER * 2).unwrap();
+        let left = backoffs.sql.rows::<(String,)>("SELECT relay FROM unreached", &[]).unwrap();
         assert_eq!(left, [("wss://another.example".to_owned(),)]);
     }
 }

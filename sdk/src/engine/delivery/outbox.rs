@@ -1,25 +1,25 @@
-//! Events that are signed and committed, and not yet where they belong.
+//! The `outbox` table: signed events until their relays have accepted them.
 
 use std::collections::BTreeMap;
 
 use openagents_host::sql::{Value, values};
 use openagents_host::{Event, PublicKey, Sql, SqlError, Timestamp, VerifiedEvent};
 
-use super::backoff::{GIVE_UP, RelayBackoff, RelayBackoffs};
+use super::backoff::{MAX_FAILURES, RelayBackoff, RelayBackoffs};
 use crate::engine::vocabulary::Destination;
 use crate::engine::{Delivery, Effect, backoff};
 
 /// How many events are on their way to the agent's own relay at once.
-const IN_FLIGHT: usize = 256;
+const MAX_IN_FLIGHT_OWN: usize = 256;
 
-/// How many events are on their way to outside relays at once.
-const IN_FLIGHT_OUTSIDE: usize = 64;
+/// How many events are on their way to external relays at once.
+const MAX_IN_FLIGHT_EXTERNAL: usize = 64;
 
 /// How many of them are for the same relay: a slow one does not hold up the others.
-const IN_FLIGHT_TO_ONE: usize = 8;
+const MAX_IN_FLIGHT_PER_RELAY: usize = 8;
 
 /// How many events that were just signed are kept, so that they need not be verified again.
-const FRESH: usize = 1_024;
+const MAX_FRESH: usize = 1_024;
 
 const READ_BY: &str = "read-by:";
 
@@ -46,16 +46,16 @@ impl Destination {
 }
 
 pub(in crate::engine) struct Outbox<S> {
-    reachability: RelayBackoffs<S>,
+    backoffs: RelayBackoffs<S>,
     sql: S,
-    /// The entries that a shell is delivering, with the outside relay that they go to.
+    /// The entries that a shell is delivering, with the external relay that they go to.
     in_flight: BTreeMap<u64, Option<String>>,
     /// The number of the next entry: higher than any that this process used, since a number that is used again would
     /// take the report on an earlier event for its own.
     next: u64,
     fresh: BTreeMap<u64, VerifiedEvent>,
-    /// Whether entries for outside relays may be there; most agents never have one.
-    may_have_outside: bool,
+    /// Whether entries for external relays may be there; most agents never have one.
+    may_have_external: bool,
 }
 
 impl<S: Sql> Outbox<S> {
@@ -63,8 +63,8 @@ impl<S: Sql> Outbox<S> {
         let last = sql.first::<(Option<u64>,)>("SELECT max(entry) FROM outbox", &[])?;
         let next = last.and_then(|(last,)| last).unwrap_or(0).saturating_add(1);
         let (in_flight, fresh) = (BTreeMap::new(), BTreeMap::new());
-        let reachability = RelayBackoffs::new(sql.clone());
-        Ok(Self { reachability, sql, in_flight, next, fresh, may_have_outside: true })
+        let backoffs = RelayBackoffs::new(sql.clone());
+        Ok(Self { backoffs, sql, in_flight, next, fresh, may_have_external: true })
     }
 
     pub(in crate::engine) fn put(
@@ -74,7 +74,7 @@ impl<S: Sql> Outbox<S> {
         now: Timestamp,
     ) -> Result<(), SqlError> {
         let due = match to {
-            Destination::Relay(url) => match self.reachability.standing(url, now)? {
+            Destination::Relay(url) => match self.backoffs.backoff(url, now)? {
                 RelayBackoff::Open => now,
                 RelayBackoff::Pausing(until) => until,
                 RelayBackoff::GivenUp => return Ok(()),
@@ -86,8 +86,8 @@ impl<S: Sql> Outbox<S> {
             "INSERT INTO outbox (entry, event, attempt, due, relay) VALUES (?, ?, 0, ?, ?)",
             values![entry, &**event.json(), due, to.to_column().as_deref()],
         )?;
-        self.may_have_outside |= *to != Destination::Own;
-        if self.fresh.len() >= FRESH {
+        self.may_have_external |= *to != Destination::Own;
+        if self.fresh.len() >= MAX_FRESH {
             self.fresh.pop_first();
         }
         self.fresh.insert(entry, event.clone());
@@ -106,23 +106,27 @@ impl<S: Sql> Outbox<S> {
         now: Timestamp,
         effects: &mut Vec<Effect>,
     ) -> Result<(), SqlError> {
-        self.take_lane(now, DestinationClass::Own, effects)?;
-        if self.may_have_outside { self.take_lane(now, DestinationClass::Outside, effects) } else { Ok(()) }
+        self.take_class(now, DestinationClass::Own, effects)?;
+        if self.may_have_external {
+            self.take_class(now, DestinationClass::External, effects)
+        } else {
+            Ok(())
+        }
     }
 
-    fn take_lane(
+    fn take_class(
         &mut self,
         now: Timestamp,
-        lane: DestinationClass,
+        class: DestinationClass,
         effects: &mut Vec<Effect>,
     ) -> Result<(), SqlError> {
-        let room = lane.limit().saturating_sub(self.flying(lane));
+        let room = class.limit().saturating_sub(self.flying(class));
         if room == 0 {
             return Ok(());
         }
-        let due = self.waiting(lane, now, "event", room.saturating_add(self.flying(lane)))?;
+        let due = self.waiting(class, now, "event", room.saturating_add(self.flying(class)))?;
         for OutboxEntry { entry, relay, json, .. } in due {
-            if self.flying(lane) >= lane.limit() {
+            if self.flying(class) >= class.limit() {
                 break;
             }
             if self.in_flight.contains_key(&entry)
@@ -146,25 +150,25 @@ impl<S: Sql> Outbox<S> {
         Ok(())
     }
 
-    /// The first entries of a lane that wait, or are on their way; not those for relays that have enough to do.
+    /// The first entries of a class that wait, or are on their way; not those for relays that have enough to do.
     /// `json` is what to read as their event.
     fn waiting(
         &self,
-        lane: DestinationClass,
+        class: DestinationClass,
         due: Timestamp,
         json: &str,
         limit: usize,
     ) -> Result<Vec<OutboxEntry>, SqlError> {
-        let full: Vec<&str> = match lane {
+        let full: Vec<&str> = match class {
             DestinationClass::Own => Vec::new(),
-            DestinationClass::Outside => self.full(),
+            DestinationClass::External => self.full(),
         };
-        let statement = match lane {
+        let statement = match class {
             DestinationClass::Own => format!(
                 "SELECT entry, due, relay, {json} FROM outbox INDEXED BY outbox_own
                  WHERE relay IS NULL AND due <= ? ORDER BY due, entry LIMIT ?"
             ),
-            DestinationClass::Outside => format!(
+            DestinationClass::External => format!(
                 "SELECT entry, due, relay, {json} FROM outbox INDEXED BY outbox_outside
                  WHERE relay IS NOT NULL AND due <= ? AND relay NOT IN ({}) ORDER BY due, entry LIMIT ?",
                 vec!["?"; full.len()].join(", ")
@@ -180,23 +184,30 @@ impl<S: Sql> Outbox<S> {
             .collect())
     }
 
-    fn flying(&self, lane: DestinationClass) -> usize {
-        self.in_flight.values().filter(|relay| relay.is_some() == (lane == DestinationClass::Outside)).count()
+    fn flying(&self, class: DestinationClass) -> usize {
+        self.in_flight
+            .values()
+            .filter(|relay| relay.is_some() == (class == DestinationClass::External))
+            .count()
     }
 
     fn is_full(&self, relay: &str) -> bool {
         let flying = self.in_flight.values().filter(|flying| flying.as_deref() == Some(relay));
-        flying.count() >= IN_FLIGHT_TO_ONE
+        flying.count() >= MAX_IN_FLIGHT_PER_RELAY
     }
 
-    /// The outside relays that as much is on its way to as may be.
+    /// The external relays that as much is on its way to as may be.
     fn full(&self) -> Vec<&str> {
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         for relay in self.in_flight.values().flatten() {
             let count = counts.entry(relay).or_default();
             *count = count.saturating_add(1);
         }
-        counts.into_iter().filter(|(_, count)| *count >= IN_FLIGHT_TO_ONE).map(|(relay, _)| relay).collect()
+        counts
+            .into_iter()
+            .filter(|(_, count)| *count >= MAX_IN_FLIGHT_PER_RELAY)
+            .map(|(relay, _)| relay)
+            .collect()
     }
 
     /// An entry's event; verified again unless it was signed a moment ago.
@@ -218,7 +229,7 @@ impl<S: Sql> Outbox<S> {
         self.in_flight.remove(&entry);
         match delivery {
             Delivery::Accepted => match self.remove(entry)?.flatten() {
-                Some(relay) => self.reachability.reached(&relay).map(|()| None),
+                Some(relay) => self.backoffs.reached(&relay).map(|()| None),
                 None => Ok(None),
             },
             Delivery::Refused(reason) => {
@@ -247,7 +258,7 @@ impl<S: Sql> Outbox<S> {
         }
     }
 
-    /// Puts off everything that is for an outside relay, in its order, or gives it up.
+    /// Puts off everything that is for an external relay, in its order, or gives it up.
     fn unreached(
         &self,
         entry: u64,
@@ -256,27 +267,27 @@ impl<S: Sql> Outbox<S> {
         reason: &str,
         now: Timestamp,
     ) -> Result<Option<String>, SqlError> {
-        let known = self.reachability.standing(relay, now)?;
-        let standing = self.reachability.failed(relay, now)?;
-        if standing == RelayBackoff::GivenUp {
+        let known = self.backoffs.backoff(relay, now)?;
+        let backoff = self.backoffs.failed(relay, now)?;
+        if backoff == RelayBackoff::GivenUp {
             self.sql.execute("DELETE FROM outbox WHERE relay = ?", values![relay])?;
-            return Ok((known != standing).then(|| {
+            return Ok((known != backoff).then(|| {
                 format!(
                     "the relay {relay} is let alone for a while, and answers for it are dropped: {reason}"
                 )
             }));
         }
-        if attempt >= GIVE_UP {
+        if attempt >= MAX_FAILURES {
             self.remove(entry)?;
             return Ok(Some(format!(
                 "the relay {relay} did not take an event {attempt} times, which is dropped there: {reason}"
             )));
         }
-        let RelayBackoff::Pausing(until) = standing else { return Ok(None) };
+        let RelayBackoff::Pausing(until) = backoff else { return Ok(None) };
         self.sql
             .execute("UPDATE outbox SET due = ? WHERE relay = ? AND due < ?", values![until, relay, until])?;
         let pause = now.until(until);
-        Ok((known != standing)
+        Ok((known != backoff)
             .then(|| format!("the relay {relay} was not reached; it is tried again in {pause:?}: {reason}")))
     }
 
@@ -292,7 +303,7 @@ impl<S: Sql> Outbox<S> {
             if matches!(&from, Destination::ReadBy { source, .. } if source == relay) {
                 continue;
             }
-            let due = match self.reachability.standing(relay, now)? {
+            let due = match self.backoffs.backoff(relay, now)? {
                 RelayBackoff::Open => now,
                 RelayBackoff::Pausing(until) => until,
                 RelayBackoff::GivenUp => continue,
@@ -304,27 +315,31 @@ impl<S: Sql> Outbox<S> {
                 values![copy, due, relay, entry],
             )?;
         }
-        self.may_have_outside = true;
+        self.may_have_external = true;
         self.remove(entry).map(drop)
     }
 
     /// When the next entry that is not on its way is due.
     pub(in crate::engine) fn next_due(&mut self) -> Result<Option<Timestamp>, SqlError> {
         let own = self.next_due_of(DestinationClass::Own)?;
-        if !self.may_have_outside {
+        if !self.may_have_external {
             return Ok(own);
         }
-        let outside = self.next_due_of(DestinationClass::Outside)?;
-        self.may_have_outside = outside.is_some() || self.flying(DestinationClass::Outside) > 0;
+        let outside = self.next_due_of(DestinationClass::External)?;
+        self.may_have_external = outside.is_some() || self.flying(DestinationClass::External) > 0;
         Ok([own, outside].into_iter().flatten().min())
     }
 
-    fn next_due_of(&self, lane: DestinationClass) -> Result<Option<Timestamp>, SqlError> {
-        if self.flying(lane) >= lane.limit() {
+    fn next_due_of(&self, class: DestinationClass) -> Result<Option<Timestamp>, SqlError> {
+        if self.flying(class) >= class.limit() {
             return Ok(None);
         }
-        let earliest =
-            self.waiting(lane, Timestamp::from_millis(MAX_TIME), "''", self.flying(lane).saturating_add(1))?;
+        let earliest = self.waiting(
+            class,
+            Timestamp::from_millis(MAX_TIME),
+            "''",
+            self.flying(class).saturating_add(1),
+        )?;
         Ok(earliest
             .into_iter()
             .find(|waiting| !self.in_flight.contains_key(&waiting.entry))
@@ -335,7 +350,7 @@ impl<S: Sql> Outbox<S> {
     /// again: it is the same signed event.
     pub(in crate::engine) fn rolled_back(&mut self) {
         self.fresh.clear();
-        self.may_have_outside = true;
+        self.may_have_external = true;
         self.in_flight.clear();
     }
 
@@ -344,7 +359,7 @@ impl<S: Sql> Outbox<S> {
         self.in_flight.is_empty()
     }
 
-    /// Says which outside relay the entry was for that is removed, if it was there.
+    /// Says which external relay the entry was for that is removed, if it was there.
     fn remove(&self, entry: u64) -> Result<Option<Option<String>>, SqlError> {
         let removed = self.sql.first::<(Option<String>,)>(
             "DELETE FROM outbox WHERE entry = ? RETURNING relay",
@@ -366,14 +381,14 @@ struct OutboxEntry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum DestinationClass {
     Own,
-    Outside,
+    External,
 }
 
 impl DestinationClass {
     const fn limit(self) -> usize {
         match self {
-            Self::Own => IN_FLIGHT,
-            Self::Outside => IN_FLIGHT_OUTSIDE,
+            Self::Own => MAX_IN_FLIGHT_OWN,
+            Self::External => MAX_IN_FLIGHT_EXTERNAL,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! RequestStore as the engine reads them: decrypted where that is needed, and remembered for a while.
+//! Reads and decrypts requests, with a cache.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use openagents_host::{Encryption, Event, EventId, Keys, Sql, SqlError, VerifiedE
 use crate::nip90::JobRequest;
 
 /// How many requests are kept in memory, so that they need be neither verified nor decrypted again.
-const REMEMBERED: usize = 512;
+const MAX_CACHED: usize = 512;
 
 /// A request that this agent can read.
 #[derive(Clone, Debug)]
@@ -58,7 +58,7 @@ impl<S: Sql> RequestStore<S> {
 
     /// Keeps a request in memory.
     pub(in crate::engine) fn remember(&mut self, readable: ReadableRequest) -> Arc<ReadableRequest> {
-        if self.remembered.len() >= REMEMBERED {
+        if self.remembered.len() >= MAX_CACHED {
             self.remembered.pop_first();
         }
         let readable = Arc::new(readable);
@@ -66,7 +66,7 @@ impl<S: Sql> RequestStore<S> {
         readable
     }
 
-    /// A request that is on record. The ledger holds verified ones only; checking again costs less than trusting a file.
+    /// A request that is on record. The jobs table holds verified ones only; checking again costs less than trusting a file.
     pub(in crate::engine) fn on_record(
         &mut self,
         id: &EventId,

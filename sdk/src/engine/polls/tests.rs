@@ -14,8 +14,8 @@ const RELAY: &str = "wss://outside.example";
 const OTHER: &str = "wss://other.example";
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// An agent's engine with outside relays, and what it wanted last.
-struct Bench {
+/// An agent's engine with external relays, and what it wanted last.
+struct PollsBench {
     engine: JobEngine<Sqlite>,
     now: Timestamp,
     polled: Vec<(String, u64)>,
@@ -41,7 +41,7 @@ fn open(sql: Sqlite, polled: &[&str], now: Timestamp) -> JobEngine<Sqlite> {
     JobEngine::open(sql, Keys::from_secret(&[4; 32]).unwrap(), spec, options, now).unwrap()
 }
 
-impl Bench {
+impl PollsBench {
     fn new(polled: &[&str]) -> Self {
         let engine = open(Sqlite::in_memory().unwrap(), polled, NOW);
         Self { engine, now: NOW, polled: vec![], published: vec![], warnings: vec![] }
@@ -131,14 +131,14 @@ fn customer_relays(source: &str) -> Destination {
 
 #[test]
 fn an_agent_without_outside_relays_polls_none() {
-    let mut bench = Bench::new(&[]);
+    let mut bench = PollsBench::new(&[]);
     bench.pass(Duration::from_secs(7 * 24 * 60 * 60));
     assert!(bench.polled().is_empty());
 }
 
 #[test]
 fn looks_back_as_far_as_a_request_may_be_old_and_then_a_little_behind_the_last_poll() {
-    let mut bench = Bench::new(&[RELAY]);
+    let mut bench = PollsBench::new(&[RELAY]);
     bench.pass(Duration::ZERO);
     let day = 24 * 60 * 60;
     assert_eq!(bench.polled, [(RELAY.to_owned(), NOW.as_seconds() - day)]);
@@ -149,7 +149,7 @@ fn looks_back_as_far_as_a_request_may_be_old_and_then_a_little_behind_the_last_p
 
 #[test]
 fn polls_often_while_requests_come_and_seldom_when_none_do() {
-    let mut bench = Bench::new(&[RELAY]);
+    let mut bench = PollsBench::new(&[RELAY]);
     bench.pass(Duration::ZERO);
     let mut pauses = Vec::new();
     for _ in 0..40 {
@@ -171,7 +171,7 @@ fn polls_often_while_requests_come_and_seldom_when_none_do() {
 
 #[test]
 fn a_relay_that_is_not_reached_is_polled_more_and_more_seldom_and_loses_nothing() {
-    let mut bench = Bench::new(&[RELAY]);
+    let mut bench = PollsBench::new(&[RELAY]);
     bench.pass(Duration::ZERO);
     let since = bench.polled[0].1;
     let mut pauses = Vec::new();
@@ -195,7 +195,7 @@ fn a_relay_that_is_not_reached_is_polled_more_and_more_seldom_and_loses_nothing(
 
 #[test]
 fn relays_are_polled_independently() {
-    let mut bench = Bench::new(&[RELAY, OTHER]);
+    let mut bench = PollsBench::new(&[RELAY, OTHER]);
     bench.pass(Duration::ZERO);
     assert_eq!(bench.polled().len(), 2);
     bench.failed(OTHER);
@@ -210,19 +210,19 @@ fn relays_are_polled_independently() {
 
 #[test]
 fn a_poll_that_was_lost_with_its_process_is_made_again() {
-    let mut bench = Bench::new(&[RELAY]);
+    let mut bench = PollsBench::new(&[RELAY]);
     bench.pass(Duration::ZERO);
     assert_eq!(bench.polled(), [RELAY]);
     bench.engine = open(bench.engine.sql().clone(), &[RELAY], bench.now);
     bench.pass(MINUTE);
     assert!(bench.polled().is_empty(), "it may still be under way");
-    bench.pass(PATIENCE);
+    bench.pass(POLL_TIMEOUT);
     assert_eq!(bench.polled(), [RELAY]);
 }
 
 #[test]
 fn a_relay_that_is_no_longer_configured_is_not_polled() {
-    let mut bench = Bench::new(&[RELAY, OTHER]);
+    let mut bench = PollsBench::new(&[RELAY, OTHER]);
     bench.engine = open(bench.engine.sql().clone(), &[OTHER], bench.now);
     bench.pass(Duration::ZERO);
     assert_eq!(bench.polled(), [OTHER]);
@@ -235,7 +235,7 @@ fn a_relay_that_is_no_longer_configured_is_not_polled() {
 
 #[test]
 fn a_request_on_two_relays_is_one_job_that_is_answered_on_both() {
-    let mut bench = Bench::new(&[RELAY, OTHER]);
+    let mut bench = PollsBench::new(&[RELAY, OTHER]);
     bench.poll_succeeded(RELAY, vec![request(1, &[])]);
     bench.poll_succeeded(OTHER, vec![request(1, &[])]);
     assert_eq!(bench.jobs(), 1);
@@ -245,7 +245,7 @@ fn a_request_on_two_relays_is_one_job_that_is_answered_on_both() {
 
 #[test]
 fn an_answer_is_sent_once_to_a_relay_that_shows_the_request_again_and_again() {
-    let mut bench = Bench::new(&[RELAY, OTHER]);
+    let mut bench = PollsBench::new(&[RELAY, OTHER]);
     let request = request(1, &[]);
     bench.poll_succeeded(RELAY, vec![request.clone()]);
     // It is over before it is seen elsewhere.
@@ -268,7 +268,7 @@ fn an_answer_is_sent_once_to_a_relay_that_shows_the_request_again_and_again() {
 
 #[test]
 fn a_cancellation_that_comes_with_its_request_is_heeded() {
-    let mut bench = Bench::new(&[RELAY]);
+    let mut bench = PollsBench::new(&[RELAY]);
     let request = request(1, &[]);
     let cancellation = Cancellation::event(&request.id, request.kind, None).sign(&customer(), NOW);
     bench.poll_succeeded(RELAY, vec![cancellation, request]);
@@ -278,7 +278,7 @@ fn a_cancellation_that_comes_with_its_request_is_heeded() {
 
 #[test]
 fn answers_go_where_the_request_says_as_far_as_that_can_be_and_to_five_relays_at_most() {
-    let mut bench = Bench::new(&[RELAY]);
+    let mut bench = PollsBench::new(&[RELAY]);
     bench.poll_succeeded(
         RELAY,
         vec![request(
@@ -308,7 +308,7 @@ fn answers_go_where_the_request_says_as_far_as_that_can_be_and_to_five_relays_at
 
 #[test]
 fn answers_go_to_the_relays_that_a_customer_reads_from() {
-    let mut bench = Bench::new(&[RELAY]);
+    let mut bench = PollsBench::new(&[RELAY]);
     bench.poll_succeeded(RELAY, vec![request(1, &[])]);
     bench.pass(Duration::ZERO);
     let directed: Vec<u64> =
@@ -333,7 +333,7 @@ fn answers_go_to_the_relays_that_a_customer_reads_from() {
 }
 
 /// Makes `count` jobs that are answered on `relays`.
-fn ask(bench: &mut Bench, numbers: std::ops::Range<u64>, relays: &[&str]) {
+fn ask(bench: &mut PollsBench, numbers: std::ops::Range<u64>, relays: &[&str]) {
     for number in numbers {
         bench.give(&Input::Request { event: request(number, relays), source: None, ticket: 0 });
     }
@@ -342,9 +342,10 @@ fn ask(bench: &mut Bench, numbers: std::ops::Range<u64>, relays: &[&str]) {
 
 #[test]
 fn a_slow_relay_does_not_hold_up_the_others() {
-    let mut bench = Bench::new(&[]);
+    let mut bench = PollsBench::new(&[]);
     ask(&mut bench, 0..50, &["wss://slow.example"]);
-    let to = |bench: &Bench, url: &str| bench.published.iter().filter(|(_, _, to)| *to == relay(url)).count();
+    let to =
+        |bench: &PollsBench, url: &str| bench.published.iter().filter(|(_, _, to)| *to == relay(url)).count();
     let slow = to(&bench, "wss://slow.example");
     assert!((1..=8).contains(&slow), "{slow} on their way to one relay");
     ask(&mut bench, 50..52, &["wss://quick.example"]);
@@ -353,10 +354,10 @@ fn a_slow_relay_does_not_hold_up_the_others() {
 
 #[test]
 fn what_is_for_a_relay_that_is_not_reached_waits_in_its_order() {
-    let mut bench = Bench::new(&[]);
+    let mut bench = PollsBench::new(&[]);
     ask(&mut bench, 0..6, &["wss://dead.example"]);
     let dead = relay("wss://dead.example");
-    let mine = |bench: &mut Bench| -> Vec<u64> {
+    let mine = |bench: &mut PollsBench| -> Vec<u64> {
         let published = std::mem::take(&mut bench.published);
         published.into_iter().filter(|(_, _, to)| *to == dead).map(|(entry, _, _)| entry).collect()
     };
@@ -377,7 +378,7 @@ fn what_is_for_a_relay_that_is_not_reached_waits_in_its_order() {
 
 #[test]
 fn a_dead_relay_is_given_up_and_skipped_for_a_while() {
-    let mut bench = Bench::new(&[]);
+    let mut bench = PollsBench::new(&[]);
     ask(&mut bench, 0..1, &["wss://dead.example"]);
     let dead = relay("wss://dead.example");
     for _ in 0..30 {
@@ -387,7 +388,7 @@ fn a_dead_relay_is_given_up_and_skipped_for_a_while() {
         }
         bench.pass(Duration::from_secs(60));
     }
-    let waiting = |bench: &Bench| {
+    let waiting = |bench: &PollsBench| {
         let statement = "SELECT count(*) FROM outbox WHERE relay = 'wss://dead.example'";
         bench.engine.sql().first::<(u64,)>(statement, &[]).unwrap().unwrap().0
     };

@@ -1,4 +1,4 @@
-//! What a run changes beside its result, committed with it: state, memory, conversations, events of its own.
+//! What a run changes beside its result, in the same transaction: state, memory, conversations, published events.
 
 use openagents_host::sql::values;
 use openagents_host::{Sql, SqlError, Timestamp};
@@ -60,6 +60,6 @@ impl<S: Sql> JobEngine<S> {
 }
 
 /// As much of a text as fits into so many bytes.
-fn beginning(text: &str, most: usize) -> &str {
-    text.get(..text.floor_char_boundary(most)).unwrap_or_default()
+fn beginning(text: &str, limit: usize) -> &str {
+    text.get(..text.floor_char_boundary(limit)).unwrap_or_default()
 }

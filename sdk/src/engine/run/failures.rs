@@ -1,4 +1,4 @@
-//! Jobs that failed for good, until `on_error` is told of them.
+//! Failed jobs that `on_error` has yet to be told of.
 
 use std::collections::VecDeque;
 
@@ -7,7 +7,7 @@ use openagents_host::EventId;
 use crate::engine::JobFailure;
 
 /// How many failures are kept; `on_error` is told of the last ones.
-const KEPT: usize = 100;
+const MAX_FAILURES: usize = 100;
 
 #[derive(Debug, Default)]
 pub(in crate::engine) struct Failures {
@@ -18,7 +18,7 @@ pub(in crate::engine) struct Failures {
 
 impl Failures {
     pub(in crate::engine) fn note(&mut self, failure: JobFailure) {
-        if self.untold.len() >= KEPT {
+        if self.untold.len() >= MAX_FAILURES {
             self.untold.pop_front();
         }
         self.untold.push_back(failure);

@@ -1,4 +1,4 @@
-//! What handlers say while they work: passed on at most once a second, the last word winning.
+//! Progress and partial results of running jobs, published at most once a second.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -80,7 +80,7 @@ impl<S: Sql> JobEngine<S> {
             let RunId::Job(id) = run else { continue };
             let Some(job) = self.jobs.find(&id)? else { continue };
             match self.requests.on_record(&id) {
-                Ok(readable) => self.tell_report(now, &job, &readable, &report)?,
+                Ok(readable) => self.send_report(now, &job, &readable, &report)?,
                 Err(UnreadableRequest::Sql(error)) => return Err(error),
                 Err(UnreadableRequest::Damaged(_)) => {}
             }

@@ -1,4 +1,4 @@
-//! Runs: which comes next, its lease, and its end.
+//! Starting, leasing and finishing runs.
 
 use std::time::Duration;
 
@@ -41,8 +41,8 @@ impl<S: Sql> JobEngine<S> {
     /// `next_kind` is the kind of the job whose turn it is.
     pub(in crate::engine) fn next_start(&self, now: Timestamp, next_kind: Option<u16>) -> Option<Start> {
         let Some(work) = self.next_work(now, next_kind) else {
-            let sleeps = self.sleep_due().is_some_and(|due| due <= now);
-            return sleeps.then(|| self.start_of_hook(Hook::Sleep)).flatten();
+            let note_asleep = self.sleep_due().is_some_and(|due| due <= now);
+            return note_asleep.then(|| self.start_of_hook(Hook::Sleep)).flatten();
         };
         let Some(first) = self.lifecycle.turn_before_work(&self.spec.hooks) else { return Some(work) };
         let turns = [first, Hook::Sleep];
@@ -116,7 +116,7 @@ impl<S: Sql> JobEngine<S> {
             StartOf::Hook(hook) => {
                 let failure = if hook == Hook::Error { self.failures.tell() } else { None };
                 if hook == Hook::Sleep {
-                    self.lifecycle.sleeps();
+                    self.lifecycle.note_asleep();
                 }
                 let (run, until) = (RunId::Hook(hook), now + HOOK_TIMEOUT + LEASE_MARGIN);
                 self.start_own(run, start.exclusive, until, Task::Hook(hook, failure), effects)?;
@@ -169,7 +169,7 @@ impl<S: Sql> JobEngine<S> {
         self.jobs.lease(&job.id, attempt, now + spec.declaration.timeout + LEASE_MARGIN, now)?;
         job.state = JobState::Running;
         if attempt == 1 {
-            self.tell(now, &job, &readable, &Status::Processing, None)?;
+            self.send_status(now, &job, &readable, &Status::Processing, None)?;
         }
         let run = RunId::Job(job.id);
         self.running.insert(run, Running { attempt, exclusive: spec.exclusive });
@@ -209,7 +209,7 @@ impl<S: Sql> JobEngine<S> {
             self.running.remove(&run);
             self.reports.end(&run);
             match run {
-                RunId::Hook(Hook::Sleep) => self.lifecycle.woke(),
+                RunId::Hook(Hook::Sleep) => self.lifecycle.note_awake(),
                 RunId::Hook(Hook::Error) => self.failures.not_told(),
                 RunId::Hook(Hook::Create | Hook::Wake) | RunId::Schedule(_) | RunId::Job(_) => {}
             }
@@ -275,11 +275,11 @@ impl<S: Sql> JobEngine<S> {
         }
         match lease.run {
             RunId::Job(job) => {
-                self.lifecycle.works();
+                self.lifecycle.note_work();
                 self.finish_job(now, &job, lease.attempt, outcome, changes)
             }
             RunId::Schedule(index) => {
-                self.lifecycle.works();
+                self.lifecycle.note_work();
                 self.schedules.ran(index, now)?;
                 self.finish_own("schedule", now, outcome, changes, effects)
             }
@@ -291,14 +291,14 @@ impl<S: Sql> JobEngine<S> {
                 self.finish_own(Hook::Create.as_str(), now, outcome, changes, effects)
             }
             RunId::Hook(Hook::Wake) => {
-                self.lifecycle.woke();
+                self.lifecycle.note_awake();
                 self.finish_own(Hook::Wake.as_str(), now, outcome, changes, effects)
             }
             RunId::Hook(hook @ (Hook::Sleep | Hook::Error)) => {
                 self.finish_own(hook.as_str(), now, outcome, changes, effects)
             }
         }
-        .inspect(|()| self.lifecycle.worked(now))
+        .inspect(|()| self.lifecycle.note_run_end(now))
     }
 
     fn finish_own(

@@ -42,7 +42,7 @@ fn answers_where_the_customer_reads_if_the_request_names_nothing() {
     let customer_relays = Destination::ReadBy { customer: customer().public_key(), source: OUTSIDE.into() };
     assert_eq!(destinations(&bench), [Destination::Own, Destination::Relay(OUTSIDE.into()), customer_relays]);
     bench.crash();
-    assert_eq!(destinations(&bench)[..3], destinations(&bench)[3..6], "the lanes survive a crash");
+    assert_eq!(destinations(&bench)[..3], destinations(&bench)[3..6], "the queues survive a crash");
 }
 
 #[test]

@@ -18,7 +18,7 @@ use crate::price::Price;
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// Of a kind (an index), with a number, from an outside relay or not.
+    /// Of a kind (an index), with a number, from an external relay or not.
     Ask(usize, u64, bool),
     /// Builds upon the request of this kind and number.
     Chain(usize, u64),
@@ -63,7 +63,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0..4_usize, any::<bool>()).prop_map(|(run, retryable)| Step::Fail(run, retryable)),
         1 => (0..4_usize).prop_map(Step::Report),
         2 => (0..4_usize, prop::option::of(0..2_u64)).prop_map(|(job, price)| Step::Quote(job, price)),
-        3 => (0..4_usize, prop::bool::weighted(0.8)).prop_map(|(job, works)| Step::Invoice(job, works)),
+        3 => (0..4_usize, prop::bool::weighted(0.8)).prop_map(|(job, succeeds)| Step::Invoice(job, succeeds)),
         3 => (0..4_usize, settlement).prop_map(|(job, settlement)| Step::Settle(job, settlement)),
         1 => (0..4_usize, any::<bool>()).prop_map(|(job, found)| Step::Resolve(job, found)),
         3 => delivery.prop_map(Step::Deliver),
@@ -132,14 +132,14 @@ impl World {
         self.give(&Input::Finished { lease: run.lease, outcome: outcome(), changes });
     }
 
-    fn invoice(&mut self, index: usize, works: bool) {
+    fn invoice(&mut self, index: usize, succeeds: bool) {
         if self.bench.invoices.is_empty() {
             return;
         }
         let (job, _) = self.bench.invoices.remove(index % self.bench.invoices.len());
         let expires_at = self.bench.now + Duration::from_secs(120);
         let invoice = Invoice { bolt11: "lnbc1".into(), payment_hash: String::new(), expires_at };
-        let invoice = if works { Ok(invoice) } else { Err(WalletError::Unreachable("busy".into())) };
+        let invoice = if succeeds { Ok(invoice) } else { Err(WalletError::Unreachable("busy".into())) };
         self.give(&Input::Invoiced { job, invoice });
     }
 
@@ -200,7 +200,7 @@ impl World {
                 }
             }
             Step::Quote(job, sats) => self.quote(job, sats),
-            Step::Invoice(job, works) => self.invoice(job, works),
+            Step::Invoice(job, succeeds) => self.invoice(job, succeeds),
             Step::Settle(job, settlement) => self.settle(job, settlement),
             Step::Resolve(job, found) => self.resolve(job, found),
             Step::Deliver(delivery) => self.deliver(&delivery),

@@ -1,4 +1,4 @@
-//! What handlers and doors ask.
+//! What handlers and HTTP routes ask.
 
 use openagents_host::keys::npub;
 use serde_json::{Value, json};

@@ -19,7 +19,7 @@ use crate::native::relays::{ExternalDelivery, PerRelayQueues};
 use crate::runner::{EffectFuture, HostAction, Services};
 
 /// How many answers are on their way to the agent's own relay at once.
-const DELIVERIES: usize = 64;
+const MAX_DELIVERIES: usize = 64;
 
 /// Schedules what the engine wants done. Lives on the engine's thread.
 pub(super) struct Effects<A> {
@@ -84,27 +84,27 @@ pub(super) async fn deliver(
     inputs: Inputs<Input>,
 ) {
     let mut own = FuturesOrdered::new();
-    let mut lanes = PerRelayQueues::new(host, inputs.clone());
+    let mut queues = PerRelayQueues::new(host, inputs.clone());
     loop {
         tokio::select! {
             Some(delivered) = own.next() => {
                 // An engine that has stopped delivers again when it starts.
                 let _ = inputs.send(delivered).await;
             }
-            Some(QueuedDelivery { entry, event, to }) = answers.recv(), if own.len() < DELIVERIES => {
+            Some(QueuedDelivery { entry, event, to }) = answers.recv(), if own.len() < MAX_DELIVERIES => {
                 if to == Destination::Own {
                     let relay = relay.clone();
                     own.push_back(async move {
                         Input::Delivered { entry, delivery: publish(&relay, event).await }
                     });
                 } else {
-                    lanes.send(ExternalDelivery { entry, event, to });
+                    queues.send(ExternalDelivery { entry, event, to });
                 }
             }
             else => break,
         }
     }
-    lanes.finish().await;
+    queues.finish().await;
 }
 
 async fn publish(relay: &RelayHandle, event: VerifiedEvent) -> Delivery {

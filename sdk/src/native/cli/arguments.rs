@@ -14,7 +14,7 @@ use super::relay::arguments::Relay;
 #[command(
     args_conflicts_with_subcommands = true,
     after_help = "Without a command, serves the agent and its relay until interrupted.\n\n\
-        EnvironmentVariables, from the environment or a .dev.vars file (the names a Worker has them under):\n  \
+        Variables, from the environment or a .dev.vars file (the names a Worker has them under):\n  \
         NOSTR_PRIVATE_KEY   the agent's key, nsec1… or hex [default: DATA/agent.nsec, made when missing]\n  \
         RELAY_NAME, RELAY_DESCRIPTION, RELAY_ICON, RELAY_PUBKEY, RELAY_CONTACT, RELAY_PRIVATE_KEY, SUPPORTED_NIPS\n                      \
         what the relay says about itself (NIP-11)\n  \

@@ -21,7 +21,7 @@ use crate::native::environment::{EnvironmentError, EnvironmentVariables};
 use crate::settings::{self, SettingError};
 
 /// The most that an answer may take, in bytes: a conversation is the longest.
-const LONGEST_ANSWER: usize = 16_000_000;
+const MAX_ANSWER_BYTES: usize = 16_000_000;
 
 /// What stands in a path as it is: a key in memory keeps its slashes.
 const PATH: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
@@ -48,7 +48,7 @@ pub(in crate::native) enum InspectError {
     )]
     NoKey(DataFolderError),
     #[error(transparent)]
-    EnvironmentVariables(#[from] EnvironmentError),
+    Environment(#[from] EnvironmentError),
     #[error(transparent)]
     Setting(#[from] SettingError),
 }
@@ -109,7 +109,7 @@ async fn agent_at(base: &Url) -> Result<String, InspectError> {
 async fn ask(request: FetchRequest, url: &Url) -> Result<Fetched, InspectError> {
     let limits = FetchLimits {
         reach: Reach::Anywhere,
-        max_bytes: LONGEST_ANSWER,
+        max_bytes: MAX_ANSWER_BYTES,
         timeout: Duration::from_secs(20),
         // What is signed for one address is of no use at another.
         max_redirects: 0,

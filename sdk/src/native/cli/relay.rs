@@ -68,7 +68,7 @@ pub(in crate::native) enum RelayCommandError {
     #[error("the working directory cannot be found: {0}")]
     WorkingDirectory(std::io::Error),
     #[error(transparent)]
-    EnvironmentVariables(#[from] EnvironmentError),
+    Environment(#[from] EnvironmentError),
     #[error(transparent)]
     Setting(#[from] SettingError),
     #[error("signals cannot be received: {0}")]

@@ -1,4 +1,4 @@
-//! RelayBackoff connections to the outside relays that an agent serves.
+//! Subscriptions to the external relays that an agent serves, one connection each.
 
 use std::collections::{HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
@@ -20,15 +20,15 @@ use crate::relays::RequestFilter;
 const OVERLAP: Duration = Duration::from_secs(5 * 60);
 
 /// After how long a connection was a good one, so that the next try follows soon.
-const STABLE: Duration = Duration::from_secs(30);
+const STABLE_AFTER: Duration = Duration::from_secs(30);
 
 /// The longest pause between two tries.
 const MAX_PAUSE: Duration = Duration::from_secs(5 * 60);
 
 /// How many events of a relay are known as seen.
-const SEEN: usize = 4_096;
+const MAX_SEEN: usize = 4_096;
 
-/// The connections of an agent to the outside relays that it serves.
+/// The connections of an agent to the external relays that it serves.
 pub(in crate::native) struct Listeners {
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
@@ -36,7 +36,7 @@ pub(in crate::native) struct Listeners {
 
 /// What all connections have in common.
 pub(in crate::native) struct Listening {
-    pub(in crate::native) concern: RequestFilter,
+    pub(in crate::native) filter: RequestFilter,
     pub(in crate::native) reach: Reach,
     /// How old a request may be.
     pub(in crate::native) max_age: Duration,
@@ -122,7 +122,7 @@ impl<T: RequestTaker> Listener<T> {
         loop {
             let began = Instant::now();
             let Err(ended) = self.listen_once().await;
-            failures = if began.elapsed() >= STABLE { 1 } else { failures.saturating_add(1) };
+            failures = if began.elapsed() >= STABLE_AFTER { 1 } else { failures.saturating_add(1) };
             let pause = pause(failures, random());
             tracing::warn!(relay = %self.relay, "not listening to an outside relay, trying again in {pause:.1?}: {ended}");
             tokio::time::sleep(pause).await;
@@ -133,7 +133,7 @@ impl<T: RequestTaker> Listener<T> {
     async fn listen_once(&mut self) -> Result<std::convert::Infallible, ListenError> {
         let mut client = RelayClient::connect(&self.relay, self.listening.reach).await?;
         let since = self.since.max(now() - self.listening.max_age);
-        client.subscribe(&self.listening.concern.filters(since)).await?;
+        client.subscribe(&self.listening.filter.filters(since)).await?;
         tracing::info!(relay = %self.relay, "listening to an outside relay");
         let began = Instant::now();
         loop {
@@ -146,7 +146,7 @@ impl<T: RequestTaker> Listener<T> {
                 self.seen.insert(id);
             }
             // At first comes what is stored, the newest first: if that is cut off, the rest is asked for again.
-            if began.elapsed() >= STABLE {
+            if began.elapsed() >= STABLE_AFTER {
                 self.since = arrived - OVERLAP;
             }
         }
@@ -169,7 +169,7 @@ impl Seen {
         if self.ids.insert(id) {
             self.order.push_back(id);
         }
-        if self.order.len() > SEEN
+        if self.order.len() > MAX_SEEN
             && let Some(oldest) = self.order.pop_front()
         {
             self.ids.remove(&oldest);

@@ -1,4 +1,4 @@
-//! The ways of answers to outside relays: a queue and a connection for each, so that their order is kept and a slow relay
+//! The ways of answers to external relays: a queue and a connection for each, so that their order is kept and a slow relay
 //! holds up nobody else.
 
 use std::collections::HashMap;
@@ -14,23 +14,23 @@ use crate::engine::{Delivery, Destination, Input};
 use crate::host_port::HandlerHost;
 use crate::relays::{self, RelayConnection};
 
-/// How many outside relays are connected at once.
-const MAX_OPEN: usize = 32;
+/// How many external relays are connected at once.
+const MAX_CONNECTIONS: usize = 32;
 
 /// How long a connection is kept that nothing goes over.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How many events wait for one relay. The engine hands out fewer.
-const QUEUE: usize = 64;
+const QUEUE_LENGTH: usize = 64;
 
-/// An event on its way to an outside relay.
+/// An event on its way to an external relay.
 pub(in crate::native) struct ExternalDelivery {
     pub(in crate::native) entry: u64,
     pub(in crate::native) event: VerifiedEvent,
     pub(in crate::native) to: Destination,
 }
 
-/// The ways to outside relays. Each ends by itself when nothing goes over it for a while.
+/// The ways to external relays. Each ends by itself when nothing goes over it for a while.
 pub(in crate::native) struct PerRelayQueues {
     shared: Arc<QueuesShared>,
     queues: HashMap<Destination, mpsc::Sender<ExternalDelivery>>,
@@ -42,24 +42,24 @@ struct QueuesShared {
     deliveries: mpsc::UnboundedSender<Input>,
     /// A permit is for one connection.
     room: Semaphore,
-    /// How many lanes wait for a permit. Those that are idle then end.
+    /// How many queues wait for a permit. Those that are idle then end.
     waiting: watch::Sender<usize>,
     idle: Duration,
 }
 
 impl PerRelayQueues {
-    /// The host know the agent's own relay, which is asked where customers read; `inputs` are told what became of
+    /// The host knows the agent's own relay, which is asked where customers read; `inputs` are told what became of
     /// each event.
     pub(in crate::native) fn new(host: Arc<dyn HandlerHost>, inputs: Inputs<Input>) -> Self {
         let (deliveries, mut delivered) = mpsc::unbounded_channel();
-        let mut lanes = Self::over(host, deliveries, MAX_OPEN, IDLE);
+        let mut queues = Self::over(host, deliveries, MAX_CONNECTIONS, IDLE_TIMEOUT);
         // An engine that has stopped delivers again when it starts.
-        lanes.tasks.spawn(async move {
+        queues.tasks.spawn(async move {
             while let Some(delivery) = delivered.recv().await {
                 let _ = inputs.send(delivery).await;
             }
         });
-        lanes
+        queues
     }
 
     fn over(
@@ -75,7 +75,7 @@ impl PerRelayQueues {
 
     /// Puts an event on its way. It never waits.
     pub(in crate::native) fn send(&mut self, answer: ExternalDelivery) {
-        // PerRelayQueues that have ended.
+        // Queues that have ended.
         while self.tasks.try_join_next().is_some() {}
         self.queues.retain(|_, queue| !queue.is_closed());
         let refused = match self.queues.get(&answer.to) {
@@ -89,10 +89,10 @@ impl PerRelayQueues {
                     .report(answer.entry, Delivery::Unreachable("too much waits for this relay".to_owned()));
             }
             Some(mpsc::error::TrySendError::Closed(answer)) => {
-                let (sender, queue) = mpsc::channel(QUEUE);
+                let (sender, queue) = mpsc::channel(QUEUE_LENGTH);
                 let to = answer.to.clone();
                 let _ = sender.try_send(answer);
-                self.tasks.spawn(lane(to.clone(), queue, Arc::clone(&self.shared)));
+                self.tasks.spawn(queue_task(to.clone(), queue, Arc::clone(&self.shared)));
                 self.queues.insert(to, sender);
             }
         }
@@ -112,7 +112,7 @@ impl QueuesShared {
     }
 }
 
-async fn lane(to: Destination, queue: mpsc::Receiver<ExternalDelivery>, shared: Arc<QueuesShared>) {
+async fn queue_task(to: Destination, queue: mpsc::Receiver<ExternalDelivery>, shared: Arc<QueuesShared>) {
     match to {
         Destination::Relay(url) => publish(url, queue, &shared).await,
         Destination::ReadBy { customer, source } => {
@@ -168,7 +168,7 @@ async fn direct(mut queue: mpsc::Receiver<ExternalDelivery>, relays: &[String], 
     }
 }
 
-/// What comes in, until nothing does for a while or another lane needs the room.
+/// What comes in, until nothing does for a while or another queue needs the room.
 async fn next(
     queue: &mut mpsc::Receiver<ExternalDelivery>,
     shared: &QueuesShared,

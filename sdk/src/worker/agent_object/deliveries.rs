@@ -13,14 +13,14 @@ use crate::engine::{Delivery, Destination, Input};
 use crate::relays::{self, RelayConnection};
 use crate::worker::{DELIVERY_TIMEOUT, MAIN_RELAY, RELAY_BINDING, within};
 
-/// How many outside relays are connected at once. A Worker may have six connections open.
+/// How many external relays are connected at once. A Worker may have six connections open.
 const OUTSIDE: usize = 3;
 
 /// Events that wait for their way, in the order they must arrive in.
 pub(super) struct Deliveries {
     reach: Reach,
     own: RefCell<VecDeque<PendingDelivery>>,
-    outside: RefCell<VecDeque<PendingDelivery>>,
+    external: RefCell<VecDeque<PendingDelivery>>,
     /// Where something is on its way to; nothing else goes there meanwhile, so that the order is kept.
     busy: RefCell<BTreeSet<Destination>>,
     /// Connections that are kept for what follows, by their relay.
@@ -38,15 +38,15 @@ impl Deliveries {
         Self {
             reach,
             own: RefCell::default(),
-            outside: RefCell::default(),
+            external: RefCell::default(),
             busy: RefCell::default(),
             connections: RefCell::default(),
         }
     }
 
     pub(super) fn push(&self, entry: u64, event: VerifiedEvent, to: Destination) {
-        let lane = if to == Destination::Own { &self.own } else { &self.outside };
-        lane.borrow_mut().push_back(PendingDelivery { entry, event, to });
+        let queue = if to == Destination::Own { &self.own } else { &self.external };
+        queue.borrow_mut().push_back(PendingDelivery { entry, event, to });
     }
 
     /// The next event for the agent's own relay; one at a time, since the order in which a customer hears of a job matters.
@@ -54,22 +54,22 @@ impl Deliveries {
         if on_their_way == 0 { self.own.borrow_mut().pop_front() } else { None }
     }
 
-    /// The next event for an outside relay that nothing is on its way to. It is to be given to
+    /// The next event for an external relay that nothing is on its way to. It is to be given to
     /// [`deliver_outside`](Self::deliver_outside).
-    pub(super) fn next_outside(&self, on_their_way: usize) -> Option<PendingDelivery> {
+    pub(super) fn next_external(&self, on_their_way: usize) -> Option<PendingDelivery> {
         if on_their_way >= OUTSIDE {
             return None;
         }
         let mut busy = self.busy.borrow_mut();
-        let mut outside = self.outside.borrow_mut();
-        let next = outside.iter().position(|waiting| !busy.contains(&waiting.to))?;
-        let next = outside.remove(next)?;
+        let mut external = self.external.borrow_mut();
+        let next = external.iter().position(|waiting| !busy.contains(&waiting.to))?;
+        let next = external.remove(next)?;
         busy.insert(next.to.clone());
         Some(next)
     }
 
-    /// Delivers an event to an outside relay, and says what to tell the engine.
-    pub(super) async fn deliver_outside(&self, env: &Env, waiting: PendingDelivery) -> Input {
+    /// Delivers an event to an external relay, and says what to tell the engine.
+    pub(super) async fn deliver_external(&self, env: &Env, waiting: PendingDelivery) -> Input {
         let PendingDelivery { entry, event, to } = waiting;
         let delivery = match &to {
             Destination::Relay(url) => {

@@ -1,4 +1,4 @@
-//! What running handlers have around them in a Durable Object.
+//! The `HandlerHost` of a Durable Object.
 
 use std::cell::RefCell;
 use std::rc::Rc;

@@ -1,4 +1,4 @@
-//! The work of an agent's object: what is due, until nothing more can go on now.
+//! Carries out what is due in the agent's object, until nothing more can be done now.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -81,7 +81,7 @@ impl<A: Jobs> AgentWorker<A> {
         let routes = crate::assemble::agent_routes::<A>(&settings, &keys, BTreeSet::new());
         let reach = settings.reach;
         let options = Options {
-            polled_relays: settings.outside_relays(),
+            polled_relays: settings.external_relays(),
             ..settings.options(&settings.profile::<A>(keys.public_key()), false)
         };
         let engine = JobEngine::open(sql, keys.clone(), runner::agent_spec::<A>(), options, now())?;
@@ -153,7 +153,7 @@ impl<A: Jobs> AgentWorker<A> {
         let going: RunningTasks<'_> = FuturesUnordered::new();
         let mut going = going;
         let mut own: RunningTasks<'_> = FuturesUnordered::new();
-        let mut outside: RunningTasks<'_> = FuturesUnordered::new();
+        let mut external: RunningTasks<'_> = FuturesUnordered::new();
         loop {
             for effect in self.due(began, !going.is_empty()) {
                 self.begin(effect, &going);
@@ -161,10 +161,10 @@ impl<A: Jobs> AgentWorker<A> {
             while let Some(next) = self.deliveries.next_own(own.len()) {
                 own.push(deliver(&self.env, next).map(Some).boxed_local());
             }
-            while let Some(next) = self.deliveries.next_outside(outside.len()) {
-                outside.push(self.deliveries.deliver_outside(&self.env, next).map(Some).boxed_local());
+            while let Some(next) = self.deliveries.next_external(external.len()) {
+                external.push(self.deliveries.deliver_external(&self.env, next).map(Some).boxed_local());
             }
-            if going.is_empty() && own.is_empty() && outside.is_empty() {
+            if going.is_empty() && own.is_empty() && external.is_empty() {
                 break;
             }
             let input = select_biased! {
@@ -172,7 +172,7 @@ impl<A: Jobs> AgentWorker<A> {
                 // What a run says comes before how it ended.
                 input = reports.select_next_some() => Some(input),
                 input = going.select_next_some() => input,
-                input = outside.select_next_some() => input,
+                input = external.select_next_some() => input,
                 woken = woken.select_next_some() => {
                     if let Woken::Effect(effect) = woken {
                         self.begin(effect, &going);
@@ -232,9 +232,9 @@ impl<A: Jobs> AgentWorker<A> {
 struct WorkGuard<'a, A>(&'a AgentWorker<A>);
 
 impl<'a, A> WorkGuard<'a, A> {
-    fn begin(opened: &'a AgentWorker<A>, woken: UnboundedSender<Woken>) -> Self {
-        *opened.woken.borrow_mut() = Some(woken);
-        Self(opened)
+    fn begin(agent: &'a AgentWorker<A>, woken: UnboundedSender<Woken>) -> Self {
+        *agent.woken.borrow_mut() = Some(woken);
+        Self(agent)
     }
 }
 

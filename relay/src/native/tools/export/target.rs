@@ -68,7 +68,7 @@ struct ExportRequest {
 struct ExportProgress {
     database: DatabaseIdentity,
     request: ExportRequest,
-    /// The place of the last event that was looked at.
+    /// The row key of the last event that was looked at.
     after: u64,
     /// Which event that was. Another database has another one there.
     event: Option<EventId>,
@@ -96,9 +96,10 @@ pub enum NotResumable {
 }
 
 impl<'a> Target<'a> {
-    /// A file. An export into it that is interrupted goes on where it stood when it is begun again within a day, for the
-    /// same `database` and the same `words`: what the events are called that are asked for. They are the same each time
-    /// the same is meant, even where a filter is not, as for the events of the last hour. It appears under its name when it is complete.
+    /// A file. An export into it that is interrupted goes on where it stood when it is begun again within a day, for
+    /// the same `database` and the same `words`: what the events are called that are asked for. They are the same each
+    /// time the same is meant, even where a filter is not, as for the events of the last hour. It appears under its
+    /// name when it is complete.
     ///
     /// # Errors
     /// When it cannot be written, or another export is writing it.
@@ -132,8 +133,8 @@ impl<'a> Target<'a> {
         Self(TargetKind::Stream(Box::new(BufWriter::with_capacity(BUFFER_BYTES, writer))))
     }
 
-    /// Takes up what an interrupted export of the same events has left. Gives the filters that it was begun with, and the
-    /// place after which it goes on.
+    /// Takes up what an interrupted export of the same events has left. Gives the filters that it was begun with, and
+    /// the row key after which it goes on.
     pub(super) fn begin(
         &mut self,
         store: &Store<Sqlite>,
@@ -189,7 +190,7 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// Leaves things so that the next export goes on after this place.
+    /// Leaves things so that the next export goes on after this row key.
     pub(super) fn interrupt(
         &mut self,
         store: &Store<Sqlite>,
@@ -285,7 +286,7 @@ impl DatabaseIdentity {
     }
 }
 
-/// Which event is stored at a place.
+/// Which event is stored at a row key.
 fn event_at(store: &Store<Sqlite>, row_key: u64) -> Result<Option<EventId>, SqlError> {
     let event: Option<(EventId,)> =
         store.sql().first("SELECT id FROM event WHERE seq = ?", values![row_key])?;

@@ -1,7 +1,8 @@
 //! Authentication with the other relay (NIP-42).
 
 use openagents_host::keys::npub;
-use openagents_host::outgoing::ReceivedMessage;
+use openagents_host::nostr::message::RelayMessage;
+use openagents_host::nostr::reason::Outcome;
 use openagents_host::{EventId, Keys, Timestamp, UnsignedEvent};
 
 use crate::admission::access::AUTHENTICATION;
@@ -50,18 +51,21 @@ impl Identity {
     }
 
     /// Takes notice of what a relay says, and answers its challenge. A later challenge takes the place of the one before.
-    pub(super) fn hear(&mut self, message: &ReceivedMessage, now: Timestamp) -> Option<String> {
+    pub(super) fn hear(&mut self, message: &RelayMessage, now: Timestamp) -> Option<String> {
         match message {
-            ReceivedMessage::Auth(challenge) => {
+            RelayMessage::Auth(challenge) => {
                 let event = UnsignedEvent::new(AUTHENTICATION, "")
                     .tag(["relay", &self.url])
-                    .tag(["challenge", challenge])
+                    .tag(["challenge", &**challenge])
                     .sign(&self.keys, now);
                 self.state = AuthState::Answered(event.id);
                 return Some(format!(r#"["AUTH",{}]"#, event.json()));
             }
-            ReceivedMessage::Ok { id, accepted, reason } if self.is_awaiting(id) => {
-                self.state = if *accepted { AuthState::Accepted } else { AuthState::Refused(reason.clone()) };
+            RelayMessage::Ok { id, outcome } if self.is_awaiting(id) => {
+                self.state = match outcome {
+                    Outcome::Refused(reason) => AuthState::Refused(reason.to_string()),
+                    Outcome::Accepted | Outcome::Duplicate => AuthState::Accepted,
+                };
             }
             _ => {}
         }

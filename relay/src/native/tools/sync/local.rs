@@ -19,8 +19,8 @@ use crate::store::{Store, Viewer};
 
 /// Where events go that are missing here.
 pub enum Sink<'a> {
-    /// Into the store that was compared. Nobody else may be writing to it. Its relay is known under the hosts of this access:
-    /// a request to vanish may name one of them (NIP-62).
+    /// Into the store that was compared. Nobody else may be writing to it. Its relay is known under the hosts of this
+    /// access: a request to vanish may name one of them (NIP-62).
     Store(&'a Access),
     /// To the running relay whose store was compared.
     Relay(&'a mut Remote),

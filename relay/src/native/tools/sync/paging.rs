@@ -1,4 +1,5 @@
-//! Synchronization with a relay without reconciliation (NIP-77): all its events are fetched page by page, the newest first.
+//! Synchronization with a relay without reconciliation (NIP-77): all its events are fetched page by page, the newest
+//! first.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use openagents_host::EventId;
 use openagents_host::event::MAX_CREATED_AT;
-use openagents_host::outgoing::ReceivedMessage;
+use openagents_host::nostr::message::{ClientMessage, ReconcileStep, RelayMessage};
+use openagents_host::nostr::reason::{Prefix, Reason};
 
-use super::identity::AUTH_REQUIRED;
 use super::local::{LocalSide, genuine};
 use super::remote::{AnswerWait, Remote, RemoteError};
 use super::{Direction, SyncError, Synchronization};
@@ -130,43 +130,47 @@ async fn of_one_question(
     let protocol = |error: crate::nip77::ReconciliationError| RemoteError::Protocol(error.to_string());
     let (mut reconciliation, first) = Reconciliation::open(records).map_err(protocol)?;
     let id = remote.next_id();
-    let filter = serde_json::to_string(filter).unwrap_or_default();
-    let hex = base16ct::lower::encode_string(&first);
-    remote.send(format!(r#"["NEG-OPEN","{id}",{filter},"{hex}"]"#)).await?;
+    let message = |step| ClientMessage::Reconcile { subscription: id.clone(), step };
+    let filter = Box::new(filter.clone());
+    remote.send(&message(ReconcileStep::Open { filter, message: first })).await?;
     let mut is_answered = false;
     let mut wait = AnswerWait::new();
     for _ in 0..MAX_MESSAGES {
-        let message = match remote.receive(&wait, stop).await? {
-            ReceivedMessage::Reconcile { subscription, message } if subscription == id => message,
-            ReceivedMessage::ReconcileRefused { subscription, reason } if subscription == id => {
+        let answer = match remote.receive(&wait, stop).await? {
+            Some(RelayMessage::Reconcile { subscription, message }) if subscription == id => {
+                let Ok(answer) = base16ct::mixed::decode_vec(&message) else { continue };
+                answer
+            }
+            Some(RelayMessage::ReconcileRefused { subscription, reason }) if subscription == id => {
                 return Ok(match is_answered {
-                    false if is_about_size(&reason) => ReconcileOutcome::TooMuch(reason),
-                    false if reason.starts_with(AUTH_REQUIRED) => ReconcileOutcome::Unidentified(reason),
+                    false if is_about_size(&reason) => ReconcileOutcome::TooMuch(reason.to_string()),
+                    false if reason.prefix == Prefix::AuthRequired => {
+                        ReconcileOutcome::Unidentified(reason.to_string())
+                    }
                     false => ReconcileOutcome::Unable,
-                    true => return Err(RemoteError::Refused(reason).into()),
+                    true => return Err(RemoteError::Refused(reason.to_string()).into()),
                 });
             }
             // What is said instead by relays that have never heard of it, or do not want to.
-            ReceivedMessage::Notice(_) if !is_answered => return Ok(ReconcileOutcome::Unable),
-            ReceivedMessage::Closed { subscription, reason } if !is_answered && subscription == id => {
-                return Ok(match reason.starts_with(AUTH_REQUIRED) {
-                    true => ReconcileOutcome::Unidentified(reason),
-                    false => ReconcileOutcome::Unable,
+            Some(RelayMessage::Notice(_)) if !is_answered => return Ok(ReconcileOutcome::Unable),
+            Some(RelayMessage::Closed { subscription, reason }) if !is_answered && subscription == id => {
+                return Ok(match reason.prefix {
+                    Prefix::AuthRequired => ReconcileOutcome::Unidentified(reason.to_string()),
+                    _ => ReconcileOutcome::Unable,
                 });
             }
             _ => continue,
         };
         is_answered = true;
-        let difference = reconciliation.step(&message).map_err(protocol)?;
+        let difference = reconciliation.step(&answer).map_err(protocol)?;
         all.add(difference.have, difference.need)?;
         match difference.next {
             Some(next) => {
-                let hex = base16ct::lower::encode_string(&next);
-                remote.send(format!(r#"["NEG-MSG","{id}","{hex}"]"#)).await?;
+                remote.send(&message(ReconcileStep::Continue(next))).await?;
                 wait = AnswerWait::new();
             }
             None => {
-                remote.send(format!(r#"["NEG-CLOSE","{id}"]"#)).await?;
+                remote.send(&message(ReconcileStep::Close)).await?;
                 return Ok(ReconcileOutcome::Told);
             }
         }
@@ -176,9 +180,9 @@ async fn of_one_question(
 
 /// Whether a refusal says that there would be too much to compare, so that less may do (NIP-77: `blocked: this query is
 /// too big`).
-fn is_about_size(reason: &str) -> bool {
-    reason.starts_with("blocked:")
-        && ["too big", "too many", "too much", "too large"].iter().any(|words| reason.contains(words))
+fn is_about_size(reason: &Reason) -> bool {
+    reason.prefix == Prefix::Blocked
+        && ["too big", "too many", "too much", "too large"].iter().any(|words| reason.text.contains(words))
 }
 
 /// Gives each side what it lacks.

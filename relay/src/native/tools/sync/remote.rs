@@ -8,7 +8,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use openagents_host::native::now;
-use openagents_host::outgoing::{Reach, ReceivedMessage, Socket, SocketError};
+use openagents_host::net::{Reach, Socket, SocketError};
+use openagents_host::nostr::message::{ClientMessage, Completeness, RelayMessage, SubscriptionId};
+use openagents_host::nostr::reason::{Outcome, Prefix};
 use openagents_host::{Event, EventId, Keys, VerifiedEvent};
 
 use super::identity::{AUTH_REQUIRED, Identity};
@@ -46,7 +48,7 @@ pub enum RemoteError {
     Connect {
         /// Where it was looked for.
         url: String,
-        /// Why.
+        /// The reason or error.
         error: SocketError,
     },
     /// The connection failed.
@@ -83,7 +85,7 @@ pub enum RemoteError {
     NotEnough {
         /// Who the client is, as an npub.
         who: String,
-        /// Why.
+        /// The reason or error.
         reason: String,
     },
     /// The relay sends only what is not genuine.
@@ -168,8 +170,8 @@ impl Remote {
         }
     }
 
-    /// Has it identify itself as the owner of these keys when the relay asks for that (NIP-42). `url` is the one that it is
-    /// connected to.
+    /// Has it identify itself as the owner of these keys when the relay asks for that (NIP-42). `url` is the one that
+    /// it is connected to.
     #[must_use]
     pub fn identifying_as(self, keys: Keys, url: &str) -> Self {
         Self { identity: Some(Identity::new(keys, url)), ..self }
@@ -203,7 +205,8 @@ impl Remote {
         let mut sent: HashMap<EventId, OutgoingEvent> = HashMap::new();
         let mut pauses = 0_u32;
         let mut is_too_fast = false;
-        // What is refused as long as nobody knows who sends it waits until all has been answered, and is sent once more.
+        // What is refused as long as nobody knows who sends it waits until all has been answered, and is sent once
+        // more.
         let mut unidentified: VecDeque<OutgoingEvent> = VecDeque::new();
         let mut may_identify = self.may_identify();
         // What was sent is still to be accounted for when it is time to stop.
@@ -247,27 +250,29 @@ impl Remote {
                 is_too_fast = false;
                 continue;
             }
-            let ReceivedMessage::Ok { id, accepted, reason } = self.receive(&wait, &never).await? else {
+            let Some(RelayMessage::Ok { id, outcome }) = self.receive(&wait, &never).await? else {
                 continue;
             };
             let Some(event) = sent.remove(&id) else { continue };
             // The answer to an event is one message.
             wait = AnswerWait::new();
-            if reason.starts_with("duplicate:") {
-                counts.pass_over();
-            } else if accepted {
-                pauses = 0;
-                counts.accept();
-            } else if reason.starts_with("rate-limited:") && pauses < MAX_PAUSES {
-                if !is_too_fast {
-                    pauses = pauses.saturating_add(1);
+            match outcome {
+                Outcome::Duplicate => counts.pass_over(),
+                Outcome::Accepted => {
+                    pauses = 0;
+                    counts.accept();
                 }
-                is_too_fast = true;
-                waiting.push_front(event);
-            } else if reason.starts_with(AUTH_REQUIRED) && may_identify {
-                unidentified.push_back(event);
-            } else {
-                counts.refuse_by_relay(&reason);
+                Outcome::Refused(reason) if reason.prefix == Prefix::RateLimited && pauses < MAX_PAUSES => {
+                    if !is_too_fast {
+                        pauses = pauses.saturating_add(1);
+                    }
+                    is_too_fast = true;
+                    waiting.push_front(event);
+                }
+                Outcome::Refused(reason) if reason.prefix == Prefix::AuthRequired && may_identify => {
+                    unidentified.push_back(event);
+                }
+                Outcome::Refused(reason) => counts.refuse_by_relay(&reason.to_string()),
             }
         }
     }
@@ -291,14 +296,15 @@ impl Remote {
 
     async fn ask(&mut self, filter: &Filter, stop: &AtomicBool) -> Result<EventPage, RemoteError> {
         let id = self.next_id();
-        let filter_json = serde_json::to_string(filter).unwrap_or_default();
-        self.socket.send(format!(r#"["REQ","{id}",{filter_json}]"#)).await?;
+        let request = ClientMessage::Request { subscription: id.clone(), filters: vec![filter.clone()] };
+        self.send(&request).await?;
         let (mut page, mut bytes) = (EventPage::default(), 0_usize);
         let mut wait = AnswerWait::new();
         loop {
             let (message, length) = self.receive_measured(&wait, stop).await?;
             match message {
-                ReceivedMessage::Event { subscription, event } if subscription == id => {
+                Some(RelayMessage::Event { subscription, event }) if subscription == id => {
+                    let Ok(event) = Event::from_json(&event) else { continue };
                     bytes = bytes.saturating_add(length);
                     if bytes > MAX_PAGE_BYTES || page.events.len() >= MAX_PAGE_EVENTS {
                         return Err(RemoteError::TooMuch);
@@ -309,38 +315,40 @@ impl Remote {
                         page.events.push(event);
                     }
                 }
-                ReceivedMessage::EndOfStored { subscription, is_last } if subscription == id => {
-                    page.is_last = is_last;
-                    self.socket.send(format!(r#"["CLOSE","{id}"]"#)).await?;
+                Some(RelayMessage::EndOfStoredEvents { subscription, completeness })
+                    if subscription == id =>
+                {
+                    page.is_last = completeness == Completeness::Finished;
+                    self.send(&ClientMessage::Close(id)).await?;
                     return Ok(page);
                 }
-                ReceivedMessage::Closed { subscription, reason } if subscription == id => {
-                    return Err(RemoteError::Refused(reason));
+                Some(RelayMessage::Closed { subscription, reason }) if subscription == id => {
+                    return Err(RemoteError::Refused(reason.to_string()));
                 }
                 _ => {}
             }
         }
     }
 
-    pub(super) async fn send(&mut self, text: String) -> Result<(), RemoteError> {
-        Ok(self.socket.send(text).await?)
+    pub(super) async fn send(&mut self, message: &ClientMessage<VerifiedEvent>) -> Result<(), RemoteError> {
+        Ok(self.socket.send(message.to_json()).await?)
     }
 
-    /// The next message, whatever it is about.
+    /// The next message, whatever it is about; nothing for one that cannot be read.
     pub(super) async fn receive(
         &mut self,
         wait: &AnswerWait,
         stop: &AtomicBool,
-    ) -> Result<ReceivedMessage, RemoteError> {
+    ) -> Result<Option<RelayMessage>, RemoteError> {
         Ok(self.receive_measured(wait, stop).await?.0)
     }
 
-    /// The next message, and how long it is, in bytes.
+    /// The next message, and its length in bytes.
     async fn receive_measured(
         &mut self,
         wait: &AnswerWait,
         stop: &AtomicBool,
-    ) -> Result<(ReceivedMessage, usize), RemoteError> {
+    ) -> Result<(Option<RelayMessage>, usize), RemoteError> {
         loop {
             wait.check()?;
             if stop.load(Ordering::Relaxed) {
@@ -349,9 +357,10 @@ impl Remote {
             match tokio::time::timeout(STOP_CHECK_INTERVAL, self.socket.next()).await {
                 Ok(Some(text)) => {
                     let text = text?;
-                    let message = ReceivedMessage::from_json(&text);
-                    let Some(identity) = &mut self.identity else { return Ok((message, text.len())) };
-                    if let Some(answer) = identity.hear(&message, now()) {
+                    let message = RelayMessage::parse(&text);
+                    if let (Some(identity), Some(message)) = (&mut self.identity, &message)
+                        && let Some(answer) = identity.hear(message, now())
+                    {
                         self.socket.send(answer).await?;
                     }
                     return Ok((message, text.len()));
@@ -407,9 +416,9 @@ impl Remote {
         }
     }
 
-    pub(super) fn next_id(&mut self) -> String {
+    pub(super) fn next_id(&mut self) -> SubscriptionId {
         self.last_id = self.last_id.saturating_add(1);
-        format!("sync{}", self.last_id)
+        SubscriptionId::numbered("sync", self.last_id)
     }
 }
 

@@ -16,7 +16,7 @@ const WRITER: AgentDeclaration = AgentDeclaration::new("writer");
 const DELETION: Kind = Kind(5);
 
 /// A database with virtual time, in which one release of an agent follows another.
-struct Bench {
+struct AnnouncementsBench {
     sql: Sqlite,
     now: Timestamp,
 }
@@ -25,7 +25,7 @@ fn keys() -> Keys {
     Keys::from_secret(&[4; 32]).unwrap()
 }
 
-impl Bench {
+impl AnnouncementsBench {
     fn new() -> Self {
         let sql = Sqlite::in_memory().unwrap();
         sql.batch(include_str!("../../schema/agent_3.sql")).unwrap();
@@ -61,7 +61,7 @@ fn kinds(events: &[VerifiedEvent]) -> Vec<Kind> {
 
 #[test]
 fn announces_everything_at_the_first_start() {
-    let bench = Bench::new();
+    let bench = AnnouncementsBench::new();
     let agent = AgentDeclaration {
         relays: &["wss://relay.example.com"],
         heartbeat: Some(Duration::from_secs(300)),
@@ -76,7 +76,7 @@ fn announces_everything_at_the_first_start() {
 
 #[test]
 fn says_nothing_when_it_starts_again_and_nothing_changed() {
-    let mut bench = Bench::new();
+    let mut bench = AnnouncementsBench::new();
     bench.release(WRITER);
     assert_eq!(bench.release(WRITER), []);
     bench.now = bench.now + DAY;
@@ -85,7 +85,7 @@ fn says_nothing_when_it_starts_again_and_nothing_changed() {
 
 #[test]
 fn announces_a_change_at_once_and_only_that() {
-    let bench = Bench::new();
+    let bench = AnnouncementsBench::new();
     bench.release(WRITER);
     let events = bench.release(AgentDeclaration { relays: &["ws://relay.local"], ..WRITER });
     // There is a new relay to announce both on; no relay list, since it is not for everybody.
@@ -100,7 +100,7 @@ fn announces_a_change_at_once_and_only_that() {
 
 #[test]
 fn makes_a_change_within_the_same_second_later_than_what_it_replaces() {
-    let bench = Bench::new();
+    let bench = AnnouncementsBench::new();
     for (seconds, about) in ["one", "two", "three"].into_iter().enumerate() {
         let events = bench.release(AgentDeclaration { about, ..WRITER });
         assert_eq!(kinds(&events), [HANDLER_INFORMATION, METADATA]);
@@ -111,7 +111,7 @@ fn makes_a_change_within_the_same_second_later_than_what_it_replaces() {
 
 #[test]
 fn announces_again_what_stands_for_a_week() {
-    let mut bench = Bench::new();
+    let mut bench = AnnouncementsBench::new();
     let writer = bench.start(WRITER);
     bench.announced(&writer);
     assert_eq!(writer.next_due(bench.now).unwrap(), Some(bench.now + 7 * DAY));
@@ -123,7 +123,7 @@ fn announces_again_what_stands_for_a_week() {
 
 #[test]
 fn beats_by_its_interval_and_through_restarts() {
-    let mut bench = Bench::new();
+    let mut bench = AnnouncementsBench::new();
     let agent = AgentDeclaration { heartbeat: Some(Duration::from_secs(300)), ..WRITER };
     bench.release(agent);
     for restart in 1..=5 {
@@ -139,7 +139,7 @@ fn beats_by_its_interval_and_through_restarts() {
 
 #[test]
 fn deletes_what_was_announced_under_a_former_name() {
-    let mut bench = Bench::new();
+    let mut bench = AnnouncementsBench::new();
     bench.release(WRITER);
     bench.now = bench.now + DAY;
     let events = bench.release(AgentDeclaration::new("author"));
@@ -153,7 +153,7 @@ fn deletes_what_was_announced_under_a_former_name() {
 
 #[test]
 fn announces_under_a_deleted_name_later_than_its_deletion() {
-    let bench = Bench::new();
+    let bench = AnnouncementsBench::new();
     bench.release(WRITER);
     let deleted = bench.release(AgentDeclaration::new("author"))[0].created_at;
     let events = bench.release(WRITER);
@@ -165,7 +165,7 @@ fn announces_under_a_deleted_name_later_than_its_deletion() {
 
 #[test]
 fn deletes_a_relay_list_that_became_empty_and_a_heartbeat_that_stopped() {
-    let bench = Bench::new();
+    let bench = AnnouncementsBench::new();
     bench.release(AgentDeclaration {
         relays: &["wss://relay.example.com"],
         heartbeat: Some(Duration::from_secs(300)),
@@ -182,7 +182,7 @@ fn deletes_a_relay_list_that_became_empty_and_a_heartbeat_that_stopped() {
 
 #[test]
 fn deletes_everything_when_it_announces_no_more_and_comes_back_when_it_does_again() {
-    let bench = Bench::new();
+    let bench = AnnouncementsBench::new();
     let writer = bench.start(WRITER);
     let announced = bench.announced(&writer);
     let silent = Announcements::new(bench.sql.clone(), Vec::new());
@@ -203,7 +203,7 @@ fn deletes_everything_when_it_announces_no_more_and_comes_back_when_it_does_agai
 
 #[test]
 fn announces_with_a_new_key_what_another_key_announced() {
-    let bench = Bench::new();
+    let bench = AnnouncementsBench::new();
     bench.release(WRITER);
     let other = Keys::from_secret(&[5; 32]).unwrap();
     let profile = Profile::new(WRITER, vec![], other.public_key());
@@ -214,7 +214,7 @@ fn announces_with_a_new_key_what_another_key_announced() {
 
 #[test]
 fn finds_its_way_back_from_a_clock_that_was_wrong() {
-    let mut bench = Bench::new();
+    let mut bench = AnnouncementsBench::new();
     let right = bench.now;
     bench.now = right + 3_650 * DAY;
     bench.release(WRITER);
@@ -225,7 +225,7 @@ fn finds_its_way_back_from_a_clock_that_was_wrong() {
 
 #[test]
 fn forgets_an_announcement_whose_transaction_failed() {
-    let bench = Bench::new();
+    let bench = AnnouncementsBench::new();
     let writer = bench.start(WRITER);
     let undone = bench.sql.transaction(|| {
         writer.take_due(bench.now, &keys())?;
@@ -241,7 +241,7 @@ proptest! {
     fn a_relay_shows_what_the_last_release_announced(
         releases in prop::collection::vec((0..3_usize, 0..3_usize, any::<bool>(), 0..700_000_u64), 1..12),
     ) {
-        let mut bench = Bench::new();
+        let mut bench = AnnouncementsBench::new();
         let mut shown: std::collections::BTreeMap<String, VerifiedEvent> = std::collections::BTreeMap::new();
         let mut deleted: std::collections::BTreeMap<String, u64> = std::collections::BTreeMap::new();
         let key = keys().public_key();

@@ -7,17 +7,17 @@ use proptest::prelude::*;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::*;
-use crate::relays::tests::{Relay, concern, request};
+use crate::relays::tests::{Relay, filter, request};
 
 /// Takes what comes, unless it is told not to.
 #[derive(Clone)]
-struct Record {
+struct RecordingTaker {
     taken: UnboundedSender<(EventId, String)>,
     fails: Arc<AtomicBool>,
     all: Arc<Mutex<Vec<EventId>>>,
 }
 
-impl RequestTaker for Record {
+impl RequestTaker for RecordingTaker {
     async fn take(&self, event: VerifiedEvent, relay: &str) -> Result<(), AgentError> {
         if self.fails.swap(false, Ordering::Relaxed) {
             return Err(AgentError::Stopped);
@@ -28,13 +28,13 @@ impl RequestTaker for Record {
     }
 }
 
-fn record() -> (Record, UnboundedReceiver<(EventId, String)>) {
+fn record() -> (RecordingTaker, UnboundedReceiver<(EventId, String)>) {
     let (taken, received) = unbounded_channel();
-    (Record { taken, fails: Arc::default(), all: Arc::default() }, received)
+    (RecordingTaker { taken, fails: Arc::default(), all: Arc::default() }, received)
 }
 
 fn listening() -> Listening {
-    Listening { concern: concern(), reach: Reach::Anywhere, max_age: Duration::from_secs(3_600) }
+    Listening { filter: filter(), reach: Reach::Anywhere, max_age: Duration::from_secs(3_600) }
 }
 
 async fn next(received: &mut UnboundedReceiver<(EventId, String)>) -> (EventId, String) {
@@ -141,5 +141,5 @@ fn knows_the_last_events_it_saw() {
         seen.insert(*id);
     }
     assert!(!seen.contains(&ids[0]) && seen.contains(&ids[4_999]));
-    assert_eq!((seen.ids.len(), seen.order.len()), (SEEN, SEEN));
+    assert_eq!((seen.ids.len(), seen.order.len()), (MAX_SEEN, MAX_SEEN));
 }

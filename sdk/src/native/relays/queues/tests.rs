@@ -10,7 +10,7 @@ use crate::engine::{Lease, Report, StateQuery};
 use crate::error::JobError;
 use crate::relays::tests::{Relay, note};
 
-const PATIENCE: Duration = Duration::from_secs(5);
+const TEST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// An agent's own relay with these events.
 struct Own(Keys, Vec<Event>);
@@ -36,12 +36,12 @@ impl HandlerHost for Own {
     }
 }
 
-struct Bench {
-    lanes: PerRelayQueues,
+struct QueuesBench {
+    queues: PerRelayQueues,
     deliveries: UnboundedReceiver<Input>,
 }
 
-impl Bench {
+impl QueuesBench {
     fn new(open: usize, idle: Duration) -> Self {
         Self::with(open, idle, vec![])
     }
@@ -49,16 +49,16 @@ impl Bench {
     fn with(open: usize, idle: Duration, own: Vec<Event>) -> Self {
         let (sender, deliveries) = mpsc::unbounded_channel();
         let own = Arc::new(Own(Keys::from_secret(&[5; 32]).unwrap(), own));
-        Self { lanes: PerRelayQueues::over(own, sender, open, idle), deliveries }
+        Self { queues: PerRelayQueues::over(own, sender, open, idle), deliveries }
     }
 
     fn send(&mut self, entry: u64, url: String) {
-        self.lanes.send(ExternalDelivery { entry, event: note(entry), to: Destination::Relay(url) });
+        self.queues.send(ExternalDelivery { entry, event: note(entry), to: Destination::Relay(url) });
     }
 
     async fn delivered(&mut self) -> (u64, Delivery) {
         let input =
-            tokio::time::timeout(PATIENCE, self.deliveries.recv()).await.expect("nothing was delivered");
+            tokio::time::timeout(TEST_TIMEOUT, self.deliveries.recv()).await.expect("nothing was delivered");
         let Some(Input::Delivered { entry, delivery }) = input else { panic!("no delivery: {input:?}") };
         (entry, delivery)
     }
@@ -67,7 +67,7 @@ impl Bench {
 #[tokio::test]
 async fn keeps_the_order_and_the_connection() {
     let relay = Relay::start().await;
-    let mut bench = Bench::new(4, PATIENCE);
+    let mut bench = QueuesBench::new(4, TEST_TIMEOUT);
     for entry in 0..20 {
         bench.send(entry, relay.url());
     }
@@ -82,7 +82,7 @@ async fn keeps_the_order_and_the_connection() {
 async fn a_relay_that_says_nothing_holds_up_no_other() {
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let relay = Relay::start().await;
-    let mut bench = Bench::new(4, PATIENCE);
+    let mut bench = QueuesBench::new(4, TEST_TIMEOUT);
     for entry in 0..5 {
         bench.send(entry, format!("ws://{}", silent.local_addr().unwrap()));
     }
@@ -94,7 +94,7 @@ async fn a_relay_that_says_nothing_holds_up_no_other() {
 async fn what_waits_behind_a_failure_fails_with_it() {
     let mut relay = Relay::start().await;
     relay.stop().await;
-    let mut bench = Bench::new(4, PATIENCE);
+    let mut bench = QueuesBench::new(4, TEST_TIMEOUT);
     for entry in 0..5 {
         bench.send(entry, relay.url());
     }
@@ -108,7 +108,7 @@ async fn what_waits_behind_a_failure_fails_with_it() {
 #[tokio::test]
 async fn more_than_can_wait_is_given_back() {
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let mut bench = Bench::new(4, PATIENCE);
+    let mut bench = QueuesBench::new(4, TEST_TIMEOUT);
     for entry in 0..200 {
         bench.send(entry, format!("ws://{}", silent.local_addr().unwrap()));
     }
@@ -119,7 +119,7 @@ async fn more_than_can_wait_is_given_back() {
 #[tokio::test]
 async fn an_idle_lane_ends_and_another_follows_when_it_is_needed() {
     let relay = Relay::start().await;
-    let mut bench = Bench::new(4, Duration::from_millis(20));
+    let mut bench = QueuesBench::new(4, Duration::from_millis(20));
     for entry in 0..3 {
         bench.send(entry, relay.url());
         assert_eq!(bench.delivered().await, (entry, Delivery::Accepted));
@@ -127,14 +127,14 @@ async fn an_idle_lane_ends_and_another_follows_when_it_is_needed() {
     }
     assert_eq!(relay.connections(), 3);
     bench.send(3, relay.url());
-    assert_eq!(bench.lanes.queues.len(), 1);
+    assert_eq!(bench.queues.queues.len(), 1);
     bench.delivered().await;
 }
 
 #[tokio::test]
 async fn idle_lanes_make_room() {
     let relays = [Relay::start().await, Relay::start().await, Relay::start().await];
-    let mut bench = Bench::new(1, Duration::from_secs(600));
+    let mut bench = QueuesBench::new(1, Duration::from_secs(600));
     for round in 0..2 {
         for (entry, relay) in (round * 10..).zip(&relays) {
             bench.send(entry, relay.url());
@@ -148,10 +148,10 @@ async fn finds_where_a_customer_reads() {
     let customer = Keys::from_secret(&[3; 32]).unwrap();
     let list = UnsignedEvent::new(Kind(10_002), "").tag(["r", "wss://there.example"]);
     let list = list.sign(&customer, Timestamp::from_seconds(1));
-    let mut bench = Bench::with(4, PATIENCE, vec![(*list).clone()]);
+    let mut bench = QueuesBench::with(4, TEST_TIMEOUT, vec![(*list).clone()]);
     let to = Destination::ReadBy { customer: customer.public_key(), source: "ws://127.0.0.1:1".to_owned() };
     for entry in 0..3 {
-        bench.lanes.send(ExternalDelivery { entry, event: note(entry), to: to.clone() });
+        bench.queues.send(ExternalDelivery { entry, event: note(entry), to: to.clone() });
     }
     for entry in 0..3 {
         let there = Delivery::ReadFrom(vec!["wss://there.example".to_owned()]);
@@ -162,10 +162,10 @@ async fn finds_where_a_customer_reads() {
 #[tokio::test]
 async fn finishes_what_is_on_its_way() {
     let relay = Relay::start().await;
-    let mut bench = Bench::new(4, Duration::from_secs(600));
+    let mut bench = QueuesBench::new(4, Duration::from_secs(600));
     for entry in 0..10 {
         bench.send(entry, relay.url());
     }
-    tokio::time::timeout(PATIENCE, bench.lanes.finish()).await.expect("it does not end");
+    tokio::time::timeout(TEST_TIMEOUT, bench.queues.finish()).await.expect("it does not end");
     assert_eq!(relay.published().len(), 10);
 }
