@@ -6,7 +6,9 @@ mod run;
 mod spec;
 mod state_cache;
 
-pub(crate) use carry_out::{EffectFuture, HostAction, Services};
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use carry_out::EffectFuture;
+pub(crate) use carry_out::{HostAction, Services};
 use run::{quote, run};
 pub(crate) use spec::agent_spec;
 pub(crate) use state_cache::{StateCache, StateError};

@@ -31,6 +31,13 @@ pub(crate) type EffectFuture = futures_util::future::BoxFuture<'static, Option<I
 pub(crate) type EffectFuture = futures_util::future::LocalBoxFuture<'static, Option<Input>>;
 
 /// What a host does for an effect.
+#[cfg_attr(
+    target_arch = "wasm32",
+    expect(
+        dead_code,
+        reason = "an object handles one input at a time and takes its answer from the effects"
+    )
+)]
 pub(crate) enum HostAction {
     /// Drive a handler's, schedule's or hook's run to its end, beside other work.
     Run(EffectFuture),

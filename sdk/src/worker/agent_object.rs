@@ -14,8 +14,9 @@ use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::time::Duration;
 
+use openagents_host::nostr::event::VerifyError;
 use openagents_host::worker::{now, set_alarm};
-use openagents_host::{Engine, Event, SqlError, Timestamp, VerifyError};
+use openagents_host::{Engine, Event, SqlError, Timestamp};
 use url::Url;
 use worker::{Env, Method, Request, Response, Result, State};
 
