@@ -1,20 +1,18 @@
 //! Sends requests and state queries to the agent's engine thread and awaits the replies.
 
-use openagents_host::native::{Mailbox, Tickets};
+use openagents_host::native::{EngineStopped, Mailbox, Tickets};
 use openagents_host::{SqlError, VerifiedEvent};
 use serde_json::Value;
 
 use crate::engine::{Input, RequestAdmission, StateQuery};
 
-/// The agent has ended, or its database failed.
+/// Why the agent gave no answer.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct AgentError(String);
-
-impl AgentError {
-    fn stopped() -> Self {
-        Self("the agent has stopped".to_owned())
-    }
+pub(crate) enum AgentError {
+    #[error("the agent has stopped")]
+    Stopped(#[from] EngineStopped),
+    #[error(transparent)]
+    Database(#[from] SqlError),
 }
 
 /// Asks the agent's engine. Clones ask the same one.
@@ -22,7 +20,7 @@ impl AgentError {
 pub(crate) struct AgentMailbox {
     pub(super) engine: Mailbox<Input>,
     pub(super) taken: Tickets<Result<RequestAdmission, SqlError>>,
-    pub(super) answered: Tickets<Result<Value, String>>,
+    pub(super) answered: Tickets<Result<Value, SqlError>>,
 }
 
 impl AgentMailbox {
@@ -33,14 +31,12 @@ impl AgentMailbox {
         source: Option<String>,
     ) -> Result<RequestAdmission, AgentError> {
         let input = |ticket| Input::Request { event, source, ticket };
-        let admission = self.engine.ask(&self.taken, input).await.map_err(|_| AgentError::stopped())?;
-        admission.map_err(|error| AgentError(error.to_string()))
+        Ok(self.engine.ask(&self.taken, input).await??)
     }
 
     /// Asks the agent's database.
     pub(super) async fn query_state(&self, query: StateQuery) -> Result<Value, AgentError> {
         let input = |ticket| Input::Query { query, ticket };
-        let answered = self.engine.ask(&self.answered, input).await.map_err(|_| AgentError::stopped())?;
-        answered.map_err(AgentError)
+        Ok(self.engine.ask(&self.answered, input).await??)
     }
 }

@@ -7,7 +7,6 @@
 mod deliveries;
 mod handler_host;
 mod own_key;
-mod polls;
 mod work;
 
 use std::cell::Cell;
@@ -16,9 +15,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use openagents_host::http::Parts;
+use openagents_host::nostr::event::VerifyError;
 use openagents_host::port::alarm::AlarmCause;
 use openagents_host::worker::{ObjectHost, http as worker_http, now, rpc};
-use openagents_host::{Engine, Event};
+use openagents_host::{Engine, Event, SqlError};
 use worker::{Env, Error, Request, Response, Result, State};
 
 use super::calls::{AgentCall, AgentReply};
@@ -68,7 +68,7 @@ impl<A: Jobs> AgentObject<A> {
                     let work = AssertUnwindSafe(async move { agent.work_unless_working().await });
                     self.0.host.state().wait_until(work);
                 }
-                rpc::reply(&AgentReply::Taken(taken))
+                rpc::reply(&AgentReply::Taken(taken.map_err(|error| error.to_string())))
             }
             None => {
                 let parts = worker_http::parts(&request)?;
@@ -104,7 +104,7 @@ impl<A: Jobs> AgentObjectInner<A> {
             let opened = AgentWorker::open(self.host.sql(), self.env.clone());
             opened.map(Rc::new).map_err(|error| {
                 worker::console_error!("the agent cannot start: {error}");
-                Error::RustError(error)
+                Error::RustError(error.to_string())
             })
         };
         self.host.with(open, |agent| Rc::clone(agent))
@@ -129,15 +129,24 @@ impl<A: Jobs> AgentObjectInner<A> {
 /// An object handles one input at a time, so one ticket does for all.
 const TICKET: u64 = 0;
 
+/// Why an event is not on record.
+#[derive(Debug, thiserror::Error)]
+enum TakeError {
+    #[error(transparent)]
+    Event(#[from] VerifyError),
+    #[error(transparent)]
+    Database(#[from] SqlError),
+}
+
 /// Puts an event on record.
-fn take<A: Jobs>(agent: &AgentWorker<A>, event: Event) -> std::result::Result<(), String> {
-    let event = event.verify().map_err(|error| error.to_string())?;
+fn take<A: Jobs>(agent: &AgentWorker<A>, event: Event) -> std::result::Result<(), TakeError> {
+    let event = event.verify()?;
     let mut taken = Ok(());
     let mut others = Vec::new();
     for effect in agent.handle(&Input::Request { event, source: None, ticket: TICKET }) {
         match effect {
             Effect::Taken { ticket: TICKET, result } => {
-                taken = result.map(drop).map_err(|error| error.to_string());
+                taken = result.map(drop).map_err(TakeError::from);
             }
             other => others.push(other),
         }
