@@ -11,7 +11,7 @@ use super::operator::RecordAccess;
 use super::route::AgentRoute;
 use super::{fallback, health, index, manifest, metrics, nip05};
 use crate::discovery::Profile;
-use crate::manifest::{AgentManifest, SignedManifest};
+use crate::manifest::SignedManifest;
 
 /// What the handlers of an agent's routes know. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -19,7 +19,7 @@ pub(crate) struct AgentRoutes(Arc<AgentRoutesInner>);
 
 #[derive(Debug)]
 struct AgentRoutesInner {
-    manifest: SignedManifest,
+    manifest: Arc<SignedManifest>,
     profile: Profile,
     access: RecordAccess,
     /// The state of an agent that has stored none, as JSON.
@@ -33,6 +33,7 @@ impl AgentRoutes {
         access: RecordAccess,
         default_state: String,
     ) -> Self {
+        let manifest = Arc::new(manifest);
         Self(Arc::new(AgentRoutesInner { manifest, profile, access, default_state }))
     }
 
@@ -41,9 +42,9 @@ impl AgentRoutes {
         let inner = &*self.0;
         let query = parts.uri.query().unwrap_or_default();
         match route {
-            AgentRoute::Index => index::index(self.manifest()).into(),
-            AgentRoute::Health => health::health(self),
-            AgentRoute::Metrics => metrics::metrics(self),
+            AgentRoute::Index => index::index(inner.manifest.manifest()).into(),
+            AgentRoute::Health => health::health(Arc::clone(&inner.manifest)),
+            AgentRoute::Metrics => metrics::metrics(Arc::clone(&inner.manifest)),
             AgentRoute::Nip05 => nip05::nip05(&inner.profile, query).into(),
             AgentRoute::Manifest { agent }
             | AgentRoute::AgentMetrics { agent }
@@ -59,10 +60,6 @@ impl AgentRoutes {
                 Err(response) => response.into(),
             },
         }
-    }
-
-    pub(super) fn manifest(&self) -> &AgentManifest {
-        self.0.manifest.manifest()
     }
 
     fn is(&self, agent: &str) -> bool {
