@@ -1,16 +1,16 @@
 //! `GET /health`: whether the agent's database answers, and how many jobs are unfinished.
 
+use std::sync::Arc;
+
 use openagents_host::http::{Response, StatusCode, response};
 use serde_json::{Value, json};
 
-use super::agent_routes::AgentRoutes;
 use super::answer::RouteAnswer;
 use crate::engine::StateQuery;
-use crate::manifest::AgentManifest;
+use crate::manifest::{AgentManifest, SignedManifest};
 
-pub(super) fn health(routes: &AgentRoutes) -> RouteAnswer {
-    let routes = routes.clone();
-    RouteAnswer::ask_always(StateQuery::Load, move |load| respond(routes.manifest(), load.as_ref()))
+pub(super) fn health(manifest: Arc<SignedManifest>) -> RouteAnswer {
+    RouteAnswer::ask_always(StateQuery::Load, move |load| respond(manifest.manifest(), load.as_ref()))
 }
 
 fn respond(manifest: &AgentManifest, load: Option<&Value>) -> Response {
