@@ -57,8 +57,8 @@ pub use send::{MaybeSend, Shareable};
 pub use openagents_host as host;
 pub use openagents_host::outgoing::Url;
 pub use openagents_macros::{
-    JobParams, ParamChoice, agent, job, jobs, migrate, on_create, on_error, on_sleep, on_wake, price,
-    schedule,
+    JobParams, ParamChoice, agent, deployment, job, jobs, migrate, on_create, on_error, on_sleep, on_wake,
+    price, schedule,
 };
 pub use openagents_relay as relay;
 pub use schemars;
