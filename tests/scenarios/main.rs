@@ -12,7 +12,7 @@ use openagents_tests::server::Host;
 
 use servers::{Scenario, SharedServers};
 
-/// Declares the modules of each folder and makes `scenarios()` out of their lists. Formatting does not see through it:
+/// Declares the modules of each folder and builds `scenarios()` from their lists. `cargo fmt` cannot see through it:
 /// `tests/run format` checks these files by name.
 macro_rules! scenarios_in {
     ($($folder:ident { $($module:ident),* $(,)? })*) => {
@@ -26,7 +26,7 @@ macro_rules! scenarios_in {
     };
 }
 
-// What takes long comes first, so that no thread is left alone with it at the end.
+// Slow ones first, so that no thread is left alone with one at the end.
 scenarios_in! {
     agent {
         crash,

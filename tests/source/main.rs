@@ -1,7 +1,8 @@
-//! What the source of this repository keeps to: layers without cycles, names, and what lies where.
+//! Rules for the source of this repository: layers without cycles, names, files.
 
 mod crate_source;
 mod layers;
 mod names;
+mod relay_halves;
 mod repository;
 mod root;

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use openagents_host::outgoing::RelayError;
 use openagents_host::sql::values;
 use openagents_host::{Sql, SqlError, Timestamp, VerifiedEvent};
 
@@ -124,15 +125,15 @@ impl<S: Sql> JobEngine<S> {
         &mut self,
         now: Timestamp,
         relay: &str,
-        poll: &Result<RelayPoll, String>,
+        poll: &Result<RelayPoll, RelayError>,
         effects: &mut Vec<Effect>,
     ) -> Result<(), SqlError> {
         let poll = match poll {
             Ok(poll) => poll,
-            Err(reason) => {
+            Err(error) => {
                 if let Some(pause) = self.polls.failed(relay, now)? {
                     effects.push(Effect::Warn(format!(
-                        "the relay {relay} could not be polled; it is polled again in {pause:?}: {reason}"
+                        "the relay {relay} could not be polled; it is polled again in {pause:?}: {error}"
                     )));
                 }
                 return Ok(());

@@ -3,25 +3,24 @@
 mod effects;
 mod handler_host;
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use openagents_host::native::{Durability, EngineThread, Inputs, OpenError, Sqlite, now};
+use openagents_host::native::{Durability, EngineThread, Inputs, Mailbox, OpenError, Sqlite, Tickets, now};
 use openagents_host::sql::SchemaError;
 use openagents_host::{Keys, VerifiedEvent};
 use openagents_relay::native::RelayHandle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use super::mailbox::{AgentMailbox, Tickets};
+use super::mailbox::AgentMailbox;
 use crate::author::agent::Jobs;
 use crate::engine::{Destination, Effect, Input, JobEngine};
 use crate::host_port::HandlerHost;
 use crate::payment::wallet::Wallet;
-use crate::runner::{self, StateCache, StateError};
+use crate::runner::{self, Services, StateCache, StateError};
 use crate::settings::AgentSettings;
 use effects::Effects;
 use handler_host::NativeHandlerHost;
@@ -97,26 +96,23 @@ impl AgentShell {
             config.own_relay,
             report_sender.clone(),
         ));
-        let mut shell = Effects {
+        let handler_host: Arc<dyn HandlerHost> = Arc::clone(&host) as _;
+        let mut effects = Effects {
             runtime: tokio::runtime::Handle::current(),
-            cache,
-            host: Arc::clone(&host),
-            wallet: config.wallet,
+            services: Services::new(cache, handler_host, config.wallet),
             taken: taken.clone(),
             answered: answered.clone(),
             answers: answer_sender,
             running: running_sender,
             reports: report_sender,
-            resolving: Arc::new(tokio::sync::Semaphore::new(effects::MAX_RESOLVING)),
-            runs: BTreeMap::new(),
         };
         let (inputs, thread) =
-            EngineThread::start("agent", config.forget_memory, open, move |effects: &mut Vec<Effect>| {
-                effects.drain(..).for_each(|effect| shell.apply(effect));
+            EngineThread::start("agent", config.forget_memory, open, move |wanted: &mut Vec<Effect>| {
+                wanted.drain(..).for_each(|effect| effects.apply(effect));
             })
             .await?;
         tokio::spawn(report(reports, inputs.clone()));
-        let mailbox = AgentMailbox { inputs, taken, answered, last_ticket: Arc::default() };
+        let mailbox = AgentMailbox { engine: Mailbox::new(inputs), taken, answered };
         host.ask_through(mailbox.clone());
         Ok(Self { thread, mailbox, host, answers: Some(answers), deliverer: None, running })
     }
@@ -126,7 +122,7 @@ impl AgentShell {
         self.host.read_from(relay.clone());
         if let Some(answers) = self.answers.take() {
             let host: Arc<dyn HandlerHost> = Arc::clone(&self.host) as _;
-            let deliver = effects::deliver(answers, relay, host, self.mailbox.inputs.clone());
+            let deliver = effects::deliver(answers, relay, host, self.mailbox.engine.inputs().clone());
             self.deliverer = Some(tokio::spawn(deliver));
         }
     }

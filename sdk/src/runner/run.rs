@@ -6,24 +6,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use futures_util::future::{Either, select};
-use openagents_host::{EventId, Timestamp};
+use openagents_host::{EventId, Timestamp, timeout};
 
 use super::state_cache::{StateCache, StateError, Stored};
 use crate::author::agent::Jobs;
 use crate::author::context::AgentContext;
 use crate::author::handler::{Handler, Run};
 use crate::author::job::JobContext;
-use crate::engine::{Changes, HOOK_TIMEOUT, Hook, Input, Lease, Output, RunOutcome, StateSnapshot, Task};
+use crate::engine::{
+    Changes, HOOK_TIMEOUT, Hook, Input, Lease, Output, QuoteError, RunOutcome, StateSnapshot, Task,
+};
 use crate::error::JobError;
 use crate::host_port::HandlerHost;
+use crate::log;
 use crate::nip90::JobRequest;
-use crate::{clock, log};
 
 const UNREADABLE: &str = "the agent cannot read its state";
 
 /// Runs what the engine leased, and says what to tell the engine.
-pub(crate) async fn run<A: Jobs>(
+pub(super) async fn run<A: Jobs>(
     cache: &StateCache<A>,
     host: Arc<dyn HandlerHost>,
     now: Timestamp,
@@ -107,7 +108,7 @@ async fn attempt<A: Jobs, C, T>(
     cache: &StateCache<A>,
     state: &StateSnapshot,
     agent_context: &AgentContext,
-    timeout: Duration,
+    limit: Duration,
     run: &Run<A, C, T>,
     context: C,
 ) -> Result<T, JobError> {
@@ -116,11 +117,11 @@ async fn attempt<A: Jobs, C, T>(
     match run {
         Run::Shared(run) => {
             let agent = cache.shared(state).map_err(unreadable)?;
-            within(timeout, async { run(&agent, context).await }).await
+            limited(limit, async { run(&agent, context).await }).await
         }
         Run::Exclusive(run) => {
             let mut agent = cache.owned(state).map_err(unreadable)?;
-            let output = within(timeout, async { run(&mut agent, context).await }).await?;
+            let output = limited(limit, async { run(&mut agent, context).await }).await?;
             let json = serde_json::to_string(&agent)
                 .map_err(|error| JobError::failed("the agent cannot store its state").caused_by(error))?;
             let changed = state.json.as_deref() != Some(json.as_str());
@@ -143,7 +144,7 @@ fn blocked<A: Jobs>(exclusive: bool) -> Vec<u16> {
 }
 
 /// Asks a handler what a request would cost, and says what to tell the engine.
-pub(crate) fn quote<A: Jobs>(
+pub(super) fn quote<A: Jobs>(
     cache: &StateCache<A>,
     job: EventId,
     handler: usize,
@@ -158,11 +159,11 @@ pub(crate) fn quote<A: Jobs>(
                     Ok(Ok(price)) => Ok(price),
                     Ok(Err(error)) => {
                         log::warn(format_args!("no price for {job}: {error}"));
-                        Err(error.message().to_owned())
+                        Err(QuoteError::Refused(error.message().to_owned()))
                     }
                     Err(panic) => {
                         log::warn(format_args!("no price for {job}: {}", panicked(&*panic)));
-                        Err("the agent could not find a price for this job".to_owned())
+                        Err(QuoteError::Panicked)
                     }
                 }
             }),
@@ -172,21 +173,17 @@ pub(crate) fn quote<A: Jobs>(
 }
 
 /// What a customer is told about a state that cannot be read, which is for the operator to mend.
-fn unreadable(job: EventId, error: &StateError) -> String {
+fn unreadable(job: EventId, error: &StateError) -> QuoteError {
     log::warn(format_args!("no price for {job}: {error}"));
-    UNREADABLE.to_owned()
+    QuoteError::UnreadableState
 }
 
 /// The work's outcome, if it has one in time. Work that takes too long is dropped at its next `.await`.
-async fn within<T>(
-    timeout: Duration,
-    work: impl Future<Output = Result<T, JobError>>,
-) -> Result<T, JobError> {
-    let work = std::pin::pin!(AssertUnwindSafe(work).catch_unwind());
-    match select(work, std::pin::pin!(clock::sleep(timeout))).await {
-        Either::Left((Ok(result), _)) => result,
-        Either::Left((Err(panic), _)) => Err(panicked(&*panic)),
-        Either::Right(_) => Err(JobError::failed(format!("the agent gave up on this job after {timeout:?}"))),
+async fn limited<T>(limit: Duration, work: impl Future<Output = Result<T, JobError>>) -> Result<T, JobError> {
+    match timeout(limit, AssertUnwindSafe(work).catch_unwind()).await {
+        Some(Ok(result)) => result,
+        Some(Err(panic)) => Err(panicked(&*panic)),
+        None => Err(JobError::failed(format!("the agent gave up on this job after {limit:?}"))),
     }
 }
 
