@@ -6,10 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use openagents_host::native::Inputs;
 use openagents_host::{SqlError, VerifiedEvent};
-use serde_json::Value;
 use tokio::sync::oneshot;
 
-use crate::engine::{Input, RequestAdmission, StateQuery};
+use crate::engine::{Input, RequestAdmission, StateQuery, StateReply};
 
 /// Why the agent gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -25,7 +24,7 @@ pub(crate) enum AgentError {
 pub(crate) struct AgentMailbox {
     pub(super) inputs: Inputs<Input>,
     pub(super) taken: Tickets<Result<RequestAdmission, SqlError>>,
-    pub(super) answered: Tickets<Result<Value, SqlError>>,
+    pub(super) answered: Tickets<Result<StateReply, SqlError>>,
     pub(super) last_ticket: Arc<AtomicU64>,
 }
 
@@ -80,7 +79,7 @@ impl AgentMailbox {
     }
 
     /// Asks the agent's database.
-    pub(super) async fn query_state(&self, query: StateQuery) -> Result<Value, AgentError> {
+    pub(super) async fn query_state(&self, query: StateQuery) -> Result<StateReply, AgentError> {
         let ticket = self.next_ticket();
         let answered = self.answered.wait(ticket);
         if self.inputs.send(Input::Query { query, ticket }).await.is_err() {
