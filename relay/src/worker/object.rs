@@ -14,10 +14,11 @@ use std::time::Duration;
 use ::worker::wasm_bindgen::JsValue;
 use ::worker::wasm_bindgen_futures::future_to_promise;
 use ::worker::{
-    Delay, Env, Error, Method, Request, Response, State, WebSocket, WebSocketIncomingMessage, WebSocketPair,
+    Delay, Env, Error, Request, Response, State, WebSocket, WebSocketIncomingMessage, WebSocketPair,
     console_error, console_warn,
 };
-use openagents_host::worker::{DurableSql, now, set_alarm};
+use openagents_host::http::{Method, Parts, StatusCode, header, header_text, is_websocket_upgrade, response};
+use openagents_host::worker::{DurableSql, http as worker_http, now, set_alarm};
 use openagents_host::{Engine, Timestamp, VerifiedEvent};
 
 use super::batching::{LastBatch, MAX_BATCH_LONGEST_MESSAGES, MAX_BATCH_MESSAGES, MessageBatch};
@@ -26,7 +27,7 @@ use super::rpc::{BILLED_ROWS_PATH, MANAGE_PATH, PUBLISH_PATH, QUERY_PATH};
 use super::session;
 use super::sockets::MessageSender;
 use crate::engine::{Effect, Input, Relay, RelayConfig};
-use crate::information::{CONTENT_TYPE, CORS_HEADERS, RelayInformation, asks_for_document};
+use crate::information::{RelayInformation, asks_for_document};
 use crate::management::{ManagementReply, UsedToken};
 use crate::reason::{Outcome, Reason};
 use crate::session::{ConnectionId, Origin};
@@ -85,35 +86,38 @@ impl<H: HandoverSink> RelayHost<H> {
     /// # Errors
     /// When the runtime refuses to build a response.
     pub async fn fetch(&self, mut request: Request) -> ::worker::Result<Response> {
-        let header = |name| request.headers().get(name).map(Option::unwrap_or_default);
-        let wants_upgrade = header("upgrade")?.eq_ignore_ascii_case("websocket");
-        let wants_document = asks_for_document(&header("accept")?);
-        match (request.method(), request.path().as_str()) {
-            (Method::Post, PUBLISH_PATH) => {
+        let parts = worker_http::parts(&request)?;
+        let wants_document = || asks_for_document(header_text(&parts.headers, &header::ACCEPT));
+        let response = match (&parts.method, parts.uri.path()) {
+            (&Method::POST, PUBLISH_PATH) => {
                 let text = request.text().await?;
-                self.0.published(&text).await
+                return self.0.published(&text).await;
             }
-            (Method::Post, QUERY_PATH) => {
+            (&Method::POST, QUERY_PATH) => {
                 let filters = request.text().await?;
-                self.0.queried(&filters).await
+                return self.0.queried(&filters).await;
             }
-            (Method::Get, BILLED_ROWS_PATH) => {
+            (&Method::GET, BILLED_ROWS_PATH) => {
                 let rows = self.0.with_open(|open| open.relay.store().sql().billed_rows())?;
-                Response::ok(format!(r#"{{"read":{},"written":{}}}"#, rows.read, rows.written))
+                return Response::ok(format!(r#"{{"read":{},"written":{}}}"#, rows.read, rows.written));
             }
-            (Method::Post, MANAGE_PATH) => {
+            (&Method::POST, MANAGE_PATH) => {
                 let call = request.text().await?;
-                self.0.managed(&call).await
+                return self.0.managed(&call).await;
             }
-            (Method::Get, _) if wants_upgrade => self.0.accept(origin(&request)).await,
-            (Method::Get | Method::Head, _) if wants_document => {
-                let document =
-                    self.0.with_open(|open| self.0.information.under(open.relay.rules()).to_json())?;
-                with_cors(Response::ok(document)?, CONTENT_TYPE)
+            (&Method::GET, _) if is_websocket_upgrade(&parts.headers) => {
+                return self.0.accept(origin(&parts)).await;
             }
-            (Method::Options, _) => with_cors(Response::empty()?.with_status(204), CONTENT_TYPE),
-            _ => Response::error("This is a Nostr relay: connect to it with a WebSocket.\n", 426),
-        }
+            (&Method::GET | &Method::HEAD, _) if wants_document() => {
+                self.0.with_open(|open| self.0.information.under(open.relay.rules()))?.to_response()
+            }
+            (&Method::OPTIONS, _) => response::preflight(),
+            _ => {
+                let reason = "This is a Nostr relay: connect to it with a WebSocket.";
+                response::error(StatusCode::UPGRADE_REQUIRED, reason)
+            }
+        };
+        worker_http::response(response, &parts.method)
     }
 
     /// Takes a message. One that comes alone is done with at once; those that arrive together are gathered for a turn
@@ -217,9 +221,10 @@ impl<H: HandoverSink> RelayHost<H> {
 }
 
 /// Where a connection comes from. Cloudflare routes by the host name, so that it vouches for it.
-fn origin(request: &Request) -> ::worker::Result<Origin> {
-    let address = request.headers().get("cf-connecting-ip")?.and_then(|address| address.parse().ok());
-    let host = request.url()?.host_str().map(str::to_ascii_lowercase);
+fn origin(parts: &Parts) -> ::worker::Result<Origin> {
+    let address =
+        parts.headers.get("cf-connecting-ip").and_then(|address| address.to_str().ok()?.parse().ok());
+    let host = parts.uri.host().map(str::to_ascii_lowercase);
     Origin::new(address, host).map_err(|error| Error::RustError(error.to_string()))
 }
 
@@ -443,13 +448,4 @@ impl OpenRelay {
             }
         }
     }
-}
-
-fn with_cors(mut response: Response, content_type: &str) -> ::worker::Result<Response> {
-    let headers = response.headers_mut();
-    headers.set("content-type", content_type)?;
-    for (name, value) in CORS_HEADERS {
-        headers.set(name, value)?;
-    }
-    Ok(response)
 }

@@ -1,16 +1,32 @@
-//! What came of an agent's jobs, in Prometheus' text format. It says how many and how long, and nothing of customers.
+//! `GET /metrics` and `/agent/{npub}/metrics.json`: how many jobs ended in which way and how long they took, in Prometheus'
+//! text format and as JSON. Nothing is said of customers.
 
 use std::fmt::Write;
 
+use openagents_host::http::{HeaderValue, StatusCode, response};
 use serde_json::Value;
 
+use super::agent_routes::AgentRoutes;
+use super::answer::RouteAnswer;
+use crate::engine::StateQuery;
 use crate::manifest::AgentManifest;
 
 /// The type of the text format.
-pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 
-/// Writes the answer to [`StateQuery::Metrics`](crate::engine::StateQuery::Metrics).
-pub(super) fn text(manifest: &AgentManifest, metrics: &Value) -> String {
+pub(super) fn metrics(routes: &AgentRoutes) -> RouteAnswer {
+    let routes = routes.clone();
+    RouteAnswer::ask(StateQuery::Metrics, move |metrics| {
+        response::bytes(StatusCode::OK, CONTENT_TYPE, text(routes.manifest(), &metrics))
+    })
+}
+
+pub(super) fn metrics_json() -> RouteAnswer {
+    RouteAnswer::ask(StateQuery::Metrics, |metrics| response::json(StatusCode::OK, metrics.to_string()))
+}
+
+/// Writes the reply to [`StateQuery::Metrics`].
+fn text(manifest: &AgentManifest, metrics: &Value) -> String {
     let mut text = MetricsText(String::new());
     text.family("openagents_agent_info", "gauge", "Which agent this is.");
     let labels =

@@ -14,17 +14,16 @@ use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::time::Duration;
 
+use openagents_host::http::{Method, Parts};
 use openagents_host::nostr::event::VerifyError;
-use openagents_host::worker::{now, set_alarm};
+use openagents_host::worker::{http as worker_http, now, set_alarm};
 use openagents_host::{Engine, Event, SqlError, Timestamp};
-use url::Url;
-use worker::{Env, Method, Request, Response, Result, State};
+use worker::{Env, Request, Response, Result, State};
 
-use super::entry::{HTTP_REQUESTS_PATH, written};
 use super::relay_object::REQUESTS_PATH;
 use crate::author::agent::Jobs;
 use crate::engine::{Effect, Input};
-use crate::http::{self, HttpRequest, HttpResponse, Route, RouteAnswer};
+use crate::http::{self, Route, RouteAnswer};
 use work::{AgentWorker, OpenError};
 
 /// When an agent that could not start is tried again: perhaps in another release.
@@ -60,10 +59,10 @@ impl<A: Jobs> AgentObject<A> {
             Ok(agent) => agent,
             Err(error) => return Response::error(format!("the agent cannot start: {error}\n"), 500),
         };
-        let url = request.url()?;
         self.0.ensure_alarm(agent).await?;
-        match (request.method(), url.path()) {
-            (Method::Post, REQUESTS_PATH) => {
+        let parts = worker_http::parts(&request)?;
+        match (&parts.method, parts.uri.path()) {
+            (&Method::POST, REQUESTS_PATH) => {
                 if let Err(error) = take(agent, &request.text().await?) {
                     return Response::error(error.to_string(), 500);
                 }
@@ -75,8 +74,7 @@ impl<A: Jobs> AgentObject<A> {
                 self.0.state.wait_until(AssertUnwindSafe(async move { object.work().await }));
                 Response::ok("taken")
             }
-            (Method::Post, HTTP_REQUESTS_PATH) => written(page(agent, &request.json().await?)),
-            _ => written(HttpResponse::nowhere()),
+            _ => worker_http::response(respond(agent, &parts), &parts.method),
         }
     }
 
@@ -162,20 +160,17 @@ fn take<A: Jobs>(agent: &AgentWorker<A>, json: &str) -> std::result::Result<(), 
     taken
 }
 
-/// The response to an HTTP request.
-fn page<A: Jobs>(agent: &AgentWorker<A>, http_request: &HttpRequest) -> HttpResponse {
-    let path = Url::parse(&http_request.url).map(|url| url.path().to_owned()).unwrap_or_default();
-    let Route::Agent(route) = http::route(&http_request.method, &path, "", "", false) else {
-        return HttpResponse::nowhere();
-    };
-    match agent.routes.answer(route, http_request, now()) {
-        RouteAnswer::Response(page) => page,
+/// The response to a request that the Worker passes on.
+fn respond<A: Jobs>(agent: &AgentWorker<A>, parts: &Parts) -> openagents_host::http::Response {
+    let Route::Agent(route) = http::route(parts) else { return http::not_found() };
+    match agent.routes.answer(route, parts, now()) {
+        RouteAnswer::Response(response) => response,
         RouteAnswer::Ask(pending) => {
-            let answer = handler_host::query_state(&agent.engine, pending.query.clone());
-            if let Err(error) = &answer {
-                worker::console_error!("{} could not be shown: {error}", http_request.url);
+            let reply = handler_host::query_state(&agent.engine, pending.query.clone());
+            if let Err(error) = &reply {
+                worker::console_error!("{} could not be answered: {error}", parts.uri.path());
             }
-            agent.routes.respond(&pending, answer.map_err(|error| error.to_string()))
+            pending.respond(reply.ok())
         }
     }
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bytes::Bytes;
 use openagents_host::VerifiedEvent;
+use openagents_host::http::Response;
 use openagents_host::native::{Inputs, Stopped};
 
 use super::connections::{ConnectionTable, QueryReply};
@@ -54,8 +54,8 @@ impl ServerState {
     }
 
     /// The relay information document, as it is at present.
-    pub(super) fn information(&self) -> Bytes {
-        self.information.under(&self.gate.rules()).to_json().into()
+    pub(super) fn information(&self) -> Response {
+        self.information.under(&self.gate.rules()).to_response()
     }
 
     fn next(&self) -> u64 {

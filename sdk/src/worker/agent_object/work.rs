@@ -23,7 +23,7 @@ use crate::author::agent::Jobs;
 use crate::engine::{Effect, Input, JobEngine, Options};
 use crate::http::AgentRoutes;
 use crate::runner::{self, HostAction, Services, StateCache, StateError};
-use crate::settings::{self, SettingError};
+use crate::settings::{self, Operators, SettingError};
 use crate::worker::variable;
 
 /// How long one alarm takes up new jobs. The runtime ends it after 15 minutes, and a job may take 10.
@@ -72,13 +72,14 @@ impl<A: Jobs> AgentWorker<A> {
     pub(super) fn open(state: &State, env: Env) -> Result<Self, OpenError> {
         let sql = DurableSql::new(&state.storage());
         let settings = settings::agent_settings::<A>(|name| variable(&env, name))?;
+        let operators = Operators::read(|name| variable(&env, name))?;
         let given = settings::agent_keys(|name| variable(&env, name))?;
         let keys = match given {
             Some(keys) => keys,
             None => own_keys(&sql)?,
         };
         // Cloudflare routes by the host name, so that it vouches for it.
-        let routes = crate::assemble::agent_routes::<A>(&settings, &keys, BTreeSet::new());
+        let routes = crate::assemble::agent_routes::<A>(&settings, operators, &keys, BTreeSet::new());
         let reach = settings.reach;
         let options = Options {
             polled_relays: settings.external_relays(),
