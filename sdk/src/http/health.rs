@@ -1,19 +1,21 @@
 //! `GET /health`: whether the agent's database answers, and how many jobs are unfinished.
 
 use openagents_host::http::{Response, StatusCode, response};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::agent_routes::AgentRoutes;
 use super::answer::RouteAnswer;
-use crate::engine::StateQuery;
+use crate::engine::{StateQuery, Workload};
 use crate::manifest::AgentManifest;
 
 pub(super) fn health(routes: &AgentRoutes) -> RouteAnswer {
     let routes = routes.clone();
-    RouteAnswer::ask_always(StateQuery::Load, move |load| respond(routes.manifest(), load.as_ref()))
+    RouteAnswer::ask_always(StateQuery::Load, move |load: Option<Workload>| {
+        respond(routes.manifest(), load.as_ref())
+    })
 }
 
-fn respond(manifest: &AgentManifest, load: Option<&Value>) -> Response {
+fn respond(manifest: &AgentManifest, load: Option<&Workload>) -> Response {
     let (status, word) = match load {
         Some(_) => (StatusCode::OK, "ok"),
         None => (StatusCode::SERVICE_UNAVAILABLE, "failing"),
@@ -24,7 +26,7 @@ fn respond(manifest: &AgentManifest, load: Option<&Value>) -> Response {
         "version": manifest.version,
         "npub": manifest.author.npub,
         "job_kinds": manifest.capabilities.job_kinds,
-        "unfinished_jobs": load.and_then(|load| load.get("unfinished")),
+        "unfinished_jobs": load.map(|load| load.unfinished),
     });
     response::json(status, health.to_string())
 }

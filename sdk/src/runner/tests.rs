@@ -8,7 +8,7 @@ use openagents_host::outgoing::Reach;
 use openagents_host::{Event, EventId, Keys, Kind, Timestamp, UnsignedEvent};
 use openagents_relay::Filter;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{StateCache, StateError, agent_spec, quote, run};
 use crate::author::agent::{Agent, Jobs};
