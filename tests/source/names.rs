@@ -33,7 +33,7 @@ const RETIRED: &[Retired] = &[
                 Inquiry InquiryError Lane Lanes Ledger Life Managers OutsideAnswer Props Purse Reachability Rhythm \
                 ScheduleFacts Shown Stage Standing Surroundings Taker Then ToAgent Visit Visits Wanted Wish",
         functions: "agent_facts begin_life demand deliver_outside inquire look look_at_waiting look_for_outputs \
-                    look_for_payment publish_outside put_off standing_of tell_price tell_report visit_agent",
+                    look_for_payment put_off standing_of tell_price tell_report visit_agent",
         modules: "agent_doors door facts findings inquiry keeping lanes life look outside reachability \
                   relay_commands returns rhythm stage surroundings visits",
     },
@@ -51,8 +51,7 @@ struct Retired {
 }
 
 /// Retired names that are still declared, by crate. This list may only shrink.
-const STILL_DECLARED: &[(&str, &str)] =
-    &[("macros", "MOST_ATTEMPTS"), ("relay", "Checked Texts"), ("sdk", "publish_outside")];
+const STILL_DECLARED: &[(&str, &str)] = &[("macros", "MOST_ATTEMPTS"), ("relay", "Checked Texts")];
 
 /// Type names that a crate may declare more than once, and why.
 const MAY_BE_DECLARED_TWICE: &[(&str, &str, &str)] = &[
