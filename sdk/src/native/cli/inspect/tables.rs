@@ -13,26 +13,26 @@ use crate::engine::{
 };
 use crate::native::cli::arguments::InspectedRecord;
 
-/// A page of a list.
+/// A page of `/agent/{npub}/history`.
 #[derive(Deserialize)]
-struct Jobs {
+struct HistoryPage {
     jobs: Vec<JobSummary>,
     more: bool,
 }
 
 #[derive(Deserialize)]
-struct Sessions {
+struct SessionsPage {
     sessions: Vec<SessionSummary>,
     more: bool,
 }
 
 #[derive(Deserialize)]
-struct Conversation {
+struct ConversationPage {
     turns: Vec<SessionTurn>,
 }
 
 #[derive(Deserialize)]
-struct MemoryKeys {
+struct MemoryPage {
     entries: Vec<MemoryKey>,
     more: bool,
 }
@@ -53,7 +53,7 @@ pub(super) fn text(record: &InspectedRecord, json: &str) -> Result<String, serde
     })
 }
 
-fn history(page: &Jobs) -> String {
+fn history(page: &HistoryPage) -> String {
     let rows = page.jobs.iter().map(|job| {
         let took = job.finished_at.map(|end| job.received_at.until(end));
         vec![
@@ -98,7 +98,7 @@ fn job(details: &JobDetails) -> String {
     text
 }
 
-fn sessions(page: &Sessions) -> String {
+fn sessions(page: &SessionsPage) -> String {
     let row = |session: &SessionSummary| {
         vec![time(session.last_at), session.turns.to_string(), session.npub.clone()]
     };
@@ -107,7 +107,7 @@ fn sessions(page: &Sessions) -> String {
         + &more(page.more, || "--limit".to_owned())
 }
 
-fn conversation(conversation: &Conversation) -> String {
+fn conversation(conversation: &ConversationPage) -> String {
     let mut text = String::new();
     for turn in &conversation.turns {
         let _ = writeln!(text, "{}  {}: {}", time(turn.said_at), turn.role, turn.text);
@@ -115,7 +115,7 @@ fn conversation(conversation: &Conversation) -> String {
     text
 }
 
-fn memory(page: &MemoryKeys) -> String {
+fn memory(page: &MemoryPage) -> String {
     let row =
         |entry: &MemoryKey| vec![time(entry.written_at), entry.characters.to_string(), entry.key.clone()];
     let rows = page.entries.iter().map(row).collect();
