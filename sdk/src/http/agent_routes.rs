@@ -11,15 +11,12 @@ use super::operator::RecordAccess;
 use super::route::AgentRoute;
 use super::{fallback, health, index, manifest, metrics, nip05};
 use crate::discovery::Profile;
-use crate::manifest::{AgentManifest, SignedManifest};
+use crate::manifest::SignedManifest;
 
-/// What the handlers of an agent's routes know. Cheap to clone.
-#[derive(Clone, Debug)]
-pub(crate) struct AgentRoutes(Arc<AgentRoutesInner>);
-
+/// What the handlers of an agent's routes know.
 #[derive(Debug)]
-struct AgentRoutesInner {
-    manifest: SignedManifest,
+pub(crate) struct AgentRoutes {
+    manifest: Arc<SignedManifest>,
     profile: Profile,
     access: RecordAccess,
     /// The state of an agent that has stored none, as JSON.
@@ -33,18 +30,17 @@ impl AgentRoutes {
         access: RecordAccess,
         default_state: String,
     ) -> Self {
-        Self(Arc::new(AgentRoutesInner { manifest, profile, access, default_state }))
+        Self { manifest: Arc::new(manifest), profile, access, default_state }
     }
 
     /// Lets the handler of a route answer.
     pub(crate) fn answer(&self, route: AgentRoute<'_>, parts: &Parts, now: Timestamp) -> RouteAnswer {
-        let inner = &*self.0;
         let query = parts.uri.query().unwrap_or_default();
         match route {
-            AgentRoute::Index => index::index(self.manifest()).into(),
-            AgentRoute::Health => health::health(self),
-            AgentRoute::Metrics => metrics::metrics(self),
-            AgentRoute::Nip05 => nip05::nip05(&inner.profile, query).into(),
+            AgentRoute::Index => index::index(self.manifest.manifest()).into(),
+            AgentRoute::Health => health::health(Arc::clone(&self.manifest)),
+            AgentRoute::Metrics => metrics::metrics(Arc::clone(&self.manifest)),
+            AgentRoute::Nip05 => nip05::nip05(&self.profile, query).into(),
             AgentRoute::Manifest { agent }
             | AgentRoute::AgentMetrics { agent }
             | AgentRoute::Record { agent, .. }
@@ -52,21 +48,17 @@ impl AgentRoutes {
             {
                 fallback::no_such_agent().into()
             }
-            AgentRoute::Manifest { .. } => manifest::manifest(&inner.manifest).into(),
+            AgentRoute::Manifest { .. } => manifest::manifest(&self.manifest).into(),
             AgentRoute::AgentMetrics { .. } => metrics::metrics_json(),
-            AgentRoute::Record { record, .. } => match inner.access.operator(parts, now) {
-                Ok(operator) => record.answer(&operator, query, &inner.default_state),
+            AgentRoute::Record { record, .. } => match self.access.operator(parts, now) {
+                Ok(operator) => record.answer(&operator, query, &self.default_state),
                 Err(response) => response.into(),
             },
         }
     }
 
-    pub(super) fn manifest(&self) -> &AgentManifest {
-        self.0.manifest.manifest()
-    }
-
     fn is(&self, agent: &str) -> bool {
-        let key = self.0.profile.key();
+        let key = self.profile.key();
         agent == npub(&key) || agent == key.to_hex()
     }
 }

@@ -1,17 +1,17 @@
 //! `GET /health`: whether the agent's database answers, and how many jobs are unfinished.
 
+use std::sync::Arc;
+
 use openagents_host::http::{Response, StatusCode, response};
 use serde_json::json;
 
-use super::agent_routes::AgentRoutes;
 use super::answer::RouteAnswer;
 use crate::engine::{StateQuery, Workload};
-use crate::manifest::AgentManifest;
+use crate::manifest::{AgentManifest, SignedManifest};
 
-pub(super) fn health(routes: &AgentRoutes) -> RouteAnswer {
-    let routes = routes.clone();
+pub(super) fn health(manifest: Arc<SignedManifest>) -> RouteAnswer {
     RouteAnswer::ask_always(StateQuery::Load, move |load: Option<Workload>| {
-        respond(routes.manifest(), load.as_ref())
+        respond(manifest.manifest(), load.as_ref())
     })
 }
 

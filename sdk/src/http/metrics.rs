@@ -2,22 +2,21 @@
 //! text format and as JSON. Nothing is said of customers.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
 use openagents_host::http::{HeaderValue, StatusCode, response};
 use serde_json::json;
 
-use super::agent_routes::AgentRoutes;
 use super::answer::RouteAnswer;
 use crate::engine::{AgentMetrics, EndedJobs, JobState, StateQuery};
-use crate::manifest::AgentManifest;
+use crate::manifest::{AgentManifest, SignedManifest};
 
 /// The type of the text format.
 const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 
-pub(super) fn metrics(routes: &AgentRoutes) -> RouteAnswer {
-    let routes = routes.clone();
+pub(super) fn metrics(manifest: Arc<SignedManifest>) -> RouteAnswer {
     RouteAnswer::ask(StateQuery::Metrics, move |metrics: AgentMetrics| {
-        response::bytes(StatusCode::OK, CONTENT_TYPE, text(routes.manifest(), &metrics))
+        response::bytes(StatusCode::OK, CONTENT_TYPE, text(manifest.manifest(), &metrics))
     })
 }
 
