@@ -12,7 +12,6 @@ mod gate;
 mod handover;
 mod handshake;
 mod outbox;
-mod pending_replies;
 mod query;
 mod read_queue;
 mod reader_pool;

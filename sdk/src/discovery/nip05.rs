@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 ///
 /// ```
 /// use openagents_sdk::discovery::nip05_document;
-/// use openagents_sdk::host::Keys;
+/// use openagents_sdk::nostr::Keys;
 ///
 /// let key = Keys::from_secret(&[1; 32]).unwrap().public_key();
 /// let document = nip05_document("hello-world", &key, &["wss://agent.example.com"]);

@@ -28,7 +28,7 @@ const SIGNATURE: &str = "signature";
 ///
 /// ```
 /// # use openagents_sdk::manifest::{AgentManifest, ManifestError, SignedManifest};
-/// # fn check<A: openagents_sdk::Jobs>(keys: &openagents_sdk::host::Keys) {
+/// # fn check<A: openagents_sdk::Jobs>(keys: &openagents_sdk::nostr::Keys) {
 /// let signed = AgentManifest::of::<A>(&keys.public_key()).signed(keys);
 /// let received = signed.json(); // as any client gets it from /agent/<npub>/manifest.json
 /// assert_eq!(SignedManifest::verify(received).unwrap().manifest().id, keys.public_key());

@@ -4,12 +4,13 @@ use openagents_host::http::{Parts, StatusCode, response};
 use openagents_host::worker::http::{self as worker_http, with_mutable_headers};
 use openagents_host::worker::now;
 use openagents_relay::worker::limits;
-use worker::{Env, Request, Response, Result, Stub};
+use worker::{Env, Request, Response, Result};
 
-use super::{AGENT_BINDING, KEYLESS_AGENT, MAIN_RELAY, RELAY_BINDING, variable};
+use super::calls::{agent, relay};
+use super::variable;
 use crate::author::agent::Jobs;
 use crate::http::{self, RelayManagement, Route, relay_management};
-use crate::settings::{self, RelaySettings};
+use crate::settings::RelaySettings;
 
 /// Answers a request to the Worker.
 ///
@@ -57,16 +58,6 @@ async fn answer<A: Jobs>(request: Request, env: &Env) -> Result<Response> {
     Ok(response)
 }
 
-/// The agent's object.
-fn agent(env: &Env) -> Result<Stub> {
-    env.durable_object(AGENT_BINDING)?.get_by_name(&agent_name(env)?)
-}
-
-/// The relay's object.
-fn relay(env: &Env) -> Result<Stub> {
-    env.durable_object(RELAY_BINDING)?.get_by_name(MAIN_RELAY)
-}
-
 /// Lets an operator manage the relay (NIP-86).
 async fn manage(
     env: &Env,
@@ -89,11 +80,4 @@ async fn manage(
     let body = String::from_utf8_lossy(&body);
     let reply = openagents_relay::worker::manage(&relay(env)?, call.token, &body).await?;
     Ok(relay_management::reply(reply))
-}
-
-/// Under which name the agent's object is found: its npub, if the deployment gives it a key.
-pub(super) fn agent_name(env: &Env) -> Result<String> {
-    let keys = settings::agent_keys(|name| variable(env, name))
-        .map_err(|error| worker::Error::RustError(error.to_string()))?;
-    Ok(keys.map_or_else(|| KEYLESS_AGENT.to_owned(), |keys| keys.npub()))
 }

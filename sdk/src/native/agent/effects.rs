@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::stream::{FuturesOrdered, StreamExt};
-use openagents_host::native::{Inputs, now};
+use openagents_host::native::{Inputs, Tickets, now};
 use openagents_host::{SqlError, VerifiedEvent};
 use openagents_relay::Outcome as RelayOutcome;
 use openagents_relay::native::RelayHandle;
@@ -13,7 +13,6 @@ use super::QueuedDelivery;
 use crate::author::agent::Jobs;
 use crate::engine::{Delivery, Destination, Effect, Input, RequestAdmission, StateReply};
 use crate::host_port::HandlerHost;
-use crate::native::mailbox::Tickets;
 use crate::native::relays::{ExternalDelivery, PerRelayQueues};
 use crate::runner::{EffectFuture, HostAction, Services};
 

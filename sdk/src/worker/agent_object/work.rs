@@ -14,7 +14,7 @@ use futures_util::{FutureExt, select_biased};
 use openagents_host::sql::SchemaError;
 use openagents_host::worker::{DurableSql, now};
 use openagents_host::{Engine, Timestamp};
-use worker::{Env, State};
+use worker::Env;
 
 use super::deliveries::{Deliveries, deliver};
 use super::handler_host::WorkerHandlerHost;
@@ -64,8 +64,7 @@ struct Wake(Vec<Effect>);
 type RunningTasks<'a> = FuturesUnordered<LocalBoxFuture<'a, Option<Input>>>;
 
 impl<A: Jobs> AgentWorker<A> {
-    pub(super) fn open(state: &State, env: Env) -> Result<Self, OpenError> {
-        let sql = DurableSql::new(&state.storage());
+    pub(super) fn open(sql: DurableSql, env: Env) -> Result<Self, OpenError> {
         let settings = settings::agent_settings::<A>(|name| variable(&env, name))?;
         let operators = Operators::read(|name| variable(&env, name))?;
         let given = settings::agent_keys(|name| variable(&env, name))?;
@@ -134,20 +133,29 @@ impl<A: Jobs> AgentWorker<A> {
         true
     }
 
-    /// Does what is due, until nothing more can go on now.
+    /// Does what is due, unless that goes on already. Whoever works was told by [`wake`](Self::wake), and what it leaves is
+    /// the alarm's.
+    pub(super) async fn work_unless_working(&self) {
+        if !self.is_working() {
+            self.work().await;
+        }
+    }
+
+    /// Does what is due, until nothing more can go on now. Returns whether there was anything to do.
     // Nobody else takes reports while this works, and this is never begun twice.
     #[expect(clippy::await_holding_refcell_ref, reason = "only the one work that goes on borrows it")]
-    pub(super) async fn work(&self) {
+    pub(super) async fn work(&self) -> bool {
         let (sender, mut woken) = unbounded();
         let _working = WorkGuard::begin(self, sender);
-        let Ok(mut reports) = self.reports.try_borrow_mut() else { return };
-        let began = now();
+        let Ok(mut reports) = self.reports.try_borrow_mut() else { return false };
+        let (began, mut did_work) = (now(), false);
         let going: RunningTasks<'_> = FuturesUnordered::new();
         let mut going = going;
         let mut own: RunningTasks<'_> = FuturesUnordered::new();
         let mut external: RunningTasks<'_> = FuturesUnordered::new();
         loop {
             for effect in self.due(began, !going.is_empty()) {
+                did_work = true;
                 self.begin(effect, &going);
             }
             while let Some(next) = self.deliveries.next_own(own.len()) {
@@ -159,6 +167,7 @@ impl<A: Jobs> AgentWorker<A> {
             if going.is_empty() && own.is_empty() && external.is_empty() {
                 break;
             }
+            did_work = true;
             let input = select_biased! {
                 input = own.select_next_some() => input,
                 // What a run says comes before how it ended.
@@ -178,6 +187,7 @@ impl<A: Jobs> AgentWorker<A> {
         }
         // An open connection would keep the object from hibernating.
         self.deliveries.hang_up().await;
+        did_work
     }
 
     /// What is due. After [`ALARM_SPAN`] nothing is begun any more; what there is to say is said as long as a run is
