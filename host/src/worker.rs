@@ -50,7 +50,7 @@ const MAX_ALARM_DELAY: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 ///
 /// # Errors
 /// When the runtime refuses.
-pub async fn set_alarm(storage: &::worker::Storage, at: Option<Timestamp>) -> ::worker::Result<()> {
+async fn set_alarm(storage: &::worker::Storage, at: Option<Timestamp>) -> ::worker::Result<()> {
     match at {
         // An offset of zero is refused; the past means at once.
         Some(at) => storage.set_alarm(now().until(at).clamp(Duration::from_millis(1), MAX_ALARM_DELAY)).await,

@@ -1,9 +1,8 @@
 //! What a handler gives back: a response, or a query of the agent's database and how its reply becomes one.
 
 use openagents_host::http::{Response, StatusCode, response};
-use serde_json::Value;
 
-use crate::engine::StateQuery;
+use crate::engine::{StateQuery, StateReply};
 
 /// What a host does with a request that a handler has seen.
 #[derive(Debug)]
@@ -16,7 +15,10 @@ pub(crate) enum RouteAnswer {
 
 impl RouteAnswer {
     /// Asks the database. Why it could not answer is for the log.
-    pub(super) fn ask(query: StateQuery, respond: impl FnOnce(Value) -> Response + Send + 'static) -> Self {
+    pub(super) fn ask<T: TryFrom<StateReply>>(
+        query: StateQuery,
+        respond: impl FnOnce(T) -> Response + Send + 'static,
+    ) -> Self {
         Self::ask_always(query, |reply| match reply {
             Some(reply) => respond(reply),
             None => response::error(
@@ -27,10 +29,11 @@ impl RouteAnswer {
     }
 
     /// As [`Self::ask`], with a response of its own for a database that could not answer.
-    pub(super) fn ask_always(
+    pub(super) fn ask_always<T: TryFrom<StateReply>>(
         query: StateQuery,
-        respond: impl FnOnce(Option<Value>) -> Response + Send + 'static,
+        respond: impl FnOnce(Option<T>) -> Response + Send + 'static,
     ) -> Self {
+        let respond = |reply: Option<StateReply>| respond(reply.and_then(|reply| reply.try_into().ok()));
         Self::Ask(PendingQuery { query, respond: Box::new(respond) })
     }
 }
@@ -44,12 +47,12 @@ impl From<Response> for RouteAnswer {
 /// A query of the agent's database that a request waits for.
 pub(crate) struct PendingQuery {
     pub(crate) query: StateQuery,
-    respond: Box<dyn FnOnce(Option<Value>) -> Response + Send>,
+    respond: Box<dyn FnOnce(Option<StateReply>) -> Response + Send>,
 }
 
 impl PendingQuery {
     /// The response for what the database replied; `None` if it could not.
-    pub(crate) fn respond(self, reply: Option<Value>) -> Response {
+    pub(crate) fn respond(self, reply: Option<StateReply>) -> Response {
         (self.respond)(reply)
     }
 }

@@ -3,17 +3,19 @@
 use std::sync::Arc;
 
 use openagents_host::http::{Response, StatusCode, response};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::answer::RouteAnswer;
-use crate::engine::StateQuery;
+use crate::engine::{StateQuery, Workload};
 use crate::manifest::{AgentManifest, SignedManifest};
 
 pub(super) fn health(manifest: Arc<SignedManifest>) -> RouteAnswer {
-    RouteAnswer::ask_always(StateQuery::Load, move |load| respond(manifest.manifest(), load.as_ref()))
+    RouteAnswer::ask_always(StateQuery::Load, move |load: Option<Workload>| {
+        respond(manifest.manifest(), load.as_ref())
+    })
 }
 
-fn respond(manifest: &AgentManifest, load: Option<&Value>) -> Response {
+fn respond(manifest: &AgentManifest, load: Option<&Workload>) -> Response {
     let (status, word) = match load {
         Some(_) => (StatusCode::OK, "ok"),
         None => (StatusCode::SERVICE_UNAVAILABLE, "failing"),
@@ -24,7 +26,7 @@ fn respond(manifest: &AgentManifest, load: Option<&Value>) -> Response {
         "version": manifest.version,
         "npub": manifest.author.npub,
         "job_kinds": manifest.capabilities.job_kinds,
-        "unfinished_jobs": load.and_then(|load| load.get("unfinished")),
+        "unfinished_jobs": load.map(|load| load.unfinished),
     });
     response::json(status, health.to_string())
 }

@@ -5,12 +5,15 @@ use openagents_host::http::response::{self, private};
 use openagents_host::http::{Response, StatusCode};
 use openagents_host::keys::parse_public_key;
 use percent_encoding::percent_decode_str;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::answer::RouteAnswer;
 use super::operator::Operator;
 use super::parameters::{self, number, value};
-use crate::engine::StateQuery;
+use crate::engine::{
+    JobDetails, JobSummary, MemoryKey, MemoryValue, SessionSummary, SessionTurn, StateQuery, StateReply,
+};
 
 /// How many entries a list has when the operator does not say.
 const DEFAULT_LIMIT: usize = 50;
@@ -74,28 +77,35 @@ impl<'a> AgentRecord<'a> {
         Ok(match self {
             Self::History => {
                 let before = number(query, "before")?;
-                list("jobs", limit()?, |limit| StateQuery::History { before, limit })
+                list::<JobSummary>("jobs", limit()?, |limit| StateQuery::History { before, limit })
             }
             Self::Job { id } => {
                 let id = EventId::from_hex(id)
                     .map_err(|_| missing("A job has the id of its request: 64 hex characters."))?;
-                entry(
+                entry::<JobDetails>(
                     StateQuery::Job { id },
                     "This job is not on record; jobs that ended long ago are forgotten.",
                 )
             }
-            Self::Sessions => list("sessions", limit()?, |limit| StateQuery::Sessions { limit }),
+            Self::Sessions => {
+                list::<SessionSummary>("sessions", limit()?, |limit| StateQuery::Sessions { limit })
+            }
             Self::Conversation { customer } => {
                 let customer = parse_public_key(customer)
                     .map_err(|_| missing("A customer is named by npub1… or 64 hex characters."))?;
-                RouteAnswer::ask(StateQuery::Turns { customer, limit: MAX_TURNS }, |turns| {
-                    private(show_turns(&turns))
-                })
+                RouteAnswer::ask(
+                    StateQuery::Turns { customer, limit: MAX_TURNS },
+                    |turns: Vec<SessionTurn>| private(show_turns(&turns)),
+                )
             }
             Self::Memory => {
                 let prefix = value(query, "prefix").unwrap_or_default();
                 let after = value(query, "after").unwrap_or_default();
-                list("entries", limit()?, |limit| StateQuery::MemoryEntries { prefix, after, limit })
+                list::<MemoryKey>("entries", limit()?, |limit| StateQuery::MemoryEntries {
+                    prefix,
+                    after,
+                    limit,
+                })
             }
             Self::MemoryEntry { key } => {
                 let nothing = "There is nothing under this key.";
@@ -103,40 +113,51 @@ impl<'a> AgentRecord<'a> {
                 if key.len() > MAX_KEY_LENGTH {
                     return Err(missing(nothing));
                 }
-                entry(StateQuery::MemoryEntry { key: key.into_owned() }, nothing)
+                entry::<MemoryValue>(StateQuery::MemoryEntry { key: key.into_owned() }, nothing)
             }
             Self::State => {
                 let default_state = default_state.to_owned();
-                RouteAnswer::ask(StateQuery::State, |state| private(show_state(&state, default_state)))
+                RouteAnswer::ask(StateQuery::State, |state: Value| private(show_state(&state, default_state)))
             }
         })
     }
 }
 
 /// A list under a name. One entry more than the limit is asked for, to see whether there are more.
-fn list(name: &'static str, limit: usize, query: impl FnOnce(usize) -> StateQuery) -> RouteAnswer {
-    RouteAnswer::ask(query(limit.saturating_add(1)), move |entries| private(show_list(name, limit, entries)))
+fn list<T: Serialize>(
+    name: &'static str,
+    limit: usize,
+    query: impl FnOnce(usize) -> StateQuery,
+) -> RouteAnswer
+where
+    Vec<T>: TryFrom<StateReply>,
+{
+    RouteAnswer::ask(query(limit.saturating_add(1)), move |entries: Vec<T>| {
+        private(show_list(name, limit, entries))
+    })
 }
 
-fn show_list(name: &str, limit: usize, entries: Value) -> Response {
-    let mut entries = if let Value::Array(entries) = entries { entries } else { Vec::new() };
+fn show_list<T: Serialize>(name: &str, limit: usize, mut entries: Vec<T>) -> Response {
     let more = entries.len() > limit;
     entries.truncate(limit);
     json(&json!({ name: entries, "more": more }))
 }
 
 /// One thing, or nothing.
-fn entry(query: StateQuery, nothing: &'static str) -> RouteAnswer {
-    RouteAnswer::ask(query, move |entry| {
-        private(if entry.is_null() { missing(nothing) } else { json(&entry) })
+fn entry<T: Serialize>(query: StateQuery, nothing: &'static str) -> RouteAnswer
+where
+    Option<T>: TryFrom<StateReply>,
+{
+    RouteAnswer::ask(query, move |entry: Option<T>| {
+        private(entry.map_or_else(|| missing(nothing), |entry| json(&json!(entry))))
     })
 }
 
-fn show_turns(turns: &Value) -> Response {
-    match turns.as_array() {
-        Some(turns) if turns.is_empty() => missing("There is no conversation with this customer."),
-        _ => json(&json!({ "turns": turns })),
+fn show_turns(turns: &[SessionTurn]) -> Response {
+    if turns.is_empty() {
+        return missing("There is no conversation with this customer.");
     }
+    json(&json!({ "turns": turns }))
 }
 
 /// The agent's struct, which is its default as long as nothing was stored.
@@ -197,10 +218,9 @@ mod tests {
         ] {
             assert_eq!(state_query("history", query), Ok(StateQuery::History { before, limit }), "{query}");
         }
-        for (entries, shown) in [
-            (json!([1, 2, 3]), r#"{"jobs":[1,2],"more":true}"#),
-            (json!([1, 2]), r#"{"jobs":[1,2],"more":false}"#),
-        ] {
+        for (entries, shown) in
+            [(vec![1, 2, 3], r#"{"jobs":[1,2],"more":true}"#), (vec![1, 2], r#"{"jobs":[1,2],"more":false}"#)]
+        {
             assert_eq!(text(show_list("jobs", 2, entries)), shown);
         }
     }

@@ -179,6 +179,7 @@ mod tests {
         for path in [
             "/requests",
             "/visits",
+            "/internal/call",
             "/internal/publish",
             "/internal/query",
             "/internal/manage",

@@ -2,9 +2,8 @@
 
 use openagents_host::native::{EngineStopped, Mailbox, Tickets};
 use openagents_host::{SqlError, VerifiedEvent};
-use serde_json::Value;
 
-use crate::engine::{Input, RequestAdmission, StateQuery};
+use crate::engine::{Input, RequestAdmission, StateQuery, StateReply};
 
 /// Why the agent gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -20,7 +19,7 @@ pub(crate) enum AgentError {
 pub(crate) struct AgentMailbox {
     pub(super) engine: Mailbox<Input>,
     pub(super) taken: Tickets<Result<RequestAdmission, SqlError>>,
-    pub(super) answered: Tickets<Result<Value, SqlError>>,
+    pub(super) answered: Tickets<Result<StateReply, SqlError>>,
 }
 
 impl AgentMailbox {
@@ -35,7 +34,7 @@ impl AgentMailbox {
     }
 
     /// Asks the agent's database.
-    pub(super) async fn query_state(&self, query: StateQuery) -> Result<Value, AgentError> {
+    pub(super) async fn query_state(&self, query: StateQuery) -> Result<StateReply, AgentError> {
         let input = |ticket| Input::Query { query, ticket };
         Ok(self.engine.ask(&self.answered, input).await??)
     }

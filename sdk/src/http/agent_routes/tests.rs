@@ -2,12 +2,14 @@ use std::collections::BTreeSet;
 
 use openagents_host::http::{Parts, Response};
 use openagents_host::http_auth::authorization;
-use openagents_host::{Keys, Timestamp};
+use openagents_host::{Keys, Kind, Timestamp};
 use serde_json::{Value, json};
 
 use crate::declaration::AgentDeclaration;
 use crate::discovery::Profile;
-use crate::engine::StateQuery;
+use crate::engine::{
+    JobDetails, JobState, JobSummary, MemoryValue, SessionTurn, StateQuery, StateReply, Workload,
+};
 use crate::http::fixtures::{header, parts, text};
 use crate::http::{AgentRoutes, RecordAccess, Route, RouteAnswer, route};
 use crate::manifest::AgentManifest;
@@ -57,10 +59,45 @@ fn status(request: &Parts) -> u16 {
 }
 
 /// What the database is asked, and the response for its reply.
-fn asked(request: &Parts, reply: Option<Value>) -> (StateQuery, Response) {
+fn asked(request: &Parts, reply: Option<StateReply>) -> (StateQuery, Response) {
     match answer(request) {
         RouteAnswer::Ask(pending) => (pending.query.clone(), pending.respond(reply)),
         RouteAnswer::Response(response) => panic!("asked nothing: {response:?}"),
+    }
+}
+
+/// What a database replies that has one of everything that is asked for by name.
+fn reply_to(query: &StateQuery) -> StateReply {
+    match query {
+        StateQuery::History { .. } => StateReply::History(vec![]),
+        StateQuery::Sessions { .. } => StateReply::Sessions(vec![]),
+        StateQuery::MemoryEntries { .. } => StateReply::MemoryKeys(vec![]),
+        StateQuery::State => StateReply::Json(json!({"count": 1})),
+        StateQuery::MemoryEntry { key } => {
+            let value = MemoryValue { key: key.clone(), value: json!(1), written_at: NOW };
+            StateReply::MemoryValue(Some(value))
+        }
+        StateQuery::Turns { .. } => {
+            let turn = SessionTurn { role: "user".into(), text: "hi".into(), said_at: NOW };
+            StateReply::Turns(vec![turn])
+        }
+        StateQuery::Job { id } => {
+            let summary = JobSummary {
+                seq: 1,
+                id: *id,
+                kind: Kind(5_050),
+                customer: keys(3).public_key(),
+                state: JobState::Queued,
+                attempt: 0,
+                price_msat: None,
+                source: None,
+                received_at: NOW,
+                started_at: None,
+                finished_at: None,
+            };
+            StateReply::Job(Some(JobDetails { summary, request: json!({}), answer: Value::Null }))
+        }
+        other => panic!("{other:?} is no record"),
     }
 }
 
@@ -86,7 +123,10 @@ fn shows_no_record_to_strangers() {
 fn shows_every_record_to_the_agent_and_its_operators() {
     for path in every_record() {
         for reader in [1, 2] {
-            let (_, response) = asked(&request(&path, Some(&keys(reader))), Some(json!({"a": 1})));
+            let request = request(&path, Some(&keys(reader)));
+            let RouteAnswer::Ask(pending) = answer(&request) else { panic!("asked nothing for {path}") };
+            let reply = reply_to(&pending.query);
+            let response = pending.respond(Some(reply));
             assert_eq!(response.status().as_u16(), 200, "{path}");
             assert_eq!(header(&response, "cache-control"), "no-store", "{path}");
         }
@@ -96,7 +136,7 @@ fn shows_every_record_to_the_agent_and_its_operators() {
 #[test]
 fn asks_for_what_the_query_says() {
     let path = format!("/agent/{}/memory?prefix=a%20b%2F&limit=7&after=a+b%2Fc", keys(1).npub());
-    let (query, response) = asked(&request(&path, Some(&keys(1))), Some(json!([])));
+    let (query, response) = asked(&request(&path, Some(&keys(1))), Some(StateReply::MemoryKeys(vec![])));
     let (prefix, after) = ("a b/".to_owned(), "a b/c".to_owned());
     assert_eq!(query, StateQuery::MemoryEntries { prefix, after, limit: 8 });
     assert_eq!(text(response), r#"{"entries":[],"more":false}"#);
@@ -124,7 +164,8 @@ fn shows_the_signed_manifest_under_either_name() {
 
 #[test]
 fn is_healthy_as_long_as_its_database_answers() {
-    let (query, well) = asked(&request("/health", None), Some(json!({"unfinished": 3, "running": 1})));
+    let (query, well) =
+        asked(&request("/health", None), Some(StateReply::Load(Workload { unfinished: 3, running: 1 })));
     assert_eq!((query, well.status().as_u16()), (StateQuery::Load, 200));
     let json: Value = serde_json::from_str(&text(well)).unwrap();
     assert_eq!((&json["status"], &json["unfinished_jobs"]), (&json!("ok"), &json!(3)));

@@ -9,11 +9,10 @@ use openagents_host::outgoing::{Reach, RelayClient, RelayError, RelayLimits, Soc
 use openagents_host::worker::{DurableSql, now};
 use openagents_host::{Engine, Event, Keys, SqlError, timeout};
 use openagents_relay::Filter;
-use serde_json::Value;
 use worker::{Env, Method, Request, RequestInit};
 
 use super::TICKET;
-use crate::engine::{Effect, Input, JobEngine, Lease, Report, StateQuery};
+use crate::engine::{Effect, Input, JobEngine, Lease, Report, StateQuery, StateReply};
 use crate::error::JobError;
 use crate::host_port::HandlerHost;
 use crate::worker::{DELIVERY_TIMEOUT, calls};
@@ -41,7 +40,7 @@ impl HandlerHost for WorkerHandlerHost {
         let _ = self.reports.unbounded_send(Input::Reported { lease, report });
     }
 
-    async fn query_state(&self, query: StateQuery) -> Result<Value, JobError> {
+    async fn query_state(&self, query: StateQuery) -> Result<StateReply, JobError> {
         Ok(query_state(&self.engine, query)?)
     }
 
@@ -85,7 +84,7 @@ pub(super) enum StateQueryError {
 pub(super) fn query_state(
     engine: &RefCell<JobEngine<DurableSql>>,
     query: StateQuery,
-) -> Result<Value, StateQueryError> {
+) -> Result<StateReply, StateQueryError> {
     let mut effects = Vec::new();
     engine.borrow_mut().handle(now(), &Input::Query { query, ticket: TICKET }, &mut effects);
     let answer = effects.into_iter().find_map(|effect| match effect {

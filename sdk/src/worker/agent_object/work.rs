@@ -52,18 +52,13 @@ pub(super) struct AgentWorker<A> {
     /// What the engine is to be told by those that work for it.
     reports: RefCell<UnboundedReceiver<Input>>,
     /// Tells the work that is going on that there is more.
-    woken: RefCell<Option<UnboundedSender<Woken>>>,
+    woken: RefCell<Option<UnboundedSender<Wake>>>,
     /// Who waits for the work that is going on to end.
     waiting: RefCell<Vec<oneshot::Sender<()>>>,
 }
 
-/// What wakes the work that is going on.
-enum Woken {
-    /// There is this to carry out.
-    Effect(Effect),
-    /// The engine's alarm may be due.
-    Alarm,
-}
+/// Wakes the work that is going on: its engine's alarm may be due, and there are these effects to carry out, if any.
+struct Wake(Vec<Effect>);
 
 /// Something that is going on, and what it tells the engine in the end, if anything.
 type RunningTasks<'a> = FuturesUnordered<LocalBoxFuture<'a, Option<Input>>>;
@@ -117,11 +112,7 @@ impl<A: Jobs> AgentWorker<A> {
     /// Tells the work that is going on, if any, that there is more to do. Work that begins later finds it in the engine.
     pub(super) fn wake(&self, effects: Vec<Effect>) {
         if let Some(woken) = &*self.woken.borrow() {
-            for effect in effects {
-                let _ = woken.unbounded_send(Woken::Effect(effect));
-            }
-            // Even where there is nothing to carry out, a run may be due.
-            let _ = woken.unbounded_send(Woken::Alarm);
+            let _ = woken.unbounded_send(Wake(effects));
         }
     }
 
@@ -183,10 +174,8 @@ impl<A: Jobs> AgentWorker<A> {
                 input = reports.select_next_some() => Some(input),
                 input = going.select_next_some() => input,
                 input = external.select_next_some() => input,
-                woken = woken.select_next_some() => {
-                    if let Woken::Effect(effect) = woken {
-                        self.begin(effect, &going);
-                    }
+                Wake(effects) = woken.select_next_some() => {
+                    effects.into_iter().for_each(|effect| self.begin(effect, &going));
                     None
                 }
                 // Leases run out, reports and schedules come due, while handlers work.
@@ -243,7 +232,7 @@ impl<A: Jobs> AgentWorker<A> {
 struct WorkGuard<'a, A>(&'a AgentWorker<A>);
 
 impl<'a, A> WorkGuard<'a, A> {
-    fn begin(agent: &'a AgentWorker<A>, woken: UnboundedSender<Woken>) -> Self {
+    fn begin(agent: &'a AgentWorker<A>, woken: UnboundedSender<Wake>) -> Self {
         *agent.woken.borrow_mut() = Some(woken);
         Self(agent)
     }
