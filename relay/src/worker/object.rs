@@ -128,16 +128,14 @@ impl<H: HandoverSink> RelayHost<H> {
         message: WebSocketIncomingMessage,
     ) -> ::worker::Result<Option<impl Future<Output = ::worker::Result<()>> + use<H>>> {
         let Some(connection) = session::connection(&self.0.state, socket) else { return Ok(None) };
-        let admitted = self.0.with_open(|open| match &message {
-            WebSocketIncomingMessage::String(text) => open.relay.admit(now(), connection, text),
-            WebSocketIncomingMessage::Binary(_) => AdmittedMessage::binary(),
+        let admitted = self.0.with_open(|open| match message {
+            WebSocketIncomingMessage::String(text) => {
+                (open.relay.admit(now(), connection, &text), text.len())
+            }
+            WebSocketIncomingMessage::Binary(_) => (AdmittedMessage::binary(), 0),
         });
-        let length = match message {
-            WebSocketIncomingMessage::String(text) => text.len(),
-            WebSocketIncomingMessage::Binary(_) => 0,
-        };
-        let input = match admitted {
-            Ok(message) => Input::Message { connection, message },
+        let (message, length) = match admitted {
+            Ok(admitted) => admitted,
             Err(error) => {
                 console_error!("the relay could not be opened: {}", error);
                 // The text may have been an event or a request. It is not worth more than this: nothing can be done.
@@ -146,7 +144,7 @@ impl<H: HandoverSink> RelayHost<H> {
                 return Ok(None);
             }
         };
-        let (count, is_full) = self.0.gather(input, length);
+        let (count, is_full) = self.0.gather(Input::Message { connection, message }, length);
         let pending = if count == 1 && self.0.last.get().is_recent() && !is_full {
             None
         } else if count == 1 || is_full {
