@@ -25,11 +25,22 @@ pub trait Engine {
         let _ = inputs;
     }
 
+    /// Looks at the inputs that are handled next, before the first of them: what has to be asked of the database can be
+    /// asked for all of them at once. What comes of each input is the same without this.
+    fn prepare(&mut self, now: Timestamp, inputs: &mut [Self::Input]) {
+        let _ = (now, inputs);
+    }
+
     /// Takes one input. Failures are answered as effects: an engine outlives every input.
     ///
     /// The input is borrowed because a shell may have to feed it again: when a transaction around
     /// several inputs cannot be committed, each is repeated alone.
     fn handle(&mut self, now: Timestamp, input: &Self::Input, effects: &mut Vec<Self::Effect>);
+
+    /// Takes one input that is not going to be fed again, so that the engine need not copy what it keeps of it.
+    fn handle_once(&mut self, now: Timestamp, input: Self::Input, effects: &mut Vec<Self::Effect>) {
+        self.handle(now, &input, effects);
+    }
 
     /// Does what has become due by `now`.
     fn alarm(&mut self, now: Timestamp, effects: &mut Vec<Self::Effect>);

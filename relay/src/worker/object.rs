@@ -25,12 +25,12 @@ use super::handover::HandoverSink;
 use super::rpc::{BILLED_ROWS_PATH, MANAGE_PATH, PUBLISH_PATH, QUERY_PATH};
 use super::session;
 use super::sockets::MessageSender;
+use crate::admission::AdmittedMessage;
 use crate::engine::{Effect, Input, Relay, RelayConfig};
 use crate::information::{CONTENT_TYPE, CORS_HEADERS, RelayInformation, asks_for_document};
 use crate::management::{ManagementReply, UsedToken};
 use crate::reason::{Outcome, Reason};
 use crate::session::{ConnectionId, Origin};
-use crate::validate::Checked;
 
 /// The body of the relay's Durable Object. Each method is the handler of the same name.
 pub struct RelayHost<H>(AssertUnwindSafe<Rc<ObjectInner<H>>>);
@@ -128,18 +128,23 @@ impl<H: HandoverSink> RelayHost<H> {
         message: WebSocketIncomingMessage,
     ) -> ::worker::Result<Option<impl Future<Output = ::worker::Result<()>> + use<H>>> {
         let Some(connection) = session::connection(&self.0.state, socket) else { return Ok(None) };
-        let input = match message {
-            WebSocketIncomingMessage::String(text) => Input::Text { connection, text },
-            WebSocketIncomingMessage::Binary(_) => Input::Message { connection, message: Checked::binary() },
+        let admitted = self.0.with_open(|open| match message {
+            WebSocketIncomingMessage::String(text) => {
+                (open.relay.admit(now(), connection, &text), text.len())
+            }
+            WebSocketIncomingMessage::Binary(_) => (AdmittedMessage::binary(), 0),
+        });
+        let (message, length) = match admitted {
+            Ok(admitted) => admitted,
+            Err(error) => {
+                console_error!("the relay could not be opened: {}", error);
+                // The text may have been an event or a request. It is not worth more than this: nothing can be done.
+                let notice = crate::RelayMessage::Notice(crate::reason::storage_failed().to_string().into());
+                socket.send_with_str(notice.to_json())?;
+                return Ok(None);
+            }
         };
-        if let Err(error) = self.0.with_open(|_| ()) {
-            console_error!("the relay could not be opened: {}", error);
-            // The text may have been an event or a request. It is not worth more than this: nothing can be done.
-            let notice = crate::RelayMessage::Notice(crate::reason::storage_failed().to_string().into());
-            socket.send_with_str(notice.to_json())?;
-            return Ok(None);
-        }
-        let (count, is_full) = self.0.gather(input);
+        let (count, is_full) = self.0.gather(Input::Message { connection, message }, length);
         let pending = if count == 1 && self.0.last.get().is_recent() && !is_full {
             None
         } else if count == 1 || is_full {
@@ -274,12 +279,11 @@ impl<H: HandoverSink> ObjectInner<H> {
         self.with_open(|open| open.handle(vec![input]))
     }
 
-    /// Puts a message to those that wait, and says how many they are now and whether they must not wait any longer.
-    fn gather(&self, input: Input) -> (usize, bool) {
+    /// Adds a message, whose text has so many bytes, to those that wait; says how many they are now and whether they must
+    /// not wait any longer.
+    fn gather(&self, input: Input, length: usize) -> (usize, bool) {
         let mut batch = self.batch.borrow_mut();
-        if let Input::Text { text, .. } = &input {
-            batch.length = batch.length.saturating_add(text.len());
-        }
+        batch.length = batch.length.saturating_add(length);
         batch.inputs.push(input);
         let longest = self.config.limits.max_message_length.saturating_mul(MAX_BATCH_LONGEST_MESSAGES);
         let count = batch.inputs.len();
@@ -377,11 +381,12 @@ impl<H: HandoverSink> ObjectInner<H> {
 impl OpenRelay {
     /// Handles inputs in their order. What comes of one is sent before the next is handled: the answers to many
     /// requests would not fit into memory together.
-    fn handle(&mut self, inputs: Vec<Input>) -> PendingEffects {
+    fn handle(&mut self, mut inputs: Vec<Input>) -> PendingEffects {
         let (mut effects, mut sender, mut pending) =
             (Vec::new(), MessageSender::default(), PendingEffects::default());
-        for prepared in self.relay.prepare(now(), inputs) {
-            self.relay.handle_prepared(now(), prepared, &mut effects);
+        self.relay.prepare(now(), &mut inputs);
+        for input in inputs {
+            self.relay.handle_once(now(), input, &mut effects);
             self.apply(&mut effects, &mut sender, &mut pending);
         }
         self.expect_alarm(&mut pending);
