@@ -1,6 +1,6 @@
 //! The relay's shell in a Durable Object, and its mailbox for the agent.
 
-use std::marker::PhantomData;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use openagents_host::VerifiedEvent;
@@ -15,12 +15,12 @@ use crate::settings::{self, RelaySettings};
 /// Where the agent's object takes requests.
 pub(super) const REQUESTS_PATH: &str = "/requests";
 
-/// The relay's object in a deployment of the agent `A`.
-pub type RelayObject<A> = RelayHost<AgentObjectSink<A>>;
+/// The relay's object. It is not generic, so that its code is compiled once, in the relay's crate and with its optimisation.
+pub type RelayObject = RelayHost;
 
 /// What the runtime does when the relay's object is needed.
 #[must_use]
-pub fn relay_object<A: Jobs>(state: State, env: Env, policy: Option<Arc<dyn WritePolicy>>) -> RelayObject<A> {
+pub fn relay_object<A: Jobs>(state: State, env: Env, policy: Option<Arc<dyn WritePolicy>>) -> RelayObject {
     // A variable that cannot be used is reported by the Worker, which then lets nobody get here but the agent.
     let settings = RelaySettings::read::<A>(&limits(), |name| variable(&env, name), policy);
     let (config, information) = match settings {
@@ -31,19 +31,24 @@ pub fn relay_object<A: Jobs>(state: State, env: Env, policy: Option<Arc<dyn Writ
             (config, information)
         }
     };
-    RelayHost::new(state, env, config, information)
+    RelayHost::new(state, env, config, information, Box::new(AgentObjectSink))
 }
 
 /// Gives the agent's object the requests that the relay stores, and the deletions that may be of one.
-#[derive(Debug)]
-pub struct AgentObjectSink<A>(PhantomData<fn() -> A>);
+struct AgentObjectSink;
 
-impl<A: Jobs> HandoverSink for AgentObjectSink<A> {
-    async fn deliver(env: &Env, event: &VerifiedEvent) -> Result<(), String> {
-        match within(DELIVERY_TIMEOUT, deliver(env, event)).await {
-            Some(delivered) => delivered.map_err(|error| error.to_string())?,
-            None => Err("the agent's object did not answer".to_owned()),
-        }
+impl HandoverSink for AgentObjectSink {
+    fn deliver<'a>(
+        &'a self,
+        env: &'a Env,
+        event: &'a VerifiedEvent,
+    ) -> Pin<Box<dyn Future<Output = Result<(), String>> + 'a>> {
+        Box::pin(async move {
+            match within(DELIVERY_TIMEOUT, deliver(env, event)).await {
+                Some(delivered) => delivered.map_err(|error| error.to_string())?,
+                None => Err("the agent's object did not answer".to_owned()),
+            }
+        })
     }
 }
 

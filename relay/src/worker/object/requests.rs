@@ -11,10 +11,9 @@ use crate::engine::Input;
 use crate::management::{Call, SignedCall, reply_json};
 use crate::reason::{Outcome, Prefix, Reason};
 use crate::session::Ticket;
-use crate::worker::HandoverSink;
 use crate::worker::rpc::{ManageRequest, ManageResponse};
 
-impl<H: HandoverSink> ObjectInner<H> {
+impl ObjectInner {
     /// Publishes an agent's event and answers with the [`Outcome`].
     pub(super) async fn published(self: &Rc<Self>, json: &str) -> Result<Response> {
         let event = match Event::from_json(json).map_err(|error| error.to_string()) {
