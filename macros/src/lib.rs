@@ -1,5 +1,5 @@
 //! The attributes and derives of the OpenAgents SDK: [`macro@agent`] for a struct, [`macro@jobs`] for its impl block, [`macro@job`]
-//! and the others for the methods in it, and [`macro@JobParams`] for what jobs are asked with.
+//! and the others for the methods in it, [`macro@JobParams`] for the parameters of jobs, and [`deployment!`] for what is deployed.
 //!
 //! Use them through `openagents_sdk::prelude`; what they write names `::openagents_sdk` and nothing else, so a
 //! crate needs no other dependency. Every mistake in an attribute is an error at the token that holds it and says what is
@@ -9,6 +9,7 @@ mod address;
 mod agent;
 mod arguments;
 mod cron;
+mod deployment;
 mod documentation;
 mod duration;
 mod jobs;
@@ -420,4 +421,66 @@ pub fn derive_job_params(item: TokenStream) -> TokenStream {
 #[proc_macro_derive(ParamChoice, attributes(param))]
 pub fn derive_param_choice(item: TokenStream) -> TokenStream {
     params::choice::expand(item.into()).into()
+}
+
+/// Deploys an agent: natively it writes a `main` function that serves the agent and its relay; on `wasm32` it exports the Worker (its
+/// `fetch` handler) and the classes `RelayDurableObject` and `AgentDurableObject`.
+///
+/// ```ignore
+/// openagents_sdk::deployment!(HelloWorld);
+/// ```
+///
+/// The crate's `src/main.rs` calls the native `main`:
+///
+/// ```ignore
+/// fn main() -> std::process::ExitCode {
+///     hello_world::main()
+/// }
+/// ```
+///
+/// With more than an agent, a deployment has named fields:
+///
+/// | field | type | meaning |
+/// |---|---|---|
+/// | `agents` | list of types, required | the agent; one for now |
+/// | `policy` | a `WritePolicy` | decides about each event that a client writes to the relay, on both hosts; what variables and operators refuse does not reach it |
+///
+/// ```
+/// use openagents_sdk::prelude::*;
+/// use openagents_sdk::relay::{Reason, Submission, WritePolicy};
+///
+/// /// Greets people.
+/// #[agent(name = "greeter")]
+/// #[derive(Default, Serialize, Deserialize)]
+/// struct Greeter;
+///
+/// #[jobs]
+/// impl Greeter {
+///     /// Greets whom it is given.
+///     #[job(kind = 5050)]
+///     async fn greet(&self, name: Text) -> JobResult<String> {
+///         Ok(format!("Hello, {name}!"))
+///     }
+/// }
+///
+/// /// Refuses people in a hurry.
+/// struct NoHurry;
+///
+/// impl WritePolicy for NoHurry {
+///     fn admit(&self, submission: &Submission<'_>) -> Result<(), Reason> {
+///         if submission.event.content.contains("hurry") {
+///             return Err(Reason::restricted("there is no hurry here"));
+///         }
+///         Ok(())
+///     }
+/// }
+///
+/// openagents_sdk::deployment! {
+///     agents: [Greeter],
+///     policy: NoHurry,
+/// }
+/// ```
+#[proc_macro]
+pub fn deployment(fields: TokenStream) -> TokenStream {
+    deployment::expand(fields.into()).into()
 }

@@ -15,6 +15,11 @@ impl Mistakes {
         self.add(syn::Error::new_spanned(tokens, message));
     }
 
+    /// Whether none was found.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// Notes an error that knows its place.
     pub(crate) fn add(&mut self, error: syn::Error) {
         match &mut self.0 {

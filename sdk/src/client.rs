@@ -7,7 +7,7 @@
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! use std::time::Duration;
 //! use openagents_sdk::client::{JobClient, JobUpdate};
-//! use openagents_sdk::host::{Keys, Kind};
+//! use openagents_sdk::nostr::{Keys, Kind};
 //! use openagents_sdk::nip90::RequestBuilder;
 //!
 //! let client = JobClient::connect("wss://relay.example.com", Keys::generate()?).await?;

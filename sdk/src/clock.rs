@@ -1,4 +1,4 @@
-//! Time and tasks, on either host.
+//! Time, sleeping and spawning, on either host.
 
 use std::pin::pin;
 use std::time::Duration;

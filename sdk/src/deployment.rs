@@ -1,78 +1,40 @@
-//! `deployment!`: what makes a crate with an agent something that runs.
+//! The code behind `deployment!`: a native `main`, or the Worker's `fetch` handler and Durable Object classes.
+//!
+//! The procedural macro reads what the author wrote. It is compiled for the machine that builds, so it leaves to these macros what
+//! depends on the target.
 
-/// Deploys an agent: natively it writes a `main` function that serves it (see [`native::main`](crate::native::main)), on
-/// `wasm32` it exports the Worker and its Durable Objects.
-///
-/// Call the native one from the crate's `src/main.rs`:
-///
-/// ```ignore
-/// fn main() -> std::process::ExitCode {
-///     hello_world::main()
-/// }
-/// ```
-///
-/// # What may be written to the relay
-///
-/// Variables say whose events and which kinds the relay takes. What they cannot say is a
-/// [`WritePolicy`](crate::engine::WritePolicy), which is asked about every event that a client writes, on both hosts:
-///
-/// ```
-/// use openagents_sdk::prelude::*;
-/// use openagents_sdk::relay::{Reason, Submission, WritePolicy};
-///
-/// /// Greets people.
-/// #[agent(name = "greeter")]
-/// #[derive(Default, Serialize, Deserialize)]
-/// struct Greeter;
-///
-/// #[jobs]
-/// impl Greeter {
-///     /// Greets whom it is given.
-///     #[job(kind = 5050)]
-///     async fn greet(&self, name: Text) -> JobResult<String> {
-///         Ok(format!("Hello, {name}!"))
-///     }
-/// }
-///
-/// /// Takes nothing from people in a hurry.
-/// struct Patience;
-///
-/// impl WritePolicy for Patience {
-///     fn admit(&self, submission: &Submission<'_>) -> Result<(), Reason> {
-///         if submission.event.content.contains("hurry") {
-///             return Err(Reason::restricted("there is no hurry here"));
-///         }
-///         Ok(())
-///     }
-/// }
-///
-/// openagents_sdk::deployment!(Greeter, policy = Patience);
-/// ```
+/// Native: a `main` function that serves the deployment.
 #[cfg(not(target_arch = "wasm32"))]
+#[doc(hidden)]
 #[macro_export]
-macro_rules! deployment {
-    ($agent:ty, policy = $policy:expr $(,)?) => {
-        /// Serves the agent and its relay, or asks one: see `--help`.
+macro_rules! __deployment {
+    (($agent:ty) $(($policy:expr))?) => {
+        /// Serves the agent and its relay, or runs one of the commands that `--help` lists.
         pub fn main() -> ::std::process::ExitCode {
-            $crate::native::main_with_policy::<$agent>($crate::__private::policy($policy))
-        }
-    };
-    ($agent:ty $(,)?) => {
-        /// Serves the agent and its relay, or asks one: see `--help`.
-        pub fn main() -> ::std::process::ExitCode {
-            $crate::native::main::<$agent>()
+            $crate::native::main::<$agent>($crate::__deployment_policy!($(($policy))?))
         }
     };
 }
 
-/// Deploys an agent: natively it writes a `main` function that serves it, on `wasm32` it exports the Worker (its `fetch`
-/// handler) and the classes `RelayDurableObject` and `AgentDurableObject`. With `policy = MyPolicy` the relay asks that
-/// [`WritePolicy`](crate::engine::WritePolicy) about what clients write.
-#[cfg(target_arch = "wasm32")]
+/// The optional policy of a deployment as an `Option`.
+#[doc(hidden)]
 #[macro_export]
-macro_rules! deployment {
-    (@worker $agent:ty, $policy:expr) => {
-        /// Not for WebAssembly: there the Worker's exports are the entry points.
+macro_rules! __deployment_policy {
+    () => {
+        ::core::option::Option::None
+    };
+    (($policy:expr)) => {
+        ::core::option::Option::Some($crate::__private::policy($policy))
+    };
+}
+
+/// Worker: the `fetch` handler and the classes `RelayDurableObject` and `AgentDurableObject`, which `wrangler.toml` names.
+#[cfg(target_arch = "wasm32")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __deployment {
+    (($agent:ty) $(($policy:expr))?) => {
+        /// Not for WebAssembly: a Worker starts at its exports.
         pub fn main() -> ::std::process::ExitCode {
             ::std::process::ExitCode::FAILURE
         }
@@ -107,7 +69,7 @@ macro_rules! deployment {
                     Self(AssertUnwindSafe(::openagents_sdk::worker::relay_object::<$agent>(
                         worker::State::from(state),
                         env,
-                        $policy,
+                        $crate::__deployment_policy!($(($policy))?),
                     )))
                 }
 
@@ -213,11 +175,5 @@ macro_rules! deployment {
                     .await
             }
         }
-    };
-    ($agent:ty $(,)?) => {
-        $crate::deployment!(@worker $agent, ::core::option::Option::None);
-    };
-    ($agent:ty, policy = $policy:expr $(,)?) => {
-        $crate::deployment!(@worker $agent, ::core::option::Option::Some($crate::__private::policy($policy)));
     };
 }

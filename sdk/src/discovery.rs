@@ -45,7 +45,7 @@ const BEATS: u32 = 3;
 ///
 /// ```
 /// use openagents_sdk::discovery::{HANDLER_INFORMATION, Profile};
-/// use openagents_sdk::host::PublicKey;
+/// use openagents_sdk::nostr::PublicKey;
 ///
 /// fn announced<A: openagents_sdk::Jobs>(key: PublicKey) -> bool {
 ///     let profile = Profile::of::<A>(key).at_relay("wss://agent.example.com");

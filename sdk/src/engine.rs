@@ -54,8 +54,8 @@ pub use output::Output;
 pub(crate) use query::StateQuery;
 pub(crate) use spec::{AgentSpec, HOOK_TIMEOUT, HandlerSpec, HookSpec, ScheduleSpec};
 pub(crate) use vocabulary::{
-    Changes, Delivery, Destination, Hook, JobOutput, Lease, NewTurn, RelayPoll, Report, RequestAdmission,
-    RunId, RunOutcome, StateSnapshot, WantedOutput,
+    Changes, Delivery, Destination, Hook, JobOutput, Lease, NewTurn, QuoteError, RelayPoll, Report,
+    RequestAdmission, RunId, RunOutcome, StateSnapshot, WantedOutput,
 };
 pub use vocabulary::{JobFailure, Turn};
 
@@ -297,10 +297,7 @@ impl<S: Sql> Engine for JobEngine<S> {
             }
             Input::Query { query, ticket } => {
                 let answer = self.commit(effects, |engine, _| engine.answer(query));
-                effects.push(Effect::QueryReply {
-                    ticket: *ticket,
-                    answer: answer.map_err(|error| error.to_string()),
-                });
+                effects.push(Effect::QueryReply { ticket: *ticket, answer });
                 Ok(())
             }
             Input::Finished { lease, outcome, changes } => {
@@ -312,17 +309,18 @@ impl<S: Sql> Engine for JobEngine<S> {
                 self.report(*lease, report);
                 Ok(())
             }
-            Input::Quoted { job, price } => self
-                .commit(effects, |engine, _| engine.quoted(now, job, price.as_ref().map_err(String::as_str))),
+            Input::Quoted { job, price } => {
+                self.commit(effects, |engine, _| engine.quoted(now, job, price.as_ref()))
+            }
             Input::Resolved { job, events } => {
                 self.commit(effects, |engine, _| engine.resolved(now, job, events))
             }
-            Input::Invoiced { job, invoice } => self.commit(effects, |engine, effects| {
-                engine.invoiced(now, job, invoice.as_ref().map_err(String::as_str), effects)
-            }),
-            Input::Settled { job, settlement } => {
-                self.commit(effects, |engine, _| engine.settled(now, job, *settlement))
+            Input::Invoiced { job, invoice } => {
+                self.commit(effects, |engine, effects| engine.invoiced(now, job, invoice.as_ref(), effects))
             }
+            Input::Settled { job, settlement } => self.commit(effects, |engine, effects| {
+                engine.settled(now, job, settlement.as_ref().copied(), effects)
+            }),
             Input::Polled { relay, poll } => {
                 self.commit(effects, |engine, effects| engine.polled(now, relay, poll, effects))
             }

@@ -1,4 +1,4 @@
-//! How a job fails.
+//! `JobError`: a job failed for good, or is to be retried.
 
 use std::borrow::Cow;
 use std::fmt;

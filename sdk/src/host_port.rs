@@ -1,10 +1,10 @@
-//! What a host offers to running handlers.
+//! `HandlerHost`: what a host provides to running handlers.
 
 use async_trait::async_trait;
 use openagents_host::outgoing::{
     self, FetchError, FetchRequest, Fetched, Reach, RelayClient, RelayError, SocketError,
 };
-use openagents_host::{Event, Keys};
+use openagents_host::{Event, Keys, VerifiedEvent};
 use openagents_relay::Filter;
 use serde_json::Value;
 
@@ -35,6 +35,18 @@ pub(crate) trait HandlerHost: Shareable {
     async fn fetch(&self, mut request: FetchRequest) -> Result<Fetched, FetchError> {
         request.limits.reach = self.reach();
         outgoing::fetch(request).await
+    }
+
+    /// Asks another relay that the agent may reach, on a connection of its own.
+    async fn external_events(
+        &self,
+        relay: &str,
+        filters: Vec<Filter>,
+    ) -> Result<Vec<VerifiedEvent>, RelayError> {
+        let mut relay = RelayClient::connect(relay, self.reach()).await?;
+        let found = relay.query(&filters).await;
+        relay.close().await;
+        found
     }
 
     /// Connects to a relay that the agent may reach; without an address, to its own.

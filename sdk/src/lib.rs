@@ -8,7 +8,7 @@ mod assemble;
 mod author;
 pub mod client;
 mod clock;
-mod declaration;
+pub mod declaration;
 pub mod discovery;
 mod engine;
 mod error;
@@ -17,7 +17,7 @@ mod http;
 mod log;
 pub mod manifest;
 pub mod nip90;
-mod payment;
+pub mod payment;
 mod price;
 mod relay_address;
 mod relays;
@@ -34,55 +34,76 @@ pub mod worker;
 
 mod deployment;
 
-pub use author::agent::{Agent, Jobs, StateField};
-pub use author::context::{AgentContext, FromAgent};
+pub use author::agent::{Agent, Jobs};
+pub use author::context::AgentContext;
 pub use author::extract::{Customer, Document, FromInput, FromJob, Inputs, NostrEvent, Text};
-pub use author::handler::{Handler, Hooks, Migrate, Quote, Run, Schedule, Work};
 pub use author::job::JobContext;
 pub use author::memory::{Memory, Session};
-pub use author::output::{HandlerReturn, IntoOutput, Json, Markdown, Tags};
-pub use author::params::{JobParams, ParamValue, Params, nip90_params, params_schema};
-pub use author::return_types::{MigrateReturn, QuoteReturn, RunReturn};
-pub use declaration::{
-    AgentDeclaration, InputDeclaration, JobDeclaration, ParamDeclaration, Requests, ScheduleDeclaration,
-    ScheduleRule,
-};
-pub use engine::{JobFailure, JobState, Output, Turn};
+pub use author::output::{IntoOutput, Json, Markdown, Tags};
+pub use author::params::{JobParams, Params};
+pub use engine::{JobState, Output, Turn};
 pub use error::{JobError, JobResult};
-pub use nip90::{JobRequest, ParamMap};
-pub use payment::wallet::{Invoice, InvoiceRequest, Settlement, Wallet, WalletError};
+pub use nip90::JobRequest;
 pub use price::Price;
-pub use send::{MaybeSend, Shareable};
 
-pub use openagents_host as host;
-pub use openagents_host::outgoing::Url;
+pub use openagents_host::net::{FetchError, FetchRequest, Fetched, Url};
 pub use openagents_macros::{
-    JobParams, ParamChoice, agent, job, jobs, migrate, on_create, on_error, on_sleep, on_wake, price,
-    schedule,
+    JobParams, ParamChoice, agent, deployment, job, jobs, migrate, on_create, on_error, on_sleep, on_wake,
+    price, schedule,
 };
-pub use openagents_relay as relay;
-pub use schemars;
 pub use serde;
 pub use serde_json;
 
-/// What an agent's source needs, in one `use`.
+/// Everything an agent's source needs, in one `use`.
 pub mod prelude {
     pub use crate::{
-        AgentContext, Customer, Document, Inputs, JobContext, JobError, JobParams, JobRequest, JobResult,
-        Json, Markdown, NostrEvent, Output, ParamChoice, Params, Price, Tags, Text, Url, jobs, migrate,
-        on_create, on_error, on_sleep, on_wake, price, schedule,
+        AgentContext, Customer, Document, FetchRequest, Inputs, IntoOutput, JobContext, JobError, JobParams,
+        JobRequest, JobResult, Json, Markdown, Memory, NostrEvent, Output, ParamChoice, Params, Price,
+        Session, Tags, Text, Url, jobs, migrate, on_create, on_error, on_sleep, on_wake, price, schedule,
     };
     pub use crate::{agent, job};
     pub use serde::{Deserialize, Serialize};
+    pub use std::time::Duration;
 }
 
-/// What the macros' output names. Not for use by hand: it changes without notice.
+/// The types of the Nostr protocol that handlers meet: events, keys, filters, encryption.
+pub mod nostr {
+    pub use openagents_host::nostr::keys::{npub, parse_public_key};
+    pub use openagents_host::nostr::{Filter, Signature};
+    pub use openagents_host::{
+        DecryptError, EncryptError, Encryption, Event, EventId, Keys, Kind, PublicKey, Timestamp,
+        UnsignedEvent, VerifiedEvent,
+    };
+}
+
+/// The policy of a deployment's relay: what may be written to it.
+pub mod relay {
+    pub use openagents_host::Kind;
+    pub use openagents_relay::{Filter, Reason, Submission, WritePolicy};
+}
+
+/// The items that the macros' output names. They change without notice.
 #[doc(hidden)]
 pub mod __private {
-    pub use serde;
+    pub use crate::author::agent::{Agent, Jobs, StateField};
+    pub use crate::author::context::FromAgent;
+    pub use crate::author::extract::FromJob;
+    pub use crate::author::handler::{Handler, Hooks, Migrate, Quote, Run, Schedule, Work};
+    pub use crate::author::output::HandlerReturn;
+    pub use crate::author::params::{JobParams, ParamValue, nip90_params, params_schema};
+    pub use crate::author::return_types::{MigrateReturn, QuoteReturn, RunReturn};
+    pub use crate::declaration::{
+        AgentDeclaration, InputDeclaration, JobDeclaration, ParamDeclaration, Requests, ScheduleDeclaration,
+        ScheduleRule,
+    };
+    pub use crate::engine::JobFailure;
+    pub use crate::nip90::ParamMap;
+    pub use crate::send::{MaybeSend, Shareable};
+    pub use crate::{JobError, Price};
+    pub use {schemars, serde, serde_json};
 
     /// Fails to compile at the field whose type cannot be kept.
-    pub const fn assert_state_field<T: crate::StateField>() {}
+    pub const fn assert_state_field<T: StateField>() {}
 
     pub use crate::author::params::read::{Param, param};
 

@@ -1,4 +1,4 @@
-//! What the operator should know: `tracing` natively, the console on a Worker.
+//! Warnings for the operator: `tracing` natively, the console on a Worker.
 
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) fn warn(message: std::fmt::Arguments<'_>) {

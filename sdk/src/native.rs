@@ -21,22 +21,13 @@ use crate::author::agent::Jobs;
 use cli::arguments::{Arguments, Command};
 use cli::{ask, inspect, relay as relay_commands, terminal};
 
-/// What the `main` of a deployment does: reads the command line, then serves the agent, asks one, shows what is on record,
-/// or works on the relay's database.
+/// What the `main` of a deployment does: reads the command line, then serves the agent and its relay, submits a job, shows an
+/// agent's records, or works on the relay's database. The `policy`, if there is one, decides about each event that a client
+/// writes to the relay.
 ///
-/// The exit code is 0 when all went well, 1 when it did not, 2 when the command line is wrong, 130 when it was interrupted.
+/// The exit code is 0 on success, 1 on failure, 2 for a usage error and 130 when interrupted.
 #[must_use]
-pub fn main<A: Jobs>() -> ExitCode {
-    run::<A>(None)
-}
-
-/// What the `main` of a deployment does whose relay asks a policy about what is written: see [`main`].
-#[must_use]
-pub fn main_with_policy<A: Jobs>(policy: Arc<dyn WritePolicy>) -> ExitCode {
-    run::<A>(Some(policy))
-}
-
-fn run<A: Jobs>(policy: Option<Arc<dyn WritePolicy>>) -> ExitCode {
+pub fn main<A: Jobs>(policy: Option<Arc<dyn WritePolicy>>) -> ExitCode {
     let declaration = A::DECLARATION;
     let command =
         Arguments::command().name(declaration.name).version(declaration.version).about(declaration.about);

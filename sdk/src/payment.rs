@@ -3,3 +3,5 @@
 pub(crate) mod bolt11;
 pub(crate) mod guard;
 pub(crate) mod wallet;
+
+pub use wallet::{Invoice, InvoiceRequest, Settlement, Wallet, WalletError};

@@ -1,4 +1,4 @@
-//! What a job costs.
+//! `Price`: an amount in msat.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Addresses of relays in the one form in which they are kept and compared.
+//! Normalizes the addresses of relays.
 
 use std::collections::BTreeSet;
 

@@ -1,14 +1,17 @@
 //! Runs the code of an agent for its engine: handlers, schedules, hooks and price functions.
 
+mod carry_out;
+mod permits;
 mod run;
 mod spec;
 mod state_cache;
 
-pub(crate) use run::{quote, run};
-pub(crate) use spec::agent_spec;
-pub(crate) use state_cache::StateCache;
 #[cfg(not(target_arch = "wasm32"))]
-pub(crate) use state_cache::StateError;
+pub(crate) use carry_out::EffectFuture;
+pub(crate) use carry_out::{HostAction, Services};
+use run::{quote, run};
+pub(crate) use spec::agent_spec;
+pub(crate) use state_cache::{StateCache, StateError};
 
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,6 @@ mod relay_information;
 mod variables;
 
 pub(crate) use agent::{AgentSettings, agent_keys, agent_settings};
-#[cfg(not(target_arch = "wasm32"))]
 pub(crate) use error::SettingError;
 pub(crate) use relay::{RelaySettings, relay_config};
 #[cfg(not(target_arch = "wasm32"))]

@@ -12,7 +12,7 @@ use openagents_tests::server::Host;
 
 use servers::{Scenario, SharedServers};
 
-/// Declares the modules of each folder and makes `scenarios()` out of their lists. Formatting does not see through it:
+/// Declares the modules of each folder and builds `scenarios()` from their lists. `cargo fmt` cannot see through it:
 /// `tests/run format` checks these files by name.
 macro_rules! scenarios_in {
     ($($folder:ident { $($module:ident),* $(,)? })*) => {
@@ -26,8 +26,24 @@ macro_rules! scenarios_in {
     };
 }
 
+// Slow ones first, so that no thread is left alone with one at the end.
 scenarios_in! {
+    agent {
+        crash,
+        restart,
+        handlers,
+        jobs,
+        job_features,
+        nip90_rules,
+        schedules_and_prices,
+        external_relays,
+        examples,
+    }
     relay {
+        durability,
+        fanout,
+        worker_batching,
+        slow_readers,
         publish,
         forgery,
         query,
@@ -48,27 +64,12 @@ scenarios_in! {
         limits,
         authentication,
         admission,
-        durability,
-        fanout,
-        worker_batching,
-        slow_readers,
     }
     http {
         nip11,
         agent_pages,
         operator_records,
         nip86_management,
-    }
-    agent {
-        jobs,
-        handlers,
-        job_features,
-        nip90_rules,
-        schedules_and_prices,
-        restart,
-        crash,
-        external_relays,
-        examples,
     }
     clients {
         foreign_clients,

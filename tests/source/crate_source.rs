@@ -1,4 +1,4 @@
-//! A crate's modules as its source declares them: what each one declares, imports and refers to, test code aside.
+//! A crate's modules, read from source: what each declares, imports and refers to. Test code is left out.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use syn::spanned::Spanned as _;
 use syn::visit::{self, Visit};
 use syn::{Attribute, Item, ItemMod, ItemUse, UseTree};
 
-/// No path that is written in a crate has more names, re-exports followed.
+/// No path in a crate has more names, even with re-exports followed.
 const MAX_PATH: usize = 16;
 
 /// The modules of one crate, the root first.
@@ -92,7 +92,7 @@ impl Crate {
         found: &mut BTreeSet<usize>,
         seen: &mut HashSet<(usize, Vec<String>)>,
     ) {
-        // `use x::x` would grow for ever: the crate `x` is not told apart from what it brings in.
+        // The limit ends `use x::x`, where the crate `x` and the imported `x` have one name.
         if path.len() > MAX_PATH || !seen.insert((from, path.to_vec())) {
             return;
         }

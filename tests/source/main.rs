@@ -1,4 +1,4 @@
-//! What the source of this repository keeps to: layers without cycles, names, and what lies where.
+//! Rules for the source of this repository: layers without cycles, names, files.
 
 mod crate_source;
 mod layers;

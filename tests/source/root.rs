@@ -1,10 +1,10 @@
-//! What lies at the root of the repository, how files begin, and how long they are.
+//! Entries at the root of the repository, first lines of files, and their lengths.
 
 use std::collections::BTreeSet;
 
 use crate::repository::{crates, repository, tracked_files};
 
-/// What git has at the root.
+/// What git tracks at the root.
 const AT_THE_ROOT: &[&str] = &[
     ".ci",
     ".gitignore",
@@ -25,44 +25,26 @@ const AT_THE_ROOT: &[&str] = &[
     "tests",
 ];
 
-/// What may be at the root besides.
+/// What may be added to it.
 const PLANNED: &[&str] = &["blossom", "template"];
 
-/// Source files that do not begin with their subject. This list may only shrink.
+/// Source files that do not start with their subject yet. This list may only shrink.
 const STILL_WITHOUT_SUBJECT: &[&str] = &[
-    "host/src/event/kind.rs",
-    "relay/src/filter/build.rs",
-    "relay/src/filter/one_of.rs",
-    "relay/src/filter/parse.rs",
-    "relay/src/message/client.rs",
-    "relay/src/message/relay.rs",
-    "relay/src/message/subscription.rs",
-    "relay/src/native/import/defect.rs",
-    "relay/src/native/query.rs",
-    "relay/src/reconciliation/client.rs",
-    "relay/src/reconciliation/records.rs",
-    "relay/src/reconciliation/relay.rs",
-    "relay/src/relay/query.rs",
-    "relay/src/search/query.rs",
-    "relay/src/search/rank.rs",
-    "relay/src/search/text.rs",
-    "relay/src/search/words.rs",
-    "relay/src/store/schema.rs",
-    "sdk/src/native/relay_commands/export.rs",
-    "sdk/src/native/relay_commands/import.rs",
-    "sdk/src/native/relay_commands/stats.rs",
-    "sdk/src/native/relay_commands/sync.rs",
-    "sdk/src/native/relay_commands/upkeep.rs",
+    "host/src/nostr/filter/one_of.rs",
+    "host/src/nostr/filter/parse.rs",
+    "host/src/nostr/search/query.rs",
+    "host/src/nostr/search/text.rs",
+    "host/src/nostr/search/words.rs",
 ];
 
-/// A longer file has more than one subject.
+/// A longer file should be split by subject.
 const MAX_LINES: usize = 600;
 
 /// Files that are longer, and why.
 const MAY_BE_LONGER: &[(&str, &str)] = &[];
 
 #[test]
-fn the_root_holds_what_is_known_to_belong_there() {
+fn root_has_only_known_entries() {
     let found: BTreeSet<_> = tracked_files()
         .iter()
         .map(|file| file.split('/').next().unwrap_or(file).to_owned())
@@ -73,15 +55,15 @@ fn the_root_holds_what_is_known_to_belong_there() {
 }
 
 #[test]
-fn every_source_file_begins_with_its_subject() {
+fn every_source_file_starts_with_its_subject() {
     let mut without: BTreeSet<_> =
         tracked_files().into_iter().filter(|file| is_source(file) && !says_its_subject(file)).collect();
     let stale: Vec<_> = STILL_WITHOUT_SUBJECT.iter().filter(|file| !without.remove(**file)).collect();
-    assert!(without.is_empty(), "the first line is no `//!` line: {without:#?}");
+    assert!(without.is_empty(), "the first line is not a `//!` line: {without:#?}");
     assert!(stale.is_empty(), "take them off STILL_WITHOUT_SUBJECT: {stale:#?}");
 }
 
-/// A Rust file of a crate that is published. Unit tests have their subject in their path.
+/// A Rust file of a published crate. The subject of unit tests is in their path.
 fn is_source(file: &str) -> bool {
     file.ends_with(".rs")
         && !file.ends_with("/tests.rs")
@@ -96,7 +78,7 @@ fn says_its_subject(file: &str) -> bool {
 }
 
 #[test]
-fn no_file_is_longer_than_one_subject_needs() {
+fn no_file_exceeds_the_line_limit() {
     let mut too_long: Vec<_> = tracked_files()
         .into_iter()
         .filter(|file| file.ends_with(".rs"))
@@ -111,7 +93,7 @@ fn no_file_is_longer_than_one_subject_needs() {
         }
     }
     assert!(too_long.is_empty(), "more than {MAX_LINES} lines: {too_long:#?}");
-    assert!(stale.is_empty(), "not that long any more, take them off MAY_BE_LONGER: {stale:#?}");
+    assert!(stale.is_empty(), "no longer that long, take them off MAY_BE_LONGER: {stale:#?}");
 }
 
 fn text(file: &str) -> String {

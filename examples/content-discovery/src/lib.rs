@@ -2,9 +2,9 @@
 
 mod ranking;
 
-use openagents_sdk::host::PublicKey;
+use openagents_sdk::nostr::Filter;
+use openagents_sdk::nostr::PublicKey;
 use openagents_sdk::prelude::*;
-use openagents_sdk::relay::Filter;
 
 const DAY: u64 = 24 * 60 * 60;
 

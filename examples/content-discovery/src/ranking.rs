@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use openagents_sdk::host::{Event, EventId, PublicKey};
+use openagents_sdk::nostr::{Event, EventId, PublicKey};
 
 /// The notes that begin a conversation, best first: by how many people react or reply, and less the older they are.
 pub(crate) fn ranked(notes: &[Event], echo: &[Event], now: u64) -> Vec<EventId> {
@@ -39,7 +39,7 @@ fn is_dislike(event: &Event) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use openagents_sdk::host::{Event, Keys, Kind, Timestamp, UnsignedEvent};
+    use openagents_sdk::nostr::{Event, Keys, Kind, Timestamp, UnsignedEvent};
 
     use super::ranked;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use content_discovery::ContentDiscovery;
-use openagents_sdk::host::{EventId, Kind, PublicKey, UnsignedEvent, VerifiedEvent};
+use openagents_sdk::nostr::{EventId, Kind, PublicKey, UnsignedEvent, VerifiedEvent};
 use openagents_sdk::serde_json;
 use openagents_sdk::testing::{Job, TestAgent, customer};
 

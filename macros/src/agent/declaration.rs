@@ -173,8 +173,8 @@ impl ToTokens for Declaration {
         let topics = (!topics.is_empty()).then(|| quote!(topics: &[#(#topics),*],));
         let relays = (!relays.is_empty()).then(|| quote!(relays: &[#(#relays),*],));
         let requests = self.requests.map(|requests| match requests {
-            Requests::Anyone => quote!(requests: ::openagents_sdk::Requests::Anyone,),
-            Requests::Named => quote!(requests: ::openagents_sdk::Requests::Named,),
+            Requests::Anyone => quote!(requests: ::openagents_sdk::__private::Requests::Anyone,),
+            Requests::Named => quote!(requests: ::openagents_sdk::__private::Requests::Named,),
         });
         let concurrency = concurrency.iter();
         let queue = queue.iter();
@@ -184,7 +184,7 @@ impl ToTokens for Declaration {
         let heartbeat = self.heartbeat.map(duration::tokens);
         let heartbeat = heartbeat.iter();
         tokens.extend(quote! {
-            ::openagents_sdk::AgentDeclaration {
+            ::openagents_sdk::__private::AgentDeclaration {
                 name: #name,
                 about: #about,
                 version: #version,
@@ -202,7 +202,7 @@ impl ToTokens for Declaration {
                 #(max_age: #max_age,)*
                 #(heartbeat: ::core::option::Option::Some(#heartbeat),)*
                 #(state_version: #state_version,)*
-                ..::openagents_sdk::AgentDeclaration::new(#name)
+                ..::openagents_sdk::__private::AgentDeclaration::new(#name)
             }
         });
     }

@@ -36,8 +36,8 @@ impl AgentStruct {
             // When an author says everything, there is nothing left to take from the defaults.
             #[allow(clippy::needless_update)]
             #[automatically_derived]
-            impl ::openagents_sdk::Agent for #name {
-                const DECLARATION: ::openagents_sdk::AgentDeclaration = #declaration;
+            impl ::openagents_sdk::__private::Agent for #name {
+                const DECLARATION: ::openagents_sdk::__private::AgentDeclaration = #declaration;
             }
         }
     }

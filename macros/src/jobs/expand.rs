@@ -20,7 +20,7 @@ impl ToTokens for JobsBlock {
         let ty = &item.self_ty;
         let handlers = handlers.iter().map(|handler| handler.expand(quotes));
         let schedules = (!schedules.is_empty()).then(
-            || quote!(const SCHEDULES: &'static [::openagents_sdk::Schedule<Self>] = &[#(#schedules),*];),
+            || quote!(const SCHEDULES: &'static [::openagents_sdk::__private::Schedule<Self>] = &[#(#schedules),*];),
         );
         let hooks = self.hooks();
         let assertions = self.migrations.iter().map(|migrate| migrate.assertion(ty));
@@ -30,8 +30,8 @@ impl ToTokens for JobsBlock {
             // When an author says everything, there is nothing left to take from the defaults.
             #[allow(clippy::needless_update)]
             #[automatically_derived]
-            impl ::openagents_sdk::Jobs for #ty {
-                const HANDLERS: &'static [::openagents_sdk::Handler<Self>] = &[#(#handlers),*];
+            impl ::openagents_sdk::__private::Jobs for #ty {
+                const HANDLERS: &'static [::openagents_sdk::__private::Handler<Self>] = &[#(#handlers),*];
                 #schedules
                 #hooks
             }
@@ -56,8 +56,8 @@ impl JobsBlock {
         let alternatives = migrations.iter().map(|migrate| (migrate.cfg.as_slice(), migrate.expand()));
         let migrate = first(alternatives).map(|migrate| quote!(migrate: #migrate,));
         Some(quote! {
-            const HOOKS: ::openagents_sdk::Hooks<Self> =
-                ::openagents_sdk::Hooks { #(#fields)* #migrate ..::openagents_sdk::Hooks::NONE };
+            const HOOKS: ::openagents_sdk::__private::Hooks<Self> =
+                ::openagents_sdk::__private::Hooks { #(#fields)* #migrate ..::openagents_sdk::__private::Hooks::NONE };
         })
     }
 }
@@ -87,7 +87,7 @@ impl JobHandler {
         let run = self.method.run_on_job();
         quote! {
             #(#cfg)*
-            ::openagents_sdk::Handler {
+            ::openagents_sdk::__private::Handler {
                 declaration: #declaration,
                 quote: #quote,
                 run: #run,
@@ -100,17 +100,18 @@ impl JobHandler {
         let timeout = duration::tokens(self.timeout);
         let inputs = self.method.arguments.iter().map(|argument| {
             let ty = &argument.ty;
-            quote_spanned!(ty.span() => <#ty as ::openagents_sdk::FromJob>::INPUT)
+            quote_spanned!(ty.span() => <#ty as ::openagents_sdk::__private::FromJob>::INPUT)
         });
         let params = self.method.arguments.iter().map(|argument| {
             let ty = &argument.ty;
-            quote_spanned!(ty.span() => <#ty as ::openagents_sdk::FromJob>::PARAMS)
+            quote_spanned!(ty.span() => <#ty as ::openagents_sdk::__private::FromJob>::PARAMS)
         });
         let returns = &self.method.returns;
-        let output = quote_spanned!(returns.span() => <#returns as ::openagents_sdk::HandlerReturn>::MIME);
-        let price = self.price.map(|msat| quote!(price: ::openagents_sdk::Price::msat(#msat),));
+        let output =
+            quote_spanned!(returns.span() => <#returns as ::openagents_sdk::__private::HandlerReturn>::MIME);
+        let price = self.price.map(|msat| quote!(price: ::openagents_sdk::__private::Price::msat(#msat),));
         quote! {
-            ::openagents_sdk::JobDeclaration {
+            ::openagents_sdk::__private::JobDeclaration {
                 kind: #kind,
                 name: #name,
                 about: #about,
@@ -120,7 +121,7 @@ impl JobHandler {
                 inputs: &[#(#inputs),*],
                 params: &[#(#params),*],
                 output: #output,
-                ..::openagents_sdk::JobDeclaration::new(#kind, #name)
+                ..::openagents_sdk::__private::JobDeclaration::new(#kind, #name)
             }
         }
     }
@@ -133,7 +134,7 @@ impl Quote {
         let request = quote_spanned!(request.span() => request);
         let call = quote_spanned!(method.span() => Self::#method(agent, #request));
         quote_spanned! {returns.span() =>
-            |agent, request| <#returns as ::openagents_sdk::QuoteReturn>::into_quote(#call)
+            |agent, request| <#returns as ::openagents_sdk::__private::QuoteReturn>::into_quote(#call)
         }
     }
 }
@@ -146,15 +147,17 @@ impl ToTokens for Schedule {
         let rule = match rule {
             ScheduleRule::Every(pause) => {
                 let pause = duration::tokens(*pause);
-                quote!(::openagents_sdk::ScheduleRule::Every(#pause))
+                quote!(::openagents_sdk::__private::ScheduleRule::Every(#pause))
             }
-            ScheduleRule::Cron(expression) => quote!(::openagents_sdk::ScheduleRule::Cron(#expression)),
+            ScheduleRule::Cron(expression) => {
+                quote!(::openagents_sdk::__private::ScheduleRule::Cron(#expression))
+            }
         };
         let run = method.run_in_agent();
         tokens.extend(quote! {
             #(#cfg)*
-            ::openagents_sdk::Schedule {
-                declaration: ::openagents_sdk::ScheduleDeclaration {
+            ::openagents_sdk::__private::Schedule {
+                declaration: ::openagents_sdk::__private::ScheduleDeclaration {
                     name: #name,
                     about: #about,
                     rule: #rule,
@@ -172,7 +175,7 @@ impl Migrate {
         let Self { method, returns, .. } = self;
         let call = quote_spanned!(method.span() => Self::#method(version, state));
         quote_spanned! {returns.span() =>
-            |version, state| <#returns as ::openagents_sdk::MigrateReturn>::into_state(#call)
+            |version, state| <#returns as ::openagents_sdk::__private::MigrateReturn>::into_state(#call)
         }
     }
 
@@ -182,7 +185,7 @@ impl Migrate {
         quote_spanned! {method.span() =>
             #(#cfg)*
             const _: () = ::core::assert!(
-                <#agent as ::openagents_sdk::Agent>::DECLARATION.state_version > 1,
+                <#agent as ::openagents_sdk::__private::Agent>::DECLARATION.state_version > 1,
                 "there is nothing to migrate yet: write `state_version = 2` in this agent's `#[agent]`"
             );
         }
@@ -192,13 +195,13 @@ impl Migrate {
 impl Method {
     /// As a job handler: its arguments taken from the job, its return turned into an outcome.
     fn run_on_job(&self) -> TokenStream {
-        let extract = |ty: &syn::Type| quote_spanned!(ty.span() => <#ty as ::openagents_sdk::FromJob>::from_job(&context).await?);
+        let extract = |ty: &syn::Type| quote_spanned!(ty.span() => <#ty as ::openagents_sdk::__private::FromJob>::from_job(&context).await?);
         self.run(extract, &quote!(HandlerReturn), &quote!(into_outcome))
     }
 
     /// As a schedule or a hook: its arguments taken from what is around the agent.
     fn run_in_agent(&self) -> TokenStream {
-        let extract = |ty: &syn::Type| quote_spanned!(ty.span() => <#ty as ::openagents_sdk::FromAgent>::from_agent(&context));
+        let extract = |ty: &syn::Type| quote_spanned!(ty.span() => <#ty as ::openagents_sdk::__private::FromAgent>::from_agent(&context));
         self.run(extract, &quote!(RunReturn), &quote!(into_result))
     }
 
@@ -228,12 +231,12 @@ impl Method {
             );
         let call = quote_spanned!(name.span() => Self::#name(agent, #(#passed),*).await);
         let outcome = quote_spanned! {returns.span() =>
-            <#returns as ::openagents_sdk::#conversion>::#convert(#call)
+            <#returns as ::openagents_sdk::__private::#conversion>::#convert(#call)
         };
         // At the method's name: there a future that is not `Send` is reported.
         let run = quote_spanned! {name.span() =>
             |agent, #context| ::std::boxed::Box::pin(async move { #(#extractions)* #outcome })
         };
-        quote!(::openagents_sdk::Run::#variant(#run))
+        quote!(::openagents_sdk::__private::Run::#variant(#run))
     }
 }

@@ -65,7 +65,7 @@ pub(crate) fn expand(item: TokenStream) -> TokenStream {
     let ChoiceEnum { name, .. } = &choices;
     quote! {
         #[automatically_derived]
-        impl #generics ::openagents_sdk::ParamValue for #name #arguments #conditions {
+        impl #generics ::openagents_sdk::__private::ParamValue for #name #arguments #conditions {
             #choices
         }
 

@@ -25,12 +25,12 @@ impl ToTokens for ParamsStruct {
                 #(#assertions)*
 
                 #[automatically_derived]
-                impl ::openagents_sdk::JobParams for #name {
-                    const DECLARATIONS: &'static [::openagents_sdk::ParamDeclaration] = &[#(#constants.declaration),*];
+                impl ::openagents_sdk::__private::JobParams for #name {
+                    const DECLARATIONS: &'static [::openagents_sdk::__private::ParamDeclaration] = &[#(#constants.declaration),*];
 
                     fn from_params(
-                        #params: &::openagents_sdk::ParamMap,
-                    ) -> ::core::result::Result<Self, ::openagents_sdk::JobError> {
+                        #params: &::openagents_sdk::__private::ParamMap,
+                    ) -> ::core::result::Result<Self, ::openagents_sdk::__private::JobError> {
                         ::core::result::Result::Ok(Self { #(#values),* })
                     }
                 }
@@ -45,13 +45,13 @@ pub(super) fn stand_in(item: &DeriveInput) -> TokenStream {
     let (generics, arguments, conditions) = item.generics.split_for_impl();
     quote! {
         #[automatically_derived]
-        impl #generics ::openagents_sdk::JobParams for #name #arguments #conditions {
-            const DECLARATIONS: &'static [::openagents_sdk::ParamDeclaration] = &[];
+        impl #generics ::openagents_sdk::__private::JobParams for #name #arguments #conditions {
+            const DECLARATIONS: &'static [::openagents_sdk::__private::ParamDeclaration] = &[];
 
             fn from_params(
-                _: &::openagents_sdk::ParamMap,
-            ) -> ::core::result::Result<Self, ::openagents_sdk::JobError> {
-                ::core::result::Result::Err(::openagents_sdk::JobError::failed(""))
+                _: &::openagents_sdk::__private::ParamMap,
+            ) -> ::core::result::Result<Self, ::openagents_sdk::__private::JobError> {
+                ::core::result::Result::Err(::openagents_sdk::__private::JobError::failed(""))
             }
         }
     }
@@ -79,7 +79,7 @@ impl Field {
         let param = quote_spanned!(ty.span() => ::openagents_sdk::__private::param::<#ty>(#name));
         quote! {{
             let param = #param;
-            let declaration = ::openagents_sdk::ParamDeclaration {
+            let declaration = ::openagents_sdk::__private::ParamDeclaration {
                 #aliases
                 #about
                 #choices
@@ -104,7 +104,7 @@ impl Field {
         let choice = self.default.as_ref().and_then(|default| match &default.value {
             Value::Text(text) => Some(quote_spanned! {default.at =>
                 const _: () = ::core::assert!(
-                    ::openagents_sdk::__private::is_choice(<#ty as ::openagents_sdk::ParamValue>::CHOICES, #text),
+                    ::openagents_sdk::__private::is_choice(<#ty as ::openagents_sdk::__private::ParamValue>::CHOICES, #text),
                     "this default is not one of the choices that the type of the field has"
                 );
             }),

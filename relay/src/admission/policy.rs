@@ -48,7 +48,7 @@ pub struct Submission<'a> {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no write policy",
     label = "`WritePolicy` is not implemented for this",
-    note = "write `impl WritePolicy for {Self}` with a function `admit`, and name a value of it: `policy = {Self}`"
+    note = "write `impl WritePolicy for {Self}` with a function `admit`, and name a value of it: `policy: {Self}`"
 )]
 pub trait WritePolicy: Send + Sync + 'static {
     /// Takes the event or says why not. The prefix of the reason is for the client's program, the text for people.

@@ -10,6 +10,7 @@ mod decoder;
 mod encoder;
 mod gate;
 mod handover;
+mod handshake;
 mod outbox;
 mod pending_replies;
 mod query;
@@ -249,10 +250,10 @@ impl RelayHandle {
         let Ok(origin) = Origin::new(address, None) else {
             return text(StatusCode::SERVICE_UNAVAILABLE, "this relay has no random numbers at present\n");
         };
-        match fastwebsockets::upgrade::upgrade(request) {
+        match handshake::accept(request) {
             Ok((response, socket)) => {
                 tokio::spawn(connection::serve(Arc::clone(&self.0), socket, permit, origin));
-                response.map(|_| Full::default())
+                response
             }
             Err(error) => text(StatusCode::BAD_REQUEST, format!("this is no WebSocket handshake: {error}\n")),
         }
@@ -280,7 +281,7 @@ impl RelayHandle {
 /// Whether a request asks for a WebSocket.
 #[must_use]
 pub fn is_upgrade<B>(request: &Request<B>) -> bool {
-    fastwebsockets::upgrade::is_upgrade_request(request)
+    handshake::is_requested(request)
 }
 
 fn text(status: StatusCode, text: impl Into<Bytes>) -> Response<Full<Bytes>> {

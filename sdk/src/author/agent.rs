@@ -1,4 +1,4 @@
-//! What an agent is: its durable state, its declaration, its handlers.
+//! The traits of an agent: its state and declaration (`Agent`), its handlers (`Jobs`).
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

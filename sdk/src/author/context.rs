@@ -1,4 +1,4 @@
-//! What an agent's code has around it: its memory, its relay, the outside world, and a way to say something.
+//! `AgentContext`: what every run can use (memory, the agent's relay, fetching URLs, publishing events, hiring agents).
 
 mod clients;
 mod hire;

@@ -1,4 +1,4 @@
-//! What a handler can take as arguments.
+//! Extractors: the arguments that a job handler can take from its request.
 
 mod document;
 mod event;

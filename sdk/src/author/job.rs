@@ -1,4 +1,4 @@
-//! The job at hand, as its handler sees it.
+//! `JobContext`: the request that a handler works on, with progress and partial results.
 
 use std::ops::Deref;
 use std::sync::Arc;

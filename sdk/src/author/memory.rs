@@ -1,4 +1,4 @@
-//! What an agent remembers beside the fields of its struct: values under keys, and conversations.
+//! `Memory` (values by key, tables of the author's own) and `Session` (the conversation with a customer).
 
 use openagents_host::PublicKey;
 use serde::Serialize;

@@ -1,4 +1,4 @@
-//! What a handler can return.
+//! The return types of job handlers.
 
 mod tags;
 

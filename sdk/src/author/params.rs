@@ -1,4 +1,4 @@
-//! The parameters of a job: any number of values under each key, or a struct of one's own.
+//! Job parameters: `Params` and the trait behind `#[derive(JobParams)]`.
 
 pub(crate) mod read;
 mod schema;

@@ -1,4 +1,4 @@
-//! What schedules, hooks, price functions and migrations can return.
+//! The return types of schedules, hooks, price functions and migrations.
 
 use crate::error::JobError;
 use crate::price::Price;

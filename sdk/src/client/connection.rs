@@ -1,4 +1,4 @@
-//! The one connection of a client, kept in a task of its own, and made again when it breaks.
+//! The relay connection of a job client: a task of its own, which reconnects.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::pin::pin;

@@ -1,4 +1,4 @@
-//! A job that was asked for.
+//! `JobHandle`: a published request, whose updates and result can be awaited.
 
 use std::fmt;
 use std::pin::pin;

@@ -1,4 +1,4 @@
-//! How a job goes, as far as its customer may believe what relays bring.
+//! Which events from relays count as updates of a job.
 //!
 //! Anybody can publish an event that refers to a request. Only what the providers signed that were named counts, once each;
 //! when nobody was named, anybody may answer, and the first result is the one.

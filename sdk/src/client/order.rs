@@ -1,4 +1,4 @@
-//! What a customer orders: a request, and what holds for it alone.
+//! `Order`: a job request with its encryption and its payment limit.
 
 use openagents_host::{Encryption, EventId, Keys, Kind, PublicKey, Timestamp};
 
@@ -9,7 +9,7 @@ use crate::nip90::{JobRequest, RequestBuilder};
 ///
 /// ```
 /// use openagents_sdk::client::Order;
-/// use openagents_sdk::host::{Encryption, Keys, Kind};
+/// use openagents_sdk::nostr::{Encryption, Keys, Kind};
 /// use openagents_sdk::nip90::RequestBuilder;
 ///
 /// # let provider = Keys::generate().unwrap().public_key();

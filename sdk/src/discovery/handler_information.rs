@@ -1,4 +1,4 @@
-//! Which jobs an agent does (kind 31990, NIP-89), in the words of all who read it.
+//! Handler information (kind 31990, NIP-89): which jobs an agent does.
 //!
 //! Clients disagree on names. Written are those of NIP-01 and NIP-89 (`k`, `t`, `picture`), of nostr-dvm and Amethyst
 //! (`supportsEncryption`, `acceptsNutZaps`, `amount`, `nip90Params`), of Primal and of the registry of kinds (`image`,

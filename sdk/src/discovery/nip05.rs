@@ -1,4 +1,4 @@
-//! The way from a name to a key (NIP-05).
+//! The NIP-05 document: from a name to a public key.
 
 use openagents_host::PublicKey;
 use serde_json::{Map, Value, json};
@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 ///
 /// ```
 /// use openagents_sdk::discovery::nip05_document;
-/// use openagents_sdk::host::Keys;
+/// use openagents_sdk::nostr::Keys;
 ///
 /// let key = Keys::from_secret(&[1; 32]).unwrap().public_key();
 /// let document = nip05_document("hello-world", &key, &["wss://agent.example.com"]);

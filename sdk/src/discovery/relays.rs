@@ -1,4 +1,4 @@
-//! Relays' URLs, as far as announcing them goes.
+//! Which relay URLs are announced, and when two are the same.
 
 /// Whether it is the URL of a relay with TLS, for everybody to see.
 pub(super) fn is_public(url: &str) -> bool {

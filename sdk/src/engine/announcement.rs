@@ -1,4 +1,4 @@
-//! An event that replaces its predecessors, and is published again from time to time.
+//! `Announcement`: a replaceable event that is published again from time to time.
 
 use std::time::Duration;
 

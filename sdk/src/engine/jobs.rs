@@ -1,4 +1,4 @@
-//! The jobs on record.
+//! The `job` table.
 
 use openagents_host::sql::{FromRow, Row, Value, values};
 use openagents_host::{EventId, Kind, PublicKey, Sql, SqlError, Timestamp};

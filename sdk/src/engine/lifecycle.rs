@@ -1,4 +1,4 @@
-//! The agent's life: whether it was created, whether it is awake.
+//! The agent's lifecycle: created, awake, asleep.
 
 use std::time::Duration;
 

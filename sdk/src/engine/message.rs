@@ -1,18 +1,19 @@
-//! What goes into the job engine, and what it wants done.
+//! The inputs and effects of the job engine.
 
 use std::time::Duration;
 
-use openagents_host::outgoing::Reach;
+use openagents_host::outgoing::{Reach, RelayError};
 use openagents_host::{Event, EventId, SqlError, Timestamp, VerifiedEvent};
 
 use super::query::StateQuery;
 use super::vocabulary::{
-    Changes, Delivery, Hook, Lease, Report, RequestAdmission, RunOutcome, StateSnapshot, WantedOutput,
+    Changes, Delivery, Hook, Lease, QuoteError, Report, RequestAdmission, RunOutcome, StateSnapshot,
+    WantedOutput,
 };
 use super::{Destination, JobFailure, JobOutput, RelayPoll};
 use crate::discovery::Announcement;
 use crate::nip90::JobRequest;
-use crate::payment::wallet::{Invoice, InvoiceRequest, Settlement};
+use crate::payment::wallet::{Invoice, InvoiceRequest, Settlement, WalletError};
 use crate::price::Price;
 
 /// What a deployment decides about its agent.
@@ -45,15 +46,15 @@ pub(crate) enum Input {
     /// A handler says something while it works.
     Reported { lease: Lease, report: Report },
     /// What a request would cost was found out, or why not.
-    Quoted { job: EventId, price: Result<Price, String> },
+    Quoted { job: EventId, price: Result<Price, QuoteError> },
     /// The relays were asked for outputs that a job waits for: all events that may be them.
     Resolved { job: EventId, events: Vec<Event> },
     /// The wallet made an invoice, or said why not.
-    Invoiced { job: EventId, invoice: Result<Invoice, String> },
-    /// The wallet said how an invoice stands.
-    Settled { job: EventId, settlement: Settlement },
+    Invoiced { job: EventId, invoice: Result<Invoice, WalletError> },
+    /// The wallet said how an invoice stands, or why it does not.
+    Settled { job: EventId, settlement: Result<Settlement, WalletError> },
     /// An external relay was polled, or why not.
-    Polled { relay: String, poll: Result<RelayPoll, String> },
+    Polled { relay: String, poll: Result<RelayPoll, RelayError> },
     /// An event of the outbox was delivered, or not.
     Delivered { entry: u64, delivery: Delivery },
     /// A handler or an HTTP route asks something; `ticket` comes back with the answer.
@@ -82,7 +83,7 @@ pub(crate) enum Effect {
     /// Look for requests on an external relay, those made from `since` on, and report with [`Input::Polled`].
     Poll { relay: String, since: Timestamp },
     /// The answer to what was asked with this ticket.
-    QueryReply { ticket: u64, answer: Result<serde_json::Value, String> },
+    QueryReply { ticket: u64, answer: Result<serde_json::Value, SqlError> },
     /// Something for the operator to know.
     Warn(String),
 }

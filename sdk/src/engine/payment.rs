@@ -10,7 +10,7 @@ use super::job_state::JobState;
 use super::jobs::JobRow;
 use super::message::Effect;
 use crate::nip90::Amount;
-use crate::payment::wallet::{Invoice, InvoiceRequest, Settlement};
+use crate::payment::wallet::{Invoice, InvoiceRequest, Settlement, WalletError};
 
 /// How long an invoice can be paid.
 const INVOICE_EXPIRY: Duration = Duration::from_secs(15 * 60);
@@ -24,6 +24,8 @@ pub(super) const INVOICE_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 pub(super) const NO_INVOICE: &str = "the agent could not make an invoice";
 
 const NOT_PAID: &str = "the invoice was not paid in time";
+
+const PAYMENT_UNKNOWN: &str = "the agent could not find out whether the invoice was paid";
 
 impl<S: Sql> JobEngine<S> {
     pub(super) fn check_payment(&self, job: &JobRow, invoice: Option<Invoice>) -> Effect {
@@ -55,19 +57,21 @@ impl<S: Sql> JobEngine<S> {
         &mut self,
         now: Timestamp,
         id: &EventId,
-        invoice: Result<&Invoice, &str>,
+        invoice: Result<&Invoice, &WalletError>,
         effects: &mut Vec<Effect>,
     ) -> Result<(), SqlError> {
         let Some((job, readable)) = self.waiting_job(id, JobState::AwaitingPayment)? else { return Ok(()) };
         let invoice = match invoice {
             Ok(invoice) if self.invoice(id)?.is_none() => invoice,
             Ok(_) => return Ok(()),
-            Err(reason) => {
-                effects.push(Effect::Warn(format!("no invoice for job {id}: {reason}")));
-                if job.deadline.is_some_and(|deadline| deadline <= now) {
+            Err(error) => {
+                effects.push(Effect::Warn(format!("no invoice for job {id}: {error}")));
+                let deadline = job.deadline.unwrap_or(now);
+                if !matches!(error, WalletError::Unreachable(_)) || deadline <= now {
                     return self.end_with_error(now, &job, &readable, JobState::Failed, NO_INVOICE);
                 }
-                return self.jobs.postpone(id, now + Duration::from_secs(10));
+                let waited = INVOICE_TIMEOUT.saturating_sub(now.until(deadline));
+                return self.jobs.postpone(id, deadline.min(now + wallet_retry_pause(waited)));
             }
         };
         self.sql.execute(
@@ -86,9 +90,28 @@ impl<S: Sql> JobEngine<S> {
         &mut self,
         now: Timestamp,
         id: &EventId,
-        settlement: Settlement,
+        settlement: Result<Settlement, &WalletError>,
+        effects: &mut Vec<Effect>,
     ) -> Result<(), SqlError> {
         let Some((job, readable)) = self.waiting_job(id, JobState::AwaitingPayment)? else { return Ok(()) };
+        let is_late = job.deadline.is_some_and(|deadline| deadline <= now);
+        let settlement = match settlement {
+            Ok(settlement) => settlement,
+            Err(error) => {
+                let warning = format!("the wallet does not say whether job {id} is paid: {error}");
+                effects.push(Effect::Warn(warning));
+                let is_final = match error {
+                    WalletError::Unreachable(_) => false,
+                    // The operator may give it its wallet back while the invoice can be paid.
+                    WalletError::NoWallet => is_late,
+                    WalletError::Refused(_) => true,
+                };
+                if is_final {
+                    return self.end_with_error(now, &job, &readable, JobState::Failed, PAYMENT_UNKNOWN);
+                }
+                return self.jobs.postpone(id, now + wallet_retry_pause(job.received_at.until(now)));
+            }
+        };
         match settlement {
             Settlement::Paid => {
                 self.sql.execute("UPDATE invoice SET paid_at = ? WHERE job = ?", values![now, id])?;
@@ -96,7 +119,7 @@ impl<S: Sql> JobEngine<S> {
                 self.jobs.advance(id, JobState::AwaitingPayment, JobState::Queued, Some(now)).map(drop)
             }
             // Only the wallet's word ends the wait: while nobody looked, the customer may have paid.
-            Settlement::Pending if job.deadline.is_some_and(|deadline| deadline <= now) => {
+            Settlement::Pending if is_late => {
                 self.end_with_error(now, &job, &readable, JobState::Failed, NOT_PAID)
             }
             Settlement::Pending => {
@@ -107,4 +130,9 @@ impl<S: Sql> JobEngine<S> {
             Settlement::Expired => self.end_with_error(now, &job, &readable, JobState::Failed, NOT_PAID),
         }
     }
+}
+
+/// The pause before a wallet that could not be reached is asked again: it grows with the time that was waited.
+fn wallet_retry_pause(waited: Duration) -> Duration {
+    waited.div_f32(4.0).clamp(Duration::from_secs(5), Duration::from_secs(2 * 60))
 }

@@ -1,8 +1,9 @@
-//! The `visit` table: polls of external relays, where a standing connection would keep the agent's host awake: the engine says when to look
-//! and from when on, and remembers how far it has looked.
+//! The `visit` table: external relays that are polled for requests, where a standing connection would keep the agent's host
+//! awake. The engine says when to poll and from when on, and remembers how far it has read.
 
 use std::time::Duration;
 
+use openagents_host::outgoing::RelayError;
 use openagents_host::sql::values;
 use openagents_host::{Sql, SqlError, Timestamp, VerifiedEvent};
 
@@ -124,15 +125,15 @@ impl<S: Sql> JobEngine<S> {
         &mut self,
         now: Timestamp,
         relay: &str,
-        poll: &Result<RelayPoll, String>,
+        poll: &Result<RelayPoll, RelayError>,
         effects: &mut Vec<Effect>,
     ) -> Result<(), SqlError> {
         let poll = match poll {
             Ok(poll) => poll,
-            Err(reason) => {
+            Err(error) => {
                 if let Some(pause) = self.polls.failed(relay, now)? {
                     effects.push(Effect::Warn(format!(
-                        "the relay {relay} could not be polled; it is polled again in {pause:?}: {reason}"
+                        "the relay {relay} could not be polled; it is polled again in {pause:?}: {error}"
                     )));
                 }
                 return Ok(());

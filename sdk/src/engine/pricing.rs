@@ -7,7 +7,7 @@ use super::intake::requests::ReadableRequest;
 use super::job_state::JobState;
 use super::jobs::JobRow;
 use super::message::Effect;
-use super::vocabulary::RequestAdmission;
+use super::vocabulary::{QuoteError, RequestAdmission};
 use crate::price::Price;
 
 impl<S: Sql> JobEngine<S> {
@@ -35,12 +35,12 @@ impl<S: Sql> JobEngine<S> {
         &mut self,
         now: Timestamp,
         id: &EventId,
-        price: Result<&Price, &str>,
+        price: Result<&Price, &QuoteError>,
     ) -> Result<(), SqlError> {
         let Some((job, readable)) = self.waiting_job(id, JobState::Received)? else { return Ok(()) };
         match price {
             Ok(price) => self.priced(now, &job, &readable, *price).map(drop),
-            Err(text) => self.end_with_error(now, &job, &readable, JobState::Rejected, text),
+            Err(error) => self.end_with_error(now, &job, &readable, JobState::Rejected, &error.to_string()),
         }
     }
 

@@ -1,4 +1,4 @@
-//! What handlers and HTTP routes ask the agent's database.
+//! State queries: what handlers and HTTP routes read from the agent's database, as JSON.
 
 mod own_sql;
 

@@ -1,4 +1,4 @@
-//! What the agent does by the clock: one row for each schedule, which a redeploy finds again.
+//! The `schedule` table: when each `#[schedule]` is due next.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What the engine knows of an agent: declarations, not code.
+//! The specification of an agent for its engine: its declarations, without its code.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The agent's struct as JSON, committed with the run that changed it.
+//! The `state` table: the agent's struct as JSON, committed with the run that changed it.
 
 use openagents_host::sql::values;
 use openagents_host::{Sql, SqlError, Timestamp};

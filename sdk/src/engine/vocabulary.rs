@@ -40,6 +40,18 @@ pub(crate) enum RunOutcome {
     },
 }
 
+/// Why a request has no price. The text is for its customer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum QuoteError {
+    /// The handler's price function says no, with these words.
+    #[error("{0}")]
+    Refused(String),
+    #[error("the agent could not find a price for this job")]
+    Panicked,
+    #[error("the agent cannot read its state")]
+    UnreadableState,
+}
+
 /// What a handler says while it works.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Report {

@@ -1,4 +1,4 @@
-//! Jobs that wait: for their price, for the output of other jobs, for their customer's money.
+//! Jobs that wait for a price, for the outputs of other jobs, or for a payment.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What an agent answers over HTTP: pages that anybody may read, and records for its operators.
+//! The agent's HTTP routes: public pages, and records for its operators.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

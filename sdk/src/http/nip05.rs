@@ -1,4 +1,4 @@
-//! The way from the agent's name to its key (NIP-05).
+//! `GET /.well-known/nostr.json` (NIP-05).
 
 use crate::discovery::{Profile, nip05_document};
 

@@ -1,4 +1,4 @@
-//! Who may read what is on record: the agent's operators, by a signed event (NIP-98).
+//! Authorization of operators (NIP-98) to read the agent's records.
 
 use std::collections::BTreeSet;
 

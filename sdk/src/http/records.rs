@@ -1,4 +1,4 @@
-//! What is on record, and how an operator asks for it.
+//! `GET /agent/…/{history,sessions,memory,state.json}`: the agent's records as JSON, for operators.
 
 use openagents_host::EventId;
 use openagents_host::keys::parse_public_key;

@@ -1,4 +1,4 @@
-//! Who may manage the relay (NIP-86), by a signed event (NIP-98).
+//! The relay management API (NIP-86), authorized by NIP-98.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! An answer to an HTTP request, before a host puts it on its way.
+//! An HTTP response, before a host sends it.
 
 use std::borrow::Cow;
 

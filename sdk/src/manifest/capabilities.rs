@@ -1,4 +1,4 @@
-//! What an agent can do.
+//! The manifest's `capabilities`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! What an agent's work costs, and where it is paid.
+//! The manifest's `economics`: prices, and where payments go.
 //!
 //! OpenAgents' form also has room for a wallet connection (`nwc_uri`), with which anybody could spend from the wallet.
 //! There is none here, so it cannot be published by mistake.

@@ -1,4 +1,4 @@
-//! What an agent offers, as far as its manifest and its announcements tell others.
+//! A job on offer, for the manifest and for announcements.
 
 use crate::author::agent::Jobs;
 use crate::declaration::JobDeclaration;

@@ -1,4 +1,4 @@
-//! What an agent needs to run.
+//! The manifest's `requirements`: environment, network, variables.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! A manifest with the agent's signature.
+//! A signed manifest.
 //!
 //! The signature is made and checked as follows; any language has what it takes.
 //!
@@ -29,7 +29,7 @@ const SIGNATURE: &str = "signature";
 ///
 /// ```
 /// # use openagents_sdk::manifest::{AgentManifest, ManifestError, SignedManifest};
-/// # fn check<A: openagents_sdk::Jobs>(keys: &openagents_sdk::host::Keys) {
+/// # fn check<A: openagents_sdk::Jobs>(keys: &openagents_sdk::nostr::Keys) {
 /// let signed = AgentManifest::of::<A>(&keys.public_key()).signed(keys);
 /// let received = signed.json(); // as any client gets it from /agent/<npub>/manifest.json
 /// assert_eq!(SignedManifest::verify(received).unwrap().manifest().id, keys.public_key());

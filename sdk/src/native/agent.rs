@@ -1,9 +1,8 @@
-//! The agent's shell: a thread for its engine, a task for every run, and one for its answers' way to the relay.
+//! The agent's native shell: the engine's thread, a task for every run, and one that delivers its events.
 
 mod effects;
 mod handler_host;
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,7 +20,7 @@ use crate::author::agent::Jobs;
 use crate::engine::{Destination, Effect, Input, JobEngine};
 use crate::host_port::HandlerHost;
 use crate::payment::wallet::Wallet;
-use crate::runner::{self, StateCache, StateError};
+use crate::runner::{self, Services, StateCache, StateError};
 use crate::settings::AgentSettings;
 use effects::Effects;
 use handler_host::NativeHandlerHost;
@@ -97,22 +96,19 @@ impl AgentShell {
             config.own_relay,
             report_sender.clone(),
         ));
-        let mut shell = Effects {
+        let handler_host: Arc<dyn HandlerHost> = Arc::clone(&host) as _;
+        let mut effects = Effects {
             runtime: tokio::runtime::Handle::current(),
-            cache,
-            host: Arc::clone(&host),
-            wallet: config.wallet,
+            services: Services::new(cache, handler_host, config.wallet),
             taken: taken.clone(),
             answered: answered.clone(),
             answers: answer_sender,
             running: running_sender,
             reports: report_sender,
-            resolving: Arc::new(tokio::sync::Semaphore::new(effects::MAX_RESOLVING)),
-            runs: BTreeMap::new(),
         };
         let (inputs, thread) =
-            EngineThread::start("agent", config.forget_memory, open, move |effects: &mut Vec<Effect>| {
-                effects.drain(..).for_each(|effect| shell.apply(effect));
+            EngineThread::start("agent", config.forget_memory, open, move |wanted: &mut Vec<Effect>| {
+                wanted.drain(..).for_each(|effect| effects.apply(effect));
             })
             .await?;
         tokio::spawn(report(reports, inputs.clone()));

@@ -1,4 +1,4 @@
-//! Where a client is, behind proxies.
+//! The client's address behind proxies (`X-Forwarded-For`).
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};

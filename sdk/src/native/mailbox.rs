@@ -1,4 +1,4 @@
-//! How requests and state queries reach the agent's engine thread, and their replies come back.
+//! Sends requests and state queries to the agent's engine thread and awaits the replies.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,15 +11,13 @@ use tokio::sync::oneshot;
 
 use crate::engine::{Input, RequestAdmission, StateQuery};
 
-/// The agent has ended, or its database failed.
+/// Why the agent gave no answer.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct AgentError(String);
-
-impl AgentError {
-    fn stopped() -> Self {
-        Self("the agent has stopped".to_owned())
-    }
+pub(crate) enum AgentError {
+    #[error("the agent has stopped")]
+    Stopped,
+    #[error(transparent)]
+    Database(#[from] SqlError),
 }
 
 /// The way by which requests and questions come to the agent. Clones lead to the same one.
@@ -27,7 +25,7 @@ impl AgentError {
 pub(crate) struct AgentMailbox {
     pub(super) inputs: Inputs<Input>,
     pub(super) taken: Tickets<Result<RequestAdmission, SqlError>>,
-    pub(super) answered: Tickets<Result<Value, String>>,
+    pub(super) answered: Tickets<Result<Value, SqlError>>,
     pub(super) last_ticket: Arc<AtomicU64>,
 }
 
@@ -76,10 +74,9 @@ impl AgentMailbox {
         let taken = self.taken.wait(ticket);
         if self.inputs.send(Input::Request { event, source, ticket }).await.is_err() {
             self.taken.cancel(ticket);
-            return Err(AgentError::stopped());
+            return Err(AgentError::Stopped);
         }
-        let admission = taken.await.map_err(|_| AgentError::stopped())?;
-        admission.map_err(|error| AgentError(error.to_string()))
+        Ok(taken.await.map_err(|_| AgentError::Stopped)??)
     }
 
     /// Asks the agent's database.
@@ -88,9 +85,9 @@ impl AgentMailbox {
         let answered = self.answered.wait(ticket);
         if self.inputs.send(Input::Query { query, ticket }).await.is_err() {
             self.answered.cancel(ticket);
-            return Err(AgentError::stopped());
+            return Err(AgentError::Stopped);
         }
-        answered.await.map_err(|_| AgentError::stopped())?.map_err(AgentError)
+        Ok(answered.await.map_err(|_| AgentError::Stopped)??)
     }
 
     fn next_ticket(&self) -> u64 {

@@ -1,4 +1,4 @@
-//! The command that serves an agent and its relay until it is interrupted.
+//! The default command: serves an agent and its relay until it is interrupted.
 
 use std::collections::BTreeSet;
 use std::io::IsTerminal;

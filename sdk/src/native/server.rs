@@ -1,4 +1,4 @@
-//! The HTTP server: one port for the relay, and for all that the agent answers.
+//! The HTTP server: the relay's WebSockets and the agent's routes on one port.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;

@@ -1,4 +1,4 @@
-//! What results and feedback have in common: they refer to a request and its customer.
+//! The tags that results and feedback have in common.
 
 use openagents_host::event::{Event, EventId, PublicKey, Tag};
 

@@ -1,4 +1,4 @@
-//! Writes job requests.
+//! `RequestBuilder`: writes job requests.
 
 use openagents_host::Timestamp;
 use openagents_host::event::{EventId, Kind, PublicKey, Tag, UnsignedEvent};
@@ -9,7 +9,7 @@ use super::{InputKind, JobInput};
 ///
 /// ```
 /// use openagents_sdk::nip90::{JobRequest, RequestBuilder};
-/// use openagents_sdk::host::{Keys, Kind, Timestamp};
+/// use openagents_sdk::nostr::{Keys, Kind, Timestamp};
 ///
 /// let customer = Keys::generate().unwrap();
 /// let event = RequestBuilder::new(Kind(5050)).text("Ada").param("language", ["en"]).build().sign(&customer, Timestamp::from_seconds(1_700_000_000));
@@ -152,7 +152,7 @@ impl RequestBuilder {
     ///
     /// ```
     /// use openagents_sdk::nip90::{JobRequest, RequestBuilder};
-    /// use openagents_sdk::host::{Keys, Kind, Timestamp};
+    /// use openagents_sdk::nostr::{Keys, Kind, Timestamp};
     ///
     /// # fn encrypt(plaintext: &str) -> Result<String, std::fmt::Error> { Ok(plaintext.chars().rev().collect()) }
     /// # fn decrypt(ciphertext: &str) -> String { ciphertext.chars().rev().collect() }

@@ -133,7 +133,7 @@ impl Feedback {
 /// Writes feedback.
 ///
 /// ```
-/// # use openagents_sdk::host::{Keys, Kind, Timestamp};
+/// # use openagents_sdk::nostr::{Keys, Kind, Timestamp};
 /// # use openagents_sdk::nip90::{JobRequest, RequestBuilder};
 /// use openagents_sdk::nip90::{Amount, Feedback, Status};
 ///

@@ -86,7 +86,7 @@ impl JobResultEvent {
 /// Writes a result.
 ///
 /// ```
-/// # use openagents_sdk::host::{Keys, Kind, Timestamp};
+/// # use openagents_sdk::nostr::{Keys, Kind, Timestamp};
 /// # use openagents_sdk::nip90::{JobRequest, RequestBuilder};
 /// use openagents_sdk::nip90::{Amount, JobResultEvent};
 ///

@@ -1,4 +1,4 @@
-//! What a Lightning invoice (BOLT 11) asks for, which need not be what the provider says it does.
+//! Reads the amount of a Lightning invoice (BOLT 11).
 
 /// How many msat a bitcoin has.
 const MSAT_PER_BITCOIN: u64 = 100_000_000_000;

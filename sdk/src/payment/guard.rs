@@ -1,4 +1,4 @@
-//! Paying for jobs, but never more than allowed, and never twice.
+//! `PaymentGuard`: a client pays for a job at most once, and never more than its limit.
 
 use std::sync::Arc;
 

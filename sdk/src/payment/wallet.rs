@@ -1,4 +1,4 @@
-//! What an agent is paid through.
+//! `Wallet`: makes the invoices that an agent is paid by.
 
 use std::time::Duration;
 
@@ -68,6 +68,9 @@ pub enum WalletError {
     /// It could not be asked.
     #[error("the wallet cannot be reached: {0}")]
     Unreachable(String),
+    /// The agent has no wallet.
+    #[error("this agent has no wallet")]
+    NoWallet,
     /// It said no.
     #[error("the wallet refused: {0}")]
     Refused(String),

@@ -1,4 +1,4 @@
-//! A connection to an external relay that is used for as long as it holds.
+//! A connection to an external relay that is kept open between events.
 
 use openagents_host::VerifiedEvent;
 use openagents_host::outgoing::{PublishOutcome, Reach, RelayClient, RelayError, SocketError};

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use openagents_host::outgoing::RelayClient;
 use openagents_host::{Event, EventId};
 use openagents_relay::Filter;
 
@@ -27,13 +26,7 @@ pub(crate) async fn outputs(host: &dyn HandlerHost, wanted: &[WantedOutput]) -> 
     let urls: BTreeSet<&str> = wanted.iter().flat_map(|wanted| &wanted.relays).map(String::as_str).collect();
     let mut room = MAX_FOUND;
     for url in urls.into_iter().take(MAX_ASKED) {
-        let asked = async {
-            let mut relay = RelayClient::connect(url, host.reach()).await?;
-            let found = relay.query(&filters).await;
-            relay.close().await;
-            found
-        };
-        match asked.await {
+        match host.external_events(url, filters.clone()).await {
             Ok(found) => {
                 for event in found {
                     let fits = ids.contains(&event.id) || (6_000..=6_999).contains(&event.kind.0);

@@ -1,4 +1,4 @@
-//! One look at what an external relay has.
+//! Polls an external relay for requests.
 
 use std::collections::BTreeMap;
 

@@ -14,7 +14,9 @@ use crate::author::agent::Jobs;
 use crate::author::context::AgentContext;
 use crate::author::handler::{Handler, Run};
 use crate::author::job::JobContext;
-use crate::engine::{Changes, HOOK_TIMEOUT, Hook, Input, Lease, Output, RunOutcome, StateSnapshot, Task};
+use crate::engine::{
+    Changes, HOOK_TIMEOUT, Hook, Input, Lease, Output, QuoteError, RunOutcome, StateSnapshot, Task,
+};
 use crate::error::JobError;
 use crate::host_port::HandlerHost;
 use crate::nip90::JobRequest;
@@ -23,7 +25,7 @@ use crate::{clock, log};
 const UNREADABLE: &str = "the agent cannot read its state";
 
 /// Runs what the engine leased, and says what to tell the engine.
-pub(crate) async fn run<A: Jobs>(
+pub(super) async fn run<A: Jobs>(
     cache: &StateCache<A>,
     host: Arc<dyn HandlerHost>,
     now: Timestamp,
@@ -143,7 +145,7 @@ fn blocked<A: Jobs>(exclusive: bool) -> Vec<u16> {
 }
 
 /// Asks a handler what a request would cost, and says what to tell the engine.
-pub(crate) fn quote<A: Jobs>(
+pub(super) fn quote<A: Jobs>(
     cache: &StateCache<A>,
     job: EventId,
     handler: usize,
@@ -158,11 +160,11 @@ pub(crate) fn quote<A: Jobs>(
                     Ok(Ok(price)) => Ok(price),
                     Ok(Err(error)) => {
                         log::warn(format_args!("no price for {job}: {error}"));
-                        Err(error.message().to_owned())
+                        Err(QuoteError::Refused(error.message().to_owned()))
                     }
                     Err(panic) => {
                         log::warn(format_args!("no price for {job}: {}", panicked(&*panic)));
-                        Err("the agent could not find a price for this job".to_owned())
+                        Err(QuoteError::Panicked)
                     }
                 }
             }),
@@ -172,9 +174,9 @@ pub(crate) fn quote<A: Jobs>(
 }
 
 /// What a customer is told about a state that cannot be read, which is for the operator to mend.
-fn unreadable(job: EventId, error: &StateError) -> String {
+fn unreadable(job: EventId, error: &StateError) -> QuoteError {
     log::warn(format_args!("no price for {job}: {error}"));
-    UNREADABLE.to_owned()
+    QuoteError::UnreadableState
 }
 
 /// The work's outcome, if it has one in time. Work that takes too long is dropped at its next `.await`.

@@ -17,8 +17,8 @@ use crate::author::handler::{Handler, Hooks, Quote, Run, Schedule};
 use crate::author::job::JobContext;
 use crate::declaration::{AgentDeclaration, JobDeclaration, ScheduleDeclaration, ScheduleRule};
 use crate::engine::{
-    Changes, Hook, Input, JobFailure, JobOutput, Lease, Output, Report, RunId, RunOutcome, StateQuery,
-    StateSnapshot, Task,
+    Changes, Hook, Input, JobFailure, JobOutput, Lease, Output, QuoteError, Report, RunId, RunOutcome,
+    StateQuery, StateSnapshot, Task,
 };
 use crate::error::JobError;
 use crate::host_port::HandlerHost;
@@ -382,19 +382,19 @@ fn asks_a_handler_for_its_price() {
     };
     assert_eq!(price(COUNT), Ok(Price::sat(7)));
     assert_eq!(price(READ), Ok(Price::sat(3)), "the declared one, where no other is found");
-    assert_eq!(price(COUNT_AND_FAIL), Err("not for sale".into()));
-    assert_eq!(price(COUNT_AND_PANIC), Err("the agent could not find a price for this job".into()));
+    assert_eq!(price(COUNT_AND_FAIL), Err(QuoteError::Refused("not for sale".into())));
+    assert_eq!(price(COUNT_AND_PANIC), Err(QuoteError::Panicked));
 }
 
 #[test]
 fn tells_the_customer_nothing_of_a_state_that_no_price_can_be_found_on() {
     let cache = StateCache::<Counter>::default();
     let foreign = stored(1, "{\"count\":\"seven\"}");
-    let Input::Quoted { price: Err(text), .. } = quote(&cache, request().id(), COUNT, &request(), &foreign)
+    let Input::Quoted { price: Err(error), .. } = quote(&cache, request().id(), COUNT, &request(), &foreign)
     else {
         panic!()
     };
-    assert_eq!(text, "the agent cannot read its state");
+    assert_eq!(error.to_string(), "the agent cannot read its state");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What the variables say about the relay: whom it serves, and how much.
+//! The variables of the relay: access, limits, retention.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What a test does to its agent.
+//! `TestAgent`: submits jobs and lets time pass.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -60,7 +60,7 @@ impl<A: Jobs> TestAgent<A> {
     /// Asks for a job on an external relay that the agent serves.
     pub fn submit_outside(&mut self, relay: &str, job: Job) -> SubmittedJob {
         let job = self.sign(job);
-        self.publish_external(relay, job.request());
+        self.publish_outside(relay, job.request());
         job
     }
 
@@ -113,7 +113,7 @@ impl<A: Jobs> TestAgent<A> {
     }
 
     /// Publishes any event on an external relay that the agent serves. A job request or cancellation reaches the agent.
-    pub fn publish_external(&mut self, relay: &str, event: &VerifiedEvent) {
+    pub fn publish_outside(&mut self, relay: &str, event: &VerifiedEvent) {
         let relay = relay.trim_end_matches('/');
         self.host.outside.entry(relay.to_owned()).or_default().push(event.clone());
         {

@@ -1,4 +1,4 @@
-//! What a test can decide about its agent.
+//! `TestAgentBuilder`: keys, state and wallet of a test's agent.
 
 use std::marker::PhantomData;
 use std::sync::Arc;

@@ -1,10 +1,10 @@
-//! What running handlers have around them in a test.
+//! The `HandlerHost` of a test.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use openagents_host::outgoing::{FetchError, FetchRequest, Fetched, Reach};
-use openagents_host::{Event, Keys};
+use openagents_host::outgoing::{FetchError, FetchRequest, Fetched, Reach, RelayError};
+use openagents_host::{Event, Keys, SqlError, VerifiedEvent};
 use openagents_relay::Filter;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
@@ -19,9 +19,11 @@ pub(super) enum HostRequest {
     /// To tell the engine something.
     Tell(Input),
     /// To ask the agent's database.
-    Ask(StateQuery, oneshot::Sender<Result<Value, String>>),
+    Ask(StateQuery, oneshot::Sender<Result<Value, SqlError>>),
     /// To ask the agent's own relay.
-    Query(Vec<Filter>, oneshot::Sender<Result<Vec<Event>, String>>),
+    Query(Vec<Filter>, oneshot::Sender<Result<Vec<Event>, RelayQueryError>>),
+    /// To ask an external relay.
+    ExternalEvents(String, Vec<Filter>, oneshot::Sender<Vec<VerifiedEvent>>),
 }
 
 pub(super) struct TestHandlerHost {
@@ -30,20 +32,24 @@ pub(super) struct TestHandlerHost {
     pub(super) web: Arc<Web>,
 }
 
-/// The test host refused.
+/// Nobody answers any more.
+#[derive(Debug, thiserror::Error)]
+#[error("the test is over")]
+struct TestOver;
+
+/// The agent's own relay, or the way there, failed.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-struct Refused(String);
+pub(super) struct RelayQueryError(pub(super) String);
 
 impl TestHandlerHost {
     async fn request<T>(
         &self,
-        request: impl FnOnce(oneshot::Sender<Result<T, String>>) -> HostRequest,
-    ) -> Result<T, Refused> {
+        request: impl FnOnce(oneshot::Sender<T>) -> HostRequest,
+    ) -> Result<T, TestOver> {
         let (answer, answered) = oneshot::channel();
         let _ = self.requests.send(request(answer));
-        let gone = || Refused("the test is over".to_owned());
-        answered.await.map_err(|_| gone())?.map_err(Refused)
+        answered.await.map_err(|_| TestOver)
     }
 }
 
@@ -62,11 +68,21 @@ impl HandlerHost for TestHandlerHost {
     }
 
     async fn query_state(&self, query: StateQuery) -> Result<Value, JobError> {
-        Ok(self.request(|answer| HostRequest::Ask(query, answer)).await?)
+        Ok(self.request(|answer| HostRequest::Ask(query, answer)).await??)
     }
 
     async fn events(&self, filters: Vec<Filter>) -> Result<Vec<Event>, JobError> {
-        Ok(self.request(|answer| HostRequest::Query(filters, answer)).await?)
+        Ok(self.request(|answer| HostRequest::Query(filters, answer)).await??)
+    }
+
+    async fn external_events(
+        &self,
+        relay: &str,
+        filters: Vec<Filter>,
+    ) -> Result<Vec<VerifiedEvent>, RelayError> {
+        let relay = relay.to_owned();
+        let asked = self.request(|answer| HostRequest::ExternalEvents(relay, filters, answer)).await;
+        asked.map_err(|TestOver| RelayError::Disconnected)
     }
 
     async fn fetch(&self, request: FetchRequest) -> Result<Fetched, FetchError> {

@@ -5,11 +5,11 @@ use std::panic::resume_unwind;
 use std::sync::Arc;
 
 use openagents_host::native::Sqlite;
-use openagents_host::{Engine, Event, EventId, Keys, Timestamp, VerifiedEvent};
+use openagents_host::{Engine, EventId, Keys, SqlError, Timestamp, VerifiedEvent};
 use openagents_relay::{Filter, Outcome};
 use serde_json::Value;
 use tokio::sync::mpsc;
-use tokio::task::{AbortHandle, JoinError, JoinSet};
+use tokio::task::{JoinError, JoinSet};
 
 use super::clock::Clock;
 use super::failure::{OrFail, fail};
@@ -17,13 +17,10 @@ use super::handler_host::{HostRequest, TestHandlerHost};
 use super::idle::Idle;
 use super::relay::OwnRelay;
 use crate::author::agent::Jobs;
-use crate::engine::{
-    Delivery, Destination, Effect, Input, JobEngine, JobState, Lease, Options, RunId, StateQuery,
-    WantedOutput,
-};
+use crate::engine::{Delivery, Destination, Effect, Input, JobEngine, JobState, Options, StateQuery};
 use crate::host_port::HandlerHost;
-use crate::payment::wallet::{Settlement, Wallet};
-use crate::runner::{self, StateCache};
+use crate::payment::wallet::Wallet;
+use crate::runner::{self, HostAction, Services, StateCache};
 
 /// How often an engine may want to be called again without time passing.
 const MAX_RINGS: u32 = 100_000;
@@ -50,14 +47,12 @@ pub(super) struct TestHost<A> {
     pub(super) clock: Clock,
     pub(super) keys: Keys,
     options: Options,
-    cache: Arc<StateCache<A>>,
+    services: Services<A>,
     host: Arc<TestHandlerHost>,
     requests: mpsc::UnboundedReceiver<HostRequest>,
     wallet: Option<Arc<dyn Wallet>>,
     /// What is at work: runs, and questions to the wallet.
-    work: JoinSet<Input>,
-    /// The runs among it.
-    runs: BTreeMap<RunId, (u32, AbortHandle)>,
+    work: JoinSet<Option<Input>>,
     idle: Idle,
 }
 
@@ -74,7 +69,7 @@ pub(super) struct TestHostConfig {
 /// What happened next.
 enum Next {
     HostRequest(HostRequest),
-    Ended(Result<Input, JoinError>),
+    Ended(Result<Option<Input>, JoinError>),
     Due,
     Idle,
 }
@@ -84,6 +79,7 @@ impl<A: Jobs> TestHost<A> {
     pub(super) fn set(props: TestHostConfig) -> Self {
         let TestHostConfig { sql, clock, idle, wallet, host, requests } = props;
         let keys = host.keys.clone();
+        let host = Arc::new(host);
         let options = Options { wallet: wallet.is_some(), ..Options::default() };
         Self {
             engine: open::<A>(sql, &keys, &options, &clock),
@@ -93,12 +89,11 @@ impl<A: Jobs> TestHost<A> {
             clock,
             keys,
             options,
-            cache: Arc::default(),
-            host: Arc::new(host),
+            services: services(&host, &wallet),
+            host,
             requests,
             wallet,
             work: JoinSet::new(),
-            runs: BTreeMap::new(),
             idle,
         }
     }
@@ -107,16 +102,15 @@ impl<A: Jobs> TestHost<A> {
     #[track_caller]
     pub(super) fn evict(&mut self) {
         self.work = JoinSet::new();
-        self.runs.clear();
         while self.requests.try_recv().is_ok() {}
-        self.cache = Arc::default();
+        self.services = services(&self.host, &self.wallet);
         self.engine = open::<A>(self.engine.sql().clone(), &self.keys, &self.options, &self.clock);
     }
 
     /// Forgets what is only in memory if nothing is under way, as a host that hibernates.
     pub(super) fn forget(&mut self) {
         self.engine.forget(self.clock.now());
-        self.cache = Arc::default();
+        self.services.forget_state();
     }
 
     /// Works.
@@ -136,15 +130,10 @@ impl<A: Jobs> TestHost<A> {
                 Next::Idle => return,
                 Next::Due => {}
                 Next::HostRequest(request) => self.grant(request),
-                Next::Ended(Ok(input)) => {
-                    if let Input::Finished { lease, .. } = &input {
-                        self.forget_run(*lease);
-                    }
-                    self.feed(input);
-                }
+                Next::Ended(Ok(Some(input))) => self.feed(input),
                 Next::Ended(Err(error)) if error.is_panic() => resume_unwind(error.into_panic()),
                 // It was aborted.
-                Next::Ended(Err(_)) => {}
+                Next::Ended(Ok(None) | Err(_)) => {}
             }
         }
     }
@@ -164,14 +153,14 @@ impl<A: Jobs> TestHost<A> {
     }
 
     /// Asks the agent's database.
-    pub(super) fn query_state(&mut self, query: StateQuery) -> Result<Value, String> {
+    pub(super) fn query_state(&mut self, query: StateQuery) -> Result<Value, SqlError> {
         let mut effects = Vec::new();
         self.engine.handle(self.clock.now(), &Input::Query { query, ticket: 0 }, &mut effects);
         let answer = effects.into_iter().find_map(|effect| match effect {
             Effect::QueryReply { answer, .. } => Some(answer),
             _ => None,
         });
-        answer.unwrap_or_else(|| Err("the agent's engine gave no answer".to_owned()))
+        answer.unwrap_or_else(|| fail(format_args!("the agent's engine gave no answer")))
     }
 
     /// How a job stands; nothing when it is not on record.
@@ -213,6 +202,9 @@ impl<A: Jobs> TestHost<A> {
         match request {
             HostRequest::Tell(input) => self.feed(input),
             HostRequest::Ask(query, answer) => drop(answer.send(self.query_state(query))),
+            HostRequest::ExternalEvents(relay, filters, answer) => {
+                drop(answer.send(self.external_events(&relay, &filters)));
+            }
             HostRequest::Query(filters, answer) => {
                 drop(answer.send(self.relay.query(self.clock.now(), filters)));
             }
@@ -251,55 +243,16 @@ impl<A: Jobs> TestHost<A> {
         }
     }
 
-    /// Carries out what the engine wants, and gives what it is to be told at once.
+    /// Schedules what the engine wants done, and gives what it is to be told at once.
     fn apply(&mut self, effect: Effect) -> Vec<Input> {
-        match effect {
-            Effect::Taken { result: Ok(_), .. } | Effect::QueryReply { .. } => {}
-            Effect::Taken { result: Err(error), .. } => {
+        match self.services.carry_out(self.clock.now(), effect) {
+            Some(HostAction::Run(work) | HostAction::Await(work)) => drop(self.work.spawn(work)),
+            Some(HostAction::Publish { entry, event, to }) => return self.deliver(entry, event, to),
+            Some(HostAction::Confirm { result: Err(error), .. }) => {
                 self.warn(format!("an event could not be recorded: {error}"));
             }
-            Effect::Run { lease, task, state } => {
-                let host: Arc<dyn HandlerHost> = Arc::clone(&self.host) as _;
-                let (cache, now) = (Arc::clone(&self.cache), self.clock.now());
-                let run =
-                    self.work.spawn(async move { runner::run(&cache, host, now, lease, task, state).await });
-                self.runs.insert(lease.run, (lease.attempt, run));
-            }
-            Effect::Abort { lease } => {
-                if let Some((_, run)) = self.forget_run(lease) {
-                    run.abort();
-                }
-            }
-            Effect::Quote { job, handler, request, state } => {
-                return vec![runner::quote(&self.cache, job, handler, &request, &state)];
-            }
-            Effect::Resolve { job, wanted } => {
-                return vec![Input::Resolved { job, events: self.outputs(&wanted) }];
-            }
-            Effect::Invoice { job, request } => {
-                let wallet = self.wallet.clone();
-                self.work.spawn(async move {
-                    let invoice = match wallet {
-                        Some(wallet) => wallet.invoice(&request).await.map_err(|error| error.to_string()),
-                        None => Err("this agent has no wallet".to_owned()),
-                    };
-                    Input::Invoiced { job, invoice }
-                });
-            }
-            Effect::Settlement { job, invoice } => {
-                let wallet = self.wallet.clone();
-                self.work.spawn(async move {
-                    let settlement = match wallet {
-                        Some(wallet) => wallet.settlement(&invoice).await.unwrap_or(Settlement::Pending),
-                        None => Settlement::Pending,
-                    };
-                    Input::Settled { job, settlement }
-                });
-            }
-            Effect::Publish { entry, event, to } => return self.deliver(entry, event, to),
-            Effect::Warn(warning) => self.warn(warning),
-            // A test brings events from outside itself.
-            Effect::Poll { .. } => {}
+            Some(HostAction::Warn(warning)) => self.warn(warning),
+            Some(HostAction::Confirm { .. } | HostAction::Reply { .. }) | None => {}
         }
         Vec::new()
     }
@@ -326,29 +279,22 @@ impl<A: Jobs> TestHost<A> {
         inputs
     }
 
-    /// What could be one of these outputs, on the agent's own relay and on those where they may be.
-    fn outputs(&mut self, wanted: &[WantedOutput]) -> Vec<Event> {
-        let ids: Vec<EventId> = wanted.iter().map(|wanted| wanted.event).collect();
-        let named = Filter::new().ids(ids.iter().copied());
-        let results = Filter::new().tag('e', ids.iter().map(EventId::to_hex));
-        let filters: Vec<Filter> = [Some(named), results.ok()].into_iter().flatten().collect();
-        let relays = wanted.iter().flat_map(|wanted| &wanted.relays);
-        let outside = relays.filter_map(|url| self.outside.get(url.trim_end_matches('/'))).flatten();
-        let outside = outside.filter(|event| filters.iter().any(|filter| filter.matches(event)));
-        let mut events: Vec<Event> = outside.map(|event| (**event).clone()).collect();
-        events.extend(self.relay.query(self.clock.now(), filters).unwrap_or_default());
-        events
-    }
-
-    fn forget_run(&mut self, lease: Lease) -> Option<(u32, AbortHandle)> {
-        let is_it = self.runs.get(&lease.run).is_some_and(|(attempt, _)| *attempt == lease.attempt);
-        if is_it { self.runs.remove(&lease.run) } else { None }
+    /// What an external relay has that matches.
+    fn external_events(&self, relay: &str, filters: &[Filter]) -> Vec<VerifiedEvent> {
+        let events = self.outside.get(relay.trim_end_matches('/')).into_iter().flatten();
+        events.filter(|event| filters.iter().any(|filter| filter.matches(event))).cloned().collect()
     }
 
     fn warn(&mut self, warning: String) {
         tracing::warn!("{warning}");
         self.warnings.push(warning);
     }
+}
+
+/// What carries out effects, with nothing of the agent in memory.
+fn services<A: Jobs>(host: &Arc<TestHandlerHost>, wallet: &Option<Arc<dyn Wallet>>) -> Services<A> {
+    let host: Arc<dyn HandlerHost> = Arc::clone(host) as _;
+    Services::new(Arc::default(), host, wallet.clone())
 }
 
 #[track_caller]

@@ -1,4 +1,4 @@
-//! Finds out that nothing can go on unless time passes.
+//! Detects that only the passing of time can make progress.
 
 use std::future::poll_fn;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What a test finds out about its agent.
+//! What a test can read of its agent: results, records, state, memory.
 
 use openagents_host::outgoing::FetchRequest;
 use openagents_host::{Keys, PublicKey, Timestamp, VerifiedEvent};

@@ -19,7 +19,7 @@ pub fn customer(number: u8) -> Keys {
 /// A job to be asked for: [`TestAgent::submit`](super::TestAgent::submit) does.
 ///
 /// ```
-/// use openagents_sdk::host::Encryption;
+/// use openagents_sdk::nostr::Encryption;
 /// use openagents_sdk::testing::{Job, customer};
 ///
 /// let job = Job::of(5002).text("Guten Tag").param("language", "en").from(&customer(2)).sealed(Encryption::Nip44);

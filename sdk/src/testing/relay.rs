@@ -1,11 +1,14 @@
 //! The agent's own relay: the real one, on a database in memory, without connections.
 
+use std::sync::Arc;
+
 use openagents_host::native::Sqlite;
 use openagents_host::{Engine, Event, EventId, Timestamp, VerifiedEvent};
 use openagents_relay::{Effect, Input, Relay, Ticket};
 use openagents_relay::{Filter, Limits, Outcome};
 
 use super::failure::OrFail;
+use super::handler_host::RelayQueryError;
 use crate::author::agent::Jobs;
 use crate::settings;
 
@@ -53,15 +56,22 @@ impl OwnRelay {
         self.relay.handle(now, &Input::Delivered(event), &mut Vec::new());
     }
 
-    pub(super) fn query(&mut self, now: Timestamp, filters: Vec<Filter>) -> Result<Vec<Event>, String> {
+    pub(super) fn query(
+        &mut self,
+        now: Timestamp,
+        filters: Vec<Filter>,
+    ) -> Result<Vec<Event>, RelayQueryError> {
         let mut effects = Vec::new();
         self.relay.handle(now, &Input::Query { ticket: Ticket(0), filters }, &mut effects);
         let found = effects.into_iter().find_map(|effect| match effect {
             Effect::Found { events, .. } => Some(events),
             _ => None,
         });
-        let found = found.unwrap_or_else(|| Ok(Vec::new())).map_err(|reason| reason.to_string())?;
-        found.iter().map(|json| Event::from_json(json).map_err(|error| error.to_string())).collect()
+        let found =
+            found.unwrap_or_else(|| Ok(Vec::new())).map_err(|reason| RelayQueryError(reason.to_string()))?;
+        let read =
+            |json: &Arc<str>| Event::from_json(json).map_err(|error| RelayQueryError(error.to_string()));
+        found.iter().map(read).collect()
     }
 
     pub(super) fn accepted(&self) -> &[VerifiedEvent] {

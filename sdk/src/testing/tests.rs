@@ -298,6 +298,21 @@ fn a_broken_wallet_holds_a_paid_job_up() {
 }
 
 #[test]
+fn a_wallet_that_breaks_down_after_its_invoice_is_asked_again() {
+    let mut agent = start();
+    let job = agent.submit(Job::of(PAID));
+    let invoice = agent.wallet().invoices()[0].invoice.bolt11.clone();
+    assert!(agent.wallet().pay(&invoice));
+    agent.wallet().break_down("the node is gone");
+    agent.advance(MINUTE);
+    assert!(agent.warnings()[0].contains("the node is gone"), "{:?}", agent.warnings());
+    assert_eq!(agent.job(&job).state, JobState::AwaitingPayment);
+    agent.wallet().repair();
+    agent.advance(MINUTE);
+    assert_eq!(agent.result(&job).content, "worth it");
+}
+
+#[test]
 fn an_agent_without_a_wallet_refuses_a_paid_job() {
     let mut agent = TestAgent::<Probe>::builder().without_wallet().start();
     let job = agent.submit(Job::of(PAID));

@@ -1,4 +1,4 @@
-//! The web as a test serves it.
+//! HTTP responses that a test serves to its agent.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

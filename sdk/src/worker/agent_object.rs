@@ -7,7 +7,6 @@
 mod deliveries;
 mod handler_host;
 mod own_key;
-mod polls;
 mod work;
 
 use std::cell::Cell;
@@ -15,8 +14,9 @@ use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::time::Duration;
 
+use openagents_host::nostr::event::VerifyError;
 use openagents_host::worker::{now, set_alarm};
-use openagents_host::{Engine, Event, Timestamp};
+use openagents_host::{Engine, Event, SqlError, Timestamp};
 use url::Url;
 use worker::{Env, Method, Request, Response, Result, State};
 
@@ -25,7 +25,7 @@ use super::relay_object::REQUESTS_PATH;
 use crate::author::agent::Jobs;
 use crate::engine::{Effect, Input};
 use crate::http::{self, HttpRequest, HttpResponse, Route, RouteAnswer};
-use work::AgentWorker;
+use work::{AgentWorker, OpenError};
 
 /// When an agent that could not start is tried again: perhaps in another release.
 const RESTART_INTERVAL: Duration = Duration::from_secs(60);
@@ -36,7 +36,7 @@ pub struct AgentObject<A>(Rc<AgentObjectInner<A>>);
 struct AgentObjectInner<A> {
     state: State,
     /// Why the object cannot work, when it cannot; the constructor has no other way to say so.
-    agent: std::result::Result<AgentWorker<A>, String>,
+    agent: std::result::Result<AgentWorker<A>, OpenError>,
     alarm_is_set: Cell<bool>,
 }
 
@@ -65,7 +65,7 @@ impl<A: Jobs> AgentObject<A> {
         match (request.method(), url.path()) {
             (Method::Post, REQUESTS_PATH) => {
                 if let Err(error) = take(agent, &request.text().await?) {
-                    return Response::error(error, 500);
+                    return Response::error(error.to_string(), 500);
                 }
                 // At once, and not when the engine next has something to do: that may be the end of a lease, and if this
                 // process is lost before, so is the lease. Also when it was taken before: perhaps its alarm never came
@@ -134,16 +134,26 @@ impl<A: Jobs> AgentObjectInner<A> {
 /// An object handles one input at a time, so one ticket does for all.
 const TICKET: u64 = 0;
 
+/// Why an event is not on record.
+#[derive(Debug, thiserror::Error)]
+enum TakeError {
+    #[error("this is no event: {0}")]
+    Json(#[from] serde_json::Error),
+    #[error(transparent)]
+    Event(#[from] VerifyError),
+    #[error(transparent)]
+    Database(#[from] SqlError),
+}
+
 /// Puts an event on record.
-fn take<A: Jobs>(agent: &AgentWorker<A>, json: &str) -> std::result::Result<(), String> {
-    let event = Event::from_json(json).map_err(|error| error.to_string())?;
-    let event = event.verify().map_err(|error| error.to_string())?;
+fn take<A: Jobs>(agent: &AgentWorker<A>, json: &str) -> std::result::Result<(), TakeError> {
+    let event = Event::from_json(json)?.verify()?;
     let mut taken = Ok(());
     let mut others = Vec::new();
     for effect in agent.handle(&Input::Request { event, source: None, ticket: TICKET }) {
         match effect {
             Effect::Taken { ticket: TICKET, result } => {
-                taken = result.map(drop).map_err(|error| error.to_string());
+                taken = result.map(drop).map_err(TakeError::from);
             }
             other => others.push(other),
         }

@@ -1,4 +1,4 @@
-//! The Worker's entry: it finds the route and what is behind it, and keeps nothing.
+//! The Worker's `fetch` handler: finds the route and passes the request on to an object.
 
 use futures_util::StreamExt;
 use openagents_host::worker::now;

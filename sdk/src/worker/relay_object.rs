@@ -1,4 +1,4 @@
-//! The relay's shell in a Durable Object, and its mailbox for the agent.
+//! The relay's Durable Object, which hands requests over to the agent's object.
 
 use std::pin::Pin;
 use std::sync::Arc;

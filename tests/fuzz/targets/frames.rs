@@ -7,7 +7,7 @@
 #[allow(dead_code, unreachable_pub)]
 mod decoder;
 
-use decoder::{Decoder, Received, Violation};
+use decoder::{Decoder, ClientFrame, Violation};
 use libfuzzer_sys::fuzz_target;
 
 /// The longest message. Short, so that short inputs pass it.
@@ -16,7 +16,7 @@ const LONGEST: usize = 300;
 /// The longest header of a frame.
 const HEADER: usize = 14;
 
-fn decode(bytes: &[u8], piece: usize) -> (Vec<Received>, Option<Violation>) {
+fn decode(bytes: &[u8], piece: usize) -> (Vec<ClientFrame>, Option<Violation>) {
     let mut decoder = Decoder::new(LONGEST);
     let mut received = Vec::new();
     for piece in bytes.chunks(piece) {
@@ -39,7 +39,7 @@ fuzz_target!(|input: &[u8]| {
     let whole = decode(bytes, bytes.len().max(1));
     assert_eq!(decode(bytes, piece), whole);
     for message in &whole.0 {
-        if let Received::Text(text) = message {
+        if let ClientFrame::Text(text) = message {
             assert!(text.len() <= LONGEST);
         }
     }

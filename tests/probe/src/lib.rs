@@ -6,8 +6,8 @@ mod conformance;
 use std::time::Duration;
 
 use openagents_sdk::client::{ClientError, Order};
-use openagents_sdk::host::{Encryption, Kind, UnsignedEvent};
 use openagents_sdk::nip90::RequestBuilder;
+use openagents_sdk::nostr::{Encryption, Kind, UnsignedEvent};
 use openagents_sdk::prelude::*;
 use openagents_sdk::relay::{Filter, Reason, Submission, WritePolicy};
 use openagents_sdk::serde_json::{Value, json};
@@ -317,4 +317,7 @@ impl WritePolicy for Scruples {
     }
 }
 
-openagents_sdk::deployment!(Probe, policy = Scruples);
+openagents_sdk::deployment! {
+    agents: [Probe],
+    policy: Scruples,
+}

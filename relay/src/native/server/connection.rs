@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use fastwebsockets::upgrade::UpgradeFut;
+use hyper::upgrade::OnUpgrade;
 use openagents_host::native::Made;
 use tokio::time::{Instant, timeout};
 
@@ -31,13 +31,13 @@ const MAX_MESSAGES_PER_BATCH: usize = 16;
 /// Serves a connection until it ends.
 pub(super) async fn serve(
     shared: Arc<ServerState>,
-    upgrade: UpgradeFut,
+    upgrade: OnUpgrade,
     permit: ConnectionPermit,
     origin: Origin,
 ) {
     // A client that goes away during the handshake is nothing to report.
     let Ok(socket) = upgrade.await else { return };
-    let (mut read, write, early) = socket::split(socket.into_inner());
+    let (mut read, write, early) = socket::split(socket);
     let outbox = Arc::new(Outbox::new(write, Arc::clone(&shared.connections.held)));
     let address = origin.address;
     let Ok(connection) = shared.open(&outbox, origin).await else { return };

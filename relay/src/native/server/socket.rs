@@ -28,8 +28,8 @@ pub(super) enum SocketWriter {
 }
 
 /// The directions of a connection, and what the client sent right behind its handshake.
-pub(super) fn split(socket: TokioIo<Upgraded>) -> (SocketReader, SocketWriter, Bytes) {
-    match socket.into_inner().downcast::<TokioIo<TcpStream>>() {
+pub(super) fn split(socket: Upgraded) -> (SocketReader, SocketWriter, Bytes) {
+    match socket.downcast::<TokioIo<TcpStream>>() {
         Ok(parts) => {
             let (read, write) = parts.io.into_inner().into_split();
             (SocketReader::Tcp(read), SocketWriter::Tcp(write), parts.read_buf)

@@ -1,4 +1,4 @@
-//! One agent hires another.
+//! Hiring another agent from a handler: `AgentContext::hire`.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ impl AgentContext {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use openagents_sdk::host::Kind;
+    /// use openagents_sdk::nostr::Kind;
     /// use openagents_sdk::nip90::RequestBuilder;
     /// use openagents_sdk::{JobContext, JobResult, Text};
     ///

@@ -1,4 +1,4 @@
-//! What is at the addresses that a customer names.
+//! `Document`: the text at a `url` input.
 
 use openagents_host::outgoing::{AddressError, FetchError, FetchRequest, Fetched, Url};
 

@@ -1,4 +1,4 @@
-//! Events that a customer names.
+//! `NostrEvent`: the event that an `event` input names.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;

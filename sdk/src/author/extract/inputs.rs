@@ -1,4 +1,4 @@
-//! All inputs at once.
+//! `Inputs`: all inputs of a request.
 
 use std::ops::Deref;
 

@@ -1,4 +1,4 @@
-//! The text that a job is about.
+//! `Text`: a `text` input, or the output of another job.
 
 use std::fmt;
 use std::ops::Deref;

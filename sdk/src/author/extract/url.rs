@@ -1,4 +1,4 @@
-//! Addresses that a customer names.
+//! `Url`: a `url` input.
 
 use openagents_host::outgoing::{Url, public_url};
 

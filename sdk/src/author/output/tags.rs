@@ -1,4 +1,4 @@
-//! Lists of events and people, as discovery and search jobs answer with.
+//! `Tags`: a list of events or people as a job's output, for discovery and search jobs.
 
 use openagents_host::event::{Retention, Tag};
 use openagents_host::{Event, EventId, PublicKey};

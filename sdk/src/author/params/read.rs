@@ -1,4 +1,4 @@
-//! How the fields of a `#[derive(JobParams)]` struct are read. The derive's output calls these.
+//! Reads the fields of a `#[derive(JobParams)]` struct; called by what the derive generates.
 
 use super::ParamValue;
 use crate::declaration::ParamDeclaration;

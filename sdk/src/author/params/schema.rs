@@ -1,4 +1,4 @@
-//! Parameters in the words of others: as a JSON schema, and as announcements of NIP-90 agents show them.
+//! Parameters as a JSON schema, and as the `nip90Params` of NIP-89 announcements.
 
 use schemars::Schema;
 use serde_json::{Map, Value, json};

@@ -1,4 +1,4 @@
-//! What one parameter can be.
+//! The types that a parameter can have.
 
 use openagents_host::keys::parse_public_key;
 use openagents_host::{EventId, PublicKey, Timestamp};

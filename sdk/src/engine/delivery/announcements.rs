@@ -1,4 +1,4 @@
-//! What the agent announces about itself, and when it does so again.
+//! The `announcement` table: publishes and republishes the agent's announcements.
 //!
 //! The table holds what was announced last, so an agent that starts again and has nothing new to say says nothing. What
 //! changed is announced at once, what stands is announced again from time to time, and what is no longer wanted is deleted.

@@ -1,4 +1,4 @@
-//! What the agent says to a customer: results and feedback, in the clear or encrypted as the request was.
+//! Builds result and feedback events, encrypted if the request was, and puts them into the outbox.
 
 use openagents_host::outgoing::Reach;
 use openagents_host::{Sql, SqlError, Timestamp, VerifiedEvent};

@@ -1,4 +1,4 @@
-//! Which external relays were not reached lately, so that a dead one costs little.
+//! The `unreached` table: pauses for external relays that could not be reached.
 
 use std::time::Duration;
 

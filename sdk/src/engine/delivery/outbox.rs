@@ -1,4 +1,4 @@
-//! Events that are signed and committed, and not yet where they belong.
+//! The `outbox` table: signed events until their relays have accepted them.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Whether a request is taken on, and what it must wait for before it is queued.
+//! Admission of a request: refused, queued, or waiting for its inputs, price or payment.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Requests as the engine reads them: decrypted where that is needed, and remembered for a while.
+//! Reads and decrypts requests, with a cache.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

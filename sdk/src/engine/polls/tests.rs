@@ -1,7 +1,7 @@
 #![allow(clippy::arithmetic_side_effects)]
 
 use openagents_host::native::Sqlite;
-use openagents_host::outgoing::Reach;
+use openagents_host::outgoing::{Reach, RelayError};
 use openagents_host::{Engine, Keys, Kind, UnsignedEvent};
 
 use super::*;
@@ -88,7 +88,7 @@ impl PollsBench {
     }
 
     fn failed(&mut self, relay: &str) {
-        self.give(&Input::Polled { relay: relay.to_owned(), poll: Err("nobody there".to_owned()) });
+        self.give(&Input::Polled { relay: relay.to_owned(), poll: Err(RelayError::Disconnected) });
     }
 
     fn jobs(&self) -> u64 {

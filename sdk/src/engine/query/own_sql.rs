@@ -1,4 +1,4 @@
-//! Statements of an agent's author on tables of their own, which share a database with the SDK's.
+//! Statements on the tables of an agent's author (`my_…`), which share a database with the SDK's.
 
 use std::ops::ControlFlow;
 

@@ -1,4 +1,4 @@
-//! What a run changes beside its result, committed with it: state, memory, conversations, events of its own.
+//! What a run changes beside its result, in the same transaction: state, memory, conversations, published events.
 
 use openagents_host::sql::values;
 use openagents_host::{Sql, SqlError, Timestamp};

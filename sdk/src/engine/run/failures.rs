@@ -1,4 +1,4 @@
-//! Jobs that failed for good, until `on_error` is told of them.
+//! Failed jobs that `on_error` has yet to be told of.
 
 use std::collections::VecDeque;
 

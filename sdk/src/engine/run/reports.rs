@@ -1,4 +1,4 @@
-//! What handlers say while they work: passed on at most once a second, the last word winning.
+//! Progress and partial results of running jobs, published at most once a second.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Runs: which comes next, its lease, and its end.
+//! Starting, leasing and finishing runs.
 
 use std::time::Duration;
 

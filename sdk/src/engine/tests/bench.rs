@@ -56,7 +56,7 @@ pub(super) struct Bench {
     pub(super) published: Vec<(VerifiedEvent, Destination)>,
     pub(super) delivering: Vec<u64>,
     pub(super) admissions: Vec<RequestAdmission>,
-    pub(super) answers: Vec<Result<Value, String>>,
+    pub(super) answers: Vec<Result<Value, openagents_host::SqlError>>,
     pub(super) warnings: Vec<String>,
     states: BTreeMap<EventId, JobState>,
     /// Whether there are jobs of a release that did not keep answers.

@@ -153,7 +153,7 @@ fn counts_what_was_earned() {
         bench.give(&crate::engine::Input::Invoiced { job, invoice: Ok(invoice) });
         bench.give(&crate::engine::Input::Settled {
             job,
-            settlement: crate::payment::wallet::Settlement::Paid,
+            settlement: Ok(crate::payment::wallet::Settlement::Paid),
         });
         let lease = bench.next_run();
         bench.done(lease, "");

@@ -9,7 +9,7 @@ use super::events::*;
 use crate::engine::job_state::JobState;
 use crate::engine::{Input, RunId};
 use crate::nip90::{Amount, Status};
-use crate::payment::wallet::{Invoice, Settlement};
+use crate::payment::wallet::{Invoice, Settlement, WalletError};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -24,8 +24,16 @@ fn invoiced(bench: &mut Bench, bolt11: &str) {
 }
 
 fn settled(bench: &mut Bench, settlement: Settlement) {
+    answered(bench, Ok(settlement));
+}
+
+fn answered(bench: &mut Bench, settlement: Result<Settlement, WalletError>) {
     let (job, _) = bench.settlements.remove(0);
     bench.give(&Input::Settled { job, settlement });
+}
+
+fn unreachable(reason: &str) -> WalletError {
+    WalletError::Unreachable(reason.into())
 }
 
 fn waiting() -> Bench {
@@ -123,22 +131,90 @@ fn works_on_what_was_paid_while_nobody_looked() {
 }
 
 #[test]
-fn asks_a_wallet_that_fails_again_for_five_minutes() {
+fn asks_an_unreachable_wallet_again_for_five_minutes() {
     let mut bench = Bench::new();
     let event = request(PAID, 1);
     bench.ask(&event);
     let mut asked = 0;
     while bench.state_of(&event) == JobState::AwaitingPayment {
         for (job, _) in std::mem::take(&mut bench.invoices) {
-            bench.give(&Input::Invoiced { job, invoice: Err("no route".into()) });
+            bench.give(&Input::Invoiced { job, invoice: Err(unreachable("no route")) });
             asked += 1;
         }
         bench.seconds(1);
     }
-    assert_eq!(asked, 30);
+    assert_eq!(asked, 16);
     assert_eq!(bench.last_error().as_deref(), Some("the agent could not make an invoice"));
     assert!(bench.warnings[0].contains("no route"));
     assert!(bench.now <= START + Duration::from_secs(302));
+}
+
+#[test]
+fn ends_a_job_for_which_the_wallet_makes_no_invoice() {
+    for error in [WalletError::Refused("too small an amount".into()), WalletError::NoWallet] {
+        let mut bench = Bench::new();
+        let event = request(PAID, 1);
+        bench.ask(&event);
+        let (job, _) = bench.invoices.remove(0);
+        bench.give(&Input::Invoiced { job, invoice: Err(error.clone()) });
+        assert_eq!(bench.state_of(&event), JobState::Failed, "{error}");
+        assert_eq!(bench.last_error().as_deref(), Some("the agent could not make an invoice"));
+        assert!(bench.warnings[0].contains(&error.to_string()), "{:?}", bench.warnings);
+    }
+}
+
+#[test]
+fn asks_an_unreachable_wallet_again_whether_a_job_is_paid() {
+    let mut bench = waiting();
+    let mut pauses = Vec::new();
+    // Long after the invoice has expired: the customer may have paid before.
+    while bench.now < START + MINUTE * 60 {
+        let asked = bench.now;
+        while bench.settlements.is_empty() {
+            bench.seconds(1);
+        }
+        pauses.push(asked.until(bench.now).as_secs());
+        answered(&mut bench, Err(unreachable("no route")));
+    }
+    assert_eq!((pauses[0], pauses[1], *pauses.last().unwrap()), (2, 5, 120));
+    assert!(pauses.is_sorted(), "{pauses:?}");
+    assert!(bench.warnings.iter().all(|warning| warning.contains("no route")), "{:?}", bench.warnings);
+    assert_eq!(bench.warnings.len(), pauses.len());
+    assert_eq!(bench.state_of(&request(PAID, 1)), JobState::AwaitingPayment);
+    bench.seconds(120);
+    settled(&mut bench, Settlement::Paid);
+    assert_eq!(bench.runs.len(), 1);
+}
+
+#[test]
+fn ends_a_job_whose_invoice_the_wallet_refuses_to_look_up() {
+    let mut bench = waiting();
+    bench.seconds(2);
+    answered(&mut bench, Err(WalletError::Refused("no invoice of this wallet".into())));
+    assert_eq!(
+        bench.last_error().as_deref(),
+        Some("the agent could not find out whether the invoice was paid")
+    );
+    assert!(bench.warnings[0].contains("no invoice of this wallet"), "{:?}", bench.warnings);
+}
+
+#[test]
+fn waits_for_a_wallet_that_is_gone_until_the_invoice_has_expired() {
+    let mut bench = waiting();
+    let event = request(PAID, 1);
+    while bench.state_of(&event) == JobState::AwaitingPayment {
+        assert!(bench.now < START + MINUTE * 20, "it waits for ever");
+        bench.seconds(1);
+        if !bench.settlements.is_empty() {
+            answered(&mut bench, Err(WalletError::NoWallet));
+        }
+    }
+    assert!(bench.now >= START + MINUTE * 16);
+    assert_eq!(
+        bench.last_error().as_deref(),
+        Some("the agent could not find out whether the invoice was paid")
+    );
+    assert!(bench.warnings[0].contains("this agent has no wallet"), "{:?}", bench.warnings);
 }
 
 #[test]
@@ -153,7 +229,7 @@ fn a_job_that_waited_long_for_its_input_has_as_long_for_its_payment() {
         events: vec![(*result_of(&upstream, &stranger(), "x")).clone()],
     });
     let (job, _) = bench.invoices.remove(0);
-    bench.give(&Input::Invoiced { job, invoice: Err("busy".into()) });
+    bench.give(&Input::Invoiced { job, invoice: Err(unreachable("busy")) });
     assert_eq!(bench.state_of(&event), JobState::AwaitingPayment);
     bench.seconds(10);
     invoiced(&mut bench, "lnbc1");

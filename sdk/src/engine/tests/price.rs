@@ -3,12 +3,12 @@
 use super::bench::*;
 use super::events::*;
 use crate::engine::job_state::JobState;
-use crate::engine::{Input, RequestAdmission, RunId};
+use crate::engine::{Input, QuoteError, RequestAdmission, RunId};
 use crate::price::Price;
 
 fn quoted(bench: &mut Bench, price: Result<Price, &str>) {
     let job = bench.quotes.remove(0);
-    bench.give(&Input::Quoted { job, price: price.map_err(str::to_owned) });
+    bench.give(&Input::Quoted { job, price: price.map_err(|text| QuoteError::Refused(text.to_owned())) });
 }
 
 fn price_on_record(bench: &Bench) -> String {

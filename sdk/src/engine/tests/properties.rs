@@ -9,9 +9,11 @@ use proptest::prelude::*;
 use super::bench::*;
 use super::events::*;
 use crate::declaration::{ScheduleDeclaration, ScheduleRule};
-use crate::engine::{Changes, Delivery, Input, Output, Report, RunId, RunOutcome, ScheduleSpec, Task};
+use crate::engine::{
+    Changes, Delivery, Input, Output, QuoteError, Report, RunId, RunOutcome, ScheduleSpec, Task,
+};
 use crate::nip90::Cancellation;
-use crate::payment::wallet::{Invoice, Settlement};
+use crate::payment::wallet::{Invoice, Settlement, WalletError};
 use crate::price::Price;
 
 #[derive(Clone, Debug)]
@@ -26,7 +28,7 @@ enum Step {
     Report(usize),
     Quote(usize, Option<u64>),
     Invoice(usize, bool),
-    Settle(usize, Settlement),
+    Settle(usize, Result<Settlement, WalletError>),
     Resolve(usize, bool),
     Deliver(Delivery),
     Wait(u64),
@@ -41,7 +43,14 @@ enum Step {
 const KINDS: [u16; 4] = [SHARED, EXCLUSIVE, PAID, QUOTED];
 
 fn step() -> impl Strategy<Value = Step> {
-    let settlement = prop_oneof![1 => Just(Settlement::Pending), 3 => Just(Settlement::Paid), 1 => Just(Settlement::Expired)];
+    let settlement = prop_oneof![
+        1 => Just(Ok(Settlement::Pending)),
+        3 => Just(Ok(Settlement::Paid)),
+        1 => Just(Ok(Settlement::Expired)),
+        1 => Just(Err(WalletError::Unreachable("busy".into()))),
+        1 => Just(Err(WalletError::NoWallet)),
+        1 => Just(Err(WalletError::Refused("no such invoice".into()))),
+    ];
     let delivery = prop_oneof![
         4 => Just(Delivery::Accepted),
         1 => Just(Delivery::Unreachable("away".into())),
@@ -54,7 +63,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0..4_usize, any::<bool>()).prop_map(|(run, retryable)| Step::Fail(run, retryable)),
         1 => (0..4_usize).prop_map(Step::Report),
         2 => (0..4_usize, prop::option::of(0..2_u64)).prop_map(|(job, price)| Step::Quote(job, price)),
-        3 => (0..4_usize, prop::bool::weighted(0.8)).prop_map(|(job, note_work)| Step::Invoice(job, note_work)),
+        3 => (0..4_usize, prop::bool::weighted(0.8)).prop_map(|(job, succeeds)| Step::Invoice(job, succeeds)),
         3 => (0..4_usize, settlement).prop_map(|(job, settlement)| Step::Settle(job, settlement)),
         1 => (0..4_usize, any::<bool>()).prop_map(|(job, found)| Step::Resolve(job, found)),
         3 => delivery.prop_map(Step::Deliver),
@@ -123,17 +132,15 @@ impl World {
         self.give(&Input::Finished { lease: run.lease, outcome: outcome(), changes });
     }
 
-    fn invoice(&mut self, index: usize, note_work: bool) {
+    fn invoice(&mut self, index: usize, succeeds: bool) {
         if self.bench.invoices.is_empty() {
             return;
         }
         let (job, _) = self.bench.invoices.remove(index % self.bench.invoices.len());
         let expires_at = self.bench.now + Duration::from_secs(120);
         let invoice = Invoice { bolt11: "lnbc1".into(), payment_hash: String::new(), expires_at };
-        self.give(&Input::Invoiced {
-            job,
-            invoice: if note_work { Ok(invoice) } else { Err("busy".into()) },
-        });
+        let invoice = if succeeds { Ok(invoice) } else { Err(WalletError::Unreachable("busy".into())) };
+        self.give(&Input::Invoiced { job, invoice });
     }
 
     fn quote(&mut self, index: usize, sats: Option<u64>) {
@@ -141,11 +148,11 @@ impl World {
             return;
         }
         let job = self.bench.quotes.remove(index % self.bench.quotes.len());
-        let price = sats.map(Price::sat).ok_or_else(|| "not for sale".to_owned());
+        let price = sats.map(Price::sat).ok_or_else(|| QuoteError::Refused("not for sale".to_owned()));
         self.give(&Input::Quoted { job, price });
     }
 
-    fn settle(&mut self, index: usize, settlement: Settlement) {
+    fn settle(&mut self, index: usize, settlement: Result<Settlement, WalletError>) {
         if self.bench.settlements.is_empty() {
             return;
         }
@@ -193,7 +200,7 @@ impl World {
                 }
             }
             Step::Quote(job, sats) => self.quote(job, sats),
-            Step::Invoice(job, note_work) => self.invoice(job, note_work),
+            Step::Invoice(job, succeeds) => self.invoice(job, succeeds),
             Step::Settle(job, settlement) => self.settle(job, settlement),
             Step::Resolve(job, found) => self.resolve(job, found),
             Step::Deliver(delivery) => self.deliver(&delivery),
@@ -220,7 +227,7 @@ impl World {
                 self.invoice(0, true);
             }
             while !self.bench.settlements.is_empty() {
-                self.settle(0, Settlement::Paid);
+                self.settle(0, Ok(Settlement::Paid));
             }
             while !self.bench.resolves.is_empty() {
                 self.resolve(0, true);

@@ -30,7 +30,7 @@ fn live() -> Probe {
         expires_at: START,
     };
     bench.give(&Input::Invoiced { job, invoice: Ok(invoice) });
-    bench.give(&Input::Settled { job, settlement: crate::payment::wallet::Settlement::Paid });
+    bench.give(&Input::Settled { job, settlement: Ok(crate::payment::wallet::Settlement::Paid) });
     let lease = bench.next_run();
     let turn = crate::engine::Turn { role: "user".into(), text: "hi".into() };
     let changes = crate::engine::Changes {

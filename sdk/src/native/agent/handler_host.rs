@@ -1,4 +1,4 @@
-//! What running handlers have around them in a native process.
+//! The native `HandlerHost`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::OnceLock;

@@ -1,4 +1,4 @@
-//! Lines for people. A closed pipe is no reason to fail.
+//! Prints lines to standard output and standard error; a closed pipe is not an error.
 
 use std::borrow::Cow;
 use std::fmt::Arguments;

@@ -1,4 +1,4 @@
-//! Standing connections to the external relays that an agent serves.
+//! Subscriptions to the external relays that an agent serves, one connection each.
 
 use std::collections::{HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::native::mailbox::AgentMailbox;
+use crate::native::mailbox::{AgentError, AgentMailbox};
 use crate::relays::RequestFilter;
 
 /// How far a new connection looks back behind the last event: events carry the time of their customer's clock, and relays
@@ -45,14 +45,13 @@ pub(in crate::native) struct Listening {
 /// Where a relay's events go.
 trait RequestTaker: Send + Sync + 'static {
     /// Puts an event from this relay on record; says whether that went well.
-    fn take(&self, event: VerifiedEvent, relay: &str) -> impl Future<Output = Result<(), String>> + Send;
+    fn take(&self, event: VerifiedEvent, relay: &str) -> impl Future<Output = Result<(), AgentError>> + Send;
 }
 
 impl RequestTaker for AgentMailbox {
-    async fn take(&self, event: VerifiedEvent, relay: &str) -> Result<(), String> {
+    async fn take(&self, event: VerifiedEvent, relay: &str) -> Result<(), AgentError> {
         let (id, kind) = (event.id, event.kind);
-        let admission =
-            Self::take(self, event, Some(relay.to_owned())).await.map_err(|error| error.to_string())?;
+        let admission = Self::take(self, event, Some(relay.to_owned())).await?;
         tracing::debug!(%relay, %id, %kind, ?admission, "came from an outside relay");
         Ok(())
     }
@@ -114,7 +113,7 @@ enum ListenError {
     #[error(transparent)]
     Relay(#[from] RelayError),
     #[error("an event could not be put on record: {0}")]
-    RequestTaker(String),
+    RequestTaker(AgentError),
 }
 
 impl<T: RequestTaker> Listener<T> {

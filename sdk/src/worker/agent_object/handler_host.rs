@@ -1,4 +1,4 @@
-//! What running handlers have around them in a Durable Object.
+//! The `HandlerHost` of a Durable Object.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use futures_channel::mpsc::UnboundedSender;
 use openagents_host::outgoing::{Reach, RelayClient, RelayError, RelayLimits, Socket, SocketError};
 use openagents_host::worker::{DurableSql, now};
-use openagents_host::{Engine, Event, Keys};
+use openagents_host::{Engine, Event, Keys, SqlError};
 use openagents_relay::Filter;
 use serde_json::Value;
 use worker::{Env, Method, Request, RequestInit};
@@ -72,10 +72,14 @@ async fn upgrade(env: &Env) -> Result<Socket, SocketError> {
     Socket::from_worker(socket)
 }
 
-/// The agent's database failed.
+/// Why the agent's database gave no answer.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(super) struct StateQueryError(pub(super) String);
+pub(super) enum StateQueryError {
+    #[error(transparent)]
+    Database(#[from] SqlError),
+    #[error("the agent's engine gave no answer")]
+    NoReply,
+}
 
 /// Asks the agent's database, which answers at once.
 pub(super) fn query_state(
@@ -88,7 +92,7 @@ pub(super) fn query_state(
         Effect::QueryReply { ticket: TICKET, answer } => Some(answer),
         _ => None,
     });
-    answer.unwrap_or_else(|| Err("the agent's engine gave no answer".to_owned())).map_err(StateQueryError)
+    Ok(answer.ok_or(StateQueryError::NoReply)??)
 }
 
 /// Asks the relay's object.

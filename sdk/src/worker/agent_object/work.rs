@@ -1,65 +1,78 @@
-//! The work of an agent's object: what is due, until nothing more can go on now.
+//! Carries out what is due in the agent's object, until nothing more can be done now.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use futures_channel::oneshot;
-use futures_util::future::{AbortHandle, LocalBoxFuture, abortable};
+use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use futures_util::{FutureExt, select_biased};
+use openagents_host::sql::SchemaError;
 use openagents_host::worker::{DurableSql, now};
 use openagents_host::{Engine, Timestamp};
 use worker::{Env, State};
 
 use super::deliveries::{Deliveries, deliver};
 use super::handler_host::WorkerHandlerHost;
-use super::own_key::own_keys;
-use super::polls::DuePolls;
+use super::own_key::{OwnKeyError, own_keys};
 use crate::author::agent::Jobs;
-use crate::engine::{Effect, Input, JobEngine, Lease, Options, RunId};
-use crate::host_port::HandlerHost;
+use crate::engine::{Effect, Input, JobEngine, Options};
 use crate::http::AgentRoutes;
-use crate::payment::wallet::{Settlement, Wallet};
-use crate::runner::{self, StateCache};
+use crate::runner::{self, HostAction, Services, StateCache, StateError};
+use crate::settings::{self, SettingError};
 use crate::worker::variable;
-use crate::{relays, settings};
 
 /// How long one alarm takes up new jobs. The runtime ends it after 15 minutes, and a job may take 10.
 const ALARM_SPAN: Duration = Duration::from_secs(4 * 60);
+
+/// Why an agent's object cannot work.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum OpenError {
+    #[error(transparent)]
+    Setting(#[from] SettingError),
+    #[error(transparent)]
+    Key(#[from] OwnKeyError),
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    #[error(transparent)]
+    State(#[from] StateError),
+}
 
 /// An agent's object that can work.
 pub(super) struct AgentWorker<A> {
     env: Env,
     pub(super) engine: Rc<RefCell<JobEngine<DurableSql>>>,
-    cache: StateCache<A>,
+    services: Services<A>,
     pub(super) routes: AgentRoutes,
-    wallet: Option<Arc<dyn Wallet>>,
-    host: Arc<dyn HandlerHost>,
     deliveries: Deliveries,
-    polls: DuePolls,
     /// What the engine is to be told by those that work for it.
     reports: RefCell<UnboundedReceiver<Input>>,
-    /// The runs that can still be ended early.
-    runs: RefCell<BTreeMap<RunId, (u32, AbortHandle)>>,
-    /// Tells the work that is going on of new effects.
-    woken: RefCell<Option<UnboundedSender<Effect>>>,
+    /// Tells the work that is going on that there is more.
+    woken: RefCell<Option<UnboundedSender<Woken>>>,
     /// Who waits for the work that is going on to end.
     waiting: RefCell<Vec<oneshot::Sender<()>>>,
+}
+
+/// What wakes the work that is going on.
+enum Woken {
+    /// There is this to carry out.
+    Effect(Effect),
+    /// The engine's alarm may be due.
+    Alarm,
 }
 
 /// Something that is going on, and what it tells the engine in the end, if anything.
 type RunningTasks<'a> = FuturesUnordered<LocalBoxFuture<'a, Option<Input>>>;
 
 impl<A: Jobs> AgentWorker<A> {
-    pub(super) fn open(state: &State, env: Env) -> Result<Self, String> {
+    pub(super) fn open(state: &State, env: Env) -> Result<Self, OpenError> {
         let sql = DurableSql::new(&state.storage());
-        let settings =
-            settings::agent_settings::<A>(|name| variable(&env, name)).map_err(|error| error.to_string())?;
-        let given = settings::agent_keys(|name| variable(&env, name)).map_err(|error| error.to_string())?;
+        let settings = settings::agent_settings::<A>(|name| variable(&env, name))?;
+        let given = settings::agent_keys(|name| variable(&env, name))?;
         let keys = match given {
             Some(keys) => keys,
             None => own_keys(&sql)?,
@@ -71,11 +84,9 @@ impl<A: Jobs> AgentWorker<A> {
             polled_relays: settings.external_relays(),
             ..settings.options(&settings.profile::<A>(keys.public_key()), false)
         };
-        let polls = DuePolls::of::<A>(keys.public_key(), reach);
-        let engine = JobEngine::open(sql, keys.clone(), runner::agent_spec::<A>(), options, now())
-            .map_err(|error| error.to_string())?;
-        let cache = StateCache::default();
-        cache.shared(&engine.state()).map_err(|error| error.to_string())?;
+        let engine = JobEngine::open(sql, keys.clone(), runner::agent_spec::<A>(), options, now())?;
+        let cache = Arc::new(StateCache::default());
+        cache.shared(&engine.state())?;
         let engine = Rc::new(RefCell::new(engine));
         let (sender, reports) = unbounded();
         let host = Arc::new(WorkerHandlerHost {
@@ -88,14 +99,10 @@ impl<A: Jobs> AgentWorker<A> {
         Ok(Self {
             env,
             engine,
-            cache,
+            services: Services::new(cache, host, None),
             routes,
-            wallet: None,
-            host,
             deliveries: Deliveries::new(reach),
-            polls,
             reports: RefCell::new(reports),
-            runs: RefCell::default(),
             woken: RefCell::new(None),
             waiting: RefCell::default(),
         })
@@ -110,10 +117,11 @@ impl<A: Jobs> AgentWorker<A> {
     /// Tells the work that is going on, if any, that there is more to do. Work that begins later finds it in the engine.
     pub(super) fn wake(&self, effects: Vec<Effect>) {
         if let Some(woken) = &*self.woken.borrow() {
-            // Even where there is nothing to carry out, a run may be due.
-            for effect in effects.into_iter().chain([Effect::Warn(String::new())]) {
-                let _ = woken.unbounded_send(effect);
+            for effect in effects {
+                let _ = woken.unbounded_send(Woken::Effect(effect));
             }
+            // Even where there is nothing to carry out, a run may be due.
+            let _ = woken.unbounded_send(Woken::Alarm);
         }
     }
 
@@ -146,7 +154,6 @@ impl<A: Jobs> AgentWorker<A> {
         let mut going = going;
         let mut own: RunningTasks<'_> = FuturesUnordered::new();
         let mut external: RunningTasks<'_> = FuturesUnordered::new();
-        let mut polls: RunningTasks<'_> = FuturesUnordered::new();
         loop {
             for effect in self.due(began, !going.is_empty()) {
                 self.begin(effect, &going);
@@ -157,10 +164,7 @@ impl<A: Jobs> AgentWorker<A> {
             while let Some(next) = self.deliveries.next_external(external.len()) {
                 external.push(self.deliveries.deliver_external(&self.env, next).map(Some).boxed_local());
             }
-            while let Some(next) = self.polls.next(polls.len()) {
-                polls.push(self.polls.poll(next).map(Some).boxed_local());
-            }
-            if going.is_empty() && own.is_empty() && external.is_empty() && polls.is_empty() {
+            if going.is_empty() && own.is_empty() && external.is_empty() {
                 break;
             }
             let input = select_biased! {
@@ -169,9 +173,10 @@ impl<A: Jobs> AgentWorker<A> {
                 input = reports.select_next_some() => Some(input),
                 input = going.select_next_some() => input,
                 input = external.select_next_some() => input,
-                input = polls.select_next_some() => input,
-                effect = woken.select_next_some() => {
-                    self.begin(effect, &going);
+                woken = woken.select_next_some() => {
+                    if let Woken::Effect(effect) = woken {
+                        self.begin(effect, &going);
+                    }
                     None
                 }
                 // Leases run out, reports and schedules come due, while handlers work.
@@ -212,68 +217,13 @@ impl<A: Jobs> AgentWorker<A> {
     }
 
     /// Begins what the engine wants.
-    fn begin<'a>(&'a self, effect: Effect, going: &RunningTasks<'a>) {
-        match effect {
-            Effect::Run { lease, task, state } => {
-                let host = Arc::clone(&self.host);
-                let (run, abort) = abortable(runner::run(&self.cache, host, now(), lease, task, state));
-                self.runs.borrow_mut().insert(lease.run, (lease.attempt, abort));
-                let ended = async move {
-                    let ended = run.await.ok();
-                    let mut runs = self.runs.borrow_mut();
-                    if runs.get(&lease.run).is_some_and(|(of, _)| *of == lease.attempt) {
-                        runs.remove(&lease.run);
-                    }
-                    ended
-                };
-                going.push(ended.boxed_local());
-            }
-            Effect::Abort { lease: Lease { run, attempt } } => {
-                let mut runs = self.runs.borrow_mut();
-                if runs.get(&run).is_some_and(|(of, _)| *of == attempt)
-                    && let Some((_, abort)) = runs.remove(&run)
-                {
-                    abort.abort();
-                }
-            }
-            Effect::Quote { job, handler, request, state } => {
-                let quoted = runner::quote(&self.cache, job, handler, &request, &state);
-                going.push(std::future::ready(Some(quoted)).boxed_local());
-            }
-            Effect::Resolve { job, wanted } => {
-                let host = Arc::clone(&self.host);
-                let resolve = async move {
-                    let events = relays::outputs(&*host, &wanted).await;
-                    Some(Input::Resolved { job, events })
-                };
-                going.push(resolve.boxed_local());
-            }
-            Effect::Invoice { job, request } => {
-                let invoice = async move {
-                    let invoice = match &self.wallet {
-                        Some(wallet) => wallet.invoice(&request).await.map_err(|error| error.to_string()),
-                        None => Err("this agent has no wallet".to_owned()),
-                    };
-                    Some(Input::Invoiced { job, invoice })
-                };
-                going.push(invoice.boxed_local());
-            }
-            Effect::Settlement { job, invoice } => {
-                let settle = async move {
-                    let settlement = match &self.wallet {
-                        Some(wallet) => wallet.settlement(&invoice).await,
-                        None => Ok(Settlement::Pending),
-                    };
-                    // Not to know is not the same as not to be paid: the engine asks again.
-                    settlement.ok().map(|settlement| Input::Settled { job, settlement })
-                };
-                going.push(settle.boxed_local());
-            }
-            Effect::Publish { entry, event, to } => self.deliveries.push(entry, event, to),
-            Effect::Poll { relay, since } => self.polls.push(relay, since),
-            Effect::Warn(warning) if warning.is_empty() => {}
-            Effect::Warn(warning) => worker::console_warn!("{warning}"),
-            Effect::Taken { .. } | Effect::QueryReply { .. } => {}
+    fn begin(&self, effect: Effect, going: &RunningTasks<'_>) {
+        match self.services.carry_out(now(), effect) {
+            Some(HostAction::Run(work) | HostAction::Await(work)) => going.push(work),
+            Some(HostAction::Publish { entry, event, to }) => self.deliveries.push(entry, event, to),
+            Some(HostAction::Warn(warning)) => worker::console_warn!("{warning}"),
+            // Whoever waits for these has taken them already.
+            Some(HostAction::Confirm { .. } | HostAction::Reply { .. }) | None => {}
         }
     }
 }
@@ -282,7 +232,7 @@ impl<A: Jobs> AgentWorker<A> {
 struct WorkGuard<'a, A>(&'a AgentWorker<A>);
 
 impl<'a, A> WorkGuard<'a, A> {
-    fn begin(agent: &'a AgentWorker<A>, woken: UnboundedSender<Effect>) -> Self {
+    fn begin(agent: &'a AgentWorker<A>, woken: UnboundedSender<Woken>) -> Self {
         *agent.woken.borrow_mut() = Some(woken);
         Self(agent)
     }

@@ -12,6 +12,5 @@ impl Broken {
     }
 }
 
-openagents_sdk::deployment!(Broken, polcy = Anything);
+openagents_sdk::deployment! { agents: [Broken], polcy: Anything };
 
-fn main() {}

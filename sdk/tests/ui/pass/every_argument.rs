@@ -1,7 +1,8 @@
 use std::time::Duration;
 
 use openagents_sdk::prelude::*;
-use openagents_sdk::{Agent, AgentDeclaration, Jobs, Requests};
+use openagents_sdk::declaration::{AgentDeclaration, Requests};
+use openagents_sdk::{Agent, Jobs};
 
 #[agent(
     name = "every-argument",

@@ -1,6 +1,8 @@
 use openagents_sdk::prelude::*;
 use openagents_sdk::nip90::{Input, InputKind};
-use openagents_sdk::{FromInput, FromJob, InputDeclaration, Jobs, Run, Session};
+use openagents_sdk::__private::Run;
+use openagents_sdk::declaration::InputDeclaration;
+use openagents_sdk::{FromInput, FromJob, Jobs, Session};
 
 /// An extractor of the author's own.
 struct Length(usize);

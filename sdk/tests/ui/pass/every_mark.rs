@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use openagents_sdk::prelude::*;
 use openagents_sdk::serde_json::{Value, json};
-use openagents_sdk::{Agent, FromAgent, Hooks, Jobs, ScheduleRule, Run};
+use openagents_sdk::__private::{FromAgent, Hooks, Run};
+use openagents_sdk::declaration::ScheduleRule;
+use openagents_sdk::{Agent, Jobs};
 
 type Answer = JobResult<()>;
 

@@ -1,9 +1,11 @@
 #![deny(warnings)]
 
-use openagents_sdk::host::{EventId, Keys, Kind, PublicKey, Timestamp};
+use openagents_sdk::nostr::{EventId, Keys, Kind, PublicKey, Timestamp};
 use openagents_sdk::nip90::RequestBuilder;
 use openagents_sdk::prelude::*;
-use openagents_sdk::{Jobs, ParamDeclaration, ParamMap, ParamValue};
+use openagents_sdk::__private::{ParamMap, ParamValue};
+use openagents_sdk::declaration::ParamDeclaration;
+use openagents_sdk::Jobs;
 
 /// A number under a name of the author's own.
 type Tokens = u32;

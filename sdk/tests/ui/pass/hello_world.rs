@@ -1,5 +1,6 @@
 use openagents_sdk::prelude::*;
-use openagents_sdk::{Agent, Jobs, Run};
+use openagents_sdk::__private::Run;
+use openagents_sdk::{Agent, Jobs};
 
 /// Greets whoever asks.
 #[agent(name = "hello-world")]

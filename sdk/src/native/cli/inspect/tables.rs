@@ -1,4 +1,4 @@
-//! Records as text for people.
+//! Formats records as text.
 
 use std::fmt::Write;
 

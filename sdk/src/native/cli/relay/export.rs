@@ -1,3 +1,5 @@
+//! `relay export`: writes events as JSON lines.
+
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;

@@ -1,3 +1,5 @@
+//! `relay import`: reads events from JSON lines.
+
 use std::path::Path;
 use std::process::ExitCode;
 

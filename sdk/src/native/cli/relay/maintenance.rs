@@ -1,3 +1,5 @@
+//! `relay compact` and `relay check`.
+
 use std::path::Path;
 use std::process::ExitCode;
 

@@ -1,3 +1,5 @@
+//! `relay stats`: counts of what the database holds.
+
 use std::path::Path;
 use std::process::ExitCode;
 

@@ -1,3 +1,5 @@
+//! `relay sync`: exchanges events with another relay (NIP-77).
+
 use std::path::Path;
 use std::process::ExitCode;
 

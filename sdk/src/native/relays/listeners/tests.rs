@@ -18,9 +18,9 @@ struct RecordingTaker {
 }
 
 impl RequestTaker for RecordingTaker {
-    async fn take(&self, event: VerifiedEvent, relay: &str) -> Result<(), String> {
+    async fn take(&self, event: VerifiedEvent, relay: &str) -> Result<(), AgentError> {
         if self.fails.swap(false, Ordering::Relaxed) {
-            return Err("the disk is full".to_owned());
+            return Err(AgentError::Stopped);
         }
         self.all.lock().unwrap().push(event.id);
         let _ = self.taken.send((event.id, relay.to_owned()));

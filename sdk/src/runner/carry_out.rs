@@ -1,0 +1,223 @@
+//! What each effect of the job engine means. The hosts decide only where and when the work is done.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_util::future::{AbortHandle, abortable};
+use openagents_host::{SqlError, Timestamp, VerifiedEvent};
+use serde_json::Value;
+
+use super::permits::Permits;
+use super::state_cache::StateCache;
+use super::{quote, run};
+use crate::author::agent::Jobs;
+use crate::engine::{Destination, Effect, Input, Lease, RelayPoll, RequestAdmission, RunId};
+use crate::host_port::HandlerHost;
+use crate::payment::wallet::{Wallet, WalletError};
+use crate::{clock, relays};
+
+/// How many jobs' inputs are looked for at once: each may take some megabytes and ask several relays.
+const MAX_RESOLVING: usize = 8;
+
+/// How many relays are polled at once. A Worker may have six connections open, and has to answer over some of them.
+const MAX_POLLING: usize = 2;
+
+/// Work for an effect. It gives what to tell the engine, or nothing when it was aborted.
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) type EffectFuture = futures_util::future::BoxFuture<'static, Option<Input>>;
+
+/// Work for an effect. It gives what to tell the engine, or nothing when it was aborted.
+#[cfg(target_arch = "wasm32")]
+pub(crate) type EffectFuture = futures_util::future::LocalBoxFuture<'static, Option<Input>>;
+
+/// What a host does for an effect.
+#[cfg_attr(
+    target_arch = "wasm32",
+    expect(
+        dead_code,
+        reason = "an object handles one input at a time and takes its answer from the effects"
+    )
+)]
+pub(crate) enum HostAction {
+    /// Drive a handler's, schedule's or hook's run to its end, beside other work.
+    Run(EffectFuture),
+    /// Drive this to its end, beside other work.
+    Await(EffectFuture),
+    /// Deliver an event of the outbox, and report with [`Input::Delivered`].
+    Publish { entry: u64, event: VerifiedEvent, to: Destination },
+    /// Tell whoever brought the event with this ticket what was made of it.
+    Confirm { ticket: u64, result: Result<RequestAdmission, SqlError> },
+    /// Give the answer to whoever asked with this ticket.
+    Reply { ticket: u64, answer: Result<Value, SqlError> },
+    /// Tell the operator.
+    Warn(String),
+}
+
+/// What it takes to carry out effects.
+pub(crate) struct Services<A> {
+    cache: Arc<StateCache<A>>,
+    host: Arc<dyn HandlerHost>,
+    wallet: Option<Arc<dyn Wallet>>,
+    runs: ActiveRuns,
+    resolving: Permits,
+    polling: Permits,
+}
+
+impl<A: Jobs> Services<A> {
+    pub(crate) fn new(
+        cache: Arc<StateCache<A>>,
+        host: Arc<dyn HandlerHost>,
+        wallet: Option<Arc<dyn Wallet>>,
+    ) -> Self {
+        Self {
+            cache,
+            host,
+            wallet,
+            runs: ActiveRuns::default(),
+            resolving: Permits::new(MAX_RESOLVING),
+            polling: Permits::new(MAX_POLLING),
+        }
+    }
+
+    /// Reads the agent's state again before the next run, as after the host hibernated.
+    #[cfg(all(feature = "testing", not(target_arch = "wasm32")))]
+    pub(crate) fn forget_state(&mut self) {
+        self.cache = Arc::default();
+    }
+
+    /// Carries out an effect, up to what is the host's to do.
+    pub(crate) fn carry_out(&self, now: Timestamp, effect: Effect) -> Option<HostAction> {
+        let host = Arc::clone(&self.host);
+        Some(match effect {
+            Effect::Run { lease, task, state } => {
+                let cache = Arc::clone(&self.cache);
+                let work = async move { run(&cache, host, now, lease, task, state).await };
+                HostAction::Run(self.runs.begin(lease, work))
+            }
+            Effect::Abort { lease } => {
+                self.runs.abort(lease);
+                return None;
+            }
+            Effect::Quote { job, handler, request, state } => {
+                let cache = Arc::clone(&self.cache);
+                report(async move { quote(&cache, job, handler, &request, &state) })
+            }
+            Effect::Resolve { job, wanted } => {
+                let resolving = self.resolving.clone();
+                report(async move {
+                    let _permit = resolving.acquire().await;
+                    Input::Resolved { job, events: relays::outputs(&*host, &wanted).await }
+                })
+            }
+            Effect::Invoice { job, request } => {
+                let wallet = self.wallet.clone();
+                report(async move {
+                    let invoice = match wallet {
+                        Some(wallet) => wallet.invoice(&request).await,
+                        None => Err(WalletError::NoWallet),
+                    };
+                    Input::Invoiced { job, invoice }
+                })
+            }
+            Effect::Settlement { job, invoice } => {
+                let wallet = self.wallet.clone();
+                report(async move {
+                    let settlement = match wallet {
+                        Some(wallet) => wallet.settlement(&invoice).await,
+                        None => Err(WalletError::NoWallet),
+                    };
+                    Input::Settled { job, settlement }
+                })
+            }
+            Effect::Poll { relay, since } => {
+                let polling = self.polling.clone();
+                report(async move {
+                    let _permit = polling.acquire().await;
+                    let until = clock::now();
+                    let filter = relays::RequestFilter::of::<A>(host.keys().public_key());
+                    let found = relays::poll(&relay, host.reach(), &filter, since).await;
+                    Input::Polled { relay, poll: found.map(|events| RelayPoll { until, events }) }
+                })
+            }
+            Effect::Publish { entry, event, to } => HostAction::Publish { entry, event, to },
+            Effect::Taken { ticket, result } => HostAction::Confirm { ticket, result },
+            Effect::QueryReply { ticket, answer } => HostAction::Reply { ticket, answer },
+            Effect::Warn(text) => HostAction::Warn(text),
+        })
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+fn report(work: impl Future<Output = Input> + Send + 'static) -> HostAction {
+    HostAction::Await(Box::pin(async { Some(work.await) }))
+}
+
+#[cfg(target_arch = "wasm32")]
+fn report(work: impl Future<Output = Input> + 'static) -> HostAction {
+    HostAction::Await(Box::pin(async { Some(work.await) }))
+}
+
+/// The runs that are going on and can be aborted, with their attempts.
+#[derive(Clone, Default)]
+struct ActiveRuns(Arc<Mutex<BTreeMap<RunId, (u32, AbortHandle)>>>);
+
+impl ActiveRuns {
+    #[cfg(not(target_arch = "wasm32"))]
+    fn begin(&self, lease: Lease, run: impl Future<Output = Input> + Send + 'static) -> EffectFuture {
+        Box::pin(self.tracked(lease, run))
+    }
+
+    #[cfg(target_arch = "wasm32")]
+    fn begin(&self, lease: Lease, run: impl Future<Output = Input> + 'static) -> EffectFuture {
+        Box::pin(self.tracked(lease, run))
+    }
+
+    fn tracked<F: Future<Output = Input>>(
+        &self,
+        lease: Lease,
+        run: F,
+    ) -> impl Future<Output = Option<Input>> + use<F> {
+        let (run, handle) = abortable(run);
+        self.handles().insert(lease.run, (lease.attempt, handle));
+        let ended = RunGuard { runs: self.clone(), lease };
+        async move {
+            let _ended = ended;
+            run.await.ok()
+        }
+    }
+
+    fn abort(&self, lease: Lease) {
+        if let Some(handle) = self.remove(lease) {
+            handle.abort();
+        }
+    }
+
+    /// A later attempt of the same run stays.
+    fn remove(&self, lease: Lease) -> Option<AbortHandle> {
+        let mut handles = self.handles();
+        let (attempt, _) = handles.get(&lease.run)?;
+        if *attempt != lease.attempt {
+            return None;
+        }
+        handles.remove(&lease.run).map(|(_, handle)| handle)
+    }
+
+    fn handles(&self) -> MutexGuard<'_, BTreeMap<RunId, (u32, AbortHandle)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes a run off the list when it has ended, in whatever way.
+struct RunGuard {
+    runs: ActiveRuns,
+    lease: Lease,
+}
+
+impl Drop for RunGuard {
+    fn drop(&mut self) {
+        drop(self.runs.remove(self.lease));
+    }
+}
+
+#[cfg(test)]
+mod tests;
