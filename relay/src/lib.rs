@@ -40,7 +40,9 @@ pub mod worker;
 pub use openagents_host::nostr::{filter, message, search, tag};
 
 pub use admission::{Access, Admission, Submission, WritePolicy};
-pub use engine::{Effect, Input, ReadRequest, ReconciliationRead, Relay, RelayConfig, StoreRead};
+pub use engine::{
+    ClientRead, Effect, Input, ReadReply, ReadRequest, ReconciliationRead, Relay, RelayConfig, StoreRead,
+};
 pub use filter::Filter;
 pub use handover::HandoverRule;
 pub use information::RelayInformation;

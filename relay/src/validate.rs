@@ -102,7 +102,7 @@ pub(crate) fn verify(message: ClientMessage) -> Checked {
     }
 }
 
-fn verified(event: Event) -> Result<VerifiedEvent, RelayMessage> {
+pub(crate) fn verified(event: Event) -> Result<VerifiedEvent, RelayMessage> {
     let id = event.id;
     event.verify().map_err(|error| {
         let outcome = Outcome::Refused(Reason::invalid(error.to_string()));

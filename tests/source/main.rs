@@ -3,5 +3,6 @@
 mod crate_source;
 mod layers;
 mod names;
+mod relay_halves;
 mod repository;
 mod root;

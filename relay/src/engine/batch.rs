@@ -25,7 +25,7 @@ pub(super) enum Prescreened {
     Nothing,
     /// It is within the rates of its connection, against which it was counted.
     Admitted,
-    /// That, and its event is unknown to the store, after so many [changes](Relay::changes).
+    /// That, and its event is unknown to the store, after so many changes.
     Fresh { changes: u64 },
 }
 
@@ -39,7 +39,7 @@ impl<S: Sql> Relay<S> {
         let events: Vec<&Event> = prepared_inputs.iter().filter_map(Prepared::admitted).collect();
         // One alone is asked about when it is its turn. So is each, if nothing can be found out now.
         if events.len() > 1
-            && let Ok(are_fresh) = self.store.are_fresh(now, &events)
+            && let Ok((are_fresh, changes)) = self.shard.are_fresh(now, &events)
         {
             let mut are_fresh = are_fresh.into_iter();
             for Prepared(prepared) in &mut prepared_inputs {
@@ -47,7 +47,7 @@ impl<S: Sql> Relay<S> {
                     prepared
                     && are_fresh.next() == Some(true)
                 {
-                    *prescreened = Prescreened::Fresh { changes: self.changes };
+                    *prescreened = Prescreened::Fresh { changes };
                 }
             }
         }
@@ -64,7 +64,7 @@ impl<S: Sql> Relay<S> {
         match prepared {
             PreparedInput::Input(input) => self.handle(now, &input, effects),
             PreparedInput::Message { connection, message, prescreened } => {
-                self.reconciliations.forget_unused(now);
+                self.sessions.forget_unused(now);
                 self.client_message(now, connection, message, prescreened, effects);
             }
         }
@@ -72,7 +72,7 @@ impl<S: Sql> Relay<S> {
 
     fn prepare_input(&mut self, now: Timestamp, input: Input) -> PreparedInput {
         let Input::Text { connection, text } = input else { return PreparedInput::Input(input) };
-        match validate::read(&text, &self.config.limits, now) {
+        match validate::read(&text, self.limits(), now) {
             Ok(message) => {
                 let prescreened = self.prescreened(now, connection, &message);
                 PreparedInput::Message { connection, message, prescreened }
@@ -92,8 +92,8 @@ impl<S: Sql> Relay<S> {
     ) -> Prescreened {
         match message {
             ClientMessage::Event(event)
-                if self.may_write(connection, event).is_ok()
-                    && self.within_rates(now, connection, message).is_ok() =>
+                if self.sessions.authorize_write(connection, event).is_ok()
+                    && self.sessions.within_rates(now, connection, message).is_ok() =>
             {
                 Prescreened::Admitted
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use openagents_host::VerifiedEvent;
 use openagents_host::sql::SqlError;
 
-use super::store_read::StoreRead;
+use super::client_read::ClientRead;
 use crate::management::{ManagementReply, Rules, UsedToken};
 use crate::message::{RelayMessage, SubscriptionId};
 use crate::reason::{Outcome, Reason};
@@ -29,7 +29,7 @@ pub enum Effect {
     /// What the engine sends to this connection after this effect comes after the answer. The answer is read from a
     /// state that includes everything committed with this effect, and an event of the subscription that is in the
     /// answer must not be sent again when the engine broadcasts it.
-    Read(StoreRead),
+    Read(ClientRead),
     /// What the engine sends to this connection next, up to the end of stored events, answers a `REQ` of this name. A
     /// host [with reader threads](super::Relay::with_reader_threads) may still be reading the answer to an earlier one.
     Answering {

@@ -3,7 +3,7 @@
 use openagents_host::sql::SqlError;
 use openagents_host::{EventId, VerifiedEvent};
 
-use super::store_read::{ReconciliationRead, StoreRead};
+use super::client_read::{ClientRead, ReconciliationRead};
 use crate::filter::Filter;
 use crate::management::SignedCall;
 use crate::session::{ConnectionId, Origin, Ticket};
@@ -53,7 +53,7 @@ pub enum Input {
     /// A [read](super::Effect::Read) failed.
     ReadFailed {
         /// The read that failed.
-        read: StoreRead,
+        read: ClientRead,
         /// Why it failed.
         error: SqlError,
     },

@@ -34,10 +34,16 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let config = RelayConfig {
+        Self::configured(|_| ())
+    }
+
+    /// With a configuration of its own.
+    fn configured(change: impl FnOnce(&mut RelayConfig)) -> Self {
+        let mut config = RelayConfig {
             handover: [Kind(5_050), Kind(25_050)].into_iter().collect(),
             ..RelayConfig::default()
         };
+        change(&mut config);
         let mut bench = Self::empty(config);
         for connection in [ALICE, BOB] {
             bench.open(connection);
@@ -276,8 +282,7 @@ fn an_agent_learns_what_became_of_its_event() {
 
 #[test]
 fn a_query_brings_more_than_a_request_may_and_subscribes_nobody() {
-    let mut bench = Bench::new();
-    bench.relay.config.limits.max_limit = 2;
+    let mut bench = Bench::configured(|config| config.limits.max_limit = 2);
     let events = [1, 2, 3].map(|at| fixtures::signed(1, at, &[]));
     events.iter().for_each(|event| drop(bench.publish(ALICE, event)));
     let newest_first: Vec<String> = events.iter().rev().map(|event| event.json().to_string()).collect();
@@ -305,8 +310,7 @@ fn a_query_of_too_many_filters_is_refused() {
 
 #[test]
 fn hands_over_deletions_that_may_be_of_what_was_handed_over() {
-    let mut bench = Bench::new();
-    bench.relay.config.handover.deletions_of = Some(5_000..=5_999);
+    let mut bench = Bench::configured(|config| config.handover.deletions_of = Some(5_000..=5_999));
     let id = "ab".repeat(32);
     let [wanted, other] = ["5050", "1"].map(|kind| fixtures::signed(5, 1, &[&["e", &id], &["k", kind]]));
     for (event, handed) in [(wanted, true), (other, false)] {
@@ -404,9 +408,8 @@ proptest! {
     fn a_query_brings_what_a_request_brings(
         events in fixtures::events(0..20), filters in prop::collection::vec(fixtures::filter(), 1..4),
     ) {
-        let mut bench = Bench::new();
         // Those inside read what is private, too.
-        bench.relay.config.access.private_kinds = OneOf::default();
+        let mut bench = Bench::configured(|config| config.access.private_kinds = OneOf::default());
         for event in &events {
             bench.publish(ALICE, event);
         }

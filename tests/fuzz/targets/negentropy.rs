@@ -53,7 +53,7 @@ fn check_sent(message: &[u8]) {
 fn read_message(own: &Pairs, message: &[u8]) {
     let hex: String = message.iter().map(|byte| format!("{byte:02x}")).collect();
     for text in [format!(r#"["NEG-OPEN","s",{{}},"{hex}"]"#), format!(r#"["NEG-MSG","s","{hex}"]"#)] {
-        drop(check::check(&text, &Limits::default(), Timestamp::from_seconds(1)));
+        drop(check(&text, &Limits::default(), Timestamp::from_seconds(1)));
     }
 
     let (mut client, first) = Reconciliation::open(records(own)).expect("records fit");

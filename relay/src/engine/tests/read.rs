@@ -5,7 +5,7 @@ use openagents_host::native::Sqlite;
 use openagents_host::sql::{Sql, SqlError, values};
 
 use super::{BOB, Bench, NOW};
-use crate::engine::{Effect, Input, Relay, RelayConfig, StoreRead};
+use crate::engine::{ClientRead, Effect, Input, Relay, RelayConfig};
 use crate::fixtures;
 use crate::tag::{TagKey, TagName};
 
@@ -74,7 +74,7 @@ fn an_event_that_is_long_by_itself_is_not_left_out() {
 }
 
 /// Asks for something that is to be read beside.
-fn with_reader_threads(bench: &mut Bench, request: &str) -> StoreRead {
+fn with_reader_threads(bench: &mut Bench, request: &str) -> ClientRead {
     bench.relay.batch_size_hint(100);
     let effects = bench.handle(Input::Text { connection: BOB, text: request.to_owned() });
     bench.relay.batch_size_hint(1);

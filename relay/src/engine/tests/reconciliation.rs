@@ -145,18 +145,18 @@ fn goes_on_after_the_relay_forgot_everything() {
 fn the_index_of_words_is_made_by_alarm_when_much_has_come() {
     let mut bench = bench(10);
     for number in 0..999 {
-        bench.relay.index_later(NOW);
+        bench.relay.shard.index_later(NOW);
         assert_eq!(bench.relay.next_alarm(), None, "{number}");
     }
     for second in 0..600 {
         bench.relay.store().insert(NOW, &signed_by(&keys(0), 1, second, &[], "a relay")).unwrap();
     }
-    bench.relay.index_later(NOW);
+    bench.relay.shard.index_later(NOW);
     let later = |seconds| NOW + std::time::Duration::from_secs(seconds);
     assert_eq!(bench.relay.next_alarm(), Some(later(1)));
     // While many come, it waits.
     for _ in 0..1_001 {
-        bench.relay.index_later(NOW);
+        bench.relay.shard.index_later(NOW);
     }
     let mut effects = Vec::new();
     bench.relay.alarm(later(1), &mut effects);
@@ -179,7 +179,7 @@ fn the_index_of_words_does_not_wait_for_ever() {
     let mut now = NOW;
     for second in 1.. {
         for _ in 0..3_000 {
-            bench.relay.index_later(now);
+            bench.relay.shard.index_later(now);
         }
         now = NOW + std::time::Duration::from_secs(second);
         bench.relay.alarm(now, &mut Vec::new());

@@ -1,20 +1,13 @@
 use std::time::Duration;
 
-use openagents_host::native::Sqlite;
 use openagents_host::{Engine, VerifiedEvent};
 
 use super::{ALICE, BOB, Bench, ok, sent};
-use crate::engine::{Effect, Input, Relay, RelayConfig};
+use crate::engine::{Effect, Input};
 use crate::fixtures;
 
 fn bench(rules: &str) -> Bench {
-    let mut bench = Bench::new();
-    let config = RelayConfig { retention: rules.parse().unwrap(), ..bench.relay.config.clone() };
-    bench.relay = Relay::open(Sqlite::in_memory().unwrap(), config).unwrap();
-    for connection in [ALICE, BOB] {
-        bench.open(connection);
-    }
-    bench
+    Bench::configured(|config| config.retention = rules.parse().unwrap())
 }
 
 /// Rings the alarm after so many seconds, and says what is handed over.

@@ -5,7 +5,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::outbox::{AnswerSlot, CloseReason, Outbox};
-use crate::engine::{ReadRequest, StoreRead};
+use crate::engine::{ClientRead, ReadRequest};
 use crate::message::RelayMessage;
 
 /// The reads that wait for a reader thread, in the order of the requests.
@@ -25,14 +25,14 @@ struct ReadQueueState {
 
 /// A read, and the slot that is kept for its answer in the connection's queue.
 pub(super) struct QueuedRead {
-    pub(super) read: StoreRead,
+    pub(super) read: ClientRead,
     outbox: Option<(Arc<Outbox>, AnswerSlot)>,
 }
 
 impl QueuedRead {
     /// Reserves the slot of the answer: what is queued from here on comes after it.
-    pub(super) fn new(read: StoreRead, outbox: &Arc<Outbox>) -> Self {
-        let subscribes = matches!(read.request, ReadRequest::Request(_));
+    pub(super) fn new(read: ClientRead, outbox: &Arc<Outbox>) -> Self {
+        let subscribes = matches!(read.read.request, ReadRequest::Events(_));
         let slot = outbox.reserve(subscribes.then_some(&read.subscription));
         Self { read, outbox: Some((Arc::clone(outbox), slot)) }
     }
@@ -100,7 +100,7 @@ mod tests {
     use openagents_host::Timestamp;
 
     use super::{QueuedRead, ReadQueue};
-    use crate::engine::{ReadRequest, StoreRead};
+    use crate::engine::{ClientRead, ReadRequest, StoreRead};
     use crate::message::{RelayMessage, SubscriptionId};
     use crate::native::server::outbox::tests::{held, stuck};
     use crate::session::ConnectionId;
@@ -109,15 +109,14 @@ mod tests {
     fn a_count_under_a_subscription_s_name_lets_no_event_be_told_twice() {
         let outbox = stuck(&held(10_000));
         let subscription = || SubscriptionId::new("a").unwrap();
-        let read = |request| StoreRead {
+        let read = |request| ClientRead {
             connection: ConnectionId::new(1),
             subscription: subscription(),
-            request,
-            now: Timestamp::EPOCH,
-            pubkeys: std::collections::BTreeSet::new(),
+            message: None,
+            read: StoreRead { request, now: Timestamp::EPOCH, pubkeys: std::collections::BTreeSet::new() },
         };
         let event = || RelayMessage::Event { subscription: subscription(), event: "1".into() };
-        let request = QueuedRead::new(read(ReadRequest::Request(Vec::new())), &outbox);
+        let request = QueuedRead::new(read(ReadRequest::Events(Vec::new())), &outbox);
         let count = QueuedRead::new(read(ReadRequest::Count(Vec::new())), &outbox);
         let _ = outbox.push(event());
         request.answer(vec![event()]);
@@ -129,12 +128,15 @@ mod tests {
     fn a_panic_ends_no_other_question() {
         let read_queue = ReadQueue::default();
         for number in 0..3 {
-            let read = StoreRead {
+            let read = ClientRead {
                 connection: ConnectionId::new(number),
                 subscription: SubscriptionId::new("a").unwrap(),
-                request: ReadRequest::Request(Vec::new()),
-                now: Timestamp::EPOCH,
-                pubkeys: std::collections::BTreeSet::new(),
+                message: None,
+                read: StoreRead {
+                    request: ReadRequest::Events(Vec::new()),
+                    now: Timestamp::EPOCH,
+                    pubkeys: std::collections::BTreeSet::new(),
+                },
             };
             read_queue.ask(QueuedRead { read, outbox: None });
         }

@@ -1,4 +1,4 @@
-//! Management calls of operators while the relay runs (NIP-86).
+//! Management calls of operators while the relay runs (NIP-86): what they change in the database.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -8,12 +8,10 @@ use openagents_host::Timestamp;
 use openagents_host::sql::{Sql, SqlError};
 use serde_json::{Value, json};
 
-use super::{Effect, RETRY_AFTER_FAILURE, Relay};
+use super::{RETRY_AFTER_FAILURE, ShardEngine};
 use crate::admission::{Lists, MAX_LISTED, Network};
+use crate::engine::Effect;
 use crate::management::{Call, List, METHODS, ManagementReply, Rules, SignedCall, UsedToken};
-use crate::message::RelayMessage;
-use crate::reason::{Prefix, Reason};
-use crate::session::ClientSession;
 
 /// How many events of banned authors are removed at once.
 const MAX_PURGED_PER_STEP: u64 = 500;
@@ -21,10 +19,10 @@ const MAX_PURGED_PER_STEP: u64 = 500;
 /// How long to let others go first between two such removals.
 const PURGE_PAUSE: Duration = Duration::from_millis(20);
 
-impl<S: Sql> Relay<S> {
+impl<S: Sql> ShardEngine<S> {
     /// Carries out what an operator wants. What changes something is done once for each token; a list may be asked for
     /// again within the same second, which is the same token.
-    pub(super) fn manage(
+    pub(in crate::engine) fn manage(
         &mut self,
         now: Timestamp,
         signed: &SignedCall,
@@ -42,11 +40,7 @@ impl<S: Sql> Relay<S> {
             Ok(answer)
         });
         match done {
-            Ok(Ok(answer)) => {
-                self.follow_up(now, call, &answer, effects);
-                Ok(answer)
-            }
-            Ok(Err(used)) => Err(used),
+            Ok(answer) => answer,
             Err(error) => {
                 effects.push(Effect::Failed(error));
                 Ok(Err("the relay could not reach its storage; try again".to_owned()))
@@ -179,35 +173,10 @@ impl<S: Sql> Relay<S> {
         Ok(Ok(of_operators.chain(of_configuration).collect()))
     }
 
-    /// What comes of a change for those who are connected.
-    fn follow_up(
-        &mut self,
-        now: Timestamp,
-        call: &Call,
-        answer: &ManagementReply,
-        effects: &mut Vec<Effect>,
-    ) {
-        if answer.is_err() || call.is_read_only() {
-            return;
-        }
-        effects.push(Effect::RulesChanged(Arc::clone(&self.rules)));
-        match call {
-            Call::BanPubkey(..) => {
-                self.next_purge = Some(now);
-                self.purge(now, effects);
-            }
-            Call::BlockAddress(..) => {
-                let blocked = |session: &ClientSession| self.rules.lists.blocks(session.address());
-                let unwanted = self.sessions.iter().filter(|(_, session)| blocked(session));
-                for (connection, _) in unwanted {
-                    let reason = Reason::new(Prefix::Blocked, "your address is blocked here");
-                    let message = RelayMessage::Notice(reason.to_string().into());
-                    effects.push(Effect::Send { connection: *connection, message });
-                    effects.push(Effect::Disconnect(*connection));
-                }
-            }
-            _ => {}
-        }
+    /// Begins to remove the events of an author who was just banned.
+    pub(in crate::engine) fn begin_purge(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        self.next_purge = Some(now);
+        self.purge(now, effects);
     }
 
     /// Removes some of the events of banned authors, if it is time.

@@ -1,19 +1,19 @@
 //! `AUTH`: who a client is (NIP-42).
 
-use openagents_host::sql::Sql;
 use openagents_host::{Timestamp, VerifiedEvent};
 
-use super::{Effect, Relay, answer};
+use super::SessionEngine;
+use crate::engine::{Effect, answer};
 use crate::message::RelayMessage;
 use crate::reason::{Outcome, Prefix, Reason};
-use crate::session::ConnectionId;
+use crate::session::{ClientSession, ConnectionId};
 
-/// How many people one connection can be of.
+/// How many keys can authenticate on one connection.
 const MAX_IDENTITIES: usize = 16;
 
-impl<S: Sql> Relay<S> {
-    /// Takes note of who a client is, if that is proven.
-    pub(super) fn authenticate(
+impl SessionEngine {
+    /// Takes note of who a client is, if the event proves it.
+    pub(in crate::engine) fn authenticate(
         &mut self,
         now: Timestamp,
         connection: ConnectionId,
@@ -52,8 +52,7 @@ impl<S: Sql> Relay<S> {
 
     /// Sends a client its challenge, once.
     pub(super) fn challenge(&mut self, connection: ConnectionId, effects: &mut Vec<Effect>) {
-        let challenge =
-            self.sessions.get_mut(&connection).and_then(crate::session::ClientSession::challenge_once);
+        let challenge = self.sessions.get_mut(&connection).and_then(ClientSession::challenge_once);
         if let Some(challenge) = challenge {
             effects.push(Effect::Send { connection, message: RelayMessage::Auth(challenge) });
             effects.push(Effect::SessionChanged(connection));

@@ -5,7 +5,8 @@ use std::time::Duration;
 use openagents_host::Timestamp;
 use openagents_host::sql::{Sql, SqlError};
 
-use super::{Effect, RETRY_AFTER_FAILURE, Relay};
+use super::{RETRY_AFTER_FAILURE, ShardEngine};
+use crate::engine::Effect;
 use crate::filter::Filter;
 use crate::store::Store;
 
@@ -49,16 +50,21 @@ impl IndexSchedule {
     }
 }
 
-impl<S: Sql> Relay<S> {
+impl<S: Sql> ShardEngine<S> {
     /// Takes what came since into the index before a search, or some of it, and the rest soon.
-    pub(super) fn prepare_search(&mut self, now: Timestamp, filters: &[Filter], effects: &mut Vec<Effect>) {
+    pub(in crate::engine) fn prepare_search(
+        &mut self,
+        now: Timestamp,
+        filters: &[Filter],
+        effects: &mut Vec<Effect>,
+    ) {
         if filters.iter().any(|filter| filter.search.is_some()) {
             self.extend_index(now, effects);
         }
     }
 
     /// Notes that an event was stored.
-    pub(super) fn index_later(&mut self, now: Timestamp) {
+    pub(in crate::engine) fn index_later(&mut self, now: Timestamp) {
         self.index_schedule.new = self.index_schedule.new.saturating_add(1);
         if self.index_schedule.new >= DUE_AFTER_EVENTS && self.index_schedule.due.is_none() {
             self.index_schedule.put_off(now);

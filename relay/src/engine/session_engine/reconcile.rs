@@ -3,25 +3,26 @@
 use std::sync::Arc;
 
 use openagents_host::Timestamp;
-use openagents_host::sql::Sql;
 
-use super::store_read::{ReadRequest, ReconciliationRead, reply};
-use super::{Effect, Relay};
+use super::SessionEngine;
+use crate::engine::Effect;
+use crate::engine::client_read::{ClientRead, ReconciliationRead, reply};
+use crate::engine::shard_api::ReadRequest;
 use crate::filter::Filter;
 use crate::message::{ReconcileStep, RelayMessage, SubscriptionId};
 use crate::reason::{Prefix, Reason};
 use crate::session::ConnectionId;
 
-impl<S: Sql> Relay<S> {
-    /// Answers a step of a reconciliation. After a refusal it is closed.
-    pub(super) fn reconcile(
+impl SessionEngine {
+    /// Answers a step of a reconciliation, or says what is to be read for the answer. After a refusal it is closed.
+    pub(in crate::engine) fn reconcile(
         &mut self,
         now: Timestamp,
         connection: ConnectionId,
         subscription: &SubscriptionId,
         step: &ReconcileStep,
         effects: &mut Vec<Effect>,
-    ) {
+    ) -> Option<ClientRead> {
         let taken = match step {
             ReconcileStep::Open { filter, message } => {
                 let opened = self.open_reconciliation(connection, subscription, filter);
@@ -31,16 +32,17 @@ impl<S: Sql> Relay<S> {
             ReconcileStep::Continue(message) => Ok(message),
             ReconcileStep::Close => {
                 self.close_reconciliation(connection, subscription, effects);
-                return;
+                return None;
             }
         };
         let taken = taken.and_then(|message| self.go_on(now, connection, subscription, message, effects));
-        if let Err(reason) = taken {
+        taken.unwrap_or_else(|reason| {
             self.close_reconciliation(connection, subscription, effects);
             self.challenge_for(connection, &reason, effects);
             let message = RelayMessage::ReconcileRefused { subscription: subscription.clone(), reason };
             effects.push(Effect::Send { connection, message });
-        }
+            None
+        })
     }
 
     fn open_reconciliation(
@@ -69,7 +71,7 @@ impl<S: Sql> Relay<S> {
         }
     }
 
-    /// Answers from the records that are in memory, or has them read for the answer.
+    /// Answers from the records that are in memory, or says that they are to be read.
     fn go_on(
         &mut self,
         now: Timestamp,
@@ -77,22 +79,21 @@ impl<S: Sql> Relay<S> {
         subscription: &SubscriptionId,
         message: &[u8],
         effects: &mut Vec<Effect>,
-    ) -> Result<(), Reason> {
+    ) -> Result<Option<ClientRead>, Reason> {
         if let Some(records) = self.reconciliations.records(now, connection, subscription) {
             let message = reply(subscription, records, message)?;
             effects.push(Effect::Send { connection, message });
-            return Ok(());
+            return Ok(None);
         }
         let Some(filter) = self.reconciliations.filter(connection, subscription).cloned() else {
             return Err(Reason::new(Prefix::Closed, "no reconciliation of this name is open"));
         };
-        let request = ReadRequest::Reconcile { filter, message: message.to_vec() };
-        self.read(now, connection, subscription, request, effects);
-        Ok(())
+        let (request, message) = (ReadRequest::Records(filter), Some(message.to_vec()));
+        Ok(Some(self.client_read(now, connection, subscription, request, message)))
     }
 
     /// Keeps the records that were read for an answer, or closes what was refused, if it is still what is open.
-    pub(super) fn reconciled(
+    pub(in crate::engine) fn reconciled(
         &mut self,
         now: Timestamp,
         reconciled: &ReconciliationRead,

@@ -5,7 +5,8 @@ use std::time::Duration;
 use openagents_host::Timestamp;
 use openagents_host::sql::{Sql, SqlError};
 
-use super::{Effect, RETRY_AFTER_FAILURE, Relay};
+use super::{RETRY_AFTER_FAILURE, ShardEngine};
+use crate::engine::Effect;
 use crate::store::Store;
 
 /// How many events go at a time. A Durable Object is not to be busy for long.
@@ -22,7 +23,7 @@ pub(super) fn next<S: Sql>(store: &Store<S>) -> Result<Option<Timestamp>, SqlErr
     Ok(store.next_expiry()?.map(|expiry| expiry + REMOVAL_DELAY))
 }
 
-impl<S: Sql> Relay<S> {
+impl<S: Sql> ShardEngine<S> {
     /// Remembers that an event that was just stored ends.
     pub(super) fn expect_removal(&mut self, expiry: Timestamp) {
         let due = expiry + REMOVAL_DELAY;

@@ -1,0 +1,112 @@
+//! A read that a client waits for, and the messages of its answer.
+
+use std::sync::Arc;
+
+use openagents_host::sql::SqlError;
+
+use super::shard_api::{ReadReply, ReadRequest, StoreRead};
+use crate::filter::Filter;
+use crate::message::{RelayMessage, SubscriptionId};
+use crate::nip77::{self, Records};
+use crate::reason::Reason;
+use crate::session::ConnectionId;
+
+/// A read that a client waits for: a `REQ`, a `COUNT` or a step of a reconciliation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientRead {
+    /// The connection that the answer goes to.
+    pub connection: ConnectionId,
+    /// The subscription id of the request.
+    pub subscription: SubscriptionId,
+    /// The client's message of a reconciliation, in bytes (NIP-77), that is answered with the records read.
+    pub message: Option<Vec<u8>>,
+    /// What to read.
+    pub read: StoreRead,
+}
+
+impl ClientRead {
+    /// The message with an event that was read.
+    pub(super) fn event(&self, event: Arc<str>) -> RelayMessage {
+        RelayMessage::Event { subscription: self.subscription.clone(), event }
+    }
+
+    /// Ends the answer.
+    pub(super) fn finish(
+        &self,
+        reply: ReadReply,
+        tell: &mut dyn FnMut(RelayMessage),
+    ) -> Option<ReconciliationRead> {
+        let subscription = self.subscription.clone();
+        match reply {
+            ReadReply::Events(completeness) => {
+                tell(RelayMessage::EndOfStoredEvents { subscription, completeness });
+                None
+            }
+            ReadReply::Count(count) => {
+                tell(RelayMessage::Count { subscription, count });
+                None
+            }
+            ReadReply::Records(records) => self.reconcile(records, tell),
+        }
+    }
+
+    /// The answer where the database failed, or took too long.
+    #[must_use]
+    pub fn refused(&self, error: &SqlError) -> RelayMessage {
+        let subscription = self.subscription.clone();
+        let reason = crate::reason::read_failed(error);
+        match self.read.request {
+            ReadRequest::Events(_) | ReadRequest::Count(_) => RelayMessage::Closed { subscription, reason },
+            ReadRequest::Records(_) => RelayMessage::ReconcileRefused { subscription, reason },
+        }
+    }
+
+    /// Answers a step of a reconciliation with the records that were read for it.
+    fn reconcile(
+        &self,
+        records: Result<Records, Reason>,
+        tell: &mut dyn FnMut(RelayMessage),
+    ) -> Option<ReconciliationRead> {
+        let ReadRequest::Records(filter) = &self.read.request else { return None };
+        let subscription = self.subscription.clone();
+        let message = self.message.as_deref().unwrap_or_default();
+        let answered = records.and_then(|records| Ok((reply(&subscription, &records, message)?, records)));
+        let records = match answered {
+            Ok((message, records)) => {
+                tell(message);
+                Some(Arc::new(records))
+            }
+            Err(reason) => {
+                tell(RelayMessage::ReconcileRefused { subscription: subscription.clone(), reason });
+                None
+            }
+        };
+        Some(ReconciliationRead {
+            connection: self.connection,
+            subscription,
+            filter: filter.clone(),
+            records,
+        })
+    }
+}
+
+/// A step of a reconciliation whose records had to be read was answered.
+#[derive(Clone, Debug)]
+pub struct ReconciliationRead {
+    pub(super) connection: ConnectionId,
+    pub(super) subscription: SubscriptionId,
+    pub(super) filter: Filter,
+    /// The records, for the next step; none after a refusal.
+    pub(super) records: Option<Arc<Records>>,
+}
+
+/// The relay's message of a reconciliation.
+pub(super) fn reply(
+    subscription: &SubscriptionId,
+    records: &Records,
+    message: &[u8],
+) -> Result<RelayMessage, Reason> {
+    let message = nip77::answer(records, message).map_err(|error| Reason::invalid(error.to_string()))?;
+    let message = base16ct::lower::encode_string(&message);
+    Ok(RelayMessage::Reconcile { subscription: subscription.clone(), message })
+}

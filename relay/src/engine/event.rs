@@ -1,0 +1,172 @@
+//! `EVENT`, and events published from inside the process: authorization by the session half, insertion by the shard
+//! half, then broadcast and handover.
+
+use openagents_host::sql::Sql;
+use openagents_host::{Event, Kind, Timestamp, VerifiedEvent};
+
+use super::batch::Prescreened;
+use super::session_engine::WriteGrant;
+use super::shard_api::{InsertReply, InsertRequest, PrecheckReply};
+use super::{Effect, Relay, answer};
+use crate::message::ClientMessage;
+use crate::reason::{Outcome, Prefix, Reason};
+use crate::session::ConnectionId;
+use crate::store::Precheck;
+use crate::validate;
+
+impl<S: Sql> Relay<S> {
+    /// Handles an event of a client that is not verified yet. It is checked step by step, the cheapest first: what is
+    /// not wanted or not going to be stored need not be verified.
+    pub(super) fn unverified_event(
+        &mut self,
+        now: Timestamp,
+        connection: ConnectionId,
+        event: Event,
+        prescreened: Prescreened,
+        effects: &mut Vec<Effect>,
+    ) {
+        let grant = match self.sessions.authorize_write(connection, &event) {
+            Ok(grant) => grant,
+            Err(reason) => {
+                self.sessions.refuse(connection, event.id, Outcome::Refused(reason), effects);
+                return;
+            }
+        };
+        let message = ClientMessage::Event(event);
+        if prescreened == Prescreened::Nothing
+            && let Err(reason) = self.sessions.within_rates(now, connection, &message)
+        {
+            effects.push(Effect::Send { connection, message: validate::refuse(message, reason) });
+            return;
+        }
+        let ClientMessage::Event(event) = message else { return };
+        // The database is asked only within the rate: also to find out that nothing is to be stored has its price.
+        let fresh = match prescreened {
+            Prescreened::Fresh { changes } => self.shard.precheck_fresh(now, &event, changes),
+            _ => None,
+        };
+        let precheck = match fresh {
+            Some(fresh) => Ok(Some(fresh)),
+            None => self.precheck(now, &event, effects),
+        };
+        let precheck = match precheck {
+            Ok(precheck) => precheck,
+            Err(outcome) => {
+                self.sessions.refuse(connection, event.id, outcome, effects);
+                return;
+            }
+        };
+        match validate::verified(event) {
+            Ok(event) => self.authorized_event(now, connection, &event, grant, precheck.as_ref(), effects),
+            Err(message) => effects.push(Effect::Send { connection, message }),
+        }
+    }
+
+    /// Handles an event of a client that was verified before it came here.
+    pub(super) fn verified_event(
+        &mut self,
+        now: Timestamp,
+        connection: ConnectionId,
+        event: &VerifiedEvent,
+        effects: &mut Vec<Effect>,
+    ) {
+        match self.sessions.authorize_write(connection, event) {
+            Ok(grant) => self.authorized_event(now, connection, event, grant, None, effects),
+            Err(reason) => self.sessions.refuse(connection, event.id, Outcome::Refused(reason), effects),
+        }
+    }
+
+    /// Handles an event that the connection may write. It is prechecked here unless that was done before.
+    fn authorized_event(
+        &mut self,
+        now: Timestamp,
+        connection: ConnectionId,
+        event: &VerifiedEvent,
+        grant: WriteGrant,
+        precheck: Option<&Precheck>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let admitted = match grant {
+            WriteGrant::Full if self.sessions.has_policy() => {
+                // The policy is not asked about what is not going to be stored.
+                let is_insertable = match precheck {
+                    Some(_) => Ok(()),
+                    None => self.precheck(now, event, effects).map(|_| ()),
+                };
+                is_insertable.and_then(|()| self.sessions.ask_policy(now, connection, event))
+            }
+            grant => Ok(grant),
+        };
+        match admitted {
+            Ok(grant) => {
+                let vanishes = self.vanishes(Some(connection), event);
+                let told = effects.len();
+                let request = InsertRequest { event, precheck, vanishes };
+                let outcome = self.insert(now, grant, &request, effects);
+                // The sender learns first that its event is safe.
+                effects.insert(told, answer(connection, event.id, outcome));
+            }
+            Err(outcome) => self.sessions.refuse(connection, event.id, outcome, effects),
+        }
+    }
+
+    /// Handles an event from inside the process.
+    pub(super) fn publish(
+        &mut self,
+        now: Timestamp,
+        event: &VerifiedEvent,
+        effects: &mut Vec<Effect>,
+    ) -> Outcome {
+        let request = InsertRequest { event, precheck: None, vanishes: self.vanishes(None, event) };
+        self.insert(now, WriteGrant::Full, &request, effects)
+    }
+
+    /// Stores an event, and tells those who want it.
+    fn insert(
+        &mut self,
+        now: Timestamp,
+        grant: WriteGrant,
+        request: &InsertRequest<'_>,
+        effects: &mut Vec<Effect>,
+    ) -> Outcome {
+        let (is_stored, is_handed_over) = match self.shard.insert(now, request) {
+            Ok(InsertReply::New { is_stored, is_handed_over }) => (is_stored, is_handed_over),
+            Ok(InsertReply::Refused(outcome)) => return outcome,
+            Err(error) => {
+                effects.push(Effect::Failed(error));
+                return Outcome::Refused(crate::reason::storage_failed());
+            }
+        };
+        let is_heard = grant == WriteGrant::Full && self.sessions.broadcast(request.event, effects);
+        if is_handed_over {
+            effects.push(Effect::HandOver(request.event.clone()));
+        }
+        if is_stored || is_heard || is_handed_over {
+            Outcome::Accepted
+        } else {
+            Outcome::Refused(Reason::new(Prefix::Mute, "nobody was listening to this ephemeral event"))
+        }
+    }
+
+    /// The precheck of an event, unless the store would refuse it.
+    fn precheck(
+        &self,
+        now: Timestamp,
+        event: &Event,
+        effects: &mut Vec<Effect>,
+    ) -> Result<Option<Precheck>, Outcome> {
+        match self.shard.precheck(now, event) {
+            Ok(PrecheckReply::Insertable(precheck)) => Ok(precheck),
+            Ok(PrecheckReply::Refused(outcome)) => Err(outcome),
+            Err(error) => {
+                effects.push(Effect::Failed(error));
+                Err(Outcome::Refused(crate::reason::storage_failed()))
+            }
+        }
+    }
+
+    /// Whether this is a request to vanish that is meant for this relay (NIP-62).
+    fn vanishes(&self, connection: Option<ConnectionId>, event: &Event) -> bool {
+        event.kind == Kind::VANISH && self.sessions.is_to_vanish_here(connection, event)
+    }
+}

@@ -1,0 +1,159 @@
+//! The session half of the relay: connections, subscriptions, reconciliations, rates, and who may do what.
+//!
+//! It knows nothing of the store. What it wants read or stored it asks of the shard half, in the words of
+//! [`shard_api`](super::shard_api).
+
+mod auth;
+mod authorize;
+mod broadcast;
+mod reconcile;
+mod subscribe;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use openagents_host::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+pub(super) use self::authorize::WriteGrant;
+
+use super::{Effect, RelayConfig};
+use crate::admission::{ConnectionRefusal, Network, Rates};
+use crate::management::Rules;
+use crate::message::RelayMessage;
+use crate::nip77::Reconciliations;
+use crate::reason::{Prefix, Reason};
+use crate::session::{ClientSession, ConnectionId, Origin};
+use crate::subscriptions::Subscriptions;
+
+/// The connections of a relay.
+#[derive(Debug)]
+pub(super) struct SessionEngine {
+    config: Arc<RelayConfig>,
+    /// The configured lists, and what operators have changed.
+    rules: Arc<Rules>,
+    sessions: BTreeMap<ConnectionId, ClientSession>,
+    subscriptions: Subscriptions,
+    reconciliations: Reconciliations,
+    rates: Rates,
+}
+
+/// The state of a connection, as it is kept while the relay sleeps.
+#[derive(Default, Serialize, Deserialize)]
+struct SavedConnection {
+    #[serde(rename = "c", default)]
+    session: ClientSession,
+    #[serde(rename = "s", default)]
+    subscriptions: Option<Box<RawValue>>,
+    #[serde(rename = "n", default, skip_serializing_if = "Option::is_none")]
+    reconciliations: Option<Box<RawValue>>,
+}
+
+impl SessionEngine {
+    pub(super) fn new(config: Arc<RelayConfig>, rules: Arc<Rules>) -> Self {
+        let rates = Rates::new(config.admission.rates.clone());
+        Self {
+            config,
+            rules,
+            sessions: BTreeMap::new(),
+            subscriptions: Subscriptions::default(),
+            reconciliations: Reconciliations::default(),
+            rates,
+        }
+    }
+
+    /// Takes the rules that hold from now on.
+    pub(super) fn set_rules(&mut self, rules: &Arc<Rules>) {
+        self.rules = Arc::clone(rules);
+    }
+
+    /// Whether one more client may connect from this address.
+    pub(super) fn may_connect(&self, address: Option<IpAddr>) -> Result<(), ConnectionRefusal> {
+        let from_there = |network: Network| {
+            let addresses = self.sessions.values().filter_map(ClientSession::address);
+            addresses.filter(|address| Network::of(*address) == network).count()
+        };
+        let limits = &self.config.admission.connections;
+        limits.admit(&self.rules.lists, address, self.sessions.len(), from_there)
+    }
+
+    /// Whether a connection is open.
+    pub(super) fn is_open(&self, connection: ConnectionId) -> bool {
+        self.sessions.contains_key(&connection)
+    }
+
+    /// All open connections.
+    pub(super) fn connections(&self) -> impl Iterator<Item = ConnectionId> {
+        self.sessions.keys().copied()
+    }
+
+    /// Takes up a new connection.
+    pub(super) fn open(&mut self, connection: ConnectionId, origin: &Origin, effects: &mut Vec<Effect>) {
+        self.sessions.insert(connection, ClientSession::new(origin));
+        self.subscriptions.open(connection);
+        let access = &self.config.access;
+        if access.auth_to_read || access.auth_to_write {
+            self.challenge(connection, effects);
+        }
+        effects.push(Effect::SessionChanged(connection));
+    }
+
+    /// Forgets a connection that ended.
+    pub(super) fn close(&mut self, connection: ConnectionId) {
+        self.sessions.remove(&connection);
+        self.subscriptions.close(connection);
+        self.reconciliations.close_all(connection);
+        self.rates.close(connection);
+    }
+
+    /// Frees the memory of reconciliations that nobody goes on with.
+    pub(super) fn forget_unused(&mut self, now: Timestamp) {
+        self.reconciliations.forget_unused(now);
+    }
+
+    /// Ends the connections from addresses that are blocked now.
+    pub(super) fn disconnect_blocked(&self, effects: &mut Vec<Effect>) {
+        let blocked = |session: &ClientSession| self.rules.lists.blocks(session.address());
+        for (connection, _) in self.sessions.iter().filter(|(_, session)| blocked(session)) {
+            let reason = Reason::new(Prefix::Blocked, "your address is blocked here");
+            let message = RelayMessage::Notice(reason.to_string().into());
+            effects.push(Effect::Send { connection: *connection, message });
+            effects.push(Effect::Disconnect(*connection));
+        }
+    }
+
+    /// The state of a connection, as compact JSON.
+    pub(super) fn saved(&self, connection: ConnectionId) -> String {
+        let session = self.sessions.get(&connection).cloned().unwrap_or_default();
+        let subscriptions = RawValue::from_string(self.subscriptions.saved(connection)).ok();
+        // Texts, keys and JSON always serialise.
+        let reconciliations = self.reconciliations.saved(connection);
+        serde_json::to_string(&SavedConnection { session, subscriptions, reconciliations })
+            .unwrap_or_default()
+    }
+
+    /// Takes up a connection in the state that was [`saved`](Self::saved).
+    pub(super) fn restore(&mut self, connection: ConnectionId, saved: &str) {
+        let saved: SavedConnection = serde_json::from_str(saved).unwrap_or_default();
+        self.sessions.insert(connection, saved.session);
+        let subscriptions = saved.subscriptions.as_ref().map_or("{}", |json| json.get());
+        self.subscriptions.restore(connection, subscriptions, &self.config.limits);
+        if let Some(reconciliations) = &saved.reconciliations {
+            self.reconciliations.restore(connection, reconciliations, &self.config.limits);
+        }
+    }
+
+    /// Drops what a host that hibernates loses, and takes up the connections again.
+    pub(super) fn forget(&mut self) {
+        let saved: Vec<_> =
+            self.connections().map(|connection| (connection, self.saved(connection))).collect();
+        // Who waits ten seconds for a real object to forget them has earned it; who is forgotten at once has not.
+        let rates = std::mem::take(&mut self.rates);
+        *self = Self { rates, ..Self::new(Arc::clone(&self.config), Arc::clone(&self.rules)) };
+        for (connection, state) in saved {
+            self.restore(connection, &state);
+        }
+    }
+}

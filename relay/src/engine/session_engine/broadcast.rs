@@ -1,0 +1,26 @@
+//! Broadcast of a new event to the subscriptions that match it.
+
+use openagents_host::VerifiedEvent;
+
+use super::SessionEngine;
+use crate::engine::Effect;
+use crate::message::RelayMessage;
+use crate::session::ConnectionId;
+
+impl SessionEngine {
+    /// Tells everybody whose subscription an event belongs to, and says whether that was anybody.
+    pub(in crate::engine) fn broadcast(&self, event: &VerifiedEvent, effects: &mut Vec<Effect>) -> bool {
+        let before = effects.len();
+        let access = &self.config.access;
+        let may_hear = |connection: &ConnectionId| {
+            !access.private_kinds.contains(&event.kind)
+                || self.sessions.get(connection).is_some_and(|session| access.may_hear(session, event))
+        };
+        let told = self.subscriptions.matching(event).filter(|(connection, _)| may_hear(connection));
+        effects.extend(told.map(|(connection, subscription)| Effect::Send {
+            connection,
+            message: RelayMessage::Event { subscription: subscription.clone(), event: event.json().clone() },
+        }));
+        effects.len() > before
+    }
+}

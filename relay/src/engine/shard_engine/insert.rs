@@ -1,0 +1,120 @@
+//! Insertion of an event, and the note that it is to be handed over, in one transaction.
+
+use openagents_host::sql::{Sql, SqlError};
+use openagents_host::{Event, Kind, Timestamp};
+
+use super::ShardEngine;
+use crate::engine::shard_api::{InsertReply, InsertRequest, PrecheckReply};
+use crate::store::{Insertion, Precheck, expiry};
+
+impl<S: Sql> ShardEngine<S> {
+    /// Looks up what is to be known to insert an event, which need not be verified yet.
+    pub(in crate::engine) fn precheck(
+        &self,
+        now: Timestamp,
+        event: &Event,
+    ) -> Result<PrecheckReply, SqlError> {
+        if !self.config.retention.keeps(event.kind) {
+            return Ok(PrecheckReply::Insertable(None));
+        }
+        let precheck = self.store.precheck(now, event)?;
+        Ok(match precheck.refusal() {
+            Some(refusal) => PrecheckReply::Refused(refusal.into()),
+            None => PrecheckReply::Insertable(Some(precheck)),
+        })
+    }
+
+    /// Which of these events the store knows nothing about, and after how many changes that is said.
+    pub(in crate::engine) fn are_fresh(
+        &self,
+        now: Timestamp,
+        events: &[&Event],
+    ) -> Result<(Vec<bool>, u64), SqlError> {
+        Ok((self.store.are_fresh(now, events)?, self.changes))
+    }
+
+    /// The precheck of an event that was [fresh](Self::are_fresh) after so many changes, if none has come since.
+    pub(in crate::engine) fn precheck_fresh(
+        &self,
+        now: Timestamp,
+        event: &Event,
+        changes: u64,
+    ) -> Option<Precheck> {
+        (changes == self.changes).then(|| self.store.precheck_fresh(now, event))
+    }
+
+    /// Stores an event and notes that it is to be handed over, as its kind wants.
+    pub(in crate::engine) fn insert(
+        &mut self,
+        now: Timestamp,
+        request: &InsertRequest<'_>,
+    ) -> Result<InsertReply, SqlError> {
+        let handed_over = match self.write(now, request)? {
+            Acceptance::Refused(refusal) => return Ok(InsertReply::Refused(refusal.into())),
+            Acceptance::New { handed_over } => handed_over,
+        };
+        let InsertRequest { event, precheck, .. } = request;
+        let is_stored = self.config.retention.keeps(event.kind);
+        if precheck.is_none_or(|precheck| precheck.changes_others(event)) {
+            self.changes = self.changes.wrapping_add(1);
+        }
+        if is_stored {
+            self.index_later(now);
+            if let Some(end) = self.store.end(now, event) {
+                self.expect_removal(end);
+            }
+        }
+        if event.kind == Kind::VANISH {
+            self.expect_removal(Timestamp::EPOCH);
+        }
+        if let Some(due) = handed_over {
+            self.next_handover = Some(self.next_handover.map_or(due, |next| next.min(due)));
+        }
+        Ok(InsertReply::New { is_stored, is_handed_over: handed_over.is_some() })
+    }
+
+    fn write(&self, now: Timestamp, request: &InsertRequest<'_>) -> Result<Acceptance, SqlError> {
+        let InsertRequest { event, precheck, vanishes } = request;
+        let kept = self.config.retention.keeps(event.kind);
+        let wanted = self.config.handover.wants(event);
+        // What is kept for a while only may be gone before it has arrived.
+        let stays = kept && self.config.retention.time(event.kind).is_none();
+        let hand_over =
+            || Ok(Acceptance::New { handed_over: Some(self.store.hand_over(now, event, stays)?) });
+        let insert = || match precheck {
+            _ if *vanishes => self.store.vanish(now, event),
+            Some(precheck) => self.store.insert_prechecked(event, precheck),
+            None => self.store.insert(now, event),
+        };
+        match (kept, wanted) {
+            (false, _) if expiry(event).is_some_and(|expiry| expiry <= now) => {
+                Ok(Acceptance::Refused(Insertion::Expired))
+            }
+            (false, false) => Ok(Acceptance::New { handed_over: None }),
+            (false, true) => hand_over(),
+            (true, false) => Ok(insert()?.into()),
+            (true, true) => self.store.sql().transaction(|| match insert()? {
+                Insertion::Inserted => hand_over(),
+                other => Ok(other.into()),
+            }),
+        }
+    }
+}
+
+/// What was written for an event.
+enum Acceptance {
+    /// It is new; if it is to be handed over, that is due again at this time.
+    New {
+        handed_over: Option<Timestamp>,
+    },
+    Refused(Insertion),
+}
+
+impl From<Insertion> for Acceptance {
+    fn from(insertion: Insertion) -> Self {
+        match insertion {
+            Insertion::Inserted => Self::New { handed_over: None },
+            refusal => Self::Refused(refusal),
+        }
+    }
+}
