@@ -1,9 +1,11 @@
-//! The native host: SQLite files, the system clock, and a thread for each engine.
+//! The native host: SQLite files, engine threads, the system clock.
 
 mod engine_thread;
 pub mod http;
+mod mailbox;
 mod maintenance;
 mod sqlite;
+mod tickets;
 
 use std::future::Future;
 use std::time::{Duration, SystemTime};
@@ -11,8 +13,10 @@ use std::time::{Duration, SystemTime};
 pub use engine_thread::{CommitWatch, EngineStopped, EngineThread, InputBatch, Inputs};
 // The names of before.
 pub use engine_thread::{CommitWatch as Commits, EngineStopped as Stopped, InputBatch as Made};
+pub use mailbox::Mailbox;
 pub use maintenance::{FileSizes, Maintenance, PartSize};
 pub use sqlite::{Durability, OpenError, Sqlite};
+pub use tickets::Tickets;
 
 use crate::time::Timestamp;
 

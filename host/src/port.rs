@@ -1,4 +1,5 @@
-//! The ports between an engine and its host: how it is driven, and where its data is kept.
+//! The ports between an engine and its host: how it is driven, when its alarm rings, and where its data is kept.
 
+pub mod alarm;
 pub mod engine;
 pub mod sql;

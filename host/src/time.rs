@@ -1,4 +1,4 @@
-//! Points in time. An engine never reads a clock: it is told what time it is.
+//! Timestamps in milliseconds. An engine never reads a clock: it is told the time.
 
 use std::fmt;
 use std::time::Duration;
@@ -49,7 +49,7 @@ impl Timestamp {
         self.0 / 1_000
     }
 
-    /// How long it is from here to `later`; nothing when that is already past.
+    /// The time from this to `later`; zero when that is in the past.
     #[must_use]
     pub const fn until(self, later: Self) -> Duration {
         Duration::from_millis(later.0.saturating_sub(self.0))

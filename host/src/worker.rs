@@ -1,6 +1,9 @@
-//! The Cloudflare host: a Durable Object's SQL, clock and alarm.
+//! The Cloudflare host: a Durable Object's database, clock and alarm, and its calls to other objects.
 
+mod address;
 pub mod http;
+mod object;
+pub mod rpc;
 mod sql;
 
 use std::future::Future;
@@ -10,14 +13,16 @@ use std::time::Duration;
 use ::worker::Delay;
 use futures_util::future::{Either, select};
 
+pub use address::ObjectAddress;
+pub use object::{ObjectHost, RingingAlarm};
 pub use sql::{BilledRows, DurableSql};
 
 use crate::time::Timestamp;
 
-/// The runtime's clock. In production it stands still while code runs and moves on with I/O.
+/// The runtime's clock. In production it stands still while code runs, and advances with I/O.
 #[must_use]
 pub fn now() -> Timestamp {
-    // No instant before 1970 and none after 2^53 can be told.
+    // The runtime gives no time before 1970 and none after 2^53.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -26,7 +31,7 @@ pub fn now() -> Timestamp {
     Timestamp::from_millis(::worker::js_sys::Date::now() as u64)
 }
 
-/// The longest timer: the runtime counts its milliseconds in 32 bits, which is 24 days.
+/// The longest timer: the runtime counts milliseconds in 32 bits, which is 24 days.
 const MAX_TIMER: Duration = Duration::from_millis(0x7fff_ffff);
 
 /// The output of `future`, or `None` when it takes longer than `limit`.
@@ -37,15 +42,15 @@ pub async fn timeout<T>(limit: Duration, future: impl Future<Output = T>) -> Opt
     }
 }
 
-/// The longest time ahead that an alarm is set. A JavaScript date cannot tell every instant that an event can name.
+/// The longest time ahead that an alarm is set. A JavaScript date cannot represent every time that an event can name.
 const MAX_ALARM_DELAY: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// Sets the object's one alarm to `at`, but at most 30 days ahead: an alarm that comes early finds nothing due, and has to
-/// be set again. With `None`, removes it.
+/// Sets the object's one alarm to `at`, but at most 30 days ahead: an alarm that rings early finds nothing due and is set
+/// again. `None` removes it.
 ///
 /// # Errors
 /// When the runtime refuses.
-pub async fn set_alarm(storage: &::worker::Storage, at: Option<Timestamp>) -> ::worker::Result<()> {
+async fn set_alarm(storage: &::worker::Storage, at: Option<Timestamp>) -> ::worker::Result<()> {
     match at {
         // An offset of zero is refused; the past means at once.
         Some(at) => storage.set_alarm(now().until(at).clamp(Duration::from_millis(1), MAX_ALARM_DELAY)).await,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use openagents_host::http::{HeaderValue, Response, StatusCode, response};
 use openagents_host::{Kind, PublicKey};
 use serde::Serialize;
 
@@ -20,13 +21,6 @@ const RELAY_LIST_NIP: u16 = 65;
 
 /// The `Accept` value that asks for the document, and its content type.
 pub const CONTENT_TYPE: &str = "application/nostr+json";
-
-/// The headers that let pages of any origin read the document (NIP-11).
-pub const CORS_HEADERS: [(&str, &str); 3] = [
-    ("access-control-allow-origin", "*"),
-    ("access-control-allow-headers", "accept, content-type, authorization"),
-    ("access-control-allow-methods", "GET, HEAD, POST, OPTIONS"),
-];
 
 /// The relay information document. It serialises as NIP-11 wants it.
 ///
@@ -154,6 +148,15 @@ impl RelayInformation {
         let allowed: BTreeSet<u16> = parts.map(str::parse).collect::<Result<_, _>>()?;
         self.supported_nips.retain(|nip| allowed.contains(nip));
         Ok(())
+    }
+
+    /// The HTTP response with the document, which pages of any origin may read.
+    #[must_use]
+    pub fn to_response(&self) -> Response {
+        let content_type = HeaderValue::from_static(CONTENT_TYPE);
+        let mut response = response::bytes(StatusCode::OK, content_type, self.to_json());
+        response::set_common_headers(response.headers_mut());
+        response
     }
 
     /// The document.

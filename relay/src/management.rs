@@ -11,6 +11,8 @@ pub use call::{Call, CallError, METHODS};
 pub use rules::{List, Listed, Rules, Wording};
 pub use token::{SignedCall, Token, UsedToken};
 
+use openagents_host::http::response::{self, private};
+use openagents_host::http::{HeaderValue, Response, StatusCode};
 use serde_json::{Value, json};
 
 /// The `Content-Type` of management requests and replies.
@@ -37,4 +39,10 @@ pub fn reply_json(answer: &ManagementReply) -> String {
         Err(error) => json!({ "error": error }),
     }
     .to_string()
+}
+
+/// The HTTP response for a reply. Nothing between the relay and its operator may keep it.
+#[must_use]
+pub fn reply_response(status: StatusCode, reply: &ManagementReply) -> Response {
+    private(response::bytes(status, HeaderValue::from_static(CONTENT_TYPE), reply_json(reply)))
 }

@@ -5,5 +5,5 @@ pub mod tools;
 
 pub use server::{
     DeliveryError, HandoverSink, QueryError, RelayHandle, RelayServer, RelayServerConfig, RelayStatistics,
-    StartError, is_upgrade,
+    StartError,
 };

@@ -13,7 +13,7 @@ mod sockets;
 
 pub use handover::HandoverSink;
 pub use object::RelayHost;
-pub use rpc::{BILLED_ROWS_PATH, MANAGE_PATH, PUBLISH_PATH, QUERY_PATH, manage, publish, query};
+pub use rpc::{BILLED_ROWS_PATH, manage, publish, query};
 
 use crate::limits::Limits;
 

@@ -8,9 +8,9 @@ use openagents_host::{Keys, PublicKey};
 use crate::author::agent::Jobs;
 use crate::discovery::Profile;
 use crate::engine::Options;
-use crate::http::AgentRoutes;
+use crate::http::{AgentRoutes, RecordAccess};
 use crate::manifest::AgentManifest;
-use crate::settings::AgentSettings;
+use crate::settings::{AgentSettings, Operators};
 
 impl AgentSettings {
     /// What is said about an agent with this key.
@@ -40,9 +40,10 @@ impl AgentSettings {
     }
 }
 
-/// What the agent answers over HTTP. What its operators sign has to name one of these hosts, if there are any.
+/// The routes of the agent. What its operators sign has to name one of these hosts, if there are any.
 pub(crate) fn agent_routes<A: Jobs>(
     settings: &AgentSettings,
+    operators: Operators,
     keys: &Keys,
     hosts: BTreeSet<String>,
 ) -> AgentRoutes {
@@ -51,5 +52,5 @@ pub(crate) fn agent_routes<A: Jobs>(
     let manifest = AgentManifest::of::<A>(&key).at_relays(profile.relays()).signed(keys);
     // What cannot be written as JSON is found when the agent starts.
     let default_state = serde_json::to_string(&A::default()).unwrap_or_default();
-    AgentRoutes::new(manifest, profile, &settings.operators, hosts, default_state)
+    AgentRoutes::new(manifest, profile, RecordAccess::new(key, operators, hosts), default_state)
 }

@@ -38,7 +38,7 @@ use std::time::Duration;
 
 use futures_channel::{mpsc, oneshot};
 use openagents_host::outgoing::{Reach, RelayClient, RelayError};
-use openagents_host::{EncryptError, Keys, PublicKey, VerifiedEvent};
+use openagents_host::{EncryptError, Keys, PublicKey, VerifiedEvent, timeout};
 
 use crate::clock;
 use crate::nip90::{Amount, NotAJobRequest};
@@ -223,7 +223,7 @@ impl JobClient {
     async fn publish(&self, event: VerifiedEvent) -> Result<(), ClientError> {
         let (done, published) = oneshot::channel();
         self.tell(ClientCommand::Publish { event, done })?;
-        match clock::within(PUBLISH_TIMEOUT, published).await {
+        match timeout(PUBLISH_TIMEOUT, published).await {
             Some(published) => published.unwrap_or(Err(ClientError::Stopped)),
             None => Err(ClientError::NotTaken { after: PUBLISH_TIMEOUT }),
         }

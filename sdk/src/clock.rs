@@ -1,21 +1,7 @@
 //! Time, sleeping and spawning, on either host.
 
-use std::pin::pin;
-use std::time::Duration;
-
-use futures_util::future::{Either, select};
-
-/// What the work gives, if it does so in time.
-pub(crate) async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
-    match select(pin!(work), pin!(sleep(limit))).await {
-        Either::Left((output, _)) => Some(output),
-        Either::Right(_) => None,
-    }
-}
-
 #[cfg(not(target_arch = "wasm32"))]
 mod host {
-    pub(crate) use openagents_host::native::now;
     pub(crate) use tokio::time::sleep;
 
     /// Lets something go on by itself.
@@ -28,8 +14,6 @@ mod host {
 mod host {
     use std::time::Duration;
 
-    pub(crate) use openagents_host::worker::now;
-
     pub(crate) async fn sleep(duration: Duration) {
         worker::Delay::from(duration).await;
     }
@@ -40,4 +24,5 @@ mod host {
     }
 }
 
-pub(crate) use host::{now, sleep, spawn};
+pub(crate) use host::{sleep, spawn};
+pub(crate) use openagents_host::now;

@@ -51,7 +51,10 @@ pub use announcement::{Announcement, deletion};
 pub use job_state::JobState;
 pub(crate) use message::{Effect, Input, Options, Task};
 pub use output::Output;
-pub(crate) use query::StateQuery;
+pub(crate) use query::{
+    AgentMetrics, EndedJobs, JobDetails, JobSummary, MemoryKey, MemoryValue, SessionSummary, SessionTurn,
+    StateQuery, StateReply, Workload,
+};
 pub(crate) use spec::{AgentSpec, HOOK_TIMEOUT, HandlerSpec, HookSpec, ScheduleSpec};
 pub(crate) use vocabulary::{
     Changes, Delivery, Destination, Hook, JobOutput, Lease, NewTurn, QuoteError, RelayPoll, Report,

@@ -6,9 +6,8 @@ use openagents_host::outgoing::{
 };
 use openagents_host::{Event, Keys, VerifiedEvent};
 use openagents_relay::Filter;
-use serde_json::Value;
 
-use crate::engine::{Lease, Report, StateQuery};
+use crate::engine::{Lease, Report, StateQuery, StateReply};
 use crate::error::JobError;
 use crate::send::Shareable;
 
@@ -26,7 +25,7 @@ pub(crate) trait HandlerHost: Shareable {
     fn report(&self, lease: Lease, report: Report);
 
     /// Asks the agent's database, through its engine.
-    async fn query_state(&self, query: StateQuery) -> Result<Value, JobError>;
+    async fn query_state(&self, query: StateQuery) -> Result<StateReply, JobError>;
 
     /// Asks the agent's own relay.
     async fn events(&self, filters: Vec<Filter>) -> Result<Vec<Event>, JobError>;

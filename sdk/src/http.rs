@@ -1,18 +1,26 @@
-//! HTTP: which route a request takes and what the agent answers, the same on both hosts.
+//! HTTP: which route a request takes, one file for each handler, the same on both hosts.
 
 mod agent_routes;
+mod answer;
+mod fallback;
+#[cfg(test)]
+mod fixtures;
 mod health;
 mod index;
+mod manifest;
 mod metrics;
 mod nip05;
-mod operators;
+mod operator;
+mod parameters;
 mod records;
 pub(crate) mod relay_management;
-mod request;
-mod response;
 mod route;
 
-pub(crate) use agent_routes::{AgentRoutes, RouteAnswer};
-pub(crate) use request::HttpRequest;
-pub(crate) use response::{COMMON_HEADERS, HttpResponse};
-pub(crate) use route::{AgentRoute, Route, route};
+pub(crate) use agent_routes::AgentRoutes;
+pub(crate) use answer::RouteAnswer;
+pub(crate) use fallback::{method_not_allowed, not_found};
+pub(crate) use operator::RecordAccess;
+pub(crate) use relay_management::RelayManagement;
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use route::AgentRoute;
+pub(crate) use route::{Route, route};

@@ -4,12 +4,14 @@
 mod agent;
 mod error;
 pub(crate) mod names;
+mod operators;
 mod relay;
 mod relay_information;
 mod variables;
 
 pub(crate) use agent::{AgentSettings, agent_keys, agent_settings};
 pub(crate) use error::SettingError;
+pub(crate) use operators::Operators;
 pub(crate) use relay::{RelaySettings, relay_config};
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use relay::{retention_rules, trusted_proxies};

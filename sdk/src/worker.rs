@@ -3,6 +3,7 @@
 //! `deployment!` wraps these in the classes and the `fetch` function that the runtime calls.
 
 mod agent_object;
+mod calls;
 mod entry;
 mod relay_object;
 
@@ -11,36 +12,14 @@ pub use entry::fetch;
 pub use relay_object::{RelayObject, relay_object};
 
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
 use std::time::Duration;
 
-use futures_util::future::{Either, select};
 use worker::wasm_bindgen::JsValue;
 use worker::wasm_bindgen_futures::future_to_promise;
 use worker::{Env, WebSocketIncomingMessage, js_sys};
 
-use crate::clock;
-
-/// The name under which everything of a deployment without `NOSTR_PRIVATE_KEY` finds its agent, which then makes a key of
-/// its own and keeps it.
-const KEYLESS_AGENT: &str = "default";
-
-/// The name of the one relay object.
-const MAIN_RELAY: &str = "main-relay";
-
-const RELAY_BINDING: &str = "RELAY";
-const AGENT_BINDING: &str = "AGENT";
-
 /// How long one object may take to answer another. A call to an object that fails may never return.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// What the work gives, if it does so in time.
-async fn within<T>(timeout: Duration, work: impl Future<Output = T>) -> Option<T> {
-    match select(pin!(work), pin!(clock::sleep(timeout))).await {
-        Either::Left((output, _)) => Some(output),
-        Either::Right(_) => None,
-    }
-}
 
 /// A variable or secret of the deployment.
 fn variable(env: &Env, name: &str) -> Option<String> {

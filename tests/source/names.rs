@@ -59,6 +59,7 @@ const MAY_BE_DECLARED_TWICE: &[(&str, &str, &str)] = &[
     ("host", "Socket", "the one that callers see, and what is below it natively and in a Worker"),
     ("host", "Body", "what is below `Response`, natively and in a Worker"),
     ("host", "Chunks", "a stream that is `Send` natively only"),
+    ("sdk", "EffectFuture", "a future that is `Send` natively only"),
     ("sdk", "MaybeSend", "`Send` natively, nothing in a Worker"),
     ("sdk", "Shareable", "`Send + Sync` natively, nothing in a Worker"),
     ("sdk", "Work", "a future that is `Send` natively only"),

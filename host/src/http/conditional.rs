@@ -3,8 +3,9 @@
 use http::Method;
 use http::header::{self, HeaderMap, HeaderName};
 
+use super::date;
 use super::etag::{ETag, parse_list};
-use super::{date, header_text};
+use super::message::header_text;
 use crate::time::Timestamp;
 
 /// Which version of a representation there is now.

@@ -90,6 +90,8 @@ fn days_from_civil(year: u64, month: u64, day: u64) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::arithmetic_side_effects)]
+
     use std::time::{Duration, SystemTime};
 
     use proptest::prelude::*;

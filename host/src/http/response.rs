@@ -4,8 +4,11 @@ use bytes::Bytes;
 use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
+use super::body::Body;
+use super::conditional::Validators;
+use super::date;
+use super::message::Response;
 use super::range::unsatisfied_content_range;
-use super::{Body, Response, Validators, date};
 
 /// The `Content-Type` of text for people.
 pub const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
@@ -13,10 +16,11 @@ pub const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-
 /// The `Content-Type` of JSON.
 pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// Lets pages of any origin read a response (CORS), and keeps browsers from taking it for anything but its content type.
+/// What every response has: any page may read it (CORS; NIP-11 and NIP-05 ask for it), and no browser takes it for something
+/// to run.
 ///
 /// `authorization` has to be named: CORS does not count it among `*`.
-const COMMON_HEADERS: [(HeaderName, &str); 5] = [
+pub const COMMON_HEADERS: [(HeaderName, &str); 5] = [
     (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
     (header::ACCESS_CONTROL_ALLOW_HEADERS, "*, authorization"),
     (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD, POST, OPTIONS"),
@@ -54,6 +58,14 @@ pub fn empty(status: StatusCode) -> Response {
 #[must_use]
 pub fn error(status: StatusCode, reason: &str) -> Response {
     text(status, format!("{}\n", reason.trim_end()))
+}
+
+/// The response to `OPTIONS`, by which a browser asks before it sends a request of its own (CORS).
+#[must_use]
+pub fn preflight() -> Response {
+    let mut response = empty(StatusCode::NO_CONTENT);
+    set_common_headers(response.headers_mut());
+    response
 }
 
 /// The client has this version already (304).
@@ -99,8 +111,7 @@ pub fn set_validators(headers: &mut HeaderMap, current: &Validators) {
     }
 }
 
-/// Sets the headers that every response to a browser has: any page may read it (NIP-11, NIP-05), and no browser takes it for
-/// something to run.
+/// Sets the [`COMMON_HEADERS`].
 pub fn set_common_headers(headers: &mut HeaderMap) {
     for (name, value) in COMMON_HEADERS {
         headers.insert(name, HeaderValue::from_static(value));

@@ -5,15 +5,21 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures_util::Stream;
-use http::header::{CONTENT_LENGTH, HeaderValue};
-use http::{Method, StatusCode};
+use http::Method;
+use http::header::{CONNECTION, UPGRADE};
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 
+use crate::http::message::{lists, without_forbidden_body};
 use crate::http::{Body, BodyError, ByteStream, Request, Response};
 
 /// A request that hyper received. It can still be upgraded by `hyper::upgrade::on`.
+///
+/// An `Upgrade` that `Connection` does not name is for nobody (RFC 9110, 7.8), and taken out.
 #[must_use]
-pub fn request(request: http::Request<Incoming>) -> Request {
+pub fn request(mut request: http::Request<Incoming>) -> Request {
+    if !lists(request.headers(), &CONNECTION, UPGRADE.as_str()) {
+        request.headers_mut().remove(UPGRADE);
+    }
     request.map(body)
 }
 
@@ -52,22 +58,10 @@ impl Stream for IncomingChunks {
     }
 }
 
-/// A response as hyper sends it to a request with this `method`: a response to HEAD, and one whose status allows no body,
-/// leaves the body out; the former keeps its length.
+/// A response as hyper sends it to a request with this `method`: see [`without_forbidden_body`].
 #[must_use]
 pub fn response(response: Response, method: &Method) -> http::Response<HyperBody> {
-    let mut response = response.map(HyperBody);
-    let status = response.status();
-    let allows_body =
-        !status.is_informational() && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    if allows_body && method != Method::HEAD {
-        return response;
-    }
-    let body = std::mem::take(&mut response.body_mut().0);
-    if allows_body && let Some(length) = body.length() {
-        response.headers_mut().entry(CONTENT_LENGTH).or_insert(HeaderValue::from(length));
-    }
-    response
+    without_forbidden_body(response, method).map(HyperBody)
 }
 
 /// A [`Body`] for hyper. It is written as it comes, and its length, where it is known, becomes `Content-Length`.
@@ -117,7 +111,7 @@ mod tests {
 
     use super::{request, response};
     use crate::http::response::{bytes, empty, text};
-    use crate::http::{ByteStream, HeaderValue, Response, StatusCode};
+    use crate::http::{ByteStream, HeaderValue, Response, StatusCode, is_websocket_upgrade};
 
     fn stream() -> ByteStream {
         ByteStream::new(Box::pin(iter(["ab", "cd"].map(|chunk| Ok(Bytes::from_static(chunk.as_bytes()))))))
@@ -130,6 +124,7 @@ mod tests {
             "/stream" => Response::new(stream().into()),
             "/known" => Response::new(stream().with_length(4).into()),
             "/204" => empty(StatusCode::NO_CONTENT),
+            "/upgrade" => text(StatusCode::OK, is_websocket_upgrade(&parts.headers).to_string()),
             "/304" => bytes(StatusCode::NOT_MODIFIED, HeaderValue::from_static("a/b"), "left out"),
             _ => {
                 let length = body.length();
@@ -201,6 +196,17 @@ mod tests {
             let (head, body) = get("GET", path).await;
             assert!(!head.contains("content-length") && !head.contains("chunked"), "{head}");
             assert_eq!(body, "");
+        }
+    }
+
+    #[tokio::test]
+    async fn upgrade_counts_only_if_connection_names_it() {
+        let get = "GET /upgrade HTTP/1.1\nhost: a\nupgrade: websocket\n";
+        for (connection, expected) in
+            [("close, Upgrade", "true"), ("close\nconnection: UPGRADE", "true"), ("close", "false")]
+        {
+            let answered = exchange(&format!("{get}connection: {connection}\n\n")).await;
+            assert!(answered.ends_with(&format!("\r\n\r\n{expected}")), "{answered}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! What is done to an SQLite file as a whole, and what the SQL port therefore refuses: measuring, checking, compacting.
+//! Maintenance of an SQLite file as a whole, which the SQL port refuses: measuring, checking, compacting.
 
 use std::path::{Path, PathBuf};
 
@@ -7,34 +7,34 @@ use rusqlite::{Connection, OpenFlags};
 use super::sqlite::{OpenError, statement_error};
 use crate::port::sql::SqlError;
 
-/// An SQLite file that is opened for its upkeep.
+/// An SQLite file that is open for maintenance.
 #[derive(Debug)]
 pub struct Maintenance {
     connection: Connection,
     path: PathBuf,
 }
 
-/// How much room a database takes, in bytes.
+/// The sizes of a database's files and parts, in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileSizes {
-    /// Its pages, in the file or still in the write-ahead log.
+    /// The database's pages, in the file or still in the write-ahead log.
     pub database: u64,
-    /// Of these, what is free for new rows.
+    /// The part of these that is free for new rows.
     pub free: u64,
     /// The file of the write-ahead log.
     pub log: u64,
-    /// Its tables and indexes, the largest first.
+    /// The tables and indexes, the largest first.
     pub parts: Vec<PartSize>,
 }
 
-/// How much room a table or an index takes.
+/// The size of a table or an index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartSize {
-    /// Its name.
+    /// The name of the table or index.
     pub name: String,
     /// The table that it is, or that it is an index of.
     pub table: String,
-    /// In bytes, whole pages.
+    /// The size of its pages, in bytes.
     pub bytes: u64,
 }
 
@@ -74,7 +74,7 @@ impl Maintenance {
         }
     }
 
-    /// What is wrong with the file, as SQLite's `integrity_check` says it, at most so many sentences; none when it is
+    /// What is wrong with the file according to SQLite's `integrity_check`, in at most so many sentences; none when it is
     /// sound: every page is in its place, and every index has exactly the rows of its table.
     ///
     /// # Errors
@@ -89,7 +89,7 @@ impl Maintenance {
         Ok(said.into_iter().filter(|line| line != "ok").collect())
     }
 
-    /// How much room the database takes. All of its pages are visited.
+    /// Measures the database, which reads all of its pages.
     ///
     /// # Errors
     /// When the file cannot be read.

@@ -1,4 +1,4 @@
-//! The SQL port on an SQLite file, as strict as a Durable Object.
+//! The SQL port on an SQLite file, as strict as a Durable Object's database.
 
 mod checkpoint;
 mod log;
@@ -21,13 +21,13 @@ use crate::port::sql::{Columns, MAX_INTEGER, NextRow, Row, Sql, SqlError, Value}
 use self::checkpoint::Checkpoint;
 use self::log_state::LogState;
 
-/// What a commit has survived when it returns. Either way the file is intact after a crash.
+/// What a commit survives once it has returned. In either case the file is intact after a crash.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Durability {
-    /// The loss of power: the data is on the disk.
+    /// A power failure: the data is on the disk.
     #[default]
     Full,
-    /// The end of the process, however sudden. Faster; a loss of power may take the last moments.
+    /// The end of the process, however sudden. Faster, but a power failure may lose the last commits.
     Process,
 }
 
@@ -36,16 +36,16 @@ pub enum Durability {
 #[non_exhaustive]
 #[error("cannot open the database {path}: {error}", path = path.display())]
 pub struct OpenError {
-    /// Which file.
+    /// The database file.
     path: PathBuf,
-    /// SQLite's words.
+    /// SQLite's error.
     error: rusqlite::Error,
 }
 
-/// How much of the database whoever writes keeps in memory: what is written is mostly found by hashes, which are everywhere.
+/// The writer's page cache, in KiB: writes mostly go to rows that are keyed by hashes, which are all over the file.
 const CACHE_KIB: i64 = 16 * 1024;
 
-/// How much of the database each reader keeps in memory.
+/// Each reader's page cache, in KiB.
 const READER_CACHE_KIB: i64 = 512;
 
 impl OpenError {
@@ -54,10 +54,10 @@ impl OpenError {
     }
 }
 
-/// The number of steps that is never used up.
+/// The step limit that stands for none.
 const UNLIMITED: u32 = u32::MAX;
 
-/// How long a statement waits for another process that writes.
+/// How long a statement waits for a lock that another process or connection holds.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// An open SQLite database. Clones share the connection; it stays on its thread.
@@ -70,25 +70,25 @@ pub struct Sqlite {
     depth: Rc<AtomicU32>,
     log: Arc<LogState>,
     checkpoint: Rc<Checkpoint>,
-    /// How many thousand steps statements may still take.
+    /// How many thousand steps of SQLite's virtual machine statements may still take.
     steps: Arc<AtomicU32>,
 }
 
 impl Sqlite {
-    /// Opens the file, or makes it. It is written ahead (WAL).
+    /// Opens or creates the file, in WAL mode.
     ///
     /// # Errors
-    /// When the file cannot be made, read or written, or is no SQLite database.
+    /// When the file cannot be created, read or written, or is not an SQLite database.
     pub fn open(path: &Path, durability: Durability) -> Result<Self, OpenError> {
         Connection::open(path)
             .and_then(|connection| Self::configure(connection, durability))
             .map_err(|error| OpenError::new(path, error))
     }
 
-    /// Opens a file to read what was committed, also while another process writes to it.
+    /// Opens a file for reading, also while another process writes to it.
     ///
     /// # Errors
-    /// When the file is not there, cannot be read, or is no SQLite database.
+    /// When the file is not there, cannot be read, or is not an SQLite database.
     pub fn open_read_only(path: &Path) -> Result<Self, OpenError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         Connection::open_with_flags(path, flags)

@@ -1,4 +1,4 @@
-//! Which addresses may be reached.
+//! SSRF protection: which URLs and IP addresses may be reached.
 //!
 //! An agent fetches what strangers name in their jobs. Without this check a job could make it read the metadata
 //! service of its cloud (169.254.169.254), or the database beside it.
@@ -7,13 +7,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use url::{Host, Url};
 
-/// How far a request may reach.
+/// Which addresses a request may reach.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Reach {
-    /// Only what anybody on the internet could reach as well, and only encrypted.
+    /// Only what anybody on the internet can reach, and only encrypted.
     #[default]
     Public,
-    /// Anything, the own machine included, also without encryption. For addresses that the operator configured, and for
+    /// Anything, this machine included, with or without encryption. For addresses that the operator configured, and for
     /// tests; never for what a customer names.
     Anywhere,
 }
@@ -30,10 +30,10 @@ impl Reach {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AddressError {
-    /// It is no absolute URL with a host.
+    /// It is not an absolute URL with a host.
     #[error("expected an absolute URL: {0}")]
     Form(String),
-    /// A scheme that is not for this, or one without encryption.
+    /// A scheme that is not accepted here, or one without encryption.
     #[error("expected a URL that begins with {expected}, found `{found}:`")]
     Scheme {
         /// The schemes that are accepted here.
@@ -44,19 +44,19 @@ pub enum AddressError {
     /// `https://user:password@…`. The URL is not repeated: it holds a secret.
     #[error("a URL with a user name or a password is not accepted")]
     Credentials,
-    /// The host is of the own network, or of none.
+    /// The host is in a private network, or in none.
     #[error("`{host}` is not a public host")]
     Host {
         /// The host of the URL.
         host: String,
     },
-    /// A port below 1024 that is not the web's.
+    /// A port below 1024 other than 80 and 443.
     #[error("port {port} is not accepted, expected 80, 443 or one from 1024 on")]
     Port {
         /// The port of the URL.
         port: u16,
     },
-    /// The name is harmless, but not where it leads.
+    /// The name is public, but resolves to no public address.
     #[error("`{host}` has no public address")]
     Resolved {
         /// The host of the URL.
@@ -67,10 +67,10 @@ pub enum AddressError {
 /// Reads a URL and checks that it may be reached.
 ///
 /// `schemes` are the ones that the caller can speak, such as `["https", "http"]`; those without encryption (`http`, `ws`)
-/// are refused under [`Reach::Public`] even when listed. Under [`Reach::Public`] the host must be a public one: no name of
-/// the own network, no IP address that is private, local, reserved, or one of these in a wrapping (IPv4-mapped, 6to4,
-/// NAT64). Where a name leads to is not known here; natively that is checked when connecting, on Workers the platform
-/// has no way into a private network.
+/// are refused under [`Reach::Public`] even when listed. Under [`Reach::Public`] the host must be public: no name of a
+/// local network, and no IP address that is private, local or reserved, also if it is embedded in another (IPv4-mapped,
+/// 6to4, NAT64). What a name resolves to is not known here: natively it is checked when connecting, and Workers cannot
+/// reach a private network.
 ///
 /// ```
 /// use openagents_host::net::{Reach, public_url};
@@ -89,7 +89,7 @@ pub fn public_url(url: &str, schemes: &[&str], reach: Reach) -> Result<Url, Addr
     Ok(url)
 }
 
-/// The check of [`public_url`] for a URL that was read already, such as the target of a redirect.
+/// The check of [`public_url`] for a URL that is parsed already, such as the target of a redirect.
 pub(crate) fn check(url: &Url, schemes: &[&str], reach: Reach) -> Result<(), AddressError> {
     let accepted = || schemes.iter().filter(|scheme| reach == Reach::Anywhere || is_encrypted(scheme));
     if !accepted().any(|scheme| *scheme == url.scheme()) {
@@ -121,7 +121,7 @@ fn is_encrypted(scheme: &str) -> bool {
     matches!(scheme, "https" | "wss")
 }
 
-/// Names under these ends are given out by a local network, or not at all (RFC 6761, RFC 6762, RFC 7686, RFC 8375, and
+/// Names with these endings are given out by a local network, or not at all (RFC 6761, RFC 6762, RFC 7686, RFC 8375, and
 /// what is in wide use without an RFC).
 const LOCAL_NAMES: [&str; 14] = [
     "localhost",
@@ -142,12 +142,12 @@ const LOCAL_NAMES: [&str; 14] = [
 
 /// `name` is in the form that the `url` crate gives it: lower case, and never a spelling of an IPv4 address.
 fn is_public_name(name: &str) -> bool {
-    // The dot at the end makes a name absolute, nothing more.
+    // The dot at the end only makes the name absolute.
     let name = name.strip_suffix('.').unwrap_or(name);
     let local = LOCAL_NAMES
         .iter()
         .any(|end| name.strip_suffix(end).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')));
-    // A name without a dot is completed by the search list of the machine.
+    // A name without a dot is completed from the machine's search list.
     name.contains('.') && !name.split('.').any(str::is_empty) && !local
 }
 

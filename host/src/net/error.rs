@@ -14,16 +14,16 @@ pub enum FetchError {
     /// The URL, or one that it redirects to, may not be reached.
     #[error(transparent)]
     Address(#[from] AddressError),
-    /// A header that is none, or that is not the caller's to set.
+    /// A header that is malformed, or that the caller may not set.
     #[error("the header `{name}` cannot be sent")]
     Header {
-        /// Its name.
+        /// The header's name.
         name: String,
     },
-    /// It was sent on too often.
+    /// There were too many redirects.
     #[error("more than {limit} redirects")]
     Redirects {
-        /// How many are followed.
+        /// How many redirects are followed.
         limit: usize,
     },
     /// The body is larger than the limit.

@@ -3,13 +3,13 @@
 use http::header::HeaderMap;
 use url::Url;
 
-/// What to do with a resource.
+/// The method of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Method {
-    /// Read it.
+    /// Reads a resource.
     #[default]
     Get,
-    /// Send it something.
+    /// Sends something to a resource.
     Post,
 }
 

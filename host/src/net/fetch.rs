@@ -1,4 +1,4 @@
-//! One HTTP request, with limits on everything that the other side chooses.
+//! HTTP requests of a client, with limits on everything that the server chooses: size, time, redirects.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::platform::{self, timeout};
 
 const SCHEMES: [&str; 2] = ["https", "http"];
 
-/// These make up the message itself, so they are not the caller's to set.
+/// Headers of the message's framing, which the caller may not set.
 const FRAMING: [HeaderName; 8] = [
     header::CONNECTION,
     header::CONTENT_LENGTH,
@@ -25,7 +25,7 @@ const FRAMING: [HeaderName; 8] = [
     header::UPGRADE,
 ];
 
-/// Of the caller's headers, the ones that another origin may see as well. Any other could hold a secret.
+/// The caller's headers that are also sent to another origin after a redirect. Any other could hold a secret.
 const FOR_EVERY_ORIGIN: [HeaderName; 5] = [
     header::ACCEPT,
     header::ACCEPT_LANGUAGE,
@@ -34,14 +34,14 @@ const FOR_EVERY_ORIGIN: [HeaderName; 5] = [
     header::USER_AGENT,
 ];
 
-/// How much a request may take.
+/// The limits of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FetchLimits {
-    /// Which addresses may be reached, also by redirects.
+    /// Which addresses may be reached, redirects included.
     pub reach: Reach,
-    /// The largest body that is taken, in bytes.
+    /// The largest response body, in bytes.
     pub max_bytes: usize,
-    /// How long all of it may take, from resolving the name to the last byte of the body.
+    /// The time limit, from resolving the name to the last byte of the body.
     pub timeout: Duration,
     /// How many redirects are followed.
     pub max_redirects: usize,
@@ -77,9 +77,9 @@ pub struct FetchRequest {
     pub url: String,
     /// Names and values. A redirect to another origin is followed without those that could hold a secret.
     pub headers: Vec<(String, String)>,
-    /// The body; of a GET, nothing.
+    /// The body; empty for a GET.
     pub body: Vec<u8>,
-    /// How much it may take.
+    /// The limits.
     pub limits: FetchLimits,
 }
 
@@ -124,16 +124,16 @@ impl std::fmt::Debug for FetchRequest {
     }
 }
 
-/// What came back, whatever its status.
+/// A response, whatever its status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fetched {
     /// The HTTP status, such as 200.
     pub status: u16,
-    /// The header `content-type`, as it came.
+    /// The header `content-type`, unchanged.
     pub content_type: Option<String>,
     /// The whole body.
     pub body: Vec<u8>,
-    /// Where it came from: after redirects, not what was asked for.
+    /// The URL that it came from, after redirects.
     pub url: Url,
 }
 
@@ -144,7 +144,7 @@ impl Fetched {
         matches!(self.status, 200..=299)
     }
 
-    /// The body as UTF-8; what is not, is replaced by `�`.
+    /// The body as UTF-8, with `�` for what is not.
     #[must_use]
     pub fn text(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(&self.body)
@@ -189,7 +189,7 @@ impl Exchange {
                 None => return Err(FetchError::Header { name }),
             };
         }
-        // Many sites answer nothing to a client that has no name.
+        // Many sites do not answer a client without a name.
         headers
             .entry(header::USER_AGENT)
             .or_insert(HeaderValue::from_static(concat!("openagents/", env!("CARGO_PKG_VERSION"))));

@@ -1,4 +1,4 @@
-//! The fixed-size values of an event. On the wire they are lowercase hex of an exact length (NIP-01).
+//! Event ids, public keys and signatures: bytes of a fixed length, lowercase hex in JSON (NIP-01).
 
 use std::fmt;
 
@@ -19,7 +19,7 @@ macro_rules! fixed_bytes {
         pub struct $name([u8; $length]);
 
         impl $name {
-            /// The value of these bytes.
+            /// From its bytes.
             #[must_use]
             pub const fn from_bytes(bytes: [u8; $length]) -> Self {
                 Self(bytes)
@@ -105,7 +105,7 @@ fixed_bytes! {
 }
 
 fixed_bytes! {
-    /// Who signed an event: an x-only secp256k1 public key (BIP-340).
+    /// The public key of an event's author: an x-only secp256k1 key (BIP-340).
     PublicKey, 32
 }
 

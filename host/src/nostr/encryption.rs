@@ -1,7 +1,7 @@
-//! Texts that only two keys can read: NIP-44, and NIP-04 for those who still use it.
+//! Encryption between two keys: NIP-44, and NIP-04 for those who still use it.
 //!
-//! NIP-90 keeps the inputs and parameters of a job private this way. Neither scheme says who wrote a
-//! text: only decrypt what stood in a [`VerifiedEvent`](crate::VerifiedEvent), with its `pubkey`.
+//! NIP-90 keeps the inputs and parameters of a job private this way. Neither scheme proves who wrote a text: only decrypt
+//! what was in a [`VerifiedEvent`](crate::VerifiedEvent), with its `pubkey`.
 
 mod nip04;
 mod nip44;
@@ -11,11 +11,11 @@ use crate::nostr::keys::Keys;
 
 /// The longest text that is encrypted, in bytes: what fits into a row of a Durable Object.
 ///
-/// NIP-44 itself ends at 4 GiB and asks every implementation for a limit of its own.
+/// NIP-44 itself allows 4 GiB and asks every implementation for its own limit.
 pub const MAX_PLAINTEXT: usize = 2 * 1024 * 1024;
 
-/// The longest payload that is decrypted, in bytes: what [`MAX_PLAINTEXT`] takes in NIP-44, with version,
-/// nonce, length and MAC.
+/// The longest payload that is decrypted, in bytes: the size of [`MAX_PLAINTEXT`] in NIP-44, with version, nonce, length
+/// and MAC.
 pub const MAX_PAYLOAD: usize = (1 + 32 + 6 + MAX_PLAINTEXT + 32).div_ceil(3) * 4;
 
 /// How a text is encrypted between two keys.
@@ -46,7 +46,7 @@ impl Encryption {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EncryptError {
-    /// The receiver's public key belongs to nobody.
+    /// The receiver's public key is not a point of the curve.
     #[error("the receiver's public key is not a point of secp256k1")]
     Key,
     /// NIP-44 encrypts no empty text, and nothing is encrypted beyond [`MAX_PLAINTEXT`].
@@ -55,10 +55,10 @@ pub enum EncryptError {
         /// The text's length in bytes.
         length: usize,
     },
-    /// The system has no randomness to offer.
+    /// The system has no random bytes.
     #[error("no random bytes to encrypt with: {0}")]
     Random(String),
-    /// A cipher refused its input. All lengths are checked before, so this stands here in place of a panic.
+    /// A cipher refused its input. All lengths are checked before, so this never happens; it is here to avoid a panic.
     #[error("the cipher refused the length of its input")]
     Cipher,
 }
@@ -67,7 +67,7 @@ pub enum EncryptError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecryptError {
-    /// The sender's public key belongs to nobody.
+    /// The sender's public key is not a point of the curve.
     #[error("the sender's public key is not a point of secp256k1")]
     Key,
     /// The payload begins with `#`, NIP-44's mark of versions that are not base64.
@@ -96,7 +96,7 @@ pub enum DecryptError {
     /// The payload is not base64.
     #[error("the payload is not base64 (RFC 4648, with padding)")]
     Base64,
-    /// What follows `?iv=` is no initialization vector.
+    /// What follows `?iv=` is not an initialization vector.
     #[error("expected 16 bytes in base64 after `?iv=` (NIP-04)")]
     InitializationVector,
     /// NIP-44: the payload is for other keys, or was changed.
@@ -105,13 +105,13 @@ pub enum DecryptError {
     /// NIP-44: the sender padded the text wrongly.
     #[error("the padding is not that of NIP-44")]
     Padding,
-    /// NIP-44: the sender encrypted something that is no text.
+    /// NIP-44: what the sender encrypted is not text.
     #[error("the decrypted bytes are not UTF-8")]
     Utf8,
     /// NIP-04: the payload is for other keys, or was changed. Not said in which way: that would help to guess it.
     #[error("the payload does not decrypt to a text with the two keys")]
     Ciphertext,
-    /// A cipher refused its input. All lengths are checked before, so this stands here in place of a panic.
+    /// A cipher refused its input. All lengths are checked before, so this never happens; it is here to avoid a panic.
     #[error("the cipher refused the length of its input")]
     Cipher,
 }
@@ -130,7 +130,7 @@ impl Keys {
     ///
     /// # Errors
     /// When `to` is no point of the curve, the text is longer than [`MAX_PLAINTEXT`] or (NIP-44) empty, or the
-    /// system offers no randomness (on a Worker: outside of an event).
+    /// system has no random bytes (on a Worker: outside of an event).
     pub fn encrypt(
         &self,
         to: &PublicKey,

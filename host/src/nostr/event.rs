@@ -1,7 +1,7 @@
-//! Nostr events (NIP-01), and the proof that one was checked.
+//! Nostr events (NIP-01): unsigned, received, and verified.
 //!
-//! An [`Event`] is only well-formed. What is stored, matched or dispatched is a [`VerifiedEvent`], which
-//! can be had in two ways: by [`Event::verify`], or by signing an [`UnsignedEvent`] oneself.
+//! An [`Event`] is only well-formed. What is stored, matched or passed on is a [`VerifiedEvent`]. There are two ways to
+//! get one: [`Event::verify`], and signing an [`UnsignedEvent`].
 
 mod serialisation;
 
@@ -17,45 +17,45 @@ use super::kind::Kind;
 use super::schnorr;
 use crate::time::Timestamp;
 
-/// A tag: its name, its value, and whatever follows by the convention of that name.
+/// A tag: its name, its value, and what else the convention of that name has.
 pub type Tag = Vec<String>;
 
 /// The largest `created_at` that every host can store exactly (JavaScript's largest safe integer).
 pub const MAX_CREATED_AT: u64 = (1 << 53) - 1;
 
-/// An event as it came over the wire: well-formed, but nothing about it is proven.
+/// An event as it was received: well-formed, but its id and signature may be wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
-    /// What the event claims to be the hash of its content.
+    /// The claimed id: the hash of the fields below, except the signature.
     pub id: EventId,
-    /// Who claims to have signed it.
+    /// The claimed author.
     pub pubkey: PublicKey,
-    /// When it says it was made, in seconds since the Unix epoch.
+    /// When its author says it was made, in seconds since the Unix epoch.
     pub created_at: u64,
-    /// What it means.
+    /// The kind: what the event means.
     pub kind: Kind,
-    /// Its tags.
+    /// The tags.
     pub tags: Vec<Tag>,
-    /// Its content; what that is depends on the kind.
+    /// The content, whose form depends on the kind.
     pub content: String,
-    /// The claimed signature of its id.
+    /// The claimed signature of the id.
     pub sig: Signature,
 }
 
-/// Why an event is not what it claims to be.
+/// Why an event is not genuine.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum VerifyError {
-    /// The id is not the hash of the rest.
+    /// The id is not the hash of the other fields.
     #[error("the id is not the SHA-256 of the event, which is {expected}")]
     Id {
-        /// What the id would have to be.
+        /// The right id.
         expected: EventId,
     },
     /// The signature does not fit id and pubkey.
     #[error("the signature does not fit the id and the pubkey")]
     Signature,
-    /// A number that no host could store exactly.
+    /// `created_at` is larger than [`MAX_CREATED_AT`].
     #[error("created_at must be at most {MAX_CREATED_AT}")]
     CreatedAt,
     /// A tag without a name.
@@ -75,7 +75,7 @@ impl Event {
     /// Checks id and signature (NIP-01).
     ///
     /// # Errors
-    /// Says which of the two does not hold.
+    /// Says which of them is wrong.
     pub fn verify(self) -> Result<VerifiedEvent, VerifyError> {
         if self.created_at > MAX_CREATED_AT {
             return Err(VerifyError::CreatedAt);

@@ -1,4 +1,4 @@
-//! Filters: the conditions of a subscription (NIP-01).
+//! Filters (NIP-01): which events a subscription or a query is for.
 
 mod build;
 mod one_of;
@@ -19,10 +19,9 @@ pub use parse::FilterError;
 use crate::nostr::search::{Search, SearchableText};
 use crate::nostr::tag::TagName;
 
-/// What an event must be to belong to a subscription. All conditions that are given must hold.
+/// Conditions for events. An event matches if all conditions that are given hold; an empty list holds for no event.
 ///
-/// A list that is given but empty holds for no event. It is built by hand ([`Filter::new`]) or read from JSON, and
-/// serialises as that JSON.
+/// A filter is built ([`Filter::new`]) or read from JSON, and serialises as that JSON.
 ///
 /// ```
 /// use openagents_host::nostr::Filter;
@@ -44,9 +43,9 @@ pub struct Filter {
     pub since: Option<u64>,
     /// The event was made at this second or earlier.
     pub until: Option<u64>,
-    /// The event's text has what is searched for (NIP-50).
+    /// The event's text has these words (NIP-50).
     pub search: Option<Search>,
-    /// How many stored events are wanted at most. It says nothing about events that come later.
+    /// How many stored events are wanted at most. It does not limit events that come later.
     pub limit: Option<u64>,
 }
 
@@ -55,12 +54,12 @@ impl Filter {
     /// it did not ask for.
     ///
     /// # Errors
-    /// Says which field is not known or does not hold what it must.
+    /// Says which field is unknown or has the wrong form.
     pub fn from_json(json: &str) -> Result<Self, FilterError> {
         parse::filter(json)
     }
 
-    /// Whether the event belongs to the subscription. The limit plays no part.
+    /// Whether the event matches. The limit plays no part.
     #[must_use]
     pub fn matches(&self, event: &Event) -> bool {
         self.matches_with(event, |search| search.matches(&SearchableText::of(event)))
@@ -77,7 +76,7 @@ impl Filter {
             && self.search.as_ref().is_none_or(finds)
     }
 
-    /// Whether no event whatever can match.
+    /// Whether no event can ever match.
     #[must_use]
     pub fn matches_nothing(&self) -> bool {
         self.ids.as_ref().is_some_and(OneOf::is_empty)

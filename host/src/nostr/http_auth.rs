@@ -1,4 +1,4 @@
-//! Who sends an HTTP request, by a signed event in its `Authorization` header (NIP-98).
+//! HTTP authentication by a signed event in the `Authorization` header (NIP-98).
 
 use base64ct::{Base64, Base64Unpadded, Encoding};
 use sha2::{Digest, Sha256};
@@ -15,17 +15,17 @@ pub const HTTP_AUTH: Kind = Kind(27_235);
 /// How many seconds an event may be older or younger than the request it authorizes.
 pub const TIME_WINDOW: u64 = 60;
 
-/// Why a header authorizes nobody to make a request. All of them are a `401 Unauthorized`.
+/// Why a header does not authorize a request. Each is a `401 Unauthorized`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HttpAuthError {
-    /// The header has another form than NIP-98's.
+    /// The header does not have the form of NIP-98.
     #[error("expected `Authorization: Nostr <event in base64>`")]
     Scheme,
     /// What follows `Nostr` is not base64.
     #[error("the event is not base64 (RFC 4648)")]
     Base64,
-    /// What the base64 contains is no event.
+    /// What the base64 contains is not an event.
     #[error("what the base64 contains is not an event: {0}")]
     Event(String),
     /// An event for another purpose.
@@ -65,12 +65,12 @@ pub enum HttpAuthError {
     Verify(#[from] VerifyError),
 }
 
-/// The public key in whose name a request is made: `header` is its `Authorization`, `url` its absolute address with
-/// the query, `body` what a `payload` tag has to be the hash of.
+/// The public key of whoever sent a request: `header` is its `Authorization`, `url` its absolute URL with the query, and
+/// `body` what a `payload` tag must be the hash of.
 ///
-/// The method's case does not matter, since clients sign `get` as well. A `payload` tag is not demanded: NIP-98 leaves
-/// it to the client. Within [`TIME_WINDOW`] the same header authorizes the same request again: where a request changes
-/// something, use [`authorize_body`] and take each event once.
+/// The method's case does not matter, since some clients sign `get`. A `payload` tag is not required: NIP-98 leaves it to
+/// the client. Within [`TIME_WINDOW`] the same header authorizes the same request again: where a request changes
+/// something, use [`authorize_body`] and accept each event only once.
 ///
 /// ```
 /// use openagents_host::nostr::http_auth::{authorization, authorize};
@@ -83,7 +83,7 @@ pub enum HttpAuthError {
 /// ```
 ///
 /// # Errors
-/// Says what of the event does not fit the request.
+/// Says what in the event does not fit the request.
 pub fn authorize(
     header: &str,
     url: &str,
@@ -99,12 +99,12 @@ pub fn authorize(
     Ok(event.verify()?.pubkey)
 }
 
-/// The event by whose author a request with a body is made: as [`authorize`], but `is_url` says which URLs name what is
-/// asked, `url` is one of them, and the event has to name the SHA-256 of the body in a `payload` tag, as NIP-86 wants it.
-/// By the event's id it is known again if somebody sends it a second time.
+/// The event that authorizes a request with a body: as [`authorize`], but `is_url` says which URLs are right, `url` is one
+/// of them, and the event must have the SHA-256 of the body in a `payload` tag, as NIP-86 demands. The event's id tells
+/// whether it was used before.
 ///
 /// # Errors
-/// Says what of the event does not fit the request.
+/// Says what in the event does not fit the request.
 pub fn authorize_body(
     header: &str,
     url: &str,
@@ -155,13 +155,13 @@ fn sha256(body: &[u8]) -> String {
     base16ct::lower::encode_string(&Sha256::digest(body))
 }
 
-/// The `Authorization` header by which the owner of `keys` makes a request without a body: what [`authorize`] reads.
+/// The `Authorization` header for a request without a body, signed by `keys`: what [`authorize`] reads.
 #[must_use]
 pub fn authorization(keys: &Keys, url: &str, method: &str, now: Timestamp) -> String {
     header(&request(url, method).sign(keys, now))
 }
 
-/// The `Authorization` header by which the owner of `keys` makes a request with a body: what [`authorize_body`] reads.
+/// The `Authorization` header for a request with a body, signed by `keys`: what [`authorize_body`] reads.
 #[must_use]
 pub fn authorization_of_body(keys: &Keys, url: &str, method: &str, now: Timestamp, body: &[u8]) -> String {
     header(&request(url, method).tag(["payload", &sha256(body)]).sign(keys, now))
@@ -187,7 +187,7 @@ fn event(header: &str) -> Result<Event, HttpAuthError> {
     serde_json::from_slice(&json).map_err(|error| HttpAuthError::Event(error.to_string()))
 }
 
-/// The value of the tag of this name. Of two tags neither is taken, so that nobody can read the other one.
+/// The value of the only tag of this name. With two of them neither counts: another reader might take the other one.
 fn only_value<'a>(event: &'a Event, name: &'a str) -> Option<&'a str> {
     let mut values = event.tag_values(name);
     values.next().filter(|_| values.next().is_none())

@@ -1,4 +1,4 @@
-//! Secret keys, and the names by which people know public ones (NIP-19).
+//! Key pairs that sign, and the text forms of keys, `nsec1…` and `npub1…` (NIP-19).
 
 use std::fmt;
 
@@ -25,7 +25,7 @@ pub struct Keys {
     public: PublicKey,
 }
 
-/// Why a text is no key.
+/// Why a text is not a key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
@@ -38,15 +38,15 @@ pub enum KeyError {
     /// A public key where a secret one belongs, or the other way round.
     #[error("expected `{expected}1…`, found `{found}1…`")]
     Prefix {
-        /// What belongs here.
+        /// The prefix that belongs here.
         expected: &'static str,
-        /// What the text begins with.
+        /// The prefix of the text.
         found: String,
     },
-    /// A number outside the curve's group.
+    /// A secret key of zero or beyond the order of the curve's group.
     #[error("the secret key is not a number in secp256k1's group")]
     Range,
-    /// The system has no randomness to offer.
+    /// The system has no random bytes.
     #[error("no random bytes to make a key from: {0}")]
     Random(String),
 }
@@ -55,7 +55,7 @@ impl Keys {
     /// A new random key.
     ///
     /// # Errors
-    /// When the system offers no randomness (on a Worker: outside of an event).
+    /// When the system has no random bytes (on a Worker: outside of an event).
     pub fn generate() -> Result<Self, KeyError> {
         loop {
             let mut secret = [0; 32];
@@ -100,8 +100,8 @@ impl Keys {
         self.signing.sign(message)
     }
 
-    /// What this key and `with` have in common: the x of their product (NIP-04, NIP-44). None if `with` is no
-    /// point of the curve.
+    /// The secret that this key and `with` share: the x coordinate of their product (NIP-04, NIP-44). `None` if `with` is
+    /// not a point of the curve.
     pub(crate) fn shared_secret(&self, with: &PublicKey) -> Option<[u8; 32]> {
         self.signing.shared_secret(with)
     }

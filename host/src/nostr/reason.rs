@@ -1,11 +1,11 @@
-//! Why a relay refuses, in the form that NIP-01 gives it: a machine-readable word and a sentence.
+//! The reasons in `OK` and `CLOSED` messages (NIP-01): a machine-readable prefix and a sentence.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The word a reason begins with (NIP-01, "From relay to client").
+/// The prefix of a reason (NIP-01, "From relay to client").
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -16,11 +16,11 @@ pub enum Prefix {
     Pow,
     /// The sender or the content is banned.
     Blocked,
-    /// Too much at once.
+    /// Too many events or requests at once.
     RateLimited,
-    /// It does not have the form it must have.
+    /// It has the wrong form.
     Invalid,
-    /// Only for clients that say who they are (NIP-42).
+    /// Only for clients that have authenticated (NIP-42).
     AuthRequired,
     /// Not for this client.
     Restricted,
@@ -28,11 +28,11 @@ pub enum Prefix {
     Mute,
     /// It took too long (NIP-77).
     Closed,
-    /// The relay does not do this.
+    /// The relay does not support this.
     Unsupported,
     /// Anything else, above all the relay's own failures.
     Error,
-    /// No such word, or one that NIP-01 does not name: the text says it all.
+    /// No prefix, or one that NIP-01 does not name: all of the reason is in the text.
     Other,
 }
 
@@ -51,7 +51,7 @@ impl Prefix {
         Self::Error,
     ];
 
-    /// The word on the wire.
+    /// The prefix as it is sent, without the colon.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -80,9 +80,9 @@ impl Prefix {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reason {
-    /// For the machine.
+    /// The prefix, for programs.
     pub prefix: Prefix,
-    /// For people.
+    /// The sentence, for people.
     pub text: Cow<'static, str>,
 }
 
@@ -102,22 +102,22 @@ impl Reason {
         }
     }
 
-    /// It does not have the form it must have.
+    /// `invalid`: it has the wrong form.
     pub fn invalid(text: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Prefix::Invalid, text)
     }
 
-    /// The relay does not do this.
+    /// `unsupported`: the relay does not support this.
     pub fn unsupported(text: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Prefix::Unsupported, text)
     }
 
-    /// The client has to say who it is first (NIP-42).
+    /// `auth-required`: the client has to authenticate first (NIP-42).
     pub fn auth_required(text: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Prefix::AuthRequired, text)
     }
 
-    /// Not for this client.
+    /// `restricted`: not for this client.
     pub fn restricted(text: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Prefix::Restricted, text)
     }
@@ -132,15 +132,15 @@ impl fmt::Display for Reason {
     }
 }
 
-/// What became of an event.
+/// What a relay did with an event, as its `OK` message says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
-    /// It is stored; or it is ephemeral, and somebody got it.
+    /// It is stored; or it is ephemeral, and somebody received it.
     Accepted,
     /// It was stored already.
     Duplicate,
-    /// It was not taken.
+    /// It was refused.
     Refused(Reason),
 }
 

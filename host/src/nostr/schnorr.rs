@@ -1,5 +1,5 @@
-//! BIP-340 signatures and shared secrets: libsecp256k1 natively; in WebAssembly `k256` for what knows a secret, and a
-//! verifier of our own.
+//! Schnorr signatures (BIP-340) and shared secrets: libsecp256k1 natively; in WebAssembly `k256` for everything that uses
+//! a secret key, and our own verifier.
 
 #[cfg(any(target_arch = "wasm32", test))]
 pub(crate) mod k256;
@@ -19,7 +19,7 @@ use self::verifier::verify as verify_here;
 
 use super::bytes::{PublicKey, Signature};
 
-/// Whether `signature` is `public_key`'s signature of `message`. A key that is no curve point has none.
+/// Whether `signature` is `public_key`'s signature of `message`. A key that is not a point of the curve has none.
 #[must_use]
 pub fn verify(public_key: &PublicKey, message: &[u8; 32], signature: &Signature) -> bool {
     verify_here(public_key, message, signature)

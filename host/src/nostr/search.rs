@@ -1,7 +1,7 @@
 //! Full-text search (NIP-50): words, queries and ranking.
 //!
-//! Texts are cut into words here and nowhere else: what the index holds, what a query asks for, and what a live event is
-//! held against are words of the same making, so that stored and live events are found by the same queries on every host.
+//! Texts are split into words only here. The index, queries and live events all use these words, so the same query finds
+//! stored and live events on every host.
 
 mod query;
 mod rank;

@@ -53,7 +53,7 @@ impl fmt::Debug for TagName {
     }
 }
 
-/// Name and value of an indexed tag in one: what it is found under, in memory and in the database.
+/// The index key of a tag, in memory and in the database: its name and value in one.
 ///
 /// The letter, then the value as UTF-8. A value of 64 lowercase hex characters (an id or a public key, as most
 /// are) is its 32 bytes, and the letter's high bit says so: half the size in the largest index of the store.
@@ -61,7 +61,7 @@ impl fmt::Debug for TagName {
 pub struct TagKey(Box<[u8]>);
 
 impl TagKey {
-    /// What a tag of this name and value is found under.
+    /// The key of a tag with this name and value.
     #[must_use]
     pub fn new(name: TagName, value: &str) -> Self {
         const PACKED: u8 = 0x80;
@@ -79,14 +79,14 @@ impl TagKey {
         Self(key.into())
     }
 
-    /// All indexed tags of an event, each once.
+    /// The keys of all indexed tags of an event, each once.
     #[must_use]
     pub fn of(event: &Event) -> BTreeSet<Self> {
         let key = |tag: &Vec<String>| Some(Self::new(TagName::new(tag.first()?)?, tag.get(1)?));
         event.tags.iter().filter_map(key).collect()
     }
 
-    /// The bytes that stand in the database.
+    /// The bytes as the database has them.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0

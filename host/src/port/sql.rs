@@ -1,8 +1,8 @@
-//! The storage port: one SQL dialect, that of a Durable Object, on both hosts.
+//! The SQL port: the dialect of a Durable Object's database on both hosts.
 //!
 //! It is synchronous on both, so an engine calls it directly, and a transaction is a closure. What a Durable
 //! Object refuses (more than 100 values in a statement, rows beyond 2 MB, `PRAGMA user_version`, `BEGIN`, …) the
-//! native implementation refuses too, so what passes natively works when deployed. Integers travel as
+//! native implementation refuses too, so what works natively works when deployed. Integers travel as
 //! JavaScript numbers on a Durable Object: they are bound as reals on both hosts, land exactly in `INTEGER` columns
 //! of `STRICT` tables, and are refused beyond ±2^53.
 
@@ -17,27 +17,27 @@ pub mod conformance;
 pub use row::{Column, Columns, FromRow, Row, Value};
 pub use schema::{SchemaError, migrate};
 
-/// The largest integer, either way, that travels unchanged: JavaScript's largest safe one.
+/// The largest absolute value of an integer: JavaScript's largest safe one.
 pub const MAX_INTEGER: i64 = (1 << 53) - 1;
 
-/// Why the database did not do as asked.
+/// Why a statement failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SqlError {
-    /// SQLite's own words: a constraint, a syntax error, a limit, a full disk.
+    /// SQLite's message: a constraint, a syntax error, a limit, a full disk.
     #[error("{0}")]
     Statement(String),
-    /// A value that would not come back as it was stored.
+    /// An integer that would not come back as it was stored.
     #[error("the integer {0} is beyond ±2^53 and would be rounded")]
     IntegerRange(i64),
-    /// A column holds something else than the code reads.
+    /// A column has another type than the code reads.
     #[error("column {index} holds {found} where {expected} was expected")]
     Column {
-        /// Which column, from 0.
+        /// The column, counted from 0.
         index: usize,
-        /// What the code reads.
+        /// The type that the code reads.
         expected: &'static str,
-        /// What is there.
+        /// The type that is there.
         found: &'static str,
     },
     /// Reading took more steps than it [may](Sql::limited).
@@ -45,7 +45,7 @@ pub enum SqlError {
     Interrupted,
 }
 
-/// What a row callback answers: go on, or stop reading.
+/// The return value of a row callback: continue, or stop reading.
 pub type NextRow = Result<ControlFlow<()>, SqlError>;
 
 /// A database. A handle: clones share one.
@@ -78,9 +78,9 @@ pub trait Sql: Clone + 'static {
     /// What `body` returns, or that the transaction could not begin or be committed.
     fn transaction<T, E: From<SqlError>>(&self, body: impl FnOnce() -> Result<T, E>) -> Result<T, E>;
 
-    /// Lets `body` read with a limit: when its statements have taken about so many thousand steps of SQLite's machine, of which
-    /// a row that is looked at costs ten or twenty, the one that is running fails as [`SqlError::Interrupted`]. A
-    /// Durable Object's database does not count steps; there, nothing is interrupted.
+    /// Runs `body` with a limit on reading: when its statements have taken about so many thousand steps of SQLite's virtual
+    /// machine (ten or twenty for each row that is read), the running one fails with [`SqlError::Interrupted`]. A Durable
+    /// Object's database does not count steps, so nothing is interrupted there.
     ///
     /// # Errors
     /// What `body` returns.
@@ -93,7 +93,7 @@ pub trait Sql: Clone + 'static {
         body()
     }
 
-    /// Whether what is read now is [limited](Self::limited): whoever reads need not limit it otherwise.
+    /// Whether reading is [limited](Self::limited) now, so that no other limit is needed.
     fn is_limited(&self) -> bool {
         false
     }

@@ -6,8 +6,9 @@ use ::worker::worker_sys::FixedLengthStream as RawFixedLengthStream;
 use ::worker::{Error, FixedLengthStream, Headers, ResponseBody, ResponseBuilder, Result};
 use futures_util::StreamExt;
 use http::header::CONTENT_LENGTH;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
+use crate::http::message::without_forbidden_body;
 use crate::http::{Body, BodyError, ByteStream, Parts, Request, Response, header_text};
 
 /// A request that the runtime received. The URL is absolute.
@@ -72,19 +73,18 @@ pub fn with_mutable_headers(response: ::worker::Response) -> ::worker::Response 
     ResponseBuilder::new().with_status(status).with_headers(headers).body(body)
 }
 
-/// A response as the runtime sends it. One whose status allows no body leaves it out; after HEAD, the runtime does.
+/// A response as the runtime sends it to a request with this `method`: see [`without_forbidden_body`].
 ///
 /// # Errors
 /// When the runtime refuses a header.
-pub fn response(response: Response) -> Result<::worker::Response> {
-    let (parts, body) = response.into_parts();
+pub fn response(response: Response, method: &Method) -> Result<::worker::Response> {
+    let (parts, body) = without_forbidden_body(response, method).into_parts();
     let headers = Headers::new();
     for (name, value) in &parts.headers {
         let value = value.to_str().map_err(|error| Error::RustError(error.to_string()))?;
         headers.append(name.as_str(), value)?;
     }
     let body = match body {
-        _ if matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) => ResponseBody::Empty,
         Body::Empty => ResponseBody::Empty,
         Body::Bytes(bytes) => ResponseBody::Body(bytes.into()),
         Body::Stream(stream) => raw_stream(stream)?,

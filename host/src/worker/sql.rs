@@ -1,8 +1,7 @@
 //! The SQL port on a Durable Object's database.
 //!
-//! The `worker` crate's own way makes a JavaScript string of every statement again, asks six questions about every
-//! value, and an iterator for statements that give no rows. Here a statement is made a string once, and what has no rows
-//! is not iterated.
+//! The `worker` crate makes a JavaScript string of a statement each time, makes six calls for every value, and an iterator
+//! for statements without rows. Here a statement becomes a string once, and nothing without rows is iterated.
 
 mod rows;
 
@@ -27,10 +26,10 @@ pub struct DurableSql {
     billed: Rc<Meter>,
 }
 
-/// What Cloudflare bills of a database's work.
+/// The rows that Cloudflare bills for a database's work.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BilledRows {
-    /// Rows that statements looked at.
+    /// Rows that statements read.
     pub read: u64,
     /// Rows of tables and indexes that statements wrote.
     pub written: u64,
@@ -89,7 +88,7 @@ impl DurableSql {
         }
     }
 
-    /// The rows read and written since this was asked for the first time. Until then they are not counted, which costs
+    /// The rows read and written since the first call of this. Before that they are not counted, since counting costs
     /// something for every statement.
     #[must_use]
     pub fn billed_rows(&self) -> BilledRows {
@@ -189,7 +188,7 @@ impl Sql for DurableSql {
     }
 }
 
-/// How many statements are kept as JavaScript strings. More than an engine has, but those for filters come in many forms.
+/// How many statements are kept as JavaScript strings: more than an engine has, since those for filters vary.
 const INTERNED_STATEMENTS: usize = 256;
 
 thread_local! {

@@ -12,7 +12,6 @@ mod gate;
 mod handover;
 mod handshake;
 mod outbox;
-mod pending_replies;
 mod query;
 mod read_queue;
 mod reader_pool;
@@ -27,9 +26,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{Request, Response, StatusCode, header};
-use http_body_util::Full;
+use openagents_host::http::{Request, Response, StatusCode, response};
 use openagents_host::native::{Commits, Durability, EngineThread, OpenError, Sqlite, Stopped, now};
 use openagents_host::sql::SchemaError;
 use openagents_host::{Event, VerifiedEvent};
@@ -40,7 +37,7 @@ pub use state::RelayStatistics;
 
 use crate::engine::{Relay, RelayConfig};
 use crate::filter::Filter;
-use crate::information::{CONTENT_TYPE, CORS_HEADERS, RelayInformation};
+use crate::information::RelayInformation;
 use crate::management::{ManagementReply, SignedCall, UsedToken};
 use crate::reason::Outcome;
 use crate::session::Origin;
@@ -238,37 +235,37 @@ impl RelayHandle {
     /// Set `TCP_NODELAY` on it, or every answer takes 40 ms.
     ///
     /// `address` is where the client is, as far as that is known: behind a proxy, what the proxy says.
-    pub fn upgrade<B>(&self, request: &mut Request<B>, address: Option<IpAddr>) -> Response<Full<Bytes>> {
+    pub fn upgrade(&self, request: &mut Request, address: Option<IpAddr>) -> Response {
         let permit = match self.0.gate.admit_connection(address) {
             Ok(permit) => permit,
             Err(refusal) => {
                 let status =
                     StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
-                return text(status, format!("{refusal}\n"));
+                return response::error(status, &refusal.to_string());
             }
         };
         let Ok(origin) = Origin::new(address, None) else {
-            return text(StatusCode::SERVICE_UNAVAILABLE, "this relay has no random numbers at present\n");
+            return response::error(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "this relay has no random numbers at present",
+            );
         };
         match handshake::accept(request) {
             Ok((response, socket)) => {
                 tokio::spawn(connection::serve(Arc::clone(&self.0), socket, permit, origin));
                 response
             }
-            Err(error) => text(StatusCode::BAD_REQUEST, format!("this is no WebSocket handshake: {error}\n")),
+            Err(error) => {
+                let reason = format!("this is no WebSocket handshake: {error}");
+                response::error(StatusCode::BAD_REQUEST, &reason)
+            }
         }
     }
 
     /// The relay information document (NIP-11), with the headers that let pages of any origin read it.
     #[must_use]
-    pub fn information(&self) -> Response<Full<Bytes>> {
-        let mut response = Response::new(Full::new(self.0.information()));
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static(CONTENT_TYPE));
-        for (name, value) in CORS_HEADERS {
-            headers.insert(name, header::HeaderValue::from_static(value));
-        }
-        response
+    pub fn information(&self) -> Response {
+        self.0.information()
     }
 
     /// Statistics of the relay.
@@ -276,19 +273,4 @@ impl RelayHandle {
     pub fn statistics(&self) -> RelayStatistics {
         self.0.statistics()
     }
-}
-
-/// Whether a request asks for a WebSocket.
-#[must_use]
-pub fn is_upgrade<B>(request: &Request<B>) -> bool {
-    handshake::is_requested(request)
-}
-
-fn text(status: StatusCode, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(text.into()));
-    *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, header::HeaderValue::from_static("text/plain; charset=utf-8"));
-    response
 }

@@ -5,7 +5,6 @@ mod requests;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::marker::PhantomData;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,46 +13,44 @@ use std::time::Duration;
 use ::worker::wasm_bindgen::JsValue;
 use ::worker::wasm_bindgen_futures::future_to_promise;
 use ::worker::{
-    Delay, Env, Error, Method, Request, Response, State, WebSocket, WebSocketIncomingMessage, WebSocketPair,
+    Delay, Env, Error, Request, Response, State, WebSocket, WebSocketIncomingMessage, WebSocketPair,
     console_error, console_warn,
 };
-use openagents_host::worker::{DurableSql, now, set_alarm};
+use openagents_host::http::{Method, Parts, StatusCode, header, header_text, is_websocket_upgrade, response};
+use openagents_host::port::alarm::AlarmCause;
+use openagents_host::worker::{DurableSql, ObjectHost, http as worker_http, now, rpc};
 use openagents_host::{Engine, Timestamp, VerifiedEvent};
 
 use super::batching::{LastBatch, MAX_BATCH_LONGEST_MESSAGES, MAX_BATCH_MESSAGES, MessageBatch};
 use super::handover::HandoverSink;
-use super::rpc::{BILLED_ROWS_PATH, MANAGE_PATH, PUBLISH_PATH, QUERY_PATH};
+use super::rpc::{BILLED_ROWS_PATH, RelayCall};
 use super::session;
 use super::sockets::MessageSender;
 use crate::admission::AdmittedMessage;
 use crate::engine::{Effect, Input, Relay, RelayConfig};
-use crate::information::{CONTENT_TYPE, CORS_HEADERS, RelayInformation, asks_for_document};
+use crate::information::{RelayInformation, asks_for_document};
 use crate::management::{ManagementReply, UsedToken};
 use crate::reason::{Outcome, Reason};
 use crate::session::{ConnectionId, Origin};
 
 /// The body of the relay's Durable Object. Each method is the handler of the same name.
-pub struct RelayHost<H>(AssertUnwindSafe<Rc<ObjectInner<H>>>);
+pub struct RelayHost(AssertUnwindSafe<Rc<ObjectInner>>);
 
 /// All of the object that has to outlive an event, for deliveries that go on after it.
-struct ObjectInner<H> {
-    state: State,
+struct ObjectInner {
+    host: ObjectHost<OpenRelay>,
     env: Env,
     config: RelayConfig,
     information: RelayInformation,
-    /// `None` until the first event, and while the database cannot be opened. Never borrowed across an `await`.
-    open: RefCell<Option<OpenRelay>>,
     batch: RefCell<MessageBatch>,
     last: Cell<LastBatch>,
-    handover: PhantomData<fn() -> H>,
+    handover: Box<dyn HandoverSink>,
 }
 
 /// The relay and its sockets, in memory while the object is awake.
 struct OpenRelay {
     relay: Relay<DurableSql>,
     sockets: BTreeMap<ConnectionId, ClientSocket>,
-    /// The alarm that was set since waking up.
-    alarm: Option<Timestamp>,
 }
 
 struct ClientSocket {
@@ -62,58 +59,57 @@ struct ClientSocket {
     is_stored: bool,
 }
 
-impl<H: HandoverSink> RelayHost<H> {
+impl RelayHost {
     /// The object's body. Nothing is done yet: what fails is to be told to whoever asks.
     #[must_use]
-    pub fn new(state: State, env: Env, config: RelayConfig, information: RelayInformation) -> Self {
+    pub fn new(
+        state: State,
+        env: Env,
+        config: RelayConfig,
+        information: RelayInformation,
+        handover: Box<dyn HandoverSink>,
+    ) -> Self {
         let object = ObjectInner {
-            state,
+            host: ObjectHost::new(state),
             env,
             config,
             information,
-            open: RefCell::new(None),
             batch: RefCell::default(),
             last: Cell::new(LastBatch { at: Timestamp::EPOCH, count: 0 }),
-            handover: PhantomData,
+            handover,
         };
         Self(AssertUnwindSafe(Rc::new(object)))
     }
 
-    /// Makes WebSockets, answers with the relay information document (NIP-11), takes what agents
-    /// [`publish`](super::publish) and answers what they [`query`](super::query).
+    /// Makes WebSockets, answers with the relay information document (NIP-11), and answers the calls of the other objects
+    /// ([`publish`](super::publish), [`query`](super::query), [`manage`](super::manage)).
     ///
     /// # Errors
     /// When the runtime refuses to build a response.
     pub async fn fetch(&self, mut request: Request) -> ::worker::Result<Response> {
-        let header = |name| request.headers().get(name).map(Option::unwrap_or_default);
-        let wants_upgrade = header("upgrade")?.eq_ignore_ascii_case("websocket");
-        let wants_document = asks_for_document(&header("accept")?);
-        match (request.method(), request.path().as_str()) {
-            (Method::Post, PUBLISH_PATH) => {
-                let text = request.text().await?;
-                self.0.published(&text).await
-            }
-            (Method::Post, QUERY_PATH) => {
-                let filters = request.text().await?;
-                self.0.queried(&filters).await
-            }
-            (Method::Get, BILLED_ROWS_PATH) => {
-                let rows = self.0.with_open(|open| open.relay.store().sql().billed_rows())?;
-                Response::ok(format!(r#"{{"read":{},"written":{}}}"#, rows.read, rows.written))
-            }
-            (Method::Post, MANAGE_PATH) => {
-                let call = request.text().await?;
-                self.0.managed(&call).await
-            }
-            (Method::Get, _) if wants_upgrade => self.0.accept(origin(&request)).await,
-            (Method::Get | Method::Head, _) if wants_document => {
-                let document =
-                    self.0.with_open(|open| self.0.information.under(open.relay.rules()).to_json())?;
-                with_cors(Response::ok(document)?, CONTENT_TYPE)
-            }
-            (Method::Options, _) => with_cors(Response::empty()?.with_status(204), CONTENT_TYPE),
-            _ => Response::error("This is a Nostr relay: connect to it with a WebSocket.\n", 426),
+        if let Some(call) = rpc::receive::<RelayCall<'_>>(&mut request).await? {
+            return self.0.answer(call).await;
         }
+        let parts = worker_http::parts(&request)?;
+        let wants_document = || asks_for_document(header_text(&parts.headers, &header::ACCEPT));
+        let response = match (&parts.method, parts.uri.path()) {
+            (&Method::GET, BILLED_ROWS_PATH) => {
+                let rows = self.0.with_open(|open| open.relay.store().sql().billed_rows())?;
+                return Response::ok(format!(r#"{{"read":{},"written":{}}}"#, rows.read, rows.written));
+            }
+            (&Method::GET, _) if is_websocket_upgrade(&parts.headers) => {
+                return self.0.accept(origin(&parts)).await;
+            }
+            (&Method::GET | &Method::HEAD, _) if wants_document() => {
+                self.0.with_open(|open| self.0.information.under(open.relay.rules()))?.to_response()
+            }
+            (&Method::OPTIONS, _) => response::preflight(),
+            _ => {
+                let reason = "This is a Nostr relay: connect to it with a WebSocket.";
+                response::error(StatusCode::UPGRADE_REQUIRED, reason)
+            }
+        };
+        worker_http::response(response, &parts.method)
     }
 
     /// Takes a message. One that comes alone is done with at once; those that arrive together are gathered for a turn
@@ -126,6 +122,7 @@ impl<H: HandoverSink> RelayHost<H> {
         &self,
         socket: &WebSocket,
         message: WebSocketIncomingMessage,
+<<<<<<< HEAD
     ) -> ::worker::Result<Option<impl Future<Output = ::worker::Result<()>> + use<H>>> {
         let Some(connection) = session::connection(&self.0.state, socket) else { return Ok(None) };
         let admitted = self.0.with_open(|open| match message {
@@ -143,6 +140,13 @@ impl<H: HandoverSink> RelayHost<H> {
                 socket.send_with_str(notice.to_json())?;
                 return Ok(None);
             }
+=======
+    ) -> ::worker::Result<Option<impl Future<Output = ::worker::Result<()>> + use<>>> {
+        let Some(connection) = session::connection(self.0.host.state(), socket) else { return Ok(None) };
+        let input = match message {
+            WebSocketIncomingMessage::String(text) => Input::Text { connection, text },
+            WebSocketIncomingMessage::Binary(_) => Input::Message { connection, message: Checked::binary() },
+>>>>>>> main
         };
         let (count, is_full) = self.0.gather(Input::Message { connection, message }, length);
         let pending = if count == 1 && self.0.last.get().is_recent() && !is_full {
@@ -207,29 +211,31 @@ impl<H: HandoverSink> RelayHost<H> {
     /// When the database cannot be opened or the runtime refuses to set the next alarm. Then the runtime repeats the
     /// alarm.
     pub async fn alarm(&self) -> ::worker::Result<Response> {
-        let pending = self.0.with_open(|open| {
-            open.alarm = None;
+        let ringing = self.0.host.ring();
+        let (had_effects, pending) = self.0.with_open(|open| {
             let mut effects = Vec::new();
             open.relay.alarm(now(), &mut effects);
+            let had_effects = !effects.is_empty();
             let mut pending = PendingEffects::default();
             open.apply(&mut effects, &mut MessageSender::default(), &mut pending);
-            open.expect_alarm(&mut pending);
-            pending
-        });
-        self.0.finish(pending?).await?;
+            pending.alarm = open.relay.next_alarm();
+            (had_effects, pending)
+        })?;
+        self.0.start_deliveries(pending.deliveries)?;
+        self.0.host.finish_alarm(ringing, had_effects, pending.alarm).await?;
         Response::empty()
     }
 }
 
 /// Where a connection comes from. Cloudflare routes by the host name, so that it vouches for it.
-fn origin(request: &Request) -> ::worker::Result<Origin> {
-    let address = request.headers().get("cf-connecting-ip")?.and_then(|address| address.parse().ok());
-    let host = request.url()?.host_str().map(str::to_ascii_lowercase);
+fn origin(parts: &Parts) -> ::worker::Result<Origin> {
+    let address =
+        parts.headers.get("cf-connecting-ip").and_then(|address| address.to_str().ok()?.parse().ok());
+    let host = parts.uri.host().map(str::to_ascii_lowercase);
     Origin::new(address, host).map_err(|error| Error::RustError(error.to_string()))
 }
 
-/// What is left to be done of some effects once all that is synchronous is done. An alarm in it counts as set: it must
-/// not be dropped.
+/// What is left to be done of some effects once all that is synchronous is done.
 #[derive(Default)]
 #[must_use]
 struct PendingEffects {
@@ -237,6 +243,7 @@ struct PendingEffects {
     outcome: Option<Outcome>,
     found: Option<Result<Vec<Arc<str>>, Reason>>,
     answer: Option<Result<ManagementReply, UsedToken>>,
+    /// When the relay wants its alarm, if that is earlier than it is set.
     alarm: Option<Timestamp>,
 }
 
@@ -246,25 +253,18 @@ impl PendingEffects {
     }
 }
 
-impl<H: HandoverSink> ObjectInner<H> {
+impl ObjectInner {
     /// Runs `body` with what is in memory, after waking up if it must.
     fn with_open<T>(&self, body: impl FnOnce(&mut OpenRelay) -> T) -> ::worker::Result<T> {
-        // Nothing here runs inside of itself: it cannot be borrowed already.
-        let mut open = self.open.try_borrow_mut().map_err(|error| Error::RustError(error.to_string()))?;
-        let open = match &mut *open {
-            Some(open) => open,
-            closed => closed.insert(self.open_relay()?),
-        };
-        Ok(body(open))
+        self.host.with(|| self.open_relay(), body)
     }
 
     fn open_relay(&self) -> ::worker::Result<OpenRelay> {
         let failed = |error: &dyn std::fmt::Display| Error::RustError(error.to_string());
-        let sql = DurableSql::new(&self.state.storage());
-        let mut relay = Relay::open(sql, self.config.clone()).map_err(|error| failed(&error))?;
+        let mut relay = Relay::open(self.host.sql(), self.config.clone()).map_err(|error| failed(&error))?;
         let mut sockets = BTreeMap::new();
-        for socket in self.state.as_raw().get_websockets()?.into_iter().map(WebSocket::from) {
-            let Some(connection) = session::connection(&self.state, &socket) else { continue };
+        for socket in self.host.state().as_raw().get_websockets()?.into_iter().map(WebSocket::from) {
+            let Some(connection) = session::connection(self.host.state(), &socket) else { continue };
             let (state, is_stored) =
                 session::restore(relay.store(), connection, &socket).map_err(|error| failed(&error))?;
             relay.restore(connection, &state);
@@ -272,11 +272,17 @@ impl<H: HandoverSink> ObjectInner<H> {
         }
         let open: Vec<ConnectionId> = sockets.keys().copied().collect();
         relay.store().retain_sessions(&open).map_err(|error| failed(&error))?;
-        Ok(OpenRelay { relay, sockets, alarm: None })
+        Ok(OpenRelay { relay, sockets })
     }
 
     fn handle(&self, input: Input) -> ::worker::Result<PendingEffects> {
-        self.with_open(|open| open.handle(vec![input]))
+        self.handle_all(vec![input])
+    }
+
+    fn handle_all(&self, inputs: Vec<Input>) -> ::worker::Result<PendingEffects> {
+        let mut pending = self.with_open(|open| open.handle(inputs))?;
+        pending.alarm = pending.alarm.filter(|_| self.host.needs_alarm(pending.alarm));
+        Ok(pending)
     }
 
     /// Adds a message, whose text has so many bytes, to those that wait; says how many they are now and whether they must
@@ -294,43 +300,39 @@ impl<H: HandoverSink> ObjectInner<H> {
     fn handle_batch(&self) -> ::worker::Result<PendingEffects> {
         let batch = self.batch.take();
         let count = batch.inputs.len();
-        self.with_open(|open| {
-            let pending = open.handle(batch.inputs);
-            self.last.set(LastBatch { at: now(), count });
-            pending
-        })
+        let pending = self.handle_all(batch.inputs)?;
+        self.last.set(LastBatch { at: now(), count });
+        Ok(pending)
     }
 
     /// Does what takes time: sets the alarm, in the same turn as the writes so that both are kept or neither, and
     /// leaves the deliveries to go on when this event is over. If they do not, the alarm repeats them.
     async fn finish(self: &Rc<Self>, pending: PendingEffects) -> ::worker::Result<()> {
-        if !pending.deliveries.is_empty() {
-            let object = Rc::clone(self);
-            let deliveries = pending.deliveries;
-            let promise = future_to_promise(AssertUnwindSafe(async move {
-                for event in deliveries {
-                    object.deliver(&event).await;
-                }
-                Ok(JsValue::UNDEFINED)
-            }));
-            self.state.as_raw().wait_until(&promise)?;
-        }
-        self.set_alarm(pending.alarm).await
+        self.start_deliveries(pending.deliveries)?;
+        self.host.keep_alarm(pending.alarm, AlarmCause::Request).await
     }
 
-    async fn set_alarm(&self, at: Option<Timestamp>) -> ::worker::Result<()> {
-        match at {
-            Some(at) => set_alarm(&self.state.storage(), Some(at)).await,
-            None => Ok(()),
+    fn start_deliveries(self: &Rc<Self>, deliveries: Vec<VerifiedEvent>) -> ::worker::Result<()> {
+        if deliveries.is_empty() {
+            return Ok(());
         }
+        let object = Rc::clone(self);
+        let promise = future_to_promise(AssertUnwindSafe(async move {
+            for event in deliveries {
+                object.deliver(&event).await;
+            }
+            Ok(JsValue::UNDEFINED)
+        }));
+        self.host.state().as_raw().wait_until(&promise)?;
+        Ok(())
     }
 
     async fn deliver(&self, event: &VerifiedEvent) {
-        match H::deliver(&self.env, event).await {
+        match self.handover.deliver(&self.env, event).await {
             Ok(()) => {
                 // If the database cannot be reached now, it is delivered again.
                 let Ok(pending) = self.handle(Input::Delivered(event.id)) else { return };
-                if let Err(error) = self.set_alarm(pending.alarm).await {
+                if let Err(error) = self.host.keep_alarm(pending.alarm, AlarmCause::Request).await {
                     console_error!("the alarm could not be set: {}", error);
                 }
             }
@@ -347,7 +349,7 @@ impl<H: HandoverSink> ObjectInner<H> {
             if let Err(refusal) = open.relay.may_connect(origin.address) {
                 return Ok(Err(refusal));
             }
-            let connection = session::accept(&self.state, &pair.server)?;
+            let connection = session::accept(self.host.state(), &pair.server)?;
             open.sockets.insert(connection, ClientSocket { socket: pair.server.clone(), is_stored: false });
             Ok::<_, Error>(Ok(open.handle(vec![Input::Open { connection, origin }])))
         });
@@ -365,7 +367,7 @@ impl<H: HandoverSink> ObjectInner<H> {
     }
 
     fn close(&self, socket: &WebSocket) {
-        let Some(connection) = session::connection(&self.state, socket) else { return };
+        let Some(connection) = session::connection(self.host.state(), socket) else { return };
         let closed = self.with_open(|open| {
             open.relay.handle(now(), &Input::Close(connection), &mut Vec::new());
             let stored = open.sockets.remove(&connection).is_some_and(|socket| socket.is_stored);
@@ -389,7 +391,7 @@ impl OpenRelay {
             self.relay.handle_once(now(), input, &mut effects);
             self.apply(&mut effects, &mut sender, &mut pending);
         }
-        self.expect_alarm(&mut pending);
+        pending.alarm = self.relay.next_alarm();
         pending
     }
 
@@ -417,17 +419,8 @@ impl OpenRelay {
         }
     }
 
-    /// Has the alarm set, if it is earlier than the one that is.
-    fn expect_alarm(&mut self, pending: &mut PendingEffects) {
-        let next = self.relay.next_alarm();
-        if next.is_some_and(|next| self.alarm.is_none_or(|set| next < set)) {
-            self.alarm = next;
-            pending.alarm = next;
-        }
-    }
-
-    /// Ends a connection. The rest is done when its end is reported, which a client can put off for long; so it is out
-    /// of the relay's sight at once.
+    /// Ends a connection. The rest is done when its end is reported, which a client can put off for long; so it is out of the
+    /// relay's sight at once.
     fn disconnect(&mut self, connection: ConnectionId) {
         if let Some(ClientSocket { socket, .. }) = self.sockets.get(&connection) {
             let _ = socket.close(Some(1008), Some("you may not connect here"));
@@ -448,13 +441,4 @@ impl OpenRelay {
             }
         }
     }
-}
-
-fn with_cors(mut response: Response, content_type: &str) -> ::worker::Result<Response> {
-    let headers = response.headers_mut();
-    headers.set("content-type", content_type)?;
-    for (name, value) in CORS_HEADERS {
-        headers.set(name, value)?;
-    }
-    Ok(response)
 }

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::context::AgentContext;
-use crate::engine::{NewTurn, StateQuery, Turn};
+use crate::engine::{NewTurn, SessionTurn, StateQuery, Turn};
 use crate::error::JobError;
 
 /// The most that one value may take, in bytes of JSON.
@@ -54,7 +54,7 @@ impl Memory {
         let written = self.0.changes().memory.get(key).cloned();
         let Some(json) = written else {
             let found = self.0.host().query_state(StateQuery::Memory { key: key.to_owned() }).await?;
-            return Ok(serde_json::from_value(found)?);
+            return Ok(serde_json::from_value(Value::try_from(found)?)?);
         };
         Ok(json.as_deref().map(serde_json::from_str).transpose()?)
     }
@@ -98,7 +98,7 @@ impl Memory {
         // Some of the ones that are kept may be removed by this run.
         let asked = limit.saturating_add(written.len());
         let query = StateQuery::MemoryKeys { prefix: prefix.to_owned(), limit: asked };
-        let kept: Vec<String> = serde_json::from_value(self.0.host().query_state(query).await?)?;
+        let kept: Vec<String> = self.0.host().query_state(query).await?.try_into()?;
         let mut keys: std::collections::BTreeSet<String> = kept.into_iter().collect();
         for (key, is_there) in written {
             if is_there {
@@ -129,7 +129,7 @@ impl Memory {
     /// When the statement fails, or names a table that does not begin with `my_`.
     pub async fn sql(&self, statement: &str, values: &[Value]) -> Result<Vec<Vec<Value>>, JobError> {
         let query = StateQuery::Sql { statement: statement.to_owned(), values: values.to_vec() };
-        Ok(serde_json::from_value(self.0.host().query_state(query).await?)?)
+        Ok(self.0.host().query_state(query).await?.try_into()?)
     }
 }
 
@@ -154,7 +154,9 @@ impl Session {
     /// When the database fails.
     pub async fn turns(&self, limit: usize) -> Result<Vec<Turn>, JobError> {
         let query = StateQuery::Turns { customer: self.customer, limit };
-        let mut turns: Vec<Turn> = serde_json::from_value(self.context.host().query_state(query).await?)?;
+        let kept: Vec<SessionTurn> = self.context.host().query_state(query).await?.try_into()?;
+        let mut turns: Vec<Turn> =
+            kept.into_iter().map(|SessionTurn { role, text, .. }| Turn { role, text }).collect();
         let said = self.context.changes();
         let own = said.turns.iter().filter(|turn| turn.customer == self.customer);
         turns.extend(own.map(|turn| turn.turn.clone()));

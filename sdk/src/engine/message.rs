@@ -5,7 +5,7 @@ use std::time::Duration;
 use openagents_host::outgoing::{Reach, RelayError};
 use openagents_host::{Event, EventId, SqlError, Timestamp, VerifiedEvent};
 
-use super::query::StateQuery;
+use super::query::{StateQuery, StateReply};
 use super::vocabulary::{
     Changes, Delivery, Hook, Lease, QuoteError, Report, RequestAdmission, RunOutcome, StateSnapshot,
     WantedOutput,
@@ -83,7 +83,7 @@ pub(crate) enum Effect {
     /// Look for requests on an external relay, those made from `since` on, and report with [`Input::Polled`].
     Poll { relay: String, since: Timestamp },
     /// The answer to what was asked with this ticket.
-    QueryReply { ticket: u64, answer: Result<serde_json::Value, SqlError> },
+    QueryReply { ticket: u64, answer: Result<StateReply, SqlError> },
     /// Something for the operator to know.
     Warn(String),
 }

@@ -1,45 +1,52 @@
 //! State queries: what handlers and HTTP routes read from the agent's database, as JSON.
 
 mod own_sql;
+mod reply;
 
 use std::ops::ControlFlow;
 
 use openagents_host::keys::npub;
-use openagents_host::sql::{Value as SqlValue, values};
-use openagents_host::{EventId, PublicKey, Sql, SqlError, Timestamp};
-use serde_json::{Value, json};
+use openagents_host::sql::{Row, Value as SqlValue, values};
+use openagents_host::{EventId, Kind, PublicKey, Sql, SqlError, Timestamp};
+use serde_json::Value;
 
 use super::JobEngine;
+use super::job_state::{JobState, UnknownState};
+
+pub(crate) use reply::{
+    AgentMetrics, EndedJobs, JobDetails, JobSummary, MemoryKey, MemoryValue, SessionSummary, SessionTurn,
+    StateReply, Workload,
+};
 
 /// How many rows are given at most.
 const MAX_ROWS: usize = 1_000;
 
-/// A question to the agent's database. The answer is JSON.
+/// A question to the agent's database. Each says which [`StateReply`] answers it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum StateQuery {
-    /// The value under a key, or null.
+    /// The value under a key, or null: a [`Value`].
     Memory { key: String },
-    /// The keys that begin with a prefix, in order.
+    /// The keys that begin with a prefix, in order: strings.
     MemoryKeys { prefix: String, limit: usize },
-    /// A statement on the agent's own tables; its rows.
+    /// A statement on the agent's own tables: its rows, each a list of its columns.
     Sql { statement: String, values: Vec<Value> },
-    /// The last turns of a conversation, oldest first.
+    /// The last turns of a conversation, oldest first: [`SessionTurn`]s.
     Turns { customer: PublicKey, limit: usize },
-    /// The customers with a conversation, the last one to speak first.
+    /// The customers with a conversation, the last one to speak first: [`SessionSummary`]s.
     Sessions { limit: usize },
-    /// The jobs before this one in the order of arrival, the newest first.
+    /// The jobs before this one in the order of arrival, the newest first: [`JobSummary`]s.
     History { before: Option<u64>, limit: usize },
-    /// One job, with its request and answer; null when it is not on record.
+    /// One job, with its request and answer: [`JobDetails`], if it is on record.
     Job { id: EventId },
-    /// What came of the jobs of each kind, and what is under way.
+    /// What came of the jobs of each kind, and what is under way: [`AgentMetrics`].
     Metrics,
-    /// How much is under way, which is known without looking.
+    /// How much is under way, which is known without looking: a [`Workload`].
     Load,
-    /// What is under a key, and since when; null when there is nothing.
+    /// What is under a key, and since when: a [`MemoryValue`], if there is one.
     MemoryEntry { key: String },
-    /// The keys that begin with a prefix and follow another one, in order, with how much is under them and since when.
+    /// The keys that begin with a prefix and follow another one, in order: [`MemoryKey`]s.
     MemoryEntries { prefix: String, after: String, limit: usize },
-    /// The agent's struct; null when none was stored.
+    /// The agent's struct, or null when none was stored: a [`Value`].
     State,
 }
 
@@ -48,28 +55,34 @@ const JOB: &str =
     "seq, id, kind, customer, state, attempt, price, source, received_at, started_at, finished_at";
 
 impl<S: Sql> JobEngine<S> {
-    pub(super) fn answer(&self, query: &StateQuery) -> Result<Value, SqlError> {
-        match query {
+    pub(super) fn answer(&self, query: &StateQuery) -> Result<StateReply, SqlError> {
+        Ok(match query {
             StateQuery::Memory { key } => {
                 let row =
                     self.sql.first::<(String,)>("SELECT json FROM memory WHERE key = ?", values![key])?;
-                row.map_or(Ok(Value::Null), |(json,)| parse(&json))
+                StateReply::Json(row.map_or(Ok(Value::Null), |(json,)| parse(&json))?)
             }
-            StateQuery::MemoryKeys { prefix, limit } => self.memory_keys(prefix, *limit),
-            StateQuery::Sql { statement, values } => own_sql::run(&self.sql, statement, values),
-            StateQuery::Turns { customer, limit } => self.turns(customer, *limit),
-            StateQuery::Sessions { limit } => self.sessions(*limit),
-            StateQuery::History { before, limit } => self.history(*before, *limit),
-            StateQuery::Job { id } => self.job(id),
-            StateQuery::Metrics => self.metrics(),
-            StateQuery::Load => Ok(json!({"unfinished": self.unfinished, "running": self.running.len()})),
-            StateQuery::MemoryEntry { key } => self.memory_entry(key),
-            StateQuery::MemoryEntries { prefix, after, limit } => self.memory_entries(prefix, after, *limit),
-            StateQuery::State => self.state.snapshot().json.map_or(Ok(Value::Null), |json| parse(&json)),
-        }
+            StateQuery::MemoryKeys { prefix, limit } => StateReply::Keys(self.memory_keys(prefix, *limit)?),
+            StateQuery::Sql { statement, values } => {
+                StateReply::Rows(own_sql::run(&self.sql, statement, values)?)
+            }
+            StateQuery::Turns { customer, limit } => StateReply::Turns(self.turns(customer, *limit)?),
+            StateQuery::Sessions { limit } => StateReply::Sessions(self.sessions(*limit)?),
+            StateQuery::History { before, limit } => StateReply::History(self.history(*before, *limit)?),
+            StateQuery::Job { id } => StateReply::Job(self.job(id)?),
+            StateQuery::Metrics => StateReply::Metrics(self.metrics()?),
+            StateQuery::Load => StateReply::Load(self.workload()),
+            StateQuery::MemoryEntry { key } => StateReply::MemoryValue(self.memory_value(key)?),
+            StateQuery::MemoryEntries { prefix, after, limit } => {
+                StateReply::MemoryKeys(self.memory_entries(prefix, after, *limit)?)
+            }
+            StateQuery::State => {
+                StateReply::Json(self.state.snapshot().json.map_or(Ok(Value::Null), |json| parse(&json))?)
+            }
+        })
     }
 
-    fn memory_keys(&self, prefix: &str, limit: usize) -> Result<Value, SqlError> {
+    fn memory_keys(&self, prefix: &str, limit: usize) -> Result<Vec<String>, SqlError> {
         let mut keys = Vec::new();
         let limit = limit.min(MAX_ROWS);
         self.sql.query(
@@ -80,24 +93,25 @@ impl<S: Sql> JobEngine<S> {
                 if !key.starts_with(prefix) {
                     return Ok(ControlFlow::Break(()));
                 }
-                keys.push(Value::from(key));
+                keys.push(key.to_owned());
                 Ok(ControlFlow::Continue(()))
             },
         )?;
-        Ok(Value::Array(keys))
+        Ok(keys)
     }
 
-    fn memory_entry(&self, key: &str) -> Result<Value, SqlError> {
+    fn memory_value(&self, key: &str) -> Result<Option<MemoryValue>, SqlError> {
         let row = self.sql.first::<(String, Timestamp)>(
             "SELECT json, written_at FROM memory WHERE key = ?",
             values![key],
         )?;
-        row.map_or(Ok(Value::Null), |(json, at)| {
-            Ok(json!({"key": key, "value": parse(&json)?, "written_at": at.as_millis()}))
+        row.map(|(json, written_at)| {
+            Ok(MemoryValue { key: key.to_owned(), value: parse(&json)?, written_at })
         })
+        .transpose()
     }
 
-    fn memory_entries(&self, prefix: &str, after: &str, limit: usize) -> Result<Value, SqlError> {
+    fn memory_entries(&self, prefix: &str, after: &str, limit: usize) -> Result<Vec<MemoryKey>, SqlError> {
         let mut entries = Vec::new();
         // The empty key follows nothing.
         let statement = "SELECT key, length(json), written_at FROM memory \
@@ -107,39 +121,42 @@ impl<S: Sql> JobEngine<S> {
             if !key.starts_with(prefix) {
                 return Ok(ControlFlow::Break(()));
             }
-            let (length, at) = (row.column::<u64>(1)?, row.column::<Timestamp>(2)?);
-            entries.push(json!({"key": key, "characters": length, "written_at": at.as_millis()}));
+            entries.push(MemoryKey {
+                key: key.to_owned(),
+                characters: row.column(1)?,
+                written_at: row.column(2)?,
+            });
             Ok(ControlFlow::Continue(()))
         })?;
-        Ok(Value::Array(entries))
+        Ok(entries)
     }
 
-    fn turns(&self, customer: &PublicKey, limit: usize) -> Result<Value, SqlError> {
-        let mut turns = self.sql.rows::<(String, String, Timestamp)>(
+    fn turns(&self, customer: &PublicKey, limit: usize) -> Result<Vec<SessionTurn>, SqlError> {
+        let turns = self.sql.rows::<(String, String, Timestamp)>(
             "SELECT role, text, said_at FROM turn WHERE customer = ? ORDER BY number DESC LIMIT ?",
             values![customer, limit.min(MAX_ROWS)],
         )?;
-        turns.reverse();
-        Ok(turns
-            .into_iter()
-            .map(|(role, text, at)| json!({"role": role, "text": text, "said_at": at.as_millis()}))
-            .collect())
+        let turns = turns.into_iter().rev();
+        Ok(turns.map(|(role, text, said_at)| SessionTurn { role, text, said_at }).collect())
     }
 
-    fn sessions(&self, limit: usize) -> Result<Value, SqlError> {
+    fn sessions(&self, limit: usize) -> Result<Vec<SessionSummary>, SqlError> {
         let sessions = self.sql.rows::<(PublicKey, u64, Timestamp)>(
             "SELECT customer, count(*), max(said_at) FROM turn GROUP BY customer ORDER BY max(said_at) DESC LIMIT ?",
             values![limit.min(MAX_ROWS)],
         )?;
         Ok(sessions
             .into_iter()
-            .map(|(customer, turns, last)| {
-                json!({"customer": customer, "npub": npub(&customer), "turns": turns, "last_at": last.as_millis()})
+            .map(|(customer, turns, last_at)| SessionSummary {
+                customer,
+                npub: npub(&customer),
+                turns,
+                last_at,
             })
             .collect())
     }
 
-    fn history(&self, before: Option<u64>, limit: usize) -> Result<Value, SqlError> {
+    fn history(&self, before: Option<u64>, limit: usize) -> Result<Vec<JobSummary>, SqlError> {
         let mut jobs = Vec::new();
         // The largest number there can be (2^53 - 1).
         let before = before.unwrap_or(u64::MAX).min(u64::MAX >> 11);
@@ -151,65 +168,65 @@ impl<S: Sql> JobEngine<S> {
                 Ok(ControlFlow::Continue(()))
             },
         )?;
-        Ok(Value::Array(jobs))
+        Ok(jobs)
     }
 
-    fn job(&self, id: &EventId) -> Result<Value, SqlError> {
-        let mut found = Value::Null;
+    fn job(&self, id: &EventId) -> Result<Option<JobDetails>, SqlError> {
+        let mut found = None;
         self.sql.query(
             &format!("SELECT {JOB}, request, answer FROM job WHERE id = ?"),
             values![id],
             &mut |row| {
-                let mut job = job_of(row)?;
-                if let Some(fields) = job.as_object_mut() {
-                    fields.insert("request".to_owned(), parse(row.column(11)?)?);
-                    let answer: Option<&str> = row.column(12)?;
-                    let answer = answer.filter(|answer| !answer.is_empty()).map(parse).transpose()?;
-                    fields.insert("answer".to_owned(), answer.unwrap_or_default());
-                }
-                found = job;
+                let answer: Option<&str> = row.column(12)?;
+                let answer = answer.filter(|answer| !answer.is_empty()).map(parse).transpose()?;
+                found = Some(JobDetails {
+                    summary: job_of(row)?,
+                    request: parse(row.column(11)?)?,
+                    answer: answer.unwrap_or_default(),
+                });
                 Ok(ControlFlow::Break(()))
             },
         )?;
         Ok(found)
     }
 
-    fn metrics(&self) -> Result<Value, SqlError> {
-        let ended = self.sql.rows::<(u16, String, u64, u64, u64)>(
+    fn metrics(&self) -> Result<AgentMetrics, SqlError> {
+        let rows = self.sql.rows::<(Kind, String, u64, u64, u64)>(
             "SELECT kind, state, jobs, elapsed, msat FROM metric ORDER BY kind, state",
             &[],
         )?;
-        let ended: Vec<Value> = ended
-            .into_iter()
-            .map(|(kind, state, jobs, elapsed, msat)| {
-                json!({"kind": kind, "state": state, "jobs": jobs, "elapsed_ms": elapsed, "msat": msat})
-            })
-            .collect();
+        let mut ended = Vec::new();
+        for (kind, state, jobs, elapsed_ms, msat) in rows {
+            ended.push(EndedJobs { kind, state: state_of(&state)?, jobs, elapsed_ms, msat });
+        }
         let outbox = self.sql.first::<(u64,)>("SELECT count(*) FROM outbox", &[])?;
-        Ok(json!({
-            "ended": ended,
-            "unfinished": self.unfinished,
-            "running": self.running.len(),
-            "outbox": outbox.map_or(0, |(count,)| count),
-        }))
+        let Workload { unfinished, running } = self.workload();
+        Ok(AgentMetrics { ended, unfinished, running, outbox: outbox.map_or(0, |(count,)| count) })
+    }
+
+    fn workload(&self) -> Workload {
+        Workload { unfinished: self.unfinished, running: self.running.len() }
     }
 }
 
-fn job_of(row: &openagents_host::sql::Row<'_>) -> Result<Value, SqlError> {
-    let time = |index| Ok::<_, SqlError>(row.column::<Option<Timestamp>>(index)?.map(Timestamp::as_millis));
-    Ok(json!({
-        "seq": row.column::<u64>(0)?,
-        "id": row.column::<EventId>(1)?,
-        "kind": row.column::<u16>(2)?,
-        "customer": row.column::<PublicKey>(3)?,
-        "state": row.column::<&str>(4)?,
-        "attempt": row.column::<u32>(5)?,
-        "price_msat": row.column::<Option<u64>>(6)?,
-        "source": row.column::<Option<&str>>(7)?,
-        "received_at": time(8)?,
-        "started_at": time(9)?,
-        "finished_at": time(10)?,
-    }))
+fn job_of(row: &Row<'_>) -> Result<JobSummary, SqlError> {
+    Ok(JobSummary {
+        seq: row.column(0)?,
+        id: row.column(1)?,
+        kind: row.column(2)?,
+        customer: row.column(3)?,
+        state: state_of(row.column(4)?)?,
+        attempt: row.column(5)?,
+        price_msat: row.column(6)?,
+        source: row.column(7)?,
+        received_at: row.column(8)?,
+        started_at: row.column(9)?,
+        finished_at: row.column(10)?,
+    })
+}
+
+fn state_of(word: &str) -> Result<JobState, SqlError> {
+    word.parse().map_err(|error: UnknownState| SqlError::Statement(error.to_string()))
 }
 
 fn parse(json: &str) -> Result<Value, SqlError> {

@@ -1,21 +1,32 @@
 //! `GET /health`: whether the agent's database answers, and how many jobs are unfinished.
 
-use serde_json::{Value, json};
+use std::sync::Arc;
 
-use super::response::HttpResponse;
-use crate::manifest::AgentManifest;
+use openagents_host::http::{Response, StatusCode, response};
+use serde_json::json;
 
-/// Whether the agent's database answers, and how much it has to do.
-pub(super) fn health(manifest: &AgentManifest, load: Option<&Value>) -> HttpResponse {
-    let status = if load.is_some() { "ok" } else { "failing" };
-    let unfinished = load.and_then(|load| load.get("unfinished"));
-    let page = HttpResponse::value(&json!({
-        "status": status,
+use super::answer::RouteAnswer;
+use crate::engine::{StateQuery, Workload};
+use crate::manifest::{AgentManifest, SignedManifest};
+
+pub(super) fn health(manifest: Arc<SignedManifest>) -> RouteAnswer {
+    RouteAnswer::ask_always(StateQuery::Load, move |load: Option<Workload>| {
+        respond(manifest.manifest(), load.as_ref())
+    })
+}
+
+fn respond(manifest: &AgentManifest, load: Option<&Workload>) -> Response {
+    let (status, word) = match load {
+        Some(_) => (StatusCode::OK, "ok"),
+        None => (StatusCode::SERVICE_UNAVAILABLE, "failing"),
+    };
+    let health = json!({
+        "status": word,
         "name": manifest.name,
         "version": manifest.version,
         "npub": manifest.author.npub,
         "job_kinds": manifest.capabilities.job_kinds,
-        "unfinished_jobs": unfinished,
-    }));
-    HttpResponse { status: if status == "ok" { 200 } else { 503 }, ..page }
+        "unfinished_jobs": load.map(|load| load.unfinished),
+    });
+    response::json(status, health.to_string())
 }

@@ -1,9 +1,10 @@
 //! `GET /`: a page for people who open the URL of the relay.
 
+use openagents_host::http::{Response, StatusCode, response};
+
 use crate::manifest::AgentManifest;
 
-/// The page for people who open the relay's URL.
-pub(super) fn welcome(manifest: &AgentManifest) -> String {
+pub(super) fn index(manifest: &AgentManifest) -> Response {
     let mut page = format!("{} {}\n{}\n\n", manifest.name, manifest.version, manifest.description);
     for tool in &manifest.capabilities.tools {
         let kind = tool.job_kind.unwrap_or_default();
@@ -14,5 +15,5 @@ pub(super) fn welcome(manifest: &AgentManifest) -> String {
          This is a Nostr relay (NIP-01) with an agent that answers job requests (NIP-90): connect to it with a WebSocket.\n",
         npub = manifest.author.npub,
     ));
-    page
+    response::text(StatusCode::OK, page)
 }

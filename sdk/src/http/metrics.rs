@@ -1,75 +1,80 @@
-//! What came of an agent's jobs, in Prometheus' text format. It says how many and how long, and nothing of customers.
+//! `GET /metrics` and `/agent/{npub}/metrics.json`: how many jobs ended in which way and how long they took, in Prometheus'
+//! text format and as JSON. Nothing is said of customers.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
-use serde_json::Value;
+use openagents_host::http::{HeaderValue, StatusCode, response};
+use serde_json::json;
 
-use crate::manifest::AgentManifest;
+use super::answer::RouteAnswer;
+use crate::engine::{AgentMetrics, EndedJobs, JobState, StateQuery};
+use crate::manifest::{AgentManifest, SignedManifest};
 
 /// The type of the text format.
-pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 
-/// Writes the answer to [`StateQuery::Metrics`](crate::engine::StateQuery::Metrics).
-pub(super) fn text(manifest: &AgentManifest, metrics: &Value) -> String {
+pub(super) fn metrics(manifest: Arc<SignedManifest>) -> RouteAnswer {
+    RouteAnswer::ask(StateQuery::Metrics, move |metrics: AgentMetrics| {
+        response::bytes(StatusCode::OK, CONTENT_TYPE, text(manifest.manifest(), &metrics))
+    })
+}
+
+pub(super) fn metrics_json() -> RouteAnswer {
+    RouteAnswer::ask(StateQuery::Metrics, |metrics: AgentMetrics| {
+        response::json(StatusCode::OK, json!(metrics).to_string())
+    })
+}
+
+/// Writes the reply to [`StateQuery::Metrics`].
+fn text(manifest: &AgentManifest, metrics: &AgentMetrics) -> String {
     let mut text = MetricsText(String::new());
     text.family("openagents_agent_info", "gauge", "Which agent this is.");
-    let labels =
-        [("name", &*manifest.name), ("npub", &*manifest.author.npub), ("version", &*manifest.version)];
+    let labels = [
+        ("name", manifest.name.to_string()),
+        ("npub", manifest.author.npub.to_string()),
+        ("version", manifest.version.to_string()),
+    ];
     text.sample("openagents_agent_info", &labels, "1");
 
-    let ended: Vec<EndedJobs<'_>> =
-        metrics["ended"].as_array().into_iter().flatten().map(EndedJobs::of).collect();
     text.family("openagents_jobs_total", "counter", "Jobs that ended, by the kind of request and how.");
-    for row in &ended {
-        text.sample("openagents_jobs_total", &row.labels(), &row.jobs.to_string());
+    for row in &metrics.ended {
+        text.sample("openagents_jobs_total", &kind_and_state(row), &row.jobs.to_string());
     }
     text.family("openagents_job_duration_seconds", "summary", "From a request's arrival to its answer.");
-    for row in &ended {
-        text.sample("openagents_job_duration_seconds_sum", &row.labels(), &seconds(row.elapsed_ms));
-        text.sample("openagents_job_duration_seconds_count", &row.labels(), &row.jobs.to_string());
+    for row in &metrics.ended {
+        text.sample("openagents_job_duration_seconds_sum", &kind_and_state(row), &seconds(row.elapsed_ms));
+        text.sample("openagents_job_duration_seconds_count", &kind_and_state(row), &row.jobs.to_string());
     }
     text.family(
         "openagents_earned_msat_total",
         "counter",
         "What was paid for jobs that are done, in millisatoshi.",
     );
-    for row in ended.iter().filter(|row| row.state == "done") {
-        text.sample("openagents_earned_msat_total", &[("kind", &row.kind)], &row.msat.to_string());
+    for row in metrics.ended.iter().filter(|row| row.state == JobState::Done) {
+        text.sample("openagents_earned_msat_total", &[("kind", row.kind.to_string())], &row.msat.to_string());
     }
-    for (name, field, help) in [
-        ("openagents_jobs_unfinished", "unfinished", "Jobs that are on record and have not ended."),
-        ("openagents_runs_active", "running", "Runs of handlers, schedules and hooks that are going on."),
-        ("openagents_outbox_events", "outbox", "Events that no relay has confirmed yet."),
+    for (name, number, help) in [
+        (
+            "openagents_jobs_unfinished",
+            metrics.unfinished.to_string(),
+            "Jobs that are on record and have not ended.",
+        ),
+        (
+            "openagents_runs_active",
+            metrics.running.to_string(),
+            "Runs of handlers, schedules and hooks that are going on.",
+        ),
+        ("openagents_outbox_events", metrics.outbox.to_string(), "Events that no relay has confirmed yet."),
     ] {
         text.family(name, "gauge", help);
-        text.sample(name, &[], &number(metrics, field).to_string());
+        text.sample(name, &[], &number);
     }
     text.0
 }
 
-/// What came of the jobs of one kind that ended in one way.
-struct EndedJobs<'a> {
-    kind: String,
-    state: &'a str,
-    jobs: u64,
-    elapsed_ms: u64,
-    msat: u64,
-}
-
-impl<'a> EndedJobs<'a> {
-    fn of(row: &'a Value) -> Self {
-        Self {
-            kind: number(row, "kind").to_string(),
-            state: row["state"].as_str().unwrap_or_default(),
-            jobs: number(row, "jobs"),
-            elapsed_ms: number(row, "elapsed_ms"),
-            msat: number(row, "msat"),
-        }
-    }
-
-    fn labels(&self) -> [(&'static str, &str); 2] {
-        [("kind", &self.kind), ("state", self.state)]
-    }
+fn kind_and_state(row: &EndedJobs) -> [(&'static str, String); 2] {
+    [("kind", row.kind.to_string()), ("state", row.state.to_string())]
 }
 
 struct MetricsText(String);
@@ -79,7 +84,7 @@ impl MetricsText {
         let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
     }
 
-    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: &str) {
+    fn sample(&mut self, name: &str, labels: &[(&str, String)], value: &str) {
         let labels: Vec<String> =
             labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();
         let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
@@ -92,21 +97,17 @@ fn escaped(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
-fn number(value: &Value, field: &str) -> u64 {
-    value[field].as_u64().unwrap_or(0)
-}
-
 fn seconds(millis: u64) -> String {
     format!("{}.{:03}", millis / 1000, millis % 1000)
 }
 
 #[cfg(test)]
 mod tests {
-    use openagents_host::Keys;
-    use serde_json::json;
+    use openagents_host::{Keys, Kind};
 
     use super::text;
     use crate::declaration::AgentDeclaration;
+    use crate::engine::{AgentMetrics, EndedJobs, JobState};
     use crate::manifest::AgentManifest;
 
     #[test]
@@ -114,13 +115,14 @@ mod tests {
         let key = Keys::from_secret(&[1; 32]).unwrap().public_key();
         let agent = AgentDeclaration { version: "1.0 \"beta\"\\\n", ..AgentDeclaration::new("scribe") };
         let manifest = AgentManifest::new(&agent, &[], &key);
-        let metrics = json!({
-            "ended": [
-                {"kind": 5050, "state": "done", "jobs": 3, "elapsed_ms": 1205, "msat": 21_000},
-                {"kind": 5050, "state": "failed", "jobs": 1, "elapsed_ms": 7, "msat": 0},
-            ],
-            "unfinished": 2, "running": 1, "outbox": 4,
-        });
+        let ended =
+            |state, jobs, elapsed_ms, msat| EndedJobs { kind: Kind(5_050), state, jobs, elapsed_ms, msat };
+        let metrics = AgentMetrics {
+            ended: vec![ended(JobState::Done, 3, 1_205, 21_000), ended(JobState::Failed, 1, 7, 0)],
+            unfinished: 2,
+            running: 1,
+            outbox: 4,
+        };
         let text = text(&manifest, &metrics);
         for line in [
             r#"openagents_jobs_total{kind="5050",state="done"} 3"#,

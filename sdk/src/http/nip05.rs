@@ -1,13 +1,20 @@
-//! `GET /.well-known/nostr.json` (NIP-05).
+//! `GET /.well-known/nostr.json`: the key behind the agent's name (NIP-05).
 
+use openagents_host::http::{Response, StatusCode, response};
+
+use super::parameters;
 use crate::discovery::{Profile, nip05_document};
 
 /// The name that stands for the domain itself.
 const DOMAIN: &str = "_";
 
-/// What is served at `/.well-known/nostr.json`: the key of the name that is asked for, which is the agent's own or `_`.
-/// Whoever asks for no name gets the agent's own.
-pub(super) fn document(profile: &Profile, asked: Option<&str>) -> String {
+/// The key of the name that is asked for, which is the agent's own or `_`. Whoever asks for no name gets the agent's own.
+pub(super) fn nip05(profile: &Profile, query: &str) -> Response {
+    let name = parameters::value(query, "name");
+    response::json(StatusCode::OK, document(profile, name.as_deref()))
+}
+
+fn document(profile: &Profile, asked: Option<&str>) -> String {
     let own = profile.nip05_name();
     let name = asked.unwrap_or(own);
     if name != own && name != DOMAIN {

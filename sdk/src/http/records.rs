@@ -1,18 +1,24 @@
-//! `GET /agent/…/{history,sessions,memory,state.json}`: the agent's records as JSON, for operators.
+//! `GET /agent/{npub}/…`: the agent's jobs, conversations, memory and state, for its operators.
 
 use openagents_host::EventId;
+use openagents_host::http::response::{self, private};
+use openagents_host::http::{Response, StatusCode};
 use openagents_host::keys::parse_public_key;
 use percent_encoding::percent_decode_str;
-use serde_json::{Map, Value, json};
-use url::form_urlencoded;
+use serde::Serialize;
+use serde_json::{Value, json};
 
-use super::response::HttpResponse;
-use crate::engine::StateQuery;
+use super::answer::RouteAnswer;
+use super::operator::Operator;
+use super::parameters::{self, number, value};
+use crate::engine::{
+    JobDetails, JobSummary, MemoryKey, MemoryValue, SessionSummary, SessionTurn, StateQuery, StateReply,
+};
 
-/// How many entries of a list are given when the operator does not say.
+/// How many entries a list has when the operator does not say.
 const DEFAULT_LIMIT: usize = 50;
 
-/// How many entries of a list are given at most.
+/// How many entries a list has at most.
 const MAX_LIMIT: usize = 500;
 
 /// How many turns of a conversation are given: all that are kept.
@@ -21,9 +27,9 @@ const MAX_TURNS: usize = 1_000;
 /// The longest key in memory that is looked for, in bytes.
 const MAX_KEY_LENGTH: usize = 512;
 
-/// Something on record. Names are as the client wrote them.
+/// A record. Names are as the client wrote them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Record<'a> {
+pub(crate) enum AgentRecord<'a> {
     /// The jobs, the newest first.
     History,
     /// One job, with its request and its answer.
@@ -40,7 +46,7 @@ pub(crate) enum Record<'a> {
     State,
 }
 
-impl<'a> Record<'a> {
+impl<'a> AgentRecord<'a> {
     /// The record at this path below the agent's.
     pub(super) fn at(path: &'a str) -> Option<Self> {
         let file =
@@ -61,46 +67,45 @@ impl<'a> Record<'a> {
         })
     }
 
-    /// What to ask the agent's database, and how to show its answer.
-    pub(super) fn state_query(self, query: &str) -> Result<(StateQuery, RecordFormat), HttpResponse> {
-        let limit = |usual| limit(query, usual);
+    /// Asks for the record. `default_state` is the state of an agent that has stored none, as JSON.
+    pub(super) fn answer(self, _: &Operator, query: &str, default_state: &str) -> RouteAnswer {
+        self.ask(query, default_state).unwrap_or_else(RouteAnswer::Response)
+    }
+
+    fn ask(self, query: &str, default_state: &str) -> Result<RouteAnswer, Response> {
+        let limit = || parameters::limit(query, DEFAULT_LIMIT, MAX_LIMIT);
         Ok(match self {
             Self::History => {
                 let before = number(query, "before")?;
-                let limit = limit(DEFAULT_LIMIT)?;
-                (
-                    StateQuery::History { before, limit: limit.saturating_add(1) },
-                    RecordFormat::List { name: "jobs", limit },
-                )
+                list::<JobSummary>("jobs", limit()?, |limit| StateQuery::History { before, limit })
             }
             Self::Job { id } => {
                 let id = EventId::from_hex(id)
                     .map_err(|_| missing("A job has the id of its request: 64 hex characters."))?;
-                (
+                entry::<JobDetails>(
                     StateQuery::Job { id },
-                    RecordFormat::Entry {
-                        missing: "This job is not on record; jobs that ended long ago are forgotten.",
-                    },
+                    "This job is not on record; jobs that ended long ago are forgotten.",
                 )
             }
             Self::Sessions => {
-                let limit = limit(DEFAULT_LIMIT)?;
-                (
-                    StateQuery::Sessions { limit: limit.saturating_add(1) },
-                    RecordFormat::List { name: "sessions", limit },
-                )
+                list::<SessionSummary>("sessions", limit()?, |limit| StateQuery::Sessions { limit })
             }
             Self::Conversation { customer } => {
                 let customer = parse_public_key(customer)
                     .map_err(|_| missing("A customer is named by npub1… or 64 hex characters."))?;
-                (StateQuery::Turns { customer, limit: MAX_TURNS }, RecordFormat::Turns)
+                RouteAnswer::ask(
+                    StateQuery::Turns { customer, limit: MAX_TURNS },
+                    |turns: Vec<SessionTurn>| private(show_turns(&turns)),
+                )
             }
             Self::Memory => {
-                let limit = limit(DEFAULT_LIMIT)?;
                 let prefix = value(query, "prefix").unwrap_or_default();
                 let after = value(query, "after").unwrap_or_default();
-                let query = StateQuery::MemoryEntries { prefix, after, limit: limit.saturating_add(1) };
-                (query, RecordFormat::List { name: "entries", limit })
+                list::<MemoryKey>("entries", limit()?, |limit| StateQuery::MemoryEntries {
+                    prefix,
+                    after,
+                    limit,
+                })
             }
             Self::MemoryEntry { key } => {
                 let nothing = "There is nothing under this key.";
@@ -108,70 +113,64 @@ impl<'a> Record<'a> {
                 if key.len() > MAX_KEY_LENGTH {
                     return Err(missing(nothing));
                 }
-                (StateQuery::MemoryEntry { key: key.into_owned() }, RecordFormat::Entry { missing: nothing })
+                entry::<MemoryValue>(StateQuery::MemoryEntry { key: key.into_owned() }, nothing)
             }
-            Self::State => (StateQuery::State, RecordFormat::State),
+            Self::State => {
+                let default_state = default_state.to_owned();
+                RouteAnswer::ask(StateQuery::State, |state: Value| private(show_state(&state, default_state)))
+            }
         })
     }
 }
 
-/// How an answer of the database is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum RecordFormat {
-    /// A list under a name. One entry more than `limit` was asked for, to see whether there are more.
-    List { name: &'static str, limit: usize },
-    /// One thing, or nothing.
-    Entry { missing: &'static str },
-    /// A conversation.
-    Turns,
-    /// The agent's struct, which is its default as long as nothing was stored.
-    State,
+/// A list under a name. One entry more than the limit is asked for, to see whether there are more.
+fn list<T: Serialize>(
+    name: &'static str,
+    limit: usize,
+    query: impl FnOnce(usize) -> StateQuery,
+) -> RouteAnswer
+where
+    Vec<T>: TryFrom<StateReply>,
+{
+    RouteAnswer::ask(query(limit.saturating_add(1)), move |entries: Vec<T>| {
+        private(show_list(name, limit, entries))
+    })
 }
 
-impl RecordFormat {
-    pub(super) fn page(self, answer: Value, default_state: &str) -> HttpResponse {
-        match (self, answer) {
-            (Self::List { name, limit }, Value::Array(mut entries)) => {
-                let more = entries.len() > limit;
-                entries.truncate(limit);
-                let mut list = Map::new();
-                list.insert(name.to_owned(), Value::Array(entries));
-                list.insert("more".to_owned(), Value::Bool(more));
-                HttpResponse::value(&Value::Object(list))
-            }
-            (Self::Entry { missing: reason }, Value::Null) => missing(reason),
-            (Self::Turns, Value::Array(turns)) if turns.is_empty() => {
-                missing("There is no conversation with this customer.")
-            }
-            (Self::Turns, turns) => HttpResponse::value(&json!({ "turns": turns })),
-            (Self::State, Value::Null) => HttpResponse::json(default_state.to_owned()),
-            (_, answer) => HttpResponse::value(&answer),
-        }
+fn show_list<T: Serialize>(name: &str, limit: usize, mut entries: Vec<T>) -> Response {
+    let more = entries.len() > limit;
+    entries.truncate(limit);
+    json(&json!({ name: entries, "more": more }))
+}
+
+/// One thing, or nothing.
+fn entry<T: Serialize>(query: StateQuery, nothing: &'static str) -> RouteAnswer
+where
+    Option<T>: TryFrom<StateReply>,
+{
+    RouteAnswer::ask(query, move |entry: Option<T>| {
+        private(entry.map_or_else(|| missing(nothing), |entry| json(&json!(entry))))
+    })
+}
+
+fn show_turns(turns: &[SessionTurn]) -> Response {
+    if turns.is_empty() {
+        return missing("There is no conversation with this customer.");
     }
+    json(&json!({ "turns": turns }))
 }
 
-fn missing(reason: &str) -> HttpResponse {
-    HttpResponse::failure(404, reason)
+/// The agent's struct, which is its default as long as nothing was stored.
+fn show_state(state: &Value, default_state: String) -> Response {
+    if state.is_null() { response::json(StatusCode::OK, default_state) } else { json(state) }
 }
 
-/// The first value of this name in a query.
-pub(super) fn value(query: &str, name: &str) -> Option<String> {
-    let mut pairs = form_urlencoded::parse(query.as_bytes());
-    pairs.find(|(found, _)| found == name).map(|(_, value)| value.into_owned())
+fn json(value: &Value) -> Response {
+    response::json(StatusCode::OK, value.to_string())
 }
 
-fn number(query: &str, name: &str) -> Result<Option<u64>, HttpResponse> {
-    let Some(text) = value(query, name) else { return Ok(None) };
-    // What the database can compare.
-    let number = text.parse().ok().filter(|number| *number < 1 << 53);
-    number
-        .map(Some)
-        .ok_or_else(|| HttpResponse::failure(400, &format!("`{name}` must be a whole number below 2^53.")))
-}
-
-fn limit(query: &str, usual: usize) -> Result<usize, HttpResponse> {
-    let asked = number(query, "limit")?;
-    Ok(asked.map_or(usual, |asked| usize::try_from(asked).unwrap_or(MAX_LIMIT).clamp(1, MAX_LIMIT)))
+fn missing(reason: &str) -> Response {
+    response::error(StatusCode::NOT_FOUND, reason)
 }
 
 #[cfg(test)]
@@ -180,12 +179,16 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
-    use super::{Record, RecordFormat};
+    use super::{AgentRecord, show_list, show_state};
     use crate::engine::StateQuery;
+    use crate::http::answer::RouteAnswer;
+    use crate::http::fixtures::text;
 
     fn state_query(path: &str, query: &str) -> Result<StateQuery, u16> {
-        let question = Record::at(path).expect("a record").state_query(query);
-        question.map(|(query, _)| query).map_err(|page| page.status)
+        match AgentRecord::at(path).expect("a record").ask(query, "") {
+            Ok(RouteAnswer::Ask(pending)) => Ok(pending.query),
+            Ok(RouteAnswer::Response(response)) | Err(response) => Err(response.status().as_u16()),
+        }
     }
 
     #[test]
@@ -215,9 +218,11 @@ mod tests {
         ] {
             assert_eq!(state_query("history", query), Ok(StateQuery::History { before, limit }), "{query}");
         }
-        let shown = RecordFormat::List { name: "jobs", limit: 2 };
-        assert_eq!(shown.page(json!([1, 2, 3]), "").body, r#"{"jobs":[1,2],"more":true}"#);
-        assert_eq!(shown.page(json!([1, 2]), "").body, r#"{"jobs":[1,2],"more":false}"#);
+        for (entries, shown) in
+            [(vec![1, 2, 3], r#"{"jobs":[1,2],"more":true}"#), (vec![1, 2], r#"{"jobs":[1,2],"more":false}"#)]
+        {
+            assert_eq!(text(show_list("jobs", 2, entries)), shown);
+        }
     }
 
     #[test]
@@ -250,21 +255,22 @@ mod tests {
             "states/x",
             "other",
         ] {
-            assert_eq!(Record::at(path), None, "{path}");
+            assert_eq!(AgentRecord::at(path), None, "{path}");
         }
     }
 
     #[test]
     fn shows_the_default_as_long_as_no_state_is_stored() {
-        assert_eq!(RecordFormat::State.page(json!(null), r#"{"count":0}"#).body, r#"{"count":0}"#);
-        assert_eq!(RecordFormat::State.page(json!({"count": 3}), r#"{"count":0}"#).body, r#"{"count":3}"#);
+        for (stored, shown) in [(json!(null), r#"{"count":0}"#), (json!({"count": 3}), r#"{"count":3}"#)] {
+            assert_eq!(text(show_state(&stored, r#"{"count":0}"#.to_owned())), shown);
+        }
     }
 
     proptest! {
         #[test]
         fn no_path_or_query_makes_it_panic(path in "(history|sessions|memory|.*)/?.*", query in any::<String>()) {
-            if let Some(record) = Record::at(&path) {
-                let _ = record.state_query(&query);
+            if let Some(record) = AgentRecord::at(&path) {
+                let _ = record.ask(&query, "");
             }
         }
     }

@@ -1,69 +1,64 @@
-//! The relay management API (NIP-86), authorized by NIP-98.
+//! `POST /` with `application/nostr+json+rpc`: who may manage the relay (NIP-86), by a signed event (NIP-98).
 
-use std::collections::BTreeSet;
-
+use openagents_host::Timestamp;
+use openagents_host::http::response::with_header;
+use openagents_host::http::{
+    Body, BodyError, Bytes, HeaderValue, Parts, Response, StatusCode, header, header_text, request_url,
+};
 use openagents_host::http_auth::{HttpAuthError, authorize_body};
 use openagents_host::keys::npub;
-use openagents_host::{PublicKey, Timestamp};
 use openagents_relay::Access;
-use openagents_relay::management::{self, Call, ManagementReply, SignedCall, Token, UsedToken};
+use openagents_relay::management::{
+    Call, MAX_REQUEST_BYTES, ManagementReply, SignedCall, Token, UsedToken, reply_response,
+};
 use url::Url;
 
-use super::request::HttpRequest;
-use super::response::HttpResponse;
+use crate::settings::Operators;
 
 /// The relay's operators, and under which addresses they manage it.
 #[derive(Clone, Debug)]
-pub(crate) struct RelayOperators {
-    keys: BTreeSet<PublicKey>,
+pub(crate) struct RelayManagement {
+    operators: Operators,
     access: Access,
 }
 
-impl RelayOperators {
-    /// Those with these keys. What they sign has to name the relay by one of its own hosts: the `Host` header of a request
-    /// says what whoever passed it on wanted it to say.
-    pub(crate) fn new(keys: BTreeSet<PublicKey>, access: Access) -> Self {
-        Self { keys, access }
+impl RelayManagement {
+    /// What operators sign has to name the relay by one of its own hosts: the `Host` header of a request says what whoever
+    /// passed it on wanted it to say.
+    pub(crate) fn new(operators: Operators, access: Access) -> Self {
+        Self { operators, access }
     }
 
-    /// What can be said before the body is read: nobody is given the reading of one without an authorization.
-    pub(crate) fn may_be_read(request: &HttpRequest, length: Option<&str>) -> Result<(), HttpResponse> {
-        if request.authorization.is_empty() {
-            return Err(unauthorized(request, &HttpAuthError::Scheme));
+    /// Reads the body of a request; without an authorization, nobody is given the reading of one.
+    pub(crate) async fn read_body(parts: &Parts, body: Body) -> Result<Bytes, Response> {
+        if authorization(parts).is_empty() {
+            return Err(unauthorized(parts, &HttpAuthError::Scheme));
         }
-        let limit = u64::try_from(management::MAX_REQUEST_BYTES).unwrap_or(u64::MAX);
-        match length.and_then(|length| length.trim().parse::<u64>().ok()) {
-            Some(length) if length > limit => Err(too_long()),
-            _ => Ok(()),
-        }
+        body.read_to_end(MAX_REQUEST_BYTES).await.map_err(|error| match error {
+            BodyError::TooLong { .. } => too_long(),
+            error => refusal(StatusCode::BAD_REQUEST, format!("the request cannot be read: {error}")),
+        })
     }
 
-    /// Reads what an operator wants; anybody else gets the page that says why not. The relay knows which tokens were used.
-    pub(crate) fn admit(
+    /// Reads the call of an operator; anybody else gets the response that says why not. The relay knows which tokens were
+    /// used.
+    pub(crate) fn signed_call(
         &self,
-        request: &HttpRequest,
+        parts: &Parts,
         body: &[u8],
         now: Timestamp,
-    ) -> Result<SignedCall, HttpResponse> {
-        if body.len() > management::MAX_REQUEST_BYTES {
-            return Err(too_long());
-        }
-        let authorized = authorize_body(
-            &request.authorization,
-            &request.url,
-            |url| self.is_own(url),
-            &request.method,
-            now,
-            body,
-        );
-        let event = authorized.map_err(|error| unauthorized(request, &error))?;
-        if !self.keys.contains(&event.pubkey) {
+    ) -> Result<SignedCall, Response> {
+        let url = request_url(parts).unwrap_or_default();
+        let (authorization, method) = (authorization(parts), parts.method.as_str());
+        let event = authorize_body(authorization, &url, |url| self.is_own(url), method, now, body)
+            .map_err(|error| unauthorized(parts, &error))?;
+        if !self.operators.contains(&event.pubkey) {
             let who = npub(&event.pubkey);
             let reason = format!("{who} may not manage this relay: ADMIN_PUBKEYS does not name it");
-            return Err(page(403, &Err(reason)));
+            return Err(refusal(StatusCode::FORBIDDEN, reason));
         }
         let body = String::from_utf8_lossy(body);
-        let call = Call::parse(&body).map_err(|error| page(200, &Err(error.to_string())))?;
+        let call = Call::parse(&body).map_err(|error| refusal(StatusCode::OK, error.to_string()))?;
         Ok(SignedCall { token: Token::of(&event), call })
     }
 
@@ -74,47 +69,54 @@ impl RelayOperators {
     }
 }
 
-/// The page for what became of a call.
-pub(crate) fn answered(answer: Result<ManagementReply, UsedToken>) -> HttpResponse {
-    answer.map_or_else(|used| refused(&used.to_string()), |answer| page(200, &answer))
+/// The response for what became of a call.
+pub(crate) fn reply(reply: Result<ManagementReply, UsedToken>) -> Response {
+    match reply {
+        Ok(reply) => reply_response(StatusCode::OK, &reply),
+        Err(used) => challenge(&used.to_string()),
+    }
 }
 
-/// The page for an answer of the relay's.
-pub(crate) fn page(status: u16, answer: &ManagementReply) -> HttpResponse {
-    let page = HttpResponse::json(management::reply_json(answer)).of_type(management::CONTENT_TYPE).private();
-    HttpResponse { status, ..page }
+/// The response for a call that could not be carried out.
+pub(crate) fn refusal(status: StatusCode, reason: String) -> Response {
+    reply_response(status, &Err(reason))
 }
 
-/// The page for a request that is longer than any call.
-pub(crate) fn too_long() -> HttpResponse {
-    page(413, &Err("the request is too long".to_owned()))
+fn too_long() -> Response {
+    refusal(StatusCode::PAYLOAD_TOO_LARGE, "the request is too long".to_owned())
 }
 
-fn unauthorized(request: &HttpRequest, error: &HttpAuthError) -> HttpResponse {
-    let reason = match error {
-        _ if request.authorization.is_empty() => "this is for the relay's operators".to_owned(),
+fn authorization(parts: &Parts) -> &str {
+    header_text(&parts.headers, &header::AUTHORIZATION)
+}
+
+fn unauthorized(parts: &Parts, error: &HttpAuthError) -> Response {
+    challenge(&match error {
+        _ if authorization(parts).is_empty() => "this is for the relay's operators".to_owned(),
         HttpAuthError::Url { .. } => {
             "the `u` tag must be this relay's own address; if it is, RELAY_URL has to say so".to_owned()
         }
         error => error.to_string(),
-    };
-    refused(&reason)
+    })
 }
 
-fn refused(reason: &str) -> HttpResponse {
+fn challenge(reason: &str) -> Response {
     let how = "send `Authorization: Nostr <base64>`, an event of kind 27235 (NIP-98) with the tags u, method and payload";
-    page(401, &Err(format!("{reason}; {how}"))).with("www-authenticate", "Nostr")
+    let response = refusal(StatusCode::UNAUTHORIZED, format!("{reason}; {how}"));
+    with_header(response, header::WWW_AUTHENTICATE, HeaderValue::from_static("Nostr"))
 }
 
 #[cfg(test)]
 mod tests {
+    use openagents_host::http::{Body, Parts, Response};
     use openagents_host::http_auth::{authorization, authorization_of_body};
     use openagents_host::{Keys, Timestamp};
     use openagents_relay::Access;
-    use openagents_relay::management::{Call, MAX_REQUEST_BYTES};
+    use openagents_relay::management::{Call, MAX_REQUEST_BYTES, SignedCall};
 
-    use super::RelayOperators;
-    use crate::http::request::HttpRequest;
+    use super::RelayManagement;
+    use crate::http::fixtures::{header, parts, text};
+    use crate::settings::Operators;
 
     const NOW: Timestamp = Timestamp::from_seconds(1_700_000_000);
     const BODY: &str = r#"{"method":"supportedmethods","params":[]}"#;
@@ -123,35 +125,38 @@ mod tests {
         Keys::from_secret(&[number; 32]).unwrap()
     }
 
-    fn operators() -> RelayOperators {
-        let access = Access { hosts: ["relay.example".to_owned()].into(), ..Access::default() };
-        RelayOperators::new([keys(1).public_key()].into(), access)
+    fn request_of(method: &str, authorization: Option<&str>) -> Parts {
+        let headers = authorization.map(|value| ("authorization", value));
+        parts(method, "http://whatever.example/", headers.as_slice())
     }
 
-    fn request(key: u8, url: &str, body: &str) -> HttpRequest {
+    fn request(key: u8, url: &str, body: &str) -> Parts {
         let authorization = if body.is_empty() {
             authorization(&keys(key), url, "POST", NOW)
         } else {
             authorization_of_body(&keys(key), url, "POST", NOW, body.as_bytes())
         };
-        HttpRequest { method: "POST".to_owned(), url: "http://whatever.example/".to_owned(), authorization }
+        request_of("POST", Some(&authorization))
     }
 
-    fn status(request: &HttpRequest) -> u16 {
-        operators().admit(request, BODY.as_bytes(), NOW).map_or_else(|page| page.status, |_| 200)
+    fn read(request: &Parts, body: &str) -> Result<SignedCall, Response> {
+        let access = Access { hosts: ["relay.example".to_owned()].into(), ..Access::default() };
+        let management = RelayManagement::new(Operators::from_iter([keys(1).public_key()]), access);
+        management.signed_call(request, body.as_bytes(), NOW)
+    }
+
+    fn status(request: &Parts) -> u16 {
+        read(request, BODY).map_or_else(|response| response.status().as_u16(), |_| 200)
     }
 
     #[test]
     fn admits_who_is_named_and_nobody_else() {
-        assert_eq!(
-            operators().admit(&request(1, "wss://relay.example", BODY), BODY.as_bytes(), NOW).unwrap().call,
-            Call::SupportedMethods
-        );
+        let call = read(&request(1, "wss://relay.example", BODY), BODY).unwrap().call;
+        assert_eq!(call, Call::SupportedMethods);
         assert_eq!(status(&request(2, "wss://relay.example", BODY)), 403);
-        let nobody = HttpRequest { authorization: String::new(), ..request(1, "wss://relay.example", BODY) };
-        let page = operators().admit(&nobody, BODY.as_bytes(), NOW).unwrap_err();
-        assert_eq!(page.status, 401);
-        assert!(page.headers.contains(&("www-authenticate", "Nostr")) && page.body.contains("payload"));
+        let response = read(&request_of("POST", None), BODY).unwrap_err();
+        assert_eq!((response.status().as_u16(), header(&response, "www-authenticate")), (401, "Nostr"));
+        assert!(text(response).contains("payload"));
     }
 
     #[test]
@@ -169,32 +174,30 @@ mod tests {
         }
         assert_eq!(status(&request(1, "wss://relay.example", "another body")), 401);
         assert_eq!(status(&request(1, "wss://relay.example", "")), 401, "no payload tag");
-        let get = HttpRequest { method: "GET".to_owned(), ..request(1, "wss://relay.example", BODY) };
-        assert_eq!(status(&get), 401);
+        let signed = authorization_of_body(&keys(1), "wss://relay.example", "POST", NOW, BODY.as_bytes());
+        assert_eq!(status(&request_of("GET", Some(&signed))), 401);
     }
 
     #[test]
     fn says_what_is_wrong_with_a_call_as_json() {
         let body = r#"{"method":"frobnicate"}"#;
-        let page =
-            operators().admit(&request(1, "wss://relay.example", body), body.as_bytes(), NOW).unwrap_err();
-        assert_eq!(page.status, 200);
-        assert!(page.body.starts_with(r#"{"error":"there is no method `frobnicate`"#), "{}", page.body);
-        let long = "x".repeat(MAX_REQUEST_BYTES + 1);
-        let request = request(1, "wss://relay.example", &long);
-        assert_eq!(operators().admit(&request, long.as_bytes(), NOW).unwrap_err().status, 413);
+        let response = read(&request(1, "wss://relay.example", body), body).unwrap_err();
+        assert_eq!(response.status().as_u16(), 200);
+        assert_eq!(header(&response, "content-type"), "application/nostr+json+rpc");
+        let text = text(response);
+        assert!(text.starts_with(r#"{"error":"there is no method `frobnicate`"#), "{text}");
     }
 
-    #[test]
-    fn refuses_what_it_can_before_the_body_is_read() {
-        fn before(request: &HttpRequest, length: Option<&str>) -> Result<(), u16> {
-            RelayOperators::may_be_read(request, length).map_err(|page| page.status)
+    #[tokio::test]
+    async fn reads_no_body_of_a_stranger_and_none_that_is_too_long() {
+        async fn status(request: &Parts, length: usize) -> u16 {
+            let body = Body::from("x".repeat(length));
+            let read = RelayManagement::read_body(request, body).await;
+            read.map_or_else(|response| response.status().as_u16(), |_| 200)
         }
         let somebody = request(2, "wss://relay.example", BODY);
-        assert_eq!(before(&somebody, None), Ok(()), "a chunked body has no length");
-        assert_eq!(before(&somebody, Some(&MAX_REQUEST_BYTES.to_string())), Ok(()));
-        assert_eq!(before(&somebody, Some(&(MAX_REQUEST_BYTES + 1).to_string())), Err(413));
-        let nobody = HttpRequest { authorization: String::new(), ..somebody };
-        assert_eq!(before(&nobody, Some("1")), Err(401));
+        assert_eq!(status(&somebody, MAX_REQUEST_BYTES).await, 200);
+        assert_eq!(status(&somebody, MAX_REQUEST_BYTES + 1).await, 413);
+        assert_eq!(status(&request_of("POST", None), 1).await, 401);
     }
 }

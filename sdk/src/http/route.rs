@@ -1,72 +1,69 @@
 //! Which route an HTTP request takes, by its method, path and headers.
 
+use openagents_host::http::{Method, Parts, header, header_text, is_websocket_upgrade};
 use openagents_relay::information::asks_for_document;
 use openagents_relay::management::CONTENT_TYPE as MANAGEMENT;
 
-use super::records::Record;
+use super::records::AgentRecord;
 
-/// Where a request goes.
+/// Which route a request takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Route<'a> {
     /// A WebSocket to the relay.
     Relay,
     /// The relay's information document (NIP-11).
     RelayInformation,
-    /// What an operator wants of the relay (NIP-86).
-    Management,
-    /// What a browser asks before it sends a request of its own (CORS).
+    /// A call of the relay management API (NIP-86).
+    RelayManagement,
+    /// A browser's question before it sends a request of its own (CORS).
     Preflight,
-    /// Something that the agent answers.
+    /// A route of the agent's.
     Agent(AgentRoute<'a>),
-    /// There is nothing here.
+    /// No route has this path.
     NotFound,
-    /// There is something here, but not for this method.
+    /// The path has a route, but not for this method.
     MethodNotAllowed,
 }
 
-/// What is asked of the agent. An `agent` is as the client wrote it.
+/// A route of the agent's. An `agent` is as the client wrote it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AgentRoute<'a> {
     /// A page for people who open the URL.
     Index,
-    /// Whether all is well.
+    /// Whether the agent's database answers.
     Health,
-    /// What Prometheus collects.
+    /// Metrics for Prometheus.
     Metrics,
-    /// The way from names to keys (NIP-05).
+    /// The key behind the agent's name (NIP-05).
     Nip05,
     /// What the agent is and can do.
     Manifest { agent: &'a str },
-    /// What came of its jobs, as JSON.
+    /// The metrics as JSON.
     AgentMetrics { agent: &'a str },
-    /// What is on record, for its operators only.
-    Record { agent: &'a str, record: Record<'a> },
+    /// Records, for the agent's operators only.
+    Record { agent: &'a str, record: AgentRecord<'a> },
 }
 
-/// Finds the route. `accept` and `content_type` are the request's headers.
+/// Finds the route.
 ///
 /// NIP-01: "Relays MUST only accept connections to a single endpoint when additional path segments do not influence its
 /// behavior." That endpoint is `/`.
-pub(crate) fn route<'a>(
-    method: &str,
-    path: &'a str,
-    accept: &str,
-    content_type: &str,
-    is_upgrade: bool,
-) -> Route<'a> {
-    let read = matches!(method, "GET" | "HEAD");
-    if is_upgrade {
-        return if path == "/" && method == "GET" { Route::Relay } else { Route::NotFound };
+pub(crate) fn route(parts: &Parts) -> Route<'_> {
+    let path = parts.uri.path();
+    if is_websocket_upgrade(&parts.headers) {
+        return if path == "/" && parts.method == Method::GET { Route::Relay } else { Route::NotFound };
     }
-    if method == "OPTIONS" {
+    if parts.method == Method::OPTIONS {
         return Route::Preflight;
     }
+    let is_management = || is_management(header_text(&parts.headers, &header::CONTENT_TYPE));
     let route = match path {
-        "/" if method == "POST" && is_management(content_type) => return Route::Management,
-        "/" if asks_for_document(accept) => Route::RelayInformation,
+        "/" if parts.method == Method::POST && is_management() => return Route::RelayManagement,
+        "/" if asks_for_document(header_text(&parts.headers, &header::ACCEPT)) => Route::RelayInformation,
         path => agent_route(path).map_or(Route::NotFound, Route::Agent),
     };
-    if read || route == Route::NotFound { route } else { Route::MethodNotAllowed }
+    let reads = matches!(parts.method, Method::GET | Method::HEAD);
+    if reads || route == Route::NotFound { route } else { Route::MethodNotAllowed }
 }
 
 fn is_management(content_type: &str) -> bool {
@@ -88,7 +85,7 @@ fn agent_route(path: &str) -> Option<AgentRoute<'_>> {
                 _ if agent.is_empty() => return None,
                 "manifest.json" => AgentRoute::Manifest { agent },
                 "metrics.json" => AgentRoute::AgentMetrics { agent },
-                rest => AgentRoute::Record { agent, record: Record::at(rest)? },
+                rest => AgentRoute::Record { agent, record: AgentRecord::at(rest)? },
             }
         }
     })
@@ -96,52 +93,64 @@ fn agent_route(path: &str) -> Option<AgentRoute<'_>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{AgentRoute, Record, Route, route};
+    use super::{AgentRecord, AgentRoute, Route};
+    use crate::http::fixtures::parts;
 
-    fn get(path: &str) -> Route<'_> {
-        route("GET", path, "", "", false)
+    /// The route of a request, as text: it borrows from the request.
+    fn route(method: &str, path: &str, headers: &[(&str, &str)]) -> String {
+        format!("{:?}", super::route(&parts(method, &format!("http://agent.example{path}"), headers)))
     }
+
+    fn text(route: Route<'_>) -> String {
+        format!("{route:?}")
+    }
+
+    const UPGRADE: (&str, &str) = ("upgrade", "websocket");
 
     #[test]
     fn opens_the_relay_at_one_path_only() {
-        assert_eq!(route("GET", "/", "", "", true), Route::Relay);
+        assert_eq!(route("GET", "/", &[UPGRADE]), "Relay");
         for path in ["/elsewhere", "/health", "/metrics", "/agent/npub1abc/history"] {
-            assert_eq!(route("GET", path, "", "", true), Route::NotFound, "{path}");
+            assert_eq!(route("GET", path, &[UPGRADE]), "NotFound", "{path}");
         }
+        assert_eq!(route("POST", "/", &[UPGRADE]), "NotFound");
     }
 
     #[test]
     fn negotiates_what_is_at_the_root() {
         for accept in ["application/nostr+json", "text/html, Application/Nostr+JSON;q=0.9"] {
-            assert_eq!(route("GET", "/", accept, "", false), Route::RelayInformation);
+            assert_eq!(route("GET", "/", &[("accept", accept)]), "RelayInformation");
         }
-        assert_eq!(route("GET", "/", "text/html,*/*", "", false), Route::Agent(AgentRoute::Index));
-        assert_eq!(route("OPTIONS", "/", "", "", false), Route::Preflight);
+        assert_eq!(route("GET", "/", &[("accept", "text/html,*/*")]), "Agent(Index)");
+        assert_eq!(route("OPTIONS", "/", &[]), "Preflight");
     }
 
     #[test]
     fn the_relay_is_managed_where_it_is_reached() {
-        let post = |path, content_type| route("POST", path, "", content_type, false);
+        let post = |path, content_type| route("POST", path, &[("content-type", content_type)]);
         for content_type in ["application/nostr+json+rpc", "Application/Nostr+JSON+RPC; charset=utf-8"] {
-            assert_eq!(post("/", content_type), Route::Management);
+            assert_eq!(post("/", content_type), "RelayManagement");
         }
-        assert_eq!(post("/", "application/json"), Route::MethodNotAllowed);
-        assert_eq!(post("/health", "application/nostr+json+rpc"), Route::MethodNotAllowed);
-        assert_eq!(
-            route("GET", "/", "", "application/nostr+json+rpc", false),
-            Route::Agent(AgentRoute::Index)
-        );
+        assert_eq!(post("/", "application/json"), "MethodNotAllowed");
+        assert_eq!(post("/health", "application/nostr+json+rpc"), "MethodNotAllowed");
+        assert_eq!(route("GET", "/", &[("content-type", "application/nostr+json+rpc")]), "Agent(Index)");
     }
 
     #[test]
     fn finds_what_is_of_one_agent() {
         let agent = "npub1abc";
-        assert_eq!(get("/agent/npub1abc/manifest.json"), Route::Agent(AgentRoute::Manifest { agent }));
-        assert_eq!(get("/agent/npub1abc/metrics.json"), Route::Agent(AgentRoute::AgentMetrics { agent }));
-        let record = Record::Conversation { customer: "npub1xyz" };
         assert_eq!(
-            get("/agent/npub1abc/sessions/npub1xyz.json"),
-            Route::Agent(AgentRoute::Record { agent, record })
+            route("GET", "/agent/npub1abc/manifest.json", &[]),
+            text(Route::Agent(AgentRoute::Manifest { agent }))
+        );
+        assert_eq!(
+            route("GET", "/agent/npub1abc/metrics.json", &[]),
+            text(Route::Agent(AgentRoute::AgentMetrics { agent }))
+        );
+        let record = AgentRecord::Conversation { customer: "npub1xyz" };
+        assert_eq!(
+            route("GET", "/agent/npub1abc/sessions/npub1xyz.json?limit=1", &[]),
+            text(Route::Agent(AgentRoute::Record { agent, record }))
         );
         for path in [
             "/agent//manifest.json",
@@ -150,15 +159,37 @@ mod tests {
             "/agent/../x",
             "/agent/",
         ] {
-            assert_eq!(get(path), Route::NotFound, "{path}");
+            assert_eq!(route("GET", path, &[]), "NotFound", "{path}");
         }
     }
 
     #[test]
     fn tells_a_wrong_method_from_a_wrong_path() {
-        assert_eq!(route("POST", "/health", "", "", false), Route::MethodNotAllowed);
-        assert_eq!(route("DELETE", "/agent/npub1abc/memory/key", "", "", false), Route::MethodNotAllowed);
-        assert_eq!(route("POST", "/nowhere", "", "", false), Route::NotFound);
-        assert_eq!(route("HEAD", "/metrics", "", "", false), Route::Agent(AgentRoute::Metrics));
+        assert_eq!(route("POST", "/health", &[]), "MethodNotAllowed");
+        assert_eq!(route("DELETE", "/agent/npub1abc/memory/key", &[]), "MethodNotAllowed");
+        assert_eq!(route("POST", "/nowhere", &[]), "NotFound");
+        assert_eq!(route("HEAD", "/metrics", &[]), "Agent(Metrics)");
+    }
+
+    /// The Worker passes requests of a route on to an object: none may be one that objects make to each other.
+    #[test]
+    fn no_request_from_outside_reaches_what_objects_tell_each_other() {
+        let management = ("content-type", "application/nostr+json+rpc");
+        let document = ("accept", "application/nostr+json");
+        for path in [
+            "/requests",
+            "/visits",
+            "/internal/call",
+            "/internal/publish",
+            "/internal/query",
+            "/internal/manage",
+            "/internal/billed-rows",
+        ] {
+            for method in ["GET", "HEAD", "POST", "PUT"] {
+                for headers in [&[][..], &[UPGRADE], &[management], &[document]] {
+                    assert_eq!(route(method, path, headers), "NotFound", "{method} {path} {headers:?}");
+                }
+            }
+        }
     }
 }

@@ -8,14 +8,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use openagents_host::native::{Durability, EngineThread, Inputs, OpenError, Sqlite, now};
+use openagents_host::native::{Durability, EngineThread, Inputs, Mailbox, OpenError, Sqlite, Tickets, now};
 use openagents_host::sql::SchemaError;
 use openagents_host::{Keys, VerifiedEvent};
 use openagents_relay::native::RelayHandle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use super::mailbox::{AgentMailbox, Tickets};
+use super::mailbox::AgentMailbox;
 use crate::author::agent::Jobs;
 use crate::engine::{Destination, Effect, Input, JobEngine};
 use crate::host_port::HandlerHost;
@@ -112,7 +112,7 @@ impl AgentShell {
             })
             .await?;
         tokio::spawn(report(reports, inputs.clone()));
-        let mailbox = AgentMailbox { inputs, taken, answered, last_ticket: Arc::default() };
+        let mailbox = AgentMailbox { engine: Mailbox::new(inputs), taken, answered };
         host.ask_through(mailbox.clone());
         Ok(Self { thread, mailbox, host, answers: Some(answers), deliverer: None, running })
     }
@@ -122,7 +122,7 @@ impl AgentShell {
         self.host.read_from(relay.clone());
         if let Some(answers) = self.answers.take() {
             let host: Arc<dyn HandlerHost> = Arc::clone(&self.host) as _;
-            let deliver = effects::deliver(answers, relay, host, self.mailbox.inputs.clone());
+            let deliver = effects::deliver(answers, relay, host, self.mailbox.engine.inputs().clone());
             self.deliverer = Some(tokio::spawn(deliver));
         }
     }

@@ -27,7 +27,7 @@ use super::server::{Server, ServerConfig};
 use super::signals::interruption;
 use crate::assemble;
 use crate::author::agent::Jobs;
-use crate::http::relay_management::RelayOperators;
+use crate::http::RelayManagement;
 use crate::relays::RequestFilter;
 use crate::settings::{self, RelaySettings, SettingError};
 
@@ -123,7 +123,8 @@ pub(super) async fn run<A: Jobs>(
     hosts.extend(own_hosts(address.ip()));
     // Whoever has given it no address reaches it by any that this machine has.
     let operator_hosts = if is_public { hosts.clone() } else { BTreeSet::new() };
-    let operators = RelayOperators::new(relay_settings.operators, relay_settings.config.access.clone());
+    let operators = relay_settings.operators;
+    let management = RelayManagement::new(operators.clone(), relay_settings.config.access.clone());
     let interrupted = interruption().map_err(ServeError::Signals)?;
 
     let durability = match arguments.durability {
@@ -131,7 +132,7 @@ pub(super) async fn run<A: Jobs>(
         arguments::Durability::Process => Durability::Process,
     };
     let public_key = keys.public_key();
-    let routes = assemble::agent_routes::<A>(&agent_settings, &keys, operator_hosts);
+    let routes = assemble::agent_routes::<A>(&agent_settings, operators, &keys, operator_hosts);
     let reach = agent_settings.reach;
     let external_relays = agent_settings.external_relays();
     let mut agent = AgentShell::start::<A>(AgentConfig {
@@ -160,7 +161,7 @@ pub(super) async fn run<A: Jobs>(
         relay: relay.handle(),
         agent: agent.mailbox.clone(),
         routes,
-        operators,
+        management,
         trusted_proxies,
     };
     let server = Server::start(listener, config);

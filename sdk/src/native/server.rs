@@ -1,30 +1,25 @@
 //! The HTTP server: the relay's WebSockets and the agent's routes on one port.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
-use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
 use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use openagents_host::http::{Body, Parts, Request, Response, StatusCode, response};
+use openagents_host::native::http::{self as native_http, HyperBody};
 use openagents_host::native::now;
-use openagents_relay::management::MAX_REQUEST_BYTES;
-use openagents_relay::native::{RelayHandle, is_upgrade};
+use openagents_relay::native::RelayHandle;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::forwarded::client_address;
 use super::mailbox::AgentMailbox;
-use crate::http::relay_management::{self, RelayOperators};
-use crate::http::{self, AgentRoute, AgentRoutes, HttpRequest, HttpResponse, Route, RouteAnswer};
+use crate::http::{self, AgentRoute, AgentRoutes, RelayManagement, Route, RouteAnswer, relay_management};
 
 /// How long a client may take to send a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -43,7 +38,7 @@ pub(super) struct ServerConfig {
     pub(super) relay: RelayHandle,
     pub(super) agent: AgentMailbox,
     pub(super) routes: AgentRoutes,
-    pub(super) operators: RelayOperators,
+    pub(super) management: RelayManagement,
     pub(super) trusted_proxies: BTreeSet<IpAddr>,
 }
 
@@ -52,8 +47,6 @@ pub(super) struct Server {
     stop: watch::Sender<bool>,
     accepting: JoinHandle<()>,
 }
-
-type HyperResponse = Response<Full<Bytes>>;
 
 impl Server {
     /// Serves whoever connects.
@@ -115,104 +108,59 @@ async fn serve(stream: TcpStream, address: IpAddr, server: Arc<ServerConfig>) {
 }
 
 impl ServerConfig {
-    async fn answer(&self, mut request: Request<Incoming>, address: IpAddr) -> HyperResponse {
-        let header =
-            |name| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let (method, path) = (request.method().as_str(), request.uri().path());
-        let route = http::route(method, path, header(ACCEPT), header(CONTENT_TYPE), is_upgrade(&request));
-        let mut answer = match route {
+    async fn answer(
+        &self,
+        received: hyper::Request<Incoming>,
+        address: IpAddr,
+    ) -> hyper::Response<HyperBody> {
+        let (parts, body) = native_http::request(received).into_parts();
+        let mut response = match http::route(&parts) {
             Route::Relay => {
-                let address = client_address(address, request.headers(), &self.trusted_proxies);
-                return self.relay.upgrade(&mut request, Some(address));
+                let address = client_address(address, &parts.headers, &self.trusted_proxies);
+                let mut request = Request::from_parts(parts, body);
+                let response = self.relay.upgrade(&mut request, Some(address));
+                return native_http::response(response, request.method());
             }
-            Route::Management => written(self.managed(request).await),
+            Route::RelayManagement => self.manage(&parts, body).await.unwrap_or_else(|refusal| refusal),
             Route::RelayInformation => self.relay.information(),
-            Route::Preflight => written(HttpResponse::empty()),
-            Route::NotFound => written(HttpResponse::nowhere()),
-            Route::MethodNotAllowed => written(HttpResponse::wrong_method()),
-            Route::Agent(route) => {
-                // A client that names the host in the request line means that one (RFC 9112).
-                let host = request.uri().authority().map_or(header(HOST), |authority| authority.as_str());
-                // An authority and nothing else: the URL that is signed must not end with the one that is meant.
-                let host = if host.contains(['/', '?', '#', '\\', '@']) { "" } else { host };
-                let path = request.uri().path_and_query().map_or(path, |path| path.as_str());
-                let http_request = HttpRequest {
-                    method: method.to_owned(),
-                    url: format!("http://{host}{path}"),
-                    authorization: header(AUTHORIZATION).to_owned(),
-                };
-                written(self.agent_page(route, &http_request).await)
-            }
+            Route::Preflight => response::preflight(),
+            Route::NotFound => http::not_found(),
+            Route::MethodNotAllowed => http::method_not_allowed(),
+            Route::Agent(route) => self.ask_agent(route, &parts).await,
         };
-        for (name, value) in http::COMMON_HEADERS {
-            answer.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_static(value));
-        }
-        answer
+        response::set_common_headers(response.headers_mut());
+        native_http::response(response, &parts.method)
     }
 
-    async fn managed(&self, request: Request<Incoming>) -> HttpResponse {
-        let authorization = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let http_request = HttpRequest {
-            method: request.method().to_string(),
-            url: request.uri().to_string(),
-            authorization: authorization.unwrap_or_default().to_owned(),
-        };
-        let length = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-        if let Err(page) = RelayOperators::may_be_read(&http_request, length) {
-            return page;
-        }
-        let body = Limited::new(request.into_body(), MAX_REQUEST_BYTES).collect();
-        let answer = async {
-            let body = match body.await {
-                Ok(body) => body.to_bytes(),
-                Err(error) => {
-                    return relay_management::page(413, &Err(format!("the request cannot be read: {error}")));
-                }
-            };
-            match self.operators.admit(&http_request, &body, now()) {
-                Ok(call) => {
-                    tracing::info!(call = ?call.call, "the relay is managed");
-                    match self.relay.manage(call).await {
-                        Ok(answer) => relay_management::answered(answer),
-                        Err(stopped) => relay_management::page(200, &Err(stopped.to_string())),
-                    }
-                }
-                Err(page) => page,
+    async fn manage(&self, parts: &Parts, body: Body) -> Result<Response, Response> {
+        let managed = async {
+            let body = RelayManagement::read_body(parts, body).await?;
+            let call = self.management.signed_call(parts, &body, now())?;
+            tracing::info!(call = ?call.call, "the relay is managed");
+            match self.relay.manage(call).await {
+                Ok(reply) => Ok(relay_management::reply(reply)),
+                Err(stopped) => Err(relay_management::refusal(StatusCode::OK, stopped.to_string())),
             }
         };
-        tokio::time::timeout(MANAGEMENT_TIMEOUT, answer)
-            .await
-            .unwrap_or_else(|_| relay_management::page(503, &Err("this took too long".to_owned())))
+        tokio::time::timeout(MANAGEMENT_TIMEOUT, managed).await.unwrap_or_else(|_| {
+            let reason = "this took too long".to_owned();
+            Err(relay_management::refusal(StatusCode::SERVICE_UNAVAILABLE, reason))
+        })
     }
 
-    async fn agent_page(&self, route: AgentRoute<'_>, http_request: &HttpRequest) -> HttpResponse {
-        let pending = match self.routes.answer(route, http_request, now()) {
-            RouteAnswer::Response(page) => return page,
+    async fn ask_agent(&self, route: AgentRoute<'_>, parts: &Parts) -> Response {
+        let pending = match self.routes.answer(route, parts, now()) {
+            RouteAnswer::Response(response) => return response,
             RouteAnswer::Ask(pending) => pending,
         };
         let asked = self.agent.query_state(pending.query.clone());
-        let answer = match tokio::time::timeout(STATE_QUERY_TIMEOUT, asked).await {
-            Ok(answer) => answer.map_err(|error| error.to_string()),
+        let reply = match tokio::time::timeout(STATE_QUERY_TIMEOUT, asked).await {
+            Ok(reply) => reply.map_err(|error| error.to_string()),
             Err(_) => Err(format!("the agent's database did not answer within {STATE_QUERY_TIMEOUT:?}")),
         };
-        if let Err(error) = &answer {
-            tracing::warn!(%error, url = http_request.url, "a page could not be made");
+        if let Err(error) = &reply {
+            tracing::warn!(%error, path = parts.uri.path(), "a request could not be answered");
         }
-        self.routes.respond(&pending, answer)
+        pending.respond(reply.ok())
     }
-}
-
-fn written(page: HttpResponse) -> HyperResponse {
-    let body = match page.body {
-        Cow::Borrowed(text) => Bytes::from_static(text.as_bytes()),
-        Cow::Owned(text) => text.into(),
-    };
-    let mut answer = Response::new(Full::new(body));
-    *answer.status_mut() = StatusCode::from_u16(page.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let headers = answer.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(page.content_type));
-    for (name, value) in page.headers {
-        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
-    }
-    answer
 }

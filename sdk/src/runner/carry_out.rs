@@ -5,13 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::{AbortHandle, abortable};
 use openagents_host::{SqlError, Timestamp, VerifiedEvent};
-use serde_json::Value;
 
 use super::permits::Permits;
 use super::state_cache::StateCache;
 use super::{quote, run};
 use crate::author::agent::Jobs;
-use crate::engine::{Destination, Effect, Input, Lease, RelayPoll, RequestAdmission, RunId};
+use crate::engine::{Destination, Effect, Input, Lease, RelayPoll, RequestAdmission, RunId, StateReply};
 use crate::host_port::HandlerHost;
 use crate::payment::wallet::{Wallet, WalletError};
 use crate::{clock, relays};
@@ -48,7 +47,7 @@ pub(crate) enum HostAction {
     /// Tell whoever brought the event with this ticket what was made of it.
     Confirm { ticket: u64, result: Result<RequestAdmission, SqlError> },
     /// Give the answer to whoever asked with this ticket.
-    Reply { ticket: u64, answer: Result<Value, SqlError> },
+    Reply { ticket: u64, answer: Result<StateReply, SqlError> },
     /// Tell the operator.
     Warn(String),
 }

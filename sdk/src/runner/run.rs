@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use futures_util::future::{Either, select};
-use openagents_host::{EventId, Timestamp};
+use openagents_host::{EventId, Timestamp, timeout};
 
 use super::state_cache::{StateCache, StateError, Stored};
 use crate::author::agent::Jobs;
@@ -19,8 +18,8 @@ use crate::engine::{
 };
 use crate::error::JobError;
 use crate::host_port::HandlerHost;
+use crate::log;
 use crate::nip90::JobRequest;
-use crate::{clock, log};
 
 const UNREADABLE: &str = "the agent cannot read its state";
 
@@ -109,7 +108,7 @@ async fn attempt<A: Jobs, C, T>(
     cache: &StateCache<A>,
     state: &StateSnapshot,
     agent_context: &AgentContext,
-    timeout: Duration,
+    limit: Duration,
     run: &Run<A, C, T>,
     context: C,
 ) -> Result<T, JobError> {
@@ -118,11 +117,11 @@ async fn attempt<A: Jobs, C, T>(
     match run {
         Run::Shared(run) => {
             let agent = cache.shared(state).map_err(unreadable)?;
-            within(timeout, async { run(&agent, context).await }).await
+            limited(limit, async { run(&agent, context).await }).await
         }
         Run::Exclusive(run) => {
             let mut agent = cache.owned(state).map_err(unreadable)?;
-            let output = within(timeout, async { run(&mut agent, context).await }).await?;
+            let output = limited(limit, async { run(&mut agent, context).await }).await?;
             let json = serde_json::to_string(&agent)
                 .map_err(|error| JobError::failed("the agent cannot store its state").caused_by(error))?;
             let changed = state.json.as_deref() != Some(json.as_str());
@@ -180,15 +179,11 @@ fn unreadable(job: EventId, error: &StateError) -> QuoteError {
 }
 
 /// The work's outcome, if it has one in time. Work that takes too long is dropped at its next `.await`.
-async fn within<T>(
-    timeout: Duration,
-    work: impl Future<Output = Result<T, JobError>>,
-) -> Result<T, JobError> {
-    let work = std::pin::pin!(AssertUnwindSafe(work).catch_unwind());
-    match select(work, std::pin::pin!(clock::sleep(timeout))).await {
-        Either::Left((Ok(result), _)) => result,
-        Either::Left((Err(panic), _)) => Err(panicked(&*panic)),
-        Either::Right(_) => Err(JobError::failed(format!("the agent gave up on this job after {timeout:?}"))),
+async fn limited<T>(limit: Duration, work: impl Future<Output = Result<T, JobError>>) -> Result<T, JobError> {
+    match timeout(limit, AssertUnwindSafe(work).catch_unwind()).await {
+        Some(Ok(result)) => result,
+        Some(Err(panic)) => Err(panicked(&*panic)),
+        None => Err(JobError::failed(format!("the agent gave up on this job after {limit:?}"))),
     }
 }
 

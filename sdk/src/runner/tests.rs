@@ -8,7 +8,7 @@ use openagents_host::outgoing::Reach;
 use openagents_host::{Event, EventId, Keys, Kind, Timestamp, UnsignedEvent};
 use openagents_relay::Filter;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{StateCache, StateError, agent_spec, quote, run};
 use crate::author::agent::{Agent, Jobs};
@@ -18,7 +18,7 @@ use crate::author::job::JobContext;
 use crate::declaration::{AgentDeclaration, JobDeclaration, ScheduleDeclaration, ScheduleRule};
 use crate::engine::{
     Changes, Hook, Input, JobFailure, JobOutput, Lease, Output, QuoteError, Report, RunId, RunOutcome,
-    StateQuery, StateSnapshot, Task,
+    StateQuery, StateReply, StateSnapshot, Task,
 };
 use crate::error::JobError;
 use crate::host_port::HandlerHost;
@@ -173,9 +173,9 @@ impl HandlerHost for Quiet {
         self.1.lock().unwrap().push((lease, report));
     }
 
-    async fn query_state(&self, query: StateQuery) -> Result<Value, JobError> {
+    async fn query_state(&self, query: StateQuery) -> Result<StateReply, JobError> {
         assert_eq!(query, StateQuery::Memory { key: "elsewhere".into() });
-        Ok(json!("kept"))
+        Ok(StateReply::Json(json!("kept")))
     }
 
     async fn events(&self, _: Vec<Filter>) -> Result<Vec<Event>, JobError> {

@@ -2,14 +2,12 @@
 
 use std::time::Duration;
 
-use openagents_host::keys::parse_public_key;
+use openagents_host::Keys;
 use openagents_host::outgoing::{Reach, public_url};
-use openagents_host::{Keys, PublicKey};
 
 use super::error::SettingError;
 use super::names::{
-    ADMIN_PUBKEYS, AGENT_ANNOUNCE, AGENT_RELAYS, ALLOW_PRIVATE_ADDRESSES, NOSTR_PRIVATE_KEY, RELAY_URL,
-    RELAY_VISIT_SECONDS,
+    AGENT_ANNOUNCE, AGENT_RELAYS, ALLOW_PRIVATE_ADDRESSES, NOSTR_PRIVATE_KEY, RELAY_URL, RELAY_VISIT_SECONDS,
 };
 use super::variables::{keys, seconds, switch};
 use crate::author::agent::Jobs;
@@ -33,8 +31,6 @@ pub(crate) struct AgentSettings {
     pub(crate) reach: Reach,
     /// Whether the agent announces itself; if not, it takes back what it announced before.
     pub(crate) announces: bool,
-    /// Who may read what is on record, beside the agent itself.
-    pub(crate) operators: Vec<PublicKey>,
 }
 
 impl AgentSettings {
@@ -78,12 +74,6 @@ pub(crate) fn agent_settings<A: Jobs>(
         let error = "it begins with wss:// (or ws://)".to_owned();
         return Err(SettingError::Relay { name: RELAY_URL, url: url.clone(), error });
     }
-    let operators = text(ADMIN_PUBKEYS).unwrap_or_default();
-    let operators = operators
-        .split([',', ' '])
-        .filter(|key| !key.is_empty())
-        .map(|key| parse_public_key(key).map_err(|error| SettingError::Key { name: ADMIN_PUBKEYS, error }))
-        .collect::<Result<_, _>>()?;
     let poll_every = text(RELAY_VISIT_SECONDS).map(|text| seconds(RELAY_VISIT_SECONDS, &text)).transpose()?;
-    Ok(AgentSettings { relay_url, relays, poll_every, reach, announces, operators })
+    Ok(AgentSettings { relay_url, relays, poll_every, reach, announces })
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use openagents_host::{Kind, PublicKey};
+use openagents_host::Kind;
 use openagents_relay::admission::access::host_of;
 use openagents_relay::admission::{ConnectionLimits, Network, RateLimits};
 use openagents_relay::{
@@ -12,6 +12,7 @@ use openagents_relay::{
 
 use super::error::SettingError;
 use super::names::*;
+use super::operators::Operators;
 use super::relay_information::relay_information;
 use super::variables::{VariableReader, form};
 use crate::author::agent::Jobs;
@@ -23,7 +24,7 @@ pub(crate) struct RelaySettings {
     pub(crate) config: RelayConfig,
     pub(crate) information: RelayInformation,
     /// Who may manage it (NIP-86).
-    pub(crate) operators: BTreeSet<PublicKey>,
+    pub(crate) operators: Operators,
 }
 
 impl RelaySettings {
@@ -46,7 +47,7 @@ impl RelaySettings {
         config.admission.connections = connections(&variables)?;
         config.admission.policy = policy;
         config.retention = retention(&variables)?;
-        let operators = variables.keys(ADMIN_PUBKEYS)?;
+        let operators = Operators::read(&variable)?;
         let information = relay_information::<A>(&config, !operators.is_empty(), &variable)?;
         Ok(Self { config, information, operators })
     }

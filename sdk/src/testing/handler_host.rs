@@ -6,11 +6,10 @@ use async_trait::async_trait;
 use openagents_host::outgoing::{FetchError, FetchRequest, Fetched, Reach, RelayError};
 use openagents_host::{Event, Keys, SqlError, VerifiedEvent};
 use openagents_relay::Filter;
-use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
 use super::web::Web;
-use crate::engine::{Input, Lease, Report, StateQuery};
+use crate::engine::{Input, Lease, Report, StateQuery, StateReply};
 use crate::error::JobError;
 use crate::host_port::HandlerHost;
 
@@ -19,7 +18,7 @@ pub(super) enum HostRequest {
     /// To tell the engine something.
     Tell(Input),
     /// To ask the agent's database.
-    Ask(StateQuery, oneshot::Sender<Result<Value, SqlError>>),
+    Ask(StateQuery, oneshot::Sender<Result<StateReply, SqlError>>),
     /// To ask the agent's own relay.
     Query(Vec<Filter>, oneshot::Sender<Result<Vec<Event>, RelayQueryError>>),
     /// To ask an external relay.
@@ -67,7 +66,7 @@ impl HandlerHost for TestHandlerHost {
         let _ = self.requests.send(HostRequest::Tell(Input::Reported { lease, report }));
     }
 
-    async fn query_state(&self, query: StateQuery) -> Result<Value, JobError> {
+    async fn query_state(&self, query: StateQuery) -> Result<StateReply, JobError> {
         Ok(self.request(|answer| HostRequest::Ask(query, answer)).await??)
     }
 

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use openagents_host::native::Sqlite;
 use openagents_host::{Engine, EventId, Keys, SqlError, Timestamp, VerifiedEvent};
 use openagents_relay::{Filter, Outcome};
-use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 
@@ -17,7 +16,9 @@ use super::handler_host::{HostRequest, TestHandlerHost};
 use super::idle::Idle;
 use super::relay::OwnRelay;
 use crate::author::agent::Jobs;
-use crate::engine::{Delivery, Destination, Effect, Input, JobEngine, JobState, Options, StateQuery};
+use crate::engine::{
+    Delivery, Destination, Effect, Input, JobDetails, JobEngine, JobState, Options, StateQuery, StateReply,
+};
 use crate::host_port::HandlerHost;
 use crate::payment::wallet::Wallet;
 use crate::runner::{self, HostAction, Services, StateCache};
@@ -153,7 +154,7 @@ impl<A: Jobs> TestHost<A> {
     }
 
     /// Asks the agent's database.
-    pub(super) fn query_state(&mut self, query: StateQuery) -> Result<Value, SqlError> {
+    pub(super) fn query_state(&mut self, query: StateQuery) -> Result<StateReply, SqlError> {
         let mut effects = Vec::new();
         self.engine.handle(self.clock.now(), &Input::Query { query, ticket: 0 }, &mut effects);
         let answer = effects.into_iter().find_map(|effect| match effect {
@@ -165,8 +166,8 @@ impl<A: Jobs> TestHost<A> {
 
     /// How a job stands; nothing when it is not on record.
     pub(super) fn job_state(&mut self, id: EventId) -> Option<JobState> {
-        let job = self.query_state(StateQuery::Job { id }).ok()?;
-        job.get("state")?.as_str()?.parse().ok()
+        let job: Option<JobDetails> = self.query_state(StateQuery::Job { id }).ok()?.try_into().ok()?;
+        Some(job?.summary.state)
     }
 
     fn is_reached(&mut self, until: Until) -> bool {

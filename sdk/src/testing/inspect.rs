@@ -1,8 +1,9 @@
 //! What a test can read of its agent: results, records, state, memory.
 
+use std::fmt;
+
 use openagents_host::outgoing::FetchRequest;
 use openagents_host::{Keys, PublicKey, Timestamp, VerifiedEvent};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -11,7 +12,7 @@ use super::failure::{OrFail, fail};
 use super::job::SubmittedJob;
 use super::wallet::TestWallet;
 use crate::author::agent::Jobs;
-use crate::engine::{JobState, StateQuery, Turn};
+use crate::engine::{JobDetails, JobState, SessionTurn, StateQuery, StateReply, Turn};
 use crate::nip90::{FEEDBACK, Feedback, JobRequest, JobResultEvent, Status};
 use crate::price::Price;
 use crate::runner::StateCache;
@@ -32,17 +33,6 @@ pub struct JobRecord {
     pub started_at: Option<Timestamp>,
     /// When it ended.
     pub finished_at: Option<Timestamp>,
-}
-
-/// As the database tells it.
-#[derive(Deserialize)]
-struct Row {
-    state: String,
-    attempt: u32,
-    price_msat: Option<u64>,
-    received_at: Timestamp,
-    started_at: Option<Timestamp>,
-    finished_at: Option<Timestamp>,
 }
 
 impl<A: Jobs> TestAgent<A> {
@@ -149,7 +139,7 @@ impl<A: Jobs> TestAgent<A> {
     #[must_use]
     #[track_caller]
     pub fn memory<T: DeserializeOwned>(&mut self, key: &str) -> Option<T> {
-        let value = self.query_state(StateQuery::Memory { key: key.to_owned() });
+        let value: Value = self.query_state(StateQuery::Memory { key: key.to_owned() });
         serde_json::from_value(value).or_fail(format_args!("what is under `{key}` is of another type"))
     }
 
@@ -157,8 +147,9 @@ impl<A: Jobs> TestAgent<A> {
     #[must_use]
     #[track_caller]
     pub fn turns(&mut self, customer: &Keys) -> Vec<Turn> {
-        let turns = self.query_state(StateQuery::Turns { customer: customer.public_key(), limit: 200 });
-        serde_json::from_value(turns).or_fail("the conversation cannot be read")
+        let query = StateQuery::Turns { customer: customer.public_key(), limit: 200 };
+        let turns: Vec<SessionTurn> = self.query_state(query);
+        turns.into_iter().map(|SessionTurn { role, text, .. }| Turn { role, text }).collect()
     }
 
     /// The rows of a statement on the agent's own tables: see [`Memory::sql`](crate::Memory::sql).
@@ -168,9 +159,7 @@ impl<A: Jobs> TestAgent<A> {
     #[must_use]
     #[track_caller]
     pub fn sql(&mut self, statement: &str, values: &[Value]) -> Vec<Vec<Value>> {
-        let rows =
-            self.query_state(StateQuery::Sql { statement: statement.to_owned(), values: values.to_vec() });
-        serde_json::from_value(rows).or_fail("the rows cannot be read")
+        self.query_state(StateQuery::Sql { statement: statement.to_owned(), values: values.to_vec() })
     }
 
     /// All events that the agent's own relay took, from whomever, in their order.
@@ -246,22 +235,22 @@ impl<A: Jobs> TestAgent<A> {
 
     #[track_caller]
     fn record(&mut self, job: &SubmittedJob) -> Option<JobRecord> {
-        let row = self.query_state(StateQuery::Job { id: job.id() });
-        let row: Option<Row> = serde_json::from_value(row).or_fail("the record of the job cannot be read");
-        let Row { state, attempt, price_msat, received_at, started_at, finished_at } = row?;
+        let details: Option<JobDetails> = self.query_state(StateQuery::Job { id: job.id() });
+        let job = details?.summary;
         Some(JobRecord {
-            state: state.parse().or_fail("the record of the job cannot be read"),
-            attempts: attempt,
-            price: price_msat.map(Price::msat),
-            received_at,
-            started_at,
-            finished_at,
+            state: job.state,
+            attempts: job.attempt,
+            price: job.price_msat.map(Price::msat),
+            received_at: job.received_at,
+            started_at: job.started_at,
+            finished_at: job.finished_at,
         })
     }
 
     #[track_caller]
-    fn query_state(&mut self, query: StateQuery) -> Value {
-        self.host.query_state(query).or_fail("the agent's database failed")
+    fn query_state<T: TryFrom<StateReply, Error: fmt::Display>>(&mut self, query: StateQuery) -> T {
+        let reply = self.host.query_state(query).or_fail("the agent's database failed");
+        T::try_from(reply).or_fail("the agent's database failed")
     }
 
     /// What the agent said on its own relay.

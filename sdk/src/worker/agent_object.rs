@@ -14,18 +14,18 @@ use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::time::Duration;
 
+use openagents_host::http::Parts;
 use openagents_host::nostr::event::VerifyError;
-use openagents_host::worker::{now, set_alarm};
-use openagents_host::{Engine, Event, SqlError, Timestamp};
-use url::Url;
-use worker::{Env, Method, Request, Response, Result, State};
+use openagents_host::port::alarm::AlarmCause;
+use openagents_host::worker::{ObjectHost, http as worker_http, now, rpc};
+use openagents_host::{Engine, Event, SqlError};
+use worker::{Env, Error, Request, Response, Result, State};
 
-use super::entry::{HTTP_REQUESTS_PATH, written};
-use super::relay_object::REQUESTS_PATH;
+use super::calls::{AgentCall, AgentReply};
 use crate::author::agent::Jobs;
 use crate::engine::{Effect, Input};
-use crate::http::{self, HttpRequest, HttpResponse, Route, RouteAnswer};
-use work::{AgentWorker, OpenError};
+use crate::http::{self, Route, RouteAnswer};
+use work::AgentWorker;
 
 /// When an agent that could not start is tried again: perhaps in another release.
 const RESTART_INTERVAL: Duration = Duration::from_secs(60);
@@ -34,21 +34,17 @@ const RESTART_INTERVAL: Duration = Duration::from_secs(60);
 pub struct AgentObject<A>(Rc<AgentObjectInner<A>>);
 
 struct AgentObjectInner<A> {
-    state: State,
-    /// Why the object cannot work, when it cannot; the constructor has no other way to say so.
-    agent: std::result::Result<AgentWorker<A>, OpenError>,
-    alarm_is_set: Cell<bool>,
+    host: ObjectHost<Rc<AgentWorker<A>>>,
+    env: Env,
+    is_alarm_ensured: Cell<bool>,
 }
 
 impl<A: Jobs> AgentObject<A> {
-    /// What the runtime does when the object is needed.
+    /// The object's body. Nothing is done yet: what fails is to be told to whoever asks.
     #[must_use]
     pub fn new(state: State, env: Env) -> Self {
-        let agent = AgentWorker::open(&state, env);
-        if let Err(error) = &agent {
-            worker::console_error!("the agent cannot start: {error}");
-        }
-        Self(Rc::new(AgentObjectInner { state, agent, alarm_is_set: Cell::new(false) }))
+        let host = ObjectHost::new(state);
+        Self(Rc::new(AgentObjectInner { host, env, is_alarm_ensured: Cell::new(false) }))
     }
 
     /// Answers the Worker and the relay's object; nobody else reaches it.
@@ -56,27 +52,28 @@ impl<A: Jobs> AgentObject<A> {
     /// # Errors
     /// When the runtime fails.
     pub async fn fetch(&self, mut request: Request) -> Result<Response> {
-        let agent = match &self.0.agent {
+        let agent = match self.0.agent() {
             Ok(agent) => agent,
             Err(error) => return Response::error(format!("the agent cannot start: {error}\n"), 500),
         };
-        let url = request.url()?;
-        self.0.ensure_alarm(agent).await?;
-        match (request.method(), url.path()) {
-            (Method::Post, REQUESTS_PATH) => {
-                if let Err(error) = take(agent, &request.text().await?) {
-                    return Response::error(error.to_string(), 500);
+        self.0.ensure_alarm(&agent).await?;
+        match rpc::receive(&mut request).await? {
+            Some(AgentCall::TakeRequest(event)) => {
+                let taken = take(&agent, event.into_owned());
+                if taken.is_ok() {
+                    // At once, and not when the engine next has something to do: that may be the end of a lease, and if
+                    // this process is lost before, so is the lease. Also when it was taken before: perhaps its alarm
+                    // never came to be.
+                    self.0.host.set_alarm(now(), AlarmCause::Request).await?;
+                    let work = AssertUnwindSafe(async move { agent.work_unless_working().await });
+                    self.0.host.state().wait_until(work);
                 }
-                // At once, and not when the engine next has something to do: that may be the end of a lease, and if this
-                // process is lost before, so is the lease. Also when it was taken before: perhaps its alarm never came
-                // to be.
-                set_alarm(&self.0.state.storage(), Some(now())).await?;
-                let object = Rc::clone(&self.0);
-                self.0.state.wait_until(AssertUnwindSafe(async move { object.work().await }));
-                Response::ok("taken")
+                rpc::reply(&AgentReply::Taken(taken.map_err(|error| error.to_string())))
             }
-            (Method::Post, HTTP_REQUESTS_PATH) => written(page(agent, &request.json().await?)),
-            _ => written(HttpResponse::nowhere()),
+            None => {
+                let parts = worker_http::parts(&request)?;
+                worker_http::response(respond(&agent, &parts), &parts.method)
+            }
         }
     }
 
@@ -85,49 +82,47 @@ impl<A: Jobs> AgentObject<A> {
     /// # Errors
     /// When the runtime fails; it then calls again.
     pub async fn alarm(&self) -> Result<Response> {
-        let Ok(agent) = &self.0.agent else {
+        let ringing = self.0.host.ring();
+        let Ok(agent) = self.0.agent() else {
             // Nothing else would wake the release that can start.
-            set_alarm(&self.0.state.storage(), Some(now() + RESTART_INTERVAL)).await?;
+            self.0.host.finish_alarm(ringing, true, Some(now() + RESTART_INTERVAL)).await?;
             return Response::empty();
         };
         // Until this returns, the alarm stays set: if the object is lost meanwhile, it rings again at once. What is left
         // after another's work is for the next alarm, since this one has used up much of its time.
-        if !agent.waited_for_other().await {
-            agent.work().await;
-        }
+        let did_work = agent.waited_for_other().await || agent.work().await;
         let next = agent.engine.borrow().next_alarm();
-        set_alarm(&self.0.state.storage(), next).await?;
+        self.0.host.finish_alarm(ringing, did_work, next).await?;
         Response::empty()
     }
 }
 
 impl<A: Jobs> AgentObjectInner<A> {
+    /// The agent, opened when it is first needed. One that cannot start is tried again by the next event.
+    fn agent(&self) -> Result<Rc<AgentWorker<A>>> {
+        let open = || {
+            let opened = AgentWorker::open(self.host.sql(), self.env.clone());
+            opened.map(Rc::new).map_err(|error| {
+                worker::console_error!("the agent cannot start: {error}");
+                Error::RustError(error.to_string())
+            })
+        };
+        self.host.with(open, |agent| Rc::clone(agent))
+    }
+
     /// Sets the alarm for what the agent does of its own accord, schedules and announcements: nothing else would wake it
     /// in time. Once for each time that it is in memory does.
     async fn ensure_alarm(&self, agent: &AgentWorker<A>) -> Result<()> {
-        let next = agent.engine.borrow().next_alarm();
-        if self.alarm_is_set.get() {
+        if self.is_alarm_ensured.get() {
             return Ok(());
         }
-        let is_late = |set: Option<i64>, next: Timestamp| {
-            set.and_then(|at| u64::try_from(at).ok()).is_none_or(|at| at > next.as_millis())
-        };
-        if let Some(next) = next
-            && is_late(self.state.storage().get_alarm().await?, next)
-        {
-            set_alarm(&self.state.storage(), Some(next)).await?;
+        let next = agent.engine.borrow().next_alarm();
+        if next.is_some() {
+            self.host.load_alarm().await?;
+            self.host.keep_alarm(next, AlarmCause::Opening).await?;
         }
-        self.alarm_is_set.set(true);
+        self.is_alarm_ensured.set(true);
         Ok(())
-    }
-
-    /// Works until nothing more can go on now, unless somebody does that already.
-    async fn work(&self) {
-        let Ok(agent) = &self.agent else { return };
-        // Whoever works already was told by `wake`, and what it leaves is the alarm's.
-        if !agent.is_working() {
-            agent.work().await;
-        }
     }
 }
 
@@ -137,8 +132,6 @@ const TICKET: u64 = 0;
 /// Why an event is not on record.
 #[derive(Debug, thiserror::Error)]
 enum TakeError {
-    #[error("this is no event: {0}")]
-    Json(#[from] serde_json::Error),
     #[error(transparent)]
     Event(#[from] VerifyError),
     #[error(transparent)]
@@ -146,8 +139,8 @@ enum TakeError {
 }
 
 /// Puts an event on record.
-fn take<A: Jobs>(agent: &AgentWorker<A>, json: &str) -> std::result::Result<(), TakeError> {
-    let event = Event::from_json(json)?.verify()?;
+fn take<A: Jobs>(agent: &AgentWorker<A>, event: Event) -> std::result::Result<(), TakeError> {
+    let event = event.verify()?;
     let mut taken = Ok(());
     let mut others = Vec::new();
     for effect in agent.handle(&Input::Request { event, source: None, ticket: TICKET }) {
@@ -162,20 +155,17 @@ fn take<A: Jobs>(agent: &AgentWorker<A>, json: &str) -> std::result::Result<(), 
     taken
 }
 
-/// The response to an HTTP request.
-fn page<A: Jobs>(agent: &AgentWorker<A>, http_request: &HttpRequest) -> HttpResponse {
-    let path = Url::parse(&http_request.url).map(|url| url.path().to_owned()).unwrap_or_default();
-    let Route::Agent(route) = http::route(&http_request.method, &path, "", "", false) else {
-        return HttpResponse::nowhere();
-    };
-    match agent.routes.answer(route, http_request, now()) {
-        RouteAnswer::Response(page) => page,
+/// The response to a request that the Worker passes on.
+fn respond<A: Jobs>(agent: &AgentWorker<A>, parts: &Parts) -> openagents_host::http::Response {
+    let Route::Agent(route) = http::route(parts) else { return http::not_found() };
+    match agent.routes.answer(route, parts, now()) {
+        RouteAnswer::Response(response) => response,
         RouteAnswer::Ask(pending) => {
-            let answer = handler_host::query_state(&agent.engine, pending.query.clone());
-            if let Err(error) = &answer {
-                worker::console_error!("{} could not be shown: {error}", http_request.url);
+            let reply = handler_host::query_state(&agent.engine, pending.query.clone());
+            if let Err(error) = &reply {
+                worker::console_error!("{} could not be answered: {error}", parts.uri.path());
             }
-            agent.routes.respond(&pending, answer.map_err(|error| error.to_string()))
+            pending.respond(reply.ok())
         }
     }
 }

@@ -92,7 +92,8 @@ async fn an_upgrade_of_another_path_is_refused(servers: &Servers) {
         "//",
         "/%2F",
         "/.well-known/nostr.json",
-        "/internal/publish",
+        "/internal/call",
+        "/internal/billed-rows",
     ] {
         let refused = Client::try_connect(&format!("{}{path}", server.url())).await;
         assert!(refused.is_err(), "{path} was upgraded");

@@ -1,9 +1,9 @@
-//! Moving the write-ahead log into the database's own file while the engine goes on.
+//! Checkpoints of the write-ahead log (WAL) on a thread of their own, while the engine goes on.
 //!
-//! A checkpoint copies thousands of pages and waits for the disk twice: tens of milliseconds, in which an engine that made it
-//! itself would do nothing else. So a thread with a connection of its own makes it. What the engine has committed
-//! meanwhile is moved in another round, which has less to do; and what is left then is so little that the engine moves it
-//! between two commits, whereupon the next commit begins the log anew.
+//! A checkpoint copies thousands of pages and waits for the disk twice: tens of milliseconds, in which an engine could do
+//! nothing else. So a thread with its own connection makes it. What the engine commits meanwhile is copied in another
+//! round, which has less to do, and the few pages that are left then are copied by the engine between two commits, after
+//! which the next commit restarts the log.
 
 use std::cell::RefCell;
 use std::path::Path;
@@ -14,29 +14,29 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::log_state::LogState;
 
-/// So many pages or fewer are left to the engine.
+/// How many pages are left for the engine to copy at most.
 const FEW_PAGES: u32 = 1_000;
 
-/// How many rounds there are at most. The engine writes on, but not faster than this moves.
+/// How many rounds there are at most. The engine does not write faster than this copies.
 const MAX_ROUNDS: u32 = 6;
 
-/// A checkpoint that is being made beside an engine, if there is one.
+/// The checkpoint that is running beside an engine, if there is one.
 #[derive(Debug, Default)]
 pub(super) struct Checkpoint(RefCell<Option<JoinHandle<()>>>);
 
-/// How a checkpoint is going.
+/// The state of the checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Going {
-    /// There is none.
+    /// None is running.
     Not,
-    /// It is being made.
+    /// One is running.
     On,
-    /// It has ended since that was asked last, and left something to be moved.
+    /// One has ended since this was asked last, and left some pages.
     Ended,
 }
 
 impl Checkpoint {
-    /// Begins one; whether that was possible.
+    /// Starts one, and returns whether that was possible.
     pub(super) fn begin(&self, path: &str, log: Arc<LogState>) -> bool {
         let path = path.to_owned();
         let thread = std::thread::Builder::new().name("checkpoint".to_owned()).spawn(move || {
@@ -60,7 +60,7 @@ impl Checkpoint {
         }
     }
 
-    /// Waits for the end of the one that is being made.
+    /// Waits for the end of the one that is running.
     pub(super) fn wait(&self) {
         if let Some(thread) = self.0.take() {
             // A panic was reported when it happened.
@@ -76,7 +76,7 @@ impl Drop for Checkpoint {
     }
 }
 
-/// Moves what is in the log, then what has come meanwhile, until that is little or somebody who reads needs the log.
+/// Copies what is in the log, then what was committed meanwhile, until little is left or a reader still needs the log.
 fn rounds(path: &Path, log: &LogState) -> rusqlite::Result<()> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;

@@ -1,4 +1,4 @@
-//! SQLite's write-ahead log: when it is to be on the disk, and when it is moved into the database's own file.
+//! SQLite's write-ahead log (WAL): when it is synced to the disk, and when it is moved into the database file.
 //!
 //! With `synchronous=FULL` a commit returns once SQLite has had the log written through to the disk. Whoever wants to
 //! work on meanwhile [takes this wait over](Sqlite::commit_ahead): SQLite then runs with `synchronous=NORMAL`, and a
@@ -32,26 +32,26 @@ use super::checkpoint::Going;
 use super::log_state::{CHECKPOINT_PAGES, RESTART_PAGES};
 use super::{BUSY_TIMEOUT, Durability, OpenError, Sqlite};
 
-/// For how long they are waited for, for each [`CHECKPOINT_PAGES`] that the log has. Nothing is written meanwhile.
+/// How long readers are waited for, for each [`CHECKPOINT_PAGES`] of the log. Nothing is written meanwhile.
 const RESTART_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// For how long at once.
+/// How long one attempt at that takes at most.
 const RESTART_ATTEMPT: Duration = Duration::from_millis(50);
 
-/// The file with the commits that are not in the database's own file yet.
+/// The file with the commits that are not in the database file yet.
 pub(in crate::native) struct WriteAheadLog(File);
 
 impl WriteAheadLog {
-    /// Brings to the disk what was committed before.
+    /// Syncs to the disk what was committed before.
     pub(in crate::native) fn sync(&self) -> io::Result<()> {
         self.0.sync_data()
     }
 }
 
 impl Sqlite {
-    /// From now on a commit has survived only the end of the process when it returns, until the log that this
-    /// returns was synced; and checkpoints are left to [`checkpoint_if_due`](Self::checkpoint_if_due). `None` if
-    /// nothing more than that was promised before.
+    /// From now on a commit that has returned survives only the end of the process, until the log that this returns was
+    /// synced; and checkpoints are left to [`checkpoint_if_due`](Self::checkpoint_if_due). `None` if commits promised no
+    /// more than that before.
     pub(in crate::native) fn commit_ahead(&self) -> io::Result<Option<WriteAheadLog>> {
         self.log.apart.store(true, Ordering::Relaxed);
         let (Some(path), true) = (self.connection.path().filter(|path| !path.is_empty()), self.syncs()?)
@@ -77,13 +77,13 @@ impl Sqlite {
         Ok(level >= FULL)
     }
 
-    /// Whether anything was written since this was asked last.
+    /// Whether anything was written since the last call.
     pub(in crate::native) fn take_written(&self) -> bool {
         self.log.written.swap(false, Ordering::Relaxed)
     }
 
-    /// Moves the log into the database if it has become long, and has it begin anew if it has become very long. Nearly all
-    /// of that is done beside whoever calls this after each commit. It is due earlier while there is `calm`.
+    /// Moves the log into the database if it is long, and restarts it if it is very long. To be called after each commit;
+    /// nearly all of the work is done on another thread. While little is going on (`calm`), it is done earlier.
     pub(in crate::native) fn checkpoint_if_due(&self, calm: bool) {
         match self.checkpoint.going() {
             Going::On if self.log.pages() < RESTART_PAGES => return,

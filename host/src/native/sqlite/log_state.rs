@@ -5,26 +5,26 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use rusqlite::Connection;
 
-/// From this many pages on the log is moved into the database. More would spare writing pages that change often, at the
-/// price of a larger file and a longer start after a crash.
+/// The length of the log, in pages, from which on it is moved into the database. A longer log would write pages that
+/// change often less, but be a larger file and make the start after a crash slower.
 pub(super) const CHECKPOINT_PAGES: u32 = if cfg!(test) { 2_000 } else { 16_000 };
 
-/// The same while there is little to do: a log that is begun anew overwrites its file, which is brought to the disk in half
-/// the time that a longer file is.
+/// The same while there is little to do: a restarted log overwrites its file, and syncing that takes half the time of
+/// syncing a growing file.
 pub(super) const CALM_PAGES: u32 = CHECKPOINT_PAGES / 4;
 
-/// From this many pages on readers are waited for, so that the log begins anew. It does so by itself only when a moment
-/// comes in which nobody reads from it, which never comes where questions overlap.
+/// The length from which on readers are waited for, so that the log restarts. It does so by itself only when nobody is
+/// reading from it, a moment that never comes where reads overlap.
 pub(super) const RESTART_PAGES: u32 = 4 * CHECKPOINT_PAGES;
 
-/// What SQLite has told about the log.
+/// What SQLite has reported about the log.
 #[derive(Debug)]
 pub(super) struct LogState {
-    /// Its length after the last commit that wrote anything.
+    /// Its length in pages after the last commit that wrote anything.
     pub(super) pages: AtomicU32,
-    /// How long it was at the last checkpoint since it was begun.
+    /// Its length at the last checkpoint since it restarted.
     pub(super) checkpoint: AtomicU32,
-    /// Whether a commit has written since that was asked last.
+    /// Whether a commit has written since that was last asked.
     pub(super) written: AtomicBool,
     /// Whether checkpoints are made between commits instead of in them.
     pub(super) apart: AtomicBool,
@@ -48,7 +48,7 @@ impl LogState {
     /// A commit was written, after which the log has this length.
     pub(super) fn grew(&self, pages: u32) {
         if pages < self.pages.swap(pages, Ordering::Relaxed) {
-            // It was begun anew.
+            // It has restarted.
             self.checkpoint.store(0, Ordering::Relaxed);
         }
         self.written.store(true, Ordering::Relaxed);
@@ -67,7 +67,7 @@ impl LogState {
     }
 }
 
-/// Watches a connection's log, in the place of SQLite's automatic checkpoints.
+/// Watches a connection's log, instead of SQLite's automatic checkpoints.
 pub(super) fn watch(connection: &mut Connection) -> rusqlite::Result<Arc<LogState>> {
     let state = Arc::new(LogState::new());
     let watching = Arc::clone(&state);

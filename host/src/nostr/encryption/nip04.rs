@@ -1,4 +1,4 @@
-//! NIP-04: AES-256-CBC under the bare shared secret.
+//! NIP-04 encryption: AES-256-CBC with the shared secret as the key.
 //!
 //! Nothing authenticates the ciphertext but the signature of the event that carries it.
 

@@ -1,4 +1,4 @@
-//! NIP-44, version 2: `version ‖ nonce ‖ ciphertext ‖ MAC` in base64.
+//! NIP-44 encryption, version 2: `version ‖ nonce ‖ ciphertext ‖ MAC` in base64.
 
 mod padding;
 
@@ -16,10 +16,10 @@ const SALT: &[u8] = b"nip44-v2";
 const MIN_PAYLOAD: usize = 132;
 const MIN_DATA: usize = 99;
 
-/// What two keys have in common for all their messages. It has no `Debug`: it is a secret.
+/// The key for all messages between two people. It has no `Debug`: it is a secret.
 pub(super) struct ConversationKey(Hkdf<Sha256>);
 
-/// What a single message is encrypted with.
+/// The keys of a single message.
 struct MessageKeys {
     cipher: ChaCha20,
     /// Has read the nonce already, the MAC's associated data.
@@ -32,7 +32,7 @@ impl ConversationKey {
         Self(Hkdf::new(Some(SALT), shared))
     }
 
-    /// Encrypts with a nonce that must never be used again.
+    /// Encrypts with a nonce, which must never be used again.
     pub(super) fn encrypt(&self, nonce: &[u8; 32], plaintext: &str) -> Result<String, EncryptError> {
         let length = plaintext.len();
         let mut ciphertext = padding::pad(plaintext).ok_or(EncryptError::Length { length })?;
@@ -57,7 +57,7 @@ impl ConversationKey {
         std::str::from_utf8(plaintext).map(str::to_owned).map_err(|_| DecryptError::Utf8)
     }
 
-    /// None is only a matter of types: all lengths are fixed ones that fit.
+    /// Never `None`: all lengths are fixed and fit.
     fn message_keys(&self, nonce: &[u8; 32]) -> Option<MessageKeys> {
         let mut keys = [0; 76];
         self.0.expand(nonce, &mut keys).ok()?;

@@ -1,4 +1,4 @@
-//! The two texts of an event: the one that is hashed, and the one that is sent.
+//! The two serialisations of an event (NIP-01): the one that is hashed for its id, and its JSON.
 
 use std::fmt::Write as _;
 use std::io;
@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Event, EventId, Kind, PublicKey, Tag, VerifyError};
 
-/// The parts that both texts have, written once.
+/// The parts that both serialisations share, written once.
 pub(super) struct JsonParts {
     tags: String,
     content: String,
@@ -41,7 +41,7 @@ impl JsonParts {
         // The fixed parts have 384 bytes at most.
         let mut json =
             String::with_capacity(self.tags.len().saturating_add(self.content.len()).saturating_add(384));
-        // A String takes everything.
+        // Writing to a String never fails.
         let _ = write!(
             json,
             r#"{{"id":"{id}","pubkey":"{pubkey}","created_at":{created_at},"kind":{kind},"tags":"#
@@ -54,7 +54,7 @@ impl JsonParts {
     }
 }
 
-/// Checks that the event's id is the hash of the rest, and gives the texts that it was checked with.
+/// Checks that the event's id is the hash of the other fields, and returns the parts that were hashed.
 ///
 /// NIP-01 escapes seven characters and wants all others verbatim, while every common client hashes what
 /// `JSON.stringify` writes, which escapes the other control characters as `\u00XX`. The two differ only for

@@ -1,4 +1,4 @@
-//! Building a filter (NIP-01) condition by condition.
+//! Builds a filter (NIP-01) condition by condition.
 
 use crate::nostr::bytes::{EventId, PublicKey};
 use crate::nostr::event::MAX_CREATED_AT;
@@ -9,7 +9,7 @@ use super::{Filter, FilterError, OneOf};
 use crate::nostr::search::Search;
 use crate::nostr::tag::TagName;
 
-/// Conditions, one by one. A condition that is given again takes the place of the earlier one.
+/// Builders. A condition that is given again replaces the earlier one.
 impl Filter {
     /// A filter without conditions: every event matches.
     ///
@@ -48,12 +48,12 @@ impl Filter {
         self
     }
 
-    /// The event has a tag of this letter with one of these values. Several letters must all be met.
+    /// The event has a tag of this letter with one of these values. With several letters, all must match.
     ///
     /// # Errors
     /// Events can be found only by tags whose name is one letter, a–z or A–Z, and by `e` and `p` only if every value is
-    /// 64 lowercase hex characters (NIP-01). Says which of the two does not hold: a filter that is quietly another one
-    /// would find nothing, or too much.
+    /// 64 lowercase hex characters (NIP-01). Says which of the two is wrong: a filter that quietly means something
+    /// else would find nothing, or too much.
     ///
     /// ```
     /// use openagents_host::nostr::Filter;
@@ -106,14 +106,14 @@ impl Filter {
         self
     }
 
-    /// The event's text has what is searched for (NIP-50).
+    /// The event's text has these words (NIP-50).
     #[must_use]
     pub fn search(mut self, search: Search) -> Self {
         self.search = Some(search);
         self
     }
 
-    /// How many stored events are wanted at most: the newest, or of a search the best.
+    /// How many stored events are wanted at most: the newest, or for a search the best.
     #[must_use]
     pub fn limit(mut self, events: u64) -> Self {
         self.limit = Some(events);

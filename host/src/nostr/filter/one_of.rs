@@ -1,8 +1,10 @@
+//! The list of values of a filter's condition.
+
 use std::borrow::Borrow;
 
 use serde::Serialize;
 
-/// Values of which one must be met: sorted, each once.
+/// Values of which one must match: sorted, each once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct OneOf<T>(Box<[T]>);
@@ -23,7 +25,7 @@ impl<T> OneOf<T> {
         self.0.iter()
     }
 
-    /// The only value, if it is one alone.
+    /// The only value, if there is exactly one.
     #[must_use]
     pub const fn only(&self) -> Option<&T> {
         match &*self.0 {
@@ -38,7 +40,7 @@ impl<T> OneOf<T> {
         self.0.len()
     }
 
-    /// Whether there is none, so that nothing can be met.
+    /// Whether there are none, so that nothing can match.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -1,3 +1,5 @@
+//! Reads a filter from its JSON (NIP-01), strictly.
+
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -11,25 +13,25 @@ use crate::nostr::reason::Reason;
 use crate::nostr::search::Search;
 use crate::nostr::tag::TagName;
 
-/// Why a text is no filter that this relay can answer.
+/// Why a text is not a filter that can be answered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FilterError {
-    /// It is no JSON object.
+    /// It is not a JSON object.
     #[error("a filter must be a JSON object")]
     NotAnObject,
-    /// A field that this relay does not know.
+    /// A field that is not known.
     #[error("filter contains the unknown field {0:?}")]
     UnknownField(String),
     /// A field that is given twice.
     #[error("filter contains the field {0:?} twice")]
     Repeated(String),
-    /// A field that does not hold what it must.
+    /// A field with a value of the wrong form.
     #[error("{field:?} must be {expected}")]
     Field {
-        /// Which one.
+        /// The name of the field.
         field: String,
-        /// What belongs there.
+        /// The form that its value must have.
         expected: &'static str,
     },
 }
@@ -50,7 +52,7 @@ const TEXT_LIST: &str = "a list of strings";
 const SECONDS: &str = "a number of seconds that is an integer and not negative";
 const COUNT: &str = "an integer that is not negative";
 
-/// How much of an unknown field's name is repeated.
+/// How many characters of an unknown field's name are repeated.
 const SHOWN: usize = 32;
 
 pub(super) fn filter(json: &str) -> Result<Filter, FilterError> {
@@ -102,7 +104,7 @@ fn list<T: DeserializeOwned + Ord>(
     Ok(read::<Vec<T>>(field, value, expected)?.into_iter().collect())
 }
 
-/// A time beyond what any event can have is as good as the latest that one can have.
+/// A time later than any event can have is taken for the latest that one can have.
 fn seconds(field: &str, value: &RawValue) -> Result<u64, FilterError> {
     Ok(read::<u64>(field, value, SECONDS)?.min(MAX_CREATED_AT))
 }
@@ -115,7 +117,7 @@ fn read<T: DeserializeOwned>(
     serde_json::from_str(value.get()).map_err(|_| FilterError::Field { field: field.to_owned(), expected })
 }
 
-/// The fields of an object as they stand, so that a wrong one can be named.
+/// The fields of an object, unread, so that a wrong one can be named.
 struct Fields<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Fields<'de> {

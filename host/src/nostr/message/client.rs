@@ -1,4 +1,4 @@
-//! What a client asks of a relay (NIP-01, NIP-42, NIP-45, NIP-77): written by clients, read by relays.
+//! Messages from client to relay (NIP-01, NIP-42, NIP-45, NIP-77): written by clients, read by relays.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,7 +12,7 @@ use super::{RelayMessage, SubscriptionId};
 use crate::nostr::filter::Filter;
 use crate::nostr::reason::{Outcome, Reason};
 
-/// A message of a client, about an [`Event`] that is not verified yet unless `E` says so.
+/// A message of a client. Its event is not verified unless `E` is a [`VerifiedEvent`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientMessage<E = Event> {
     /// `EVENT`: store this event and pass it on.
@@ -60,7 +60,7 @@ pub enum ReconcileStep {
     Close,
 }
 
-/// A text that is no message, and as much of it as is needed to answer.
+/// A text that is not a message of a client, with what is needed to answer it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct Malformed {
@@ -68,21 +68,21 @@ pub struct Malformed {
     reason: Reason,
 }
 
-/// What the sender of a text hopes to read.
+/// The answer that the sender of a text waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Awaited {
-    /// `OK` for this event.
+    /// The `OK` for this event.
     Event(EventId),
-    /// `EOSE` for this subscription, or the answer to this `COUNT`.
+    /// The `EOSE` of this subscription, or the answer to this `COUNT`.
     Subscription(SubscriptionId),
     /// The next message of this reconciliation.
     Reconciliation(SubscriptionId),
-    /// Nothing that can be recognised.
+    /// Unknown: the text does not tell.
     Nothing,
 }
 
 impl Malformed {
-    /// A refusal of this text for a reason that does not lie in its form, addressed as well as the text allows.
+    /// Refuses a text for a reason other than its form, and addresses the refusal as well as the text allows.
     #[must_use]
     pub fn refuse(text: &str, reason: Reason) -> Self {
         Self { sender_waits_for: awaited(text), reason }
@@ -130,7 +130,7 @@ impl ClientMessage {
     /// ```
     ///
     /// # Errors
-    /// Says what is wrong, and knows who is to be told.
+    /// Says what is wrong, and what the answer is.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
         let elements = elements(text)?;
         let (verb, rest) = elements.split_first().ok_or_else(|| Malformed::notice(EXPECTED))?;
@@ -373,7 +373,7 @@ fn awaited(text: &str) -> Awaited {
     }
 }
 
-/// The beginning of a text that came from outside: enough to recognise it, and no echo of a megabyte.
+/// The beginning of a text from outside: enough to recognise it, without echoing a megabyte.
 struct Excerpt<'a>(&'a str);
 
 impl fmt::Display for Excerpt<'_> {

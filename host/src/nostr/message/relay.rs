@@ -1,4 +1,4 @@
-//! What a relay tells a client (NIP-01, NIP-42, NIP-45, NIP-67, NIP-77): written by relays, read by clients.
+//! Messages from relay to client (NIP-01, NIP-42, NIP-45, NIP-67, NIP-77): written by relays, read by clients.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -14,69 +14,69 @@ use crate::nostr::reason::{Outcome, Prefix, Reason};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RelayMessage {
-    /// An event of a subscription.
+    /// `EVENT`: an event of a subscription.
     Event {
-        /// Whose.
+        /// The subscription that it matches.
         subscription: SubscriptionId,
         /// The event's JSON: one copy, however many get it.
         event: Arc<str>,
     },
-    /// What became of an event that the client sent.
+    /// `OK`: what became of an event that the client sent.
     Ok {
-        /// Which one.
+        /// The event's id.
         id: EventId,
         /// What became of it.
         outcome: Outcome,
     },
-    /// The stored events of a subscription were sent; from now on come new ones.
+    /// `EOSE`: the stored events of a subscription were sent; from now on come new ones.
     EndOfStoredEvents {
-        /// Which one.
+        /// The subscription.
         subscription: SubscriptionId,
         /// Whether more are stored than were sent (NIP-67).
         completeness: Completeness,
     },
-    /// The subscription is refused or over.
+    /// `CLOSED`: a subscription was refused or has ended.
     Closed {
-        /// Which one.
+        /// The subscription.
         subscription: SubscriptionId,
-        /// Why.
+        /// The reason.
         reason: Reason,
     },
-    /// How many events match the filters of a `COUNT` (NIP-45).
+    /// `COUNT`: how many events match the filters of a `COUNT` (NIP-45).
     Count {
         /// The name that the client gave its question.
         subscription: SubscriptionId,
-        /// How many.
+        /// The answer.
         count: Count,
     },
-    /// What a client that wants to identify itself has to sign (NIP-42).
+    /// `AUTH`: the challenge that a client signs to authenticate (NIP-42).
     Auth(Arc<str>),
-    /// The next step of a reconciliation (NIP-77).
+    /// `NEG-MSG`: the next step of a reconciliation (NIP-77).
     Reconcile {
-        /// Which one.
+        /// The reconciliation.
         subscription: SubscriptionId,
         /// A message of the Negentropy protocol, in hex.
         message: String,
     },
-    /// A reconciliation is refused or over (NIP-77).
+    /// `NEG-ERR`: a reconciliation was refused or has ended (NIP-77).
     ReconcileRefused {
-        /// Which one.
+        /// The reconciliation.
         subscription: SubscriptionId,
-        /// Why.
+        /// The reason.
         reason: Reason,
     },
-    /// Something for the client's developer to read.
+    /// `NOTICE`: something for the client's developer to read.
     Notice(Cow<'static, str>),
 }
 
 /// Whether the stored events that were sent are all there are (NIP-67).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Completeness {
-    /// They are.
+    /// No more events match.
     Finished,
-    /// More match than were sent.
+    /// More events match than were sent.
     More,
-    /// That was not looked into.
+    /// It was not checked.
     Unknown,
 }
 
@@ -85,15 +85,15 @@ pub enum Completeness {
 pub struct Count {
     /// How many events match.
     pub count: u64,
-    /// Whether there may be more: the relay did not look at all of them.
+    /// Whether there may be more, since the relay did not look at all of them.
     pub is_approximate: bool,
     /// The HyperLogLog registers of the authors, where the filter allows it.
     pub registers: Option<Box<[u8; 256]>>,
 }
 
 impl RelayMessage {
-    /// Reads what a relay says, leniently: nothing where it cannot be read, since a relay that says something strange may
-    /// yet say something else. Nothing in it is verified; the event is not even read.
+    /// Reads a message leniently. `None` is a message that is broken or unknown, which a client should skip. Nothing in a
+    /// message is verified, and the event's JSON is not even read.
     ///
     /// ```
     /// use openagents_host::nostr::RelayMessage;

@@ -1,4 +1,4 @@
-//! `k256`, in pure Rust, for what knows a secret: it takes the same time whatever the secret is.
+//! Signing and shared secrets in WebAssembly by `k256`, which is pure Rust and runs in constant time.
 
 use ::k256::{ecdh, schnorr};
 
@@ -8,7 +8,7 @@ use crate::nostr::bytes::{PublicKey, Signature};
 pub(crate) struct SigningKey(schnorr::SigningKey);
 
 impl SigningKey {
-    /// The key of these bytes; none if they are zero or beyond the group's order.
+    /// The key with these bytes; `None` if they are zero or beyond the group's order.
     pub(crate) fn from_bytes(bytes: &[u8; 32]) -> Option<Self> {
         schnorr::SigningKey::from_slice(bytes).ok().map(Self)
     }

@@ -1,4 +1,4 @@
-//! libsecp256k1, Bitcoin Core's C library.
+//! Signing, verification and shared secrets natively by libsecp256k1, Bitcoin Core's C library.
 
 use std::cell::RefCell;
 use std::sync::LazyLock;
@@ -13,8 +13,8 @@ static CONTEXT: LazyLock<Secp256k1<All>> = LazyLock::new(Secp256k1::new);
 const POINTS: usize = 256;
 
 thread_local! {
-    /// The points of keys that were met lately, each at the place that its last byte names: a tenth of a verification
-    /// is to find the point of a key, and those who publish do so again.
+    /// The points of recent keys, each in the slot of its last byte: finding the point of a key is a tenth of a
+    /// verification, and whoever publishes will publish again.
     static MET: RefCell<Vec<Option<(PublicKey, XOnlyPublicKey)>>> = RefCell::new(vec![None; POINTS]);
 }
 
@@ -44,7 +44,7 @@ pub(crate) fn verify(public_key: &PublicKey, message: &[u8; 32], signature: &Sig
 pub(crate) struct SigningKey(Keypair);
 
 impl SigningKey {
-    /// The key of these bytes; none if they are zero or beyond the group's order.
+    /// The key with these bytes; `None` if they are zero or beyond the group's order.
     pub(crate) fn from_bytes(bytes: &[u8; 32]) -> Option<Self> {
         let secret = SecretKey::from_byte_array(bytes).ok()?;
         Some(Self(Keypair::from_secret_key(&CONTEXT, &secret)))

@@ -1,3 +1,5 @@
+//! Search queries (NIP-50): the words and phrases that an event must and must not have.
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Bound;
@@ -13,14 +15,14 @@ const MAX_QUERY_BYTES: usize = 1_024;
 /// How many words a query can have.
 const MAX_QUERY_WORDS: usize = 32;
 
-/// From how many letters on the last word stands for all that begin with it.
+/// The fewest letters of a last word that stands for all words that begin with it.
 const SHORTEST_BEGINNING: usize = 3;
 
 /// A search query (NIP-50).
 ///
-/// An event must have all of its words, in any order; `"words between quotes"` side by side; and none of those behind a
-/// `-`. The last word may be the beginning of one, unless a space follows it: somebody may be typing it. `key:value` pairs are
-/// extensions, of which none is supported: they are ignored.
+/// An event must have all of its words, in any order, `"words between quotes"` next to each other, and no word with a `-`
+/// before it. The last word also matches words that begin with it, unless a space follows it: somebody may still be typing.
+/// `key:value` pairs are extensions; none is supported, so they are ignored.
 ///
 /// ```
 /// use openagents_host::nostr::search::Search;
@@ -36,11 +38,11 @@ pub struct Search {
     unwanted: Box<[Phrase]>,
 }
 
-/// Words side by side.
+/// Words that must be next to each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Phrase {
     words: Box<[String]>,
-    /// Whether the last word is the beginning of one.
+    /// Whether the last word also matches words that begin with it.
     is_begun: bool,
 }
 
@@ -48,7 +50,7 @@ impl Search {
     /// Reads a query.
     ///
     /// # Errors
-    /// Says what it must be.
+    /// Says what a query must be.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         if text.len() > MAX_QUERY_BYTES {
             return Err("a text of at most 1024 bytes");
@@ -101,13 +103,13 @@ impl Search {
         &self.text
     }
 
-    /// Whether a text has what is wanted and nothing of what is not.
+    /// Whether a text has all wanted phrases and no unwanted one.
     pub fn matches(&self, text: &SearchableText) -> bool {
         self.wanted.iter().all(|phrase| phrase.is_in(text))
             && !self.unwanted.iter().any(|phrase| phrase.is_in(text))
     }
 
-    /// The same for a text whose words are known, each once: most queries need not look at more.
+    /// The same, given the distinct words of the text: most queries need no more than those.
     pub fn matches_among(&self, words: &BTreeSet<&str>, text: &SearchableText) -> bool {
         self.wanted.iter().all(|phrase| phrase.has_its_words_among(words))
             && self.wanted.iter().all(|phrase| phrase.is_one_word() || phrase.is_in(text))
@@ -116,7 +118,7 @@ impl Search {
             })
     }
 
-    /// A word that a text must have as it is, if there is one: the longest, which few texts have.
+    /// The longest word that a text must have exactly, if there is one: the one that the fewest texts have.
     pub fn whole_word(&self) -> Option<&str> {
         self.wanted.iter().flat_map(Phrase::whole_words).max_by_key(|word| word.len()).map(String::as_str)
     }
@@ -125,7 +127,7 @@ impl Search {
         &self.wanted
     }
 
-    /// The query for the index: the words as they are.
+    /// The query for the index (FTS5), with exact words.
     pub fn index_query(&self) -> String {
         self.wanted
             .iter()
@@ -135,7 +137,7 @@ impl Search {
             .join(" AND ")
     }
 
-    /// The query for the index with the last word as the beginning of one, if it may be.
+    /// The query for the index (FTS5) with the last word as a prefix, if it may be one.
     pub fn index_query_of_beginning(&self) -> Option<String> {
         let is_begun = self.wanted.last().is_some_and(|phrase| phrase.is_begun);
         is_begun.then(|| self.index_query() + " *")
@@ -155,12 +157,12 @@ impl Phrase {
         self.words.len() == 1
     }
 
-    /// The words that are not the beginning of one.
+    /// The words that must match exactly.
     fn whole_words(&self) -> impl Iterator<Item = &String> {
         self.words.iter().take(self.words.len().saturating_sub(usize::from(self.is_begun)))
     }
 
-    /// Whether its words are there, wherever they stand.
+    /// Whether its words are there, in any place.
     fn has_its_words_among(&self, words: &BTreeSet<&str>) -> bool {
         let has_beginning = |beginning: &str| {
             let from_there = (Bound::Included(beginning), Bound::Unbounded);
@@ -188,7 +190,7 @@ impl Phrase {
         })
     }
 
-    /// How often it is there. A word that only begins as wanted counts half.
+    /// How often it occurs. A word that only begins with the wanted one counts half.
     pub(super) fn count<'a>(&self, field: impl Iterator<Item = &'a str>) -> f64 {
         let Some((last, others)) = self.words.split_last() else { return 0.0 };
         let value = |word: &str| {

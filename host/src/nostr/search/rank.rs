@@ -7,10 +7,10 @@ use crate::nostr::bytes::EventId;
 use super::query::Search;
 use super::text::SearchableText;
 
-/// A word of the title counts as much as so many of the rest.
+/// The weight of a word in the title, where one in the body has 1.
 const TITLE: f64 = 3.0;
 
-/// How fast more of the same word stops to count, and how much a long text is held against it: the usual values of BM25.
+/// BM25's k1 and b, with their usual values: how soon repeated words stop counting, and how much long texts lose.
 const SATURATION: f64 = 1.2;
 const LENGTH: f64 = 0.75;
 
@@ -26,8 +26,7 @@ pub struct Match<T> {
     pub event: T,
 }
 
-/// The events in the order of their quality: those with most of what is wanted for their length first; of equals the
-/// newest, then the one with the lowest id.
+/// The events by quality (BM25), best first; among equals the newest, then the one with the lowest id.
 #[expect(clippy::cast_precision_loss, reason = "texts have a few thousand words")]
 pub fn best<T>(search: &Search, matches: Vec<Match<T>>) -> impl Iterator<Item = T> {
     let length = |text: &SearchableText| text.title().count().saturating_add(text.body().count()) as f64;

@@ -1,3 +1,5 @@
+//! The searchable words of an event: title and body.
+
 use std::collections::BTreeSet;
 
 use crate::nostr::event::Event;
@@ -7,26 +9,26 @@ use serde::Deserialize;
 
 use super::words::push_words;
 
-/// How many words of an event can be found at most.
+/// How many words of an event are searchable at most.
 const MAX_WORDS: usize = 4_096;
 
-/// How many bytes of a content are looked at. Those behind them are not found.
+/// How many bytes of a text are searchable at most.
 const MAX_TEXT_BYTES: usize = 64 * 1024;
 
-/// The tags that tell in words what an event is about.
+/// The tags whose values are a title or a description.
 const TITLES: [&str; 6] = ["title", "subject", "name", "summary", "description", "alt"];
 
-/// The words by which an event can be found, in lower case, each behind a space.
+/// The searchable words of an event, in lower case, each with a space before it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SearchableText {
-    /// What tells what the event is about: its title, its topics, the name of a profile.
+    /// The title, the topics, the name of a profile.
     title: String,
-    /// What it says.
+    /// The content.
     body: String,
 }
 
 impl SearchableText {
-    /// The words of an event. There are none where the content is not for people to read, or not for everybody.
+    /// The words of an event: none if the content is not for people to read, or not for everybody.
     pub fn of(event: &Event) -> Self {
         let mut text = Self::default();
         if !is_searchable(event) {
@@ -55,7 +57,7 @@ impl SearchableText {
         text
     }
 
-    /// Whether the event cannot be found by any word.
+    /// Whether there are no words.
     pub const fn is_empty(&self) -> bool {
         self.title.is_empty() && self.body.is_empty()
     }
@@ -79,22 +81,40 @@ impl SearchableText {
     }
 }
 
-/// Whether an event has words for everybody. It has none if it is ephemeral, encrypted (NIP-04, NIP-17, NIP-59, NIP-90), or
-/// of a kind whose content is a sign, a copy of another event, or data.
+/// Whether an event is searchable: not if it is ephemeral, encrypted (NIP-04, NIP-17, NIP-59, NIP-90), or of a kind whose
+/// content is a reaction, a copy of another event, or data.
 fn is_searchable(event: &Event) -> bool {
-    const WITHOUT_WORDS: [u16; 14] = [3, 4, 5, 6, 7, 13, 16, 62, 1_059, 1_060, 9_735, 10_002, 22_242, 30_078];
+    const WITHOUT_WORDS: [Kind; 14] = [
+        Kind::CONTACT_LIST,
+        Kind::ENCRYPTED_DIRECT_MESSAGE,
+        Kind::DELETION,
+        Kind::REPOST,
+        Kind::REACTION,
+        Kind::SEAL,
+        Kind::GENERIC_REPOST,
+        Kind::VANISH,
+        Kind::GIFT_WRAP,
+        Kind::DOUBLE_RATCHET_MESSAGE,
+        Kind::ZAP_RECEIPT,
+        Kind::RELAY_LIST,
+        Kind::AUTHENTICATION,
+        Kind::APPLICATION_DATA,
+    ];
     event.kind.class() != KindClass::Ephemeral
-        && !WITHOUT_WORDS.contains(&event.kind.0)
+        && !WITHOUT_WORDS.contains(&event.kind)
         && !event.tags.iter().any(|tag| tag.first().is_some_and(|name| name == "encrypted"))
 }
 
 /// Whether the content is JSON that describes somebody or something: a profile (NIP-01), a channel (NIP-28), a handler
 /// (NIP-89).
 const fn is_profile(kind: Kind) -> bool {
-    matches!(kind.0, 0 | 40 | 41 | 31_990)
+    matches!(
+        kind,
+        Kind::METADATA | Kind::CHANNEL_CREATION | Kind::CHANNEL_METADATA | Kind::HANDLER_INFORMATION
+    )
 }
 
-/// What of a profile is for people to read.
+/// The fields of a profile that people read.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Profile {
@@ -109,8 +129,8 @@ fn profile(content: &str) -> Profile {
     serde_json::from_str(content).unwrap_or_default()
 }
 
-/// Whether a content is base64 as NIP-04 and NIP-44 make it, as in the private part of a list (NIP-51): long, and without
-/// a space.
+/// Whether a content looks like the base64 of NIP-04 or NIP-44, as in the private part of a list (NIP-51): long, and
+/// without a space.
 fn looks_encrypted(content: &str) -> bool {
     let base64 = content.split_once("?iv=").map_or(content, |(content, _)| content);
     base64.len() >= 24

@@ -1,20 +1,26 @@
-use unicode_normalization::UnicodeNormalization;
-use unicode_normalization::char::is_combining_mark;
+//! Splits a text of any language into words.
 
-/// The longest word that can be found, in bytes: an id or a key still is one, and what is longer is no word of a language.
+use icu_normalizer::DecomposingNormalizerBorrowed;
+use icu_properties::CodePointMapData;
+use icu_properties::props::GeneralCategory;
+
+// The `url` crate brings these tables of Unicode along: those of another crate would make the Worker larger.
+const NFKD: DecomposingNormalizerBorrowed<'static> = DecomposingNormalizerBorrowed::new_nfkd();
+
+/// The longest searchable word, in bytes: ids and keys fit, and no language has longer words.
 const MAX_WORD_BYTES: usize = 64;
 
-/// Appends the words of a text, each behind a space, at most so many, and says how many.
+/// Appends at most `at_most` words of a text, each with a space before it, and returns how many.
 ///
 /// A word is a run of letters and digits of any script, in lower case and without the marks that Latin, Greek, Cyrillic,
-/// Hebrew and Arabic put on letters. Scripts that are written without spaces have a word for each sign: a text in them is
-/// found by what stands side by side.
+/// Hebrew and Arabic put on letters. In scripts that are written without spaces each character is a word, and phrases are
+/// characters next to each other.
 pub(super) fn push_words(text: &str, at_most: usize, words: &mut String) -> usize {
     let mut cutter = Cutter { words, start: None, count: 0 };
     let whole = if text.is_ascii() {
         text.bytes().all(|byte| cutter.take(char::from(byte.to_ascii_lowercase()), at_most))
     } else {
-        text.nfkd()
+        NFKD.normalize_iter(text.chars())
             .flat_map(char::to_lowercase)
             .filter(|letter| !is_mark_on_a_letter(*letter))
             .all(|letter| cutter.take(letter, at_most))
@@ -34,13 +40,13 @@ pub(super) fn words(text: &str) -> Vec<String> {
 
 struct Cutter<'a> {
     words: &'a mut String,
-    /// Where the word at hand begins, with its space.
+    /// Where the current word begins, with its space.
     start: Option<usize>,
     count: usize,
 }
 
 impl Cutter<'_> {
-    /// Takes the next character of the text, and says whether to go on.
+    /// Takes the next character of the text, and returns whether to go on.
     fn take(&mut self, letter: char, at_most: usize) -> bool {
         let is_sign = is_written_without_spaces(letter);
         let belongs = letter.is_alphanumeric() || !letter.is_ascii() && is_combining_mark(letter);
@@ -55,7 +61,7 @@ impl Cutter<'_> {
                 self.start = Some(self.words.len());
                 self.words.push(' ');
             }
-            // The two forms of this letter are one.
+            // The two forms of sigma are one letter.
             self.words.push(if letter == 'ς' { 'σ' } else { letter });
         }
         if is_sign {
@@ -76,6 +82,13 @@ impl Cutter<'_> {
 
 const fn is_mark_on_a_letter(letter: char) -> bool {
     matches!(letter, '\u{300}'..='\u{36f}' | '\u{591}'..='\u{5c7}' | '\u{610}'..='\u{61a}' | '\u{64b}'..='\u{65f}')
+}
+
+fn is_combining_mark(letter: char) -> bool {
+    matches!(
+        CodePointMapData::<GeneralCategory>::new().get(letter),
+        GeneralCategory::NonspacingMark | GeneralCategory::SpacingMark | GeneralCategory::EnclosingMark
+    )
 }
 
 /// Han, kana, Thai, Lao, Burmese, Khmer.

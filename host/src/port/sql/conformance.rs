@@ -1,4 +1,4 @@
-//! What every implementation of the SQL port must do. Each host stamps this list onto its own database.
+//! The test cases that every implementation of the SQL port must pass. Each host runs them on its own database.
 
 use std::ops::ControlFlow;
 

@@ -1,4 +1,4 @@
-//! Values that go into a statement, and rows that come out.
+//! The values that are bound to a statement, and the rows that it returns.
 
 use super::SqlError;
 use crate::nostr::{EventId, Kind, PublicKey};
@@ -63,7 +63,7 @@ impl<'a, T: Into<Self>> From<Option<T>> for Value<'a> {
     }
 }
 
-/// The columns of the row at hand, as a host offers them.
+/// The columns of the current row, as a host gives them.
 pub trait Columns {
     /// How many columns there are.
     fn count(&self) -> usize;
@@ -102,7 +102,7 @@ impl<'r> Row<'r> {
     /// One column, counted from 0.
     ///
     /// # Errors
-    /// When it holds something else.
+    /// When it has another type.
     pub fn column<T: Column<'r>>(&self, index: usize) -> Result<T, SqlError> {
         let value = self.0.value(index)?;
         T::from_value(value).ok_or_else(|| SqlError::Column {
@@ -115,7 +115,7 @@ impl<'r> Row<'r> {
 
 /// What a column can be read as.
 pub trait Column<'r>: Sized {
-    /// What the column must hold, for the error.
+    /// The type that the column must have, for the error.
     const EXPECTED: &'static str;
 
     /// The value, if it is of this type.

@@ -1,4 +1,4 @@
-//! The one way a component's tables come to be and change.
+//! Schema migrations: numbered steps, recorded in the database with a fingerprint of their texts.
 
 use sha2::{Digest, Sha256};
 
@@ -14,31 +14,31 @@ pub enum SchemaError {
          run the newer release that wrote it, or start with another data folder"
     )]
     Newer {
-        /// Whose tables.
+        /// The component that the tables belong to.
         component: &'static str,
         /// The version in the database.
         found: u32,
-        /// The latest version this program knows.
+        /// The latest version that this program knows.
         known: u32,
     },
-    /// The tables were made by other steps than those that this program knows.
+    /// The tables were made by other steps than this program has.
     #[error(
         "the {component} data has other tables than this program works with: run the release that wrote it, \
          or start with another data folder; `relay export` of that release and `relay import` of this one take \
          a relay's events along"
     )]
     Different {
-        /// Whose tables.
+        /// The component that the tables belong to.
         component: &'static str,
     },
     /// A step failed; the database stays at the version before it.
     #[error("the {component} data could not be brought to schema version {version}: {error}")]
     Step {
-        /// Whose tables.
+        /// The component that the tables belong to.
         component: &'static str,
         /// The version that the step leads to.
         version: u32,
-        /// What the database said.
+        /// The database's error.
         error: SqlError,
     },
     /// The version could not be read.
@@ -48,8 +48,8 @@ pub enum SchemaError {
 
 /// Brings a component's tables to the version that this program knows, one transaction a step.
 ///
-/// Step *n* (counted from 1) leads to version *n*; steps that have been released never change. What was made by other
-/// steps is left alone: statements that find other columns than they were written for fail, or do worse.
+/// Step *n* (counted from 1) leads to version *n*; steps that have been released never change. Tables that other
+/// steps made are left alone: statements that meet unexpected columns fail, or do worse.
 ///
 /// # Errors
 /// When the data is newer than the program, was made by other steps, or a step fails.
@@ -97,14 +97,13 @@ pub fn migrate<S: Sql>(sql: &S, component: &'static str, steps: &[&str]) -> Resu
     Ok(())
 }
 
-/// Whether the steps that were done are told by their texts and not by their number alone.
+/// Whether the database records the texts of the steps, and not only their number.
 fn has_fingerprints<S: Sql>(sql: &S) -> Result<bool, SqlError> {
     let table = "SELECT 1 FROM sqlite_master WHERE name = 'schema_version' AND instr(sql, 'fingerprint') > 0";
     Ok(sql.first::<(u32,)>(table, &[])?.is_some())
 }
 
-/// What tells steps from others: the SHA-256 of their texts. How much white space
-/// stands between words makes no difference.
+/// The fingerprint of steps: the SHA-256 of their texts, in which the amount of white space does not count.
 #[derive(Default)]
 struct Fingerprint(Sha256);
 

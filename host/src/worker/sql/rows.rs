@@ -1,4 +1,4 @@
-//! A row that the runtime gave.
+//! The rows of a Durable Object's database, copied out of JavaScript.
 
 use ::worker::js_sys::{Array, ArrayBuffer, Uint8Array};
 use ::worker::wasm_bindgen::{JsCast, JsValue};
@@ -18,7 +18,7 @@ enum Owned {
 }
 
 impl RawRow {
-    /// Takes the place of the row before.
+    /// Replaces the row before.
     pub(super) fn read(&mut self, columns: &Array) -> Result<(), SqlError> {
         self.0.clear();
         for index in 0..columns.length() {
@@ -44,7 +44,7 @@ impl Columns for RawRow {
     }
 }
 
-/// What is most common is asked for first: each question is a call.
+/// The most common types are tried first: each test is a call into JavaScript.
 fn owned(value: &JsValue) -> Result<Owned, SqlError> {
     if let Some(number) = value.as_f64() {
         return Ok(integer(number).map_or(Owned::Real(number), Owned::Integer));

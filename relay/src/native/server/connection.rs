@@ -56,7 +56,7 @@ pub(super) async fn serve(
     // If it is being closed for another reason already, that one stands.
     outbox.close(close_reason.unwrap_or(CloseReason::NORMAL));
     // The engine may have stopped; then there is nothing left to tell it.
-    let _ = shared.inputs.send(Input::Close(connection)).await;
+    let _ = shared.mailbox.inputs().send(Input::Close(connection)).await;
     let end = async {
         // Ended with unread bytes, TCP would tell the client "reset" instead of why. So they are read and dropped,
         // unless it was the client who said goodbye.
@@ -89,7 +89,7 @@ async fn receive(
         let mut next = Next::Read;
         if !decoder.buffer().is_empty() {
             let gather = |inputs: &mut _| gather(shared, (connection, address), outbox, decoder, inputs);
-            match shared.inputs.submit_batch(gather).await {
+            match shared.mailbox.inputs().submit_batch(gather).await {
                 Ok(then) => next = then,
                 Err(_) => return CloseReason::GOING_AWAY,
             }

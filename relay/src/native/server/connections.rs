@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use openagents_host::VerifiedEvent;
+use openagents_host::native::Tickets;
 use tokio::sync::mpsc;
 
 use super::gate::Gate;
 use super::outbox::{CloseReason, Outbox, OutboxMemory, SharedTexts};
-use super::pending_replies::PendingReplies;
 use super::read_queue::{QueuedRead, ReadQueue};
 use crate::engine::Effect;
 use crate::management::{ManagementReply, UsedToken};
@@ -31,9 +31,9 @@ pub(super) struct ConnectionTable {
     /// By all outboxes together.
     pub(super) held: Arc<OutboxMemory>,
     outboxes: Mutex<HashMap<ConnectionId, Arc<Outbox>>>,
-    pub(super) publications: PendingReplies<Outcome>,
-    pub(super) queries: PendingReplies<QueryReply>,
-    pub(super) calls: PendingReplies<Result<ManagementReply, UsedToken>>,
+    pub(super) publications: Tickets<Outcome>,
+    pub(super) queries: Tickets<QueryReply>,
+    pub(super) calls: Tickets<Result<ManagementReply, UsedToken>>,
     pub(super) events_accepted: AtomicU64,
     pub(super) events_refused: AtomicU64,
     pub(super) events_sent: AtomicU64,
@@ -81,10 +81,10 @@ impl ConnectionTable {
                         }
                     }
                     Effect::Published { ticket, outcome } => {
-                        self.publications.resolve(ticket, outcome);
+                        self.publications.redeem(ticket.0, outcome);
                     }
-                    Effect::Found { ticket, events } => self.queries.resolve(ticket, events),
-                    Effect::Managed { ticket, answer } => self.calls.resolve(ticket, answer),
+                    Effect::Found { ticket, events } => self.queries.redeem(ticket.0, events),
+                    Effect::Managed { ticket, answer } => self.calls.redeem(ticket.0, answer),
                     Effect::RulesChanged(rules) => gate.set_rules(rules),
                     Effect::Disconnect(connection) => {
                         if let Some(outbox) = outboxes.get(&connection) {

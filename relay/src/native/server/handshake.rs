@@ -1,9 +1,7 @@
-//! The WebSocket handshake (RFC 6455, section 4.2): whether a request asks for it, and the response that accepts it.
+//! The WebSocket handshake (RFC 6455, section 4.2): the response that accepts it.
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
-use http_body_util::Full;
 use hyper::upgrade::OnUpgrade;
+use openagents_host::http::{Body, HeaderValue, Request, Response, StatusCode, header};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 /// The only version of the protocol.
@@ -20,23 +18,15 @@ pub(super) enum HandshakeError {
     Accept,
 }
 
-/// Whether a request asks for a WebSocket.
-pub(super) fn is_requested<B>(request: &Request<B>) -> bool {
-    lists(request.headers(), &header::CONNECTION, b"upgrade")
-        && lists(request.headers(), &header::UPGRADE, b"websocket")
-}
-
 /// The response that accepts a handshake, and the connection once that is sent.
-pub(super) fn accept<B>(
-    request: &mut Request<B>,
-) -> Result<(Response<Full<Bytes>>, OnUpgrade), HandshakeError> {
+pub(super) fn accept(request: &mut Request) -> Result<(Response, OnUpgrade), HandshakeError> {
     let key = request.headers().get(header::SEC_WEBSOCKET_KEY).ok_or(HandshakeError::MissingKey)?;
     if request.headers().get(header::SEC_WEBSOCKET_VERSION).map(HeaderValue::as_bytes) != Some(VERSION) {
         return Err(HandshakeError::Version);
     }
     let accept = HeaderValue::try_from(derive_accept_key(key.as_bytes()));
     let accept = accept.map_err(|_| HandshakeError::Accept)?;
-    let mut response = Response::new(Full::default());
+    let mut response = Response::new(Body::Empty);
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
     headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
@@ -45,42 +35,18 @@ pub(super) fn accept<B>(
     Ok((response, hyper::upgrade::on(request)))
 }
 
-/// Whether a header, which may be there more than once, lists a value.
-fn lists(headers: &HeaderMap, name: &header::HeaderName, value: &[u8]) -> bool {
-    headers.get_all(name).iter().any(|listed| {
-        listed
-            .as_bytes()
-            .split(|byte| *byte == b',')
-            .any(|part| part.trim_ascii().eq_ignore_ascii_case(value))
-    })
-}
-
 #[cfg(test)]
 mod tests {
-    use http::{Request, StatusCode};
+    use openagents_host::http::{Body, HeaderName, Request, StatusCode};
 
-    use super::{HandshakeError, accept, is_requested};
+    use super::{HandshakeError, accept};
 
-    fn request(headers: &[(&str, &str)]) -> Request<()> {
-        headers
-            .iter()
-            .fold(Request::builder(), |request, (name, value)| request.header(*name, *value))
-            .body(())
-            .unwrap()
-    }
-
-    #[test]
-    fn recognizes_a_request_whatever_else_its_headers_list() {
-        for (headers, expected) in [
-            (&[("connection", "Upgrade"), ("upgrade", "websocket")][..], true),
-            (&[("connection", "keep-alive, UPGRADE"), ("upgrade", "h2c,WebSocket")], true),
-            (&[("connection", "keep-alive"), ("connection", "upgrade"), ("upgrade", "websocket")], true),
-            (&[("connection", "keep-alive"), ("upgrade", "websocket")], false),
-            (&[("connection", "upgrade"), ("upgrade", "websockets")], false),
-            (&[("upgrade", "websocket")], false),
-        ] {
-            assert_eq!(is_requested(&request(headers)), expected, "{headers:?}");
+    fn request(headers: &[(&str, &str)]) -> Request {
+        let mut request = Request::new(Body::Empty);
+        for (name, value) in headers {
+            request.headers_mut().append(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
         }
+        request
     }
 
     #[test]

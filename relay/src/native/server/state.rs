@@ -3,14 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bytes::Bytes;
 use openagents_host::VerifiedEvent;
-use openagents_host::native::{Inputs, Stopped};
+use openagents_host::http::Response;
+use openagents_host::native::{EngineStopped, Inputs, Mailbox};
 
 use super::connections::{ConnectionTable, QueryReply};
 use super::gate::Gate;
 use super::outbox::Outbox;
-use super::pending_replies::PendingReplies;
 use crate::engine::Input;
 use crate::filter::Filter;
 use crate::information::RelayInformation;
@@ -34,12 +33,11 @@ pub struct RelayStatistics {
 }
 
 pub(super) struct ServerState {
-    pub(super) inputs: Inputs<Input>,
+    pub(super) mailbox: Mailbox<Input>,
     pub(super) connections: Arc<ConnectionTable>,
     pub(super) limits: Limits,
     pub(super) gate: Arc<Gate>,
     information: RelayInformation,
-    next: AtomicU64,
 }
 
 impl ServerState {
@@ -50,16 +48,12 @@ impl ServerState {
         gate: Arc<Gate>,
         information: RelayInformation,
     ) -> Self {
-        Self { inputs, connections, limits, gate, information, next: AtomicU64::new(1) }
+        Self { mailbox: Mailbox::new(inputs), connections, limits, gate, information }
     }
 
     /// The relay information document, as it is at present.
-    pub(super) fn information(&self) -> Bytes {
-        self.information.under(&self.gate.rules()).to_json().into()
-    }
-
-    fn next(&self) -> u64 {
-        self.next.fetch_add(1, Ordering::Relaxed)
+    pub(super) fn information(&self) -> Response {
+        self.information.under(&self.gate.rules()).to_response()
     }
 
     pub(super) async fn all_connections_ended(&self) {
@@ -69,43 +63,36 @@ impl ServerState {
     }
 
     /// Takes up a connection.
-    pub(super) async fn open(&self, outbox: &Arc<Outbox>, origin: Origin) -> Result<ConnectionId, Stopped> {
-        let connection = ConnectionId::new(self.next());
+    pub(super) async fn open(
+        &self,
+        outbox: &Arc<Outbox>,
+        origin: Origin,
+    ) -> Result<ConnectionId, EngineStopped> {
+        let connection = ConnectionId::new(self.mailbox.next_number());
         self.connections.outboxes().insert(connection, Arc::clone(outbox));
-        if let Err(stopped) = self.inputs.send(Input::Open { connection, origin }).await {
+        if let Err(stopped) = self.mailbox.inputs().send(Input::Open { connection, origin }).await {
             self.connections.outboxes().remove(&connection);
             return Err(stopped);
         }
         Ok(connection)
     }
 
-    pub(super) async fn publish(&self, event: VerifiedEvent) -> Result<Outcome, Stopped> {
-        self.ask(&self.connections.publications, |ticket| Input::Publish { ticket, event }).await
+    pub(super) async fn publish(&self, event: VerifiedEvent) -> Result<Outcome, EngineStopped> {
+        let input = |ticket| Input::Publish { ticket: Ticket(ticket), event };
+        self.mailbox.ask(&self.connections.publications, input).await
     }
 
-    pub(super) async fn query(&self, filters: Vec<Filter>) -> Result<QueryReply, Stopped> {
-        self.ask(&self.connections.queries, |ticket| Input::Query { ticket, filters }).await
+    pub(super) async fn query(&self, filters: Vec<Filter>) -> Result<QueryReply, EngineStopped> {
+        let input = |ticket| Input::Query { ticket: Ticket(ticket), filters };
+        self.mailbox.ask(&self.connections.queries, input).await
     }
 
     pub(super) async fn manage(
         &self,
         call: SignedCall,
-    ) -> Result<Result<ManagementReply, UsedToken>, Stopped> {
-        self.ask(&self.connections.calls, |ticket| Input::Manage { ticket, call }).await
-    }
-
-    async fn ask<T>(
-        &self,
-        pending: &PendingReplies<T>,
-        input: impl FnOnce(Ticket) -> Input,
-    ) -> Result<T, Stopped> {
-        let ticket = Ticket(self.next());
-        let answer = pending.register(ticket);
-        if let Err(stopped) = self.inputs.send(input(ticket)).await {
-            pending.withdraw(ticket);
-            return Err(stopped);
-        }
-        answer.await.map_err(|_| Stopped)
+    ) -> Result<Result<ManagementReply, UsedToken>, EngineStopped> {
+        let input = |ticket| Input::Manage { ticket: Ticket(ticket), call };
+        self.mailbox.ask(&self.connections.calls, input).await
     }
 
     pub(super) fn statistics(&self) -> RelayStatistics {

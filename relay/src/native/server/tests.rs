@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use futures_util::{SinkExt, StreamExt};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use openagents_host::native::http;
 use openagents_host::{Kind, Timestamp, UnsignedEvent, VerifiedEvent};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -42,9 +43,13 @@ async fn accept(listener: TcpListener, relay: RelayHandle) {
         stream.set_nodelay(true).unwrap();
         let relay = relay.clone();
         tokio::spawn(async move {
-            let service = service_fn(|mut request| {
+            let service = service_fn(|request| {
                 let relay = relay.clone();
-                async move { Ok::<_, std::convert::Infallible>(relay.upgrade(&mut request, None)) }
+                async move {
+                    let mut request = http::request(request);
+                    let response = relay.upgrade(&mut request, None);
+                    Ok::<_, std::convert::Infallible>(http::response(response, request.method()))
+                }
             });
             let _ = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service)

@@ -13,7 +13,7 @@ use super::{Customer, Document, FromJob, Inputs, NostrEvent, Text};
 use crate::Url;
 use crate::author::context::AgentContext;
 use crate::author::job::JobContext;
-use crate::engine::{JobOutput, Lease, Report, StateQuery};
+use crate::engine::{JobOutput, Lease, Report, StateQuery, StateReply};
 use crate::error::JobError;
 use crate::host_port::HandlerHost;
 use crate::nip90::JobRequest;
@@ -37,8 +37,8 @@ impl HandlerHost for Around {
 
     fn report(&self, _: Lease, _: Report) {}
 
-    async fn query_state(&self, _: StateQuery) -> Result<Value, JobError> {
-        Ok(Value::Null)
+    async fn query_state(&self, _: StateQuery) -> Result<StateReply, JobError> {
+        Ok(StateReply::Json(Value::Null))
     }
 
     async fn events(&self, filters: Vec<Filter>) -> Result<Vec<Event>, JobError> {

@@ -12,7 +12,7 @@ use super::{MAX_ROWS, bound};
 const PREFIX: &str = "my_";
 
 /// Runs one statement and gives its rows, each a list of its columns.
-pub(super) fn run<S: Sql>(sql: &S, statement: &str, values: &[Value]) -> Result<Value, SqlError> {
+pub(super) fn run<S: Sql>(sql: &S, statement: &str, values: &[Value]) -> Result<Vec<Vec<Value>>, SqlError> {
     check(sql, statement)?;
     let values = values.iter().map(bound).collect::<Result<Vec<_>, _>>()?;
     let mut rows = Vec::new();
@@ -20,7 +20,7 @@ pub(super) fn run<S: Sql>(sql: &S, statement: &str, values: &[Value]) -> Result<
         rows.push((0..row.count()).map(|index| column(row, index)).collect::<Result<_, _>>()?);
         Ok(if rows.len() < MAX_ROWS { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
     })?;
-    Ok(Value::Array(rows))
+    Ok(rows)
 }
 
 fn column(row: &Row<'_>, index: usize) -> Result<Value, SqlError> {
@@ -130,7 +130,7 @@ mod tests {
             .unwrap();
         run(&sql, "INSERT INTO my_words VALUES ('a job', NULL, 1) -- job", &[]).unwrap();
         let rows = run(&sql, "SELECT * FROM my_words ORDER BY count DESC", &[]).unwrap();
-        assert_eq!(rows, json!([["it's a job", 2, 0.5], ["a job", null, 1.0]]));
+        assert_eq!(json!(rows), json!([["it's a job", 2, 0.5], ["a job", null, 1.0]]));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::declaration::{AgentDeclaration, JobDeclaration};
 use crate::engine::job_state::JobState;
 use crate::engine::{
     AgentSpec, Changes, Delivery, Destination, Effect, HandlerSpec, HookSpec, Input, JobEngine, Lease,
-    Options, Output, RequestAdmission, RunId, RunOutcome, StateQuery, Task, WantedOutput,
+    Options, Output, RequestAdmission, RunId, RunOutcome, StateQuery, StateReply, Task, WantedOutput,
 };
 use crate::nip90::{Cancellation, Feedback, JobResultEvent, Status};
 use crate::payment::wallet::{Invoice, InvoiceRequest};
@@ -56,7 +56,7 @@ pub(super) struct Bench {
     pub(super) published: Vec<(VerifiedEvent, Destination)>,
     pub(super) delivering: Vec<u64>,
     pub(super) admissions: Vec<RequestAdmission>,
-    pub(super) answers: Vec<Result<Value, openagents_host::SqlError>>,
+    pub(super) answers: Vec<Result<StateReply, openagents_host::SqlError>>,
     pub(super) warnings: Vec<String>,
     states: BTreeMap<EventId, JobState>,
     /// Whether there are jobs of a release that did not keep answers.
@@ -346,9 +346,10 @@ impl Bench {
         ends
     }
 
+    /// The reply as JSON, which is what HTTP routes answer with.
     pub(super) fn query_state(&mut self, query: StateQuery) -> Value {
         self.give(&Input::Query { query, ticket: 0 });
-        self.answers.pop().unwrap().unwrap()
+        serde_json::to_value(self.answers.pop().unwrap().unwrap()).unwrap()
     }
 }
 

@@ -1,16 +1,19 @@
 use std::collections::BTreeSet;
 
+use openagents_host::http::{Parts, Response};
 use openagents_host::http_auth::authorization;
-use openagents_host::{Keys, Timestamp};
+use openagents_host::{Keys, Kind, Timestamp};
 use serde_json::{Value, json};
 
 use crate::declaration::AgentDeclaration;
 use crate::discovery::Profile;
-use crate::engine::StateQuery;
-use crate::http::records::Record;
-use crate::http::request::HttpRequest;
-use crate::http::{AgentRoute, AgentRoutes, HttpResponse, Route, RouteAnswer, route};
+use crate::engine::{
+    JobDetails, JobState, JobSummary, MemoryValue, SessionTurn, StateQuery, StateReply, Workload,
+};
+use crate::http::fixtures::{header, parts, text};
+use crate::http::{AgentRoutes, RecordAccess, Route, RouteAnswer, route};
 use crate::manifest::AgentManifest;
+use crate::settings::Operators;
 
 const NOW: Timestamp = Timestamp::from_seconds(1_700_000_000);
 const HOST: &str = "http://agent.example";
@@ -25,43 +28,76 @@ fn routes() -> AgentRoutes {
     let agent = AgentDeclaration { version: "1.2.3", about: "Writes.", ..AgentDeclaration::new("scribe") };
     let manifest = AgentManifest::new(&agent, &[], &keys.public_key()).signed(&keys);
     let profile = Profile::new(agent, Vec::new(), keys.public_key());
-    AgentRoutes::new(
-        manifest,
-        profile,
-        &[self::keys(2).public_key()],
-        BTreeSet::new(),
-        r#"{"count":0}"#.to_owned(),
-    )
+    let operators = Operators::from_iter([self::keys(2).public_key()]);
+    let access = RecordAccess::new(keys.public_key(), operators, BTreeSet::new());
+    AgentRoutes::new(manifest, profile, access, r#"{"count":0}"#.to_owned())
 }
 
-fn request(path: &str, reader: Option<&Keys>) -> HttpRequest {
+fn request(path: &str, reader: Option<&Keys>) -> Parts {
     let url = format!("{HOST}{path}");
-    let authorization = reader.map(|keys| authorization(keys, &url, "GET", NOW)).unwrap_or_default();
-    HttpRequest { method: "GET".to_owned(), url, authorization }
+    match reader {
+        Some(keys) => parts("GET", &url, &[("authorization", &authorization(keys, &url, "GET", NOW))]),
+        None => parts("GET", &url, &[]),
+    }
 }
 
-fn route_answer(request: &HttpRequest) -> RouteAnswer {
-    let path = request.url.strip_prefix(HOST).unwrap();
-    let path = path.split('?').next().unwrap();
-    let Route::Agent(agent_route) = route("GET", path, "", "", false) else {
-        panic!("{path} leads elsewhere")
-    };
-    routes().answer(agent_route, request, NOW)
+fn answer(request: &Parts) -> RouteAnswer {
+    let Route::Agent(route) = route(request) else { panic!("{} leads elsewhere", request.uri) };
+    routes().answer(route, request, NOW)
 }
 
-/// The page that a request leads to without asking the database.
-fn page(request: &HttpRequest) -> HttpResponse {
-    match route_answer(request) {
-        RouteAnswer::Response(page) => page,
+/// The response to a request for which the database is not asked.
+fn response(request: &Parts) -> Response {
+    match answer(request) {
+        RouteAnswer::Response(response) => response,
         RouteAnswer::Ask(pending) => panic!("asked for {:?}", pending.query),
     }
 }
 
-/// What the database is asked, and the page for its answer.
-fn asked(request: &HttpRequest, answer: Result<Value, String>) -> (StateQuery, HttpResponse) {
-    match route_answer(request) {
-        RouteAnswer::Ask(pending) => (pending.query.clone(), routes().respond(&pending, answer)),
-        RouteAnswer::Response(page) => panic!("asked nothing: {page:?}"),
+fn status(request: &Parts) -> u16 {
+    response(request).status().as_u16()
+}
+
+/// What the database is asked, and the response for its reply.
+fn asked(request: &Parts, reply: Option<StateReply>) -> (StateQuery, Response) {
+    match answer(request) {
+        RouteAnswer::Ask(pending) => (pending.query.clone(), pending.respond(reply)),
+        RouteAnswer::Response(response) => panic!("asked nothing: {response:?}"),
+    }
+}
+
+/// What a database replies that has one of everything that is asked for by name.
+fn reply_to(query: &StateQuery) -> StateReply {
+    match query {
+        StateQuery::History { .. } => StateReply::History(vec![]),
+        StateQuery::Sessions { .. } => StateReply::Sessions(vec![]),
+        StateQuery::MemoryEntries { .. } => StateReply::MemoryKeys(vec![]),
+        StateQuery::State => StateReply::Json(json!({"count": 1})),
+        StateQuery::MemoryEntry { key } => {
+            let value = MemoryValue { key: key.clone(), value: json!(1), written_at: NOW };
+            StateReply::MemoryValue(Some(value))
+        }
+        StateQuery::Turns { .. } => {
+            let turn = SessionTurn { role: "user".into(), text: "hi".into(), said_at: NOW };
+            StateReply::Turns(vec![turn])
+        }
+        StateQuery::Job { id } => {
+            let summary = JobSummary {
+                seq: 1,
+                id: *id,
+                kind: Kind(5_050),
+                customer: keys(3).public_key(),
+                state: JobState::Queued,
+                attempt: 0,
+                price_msat: None,
+                source: None,
+                received_at: NOW,
+                started_at: None,
+                finished_at: None,
+            };
+            StateReply::Job(Some(JobDetails { summary, request: json!({}), answer: Value::Null }))
+        }
+        other => panic!("{other:?} is no record"),
     }
 }
 
@@ -78,8 +114,8 @@ fn every_record() -> Vec<String> {
 #[test]
 fn shows_no_record_to_strangers() {
     for path in every_record() {
-        assert_eq!(page(&request(&path, None)).status, 401, "{path}");
-        assert_eq!(page(&request(&path, Some(&keys(3)))).status, 403, "{path}");
+        assert_eq!(status(&request(&path, None)), 401, "{path}");
+        assert_eq!(status(&request(&path, Some(&keys(3)))), 403, "{path}");
     }
 }
 
@@ -87,9 +123,12 @@ fn shows_no_record_to_strangers() {
 fn shows_every_record_to_the_agent_and_its_operators() {
     for path in every_record() {
         for reader in [1, 2] {
-            let (_, page) = asked(&request(&path, Some(&keys(reader))), Ok(json!({"a": 1})));
-            assert_eq!(page.status, 200, "{path}");
-            assert!(page.headers.contains(&("cache-control", "no-store")), "{path}");
+            let request = request(&path, Some(&keys(reader)));
+            let RouteAnswer::Ask(pending) = answer(&request) else { panic!("asked nothing for {path}") };
+            let reply = reply_to(&pending.query);
+            let response = pending.respond(Some(reply));
+            assert_eq!(response.status().as_u16(), 200, "{path}");
+            assert_eq!(header(&response, "cache-control"), "no-store", "{path}");
         }
     }
 }
@@ -97,46 +136,50 @@ fn shows_every_record_to_the_agent_and_its_operators() {
 #[test]
 fn asks_for_what_the_query_says() {
     let path = format!("/agent/{}/memory?prefix=a%20b%2F&limit=7&after=a+b%2Fc", keys(1).npub());
-    let (query, page) = asked(&request(&path, Some(&keys(1))), Ok(json!([])));
+    let (query, response) = asked(&request(&path, Some(&keys(1))), Some(StateReply::MemoryKeys(vec![])));
     let (prefix, after) = ("a b/".to_owned(), "a b/c".to_owned());
     assert_eq!(query, StateQuery::MemoryEntries { prefix, after, limit: 8 });
-    assert_eq!(page.body, r#"{"entries":[],"more":false}"#);
+    assert_eq!(text(response), r#"{"entries":[],"more":false}"#);
 }
 
 #[test]
 fn knows_no_other_agent() {
     for path in ["history", "manifest.json", "metrics.json"] {
         let other = format!("/agent/{}/{path}", keys(2).npub());
-        assert_eq!(page(&request(&other, Some(&keys(2)))).status, 404, "{path}");
+        assert_eq!(status(&request(&other, Some(&keys(2)))), 404, "{path}");
     }
 }
 
 #[test]
 fn shows_the_signed_manifest_under_either_name() {
     for name in [keys(1).npub(), keys(1).public_key().to_hex()] {
-        let page = page(&request(&format!("/agent/{name}/manifest.json"), None));
-        assert_eq!((page.status, page.content_type), (200, "application/json"));
-        assert!(serde_json::from_str::<Value>(&page.body).unwrap()["signature"].is_string());
+        let response = response(&request(&format!("/agent/{name}/manifest.json"), None));
+        assert_eq!(
+            (response.status().as_u16(), header(&response, "content-type")),
+            (200, "application/json")
+        );
+        assert!(serde_json::from_str::<Value>(&text(response)).unwrap()["signature"].is_string());
     }
 }
 
 #[test]
 fn is_healthy_as_long_as_its_database_answers() {
-    let (query, well) = asked(&request("/health", None), Ok(json!({"unfinished": 3, "running": 1})));
-    assert_eq!(query, StateQuery::Load);
-    let json: Value = serde_json::from_str(&well.body).unwrap();
-    assert_eq!((well.status, &json["status"], &json["unfinished_jobs"]), (200, &json!("ok"), &json!(3)));
-    let (_, ill) = asked(&request("/health", None), Err("disk on fire".to_owned()));
-    assert_eq!(ill.status, 503);
-    assert!(ill.body.contains("failing") && !ill.body.contains("fire"));
+    let (query, well) =
+        asked(&request("/health", None), Some(StateReply::Load(Workload { unfinished: 3, running: 1 })));
+    assert_eq!((query, well.status().as_u16()), (StateQuery::Load, 200));
+    let json: Value = serde_json::from_str(&text(well)).unwrap();
+    assert_eq!((&json["status"], &json["unfinished_jobs"]), (&json!("ok"), &json!(3)));
+    let (_, ill) = asked(&request("/health", None), None);
+    assert_eq!(ill.status().as_u16(), 503);
+    assert!(text(ill).contains("failing"));
 }
 
 #[test]
-fn keeps_the_reason_of_a_failure_to_itself() {
+fn says_that_the_database_does_not_answer() {
     for (path, reader) in [("/metrics".to_owned(), None), (every_record().remove(0), Some(keys(1)))] {
-        let (_, page) = asked(&request(&path, reader.as_ref()), Err("disk on fire".to_owned()));
-        assert_eq!(page.status, 503);
-        assert!(!page.body.contains("fire"), "{}", page.body);
+        let (_, response) = asked(&request(&path, reader.as_ref()), None);
+        assert_eq!(response.status().as_u16(), 503);
+        assert!(text(response).contains("does not answer"));
     }
 }
 
@@ -149,18 +192,16 @@ fn answers_for_names_that_are_asked_for() {
         ("?name=_", format!(r#"{{"names":{{"_":"{key}"}}}}"#)),
         ("?name=bob", r#"{"names":{}}"#.to_owned()),
     ] {
-        assert_eq!(page(&request(&format!("/.well-known/nostr.json{query}"), None)).body, expected);
+        assert_eq!(text(response(&request(&format!("/.well-known/nostr.json{query}"), None))), expected);
     }
 }
 
 #[test]
 fn admits_nobody_by_a_url_that_cannot_be_read() {
-    let request =
-        HttpRequest { method: "GET".to_owned(), url: "http:///x y".to_owned(), authorization: String::new() };
-    let npub = keys(1).npub();
-    let agent_route = AgentRoute::Record { agent: &npub, record: Record::State };
-    assert!(matches!(
-        routes().answer(agent_route, &request, NOW),
-        RouteAnswer::Response(HttpResponse { status: 401, .. })
-    ));
+    let path = format!("/agent/{}/state.json", keys(1).npub());
+    for host in ["", "a.example?", "me@agent.example"] {
+        let url = format!("http://{host}{path}");
+        let authorization = authorization(&keys(1), &url, "GET", NOW);
+        assert_eq!(status(&parts("GET", &url, &[("authorization", &authorization)])), 401, "{host}");
+    }
 }

@@ -3,18 +3,16 @@
 use std::sync::Arc;
 
 use futures_util::stream::{FuturesOrdered, StreamExt};
-use openagents_host::native::{Inputs, now};
+use openagents_host::native::{Inputs, Tickets, now};
 use openagents_host::{SqlError, VerifiedEvent};
 use openagents_relay::Outcome as RelayOutcome;
 use openagents_relay::native::RelayHandle;
-use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 
 use super::QueuedDelivery;
 use crate::author::agent::Jobs;
-use crate::engine::{Delivery, Destination, Effect, Input, RequestAdmission};
+use crate::engine::{Delivery, Destination, Effect, Input, RequestAdmission, StateReply};
 use crate::host_port::HandlerHost;
-use crate::native::mailbox::Tickets;
 use crate::native::relays::{ExternalDelivery, PerRelayQueues};
 use crate::runner::{EffectFuture, HostAction, Services};
 
@@ -26,7 +24,7 @@ pub(super) struct Effects<A> {
     pub(super) runtime: tokio::runtime::Handle,
     pub(super) services: Services<A>,
     pub(super) taken: Tickets<Result<RequestAdmission, SqlError>>,
-    pub(super) answered: Tickets<Result<Value, SqlError>>,
+    pub(super) answered: Tickets<Result<StateReply, SqlError>>,
     pub(super) answers: mpsc::UnboundedSender<QueuedDelivery>,
     pub(super) running: watch::Sender<usize>,
     /// What the engine is told by those who work for it.

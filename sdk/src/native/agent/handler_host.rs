@@ -8,10 +8,9 @@ use openagents_host::outgoing::{Reach, RelayClient, RelayError};
 use openagents_host::{Event, Keys};
 use openagents_relay::Filter;
 use openagents_relay::native::RelayHandle;
-use serde_json::Value;
 use tokio::sync::mpsc;
 
-use crate::engine::{Input, Lease, Report, StateQuery};
+use crate::engine::{Input, Lease, Report, StateQuery, StateReply};
 use crate::error::JobError;
 use crate::host_port::HandlerHost;
 use crate::native::mailbox::AgentMailbox;
@@ -60,7 +59,7 @@ impl HandlerHost for NativeHandlerHost {
         let _ = self.reports.send(Input::Reported { lease, report });
     }
 
-    async fn query_state(&self, query: StateQuery) -> Result<Value, JobError> {
+    async fn query_state(&self, query: StateQuery) -> Result<StateReply, JobError> {
         match self.mailbox.get() {
             Some(mailbox) => Ok(mailbox.query_state(query).await?),
             None => Err(starting()),

@@ -39,7 +39,7 @@ pub(in crate::native) enum InspectError {
     NoAgent { url: Url },
     #[error("{url} answered with status {status}: {reason}")]
     Refused { url: Url, status: u16, reason: String },
-    #[error("{url} did not answer with JSON: {error}")]
+    #[error("{url} did not answer as an agent does: {error}")]
     Json { url: Url, error: serde_json::Error },
     #[error("the working directory cannot be found: {0}")]
     WorkingDirectory(std::io::Error),
@@ -68,8 +68,8 @@ pub(in crate::native) async fn run<A: Jobs>(inspect: &Inspect) -> Result<(), Ins
         say(format_args!("{}", foreign_output(&text)));
         return Ok(());
     }
-    let value: Value = serde_json::from_str(&text).map_err(|error| InspectError::Json { url, error })?;
-    say(format_args!("{}", foreign_output(tables::text(&inspect.record, &value).trim_end())));
+    let shown = tables::text(&inspect.record, &text).map_err(|error| InspectError::Json { url, error })?;
+    say(format_args!("{}", foreign_output(shown.trim_end())));
     Ok(())
 }
 

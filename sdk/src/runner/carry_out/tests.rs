@@ -11,7 +11,7 @@ use super::*;
 use crate::author::agent::Agent;
 use crate::author::handler::{Handler, Hooks, Run, Schedule};
 use crate::declaration::{AgentDeclaration, JobDeclaration};
-use crate::engine::{Report, StateQuery, StateSnapshot, Task, WantedOutput};
+use crate::engine::{Report, StateQuery, StateReply, StateSnapshot, Task, WantedOutput};
 use crate::error::JobError;
 use crate::nip90::JobRequest;
 use crate::payment::wallet::{Invoice, InvoiceRequest, Settlement};
@@ -52,8 +52,8 @@ impl HandlerHost for SilentHost {
 
     fn report(&self, _: Lease, _: Report) {}
 
-    async fn query_state(&self, _: StateQuery) -> Result<Value, JobError> {
-        Ok(Value::Null)
+    async fn query_state(&self, _: StateQuery) -> Result<StateReply, JobError> {
+        Ok(StateReply::Keys(Vec::new()))
     }
 
     async fn events(&self, _: Vec<Filter>) -> Result<Vec<Event>, JobError> {

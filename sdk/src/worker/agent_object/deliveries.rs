@@ -3,15 +3,15 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use openagents_host::VerifiedEvent;
 use openagents_host::outgoing::Reach;
+use openagents_host::{VerifiedEvent, timeout};
 use openagents_relay::Outcome;
 use worker::{Env, Result};
 
 use super::handler_host;
 use crate::engine::{Delivery, Destination, Input};
 use crate::relays::{self, RelayConnection};
-use crate::worker::{DELIVERY_TIMEOUT, MAIN_RELAY, RELAY_BINDING, within};
+use crate::worker::{DELIVERY_TIMEOUT, calls};
 
 /// How many external relays are connected at once. A Worker may have six connections open.
 const OUTSIDE: usize = 3;
@@ -113,7 +113,7 @@ impl Deliveries {
 /// Delivers an event to the agent's own relay, and says what to tell the engine.
 pub(super) async fn deliver(env: &Env, waiting: PendingDelivery) -> Input {
     let PendingDelivery { entry, event, .. } = waiting;
-    let delivery = match within(DELIVERY_TIMEOUT, publish(env, &event)).await {
+    let delivery = match timeout(DELIVERY_TIMEOUT, publish(env, &event)).await {
         Some(delivery) => delivery.unwrap_or_else(|error| Delivery::Unreachable(error.to_string())),
         None => Delivery::Unreachable("the relay's object did not answer".to_owned()),
     };
@@ -122,8 +122,7 @@ pub(super) async fn deliver(env: &Env, waiting: PendingDelivery) -> Input {
 
 /// Publishes an event through the relay's object.
 async fn publish(env: &Env, event: &VerifiedEvent) -> Result<Delivery> {
-    let stub = env.durable_object(RELAY_BINDING)?.get_by_name(MAIN_RELAY)?;
-    Ok(match openagents_relay::worker::publish(&stub, event).await? {
+    Ok(match openagents_relay::worker::publish(&calls::relay(env)?, event).await? {
         Outcome::Accepted | Outcome::Duplicate => Delivery::Accepted,
         Outcome::Refused(reason) => Delivery::Refused(reason.to_string()),
     })

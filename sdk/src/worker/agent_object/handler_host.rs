@@ -7,16 +7,15 @@ use async_trait::async_trait;
 use futures_channel::mpsc::UnboundedSender;
 use openagents_host::outgoing::{Reach, RelayClient, RelayError, RelayLimits, Socket, SocketError};
 use openagents_host::worker::{DurableSql, now};
-use openagents_host::{Engine, Event, Keys, SqlError};
+use openagents_host::{Engine, Event, Keys, SqlError, timeout};
 use openagents_relay::Filter;
-use serde_json::Value;
 use worker::{Env, Method, Request, RequestInit};
 
 use super::TICKET;
-use crate::engine::{Effect, Input, JobEngine, Lease, Report, StateQuery};
+use crate::engine::{Effect, Input, JobEngine, Lease, Report, StateQuery, StateReply};
 use crate::error::JobError;
 use crate::host_port::HandlerHost;
-use crate::worker::{DELIVERY_TIMEOUT, MAIN_RELAY, RELAY_BINDING, within};
+use crate::worker::{DELIVERY_TIMEOUT, calls};
 
 pub(super) struct WorkerHandlerHost {
     pub(super) keys: Keys,
@@ -41,7 +40,7 @@ impl HandlerHost for WorkerHandlerHost {
         let _ = self.reports.unbounded_send(Input::Reported { lease, report });
     }
 
-    async fn query_state(&self, query: StateQuery) -> Result<Value, JobError> {
+    async fn query_state(&self, query: StateQuery) -> Result<StateReply, JobError> {
         Ok(query_state(&self.engine, query)?)
     }
 
@@ -50,7 +49,7 @@ impl HandlerHost for WorkerHandlerHost {
     }
 
     async fn connect_to_own(&self) -> Result<RelayClient, RelayError> {
-        match within(DELIVERY_TIMEOUT, upgrade(&self.env)).await {
+        match timeout(DELIVERY_TIMEOUT, upgrade(&self.env)).await {
             Some(socket) => Ok(RelayClient::over(socket?, RelayLimits::default())),
             None => Err(RelayError::Timeout { after: DELIVERY_TIMEOUT }),
         }
@@ -60,7 +59,7 @@ impl HandlerHost for WorkerHandlerHost {
 /// A WebSocket to the relay's object.
 async fn upgrade(env: &Env) -> Result<Socket, SocketError> {
     let answered = async {
-        let stub = env.durable_object(RELAY_BINDING)?.get_by_name(MAIN_RELAY)?;
+        let stub = calls::relay(env)?;
         let mut init = RequestInit::new();
         init.with_method(Method::Get);
         init.headers.set("upgrade", "websocket")?;
@@ -85,7 +84,7 @@ pub(super) enum StateQueryError {
 pub(super) fn query_state(
     engine: &RefCell<JobEngine<DurableSql>>,
     query: StateQuery,
-) -> Result<Value, StateQueryError> {
+) -> Result<StateReply, StateQueryError> {
     let mut effects = Vec::new();
     engine.borrow_mut().handle(now(), &Input::Query { query, ticket: TICKET }, &mut effects);
     let answer = effects.into_iter().find_map(|effect| match effect {
@@ -98,10 +97,10 @@ pub(super) fn query_state(
 /// Asks the relay's object.
 pub(super) async fn events(env: &Env, filters: Vec<Filter>) -> Result<Vec<Event>, JobError> {
     let asked = async {
-        let stub = env.durable_object(RELAY_BINDING)?.get_by_name(MAIN_RELAY)?;
-        openagents_relay::worker::query(&stub, &filters).await
+        let relay = calls::relay(env)?;
+        openagents_relay::worker::query(&relay, &filters).await
     };
-    match within(DELIVERY_TIMEOUT, asked).await {
+    match timeout(DELIVERY_TIMEOUT, asked).await {
         Some(events) => events.map_err(|error| failed(&error.to_string())),
         None => Err(failed("the relay's object did not answer")),
     }

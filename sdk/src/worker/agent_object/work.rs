@@ -14,7 +14,7 @@ use futures_util::{FutureExt, select_biased};
 use openagents_host::sql::SchemaError;
 use openagents_host::worker::{DurableSql, now};
 use openagents_host::{Engine, Timestamp};
-use worker::{Env, State};
+use worker::Env;
 
 use super::deliveries::{Deliveries, deliver};
 use super::handler_host::WorkerHandlerHost;
@@ -23,7 +23,7 @@ use crate::author::agent::Jobs;
 use crate::engine::{Effect, Input, JobEngine, Options};
 use crate::http::AgentRoutes;
 use crate::runner::{self, HostAction, Services, StateCache, StateError};
-use crate::settings::{self, SettingError};
+use crate::settings::{self, Operators, SettingError};
 use crate::worker::variable;
 
 /// How long one alarm takes up new jobs. The runtime ends it after 15 minutes, and a job may take 10.
@@ -52,33 +52,28 @@ pub(super) struct AgentWorker<A> {
     /// What the engine is to be told by those that work for it.
     reports: RefCell<UnboundedReceiver<Input>>,
     /// Tells the work that is going on that there is more.
-    woken: RefCell<Option<UnboundedSender<Woken>>>,
+    woken: RefCell<Option<UnboundedSender<Wake>>>,
     /// Who waits for the work that is going on to end.
     waiting: RefCell<Vec<oneshot::Sender<()>>>,
 }
 
-/// What wakes the work that is going on.
-enum Woken {
-    /// There is this to carry out.
-    Effect(Effect),
-    /// The engine's alarm may be due.
-    Alarm,
-}
+/// Wakes the work that is going on: its engine's alarm may be due, and there are these effects to carry out, if any.
+struct Wake(Vec<Effect>);
 
 /// Something that is going on, and what it tells the engine in the end, if anything.
 type RunningTasks<'a> = FuturesUnordered<LocalBoxFuture<'a, Option<Input>>>;
 
 impl<A: Jobs> AgentWorker<A> {
-    pub(super) fn open(state: &State, env: Env) -> Result<Self, OpenError> {
-        let sql = DurableSql::new(&state.storage());
+    pub(super) fn open(sql: DurableSql, env: Env) -> Result<Self, OpenError> {
         let settings = settings::agent_settings::<A>(|name| variable(&env, name))?;
+        let operators = Operators::read(|name| variable(&env, name))?;
         let given = settings::agent_keys(|name| variable(&env, name))?;
         let keys = match given {
             Some(keys) => keys,
             None => own_keys(&sql)?,
         };
         // Cloudflare routes by the host name, so that it vouches for it.
-        let routes = crate::assemble::agent_routes::<A>(&settings, &keys, BTreeSet::new());
+        let routes = crate::assemble::agent_routes::<A>(&settings, operators, &keys, BTreeSet::new());
         let reach = settings.reach;
         let options = Options {
             polled_relays: settings.external_relays(),
@@ -117,11 +112,7 @@ impl<A: Jobs> AgentWorker<A> {
     /// Tells the work that is going on, if any, that there is more to do. Work that begins later finds it in the engine.
     pub(super) fn wake(&self, effects: Vec<Effect>) {
         if let Some(woken) = &*self.woken.borrow() {
-            for effect in effects {
-                let _ = woken.unbounded_send(Woken::Effect(effect));
-            }
-            // Even where there is nothing to carry out, a run may be due.
-            let _ = woken.unbounded_send(Woken::Alarm);
+            let _ = woken.unbounded_send(Wake(effects));
         }
     }
 
@@ -142,20 +133,29 @@ impl<A: Jobs> AgentWorker<A> {
         true
     }
 
-    /// Does what is due, until nothing more can go on now.
+    /// Does what is due, unless that goes on already. Whoever works was told by [`wake`](Self::wake), and what it leaves is
+    /// the alarm's.
+    pub(super) async fn work_unless_working(&self) {
+        if !self.is_working() {
+            self.work().await;
+        }
+    }
+
+    /// Does what is due, until nothing more can go on now. Returns whether there was anything to do.
     // Nobody else takes reports while this works, and this is never begun twice.
     #[expect(clippy::await_holding_refcell_ref, reason = "only the one work that goes on borrows it")]
-    pub(super) async fn work(&self) {
+    pub(super) async fn work(&self) -> bool {
         let (sender, mut woken) = unbounded();
         let _working = WorkGuard::begin(self, sender);
-        let Ok(mut reports) = self.reports.try_borrow_mut() else { return };
-        let began = now();
+        let Ok(mut reports) = self.reports.try_borrow_mut() else { return false };
+        let (began, mut did_work) = (now(), false);
         let going: RunningTasks<'_> = FuturesUnordered::new();
         let mut going = going;
         let mut own: RunningTasks<'_> = FuturesUnordered::new();
         let mut external: RunningTasks<'_> = FuturesUnordered::new();
         loop {
             for effect in self.due(began, !going.is_empty()) {
+                did_work = true;
                 self.begin(effect, &going);
             }
             while let Some(next) = self.deliveries.next_own(own.len()) {
@@ -167,16 +167,15 @@ impl<A: Jobs> AgentWorker<A> {
             if going.is_empty() && own.is_empty() && external.is_empty() {
                 break;
             }
+            did_work = true;
             let input = select_biased! {
                 input = own.select_next_some() => input,
                 // What a run says comes before how it ended.
                 input = reports.select_next_some() => Some(input),
                 input = going.select_next_some() => input,
                 input = external.select_next_some() => input,
-                woken = woken.select_next_some() => {
-                    if let Woken::Effect(effect) = woken {
-                        self.begin(effect, &going);
-                    }
+                Wake(effects) = woken.select_next_some() => {
+                    effects.into_iter().for_each(|effect| self.begin(effect, &going));
                     None
                 }
                 // Leases run out, reports and schedules come due, while handlers work.
@@ -188,6 +187,7 @@ impl<A: Jobs> AgentWorker<A> {
         }
         // An open connection would keep the object from hibernating.
         self.deliveries.hang_up().await;
+        did_work
     }
 
     /// What is due. After [`ALARM_SPAN`] nothing is begun any more; what there is to say is said as long as a run is
@@ -232,7 +232,7 @@ impl<A: Jobs> AgentWorker<A> {
 struct WorkGuard<'a, A>(&'a AgentWorker<A>);
 
 impl<'a, A> WorkGuard<'a, A> {
-    fn begin(agent: &'a AgentWorker<A>, woken: UnboundedSender<Woken>) -> Self {
+    fn begin(agent: &'a AgentWorker<A>, woken: UnboundedSender<Wake>) -> Self {
         *agent.woken.borrow_mut() = Some(woken);
         Self(agent)
     }

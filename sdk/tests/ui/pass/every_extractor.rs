@@ -1,5 +1,5 @@
 use openagents_sdk::prelude::*;
-use openagents_sdk::nip90::{Input, InputKind};
+use openagents_sdk::nip90::{InputKind, JobInput};
 use openagents_sdk::__private::Run;
 use openagents_sdk::declaration::InputDeclaration;
 use openagents_sdk::{FromInput, FromJob, Jobs, Session};
@@ -14,7 +14,7 @@ impl FromInput for Word {
     const INPUT: InputDeclaration = InputDeclaration { input_type: "text", mime_types: &["text/plain"], required: true };
     const KINDS: &'static [InputKind] = &[InputKind::Text];
 
-    async fn from_inputs(_: &JobContext, inputs: &[&Input]) -> Result<Vec<Self>, JobError> {
+    async fn from_inputs(_: &JobContext, inputs: &[&JobInput]) -> Result<Vec<Self>, JobError> {
         Ok(inputs.iter().map(|input| Self(input.data.clone())).collect())
     }
 }

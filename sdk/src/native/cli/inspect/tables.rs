@@ -1,109 +1,143 @@
 //! Formats records as text.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use chrono::DateTime;
+use openagents_host::Timestamp;
+use serde::Deserialize;
 use serde_json::Value;
 
+use crate::engine::{
+    AgentMetrics, JobDetails, JobSummary, MemoryKey, MemoryValue, SessionSummary, SessionTurn,
+};
 use crate::native::cli::arguments::InspectedRecord;
 
-/// What an operator sees of a record.
-pub(super) fn text(record: &InspectedRecord, answer: &Value) -> String {
-    match record {
-        InspectedRecord::History { .. } => history(answer),
-        InspectedRecord::Job { .. } => job(answer),
-        InspectedRecord::Sessions { customer: None, .. } => sessions(answer),
-        InspectedRecord::Sessions { customer: Some(_), .. } => conversation(answer),
-        InspectedRecord::Memory { key: None, .. } => memory(answer),
-        InspectedRecord::Memory { key: Some(_), .. } => pretty(&answer["value"]),
-        InspectedRecord::Metrics => metrics(answer),
-        InspectedRecord::State => pretty(answer),
-    }
+/// A page of `/agent/{npub}/history`.
+#[derive(Deserialize)]
+struct HistoryPage {
+    jobs: Vec<JobSummary>,
+    more: bool,
 }
 
-fn history(answer: &Value) -> String {
-    let jobs = list(answer, "jobs");
-    let rows = jobs.iter().map(|job| {
-        let took = job["finished_at"].as_u64().zip(job["received_at"].as_u64());
+#[derive(Deserialize)]
+struct SessionsPage {
+    sessions: Vec<SessionSummary>,
+    more: bool,
+}
+
+#[derive(Deserialize)]
+struct ConversationPage {
+    turns: Vec<SessionTurn>,
+}
+
+#[derive(Deserialize)]
+struct MemoryPage {
+    entries: Vec<MemoryKey>,
+    more: bool,
+}
+
+/// What an operator sees of a record, from the JSON that the agent answers with.
+pub(super) fn text(record: &InspectedRecord, json: &str) -> Result<String, serde_json::Error> {
+    Ok(match record {
+        InspectedRecord::History { .. } => history(&serde_json::from_str(json)?),
+        InspectedRecord::Job { .. } => job(&serde_json::from_str(json)?),
+        InspectedRecord::Sessions { customer: None, .. } => sessions(&serde_json::from_str(json)?),
+        InspectedRecord::Sessions { customer: Some(_), .. } => conversation(&serde_json::from_str(json)?),
+        InspectedRecord::Memory { key: None, .. } => memory(&serde_json::from_str(json)?),
+        InspectedRecord::Memory { key: Some(_), .. } => {
+            pretty(&serde_json::from_str::<MemoryValue>(json)?.value)
+        }
+        InspectedRecord::Metrics => metrics(&serde_json::from_str(json)?),
+        InspectedRecord::State => pretty(&serde_json::from_str(json)?),
+    })
+}
+
+fn history(page: &HistoryPage) -> String {
+    let rows = page.jobs.iter().map(|job| {
+        let took = job.finished_at.map(|end| job.received_at.until(end));
         vec![
-            plain(&job["seq"]),
-            time(&job["received_at"]),
-            plain(&job["kind"]),
-            plain(&job["state"]),
-            plain(&job["attempt"]),
-            took.map_or_else(String::new, |(end, begin)| seconds(end.saturating_sub(begin))),
-            plain(&job["price_msat"]),
-            plain(&job["customer"]).chars().take(12).collect(),
-            plain(&job["id"]),
+            job.seq.to_string(),
+            time(job.received_at),
+            job.kind.to_string(),
+            job.state.to_string(),
+            job.attempt.to_string(),
+            took.map_or_else(String::new, seconds),
+            optional(job.price_msat),
+            job.customer.to_hex().chars().take(12).collect(),
+            job.id.to_hex(),
         ]
     });
     let heads = ["SEQ", "RECEIVED (UTC)", "KIND", "STATE", "TRIES", "TOOK", "MSAT", "CUSTOMER", "REQUEST"];
-    let more = more(answer, || {
-        format!("--before {}", jobs.last().map_or_else(String::new, |job| plain(&job["seq"])))
-    });
-    table(&heads, rows.collect(), "No jobs are on record.") + &more
+    let next = || format!("--before {}", optional(page.jobs.last().map(|job| job.seq)));
+    table(&heads, rows.collect(), "No jobs are on record.") + &more(page.more, next)
 }
 
-fn job(answer: &Value) -> String {
+fn job(details: &JobDetails) -> String {
+    let job = &details.summary;
     let mut text = String::new();
-    for (field, value) in answer.as_object().into_iter().flatten() {
-        let value = match field.as_str() {
-            "request" | "answer" => continue,
-            field if field.ends_with("_at") => time(value),
-            _ => plain(value),
-        };
+    for (field, value) in [
+        ("attempt", job.attempt.to_string()),
+        ("customer", job.customer.to_hex()),
+        ("finished_at", job.finished_at.map_or_else(String::new, time)),
+        ("id", job.id.to_hex()),
+        ("kind", job.kind.to_string()),
+        ("price_msat", optional(job.price_msat)),
+        ("received_at", time(job.received_at)),
+        ("seq", job.seq.to_string()),
+        ("source", job.source.clone().unwrap_or_default()),
+        ("started_at", job.started_at.map_or_else(String::new, time)),
+        ("state", job.state.to_string()),
+    ] {
         let _ = writeln!(text, "{field:<12} {value}");
     }
-    let _ = writeln!(text, "\nrequest\n{}", pretty(&answer["request"]));
-    if !answer["answer"].is_null() {
-        let _ = writeln!(text, "\nanswer\n{}", pretty(&answer["answer"]));
+    let _ = writeln!(text, "\nrequest\n{}", pretty(&details.request));
+    if !details.answer.is_null() {
+        let _ = writeln!(text, "\nanswer\n{}", pretty(&details.answer));
     }
     text
 }
 
-fn sessions(answer: &Value) -> String {
-    let rows = list(answer, "sessions")
-        .iter()
-        .map(|session| vec![time(&session["last_at"]), plain(&session["turns"]), plain(&session["npub"])]);
-    table(&["LAST (UTC)", "TURNS", "CUSTOMER"], rows.collect(), "There are no conversations.")
-        + &more(answer, || "--limit".to_owned())
+fn sessions(page: &SessionsPage) -> String {
+    let row = |session: &SessionSummary| {
+        vec![time(session.last_at), session.turns.to_string(), session.npub.clone()]
+    };
+    let rows = page.sessions.iter().map(row).collect();
+    table(&["LAST (UTC)", "TURNS", "CUSTOMER"], rows, "There are no conversations.")
+        + &more(page.more, || "--limit".to_owned())
 }
 
-fn conversation(answer: &Value) -> String {
+fn conversation(conversation: &ConversationPage) -> String {
     let mut text = String::new();
-    for turn in list(answer, "turns") {
-        let _ =
-            writeln!(text, "{}  {}: {}", time(&turn["said_at"]), plain(&turn["role"]), plain(&turn["text"]));
+    for turn in &conversation.turns {
+        let _ = writeln!(text, "{}  {}: {}", time(turn.said_at), turn.role, turn.text);
     }
     text
 }
 
-fn memory(answer: &Value) -> String {
-    let entries = list(answer, "entries");
-    let rows = entries
-        .iter()
-        .map(|entry| vec![time(&entry["written_at"]), plain(&entry["characters"]), plain(&entry["key"])]);
-    let last = || entries.last().map_or_else(String::new, |entry| plain(&entry["key"]));
-    table(&["WRITTEN (UTC)", "SIZE", "KEY"], rows.collect(), "Nothing is in memory.")
-        + &more(answer, || format!("--after '{}'", last()))
+fn memory(page: &MemoryPage) -> String {
+    let row =
+        |entry: &MemoryKey| vec![time(entry.written_at), entry.characters.to_string(), entry.key.clone()];
+    let rows = page.entries.iter().map(row).collect();
+    let last = || page.entries.last().map_or("", |entry| &*entry.key);
+    table(&["WRITTEN (UTC)", "SIZE", "KEY"], rows, "Nothing is in memory.")
+        + &more(page.more, || format!("--after '{}'", last()))
 }
 
-fn metrics(answer: &Value) -> String {
-    let rows = list(answer, "ended").iter().map(|row| {
-        let mean = row["elapsed_ms"].as_u64().unwrap_or(0).checked_div(row["jobs"].as_u64().unwrap_or(0));
+fn metrics(metrics: &AgentMetrics) -> String {
+    let rows = metrics.ended.iter().map(|row| {
+        let mean = row.elapsed_ms.checked_div(row.jobs).map(Duration::from_millis);
         vec![
-            plain(&row["kind"]),
-            plain(&row["state"]),
-            plain(&row["jobs"]),
+            row.kind.to_string(),
+            row.state.to_string(),
+            row.jobs.to_string(),
             mean.map_or_else(String::new, seconds),
-            plain(&row["msat"]),
+            row.msat.to_string(),
         ]
     });
     let now = format!(
         "\n{} unfinished, {} running, {} events not delivered yet\n",
-        plain(&answer["unfinished"]),
-        plain(&answer["running"]),
-        plain(&answer["outbox"])
+        metrics.unfinished, metrics.running, metrics.outbox
     );
     table(&["KIND", "STATE", "JOBS", "MEAN", "MSAT"], rows.collect(), "No job has ended yet.") + &now
 }
@@ -127,30 +161,22 @@ fn table(heads: &[&str], rows: Vec<Vec<String>>, nothing: &str) -> String {
     text
 }
 
-fn more(answer: &Value, how: impl Fn() -> String) -> String {
-    if answer["more"] == true { format!("\nThere are more: see {}.\n", how()) } else { String::new() }
+fn more(is_more: bool, how: impl Fn() -> String) -> String {
+    if is_more { format!("\nThere are more: see {}.\n", how()) } else { String::new() }
 }
 
-fn list<'a>(answer: &'a Value, name: &str) -> &'a [Value] {
-    answer[name].as_array().map_or(&[], Vec::as_slice)
+fn optional(number: Option<u64>) -> String {
+    number.map_or_else(String::new, |number| number.to_string())
 }
 
-fn plain(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
-}
-
-/// A time given in milliseconds since the Unix epoch, as UTC.
-fn time(value: &Value) -> String {
-    let time = value.as_i64().and_then(DateTime::from_timestamp_millis);
+/// A time as UTC.
+fn time(time: Timestamp) -> String {
+    let time = i64::try_from(time.as_millis()).ok().and_then(DateTime::from_timestamp_millis);
     time.map_or_else(String::new, |time| time.format("%Y-%m-%d %H:%M:%S").to_string())
 }
 
-fn seconds(millis: u64) -> String {
-    format!("{}.{:03} s", millis / 1000, millis % 1000)
+fn seconds(duration: Duration) -> String {
+    format!("{}.{:03} s", duration.as_secs(), duration.subsec_millis())
 }
 
 fn pretty(value: &Value) -> String {
@@ -159,12 +185,14 @@ fn pretty(value: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
-    use super::text;
     use crate::native::cli::arguments::{InspectedRecord, ListPage};
+    use serde_json::{Value, json};
 
     const PAGE: ListPage = ListPage { limit: 1 };
+
+    fn text(record: &InspectedRecord, json: &Value) -> String {
+        super::text(record, &json.to_string()).unwrap()
+    }
 
     #[test]
     fn shows_jobs_in_columns_and_how_to_see_more() {

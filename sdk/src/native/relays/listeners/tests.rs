@@ -20,7 +20,7 @@ struct RecordingTaker {
 impl RequestTaker for RecordingTaker {
     async fn take(&self, event: VerifiedEvent, relay: &str) -> Result<(), AgentError> {
         if self.fails.swap(false, Ordering::Relaxed) {
-            return Err(AgentError::Stopped);
+            return Err(AgentError::Stopped(openagents_host::native::EngineStopped));
         }
         self.all.lock().unwrap().push(event.id);
         let _ = self.taken.send((event.id, relay.to_owned()));

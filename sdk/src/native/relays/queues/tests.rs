@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::*;
-use crate::engine::{Lease, Report, StateQuery};
+use crate::engine::{Lease, Report, StateQuery, StateReply};
 use crate::error::JobError;
 use crate::relays::tests::{Relay, note};
 
@@ -27,8 +27,8 @@ impl HandlerHost for Own {
 
     fn report(&self, _: Lease, _: Report) {}
 
-    async fn query_state(&self, _: StateQuery) -> Result<Value, JobError> {
-        Ok(Value::Null)
+    async fn query_state(&self, _: StateQuery) -> Result<StateReply, JobError> {
+        Ok(StateReply::Json(Value::Null))
     }
 
     async fn events(&self, _: Vec<Filter>) -> Result<Vec<Event>, JobError> {

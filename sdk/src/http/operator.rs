@@ -1,0 +1,238 @@
+//! Operators of the agent, proven by a signed event (NIP-98).
+
+use std::collections::BTreeSet;
+
+use openagents_host::http::response::{self, private, with_header};
+use openagents_host::http::{HeaderValue, Parts, Response, StatusCode, header, header_text, request_url};
+use openagents_host::http_auth::{HttpAuthError, authorize};
+use openagents_host::keys::npub;
+use openagents_host::{PublicKey, Timestamp};
+use openagents_relay::admission::access::host_of;
+use url::Url;
+
+use crate::settings::Operators;
+
+/// The proof that a request is an operator's: nothing else makes one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Operator(PublicKey);
+
+/// Who may read the agent's records: the agent itself and its operators.
+#[derive(Clone, Debug)]
+pub(crate) struct RecordAccess {
+    agent: PublicKey,
+    operators: Operators,
+    /// Without any, that of the request.
+    hosts: BTreeSet<String>,
+}
+
+impl RecordAccess {
+    /// What operators sign has to name one of these hosts, if there are any: the `Host` header of a request says what whoever
+    /// passed it on wanted it to say.
+    pub(crate) fn new(agent: PublicKey, operators: Operators, hosts: BTreeSet<String>) -> Self {
+        Self { agent, operators, hosts }
+    }
+
+    /// Who sent a request, if it is an operator; anybody else gets the response that says why not.
+    pub(super) fn operator(&self, parts: &Parts, now: Timestamp) -> Result<Operator, Response> {
+        let request = SignedRequest::of(parts);
+        if !request.authorization.is_empty() && !self.is_own(&request.url) {
+            return Err(elsewhere(&request));
+        }
+        let who = identify(&request, now).map_err(|error| unauthorized(&request, &error))?;
+        if who == self.agent || self.operators.contains(&who) {
+            return Ok(Operator(who));
+        }
+        let reason = format!(
+            "{} may not read this: only the agent's own key and those in the variable ADMIN_PUBKEYS may.",
+            npub(&who)
+        );
+        Err(private(response::error(StatusCode::FORBIDDEN, &reason)))
+    }
+
+    fn is_own(&self, url: &str) -> bool {
+        self.hosts.is_empty() || host_of(url).is_some_and(|host| self.hosts.contains(&host))
+    }
+}
+
+/// What of a request is signed.
+struct SignedRequest<'a> {
+    method: &'a str,
+    /// Empty without a host that can be one.
+    url: String,
+    authorization: &'a str,
+}
+
+impl<'a> SignedRequest<'a> {
+    fn of(parts: &'a Parts) -> Self {
+        Self {
+            method: parts.method.as_str(),
+            url: request_url(parts).unwrap_or_default(),
+            authorization: header_text(&parts.headers, &header::AUTHORIZATION),
+        }
+    }
+}
+
+/// Who signed for this request.
+///
+/// NIP-98 wants `u` to be exactly the URL of the request. Where a proxy ends TLS, the one before it was `https` and the one
+/// behind it is `http`, so either is taken for the same host, path and query; the proxy has to leave `Host` as it was.
+fn identify(request: &SignedRequest<'_>, now: Timestamp) -> Result<PublicKey, HttpAuthError> {
+    let authorized = |url: &str| authorize(request.authorization, url, request.method, now, None);
+    let mut refused = None;
+    for url in urls(&request.url) {
+        match authorized(&url) {
+            Err(error @ HttpAuthError::Url { .. }) => refused = Some(refused.unwrap_or(error)),
+            other => return other,
+        }
+    }
+    Err(refused.unwrap_or_else(|| HttpAuthError::Url { expected: request.url.clone() }))
+}
+
+/// The URL with either scheme, each in the form in which browsers and `fetch` write it.
+fn urls(url: &str) -> impl Iterator<Item = String> {
+    let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+    ["https", "http"]
+        .into_iter()
+        .filter_map(move |scheme| Url::parse(&format!("{scheme}://{rest}")).map(String::from).ok())
+}
+
+fn elsewhere(request: &SignedRequest<'_>) -> Response {
+    let host = host_of(&request.url).unwrap_or_default();
+    challenge(&format!(
+        "This agent does not take `{host}` for itself: ask under the host of RELAY_URL, or under the address it listens on.\n\
+         A proxy before it has to leave the `Host` header as it is."
+    ))
+}
+
+fn unauthorized(request: &SignedRequest<'_>, error: &HttpAuthError) -> Response {
+    let url = request.url.split_once("://").map_or("", |(_, rest)| rest);
+    let reason = match error {
+        _ if request.authorization.is_empty() => "This is for the agent's operators.".to_owned(),
+        // Which of both schemes is meant does not matter.
+        HttpAuthError::Url { .. } => "The event is for another URL.".to_owned(),
+        error => format!("Not authorized: {error}."),
+    };
+    challenge(&format!(
+        "{reason}\n\
+         Send `Authorization: Nostr <base64>` (NIP-98): a signed event of kind 27235, not older than 60 seconds, with the\n\
+         tags [\"u\", \"https://{url}\"] and [\"method\", \"{}\"]. The command `inspect` of a deployment does that.",
+        request.method
+    ))
+}
+
+fn challenge(reason: &str) -> Response {
+    let response = response::error(StatusCode::UNAUTHORIZED, reason);
+    private(with_header(response, header::WWW_AUTHENTICATE, HeaderValue::from_static("Nostr")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use openagents_host::http::Parts;
+    use openagents_host::http_auth::authorization;
+    use openagents_host::{Keys, Timestamp};
+
+    use super::RecordAccess;
+    use crate::http::fixtures::{header, parts, text};
+    use crate::settings::Operators;
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_700_000_000);
+    const URL: &str = "http://agent.example:8787/agent/npub1/memory/a%20b?x=%C3%A9&y";
+
+    fn keys(number: u8) -> Keys {
+        Keys::from_secret(&[number; 32]).unwrap()
+    }
+
+    fn request(url: &str, authorization: &str) -> Parts {
+        let headers = [("authorization", authorization)];
+        parts("GET", url, if authorization.is_empty() { &[] } else { &headers })
+    }
+
+    /// Who may read the records of the agent with key 1, whose operator has key 2.
+    fn access(hosts: BTreeSet<String>) -> RecordAccess {
+        let operators = Operators::from_iter([keys(2).public_key()]);
+        RecordAccess::new(keys(1).public_key(), operators, hosts)
+    }
+
+    fn status_under(hosts: BTreeSet<String>, request: &Parts) -> u16 {
+        access(hosts).operator(request, NOW).map_or_else(|response| response.status().as_u16(), |_| 200)
+    }
+
+    fn status(request: &Parts) -> u16 {
+        status_under(BTreeSet::new(), request)
+    }
+
+    #[test]
+    fn admits_the_agent_and_the_keys_that_are_named_and_nobody_else() {
+        for (number, expected) in [(1, 200), (2, 200), (3, 403)] {
+            assert_eq!(
+                status(&request(URL, &authorization(&keys(number), URL, "GET", NOW))),
+                expected,
+                "{number}"
+            );
+        }
+    }
+
+    #[test]
+    fn takes_either_scheme_and_nothing_else_for_another() {
+        for (url, expected) in [
+            (URL.to_owned(), 200),
+            (URL.replace("http:", "https:"), 200),
+            (URL.replace("http:", "ws:"), 401),
+            (URL.replace("&y", ""), 401),
+            (URL.replace("8787", "8788"), 401),
+            (URL.replace("npub1", "npub2"), 401),
+            (URL.replace("%20", "+"), 401),
+        ] {
+            assert_eq!(status(&request(URL, &authorization(&keys(1), &url, "GET", NOW))), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn knows_the_url_in_the_form_that_clients_write_it() {
+        for (scheme, port) in [("http", 80), ("https", 443)] {
+            let asked = format!("http://AGENT.example:{port}/agent/npub1/history");
+            let signed = format!("{scheme}://agent.example/agent/npub1/history");
+            assert_eq!(status(&request(&asked, &authorization(&keys(1), &signed, "GET", NOW))), 200);
+        }
+        let nowhere = "https://agent.example?/agent/npub1/history";
+        assert_eq!(status(&request(nowhere, &authorization(&keys(1), nowhere, "GET", NOW))), 401);
+    }
+
+    #[test]
+    fn refuses_what_was_signed_too_early_or_for_another_method() {
+        let early = Timestamp::from_seconds(NOW.as_seconds() - 61);
+        assert_eq!(status(&request(URL, &authorization(&keys(1), URL, "GET", early))), 401);
+        assert_eq!(status(&request(URL, &authorization(&keys(1), URL, "HEAD", NOW))), 401);
+    }
+
+    #[test]
+    fn what_is_signed_for_another_host_is_not_believed_where_the_own_one_is_known() {
+        let hosts = ["agent.example", "127.0.0.1", "::1"].map(str::to_owned);
+        for (url, expected) in [
+            (URL.to_owned(), 200),
+            (URL.replace(":8787", ""), 200),
+            (URL.replace("agent.example", "127.0.0.1"), 200),
+            (URL.replace("agent.example", "[::1]"), 200),
+            (URL.replace("agent.example", "evil.example"), 401),
+            (URL.replace("agent.example", "agent.example.evil.example"), 401),
+            (URL.replace("agent.example:8787", ""), 401),
+        ] {
+            // Somebody else's token, and the `Host` header to go with it.
+            let request = request(&url, &authorization(&keys(1), &url, "GET", NOW));
+            assert_eq!(status_under(hosts.clone().into(), &request), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn says_how_to_be_let_in() {
+        for authorization in ["", "Bearer abc", "Nostr abc"] {
+            let response = access(BTreeSet::new()).operator(&request(URL, authorization), NOW).unwrap_err();
+            assert_eq!((response.status().as_u16(), header(&response, "www-authenticate")), (401, "Nostr"));
+            assert_eq!(header(&response, "cache-control"), "no-store");
+            let text = text(response);
+            assert!(text.contains("kind 27235") && text.contains("agent.example:8787/agent/npub1"));
+        }
+    }
+}
