@@ -25,32 +25,24 @@ pub trait Engine {
         let _ = inputs;
     }
 
-<<<<<<< HEAD
-    /// Looks at the inputs that are handled next, before the first of them: what has to be asked of the database can be
-    /// asked for all of them at once. What comes of each input is the same without this.
+    /// Looks at all inputs that are handled next, before the first of them, so that the database can be asked about them
+    /// at once. What comes of each input is the same without this.
     fn prepare(&mut self, now: Timestamp, inputs: &mut [Self::Input]) {
         let _ = (now, inputs);
     }
 
-    /// Takes one input. Failures are answered as effects: an engine outlives every input.
-=======
     /// Handles one input. Failures are effects: an engine survives every input.
->>>>>>> main
     ///
     /// The input is borrowed because it may have to be repeated: when a transaction around several inputs cannot be
     /// committed, each is handled alone.
     fn handle(&mut self, now: Timestamp, input: &Self::Input, effects: &mut Vec<Self::Effect>);
 
-<<<<<<< HEAD
-    /// Takes one input that is not going to be fed again, so that the engine need not copy what it keeps of it.
+    /// Handles one input that is never repeated, so that the engine need not copy what it keeps of it.
     fn handle_once(&mut self, now: Timestamp, input: Self::Input, effects: &mut Vec<Self::Effect>) {
         self.handle(now, &input, effects);
     }
 
-    /// Does what has become due by `now`.
-=======
     /// Does what is due at `now`.
->>>>>>> main
     fn alarm(&mut self, now: Timestamp, effects: &mut Vec<Self::Effect>);
 
     /// When [`alarm`](Self::alarm) must be called next. Asked again after every input.

@@ -122,9 +122,8 @@ impl RelayHost {
         &self,
         socket: &WebSocket,
         message: WebSocketIncomingMessage,
-<<<<<<< HEAD
-    ) -> ::worker::Result<Option<impl Future<Output = ::worker::Result<()>> + use<H>>> {
-        let Some(connection) = session::connection(&self.0.state, socket) else { return Ok(None) };
+    ) -> ::worker::Result<Option<impl Future<Output = ::worker::Result<()>> + use<>>> {
+        let Some(connection) = session::connection(self.0.host.state(), socket) else { return Ok(None) };
         let admitted = self.0.with_open(|open| match message {
             WebSocketIncomingMessage::String(text) => {
                 (open.relay.admit(now(), connection, &text), text.len())
@@ -140,13 +139,6 @@ impl RelayHost {
                 socket.send_with_str(notice.to_json())?;
                 return Ok(None);
             }
-=======
-    ) -> ::worker::Result<Option<impl Future<Output = ::worker::Result<()>> + use<>>> {
-        let Some(connection) = session::connection(self.0.host.state(), socket) else { return Ok(None) };
-        let input = match message {
-            WebSocketIncomingMessage::String(text) => Input::Text { connection, text },
-            WebSocketIncomingMessage::Binary(_) => Input::Message { connection, message: Checked::binary() },
->>>>>>> main
         };
         let (count, is_full) = self.0.gather(Input::Message { connection, message }, length);
         let pending = if count == 1 && self.0.last.get().is_recent() && !is_full {
