@@ -1,6 +1,7 @@
 //! Where the object delivers events that an agent registered for.
 
 use std::future::Future;
+use std::pin::Pin;
 
 use ::worker::Env;
 use openagents_host::VerifiedEvent;
@@ -12,5 +13,9 @@ pub trait HandoverSink: 'static {
     ///
     /// # Errors
     /// What goes to the log.
-    fn deliver(env: &Env, event: &VerifiedEvent) -> impl Future<Output = Result<(), String>>;
+    fn deliver<'a>(
+        &'a self,
+        env: &'a Env,
+        event: &'a VerifiedEvent,
+    ) -> Pin<Box<dyn Future<Output = Result<(), String>> + 'a>>;
 }

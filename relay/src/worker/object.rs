@@ -5,7 +5,6 @@ mod requests;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::marker::PhantomData;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -35,17 +34,17 @@ use crate::session::{ConnectionId, Origin};
 use crate::validate::Checked;
 
 /// The body of the relay's Durable Object. Each method is the handler of the same name.
-pub struct RelayHost<H>(AssertUnwindSafe<Rc<ObjectInner<H>>>);
+pub struct RelayHost(AssertUnwindSafe<Rc<ObjectInner>>);
 
 /// All of the object that has to outlive an event, for deliveries that go on after it.
-struct ObjectInner<H> {
+struct ObjectInner {
     host: ObjectHost<OpenRelay>,
     env: Env,
     config: RelayConfig,
     information: RelayInformation,
     batch: RefCell<MessageBatch>,
     last: Cell<LastBatch>,
-    handover: PhantomData<fn() -> H>,
+    handover: Box<dyn HandoverSink>,
 }
 
 /// The relay and its sockets, in memory while the object is awake.
@@ -60,10 +59,16 @@ struct ClientSocket {
     is_stored: bool,
 }
 
-impl<H: HandoverSink> RelayHost<H> {
+impl RelayHost {
     /// The object's body. Nothing is done yet: what fails is to be told to whoever asks.
     #[must_use]
-    pub fn new(state: State, env: Env, config: RelayConfig, information: RelayInformation) -> Self {
+    pub fn new(
+        state: State,
+        env: Env,
+        config: RelayConfig,
+        information: RelayInformation,
+        handover: Box<dyn HandoverSink>,
+    ) -> Self {
         let object = ObjectInner {
             host: ObjectHost::new(state),
             env,
@@ -71,7 +76,7 @@ impl<H: HandoverSink> RelayHost<H> {
             information,
             batch: RefCell::default(),
             last: Cell::new(LastBatch { at: Timestamp::EPOCH, count: 0 }),
-            handover: PhantomData,
+            handover,
         };
         Self(AssertUnwindSafe(Rc::new(object)))
     }
@@ -117,7 +122,7 @@ impl<H: HandoverSink> RelayHost<H> {
         &self,
         socket: &WebSocket,
         message: WebSocketIncomingMessage,
-    ) -> ::worker::Result<Option<impl Future<Output = ::worker::Result<()>> + use<H>>> {
+    ) -> ::worker::Result<Option<impl Future<Output = ::worker::Result<()>> + use<>>> {
         let Some(connection) = session::connection(self.0.host.state(), socket) else { return Ok(None) };
         let input = match message {
             WebSocketIncomingMessage::String(text) => Input::Text { connection, text },
@@ -235,7 +240,7 @@ impl PendingEffects {
     }
 }
 
-impl<H: HandoverSink> ObjectInner<H> {
+impl ObjectInner {
     /// Runs `body` with what is in memory, after waking up if it must.
     fn with_open<T>(&self, body: impl FnOnce(&mut OpenRelay) -> T) -> ::worker::Result<T> {
         self.host.with(|| self.open_relay(), body)
@@ -311,7 +316,7 @@ impl<H: HandoverSink> ObjectInner<H> {
     }
 
     async fn deliver(&self, event: &VerifiedEvent) {
-        match H::deliver(&self.env, event).await {
+        match self.handover.deliver(&self.env, event).await {
             Ok(()) => {
                 // If the database cannot be reached now, it is delivered again.
                 let Ok(pending) = self.handle(Input::Delivered(event.id)) else { return };
