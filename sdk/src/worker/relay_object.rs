@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use openagents_host::{VerifiedEvent, timeout};
-use openagents_relay::worker::{HandoverSink, RelayHost, limits};
+use openagents_relay::worker::{HandoverError, HandoverSink, RelayHost, limits};
 use openagents_relay::{RelayInformation, WritePolicy};
 use worker::{Env, State};
 
@@ -40,11 +40,11 @@ impl HandoverSink for AgentObjectSink {
         &'a self,
         env: &'a Env,
         event: &'a VerifiedEvent,
-    ) -> Pin<Box<dyn Future<Output = Result<(), String>> + 'a>> {
+    ) -> Pin<Box<dyn Future<Output = Result<(), HandoverError>> + 'a>> {
         Box::pin(async move {
             match timeout(DELIVERY_TIMEOUT, take_request(env, event)).await {
-                Some(delivered) => delivered.map_err(|error| error.to_string())?,
-                None => Err("the agent's object did not answer".to_owned()),
+                Some(delivered) => delivered?.map_err(HandoverError::NotRecorded),
+                None => Err(HandoverError::Timeout { after: DELIVERY_TIMEOUT }),
             }
         })
     }
