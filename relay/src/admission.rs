@@ -1,17 +1,18 @@
 //! Which events and connections the relay accepts: lists, rates, proof of work, protected events, policy.
 //!
-//! The checks of an event come in this order, the cheap ones first: its form and the [limits](crate::Limits) (length,
-//! `created_at`, tags, proof of work), the [lists](Lists) (kind, author, id), who has
-//! [identified](crate::admission::access) themselves, protection, whether it is stored, the [rates](Rates), its id and
-//! signature, and last the deployment's [policy](WritePolicy). A native connection, which verifies beside the database,
-//! takes the rates before all that needs the relay's thread, so that a flood is not verified.
+//! The checks of an event come in this order, the cheap ones first. At the [gate], on its connection alone: its form and
+//! the [limits](crate::Limits) (length, `created_at`, tags, proof of work), the [lists](Lists) (kind, author, id), the
+//! [rates](Rates). In the engine: the lists again, which may have changed since, who has
+//! [authenticated](crate::admission::access), protection, whether it is stored, and last the deployment's
+//! [policy](WritePolicy). Its id and signature are verified before the policy is asked; natively already at the gate,
+//! to spare the engine's thread.
 
 pub mod access;
 pub(crate) mod connections;
+pub mod gate;
 mod lists;
 mod network;
 pub mod policy;
-pub(crate) mod pow;
 pub(crate) mod protected;
 mod rates;
 
@@ -19,6 +20,7 @@ use std::sync::Arc;
 
 pub use access::Access;
 pub use connections::{ConnectionLimits, ConnectionRefusal};
+pub use gate::{Admitted, AdmittedMessage, Freshness};
 pub use lists::{Lists, MAX_LISTED};
 pub use network::Network;
 pub use policy::{Submission, WritePolicy};

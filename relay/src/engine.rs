@@ -19,26 +19,24 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use openagents_host::sql::{SchemaError, Sql, SqlError};
-use openagents_host::{Engine, EventId, Timestamp};
+use openagents_host::{Engine, EventId, Timestamp, VerifiedEvent};
 
-pub use self::batch::Prepared;
 pub use self::client_read::{ClientRead, ReconciliationRead};
 pub use self::config::RelayConfig;
 pub use self::effect::Effect;
 pub use self::input::Input;
 pub use self::shard_api::{ReadReply, ReadRequest, StoreRead};
 
-use self::batch::Prescreened;
 use self::session_engine::SessionEngine;
 use self::shard_engine::ShardEngine;
-use crate::admission::ConnectionRefusal;
+use crate::admission::{Admitted, AdmittedMessage, ConnectionRefusal, Freshness};
 use crate::limits::Limits;
 use crate::management::{Call, ManagementReply, Rules, SignedCall, UsedToken};
 use crate::message::{ClientMessage, RelayMessage};
 use crate::reason::Outcome;
 use crate::session::ConnectionId;
 use crate::store::Store;
-use crate::validate::{self, Checked};
+use crate::validate;
 
 /// The relay.
 #[derive(Debug)]
@@ -117,19 +115,27 @@ impl<S: Sql> Relay<S> {
         self.sessions.restore(connection, saved);
     }
 
+    /// Passes a text of a client through the [gate](crate::admission::gate), and counts it against the rates: for hosts
+    /// that do not do that themselves.
+    #[must_use]
+    pub fn admit(&mut self, now: Timestamp, connection: ConnectionId, text: &str) -> AdmittedMessage {
+        self.sessions.admit(now, connection, text)
+    }
+
+    /// Handles a message whose event is verified.
     fn message(
         &mut self,
         now: Timestamp,
         connection: ConnectionId,
-        message: &Checked,
+        message: &ClientMessage<VerifiedEvent>,
         effects: &mut Vec<Effect>,
     ) {
         if !self.sessions.is_open(connection) {
             return;
         }
         let read = match message {
-            Checked::Event(event) => return self.verified_event(now, connection, event, effects),
-            Checked::Request { subscription, filters } => {
+            ClientMessage::Event(event) => return self.verified_event(now, connection, event, effects),
+            ClientMessage::Request { subscription, filters } => {
                 let read = self.sessions.subscribe(now, connection, subscription, filters, effects);
                 if let Some(read) = read {
                     self.shard.prepare_search(now, filters, effects);
@@ -138,27 +144,19 @@ impl<S: Sql> Relay<S> {
                 }
                 None
             }
-            Checked::Close(subscription) => {
+            ClientMessage::Close(subscription) => {
                 self.sessions.unsubscribe(connection, subscription, effects);
                 None
             }
-            Checked::Count { subscription, filters } => {
+            ClientMessage::Count { subscription, filters } => {
                 self.sessions.count(now, connection, subscription, filters, effects)
             }
-            Checked::Auth(event) => {
+            ClientMessage::Auth(event) => {
                 self.sessions.authenticate(now, connection, event, effects);
                 None
             }
-            Checked::Reconcile { subscription, step } => {
+            ClientMessage::Reconcile { subscription, step } => {
                 self.sessions.reconcile(now, connection, subscription, step, effects)
-            }
-            Checked::Refused(message) => {
-                if let RelayMessage::Closed { subscription, .. } = message {
-                    // A subscription of this name would go on under a name that the client takes for closed.
-                    self.sessions.unsubscribe(connection, subscription, effects);
-                }
-                effects.push(Effect::Send { connection, message: message.clone() });
-                None
             }
         };
         if let Some(read) = read {
@@ -166,35 +164,39 @@ impl<S: Sql> Relay<S> {
         }
     }
 
-    fn text(&mut self, now: Timestamp, connection: ConnectionId, text: &str, effects: &mut Vec<Effect>) {
-        match validate::read(text, self.limits(), now) {
-            Ok(message) => self.client_message(now, connection, message, Prescreened::Nothing, effects),
-            Err(refusal) => self.message(now, connection, &Checked::Refused(refusal), effects),
-        }
-    }
-
-    /// Handles a message that came as text and is within the limits.
-    fn client_message(
+    /// Handles a message whose event is not verified yet.
+    fn unverified(
         &mut self,
         now: Timestamp,
         connection: ConnectionId,
-        message: ClientMessage,
-        prescreened: Prescreened,
+        message: Admitted<ClientMessage>,
+        freshness: Freshness,
         effects: &mut Vec<Effect>,
     ) {
         if !self.sessions.is_open(connection) {
             return;
         }
-        let checked = match message {
+        match message.into_message() {
             ClientMessage::Event(event) => {
-                return self.unverified_event(now, connection, event, prescreened, effects);
+                self.unverified_event(now, connection, event, freshness, effects);
             }
-            message => match self.sessions.within_rates(now, connection, &message) {
-                Ok(()) => validate::verify(message),
-                Err(reason) => Checked::Refused(validate::refuse(message, reason)),
+            message => match validate::verify(message) {
+                Ok(message) => self.message(now, connection, &message, effects),
+                Err(refusal) => self.refused(connection, refusal, effects),
             },
-        };
-        self.message(now, connection, &checked, effects);
+        }
+    }
+
+    /// Answers a message that has not passed the gate.
+    fn refused(&mut self, connection: ConnectionId, message: RelayMessage, effects: &mut Vec<Effect>) {
+        if !self.sessions.is_open(connection) {
+            return;
+        }
+        if let RelayMessage::Closed { subscription, .. } = &message {
+            // A subscription of this name would go on under a name that the client takes for closed.
+            self.sessions.unsubscribe(connection, subscription, effects);
+        }
+        effects.push(Effect::Send { connection, message });
     }
 
     /// Carries out what an operator wants, and what comes of it for those who are connected.
@@ -236,12 +238,31 @@ impl<S: Sql> Engine for Relay<S> {
         self.shard.set_under_load(inputs > MAX_INPUTS_TO_READ_INLINE);
     }
 
+    fn prepare(&mut self, now: Timestamp, inputs: &mut [Input]) {
+        self.find_fresh(now, inputs);
+    }
+
+    fn handle_once(&mut self, now: Timestamp, input: Input, effects: &mut Vec<Effect>) {
+        match input {
+            Input::Message { connection, message: AdmittedMessage::Unverified { message, freshness } } => {
+                self.sessions.forget_unused(now);
+                self.unverified(now, connection, message, freshness, effects);
+            }
+            input => self.handle(now, &input, effects),
+        }
+    }
+
     fn handle(&mut self, now: Timestamp, input: &Input, effects: &mut Vec<Effect>) {
         self.sessions.forget_unused(now);
         match input {
             Input::Open { connection, origin } => self.sessions.open(*connection, origin, effects),
-            Input::Text { connection, text } => self.text(now, *connection, text, effects),
-            Input::Message { connection, message } => self.message(now, *connection, message, effects),
+            Input::Message { connection, message } => match message {
+                AdmittedMessage::Verified(message) => self.message(now, *connection, message, effects),
+                AdmittedMessage::Unverified { message, freshness } => {
+                    self.unverified(now, *connection, message.clone(), *freshness, effects);
+                }
+                AdmittedMessage::Refused(answer) => self.refused(*connection, answer.clone(), effects),
+            },
             Input::Close(connection) => self.sessions.close(*connection),
             Input::Publish { ticket, event } => {
                 let outcome = self.publish(now, event, effects);

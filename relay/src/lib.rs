@@ -21,6 +21,7 @@ mod handover;
 pub mod information;
 mod limits;
 pub mod management;
+mod nip13;
 mod nip45;
 pub mod nip77;
 mod reason;
@@ -29,8 +30,7 @@ mod session;
 #[doc(hidden)]
 pub mod store;
 mod subscriptions;
-#[doc(hidden)]
-pub mod validate;
+mod validate;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub mod native;
@@ -39,7 +39,7 @@ pub mod worker;
 
 pub use openagents_host::nostr::{filter, message, search, tag};
 
-pub use admission::{Access, Admission, Submission, WritePolicy};
+pub use admission::{Access, Admission, Admitted, AdmittedMessage, Submission, WritePolicy};
 pub use engine::{
     ClientRead, Effect, Input, ReadReply, ReadRequest, ReconciliationRead, Relay, RelayConfig, StoreRead,
 };
@@ -51,7 +51,6 @@ pub use message::{ClientMessage, RelayMessage, SubscriptionId};
 pub use reason::{Outcome, Prefix, Reason};
 pub use retention::{RetentionError, RetentionRules};
 pub use session::{ClientSession, ConnectionId, Origin, Ticket};
-pub use validate::{Checked, check};
 
 #[cfg(test)]
 mod fixtures;

@@ -3,9 +3,9 @@
 use openagents_host::{Event, Timestamp};
 use serde::Serialize;
 
-use crate::admission::pow;
 use crate::filter::Filter;
 use crate::message::ClientMessage;
+use crate::nip13;
 use crate::reason::Reason;
 
 /// The limits of a relay. They serialise as NIP-11's `limitation`; the fields below `default_limit` are not in
@@ -127,7 +127,7 @@ impl Limits {
             let limit = self.max_content_length;
             return Err(Reason::invalid(format!("content can have at most {limit} characters here")));
         }
-        pow::admit(event, self.min_pow_difficulty)
+        nip13::admit(event, self.min_pow_difficulty)
     }
 
     /// The limits for a query from inside. There are more stored events for a filter, as many also if it has no

@@ -1,70 +1,10 @@
 //! Validation of a message without stored data: form, limits, id and signature.
-//!
-//! A pure function, so that a host with many cores can check in every connection's own task, before
-//! the one thread that owns the database.
 
 use openagents_host::{Event, Timestamp, VerifiedEvent};
 
-use crate::filter::Filter;
 use crate::limits::Limits;
-use crate::message::{ClientMessage, Malformed, ReconcileStep, RelayMessage, SubscriptionId};
+use crate::message::{ClientMessage, Malformed, RelayMessage};
 use crate::reason::{Outcome, Reason};
-
-/// A message that was checked, or the answer to one that did not pass.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Checked {
-    /// An event whose id and signature hold.
-    Event(VerifiedEvent),
-    /// A subscription.
-    Request {
-        /// The subscription id.
-        subscription: SubscriptionId,
-        /// The filters, at least one.
-        filters: Vec<Filter>,
-    },
-    /// The end of a subscription.
-    Close(SubscriptionId),
-    /// A question how many events there are.
-    Count {
-        /// The subscription id.
-        subscription: SubscriptionId,
-        /// The filters, at least one.
-        filters: Vec<Filter>,
-    },
-    /// Who the client says it is; the event's id and signature hold, what it says is not checked.
-    Auth(VerifiedEvent),
-    /// A step of a reconciliation.
-    Reconcile {
-        /// The subscription id.
-        subscription: SubscriptionId,
-        /// The step of the reconciliation.
-        step: ReconcileStep,
-    },
-    /// Nothing to be done but to answer.
-    Refused(RelayMessage),
-}
-
-impl Checked {
-    /// The answer to a binary message. Messages are JSON text (NIP-01).
-    #[must_use]
-    pub fn binary() -> Self {
-        Self::notice(&Reason::invalid("messages are JSON text, not binary"))
-    }
-
-    /// A refusal that no event and no subscription can be named in.
-    pub(crate) fn notice(reason: &Reason) -> Self {
-        Self::Refused(RelayMessage::Notice(reason.to_string().into()))
-    }
-}
-
-/// Reads and checks a message: its form, the limits, and the id and signature of an event.
-#[must_use]
-pub fn check(text: &str, limits: &Limits, now: Timestamp) -> Checked {
-    match read(text, limits, now) {
-        Ok(message) => verify(message),
-        Err(answer) => Checked::Refused(answer),
-    }
-}
 
 /// How long a text may be that is read only to address its refusal: a client that sends an event somewhat too large
 /// waits for `OK`. Beyond this length a text need not be kept: the refusal is a `NOTICE`.
@@ -91,17 +31,18 @@ pub(crate) fn read(text: &str, limits: &Limits, now: Timestamp) -> Result<Client
 }
 
 /// Verifies a message that was read: which is expensive for events.
-pub(crate) fn verify(message: ClientMessage) -> Checked {
-    match message {
-        ClientMessage::Event(event) => verified(event).map_or_else(Checked::Refused, Checked::Event),
-        ClientMessage::Auth(event) => verified(event).map_or_else(Checked::Refused, Checked::Auth),
-        ClientMessage::Count { subscription, filters } => Checked::Count { subscription, filters },
-        ClientMessage::Reconcile { subscription, step } => Checked::Reconcile { subscription, step },
-        ClientMessage::Request { subscription, filters } => Checked::Request { subscription, filters },
-        ClientMessage::Close(subscription) => Checked::Close(subscription),
-    }
+pub(crate) fn verify(message: ClientMessage) -> Result<ClientMessage<VerifiedEvent>, RelayMessage> {
+    Ok(match message {
+        ClientMessage::Event(event) => ClientMessage::Event(verified(event)?),
+        ClientMessage::Auth(event) => ClientMessage::Auth(verified(event)?),
+        ClientMessage::Count { subscription, filters } => ClientMessage::Count { subscription, filters },
+        ClientMessage::Reconcile { subscription, step } => ClientMessage::Reconcile { subscription, step },
+        ClientMessage::Request { subscription, filters } => ClientMessage::Request { subscription, filters },
+        ClientMessage::Close(subscription) => ClientMessage::Close(subscription),
+    })
 }
 
+/// Verifies an event, or says what its sender is answered.
 pub(crate) fn verified(event: Event) -> Result<VerifiedEvent, RelayMessage> {
     let id = event.id;
     event.verify().map_err(|error| {
@@ -127,19 +68,21 @@ pub(crate) fn refuse(message: ClientMessage, reason: Reason) -> RelayMessage {
 
 #[cfg(test)]
 mod tests {
-    use openagents_host::{Timestamp, UnsignedEvent};
+    use openagents_host::{Timestamp, UnsignedEvent, VerifiedEvent};
 
-    use super::{Checked, check};
+    use super::{read, verify};
     use crate::fixtures;
     use crate::limits::Limits;
+    use crate::message::{ClientMessage, RelayMessage};
 
     const NOW: Timestamp = Timestamp::from_seconds(1_700_000_000);
 
+    fn check(text: &str, limits: &Limits) -> Result<ClientMessage<VerifiedEvent>, RelayMessage> {
+        read(text, limits, NOW).and_then(verify)
+    }
+
     fn refusal(text: &str, limits: &Limits) -> String {
-        match check(text, limits, NOW) {
-            Checked::Refused(answer) => answer.to_json(),
-            passed => panic!("{passed:?}"),
-        }
+        check(text, limits).unwrap_err().to_json()
     }
 
     fn small() -> Limits {
@@ -157,10 +100,10 @@ mod tests {
     fn passes_what_keeps_to_the_limits_exactly() {
         let now = NOW.as_seconds();
         for text in [event("é🦀x", 2, now + 900), event("", 0, 0), event("", 0, now)] {
-            assert!(matches!(check(&text, &small(), NOW), Checked::Event(_)), "{text}");
+            assert!(matches!(check(&text, &small()), Ok(ClientMessage::Event(_))), "{text}");
         }
-        assert!(matches!(check(r#"["REQ","a",{},{}]"#, &small(), NOW), Checked::Request { .. }));
-        assert!(matches!(check(r#"["CLOSE","a"]"#, &small(), NOW), Checked::Close(_)));
+        assert!(matches!(check(r#"["REQ","a",{},{}]"#, &small()), Ok(ClientMessage::Request { .. })));
+        assert!(matches!(check(r#"["CLOSE","a"]"#, &small()), Ok(ClientMessage::Close(_))));
     }
 
     #[test]

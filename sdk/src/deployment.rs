@@ -56,7 +56,7 @@ macro_rules! __deployment {
             // The classes that `wrangler.toml` names. They cannot be generic, and a class of a dependency could not
             // know the agent, so they are written here around the SDK's generic hosts.
             #[wasm_bindgen(wasm_bindgen = ::openagents_sdk::__private::worker::wasm_bindgen)]
-            pub struct RelayDurableObject(AssertUnwindSafe<::openagents_sdk::worker::RelayObject<$agent>>);
+            pub struct RelayDurableObject(AssertUnwindSafe<::openagents_sdk::worker::RelayObject>);
 
             #[wasm_bindgen(
                         wasm_bindgen = ::openagents_sdk::__private::worker::wasm_bindgen,

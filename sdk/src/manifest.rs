@@ -7,6 +7,7 @@
 //! The fields and their JSON are those of OpenAgents' `crates/agents`, so its readers understand them. A job handler is a
 //! *tool* there, whose `input_schema` is the JSON schema of the job's parameters; a *skill* is a word, here the handler's name.
 
+mod canonical;
 mod capabilities;
 mod economics;
 pub(crate) mod offer;

@@ -25,11 +25,22 @@ pub trait Engine {
         let _ = inputs;
     }
 
+    /// Looks at all inputs that are handled next, before the first of them, so that the database can be asked about them
+    /// at once. What comes of each input is the same without this.
+    fn prepare(&mut self, now: Timestamp, inputs: &mut [Self::Input]) {
+        let _ = (now, inputs);
+    }
+
     /// Handles one input. Failures are effects: an engine survives every input.
     ///
     /// The input is borrowed because it may have to be repeated: when a transaction around several inputs cannot be
     /// committed, each is handled alone.
     fn handle(&mut self, now: Timestamp, input: &Self::Input, effects: &mut Vec<Self::Effect>);
+
+    /// Handles one input that is never repeated, so that the engine need not copy what it keeps of it.
+    fn handle_once(&mut self, now: Timestamp, input: Self::Input, effects: &mut Vec<Self::Effect>) {
+        self.handle(now, &input, effects);
+    }
 
     /// Does what is due at `now`.
     fn alarm(&mut self, now: Timestamp, effects: &mut Vec<Self::Effect>);

@@ -4,11 +4,10 @@
 use openagents_host::sql::Sql;
 use openagents_host::{Event, Kind, Timestamp, VerifiedEvent};
 
-use super::batch::Prescreened;
 use super::session_engine::WriteGrant;
 use super::shard_api::{InsertReply, InsertRequest, PrecheckReply};
 use super::{Effect, Relay, answer};
-use crate::message::ClientMessage;
+use crate::admission::Freshness;
 use crate::reason::{Outcome, Prefix, Reason};
 use crate::session::ConnectionId;
 use crate::store::Precheck;
@@ -22,7 +21,7 @@ impl<S: Sql> Relay<S> {
         now: Timestamp,
         connection: ConnectionId,
         event: Event,
-        prescreened: Prescreened,
+        Freshness(fresh_after): Freshness,
         effects: &mut Vec<Effect>,
     ) {
         let grant = match self.sessions.authorize_write(connection, &event) {
@@ -32,19 +31,8 @@ impl<S: Sql> Relay<S> {
                 return;
             }
         };
-        let message = ClientMessage::Event(event);
-        if prescreened == Prescreened::Nothing
-            && let Err(reason) = self.sessions.within_rates(now, connection, &message)
-        {
-            effects.push(Effect::Send { connection, message: validate::refuse(message, reason) });
-            return;
-        }
-        let ClientMessage::Event(event) = message else { return };
         // The database is asked only within the rate: also to find out that nothing is to be stored has its price.
-        let fresh = match prescreened {
-            Prescreened::Fresh { changes } => self.shard.precheck_fresh(now, &event, changes),
-            _ => None,
-        };
+        let fresh = fresh_after.and_then(|changes| self.shard.precheck_fresh(now, &event, changes));
         let precheck = match fresh {
             Some(fresh) => Ok(Some(fresh)),
             None => self.precheck(now, &event, effects),

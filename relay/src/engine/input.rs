@@ -4,10 +4,10 @@ use openagents_host::sql::SqlError;
 use openagents_host::{EventId, VerifiedEvent};
 
 use super::client_read::{ClientRead, ReconciliationRead};
+use crate::admission::AdmittedMessage;
 use crate::filter::Filter;
 use crate::management::SignedCall;
 use crate::session::{ConnectionId, Origin, Ticket};
-use crate::validate::Checked;
 
 /// What happens to a relay.
 #[derive(Clone, Debug)]
@@ -20,19 +20,12 @@ pub enum Input {
         /// Its address and its challenge.
         origin: Origin,
     },
-    /// A text message arrived and is checked by the engine: for hosts with one thread.
-    Text {
-        /// The connection that it came over.
-        connection: ConnectionId,
-        /// The message as it was received.
-        text: String,
-    },
-    /// A message arrived and has been [checked](crate::check) already: for hosts with many threads.
+    /// A message arrived and has been through the [gate](crate::admission::gate).
     Message {
         /// The connection that it came over.
         connection: ConnectionId,
         /// The message, or the answer to one that did not pass.
-        message: Checked,
+        message: AdmittedMessage,
     },
     /// A connection ended.
     Close(ConnectionId),

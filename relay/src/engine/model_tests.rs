@@ -22,7 +22,6 @@ use crate::session::Origin;
 use crate::session::{ConnectionId, Ticket};
 use crate::store::Insertion;
 use crate::store::tests::model::{self, Reader};
-use crate::validate::check;
 
 const NAMES: [&str; 4] = ["a", "b\"\\", "é🦀", " "];
 const CONNECTIONS: usize = 3;
@@ -156,12 +155,9 @@ impl Pair {
     /// Says something over a connection; it is checked here or in the engine.
     fn say(&mut self, connection: usize, text: &str, checked_before: bool) -> Told {
         let of = ConnectionId::new(self.numbers[connection]);
-        let input = if checked_before {
-            Input::Message { connection: of, message: check(text, self.relay.limits(), self.now) }
-        } else {
-            Input::Text { connection: of, text: text.to_owned() }
-        };
-        let effects = self.handle(&input);
+        let admitted = self.relay.admit(self.now, of, text);
+        let message = if checked_before { admitted.verify() } else { admitted };
+        let effects = self.handle(&Input::Message { connection: of, message });
         self.told(effects)
     }
 

@@ -20,7 +20,7 @@ use serde_json::value::RawValue;
 pub(super) use self::authorize::WriteGrant;
 
 use super::{Effect, RelayConfig};
-use crate::admission::{ConnectionRefusal, Network, Rates};
+use crate::admission::{AdmittedMessage, ConnectionRefusal, Network, Rates, gate};
 use crate::management::Rules;
 use crate::message::RelayMessage;
 use crate::nip77::Reconciliations;
@@ -77,6 +77,24 @@ impl SessionEngine {
         };
         let limits = &self.config.admission.connections;
         limits.admit(&self.rules.lists, address, self.sessions.len(), from_there)
+    }
+
+    /// Passes a text through the gate: for hosts that do not do that themselves.
+    pub(super) fn admit(&mut self, now: Timestamp, connection: ConnectionId, text: &str) -> AdmittedMessage {
+        let session = self.sessions.get(&connection);
+        let (rules, rates) = (&self.rules, &mut self.rates);
+        let admitted = gate::admit(
+            text,
+            &self.config.limits,
+            now,
+            |event| rules.lists.admit(event),
+            |activity| match session {
+                Some(session) => rates.admit(now, connection, session.address(), activity),
+                // It has ended: nothing comes of the message.
+                None => Ok(()),
+            },
+        );
+        admitted.map_or_else(AdmittedMessage::Refused, AdmittedMessage::unverified)
     }
 
     /// Whether a connection is open.

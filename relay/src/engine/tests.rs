@@ -20,7 +20,6 @@ use crate::fixtures;
 use crate::reason::{Outcome, Reason};
 use crate::session::Origin;
 use crate::session::{ConnectionId, Ticket};
-use crate::validate::check;
 
 const NOW: Timestamp = Timestamp::from_seconds(1_700_000_000);
 const ALICE: ConnectionId = ConnectionId::new(1);
@@ -65,13 +64,25 @@ impl Bench {
     #[allow(clippy::needless_pass_by_value, reason = "inputs are written where they are handled")]
     fn handle(&mut self, input: Input) -> Vec<Effect> {
         let mut effects = Vec::new();
-        self.relay.handle(self.now, &input, &mut effects);
+        self.relay.handle_once(self.now, input, &mut effects);
         effects
+    }
+
+    /// What comes of a text whose event the engine verifies.
+    fn text(&mut self, connection: ConnectionId, text: &str) -> Vec<Effect> {
+        let message = self.relay.admit(self.now, connection, text);
+        self.handle(Input::Message { connection, message })
+    }
+
+    /// What comes of a text whose event was verified before.
+    fn verified_text(&mut self, connection: ConnectionId, text: &str) -> Vec<Effect> {
+        let message = self.relay.admit(self.now, connection, text).verify();
+        self.handle(Input::Message { connection, message })
     }
 
     /// The messages that a text brings, and to whom.
     fn say(&mut self, connection: ConnectionId, text: &str) -> Vec<(ConnectionId, String)> {
-        messages(self.handle(Input::Text { connection, text: text.to_owned() }))
+        messages(self.text(connection, text))
     }
 
     fn query(&mut self, filters: Vec<Filter>) -> Result<Vec<String>, Reason> {
@@ -222,17 +233,12 @@ fn hands_over_what_was_accepted_until_it_is_delivered() {
     let [stored, ephemeral] = [5_050, 25_050].map(|kind| fixtures::signed(kind, 1, &[]));
     for event in [&stored, &ephemeral] {
         let text = format!("[\"EVENT\",{}]", event.json());
-        let effects = bench.handle(Input::Text { connection: ALICE, text });
+        let effects = bench.text(ALICE, &text);
         assert_eq!(messages(effects.clone()), [(ALICE, ok(event, true, ""))]);
         assert_eq!(hand_over(effects), std::slice::from_ref(event));
     }
-    assert!(
-        hand_over(
-            bench
-                .handle(Input::Message { connection: ALICE, message: crate::Checked::Event(stored.clone()) })
-        )
-        .is_empty()
-    );
+    let text = format!("[\"EVENT\",{}]", stored.json());
+    assert!(hand_over(bench.verified_text(ALICE, &text)).is_empty());
     for forget in [false, true] {
         if forget {
             bench.relay.forget(Timestamp::EPOCH);
@@ -257,7 +263,7 @@ fn hands_over_what_was_accepted_until_it_is_delivered() {
 fn hands_over_at_once_what_the_last_process_left() {
     let mut bench = Bench::new();
     let event = fixtures::signed(5_050, 1, &[]);
-    bench.handle(Input::Text { connection: ALICE, text: format!("[\"EVENT\",{}]", event.json()) });
+    bench.text(ALICE, &format!("[\"EVENT\",{}]", event.json()));
     bench.relay.forget(bench.now);
     assert!(bench.relay.next_alarm().is_some_and(|due| due > bench.now), "a hibernation is no new life");
     bench.relay.retry_handovers_now(bench.now).unwrap();
@@ -326,7 +332,7 @@ fn a_database_that_fails_is_answered_without_its_words() {
     bench.relay.sql().batch("DROP TABLE event; DROP TABLE handover").unwrap();
     let event = fixtures::signed(5_050, 1, &[]);
     let text = format!("[\"EVENT\",{}]", event.json());
-    let effects = bench.handle(Input::Text { connection: ALICE, text });
+    let effects = bench.text(ALICE, &text);
     assert!(effects.iter().any(|effect| matches!(effect, Effect::Failed(_))));
     let failed = ok(&event, false, "error: the relay could not reach its storage; try again");
     assert_eq!(messages(effects), [(ALICE, failed)]);
@@ -345,11 +351,12 @@ fn a_database_that_fails_is_answered_without_its_words() {
 fn inputs_can_be_repeated_after_their_transaction_was_undone() {
     let mut bench = Bench::new();
     let event = fixtures::signed(5_050, 1, &[]);
-    let inputs = [
-        Input::Text { connection: BOB, text: r#"["REQ","s",{"kinds":[5050]}]"#.to_owned() },
-        Input::Text { connection: ALICE, text: format!("[\"EVENT\",{}]", event.json()) },
-        Input::Text { connection: BOB, text: r#"["CLOSE","s"]"#.to_owned() },
-    ];
+    let event_text = format!("[\"EVENT\",{}]", event.json());
+    let texts = [(BOB, r#"["REQ","s",{"kinds":[5050]}]"#), (ALICE, &event_text), (BOB, r#"["CLOSE","s"]"#)];
+    let inputs = texts.map(|(connection, text)| {
+        let message = bench.relay.admit(NOW, connection, text);
+        Input::Message { connection, message }
+    });
     let sql = bench.relay.sql().clone();
     let mut first = Vec::new();
     let undone: Result<(), openagents_host::SqlError> = sql.transaction(|| {
@@ -429,11 +436,10 @@ proptest! {
         for (from_bob, step) in steps {
             let connection = if from_bob { BOB } else { ALICE };
             let text = step.text();
-            let checked = check(&text, benches[2].relay.limits(), NOW);
             let mut first = benches[0].say(connection, &text);
             let mut second = benches[1].say(connection, &text);
             benches[1].relay.forget(Timestamp::EPOCH);
-            let mut third = messages(benches[2].handle(Input::Message { connection, message: checked }));
+            let mut third = messages(benches[2].verified_text(connection, &text));
             if text.starts_with("[\"EVENT\"") {
                 // In which order subscriptions are told is nobody's business.
                 [&mut first, &mut second, &mut third].into_iter().for_each(|told| told.get_mut(1..).unwrap_or_default().sort());

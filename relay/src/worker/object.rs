@@ -5,7 +5,6 @@ mod requests;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::marker::PhantomData;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -27,25 +26,25 @@ use super::handover::HandoverSink;
 use super::rpc::{BILLED_ROWS_PATH, RelayCall};
 use super::session;
 use super::sockets::MessageSender;
+use crate::admission::AdmittedMessage;
 use crate::engine::{Effect, Input, Relay, RelayConfig};
 use crate::information::{RelayInformation, asks_for_document};
 use crate::management::{ManagementReply, UsedToken};
 use crate::reason::{Outcome, Reason};
 use crate::session::{ConnectionId, Origin};
-use crate::validate::Checked;
 
 /// The body of the relay's Durable Object. Each method is the handler of the same name.
-pub struct RelayHost<H>(AssertUnwindSafe<Rc<ObjectInner<H>>>);
+pub struct RelayHost(AssertUnwindSafe<Rc<ObjectInner>>);
 
 /// All of the object that has to outlive an event, for deliveries that go on after it.
-struct ObjectInner<H> {
+struct ObjectInner {
     host: ObjectHost<OpenRelay>,
     env: Env,
     config: RelayConfig,
     information: RelayInformation,
     batch: RefCell<MessageBatch>,
     last: Cell<LastBatch>,
-    handover: PhantomData<fn() -> H>,
+    handover: Box<dyn HandoverSink>,
 }
 
 /// The relay and its sockets, in memory while the object is awake.
@@ -60,10 +59,16 @@ struct ClientSocket {
     is_stored: bool,
 }
 
-impl<H: HandoverSink> RelayHost<H> {
+impl RelayHost {
     /// The object's body. Nothing is done yet: what fails is to be told to whoever asks.
     #[must_use]
-    pub fn new(state: State, env: Env, config: RelayConfig, information: RelayInformation) -> Self {
+    pub fn new(
+        state: State,
+        env: Env,
+        config: RelayConfig,
+        information: RelayInformation,
+        handover: Box<dyn HandoverSink>,
+    ) -> Self {
         let object = ObjectInner {
             host: ObjectHost::new(state),
             env,
@@ -71,7 +76,7 @@ impl<H: HandoverSink> RelayHost<H> {
             information,
             batch: RefCell::default(),
             last: Cell::new(LastBatch { at: Timestamp::EPOCH, count: 0 }),
-            handover: PhantomData,
+            handover,
         };
         Self(AssertUnwindSafe(Rc::new(object)))
     }
@@ -117,20 +122,25 @@ impl<H: HandoverSink> RelayHost<H> {
         &self,
         socket: &WebSocket,
         message: WebSocketIncomingMessage,
-    ) -> ::worker::Result<Option<impl Future<Output = ::worker::Result<()>> + use<H>>> {
+    ) -> ::worker::Result<Option<impl Future<Output = ::worker::Result<()>> + use<>>> {
         let Some(connection) = session::connection(self.0.host.state(), socket) else { return Ok(None) };
-        let input = match message {
-            WebSocketIncomingMessage::String(text) => Input::Text { connection, text },
-            WebSocketIncomingMessage::Binary(_) => Input::Message { connection, message: Checked::binary() },
+        let admitted = self.0.with_open(|open| match message {
+            WebSocketIncomingMessage::String(text) => {
+                (open.relay.admit(now(), connection, &text), text.len())
+            }
+            WebSocketIncomingMessage::Binary(_) => (AdmittedMessage::binary(), 0),
+        });
+        let (message, length) = match admitted {
+            Ok(admitted) => admitted,
+            Err(error) => {
+                console_error!("the relay could not be opened: {}", error);
+                // The text may have been an event or a request. It is not worth more than this: nothing can be done.
+                let notice = crate::RelayMessage::Notice(crate::reason::storage_failed().to_string().into());
+                socket.send_with_str(notice.to_json())?;
+                return Ok(None);
+            }
         };
-        if let Err(error) = self.0.with_open(|_| ()) {
-            console_error!("the relay could not be opened: {}", error);
-            // The text may have been an event or a request. It is not worth more than this: nothing can be done.
-            let notice = crate::RelayMessage::Notice(crate::reason::storage_failed().to_string().into());
-            socket.send_with_str(notice.to_json())?;
-            return Ok(None);
-        }
-        let (count, is_full) = self.0.gather(input);
+        let (count, is_full) = self.0.gather(Input::Message { connection, message }, length);
         let pending = if count == 1 && self.0.last.get().is_recent() && !is_full {
             None
         } else if count == 1 || is_full {
@@ -235,7 +245,7 @@ impl PendingEffects {
     }
 }
 
-impl<H: HandoverSink> ObjectInner<H> {
+impl ObjectInner {
     /// Runs `body` with what is in memory, after waking up if it must.
     fn with_open<T>(&self, body: impl FnOnce(&mut OpenRelay) -> T) -> ::worker::Result<T> {
         self.host.with(|| self.open_relay(), body)
@@ -267,12 +277,11 @@ impl<H: HandoverSink> ObjectInner<H> {
         Ok(pending)
     }
 
-    /// Puts a message to those that wait, and says how many they are now and whether they must not wait any longer.
-    fn gather(&self, input: Input) -> (usize, bool) {
+    /// Adds a message, whose text has so many bytes, to those that wait; says how many they are now and whether they must
+    /// not wait any longer.
+    fn gather(&self, input: Input, length: usize) -> (usize, bool) {
         let mut batch = self.batch.borrow_mut();
-        if let Input::Text { text, .. } = &input {
-            batch.length = batch.length.saturating_add(text.len());
-        }
+        batch.length = batch.length.saturating_add(length);
         batch.inputs.push(input);
         let longest = self.config.limits.max_message_length.saturating_mul(MAX_BATCH_LONGEST_MESSAGES);
         let count = batch.inputs.len();
@@ -311,7 +320,7 @@ impl<H: HandoverSink> ObjectInner<H> {
     }
 
     async fn deliver(&self, event: &VerifiedEvent) {
-        match H::deliver(&self.env, event).await {
+        match self.handover.deliver(&self.env, event).await {
             Ok(()) => {
                 // If the database cannot be reached now, it is delivered again.
                 let Ok(pending) = self.handle(Input::Delivered(event.id)) else { return };
@@ -366,11 +375,12 @@ impl<H: HandoverSink> ObjectInner<H> {
 impl OpenRelay {
     /// Handles inputs in their order. What comes of one is sent before the next is handled: the answers to many
     /// requests would not fit into memory together.
-    fn handle(&mut self, inputs: Vec<Input>) -> PendingEffects {
+    fn handle(&mut self, mut inputs: Vec<Input>) -> PendingEffects {
         let (mut effects, mut sender, mut pending) =
             (Vec::new(), MessageSender::default(), PendingEffects::default());
-        for prepared in self.relay.prepare(now(), inputs) {
-            self.relay.handle_prepared(now(), prepared, &mut effects);
+        self.relay.prepare(now(), &mut inputs);
+        for input in inputs {
+            self.relay.handle_once(now(), input, &mut effects);
             self.apply(&mut effects, &mut sender, &mut pending);
         }
         pending.alarm = self.relay.next_alarm();

@@ -19,6 +19,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::AgentManifest;
+use super::canonical::canonical_json;
 use super::strict_json::StrictJson;
 
 const ID: &str = "id";
@@ -141,5 +142,5 @@ fn take_text(document: &mut Value, field: &'static str) -> Result<String, Manife
 
 /// What is signed: the SHA-256 of the canonical form (RFC 8785).
 fn digest(document: &impl Serialize) -> Result<[u8; 32], serde_json::Error> {
-    Ok(Sha256::digest(serde_json_canonicalizer::to_vec(document)?).into())
+    Ok(Sha256::digest(canonical_json(document)?).into())
 }

@@ -1,10 +1,10 @@
 //! The relay's Durable Object, which hands requests over to the agent's object.
 
-use std::marker::PhantomData;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use openagents_host::{VerifiedEvent, timeout};
-use openagents_relay::worker::{HandoverSink, RelayHost, limits};
+use openagents_relay::worker::{HandoverError, HandoverSink, RelayHost, limits};
 use openagents_relay::{RelayInformation, WritePolicy};
 use worker::{Env, State};
 
@@ -13,12 +13,12 @@ use super::{DELIVERY_TIMEOUT, variable};
 use crate::author::agent::Jobs;
 use crate::settings::{self, RelaySettings};
 
-/// The relay's object in a deployment of the agent `A`.
-pub type RelayObject<A> = RelayHost<AgentObjectSink<A>>;
+/// The relay's object. It is not generic, so that its code is compiled once, in the relay's crate and with its optimisation.
+pub type RelayObject = RelayHost;
 
 /// What the runtime does when the relay's object is needed.
 #[must_use]
-pub fn relay_object<A: Jobs>(state: State, env: Env, policy: Option<Arc<dyn WritePolicy>>) -> RelayObject<A> {
+pub fn relay_object<A: Jobs>(state: State, env: Env, policy: Option<Arc<dyn WritePolicy>>) -> RelayObject {
     // A variable that cannot be used is reported by the Worker, which then lets nobody get here but the agent.
     let settings = RelaySettings::read::<A>(&limits(), |name| variable(&env, name), policy);
     let (config, information) = match settings {
@@ -29,18 +29,23 @@ pub fn relay_object<A: Jobs>(state: State, env: Env, policy: Option<Arc<dyn Writ
             (config, information)
         }
     };
-    RelayHost::new(state, env, config, information)
+    RelayHost::new(state, env, config, information, Box::new(AgentObjectSink))
 }
 
 /// Gives the agent's object the requests that the relay stores, and the deletions that may be of one.
-#[derive(Debug)]
-pub struct AgentObjectSink<A>(PhantomData<fn() -> A>);
+struct AgentObjectSink;
 
-impl<A: Jobs> HandoverSink for AgentObjectSink<A> {
-    async fn deliver(env: &Env, event: &VerifiedEvent) -> Result<(), String> {
-        match timeout(DELIVERY_TIMEOUT, take_request(env, event)).await {
-            Some(delivered) => delivered.map_err(|error| error.to_string())?,
-            None => Err("the agent's object did not answer".to_owned()),
-        }
+impl HandoverSink for AgentObjectSink {
+    fn deliver<'a>(
+        &'a self,
+        env: &'a Env,
+        event: &'a VerifiedEvent,
+    ) -> Pin<Box<dyn Future<Output = Result<(), HandoverError>> + 'a>> {
+        Box::pin(async move {
+            match timeout(DELIVERY_TIMEOUT, take_request(env, event)).await {
+                Some(delivered) => delivered?.map_err(HandoverError::NotRecorded),
+                None => Err(HandoverError::Timeout { after: DELIVERY_TIMEOUT }),
+            }
+        })
     }
 }

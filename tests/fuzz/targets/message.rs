@@ -5,7 +5,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use openagents_host::Timestamp;
-use openagents_relay::{Checked, Limits, check};
+use openagents_relay::admission::gate;
+use openagents_relay::{Admitted, Limits};
 use serde_json::Value;
 
 const NOW: Timestamp = Timestamp::from_seconds(1_700_000_000);
@@ -24,7 +25,8 @@ fn tight() -> Limits {
 
 fuzz_target!(|text: &str| {
     for limits in [Limits::default(), tight()] {
-        if let Checked::Refused(answer) = check(text, &limits, NOW) {
+        let admitted = gate::admit(text, &limits, NOW, |_| Ok(()), |_| Ok(()));
+        if let Err(answer) = admitted.and_then(Admitted::verify) {
             let json = answer.to_json();
             let elements: Vec<Value> = serde_json::from_str(&json).expect("an answer is a JSON array");
             let verb = elements.first().and_then(Value::as_str).expect("with a verb");

@@ -10,7 +10,8 @@ use std::sync::LazyLock;
 use libfuzzer_sys::fuzz_target;
 use openagents_host::{EventId, Timestamp};
 use openagents_relay::nip77::{MAX_MESSAGE_BYTES, Reconciliation, Records, answer};
-use openagents_relay::{Limits, check};
+use openagents_relay::Limits;
+use openagents_relay::admission::gate;
 
 type Pairs = BTreeSet<(u64, EventId)>;
 
@@ -53,7 +54,8 @@ fn check_sent(message: &[u8]) {
 fn read_message(own: &Pairs, message: &[u8]) {
     let hex: String = message.iter().map(|byte| format!("{byte:02x}")).collect();
     for text in [format!(r#"["NEG-OPEN","s",{{}},"{hex}"]"#), format!(r#"["NEG-MSG","s","{hex}"]"#)] {
-        drop(check(&text, &Limits::default(), Timestamp::from_seconds(1)));
+        let now = Timestamp::from_seconds(1);
+        drop(gate::admit(&text, &Limits::default(), now, |_| Ok(()), |_| Ok(())));
     }
 
     let (mut client, first) = Reconciliation::open(records(own)).expect("records fit");

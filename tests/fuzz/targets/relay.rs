@@ -120,7 +120,8 @@ fn converse(sql: &Sqlite, script: &str) {
                 let event = event(rest, number as u64);
                 let verb = if first == 'e' { "EVENT" } else { "AUTH" };
                 let text = format!("[\"{verb}\",{}]", event.json());
-                relay.handle(now, &Input::Text { connection: connections[0], text }, &mut effects);
+                let message = relay.admit(now, connections[0], &text);
+                relay.handle_once(now, Input::Message { connection: connections[0], message }, &mut effects);
                 let answers = answers(&effects, connections[0]);
                 let of = |answer: &&Value| answer[0] == "OK" && answer[1] == event.id.to_hex();
                 assert_eq!(answers.iter().filter(of).count(), 1, "{answers:?}");
@@ -133,7 +134,8 @@ fn converse(sql: &Sqlite, script: &str) {
             }
             _ => {
                 let connection = connections[first as usize % 3];
-                relay.handle(now, &Input::Text { connection, text: rest.to_owned() }, &mut effects);
+                let message = relay.admit(now, connection, rest);
+                relay.handle_once(now, Input::Message { connection, message }, &mut effects);
                 let answers = answers(&effects, connection);
                 if let Ok(Value::Array(elements)) = serde_json::from_str(rest)
                     && let [Value::String(verb), Value::String(_), _, ..] = &elements[..]

@@ -1,7 +1,11 @@
 //! Splits a text of any language into words.
 
-use unicode_normalization::UnicodeNormalization;
-use unicode_normalization::char::is_combining_mark;
+use icu_normalizer::DecomposingNormalizerBorrowed;
+use icu_properties::CodePointMapData;
+use icu_properties::props::GeneralCategory;
+
+// The `url` crate brings these tables of Unicode along: those of another crate would make the Worker larger.
+const NFKD: DecomposingNormalizerBorrowed<'static> = DecomposingNormalizerBorrowed::new_nfkd();
 
 /// The longest searchable word, in bytes: ids and keys fit, and no language has longer words.
 const MAX_WORD_BYTES: usize = 64;
@@ -16,7 +20,7 @@ pub(super) fn push_words(text: &str, at_most: usize, words: &mut String) -> usiz
     let whole = if text.is_ascii() {
         text.bytes().all(|byte| cutter.take(char::from(byte.to_ascii_lowercase()), at_most))
     } else {
-        text.nfkd()
+        NFKD.normalize_iter(text.chars())
             .flat_map(char::to_lowercase)
             .filter(|letter| !is_mark_on_a_letter(*letter))
             .all(|letter| cutter.take(letter, at_most))
@@ -78,6 +82,13 @@ impl Cutter<'_> {
 
 const fn is_mark_on_a_letter(letter: char) -> bool {
     matches!(letter, '\u{300}'..='\u{36f}' | '\u{591}'..='\u{5c7}' | '\u{610}'..='\u{61a}' | '\u{64b}'..='\u{65f}')
+}
+
+fn is_combining_mark(letter: char) -> bool {
+    matches!(
+        CodePointMapData::<GeneralCategory>::new().get(letter),
+        GeneralCategory::NonspacingMark | GeneralCategory::SpacingMark | GeneralCategory::EnclosingMark
+    )
 }
 
 /// Han, kana, Thai, Lao, Burmese, Khmer.

@@ -25,32 +25,44 @@ fn relay(config: &RelayConfig) -> Relay<Sqlite> {
     relay
 }
 
-fn one_after_another(relay: &mut Relay<Sqlite>, inputs: &[Input]) -> Vec<Effect> {
+/// A text, and the connection that it comes over.
+type Text = (ConnectionId, String);
+
+fn admitted(relay: &mut Relay<Sqlite>, (connection, text): &Text) -> Input {
+    Input::Message { connection: *connection, message: relay.admit(NOW, *connection, text) }
+}
+
+fn one_after_another(relay: &mut Relay<Sqlite>, texts: &[Text]) -> Vec<Effect> {
     let mut effects = Vec::new();
-    for input in inputs {
-        relay.handle(NOW, input, &mut effects);
+    for text in texts {
+        let input = admitted(relay, text);
+        relay.handle(NOW, &input, &mut effects);
     }
     effects
 }
 
-fn together(relay: &mut Relay<Sqlite>, inputs: &[Input]) -> Vec<Effect> {
+fn together(relay: &mut Relay<Sqlite>, texts: &[Text]) -> Vec<Effect> {
     let mut effects = Vec::new();
-    for ahead in relay.prepare(NOW, inputs.to_vec()) {
-        relay.handle_prepared(NOW, ahead, &mut effects);
+    let mut inputs: Vec<Input> = texts.iter().map(|text| admitted(relay, text)).collect();
+    relay.prepare(NOW, &mut inputs);
+    for input in inputs {
+        relay.handle_once(NOW, input, &mut effects);
     }
     effects
 }
 
 fn everything(relay: &mut Relay<Sqlite>) -> Vec<Effect> {
-    one_after_another(relay, &[Input::Query { ticket: Ticket(1), filters: vec![Filter::new()] }])
+    let mut effects = Vec::new();
+    relay.handle(NOW, &Input::Query { ticket: Ticket(1), filters: vec![Filter::new()] }, &mut effects);
+    effects
 }
 
 fn event(event: &VerifiedEvent) -> String {
     format!("[\"EVENT\",{}]", event.json())
 }
 
-fn texts(texts: impl IntoIterator<Item = String>) -> Vec<Input> {
-    texts.into_iter().map(|text| Input::Text { connection: ConnectionId::new(0), text }).collect()
+fn texts(texts: impl IntoIterator<Item = String>) -> Vec<Text> {
+    texts.into_iter().map(|text| (ConnectionId::new(0), text)).collect()
 }
 
 /// What each event of a batch is told.
@@ -85,8 +97,7 @@ fn text() -> impl Strategy<Value = String> {
 
 #[test]
 fn answers_a_batch_as_its_messages_one_by_one() {
-    let input = (0..CONNECTIONS + 1, text())
-        .prop_map(|(number, text)| Input::Text { connection: ConnectionId::new(number), text });
+    let input = (0..CONNECTIONS + 1, text()).prop_map(|(number, text)| (ConnectionId::new(number), text));
     let batches = prop::collection::vec(prop::collection::vec(input, 1..24), 1..12);
     let config = (any::<bool>(), prop::option::of(5..40_u32));
     fixtures::try_many("batches", 96, &(config, batches), |((auth_to_write, events_per_minute), batches)| {

@@ -1,13 +1,12 @@
-//! Authorization and rate limits of events, decided before the expensive signature check.
+//! Who may write an event: lists, authentication (NIP-42), protected events (NIP-70), the right to vanish (NIP-62).
 
 use openagents_host::{Event, EventId, Kind, Timestamp, VerifiedEvent};
 
 use super::SessionEngine;
 use crate::admission::access::AUTHENTICATION;
 use crate::admission::policy::{self, Submission};
-use crate::admission::{Activity, protected};
+use crate::admission::protected;
 use crate::engine::{Effect, answer};
-use crate::message::ClientMessage;
 use crate::reason::{Outcome, Reason};
 use crate::session::{ClientSession, ConnectionId};
 
@@ -24,18 +23,6 @@ pub(in crate::engine) enum WriteGrant {
 }
 
 impl SessionEngine {
-    /// Counts a message against the rates of its connection.
-    pub(in crate::engine) fn within_rates(
-        &mut self,
-        now: Timestamp,
-        connection: ConnectionId,
-        message: &ClientMessage,
-    ) -> Result<(), Reason> {
-        let Some(activity) = Activity::of(message) else { return Ok(()) };
-        let address = self.sessions.get(&connection).and_then(ClientSession::address);
-        self.rates.admit(now, connection, address, activity)
-    }
-
     /// Answers an event that is refused.
     pub(in crate::engine) fn refuse(
         &mut self,
@@ -71,6 +58,7 @@ impl SessionEngine {
     }
 
     fn may_post(&self, session: &ClientSession, event: &Event) -> Result<(), Reason> {
+        // The rules may have changed since the event was at the gate.
         self.rules.lists.admit(event)?;
         if self.config.access.auth_to_write && session.authenticated().is_empty() {
             return Err(Reason::auth_required(

@@ -15,7 +15,6 @@ use crate::fixtures;
 use crate::reason::Reason;
 use crate::session::Origin;
 use crate::session::{ConnectionId, Ticket};
-use crate::validate::Checked;
 
 fn relay(admission: Admission) -> Bench {
     Bench::empty(RelayConfig { admission, ..RelayConfig::default() })
@@ -36,8 +35,8 @@ fn forged(kind: u16) -> String {
 /// What an event is answered that came as text, and one that was verified before.
 fn both_ways(bench: &mut Bench, event: &VerifiedEvent) -> String {
     let text = bench.publish(ALICE, event).pop().unwrap().1;
-    let message = Checked::Event(event.clone());
-    let checked = messages(bench.handle(Input::Message { connection: ALICE, message })).pop().unwrap().1;
+    let verified = format!("[\"EVENT\",{}]", event.json());
+    let checked = messages(bench.verified_text(ALICE, &verified)).pop().unwrap().1;
     assert_eq!(text, checked);
     text
 }

@@ -181,11 +181,10 @@ fn a_session_is_to_be_saved_when_somebody_was_identified_or_told_the_challenge()
     let mut bench = relay(Access::default());
     bench.connect(ALICE);
     let text = r#"["REQ","s",{"kinds":[4]}]"#.to_owned();
-    let effects = bench.handle(Input::Text { connection: ALICE, text });
+    let effects = bench.text(ALICE, &text);
     assert!(effects.contains(&Effect::SessionChanged(ALICE)));
     let event = identification(&fixtures::keys(0), URL, CHALLENGE, NOW);
-    let effects =
-        bench.handle(Input::Text { connection: ALICE, text: format!("[\"AUTH\",{}]", event.json()) });
+    let effects = bench.text(ALICE, &format!("[\"AUTH\",{}]", event.json()));
     assert!(effects.contains(&Effect::SessionChanged(ALICE)));
 }
 

@@ -19,7 +19,7 @@ fn bench() -> Bench {
 
 /// Whether a request is answered at once.
 fn is_answered(bench: &mut Bench, request: &str) -> bool {
-    let effects = bench.handle(Input::Text { connection: BOB, text: request.to_owned() });
+    let effects = bench.text(BOB, request);
     let left: Vec<_> = effects.iter().filter(|effect| matches!(effect, Effect::Read(_))).collect();
     let told = effects.iter().filter(|effect| matches!(effect, Effect::Send { .. })).count();
     assert_eq!(left.is_empty(), told > 0, "{effects:?}");
@@ -76,7 +76,7 @@ fn an_event_that_is_long_by_itself_is_not_left_out() {
 /// Asks for something that is to be read beside.
 fn with_reader_threads(bench: &mut Bench, request: &str) -> ClientRead {
     bench.relay.batch_size_hint(100);
-    let effects = bench.handle(Input::Text { connection: BOB, text: request.to_owned() });
+    let effects = bench.text(BOB, request);
     bench.relay.batch_size_hint(1);
     effects
         .into_iter()
@@ -110,6 +110,6 @@ fn an_answer_at_once_says_whose_it_is() {
     let mut bench = bench();
     bench.relay.batch_size_hint(1);
     let text = r#"["REQ","s",{"kinds":[1]}]"#.to_owned();
-    let effects = bench.handle(Input::Text { connection: BOB, text });
+    let effects = bench.text(BOB, &text);
     assert!(matches!(&effects[0], Effect::Answering { connection: BOB, .. }), "{effects:?}");
 }

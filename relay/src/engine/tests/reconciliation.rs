@@ -90,7 +90,7 @@ fn a_step_that_is_answered_beside_the_engine_leaves_its_records_there() {
     let open = format!(r#"["NEG-OPEN","n",{{"kinds":[1]}},"{NOTHING}"]"#);
     let go_on = format!(r#"["NEG-MSG","n","{NOTHING}"]"#);
     let read = |bench: &mut Bench, text: &str| {
-        let effects = bench.handle(Input::Text { connection: BOB, text: text.to_owned() });
+        let effects = bench.text(BOB, text);
         let read = effects.iter().find_map(|effect| match effect {
             Effect::Read(read) => Some(read.clone()),
             _ => None,
@@ -208,7 +208,7 @@ fn a_search_tells_a_reader_nothing_private() {
     });
     bench.relay.store().insert(NOW, &to_bob).unwrap();
     let text = r#"["REQ","s",{"search":"relay"}]"#.to_owned();
-    let effects = bench.handle(Input::Text { connection: BOB, text });
+    let effects = bench.text(BOB, &text);
     let sent = effects
         .iter()
         .filter(|effect| matches!(effect, Effect::Send { message: RelayMessage::Event { .. }, .. }));

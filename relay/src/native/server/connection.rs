@@ -15,12 +15,13 @@ use super::gate::ConnectionPermit;
 use super::outbox::{CloseReason, Outbox};
 use super::socket::{self, SocketReader};
 use super::state::ServerState;
+use crate::admission::AdmittedMessage;
 use crate::engine::Input;
-use crate::message::{ReconcileStep, RelayMessage};
+use crate::message::{ClientMessage, ReconcileStep, RelayMessage};
 use crate::reason::Reason;
 use crate::session::ConnectionId;
 use crate::session::Origin;
-use crate::validate::{self, Checked};
+use crate::validate;
 
 /// How long the client has to answer the close frame.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -136,9 +137,9 @@ fn gather(
                 bytes = text.len().saturating_mul(2);
                 shared.gate.check(connection, address, &text)
             }
-            Ok(Some(ClientFrame::NotUtf8)) => Checked::notice(&Reason::invalid("text must be UTF-8")),
-            Ok(Some(ClientFrame::Binary)) => Checked::binary(),
-            Ok(Some(ClientFrame::TooLong)) => Checked::notice(&validate::too_long(&shared.limits)),
+            Ok(Some(ClientFrame::NotUtf8)) => AdmittedMessage::notice(&Reason::invalid("text must be UTF-8")),
+            Ok(Some(ClientFrame::Binary)) => AdmittedMessage::binary(),
+            Ok(Some(ClientFrame::TooLong)) => AdmittedMessage::notice(&validate::too_long(&shared.limits)),
             Ok(Some(ClientFrame::Ping(payload))) => {
                 outbox.pong(payload);
                 return Next::Gather;
@@ -150,13 +151,21 @@ fn gather(
                 return Next::End(CloseReason::PROTOCOL_ERROR);
             }
         };
-        let asks = matches!(
-            message,
-            Checked::Request { .. }
-                | Checked::Count { .. }
-                | Checked::Reconcile { step: ReconcileStep::Open { .. } | ReconcileStep::Continue(_), .. }
-                | Checked::Refused(RelayMessage::Closed { .. } | RelayMessage::ReconcileRefused { .. })
-        );
+        let asks = match &message {
+            AdmittedMessage::Verified(message) => matches!(
+                **message,
+                ClientMessage::Request { .. }
+                    | ClientMessage::Count { .. }
+                    | ClientMessage::Reconcile {
+                        step: ReconcileStep::Open { .. } | ReconcileStep::Continue(_),
+                        ..
+                    }
+            ),
+            AdmittedMessage::Refused(answer) => {
+                matches!(answer, RelayMessage::Closed { .. } | RelayMessage::ReconcileRefused { .. })
+            }
+            AdmittedMessage::Unverified { .. } => false,
+        };
         if asks {
             outbox.expect_answer();
         }

@@ -7,14 +7,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use openagents_host::native::now;
 
 use crate::admission::{
-    Activity, Admission, ConnectionLimits, ConnectionRefusal, Network, RateLimits, Rates,
+    Admission, Admitted, AdmittedMessage, ConnectionLimits, ConnectionRefusal, Network, RateLimits, Rates,
+    gate,
 };
 use crate::limits::Limits;
 use crate::management::Rules;
-use crate::message::ClientMessage;
 use crate::session::ConnectionId;
-use crate::store::VANISH;
-use crate::validate::{self, Checked};
 
 /// Admits connections, and checks their messages.
 pub(super) struct Gate {
@@ -91,28 +89,26 @@ impl Gate {
         self.connection_limits.max_connections
     }
 
-    /// Parses and checks a message. One that is over the rates or blocked is not verified, which is the expensive part.
-    pub(super) fn check(&self, connection: ConnectionId, address: Option<IpAddr>, text: &str) -> Checked {
+    /// Passes a text through the [gate](gate::admit) and verifies its event, which is the expensive part: one that is
+    /// over the rates or blocked is not verified.
+    pub(super) fn check(
+        &self,
+        connection: ConnectionId,
+        address: Option<IpAddr>,
+        text: &str,
+    ) -> AdmittedMessage {
         let now = now();
-        let message = match validate::read(text, &self.limits, now) {
-            Ok(message) => message,
-            Err(answer) => return Checked::Refused(answer),
-        };
-        let listed = match &message {
-            // Who wants to vanish may have a right to that (NIP-62), which the relay knows.
-            ClientMessage::Event(event) if event.kind != VANISH => self.rules().lists.admit(event),
-            _ => Ok(()),
-        };
-        let admitted = listed.and_then(|()| match Activity::of(&message) {
-            Some(activity) if !self.rate_limits.exempt(address) => {
-                self.rates().admit(now, connection, address, activity)
-            }
-            _ => Ok(()),
-        });
-        match admitted {
-            Ok(()) => validate::verify(message),
-            Err(reason) => Checked::Refused(validate::refuse(message, reason)),
-        }
+        let admitted = gate::admit(
+            text,
+            &self.limits,
+            now,
+            |event| self.rules().lists.admit(event),
+            |activity| match self.rate_limits.exempt(address) {
+                true => Ok(()),
+                false => self.rates().admit(now, connection, address, activity),
+            },
+        );
+        admitted.and_then(Admitted::verify).map_or_else(AdmittedMessage::Refused, AdmittedMessage::Verified)
     }
 
     /// A connection ended.
@@ -149,11 +145,12 @@ mod tests {
     use std::sync::Arc;
 
     use super::Gate;
-    use crate::admission::{Admission, ConnectionLimits, ConnectionRefusal, Lists, RateLimits};
+    use crate::admission::{
+        Admission, AdmittedMessage, ConnectionLimits, ConnectionRefusal, Lists, RateLimits,
+    };
     use crate::fixtures;
     use crate::limits::Limits;
     use crate::session::ConnectionId;
-    use crate::validate::Checked;
 
     fn gate(admission: &Admission) -> Arc<Gate> {
         Arc::new(Gate::new(&Limits::default(), admission))
@@ -189,7 +186,7 @@ mod tests {
             event["sig"] = fixtures::signed(kind, 2, &[]).sig.to_string().into();
             let text = format!("[\"EVENT\",{event}]");
             match gate.check(ConnectionId::new(1), Some(address.parse().unwrap()), &text) {
-                Checked::Refused(answer) => answer.to_json(),
+                AdmittedMessage::Refused(answer) => answer.to_json(),
                 passed => panic!("{passed:?}"),
             }
         };

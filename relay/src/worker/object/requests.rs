@@ -12,13 +12,12 @@ use crate::engine::Input;
 use crate::management::{Call, ManagementReply, SignedCall, Token};
 use crate::reason::{Outcome, Reason};
 use crate::session::Ticket;
-use crate::worker::HandoverSink;
 use crate::worker::rpc::{RelayCall, RelayReply};
 
 /// A reply with events as they are stored.
 type StoredReply<'a> = RelayReply<&'a RawValue>;
 
-impl<H: HandoverSink> ObjectInner<H> {
+impl ObjectInner {
     /// Answers a call.
     pub(super) async fn answer(self: &Rc<Self>, call: RelayCall<'_>) -> Result<Response> {
         match call {

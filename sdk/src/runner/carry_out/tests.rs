@@ -121,7 +121,7 @@ async fn tells_the_engine_why_a_wallet_gave_no_answer() {
         let effect = Effect::Invoice { job, request };
         match awaited(services.carry_out(Timestamp::EPOCH, effect)).await {
             Some(Input::Invoiced { job: of, invoice }) => {
-                assert_eq!((of, invoice), (job, Err(expected.clone())))
+                assert_eq!((of, invoice), (job, Err(expected.clone())));
             }
             other => panic!("{other:?}"),
         }
@@ -130,7 +130,7 @@ async fn tells_the_engine_why_a_wallet_gave_no_answer() {
         let effect = Effect::Settlement { job, invoice };
         match awaited(services.carry_out(Timestamp::EPOCH, effect)).await {
             Some(Input::Settled { job: of, settlement }) => {
-                assert_eq!((of, settlement), (job, Err(expected)))
+                assert_eq!((of, settlement), (job, Err(expected)));
             }
             other => panic!("{other:?}"),
         }
