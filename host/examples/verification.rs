@@ -17,7 +17,8 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use openagents_host::{Event, Keys, Kind, Timestamp, UnsignedEvent, schnorr};
+use openagents_host::nostr::schnorr;
+use openagents_host::{Event, Keys, Kind, Timestamp, UnsignedEvent};
 use secp256k1::{Secp256k1, XOnlyPublicKey};
 use sha2::{Digest, Sha256};
 

@@ -35,14 +35,3 @@ pub use nostr::{EventId, Kind, PublicKey};
 pub use port::engine::Engine;
 pub use port::sql::{self, Sql, SqlError};
 pub use time::Timestamp;
-
-// The names of before, until the other crates use the new ones (host-renames.txt).
-pub use net as outgoing;
-pub use nostr::{encryption, http_auth, keys, schnorr};
-pub use port::engine;
-#[doc(hidden)]
-pub mod event {
-    pub use crate::nostr::bytes::*;
-    pub use crate::nostr::event::*;
-    pub use crate::nostr::kind::{Kind, KindClass, KindClass as Retention};
-}

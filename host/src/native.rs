@@ -11,8 +11,6 @@ use std::future::Future;
 use std::time::{Duration, SystemTime};
 
 pub use engine_thread::{CommitWatch, EngineStopped, EngineThread, InputBatch, Inputs};
-// The names of before.
-pub use engine_thread::{CommitWatch as Commits, EngineStopped as Stopped, InputBatch as Made};
 pub use mailbox::Mailbox;
 pub use maintenance::{FileSizes, Maintenance, PartSize};
 pub use sqlite::{Durability, OpenError, Sqlite};

@@ -27,8 +27,8 @@ pub mod tag;
 #[doc(hidden)]
 pub mod fixtures;
 
-pub use bytes::{EventId, PublicKey, Signature};
-pub use event::{Event, UnsignedEvent, VerifiedEvent};
+pub use bytes::{EventId, HexError, PublicKey, Signature};
+pub use event::{Event, MAX_CREATED_AT, Tag, UnsignedEvent, VerifiedEvent, VerifyError};
 pub use filter::Filter;
 pub use keys::Keys;
 pub use kind::{Kind, KindClass};

@@ -32,11 +32,11 @@ use self::shard_engine::ShardEngine;
 use crate::admission::{Admitted, AdmittedMessage, ConnectionRefusal, Freshness};
 use crate::limits::Limits;
 use crate::management::{Call, ManagementReply, Rules, SignedCall, UsedToken};
-use crate::message::{ClientMessage, RelayMessage};
 use crate::reason::Outcome;
 use crate::session::ConnectionId;
 use crate::store::Store;
 use crate::validate;
+use openagents_host::nostr::message::{ClientMessage, RelayMessage};
 
 /// The relay.
 #[derive(Debug)]

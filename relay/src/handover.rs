@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use openagents_host::{Event, EventId, Kind};
 
-use crate::filter::OneOf;
+use openagents_host::nostr::filter::OneOf;
 
 /// The kind of deletion requests (NIP-09).
 const DELETION: Kind = Kind(5);

@@ -10,7 +10,7 @@ use crate::admission::access::GIFT_WRAPS;
 use crate::engine::RelayConfig;
 use crate::limits::Limits;
 use crate::management::Rules;
-use crate::message::MAX_SUBSCRIPTION_ID;
+use openagents_host::nostr::message::MAX_SUBSCRIPTION_ID;
 
 /// The NIPs that this relay implements by itself, whatever its configuration says.
 pub const SUPPORTED_NIPS: [u16; 11] = [1, 9, 11, 40, 42, 45, 50, 62, 67, 70, 77];

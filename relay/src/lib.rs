@@ -37,17 +37,15 @@ pub mod native;
 #[cfg(target_arch = "wasm32")]
 pub mod worker;
 
-pub use openagents_host::nostr::{filter, message, search, tag};
-
 pub use admission::{Access, Admission, Admitted, AdmittedMessage, Submission, WritePolicy};
 pub use engine::{
     ClientRead, Effect, Input, ReadReply, ReadRequest, ReconciliationRead, Relay, RelayConfig, StoreRead,
 };
-pub use filter::Filter;
 pub use handover::HandoverRule;
 pub use information::RelayInformation;
 pub use limits::{Limits, MAX_LIMIT_INSIDE};
-pub use message::{ClientMessage, RelayMessage, SubscriptionId};
+pub use openagents_host::nostr::Filter;
+pub use openagents_host::nostr::{ClientMessage, RelayMessage, SubscriptionId};
 pub use reason::{Outcome, Prefix, Reason};
 pub use retention::{RetentionError, RetentionRules};
 pub use session::{ClientSession, ConnectionId, Origin, Ticket};

@@ -3,10 +3,10 @@
 use openagents_host::{Event, Timestamp};
 use serde::Serialize;
 
-use crate::filter::Filter;
-use crate::message::ClientMessage;
 use crate::nip13;
 use crate::reason::Reason;
+use openagents_host::nostr::filter::Filter;
+use openagents_host::nostr::message::ClientMessage;
 
 /// The limits of a relay. They serialise as NIP-11's `limitation`; the fields below `default_limit` are not in
 /// NIP-11 and stand there as extra ones.

@@ -3,7 +3,7 @@
 use openagents_host::{EventId, PublicKey};
 use sha2::{Digest, Sha256};
 
-use crate::filter::Filter;
+use openagents_host::nostr::filter::Filter;
 
 /// The registers for one filter. Relays that count for the same filter compute the same registers for the same authors,
 /// so that a client can merge them: the greater value of each.
@@ -79,7 +79,7 @@ mod tests {
     use sha2::{Digest, Sha256};
 
     use super::HyperLogLog;
-    use crate::filter::Filter;
+    use openagents_host::nostr::filter::Filter;
 
     fn author(number: u64) -> PublicKey {
         PublicKey::from_bytes(Sha256::digest(number.to_le_bytes()).into())

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-use openagents_host::event::{MAX_CREATED_AT, Retention};
+use openagents_host::nostr::{KindClass, MAX_CREATED_AT};
 use openagents_host::{Kind, Timestamp};
 
 /// The kinds that do their work for as long as they are there: deletions (NIP-09) and requests to vanish (NIP-62).
@@ -113,7 +113,7 @@ impl RetentionRules {
     pub fn keeps(&self, kind: Kind) -> bool {
         match self.time(kind) {
             Some(time) => !time.is_zero(),
-            None => kind.retention() != Retention::Ephemeral,
+            None => kind.class() != KindClass::Ephemeral,
         }
     }
 

@@ -13,12 +13,12 @@ use openagents_host::Event;
 use serde_json::value::RawValue;
 
 use self::index::{Entry, Index, Slot};
-use crate::filter::Filter;
 use crate::limits::Limits;
-use crate::message::SubscriptionId;
 use crate::reason::{Prefix, Reason};
-use crate::search::Text;
 use crate::session::ConnectionId;
+use openagents_host::nostr::filter::Filter;
+use openagents_host::nostr::message::SubscriptionId;
+use openagents_host::nostr::search::SearchableText;
 
 /// The subscriptions of all connections.
 #[derive(Debug, Default)]
@@ -147,7 +147,7 @@ impl Subscriptions {
         // The event's text is read once, and only if a filter searches.
         let text = OnceCell::new();
         let words = OnceCell::new();
-        let text = || text.get_or_init(|| Text::of(event));
+        let text = || text.get_or_init(|| SearchableText::of(event));
         let words = || words.get_or_init(|| text().distinct_words());
         self.index.candidates(event, words, &mut |entry| {
             let subscription = entry.slot.of(&self.subscriptions);
@@ -231,13 +231,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::{Index, Subscriptions};
-    use crate::filter::Filter;
     use crate::fixtures;
     use crate::limits::Limits;
-    use crate::message::SubscriptionId;
     use crate::reason::Prefix;
-    use crate::search::Text;
     use crate::session::ConnectionId;
+    use openagents_host::nostr::filter::Filter;
+    use openagents_host::nostr::message::SubscriptionId;
+    use openagents_host::nostr::search::SearchableText;
 
     #[derive(Clone, Debug)]
     enum SubscriptionStep {
@@ -369,7 +369,7 @@ mod tests {
         subscriptions.subscribe(ConnectionId::new(1), &name(0), &searches, &Limits::default()).unwrap();
         let looked_at = |content: &str| {
             let event = fixtures::signed_by(&fixtures::keys(0), 1, 1, &[], content);
-            let text = Text::of(&event);
+            let text = SearchableText::of(&event);
             let (words, mut count) = (text.distinct_words(), 0);
             subscriptions.index.candidates(&event, || &words, &mut |_| count += 1);
             (count, subscriptions.matching(&event).count())

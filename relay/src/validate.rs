@@ -3,8 +3,8 @@
 use openagents_host::{Event, Timestamp, VerifiedEvent};
 
 use crate::limits::Limits;
-use crate::message::{ClientMessage, Malformed, RelayMessage};
 use crate::reason::{Outcome, Reason};
+use openagents_host::nostr::message::{ClientMessage, Malformed, RelayMessage};
 
 /// How long a text may be that is read only to address its refusal: a client that sends an event somewhat too large
 /// waits for `OK`. Beyond this length a text need not be kept: the refusal is a `NOTICE`.
@@ -73,7 +73,7 @@ mod tests {
     use super::{read, verify};
     use crate::fixtures;
     use crate::limits::Limits;
-    use crate::message::{ClientMessage, RelayMessage};
+    use openagents_host::nostr::message::{ClientMessage, RelayMessage};
 
     const NOW: Timestamp = Timestamp::from_seconds(1_700_000_000);
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use openagents_host::outgoing::Reach;
+use openagents_host::net::Reach;
 use openagents_host::{Keys, PublicKey};
 
 use crate::author::agent::Jobs;

@@ -37,7 +37,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_channel::{mpsc, oneshot};
-use openagents_host::outgoing::{Reach, RelayClient, RelayError};
+use openagents_host::net::{Reach, RelayClient, RelayError};
 use openagents_host::{EncryptError, Keys, PublicKey, VerifiedEvent, timeout};
 
 use crate::clock;

@@ -14,7 +14,7 @@ mod nip05;
 mod relays;
 
 use openagents_host::PublicKey;
-use openagents_host::event::Kind;
+use openagents_host::nostr::Kind;
 use serde::Serialize;
 
 use crate::author::agent::Jobs;

@@ -1,7 +1,7 @@
 //! `HandlerHost`: what a host provides to running handlers.
 
 use async_trait::async_trait;
-use openagents_host::outgoing::{
+use openagents_host::net::{
     self, FetchError, FetchRequest, Fetched, Reach, RelayClient, RelayError, SocketError,
 };
 use openagents_host::{Event, Keys, VerifiedEvent};
@@ -33,7 +33,7 @@ pub(crate) trait HandlerHost: Shareable {
     /// Makes a request, to an address that the agent may reach out to.
     async fn fetch(&self, mut request: FetchRequest) -> Result<Fetched, FetchError> {
         request.limits.reach = self.reach();
-        outgoing::fetch(request).await
+        net::fetch(request).await
     }
 
     /// Asks another relay that the agent may reach, on a connection of its own.

@@ -19,7 +19,7 @@ mod strict_json;
 use std::collections::BTreeMap;
 
 use openagents_host::PublicKey;
-use openagents_host::keys::npub;
+use openagents_host::nostr::keys::npub;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 

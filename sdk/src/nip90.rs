@@ -26,7 +26,7 @@ pub use request::{JobRequest, NotAJobRequest};
 pub use result::{JobResultEvent, ResultBuilder, result_kind};
 pub use sealed::SealedError;
 
-use openagents_host::event::Kind;
+use openagents_host::nostr::Kind;
 
 /// The kind of feedback events.
 pub const FEEDBACK: Kind = Kind(7000);

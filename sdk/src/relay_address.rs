@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use openagents_host::outgoing::{Reach, public_url};
+use openagents_host::net::{Reach, public_url};
 
 /// A relay's address in the one form in which it is kept and compared; nothing when it is none, or may not be reached.
 pub(crate) fn relay_address(url: &str, reach: Reach) -> Option<String> {

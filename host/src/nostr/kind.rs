@@ -92,12 +92,6 @@ impl Kind {
             _ => KindClass::Regular,
         }
     }
-
-    #[doc(hidden)]
-    #[must_use]
-    pub const fn retention(self) -> KindClass {
-        self.class()
-    }
 }
 
 impl fmt::Display for Kind {

@@ -11,5 +11,3 @@ mod words;
 pub use query::Search;
 pub use rank::{Match, best};
 pub use text::SearchableText;
-#[doc(hidden)]
-pub use text::SearchableText as Text;

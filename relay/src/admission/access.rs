@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use openagents_host::{Event, Kind, Timestamp};
 
-use crate::filter::{Filter, OneOf};
 use crate::reason::Reason;
 use crate::session::ClientSession;
+use openagents_host::nostr::filter::{Filter, OneOf};
 
 /// The kind of the event by which a client identifies itself (NIP-42). It is never stored and never passed on.
 pub const AUTHENTICATION: Kind = Kind(22_242);
@@ -127,7 +127,7 @@ impl Access {
             }
             let own = |key: &openagents_host::PublicKey| session.authenticated().contains(key);
             let authors = filter.authors.as_ref().map(|authors| authors.iter().any(own));
-            let named = filter.tags.get(&crate::tag::TagName::P).map(|named| {
+            let named = filter.tags.get(&openagents_host::nostr::tag::TagName::P).map(|named| {
                 named
                     .iter()
                     .filter_map(|key| openagents_host::PublicKey::from_hex(key).ok())

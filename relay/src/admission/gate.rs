@@ -10,9 +10,9 @@ use openagents_host::{Event, Kind, Timestamp, VerifiedEvent};
 
 use super::Activity;
 use crate::limits::Limits;
-use crate::message::{ClientMessage, RelayMessage};
 use crate::reason::Reason;
 use crate::validate;
+use openagents_host::nostr::message::{ClientMessage, RelayMessage};
 
 /// A message that has passed the gate. Nothing else makes one.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,9 +6,9 @@ use std::net::IpAddr;
 use openagents_host::Timestamp;
 
 use super::Network;
-use crate::message::ClientMessage;
 use crate::reason::{Prefix, Reason};
 use crate::session::ConnectionId;
+use openagents_host::nostr::message::ClientMessage;
 
 /// What clients do that costs something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

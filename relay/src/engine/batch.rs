@@ -5,7 +5,7 @@ use openagents_host::{Event, Timestamp};
 
 use super::{Input, Relay};
 use crate::admission::{AdmittedMessage, Freshness};
-use crate::message::ClientMessage;
+use openagents_host::nostr::message::ClientMessage;
 
 impl<S: Sql> Relay<S> {
     /// Notes which events of these inputs are unknown to the store.

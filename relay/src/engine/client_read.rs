@@ -5,11 +5,11 @@ use std::sync::Arc;
 use openagents_host::sql::SqlError;
 
 use super::shard_api::{ReadReply, ReadRequest, StoreRead};
-use crate::filter::Filter;
-use crate::message::{RelayMessage, SubscriptionId};
 use crate::nip77::{self, Records};
 use crate::reason::Reason;
 use crate::session::ConnectionId;
+use openagents_host::nostr::filter::Filter;
+use openagents_host::nostr::message::{RelayMessage, SubscriptionId};
 
 /// A read that a client waits for: a `REQ`, a `COUNT` or a step of a reconciliation.
 #[derive(Clone, Debug, PartialEq, Eq)]

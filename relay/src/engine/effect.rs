@@ -7,9 +7,9 @@ use openagents_host::sql::SqlError;
 
 use super::client_read::ClientRead;
 use crate::management::{ManagementReply, Rules, UsedToken};
-use crate::message::{RelayMessage, SubscriptionId};
 use crate::reason::{Outcome, Reason};
 use crate::session::{ConnectionId, Ticket};
+use openagents_host::nostr::message::{RelayMessage, SubscriptionId};
 
 /// What the host has to do. Effects are carried out in their order.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,9 +5,9 @@ use openagents_host::{EventId, VerifiedEvent};
 
 use super::client_read::{ClientRead, ReconciliationRead};
 use crate::admission::AdmittedMessage;
-use crate::filter::Filter;
 use crate::management::SignedCall;
 use crate::session::{ConnectionId, Origin, Ticket};
+use openagents_host::nostr::filter::Filter;
 
 /// What happens to a relay.
 #[derive(Clone, Debug)]

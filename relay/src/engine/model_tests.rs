@@ -14,14 +14,14 @@ use proptest::prelude::*;
 
 use super::{Effect, Input, Relay, RelayConfig};
 use crate::admission::access::Access;
-use crate::filter::Filter;
 use crate::fixtures;
 use crate::limits::Limits;
-use crate::message::Completeness;
 use crate::session::Origin;
 use crate::session::{ConnectionId, Ticket};
 use crate::store::Insertion;
 use crate::store::tests::model::{self, Reader};
+use openagents_host::nostr::filter::Filter;
+use openagents_host::nostr::message::Completeness;
 
 const NAMES: [&str; 4] = ["a", "b\"\\", "é🦀", " "];
 const CONNECTIONS: usize = 3;

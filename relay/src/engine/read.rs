@@ -6,8 +6,8 @@ use openagents_host::sql::{Sql, SqlError};
 use super::client_read::{ClientRead, ReconciliationRead};
 use super::shard_engine::MAX_INLINE_READ_BYTES;
 use super::{Effect, Relay, RelayConfig};
-use crate::message::RelayMessage;
 use crate::store::Store;
+use openagents_host::nostr::message::RelayMessage;
 
 impl ClientRead {
     /// Reads the answer, all of it: for a `REQ` up to and with `EOSE`. More than one statement is run, which must all

@@ -22,11 +22,11 @@ pub(super) use self::authorize::WriteGrant;
 use super::{Effect, RelayConfig};
 use crate::admission::{AdmittedMessage, ConnectionRefusal, Network, Rates, gate};
 use crate::management::Rules;
-use crate::message::RelayMessage;
 use crate::nip77::Reconciliations;
 use crate::reason::{Prefix, Reason};
 use crate::session::{ClientSession, ConnectionId, Origin};
 use crate::subscriptions::Subscriptions;
+use openagents_host::nostr::message::RelayMessage;
 
 /// The connections of a relay.
 #[derive(Debug)]

@@ -8,11 +8,11 @@ use std::collections::BTreeSet;
 
 use openagents_host::{PublicKey, Timestamp, VerifiedEvent};
 
-use crate::filter::Filter;
-use crate::message::{Completeness, Count};
 use crate::nip77::Records;
 use crate::reason::{Outcome, Reason};
 use crate::store::Precheck;
+use openagents_host::nostr::filter::Filter;
+use openagents_host::nostr::message::{Completeness, Count};
 
 /// What the shard says of an event before its signature is verified.
 #[derive(Debug)]

@@ -15,11 +15,11 @@ use openagents_host::{Engine, Kind, Timestamp, VerifiedEvent};
 use proptest::prelude::*;
 
 use super::{Effect, Input, Relay, RelayConfig};
-use crate::filter::{Filter, OneOf};
 use crate::fixtures;
 use crate::reason::{Outcome, Reason};
 use crate::session::Origin;
 use crate::session::{ConnectionId, Ticket};
+use openagents_host::nostr::filter::{Filter, OneOf};
 
 const NOW: Timestamp = Timestamp::from_seconds(1_700_000_000);
 const ALICE: ConnectionId = ConnectionId::new(1);

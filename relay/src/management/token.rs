@@ -1,6 +1,6 @@
 //! The event that authorizes a management call (NIP-98). Each changes something once.
 
-use openagents_host::http_auth::TIME_WINDOW;
+use openagents_host::nostr::http_auth::TIME_WINDOW;
 use openagents_host::{Event, EventId, Timestamp};
 use serde::{Deserialize, Serialize};
 

@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openagents_host::http::{Request, Response, StatusCode, response};
-use openagents_host::native::{Commits, Durability, EngineThread, OpenError, Sqlite, Stopped, now};
+use openagents_host::native::{CommitWatch, Durability, EngineStopped, EngineThread, OpenError, Sqlite, now};
 use openagents_host::sql::SchemaError;
 use openagents_host::{Event, VerifiedEvent};
 
@@ -36,13 +36,13 @@ pub use query::QueryError;
 pub use state::RelayStatistics;
 
 use crate::engine::{Relay, RelayConfig};
-use crate::filter::Filter;
 use crate::information::RelayInformation;
 use crate::management::{ManagementReply, SignedCall, UsedToken};
 use crate::reason::Outcome;
 use crate::session::Origin;
 use connections::ConnectionTable;
 use gate::Gate;
+use openagents_host::nostr::filter::Filter;
 use read_queue::ReadQueue;
 use reader_pool::{ReaderContext, ReaderPool};
 use state::ServerState;
@@ -114,7 +114,7 @@ impl RelayServer {
     ) -> Result<Self, StartError> {
         let connections = Arc::new(ConnectionTable::default());
         let (deliveries, waiting) = handover::queue();
-        let (read_queue, commits) = (Arc::<ReadQueue>::default(), Commits::default());
+        let (read_queue, commits) = (Arc::<ReadQueue>::default(), CommitWatch::default());
         // A relay that forgets shows what a Durable Object does, which reads by itself.
         let has_reader_threads = !config.forget_memory;
         let gate = Arc::new(Gate::new(&config.relay.limits, &config.relay.admission));
@@ -189,7 +189,7 @@ impl RelayHandle {
     ///
     /// # Errors
     /// When the relay has stopped.
-    pub async fn publish(&self, event: VerifiedEvent) -> Result<Outcome, Stopped> {
+    pub async fn publish(&self, event: VerifiedEvent) -> Result<Outcome, EngineStopped> {
         self.0.publish(event).await
     }
 
@@ -225,7 +225,10 @@ impl RelayHandle {
     ///
     /// # Errors
     /// When the relay has stopped.
-    pub async fn manage(&self, call: SignedCall) -> Result<Result<ManagementReply, UsedToken>, Stopped> {
+    pub async fn manage(
+        &self,
+        call: SignedCall,
+    ) -> Result<Result<ManagementReply, UsedToken>, EngineStopped> {
         self.0.manage(call).await
     }
 

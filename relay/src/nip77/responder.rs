@@ -9,11 +9,11 @@ use openagents_host::Timestamp;
 use serde_json::value::RawValue;
 
 use super::{MAX_MESSAGE_BYTES, ReconciliationError, Records};
-use crate::filter::Filter;
 use crate::limits::Limits;
-use crate::message::SubscriptionId;
 use crate::reason::{Prefix, Reason};
 use crate::session::ConnectionId;
+use openagents_host::nostr::filter::Filter;
+use openagents_host::nostr::message::SubscriptionId;
 
 /// How many reconciliations one connection can have open.
 const MAX_OPEN: usize = 8;

@@ -7,10 +7,10 @@ use openagents_host::{EventId, Timestamp};
 use proptest::prelude::*;
 
 use super::{MAX_MESSAGE_BYTES, Reconciliation, ReconciliationError, Reconciliations, Records, answer};
-use crate::filter::Filter;
 use crate::limits::Limits;
-use crate::message::SubscriptionId;
 use crate::session::ConnectionId;
+use openagents_host::nostr::filter::Filter;
+use openagents_host::nostr::message::SubscriptionId;
 
 const NOW: Timestamp = Timestamp::from_seconds(1_700_000_000);
 

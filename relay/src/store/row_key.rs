@@ -96,8 +96,8 @@ impl RowKey {
 #[cfg(test)]
 #[allow(clippy::arithmetic_side_effects)]
 mod tests {
-    use openagents_host::event::MAX_CREATED_AT;
     use openagents_host::native::Sqlite;
+    use openagents_host::nostr::MAX_CREATED_AT;
     use openagents_host::sql::{MAX_INTEGER, Sql, values};
     use openagents_host::{Timestamp, VerifiedEvent};
 

@@ -14,7 +14,7 @@ use openagents_host::{Event, Timestamp};
 use super::Store;
 use super::row_batch::MAX_LIST_BYTES;
 use super::row_key::RowKey;
-use crate::search::Text;
+use openagents_host::nostr::search::SearchableText;
 
 /// * `search_index` has the words of an event under its row key, and nothing else: neither texts nor positions. What it finds
 ///   is held against the event itself.
@@ -144,7 +144,7 @@ impl<S: Sql> Store<S> {
         let mut added: u64 = 0;
         for (seq, json) in events {
             let Ok(event) = Event::from_json(&json) else { continue };
-            let text = Text::of(&event);
+            let text = SearchableText::of(&event);
             if text.is_empty() {
                 continue;
             }

@@ -1,6 +1,6 @@
 //! A SQL statement under construction: its text and its values.
 
-use openagents_host::event::MAX_CREATED_AT;
+use openagents_host::nostr::MAX_CREATED_AT;
 use openagents_host::sql::Value;
 
 /// Up to so many values of a condition are bound one by one.

@@ -18,10 +18,10 @@ use openagents_host::sql::{NextRow, Row, Sql, SqlError, Value};
 use openagents_host::{Timestamp, VerifiedEvent};
 
 use super::{Insertion, Store, Viewer};
-use crate::filter::Filter;
 use crate::fixtures;
 use crate::limits::Limits;
-use crate::message::Completeness;
+use openagents_host::nostr::filter::Filter;
+use openagents_host::nostr::message::Completeness;
 
 /// When all is done where time plays no part.
 const NOW: Timestamp = Timestamp::from_seconds(1_000);
@@ -95,7 +95,7 @@ fn stores_and_finds_the_largest_events_that_pass_the_limits() {
     let many: Vec<Vec<String>> = (0..2_500).map(|n| vec!["t".to_owned(), n.to_string()]).collect();
     let event = openagents_host::UnsignedEvent::new(openagents_host::Kind(1), "\u{1}".repeat(128 * 1024))
         .tags(many)
-        .sign(&fixtures::keys(0), Timestamp::from_seconds(openagents_host::event::MAX_CREATED_AT));
+        .sign(&fixtures::keys(0), Timestamp::from_seconds(openagents_host::nostr::MAX_CREATED_AT));
     assert_eq!(store.insert(NOW, &event).unwrap(), Insertion::Inserted);
     assert_eq!(store.insert(NOW, &event).unwrap(), Insertion::Duplicate);
     let filter = Filter::from_json(r##"{"#t":["2499","none"]}"##).unwrap();

@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 
 use openagents_host::{Event, Kind, PublicKey};
 
-use crate::filter::{Filter, OneOf};
-use crate::tag::{TagKey, TagName};
+use openagents_host::nostr::filter::{Filter, OneOf};
+use openagents_host::nostr::tag::{TagKey, TagName};
 
 /// Who reads. Events of private kinds are found only if their author, or one that a `p` tag names, is among the
 /// reader's keys (NIP-17, NIP-59): for everybody else they are not there.

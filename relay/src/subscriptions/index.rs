@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use openagents_host::{Event, EventId, Kind, PublicKey};
 
-use crate::filter::Filter;
-use crate::search::Search;
-use crate::tag::TagKey;
+use openagents_host::nostr::filter::Filter;
+use openagents_host::nostr::search::Search;
+use openagents_host::nostr::tag::TagKey;
 
 /// Where a subscription stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,11 +48,11 @@ pub(super) struct Index {
 
 /// The condition under whose values a filter stands.
 enum IndexKey<'a> {
-    Ids(&'a crate::filter::OneOf<EventId>),
+    Ids(&'a openagents_host::nostr::filter::OneOf<EventId>),
     Tags(Vec<TagKey>),
-    Authors(&'a crate::filter::OneOf<PublicKey>),
+    Authors(&'a openagents_host::nostr::filter::OneOf<PublicKey>),
     Word(&'a str),
-    Kinds(&'a crate::filter::OneOf<Kind>),
+    Kinds(&'a openagents_host::nostr::filter::OneOf<Kind>),
     All,
     /// Nothing matches it.
     Nowhere,

@@ -6,7 +6,7 @@ use ::worker::WebSocket;
 use ::worker::js_sys::JsString;
 use ::worker::wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 
-use crate::message::{RelayMessage, SubscriptionId};
+use openagents_host::nostr::message::{RelayMessage, SubscriptionId};
 
 #[wasm_bindgen(wasm_bindgen = ::worker::wasm_bindgen, js_sys = ::worker::js_sys)]
 extern "C" {

@@ -6,7 +6,7 @@ mod hire;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use openagents_host::outgoing::{FetchRequest, Fetched};
+use openagents_host::net::{FetchRequest, Fetched};
 use openagents_host::{Event, PublicKey, Timestamp, UnsignedEvent};
 use openagents_relay::Filter;
 

@@ -123,7 +123,7 @@ macro_rules! required {
 
 required! {
     Text: "<your text>",
-    openagents_host::outgoing::Url: "https://…",
+    openagents_host::net::Url: "https://…",
     Document: "https://…",
     NostrEvent: "<event id>",
 }

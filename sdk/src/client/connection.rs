@@ -8,8 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_channel::{mpsc, oneshot};
 use futures_util::{FutureExt, StreamExt, select_biased};
+use openagents_host::net::{PublishOutcome, Reach, RelayClient, RelayError};
 use openagents_host::nostr::SubscriptionId;
-use openagents_host::outgoing::{PublishOutcome, Reach, RelayClient, RelayError};
 use openagents_host::{EventId, VerifiedEvent};
 
 use super::ClientError;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use openagents_host::event::{Kind, Retention, Tag};
+use openagents_host::nostr::{Kind, KindClass, Tag};
 use openagents_host::{Keys, PublicKey, Timestamp, UnsignedEvent, VerifiedEvent};
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -61,7 +61,7 @@ impl Announcement {
     /// What it replaces its predecessors under, beside its kind: its `d` if that is an address; else empty.
     #[must_use]
     pub fn identifier(&self) -> &str {
-        if self.kind.retention() != Retention::Addressable {
+        if self.kind.class() != KindClass::Addressable {
             return "";
         }
         let identifier = self.tags.iter().find(|tag| tag.first().is_some_and(|name| name == "d"));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use openagents_host::outgoing::{Reach, RelayError};
+use openagents_host::net::{Reach, RelayError};
 use openagents_host::{Event, EventId, SqlError, Timestamp, VerifiedEvent};
 
 use super::query::{StateQuery, StateReply};

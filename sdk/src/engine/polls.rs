@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use openagents_host::outgoing::RelayError;
+use openagents_host::net::RelayError;
 use openagents_host::sql::values;
 use openagents_host::{Sql, SqlError, Timestamp, VerifiedEvent};
 

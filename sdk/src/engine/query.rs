@@ -5,7 +5,7 @@ mod reply;
 
 use std::ops::ControlFlow;
 
-use openagents_host::keys::npub;
+use openagents_host::nostr::keys::npub;
 use openagents_host::sql::{Row, Value as SqlValue, values};
 use openagents_host::{EventId, Kind, PublicKey, Sql, SqlError, Timestamp};
 use serde_json::Value;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use openagents_host::Timestamp;
 use openagents_host::http::Parts;
-use openagents_host::keys::npub;
+use openagents_host::nostr::keys::npub;
 
 use super::answer::RouteAnswer;
 use super::operator::RecordAccess;

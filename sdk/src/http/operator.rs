@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use openagents_host::http::response::{self, private, with_header};
 use openagents_host::http::{HeaderValue, Parts, Response, StatusCode, header, header_text, request_url};
-use openagents_host::http_auth::{HttpAuthError, authorize};
-use openagents_host::keys::npub;
+use openagents_host::nostr::http_auth::{HttpAuthError, authorize};
+use openagents_host::nostr::keys::npub;
 use openagents_host::{PublicKey, Timestamp};
 use openagents_relay::admission::access::host_of;
 use url::Url;
@@ -130,7 +130,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use openagents_host::http::Parts;
-    use openagents_host::http_auth::authorization;
+    use openagents_host::nostr::http_auth::authorization;
     use openagents_host::{Keys, Timestamp};
 
     use super::RecordAccess;

@@ -3,7 +3,7 @@
 use openagents_host::EventId;
 use openagents_host::http::response::{self, private};
 use openagents_host::http::{Response, StatusCode};
-use openagents_host::keys::parse_public_key;
+use openagents_host::nostr::keys::parse_public_key;
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use serde_json::{Value, json};

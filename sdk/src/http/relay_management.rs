@@ -5,8 +5,8 @@ use openagents_host::http::response::with_header;
 use openagents_host::http::{
     Body, BodyError, Bytes, HeaderValue, Parts, Response, StatusCode, header, header_text, request_url,
 };
-use openagents_host::http_auth::{HttpAuthError, authorize_body};
-use openagents_host::keys::npub;
+use openagents_host::nostr::http_auth::{HttpAuthError, authorize_body};
+use openagents_host::nostr::keys::npub;
 use openagents_relay::Access;
 use openagents_relay::management::{
     Call, MAX_REQUEST_BYTES, ManagementReply, SignedCall, Token, UsedToken, reply_response,
@@ -109,7 +109,7 @@ fn challenge(reason: &str) -> Response {
 #[cfg(test)]
 mod tests {
     use openagents_host::http::{Body, Parts, Response};
-    use openagents_host::http_auth::{authorization, authorization_of_body};
+    use openagents_host::nostr::http_auth::{authorization, authorization_of_body};
     use openagents_host::{Keys, Timestamp};
     use openagents_relay::Access;
     use openagents_relay::management::{Call, MAX_REQUEST_BYTES, SignedCall};

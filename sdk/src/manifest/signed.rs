@@ -12,8 +12,9 @@
 
 use std::sync::Arc;
 
-use openagents_host::event::{HexError, Signature};
-use openagents_host::{Keys, PublicKey, schnorr};
+use openagents_host::nostr::schnorr;
+use openagents_host::nostr::{HexError, Signature};
+use openagents_host::{Keys, PublicKey};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use openagents_host::Keys;
-use openagents_host::keys::KeyError;
+use openagents_host::nostr::keys::KeyError;
 
 /// The agent's key.
 const KEY_FILE: &str = "agent.nsec";

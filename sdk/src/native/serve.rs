@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use openagents_host::keys::npub;
 use openagents_host::native::Durability;
+use openagents_host::nostr::keys::npub;
 use openagents_host::{PublicKey, VerifiedEvent};
 use openagents_relay::native::{DeliveryError, HandoverSink, RelayServer, RelayServerConfig};
 use openagents_relay::{Limits, WritePolicy, native as relay};

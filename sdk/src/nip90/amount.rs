@@ -1,6 +1,6 @@
 //! What a provider asks to be paid: the `amount` tag of results and feedback.
 
-use openagents_host::event::{Event, Tag};
+use openagents_host::nostr::{Event, Tag};
 
 /// What a provider asks to be paid (NIP-90: a suggestion, unless the status is `payment-required`).
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! The tags that results and feedback have in common.
 
-use openagents_host::event::{Event, EventId, PublicKey, Tag};
+use openagents_host::nostr::{Event, EventId, PublicKey, Tag};
 
 use super::JobRequest;
 

@@ -1,7 +1,7 @@
 //! `RequestBuilder`: writes job requests.
 
 use openagents_host::Timestamp;
-use openagents_host::event::{EventId, Kind, PublicKey, Tag, UnsignedEvent};
+use openagents_host::nostr::{EventId, Kind, PublicKey, Tag, UnsignedEvent};
 
 use super::{InputKind, JobInput};
 

@@ -1,6 +1,6 @@
 //! Cancellation of requests: a deletion request (NIP-09) that names them.
 
-use openagents_host::event::{EventId, Kind, PublicKey, UnsignedEvent, VerifiedEvent};
+use openagents_host::nostr::{EventId, Kind, PublicKey, UnsignedEvent, VerifiedEvent};
 
 use super::{JobRequest, REQUESTS};
 

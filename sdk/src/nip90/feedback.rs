@@ -1,6 +1,6 @@
 //! Job feedback: kind 7000.
 
-use openagents_host::event::{Event, EventId, PublicKey, UnsignedEvent};
+use openagents_host::nostr::{Event, EventId, PublicKey, UnsignedEvent};
 
 use super::answer::{content, customer, reference, referred};
 use super::request::is_encrypted;

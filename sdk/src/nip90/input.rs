@@ -1,6 +1,6 @@
 //! The inputs of a request: its `i` tags.
 
-use openagents_host::event::{EventId, Tag};
+use openagents_host::nostr::{EventId, Tag};
 
 /// One input of a request: an `i` tag.
 #[derive(Clone, Debug, PartialEq, Eq)]

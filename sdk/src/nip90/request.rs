@@ -1,7 +1,7 @@
 //! Job requests: kinds 5000 to 5999.
 
 use openagents_host::Timestamp;
-use openagents_host::event::{Event, EventId, Kind, PublicKey, VerifiedEvent};
+use openagents_host::nostr::{Event, EventId, Kind, PublicKey, VerifiedEvent};
 
 use super::{InputKind, JobInput, ParamMap, REQUESTS};
 

@@ -1,6 +1,6 @@
 //! Job results: the request's kind + 1000.
 
-use openagents_host::event::{Event, EventId, Kind, PublicKey, Tag, UnsignedEvent};
+use openagents_host::nostr::{Event, EventId, Kind, PublicKey, Tag, UnsignedEvent};
 
 use super::answer::{content, customer, is_own, reference, referred};
 use super::request::is_encrypted;

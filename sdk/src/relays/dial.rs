@@ -1,7 +1,7 @@
 //! A connection to an external relay that is kept open between events.
 
 use openagents_host::VerifiedEvent;
-use openagents_host::outgoing::{PublishOutcome, Reach, RelayClient, RelayError, SocketError};
+use openagents_host::net::{PublishOutcome, Reach, RelayClient, RelayError, SocketError};
 
 use crate::engine::Delivery;
 

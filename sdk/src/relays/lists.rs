@@ -1,6 +1,6 @@
 //! Relay lists (NIP-65): which relays a customer reads from.
 
-use openagents_host::outgoing::{Reach, RelayClient};
+use openagents_host::net::{Reach, RelayClient};
 use openagents_host::{Event, Kind, PublicKey};
 use openagents_relay::Filter;
 

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use openagents_host::net::{Reach, RelayClient, RelayError};
 use openagents_host::nostr::Filter;
-use openagents_host::outgoing::{Reach, RelayClient, RelayError};
 use openagents_host::{Timestamp, VerifiedEvent};
 
 use super::RequestFilter;

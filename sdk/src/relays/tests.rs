@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use futures_util::{SinkExt, StreamExt};
-use openagents_host::outgoing::Reach;
+use openagents_host::net::Reach;
 use openagents_host::{Event, Keys, Kind, Timestamp, UnsignedEvent, VerifiedEvent};
 use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};

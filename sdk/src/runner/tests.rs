@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use openagents_host::outgoing::Reach;
+use openagents_host::net::Reach;
 use openagents_host::{Event, EventId, Keys, Kind, Timestamp, UnsignedEvent};
 use openagents_relay::Filter;
 use serde::{Deserialize, Serialize};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use openagents_host::Keys;
-use openagents_host::outgoing::{Reach, public_url};
+use openagents_host::net::{Reach, public_url};
 
 use super::error::SettingError;
 use super::names::{

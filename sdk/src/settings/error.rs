@@ -1,6 +1,6 @@
 //! Why the value of a variable cannot be used.
 
-use openagents_host::keys::KeyError;
+use openagents_host::nostr::keys::KeyError;
 use openagents_relay::RetentionError;
 
 use super::names::SUPPORTED_NIPS;

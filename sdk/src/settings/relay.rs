@@ -161,7 +161,7 @@ fn connections(variables: &VariableReader<'_>) -> Result<ConnectionLimits, Setti
 #[cfg(test)]
 mod tests {
     use openagents_host::Kind;
-    use openagents_host::keys::npub;
+    use openagents_host::nostr::keys::npub;
     use openagents_relay::admission::Network;
     use openagents_relay::{Access, Limits, RetentionRules};
 

@@ -1,6 +1,6 @@
 //! The relay information document (NIP-11), from the variables and the agent's declaration.
 
-use openagents_host::keys::parse_public_key;
+use openagents_host::nostr::keys::parse_public_key;
 use openagents_relay::{RelayConfig, RelayInformation};
 
 use super::error::SettingError;

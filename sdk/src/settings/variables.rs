@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-use openagents_host::keys::parse_public_key;
+use openagents_host::nostr::keys::parse_public_key;
 use openagents_host::{Keys, Kind, PublicKey};
 
 use super::error::SettingError;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use openagents_host::outgoing::FetchRequest;
+use openagents_host::net::FetchRequest;
 use openagents_host::{EventId, PublicKey, Timestamp, VerifiedEvent};
 use openagents_relay::Outcome;
 use tokio::runtime::Runtime;

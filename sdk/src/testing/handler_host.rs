@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use openagents_host::outgoing::{FetchError, FetchRequest, Fetched, Reach, RelayError};
+use openagents_host::net::{FetchError, FetchRequest, Fetched, Reach, RelayError};
 use openagents_host::{Event, Keys, SqlError, VerifiedEvent};
 use openagents_relay::Filter;
 use tokio::sync::{mpsc, oneshot};

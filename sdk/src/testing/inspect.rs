@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use openagents_host::outgoing::FetchRequest;
+use openagents_host::net::FetchRequest;
 use openagents_host::{Keys, PublicKey, Timestamp, VerifiedEvent};
 use serde::de::DeserializeOwned;
 use serde_json::Value;

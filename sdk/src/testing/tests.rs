@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use openagents_host::outgoing::FetchRequest;
+use openagents_host::net::FetchRequest;
 use openagents_host::{Encryption, Kind, Timestamp, UnsignedEvent};
 use openagents_relay::Filter;
 use serde::{Deserialize, Serialize};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use openagents_host::outgoing::{FetchError, FetchRequest, Fetched, Reach, Url, public_url};
+use openagents_host::net::{FetchError, FetchRequest, Fetched, Reach, Url, public_url};
 
 use super::failure::OrFail;
 

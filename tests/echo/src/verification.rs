@@ -1,7 +1,8 @@
 //! What the checks of an event cost.
 
 use k256::schnorr;
-use openagents_host::{Event, Keys, Kind, Timestamp, UnsignedEvent, schnorr as ours};
+use openagents_host::nostr::schnorr as ours;
+use openagents_host::{Event, Keys, Kind, Timestamp, UnsignedEvent};
 use sha2::{Digest, Sha256};
 use worker::{Date, Url};
 

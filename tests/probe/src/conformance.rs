@@ -1,8 +1,8 @@
 //! An object that tries, in the runtime itself, what the SQL port and the signature backend promise. It has no part in the
 //! agent; the scenarios reach it directly.
 
-use openagents_host::event::{EventId, PublicKey, Signature};
-use openagents_host::schnorr;
+use openagents_host::nostr::schnorr;
+use openagents_host::nostr::{EventId, PublicKey, Signature};
 use openagents_host::sql::conformance;
 use openagents_host::worker::DurableSql;
 use worker::{DurableObject, Env, Request, Response, Result, State, durable_object, wasm_bindgen};
@@ -47,7 +47,7 @@ impl ConformanceDurableObject {
 
 fn vectors() -> conformance::Outcome {
     for (index, (key, message, signature, valid)) in schnorr::VECTORS.iter().enumerate() {
-        let read = |error: openagents_host::event::HexError| error.to_string();
+        let read = |error: openagents_host::nostr::HexError| error.to_string();
         let key = PublicKey::from_hex(key).map_err(read)?;
         let message = EventId::from_hex(message).map_err(read)?;
         let signature = Signature::from_hex(signature).map_err(read)?;

@@ -4,9 +4,9 @@ use openagents_host::{Timestamp, VerifiedEvent};
 
 use super::SessionEngine;
 use crate::engine::{Effect, answer};
-use crate::message::RelayMessage;
 use crate::reason::{Outcome, Prefix, Reason};
 use crate::session::{ClientSession, ConnectionId};
+use openagents_host::nostr::message::RelayMessage;
 
 /// How many keys can authenticate on one connection.
 const MAX_IDENTITIES: usize = 16;

@@ -4,8 +4,8 @@ use openagents_host::VerifiedEvent;
 
 use super::SessionEngine;
 use crate::engine::Effect;
-use crate::message::RelayMessage;
 use crate::session::ConnectionId;
+use openagents_host::nostr::message::RelayMessage;
 
 impl SessionEngine {
     /// Tells everybody whose subscription an event belongs to, and says whether that was anybody.

@@ -8,10 +8,10 @@ use super::SessionEngine;
 use crate::engine::Effect;
 use crate::engine::client_read::{ClientRead, ReconciliationRead, reply};
 use crate::engine::shard_api::ReadRequest;
-use crate::filter::Filter;
-use crate::message::{ReconcileStep, RelayMessage, SubscriptionId};
 use crate::reason::{Prefix, Reason};
 use crate::session::ConnectionId;
+use openagents_host::nostr::filter::Filter;
+use openagents_host::nostr::message::{ReconcileStep, RelayMessage, SubscriptionId};
 
 impl SessionEngine {
     /// Answers a step of a reconciliation, or says what is to be read for the answer. After a refusal it is closed.

@@ -8,10 +8,10 @@ use openagents_host::{PublicKey, Timestamp};
 use super::SessionEngine;
 use crate::engine::shard_api::{ReadRequest, StoreRead};
 use crate::engine::{ClientRead, Effect};
-use crate::filter::Filter;
-use crate::message::{RelayMessage, SubscriptionId};
 use crate::reason::Reason;
 use crate::session::{ClientSession, ConnectionId};
+use openagents_host::nostr::filter::Filter;
+use openagents_host::nostr::message::{RelayMessage, SubscriptionId};
 
 impl SessionEngine {
     /// Subscribes; what comes back is to be read for the answer, before anything else is stored: so that no event is

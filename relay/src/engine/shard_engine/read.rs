@@ -10,13 +10,13 @@ use super::ShardEngine;
 use crate::admission::Access;
 use crate::engine::Effect;
 use crate::engine::shard_api::{ReadReply, ReadRequest, StoreRead};
-use crate::filter::Filter;
 use crate::limits::{Limits, MAX_ROW_BYTES};
-use crate::message::Count;
 use crate::nip45::HyperLogLog;
 use crate::nip77::Records;
 use crate::reason::{Prefix, Reason};
 use crate::store::{Coverage, Store, Viewer};
+use openagents_host::nostr::filter::Filter;
+use openagents_host::nostr::message::Count;
 
 /// A read of more than this many thousand SQLite steps, a few tenths of a millisecond, is left to the reader threads.
 const MAX_INLINE_READ_STEPS: u32 = 10;

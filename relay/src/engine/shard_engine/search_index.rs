@@ -7,8 +7,8 @@ use openagents_host::sql::{Sql, SqlError};
 
 use super::{RETRY_AFTER_FAILURE, ShardEngine};
 use crate::engine::Effect;
-use crate::filter::Filter;
 use crate::store::Store;
+use openagents_host::nostr::filter::Filter;
 
 /// How many events are taken into the index of words at a time: a few tens of milliseconds.
 const EVENTS_PER_STEP: u32 = 500;

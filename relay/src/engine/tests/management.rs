@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use openagents_host::http_auth::TIME_WINDOW;
+use openagents_host::nostr::http_auth::TIME_WINDOW;
 use openagents_host::sql::Sql as _;
 use openagents_host::{Engine as _, Kind, PublicKey, Timestamp};
 use serde_json::{Value, json};
@@ -10,11 +10,11 @@ use serde_json::{Value, json};
 use super::{ALICE, BOB, Bench, messages, ok};
 use crate::admission::{Admission, Lists, MAX_LISTED};
 use crate::engine::{Effect, Input, RelayConfig};
-use crate::filter::Filter;
 use crate::fixtures;
 use crate::management::{Call, List, ManagementReply, SignedCall, Token, UsedToken};
 use crate::session::Origin;
 use crate::session::Ticket;
+use openagents_host::nostr::filter::Filter;
 
 impl Bench {
     fn manage(&mut self, method: &str, params: Value) -> (ManagementReply, Vec<Effect>) {

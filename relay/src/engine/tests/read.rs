@@ -7,7 +7,7 @@ use openagents_host::sql::{Sql, SqlError, values};
 use super::{BOB, Bench, NOW};
 use crate::engine::{ClientRead, Effect, Input, Relay, RelayConfig};
 use crate::fixtures;
-use crate::tag::{TagKey, TagName};
+use openagents_host::nostr::tag::{TagKey, TagName};
 
 fn bench() -> Bench {
     let mut bench = Bench::empty(RelayConfig::default());

@@ -5,8 +5,8 @@ use super::{ALICE, BOB, Bench, NOW};
 use crate::engine::{Effect, Input, Relay, RelayConfig};
 use crate::fixtures::{keys, signed_by};
 use crate::limits::Limits;
-use crate::message::RelayMessage;
 use crate::session::Origin;
+use openagents_host::nostr::message::RelayMessage;
 
 /// A message of a side that has nothing.
 const NOTHING: &str = "6100000200";

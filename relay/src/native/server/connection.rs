@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use hyper::upgrade::OnUpgrade;
-use openagents_host::native::Made;
+use openagents_host::native::InputBatch;
 use tokio::time::{Instant, timeout};
 
 use super::decoder::{ClientFrame, Decoder};
@@ -17,11 +17,11 @@ use super::socket::{self, SocketReader};
 use super::state::ServerState;
 use crate::admission::AdmittedMessage;
 use crate::engine::Input;
-use crate::message::{ClientMessage, ReconcileStep, RelayMessage};
 use crate::reason::Reason;
 use crate::session::ConnectionId;
 use crate::session::Origin;
 use crate::validate;
+use openagents_host::nostr::message::{ClientMessage, ReconcileStep, RelayMessage};
 
 /// How long the client has to answer the close frame.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -126,7 +126,7 @@ fn gather(
     (connection, address): (ConnectionId, Option<IpAddr>),
     outbox: &Outbox,
     decoder: &mut Decoder,
-    inputs: &mut Made<Input>,
+    inputs: &mut InputBatch<Input>,
 ) -> Next {
     while inputs.len() < MAX_MESSAGES_PER_BATCH {
         let mut bytes = 0;

@@ -14,9 +14,9 @@ use super::outbox::{CloseReason, Outbox, OutboxMemory, SharedTexts};
 use super::read_queue::{QueuedRead, ReadQueue};
 use crate::engine::Effect;
 use crate::management::{ManagementReply, UsedToken};
-use crate::message::RelayMessage;
 use crate::reason::{Outcome, Reason};
 use crate::session::ConnectionId;
+use openagents_host::nostr::message::RelayMessage;
 
 /// The effects of a batch are written to the sockets by the engine thread itself if they go to at most this many
 /// connections.
@@ -146,10 +146,10 @@ mod tests {
     use crate::admission::Admission;
     use crate::engine::Effect;
     use crate::limits::Limits;
-    use crate::message::{Completeness, RelayMessage, SubscriptionId};
     use crate::native::server::outbox::CloseReason;
     use crate::native::server::outbox::tests::{held, stuck};
     use crate::session::ConnectionId;
+    use openagents_host::nostr::message::{Completeness, RelayMessage, SubscriptionId};
 
     #[test]
     fn closes_the_largest_queues_first() {

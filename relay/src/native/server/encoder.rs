@@ -1,6 +1,6 @@
 //! Encoding of the server's WebSocket frames (RFC 6455, section 5): whole and unmasked.
 
-use crate::message::RelayMessage;
+use openagents_host::nostr::message::RelayMessage;
 
 /// What a frame is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +60,7 @@ pub(super) fn close(code: u16, reason: &str, bytes: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::{Opcode, frame, message};
-    use crate::message::{RelayMessage, SubscriptionId};
+    use openagents_host::nostr::message::{RelayMessage, SubscriptionId};
 
     #[test]
     fn frames_an_event_as_the_json_of_its_message() {

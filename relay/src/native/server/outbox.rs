@@ -13,7 +13,7 @@ pub(super) use self::queue_memory::{OutboxMemory, SharedTexts};
 use self::queue_memory::{QueueSize, QueueUsage, SharedText};
 use super::encoder::{self, Opcode};
 use super::socket::SocketWriter;
-use crate::message::{RelayMessage, SubscriptionId};
+use openagents_host::nostr::message::{RelayMessage, SubscriptionId};
 
 /// More than this does not wait for a connection: it is too slow and is closed.
 const MAX_QUEUED_BYTES: usize = 32 * 1024 * 1024;

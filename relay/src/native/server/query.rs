@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use openagents_host::Event;
-use openagents_host::native::Stopped;
+use openagents_host::native::EngineStopped;
 
 use crate::reason::Reason;
 
@@ -13,7 +13,7 @@ use crate::reason::Reason;
 pub enum QueryError {
     /// The relay has stopped.
     #[error(transparent)]
-    Stopped(#[from] Stopped),
+    EngineStopped(#[from] EngineStopped),
     /// It asks for more than the relay answers, or the relay's database failed.
     #[error("the relay did not answer: {0}")]
     Refused(Reason),

@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::outbox::{AnswerSlot, CloseReason, Outbox};
 use crate::engine::{ClientRead, ReadRequest};
-use crate::message::RelayMessage;
+use openagents_host::nostr::message::RelayMessage;
 
 /// The reads that wait for a reader thread, in the order of the requests.
 #[derive(Default)]
@@ -101,9 +101,9 @@ mod tests {
 
     use super::{QueuedRead, ReadQueue};
     use crate::engine::{ClientRead, ReadRequest, StoreRead};
-    use crate::message::{RelayMessage, SubscriptionId};
     use crate::native::server::outbox::tests::{held, stuck};
     use crate::session::ConnectionId;
+    use openagents_host::nostr::message::{RelayMessage, SubscriptionId};
 
     #[test]
     fn a_count_under_a_subscription_s_name_lets_no_event_be_told_twice() {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use openagents_host::native::{Commits, Inputs, OpenError, Sqlite};
+use openagents_host::native::{CommitWatch, Inputs, OpenError, Sqlite};
 use openagents_host::sql::Sql;
 
 use super::connections::ConnectionTable;
@@ -21,7 +21,7 @@ const CLOSE_ALL_TIMEOUT: u32 = 10_000;
 pub(super) struct ReaderContext {
     pub(super) read_queue: Arc<ReadQueue>,
     pub(super) connections: Arc<ConnectionTable>,
-    pub(super) commits: Commits,
+    pub(super) commits: CommitWatch,
     pub(super) inputs: Inputs<Input>,
     pub(super) config: RelayConfig,
 }

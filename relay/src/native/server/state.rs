@@ -11,12 +11,12 @@ use super::connections::{ConnectionTable, QueryReply};
 use super::gate::Gate;
 use super::outbox::Outbox;
 use crate::engine::Input;
-use crate::filter::Filter;
 use crate::information::RelayInformation;
 use crate::limits::Limits;
 use crate::management::{ManagementReply, SignedCall, UsedToken};
 use crate::reason::Outcome;
 use crate::session::{ConnectionId, Origin, Ticket};
+use openagents_host::nostr::filter::Filter;
 
 /// Statistics of a running relay.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -21,9 +21,9 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use super::{DeliveryError, HandoverSink, QueryError, RelayHandle, RelayServer, RelayServerConfig};
-use crate::filter::Filter;
 use crate::fixtures;
 use crate::reason::Outcome;
+use openagents_host::nostr::filter::Filter;
 
 struct Running {
     server: RelayServer,

@@ -14,8 +14,8 @@ use openagents_host::{Event, SqlError, Timestamp};
 
 pub use self::target::{NotResumable, Target};
 
-use crate::filter::Filter;
 use crate::store::{Store, expiry};
+use openagents_host::nostr::filter::Filter;
 
 /// How many events are read at once.
 const EVENTS_PER_PAGE: u32 = 1_000;

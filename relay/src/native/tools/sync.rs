@@ -23,8 +23,8 @@ pub use remote::{Remote, RemoteError};
 
 use self::local::{Destination, LocalSide};
 use super::bulk_insert::{BulkInsert, ImportCounts};
-use crate::filter::Filter;
 use crate::store::Store;
+use openagents_host::nostr::filter::Filter;
 
 /// Which side gets what it lacks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use crate::store::Store;
 use crate::store::read::select::NOT_VANISHING;
 use crate::store::statement::{hex_string, json_list};
 use crate::store::write::precheck::{expires_at, identifier};
-use crate::tag::TagKey;
+use openagents_host::nostr::tag::TagKey;
 
 /// Something in the store that cannot be as it is.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,16 +3,16 @@
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 
-use openagents_host::event::MAX_CREATED_AT;
+use openagents_host::nostr::MAX_CREATED_AT;
 use openagents_host::sql::{Sql, SqlError};
 use openagents_host::{EventId, PublicKey, Timestamp};
 
 use super::query::{needs_parties, parties};
 use super::scan_budget::{self, ScanBound, ScanBudget};
 use super::select::{QueryContext, Select};
-use crate::filter::Filter;
 use crate::store::Store;
 use crate::store::viewer::Viewer;
+use openagents_host::nostr::filter::Filter;
 
 /// How many stored events match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

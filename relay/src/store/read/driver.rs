@@ -1,9 +1,9 @@
 //! The conditions of a filter that can find its rows by an index, the most selective first.
 
-use openagents_host::event::Retention;
+use openagents_host::nostr::KindClass;
 
-use crate::filter::Filter;
-use crate::tag::TagName;
+use openagents_host::nostr::filter::Filter;
+use openagents_host::nostr::tag::TagName;
 
 /// The condition by which rows are found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +63,7 @@ impl Driver {
             Self::Authors => {
                 let (authors, kinds) = (filter.authors.as_ref()?, filter.kinds.as_ref()?);
                 // Of each there is one version.
-                if !kinds.iter().all(|kind| kind.retention() == Retention::Replaceable) {
+                if !kinds.iter().all(|kind| kind.class() == KindClass::Replaceable) {
                     return None;
                 }
                 authors.len().checked_mul(kinds.len())?

@@ -6,9 +6,9 @@ use openagents_host::sql::{Sql, SqlError};
 
 use super::driver::{Driver, MAX_PROBED_ROWS};
 use super::select::{QueryContext, Select, SelectBody, driving_table, lower};
-use crate::filter::Filter;
 use crate::store::Store;
 use crate::store::statement::Statement;
+use openagents_host::nostr::filter::Filter;
 
 /// How the rows of a filter are found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

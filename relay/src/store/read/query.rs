@@ -10,13 +10,13 @@ use openagents_host::{PublicKey, Timestamp};
 use super::driver::Driver;
 use super::plan::Plan;
 use super::select::{self, BY_ROW_KEYS, MergeCursor, QueryContext, Select};
-use crate::filter::{Filter, OneOf};
 use crate::limits::Limits;
-use crate::message::Completeness;
 use crate::store::Store;
 use crate::store::statement::{hex_string, json_list};
 use crate::store::viewer::Viewer;
-use crate::tag::TagKey;
+use openagents_host::nostr::filter::{Filter, OneOf};
+use openagents_host::nostr::message::Completeness;
+use openagents_host::nostr::tag::TagKey;
 
 /// How many combinations of author and kind are looked up one by one. Of more, the kinds that each author has
 /// written are found first.

@@ -8,9 +8,9 @@ use openagents_host::sql::{Sql, SqlError};
 use super::driver::Driver;
 use super::plan::Plan;
 use super::select::{QueryContext, Select, SelectBody, driving_table, lower, row_key};
-use crate::filter::Filter;
 use crate::store::Store;
 use crate::store::statement::Statement;
+use openagents_host::nostr::filter::Filter;
 
 /// The look-ups that a read may still make.
 #[derive(Clone, Copy, Debug)]

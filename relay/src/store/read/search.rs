@@ -8,12 +8,12 @@ use openagents_host::sql::{NextRow, Sql, SqlError, Value, values};
 use openagents_host::{Event, EventId, Timestamp};
 
 use super::select::{NOT_VANISHING, lower, upper};
-use crate::filter::Filter;
 use crate::limits::Limits;
-use crate::message::Completeness;
-use crate::search::{Match, Search, Text, best};
 use crate::store::statement::{hex_string, json_list};
 use crate::store::{Store, Viewer};
+use openagents_host::nostr::filter::Filter;
+use openagents_host::nostr::message::Completeness;
+use openagents_host::nostr::search::{Match, Search, SearchableText, best};
 
 /// How many events behind the mark a search goes through by itself. Of more, it says that it may have missed some.
 const MAX_UNINDEXED: u64 = 2_048;
@@ -255,7 +255,7 @@ impl Hits<'_> {
             && self.others.matches(&event)
             && self.viewer.may_read(&event)
         {
-            let text = Text::of(&event);
+            let text = SearchableText::of(&event);
             if self.search.matches(&text) && self.seen.insert(event.id) {
                 let (created_at, id) = (event.created_at, event.id);
                 self.matches.push(Match { text, created_at, id, event: json.into() });

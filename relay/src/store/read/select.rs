@@ -1,14 +1,14 @@
 //! SQL for the events of a filter.
 
-use openagents_host::event::MAX_CREATED_AT;
+use openagents_host::nostr::MAX_CREATED_AT;
 use openagents_host::{EventId, Kind, PublicKey, Timestamp};
 
 use super::driver::Driver;
-use crate::filter::{Filter, OneOf};
 use crate::store::row_key::{LAST_SECOND, RowKey};
 use crate::store::statement::{MAX_ROWS, Statement, hex_string, json_list};
 use crate::store::viewer::Viewer;
-use crate::tag::{TagKey, TagName};
+use openagents_host::nostr::filter::{Filter, OneOf};
+use openagents_host::nostr::tag::{TagKey, TagName};
 
 /// Who reads, and when: what is expired then is not there.
 #[derive(Clone, Copy, Debug)]

@@ -10,9 +10,9 @@ use super::driver::Driver;
 use super::plan::Plan;
 use super::query::is_in_order;
 use super::select::{QueryContext, Select, SelectBody, ValueSource, driving_table, lower, row_key, tables};
-use crate::filter::Filter;
 use crate::store::Store;
 use crate::store::statement::Statement;
+use openagents_host::nostr::filter::Filter;
 
 /// Of more rows, those that are not within the limit of a filter would be read for nothing, and the texts held at the
 /// same time would be many.

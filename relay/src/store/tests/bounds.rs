@@ -7,10 +7,10 @@ use openagents_host::sql::{Sql, values};
 use openagents_host::{EventId, Keys, Kind, PublicKey, Timestamp, UnsignedEvent, VerifiedEvent};
 
 use super::{NOW, find, insert_all, noting, store};
-use crate::filter::Filter;
 use crate::fixtures::{keys, signed, signed_by};
 use crate::limits::Limits;
 use crate::store::{Coverage, Store, Viewer};
+use openagents_host::nostr::filter::Filter;
 
 const LATER: Timestamp = Timestamp::from_seconds(10_000);
 

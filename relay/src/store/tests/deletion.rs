@@ -5,11 +5,11 @@ use openagents_host::sql::Sql;
 use openagents_host::{Keys, Timestamp, VerifiedEvent};
 
 use super::{NOW, insert_all, store};
-use crate::filter::Filter;
 use crate::fixtures::{self, keys, signed_by};
 use crate::limits::Limits;
 use crate::store::Insertion::{Deleted, Duplicate, Expired, Inserted, Superseded, Vanished};
 use crate::store::{Insertion, Store, Viewer};
+use openagents_host::nostr::filter::Filter;
 
 fn event(author: &Keys, kind: u16, at: u64, tags: &[&[&str]]) -> VerifiedEvent {
     signed_by(author, kind, at, tags, "")

@@ -10,15 +10,15 @@ use proptest::test_runner::TestCaseError;
 
 use super::model::{Reader, StoreModel, matches};
 use super::store;
-use crate::filter::{Filter, OneOf};
 use crate::fixtures;
 use crate::limits::Limits;
-use crate::message::Completeness;
-use crate::message::SubscriptionId;
 use crate::retention::RetentionRules;
 use crate::session::ConnectionId;
 use crate::store::Viewer;
 use crate::subscriptions::Subscriptions;
+use openagents_host::nostr::filter::{Filter, OneOf};
+use openagents_host::nostr::message::Completeness;
+use openagents_host::nostr::message::SubscriptionId;
 
 #[derive(Clone, Debug)]
 enum StoreStep {

@@ -5,12 +5,12 @@ use openagents_host::native::Sqlite;
 use openagents_host::sql::{Sql, SqlError, values};
 
 use super::{NOW, store};
-use crate::filter::Filter;
 use crate::limits::Limits;
-use crate::message::Completeness;
 use crate::store::row_key::RowKey;
 use crate::store::{Coverage, Store, Viewer};
-use crate::tag::{TagKey, TagName};
+use openagents_host::nostr::filter::Filter;
+use openagents_host::nostr::message::Completeness;
+use openagents_host::nostr::tag::{TagKey, TagName};
 
 /// So many events, one a second, of a thousand authors: all about `#t` `hot`, every other one about `#x` `a`, all
 /// others about `#n` `b`.

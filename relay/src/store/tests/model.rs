@@ -4,15 +4,15 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
 
-use openagents_host::event::Retention;
+use openagents_host::nostr::KindClass;
 use openagents_host::{Event, EventId, Kind, PublicKey, VerifiedEvent};
 use serde_json::Value;
 
-use crate::filter::Filter;
 use crate::fixtures;
 use crate::limits::Limits;
-use crate::message::Completeness;
 use crate::store::Insertion;
+use openagents_host::nostr::filter::Filter;
+use openagents_host::nostr::message::Completeness;
 
 /// All that was ever accepted and is still there, and what may not come back.
 #[derive(Default)]
@@ -29,9 +29,9 @@ pub(crate) struct StoreModel {
 
 /// Whose versions replace each other.
 fn address(event: &Event) -> Option<String> {
-    match event.kind.retention() {
-        Retention::Replaceable => Some(format!("{}:{}:", event.kind, event.pubkey)),
-        Retention::Addressable => Some(format!("{}:{}:{}", event.kind, event.pubkey, event.identifier())),
+    match event.kind.class() {
+        KindClass::Replaceable => Some(format!("{}:{}:", event.kind, event.pubkey)),
+        KindClass::Addressable => Some(format!("{}:{}:{}", event.kind, event.pubkey, event.identifier())),
         _ => None,
     }
 }

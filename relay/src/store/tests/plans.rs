@@ -5,13 +5,13 @@ use openagents_host::sql::Sql;
 use openagents_host::{EventId, Kind, PublicKey, Timestamp};
 
 use super::store;
-use crate::filter::Filter;
 use crate::fixtures;
 use crate::store::read::driver::Driver;
 use crate::store::read::select::{MergeCursor, QueryContext, Select, lower};
 use crate::store::statement::Statement;
 use crate::store::{Store, Viewer};
-use crate::tag::TagName;
+use openagents_host::nostr::filter::Filter;
+use openagents_host::nostr::tag::TagName;
 
 fn filter(json: &str) -> Filter {
     let id = |byte: u8| EventId::from_bytes([byte; 32]).to_hex();

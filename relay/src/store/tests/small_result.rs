@@ -11,17 +11,17 @@ use proptest::prelude::*;
 
 use super::model::{Reader as ModelReader, StoreModel};
 use super::{NOW, find, insert_all, noting, store};
-use crate::filter::{Filter, OneOf};
 use crate::fixtures::{self, keys, signed, signed_by};
 use crate::limits::Limits;
-use crate::message::Completeness;
 use crate::store::read::driver::{Driver, MAX_PROBED_ROWS};
 use crate::store::read::plan::ROWS_NOT_WORTH_COUNTING;
 use crate::store::read::query::is_in_order;
 use crate::store::read::select::{QueryContext, Select};
 use crate::store::read::small_result::MAX_SMALL_RESULT;
 use crate::store::{Store, Viewer};
-use crate::tag::TagName;
+use openagents_host::nostr::filter::{Filter, OneOf};
+use openagents_host::nostr::message::Completeness;
+use openagents_host::nostr::tag::TagName;
 
 const E: Driver = Driver::Tag(TagName::new("e").unwrap());
 

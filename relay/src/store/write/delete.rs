@@ -1,6 +1,6 @@
 //! Deletion requests (NIP-09).
 
-use openagents_host::event::Retention;
+use openagents_host::nostr::KindClass;
 use openagents_host::sql::{Sql, SqlError, values};
 use openagents_host::{Event, EventId, Kind, PublicKey};
 
@@ -65,10 +65,10 @@ fn own_address<'a>(address: &'a str, author: &PublicKey) -> Option<(Kind, &'a st
     let kind = Kind(parts.next()?.parse().ok()?);
     let pubkey = PublicKey::from_hex(parts.next()?).ok()?;
     let identifier = parts.next()?;
-    let names_versions = match kind.retention() {
-        Retention::Addressable => true,
-        Retention::Replaceable => identifier.is_empty(),
-        Retention::Regular | Retention::Ephemeral => false,
+    let names_versions = match kind.class() {
+        KindClass::Addressable => true,
+        KindClass::Replaceable => identifier.is_empty(),
+        KindClass::Regular | KindClass::Ephemeral => false,
     };
     (names_versions && pubkey == *author).then_some((kind, identifier))
 }

@@ -6,7 +6,7 @@ use openagents_host::{Event, EventId};
 use crate::store::Store;
 use crate::store::row_batch::{MAX_LIST_BYTES, RowLength};
 use crate::store::statement::{hex_string, json_list};
-use crate::tag::TagKey;
+use openagents_host::nostr::tag::TagKey;
 
 /// A stored event that is to be removed.
 pub(in crate::store) struct EventRow {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use openagents_host::event::MAX_CREATED_AT;
+use openagents_host::nostr::MAX_CREATED_AT;
 use openagents_host::sql::{Sql, SqlError, values};
 use openagents_host::{Event, Timestamp};
 

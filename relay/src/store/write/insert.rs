@@ -9,7 +9,7 @@ use super::precheck::{DELETION, Precheck, StoredVersion, identifier};
 use crate::store::Store;
 use crate::store::row_key::RowKey;
 use crate::store::statement::{hex_string, json_list};
-use crate::tag::TagKey;
+use openagents_host::nostr::tag::TagKey;
 
 impl<S: Sql> Store<S> {
     /// Stores an event, in one transaction. Of the versions of a replaceable or addressable event only the latest

@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use openagents_host::event::{MAX_CREATED_AT, Retention};
+use openagents_host::nostr::{KindClass, MAX_CREATED_AT};
 use openagents_host::sql::{FromRow, Row, Sql, SqlError, values};
 use openagents_host::{Event, EventId, Kind, PublicKey, Timestamp};
 
@@ -225,10 +225,10 @@ impl<S: Sql> Store<S> {
 
 /// What distinguishes the events that replace each other, beside pubkey and kind; `None` if nothing replaces it.
 pub(in crate::store) fn identifier(event: &Event) -> Option<&str> {
-    match event.kind.retention() {
-        Retention::Replaceable => Some(""),
-        Retention::Addressable => Some(event.identifier()),
-        Retention::Regular | Retention::Ephemeral => None,
+    match event.kind.class() {
+        KindClass::Replaceable => Some(""),
+        KindClass::Addressable => Some(event.identifier()),
+        KindClass::Regular | KindClass::Ephemeral => None,
     }
 }
 

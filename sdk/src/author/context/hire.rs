@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use openagents_host::outgoing::{RelayClient, RelayError};
+use openagents_host::net::{RelayClient, RelayError};
 
 use super::AgentContext;
 use crate::client::{ClientError, Connector, JobClient, JobHandle, Order};

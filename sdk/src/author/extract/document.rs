@@ -1,6 +1,6 @@
 //! `Document`: the text at a `url` input.
 
-use openagents_host::outgoing::{AddressError, FetchError, FetchRequest, Fetched, Url};
+use openagents_host::net::{AddressError, FetchError, FetchRequest, Fetched, Url};
 
 use super::FromInput;
 use crate::author::context::AgentContext;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
 
 use futures_util::future::join_all;
-use openagents_host::outgoing::{AddressError, Reach, RelayClient, RelayError, SocketError};
+use openagents_host::net::{AddressError, Reach, RelayClient, RelayError, SocketError};
 use openagents_host::{EventId, VerifiedEvent};
 use openagents_relay::Filter;
 

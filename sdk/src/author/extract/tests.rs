@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::{SinkExt, StreamExt};
-use openagents_host::outgoing::Reach;
+use openagents_host::net::Reach;
 use openagents_host::{Event, Keys, Kind, PublicKey, Timestamp, UnsignedEvent, VerifiedEvent};
 use openagents_relay::Filter;
 use serde_json::{Value, json};

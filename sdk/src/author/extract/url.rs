@@ -1,6 +1,6 @@
 //! `Url`: a `url` input.
 
-use openagents_host::outgoing::{Url, public_url};
+use openagents_host::net::{Url, public_url};
 
 use super::FromInput;
 use crate::author::job::JobContext;

@@ -1,6 +1,6 @@
 //! `Tags`: a list of events or people as a job's output, for discovery and search jobs.
 
-use openagents_host::event::{Retention, Tag};
+use openagents_host::nostr::{KindClass, Tag};
 use openagents_host::{Event, EventId, PublicKey};
 
 use super::IntoOutput;
@@ -35,12 +35,12 @@ impl Tags {
     /// For each event a tag that goes on leading to it: `a` for one that its author can replace, such as an article (kind
     /// 30023), and `e` for any other.
     pub fn of<'a>(events: impl IntoIterator<Item = &'a Event>) -> Self {
-        let tags = events.into_iter().map(|event| match event.kind.retention() {
-            Retention::Replaceable => tag("a", format!("{}:{}:", event.kind, event.pubkey)),
-            Retention::Addressable => {
+        let tags = events.into_iter().map(|event| match event.kind.class() {
+            KindClass::Replaceable => tag("a", format!("{}:{}:", event.kind, event.pubkey)),
+            KindClass::Addressable => {
                 tag("a", format!("{}:{}:{}", event.kind, event.pubkey, event.identifier()))
             }
-            Retention::Regular | Retention::Ephemeral => tag("e", event.id.to_hex()),
+            KindClass::Regular | KindClass::Ephemeral => tag("e", event.id.to_hex()),
         });
         Self(tags.collect())
     }

@@ -1,6 +1,6 @@
 //! The types that a parameter can have.
 
-use openagents_host::keys::parse_public_key;
+use openagents_host::nostr::keys::parse_public_key;
 use openagents_host::{EventId, PublicKey, Timestamp};
 
 /// The type of a field of a [`JobParams`](crate::JobParams) struct: what one value of a parameter is read as.
@@ -197,7 +197,7 @@ impl ParamValue for Timestamp {
 #[cfg(test)]
 mod tests {
     use openagents_host::Keys;
-    use openagents_host::keys::npub;
+    use openagents_host::nostr::keys::npub;
     use proptest::prelude::*;
 
     use super::{EventId, ParamValue, PublicKey, Timestamp};

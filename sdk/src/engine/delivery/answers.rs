@@ -1,6 +1,6 @@
 //! Builds result and feedback events, encrypted if the request was, and puts them into the outbox.
 
-use openagents_host::outgoing::Reach;
+use openagents_host::net::Reach;
 use openagents_host::{Sql, SqlError, Timestamp, VerifiedEvent};
 
 use crate::engine::intake::requests::ReadableRequest;

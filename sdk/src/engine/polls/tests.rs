@@ -1,7 +1,7 @@
 #![allow(clippy::arithmetic_side_effects)]
 
 use openagents_host::native::Sqlite;
-use openagents_host::outgoing::{Reach, RelayError};
+use openagents_host::net::{Reach, RelayError};
 use openagents_host::{Engine, Keys, Kind, UnsignedEvent};
 
 use super::*;

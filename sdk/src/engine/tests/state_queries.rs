@@ -1,6 +1,6 @@
 //! What handlers and HTTP routes ask.
 
-use openagents_host::keys::npub;
+use openagents_host::nostr::keys::npub;
 use serde_json::{Value, json};
 
 use super::bench::*;

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use openagents_host::http::{Parts, Response};
-use openagents_host::http_auth::authorization;
+use openagents_host::nostr::http_auth::authorization;
 use openagents_host::{Keys, Kind, Timestamp};
 use serde_json::{Value, json};
 

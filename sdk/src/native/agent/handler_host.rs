@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::OnceLock;
 
 use async_trait::async_trait;
-use openagents_host::outgoing::{Reach, RelayClient, RelayError};
+use openagents_host::net::{Reach, RelayClient, RelayError};
 use openagents_host::{Event, Keys};
 use openagents_relay::Filter;
 use openagents_relay::native::RelayHandle;

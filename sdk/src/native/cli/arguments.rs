@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use openagents_host::PublicKey;
-use openagents_host::keys::parse_public_key;
+use openagents_host::nostr::keys::parse_public_key;
 
 use super::relay::arguments::Relay;
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use openagents_host::keys::npub;
+use openagents_host::nostr::keys::npub;
 use openagents_host::{Encryption, Keys, Kind};
 
 use super::arguments::{Ask, Scheme};
@@ -18,7 +18,7 @@ pub(in crate::native) enum AskError {
     #[error("cannot reach the relay {relay}: {error}{}", hint(error))]
     Connect { relay: String, error: ClientError },
     #[error("a key to ask with could not be made: {0}")]
-    Key(#[from] openagents_host::keys::KeyError),
+    Key(#[from] openagents_host::nostr::keys::KeyError),
     #[error("the relay did not take the request: {0}")]
     Refused(String),
     #[error("the relay ended the subscription: {0}")]

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use openagents_host::Keys;
-use openagents_host::http_auth::authorization;
 use openagents_host::native::now;
-use openagents_host::outgoing::{FetchError, FetchLimits, FetchRequest, Fetched, Reach, fetch};
+use openagents_host::net::{FetchError, FetchLimits, FetchRequest, Fetched, Reach, fetch};
+use openagents_host::nostr::http_auth::authorization;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use url::{ParseError, Url};

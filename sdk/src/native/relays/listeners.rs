@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openagents_host::native::now;
-use openagents_host::outgoing::{Reach, RelayClient, RelayError};
+use openagents_host::net::{Reach, RelayClient, RelayError};
 use openagents_host::{EventId, Timestamp, VerifiedEvent};
 use tokio::sync::watch;
 use tokio::task::JoinSet;

@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use openagents_host::outgoing::Reach;
+use openagents_host::net::Reach;
 use openagents_host::{Event, EventId, Keys, UnsignedEvent};
 use openagents_relay::Filter;
 use serde::{Deserialize, Serialize};

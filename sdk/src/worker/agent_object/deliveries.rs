@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use openagents_host::outgoing::Reach;
+use openagents_host::net::Reach;
 use openagents_host::{VerifiedEvent, timeout};
 use openagents_relay::Outcome;
 use worker::{Env, Result};

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use async_trait::async_trait;
 use futures_channel::mpsc::UnboundedSender;
-use openagents_host::outgoing::{Reach, RelayClient, RelayError, RelayLimits, Socket, SocketError};
+use openagents_host::net::{Reach, RelayClient, RelayError, RelayLimits, Socket, SocketError};
 use openagents_host::worker::{DurableSql, now};
 use openagents_host::{Engine, Event, Keys, SqlError, timeout};
 use openagents_relay::Filter;

@@ -1,6 +1,6 @@
 //! The key that an agent's object makes for itself when the deployment gives it none.
 
-use openagents_host::keys::KeyError;
+use openagents_host::nostr::keys::KeyError;
 use openagents_host::sql::{SchemaError, migrate, values};
 use openagents_host::worker::DurableSql;
 use openagents_host::{Keys, Sql, SqlError};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::message::RelayMessage;
+use openagents_host::nostr::message::RelayMessage;
 
 /// More than this is not held in memory for all connections together: then the one for which most is held is closed.
 const MAX_OUTBOX_MEMORY: usize = 256 * 1024 * 1024;

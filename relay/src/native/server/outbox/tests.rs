@@ -7,7 +7,7 @@ use super::{
     AnswerSlot, CloseReason, Outbox, OutboxItem, OutboxMemory, OutboxState, QueueSize, QueueUsage,
     SharedTexts,
 };
-use crate::message::{Completeness, RelayMessage, SubscriptionId};
+use openagents_host::nostr::message::{Completeness, RelayMessage, SubscriptionId};
 
 fn event(subscription: &str, text: &str) -> RelayMessage {
     RelayMessage::Event { subscription: SubscriptionId::new(subscription).unwrap(), event: text.into() }

@@ -12,8 +12,8 @@ use openagents_host::sql::{Sql, SqlError, values};
 use openagents_host::{EventId, Timestamp};
 
 use super::{Export, ExportError};
-use crate::filter::Filter;
 use crate::store::Store;
+use openagents_host::nostr::filter::Filter;
 
 /// For how long what was broken off is gone on with. What was deleted since it was begun may be in it.
 const MAX_RESUME_AGE: Duration = Duration::from_secs(24 * 60 * 60);

@@ -8,9 +8,9 @@ use openagents_host::native::{Durability, Sqlite};
 use openagents_host::sql::Sql;
 
 use super::{Export, ExportError, NotResumable, Target, export};
-use crate::filter::Filter;
 use crate::fixtures;
 use crate::store::Store;
+use openagents_host::nostr::filter::Filter;
 
 const NOW: Timestamp = Timestamp::from_seconds(1_000);
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use openagents_host::event::VerifyError;
+use openagents_host::nostr::VerifyError;
 
 use crate::limits::MAX_EVENT_BYTES;
 

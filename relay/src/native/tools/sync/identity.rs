@@ -1,6 +1,6 @@
 //! Authentication with the other relay (NIP-42).
 
-use openagents_host::keys::npub;
+use openagents_host::nostr::keys::npub;
 use openagents_host::nostr::message::RelayMessage;
 use openagents_host::nostr::reason::Outcome;
 use openagents_host::{EventId, Keys, Timestamp, UnsignedEvent};

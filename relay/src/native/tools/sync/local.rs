@@ -5,17 +5,17 @@ use std::num::NonZero;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 
-use openagents_host::event::MAX_CREATED_AT;
 use openagents_host::native::{Sqlite, now};
+use openagents_host::nostr::MAX_CREATED_AT;
 use openagents_host::sql::{Sql, values};
 use openagents_host::{Event, EventId, SqlError, VerifiedEvent};
 
 use super::SyncError;
 use super::remote::{OutgoingEvent, Remote};
 use crate::admission::access::Access;
-use crate::filter::Filter;
 use crate::native::tools::bulk_insert::{BulkInsert, ImportCounts, Refusal};
 use crate::store::{Store, Viewer};
+use openagents_host::nostr::filter::Filter;
 
 /// Where events go that are missing here.
 pub enum Sink<'a> {

@@ -9,7 +9,7 @@ use openagents_host::EventId;
 use super::local::{LocalSide, genuine};
 use super::remote::{Remote, RemoteError};
 use super::{Direction, SyncError, Synchronization};
-use crate::filter::Filter;
+use openagents_host::nostr::filter::Filter;
 
 /// How many events are asked for at once. Most relays give no more.
 const EVENTS_PER_PAGE: u64 = 500;

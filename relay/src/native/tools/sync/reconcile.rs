@@ -4,15 +4,15 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use openagents_host::EventId;
-use openagents_host::event::MAX_CREATED_AT;
+use openagents_host::nostr::MAX_CREATED_AT;
 use openagents_host::nostr::message::{ClientMessage, ReconcileStep, RelayMessage};
 use openagents_host::nostr::reason::{Prefix, Reason};
 
 use super::local::{LocalSide, genuine};
 use super::remote::{AnswerWait, Remote, RemoteError};
 use super::{Direction, SyncError, Synchronization};
-use crate::filter::{Filter, OneOf};
 use crate::nip77::Reconciliation;
+use openagents_host::nostr::filter::{Filter, OneOf};
 
 /// How many events are asked for, or sent, between two reports. Many relays give no more for one question.
 const EVENTS_PER_BATCH: usize = 250;

@@ -14,8 +14,8 @@ use openagents_host::nostr::reason::{Outcome, Prefix};
 use openagents_host::{Event, EventId, Keys, VerifiedEvent};
 
 use super::identity::{AUTH_REQUIRED, Identity};
-use crate::filter::Filter;
 use crate::native::tools::bulk_insert::ImportCounts;
+use openagents_host::nostr::filter::Filter;
 
 /// How long a relay may say nothing to what is asked of it. What else it says meanwhile is no answer.
 const ANSWER_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -442,7 +442,7 @@ mod tests {
     use tokio_tungstenite::tungstenite::Message as Frame;
 
     use super::{ANSWER_IDLE_TIMEOUT, AnswerWait, MAX_ANSWER_TIME, Remote, RemoteError};
-    use crate::filter::Filter;
+    use openagents_host::nostr::filter::Filter;
 
     /// A relay that says something all the time, and never what it is asked.
     async fn chatterer() -> Remote {

@@ -14,11 +14,11 @@ use tokio_tungstenite::tungstenite::Message;
 
 use super::{Direction, Method, Remote, RemoteError, Sink, SyncError, Synchronization, sync};
 use crate::admission::access::Access;
-use crate::filter::Filter;
 use crate::fixtures;
 use crate::native::tools::bulk_insert::{ImportCounts, Refusal};
 use crate::nip77::{Records, answer};
 use crate::store::{Store, Viewer};
+use openagents_host::nostr::filter::Filter;
 
 /// What a relay is like.
 #[derive(Clone)]

@@ -8,12 +8,12 @@ use openagents_host::{EventId, Kind, PublicKey, Timestamp, VerifiedEvent};
 use proptest::prelude::*;
 
 use super::{MAX_MATCHES, SearchResult};
-use crate::filter::{Filter, OneOf};
 use crate::fixtures::{self, keys, signed_by};
 use crate::limits::Limits;
-use crate::message::Completeness;
-use crate::search::Search;
 use crate::store::{Store, Viewer};
+use openagents_host::nostr::filter::{Filter, OneOf};
+use openagents_host::nostr::message::Completeness;
+use openagents_host::nostr::search::Search;
 
 const NOW: Timestamp = Timestamp::from_seconds(1_700_000_000);
 

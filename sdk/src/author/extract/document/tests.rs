@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use openagents_host::outgoing::{AddressError, FetchError, Fetched, Url};
+use openagents_host::net::{AddressError, FetchError, Fetched, Url};
 
 use super::{Document, explain};
 use crate::error::JobError;

@@ -1,5 +1,5 @@
 use async_trait::async_trait;
-use openagents_host::outgoing::Reach;
+use openagents_host::net::Reach;
 use openagents_host::{Event, Keys, Kind, Timestamp, UnsignedEvent};
 use openagents_relay::Filter;
 use serde_json::Value;
