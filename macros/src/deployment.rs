@@ -20,11 +20,11 @@ struct Deployment {
 /// One element of `agents: […]`: a type, and its own fields in braces.
 struct AgentEntry {
     agent: Type,
-    fields: Punctuated<Field, Token![,]>,
+    fields: Punctuated<DeploymentField, Token![,]>,
 }
 
 /// `name: value` inside the braces of an agent.
-struct Field {
+struct DeploymentField {
     name: Ident,
 }
 
@@ -155,7 +155,7 @@ impl Parse for AgentEntry {
     }
 }
 
-impl Parse for Field {
+impl Parse for DeploymentField {
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
         let name = input.parse()?;
         input.parse::<Token![:]>()?;

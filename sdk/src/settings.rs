@@ -12,7 +12,9 @@ mod variables;
 pub(crate) use agent::{AgentSettings, agent_keys, agent_settings};
 pub(crate) use error::SettingError;
 pub(crate) use operators::Operators;
-pub(crate) use relay::{RelaySettings, relay_config};
+pub(crate) use relay::RelaySettings;
+#[cfg(any(target_arch = "wasm32", feature = "testing"))]
+pub(crate) use relay::relay_config;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use relay::{retention_rules, trusted_proxies};
 
