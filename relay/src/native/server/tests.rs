@@ -271,7 +271,7 @@ async fn those_inside_find_what_is_stored_also_when_it_forgets_after_every_batch
         assert!(matches!(refused, Err(QueryError::Refused(_))), "{refused:?}");
         running.server.shutdown().await;
         let stopped = relay.query(vec![Filter::new()]).await;
-        assert!(matches!(stopped, Err(QueryError::Stopped(_))), "{stopped:?}");
+        assert!(matches!(stopped, Err(QueryError::EngineStopped(_))), "{stopped:?}");
     }
 }
 
