@@ -112,9 +112,10 @@ mod tests {
                     self.now = end;
                     return rang;
                 }
-                (self.now, rang) = (at, rang + 1);
+                (self.now, rang) = (at, rang.saturating_add(1));
                 let cause = self.guard.ring();
-                self.warnings += usize::from(self.guard.done(self.now, cause, false));
+                self.warnings =
+                    self.warnings.saturating_add(usize::from(self.guard.done(self.now, cause, false)));
             }
         }
     }
