@@ -27,7 +27,7 @@ pub use policy::{Submission, WritePolicy};
 pub use rates::{Activity, RateLimits, Rates};
 
 /// What a deployment decides about whom its relay serves, beside [`Limits`](crate::Limits) and
-/// [`Access`](crate::Access).
+/// [`Access`].
 #[derive(Clone, Debug, Default)]
 pub struct Admission {
     /// The configured allow and block lists. What operators add while the relay runs ([`management`](crate::management))

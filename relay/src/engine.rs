@@ -1,7 +1,7 @@
 //! The relay engine: inputs in, effects out, no I/O but SQL.
 //!
-//! It has two halves, which know nothing of each other: [`SessionEngine`] has the connections and decides who may do
-//! what, [`ShardEngine`] has the events. [`Relay`] is both in one object: here, in `event` and in `read` one half is
+//! It has two halves, which know nothing of each other: `SessionEngine` has the connections and decides who may do
+//! what, `ShardEngine` has the events. [`Relay`] is both in one object: here, in `event` and in `read` one half is
 //! asked, and its reply is given to the other.
 
 mod batch;

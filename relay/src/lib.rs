@@ -3,8 +3,8 @@
 //! * [`Relay`] is the engine: [`Input`]s go in, [`Effect`]s come out. [`RelayConfig`] says what it accepts:
 //!   [`Limits`], [`Access`] (NIP-42), [`Admission`] (lists, rates, [`WritePolicy`]), [`RetentionRules`], and which events
 //!   are handed over to an agent ([`HandoverRule`]).
-//! * [`message`] and [`filter`] are what clients send and what a relay answers; [`management`] is what its operators
-//!   change while it runs (NIP-86).
+//! * [`ClientMessage`] and [`RelayMessage`] are what clients send and what a relay answers; [`management`] is what its
+//!   operators change while it runs (NIP-86).
 //! * [`information`] is the document that a relay publishes about itself (NIP-11).
 //! * [`nip77`] finds out which events two sides lack, without sending those that both have.
 //!

@@ -12,5 +12,5 @@ impl Broken {
     }
 }
 
-openagents_sdk::deployment! { agents: [Broken], polcy: Anything };
+openagents_sdk::deployment! { agents: [Broken], polcy: Anything }
 

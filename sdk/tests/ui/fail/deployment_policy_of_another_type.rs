@@ -14,4 +14,4 @@ impl Broken {
 
 struct NoPolicy;
 
-openagents_sdk::deployment! { agents: [Broken], policy: NoPolicy };
+openagents_sdk::deployment! { agents: [Broken], policy: NoPolicy }

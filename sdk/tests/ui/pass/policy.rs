@@ -27,7 +27,7 @@ impl WritePolicy for AtMost {
 mod deployed {
     use super::{AtMost, Choosy};
 
-    openagents_sdk::deployment! { agents: [Choosy], policy: AtMost(7) };
+    openagents_sdk::deployment! { agents: [Choosy], policy: AtMost(7) }
 }
 
 fn main() {
