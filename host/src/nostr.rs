@@ -1,6 +1,6 @@
 //! The Nostr protocol, as clients and relays speak it: nothing here waits, stores or decides who may do what.
 //!
-//! * [`bytes`], [`kind`], [`event`]: the event (NIP-01), and [`VerifiedEvent`](event::VerifiedEvent), the proof that its id
+//! * [`bytes`], [`kind`], [`event`]: the event (NIP-01), and [`VerifiedEvent`], the proof that its id
 //!   and signature were checked.
 //! * [`schnorr`] and [`keys`]: BIP-340 signatures, and a secret key that can sign and never prints itself.
 //! * [`encryption`]: texts between two keys (NIP-44, NIP-04).

@@ -31,7 +31,7 @@ pub fn format(time: Timestamp) -> String {
     format!("{weekday}, {day:02} {} {year:04} {hour:02}:{minute:02}:{second:02} GMT", name(&MONTHS, month))
 }
 
-/// Reads a date as [`format`] writes it. `None` for anything else: also for the two obsolete forms, which nobody sends who
+/// Reads a date as [`format()`] writes it. `None` for anything else: also for the two obsolete forms, which nobody sends who
 /// repeats a date that was given by this.
 #[must_use]
 pub fn parse(text: &str) -> Option<Timestamp> {

@@ -58,7 +58,7 @@ impl Stream for IncomingChunks {
     }
 }
 
-/// A response as hyper sends it to a request with this `method`: see [`without_forbidden_body`].
+/// A response as hyper sends it to a request with this `method`: see `without_forbidden_body`.
 #[must_use]
 pub fn response(response: Response, method: &Method) -> http::Response<HyperBody> {
     without_forbidden_body(response, method).map(HyperBody)

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use nostr_sdk::nostr::Event;
 use openagents_sdk::client::{JobClient, JobUpdate, Order};
-use openagents_sdk::nostr::{Encryption, Keys as CustomerKeys, Kind, PublicKey};
 use openagents_sdk::nip90::RequestBuilder;
+use openagents_sdk::nostr::{Encryption, Keys as CustomerKeys, Kind, PublicKey};
 use openagents_tests::events::{as_json, event, fresh_author, note, now, tag_value, tags};
 use openagents_tests::jobs::{self, Conversation, ask, follow, listen, request, status_text};
 use openagents_tests::server::{Host, Server};

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use nostr_sdk::nostr::{Event, Keys};
 use openagents_sdk::client::{ClientError, JobClient, JobUpdate, Order};
-use openagents_sdk::nostr::{Encryption, Keys as CustomerKeys, Kind, PublicKey};
 use openagents_sdk::nip90::RequestBuilder;
+use openagents_sdk::nostr::{Encryption, Keys as CustomerKeys, Kind, PublicKey};
 use openagents_tests::events::fresh_author;
 use openagents_tests::jobs::{Conversation, ask, request, status_text};
 use openagents_tests::server::Server;

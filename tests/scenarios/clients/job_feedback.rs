@@ -3,10 +3,10 @@
 use std::sync::{Arc, Mutex};
 
 use nostr_sdk::nostr::{Event, Keys};
-use openagents_sdk::payment::WalletError;
 use openagents_sdk::client::{JobClient, JobHandle, JobUpdate};
-use openagents_sdk::nostr::Kind;
 use openagents_sdk::nip90::{Amount, RequestBuilder};
+use openagents_sdk::nostr::Kind;
+use openagents_sdk::payment::WalletError;
 use openagents_tests::events::{event, fresh_author};
 use openagents_tests::server::Server;
 use openagents_tests::wire::{Client, PATIENCE};
