@@ -87,6 +87,8 @@ pub(crate) struct JobEngine<S> {
     reports: Reports,
     /// The runs that this process is doing.
     running: BTreeMap<RunId, Running>,
+    /// The leases of runs that ended without the database taking their outcome. They run out by themselves.
+    unrecorded: Vec<Lease>,
     /// How many jobs are on record and not at their end.
     unfinished: u64,
     /// Failures that `on_error` has not been told of.
@@ -132,6 +134,7 @@ impl<S: Sql> JobEngine<S> {
             announcements,
             reports: Reports::default(),
             running: BTreeMap::new(),
+            unrecorded: Vec::new(),
             unfinished: jobs.unfinished()?,
             failures: Failures::default(),
             dues: JobDueTimes::default(),
@@ -251,7 +254,7 @@ impl<S: Sql> JobEngine<S> {
 
     /// Brings memory back to what is on record, after a transaction was undone.
     fn remember(&mut self) -> Result<(), SqlError> {
-        self.keep_running(&self.jobs.leases()?);
+        self.keep_running(&self.jobs.leases()?)?;
         self.unfinished = self.jobs.unfinished()?;
         self.outbox.rolled_back();
         self.state.rolled_back()?;
@@ -305,6 +308,9 @@ impl<S: Sql> Engine for JobEngine<S> {
             }
             Input::Finished { lease, outcome, changes } => {
                 let finished = self.finished(now, *lease, outcome, changes, effects);
+                if finished.is_err() {
+                    self.unrecorded.push(*lease);
+                }
                 self.running_ended(*lease);
                 finished
             }

@@ -196,7 +196,10 @@ impl<S: Sql> JobEngine<S> {
     }
 
     /// Makes the list of runs that of the leases, after a transaction was undone.
-    pub(in crate::engine) fn keep_running(&mut self, leases: &[Lease]) {
+    ///
+    /// # Errors
+    /// When the database fails. A run that cannot be read is not taken for an exclusive one: the whole is repeated.
+    pub(in crate::engine) fn keep_running(&mut self, leases: &[Lease]) -> Result<(), SqlError> {
         let is_leased =
             |run: &RunId, running: &Running| leases.contains(&Lease { run: *run, attempt: running.attempt });
         let lost: Vec<RunId> = self
@@ -214,21 +217,25 @@ impl<S: Sql> JobEngine<S> {
                 RunId::Hook(Hook::Create | Hook::Wake) | RunId::Schedule(_) | RunId::Job(_) => {}
             }
         }
-        for Lease { run, attempt } in leases {
-            let exclusive = self.is_exclusive(run);
-            self.running.entry(*run).or_insert(Running { attempt: *attempt, exclusive });
+        self.unrecorded.retain(|lease| leases.contains(lease));
+        for lease in leases {
+            if !self.unrecorded.contains(lease) {
+                let exclusive = self.is_exclusive(&lease.run)?;
+                self.running.entry(lease.run).or_insert(Running { attempt: lease.attempt, exclusive });
+            }
         }
+        Ok(())
     }
 
-    fn is_exclusive(&self, run: &RunId) -> bool {
-        match run {
+    fn is_exclusive(&self, run: &RunId) -> Result<bool, SqlError> {
+        Ok(match run {
             RunId::Job(id) => {
-                let kind = self.jobs.find(id).ok().flatten().map(|job| job.kind.0);
+                let kind = self.jobs.find(id)?.map(|job| job.kind.0);
                 kind.and_then(|kind| self.spec.handler(kind)).is_none_or(|(_, spec)| spec.exclusive)
             }
             RunId::Schedule(index) => self.spec.schedules.get(*index).is_none_or(|spec| spec.exclusive),
             RunId::Hook(hook) => self.spec.hooks.exclusive(*hook).unwrap_or_default(),
-        }
+        })
     }
 
     /// Takes a run off the list, if it is the one that this lease was given to.
