@@ -365,7 +365,7 @@ pub fn migrate(_arguments: TokenStream, item: TokenStream) -> TokenStream {
 ///     Ok(format!("{} tokens to answer {prompt}", params.max_tokens))
 /// }
 ///
-/// use openagents_sdk::params_schema;
+/// use openagents_sdk::__private::params_schema;
 /// let schema = params_schema(GenerationParams::DECLARATIONS);
 /// assert_eq!(schema.pointer("/properties/max_tokens/maximum").unwrap(), 4096);
 /// assert_eq!(schema.pointer("/required").unwrap().to_string(), r#"["model"]"#);
@@ -396,7 +396,7 @@ pub fn derive_job_params(item: TokenStream) -> TokenStream {
 /// Makes an enum the type of a parameter: its variants are the values that the parameter may have.
 ///
 /// ```
-/// use openagents_sdk::ParamValue;
+/// use openagents_sdk::__private::ParamValue;
 /// use openagents_sdk::prelude::*;
 ///
 /// /// In which order profiles come.

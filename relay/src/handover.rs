@@ -13,7 +13,7 @@ const DELETION: Kind = Kind(5);
 ///
 /// ```
 /// use openagents_relay::HandoverRule;
-/// use openagents_relay::filter::OneOf;
+/// use openagents_host::nostr::filter::OneOf;
 /// use openagents_host::Kind;
 ///
 /// let jobs: HandoverRule = [Kind(5050), Kind(5100)].into_iter().collect();

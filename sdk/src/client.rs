@@ -165,7 +165,7 @@ impl JobClient {
     ///
     /// ```
     /// # use openagents_sdk::client::JobClient;
-    /// # use openagents_sdk::WalletError;
+    /// # use openagents_sdk::payment::WalletError;
     /// # fn with_wallet(client: JobClient) -> JobClient {
     /// client.on_payment(|invoice: String, msat: u64| async move {
     ///     println!("paying {msat} msat by {invoice}");

@@ -38,7 +38,7 @@ pub fn is_websocket_upgrade(headers: &HeaderMap) -> bool {
 /// another one than is meant.
 ///
 /// ```
-/// use openagents_hosthttp::{Body, request_url};
+/// use openagents_host::http::{Body, request_url};
 ///
 /// let request = http::Request::builder().uri("/a?b=c").header("host", "agent.example:8787");
 /// let (parts, _) = request.body(Body::Empty).unwrap().into_parts();

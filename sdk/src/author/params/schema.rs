@@ -8,7 +8,8 @@ use crate::declaration::ParamDeclaration;
 /// The JSON schema of an object with these parameters.
 ///
 /// ```
-/// use openagents_sdk::{ParamDeclaration, params_schema};
+/// use openagents_sdk::__private::params_schema;
+/// use openagents_sdk::declaration::ParamDeclaration;
 ///
 /// let schema = params_schema(&[ParamDeclaration::new::<u8>("top_k")]);
 /// assert_eq!(schema.get("required").unwrap()[0], "top_k");
@@ -37,7 +38,8 @@ pub fn params_schema<'a>(declarations: impl IntoIterator<Item = &'a ParamDeclara
 /// `{"language": {"required": true, "values": [], "description": "…"}}`.
 ///
 /// ```
-/// use openagents_sdk::{ParamDeclaration, nip90_params};
+/// use openagents_sdk::__private::nip90_params;
+/// use openagents_sdk::declaration::ParamDeclaration;
 ///
 /// let params = nip90_params(&[ParamDeclaration::new::<String>("language")]);
 /// assert_eq!(params["language"]["required"], true);

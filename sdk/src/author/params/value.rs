@@ -9,7 +9,7 @@ use openagents_host::{EventId, PublicKey, Timestamp};
 /// `#[derive(ParamChoice)]`. A type of one's own:
 ///
 /// ```
-/// use openagents_sdk::ParamValue;
+/// use openagents_sdk::__private::ParamValue;
 ///
 /// /// The size of a picture, `1024x768`.
 /// struct Size {
