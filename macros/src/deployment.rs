@@ -138,6 +138,12 @@ impl Deployment {
                 "a deployment has one agent so far: give this one a crate and a deployment of its own",
             );
         }
+        if agents.is_empty() {
+            mistakes.add(syn::Error::new(
+                proc_macro2::Span::call_site(),
+                format!("a relay without an agent cannot be deployed yet: name one: {EXAMPLE}"),
+            ));
+        }
         agents.first().map(|entry| &entry.agent)
     }
 }
