@@ -8,7 +8,8 @@ use syn::{Expr, Ident, Token, Type, braced, bracketed, token};
 
 use crate::mistakes::Mistakes;
 
-const EXAMPLE: &str = "`deployment!(MyAgent)`, or `deployment! { agents: [MyAgent], policy: MyPolicy }`";
+const EXAMPLE: &str = "`deployment!(MyAgent)`, `deployment! { agents: [MyAgent], policy: MyPolicy }`, \
+                       or `agents: []` for a relay alone";
 
 /// A deployment as its author wrote it.
 #[derive(Default)]
@@ -36,19 +37,17 @@ pub(crate) fn expand(tokens: TokenStream) -> TokenStream {
         mistakes.add(error);
         Deployment::default()
     });
-    let agent = deployment.agent(&mut mistakes);
-    match agent {
-        Some(agent) if mistakes.is_empty() => {
-            let policy = deployment.policy.iter();
-            quote!(::openagents_sdk::__deployment! { (#agent) #((#policy))* })
+    let agent = deployment.agent(&mut mistakes).into_iter();
+    if mistakes.is_empty() {
+        let policy = deployment.policy.iter();
+        return quote!(::openagents_sdk::__deployment! { (#(#agent)*) (#((#policy))*) });
+    }
+    quote! {
+        /// Stands in for the deployment that could not be read.
+        pub fn main() -> ::std::process::ExitCode {
+            ::std::process::ExitCode::FAILURE
         }
-        _ => quote! {
-            /// Stands in for the deployment that could not be read.
-            pub fn main() -> ::std::process::ExitCode {
-                ::std::process::ExitCode::FAILURE
-            }
-            #mistakes
-        },
+        #mistakes
     }
 }
 
@@ -113,7 +112,7 @@ impl Deployment {
         Ok(())
     }
 
-    /// The one agent of the deployment.
+    /// The one agent of the deployment; none for a relay alone.
     fn agent(&self, mistakes: &mut Mistakes) -> Option<&Type> {
         let Some(agents) = &self.agents else {
             if mistakes.is_empty() {
@@ -137,12 +136,6 @@ impl Deployment {
                 &other.agent,
                 "a deployment has one agent so far: give this one a crate and a deployment of its own",
             );
-        }
-        if agents.is_empty() {
-            mistakes.add(syn::Error::new(
-                proc_macro2::Span::call_site(),
-                format!("a relay without an agent cannot be deployed yet: name one: {EXAMPLE}"),
-            ));
         }
         agents.first().map(|entry| &entry.agent)
     }

@@ -6,6 +6,7 @@ use openagents_host::net::Reach;
 use openagents_host::{Keys, PublicKey};
 
 use crate::author::agent::Jobs;
+use crate::declaration::DeploymentDeclaration;
 use crate::discovery::Profile;
 use crate::engine::Options;
 use crate::http::{AgentRoutes, RecordAccess};
@@ -38,6 +39,12 @@ impl AgentSettings {
             announcements: if self.announces { profile.announcements() } else { Vec::new() },
         }
     }
+}
+
+/// The declaration of a deployment with this agent.
+pub fn deployment_of<A: Jobs>() -> DeploymentDeclaration {
+    let job_kinds = A::HANDLERS.iter().map(|handler| handler.declaration.kind);
+    DeploymentDeclaration::with_agent(&A::DECLARATION, job_kinds)
 }
 
 /// The routes of the agent. What its operators sign has to name one of these hosts, if there are any.

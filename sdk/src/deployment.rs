@@ -8,10 +8,19 @@
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __deployment {
-    (($agent:ty) $(($policy:expr))?) => {
+    (($agent:ty) ($($policy:tt)?)) => {
         /// Serves the agent and its relay, or runs one of the commands that `--help` lists.
         pub fn main() -> ::std::process::ExitCode {
-            $crate::native::main::<$agent>($crate::__deployment_policy!($(($policy))?))
+            $crate::native::main::<$agent>($crate::__deployment_policy!($($policy)?))
+        }
+    };
+    (() ($($policy:tt)?)) => {
+        /// Serves the relay, or runs one of the commands that `--help` lists.
+        pub fn main() -> ::std::process::ExitCode {
+            $crate::native::main_of_relay(
+                $crate::__relay_only_deployment!(),
+                $crate::__deployment_policy!($($policy)?),
+            )
         }
     };
 }
@@ -28,12 +37,44 @@ macro_rules! __deployment_policy {
     };
 }
 
-/// Worker: the `fetch` handler and the classes `RelayDurableObject` and `AgentDurableObject`, which `wrangler.toml` names.
+/// The declaration of a deployment without agents, from its crate's `Cargo.toml`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __relay_only_deployment {
+    () => {
+        $crate::__private::DeploymentDeclaration::relay_only(
+            ::core::env!("CARGO_PKG_NAME"),
+            ::core::env!("CARGO_PKG_VERSION"),
+            ::core::env!("CARGO_PKG_DESCRIPTION"),
+        )
+    };
+}
+
+/// Worker: the `fetch` handler and the classes `RelayDurableObject` and `AgentDurableObject`, which `wrangler.toml` names. A
+/// relay alone has no `AgentDurableObject`.
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __deployment {
-    (($agent:ty) $(($policy:expr))?) => {
+    (($agent:ty) ($($policy:tt)?)) => {
+        $crate::__worker! {
+            [$crate::__private::deployment_of::<$agent>()] [$crate::__deployment_policy!($($policy)?)]
+            { $crate::__agent_class! { $agent } }
+        }
+    };
+    (() ($($policy:tt)?)) => {
+        $crate::__worker! {
+            [$crate::__relay_only_deployment!()] [$crate::__deployment_policy!($($policy)?)] {}
+        }
+    };
+}
+
+/// What every Worker exports.
+#[cfg(target_arch = "wasm32")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __worker {
+    ([$deployment:expr] [$policy:expr] { $($agent_class:tt)* }) => {
         /// Not for WebAssembly: a Worker starts at its exports.
         pub fn main() -> ::std::process::ExitCode {
             ::std::process::ExitCode::FAILURE
@@ -66,10 +107,11 @@ macro_rules! __deployment {
             impl RelayDurableObject {
                 #[wasm_bindgen(constructor)]
                 pub fn new(state: worker_sys::DurableObjectState, env: worker::Env) -> Self {
-                    Self(AssertUnwindSafe(::openagents_sdk::worker::relay_object::<$agent>(
+                    Self(AssertUnwindSafe(::openagents_sdk::worker::relay_object(
                         worker::State::from(state),
                         env,
-                        $crate::__deployment_policy!($(($policy))?),
+                        &$deployment,
+                        $policy,
                     )))
                 }
 
@@ -130,36 +172,7 @@ macro_rules! __deployment {
                 }
             }
 
-            #[wasm_bindgen(wasm_bindgen = ::openagents_sdk::__private::worker::wasm_bindgen)]
-            pub struct AgentDurableObject(AssertUnwindSafe<::openagents_sdk::worker::AgentObject<$agent>>);
-
-            #[wasm_bindgen(
-                        wasm_bindgen = ::openagents_sdk::__private::worker::wasm_bindgen,
-                        wasm_bindgen_futures = ::openagents_sdk::__private::worker::wasm_bindgen_futures,
-                        js_sys = ::openagents_sdk::__private::worker::js_sys
-                    )]
-            impl AgentDurableObject {
-                #[wasm_bindgen(constructor)]
-                pub fn new(state: worker_sys::DurableObjectState, env: worker::Env) -> Self {
-                    Self(AssertUnwindSafe(::openagents_sdk::worker::AgentObject::new(
-                        worker::State::from(state),
-                        env,
-                    )))
-                }
-
-                #[wasm_bindgen(js_name = fetch)]
-                pub async fn fetch(
-                    &self,
-                    request: web_sys::Request,
-                ) -> ::std::result::Result<JsValue, JsValue> {
-                    AssertUnwindSafe(wasm_result(self.0.fetch(request.into()))).await
-                }
-
-                #[wasm_bindgen(js_name = alarm)]
-                pub async fn alarm(&self) -> ::std::result::Result<JsValue, JsValue> {
-                    AssertUnwindSafe(wasm_result(self.0.alarm())).await
-                }
-            }
+            $($agent_class)*
 
             #[wasm_bindgen(
                         wasm_bindgen = ::openagents_sdk::__private::worker::wasm_bindgen,
@@ -171,8 +184,47 @@ macro_rules! __deployment {
                 env: worker::Env,
                 _context: worker_sys::Context,
             ) -> ::std::result::Result<JsValue, JsValue> {
-                AssertUnwindSafe(wasm_result(::openagents_sdk::worker::fetch::<$agent>(request.into(), env)))
+                AssertUnwindSafe(wasm_result(::openagents_sdk::worker::fetch(request.into(), env, $deployment)))
                     .await
+            }
+        }
+    };
+}
+
+/// The class of the agent's Durable Object.
+#[cfg(target_arch = "wasm32")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __agent_class {
+    ($agent:ty) => {
+        #[wasm_bindgen(wasm_bindgen = ::openagents_sdk::__private::worker::wasm_bindgen)]
+        pub struct AgentDurableObject(AssertUnwindSafe<::openagents_sdk::worker::AgentObject<$agent>>);
+
+        #[wasm_bindgen(
+                    wasm_bindgen = ::openagents_sdk::__private::worker::wasm_bindgen,
+                    wasm_bindgen_futures = ::openagents_sdk::__private::worker::wasm_bindgen_futures,
+                    js_sys = ::openagents_sdk::__private::worker::js_sys
+                )]
+        impl AgentDurableObject {
+            #[wasm_bindgen(constructor)]
+            pub fn new(state: worker_sys::DurableObjectState, env: worker::Env) -> Self {
+                Self(AssertUnwindSafe(::openagents_sdk::worker::AgentObject::new(
+                    worker::State::from(state),
+                    env,
+                )))
+            }
+
+            #[wasm_bindgen(js_name = fetch)]
+            pub async fn fetch(
+                &self,
+                request: web_sys::Request,
+            ) -> ::std::result::Result<JsValue, JsValue> {
+                AssertUnwindSafe(wasm_result(self.0.fetch(request.into()))).await
+            }
+
+            #[wasm_bindgen(js_name = alarm)]
+            pub async fn alarm(&self) -> ::std::result::Result<JsValue, JsValue> {
+                AssertUnwindSafe(wasm_result(self.0.alarm())).await
             }
         }
     };

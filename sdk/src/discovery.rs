@@ -23,7 +23,7 @@ use crate::manifest::LightningAddress;
 use crate::manifest::offer::Offer;
 use relays::same_relay;
 
-pub use crate::engine::{Announcement, deletion};
+pub use crate::announcement::{Announcement, deletion};
 pub use nip05::nip05_document;
 
 /// The kind of profiles (NIP-01).

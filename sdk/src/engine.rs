@@ -8,7 +8,6 @@
 //! Handling an input only records it; [`alarm`](Engine::alarm) leases and delivers what is due, and shells are told
 //! by [`next_alarm`](Engine::next_alarm) to call it at once.
 
-mod announcement;
 mod delivery;
 mod inputs;
 mod intake;
@@ -47,7 +46,6 @@ use run::runs::Running;
 use schedules::Schedules;
 use state::StateStore;
 
-pub use announcement::{Announcement, deletion};
 pub use job_state::JobState;
 pub(crate) use message::{Effect, Input, Options, Task};
 pub use output::Output;

@@ -14,6 +14,7 @@ mod operator;
 mod parameters;
 mod records;
 pub(crate) mod relay_management;
+pub(crate) mod relay_only;
 mod route;
 
 pub(crate) use agent_routes::AgentRoutes;
@@ -21,6 +22,5 @@ pub(crate) use answer::RouteAnswer;
 pub(crate) use fallback::{method_not_allowed, not_found};
 pub(crate) use operator::RecordAccess;
 pub(crate) use relay_management::RelayManagement;
-#[cfg(not(target_arch = "wasm32"))]
-pub(crate) use route::AgentRoute;
-pub(crate) use route::{Route, route};
+pub(crate) use relay_only::RelayAnswer;
+pub(crate) use route::{AgentRoute, Route, route};

@@ -4,6 +4,7 @@
     allow(clippy::arc_with_non_send_sync, reason = "natively the same types are shared between threads")
 )]
 
+mod announcement;
 mod assemble;
 mod author;
 pub mod client;
@@ -85,6 +86,7 @@ pub mod relay {
 /// The items that the macros' output names. They change without notice.
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::assemble::deployment_of;
     pub use crate::author::agent::{Agent, Jobs, StateField};
     pub use crate::author::context::FromAgent;
     pub use crate::author::extract::FromJob;
@@ -93,7 +95,7 @@ pub mod __private {
     pub use crate::author::params::{JobParams, ParamValue, nip90_params, params_schema};
     pub use crate::author::return_types::{MigrateReturn, QuoteReturn, RunReturn};
     pub use crate::declaration::{
-        AgentDeclaration, InputDeclaration, JobDeclaration, ParamDeclaration, Requests, ScheduleDeclaration,
+        AgentDeclaration, DeploymentDeclaration, InputDeclaration, JobDeclaration, ParamDeclaration, Requests, ScheduleDeclaration,
         ScheduleRule,
     };
     pub use crate::engine::JobFailure;

@@ -18,7 +18,8 @@ use clap::{CommandFactory, FromArgMatches};
 use openagents_relay::WritePolicy;
 
 use crate::author::agent::Jobs;
-use cli::arguments::{Arguments, Command};
+use crate::declaration::DeploymentDeclaration;
+use cli::arguments::{Arguments, Command, RelayOnlyArguments, RelayOnlyCommand};
 use cli::{ask, inspect, relay as relay_commands, terminal};
 
 /// What the `main` of a deployment does: reads the command line, then serves the agent and its relay, submits a job, shows an
@@ -28,36 +29,67 @@ use cli::{ask, inspect, relay as relay_commands, terminal};
 /// The exit code is 0 on success, 1 on failure, 2 for a usage error and 130 when interrupted.
 #[must_use]
 pub fn main<A: Jobs>(policy: Option<Arc<dyn WritePolicy>>) -> ExitCode {
-    let declaration = A::DECLARATION;
-    let command =
-        Arguments::command().name(declaration.name).version(declaration.version).about(declaration.about);
-    let arguments = match command.try_get_matches().and_then(|matches| Arguments::from_arg_matches(&matches))
-    {
-        Ok(arguments) => arguments,
-        // Help and the version come this way too.
-        Err(message) => {
-            let code = u8::try_from(message.exit_code()).unwrap_or(2);
-            let _ = message.print();
-            return code.into();
-        }
-    };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return failure(&format!("the runtime could not be started: {error}")),
-    };
-    let done = runtime.block_on(async {
+    let arguments: Arguments =
+        match read(A::DECLARATION.name, A::DECLARATION.version, A::DECLARATION.about) {
+            Ok(arguments) => arguments,
+            Err(code) => return code,
+        };
+    run(async {
         match &arguments.command {
             Some(Command::Ask(ask)) => ask::run::<A>(ask).await.map_err(|error| error.to_string()),
             Some(Command::Inspect(inspect)) => {
                 inspect::run::<A>(inspect).await.map_err(|error| error.to_string())
             }
             Some(Command::Relay(relay)) => {
-                return relay_commands::run::<A>(relay).await.map_err(|error| error.to_string());
+                let done = relay_commands::run(relay, A::DECLARATION.name).await;
+                return done.map_err(|error| error.to_string());
             }
             None => serve::run::<A>(&arguments.serve, policy).await.map_err(|error| error.to_string()),
         }
         .map(|()| ExitCode::SUCCESS)
-    });
+    })
+}
+
+/// What the `main` of a deployment without agents does: serves the relay, or works on its database. See [`main`].
+#[must_use]
+pub fn main_of_relay(deployment: DeploymentDeclaration, policy: Option<Arc<dyn WritePolicy>>) -> ExitCode {
+    let arguments: RelayOnlyArguments = match read(deployment.name, deployment.version, deployment.about) {
+        Ok(arguments) => arguments,
+        Err(code) => return code,
+    };
+    run(async {
+        match &arguments.command {
+            Some(RelayOnlyCommand::Relay(relay)) => {
+                relay_commands::run(relay, deployment.name).await.map_err(|error| error.to_string())
+            }
+            None => {
+                let served = serve::run_relay(&arguments.serve, deployment, policy).await;
+                served.map(|()| ExitCode::SUCCESS).map_err(|error| error.to_string())
+            }
+        }
+    })
+}
+
+/// Reads the command line. Help, the version and usage errors are printed, and end the program with a code.
+fn read<T: CommandFactory + FromArgMatches>(
+    name: &'static str,
+    version: &'static str,
+    about: &'static str,
+) -> Result<T, ExitCode> {
+    let command = T::command().name(name).version(version).about(about);
+    command.try_get_matches().and_then(|matches| T::from_arg_matches(&matches)).map_err(|message| {
+        let _ = message.print();
+        u8::try_from(message.exit_code()).unwrap_or(2).into()
+    })
+}
+
+/// Runs a command on a runtime of its own.
+fn run(command: impl Future<Output = Result<ExitCode, String>>) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failure(&format!("the runtime could not be started: {error}")),
+    };
+    let done = runtime.block_on(command);
     // A handler that blocks its thread must not keep the process from ending.
     runtime.shutdown_background();
     done.unwrap_or_else(|error| failure(&error))

@@ -26,6 +26,7 @@ mod tests {
     use super::names::RELAY_VISIT_SECONDS;
     use super::relay::handover;
     use super::variables::seconds;
+    use crate::declaration::{AgentDeclaration, DeploymentDeclaration};
 
     #[test]
     fn a_time_is_a_whole_number_of_seconds_and_not_none() {
@@ -38,7 +39,8 @@ mod tests {
 
     #[test]
     fn the_agent_gets_its_requests_and_the_deletions_that_may_be_of_one() {
-        let handover = handover([5050]);
+        let agent = AgentDeclaration::new("scribe");
+        let handover = handover(&DeploymentDeclaration::with_agent(&agent, [5050]));
         let keys = Keys::from_secret(&[1; 32]).unwrap();
         let id = "ab".repeat(32);
         for (kind, tag, wanted) in [
@@ -50,6 +52,16 @@ mod tests {
         ] {
             let event = UnsignedEvent::new(Kind(kind), "").tag(tag).sign(&keys, Timestamp::from_seconds(1));
             assert_eq!(handover.wants(&event), wanted, "{kind} {tag:?}");
+        }
+    }
+
+    #[test]
+    fn a_relay_without_agents_hands_nothing_over() {
+        let handover = handover(&DeploymentDeclaration::relay_only("relay", "1.0.0", ""));
+        let keys = Keys::from_secret(&[1; 32]).unwrap();
+        for (kind, tag) in [(5050, ["t", "a"]), (5, ["e", &"ab".repeat(32)])] {
+            let event = UnsignedEvent::new(Kind(kind), "").tag(tag).sign(&keys, Timestamp::from_seconds(1));
+            assert!(!handover.wants(&event), "{kind}");
         }
     }
 }

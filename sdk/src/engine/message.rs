@@ -11,7 +11,7 @@ use super::vocabulary::{
     WantedOutput,
 };
 use super::{Destination, JobFailure, JobOutput, RelayPoll};
-use crate::discovery::Announcement;
+use crate::announcement::Announcement;
 use crate::nip90::JobRequest;
 use crate::payment::wallet::{Invoice, InvoiceRequest, Settlement, WalletError};
 use crate::price::Price;

@@ -46,6 +46,11 @@ pub(super) struct FoundKey {
 }
 
 impl DataFolder {
+    /// The data folder of a deployment with this name, below the working directory.
+    pub(super) fn default_path(name: &str) -> PathBuf {
+        PathBuf::from("data").join(name)
+    }
+
     /// Makes the folder if it is missing, and takes it for this process.
     pub(super) fn take(path: &Path) -> Result<Self, DataFolderError> {
         let folder_error = |error| DataFolderError::Folder { path: path.to_owned(), error };

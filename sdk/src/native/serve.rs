@@ -1,9 +1,9 @@
-//! The default command: serves an agent and its relay until it is interrupted.
+//! The default command: serves a relay, and the agent beside it, until interrupted.
 
 use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,16 +18,18 @@ use tracing_subscriber::EnvFilter;
 
 use super::agent::{AgentConfig, AgentShell, StartError};
 use super::cli::arguments::{self, Serve};
+use super::cli::relay::DATABASE;
 use super::cli::terminal::say;
 use super::data_folder::{DataFolder, DataFolderError};
 use super::environment::{EnvironmentError, EnvironmentVariables};
 use super::mailbox::AgentMailbox;
 use super::relays::{Listeners, Listening};
-use super::server::{Server, ServerConfig};
+use super::server::{AgentServer, Server, ServerConfig};
 use super::signals::interruption;
-use crate::assemble;
+use crate::assemble::{self, deployment_of};
 use crate::author::agent::Jobs;
-use crate::http::RelayManagement;
+use crate::declaration::{DeploymentDeclaration, JobDeclaration};
+use crate::http::{AgentRoutes, RelayManagement};
 use crate::relays::RequestFilter;
 use crate::settings::{self, RelaySettings, SettingError};
 
@@ -37,7 +39,7 @@ const RUNS_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the answers that are left may take to reach the relay.
 const DELIVERY_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Why the agent cannot be served.
+/// Why the deployment cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ServeError {
     #[error("cannot listen on {address}: {error}{}", hint(error))]
@@ -92,106 +94,214 @@ impl HandoverSink for AgentSink {
     }
 }
 
+/// Serves an agent and its relay.
 pub(super) async fn run<A: Jobs>(
     arguments: &Serve,
     policy: Option<Arc<dyn WritePolicy>>,
 ) -> Result<(), ServeError> {
-    log_to_standard_error(&arguments.log_level)?;
-    let working_directory = std::env::current_dir().map_err(ServeError::WorkingDirectory)?;
-    let variables = EnvironmentVariables::read(&working_directory)?;
-    let data = arguments.data.clone().unwrap_or_else(|| PathBuf::from("data").join(A::DECLARATION.name));
-    let data = DataFolder::take(&data)?;
-    let given_keys = settings::agent_keys(|name| variables.variable(name))?;
-    let (keys, key_note) = match given_keys {
-        Some(keys) => (keys, format!("from the variable {}", settings::names::NOSTR_PRIVATE_KEY)),
-        None => {
-            let found = data.agent_key()?;
-            let note = if found.is_new { " (new: keep it, it is the agent's identity)" } else { "" };
-            (found.keys, format!("{}{note}", found.path.display()))
-        }
-    };
-    let agent_settings = settings::agent_settings::<A>(|name| variables.variable(name))?;
-    let mut relay_settings =
-        RelaySettings::read::<A>(&Limits::default(), |name| variables.variable(name), policy)?;
-    let trusted_proxies = settings::trusted_proxies(|name| variables.variable(name))?;
-    // Nothing is touched that another process might be using before it is clear that this one can serve.
-    let address = arguments.listen;
-    let listener = TcpListener::bind(address).await.map_err(|error| ServeError::Listen { address, error })?;
-    let address = listener.local_addr().map_err(|error| ServeError::Listen { address, error })?;
-    let hosts = &mut relay_settings.config.access.hosts;
-    let is_public = !hosts.is_empty();
-    hosts.extend(own_hosts(address.ip()));
-    // Whoever has given it no address reaches it by any that this machine has.
-    let operator_hosts = if is_public { hosts.clone() } else { BTreeSet::new() };
-    let operators = relay_settings.operators;
-    let management = RelayManagement::new(operators.clone(), relay_settings.config.access.clone());
-    let interrupted = interruption().map_err(ServeError::Signals)?;
+    let start = Start::prepare(arguments, deployment_of::<A>(), policy).await?;
+    let agent = ServedAgent::start::<A>(&start).await?;
+    start.serve(Some(agent)).await
+}
 
-    let durability = match arguments.durability {
-        arguments::Durability::Power => Durability::Full,
-        arguments::Durability::Process => Durability::Process,
-    };
-    let public_key = keys.public_key();
-    let routes = assemble::agent_routes::<A>(&agent_settings, operators, &keys, operator_hosts);
-    let reach = agent_settings.reach;
-    let external_relays = agent_settings.external_relays();
-    let mut agent = AgentShell::start::<A>(AgentConfig {
-        database: data.path().join("agent.sqlite"),
-        durability,
-        keys,
-        forget_memory: arguments.forget_memory,
-        wallet: None,
-        settings: agent_settings,
-        own_relay: address,
-    })
-    .await?;
-    let relay = RelayServerConfig {
-        durability,
-        relay: relay_settings.config,
-        information: relay_settings.information,
-        forget_memory: arguments.forget_memory,
-        ..RelayServerConfig::new(data.path().join("relay.sqlite"))
-    };
-    let mut relay = RelayServer::start(relay, Arc::new(AgentSink(agent.mailbox.clone()))).await?;
-    agent.answer_through(relay.handle());
-    let listening =
-        Listening { filter: RequestFilter::of::<A>(public_key), reach, max_age: A::DECLARATION.max_age };
-    let listeners = Listeners::start(external_relays, listening, &agent.mailbox);
-    let config = ServerConfig {
-        relay: relay.handle(),
-        agent: agent.mailbox.clone(),
-        routes,
-        management,
-        trusted_proxies,
-    };
-    let server = Server::start(listener, config);
-    greet::<A>(arguments, address, &public_key, data.path(), &key_note);
+/// Serves a relay without agents.
+pub(super) async fn run_relay(
+    arguments: &Serve,
+    deployment: DeploymentDeclaration,
+    policy: Option<Arc<dyn WritePolicy>>,
+) -> Result<(), ServeError> {
+    Start::prepare(arguments, deployment, policy).await?.serve(None).await
+}
 
-    tokio::select! {
-        () = interrupted => {}
-        () = agent.ended() => return Err(ServeError::Ended("agent")),
-        () = relay.ended() => return Err(ServeError::Ended("relay")),
+/// A deployment whose settings were read and whose port is taken. Nothing is served yet.
+struct Start<'a> {
+    arguments: &'a Serve,
+    deployment: DeploymentDeclaration,
+    variables: EnvironmentVariables,
+    data: DataFolder,
+    listener: TcpListener,
+    address: SocketAddr,
+    relay: RelaySettings,
+    trusted_proxies: BTreeSet<IpAddr>,
+    /// The hosts of `RELAY_URL`. Without that variable the relay is reached by any address that this machine has.
+    public_hosts: BTreeSet<String>,
+    durability: Durability,
+}
+
+impl<'a> Start<'a> {
+    async fn prepare(
+        arguments: &'a Serve,
+        deployment: DeploymentDeclaration,
+        policy: Option<Arc<dyn WritePolicy>>,
+    ) -> Result<Self, ServeError> {
+        log_to_standard_error(&arguments.log_level)?;
+        let working_directory = std::env::current_dir().map_err(ServeError::WorkingDirectory)?;
+        let variables = EnvironmentVariables::read(&working_directory)?;
+        let data = arguments.data.clone().unwrap_or_else(|| DataFolder::default_path(deployment.name));
+        let data = DataFolder::take(&data)?;
+        let usual = Limits::default();
+        let mut relay = RelaySettings::read(&deployment, &usual, |name| variables.variable(name), policy)?;
+        let trusted_proxies = settings::trusted_proxies(|name| variables.variable(name))?;
+        // Nothing is touched that another process might be using before it is clear that this one can serve.
+        let address = arguments.listen;
+        let listener =
+            TcpListener::bind(address).await.map_err(|error| ServeError::Listen { address, error })?;
+        let address = listener.local_addr().map_err(|error| ServeError::Listen { address, error })?;
+        let hosts = &mut relay.config.access.hosts;
+        let is_public = !hosts.is_empty();
+        hosts.extend(own_hosts(address.ip()));
+        let public_hosts = if is_public { hosts.clone() } else { BTreeSet::new() };
+        let durability = match arguments.durability {
+            arguments::Durability::Power => Durability::Full,
+            arguments::Durability::Process => Durability::Process,
+        };
+        Ok(Self {
+            arguments,
+            deployment,
+            variables,
+            data,
+            listener,
+            address,
+            relay,
+            trusted_proxies,
+            public_hosts,
+            durability,
+        })
     }
-    say(format_args!(
-        "\nStopping: running jobs get {} s to finish; interrupt again to end at once.",
-        RUNS_SHUTDOWN_TIMEOUT.as_secs()
-    ));
-    let again = interruption().map_err(ServeError::Signals)?;
-    let stopping = async {
-        server.stop_accepting();
-        listeners.stop().await;
-        if !agent.finish_running(RUNS_SHUTDOWN_TIMEOUT).await {
-            tracing::warn!("some jobs did not finish; they are done again at the next start");
+
+    /// Serves until interrupted, then stops in order: connections first, databases last.
+    async fn serve(self, agent: Option<ServedAgent>) -> Result<(), ServeError> {
+        let interrupted = interruption().map_err(ServeError::Signals)?;
+        let management = RelayManagement::new(self.relay.operators, self.relay.config.access.clone());
+        let config = RelayServerConfig {
+            durability: self.durability,
+            relay: self.relay.config,
+            information: self.relay.information.clone(),
+            forget_memory: self.arguments.forget_memory,
+            ..RelayServerConfig::new(self.data.path().join(DATABASE))
+        };
+        let sink: Arc<dyn HandoverSink> = match &agent {
+            Some(agent) => Arc::new(AgentSink(agent.shell.mailbox.clone())),
+            None => Arc::new(()),
+        };
+        let mut relay = RelayServer::start(config, sink).await?;
+        let (mut shell, mut listeners, mut server_of_agent, mut greeting) = (None, None, None, None);
+        if let Some(mut agent) = agent {
+            agent.shell.answer_through(relay.handle());
+            let mailbox = agent.shell.mailbox.clone();
+            listeners = Some(Listeners::start(agent.external_relays, agent.listening, &mailbox));
+            server_of_agent = Some(AgentServer { mailbox, routes: agent.routes });
+            greeting = Some(agent.greeting);
+            shell = Some(agent.shell);
         }
-        agent.stop(DELIVERY_SHUTDOWN_TIMEOUT).await;
-        relay.shutdown().await;
-        server.stop().await;
-    };
-    tokio::select! {
-        () = stopping => say(format_args!("Stopped.")),
-        () = again => say(format_args!("Ended at once.")),
+        let config = ServerConfig {
+            deployment: self.deployment.clone(),
+            relay: relay.handle(),
+            information: self.relay.information,
+            agent: server_of_agent,
+            management,
+            trusted_proxies: self.trusted_proxies,
+        };
+        let server = Server::start(self.listener, config);
+        greet(&self.deployment, self.arguments, self.address, self.data.path(), greeting.as_ref());
+
+        tokio::select! {
+            () = interrupted => {}
+            () = ended(shell.as_mut()) => return Err(ServeError::Ended("agent")),
+            () = relay.ended() => return Err(ServeError::Ended("relay")),
+        }
+        match shell {
+            Some(_) => say(format_args!(
+                "\nStopping: running jobs get {} s to finish; interrupt again to end at once.",
+                RUNS_SHUTDOWN_TIMEOUT.as_secs()
+            )),
+            None => say(format_args!("\nStopping; interrupt again to end at once.")),
+        }
+        let again = interruption().map_err(ServeError::Signals)?;
+        let stopping = async {
+            server.stop_accepting();
+            if let Some(listeners) = listeners {
+                listeners.stop().await;
+            }
+            if let Some(mut agent) = shell {
+                if !agent.finish_running(RUNS_SHUTDOWN_TIMEOUT).await {
+                    tracing::warn!("some jobs did not finish; they are done again at the next start");
+                }
+                agent.stop(DELIVERY_SHUTDOWN_TIMEOUT).await;
+            }
+            relay.shutdown().await;
+            server.stop().await;
+        };
+        tokio::select! {
+            () = stopping => say(format_args!("Stopped.")),
+            () = again => say(format_args!("Ended at once.")),
+        }
+        Ok(())
     }
-    Ok(())
+}
+
+/// Completes when the agent has ended although nobody stopped it.
+async fn ended(agent: Option<&mut AgentShell>) {
+    match agent {
+        Some(agent) => agent.ended().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// A started agent, and what its server and its listeners need.
+struct ServedAgent {
+    shell: AgentShell,
+    routes: AgentRoutes,
+    listening: Listening,
+    external_relays: Vec<String>,
+    greeting: AgentGreeting,
+}
+
+/// What is said about an agent when it starts.
+struct AgentGreeting {
+    key: PublicKey,
+    /// Where its key comes from.
+    key_note: String,
+    /// A line about each of its jobs.
+    jobs: Vec<String>,
+}
+
+impl ServedAgent {
+    async fn start<A: Jobs>(start: &Start<'_>) -> Result<Self, ServeError> {
+        let variable = |name: &str| start.variables.variable(name);
+        let settings = settings::agent_settings::<A>(variable)?;
+        let (keys, key_note) = match settings::agent_keys(variable)? {
+            Some(keys) => (keys, format!("from the variable {}", settings::names::NOSTR_PRIVATE_KEY)),
+            None => {
+                let found = start.data.agent_key()?;
+                let note = if found.is_new { " (new: keep it, it is the agent's identity)" } else { "" };
+                (found.keys, format!("{}{note}", found.path.display()))
+            }
+        };
+        let key = keys.public_key();
+        let operators = start.relay.operators.clone();
+        let routes = assemble::agent_routes::<A>(&settings, operators, &keys, start.public_hosts.clone());
+        let listening = Listening {
+            filter: RequestFilter::of::<A>(key),
+            reach: settings.reach,
+            max_age: A::DECLARATION.max_age,
+        };
+        let external_relays = settings.external_relays();
+        let shell = AgentShell::start::<A>(AgentConfig {
+            database: start.data.path().join("agent.sqlite"),
+            durability: start.durability,
+            keys,
+            forget_memory: start.arguments.forget_memory,
+            wallet: None,
+            settings,
+            own_relay: start.address,
+        })
+        .await?;
+        let line = |job: &JobDeclaration| format!("{} {}: {}", job.kind, job.name, job.about);
+        let jobs = A::HANDLERS.iter().map(|handler| line(&handler.declaration)).collect();
+        let greeting = AgentGreeting { key, key_note, jobs };
+        Ok(Self { shell, routes, listening, external_relays, greeting })
+    }
 }
 
 /// Under which hosts this relay is reached beside the one of its URL: what its clients sign has to name one of them
@@ -217,25 +327,34 @@ fn log_to_standard_error(level: &str) -> Result<(), ServeError> {
     Ok(())
 }
 
-fn greet<A: Jobs>(arguments: &Serve, address: SocketAddr, key: &PublicKey, data: &Path, key_note: &str) {
-    let declaration = A::DECLARATION;
-    let npub = npub(key);
-    say(format_args!("{} {} — {}\n", declaration.name, declaration.version, declaration.about));
-    say(format_args!("  agent     {npub}"));
+fn greet(
+    deployment: &DeploymentDeclaration,
+    arguments: &Serve,
+    address: SocketAddr,
+    data: &Path,
+    agent: Option<&AgentGreeting>,
+) {
+    say(format_args!("{} {} — {}\n", deployment.name, deployment.version, deployment.about));
+    let npub = agent.map(|agent| npub(&agent.key));
+    if let Some(npub) = &npub {
+        say(format_args!("  agent     {npub}"));
+    }
     say(format_args!("  relay     ws://{address}"));
-    say(format_args!("  manifest  http://{address}/agent/{npub}/manifest.json"));
-    for job in A::HANDLERS {
-        let job = job.declaration;
-        say(format_args!("  job       {} {}: {}", job.kind, job.name, job.about));
+    if let Some(npub) = &npub {
+        say(format_args!("  manifest  http://{address}/agent/{npub}/manifest.json"));
+    }
+    for job in agent.iter().flat_map(|agent| &agent.jobs) {
+        say(format_args!("  job       {job}"));
     }
     say(format_args!("  data      {}", data.display()));
-    say(format_args!("  key       {key_note}\n"));
-    let elsewhere = if arguments.listen.port() == 8787 && arguments.listen.ip().is_loopback() {
-        String::new()
+    if let Some(agent) = agent {
+        say(format_args!("  key       {}", agent.key_note));
+        let is_default = arguments.listen.port() == 8787 && arguments.listen.ip().is_loopback();
+        let relay = if is_default { String::new() } else { format!(" --relay ws://{address}") };
+        say(format_args!("\nTry it:     {} ask Ada{relay}", own_command()));
     } else {
-        format!(" --relay ws://{address}")
-    };
-    say(format_args!("Try it:     {} ask Ada{elsewhere}", own_command()));
+        say(format_args!("  health    http://{address}/health\n"));
+    }
     say(format_args!("Stop it:    Ctrl-C\n"));
 }
 

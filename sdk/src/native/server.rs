@@ -12,6 +12,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use openagents_host::http::{Body, Parts, Request, Response, StatusCode, response};
 use openagents_host::native::http::{self as native_http, HyperBody};
 use openagents_host::native::now;
+use openagents_relay::RelayInformation;
 use openagents_relay::native::RelayHandle;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -19,12 +20,15 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use super::forwarded::client_address;
 use super::mailbox::AgentMailbox;
-use crate::http::{self, AgentRoute, AgentRoutes, RelayManagement, Route, RouteAnswer, relay_management};
+use crate::declaration::DeploymentDeclaration;
+use crate::http::{
+    self, AgentRoute, AgentRoutes, RelayAnswer, RelayManagement, Route, RouteAnswer, relay_management, relay_only,
+};
 
 /// How long a client may take to send a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long the agent's database may take to answer.
+/// How long a database may take to answer.
 const STATE_QUERY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a client may take to send what a request holds, and the relay to answer it.
@@ -35,11 +39,19 @@ const LAST_REQUESTS: Duration = Duration::from_secs(2);
 
 /// What is served.
 pub(super) struct ServerConfig {
+    pub(super) deployment: DeploymentDeclaration,
     pub(super) relay: RelayHandle,
-    pub(super) agent: AgentMailbox,
-    pub(super) routes: AgentRoutes,
+    pub(super) information: RelayInformation,
+    /// The agent beside the relay, if there is one.
+    pub(super) agent: Option<AgentServer>,
     pub(super) management: RelayManagement,
     pub(super) trusted_proxies: BTreeSet<IpAddr>,
+}
+
+/// What answers at the routes of an agent.
+pub(super) struct AgentServer {
+    pub(super) mailbox: AgentMailbox,
+    pub(super) routes: AgentRoutes,
 }
 
 /// A running server.
@@ -126,7 +138,10 @@ impl ServerConfig {
             Route::Preflight => response::preflight(),
             Route::NotFound => http::not_found(),
             Route::MethodNotAllowed => http::method_not_allowed(),
-            Route::Agent(route) => self.ask_agent(route, &parts).await,
+            Route::Agent(route) => match &self.agent {
+                Some(agent) => agent.answer(route, &parts).await,
+                None => self.answer_for_relay(route).await,
+            },
         };
         response::set_common_headers(response.headers_mut());
         native_http::response(response, &parts.method)
@@ -148,12 +163,26 @@ impl ServerConfig {
         })
     }
 
-    async fn ask_agent(&self, route: AgentRoute<'_>, parts: &Parts) -> Response {
+    /// Answers at a route of the agent where there is none.
+    async fn answer_for_relay(&self, route: AgentRoute<'_>) -> Response {
+        match relay_only::answer(route, &self.deployment, &self.information) {
+            RelayAnswer::Response(response) => response,
+            RelayAnswer::Probe(probe) => {
+                let query = self.relay.query(probe.filters().into());
+                let found = tokio::time::timeout(STATE_QUERY_TIMEOUT, query).await;
+                probe.respond(matches!(found, Ok(Ok(_))))
+            }
+        }
+    }
+}
+
+impl AgentServer {
+    async fn answer(&self, route: AgentRoute<'_>, parts: &Parts) -> Response {
         let pending = match self.routes.answer(route, parts, now()) {
             RouteAnswer::Response(response) => return response,
             RouteAnswer::Ask(pending) => pending,
         };
-        let asked = self.agent.query_state(pending.query.clone());
+        let asked = self.mailbox.query_state(pending.query.clone());
         let reply = match tokio::time::timeout(STATE_QUERY_TIMEOUT, asked).await {
             Ok(reply) => reply.map_err(|error| error.to_string()),
             Err(_) => Err(format!("the agent's database did not answer within {STATE_QUERY_TIMEOUT:?}")),

@@ -15,7 +15,7 @@ use super::names::*;
 use super::operators::Operators;
 use super::relay_information::relay_information;
 use super::variables::{VariableReader, form};
-use crate::author::agent::Jobs;
+use crate::declaration::DeploymentDeclaration;
 use crate::nip90;
 
 /// What a deployment decides about its relay.
@@ -29,13 +29,14 @@ pub(crate) struct RelaySettings {
 
 impl RelaySettings {
     /// What the variables decide beside the host's usual limits, and the policy that the deployment has in code.
-    pub(crate) fn read<A: Jobs>(
+    pub(crate) fn read(
+        deployment: &DeploymentDeclaration,
         usual: &Limits,
         variable: impl Fn(&str) -> Option<String>,
         policy: Option<Arc<dyn WritePolicy>>,
     ) -> Result<Self, SettingError> {
         let variables = VariableReader(&variable);
-        let mut config = relay_config::<A>(limits(&variables, usual)?);
+        let mut config = relay_config(deployment, limits(&variables, usual)?);
         config.access = access(&variables)?;
         config.admission.lists.allowed_pubkeys = variables.keys(RELAY_ALLOWED_PUBKEYS)?;
         config.admission.lists.blocked_pubkeys = variables.keys(RELAY_BLOCKED_PUBKEYS)?;
@@ -48,20 +49,20 @@ impl RelaySettings {
         config.admission.policy = policy;
         config.retention = retention(&variables)?;
         let operators = Operators::read(&variable)?;
-        let information = relay_information::<A>(&config, !operators.is_empty(), &variable)?;
+        let information = relay_information(deployment, &config, !operators.is_empty(), &variable)?;
         Ok(Self { config, information, operators })
     }
 }
 
-/// What the relay of an agent is like.
-pub(crate) fn relay_config<A: Jobs>(limits: Limits) -> RelayConfig {
-    let handover = handover(A::HANDLERS.iter().map(|job| job.declaration.kind));
-    RelayConfig { limits, handover, ..RelayConfig::default() }
+/// The configuration of a deployment's relay.
+pub(crate) fn relay_config(deployment: &DeploymentDeclaration, limits: Limits) -> RelayConfig {
+    RelayConfig { limits, handover: handover(deployment), ..RelayConfig::default() }
 }
 
-/// The agent gets the requests that it can do, and every deletion that may take a request back.
-pub(super) fn handover(kinds: impl IntoIterator<Item = u16>) -> HandoverRule {
-    HandoverRule { kinds: kinds.into_iter().map(Kind).collect(), deletions_of: Some(nip90::REQUESTS) }
+/// Agents get the requests that they can do, and every deletion that may take a request back.
+pub(super) fn handover(deployment: &DeploymentDeclaration) -> HandoverRule {
+    let kinds = deployment.agents.iter().flat_map(|agent| &agent.job_kinds).copied().map(Kind).collect();
+    HandoverRule { kinds, deletions_of: (!deployment.agents.is_empty()).then_some(nip90::REQUESTS) }
 }
 
 /// For how long events of certain kinds are kept, for those who work on the database without the relay.

@@ -1,4 +1,4 @@
-//! The relay information document (NIP-11), from the variables and the agent's declaration.
+//! The relay information document (NIP-11), from the variables and the deployment's declaration.
 
 use openagents_host::nostr::keys::parse_public_key;
 use openagents_relay::{RelayConfig, RelayInformation};
@@ -8,19 +8,20 @@ use super::names::{
     RELAY_CONTACT, RELAY_DESCRIPTION, RELAY_ICON, RELAY_NAME, RELAY_PRIVATE_KEY, RELAY_PUBKEY, SUPPORTED_NIPS,
 };
 use super::variables::keys;
-use crate::author::agent::Jobs;
+use crate::declaration::DeploymentDeclaration;
 
-/// What the relay says about itself (NIP-11), from the variables and the agent that runs beside it.
-pub(super) fn relay_information<A: Jobs>(
+/// What the relay says about itself (NIP-11), from the variables and the deployment's declaration.
+pub(super) fn relay_information(
+    deployment: &DeploymentDeclaration,
     config: &RelayConfig,
     is_managed: bool,
     variable: &impl Fn(&str) -> Option<String>,
 ) -> Result<RelayInformation, SettingError> {
     let text = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
     let mut information = RelayInformation::new(config);
-    information.name = Some(text(RELAY_NAME).unwrap_or_else(|| A::DECLARATION.name.to_owned()));
+    information.name = Some(text(RELAY_NAME).unwrap_or_else(|| deployment.name.to_owned()));
     information.description =
-        Some(text(RELAY_DESCRIPTION).unwrap_or_else(|| A::DECLARATION.about.to_owned()));
+        Some(text(RELAY_DESCRIPTION).unwrap_or_else(|| deployment.about.to_owned()));
     information.pubkey = text(RELAY_PUBKEY)
         .map(|value| {
             parse_public_key(&value).map_err(|error| SettingError::Key { name: RELAY_PUBKEY, error })
@@ -29,7 +30,9 @@ pub(super) fn relay_information<A: Jobs>(
     information.contact = text(RELAY_CONTACT);
     information.icon = text(RELAY_ICON);
     information.own_pubkey = keys(RELAY_PRIVATE_KEY, variable)?.map(|keys| keys.public_key());
-    information.add_nips([90]);
+    if !deployment.agents.is_empty() {
+        information.add_nips([90]);
+    }
     if is_managed {
         information.add_nips([86]);
     }

@@ -9,6 +9,7 @@ use openagents_relay::{Filter, Limits, Outcome};
 
 use super::failure::OrFail;
 use super::handler_host::RelayQueryError;
+use crate::assemble::deployment_of;
 use crate::author::agent::Jobs;
 use crate::settings;
 
@@ -29,7 +30,7 @@ impl OwnRelay {
     #[track_caller]
     pub(super) fn open<A: Jobs>() -> Self {
         let sql = Sqlite::in_memory().or_fail("the relay cannot start");
-        let relay = Relay::open(sql, settings::relay_config::<A>(Limits::default()));
+        let relay = Relay::open(sql, settings::relay_config(&deployment_of::<A>(), Limits::default()));
         Self { relay: relay.or_fail("the relay cannot start"), accepted: Vec::new() }
     }
 

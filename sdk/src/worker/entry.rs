@@ -2,22 +2,23 @@
 
 use openagents_host::http::{Parts, StatusCode, response};
 use openagents_host::worker::http::{self as worker_http, with_mutable_headers};
+use openagents_host::timeout;
 use openagents_host::worker::now;
 use openagents_relay::worker::limits;
 use worker::{Env, Request, Response, Result};
 
 use super::calls::{agent, relay};
-use super::variable;
-use crate::author::agent::Jobs;
-use crate::http::{self, RelayManagement, Route, relay_management};
+use super::{DELIVERY_TIMEOUT, variable};
+use crate::declaration::DeploymentDeclaration;
+use crate::http::{self, AgentRoute, RelayAnswer, RelayManagement, Route, relay_management, relay_only};
 use crate::settings::RelaySettings;
 
 /// Answers a request to the Worker.
 ///
 /// # Errors
 /// When the runtime fails.
-pub async fn fetch<A: Jobs>(request: Request, env: Env) -> Result<Response> {
-    match answer::<A>(request, &env).await {
+pub async fn fetch(request: Request, env: Env, deployment: DeploymentDeclaration) -> Result<Response> {
+    match answer(request, &env, &deployment).await {
         Ok(response) => Ok(response),
         Err(error) => {
             worker::console_error!("{error}");
@@ -26,11 +27,11 @@ pub async fn fetch<A: Jobs>(request: Request, env: Env) -> Result<Response> {
     }
 }
 
-async fn answer<A: Jobs>(request: Request, env: &Env) -> Result<Response> {
+async fn answer(request: Request, env: &Env, deployment: &DeploymentDeclaration) -> Result<Response> {
     let parts = worker_http::parts(&request)?;
     let mut response = match http::route(&parts) {
         route @ (Route::Relay | Route::RelayInformation | Route::RelayManagement) => {
-            match RelaySettings::read::<A>(&limits(), |name| variable(env, name), None) {
+            match RelaySettings::read(deployment, &limits(), |name| variable(env, name), None) {
                 // A WebSocket's response has no headers to add to.
                 Ok(_) if route == Route::Relay => return relay(env)?.fetch_with_request(request).await,
                 Ok(_) if route == Route::RelayInformation => {
@@ -48,6 +49,10 @@ async fn answer<A: Jobs>(request: Request, env: &Env) -> Result<Response> {
         Route::Preflight => worker_http::response(response::preflight(), &parts.method)?,
         Route::NotFound => worker_http::response(http::not_found(), &parts.method)?,
         Route::MethodNotAllowed => worker_http::response(http::method_not_allowed(), &parts.method)?,
+        Route::Agent(route) if deployment.agents.is_empty() => {
+            let response = answer_for_relay(env, deployment, route).await?;
+            worker_http::response(response, &parts.method)?
+        }
         // The agent's object alone knows its key. Routes are all that gets there from outside, none of which is a path under
         // which objects call each other.
         Route::Agent(_) => with_mutable_headers(agent(env)?.fetch_with_request(request).await?),
@@ -56,6 +61,30 @@ async fn answer<A: Jobs>(request: Request, env: &Env) -> Result<Response> {
         response.headers_mut().set(name.as_str(), value)?;
     }
     Ok(response)
+}
+
+/// Answers at a route of the agent where there is none.
+async fn answer_for_relay(
+    env: &Env,
+    deployment: &DeploymentDeclaration,
+    route: AgentRoute<'_>,
+) -> Result<openagents_host::http::Response> {
+    let settings = match RelaySettings::read(deployment, &limits(), |name| variable(env, name), None) {
+        Ok(settings) => settings,
+        Err(error) => {
+            return Ok(response::error(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()));
+        }
+    };
+    Ok(match relay_only::answer(route, deployment, &settings.information) {
+        RelayAnswer::Response(response) => response,
+        RelayAnswer::Probe(probe) => {
+            let relay = relay(env)?;
+            let filters = probe.filters();
+            let query = openagents_relay::worker::query(&relay, &filters);
+            let found = timeout(DELIVERY_TIMEOUT, query).await;
+            probe.respond(matches!(found, Some(Ok(_))))
+        }
+    })
 }
 
 /// Lets an operator manage the relay (NIP-86).

@@ -10,7 +10,7 @@ use worker::{Env, State};
 
 use super::calls::take_request;
 use super::{DELIVERY_TIMEOUT, variable};
-use crate::author::agent::Jobs;
+use crate::declaration::DeploymentDeclaration;
 use crate::settings::{self, RelaySettings};
 
 /// The relay's object. It is not generic, so that its code is compiled once, in the relay's crate and with its optimisation.
@@ -18,13 +18,18 @@ pub type RelayObject = RelayHost;
 
 /// What the runtime does when the relay's object is needed.
 #[must_use]
-pub fn relay_object<A: Jobs>(state: State, env: Env, policy: Option<Arc<dyn WritePolicy>>) -> RelayObject {
+pub fn relay_object(
+    state: State,
+    env: Env,
+    deployment: &DeploymentDeclaration,
+    policy: Option<Arc<dyn WritePolicy>>,
+) -> RelayObject {
     // A variable that cannot be used is reported by the Worker, which then lets nobody get here but the agent.
-    let settings = RelaySettings::read::<A>(&limits(), |name| variable(&env, name), policy);
+    let settings = RelaySettings::read(deployment, &limits(), |name| variable(&env, name), policy);
     let (config, information) = match settings {
         Ok(settings) => (settings.config, settings.information),
         Err(_) => {
-            let config = settings::relay_config::<A>(limits());
+            let config = settings::relay_config(deployment, limits());
             let information = RelayInformation::new(&config);
             (config, information)
         }

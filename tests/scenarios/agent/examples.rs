@@ -2,8 +2,11 @@
 
 use nostr_sdk::nostr::{Event, Keys};
 use openagents_tests::events::{event, event_at, fresh_author, note, now};
+use openagents_tests::http;
 use openagents_tests::jobs::{ask, request, status_text};
+use openagents_tests::server::Server;
 use openagents_tests::wire::Client;
+use serde_json::{Value, json};
 
 use crate::servers::{Servers, scenarios};
 
@@ -13,6 +16,7 @@ scenarios![
     a_language_that_is_not_known_is_refused_with_those_that_are,
     discussed_notes_come_before_new_ones,
     notes_are_those_of_the_people_whom_a_user_follows,
+    a_relay_serves_without_agents,
 ];
 
 const STORY: &str = "The lighthouse stood on the rock. It was a windy day. The keeper of the lighthouse lit the lamp. \
@@ -107,4 +111,34 @@ async fn notes_are_those_of_the_people_whom_a_user_follows(servers: &Servers) {
     assert_eq!(discover(&mut client, server.agent(), &[("user", &user)]).await, [theirs.id.to_hex()]);
     let all = discover(&mut client, server.agent(), &[("max_results", "200")]).await;
     assert!(all.contains(&theirs.id.to_hex()) && all.contains(&other.id.to_hex()));
+}
+
+async fn a_relay_serves_without_agents(servers: &Servers) {
+    let server = servers.example("relay");
+    let mut client = Client::connect(&server.url()).await;
+    let author = fresh_author();
+    client.publish_accepted(&note(&author, "good morning")).await;
+    // Nobody is there to do the job, so it is an event like any other.
+    client.publish_accepted(&request(&author, 5050, None, "Ada", &[])).await;
+    let hashtags: Vec<[&str; 2]> = (0..6).map(|_| ["t", "spam"]).collect();
+    let hashtags: Vec<&[&str]> = hashtags.iter().map(|tag| &tag[..]).collect();
+    let answer = client.publish(&event(&author, 1, &hashtags, "buy this")).await;
+    assert!(!answer.accepted && answer.message.contains("5 hashtags"), "{answer:?}");
+    let stored = client.query(&[json!({ "authors": [author.public_key().to_hex()] })]).await;
+    assert_eq!(stored.len(), 2);
+
+    let (status, health) = get(&server, "/health").await;
+    assert_eq!((status, health.contains(r#""status":"ok""#)), (200, true), "{health}");
+    let (status, page) = get(&server, "/").await;
+    assert!(status == 200 && page.contains("This is a Nostr relay (NIP-01)"), "{page}");
+    assert_eq!(get(&server, "/metrics").await.0, 404);
+    let information = http::request(server.address(), "GET", "/", &[("accept", "application/nostr+json")]).await;
+    let information: Value = serde_json::from_slice(&information.expect("NIP-11").body).expect("JSON");
+    let nips = information["supported_nips"].as_array().expect("a list");
+    assert!(nips.contains(&json!(1)) && !nips.contains(&json!(90)), "{nips:?}");
+}
+
+async fn get(server: &Server, path: &str) -> (u16, String) {
+    let answer = http::request(server.address(), "GET", path, &[]).await.expect(path);
+    (answer.status, String::from_utf8(answer.body).expect("text"))
 }

@@ -6,7 +6,7 @@
 use openagents_host::sql::values;
 use openagents_host::{Keys, Kind, Sql, SqlError, Timestamp, VerifiedEvent};
 
-use crate::discovery::{Announcement, deletion};
+use crate::announcement::{Announcement, deletion};
 
 /// How far ahead of the clock an earlier event may be. One that is further ahead was made while the clock was wrong, and
 /// no relay took it.

@@ -72,6 +72,22 @@ pub(in crate::native) enum Command {
     Relay(Relay),
 }
 
+/// The command line of a deployment without agents.
+#[derive(Debug, Parser)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(in crate::native) struct RelayOnlyArguments {
+    #[command(subcommand)]
+    pub(in crate::native) command: Option<RelayOnlyCommand>,
+    #[command(flatten)]
+    pub(in crate::native) serve: Serve,
+}
+
+#[derive(Debug, Subcommand)]
+pub(in crate::native) enum RelayOnlyCommand {
+    /// Work on the relay's database: import, export, sync, stats, compact, check
+    Relay(Relay),
+}
+
 #[derive(Debug, Args)]
 pub(in crate::native) struct Serve {
     /// Where to listen; port 0 takes a free one

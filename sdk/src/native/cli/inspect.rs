@@ -2,7 +2,6 @@
 
 mod tables;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use openagents_host::Keys;
@@ -79,7 +78,7 @@ fn keys<A: Jobs>(inspect: &Inspect) -> Result<Keys, InspectError> {
     if let Some(keys) = settings::agent_keys(|name| variables.variable(name))? {
         return Ok(keys);
     }
-    let data = inspect.data.clone().unwrap_or_else(|| PathBuf::from("data").join(A::DECLARATION.name));
+    let data = inspect.data.clone().unwrap_or_else(|| DataFolder::default_path(A::DECLARATION.name));
     DataFolder::kept_key(&data).map_err(InspectError::NoKey)
 }
 

@@ -24,7 +24,6 @@ use openagents_relay::native::tools::sync::{Remote, RemoteError, SyncError};
 use openagents_relay::store::Store;
 
 use super::terminal::tell;
-use crate::author::agent::Jobs;
 use crate::native::data_folder::{DataFolder, DataFolderError};
 use crate::native::environment::{EnvironmentError, EnvironmentVariables};
 use crate::native::signals::interruption;
@@ -102,8 +101,8 @@ impl From<SyncError> for RelayCommandError {
     }
 }
 
-pub(in crate::native) async fn run<A: Jobs>(relay: &Relay) -> Result<ExitCode, RelayCommandError> {
-    let data = relay.data.clone().unwrap_or_else(|| PathBuf::from("data").join(A::DECLARATION.name));
+pub(in crate::native) async fn run(relay: &Relay, name: &str) -> Result<ExitCode, RelayCommandError> {
+    let data = relay.data.clone().unwrap_or_else(|| DataFolder::default_path(name));
     match &relay.command {
         RelayCommand::Import(import) => import::run(import, &data).await,
         RelayCommand::Export(export) => export::run(export, &data),

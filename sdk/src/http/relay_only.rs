@@ -1,0 +1,105 @@
+//! The routes of a deployment without agents: a page for people at `/`, and `/health`.
+
+use openagents_host::http::{Response, StatusCode, response};
+use openagents_host::nostr::Filter;
+use openagents_relay::RelayInformation;
+use serde_json::json;
+
+use super::fallback;
+use super::route::AgentRoute;
+use crate::declaration::DeploymentDeclaration;
+
+/// What a host does with a request to a relay without agents.
+#[derive(Debug)]
+pub(crate) enum RelayAnswer {
+    /// Sends this.
+    Response(Response),
+    /// Queries the relay first.
+    Probe(HealthProbe),
+}
+
+/// A query that shows whether the relay's database answers.
+#[derive(Debug)]
+pub(crate) struct HealthProbe {
+    name: &'static str,
+    version: &'static str,
+}
+
+/// Answers a request to one of the routes that an agent would have.
+pub(crate) fn answer(
+    route: AgentRoute<'_>,
+    deployment: &DeploymentDeclaration,
+    information: &RelayInformation,
+) -> RelayAnswer {
+    match route {
+        AgentRoute::Index => RelayAnswer::Response(index(deployment, information)),
+        AgentRoute::Health => {
+            RelayAnswer::Probe(HealthProbe { name: deployment.name, version: deployment.version })
+        }
+        _ => RelayAnswer::Response(fallback::not_found()),
+    }
+}
+
+fn index(deployment: &DeploymentDeclaration, information: &RelayInformation) -> Response {
+    let name = information.name.as_deref().unwrap_or(deployment.name);
+    let about = information.description.as_deref().unwrap_or(deployment.about);
+    let page =
+        format!("{name}\n{about}\n\nThis is a Nostr relay (NIP-01): connect to it with a WebSocket.\n");
+    response::text(StatusCode::OK, page)
+}
+
+impl HealthProbe {
+    /// The filters to query with. They read one event at most.
+    pub(crate) fn filters(&self) -> [Filter; 1] {
+        [Filter { limit: Some(1), ..Filter::default() }]
+    }
+
+    /// The response, by whether the query was answered.
+    pub(crate) fn respond(&self, is_answered: bool) -> Response {
+        let (status, word) =
+            if is_answered { (StatusCode::OK, "ok") } else { (StatusCode::SERVICE_UNAVAILABLE, "failing") };
+        let health = json!({ "status": word, "name": self.name, "version": self.version });
+        response::json(status, health.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use openagents_host::http::Response;
+    use openagents_relay::{RelayConfig, RelayInformation};
+
+    use super::{RelayAnswer, answer};
+    use crate::declaration::DeploymentDeclaration;
+    use crate::http::fixtures::text;
+    use crate::http::route::AgentRoute;
+
+    fn answered(route: AgentRoute<'_>, database_answers: bool) -> Response {
+        let deployment = DeploymentDeclaration::relay_only("my-relay", "1.2.3", "A relay for tests.");
+        let information = RelayInformation::new(&RelayConfig::default());
+        match answer(route, &deployment, &information) {
+            RelayAnswer::Response(response) => response,
+            RelayAnswer::Probe(probe) => probe.respond(database_answers),
+        }
+    }
+
+    #[test]
+    fn says_what_the_relay_is_called() {
+        let page = text(answered(AgentRoute::Index, true));
+        assert!(page.starts_with("my-relay\nA relay for tests.\n"), "{page}");
+    }
+
+    #[test]
+    fn is_healthy_while_the_database_answers() {
+        assert_eq!(answered(AgentRoute::Health, true).status(), 200);
+        let failing = answered(AgentRoute::Health, false);
+        assert_eq!(failing.status(), 503);
+        assert_eq!(text(failing), r#"{"name":"my-relay","status":"failing","version":"1.2.3"}"#);
+    }
+
+    #[test]
+    fn has_none_of_an_agents_pages() {
+        for route in [AgentRoute::Metrics, AgentRoute::Nip05, AgentRoute::Manifest { agent: "npub1abc" }] {
+            assert_eq!(answered(route, true).status(), 404, "{route:?}");
+        }
+    }
+}
