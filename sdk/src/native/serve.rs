@@ -99,9 +99,9 @@ pub(super) async fn run<A: Jobs>(
     arguments: &Serve,
     policy: Option<Arc<dyn WritePolicy>>,
 ) -> Result<(), ServeError> {
-    let start = Start::prepare(arguments, deployment_of::<A>(), policy).await?;
-    let agent = ServedAgent::start::<A>(&start).await?;
-    start.serve(Some(agent)).await
+    let startup = Startup::prepare(arguments, deployment_of::<A>(), policy).await?;
+    let agent = ServedAgent::start::<A>(&startup).await?;
+    startup.serve(Some(agent)).await
 }
 
 /// Serves a relay without agents.
@@ -110,11 +110,11 @@ pub(super) async fn run_relay(
     deployment: DeploymentDeclaration,
     policy: Option<Arc<dyn WritePolicy>>,
 ) -> Result<(), ServeError> {
-    Start::prepare(arguments, deployment, policy).await?.serve(None).await
+    Startup::prepare(arguments, deployment, policy).await?.serve(None).await
 }
 
 /// A deployment whose settings were read and whose port is taken. Nothing is served yet.
-struct Start<'a> {
+struct Startup<'a> {
     arguments: &'a Serve,
     deployment: DeploymentDeclaration,
     variables: EnvironmentVariables,
@@ -128,7 +128,7 @@ struct Start<'a> {
     durability: Durability,
 }
 
-impl<'a> Start<'a> {
+impl<'a> Startup<'a> {
     async fn prepare(
         arguments: &'a Serve,
         deployment: DeploymentDeclaration,
@@ -267,20 +267,20 @@ struct AgentGreeting {
 }
 
 impl ServedAgent {
-    async fn start<A: Jobs>(start: &Start<'_>) -> Result<Self, ServeError> {
-        let variable = |name: &str| start.variables.variable(name);
+    async fn start<A: Jobs>(startup: &Startup<'_>) -> Result<Self, ServeError> {
+        let variable = |name: &str| startup.variables.variable(name);
         let settings = settings::agent_settings::<A>(variable)?;
         let (keys, key_note) = match settings::agent_keys(variable)? {
             Some(keys) => (keys, format!("from the variable {}", settings::names::NOSTR_PRIVATE_KEY)),
             None => {
-                let found = start.data.agent_key()?;
+                let found = startup.data.agent_key()?;
                 let note = if found.is_new { " (new: keep it, it is the agent's identity)" } else { "" };
                 (found.keys, format!("{}{note}", found.path.display()))
             }
         };
         let key = keys.public_key();
-        let operators = start.relay.operators.clone();
-        let routes = assemble::agent_routes::<A>(&settings, operators, &keys, start.public_hosts.clone());
+        let operators = startup.relay.operators.clone();
+        let routes = assemble::agent_routes::<A>(&settings, operators, &keys, startup.public_hosts.clone());
         let listening = Listening {
             filter: RequestFilter::of::<A>(key),
             reach: settings.reach,
@@ -288,13 +288,13 @@ impl ServedAgent {
         };
         let external_relays = settings.external_relays();
         let shell = AgentShell::start::<A>(AgentConfig {
-            database: start.data.path().join("agent.sqlite"),
-            durability: start.durability,
+            database: startup.data.path().join("agent.sqlite"),
+            durability: startup.durability,
             keys,
-            forget_memory: start.arguments.forget_memory,
+            forget_memory: startup.arguments.forget_memory,
             wallet: None,
             settings,
-            own_relay: start.address,
+            own_relay: startup.address,
         })
         .await?;
         let line = |job: &JobDeclaration| format!("{} {}: {}", job.kind, job.name, job.about);
