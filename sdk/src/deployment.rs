@@ -201,10 +201,10 @@ macro_rules! __agent_class {
         pub struct AgentDurableObject(AssertUnwindSafe<::openagents_sdk::worker::AgentObject<$agent>>);
 
         #[wasm_bindgen(
-                    wasm_bindgen = ::openagents_sdk::__private::worker::wasm_bindgen,
-                    wasm_bindgen_futures = ::openagents_sdk::__private::worker::wasm_bindgen_futures,
-                    js_sys = ::openagents_sdk::__private::worker::js_sys
-                )]
+                            wasm_bindgen = ::openagents_sdk::__private::worker::wasm_bindgen,
+                            wasm_bindgen_futures = ::openagents_sdk::__private::worker::wasm_bindgen_futures,
+                            js_sys = ::openagents_sdk::__private::worker::js_sys
+                        )]
         impl AgentDurableObject {
             #[wasm_bindgen(constructor)]
             pub fn new(state: worker_sys::DurableObjectState, env: worker::Env) -> Self {
@@ -215,10 +215,7 @@ macro_rules! __agent_class {
             }
 
             #[wasm_bindgen(js_name = fetch)]
-            pub async fn fetch(
-                &self,
-                request: web_sys::Request,
-            ) -> ::std::result::Result<JsValue, JsValue> {
+            pub async fn fetch(&self, request: web_sys::Request) -> ::std::result::Result<JsValue, JsValue> {
                 AssertUnwindSafe(wasm_result(self.0.fetch(request.into()))).await
             }
 

@@ -95,8 +95,8 @@ pub mod __private {
     pub use crate::author::params::{JobParams, ParamValue, nip90_params, params_schema};
     pub use crate::author::return_types::{MigrateReturn, QuoteReturn, RunReturn};
     pub use crate::declaration::{
-        AgentDeclaration, DeploymentDeclaration, InputDeclaration, JobDeclaration, ParamDeclaration, Requests, ScheduleDeclaration,
-        ScheduleRule,
+        AgentDeclaration, DeploymentDeclaration, InputDeclaration, JobDeclaration, ParamDeclaration,
+        Requests, ScheduleDeclaration, ScheduleRule,
     };
     pub use crate::engine::JobFailure;
     pub use crate::nip90::ParamMap;

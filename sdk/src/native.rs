@@ -29,11 +29,10 @@ use cli::{ask, inspect, relay as relay_commands, terminal};
 /// The exit code is 0 on success, 1 on failure, 2 for a usage error and 130 when interrupted.
 #[must_use]
 pub fn main<A: Jobs>(policy: Option<Arc<dyn WritePolicy>>) -> ExitCode {
-    let arguments: Arguments =
-        match read(A::DECLARATION.name, A::DECLARATION.version, A::DECLARATION.about) {
-            Ok(arguments) => arguments,
-            Err(code) => return code,
-        };
+    let arguments: Arguments = match read(A::DECLARATION.name, A::DECLARATION.version, A::DECLARATION.about) {
+        Ok(arguments) => arguments,
+        Err(code) => return code,
+    };
     run(async {
         match &arguments.command {
             Some(Command::Ask(ask)) => ask::run::<A>(ask).await.map_err(|error| error.to_string()),

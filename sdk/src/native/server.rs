@@ -22,7 +22,8 @@ use super::forwarded::client_address;
 use super::mailbox::AgentMailbox;
 use crate::declaration::DeploymentDeclaration;
 use crate::http::{
-    self, AgentRoute, AgentRoutes, RelayAnswer, RelayManagement, Route, RouteAnswer, relay_management, relay_only,
+    self, AgentRoute, AgentRoutes, RelayAnswer, RelayManagement, Route, RouteAnswer, relay_management,
+    relay_only,
 };
 
 /// How long a client may take to send a request's head.

@@ -20,8 +20,7 @@ pub(super) fn relay_information(
     let text = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
     let mut information = RelayInformation::new(config);
     information.name = Some(text(RELAY_NAME).unwrap_or_else(|| deployment.name.to_owned()));
-    information.description =
-        Some(text(RELAY_DESCRIPTION).unwrap_or_else(|| deployment.about.to_owned()));
+    information.description = Some(text(RELAY_DESCRIPTION).unwrap_or_else(|| deployment.about.to_owned()));
     information.pubkey = text(RELAY_PUBKEY)
         .map(|value| {
             parse_public_key(&value).map_err(|error| SettingError::Key { name: RELAY_PUBKEY, error })

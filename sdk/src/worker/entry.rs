@@ -1,8 +1,8 @@
 //! The Worker's `fetch` handler: finds the route and passes the request on to an object.
 
 use openagents_host::http::{Parts, StatusCode, response};
-use openagents_host::worker::http::{self as worker_http, with_mutable_headers};
 use openagents_host::timeout;
+use openagents_host::worker::http::{self as worker_http, with_mutable_headers};
 use openagents_host::worker::now;
 use openagents_relay::worker::limits;
 use worker::{Env, Request, Response, Result};

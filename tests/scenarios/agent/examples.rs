@@ -132,7 +132,8 @@ async fn a_relay_serves_without_agents(servers: &Servers) {
     let (status, page) = get(&server, "/").await;
     assert!(status == 200 && page.contains("This is a Nostr relay (NIP-01)"), "{page}");
     assert_eq!(get(&server, "/metrics").await.0, 404);
-    let information = http::request(server.address(), "GET", "/", &[("accept", "application/nostr+json")]).await;
+    let information =
+        http::request(server.address(), "GET", "/", &[("accept", "application/nostr+json")]).await;
     let information: Value = serde_json::from_slice(&information.expect("NIP-11").body).expect("JSON");
     let nips = information["supported_nips"].as_array().expect("a list");
     assert!(nips.contains(&json!(1)) && !nips.contains(&json!(90)), "{nips:?}");
