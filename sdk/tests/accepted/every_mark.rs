@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use openagents_sdk::prelude::*;
-use openagents_sdk::serde_json::{Value, json};
 use openagents_sdk::__private::{FromAgent, Hooks, Run};
 use openagents_sdk::declaration::ScheduleRule;
+use openagents_sdk::prelude::*;
+use openagents_sdk::serde_json::{Value, json};
 use openagents_sdk::{Agent, Jobs};
 
 type Answer = JobResult<()>;
@@ -138,7 +138,8 @@ mod by_the_clock {
     }
 }
 
-fn main() {
+#[test]
+fn is_accepted() {
     assert_eq!(EveryMark::DECLARATION.state_version, 3);
     let agent = EveryMark::default();
 
@@ -152,7 +153,10 @@ fn main() {
     assert_eq!(refresh.declaration.rule, ScheduleRule::Every(Duration::from_secs(600)));
     assert_eq!(refresh.declaration.timeout, Duration::from_secs(60));
     assert!(refresh.run.is_exclusive());
-    assert_eq!((tidy.declaration.name, tidy.declaration.rule), ("nightly", ScheduleRule::Cron("0 3 * * MON-FRI")));
+    assert_eq!(
+        (tidy.declaration.name, tidy.declaration.rule),
+        ("nightly", ScheduleRule::Cron("0 3 * * MON-FRI"))
+    );
     assert_eq!(tidy.declaration.timeout, Duration::from_secs(300));
 
     let Hooks { on_create, on_wake, on_sleep, on_error, migrate } = EveryMark::HOOKS;

@@ -30,6 +30,7 @@ mod deployed {
     openagents_sdk::deployment! { agents: [Choosy], policy: AtMost(7) }
 }
 
-fn main() {
+#[test]
+fn is_accepted() {
     let _: fn() -> std::process::ExitCode = deployed::main;
 }

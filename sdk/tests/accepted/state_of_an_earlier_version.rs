@@ -14,7 +14,8 @@ impl Default for EarlierVersion {
     }
 }
 
-fn main() {
+#[test]
+fn is_accepted() {
     let stored = r#"{"greeted": 7, "removed": true}"#;
     let agent: EarlierVersion = openagents_sdk::serde_json::from_str(stored).unwrap();
     assert_eq!((agent.greeted, agent.greeting.as_str()), (7, "Hello"));

@@ -16,6 +16,7 @@ mod with_policy {
     openagents_sdk::deployment! { agents: [], policy: Anything }
 }
 
-fn main() {
+#[test]
+fn is_accepted() {
     let _: [fn() -> std::process::ExitCode; 2] = [empty::main, with_policy::main];
 }

@@ -1,11 +1,11 @@
 #![deny(warnings)]
 
-use openagents_sdk::nostr::{EventId, Keys, Kind, PublicKey, Timestamp};
-use openagents_sdk::nip90::RequestBuilder;
-use openagents_sdk::prelude::*;
 use openagents_sdk::__private::{ParamMap, ParamValue};
-use openagents_sdk::declaration::ParamDeclaration;
 use openagents_sdk::Jobs;
+use openagents_sdk::declaration::ParamDeclaration;
+use openagents_sdk::nip90::RequestBuilder;
+use openagents_sdk::nostr::{EventId, Keys, Kind, PublicKey, Timestamp};
+use openagents_sdk::prelude::*;
 
 /// A number under a name of the author's own.
 type Tokens = u32;
@@ -93,12 +93,16 @@ fn declaration(name: &str) -> ParamDeclaration {
     *EveryParam::DECLARATIONS.iter().find(|declaration| declaration.name == name).unwrap()
 }
 
-fn main() {
+#[test]
+fn is_accepted() {
     assert_eq!(Generator::HANDLERS[0].declaration.params, [EveryParam::DECLARATIONS, &[]]);
 
     let max_tokens = declaration("max_tokens");
     assert_eq!((max_tokens.about, max_tokens.value_type), ("The longest answer.", "integer"));
-    assert_eq!((max_tokens.minimum, max_tokens.maximum, max_tokens.default), (Some(1.0), Some(4096.0), Some("512")));
+    assert_eq!(
+        (max_tokens.minimum, max_tokens.maximum, max_tokens.default),
+        (Some(1.0), Some(4096.0), Some("512"))
+    );
     assert!(!max_tokens.required && !max_tokens.several);
     let top_k = declaration("top_k");
     assert_eq!((top_k.aliases, top_k.maximum), (["top-k", "topk"].as_slice(), Some(255.0)));

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
-use openagents_sdk::prelude::*;
 use openagents_sdk::declaration::{AgentDeclaration, Requests};
+use openagents_sdk::prelude::*;
 use openagents_sdk::{Agent, Jobs};
 
 #[agent(
@@ -34,7 +34,8 @@ impl EveryArgument {
 #[derive(Default, Serialize, Deserialize)]
 struct NoArgument;
 
-fn main() {
+#[test]
+fn is_accepted() {
     let declaration = EveryArgument::DECLARATION;
     assert_eq!((declaration.about, declaration.version), ("Uses them all.", "1.2.0"));
     assert_eq!((declaration.picture, declaration.nip05), ("https://example.com/agent.png", "_@example.com"));

@@ -1,5 +1,5 @@
-use openagents_sdk::prelude::*;
 use openagents_sdk::__private::Run;
+use openagents_sdk::prelude::*;
 use openagents_sdk::{Agent, Jobs};
 
 /// Greets whoever asks.
@@ -20,7 +20,8 @@ impl HelloWorld {
     }
 }
 
-fn main() {
+#[test]
+fn is_accepted() {
     let declaration = HelloWorld::DECLARATION;
     assert_eq!((declaration.name, declaration.about), ("hello-world", "Greets whoever asks."));
     assert_eq!(declaration.version, env!("CARGO_PKG_VERSION"));

@@ -1,7 +1,7 @@
 #![deny(warnings)]
 
-use openagents_sdk::prelude::*;
 use openagents_sdk::Jobs;
+use openagents_sdk::prelude::*;
 
 mod translation {
     use super::*;
@@ -55,7 +55,8 @@ mod deployment {
     openagents_sdk::deployment!(super::OtherMembers);
 }
 
-fn main() {
+#[test]
+fn is_accepted() {
     let _ = deployment::main;
     let names: Vec<&str> = OtherMembers::HANDLERS.iter().map(|handler| handler.declaration.name).collect();
     assert_eq!(names, ["move", "stream"]);

@@ -1,7 +1,7 @@
-use openagents_sdk::prelude::*;
-use openagents_sdk::nip90::{InputKind, JobInput};
 use openagents_sdk::__private::Run;
 use openagents_sdk::declaration::InputDeclaration;
+use openagents_sdk::nip90::{InputKind, JobInput};
+use openagents_sdk::prelude::*;
 use openagents_sdk::{FromInput, FromJob, Jobs, Session};
 
 /// An extractor of the author's own.
@@ -11,7 +11,8 @@ struct Length(usize);
 struct Word(String);
 
 impl FromInput for Word {
-    const INPUT: InputDeclaration = InputDeclaration { input_type: "text", mime_types: &["text/plain"], required: true };
+    const INPUT: InputDeclaration =
+        InputDeclaration { input_type: "text", mime_types: &["text/plain"], required: true };
     const KINDS: &'static [InputKind] = &[InputKind::Text];
 
     async fn from_inputs(_: &JobContext, inputs: &[&JobInput]) -> Result<Vec<Self>, JobError> {
@@ -76,18 +77,29 @@ impl EveryExtractor {
     }
 
     #[job(kind = 5006)]
-    async fn of_all_inputs(&self, events: Vec<NostrEvent>, words: Vec<Word>, texts: Vec<Text>) -> JobResult<Tags> {
+    async fn of_all_inputs(
+        &self,
+        events: Vec<NostrEvent>,
+        words: Vec<Word>,
+        texts: Vec<Text>,
+    ) -> JobResult<Tags> {
         let _ = (words.iter().map(|word| word.0.len()).sum::<usize>(), texts.len());
         Ok(Tags::events(events.iter().map(|event| event.id)))
     }
 
     #[job(kind = 5007)]
-    async fn of_what_is_around(&self, customer: Customer, around: &AgentContext, _: Session) -> JobResult<Tags> {
+    async fn of_what_is_around(
+        &self,
+        customer: Customer,
+        around: &AgentContext,
+        _: Session,
+    ) -> JobResult<Tags> {
         Ok(Tags::people([*customer, around.agent()]))
     }
 }
 
-fn main() {
+#[test]
+fn is_accepted() {
     assert_eq!(EveryExtractor::HANDLERS.len(), 8);
     assert!(EveryExtractor::HANDLERS.iter().all(|handler| matches!(handler.run, Run::Shared(_))));
     assert_eq!(EveryExtractor::HANDLERS[2].declaration.output, "application/json");
