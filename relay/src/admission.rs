@@ -1,11 +1,11 @@
 //! Which events and connections the relay accepts: lists, rates, proof of work, protected events, policy.
 //!
-//! The checks of an event come in this order, the cheap ones first. At the [gate], on its connection alone: its form and
-//! the [limits](crate::Limits) (length, `created_at`, tags, proof of work), the [lists](Lists) (kind, author, id), the
-//! [rates](Rates). In the engine: the lists again, which may have changed since, who has
-//! [authenticated](crate::admission::access), protection, whether it is stored, and last the deployment's
-//! [policy](WritePolicy). Its id and signature are verified before the policy is asked; natively already at the gate,
-//! to spare the engine's thread.
+//! An event passes these checks, from cheap to expensive. At the [gate], with nothing but the connection: form and
+//! [limits](crate::Limits) (length, `created_at`, tags, proof of work), the [lists](Lists) (kind, author, id), the
+//! [rates](Rates). In the engine: the lists again, because they may have changed,
+//! [authentication](crate::admission::access), protection, whether it can be stored, and last the deployment's
+//! [policy](WritePolicy). Its id and signature are verified before the policy is called; natively even at the gate, to
+//! spare the engine thread.
 
 pub mod access;
 pub(crate) mod connections;
@@ -26,17 +26,16 @@ pub use network::Network;
 pub use policy::{Submission, WritePolicy};
 pub use rates::{Activity, RateLimits, Rates};
 
-/// What a deployment decides about whom its relay serves, beside [`Limits`](crate::Limits) and
-/// [`Access`].
+/// What a deployment decides about admission, in addition to [`Limits`](crate::Limits) and [`Access`].
 #[derive(Clone, Debug, Default)]
 pub struct Admission {
-    /// The configured allow and block lists. What operators add while the relay runs ([`management`](crate::management))
-    /// comes on top.
+    /// The configured allow and block lists. Operators can add entries while the relay runs
+    /// ([`management`](crate::management)).
     pub lists: Lists,
-    /// The rate limits of a client.
+    /// The rate limits for clients.
     pub rates: RateLimits,
-    /// The limits on connections.
+    /// The limits on the number of connections.
     pub connections: ConnectionLimits,
-    /// The deployment's own rules for events.
+    /// The deployment's own code that accepts or refuses events.
     pub policy: Option<Arc<dyn WritePolicy>>,
 }

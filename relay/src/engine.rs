@@ -1,8 +1,8 @@
-//! The relay engine: inputs in, effects out, no I/O but SQL.
+//! The relay engine: takes inputs, produces effects, and does no I/O except SQL.
 //!
-//! It has two halves, which know nothing of each other: `SessionEngine` has the connections and decides who may do
-//! what, `ShardEngine` has the events. [`Relay`] is both in one object: here, in `event` and in `read` one half is
-//! asked, and its reply is given to the other.
+//! It has two independent halves: `SessionEngine` has the connections and decides about permissions, `ShardEngine` has
+//! the events. [`Relay`] combines both in one object: this file, `event` and `read` call one half and pass its reply
+//! to the other.
 
 mod batch;
 mod client_read;
@@ -38,21 +38,21 @@ use crate::store::Store;
 use crate::validate;
 use openagents_host::nostr::message::{ClientMessage, RelayMessage};
 
-/// The relay.
+/// The relay engine.
 #[derive(Debug)]
 pub struct Relay<S> {
     sessions: SessionEngine,
     shard: ShardEngine<S>,
 }
 
-/// With more inputs than this at once, reads are left to the reader threads, if there are any.
+/// If a batch has more inputs than this, reads are left to the reader threads, if there are any.
 const MAX_INPUTS_TO_READ_INLINE: usize = 16;
 
 impl<S: Sql> Relay<S> {
-    /// Opens a relay on a database: a new one, or one that it had before.
+    /// Opens a relay on a new or an existing database.
     ///
     /// # Errors
-    /// When the tables are of a later release, are others than this one's, or the database fails.
+    /// When the tables were written by a later release, differ from the expected ones, or the database fails.
     pub fn open(sql: S, config: RelayConfig) -> Result<Self, SchemaError> {
         let config = Arc::new(config);
         let shard = ShardEngine::open(sql, Arc::clone(&config))?;
@@ -60,14 +60,14 @@ impl<S: Sql> Relay<S> {
         Ok(Self { sessions, shard })
     }
 
-    /// Leaves reads to the reader threads of the host: see [`Effect::Read`]. A read that comes alone and is short is
-    /// still answered here, which is fastest.
+    /// Leaves reads to reader threads of the host: see [`Effect::Read`]. A short read that arrives alone is still
+    /// answered by the engine, which is fastest.
     #[must_use]
     pub fn with_reader_threads(self) -> Self {
         Self { shard: self.shard.with_reader_threads(), ..self }
     }
 
-    /// Hands over at once all events that wait for it: the process that receives them has just started.
+    /// Makes all waiting handovers due now, for when the receiving process has just started.
     ///
     /// # Errors
     /// When the database fails.
@@ -80,20 +80,20 @@ impl<S: Sql> Relay<S> {
         self.shard.store()
     }
 
-    /// The limits of NIP-11, and others.
+    /// The limits: those of NIP-11 and others.
     pub fn limits(&self) -> &Limits {
         &self.shard.config().limits
     }
 
-    /// The rules in force: the configured lists, and what operators have changed.
+    /// The rules in force: the configured lists with the operators' changes.
     pub const fn rules(&self) -> &Arc<Rules> {
         self.shard.rules()
     }
 
-    /// Whether one more client may connect from this address: for hosts that do not count connections themselves.
+    /// Whether another client may connect from this address, for hosts that do not count connections themselves.
     ///
     /// # Errors
-    /// Says why not.
+    /// The reason for the refusal.
     pub fn may_connect(&self, address: Option<IpAddr>) -> Result<(), ConnectionRefusal> {
         self.sessions.may_connect(address)
     }
@@ -103,26 +103,25 @@ impl<S: Sql> Relay<S> {
         self.sessions.connections()
     }
 
-    /// The state of a connection, as compact JSON.
+    /// The session of a connection, as compact JSON.
     #[must_use]
     pub fn saved(&self, connection: ConnectionId) -> String {
         self.sessions.saved(connection)
     }
 
-    /// Takes up a connection that was open before the host forgot everything, in the state that was
-    /// [`saved`](Self::saved).
+    /// Restores a connection from its [`saved`](Self::saved) session after the host has lost its memory.
     pub fn restore(&mut self, connection: ConnectionId, saved: &str) {
         self.sessions.restore(connection, saved);
     }
 
-    /// Passes a text of a client through the [gate](crate::admission::gate), and counts it against the rates: for hosts
-    /// that do not do that themselves.
+    /// Passes a client's text through the [gate](crate::admission::gate) and counts it against the rate limits, for
+    /// hosts that do not do that themselves.
     #[must_use]
     pub fn admit(&mut self, now: Timestamp, connection: ConnectionId, text: &str) -> AdmittedMessage {
         self.sessions.admit(now, connection, text)
     }
 
-    /// Handles a message whose event is verified.
+    /// Handles a message with a verified event.
     fn message(
         &mut self,
         now: Timestamp,
@@ -164,7 +163,7 @@ impl<S: Sql> Relay<S> {
         }
     }
 
-    /// Handles a message whose event is not verified yet.
+    /// Handles a message with an event that is not verified yet.
     fn unverified(
         &mut self,
         now: Timestamp,
@@ -187,19 +186,19 @@ impl<S: Sql> Relay<S> {
         }
     }
 
-    /// Answers a message that has not passed the gate.
+    /// Answers a message that did not pass the gate.
     fn refused(&mut self, connection: ConnectionId, message: RelayMessage, effects: &mut Vec<Effect>) {
         if !self.sessions.is_open(connection) {
             return;
         }
         if let RelayMessage::Closed { subscription, .. } = &message {
-            // A subscription of this name would go on under a name that the client takes for closed.
+            // Otherwise an existing subscription with this id would continue although the client considers it closed.
             self.sessions.unsubscribe(connection, subscription, effects);
         }
         effects.push(Effect::Send { connection, message });
     }
 
-    /// Carries out what an operator wants, and what comes of it for those who are connected.
+    /// Carries out a management call, and applies its consequences to connected clients.
     fn manage(
         &mut self,
         now: Timestamp,
@@ -280,7 +279,7 @@ impl<S: Sql> Engine for Relay<S> {
             }
             Input::Delivered(id) => {
                 if let Err(error) = self.shard.delivered(id) {
-                    // It stays due and is handed over again.
+                    // It stays due and will be retried.
                     effects.push(Effect::Failed(error));
                 }
             }
@@ -296,7 +295,7 @@ impl<S: Sql> Engine for Relay<S> {
     }
 
     fn forget(&mut self, _: Timestamp) {
-        // What cannot be opened again is not forgotten.
+        // If reopening fails, the state in memory is kept.
         if self.shard.forget().is_ok() {
             self.sessions.set_rules(self.shard.rules());
             self.sessions.forget();

@@ -1,4 +1,4 @@
-//! Events and filters for tests, from few enough values that they match each other.
+//! Random events and filters for tests, with so few distinct values that they often match.
 
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
@@ -9,11 +9,11 @@ use openagents_host::{Kind, PublicKey, Timestamp, UnsignedEvent, VerifiedEvent};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 
-/// How many events of the small world are made once for all tests: signing is dear.
+/// How many events are signed once for all tests, because signing is expensive.
 const POOL: usize = 1_200;
 
-/// Events that anything may happen to, and then as many that delete some of those or let their author vanish. The same
-/// in every run, so that a case is told by its seed.
+/// Ordinary events, followed by as many that delete some of them or let their author vanish. They are the same in
+/// every run, so a seed identifies a case.
 static POOL_EVENTS: LazyLock<Vec<VerifiedEvent>> = LazyLock::new(|| {
     let mut runner = TestRunner::deterministic();
     let mut any = |strategy: BoxedStrategy<VerifiedEvent>| {
@@ -37,13 +37,13 @@ fn lasting_or_expiring() -> impl Strategy<Value = VerifiedEvent> {
     })
 }
 
-/// A deletion request or a request to vanish of somebody, about some of these events or about something else.
+/// A deletion request or a request to vanish, about some of these events or about something else.
 fn request(about: Vec<VerifiedEvent>) -> impl Strategy<Value = VerifiedEvent> {
     let about = prop::collection::vec(prop::sample::select(about), 1..5);
     let shape = (0..12_u8, 0..3_usize, 0..7_u64, any::<bool>());
     (about, shape, prop::collection::vec(tag(), 0..2)).prop_map(
         |(about, (shape, author, second, expires), tags)| {
-            // Most requests are about something of their own author.
+            // Most requests are about an event of the same author.
             let author = if shape % 3 == 0 {
                 author
             } else {
@@ -66,9 +66,9 @@ fn request(about: Vec<VerifiedEvent>) -> impl Strategy<Value = VerifiedEvent> {
     )
 }
 
-/// Any event of those made once. Its number is what a failing case shows.
+/// An event of the pool, by index. A failing case prints the index.
 pub(crate) fn pooled() -> impl Strategy<Value = usize> {
-    // Requests come often: most of what can go wrong begins with one.
+    // Requests are frequent, because most failures begin with one.
     prop_oneof![2 => 0..POOL, 1 => POOL..POOL + POOL / 3]
 }
 
@@ -76,13 +76,13 @@ pub(crate) fn pool() -> &'static [VerifiedEvent] {
     &POOL_EVENTS
 }
 
-/// The keys that a reader of the small world has proven.
+/// The keys that a reader has authenticated with.
 pub(crate) fn reader() -> impl Strategy<Value = BTreeSet<PublicKey>> {
     prop::collection::btree_set((0..3_usize).prop_map(|number| keys(number).public_key()), 0..3)
 }
 
-/// Tries `cases` random cases. The seed is printed, and `RELAY_TEST_SEED` repeats a run; `RELAY_TEST_CASES` changes how
-/// many there are.
+/// Runs `cases` random cases. The seed is printed, and `RELAY_TEST_SEED` repeats a run; `RELAY_TEST_CASES` changes the
+/// number of cases.
 #[allow(clippy::print_stderr)]
 pub(crate) fn try_many<S: Strategy>(
     name: &str,
@@ -103,7 +103,7 @@ pub(crate) fn try_many<S: Strategy>(
     }
 }
 
-/// Events of the small world, each once.
+/// Events of the pool, each at most once.
 pub(crate) fn events(count: std::ops::Range<usize>) -> impl Strategy<Value = Vec<VerifiedEvent>> {
     prop::collection::vec(event(), count)
 }

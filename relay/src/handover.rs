@@ -9,7 +9,7 @@ use openagents_host::nostr::filter::OneOf;
 /// The kind of deletion requests (NIP-09).
 const DELETION: Kind = Kind(5);
 
-/// Which events somebody outside wants.
+/// Which events are handed over to the agent.
 ///
 /// ```
 /// use openagents_relay::HandoverRule;
@@ -23,13 +23,13 @@ const DELETION: Kind = Kind(5);
 pub struct HandoverRule {
     /// All events of these kinds.
     pub kinds: OneOf<Kind>,
-    /// Deletion requests (NIP-09) that may be for events of these kinds: those that name an event (`e`) and either do
-    /// not say of which kind it is or say one of these (`k`). Most deletions are for something else and cost nothing.
+    /// Deletion requests (NIP-09) that may concern events of these kinds: they name an event (`e`), and either have no
+    /// `k` tag or one with such a kind. Most deletions concern something else and cost nothing.
     pub deletions_of: Option<RangeInclusive<u16>>,
 }
 
 impl HandoverRule {
-    /// Whether this event is wanted.
+    /// Whether this event is handed over.
     #[must_use]
     pub fn wants(&self, event: &Event) -> bool {
         self.kinds.contains(&event.kind)

@@ -12,17 +12,17 @@ use crate::limits::Limits;
 use crate::management::Rules;
 use openagents_host::nostr::message::MAX_SUBSCRIPTION_ID;
 
-/// The NIPs that this relay implements by itself, whatever its configuration says.
+/// The NIPs that this relay implements in every configuration.
 pub const SUPPORTED_NIPS: [u16; 11] = [1, 9, 11, 40, 42, 45, 50, 62, 67, 70, 77];
 
 /// The kind of relay lists (NIP-65).
 const RELAY_LIST: Kind = Kind(10_002);
 const RELAY_LIST_NIP: u16 = 65;
 
-/// The `Accept` value that asks for the document, and its content type.
+/// The `Accept` value that requests the document, and its content type.
 pub const CONTENT_TYPE: &str = "application/nostr+json";
 
-/// The relay information document. It serialises as NIP-11 wants it.
+/// The relay information document. It serializes as described in NIP-11.
 ///
 /// ```
 /// use openagents_relay::{RelayConfig, RelayInformation};
@@ -34,22 +34,22 @@ pub const CONTENT_TYPE: &str = "application/nostr+json";
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RelayInformation {
-    /// What the relay is called; better below 30 characters.
+    /// The relay's name; preferably below 30 characters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// What it is for, as plain text.
+    /// The relay's description, as plain text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// Who runs it.
+    /// The public key of the relay's administrator.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pubkey: Option<PublicKey>,
-    /// Who the relay itself is.
+    /// The public key of the relay itself.
     #[serde(rename = "self", skip_serializing_if = "Option::is_none")]
     pub own_pubkey: Option<PublicKey>,
-    /// Another way to reach who runs it: a URI.
+    /// Another way to contact the administrator: a URI.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub contact: Option<String>,
-    /// The address of its picture.
+    /// The URL of the relay's icon.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub icon: Option<String>,
     supported_nips: BTreeSet<u16>,
@@ -69,7 +69,8 @@ struct Limitation {
 }
 
 impl RelayInformation {
-    /// The document of such a relay. It lists the NIPs that hold there, and not those that its configuration turns off.
+    /// The document of a relay with this configuration. It lists the NIPs that apply, without those that the
+    /// configuration turns off.
     #[must_use]
     pub fn new(config: &RelayConfig) -> Self {
         let access = &config.access;
@@ -111,13 +112,13 @@ impl RelayInformation {
         }
     }
 
-    /// This document under the rules that hold at present: with what operators have changed.
+    /// This document with the rules currently in force, that is, with the operators' changes.
     #[must_use]
     pub fn under(&self, rules: &Rules) -> Self {
         let mut document = self.clone();
         let replace = |text: &mut Option<String>, by: &Option<String>| {
             if let Some(by) = by {
-                // What is called nothing has no name.
+                // An empty name means no name.
                 *text = Some(by.clone()).filter(|by| !by.is_empty());
             }
         };
@@ -131,16 +132,16 @@ impl RelayInformation {
         document
     }
 
-    /// Adds NIPs that what runs beside the relay implements.
+    /// Adds NIPs that are implemented outside of the relay.
     pub fn add_nips(&mut self, nips: impl IntoIterator<Item = u16>) {
         self.supported_nips.extend(nips);
     }
 
-    /// Names only those of the supported NIPs that are in this list (the variable `SUPPORTED_NIPS`), which is written
-    /// as `[1, 11, 90]`, with or without the brackets.
+    /// Restricts the supported NIPs to this list (the variable `SUPPORTED_NIPS`), which is written as `[1, 11, 90]`,
+    /// with or without brackets.
     ///
     /// # Errors
-    /// When a part of the list is no number.
+    /// When an item of the list is not a number.
     pub fn allow_nips(&mut self, list: &str) -> Result<(), std::num::ParseIntError> {
         let list = list.trim();
         let list = list.strip_prefix('[').and_then(|list| list.strip_suffix(']')).unwrap_or(list);
@@ -150,7 +151,7 @@ impl RelayInformation {
         Ok(())
     }
 
-    /// The HTTP response with the document, which pages of any origin may read.
+    /// The HTTP response with the document, which web pages of any origin may read.
     #[must_use]
     pub fn to_response(&self) -> Response {
         let content_type = HeaderValue::from_static(CONTENT_TYPE);
@@ -159,15 +160,15 @@ impl RelayInformation {
         response
     }
 
-    /// The document.
+    /// The document as JSON.
     #[must_use]
     pub fn to_json(&self) -> String {
-        // Texts, numbers and lists always serialise.
+        // Strings, numbers and lists always serialize.
         serde_json::to_string(self).unwrap_or_default()
     }
 }
 
-/// Whether an `Accept` header asks for the document rather than for a page.
+/// Whether an `Accept` header requests the document rather than a web page.
 ///
 /// ```
 /// use openagents_relay::information::asks_for_document;

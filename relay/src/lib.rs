@@ -1,18 +1,18 @@
 //! A Nostr relay: an engine without I/O (NIP-01, NIP-11 and others), and the two hosts that run it.
 //!
-//! * [`Relay`] is the engine: [`Input`]s go in, [`Effect`]s come out. [`RelayConfig`] says what it accepts:
-//!   [`Limits`], [`Access`] (NIP-42), [`Admission`] (lists, rates, [`WritePolicy`]), [`RetentionRules`], and which events
-//!   are handed over to an agent ([`HandoverRule`]).
-//! * [`ClientMessage`] and [`RelayMessage`] are what clients send and what a relay answers; [`management`] is what its
-//!   operators change while it runs (NIP-86).
-//! * [`information`] is the document that a relay publishes about itself (NIP-11).
-//! * [`nip77`] finds out which events two sides lack, without sending those that both have.
+//! * [`Relay`] is the engine: it takes [`Input`]s and produces [`Effect`]s. [`RelayConfig`] says what it accepts:
+//!   [`Limits`], [`Access`] (NIP-42), [`Admission`] (lists, rates, [`WritePolicy`]), [`RetentionRules`], and which
+//!   events are handed over to an agent ([`HandoverRule`]).
+//! * [`ClientMessage`] and [`RelayMessage`] are the messages of clients and of the relay; with [`management`],
+//!   operators change settings while it runs (NIP-86).
+//! * [`information`] is the relay information document (NIP-11).
+//! * [`nip77`] finds the events that each of two sides lacks, without sending those that both have.
 //!
-//! The relay knows nothing of agents: whoever wants certain events registers for them and gets each at least once
-//! ([`RelayConfig::handover`]), and whoever is inside can publish and query without a connection.
+//! The relay knows nothing of agents: it hands over events of configured kinds, each at least once
+//! ([`RelayConfig::handover`]), and code in the same process can publish and query without a connection.
 //!
-//! Two hosts carry the engine's effects out: `native` (WebSockets on hyper, one thread that owns
-//! the database) and `worker` (a Durable Object that may hibernate between any two messages).
+//! Two hosts carry out the engine's effects: `native` (WebSockets on hyper, and one thread that owns the database) and
+//! `worker` (a Durable Object that may hibernate between any two messages).
 
 pub mod admission;
 #[doc(hidden)]
@@ -43,7 +43,7 @@ pub use engine::{
 };
 pub use handover::HandoverRule;
 pub use information::RelayInformation;
-pub use limits::{Limits, MAX_LIMIT_INSIDE};
+pub use limits::{Limits, MAX_INTERNAL_LIMIT};
 pub use openagents_host::nostr::Filter;
 pub use openagents_host::nostr::{ClientMessage, RelayMessage, SubscriptionId};
 pub use reason::{Outcome, Prefix, Reason};

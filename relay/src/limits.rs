@@ -1,4 +1,4 @@
-//! The relay's limits. Every limit that is enforced is published (NIP-11, `limitation`).
+//! The relay's limits. All enforced limits are published (NIP-11, `limitation`).
 
 use openagents_host::{Event, Timestamp};
 use serde::Serialize;
@@ -8,54 +8,56 @@ use crate::reason::Reason;
 use openagents_host::nostr::filter::Filter;
 use openagents_host::nostr::message::ClientMessage;
 
-/// The limits of a relay. They serialise as NIP-11's `limitation`; the fields below `default_limit` are not in
-/// NIP-11 and stand there as extra ones.
+/// The limits of a relay. They serialize as NIP-11's `limitation`; the fields after `default_limit` are not part of
+/// NIP-11 and are published in addition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Limits {
-    /// The longest message, in bytes of UTF-8.
+    /// The maximum length of a message, in bytes.
     pub max_message_length: usize,
-    /// How many subscriptions one connection can have at a time.
+    /// The maximum number of subscriptions per connection.
     pub max_subscriptions: usize,
-    /// The most stored events that one filter brings; a higher `limit` is taken for this one.
+    /// The maximum number of stored events per filter; a higher `limit` is reduced to this one.
     pub max_limit: u64,
-    /// The most tags that an event can have.
+    /// The maximum number of tags of an event.
     pub max_event_tags: usize,
-    /// The longest content, in characters.
+    /// The maximum length of the content, in characters.
     pub max_content_length: usize,
-    /// How many leading zero bits the id of an event must have, and be meant to have (NIP-13).
+    /// How many leading zero bits an event's id must have, and must have been mined for (NIP-13).
     pub min_pow_difficulty: u8,
-    /// How many seconds an event may be old.
+    /// How old an event may be, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created_at_lower_limit: Option<u64>,
-    /// How many seconds the clock of an event may be ahead of the relay's.
+    /// How far `created_at` may be ahead of the relay's clock, in seconds.
     pub created_at_upper_limit: u64,
-    /// How many stored events a filter without a `limit` brings.
+    /// How many stored events a filter without a `limit` returns.
     pub default_limit: u64,
-    /// How many filters a subscription can have.
+    /// The maximum number of filters per subscription.
     pub max_filters: usize,
-    /// How long the filters of all subscriptions of a connection can be together, in bytes of JSON.
+    /// The maximum size of the filters of all subscriptions of a connection, in bytes of JSON.
     pub max_filters_length: usize,
-    /// How many filters of all subscriptions of a connection can have a `search`: each is looked at for every event.
+    /// The maximum number of filters with a `search` in all subscriptions of a connection; each may have to be
+    /// evaluated for every event.
     pub max_search_filters: usize,
-    /// How many bytes of stored events one `REQ` brings. What is left out is the oldest.
+    /// The maximum size of the stored events that one `REQ` returns, in bytes. If events are left out, they are the
+    /// oldest.
     pub max_answer_length: usize,
-    /// How many events a reconciliation can be about (NIP-77).
+    /// The maximum number of events in a reconciliation (NIP-77).
     pub max_reconciled_events: u64,
-    /// How much a `COUNT` or a reconciliation may look up in the store, whatever it finds: one for each row of the
-    /// condition that finds the fewest, and for each of these one more for each value of the other tags. In a Durable
-    /// Object, which cannot end what takes long, a filter of a `REQ` may look up as much.
+    /// The maximum number of look-ups in the store for a `COUNT` or a reconciliation, even if it finds nothing: one
+    /// for each row of the condition that finds the fewest rows, plus one per such row for each value of the other
+    /// tags. In a Durable Object, which cannot interrupt a long query, it applies to each filter of a `REQ` as well.
     pub max_look_ups: u64,
 }
 
-/// The longest event that is stored by a bulk insert, in bytes of JSON: a row has [`MAX_ROW_BYTES`].
+/// The longest event that a bulk insert stores, in bytes of JSON: a row can have [`MAX_ROW_BYTES`].
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) const MAX_EVENT_BYTES: usize = 1_500_000;
 
-/// The longest row of a database, in bytes: what a Durable Object stores.
+/// The longest row that a Durable Object can store, in bytes.
 pub(crate) const MAX_ROW_BYTES: usize = 2_000_000;
 
-/// How many stored events a filter brings at most in a query from inside the process.
-pub const MAX_LIMIT_INSIDE: u64 = 5_000;
+/// The maximum number of stored events per filter in a query from inside the process.
+pub const MAX_INTERNAL_LIMIT: u64 = 5_000;
 
 impl Default for Limits {
     fn default() -> Self {
@@ -80,29 +82,26 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Whether a message keeps to the limits, as far as that can be told from the message alone.
+    /// Checks a message against the limits that need no other state.
     ///
     /// # Errors
-    /// Says which limit it does not keep.
+    /// Which limit is exceeded.
     pub(crate) fn admit(&self, message: &ClientMessage, now: Timestamp) -> Result<(), Reason> {
         match message {
             ClientMessage::Event(event) => self.admit_event(event, now),
             ClientMessage::Request { filters, .. } | ClientMessage::Count { filters, .. }
                 if filters.len() > self.max_filters =>
             {
-                Err(Reason::invalid(format!(
-                    "at most {} filters can be asked for at once here",
-                    self.max_filters
-                )))
+                Err(Reason::invalid(format!("at most {} filters are accepted at once", self.max_filters)))
             }
             _ => Ok(()),
         }
     }
 
-    /// Whether an event keeps to the limits.
+    /// Checks an event against the limits.
     ///
     /// # Errors
-    /// Says which limit it does not keep.
+    /// Which limit is exceeded.
     pub fn admit_event(&self, event: &Event, now: Timestamp) -> Result<(), Reason> {
         let now = now.as_seconds();
         if event.created_at > now.saturating_add(self.created_at_upper_limit) {
@@ -115,30 +114,27 @@ impl Limits {
             return Err(Reason::invalid(format!("created_at is more than {limit} seconds in the past")));
         }
         if event.tags.len() > self.max_event_tags {
-            return Err(Reason::invalid(format!(
-                "an event can have at most {} tags here",
-                self.max_event_tags
-            )));
+            return Err(Reason::invalid(format!("an event can have at most {} tags", self.max_event_tags)));
         }
-        // A text has at most as many characters as bytes: only a long one has to be counted.
+        // There are at most as many characters as bytes, so only a long content must be counted.
         if event.content.len() > self.max_content_length
             && event.content.chars().count() > self.max_content_length
         {
             let limit = self.max_content_length;
-            return Err(Reason::invalid(format!("content can have at most {limit} characters here")));
+            return Err(Reason::invalid(format!("content can have at most {limit} characters")));
         }
         nip13::admit(event, self.min_pow_difficulty)
     }
 
-    /// The limits for a query from inside. There are more stored events for a filter, as many also if it has no
-    /// `limit`; all else, and above all the length of an answer, is as for strangers: it has to fit into memory.
+    /// The limits for a query from inside the process: more stored events per filter, even without a `limit`. All
+    /// other limits are those for clients, above all the size of an answer, which has to fit into memory.
     #[must_use]
-    pub fn for_those_inside(&self) -> Self {
-        let max_limit = self.max_limit.max(MAX_LIMIT_INSIDE);
+    pub fn for_internal_queries(&self) -> Self {
+        let max_limit = self.max_limit.max(MAX_INTERNAL_LIMIT);
         Self { max_limit, default_limit: max_limit, max_look_ups: u64::MAX, ..self.clone() }
     }
 
-    /// How many stored events this filter brings at most.
+    /// The maximum number of stored events that this filter returns.
     #[must_use]
     pub fn stored_events(&self, filter: &Filter) -> u64 {
         filter.limit.unwrap_or(self.default_limit).min(self.max_limit)

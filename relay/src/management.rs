@@ -1,6 +1,6 @@
-//! The relay management API (NIP-86): calls, replies, and the rules that operators set.
+//! The relay management API (NIP-86): calls, replies, and the operators' rules.
 //!
-//! Whoever runs the relay lets only its operators say such things; the engine carries them out
+//! The HTTP route of the relay checks that a call comes from an operator; the engine carries it out
 //! ([`Input::Manage`](crate::Input::Manage)).
 
 mod call;
@@ -8,7 +8,7 @@ mod rules;
 mod token;
 
 pub use call::{Call, CallError, METHODS};
-pub use rules::{List, Listed, Rules, Wording};
+pub use rules::{InformationText, List, ListEntry, Rules};
 pub use token::{SignedCall, Token, UsedToken};
 
 use openagents_host::http::response::{self, private};
@@ -41,7 +41,7 @@ pub fn reply_json(answer: &ManagementReply) -> String {
     .to_string()
 }
 
-/// The HTTP response for a reply. Nothing between the relay and its operator may keep it.
+/// The HTTP response with a reply. It must not be cached.
 #[must_use]
 pub fn reply_response(status: StatusCode, reply: &ManagementReply) -> Response {
     private(response::bytes(status, HeaderValue::from_static(CONTENT_TYPE), reply_json(reply)))

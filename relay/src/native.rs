@@ -1,4 +1,4 @@
-//! The relay in a native process: the [server](RelayServer), and the [tools] that work on a relay's database.
+//! The relay in a native process: the [server](RelayServer), and [tools] for a relay's database.
 
 mod server;
 pub mod tools;

@@ -16,12 +16,12 @@ pub(crate) fn difficulty(id: &EventId) -> u32 {
     bits
 }
 
-/// Whether an event has the difficulty that is asked for, and was meant to have it: who aims at less and is lucky has
-/// not done the work. A target is what the third element of a `nonce` tag says; NIP-13 only wants that one is there
-/// ("SHOULD"), so that an event without one is taken by its id alone.
+/// Whether an event has at least this difficulty and was mined for it: an event with a lower target that is lucky does
+/// not count. The target is the third element of the `nonce` tag. NIP-13 only says that it SHOULD be there, so an
+/// event without it is judged by its id alone.
 ///
 /// # Errors
-/// Says what is missing.
+/// What is missing.
 pub(crate) fn admit(event: &Event, minimum: u8) -> Result<(), Reason> {
     if minimum == 0 {
         return Ok(());

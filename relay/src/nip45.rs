@@ -1,12 +1,13 @@
-//! HyperLogLog registers for `COUNT` (NIP-45): how many different authors, mergeable with those of other relays.
+//! HyperLogLog registers for `COUNT` (NIP-45): an estimate of the number of authors that clients can merge across
+//! relays.
 
 use openagents_host::{EventId, PublicKey};
 use sha2::{Digest, Sha256};
 
 use openagents_host::nostr::filter::Filter;
 
-/// The registers for one filter. Relays that count for the same filter compute the same registers for the same authors,
-/// so that a client can merge them: the greater value of each.
+/// The registers for one filter. Relays compute the same registers from the same filter and authors, so a client can
+/// merge them by taking the greater value of each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HyperLogLog {
     offset: usize,
@@ -16,8 +17,8 @@ pub(crate) struct HyperLogLog {
 impl HyperLogLog {
     /// Empty registers for a filter, if NIP-45 defines any for it.
     ///
-    /// NIP-45 reads the first item of the first tag attribute of the JSON. Which one was first is not kept here, so
-    /// only filters with a single attribute of a single item have registers: all those that NIP-45 lists are such.
+    /// NIP-45 uses the first item of the first tag attribute in the JSON. The order is not kept here, so only filters
+    /// with a single attribute with a single item have registers, which covers everything that NIP-45 lists.
     #[must_use]
     pub(crate) fn of(filter: &Filter) -> Option<Self> {
         let mut attributes = filter.tags.values();
@@ -25,7 +26,7 @@ impl HyperLogLog {
         Some(Self { offset: offset(values.only()?), registers: Box::new([0; 256]) })
     }
 
-    /// Takes an event's author into account.
+    /// Counts the author of an event.
     pub(crate) fn add(&mut self, author: &PublicKey) {
         let Some((index, rest)) = author.as_bytes().get(self.offset..).and_then(<[u8]>::split_first) else {
             return;
@@ -50,7 +51,7 @@ impl HyperLogLog {
     }
 }
 
-/// Which byte of a public key is the register's index (NIP-45, "`offset` computation"): between 8 and 23.
+/// Which byte of a public key selects the register, between 8 and 23 (NIP-45, "`offset` computation").
 fn offset(value: &str) -> usize {
     let bytes: [u8; 32] = if let Ok(id) = EventId::from_hex(value) {
         *id.as_bytes()
@@ -91,7 +92,7 @@ mod tests {
         registers.into_registers()
     }
 
-    /// NIP-45 word by word, on hex and on a text of bits.
+    /// NIP-45 implemented literally, on hex and on strings of bits.
     fn by_the_letter(thirty_two_bytes: &str, authors: &[PublicKey]) -> Vec<u8> {
         let offset = thirty_two_bytes.chars().nth(32).unwrap().to_digit(16).unwrap() as usize + 8;
         let mut registers = vec![0; 256];
@@ -106,7 +107,7 @@ mod tests {
         registers
     }
 
-    /// The usual estimator with its correction for small numbers.
+    /// The usual estimator with the correction for small numbers.
     fn estimate(registers: &[u8; 256]) -> f64 {
         let size = 256.0;
         let sum: f64 = registers.iter().map(|register| 2.0_f64.powi(-i32::from(*register))).sum();

@@ -1,7 +1,7 @@
-//! Reconciliation (NIP-77, Negentropy): which events two sides lack, without sending those that both have.
+//! Reconciliation (NIP-77, Negentropy): finding the events that each side lacks without sending those that both have.
 //!
-//! The messages are those of the Negentropy protocol, version 1. A relay answers ([`Reconciliations`]); whoever wants
-//! to be in step with a relay asks ([`Reconciliation`]).
+//! The messages are those of the Negentropy protocol, version 1. A relay is the responder ([`Reconciliations`]), a
+//! client the initiator ([`Reconciliation`]).
 
 mod initiator;
 mod records;
@@ -11,8 +11,7 @@ pub use initiator::{Difference, Reconciliation, ReconciliationError};
 pub use records::Records;
 pub use responder::{Reconciliations, answer};
 
-/// The longest message that is sent, in bytes before they become hex. The protocol spreads what does not fit over more
-/// messages.
+/// The maximum length of a message that is sent, in bytes before hex encoding. The protocol splits longer ones.
 pub const MAX_MESSAGE_BYTES: u64 = 60_000;
 
 #[cfg(test)]

@@ -7,17 +7,17 @@ use std::time::Duration;
 use openagents_host::nostr::{KindClass, MAX_CREATED_AT};
 use openagents_host::{Kind, Timestamp};
 
-/// The kinds that do their work for as long as they are there: deletions (NIP-09) and requests to vanish (NIP-62).
+/// The kinds that have an effect as long as they are stored: deletions (NIP-09) and requests to vanish (NIP-62).
 const ALWAYS_KEPT: [Kind; 2] = [Kind(5), Kind(62)];
 
-/// The longest time that can be said: a hundred years.
+/// The maximum retention time: a hundred years.
 const MAX_TIME: Duration = Duration::from_secs(100 * 365 * 86_400);
 
-/// How long events of certain kinds are kept, counted from when they come in. All others are kept as NIP-01 has it.
+/// How long events of certain kinds are kept, from when they are stored. All others are kept as described in NIP-01.
 ///
-/// It is written as kinds and times, separated by commas or spaces: `7000=1d,5000-5999=12h,1984=0`. A time is a whole
-/// number of seconds (`s`), minutes (`m`), hours (`h`) or days (`d`), at most a hundred years; `0` is not at all: then
-/// events of the kind are passed on and not stored, as ephemeral ones are. Ephemeral kinds can be given a time as well.
+/// Rules are written as kinds and times, separated by commas or spaces: `7000=1d,5000-5999=12h,1984=0`. A time is a
+/// whole number of seconds (`s`), minutes (`m`), hours (`h`) or days (`d`), at most a hundred years. With `0`, events
+/// of the kind are broadcast but not stored, like ephemeral ones. Ephemeral kinds can have a time as well.
 ///
 /// ```
 /// use std::time::Duration;
@@ -40,25 +40,25 @@ struct Rule {
     time: Duration,
 }
 
-/// Why there can be no such rules.
+/// Why rules are invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RetentionError {
-    /// A part has no kinds, or no time.
+    /// An item has no kinds or no time.
     #[error("`{0}` is not of the form KINDS=TIME, such as 7000=1d or 5000-5999=12h")]
     Form(String),
-    /// What should be kinds is none.
+    /// The kinds cannot be parsed.
     #[error("`{0}` is neither a kind nor a range of kinds, such as 7000 or 5000-5999")]
     Kinds(String),
-    /// What should be a time is none.
+    /// The time cannot be parsed.
     #[error(
-        "`{0}` is no time: a whole number with s, m, h or d, such as 90s or 7d, up to 36500d; or 0 for not at all"
+        "`{0}` is not a time: expected a whole number with s, m, h or d, such as 90s or 7d, up to 36500d; or 0 for not at all"
     )]
     Time(String),
-    /// Two rules are for the same kind.
+    /// Two rules apply to the same kind.
     #[error("there is more than one time for kind {0}")]
     Twice(Kind),
-    /// The kind is one that has to be kept.
+    /// The kind must always be kept.
     #[error(
         "events of kind {0} are always kept, since what they take away could come back without them: leave the kind out"
     )]
@@ -66,17 +66,17 @@ pub enum RetentionError {
 }
 
 impl RetentionRules {
-    /// No rules: everything is kept as NIP-01 has it.
+    /// No rules: everything is kept as described in NIP-01.
     #[must_use]
     pub const fn none() -> Self {
         Self(Vec::new())
     }
 
-    /// One rule more: for how long events of these kinds are kept. No time is not at all.
+    /// Adds a rule for how long events of these kinds are kept. A zero time means that they are not stored.
     ///
     /// # Errors
-    /// When there are no such kinds, one of them has a rule or has to be kept, or the time is longer than a hundred
-    /// years.
+    /// When the range is empty, one of the kinds already has a rule or must always be kept, or the time is longer than
+    /// a hundred years.
     pub fn keep(mut self, kinds: RangeInclusive<u16>, time: Duration) -> Result<Self, RetentionError> {
         if kinds.is_empty() {
             return Err(RetentionError::Kinds(format!("{}-{}", kinds.start(), kinds.end())));
@@ -87,7 +87,7 @@ impl RetentionRules {
         if let Some(kept) = ALWAYS_KEPT.into_iter().find(|kind| kinds.contains(&kind.0)) {
             return Err(RetentionError::AlwaysKept(kept));
         }
-        // Of two ranges that meet, one begins within the other.
+        // If two ranges overlap, one begins within the other.
         let begins_in = |other: &RangeInclusive<u16>| other.contains(kinds.start());
         let has_begin_of = |other: &RangeInclusive<u16>| kinds.contains(other.start());
         for rule in &self.0 {
@@ -102,7 +102,7 @@ impl RetentionRules {
         Ok(self)
     }
 
-    /// For how long events of a kind are kept, if something else is said than NIP-01 does.
+    /// The retention time of a kind, if it has a rule.
     #[must_use]
     pub fn time(&self, kind: Kind) -> Option<Duration> {
         self.0.iter().find(|rule| rule.kinds.contains(&kind.0)).map(|rule| rule.time)
@@ -117,14 +117,14 @@ impl RetentionRules {
         }
     }
 
-    /// The second from which on an event of a kind that comes in now is not kept any more.
+    /// When the retention of an event of this kind that arrives now ends, in Unix seconds.
     pub(crate) fn until(&self, now: Timestamp, kind: Kind) -> Option<u64> {
         let end = now + self.time(kind)?;
-        // It is kept no shorter than was said.
+        // Rounded up, so that it is kept at least as long as configured.
         Some(end.as_millis().div_ceil(1_000).min(MAX_CREATED_AT))
     }
 
-    /// Whether events of a kind can have rules.
+    /// Whether a kind can have rules.
     pub(crate) fn may_be_for(kind: Kind) -> bool {
         !ALWAYS_KEPT.contains(&kind)
     }
@@ -167,7 +167,7 @@ fn parse_time(text: &str) -> Option<Duration> {
     (time <= MAX_TIME).then_some(time)
 }
 
-/// A number of digits alone: numbers that have a sign parse as well.
+/// A number that consists of digits only; `parse` would accept a sign.
 fn number<T: FromStr>(text: &str) -> Option<T> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
@@ -217,16 +217,16 @@ mod tests {
             ("+7=1d", "`+7` is neither"),
             ("9-7=1d", "`9-7` is neither"),
             ("7-=1d", "`7-` is neither"),
-            ("7000=", "`` is no time"),
-            ("7000=5", "`5` is no time"),
-            ("7000=1w", "`1w` is no time"),
-            ("7000=d", "`d` is no time"),
-            ("7000=-1d", "`-1d` is no time"),
-            ("7000=1.5h", "`1.5h` is no time"),
-            ("7000=36501d", "`36501d` is no time"),
-            ("7000=18446744073709551615d", "is no time"),
-            ("7000=1é", "`1é` is no time"),
-            ("7000=1d=2d", "`1d=2d` is no time"),
+            ("7000=", "`` is not a time"),
+            ("7000=5", "`5` is not a time"),
+            ("7000=1w", "`1w` is not a time"),
+            ("7000=d", "`d` is not a time"),
+            ("7000=-1d", "`-1d` is not a time"),
+            ("7000=1.5h", "`1.5h` is not a time"),
+            ("7000=36501d", "`36501d` is not a time"),
+            ("7000=18446744073709551615d", "is not a time"),
+            ("7000=1é", "`1é` is not a time"),
+            ("7000=1d=2d", "`1d=2d` is not a time"),
             ("7000-7010=1d,7005=1h", "more than one time for kind 7005"),
             ("7005=1h,7000-7010=1d", "more than one time for kind 7005"),
             ("0-9=1d", "events of kind 5 are always kept"),

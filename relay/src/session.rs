@@ -1,4 +1,4 @@
-//! The session of a connection: its id, where it comes from, and who has authenticated on it (NIP-42).
+//! The session of a connection: its id, its origin, and the keys that have authenticated on it (NIP-42).
 
 mod id;
 mod origin;
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 pub use self::id::{ConnectionId, Ticket};
 pub use self::origin::Origin;
 
-/// A connection.
+/// The session of a connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClientSession {
     #[serde(rename = "c")]
@@ -24,13 +24,13 @@ pub struct ClientSession {
     host: Option<String>,
     #[serde(rename = "a", default, skip_serializing_if = "BTreeSet::is_empty")]
     authenticated: BTreeSet<PublicKey>,
-    /// Whether it was told its challenge.
+    /// Whether the challenge was sent.
     #[serde(rename = "t", default, skip_serializing_if = "std::ops::Not::not")]
     is_challenged: bool,
 }
 
 impl ClientSession {
-    /// A connection that was just made.
+    /// The session of a new connection.
     #[must_use]
     pub fn new(origin: &Origin) -> Self {
         Self {
@@ -41,25 +41,25 @@ impl ClientSession {
         }
     }
 
-    /// Where it comes from.
+    /// The client's address, if known.
     #[must_use]
     pub const fn address(&self) -> Option<IpAddr> {
         self.address
     }
 
-    /// Under which host name the relay was reached.
+    /// The host name by which the relay was reached, if known.
     #[must_use]
     pub fn host(&self) -> Option<&str> {
         self.host.as_deref()
     }
 
-    /// Whose it is: everybody who identified themselves on it.
+    /// The keys that have authenticated on the connection.
     #[must_use]
     pub const fn authenticated(&self) -> &BTreeSet<PublicKey> {
         &self.authenticated
     }
 
-    /// Whether it is the author's, or that of somebody whom the event names in a `p` tag.
+    /// Whether an authenticated key is the author of the event or named in a `p` tag.
     #[must_use]
     pub fn is_party_to(&self, event: &Event) -> bool {
         !self.authenticated.is_empty()
@@ -70,7 +70,7 @@ impl ClientSession {
                     .any(|key| self.authenticated.contains(&key)))
     }
 
-    /// The challenge, unless the client has it already.
+    /// The challenge, unless it has been sent before.
     pub(crate) fn challenge_once(&mut self) -> Option<Arc<str>> {
         (!std::mem::replace(&mut self.is_challenged, true)).then(|| Arc::clone(&self.challenge))
     }
@@ -80,7 +80,7 @@ impl ClientSession {
         !challenge.is_empty() && *self.challenge == *challenge
     }
 
-    /// Notes that somebody has identified themselves; says whether there was room.
+    /// Records an authenticated key; returns false if there are too many.
     pub(crate) fn authenticate(&mut self, who: PublicKey, at_most: usize) -> bool {
         if self.authenticated.len() >= at_most && !self.authenticated.contains(&who) {
             return false;

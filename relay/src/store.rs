@@ -1,4 +1,4 @@
-//! The event store in SQL: each event once, as the JSON it is sent as, found by every field of a filter.
+//! The event store in SQL: each event is stored once, as the JSON that is sent, and is found by any field of a filter.
 
 mod admin;
 mod handover;
@@ -18,7 +18,7 @@ pub(crate) mod tests;
 use openagents_host::EventId;
 use openagents_host::sql::{SchemaError, Sql, SqlError, values};
 
-pub use self::admin::{Disagreement, IntegrityProgress, StoreStatistics};
+pub use self::admin::{Inconsistency, IntegrityProgress, StoreStatistics};
 pub use self::read::{Coverage, StoredCount};
 pub use self::viewer::Viewer;
 pub use self::write::{Insertion, Precheck, VANISH, expiry};
@@ -33,29 +33,28 @@ pub struct Store<S> {
 }
 
 impl<S: Sql> Store<S> {
-    /// Opens the store; makes its tables or brings them up to date.
+    /// Opens the store: creates its tables, or migrates them.
     ///
     /// # Errors
-    /// When the tables are of a later release, are others than this one's, or cannot be made.
+    /// When the tables were written by a later release, differ from the expected ones, or cannot be created.
     pub fn open(sql: S) -> Result<Self, SchemaError> {
         schema::migrate(&sql)?;
         search_index::migrate(&sql)?;
         Ok(Self { sql, retention: RetentionRules::none() })
     }
 
-    /// The store in a database that was [opened](Self::open) on another connection: for reading.
+    /// For reading: the store in a database that another connection has [opened](Self::open).
     pub const fn beside(sql: S) -> Self {
         Self { sql, retention: RetentionRules::none() }
     }
 
-    /// Keeps what is stored from now on for as long as these rules say. What is there already stays as long as it was
-    /// to.
+    /// Keeps events that are stored from now on as long as these rules say. Events already stored keep their expiry.
     #[must_use]
     pub fn with_retention(self, retention: RetentionRules) -> Self {
         Self { retention, ..self }
     }
 
-    /// How long events of certain kinds are kept.
+    /// How long events of which kinds are kept.
     pub const fn retention(&self) -> &RetentionRules {
         &self.retention
     }

@@ -1,8 +1,8 @@
-//! The open subscriptions, and which of them an event matches.
+//! The open subscriptions, and the index that finds those that match an event.
 //!
-//! Every filter of every subscription stands in one index, under its most selective condition. An event looks up its
-//! own id, tags, author and kind there, so that it costs as much as there are subscriptions to it, not as
-//! there are subscriptions.
+//! Every filter of every subscription is in one index, under its most selective condition. An event is looked up there
+//! by its id, tags, author and kind, so the cost depends on the number of subscriptions that it matches, not on the
+//! number of all subscriptions.
 
 mod index;
 
@@ -24,7 +24,7 @@ use openagents_host::nostr::search::SearchableText;
 #[derive(Debug, Default)]
 pub(crate) struct Subscriptions {
     sessions: BTreeMap<ConnectionId, ConnectionSubscriptions>,
-    /// By slot. A slot that a subscription has left is taken by the next one.
+    /// The subscriptions by slot. A free slot is reused.
     subscriptions: Vec<Option<Subscription>>,
     vacant: Vec<Slot>,
     index: Index,
@@ -33,9 +33,9 @@ pub(crate) struct Subscriptions {
 #[derive(Debug, Default)]
 struct ConnectionSubscriptions {
     slots: BTreeMap<SubscriptionId, Slot>,
-    /// How long its filters are together, as JSON.
+    /// The total size of its filters, in bytes of JSON.
     filters_length: usize,
-    /// How many of its filters search.
+    /// How many of its filters have a search.
     searches: usize,
 }
 
@@ -58,12 +58,12 @@ fn searches(filters: &[Filter]) -> usize {
 }
 
 impl Subscriptions {
-    /// Takes up a connection, without subscriptions.
+    /// Adds a connection without subscriptions.
     pub(crate) fn open(&mut self, connection: ConnectionId) {
         self.sessions.entry(connection).or_default();
     }
 
-    /// Forgets a connection and its subscriptions.
+    /// Removes a connection and its subscriptions.
     pub(crate) fn close(&mut self, connection: ConnectionId) {
         if let Some(session) = self.sessions.remove(&connection) {
             for slot in session.slots.into_values() {
@@ -72,10 +72,10 @@ impl Subscriptions {
         }
     }
 
-    /// Adds a subscription; it replaces the connection's one of the same name.
+    /// Adds a subscription; it replaces one with the same id on the same connection.
     ///
     /// # Errors
-    /// When the connection would have more than the limits allow. What it had stays.
+    /// When the connection would exceed a limit. Its subscriptions are then unchanged.
     pub(crate) fn subscribe(
         &mut self,
         connection: ConnectionId,
@@ -90,7 +90,7 @@ impl Subscriptions {
             let limit = limits.max_subscriptions;
             return Err(Reason::new(
                 Prefix::Restricted,
-                format!("a connection can have {limit} subscriptions here"),
+                format!("a connection can have at most {limit} subscriptions"),
             ));
         }
         let old = replaced.and_then(|slot| slot.of(&self.subscriptions));
@@ -99,14 +99,14 @@ impl Subscriptions {
         if searches > limits.max_search_filters {
             let limit = limits.max_search_filters;
             let text =
-                format!("a connection can have {limit} filters with a search in its subscriptions here");
+                format!("a connection can have at most {limit} filters with a search in its subscriptions");
             return Err(Reason::new(Prefix::Restricted, text));
         }
         let replaced_length = old.map_or(0, |old| old.filters_length);
         let total = session.filters_length.saturating_sub(replaced_length).saturating_add(filters_length);
         if total > limits.max_filters_length {
             let limit = limits.max_filters_length;
-            let text = format!("the filters of a connection can have {limit} bytes together here");
+            let text = format!("the filters of a connection can have at most {limit} bytes in total");
             return Err(Reason::new(Prefix::Restricted, text));
         }
         self.unsubscribe(connection, id);
@@ -119,9 +119,14 @@ impl Subscriptions {
         Ok(())
     }
 
-    /// Whether the subscription of this name is one to these filters.
+    /// Whether the subscription with this id has these filters.
     #[must_use]
-    pub(crate) fn is_to(&self, connection: ConnectionId, id: &SubscriptionId, filters: &[Filter]) -> bool {
+    pub(crate) fn has_filters(
+        &self,
+        connection: ConnectionId,
+        id: &SubscriptionId,
+        filters: &[Filter],
+    ) -> bool {
         let slot = self.sessions.get(&connection).and_then(|session| session.slots.get(id));
         slot.and_then(|slot| slot.of(&self.subscriptions)).is_some_and(|found| {
             let unlimited = |filter: &Filter| Filter { limit: None, ..filter.clone() };
@@ -129,7 +134,7 @@ impl Subscriptions {
         })
     }
 
-    /// Ends a subscription and says whether there was one of this name.
+    /// Ends a subscription; returns whether it existed.
     pub(crate) fn unsubscribe(&mut self, connection: ConnectionId, id: &SubscriptionId) -> bool {
         let Some(session) = self.sessions.get_mut(&connection) else { return false };
         let Some(slot) = session.slots.remove(id) else { return false };
@@ -141,10 +146,10 @@ impl Subscriptions {
         true
     }
 
-    /// The subscriptions that the event belongs to, each once.
+    /// The subscriptions that match the event, each once.
     pub(crate) fn matching(&self, event: &Event) -> impl Iterator<Item = (ConnectionId, &SubscriptionId)> {
         let mut slots: Vec<Slot> = Vec::new();
-        // The event's text is read once, and only if a filter searches.
+        // The event's text is extracted once, and only if a filter searches.
         let text = OnceCell::new();
         let words = OnceCell::new();
         let text = || text.get_or_init(|| SearchableText::of(event));
@@ -165,7 +170,7 @@ impl Subscriptions {
         })
     }
 
-    /// A connection's subscriptions as compact JSON, from which [`restore`](Self::restore) makes them again.
+    /// A connection's subscriptions as compact JSON for [`restore`](Self::restore).
     #[must_use]
     pub(crate) fn saved(&self, connection: ConnectionId) -> String {
         let mut json = String::from("{");
@@ -176,17 +181,16 @@ impl Subscriptions {
             }
             json.push_str(id.as_json());
             json.push(':');
-            // Filters always serialise.
+            // Filters always serialize.
             json.push_str(&serde_json::to_string(&subscription.filters).unwrap_or_default());
         }
         json.push('}');
         json
     }
 
-    /// Takes up a connection with the subscriptions that were [`saved`](Self::saved).
+    /// Restores a connection with its [`saved`](Self::saved) subscriptions.
     ///
-    /// What an older release saved and this one cannot read is left out: better a connection with fewer
-    /// subscriptions than none.
+    /// Subscriptions of an older release that cannot be parsed are left out: some subscriptions are better than none.
     pub(crate) fn restore(&mut self, connection: ConnectionId, saved: &str, limits: &Limits) {
         self.open(connection);
         let saved: BTreeMap<String, Vec<&RawValue>> = serde_json::from_str(saved).unwrap_or_default();
@@ -194,7 +198,7 @@ impl Subscriptions {
             let filters: Result<Vec<Filter>, _> =
                 filters.iter().map(|json| Filter::from_json(json.get())).collect();
             if let (Ok(id), Ok(filters)) = (SubscriptionId::new(&id), filters) {
-                // Limits can only have become tighter since.
+                // They were within the limits when they were saved.
                 let _ = self.subscribe(connection, &id, &filters, limits);
             }
         }
@@ -374,7 +378,7 @@ mod tests {
             subscriptions.index.candidates(&event, || &words, &mut |_| count += 1);
             (count, subscriptions.matching(&event).count())
         };
-        // One has no whole word and has to be looked at always.
+        // One has no whole word, so it must always be evaluated.
         assert_eq!(looked_at("something else"), (1, 0));
         assert_eq!(looked_at("relays"), (1, 1));
         assert_eq!(looked_at("nostr relays"), (2, 1));

@@ -1,4 +1,4 @@
-//! Validation of a message without stored data: form, limits, id and signature.
+//! Validation of a message by itself: form, limits, id and signature.
 
 use openagents_host::{Event, Timestamp, VerifiedEvent};
 
@@ -6,18 +6,18 @@ use crate::limits::Limits;
 use crate::reason::{Outcome, Reason};
 use openagents_host::nostr::message::{ClientMessage, Malformed, RelayMessage};
 
-/// How long a text may be that is read only to address its refusal: a client that sends an event somewhat too large
-/// waits for `OK`. Beyond this length a text need not be kept: the refusal is a `NOTICE`.
+/// The maximum length of a text that is parsed in order to address its refusal: a client that sends an event slightly
+/// too large expects an `OK`. A longer text is skipped and refused with a `NOTICE`.
 pub(crate) const fn max_readable_bytes(limits: &Limits) -> usize {
     limits.max_message_length.saturating_mul(2)
 }
 
 /// The answer to a text longer than [`max_readable_bytes`].
 pub(crate) fn too_long(limits: &Limits) -> Reason {
-    Reason::invalid(format!("a message can have at most {} bytes here", limits.max_message_length))
+    Reason::invalid(format!("a message can have at most {} bytes", limits.max_message_length))
 }
 
-/// Reads a message and holds it against the limits: what is cheap.
+/// Parses a message and checks the limits, which is cheap.
 pub(crate) fn read(text: &str, limits: &Limits, now: Timestamp) -> Result<ClientMessage, RelayMessage> {
     if text.len() > limits.max_message_length {
         let readable = if text.len() > max_readable_bytes(limits) { "" } else { text };
@@ -30,7 +30,7 @@ pub(crate) fn read(text: &str, limits: &Limits, now: Timestamp) -> Result<Client
     }
 }
 
-/// Verifies a message that was read: which is expensive for events.
+/// Verifies a parsed message, which is expensive for events.
 pub(crate) fn verify(message: ClientMessage) -> Result<ClientMessage<VerifiedEvent>, RelayMessage> {
     Ok(match message {
         ClientMessage::Event(event) => ClientMessage::Event(verified(event)?),
@@ -42,7 +42,7 @@ pub(crate) fn verify(message: ClientMessage) -> Result<ClientMessage<VerifiedEve
     })
 }
 
-/// Verifies an event, or says what its sender is answered.
+/// Verifies an event, or returns the answer to its sender.
 pub(crate) fn verified(event: Event) -> Result<VerifiedEvent, RelayMessage> {
     let id = event.id;
     event.verify().map_err(|error| {
@@ -51,7 +51,7 @@ pub(crate) fn verified(event: Event) -> Result<VerifiedEvent, RelayMessage> {
     })
 }
 
-/// The answer to a message that is not taken, whatever it is.
+/// The answer that refuses a message.
 pub(crate) fn refuse(message: ClientMessage, reason: Reason) -> RelayMessage {
     match message {
         ClientMessage::Event(event) | ClientMessage::Auth(event) => {

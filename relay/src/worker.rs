@@ -1,8 +1,8 @@
 //! The relay in a Durable Object.
 //!
-//! The object sleeps while nothing is said and forgets everything but its database, its sockets and what is attached to
-//! them. So nothing is kept in memory that could not be read again: the first event after waking up
-//! opens the [`Relay`](crate::Relay) and takes up every connection in the state that was kept with its socket.
+//! The object hibernates while there is nothing to do, and then loses everything but its database, its sockets and
+//! their attachments. So memory only holds what can be restored: the first event after waking up opens the
+//! [`Relay`](crate::Relay) and restores every connection from the state attached to its socket.
 
 mod batching;
 mod handover;
@@ -17,7 +17,7 @@ pub use rpc::{BILLED_ROWS_PATH, manage, publish, query};
 
 use crate::limits::Limits;
 
-/// The limits of a relay in an object, which has 128 MB of memory.
+/// The limits of a relay in a Durable Object, which has 128 MB of memory.
 #[must_use]
 pub fn limits() -> Limits {
     Limits { max_reconciled_events: 100_000, max_look_ups: 100_000, ..Limits::default() }

@@ -8,30 +8,30 @@ use crate::reason::Reason;
 use crate::session::ClientSession;
 use openagents_host::nostr::filter::{Filter, OneOf};
 
-/// The kind of the event by which a client identifies itself (NIP-42). It is never stored and never passed on.
+/// The kind of events with which clients authenticate (NIP-42). They are neither stored nor broadcast.
 pub const AUTHENTICATION: Kind = Kind(22_242);
 
-/// The kinds of gift wraps (NIP-59): the one that is kept and the one that is not.
+/// The kinds of gift wraps (NIP-59), a regular and an ephemeral one.
 pub(crate) const GIFT_WRAPS: [Kind; 2] = [Kind(1_059), Kind(21_059)];
 
-/// The kind of the older private messages (NIP-04).
+/// The kind of legacy private messages (NIP-04).
 const PRIVATE_MESSAGE: Kind = Kind(4);
 
-/// How far the time of that event may differ from the relay's clock, in seconds.
+/// How far `created_at` of an authentication event may differ from the relay's clock, in seconds.
 const MAX_CLOCK_DIFFERENCE: u64 = 600;
 
 /// What requires authentication (NIP-42), and which kinds are private.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Access {
-    /// Under which host names this relay is reached, in lower case and without a port: a client's identification is for
-    /// one of these. The one that the platform vouches for counts as well.
+    /// The host names of this relay, in lower case and without a port; authentication events must name one of them.
+    /// The host name reported by the platform is accepted as well.
     pub hosts: BTreeSet<String>,
     /// Whether reading requires authentication.
     pub auth_to_read: bool,
     /// Whether publishing requires authentication.
     pub auth_to_write: bool,
-    /// The kinds that only their author and those whom they name in a `p` tag can read: messages (NIP-04) and gift
-    /// wraps (NIP-59), unless something else is said.
+    /// The kinds that only their author and the keys in their `p` tags can read. By default, messages (NIP-04) and
+    /// gift wraps (NIP-59).
     pub private_kinds: OneOf<Kind>,
 }
 
@@ -47,10 +47,10 @@ impl Default for Access {
 }
 
 impl Access {
-    /// Whether this event identifies its author on this connection (NIP-42, "Signed Event Verification").
+    /// Whether this event authenticates its author on this connection (NIP-42, "Signed Event Verification").
     ///
     /// # Errors
-    /// Says what does not hold.
+    /// What is wrong with the event.
     pub(crate) fn authenticates(
         &self,
         now: Timestamp,
@@ -76,7 +76,7 @@ impl Access {
         }
         if self.hosts.is_empty() && session.host().is_none() {
             return Err(Reason::restricted(
-                "this relay does not know its own address; its operator has to set RELAY_URL",
+                "this relay does not know its own address; its operator must set RELAY_URL",
             ));
         }
         Err(Reason::invalid("the relay tag names another relay"))
@@ -87,30 +87,32 @@ impl Access {
             || session.and_then(ClientSession::host).is_some_and(|own| own.eq_ignore_ascii_case(host))
     }
 
-    /// Whether this relay has such an address (the `relay` tag of NIP-62).
+    /// Whether this URL is an address of this relay (the `relay` tag of NIP-62).
     #[must_use]
     pub fn is_own_address(&self, session: Option<&ClientSession>, url: &str) -> bool {
         host_of(url).is_some_and(|host| self.is_own_host(session, &host))
     }
 
-    /// Whether a request to vanish is meant for this relay: all are, or one of its addresses is named (NIP-62).
+    /// Whether a request to vanish is addressed to this relay: it names all relays, or an address of this one
+    /// (NIP-62).
     #[must_use]
     pub(crate) fn is_to_vanish_here(&self, session: Option<&ClientSession>, request: &Event) -> bool {
         let is_meant = |relay: &str| relay == "ALL_RELAYS" || self.is_own_address(session, relay);
         request.tag_values("relay").any(is_meant)
     }
 
-    /// Whether this connection may ask with these filters.
+    /// Whether this connection may use these filters to read.
     ///
-    /// A filter that names no kinds finds private events only of whoever asks. One that names private kinds and people
-    /// says whose messages are wanted: those of others are refused rather than left out.
+    /// A filter without kinds finds only those private events that the reader may see. A filter that names private
+    /// kinds and public keys clearly asks for the messages of these keys, so it is refused if they are not the
+    /// reader's.
     ///
     /// # Errors
-    /// Says who may.
+    /// Who may use them.
     pub(crate) fn may_read(&self, session: &ClientSession, filters: &[Filter]) -> Result<(), Reason> {
         let is_known = !session.authenticated().is_empty();
         if self.auth_to_read && !is_known {
-            return Err(Reason::auth_required("this relay is read only by those who identify themselves"));
+            return Err(Reason::auth_required("reading from this relay requires authentication"));
         }
         for filter in filters {
             let wants_private = filter
@@ -122,7 +124,7 @@ impl Access {
             }
             if !is_known {
                 return Err(Reason::auth_required(
-                    "private messages are for those who wrote them or are named in them",
+                    "private messages can be read only by their authors and recipients",
                 ));
             }
             let own = |key: &openagents_host::PublicKey| session.authenticated().contains(key);
@@ -134,19 +136,19 @@ impl Access {
                     .any(|key| own(&key))
             });
             if matches!((authors, named), (Some(false), None | Some(false)) | (None, Some(false))) {
-                return Err(Reason::restricted("these are the private messages of others"));
+                return Err(Reason::restricted("private messages of others cannot be read"));
             }
         }
         Ok(())
     }
 
-    /// Whether this connection may be told of an event that it subscribed to.
-    pub(crate) fn may_hear(&self, session: &ClientSession, event: &Event) -> bool {
+    /// Whether this connection may receive an event that one of its subscriptions matches.
+    pub(crate) fn may_receive(&self, session: &ClientSession, event: &Event) -> bool {
         !self.private_kinds.contains(&event.kind) || session.is_party_to(event)
     }
 }
 
-/// The host name of a relay's address, in lower case.
+/// The host name in a relay URL, in lower case.
 #[must_use]
 pub fn host_of(url: &str) -> Option<String> {
     let url = url.trim();

@@ -7,9 +7,9 @@ use super::{Lists, Network};
 /// Limits on the number of connections.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectionLimits {
-    /// Open connections in total.
+    /// The most open connections in total.
     pub max_connections: usize,
-    /// Open connections from one [`Network`]. The relay's own machine is exempt, where a proxy may be.
+    /// The most open connections from one [`Network`]. The relay's own machine is exempt, because it may run a proxy.
     pub max_connections_per_address: usize,
 }
 
@@ -19,23 +19,23 @@ impl Default for ConnectionLimits {
     }
 }
 
-/// Why a connection is refused: the answer to the HTTP request.
+/// Why a connection is refused; the body of the HTTP response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectionRefusal {
     /// The client's address is blocked.
     #[error("Connections from your address are not accepted here.")]
     Blocked,
-    /// The client's network has as many connections as it may have.
-    #[error("There are as many connections from your address as this relay accepts; close one first.")]
+    /// There are too many connections from the client's network.
+    #[error("There are too many connections from your address; close one first.")]
     TooManyFromNetwork,
-    /// The relay has as many connections as it may have.
-    #[error("This relay has as many connections as it can serve.")]
+    /// The relay has too many connections.
+    #[error("This relay has too many connections.")]
     Full,
 }
 
 impl ConnectionRefusal {
-    /// The HTTP status of the answer.
+    /// The status code of the HTTP response.
     #[must_use]
     pub const fn status(self) -> u16 {
         match self {
@@ -47,10 +47,10 @@ impl ConnectionRefusal {
 }
 
 impl ConnectionLimits {
-    /// Whether one more may connect, with so many that are there, `from_there` of them from the same network.
+    /// Whether another client may connect, given `open` connections in total and `from_there` from the same network.
     ///
     /// # Errors
-    /// Says why not.
+    /// The reason for the refusal.
     pub fn admit(
         &self,
         lists: &Lists,

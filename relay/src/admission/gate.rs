@@ -1,8 +1,8 @@
-//! The gate: what is decided about a message on its connection alone, before the engine gets it. Form, limits, lists and
-//! rates, in this order; then id and signature on hosts with many threads.
+//! The gate: checks of a message that need only the connection, before it is passed to the engine. Form, limits, lists
+//! and rates, in this order; then id and signature on hosts with many threads.
 //!
-//! What depends on the session (authentication, protected events, the right to vanish) is decided by the engine, once,
-//! and before the signature check where the engine's thread does that, too.
+//! Checks that depend on the session (authentication, protected events, the right to vanish) are done once, by the
+//! engine; before the signature check, if the engine thread does that too.
 
 use std::ops::Deref;
 
@@ -14,34 +14,34 @@ use crate::reason::Reason;
 use crate::validate;
 use openagents_host::nostr::message::{ClientMessage, RelayMessage};
 
-/// A message that has passed the gate. Nothing else makes one.
+/// A message that has passed the gate. It cannot be created in any other way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admitted<M>(M);
 
-/// A client's message as the engine takes it.
+/// A client's message after the gate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AdmittedMessage {
-    /// The id and the signature of its event hold.
+    /// Its event has a valid id and signature.
     Verified(Admitted<ClientMessage<VerifiedEvent>>),
-    /// The engine is to verify its event, if it would store it: on hosts with one thread.
+    /// The engine must verify its event if it would store it; on hosts with one thread.
     Unverified {
         /// The message.
         message: Admitted<ClientMessage>,
-        /// What the store was found not to know of it, by [`Engine::prepare`](openagents_host::Engine::prepare).
+        /// Whether its event is unknown to the store, set by [`Engine::prepare`](openagents_host::Engine::prepare).
         freshness: Freshness,
     },
-    /// It has not passed: this is the answer.
+    /// It did not pass; contains the answer.
     Refused(RelayMessage),
 }
 
-/// Whether the event of a message was unknown to the store, and after how many changes.
+/// Whether the event of a message was unknown to the store, and after how many invalidating changes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Freshness(pub(crate) Option<u64>);
 
-/// Reads a text and passes it through the gate.
+/// Parses a text and passes it through the gate.
 ///
-/// `lists` says whether an event of this kind, id and author is taken at all, `rates` counts what the client does. A
-/// request to vanish passes the lists: who sends it may have a right to that (NIP-62), which the engine knows.
+/// `lists` decides whether events of this kind, id and author are accepted, `rates` counts the client's activity. A
+/// request to vanish passes the lists, because its author may have a right to that (NIP-62), which the engine checks.
 ///
 /// # Errors
 /// The answer to a message that does not pass.
@@ -79,22 +79,22 @@ impl<M> Deref for Admitted<M> {
 }
 
 impl Admitted<ClientMessage> {
-    /// Verifies the event, which is the expensive part.
+    /// Verifies the event, which is the expensive check.
     ///
     /// # Errors
-    /// The answer to an event whose id or signature does not hold.
+    /// The answer to an event whose id or signature is wrong.
     pub fn verify(self) -> Result<Admitted<ClientMessage<VerifiedEvent>>, RelayMessage> {
         validate::verify(self.0).map(Admitted)
     }
 }
 
 impl AdmittedMessage {
-    /// A message that the engine is to verify.
+    /// A message whose event the engine must verify.
     pub(crate) const fn unverified(message: Admitted<ClientMessage>) -> Self {
         Self::Unverified { message, freshness: Freshness(None) }
     }
 
-    /// The same message, verified here.
+    /// The same message after verification.
     #[must_use]
     pub fn verify(self) -> Self {
         match self {
@@ -109,7 +109,7 @@ impl AdmittedMessage {
         Self::notice(&Reason::invalid("messages are JSON text, not binary"))
     }
 
-    /// A refusal that no event and no subscription can be named in.
+    /// A refusal of a message that has no event and no subscription id.
     pub(crate) fn notice(reason: &Reason) -> Self {
         Self::Refused(RelayMessage::Notice(reason.to_string().into()))
     }

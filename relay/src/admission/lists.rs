@@ -8,39 +8,38 @@ use openagents_host::{Event, EventId, Kind, PublicKey};
 use super::Network;
 use crate::reason::{Prefix, Reason};
 
-/// How many entries a list can have to which operators add while the relay runs: it is all in memory.
+/// How many entries an operator's list can have. All of them are held in memory.
 pub const MAX_LISTED: usize = 20_000;
 
-/// Lists of who and what is let in or kept out. An empty list of what is allowed allows everything; who is blocked is
-/// blocked also when allowed.
+/// Allow and block lists. An empty allow list allows everything. Blocking takes precedence over allowing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lists {
-    /// If there are any, only they may write.
+    /// If not empty, only these keys may publish.
     pub allowed_pubkeys: BTreeSet<PublicKey>,
-    /// Whose events are refused.
+    /// Keys whose events are refused.
     pub blocked_pubkeys: BTreeSet<PublicKey>,
-    /// If there are any, only events of these kinds are taken.
+    /// If not empty, only events of these kinds are accepted.
     pub allowed_kinds: BTreeSet<Kind>,
-    /// Events of these kinds are refused.
+    /// Kinds whose events are refused.
     pub blocked_kinds: BTreeSet<Kind>,
     /// Events that are refused.
     pub blocked_events: BTreeSet<EventId>,
-    /// From where nobody may connect.
+    /// Networks that may not connect.
     pub blocked_addresses: BTreeSet<Network>,
 }
 
 impl Lists {
-    /// Whether an event is one that may be here, whoever brings it. It need not be verified: whoever forges one is
-    /// refused in any case.
+    /// Whether an event is acceptable regardless of who publishes it. It need not be verified, since a forged event is
+    /// refused anyway.
     ///
     /// # Errors
-    /// Says why not.
+    /// The reason for the refusal.
     pub fn admit(&self, event: &Event) -> Result<(), Reason> {
         let blocked = |text: &'static str| Err(Reason::new(Prefix::Blocked, text));
         if self.blocked_kinds.contains(&event.kind) || !allows(&self.allowed_kinds, &event.kind) {
             return Err(Reason::new(
                 Prefix::Blocked,
-                format!("events of kind {} are not taken here", event.kind),
+                format!("events of kind {} are not accepted here", event.kind),
             ));
         }
         if self.blocked_pubkeys.contains(&event.pubkey) {
@@ -52,36 +51,35 @@ impl Lists {
         Ok(())
     }
 
-    /// Whether an event is written by somebody who may: its author is allowed, or somebody is who has identified
-    /// themselves to this connection and is not banned. NIP-42 names the latter, and gift wraps need it: their authors
-    /// are nobody (NIP-59).
+    /// Whether an event may be published: its author is allowed, or a key that authenticated on the connection is
+    /// allowed and not banned. NIP-42 allows the latter, and gift wraps need it, because their authors are one-time
+    /// keys (NIP-59).
     ///
     /// # Errors
-    /// Says that others may.
+    /// Who may publish.
     pub fn admit_writer(&self, event: &Event, authenticated: &BTreeSet<PublicKey>) -> Result<(), Reason> {
         let allowed = &self.allowed_pubkeys;
         let mut bringers = allowed.intersection(authenticated);
         if allows(allowed, &event.pubkey) || bringers.any(|key| !self.blocked_pubkeys.contains(key)) {
             return Ok(());
         }
-        let text = "only those whom the operator has named may write here";
+        let text = "only public keys allowed by the operator may publish here";
         Err(if authenticated.is_empty() { Reason::auth_required(text) } else { Reason::restricted(text) })
     }
 
-    /// Whether a client at this address may not connect.
+    /// Whether clients at this address may not connect.
     #[must_use]
     pub fn blocks(&self, address: Option<IpAddr>) -> bool {
         address.is_some_and(|address| self.blocked_addresses.contains(&Network::of(address)))
     }
 
-    /// Whether whoever wants to write has to be somebody in particular, or to write something in particular: NIP-11's
-    /// `restricted_writes`.
+    /// Whether the lists restrict who may publish or what: NIP-11's `restricted_writes`.
     #[must_use]
     pub fn restricts_writes(&self) -> bool {
         !self.allowed_pubkeys.is_empty() || !self.allowed_kinds.is_empty()
     }
 
-    /// Whether anybody's event of this kind is taken, as far as these lists say.
+    /// Whether these lists accept this kind from some author.
     #[must_use]
     pub fn takes_kind(&self, kind: Kind) -> bool {
         allows(&self.allowed_kinds, &kind)
@@ -126,7 +124,7 @@ mod tests {
         assert!(lists.restricts_writes());
         assert_eq!(refusal(&lists, 0, 1), "");
         assert!(refusal(&lists, 1, 1).starts_with("blocked: this author is banned"));
-        assert!(refusal(&lists, 2, 1).starts_with("auth-required: only those"));
+        assert!(refusal(&lists, 2, 1).starts_with("auth-required: only public keys"));
         let event = fixtures::signed_by(&fixtures::keys(2), 1_059, 1, &[], "");
         let brought_by = |number: usize| lists.admit_writer(&event, &[key(number)].into());
         assert!(brought_by(0).is_ok() && brought_by(2).unwrap_err().to_string().starts_with("restricted: "));
@@ -141,7 +139,7 @@ mod tests {
     fn kinds_and_single_events_are_kept_out() {
         let allowed = Lists { allowed_kinds: [Kind(1), Kind(7)].into(), ..Lists::default() };
         assert_eq!((refusal(&allowed, 0, 1), allowed.restricts_writes()), (String::new(), true));
-        assert_eq!(refusal(&allowed, 0, 4), "blocked: events of kind 4 are not taken here");
+        assert_eq!(refusal(&allowed, 0, 4), "blocked: events of kind 4 are not accepted here");
         let blocked = Lists { blocked_kinds: [Kind(4)].into(), ..Lists::default() };
         assert!(refusal(&blocked, 0, 4).starts_with("blocked: ") && !blocked.restricts_writes());
         assert!(blocked.takes_kind(Kind(1)) && !blocked.takes_kind(Kind(4)));

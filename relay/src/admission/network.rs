@@ -3,8 +3,8 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
-/// The part of an address that one client cannot change at will: all of an IPv4 address, the first 64 bits of an IPv6
-/// one, of which every customer of a provider has that many at least.
+/// The part of an address that a client cannot easily change: the whole IPv4 address, or the first 64 bits of an IPv6
+/// address, because providers assign at least that many per customer.
 ///
 /// ```
 /// use openagents_relay::admission::Network;
@@ -19,7 +19,7 @@ use std::net::{IpAddr, Ipv6Addr};
 pub struct Network(IpAddr);
 
 impl Network {
-    /// Where a client with this address is.
+    /// The network of an address.
     #[must_use]
     pub fn of(address: IpAddr) -> Self {
         Self(match address.to_canonical() {
@@ -30,13 +30,13 @@ impl Network {
         })
     }
 
-    /// Its address; the first, where it has more.
+    /// The address of the network, the first one if it has several.
     #[must_use]
     pub const fn address(self) -> IpAddr {
         self.0
     }
 
-    /// Whether it is the machine that the relay runs on.
+    /// Whether this is the machine that the relay runs on.
     #[must_use]
     pub const fn is_loopback(self) -> bool {
         self.0.is_loopback()

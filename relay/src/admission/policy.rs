@@ -9,37 +9,37 @@ use openagents_host::{PublicKey, Timestamp, VerifiedEvent};
 
 use crate::reason::{Prefix, Reason};
 
-/// An event that somebody wants to write, and what is known of whoever it is.
+/// An event that a client wants to publish, and what is known about the client.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Submission<'a> {
-    /// The event. Its id and signature hold, and it keeps to all other rules of the relay.
+    /// The event. It is verified and has passed all other checks.
     pub event: &'a VerifiedEvent,
-    /// Where it comes from, if that is known.
+    /// The client's address, if known.
     pub address: Option<IpAddr>,
-    /// Everybody who has identified themselves on this connection (NIP-42).
+    /// The keys that have authenticated on this connection (NIP-42).
     pub authenticated: &'a BTreeSet<PublicKey>,
     /// The time of the submission.
     pub now: Timestamp,
 }
 
-/// Decides about every event that a client wants to write, after all other checks. What comes from inside, as an
-/// agent's own results do, is not asked about.
+/// Decides about every event that a client wants to publish, after all other checks. It is not called for publications
+/// from inside the process, such as the agent's results.
 ///
-/// It is asked on the relay's one thread: it must not wait, and should take microseconds. One that panics refuses the
-/// event.
+/// It is called on the relay's only engine thread, so it must not block, and should take microseconds. If it panics,
+/// the event is refused.
 ///
 /// ```
 /// use openagents_relay::{Reason, Submission, WritePolicy};
 ///
-/// /// Takes notes of a hundred characters at most.
+/// /// Accepts notes of at most a hundred characters.
 /// struct Brevity;
 ///
 /// impl WritePolicy for Brevity {
 ///     fn admit(&self, submission: &Submission<'_>) -> Result<(), Reason> {
 ///         let event = submission.event;
 ///         if event.kind.0 == 1 && event.content.chars().count() > 100 {
-///             return Err(Reason::restricted("a note can have at most 100 characters here"));
+///             return Err(Reason::restricted("a note can have at most 100 characters"));
 ///         }
 ///         Ok(())
 ///     }
@@ -51,14 +51,15 @@ pub struct Submission<'a> {
     note = "write `impl WritePolicy for {Self}` with a function `admit`, and name a value of it: `policy: {Self}`"
 )]
 pub trait WritePolicy: Send + Sync + 'static {
-    /// Takes the event or says why not. The prefix of the reason is for the client's program, the text for people.
+    /// Accepts the event, or returns the reason for the refusal: a prefix for the client program, and a text for
+    /// people.
     ///
     /// # Errors
-    /// The refusal.
+    /// The reason for the refusal.
     fn admit(&self, submission: &Submission<'_>) -> Result<(), Reason>;
 
-    /// Whether those who write should know of this policy beforehand: `restricted_writes` in the relay information
-    /// document (NIP-11). Defences against spam are nothing to know of.
+    /// Whether publishers should know of this policy in advance: `restricted_writes` in the relay information document
+    /// (NIP-11). Spam filters need not be announced.
     fn restricts_writes(&self) -> bool {
         true
     }
@@ -70,10 +71,10 @@ impl fmt::Debug for dyn WritePolicy {
     }
 }
 
-/// What the policy says.
+/// Calls the policy.
 ///
 /// # Errors
-/// The refusal, also if the policy panics.
+/// The reason for the refusal, also if the policy panics.
 pub(crate) fn ask(policy: &dyn WritePolicy, submission: &Submission<'_>) -> Result<(), Reason> {
     catch_unwind(AssertUnwindSafe(|| policy.admit(submission)))
         .unwrap_or_else(|_| Err(Reason::new(Prefix::Error, "the relay's write policy failed")))

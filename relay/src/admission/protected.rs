@@ -8,11 +8,11 @@ use crate::session::ClientSession;
 /// The kinds of reposts (NIP-18), which may embed the event in their content.
 const REPOSTS: [Kind; 2] = [Kind(6), Kind(16)];
 
-/// Whether whoever brings this event may: a protected one is taken only from its author, and one that embeds a
-/// protected one from nobody.
+/// Whether the client may publish this event: a protected event is accepted only from its author, and an event that
+/// embeds a protected one is not accepted at all.
 ///
 /// # Errors
-/// Says who may.
+/// The reason for the refusal.
 pub(crate) fn admit(event: &Event, session: &ClientSession) -> Result<(), Reason> {
     if REPOSTS.contains(&event.kind)
         && Event::from_json(&event.content).is_ok_and(|event| is_protected(&event))
@@ -30,7 +30,7 @@ pub(crate) fn admit(event: &Event, session: &ClientSession) -> Result<(), Reason
     })
 }
 
-/// NIP-70: "a simple tag with a single item". One with more items was meant as well.
+/// NIP-70: "a simple tag with a single item". A tag with more items was probably meant as well.
 fn is_protected(event: &Event) -> bool {
     event.tags_named("-").next().is_some()
 }

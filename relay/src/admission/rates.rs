@@ -10,26 +10,26 @@ use crate::reason::{Prefix, Reason};
 use crate::session::ConnectionId;
 use openagents_host::nostr::message::ClientMessage;
 
-/// What clients do that costs something.
+/// The activities of clients that are rate-limited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activity {
     /// `EVENT`.
     Publish,
     /// `REQ`, `COUNT`, `NEG-OPEN`.
-    Ask,
+    Query,
     /// `AUTH`.
-    Identify,
+    Authenticate,
 }
 
 impl Activity {
-    /// What this message is, if it costs something.
+    /// The activity of a message, if it is rate-limited.
     #[must_use]
     pub const fn of(message: &ClientMessage) -> Option<Self> {
         match message {
             ClientMessage::Event(_) => Some(Self::Publish),
-            ClientMessage::Auth(_) => Some(Self::Identify),
+            ClientMessage::Auth(_) => Some(Self::Authenticate),
             ClientMessage::Request { .. } | ClientMessage::Count { .. } | ClientMessage::Reconcile { .. } => {
-                Some(Self::Ask)
+                Some(Self::Query)
             }
             ClientMessage::Close(_) => None,
         }
@@ -38,25 +38,25 @@ impl Activity {
     const fn name(self) -> &'static str {
         match self {
             Self::Publish => "events",
-            Self::Ask => "requests",
-            Self::Identify => "identifications",
+            Self::Query => "requests",
+            Self::Authenticate => "identifications",
         }
     }
 }
 
-/// How much is let through in a minute, from each connection. Whoever has been quiet may do a whole minute's worth at
-/// once. All connections from one [`Network`] together may do [four times](Self::NETWORK_SHARE) that: several people
-/// can be behind one address.
+/// How often each connection may do something per minute. A client that was idle may use a whole minute's worth at
+/// once. All connections of one [`Network`] together may do [four times](Self::NETWORK_SHARE) as much, because several
+/// people can share an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RateLimits {
-    /// Events; 0 for any number.
+    /// Events per minute; 0 for no limit.
     pub events_per_minute: u32,
-    /// `REQ`, `COUNT` and steps of reconciliations; 0 for any number.
+    /// `REQ`, `COUNT` and steps of reconciliations per minute; 0 for no limit.
     pub requests_per_minute: u32,
-    /// `AUTH`; 0 for any number.
+    /// `AUTH` per minute; 0 for no limit.
     pub auths_per_minute: u32,
-    /// Whether the rates hold for clients on the relay's own machine as well. They do not, unless asked for: there the
-    /// agent's owner tries things out, and what measures how fast the relay is.
+    /// Whether the limits also apply to clients on the relay's own machine. By default they do not, because that is
+    /// where the agent's developer and benchmarks run.
     pub limits_loopback: bool,
 }
 
@@ -72,11 +72,11 @@ impl Default for RateLimits {
 }
 
 impl RateLimits {
-    /// How many connections' worth a whole network can do.
+    /// How many connections' limits a whole network has.
     pub const NETWORK_SHARE: u32 = 4;
 
-    /// Whether none of this is for a client at this address. One that is not known is that of a developer's machine:
-    /// Cloudflare says where a client is.
+    /// Whether clients at this address are exempt. An unknown address belongs to a developer's machine, because
+    /// Cloudflare always reports the address.
     #[must_use]
     pub fn exempt(&self, address: Option<IpAddr>) -> bool {
         !self.limits_loopback && address.is_none_or(|address| Network::of(address).is_loopback())
@@ -85,43 +85,44 @@ impl RateLimits {
     const fn per_minute(&self, activity: Activity) -> u32 {
         match activity {
             Activity::Publish => self.events_per_minute,
-            Activity::Ask => self.requests_per_minute,
-            Activity::Identify => self.auths_per_minute,
+            Activity::Query => self.requests_per_minute,
+            Activity::Authenticate => self.auths_per_minute,
         }
     }
 }
 
-/// What clients did lately. It is in memory only: a Durable Object forgets it when it hibernates, which takes ten
-/// seconds in which nobody does anything, so that at most a sixth of a minute's worth is given away.
+/// The recent activity of clients. It is in memory only: a Durable Object loses it when it hibernates, but not before
+/// ten seconds without any activity, in which a sixth of a minute's limit would be refilled anyway.
 #[derive(Debug, Default)]
 pub struct Rates {
     limits: RateLimits,
     connections: HashMap<ConnectionId, Buckets>,
     networks: HashMap<Network, Buckets>,
-    /// When the full buckets of networks were dropped last.
+    /// When full buckets of networks were last removed, in milliseconds.
     swept: Timestamp,
 }
 
-/// How many networks are remembered. More than there can be connections; those that are quiet for a minute go first.
+/// How many networks are remembered: more than there can be connections. Those without activity for a minute are
+/// removed first.
 const MAX_NETWORKS: usize = 16_384;
 
-/// How often there may be a search for the networks that were quiet, in milliseconds.
-const SWEEP_INTERVAL_ROUNDS: u64 = 1_000;
+/// The minimum interval between two removals of idle networks, in milliseconds.
+const SWEEP_INTERVAL_MILLIS: u64 = 1_000;
 
 /// A minute, in microseconds.
 const MINUTE: u64 = 60_000_000;
 
 impl Rates {
-    /// Nobody has done anything yet.
+    /// Without any activity.
     #[must_use]
     pub fn new(limits: RateLimits) -> Self {
         Self { limits, ..Self::default() }
     }
 
-    /// Lets an activity through, or says how long to wait. What is refused is not counted.
+    /// Counts an activity, or returns how long to wait. Refused activities are not counted.
     ///
     /// # Errors
-    /// When it is too much for the connection, or for all from its network.
+    /// When the limit of the connection or of its network is exceeded.
     pub fn admit(
         &mut self,
         now: Timestamp,
@@ -163,18 +164,18 @@ impl Rates {
         Ok(())
     }
 
-    /// A connection ended. What its network did is remembered.
+    /// A connection has ended. The activity of its network is still remembered.
     pub fn close(&mut self, connection: ConnectionId) {
         self.connections.remove(&connection);
     }
 
-    /// With so many networks at work that there is no room, a new one is held only to what its connections may do.
+    /// If too many networks are active, a new one is limited only per connection.
     fn has_room_for(&mut self, network: Network, now: Timestamp) -> bool {
         if self.networks.len() < MAX_NETWORKS || self.networks.contains_key(&network) {
             return true;
         }
         let since = now.as_millis().saturating_sub(self.swept.as_millis());
-        if since >= SWEEP_INTERVAL_ROUNDS {
+        if since >= SWEEP_INTERVAL_MILLIS {
             self.swept = now;
             let micros = now.as_millis().saturating_mul(1_000);
             self.networks.retain(|_, buckets| !buckets.are_full(micros));
@@ -183,22 +184,22 @@ impl Rates {
     }
 }
 
-/// A token bucket for each activity, as the time at which it is full again, in microseconds. One that is full in a
-/// minute is empty.
+/// A token bucket for each activity, stored as the time at which it will be full again, in microseconds. A bucket that
+/// will be full in a minute is empty.
 #[derive(Clone, Copy, Debug, Default)]
 struct Buckets {
     publish: u64,
-    ask: u64,
-    identify: u64,
+    query: u64,
+    authenticate: u64,
 }
 
 impl Buckets {
-    /// When the bucket would be full again if one more were taken now.
+    /// When the bucket will be full again if one token is taken now.
     fn after(&self, activity: Activity, now: u64, per_minute: u32) -> u64 {
         let full_at = match activity {
             Activity::Publish => self.publish,
-            Activity::Ask => self.ask,
-            Activity::Identify => self.identify,
+            Activity::Query => self.query,
+            Activity::Authenticate => self.authenticate,
         };
         let one = MINUTE.checked_div(per_minute.into()).unwrap_or(0);
         full_at.max(now).saturating_add(one)
@@ -207,13 +208,13 @@ impl Buckets {
     const fn fill(&mut self, activity: Activity, full_at: u64) {
         match activity {
             Activity::Publish => self.publish = full_at,
-            Activity::Ask => self.ask = full_at,
-            Activity::Identify => self.identify = full_at,
+            Activity::Query => self.query = full_at,
+            Activity::Authenticate => self.authenticate = full_at,
         }
     }
 
     fn are_full(&self, now: u64) -> bool {
-        self.publish.max(self.ask).max(self.identify) <= now
+        self.publish.max(self.query).max(self.authenticate) <= now
     }
 }
 
@@ -281,7 +282,7 @@ mod tests {
     #[test]
     fn each_activity_has_its_own_bucket() {
         let mut rates = rates(1);
-        for activity in [Activity::Publish, Activity::Ask, Activity::Identify] {
+        for activity in [Activity::Publish, Activity::Query, Activity::Authenticate] {
             assert!(rates.admit(NOW, A, address(1), activity).is_ok());
             assert!(rates.admit(NOW, A, address(1), activity).is_err());
         }
@@ -293,7 +294,7 @@ mod tests {
         let taken: usize = (0..10).map(|connection| count(&mut rates, NOW, connection, address(1), 20)).sum();
         assert_eq!(taken, 40);
         assert_eq!(count(&mut rates, NOW, 11, address(2), 20), 10, "another network is its own");
-        // To connect anew does not help.
+        // Reconnecting does not help.
         rates.close(ConnectionId::new(1));
         assert_eq!(count(&mut rates, NOW, 1, address(1), 20), 0);
     }
@@ -314,13 +315,13 @@ mod tests {
         let mut rates = rates(1);
         let most = u32::try_from(MAX_NETWORKS).unwrap();
         for number in 0..most + 9 {
-            rates.admit(NOW, ConnectionId::new(number.into()), address(number), Activity::Ask).unwrap();
+            rates.admit(NOW, ConnectionId::new(number.into()), address(number), Activity::Query).unwrap();
             rates.close(ConnectionId::new(number.into()));
         }
         assert_eq!((rates.networks.len(), rates.connections.len()), (MAX_NETWORKS, 0));
-        // Those that were quiet make room.
+        // Idle ones make room.
         let later = NOW + Duration::from_secs(61);
-        rates.admit(later, A, address(most + 1), Activity::Ask).unwrap();
+        rates.admit(later, A, address(most + 1), Activity::Query).unwrap();
         assert_eq!(rates.networks.len(), 1);
     }
 

@@ -1,4 +1,4 @@
-//! Batches of messages: one query asks the store about the events of all of them, before the first is handled.
+//! Batches of messages: before the first is handled, one query determines which of their events are fresh.
 
 use openagents_host::sql::Sql;
 use openagents_host::{Event, Timestamp};
@@ -8,10 +8,10 @@ use crate::admission::{AdmittedMessage, Freshness};
 use openagents_host::nostr::message::ClientMessage;
 
 impl<S: Sql> Relay<S> {
-    /// Notes which events of these inputs are unknown to the store.
+    /// Records which events of these inputs are unknown to the store.
     pub(super) fn find_fresh(&self, now: Timestamp, inputs: &mut [Input]) {
         let events: Vec<&Event> = inputs.iter().filter_map(unverified).collect();
-        // One alone is asked about when it is its turn. So is each, if nothing can be found out now.
+        // A single event is prechecked when it is handled, and so are all if this query fails.
         if events.len() > 1
             && let Ok((are_fresh, changes)) = self.shard.are_fresh(now, &events)
         {
@@ -23,7 +23,7 @@ impl<S: Sql> Relay<S> {
     }
 }
 
-/// The event that the store is to be asked about.
+/// The unverified event of an input.
 fn unverified(input: &Input) -> Option<&Event> {
     match input {
         Input::Message { message: AdmittedMessage::Unverified { message, .. }, .. } => match &**message {
@@ -34,7 +34,7 @@ fn unverified(input: &Input) -> Option<&Event> {
     }
 }
 
-/// What is known of that event.
+/// The freshness of an input's event.
 fn freshness(input: &mut Input) -> Option<&mut Freshness> {
     match input {
         Input::Message { message: AdmittedMessage::Unverified { message, freshness }, .. }

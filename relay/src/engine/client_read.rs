@@ -1,4 +1,4 @@
-//! A read that a client waits for, and the messages of its answer.
+//! A read requested by a client, and the messages that answer it.
 
 use std::sync::Arc;
 
@@ -11,26 +11,26 @@ use crate::session::ConnectionId;
 use openagents_host::nostr::filter::Filter;
 use openagents_host::nostr::message::{RelayMessage, SubscriptionId};
 
-/// A read that a client waits for: a `REQ`, a `COUNT` or a step of a reconciliation.
+/// A read requested by a client: a `REQ`, a `COUNT` or a step of a reconciliation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientRead {
     /// The connection that the answer goes to.
     pub connection: ConnectionId,
     /// The subscription id of the request.
     pub subscription: SubscriptionId,
-    /// The client's message of a reconciliation, in bytes (NIP-77), that is answered with the records read.
+    /// For a reconciliation (NIP-77): the client's message, to be answered using the records that are read.
     pub message: Option<Vec<u8>>,
     /// What to read.
     pub read: StoreRead,
 }
 
 impl ClientRead {
-    /// The message with an event that was read.
+    /// The message for an event that was read.
     pub(super) fn event(&self, event: Arc<str>) -> RelayMessage {
         RelayMessage::Event { subscription: self.subscription.clone(), event }
     }
 
-    /// Ends the answer.
+    /// The messages that end the answer.
     pub(super) fn finish(
         &self,
         reply: ReadReply,
@@ -50,7 +50,7 @@ impl ClientRead {
         }
     }
 
-    /// The answer where the database failed, or took too long.
+    /// The answer if the database failed or took too long.
     #[must_use]
     pub fn refused(&self, error: &SqlError) -> RelayMessage {
         let subscription = self.subscription.clone();
@@ -61,7 +61,7 @@ impl ClientRead {
         }
     }
 
-    /// Answers a step of a reconciliation with the records that were read for it.
+    /// Answers a step of a reconciliation using its records.
     fn reconcile(
         &self,
         records: Result<Records, Reason>,
@@ -90,17 +90,17 @@ impl ClientRead {
     }
 }
 
-/// A step of a reconciliation whose records had to be read was answered.
+/// A step of a reconciliation was answered by reading its records.
 #[derive(Clone, Debug)]
 pub struct ReconciliationRead {
     pub(super) connection: ConnectionId,
     pub(super) subscription: SubscriptionId,
     pub(super) filter: Filter,
-    /// The records, for the next step; none after a refusal.
+    /// The records, for the next step; `None` after a refusal.
     pub(super) records: Option<Arc<Records>>,
 }
 
-/// The relay's message of a reconciliation.
+/// The relay's answer in a reconciliation.
 pub(super) fn reply(
     subscription: &SubscriptionId,
     records: &Records,

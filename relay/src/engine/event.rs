@@ -1,5 +1,5 @@
-//! `EVENT`, and events published from inside the process: authorization by the session half, insertion by the shard
-//! half, then broadcast and handover.
+//! `EVENT`, and publications from inside the process: authorization by the session half, insertion by the shard half,
+//! then broadcast and handover.
 
 use openagents_host::sql::Sql;
 use openagents_host::{Event, Kind, Timestamp, VerifiedEvent};
@@ -14,8 +14,8 @@ use crate::store::Precheck;
 use crate::validate;
 
 impl<S: Sql> Relay<S> {
-    /// Handles an event of a client that is not verified yet. It is checked step by step, the cheapest first: what is
-    /// not wanted or not going to be stored need not be verified.
+    /// Handles a client's event that is not verified yet. Checks go from cheap to expensive: an event that is not
+    /// allowed or would not be stored need not be verified.
     pub(super) fn unverified_event(
         &mut self,
         now: Timestamp,
@@ -31,7 +31,8 @@ impl<S: Sql> Relay<S> {
                 return;
             }
         };
-        // The database is asked only within the rate: also to find out that nothing is to be stored has its price.
+        // The store is queried only within the rate limit, because even a query that leads to a refusal costs
+        // something.
         let fresh = fresh_after.and_then(|changes| self.shard.precheck_fresh(now, &event, changes));
         let precheck = match fresh {
             Some(fresh) => Ok(Some(fresh)),
@@ -50,7 +51,7 @@ impl<S: Sql> Relay<S> {
         }
     }
 
-    /// Handles an event of a client that was verified before it came here.
+    /// Handles a client's event that was verified by the host.
     pub(super) fn verified_event(
         &mut self,
         now: Timestamp,
@@ -64,7 +65,7 @@ impl<S: Sql> Relay<S> {
         }
     }
 
-    /// Handles an event that the connection may write. It is prechecked here unless that was done before.
+    /// Handles an event that the connection may publish. Prechecks it unless that was done before.
     fn authorized_event(
         &mut self,
         now: Timestamp,
@@ -76,7 +77,7 @@ impl<S: Sql> Relay<S> {
     ) {
         let admitted = match grant {
             WriteGrant::Full if self.sessions.has_policy() => {
-                // The policy is not asked about what is not going to be stored.
+                // The policy is not called for events that would not be stored.
                 let is_insertable = match precheck {
                     Some(_) => Ok(()),
                     None => self.precheck(now, event, effects).map(|_| ()),
@@ -91,14 +92,14 @@ impl<S: Sql> Relay<S> {
                 let told = effects.len();
                 let request = InsertRequest { event, precheck, vanishes };
                 let outcome = self.insert(now, grant, &request, effects);
-                // The sender learns first that its event is safe.
+                // The sender gets its `OK` before the event is broadcast.
                 effects.insert(told, answer(connection, event.id, outcome));
             }
             Err(outcome) => self.sessions.refuse(connection, event.id, outcome, effects),
         }
     }
 
-    /// Handles an event from inside the process.
+    /// Handles an event published from inside the process.
     pub(super) fn publish(
         &mut self,
         now: Timestamp,
@@ -109,7 +110,7 @@ impl<S: Sql> Relay<S> {
         self.insert(now, WriteGrant::Full, &request, effects)
     }
 
-    /// Stores an event, and tells those who want it.
+    /// Inserts an event, and broadcasts it or hands it over.
     fn insert(
         &mut self,
         now: Timestamp,
@@ -136,7 +137,7 @@ impl<S: Sql> Relay<S> {
         }
     }
 
-    /// The precheck of an event, unless the store would refuse it.
+    /// The precheck of an event, or the store's refusal.
     fn precheck(
         &self,
         now: Timestamp,
@@ -153,7 +154,7 @@ impl<S: Sql> Relay<S> {
         }
     }
 
-    /// Whether this is a request to vanish that is meant for this relay (NIP-62).
+    /// Whether this is a request to vanish addressed to this relay (NIP-62).
     fn vanishes(&self, connection: Option<ConnectionId>, event: &Event) -> bool {
         event.kind == Kind::VANISH && self.sessions.is_to_vanish_here(connection, event)
     }

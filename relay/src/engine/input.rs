@@ -9,7 +9,7 @@ use crate::management::SignedCall;
 use crate::session::{ConnectionId, Origin, Ticket};
 use openagents_host::nostr::filter::Filter;
 
-/// What happens to a relay.
+/// Something that happened to a relay.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Input {
@@ -17,30 +17,30 @@ pub enum Input {
     Open {
         /// The new connection.
         connection: ConnectionId,
-        /// Its address and its challenge.
+        /// Its address and challenge.
         origin: Origin,
     },
-    /// A message arrived and has been through the [gate](crate::admission::gate).
+    /// A message arrived and was checked by the [gate](crate::admission::gate).
     Message {
-        /// The connection that it came over.
+        /// The connection on which it arrived.
         connection: ConnectionId,
-        /// The message, or the answer to one that did not pass.
+        /// The message, or the refusal of one that did not pass.
         message: AdmittedMessage,
     },
-    /// A connection ended.
+    /// A connection has ended.
     Close(ConnectionId),
-    /// An agent publishes an event from inside the process. The limits for clients do not apply.
+    /// An event is published from inside the process. Limits for clients do not apply.
     Publish {
-        /// The number under which the [outcome](super::Effect::Published) is reported.
+        /// The ticket of the [outcome](super::Effect::Published).
         ticket: Ticket,
-        /// The event to be published.
+        /// The event.
         event: VerifiedEvent,
     },
-    /// An agent asks for stored events from inside the process.
+    /// A query for stored events from inside the process.
     Query {
-        /// The number under which the [events](super::Effect::Found) are reported.
+        /// The ticket of the [events](super::Effect::Found).
         ticket: Ticket,
-        /// An event has to match one of these.
+        /// An event must match one of these filters.
         filters: Vec<Filter>,
     },
     /// A [read](super::Effect::Read) failed.
@@ -50,15 +50,15 @@ pub enum Input {
         /// Why it failed.
         error: SqlError,
     },
-    /// A [read](super::Effect::Read) answered a step of a reconciliation.
+    /// A [read](super::Effect::Read) has answered a step of a reconciliation.
     Reconciled(ReconciliationRead),
-    /// An operator of the relay, authenticated by the host, manages it (NIP-86).
+    /// A management call (NIP-86) of an operator whom the host has authenticated.
     Manage {
-        /// The number under which the [reply](super::Effect::Managed) is reported.
+        /// The ticket of the [reply](super::Effect::Managed).
         ticket: Ticket,
-        /// The call, and the token that authorizes it: each token changes something once.
+        /// The call, and the token that authorizes it. A token can authorize only one change.
         call: SignedCall,
     },
-    /// An event that was [handed over](super::Effect::HandOver) has arrived.
+    /// The agent has confirmed an event that was [handed over](super::Effect::HandOver).
     Delivered(EventId),
 }

@@ -1,9 +1,8 @@
-//! The whole engine against a model without any cleverness: the store's model, which is a list of events, a matcher
-//! that asks every filter, and a map of subscriptions. The engine may forget its memory between any two inputs; the
-//! model never does.
+//! The engine against a simple model: the store's model (a list of events), a matcher that evaluates every filter, and
+//! a map of subscriptions. The engine may forget its memory between any two inputs; the model never does.
 
 #![allow(clippy::arithmetic_side_effects)]
-#![allow(clippy::needless_update, reason = "there may be more to configure than plays a part here")]
+#![allow(clippy::needless_update, reason = "the configuration may get more fields")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -29,12 +28,12 @@ const PRIVATE: [u16; 2] = [4, 1_059];
 
 #[derive(Clone, Debug)]
 enum RelayStep {
-    /// An event of the pool, by its number.
+    /// An event of the pool, by index.
     Event(usize, usize),
     Ephemeral(usize, u64),
     Request(usize, usize, Vec<Filter>),
     CloseSubscription(usize, usize),
-    /// A connection proves that it is of this key.
+    /// A connection authenticates with this key.
     Identify(usize, usize),
     Reconnect(usize),
     Nonsense(usize, String),
@@ -62,7 +61,7 @@ fn step() -> impl Strategy<Value = RelayStep> {
     ]
 }
 
-/// What a relay is: its store, and who wants to hear what.
+/// A model of the relay: its store and subscriptions.
 struct RelayModel {
     limits: Limits,
     store: model::StoreModel,
@@ -75,7 +74,7 @@ fn reader(private_kinds: &[u16]) -> Reader {
 }
 
 impl RelayModel {
-    /// The prefix of the answer to an event, and who is told of it.
+    /// The prefix of the answer to an event, and which connections receive the event.
     fn publish(&mut self, now: u64, event: &VerifiedEvent) -> (&'static str, BTreeSet<(usize, usize)>) {
         let is_ephemeral = event.kind == Kind(20_001);
         if !is_ephemeral {
@@ -112,7 +111,7 @@ struct Pair {
     numbers: [u64; CONNECTIONS],
 }
 
-/// What is told over which of the connections.
+/// The messages to each connection.
 type Told = Vec<(usize, serde_json::Value)>;
 
 impl Pair {
@@ -152,7 +151,7 @@ impl Pair {
         effects
     }
 
-    /// Says something over a connection; it is checked here or in the engine.
+    /// Sends a message on a connection; the event is verified here or by the engine.
     fn say(&mut self, connection: usize, text: &str, checked_before: bool) -> Told {
         let of = ConnectionId::new(self.numbers[connection]);
         let admitted = self.relay.admit(self.now, of, text);
@@ -228,7 +227,7 @@ impl Pair {
                 let Some(Effect::Found { events: Ok(found), .. }) = self.handle(&input).pop() else {
                     panic!("no answer")
                 };
-                let limits = self.model.limits.for_those_inside();
+                let limits = self.model.limits.for_internal_queries();
                 let (expected, _) =
                     self.model.store.answer(self.now.as_seconds(), filters, &limits, &reader(&[]));
                 assert_eq!(found.iter().map(|event| &**event).collect::<Vec<_>>(), expected);
@@ -262,7 +261,7 @@ impl Pair {
         assert_eq!(accepted, ["", "duplicate"].contains(&prefix), "{text}");
         let told = told.iter().map(|(to, name)| (*to, serde_json::json!(["EVENT", NAMES[*name], **event])));
         let (mut heard, mut expected) = (heard.to_vec(), told.collect::<Told>());
-        // In which order subscriptions are told is nobody's business.
+        // The order of subscriptions is not specified.
         heard.sort_by_key(|(to, message)| (*to, message[1].to_string()));
         expected.sort_by_key(|(to, message)| (*to, message[1].to_string()));
         assert_eq!(heard, expected);
@@ -275,7 +274,7 @@ impl Pair {
         let last = told.pop().expect("an answer");
         assert_eq!(last[1], NAMES[name]);
         if last[0] == "CLOSED" {
-            // The challenge comes before the first refusal that needs it.
+            // The challenge comes before the first refusal that requires authentication.
             told.retain(|message| message[0] != "AUTH");
             assert_eq!(told, [serde_json::Value::Null; 0]);
             let prefix = last[2].as_str().and_then(|reason| reason.split(": ").next()).unwrap();

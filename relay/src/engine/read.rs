@@ -1,4 +1,4 @@
-//! Reads for clients, from both halves: the shard finds, the session side words the answer.
+//! Reads for clients: the shard half reads, the session half formats the answer.
 
 use openagents_host::Timestamp;
 use openagents_host::sql::{Sql, SqlError};
@@ -10,11 +10,12 @@ use crate::store::Store;
 use openagents_host::nostr::message::RelayMessage;
 
 impl ClientRead {
-    /// Reads the answer, all of it: for a `REQ` up to and with `EOSE`. More than one statement is run, which must all
-    /// see the same state. What comes back is for the engine ([`Input::Reconciled`](super::Input::Reconciled)).
+    /// Reads the whole answer, for a `REQ` up to and including `EOSE`. This runs several statements, which must see
+    /// the same state. The returned value must be passed to the engine
+    /// ([`Input::Reconciled`](super::Input::Reconciled)).
     ///
     /// # Errors
-    /// When the database fails. Then what was told so far is not to be sent.
+    /// When the database fails. The messages passed to `send` so far must be discarded.
     pub fn answer<S: Sql>(
         &self,
         store: &Store<S>,
@@ -28,7 +29,7 @@ impl ClientRead {
 }
 
 impl<S: Sql> Relay<S> {
-    /// Reads an answer, or leaves that to the host where it takes long.
+    /// Answers a read, or leaves it to the host if it takes long.
     pub(super) fn read(&mut self, now: Timestamp, read: ClientRead, effects: &mut Vec<Effect>) {
         let (told, connection) = (effects.len(), read.connection);
         let answered = if self.shard.has_reader_threads() {
@@ -53,8 +54,8 @@ impl<S: Sql> Relay<S> {
         }
     }
 
-    /// Answers from the store if the read is short, and says whether it was. If not, part of the answer may be among
-    /// the effects.
+    /// Answers from the store if the read is short, and returns whether it was. If not, part of the answer may be
+    /// among the effects.
     fn read_inline(&self, read: &ClientRead, effects: &mut Vec<Effect>) -> Result<bool, SqlError> {
         if !self.shard.may_read_inline(&read.read) {
             return Ok(false);

@@ -1,6 +1,6 @@
-//! The session half of the relay: connections, subscriptions, reconciliations, rates, and who may do what.
+//! The session half of the relay: connections, subscriptions, reconciliations, rate limits, permissions.
 //!
-//! It knows nothing of the store. What it wants read or stored it asks of the shard half, in the words of
+//! It has no access to the store: what it needs read or stored is requested from the shard half with the types of
 //! [`shard_api`](super::shard_api).
 
 mod auth;
@@ -28,11 +28,11 @@ use crate::session::{ClientSession, ConnectionId, Origin};
 use crate::subscriptions::Subscriptions;
 use openagents_host::nostr::message::RelayMessage;
 
-/// The connections of a relay.
+/// The connections of a relay, with their state.
 #[derive(Debug)]
 pub(super) struct SessionEngine {
     config: Arc<RelayConfig>,
-    /// The configured lists, and what operators have changed.
+    /// The configured lists with the operators' changes.
     rules: Arc<Rules>,
     sessions: BTreeMap<ConnectionId, ClientSession>,
     subscriptions: Subscriptions,
@@ -40,7 +40,7 @@ pub(super) struct SessionEngine {
     rates: Rates,
 }
 
-/// The state of a connection, as it is kept while the relay sleeps.
+/// The state of a connection, as saved during hibernation.
 #[derive(Default, Serialize, Deserialize)]
 struct SavedConnection {
     #[serde(rename = "c", default)]
@@ -64,12 +64,12 @@ impl SessionEngine {
         }
     }
 
-    /// Takes the rules that hold from now on.
+    /// Sets the rules that apply from now on.
     pub(super) fn set_rules(&mut self, rules: &Arc<Rules>) {
         self.rules = Arc::clone(rules);
     }
 
-    /// Whether one more client may connect from this address.
+    /// Whether another client may connect from this address.
     pub(super) fn may_connect(&self, address: Option<IpAddr>) -> Result<(), ConnectionRefusal> {
         let from_there = |network: Network| {
             let addresses = self.sessions.values().filter_map(ClientSession::address);
@@ -79,7 +79,7 @@ impl SessionEngine {
         limits.admit(&self.rules.lists, address, self.sessions.len(), from_there)
     }
 
-    /// Passes a text through the gate: for hosts that do not do that themselves.
+    /// Passes a text through the gate, for hosts that do not do that themselves.
     pub(super) fn admit(&mut self, now: Timestamp, connection: ConnectionId, text: &str) -> AdmittedMessage {
         let session = self.sessions.get(&connection);
         let (rules, rates) = (&self.rules, &mut self.rates);
@@ -90,7 +90,7 @@ impl SessionEngine {
             |event| rules.lists.admit(event),
             |activity| match session {
                 Some(session) => rates.admit(now, connection, session.address(), activity),
-                // It has ended: nothing comes of the message.
+                // The connection has ended, so the message has no effect.
                 None => Ok(()),
             },
         );
@@ -107,7 +107,7 @@ impl SessionEngine {
         self.sessions.keys().copied()
     }
 
-    /// Takes up a new connection.
+    /// Adds a new connection.
     pub(super) fn open(&mut self, connection: ConnectionId, origin: &Origin, effects: &mut Vec<Effect>) {
         self.sessions.insert(connection, ClientSession::new(origin));
         self.subscriptions.open(connection);
@@ -118,7 +118,7 @@ impl SessionEngine {
         effects.push(Effect::SessionChanged(connection));
     }
 
-    /// Forgets a connection that ended.
+    /// Removes a connection that has ended.
     pub(super) fn close(&mut self, connection: ConnectionId) {
         self.sessions.remove(&connection);
         self.subscriptions.close(connection);
@@ -126,12 +126,12 @@ impl SessionEngine {
         self.rates.close(connection);
     }
 
-    /// Frees the memory of reconciliations that nobody goes on with.
+    /// Frees the memory of abandoned reconciliations.
     pub(super) fn forget_unused(&mut self, now: Timestamp) {
         self.reconciliations.forget_unused(now);
     }
 
-    /// Ends the connections from addresses that are blocked now.
+    /// Closes connections from addresses that are blocked now.
     pub(super) fn disconnect_blocked(&self, effects: &mut Vec<Effect>) {
         let blocked = |session: &ClientSession| self.rules.lists.blocks(session.address());
         for (connection, _) in self.sessions.iter().filter(|(_, session)| blocked(session)) {
@@ -146,13 +146,13 @@ impl SessionEngine {
     pub(super) fn saved(&self, connection: ConnectionId) -> String {
         let session = self.sessions.get(&connection).cloned().unwrap_or_default();
         let subscriptions = RawValue::from_string(self.subscriptions.saved(connection)).ok();
-        // Texts, keys and JSON always serialise.
+        // Strings, keys and JSON always serialize.
         let reconciliations = self.reconciliations.saved(connection);
         serde_json::to_string(&SavedConnection { session, subscriptions, reconciliations })
             .unwrap_or_default()
     }
 
-    /// Takes up a connection in the state that was [`saved`](Self::saved).
+    /// Restores a connection from its [`saved`](Self::saved) state.
     pub(super) fn restore(&mut self, connection: ConnectionId, saved: &str) {
         let saved: SavedConnection = serde_json::from_str(saved).unwrap_or_default();
         self.sessions.insert(connection, saved.session);
@@ -163,11 +163,12 @@ impl SessionEngine {
         }
     }
 
-    /// Drops what a host that hibernates loses, and takes up the connections again.
+    /// Loses what a hibernating host loses, and restores the connections.
     pub(super) fn forget(&mut self) {
         let saved: Vec<_> =
             self.connections().map(|connection| (connection, self.saved(connection))).collect();
-        // Who waits ten seconds for a real object to forget them has earned it; who is forgotten at once has not.
+        // Real hibernation takes ten seconds without activity, which would refill part of the rate limits; this
+        // simulation does not, so they are kept.
         let rates = std::mem::take(&mut self.rates);
         *self = Self { rates, ..Self::new(Arc::clone(&self.config), Arc::clone(&self.rules)) };
         for (connection, state) in saved {

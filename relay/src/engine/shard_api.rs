@@ -1,8 +1,8 @@
-//! What the session half of the relay asks of the shard half, and the replies.
+//! The requests of the session half to the shard half of the relay, and the replies.
 //!
-//! Within one object these are arguments and results of direct calls to
-//! [`ShardEngine`](super::shard_engine::ShardEngine). No connection is named here: what is told to whom is for the
-//! session half to know.
+//! Within one object, these are arguments and results of direct calls to
+//! [`ShardEngine`](super::shard_engine::ShardEngine). They do not mention connections: only the session half knows who
+//! receives what.
 
 use std::collections::BTreeSet;
 
@@ -14,36 +14,36 @@ use crate::store::Precheck;
 use openagents_host::nostr::filter::Filter;
 use openagents_host::nostr::message::{Completeness, Count};
 
-/// What the shard says of an event before its signature is verified.
+/// The shard's opinion of an event before its signature is verified.
 #[derive(Debug)]
 pub(super) enum PrecheckReply {
-    /// It can be inserted with this precheck; its kind is not stored if there is none.
+    /// It can be inserted with this precheck; `None` if its kind is not stored.
     Insertable(Option<Precheck>),
-    /// It would not be stored.
+    /// It would be refused.
     Refused(Outcome),
 }
 
-/// An event to be stored and handed over, as its kind wants.
+/// An event to be stored and handed over, depending on its kind.
 #[derive(Debug)]
 pub(super) struct InsertRequest<'a> {
     pub(super) event: &'a VerifiedEvent,
-    /// The precheck, unless the shard is to do it.
+    /// The precheck, if it was done before.
     pub(super) precheck: Option<&'a Precheck>,
-    /// Whether this is a request to vanish that is meant for this relay (NIP-62).
+    /// Whether this is a request to vanish addressed to this relay (NIP-62).
     pub(super) vanishes: bool,
 }
 
-/// What became of an event.
+/// The result of an insertion.
 #[derive(Debug)]
 pub(super) enum InsertReply {
     /// It is new.
     New {
-        /// Whether it is stored: those of ephemeral kinds are not.
+        /// Whether it was stored; events of ephemeral kinds are not.
         is_stored: bool,
-        /// Whether it is to be handed over to an agent.
+        /// Whether it must be handed over to the agent.
         is_handed_over: bool,
     },
-    /// It was not stored.
+    /// It was refused.
     Refused(Outcome),
 }
 
@@ -54,28 +54,28 @@ pub struct StoreRead {
     pub request: ReadRequest,
     /// The time of the request: events expired by then are left out.
     pub now: Timestamp,
-    /// The keys of the reader: events of private kinds are found only by their parties.
+    /// The keys of the reader, which determine the private events that it may see.
     pub pubkeys: BTreeSet<PublicKey>,
 }
 
 /// What to read from the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReadRequest {
-    /// The events that match any of these filters, newest first, each once.
+    /// The events that match any of these filters, the newest first, each once.
     Events(Vec<Filter>),
-    /// How many events match any of these (NIP-45).
+    /// The number of events that match any of these filters (NIP-45).
     Count(Vec<Filter>),
-    /// The times and ids of the events of a filter (NIP-77).
+    /// The times and ids of the events that match a filter (NIP-77).
     Records(Filter),
 }
 
-/// What a read found.
+/// The result of a read.
 #[derive(Clone, Debug)]
 pub enum ReadReply {
-    /// All events were told; whether they are all there are.
+    /// All events were passed to the callback; says whether there are more.
     Events(Completeness),
-    /// How many there are.
+    /// The number of events.
     Count(Count),
-    /// The times and ids; or why they are too many.
+    /// The times and ids, or the reason if there are too many.
     Records(Result<Records, Reason>),
 }

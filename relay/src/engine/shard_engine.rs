@@ -1,7 +1,7 @@
-//! The shard half of the relay: stored events, their insertion, removal and handover, the search index, and the rules
-//! that operators have changed.
+//! The shard half of the relay: stored events, their insertion, removal and handover, the search index, and the
+//! operators' changes to the rules.
 //!
-//! It knows nothing of connections. The session half asks in the words of [`shard_api`](super::shard_api).
+//! It knows nothing of connections. The session half calls it with the types of [`shard_api`](super::shard_api).
 
 mod insert;
 mod manage;
@@ -22,7 +22,7 @@ use super::{Effect, RelayConfig};
 use crate::management::Rules;
 use crate::store::Store;
 
-/// How long to wait before using the database again after it failed.
+/// How long to wait after a database failure before trying again.
 const RETRY_AFTER_FAILURE: Duration = Duration::from_secs(10);
 
 /// The events of a relay.
@@ -31,23 +31,23 @@ pub(super) struct ShardEngine<S> {
     store: Store<S>,
     config: Arc<RelayConfig>,
     has_reader_threads: bool,
-    /// Whether so many inputs arrived together that reads are left to the reader threads.
+    /// Whether the current batch is large, so that reads are left to the reader threads.
     under_load: bool,
-    /// The configured lists, and what operators have changed.
+    /// The configured lists with the operators' changes.
     rules: Arc<Rules>,
-    /// How many events were stored that invalidate the prechecks of others.
+    /// How many events that invalidate prechecks of other events were stored so far.
     changes: u64,
-    /// Whether events of banned authors are to be removed, and when some of them are.
+    /// When to remove more events of banned authors, if there are any.
     next_purge: Option<Timestamp>,
-    /// Not later than the next handover is due. It may be earlier: then there is nothing to do.
+    /// The next handover is not due before this time. It may be later.
     next_handover: Option<Timestamp>,
-    /// Not later than the next event is to be removed. It may be earlier: then there is nothing to do.
+    /// The next removal is not due before this time. It may be later.
     next_removal: Option<Timestamp>,
     index_schedule: IndexSchedule,
 }
 
 impl<S: Sql> ShardEngine<S> {
-    /// Opens the shard of a database.
+    /// Opens the shard on a database.
     pub(super) fn open(sql: S, config: Arc<RelayConfig>) -> Result<Self, SchemaError> {
         let store = Store::open(sql)?.with_retention(config.retention.clone());
         let next_handover = store.next_handover()?;
@@ -70,7 +70,7 @@ impl<S: Sql> ShardEngine<S> {
         })
     }
 
-    /// Leaves reads that take long to the reader threads of the host.
+    /// Leaves long reads to reader threads of the host.
     pub(super) fn with_reader_threads(self) -> Self {
         Self { has_reader_threads: true, ..self }
     }
@@ -83,31 +83,31 @@ impl<S: Sql> ShardEngine<S> {
         &self.config
     }
 
-    /// The rules in force: the configured lists, and what operators have changed.
+    /// The rules in force: the configured lists with the operators' changes.
     pub(super) const fn rules(&self) -> &Arc<Rules> {
         &self.rules
     }
 
-    /// Says whether many inputs are handled next.
+    /// Says whether the next batch is large.
     pub(super) const fn set_under_load(&mut self, under_load: bool) {
         self.under_load = under_load;
     }
 
-    /// Hands over at once all events that wait for it.
+    /// Makes all waiting handovers due now.
     pub(super) fn retry_handovers_now(&mut self, now: Timestamp) -> Result<(), SqlError> {
         self.store.retry_handovers_now(now)?;
         self.next_handover = self.store.next_handover()?;
         Ok(())
     }
 
-    /// Notes that an event that was handed over has arrived.
+    /// The agent has confirmed an event that was handed over.
     pub(super) fn delivered(&self, id: &EventId) -> Result<(), SqlError> {
         self.store.delivered(id)
     }
 
-    /// Does what has become due.
+    /// Does everything that is due.
     pub(super) fn alarm(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
-        self.remove_what_ended(now, effects);
+        self.remove_due(now, effects);
         self.purge(now, effects);
         let due = self.store.due_handovers(now).and_then(|due| Ok((due, self.store.next_handover()?)));
         match due {
@@ -131,23 +131,23 @@ impl<S: Sql> ShardEngine<S> {
             .min()
     }
 
-    /// Drops what is in memory and reads it from the database again. What cannot be read again is not dropped.
+    /// Discards the state in memory and reads it from the database again. If that fails, it is kept.
     pub(super) fn forget(&mut self) -> Result<(), SchemaError> {
         let reopened = Self::open(self.store.sql().clone(), Arc::clone(&self.config))?;
         *self = Self { has_reader_threads: self.has_reader_threads, ..reopened };
         Ok(())
     }
 
-    /// A transaction was undone: reads again what memory derived from it.
+    /// A transaction was rolled back: reloads the state in memory that depends on it.
     pub(super) fn rolled_back(&mut self) {
-        // What was due may be due again. If even this cannot be read, the next alarm finds out.
+        // Removals may be due again. If even this query fails, the next alarm tries again.
         self.next_handover = self.store.next_handover().unwrap_or(Some(Timestamp::EPOCH));
         self.next_removal = removal::next(&self.store).unwrap_or(Some(Timestamp::EPOCH));
         self.next_purge = match self.store.has_to_purge() {
             Ok(false) => None,
             Ok(true) | Err(_) => Some(Timestamp::EPOCH),
         };
-        // Rules that cannot be read stay as they are: stricter or not, they were given by an operator.
+        // If the rules cannot be read, the current ones are kept: they were set by an operator.
         let _ = self.reload_rules();
     }
 }

@@ -25,7 +25,7 @@ const NOW: Timestamp = Timestamp::from_seconds(1_700_000_000);
 const ALICE: ConnectionId = ConnectionId::new(1);
 const BOB: ConnectionId = ConnectionId::new(2);
 
-/// A relay, and what it has done that is not a message.
+/// A relay, and its effects other than messages.
 struct Bench {
     relay: Relay<Sqlite>,
     now: Timestamp,
@@ -36,7 +36,7 @@ impl Bench {
         Self::configured(|_| ())
     }
 
-    /// With a configuration of its own.
+    /// With this configuration.
     fn configured(change: impl FnOnce(&mut RelayConfig)) -> Self {
         let mut config = RelayConfig {
             handover: [Kind(5_050), Kind(25_050)].into_iter().collect(),
@@ -68,19 +68,19 @@ impl Bench {
         effects
     }
 
-    /// What comes of a text whose event the engine verifies.
+    /// The effects of a message whose event the engine verifies.
     fn text(&mut self, connection: ConnectionId, text: &str) -> Vec<Effect> {
         let message = self.relay.admit(self.now, connection, text);
         self.handle(Input::Message { connection, message })
     }
 
-    /// What comes of a text whose event was verified before.
+    /// The effects of a message whose event was verified before.
     fn verified_text(&mut self, connection: ConnectionId, text: &str) -> Vec<Effect> {
         let message = self.relay.admit(self.now, connection, text).verify();
         self.handle(Input::Message { connection, message })
     }
 
-    /// The messages that a text brings, and to whom.
+    /// The messages caused by a message, with their connections.
     fn say(&mut self, connection: ConnectionId, text: &str) -> Vec<(ConnectionId, String)> {
         messages(self.text(connection, text))
     }
@@ -300,7 +300,7 @@ fn a_query_brings_more_than_a_request_may_and_subscribes_nobody() {
     assert_eq!(bench.query(vec![Filter::new().kinds([7])]).unwrap(), [""; 0]);
     assert_eq!(bench.query(vec![]).unwrap(), [""; 0]);
     assert_eq!(bench.publish(ALICE, &fixtures::signed(1, 4, &[])).len(), 1);
-    let limits = bench.relay.limits().for_those_inside();
+    let limits = bench.relay.limits().for_internal_queries();
     let of = |filter: Filter| limits.stored_events(&filter);
     assert_eq!([of(Filter::new()), of(Filter::new().limit(9_000))], [5_000, 5_000]);
 }
@@ -415,7 +415,7 @@ proptest! {
     fn a_query_brings_what_a_request_brings(
         events in fixtures::events(0..20), filters in prop::collection::vec(fixtures::filter(), 1..4),
     ) {
-        // Those inside read what is private, too.
+        // Queries from inside the process also return private events.
         let mut bench = Bench::configured(|config| config.access.private_kinds = OneOf::default());
         for event in &events {
             bench.publish(ALICE, event);
@@ -428,7 +428,7 @@ proptest! {
         prop_assert_eq!(asked, answer.into_iter().map(|(_, text)| text).collect::<Vec<_>>());
     }
 
-    /// One relay never forgets, the second forgets after every message, the third gets messages that were checked
+    /// One relay never forgets, the second forgets after every message, the third gets messages that were verified
     /// before.
     #[test]
     fn forgetting_and_checking_elsewhere_change_nothing(steps in prop::collection::vec((any::<bool>(), step()), 1..24)) {
@@ -441,7 +441,7 @@ proptest! {
             benches[1].relay.forget(Timestamp::EPOCH);
             let mut third = messages(benches[2].verified_text(connection, &text));
             if text.starts_with("[\"EVENT\"") {
-                // In which order subscriptions are told is nobody's business.
+                // The order of subscriptions is not specified.
                 [&mut first, &mut second, &mut third].into_iter().for_each(|told| told.get_mut(1..).unwrap_or_default().sort());
             }
             prop_assert_eq!(&first, &second);

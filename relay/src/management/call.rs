@@ -6,9 +6,9 @@ use openagents_host::{EventId, Kind, PublicKey};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{List, Wording};
+use super::{InformationText, List};
 
-/// The methods of NIP-86 that are supported: all but those for roles, which this relay does not have.
+/// The supported methods of NIP-86: all except those for roles, which this relay does not have.
 pub const METHODS: [&str; 20] = [
     "banpubkey",
     "unbanpubkey",
@@ -32,7 +32,7 @@ pub const METHODS: [&str; 20] = [
     "supportedmethods",
 ];
 
-/// The longest reason and the longest text that is kept, in characters.
+/// The maximum length of a reason or a text, in characters.
 const MAX_TEXT_CHARS: usize = 4_096;
 
 /// A management call.
@@ -45,15 +45,16 @@ pub enum Call {
     BanPubkey(PublicKey, Option<String>),
     /// Accept the events of a banned author again.
     UnbanPubkey(PublicKey),
-    /// Allow a key to publish. With the first one, only allowed keys may publish.
+    /// Allow a key to publish. As soon as one key is allowed, only allowed keys may publish.
     AllowPubkey(PublicKey, Option<String>),
-    /// Take a key off the allowed ones. With the last one gone, everybody may publish.
+    /// Remove a key from the allowed ones. When none is left, everybody may publish.
     UnallowPubkey(PublicKey),
     /// Remove an event and refuse it from now on.
     BanEvent(EventId, Option<String>),
     /// Accept a banned event again, or mark a reported one as acceptable.
     AllowEvent(EventId, Option<String>),
-    /// Accept a kind: again, if it was disallowed; otherwise only allowed kinds are accepted from now on.
+    /// Accept a kind again if it was disallowed; otherwise add it to the allowed kinds, which are then the only ones
+    /// accepted.
     AllowKind(Kind),
     /// Refuse a kind.
     DisallowKind(Kind),
@@ -66,10 +67,10 @@ pub enum Call {
     /// Show the events that were reported and are neither banned nor allowed.
     ShowReported,
     /// Change the relay's name, description or icon.
-    Change(Wording, String),
+    Change(InformationText, String),
 }
 
-/// Why a request body is not a call.
+/// Why a request body is not a valid call.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CallError {
@@ -77,7 +78,7 @@ pub enum CallError {
     #[error("expected an object with `method` and `params`: {0}")]
     Form(String),
     /// The method is not supported.
-    #[error("there is no method `{0}` here; `supportedmethods` lists those that there are")]
+    #[error("the method `{0}` is not supported; `supportedmethods` lists those that are")]
     Method(String),
     /// A parameter is missing or cannot be read.
     #[error("the method `{method}` needs {expected} as its first parameter")]
@@ -88,7 +89,7 @@ pub enum CallError {
         expected: &'static str,
     },
     /// A text parameter is too long.
-    #[error("a text can have at most {MAX_TEXT_CHARS} characters here")]
+    #[error("a text can have at most {MAX_TEXT_CHARS} characters")]
     TooLong,
 }
 
@@ -100,13 +101,13 @@ struct Form {
 }
 
 impl Call {
-    /// Reads the body of a request.
+    /// Parses the body of a request.
     ///
     /// ```
-    /// use openagents_relay::management::{Call, Wording};
+    /// use openagents_relay::management::{Call, InformationText};
     ///
     /// let call = Call::parse(r#"{"method":"changerelayname","params":["Ada's"]}"#);
-    /// assert_eq!(call, Ok(Call::Change(Wording::Name, "Ada's".into())));
+    /// assert_eq!(call, Ok(Call::Change(InformationText::Name, "Ada's".into())));
     /// ```
     ///
     /// # Errors
@@ -127,7 +128,7 @@ impl Call {
         };
         let address = || text.and_then(|text| text.parse().ok()).ok_or_else(|| expected("an IP address"));
         let kind = || {
-            // Some clients send every parameter as a text.
+            // Some clients send every parameter as a string.
             let number = first.and_then(|first| first.as_u64().or_else(|| first.as_str()?.parse().ok()));
             let kind = number.and_then(|number| u16::try_from(number).ok()).map(Kind);
             kind.ok_or_else(|| expected("a kind, 0 to 65535,"))
@@ -149,9 +150,9 @@ impl Call {
             "allowevent" => Self::AllowEvent(id()?, reason()?),
             "banevent" => Self::BanEvent(id()?, reason()?),
             "listbannedevents" => Self::Show(List::BannedEvents),
-            "changerelayname" => Self::Change(Wording::Name, wording()?),
-            "changerelaydescription" => Self::Change(Wording::Description, wording()?),
-            "changerelayicon" => Self::Change(Wording::Icon, wording()?),
+            "changerelayname" => Self::Change(InformationText::Name, wording()?),
+            "changerelaydescription" => Self::Change(InformationText::Description, wording()?),
+            "changerelayicon" => Self::Change(InformationText::Icon, wording()?),
             "allowkind" => Self::AllowKind(kind()?),
             "disallowkind" => Self::DisallowKind(kind()?),
             "listallowedkinds" => Self::Show(List::AllowedKinds),

@@ -1,4 +1,4 @@
-//! The rules in force: the configured lists and what operators have added to them.
+//! The rules in force: the configured lists with the operators' changes.
 
 use std::net::IpAddr;
 
@@ -6,17 +6,17 @@ use openagents_host::{EventId, Kind, PublicKey};
 
 use crate::admission::{Lists, Network};
 
-/// What holds at present: the lists of the configuration and those of the operators as one, and what they call the
-/// relay.
+/// The rules in force: the lists of the configuration and of the operators combined, and the operators' texts for the
+/// relay information document.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rules {
     /// The allow and block lists.
     pub lists: Lists,
-    /// What the relay is called, in place of its configured name.
+    /// The relay's name, in place of the configured one.
     pub name: Option<String>,
-    /// What it is for, in place of its configured description.
+    /// The relay's description, in place of the configured one.
     pub description: Option<String>,
-    /// The address of its picture, in place of the configured one.
+    /// The URL of the relay's icon, in place of the configured one.
     pub icon: Option<String>,
 }
 
@@ -67,25 +67,25 @@ impl List {
 
 /// An entry of a list: a key or an id in hex, a number, or an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed {
+pub struct ListEntry {
     /// The key, id, kind or address, as text.
     pub subject: String,
     /// The reason that the operator gave.
     pub reason: Option<String>,
 }
 
-/// A text that operators can change.
+/// A text of the relay information document that operators can change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wording {
+pub enum InformationText {
     /// The relay's name.
     Name,
-    /// Its description.
+    /// The relay's description.
     Description,
-    /// The address of its picture.
+    /// The URL of the relay's icon.
     Icon,
 }
 
-impl Wording {
+impl InformationText {
     /// All lists or texts.
     pub const ALL: [Self; 3] = [Self::Name, Self::Description, Self::Icon];
 
@@ -100,13 +100,13 @@ impl Wording {
 }
 
 impl Rules {
-    /// Those of a configuration, before operators change anything.
+    /// The rules of a configuration, without changes of operators.
     #[must_use]
     pub fn of(lists: Lists) -> Self {
         Self { lists, ..Self::default() }
     }
 
-    /// Adds an entry that was kept. What cannot be read was written by somebody else and changes nothing.
+    /// Adds a stored entry. An entry that cannot be parsed was not written by this program and is ignored.
     pub(crate) fn add(&mut self, list: List, subject: &str) {
         let lists = &mut self.lists;
         let key = || PublicKey::from_hex(subject).ok();
@@ -124,12 +124,12 @@ impl Rules {
         }
     }
 
-    /// Sets a text that was kept.
-    pub(crate) fn set(&mut self, wording: Wording, text: String) {
+    /// Sets a stored text.
+    pub(crate) fn set(&mut self, wording: InformationText, text: String) {
         match wording {
-            Wording::Name => self.name = Some(text),
-            Wording::Description => self.description = Some(text),
-            Wording::Icon => self.icon = Some(text),
+            InformationText::Name => self.name = Some(text),
+            InformationText::Description => self.description = Some(text),
+            InformationText::Icon => self.icon = Some(text),
         }
     }
 }

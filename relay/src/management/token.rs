@@ -1,4 +1,4 @@
-//! The event that authorizes a management call (NIP-98). Each changes something once.
+//! The event that authorizes a management call (NIP-98). Each can authorize only one change.
 
 use openagents_host::nostr::http_auth::TIME_WINDOW;
 use openagents_host::{Event, EventId, Timestamp};
@@ -11,19 +11,19 @@ use super::Call;
 pub struct Token {
     /// The event's id.
     pub id: EventId,
-    /// When it was made, in seconds since the Unix epoch.
+    /// Its `created_at`, in seconds since the Unix epoch.
     pub created_at: u64,
 }
 
 impl Token {
-    /// The token that an event is.
+    /// The token of an event.
     #[must_use]
     pub fn of(event: &Event) -> Self {
         Self { id: event.id, created_at: event.created_at }
     }
 
-    /// How long it has to be remembered: until no door takes it any more, and as long again, since the clock of the
-    /// door is not that of the database.
+    /// How long it must be remembered: until no HTTP route accepts it any more, and twice that time, because the clock
+    /// of the route may differ from that of the database.
     pub(crate) const fn remembered_until(self) -> Timestamp {
         Timestamp::from_seconds(self.created_at.saturating_add(TIME_WINDOW).saturating_add(TIME_WINDOW))
     }
@@ -32,13 +32,13 @@ impl Token {
 /// A management call and the token that authorizes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedCall {
-    /// What was signed for it. Whoever hands this in has checked it: time, address, body, signature, and who signed.
+    /// The token. The caller has checked its time, URL, body hash, signature and signer.
     pub token: Token,
     /// The call.
     pub call: Call,
 }
 
-/// The token was used before. Nothing was done.
+/// The token was used before, so the call was not carried out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, thiserror::Error)]
-#[error("this event was used already: sign a new one for each change")]
+#[error("this event was used already; sign a new one for each change")]
 pub struct UsedToken;

@@ -1,8 +1,8 @@
-//! The relay's server: WebSockets on hyper, one thread that owns the database.
+//! The native relay server: WebSockets on hyper, and one engine thread that owns the database.
 //!
-//! Every connection has a task that reads, checks and verifies, and one that writes. Between them and the
-//! database stands the [`EngineThread`], which commits what has come in together. Routing HTTP is left to whoever
-//! owns the port: it hands over upgrades ([`RelayHandle::upgrade`]).
+//! Each connection has two tasks: one reads, checks and verifies messages, the other writes. The [`EngineThread`]
+//! between them and the database commits messages in batches. HTTP routing is up to the owner of the port, who passes
+//! on upgrade requests ([`RelayHandle::upgrade`]).
 
 mod connection;
 mod connections;
@@ -47,24 +47,24 @@ use read_queue::ReadQueue;
 use reader_pool::{ReaderContext, ReaderPool};
 use state::ServerState;
 
-/// How a native relay is run.
+/// The configuration of a native relay.
 #[derive(Clone, Debug)]
 pub struct RelayServerConfig {
-    /// The database file; it is made if it is not there.
+    /// The database file; it is created if missing.
     pub path: PathBuf,
-    /// What a commit has survived when an event is acknowledged.
+    /// Which failures an acknowledged event survives.
     pub durability: Durability,
-    /// What the relay accepts, and what it hands over.
+    /// What the relay accepts and hands over.
     pub relay: RelayConfig,
-    /// What it says about itself: made of `relay`, so that it says what holds.
+    /// The relay information document (NIP-11). It is derived from `relay`, so that both agree.
     pub information: RelayInformation,
-    /// Forget everything but the database and the sessions after every batch of messages, as a Durable Object may:
-    /// a test of the program that costs most of its speed.
+    /// For tests: forget everything but the database and the sessions after every batch of messages, as a Durable
+    /// Object may. This makes the relay much slower.
     pub forget_memory: bool,
 }
 
 impl RelayServerConfig {
-    /// A relay on this file.
+    /// A relay on this database file.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         let relay = RelayConfig::default();
         Self {
@@ -77,7 +77,7 @@ impl RelayServerConfig {
     }
 }
 
-/// Why a relay did not start.
+/// Why a relay could not be started.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
@@ -88,7 +88,7 @@ pub enum StartError {
     #[error(transparent)]
     Schema(#[from] SchemaError),
     /// The engine thread cannot be started.
-    #[error("the relay's thread could not be started: {0}")]
+    #[error("the relay's engine thread could not be started: {0}")]
     Thread(#[from] std::io::Error),
 }
 
@@ -97,17 +97,17 @@ pub enum StartError {
 pub struct RelayServer {
     handle: RelayHandle,
     thread: EngineThread,
-    /// None where the engine itself reads.
+    /// `None` if the engine itself reads.
     readers: Option<ReaderPool>,
     path: PathBuf,
     durability: Durability,
 }
 
 impl RelayServer {
-    /// Starts a relay. It must be called within a tokio runtime, in which its connections live.
+    /// Starts a relay. Must be called within a tokio runtime, on which the connections' tasks run.
     ///
     /// # Errors
-    /// When the database cannot be opened, or is of a later release.
+    /// When the database cannot be opened or was written by a later release.
     pub async fn start(
         config: RelayServerConfig,
         handover: Arc<dyn HandoverSink>,
@@ -115,7 +115,7 @@ impl RelayServer {
         let connections = Arc::new(ConnectionTable::default());
         let (deliveries, waiting) = handover::queue();
         let (read_queue, commits) = (Arc::<ReadQueue>::default(), CommitWatch::default());
-        // A relay that forgets shows what a Durable Object does, which reads by itself.
+        // With `forget`, the relay behaves like a Durable Object, whose engine reads by itself.
         let has_reader_threads = !config.forget_memory;
         let gate = Arc::new(Gate::new(&config.relay.limits, &config.relay.admission));
         let engine = {
@@ -156,12 +156,12 @@ impl RelayServer {
         self.handle.clone()
     }
 
-    /// Completes when the relay has ended although nobody shut it down.
+    /// Completes when the relay has ended without a shutdown.
     pub async fn ended(&mut self) {
         self.thread.ended().await;
     }
 
-    /// Answers what has come in, says goodbye to every connection (1001) and stops.
+    /// Answers the messages received so far, closes every connection (code 1001) and stops.
     pub async fn shutdown(self) {
         const CLOSE_ALL_TIMEOUT: Duration = Duration::from_secs(5);
         self.handle.0.gate.close();
@@ -172,7 +172,7 @@ impl RelayServer {
             let emptied =
                 tokio::task::spawn_blocking(move || Sqlite::empty_log_left_behind(&path, durability));
             if let Ok(Err(error)) = emptied.await {
-                tracing::warn!(%error, "the write-ahead log is left behind; the next start reads it");
+                tracing::warn!(%error, "the write-ahead log was not emptied; the next start will read it");
             }
         }
         self.handle.0.connections.close_all();
@@ -180,12 +180,12 @@ impl RelayServer {
     }
 }
 
-/// A handle to a running relay. Clones are handles to the same one.
+/// A handle to a running relay. Clones refer to the same relay.
 #[derive(Clone)]
 pub struct RelayHandle(Arc<ServerState>);
 
 impl RelayHandle {
-    /// Publishes an event from inside. When this returns, the event is stored as durably as the relay stores any.
+    /// Publishes an event from inside the process. When this returns, the event is stored as durably as any other.
     ///
     /// # Errors
     /// When the relay has stopped.
@@ -193,12 +193,13 @@ impl RelayHandle {
         self.0.publish(event).await
     }
 
-    /// The stored events that match any of the filters, as a `REQ` would bring them: newest first, each once. What was
-    /// published before is among them.
+    /// The stored events that match any of the filters, as a `REQ` would return them: the newest first, each once.
+    /// Includes everything that was published before the call.
     ///
-    /// A filter brings its `limit`, and at most [`MAX_LIMIT_INSIDE`](crate::limits::MAX_LIMIT_INSIDE). All together
-    /// have at most [`max_answer_length`](crate::Limits::max_answer_length) bytes; what is left out is the oldest, and
-    /// can be asked for with `until`.
+    /// Each filter returns at most its `limit`, and never more than
+    /// [`MAX_INTERNAL_LIMIT`](crate::limits::MAX_INTERNAL_LIMIT). In total there are at most
+    /// [`max_answer_length`](crate::Limits::max_answer_length) bytes; if events are left out, they are the oldest, and
+    /// can be queried with `until`.
     ///
     /// ```
     /// # async fn count(relay: openagents_relay::native::RelayHandle) -> Result<(), Box<dyn std::error::Error>> {
@@ -213,15 +214,15 @@ impl RelayHandle {
     /// ```
     ///
     /// # Errors
-    /// When there are more than [`max_filters`](crate::Limits::max_filters), or the relay's database failed, or the
-    /// relay has stopped.
+    /// When there are more than [`max_filters`](crate::Limits::max_filters), the relay's database failed, or the relay
+    /// has stopped.
     pub async fn query(&self, filters: Vec<Filter>) -> Result<Vec<Event>, QueryError> {
         let found = self.0.query(filters).await?;
         query::read(&found.map_err(QueryError::Refused)?)
     }
 
-    /// Carries out what an operator of the relay wants (NIP-86), or says that the token of the call was used before.
-    /// Who is an operator is for the caller to know.
+    /// Carries out a management call of an operator (NIP-86), or reports that the call's token was used before. The
+    /// caller must have checked that the token's signer is an operator.
     ///
     /// # Errors
     /// When the relay has stopped.
@@ -232,12 +233,12 @@ impl RelayHandle {
         self.0.manage(call).await
     }
 
-    /// Makes a WebSocket of a request and serves it, in a task of its own.
+    /// Upgrades a request to a WebSocket and serves it in a task of its own.
     ///
-    /// The response must be sent, over a connection that allows upgrades (hyper's `with_upgrades`).
-    /// Set `TCP_NODELAY` on it, or every answer takes 40 ms.
+    /// The response must be sent over a connection that allows upgrades (hyper's `with_upgrades`). Set `TCP_NODELAY`
+    /// on it, or every answer takes 40 ms.
     ///
-    /// `address` is where the client is, as far as that is known: behind a proxy, what the proxy says.
+    /// `address` is the client's address if known; behind a proxy, the one that the proxy reports.
     pub fn upgrade(&self, request: &mut Request, address: Option<IpAddr>) -> Response {
         let permit = match self.0.gate.admit_connection(address) {
             Ok(permit) => permit,
@@ -250,7 +251,7 @@ impl RelayHandle {
         let Ok(origin) = Origin::new(address, None) else {
             return response::error(
                 StatusCode::SERVICE_UNAVAILABLE,
-                "this relay has no random numbers at present",
+                "this relay cannot generate random numbers at present",
             );
         };
         match handshake::accept(request) {
@@ -259,13 +260,13 @@ impl RelayHandle {
                 response
             }
             Err(error) => {
-                let reason = format!("this is no WebSocket handshake: {error}");
+                let reason = format!("not a WebSocket handshake: {error}");
                 response::error(StatusCode::BAD_REQUEST, &reason)
             }
         }
     }
 
-    /// The relay information document (NIP-11), with the headers that let pages of any origin read it.
+    /// The relay information document (NIP-11), with the CORS headers that let web pages of any origin read it.
     #[must_use]
     pub fn information(&self) -> Response {
         self.0.information()

@@ -1,5 +1,4 @@
-//! What is done to a relay's database beside serving it: [`import`], [`export`], [`sync`], [`statistics`],
-//! [`maintenance`].
+//! Offline tools for a relay's database: [`import`], [`export`], [`sync`], [`statistics`], [`maintenance`].
 
 pub mod bulk_insert;
 pub mod database;

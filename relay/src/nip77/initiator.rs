@@ -5,10 +5,10 @@ use openagents_host::EventId;
 
 use super::{MAX_MESSAGE_BYTES, Records};
 
-/// The asking side of a reconciliation: the client of NIP-77.
+/// The initiating side of a reconciliation: the client of NIP-77.
 ///
-/// It moves no bytes. [`open`](Self::open) gives the message for `NEG-OPEN`, every `NEG-MSG` of the relay goes through
-/// [`step`](Self::step), which says what was learned and what to send next.
+/// It does no I/O. [`open`](Self::open) returns the message for `NEG-OPEN`; every `NEG-MSG` of the relay is passed to
+/// [`step`](Self::step), which returns the differences found and what to send next.
 ///
 /// ```
 /// use openagents_relay::nip77::{Reconciliation, Records, answer};
@@ -28,40 +28,40 @@ pub struct Reconciliation {
     records: Records,
 }
 
-/// What a message of the relay tells.
+/// The differences found by a message of the relay.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Difference {
-    /// These events are missing there.
+    /// The ids of events that the relay lacks.
     pub have: Vec<EventId>,
-    /// These events are missing here.
+    /// The ids of events that this side lacks.
     pub need: Vec<EventId>,
-    /// What to send next; if there is nothing, all differences are known.
+    /// The next message to send; `None` if all differences are known.
     pub next: Option<Vec<u8>>,
 }
 
-/// Why a reconciliation cannot go on.
+/// Why a reconciliation failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReconciliationError {
-    /// The other side speaks another version of the protocol.
-    #[error("the other side speaks another version of the Negentropy protocol")]
-    StoredVersion,
-    /// The message is not what the protocol describes.
-    #[error("the message is no Negentropy message: {0}")]
+    /// The other side uses another version of the protocol.
+    #[error("the other side uses another version of the Negentropy protocol")]
+    Version,
+    /// The message is malformed.
+    #[error("not a Negentropy message: {0}")]
     Malformed(String),
 }
 
 impl From<Error> for ReconciliationError {
     fn from(error: Error) -> Self {
         match error {
-            Error::UnsupportedProtocolVersion => Self::StoredVersion,
+            Error::UnsupportedProtocolVersion => Self::Version,
             error => Self::Malformed(error.to_string()),
         }
     }
 }
 
 impl Reconciliation {
-    /// Begins with the events that are here, and says what to send first.
+    /// Starts a reconciliation with the local events; returns the first message.
     ///
     /// # Errors
     /// Never, for records that fit into memory.
@@ -70,8 +70,8 @@ impl Reconciliation {
         Ok((Self { records }, first))
     }
 
-    /// Reads the relay's answer. What several answers tell is to be added up. How many there may be is for the caller
-    /// to bound: a relay can go on for ever.
+    /// Handles the relay's answer. The differences of all answers add up. The caller must bound their number: a relay
+    /// can go on for ever.
     ///
     /// # Errors
     /// When the message is malformed or of another version.

@@ -3,7 +3,7 @@
 use negentropy::{Error, Id, NegentropyStorageVector};
 use openagents_host::EventId;
 
-/// The events that one side has: ids with their seconds, in the order of the protocol.
+/// The events that one side has, as times and ids in the order of the protocol.
 #[derive(Clone, Debug, Default)]
 pub struct Records {
     sorted: NegentropyStorageVector,
@@ -11,13 +11,13 @@ pub struct Records {
 }
 
 impl Records {
-    /// How many they are.
+    /// The number of events.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.count
     }
 
-    /// Whether there is none.
+    /// Whether there are no events.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.count == 0
@@ -38,10 +38,10 @@ impl Records {
     }
 }
 
-/// Of pairs of second and id, in any order. What comes twice is there once.
+/// From pairs of time (Unix seconds) and id, in any order. Duplicates are removed.
 impl FromIterator<(u64, EventId)> for Records {
     fn from_iter<I: IntoIterator<Item = (u64, EventId)>>(pairs: I) -> Self {
-        // Only a set that is sealed already refuses.
+        // Only a sealed set refuses insertions.
         Self::try_from_pairs(pairs.into_iter()).unwrap_or_default()
     }
 }

@@ -1,4 +1,4 @@
-//! The responding side of a reconciliation: the open ones of all clients.
+//! The responding side of reconciliations: those that clients have open.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,16 +15,16 @@ use crate::session::ConnectionId;
 use openagents_host::nostr::filter::Filter;
 use openagents_host::nostr::message::SubscriptionId;
 
-/// How many reconciliations one connection can have open.
+/// How many reconciliations a connection can have open.
 const MAX_OPEN: usize = 8;
 
-/// For how long the records of a reconciliation that nobody goes on with stay in memory.
+/// How long the records of an idle reconciliation stay in memory.
 const RECORDS_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The answer to a client's message: a message for `NEG-MSG`. It depends on nothing but the two, so that a relay needs
-/// to remember nothing of a reconciliation but its filter.
+/// The answer to a client's message, to be sent as `NEG-MSG`. It depends only on the two arguments, so a relay needs
+/// to remember only the filter of a reconciliation.
 ///
-/// A message of another version of the protocol is answered with the version that this side speaks (NIP-77, "Message").
+/// A message of another protocol version is answered with the supported version (NIP-77, "Message").
 ///
 /// # Errors
 /// When the message is malformed.
@@ -34,8 +34,8 @@ pub fn answer(records: &Records, message: &[u8]) -> Result<Vec<u8>, Reconciliati
 
 /// The reconciliations that clients have open.
 ///
-/// What is kept of one is its filter. Its records are in memory for as long as there is room and somebody goes on with
-/// it: they can be read from the store again, in which case the answer tells of what has come since, too.
+/// Only the filter of each must be kept. Its records stay in memory while there is room and it is in use. They can be
+/// read from the store again, in which case later answers include newer events.
 #[derive(Debug, Default)]
 pub struct Reconciliations {
     open: BTreeMap<ConnectionId, BTreeMap<SubscriptionId, Filter>>,
@@ -49,10 +49,10 @@ struct KeptRecords {
 }
 
 impl Reconciliations {
-    /// Opens one; it replaces the connection's one of the same name (NIP-77).
+    /// Opens a reconciliation; it replaces one with the same id on the same connection (NIP-77).
     ///
     /// # Errors
-    /// When the connection would have more than it can have. What it had under this name is closed.
+    /// When the connection exceeds a limit. A reconciliation with the same id is closed in that case.
     pub fn open(
         &mut self,
         connection: ConnectionId,
@@ -65,28 +65,28 @@ impl Reconciliations {
         if open.len() >= MAX_OPEN {
             return Err(Reason::new(
                 Prefix::Blocked,
-                format!("a connection can have {MAX_OPEN} reconciliations open here"),
+                format!("a connection can have at most {MAX_OPEN} reconciliations open"),
             ));
         }
-        // Filters always serialise.
+        // Filters always serialize.
         let length = |filter: &Filter| serde_json::to_string(filter).map_or(usize::MAX, |json| json.len());
         let total = open.values().map(length).fold(length(filter), usize::saturating_add);
         if total > limits.max_filters_length {
             let limit = limits.max_filters_length;
-            let text = format!("the filters of a connection can have {limit} bytes together here");
+            let text = format!("the filters of a connection can have at most {limit} bytes in total");
             return Err(Reason::new(Prefix::Blocked, text));
         }
         open.insert(id.clone(), filter.clone());
         Ok(())
     }
 
-    /// The filter of one that is open.
+    /// The filter of an open reconciliation.
     #[must_use]
     pub fn filter(&self, connection: ConnectionId, id: &SubscriptionId) -> Option<&Filter> {
         self.open.get(&connection)?.get(id)
     }
 
-    /// Its records, if they are still in memory.
+    /// The records of an open reconciliation, if they are still in memory.
     pub fn records(
         &mut self,
         now: Timestamp,
@@ -99,8 +99,8 @@ impl Reconciliations {
         Some(&kept.records)
     }
 
-    /// Keeps the records of one that is open, at the cost of those that were used least recently if all together would
-    /// be more than `at_most`.
+    /// Keeps the records of an open reconciliation. If all records together exceed `at_most`, the least recently used
+    /// ones are dropped.
     pub fn keep(
         &mut self,
         now: Timestamp,
@@ -116,7 +116,7 @@ impl Reconciliations {
         while self.kept.len() > 1
             && self.kept.values().map(|kept| kept.records.len()).sum::<usize>() > at_most
         {
-            // Of those used at the same instant, this one is still the newest.
+            // If several were last used at the same instant, this one still counts as the newest.
             let others = self.kept.iter().filter(|(other, _)| **other != key);
             let oldest = others.min_by_key(|(_, kept)| kept.used).map(|(key, _)| key.clone());
             let Some(oldest) = oldest else { return };
@@ -124,25 +124,24 @@ impl Reconciliations {
         }
     }
 
-    /// Lets go of the records that nobody has used for a while.
+    /// Drops records that were not used for a while.
     pub fn forget_unused(&mut self, now: Timestamp) {
         self.kept.retain(|_, kept| kept.used + RECORDS_IDLE_TIMEOUT > now);
     }
 
-    /// Closes one and says whether it was open.
+    /// Closes a reconciliation; returns whether it was open.
     pub fn close(&mut self, connection: ConnectionId, id: &SubscriptionId) -> bool {
         self.kept.remove(&(connection, id.clone()));
         self.open.get_mut(&connection).is_some_and(|open| open.remove(id).is_some())
     }
 
-    /// Closes all of a connection.
+    /// Closes all reconciliations of a connection.
     pub fn close_all(&mut self, connection: ConnectionId) {
         self.open.remove(&connection);
         self.kept.retain(|(of, _), _| *of != connection);
     }
 
-    /// A connection's open reconciliations as compact JSON, if there are any, from which [`restore`](Self::restore)
-    /// makes them again.
+    /// The open reconciliations of a connection as compact JSON for [`restore`](Self::restore), if there are any.
     #[must_use]
     pub fn saved(&self, connection: ConnectionId) -> Option<Box<RawValue>> {
         let open = self.open.get(&connection).filter(|open| !open.is_empty())?;
@@ -153,15 +152,15 @@ impl Reconciliations {
             }
             json.push_str(id.as_json());
             json.push(':');
-            // Filters always serialise.
+            // Filters always serialize.
             json.push_str(&serde_json::to_string(filter).unwrap_or_default());
         }
         json.push('}');
         RawValue::from_string(json).ok()
     }
 
-    /// Takes up the reconciliations that were [`saved`](Self::saved). One that this release cannot read is closed: the
-    /// client's next message is answered with that.
+    /// Restores [`saved`](Self::saved) reconciliations. One that cannot be parsed by this release is closed, and the
+    /// client learns that from the answer to its next message.
     pub fn restore(&mut self, connection: ConnectionId, saved: &RawValue, limits: &Limits) {
         let saved: BTreeMap<String, &RawValue> = serde_json::from_str(saved.get()).unwrap_or_default();
         for (id, filter) in saved {

@@ -24,7 +24,7 @@ fn ids(pairs: &Pairs, without: &Pairs) -> BTreeSet<EventId> {
     pairs.difference(without).map(|(_, id)| *id).collect()
 }
 
-/// What a client learns that has `own`, from a relay that has `theirs`; and in how many messages.
+/// The differences found by a client with `own` and a relay with `theirs`, and the number of messages this took.
 fn reconcile(own: &Pairs, theirs: &Pairs) -> (BTreeSet<EventId>, BTreeSet<EventId>, u32) {
     let relay: Records = theirs.iter().copied().collect();
     let (mut client, mut message) = Reconciliation::open(own.iter().copied().collect()).unwrap();
@@ -44,8 +44,8 @@ fn reconcile(own: &Pairs, theirs: &Pairs) -> (BTreeSet<EventId>, BTreeSet<EventI
     panic!("it does not end");
 }
 
-/// A pair of a small range of seconds, so that many are of the same; ids share beginnings. An id has one second: it is
-/// the hash of it.
+/// A record from a small range of times, so that many are equal. Ids share prefixes, and each has one time, since it
+/// is the hash of the event.
 fn pair() -> impl Strategy<Value = (u64, EventId)> {
     let second = prop_oneof![0..5_u64, any::<u32>().prop_map(u64::from)];
     (second, 0..4_u8, any::<u16>()).prop_map(|(second, first, last)| {
@@ -125,7 +125,7 @@ fn another_version_is_answered_with_the_one_that_is_spoken() {
     assert_eq!(answer(&records, &[0x62, 1, 2, 3]), Ok(vec![0x61]));
     assert!(matches!(answer(&records, &[0x12]), Err(ReconciliationError::Malformed(_))));
     let (mut client, _) = Reconciliation::open(records).unwrap();
-    assert_eq!(client.step(&[0x60]), Err(ReconciliationError::StoredVersion));
+    assert_eq!(client.step(&[0x60]), Err(ReconciliationError::Version));
 }
 
 #[test]

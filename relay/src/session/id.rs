@@ -1,13 +1,13 @@
-//! The ids of connections and of calls from inside the process.
+//! The ids of connections, and of calls from inside the process.
 
 use std::fmt;
 
-/// The number of a connection, given by the host; unique among those that are open.
+/// The number of a connection, assigned by the host; unique among open connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId(u64);
 
 impl ConnectionId {
-    /// The connection of this number.
+    /// The connection with this number.
     #[must_use]
     pub const fn new(number: u64) -> Self {
         Self(number)
@@ -19,7 +19,7 @@ impl ConnectionId {
         self.0
     }
 
-    /// Reads what [`Display`](fmt::Display) writes.
+    /// Parses the output of [`Display`](fmt::Display).
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         if text.len() != 16 {
@@ -35,7 +35,7 @@ impl fmt::Display for ConnectionId {
     }
 }
 
-/// The number of a publication, query or management call made by the process itself, given by the host; its reply
-/// carries the same.
+/// The number of a publication, query or management call from inside the process, assigned by the host. The reply has
+/// the same number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);

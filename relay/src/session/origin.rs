@@ -1,25 +1,25 @@
-//! Where a connection comes from, and its challenge for authentication (NIP-42).
+//! The origin of a connection: the client's address, and its challenge for authentication (NIP-42).
 
 use std::net::IpAddr;
 
 /// What the host knows about a new connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origin {
-    /// What a client has to sign to authenticate on this connection (NIP-42): random, for this connection only, never
+    /// What a client must sign to authenticate on this connection (NIP-42): random, unique to this connection, not
     /// empty.
     pub challenge: String,
     /// The client's address, if known.
     pub address: Option<IpAddr>,
-    /// The host name under which the relay was reached, if the platform vouches for it. A `Host` header that nobody
-    /// routed by does not count: a relay in the middle would send its own name.
+    /// The host name by which the relay was reached, if the platform routes by it. An unchecked `Host` header is not
+    /// trusted: a malicious relay in between would send its own name.
     pub host: Option<String>,
 }
 
 impl Origin {
-    /// A connection from this address, with a challenge of its own.
+    /// The origin of a connection from this address, with a new random challenge.
     ///
     /// # Errors
-    /// When the system gives no random bytes.
+    /// When the system provides no random bytes.
     pub fn new(address: Option<IpAddr>, host: Option<String>) -> Result<Self, getrandom::Error> {
         let mut challenge = [0; 16];
         getrandom::fill(&mut challenge)?;

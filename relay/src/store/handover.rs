@@ -1,4 +1,4 @@
-//! The `handover` table: events to be delivered outside the relay, written with the event, deleted when delivered.
+//! The `handover` table: events for the agent, written together with the event and deleted when the agent confirms.
 
 use std::time::Duration;
 
@@ -7,18 +7,18 @@ use openagents_host::{Event, EventId, Timestamp, VerifiedEvent};
 
 use super::Store;
 
-/// How many are tried again at a time.
+/// How many handovers are retried at a time.
 const MAX_PER_STEP: u32 = 256;
 
-/// How long the first delivery has before the second is tried. It doubles each time.
+/// The delay before the first retry. It doubles with each further one.
 const FIRST_RETRY_DELAY: Duration = Duration::from_secs(2);
 
-/// The longest time between two deliveries.
+/// The longest delay between two attempts.
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(60);
 
 impl<S: Sql> Store<S> {
-    /// Notes that an event is being delivered, and says when that is due again unless it is
-    /// [`delivered`](Self::delivered) before. `stored` says whether the event itself is in the store.
+    /// Records that an event is being handed over, and returns when to retry unless it is
+    /// [`delivered`](Self::delivered) by then. `stored` says whether the event itself is in the store.
     ///
     /// # Errors
     /// When the database fails.
@@ -37,7 +37,7 @@ impl<S: Sql> Store<S> {
         Ok(due)
     }
 
-    /// Forgets a delivery.
+    /// Deletes a handover that was confirmed.
     ///
     /// # Errors
     /// When the database fails.
@@ -45,8 +45,7 @@ impl<S: Sql> Store<S> {
         self.sql.execute("DELETE FROM handover WHERE id = ?", values![id])
     }
 
-    /// Makes all deliveries due: whoever was to get them lives anew, and what waited for the last life need not wait
-    /// on.
+    /// Makes all handovers due now: the agent was restarted, so the delays of earlier attempts no longer matter.
     ///
     /// # Errors
     /// When the database fails.
@@ -54,7 +53,7 @@ impl<S: Sql> Store<S> {
         self.sql.execute("UPDATE handover SET due = ? WHERE due > ?", values![now, now])
     }
 
-    /// When the next delivery is due.
+    /// When the next handover is due.
     ///
     /// # Errors
     /// When the database fails.
@@ -63,7 +62,8 @@ impl<S: Sql> Store<S> {
         Ok(earliest.and_then(|(due,)| due))
     }
 
-    /// The events whose delivery is due, a few megabytes of them. Each is due again later, with growing patience.
+    /// The events whose handover is due, a few megabytes of them. Schedules the next retry of each, with a longer
+    /// delay.
     ///
     /// # Errors
     /// When the database fails.
@@ -78,7 +78,7 @@ impl<S: Sql> Store<S> {
             for (id, attempts, json) in found.rows {
                 let event = json.and_then(|json| Event::from_json(&json).ok()).and_then(|event| event.verify().ok());
                 let Some(event) = event else {
-                    // A newer version has replaced it since: that one is handed over instead.
+                    // It was replaced by a newer version, which has a handover of its own.
                     self.delivered(&id)?;
                     continue;
                 };
@@ -93,7 +93,7 @@ impl<S: Sql> Store<S> {
     }
 }
 
-/// When to try again, after this many attempts before the one being made.
+/// When to retry, after this many attempts before the current one.
 fn due(now: Timestamp, attempts: u32) -> Timestamp {
     let factor = 2_u32.saturating_pow(attempts.min(16));
     now + FIRST_RETRY_DELAY.saturating_mul(factor).min(MAX_RETRY_DELAY)

@@ -1,4 +1,4 @@
-//! Reading rows until they reach a number of bytes.
+//! Reading rows in batches of limited size.
 
 use std::ops::ControlFlow;
 
@@ -6,29 +6,29 @@ use openagents_host::sql::{FromRow, Sql, SqlError, Value};
 
 use super::Store;
 
-/// How long the rows of a batch are together, in bytes, but for the last of them. A Durable Object has 128 MB, and five
-/// hundred events can be more.
+/// The size of a batch in bytes; the last row may exceed it. A Durable Object has 128 MB of memory, which five hundred
+/// events can exceed.
 const MAX_BATCH_BYTES: usize = 4 * 1024 * 1024;
 
-/// How long a list that is bound as one value may get before it is written, in bytes: a value can have 2 MB.
+/// How long a list that is bound as one value may grow before it is written, in bytes. A value can have 2 MB.
 pub(super) const MAX_LIST_BYTES: usize = 512 * 1024;
 
 /// The first rows of a statement.
 pub(super) struct RowBatch<T> {
     pub(super) rows: Vec<T>,
-    /// There may be more: it ended because of its length.
+    /// Whether the size limit ended the batch, so there may be more rows.
     pub(super) is_cut: bool,
 }
 
-/// What a row weighs in a batch.
+/// The size of a row in a batch.
 pub(super) trait RowLength {
-    /// About how many bytes it has.
+    /// Approximately how many bytes the row has.
     fn length(&self) -> usize;
 }
 
 impl<S: Sql> Store<S> {
-    /// The rows of a statement until they are long enough together. A statement that has to sort would hold them all
-    /// before the first one comes.
+    /// The rows of a statement, up to the size limit. A statement that has to sort would hold all rows in memory
+    /// before the first one is returned.
     pub(super) fn batch<T: FromRow + RowLength>(
         &self,
         statement: &str,
@@ -47,7 +47,7 @@ impl<S: Sql> Store<S> {
     }
 }
 
-/// A row key, or an id, and the JSON of the event.
+/// A row key or an id, and the JSON of the event.
 impl<T> RowLength for (T, Option<String>) {
     fn length(&self) -> usize {
         self.1.as_ref().map_or(0, String::len)

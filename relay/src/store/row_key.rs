@@ -1,31 +1,34 @@
-//! The key of an event's row: its second and the beginning of its id, so that rows are in the order of answers.
+//! The key of an event's row, made of its second and the beginning of its id, so that rows are in answer order.
 
 use openagents_host::Event;
 use openagents_host::sql::{Sql, SqlError, values};
 
-/// The second of the last event that has a row key of its own second: in the year 2242. Later ones share it.
+/// The last second (in the year 2242) that has row keys of its own. Later events share them.
 pub(super) const LAST_SECOND: u64 = (1 << (53 - RANK_BITS)) - 1;
 
-/// How many bits tell apart the events of one second.
+/// How many bits distinguish the events of one second.
 const RANK_BITS: u32 = 20;
 
-/// How many keys to each side of a taken one are tried for a free one.
+/// How many keys on each side of a taken one are tried.
 const MAX_DISTANCE: u64 = 256;
 
 const LAST_RANK: u64 = (1 << RANK_BITS) - 1;
 
-/// The primary key (`seq`) of an event's row. A greater one comes earlier in an answer: it is the second of the event,
-/// then, for the lowest id to come first (NIP-01), how far the beginning of its id is from the highest.
+/// The primary key (`seq`) of an event's row. Events with greater keys come earlier in an answer. It consists of the
+/// event's second and of the distance between the beginning of its id and the greatest one, since within a second the
+/// lowest id comes first (NIP-01).
 ///
-/// So the order of answers is that of the table, and of every index, which end with it: none has to be sorted, an
-/// answer ends at its limit even where thousands of events claim the same second, and none needs the time as well.
+/// So the table is in answer order, and so is every index, because each ends with this key. No answer needs sorting,
+/// an answer can stop at its limit even if thousands of events claim the same second, and no index needs the time as
+/// well.
 ///
-/// Two ids of a second seldom begin with the same 20 bits. The later of them takes the place beside the other.
+/// Two ids of the same second rarely begin with the same 20 bits. If they do, the later event takes a neighbouring
+/// key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct RowKey(u64);
 
 impl RowKey {
-    /// The row key that belongs to an event, whether or not another event has it.
+    /// The row key that an event should have, whether or not it is taken.
     pub(super) fn of(event: &Event) -> Self {
         let [a, b, c, ..] = *event.id.as_bytes();
         let beginning = (u64::from(a) << 12) | (u64::from(b) << 4) | (u64::from(c) >> 4);
@@ -47,14 +50,14 @@ impl RowKey {
         self.0
     }
 
-    /// The row key 0 is for nobody: it stands before the first event where events are read in pages.
+    /// The row key 0 is not used: paging starts after it.
     fn with_rank(self, rank: u64) -> Self {
         Self((self.0 & !LAST_RANK | rank).max(1))
     }
 
-    /// A free row key of its second for an event whose own is taken: as near to it as there is one, on the right side
-    /// of the event that has it. Whoever makes many events can fill all row keys around one: then it is one of the
-    /// [probes](Self::probes) that is free, or none.
+    /// A free row key of the same second for an event whose own is taken: the nearest one on the correct side of the
+    /// event that has it. A sender of many events can fill all the keys around; then one of the [probes](Self::probes)
+    /// may be free.
     pub(super) fn free<S: Sql>(sql: &S, event: &Event) -> Result<Option<Self>, SqlError> {
         let own = Self::of(event);
         let comes_earlier: Option<(bool,)> =
@@ -82,7 +85,7 @@ impl RowKey {
         Ok(None)
     }
 
-    /// Other row keys of the second, which nobody can foretell without the event: told by the later bytes of its id.
+    /// Other row keys of the same second, derived from later bytes of the id so that nobody can predict and fill them.
     fn probes(event: &Event) -> impl Iterator<Item = Self> {
         let (later, _) = event.id.as_bytes().as_chunks::<4>();
         let last = Self::last(event.created_at);
@@ -132,7 +135,7 @@ mod tests {
             let (first, second) = (&pair[first], &pair[second]);
             store.insert(Timestamp::EPOCH, first).unwrap();
             let own = RowKey::of(second).seq();
-            // As if both ids began alike; and the row key beside is taken as well.
+            // As if both ids began alike. The neighbouring row key is taken as well.
             let move_to = "UPDATE event SET seq = ? WHERE id = ?";
             store.sql().execute(move_to, values![own, &first.id]).unwrap();
             let third = event(7, 2);
@@ -146,7 +149,7 @@ mod tests {
         }
     }
 
-    /// Gives all row keys from one to another to events of nobody.
+    /// Assigns all row keys of a range to dummy events.
     fn fill(store: &Store<Sqlite>, from: u64, to: u64) {
         let statement = "WITH RECURSIVE place (seq) AS (SELECT CAST(? AS INTEGER) UNION ALL SELECT seq + 1 FROM place WHERE seq < ?)
              INSERT INTO event (seq, id, pubkey, created_at, kind, json)

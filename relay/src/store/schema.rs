@@ -2,22 +2,25 @@
 
 use openagents_host::sql::{self, SchemaError, Sql};
 
-/// Brings the relay's tables up to date.
+/// Creates or migrates the relay's tables.
 pub(super) fn migrate<S: Sql>(sql: &S) -> Result<(), SchemaError> {
     sql::migrate(sql, "relay", &[EVENTS, MANAGEMENT, USED_TOKENS])
 }
 
-/// A row of an index costs as much as a row of a table, so there is one index for each way to find events, and those
-/// that only some events need are partial. An event without tags is four rows; each indexed tag is one more.
+/// An index entry costs as much as a table row, so there is one index for each way to find events, and indexes that
+/// only some events need are partial. An event without tags takes four rows, and each indexed tag one more.
 ///
-/// * `seq` is the event's row key in the order of answers ([`RowKey`](super::row_key::RowKey)). Every index ends with it, so
-///   all of them are in that order, and none repeats the time.
-/// * `identifier` is NULL where nothing replaces an event, empty for replaceable kinds, the `d` value for addressable ones.
-/// * `tag` repeats the kind, so that a search by tag and kind reads only events that it returns.
-/// * `deleted` and `deleted_address` are what may not come back (NIP-09): an id of its author; versions up to a second.
-/// * `vanished` are authors whose events up to a second may not come back, but for the `request` (NIP-62), `vanishing` those of them of whom some
+/// * `seq` is the event's row key ([`RowKey`](super::row_key::RowKey)). Every index ends with it, so all are in answer
+///   order and none repeats the time.
+/// * `identifier` is NULL for kinds that are not replaceable, empty for replaceable ones, the `d` value for
+///   addressable ones.
+/// * `tag` repeats the kind, so that a query by tag and kind reads only events that it returns.
+/// * `deleted` and `deleted_address` are refused from then on (NIP-09): an id of this author, or versions up to a
+///   second.
+/// * `vanished` are authors whose events up to a second are refused, except the `request` itself (NIP-62). `vanishing`
+///   are those with events still to be removed; `key` is the `p` tag of gift wraps for them.
 ///   events are still to be removed; `key` is the `p` tag of gift wraps for them.
-/// * `handover.json` is the event where it is not stored (ephemeral kinds), else NULL.
+/// * `handover.json` is the event if it is not stored (ephemeral kinds), else NULL.
 const EVENTS: &str = "
 CREATE TABLE event (
     seq INTEGER PRIMARY KEY,
@@ -82,10 +85,10 @@ CREATE TABLE session (
 ) STRICT, WITHOUT ROWID;
 ";
 
-/// What operators change while the relay runs (NIP-86).
+/// Changes made by operators while the relay runs (NIP-86).
 ///
-/// * `listed.subject` is what NIP-86 names it by: a key or an id in hex, a number, an address.
-/// * `purge` has the banned authors of whom events are still to be removed.
+/// * `listed.subject` is what NIP-86 identifies the entry by: a key or an id in hex, a number, or an address.
+/// * `purge` has the banned authors whose events are still to be removed.
 const MANAGEMENT: &str = "
 CREATE TABLE listed (
     list TEXT NOT NULL,
@@ -104,7 +107,8 @@ CREATE TABLE purge (
 ) STRICT, WITHOUT ROWID;
 ";
 
-/// By which signed events operators have managed the relay lately (NIP-98), and until when each is to be known again.
+/// The signed events (NIP-98) with which operators have recently managed the relay, and until when each must be
+/// remembered so that it cannot be used again.
 const USED_TOKENS: &str = "
 CREATE TABLE used_token (
     id BLOB PRIMARY KEY,

@@ -1,10 +1,10 @@
 //! The full-text index of events (NIP-50, SQLite's FTS5).
 //!
-//! The index is not written when an event comes: that would be several rows for each. Events are taken into it many at
-//! a time, in the order of their row keys, up to a mark; Cloudflare then bills a row for each that has words, and no
-//! more. A search goes through the events behind the mark by itself. One that comes later with a row key before the
-//! mark is noted. What was removed stays in the index and joins nothing, until most of the index is such: then it is
-//! made anew.
+//! The index is not written when an event is stored: that would cost several rows per event. Events are added later,
+//! many at a time in the order of their row keys, up to a mark; Cloudflare then bills a single row for each event with
+//! words. A search reads the events behind the mark directly. Late events, whose row key is before the mark, are
+//! recorded separately. Entries of removed events stay in the index, where they join no event, until they are the
+//! majority; then the index is rebuilt.
 
 use std::time::Duration;
 
@@ -16,10 +16,10 @@ use super::row_batch::MAX_LIST_BYTES;
 use super::row_key::RowKey;
 use openagents_host::nostr::search::SearchableText;
 
-/// * `search_index` has the words of an event under its row key, and nothing else: neither texts nor positions. What it finds
-///   is held against the event itself.
-/// * `search_progress` has one row: events up to this row key are in the index, which has so many entries.
-/// * `search_late` are those that came when the mark was past their row key.
+/// * `search_index` has the words of an event under its row key, and neither texts nor positions. Results are compared
+///   with the event itself.
+/// * `search_progress` has one row: the mark (events up to this row key are indexed), and the number of index entries.
+/// * `search_late` has the events that were stored when the mark had already passed their row key.
 const INDEX: &str = "
 CREATE VIRTUAL TABLE search_index USING fts5 (
     words, content = '', columnsize = 0, detail = 'none', tokenize = 'ascii'
@@ -29,18 +29,18 @@ INSERT INTO search_progress (seq, entries) VALUES (0, 0);
 CREATE TABLE search_late (seq INTEGER PRIMARY KEY) STRICT;
 ";
 
-/// When so many events wait for the index, it is time to take them in.
+/// The index is extended when this many events wait for it.
 const INDEX_BATCH: u64 = 256;
 
-/// For how long events are left out of the index: others of the same time may still come, and it is in the order of
-/// time.
+/// How old events must be to be indexed: the index follows the order of time, and more events of the same time may
+/// still arrive.
 const SETTLED_AFTER: Duration = Duration::from_secs(10);
 
-/// After how many more entries it is looked whether most of the index is of events that are gone. One of fewer is not
-/// worth it.
+/// After this many new entries, it is checked whether most entries belong to removed events. A smaller index is not
+/// worth rebuilding.
 pub(super) const REBUILD_CHECK_INTERVAL: u64 = 1 << 16;
 
-/// The last row key whose events are taken into the index.
+/// The last row key that may be indexed now.
 fn settled(now: Timestamp) -> u64 {
     RowKey::last((now - SETTLED_AFTER).as_seconds()).seq()
 }
@@ -50,7 +50,7 @@ pub(super) fn migrate<S: Sql>(sql: &S) -> Result<(), SchemaError> {
 }
 
 impl<S: Sql> Store<S> {
-    /// Whether so many events wait for the index that it is time to take them in.
+    /// Whether enough events wait for the index to extend it.
     ///
     /// # Errors
     /// When the database fails.
@@ -64,7 +64,7 @@ impl<S: Sql> Store<S> {
         Ok(waiting.is_some_and(|(waiting,)| waiting >= INDEX_BATCH))
     }
 
-    /// Notes an event if the mark is past its row key.
+    /// Records an event as late if the mark has passed its row key.
     pub(super) fn index_late(&self, row_key: RowKey) -> Result<(), SqlError> {
         self.sql.execute(
             "INSERT INTO search_late (seq) SELECT ?1 FROM search_progress WHERE seq >= ?1 ON CONFLICT DO NOTHING",
@@ -72,11 +72,11 @@ impl<S: Sql> Store<S> {
         )
     }
 
-    /// Takes events into the index, at most so many and only a few megabytes of them, and says whether there may be
-    /// more. The events of the last moments are left for later: others of the same time may still come.
+    /// Adds waiting events to the index, at most `at_most` and a few megabytes of them. Returns whether there may be
+    /// more. Very recent events have to wait, because more of the same time may still arrive.
     ///
     /// # Errors
-    /// When the database fails. Then nothing has changed.
+    /// When the database fails. Nothing has changed then.
     pub fn extend_index(&self, now: Timestamp, at_most: u32) -> Result<bool, SqlError> {
         let is_full = |rows: usize| u32::try_from(rows).is_ok_and(|rows| rows >= at_most);
         self.sql.transaction(|| {
@@ -107,7 +107,7 @@ impl<S: Sql> Store<S> {
         })
     }
 
-    /// Counts new entries, begins the index anew if most of it is of events that are gone, and says whether it did.
+    /// Counts new entries. Clears the index, and returns true, if most entries belong to removed events.
     fn count_entries(&self, added: u64) -> Result<bool, SqlError> {
         if added == 0 {
             return Ok(false);
@@ -132,7 +132,7 @@ impl<S: Sql> Store<S> {
         Ok(true)
     }
 
-    /// Adds entries for events that have words, and says how many.
+    /// Adds entries for the events that contain words, and returns how many.
     fn add_to_index(&self, events: impl Iterator<Item = (u64, String)>) -> Result<u64, SqlError> {
         let write = |list: &str| {
             self.sql.execute(
@@ -150,7 +150,7 @@ impl<S: Sql> Store<S> {
             }
             added = added.saturating_add(1);
             list.push(if list.is_empty() { '[' } else { ',' });
-            // Words are letters and digits: nothing in them is escaped in JSON.
+            // Words consist of letters and digits, so JSON needs no escapes.
             let words = text.into_words();
             for part in ["[", &seq.to_string(), ",\"", words.trim_start(), "\"]"] {
                 list.push_str(part);

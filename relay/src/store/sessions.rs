@@ -6,7 +6,7 @@ use super::Store;
 use crate::session::ConnectionId;
 
 impl<S: Sql> Store<S> {
-    /// Keeps a connection's state.
+    /// Saves a connection's state.
     ///
     /// # Errors
     /// When the database fails.
@@ -18,7 +18,7 @@ impl<S: Sql> Store<S> {
         )
     }
 
-    /// The state that was kept.
+    /// The saved state of a connection.
     ///
     /// # Errors
     /// When the database fails.
@@ -27,7 +27,7 @@ impl<S: Sql> Store<S> {
         Ok(self.sql.first::<(String,)>(state, values![&connection.to_string()])?.map(|(state,)| state))
     }
 
-    /// Keeps a connection's state no longer.
+    /// Deletes a connection's state.
     ///
     /// # Errors
     /// When the database fails.
@@ -35,7 +35,7 @@ impl<S: Sql> Store<S> {
         self.sql.execute("DELETE FROM session WHERE connection = ?", values![&connection.to_string()])
     }
 
-    /// Keeps only the states of these connections. Sockets can end without anybody being told: when the host goes down.
+    /// Deletes the states of all other connections. If the host fails, sockets end without a notification.
     ///
     /// # Errors
     /// When the database fails.

@@ -1,20 +1,21 @@
-//! A SQL statement under construction: its text and its values.
+//! A builder for SQL statements: text and bound values.
 
 use openagents_host::nostr::MAX_CREATED_AT;
 use openagents_host::sql::Value;
 
-/// Up to so many values of a condition are bound one by one.
+/// Up to this many values of a condition are bound one by one.
 const MAX_BOUND_SINGLY: usize = 8;
 
-/// Up to so many are [rows](Statement::rows) of a table: to take a list apart takes longer than to look up what is in
-/// it.
+/// Up to this many values are bound as [rows](Statement::rows) of a table: parsing a list takes longer than looking up
+/// this many values.
 pub(super) const MAX_ROWS: usize = 32;
 
-/// With more than these, nothing but lists is bound: a statement may have a hundred.
+/// Once this many values are bound, further ones are bound as lists: a statement may bind a hundred.
 const MAX_VALUES: usize = 40;
 
-/// A statement that is put together. Its text depends on which conditions there are and how many values each has, up to
-/// a few, not on the values: few texts, which both hosts keep prepared.
+/// A statement under construction. Its text depends on which conditions there are and, up to a small number, on how
+/// many values each has, but not on the values. So there are few distinct texts, and both hosts cache prepared
+/// statements.
 #[derive(Debug, Default)]
 pub(super) struct Statement {
     text: String,
@@ -35,7 +36,7 @@ impl Statement {
         self
     }
 
-    /// Puts text without values around it.
+    /// Puts text without bound values around the statement.
     pub(super) fn enclose(&mut self, before: &str, after: &str) {
         self.text = format!("{before}{}{after}", self.text);
     }
@@ -50,7 +51,7 @@ impl Statement {
         self
     }
 
-    /// The condition that a column, which no index is asked for, has one of these numbers.
+    /// The condition that a column has one of these numbers, without use of an index.
     pub(super) fn is_one_of_integers(
         &mut self,
         column: &str,
@@ -64,8 +65,8 @@ impl Statement {
         }
     }
 
-    /// A table of these values, in its `column1`. It is filled up with NULL, which equals nothing, so that there are
-    /// few texts.
+    /// A table of these values, in its `column1`. It is padded with NULLs, which equal nothing, to keep the number of
+    /// distinct texts small.
     pub(super) fn rows<'a>(&mut self, values: impl ExactSizeIterator<Item = &'a [u8]>) -> &mut Self {
         let rows = values.len().next_power_of_two();
         let values = values.map(|value| OwnedValue::Blob(value.to_vec()));
@@ -76,8 +77,8 @@ impl Statement {
         self.push(")")
     }
 
-    /// Takes over what is bound in a part, and hands back its text, which can then stand in several places. What is
-    /// pushed before has to come from parts as well.
+    /// Binds the values of a part and returns its text, which may then be used several times. Anything pushed before
+    /// must be bound in the same way.
     pub(super) fn bind(&mut self, part: Self) -> String {
         let mut pieces = part.text.split('?');
         let mut text = pieces.next().unwrap_or_default().to_owned();
@@ -90,7 +91,7 @@ impl Statement {
         text
     }
 
-    /// The condition that a column, which no index is asked for, has one of these values.
+    /// The condition that a column has one of these values, without use of an index.
     pub(super) fn is_one_of_bytes<'a>(
         &mut self,
         column: &str,
@@ -104,8 +105,8 @@ impl Statement {
         }
     }
 
-    /// Whether these values can be bound one by one. `IN` makes a table of its values each time a statement is run,
-    /// which takes longer than many a statement.
+    /// Whether this many values can be bound one by one. `IN` builds a temporary table each time a statement runs,
+    /// which takes longer than many whole statements.
     pub(super) fn has_room_for(&self, values: usize) -> bool {
         (1..=MAX_BOUND_SINGLY).contains(&values) && self.values.len().saturating_add(values) <= MAX_VALUES
     }
@@ -113,7 +114,7 @@ impl Statement {
     fn is_one_of(&mut self, column: &str, values: impl ExactSizeIterator<Item = OwnedValue>) -> &mut Self {
         let last = values.len();
         for (number, value) in (1..).zip(values) {
-            // Without the sign, SQLite makes `IN` of `OR`.
+            // The unary plus keeps SQLite from turning `OR` into `IN`.
             self.push(if number == 1 { "(+" } else { " OR +" }).push(column).push(" = ?");
             self.values.push(value);
             if number == last {
@@ -129,7 +130,7 @@ impl Statement {
     }
 }
 
-/// A value that a statement owns until it has run.
+/// A bound value, owned by the statement.
 #[derive(Clone, Debug, PartialEq)]
 enum OwnedValue {
     Integer(u64),
@@ -158,7 +159,7 @@ pub(super) fn hex_string(bytes: &[u8]) -> String {
     string
 }
 
-/// A list of JSON values. It is one bound value, of which a statement may have only a hundred.
+/// A JSON list, which is bound as one value: a statement may bind only a hundred.
 pub(super) fn json_list<T: AsRef<str>>(values: impl Iterator<Item = T>) -> String {
     let mut list = String::from("[");
     for value in values {

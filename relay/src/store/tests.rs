@@ -23,7 +23,7 @@ use crate::limits::Limits;
 use openagents_host::nostr::filter::Filter;
 use openagents_host::nostr::message::Completeness;
 
-/// When all is done where time plays no part.
+/// The time at which everything happens, where it does not matter.
 const NOW: Timestamp = Timestamp::from_seconds(1_000);
 
 fn store() -> Store<Sqlite> {
@@ -130,7 +130,7 @@ fn an_event_whose_tags_cannot_all_be_written_is_not_stored() {
     assert_eq!(store.sql().first::<(u64,)>("SELECT count(*) FROM tag", &[]).unwrap(), Some((2,)));
 }
 
-/// A database that notes what is asked of it: the plan of each statement, step by step.
+/// A database that records the query plan of each statement.
 #[derive(Clone)]
 struct Noting {
     sql: Sqlite,
@@ -139,7 +139,7 @@ struct Noting {
 
 type Plans = Rc<RefCell<Vec<Vec<String>>>>;
 
-/// A store whose database takes notes.
+/// A store on a database that records query plans.
 fn noting(store: &Store<Sqlite>) -> (Store<Noting>, Plans) {
     let plans = Plans::default();
     (Store::beside(Noting { sql: store.sql().clone(), plans: Rc::clone(&plans) }), plans)

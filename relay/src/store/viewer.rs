@@ -1,4 +1,4 @@
-//! Who reads: private kinds are found only by their parties.
+//! The viewer: private kinds are visible only to the parties of an event.
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
@@ -8,13 +8,13 @@ use openagents_host::{Event, Kind, PublicKey};
 use openagents_host::nostr::filter::{Filter, OneOf};
 use openagents_host::nostr::tag::{TagKey, TagName};
 
-/// Who reads. Events of private kinds are found only if their author, or one that a `p` tag names, is among the
-/// reader's keys (NIP-17, NIP-59): for everybody else they are not there.
+/// Who reads. Events of private kinds are visible only if one of the reader's keys is their author or is named in a
+/// `p` tag (NIP-17, NIP-59). Everybody else gets answers as if they did not exist.
 #[derive(Clone, Copy, Debug)]
 pub struct Viewer<'a> {
-    /// The kinds that are only for their parties.
+    /// The kinds that are visible only to their parties.
     pub private_kinds: &'a OneOf<Kind>,
-    /// The keys that the reader has proven to hold.
+    /// The keys that the reader has authenticated with (NIP-42).
     pub pubkeys: &'a BTreeSet<PublicKey>,
 }
 
@@ -22,7 +22,7 @@ static NO_KINDS: LazyLock<OneOf<Kind>> = LazyLock::new(OneOf::default);
 static NO_KEYS: BTreeSet<PublicKey> = BTreeSet::new();
 
 impl Viewer<'static> {
-    /// Somebody who may read everything.
+    /// A viewer that may read everything.
     #[must_use]
     pub fn everything() -> Self {
         Self { private_kinds: &NO_KINDS, pubkeys: &NO_KEYS }
@@ -30,7 +30,7 @@ impl Viewer<'static> {
 }
 
 impl Viewer<'_> {
-    /// Whether the reader may have this event.
+    /// Whether the viewer may read this event.
     #[must_use]
     pub fn may_read(&self, event: &Event) -> bool {
         !self.private_kinds.contains(&event.kind)
@@ -41,7 +41,7 @@ impl Viewer<'_> {
                 .any(|addressee| self.pubkeys.contains(&addressee))
     }
 
-    /// Whether an event of this filter may be one that not everybody may read.
+    /// Whether this filter may match events that not everybody may read.
     pub(super) fn restricts(&self, filter: &Filter) -> bool {
         match &filter.kinds {
             Some(kinds) => kinds.iter().any(|kind| self.private_kinds.contains(kind)),
@@ -49,18 +49,18 @@ impl Viewer<'_> {
         }
     }
 
-    /// Whether every event of this filter is one that not everybody may read.
+    /// Whether this filter matches only events that not everybody may read.
     pub(super) fn restricts_all(&self, filter: &Filter) -> bool {
         filter.kinds.as_ref().is_some_and(|kinds| kinds.iter().all(|kind| self.private_kinds.contains(kind)))
     }
 
-    /// What events for the reader are found under.
+    /// The index keys of the `p` tags that name the viewer.
     pub(super) fn addressee_keys(&self) -> Vec<TagKey> {
         self.pubkeys.iter().filter_map(addressee_key).collect()
     }
 }
 
-/// What events with a `p` tag of this public key are found under.
+/// The index key of a `p` tag with this public key.
 pub(super) fn addressee_key(pubkey: &PublicKey) -> Option<TagKey> {
     Some(TagKey::new(TagName::new("p")?, &pubkey.to_hex()))
 }

@@ -1,4 +1,4 @@
-//! What writes to the store: insertion, deletion (NIP-09), requests to vanish (NIP-62), expiry (NIP-40).
+//! Writing to the store: insertion, deletion (NIP-09), requests to vanish (NIP-62), expiry (NIP-40).
 
 mod delete;
 pub(in crate::store) mod erase;

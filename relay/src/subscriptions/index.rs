@@ -1,4 +1,4 @@
-//! The index of subscriptions by the most selective condition of each filter.
+//! The index of subscriptions, by the most selective condition of each filter.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use openagents_host::nostr::filter::Filter;
 use openagents_host::nostr::search::Search;
 use openagents_host::nostr::tag::TagKey;
 
-/// Where a subscription stands.
+/// The position of a subscription in the list of slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Slot(usize);
 
@@ -30,23 +30,23 @@ impl Slot {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Entry {
     pub(super) slot: Slot,
-    /// Which of the subscription's filters.
+    /// The position of the filter in its subscription.
     pub(super) filter: usize,
 }
 
-/// Ordered maps throughout: the keys are chosen by clients, and a hash table whose seed is known can be attacked.
+/// Ordered maps, not hash maps: clients choose the keys, and could attack a hash map with a predictable seed.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Index {
     by_id: BTreeMap<EventId, BTreeSet<Entry>>,
     by_tag: BTreeMap<TagKey, BTreeSet<Entry>>,
     by_author: BTreeMap<PublicKey, BTreeSet<Entry>>,
-    /// Searches, each under one of its words.
+    /// Filters with a search, each under one of its words.
     by_word: BTreeMap<Box<str>, BTreeSet<Entry>>,
     by_kind: BTreeMap<Kind, BTreeSet<Entry>>,
     all: BTreeSet<Entry>,
 }
 
-/// The condition under whose values a filter stands.
+/// The condition under whose values a filter is indexed.
 enum IndexKey<'a> {
     Ids(&'a openagents_host::nostr::filter::OneOf<EventId>),
     Tags(Vec<TagKey>),
@@ -54,7 +54,7 @@ enum IndexKey<'a> {
     Word(&'a str),
     Kinds(&'a openagents_host::nostr::filter::OneOf<Kind>),
     All,
-    /// Nothing matches it.
+    /// The filter matches nothing.
     Nowhere,
 }
 
@@ -104,8 +104,8 @@ impl Index {
         }
     }
 
-    /// Hands over the filters that may match the event. One can come several times. The event's words are asked for
-    /// only if somebody searches.
+    /// Passes the filters that may match the event to `each`; the same one may come repeatedly. The event's words are
+    /// computed only if there are searches.
     pub(super) fn candidates<'w>(
         &self,
         event: &Event,

@@ -1,4 +1,4 @@
-//! Messages that arrive together are gathered for a turn of the runtime, so that they share a commit.
+//! Batching of WebSocket messages that arrive within one turn of the event loop, so that they share a commit.
 
 use std::time::Duration;
 
@@ -15,11 +15,10 @@ pub(super) struct LastBatch {
     pub(super) count: usize,
 }
 
-/// A message that arrives this soon after others were handled waits for those that arrive with it…
+/// A message that arrives this soon after other messages were handled waits for more of them…
 const GATHER_WINDOW: Duration = Duration::from_millis(1);
 
-/// … or this soon after a batch: the clients that it answered may send their next messages together, which takes as
-/// long as their answers are under way.
+/// … or this soon after a batch: its clients may send their next messages together once they have the answers.
 const GATHER_WINDOW_AFTER_BATCH: Duration = Duration::from_millis(50);
 
 impl LastBatch {
@@ -32,7 +31,7 @@ impl LastBatch {
 /// The most messages in a batch.
 pub(super) const MAX_BATCH_MESSAGES: usize = 256;
 
-/// A batch has at most the text of this many messages of the greatest length: all of it is in memory.
+/// The text of a batch is at most this many times the greatest length of a message, because all of it is in memory.
 pub(super) const MAX_BATCH_LONGEST_MESSAGES: usize = 4;
 
 /// The messages that wait to be handled together.

@@ -1,4 +1,4 @@
-//! Where the object delivers events that an agent registered for.
+//! Handover of events from the relay object to the agent.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -7,31 +7,32 @@ use std::time::Duration;
 use ::worker::Env;
 use openagents_host::VerifiedEvent;
 
-/// Why an event could not be delivered. It comes again.
+/// Why an event could not be delivered. It will be retried.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HandoverError {
-    /// Whoever it is for did not answer in time.
-    #[error("there was no answer within {after:?}")]
+    /// The agent did not answer in time.
+    #[error("no answer within {after:?}")]
     Timeout {
-        /// The limit.
+        /// The time limit.
         after: Duration,
     },
-    /// The runtime failed on the way.
+    /// The Workers runtime failed.
     #[error("{0}")]
     Runtime(#[from] ::worker::Error),
-    /// Whoever it is for could not put it on record, for this reason.
+    /// The agent could not record the event, for this reason.
     #[error("{0}")]
     NotRecorded(String),
 }
 
-/// Receives the events that [`RelayConfig::handover`](crate::RelayConfig::handover) wants.
+/// Receives the events that [`RelayConfig::handover`](crate::RelayConfig::handover) selects.
 pub trait HandoverSink: 'static {
-    /// Takes an event. It must be safe before this returns `Ok`: then the relay forgets that it was to be delivered.
-    /// The same event can come more than once. It should give up after some seconds: it is tried again.
+    /// Takes an event. It must be stored durably before this returns `Ok`, because then the relay forgets the
+    /// handover. The same event may be delivered more than once. An implementation should give up after some seconds:
+    /// the event is retried.
     ///
     /// # Errors
-    /// Why it is to be tried again.
+    /// Why the event must be retried.
     fn deliver<'a>(
         &'a self,
         env: &'a Env,

@@ -33,10 +33,10 @@ use crate::management::{ManagementReply, UsedToken};
 use crate::reason::{Outcome, Reason};
 use crate::session::{ConnectionId, Origin};
 
-/// The body of the relay's Durable Object. Each method is the handler of the same name.
+/// The implementation of the relay's Durable Object. Each method implements the handler of the same name.
 pub struct RelayHost(AssertUnwindSafe<Rc<ObjectInner>>);
 
-/// All of the object that has to outlive an event, for deliveries that go on after it.
+/// The parts of the object that outlive an event, for deliveries that continue after it.
 struct ObjectInner {
     host: ObjectHost<OpenRelay>,
     env: Env,
@@ -55,12 +55,12 @@ struct OpenRelay {
 
 struct ClientSocket {
     socket: WebSocket,
-    /// Whether the state is in the database, since it is too long to be attached.
+    /// Whether the session is stored in the database because it is too long for an attachment.
     is_stored: bool,
 }
 
 impl RelayHost {
-    /// The object's body. Nothing is done yet: what fails is to be told to whoever asks.
+    /// Creates the object without doing anything yet, so that errors can be reported to the first caller.
     #[must_use]
     pub fn new(
         state: State,
@@ -81,7 +81,7 @@ impl RelayHost {
         Self(AssertUnwindSafe(Rc::new(object)))
     }
 
-    /// Makes WebSockets, answers with the relay information document (NIP-11), and answers the calls of the other objects
+    /// Accepts WebSockets, serves the relay information document (NIP-11), and answers calls of other objects
     /// ([`publish`](super::publish), [`query`](super::query), [`manage`](super::manage)).
     ///
     /// # Errors
@@ -112,12 +112,12 @@ impl RelayHost {
         worker_http::response(response, &parts.method)
     }
 
-    /// Takes a message. One that comes alone is done with at once; those that arrive together are gathered for a turn
-    /// of the runtime, handled together and so committed together: a commit costs more than all else about an event.
-    /// What is returned is to be awaited. A promise for each message would cost as much as its answer.
+    /// Handles a message. One that arrives alone is handled at once. Messages that arrive within one turn of the event
+    /// loop are handled as a batch and share a commit, because a commit costs more than everything else about an
+    /// event. The returned future must be awaited. One promise per message would cost as much as answering it.
     ///
     /// # Errors
-    /// When the database cannot be opened; then whoever sent it has been told.
+    /// When the database cannot be opened; the client has been told.
     pub fn websocket_message(
         &self,
         socket: &WebSocket,
@@ -134,7 +134,8 @@ impl RelayHost {
             Ok(admitted) => admitted,
             Err(error) => {
                 console_error!("the relay could not be opened: {}", error);
-                // The text may have been an event or a request. It is not worth more than this: nothing can be done.
+                // The text may have been an event or a request, but a notice is all that can be sent without a
+                // database.
                 let notice = crate::RelayMessage::Notice(crate::reason::storage_failed().to_string().into());
                 socket.send_with_str(notice.to_json())?;
                 return Ok(None);
@@ -165,7 +166,7 @@ impl RelayHost {
         }))
     }
 
-    /// Ends a connection that the client ended.
+    /// Ends a connection that the client closed.
     ///
     /// # Errors
     /// When the database cannot be opened or the runtime refuses to set an alarm.
@@ -176,18 +177,18 @@ impl RelayHost {
         _: String,
         _: bool,
     ) -> ::worker::Result<()> {
-        // What it said before is heard.
+        // Messages received before the close are handled first.
         let pending = self.0.handle_batch()?;
         self.0.close(&socket);
-        // A code that only describes an end without a code must not be sent.
+        // Codes that only describe the absence of a code must not be sent.
         let code =
             u16::try_from(code).ok().filter(|code| matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999));
-        // The client may be gone already.
+        // The client may have disconnected already.
         let _ = socket.close(Some(code.unwrap_or(1000)), Some(""));
         self.0.finish(pending).await
     }
 
-    /// Ends a connection that broke.
+    /// Ends a connection that failed.
     ///
     /// # Errors
     /// When the database cannot be opened or the runtime refuses to set an alarm.
@@ -197,10 +198,10 @@ impl RelayHost {
         self.0.finish(pending).await
     }
 
-    /// Does what is due.
+    /// Handles the alarm: does what is due.
     ///
     /// # Errors
-    /// When the database cannot be opened or the runtime refuses to set the next alarm. Then the runtime repeats the
+    /// When the database cannot be opened, or the runtime refuses to set the next alarm. The runtime then repeats the
     /// alarm.
     pub async fn alarm(&self) -> ::worker::Result<Response> {
         let ringing = self.0.host.ring();
@@ -219,7 +220,7 @@ impl RelayHost {
     }
 }
 
-/// Where a connection comes from. Cloudflare routes by the host name, so that it vouches for it.
+/// The origin of a connection. Cloudflare routes by host name, so the `Host` header can be trusted.
 fn origin(parts: &Parts) -> ::worker::Result<Origin> {
     let address =
         parts.headers.get("cf-connecting-ip").and_then(|address| address.to_str().ok()?.parse().ok());
@@ -227,7 +228,7 @@ fn origin(parts: &Parts) -> ::worker::Result<Origin> {
     Origin::new(address, host).map_err(|error| Error::RustError(error.to_string()))
 }
 
-/// What is left to be done of some effects once all that is synchronous is done.
+/// Effects that are still to be carried out asynchronously.
 #[derive(Default)]
 #[must_use]
 struct PendingEffects {
@@ -235,7 +236,7 @@ struct PendingEffects {
     outcome: Option<Outcome>,
     found: Option<Result<Vec<Arc<str>>, Reason>>,
     answer: Option<Result<ManagementReply, UsedToken>>,
-    /// When the relay wants its alarm, if that is earlier than it is set.
+    /// When the relay needs an alarm, if that is earlier than the current one.
     alarm: Option<Timestamp>,
 }
 
@@ -246,7 +247,7 @@ impl PendingEffects {
 }
 
 impl ObjectInner {
-    /// Runs `body` with what is in memory, after waking up if it must.
+    /// Runs `body` with the open relay, opening it after hibernation.
     fn with_open<T>(&self, body: impl FnOnce(&mut OpenRelay) -> T) -> ::worker::Result<T> {
         self.host.with(|| self.open_relay(), body)
     }
@@ -277,8 +278,8 @@ impl ObjectInner {
         Ok(pending)
     }
 
-    /// Adds a message, whose text has so many bytes, to those that wait; says how many they are now and whether they must
-    /// not wait any longer.
+    /// Adds a message, whose text has `length` bytes, to the batch. Returns how many there are now, and whether the
+    /// batch is full.
     fn gather(&self, input: Input, length: usize) -> (usize, bool) {
         let mut batch = self.batch.borrow_mut();
         batch.length = batch.length.saturating_add(length);
@@ -288,7 +289,7 @@ impl ObjectInner {
         (count, count >= MAX_BATCH_MESSAGES || batch.length > longest)
     }
 
-    /// Handles the messages that wait, in their order.
+    /// Handles the messages of the batch in order.
     fn handle_batch(&self) -> ::worker::Result<PendingEffects> {
         let batch = self.batch.take();
         let count = batch.inputs.len();
@@ -297,8 +298,8 @@ impl ObjectInner {
         Ok(pending)
     }
 
-    /// Does what takes time: sets the alarm, in the same turn as the writes so that both are kept or neither, and
-    /// leaves the deliveries to go on when this event is over. If they do not, the alarm repeats them.
+    /// Carries out asynchronous effects: sets the alarm in the same turn as the writes, so that both persist or
+    /// neither, and leaves deliveries running beyond this event. If they fail, the alarm repeats them.
     async fn finish(self: &Rc<Self>, pending: PendingEffects) -> ::worker::Result<()> {
         self.start_deliveries(pending.deliveries)?;
         self.host.keep_alarm(pending.alarm, AlarmCause::Request).await
@@ -322,14 +323,14 @@ impl ObjectInner {
     async fn deliver(&self, event: &VerifiedEvent) {
         match self.handover.deliver(&self.env, event).await {
             Ok(()) => {
-                // If the database cannot be reached now, it is delivered again.
+                // If the database is unavailable now, the event is delivered again.
                 let Ok(pending) = self.handle(Input::Delivered(event.id)) else { return };
                 if let Err(error) = self.host.keep_alarm(pending.alarm, AlarmCause::Request).await {
                     console_error!("the alarm could not be set: {}", error);
                 }
             }
             Err(error) => {
-                console_warn!("event {} could not be delivered; it is tried again: {}", event.id, error);
+                console_warn!("event {} could not be delivered and will be retried: {}", event.id, error);
             }
         }
     }
@@ -365,7 +366,7 @@ impl ObjectInner {
             let stored = open.sockets.remove(&connection).is_some_and(|socket| socket.is_stored);
             if stored { open.relay.store().forget_session(connection) } else { Ok(()) }
         });
-        // What is left over goes when the object wakes up next.
+        // Anything left over is removed when the object wakes up next.
         if let Ok(Err(error)) = closed {
             console_error!("the state of a connection could not be deleted: {}", error);
         }
@@ -373,7 +374,7 @@ impl ObjectInner {
 }
 
 impl OpenRelay {
-    /// Handles inputs in their order. What comes of one is sent before the next is handled: the answers to many
+    /// Handles inputs in order. The effects of one are carried out before the next is handled: the answers to many
     /// requests would not fit into memory together.
     fn handle(&mut self, mut inputs: Vec<Input>) -> PendingEffects {
         let (mut effects, mut sender, mut pending) =
@@ -387,7 +388,7 @@ impl OpenRelay {
         pending
     }
 
-    /// Carries out the effects that are synchronous, and leaves the others pending.
+    /// Carries out synchronous effects and leaves the others pending.
     fn apply(&mut self, effects: &mut Vec<Effect>, sender: &mut MessageSender, pending: &mut PendingEffects) {
         for effect in effects.drain(..) {
             match effect {
@@ -401,35 +402,36 @@ impl OpenRelay {
                 Effect::Published { outcome, .. } => pending.outcome = Some(outcome),
                 Effect::Found { events, .. } => pending.found = Some(events),
                 Effect::Managed { answer, .. } => pending.answer = Some(answer),
-                // The rules are read where they are needed.
+                // Rules are read where they are needed.
                 Effect::RulesChanged(_) => {}
                 Effect::Disconnect(connection) => self.disconnect(connection),
                 Effect::Failed(error) => console_error!("the relay's database failed: {}", error),
-                // The relay reads by itself here: there is one thread.
+                // The engine does its own reads here, because there is only one thread.
                 Effect::Read(_) | Effect::Answering { .. } => {}
             }
         }
     }
 
-    /// Ends a connection. The rest is done when its end is reported, which a client can put off for long; so it is out of the
-    /// relay's sight at once.
+    /// Ends a connection. The runtime reports the end only after the client's close frame, which may take long, so the
+    /// relay forgets the connection immediately.
     fn disconnect(&mut self, connection: ConnectionId) {
         if let Some(ClientSocket { socket, .. }) = self.sockets.get(&connection) {
-            let _ = socket.close(Some(1008), Some("you may not connect here"));
+            let _ = socket.close(Some(1008), Some("you are not allowed to connect"));
         }
         self.relay.handle(now(), &Input::Close(connection), &mut Vec::new());
     }
 
-    /// Keeps the state of a connection for the time after the next sleep.
+    /// Saves the session of a connection for after hibernation.
     fn save(&mut self, connection: ConnectionId) {
         let Some(socket) = self.sockets.get_mut(&connection) else { return };
         let state = self.relay.saved(connection);
         match session::save(self.relay.store(), connection, &socket.socket, &state, socket.is_stored) {
             Ok(is_stored) => socket.is_stored = is_stored,
             Err(error) => {
-                console_error!("the state of a connection could not be kept: {}", error);
-                // Its subscriptions would end unseen. A client that is closed connects and subscribes again.
-                let _ = socket.socket.close(Some(1011), Some("the relay could not keep your subscriptions"));
+                console_error!("the state of a connection could not be saved: {}", error);
+                // Otherwise its subscriptions would end silently. A client that is disconnected reconnects and
+                // subscribes again.
+                let _ = socket.socket.close(Some(1011), Some("the relay could not save your subscriptions"));
             }
         }
     }

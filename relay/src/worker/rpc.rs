@@ -11,37 +11,37 @@ use serde::{Deserialize, Serialize};
 use crate::management::{ManagementReply, Token, UsedToken};
 use crate::reason::{Outcome, Reason};
 
-/// Where the relay object tells how many rows Cloudflare bills, as
-/// [`DurableSql::billed_rows`](openagents_host::worker::DurableSql::billed_rows) counts them. The Worker's own routes must
-/// never lead here.
+/// The path at which the relay object reports how many rows Cloudflare bills, as counted by
+/// [`DurableSql::billed_rows`](openagents_host::worker::DurableSql::billed_rows). The Worker must never route public
+/// requests here.
 pub const BILLED_ROWS_PATH: &str = "/internal/billed-rows";
 
-/// What the relay object is asked for. The limits for strangers do not apply.
+/// A call to the relay object. Limits for clients do not apply.
 #[derive(Serialize, Deserialize)]
 pub(super) enum RelayCall<'a> {
     Publish(Cow<'a, Event>),
     Query(Cow<'a, [Filter]>),
-    /// A request of NIP-86 that an operator signed for by this token.
+    /// A management request (NIP-86) that an operator has signed with this token.
     Manage {
         token: Token,
         call: Cow<'a, str>,
     },
 }
 
-/// What it replies.
+/// The reply to a call.
 #[derive(Serialize, Deserialize)]
 pub(super) enum RelayReply<E = Event> {
     Published(Outcome),
     Found(std::result::Result<Vec<E>, Reason>),
-    /// Nothing if the token was used before.
+    /// `None` if the token was used before.
     Managed(Option<ManagementReply>),
 }
 
 /// Publishes an event through the relay object. When this returns, the event is stored.
 ///
 /// # Errors
-/// When the object could not be reached or failed. Whether the event is stored is then not known: publish it
-/// again, which is harmless.
+/// When the object could not be reached or failed. The event may then be stored or not: publish it again, which is
+/// harmless.
 pub async fn publish(relay: &Stub, event: &VerifiedEvent) -> Result<Outcome> {
     match call(relay, &RelayCall::Publish(Cow::Borrowed(event))).await? {
         RelayReply::Published(outcome) => Ok(outcome),
@@ -49,12 +49,13 @@ pub async fn publish(relay: &Stub, event: &VerifiedEvent) -> Result<Outcome> {
     }
 }
 
-/// The stored events that match any of the filters, as a `REQ` would bring them: newest first, each once. What was
-/// published before is among them.
+/// The stored events that match any of the filters, as a `REQ` would return them: the newest first, each once.
+/// Includes everything that was published before the call.
 ///
-/// A filter brings its `limit`, and at most [`MAX_LIMIT_INSIDE`](crate::limits::MAX_LIMIT_INSIDE). All together
-/// have at most [`max_answer_length`](crate::Limits::max_answer_length) bytes; what is left out is the oldest, and
-/// can be asked for with `until`.
+/// Each filter returns at most its `limit`, and never more than
+/// [`MAX_INTERNAL_LIMIT`](crate::limits::MAX_INTERNAL_LIMIT). In total there are at most
+/// [`max_answer_length`](crate::Limits::max_answer_length) bytes; if events are left out, they are the oldest, and can
+/// be queried with `until`.
 ///
 /// # Errors
 /// When there are more than [`max_filters`](crate::Limits::max_filters), or the object could not be reached or failed.
@@ -65,7 +66,7 @@ pub async fn query(relay: &Stub, filters: &[Filter]) -> Result<Vec<Event>> {
     }
 }
 
-/// Has the relay object carry out what an operator wants: a request of NIP-86 that was signed for by this token.
+/// Has the relay object carry out a management request (NIP-86) that an operator has signed with this token.
 ///
 /// # Errors
 /// When the object could not be reached or failed.

@@ -12,13 +12,13 @@ use openagents_host::nostr::message::{RelayMessage, SubscriptionId};
 extern "C" {
     type RawSocket;
 
-    /// `WebSocket.send` of a string that is JavaScript's already.
+    /// `WebSocket.send` with a string that is a JavaScript string already.
     #[wasm_bindgen(method, catch)]
     fn send(this: &RawSocket, text: &JsString) -> Result<(), JsValue>;
 }
 
-/// What was written last. An event is written once for all who subscribed to it under the same name, which programs of
-/// the same make do.
+/// The last JavaScript string that was sent. An event is converted once for all subscriptions with the same name,
+/// which clients of the same make have.
 #[derive(Default)]
 pub(super) struct MessageSender {
     /// Filled anew for each message.

@@ -185,7 +185,7 @@ mod tests {
         assert_eq!(response.status().as_u16(), 200);
         assert_eq!(header(&response, "content-type"), "application/nostr+json+rpc");
         let text = text(response);
-        assert!(text.starts_with(r#"{"error":"there is no method `frobnicate`"#), "{text}");
+        assert!(text.starts_with(r#"{"error":"the method `frobnicate`"#), "{text}");
     }
 
     #[tokio::test]

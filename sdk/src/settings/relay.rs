@@ -240,7 +240,7 @@ mod tests {
         assert!(rules.keeps(Kind(7_000)) && rules.time(Kind(7_000)).is_some() && !rules.keeps(Kind(5_050)));
         let told = |value| read(&[("RELAY_RETENTION", value)], retention).unwrap_err();
         assert!(
-            told("7000=1d,7=x").starts_with("the variable RELAY_RETENTION cannot be used: `x` is no time")
+            told("7000=1d,7=x").starts_with("the variable RELAY_RETENTION cannot be used: `x` is not a time")
         );
         assert!(told("1-9=1d").contains("events of kind 5 are always kept"));
     }

@@ -236,7 +236,7 @@ async fn bad_lines_are_told_and_the_others_imported(_: &Servers) {
         "{}",
         said.output
     );
-    for told in ["line 2: this is no event", "line 4: the id is not", "line 5: the signature does not fit"] {
+    for told in ["line 2: not an event", "line 4: the id is not", "line 5: the signature does not fit"] {
         assert!(said.errors.contains(told), "{}", said.errors);
     }
     assert_eq!(desk.export("a", &[]).await, set([&events[0], &events[2]]));
@@ -406,7 +406,7 @@ async fn a_database_is_sound_after_a_kill_and_not_when_it_is_damaged(servers: &S
     database
         .execute("DELETE FROM tag WHERE seq IN (SELECT seq FROM event WHERE kind = 1 LIMIT 3)", ())
         .expect("damage");
-    desk.run(server.data(), &["check"]).await.failed("a tag of the event at place");
+    desk.run(server.data(), &["check"]).await.failed("a tag of the event in row");
 }
 
 async fn what_is_no_relay_database_is_told_apart(_: &Servers) {

@@ -25,7 +25,7 @@ fn relay(config: &RelayConfig) -> Relay<Sqlite> {
     relay
 }
 
-/// A text, and the connection that it comes over.
+/// A message and its connection.
 type Text = (ConnectionId, String);
 
 fn admitted(relay: &mut Relay<Sqlite>, (connection, text): &Text) -> Input {
@@ -65,7 +65,7 @@ fn texts(texts: impl IntoIterator<Item = String>) -> Vec<Text> {
     texts.into_iter().map(|text| (ConnectionId::new(0), text)).collect()
 }
 
-/// What each event of a batch is told.
+/// The answers to the events of a batch.
 fn answers(relay: &mut Relay<Sqlite>, events: &[&VerifiedEvent]) -> Vec<String> {
     let effects = together(relay, &texts(events.iter().map(|one| event(one))));
     let answer = |effect| match effect {
@@ -167,12 +167,12 @@ fn stores_an_event_whose_row_key_was_taken_earlier_in_its_batch() {
     let mut events: Vec<VerifiedEvent> = (0..4_000)
         .map(|number| fixtures::signed_by(&fixtures::keys(0), 1, 1, &[], &number.to_string()))
         .collect();
-    // Its place has 20 bits of its id.
+    // Its row key contains 20 bits of its id.
     let begins = |event: &VerifiedEvent| match *event.id.as_bytes() {
         [a, b, c, ..] => u32::from_be_bytes([0, a, b, c]) >> 4,
     };
     events.sort_by_key(begins);
-    // A place is the higher the lower the id is.
+    // The lower the id, the greater the row key.
     let pair = events.windows(2).find(|pair| begins(&pair[0]) + 1 == begins(&pair[1]));
     let Some([upper, lower]) = pair else { panic!("no two stand beside each other") };
     let place = (1 << 20) | u64::from(0xf_ffff - begins(upper));

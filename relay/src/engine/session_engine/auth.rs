@@ -1,4 +1,4 @@
-//! `AUTH`: who a client is (NIP-42).
+//! `AUTH`: authentication of clients (NIP-42).
 
 use openagents_host::{Timestamp, VerifiedEvent};
 
@@ -8,11 +8,11 @@ use crate::reason::{Outcome, Prefix, Reason};
 use crate::session::{ClientSession, ConnectionId};
 use openagents_host::nostr::message::RelayMessage;
 
-/// How many keys can authenticate on one connection.
+/// How many public keys can authenticate on one connection.
 const MAX_IDENTITIES: usize = 16;
 
 impl SessionEngine {
-    /// Takes note of who a client is, if the event proves it.
+    /// Records the author of the event as authenticated, if the event proves it.
     pub(in crate::engine) fn authenticate(
         &mut self,
         now: Timestamp,
@@ -25,7 +25,9 @@ impl SessionEngine {
             if session.authenticate(event.pubkey, MAX_IDENTITIES) {
                 Ok(())
             } else {
-                Err(Reason::restricted(format!("a connection can have {MAX_IDENTITIES} identities here")))
+                Err(Reason::restricted(format!(
+                    "a connection can authenticate as at most {MAX_IDENTITIES} public keys"
+                )))
             }
         });
         let outcome = match identified {
@@ -38,7 +40,7 @@ impl SessionEngine {
         effects.push(answer(connection, event.id, outcome));
     }
 
-    /// Sends the challenge before a refusal that asks for identification, and before nothing else.
+    /// Sends the challenge before a refusal that requires authentication, and before no other message.
     pub(super) fn challenge_for(
         &mut self,
         connection: ConnectionId,
@@ -50,7 +52,7 @@ impl SessionEngine {
         }
     }
 
-    /// Sends a client its challenge, once.
+    /// Sends a client its challenge, unless it has been sent before.
     pub(super) fn challenge(&mut self, connection: ConnectionId, effects: &mut Vec<Effect>) {
         let challenge = self.sessions.get_mut(&connection).and_then(ClientSession::challenge_once);
         if let Some(challenge) = challenge {

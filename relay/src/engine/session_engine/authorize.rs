@@ -10,20 +10,20 @@ use crate::engine::{Effect, answer};
 use crate::reason::{Outcome, Reason};
 use crate::session::{ClientSession, ConnectionId};
 
-/// The most bytes of content and tags in a request to vanish of somebody who may not publish here otherwise.
+/// The most bytes of content and tags in a request to vanish by an author who may not publish otherwise.
 const MAX_VANISH_ONLY_BYTES: usize = 1_024;
 
 /// What entitles the connection to publish an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::engine) enum WriteGrant {
-    /// Its author, or who authenticated on the connection, may publish here.
+    /// The author, or a key authenticated on the connection, may publish.
     Full,
-    /// Only the right to vanish (NIP-62): the request is fulfilled, but not broadcast.
+    /// Only the right to vanish (NIP-62): the request is carried out, but not broadcast.
     VanishOnly,
 }
 
 impl SessionEngine {
-    /// Answers an event that is refused.
+    /// Refuses an event.
     pub(in crate::engine) fn refuse(
         &mut self,
         connection: ConnectionId,
@@ -37,7 +37,7 @@ impl SessionEngine {
         effects.push(answer(connection, id, outcome));
     }
 
-    /// Whether this connection may write this event, as far as can be told without verifying it, and why.
+    /// Whether this connection may publish this event, as far as that is known before it is verified.
     pub(in crate::engine) fn authorize_write(
         &self,
         connection: ConnectionId,
@@ -58,18 +58,16 @@ impl SessionEngine {
     }
 
     fn may_post(&self, session: &ClientSession, event: &Event) -> Result<(), Reason> {
-        // The rules may have changed since the event was at the gate.
+        // The rules may have changed since the event passed the gate.
         self.rules.lists.admit(event)?;
         if self.config.access.auth_to_write && session.authenticated().is_empty() {
-            return Err(Reason::auth_required(
-                "this relay takes events only from those who identify themselves",
-            ));
+            return Err(Reason::auth_required("publishing to this relay requires authentication"));
         }
         self.rules.lists.admit_writer(event, session.authenticated())
     }
 
     /// NIP-62: relays "that restrict who can post MUST also follow the request to vanish regardless of the user's
-    /// status". It is a right to be forgotten, not one to be read: what is said beside the request must be short.
+    /// status". That is a right to be forgotten, not a way to publish, so the rest of the request must be short.
     fn grant_to_vanish(
         &self,
         connection: ConnectionId,
@@ -79,23 +77,23 @@ impl SessionEngine {
         if event.kind != Kind::VANISH || !self.is_to_vanish_here(Some(connection), event) {
             return Err(refusal);
         }
-        // A text stands in quotes, a comma behind it.
+        // Each string has two quotes and a comma.
         let texts = event.tags.iter().flatten().chain([&event.content]);
         let length = texts.fold(0_usize, |sum, text| sum.saturating_add(text.len()).saturating_add(3));
         if length > MAX_VANISH_ONLY_BYTES {
             return Err(Reason::invalid(format!(
-                "the request to vanish of somebody who may not write here can have {MAX_VANISH_ONLY_BYTES} bytes of content and tags"
+                "a request to vanish by an author who may not publish here can have at most {MAX_VANISH_ONLY_BYTES} bytes of content and tags"
             )));
         }
         Ok(WriteGrant::VanishOnly)
     }
 
-    /// Whether the deployment has a policy of its own.
+    /// Whether the deployment has a write policy.
     pub(in crate::engine) fn has_policy(&self) -> bool {
         self.config.admission.policy.is_some()
     }
 
-    /// Asks the deployment's policy, if there is one, about an event that the connection may write otherwise.
+    /// Calls the deployment's write policy, if there is one, for an event that the connection may otherwise publish.
     pub(in crate::engine) fn ask_policy(
         &self,
         now: Timestamp,
@@ -113,7 +111,7 @@ impl SessionEngine {
         }
     }
 
-    /// Whether a request to vanish is meant for this relay (NIP-62).
+    /// Whether a request to vanish is addressed to this relay (NIP-62).
     pub(in crate::engine) fn is_to_vanish_here(
         &self,
         connection: Option<ConnectionId>,

@@ -8,15 +8,15 @@ use crate::session::ConnectionId;
 use openagents_host::nostr::message::RelayMessage;
 
 impl SessionEngine {
-    /// Tells everybody whose subscription an event belongs to, and says whether that was anybody.
+    /// Sends an event to all subscriptions that match it; returns whether there was any.
     pub(in crate::engine) fn broadcast(&self, event: &VerifiedEvent, effects: &mut Vec<Effect>) -> bool {
         let before = effects.len();
         let access = &self.config.access;
-        let may_hear = |connection: &ConnectionId| {
+        let may_receive = |connection: &ConnectionId| {
             !access.private_kinds.contains(&event.kind)
-                || self.sessions.get(connection).is_some_and(|session| access.may_hear(session, event))
+                || self.sessions.get(connection).is_some_and(|session| access.may_receive(session, event))
         };
-        let told = self.subscriptions.matching(event).filter(|(connection, _)| may_hear(connection));
+        let told = self.subscriptions.matching(event).filter(|(connection, _)| may_receive(connection));
         effects.extend(told.map(|(connection, subscription)| Effect::Send {
             connection,
             message: RelayMessage::Event { subscription: subscription.clone(), event: event.json().clone() },

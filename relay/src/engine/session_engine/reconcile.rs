@@ -14,7 +14,8 @@ use openagents_host::nostr::filter::Filter;
 use openagents_host::nostr::message::{ReconcileStep, RelayMessage, SubscriptionId};
 
 impl SessionEngine {
-    /// Answers a step of a reconciliation, or says what is to be read for the answer. After a refusal it is closed.
+    /// Answers a step of a reconciliation, or returns what must be read for the answer. A refusal closes the
+    /// reconciliation.
     pub(in crate::engine) fn reconcile(
         &mut self,
         now: Timestamp,
@@ -35,7 +36,8 @@ impl SessionEngine {
                 return None;
             }
         };
-        let taken = taken.and_then(|message| self.go_on(now, connection, subscription, message, effects));
+        let taken =
+            taken.and_then(|message| self.continue_open(now, connection, subscription, message, effects));
         taken.unwrap_or_else(|reason| {
             self.close_reconciliation(connection, subscription, effects);
             self.challenge_for(connection, &reason, effects);
@@ -51,11 +53,11 @@ impl SessionEngine {
         subscription: &SubscriptionId,
         filter: &Filter,
     ) -> Result<(), Reason> {
-        // One that cannot be opened closes the earlier one of its name, too.
+        // If it cannot be opened, an earlier one with the same id is closed as well.
         self.reconciliations.close(connection, subscription);
         self.may_read(connection, std::slice::from_ref(filter))?;
         if filter.search.is_some() {
-            return Err(Reason::unsupported("a reconciliation cannot be about what a search finds"));
+            return Err(Reason::unsupported("a reconciliation cannot use a search"));
         }
         self.reconciliations.open(connection, subscription, filter, &self.config.limits)
     }
@@ -71,8 +73,8 @@ impl SessionEngine {
         }
     }
 
-    /// Answers from the records that are in memory, or says that they are to be read.
-    fn go_on(
+    /// Answers from records in memory, or returns the read that is needed.
+    fn continue_open(
         &mut self,
         now: Timestamp,
         connection: ConnectionId,
@@ -86,13 +88,14 @@ impl SessionEngine {
             return Ok(None);
         }
         let Some(filter) = self.reconciliations.filter(connection, subscription).cloned() else {
-            return Err(Reason::new(Prefix::Closed, "no reconciliation of this name is open"));
+            return Err(Reason::new(Prefix::Closed, "no reconciliation with this id is open"));
         };
         let (request, message) = (ReadRequest::Records(filter), Some(message.to_vec()));
         Ok(Some(self.client_read(now, connection, subscription, request, message)))
     }
 
-    /// Keeps the records that were read for an answer, or closes what was refused, if it is still what is open.
+    /// Keeps the records that were read for an answer, or closes the reconciliation after a refusal, if it is still
+    /// open.
     pub(in crate::engine) fn reconciled(
         &mut self,
         now: Timestamp,

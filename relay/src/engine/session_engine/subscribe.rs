@@ -1,4 +1,4 @@
-//! `REQ`, `CLOSE` and `COUNT`: who may ask, and the subscription.
+//! `REQ`, `CLOSE` and `COUNT`: permission to read, and subscriptions.
 
 use std::collections::BTreeSet;
 
@@ -14,8 +14,8 @@ use openagents_host::nostr::filter::Filter;
 use openagents_host::nostr::message::{RelayMessage, SubscriptionId};
 
 impl SessionEngine {
-    /// Subscribes; what comes back is to be read for the answer, before anything else is stored: so that no event is
-    /// missed or sent twice.
+    /// Subscribes. The returned read must be executed before anything else is stored, so that no event is missed or
+    /// sent twice.
     pub(in crate::engine) fn subscribe(
         &mut self,
         now: Timestamp,
@@ -33,7 +33,8 @@ impl SessionEngine {
                 Some(self.client_read(now, connection, subscription, request, None))
             }
             Err(reason) => {
-                // A subscription of this name would go on under a name that the client takes for closed.
+                // Otherwise an existing subscription with this id would continue although the client considers it
+                // closed.
                 self.unsubscribe(connection, subscription, effects);
                 self.refuse_read(connection, subscription, reason, effects);
                 None
@@ -53,8 +54,8 @@ impl SessionEngine {
         }
     }
 
-    /// What is to be read to answer a `COUNT` (NIP-45). It counts what a `REQ` without a `limit` would bring: a `limit`
-    /// says how many events are to be sent, and none are.
+    /// Returns what must be read to answer a `COUNT` (NIP-45). The `limit` is ignored, because it says how many events
+    /// to send, and none are sent.
     pub(in crate::engine) fn count(
         &mut self,
         now: Timestamp,
@@ -91,8 +92,8 @@ impl SessionEngine {
         ClientRead { connection, subscription: subscription.clone(), message, read }
     }
 
-    /// A read for a client failed, and whoever asked was [told](ClientRead::refused). What was asked for since under
-    /// the same name is not concerned.
+    /// A read failed, and the client has [been told](ClientRead::refused). Closes what was requested, unless the
+    /// client has since made another request with the same id.
     pub(in crate::engine) fn read_failed(
         &mut self,
         failed: &ClientRead,
@@ -104,7 +105,9 @@ impl SessionEngine {
             effects.push(Effect::Failed(error.clone()));
         }
         match &read.request {
-            ReadRequest::Events(filters) if self.subscriptions.is_to(*connection, subscription, filters) => {
+            ReadRequest::Events(filters)
+                if self.subscriptions.has_filters(*connection, subscription, filters) =>
+            {
                 self.unsubscribe(*connection, subscription, effects);
             }
             ReadRequest::Records(filter)
@@ -126,7 +129,7 @@ impl SessionEngine {
     fn may_count(&self, connection: ConnectionId, filters: &[Filter]) -> Result<(), Reason> {
         self.may_read(connection, filters)?;
         if filters.iter().any(|filter| filter.search.is_some()) {
-            return Err(Reason::unsupported("this relay does not count what a search finds"));
+            return Err(Reason::unsupported("this relay does not count search results"));
         }
         Ok(())
     }

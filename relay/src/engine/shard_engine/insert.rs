@@ -1,4 +1,4 @@
-//! Insertion of an event, and the note that it is to be handed over, in one transaction.
+//! Insertion of an event and recording of its handover, in one transaction.
 
 use openagents_host::sql::{Sql, SqlError};
 use openagents_host::{Event, Kind, Timestamp};
@@ -8,7 +8,7 @@ use crate::engine::shard_api::{InsertReply, InsertRequest, PrecheckReply};
 use crate::store::{Insertion, Precheck, expiry};
 
 impl<S: Sql> ShardEngine<S> {
-    /// Looks up what is to be known to insert an event, which need not be verified yet.
+    /// Prechecks an event, whose signature need not be verified yet.
     pub(in crate::engine) fn precheck(
         &self,
         now: Timestamp,
@@ -24,7 +24,7 @@ impl<S: Sql> ShardEngine<S> {
         })
     }
 
-    /// Which of these events the store knows nothing about, and after how many changes that is said.
+    /// Which of these events are unknown to the store, with the number of invalidating changes so far.
     pub(in crate::engine) fn are_fresh(
         &self,
         now: Timestamp,
@@ -33,7 +33,7 @@ impl<S: Sql> ShardEngine<S> {
         Ok((self.store.are_fresh(now, events)?, self.changes))
     }
 
-    /// The precheck of an event that was [fresh](Self::are_fresh) after so many changes, if none has come since.
+    /// The precheck of an event that was [fresh](Self::are_fresh) after this many changes, if there were none since.
     pub(in crate::engine) fn precheck_fresh(
         &self,
         now: Timestamp,
@@ -43,7 +43,7 @@ impl<S: Sql> ShardEngine<S> {
         (changes == self.changes).then(|| self.store.precheck_fresh(now, event))
     }
 
-    /// Stores an event and notes that it is to be handed over, as its kind wants.
+    /// Stores an event and records its handover, depending on its kind.
     pub(in crate::engine) fn insert(
         &mut self,
         now: Timestamp,
@@ -77,7 +77,7 @@ impl<S: Sql> ShardEngine<S> {
         let InsertRequest { event, precheck, vanishes } = request;
         let kept = self.config.retention.keeps(event.kind);
         let wanted = self.config.handover.wants(event);
-        // What is kept for a while only may be gone before it has arrived.
+        // A kind with a retention period may be removed before its handover succeeds.
         let stays = kept && self.config.retention.time(event.kind).is_none();
         let hand_over =
             || Ok(Acceptance::New { handed_over: Some(self.store.hand_over(now, event, stays)?) });
@@ -101,9 +101,9 @@ impl<S: Sql> ShardEngine<S> {
     }
 }
 
-/// What was written for an event.
+/// The result of a write.
 enum Acceptance {
-    /// It is new; if it is to be handed over, that is due again at this time.
+    /// It is new. If it must be handed over, the handover is retried at this time.
     New {
         handed_over: Option<Timestamp>,
     },

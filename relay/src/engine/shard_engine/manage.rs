@@ -1,4 +1,4 @@
-//! Management calls of operators while the relay runs (NIP-86): what they change in the database.
+//! Management calls (NIP-86) that read or change the database.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -16,12 +16,12 @@ use crate::management::{Call, List, METHODS, ManagementReply, Rules, SignedCall,
 /// How many events of banned authors are removed at once.
 const MAX_PURGED_PER_STEP: u64 = 500;
 
-/// How long to let others go first between two such removals.
+/// The pause between two such removals, so that other work gets a turn.
 const PURGE_PAUSE: Duration = Duration::from_millis(20);
 
 impl<S: Sql> ShardEngine<S> {
-    /// Carries out what an operator wants. What changes something is done once for each token; a list may be asked for
-    /// again within the same second, which is the same token.
+    /// Carries out a management call. A token can authorize only one change; read-only calls may repeat a token,
+    /// because two requests within the same second have the same one.
     pub(in crate::engine) fn manage(
         &mut self,
         now: Timestamp,
@@ -30,7 +30,7 @@ impl<S: Sql> ShardEngine<S> {
     ) -> Result<ManagementReply, UsedToken> {
         let SignedCall { token, call } = signed;
         let store = self.store.clone();
-        // A call that fails has not used its token either.
+        // A failed call does not use up its token.
         let done = store.sql().transaction(|| match call.is_read_only() || store.use_token(now, token)? {
             true => self.carry_out(call).map(Ok),
             false => Ok(Err(UsedToken)),
@@ -89,7 +89,8 @@ impl<S: Sql> ShardEngine<S> {
                 let subject = kind.to_string();
                 let was_disallowed = store.is_listed(List::DisallowedKinds, &subject)?;
                 store.unlist(List::DisallowedKinds, &subject)?;
-                // To take back a prohibition must not forbid all others.
+                // Allowing a kind that was disallowed must not turn on the list of allowed kinds, which would refuse
+                // all others.
                 if !was_disallowed || !self.rules.lists.allowed_kinds.is_empty() {
                     return self.list(List::AllowedKinds, &subject, None);
                 }
@@ -116,25 +117,25 @@ impl<S: Sql> ShardEngine<S> {
             Call::ShowReported => {
                 let reported = store.reported()?;
                 let entry =
-                    |name, listed: crate::management::Listed| entry(name, &listed.subject, listed.reason);
+                    |name, listed: crate::management::ListEntry| entry(name, &listed.subject, listed.reason);
                 return Ok(Ok(reported.into_iter().map(|listed| entry("id", listed)).collect()));
             }
-            Call::Change(wording, text) => store.reword(*wording, text)?,
+            Call::Change(wording, text) => store.set_text(*wording, text)?,
         }
         Ok(Ok(true.into()))
     }
 
-    /// Adds an entry to a list, if there is room.
+    /// Adds an entry to a list, unless the list is full.
     fn list(&self, list: List, subject: &str, reason: Option<&str>) -> Result<ManagementReply, SqlError> {
         let most = u64::try_from(MAX_LISTED).unwrap_or(u64::MAX);
         if self.store.count_listed(list)? >= most && !self.store.is_listed(list, subject)? {
-            return Ok(Err(format!("this list has {most} entries, which is all that it can have")));
+            return Ok(Err(format!("this list is full: it has {most} entries")));
         }
         self.store.list(list, subject, reason)?;
         Ok(Ok(true.into()))
     }
 
-    /// Why a call cannot change anything: the configuration goes first, and only whoever deploys the relay changes it.
+    /// Why a call cannot have an effect: the configuration takes precedence, and only the deployer can change it.
     fn in_configuration(&self, call: &Call) -> Option<String> {
         let lists = &self.config.admission.lists;
         let stands = match call {
@@ -145,12 +146,11 @@ impl<S: Sql> ShardEngine<S> {
             Call::AllowEvent(id, _) => lists.blocked_events.contains(id),
             _ => false,
         };
-        stands.then(|| {
-            "this stands in the configuration of the relay, and can be changed only there".to_owned()
-        })
+        stands
+            .then(|| "this is set in the configuration of the relay and can be changed only there".to_owned())
     }
 
-    /// The entries of a list, those of the configuration as well.
+    /// The entries of a list, including configured ones.
     fn show(&self, list: List) -> Result<ManagementReply, SqlError> {
         let configured = &self.config.admission.lists;
         if list == List::AllowedKinds {
@@ -173,13 +173,13 @@ impl<S: Sql> ShardEngine<S> {
         Ok(Ok(of_operators.chain(of_configuration).collect()))
     }
 
-    /// Begins to remove the events of an author who was just banned.
+    /// Starts to remove the events of an author who was just banned.
     pub(in crate::engine) fn begin_purge(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         self.next_purge = Some(now);
         self.purge(now, effects);
     }
 
-    /// Removes some of the events of banned authors, if it is time.
+    /// Removes some of the events of banned authors, if that is due.
     pub(super) fn purge(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         if self.next_purge.is_none_or(|next| next > now) {
             return;
@@ -193,7 +193,7 @@ impl<S: Sql> ShardEngine<S> {
         };
     }
 
-    /// Takes the rules from the database again.
+    /// Reloads the rules from the database.
     pub(super) fn reload_rules(&mut self) -> Result<(), SqlError> {
         let mut rules = Rules::of(Lists::clone(&self.config.admission.lists));
         self.store.complete_rules(&mut rules)?;

@@ -1,4 +1,4 @@
-//! Reads from the store, on the engine's thread or on a reader thread.
+//! Reads from the store, on the engine thread or on a reader thread.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -18,14 +18,15 @@ use crate::store::{Coverage, Store, Viewer};
 use openagents_host::nostr::filter::Filter;
 use openagents_host::nostr::message::Count;
 
-/// A read of more than this many thousand SQLite steps, a few tenths of a millisecond, is left to the reader threads.
-const MAX_INLINE_READ_STEPS: u32 = 10;
+/// A read that takes more than this many thousand SQLite steps (a few tenths of a millisecond) is left to the reader
+/// threads.
+const MAX_INLINE_READ_KILOSTEPS: u32 = 10;
 
-/// So is one whose answer has more bytes than this.
+/// The same applies to an answer with more bytes than this.
 pub(in crate::engine) const MAX_INLINE_READ_BYTES: usize = 128 * 1024;
 
 impl StoreRead {
-    /// Reads, and tells each event that is found. More than one statement is run, which must all see the same state.
+    /// Reads, and passes each event to `each`. This runs several statements, which must see the same state.
     pub(in crate::engine) fn answer<S: Sql>(
         &self,
         store: &Store<S>,
@@ -58,19 +59,19 @@ impl<S: Sql> ShardEngine<S> {
         read.answer(&self.store, &self.config.access, &self.config.limits, found)
     }
 
-    /// Whether reads are left to the reader threads of the host, unless they are short.
+    /// Whether the host has reader threads for long reads.
     pub(in crate::engine) const fn has_reader_threads(&self) -> bool {
         self.has_reader_threads
     }
 
-    /// Whether a read may be tried here although there are reader threads.
+    /// Whether to try a read on the engine thread although there are reader threads.
     pub(in crate::engine) fn may_read_inline(&self, read: &StoreRead) -> bool {
-        // A search does most of its work where nobody counts its steps, and the others are asked for less often.
+        // Most of a search happens outside of the counted SQLite steps, and other reads are less frequent.
         let is_simple = matches!(&read.request, ReadRequest::Events(filters) if filters.iter().all(|filter| filter.search.is_none()));
         is_simple && !self.under_load
     }
 
-    /// Reads, unless that takes long; then some events may have been told.
+    /// Reads, unless that takes long. In that case, some events may have been passed to `each`.
     pub(in crate::engine) fn read_inline(
         &self,
         read: &StoreRead,
@@ -78,31 +79,31 @@ impl<S: Sql> ShardEngine<S> {
     ) -> Result<Option<ReadReply>, SqlError> {
         let limits = &self.config.limits;
         let limits = Limits {
-            // So that what is cut here is longer than what may be answered here, whatever the next event would have
-            // been.
+            // The limit leaves room for one more event, so an answer that is cut off here is longer than allowed
+            // inline, whatever the next event would have been.
             max_answer_length: limits
                 .max_answer_length
                 .min(MAX_INLINE_READ_BYTES.saturating_add(MAX_ROW_BYTES)),
             ..limits.clone()
         };
-        let reply = self
-            .store
-            .sql()
-            .limited(MAX_INLINE_READ_STEPS, || read.answer(&self.store, &self.config.access, &limits, found));
+        let reply = self.store.sql().limited(MAX_INLINE_READ_KILOSTEPS, || {
+            read.answer(&self.store, &self.config.access, &limits, found)
+        });
         match reply {
             Err(SqlError::Interrupted) => Ok(None),
             reply => reply.map(Some),
         }
     }
 
-    /// What a `REQ` of these filters would bring from the store, with the limits of those inside the process.
+    /// The stored events that a `REQ` with these filters would return, with the limits for queries from inside the
+    /// process.
     pub(in crate::engine) fn query(
         &mut self,
         now: Timestamp,
         filters: &[Filter],
         effects: &mut Vec<Effect>,
     ) -> Result<Vec<Arc<str>>, Reason> {
-        let limits = self.config.limits.for_those_inside();
+        let limits = self.config.limits.for_internal_queries();
         if filters.len() > limits.max_filters {
             return Err(Reason::invalid(format!("a query can have at most {} filters", limits.max_filters)));
         }
@@ -119,8 +120,8 @@ impl<S: Sql> ShardEngine<S> {
     }
 }
 
-/// Counts, and takes the authors into account where NIP-45 wants that. Those of only some of the events would be taken
-/// for those of all.
+/// Counts events, and computes the HyperLogLog registers where NIP-45 defines them. If not all events could be read,
+/// there are no registers, because a client would take them for complete.
 fn count<S: Sql>(
     store: &Store<S>,
     now: Timestamp,
@@ -145,7 +146,7 @@ fn count<S: Sql>(
     Ok(Count { count: counted.count, is_approximate: counted.approximate, registers: None })
 }
 
-/// What a filter brings. Of a filter with a `limit` it is the newest, as in a `REQ`.
+/// The records of a filter. If it has a `limit`, those of the newest events, as in a `REQ`.
 fn records<S: Sql>(
     store: &Store<S>,
     now: Timestamp,
@@ -160,7 +161,7 @@ fn records<S: Sql>(
     })?;
     if coverage == Coverage::Part {
         let text = format!(
-            "this query is too big: a reconciliation can be about {most} events here, and look at {look_ups}"
+            "this query is too big: a reconciliation can have at most {most} events and {look_ups} look-ups"
         );
         return Ok(Err(Reason::new(Prefix::Blocked, text)));
     }

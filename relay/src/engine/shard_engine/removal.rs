@@ -9,13 +9,13 @@ use super::{RETRY_AFTER_FAILURE, ShardEngine};
 use crate::engine::Effect;
 use crate::store::Store;
 
-/// How many events go at a time. A Durable Object is not to be busy for long.
+/// How many events are removed at a time, so that a Durable Object is not busy for long.
 const MAX_REMOVED_PER_STEP: u32 = 500;
 
-/// How long expired events may lie, so that not every second has an alarm of its own.
+/// How long expired events may remain stored, so that removals can be combined.
 const REMOVAL_DELAY: Duration = Duration::from_secs(60);
 
-/// When there is something to remove: at once for those who vanished, which the law may demand.
+/// When the next removal is due: immediately for authors who vanished, as the law may demand.
 pub(super) fn next<S: Sql>(store: &Store<S>) -> Result<Option<Timestamp>, SqlError> {
     if store.has_to_sweep()? {
         return Ok(Some(Timestamp::EPOCH));
@@ -24,14 +24,14 @@ pub(super) fn next<S: Sql>(store: &Store<S>) -> Result<Option<Timestamp>, SqlErr
 }
 
 impl<S: Sql> ShardEngine<S> {
-    /// Remembers that an event that was just stored ends.
+    /// Schedules the removal of an event that was just stored and will expire.
     pub(super) fn expect_removal(&mut self, expiry: Timestamp) {
         let due = expiry + REMOVAL_DELAY;
         self.next_removal = Some(self.next_removal.map_or(due, |next| next.min(due)));
     }
 
-    /// Removes some of what is to be removed, if it is time.
-    pub(super) fn remove_what_ended(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+    /// Removes some of the events that are due for removal.
+    pub(super) fn remove_due(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         if self.next_removal.is_none_or(|due| now < due) {
             return;
         }

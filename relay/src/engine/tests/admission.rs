@@ -1,4 +1,4 @@
-//! From whom, of what and how much is taken.
+//! Admission: which clients and events are accepted, and at which rates.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ fn forged(kind: u16) -> String {
     format!("[\"EVENT\",{event}]")
 }
 
-/// What an event is answered that came as text, and one that was verified before.
+/// The answers to an event that the engine verifies, and to one verified before.
 fn both_ways(bench: &mut Bench, event: &VerifiedEvent) -> String {
     let text = bench.publish(ALICE, event).pop().unwrap().1;
     let verified = format!("[\"EVENT\",{}]", event.json());
@@ -65,7 +65,8 @@ fn checks_go_from_cheap_to_expensive() {
     let stored = fixtures::signed(1, 3, &[]);
     let publish = format!("[\"EVENT\",{}]", stored.json());
     assert!(answer(&publish).contains(",true,"));
-    // What is not wanted costs no part of the rate; the rate comes before the database, and both before the signature.
+    // An event that is not allowed does not count against the rate. The rate is checked before the database, and both
+    // before the signature.
     assert!(answer(&forged(4)).contains("blocked: "));
     assert!(answer(&publish).contains("duplicate: "));
     for event in [&publish, &forged(1)] {
@@ -88,7 +89,7 @@ fn requests_have_a_rate_and_a_refused_one_ends_its_subscription() {
     assert!(reconcile[0].1.starts_with(r#"["NEG-ERR","n","rate-limited: "#), "{reconcile:?}");
     let event = fixtures::signed(1, 1, &[]);
     assert_eq!(bench.publish(BOB, &event), [(BOB, ok(&event, true, ""))], "nobody listens any more");
-    // To end things is always free, and what the relay forgets is not given away.
+    // Ending something is never limited, and forgetting does not reset rates.
     assert_eq!(bench.say(ALICE, r#"["CLOSE","s"]"#), []);
     bench.relay.forget(bench.now);
     assert!(bench.say(ALICE, r#"["REQ","s",{}]"#)[0].1.contains("rate-limited"));
@@ -112,7 +113,7 @@ fn counts_those_who_are_connected() {
     assert_eq!(bench.relay.may_connect(from("192.0.2.1")), Ok(()));
 }
 
-/// Refuses one kind, panics at another, and counts how often it is asked.
+/// Refuses one kind, panics at another, and counts its calls.
 #[derive(Default)]
 struct CountingPolicy(AtomicUsize);
 
@@ -145,7 +146,7 @@ fn a_policy_decides_about_events_that_pass_all_else() {
     assert_eq!(bench.publish(ALICE, &taken), [(ALICE, ok(&taken, true, ""))]);
     assert!(both_ways(&mut bench, &taken).contains("duplicate: "));
     assert_eq!(policy.0.load(Ordering::Relaxed), asked + 1, "what is stored is not asked about again");
-    // A policy can ask for identification, and is not asked about what comes from inside.
+    // A policy can require authentication, and is not called for publications from inside the process.
     let answers = bench.publish(ALICE, &fixtures::signed(8, 1, &[]));
     assert!(answers[0].1.starts_with("[\"AUTH\"") && answers[1].1.contains("auth-required: who are you?"));
     let inside = fixtures::signed(7, 2, &[]);
@@ -178,7 +179,7 @@ fn whoever_may_not_write_vanishes_in_silence_and_in_few_words() {
         let tags: &[&[&str]] = &[&["relay", "ALL_RELAYS"]];
         let request = |content: &str| fixtures::signed_by(&banned, 62, 10, tags, content);
         let long = bench.publish(ALICE, &request(&"x".repeat(1_024)));
-        assert!(long[0].1.contains("false,\"invalid: the request to vanish of somebody"), "{long:?}");
+        assert!(long[0].1.contains("false,\"invalid: a request to vanish by an author"), "{long:?}");
         let padded = fixtures::signed_by(&banned, 62, 10, &[tags[0], &["x", &"x".repeat(1_024)]], "");
         assert!(bench.publish(ALICE, &padded)[0].1.contains("false,\"invalid: "));
         let request = request("please");
@@ -186,7 +187,7 @@ fn whoever_may_not_write_vanishes_in_silence_and_in_few_words() {
         let found = bench.say(BOB, &format!("[\"REQ\",\"t\",{{\"ids\":[\"{}\"]}}]", old.id));
         assert_eq!(found.len(), 1, "{found:?}");
     }
-    // Where everybody may write, everybody is told.
+    // If everybody may publish, the request is broadcast.
     let mut bench = relay(Admission::default());
     bench.open(ALICE);
     bench.open(BOB);

@@ -1,4 +1,4 @@
-//! NIP-42, and who may read and write what.
+//! Authentication (NIP-42), and permissions to read and write.
 
 use openagents_host::{Engine as _, Keys, Timestamp, UnsignedEvent, VerifiedEvent};
 
@@ -65,7 +65,7 @@ fn who_has_to_identify_themselves_is_told_the_challenge_at_once_and_others_when_
     let refused = bench.say(ALICE, r#"["REQ","s",{"kinds":[4]}]"#);
     assert_eq!(refused[0].1, auth_message());
     assert!(refused.len() == 2 && closed(&refused, "auth-required"), "{refused:?}");
-    // Once is enough.
+    // It is sent only once.
     let refused = bench.say(ALICE, r#"["REQ","s",{"kinds":[4]}]"#);
     assert!(refused.len() == 1 && closed(&refused, "auth-required"), "{refused:?}");
 }
@@ -116,7 +116,7 @@ fn a_relay_that_does_not_know_its_address_says_so() {
     bench.connect(ALICE);
     let event = identification(&fixtures::keys(0), URL, CHALLENGE, NOW);
     assert!(bench.auth(ALICE, &event).contains("restricted: this relay does not know its own address"));
-    // What the platform vouches for is as good as what the configuration says.
+    // A host name from the platform is as good as a configured one.
     let host = Some("relay.example.com".to_owned());
     bench.open_with(BOB, Origin { challenge: CHALLENGE.to_owned(), host, ..Origin::default() });
     assert_eq!(bench.auth(BOB, &event), ok(&event, true, ""));
@@ -141,7 +141,7 @@ fn an_identification_is_never_published() {
     let event = identification(&fixtures::keys(0), URL, CHALLENGE, NOW);
     let answers = bench.publish(ALICE, &event);
     assert!(answers.len() == 1 && answers[0].1.contains("invalid: an event of kind 22242 is sent with AUTH"));
-    // Nobody else is told, and nothing is stored.
+    // It is neither broadcast nor stored.
     bench.auth(ALICE, &event);
     assert_eq!(bench.query(vec![crate::Filter::new()]).unwrap(), [""; 0]);
 }
@@ -155,9 +155,9 @@ fn several_people_can_be_identified_but_not_any_number() {
         let event = identification(&keys, URL, CHALLENGE, NOW);
         let answer = bench.auth(ALICE, &event);
         assert_eq!(answer.contains(",true,"), number <= 16, "{answer}");
-        assert_eq!(answer.contains("restricted: a connection can have 16"), number > 16);
+        assert_eq!(answer.contains("restricted: a connection can authenticate as at most 16"), number > 16);
     }
-    // Whoever is known can say so again.
+    // A key that is already authenticated can authenticate again.
     let known = identification(&Keys::from_secret(&[1; 32]).unwrap(), URL, CHALLENGE, NOW);
     assert_eq!(bench.auth(ALICE, &known), ok(&known, true, ""));
 }
@@ -208,10 +208,10 @@ fn private_kinds_are_for_their_parties() {
     assert!(closed(&bench.say(ALICE, &to(1).replace("REQ", "COUNT")), "restricted"));
     let of_another = ask(format!("{{\"kinds\":[4],\"authors\":[\"{}\"]}}", key(1)));
     assert!(closed(&bench.say(ALICE, &of_another), "restricted"));
-    // One of several filters is enough to be refused.
+    // One private filter among several suffices for a refusal.
     let both = format!("[\"REQ\",\"s\",{{}},{{\"kinds\":[4],\"authors\":[\"{}\"]}}]", key(1));
     assert!(closed(&bench.say(ALICE, &both), "restricted"));
-    // Who is inside sees everything.
+    // Queries from inside the process see everything.
     assert_eq!(bench.query(vec![crate::Filter::new().kinds([1_059])]).unwrap().len(), 1);
 }
 
@@ -249,7 +249,7 @@ fn a_protected_event_brings_the_challenge_and_then_is_taken() {
     assert!(refused[1].1.contains("false,\"auth-required: "), "{refused:?}");
     bench.authenticate(ALICE, 0);
     assert_eq!(bench.publish(ALICE, &event), [(ALICE, ok(&event, true, ""))]);
-    // Whoever else sends it is refused, although it is stored.
+    // Anybody else is refused, although the event is stored.
     bench.connect(BOB);
     assert!(bench.publish(BOB, &event).last().unwrap().1.contains("auth-required: "));
 }

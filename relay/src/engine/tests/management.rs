@@ -1,4 +1,4 @@
-//! NIP-86.
+//! Relay management (NIP-86).
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -74,11 +74,11 @@ fn a_token_changes_something_once() {
     let ban = |bench: &mut Bench, token| bench.manage_by(token, "banpubkey", json!([key(0)]));
     assert_eq!(ban(&mut bench, token("", second)).0, Ok(Ok(true.into())));
     bench.done("unbanpubkey", json!([key(0)]));
-    // Whoever forgets everything has it in the database.
+    // After losing its memory, the relay still has it in the database.
     bench.relay.forget(bench.now);
     assert_eq!(ban(&mut bench, token("", second)), (Err(UsedToken), Vec::new()));
     assert_eq!(bench.shown("listbannedpubkeys"), json!([]));
-    // It is the same for another call: what it was signed for is the door's affair.
+    // The same for another call: the HTTP route has checked what was signed.
     assert_eq!(bench.manage_by(token("", second), "unbanpubkey", json!([key(0)])).0, Err(UsedToken));
     assert_eq!(ban(&mut bench, token("another", second)).0, Ok(Ok(true.into())));
 }
@@ -132,7 +132,7 @@ fn a_banned_author_is_gone_piece_by_piece() {
     bench.publish(ALICE, &kept);
     let event = fixtures::signed(1, 1, &[&["t", "a"]]);
     bench.publish(ALICE, &event);
-    // More than are removed at once, which need not be verified to be there.
+    // More events than are removed at once; stored directly, without verification.
     bench
         .relay
         .sql()
@@ -201,7 +201,7 @@ fn kinds_are_allowed_and_disallowed() {
     };
     for (method, kind, expected, listed) in [
         ("disallowkind", 7, [true, false], json!([])),
-        // To take back what was said forbids nothing else.
+        // Undoing a prohibition does not forbid other kinds.
         ("allowkind", 7, [true, true], json!([])),
         ("allowkind", 1, [true, false], json!([1])),
         ("allowkind", 7, [true, true], json!([1, 7])),
@@ -226,7 +226,7 @@ fn a_blocked_address_is_disconnected() {
     assert_eq!(messages(effects), [(BOB, r#"["NOTICE","blocked: your address is blocked here"]"#.into())]);
     assert!(bench.relay.may_connect(address).is_err());
     assert_eq!(bench.shown("listblockedips"), json!([{"ip": "192.0.2.1"}]));
-    // Another address of the same network lifts it as well.
+    // Unblocking another address of the same network unblocks it as well.
     bench.done("blockip", json!(["2001:db8::1"]));
     bench.done("unblockip", json!(["2001:db8::2"]));
     bench.done("unblockip", json!(["192.0.2.1"]));
@@ -311,7 +311,7 @@ fn a_list_has_room_for_so_many() {
     bench.relay.sql().batch(fill).unwrap();
     let (answer, _) = bench.manage("banpubkey", json!([key(0)]));
     assert!(answer.unwrap_err().contains("20000 entries"));
-    // Another list has room, and who is listed can be given another reason.
+    // Another list still has room, and an existing entry can get another reason.
     bench.done("allowpubkey", json!([key(0)]));
     bench.done("banpubkey", json!([format!("{:064x}", 7), "again"]));
 }
@@ -342,7 +342,7 @@ fn what_finds_no_room_on_its_list_changes_nothing() {
     filled.unwrap();
     for (method, subject) in [("banpubkey", event.pubkey.to_hex()), ("banevent", event.id.to_string())] {
         let (answer, effects) = bench.manage(method, json!([subject]));
-        assert!(answer.unwrap_err().contains("all that it can have"), "{method}");
+        assert!(answer.unwrap_err().contains("this list is full"), "{method}");
         assert_eq!(effects, []);
     }
     assert!(!bench.relay.store().has_to_purge().unwrap());

@@ -1,4 +1,4 @@
-//! Who reads for a `REQ`: the engine itself, or its host beside it.
+//! Whether the engine itself or a reader thread of the host answers a `REQ`.
 
 use openagents_host::Engine;
 use openagents_host::native::Sqlite;
@@ -17,7 +17,7 @@ fn bench() -> Bench {
     bench
 }
 
-/// Whether a request is answered at once.
+/// Whether a request is answered by the engine.
 fn is_answered(bench: &mut Bench, request: &str) -> bool {
     let effects = bench.text(BOB, request);
     let left: Vec<_> = effects.iter().filter(|effect| matches!(effect, Effect::Read(_))).collect();
@@ -48,7 +48,7 @@ fn what_is_long_to_find_or_to_tell_is_left_to_the_host() {
     assert!(is_answered(&mut bench, r#"["REQ","s",{"kinds":[2]}]"#));
     assert!(is_answered(&mut bench, r#"["REQ","s",{"kinds":[1],"limit":100}]"#));
     assert!(!is_answered(&mut bench, r#"["REQ","s",{"kinds":[1],"limit":500}]"#), "long to tell");
-    // Many have the one tag, many the other, none has both.
+    // Many events have one of the tags, many have the other, none has both.
     for (name, odd) in [("x", 0), ("y", 1)] {
         let key = TagKey::new(TagName::new(name).unwrap(), "a");
         let tag = "INSERT INTO tag (key, seq, kind) SELECT ?, seq, kind FROM event WHERE created_at % 2 = ?";
@@ -73,7 +73,7 @@ fn an_event_that_is_long_by_itself_is_not_left_out() {
     }
 }
 
-/// Asks for something that is to be read beside.
+/// A read for the reader threads.
 fn with_reader_threads(bench: &mut Bench, request: &str) -> ClientRead {
     bench.relay.batch_size_hint(100);
     let effects = bench.text(BOB, request);
@@ -94,11 +94,11 @@ fn a_question_that_is_too_long_for_everybody_is_refused_and_not_subscribed_to() 
     let (error, asked) = (SqlError::Interrupted, r#"["REQ","s",{"kinds":[1],"limit":3}]"#);
     let read = with_reader_threads(&mut bench, asked);
     let closed = read.refused(&error).to_json();
-    assert!(closed.starts_with(r#"["CLOSED","s","error: finding what this asks for"#), "{closed}");
+    assert!(closed.starts_with(r#"["CLOSED","s","error: this query takes too long"#), "{closed}");
     assert_eq!(bench.handle(Input::ReadFailed { read, error: error.clone() }), [Effect::SessionChanged(BOB)]);
     assert_eq!(bench.publish(BOB, &event).len(), 1);
 
-    // What was asked for since under the same name goes on.
+    // A later request with the same id is not affected.
     let read = with_reader_threads(&mut bench, asked);
     assert!(is_answered(&mut bench, r#"["REQ","s",{"kinds":[1,2]}]"#));
     assert_eq!(bench.handle(Input::ReadFailed { read, error }), []);

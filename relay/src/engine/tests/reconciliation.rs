@@ -8,7 +8,7 @@ use crate::limits::Limits;
 use crate::session::Origin;
 use openagents_host::nostr::message::RelayMessage;
 
-/// A message of a side that has nothing.
+/// The message of a side without events.
 const NOTHING: &str = "6100000200";
 
 fn bench(most: u64) -> Bench {
@@ -59,7 +59,7 @@ fn a_query_that_looks_at_too_much_is_refused_and_its_count_is_approximate() {
     let config = RelayConfig { limits, ..RelayConfig::default() };
     let mut bench = Bench { relay: Relay::open(Sqlite::in_memory().unwrap(), config).unwrap(), now: NOW };
     [ALICE, BOB].into_iter().for_each(|connection| bench.open(connection));
-    // Each condition finds three events, and both together none: six look-ups.
+    // Each condition finds three events, both together find none: six look-ups.
     for second in 1..=6 {
         let tag = if second % 2 == 0 { "t" } else { "x" };
         bench.publish(ALICE, &signed_by(&keys(0), 1, second, &[&[tag, "a"]], ""));
@@ -71,7 +71,7 @@ fn a_query_that_looks_at_too_much_is_refused_and_its_count_is_approximate() {
     );
     let refused = answer(&mut bench, &format!(r#"["NEG-OPEN","n",{both},"{NOTHING}"]"#));
     assert!(refused.starts_with(r#"["NEG-ERR","n","blocked: this query is too big"#), "{refused}");
-    // Of some of the authors there are no registers.
+    // There are no registers for only some of the authors.
     assert!(!answer(&mut bench, r##"["COUNT","n",{"since":1,"#t":["a"]}]"##).contains("approximate"));
     bench.publish(ALICE, &signed_by(&keys(0), 1, 8, &[&["t", "a"]], ""));
     bench.publish(ALICE, &signed_by(&keys(0), 1, 9, &[&["t", "a"]], ""));
@@ -104,7 +104,7 @@ fn a_step_that_is_answered_beside_the_engine_leaves_its_records_there() {
     };
     let (told, reconciled) = read(&mut bench, &open);
     assert_eq!(told, [all(&[note.id])]);
-    // What was closed meanwhile is not opened again.
+    // A reconciliation that was closed meanwhile is not reopened.
     bench.say(BOB, r#"["NEG-CLOSE","n"]"#);
     bench.handle(Input::Reconciled(reconciled));
     assert!(answer(&mut bench, &go_on).contains("closed: "));
@@ -154,7 +154,7 @@ fn the_index_of_words_is_made_by_alarm_when_much_has_come() {
     bench.relay.shard.index_later(NOW);
     let later = |seconds| NOW + std::time::Duration::from_secs(seconds);
     assert_eq!(bench.relay.next_alarm(), Some(later(1)));
-    // While many come, it waits.
+    // While many events arrive, indexing waits.
     for _ in 0..1_001 {
         bench.relay.shard.index_later(NOW);
     }
@@ -162,7 +162,7 @@ fn the_index_of_words_is_made_by_alarm_when_much_has_come() {
     bench.relay.alarm(later(1), &mut effects);
     assert_eq!(bench.relay.next_alarm(), Some(later(2)));
     assert!(bench.relay.store().is_index_behind(NOW).unwrap());
-    // Five hundred are taken at a time.
+    // Five hundred are indexed at a time.
     for next in [Some(later(2)), None] {
         bench.relay.alarm(later(2), &mut effects);
         assert_eq!(bench.relay.next_alarm(), next);

@@ -10,7 +10,7 @@ fn bench(rules: &str) -> Bench {
     Bench::configured(|config| config.retention = rules.parse().unwrap())
 }
 
-/// Rings the alarm after so many seconds, and says what is handed over.
+/// Runs the alarm after this many seconds; returns the events handed over.
 fn ring(bench: &mut Bench, seconds: u64) -> Vec<VerifiedEvent> {
     bench.now = bench.now + Duration::from_secs(seconds);
     let mut effects = Vec::new();

@@ -1,4 +1,4 @@
-//! The task that reads a connection.
+//! The task of a connection that reads, checks and verifies messages.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -23,10 +23,10 @@ use crate::session::Origin;
 use crate::validate;
 use openagents_host::nostr::message::{ClientMessage, ReconcileStep, RelayMessage};
 
-/// How long the client has to answer the close frame.
+/// How long to wait for the client's close frame after sending ours.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The most messages that are checked before the engine gets them.
+/// How many messages are checked before they are passed to the engine.
 const MAX_MESSAGES_PER_BATCH: usize = 16;
 
 /// Serves a connection until it ends.
@@ -36,30 +36,30 @@ pub(super) async fn serve(
     permit: ConnectionPermit,
     origin: Origin,
 ) {
-    // A client that goes away during the handshake is nothing to report.
+    // A client that disconnects during the handshake is not worth a log line.
     let Ok(socket) = upgrade.await else { return };
     let (mut read, write, early) = socket::split(socket);
     let outbox = Arc::new(Outbox::new(write, Arc::clone(&shared.connections.held)));
     let address = origin.address;
     let Ok(connection) = shared.open(&outbox, origin).await else { return };
-    let heard = Arc::new(LastReceived::now());
+    let last_received = Arc::new(LastReceived::now());
     let mut writer = {
-        let (outbox, heard) = (Arc::clone(&outbox), Arc::clone(&heard));
-        tokio::spawn(async move { outbox.write(|| heard.at()).await })
+        let (outbox, last_received) = (Arc::clone(&outbox), Arc::clone(&last_received));
+        tokio::spawn(async move { outbox.write(|| last_received.at()).await })
     };
     let mut decoder = Decoder::new(validate::max_readable_bytes(&shared.limits));
     decoder.buffer().extend_from_slice(&early);
     let close_reason = tokio::select! {
-        close_reason = receive(&shared, (connection, address), &outbox, &heard, &mut decoder, &mut read) => Some(close_reason),
+        close_reason = receive(&shared, (connection, address), &outbox, &last_received, &mut decoder, &mut read) => Some(close_reason),
         () = outbox.closing() => None,
     };
-    // If it is being closed for another reason already, that one stands.
+    // If the connection is being closed already, the earlier reason stands.
     outbox.close(close_reason.unwrap_or(CloseReason::NORMAL));
-    // The engine may have stopped; then there is nothing left to tell it.
+    // The engine may have stopped; then nobody needs the notification.
     let _ = shared.mailbox.inputs().send(Input::Close(connection)).await;
     let end = async {
-        // Ended with unread bytes, TCP would tell the client "reset" instead of why. So they are read and dropped,
-        // unless it was the client who said goodbye.
+        // Closing a socket with unread bytes makes TCP send a reset, and the client never sees the close reason. So
+        // remaining bytes are read and dropped, unless the client itself started to close.
         if close_reason == Some(CloseReason::NORMAL) {
             let _ = (&mut writer).await;
         } else {
@@ -74,14 +74,15 @@ pub(super) async fn serve(
     drop(permit);
 }
 
-/// Reads and checks messages until the client ends the connection or breaks the protocol.
+/// Receives and checks messages until the client closes the connection or violates the WebSocket protocol.
 ///
-/// What has come in together is checked together and then given to the engine, so that it shares a transaction.
+/// Messages that arrived together are checked together and passed to the engine as one batch, so they share a
+/// transaction.
 async fn receive(
     shared: &ServerState,
     (connection, address): (ConnectionId, Option<IpAddr>),
     outbox: &Outbox,
-    heard: &LastReceived,
+    last_received: &LastReceived,
     decoder: &mut Decoder,
     socket: &mut SocketReader,
 ) -> CloseReason {
@@ -99,28 +100,28 @@ async fn receive(
         }
         outbox.ready().await;
         if next == Next::Gather {
-            // Checking takes long. Other connections have their turn.
+            // Checking takes long, so other tasks get a turn.
             tokio::task::yield_now().await;
         } else {
             match socket.read(decoder.buffer()).await {
                 Ok(0) | Err(_) => return CloseReason::NORMAL,
-                Ok(_) => heard.update(),
+                Ok(_) => last_received.update(),
             }
         }
     }
 }
 
-/// What follows when messages were gathered.
+/// What to do after messages were gathered.
 #[derive(PartialEq, Eq)]
 enum Next {
     /// More bytes are needed.
     Read,
-    /// There may be more messages in what has come.
+    /// There may be more messages in the buffer.
     Gather,
     End(CloseReason),
 }
 
-/// Checks messages that have come: some at most, and none behind one that is answered at length.
+/// Checks messages in the buffer: up to a maximum, and none after a request whose answer may be long.
 fn gather(
     shared: &ServerState,
     (connection, address): (ConnectionId, Option<IpAddr>),
@@ -133,7 +134,7 @@ fn gather(
         let message = match decoder.next() {
             Ok(None) => return Next::Read,
             Ok(Some(ClientFrame::Text(text))) => {
-                // An event is there as its text and as what was read from it.
+                // An event is held twice: as text and in parsed form.
                 bytes = text.len().saturating_mul(2);
                 shared.gate.check(connection, address, &text)
             }
@@ -151,7 +152,7 @@ fn gather(
                 return Next::End(CloseReason::PROTOCOL_ERROR);
             }
         };
-        let asks = match &message {
+        let expects_answer = match &message {
             AdmittedMessage::Verified(message) => matches!(
                 **message,
                 ClientMessage::Request { .. }
@@ -166,11 +167,11 @@ fn gather(
             }
             AdmittedMessage::Unverified { .. } => false,
         };
-        if asks {
+        if expects_answer {
             outbox.expect_answer();
         }
         inputs.push(Input::Message { connection, message }, bytes);
-        if asks {
+        if expects_answer {
             break;
         }
     }
@@ -184,7 +185,7 @@ async fn discard(socket: &mut SocketReader) {
     }
 }
 
-/// When something last came from a client.
+/// When the client was last last_received from.
 struct LastReceived {
     connected: Instant,
     millis_after: AtomicU64,

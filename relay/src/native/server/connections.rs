@@ -1,4 +1,4 @@
-//! The table of open connections, and how the engine's effects are carried out on them.
+//! The table of open connections, on which the engine's effects are carried out.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -18,17 +18,17 @@ use crate::reason::{Outcome, Reason};
 use crate::session::ConnectionId;
 use openagents_host::nostr::message::RelayMessage;
 
-/// The effects of a batch are written to the sockets by the engine thread itself if they go to at most this many
-/// connections.
+/// If the effects of a batch concern at most this many connections, the engine thread writes them to the sockets
+/// itself.
 const MAX_WRITTEN_INLINE: usize = 4;
 
-/// The events that a query found, as JSON.
+/// The events found by a query, as JSON.
 pub(super) type QueryReply = Result<Vec<Arc<str>>, Reason>;
 
-/// The open connections, and the calls from inside the process that wait for a reply.
+/// The open connections, and the calls from inside the process that await a reply.
 #[derive(Default)]
 pub(super) struct ConnectionTable {
-    /// By all outboxes together.
+    /// The memory used by all outboxes together.
     pub(super) held: Arc<OutboxMemory>,
     outboxes: Mutex<HashMap<ConnectionId, Arc<Outbox>>>,
     pub(super) publications: Tickets<Outcome>,
@@ -48,7 +48,7 @@ impl ConnectionTable {
         self.outboxes().values().for_each(|outbox| outbox.close(CloseReason::GOING_AWAY));
     }
 
-    /// Carries out the effects of a batch, which is committed. On the engine's thread: nothing here waits.
+    /// Carries out the effects of a committed batch. Runs on the engine thread and never blocks.
     pub(super) fn apply(
         &self,
         effects: &mut Vec<Effect>,
@@ -72,7 +72,7 @@ impl ConnectionTable {
                     }
                     Effect::Read(read) => {
                         if let Some(outbox) = outboxes.get(&read.connection) {
-                            read_queue.ask(QueuedRead::new(read, outbox));
+                            read_queue.push(QueuedRead::new(read, outbox));
                         }
                     }
                     Effect::Answering { connection, subscription } => {
@@ -92,23 +92,24 @@ impl ConnectionTable {
                         }
                     }
                     Effect::HandOver(event) => {
-                        // What finds no room is due again.
+                        // If the queue is full, the event is retried later.
                         let _ = deliveries.try_send(event);
                     }
                     Effect::Failed(error) => tracing::error!(%error, "the relay's database failed"),
-                    // A process that forgets loses its connections as well.
+                    // A relay that forgets (`forget`) keeps its sessions in the database.
                     Effect::SessionChanged(_) => {}
                 }
             }
         }
-        // Called only now, each outbox has all that the batch has for it, and writes it together. A few are written
-        // here, which saves the way over the writers; many are spread over all cores.
+        // Writers are woken only now, when each outbox has all messages of the batch and can send them in one write.
+        // For a few connections the write is done right here, which saves a task switch; many are spread over all
+        // cores.
         let at_once = to_wake.len() <= MAX_WRITTEN_INLINE;
         to_wake.iter().for_each(|outbox| outbox.wake_writer(at_once));
         self.close_largest_queues();
     }
 
-    /// Closes connections while too much memory is held for all of them: those for which most is come first.
+    /// While all outboxes together use too much memory, closes connections, the one with the largest queue first.
     pub(super) fn close_largest_queues(&self) {
         if !self.held.is_too_much() {
             return;
@@ -176,7 +177,7 @@ mod tests {
         assert_eq!(fill(3, 500), [None, fullest, None, None]);
         assert_eq!(fill(3, 2_000), [None, fullest, None, fullest]);
         assert_eq!(fill(3, 9_000), [None, fullest, None, fullest], "it is closed already");
-        // As many as have to be.
+        // Only as many as necessary.
         push(0, 8_000);
         assert_eq!(fill(2, 8_000), [fullest; 4]);
     }
@@ -226,16 +227,17 @@ mod tests {
                 .collect()
         };
         let none: Vec<usize> = Vec::new();
-        // To many: one text, and so little of it for each that none of them is closed for those who take more.
+        // Sent to many, it counts as one text with a small share for each, so none of them is closed because others
+        // use more.
         assert_eq!(push_shared(&[0, 1, 2, 3]), none);
-        // Whoever has read it does not relieve those who have not.
+        // A client that has read it does not reduce the share of those who have not.
         let _ = (
             outboxes[1].drop_and_close(CloseReason::NORMAL),
             outboxes[2].drop_and_close(CloseReason::NORMAL),
         );
         assert_eq!(push_shared(&[4]), [1, 2]);
         assert_eq!(push_shared(&[5]), [1, 2]);
-        // Each its own, as by a tag that nobody else asks for.
+        // Each gets a different event, as with a tag that only one of them subscribed to.
         let closed: Vec<usize> = push_shared(&[6]);
         assert!(closed.len() == 3 && closed[2] >= 4, "{closed:?}");
         connections.outboxes().clear();

@@ -1,27 +1,27 @@
-//! Decoding of a client's WebSocket frames (RFC 6455, section 5), however they are cut into pieces.
+//! Decoder of a client's WebSocket frames (RFC 6455, section 5), however TCP splits them.
 //!
-//! What a library leaves open is decided here: how long all fragments of a message can be together, that a message that
-//! is too long is skipped without being kept, and that text which is no UTF-8 or a binary message is no reason to hang
-//! up.
+//! Libraries leave some behaviour open that is decided here: the total length of a fragmented message is limited; a
+//! message that is too long is skipped without being buffered; and neither a binary message nor text that is not UTF-8
+//! ends the connection.
 
 use bytes::{Buf, BytesMut};
 
-/// What a client sent.
+/// A frame or message sent by a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ClientFrame {
     Text(String),
     /// A text message that is not UTF-8.
     NotUtf8,
     Binary,
-    /// A message longer than is kept. Said at once; what is left of it is skipped.
+    /// A message that is too long. Reported as soon as that is known; the rest of it is skipped.
     TooLong,
     Ping(Vec<u8>),
     Pong,
-    /// The client ends the connection, perhaps with a code.
+    /// The client closes the connection, perhaps with a code.
     Close(Option<u16>),
 }
 
-/// The client does not speak WebSocket.
+/// How the client violates the WebSocket protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Violation {
     #[error("reserved bits are set")]
@@ -30,21 +30,21 @@ pub(super) enum Violation {
     Opcode,
     #[error("a client's frames must be masked")]
     Unmasked,
-    #[error("a control frame must be whole and have at most 125 bytes")]
+    #[error("a control frame must not be fragmented and has at most 125 bytes")]
     Control,
     #[error("the fragments of a message are out of order")]
     Fragments,
-    #[error("a close frame has no code")]
+    #[error("a close frame has an incomplete code")]
     Close,
 }
 
-/// Puts messages together.
+/// Assembles messages from bytes.
 #[derive(Debug)]
 pub(super) struct Decoder {
     bytes: BytesMut,
-    /// The message whose last fragment has not come yet.
+    /// The message whose last fragment has not arrived yet.
     message: Option<PartialMessage>,
-    /// How many bytes of a frame are still to be skipped.
+    /// How many more bytes of a frame to skip.
     skip: u64,
     longest: usize,
 }
@@ -52,7 +52,7 @@ pub(super) struct Decoder {
 #[derive(Debug)]
 struct PartialMessage {
     is_text: bool,
-    /// `None` once it is too long.
+    /// `None` once the message is too long.
     payload: Option<Vec<u8>>,
 }
 
@@ -72,17 +72,17 @@ const PING: u8 = 0x9;
 const PONG: u8 = 0xA;
 
 impl Decoder {
-    /// A decoder that keeps messages of at most `longest` bytes.
+    /// A decoder that accepts messages of at most `longest` bytes.
     pub(super) fn new(longest: usize) -> Self {
         Self { bytes: BytesMut::new(), message: None, skip: 0, longest }
     }
 
-    /// Where bytes are to be put that came in.
+    /// The buffer to which received bytes are appended.
     pub(super) const fn buffer(&mut self) -> &mut BytesMut {
         &mut self.bytes
     }
 
-    /// The next message; `None` until more bytes have come.
+    /// The next message; `None` until more bytes have arrived.
     pub(super) fn next(&mut self) -> Result<Option<ClientFrame>, Violation> {
         loop {
             if !self.skipped() {
@@ -100,7 +100,7 @@ impl Decoder {
         }
     }
 
-    /// Skips what is to be skipped and has come; whether that was all.
+    /// Skips received bytes that are to be skipped; returns whether all of them were.
     fn skipped(&mut self) -> bool {
         let here = usize::try_from(self.skip).unwrap_or(usize::MAX).min(self.bytes.len());
         self.bytes.advance(here);
@@ -140,7 +140,7 @@ impl Decoder {
             self.bytes.advance(header.size);
             self.skip = header.length;
             self.message = (!header.last).then_some(PartialMessage { is_text, payload: None });
-            // It was said when the message became too long.
+            // Already reported when the message became too long.
             return Ok(if kept.is_some() {
                 Frame::ClientFrame(ClientFrame::TooLong)
             } else {
@@ -168,7 +168,7 @@ impl Decoder {
         }))
     }
 
-    /// Takes a whole frame off the buffer, if it has come.
+    /// Takes a frame off the buffer if all of it has arrived.
     fn payload(&mut self, header: &FrameHeader) -> Option<Vec<u8>> {
         let length = usize::try_from(header.length).ok()?;
         let whole = header.size.checked_add(length)?;
@@ -183,7 +183,7 @@ impl Decoder {
     }
 }
 
-/// Takes the mask off a payload, eight bytes at a time (which the compiler makes wider ones of).
+/// Unmasks a payload, eight bytes at a time (which the compiler vectorizes further).
 fn unmask(payload: &mut [u8], mask: [u8; 4]) {
     let [a, b, c, d] = mask;
     let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
@@ -196,7 +196,7 @@ fn unmask(payload: &mut [u8], mask: [u8; 4]) {
     }
 }
 
-/// What a frame brought.
+/// What a frame contained.
 enum Frame {
     Incomplete,
     Nothing,
@@ -204,7 +204,7 @@ enum Frame {
 }
 
 impl FrameHeader {
-    /// The header at the beginning of the bytes, if all of it has come.
+    /// Parses the header at the beginning of the bytes; `None` if it is incomplete.
     fn read(bytes: &[u8]) -> Result<Option<Self>, Violation> {
         let [first, second, rest @ ..] = bytes else {
             return Ok(None);

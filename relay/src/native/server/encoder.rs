@@ -1,8 +1,8 @@
-//! Encoding of the server's WebSocket frames (RFC 6455, section 5): whole and unmasked.
+//! Encoder of the server's WebSocket frames (RFC 6455, section 5): unfragmented and unmasked.
 
 use openagents_host::nostr::message::RelayMessage;
 
-/// What a frame is.
+/// The type of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Opcode {
     Text = 0x1,
@@ -13,7 +13,7 @@ pub(super) enum Opcode {
 
 const WHOLE: u8 = 0x80;
 
-/// Appends a message. An event, of which one copy goes to many, is written straight from that copy.
+/// Appends a message. The JSON of an event, which many connections share, is copied only once, into this buffer.
 pub(super) fn message(message: &RelayMessage, bytes: &mut Vec<u8>) {
     if let RelayMessage::Event { subscription, event } = message {
         header(Opcode::Text, message.size(), bytes);
@@ -48,7 +48,7 @@ fn header(opcode: Opcode, length: usize, bytes: &mut Vec<u8>) {
     }
 }
 
-/// Appends a close frame. A reason beyond what a control frame can hold is left out.
+/// Appends a close frame. A reason that is too long for a control frame is left out.
 pub(super) fn close(code: u16, reason: &str, bytes: &mut Vec<u8>) {
     let mut payload = code.to_be_bytes().to_vec();
     if reason.len() <= 123 {

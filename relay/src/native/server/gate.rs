@@ -1,4 +1,4 @@
-//! Connection limits, rate limits and signature checks, done on the connection's task to spare the engine thread.
+//! The gate on the connection's task: connection limits, rate limits and signature checks, to spare the engine thread.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -14,7 +14,7 @@ use crate::limits::Limits;
 use crate::management::Rules;
 use crate::session::ConnectionId;
 
-/// Admits connections, and checks their messages.
+/// Admits connections and checks their messages.
 pub(super) struct Gate {
     limits: Limits,
     connection_limits: ConnectionLimits,
@@ -24,7 +24,7 @@ pub(super) struct Gate {
     permits: Mutex<PermitCounts>,
 }
 
-/// How many connections there are.
+/// How many connections are open.
 #[derive(Default)]
 struct PermitCounts {
     is_closed: bool,
@@ -50,7 +50,7 @@ impl Gate {
         }
     }
 
-    /// The rules in force.
+    /// The rules currently in force.
     pub(super) fn rules(&self) -> Arc<Rules> {
         Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -59,7 +59,7 @@ impl Gate {
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) = rules;
     }
 
-    /// A permit for one more connection, if there may be one.
+    /// A permit for one more connection, if the limits allow it.
     pub(super) fn admit_connection(
         self: &Arc<Self>,
         address: Option<IpAddr>,
@@ -80,7 +80,7 @@ impl Gate {
         Ok(ConnectionPermit { gate: Arc::clone(self), network })
     }
 
-    /// Admits no more connections.
+    /// Stops admitting connections.
     pub(super) fn close(&self) {
         self.permits().is_closed = true;
     }
@@ -89,8 +89,8 @@ impl Gate {
         self.connection_limits.max_connections
     }
 
-    /// Passes a text through the [gate](gate::admit) and verifies its event, which is the expensive part: one that is
-    /// over the rates or blocked is not verified.
+    /// Passes a text through the [gate](gate::admit), then verifies its event. Verification is expensive, so it is
+    /// skipped for events that are blocked or exceed a rate limit.
     pub(super) fn check(
         &self,
         connection: ConnectionId,
@@ -111,7 +111,7 @@ impl Gate {
         admitted.and_then(Admitted::verify).map_or_else(AdmittedMessage::Refused, AdmittedMessage::Verified)
     }
 
-    /// A connection ended.
+    /// Forgets the rates of a connection that has ended.
     pub(super) fn forget(&self, connection: ConnectionId) {
         self.rates().close(connection);
     }
@@ -180,7 +180,7 @@ mod tests {
         let rates = RateLimits { events_per_minute: 1, ..RateLimits::default() };
         let gate = gate(&Admission { lists, rates, ..Admission::default() });
         let check = |kind, address: &str| {
-            // The signature is another one's; whoever verifies it says so.
+            // The signature belongs to another event, so the answer shows whether it was verified.
             let mut event: serde_json::Value =
                 serde_json::from_str(fixtures::signed(kind, 1, &[]).json()).unwrap();
             event["sig"] = fixtures::signed(kind, 2, &[]).sig.to_string().into();

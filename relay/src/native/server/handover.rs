@@ -1,4 +1,4 @@
-//! Delivery of events to whoever registered for them.
+//! Handover of events to the agent.
 
 use std::sync::Arc;
 
@@ -10,24 +10,24 @@ use tokio::task::JoinSet;
 
 use crate::engine::Input;
 
-/// The most events that wait for delivery. What finds no room comes again: it is in the database.
+/// How many events may wait for delivery. Further ones are retried later: they are in the database.
 const MAX_QUEUED: usize = 4_096;
 
-/// The most deliveries at a time.
+/// How many deliveries may run at the same time.
 const MAX_CONCURRENT: usize = 256;
 
-/// Why an event could not be delivered. It comes again.
+/// Why an event could not be delivered. It will be retried.
 pub type DeliveryError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Receives the events that are handed over.
+/// Receives the events that the relay hands over.
 #[async_trait]
 pub trait HandoverSink: Send + Sync + 'static {
-    /// Takes an event. It must be safe before this returns `Ok`: then the relay forgets that it was to be delivered.
-    /// The same event can come more than once.
+    /// Takes an event. It must be stored durably before this returns `Ok`, because then the relay forgets the
+    /// handover. The same event may be delivered more than once.
     async fn deliver(&self, event: VerifiedEvent) -> Result<(), DeliveryError>;
 }
 
-/// For a relay that hands nothing over.
+/// For a relay that hands over nothing.
 #[async_trait]
 impl HandoverSink for () {
     async fn deliver(&self, _: VerifiedEvent) -> Result<(), DeliveryError> {
@@ -39,7 +39,7 @@ pub(super) fn queue() -> (mpsc::Sender<VerifiedEvent>, mpsc::Receiver<VerifiedEv
     mpsc::channel(MAX_QUEUED)
 }
 
-/// Delivers until the relay ends.
+/// Delivers events until the relay ends.
 pub(super) async fn deliver(
     mut waiting: mpsc::Receiver<VerifiedEvent>,
     handover: Arc<dyn HandoverSink>,
@@ -55,10 +55,10 @@ pub(super) async fn deliver(
         running.spawn(async move {
             let id = event.id;
             match handover.deliver(event).await {
-                // When the relay has stopped, the event is delivered again after the next start.
+                // If the relay has stopped, the event is delivered again after the next start.
                 Ok(()) => drop(inputs.send(Input::Delivered(id)).await),
                 Err(error) => {
-                    tracing::warn!(%id, %error, "an event could not be delivered; it is tried again");
+                    tracing::warn!(%id, %error, "an event could not be delivered and will be retried");
                 }
             }
         });

@@ -4,7 +4,7 @@ use hyper::upgrade::OnUpgrade;
 use openagents_host::http::{Body, HeaderValue, Request, Response, StatusCode, header};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-/// The only version of the protocol.
+/// The only version of the WebSocket protocol.
 const VERSION: &[u8] = b"13";
 
 /// Why a handshake is refused.
@@ -12,13 +12,13 @@ const VERSION: &[u8] = b"13";
 pub(super) enum HandshakeError {
     #[error("Sec-WebSocket-Key header is missing")]
     MissingKey,
-    #[error("Sec-Websocket-Version must be 13")]
+    #[error("Sec-WebSocket-Version must be 13")]
     Version,
     #[error("the Sec-WebSocket-Accept header cannot be written")]
     Accept,
 }
 
-/// The response that accepts a handshake, and the connection once that is sent.
+/// The response that accepts a handshake, and the connection, which is usable once the response has been sent.
 pub(super) fn accept(request: &mut Request) -> Result<(Response, OnUpgrade), HandshakeError> {
     let key = request.headers().get(header::SEC_WEBSOCKET_KEY).ok_or(HandshakeError::MissingKey)?;
     if request.headers().get(header::SEC_WEBSOCKET_VERSION).map(HeaderValue::as_bytes) != Some(VERSION) {

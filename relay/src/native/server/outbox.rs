@@ -1,4 +1,4 @@
-//! The queue of a connection, and the task that writes it to the socket.
+//! The outbox: a connection's queue of messages to send, and the task that writes them to the socket.
 
 mod queue_memory;
 
@@ -15,28 +15,28 @@ use super::encoder::{self, Opcode};
 use super::socket::SocketWriter;
 use openagents_host::nostr::message::{RelayMessage, SubscriptionId};
 
-/// More than this does not wait for a connection: it is too slow and is closed.
+/// A connection with more bytes than this queued is too slow and is closed.
 const MAX_QUEUED_BYTES: usize = 32 * 1024 * 1024;
 
-/// While more than this waits, nothing more is read from the connection.
+/// While more bytes than this are queued, the connection is not read.
 const PAUSE_READING_BYTES: usize = 1024 * 1024;
 
-/// While this many requests of the connection wait for their answer, nothing more is read from it.
+/// While this many requests of the connection await an answer, it is not read.
 const PAUSE_READING_REQUESTS: usize = 4;
 
-/// About how much is written at once.
+/// Approximately how many bytes are written at once.
 const WRITE_CHUNK_BYTES: usize = 256 * 1024;
 
-/// No more than this is written at once by whoever queued it, if the socket takes it.
+/// How many bytes may be written at once by the thread that queued them, if the socket accepts them.
 const MAX_INLINE_WRITE_BYTES: usize = 64 * 1024;
 
-/// How long a chunk may take.
+/// How long writing a chunk may take.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How often a connection is asked whether it is still there.
+/// The interval between pings.
 const PING_INTERVAL: Duration = Duration::from_secs(45);
 
-/// A connection that was not heard of for this long is gone.
+/// A connection that has sent nothing for this long, not even a pong, is closed.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(100);
 
 /// Why a connection is closed (RFC 6455, section 7.4).
@@ -49,67 +49,68 @@ pub(super) struct CloseReason {
 impl CloseReason {
     pub(super) const GOING_AWAY: Self = Self { code: 1001, reason: "the relay is shutting down" };
     pub(super) const PROTOCOL_ERROR: Self = Self { code: 1002, reason: "not the WebSocket protocol" };
-    pub(super) const TOO_SLOW: Self = Self { code: 1008, reason: "too slow: too much is waiting to be read" };
+    pub(super) const TOO_SLOW: Self =
+        Self { code: 1008, reason: "too slow: too much data is waiting to be sent to you" };
     pub(super) const LARGEST_QUEUE: Self =
-        Self { code: 1008, reason: "too much is waiting to be read, most of it by you" };
-    pub(super) const UNWANTED: Self = Self { code: 1008, reason: "you may not connect here" };
-    pub(super) const SILENT: Self = Self { code: 1001, reason: "nothing was heard from you" };
+        Self { code: 1008, reason: "the relay's send queues are full, and yours is the largest" };
+    pub(super) const UNWANTED: Self = Self { code: 1008, reason: "you are not allowed to connect" };
+    pub(super) const SILENT: Self = Self { code: 1001, reason: "nothing was received from you in time" };
     pub(super) const UNANSWERED: Self = Self { code: 1011, reason: "a request could not be answered" };
     pub(super) const NORMAL: Self = Self { code: 1000, reason: "" };
 }
 
-/// The queue of a connection.
+/// The outbox of a connection.
 #[derive(Debug)]
 pub(super) struct Outbox {
     state: Mutex<OutboxState>,
-    /// There is something to write, or to close for.
+    /// Notified when there is something to write, or when the connection is to be closed.
     wake: Notify,
-    /// Something was written, or a request was answered.
+    /// Notified when something was written or a request was answered.
     drained: Notify,
-    /// It is being closed.
+    /// Notified when the connection is being closed.
     closing: Notify,
 }
 
 #[derive(Debug)]
 struct OutboxState {
-    /// The socket, while nobody writes.
+    /// The socket, unless it is being written to.
     socket: Option<SocketWriter>,
-    /// What the socket did not take at once: the rest of a write.
+    /// The rest of a write that the socket did not accept at once.
     rest: Vec<u8>,
-    /// The answer to the latest ping, which waits for nothing. Those to earlier ones need not be sent (RFC 6455,
-    /// section 5.5.3).
+    /// The pong for the latest ping, which is sent before anything else. Pongs for earlier pings may be skipped (RFC
+    /// 6455, section 5.5.3).
     pong: Option<Vec<u8>>,
     queue: VecDeque<OutboxItem>,
-    /// How many items are answers that have not come yet.
+    /// How many items are placeholders for answers that are not available yet.
     awaited: usize,
     next_slot: u64,
     usage: QueueUsage,
-    /// Requests that have not been answered.
+    /// How many requests await an answer.
     requests: usize,
-    /// Whether the writer knows that there is something.
+    /// Whether the writer has been woken.
     is_woken: bool,
     close_reason: Option<CloseReason>,
 }
 
-/// The slot that is kept in the queue for an answer.
+/// Identifies the placeholder that is queued for an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct AnswerSlot(u64);
 
 #[derive(Debug)]
 enum OutboxItem {
-    /// What is there for this connection alone.
+    /// A message for this connection only.
     Message(RelayMessage),
-    /// An event that is told to many.
+    /// An event that is sent to many connections.
     SharedEvent(RelayMessage, Arc<SharedText>),
-    /// Here comes an answer; what stands behind it waits for it.
+    /// A placeholder for an answer. Items behind it wait until it is available.
     Awaited {
         slot: AnswerSlot,
-        /// Of which subscription it is, if of any.
+        /// The subscription that the answer belongs to, if any.
         subscription: Option<SubscriptionId>,
-        /// It has come, but one before it has not.
+        /// Set if the answer is available but an earlier one is not.
         answer: Option<Vec<RelayMessage>>,
     },
-    /// From here on messages answer a later request of this subscription than the answers that are awaited before.
+    /// Messages from here on belong to a later request of this subscription than the placeholders before it.
     AnswerBegins(SubscriptionId),
     Ping,
     Pong(Vec<u8>),
@@ -140,7 +141,8 @@ impl Outbox {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Queues a message. Says whether the writer has to be [woken](Self::wake_writer): who queues several calls once.
+    /// Queues a message. Returns whether the writer must be [woken](Self::wake_writer), which is done once for several
+    /// calls.
     #[must_use]
     pub(super) fn push(&self, message: RelayMessage) -> bool {
         let answers = matches!(
@@ -158,7 +160,7 @@ impl Outbox {
         is_woken
     }
 
-    /// [Queues](Self::push) a message of the engine, which may be one of many with the same event.
+    /// [Queues](Self::push) a message of the engine, whose event may be shared with other connections.
     #[must_use]
     pub(super) fn push_shared(&self, message: RelayMessage, texts: &mut SharedTexts<'_>) -> bool {
         match texts.text(&message) {
@@ -167,7 +169,7 @@ impl Outbox {
         }
     }
 
-    /// Answers a ping.
+    /// Queues a pong.
     pub(super) fn pong(&self, payload: Vec<u8>) {
         let is_woken = {
             let mut state = self.state();
@@ -197,7 +199,7 @@ impl Outbox {
         !std::mem::replace(&mut state.is_woken, true)
     }
 
-    /// Keeps a place in the queue for an answer, of this subscription if it is of any.
+    /// Queues a placeholder for an answer, which belongs to this subscription if one is given.
     pub(super) fn reserve(&self, subscription: Option<&SubscriptionId>) -> AnswerSlot {
         let mut state = self.state();
         let slot = AnswerSlot(state.next_slot);
@@ -208,7 +210,7 @@ impl Outbox {
         slot
     }
 
-    /// Notes that the answer to a request comes next.
+    /// Marks that the messages from here on belong to a new request of this subscription.
     pub(super) fn begin_answer(&self, subscription: SubscriptionId) {
         let mut state = self.state();
         if state.awaited > 0 {
@@ -216,8 +218,8 @@ impl Outbox {
         }
     }
 
-    /// Puts an answer into its place. Events in it that were queued behind it as new, as they came while it was being
-    /// read, are not sent twice.
+    /// Replaces a placeholder by its answer. Events that arrived as new while the answer was being read may be in it
+    /// and also in the queue behind it; those duplicates are dropped.
     pub(super) fn answer(&self, slot: AnswerSlot, messages: Vec<RelayMessage>) {
         if self.state().answer(slot, messages) {
             self.drained.notify_one();
@@ -227,8 +229,8 @@ impl Outbox {
         }
     }
 
-    /// How much memory is held for this connection, with its share of what is held for others too, in bytes; nothing if
-    /// it is being closed. This looks at all that is queued.
+    /// How many bytes of memory this connection uses, including its share of texts that it shares with others; 0 if it
+    /// is being closed. Iterates over the whole queue.
     pub(super) fn held(&self) -> usize {
         let state = self.state();
         if state.close_reason.is_some() {
@@ -241,18 +243,18 @@ impl Outbox {
         state.queue.iter().map(share).fold(state.usage.held, usize::saturating_add)
     }
 
-    /// Drops what is queued, sends the close frame, and ends the connection.
+    /// Drops the queue, sends the close frame, and ends the connection.
     pub(super) fn drop_and_close(&self, close_reason: CloseReason) {
         {
             let mut state = self.state();
             state.drop_queue();
-            // What is being written goes soon as well: no other has to be closed for it.
+            // The chunk being written will be freed soon, so no other connection must be closed because of it.
             state.usage.let_go();
         }
         self.close(close_reason);
     }
 
-    /// Sees to it that what is queued is written: at once, if that is wished and needs no waiting, or by the writer.
+    /// Has the queue written: inline, if that is requested and possible without waiting, else by the writer task.
     pub(super) fn wake_writer(&self, at_once: bool) {
         if at_once && self.state().write_at_once() {
             self.drained.notify_one();
@@ -261,7 +263,7 @@ impl Outbox {
         }
     }
 
-    /// Writes what is queued, sends the close frame, and ends the connection.
+    /// Writes the queue, sends the close frame, and ends the connection.
     pub(super) fn close(&self, close_reason: CloseReason) {
         self.state().close_reason.get_or_insert(close_reason);
         self.wake.notify_one();
@@ -276,13 +278,13 @@ impl Outbox {
         }
     }
 
-    /// Notes that something was asked, which will have one answer: `EOSE`, `COUNT`, `CLOSED`, `NEG-MSG` or `NEG-ERR`.
+    /// Counts a request that will get one answer: `EOSE`, `COUNT`, `CLOSED`, `NEG-MSG` or `NEG-ERR`.
     pub(super) fn expect_answer(&self) {
         let mut state = self.state();
         state.requests = state.requests.saturating_add(1);
     }
 
-    /// Waits until the client has taken in enough of what it asked for to ask for more.
+    /// Waits until the client has received enough of its answers to be read again.
     pub(super) async fn ready(&self) {
         loop {
             {
@@ -297,8 +299,8 @@ impl Outbox {
         }
     }
 
-    /// Writes until the connection is closed. `heard` says when something last came from the client.
-    pub(super) async fn write(&self, heard: impl Fn() -> Instant) {
+    /// Writes until the connection is closed. `last_received` returns when something was last received from the client.
+    pub(super) async fn write(&self, last_received: impl Fn() -> Instant) {
         let mut ping = tokio::time::interval(PING_INTERVAL);
         ping.reset();
         let mut is_more = false;
@@ -309,7 +311,7 @@ impl Outbox {
                 () = std::future::ready(()), if is_more => {}
                 () = self.wake.notified() => {}
                 _ = ping.tick() => {
-                    if heard().elapsed() > IDLE_TIMEOUT {
+                    if last_received().elapsed() > IDLE_TIMEOUT {
                         self.close(CloseReason::SILENT);
                     } else {
                         ping_due = true;
@@ -324,7 +326,7 @@ impl Outbox {
                 is_more = state.has_ready();
                 (state.socket.take(), rest, taken, state.close_reason)
             };
-            // Only this task takes it, and gives it back below.
+            // Only this task takes the socket; it is put back below.
             let Some(mut socket) = socket else { return };
             if ping_due {
                 taken.push_back(OutboxItem::Ping);
@@ -344,7 +346,7 @@ impl Outbox {
         }
     }
 
-    /// Writes what was taken in one write, since each write is a packet.
+    /// Writes the taken items in one call, because each call may send a packet.
     async fn write_all(
         &self,
         taken: &mut VecDeque<OutboxItem>,
@@ -364,7 +366,7 @@ impl Outbox {
 }
 
 impl OutboxState {
-    /// Writes all that can be without waiting; whether that was everything that can be written now.
+    /// Writes what the socket accepts without waiting; returns whether nothing is left that could be written now.
     fn write_at_once(&mut self) -> bool {
         let Some(socket) = &self.socket else { return false };
         let ready = self.ready();
@@ -377,7 +379,7 @@ impl OutboxState {
         for item in pong.into_iter().chain(self.queue.drain(..ready)) {
             item.encode(&mut bytes);
         }
-        // An error comes again when the writer tries.
+        // The writer task will encounter the error again.
         let written = if bytes.is_empty() { 0 } else { socket.try_write(&bytes).unwrap_or(0) };
         bytes.drain(..written.min(bytes.len()));
         self.usage.remove(size);
@@ -387,9 +389,9 @@ impl OutboxState {
         !self.is_woken
     }
 
-    /// Takes what can be written now, about a [`WRITE_CHUNK_BYTES`] of it: nothing behind an answer that has not come,
-    /// except a pong. What is not taken can still be dropped. From here on it counts as rendered, which is what comes
-    /// next.
+    /// Takes about [`WRITE_CHUNK_BYTES`] of what can be written now: everything before the first placeholder, and a
+    /// pong. Items that are not taken can still be dropped. The taken items are counted as rendered from here on,
+    /// since the caller renders them next.
     fn take_ready(&mut self) -> VecDeque<OutboxItem> {
         let (mut taken, mut size) = (VecDeque::new(), QueueSize::default());
         while size.waiting < WRITE_CHUNK_BYTES
@@ -407,12 +409,12 @@ impl OutboxState {
         taken
     }
 
-    /// Whether something can be written now.
+    /// Whether anything can be written now.
     fn has_ready(&self) -> bool {
         self.queue.front().is_some_and(|item| !item.is_awaited())
     }
 
-    /// Drops all that is queued, and the places of answers that have not come.
+    /// Drops the queue, including placeholders.
     fn drop_queue(&mut self) {
         let size = QueueSize::of(self.queue.drain(..).map(|item| match item {
             OutboxItem::Awaited { answer, .. } => {
@@ -424,12 +426,12 @@ impl OutboxState {
         self.awaited = 0;
     }
 
-    /// How many items stand before the first answer that has not come.
+    /// How many items are queued before the first placeholder.
     fn ready(&self) -> usize {
         self.queue.iter().take_while(|item| !item.is_awaited()).count()
     }
 
-    /// Puts an answer into its place; whether it still fits.
+    /// Replaces a placeholder by its answer; returns whether the queue is still within its limit.
     fn answer(&mut self, slot: AnswerSlot, messages: Vec<RelayMessage>) -> bool {
         let awaited = self.queue.iter_mut().find_map(|item| match item {
             OutboxItem::Awaited { slot: of, answer, .. } if *of == slot => Some(answer),
@@ -439,12 +441,12 @@ impl OutboxState {
         self.requests = self.requests.saturating_sub(usize::from(!messages.is_empty()));
         self.usage.add(QueueSize::of(messages.iter().map(QueueSize::alone)));
         *awaited = Some(messages);
-        while self.unpack_next() {}
+        while self.expand_next_answer() {}
         self.usage.waiting <= MAX_QUEUED_BYTES
     }
 
-    /// Puts the messages of the first answer that is awaited into the queue, if it has come.
-    fn unpack_next(&mut self) -> bool {
+    /// Replaces the first placeholder by its answer, if that is available.
+    fn expand_next_answer(&mut self) -> bool {
         let position = self.ready();
         let Some(OutboxItem::Awaited { subscription, answer, .. }) = self.queue.get_mut(position) else {
             return false;
@@ -454,17 +456,17 @@ impl OutboxState {
         behind.pop_front();
         self.awaited = self.awaited.saturating_sub(1);
         if let Some(subscription) = subscription {
-            let told = Self::drop_told(&messages, &subscription, &mut behind);
-            self.usage.remove(told);
+            let dropped = Self::drop_duplicates(&messages, &subscription, &mut behind);
+            self.usage.remove(dropped);
         }
         self.queue.extend(messages.into_iter().map(OutboxItem::Message));
         self.queue.append(&mut behind);
         true
     }
 
-    /// Drops from what stands behind an answer the events of its subscription that are in it, and says what their size
-    /// was. What stands behind the subscription's next answer belongs to that one.
-    fn drop_told(
+    /// Drops duplicates: events of this subscription that are both in the answer and in the queue behind it. Returns
+    /// their size. Items behind the subscription's next answer belong to that one and are kept.
+    fn drop_duplicates(
         answer: &[RelayMessage],
         subscription: &SubscriptionId,
         behind: &mut VecDeque<OutboxItem>,
@@ -476,8 +478,8 @@ impl OutboxState {
             RelayMessage::Event { event, .. } => Some(Arc::clone(event)),
             _ => None,
         };
-        // An event has one text.
-        let told: HashSet<_> = answer.iter().filter_map(event).collect();
+        // All copies of an event share one text, so equal pointers mean equal events.
+        let answered: HashSet<_> = answer.iter().filter_map(event).collect();
         let (mut dropped, mut is_next) = (QueueSize::default(), false);
         behind.retain(|item| {
             match item {
@@ -485,7 +487,7 @@ impl OutboxState {
                 OutboxItem::AnswerBegins(of) => is_next |= of == subscription,
                 OutboxItem::Message(RelayMessage::Event { subscription: of, event })
                 | OutboxItem::SharedEvent(RelayMessage::Event { subscription: of, event }, _)
-                    if !is_next && of == subscription && told.contains(event) =>
+                    if !is_next && of == subscription && answered.contains(event) =>
                 {
                     dropped = dropped.and(item.size());
                     return false;
@@ -507,12 +509,12 @@ impl OutboxItem {
         match self {
             Self::Message(message) => QueueSize::alone(message),
             Self::SharedEvent(message, _) => QueueSize::shared(message),
-            // At most one of them waits, and none has more than 125 bytes.
+            // At most one pong is queued, and it has at most 125 bytes.
             Self::Ping | Self::Pong(_) | Self::Awaited { .. } | Self::AnswerBegins(_) => QueueSize::default(),
         }
     }
 
-    /// Appends its frame.
+    /// Appends the item's frame.
     fn encode(&self, bytes: &mut Vec<u8>) {
         match self {
             Self::Message(message) | Self::SharedEvent(message, _) => encoder::message(message, bytes),

@@ -1,4 +1,4 @@
-//! Queries from inside the process.
+//! Queries from inside the process ([`RelayHandle::query`](super::RelayHandle::query)).
 
 use std::sync::Arc;
 
@@ -14,15 +14,15 @@ pub enum QueryError {
     /// The relay has stopped.
     #[error(transparent)]
     EngineStopped(#[from] EngineStopped),
-    /// It asks for more than the relay answers, or the relay's database failed.
+    /// The query exceeds a limit, or the relay's database failed.
     #[error("the relay did not answer: {0}")]
     Refused(Reason),
-    /// What is stored is no event: somebody else has written into the relay's database.
-    #[error("the relay's database holds something that is no event: {0}")]
+    /// A row does not contain an event: something else has written into the relay's database.
+    #[error("the relay's database contains something that is not an event: {0}")]
     Unreadable(#[from] serde_json::Error),
 }
 
-/// Reads stored events. They were verified before they were stored.
+/// Parses stored events. They were verified before they were stored.
 pub(super) fn read(events: &[Arc<str>]) -> Result<Vec<Event>, QueryError> {
     Ok(events.iter().map(|json| Event::from_json(json)).collect::<Result<_, _>>()?)
 }

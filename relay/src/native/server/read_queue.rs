@@ -8,7 +8,7 @@ use super::outbox::{AnswerSlot, CloseReason, Outbox};
 use crate::engine::{ClientRead, ReadRequest};
 use openagents_host::nostr::message::RelayMessage;
 
-/// The reads that wait for a reader thread, in the order of the requests.
+/// The queued reads, in the order of the requests.
 #[derive(Default)]
 pub(super) struct ReadQueue {
     state: Mutex<ReadQueueState>,
@@ -17,20 +17,20 @@ pub(super) struct ReadQueue {
 
 #[derive(Default)]
 struct ReadQueueState {
-    /// A connection has few of them waiting: it is not read from while it has.
+    /// A connection has only a few reads in it, because it is not read from while they wait.
     queue: VecDeque<QueuedRead>,
-    /// Nothing more will come.
+    /// Nothing will be added any more.
     closed: bool,
 }
 
-/// A read, and the slot that is kept for its answer in the connection's queue.
+/// A read, and the placeholder for its answer in the connection's outbox.
 pub(super) struct QueuedRead {
     pub(super) read: ClientRead,
     outbox: Option<(Arc<Outbox>, AnswerSlot)>,
 }
 
 impl QueuedRead {
-    /// Reserves the slot of the answer: what is queued from here on comes after it.
+    /// Queues the placeholder: messages that are queued later are sent after the answer.
     pub(super) fn new(read: ClientRead, outbox: &Arc<Outbox>) -> Self {
         let subscribes = matches!(read.read.request, ReadRequest::Events(_));
         let slot = outbox.reserve(subscribes.then_some(&read.subscription));
@@ -46,8 +46,8 @@ impl QueuedRead {
 
 impl Drop for QueuedRead {
     fn drop(&mut self) {
-        // The relay is ending, or a reader has panicked. A client that waits for ever is worse than one that
-        // connects again.
+        // The relay is shutting down, or a reader thread has panicked. The connection is closed, because a client can
+        // reconnect, but might otherwise wait for ever.
         if let Some((outbox, _)) = &self.outbox {
             outbox.close(CloseReason::UNANSWERED);
         }
@@ -55,12 +55,12 @@ impl Drop for QueuedRead {
 }
 
 impl ReadQueue {
-    pub(super) fn ask(&self, queued: QueuedRead) {
+    pub(super) fn push(&self, queued: QueuedRead) {
         self.state().queue.push_back(queued);
         self.changed.notify_one();
     }
 
-    /// The next one; waits for it. `None` when there will be no more.
+    /// Waits for the next read. `None` when there will be no more.
     fn next(&self) -> Option<QueuedRead> {
         let mut state = self.state();
         loop {
@@ -74,13 +74,13 @@ impl ReadQueue {
         }
     }
 
-    /// Gives each to `answer`, until there will be no more. A panic ends its question and no other.
-    pub(super) fn each(&self, mut answer: impl FnMut(QueuedRead)) {
+    /// Passes each read to `answer` until the queue is closed. A panic ends the current read only.
+    pub(super) fn run(&self, mut answer: impl FnMut(QueuedRead)) {
         while let Some(queued) = self.next() {
-            // What a panic leaves behind in the store is an open transaction, which is undone.
+            // A panic may leave an open transaction in the store, which is then rolled back.
             let answered = panic::catch_unwind(AssertUnwindSafe(|| answer(queued)));
             if answered.is_err() {
-                tracing::error!("a reader panicked; its question is not answered");
+                tracing::error!("a reader panicked; the read was not answered");
             }
         }
     }
@@ -138,11 +138,11 @@ mod tests {
                     pubkeys: std::collections::BTreeSet::new(),
                 },
             };
-            read_queue.ask(QueuedRead { read, outbox: None });
+            read_queue.push(QueuedRead { read, outbox: None });
         }
         read_queue.close();
         let mut answered = Vec::new();
-        read_queue.each(|queued| {
+        read_queue.run(|queued| {
             assert_ne!(queued.read.connection, ConnectionId::new(1), "a bug");
             answered.push(queued.read.connection);
         });

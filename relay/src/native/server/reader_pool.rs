@@ -1,5 +1,5 @@
-//! The reader threads, which answer from the store beside the engine's thread, each with its own connection to the
-//! database: a long search delays neither events nor the searches of others.
+//! The reader threads, which answer reads from the store next to the engine thread, each with a database connection of
+//! its own: a long search delays neither events nor other searches.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use super::read_queue::{QueuedRead, ReadQueue};
 use crate::engine::{Input, RelayConfig};
 use crate::store::Store;
 
-/// A read is given up after this many thousand SQLite steps, about a second.
-const CLOSE_ALL_TIMEOUT: u32 = 10_000;
+/// A read is interrupted after this many thousand SQLite steps, about a second.
+const MAX_READ_KILOSTEPS: u32 = 10_000;
 
-/// What a reader thread needs besides the database.
+/// What a reader thread needs besides its database connection.
 #[derive(Clone)]
 pub(super) struct ReaderContext {
     pub(super) read_queue: Arc<ReadQueue>,
@@ -26,14 +26,14 @@ pub(super) struct ReaderContext {
     pub(super) config: RelayConfig,
 }
 
-/// The reader threads. They end when this is dropped; [`finish`](Self::finish) waits for that.
+/// The reader threads. Dropping this stops them; [`finish`](Self::finish) also waits for them.
 pub(super) struct ReaderPool {
     read_queue: Arc<ReadQueue>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl ReaderPool {
-    /// One reader for each core.
+    /// Starts one reader per core.
     pub(super) fn start(path: &Path, context: &ReaderContext) -> Result<Self, super::StartError> {
         let mut readers = Self { read_queue: Arc::clone(&context.read_queue), threads: Vec::new() };
         for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
@@ -54,7 +54,7 @@ impl ReaderPool {
         Ok(readers)
     }
 
-    /// Answers what was asked, and ends.
+    /// Answers the queued reads and stops.
     pub(super) async fn finish(mut self) {
         self.read_queue.close();
         let threads = std::mem::take(&mut self.threads);
@@ -72,7 +72,7 @@ impl Drop for ReaderPool {
 
 impl ReaderContext {
     fn serve(&self, store: &Store<Sqlite>) {
-        self.read_queue.each(|queued| self.answer(store, queued));
+        self.read_queue.run(|queued| self.answer(store, queued));
     }
 
     fn answer(&self, store: &Store<Sqlite>, queued: QueuedRead) {
@@ -81,7 +81,7 @@ impl ReaderContext {
             let mut push_shared = |message| messages.push(message);
             store
                 .sql()
-                .limited(CLOSE_ALL_TIMEOUT, || queued.read.answer(store, &self.config, &mut push_shared))
+                .limited(MAX_READ_KILOSTEPS, || queued.read.answer(store, &self.config, &mut push_shared))
         });
         let report = match read {
             Ok(reconciled) => reconciled.map(Input::Reconciled),
@@ -91,13 +91,14 @@ impl ReaderContext {
                 Some(Input::ReadFailed { read: queued.read.clone(), error })
             }
         };
-        // Before the answer, which the client's next message may build upon. If the engine has stopped, the connection
-        // is about to be closed.
+        // Reported before the answer is sent, since the client's next message may depend on it. If the engine has
+        // stopped, the connection is about to be closed.
         if let Some(report) = report {
             let _ = self.inputs.send_blocking(report);
         }
         messages.iter().for_each(|message| self.connections.count(message));
-        // Not before what was read is as safe as what is acknowledged, and what is told as new stands behind it.
+        // Sent only when what was read is committed as durably as acknowledged events, and after the new events queued
+        // behind it.
         let connections = Arc::clone(&self.connections);
         self.commits.after(move || {
             queued.answer(messages);

@@ -1,4 +1,4 @@
-//! The reading and the writing half of a socket after its handshake.
+//! The read and write halves of a connection's socket after the handshake.
 
 use std::io;
 
@@ -9,25 +9,25 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
-/// How much is read at a time, at least.
+/// The minimum buffer space for a read, in bytes.
 const MIN_READ_BYTES: usize = 4_096;
 
-/// Where a client's bytes come from.
+/// The read half of a socket.
 #[derive(Debug)]
 pub(super) enum SocketReader {
     Tcp(OwnedReadHalf),
-    /// Whatever else a server has put beneath HTTP, such as TLS.
+    /// Any other transport below HTTP, such as TLS.
     Other(ReadHalf<TokioIo<Upgraded>>),
 }
 
-/// Where bytes for a client go.
+/// The write half of a socket.
 #[derive(Debug)]
 pub(super) enum SocketWriter {
     Tcp(OwnedWriteHalf),
     Other(WriteHalf<TokioIo<Upgraded>>),
 }
 
-/// The directions of a connection, and what the client sent right behind its handshake.
+/// Splits a connection into its halves, and returns what the client sent directly after its handshake.
 pub(super) fn split(socket: Upgraded) -> (SocketReader, SocketWriter, Bytes) {
     match socket.downcast::<TokioIo<TcpStream>>() {
         Ok(parts) => {
@@ -42,8 +42,8 @@ pub(super) fn split(socket: Upgraded) -> (SocketReader, SocketWriter, Bytes) {
 }
 
 impl SocketReader {
-    /// Waits for bytes and appends them; none means that no more will come. While an empty buffer waits, it holds
-    /// no memory: most connections are idle most of the time.
+    /// Waits for bytes and appends them; returns 0 at the end of the stream. An empty buffer holds no memory while
+    /// waiting, because most connections are idle most of the time.
     pub(super) async fn read(&mut self, bytes: &mut BytesMut) -> io::Result<usize> {
         match self {
             Self::Tcp(socket) => {
@@ -68,7 +68,7 @@ impl SocketReader {
 }
 
 impl SocketWriter {
-    /// Writes as much as can be written without waiting.
+    /// Writes as many bytes as the socket accepts without waiting.
     pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(socket) => socket.try_write(bytes),
@@ -86,9 +86,9 @@ impl SocketWriter {
         }
     }
 
-    /// Tells the client that nothing more will come.
+    /// Signals the end of the stream to the client.
     pub(super) async fn shutdown(&mut self) {
-        // The client may be gone already.
+        // The client may have disconnected already.
         let _ = match self {
             Self::Tcp(socket) => socket.shutdown().await,
             Self::Other(socket) => socket.shutdown().await,

@@ -1,4 +1,4 @@
-//! What the handle and the connections' tasks share: the way to the engine's thread, the gate, the counters.
+//! What the relay handle and the connections' tasks share: the engine's mailbox, the gate, the counters.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,13 +22,13 @@ use openagents_host::nostr::filter::Filter;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RelayStatistics {
-    /// Open connections.
+    /// The number of open connections.
     pub connections: usize,
-    /// Events that clients sent and the relay took, since it started.
+    /// How many events from clients were accepted since the relay started.
     pub events_accepted: u64,
-    /// Events that clients sent and the relay did not take, since it started.
+    /// How many events from clients were refused since the relay started.
     pub events_refused: u64,
-    /// Events that were sent to clients, since it started.
+    /// How many events were sent to clients since the relay started.
     pub events_sent: u64,
 }
 
@@ -51,7 +51,7 @@ impl ServerState {
         Self { mailbox: Mailbox::new(inputs), connections, limits, gate, information }
     }
 
-    /// The relay information document, as it is at present.
+    /// The current relay information document (NIP-11).
     pub(super) fn information(&self) -> Response {
         self.information.under(&self.gate.rules()).to_response()
     }
@@ -62,7 +62,7 @@ impl ServerState {
         }
     }
 
-    /// Takes up a connection.
+    /// Registers a connection.
     pub(super) async fn open(
         &self,
         outbox: &Arc<Outbox>,

@@ -1,4 +1,4 @@
-//! Over real sockets, with a client that is not ours.
+//! The native server over real sockets, with a third-party WebSocket client.
 
 #![allow(clippy::arithmetic_side_effects)]
 
@@ -74,7 +74,7 @@ impl Client {
         self.0.send(Message::Frame(Frame::message(bytes, OpCode::Data(kind), last))).await.unwrap();
     }
 
-    /// The next message that is not the relay's question whether the client is still there.
+    /// The next message that is not a ping of the relay.
     async fn next(&mut self) -> Message {
         loop {
             let next = tokio::time::timeout(Duration::from_secs(20), self.0.next());
@@ -306,7 +306,8 @@ async fn hands_over_until_it_succeeds() {
     running.server.shutdown().await;
 }
 
-/// Events are published all the while; each subscription must be told of each of them once, be it as stored or as new.
+/// Events are published all the time. Each subscription must receive each event exactly once, either as stored or as
+/// new.
 #[tokio::test(flavor = "multi_thread")]
 async fn between_what_is_stored_and_what_is_new_nothing_is_lost_or_told_twice() {
     const EVENTS: u64 = 300;
@@ -354,7 +355,7 @@ async fn many_requests_at_once_are_all_answered() {
     }
     for round in 0..40 {
         for name in 0..10 {
-            // With a limit of 0, nobody looked whether there is anything.
+            // With a limit of 0, nothing is read, so completeness is unknown.
             let hint = if round == 0 { "" } else { r#",["finish"]"# };
             assert_eq!(client.text().await, format!(r#"["EOSE","{name}"{hint}]"#), "{round}");
         }

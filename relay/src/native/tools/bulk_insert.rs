@@ -1,4 +1,4 @@
-//! Insertion of many verified events into a store, and a count of what became of them.
+//! Bulk insertion of verified events into a store, with counts of the results.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -14,11 +14,11 @@ use crate::management::Rules;
 use crate::reason::Prefix;
 use crate::store::{Insertion, Store, VANISH};
 
-/// How many reasons of a relay are kept to be shown, and how many characters of each.
+/// How many reasons given by a relay are kept for display, and how many characters of each.
 const MAX_REASONS: usize = 5;
 const MAX_REASON_CHARS: usize = 200;
 
-/// What reasons of relays begin with (NIP-01 and others).
+/// The prefixes of relays' reasons (NIP-01 and others).
 const PREFIXES: [Prefix; 11] = [
     Prefix::Duplicate,
     Prefix::Pow,
@@ -33,31 +33,30 @@ const PREFIXES: [Prefix; 11] = [
     Prefix::Error,
 ];
 
-/// Why an event is not in the store, although it was given.
+/// Why an event was not stored.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Refusal {
-    /// It is no event, or its id or signature does not hold.
+    /// It is not an event, or its id or signature is wrong.
     Invalid,
     /// A newer version of it is stored.
     Superseded,
-    /// Its author, or whom it is a gift wrap for, asked for its deletion (NIP-09, NIP-59).
+    /// Its author, or the addressee of a gift wrap, requested its deletion (NIP-09, NIP-59).
     Deleted,
-    /// Its author, or whom it is a gift wrap for, asked to vanish (NIP-62).
+    /// Its author, or the addressee of a gift wrap, requested to vanish (NIP-62).
     Vanished,
-    /// It is expired (NIP-40).
+    /// It has expired (NIP-40).
     Expired,
-    /// Too many other events claim its second.
+    /// Too many other events claim the same second.
     Crowded,
-    /// Its kind is one that is not kept.
+    /// Its kind is not stored.
     Ephemeral,
     /// It has more than 1.5 MB of JSON.
     TooLong,
     /// An operator has banned it, its author or its kind (NIP-86).
     Banned,
-    /// The relay that it was sent to does not want it, for a reason that begins with this word of NIP-01's, or none of
-    /// them (`other`).
+    /// The other relay refused it. Contains the prefix of its reason (NIP-01), or `other` if there is none.
     ByRelay(String),
 }
 
@@ -69,7 +68,7 @@ impl fmt::Display for Refusal {
             Self::Deleted => "deleted by their authors",
             Self::Vanished => "of authors who vanished",
             Self::Expired => "expired",
-            Self::Crowded => "of crowded seconds",
+            Self::Crowded => "too many in one second",
             Self::Ephemeral => "ephemeral",
             Self::TooLong => "too long",
             Self::Banned => "banned by the operators",
@@ -78,27 +77,27 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// What became of events.
+/// What happened to the events of an import or a synchronization.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ImportCounts {
-    /// How many were not there before, and are now.
+    /// How many are new.
     pub accepted: u64,
-    /// How many were there before.
+    /// How many were stored before.
     pub duplicates: u64,
-    /// How many were not taken, and why.
+    /// How many were refused, by reason.
     pub refused: BTreeMap<Refusal, u64>,
-    /// The first few reasons that a relay gave for not taking an event, each once, and cut off where they are long.
+    /// The first few distinct reasons given by the other relay, each cut off if it is long.
     pub reasons: Vec<String>,
 }
 
 impl ImportCounts {
-    /// How many events it accounts for.
+    /// The number of events counted here.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.accepted.saturating_add(self.duplicates).saturating_add(self.all_refused())
     }
 
-    /// How many were not taken, for whatever reason.
+    /// The number of events refused for any reason.
     #[must_use]
     pub fn all_refused(&self) -> u64 {
         self.refused.values().fold(0, |sum, count| sum.saturating_add(*count))
@@ -109,7 +108,7 @@ impl ImportCounts {
         *count = count.saturating_add(1);
     }
 
-    /// Enters what a relay did not take. It can give any number of reasons of any length.
+    /// Counts a refusal by the other relay, which may give any number of reasons of any length.
     pub(super) fn refuse_by_relay(&mut self, reason: &str) {
         let begins = reason.split_once(':').map_or("", |(word, _)| word);
         let word = PREFIXES.into_iter().map(Prefix::as_str).find(|word| *word == begins);
@@ -122,41 +121,41 @@ impl ImportCounts {
         }
     }
 
-    pub(super) fn accept(&mut self) {
+    pub(super) fn count_accepted(&mut self) {
         self.accepted = self.accepted.saturating_add(1);
     }
 
-    pub(super) fn pass_over(&mut self) {
+    pub(super) fn count_duplicate(&mut self) {
         self.duplicates = self.duplicates.saturating_add(1);
     }
 }
 
-/// A store, and what decides about events on their way into it.
+/// A store, and the rules for inserting into it.
 pub(super) struct BulkInsert<'a> {
     pub(super) store: &'a Store<Sqlite>,
-    /// What the operators of the store's relay have banned, as the store has kept it (NIP-86).
+    /// The operators' bans, as kept in the store (NIP-86).
     bans: Lists,
-    /// Under which hosts the relay is known.
+    /// The host names by which the relay is known.
     access: &'a Access,
 }
 
 impl<'a> BulkInsert<'a> {
-    /// The way into the store of a relay with this access.
+    /// Bulk insertion into the store of a relay with these access rules.
     ///
     /// # Errors
     /// When the database fails.
     pub(super) fn new(store: &'a Store<Sqlite>, access: &'a Access) -> Result<Self, SqlError> {
         let mut rules = Rules::default();
         store.complete_rules(&mut rules)?;
-        // What is merely not named as allowed is for strangers only.
+        // Lists of what is allowed apply to clients only, bans also to imports.
         let bans = Lists { allowed_kinds: BTreeSet::new(), ..rules.lists };
         Ok(Self { store, bans, access })
     }
 
-    /// Stores an event with all rules of the store, and enters it in the account. The limits for strangers do not
-    /// apply: whoever has the database in his hands decides what is in it; but what operators have banned does not come
-    /// back. Nothing is handed over to an agent. How long the store [keeps](Store::retention) events of a kind counts
-    /// from now. A request to vanish is fulfilled if it is meant for this relay (NIP-62).
+    /// Inserts an event with all rules of the store, and counts the result. Limits for clients do not apply, because
+    /// whoever controls the database decides what is in it; but events banned by the operators are refused. Nothing is
+    /// handed over to an agent. The retention period ([`retention`](Store::retention)) starts now. A request to vanish
+    /// is carried out if it is addressed to this relay (NIP-62).
     ///
     /// # Errors
     /// When the database fails.
@@ -174,7 +173,7 @@ impl<'a> BulkInsert<'a> {
             counts.refuse(Refusal::TooLong);
             return Ok(());
         }
-        // Who wants to vanish may have a right to that, and nothing of theirs comes back (NIP-62).
+        // A banned author may still request to vanish, which only removes events (NIP-62).
         if event.kind != VANISH && self.bans.admit(event).is_err() {
             counts.refuse(Refusal::Banned);
             return Ok(());
@@ -184,8 +183,8 @@ impl<'a> BulkInsert<'a> {
             false => self.store.insert(now, event)?,
         };
         match insertion {
-            Insertion::Inserted => counts.accept(),
-            Insertion::Duplicate => counts.pass_over(),
+            Insertion::Inserted => counts.count_accepted(),
+            Insertion::Duplicate => counts.count_duplicate(),
             Insertion::Superseded => counts.refuse(Refusal::Superseded),
             Insertion::Deleted => counts.refuse(Refusal::Deleted),
             Insertion::Vanished => counts.refuse(Refusal::Vanished),

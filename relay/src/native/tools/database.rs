@@ -14,37 +14,37 @@ pub enum DatabaseError {
     /// There is no such file.
     #[error("there is no relay database at {}", path.display())]
     Missing {
-        /// Where it would be.
+        /// The path of the database.
         path: PathBuf,
     },
-    /// It is an SQLite database, but a relay's tables are not in it.
+    /// It is an SQLite database, but does not have a relay's tables.
     #[error("{} is not the database of a relay", path.display())]
     NotARelay {
-        /// Which file.
+        /// The path of the database.
         path: PathBuf,
     },
-    /// It is of an earlier release, and was opened only to be read.
+    /// It was written by an earlier release, and it was opened read-only, so it cannot be migrated.
     #[error("the relay database {} was written by an earlier release; starting the agent brings it up to date", path.display())]
     Older {
-        /// Which file.
+        /// The path of the database.
         path: PathBuf,
     },
-    /// The file.
+    /// The file cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// Its tables.
+    /// The tables cannot be used.
     #[error(transparent)]
     Schema(#[from] SchemaError),
-    /// It was opened, but cannot be read or written.
+    /// Reading or writing failed after it was opened.
     #[error("the relay database failed: {0}")]
     Sql(#[from] SqlError),
 }
 
-/// Opens the database to read it, also while a relay is served from it. Each statement sees what was committed when it
-/// began.
+/// Opens the database for reading, even while a relay is serving it. Each statement sees what was committed when it
+/// started.
 ///
 /// # Errors
-/// When the file is missing, cannot be read, is something else, or its tables are those of another release.
+/// When the file is missing or unreadable, is something else, or has the tables of another release.
 pub fn open_to_read(path: &Path) -> Result<Store<Sqlite>, DatabaseError> {
     must_exist(path)?;
     let sql = Sqlite::open_read_only(path)?;
@@ -57,10 +57,10 @@ pub fn open_to_read(path: &Path) -> Result<Store<Sqlite>, DatabaseError> {
     })
 }
 
-/// Opens the database to write to it, or makes it. Nobody else may be using it.
+/// Opens or creates the database for writing. It must not be open anywhere else.
 ///
 /// # Errors
-/// When the file cannot be made or written, is something else, or its tables are those of another release.
+/// When the file cannot be created or written, is something else, or has the tables of another release.
 pub fn open_to_write(path: &Path, durability: Durability) -> Result<Store<Sqlite>, DatabaseError> {
     let sql = Sqlite::open(path, durability)?;
     let is_empty = sql.first::<(u64,)>("SELECT 1 FROM sqlite_schema LIMIT 1", &[])?.is_none();
@@ -77,7 +77,7 @@ pub(super) fn must_exist(path: &Path) -> Result<(), DatabaseError> {
     }
 }
 
-/// Whether a relay's tables were made here.
+/// Whether the database has a relay's tables.
 fn has_relay(sql: &Sqlite) -> Result<bool, SqlError> {
     let versions = "SELECT 1 FROM sqlite_schema WHERE name = 'schema_version'";
     if sql.first::<(u64,)>(versions, &[])?.is_none() {
@@ -129,7 +129,7 @@ mod tests {
         {
             assert!(error.to_string().contains("newer release"), "{error}");
         }
-        // Of no step at all, whose fingerprint is that of nothing.
+        // Without migration steps, so its fingerprint is that of an empty list.
         let nothing = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         let older = format!("UPDATE schema_version SET version = 0, fingerprint = x'{nothing}'");
         store.sql().batch(&older).unwrap();

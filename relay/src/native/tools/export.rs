@@ -20,26 +20,26 @@ use openagents_host::nostr::filter::Filter;
 /// How many events are read at once.
 const EVENTS_PER_PAGE: u32 = 1_000;
 
-/// How far an export is.
+/// The progress of an export.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Export {
-    /// How many events an earlier run had written, after which this one went on.
+    /// How many events the interrupted run had written, if this run resumes it.
     pub resumed_after: Option<u64>,
-    /// Why what an earlier run had left was not gone on with, and this one began anew.
-    pub begun_anew: Option<NotResumable>,
+    /// Why this run started over although an interrupted one had left a partial file.
+    pub not_resumed_because: Option<NotResumable>,
     /// How many events are stored.
     pub stored: u64,
-    /// How many of them were looked at, with those of the earlier run.
+    /// How many of them were examined, including those of the interrupted run.
     pub looked_at: u64,
-    /// How many were written, with those of the earlier run.
+    /// How many events were written, including those of the interrupted run.
     pub written: u64,
-    /// How many bytes were written, with those of the earlier run.
+    /// How many bytes were written, including those of the interrupted run.
     pub bytes: u64,
-    /// Whether the end was reached.
+    /// Whether the export is complete.
     pub is_complete: bool,
 }
 
-/// Why an export ended early.
+/// Why an export failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExportError {
@@ -49,19 +49,19 @@ pub enum ExportError {
     /// The database cannot be read.
     #[error("the relay database failed: {0}")]
     Sql(#[from] SqlError),
-    /// What is stored is no event: somebody else has written into the relay's database.
-    #[error("the relay database holds something that is no event: {0}")]
+    /// A row does not contain an event: something else has written into the relay's database.
+    #[error("the relay database contains something that is not an event: {0}")]
     Unreadable(#[from] serde_json::Error),
 }
 
-/// Writes the events that match one of the filters, or all if there is none, the oldest first, and as they were when it
-/// began, whatever is stored meanwhile by another process. The `limit` of a filter plays no part. Events that are
-/// expired at `now` are left out (NIP-40).
+/// Writes the events that match any of the filters, or all events if there are none, the oldest first. The export is a
+/// snapshot of the time when it started, even if another process writes meanwhile. The filters' `limit` is ignored.
+/// Events that have expired at `now` (NIP-40) are left out.
 ///
-/// An export into a file that was broken off goes on where it stood: what is older than that was stored then, what is
-/// newer is stored now. It does so for a day, and with the filters that it was begun with.
+/// An interrupted export to a file is resumed within a day, with the filters that it started with. Then events before
+/// the interruption are from the first run's snapshot, and those after it from this one's.
 ///
-/// `stop` ends it between two events; `progress` is told when it begins, and now and then.
+/// Setting `stop` ends it between two events. `progress` is called at the beginning and regularly after that.
 ///
 /// # Errors
 /// When the output or the database fails.
@@ -93,7 +93,7 @@ pub fn export(
                 }
                 export.looked_at = export.looked_at.saturating_add(1);
                 after = *row_key;
-                target.note_now_and_then(store, after, &export)?;
+                target.update_note(store, after, &export)?;
             }
             progress(&export);
         }
@@ -101,7 +101,7 @@ pub fn export(
     export.is_complete = match done {
         Ok(is_complete) => is_complete,
         Err(error) => {
-            // The next one goes on from here, or from the note before if this one cannot be written.
+            // The next run resumes from here, or from the previous note if this one cannot be written.
             let _ = target.interrupt(store, after, &export);
             return Err(error);
         }
@@ -123,7 +123,7 @@ impl Export {
 }
 
 fn is_wanted(json: &str, filters: &[Filter], now: Timestamp) -> Result<bool, serde_json::Error> {
-    // Most events need not be read.
+    // Most events need not be parsed.
     let may_expire = json.contains("\"expiration\"");
     if filters.is_empty() && !may_expire {
         return Ok(true);

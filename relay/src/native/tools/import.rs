@@ -1,8 +1,8 @@
-//! Import of events from a file or a pipe: JSON lines, as `strfry` and others write them.
+//! Import of events from a file or a pipe, as JSON lines like those of `strfry`.
 //!
-//! One thread reads, all cores verify, and the caller's thread stores what they give it in the order of the file, a
-//! thousand events and more in a transaction. With each goes a note of how far the file is read, so that an import that
-//! was interrupted, however it was, goes on where it stood.
+//! One thread reads, all cores verify, and the calling thread stores the events in the order of the file, at least a
+//! thousand per transaction. Each transaction also notes how far the file has been read, so an interrupted import can
+//! be resumed in any case.
 
 mod defect;
 mod lines;
@@ -29,16 +29,16 @@ use super::sync::{Remote, RemoteError};
 use crate::admission::access::Access;
 use crate::store::Store;
 
-/// How many events share a transaction, about.
+/// Approximately how many events share a transaction.
 const EVENTS_PER_TRANSACTION: usize = 1_000;
 
-/// How many bad lines are kept to be shown.
+/// How many bad lines are kept for display.
 const MAX_BAD_LINES: usize = 10;
 
-/// Where events come from.
+/// The source of the events.
 pub struct Source {
     reader: Box<dyn Read + Send>,
-    /// `None` where nothing can be found again: a pipe.
+    /// `None` for a pipe, which cannot be resumed.
     file: Option<KnownFile>,
 }
 
@@ -49,7 +49,7 @@ struct KnownFile {
 }
 
 impl Source {
-    /// A file. An import of it that is interrupted goes on where it stood when it is begun again.
+    /// A file. An interrupted import is resumed when it is started again.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -66,57 +66,57 @@ impl Source {
         Ok(Self { reader: Box::new(file), file: known.transpose()? })
     }
 
-    /// Whatever can be read once.
+    /// Any reader. The import cannot be resumed.
     pub fn stream(reader: impl Read + Send + 'static) -> Self {
         Self { reader: Box::new(reader), file: None }
     }
 
-    /// How many bytes it has, if that is known.
+    /// How many bytes it has, if known.
     #[must_use]
     pub fn length(&self) -> Option<u64> {
         self.file.as_ref().map(|file| file.length)
     }
 }
 
-/// How far an import is.
+/// The progress of an import.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Import {
-    /// The line after which this run went on, if an earlier one had come so far.
+    /// The line after which this run resumed an interrupted one, if so.
     pub resumed_after: Option<u64>,
-    /// How many bytes are done, with those of the earlier run.
+    /// How many bytes were processed, including those of the interrupted run.
     pub bytes: u64,
-    /// How many lines are done, with those of the earlier run.
+    /// How many lines were processed, including those of the interrupted run.
     pub lines: u64,
-    /// What became of the events of this run.
+    /// What happened to the events of this run.
     pub counts: ImportCounts,
-    /// How many lines of this run hold no event that can be taken.
+    /// How many lines of this run contain no valid event.
     pub bad_lines: u64,
-    /// The first of them.
+    /// The first of these lines.
     pub first_bad: Vec<BadLine>,
-    /// Whether the end was reached.
+    /// Whether the import is complete.
     pub is_complete: bool,
 }
 
-/// Why an import ended early. What was imported before stays.
+/// Why an import failed. What was imported before is kept.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImportError {
     /// The source cannot be read.
     #[error("cannot read the events: {0}")]
     Read(#[from] io::Error),
-    /// The database does not take them.
+    /// The database cannot store the events.
     #[error("the relay database failed: {0}")]
     Sql(#[from] SqlError),
-    /// The note of how far the import is cannot be kept.
+    /// The table for the progress note cannot be created.
     #[error(transparent)]
     Schema(#[from] SchemaError),
-    /// The relay that they are sent to is lost.
+    /// The connection to the relay that receives the events failed.
     #[error(transparent)]
     Remote(#[from] RemoteError),
 }
 
-/// Stores the events of a source. `access` says under which hosts the store's relay is known: a request to vanish may
-/// name one of them (NIP-62). `stop` ends it after the transaction that is under way; `progress` is told after each.
+/// Stores the events of a source. `access` has the host names of the store's relay, which a request to vanish may name
+/// (NIP-62). Setting `stop` ends it after the current transaction; `progress` is called after each.
 ///
 /// # Errors
 /// When the source or the database fails.
@@ -132,9 +132,9 @@ pub fn import(
     if let Some(file) = &mut file {
         progress::prepare(store.sql())?;
         if let Some(note) = ImportProgress::read(store.sql(), &file.name)? {
-            // The clone that is sought is the same open file as the reader.
-            if note.is_of(&mut file.file)? {
-                import.go_on_after(&note);
+            // The clone shares the file position with the reader.
+            if note.matches(&mut file.file)? {
+                import.resume_after(&note);
             }
         }
         file.file.seek_to(import.bytes)?;
@@ -154,7 +154,7 @@ pub fn import(
         store.sql().transaction(|| -> Result<(), ImportError> {
             let mut tail = Vec::new();
             for block in batch {
-                import.enter(&block);
+                import.count_block(&block);
                 for event in block.events {
                     bulk_insert.insert(now(), &event, &mut import.counts)?;
                 }
@@ -177,7 +177,7 @@ pub fn import(
 }
 
 /// Sends the events of a source to a running relay, which treats them like any others: its limits apply, and requests
-/// for its agent are handed over. It begins at the beginning; what the relay has it says it has.
+/// for its agent are handed over. Always starts at the beginning, because the relay reports duplicates.
 ///
 /// # Errors
 /// When the source or the connection fails.
@@ -191,7 +191,7 @@ pub async fn import_over(
     progress(&import);
     let mut blocks = Blocks::read(source.reader)?;
     while let Some(block) = blocks.next(stop)? {
-        import.enter(&block);
+        import.count_block(&block);
         let events: Vec<VerifiedEvent> = block.events;
         relay.publish(&events, stop, &mut import.counts).await?;
         progress(&import);
@@ -201,12 +201,12 @@ pub async fn import_over(
 }
 
 impl Import {
-    fn go_on_after(&mut self, note: &ImportProgress) {
+    fn resume_after(&mut self, note: &ImportProgress) {
         (self.bytes, self.lines) = (note.bytes, note.lines);
         self.resumed_after = Some(note.lines);
     }
 
-    fn enter(&mut self, block: &Block) {
+    fn count_block(&mut self, block: &Block) {
         for (line, defect) in &block.defects {
             self.bad_lines = self.bad_lines.saturating_add(1);
             self.counts.refuse(match defect {

@@ -1,4 +1,4 @@
-//! Checking a relay's database, and compacting it.
+//! Integrity check and compaction of a relay's database.
 
 use std::path::Path;
 
@@ -7,39 +7,40 @@ use openagents_host::native::{Durability, Maintenance};
 use openagents_host::sql::Sql;
 
 use super::database::{DatabaseError, must_exist, open_to_read, open_to_write};
-use crate::store::{Disagreement, IntegrityProgress};
+use crate::store::{Inconsistency, IntegrityProgress};
 
-/// How many problems of the file are told at most.
+/// How many problems of the file are reported.
 const MAX_FILE_PROBLEMS: u32 = 100;
 
-/// After how many problems the check ends.
+/// The check ends after this many problems.
 const MAX_PROBLEMS: usize = 200;
 
 /// How many events are checked at once.
 const EVENTS_PER_PAGE: u32 = 1_000;
 
-/// What a check has found.
+/// The result of a check.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Health {
     /// How many events are stored.
     pub events: u64,
-    /// What is wrong, in SQLite's words or the relay's; nothing when the database is sound.
+    /// The problems, as described by SQLite or the relay; empty if the database is sound.
     pub problems: Vec<String>,
 }
 
 impl Health {
-    /// Whether nothing is wrong.
+    /// Whether no problems were found.
     #[must_use]
     pub const fn is_sound(&self) -> bool {
         self.problems.is_empty()
     }
 }
 
-/// Checks a relay's database: the file, page by page, and that every index agrees with the events. Nothing is changed.
-/// A relay may be served from it meanwhile; what is checked is what was committed when the check began.
+/// Checks a relay's database: the pages of the file, and that the indexes agree with the events. Changes nothing. A
+/// relay may be serving the database meanwhile: the check sees what was committed when it started.
 ///
 /// # Errors
-/// When the file is missing, is something else, or is of another release. A damaged file is a finding, not an error.
+/// When the file is missing, is something else, or was written by another release. A damaged file is reported as a
+/// problem, not as an error.
 pub fn check(path: &Path) -> Result<Health, DatabaseError> {
     must_exist(path)?;
     let mut health = Health::default();
@@ -51,11 +52,11 @@ pub fn check(path: &Path) -> Result<Health, DatabaseError> {
     }
     let store = open_to_read(path)?;
     let mut progress = IntegrityProgress::default();
-    // One transaction, so that what is written meanwhile does not look like a disagreement.
+    // One transaction, so that concurrent writes do not look like inconsistencies.
     let checked = store.sql().transaction(|| -> Result<(), SqlError> {
         while !progress.is_done() && health.problems.len() < MAX_PROBLEMS {
             let found = store.check(&mut progress, EVENTS_PER_PAGE)?;
-            health.problems.extend(found.iter().map(words));
+            health.problems.extend(found.iter().map(describe));
         }
         Ok(())
     });
@@ -64,46 +65,46 @@ pub fn check(path: &Path) -> Result<Health, DatabaseError> {
     Ok(health)
 }
 
-fn words(disagreement: &Disagreement) -> String {
-    match disagreement {
-        Disagreement::Unreadable(row_key) => format!("what is stored at place {row_key} is no event"),
-        Disagreement::Columns(row_key) => {
-            format!("the columns at place {row_key} are not those of the event there")
+fn describe(inconsistency: &Inconsistency) -> String {
+    match inconsistency {
+        Inconsistency::Unreadable(row_key) => format!("row {row_key} does not contain an event"),
+        Inconsistency::Columns(row_key) => {
+            format!("the columns of row {row_key} do not match its event")
         }
-        Disagreement::Index { index, row_key } => {
-            format!("the index {index} does not lead to the event at place {row_key}")
+        Inconsistency::Index { index, row_key } => {
+            format!("the index {index} does not lead to the event in row {row_key}")
         }
-        Disagreement::IndexLength { index, expected, found } => {
+        Inconsistency::IndexLength { index, expected, found } => {
             format!("the index {index} has {found} entries for {expected} events")
         }
-        Disagreement::TagMissing(row_key) => format!("a tag of the event at place {row_key} is not found"),
-        Disagreement::TagsTooMany(count) => format!("{count} tags belong to no event"),
-        Disagreement::Forbidden(row_key) => {
-            format!("the event at place {row_key} was deleted, or its author has vanished")
+        Inconsistency::TagMissing(row_key) => format!("a tag of the event in row {row_key} is not indexed"),
+        Inconsistency::TagsTooMany(count) => format!("{count} tags belong to no event"),
+        Inconsistency::Forbidden(row_key) => {
+            format!("the event in row {row_key} was deleted, or its author has vanished")
         }
-        Disagreement::Versions(row_key) => {
-            format!("there is more than one version of the event at place {row_key}")
+        Inconsistency::Versions(row_key) => {
+            format!("there are several versions of the event in row {row_key}")
         }
     }
 }
 
-/// How large a database was and is, in bytes, with its write-ahead log.
+/// The size of a database with its write-ahead log before and after compaction, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Compaction {
-    /// Before.
+    /// The size before, in bytes.
     pub before: u64,
-    /// Now.
+    /// The size after, in bytes.
     pub after: u64,
 }
 
-/// Writes a relay's database anew without the gaps that deleted events leave. It needs as much room again while it
-/// works; a process that ends in between leaves the database as it was. Nobody else may be using it.
+/// Rewrites a relay's database without the gaps that deleted events leave. Needs as much free disk space as the
+/// database uses. If the process dies, the database is unchanged. It must not be open anywhere else.
 ///
 /// # Errors
-/// When the file is missing or something else, the disk is full, or somebody else has the database open.
+/// When the file is missing or something else, the disk is full, or the database is open elsewhere.
 pub fn compact(path: &Path) -> Result<Compaction, DatabaseError> {
     must_exist(path)?;
-    // Looks whether it is a relay's, and brings it up to date.
+    // Checks that this is a relay's database, and migrates it.
     drop(open_to_write(path, Durability::Full)?);
     let maintenance = Maintenance::take(path)?;
     let size = || -> Result<u64, SqlError> {
@@ -173,8 +174,8 @@ mod tests {
                 "DELETE FROM tag WHERE seq = (SELECT seq FROM event WHERE created_at = 7)",
                 "a tag of the event",
             ),
-            ("UPDATE event SET kind = 2 WHERE created_at = 8", "the columns at place"),
-            ("UPDATE event SET json = 'x' WHERE created_at = 9", "is no event"),
+            ("UPDATE event SET kind = 2 WHERE created_at = 8", "the columns of row"),
+            ("UPDATE event SET json = 'x' WHERE created_at = 9", "does not contain an event"),
         ] {
             store.sql().batch(damage).unwrap();
             let health = check(&path).unwrap();

@@ -9,64 +9,64 @@ use serde::Serialize;
 use super::database::{DatabaseError, open_to_read};
 use crate::store::StoreStatistics;
 
-/// All kinds that there are.
+/// More than there are kinds.
 const MAX_KINDS: u32 = 1 << 16;
 
-/// What is in a relay's database. It serialises as what `relay stats --json` prints.
+/// The contents of a relay's database. Serialized as the output of `relay stats --json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DatabaseStatistics {
-    /// What the store says of its events.
+    /// The events in the store.
     #[serde(flatten)]
     pub stored: StoreStatistics,
-    /// By how many authors they are.
+    /// How many authors they have.
     pub authors: u64,
-    /// How many events wait to be taken by the agent.
+    /// How many events are waiting to be handed over to the agent.
     pub handovers: u64,
-    /// The room, in bytes.
+    /// How much disk space they take.
     pub size: DatabaseSize,
 }
 
-/// How much room a database takes, in bytes.
+/// How much disk space a database takes, in bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DatabaseSize {
-    /// All of it, without the write-ahead log.
+    /// The database file, without the write-ahead log.
     pub database: u64,
-    /// Of that, what is free for new events; `relay compact` gives it back.
+    /// Free space in it for new events, which `relay compact` returns to the file system.
     pub free: u64,
-    /// The write-ahead log beside it.
+    /// The write-ahead log.
     pub log: u64,
     /// The tables, the largest first.
     pub tables: Vec<TableSize>,
 }
 
-/// A table, its rows and its room.
+/// The size of a table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TableSize {
-    /// Its name.
+    /// The name of the table.
     pub name: String,
-    /// How many rows it has.
+    /// The number of rows.
     pub rows: u64,
-    /// The table itself, in bytes.
+    /// The size of the table without its indexes, in bytes.
     pub bytes: u64,
     /// Its indexes, the largest first.
     pub indexes: Vec<IndexSize>,
 }
 
-/// An index and its room.
+/// The size of an index.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct IndexSize {
-    /// Its name.
+    /// The name of the index.
     pub name: String,
-    /// In bytes.
+    /// The size in bytes.
     pub bytes: u64,
 }
 
 impl DatabaseStatistics {
-    /// Reads the whole database once, also while a relay is served from it. Then what is said of events and of room may
-    /// be a moment apart.
+    /// Reads the whole database once, even while a relay is serving it. In that case, the numbers of events and the
+    /// sizes may be from slightly different times.
     ///
     /// # Errors
-    /// When the file is missing, cannot be read, is something else, or is of another release.
+    /// When the file is missing or unreadable, is something else, or was written by another release.
     pub fn read(path: &Path) -> Result<Self, DatabaseError> {
         let store = open_to_read(path)?;
         let sql = store.sql();
@@ -89,7 +89,7 @@ impl DatabaseSize {
         for table in sizes.parts.iter().filter(|part| !part.is_index() && !is_of_sqlite(&part.name)) {
             let indexes = sizes.parts.iter().filter(|part| part.is_index() && part.table == table.name);
             tables.push(TableSize {
-                // A name cannot be bound; these are of the schema.
+                // Names cannot be bound as values; these are from the schema.
                 rows: number(&format!("SELECT count(*) FROM \"{}\"", table.name.replace('"', "\"\"")))?,
                 name: table.name.clone(),
                 bytes: table.bytes,
@@ -102,7 +102,7 @@ impl DatabaseSize {
     }
 }
 
-/// Whether it is a table that SQLite keeps for itself.
+/// Whether this is an internal table of SQLite.
 fn is_of_sqlite(name: &str) -> bool {
     name.starts_with("sqlite_")
 }

@@ -1,8 +1,8 @@
 //! Synchronization of a store with another relay.
 //!
-//! The two sides find out what each of them lacks without sending what both have (NIP-77). With a relay that does not
-//! do that, its events are paged through instead. What is missing here is fetched, verified and stored; what is missing
-//! there is sent. Begun again after an interruption, it finds less to do.
+//! Both sides find out which events the other lacks without sending those that both have (NIP-77). If the other relay
+//! does not support that, its events are read page by page. Events missing here are fetched, verified and stored;
+//! events missing there are sent. An interrupted synchronization can simply be started again, and has less to do then.
 
 mod identity;
 mod local;
@@ -26,15 +26,15 @@ use super::bulk_insert::{BulkInsert, ImportCounts};
 use crate::store::Store;
 use openagents_host::nostr::filter::Filter;
 
-/// Which side gets what it lacks.
+/// Which side receives the events it lacks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Direction {
-    /// Both.
+    /// Both sides.
     #[default]
     Both,
-    /// This one.
+    /// The local side.
     Down,
-    /// The other one.
+    /// The remote side.
     Up,
 }
 
@@ -48,54 +48,54 @@ impl Direction {
     }
 }
 
-/// How the difference is found.
+/// How the differences are found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Method {
-    /// That is being found out.
+    /// Not known yet.
     #[default]
     Unknown,
     /// By reconciliation (NIP-77).
     Reconciliation,
-    /// By looking at everything that the other side has.
+    /// By reading all events of the remote side.
     Paging,
 }
 
-/// How far a synchronisation is.
+/// The progress of a synchronization.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Synchronization {
-    /// How the difference is found.
+    /// How the differences are found.
     pub method: Method,
-    /// How many events of the other side were looked at: those that were paged through.
+    /// How many events of the remote side were examined while paging.
     pub looked_at: u64,
-    /// How many events are missing here, as far as that is known.
+    /// How many events are missing here, if known.
     pub to_fetch: Option<u64>,
-    /// How many events are missing there, as far as that is known.
+    /// How many events are missing there, if known.
     pub to_send: Option<u64>,
-    /// How many events the other side said it has, and did not give.
+    /// How many events the remote side announced but did not send.
     pub withheld: u64,
-    /// What became of what was fetched.
+    /// What happened to the fetched events.
     pub down: ImportCounts,
-    /// What became of what was sent.
+    /// What happened to the sent events.
     pub up: ImportCounts,
-    /// Whether it came to its end.
+    /// Whether it is complete.
     pub is_complete: bool,
 }
 
-/// Why a synchronisation ended early. What was done before stays.
+/// Why a synchronization failed. What was done before is kept.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SyncError {
-    /// The other side.
+    /// The remote side failed.
     #[error(transparent)]
     Remote(#[from] RemoteError),
-    /// This side.
+    /// The local side failed.
     #[error("the relay database failed: {0}")]
     Sql(#[from] SqlError),
 }
 
-/// Brings a store and a relay to the same events, of those that match the filter. The filter's `limit` plays no part.
+/// Synchronizes a store and a relay, for events that match the filter. The filter's `limit` is ignored.
 ///
-/// `stop` ends it at the next step; `progress` is told after each.
+/// Setting `stop` ends it at the next step; `progress` is called after each.
 ///
 /// # Errors
 /// When either side fails.
@@ -116,8 +116,8 @@ pub async fn sync(
     let mut local = LocalSide { store, destination };
     let filter = Filter { limit: None, ..filter.clone() };
     progress(&sync);
-    match compare_and_settle(&mut local, remote, &filter, direction, stop, &mut sync, progress).await {
-        // It has come as far as the account says.
+    match find_and_transfer_missing(&mut local, remote, &filter, direction, stop, &mut sync, progress).await {
+        // Stopped: the counts say how far it has come.
         Err(SyncError::Remote(RemoteError::Stopped)) => {}
         other => other?,
     }
@@ -126,7 +126,7 @@ pub async fn sync(
     Ok(sync)
 }
 
-async fn compare_and_settle(
+async fn find_and_transfer_missing(
     local: &mut LocalSide<'_>,
     remote: &mut Remote,
     filter: &Filter,
@@ -138,7 +138,7 @@ async fn compare_and_settle(
     match reconcile::differences(local, remote, filter, stop).await? {
         Some(differences) => {
             sync.method = Method::Reconciliation;
-            reconcile::settle(local, remote, differences, direction, stop, sync, progress).await
+            reconcile::transfer_missing(local, remote, differences, direction, stop, sync, progress).await
         }
         None => {
             sync.method = Method::Paging;

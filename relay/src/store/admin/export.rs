@@ -9,10 +9,10 @@ use crate::store::Store;
 use crate::store::read::select::NOT_VANISHING;
 
 impl<S: Sql> Store<S> {
-    /// The stored events after a row key, the oldest first: each with its row key, after which the next page begins.
-    /// The first page is the one after 0.
+    /// The stored events after a row key, the oldest first, each with its row key. The next page begins after the last
+    /// one; the first page is the one after 0.
     ///
-    /// An event that comes in between two pages is in a later one if it is newer than the last that was read.
+    /// An event that arrives between two pages is in a later page if it is newer than the last event read.
     ///
     /// # Errors
     /// When the database fails.

@@ -10,41 +10,41 @@ use crate::store::statement::{hex_string, json_list};
 use crate::store::write::precheck::{expires_at, identifier};
 use openagents_host::nostr::tag::TagKey;
 
-/// Something in the store that cannot be as it is.
+/// An inconsistency in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Disagreement {
-    /// What stands at this row key is not the JSON of an event.
+pub enum Inconsistency {
+    /// The row with this key does not contain the JSON of an event.
     Unreadable(u64),
-    /// The columns at this row key are not those of the event that stands there.
+    /// The columns of the row with this key do not match its event.
     Columns(u64),
-    /// An index does not lead to the event at this row key.
+    /// An index does not lead to the event with this row key.
     Index {
         /// The name of the index.
         index: &'static str,
-        /// The row key.
+        /// The row key of the event.
         row_key: u64,
     },
-    /// An index has more or fewer entries than there are events for it.
+    /// The length of an index differs from the number of events that belong into it.
     IndexLength {
         /// The name of the index.
         index: &'static str,
-        /// How many events there are for it.
+        /// How many events belong into it.
         expected: u64,
         /// How many entries it has.
         found: u64,
     },
-    /// A tag of the event at this row key is not found.
+    /// A tag of the event with this row key is not indexed.
     TagMissing(u64),
-    /// There are tags of no event, or that their event does not have: so many.
+    /// This many indexed tags belong to no event, or to one without that tag.
     TagsTooMany(u64),
-    /// The event at this row key was deleted, or its author has vanished.
+    /// The event with this row key was deleted, or its author has vanished.
     Forbidden(u64),
-    /// There is more than one version of the replaceable or addressable event at this row key.
+    /// There are several versions of the replaceable or addressable event with this row key.
     Versions(u64),
 }
 
-/// How far a check has come.
+/// How far an integrity check has come.
 #[derive(Clone, Debug, Default)]
 pub struct IntegrityProgress {
     after: u64,
@@ -54,13 +54,13 @@ pub struct IntegrityProgress {
 }
 
 impl IntegrityProgress {
-    /// Whether all was checked.
+    /// Whether everything was checked.
     #[must_use]
     pub const fn is_done(&self) -> bool {
         self.is_done
     }
 
-    /// How many events were checked.
+    /// How many events were checked so far.
     #[must_use]
     pub const fn events(&self) -> u64 {
         self.events
@@ -103,7 +103,7 @@ impl StoredRow {
             && self.ends_with(event)
     }
 
-    /// Whether it ends with the event, or before it where events of the kind may be kept for a while only.
+    /// Whether the row expires when the event does, or earlier if retention rules may limit its kind.
     fn ends_with(&self, event: &Event) -> bool {
         let own = expires_at(event);
         let is_earlier = |end: u64| own.is_none_or(|own| end < own);
@@ -112,7 +112,8 @@ impl StoredRow {
     }
 }
 
-/// Every index of events: its name, how it leads from an event `e` to its entry `i`, and which events it has.
+/// Every index of events: its name, the condition that joins an event `e` to its entry `i`, and which events it
+/// covers.
 const INDEXES: [(&str, &str, &str); 5] = [
     ("event_by_id", "i.id = e.id", "true"),
     ("event_by_author", "i.pubkey = e.pubkey AND i.kind = e.kind", "true"),
@@ -126,10 +127,10 @@ const INDEXES: [(&str, &str, &str); 5] = [
 ];
 
 impl<S: Sql> Store<S> {
-    /// Checks the next events, at most so many: that each can be read, and that its columns, its tags, every index
-    /// and what may not come back agree with it. When all are checked, also that nothing else is there.
+    /// Checks the next `at_most` events: that each can be read, and agrees with its columns, its tags, every index and
+    /// the deletions. When all events are checked, also looks for entries that belong to no event.
     ///
-    /// Ids and signatures are not verified anew. Writing meanwhile can look like a disagreement.
+    /// Does not verify ids and signatures again. Writes during a check can look like inconsistencies.
     ///
     /// # Errors
     /// When the database fails.
@@ -137,7 +138,7 @@ impl<S: Sql> Store<S> {
         &self,
         progress: &mut IntegrityProgress,
         at_most: u32,
-    ) -> Result<Vec<Disagreement>, SqlError> {
+    ) -> Result<Vec<Inconsistency>, SqlError> {
         let page: Vec<StoredRow> = self.sql.rows(
             "SELECT seq, id, pubkey, created_at, kind, identifier, expires_at, json
              FROM event NOT INDEXED WHERE seq > ? ORDER BY seq LIMIT ?",
@@ -147,12 +148,12 @@ impl<S: Sql> Store<S> {
             progress.is_done = true;
             return self.check_totals(progress);
         };
-        let mut disagreements = Vec::new();
+        let mut inconsistencies = Vec::new();
         let mut tags = Vec::new();
         for found in &page {
             match Event::from_json(&found.json) {
-                Err(_) => disagreements.push(Disagreement::Unreadable(found.seq)),
-                Ok(event) if !found.is(&event) => disagreements.push(Disagreement::Columns(found.seq)),
+                Err(_) => inconsistencies.push(Inconsistency::Unreadable(found.seq)),
+                Ok(event) if !found.is(&event) => inconsistencies.push(Inconsistency::Columns(found.seq)),
                 Ok(event) => tags.extend(
                     TagKey::of(&event)
                         .iter()
@@ -165,16 +166,16 @@ impl<S: Sql> Store<S> {
              WHERE key = unhex(value ->> 0) AND seq = value ->> 1 AND kind = value ->> 2)",
             values![&json_list(tags.iter())],
         )?;
-        disagreements.extend(missing.into_iter().map(|(seq,)| Disagreement::TagMissing(seq)));
-        self.check_indexes(progress.after, last, &mut disagreements)?;
-        self.check_forbidden(progress.after, last, &mut disagreements)?;
+        inconsistencies.extend(missing.into_iter().map(|(seq,)| Inconsistency::TagMissing(seq)));
+        self.check_indexes(progress.after, last, &mut inconsistencies)?;
+        self.check_forbidden(progress.after, last, &mut inconsistencies)?;
         progress.after = last;
         progress.events = progress.events.saturating_add(u64::try_from(page.len()).unwrap_or(u64::MAX));
         progress.tags = progress.tags.saturating_add(u64::try_from(tags.len()).unwrap_or(u64::MAX));
-        Ok(disagreements)
+        Ok(inconsistencies)
     }
 
-    fn check_indexes(&self, after: u64, last: u64, into: &mut Vec<Disagreement>) -> Result<(), SqlError> {
+    fn check_indexes(&self, after: u64, last: u64, into: &mut Vec<Inconsistency>) -> Result<(), SqlError> {
         for (index, leads, has) in INDEXES {
             let statement = format!(
                 "SELECT e.seq FROM event AS e NOT INDEXED WHERE e.seq > ? AND e.seq <= ? AND e.{has}
@@ -182,12 +183,12 @@ impl<S: Sql> Store<S> {
             );
             let statement = statement.replace("e.true", "true");
             let lost: Vec<(u64,)> = self.sql.rows(&statement, values![after, last])?;
-            into.extend(lost.into_iter().map(|(row_key,)| Disagreement::Index { index, row_key }));
+            into.extend(lost.into_iter().map(|(row_key,)| Inconsistency::Index { index, row_key }));
         }
         Ok(())
     }
 
-    fn check_forbidden(&self, after: u64, last: u64, into: &mut Vec<Disagreement>) -> Result<(), SqlError> {
+    fn check_forbidden(&self, after: u64, last: u64, into: &mut Vec<Inconsistency>) -> Result<(), SqlError> {
         let statement = format!(
             "SELECT e.seq FROM event AS e NOT INDEXED WHERE e.seq > ? AND e.seq <= ? AND (
                  e.kind NOT IN (5, 62) AND EXISTS (SELECT 1 FROM deleted WHERE id = e.id AND pubkey = e.pubkey)
@@ -198,33 +199,33 @@ impl<S: Sql> Store<S> {
              ) {NOT_VANISHING}"
         );
         let forbidden: Vec<(u64,)> = self.sql.rows(&statement, values![after, last])?;
-        into.extend(forbidden.into_iter().map(|(seq,)| Disagreement::Forbidden(seq)));
+        into.extend(forbidden.into_iter().map(|(seq,)| Inconsistency::Forbidden(seq)));
         Ok(())
     }
 
-    fn check_totals(&self, progress: &IntegrityProgress) -> Result<Vec<Disagreement>, SqlError> {
+    fn check_totals(&self, progress: &IntegrityProgress) -> Result<Vec<Inconsistency>, SqlError> {
         let count = |statement: &str| -> Result<u64, SqlError> {
             Ok(self.sql.first::<(u64,)>(statement, &[])?.map_or(0, |(count,)| count))
         };
-        let mut disagreements = Vec::new();
+        let mut inconsistencies = Vec::new();
         for (index, _, has) in INDEXES {
             let expected = count(&format!("SELECT count(*) FROM event NOT INDEXED WHERE {has}"))?;
             let found = count(&format!("SELECT count(*) FROM event INDEXED BY {index} WHERE {has}"))?;
             if expected != found {
-                disagreements.push(Disagreement::IndexLength { index, expected, found });
+                inconsistencies.push(Inconsistency::IndexLength { index, expected, found });
             }
         }
-        // Every tag of every event was found, so that any difference is too many.
+        // Every tag of every event was found, so any difference is a surplus.
         let tags = count("SELECT count(*) FROM tag")?;
         if tags > progress.tags {
-            disagreements.push(Disagreement::TagsTooMany(tags.saturating_sub(progress.tags)));
+            inconsistencies.push(Inconsistency::TagsTooMany(tags.saturating_sub(progress.tags)));
         }
         let versions: Vec<(u64,)> = self.sql.rows(
             "SELECT min(seq) FROM event NOT INDEXED WHERE identifier IS NOT NULL
              GROUP BY pubkey, kind, identifier HAVING count(*) > 1 LIMIT 100",
             &[],
         )?;
-        disagreements.extend(versions.into_iter().map(|(seq,)| Disagreement::Versions(seq)));
-        Ok(disagreements)
+        inconsistencies.extend(versions.into_iter().map(|(seq,)| Inconsistency::Versions(seq)));
+        Ok(inconsistencies)
     }
 }

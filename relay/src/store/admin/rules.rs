@@ -1,29 +1,29 @@
-//! The rules that operators have set (NIP-86).
+//! The `listed` table: rules set by operators (NIP-86), reports (NIP-56), and used authorization tokens.
 
 use std::collections::BTreeSet;
 
 use openagents_host::sql::{Sql, SqlError, values};
 use openagents_host::{Event, EventId, Kind, PublicKey, Timestamp};
 
-use crate::management::{List, Listed, Rules, Token, Wording};
+use crate::management::{InformationText, List, ListEntry, Rules, Token};
 use crate::store::Store;
 
-/// A report of something that should not be here (NIP-56).
+/// A report (NIP-56).
 const REPORT: Kind = Kind(1_984);
 
-/// How many reports are looked at.
+/// How many reports are read.
 const MAX_REPORTS: u64 = 500;
 
-/// How many events of a report are looked at, and how many of all reports.
+/// How many events of one report are listed, and how many of all reports.
 const MAX_SUBJECTS_PER_REPORT: usize = 50;
 const MAX_REPORTED: usize = 2_000;
 
-/// How many characters of what a report says are repeated: all that an operator will read, and no more than the answer
-/// can hold two thousand times.
+/// How many characters of a report's text are repeated: as much as an operator will read, and little enough to fit
+/// into the answer two thousand times.
 const MAX_REASON_CHARS: usize = 1_000;
 
 impl<S: Sql> Store<S> {
-    /// Adds what operators have changed to the rules of the configuration.
+    /// Adds the operators' changes to the rules of the configuration.
     ///
     /// # Errors
     /// When the database fails.
@@ -34,7 +34,7 @@ impl<S: Sql> Store<S> {
                 rules.add(list, &subject);
             }
         }
-        for wording in Wording::ALL {
+        for wording in InformationText::ALL {
             let text = "SELECT text FROM wording WHERE name = ?";
             if let Some((text,)) = self.sql.first::<(String,)>(text, values![wording.name()])? {
                 rules.set(wording, text);
@@ -43,16 +43,16 @@ impl<S: Sql> Store<S> {
         Ok(())
     }
 
-    /// The entries of a list, in the order of what is listed.
+    /// The entries of a list, ordered by subject.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn listed(&self, list: List) -> Result<Vec<Listed>, SqlError> {
+    pub fn listed(&self, list: List) -> Result<Vec<ListEntry>, SqlError> {
         let entries: Vec<(String, Option<String>)> = self.sql.rows(
             "SELECT subject, reason FROM listed WHERE list = ? ORDER BY subject",
             values![list.name()],
         )?;
-        Ok(entries.into_iter().map(|(subject, reason)| Listed { subject, reason }).collect())
+        Ok(entries.into_iter().map(|(subject, reason)| ListEntry { subject, reason }).collect())
     }
 
     /// How many entries a list has.
@@ -64,7 +64,7 @@ impl<S: Sql> Store<S> {
         Ok(self.sql.first::<(u64,)>(count, values![list.name()])?.map_or(0, |(count,)| count))
     }
 
-    /// Adds an entry to a list. One that is there keeps its place and has this reason from now on.
+    /// Adds an entry to a list. An entry that is already listed keeps its position and gets this reason.
     ///
     /// # Errors
     /// When the database fails.
@@ -76,7 +76,7 @@ impl<S: Sql> Store<S> {
         )
     }
 
-    /// Takes an entry off a list.
+    /// Removes an entry from a list.
     ///
     /// # Errors
     /// When the database fails.
@@ -93,11 +93,11 @@ impl<S: Sql> Store<S> {
         Ok(self.sql.first::<(u64,)>(found, values![list.name(), subject])?.is_some())
     }
 
-    /// Keeps a text.
+    /// Stores a text (the relay's name, description or icon).
     ///
     /// # Errors
     /// When the database fails.
-    pub fn reword(&self, wording: Wording, text: &str) -> Result<(), SqlError> {
+    pub fn set_text(&self, wording: InformationText, text: &str) -> Result<(), SqlError> {
         self.sql.execute(
             "INSERT INTO wording (name, text) VALUES (?, ?)
              ON CONFLICT (name) DO UPDATE SET text = excluded.text",
@@ -105,17 +105,17 @@ impl<S: Sql> Store<S> {
         )
     }
 
-    /// The stored events that were reported and are not on the list of those that are in order, with what the latest
-    /// report says. Only the newest reports count, and of each the first events that it names.
+    /// The stored events that were reported and not approved, with what the latest report says. Only the newest
+    /// reports are read, and only the first events of each.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn reported(&self) -> Result<Vec<Listed>, SqlError> {
+    pub fn reported(&self) -> Result<Vec<ListEntry>, SqlError> {
         let reports = self.batch::<(u64, String)>(
             "SELECT seq, json FROM event WHERE kind = ? ORDER BY seq DESC LIMIT ?",
             values![REPORT, MAX_REPORTS],
         )?;
-        let mut reported: Vec<Listed> = Vec::new();
+        let mut reported: Vec<ListEntry> = Vec::new();
         let mut seen = BTreeSet::new();
         for (_, report) in reports.rows {
             let Ok(report) = Event::from_json(&report) else { continue };
@@ -135,14 +135,13 @@ impl<S: Sql> Store<S> {
                 let said: Vec<&str> = said.into_iter().flatten().filter(|text| !text.is_empty()).collect();
                 let reason =
                     (!said.is_empty()).then(|| said.join(": ").chars().take(MAX_REASON_CHARS).collect());
-                reported.push(Listed { subject, reason });
+                reported.push(ListEntry { subject, reason });
             }
         }
         Ok(reported)
     }
 
-    /// Notes that a token was used, and says whether this was the first time. Those that no door takes any more are
-    /// forgotten.
+    /// Records that a token was used, and returns whether this was the first time. Forgets tokens that have expired.
     ///
     /// # Errors
     /// When the database fails.
@@ -157,7 +156,7 @@ impl<S: Sql> Store<S> {
         Ok(true)
     }
 
-    /// Notes that the events of an author are to be removed.
+    /// Schedules the events of an author for removal.
     ///
     /// # Errors
     /// When the database fails.
@@ -165,7 +164,7 @@ impl<S: Sql> Store<S> {
         self.sql.execute("INSERT INTO purge (pubkey) VALUES (?) ON CONFLICT DO NOTHING", values![author])
     }
 
-    /// Notes that the events of an author are not to be removed any more.
+    /// Cancels the removal of an author's events.
     ///
     /// # Errors
     /// When the database fails.
@@ -173,8 +172,8 @@ impl<S: Sql> Store<S> {
         self.sql.execute("DELETE FROM purge WHERE pubkey = ?", values![author])
     }
 
-    /// Removes some of the events that are to be, at most so many and only a few megabytes of them, and says whether
-    /// there may be more.
+    /// Removes some of the events that are scheduled for removal, at most `at_most` and a few megabytes of them.
+    /// Returns whether there may be more.
     ///
     /// # Errors
     /// When the database fails.
@@ -191,7 +190,7 @@ impl<S: Sql> Store<S> {
         self.has_to_purge()
     }
 
-    /// Whether events are to be removed.
+    /// Whether events are scheduled for removal.
     ///
     /// # Errors
     /// When the database fails.

@@ -5,31 +5,31 @@ use openagents_host::sql::{Sql, SqlError, values};
 
 use crate::store::Store;
 
-/// What the store holds, counted by going through it: for operators, not for every minute.
+/// What the store contains. Computed by reading all of it, so not for frequent use.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct StoreStatistics {
-    /// How many events, those that are expired and not yet removed among them.
+    /// The number of events, including expired ones that are not yet removed.
     pub events: u64,
-    /// The most frequent kinds, with the number of their events.
+    /// The most frequent kinds, each with its number of events.
     pub kinds: Vec<(Kind, u64)>,
-    /// How many indexed tags.
+    /// The number of indexed tags.
     pub tags: u64,
-    /// How long the JSON of all events is.
+    /// The size of the JSON of all events, in bytes.
     pub bytes: u64,
-    /// The second of the oldest event.
+    /// When the oldest event was created, in Unix seconds.
     pub oldest: Option<u64>,
-    /// The second of the newest event.
+    /// When the newest event was created, in Unix seconds.
     pub newest: Option<u64>,
-    /// How many events have an end.
+    /// The number of events that expire.
     pub expiring: u64,
-    /// How many ids and addresses may not come back because their author had them deleted.
+    /// The number of ids and addresses that were deleted by their author and are refused since.
     pub deleted: u64,
-    /// How many authors have vanished.
+    /// The number of authors who have vanished.
     pub vanished: u64,
 }
 
 impl<S: Sql> Store<S> {
-    /// What is stored, with this many of the most frequent kinds.
+    /// Computes the statistics, with this many of the most frequent kinds.
     ///
     /// # Errors
     /// When the database fails.

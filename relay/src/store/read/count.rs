@@ -1,4 +1,4 @@
-//! `COUNT`, and iteration over matching events in no order.
+//! `COUNT` (NIP-45), and iteration over matching events in no particular order.
 
 use std::borrow::Cow;
 use std::ops::ControlFlow;
@@ -7,7 +7,7 @@ use openagents_host::nostr::MAX_CREATED_AT;
 use openagents_host::sql::{Sql, SqlError};
 use openagents_host::{EventId, PublicKey, Timestamp};
 
-use super::query::{needs_parties, parties};
+use super::query::{needs_viewer_filters, viewer_filters};
 use super::scan_budget::{self, ScanBound, ScanBudget};
 use super::select::{QueryContext, Select};
 use crate::store::Store;
@@ -17,24 +17,25 @@ use openagents_host::nostr::filter::Filter;
 /// How many stored events match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoredCount {
-    /// So many were counted.
+    /// The number of events that were counted.
     pub count: u64,
-    /// Counting ended early: there are at least so many (NIP-45, `approximate`).
+    /// Counting stopped early: `count` is a lower bound (`approximate` in NIP-45).
     pub approximate: bool,
 }
 
-/// What of the stored events was handed over.
+/// How many of the matching events were passed to the callback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Coverage {
-    /// All that match.
+    /// All of them.
     All,
-    /// Not all: too many match, or too many would have to be looked at.
+    /// Only some: too many match, or too many rows would have to be examined.
     Part,
 }
 
 impl<S: Sql> Store<S> {
-    /// How many stored events match any of the filters, each counted once. Limits of filters play no part. So many
-    /// look-ups are made at most ([`max_look_ups`](crate::Limits::max_look_ups)).
+    /// Counts the stored events that match any of the filters; an event that matches several is counted once. The
+    /// filters' `limit` is ignored. Makes at most `look_ups` look-ups (see
+    /// [`max_look_ups`](crate::Limits::max_look_ups)).
     ///
     /// # Errors
     /// When the database fails.
@@ -48,7 +49,8 @@ impl<S: Sql> Store<S> {
         let context = QueryContext { now, viewer };
         let mut budget = ScanBudget::of(look_ups);
         let filters = filters.iter().filter(|filter| !filter.matches_nothing());
-        let filters: Vec<Cow<'_, Filter>> = filters.flat_map(|filter| of_parties(filter, &context)).collect();
+        let filters: Vec<Cow<'_, Filter>> =
+            filters.flat_map(|filter| readable_filters(filter, &context)).collect();
         let mut approximate = false;
         let mut row_keys = Vec::new();
         for filter in &filters {
@@ -78,11 +80,12 @@ impl<S: Sql> Store<S> {
         Ok(StoredCount { count: u64::try_from(row_keys.len()).unwrap_or(u64::MAX), approximate })
     }
 
-    /// Hands id, author and second of the stored events that match to `each`, in no order and each once, at most so
-    /// many; of those for which more look-ups would have to be made than these, none. The filter's limit plays no part.
+    /// Calls `each` with the id, author and creation time (Unix seconds) of every stored event that matches, once per
+    /// event, in no particular order, for at most `at_most` events. If that takes more than `look_ups` look-ups, only
+    /// some of them are read. The filter's `limit` is ignored.
     ///
     /// # Errors
-    /// When the database fails. Some events may have been handed over before.
+    /// When the database fails. `each` may have been called by then.
     pub fn each_match(
         &self,
         now: Timestamp,
@@ -98,12 +101,12 @@ impl<S: Sql> Store<S> {
         let context = QueryContext { now, viewer };
         let mut budget = ScanBudget::of(look_ups);
         let (mut found, mut coverage) = (0_u64, Coverage::All);
-        for (number, filter) in of_parties(filter, &context).iter().enumerate() {
+        for (number, filter) in readable_filters(filter, &context).iter().enumerate() {
             let driver = self.driver(filter, &context)?;
             if budget.spend(self, driver, filter, &context)? != ScanBound::Whole {
                 return Ok(Coverage::Part);
             }
-            // What was found before may be among these once more.
+            // These may include events that were found before.
             let limit = at_most.saturating_add(found).saturating_add(1);
             let select = Select::all("e.id, e.pubkey, e.created_at", driver, filter, &context, limit);
             self.sql.query(select.text(), &select.values(), &mut |row| {
@@ -127,10 +130,11 @@ impl<S: Sql> Store<S> {
     }
 }
 
-/// The filter itself, or those of the [parties]: what others have written to each other is not read.
-fn of_parties<'a>(filter: &'a Filter, context: &QueryContext<'_>) -> Vec<Cow<'a, Filter>> {
-    if needs_parties(filter, context) {
-        parties(filter, context).into_iter().map(Cow::Owned).collect()
+/// The filter itself or, if it may match private events of others, filters for what the reader wrote and received
+/// ([`viewer_filters`]).
+fn readable_filters<'a>(filter: &'a Filter, context: &QueryContext<'_>) -> Vec<Cow<'a, Filter>> {
+    if needs_viewer_filters(filter, context) {
+        viewer_filters(filter, context).into_iter().map(Cow::Owned).collect()
     } else {
         vec![Cow::Borrowed(filter)]
     }

@@ -1,11 +1,11 @@
-//! The conditions of a filter that can find its rows by an index, the most selective first.
+//! The driving condition: which conditions of a filter can find rows through an index, the most selective first.
 
 use openagents_host::nostr::KindClass;
 
 use openagents_host::nostr::filter::Filter;
 use openagents_host::nostr::tag::TagName;
 
-/// The condition by which rows are found.
+/// The condition whose index finds the rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store) enum Driver {
     Ids,
@@ -15,16 +15,16 @@ pub(in crate::store) enum Driver {
     Time,
 }
 
-/// How many conditions are compared: the others take part as what sorts out. Each binds up to five values, of which a
-/// statement may have a hundred.
+/// How many candidates are compared. The other conditions only filter the rows. Each candidate binds up to five
+/// values, and a statement may have a hundred.
 const MAX_PROBED: usize = 16;
 
-/// How far the rows of a condition are counted to compare it with another: further than most conditions reach that are
-/// worth driving by, and less work than what is saved.
+/// The rows of each candidate are counted up to this number. Few conditions that are worth driving by have more, and
+/// counting this many costs less than a bad choice.
 pub(in crate::store) const MAX_PROBED_ROWS: u64 = 256;
 
 impl Driver {
-    /// The conditions that can find the rows of a filter: the one that is likely to find the fewest first.
+    /// The conditions that can find the rows of a filter, the one that probably finds the fewest first.
     pub(in crate::store) fn candidates(filter: &Filter) -> Vec<Self> {
         if filter.ids.is_some() {
             return vec![Self::Ids];
@@ -38,8 +38,8 @@ impl Driver {
         if filter.authors.is_some() {
             candidates.insert(pointing, Self::Authors);
         } else if filter.kinds.is_some() && pointing == 0 {
-            // An author's index has the kinds in it: with authors, kinds never drive. Tags have the kind in theirs too,
-            // and one that points at one thing is rarer than a kind.
+            // The index by author includes the kind, so next to authors kinds never drive. The index by tag includes
+            // it as well, and a tag that refers to one thing is rarer than a kind.
             candidates.push(Self::Kinds);
         }
         candidates.truncate(MAX_PROBED);
@@ -49,20 +49,20 @@ impl Driver {
         candidates
     }
 
-    /// The condition that most likely finds few rows, so that they are read without a look at other conditions, if they
-    /// turn out to be few.
-    pub(in crate::store) fn small_result_of_likely_rarest(filter: &Filter) -> Option<Self> {
+    /// The condition that is most likely to find few rows, if it is a tag that refers to an event. Its rows can be
+    /// read without comparing other conditions, provided that there are few.
+    pub(in crate::store) fn probably_rare(filter: &Filter) -> Option<Self> {
         let first = Self::candidates(filter).into_iter().next()?;
         matches!(first, Self::Tag(name) if TagSelectivity::of(name) == TagSelectivity::Event).then_some(first)
     }
 
-    /// How many rows this condition finds at most, where the filter alone says it.
+    /// The most rows that this condition can find, if the filter alone determines it.
     pub(in crate::store) fn known_rows(self, filter: &Filter) -> Option<u64> {
         let rows = match self {
             Self::Ids => filter.ids.as_ref()?.len(),
             Self::Authors => {
                 let (authors, kinds) = (filter.authors.as_ref()?, filter.kinds.as_ref()?);
-                // Of each there is one version.
+                // There is one version for each pair of author and kind.
                 if !kinds.iter().all(|kind| kind.class() == KindClass::Replaceable) {
                     return None;
                 }
@@ -75,14 +75,14 @@ impl Driver {
     }
 }
 
-/// What a tag usually names: the fewer events share a value, the earlier it comes.
+/// What a tag usually refers to. The fewer events share a value, the earlier the variant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum TagSelectivity {
-    /// One event, or one address.
+    /// An event or an address.
     Event,
-    /// One person or thing, of which some are busy.
+    /// A person or a thing; some of them have many events.
     One,
-    /// Nothing of the kind. A topic is shared by many events, more than an author writes.
+    /// No single thing. A topic, for example, is shared by more events than one author writes.
     Anywhere,
 }
 

@@ -1,4 +1,4 @@
-//! The query plan: the condition of a filter that finds its rows; the others only sort out.
+//! The query plan: which condition of a filter finds the rows. The other conditions only filter them.
 
 use std::ops::ControlFlow;
 
@@ -14,24 +14,24 @@ use openagents_host::nostr::filter::Filter;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store) struct Plan {
     pub(in crate::store) driver: Driver,
-    /// At most so many there are, where it is known.
+    /// The most rows there can be, if known.
     pub(in crate::store) rows: Option<u64>,
 }
 
-/// With so few rows, to look at them is less work than to count those of another condition.
+/// With this many rows or fewer, reading them is cheaper than counting the rows of another condition.
 pub(in crate::store) const ROWS_NOT_WORTH_COUNTING: u64 = 32;
 
 impl Plan {
-    /// Whether the rows are known to be fewer than [`MAX_PROBED_ROWS`], or not many more than the filter is long: it
-    /// does not matter in which order they are found.
+    /// Whether there are known to be fewer rows than [`MAX_PROBED_ROWS`], or not many more than the filter has values.
+    /// Then the order in which they are found does not matter.
     pub(in crate::store) const fn is_small(self) -> bool {
         self.rows.is_some()
     }
 }
 
 impl Select {
-    /// One column for each candidate: how many rows it finds, counted up to [`MAX_PROBED_ROWS`]. The others are NULL
-    /// where the first finds no more than [`ROWS_NOT_WORTH_COUNTING`].
+    /// A statement with one column per candidate: the number of rows it finds, counted up to [`MAX_PROBED_ROWS`]. The
+    /// columns of the others are NULL if the first finds at most [`ROWS_NOT_WORTH_COUNTING`].
     pub(in crate::store) fn probe(
         first: Driver,
         others: &[Driver],
@@ -58,7 +58,7 @@ impl Select {
         probe.push(driving_table(driver));
         probe.push(" WHERE ");
         body.push_driving(probe);
-        // With authors alone the index is not in the order of time: the range could be far to seek.
+        // With authors alone, the index is not ordered by time, so a time range could take a long scan.
         if driver != Driver::Authors || filter.kinds.is_some() {
             body.push_range(probe, lower(filter));
         }
@@ -67,8 +67,9 @@ impl Select {
 }
 
 impl<S: Sql> Store<S> {
-    /// The condition that finds the fewest rows. Where several may, their rows are counted, up to [`MAX_PROBED_ROWS`],
-    /// in one statement, unless the first has [so few](ROWS_NOT_WORTH_COUNTING); of those with more it is the first.
+    /// Chooses the condition that finds the fewest rows. If there are several candidates, one statement counts their
+    /// rows up to [`MAX_PROBED_ROWS`]; the others are skipped if the first has [few enough](ROWS_NOT_WORTH_COUNTING).
+    /// If all reach the maximum, the first is taken.
     pub(in crate::store) fn plan(
         &self,
         filter: &Filter,
@@ -98,7 +99,7 @@ impl<S: Sql> Store<S> {
         Ok(Plan { driver, rows: (rows < MAX_PROBED_ROWS).then_some(rows) })
     }
 
-    /// The condition of the [`plan`](Self::plan).
+    /// The driving condition of the [`plan`](Self::plan).
     pub(in crate::store) fn driver(
         &self,
         filter: &Filter,

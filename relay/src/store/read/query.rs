@@ -1,4 +1,4 @@
-//! The stored events of a `REQ`.
+//! The stored events that answer a `REQ`.
 
 use std::cmp::Reverse;
 use std::ops::ControlFlow;
@@ -18,19 +18,19 @@ use openagents_host::nostr::filter::{Filter, OneOf};
 use openagents_host::nostr::message::Completeness;
 use openagents_host::nostr::tag::TagKey;
 
-/// How many combinations of author and kind are looked up one by one. Of more, the kinds that each author has
-/// written are found first.
+/// The most combinations of author and kind that are looked up one by one. If there are more, the kinds of which each
+/// author has events are determined first.
 const MAX_PAIRS: usize = 2_000;
 
 impl<S: Sql> Store<S> {
-    /// Hands the JSON of the stored events that match any of the filters to `each`: newest first, of those of the same
-    /// second the lowest id first, each once; before them what filters search for, the best first. Every filter brings
-    /// no more than its own limit, and together they bring no more bytes than an answer may have.
+    /// Calls `each` with the JSON of every stored event that matches any of the filters, once per event. Results of
+    /// searches come first, the best first; then all others, the newest first and, within a second, the lowest id
+    /// first. Each filter yields at most its own limit, and all together at most as many bytes as an answer may have.
     ///
-    /// Says whether these are all there are (NIP-67).
+    /// Returns whether these are all the events there are (NIP-67).
     ///
     /// # Errors
-    /// When the database fails. Some events may have been handed over before.
+    /// When the database fails. `each` may have been called by then.
     pub fn query(
         &self,
         now: Timestamp,
@@ -48,9 +48,9 @@ impl<S: Sql> Store<S> {
         if let [filter] = filters
             && let limit @ 1.. = limits.stored_events(filter)
             && !filter.matches_nothing()
-            && !needs_parties(filter, &context)
+            && !needs_viewer_filters(filter, &context)
         {
-            if let Some(texts) = self.small_result_of_likely_rarest(filter, &context, limit, answer.left)? {
+            if let Some(texts) = self.small_result_if_rare(filter, &context, limit, answer.left)? {
                 return Ok(answer.all(texts, limit));
             }
             let plan = self.plan(filter, &context)?;
@@ -62,7 +62,7 @@ impl<S: Sql> Store<S> {
         for filter in filters.iter().filter(|filter| !filter.matches_nothing()) {
             let limit = limits.stored_events(filter);
             if limit == 0 {
-                // Whoever wants no stored events is not told how many there are.
+                // A client that wants no stored events does not learn whether there are any.
                 answer.unknown();
                 continue;
             }
@@ -86,7 +86,7 @@ impl<S: Sql> Store<S> {
         Ok(answer.completeness)
     }
 
-    /// The newest events of a condition whose rows are in the order of answers, or are few and can be put into it.
+    /// Answers a filter whose driving rows are already in answer order, or are few enough to be sorted.
     fn newest_at_once(
         &self,
         plan: Plan,
@@ -117,7 +117,7 @@ impl<S: Sql> Store<S> {
         Ok(answer.completeness)
     }
 
-    /// The row keys of a filter's newest events, in the order of answers.
+    /// The row keys of a filter's newest events, in answer order.
     fn newest(
         &self,
         filter: &Filter,
@@ -125,8 +125,8 @@ impl<S: Sql> Store<S> {
         limit: u64,
         look_ups: u64,
     ) -> Result<Newest, SqlError> {
-        if needs_parties(filter, context) {
-            return self.newest_of_parties(filter, context, limit, look_ups);
+        if needs_viewer_filters(filter, context) {
+            return self.newest_for_viewer(filter, context, limit, look_ups);
         }
         let plan = self.plan(filter, context)?;
         let mut is_all = true;
@@ -146,8 +146,8 @@ impl<S: Sql> Store<S> {
         Ok(Newest { row_keys, is_all })
     }
 
-    /// What a reader has written of private kinds, and what was written to the reader: all others are not read.
-    fn newest_of_parties(
+    /// For private kinds: the newest events that the reader wrote or received. Those of others are not read.
+    fn newest_for_viewer(
         &self,
         filter: &Filter,
         context: &QueryContext<'_>,
@@ -155,7 +155,7 @@ impl<S: Sql> Store<S> {
         look_ups: u64,
     ) -> Result<Newest, SqlError> {
         let mut all = Newest { row_keys: Vec::new(), is_all: true };
-        for filter in parties(filter, context) {
+        for filter in viewer_filters(filter, context) {
             let mut newest = self.newest(&filter, context, limit, look_ups)?;
             all.row_keys.append(&mut newest.row_keys);
             all.is_all &= newest.is_all;
@@ -166,8 +166,8 @@ impl<S: Sql> Store<S> {
         Ok(all)
     }
 
-    /// The newest events of a condition with several values. First a few of each value; the last of the newest of those
-    /// says how far back it is worth to read on where a value has more.
+    /// The newest events of a condition with several values. First reads a few rows of each value. The oldest row that
+    /// still fits the limit then bounds how far back to read for values that may have more.
     fn merge(
         &self,
         driver: Driver,
@@ -198,14 +198,14 @@ impl<S: Sql> Store<S> {
         }
         let limit_length = usize::try_from(limit).unwrap_or(usize::MAX);
         merged.keep_newest(limit_length);
-        let far_enough = match merged.row_keys.last() {
+        let oldest_needed = match merged.row_keys.last() {
             Some(last) if merged.row_keys.len() >= limit_length => *last,
             _ => lower,
         };
-        merged.unfinished.retain(|cursor| cursor.upper >= far_enough);
+        merged.unfinished.retain(|cursor| cursor.upper >= oldest_needed);
         let unfinished = std::mem::take(&mut merged.unfinished);
         if !unfinished.is_empty() {
-            let select = Select::cursors(driver, filter, context, &unfinished, far_enough, limit);
+            let select = Select::cursors(driver, filter, context, &unfinished, oldest_needed, limit);
             self.sql.query(select.text(), &select.values(), &mut |row| {
                 merged.add(String::new(), row.column(0)?, u64::MAX)
             })?;
@@ -218,23 +218,23 @@ impl<S: Sql> Store<S> {
 /// The row keys of a filter's newest events.
 struct Newest {
     row_keys: Vec<u64>,
-    /// Whether older rows were looked at as well, as far as the limit asks for them.
+    /// Whether no older rows were skipped that the limit leaves room for.
     is_all: bool,
 }
 
-/// What the cursors of a condition have brought.
+/// The rows that the merge cursors have returned so far.
 #[derive(Default)]
 struct Merged {
     row_keys: Vec<u64>,
-    /// Cursors that brought as many as were asked for and may have more.
+    /// Cursors that returned as many rows as requested and may have more.
     unfinished: Vec<MergeCursor>,
 }
 
 impl Merged {
-    /// Adds the row keys that the cursor of this value brought when `each` were asked for.
+    /// Adds the row keys that the cursor for this value returned when at most `each` were requested.
     fn add(&mut self, value: String, json: &str, each: u64) -> NextRow {
         let found: Vec<u64> = serde_json::from_str(json)
-            .map_err(|error| SqlError::Statement(format!("a list of places is no JSON: {error}")))?;
+            .map_err(|error| SqlError::Statement(format!("a list of row keys is not JSON: {error}")))?;
         if let Some(last) = found.iter().min()
             && u64::try_from(found.len()).is_ok_and(|found| found >= each)
         {
@@ -246,23 +246,23 @@ impl Merged {
 
     fn keep_newest(&mut self, limit: usize) {
         self.row_keys.sort_unstable_by_key(|row_key| Reverse(*row_key));
-        // An event can have two of the values.
+        // An event can have several of the values.
         self.row_keys.dedup();
         self.row_keys.truncate(limit);
     }
 }
 
-/// Whether only the parties of an event may read any event of this filter, and the filter does not name them.
-pub(in crate::store) fn needs_parties(filter: &Filter, context: &QueryContext<'_>) -> bool {
+/// Whether every event of this filter is private, and the filter does not restrict itself to the reader's own.
+pub(in crate::store) fn needs_viewer_filters(filter: &Filter, context: &QueryContext<'_>) -> bool {
     context.viewer.restricts_all(filter)
         && filter.ids.is_none()
         && filter.authors.is_none()
         && !filter.tags.keys().any(|name| name.letter() == 'p')
 }
 
-/// The filters that find the same and [name the parties](needs_parties): what the reader has written, then what was
-/// written to the reader, which may be the same.
-pub(in crate::store) fn parties(filter: &Filter, context: &QueryContext<'_>) -> Vec<Filter> {
+/// The same filter restricted to [what the reader may read](needs_viewer_filters): events that the reader wrote, then
+/// events addressed to the reader. An event can match both.
+pub(in crate::store) fn viewer_filters(filter: &Filter, context: &QueryContext<'_>) -> Vec<Filter> {
     let readers: OneOf<PublicKey> = context.viewer.pubkeys.iter().copied().collect();
     if readers.is_empty() {
         return Vec::new();
@@ -272,7 +272,7 @@ pub(in crate::store) fn parties(filter: &Filter, context: &QueryContext<'_>) -> 
     vec![Filter { authors: Some(readers), ..filter.clone() }, to_them]
 }
 
-/// Whether the rows of this condition stand in the order of answers.
+/// Whether the rows of this condition are in answer order.
 pub(in crate::store) fn is_in_order(driver: Driver, filter: &Filter) -> bool {
     let is_one = |values: Option<usize>| values == Some(1);
     let (authors, kinds) = (filter.authors.as_ref().map(OneOf::len), filter.kinds.as_ref().map(OneOf::len));
@@ -285,7 +285,7 @@ pub(in crate::store) fn is_in_order(driver: Driver, filter: &Filter) -> bool {
     }
 }
 
-/// A cursor for each value of a condition; `None` where they are not known or too many.
+/// A merge cursor for each value of a condition; `None` if the values are unknown or too many.
 fn cursors(driver: Driver, filter: &Filter, upper: u64) -> Option<Vec<MergeCursor>> {
     let cursor = |value: String| MergeCursor { value, upper };
     match driver {
@@ -309,13 +309,13 @@ fn cursors(driver: Driver, filter: &Filter, upper: u64) -> Option<Vec<MergeCurso
     }
 }
 
-/// How many events of each value are read at first: somewhat more than would do if all had as many.
+/// How many events of each value to read at first: somewhat more than its share if all had equally many.
 fn first_share(limit: u64, cursors: usize) -> u64 {
     let cursors = u64::try_from(cursors).unwrap_or(u64::MAX).max(1);
     limit.div_ceil(cursors).saturating_mul(2).clamp(4, limit.max(4))
 }
 
-/// An answer as it grows.
+/// Writes an answer and keeps within its size.
 struct AnswerWriter<'a> {
     left: usize,
     completeness: Completeness,
@@ -330,11 +330,11 @@ impl AnswerWriter<'_> {
         ControlFlow::Continue(())
     }
 
-    /// Hands over texts that are not too long for an answer.
+    /// Sends all texts; their total size has been checked already.
     fn all(mut self, texts: Vec<Arc<str>>, limit: u64) -> Completeness {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         if texts.len() > limit {
-            // Some came after the rows were counted.
+            // Some were inserted after the rows had been counted.
             self.completeness = Completeness::More;
         }
         texts.into_iter().take(limit).for_each(self.each);

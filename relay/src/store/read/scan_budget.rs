@@ -1,7 +1,8 @@
-//! A bound on how many rows a read looks at, whatever it finds.
+//! The scan budget: a bound on how many rows a read examines, whether or not they match.
 //!
-//! Two conditions can each be common and never hold together. Then every row of the driving condition is looked at in
-//! vain, and each is compared with every value of the other tags. So the work is counted in look-ups before it is done.
+//! Two conditions can each match many events, but never the same ones. Then every row of the driving condition is
+//! examined in vain, and each is compared with every value of the other tags. So look-ups are estimated before they
+//! are made.
 
 use openagents_host::sql::{Sql, SqlError};
 
@@ -18,12 +19,12 @@ pub(in crate::store) struct ScanBudget {
     left: u64,
 }
 
-/// How many rows of a filter's driving condition are within the budget.
+/// How many rows of a filter's driving condition the budget covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store) enum ScanBound {
-    /// All of its rows.
+    /// All of them.
     Whole,
-    /// Only so many.
+    /// Only this many.
     Rows(u64),
 }
 
@@ -32,7 +33,7 @@ impl ScanBudget {
         Self { left: look_ups }
     }
 
-    /// Takes the look-ups that a filter needs, as far as there are any.
+    /// Spends the look-ups that a filter needs, or all that are left if it needs more.
     pub(in crate::store) fn spend<S: Sql>(
         &mut self,
         store: &Store<S>,
@@ -54,21 +55,21 @@ impl ScanBudget {
     }
 }
 
-/// How far back a `REQ` looks at the rows of a condition that is in the order of answers.
+/// How far back a `REQ` scans a condition whose rows are in answer order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store) struct ScanDepth {
-    /// The last row key that is looked at.
+    /// The last row key to examine.
     pub(in crate::store) lower: u64,
-    /// Whether that is all the filter asks for, or as far as its limit reaches.
+    /// Whether this covers the filter's whole range, or enough of it to reach the limit.
     pub(in crate::store) is_enough: bool,
 }
 
-/// For each event that a `REQ` may bring, so many rows are tried before it is counted what it would take.
+/// This many rows are tried per requested event before the cost of the scan is computed.
 const ROWS_PER_WANTED_EVENT: u64 = 4;
 
 impl<S: Sql> Store<S> {
-    /// How far back a `REQ` can look. Where the database ends by itself what takes too long, and where no row is held
-    /// against tags one by one, that is to the filter's beginning.
+    /// How far back a `REQ` can scan. That is all the way if the database itself interrupts long reads, or if the rows
+    /// are not compared with other tags.
     pub(in crate::store) fn depth(
         &self,
         plan: Plan,
@@ -96,7 +97,7 @@ impl<S: Sql> Store<S> {
         Ok(last.map_or(whole, |lower| ScanDepth { lower, is_enough: false }))
     }
 
-    /// The row key of the driving row that is the last of the newest so many; none if there are not so many.
+    /// The row key of the `rows`th newest driving row; `None` if there are fewer.
     fn row_from_the_end(
         &self,
         driver: Driver,
@@ -119,7 +120,7 @@ impl<S: Sql> Store<S> {
         Ok(row.map(|(row_key,)| row_key))
     }
 
-    /// Whether all rows of a condition with several values can be looked at by a `REQ`.
+    /// Whether the look-ups of a `REQ` suffice for all rows of a condition with several values.
     pub(in crate::store) fn is_affordable(
         &self,
         plan: Plan,
@@ -138,19 +139,19 @@ impl<S: Sql> Store<S> {
     }
 }
 
-/// How many look-ups a row takes: its own, and one for each value of each tag that it is held against. Lists of authors
-/// and kinds are looked up at once.
+/// How many look-ups a row takes: one for itself, and one for each value of each other tag. Lists of authors and kinds
+/// do not count: they are compared without look-ups.
 fn weight(driver: Driver, filter: &Filter, context: &QueryContext<'_>) -> u64 {
     let others = filter.tags.iter().filter(|(name, _)| driver != Driver::Tag(**name));
     let values = others.fold(1_usize, |sum, (_, values)| sum.saturating_add(values.len()));
-    // Of kinds that are not named, few are private; whom those are for is looked up for them alone.
+    // If the filter names no kinds, few of the events are private, and only for those is the addressee looked up.
     let names_private = filter.kinds.is_some() && context.viewer.restricts(filter);
     let readers = if names_private { context.viewer.pubkeys.len() } else { 0 };
     u64::try_from(values.saturating_add(readers)).unwrap_or(u64::MAX)
 }
 
-/// How many rows the driving condition has, counted up to a number. They are counted in its index alone, which is a
-/// small part of the work of looking at them.
+/// Counts the rows of the driving condition, up to a maximum. This reads only the index, a small part of the work of
+/// examining the rows.
 fn driving_rows(driver: Driver, filter: &Filter, context: &QueryContext<'_>, at_most: u64) -> Statement {
     let mut select = Statement::default();
     select.push("SELECT count(*) FROM (SELECT 1");
@@ -169,7 +170,7 @@ pub(in crate::store) fn row_keys(
     let body = SelectBody::of(driver, filter, context);
     let mut select = Statement::default();
     select.push("SELECT DISTINCT ").push(row_key(driver)).push(" FROM (SELECT ");
-    // The rest of the statement calls a tag `t` and an event `e`.
+    // The rest of the statement refers to a tag as `t` and to an event as `e`.
     let (columns, name) = match driver {
         Driver::Tag(_) => ("t.seq, t.kind", "t"),
         _ => ("e.seq", "found"),
@@ -202,8 +203,8 @@ fn push_driving_rows(select: &mut Statement, body: &SelectBody<'_>, at_most: u64
     select.push(" LIMIT ?").integer(at_most);
 }
 
-/// Whether the index leads to the time that a filter wants. With authors alone it is in the order of their kinds: what
-/// is of another time is looked at as well.
+/// Whether the index can seek to the time range of a filter. With authors alone it is ordered by kind first, so events
+/// of other times are examined as well.
 fn is_range_sought(driver: Driver, filter: &Filter) -> bool {
     driver != Driver::Authors || filter.kinds.is_some()
 }

@@ -15,22 +15,23 @@ use openagents_host::nostr::filter::Filter;
 use openagents_host::nostr::message::Completeness;
 use openagents_host::nostr::search::{Match, Search, SearchableText, best};
 
-/// How many events behind the mark a search goes through by itself. Of more, it says that it may have missed some.
+/// How many events that are not yet indexed a search reads. If there are more, the answer says that it may be
+/// incomplete.
 const MAX_UNINDEXED: u64 = 2_048;
 
-/// How many events of a filter are looked at one by one where its other conditions say which: fewer than an index is
-/// worth asking for.
+/// How many events are examined one by one if the filter's other conditions find them: too few for the index to be
+/// worth a query.
 const MAX_BY_OTHER_CONDITIONS: u64 = 512;
 
-/// How many events that have the words, the newest, are looked at for a filter; how many of them may match; and of how
-/// many bytes they may be together.
+/// Limits per filter: how many of the newest events with the words are examined, how many of them may match, and how
+/// many bytes are read in all.
 const MAX_CANDIDATES: u64 = 4_000;
 const MAX_MATCHES: usize = 1_000;
 const MAX_BYTES: usize = 8 * 1024 * 1024;
 
-/// The row keys of a range, the newest first: of the events behind the mark, of those that came late, and of those that
-/// the index finds. One bound only: of two, SQLite would take the first to begin with and go through all up to the
-/// second.
+/// The row keys of a range, the newest first: of events behind the mark (not yet indexed), of late events, and of what
+/// the index finds. The range starts with a single bound (`max`): given two lower bounds, SQLite would seek to the
+/// first and scan up to the second.
 const BEHIND: &str = "SELECT seq FROM event
      WHERE seq BETWEEN max(CAST(? AS INTEGER), (SELECT seq + 1 FROM search_progress)) AND CAST(? AS INTEGER)
      ORDER BY seq DESC";
@@ -42,16 +43,16 @@ const INDEXED: &str = "SELECT rowid AS seq FROM search_index
 /// What a search found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SearchResult {
-    /// The best first.
+    /// The matching events, the best first.
     pub events: Vec<Arc<str>>,
-    /// Whether these are all. That there are more is never said: a client that went on with the time of the oldest
+    /// Whether these are all. It is never [`Completeness::More`]: a client that continued from the oldest event's time
     /// would skip some (NIP-67).
     pub completeness: Completeness,
 }
 
 impl<S: Sql> Store<S> {
-    /// Hands over what is stored for filters. What is searched for comes first, filter by filter, the best first; then
-    /// the rest, the newest first. Each event comes once.
+    /// Calls `each` for the stored events of these filters, once per event. Results of searches come first, filter by
+    /// filter and the best first; then the rest, the newest first.
     pub(in crate::store) fn query_with_searches(
         &self,
         now: Timestamp,
@@ -93,9 +94,9 @@ impl<S: Sql> Store<S> {
         Ok(completeness)
     }
 
-    /// The stored events that match a filter, those that match its search best first.
+    /// The stored events that match a filter, the best matches of its search first.
     ///
-    /// Where the words are in very many events, only the newest of them are compared.
+    /// If very many events contain the words, only the newest of them are compared.
     ///
     /// # Errors
     /// When the database fails.
@@ -125,7 +126,8 @@ impl<S: Sql> Store<S> {
         if !is_complete {
             is_complete = self.unindexed(&mut hits)?;
             is_complete &= self.indexed(&search.index_query(), &mut hits)?;
-            // What only begins as the last word comes behind what has it: it is not needed where there is enough.
+            // Events that only contain words beginning with the last word rank below those that contain it: they are
+            // not needed if there are enough of the latter.
             if let Some(query) = search.index_query_of_beginning() {
                 let is_enough = u64::try_from(hits.matches.len()).is_ok_and(|matches| matches >= limit);
                 is_complete = !is_enough && self.indexed(&query, &mut hits)? && is_complete;
@@ -145,7 +147,8 @@ impl<S: Sql> Store<S> {
         Ok(SearchResult { events, completeness })
     }
 
-    /// Looks through the events of a filter whose other conditions are met by few, and says whether it was so.
+    /// Examines the events that the filter's other conditions find, if they are few; returns whether they were all
+    /// examined.
     fn by_other_conditions(
         &self,
         others: &Filter,
@@ -162,13 +165,13 @@ impl<S: Sql> Store<S> {
         });
         match found {
             Ok(completeness) => Ok(is_whole && completeness == Completeness::Finished),
-            // Then the index of words is asked.
+            // The word index is used then.
             Err(SqlError::Interrupted) => Ok(false),
             Err(error) => Err(error),
         }
     }
 
-    /// Looks through the events that are not in the index, and says whether it were all of them.
+    /// Examines the events that are not in the index; returns whether all of them were examined.
     fn unindexed(&self, hits: &mut Hits<'_>) -> Result<bool, SqlError> {
         let (lower, upper) = (lower(hits.others), upper(hits.others));
         let mut is_complete = true;
@@ -178,14 +181,14 @@ impl<S: Sql> Store<S> {
         Ok(is_complete)
     }
 
-    /// Looks through the events that the index finds, and says whether it were all of them.
+    /// Examines the events that the index finds; returns whether all of them were examined.
     fn indexed(&self, query: &str, hits: &mut Hits<'_>) -> Result<bool, SqlError> {
         let (lower, upper) = (lower(hits.others), upper(hits.others));
         self.candidates(INDEXED, values![query, lower, upper], MAX_CANDIDATES, hits)
     }
 
-    /// Looks through the newest events of these row keys, at most so many, and says whether it were all of them. What
-    /// the table of events shows of the filter's conditions is held against them before their texts are read.
+    /// Examines at most `at_most` of the newest events with these row keys; returns whether there were no more.
+    /// Conditions that the columns of the event table can decide are checked in SQL, before any JSON is read.
     fn candidates(
         &self,
         row_keys: &str,
@@ -198,7 +201,7 @@ impl<S: Sql> Store<S> {
         let authors = authors
             .as_ref()
             .map(|authors| json_list(authors.iter().map(|author| hex_string(author.as_bytes()))));
-        // The join goes through the row keys in their order: CROSS JOIN forbids to turn it round.
+        // CROSS JOIN keeps SQLite from reordering the join, which follows the order of the row keys.
         let mut statement = format!(
             "SELECT e.json FROM ({row_keys} LIMIT ?) AS found CROSS JOIN event AS e ON e.seq = found.seq
              WHERE (e.expires_at IS NULL OR e.expires_at > ?){NOT_VANISHING}"
@@ -221,7 +224,7 @@ impl<S: Sql> Store<S> {
             is_whole &= next.is_continue();
             Ok(next)
         })?;
-        // How many row keys there were cannot be seen from what is left of them.
+        // The rows above are already filtered, so their number does not tell how many row keys there were.
         let more: Option<(u64,)> = self.sql.first(&format!("{row_keys} LIMIT 1 OFFSET ?"), &limited)?;
         Ok(is_whole && more.is_none())
     }
@@ -231,7 +234,7 @@ fn least(one: Completeness, other: Completeness) -> Completeness {
     if one == other { one } else { Completeness::Unknown }
 }
 
-/// What matches so far.
+/// The matches so far.
 struct Hits<'a> {
     now: Timestamp,
     /// The filter without its search.
@@ -240,12 +243,12 @@ struct Hits<'a> {
     viewer: &'a Viewer<'a>,
     seen: BTreeSet<EventId>,
     matches: Vec<Match<Arc<str>>>,
-    /// How many bytes were looked at.
+    /// The bytes of JSON examined so far.
     bytes: usize,
 }
 
 impl Hits<'_> {
-    /// Looks at an event, and says whether there is room for more.
+    /// Examines an event; breaks when a limit is reached.
     fn add(&mut self, json: &str) -> ControlFlow<()> {
         self.bytes = self.bytes.saturating_add(json.len());
         if self.matches.len() >= MAX_MATCHES || self.bytes > MAX_BYTES {

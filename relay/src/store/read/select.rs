@@ -10,20 +10,20 @@ use crate::store::viewer::Viewer;
 use openagents_host::nostr::filter::{Filter, OneOf};
 use openagents_host::nostr::tag::{TagKey, TagName};
 
-/// Who reads, and when: what is expired then is not there.
+/// Who reads, and when: events expired by then are left out.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::store) struct QueryContext<'a> {
     pub(in crate::store) now: Timestamp,
     pub(in crate::store) viewer: &'a Viewer<'a>,
 }
 
-/// One value of the driving condition. Its rows stand in the order of answers in the index, those of several do not:
-/// they are read each by itself, and merged.
+/// Where to continue reading one value of the driving condition. The index has the rows of each value in answer order,
+/// but not those of several values together, so each is read separately and the results are merged.
 #[derive(Clone, Debug)]
 pub(in crate::store) struct MergeCursor {
     /// The value as JSON: tag key, `author","kind`, or kind.
     pub(in crate::store) value: String,
-    /// Where to go on: rows after this one, in the order of answers, are not read yet.
+    /// The greatest row key that is not yet read; rows are read in descending order.
     pub(in crate::store) upper: u64,
 }
 
@@ -31,7 +31,7 @@ pub(in crate::store) struct MergeCursor {
 pub(in crate::store) struct Select;
 
 impl Select {
-    /// A column of the newest events from a row key on, for a condition with one value.
+    /// A column of the newest events down to a row key, for a condition with one value.
     pub(in crate::store) fn ordered(
         column: &str,
         driver: Driver,
@@ -47,8 +47,8 @@ impl Select {
         select
     }
 
-    /// The row keys of the newest events of a condition that finds few, whatever the order of its rows. An event can
-    /// have two of the values.
+    /// The row keys of the newest events of a condition that finds few rows, in any order. An event that has several
+    /// of the values appears once.
     pub(in crate::store) fn sorted(
         driver: Driver,
         filter: &Filter,
@@ -65,7 +65,8 @@ impl Select {
         select
     }
 
-    /// The JSON of the same events. Texts are read where the order is known, up to where the answer ends.
+    /// The JSON of the same events. Sorting is done before the JSON is read, so reading can stop where the answer
+    /// ends.
     pub(in crate::store) fn sorted_json(
         driver: Driver,
         filter: &Filter,
@@ -77,7 +78,7 @@ impl Select {
         select
     }
 
-    /// Columns of all matching events, in no order, each once.
+    /// Columns of all matching events, once per event, in no particular order.
     pub(in crate::store) fn all(
         columns: &str,
         driver: Driver,
@@ -86,7 +87,7 @@ impl Select {
         at_most: u64,
     ) -> Statement {
         let mut select = Statement::default();
-        // An event that has two of the values of a tag would be found twice.
+        // An event with two values of the same tag would be found twice.
         let several = matches!(driver, Driver::Tag(name) if filter.tags.get(&name).is_some_and(|values| values.len() > 1));
         select.push(if several { "SELECT DISTINCT " } else { "SELECT " }).push(columns);
         SelectBody::of(driver, filter, context).push(&mut select, Some(lower(filter)));
@@ -94,7 +95,7 @@ impl Select {
         select
     }
 
-    /// How many matching events there are, counted up to a number.
+    /// The number of matching events, counted up to `at_most`.
     pub(in crate::store) fn count(
         driver: Driver,
         filter: &Filter,
@@ -106,7 +107,7 @@ impl Select {
         all
     }
 
-    /// For each cursor, the row keys of its newest events from `lower` on: a JSON list.
+    /// For each cursor, a JSON list of the row keys of its newest events, down to `lower`.
     pub(in crate::store) fn cursors(
         driver: Driver,
         filter: &Filter,
@@ -124,7 +125,7 @@ impl Select {
         select
     }
 
-    /// The same for all kinds that each author has written, with author and kind.
+    /// The same for all kinds that each author has written; the rows also have the author and the kind.
     pub(in crate::store) fn cursors_of_authors(
         filter: &Filter,
         authors: &OneOf<PublicKey>,
@@ -134,7 +135,7 @@ impl Select {
         each: u64,
     ) -> Statement {
         let mut select = Statement::default();
-        // From kind to kind, without reading what lies between.
+        // Skips from kind to kind without reading the rows in between.
         select
             .push(
                 "WITH RECURSIVE written (author, kind) AS (
@@ -167,28 +168,31 @@ impl Select {
         lower: u64,
         each: u64,
     ) {
-        select.push("(SELECT json_group_array(place) FROM (SELECT ").push(row_key(driver)).push(" AS place");
+        select
+            .push("(SELECT json_group_array(row_key) FROM (SELECT ")
+            .push(row_key(driver))
+            .push(" AS row_key");
         SelectBody { from: ValueSource::MergeCursor, ..SelectBody::of(driver, filter, context) }
             .push(select, Some(lower));
         select.push(" ORDER BY ").push(row_key(driver)).push(" DESC LIMIT ?))").integer(each);
     }
 }
 
-/// The JSON of events by their row keys, in the order of the list.
+/// The JSON of events by row key, in the order of the list.
 pub(in crate::store) const BY_ROW_KEYS: &str =
     "SELECT e.json FROM json_each(?) AS hit CROSS JOIN event AS e ON e.seq = hit.value";
 
-/// The first row key that the filter wants.
+/// The lowest row key that the filter allows.
 pub(in crate::store) fn lower(filter: &Filter) -> u64 {
     RowKey::first(filter.since.unwrap_or(0)).seq()
 }
 
-/// The last row key that the filter wants.
+/// The greatest row key that the filter allows.
 pub(in crate::store) fn upper(filter: &Filter) -> u64 {
     RowKey::last(filter.until.unwrap_or(MAX_CREATED_AT)).seq()
 }
 
-/// The column of the row key where the rows are found.
+/// The column with the row key in the driving table.
 pub(in crate::store) const fn row_key(driver: Driver) -> &'static str {
     match driver {
         Driver::Tag(_) => "t.seq",
@@ -196,7 +200,7 @@ pub(in crate::store) const fn row_key(driver: Driver) -> &'static str {
     }
 }
 
-/// Where the rows are found, when nothing else of the events is asked for.
+/// The driving table, for statements that need no other columns of the event.
 pub(in crate::store) const fn driving_table(driver: Driver) -> &'static str {
     match driver {
         Driver::Tag(_) => "tag AS t",
@@ -204,7 +208,7 @@ pub(in crate::store) const fn driving_table(driver: Driver) -> &'static str {
     }
 }
 
-/// Where the rows are found, with their events.
+/// The driving table joined with the events.
 pub(in crate::store) const fn tables(driver: Driver) -> &'static str {
     match driver {
         Driver::Ids => "event AS e INDEXED BY event_by_id",
@@ -223,14 +227,14 @@ pub(in crate::store) struct SelectBody<'a> {
     pub(in crate::store) from: ValueSource,
 }
 
-/// Where the driving values come from.
+/// Where the driving condition's values come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store) enum ValueSource {
-    /// From the filter: one, or a list of them.
+    /// The filter; several values are bound as one list.
     Filter,
-    /// From the filter, and each is bound by itself if they are few: no list is taken apart.
+    /// The filter; if there are few values, each is bound separately, which saves parsing a list.
     OneByOne,
-    /// From a row `c`, which says as well where to begin.
+    /// A row `c`, which also says where to continue.
     MergeCursor,
 }
 
@@ -254,7 +258,7 @@ impl SelectBody<'_> {
         self.push_rest(select);
     }
 
-    /// All conditions that find no rows.
+    /// All conditions that only filter.
     pub(in crate::store) fn push_rest(&self, select: &mut Statement) {
         self.push_others(select);
         self.push_presence(select);
@@ -263,7 +267,7 @@ impl SelectBody<'_> {
         }
     }
 
-    /// The driving values as rows, where they are several: one after another is looked up, without a table of them.
+    /// The driving values as rows, if there are several: each is looked up in turn, without a temporary table.
     pub(in crate::store) fn push_values(&self, select: &mut Statement) {
         if self.from == ValueSource::MergeCursor {
             return;
@@ -304,7 +308,7 @@ impl SelectBody<'_> {
         }
     }
 
-    /// Whether so many driving values are [rows](Statement::rows).
+    /// Whether this many driving values are bound as [rows](Statement::rows).
     fn has_rows(&self, values: usize) -> bool {
         self.from == ValueSource::OneByOne && (2..=MAX_ROWS).contains(&values)
     }
@@ -372,13 +376,13 @@ impl SelectBody<'_> {
         }
     }
 
-    /// The conditions that find no rows but sort out.
+    /// The conditions that do not drive.
     fn push_others(&self, select: &mut Statement) {
         let Self { driver, filter, .. } = self;
         let is_late =
             |second: Option<u64>| second.is_some_and(|s| (LAST_SECOND..MAX_CREATED_AT).contains(&s));
         if is_late(filter.since) || is_late(filter.until) {
-            // Events that share the last row key's second.
+            // Events that share the last second that row keys can express.
             select.push(" AND e.created_at BETWEEN ? AND ?").integer(filter.since.unwrap_or(0));
             select.integer(filter.until.unwrap_or(MAX_CREATED_AT));
         }
@@ -393,7 +397,7 @@ impl SelectBody<'_> {
             select.push(" AND ").kinds(kind(*driver), kinds);
         }
         let others: Vec<_> = filter.tags.iter().filter(|(name, _)| *driver != Driver::Tag(**name)).collect();
-        // In groups: each condition of one chain makes the expression deeper, which is at most 100 deep.
+        // In groups, because each chained condition makes the expression deeper, and the maximum depth is 100.
         for group in others.chunks(8) {
             select.push(" AND (true");
             for (name, values) in group {
@@ -403,15 +407,15 @@ impl SelectBody<'_> {
         }
     }
 
-    /// That the event has one of these values: each is looked up beside its row key.
+    /// The condition that the event has one of these tag values, each looked up together with the row key.
     fn push_other_tag(&self, select: &mut Statement, name: TagName, values: &OneOf<String>) {
         let keys: Vec<TagKey> = values.iter().map(|value| TagKey::new(name, value)).collect();
         select.push(" AND ");
         select.tagged(row_key(self.driver), &keys);
     }
 
-    /// What is expired (NIP-40) or waits to be removed (NIP-62) is not there. That there is any such event is asked
-    /// once for the statement; as a rule there is none, and then nothing is read for this.
+    /// Leaves out events that are expired (NIP-40) or about to be removed (NIP-62). Whether any such event exists is
+    /// determined once per statement; usually there is none, and nothing more is read.
     fn push_presence(&self, select: &mut Statement) {
         let now = self.context.now.as_seconds();
         select.push(
@@ -437,7 +441,7 @@ impl SelectBody<'_> {
     }
 }
 
-/// Events `e` that do not wait to be removed because somebody vanished.
+/// Events `e` that are not about to be removed because their author or addressee vanished.
 pub(in crate::store) const NOT_VANISHING: &str = "
      AND ((SELECT 1 FROM vanishing LIMIT 1) IS NULL OR NOT (
          EXISTS (SELECT 1 FROM vanishing
@@ -445,7 +449,7 @@ pub(in crate::store) const NOT_VANISHING: &str = "
          OR e.kind = 1059 AND EXISTS (SELECT 1 FROM vanishing AS v CROSS JOIN tag AS wrap
                  ON wrap.key = v.key AND wrap.seq = e.seq WHERE v.until >= e.created_at)))";
 
-/// The column of the kind where the rows are found.
+/// The column with the kind in the driving table.
 const fn kind(driver: Driver) -> &'static str {
     match driver {
         Driver::Tag(_) => "t.kind",
@@ -474,7 +478,7 @@ impl AsBytes for PublicKey {
 }
 
 impl Statement {
-    /// The condition that the event at a row key has one of these tags.
+    /// The condition that the event with this row key has one of these tags.
     fn tagged(&mut self, row_key: &str, keys: &[TagKey]) -> &mut Self {
         let (begin, end) = ("EXISTS (SELECT 1 FROM tag AS other WHERE other.key", ")");
         if !self.has_room_for(keys.len()) {

@@ -14,15 +14,16 @@ use crate::store::Store;
 use crate::store::statement::Statement;
 use openagents_host::nostr::filter::Filter;
 
-/// Of more rows, those that are not within the limit of a filter would be read for nothing, and the texts held at the
-/// same time would be many.
+/// With more rows, many would be read only to be cut off by the filter's limit, and their JSON would take too much
+/// memory at once.
 pub(in crate::store) const MAX_SMALL_RESULT: u64 = 64;
 
-/// Texts of events, in the order of answers.
-pub(in crate::store) type Texts = Vec<Arc<str>>;
+/// The JSON of events, in answer order.
+pub(in crate::store) type EventTexts = Vec<Arc<str>>;
 
 impl Select {
-    /// Row key and JSON of all events of a condition, in no order. One that has two of the values comes twice.
+    /// Row key and JSON of all events of a condition, in no particular order. An event with two of the values appears
+    /// twice.
     pub(in crate::store) fn all_json(
         driver: Driver,
         filter: &Filter,
@@ -35,8 +36,8 @@ impl Select {
         select
     }
 
-    /// The same for a condition with at most so many rows. Has it more, they are only counted, and one row of NULLs
-    /// says so.
+    /// The same for a condition that may have at most `at_most` rows. If there are more, the rows are only counted,
+    /// and a single row of NULLs is returned.
     pub(in crate::store) fn all_json_up_to(
         driver: Driver,
         filter: &Filter,
@@ -52,7 +53,7 @@ impl Select {
 
         let mut select = Statement::default();
         let [values, condition, too_many] = [values, condition, too_many].map(|part| select.bind(part));
-        // Counting goes first in both halves, and no row of a table is asked for where it says no.
+        // In both halves the count comes first, so no table is read if it rules the half out.
         let counted = format!(
             "(SELECT count(*) AS n FROM (SELECT 1 FROM {values}{} WHERE {condition} LIMIT {too_many})) AS found",
             driving_table(driver),
@@ -71,16 +72,17 @@ impl Select {
 }
 
 impl<S: Sql> Store<S> {
-    /// The events of a filter whose likely rarest condition has few rows: then it is not compared with others. `None`
-    /// where it has many, or where nothing says which one may be rare.
-    pub(in crate::store) fn small_result_of_likely_rarest(
+    /// The events of a filter whose condition that is [probably the rarest](Driver::probably_rare) has
+    /// few rows; no other conditions are compared then. `None` if it has many rows, or if no condition is likely to be
+    /// rare.
+    pub(in crate::store) fn small_result_if_rare(
         &self,
         filter: &Filter,
         context: &QueryContext<'_>,
         limit: u64,
         longest: usize,
-    ) -> Result<Option<Texts>, SqlError> {
-        let Some(driver @ Driver::Tag(name)) = Driver::small_result_of_likely_rarest(filter) else {
+    ) -> Result<Option<EventTexts>, SqlError> {
+        let Some(driver @ Driver::Tag(name)) = Driver::probably_rare(filter) else {
             return Ok(None);
         };
         let values = filter.tags.get(&name).map_or(0, |values| values.len());
@@ -94,7 +96,7 @@ impl<S: Sql> Store<S> {
         self.read_in_order(&Select::all_json_up_to(driver, filter, context, at_most), longest)
     }
 
-    /// The events of a plan that finds no more than fit into the answer. `None` where they may be more.
+    /// The events of a plan that cannot find more than the answer may contain; `None` if it may.
     pub(in crate::store) fn small_result(
         &self,
         plan: Plan,
@@ -102,16 +104,16 @@ impl<S: Sql> Store<S> {
         context: &QueryContext<'_>,
         limit: u64,
         longest: usize,
-    ) -> Result<Option<Texts>, SqlError> {
+    ) -> Result<Option<EventTexts>, SqlError> {
         if plan.rows.is_none_or(|rows| rows > limit.min(MAX_SMALL_RESULT)) {
             return Ok(None);
         }
         self.read_in_order(&Select::all_json(plan.driver, filter, context), longest)
     }
 
-    /// What a statement finds, put into order, each event once. `None` if it says that there is too much, or if the
-    /// texts are longer together than an answer can be: which ones belong to it is seen only where all are in order.
-    fn read_in_order(&self, select: &Statement, longest: usize) -> Result<Option<Texts>, SqlError> {
+    /// Runs a statement and sorts what it finds, each event once. `None` if the statement reports too many rows, or if
+    /// the texts together exceed the size of an answer: which ones to drop is known only when all are sorted.
+    fn read_in_order(&self, select: &Statement, longest: usize) -> Result<Option<EventTexts>, SqlError> {
         let mut found: Vec<(u64, Arc<str>)> = Vec::new();
         let mut left = Some(longest);
         self.sql.query(select.text(), &select.values(), &mut |row| {

@@ -1,4 +1,4 @@
-//! However many and however large events are, no statement and no batch of them is beyond what a Durable Object takes.
+//! No statement or batch exceeds the limits of a Durable Object, however many or large the events are.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,7 @@ fn event(author: &Keys, second: u64, content: &str, tags: Vec<Vec<String>>) -> V
     UnsignedEvent::new(Kind(1), content).tags(tags).sign(author, Timestamp::from_seconds(second))
 }
 
-/// Six events of a mebibyte each, which expire.
+/// Six events of one mebibyte each, which expire.
 fn large() -> Vec<VerifiedEvent> {
     let content = "a ".repeat(512 * 1024);
     let tags = || vec![vec!["expiration".to_owned(), "2000".to_owned()]];

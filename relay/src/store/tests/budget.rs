@@ -1,15 +1,14 @@
-//! How many rows an event costs. Cloudflare bills every row of a table and every entry of an index that is written.
+//! How many rows an event costs. Cloudflare bills every table row and every index entry that is written.
 //!
-//! SQLite tells no such number, so the entries are counted: after the events are in, each table and each index
-//! is as long as the writes to it were many, since nothing is removed in between. `tests/worker` measures the
-//! same in workerd (`cursor.rowsWritten`).
+//! SQLite does not report this number, so entries are counted: nothing is removed in this test, so each table and
+//! index is as long as the number of writes to it. `tests/worker` measures the same in workerd (`cursor.rowsWritten`).
 
 use openagents_host::sql::Sql;
 
 use super::{NOW, store};
 use crate::fixtures;
 
-/// Rows of all tables, and entries of all indexes, that events are in.
+/// The tables and indexes with rows of events.
 const ENTRIES: [&str; 9] = [
     "SELECT count(*) FROM event NOT INDEXED",
     "SELECT count(*) FROM event INDEXED BY event_by_id",
@@ -57,6 +56,6 @@ fn an_event_of_the_mixed_set_costs_at_most_seven_and_a_half_rows() {
         ENTRIES.iter().map(|entry| store.sql().first::<(u64,)>(entry, &[]).unwrap().unwrap().0).sum();
     let per_event = rows as f64 / count as f64;
     println!("{per_event:.2} rows per event");
-    // Four for an event, one for each of 2.3 tags, and one for every tenth, which has versions.
+    // Four for an event, one for each of 2.3 tags, and one for every tenth event, which is replaceable.
     assert!(per_event <= 6.41, "{per_event}");
 }

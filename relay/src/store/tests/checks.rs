@@ -4,9 +4,9 @@ use openagents_host::sql::Sql;
 
 use super::{NOW, insert_all, store};
 use crate::fixtures;
-use crate::store::{Disagreement, IntegrityProgress, Store};
+use crate::store::{Inconsistency, IntegrityProgress, Store};
 
-pub(super) fn disagreements(store: &Store<Sqlite>) -> Vec<Disagreement> {
+pub(super) fn inconsistencies(store: &Store<Sqlite>) -> Vec<Inconsistency> {
     let mut progress = IntegrityProgress::default();
     let mut found = Vec::new();
     while !progress.is_done() {
@@ -43,7 +43,7 @@ fn finds_each_way_in_which_a_store_can_disagree_with_itself() {
         insert_all(&store, &events);
         store.sql().execute(damage, &[]).unwrap();
         let row_keys: Vec<(u64,)> = store.sql().rows("SELECT seq FROM event ORDER BY seq", &[]).unwrap();
-        let mut found = format!("{:?}", disagreements(&store));
+        let mut found = format!("{:?}", inconsistencies(&store));
         for ((row_key,), letter) in row_keys.into_iter().zip(["A", "B", "C"]) {
             found = found.replace(&row_key.to_string(), letter);
         }
@@ -56,9 +56,9 @@ fn a_deletion_request_that_ends_by_no_word_of_its_author_is_a_disagreement() {
     let store = store();
     let requests = [5, 62].map(|kind| fixtures::signed(kind, 1, &[]));
     insert_all(&store, &requests);
-    assert_eq!(disagreements(&store), []);
+    assert_eq!(inconsistencies(&store), []);
     store.sql().batch("UPDATE event SET expires_at = 4000").unwrap();
-    assert!(matches!(disagreements(&store)[..], [Disagreement::Columns(_), Disagreement::Columns(_)]));
+    assert!(matches!(inconsistencies(&store)[..], [Inconsistency::Columns(_), Inconsistency::Columns(_)]));
 }
 
 #[test]

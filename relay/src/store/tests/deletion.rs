@@ -66,7 +66,7 @@ fn neither_deletions_nor_requests_to_vanish_can_be_deleted() {
     insert_all(&store, &[deletion.clone(), vanish.clone(), second.clone()]);
     assert!(is_found(&store, NOW, &deletion) && is_found(&store, NOW, &vanish));
     assert_eq!(insert(&store, &note), Deleted);
-    // The same in another order.
+    // The same in reverse order.
     let other = super::store();
     insert_all(&other, &[second, deletion.clone(), vanish.clone()]);
     assert!(is_found(&other, NOW, &deletion) && is_found(&other, NOW, &vanish));
@@ -105,7 +105,7 @@ fn an_address_deletes_the_versions_up_to_its_second() {
     ] {
         assert_eq!(insert(&store, &event), expected, "{}", event.json());
     }
-    // An older request takes nothing back, and a newer version stays.
+    // An older request does not undo this, and a newer version stays.
     insert(&store, &event(&ada, 5, 3, &[&["a", &address(30_023, &ada, "a:b\0c")]]));
     assert_eq!(insert(&store, &version(&ada, 5)), Deleted);
     assert!(is_found(&store, NOW, &version(&ada, 7)));
@@ -127,7 +127,7 @@ fn a_gift_wrap_is_deleted_by_whom_it_is_for() {
     assert_eq!(insert(&store, &event(&ada, 5, 6, &tags)), Inserted);
     assert_eq!([&wrap, &to_others, &note].map(|event| is_found(&store, NOW, event)), [false, true, true]);
     assert_eq!([&wrap, &late].map(|event| insert(&store, event)), [Deleted; 2]);
-    assert_eq!(super::checks::disagreements(&store), []);
+    assert_eq!(super::checks::inconsistencies(&store), []);
 }
 
 #[test]
@@ -155,9 +155,9 @@ fn whoever_vanishes_is_gone_up_to_that_second_and_gift_wraps_too() {
         assert!(gone.iter().all(|event| insert(store, event) == Vanished));
         assert_eq!(store.vanish(NOW, &request).unwrap(), Duplicate);
         assert_eq!(insert(store, &deleted), Deleted);
-        assert_eq!(super::checks::disagreements(store), []);
+        assert_eq!(super::checks::inconsistencies(store), []);
     };
-    // Nobody sees what waits to be removed.
+    // Events about to be removed are hidden.
     assert!(store.has_to_sweep().unwrap());
     assert!(store.statistics(1).unwrap().events > 600);
     agree(&store);
@@ -167,7 +167,7 @@ fn whoever_vanishes_is_gone_up_to_that_second_and_gift_wraps_too() {
     }
     assert_eq!(store.statistics(1).unwrap().events, 4);
     assert_eq!(store.export(0, 100).unwrap().len(), 4);
-    // The next request takes the place of this one.
+    // The next request replaces this one.
     let next = event(&ada, 62, 300, &[&["relay", "ALL_RELAYS"]]);
     assert_eq!(store.vanish(NOW, &next).unwrap(), Inserted);
     assert_eq!([&request, &next, &stays[0]].map(|event| is_found(&store, NOW, event)), [false, true, false]);
@@ -191,7 +191,7 @@ fn an_expired_event_is_refused_hidden_and_removed() {
     let count = |second| store.count(at(second), &all, &Viewer::everything(), 1_000).unwrap().count;
     assert_eq!((count(59), count(60)), (1, 0));
     assert_eq!(store.remove_expired(at(59), 10).unwrap(), 0);
-    // What is expired stands in nobody's way.
+    // An expired event does not block others.
     assert_eq!(store.insert(at(60), &expiring(8, "90")).unwrap(), Inserted);
     assert_eq!(store.remove_expired(at(90), 10).unwrap(), 1);
     assert_eq!((store.next_expiry().unwrap(), store.statistics(1).unwrap().tags), (None, 0));
@@ -220,15 +220,15 @@ fn what_is_kept_for_a_while_ends_when_it_has_lain_so_long() {
         );
     }
     assert!(is_found(&store, at(1_000), &other));
-    assert_eq!(super::checks::disagreements(&store), []);
-    // What is over and not removed yet comes anew, and an older version is not in its shadow.
+    assert_eq!(super::checks::inconsistencies(&store), []);
+    // An expired event that is not yet removed can be stored again, and it does not block an older version.
     assert_eq!(store.insert(at(60), &note).unwrap(), Inserted);
     assert_eq!(store.insert(at(60), &relays(8)).unwrap(), Inserted);
     assert!(is_found(&store, at(69), &note) && is_found(&store, at(69), &relays(8)));
     let row_keys: Vec<(u64,)> = store.sql().rows("SELECT seq FROM event WHERE created_at = 3", &[]).unwrap();
     assert_eq!(row_keys, [(crate::store::row_key::RowKey::of(&note).seq(),)]);
-    assert_eq!(super::checks::disagreements(&store), []);
-    // Without rules, nothing that comes has an end, and what is there ends as it was to.
+    assert_eq!(super::checks::inconsistencies(&store), []);
+    // Without rules, new events do not expire, and stored events keep their expiry.
     let store = Store::open(store.sql().clone()).unwrap();
     assert!(!is_found(&store, at(70), &note));
     assert_eq!(store.insert(at(70), &note).unwrap(), Inserted);
@@ -241,6 +241,6 @@ fn a_moderator_removes_anything_and_it_may_come_back() {
     let note = fixtures::signed(5, 1, &[&["t", "a"]]);
     insert_all(&store, std::slice::from_ref(&note));
     assert!(store.remove(&note.id).unwrap() && !store.remove(&note.id).unwrap());
-    assert_eq!(super::checks::disagreements(&store), []);
+    assert_eq!(super::checks::inconsistencies(&store), []);
     assert_eq!(insert(&store, &note), Inserted);
 }

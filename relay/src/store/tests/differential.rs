@@ -1,4 +1,4 @@
-//! The store and the live index against a look at every event, over histories of a small world.
+//! Differential test of store and live subscriptions against a linear scan over all events, with random histories.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -22,15 +22,15 @@ use openagents_host::nostr::message::SubscriptionId;
 
 #[derive(Clone, Debug)]
 enum StoreStep {
-    /// An event comes; a request to vanish may be meant for this relay.
+    /// An event is published; a request to vanish may be addressed to this relay.
     Publish(usize, bool),
-    /// An event comes again.
+    /// An event is published again.
     Again(prop::sample::Index),
-    /// A moderator removes one.
+    /// A moderator removes an event.
     Remove(prop::sample::Index),
-    /// A second passes.
+    /// One second passes.
     Wait,
-    /// The alarm.
+    /// The alarm fires.
     RemoveExpired(u32),
     Sweep(u32),
 }
@@ -82,13 +82,13 @@ fn question() -> impl Strategy<Value = AskedQuery> {
 
 #[test]
 fn finds_exactly_what_a_look_at_every_event_finds() {
-    // Some kinds are kept for a few seconds only.
+    // Some kinds are kept for only a few seconds.
     let kind = prop::sample::select(&[0, 1, 7, 1_059, 10_002, 30_023][..]);
     let retention = prop::collection::btree_map(kind, 1..4_u64, 0..4);
     let history = (retention, prop::collection::vec(step(), 0..60), prop::collection::vec(question(), 1..5));
     let store = store();
     fixtures::try_many("the store against a model", 1_500, &history, |(retention, steps, questions)| {
-        // Undone at the end: a new database for each case would cost more than the case.
+        // Rolled back at the end: a new database per case would take longer than the case itself.
         let tried: Result<(), Tried> =
             store.sql().transaction(|| Err(Tried(try_one(store.clone(), retention, steps, questions))));
         tried.map_or_else(|Tried(outcome)| outcome, |()| Ok(()))
@@ -126,7 +126,7 @@ fn try_one(
             StoreStep::Remove(index) if !published.is_empty() => {
                 let id = fixtures::pool()[*index.get(&published)].id;
                 let was_there = model.remove(now, id);
-                // One that is not there any more may still wait to be removed.
+                // It may be hidden and still wait for removal.
                 prop_assert!(store.remove(&id).unwrap() || !was_there);
             }
             StoreStep::Again(_) | StoreStep::Remove(_) => {}
@@ -138,7 +138,7 @@ fn try_one(
             published.push(number);
         }
     }
-    prop_assert_eq!(super::checks::disagreements(store), []);
+    prop_assert_eq!(super::checks::inconsistencies(store), []);
     for question in questions {
         ask(store, &model, now, question, &published)?;
     }
@@ -162,7 +162,7 @@ fn publish(
     Ok(())
 }
 
-/// More than any question here needs.
+/// More than any query here needs.
 const LOOK_UPS: u64 = 1_000_000;
 
 fn ask(

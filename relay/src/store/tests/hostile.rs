@@ -1,5 +1,5 @@
-//! Questions whose conditions are each common and never hold together: all rows of one of them are looked at for
-//! nothing.
+//! Hostile queries: each condition matches many events, but no event matches both, so the rows of one condition are
+//! all examined in vain.
 
 use openagents_host::native::Sqlite;
 use openagents_host::sql::{Sql, SqlError, values};
@@ -12,8 +12,8 @@ use openagents_host::nostr::filter::Filter;
 use openagents_host::nostr::message::Completeness;
 use openagents_host::nostr::tag::{TagKey, TagName};
 
-/// So many events, one a second, of a thousand authors: all about `#t` `hot`, every other one about `#x` `a`, all
-/// others about `#n` `b`.
+/// This many events, one per second, by a thousand authors. All have the tag `#t` `hot`; half of them have `#x` `a`,
+/// the other half `#n` `b`.
 fn with_events(events: u64) -> Store<Sqlite> {
     let store = store();
     let second = RowKey::first(1).seq() - RowKey::first(0).seq();
@@ -56,9 +56,9 @@ fn a_count_looks_up_no_more_than_it_may() {
         (&[r##"{"#t":["hot"]}"##][..], 1_000, 1_000),
         (&[r#"{"kinds":[1]}"#], 500, 500),
         (&["{}"], 1_000, 1_000),
-        // A row, and the value that it is held against.
+        // One row and the value it is compared with.
         (&[r##"{"#x":["a"],"#n":["b"]}"##], 1_000, 0),
-        // A row, and a thousand and one values.
+        // One row and the thousand and one values it is compared with.
         (&[r##"{"#x":["a"],"#n":["b",MANY]}"##], 501_000, 0),
         (&[r#"{"kinds":[1]}"#, r#"{"kinds":[2]}"#], 1_000, 1_000),
         (&[r##"{"#t":["hot"]}"##, r##"{"#x":["a"]}"##], 1_500, 1_000),
@@ -108,7 +108,7 @@ fn a_request_looks_no_further_back_than_it_may_and_says_so() {
     assert_eq!(request(&store, both, 24_000), (Ok(Completeness::More), 400), "filled by the newest");
     let all = |look_ups| request(&store, r##"{"#t":["hot"],"#n":["c"]}"##, look_ups);
     assert_eq!(all(24_000), (Ok(Completeness::Finished), 0));
-    // The rarer condition finds nothing at all: look-ups are not needed.
+    // The rarer condition finds no rows, so no look-ups are needed.
     assert_eq!(all(2), (Ok(Completeness::Finished), 0));
     let never = |look_ups| request(&store, r##"{"#x":["a"],"#n":["b"]}"##, look_ups);
     assert_eq!(never(13_000), (Ok(Completeness::Finished), 0));
@@ -116,7 +116,7 @@ fn a_request_looks_no_further_back_than_it_may_and_says_so() {
     let several = |look_ups| request(&store, r##"{"#x":["a","z"],"#n":["b","y"]}"##, look_ups);
     assert_eq!(several(30_000), (Ok(Completeness::Finished), 0));
     assert_eq!(several(8_000), (Err(SqlError::Interrupted), 0));
-    // Where the database itself ends what takes too long, it is left to it.
+    // A database that interrupts long statements itself needs no bound.
     let limited = store.sql().limited(1_000_000, || Ok::<_, SqlError>(several(8_000)));
     assert_eq!(limited.unwrap(), (Ok(Completeness::Finished), 0));
 }

@@ -1,4 +1,4 @@
-//! What a store has to do, told the long way: a list of events, gone through for everything.
+//! A model of the store: a list of events that is scanned for every operation.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,20 +14,20 @@ use crate::store::Insertion;
 use openagents_host::nostr::filter::Filter;
 use openagents_host::nostr::message::Completeness;
 
-/// All that was ever accepted and is still there, and what may not come back.
+/// The events that were accepted and still exist, and what is refused.
 #[derive(Default)]
 pub(crate) struct StoreModel {
     pub(crate) events: Vec<VerifiedEvent>,
     /// How many seconds events of certain kinds are kept.
     pub(crate) retention: BTreeMap<u16, u64>,
-    /// When the time of an event of such a kind is over.
+    /// When such an event expires.
     ends: BTreeMap<EventId, u64>,
     deleted: Vec<(EventId, PublicKey)>,
     deleted_addresses: Vec<(String, u64)>,
     vanished: Vec<(PublicKey, u64, EventId)>,
 }
 
-/// Whose versions replace each other.
+/// What the versions of a replaceable or addressable event have in common.
 fn address(event: &Event) -> Option<String> {
     match event.kind.class() {
         KindClass::Replaceable => Some(format!("{}:{}:", event.kind, event.pubkey)),
@@ -49,7 +49,7 @@ fn has_ended(ends: &BTreeMap<EventId, u64>, event: &Event, now: u64) -> bool {
 }
 
 impl StoreModel {
-    /// NIP-01, NIP-09, NIP-40 and NIP-62 for one event that comes in at second `now`.
+    /// Applies NIP-01, NIP-09, NIP-40 and NIP-62 to an event that arrives at second `now`.
     pub(crate) fn publish(&mut self, now: u64, event: &VerifiedEvent, vanish: bool) -> Insertion {
         self.forget_ended(now);
         if is_expired(event, now) {
@@ -127,7 +127,7 @@ impl StoreModel {
         Insertion::Inserted
     }
 
-    /// An event that has ended is not there.
+    /// Drops an event that has expired.
     fn forget_ended(&mut self, now: u64) {
         let ends = &self.ends;
         self.events.retain(|stored| !has_ended(ends, stored, now));
@@ -140,7 +140,7 @@ impl StoreModel {
         self.events.len() < before
     }
 
-    /// All events of a filter, in the order of answers.
+    /// All events of a filter, in answer order.
     pub(crate) fn matching(&self, now: u64, filter: &Filter, reader: &Reader) -> Vec<&VerifiedEvent> {
         let mut found: Vec<_> = self
             .events
@@ -195,7 +195,7 @@ impl StoreModel {
     }
 }
 
-/// Who reads: anybody sees all but the private kinds, for which a key of the event has to be among these.
+/// Who reads. Private events are visible only if one of these keys is a party; all others are visible to everybody.
 pub(crate) struct Reader {
     pub(crate) private_kinds: Vec<u16>,
     pub(crate) pubkeys: BTreeSet<PublicKey>,
@@ -216,7 +216,7 @@ static PARSED: LazyLock<BTreeMap<EventId, Arc<Value>>> = LazyLock::new(|| {
     fixtures::pool().iter().map(parsed).collect()
 });
 
-/// NIP-01, from the JSON of both.
+/// NIP-01, evaluated on the JSON of both.
 pub(crate) fn matches(filter: &Filter, event: &VerifiedEvent) -> bool {
     let parsed = PARSED.get(&event.id);
     let event = parsed.cloned().unwrap_or_else(|| Arc::new(serde_json::from_str(event.json()).unwrap()));

@@ -1,4 +1,4 @@
-//! How SQLite goes about a filter, and how much it reads.
+//! SQLite's query plan for each kind of filter, and how many rows it reads.
 
 use openagents_host::native::Sqlite;
 use openagents_host::sql::Sql;
@@ -18,7 +18,7 @@ fn filter(json: &str) -> Filter {
     Filter::from_json(&json.replace("ID1", &id(1)).replace("ID2", &id(2))).unwrap()
 }
 
-/// SQLite's plan, one line.
+/// SQLite's plan, as one line.
 pub(super) fn plan(store: &Store<Sqlite>, statement: &Statement) -> String {
     let text = format!("EXPLAIN QUERY PLAN {}", statement.text());
     let rows: Vec<(i64, i64, i64, String)> = store.sql().rows(&text, &statement.values()).unwrap();
@@ -102,9 +102,9 @@ fn other_tags_and_addressees_are_looked_up_by_the_whole_key() {
     let viewer = Viewer { private_kinds: &private_kinds, pubkeys: &pubkeys };
     let filter = filter(r##"{"#e":["ID1"],"#p":["ID1","ID2"]}"##);
     let plan = plan(&store, &newest(Driver::Tag(TagName::new("e").unwrap()), &filter, &context(&viewer), 1));
-    // SQLite may make a join of EXISTS, and says so.
+    // SQLite may turn EXISTS into a join, and then says so in the plan.
     let plan = plan.replace(" EXISTS", "");
-    // Two values of a tag, and one addressee.
+    // Two values of a tag and one addressee.
     assert_eq!(plan.matches("SEARCH other USING PRIMARY KEY (key=? AND seq=?)").count(), 3, "{plan}");
 }
 
@@ -123,7 +123,7 @@ fn privacy_costs_nothing_where_the_filter_names_other_kinds() {
     }
 }
 
-/// A hundred notes of each of three authors about one topic, ten of them about one thing, and one rare kind.
+/// A hundred notes of each of three authors about the same topic; ten of them about the same thing; and one rare kind.
 fn with_events() -> Store<Sqlite> {
     let store = store();
     for number in 0..300_usize {

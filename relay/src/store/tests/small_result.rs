@@ -1,5 +1,5 @@
-//! Filters that find few events: what is asked of the database for them, and that the answer is the same on both sides
-//! of each bound.
+//! Filters that find few events: which statements they take, and that answers are the same on both sides of each
+//! bound.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -34,8 +34,8 @@ fn context<'a>(viewer: &'a Viewer<'a>) -> QueryContext<'a> {
     QueryContext { now: NOW, viewer }
 }
 
-/// So many answers to one event (`ID1`), three to another one (`ID2`), one to both, one a second. All are to one person
-/// (`ID3`).
+/// `to_first` replies to one event (`ID1`), three to another one (`ID2`), one to both, one per second. All are
+/// addressed to one person (`ID3`).
 fn answered(times: u64) -> Store<Sqlite> {
     let store = store();
     let [one, two, person] = [1, 2, 3].map(|byte| EventId::from_bytes([byte; 32]).to_hex());
@@ -59,7 +59,8 @@ fn few_events_take_one_statement() {
         (r##"{"#e":["ID3"],"authors":["ID1"]}"##, 0, 1),
         (r#"{"ids":["ID1","ID2"]}"#, 0, 1),
         (r#"{"authors":["ID1","ID2"],"kinds":[0,3,10002]}"#, 0, 1),
-        // That there are many is found out, then what the other condition has, then the newest.
+        // One statement finds that there are too many, one counts the rows of the other condition, one reads the
+        // newest.
         (r##"{"#e":["ID1"],"#p":["ID3"]}"##, 101, 3),
         (r##"{"#e":["ID2"],"#p":["ID3"],"limit":3}"##, 3, 3),
     ] {
@@ -85,7 +86,7 @@ fn what_turns_out_to_be_much_is_counted_and_not_read() {
     let (store, viewer) = (answered(600), Viewer::everything());
     for json in [r##"{"#e":["ID1"],"#p":["ID3"]}"##, r##"{"#e":["ID2","ID1"],"#p":["ID2"]}"##] {
         let filter = filter(json);
-        // Less than a thousand steps of the database: they are counted in thousands.
+        // Less than a thousand steps of the database, which is the unit they are counted in.
         let rows = |at_most: u64| {
             let select = Select::all_json_up_to(E, &filter, &context(&viewer), at_most);
             let read = || store.sql().rows::<(Option<u64>, Option<String>)>(select.text(), &select.values());
@@ -192,13 +193,13 @@ fn of_replaceable_kinds_there_is_one_event_of_each_author() {
     assert_eq!(find(&store, &[filter], &Limits::default()).0.len(), 4);
 }
 
-/// What happened to the questions below.
+/// How often the queries below took each path.
 #[derive(Debug, Default)]
-struct Ways {
+struct PathCounts {
     seen: BTreeMap<&'static str, u64>,
 }
 
-impl Ways {
+impl PathCounts {
     fn note(&mut self, way: &'static str) {
         *self.seen.entry(way).or_default() += 1;
     }
@@ -213,7 +214,7 @@ fn the_answer_is_the_same_on_both_sides_of_each_bound() {
         store.insert(Timestamp::from_seconds(6), event).unwrap();
         ids.push(event.id);
     }
-    // Some name events, by their ids or by what they answer.
+    // Some name events, by their ids or by what they reply to.
     let answered =
         prop::collection::btree_set((0..3_usize).prop_map(|key| keys(key).public_key().to_hex()), 1..4);
     let named = prop_oneof![
@@ -233,7 +234,7 @@ fn the_answer_is_the_same_on_both_sides_of_each_bound() {
         fixtures::reader(),
         any::<bool>(),
     );
-    let ways = RefCell::new(Ways::default());
+    let paths = RefCell::new(PathCounts::default());
     fixtures::try_many(
         "few events against a model",
         1_000,
@@ -256,27 +257,26 @@ fn the_answer_is_the_same_on_both_sides_of_each_bound() {
             if filter.matches_nothing() {
                 return Ok(());
             }
-            let mut ways = ways.borrow_mut();
+            let mut paths = paths.borrow_mut();
             let context = QueryContext { now, viewer: &viewer };
-            if Driver::small_result_of_likely_rarest(&filter).is_some() {
-                let way =
-                    match store.small_result_of_likely_rarest(&filter, &context, limit, longest).unwrap() {
-                        Some(_) => "tried, and few",
-                        None if longest < 20_000 => "tried, and many or long",
-                        None if limit < MAX_SMALL_RESULT => "tried, and more than the limit",
-                        None => "tried, and more than are read at once",
-                    };
-                ways.note(way);
+            if Driver::probably_rare(&filter).is_some() {
+                let way = match store.small_result_if_rare(&filter, &context, limit, longest).unwrap() {
+                    Some(_) => "tried, and few",
+                    None if longest < 20_000 => "tried, and many or long",
+                    None if limit < MAX_SMALL_RESULT => "tried, and more than the limit",
+                    None => "tried, and more than are read at once",
+                };
+                paths.note(way);
                 return Ok(());
             }
             let plan = store.plan(&filter, &context).unwrap();
-            ways.note(match plan.rows {
+            paths.note(match plan.rows {
                 None => "many rows",
                 Some(rows) if rows <= ROWS_NOT_WORTH_COUNTING => "fewer rows than are compared",
                 Some(_) => "few rows",
             });
             if !is_in_order(plan.driver, &filter) && plan.rows.is_some_and(|rows| rows < MAX_PROBED_ROWS) {
-                ways.note(match store.small_result(plan, &filter, &context, limit, longest).unwrap() {
+                paths.note(match store.small_result(plan, &filter, &context, limit, longest).unwrap() {
                     Some(_) => "read at once",
                     None if longest < 20_000 => "many or long",
                     None if plan.rows.is_some_and(|rows| rows <= MAX_SMALL_RESULT) => "more than the limit",
@@ -286,7 +286,7 @@ fn the_answer_is_the_same_on_both_sides_of_each_bound() {
             Ok(())
         },
     );
-    let Ways { seen } = ways.into_inner();
+    let PathCounts { seen } = paths.into_inner();
     for way in [
         "tried, and few",
         "tried, and many or long",

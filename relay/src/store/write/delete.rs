@@ -9,9 +9,8 @@ use crate::store::statement::{hex_string, json_list};
 use crate::store::viewer::addressee_key;
 
 impl<S: Sql> Store<S> {
-    /// Does what a deletion request asks for, as far as it is its author's to ask: of the author's events, and of gift
-    /// wraps for the author. Removes what is there and notes what may not come. `k` tags say what a client knows anyway
-    /// and decide nothing.
+    /// Carries out a deletion request: removes the author's events and gift wraps addressed to the author, and records
+    /// what must be refused from now on. `k` tags are hints for clients and are ignored.
     pub(in crate::store) fn delete(&self, request: &Event) -> Result<(), SqlError> {
         let ids = request.tag_values("e").filter_map(|value| EventId::from_hex(value).ok());
         let ids = json_list(ids.map(|id| hex_string(id.as_bytes())));
@@ -22,8 +21,8 @@ impl<S: Sql> Store<S> {
             )?;
             let key = addressee_key(&request.pubkey);
             let key = key.as_ref().map(|key| key.as_bytes()).unwrap_or_default();
-            // Kinds 5 and 62: neither a deletion nor a request to vanish can be deleted (NIP-09, NIP-62). Kind 1059:
-            // nobody has the key of a gift wrap any more, so whom it is for may delete it (NIP-59).
+            // Kinds 5 and 62: neither deletion requests nor requests to vanish can be deleted (NIP-09, NIP-62). Kind
+            // 1059: nobody holds the key of a gift wrap, so its addressee may delete it (NIP-59).
             self.erase_all(
                 "SELECT e.seq, e.json FROM (SELECT DISTINCT unhex(value) AS id FROM json_each(?)) AS named
                  CROSS JOIN event AS e ON e.id = named.id
@@ -33,7 +32,7 @@ impl<S: Sql> Store<S> {
             )?;
         }
         let addresses = request.tag_values("a").filter_map(|value| own_address(value, &request.pubkey));
-        // As hex, since SQLite ends a text of its JSON at a NUL.
+        // In hex, because SQLite's JSON functions end a text at a NUL.
         let addresses: Vec<String> = addresses
             .map(|(kind, identifier)| format!("[{kind},{}]", hex_string(identifier.as_bytes())))
             .collect();
@@ -58,8 +57,8 @@ impl<S: Sql> Store<S> {
     }
 }
 
-/// Kind and identifier of an address, `<kind>:<pubkey>:<identifier>`, if it is of something that has versions and
-/// belongs to the author.
+/// Kind and identifier of an address `<kind>:<pubkey>:<identifier>`, if the kind is replaceable or addressable and the
+/// address belongs to the author.
 fn own_address<'a>(address: &'a str, author: &PublicKey) -> Option<(Kind, &'a str)> {
     let mut parts = address.splitn(3, ':');
     let kind = Kind(parts.next()?.parse().ok()?);

@@ -1,4 +1,4 @@
-//! Deleting events with their tags.
+//! Deleting the rows of events and their tags.
 
 use openagents_host::sql::{FromRow, Row, Sql, SqlError, Value, values};
 use openagents_host::{Event, EventId};
@@ -8,7 +8,7 @@ use crate::store::row_batch::{MAX_LIST_BYTES, RowLength};
 use crate::store::statement::{hex_string, json_list};
 use openagents_host::nostr::tag::TagKey;
 
-/// A stored event that is to be removed.
+/// A stored event that is about to be removed.
 pub(in crate::store) struct EventRow {
     pub(in crate::store) seq: u64,
     pub(in crate::store) json: String,
@@ -26,20 +26,20 @@ impl RowLength for EventRow {
     }
 }
 
-/// What became of the events that a statement named.
+/// The result of deleting the events that a statement selected.
 pub(in crate::store) struct EraseResult {
-    /// How many are gone.
+    /// How many were deleted.
     pub(in crate::store) events: u32,
-    /// There may be more, which would have been too long together.
+    /// Whether the size limit was reached, so there may be more.
     pub(in crate::store) may_be_more: bool,
 }
 
 impl<S: Sql> Store<S> {
-    /// Removes one event, whatever its kind, and says whether it was there. It may come back: what may not is for
-    /// whoever removes it to say.
+    /// Removes an event of any kind; returns whether it was stored. It may be published again: the caller decides what
+    /// to refuse.
     ///
     /// # Errors
-    /// When the database fails. Then nothing has changed.
+    /// When the database fails. Nothing has changed then.
     pub fn remove(&self, id: &EventId) -> Result<bool, SqlError> {
         self.sql.transaction(|| {
             let found: Vec<EventRow> =
@@ -49,7 +49,7 @@ impl<S: Sql> Store<S> {
         })
     }
 
-    /// Removes the events of a statement, whose rows are [`EventRow`], until they are long enough together.
+    /// Removes events selected by a statement with rows of [`EventRow`], up to the size limit of a batch.
     pub(in crate::store) fn erase_some(
         &self,
         statement: &str,
@@ -61,13 +61,13 @@ impl<S: Sql> Store<S> {
         Ok(EraseResult { events, may_be_more: found.is_cut })
     }
 
-    /// Removes all events of a statement, whose rows are [`EventRow`].
+    /// Removes all events selected by a statement with rows of [`EventRow`].
     pub(in crate::store) fn erase_all(&self, statement: &str, values: &[Value<'_>]) -> Result<(), SqlError> {
         while self.erase_some(statement, values)?.may_be_more {}
         Ok(())
     }
 
-    /// Removes events and their tags, in two statements, or a few more if the tags are many.
+    /// Removes events and their tags in two statements, or a few more if there are many tags.
     pub(in crate::store) fn erase(&self, events: &[EventRow]) -> Result<(), SqlError> {
         if events.is_empty() {
             return Ok(());
@@ -86,7 +86,7 @@ impl<S: Sql> Store<S> {
                         }
                     }
                 }
-                // Somebody else has written here. All tags have to be gone through to find those of this row.
+                // The row was written by something else. All tags must be scanned to find the ones of this row.
                 Err(_) => self.sql.execute("DELETE FROM tag WHERE seq = ?", values![*seq])?,
             }
         }
@@ -96,7 +96,7 @@ impl<S: Sql> Store<S> {
         let seqs = json_list(events.iter().map(|event| event.seq.to_string()));
         self.sql.execute("DELETE FROM event WHERE seq IN (SELECT value FROM json_each(?))", values![&seqs])
     }
-    /// Removes tags by a list of keys and row keys, which lacks its end, and begins it anew.
+    /// Deletes tags by an unterminated JSON list of keys and row keys, and starts a new list.
     fn erase_tags(&self, list: &mut String) -> Result<(), SqlError> {
         list.push(']');
         self.sql.execute(

@@ -1,5 +1,5 @@
-//! Expiry of events: by their own tag (NIP-40), or by the operator's retention rules. Expired events are not found; the
-//! alarm deletes them.
+//! Expiry of events: by their own tag (NIP-40), or by the operator's retention rules. Expired events are hidden at
+//! once and deleted by the alarm.
 
 use openagents_host::sql::{Sql, SqlError, values};
 use openagents_host::{Event, Timestamp};
@@ -7,25 +7,25 @@ use openagents_host::{Event, Timestamp};
 use super::precheck::expires_at;
 use crate::store::Store;
 
-/// When an event expires, if it does.
+/// When an event expires by its own tag (NIP-40).
 #[must_use]
 pub fn expiry(event: &Event) -> Option<Timestamp> {
     expires_at(event).map(Timestamp::from_seconds)
 }
 
 impl<S: Sql> Store<S> {
-    /// When an event that is stored now ends, by what it says itself or by how long its kind is kept.
+    /// When an event that is stored now expires, by its own tag or by the retention rules.
     pub(crate) fn end(&self, now: Timestamp, event: &Event) -> Option<Timestamp> {
         self.ends_at(now, event).map(Timestamp::from_seconds)
     }
 
-    /// The second of that.
+    /// The same in Unix seconds.
     pub(in crate::store) fn ends_at(&self, now: Timestamp, event: &Event) -> Option<u64> {
         let ends = [expires_at(event), self.retention.until(now, event.kind)];
         ends.into_iter().flatten().min()
     }
 
-    /// When the next stored event expires. It may be past.
+    /// When the next stored event expires, which may be in the past.
     ///
     /// # Errors
     /// When the database fails.
@@ -35,10 +35,10 @@ impl<S: Sql> Store<S> {
         Ok(earliest.and_then(|(second,)| second).map(Timestamp::from_seconds))
     }
 
-    /// Removes events that are expired, at most so many and only a few megabytes of them, and says how many.
+    /// Removes expired events, at most `at_most` and a few megabytes of them; returns how many.
     ///
     /// # Errors
-    /// When the database fails. Then nothing has changed.
+    /// When the database fails. Nothing has changed then.
     pub fn remove_expired(&self, now: Timestamp, at_most: u32) -> Result<u32, SqlError> {
         self.sql.transaction(|| {
             let erased = self.erase_some(

@@ -1,4 +1,4 @@
-//! One query that tells which events of a batch are unknown to the store.
+//! One query that determines which events of a batch are fresh, that is, unknown to the store.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -12,8 +12,8 @@ use crate::store::Store;
 use crate::store::row_key::RowKey;
 use crate::store::statement::json_list;
 
-// Each event is one string: id, author, second and row key in columns of fixed width, which costs less to take apart
-// than JSON does. What is empty as a rule is asked once.
+// Each event is passed as one string with id, author, second and row key in columns of fixed width, which is cheaper
+// to split than JSON. Tables that are usually empty are tested once.
 const NOT_FRESH: &str = "
     SELECT v.key FROM json_each(?) AS v
     WHERE v.value IS NOT NULL AND (
@@ -27,16 +27,16 @@ const NOT_FRESH: &str = "
           WHERE pubkey = unhex(substr(v.value, 65, 64)) AND until >= CAST(substr(v.value, 129, 16) AS INTEGER)))";
 
 impl<S: Sql> Store<S> {
-    /// Which of these events, in the order in which they are to be stored, are unknown to the store, by one statement:
-    /// no row names them, and their row keys are free. An event that is not fresh may still be accepted: its
-    /// [`precheck`](Self::precheck) tells. That of a fresh event is known without a query, until something
-    /// [changes](super::Precheck::changes_others) it.
+    /// Determines by one statement which of these events, inserted in this order, are unknown to the store: no row
+    /// refers to them, and their row keys are free. The precheck of a fresh event is known without a query until
+    /// another event [changes](super::Precheck::changes_others) it. An event that is not fresh may still be accepted,
+    /// depending on its [`precheck`](Self::precheck).
     ///
     /// # Errors
     /// When the database fails.
     pub fn are_fresh(&self, now: Timestamp, events: &[&Event]) -> Result<Vec<bool>, SqlError> {
         let (mut ids, mut row_keys) = (BTreeSet::new(), BTreeSet::new());
-        // Of two with one id or one row key, only the first finds what is there now.
+        // Of two events with the same id or row key, only the first can be fresh.
         let mut are_fresh: Vec<bool> = events
             .iter()
             .map(|event| {
@@ -63,7 +63,7 @@ impl<S: Sql> Store<S> {
     }
 }
 
-/// Whether nothing else has to be asked about such an event.
+/// Whether this query is sufficient for an event like this.
 fn can_be_fresh(now: Timestamp, event: &Event) -> bool {
     identifier(event).is_none()
         && !matches!(event.kind, DELETION | VANISH | GIFT_WRAP)
@@ -88,7 +88,7 @@ mod tests {
     fn an_event_is_not_fresh_if_its_row_key_is_taken() {
         let store = Store::open(Sqlite::in_memory().unwrap()).unwrap();
         let [first, second, taken] = [1, 2, 3].map(|second| fixtures::signed(1, second, &[]));
-        // One that begins like the first.
+        // One whose id begins like that of the first.
         let mut id = *first.id.as_bytes();
         id[31] ^= 1;
         let beside = Event { id: EventId::from_bytes(id), ..Event::clone(&first) };

@@ -12,15 +12,14 @@ use crate::store::statement::{hex_string, json_list};
 use openagents_host::nostr::tag::TagKey;
 
 impl<S: Sql> Store<S> {
-    /// Stores an event, in one transaction. Of the versions of a replaceable or addressable event only the latest
-    /// stays; of two of the same second the one with the lower id (NIP-01). A deletion request does its work (NIP-09).
-    /// A request to vanish is kept like any other event: [`vanish`](Self::vanish) is for one that is meant for this
-    /// relay.
+    /// Stores an event in one transaction. Of a replaceable or addressable event only the latest version is kept; if
+    /// two have the same second, the one with the lower id (NIP-01). A deletion request is carried out (NIP-09). A
+    /// request to vanish is stored like any other event: use [`vanish`](Self::vanish) for one addressed to this relay.
     ///
-    /// Ephemeral events are stored like regular ones: not to call this with one is up to the caller.
+    /// Ephemeral events are stored like regular ones, so callers must not pass them.
     ///
     /// # Errors
-    /// When the database fails. Then nothing has changed.
+    /// When the database fails. Nothing has changed then.
     pub fn insert(&self, now: Timestamp, event: &VerifiedEvent) -> Result<Insertion, SqlError> {
         let precheck = self.precheck(now, event)?;
         self.insert_prechecked(event, &precheck)
@@ -29,7 +28,7 @@ impl<S: Sql> Store<S> {
     /// Stores an event that was [prechecked](Self::precheck).
     ///
     /// # Errors
-    /// When the database fails. Then nothing has changed.
+    /// When the database fails. Nothing has changed then.
     pub fn insert_prechecked(
         &self,
         event: &VerifiedEvent,
@@ -59,8 +58,8 @@ impl<S: Sql> Store<S> {
         })
     }
 
-    /// Writes an event and its tags. A transaction within another one costs more than both statements, so there is
-    /// none: if the rest cannot be written, the event is taken back.
+    /// Writes an event and its tags. A nested transaction costs more than the two statements, so there is none: if
+    /// writing the tags fails, the event is deleted again.
     fn write(&self, event: &VerifiedEvent, row_key: RowKey, precheck: &Precheck) -> Result<(), SqlError> {
         self.sql.execute(
             "INSERT INTO event (seq, id, pubkey, created_at, kind, identifier, expires_at, json)
@@ -87,7 +86,7 @@ impl<S: Sql> Store<S> {
         })
     }
 
-    /// Writes what leads to an event. If it fails, some of that may be there.
+    /// Writes the tags of an event. If this fails, some of them may have been written.
     fn write_beside(
         &self,
         event: &VerifiedEvent,
@@ -96,7 +95,7 @@ impl<S: Sql> Store<S> {
         keys: &str,
     ) -> Result<(), SqlError> {
         if keys != "[]" {
-            // `FAIL`, since for what `ABORT` may undo SQLite copies every page before it is changed.
+            // `FAIL` rather than `ABORT`: to be able to undo the latter, SQLite copies every page before changing it.
             self.sql.execute(
                 "INSERT OR FAIL INTO tag (key, seq, kind) SELECT unhex(value), ?, ? FROM json_each(?)",
                 values![row_key.seq(), event.kind, keys],

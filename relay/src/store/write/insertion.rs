@@ -1,27 +1,27 @@
-//! What becomes of an event that is inserted, and what its sender is told.
+//! The result of inserting an event, and the reason in the sender's `OK`.
 
 use crate::reason::{Outcome, Prefix, Reason};
 
-/// What became of an event that was to be stored.
+/// The result of inserting an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Insertion {
-    /// It is stored.
+    /// It was stored.
     Inserted,
-    /// It was stored before.
+    /// It was stored already.
     Duplicate,
     /// A newer version of the same replaceable or addressable event is stored.
     Superseded,
-    /// Its author, or whom it is a gift wrap for, asked for its deletion (NIP-09, NIP-59).
+    /// Its author, or the addressee of a gift wrap, requested its deletion (NIP-09, NIP-59).
     Deleted,
-    /// Its author, or whom it is a gift wrap for, asked to vanish after it was made (NIP-62).
+    /// Its author, or the addressee of a gift wrap, requested to vanish after it was created (NIP-62).
     Vanished,
-    /// It is expired (NIP-40).
+    /// It has expired (NIP-40).
     Expired,
-    /// So many events claim its second that none of the row keys tried for it is free.
+    /// So many events claim its second that none of the row keys tried was free.
     Crowded,
 }
 
-/// What the sender of the event is told.
+/// The reason in the `OK` message.
 impl From<Insertion> for Outcome {
     fn from(insertion: Insertion) -> Self {
         let refused = |prefix, text: &'static str| Self::Refused(Reason::new(prefix, text));

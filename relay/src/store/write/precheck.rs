@@ -1,4 +1,4 @@
-//! What the store must know before it inserts an event: duplicate, deleted, vanished, replaced, expired.
+//! The state that decides whether an event can be inserted: duplicate, deleted, vanished, replaced, expired.
 
 use std::cmp::Reverse;
 
@@ -17,34 +17,34 @@ pub const VANISH: Kind = Kind(62);
 /// Gift wraps (NIP-59).
 pub(in crate::store) const GIFT_WRAP: Kind = Kind(1059);
 
-/// What has to be known to insert or to refuse an event, read by one statement. It is valid until something is written.
+/// What must be known to insert or refuse an event, read by one statement. It is valid until the next write.
 #[derive(Debug)]
 pub struct Precheck {
     refusal: Option<Insertion>,
-    /// The row key of the event is another one's.
+    /// Whether another event has its row key.
     pub(in crate::store) is_row_key_taken: bool,
-    /// The index of words is past the event's row key.
+    /// Whether the search index has passed its row key.
     pub(in crate::store) is_late: bool,
-    /// What the event replaces.
+    /// The version that it replaces.
     pub(in crate::store) replaced: Option<StoredVersion>,
-    /// The second from which on it is expired.
+    /// When it expires, in Unix seconds.
     pub(in crate::store) ends_at: Option<u64>,
 }
 
 impl Precheck {
-    /// Why the event is not going to be stored, if so.
+    /// Why the event cannot be stored, if so.
     #[must_use]
     pub const fn refusal(&self) -> Option<Insertion> {
         self.refusal
     }
 
-    /// The precheck of an event that is unknown to the store and expires at this second.
+    /// The precheck of an event that is unknown to the store, with its expiry in Unix seconds.
     const fn fresh(ends_at: Option<u64>) -> Self {
         Self { refusal: None, is_row_key_taken: false, is_late: false, replaced: None, ends_at }
     }
 
-    /// Whether the event, once it is stored, invalidates the prechecks of events other than itself and what it
-    /// replaces: it asks for their deletion, or takes the place of one that has none yet.
+    /// Whether storing the event invalidates prechecks of events other than itself and the version it replaces: if it
+    /// deletes others, or is the first version of a replaceable or addressable event.
     #[must_use]
     pub const fn changes_others(&self, event: &Event) -> bool {
         self.is_row_key_taken || matches!(event.kind, DELETION | VANISH)
@@ -55,7 +55,7 @@ impl Precheck {
     }
 }
 
-/// A stored event that another one replaces: the older version of a replaceable or addressable one.
+/// A stored event that is replaced: the older version of a replaceable or addressable event.
 #[derive(Debug)]
 pub(in crate::store) struct StoredVersion {
     pub(in crate::store) seq: u64,
@@ -65,18 +65,18 @@ pub(in crate::store) struct StoredVersion {
     expires_at: Option<u64>,
 }
 
-/// What somebody whom a gift wrap is for has asked for.
+/// What the addressee of a gift wrap has requested.
 #[derive(Default)]
 struct ByAddressee {
-    /// To vanish, after the wrap was made (NIP-62).
+    /// To vanish, after the wrap was created (NIP-62).
     has_vanished: bool,
-    /// Its deletion (NIP-09).
+    /// The deletion of the wrap (NIP-09).
     is_deleted: bool,
 }
 
-/// One row that answers everything. The columns of a version follow for events that have versions.
+/// The result row of the precheck. For replaceable and addressable events, columns with the stored version follow.
 struct PrecheckRow {
-    /// If it is stored, the second from which on it is expired: one after all others where it is none.
+    /// If the event is stored: when it expires, or the maximum if it does not.
     stored_until: Option<u64>,
     is_deleted: bool,
     has_vanished: bool,
@@ -110,7 +110,8 @@ impl FromRow for PrecheckRow {
     }
 }
 
-// Values by their numbers: on a Durable Object each of them becomes an object, however often it is used.
+// Parameters are numbered, because in a Durable Object each bound value becomes a JavaScript object, however often it
+// is used.
 macro_rules! precheck_columns {
     () => {
         "SELECT (SELECT coalesce(expires_at, 9007199254740991) FROM event WHERE id = ?1),
@@ -132,8 +133,8 @@ const VERSION_QUERY: &str = concat!(
 );
 
 impl<S: Sql> Store<S> {
-    /// How the store stands to an event, in one statement, or two for a gift wrap. A relay asks before it verifies the
-    /// signature, which costs more than this.
+    /// Reads what decides about an event, in one statement, or two for a gift wrap. A relay does this before it
+    /// verifies the signature, which costs more.
     ///
     /// # Errors
     /// When the database fails.
@@ -153,7 +154,7 @@ impl<S: Sql> Store<S> {
         if answer.stored_until.is_some_and(|until| until > now.as_seconds()) {
             return Ok(Precheck::refused(Insertion::Duplicate));
         }
-        // Neither a deletion nor a request to vanish can be deleted (NIP-09, NIP-62).
+        // Neither deletion requests nor requests to vanish can be deleted (NIP-09, NIP-62).
         let is_deletable = !matches!(event.kind, DELETION | VANISH);
         if is_deletable && (answer.is_deleted || by_addressee.is_deleted)
             || answer.deleted_until.is_some_and(|until| event.created_at <= until)
@@ -168,7 +169,7 @@ impl<S: Sql> Store<S> {
             return Ok(Precheck::refused(Insertion::Superseded));
         }
         let replaced = match (answer.version, answer.stored_until) {
-            (None, Some(_)) => self.lapsed(event)?,
+            (None, Some(_)) => self.expired_copy(event)?,
             (version, _) => version,
         };
         let seq = RowKey::of(event).seq();
@@ -182,13 +183,13 @@ impl<S: Sql> Store<S> {
         })
     }
 
-    /// The precheck of an event that [`are_fresh`](Self::are_fresh) said to be fresh.
+    /// The precheck of an event that [`are_fresh`](Self::are_fresh) reported as fresh.
     pub fn precheck_fresh(&self, now: Timestamp, event: &Event) -> Precheck {
         Precheck::fresh(self.ends_at(now, event))
     }
 
-    /// The event itself, of which the time is over for which its kind is kept, and which is not removed yet.
-    fn lapsed(&self, event: &Event) -> Result<Option<StoredVersion>, SqlError> {
+    /// The stored copy of this event if its retention period has ended but it is not yet removed.
+    fn expired_copy(&self, event: &Event) -> Result<Option<StoredVersion>, SqlError> {
         let row: Option<(u64, String, Option<u64>)> =
             self.sql.first("SELECT seq, json, expires_at FROM event WHERE id = ?", values![&event.id])?;
         let (created_at, id) = (event.created_at, event.id);
@@ -197,7 +198,7 @@ impl<S: Sql> Store<S> {
 
     fn answer(&self, event: &Event) -> Result<PrecheckRow, SqlError> {
         let seq = RowKey::of(event).seq();
-        // It may not be verified yet.
+        // The signature may not be verified yet.
         let at = event.created_at.min(MAX_CREATED_AT);
         let (id, author, kind) = (&event.id, &event.pubkey, event.kind);
         let answer = match identifier(event) {
@@ -207,7 +208,7 @@ impl<S: Sql> Store<S> {
         answer.ok_or_else(|| SqlError::Statement("a statement that always has a row had none".to_owned()))
     }
 
-    /// What those whom a gift wrap is for want of it (NIP-59).
+    /// What the addressees of a gift wrap have requested (NIP-59).
     fn by_addressee(&self, wrap: &Event) -> Result<ByAddressee, SqlError> {
         let addressees = wrap.tag_values("p").filter_map(|value| PublicKey::from_hex(value).ok());
         let addressees = json_list(addressees.map(|pubkey| hex_string(pubkey.as_bytes())));
@@ -223,7 +224,7 @@ impl<S: Sql> Store<S> {
     }
 }
 
-/// What distinguishes the events that replace each other, beside pubkey and kind; `None` if nothing replaces it.
+/// What identifies the versions of an event together with pubkey and kind; `None` if the event cannot be replaced.
 pub(in crate::store) fn identifier(event: &Event) -> Option<&str> {
     match event.kind.class() {
         KindClass::Replaceable => Some(""),
@@ -232,7 +233,7 @@ pub(in crate::store) fn identifier(event: &Event) -> Option<&str> {
     }
 }
 
-/// The second from which on the event is expired (NIP-40).
+/// When the event expires, in Unix seconds (NIP-40).
 pub(in crate::store) fn expires_at(event: &Event) -> Option<u64> {
     let seconds: u64 = event.tag_values("expiration").next()?.parse().ok()?;
     (seconds <= MAX_CREATED_AT).then_some(seconds)

@@ -8,14 +8,14 @@ use crate::store::viewer::addressee_key;
 use crate::store::{Insertion, Store};
 
 impl<S: Sql> Store<S> {
-    /// Stores a request to vanish that is meant for this relay, and does what it asks for, in one transaction: all
-    /// events of its author up to its second are gone, deletion requests among them, and so are gift wraps for the
-    /// author. None of them can come back; what was deleted before stays deleted. Newer events are welcome.
+    /// Stores a request to vanish that is addressed to this relay, and carries it out in one transaction: all events
+    /// of the author up to its second are hidden, including deletion requests, and so are gift wraps addressed to the
+    /// author. None of them can be published again, and earlier deletions stay in force. Newer events are accepted.
     ///
-    /// Nobody sees them any more. To remove them, which can be many, is left to [`sweep`](Self::sweep).
+    /// The hidden events, which can be many, are removed later by [`sweep`](Self::sweep).
     ///
     /// # Errors
-    /// When the database fails. Then nothing has changed.
+    /// When the database fails. Nothing has changed then.
     pub fn vanish(&self, now: Timestamp, request: &VerifiedEvent) -> Result<Insertion, SqlError> {
         self.sql.transaction(|| {
             let insertion = self.insert(now, request)?;
@@ -39,7 +39,7 @@ impl<S: Sql> Store<S> {
         })
     }
 
-    /// Whether events of somebody who has vanished are still to be removed.
+    /// Whether events of authors who have vanished are still to be removed.
     ///
     /// # Errors
     /// When the database fails.
@@ -47,10 +47,10 @@ impl<S: Sql> Store<S> {
         Ok(self.sql.first::<(u64,)>("SELECT 1 FROM vanishing LIMIT 1", &[])?.is_some())
     }
 
-    /// Removes events of those who have vanished, at most so many, and says how many.
+    /// Removes events of authors who have vanished, at most `at_most`; returns how many.
     ///
     /// # Errors
-    /// When the database fails. Then nothing has changed.
+    /// When the database fails. Nothing has changed then.
     pub fn sweep(&self, at_most: u32) -> Result<u32, SqlError> {
         self.sql.transaction(|| {
             let mut left = at_most;

@@ -1,4 +1,4 @@
-//! The object's side of the calls in [`rpc`](crate::worker::rpc).
+//! The relay object's replies to the calls in [`rpc`](crate::worker::rpc).
 
 use std::rc::Rc;
 
@@ -14,7 +14,7 @@ use crate::reason::{Outcome, Reason};
 use crate::session::Ticket;
 use crate::worker::rpc::{RelayCall, RelayReply};
 
-/// A reply with events as they are stored.
+/// A reply that passes on stored events without parsing them.
 type StoredReply<'a> = RelayReply<&'a RawValue>;
 
 impl ObjectInner {
@@ -45,7 +45,7 @@ impl ObjectInner {
     async fn query(self: &Rc<Self>, filters: Vec<Filter>) -> Result<Response> {
         let mut pending = self.handle(Input::Query { ticket: Ticket(0), filters })?;
         let found = pending.found.take();
-        // A query brings nothing to do, but it may have woken the object: then the alarm is to be set.
+        // A query has no effects, but it may have woken the object, and then the alarm must be set.
         self.finish(pending).await?;
         match found.ok_or_else(no_answer)? {
             Ok(events) => {
@@ -57,7 +57,7 @@ impl ObjectInner {
         }
     }
 
-    /// Carries out a call of an operator; nothing if its token was used before.
+    /// Carries out a management call of an operator; `None` if its token was used before.
     async fn manage(self: &Rc<Self>, token: Token, call: &str) -> Result<Option<ManagementReply>> {
         let call = match Call::parse(call) {
             Ok(call) => SignedCall { token, call },

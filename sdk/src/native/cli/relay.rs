@@ -86,7 +86,7 @@ impl From<DatabaseError> for RelayCommandError {
 impl From<RemoteError> for RelayCommandError {
     fn from(error: RemoteError) -> Self {
         match error {
-            error @ RemoteError::Anonymous(_) => Self::Anonymous(error),
+            error @ RemoteError::NoKey(_) => Self::Anonymous(error),
             error => Self::Remote(error),
         }
     }
@@ -95,7 +95,7 @@ impl From<RemoteError> for RelayCommandError {
 impl From<SyncError> for RelayCommandError {
     fn from(error: SyncError) -> Self {
         match error {
-            SyncError::Remote(error @ RemoteError::Anonymous(_)) => Self::Anonymous(error),
+            SyncError::Remote(error @ RemoteError::NoKey(_)) => Self::Anonymous(error),
             error => Self::Sync(error),
         }
     }
@@ -158,7 +158,7 @@ fn own_access(variables: &EnvironmentVariables) -> Access {
 async fn connect(url: &str, own_key: Option<&Keys>) -> Result<Remote, RelayCommandError> {
     let remote = Remote::connect(url).await?;
     Ok(match own_key {
-        Some(keys) => remote.identifying_as(keys.clone(), url),
+        Some(keys) => remote.authenticating_as(keys.clone(), url),
         None => remote,
     })
 }

@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use openagents_host::nostr::message::RelayMessage;
 
-/// More than this is not held in memory for all connections together: then the one for which most is held is closed.
+/// If all queues together use more bytes than this, the connection with the largest one is closed.
 const MAX_OUTBOX_MEMORY: usize = 256 * 1024 * 1024;
 
-/// What an event that is told to many takes for each of them. Its [`SharedText`] is there once.
+/// How many bytes a shared event takes per connection. Its [`SharedText`] exists once.
 pub(super) const SHARED_EVENT_BYTES: usize = 128;
 
-/// What is held in memory for all connections, in bytes.
+/// The memory used by all queues together, in bytes.
 #[derive(Debug)]
 pub(in crate::native::server) struct OutboxMemory {
     pub(super) bytes: AtomicUsize,
@@ -25,13 +25,13 @@ impl Default for OutboxMemory {
 }
 
 impl OutboxMemory {
-    /// Whether that is more than may be.
+    /// Whether the limit is exceeded.
     pub(in crate::native::server) fn is_too_much(&self) -> bool {
         self.bytes.load(Ordering::Relaxed) > self.most
     }
 }
 
-/// The text of an event that is told to many. It is held until the last of them has it, and counted as long.
+/// The text of an event that is sent to many connections. It is held, and counted, until the last of them has sent it.
 #[derive(Debug)]
 pub(in crate::native::server) struct SharedText {
     event: Arc<str>,
@@ -39,7 +39,7 @@ pub(in crate::native::server) struct SharedText {
 }
 
 impl SharedText {
-    /// What it takes, in bytes, for each of those who wait for it now.
+    /// The share of each connection that still has it queued, in bytes.
     pub(super) fn share(self: &Arc<Self>) -> usize {
         self.event.len().checked_div(Arc::strong_count(self)).unwrap_or_default()
     }
@@ -51,7 +51,7 @@ impl Drop for SharedText {
     }
 }
 
-/// Finds out what is one text: those who are told of an event are told one after the other.
+/// Detects shared texts: messages with the same event are queued one directly after the other.
 pub(in crate::native::server) struct SharedTexts<'a> {
     held_for_all: &'a Arc<OutboxMemory>,
     latest: Option<Arc<SharedText>>,
@@ -62,7 +62,7 @@ impl<'a> SharedTexts<'a> {
         Self { held_for_all, latest: None }
     }
 
-    /// The text of the event in a message.
+    /// The shared text of the event in a message.
     pub(super) fn text(&mut self, message: &RelayMessage) -> Option<Arc<SharedText>> {
         let RelayMessage::Event { event, .. } = message else { return None };
         if let Some(latest) = &self.latest
@@ -78,12 +78,12 @@ impl<'a> SharedTexts<'a> {
     }
 }
 
-/// What waits for a connection: what is queued and what is being written.
+/// The size of a connection's queue, including what is being written.
 #[derive(Debug)]
 pub(super) struct QueueUsage {
-    /// How much is to be written, in bytes.
+    /// How many bytes are to be written.
     pub(super) waiting: usize,
-    /// How much memory is held for it alone, in bytes.
+    /// How many bytes of memory are used for this connection alone.
     pub(super) held: usize,
     held_for_all: Arc<OutboxMemory>,
 }
@@ -106,7 +106,7 @@ impl QueueUsage {
         self.held_for_all.bytes.fetch_sub(held, Ordering::Relaxed);
     }
 
-    /// Counts nothing any more as held: it is about to go.
+    /// Stops counting this queue's memory, because it is about to be freed.
     pub(super) fn let_go(&mut self) {
         let held = std::mem::take(&mut self.held);
         self.held_for_all.bytes.fetch_sub(held, Ordering::Relaxed);
@@ -119,7 +119,7 @@ impl Drop for QueueUsage {
     }
 }
 
-/// What something adds to a [`QueueUsage`].
+/// The size of an item in a [`QueueUsage`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct QueueSize {
     pub(super) waiting: usize,
@@ -134,17 +134,17 @@ impl QueueSize {
         }
     }
 
-    /// Of a message that is there for one connection alone.
+    /// The size of a message for one connection.
     pub(super) fn alone(message: &RelayMessage) -> Self {
         Self::rendered(message.size())
     }
 
-    /// Of a message whose [`SharedText`] is there for many.
+    /// The size of a message with a [`SharedText`].
     pub(super) fn shared(message: &RelayMessage) -> Self {
         Self { waiting: message.size(), held: SHARED_EVENT_BYTES }
     }
 
-    /// Of so many bytes that are being written.
+    /// The size of rendered bytes that are being written.
     pub(super) const fn rendered(bytes: usize) -> Self {
         Self { waiting: bytes, held: bytes }
     }

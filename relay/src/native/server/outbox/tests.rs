@@ -50,7 +50,7 @@ fn state(items: Vec<OutboxItem>) -> OutboxState {
     }
 }
 
-/// Room for so many bytes.
+/// An outbox memory with this limit in bytes.
 pub(in crate::native) fn held(most: usize) -> Arc<OutboxMemory> {
     Arc::new(OutboxMemory { bytes: AtomicUsize::new(0), most })
 }
@@ -61,7 +61,7 @@ impl OutboxMemory {
     }
 }
 
-/// An outbox whose socket takes nothing.
+/// An outbox whose socket accepts no bytes.
 pub(in crate::native) fn stuck(held: &Arc<OutboxMemory>) -> Arc<Outbox> {
     let state = OutboxState { usage: QueueUsage::none(Arc::clone(held)), ..state(Vec::new()) };
     Arc::new(Outbox {
@@ -73,7 +73,7 @@ pub(in crate::native) fn stuck(held: &Arc<OutboxMemory>) -> Arc<Outbox> {
 }
 
 impl Outbox {
-    /// What can be written now.
+    /// The frames that can be written now.
     pub(in crate::native) fn taken(&self) -> Vec<String> {
         ready(&mut self.state())
     }

@@ -1,4 +1,4 @@
-//! The file or stream that an export writes, and how far it has come.
+//! The file or stream that an export writes, and the note with which it can be resumed.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
@@ -15,16 +15,16 @@ use super::{Export, ExportError};
 use crate::store::Store;
 use openagents_host::nostr::filter::Filter;
 
-/// For how long what was broken off is gone on with. What was deleted since it was begun may be in it.
+/// How long an interrupted export can be resumed. Its file may contain events that were deleted since it started.
 const MAX_RESUME_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// After how many bytes it is noted how far a file is.
+/// After how many bytes the progress note is updated.
 const PROGRESS_INTERVAL_BYTES: u64 = 16 * 1024 * 1024;
 
-/// How many bytes are written at once.
+/// How many bytes are buffered before they are written.
 const BUFFER_BYTES: usize = 1 << 16;
 
-/// Where events go.
+/// Where an export is written.
 pub struct Target<'a>(TargetKind<'a>);
 
 enum TargetKind<'a> {
@@ -32,7 +32,7 @@ enum TargetKind<'a> {
     File(UnfinishedFile),
 }
 
-/// A file that has another name until it is complete. Beside it lies a note of how far it is.
+/// A file with a temporary name until it is complete. Its progress is noted in a second file next to it.
 struct UnfinishedFile {
     path: PathBuf,
     partial: PathBuf,
@@ -40,66 +40,66 @@ struct UnfinishedFile {
     writer: BufWriter<File>,
     database: DatabaseIdentity,
     request: ExportRequest,
-    /// How many bytes were noted.
+    /// How many bytes were written at the last note.
     noted: u64,
 }
 
-/// Which file a database is.
+/// Identifies a database file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct DatabaseIdentity {
     path: PathBuf,
-    /// Another one may have been put in its place.
+    /// Detects that the file was replaced by another one.
     #[serde(default)]
     inode: Option<u64>,
 }
 
-/// Which events an export is of.
+/// Which events an export covers.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct ExportRequest {
-    /// When it was first made, in seconds.
+    /// When it was first started, in Unix seconds.
     begun: u64,
-    /// In the words of whoever made it: a time before now is another one each time, and the words are the same.
+    /// A description by the caller. It stays the same where filters change: "of the last hour" has a different `since`
+    /// in each run.
     words: String,
     filters: Vec<Filter>,
 }
 
-/// How far an export into a file is.
+/// The progress note of an export to a file.
 #[derive(Debug, Serialize, Deserialize)]
 struct ExportProgress {
     database: DatabaseIdentity,
     request: ExportRequest,
-    /// The row key of the last event that was looked at.
+    /// The row key of the last event that was examined.
     after: u64,
-    /// Which event that was. Another database has another one there.
+    /// The id of that event. A different database has a different event there.
     event: Option<EventId>,
     looked_at: u64,
     written: u64,
     bytes: u64,
 }
 
-/// Why what is left of an interrupted export is not gone on with.
+/// Why an interrupted export cannot be resumed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotResumable {
-    /// It is not known how far it is.
-    #[error("it was not noted how far it is")]
+    /// Its progress note is missing or unreadable.
+    #[error("its progress note is missing or unreadable")]
     Unknown,
-    /// It was asked for other events.
-    #[error("it is of other events")]
+    /// It covers other events.
+    #[error("it covers other events")]
     OtherEvents,
-    /// It is of another store, or of one that has changed where it stood.
-    #[error("it is of another database, or the event it stood at is not stored any more")]
+    /// It is from another database, or from one that no longer has the event where it stopped.
+    #[error("it is from another database, or the event where it stopped is no longer stored")]
     OtherStore,
-    /// What was deleted since may be in it.
-    #[error("it was begun more than a day ago")]
+    /// It may contain events that have been deleted since.
+    #[error("it was started more than a day ago")]
     Old,
 }
 
 impl<'a> Target<'a> {
-    /// A file. An export into it that is interrupted goes on where it stood when it is begun again within a day, for
-    /// the same `database` and the same `words`: what the events are called that are asked for. They are the same each
-    /// time the same is meant, even where a filter is not, as for the events of the last hour. It appears under its
-    /// name when it is complete.
+    /// A file. An interrupted export is resumed if it is started again within a day with the same `database` and the
+    /// same `words`. These describe the requested events, and stay the same where filters change: "of the last hour"
+    /// has a different `since` in each run. The file gets its name when it is complete.
     ///
     /// # Errors
     /// When it cannot be written, or another export is writing it.
@@ -110,7 +110,7 @@ impl<'a> Target<'a> {
             PathBuf::from(name)
         };
         let (partial, note) = (named(".partial"), named(".partial.json"));
-        // What is in it may be gone on with.
+        // Not truncated, because the export may be resumed.
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(&partial)?;
         match file.try_lock() {
             Ok(()) => {}
@@ -128,13 +128,13 @@ impl<'a> Target<'a> {
         })))
     }
 
-    /// Whatever can be written to once.
+    /// Any writer. The export cannot be resumed.
     pub fn stream(writer: impl Write + 'a) -> Self {
         Self(TargetKind::Stream(Box::new(BufWriter::with_capacity(BUFFER_BYTES, writer))))
     }
 
-    /// Takes up what an interrupted export of the same events has left. Gives the filters that it was begun with, and
-    /// the row key after which it goes on.
+    /// Resumes an interrupted export of the same events, if there is one. Returns the filters that it started with and
+    /// the row key after which it continues.
     pub(super) fn begin(
         &mut self,
         store: &Store<Sqlite>,
@@ -143,7 +143,7 @@ impl<'a> Target<'a> {
         export: &mut Export,
     ) -> Result<(Vec<Filter>, u64), ExportError> {
         let TargetKind::File(file) = &mut self.0 else { return Ok((filters.to_vec(), 0)) };
-        let (bytes, after) = match file.left_behind(store, now)? {
+        let (bytes, after) = match file.interrupted_note(store, now)? {
             Some(Ok(note)) => {
                 (export.looked_at, export.written, export.bytes) = (note.looked_at, note.written, note.bytes);
                 export.resumed_after = Some(note.written);
@@ -151,15 +151,15 @@ impl<'a> Target<'a> {
                 (note.bytes, note.after)
             }
             other => {
-                export.begun_anew = other.and_then(Result::err);
+                export.not_resumed_because = other.and_then(Result::err);
                 file.request.filters = filters.to_vec();
                 file.request.begun = now.as_seconds();
-                // It would be taken for one of what is written from now on.
+                // Otherwise the old note would be taken for one of the new export.
                 remove(&file.note)?;
                 (0, 0)
             }
         };
-        // What was written after the note may be half a line, or nothing but zeros after a loss of power.
+        // The bytes after those noted may end within a line, or be zeros after a power failure.
         file.writer.get_ref().set_len(bytes)?;
         file.writer.seek(SeekFrom::Start(bytes))?;
         file.noted = bytes;
@@ -175,8 +175,8 @@ impl<'a> Target<'a> {
         writer.write_all(b"\n")
     }
 
-    /// Notes how far it is, if much was written since that was noted last.
-    pub(super) fn note_now_and_then(
+    /// Updates the progress note if much was written since the last one.
+    pub(super) fn update_note(
         &mut self,
         store: &Store<Sqlite>,
         after: u64,
@@ -190,7 +190,7 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// Leaves things so that the next export goes on after this row key.
+    /// Prepares for a resumption after this row key.
     pub(super) fn interrupt(
         &mut self,
         store: &Store<Sqlite>,
@@ -199,13 +199,13 @@ impl<'a> Target<'a> {
     ) -> Result<(), ExportError> {
         match &mut self.0 {
             TargetKind::Stream(writer) => Ok(writer.flush()?),
-            // Nothing was looked at.
+            // Nothing was examined.
             TargetKind::File(_) if after == 0 => Ok(()),
             TargetKind::File(file) => file.note(store, after, export),
         }
     }
 
-    /// Gives a file its name, once it is on the disk.
+    /// Syncs the file to disk and gives it its name.
     pub(super) fn complete(&mut self) -> io::Result<()> {
         match &mut self.0 {
             TargetKind::Stream(writer) => writer.flush(),
@@ -215,8 +215,8 @@ impl<'a> Target<'a> {
 }
 
 impl UnfinishedFile {
-    /// The note of an earlier export, or why that is not gone on with; nothing if nothing is left of one.
-    fn left_behind(
+    /// The note of an interrupted export, or why it cannot be resumed; `Ok(None)` if there is none.
+    fn interrupted_note(
         &self,
         store: &Store<Sqlite>,
         now: Timestamp,
@@ -245,7 +245,7 @@ impl UnfinishedFile {
         }))
     }
 
-    /// Notes how far the file is, once it is on the disk so far. The note is there whole or not at all.
+    /// Syncs the file and writes a progress note, atomically.
     fn note(&mut self, store: &Store<Sqlite>, after: u64, export: &Export) -> Result<(), ExportError> {
         self.writer.flush()?;
         self.writer.get_ref().sync_data()?;
@@ -270,7 +270,7 @@ impl UnfinishedFile {
     fn complete(&mut self) -> io::Result<()> {
         self.writer.flush()?;
         self.writer.get_ref().sync_all()?;
-        // First the note: one that is left over would have the next export begin where this one had been.
+        // The note goes first. If it stayed behind, the next export would resume from it.
         remove(&self.note)?;
         fs::rename(&self.partial, &self.path)
     }
@@ -286,14 +286,14 @@ impl DatabaseIdentity {
     }
 }
 
-/// Which event is stored at a row key.
+/// The id of the event with a row key.
 fn event_at(store: &Store<Sqlite>, row_key: u64) -> Result<Option<EventId>, SqlError> {
     let event: Option<(EventId,)> =
         store.sql().first("SELECT id FROM event WHERE seq = ?", values![row_key])?;
     Ok(event.map(|(id,)| id))
 }
 
-/// Removes a file, if it is there.
+/// Removes a file if it exists.
 fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),

@@ -73,7 +73,7 @@ fn stops_when_told() {
     assert!(!export.is_complete && export.written == 0);
 }
 
-/// A folder with a database of 2,500 events, more than two pages.
+/// A folder with a database of 2,500 events, which are more than two pages.
 struct ExportFixture {
     folder: tempfile::TempDir,
     store: Store<Sqlite>,
@@ -104,7 +104,7 @@ impl ExportFixture {
         self.folder.path().join(name)
     }
 
-    /// Exports into `out.jsonl` until so many events were looked at in this run.
+    /// Exports to `out.jsonl` until this many events were examined in this run.
     fn export(&self, filters: &[Filter], at_most: u64) -> Export {
         self.export_of("relay.sqlite", filters, at_most)
     }
@@ -131,7 +131,7 @@ impl ExportFixture {
         .unwrap()
     }
 
-    /// When the events were made that are in a file.
+    /// The creation times of the events in a file.
     fn times(&self, name: &str) -> Vec<u64> {
         let lines = fs::read_to_string(self.path(name)).unwrap();
         assert!(lines.is_empty() || lines.ends_with('\n'));
@@ -163,7 +163,7 @@ fn goes_on_where_it_was_broken_off() {
     assert_eq!(fixture.times("out.jsonl"), (0..2_500).collect::<Vec<_>>());
     assert_eq!(third.bytes, fs::metadata(fixture.path("out.jsonl")).unwrap().len());
     assert_eq!(fixture.files(), 1, "neither the unfinished file nor its note");
-    // It is done: the next one is a new one.
+    // That one is complete, so the next one starts over.
     assert_eq!(fixture.export(&[], ALL).resumed_after, None);
 }
 
@@ -190,7 +190,7 @@ fn begins_anew_when_it_is_another_export() {
         fixture.export(&even, 1_000);
         break_off();
         let done = fixture.export(&even, ALL);
-        assert_eq!((done.resumed_after, done.begun_anew, done.written), (None, Some(why), 500));
+        assert_eq!((done.resumed_after, done.not_resumed_because, done.written), (None, Some(why), 500));
         assert_eq!(fixture.times("out.jsonl"), fifths);
     };
     anew(NotResumable::OtherEvents, &|| {
@@ -201,7 +201,7 @@ fn begins_anew_when_it_is_another_export() {
     });
     anew(NotResumable::Unknown, &|| fs::write(fixture.path("out.jsonl.partial"), "").unwrap());
     anew(NotResumable::Unknown, &|| fs::write(fixture.path("out.jsonl.partial.json"), "{").unwrap());
-    // And it goes on when it is not.
+    // And it is resumed if nothing has changed.
     fixture.export(&even, 1_000);
     assert_eq!(fixture.export(&even, ALL).resumed_after, Some(200));
     assert_eq!(fixture.times("out.jsonl"), fifths);
@@ -218,14 +218,14 @@ fn begins_anew_after_a_day() {
     at(1_000, 1_000);
     // It is as old as its oldest part.
     let second = at(1_000 + DAY, 1_000);
-    assert_eq!((second.resumed_after, second.begun_anew), (Some(1_000), None));
+    assert_eq!((second.resumed_after, second.not_resumed_because), (Some(1_000), None));
     let third = at(1_000 + DAY + 1, 1_000);
     assert_eq!(
-        (third.resumed_after, third.begun_anew, third.written),
+        (third.resumed_after, third.not_resumed_because, third.written),
         (None, Some(NotResumable::Old), 1_000)
     );
-    // A clock that was set back tells nothing.
-    assert_eq!(at(1_000, ALL).begun_anew, Some(NotResumable::Old));
+    // If the clock was set back, the age is unknown.
+    assert_eq!(at(1_000, ALL).not_resumed_because, Some(NotResumable::Old));
     assert_eq!(fixture.times("out.jsonl"), (0..2_500).collect::<Vec<_>>());
 }
 
@@ -234,14 +234,14 @@ fn begins_anew_when_another_database_is_in_its_place() {
     let fixture = ExportFixture::new();
     let anew = || {
         let done = fixture.export(&[], 1_000);
-        assert_eq!((done.begun_anew, done.resumed_after), (Some(NotResumable::OtherStore), None));
+        assert_eq!((done.not_resumed_because, done.resumed_after), (Some(NotResumable::OtherStore), None));
     };
     fixture.export(&[], 1_000);
     let last = "DELETE FROM event WHERE created_at = 999";
     fixture.store.sql().execute(last, &[]).unwrap();
     anew();
     if cfg!(unix) {
-        // The same events, in another file.
+        // The same events in another file.
         fs::copy(fixture.path("relay.sqlite"), fixture.path("copy.sqlite")).unwrap();
         fs::rename(fixture.path("copy.sqlite"), fixture.path("relay.sqlite")).unwrap();
         anew();
@@ -259,7 +259,7 @@ fn goes_on_with_the_times_it_was_begun_with() {
     ask("of the last hour", &since(1_700), 1_000);
     assert_eq!(ask("of the last hour", &since(2_400), ALL).resumed_after, Some(1_500));
     assert_eq!(fixture.times("out.jsonl"), (500..2_500).collect::<Vec<_>>());
-    // The next one is another.
+    // The next one is a different export.
     assert_eq!(ask("of the last hour", &since(2_400), ALL).written, 100);
 }
 
@@ -270,7 +270,7 @@ fn no_note_is_left_of_what_is_begun_anew() {
     fixture.export(&[], 0);
     assert!(!fixture.path("out.jsonl.partial.json").exists());
     let done = fixture.export(&[Filter::new().kinds([1])], ALL);
-    assert_eq!((done.resumed_after, done.begun_anew), (None, None));
+    assert_eq!((done.resumed_after, done.not_resumed_because), (None, None));
 }
 
 #[test]

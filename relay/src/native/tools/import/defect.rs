@@ -1,4 +1,4 @@
-//! What is wrong with a line of an import.
+//! Why a line of an import is bad.
 
 use std::fmt;
 
@@ -6,12 +6,12 @@ use openagents_host::nostr::VerifyError;
 
 use crate::limits::MAX_EVENT_BYTES;
 
-/// A line that holds no event that can be taken.
+/// A line without a valid event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadLine {
-    /// Its number, from 1.
+    /// The line number, starting at 1.
     pub line: u64,
-    /// What is wrong with it.
+    /// What is wrong with the line.
     pub defect: Defect,
 }
 
@@ -26,19 +26,19 @@ impl fmt::Display for BadLine {
 #[non_exhaustive]
 pub enum Defect {
     /// It is not the JSON of an event.
-    #[error("this is no event: {0}")]
+    #[error("not an event: {0}")]
     Form(String),
-    /// It is an event, but not a genuine one.
+    /// It is an event, but its id or signature is wrong.
     #[error(transparent)]
     Forged(#[from] VerifyError),
     /// It is longer than an event may be.
-    #[error("it is longer than the {MAX_EVENT_BYTES} bytes that an event may have")]
+    #[error("longer than the {MAX_EVENT_BYTES} bytes that an event may have")]
     TooLong,
 }
 
 impl From<serde_json::Error> for Defect {
     fn from(error: serde_json::Error) -> Self {
-        // There is only one line, whose number is said elsewhere.
+        // The text is a single line, and its number is reported separately.
         Self::Form(error.to_string().replace(" at line 1 column ", " at column "))
     }
 }

@@ -14,24 +14,24 @@ use openagents_host::{Event, VerifiedEvent};
 use super::defect::Defect;
 use crate::limits::MAX_EVENT_BYTES;
 
-/// The longest line that is read: an event may be written with more white space than it is stored with.
+/// The longest line that is read, in bytes. An event may have more white space than the stored form.
 pub(super) const MAX_LINE_BYTES: usize = 2 * MAX_EVENT_BYTES;
 
-/// How much is read at once.
+/// How many bytes are read at once.
 const READ_BYTES: usize = 256 * 1024;
 
-/// How much of the end of a block is kept, so that it can be found again.
+/// How many bytes of the end of a block are kept, to recognize the position when resuming.
 const TAIL_BYTES: usize = 256;
 
-/// How long to wait before looking whether to stop.
+/// How often to check whether to stop.
 const STOP_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Some lines that follow each other.
+/// A block of consecutive lines.
 #[derive(Debug, Default)]
 pub(super) struct Block {
-    /// The events of good lines.
+    /// The events of the good lines.
     pub(super) events: Vec<VerifiedEvent>,
-    /// The bad lines, numbered within the block from 1.
+    /// The bad lines, with numbers within the block that start at 1.
     pub(super) defects: Vec<(u64, Defect)>,
     /// How many bytes it has.
     pub(super) bytes: u64,
@@ -42,37 +42,37 @@ pub(super) struct Block {
 }
 
 impl Block {
-    /// How many lines have something in them.
+    /// How many lines are not empty.
     pub(super) fn len(&self) -> usize {
         self.events.len().saturating_add(self.defects.len())
     }
 }
 
-/// What was read.
+/// A block before verification.
 enum SourceBlock {
-    /// Whole lines.
+    /// Complete lines.
     Lines(Vec<u8>),
-    /// A line that is too long to be kept, with its length and its last bytes.
+    /// A line that is too long to be buffered: its length, and its last bytes.
     TooLong(u64, Vec<u8>),
 }
 
 type Numbered<T> = (u64, io::Result<T>);
 
-/// The blocks of a source in their order.
+/// The blocks of a source in order.
 pub(super) struct Blocks {
     verified: Receiver<Numbered<Block>>,
-    /// Blocks that were verified before one that comes earlier.
+    /// Blocks whose verification finished before that of an earlier block.
     early: BTreeMap<u64, io::Result<Block>>,
     next: u64,
-    /// How many there are, or [`UNKNOWN`] until all are read.
+    /// How many blocks there are, or [`UNKNOWN`] until everything is read.
     number: Arc<AtomicU64>,
 }
 
-/// While reading goes on.
+/// The number of blocks is not known yet.
 const UNKNOWN: u64 = u64::MAX;
 
 impl Blocks {
-    /// Begins to read and to verify.
+    /// Starts to read and verify.
     pub(super) fn read(reader: Box<dyn Read + Send>) -> io::Result<Self> {
         let cores = thread::available_parallelism().map_or(1, NonZero::get);
         let (to_verify, texts) = sync_channel(cores.saturating_mul(2));
@@ -80,11 +80,11 @@ impl Blocks {
         let texts = Arc::new(Mutex::new(texts));
         let number = Arc::new(AtomicU64::new(UNKNOWN));
         let counted = Arc::clone(&number);
-        // None of them is waited for at the end: one may be waiting for a terminal.
+        // The threads are not joined, because the reader may be blocked on a terminal.
         thread::Builder::new().name("import-read".to_owned()).spawn(move || {
             let mut read = 0;
             read_texts(reader, &to_verify, &mut read);
-            // Whoever verifies hears of the end when the channel is dropped, which is after this.
+            // The verifying threads learn of the end when this channel is dropped, that is, after the count is set.
             counted.store(read, Ordering::Release);
         })?;
         for _ in 0..cores {
@@ -95,7 +95,7 @@ impl Blocks {
         Ok(Self { verified, early: BTreeMap::new(), next: 0, number })
     }
 
-    /// The next block; `None` at the end, or when it is time to stop.
+    /// The next block; `None` at the end, or when `stop` is set.
     pub(super) fn next(&mut self, stop: &AtomicBool) -> io::Result<Option<Block>> {
         loop {
             if stop.load(Ordering::Relaxed) {
@@ -110,15 +110,15 @@ impl Blocks {
                 Err(RecvTimeoutError::Disconnected) => {
                     return match self.next == self.number.load(Ordering::Acquire) {
                         true => Ok(None),
-                        // A thread has died with it.
-                        false => Err(io::Error::other("a part of the events was lost while it was verified")),
+                        // The thread that had it has panicked.
+                        false => Err(io::Error::other("some of the events were lost during verification")),
                     };
                 }
             }
         }
     }
 
-    /// The next block, if it is there already.
+    /// The next block if it is available now.
     pub(super) fn next_if_ready(&mut self) -> io::Result<Option<Block>> {
         loop {
             if let Some(block) = self.early.remove(&self.next) {
@@ -137,7 +137,7 @@ impl Blocks {
     }
 }
 
-/// Reads until the end, and counts the blocks. What comes slowly is passed on as it comes.
+/// Reads to the end and counts the blocks. If the source is slow, data is passed on as it arrives.
 fn read_texts(
     mut reader: Box<dyn Read + Send>,
     to_verify: &SyncSender<Numbered<SourceBlock>>,
@@ -149,7 +149,7 @@ fn read_texts(
         to_verify.send((number, text)).is_ok()
     };
     let mut buffer = Vec::new();
-    // The length of a line that is not kept.
+    // The length so far of a line that is too long.
     let mut skipped: Option<u64> = None;
     loop {
         let known = buffer.len();
@@ -237,7 +237,7 @@ fn verify(text: SourceBlock, is_beginning: bool) -> Block {
     };
     let mut block = Block { bytes: length_of(&bytes), ..Block::default() };
     let rest = match is_beginning {
-        // Some editors write a mark there.
+        // Some editors write a byte order mark.
         true => bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&bytes),
         false => &bytes,
     };

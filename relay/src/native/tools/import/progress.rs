@@ -1,4 +1,4 @@
-//! How far the import of a file has come, kept in the database that it writes to.
+//! The progress note of a file import, kept in the database that is imported into.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -8,8 +8,8 @@ use openagents_host::sql::{self, SchemaError, Sql, SqlError, values};
 
 use super::Import;
 
-/// * `tail` is what stands in the file before the place where the import goes on: another file of the same name, or the
-///   same one written anew, has something else there.
+/// * `tail` are the bytes of the file before the position where the import resumes. They differ if the file was
+///   replaced or rewritten.
 const PROGRESS_TABLE: &str = "
 CREATE TABLE import_progress (
     file TEXT PRIMARY KEY,
@@ -19,14 +19,14 @@ CREATE TABLE import_progress (
 ) STRICT, WITHOUT ROWID;
 ";
 
-/// How far the import of a file is.
+/// How far a file has been imported.
 pub(super) struct ImportProgress {
     pub(super) bytes: u64,
     pub(super) lines: u64,
     tail: Vec<u8>,
 }
 
-/// Makes room for notes. It is not part of the relay's own tables, which are the same on every host.
+/// Creates the table. It is not one of the relay's own tables, which are the same on every host.
 pub(super) fn prepare(sql: &Sqlite) -> Result<(), SchemaError> {
     sql::migrate(sql, "import", &[PROGRESS_TABLE])
 }
@@ -56,11 +56,11 @@ impl ImportProgress {
         sql.execute("DELETE FROM import_progress WHERE file = ?", values![file])
     }
 
-    /// Whether it is about what this file holds now.
-    pub(super) fn is_of(&self, file: &mut File) -> io::Result<bool> {
+    /// Whether the note matches the current content of this file.
+    pub(super) fn matches(&self, file: &mut File) -> io::Result<bool> {
         let length = u64::try_from(self.tail.len()).unwrap_or(u64::MAX);
         let Some(start) = self.bytes.checked_sub(length) else { return Ok(false) };
-        // A line that was cut off when it was read may have grown since.
+        // A line that was incomplete when it was read may have grown since.
         if file.metadata()?.len() < self.bytes || !self.tail.ends_with(b"\n") {
             return Ok(false);
         }

@@ -29,7 +29,7 @@ fn notes(count: u64) -> Vec<VerifiedEvent> {
     (0..count).map(|at| fixtures::signed(1, at, &[&["t", "a"]])).collect()
 }
 
-/// More than one transaction.
+/// More events than one transaction has.
 static MANY: LazyLock<Vec<VerifiedEvent>> = LazyLock::new(|| notes(6_000));
 
 fn lines(events: &[VerifiedEvent]) -> String {
@@ -47,7 +47,7 @@ fn import_text(store: &Store<Sqlite>, text: impl Into<Vec<u8>>) -> Import {
     import(store, &Access::default(), source, &AtomicBool::new(false), &mut |_| ()).unwrap()
 }
 
-/// Ends when it has come beyond so many events.
+/// Stops after this many events.
 fn import_until(store: &Store<Sqlite>, path: &Path, enough: u64) -> Import {
     let stop = AtomicBool::new(false);
     import(store, &Access::default(), Source::file(path).unwrap(), &stop, &mut |import| {
@@ -146,7 +146,7 @@ fn says_which_lines_are_bad_and_takes_the_others() {
     let numbers: Vec<u64> = import.first_bad.iter().map(|bad| bad.line).collect();
     assert_eq!(numbers, [4, 5, 6, 7]);
     assert!(
-        import.first_bad[0].to_string().starts_with("line 4: this is no event: EOF"),
+        import.first_bad[0].to_string().starts_with("line 4: not an event: EOF"),
         "{}",
         import.first_bad[0]
     );
@@ -185,7 +185,7 @@ fn goes_on_where_it_was_interrupted() {
     assert_eq!(second.counts.duplicates, 0);
     assert_eq!(first.counts.accepted + second.counts.accepted, 6_000);
     assert_eq!((second.lines, stored(&store)), (6_000, 6_000));
-    // It is done: the next run is a new one.
+    // That import is complete, so the next run starts over.
     let third = import_until(&store, &path, u64::MAX);
     assert_eq!((third.resumed_after, third.counts.duplicates), (None, 6_000));
 }
@@ -221,7 +221,7 @@ fn takes_what_was_appended_since_the_interruption() {
 
 #[test]
 fn stores_what_comes_slowly_as_it_comes() {
-    /// Gives one event, and the rest when that is stored.
+    /// Returns one event, and the rest once that is stored.
     struct Slow(Vec<String>, std::sync::mpsc::Receiver<()>);
     impl Read for Slow {
         fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -283,7 +283,7 @@ fn says_that_the_source_failed_and_keeps_what_came() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
-    /// However a source cuts it up, the same comes out.
+    /// The result does not depend on how reads split the source.
     #[test]
     fn the_size_of_reads_plays_no_part(
         events in fixtures::events(0..12), sizes in prop::collection::vec(1_usize..700, 1..8), last in any::<bool>(),

@@ -1,4 +1,4 @@
-//! Authentication with the other relay (NIP-42).
+//! Authentication with the remote relay (NIP-42).
 
 use openagents_host::nostr::keys::npub;
 use openagents_host::nostr::message::RelayMessage;
@@ -7,21 +7,21 @@ use openagents_host::{EventId, Keys, Timestamp, UnsignedEvent};
 
 use crate::admission::access::AUTHENTICATION;
 
-/// What a refusal begins with that an identification may turn into an answer.
+/// The prefix of a refusal that may be lifted by authenticating.
 pub(super) const AUTH_REQUIRED: &str = "auth-required:";
 
-/// A key, and what the relay has made of it.
+/// A key to authenticate with, and the state of authentication.
 pub(super) struct Identity {
     keys: Keys,
-    /// Under which address the relay is known here.
+    /// The URL by which the remote relay is known here.
     url: String,
     state: AuthState,
 }
 
 enum AuthState {
-    /// The relay has not asked.
-    Unasked,
-    /// The event that was signed for it is not answered yet.
+    /// The relay has sent no challenge.
+    NoChallenge,
+    /// The challenge was answered by this event, which the relay has not acknowledged yet.
     Answered(EventId),
     Accepted,
     Refused(String),
@@ -29,10 +29,10 @@ enum AuthState {
 
 impl Identity {
     pub(super) fn new(keys: Keys, url: &str) -> Self {
-        Self { keys, url: url.to_owned(), state: AuthState::Unasked }
+        Self { keys, url: url.to_owned(), state: AuthState::NoChallenge }
     }
 
-    /// Who this is.
+    /// The public key as an npub.
     pub(super) fn npub(&self) -> String {
         npub(&self.keys.public_key())
     }
@@ -41,17 +41,17 @@ impl Identity {
         matches!(self.state, AuthState::Accepted)
     }
 
-    /// What the relay has decided, or why not to accept it; nothing as long as it has not.
+    /// The relay's decision, with the reason if it refused; `None` if there is no decision yet.
     pub(super) fn verdict(&self) -> Option<Result<(), &str>> {
         match &self.state {
-            AuthState::Unasked | AuthState::Answered(_) => None,
+            AuthState::NoChallenge | AuthState::Answered(_) => None,
             AuthState::Accepted => Some(Ok(())),
             AuthState::Refused(reason) => Some(Err(reason)),
         }
     }
 
-    /// Takes notice of what a relay says, and answers its challenge. A later challenge takes the place of the one before.
-    pub(super) fn hear(&mut self, message: &RelayMessage, now: Timestamp) -> Option<String> {
+    /// Handles a message of the relay, and answers its challenge. A later challenge replaces an earlier one.
+    pub(super) fn handle_message(&mut self, message: &RelayMessage, now: Timestamp) -> Option<String> {
         match message {
             RelayMessage::Auth(challenge) => {
                 let event = UnsignedEvent::new(AUTHENTICATION, "")

@@ -1,4 +1,4 @@
-//! The local side of a synchronization: the stored events, and where missing ones are written.
+//! The local side of a synchronization: reads the stored events, and stores the missing ones.
 
 use std::collections::VecDeque;
 use std::num::NonZero;
@@ -17,22 +17,22 @@ use crate::native::tools::bulk_insert::{BulkInsert, ImportCounts, Refusal};
 use crate::store::{Store, Viewer};
 use openagents_host::nostr::filter::Filter;
 
-/// Where events go that are missing here.
+/// Where events go that are missing locally.
 pub enum Sink<'a> {
-    /// Into the store that was compared. Nobody else may be writing to it. Its relay is known under the hosts of this
-    /// access: a request to vanish may name one of them (NIP-62).
+    /// Into the store that was compared, which must not be open for writing anywhere else. The access rules have the
+    /// relay's host names, which a request to vanish may name (NIP-62).
     Store(&'a Access),
     /// To the running relay whose store was compared.
     Relay(&'a mut Remote),
 }
 
-/// A sink that can be given events.
+/// An opened [`Sink`].
 pub(super) enum Destination<'a> {
     Store(BulkInsert<'a>),
     Relay(&'a mut Remote),
 }
 
-/// The near side.
+/// The local side.
 pub(super) struct LocalSide<'a> {
     pub(super) store: &'a Store<Sqlite>,
     pub(super) destination: Destination<'a>,
@@ -48,7 +48,7 @@ impl LocalSide<'_> {
         Ok(items)
     }
 
-    /// Which of these are not stored.
+    /// Those of the events that are not stored.
     pub(super) fn missing(&self, events: Vec<VerifiedEvent>) -> Result<Vec<VerifiedEvent>, SqlError> {
         let mut missing = Vec::with_capacity(events.len());
         for event in events {
@@ -59,7 +59,7 @@ impl LocalSide<'_> {
         Ok(missing)
     }
 
-    /// Stored events, to be sent. Those that have gone meanwhile are left out.
+    /// Loads stored events in order to send them. Events that were removed meanwhile are left out.
     pub(super) fn load(&self, ids: &[EventId]) -> Result<VecDeque<OutgoingEvent>, SqlError> {
         let mut events = VecDeque::with_capacity(ids.len());
         for id in ids {
@@ -70,7 +70,7 @@ impl LocalSide<'_> {
         Ok(events)
     }
 
-    /// Gives events where they belong.
+    /// Stores or sends fetched events.
     pub(super) async fn insert(
         &mut self,
         events: Vec<VerifiedEvent>,
@@ -89,7 +89,7 @@ impl LocalSide<'_> {
     }
 }
 
-/// The genuine ones of these events, in their order. The others are entered in the account.
+/// Those of the events whose signatures are valid, in the same order. The others are counted as refused.
 pub(super) fn genuine(events: Vec<Event>, counts: &mut ImportCounts) -> Vec<VerifiedEvent> {
     let given = events.len();
     let events = verify_on_all_cores(events);
@@ -115,7 +115,7 @@ fn verify_on_all_cores(events: Vec<Event>) -> Vec<VerifiedEvent> {
             }
             shares.push(scope.spawn(move || genuine(part)));
         }
-        // Verifying does not panic; if it did, its events would count as not genuine.
+        // Verification does not panic; if it did, its events would count as invalid.
         shares.into_iter().flat_map(|share| share.join().unwrap_or_default()).collect()
     })
 }

@@ -1,5 +1,5 @@
-//! Synchronization with a relay without reconciliation (NIP-77): all its events are fetched page by page, the newest
-//! first.
+//! Synchronization with a relay that does not support reconciliation (NIP-77): all its events are fetched page by
+//! page, the newest first.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,10 +11,10 @@ use super::remote::{Remote, RemoteError};
 use super::{Direction, SyncError, Synchronization};
 use openagents_host::nostr::filter::Filter;
 
-/// How many events are asked for at once. Most relays give no more.
+/// How many events are requested at once. Most relays return no more.
 const EVENTS_PER_PAGE: u64 = 500;
 
-/// How many events are sent between two reports.
+/// How many events are sent between two progress reports.
 const EVENTS_PER_SEND: usize = 500;
 
 pub(super) async fn page_through(
@@ -32,7 +32,7 @@ pub(super) async fn page_through(
     }
     if direction.is_up() && !stop.load(Ordering::Relaxed) {
         let mut items = local.items(filter)?;
-        // The oldest first, as they came to be.
+        // The oldest first, in the order in which they were created.
         items.sort_unstable();
         let ours: Vec<EventId> =
             items.into_iter().map(|(_, id)| id).filter(|id| !theirs.contains(id)).collect();
@@ -64,13 +64,13 @@ async fn read_all(
         if page.events.is_empty() {
             return Ok(());
         }
-        // Of what is not genuine there is any number: it must not count as news, nor say how far this has come.
+        // A relay may send any number of invalid events: they must not count as progress.
         let events = genuine(page.events, &mut sync.down);
         let Some(oldest) = events.iter().map(|event| event.created_at).min() else {
             progress(sync);
-            return Err(RemoteError::Forged.into());
+            return Err(RemoteError::Invalid.into());
         };
-        // The last second of a page may have more events than came: it is asked for again.
+        // The last second of a page may have more events than were sent, so it is requested again.
         let new = events.into_iter().filter(|event| theirs.insert(event.id)).collect::<Vec<_>>();
         let has_news = !new.is_empty();
         sync.looked_at = u64::try_from(theirs.len()).unwrap_or(u64::MAX);
@@ -82,7 +82,7 @@ async fn read_all(
         }
         until = match has_news {
             true => Some(oldest),
-            // All of that second that the relay gives is known.
+            // All events of that second that the relay returns are known.
             false => match oldest.checked_sub(1) {
                 Some(second) => Some(second),
                 None => return Ok(()),

@@ -14,22 +14,22 @@ use super::{Direction, SyncError, Synchronization};
 use crate::nip77::Reconciliation;
 use openagents_host::nostr::filter::{Filter, OneOf};
 
-/// How many events are asked for, or sent, between two reports. Many relays give no more for one question.
+/// How many events are requested or sent between two progress reports. Many relays return no more per request.
 const EVENTS_PER_BATCH: usize = 250;
 
-/// How many messages a relay may use to tell of a difference: a hundred million events take fewer.
+/// How many messages a relay may use for one reconciliation: a hundred million events take fewer.
 const MAX_MESSAGES: u32 = 100_000;
 
-/// How many events may be missing here. Their ids are all kept in memory, and a relay can name any number: more than
-/// that is for several runs, each with a filter for another span of time.
+/// How many events may be missing locally. Their ids are kept in memory, and a relay can announce any number. If there
+/// are more, it takes several runs, with filters for different time ranges.
 const MAX_NEEDED: usize = 4_000_000;
 
-/// What each side lacks. A relay may name an id again and again.
+/// The events that each side lacks. A relay may name the same id repeatedly.
 #[derive(Debug, Default)]
 pub(super) struct Differences {
-    /// What is here and not there.
+    /// The events that the remote side lacks.
     have: BTreeSet<EventId>,
-    /// What is there and not here.
+    /// The events that the local side lacks.
     need: BTreeSet<EventId>,
 }
 
@@ -45,19 +45,19 @@ impl Differences {
     }
 }
 
-/// How a relay reacts to the first message.
+/// The outcome of a reconciliation.
 enum ReconcileOutcome {
-    Told,
-    /// It holds the question for too large.
-    TooMuch(String),
-    /// It wants to know who asks.
-    Unidentified(String),
-    /// It does not reconcile.
-    Unable,
+    Done,
+    /// The relay considers the query too large.
+    TooLarge(String),
+    /// The relay requires authentication.
+    AuthRequired(String),
+    /// The relay does not support reconciliation.
+    Unsupported,
 }
 
-/// Finds out what each side lacks; nothing if the relay does not reconcile. What is too much at once for the relay is
-/// asked in spans of time, each half of the one before.
+/// Finds the events that each side lacks; `None` if the relay does not support reconciliation. A query that is too
+/// large for the relay is split in halves of its time range.
 pub(super) async fn differences(
     local: &LocalSide<'_>,
     remote: &mut Remote,
@@ -75,21 +75,21 @@ pub(super) async fn differences(
             true => filter.clone(),
             false => Filter { since: Some(since), until: Some(until), ..filter.clone() },
         };
-        match of_one_span(local, remote, &span, stop, &mut all).await? {
-            ReconcileOutcome::Told => {}
-            ReconcileOutcome::TooMuch(_) if since < until => {
-                // The middle of all time is far in the future; that of what is, or may be, tells more.
+        match reconcile_span(local, remote, &span, stop, &mut all).await? {
+            ReconcileOutcome::Done => {}
+            ReconcileOutcome::TooLarge(_) if since < until => {
+                // The midpoint of all possible times is far in the future; that of the times in use splits better.
                 let middle = since.midpoint(until.min(since.max(LATEST)));
                 let middle = middle.clamp(since, until.saturating_sub(1));
                 spans.push((since, middle));
                 spans.push((middle.saturating_add(1), until));
             }
-            ReconcileOutcome::TooMuch(reason) => return Err(RemoteError::Refused(reason).into()),
-            // It was asked until it had told, or there was an error.
-            ReconcileOutcome::Unidentified(reason) => return Err(RemoteError::Refused(reason).into()),
-            ReconcileOutcome::Unable if is_first => return Ok(None),
-            ReconcileOutcome::Unable => {
-                let reason = "it stopped to reconcile".to_owned();
+            ReconcileOutcome::TooLarge(reason) => return Err(RemoteError::Refused(reason).into()),
+            // `reconcile_span` authenticates and repeats the query, or fails.
+            ReconcileOutcome::AuthRequired(reason) => return Err(RemoteError::Refused(reason).into()),
+            ReconcileOutcome::Unsupported if is_first => return Ok(None),
+            ReconcileOutcome::Unsupported => {
+                let reason = "it stopped supporting reconciliation".to_owned();
                 return Err(RemoteError::Protocol(reason).into());
             }
         }
@@ -98,28 +98,28 @@ pub(super) async fn differences(
     Ok(Some(all))
 }
 
-/// The second up to which events are expected: 2100-01-01.
+/// The latest second at which events are expected: 2100-01-01.
 const LATEST: u64 = 4_102_444_800;
 
-async fn of_one_span(
+async fn reconcile_span(
     local: &LocalSide<'_>,
     remote: &mut Remote,
     filter: &Filter,
     stop: &AtomicBool,
     all: &mut Differences,
 ) -> Result<ReconcileOutcome, SyncError> {
-    let mut has_identified = false;
+    let mut has_authenticated = false;
     loop {
-        match of_one_question(local, remote, filter, stop, all).await? {
-            ReconcileOutcome::Unidentified(reason) => {
-                remote.identify_once(&mut has_identified, reason, stop).await?;
+        match reconcile_once(local, remote, filter, stop, all).await? {
+            ReconcileOutcome::AuthRequired(reason) => {
+                remote.authenticate_once(&mut has_authenticated, reason, stop).await?;
             }
             reaction => return Ok(reaction),
         }
     }
 }
 
-async fn of_one_question(
+async fn reconcile_once(
     local: &LocalSide<'_>,
     remote: &mut Remote,
     filter: &Filter,
@@ -143,20 +143,20 @@ async fn of_one_question(
             }
             Some(RelayMessage::ReconcileRefused { subscription, reason }) if subscription == id => {
                 return Ok(match is_answered {
-                    false if is_about_size(&reason) => ReconcileOutcome::TooMuch(reason.to_string()),
+                    false if is_about_size(&reason) => ReconcileOutcome::TooLarge(reason.to_string()),
                     false if reason.prefix == Prefix::AuthRequired => {
-                        ReconcileOutcome::Unidentified(reason.to_string())
+                        ReconcileOutcome::AuthRequired(reason.to_string())
                     }
-                    false => ReconcileOutcome::Unable,
+                    false => ReconcileOutcome::Unsupported,
                     true => return Err(RemoteError::Refused(reason.to_string()).into()),
                 });
             }
-            // What is said instead by relays that have never heard of it, or do not want to.
-            Some(RelayMessage::Notice(_)) if !is_answered => return Ok(ReconcileOutcome::Unable),
+            // How relays refuse that do not know or do not want reconciliation.
+            Some(RelayMessage::Notice(_)) if !is_answered => return Ok(ReconcileOutcome::Unsupported),
             Some(RelayMessage::Closed { subscription, reason }) if !is_answered && subscription == id => {
                 return Ok(match reason.prefix {
-                    Prefix::AuthRequired => ReconcileOutcome::Unidentified(reason.to_string()),
-                    _ => ReconcileOutcome::Unable,
+                    Prefix::AuthRequired => ReconcileOutcome::AuthRequired(reason.to_string()),
+                    _ => ReconcileOutcome::Unsupported,
                 });
             }
             _ => continue,
@@ -171,22 +171,22 @@ async fn of_one_question(
             }
             None => {
                 remote.send(&message(ReconcileStep::Close)).await?;
-                return Ok(ReconcileOutcome::Told);
+                return Ok(ReconcileOutcome::Done);
             }
         }
     }
     Err(RemoteError::TooMuch.into())
 }
 
-/// Whether a refusal says that there would be too much to compare, so that less may do (NIP-77: `blocked: this query is
-/// too big`).
+/// Whether a refusal says that the query is too large, so that a smaller one may succeed (NIP-77: `blocked: this query
+/// is too big`).
 fn is_about_size(reason: &Reason) -> bool {
     reason.prefix == Prefix::Blocked
         && ["too big", "too many", "too much", "too large"].iter().any(|words| reason.text.contains(words))
 }
 
-/// Gives each side what it lacks.
-pub(super) async fn settle(
+/// Transfers the missing events to each side.
+pub(super) async fn transfer_missing(
     local: &mut LocalSide<'_>,
     remote: &mut Remote,
     differences: Differences,
@@ -218,7 +218,7 @@ pub(super) async fn settle(
     Ok(())
 }
 
-/// Fetches events, as many at once as the relay gives.
+/// Fetches events, as many per request as the relay returns.
 async fn fetch(
     local: &mut LocalSide<'_>,
     remote: &mut Remote,

@@ -1,4 +1,4 @@
-//! A connection to the other relay: events are sent and fetched many at a time.
+//! The connection to the remote relay, over which many events are sent and fetched at a time.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -17,85 +17,85 @@ use super::identity::{AUTH_REQUIRED, Identity};
 use crate::native::tools::bulk_insert::ImportCounts;
 use openagents_host::nostr::filter::Filter;
 
-/// How long a relay may say nothing to what is asked of it. What else it says meanwhile is no answer.
+/// How long a relay may be silent about a request. Unrelated messages do not count.
 const ANSWER_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long a relay may take to answer one question, however often it says a bit of the answer.
+/// How long a relay may take to answer a request completely.
 const MAX_ANSWER_TIME: Duration = Duration::from_secs(600);
 
-/// How long it takes to notice that it is time to stop.
+/// How often to check whether to stop.
 const STOP_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How many events may be sent that are not answered.
+/// How many events may be sent without having been acknowledged.
 const MAX_UNANSWERED: usize = 128;
 
-/// The longest pause before what a relay took for too much is sent again.
+/// The longest pause before events that hit a rate limit are sent again.
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 
-/// How often a relay may want a pause before any event is taken.
+/// How often the relay may ask for a pause before it accepts an event.
 const MAX_PAUSES: u32 = 8;
 
-/// The most events, and the most bytes of them, that a relay is let to send for one question.
+/// How many events, and how many bytes of them, a relay may send for one request.
 const MAX_PAGE_EVENTS: usize = 20_000;
 const MAX_PAGE_BYTES: usize = 64 * 1024 * 1024;
 
-/// Why a relay cannot be read from or written to.
+/// Why reading from or writing to a relay failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RemoteError {
-    /// There is no WebSocket.
+    /// The relay cannot be reached.
     #[error("cannot reach the relay {url}: {error}")]
     Connect {
-        /// Where it was looked for.
+        /// The URL of the relay.
         url: String,
-        /// The reason or error.
+        /// Why it cannot be reached.
         error: SocketError,
     },
     /// The connection failed.
     #[error("the connection to the relay failed: {0}")]
     Socket(#[from] SocketError),
-    /// The relay ended the connection.
-    #[error("the relay ended the connection")]
+    /// The relay closed the connection.
+    #[error("the relay closed the connection")]
     Disconnected,
-    /// The relay says nothing.
-    #[error("no answer of the relay within {} s", ANSWER_IDLE_TIMEOUT.as_secs())]
+    /// The relay did not answer in time.
+    #[error("the relay did not answer within {} s", ANSWER_IDLE_TIMEOUT.as_secs())]
     Silent,
-    /// The relay goes on without coming to the end of an answer.
-    #[error("no whole answer of the relay within {} s", MAX_ANSWER_TIME.as_secs())]
+    /// The relay did not complete its answer in time.
+    #[error("the relay did not complete its answer within {} s", MAX_ANSWER_TIME.as_secs())]
     TooSlow,
-    /// It was time to stop.
+    /// It was stopped by the caller.
     #[error("stopped while waiting for the relay")]
     Stopped,
-    /// The relay does not answer a question, and says why.
+    /// The relay refused a request, for this reason.
     #[error("the relay refused: {0}")]
     Refused(String),
-    /// The relay answers only those who say who they are, and there is no key to say so with.
-    #[error("the relay answers only those who identify themselves, and there is no key to do so with: {0}")]
-    Anonymous(String),
-    /// The relay does not take the client for who it says it is.
-    #[error("the relay does not accept the identification as {who}: {reason}")]
-    NotIdentified {
-        /// Who the client says it is, as an npub.
+    /// The relay requires authentication, and there is no key to authenticate with.
+    #[error("the relay requires authentication (NIP-42), and there is no key to authenticate with: {0}")]
+    NoKey(String),
+    /// The relay rejected the authentication.
+    #[error("the relay rejected the authentication as {who}: {reason}")]
+    AuthRejected {
+        /// The public key, as an npub.
         who: String,
-        /// What the relay says about that.
+        /// The reason given by the relay.
         reason: String,
     },
-    /// The relay knows who the client is, and does not answer even so.
-    #[error("the relay refuses {who}, who has identified themselves: {reason}")]
-    NotEnough {
-        /// Who the client is, as an npub.
+    /// The relay refuses a request although the client is authenticated.
+    #[error("the relay refused a request of {who}, who is authenticated: {reason}")]
+    Restricted {
+        /// The public key, as an npub.
         who: String,
-        /// The reason or error.
+        /// The reason given by the relay.
         reason: String,
     },
-    /// The relay sends only what is not genuine.
-    #[error("none of the events that the relay sent is genuine")]
-    Forged,
-    /// The relay sends without end.
-    #[error("the relay sent more than was asked for")]
+    /// The relay sends only invalid events.
+    #[error("none of the events that the relay sent has a valid id and signature")]
+    Invalid,
+    /// The relay sends more than was requested.
+    #[error("the relay sent more than was requested")]
     TooMuch,
-    /// What the relay says is not what the protocol has there.
-    #[error("the relay does not keep to the protocol: {0}")]
+    /// The relay violates the protocol.
+    #[error("the relay violates the protocol: {0}")]
     Protocol(String),
 }
 
@@ -106,20 +106,20 @@ pub struct Remote {
     identity: Option<Identity>,
 }
 
-/// Stored events of a relay.
+/// One page of a relay's stored events.
 #[derive(Debug, Default)]
 pub(super) struct EventPage {
-    /// They match the filter; nothing else is known of them.
+    /// They match the filter, but are not verified.
     pub(super) events: Vec<Event>,
     /// Whether the relay says that there are no more (NIP-67).
     pub(super) is_last: bool,
 }
 
-/// How long an answer has been waited for.
+/// Tracks how long an answer takes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AnswerWait {
     begun: Instant,
-    /// When something of the answer came last.
+    /// When a part of the answer was last received.
     heard: Instant,
 }
 
@@ -129,8 +129,8 @@ impl AnswerWait {
         Self { begun: now, heard: now }
     }
 
-    /// Something of the answer came.
-    pub(super) fn hear(&mut self) {
+    /// A part of the answer was received.
+    pub(super) fn record_progress(&mut self) {
         self.heard = Instant::now();
     }
 
@@ -159,10 +159,10 @@ impl From<&VerifiedEvent> for OutgoingEvent {
 }
 
 impl Remote {
-    /// Connects to a relay, wherever it is.
+    /// Connects to a relay at any address, including private ones.
     ///
     /// # Errors
-    /// When the URL is none of a relay, or nothing answers there.
+    /// When the URL is not that of a relay, or the relay cannot be reached.
     pub async fn connect(url: &str) -> Result<Self, RemoteError> {
         match Socket::connect(url, Reach::Anywhere, Duration::from_secs(15)).await {
             Ok(socket) => Ok(Self { socket, last_id: 0, identity: None }),
@@ -170,23 +170,22 @@ impl Remote {
         }
     }
 
-    /// Has it identify itself as the owner of these keys when the relay asks for that (NIP-42). `url` is the one that
-    /// it is connected to.
+    /// Authenticates with these keys when the relay requests it (NIP-42). `url` is the one it is connected to.
     #[must_use]
-    pub fn identifying_as(self, keys: Keys, url: &str) -> Self {
+    pub fn authenticating_as(self, keys: Keys, url: &str) -> Self {
         Self { identity: Some(Identity::new(keys, url)), ..self }
     }
 
-    /// Says goodbye.
+    /// Closes the connection.
     pub async fn close(self) {
         self.socket.close().await;
     }
 
-    /// Sends events and enters in the account what the relay says of each. Where it wants less at a time, it is given
-    /// time. `stop` ends it after the answers to what was sent.
+    /// Sends events and counts the relay's answers. If the relay limits the rate, sending pauses. Setting `stop` ends
+    /// it after what was sent has been acknowledged.
     ///
     /// # Errors
-    /// When the connection fails. The relay may have more than the account says.
+    /// When the connection fails. The relay may then have stored more events than were counted.
     pub async fn publish(
         &mut self,
         events: &[VerifiedEvent],
@@ -205,19 +204,19 @@ impl Remote {
         let mut sent: HashMap<EventId, OutgoingEvent> = HashMap::new();
         let mut pauses = 0_u32;
         let mut is_too_fast = false;
-        // What is refused as long as nobody knows who sends it waits until all has been answered, and is sent once
-        // more.
-        let mut unidentified: VecDeque<OutgoingEvent> = VecDeque::new();
-        let mut may_identify = self.may_identify();
-        // What was sent is still to be accounted for when it is time to stop.
+        // Events that are refused for lack of authentication are sent once more, after all others have been
+        // acknowledged.
+        let mut unauthenticated: VecDeque<OutgoingEvent> = VecDeque::new();
+        let mut may_authenticate = self.may_authenticate();
+        // After `stop`, acknowledgements are still awaited.
         let never = AtomicBool::new(false);
         let mut wait = AnswerWait::new();
         loop {
-            let is_held_up = is_too_fast || !unidentified.is_empty();
+            let is_held_up = is_too_fast || !unauthenticated.is_empty();
             while sent.len() < MAX_UNANSWERED && !is_held_up && !stop.load(Ordering::Relaxed) {
                 let Some(event) = waiting.pop_front() else { break };
                 if sent.contains_key(&event.id) {
-                    counts.pass_over();
+                    counts.count_duplicate();
                     continue;
                 }
                 self.socket.send(format!(r#"["EVENT",{}]"#, event.json)).await?;
@@ -226,17 +225,17 @@ impl Remote {
                 }
                 sent.insert(event.id, event);
             }
-            if sent.is_empty() && !unidentified.is_empty() && !stop.load(Ordering::Relaxed) {
-                may_identify = false;
-                match self.identify(stop).await {
+            if sent.is_empty() && !unauthenticated.is_empty() && !stop.load(Ordering::Relaxed) {
+                may_authenticate = false;
+                match self.authenticate(stop).await {
                     Ok(()) => {
-                        unidentified.append(&mut waiting);
-                        waiting = std::mem::take(&mut unidentified);
+                        unauthenticated.append(&mut waiting);
+                        waiting = std::mem::take(&mut unauthenticated);
                     }
-                    // What is for everybody to send may be taken even so.
-                    Err(error @ RemoteError::NotIdentified { .. }) => {
+                    // Without authentication, other events may still be accepted.
+                    Err(error @ RemoteError::AuthRejected { .. }) => {
                         let reason = format!("{AUTH_REQUIRED} {error}");
-                        unidentified.drain(..).for_each(|_| counts.refuse_by_relay(&reason));
+                        unauthenticated.drain(..).for_each(|_| counts.refuse_by_relay(&reason));
                     }
                     Err(error) => return Err(error),
                 }
@@ -254,13 +253,13 @@ impl Remote {
                 continue;
             };
             let Some(event) = sent.remove(&id) else { continue };
-            // The answer to an event is one message.
+            // Each event is acknowledged by one message.
             wait = AnswerWait::new();
             match outcome {
-                Outcome::Duplicate => counts.pass_over(),
+                Outcome::Duplicate => counts.count_duplicate(),
                 Outcome::Accepted => {
                     pauses = 0;
-                    counts.accept();
+                    counts.count_accepted();
                 }
                 Outcome::Refused(reason) if reason.prefix == Prefix::RateLimited && pauses < MAX_PAUSES => {
                     if !is_too_fast {
@@ -269,32 +268,32 @@ impl Remote {
                     is_too_fast = true;
                     waiting.push_front(event);
                 }
-                Outcome::Refused(reason) if reason.prefix == Prefix::AuthRequired && may_identify => {
-                    unidentified.push_back(event);
+                Outcome::Refused(reason) if reason.prefix == Prefix::AuthRequired && may_authenticate => {
+                    unauthenticated.push_back(event);
                 }
                 Outcome::Refused(reason) => counts.refuse_by_relay(&reason.to_string()),
             }
         }
     }
 
-    /// The stored events of a filter, as many as the relay gives at once.
+    /// The stored events that match a filter, as many as the relay returns at once.
     pub(super) async fn fetch(
         &mut self,
         filter: &Filter,
         stop: &AtomicBool,
     ) -> Result<EventPage, RemoteError> {
-        let mut has_identified = false;
+        let mut has_authenticated = false;
         loop {
-            match self.ask(filter, stop).await {
+            match self.fetch_once(filter, stop).await {
                 Err(RemoteError::Refused(reason)) if reason.starts_with(AUTH_REQUIRED) => {
-                    self.identify_once(&mut has_identified, reason, stop).await?;
+                    self.authenticate_once(&mut has_authenticated, reason, stop).await?;
                 }
                 answer => return answer,
             }
         }
     }
 
-    async fn ask(&mut self, filter: &Filter, stop: &AtomicBool) -> Result<EventPage, RemoteError> {
+    async fn fetch_once(&mut self, filter: &Filter, stop: &AtomicBool) -> Result<EventPage, RemoteError> {
         let id = self.next_id();
         let request = ClientMessage::Request { subscription: id.clone(), filters: vec![filter.clone()] };
         self.send(&request).await?;
@@ -309,9 +308,9 @@ impl Remote {
                     if bytes > MAX_PAGE_BYTES || page.events.len() >= MAX_PAGE_EVENTS {
                         return Err(RemoteError::TooMuch);
                     }
-                    // Whatever else it sends, nobody asked for.
+                    // The relay sends something that was not requested.
                     if filter.matches(&event) {
-                        wait.hear();
+                        wait.record_progress();
                         page.events.push(event);
                     }
                 }
@@ -334,7 +333,7 @@ impl Remote {
         Ok(self.socket.send(message.to_json()).await?)
     }
 
-    /// The next message, whatever it is about; nothing for one that cannot be read.
+    /// The next message about anything; `None` for one that cannot be parsed.
     pub(super) async fn receive(
         &mut self,
         wait: &AnswerWait,
@@ -343,7 +342,7 @@ impl Remote {
         Ok(self.receive_measured(wait, stop).await?.0)
     }
 
-    /// The next message, and its length in bytes.
+    /// The next message and its length in bytes.
     async fn receive_measured(
         &mut self,
         wait: &AnswerWait,
@@ -359,7 +358,7 @@ impl Remote {
                     let text = text?;
                     let message = RelayMessage::parse(&text);
                     if let (Some(identity), Some(message)) = (&mut self.identity, &message)
-                        && let Some(answer) = identity.hear(message, now())
+                        && let Some(answer) = identity.handle_message(message, now())
                     {
                         self.socket.send(answer).await?;
                     }
@@ -371,37 +370,39 @@ impl Remote {
         }
     }
 
-    /// Whether the relay knows who this is.
-    fn is_identified(&self) -> bool {
+    /// Whether the client is authenticated.
+    fn is_authenticated(&self) -> bool {
         self.identity.as_ref().is_some_and(Identity::is_accepted)
     }
 
-    /// Whether it is still open who the relay takes this for.
-    fn may_identify(&self) -> bool {
-        self.identity.is_some() && !self.is_identified()
+    /// Whether it is undecided if the relay accepts the authentication.
+    fn may_authenticate(&self) -> bool {
+        self.identity.is_some() && !self.is_authenticated()
     }
 
-    /// Has the relay know who this is, after it refused a question for this `reason`, so that it is worth to ask again.
-    /// That is done once for each question, `has_identified` tells: a relay may forget who somebody is and want to know
-    /// it anew, but one that wants to each time would be asked without end.
-    pub(super) async fn identify_once(
+    /// Authenticates after the relay refused a request for this `reason`, so that the request can be repeated. This
+    /// happens once per request, tracked in `has_authenticated`: a relay may forget an authentication, but if it did so
+    /// every time, the request would be repeated for ever.
+    pub(super) async fn authenticate_once(
         &mut self,
-        has_identified: &mut bool,
+        has_authenticated: &mut bool,
         reason: String,
         stop: &AtomicBool,
     ) -> Result<(), RemoteError> {
         match &self.identity {
-            None => Err(RemoteError::Anonymous(reason)),
-            Some(identity) if *has_identified => Err(RemoteError::NotEnough { who: identity.npub(), reason }),
+            None => Err(RemoteError::NoKey(reason)),
+            Some(identity) if *has_authenticated => {
+                Err(RemoteError::Restricted { who: identity.npub(), reason })
+            }
             Some(_) => {
-                *has_identified = true;
-                self.identify(stop).await
+                *has_authenticated = true;
+                self.authenticate(stop).await
             }
         }
     }
 
-    /// Waits until the relay has taken this for who it is. The relay's challenge is answered when it comes.
-    async fn identify(&mut self, stop: &AtomicBool) -> Result<(), RemoteError> {
+    /// Waits until the relay has accepted the authentication. Its challenge is answered when it arrives.
+    async fn authenticate(&mut self, stop: &AtomicBool) -> Result<(), RemoteError> {
         let wait = AnswerWait::new();
         loop {
             let Some(identity) = &self.identity else { return Ok(()) };
@@ -409,7 +410,7 @@ impl Remote {
                 Some(Ok(())) => return Ok(()),
                 Some(Err(reason)) => {
                     let (who, reason) = (identity.npub(), reason.to_owned());
-                    return Err(RemoteError::NotIdentified { who, reason });
+                    return Err(RemoteError::AuthRejected { who, reason });
                 }
                 None => drop(self.receive(&wait, stop).await?),
             }
@@ -422,7 +423,7 @@ impl Remote {
     }
 }
 
-/// Waits 1 s, 2 s, 4 s … unless it is time to stop.
+/// Waits 1 s, 2 s, 4 s … or until `stop` is set.
 async fn pause(pauses: u32, stop: &AtomicBool) {
     let mut left =
         Duration::from_secs(1_u64.checked_shl(pauses.saturating_sub(1)).unwrap_or(u64::MAX)).min(MAX_PAUSE);
@@ -444,8 +445,8 @@ mod tests {
     use super::{ANSWER_IDLE_TIMEOUT, AnswerWait, MAX_ANSWER_TIME, Remote, RemoteError};
     use openagents_host::nostr::filter::Filter;
 
-    /// A relay that says something all the time, and never what it is asked.
-    async fn chatterer() -> Remote {
+    /// A relay that keeps sending unrelated messages.
+    async fn noisy_relay() -> Remote {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("ws://{}", listener.local_addr().unwrap());
         tokio::spawn(async move {
@@ -458,9 +459,9 @@ mod tests {
 
     #[tokio::test]
     async fn chatter_is_no_answer() {
-        let mut remote = chatterer().await;
+        let mut remote = noisy_relay().await;
         let (now, stop) = (Instant::now(), AtomicBool::new(false));
-        // As long ago as leaves a moment.
+        // So long ago that the time is almost up.
         let left = std::time::Duration::from_millis(50);
         for (wait, is_right) in [
             (AnswerWait { begun: now, heard: now - (ANSWER_IDLE_TIMEOUT - left) }, RemoteError::Silent),
@@ -477,7 +478,7 @@ mod tests {
 
     #[tokio::test]
     async fn chatter_does_not_keep_it_from_stopping() {
-        let mut remote = chatterer().await;
+        let mut remote = noisy_relay().await;
         let stop = AtomicBool::new(false);
         let filter = Filter::new();
         let stopping = async {

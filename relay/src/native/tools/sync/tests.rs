@@ -1,4 +1,4 @@
-//! Against relays of all sorts, none of which is this one.
+//! Synchronization with relays of different behaviour.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,28 +20,28 @@ use crate::nip77::{Records, answer};
 use crate::store::{Store, Viewer};
 use openagents_host::nostr::filter::Filter;
 
-/// What a relay is like.
+/// The behaviour of a test relay.
 #[derive(Clone)]
-struct Manner {
-    /// How it answers to `NEG-OPEN` when not as it should.
+struct RelayBehaviour {
+    /// Its answer to `NEG-OPEN` if it does not support reconciliation.
     instead_of_reconciling: Option<fn(&str) -> Value>,
-    /// How many events it compares at most.
+    /// How many events it compares in a reconciliation.
     most_compared: usize,
-    /// How many events it gives at most for one question.
+    /// How many events it returns per request.
     most_given: usize,
-    /// How it answers to every second event.
+    /// Its answer to every second event.
     refusal: Option<&'static str>,
-    /// Of which kind it gives nothing.
+    /// A kind that it never returns.
     withholds: u16,
-    /// Whether it changes what it gives.
+    /// Whether it alters the events it returns.
     forges: bool,
-    /// To whom it speaks at all, if not to everybody (NIP-42).
+    /// The only keys that it serves, unless it serves everybody (NIP-42).
     members: Option<Vec<PublicKey>>,
-    /// To how many questions it answers before it has forgotten who somebody is.
+    /// How many requests it answers before it forgets an authentication.
     answers_before_it_forgets: u32,
 }
 
-impl Default for Manner {
+impl Default for RelayBehaviour {
     fn default() -> Self {
         Self {
             instead_of_reconciling: None,
@@ -58,8 +58,8 @@ impl Default for Manner {
 
 type Events = Arc<Mutex<Vec<VerifiedEvent>>>;
 
-/// A relay on a port of its own.
-async fn relay(events: &[VerifiedEvent], manner: Manner) -> (String, Events) {
+/// A test relay on a port of its own.
+async fn relay(events: &[VerifiedEvent], manner: RelayBehaviour) -> (String, Events) {
     let events: Events = Arc::new(Mutex::new(events.to_vec()));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}", listener.local_addr().unwrap());
@@ -89,11 +89,11 @@ async fn relay(events: &[VerifiedEvent], manner: Manner) -> (String, Events) {
 
 struct Server {
     events: Events,
-    manner: Manner,
+    manner: RelayBehaviour,
     records: Option<Records>,
     came: u32,
     is_known: bool,
-    /// How many questions it has answered since it knows.
+    /// How many requests it has answered since the authentication.
     answered: u32,
 }
 
@@ -121,7 +121,7 @@ impl Server {
                 "REQ" => json!(["CLOSED", name, refused]),
                 _ => json!(["NEG-ERR", name, refused]),
             };
-            // The challenge may come before or after.
+            // The challenge may come before or after the refusal.
             return match self.came.is_multiple_of(2) {
                 true => vec![json!(["AUTH", "who are you?"]), refusal],
                 false => vec![refusal, json!(["AUTH", "who are you?"])],
@@ -193,7 +193,7 @@ impl Server {
 }
 
 fn notes(range: std::ops::Range<u64>) -> Vec<VerifiedEvent> {
-    // Several of each second, and many of one.
+    // Several events per second, and many in one.
     let second = |n: u64| if n < 40 { 7 } else { n / 3 };
     range.map(|n| fixtures::signed(1, second(n), &[&["t", &n.to_string()]])).collect()
 }
@@ -222,7 +222,7 @@ async fn run(store: &Store<Sqlite>, url: &str, direction: Direction) -> Result<S
     run_with(Remote::connect(url).await.unwrap(), store, direction).await
 }
 
-/// The same for somebody.
+/// The same with a key.
 async fn run_as(
     number: usize,
     store: &Store<Sqlite>,
@@ -230,7 +230,7 @@ async fn run_as(
     direction: Direction,
 ) -> Result<Synchronization, SyncError> {
     let remote = Remote::connect(url).await.unwrap();
-    run_with(remote.identifying_as(fixtures::keys(number), url), store, direction).await
+    run_with(remote.authenticating_as(fixtures::keys(number), url), store, direction).await
 }
 
 async fn run_with(
@@ -253,7 +253,8 @@ const NO_NIP_77: [fn(&str) -> Value; 4] = [
 #[tokio::test]
 async fn gives_each_side_what_it_lacks() {
     let events = notes(0..400);
-    let (store, (url, theirs)) = (store(&events[..300]), relay(&events[100..], Manner::default()).await);
+    let (store, (url, theirs)) =
+        (store(&events[..300]), relay(&events[100..], RelayBehaviour::default()).await);
     let done = run(&store, &url, Direction::Both).await.unwrap();
     assert_eq!((done.method, done.to_fetch, done.to_send), (Method::Reconciliation, Some(100), Some(100)));
     assert_eq!((done.down.accepted, done.up.accepted, done.withheld), (100, 100, 0));
@@ -268,7 +269,8 @@ async fn gives_each_side_what_it_lacks() {
 async fn pages_through_relays_that_do_not_reconcile() {
     for (instead, most_given) in NO_NIP_77.into_iter().zip([100, 50, 45, 1_000]) {
         let events = notes(0..400);
-        let manner = Manner { instead_of_reconciling: Some(instead), most_given, ..Manner::default() };
+        let manner =
+            RelayBehaviour { instead_of_reconciling: Some(instead), most_given, ..RelayBehaviour::default() };
         let (store, (url, theirs)) = (store(&events[..300]), relay(&events[100..], manner).await);
         let done = run(&store, &url, Direction::Both).await.unwrap();
         assert_eq!((done.method, done.looked_at), (Method::Paging, 300));
@@ -282,7 +284,7 @@ async fn pages_through_relays_that_do_not_reconcile() {
 #[tokio::test]
 async fn sends_all_to_a_relay_that_cannot_tell_what_it_lacks() {
     let events = notes(0..100);
-    let manner = Manner { instead_of_reconciling: Some(NO_NIP_77[0]), ..Manner::default() };
+    let manner = RelayBehaviour { instead_of_reconciling: Some(NO_NIP_77[0]), ..RelayBehaviour::default() };
     let (url, theirs) = relay(&events[60..], manner).await;
     let done = run(&store(&events[..80]), &url, Direction::Up).await.unwrap();
     assert_eq!((done.up.accepted, done.up.duplicates, done.down.total()), (60, 20, 0));
@@ -293,14 +295,14 @@ async fn sends_all_to_a_relay_that_cannot_tell_what_it_lacks() {
 async fn asks_for_less_when_it_is_too_much() {
     let events = notes(0..400);
     for most_compared in [399, 90, 45] {
-        let manner = Manner { most_compared, ..Manner::default() };
+        let manner = RelayBehaviour { most_compared, ..RelayBehaviour::default() };
         let (store, (url, theirs)) = (store(&events[..300]), relay(&events[100..], manner).await);
         let done = run(&store, &url, Direction::Both).await.unwrap();
         assert_eq!((done.down.accepted, done.up.accepted), (100, 100), "{most_compared}");
         assert_eq!((stored(&store), theirs.lock().unwrap().len()), (ids(&events), 400));
     }
-    // Forty are of one second.
-    let (url, _) = relay(&events, Manner { most_compared: 20, ..Manner::default() }).await;
+    // Forty have the same second.
+    let (url, _) = relay(&events, RelayBehaviour { most_compared: 20, ..RelayBehaviour::default() }).await;
     let error = run(&store(&[]), &url, Direction::Both).await.unwrap_err();
     assert!(
         matches!(&error, SyncError::Remote(RemoteError::Refused(why)) if why.contains("too big")),
@@ -312,30 +314,34 @@ async fn asks_for_less_when_it_is_too_much() {
 async fn takes_nothing_that_is_not_genuine_and_does_not_wait_for_what_is_withheld() {
     let mut events = notes(0..10);
     events.push(fixtures::signed(7, 2_000, &[]));
-    let (url, _) = relay(&events, Manner { forges: true, ..Manner::default() }).await;
+    let (url, _) = relay(&events, RelayBehaviour { forges: true, ..RelayBehaviour::default() }).await;
     let empty = store(&[]);
     let done = run(&empty, &url, Direction::Down).await.unwrap();
     assert_eq!((done.down.accepted, done.down.refused[&Refusal::Invalid]), (0, 11));
     assert!(stored(&empty).is_empty());
-    let (url, _) = relay(&events, Manner { withholds: 7, ..Manner::default() }).await;
+    let (url, _) = relay(&events, RelayBehaviour { withholds: 7, ..RelayBehaviour::default() }).await;
     let done = run(&empty, &url, Direction::Down).await.unwrap();
     assert_eq!((done.down.accepted, done.withheld), (10, 1));
 }
 
 #[tokio::test]
 async fn pages_through_no_more_than_what_is_genuine() {
-    let manner = Manner { forges: true, instead_of_reconciling: Some(NO_NIP_77[0]), ..Manner::default() };
+    let manner = RelayBehaviour {
+        forges: true,
+        instead_of_reconciling: Some(NO_NIP_77[0]),
+        ..RelayBehaviour::default()
+    };
     let (url, _) = relay(&notes(0..10), manner).await;
     let empty = store(&[]);
     let error = run(&empty, &url, Direction::Down).await.unwrap_err();
-    assert!(matches!(error, SyncError::Remote(RemoteError::Forged)), "{error}");
+    assert!(matches!(error, SyncError::Remote(RemoteError::Invalid)), "{error}");
     assert!(stored(&empty).is_empty());
 }
 
 #[tokio::test]
 async fn counts_what_the_relay_refuses_and_sends_again_what_was_too_much() {
     let events = notes(0..10);
-    let refusing = |refusal| Manner { refusal: Some(refusal), ..Manner::default() };
+    let refusing = |refusal| RelayBehaviour { refusal: Some(refusal), ..RelayBehaviour::default() };
     let (url, theirs) = relay(&[], refusing("blocked: not yours")).await;
     let done = run(&store(&events), &url, Direction::Up).await.unwrap();
     assert_eq!(done.up.accepted, 5);
@@ -349,14 +355,14 @@ async fn counts_what_the_relay_refuses_and_sends_again_what_was_too_much() {
 }
 
 /// A relay that speaks only to the owner of key 1.
-fn closed() -> Manner {
-    Manner { members: Some(vec![fixtures::keys(1).public_key()]), ..Manner::default() }
+fn closed() -> RelayBehaviour {
+    RelayBehaviour { members: Some(vec![fixtures::keys(1).public_key()]), ..RelayBehaviour::default() }
 }
 
 #[tokio::test]
 async fn identifies_itself_and_asks_again() {
     let events = notes(0..400);
-    let paging = Manner { instead_of_reconciling: Some(NO_NIP_77[0]), ..closed() };
+    let paging = RelayBehaviour { instead_of_reconciling: Some(NO_NIP_77[0]), ..closed() };
     for (manner, method) in [(closed(), Method::Reconciliation), (paging, Method::Paging)] {
         let (store, (url, theirs)) = (store(&events[..300]), relay(&events[100..], manner).await);
         let done = run_as(1, &store, &url, Direction::Both).await.unwrap();
@@ -370,9 +376,9 @@ async fn identifies_itself_and_asks_again() {
 async fn identifies_itself_when_only_writing_needs_that() {
     let events = notes(0..300);
     let (url, theirs) = relay(&[], closed()).await;
-    let mut remote = Remote::connect(&url).await.unwrap().identifying_as(fixtures::keys(1), &url);
+    let mut remote = Remote::connect(&url).await.unwrap().authenticating_as(fixtures::keys(1), &url);
     let (mut counts, stop) = (ImportCounts::default(), AtomicBool::new(false));
-    // More than are sent before the first is answered.
+    // More events than are sent before the first acknowledgement.
     remote.publish(&events, &stop, &mut counts).await.unwrap();
     remote.close().await;
     assert_eq!((counts.accepted, counts.total()), (300, 300), "{counts:?}");
@@ -380,7 +386,7 @@ async fn identifies_itself_when_only_writing_needs_that() {
     let mut stranger = Remote::connect(&url).await.unwrap();
     for identity in [None, Some(0)] {
         if let Some(number) = identity {
-            stranger = stranger.identifying_as(fixtures::keys(number), &url);
+            stranger = stranger.authenticating_as(fixtures::keys(number), &url);
         }
         let mut counts = ImportCounts::default();
         stranger.publish(&events[..200], &stop, &mut counts).await.unwrap();
@@ -393,24 +399,24 @@ async fn identifies_itself_when_only_writing_needs_that() {
 #[tokio::test]
 async fn says_why_a_relay_does_not_speak_to_it() {
     for instead_of_reconciling in [None, Some(NO_NIP_77[0])] {
-        let manner = Manner { instead_of_reconciling, ..closed() };
+        let manner = RelayBehaviour { instead_of_reconciling, ..closed() };
         let (url, _) = relay(&notes(0..10), manner.clone()).await;
         let empty = store(&[]);
         let error = run(&empty, &url, Direction::Both).await.unwrap_err();
         assert!(
-            matches!(&error, SyncError::Remote(RemoteError::Anonymous(why)) if why.contains("members only")),
+            matches!(&error, SyncError::Remote(RemoteError::NoKey(why)) if why.contains("members only")),
             "{error}"
         );
         let error = run_as(0, &empty, &url, Direction::Both).await.unwrap_err();
         assert!(
-            matches!(&error, SyncError::Remote(RemoteError::NotIdentified { who, reason })
+            matches!(&error, SyncError::Remote(RemoteError::AuthRejected { who, reason })
                 if who.starts_with("npub1") && reason.contains("no member")),
             "{error}"
         );
-        let (url, _) = relay(&notes(0..10), Manner { answers_before_it_forgets: 0, ..manner }).await;
+        let (url, _) = relay(&notes(0..10), RelayBehaviour { answers_before_it_forgets: 0, ..manner }).await;
         let error = run_as(1, &empty, &url, Direction::Both).await.unwrap_err();
         assert!(
-            matches!(&error, SyncError::Remote(RemoteError::NotEnough { reason, .. }) if reason.contains("only")),
+            matches!(&error, SyncError::Remote(RemoteError::Restricted { reason, .. }) if reason.contains("only")),
             "{error}"
         );
         assert!(stored(&empty).is_empty());
@@ -421,7 +427,7 @@ async fn says_why_a_relay_does_not_speak_to_it() {
 async fn identifies_itself_anew_to_a_relay_that_forgets() {
     let events = notes(0..400);
     for instead_of_reconciling in [None, Some(NO_NIP_77[0])] {
-        let manner = Manner { instead_of_reconciling, answers_before_it_forgets: 1, ..closed() };
+        let manner = RelayBehaviour { instead_of_reconciling, answers_before_it_forgets: 1, ..closed() };
         let (store, (url, _)) = (store(&[]), relay(&events, manner).await);
         let done = run_as(1, &store, &url, Direction::Down).await.unwrap();
         assert_eq!((done.down.accepted, done.is_complete), (400, true));
@@ -431,7 +437,7 @@ async fn identifies_itself_anew_to_a_relay_that_forgets() {
 
 #[tokio::test]
 async fn asks_twice_at_most_where_each_question_is_refused_and_challenged() {
-    // It takes every identification, asks for the next at once, and answers nothing.
+    // It accepts every authentication, immediately sends another challenge, and answers nothing.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}", listener.local_addr().unwrap());
     let asked = Arc::new(Mutex::new(0_u32));
@@ -459,14 +465,14 @@ async fn asks_twice_at_most_where_each_question_is_refused_and_challenged() {
             }
         }
     });
-    let mut remote = Remote::connect(&url).await.unwrap().identifying_as(fixtures::keys(1), &url);
+    let mut remote = Remote::connect(&url).await.unwrap().authenticating_as(fixtures::keys(1), &url);
     let stop = AtomicBool::new(false);
     let error = remote.fetch(&Filter::new(), &stop).await.map(drop).unwrap_err();
-    assert!(matches!(&error, RemoteError::NotEnough { reason, .. } if reason.contains("again")), "{error}");
+    assert!(matches!(&error, RemoteError::Restricted { reason, .. } if reason.contains("again")), "{error}");
     assert_eq!(*asked.lock().unwrap(), 2);
-    // Another question is another chance.
+    // Another request may authenticate again.
     let error = run_with(remote, &store(&[]), Direction::Down).await.unwrap_err();
-    assert!(matches!(error, SyncError::Remote(RemoteError::NotEnough { .. })), "{error}");
+    assert!(matches!(error, SyncError::Remote(RemoteError::Restricted { .. })), "{error}");
     assert_eq!(*asked.lock().unwrap(), 4);
 }
 
@@ -474,7 +480,8 @@ async fn asks_twice_at_most_where_each_question_is_refused_and_challenged() {
 async fn stops_when_told() {
     let events = notes(0..400);
     for instead_of_reconciling in [None, Some(NO_NIP_77[0])] {
-        let (url, _) = relay(&events, Manner { instead_of_reconciling, ..Manner::default() }).await;
+        let (url, _) =
+            relay(&events, RelayBehaviour { instead_of_reconciling, ..RelayBehaviour::default() }).await;
         let mut remote = Remote::connect(&url).await.unwrap();
         let (store, stop, access) = (store(&[]), AtomicBool::new(false), Access::default());
         let mut after_the_first =
@@ -493,7 +500,7 @@ async fn stops_when_told() {
         let done = done.unwrap();
         remote.close().await;
         assert!(!done.is_complete && done.down.accepted > 0 && done.down.accepted < 400, "{done:?}");
-        // The rest comes the next time.
+        // The next run transfers the rest.
         let done = run(&store, &url, Direction::Down).await.unwrap();
         assert!(done.is_complete);
         assert_eq!(stored(&store), ids(&events));

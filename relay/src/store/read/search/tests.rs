@@ -37,7 +37,7 @@ fn query(text: &str) -> Filter {
     Filter::new().search(Search::parse(text).unwrap())
 }
 
-/// An event of the small world with a few words for a content.
+/// An event with a few words as its content.
 fn event() -> impl Strategy<Value = VerifiedEvent> {
     let word = prop::sample::select(&["nostr", "Nóstr", "relay", "relays", "東京", "a", "b-c"][..]);
     let second = prop_oneof![0..6_u64, Just(NOW.as_seconds()), Just(NOW.as_seconds() + 900)];
@@ -199,7 +199,7 @@ fn of_very_many_only_the_newest_are_compared() {
             NOW,
             &query("relay"),
             &Search::parse("relay").unwrap(),
-            &Limits::default().for_those_inside(),
+            &Limits::default().for_internal_queries(),
             &Viewer::everything(),
         )
         .unwrap();
@@ -216,7 +216,7 @@ fn an_index_that_is_mostly_of_what_is_gone_is_made_anew() {
     let progress =
         || store.sql().first::<(u64, u64)>("SELECT seq, entries FROM search_progress", &[]).unwrap().unwrap();
     assert_eq!(progress().1, 40);
-    // As if many thousands had come and gone.
+    // As if many thousands of events had been stored and removed.
     store
         .sql()
         .execute(

@@ -59,7 +59,7 @@ fn say_where_it_begins(export: &Export) {
     if let Some(events) = export.resumed_after {
         tell(format_args!("going on after {} events of the run before", number(events)));
     }
-    if let Some(why) = export.begun_anew {
+    if let Some(why) = export.not_resumed_because {
         tell(format_args!("beginning anew; what a run before has left is thrown away: {why}"));
     }
 }
