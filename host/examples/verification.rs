@@ -1,11 +1,11 @@
-//! What each step from a text to a verified event costs, and which library checks signatures fastest on this machine.
+//! Benchmark: the cost of each step from JSON to a verified event, and which library verifies signatures fastest here.
 //!
 //! ```text
 //! cargo run --release -p openagents-host --example verification
 //! ```
 //!
-//! The events are those of a relay for agents: about 640 bytes, three tags, twenty authors. `ceiling` is how many
-//! events this machine could verify in a second if it did nothing else.
+//! The events resemble those of a relay for agents: about 640 bytes, three tags, twenty authors. `ceiling` is how many
+//! events this machine could verify per second if it did nothing else.
 
 #![allow(
     clippy::unwrap_used,
@@ -89,7 +89,7 @@ fn by_k256(event: &Event) -> bool {
     })
 }
 
-/// The time of one call: the mean of the quickest round, since other work can only slow a round down.
+/// The time of one call: the mean of the fastest round, since other work can only slow a round down.
 fn best<T>(inputs: &[T], step: impl Fn(&T) -> bool) -> Duration {
     let round = || {
         let began = Instant::now();

@@ -1,8 +1,8 @@
 //! HTTP messages of servers, on the types of the `http` crate and the same on both hosts.
 //!
-//! * [`Request`], [`Response`], [`Body`] and [`ByteStream`]: a host converts to and from its own once (`native::http`,
-//!   `worker::http`), and everything between is written once.
-//! * [`response`]: the responses that every server gives: text, JSON, nothing, an error that says what to do.
+//! * [`Request`], [`Response`], [`Body`] and [`ByteStream`]: each host converts from and to its own types once
+//!   (`native::http`, `worker::http`); everything in between is shared.
+//! * [`response`]: the responses that every server needs: text, JSON, no body, an error with advice.
 //! * [`range`], [`conditional`], [`ETag`], [`date`]: `Range`, `If-None-Match` and the like (RFC 9110).
 
 pub mod body;

@@ -1,16 +1,16 @@
-//! What relay, blob server and agents are built on: the Nostr protocol, and the ports that a native process and a
+//! The common base of relay, blob server and agents: the Nostr protocol, and the ports that a native process and a
 //! Durable Object both implement.
 //!
 //! * [`nostr`]: events, keys, signatures, encryption, HTTP authentication, filters and messages.
-//! * [`port`]: the [`Engine`] trait, plain synchronous code that takes the time and an input and returns effects, and
-//!   [`Sql`], the one storage port.
-//! * [`http`]: HTTP messages of servers, on the types of the `http` crate, with one body type on both hosts.
-//! * [`net`]: HTTP, WebSockets and relays, as a client, with one API on both hosts.
+//! * [`port`]: the [`Engine`] trait (plain synchronous code that receives the time and an input and returns effects),
+//!   and [`Sql`], the only storage port.
+//! * [`http`]: HTTP messages for servers, with the types of the `http` crate and one body type on both hosts.
+//! * [`net`]: HTTP, WebSocket and relay clients, with one API on both hosts.
 //! * `native`: SQLite files, a thread for each engine, the system clock.
 //! * `worker`: a Durable Object's SQL, clock and alarm.
 //!
-//! The modules depend on each other in this order: [`time`], [`nostr`], [`port`], [`http`], `native` and `worker`, [`net`].
-//! Nothing in the first three is `async`, knows a runtime or reads a clock.
+//! The modules depend on each other in this order: [`time`], [`nostr`], [`port`], [`http`], `native` and `worker`,
+//! [`net`]. Nothing in the first three is `async`, depends on a runtime or reads a clock.
 
 pub mod http;
 pub mod net;

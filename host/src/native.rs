@@ -25,7 +25,7 @@ pub fn now() -> Timestamp {
     Timestamp::EPOCH + since_epoch
 }
 
-/// The output of `future`, or `None` when it takes longer than `limit`.
+/// The output of `future`, or `None` if it takes longer than `limit`.
 pub async fn timeout<T>(limit: Duration, future: impl Future<Output = T>) -> Option<T> {
     tokio::time::timeout(limit, future).await.ok()
 }

@@ -1,10 +1,10 @@
 //! HTTP, WebSocket and relay clients, with one API on both hosts.
 //!
-//! * [`address`]: which URLs may be reached (SSRF protection): what a customer names in a job must not lead into the
-//!   network that the agent runs in.
+//! * [`address`]: SSRF protection, that is, which URLs may be reached: a URL in a customer's job must not lead into
+//!   the agent's own network.
 //! * [`fetch`](fn@fetch): one HTTP request, with limits on size, time and redirects.
 //! * [`Socket`]: a WebSocket of text messages.
-//! * [`RelayClient`]: publishing to a relay and reading from it (NIP-01).
+//! * [`RelayClient`]: publishing to and reading from a relay (NIP-01).
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -20,8 +20,8 @@
 //! # }
 //! ```
 //!
-//! Natively these functions need a tokio runtime with I/O and time, and their futures are `Send`. Proxies of the
-//! environment (`HTTPS_PROXY`) are not used: behind one, nobody could check which address is reached.
+//! Natively these functions need a tokio runtime with I/O and time, and their futures are `Send`. Proxies from the
+//! environment (`HTTPS_PROXY`) are not used, because then the address that is reached could not be checked.
 
 pub mod address;
 mod error;

@@ -1,12 +1,12 @@
-//! The Nostr protocol, as clients and relays speak it: nothing here waits, stores or decides who may do what.
+//! The Nostr protocol as used by clients and relays: no waiting, no storage, no permissions.
 //!
-//! * [`bytes`], [`kind`], [`event`]: the event (NIP-01), and [`VerifiedEvent`], the proof that its id
-//!   and signature were checked.
+//! * [`bytes`], [`kind`], [`event`]: the event (NIP-01), and [`VerifiedEvent`], the proof that its id and signature
+//!   are valid.
 //! * [`schnorr`] and [`keys`]: BIP-340 signatures, and a secret key that can sign and never prints itself.
 //! * [`encryption`]: texts between two keys (NIP-44, NIP-04).
-//! * [`http_auth`]: who sent an HTTP request (NIP-98).
-//! * [`tag`], [`search`] and [`filter`]: by what events are found, matched in memory.
-//! * [`reason`] and [`message`]: what clients and relays send each other.
+//! * [`http_auth`]: authentication of HTTP requests (NIP-98).
+//! * [`tag`], [`search`] and [`filter`]: the conditions by which events are found, and matching in memory.
+//! * [`reason`] and [`message`]: the messages between clients and relays.
 //!
 //! The modules depend on each other in this order: bytes, schnorr, keys, event, then the rest.
 

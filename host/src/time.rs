@@ -1,4 +1,4 @@
-//! Timestamps in milliseconds. An engine never reads a clock: it is told the time.
+//! Timestamps in milliseconds. An engine never reads a clock: it receives the time.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// A point in time, in whole milliseconds since the Unix epoch.
 ///
-/// Nostr counts in seconds ([`Timestamp::as_seconds`]); leases and alarms need milliseconds.
+/// Nostr uses seconds ([`Timestamp::as_seconds`]); leases and alarms need milliseconds.
 ///
 /// ```
 /// use openagents_host::Timestamp;
@@ -25,13 +25,13 @@ impl Timestamp {
     /// The Unix epoch.
     pub const EPOCH: Self = Self(0);
 
-    /// The point `millis` milliseconds after the epoch.
+    /// The time `millis` milliseconds after the epoch.
     #[must_use]
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis)
     }
 
-    /// The point `seconds` seconds after the epoch; what does not fit saturates.
+    /// The time `seconds` seconds after the epoch; saturates.
     #[must_use]
     pub const fn from_seconds(seconds: u64) -> Self {
         Self(seconds.saturating_mul(1_000))
@@ -49,7 +49,7 @@ impl Timestamp {
         self.0 / 1_000
     }
 
-    /// The time from this to `later`; zero when that is in the past.
+    /// The duration from this time to `later`; zero if that is earlier.
     #[must_use]
     pub const fn until(self, later: Self) -> Duration {
         Duration::from_millis(later.0.saturating_sub(self.0))
@@ -68,7 +68,7 @@ impl std::ops::Add<Duration> for Timestamp {
 impl std::ops::Sub<Duration> for Timestamp {
     type Output = Self;
 
-    /// Stops at the epoch instead of overflowing.
+    /// Saturates at the epoch instead of overflowing.
     fn sub(self, duration: Duration) -> Self {
         Self(self.0.saturating_sub(millis(duration)))
     }

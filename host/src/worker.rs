@@ -22,7 +22,7 @@ use crate::time::Timestamp;
 /// The runtime's clock. In production it stands still while code runs, and advances with I/O.
 #[must_use]
 pub fn now() -> Timestamp {
-    // The runtime gives no time before 1970 and none after 2^53.
+    // The runtime's time is never before 1970 or after 2^53.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -34,7 +34,7 @@ pub fn now() -> Timestamp {
 /// The longest timer: the runtime counts milliseconds in 32 bits, which is 24 days.
 const MAX_TIMER: Duration = Duration::from_millis(0x7fff_ffff);
 
-/// The output of `future`, or `None` when it takes longer than `limit`.
+/// The output of `future`, or `None` if it takes longer than `limit`.
 pub async fn timeout<T>(limit: Duration, future: impl Future<Output = T>) -> Option<T> {
     match select(pin!(future), Delay::from(limit.min(MAX_TIMER))).await {
         Either::Left((output, _)) => Some(output),
@@ -42,17 +42,17 @@ pub async fn timeout<T>(limit: Duration, future: impl Future<Output = T>) -> Opt
     }
 }
 
-/// The longest time ahead that an alarm is set. A JavaScript date cannot represent every time that an event can name.
+/// The maximum delay of an alarm. Events can name times that a JavaScript date cannot represent.
 const MAX_ALARM_DELAY: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// Sets the object's one alarm to `at`, but at most 30 days ahead: an alarm that rings early finds nothing due and is set
+/// Sets the object's alarm to `at`, but at most 30 days ahead: an alarm that fires early finds nothing due and is set
 /// again. `None` removes it.
 ///
 /// # Errors
 /// When the runtime refuses.
 async fn set_alarm(storage: &::worker::Storage, at: Option<Timestamp>) -> ::worker::Result<()> {
     match at {
-        // An offset of zero is refused; the past means at once.
+        // An offset of zero is refused; a time in the past means immediately.
         Some(at) => storage.set_alarm(now().until(at).clamp(Duration::from_millis(1), MAX_ALARM_DELAY)).await,
         None => storage.delete_alarm().await,
     }

@@ -1,4 +1,4 @@
-//! The bodies of HTTP messages: nothing, bytes in memory, or a stream of bytes.
+//! The bodies of HTTP messages: empty, bytes in memory, or a stream of bytes.
 
 use std::fmt;
 use std::pin::Pin;
@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use futures_util::stream::{Stream, StreamExt};
 
-/// Why a body cannot be read to its end.
+/// Why a body could not be read to its end.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BodyError {
@@ -22,15 +22,15 @@ pub enum BodyError {
     Interrupted(String),
 }
 
-/// The chunks of a stream: natively `Send`, since a server's connections run on several threads.
+/// The chunks of a stream: `Send` natively, where connections run on several threads.
 #[cfg(not(target_arch = "wasm32"))]
 pub type Chunks = Pin<Box<dyn Stream<Item = Result<Bytes, BodyError>> + Send>>;
 
-/// The chunks of a stream: in the Worker everything stays on one thread.
+/// The chunks of a stream: not `Send` in a Worker, where everything runs on one thread.
 #[cfg(target_arch = "wasm32")]
 pub type Chunks = Pin<Box<dyn Stream<Item = Result<Bytes, BodyError>>>>;
 
-/// Bytes that arrive in chunks, with their total length where it is known beforehand.
+/// Bytes that arrive in chunks, with their total length if it is known in advance.
 pub struct ByteStream {
     chunks: Chunks,
     length: Option<u64>,
@@ -50,7 +50,7 @@ impl ByteStream {
         Self { chunks, length: None, limit: None }
     }
 
-    /// Announces the total length in bytes. Whoever gives it vouches for it: it becomes `Content-Length`.
+    /// Sets the total length in bytes. It must be right, because it becomes `Content-Length`.
     #[must_use]
     pub fn with_length(self, length: u64) -> Self {
         Self { length: Some(length), ..self }
@@ -62,7 +62,7 @@ impl ByteStream {
         Self { limit: Some(Limit { max_bytes, left: max_bytes }), ..self }
     }
 
-    /// The total length in bytes, where it is known.
+    /// The total length in bytes, if known.
     #[must_use]
     pub fn length(&self) -> Option<u64> {
         self.length
@@ -90,20 +90,20 @@ impl fmt::Debug for ByteStream {
     }
 }
 
-/// What follows the head of a request or a response.
+/// The body of a request or a response.
 #[derive(Debug, Default)]
 pub enum Body {
-    /// Nothing.
+    /// No body.
     #[default]
     Empty,
     /// Bytes in memory.
     Bytes(Bytes),
-    /// Bytes that arrive while they are passed on.
+    /// Bytes that are passed on as they arrive.
     Stream(ByteStream),
 }
 
 impl Body {
-    /// The length in bytes, where it is known beforehand.
+    /// The length in bytes, if known in advance.
     #[must_use]
     pub fn length(&self) -> Option<u64> {
         match self {
@@ -113,10 +113,10 @@ impl Body {
         }
     }
 
-    /// All bytes, but at most `max_bytes` of them.
+    /// Reads all bytes, at most `max_bytes`.
     ///
     /// # Errors
-    /// When there are more, which is known before anything is read if the length was announced, or when the stream fails.
+    /// When there are more (before anything is read if the length is known), or when the stream fails.
     pub async fn read_to_end(self, max_bytes: usize) -> Result<Bytes, BodyError> {
         let limit = u64::try_from(max_bytes).unwrap_or(u64::MAX);
         let too_long = BodyError::TooLong { max_bytes: limit };

@@ -8,28 +8,28 @@ use super::etag::{ETag, parse_list};
 use super::message::header_text;
 use crate::time::Timestamp;
 
-/// Which version of a representation there is now.
+/// The current version of a representation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Validators {
     /// Its entity tag, if it has one.
     pub etag: Option<ETag>,
-    /// When it was changed last, to the second, if that is known.
+    /// When it was last modified, to the second, if known.
     pub last_modified: Option<Timestamp>,
 }
 
-/// Whether a request goes on.
+/// The result of evaluating the preconditions of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Precondition {
-    /// It does.
+    /// The request proceeds.
     Holds,
-    /// The client has this version already (304).
+    /// The client already has this version (304).
     NotModified,
-    /// There is another version than the client thinks (412).
+    /// The version differs from the one that the client expects (412).
     Failed,
 }
 
-/// Evaluates the preconditions of a request in the order of RFC 9110, 13.2.2. `current` is what there is now, `None` if
-/// there is nothing. [`range::select`](super::range::select) comes after it.
+/// Evaluates the preconditions of a request in the order of RFC 9110, 13.2.2. `current` is the current version, `None`
+/// if there is no representation. [`range::select`](super::range::select) is evaluated afterwards.
 #[must_use]
 pub fn evaluate(method: &Method, headers: &HeaderMap, current: Option<&Validators>) -> Precondition {
     let last_modified = current.and_then(|current| current.last_modified);
@@ -44,7 +44,7 @@ pub fn evaluate(method: &Method, headers: &HeaderMap, current: Option<&Validator
     let reads = matches!(*method, Method::GET | Method::HEAD);
     let is_known = match names(headers, &header::IF_NONE_MATCH, current, ETag::matches_weakly) {
         Some(is_known) => is_known,
-        // The date counts only where there is no tag.
+        // The date counts only if there is no tag.
         None => reads && since(&header::IF_MODIFIED_SINCE).is_some_and(|(modified, since)| modified <= since),
     };
     match (is_known, reads) {
@@ -87,7 +87,7 @@ fn names(
     }))
 }
 
-/// The date of a header; a header with anything else counts as none.
+/// The date in a header; an invalid one is ignored.
 fn seconds(headers: &HeaderMap, name: &HeaderName) -> Option<u64> {
     date::parse(header_text(headers, name)).map(Timestamp::as_seconds)
 }
@@ -157,7 +157,7 @@ mod tests {
             ((IF_UNMODIFIED_SINCE, &same), Holds),
             ((IF_UNMODIFIED_SINCE, &earlier), Failed),
             ((IF_UNMODIFIED_SINCE, "yesterday"), Holds),
-            // It is for GET and HEAD only.
+            // It applies to GET and HEAD only.
             ((IF_MODIFIED_SINCE, &same), Holds),
         ] {
             assert_eq!(with(&Method::PUT, std::slice::from_ref(&header)), expected, "{header:?}");
@@ -194,7 +194,7 @@ mod tests {
     }
 
     proptest! {
-        /// What RFC 9110, 13.2.2 says, step by step.
+        /// The rules of RFC 9110, 13.2.2, step by step.
         #[test]
         fn follows_the_steps_of_the_rfc(
             if_match in prop::option::of(prop::sample::select(vec!["*", "\"a\"", "\"b\"", "W/\"a\""])),

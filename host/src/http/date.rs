@@ -11,7 +11,7 @@ const SECONDS_PER_DAY: u64 = 86_400;
 /// The last second of the year 9999: a date has four digits for the year.
 const MAX_SECONDS: u64 = 253_402_300_799;
 
-/// Writes a date, to the second. What comes after the year 9999 is written as its end.
+/// Formats a date, to the second. A later year than 9999 is formatted as the end of 9999.
 ///
 /// ```
 /// use openagents_host::Timestamp;
@@ -31,8 +31,8 @@ pub fn format(time: Timestamp) -> String {
     format!("{weekday}, {day:02} {} {year:04} {hour:02}:{minute:02}:{second:02} GMT", name(&MONTHS, month))
 }
 
-/// Reads a date as [`format()`] writes it. `None` for anything else: also for the two obsolete forms, which nobody sends who
-/// repeats a date that was given by this.
+/// Parses a date as written by [`format()`]. `None` for anything else, including the two obsolete forms: clients
+/// repeat the dates that this server sends.
 #[must_use]
 pub fn parse(text: &str) -> Option<Timestamp> {
     let (_, date) = text.split_once(", ")?;
@@ -49,7 +49,7 @@ pub fn parse(text: &str) -> Option<Timestamp> {
         .checked_add(hour.checked_mul(3_600)?)?
         .checked_add(minute.checked_mul(60)?)?
         .checked_add(second)?;
-    // Whatever was out of its bounds, or in another place, would be written otherwise.
+    // A component that is out of range or out of place would be formatted differently.
     let time = Timestamp::from_seconds(seconds);
     (format(time) == text).then_some(time)
 }
@@ -58,9 +58,9 @@ fn name(names: &[&'static str], index: u64) -> &'static str {
     usize::try_from(index).ok().and_then(|index| names.get(index)).copied().unwrap_or_default()
 }
 
-/// Year, month (from 0) and day of a day since 1970.
+/// Year, month (from 0) and day of the month, from the number of days since 1970.
 ///
-/// Years are counted from March here, so that the leap day is the last of its year.
+/// Years start in March here, so that the leap day is the last day of a year.
 /// <https://howardhinnant.github.io/date_algorithms.html>
 #[expect(clippy::arithmetic_side_effects, reason = "`days` is below four million")]
 fn civil_from_days(days: u64) -> (u64, u64, u64) {
@@ -75,7 +75,7 @@ fn civil_from_days(days: u64) -> (u64, u64, u64) {
     (year, month, day)
 }
 
-/// The day since 1970 of a year, month (from 0) and day; `None` before 1970 or after 9999.
+/// The number of days since 1970 of a year, month (from 0) and day of the month; `None` before 1970 or after 9999.
 #[expect(clippy::arithmetic_side_effects, reason = "all numbers are bounded first")]
 fn days_from_civil(year: u64, month: u64, day: u64) -> Option<u64> {
     if !(1970..=9999).contains(&year) || month > 11 || !(1..=31).contains(&day) {

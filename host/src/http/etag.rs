@@ -1,8 +1,8 @@
-//! Entity tags: the versions of what is at a URL (RFC 9110, 8.8.3).
+//! Entity tags: versions of a representation (RFC 9110, 8.8.3).
 
 use std::fmt;
 
-/// A version of a representation, such as `"5d8c72a5"`, or `W/"3"` for one that is only equivalent.
+/// An entity tag, such as `"5d8c72a5"`, or `W/"3"` for a weak one.
 ///
 /// ```
 /// use openagents_host::http::ETag;
@@ -18,26 +18,26 @@ pub struct ETag {
 }
 
 impl ETag {
-    /// The tag of a version that is the same byte for byte; `None` if it has a character that a tag may not have.
+    /// The tag of a version that is identical byte for byte; `None` if it has a character that is not allowed.
     #[must_use]
     pub fn strong(tag: &str) -> Option<Self> {
         tag.bytes().all(is_tag_byte).then(|| Self { is_weak: false, tag: tag.to_owned() })
     }
 
-    /// The tag of a version that means the same; `None` if it has a character that a tag may not have.
+    /// The tag of a version that is only semantically equivalent; `None` if it has a character that is not allowed.
     #[must_use]
     pub fn weak(tag: &str) -> Option<Self> {
         Some(Self { is_weak: true, ..Self::strong(tag)? })
     }
 
-    /// Reads one tag and nothing else.
+    /// Parses one tag and nothing else.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (tag, rest) = Self::parse_first(text)?;
         rest.is_empty().then_some(tag)
     }
 
-    /// Reads the tag at the beginning, and gives what follows it.
+    /// Parses the tag at the beginning, and returns the rest.
     fn parse_first(text: &str) -> Option<(Self, &str)> {
         // The `W` is case-sensitive.
         let (is_weak, quoted) = match text.strip_prefix("W/") {
@@ -48,13 +48,13 @@ impl ETag {
         Some((Self { is_weak, ..Self::strong(tag)? }, rest))
     }
 
-    /// Whether it is the same byte for byte: two weak tags never are.
+    /// Strong comparison: both represent identical bytes. Weak tags never match.
     #[must_use]
     pub fn matches_strongly(&self, other: &Self) -> bool {
         !self.is_weak && !other.is_weak && self.tag == other.tag
     }
 
-    /// Whether it means the same.
+    /// Weak comparison: both represent equivalent content.
     #[must_use]
     pub fn matches_weakly(&self, other: &Self) -> bool {
         self.tag == other.tag
@@ -67,12 +67,12 @@ impl fmt::Display for ETag {
     }
 }
 
-/// Visible ASCII but the quote. What is not ASCII is obsolete.
+/// Visible ASCII except the quote. Other characters are obsolete.
 fn is_tag_byte(byte: u8) -> bool {
     byte.is_ascii_graphic() && byte != b'"'
 }
 
-/// The tags of a list, such as `"a", W/"b,c"`, up to the first that cannot be read.
+/// The tags of a list, such as `"a", W/"b,c"`, up to the first syntax error.
 pub(super) fn parse_list(list: &str) -> impl Iterator<Item = ETag> {
     let mut rest = Some(list);
     std::iter::from_fn(move || {

@@ -1,4 +1,4 @@
-//! Requests and responses, and what their heads say: the URL, lists of words, whether a body may follow.
+//! Requests and responses, and helpers for their heads: the URL, lists in headers, whether a body is allowed.
 
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -11,13 +11,13 @@ pub type Request = http::Request<Body>;
 /// A server's response.
 pub type Response = http::Response<Body>;
 
-/// The header of this name as text; empty when there is none, or it is not ASCII.
+/// The value of a header as text; empty if it is missing or not ASCII.
 #[must_use]
 pub fn header_text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> &'a str {
     headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
-/// Whether a header, which may be there more than once, lists this word in any case.
+/// Whether a header, which may occur repeatedly, lists this word, ignoring case.
 pub(crate) fn lists(headers: &HeaderMap, name: &HeaderName, word: &str) -> bool {
     headers.get_all(name).iter().any(|list| {
         let mut words = list.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
@@ -25,17 +25,18 @@ pub(crate) fn lists(headers: &HeaderMap, name: &HeaderName, word: &str) -> bool 
     })
 }
 
-/// Whether a request asks for a WebSocket (RFC 6455). Natively, an `Upgrade` that `Connection` does not name has been taken
-/// out; on Cloudflare there is no `Connection`.
+/// Whether a request asks for a WebSocket (RFC 6455). `Connection` need not be checked: natively, an `Upgrade` header
+/// that it does not name was removed, and on Cloudflare there is no such header.
 #[must_use]
 pub fn is_websocket_upgrade(headers: &HeaderMap) -> bool {
     lists(headers, &header::UPGRADE, "websocket")
 }
 
-/// The URL of a request as its client sees it. Behind a proxy that ends TLS it is `http` where the client wrote `https`.
+/// The URL of a request as its client sees it. Behind a proxy that terminates TLS it begins with `http` although the
+/// client used `https`.
 ///
-/// `None` without a host, or with one that is more than an authority: the URL that a client signs must not end with
-/// another one than is meant.
+/// `None` without a host, or if the host is not just an authority: otherwise the URL could end differently from the
+/// one that a client has signed.
 ///
 /// ```
 /// use openagents_host::http::{Body, request_url};
@@ -46,7 +47,7 @@ pub fn is_websocket_upgrade(headers: &HeaderMap) -> bool {
 /// ```
 #[must_use]
 pub fn request_url(parts: &Parts) -> Option<String> {
-    // A client that names the host in the request line means that one (RFC 9112).
+    // A host in the request line takes precedence (RFC 9112).
     let host = match parts.uri.authority() {
         Some(authority) => authority.as_str(),
         None => header_text(&parts.headers, &header::HOST),
@@ -59,8 +60,8 @@ pub fn request_url(parts: &Parts) -> Option<String> {
     Some(format!("{scheme}://{host}{path}"))
 }
 
-/// Leaves out the body of a response where HTTP allows none: after HEAD, where its length stays, and where the status is one
-/// without.
+/// Removes the body of a response if HTTP does not allow one: after HEAD (its length is kept), and with certain status
+/// codes.
 #[must_use]
 pub(crate) fn without_forbidden_body(mut response: Response, method: &Method) -> Response {
     let status = response.status();

@@ -1,11 +1,11 @@
-//! The `Range` header: requests for a part of the bytes (RFC 9110, 14).
+//! The `Range` header: requests for a range of bytes (RFC 9110, 14).
 
 use http::Method;
 use http::header::{self, HeaderMap, HeaderValue};
 
 use super::conditional::{Validators, range_applies};
 
-/// A part of a representation, from its first byte to its last.
+/// A range of bytes in a representation, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ByteRange {
     first: u64,
@@ -25,49 +25,49 @@ impl ByteRange {
         self.last
     }
 
-    /// How many bytes there are.
+    /// The number of bytes.
     #[must_use]
     pub fn length(self) -> u64 {
         self.last.saturating_sub(self.first).saturating_add(1)
     }
 
-    /// The `Content-Range` of a response (206) with this part of `length` bytes.
+    /// The `Content-Range` of a response (206) with this range, out of `length` bytes.
     #[must_use]
     pub fn content_range(self, length: u64) -> HeaderValue {
         content_range(&format!("bytes {}-{}/{length}", self.first, self.last))
     }
 }
 
-/// The `Content-Range` of a response (416) to a range outside of the `length` bytes that there are.
+/// The `Content-Range` of a response (416) to a range outside of the `length` bytes.
 #[must_use]
 pub fn unsatisfied_content_range(length: u64) -> HeaderValue {
     content_range(&format!("bytes */{length}"))
 }
 
 fn content_range(text: &str) -> HeaderValue {
-    // Digits and ASCII always make a value.
+    // Digits and ASCII always form a valid value.
     HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("bytes */*"))
 }
 
-/// Which bytes a request is for.
+/// The bytes that a request selects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Selection {
     /// All of them (200).
     Whole,
-    /// One part (206).
+    /// One range (206).
     Part(ByteRange),
-    /// None that there are (416).
+    /// A range outside of the representation (416).
     Unsatisfiable,
 }
 
-/// Which of `length` bytes a request is for, once its other preconditions hold.
+/// Which of `length` bytes a request selects, after its other preconditions were evaluated.
 ///
-/// As RFC 9110 allows, several ranges at once are answered with the whole, and so is everything that is not understood.
+/// Several ranges at once are answered with the whole, as RFC 9110 allows, and so are invalid headers.
 #[must_use]
 pub fn select(method: &Method, headers: &HeaderMap, current: &Validators, length: u64) -> Selection {
     let mut ranges = headers.get_all(header::RANGE).iter();
     let (Some(range), None) = (ranges.next(), ranges.next()) else { return Selection::Whole };
-    // A range means something for GET only.
+    // A range is defined for GET only.
     if method != Method::GET || !range_applies(headers, current) {
         return Selection::Whole;
     }
@@ -78,7 +78,7 @@ fn parse(range: &str, length: u64) -> Selection {
     one_range(range, length).unwrap_or(Selection::Whole)
 }
 
-/// `None` if it is not one range of bytes.
+/// `None` if it is not a single range of bytes.
 fn one_range(range: &str, length: u64) -> Option<Selection> {
     let (unit, ranges) = range.split_once('=')?;
     if !unit.trim().eq_ignore_ascii_case("bytes") {
@@ -97,7 +97,7 @@ fn one_range(range: &str, length: u64) -> Option<Selection> {
             if suffix == 0 {
                 return Some(Selection::Unsatisfiable);
             }
-            // The last bytes of nothing are nothing, which no `Content-Range` can say.
+            // The last bytes of an empty representation cannot be expressed in `Content-Range`.
             (length.saturating_sub(suffix), end?)
         }
         (first, "") => (number(first)?, u64::MAX),
@@ -112,7 +112,7 @@ fn one_range(range: &str, length: u64) -> Option<Selection> {
     })
 }
 
-/// Digits and nothing else; more than fits is as much as fits.
+/// Parses digits only; saturates.
 fn number(digits: &str) -> Option<u64> {
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;

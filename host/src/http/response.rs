@@ -1,4 +1,5 @@
-//! The responses that every HTTP server gives: text, JSON, nothing, errors, and the headers that let any page read them.
+//! The responses that every HTTP server needs: text, JSON, no body, errors, and the headers that let any web page read
+//! them.
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -16,10 +17,10 @@ pub const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-
 /// The `Content-Type` of JSON.
 pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// What every response has: any page may read it (CORS; NIP-11 and NIP-05 ask for it), and no browser takes it for something
-/// to run.
+/// The headers of every response: any web page may read it (CORS, as NIP-11 and NIP-05 require), and browsers must not
+/// guess its type.
 ///
-/// `authorization` has to be named: CORS does not count it among `*`.
+/// `authorization` must be listed explicitly, because in CORS it is not covered by `*`.
 pub const COMMON_HEADERS: [(HeaderName, &str); 5] = [
     (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
     (header::ACCESS_CONTROL_ALLOW_HEADERS, "*, authorization"),
@@ -28,7 +29,7 @@ pub const COMMON_HEADERS: [(HeaderName, &str); 5] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
 ];
 
-/// A response with a body of this type. The body may be empty; [`empty`] has no type either.
+/// A response with a body of this type. For a response without a type, use [`empty`].
 #[must_use]
 pub fn bytes(status: StatusCode, content_type: HeaderValue, body: impl Into<Bytes>) -> Response {
     typed(status, content_type, body.into())
@@ -40,7 +41,7 @@ pub fn text(status: StatusCode, text: impl Into<Bytes>) -> Response {
     typed(status, TEXT, text.into())
 }
 
-/// JSON that is written already.
+/// A response with this JSON.
 #[must_use]
 pub fn json(status: StatusCode, json: impl Into<Bytes>) -> Response {
     typed(status, JSON, json.into())
@@ -54,13 +55,13 @@ pub fn empty(status: StatusCode) -> Response {
     response
 }
 
-/// An error as a line of text: what is wrong, and what to do about it.
+/// An error as a line of text: what is wrong and how to fix it.
 #[must_use]
 pub fn error(status: StatusCode, reason: &str) -> Response {
     text(status, format!("{}\n", reason.trim_end()))
 }
 
-/// The response to `OPTIONS`, by which a browser asks before it sends a request of its own (CORS).
+/// The response to `OPTIONS`, the CORS preflight request.
 #[must_use]
 pub fn preflight() -> Response {
     let mut response = empty(StatusCode::NO_CONTENT);
@@ -68,7 +69,7 @@ pub fn preflight() -> Response {
     response
 }
 
-/// The client has this version already (304).
+/// The client already has this version (304).
 #[must_use]
 pub fn not_modified(current: &Validators) -> Response {
     let mut response = empty(StatusCode::NOT_MODIFIED);
@@ -76,10 +77,10 @@ pub fn not_modified(current: &Validators) -> Response {
     response
 }
 
-/// The range that was asked for is outside of the `length` bytes that there are (416).
+/// The requested range is outside of the `length` bytes (416).
 #[must_use]
 pub fn range_not_satisfiable(length: u64) -> Response {
-    let reason = format!("There are {length} bytes here: ask for a range within them.");
+    let reason = format!("There are {length} bytes: request a range within them.");
     with_header(
         error(StatusCode::RANGE_NOT_SATISFIABLE, &reason),
         header::CONTENT_RANGE,
@@ -94,13 +95,13 @@ pub fn with_header(mut response: Response, name: HeaderName, value: HeaderValue)
     response
 }
 
-/// Keeps everything between server and client from storing the response.
+/// Forbids all caches to store the response.
 #[must_use]
 pub fn private(response: Response) -> Response {
     with_header(response, header::CACHE_CONTROL, HeaderValue::from_static("no-store"))
 }
 
-/// Sets `ETag` and `Last-Modified`, as far as there are any.
+/// Sets `ETag` and `Last-Modified`, if known.
 pub fn set_validators(headers: &mut HeaderMap, current: &Validators) {
     let etag = current.etag.as_ref().map(|etag| (header::ETAG, etag.to_string()));
     let modified = current.last_modified.map(|time| (header::LAST_MODIFIED, date::format(time)));

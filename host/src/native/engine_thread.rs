@@ -1,4 +1,4 @@
-//! A thread that owns an engine and its database, and commits as many inputs at once as have come in.
+//! The engine thread: owns an engine and its database, and commits the inputs that have arrived in one transaction.
 
 mod commit_watch;
 mod effect_sender;
@@ -19,25 +19,25 @@ use super::{Sqlite, now};
 use crate::port::engine::Engine;
 use crate::port::sql::{Sql, SqlError};
 
-/// With so many inputs at once, or fewer, there is little to do.
+/// Batches of at most this many inputs count as small.
 const SMALL_BATCH: usize = 4;
 
-/// A running engine.
+/// A running engine thread.
 #[must_use = "an engine that is dropped stops"]
 pub struct EngineThread {
     stop: Option<oneshot::Sender<Infallible>>,
     thread: Option<JoinHandle<()>>,
-    /// Closed when the thread has ended, in whatever way.
+    /// Closed when the thread has ended for any reason.
     running: mpsc::Receiver<Infallible>,
 }
 
 impl EngineThread {
-    /// Starts a thread for the engine that `build` makes on it. The effects of inputs that were committed together
-    /// go to `apply` together, in the order of the commits, on this thread or the one that waits for the disk. With
-    /// `forget_memory` the engine [forgets](Engine::forget) after every batch.
+    /// Starts a thread for the engine that `build` creates on it. The effects of a commit are passed to `apply`
+    /// together, in the order of the commits, on this thread or on the one that waits for the disk. With
+    /// `forget_memory`, the engine [forgets](Engine::forget) after every batch.
     ///
     /// # Errors
-    /// When the thread cannot be started, or what `build` says.
+    /// When the thread cannot be started, or `build` fails.
     pub async fn start<E, F>(
         name: &str,
         forget_memory: bool,
@@ -53,10 +53,11 @@ impl EngineThread {
         Self::start_watched(name, forget_memory, CommitWatch::default(), build, apply).await
     }
 
-    /// [Starts](Self::start) an engine whose commits others watch, since they read its database beside it.
+    /// Like [`start`](Self::start), for an engine whose database is also read by other threads, which watch its
+    /// commits.
     ///
     /// # Errors
-    /// When the thread cannot be started, or what `build` says.
+    /// When the thread cannot be started, or `build` fails.
     pub async fn start_watched<E, F>(
         name: &str,
         forget_memory: bool,
@@ -96,17 +97,19 @@ impl EngineThread {
         match build_result.await {
             Ok(Ok(())) => Ok((inputs, Self { stop: Some(stop), thread: Some(thread), running })),
             Ok(Err(error)) => Err(error),
-            Err(_) => Err(std::io::Error::other("the engine's thread ended before it had started").into()),
+            Err(_) => {
+                Err(std::io::Error::other("the engine's thread ended before the engine had started").into())
+            }
         }
     }
 
-    /// Completes when the thread has ended although nobody stopped it: the engine panicked or the disk failed. What was
-    /// let out is safe, and nothing more will be done.
+    /// Completes when the thread has ended without having been stopped: the engine panicked or the disk failed.
+    /// Effects that were sent are durable; no more will follow.
     pub async fn ended(&mut self) {
         while self.running.recv().await.is_some() {}
     }
 
-    /// Lets the engine finish what is queued, then ends its thread.
+    /// Handles the queued inputs, then ends the thread.
     pub async fn stop(mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
@@ -132,7 +135,7 @@ async fn run<E: Engine<Sql = Sqlite>>(
         let alarm = engine.next_alarm();
         let alarm = async {
             match alarm.map(|at| now().until(at)) {
-                // A timer would round "at once" up to a millisecond.
+                // A timer would round zero up to a millisecond.
                 Some(Duration::ZERO) => {}
                 Some(pause) => tokio::time::sleep(pause).await,
                 None => std::future::pending().await,
@@ -147,7 +150,7 @@ async fn run<E: Engine<Sql = Sqlite>>(
                 queue.gather(&mut inputs).await;
             }
             _ = &mut stopped, if !stopping => {
-                // What is queued is still done; then nothing more comes.
+                // Queued inputs are still handled, but no new ones are accepted.
                 stopping = true;
                 queue.close();
                 continue;
@@ -156,22 +159,22 @@ async fn run<E: Engine<Sql = Sqlite>>(
             () = sender.ended() => return,
         }
         let commit = handle_batch(&mut engine, &inputs, sender.commits(), &mut effects);
-        let (few, alone) = (inputs.len() <= SMALL_BATCH, queue.is_empty());
+        let (is_small, alone) = (inputs.len() <= SMALL_BATCH, queue.is_empty());
         inputs.clear();
         queue.release_memory();
         let written = engine.sql().take_written();
         if sender.send(commit, &mut effects, written, alone).is_err() {
             return;
         }
-        engine.sql().checkpoint_if_due(few && alone);
+        engine.sql().checkpoint_if_due(is_small && alone);
         if forget_memory {
             engine.forget(now());
         }
     }
 }
 
-/// Handles the inputs and what is due in one transaction. If that cannot be committed, each input is handled alone, so
-/// that each gets its own answer. Returns the number of the commit.
+/// Handles the inputs, and the alarm if it is due, in one transaction. If that cannot be committed, each input is
+/// handled alone, so that each gets its own answer. Returns the number of the commit.
 fn handle_batch<E: Engine<Sql = Sqlite>>(
     engine: &mut E,
     inputs: &[E::Input],
@@ -188,7 +191,7 @@ fn handle_batch<E: Engine<Sql = Sqlite>>(
         Ok(commits.begin())
     });
     committed.unwrap_or_else(|error| {
-        tracing::warn!(%error, inputs = inputs.len(), "a batch could not be committed; each input is tried alone");
+        tracing::warn!(%error, inputs = inputs.len(), "a batch could not be committed; each input is now handled alone");
         effects.clear();
         engine.rolled_back();
         let commit = commits.begin();
@@ -200,8 +203,8 @@ fn handle_batch<E: Engine<Sql = Sqlite>>(
     })
 }
 
-/// Handles an input in a transaction of its own, so that it is done as a whole. If not even that can be committed, what
-/// its statements say is the answer.
+/// Handles an input in its own transaction, so that it takes effect completely or not at all. If even that cannot be
+/// committed, the effects of the failed attempt are the answer.
 fn handle_alone<E: Engine<Sql = Sqlite>>(
     engine: &mut E,
     sql: &Sqlite,
@@ -265,7 +268,7 @@ mod tests {
         }
 
         fn handle(&mut self, now: Timestamp, input: &i64, effects: &mut Vec<String>) {
-            // What refers to nothing is found out only when it is to be committed.
+            // A foreign key violation is detected only at the commit.
             let table = if *input < 0 { "child" } else { "t" };
             let stored: Result<(), SqlError> =
                 self.sql.execute(&format!("INSERT INTO {table} VALUES (?)"), values![*input]);
@@ -285,7 +288,7 @@ mod tests {
         fn forget(&mut self, _: Timestamp) {}
     }
 
-    /// A counter at work, and what comes of it.
+    /// A running counter and its effects.
     async fn counting() -> (Inputs<i64>, EngineThread, std_mpsc::Receiver<String>) {
         let (sender, effects) = std_mpsc::channel();
         let apply =

@@ -14,7 +14,7 @@ use crate::http::{Body, BodyError, ByteStream, Request, Response};
 
 /// A request that hyper received. It can still be upgraded by `hyper::upgrade::on`.
 ///
-/// An `Upgrade` that `Connection` does not name is for nobody (RFC 9110, 7.8), and taken out.
+/// An `Upgrade` header that `Connection` does not name applies to nobody (RFC 9110, 7.8), so it is removed.
 #[must_use]
 pub fn request(mut request: http::Request<Incoming>) -> Request {
     if !lists(request.headers(), &CONNECTION, UPGRADE.as_str()) {
@@ -44,7 +44,7 @@ impl Stream for IncomingChunks {
         loop {
             match ready!(Pin::new(&mut self.0).poll_frame(context)) {
                 Some(Ok(frame)) => {
-                    // What is no data is a trailer.
+                    // Frames without data are trailers.
                     if let Ok(data) = frame.into_data() {
                         return Poll::Ready(Some(Ok(data)));
                     }
@@ -58,13 +58,13 @@ impl Stream for IncomingChunks {
     }
 }
 
-/// A response as hyper sends it to a request with this `method`: see `without_forbidden_body`.
+/// A response in the form that hyper sends in answer to this `method`: see `without_forbidden_body`.
 #[must_use]
 pub fn response(response: Response, method: &Method) -> http::Response<HyperBody> {
     without_forbidden_body(response, method).map(HyperBody)
 }
 
-/// A [`Body`] for hyper. It is written as it comes, and its length, where it is known, becomes `Content-Length`.
+/// A [`Body`] for hyper. Chunks are sent as they arrive; the length, if known, becomes `Content-Length`.
 #[derive(Debug, Default)]
 pub struct HyperBody(Body);
 
@@ -138,7 +138,7 @@ mod tests {
         }
     }
 
-    /// What a server answers to this, as it is on the wire.
+    /// The bytes that a server sends in answer to this request.
     async fn exchange(sent: &str) -> String {
         let (client, server) = tokio::io::duplex(1 << 16);
         let service = service_fn(async |received| {

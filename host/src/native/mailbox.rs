@@ -1,4 +1,4 @@
-//! Asking an engine thread: an input with a ticket goes in, and the reply comes back to the task that has the ticket.
+//! The mailbox of an engine thread: sends an input with a ticket, and waits for the reply with the same ticket.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::tickets::Tickets;
 use super::{EngineStopped, Inputs};
 
-/// Asks an engine. Clones ask the same one.
+/// Sends requests to an engine. Clones send to the same one.
 pub struct Mailbox<I> {
     inputs: Inputs<I>,
     next: Arc<AtomicU64>,
 }
 
 impl<I> Mailbox<I> {
-    /// Asks the engine that these inputs go to.
+    /// A mailbox for the engine that receives these inputs.
     #[must_use]
     pub fn new(inputs: Inputs<I>) -> Self {
         Self { inputs, next: Arc::new(AtomicU64::new(1)) }
@@ -25,13 +25,13 @@ impl<I> Mailbox<I> {
         &self.inputs
     }
 
-    /// A number that this did not give before, nor to a ticket.
+    /// A number that was used neither by this method nor for a ticket before.
     #[must_use]
     pub fn next_number(&self) -> u64 {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Sends the input that `input` makes for a new ticket, and waits until the ticket is redeemed.
+    /// Creates a ticket, sends the input that `input` makes for it, and waits for the reply.
     ///
     /// # Errors
     /// When the engine has stopped.

@@ -1,4 +1,4 @@
-//! Maintenance of an SQLite file as a whole, which the SQL port refuses: measuring, checking, compacting.
+//! Maintenance of a whole SQLite file, which the SQL port does not allow: sizes, integrity check, compaction.
 
 use std::path::{Path, PathBuf};
 
@@ -7,21 +7,21 @@ use rusqlite::{Connection, OpenFlags};
 use super::sqlite::{OpenError, statement_error};
 use crate::port::sql::SqlError;
 
-/// An SQLite file that is open for maintenance.
+/// An SQLite file opened for maintenance.
 #[derive(Debug)]
 pub struct Maintenance {
     connection: Connection,
     path: PathBuf,
 }
 
-/// The sizes of a database's files and parts, in bytes.
+/// The sizes of a database's files and tables, in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileSizes {
-    /// The database's pages, in the file or still in the write-ahead log.
+    /// The pages of the database, in its file or in the write-ahead log.
     pub database: u64,
-    /// The part of these that is free for new rows.
+    /// Free space for new rows within them.
     pub free: u64,
-    /// The file of the write-ahead log.
+    /// The write-ahead log.
     pub log: u64,
     /// The tables and indexes, the largest first.
     pub parts: Vec<PartSize>,
@@ -32,14 +32,14 @@ pub struct FileSizes {
 pub struct PartSize {
     /// The name of the table or index.
     pub name: String,
-    /// The table that it is, or that it is an index of.
+    /// The table itself, or the table that the index belongs to.
     pub table: String,
     /// The size of its pages, in bytes.
     pub bytes: u64,
 }
 
 impl PartSize {
-    /// Whether it is an index.
+    /// Whether this is an index.
     #[must_use]
     pub fn is_index(&self) -> bool {
         self.name != self.table
@@ -47,20 +47,20 @@ impl PartSize {
 }
 
 impl Maintenance {
-    /// Opens a file to look at it. Another process may be writing to it: what is seen is what was committed when a
-    /// method began.
+    /// Opens a file read-only. Another process may be writing to it: each method sees what was committed when it
+    /// started.
     ///
     /// # Errors
-    /// When the file is not there or cannot be read.
-    pub fn look(path: &Path) -> Result<Self, OpenError> {
+    /// When the file does not exist or cannot be read.
+    pub fn open_read_only(path: &Path) -> Result<Self, OpenError> {
         Self::open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
     }
 
-    /// Opens a file that nobody else has open.
+    /// Opens a file that is not open anywhere else.
     ///
     /// # Errors
-    /// When the file is not there or cannot be written.
-    pub fn take(path: &Path) -> Result<Self, OpenError> {
+    /// When the file does not exist or cannot be written.
+    pub fn open_exclusive(path: &Path) -> Result<Self, OpenError> {
         Self::open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
     }
 
@@ -74,8 +74,8 @@ impl Maintenance {
         }
     }
 
-    /// What is wrong with the file according to SQLite's `integrity_check`, in at most so many sentences; none when it is
-    /// sound: every page is in its place, and every index has exactly the rows of its table.
+    /// The problems found by SQLite's `integrity_check`, at most `at_most`; empty if the file is sound, that is, if
+    /// every page is in order, and every index agrees with its table.
     ///
     /// # Errors
     /// When the file is too damaged to be checked.
@@ -89,7 +89,7 @@ impl Maintenance {
         Ok(said.into_iter().filter(|line| line != "ok").collect())
     }
 
-    /// Measures the database, which reads all of its pages.
+    /// The sizes of the database's parts. Reads all of its pages.
     ///
     /// # Errors
     /// When the file cannot be read.
@@ -124,18 +124,18 @@ impl Maintenance {
         })
     }
 
-    /// Writes the database anew, without gaps, and empties the write-ahead log. It needs as much room again while it
-    /// works. A process that ends in between leaves the file as it was.
+    /// Rewrites the database without gaps, and empties the write-ahead log. Needs as much free disk space as the
+    /// database uses. If the process dies, the file is unchanged.
     ///
     /// # Errors
-    /// When the disk is full, or somebody else has the file open.
+    /// When the disk is full, or the file is open elsewhere.
     pub fn compact(&self) -> Result<(), SqlError> {
         self.empty_log()?;
         self.connection.execute_batch("VACUUM").map_err(statement_error)?;
         self.empty_log()
     }
 
-    /// Brings what is in the write-ahead log into the file.
+    /// Moves the content of the write-ahead log into the file.
     fn empty_log(&self) -> Result<(), SqlError> {
         let is_busy: Result<bool, _> =
             self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| row.get(0));
@@ -172,7 +172,7 @@ mod tests {
     fn measures_while_somebody_writes() {
         let folder = tempfile::tempdir().unwrap();
         let (path, _open) = filled(&folder);
-        let sizes = Maintenance::look(&path).unwrap().sizes().unwrap();
+        let sizes = Maintenance::open_read_only(&path).unwrap().sizes().unwrap();
         let part = |name: &str| sizes.parts.iter().find(|part| part.name == name).unwrap();
         assert!(part("t").bytes > 400_000 && !part("t").is_index(), "{sizes:?}");
         assert!(part("by_s").bytes > 400_000 && part("by_s").table == "t", "{sizes:?}");
@@ -185,7 +185,7 @@ mod tests {
         let (path, sqlite) = filled(&folder);
         sqlite.execute("DELETE FROM t WHERE i >= 10", &[]).unwrap();
         drop(sqlite);
-        let maintenance = Maintenance::take(&path).unwrap();
+        let maintenance = Maintenance::open_exclusive(&path).unwrap();
         let before = maintenance.sizes().unwrap();
         assert!(before.free > 400_000, "{before:?}");
         maintenance.compact().unwrap();
@@ -201,7 +201,7 @@ mod tests {
         let (path, sqlite) = filled(&folder);
         let read: Result<(), crate::port::sql::SqlError> = sqlite.transaction(|| {
             sqlite.first::<(i64,)>("SELECT count(*) FROM t", &[])?;
-            let maintenance = Maintenance::take(&path).unwrap();
+            let maintenance = Maintenance::open_exclusive(&path).unwrap();
             maintenance.connection.busy_timeout(std::time::Duration::from_millis(10)).unwrap();
             assert!(maintenance.compact().is_err());
             Ok(())
@@ -214,10 +214,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (path, sqlite) = filled(&folder);
         drop(sqlite);
-        let maintenance = Maintenance::take(&path).unwrap();
+        let maintenance = Maintenance::open_exclusive(&path).unwrap();
         assert_eq!(maintenance.problems(10).unwrap(), Vec::<String>::new());
         drop(maintenance);
-        // A row is added while the index is not known.
+        // Adds a row while the index is hidden.
         for step in [
             "CREATE TABLE kept AS SELECT * FROM sqlite_schema WHERE name = 'by_s';
              PRAGMA writable_schema = ON;
@@ -225,9 +225,9 @@ mod tests {
             "INSERT INTO t VALUES (-1, 'not in the index')",
             "PRAGMA writable_schema = ON; INSERT INTO sqlite_schema SELECT * FROM kept",
         ] {
-            Maintenance::take(&path).unwrap().connection.execute_batch(step).unwrap();
+            Maintenance::open_exclusive(&path).unwrap().connection.execute_batch(step).unwrap();
         }
-        let problems = Maintenance::look(&path).unwrap().problems(10).unwrap();
+        let problems = Maintenance::open_read_only(&path).unwrap().problems(10).unwrap();
         assert!(problems.iter().any(|problem| problem.contains("by_s")), "{problems:?}");
     }
 
@@ -235,7 +235,9 @@ mod tests {
     fn makes_no_file() {
         let folder = tempfile::tempdir().unwrap();
         let missing = folder.path().join("missing.sqlite");
-        assert!(Maintenance::look(&missing).is_err() && Maintenance::take(&missing).is_err());
+        assert!(
+            Maintenance::open_read_only(&missing).is_err() && Maintenance::open_exclusive(&missing).is_err()
+        );
         assert!(!missing.exists());
     }
 }

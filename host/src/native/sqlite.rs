@@ -1,4 +1,4 @@
-//! The SQL port on an SQLite file, as strict as a Durable Object's database.
+//! The SQL port on an SQLite file, with the restrictions of a Durable Object's database.
 
 mod checkpoint;
 mod log;
@@ -21,13 +21,13 @@ use crate::port::sql::{Columns, MAX_INTEGER, NextRow, Row, Sql, SqlError, Value}
 use self::checkpoint::Checkpoint;
 use self::log_state::LogState;
 
-/// What a commit survives once it has returned. In either case the file is intact after a crash.
+/// What a commit survives. In any case, the file is intact after a crash.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Durability {
     /// A power failure: the data is on the disk.
     #[default]
     Full,
-    /// The end of the process, however sudden. Faster, but a power failure may lose the last commits.
+    /// The end of the process, however sudden. Faster, but a power failure may lose the latest commits.
     Process,
 }
 
@@ -42,7 +42,7 @@ pub struct OpenError {
     error: rusqlite::Error,
 }
 
-/// The writer's page cache, in KiB: writes mostly go to rows that are keyed by hashes, which are all over the file.
+/// The writer's page cache, in KiB. Rows are keyed by hashes, so writes are scattered over the whole file.
 const CACHE_KIB: i64 = 16 * 1024;
 
 /// Each reader's page cache, in KiB.
@@ -54,23 +54,23 @@ impl OpenError {
     }
 }
 
-/// The step limit that stands for none.
+/// The step limit that means no limit.
 const UNLIMITED: u32 = u32::MAX;
 
-/// How long a statement waits for a lock that another process or connection holds.
+/// How long a statement waits for a lock held by another process or connection.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// An open SQLite database. Clones share the connection; it stays on its thread.
+/// An open SQLite database. Clones share the connection, which stays on its thread.
 #[derive(Clone)]
 pub struct Sqlite {
     connection: Rc<Connection>,
-    /// Set while this type itself begins or ends a transaction, which nobody else may.
+    /// Set while this type itself begins or ends a transaction, which nothing else may do.
     own_statement: Arc<AtomicBool>,
-    /// How many transactions are open within each other.
+    /// The current nesting depth of transactions.
     depth: Rc<AtomicU32>,
     log: Arc<LogState>,
     checkpoint: Rc<Checkpoint>,
-    /// How many thousand steps of SQLite's virtual machine statements may still take.
+    /// How many thousand steps of SQLite's virtual machine are left for reading.
     steps: Arc<AtomicU32>,
 }
 
@@ -85,10 +85,10 @@ impl Sqlite {
             .map_err(|error| OpenError::new(path, error))
     }
 
-    /// Opens a file for reading, also while another process writes to it.
+    /// Opens a file read-only, even while another process writes to it.
     ///
     /// # Errors
-    /// When the file is not there, cannot be read, or is not an SQLite database.
+    /// When the file does not exist, cannot be read, or is not an SQLite database.
     pub fn open_read_only(path: &Path) -> Result<Self, OpenError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         Connection::open_with_flags(path, flags)
@@ -99,7 +99,7 @@ impl Sqlite {
     /// A database in memory, for tests.
     ///
     /// # Errors
-    /// When SQLite has no memory.
+    /// When there is not enough memory.
     pub fn in_memory() -> Result<Self, OpenError> {
         Connection::open_in_memory()
             .and_then(|connection| Self::configure(connection, Durability::Process))
@@ -109,13 +109,13 @@ impl Sqlite {
     fn configure(mut connection: Connection, durability: Durability) -> Result<Self, rusqlite::Error> {
         connection.busy_timeout(BUSY_TIMEOUT)?;
         if connection.is_readonly("main")? {
-            // There may be several, and the system keeps what all of them read.
+            // There may be several readers, and the operating system's cache is shared by all of them.
             connection.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;
         } else {
             connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
             connection.pragma_update(None, "journal_mode", "WAL")?;
         }
-        // Without this, SQLite plans some statements anew for each value that is bound.
+        // Without this, SQLite prepares some statements again for each bound value.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         connection.pragma_update(
             None,
@@ -161,7 +161,7 @@ impl Sqlite {
         self.own(|connection| connection.prepare_cached(statement)?.execute(())).map(drop)
     }
 
-    /// Does what only this type itself may do.
+    /// Runs work that the authorizer allows only to this type.
     fn own<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, SqlError> {
         self.own_statement.store(true, Ordering::Relaxed);
         let done = work(&self.connection);
@@ -201,7 +201,7 @@ impl Sql for Sqlite {
 
     fn transaction<T, E: From<SqlError>>(&self, body: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
         let (begin, commit) = match self.depth.load(Ordering::Relaxed) {
-            // Whoever only reads sees one moment from here on, and waits for nobody.
+            // A read-only connection sees a snapshot from here on, and waits for nobody.
             0 if self.connection.is_readonly("main").unwrap_or(false) => ("BEGIN", "COMMIT"),
             0 => ("BEGIN IMMEDIATE", "COMMIT"),
             _ => ("SAVEPOINT inner_transaction", "RELEASE inner_transaction"),
@@ -229,7 +229,7 @@ impl Sql for Sqlite {
     }
 }
 
-/// Counts a thousand steps; whether there were none left.
+/// Counts a thousand steps; returns whether the limit is reached.
 fn take_step(left: &AtomicU32) -> bool {
     match left.load(Ordering::Relaxed) {
         UNLIMITED => false,
@@ -241,7 +241,7 @@ fn take_step(left: &AtomicU32) -> bool {
     }
 }
 
-/// Takes a limit away: also when what it was for panics.
+/// Removes a step limit when dropped, even after a panic.
 struct Limited<'a>(&'a AtomicU32);
 
 impl Drop for Limited<'_> {
@@ -250,7 +250,7 @@ impl Drop for Limited<'_> {
     }
 }
 
-/// Undoes its transaction unless it was committed: also when the body panics.
+/// Rolls back its transaction when dropped unless it was committed, even after a panic.
 struct OpenTransaction<'a> {
     sqlite: &'a Sqlite,
     committed: bool,
@@ -271,7 +271,7 @@ impl Drop for OpenTransaction<'_> {
     fn drop(&mut self) {
         let outer = self.sqlite.depth.fetch_sub(1, Ordering::Relaxed) == 1;
         if !self.committed {
-            // SQLite may have rolled back by itself (a full disk): then there is nothing left to undo.
+            // SQLite may have rolled back already (for example when the disk is full).
             let _ = if outer {
                 self.sqlite.transaction_statement("ROLLBACK")
             } else {
@@ -283,7 +283,7 @@ impl Drop for OpenTransaction<'_> {
     }
 }
 
-/// Refuses what a Durable Object's SQL refuses.
+/// Refuses everything that a Durable Object's SQL refuses.
 fn authorize(action: &AuthAction<'_>, own_statement: &AtomicBool) -> Authorization {
     const PRAGMAS: [&str; 9] = [
         "table_info",
@@ -315,7 +315,7 @@ fn authorize(action: &AuthAction<'_>, own_statement: &AtomicBool) -> Authorizati
     if allowed { Authorization::Allow } else { Authorization::Deny }
 }
 
-/// Binds a value as a Durable Object does: numbers are reals.
+/// Binds a value as a Durable Object does, with numbers as reals.
 struct Bound<'a>(Value<'a>);
 
 impl ToSql for Bound<'_> {
@@ -404,7 +404,7 @@ mod tests {
         assert_eq!(reader.first::<(i64,)>("SELECT count(*) FROM t", &[]).unwrap(), Some((2,)));
         reader.batch("CREATE TABLE IF NOT EXISTS t (i INTEGER) STRICT").unwrap();
         assert!(reader.execute("INSERT INTO t VALUES (3)", &[]).is_err());
-        // A transaction sees one moment.
+        // A transaction sees a snapshot.
         let seen: Result<_, SqlError> = reader.transaction(|| {
             let before = reader.first::<(i64,)>("SELECT count(*) FROM t", &[])?;
             writer.execute("INSERT INTO t VALUES (4)", &[])?;
@@ -412,7 +412,7 @@ mod tests {
         });
         assert_eq!(seen.unwrap(), (Some((2,)), Some((2,))));
 
-        // One that was never written ahead can be read as well.
+        // A database that was never in WAL mode can be read as well.
         let other = folder.path().join("other.sqlite");
         super::Connection::open(&other).unwrap().execute_batch("CREATE TABLE t (i INTEGER)").unwrap();
         assert!(Sqlite::open_read_only(&other).is_ok());

@@ -1,22 +1,22 @@
-//! Tickets: which task waits for which reply of an engine.
+//! Tickets: which task waits for which reply of an engine thread.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-/// The tasks that wait for a reply, each under the number of its ticket. Clones share them.
+/// The tasks that wait for a reply, by the number of their ticket. Clones share them.
 pub struct Tickets<T>(Arc<Mutex<HashMap<u64, oneshot::Sender<T>>>>);
 
 impl<T> Tickets<T> {
-    /// Issues the ticket with this number.
+    /// Issues a ticket with this number.
     pub(super) fn issue(&self, ticket: u64) -> oneshot::Receiver<T> {
         let (sender, reply) = oneshot::channel();
         self.waiting().insert(ticket, sender);
         reply
     }
 
-    /// Gives the reply to the task that has the ticket, if it still waits.
+    /// Passes the reply to the task with this ticket, if it is still waiting.
     pub fn redeem(&self, ticket: u64, reply: T) {
         let waiting = self.waiting().remove(&ticket);
         if let Some(waiting) = waiting {
@@ -24,7 +24,7 @@ impl<T> Tickets<T> {
         }
     }
 
-    /// Takes back a ticket that will not be redeemed.
+    /// Withdraws a ticket that will not be redeemed.
     pub(super) fn withdraw(&self, ticket: u64) {
         self.waiting().remove(&ticket);
     }

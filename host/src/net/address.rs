@@ -1,20 +1,20 @@
 //! SSRF protection: which URLs and IP addresses may be reached.
 //!
-//! An agent fetches what strangers name in their jobs. Without this check a job could make it read the metadata
-//! service of its cloud (169.254.169.254), or the database beside it.
+//! An agent fetches URLs that strangers name in their jobs. Without this check, a job could read the metadata service
+//! of the cloud (169.254.169.254) or a database in the same network.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use url::{Host, Url};
 
-/// Which addresses a request may reach.
+/// The addresses that a request may reach.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Reach {
-    /// Only what anybody on the internet can reach, and only encrypted.
+    /// Only addresses that are public on the internet, and only with encryption.
     #[default]
     Public,
-    /// Anything, this machine included, with or without encryption. For addresses that the operator configured, and for
-    /// tests; never for what a customer names.
+    /// All addresses, including this machine, with or without encryption. For addresses that the operator has
+    /// configured and for tests; never for those named by a customer.
     Anywhere,
 }
 
@@ -33,18 +33,18 @@ pub enum AddressError {
     /// It is not an absolute URL with a host.
     #[error("expected an absolute URL: {0}")]
     Form(String),
-    /// A scheme that is not accepted here, or one without encryption.
+    /// A scheme that is not accepted, or that has no encryption.
     #[error("expected a URL that begins with {expected}, found `{found}:`")]
     Scheme {
-        /// The schemes that are accepted here.
+        /// The accepted schemes.
         expected: String,
         /// The scheme of the URL.
         found: String,
     },
-    /// `https://user:password@…`. The URL is not repeated: it holds a secret.
+    /// A URL with a user name or password. It is not repeated in the message, because it holds a secret.
     #[error("a URL with a user name or a password is not accepted")]
     Credentials,
-    /// The host is in a private network, or in none.
+    /// The host is not public.
     #[error("`{host}` is not a public host")]
     Host {
         /// The host of the URL.
@@ -56,7 +56,7 @@ pub enum AddressError {
         /// The port of the URL.
         port: u16,
     },
-    /// The name is public, but resolves to no public address.
+    /// The name is public but resolves only to addresses that are not.
     #[error("`{host}` has no public address")]
     Resolved {
         /// The host of the URL.
@@ -64,13 +64,13 @@ pub enum AddressError {
     },
 }
 
-/// Reads a URL and checks that it may be reached.
+/// Parses a URL and checks that it may be reached.
 ///
-/// `schemes` are the ones that the caller can speak, such as `["https", "http"]`; those without encryption (`http`, `ws`)
-/// are refused under [`Reach::Public`] even when listed. Under [`Reach::Public`] the host must be public: no name of a
-/// local network, and no IP address that is private, local or reserved, also if it is embedded in another (IPv4-mapped,
-/// 6to4, NAT64). What a name resolves to is not known here: natively it is checked when connecting, and Workers cannot
-/// reach a private network.
+/// `schemes` are those that the caller supports, such as `["https", "http"]`. Under [`Reach::Public`], schemes without
+/// encryption (`http`, `ws`) are refused even if listed, and the host must be public: not a name in a local network,
+/// and not an IP address that is private, local or reserved, even if it is embedded in another address (IPv4-mapped,
+/// 6to4, NAT64). The addresses that a name resolves to are not known here: natively they are checked when connecting,
+/// and Workers cannot reach private networks.
 ///
 /// ```
 /// use openagents_host::net::{Reach, public_url};
@@ -82,14 +82,14 @@ pub enum AddressError {
 /// ```
 ///
 /// # Errors
-/// Says which rule it breaks.
+/// Which rule the URL violates.
 pub fn public_url(url: &str, schemes: &[&str], reach: Reach) -> Result<Url, AddressError> {
     let url = Url::parse(url).map_err(|error| AddressError::Form(error.to_string()))?;
     check(&url, schemes, reach)?;
     Ok(url)
 }
 
-/// The check of [`public_url`] for a URL that is parsed already, such as the target of a redirect.
+/// The check of [`public_url`] for a parsed URL, such as the target of a redirect.
 pub(crate) fn check(url: &Url, schemes: &[&str], reach: Reach) -> Result<(), AddressError> {
     let accepted = || schemes.iter().filter(|scheme| reach == Reach::Anywhere || is_encrypted(scheme));
     if !accepted().any(|scheme| *scheme == url.scheme()) {
@@ -121,8 +121,8 @@ fn is_encrypted(scheme: &str) -> bool {
     matches!(scheme, "https" | "wss")
 }
 
-/// Names with these endings are given out by a local network, or not at all (RFC 6761, RFC 6762, RFC 7686, RFC 8375, and
-/// what is in wide use without an RFC).
+/// Names with these endings belong to local networks or do not exist (RFC 6761, RFC 6762, RFC 7686, RFC 8375, and
+/// common ones without an RFC).
 const LOCAL_NAMES: [&str; 14] = [
     "localhost",
     "localdomain",
@@ -140,14 +140,14 @@ const LOCAL_NAMES: [&str; 14] = [
     "alt",
 ];
 
-/// `name` is in the form that the `url` crate gives it: lower case, and never a spelling of an IPv4 address.
+/// `name` is normalized by the `url` crate: lower case, and never an IPv4 address.
 fn is_public_name(name: &str) -> bool {
-    // The dot at the end only makes the name absolute.
+    // A trailing dot only makes the name absolute.
     let name = name.strip_suffix('.').unwrap_or(name);
     let local = LOCAL_NAMES
         .iter()
         .any(|end| name.strip_suffix(end).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')));
-    // A name without a dot is completed from the machine's search list.
+    // A name without a dot is resolved through the machine's search list.
     name.contains('.') && !name.split('.').any(str::is_empty) && !local
 }
 
@@ -176,8 +176,8 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
     )
 }
 
-/// Of IPv6, only what is handed out as global unicast (2000::/3), without its special purposes; an address that wraps an
-/// IPv4 address is as public as that one.
+/// Of IPv6, only global unicast addresses (2000::/3) without the special purposes among them. An address that embeds
+/// an IPv4 address is public if that one is.
 fn is_public_v6(address: Ipv6Addr) -> bool {
     match address.segments() {
         [0, 0, 0, 0, 0, 0xffff, high, low]            // IPv4-mapped

@@ -1,29 +1,29 @@
-//! Why an HTTP request or a WebSocket failed.
+//! Errors of HTTP requests and WebSockets.
 
 use std::time::Duration;
 
 use super::address::AddressError;
 
-/// The largest message that a WebSocket takes, in bytes.
+/// The largest message that a WebSocket accepts, in bytes.
 pub const MAX_MESSAGE_BYTES: usize = 2_000_000;
 
-/// Why there is no response.
+/// Why a request failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FetchError {
     /// The URL, or one that it redirects to, may not be reached.
     #[error(transparent)]
     Address(#[from] AddressError),
-    /// A header that is malformed, or that the caller may not set.
+    /// A header is malformed, or one that the caller may not set.
     #[error("the header `{name}` cannot be sent")]
     Header {
-        /// The header's name.
+        /// The name of the header.
         name: String,
     },
     /// There were too many redirects.
     #[error("more than {limit} redirects")]
     Redirects {
-        /// How many redirects are followed.
+        /// The maximum number of redirects.
         limit: usize,
     },
     /// The body is larger than the limit.
@@ -32,46 +32,46 @@ pub enum FetchError {
         /// The limit, in bytes.
         limit: usize,
     },
-    /// It was not done in time.
+    /// The response was not complete in time.
     #[error("no complete response within {after:?}")]
     Timeout {
-        /// The limit.
+        /// The time limit.
         after: Duration,
     },
-    /// The connection could not be made, or did not hold.
+    /// The connection failed.
     #[error("the request failed: {0}")]
     Network(String),
 }
 
-/// Why a socket cannot be had or used.
+/// Why a WebSocket could not be opened or has failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SocketError {
     /// The URL may not be reached.
     #[error(transparent)]
     Address(#[from] AddressError),
-    /// The other side answers, but not as a WebSocket.
+    /// The server did not accept the WebSocket.
     #[error("expected a WebSocket, the server answered with HTTP status {status}")]
     Refused {
-        /// Its HTTP status.
+        /// The HTTP status of its response.
         status: u16,
     },
-    /// It was not connected, or a message was not taken, in time.
+    /// Connecting, or sending a message, took too long.
     #[error("no progress on the WebSocket within {after:?}")]
     Timeout {
-        /// The limit.
+        /// The time limit.
         after: Duration,
     },
-    /// A message, or what has come in and was not yet read, is larger than the limit.
+    /// A message is larger than the limit, or the unread messages together are.
     #[error("the other side sent more than {limit} bytes")]
     TooLarge {
         /// The limit, in bytes.
         limit: usize,
     },
-    /// The socket has ended.
+    /// The socket is closed.
     #[error("the WebSocket is closed")]
     Closed,
-    /// The connection could not be made, or did not hold.
+    /// The connection failed.
     #[error("the WebSocket failed: {0}")]
     Network(String),
 }

@@ -1,4 +1,4 @@
-//! One HTTP request to one address and the head of its response: what each host carries out.
+//! One HTTP request to one address, and the head of its response: the interface that each host implements.
 
 use http::header::HeaderMap;
 use url::Url;
@@ -6,14 +6,14 @@ use url::Url;
 /// The method of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Method {
-    /// Reads a resource.
+    /// Retrieves a resource.
     #[default]
     Get,
-    /// Sends something to a resource.
+    /// Sends data to a resource.
     Post,
 }
 
-/// One request to one address. Redirects are not followed.
+/// One request to one address, without following redirects.
 pub(crate) struct Exchange {
     pub(crate) method: Method,
     pub(crate) url: Url,
@@ -21,8 +21,8 @@ pub(crate) struct Exchange {
     pub(crate) body: Vec<u8>,
 }
 
-/// The head of a response, and the host's body to read the rest from.
-pub(crate) struct Response<B> {
+/// The head of a response, and the host's type for reading its body.
+pub(crate) struct ExchangeResponse<B> {
     pub(crate) status: u16,
     pub(crate) location: Option<String>,
     pub(crate) content_type: Option<String>,

@@ -1,4 +1,4 @@
-//! HTTP requests of a client, with limits on everything that the server chooses: size, time, redirects.
+//! HTTP requests as a client, with limits on everything that the server controls: size, time, redirects.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -8,12 +8,12 @@ use url::Url;
 
 use super::address::{self, AddressError, Reach, public_url};
 use super::error::FetchError;
-use super::exchange::{Exchange, Method, Response};
+use super::exchange::{Exchange, ExchangeResponse, Method};
 use super::platform::{self, timeout};
 
 const SCHEMES: [&str; 2] = ["https", "http"];
 
-/// Headers of the message's framing, which the caller may not set.
+/// Headers that frame the message, which the caller may not set.
 const FRAMING: [HeaderName; 8] = [
     header::CONNECTION,
     header::CONTENT_LENGTH,
@@ -25,7 +25,7 @@ const FRAMING: [HeaderName; 8] = [
     header::UPGRADE,
 ];
 
-/// The caller's headers that are also sent to another origin after a redirect. Any other could hold a secret.
+/// Headers that are also sent to another origin after a redirect. All others might contain a secret.
 const FOR_EVERY_ORIGIN: [HeaderName; 5] = [
     header::ACCEPT,
     header::ACCEPT_LANGUAGE,
@@ -37,13 +37,13 @@ const FOR_EVERY_ORIGIN: [HeaderName; 5] = [
 /// The limits of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FetchLimits {
-    /// Which addresses may be reached, redirects included.
+    /// Which addresses may be reached, including targets of redirects.
     pub reach: Reach,
-    /// The largest response body, in bytes.
+    /// The maximum size of the response body, in bytes.
     pub max_bytes: usize,
     /// The time limit, from resolving the name to the last byte of the body.
     pub timeout: Duration,
-    /// How many redirects are followed.
+    /// The maximum number of redirects.
     pub max_redirects: usize,
 }
 
@@ -59,7 +59,7 @@ impl Default for FetchLimits {
     }
 }
 
-/// A request to be made by [`fetch`].
+/// A request for [`fetch`].
 ///
 /// ```
 /// use openagents_host::net::FetchRequest;
@@ -75,7 +75,7 @@ pub struct FetchRequest {
     pub method: Method,
     /// The absolute URL.
     pub url: String,
-    /// Names and values. A redirect to another origin is followed without those that could hold a secret.
+    /// Names and values. After a redirect to another origin, headers that might contain a secret are left out.
     pub headers: Vec<(String, String)>,
     /// The body; empty for a GET.
     pub body: Vec<u8>,
@@ -84,13 +84,13 @@ pub struct FetchRequest {
 }
 
 impl FetchRequest {
-    /// Reads what is at `url`.
+    /// A GET request for `url`.
     pub fn get(url: impl Into<String>) -> Self {
         let limits = FetchLimits::default();
         Self { method: Method::Get, url: url.into(), headers: Vec::new(), body: Vec::new(), limits }
     }
 
-    /// Sends `body` to `url`.
+    /// A POST request that sends `body` to `url`.
     pub fn post(url: impl Into<String>, body: impl Into<Vec<u8>>) -> Self {
         Self { method: Method::Post, body: body.into(), ..Self::get(url) }
     }
@@ -111,7 +111,7 @@ impl FetchRequest {
 }
 
 impl std::fmt::Debug for FetchRequest {
-    /// Shows neither the values of headers nor the body: they hold keys.
+    /// Leaves out header values and the body, because they may contain keys.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let names: Vec<_> = self.headers.iter().map(|(name, _)| name).collect();
         f.debug_struct("FetchRequest")
@@ -124,7 +124,7 @@ impl std::fmt::Debug for FetchRequest {
     }
 }
 
-/// A response, whatever its status.
+/// A response with any status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fetched {
     /// The HTTP status, such as 200.
@@ -133,28 +133,28 @@ pub struct Fetched {
     pub content_type: Option<String>,
     /// The whole body.
     pub body: Vec<u8>,
-    /// The URL that it came from, after redirects.
+    /// The URL of the response, after redirects.
     pub url: Url,
 }
 
 impl Fetched {
-    /// Whether the status is one of success (2xx).
+    /// Whether the status is a success (2xx).
     #[must_use]
     pub fn is_success(&self) -> bool {
         matches!(self.status, 200..=299)
     }
 
-    /// The body as UTF-8, with `�` for what is not.
+    /// The body as UTF-8, with `�` in place of invalid bytes.
     #[must_use]
     pub fn text(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(&self.body)
     }
 }
 
-/// Makes a request and reads the whole response within the request's [`FetchLimits`].
+/// Makes a request and reads the whole response, within the request's [`FetchLimits`].
 ///
-/// Every address on the way, also of redirects, is checked by [`public_url`], and natively again after its name was
-/// resolved. A status such as 404 is no error: see [`Fetched::status`].
+/// Every address, including those of redirects, is checked by [`public_url`], and natively also after name resolution.
+/// A status such as 404 is not an error: see [`Fetched::status`].
 ///
 /// # Errors
 /// When an address may not be reached, a limit is exceeded, or the connection fails.
@@ -182,14 +182,14 @@ impl Exchange {
         let mut headers = HeaderMap::new();
         for (name, value) in request.headers {
             let checked = HeaderName::try_from(&name).ok().filter(|name| !FRAMING.contains(name));
-            // The `http` crate would also take what is not ASCII, which the hosts encode differently.
+            // The `http` crate accepts non-ASCII values, which the hosts would encode differently.
             let value = HeaderValue::try_from(&value).ok().filter(|value| value.to_str().is_ok());
             match checked.zip(value) {
                 Some((name, value)) => headers.append(name, value),
                 None => return Err(FetchError::Header { name }),
             };
         }
-        // Many sites do not answer a client without a name.
+        // Many sites refuse clients without a user agent.
         headers
             .entry(header::USER_AGENT)
             .or_insert(HeaderValue::from_static(concat!("openagents/", env!("CARGO_PKG_VERSION"))));
@@ -197,7 +197,7 @@ impl Exchange {
         Ok(Self { method: request.method, url, headers, body })
     }
 
-    /// The next request, as the Fetch standard has it: after 301, 302 and 303 a POST goes on as a GET.
+    /// The next request according to the Fetch standard: after 301, 302 and 303 a POST becomes a GET.
     fn redirected(mut self, status: u16, location: &str, reach: Reach) -> Result<Self, FetchError> {
         let url = self.url.join(location).map_err(|error| AddressError::Form(error.to_string()))?;
         address::check(&url, &SCHEMES, reach)?;
@@ -218,13 +218,13 @@ impl Exchange {
     }
 }
 
-fn redirected<B>(response: &Response<B>) -> Option<&str> {
+fn redirected<B>(response: &ExchangeResponse<B>) -> Option<&str> {
     matches!(response.status, 301 | 302 | 303 | 307 | 308).then_some(response.location.as_deref()).flatten()
 }
 
 async fn collect(
     url: Url,
-    mut response: Response<platform::Body>,
+    mut response: ExchangeResponse<platform::Body>,
     limit: usize,
 ) -> Result<Fetched, FetchError> {
     if response.content_length.is_some_and(|length| length > limit) {

@@ -1,7 +1,7 @@
 //! A client of one relay (NIP-01): publish, query, subscribe.
 //!
-//! A relay is not trusted. Each event's id and signature are checked, and that it is one that was asked for; what is not
-//! is dropped. Time, number and bytes are limited.
+//! The relay is not trusted: events are dropped unless their id and signature are valid and they match the filters.
+//! Time, number of events and bytes are limited.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::Duration;
@@ -15,16 +15,16 @@ use crate::nostr::reason::Outcome;
 use crate::nostr::{Event, EventId, Filter, VerifiedEvent};
 use crate::time::Timestamp;
 
-/// How much a relay may take of its client.
+/// The limits that a client sets for a relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RelayLimits {
     /// How long connecting, publishing, or a query may take.
     pub timeout: Duration,
-    /// How long a relay may be silent while [`RelayClient::next_event`] is awaited, before it is asked for a sign of life.
+    /// How long a relay may be silent while [`RelayClient::next_event`] is awaited, before the connection is probed.
     pub idle: Duration,
-    /// How many events a query looks at; how many may wait for [`RelayClient::next_event`].
+    /// How many events a query examines, and how many may be queued for [`RelayClient::next_event`].
     pub max_events: usize,
-    /// How many bytes a query takes; how many may wait for [`RelayClient::next_event`].
+    /// How many bytes a query accepts, and how many may be queued for [`RelayClient::next_event`].
     pub max_bytes: usize,
 }
 
@@ -40,55 +40,54 @@ impl Default for RelayLimits {
     }
 }
 
-/// What a relay did with an event.
+/// The relay's answer to an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PublishOutcome {
-    /// The relay has it, now or from before.
+    /// The relay has stored the event, now or before.
     Accepted,
-    /// The relay does not want it and says why, such as `auth-required: …` or `blocked: …` (NIP-01).
+    /// The relay refused the event, for this reason, such as `auth-required: …` or `blocked: …` (NIP-01).
     Refused(String),
 }
 
-/// Why a relay gave no answer that is of use.
+/// Why a request to a relay failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RelayError {
-    /// The WebSocket failed. It has ended.
+    /// The WebSocket failed and has ended.
     #[error(transparent)]
     Socket(#[from] SocketError),
-    /// The relay ended the connection.
-    #[error("the relay ended the connection")]
+    /// The relay closed the connection.
+    #[error("the relay closed the connection")]
     Disconnected,
-    /// The answer did not come in time.
-    #[error("no answer of the relay within {after:?}")]
+    /// The relay did not answer in time.
+    #[error("the relay did not answer within {after:?}")]
     Timeout {
-        /// The limit.
+        /// The time limit.
         after: Duration,
     },
-    /// The relay ended a subscription, or did not begin it. The connection goes on.
+    /// The relay closed or refused a subscription. The connection can still be used.
     #[error("the relay closed the subscription `{subscription}`: {reason}")]
     Closed {
         /// The id of the subscription.
         subscription: SubscriptionId,
-        /// What the relay says, such as `auth-required: …`.
+        /// The reason given by the relay, such as `auth-required: …`.
         reason: String,
     },
-    /// A query brought more bytes than the limit.
-    #[error("the relay sent more than {limit} bytes, expected an end of stored events before")]
+    /// A query returned more bytes than the limit.
+    #[error("the relay sent more than {limit} bytes without an end of stored events")]
     TooLarge {
         /// The limit, in bytes.
         limit: usize,
     },
-    /// Events of subscriptions came in while nobody took them, more than the limits allow. Some are lost.
-    #[error("more events than are kept came in before they were read; some are lost")]
+    /// Events of subscriptions arrived faster than they were read, and exceeded the limits. Some are lost.
+    #[error("more events arrived than can be queued; some are lost")]
     Overrun,
 }
 
 /// A connection to one relay.
-///
-/// Events of [subscriptions](Self::subscribe) that come in during another call wait for
-/// [`next_event`](Self::next_event). Dropping the future of `next_event` loses nothing; dropping that of a query leaves
-/// its subscription with the relay until the connection ends.
+/// Events of [subscriptions](Self::subscribe) that arrive during another call are queued for
+/// [`next_event`](Self::next_event). Dropping the future of `next_event` loses nothing; dropping the future of a query
+/// leaves its subscription open at the relay until the connection ends.
 #[derive(Debug)]
 pub struct RelayClient {
     socket: Socket,
@@ -97,11 +96,11 @@ pub struct RelayClient {
     backlog: Backlog,
     last_id: u64,
     last_heard: Timestamp,
-    /// When the relay was asked for a sign of life, if it gave none since.
+    /// When a probe was sent, if nothing was received since.
     asked_for_life: Option<Timestamp>,
 }
 
-/// What came in for subscriptions and was not yet read.
+/// Events of subscriptions that were received but not yet read.
 #[derive(Debug, Default)]
 struct Backlog {
     arrivals: VecDeque<Result<(SubscriptionId, VerifiedEvent), RelayError>>,
@@ -113,13 +112,13 @@ impl RelayClient {
     /// Connects to a relay with the default limits.
     ///
     /// # Errors
-    /// When the address may not be reached, or there is no WebSocket within the time.
+    /// When the address may not be reached, or no WebSocket can be opened in time.
     pub async fn connect(url: &str, reach: Reach) -> Result<Self, RelayError> {
         let limits = RelayLimits::default();
         Ok(Self::over(Socket::connect(url, reach, limits.timeout).await?, limits))
     }
 
-    /// Speaks to the relay at the other end of a socket.
+    /// Uses a relay at the other end of a socket.
     #[must_use]
     pub fn over(socket: Socket, limits: RelayLimits) -> Self {
         Self {
@@ -133,12 +132,12 @@ impl RelayClient {
         }
     }
 
-    /// Sends an event and waits for the relay's word on it.
+    /// Sends an event and waits for the relay's `OK`.
     ///
-    /// An event that the relay says it had already (`duplicate:`) counts as accepted.
+    /// A duplicate (`duplicate:`) counts as accepted.
     ///
     /// # Errors
-    /// When the connection fails, or there is no `OK` in time. The relay may have the event even so.
+    /// When the connection fails, or there is no `OK` in time. The relay may have stored the event nevertheless.
     pub async fn publish(&mut self, event: &VerifiedEvent) -> Result<PublishOutcome, RelayError> {
         let after = self.limits.timeout;
         timeout(after, self.publish_in_time(event)).await.unwrap_or(Err(RelayError::Timeout { after }))
@@ -158,14 +157,14 @@ impl RelayClient {
         }
     }
 
-    /// The stored events that match one of the filters (NIP-01), in the order in which the relay sends them: the newest
-    /// first, as a rule. Each is checked, and comes once.
+    /// The stored events that match any of the filters (NIP-01), in the order in which the relay sends them, usually
+    /// the newest first. Each is verified and returned once.
     ///
-    /// Ends after [`RelayLimits::max_events`], whether the relay has more or not; a `limit` in the filter asks for fewer.
+    /// Ends after [`RelayLimits::max_events`], even if the relay has more; a `limit` in a filter requests fewer.
     ///
     /// # Errors
-    /// When the connection fails, the relay closes the subscription, does not come to an end in time, or sends more bytes
-    /// than the limit.
+    /// When the connection fails, or the relay closes the subscription, does not finish in time, or sends too many
+    /// bytes.
     pub async fn query(&mut self, filters: &[Filter]) -> Result<Vec<VerifiedEvent>, RelayError> {
         let after = self.limits.timeout;
         let id = self.next_id();
@@ -194,7 +193,8 @@ impl RelayClient {
             let (message, length) = self.receive_answer().await?;
             bytes = bytes.saturating_add(length);
             if bytes > max_bytes {
-                // What came is worth something: the newest events, most often. Whoever wants more asks for older ones.
+                // The events received so far are useful: usually they are the newest. A caller that wants more can
+                // query older ones.
                 if events.is_empty() {
                     return Err(RelayError::TooLarge { limit: max_bytes });
                 }
@@ -218,11 +218,11 @@ impl RelayClient {
         Ok(events)
     }
 
-    /// Asks for the events that match one of the filters, those that are stored and those that will come, and returns the
-    /// id of the subscription. The events come by [`next_event`](Self::next_event).
+    /// Subscribes to the stored and future events that match any of the filters, and returns the id of the
+    /// subscription. The events are returned by [`next_event`](Self::next_event).
     ///
     /// # Errors
-    /// When the connection fails. That the relay does not want the subscription is learnt from `next_event`.
+    /// When the connection fails. If the relay refuses the subscription, `next_event` reports that.
     pub async fn subscribe(&mut self, filters: &[Filter]) -> Result<SubscriptionId, RelayError> {
         let id = self.next_id();
         self.request(&id, filters).await?;
@@ -230,7 +230,7 @@ impl RelayClient {
         Ok(id)
     }
 
-    /// Ends a subscription. Its events that wait already are still delivered.
+    /// Ends a subscription. Events that are already queued are still returned.
     ///
     /// # Errors
     /// When the connection fails.
@@ -243,9 +243,9 @@ impl RelayClient {
 
     /// The next event of a subscription, with the subscription's id; `None` when the connection has ended.
     ///
-    /// It waits as long as it takes, but not on a dead connection: a relay that is silent for [`RelayLimits::idle`] is
-    /// asked something, and must say anything within [`RelayLimits::timeout`]. After [`RelayError::Closed`] and
-    /// [`RelayError::Overrun`] the connection goes on; any other error ends it.
+    /// Waits indefinitely, but not on a dead connection: if the relay is silent for [`RelayLimits::idle`], it is
+    /// probed, and must send something within [`RelayLimits::timeout`]. After [`RelayError::Closed`] and
+    /// [`RelayError::Overrun`] the connection can still be used; any other error ends it.
     pub async fn next_event(&mut self) -> Option<Result<(SubscriptionId, VerifiedEvent), RelayError>> {
         loop {
             if let Some(arrival) = self.backlog.pop() {
@@ -262,7 +262,7 @@ impl RelayClient {
                     return Some(Err(RelayError::Timeout { after: self.limits.timeout }));
                 }
                 None => {
-                    if let Err(error) = self.ask_for_life().await {
+                    if let Err(error) = self.probe().await {
                         return Some(Err(error));
                     }
                 }
@@ -270,7 +270,7 @@ impl RelayClient {
         }
     }
 
-    /// Ends the connection.
+    /// Closes the connection.
     pub async fn close(self) {
         self.socket.close().await;
     }
@@ -283,21 +283,21 @@ impl RelayClient {
         Ok(self.socket.send(message.to_json()).await?)
     }
 
-    /// Asks for an event that nobody has: the relay must answer that it has none.
-    async fn ask_for_life(&mut self) -> Result<(), RelayError> {
+    /// Probes the connection with a query for an event that does not exist, which the relay must answer.
+    async fn probe(&mut self) -> Result<(), RelayError> {
         self.asked_for_life = Some(now());
-        // Always the same id: a new one would be one more subscription each time (NIP-01).
+        // Always with the same id, because each new one would be another subscription (NIP-01).
         let nothing = Filter::new().ids([EventId::from_bytes([0; 32])]).limit(1);
         self.request(&SubscriptionId::unchecked("alive"), &[nothing]).await
     }
 
-    /// How long the relay may still be silent.
+    /// How much longer the relay may be silent.
     fn silence_left(&self) -> Duration {
         let until = match self.asked_for_life {
             Some(asked) => asked + self.limits.timeout,
             None => self.last_heard + self.limits.idle,
         };
-        // Never nothing: what came in while nobody waited must have a chance to be seen first.
+        // Never zero, so that messages that have already arrived are read first.
         now().until(until).max(Duration::from_millis(10))
     }
 
@@ -312,7 +312,7 @@ impl RelayClient {
         }
     }
 
-    /// The next message, if it can be read, and its length in bytes.
+    /// The next message if it can be parsed, and its length in bytes.
     async fn receive(&mut self) -> Result<(Option<RelayMessage>, usize), RelayError> {
         let text = self.socket.next().await.ok_or(RelayError::Disconnected)??;
         self.last_heard = now();
@@ -320,7 +320,7 @@ impl RelayClient {
         Ok((RelayMessage::parse(&text), text.len()))
     }
 
-    /// Keeps what is for a subscription, and gives back the rest.
+    /// Queues a message for a subscription; returns any other.
     fn keep(&mut self, message: RelayMessage, length: usize) -> Option<RelayMessage> {
         match message {
             RelayMessage::Event { subscription, event } => {
@@ -376,9 +376,10 @@ impl Backlog {
     }
 }
 
-/// The event, if it is genuine and one that was asked for.
+/// The event, if it is valid and matches the filters.
 fn expected(filters: &[Filter], event: Event) -> Option<VerifiedEvent> {
-    // In this order: a signature costs more to check than a filter. What a search finds only the relay can judge.
+    // In this order, because verifying a signature costs more than matching a filter. Only the relay can judge a
+    // search.
     let is_expected = filters.iter().any(|filter| filter.matches_with(&event, |_| true));
     is_expected.then(|| event.verify().ok()).flatten()
 }

@@ -1,4 +1,4 @@
-//! A WebSocket of text messages, as a client.
+//! A WebSocket client for text messages.
 
 use std::time::Duration;
 
@@ -8,21 +8,22 @@ use super::platform::{self, timeout};
 
 const SCHEMES: [&str; 2] = ["wss", "ws"];
 
-/// A WebSocket to a server. Dropping it ends the connection; [`close`](Self::close) does so politely.
+/// A WebSocket to a server. Dropping it ends the connection; [`close`](Self::close) sends a close frame first.
 ///
-/// It carries text: binary messages are passed over. Pings are answered while [`next`](Self::next) is awaited.
+/// Only text messages are supported; binary ones are ignored. Pings are answered while [`next`](Self::next) is
+/// awaited.
 pub struct Socket {
     pub(crate) socket: platform::Socket,
     pub(crate) timeout: Duration,
 }
 
 impl Socket {
-    /// Connects to a `wss:` URL, or under [`Reach::Anywhere`] to a `ws:` one. Redirects are not followed.
+    /// Connects to a `wss:` URL, or to a `ws:` URL under [`Reach::Anywhere`]. Redirects are not followed.
     ///
-    /// `limit` is the time for connecting, and later for each message that is sent.
+    /// `limit` is the time limit for connecting, and later for sending each message.
     ///
     /// # Errors
-    /// When the address may not be reached, or there is no WebSocket within the time.
+    /// When the address may not be reached, or no WebSocket can be opened in time.
     pub async fn connect(url: &str, reach: Reach, limit: Duration) -> Result<Self, SocketError> {
         let url = public_url(url, &SCHEMES, reach)?;
         match timeout(limit, platform::Socket::connect(&url, reach)).await {
@@ -31,10 +32,11 @@ impl Socket {
         }
     }
 
-    /// Takes over a WebSocket that is not yet accepted: the one in a stub's or a service's response to an upgrade.
+    /// Wraps a WebSocket that is not yet accepted: one from the response of a stub or a service binding to an upgrade
+    /// request.
     ///
     /// # Errors
-    /// When the runtime refuses, as it does for a socket that is already in use.
+    /// When the runtime refuses, for example because the socket is already in use.
     #[cfg(target_arch = "wasm32")]
     pub fn from_worker(socket: ::worker::WebSocket) -> Result<Self, SocketError> {
         Ok(Self { socket: platform::Socket::accept(socket)?, timeout: Duration::from_secs(10) })
@@ -43,7 +45,7 @@ impl Socket {
     /// Sends a message.
     ///
     /// # Errors
-    /// When the socket has ended, or the other side does not take the message in time; it has ended then.
+    /// When the socket has ended, or the peer does not accept the message in time, which ends the socket.
     pub async fn send(&mut self, text: String) -> Result<(), SocketError> {
         let after = self.timeout;
         match timeout(after, self.socket.send(text)).await {
@@ -55,19 +57,19 @@ impl Socket {
         }
     }
 
-    /// The next message; `None` when the socket has ended. It waits as long as it takes.
+    /// The next message; `None` when the socket has ended. Waits indefinitely.
     ///
-    /// An error ends the socket. To stop waiting, drop the future: no message is lost.
+    /// After an error, the socket has ended. To stop waiting, drop the future: no message is lost.
     pub async fn next(&mut self) -> Option<Result<String, SocketError>> {
         self.socket.next().await
     }
 
-    /// Ends the connection at once.
+    /// Ends the connection immediately.
     pub(crate) fn abandon(&mut self) {
         self.socket.abandon();
     }
 
-    /// Says goodbye and waits shortly for the answer.
+    /// Sends a close frame and briefly waits for the answer.
     pub async fn close(mut self) {
         timeout(self.timeout.min(Duration::from_secs(2)), self.socket.close()).await;
     }

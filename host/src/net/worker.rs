@@ -1,7 +1,6 @@
-//! HTTP and WebSocket clients of a Worker, by the runtime's `fetch`.
+//! HTTP and WebSocket clients of a Worker, with the runtime's `fetch`.
 //!
-//! The runtime resolves names itself and has no way into a private network, so there is no address to check after the
-//! URL's.
+//! The runtime resolves names itself and cannot reach private networks, so only the URL needs to be checked.
 
 mod exchange;
 mod socket;
@@ -13,11 +12,11 @@ pub(crate) use socket::Socket;
 
 pub(crate) use crate::worker::{now, timeout};
 
-/// Ends a request when it is dropped: without it, the runtime would go on with what nobody waits for.
-struct Abort(Option<AbortController>);
+/// Aborts a request when dropped. Otherwise the runtime would continue it although nobody awaits it.
+struct AbortOnDrop(Option<AbortController>);
 
-impl Abort {
-    /// Sends a request that ends with the returned guard.
+impl AbortOnDrop {
+    /// Sends a request; dropping the returned guard aborts it.
     async fn send(request: Request) -> ::worker::Result<(Response, Self)> {
         let controller = AbortController::default();
         let signal: AbortSignal = controller.signal();
@@ -26,13 +25,13 @@ impl Abort {
         Ok((response, abort))
     }
 
-    /// Lets the request go on by itself.
+    /// Lets the request continue without the guard.
     fn disarm(mut self) {
         self.0 = None;
     }
 }
 
-impl Drop for Abort {
+impl Drop for AbortOnDrop {
     fn drop(&mut self) {
         if let Some(controller) = self.0.take() {
             controller.abort();

@@ -1,7 +1,7 @@
-//! Encryption between two keys: NIP-44, and NIP-04 for those who still use it.
+//! Encryption between two keys: NIP-44, and NIP-04 for clients that still use it.
 //!
-//! NIP-90 keeps the inputs and parameters of a job private this way. Neither scheme proves who wrote a text: only decrypt
-//! what was in a [`VerifiedEvent`](crate::VerifiedEvent), with its `pubkey`.
+//! NIP-90 keeps the inputs and parameters of a job private in this way. Neither scheme proves who wrote a text: only
+//! decrypt the content of a [`VerifiedEvent`](crate::VerifiedEvent), with its `pubkey`.
 
 mod nip04;
 mod nip44;
@@ -28,7 +28,7 @@ pub enum Encryption {
 }
 
 impl Encryption {
-    /// How `payload` is encrypted, if it is: only NIP-04 has `?iv=`.
+    /// The encryption of `payload`: only NIP-04 has `?iv=`.
     ///
     /// ```
     /// use openagents_host::Encryption;
@@ -49,16 +49,17 @@ pub enum EncryptError {
     /// The receiver's public key is not a point of the curve.
     #[error("the receiver's public key is not a point of secp256k1")]
     Key,
-    /// NIP-44 encrypts no empty text, and nothing is encrypted beyond [`MAX_PLAINTEXT`].
+    /// NIP-44 cannot encrypt an empty text, and no text may exceed [`MAX_PLAINTEXT`].
     #[error("expected a text of 1 to {MAX_PLAINTEXT} bytes, found {length}")]
     Length {
-        /// The text's length in bytes.
+        /// The length of the text in bytes.
         length: usize,
     },
     /// The system has no random bytes.
     #[error("no random bytes to encrypt with: {0}")]
     Random(String),
-    /// A cipher refused its input. All lengths are checked before, so this never happens; it is here to avoid a panic.
+    /// A cipher refused its input. All lengths are checked in advance, so this never happens; it exists to avoid a
+    /// panic.
     #[error("the cipher refused the length of its input")]
     Cipher,
 }
@@ -87,7 +88,7 @@ pub enum DecryptError {
         /// The payload's length in bytes.
         length: usize,
     },
-    /// Longer than anything that is decrypted here.
+    /// Longer than [`MAX_PAYLOAD`].
     #[error("expected a payload of at most {MAX_PAYLOAD} bytes, found {length}")]
     TooLong {
         /// The payload's length in bytes.
@@ -99,19 +100,20 @@ pub enum DecryptError {
     /// What follows `?iv=` is not an initialization vector.
     #[error("expected 16 bytes in base64 after `?iv=` (NIP-04)")]
     InitializationVector,
-    /// NIP-44: the payload is for other keys, or was changed.
+    /// NIP-44: the payload is for other keys, or was modified.
     #[error("the MAC does not fit the payload and the two keys")]
     Mac,
     /// NIP-44: the sender padded the text wrongly.
     #[error("the padding is not that of NIP-44")]
     Padding,
-    /// NIP-44: what the sender encrypted is not text.
+    /// NIP-44: the decrypted bytes are not text.
     #[error("the decrypted bytes are not UTF-8")]
     Utf8,
-    /// NIP-04: the payload is for other keys, or was changed. Not said in which way: that would help to guess it.
+    /// NIP-04: the payload is for other keys, or was modified. More detail would help an attacker to guess the text.
     #[error("the payload does not decrypt to a text with the two keys")]
     Ciphertext,
-    /// A cipher refused its input. All lengths are checked before, so this never happens; it is here to avoid a panic.
+    /// A cipher refused its input. All lengths are checked in advance, so this never happens; it exists to avoid a
+    /// panic.
     #[error("the cipher refused the length of its input")]
     Cipher,
 }
@@ -129,8 +131,8 @@ impl Keys {
     /// ```
     ///
     /// # Errors
-    /// When `to` is no point of the curve, the text is longer than [`MAX_PLAINTEXT`] or (NIP-44) empty, or the
-    /// system has no random bytes (on a Worker: outside of an event).
+    /// When `to` is not a point of the curve, the text is longer than [`MAX_PLAINTEXT`] or (NIP-44) empty, or the
+    /// system has no random bytes (in a Worker: outside of an event).
     pub fn encrypt(
         &self,
         to: &PublicKey,
@@ -147,11 +149,11 @@ impl Keys {
         }
     }
 
-    /// Decrypts a payload that `from` encrypted to this key, or this key to `from`, and says how it was encrypted:
-    /// an answer should be encrypted the same way.
+    /// Decrypts a payload that `from` encrypted to this key, or this key to `from`. Also returns the encryption that
+    /// was used: an answer should use the same.
     ///
     /// # Errors
-    /// When the payload is malformed, was changed, or is between other keys.
+    /// When the payload is malformed, was modified, or is for other keys.
     pub fn decrypt(&self, from: &PublicKey, payload: &str) -> Result<(String, Encryption), DecryptError> {
         if payload.len() > MAX_PAYLOAD {
             return Err(DecryptError::TooLong { length: payload.len() });

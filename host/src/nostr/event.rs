@@ -1,7 +1,7 @@
 //! Nostr events (NIP-01): unsigned, received, and verified.
 //!
-//! An [`Event`] is only well-formed. What is stored, matched or passed on is a [`VerifiedEvent`]. There are two ways to
-//! get one: [`Event::verify`], and signing an [`UnsignedEvent`].
+//! An [`Event`] is only well-formed. Events are stored, matched and passed on only as [`VerifiedEvent`]. There are two
+//! ways to create one: [`Event::verify`], and signing an [`UnsignedEvent`].
 
 mod serialisation;
 
@@ -17,7 +17,7 @@ use super::kind::Kind;
 use super::schnorr;
 use crate::time::Timestamp;
 
-/// A tag: its name, its value, and what else the convention of that name has.
+/// A tag: its name, its value, and further elements.
 pub type Tag = Vec<String>;
 
 /// The largest `created_at` that every host can store exactly (JavaScript's largest safe integer).
@@ -30,7 +30,7 @@ pub struct Event {
     pub id: EventId,
     /// The claimed author.
     pub pubkey: PublicKey,
-    /// When its author says it was made, in seconds since the Unix epoch.
+    /// When its author claims to have created it, in seconds since the Unix epoch.
     pub created_at: u64,
     /// The kind: what the event means.
     pub kind: Kind,
@@ -42,14 +42,14 @@ pub struct Event {
     pub sig: Signature,
 }
 
-/// Why an event is not genuine.
+/// Why the id or the signature of an event is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum VerifyError {
     /// The id is not the hash of the other fields.
     #[error("the id is not the SHA-256 of the event, which is {expected}")]
     Id {
-        /// The right id.
+        /// The correct id.
         expected: EventId,
     },
     /// The signature does not fit id and pubkey.
@@ -64,10 +64,10 @@ pub enum VerifyError {
 }
 
 impl Event {
-    /// Reads an event from its JSON.
+    /// Parses an event from JSON.
     ///
     /// # Errors
-    /// When the text is not a JSON object with the seven fields of NIP-01 in the right form.
+    /// When the text is not a JSON object with the seven fields of NIP-01 in the correct form.
     pub fn from_json(json: &str) -> Result<Self, serde_json::Error> {
         serde_json::from_str(json)
     }
@@ -75,7 +75,7 @@ impl Event {
     /// Checks id and signature (NIP-01).
     ///
     /// # Errors
-    /// Says which of them is wrong.
+    /// Which of them is wrong.
     pub fn verify(self) -> Result<VerifiedEvent, VerifyError> {
         if self.created_at > MAX_CREATED_AT {
             return Err(VerifyError::CreatedAt);
@@ -90,24 +90,25 @@ impl Event {
         Ok(VerifiedEvent::of(self, &texts))
     }
 
-    /// The values (second elements) of all tags of this name, in their order.
+    /// The values (second elements) of all tags with this name, in order.
     pub fn tag_values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.tags_named(name).filter_map(|tag| tag.get(1)).map(String::as_str)
     }
 
-    /// All tags of this name, in their order.
+    /// All tags with this name, in order.
     pub fn tags_named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Tag> {
         self.tags.iter().filter(move |tag| tag.first().is_some_and(|first| first == name))
     }
 
-    /// The `d` value under which an addressable event replaces another; empty when there is none (NIP-01).
+    /// The `d` value, which identifies an addressable event together with pubkey and kind; empty if there is none
+    /// (NIP-01).
     #[must_use]
     pub fn identifier(&self) -> &str {
         self.tag_values("d").next().unwrap_or_default()
     }
 }
 
-/// An event whose id and signature were checked, with the JSON text it is sent as.
+/// An event whose id and signature are valid, with the JSON in which it is sent.
 ///
 /// Cheap to clone: all clones share one copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,7 +126,7 @@ impl VerifiedEvent {
         Self(Arc::new(Verified { event, json }))
     }
 
-    /// The event as JSON, always the same text: kept once and sent verbatim.
+    /// The event as JSON. The same text is stored and sent.
     #[must_use]
     pub fn json(&self) -> &Arc<str> {
         &self.0.json
@@ -177,7 +178,7 @@ impl UnsignedEvent {
         self
     }
 
-    /// Signs it as made at `created_at` (rounded down to seconds).
+    /// Signs the event with this `created_at` (rounded down to seconds).
     #[must_use]
     pub fn sign(self, keys: &Keys, created_at: Timestamp) -> VerifiedEvent {
         let pubkey = keys.public_key();

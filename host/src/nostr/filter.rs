@@ -1,4 +1,4 @@
-//! Filters (NIP-01): which events a subscription or a query is for.
+//! Filters (NIP-01): the conditions of subscriptions and queries.
 
 mod build;
 mod one_of;
@@ -19,9 +19,9 @@ pub use parse::FilterError;
 use crate::nostr::search::{Search, SearchableText};
 use crate::nostr::tag::TagName;
 
-/// Conditions for events. An event matches if all conditions that are given hold; an empty list holds for no event.
+/// Conditions for events. An event matches if all given conditions hold; a condition with an empty list never holds.
 ///
-/// A filter is built ([`Filter::new`]) or read from JSON, and serialises as that JSON.
+/// A filter is built ([`Filter::new`]) or parsed from JSON, and serializes as that JSON.
 ///
 /// ```
 /// use openagents_host::nostr::Filter;
@@ -37,35 +37,35 @@ pub struct Filter {
     pub authors: Option<OneOf<PublicKey>>,
     /// The event's kind is one of these.
     pub kinds: Option<OneOf<Kind>>,
-    /// For each name, the event has such a tag with one of these values.
+    /// For each tag name, the event has such a tag with one of these values.
     pub tags: BTreeMap<TagName, OneOf<String>>,
-    /// The event was made at this second or later.
+    /// The event was created at or after this time (Unix seconds).
     pub since: Option<u64>,
-    /// The event was made at this second or earlier.
+    /// The event was created at or before this time (Unix seconds).
     pub until: Option<u64>,
-    /// The event's text has these words (NIP-50).
+    /// The event's text contains these words (NIP-50).
     pub search: Option<Search>,
-    /// How many stored events are wanted at most. It does not limit events that come later.
+    /// The maximum number of stored events to return. It does not limit new events.
     pub limit: Option<u64>,
 }
 
 impl Filter {
-    /// Reads a filter, strictly: a field that is not known would otherwise be ignored, and the client would get events
-    /// it did not ask for.
+    /// Parses a filter strictly: if an unknown field were ignored, the client would get events that it did not
+    /// request.
     ///
     /// # Errors
-    /// Says which field is unknown or has the wrong form.
+    /// Which field is unknown or has the wrong form.
     pub fn from_json(json: &str) -> Result<Self, FilterError> {
         parse::filter(json)
     }
 
-    /// Whether the event matches. The limit plays no part.
+    /// Whether the event matches, regardless of `limit`.
     #[must_use]
     pub fn matches(&self, event: &Event) -> bool {
         self.matches_with(event, |search| search.matches(&SearchableText::of(event)))
     }
 
-    /// The same where the caller decides about the search: once for several filters, or not at all.
+    /// The same, but the caller evaluates the search: once for several filters, or not at all.
     pub fn matches_with(&self, event: &Event, finds: impl FnOnce(&Search) -> bool) -> bool {
         self.since.is_none_or(|since| since <= event.created_at)
             && self.until.is_none_or(|until| event.created_at <= until)

@@ -1,4 +1,4 @@
-//! Events and filters for tests, from a world small enough that they meet.
+//! Random events and filters for tests, with so few distinct values that they often match.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
@@ -33,7 +33,7 @@ pub fn signed_by(keys: &Keys, kind: u16, created_at: u64, tags: &[&[&str]], cont
         .sign(keys, Timestamp::from_seconds(created_at))
 }
 
-/// Any event of the small world.
+/// A random event.
 pub fn event() -> impl Strategy<Value = VerifiedEvent> {
     (0..3_usize, prop::sample::select(&KINDS[..]), 0..6_u64, prop::collection::vec(tag(), 0..4), 0..2_u8)
         .prop_map(|(key, kind, created_at, tags, content)| {
@@ -43,7 +43,7 @@ pub fn event() -> impl Strategy<Value = VerifiedEvent> {
         })
 }
 
-/// Any tag of the small world.
+/// A random tag.
 pub fn tag() -> impl Strategy<Value = Vec<String>> {
     (prop::sample::select(&["t", "T", "d", "e", "p", "long"][..]), value()).prop_flat_map(|(name, value)| {
         prop_oneof![
@@ -60,7 +60,7 @@ fn value() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Any filter of the small world.
+/// A random filter.
 pub fn filter() -> impl Strategy<Value = Filter> {
     let authors = prop::collection::vec(0..3_usize, 0..4);
     let kinds = prop::collection::vec(prop::sample::select(&KINDS[..]), 0..4);

@@ -12,10 +12,10 @@ use crate::time::Timestamp;
 /// The kind of an event that authorizes an HTTP request.
 pub const HTTP_AUTH: Kind = Kind(27_235);
 
-/// How many seconds an event may be older or younger than the request it authorizes.
+/// How many seconds an event's `created_at` may differ from the time of the request.
 pub const TIME_WINDOW: u64 = 60;
 
-/// Why a header does not authorize a request. Each is a `401 Unauthorized`.
+/// Why a header does not authorize a request. All of these are a `401 Unauthorized`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HttpAuthError {
@@ -28,13 +28,13 @@ pub enum HttpAuthError {
     /// What the base64 contains is not an event.
     #[error("what the base64 contains is not an event: {0}")]
     Event(String),
-    /// An event for another purpose.
+    /// The event has another kind.
     #[error("expected an event of kind {HTTP_AUTH}, found kind {found}")]
     Kind {
         /// The event's kind.
         found: Kind,
     },
-    /// An event for another time.
+    /// The event is for another time.
     #[error("created_at must be within {TIME_WINDOW} seconds of {now}, found {found}")]
     Time {
         /// When the request was made, in seconds since the Unix epoch.
@@ -42,34 +42,34 @@ pub enum HttpAuthError {
         /// The event's `created_at`.
         found: u64,
     },
-    /// An event for another address.
+    /// The event is for another URL.
     #[error("the event must have one `u` tag with exactly `{expected}`")]
     Url {
         /// The request's URL.
         expected: String,
     },
-    /// An event for another method.
+    /// The event is for another method.
     #[error("the event must have one `method` tag with `{expected}`")]
     Method {
         /// The request's method.
         expected: String,
     },
-    /// An event for another body.
+    /// The event is for another body.
     #[error("the `payload` tag must be the SHA-256 of the body, which is {expected}")]
     Payload {
         /// The SHA-256 of the request's body in hex.
         expected: String,
     },
-    /// An event that its author did not sign.
+    /// The event's id or signature is invalid.
     #[error(transparent)]
     Verify(#[from] VerifyError),
 }
 
-/// The public key of whoever sent a request: `header` is its `Authorization`, `url` its absolute URL with the query, and
-/// `body` what a `payload` tag must be the hash of.
+/// The public key that authorized a request: `header` is the value of `Authorization`, `url` the absolute URL with its
+/// query, and `body` the data that a `payload` tag must be the hash of.
 ///
-/// The method's case does not matter, since some clients sign `get`. A `payload` tag is not required: NIP-98 leaves it to
-/// the client. Within [`TIME_WINDOW`] the same header authorizes the same request again: where a request changes
+/// The method is compared ignoring case, because some clients sign `get`. A `payload` tag is not required, as in
+/// NIP-98. Within [`TIME_WINDOW`] the same header can authorize the same request again: for requests that change
 /// something, use [`authorize_body`] and accept each event only once.
 ///
 /// ```
@@ -83,7 +83,7 @@ pub enum HttpAuthError {
 /// ```
 ///
 /// # Errors
-/// Says what in the event does not fit the request.
+/// How the event differs from the request.
 pub fn authorize(
     header: &str,
     url: &str,
@@ -99,12 +99,12 @@ pub fn authorize(
     Ok(event.verify()?.pubkey)
 }
 
-/// The event that authorizes a request with a body: as [`authorize`], but `is_url` says which URLs are right, `url` is one
-/// of them, and the event must have the SHA-256 of the body in a `payload` tag, as NIP-86 demands. The event's id tells
-/// whether it was used before.
+/// Authorizes a request with a body, like [`authorize`], but `is_url` decides which URLs are accepted (`url` is one of
+/// them, for the error), and the event must have a `payload` tag with the SHA-256 of the body, as NIP-86 requires. The
+/// id of the returned event identifies it, so that it can be accepted only once.
 ///
 /// # Errors
-/// Says what in the event does not fit the request.
+/// How the event differs from the request.
 pub fn authorize_body(
     header: &str,
     url: &str,
@@ -155,13 +155,13 @@ fn sha256(body: &[u8]) -> String {
     base16ct::lower::encode_string(&Sha256::digest(body))
 }
 
-/// The `Authorization` header for a request without a body, signed by `keys`: what [`authorize`] reads.
+/// The `Authorization` header for a request without a body, signed by `keys`; the counterpart of [`authorize`].
 #[must_use]
 pub fn authorization(keys: &Keys, url: &str, method: &str, now: Timestamp) -> String {
     header(&request(url, method).sign(keys, now))
 }
 
-/// The `Authorization` header for a request with a body, signed by `keys`: what [`authorize_body`] reads.
+/// The `Authorization` header for a request with a body, signed by `keys`; the counterpart of [`authorize_body`].
 #[must_use]
 pub fn authorization_of_body(keys: &Keys, url: &str, method: &str, now: Timestamp, body: &[u8]) -> String {
     header(&request(url, method).tag(["payload", &sha256(body)]).sign(keys, now))
@@ -177,17 +177,18 @@ fn header(event: &VerifiedEvent) -> String {
 
 fn event(header: &str) -> Result<Event, HttpAuthError> {
     let (scheme, token) = header.trim().split_once(' ').ok_or(HttpAuthError::Scheme)?;
-    // HTTP's schemes have no case (RFC 9110).
+    // HTTP authentication schemes are case-insensitive (RFC 9110).
     if !scheme.eq_ignore_ascii_case("Nostr") {
         return Err(HttpAuthError::Scheme);
     }
-    // NIP-98's own example has no padding, most clients pad.
+    // The example in NIP-98 has no padding, but most clients pad.
     let token = token.trim().trim_end_matches('=');
     let json = Base64Unpadded::decode_vec(token).map_err(|_| HttpAuthError::Base64)?;
     serde_json::from_slice(&json).map_err(|error| HttpAuthError::Event(error.to_string()))
 }
 
-/// The value of the only tag of this name. With two of them neither counts: another reader might take the other one.
+/// The value of the only tag with this name. If there are two, neither counts, because another implementation might
+/// use the other one.
 fn only_value<'a>(event: &'a Event, name: &'a str) -> Option<&'a str> {
     let mut values = event.tag_values(name);
     values.next().filter(|_| values.next().is_none())

@@ -10,7 +10,7 @@ use crate::nostr::schnorr::SigningKey;
 const NSEC: Hrp = Hrp::parse_unchecked("nsec");
 const NPUB: Hrp = Hrp::parse_unchecked("npub");
 
-/// A key pair. It signs, and it shows its secret only when asked by name ([`Keys::to_nsec`]).
+/// A key pair for signing. It shows its secret only in [`Keys::to_nsec`].
 ///
 /// ```
 /// use openagents_host::Keys;
@@ -29,21 +29,21 @@ pub struct Keys {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
-    /// It is neither bech32 nor hex of the right length. The text is not repeated: it may be a secret.
+    /// It is neither bech32 nor hex of the right length. The text is not repeated, because it may be secret.
     #[error("expected `{prefix}1…` (NIP-19) or 64 hex characters")]
     Form {
         /// `nsec` or `npub`.
         prefix: &'static str,
     },
-    /// A public key where a secret one belongs, or the other way round.
+    /// A public key in place of a secret one, or vice versa.
     #[error("expected `{expected}1…`, found `{found}1…`")]
     Prefix {
-        /// The prefix that belongs here.
+        /// The expected prefix.
         expected: &'static str,
         /// The prefix of the text.
         found: String,
     },
-    /// A secret key of zero or beyond the order of the curve's group.
+    /// A secret key that is zero or not below the order of the curve's group.
     #[error("the secret key is not a number in secp256k1's group")]
     Range,
     /// The system has no random bytes.
@@ -55,12 +55,12 @@ impl Keys {
     /// A new random key.
     ///
     /// # Errors
-    /// When the system has no random bytes (on a Worker: outside of an event).
+    /// When the system has no random bytes (in a Worker: outside of an event).
     pub fn generate() -> Result<Self, KeyError> {
         loop {
             let mut secret = [0; 32];
             getrandom::fill(&mut secret).map_err(|error| KeyError::Random(error.to_string()))?;
-            // All but one of 2^128 numbers are in the group.
+            // All numbers except one in 2^128 are in the group.
             if let Ok(keys) = Self::from_secret(&secret) {
                 return Ok(keys);
             }
@@ -88,7 +88,7 @@ impl Keys {
         npub(&self.public)
     }
 
-    /// The **secret** key as `nsec1…`: for storing it, never for showing it.
+    /// The **secret** key as `nsec1…`, for storing it; never show it.
     #[must_use]
     pub fn to_nsec(&self) -> String {
         encode(NSEC, &self.signing.to_bytes())
@@ -100,8 +100,8 @@ impl Keys {
         self.signing.sign(message)
     }
 
-    /// The secret that this key and `with` share: the x coordinate of their product (NIP-04, NIP-44). `None` if `with` is
-    /// not a point of the curve.
+    /// The shared secret of this key and `with`: the x coordinate of their product (NIP-04, NIP-44). `None` if `with`
+    /// is not a point of the curve.
     pub(crate) fn shared_secret(&self, with: &PublicKey) -> Option<[u8; 32]> {
         self.signing.shared_secret(with)
     }
@@ -110,7 +110,7 @@ impl Keys {
 impl std::str::FromStr for Keys {
     type Err = KeyError;
 
-    /// Reads `nsec1…` or 64 hex characters; white space around them does not matter.
+    /// Parses `nsec1…` or 64 hex characters, ignoring white space around them.
     fn from_str(text: &str) -> Result<Self, KeyError> {
         Self::from_secret(&decode(NSEC, "nsec", text)?)
     }
@@ -128,7 +128,7 @@ pub fn npub(public_key: &PublicKey) -> String {
     encode(NPUB, public_key.as_bytes())
 }
 
-/// Reads a public key from `npub1…` or 64 hex characters.
+/// Parses a public key in the form `npub1…` or 64 hex characters.
 ///
 /// # Errors
 /// When the text is neither.
@@ -137,7 +137,7 @@ pub fn parse_public_key(text: &str) -> Result<PublicKey, KeyError> {
 }
 
 fn encode(prefix: Hrp, bytes: &[u8; 32]) -> String {
-    // 32 bytes are far below bech32's limit.
+    // 32 bytes are far below bech32's maximum length.
     bech32::encode::<Bech32>(prefix, bytes).unwrap_or_default()
 }
 

@@ -1,10 +1,10 @@
-//! Event kinds (NIP-01): the number that says what an event means, and names for the ones that this code knows.
+//! Event kinds (NIP-01): the number that determines the meaning of an event, with names for those that are used here.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// What an event means: a number between 0 and 65535.
+/// The kind of an event: a number between 0 and 65535 that determines its meaning.
 ///
 /// ```
 /// use openagents_host::Kind;
@@ -37,7 +37,7 @@ impl Kind {
     pub const METADATA: Self = Self(0);
     /// A short text note (NIP-10).
     pub const TEXT_NOTE: Self = Self(1);
-    /// Whom somebody follows (NIP-02).
+    /// The public keys that somebody follows (NIP-02).
     pub const CONTACT_LIST: Self = Self(3);
     /// A direct message encrypted with NIP-04.
     pub const ENCRYPTED_DIRECT_MESSAGE: Self = Self(4);
@@ -51,13 +51,13 @@ impl Kind {
     pub const SEAL: Self = Self(13);
     /// A repost of any other event (NIP-18).
     pub const GENERIC_REPOST: Self = Self(16);
-    /// The making of a public channel (NIP-28).
+    /// The creation of a public channel (NIP-28).
     pub const CHANNEL_CREATION: Self = Self(40);
     /// Name and description of a public channel (NIP-28).
     pub const CHANNEL_METADATA: Self = Self(41);
-    /// A request to delete everything of an author (NIP-62).
+    /// A request to delete everything by an author (NIP-62).
     pub const VANISH: Self = Self(62);
-    /// A sealed event, encrypted to its receiver and signed by nobody known (NIP-59).
+    /// A sealed event, encrypted to its recipient and signed with a one-time key (NIP-59).
     pub const GIFT_WRAP: Self = Self(1_059);
     /// A message of a double-ratchet session, encrypted.
     pub const DOUBLE_RATCHET_MESSAGE: Self = Self(1_060);
@@ -67,22 +67,22 @@ impl Kind {
     pub const JOB_FEEDBACK: Self = Self(7_000);
     /// A receipt of a Lightning payment (NIP-57).
     pub const ZAP_RECEIPT: Self = Self(9_735);
-    /// Which relays somebody reads from and writes to (NIP-65).
+    /// The relays that somebody reads from and writes to (NIP-65).
     pub const RELAY_LIST: Self = Self(10_002);
-    /// An agent's sign of life.
+    /// A heartbeat of an agent.
     pub const HEARTBEAT: Self = Self(11_998);
     /// A [gift wrap](Self::GIFT_WRAP) that relays do not keep (NIP-59).
     pub const EPHEMERAL_GIFT_WRAP: Self = Self(21_059);
-    /// The answer to a relay's challenge: who is at the other end of a connection (NIP-42).
+    /// The answer to a relay's challenge, with which a client authenticates (NIP-42).
     pub const AUTHENTICATION: Self = Self(22_242);
     /// The authorization of an HTTP request (NIP-98).
     pub const HTTP_AUTH: Self = Self(27_235);
     /// Data of an application (NIP-78).
     pub const APPLICATION_DATA: Self = Self(30_078);
-    /// What an application or an agent handles (NIP-89).
+    /// The kinds of events that an application or an agent handles (NIP-89).
     pub const HANDLER_INFORMATION: Self = Self(31_990);
 
-    /// Which events of this kind a relay keeps. Numbers that NIP-01 puts in no range are regular.
+    /// Which events of this kind a relay keeps. Kinds outside of the ranges of NIP-01 are regular.
     #[must_use]
     pub const fn class(self) -> KindClass {
         match self.0 {

@@ -1,4 +1,5 @@
-//! The messages between clients and relays, both directions, written and read (NIP-01, NIP-42, NIP-45, NIP-67, NIP-77).
+//! The messages between clients and relays in both directions, written and parsed (NIP-01, NIP-42, NIP-45, NIP-67,
+//! NIP-77).
 
 mod client;
 mod relay;

@@ -18,21 +18,21 @@ pub enum Prefix {
     Blocked,
     /// Too many events or requests at once.
     RateLimited,
-    /// It has the wrong form.
+    /// Malformed or otherwise invalid.
     Invalid,
     /// Only for clients that have authenticated (NIP-42).
     AuthRequired,
-    /// Not for this client.
+    /// This client is not permitted to do this.
     Restricted,
-    /// Nobody listened to an ephemeral event.
+    /// Nobody received an ephemeral event.
     Mute,
-    /// It took too long (NIP-77).
+    /// A reconciliation was closed, for example because of a timeout (NIP-77).
     Closed,
     /// The relay does not support this.
     Unsupported,
-    /// Anything else, above all the relay's own failures.
+    /// Any other failure, above all of the relay itself.
     Error,
-    /// No prefix, or one that NIP-01 does not name: all of the reason is in the text.
+    /// No prefix, or one that is not in NIP-01: the whole reason is in the text.
     Other,
 }
 
@@ -71,7 +71,7 @@ impl Prefix {
     }
 }
 
-/// Why something was refused.
+/// The reason for a refusal.
 ///
 /// ```
 /// use openagents_host::nostr::reason::Reason;
@@ -92,7 +92,7 @@ impl Reason {
         Self { prefix, text: text.into() }
     }
 
-    /// Reads what another relay gives as a reason.
+    /// Parses a reason sent by another relay.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let of_word = |word| Prefix::WORDS.into_iter().find(|prefix| prefix.as_str() == word);
@@ -102,7 +102,7 @@ impl Reason {
         }
     }
 
-    /// `invalid`: it has the wrong form.
+    /// `invalid`: malformed or otherwise invalid.
     pub fn invalid(text: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Prefix::Invalid, text)
     }
@@ -117,7 +117,7 @@ impl Reason {
         Self::new(Prefix::AuthRequired, text)
     }
 
-    /// `restricted`: not for this client.
+    /// `restricted`: this client is not permitted to do this.
     pub fn restricted(text: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Prefix::Restricted, text)
     }
@@ -132,11 +132,11 @@ impl fmt::Display for Reason {
     }
 }
 
-/// What a relay did with an event, as its `OK` message says.
+/// The result of publishing an event, as in the `OK` message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
-    /// It is stored; or it is ephemeral, and somebody received it.
+    /// It was stored; or it is ephemeral, and somebody received it.
     Accepted,
     /// It was stored already.
     Duplicate,

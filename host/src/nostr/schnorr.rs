@@ -1,5 +1,5 @@
-//! Schnorr signatures (BIP-340) and shared secrets: libsecp256k1 natively; in WebAssembly `k256` for everything that uses
-//! a secret key, and our own verifier.
+//! Schnorr signatures (BIP-340) and shared secrets: libsecp256k1 natively; in WebAssembly `k256` for all operations
+//! with a secret key, and a verifier of our own.
 
 #[cfg(any(target_arch = "wasm32", test))]
 pub(crate) mod k256;
@@ -19,15 +19,16 @@ use self::verifier::verify as verify_here;
 
 use super::bytes::{PublicKey, Signature};
 
-/// Whether `signature` is `public_key`'s signature of `message`. A key that is not a point of the curve has none.
+/// Whether `signature` is a valid signature of `message` by `public_key`. A key that is not a point of the curve has
+/// no valid signatures.
 #[must_use]
 pub fn verify(public_key: &PublicKey, message: &[u8; 32], signature: &Signature) -> bool {
     verify_here(public_key, message, signature)
 }
 
-/// The test vectors of BIP-340 for messages of 32 bytes, as (public key, message, signature, whether it is valid).
+/// The test vectors of BIP-340 for messages of 32 bytes: (public key, message, signature, whether it is valid).
 ///
-/// Public so that each host can prove its own backend where it runs.
+/// Public so that each host can test its own backend.
 #[cfg(any(test, feature = "conformance"))]
 pub const VECTORS: &[(&str, &str, &str, bool)] = include!("schnorr/vectors.in");
 

@@ -1,7 +1,7 @@
 //! Full-text search (NIP-50): words, queries and ranking.
 //!
-//! Texts are split into words only here. The index, queries and live events all use these words, so the same query finds
-//! stored and live events on every host.
+//! Texts are split into words only here. The index, queries and live events use the same words, so a query finds
+//! stored and live events alike on every host.
 
 mod query;
 mod rank;

@@ -1,4 +1,4 @@
-//! Indexed tags (NIP-01): the tags with one letter for a name, by whose first value events are found.
+//! Indexed tags (NIP-01): tags with a one-letter name, by whose first value events can be found.
 
 use crate::nostr::bytes::EventId;
 use std::collections::BTreeSet;
@@ -40,7 +40,7 @@ impl TagName {
         self.0 as char
     }
 
-    /// Whether NIP-01 demands values of exactly 64 lowercase hex characters.
+    /// Whether NIP-01 requires values of exactly 64 lowercase hex characters.
     #[must_use]
     pub const fn holds_hex(self) -> bool {
         matches!(self.0, b'e' | b'p')
@@ -53,10 +53,11 @@ impl fmt::Debug for TagName {
     }
 }
 
-/// The index key of a tag, in memory and in the database: its name and value in one.
+/// The index key of a tag, in memory and in the database: name and value combined.
 ///
-/// The letter, then the value as UTF-8. A value of 64 lowercase hex characters (an id or a public key, as most
-/// are) is its 32 bytes, and the letter's high bit says so: half the size in the largest index of the store.
+/// The letter, followed by the value as UTF-8. If the value is 64 lowercase hex characters, as most are (an id or a
+/// public key), it is stored as 32 bytes, and the high bit of the letter is set: this halves the largest index of the
+/// store.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TagKey(Box<[u8]>);
 
@@ -79,14 +80,14 @@ impl TagKey {
         Self(key.into())
     }
 
-    /// The keys of all indexed tags of an event, each once.
+    /// The keys of all indexed tags of an event, without duplicates.
     #[must_use]
     pub fn of(event: &Event) -> BTreeSet<Self> {
         let key = |tag: &Vec<String>| Some(Self::new(TagName::new(tag.first()?)?, tag.get(1)?));
         event.tags.iter().filter_map(key).collect()
     }
 
-    /// The bytes as the database has them.
+    /// The bytes as stored in the database.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0

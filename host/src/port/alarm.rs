@@ -1,55 +1,55 @@
-//! When an object's alarm may ring: a floor, and a breaker for alarms that ring again and again for nothing.
+//! When an object's alarm may be set: a minimum delay, and a breaker that slows down alarms that do nothing.
 //!
-//! An engine that says at each alarm that the next is due at once, and then does nothing, would keep a Durable Object busy
-//! for ever, and nobody would see it but on the bill.
+//! An engine that always wants its next alarm immediately, and then does nothing, would keep a Durable Object busy for
+//! ever, which would be noticed only on the bill.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::time::Timestamp;
 
-/// The shortest time ahead that an alarm sets the next one.
+/// The minimum delay of an alarm that is set by an alarm or at opening.
 pub const MIN_ALARM_DELAY: Duration = Duration::from_millis(50);
 
-/// How many alarms may do nothing within [`IDLE_WINDOW`] before they slow down.
+/// How many alarms may do nothing within [`IDLE_WINDOW`] before alarms are slowed down.
 pub const MAX_IDLE_ALARMS: usize = 100;
 
-/// The time over which idle alarms are counted.
+/// The period over which idle alarms are counted.
 pub const IDLE_WINDOW: Duration = Duration::from_secs(60);
 
-/// The time between alarms once too many did nothing.
+/// The delay between alarms after too many have done nothing.
 pub const SLOW_ALARM_DELAY: Duration = Duration::from_secs(60);
 
-/// What an alarm is set by.
+/// Why an alarm was set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AlarmCause {
-    /// A request or a message from outside, which is to be served in time; or nobody knows.
+    /// By a request or message, which must be served in time; also if the cause is unknown.
     #[default]
     Request,
-    /// The alarm before it.
+    /// By the previous alarm.
     Alarm,
-    /// The object, when it was opened.
+    /// When the object was opened.
     Opening,
 }
 
-/// Decides when alarms are set, and notices when they do nothing. It lives as long as the object is in memory, which a
-/// loop of alarms keeps it.
+/// Decides when alarms are set, and detects alarms that do nothing. Lives as long as the object is in memory, where a
+/// loop of alarms would keep it.
 #[derive(Debug, Default)]
 pub struct AlarmGuard {
     cause: AlarmCause,
-    /// When the idle alarms of the last minute rang.
+    /// The times of idle alarms within the last minute.
     idle: VecDeque<Timestamp>,
     is_slowed: bool,
 }
 
 impl AlarmGuard {
-    /// A guard of an object that was just opened.
+    /// The guard of an object that was just opened.
     #[must_use]
     pub const fn new() -> Self {
         Self { cause: AlarmCause::Request, idle: VecDeque::new(), is_slowed: false }
     }
 
-    /// The time for which an alarm is set that is wanted for `wanted`. What a request wants is never put off.
+    /// The time at which to set an alarm that is wanted at `wanted`. Alarms wanted by requests are never delayed.
     pub fn schedule(&mut self, now: Timestamp, wanted: Timestamp, cause: AlarmCause) -> Timestamp {
         self.cause = cause;
         match cause {
@@ -60,13 +60,13 @@ impl AlarmGuard {
         }
     }
 
-    /// An alarm rings. Returns what it was set by.
+    /// The alarm fires. Returns its cause.
     pub fn ring(&mut self) -> AlarmCause {
         std::mem::take(&mut self.cause)
     }
 
-    /// An alarm with this cause is done. Returns whether alarms are slowed down from now on, which is worth a warning.
-    /// They are until one finds something to do.
+    /// An alarm with this cause has been handled. Returns whether alarms are slowed down from now on, which deserves a
+    /// warning. They are slowed down until one of them does something.
     #[must_use]
     pub fn done(&mut self, now: Timestamp, cause: AlarmCause, did_work: bool) -> bool {
         if did_work {
@@ -91,7 +91,7 @@ mod tests {
 
     const MINUTE: Duration = Duration::from_secs(60);
 
-    /// An engine that always says that its next alarm is due at once, and does nothing.
+    /// An engine that always wants its next alarm immediately, and does nothing.
     struct Loop {
         guard: AlarmGuard,
         now: Timestamp,
@@ -103,7 +103,7 @@ mod tests {
             Self { guard: AlarmGuard::new(), now: Timestamp::from_seconds(1_000), warnings: 0 }
         }
 
-        /// Lets alarms ring for this long, and says how many did.
+        /// Runs alarms for this long; returns how many there were.
         fn run(&mut self, time: Duration, cause: AlarmCause) -> usize {
             let (end, mut rang) = (self.now + time, 0);
             loop {
@@ -144,10 +144,10 @@ mod tests {
     #[test]
     fn ordinary_jobs_trip_nothing() {
         let (mut guard, mut now) = (AlarmGuard::new(), Timestamp::from_seconds(1_000));
-        // 600 jobs a minute, for ten minutes.
+        // 600 jobs per minute for ten minutes.
         for _ in 0..6_000 {
             assert_eq!(guard.schedule(now, now, AlarmCause::Request), now);
-            // Its alarm finds that the request has done everything, …
+            // The alarm finds that the request has done everything, …
             let cause = guard.ring();
             assert!(!guard.done(now, cause, false));
             // … and sets the next one, for the end of a lease.
@@ -175,7 +175,7 @@ mod tests {
         for cause in [AlarmCause::Request, AlarmCause::Alarm, AlarmCause::Opening] {
             assert_eq!(guard.schedule(now, now + MINUTE, cause), now + MINUTE);
         }
-        // The floor is for what an alarm or the opening wants, not for requests.
+        // The minimum delay applies to alarms and opening, not to requests.
         assert_eq!(guard.schedule(now, now, AlarmCause::Opening), now + MIN_ALARM_DELAY);
         assert_eq!(guard.schedule(now, now, AlarmCause::Request), now);
     }

@@ -1,10 +1,10 @@
 //! The SQL port: the dialect of a Durable Object's database on both hosts.
 //!
-//! It is synchronous on both, so an engine calls it directly, and a transaction is a closure. What a Durable
-//! Object refuses (more than 100 values in a statement, rows beyond 2 MB, `PRAGMA user_version`, `BEGIN`, …) the
-//! native implementation refuses too, so what works natively works when deployed. Integers travel as
-//! JavaScript numbers on a Durable Object: they are bound as reals on both hosts, land exactly in `INTEGER` columns
-//! of `STRICT` tables, and are refused beyond ±2^53.
+//! It is synchronous on both hosts, so an engine calls it directly, and a transaction is a closure. The native
+//! implementation also refuses what a Durable Object refuses (more than 100 values in a statement, rows beyond 2 MB,
+//! `PRAGMA user_version`, `BEGIN`, …), so what works natively works when deployed. In a Durable Object, integers are
+//! passed as JavaScript numbers: they are bound as reals on both hosts, are stored exactly in `INTEGER` columns of
+//! `STRICT` tables, and are refused beyond ±2^53.
 
 use std::ops::ControlFlow;
 
@@ -27,20 +27,20 @@ pub enum SqlError {
     /// SQLite's message: a constraint, a syntax error, a limit, a full disk.
     #[error("{0}")]
     Statement(String),
-    /// An integer that would not come back as it was stored.
+    /// An integer that could not be stored exactly.
     #[error("the integer {0} is beyond ±2^53 and would be rounded")]
     IntegerRange(i64),
-    /// A column has another type than the code reads.
+    /// A column has a different type than expected.
     #[error("column {index} holds {found} where {expected} was expected")]
     Column {
-        /// The column, counted from 0.
+        /// The index of the column, starting at 0.
         index: usize,
-        /// The type that the code reads.
+        /// The expected type.
         expected: &'static str,
-        /// The type that is there.
+        /// The actual type.
         found: &'static str,
     },
-    /// Reading took more steps than it [may](Sql::limited).
+    /// Reading took more steps than [allowed](Sql::limited).
     #[error("reading takes too long")]
     Interrupted,
 }
@@ -48,16 +48,17 @@ pub enum SqlError {
 /// The return value of a row callback: continue, or stop reading.
 pub type NextRow = Result<ControlFlow<()>, SqlError>;
 
-/// A database. A handle: clones share one.
+/// A database. Clones share one connection.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a database",
     note = "the SQL port is implemented by `openagents_host::native::Sqlite` and `openagents_host::worker::DurableSql`"
 )]
 pub trait Sql: Clone + 'static {
-    /// Runs one statement with `values` for its `?`s and hands its rows to `each`, one after another.
+    /// Runs one statement with `values` for its `?`s, and calls `each` with its rows, one after the other.
     ///
     /// # Errors
-    /// What the database or `each` says. Without a surrounding transaction the statement's own writes may stay.
+    /// The error of the database or of `each`. Without a surrounding transaction, the statement's own writes may
+    /// remain.
     fn query(
         &self,
         statement: &str,
@@ -65,25 +66,25 @@ pub trait Sql: Clone + 'static {
         each: &mut dyn FnMut(&Row<'_>) -> NextRow,
     ) -> Result<(), SqlError>;
 
-    /// Runs several statements that take no values and give no rows.
+    /// Runs several statements without values and without result rows.
     ///
     /// # Errors
-    /// At the first statement that fails; the ones before it stay done.
+    /// At the first statement that fails; the effects of the earlier ones remain.
     fn batch(&self, statements: &str) -> Result<(), SqlError>;
 
-    /// Runs `body` in a transaction: all of its writes stay if it returns `Ok`, none if it returns `Err`.
+    /// Runs `body` in a transaction: all of its writes are kept if it returns `Ok`, none if it returns `Err`.
     /// Transactions nest.
     ///
     /// # Errors
-    /// What `body` returns, or that the transaction could not begin or be committed.
+    /// The error of `body`, or that the transaction could not be started or committed.
     fn transaction<T, E: From<SqlError>>(&self, body: impl FnOnce() -> Result<T, E>) -> Result<T, E>;
 
-    /// Runs `body` with a limit on reading: when its statements have taken about so many thousand steps of SQLite's virtual
-    /// machine (ten or twenty for each row that is read), the running one fails with [`SqlError::Interrupted`]. A Durable
-    /// Object's database does not count steps, so nothing is interrupted there.
+    /// Runs `body` with a limit on reading. When its statements have taken about this many thousand steps of SQLite's
+    /// virtual machine (ten or twenty per row that is read), the current one fails with [`SqlError::Interrupted`]. A
+    /// Durable Object's database does not count steps, so nothing is interrupted there.
     ///
     /// # Errors
-    /// What `body` returns.
+    /// The error of `body`.
     fn limited<T, E: From<SqlError>>(
         &self,
         thousand_steps: u32,
@@ -93,15 +94,15 @@ pub trait Sql: Clone + 'static {
         body()
     }
 
-    /// Whether reading is [limited](Self::limited) now, so that no other limit is needed.
+    /// Whether reading is currently [limited](Self::limited), so that no other limit is needed.
     fn is_limited(&self) -> bool {
         false
     }
 
-    /// Runs one statement and ignores its rows. To learn whether it changed anything, read `RETURNING` rows.
+    /// Runs one statement and ignores its rows. To find out whether it changed anything, use `RETURNING`.
     ///
     /// # Errors
-    /// What the database says.
+    /// The error of the database.
     fn execute(&self, statement: &str, values: &[Value<'_>]) -> Result<(), SqlError> {
         self.query(statement, values, &mut |_| Ok(ControlFlow::Continue(())))
     }
@@ -109,7 +110,7 @@ pub trait Sql: Clone + 'static {
     /// All rows of a statement.
     ///
     /// # Errors
-    /// What the database says, or that a column is of another type.
+    /// The error of the database, or that a column has another type.
     fn rows<T: FromRow>(&self, statement: &str, values: &[Value<'_>]) -> Result<Vec<T>, SqlError> {
         let mut rows = Vec::new();
         self.query(statement, values, &mut |row| {
@@ -122,7 +123,7 @@ pub trait Sql: Clone + 'static {
     /// The first row of a statement, if there is one.
     ///
     /// # Errors
-    /// What the database says, or that a column is of another type.
+    /// The error of the database, or that a column has another type.
     fn first<T: FromRow>(&self, statement: &str, values: &[Value<'_>]) -> Result<Option<T>, SqlError> {
         let mut first = None;
         self.query(statement, values, &mut |row| {

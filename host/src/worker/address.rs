@@ -1,36 +1,37 @@
-//! Which Durable Object is which: the one place where an object's name and stub are made.
+//! Addresses of Durable Objects: the one place where their names and stubs are made.
 
 use ::worker::{Env, Result, Stub};
 
 use crate::nostr::bytes::PublicKey;
 use crate::nostr::keys::npub;
 
-/// The binding of the relay's class.
+/// The binding of the relay's Durable Object class.
 const RELAY_BINDING: &str = "RELAY";
 
-/// The binding of the agent's class.
+/// The binding of the agent's Durable Object class.
 const AGENT_BINDING: &str = "AGENT";
 
 /// The name of the one relay object.
 const MAIN_RELAY: &str = "main-relay";
 
-/// The name of the agent of a deployment without `NOSTR_PRIVATE_KEY`, which makes a key of its own and keeps it.
+/// The name of the agent's object in a deployment without `NOSTR_PRIVATE_KEY`, which generates and keeps a key of its
+/// own.
 const KEYLESS_AGENT: &str = "default";
 
-/// An object of a deployment.
+/// A Durable Object of a deployment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ObjectAddress {
     /// The relay.
     Relay,
-    /// The agent with this key, or the one that has its own.
+    /// The agent with this public key, or the agent without a configured key.
     Agent(Option<PublicKey>),
 }
 
 impl ObjectAddress {
-    /// The stub by which the object is called.
+    /// The stub with which to call the object.
     ///
     /// # Errors
-    /// When the deployment has no such class.
+    /// When the deployment has no such Durable Object class.
     pub fn stub(self, env: &Env) -> Result<Stub> {
         let namespace = env.durable_object(self.binding())?;
         match self.location_hint() {
@@ -54,7 +55,7 @@ impl ObjectAddress {
         }
     }
 
-    /// Where the runtime is asked to make the object; by itself, it does so near the first request.
+    /// Where the runtime should create the object; by default it does so near the first request.
     const fn location_hint(self) -> Option<&'static str> {
         match self {
             Self::Relay | Self::Agent(_) => None,

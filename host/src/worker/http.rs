@@ -1,6 +1,6 @@
 //! HTTP messages between the Workers runtime and [`crate::http`].
 //!
-//! The `worker` crate's own conversions panic on what they do not expect, and keep more of a request than is needed.
+//! The `worker` crate's own conversions panic on unexpected input, and copy more of a request than needed.
 
 use ::worker::worker_sys::FixedLengthStream as RawFixedLengthStream;
 use ::worker::{Error, FixedLengthStream, Headers, ResponseBody, ResponseBuilder, Result};
@@ -11,18 +11,18 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use crate::http::message::without_forbidden_body;
 use crate::http::{Body, BodyError, ByteStream, Parts, Request, Response, header_text};
 
-/// A request that the runtime received. The URL is absolute.
+/// A request received from the runtime. Its URL is absolute.
 ///
 /// # Errors
-/// When it has a URL or a method that HTTP does not know.
+/// When HTTP does not allow its URL or method.
 pub fn request(mut request: ::worker::Request) -> Result<Request> {
     Ok(Request::from_parts(parts(&request)?, body(&mut request)?))
 }
 
-/// The head of a request that the runtime received. The URL is absolute.
+/// The head of a request received from the runtime. Its URL is absolute.
 ///
 /// # Errors
-/// When it has a URL or a method that HTTP does not know.
+/// When HTTP does not allow its URL or method.
 pub fn parts(request: &::worker::Request) -> Result<Parts> {
     let empty = http::Request::builder()
         .method(request.method().as_ref())
@@ -34,10 +34,10 @@ pub fn parts(request: &::worker::Request) -> Result<Parts> {
     Ok(parts)
 }
 
-/// The body of a request; once.
+/// Takes the body of a request, which can be done once.
 ///
 /// # Errors
-/// When it was taken before.
+/// When it was already taken.
 pub fn body(request: &mut ::worker::Request) -> Result<Body> {
     if request.inner().body().is_none() {
         return Ok(Body::Empty);
@@ -46,10 +46,10 @@ pub fn body(request: &mut ::worker::Request) -> Result<Body> {
     Ok(stream(request.stream()?, length.as_deref()).into())
 }
 
-/// A response that was fetched from elsewhere, for example from an object.
+/// The response to a `fetch`, for example from another object.
 ///
 /// # Errors
-/// When it has a status that HTTP does not know.
+/// When HTTP does not allow its status.
 pub fn fetched(mut response: ::worker::Response) -> Result<Response> {
     let status = StatusCode::from_u16(response.status_code());
     let headers = header_map(response.headers());
@@ -63,8 +63,8 @@ pub fn fetched(mut response: ::worker::Response) -> Result<Response> {
     Ok(fetched)
 }
 
-/// A response that was fetched from elsewhere, as one that can be changed: its own headers cannot. Its body stays with the
-/// runtime, which passes it on without any of it being in this program's memory.
+/// A copy of a fetched response whose headers can be changed. The body stays in the runtime, which passes it on
+/// without copying it into this program's memory.
 #[must_use]
 pub fn with_mutable_headers(response: ::worker::Response) -> ::worker::Response {
     let headers = response.headers().clone();
@@ -73,7 +73,7 @@ pub fn with_mutable_headers(response: ::worker::Response) -> ::worker::Response 
     ResponseBuilder::new().with_status(status).with_headers(headers).body(body)
 }
 
-/// A response as the runtime sends it to a request with this `method`: see [`without_forbidden_body`].
+/// A response in the form that the runtime sends in answer to this `method`: see [`without_forbidden_body`].
 ///
 /// # Errors
 /// When the runtime refuses a header.
@@ -99,7 +99,7 @@ fn raw_stream(stream: ByteStream) -> Result<ResponseBody> {
         Err(error) => Err(Error::RustError(error.to_string())),
     });
     match length {
-        // The runtime makes this the `Content-Length`.
+        // The runtime sends this as `Content-Length`.
         Some(length) => {
             let stream = RawFixedLengthStream::from(FixedLengthStream::wrap(chunks, length));
             Ok(ResponseBody::Stream(stream.readable()))
@@ -123,7 +123,8 @@ fn stream(stream: ::worker::ByteStream, length: Option<&str>) -> ByteStream {
     }
 }
 
-/// Headers of the runtime. What the `http` crate does not take for one is left out; the runtime knows no such either.
+/// Converts the runtime's headers. Those that the `http` crate does not accept are left out; the runtime does not
+/// produce any.
 fn header_map(headers: &Headers) -> HeaderMap {
     let pairs = headers.entries().filter_map(|(name, value)| {
         let name = HeaderName::try_from(name).ok()?;

@@ -1,4 +1,4 @@
-//! What every Durable Object of ours does: it opens once, keeps its alarm, and forgets.
+//! What all Durable Objects have in common: opening once, keeping the alarm, forgetting.
 
 use std::cell::{Cell, RefCell};
 
@@ -9,13 +9,13 @@ use crate::port::alarm::{AlarmCause, AlarmGuard, MAX_IDLE_ALARMS};
 use crate::port::sql::Sql;
 use crate::time::Timestamp;
 
-/// An object of the runtime with what it has in memory while it is awake: everything of `T` can be read again.
+/// A Durable Object and its state in memory while it is awake. All of `T` can be restored from storage.
 pub struct ObjectHost<T> {
     state: State,
-    /// `None` until the first event, and while it cannot be opened. Never borrowed across an `await`.
+    /// `None` until the first event, and if it cannot be opened. Never borrowed across an `await`.
     opened: RefCell<Option<T>>,
     guard: RefCell<AlarmGuard>,
-    /// When the alarm rings, as far as that is known: it was set, or asked for, since the object woke up.
+    /// When the alarm fires, if known: it was set or queried since the object woke up.
     alarm: Cell<Option<Timestamp>>,
 }
 
@@ -27,7 +27,7 @@ pub struct RingingAlarm {
 }
 
 impl<T> ObjectHost<T> {
-    /// Nothing is opened yet: what fails is to be told to whoever asks.
+    /// Does not open anything yet, so that errors can be reported to the first caller.
     #[must_use]
     pub const fn new(state: State) -> Self {
         Self {
@@ -50,12 +50,12 @@ impl<T> ObjectHost<T> {
         DurableSql::new(&self.state.storage())
     }
 
-    /// Runs `body` with what is in memory, after opening it if that was not done yet or failed.
+    /// Runs `body` with the state in memory, opening it first if necessary.
     ///
     /// # Errors
-    /// When it cannot be opened; the next event tries again.
+    /// When it cannot be opened; the next event will try again.
     pub fn with<R>(&self, open: impl FnOnce() -> Result<T>, body: impl FnOnce(&mut T) -> R) -> Result<R> {
-        // Nothing here runs inside of itself: it cannot be borrowed already.
+        // `body` cannot call this method again, so the state is never borrowed already.
         let mut opened = self.opened.try_borrow_mut().map_err(|error| Error::RustError(error.to_string()))?;
         let opened = match &mut *opened {
             Some(opened) => opened,
@@ -64,21 +64,21 @@ impl<T> ObjectHost<T> {
         Ok(body(opened))
     }
 
-    /// Drops what is in memory. The next event opens it again.
+    /// Drops the state in memory. The next event opens it again.
     pub fn forget(&self) {
         self.opened.take();
     }
 
-    /// Whether the alarm has to be set for `wanted`: it is earlier than the one that is.
+    /// Whether an alarm must be set for `wanted`: there is none that is as early.
     #[must_use]
     pub fn needs_alarm(&self, wanted: Option<Timestamp>) -> bool {
         wanted.is_some_and(|wanted| self.alarm.get().is_none_or(|set| wanted < set))
     }
 
-    /// Sets the alarm if `wanted` is earlier than the one that is set.
+    /// Sets the alarm if `wanted` is earlier than the current one.
     ///
     /// # Errors
-    /// When the runtime refuses; then the alarm does not count as set.
+    /// When the runtime refuses; the alarm then counts as not set.
     pub async fn keep_alarm(&self, wanted: Option<Timestamp>, cause: AlarmCause) -> Result<()> {
         match wanted.filter(|_| self.needs_alarm(wanted)) {
             Some(wanted) => self.set_alarm(wanted, cause).await,
@@ -86,13 +86,13 @@ impl<T> ObjectHost<T> {
         }
     }
 
-    /// Sets the alarm whatever was set before.
+    /// Sets the alarm, regardless of the current one.
     ///
     /// # Errors
-    /// When the runtime refuses; then the alarm does not count as set.
+    /// When the runtime refuses; the alarm then counts as not set.
     pub async fn set_alarm(&self, wanted: Timestamp, cause: AlarmCause) -> Result<()> {
         let at = self.guard.borrow_mut().schedule(now(), wanted, cause);
-        // Before the runtime has answered: an event that comes meanwhile must not put a later alarm in its place.
+        // Recorded before the runtime has answered, so that an event in between does not replace it by a later one.
         self.alarm.set(Some(at));
         let set = set_alarm(&self.state.storage(), Some(at)).await;
         if set.is_err() {
@@ -101,7 +101,7 @@ impl<T> ObjectHost<T> {
         set
     }
 
-    /// Learns which alarm was set before the object woke up.
+    /// Queries which alarm was set before the object woke up.
     ///
     /// # Errors
     /// When the runtime refuses.
@@ -116,14 +116,14 @@ impl<T> ObjectHost<T> {
         Ok(())
     }
 
-    /// Begins to handle the alarm, which is no longer set.
+    /// Starts handling the alarm, which then is no longer set.
     pub fn ring(&self) -> RingingAlarm {
         self.alarm.set(None);
         RingingAlarm { cause: self.guard.borrow_mut().ring(), changes: self.changes() }
     }
 
-    /// Ends the handling of an alarm, which did something if it had effects or wrote to the database, and sets the next one,
-    /// also in the place of one that was set meanwhile.
+    /// Finishes handling an alarm, which did something if it had effects or wrote to the database. Sets the next
+    /// alarm, replacing one that was set meanwhile.
     ///
     /// # Errors
     /// When the runtime refuses to set it. The runtime then repeats the alarm.
@@ -136,7 +136,7 @@ impl<T> ObjectHost<T> {
         let did_work = had_effects || ringing.changes.is_none() || self.changes() != ringing.changes;
         if self.guard.borrow_mut().done(now(), ringing.cause, did_work) {
             console_warn!(
-                "{MAX_IDLE_ALARMS} alarms within a minute found nothing to do; until one does, they ring once a minute"
+                "{MAX_IDLE_ALARMS} alarms within a minute had nothing to do; until one has, they fire once a minute"
             );
         }
         match next {
@@ -146,7 +146,7 @@ impl<T> ObjectHost<T> {
         }
     }
 
-    /// How many rows statements have changed since the database was opened.
+    /// How many rows were changed since the database was opened.
     fn changes(&self) -> Option<i64> {
         let changes: Option<(i64,)> = self.sql().first("SELECT total_changes()", &[]).ok()?;
         changes.map(|(changes,)| changes)

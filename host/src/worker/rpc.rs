@@ -1,24 +1,25 @@
-//! Calls between the objects of a deployment: one POST of a serialised request, answered with a serialised reply.
+//! Calls between the Durable Objects of a deployment: one POST of a serialized request, answered by a serialized
+//! reply.
 //!
-//! A call is made of an enum of requests; its reply is an enum as well. Nobody outside can make one: the Worker passes on
-//! nothing to [`CALL_PATH`].
+//! Requests and replies are enums. Calls cannot come from outside: the Worker routes no public request to
+//! [`CALL_PATH`].
 
 use ::worker::wasm_bindgen::JsValue;
 use ::worker::{Error, Method, Request, RequestInit, Response, Result, Stub};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// The path of every call. The Worker's own routes must never lead here: the limits for strangers do not apply.
+/// The path of every call. The Worker must never route public requests here, because limits for clients do not apply.
 pub const CALL_PATH: &str = "/internal/call";
 
 /// Calls an object.
 ///
 /// # Errors
-/// When the object could not be reached or failed. Whether it did what it was asked is not known then.
+/// When the object could not be reached or failed. It is then unknown whether it has carried out the call.
 pub async fn call<C: Serialize, R: DeserializeOwned>(object: &Stub, call: &C) -> Result<R> {
     let mut response = send(object, call).await?;
-    // Bytes and not a text, which JavaScript would keep at two bytes for each of them. And in any case: a body that
-    // nobody reads keeps the called object from hibernating.
+    // Read as bytes, because JavaScript strings may take two bytes per character. It must be read in any case: an
+    // unread body keeps the called object from hibernating.
     let body = response.bytes().await?;
     match response.status_code() {
         200 => Ok(serde_json::from_slice(&body)?),
@@ -29,22 +30,22 @@ pub async fn call<C: Serialize, R: DeserializeOwned>(object: &Stub, call: &C) ->
     }
 }
 
-/// Calls an object whose response is not a reply of ours, but is passed on.
+/// Calls an object and returns its response as it is, to be passed on.
 ///
 /// # Errors
 /// When the object could not be reached.
 pub async fn send<C: Serialize>(object: &Stub, call: &C) -> Result<Response> {
     let mut init = RequestInit::new();
     init.with_method(Method::Post).with_body(Some(JsValue::from_str(&serde_json::to_string(call)?)));
-    // The host is not looked at: the stub leads to the object.
+    // The host does not matter: the stub leads to the object.
     let request = Request::new_with_init(&format!("https://object{CALL_PATH}"), &init)?;
     object.fetch_with_request(request).await
 }
 
-/// The call that a request is, if it is one.
+/// Parses a request as a call, if it is one.
 ///
 /// # Errors
-/// When it is none that this object knows.
+/// When this object does not know the call.
 pub async fn receive<C: DeserializeOwned>(request: &mut Request) -> Result<Option<C>> {
     if request.method() != Method::Post || request.path() != CALL_PATH {
         return Ok(None);

@@ -1,7 +1,7 @@
 //! The SQL port on a Durable Object's database.
 //!
-//! The `worker` crate makes a JavaScript string of a statement each time, makes six calls for every value, and an iterator
-//! for statements without rows. Here a statement becomes a string once, and nothing without rows is iterated.
+//! The `worker` crate creates a JavaScript string for a statement each time, makes six calls per value, and an
+//! iterator even for statements without rows. Here strings are cached, and statements without rows are not iterated.
 
 mod rows;
 
@@ -18,7 +18,7 @@ use ::worker::{Error, Storage};
 use self::rows::RawRow;
 use crate::port::sql::{MAX_INTEGER, NextRow, Row, Sql, SqlError, Value};
 
-/// A Durable Object's own database. A handle: clones share it.
+/// The database of a Durable Object. Clones share one connection.
 #[derive(Clone)]
 pub struct DurableSql {
     database: Database,
@@ -26,12 +26,12 @@ pub struct DurableSql {
     billed: Rc<Meter>,
 }
 
-/// The rows that Cloudflare bills for a database's work.
+/// The rows that Cloudflare bills.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BilledRows {
-    /// Rows that statements read.
+    /// Rows that statements have read.
     pub read: u64,
-    /// Rows of tables and indexes that statements wrote.
+    /// Rows of tables and indexes that statements have written.
     pub written: u64,
 }
 
@@ -78,7 +78,7 @@ extern "C" {
 }
 
 impl DurableSql {
-    /// The database of the object that has this storage.
+    /// The database of the object with this storage.
     #[must_use]
     pub fn new(storage: &Storage) -> Self {
         Self {
@@ -88,15 +88,15 @@ impl DurableSql {
         }
     }
 
-    /// The rows read and written since the first call of this. Before that they are not counted, since counting costs
-    /// something for every statement.
+    /// The rows read and written since the first call of this method. They are not counted before, because counting
+    /// makes every statement slower.
     #[must_use]
     pub fn billed_rows(&self) -> BilledRows {
         self.billed.runs.set(true);
         self.billed.rows.get()
     }
 
-    /// Begins to run a statement: what gives no rows is done then.
+    /// Starts a statement; one without rows is then complete.
     fn run(&self, statement: &str, values: &[Value<'_>]) -> Result<Cursor, SqlError> {
         let statement = interned(statement);
         let cursor = match values {

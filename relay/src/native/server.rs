@@ -169,8 +169,7 @@ impl RelayServer {
         if let Some(readers) = self.readers {
             readers.finish().await;
             let (path, durability) = (self.path, self.durability);
-            let emptied =
-                tokio::task::spawn_blocking(move || Sqlite::empty_log_left_behind(&path, durability));
+            let emptied = tokio::task::spawn_blocking(move || Sqlite::empty_abandoned_log(&path, durability));
             if let Ok(Err(error)) = emptied.await {
                 tracing::warn!(%error, "the write-ahead log was not emptied; the next start will read it");
             }

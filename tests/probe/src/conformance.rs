@@ -38,14 +38,14 @@ impl DurableObject for ConformanceDurableObject {
 }
 
 impl ConformanceDurableObject {
-    fn case(&self, name: &str) -> conformance::Outcome {
+    fn case(&self, name: &str) -> conformance::CaseResult {
         let sql = DurableSql::new(&self.state.storage());
         let case = conformance::cases().into_iter().find(|(known, _)| *known == name);
         case.map_or_else(|| Err("there is no such case".to_owned()), |(_, run)| run(&sql))
     }
 }
 
-fn vectors() -> conformance::Outcome {
+fn vectors() -> conformance::CaseResult {
     for (index, (key, message, signature, valid)) in schnorr::VECTORS.iter().enumerate() {
         let read = |error: openagents_host::nostr::HexError| error.to_string();
         let key = PublicKey::from_hex(key).map_err(read)?;

@@ -204,7 +204,7 @@ async fn an_import_that_was_killed_goes_on_where_it_was(_: &Servers) {
     assert!(before > 0 && before < 8_000, "{before} were imported before the kill");
     assert!(desk.run("a", &["check"]).await.ok().starts_with("ok: "));
     let said = desk.run("a", &["import", &file]).await.ok();
-    assert!(said.starts_with("went on after line ") && !said.contains("already there"), "{said}");
+    assert!(said.starts_with("resumed after line ") && !said.contains("already stored"), "{said}");
     assert!(desk.run("a", &["check"]).await.ok().starts_with("ok: 8,000 events, indexes agree"));
 }
 
@@ -213,9 +213,9 @@ async fn an_import_that_was_interrupted_says_so_and_goes_on(_: &Servers) {
     let file = desk.file("events.jsonl", &notes(&fresh_author(), 8_000));
     let said = import_a_part(&desk, &desk.path("a"), &file, "-INT").expect("not so fast");
     assert_eq!(said.code, Some(130), "{}", said.errors);
-    assert!(said.output.starts_with("interrupted after ") && said.errors.contains("goes on from here"));
+    assert!(said.output.starts_with("interrupted after ") && said.errors.contains("continues from here"));
     let said = desk.run("a", &["import", &file]).await.ok();
-    assert!(said.starts_with("went on after line ") && !said.contains("already there"), "{said}");
+    assert!(said.starts_with("resumed after line ") && !said.contains("already stored"), "{said}");
     assert_eq!(desk.stats("a").await["events"], 8_000);
 }
 
@@ -283,7 +283,7 @@ async fn a_running_agent_keeps_its_database_and_shows_it(servers: &Servers) {
     assert!(desk.run(data, &["check"]).await.ok().starts_with("ok: "));
     assert!(desk.stats(data).await["events"].as_u64() >= Some(300));
     let said = desk.run(data, &["import", &file, "--relay", &server.url()]).await.ok();
-    assert!(said.starts_with("imported 0 events") && said.contains("300  already there"), "{said}");
+    assert!(said.starts_with("imported 0 events") && said.contains("300  already stored"), "{said}");
 }
 
 async fn a_running_agent_gets_in_step_through_its_relay(servers: &Servers) {
@@ -342,7 +342,7 @@ async fn an_export_that_was_broken_off_goes_on_where_it_was(_: &Servers) {
     let said = desk.run("a", &command).await;
     assert_eq!(said.code, Some(0), "{}", said.errors);
     assert!(
-        said.errors.starts_with("going on after ") && said.errors.contains("exported 50 events"),
+        said.errors.starts_with("resuming after ") && said.errors.contains("exported 50 events"),
         "{}",
         said.errors
     );

@@ -1,34 +1,35 @@
-//! Which commits of an engine are on the disk and answered, for threads that read its database beside it.
+//! Commit watch: which commits are durable and have had their effects applied, for threads that read the same
+//! database.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The commits of an engine, for threads that read its database: they can see commits that are not on the disk yet.
-/// Clones watch the same engine.
+/// The commits of an engine, for threads that read its database and can see commits that are not durable yet. Clones
+/// watch the same engine.
 #[derive(Clone, Default)]
 pub struct CommitWatch(Arc<State>);
 
 #[derive(Default)]
 struct State {
-    /// The number of the last commit that is visible in the database, or being made.
+    /// The number of the last commit that is visible in the database, or in progress.
     begun: AtomicU64,
     waiting: Mutex<Waiting>,
 }
 
 #[derive(Default)]
 struct Waiting {
-    /// The number of the last commit that is on the disk and whose effects were applied.
+    /// The number of the last commit that is durable and whose effects were applied.
     finished: u64,
-    /// Work with the commit number that it waits for; the numbers never fall.
+    /// Work, with the commit number that it waits for, in ascending order.
     queue: VecDeque<(u64, Box<dyn FnOnce() + Send>)>,
 }
 
 impl CommitWatch {
-    /// Runs `work` once every commit that a read which has just ended can have seen is on the disk and its effects were
-    /// applied: at once, or on one of the engine's threads, which it must not block. If the engine ends first, `work`
-    /// is dropped.
+    /// Runs `work` as soon as all commits that a read which has just ended may have seen are durable and their effects
+    /// were applied: immediately, or on one of the engine's threads, which it must not block. If the engine ends
+    /// first, `work` is dropped.
     pub fn after(&self, work: impl FnOnce() + Send + 'static) {
         let mut waiting = self.waiting();
         let seen = self.0.begun.load(Ordering::SeqCst);
@@ -40,12 +41,12 @@ impl CommitWatch {
         }
     }
 
-    /// Begins a commit and returns its number.
+    /// Starts a commit and returns its number.
     pub(super) fn begin(&self) -> u64 {
         self.0.begun.fetch_add(1, Ordering::SeqCst).saturating_add(1)
     }
 
-    /// Notes that a commit is on the disk and its effects were applied.
+    /// Records that a commit is durable and its effects were applied.
     pub(super) fn advance(&self, number: u64) {
         let mut waiting = self.waiting();
         waiting.finished = waiting.finished.max(number);

@@ -1,8 +1,8 @@
-//! Sends an engine's effects to its shell: in order, and never before the commit that they report is on the disk.
+//! The effect sender: passes an engine's effects to the host, in order, and only after the commit is durable.
 //!
-//! When a commit gets here it survives the end of the process, but not a power failure. A thread of its own waits for the
-//! disk, so that the engine works on meanwhile. An engine that has nothing else to do waits itself, which spares a single
-//! input the way to the other thread and back.
+//! A commit that arrives here survives the end of the process, but not a power failure. A thread of its own waits for
+//! the disk, so that the engine can continue. If the engine has nothing else to do, it waits itself, which saves a
+//! single input two thread switches.
 
 use std::convert::Infallible;
 use std::io;
@@ -15,17 +15,17 @@ use tokio::sync::oneshot;
 
 use super::commit_watch::CommitWatch;
 
-/// How many batches may wait behind the one that is being written to the disk. None: the engine, with the next batch
-/// done, gathers more inputs for the one after that, and larger batches write fewer pages.
+/// How many batches may wait behind the one that is being synced to the disk. With none, the engine finishes the next
+/// batch and then gathers more inputs for the one after; larger batches write fewer pages.
 const MAX_QUEUED_BATCHES: usize = 0;
 
-/// Returns once whatever was committed before is on the disk.
+/// Returns once all earlier commits are on the disk.
 pub(super) type WaitForDisk = Arc<dyn Fn() -> io::Result<()> + Send + Sync>;
 
 /// Carries out effects.
 pub(super) type Apply<T> = Box<dyn FnMut(&mut Vec<T>) + Send>;
 
-/// Hands the effects of commits to the shell.
+/// Passes the effects of commits to the host.
 pub(super) struct EffectSender<T> {
     shared: Arc<Shared<T>>,
     queue: SyncSender<EffectBatch<T>>,
@@ -34,16 +34,16 @@ pub(super) struct EffectSender<T> {
     ended: oneshot::Receiver<Infallible>,
 }
 
-/// No effect is sent any more: the disk failed, or the shell has panicked.
+/// No more effects can be sent: the disk failed or the host panicked.
 #[derive(Debug)]
 pub(super) struct EffectsStopped;
 
 struct Shared<T> {
-    /// `None` when a commit needs no further wait.
+    /// `None` if commits need no further wait.
     sync: Option<WaitForDisk>,
     apply: Mutex<Apply<T>>,
     commits: CommitWatch,
-    /// The batches that are queued or waiting for the disk.
+    /// How many batches are queued or waiting for the disk.
     in_flight: AtomicUsize,
 }
 
@@ -51,7 +51,7 @@ struct EffectBatch<T> {
     /// The number of its commit.
     commit: u64,
     effects: Vec<T>,
-    /// Whether something was written.
+    /// Whether anything was written.
     written: bool,
 }
 
@@ -80,7 +80,7 @@ impl<T: Send + 'static> EffectSender<T> {
         &self.shared.commits
     }
 
-    /// Sends the effects of a commit once that is on the disk. `alone` says that the engine has nothing else to do.
+    /// Sends the effects of a commit once it is durable. `alone` says that the engine has nothing else to do.
     pub(super) fn send(
         &self,
         commit: u64,
@@ -107,7 +107,7 @@ impl<T: Send + 'static> EffectSender<T> {
         let _ = (&mut self.ended).await;
     }
 
-    /// Sends what is queued, then ends. A panic of the thread goes on in the caller's.
+    /// Sends what is queued, then ends. If the thread panicked, the panic continues in the caller.
     pub(super) fn finish(self) {
         drop(self.queue);
         if let Err(panic) = self.thread.join() {
@@ -120,7 +120,7 @@ impl<T> Shared<T> {
     #[expect(clippy::needless_pass_by_value, reason = "nothing can be queued once it has returned")]
     fn serve(&self, batches: Receiver<EffectBatch<T>>) {
         while let Ok(first) = batches.recv() {
-            // One wait is enough for all that was committed before it.
+            // One sync suffices for everything that was committed before it.
             let mut together: Vec<_> = std::iter::once(first).chain(batches.try_iter()).collect();
             if self.wait_for_disk(together.iter().any(|batch| batch.written)).is_err() {
                 return;
@@ -135,8 +135,8 @@ impl<T> Shared<T> {
     fn wait_for_disk(&self, written: bool) -> Result<(), EffectsStopped> {
         let Some(sync) = self.sync.as_ref().filter(|_| written) else { return Ok(()) };
         sync().map_err(|error| {
-            // What the disk holds is unknown now, also after a later success: only a new start finds out.
-            tracing::error!(%error, "commits could not be brought to the disk; nothing more is acknowledged");
+            // What is on the disk is unknown now, even if a later sync succeeds: only a restart can tell.
+            tracing::error!(%error, "commits could not be synced to the disk; nothing more is acknowledged");
             EffectsStopped
         })
     }

@@ -1,4 +1,4 @@
-//! The queue in front of an engine thread: its limits, and which inputs share a commit.
+//! The input queue of an engine thread: its limits, and which inputs share a commit.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,23 +6,23 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 
-/// How many inputs may wait before senders are held back.
+/// How many inputs may be queued before senders have to wait.
 const MAX_QUEUED_INPUTS: usize = 4_096;
 
-/// How much memory [batches](Inputs::submit_batch) may take, in KiB, before senders are held back: those that wait and
-/// those that the engine is handling.
+/// How much memory [batches](Inputs::submit_batch) may use before senders have to wait, in KiB. Counts queued inputs
+/// and those that the engine is handling.
 const MAX_QUEUED_KIB: usize = 64 * 1024;
 
-/// While a commit has fewer inputs than this, more are taken into it.
+/// More inputs are added to a commit until it has this many.
 const BATCH_SIZE: usize = 512;
 
-/// While a [batch](Inputs::submit_batch) is being prepared, a commit waits for it until it has this many inputs…
+/// While a [batch](Inputs::submit_batch) is being prepared, a commit with fewer inputs than this waits for it…
 const GATHER_SIZE: usize = 64;
 
-/// … but no longer than this.
+/// … for at most this long.
 const GATHER_WINDOW: Duration = Duration::from_millis(2);
 
-/// The engine's thread has ended.
+/// The engine thread has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the engine has stopped")]
 pub struct EngineStopped;
@@ -30,9 +30,9 @@ pub struct EngineStopped;
 /// Sends inputs to an engine. Clones send to the same one.
 pub struct Inputs<I> {
     submissions: mpsc::Sender<Submission<I>>,
-    /// A permit for each input that may still be queued.
+    /// One permit per input that may be queued.
     room: Arc<Semaphore>,
-    /// A permit for each KiB that may still be queued or handled.
+    /// One permit per KiB that may be queued or in use by the engine.
     memory: Arc<Semaphore>,
     preparing: Arc<Preparing>,
 }
@@ -41,7 +41,7 @@ pub struct Inputs<I> {
 pub struct InputBatch<I> {
     first: Option<I>,
     rest: Vec<I>,
-    /// About how much memory they take.
+    /// Approximately how many bytes of memory they use.
     bytes: usize,
 }
 
@@ -50,7 +50,7 @@ impl<I> InputBatch<I> {
         Self { first, rest: Vec::new(), bytes: 0 }
     }
 
-    /// Adds an input that takes about so many bytes of memory.
+    /// Adds an input that uses about this many bytes of memory.
     pub fn push(&mut self, input: I, bytes: usize) {
         match self.first {
             None => self.first = Some(input),
@@ -59,38 +59,38 @@ impl<I> InputBatch<I> {
         self.bytes = self.bytes.saturating_add(bytes);
     }
 
-    /// How many inputs there are.
+    /// The number of inputs.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.rest.len().saturating_add(self.first.is_some() as usize)
     }
 
-    /// Whether there is no input.
+    /// Whether there are no inputs.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.first.is_none()
     }
 }
 
-/// A batch on its way to the engine, with what it holds of the queue's limits.
+/// A batch on its way to the engine, with its permits.
 struct Submission<I> {
     batch: InputBatch<I>,
-    /// Given back when the inputs are taken out of the queue.
+    /// Released when the inputs are taken from the queue.
     _room: Option<OwnedSemaphorePermit>,
-    /// Given back when they have been handled.
+    /// Released when the inputs have been handled.
     memory: Option<OwnedSemaphorePermit>,
 }
 
-/// How many batches are being prepared.
+/// Counts the batches that are being prepared.
 #[derive(Default)]
 struct Preparing {
     number: AtomicUsize,
-    /// Notified when one turned out to be empty.
+    /// Notified when a batch turned out to be empty.
     prepared_nothing: Notify,
 }
 
 impl<I> Inputs<I> {
-    /// Queues an input; waits while too many are queued.
+    /// Queues an input, waiting while too many are queued.
     ///
     /// # Errors
     /// When the engine has stopped.
@@ -98,22 +98,22 @@ impl<I> Inputs<I> {
         self.queue(InputBatch::new(Some(input))).await
     }
 
-    /// The same for a thread outside of any runtime: it is blocked while too many are queued.
+    /// The same for a thread without a runtime: blocks while too many inputs are queued.
     ///
     /// # Errors
     /// When the engine has stopped.
     pub fn send_blocking(&self, input: I) -> Result<(), EngineStopped> {
-        // Few threads do this, each with one input: the channel's capacity is enough of a limit.
+        // Few threads do this, with one input each, so the capacity of the channel is a sufficient limit.
         let batch = InputBatch::new(Some(input));
         let submission = Submission { batch, _room: None, memory: None };
         self.submissions.blocking_send(submission).map_err(|_| EngineStopped)
     }
 
-    /// Prepares a batch of inputs and queues them together. This is for what takes some time to prepare: inputs of others
-    /// that are queued meanwhile wait a little, so that all share a commit. That is how commits grow under load,
-    /// while an input that comes alone waits for nothing.
+    /// Prepares a batch of inputs, which may take some time, and queues them together. Inputs that others queue
+    /// meanwhile wait briefly, so that all share a commit. So commits grow under load, while a single input does not
+    /// wait at all.
     ///
-    /// It also waits while what is queued and being handled takes too much memory: what comes from outside belongs here.
+    /// Also waits while queued and handled inputs use too much memory. Use this for inputs from the network.
     ///
     /// # Errors
     /// When the engine has stopped.
@@ -136,7 +136,7 @@ impl<I> Inputs<I> {
 
     async fn queue(&self, batch: InputBatch<I>) -> Result<(), EngineStopped> {
         let room = take(&self.room, batch.len().min(MAX_QUEUED_INPUTS)).await?;
-        // What is less than a KiB is limited well enough by the number of inputs.
+        // Less than a KiB is limited well enough by the number of inputs.
         let memory = match batch.bytes / 1024 {
             0 => None,
             kib => Some(take(&self.memory, kib.min(MAX_QUEUED_KIB)).await?),
@@ -146,7 +146,7 @@ impl<I> Inputs<I> {
     }
 }
 
-/// Takes permits. A batch that needs more than there are in all waits until all are free.
+/// Acquires permits. A batch that needs more than exist waits until all are free.
 async fn take(semaphore: &Arc<Semaphore>, permits: usize) -> Result<OwnedSemaphorePermit, EngineStopped> {
     let permits = u32::try_from(permits).unwrap_or(1);
     Arc::clone(semaphore).acquire_many_owned(permits).await.map_err(|_| EngineStopped)
@@ -192,18 +192,18 @@ pub(super) fn channel<I>() -> (Inputs<I>, InputQueue<I>) {
     (inputs, queue)
 }
 
-/// The engine's end of the queue.
+/// The receiving end of the queue.
 pub(super) struct InputQueue<I> {
     submissions: mpsc::Receiver<Submission<I>>,
     room: Arc<Semaphore>,
     memory: Arc<Semaphore>,
-    /// The permits for the memory of inputs that were taken and have not been handled.
+    /// The memory permits of inputs that were taken and are being handled.
     in_hand: Vec<OwnedSemaphorePermit>,
     preparing: Arc<Preparing>,
 }
 
 impl<I> InputQueue<I> {
-    /// Waits for a batch and takes it; `false` when no more will come.
+    /// Waits for a batch and takes it; `false` if there will be no more.
     pub(super) async fn recv(&mut self, inputs: &mut Vec<I>) -> bool {
         match self.submissions.recv().await {
             Some(submission) => submission.unpack(inputs, &mut self.in_hand),
@@ -212,7 +212,7 @@ impl<I> InputQueue<I> {
         true
     }
 
-    /// Accepts nothing more; what is queued can still be taken.
+    /// Accepts no more inputs; queued ones can still be taken.
     pub(super) fn close(&mut self) {
         self.room.close();
         self.memory.close();
@@ -223,12 +223,12 @@ impl<I> InputQueue<I> {
         self.submissions.is_empty()
     }
 
-    /// Gives back the memory of what was taken: it has been handled and dropped.
+    /// Releases the memory permits of inputs that have been handled and dropped.
     pub(super) fn release_memory(&mut self) {
         self.in_hand.clear();
     }
 
-    /// Adds what else is queued to a commit, and what is being prepared and comes soon.
+    /// Adds other queued inputs to the batch, and those of batches that will soon be prepared.
     pub(super) async fn gather(&mut self, inputs: &mut Vec<I>) {
         self.take_queued(inputs);
         if !self.expects_more(inputs) {
@@ -247,7 +247,7 @@ impl<I> InputQueue<I> {
                 self.take_queued(inputs);
             }
         };
-        // What has not come by then has its place in the next batch.
+        // Anything later becomes part of the next batch.
         let _ = tokio::time::timeout(GATHER_WINDOW, soon).await;
     }
 
@@ -266,7 +266,7 @@ impl<I> InputQueue<I> {
 
 impl<I> Drop for InputQueue<I> {
     fn drop(&mut self) {
-        // Whoever waits for room waits for nothing.
+        // Senders that wait for permits must not wait for ever.
         self.room.close();
         self.memory.close();
     }
@@ -335,7 +335,7 @@ mod tests {
         queue.gather(&mut came).await;
         assert_eq!(came.len(), 7);
         queue.release_memory();
-        // More than fits at all.
+        // More than the limit in a single batch.
         send(3 * MAX_QUEUED_KIB).await.unwrap().unwrap();
         assert!(send(1).await.is_err());
         let waiting = tokio::spawn({

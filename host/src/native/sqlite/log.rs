@@ -1,23 +1,22 @@
-//! SQLite's write-ahead log (WAL): when it is synced to the disk, and when it is moved into the database file.
+//! SQLite's write-ahead log (WAL): when it is synced to the disk, and when it is copied into the database file.
 //!
-//! With `synchronous=FULL` a commit returns once SQLite has had the log written through to the disk. Whoever wants to
-//! work on meanwhile [takes this wait over](Sqlite::commit_ahead): SQLite then runs with `synchronous=NORMAL`, and a
-//! commit is as safe as before once [`WriteAheadLog::sync`] was called after it and has succeeded:
+//! With `synchronous=FULL`, a commit returns once SQLite has synced the log to the disk. To work on meanwhile, an
+//! engine can [take over this wait](Sqlite::commit_ahead): SQLite then runs with `synchronous=NORMAL`, and a commit is
+//! as durable as before once [`WriteAheadLog::sync`] has been called after it and has succeeded:
 //!
-//! - In both modes a commit appends its frames to the log file and nothing else, and a log that is begun anew gets a new
-//!   header that is brought to the disk before the first frame is written (`walFrames`, `syncHeader`), together with
-//!   the folder's entry of a file that was made just then. The one difference is the sync that `FULL` adds behind the
-//!   last frame. `WriteAheadLog::sync` is that sync, of the same file, only later. (`FULL` also fills up
-//!   the last sector on devices that can damage a sector's neighbourhood when they lose power; SQLite takes no
-//!   file system here for such a one.)
-//! - A checkpoint brings the log to the disk before it copies pages, and the database's file before the log
-//!   may be begun anew, in both modes. So frames that were not synced here are never the only copy that is overwritten.
-//! - SQLite makes the log file when it first reads the database and deletes it only with its last connection, so the file
-//!   that is opened here stays the one that is written, for as long as this connection lives.
-//! - Closing a file drops all of the process's locks on it. SQLite locks the database's file and the `-shm` file,
+//! - In both modes a commit only appends frames to the log file. When the log restarts, a new header is synced before
+//!   the first frame is written (`walFrames`, `syncHeader`), together with the directory entry of a newly created
+//!   file. The only difference is the sync that `FULL` adds after the last frame. `WriteAheadLog::sync` is that sync
+//!   of the same file, only later. (`FULL` also pads the last sector on devices where a power failure can damage
+//!   neighbouring data; SQLite assumes no such file system here.)
+//! - In both modes a checkpoint syncs the log before it copies pages, and syncs the database file before the log may
+//!   restart. So frames that are not synced yet are never overwritten while they are the only copy.
+//! - SQLite creates the log file when it first reads the database and deletes it only with the last connection. So the
+//!   file opened here remains the one that is written as long as this connection lives.
+//! - Closing a file drops all of the process's locks on it. SQLite locks the database file and the `-shm` file, but
 //!   never the log.
-//! - A descriptor is told of every failed write since it was opened, so one is kept and not a new one opened
-//!   for each sync.
+//! - A file descriptor reports every failed write since it was opened, so one is kept open, rather than opened for
+//!   each sync.
 
 use std::fs::File;
 use std::io;
@@ -28,37 +27,37 @@ use std::time::{Duration, Instant};
 
 use crate::port::sql::SqlError;
 
-use super::checkpoint::Going;
+use super::checkpoint::CheckpointState;
 use super::log_state::{CHECKPOINT_PAGES, RESTART_PAGES};
 use super::{BUSY_TIMEOUT, Durability, OpenError, Sqlite};
 
-/// How long readers are waited for, for each [`CHECKPOINT_PAGES`] of the log. Nothing is written meanwhile.
+/// How long to wait for readers, per [`CHECKPOINT_PAGES`] of the log. Nothing is written meanwhile.
 const RESTART_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// How long one attempt at that takes at most.
+/// How long a single attempt waits.
 const RESTART_ATTEMPT: Duration = Duration::from_millis(50);
 
 /// The file with the commits that are not in the database file yet.
 pub(in crate::native) struct WriteAheadLog(File);
 
 impl WriteAheadLog {
-    /// Syncs to the disk what was committed before.
+    /// Syncs all earlier commits to the disk.
     pub(in crate::native) fn sync(&self) -> io::Result<()> {
         self.0.sync_data()
     }
 }
 
 impl Sqlite {
-    /// From now on a commit that has returned survives only the end of the process, until the log that this returns was
-    /// synced; and checkpoints are left to [`checkpoint_if_due`](Self::checkpoint_if_due). `None` if commits promised no
-    /// more than that before.
+    /// From now on, a commit survives only the end of the process until the returned log has been synced, and
+    /// checkpoints happen only in [`checkpoint_if_due`](Self::checkpoint_if_due). `None` if commits were not more
+    /// durable than that before.
     pub(in crate::native) fn commit_ahead(&self) -> io::Result<Option<WriteAheadLog>> {
-        self.log.apart.store(true, Ordering::Relaxed);
+        self.log.between_commits.store(true, Ordering::Relaxed);
         let (Some(path), true) = (self.connection.path().filter(|path| !path.is_empty()), self.syncs()?)
         else {
             return Ok(None);
         };
-        // SQLite makes the file when it first reads.
+        // SQLite creates the file at the first read.
         self.connection
             .query_row("SELECT count(*) FROM sqlite_schema", (), |_| Ok(()))
             .map_err(io::Error::other)?;
@@ -68,7 +67,7 @@ impl Sqlite {
         Ok(Some(WriteAheadLog(file)))
     }
 
-    /// Whether a commit waits for the disk.
+    /// Whether commits wait for the disk.
     fn syncs(&self) -> io::Result<bool> {
         const FULL: i64 = 2;
         let level: i64 = self
@@ -82,17 +81,18 @@ impl Sqlite {
         self.log.written.swap(false, Ordering::Relaxed)
     }
 
-    /// Moves the log into the database if it is long, and restarts it if it is very long. To be called after each commit;
-    /// nearly all of the work is done on another thread. While little is going on (`calm`), it is done earlier.
+    /// Starts a checkpoint if the log is long, and restarts the log if it is very long. Must be called after each
+    /// commit; nearly all of the work is done on another thread. While there is little to do (`calm`), it happens
+    /// earlier.
     pub(in crate::native) fn checkpoint_if_due(&self, calm: bool) {
-        match self.checkpoint.going() {
-            Going::On if self.log.pages() < RESTART_PAGES => return,
-            Going::On | Going::Ended => {
+        match self.checkpoint.state() {
+            CheckpointState::Running if self.log.pages() < RESTART_PAGES => return,
+            CheckpointState::Running | CheckpointState::Finished => {
                 self.checkpoint.wait();
                 self.checkpoint("PRAGMA wal_checkpoint(PASSIVE)");
                 return;
             }
-            Going::Not => {}
+            CheckpointState::Idle => {}
         }
         let Some(pages) = self.log.take_due(calm) else { return };
         if pages < RESTART_PAGES {
@@ -103,24 +103,24 @@ impl Sqlite {
             return;
         }
         let timeout = RESTART_TIMEOUT.saturating_mul(pages / CHECKPOINT_PAGES).min(BUSY_TIMEOUT);
-        match self.begin_log_anew(timeout) {
+        match self.restart_log(timeout) {
             Ok(true) => {}
             Ok(false) => {
-                tracing::warn!(pages, "the write-ahead log grows: somebody reads from it for long");
+                tracing::warn!(pages, "the write-ahead log grows because of a long-running reader");
             }
             Err(error) => {
-                tracing::warn!(%error, "the write-ahead log could not be moved into the database");
+                tracing::warn!(%error, "the write-ahead log could not be copied into the database");
             }
         }
     }
 
-    /// Moves all of the log and has it begin anew; whether whoever reads from it has let go in time.
+    /// Copies the whole log and restarts it; returns whether its readers have finished in time.
     ///
-    /// Who begins to read once everything was moved needs no log, so that this waits only for who reads now. (`RESTART`
-    /// would leave it to the next commit to begin the log anew, which a reader can prevent.) But SQLite waits for the
-    /// place in the log where it has found somebody, also when others have come there since who do not
-    /// stand in the way. So it is made to look again and again.
-    fn begin_log_anew(&self, timeout: Duration) -> Result<bool, SqlError> {
+    /// A reader that starts after everything was copied does not need the log, so this waits only for current readers.
+    /// (`RESTART` would leave the restart to the next commit, which a reader can prevent.) But SQLite waits for the
+    /// log position at which it found a reader, even if other readers have taken that position since, which do not
+    /// matter. So it is made to look repeatedly.
+    fn restart_log(&self, timeout: Duration) -> Result<bool, SqlError> {
         let (began, waits) = (Instant::now(), |time| self.own(|connection| connection.busy_timeout(time)));
         waits(RESTART_ATTEMPT)?;
         let mut is_done = self.try_checkpoint("PRAGMA wal_checkpoint(TRUNCATE)");
@@ -131,8 +131,8 @@ impl Sqlite {
         is_done
     }
 
-    /// Moves all of the log into the database, so that its file is whole by itself. SQLite does so when the last
-    /// connection is closed, unless that is one which only reads. If others are still reading then this may be in vain.
+    /// Copies the whole log into the database, so that the file is complete by itself. SQLite does this when the last
+    /// connection is closed, unless that one is read-only. If others are still reading, it may not succeed.
     pub(in crate::native) fn empty_log(&self) {
         self.checkpoint.wait();
         if !self.checkpoint("PRAGMA wal_checkpoint(TRUNCATE)") {
@@ -140,12 +140,12 @@ impl Sqlite {
         }
     }
 
-    /// Moves what is left in a database's log into its file, after everybody has closed it: whoever only read and was
-    /// the last one has left it there.
+    /// Copies what remains in a database's log into its file after everybody has closed it: if the last one was a
+    /// read-only connection, it has left the log.
     ///
     /// # Errors
     /// When the file cannot be opened.
-    pub fn empty_log_left_behind(path: &Path, durability: Durability) -> Result<(), OpenError> {
+    pub fn empty_abandoned_log(path: &Path, durability: Durability) -> Result<(), OpenError> {
         let mut log = path.as_os_str().to_owned();
         log.push("-wal");
         if std::fs::metadata(log).is_ok_and(|log| log.len() > 0) {
@@ -154,11 +154,11 @@ impl Sqlite {
         Ok(())
     }
 
-    /// Whether nobody kept it from finishing.
+    /// Runs a checkpoint; returns whether it was completed.
     fn checkpoint(&self, statement: &str) -> bool {
         self.try_checkpoint(statement).unwrap_or_else(|error| {
-            // Commits are as safe in the log; it is tried again after a later one, or at the next start.
-            tracing::warn!(%error, "the write-ahead log could not be moved into the database");
+            // The commits are just as safe in the log. The next attempt follows a later commit or the next start.
+            tracing::warn!(%error, "the write-ahead log could not be copied into the database");
             false
         })
     }
@@ -245,26 +245,26 @@ mod tests {
 
     #[test]
     fn the_log_does_not_grow_for_ever() {
-        for apart in [false, true] {
+        for between_commits in [false, true] {
             let folder = tempfile::tempdir().unwrap();
             let sqlite = open(folder.path(), Durability::Process);
-            if apart {
+            if between_commits {
                 sqlite.commit_ahead().unwrap();
             }
             let text = "x".repeat(1_900_000);
-            let (mut longest, mut begun_anew) = (0, false);
-            // Three times as many pages as there are between two checkpoints, or more if those take long.
+            let (mut longest, mut restarted) = (0, false);
+            // Three times as many pages as between two checkpoints, or more if those take long.
             for number in 0..500_i64 {
                 sqlite.execute("INSERT INTO t VALUES (?, ?)", values![number, &*text]).unwrap();
                 sqlite.checkpoint_if_due(false);
-                begun_anew |= sqlite.log.pages() < longest;
+                restarted |= sqlite.log.pages() < longest;
                 longest = longest.max(sqlite.log.pages());
-                if begun_anew && number > 20 {
+                if restarted && number > 20 {
                     break;
                 }
                 std::thread::sleep(std::time::Duration::from_millis(1));
             }
-            assert!(begun_anew && longest < RESTART_PAGES + CHECKPOINT_PAGES, "{longest}");
+            assert!(restarted && longest < RESTART_PAGES + CHECKPOINT_PAGES, "{longest}");
             sqlite.empty_log();
             let log = std::fs::metadata(folder.path().join("test.sqlite-wal")).unwrap().len();
             assert_eq!(log, 0);
@@ -275,7 +275,7 @@ mod tests {
         }
     }
 
-    /// Reads on two connections by turns, so that at no moment nobody reads.
+    /// Reads on two connections alternately, so that at any time one of them is reading.
     fn read_without_a_gap(path: &Path, ended: &std::sync::atomic::AtomicBool) {
         let mut readers = [0, 1].map(|_| rusqlite::Connection::open(path).unwrap());
         let begin = "BEGIN; SELECT count(*) FROM t";
@@ -298,7 +298,7 @@ mod tests {
         let (text, mut longest) = ("x".repeat(1_900_000), 0);
         std::thread::scope(|scope| {
             scope.spawn(|| read_without_a_gap(&path, &ended));
-            // Nine times as many pages as there are between two checkpoints.
+            // Nine times as many pages as between two checkpoints.
             for number in 0..40_i64 {
                 sqlite.execute("INSERT INTO t VALUES (?, ?)", values![number, &*text]).unwrap();
                 let length = std::fs::metadata(folder.path().join("test.sqlite-wal")).unwrap().len();
@@ -308,7 +308,7 @@ mod tests {
             ended.store(true, std::sync::atomic::Ordering::Relaxed);
         });
         assert!(longest < 4_120 * u64::from(RESTART_PAGES + 2 * CHECKPOINT_PAGES), "{longest}");
-        assert!(sqlite.log.pages.load(std::sync::atomic::Ordering::Relaxed) < RESTART_PAGES, "it began anew");
+        assert!(sqlite.log.pages.load(std::sync::atomic::Ordering::Relaxed) < RESTART_PAGES, "it restarted");
     }
 
     #[test]
@@ -324,7 +324,7 @@ mod tests {
         assert!(log.take_due(false).is_some());
         log.grew(10);
         log.grew(CHECKPOINT_PAGES);
-        assert!(log.take_due(false).is_some(), "a log that was begun anew");
+        assert!(log.take_due(false).is_some(), "a log that was restarted");
     }
 
     #[test]
@@ -354,7 +354,7 @@ mod tests {
         drop(reader);
         let log = folder.path().join("test.sqlite-wal");
         assert!(std::fs::metadata(&log).unwrap().len() > 0);
-        Sqlite::empty_log_left_behind(&path, Durability::Full).unwrap();
+        Sqlite::empty_abandoned_log(&path, Durability::Full).unwrap();
         assert!(std::fs::metadata(&log).map_or(0, |log| log.len()) == 0);
     }
 }

@@ -135,7 +135,7 @@ fn sees_through_every_spelling_of_an_ipv4_address() {
             "{spelling}"
         );
     }
-    // What looks like one but is out of range, is no host at all.
+    // Something similar to an address but out of range is not a valid host.
     for spelling in ["256.0.0.1", "0x100000000", "1.2.3.4.5", "127.0.0.0x", "example.1"] {
         assert!(public(&format!("https://{spelling}/")).is_err(), "{spelling}");
     }
@@ -225,7 +225,7 @@ fn refuses_credentials_and_does_not_repeat_them() {
             assert!(!error.to_string().contains("secret"));
         }
     }
-    // The host is what comes after the at sign, whatever it looks like before.
+    // The host is what follows the at sign, whatever comes before.
     assert!(public("https://example.com@127.0.0.1/").is_err());
     assert!(public(r"https://127.0.0.1\@example.com/").is_err());
 }
@@ -248,7 +248,7 @@ fn reaches_anywhere_when_told_so() {
 }
 
 proptest! {
-    /// The standard library knows fewer special addresses, and none of those may pass.
+    /// The standard library knows only some special addresses, but all of those must be refused.
     #[test]
     fn lets_no_ipv4_address_pass_that_the_standard_library_knows(bits: u32) {
         let address = Ipv4Addr::from(bits);
@@ -257,7 +257,7 @@ proptest! {
         {
             prop_assert!(!is_public_v4(address));
         }
-        // As public in a wrapping as without.
+        // As public when embedded as by itself.
         prop_assert_eq!(is_public_v6(address.to_ipv6_mapped()), is_public_v4(address));
     }
 

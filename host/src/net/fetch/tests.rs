@@ -6,14 +6,15 @@ use tokio::time::sleep;
 
 use super::*;
 
-/// A server that answers each connection with the next of `answers`, and what it was asked.
+/// A server that answers each connection with the next of `answers`, and records the requests.
 struct Server {
     url: String,
     requests: Arc<Mutex<Vec<String>>>,
 }
 
 impl Server {
-    /// In the answers, `SELF` is the server's own address. One that ends with `STALL` leaves the connection open.
+    /// `SELF` in an answer is replaced by the server's address. After an answer that ends with `STALL`, the connection
+    /// stays open.
     async fn answering(answers: impl IntoIterator<Item = impl Into<String>>) -> Self {
         let answers: Vec<String> = answers.into_iter().map(Into::into).collect();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -39,7 +40,7 @@ impl Server {
                     }
                 }
                 asked.lock().unwrap().push(String::from_utf8(request).unwrap());
-                // The client may have had enough before the end.
+                // The client may disconnect before the end.
                 let text = answer.replace("SELF", &own);
                 let _ = stream.write_all(text.trim_end_matches("STALL").as_bytes()).await;
                 if text.ends_with("STALL") {
@@ -122,7 +123,7 @@ async fn cuts_off_a_body_above_the_limit() {
         ok(&long),
         format!("HTTP/1.1 200 OK\r\n\r\n{long}"),
         format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3e9\r\n{long}\r\nSTALL"),
-        // It says that it is too long: nothing is read.
+        // The length is announced, so nothing is read.
         "HTTP/1.1 200 OK\r\ncontent-length: 1001\r\n\r\nSTALL".to_owned(),
         ok(&"x".repeat(1_000)),
     ])
@@ -203,7 +204,7 @@ async fn checks_the_target_of_every_redirect() {
         let outcome = fetch(FetchRequest::get(&server.url).limits(limits())).await;
         assert!(matches!(outcome, Err(FetchError::Address(_))), "{location}: {outcome:?}");
     }
-    // With the reach of the public, which no server here has.
+    // With `Reach::Public`, under which no server on this machine may be reached.
     let request = FetchRequest::get("https://example.com/");
     for location in
         ["https://127.0.0.1/", "https://169.254.169.254/latest", "//localhost/", "http://example.com/"]

@@ -1,7 +1,7 @@
-//! The one place where connections of this process begin.
+//! Opening connections: every connection of a native process starts here.
 //!
-//! A name is resolved here, and the very addresses that were checked are connected to. So a name that leads to a public
-//! address when it is checked and to a private one when it is used (DNS rebinding) gains nothing.
+//! Names are resolved here, and exactly the addresses that were checked are connected to. So a name that resolves to a
+//! public address when it is checked and to a private one when it is used (DNS rebinding) is of no use to an attacker.
 
 use std::io;
 use std::net::SocketAddr;
@@ -19,7 +19,7 @@ use url::{Host, Url};
 
 use crate::net::address::{AddressError, Reach};
 
-/// How long one of several addresses is tried.
+/// How long to try each of several addresses.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A connection, encrypted or not.
@@ -39,7 +39,7 @@ pub(super) enum DialError {
     Tls(#[from] rustls::Error),
 }
 
-/// Connects to the host of a URL that [`public_url`](crate::net::public_url) has checked.
+/// Connects to the host of a URL that was checked by [`public_url`](crate::net::public_url).
 pub(super) async fn dial(url: &Url, reach: Reach) -> Result<Connection, DialError> {
     let addresses = reachable(url, resolve(url).await?, reach)?;
     let stream = connect(&addresses).await?;
@@ -59,7 +59,7 @@ async fn resolve(url: &Url) -> Result<Vec<SocketAddr>, DialError> {
     }
 }
 
-/// Drops the addresses that may not be reached; an error when that is all of them.
+/// Removes the addresses that may not be reached; an error if none is left.
 fn reachable(url: &Url, addresses: Vec<SocketAddr>, reach: Reach) -> Result<Vec<SocketAddr>, AddressError> {
     let reachable: Vec<_> = addresses.into_iter().filter(|address| reach.allows(address.ip())).collect();
     if reachable.is_empty() {
@@ -69,13 +69,13 @@ fn reachable(url: &Url, addresses: Vec<SocketAddr>, reach: Reach) -> Result<Vec<
     Ok(reachable)
 }
 
-/// Tries the addresses in the order in which the system prefers them.
+/// Tries the addresses in the order preferred by the system.
 async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, io::Error> {
     let mut failure = io::Error::from(io::ErrorKind::AddrNotAvailable);
     for address in addresses {
         match tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => {
-                // Messages are written whole; waiting for more to send would only delay them.
+                // Messages are written as a whole, so waiting to combine writes would only delay them.
                 stream.set_nodelay(true)?;
                 return Ok(stream);
             }
@@ -103,7 +103,7 @@ async fn encrypt(
     Ok(TlsConnector::from(config).connect(name, stream).await?)
 }
 
-/// Trusts the certificate authorities that Mozilla trusts, whatever the machine has installed.
+/// Trusts the certificate authorities that Mozilla trusts, regardless of those installed on the machine.
 fn public_authorities() -> Result<Arc<ClientConfig>, rustls::Error> {
     static CONFIG: OnceLock<Arc<ClientConfig>> = OnceLock::new();
     if let Some(config) = CONFIG.get() {
@@ -114,7 +114,8 @@ fn public_authorities() -> Result<Arc<ClientConfig>, rustls::Error> {
 }
 
 fn client_config(roots: RootCertStore) -> Result<Arc<ClientConfig>, rustls::Error> {
-    // Named, since the process's default depends on which features other crates have turned on, and asking for it can panic.
+    // Named explicitly, because the process-wide default depends on the features of other crates, and reading it can
+    // panic.
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots)

@@ -1,4 +1,4 @@
-//! One HTTP/1.1 request on a connection of its own.
+//! One HTTP/1.1 request on a connection of its own (native).
 
 use bytes::Bytes;
 use http::uri::{PathAndQuery, Uri};
@@ -12,20 +12,20 @@ use url::Url;
 use super::dial::{DialError, dial};
 use crate::net::address::Reach;
 use crate::net::error::FetchError;
-use crate::net::exchange::{Exchange, Method, Response};
+use crate::net::exchange::{Exchange, ExchangeResponse, Method};
 
-/// The rest of a response.
+/// The body of a response.
 pub(crate) struct Body {
     incoming: Incoming,
-    /// Drives the connection; aborted when this is dropped.
+    /// The task that drives the connection; aborted on drop.
     _connection: JoinSet<()>,
 }
 
 impl Body {
-    /// The next piece; `None` after the last.
+    /// The next chunk; `None` after the last.
     pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, FetchError> {
         while let Some(frame) = self.incoming.frame().await {
-            // What is no data is a trailer.
+            // Frames without data are trailers.
             if let Ok(data) = frame.map_err(failure)?.into_data() {
                 return Ok(Some(data));
             }
@@ -34,18 +34,21 @@ impl Body {
     }
 }
 
-pub(crate) async fn exchange(exchange: &Exchange, reach: Reach) -> Result<Response<Body>, FetchError> {
+pub(crate) async fn exchange(
+    exchange: &Exchange,
+    reach: Reach,
+) -> Result<ExchangeResponse<Body>, FetchError> {
     let request = request(exchange)?;
     let stream = dial(&exchange.url, reach).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(failure)?;
     let mut driver = JoinSet::new();
     driver.spawn(async move {
-        // Its failures also reach who waits for the response.
+        // Failures of the connection are also reported to the waiting request.
         let _ = connection.await;
     });
     let response = sender.send_request(request).await.map_err(failure)?;
     let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
-    Ok(Response {
+    Ok(ExchangeResponse {
         status: response.status().as_u16(),
         location: header(http::header::LOCATION).map(str::to_owned),
         content_type: header(http::header::CONTENT_TYPE).map(str::to_owned),
@@ -71,7 +74,7 @@ fn request(exchange: &Exchange) -> Result<http::Request<Full<Bytes>>, FetchError
     Ok(request)
 }
 
-/// What stands in the request line: path and query.
+/// The request target: path and query.
 fn target(url: &Url) -> Result<Uri, FetchError> {
     let target = match url.query() {
         Some(query) => format!("{}?{query}", url.path()),

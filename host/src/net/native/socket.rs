@@ -1,4 +1,4 @@
-//! A WebSocket by tungstenite.
+//! A WebSocket connection with tungstenite (native).
 
 use futures_util::{SinkExt, StreamExt};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
@@ -11,7 +11,7 @@ use crate::net::address::Reach;
 use crate::net::error::{MAX_MESSAGE_BYTES, SocketError};
 
 pub(crate) struct Socket {
-    /// `None` when it has ended.
+    /// `None` once the connection has ended.
     stream: Option<WebSocketStream<Connection>>,
 }
 
@@ -36,7 +36,7 @@ impl Socket {
         loop {
             match self.stream.as_mut()?.next().await {
                 Some(Ok(Message::Text(text))) => return Some(Ok(text.as_str().to_owned())),
-                // Control frames are answered by tungstenite; after a close comes the end.
+                // Control frames are answered by tungstenite; a close frame is followed by the end of the stream.
                 Some(Ok(_)) => {}
                 Some(Err(error)) => {
                     self.abandon();
@@ -48,7 +48,7 @@ impl Socket {
         }
     }
 
-    /// Sends a close frame and reads on until the other side's comes, so that what was sent before arrives.
+    /// Sends a close frame and reads until the peer's close frame, so that what was sent before is delivered.
     pub(crate) async fn close(&mut self) {
         if let Some(stream) = &mut self.stream
             && stream.close(None).await.is_ok()
@@ -58,7 +58,7 @@ impl Socket {
         self.abandon();
     }
 
-    /// Ends the connection without a word.
+    /// Ends the connection without a close frame.
     pub(crate) fn abandon(&mut self) {
         self.stream = None;
     }

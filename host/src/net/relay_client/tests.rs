@@ -16,7 +16,7 @@ fn note(number: u64) -> VerifiedEvent {
     UnsignedEvent::new(Kind(1), format!("note {number}")).sign(&keys, Timestamp::from_seconds(number))
 }
 
-/// An event whose signature is that of another.
+/// An event with the signature of another one.
 fn forged() -> Value {
     let mut event: Value = serde_json::from_str(note(1).json()).unwrap();
     event["sig"] = serde_json::from_str::<Value>(note(2).json()).unwrap()["sig"].clone();
@@ -27,7 +27,7 @@ fn value(event: &VerifiedEvent) -> Value {
     serde_json::from_str(event.json()).unwrap()
 }
 
-/// A relay that answers each message with what `answer` makes of it.
+/// A relay that answers each message with the result of `answer`.
 async fn relay(answer: impl Fn(&Value) -> Vec<Value> + Clone + Send + Sync + 'static) -> String {
     serve(move |mut socket: Served| {
         let answer = answer.clone();
@@ -51,7 +51,7 @@ async fn connect(url: &str) -> RelayClient {
     connect_with(url, RelayLimits { timeout: 5 * SECOND, ..RelayLimits::default() }).await
 }
 
-/// Limits for relays that never come to an end.
+/// Limits for relays that never finish.
 fn short() -> RelayLimits {
     RelayLimits { timeout: SECOND / 4, ..RelayLimits::default() }
 }
@@ -63,7 +63,7 @@ async fn next(client: &mut RelayClient) -> Option<Result<(SubscriptionId, Verifi
 mod publishing {
     use super::*;
 
-    /// Publishes to a relay that says `accepted` and `reason`.
+    /// Publishes to a relay that answers with `accepted` and `reason`.
     async fn outcome(accepted: bool, reason: &'static str) -> PublishOutcome {
         let url = relay(move |message| match message[0].as_str() {
             Some("EVENT") => vec![json!(["OK", message[1]["id"], accepted, reason])],
@@ -125,7 +125,7 @@ mod publishing {
 mod querying {
     use super::*;
 
-    /// Answers a REQ with `answers`, in which `SUB` stands for its id.
+    /// Answers a REQ with `answers`, in which `SUB` is replaced by its id.
     async fn answering(answers: Vec<Value>) -> String {
         relay(move |message| match message[0].as_str() {
             Some("REQ") => {
@@ -226,7 +226,7 @@ mod querying {
         let limits = RelayLimits { max_events: 3, ..RelayLimits::default() };
         let many = (1..=10).map(|number| json!(["EVENT", "SUB", value(&note(number))])).collect();
         assert_eq!(query(many, limits).await, Ok(vec![note(1), note(2), note(3)]));
-        // Forged ones count, since to check them is work as well.
+        // Forged events count, because verifying them is work as well.
         let many = vec![json!(["EVENT", "SUB", forged()]); 10];
         assert_eq!(query(many, limits).await, Ok(vec![]));
         let limits = RelayLimits { max_bytes: 10_000, ..RelayLimits::default() };
@@ -260,7 +260,7 @@ mod querying {
 mod subscribing {
     use super::*;
 
-    /// Whoever subscribes gets `events`, the one forged in their midst; whoever publishes has the event sent to `s1`.
+    /// Subscribers get `events`, one of them forged; an event that is published is sent to `s1`.
     async fn lively(events: Vec<VerifiedEvent>) -> String {
         relay(move |message| match message[0].as_str() {
             Some("REQ") => {
@@ -346,7 +346,7 @@ mod subscribing {
         let limits = RelayLimits { max_events: 3, ..RelayLimits::default() };
         let mut client = connect_with(&url, limits).await;
         let id = client.subscribe(&[Filter::new()]).await.unwrap();
-        // Its answers come after those of the subscription. It is not interested in what comes, so it can wait longer.
+        // Its answers come after those of the subscription. The client does not read events, so it can wait longer.
         client.publish(&note(9)).await.unwrap();
         for number in 1..=3 {
             assert_eq!(next(&mut client).await, Some(Ok((id.clone(), note(number)))));
@@ -359,7 +359,7 @@ mod subscribing {
     #[tokio::test]
     async fn asks_a_silent_relay_for_a_sign_of_life() {
         let impatient = RelayLimits { idle: SECOND / 10, timeout: SECOND / 4, ..RelayLimits::default() };
-        // This one answers.
+        // This relay answers.
         let url = relay(|message| match (message[0].as_str(), message[1].as_str()) {
             (Some("REQ"), Some("alive")) => vec![json!(["EOSE", "alive"])],
             _ => vec![],
@@ -368,17 +368,17 @@ mod subscribing {
         let mut client = connect_with(&url, impatient).await;
         client.subscribe(&[Filter::new()]).await.unwrap();
         assert!(timeout(SECOND, client.next_event()).await.is_err());
-        // Also when the wait is begun anew all the time.
+        // Even if the wait is restarted all the time.
         for _ in 0..50 {
             assert!(timeout(SECOND / 50, client.next_event()).await.is_err());
         }
-        // Also when nobody has listened for long, between asking and answer included.
+        // Even if nobody has read for long, including between probe and answer.
         for pause in [SECOND / 2, SECOND / 20, SECOND / 2] {
             sleep(pause).await;
             let wait = timeout(SECOND * 3 / 20, client.next_event()).await;
             assert!(wait.is_err(), "{wait:?}");
         }
-        // This one does not.
+        // This relay does not answer.
         let url = serve(async |socket: Served| {
             sleep(60 * SECOND).await;
             drop(socket);

@@ -16,7 +16,7 @@ pub(in crate::net) type Served = WebSocketStream<TcpStream>;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A server that gives each WebSocket to `talk`, and its URL.
+/// A server that passes each WebSocket to `talk`, and its URL.
 pub(in crate::net) async fn serve<F>(talk: impl Fn(Served) -> F + Send + 'static) -> String
 where
     F: Future<Output = ()> + Send + 'static,
@@ -136,13 +136,13 @@ async fn gives_up_on_a_peer_that_takes_nothing() {
     .await;
     let after = Duration::from_millis(200);
     let mut socket = Socket::connect(&url, Reach::Anywhere, after).await.unwrap();
-    // Far more than what the system buffers.
+    // Far more than the system buffers.
     let sent = socket.send("x".repeat(64_000_000)).await;
     assert_eq!(sent, Err(SocketError::Timeout { after }));
     assert_eq!(socket.send("more".to_owned()).await, Err(SocketError::Closed));
 }
 
-/// A server that answers each connection with `answer`, whatever is asked, and then says no more.
+/// A server that answers each connection with `answer`, regardless of the request, and then stays silent.
 async fn answering(answer: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}", listener.local_addr().unwrap());
@@ -163,7 +163,7 @@ async fn says_why_there_is_no_socket() {
     for (answer, status) in [
         ("HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n", 503),
         ("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", 200),
-        // Not followed: who redirects could lead anywhere.
+        // Not followed, because a redirect could lead anywhere.
         ("HTTP/1.1 302 Found\r\nlocation: ws://127.0.0.1/\r\ncontent-length: 0\r\n\r\n", 302),
     ] {
         let outcome = Socket::connect(&answering(answer).await, Reach::Anywhere, TIMEOUT).await;

@@ -1,24 +1,24 @@
-//! One HTTP request, without following its redirect.
+//! One HTTP request in a Worker, without following redirects.
 
 use ::worker::js_sys::Uint8Array;
 use ::worker::{ByteStream, Error, Headers, Request, RequestInit, RequestRedirect, ResponseBody};
 use futures_util::StreamExt;
 
-use super::Abort;
+use super::AbortOnDrop;
 use crate::net::address::Reach;
 use crate::net::error::FetchError;
-use crate::net::exchange::{Exchange, Method, Response};
+use crate::net::exchange::{Exchange, ExchangeResponse, Method};
 
-/// The rest of a response.
+/// The body of a response.
 pub(crate) struct Body {
-    /// `None` when there is no body, as with status 204.
+    /// `None` if there is no body, as with status 204.
     stream: Option<ByteStream>,
-    /// Ends the request when this is dropped.
-    _abort: Abort,
+    /// Aborts the request on drop.
+    _abort: AbortOnDrop,
 }
 
 impl Body {
-    /// The next piece; `None` after the last.
+    /// The next chunk; `None` after the last.
     pub(crate) async fn chunk(&mut self) -> Result<Option<Vec<u8>>, FetchError> {
         match &mut self.stream {
             Some(stream) => stream.next().await.transpose().map_err(failure),
@@ -27,8 +27,12 @@ impl Body {
     }
 }
 
-pub(crate) async fn exchange(exchange: &Exchange, _reach: Reach) -> Result<Response<Body>, FetchError> {
-    let (mut response, abort) = Abort::send(request(exchange).map_err(failure)?).await.map_err(failure)?;
+pub(crate) async fn exchange(
+    exchange: &Exchange,
+    _reach: Reach,
+) -> Result<ExchangeResponse<Body>, FetchError> {
+    let (mut response, abort) =
+        AbortOnDrop::send(request(exchange).map_err(failure)?).await.map_err(failure)?;
     let header = |name| response.headers().get(name).ok().flatten();
     let location = header("location");
     let content_type = header("content-type");
@@ -37,7 +41,7 @@ pub(crate) async fn exchange(exchange: &Exchange, _reach: Reach) -> Result<Respo
         ResponseBody::Empty => None,
         _ => Some(response.stream().map_err(failure)?),
     };
-    Ok(Response {
+    Ok(ExchangeResponse {
         status: response.status_code(),
         location,
         content_type,
@@ -49,7 +53,7 @@ pub(crate) async fn exchange(exchange: &Exchange, _reach: Reach) -> Result<Respo
 fn request(exchange: &Exchange) -> Result<Request, Error> {
     let headers = Headers::new();
     for (name, value) in &exchange.headers {
-        // Only ASCII gets into an exchange.
+        // The values are ASCII.
         headers.append(name.as_str(), value.to_str().unwrap_or_default())?;
     }
     let mut init = RequestInit::new();

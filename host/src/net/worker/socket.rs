@@ -1,5 +1,5 @@
-//! A WebSocket of the runtime. It listens to the socket's events itself, since the `worker` crate's event stream borrows
-//! the socket and could not be kept beside it.
+//! A WebSocket connection in a Worker. It listens to the socket's events itself, because the event stream of the
+//! `worker` crate borrows the socket and could not be stored next to it.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -12,11 +12,11 @@ use ::worker::{Error, Method, Request, RequestInit, RequestRedirect, Url, WebSoc
 use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use futures_util::StreamExt;
 
-use super::Abort;
+use super::AbortOnDrop;
 use crate::net::address::Reach;
 use crate::net::error::{MAX_MESSAGE_BYTES, SocketError};
 
-/// What may wait to be read. The runtime cannot be told to stop receiving for a while.
+/// How many bytes may wait to be read. The runtime cannot be made to pause receiving.
 const MAX_WAITING_BYTES: usize = 4 * MAX_MESSAGE_BYTES;
 
 /// The code of a connection that ended without a close frame (RFC 6455).
@@ -27,7 +27,7 @@ pub(crate) struct Socket {
     arrivals: UnboundedReceiver<Arrival>,
     waiting_bytes: Rc<Cell<usize>>,
     ended: bool,
-    /// Held as long as the runtime may call them.
+    /// Must live as long as the runtime may call the functions.
     _listeners: (Listener<MessageEvent>, Listener<CloseEvent>, Listener<Event>),
 }
 
@@ -39,7 +39,7 @@ enum Arrival {
 impl Socket {
     pub(crate) async fn connect(url: &Url, _reach: Reach) -> Result<Self, SocketError> {
         let request = upgrade(url).map_err(failure)?;
-        let (response, abort) = Abort::send(request).await.map_err(failure)?;
+        let (response, abort) = AbortOnDrop::send(request).await.map_err(failure)?;
         let status = response.status_code();
         let Some(socket) = response.websocket() else { return Err(SocketError::Refused { status }) };
         abort.disarm();
@@ -49,7 +49,7 @@ impl Socket {
     pub(crate) fn accept(socket: WebSocket) -> Result<Self, SocketError> {
         let (sender, arrivals) = unbounded();
         let waiting_bytes = Rc::new(Cell::new(0));
-        // Before accepting: nothing that comes in may be missed.
+        // Registered before accepting, so that no event is missed.
         let listeners = (
             Listener::add(&socket, "message", on_message(sender.clone(), waiting_bytes.clone()))?,
             Listener::add(&socket, "close", on_close(sender.clone()))?,
@@ -83,9 +83,9 @@ impl Socket {
         }
     }
 
-    /// Sends a close frame and waits for the other side's.
+    /// Sends a close frame and waits for the peer's.
     pub(crate) async fn close(&mut self) {
-        self.say_goodbye();
+        self.send_close();
         while let Some(Ok(_)) = self.next().await {}
     }
 
@@ -93,12 +93,12 @@ impl Socket {
     pub(crate) fn abandon(&mut self) {
         if !self.ended {
             self.ended = true;
-            self.say_goodbye();
+            self.send_close();
         }
     }
 
-    fn say_goodbye(&self) {
-        // It fails when the socket is closed already, which is as well.
+    fn send_close(&self) {
+        // This fails if the socket is already closed, which is fine.
         let _ = self.socket.close(Some(1000), Some(""));
     }
 }
@@ -109,7 +109,7 @@ impl Drop for Socket {
     }
 }
 
-/// A function that the runtime calls for each event of a kind, until this is dropped.
+/// A function that the runtime calls for each event of a type, until it is dropped.
 struct Listener<E> {
     socket: WebSocket,
     event: &'static str,
@@ -139,12 +139,12 @@ impl<E> Drop for Listener<E> {
     }
 }
 
-// In all three, sending fails only when nobody reads any more.
+// In all three functions, sending fails only if there is no reader any more.
 
 fn on_message(sender: UnboundedSender<Arrival>, waiting: Rc<Cell<usize>>) -> impl FnMut(MessageEvent) {
     let mut overrun = false;
     move |event| {
-        // What is no text is binary, and passed over.
+        // Anything other than text is binary and ignored.
         let Some(text) = event.data().as_string().filter(|_| !overrun) else { return };
         let bytes = waiting.get().saturating_add(text.len());
         let limit = if text.len() > MAX_MESSAGE_BYTES { MAX_MESSAGE_BYTES } else { MAX_WAITING_BYTES };
@@ -173,12 +173,12 @@ fn on_error(sender: UnboundedSender<Arrival>) -> impl FnMut(Event) {
     }
 }
 
-/// Asks for a WebSocket. Not by `WebSocket::connect`: that one follows redirects.
+/// The upgrade request. `WebSocket::connect` is not used because it follows redirects.
 fn upgrade(url: &Url) -> Result<Request, Error> {
     let mut init = RequestInit::new();
     init.with_method(Method::Get).with_redirect(RequestRedirect::Manual);
     init.headers.set("upgrade", "websocket")?;
-    // The runtime's `fetch` knows only the schemes of HTTP.
+    // The runtime's `fetch` knows only HTTP schemes.
     let url = url.as_str();
     let url = match url.strip_prefix("ws") {
         Some(rest) => format!("http{rest}"),

@@ -9,7 +9,7 @@ use cbc::cipher::{BlockModeDecrypt, BlockModeEncrypt, KeyIvInit};
 
 use super::DecryptError;
 
-/// What stands between ciphertext and initialization vector.
+/// The text between the ciphertext and the initialization vector.
 pub(super) const SEPARATOR: &str = "?iv=";
 
 pub(super) fn encrypt(shared: &[u8; 32], vector: &[u8; 16], plaintext: &str) -> String {

@@ -16,18 +16,18 @@ const SALT: &[u8] = b"nip44-v2";
 const MIN_PAYLOAD: usize = 132;
 const MIN_DATA: usize = 99;
 
-/// The key for all messages between two people. It has no `Debug`: it is a secret.
+/// The key for all messages between two key pairs. It has no `Debug` because it is secret.
 pub(super) struct ConversationKey(Hkdf<Sha256>);
 
 /// The keys of a single message.
 struct MessageKeys {
     cipher: ChaCha20,
-    /// Has read the nonce already, the MAC's associated data.
+    /// Has already processed the nonce, the associated data of the MAC.
     mac: Hmac<Sha256>,
 }
 
 impl ConversationKey {
-    /// The key of two people with this shared secret.
+    /// The conversation key for this shared secret.
     pub(super) fn of(shared: &[u8; 32]) -> Self {
         Self(Hkdf::new(Some(SALT), shared))
     }
@@ -43,13 +43,13 @@ impl ConversationKey {
         Ok(Base64::encode_string(&data))
     }
 
-    /// Decrypts what [`Self::encrypt`] or another implementation encrypted.
+    /// Decrypts a payload of [`Self::encrypt`] or of another implementation.
     pub(super) fn decrypt(&self, payload: &str) -> Result<String, DecryptError> {
         let data = decode(payload)?;
         let (nonce, ciphertext, mac) =
             split(&data).ok_or(DecryptError::TooShort { length: payload.len() })?;
         let mut keys = self.message_keys(nonce).ok_or(DecryptError::Cipher)?;
-        // `verify_slice` takes the same time wherever the two differ.
+        // `verify_slice` takes constant time.
         keys.mac.chain_update(ciphertext).verify_slice(mac).map_err(|_| DecryptError::Mac)?;
         let mut padded = ciphertext.to_vec();
         keys.cipher.try_apply_keystream(&mut padded).map_err(|_| DecryptError::Cipher)?;
@@ -57,7 +57,7 @@ impl ConversationKey {
         std::str::from_utf8(plaintext).map(str::to_owned).map_err(|_| DecryptError::Utf8)
     }
 
-    /// Never `None`: all lengths are fixed and fit.
+    /// Never `None`, because all lengths are fixed.
     fn message_keys(&self, nonce: &[u8; 32]) -> Option<MessageKeys> {
         let mut keys = [0; 76];
         self.0.expand(nonce, &mut keys).ok()?;

@@ -79,7 +79,7 @@ fn a_third_key_reads_nothing() {
     }
 }
 
-/// Always the same payload: with NIP-04 a wrong key has by chance a right padding once in 256 times.
+/// Always the same payload: with NIP-04, one in 256 wrong keys happens to produce valid padding.
 fn fixed(encryption: Encryption) -> String {
     let shared = customer().shared_secret(&provider().public_key()).unwrap();
     match encryption {
@@ -117,7 +117,7 @@ fn rejects_malformed_nip04_and_says_why() {
 fn nip04_rejects_bytes_that_are_no_text() {
     let payload = fixed(Encryption::Nip04);
     let (ciphertext, _) = payload.split_once("?iv=").unwrap();
-    // Another initialization vector changes the first block only: its padding is right, its text is none.
+    // Another initialization vector changes only the first block: the padding is right, but the result is not text.
     let changed = format!("{ciphertext}?iv=////////////////////+w==");
     assert_eq!(decrypted(&changed), Err(DecryptError::Ciphertext));
 }
@@ -154,7 +154,7 @@ proptest! {
             let changed: String = changed.into_iter().collect();
             match encryption {
                 Encryption::Nip44 => prop_assert!(decrypted(&changed).is_err()),
-                // Without authentication, it may be another text.
+                // Without authentication, it may decrypt to another text.
                 Encryption::Nip04 => prop_assert_ne!(
                     decrypted(&changed).ok(), Some(("private parameters".to_owned(), encryption))
                 ),

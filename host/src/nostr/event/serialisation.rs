@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Event, EventId, Kind, PublicKey, Tag, VerifyError};
 
-/// The parts that both serialisations share, written once.
+/// The parts that both serializations share.
 pub(super) struct JsonParts {
     tags: String,
     content: String,
@@ -38,7 +38,7 @@ impl JsonParts {
     /// The event's JSON without white space, fields in the order of NIP-01.
     pub(super) fn json(&self, event: &Event) -> String {
         let Event { id, pubkey, created_at, kind, sig, .. } = event;
-        // The fixed parts have 384 bytes at most.
+        // The fixed parts have at most 384 bytes.
         let mut json =
             String::with_capacity(self.tags.len().saturating_add(self.content.len()).saturating_add(384));
         // Writing to a String never fails.
@@ -54,11 +54,11 @@ impl JsonParts {
     }
 }
 
-/// Checks that the event's id is the hash of the other fields, and returns the parts that were hashed.
+/// Checks that the event's id is the hash of its other fields, and returns the parts that were hashed.
 ///
-/// NIP-01 escapes seven characters and wants all others verbatim, while every common client hashes what
-/// `JSON.stringify` writes, which escapes the other control characters as `\u00XX`. The two differ only for
-/// texts with such characters; either is taken, since both bind the id to one content.
+/// NIP-01 escapes seven characters and leaves all others unchanged, while all common clients hash the output of
+/// `JSON.stringify`, which also escapes the other control characters as `\u00XX`. The two differ only for texts with
+/// such characters. Both are accepted, because either binds the id to one content.
 pub(super) fn check_id(event: &Event) -> Result<JsonParts, VerifyError> {
     let texts = JsonParts::of(&event.tags, &event.content);
     let expected = texts.id(&event.pubkey, event.created_at, event.kind);
@@ -82,7 +82,7 @@ pub(super) fn verbatim_id(event: &Event) -> EventId {
     hash.finish()
 }
 
-/// Compact JSON that writes control characters outside NIP-01's list as they are.
+/// Compact JSON that leaves control characters outside of NIP-01's list unchanged.
 struct Verbatim;
 
 impl Formatter for Verbatim {

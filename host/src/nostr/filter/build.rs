@@ -9,7 +9,7 @@ use super::{Filter, FilterError, OneOf};
 use crate::nostr::search::Search;
 use crate::nostr::tag::TagName;
 
-/// Builders. A condition that is given again replaces the earlier one.
+/// Builder methods. Setting a condition again replaces the earlier one.
 impl Filter {
     /// A filter without conditions: every event matches.
     ///
@@ -50,10 +50,9 @@ impl Filter {
 
     /// The event has a tag of this letter with one of these values. With several letters, all must match.
     ///
-    /// # Errors
-    /// Events can be found only by tags whose name is one letter, a–z or A–Z, and by `e` and `p` only if every value is
-    /// 64 lowercase hex characters (NIP-01). Says which of the two is wrong: a filter that quietly means something
-    /// else would find nothing, or too much.
+    /// Events can be found only by tags whose name is a single letter (a–z, A–Z), and by `e` and `p` only if every
+    /// value is 64 lowercase hex characters (NIP-01). Says which of the two is violated: otherwise the filter would
+    /// silently match nothing, or too much.
     ///
     /// ```
     /// use openagents_host::nostr::Filter;
@@ -78,42 +77,42 @@ impl Filter {
         Ok(self)
     }
 
-    /// The event refers to one of these events, by an `e` tag.
+    /// The event refers to one of these events with an `e` tag.
     #[must_use]
     pub fn events(mut self, ids: impl IntoIterator<Item = EventId>) -> Self {
         self.tags.insert(TagName::E, ids.into_iter().map(|id| id.to_hex()).collect());
         self
     }
 
-    /// The event refers to one of these public keys, by a `p` tag.
+    /// The event refers to one of these public keys with a `p` tag.
     #[must_use]
     pub fn pubkeys(mut self, keys: impl IntoIterator<Item = PublicKey>) -> Self {
         self.tags.insert(TagName::P, keys.into_iter().map(|key| key.to_hex()).collect());
         self
     }
 
-    /// The event was made at this second (since the Unix epoch) or later.
+    /// The event was created at or after this time (Unix seconds).
     #[must_use]
     pub fn since(mut self, seconds: u64) -> Self {
         self.since = Some(seconds.min(MAX_CREATED_AT));
         self
     }
 
-    /// The event was made at this second (since the Unix epoch) or earlier.
+    /// The event was created at or before this time (Unix seconds).
     #[must_use]
     pub fn until(mut self, seconds: u64) -> Self {
         self.until = Some(seconds.min(MAX_CREATED_AT));
         self
     }
 
-    /// The event's text has these words (NIP-50).
+    /// The event's text contains these words (NIP-50).
     #[must_use]
     pub fn search(mut self, search: Search) -> Self {
         self.search = Some(search);
         self
     }
 
-    /// How many stored events are wanted at most: the newest, or for a search the best.
+    /// The maximum number of stored events to return: the newest, or the best matches of a search.
     #[must_use]
     pub fn limit(mut self, events: u64) -> Self {
         self.limit = Some(events);

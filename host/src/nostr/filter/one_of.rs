@@ -1,10 +1,10 @@
-//! The list of values of a filter's condition.
+//! The list of values in a condition of a filter.
 
 use std::borrow::Borrow;
 
 use serde::Serialize;
 
-/// Values of which one must match: sorted, each once.
+/// Values of which one must match, sorted and without duplicates.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct OneOf<T>(Box<[T]>);
@@ -20,7 +20,7 @@ impl<T> OneOf<T> {
         self.0.binary_search_by(|own| own.borrow().cmp(value)).is_ok()
     }
 
-    /// The values, in their order.
+    /// The values in ascending order.
     pub fn iter(&self) -> std::slice::Iter<'_, T> {
         self.0.iter()
     }
@@ -34,13 +34,13 @@ impl<T> OneOf<T> {
         }
     }
 
-    /// How many they are.
+    /// The number of values.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are none, so that nothing can match.
+    /// Whether there are no values, so that nothing can match.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -1,4 +1,4 @@
-//! Reads a filter from its JSON (NIP-01), strictly.
+//! Parsing a filter from JSON (NIP-01), strictly.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -13,17 +13,17 @@ use crate::nostr::reason::Reason;
 use crate::nostr::search::Search;
 use crate::nostr::tag::TagName;
 
-/// Why a text is not a filter that can be answered.
+/// Why a text is not a valid filter.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FilterError {
     /// It is not a JSON object.
     #[error("a filter must be a JSON object")]
     NotAnObject,
-    /// A field that is not known.
+    /// An unknown field.
     #[error("filter contains the unknown field {0:?}")]
     UnknownField(String),
-    /// A field that is given twice.
+    /// A field that occurs twice.
     #[error("filter contains the field {0:?} twice")]
     Repeated(String),
     /// A field with a value of the wrong form.
@@ -52,7 +52,7 @@ const TEXT_LIST: &str = "a list of strings";
 const SECONDS: &str = "a number of seconds that is an integer and not negative";
 const COUNT: &str = "an integer that is not negative";
 
-/// How many characters of an unknown field's name are repeated.
+/// How many characters of an unknown field's name are repeated in the error.
 const SHOWN: usize = 32;
 
 pub(super) fn filter(json: &str) -> Result<Filter, FilterError> {
@@ -104,7 +104,7 @@ fn list<T: DeserializeOwned + Ord>(
     Ok(read::<Vec<T>>(field, value, expected)?.into_iter().collect())
 }
 
-/// A time later than any event can have is taken for the latest that one can have.
+/// A time later than any event can have is treated as the latest possible one.
 fn seconds(field: &str, value: &RawValue) -> Result<u64, FilterError> {
     Ok(read::<u64>(field, value, SECONDS)?.min(MAX_CREATED_AT))
 }
@@ -117,7 +117,7 @@ fn read<T: DeserializeOwned>(
     serde_json::from_str(value.get()).map_err(|_| FilterError::Field { field: field.to_owned(), expected })
 }
 
-/// The fields of an object, unread, so that a wrong one can be named.
+/// The fields of an object, unparsed, so that a wrong one can be named.
 struct Fields<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Fields<'de> {

@@ -13,7 +13,7 @@ use crate::time::Timestamp;
 const URL: &str = "https://agent.example/upload?name=a";
 const NOW: Timestamp = Timestamp::from_seconds(1_700_000_000);
 
-/// The example of NIP-98's text. Its id is not the hash of its event.
+/// The example in NIP-98. Its id is not the hash of its event.
 const EXAMPLE: &str = "Nostr eyJpZCI6ImZlOTY0ZTc1ODkwMzM2MGYyOGQ4NDI0ZDA5MmRhODQ5NGVkMjA3Y2JhODIzMTEwYmUzYTU3ZGZlNGI1Nzg3MzQiLCJwdWJrZXkiOiI2M2ZlNjMxOGRjNTg1ODNjZmUxNjgxMGY4NmRkMDllMThiZmQ3NmFhYmMyNGEwMDgxY2UyODU2ZjMzMDUwNGVkIiwiY29udGVudCI6IiIsImtpbmQiOjI3MjM1LCJjcmVhdGVkX2F0IjoxNjgyMzI3ODUyLCJ0YWdzIjpbWyJ1IiwiaHR0cHM6Ly9hcGkuc25vcnQuc29jaWFsL2FwaS92MS9uNXNwL2xpc3QiXSxbIm1ldGhvZCIsIkdFVCJdXSwic2lnIjoiNWVkOWQ4ZWM5NThiYzg1NGY5OTdiZGMyNGFjMzM3ZDAwNWFmMzcyMzI0NzQ3ZWZlNGEwMGUyNGY0YzMwNDM3ZmY0ZGQ4MzA4Njg0YmVkNDY3ZDlkNmJlM2U1YTUxN2JiNDNiMTczMmNjN2QzMzk0OWEzYWFmODY3MDVjMjIxODQifQ";
 
 fn keys() -> Keys {
@@ -40,7 +40,7 @@ fn answer(event: UnsignedEvent) -> Result<PublicKey, HttpAuthError> {
 fn reads_the_example_of_the_specification_whose_id_is_wrong() {
     let now = Timestamp::from_seconds(1_682_327_852);
     let found = authorize(EXAMPLE, "https://api.snort.social/api/v1/n5sp/list", "GET", now, None);
-    // The last check of all: kind, time, address and method were found to fit.
+    // The last of all checks: kind, time, URL and method have passed.
     assert!(matches!(found, Err(HttpAuthError::Verify(VerifyError::Id { .. }))), "{found:?}");
 }
 

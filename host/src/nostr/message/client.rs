@@ -1,4 +1,4 @@
-//! Messages from client to relay (NIP-01, NIP-42, NIP-45, NIP-77): written by clients, read by relays.
+//! Messages from client to relay (NIP-01, NIP-42, NIP-45, NIP-77): written by clients, parsed by relays.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -17,50 +17,50 @@ use crate::nostr::reason::{Outcome, Reason};
 pub enum ClientMessage<E = Event> {
     /// `EVENT`: store this event and pass it on.
     Event(E),
-    /// `REQ`: send the events that match any of these filters, those that are stored and those that come.
+    /// `REQ`: send the stored and new events that match any of these filters.
     Request {
-        /// The name that the client gives the subscription.
+        /// The id of the subscription, chosen by the client.
         subscription: SubscriptionId,
-        /// At least one.
+        /// At least one filter.
         filters: Vec<Filter>,
     },
     /// `CLOSE`: end this subscription.
     Close(SubscriptionId),
     /// `COUNT`: how many stored events match any of these filters (NIP-45)?
     Count {
-        /// The name that the client gives the question.
+        /// The id of the query, chosen by the client.
         subscription: SubscriptionId,
-        /// At least one.
+        /// At least one filter.
         filters: Vec<Filter>,
     },
     /// `AUTH`: the answer to the relay's challenge (NIP-42).
     Auth(E),
     /// `NEG-OPEN`, `NEG-MSG`, `NEG-CLOSE`: find out which events each side lacks (NIP-77).
     Reconcile {
-        /// The name that the client gives the reconciliation; subscriptions have other names.
+        /// The id of the reconciliation, chosen by the client; independent of subscription ids.
         subscription: SubscriptionId,
         /// The step of the reconciliation.
         step: ReconcileStep,
     },
 }
 
-/// A step of a reconciliation (NIP-77). Messages are those of the Negentropy protocol.
+/// A step of a reconciliation (NIP-77). Its messages are those of the Negentropy protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReconcileStep {
-    /// `NEG-OPEN`: the beginning.
+    /// `NEG-OPEN`: start.
     Open {
-        /// The events that are compared.
+        /// The events to compare.
         filter: Box<Filter>,
         /// The client's first message.
         message: Vec<u8>,
     },
     /// `NEG-MSG`: the client's next message.
     Continue(Vec<u8>),
-    /// `NEG-CLOSE`: the end.
+    /// `NEG-CLOSE`: end.
     Close,
 }
 
-/// A text that is not a message of a client, with what is needed to answer it.
+/// A text that is not a valid client message, with what is needed to answer it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct Malformed {
@@ -68,7 +68,7 @@ pub struct Malformed {
     reason: Reason,
 }
 
-/// The answer that the sender of a text waits for.
+/// The answer that the sender of a text awaits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Awaited {
     /// The `OK` for this event.
@@ -77,12 +77,12 @@ enum Awaited {
     Subscription(SubscriptionId),
     /// The next message of this reconciliation.
     Reconciliation(SubscriptionId),
-    /// Unknown: the text does not tell.
+    /// Unknown.
     Nothing,
 }
 
 impl Malformed {
-    /// Refuses a text for a reason other than its form, and addresses the refusal as well as the text allows.
+    /// Refuses a text for a reason other than its form; addresses the refusal as well as the text allows.
     #[must_use]
     pub fn refuse(text: &str, reason: Reason) -> Self {
         Self { sender_waits_for: awaited(text), reason }
@@ -102,7 +102,7 @@ impl Malformed {
         Self { sender_waits_for: Awaited::Subscription(subscription), reason: reason.into() }
     }
 
-    /// The answer: `OK`, `CLOSED` or, where the sender waits for neither, `NOTICE`.
+    /// The answer: `OK`, `CLOSED`, `NEG-ERR` or, if the sender awaits none of these, `NOTICE`.
     #[must_use]
     pub fn into_answer(self) -> RelayMessage {
         match self.sender_waits_for {
@@ -117,7 +117,7 @@ impl Malformed {
 }
 
 impl ClientMessage {
-    /// Reads a message, strictly.
+    /// Parses a message strictly.
     ///
     /// ```
     /// use openagents_host::nostr::ClientMessage;
@@ -130,7 +130,7 @@ impl ClientMessage {
     /// ```
     ///
     /// # Errors
-    /// Says what is wrong, and what the answer is.
+    /// What is wrong, and how to answer.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
         let elements = elements(text)?;
         let (verb, rest) = elements.split_first().ok_or_else(|| Malformed::notice(EXPECTED))?;
@@ -192,7 +192,7 @@ impl ClientMessage {
 }
 
 impl ClientMessage<VerifiedEvent> {
-    /// The message's JSON.
+    /// The message as JSON.
     ///
     /// ```
     /// use openagents_host::nostr::{ClientMessage, Filter, SubscriptionId};
@@ -263,7 +263,7 @@ fn elements(text: &str) -> Result<Vec<&RawValue>, Malformed> {
 }
 
 fn verb_of(verb: &RawValue) -> Option<Verb> {
-    // Borrowed unless it is spelled with escapes, which JSON allows.
+    // Borrowed unless JSON escapes are used.
     match &*serde_json::from_str::<Spelled<'_>>(verb.get()).ok()?.0 {
         "EVENT" => Some(Verb::Event),
         "REQ" => Some(Verb::Request),
@@ -373,7 +373,7 @@ fn awaited(text: &str) -> Awaited {
     }
 }
 
-/// The beginning of a text from outside: enough to recognise it, without echoing a megabyte.
+/// The beginning of an untrusted text: enough to recognize it, without repeating a megabyte.
 struct Excerpt<'a>(&'a str);
 
 impl fmt::Display for Excerpt<'_> {

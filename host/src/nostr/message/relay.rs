@@ -1,4 +1,4 @@
-//! Messages from relay to client (NIP-01, NIP-42, NIP-45, NIP-67, NIP-77): written by relays, read by clients.
+//! Messages from relay to client (NIP-01, NIP-42, NIP-45, NIP-67, NIP-77): written by relays, parsed by clients.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::SubscriptionId;
 use crate::nostr::reason::{Outcome, Prefix, Reason};
 
-/// A message of a relay. Engines return it as it is: the sending task writes the JSON.
+/// A message of a relay. Engines return it in this form, and the sending task writes the JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RelayMessage {
@@ -18,82 +18,82 @@ pub enum RelayMessage {
     Event {
         /// The subscription that it matches.
         subscription: SubscriptionId,
-        /// The event's JSON: one copy, however many get it.
+        /// The event's JSON, shared by all recipients.
         event: Arc<str>,
     },
-    /// `OK`: what became of an event that the client sent.
+    /// `OK`: the result for an event that the client sent.
     Ok {
         /// The event's id.
         id: EventId,
-        /// What became of it.
+        /// The result.
         outcome: Outcome,
     },
-    /// `EOSE`: the stored events of a subscription were sent; from now on come new ones.
+    /// `EOSE`: the stored events of a subscription have been sent; new ones follow.
     EndOfStoredEvents {
-        /// The subscription.
+        /// The subscription id.
         subscription: SubscriptionId,
-        /// Whether more are stored than were sent (NIP-67).
+        /// Whether there are more stored events than were sent (NIP-67).
         completeness: Completeness,
     },
     /// `CLOSED`: a subscription was refused or has ended.
     Closed {
-        /// The subscription.
+        /// The subscription id.
         subscription: SubscriptionId,
         /// The reason.
         reason: Reason,
     },
     /// `COUNT`: how many events match the filters of a `COUNT` (NIP-45).
     Count {
-        /// The name that the client gave its question.
+        /// The id of the query.
         subscription: SubscriptionId,
-        /// The answer.
+        /// The result.
         count: Count,
     },
     /// `AUTH`: the challenge that a client signs to authenticate (NIP-42).
     Auth(Arc<str>),
     /// `NEG-MSG`: the next step of a reconciliation (NIP-77).
     Reconcile {
-        /// The reconciliation.
+        /// The id of the reconciliation.
         subscription: SubscriptionId,
         /// A message of the Negentropy protocol, in hex.
         message: String,
     },
     /// `NEG-ERR`: a reconciliation was refused or has ended (NIP-77).
     ReconcileRefused {
-        /// The reconciliation.
+        /// The id of the reconciliation.
         subscription: SubscriptionId,
         /// The reason.
         reason: Reason,
     },
-    /// `NOTICE`: something for the client's developer to read.
+    /// `NOTICE`: a text for the client's developer.
     Notice(Cow<'static, str>),
 }
 
-/// Whether the stored events that were sent are all there are (NIP-67).
+/// Whether all matching stored events were sent (NIP-67).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Completeness {
     /// No more events match.
     Finished,
     /// More events match than were sent.
     More,
-    /// It was not checked.
+    /// Unknown.
     Unknown,
 }
 
 /// The answer to a `COUNT` (NIP-45).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Count {
-    /// How many events match.
+    /// The number of events that match.
     pub count: u64,
-    /// Whether there may be more, since the relay did not look at all of them.
+    /// Whether there may be more, because the relay did not examine all of them.
     pub is_approximate: bool,
-    /// The HyperLogLog registers of the authors, where the filter allows it.
+    /// The HyperLogLog registers of the authors, if NIP-45 defines them for the filter.
     pub registers: Option<Box<[u8; 256]>>,
 }
 
 impl RelayMessage {
-    /// Reads a message leniently. `None` is a message that is broken or unknown, which a client should skip. Nothing in a
-    /// message is verified, and the event's JSON is not even read.
+    /// Parses a message leniently. Returns `None` for a malformed or unknown message, which a client should skip.
+    /// Nothing is verified, and the event's JSON is not parsed.
     ///
     /// ```
     /// use openagents_host::nostr::RelayMessage;
@@ -108,7 +108,7 @@ impl RelayMessage {
         let string =
             |at: usize| parts.get(at).and_then(|part| serde_json::from_str::<String>(part.get()).ok());
         let subscription = || SubscriptionId::new(&string(1)?).ok();
-        // NIP-01 demands a reason, but not every relay gives one.
+        // NIP-01 requires a reason, but some relays omit it.
         let reason = |at: usize| Reason::parse(&string(at).unwrap_or_default());
         Some(match string(0)?.as_str() {
             "EVENT" => Self::Event { subscription: subscription()?, event: parts.get(2)?.get().into() },
@@ -140,12 +140,12 @@ impl RelayMessage {
             "NEG-ERR" => Self::ReconcileRefused { subscription: subscription()?, reason: reason(2) },
             "AUTH" => Self::Auth(string(1)?.into()),
             "NOTICE" => Self::Notice(string(1)?.into()),
-            // Nobody here asks another relay for a `COUNT`.
+            // No client in this program sends a `COUNT`.
             _ => return None,
         })
     }
 
-    /// Appends the message's JSON.
+    /// Appends the message as JSON.
     ///
     /// ```
     /// use openagents_host::nostr::message::{Completeness, RelayMessage, SubscriptionId};
@@ -229,7 +229,7 @@ impl RelayMessage {
         }
     }
 
-    /// The message's JSON.
+    /// The message as JSON.
     #[must_use]
     pub fn to_json(&self) -> String {
         let mut json = String::new();
@@ -237,7 +237,7 @@ impl RelayMessage {
         json
     }
 
-    /// About how many bytes the message has, at least; exact for events.
+    /// The approximate size of the message in bytes; exact for events.
     #[must_use]
     pub fn size(&self) -> usize {
         match self {

@@ -1,4 +1,4 @@
-//! The id of a subscription (NIP-01).
+//! Subscription ids (NIP-01).
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,16 +6,16 @@ use std::sync::Arc;
 
 use crate::nostr::reason::Reason;
 
-/// How many characters a subscription's name may have (NIP-01).
+/// The maximum length of a subscription id, in characters (NIP-01).
 pub const MAX_SUBSCRIPTION_ID: usize = 64;
 
-/// The name that a client gave a subscription: 1 to 64 characters.
+/// The id of a subscription, chosen by the client: 1 to 64 characters.
 ///
-/// It is kept as the JSON string it is sent as, so that sending an event to many copies and never escapes.
+/// It is kept as a JSON string, so that sending an event to many subscribers needs no escaping.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SubscriptionId(Arc<str>);
 
-/// Why a text cannot be a subscription's name.
+/// Why a text is not a valid subscription id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a subscription id must have 1 to {MAX_SUBSCRIPTION_ID} characters")]
 pub struct SubscriptionIdError;
@@ -27,7 +27,7 @@ impl From<SubscriptionIdError> for Reason {
 }
 
 impl SubscriptionId {
-    /// The name of this text.
+    /// The subscription id with this text.
     ///
     /// # Errors
     /// When it is empty or longer than 64 characters.
@@ -38,19 +38,19 @@ impl SubscriptionId {
         Ok(Self::unchecked(text))
     }
 
-    /// The name of a text that is known to keep the rules: a word, and a number behind it.
+    /// A subscription id made of a word and a number, which is always valid.
     #[must_use]
     pub fn numbered(word: &'static str, number: u64) -> Self {
         Self(format!("\"{word}{number}\"").into())
     }
 
-    /// The name of a text that is not checked: one from here, or one that breaks the rules and has to be answered.
+    /// A subscription id that is not validated: an internal one, or an invalid one that must be repeated in an answer.
     pub(crate) fn unchecked(text: &str) -> Self {
         // A string always serialises.
         Self(serde_json::to_string(text).unwrap_or_default().into())
     }
 
-    /// The name as a JSON string, quotes and escapes included.
+    /// The id as a JSON string, including quotes and escapes.
     #[must_use]
     pub fn as_json(&self) -> &str {
         &self.0
@@ -58,7 +58,7 @@ impl SubscriptionId {
 }
 
 impl fmt::Display for SubscriptionId {
-    /// The name as the client chose it.
+    /// The id as chosen by the client.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name: Cow<'_, str> = serde_json::from_str(&self.0).map_err(|_| fmt::Error)?;
         f.write_str(&name)

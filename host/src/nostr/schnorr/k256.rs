@@ -1,4 +1,4 @@
-//! Signing and shared secrets in WebAssembly by `k256`, which is pure Rust and runs in constant time.
+//! Signing and shared secrets in WebAssembly with `k256`, which is pure Rust and runs in constant time.
 
 use ::k256::{ecdh, schnorr};
 
@@ -22,12 +22,13 @@ impl SigningKey {
     }
 
     pub(crate) fn sign(&self, message: &[u8; 32]) -> Signature {
-        // BIP-340 signing fails only for a nonce of zero, which nobody can find a message for.
+        // BIP-340 signing fails only for a nonce of zero, for which nobody can find a message.
         let signature = self.0.sign_raw(message, &[0; 32]).map(|signature| signature.to_bytes());
         Signature::from_bytes(signature.map_or([0; 64], Into::into))
     }
 
-    /// The x of the product of this key and `with`, taken as the point with an even y; none if it is no point.
+    /// The x coordinate of the product of this key and `with`, taken as the point with an even y; `None` if it is not
+    /// a point.
     pub(crate) fn shared_secret(&self, with: &PublicKey) -> Option<[u8; 32]> {
         let with = schnorr::VerifyingKey::from_slice(with.as_bytes()).ok()?;
         let shared = ecdh::diffie_hellman(self.0.as_nonzero_scalar(), with.as_affine());

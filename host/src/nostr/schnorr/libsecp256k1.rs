@@ -1,4 +1,4 @@
-//! Signing, verification and shared secrets natively by libsecp256k1, Bitcoin Core's C library.
+//! Native signing, verification and shared secrets with libsecp256k1, Bitcoin Core's C library.
 
 use std::cell::RefCell;
 use std::sync::LazyLock;
@@ -9,21 +9,21 @@ use crate::nostr::bytes::{PublicKey, Signature};
 
 static CONTEXT: LazyLock<Secp256k1<All>> = LazyLock::new(Secp256k1::new);
 
-/// How many points each thread keeps.
-const POINTS: usize = 256;
+/// How many points each thread caches.
+const CACHED_POINTS: usize = 256;
 
 thread_local! {
-    /// The points of recent keys, each in the slot of its last byte: finding the point of a key is a tenth of a
-    /// verification, and whoever publishes will publish again.
-    static MET: RefCell<Vec<Option<(PublicKey, XOnlyPublicKey)>>> = RefCell::new(vec![None; POINTS]);
+    /// The points of recently used keys, each in the slot given by its last byte. Computing the point of a key is a
+    /// tenth of a verification, and authors usually publish more than once.
+    static CACHE: RefCell<Vec<Option<(PublicKey, XOnlyPublicKey)>>> = RefCell::new(vec![None; CACHED_POINTS]);
 }
 
 /// The point of a key, if it has one.
 fn point(key: &PublicKey) -> Option<XOnlyPublicKey> {
     let read = || XOnlyPublicKey::from_byte_array(key.as_bytes()).ok();
-    let [.., place] = *key.as_bytes();
-    let met = MET.try_with(|met| match met.borrow_mut().get_mut(usize::from(place)) {
-        Some(Some((met, point))) if met == key => Some(*point),
+    let [.., slot] = *key.as_bytes();
+    let cached = CACHE.try_with(|cached| match cached.borrow_mut().get_mut(usize::from(slot)) {
+        Some(Some((cached, point))) if cached == key => Some(*point),
         Some(vacant) => {
             let point = read()?;
             *vacant = Some((*key, point));
@@ -31,7 +31,7 @@ fn point(key: &PublicKey) -> Option<XOnlyPublicKey> {
         }
         None => read(),
     });
-    met.unwrap_or_else(|_| read())
+    cached.unwrap_or_else(|_| read())
 }
 
 pub(crate) fn verify(public_key: &PublicKey, message: &[u8; 32], signature: &Signature) -> bool {
@@ -62,10 +62,11 @@ impl SigningKey {
         Signature::from_bytes(CONTEXT.sign_schnorr_no_aux_rand(message, &self.0).to_byte_array())
     }
 
-    /// The x of the product of this key and `with`, taken as the point with an even y; none if it is no point.
+    /// The x coordinate of the product of this key and `with`, taken as the point with an even y; `None` if it is not
+    /// a point.
     pub(crate) fn shared_secret(&self, with: &PublicKey) -> Option<[u8; 32]> {
         let with = XOnlyPublicKey::from_byte_array(with.as_bytes()).ok()?.public_key(Parity::Even);
-        // x and y: `SharedSecret::new` would hash them, which is not Nostr's way.
+        // x and y: `SharedSecret::new` would hash them, which Nostr does not do.
         ecdh::shared_secret_point(&with, &self.0.secret_key()).first_chunk().copied()
     }
 }

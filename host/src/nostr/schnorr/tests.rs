@@ -72,7 +72,7 @@ fn both_backends_share_the_same_secret() {
 
 #[test]
 fn both_backends_share_no_secret_with_what_is_no_point() {
-    // The first two have no square root, the others lie on the curve's twist (NIP-44's vectors).
+    // The first two have no square root, the others are on the curve's twist (test vectors of NIP-44).
     for (index, key) in [
         "ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
         "1234567890abcdef1234567890abcdef1234567890abcdef1234567890abcdef",

@@ -1,20 +1,20 @@
-//! Verification for WebAssembly, several times as fast as `k256` there (`tests/echo` measures both).
+//! A signature verifier for WebAssembly, several times as fast as `k256` there (`tests/echo` measures both).
 //!
-//! `k256` uses formulas that hold for all points, as one must with secrets, and on wasm32 limbs of 52 bits, whose products
-//! WebAssembly can only make in a call. Verification knows no secrets, so this one takes the shortest way for the numbers
-//! at hand:
+//! `k256` uses complete formulas, as is necessary with secrets, and on wasm32 limbs of 52 bits, whose products
+//! WebAssembly can compute only with a function call. Verification uses no secrets, so this implementation takes the
+//! shortest path for each input:
 //!
-//! - limbs whose products fit into 64 bits ([`field`]), and formulas with the fewest of them ([`point`]);
-//! - s·G - e·P as four multiples by numbers of 128 bits, with one row of doublings for all;
-//! - tables of G's odd multiples, made once, and of those of the authors that were seen last: an author's key is a square
-//!   root and a table away from being usable, which is a third of a verification.
+//! - limbs whose products fit into 64 bits ([`field`]), and formulas with the fewest products ([`point`]);
+//! - s·G - e·P as four multiples by numbers of 128 bits, which share their doublings;
+//! - cached tables of odd multiples: of G, and of recently used public keys. Preparing a key takes a square root and a
+//!   table, which is a third of a verification.
 //!
-//! Many signatures could be verified together, as one sum with random factors. Each then still needs a square root
-//! for its R, a table, and 66 additions beside its share of the doublings: two thirds of what it costs alone, once a good
-//! many are gathered. A Durable Object is given its messages one by one, so that the first of them would have to wait for
-//! the others, and one forged signature sends all back to be verified alone. It is not worth that.
+//! Many signatures could be verified together as one sum with random factors. But each would still need a square root
+//! for its R, a table, and 66 additions, in addition to its share of the doublings: two thirds of the cost of a single
+//! verification, for large batches. A Durable Object receives its messages one by one, so the first would have to wait
+//! for the others, and one forged signature would force all to be verified alone. It is not worth that.
 //!
-//! Signing, which does know a secret, is `k256`'s.
+//! Signing, which involves a secret, is done by `k256`.
 
 mod field;
 mod point;
@@ -48,7 +48,7 @@ fn is_valid(public_key: &PublicKey, message: &[u8; 32], signature: &Signature) -
     let [r, s] = halves else { return None };
     let x = Element::from_bytes(r)?;
     let s = Scalar::from_bytes(s)?;
-    let key = KEYS.with(|keys| keys.try_borrow_mut().ok()?.tables(public_key))?;
+    let key = KEY_CACHE.with(|keys| keys.try_borrow_mut().ok()?.tables(public_key))?;
     let minus_e = challenge(r, public_key, message).negated();
 
     let [first, second] = minus_e.split().map(|half| Digits::of(half, KEY_WIDTH));
@@ -62,7 +62,7 @@ fn is_valid(public_key: &PublicKey, message: &[u8; 32], signature: &Signature) -
     Some(point.is_even_at(&x))
 }
 
-/// BIP-340's e: a hash that is tagged with its purpose.
+/// BIP-340's e: a tagged hash.
 fn challenge(r: &[u8; 32], public_key: &PublicKey, message: &[u8; 32]) -> Scalar {
     static TAGGED: LazyLock<Sha256> = LazyLock::new(|| {
         let tag = Sha256::digest(b"BIP0340/challenge");
@@ -75,7 +75,7 @@ fn challenge(r: &[u8; 32], public_key: &PublicKey, message: &[u8; 32]) -> Scalar
 
 struct GeneratorTables {
     multiples: OddMultiples,
-    /// Those of 2^128 times G.
+    /// The multiples of 2^128 times G.
     shifted: OddMultiples,
 }
 
@@ -94,7 +94,7 @@ struct KeyTables {
 }
 
 impl KeyTables {
-    /// None if the key is no point's.
+    /// `None` if the key is not a point.
     fn of(public_key: &PublicKey) -> Option<Self> {
         let point = Affine::lift(&Element::from_bytes(public_key.as_bytes())?)?;
         let multiples = OddMultiples::of(&point, 1 << (KEY_WIDTH - 2));
@@ -102,22 +102,22 @@ impl KeyTables {
     }
 }
 
-/// How many keys a generation has: 1.2 KB each.
+/// How many keys a generation of the cache has, at 1.2 KB each.
 const GENERATION: usize = 128;
 
 /// The tables of the keys that were used last.
 #[derive(Default)]
-struct Keys {
+struct KeyCache {
     recent: BTreeMap<PublicKey, Rc<KeyTables>>,
-    /// Those of the generation before. Who is not asked for in time goes with it.
+    /// The previous generation. A key that is not used again in time is dropped with it.
     earlier: BTreeMap<PublicKey, Rc<KeyTables>>,
 }
 
 thread_local! {
-    static KEYS: RefCell<Keys> = RefCell::default();
+    static KEY_CACHE: RefCell<KeyCache> = RefCell::default();
 }
 
-impl Keys {
+impl KeyCache {
     fn tables(&mut self, key: &PublicKey) -> Option<Rc<KeyTables>> {
         if let Some(tables) = self.recent.get(key) {
             return Some(Rc::clone(tables));

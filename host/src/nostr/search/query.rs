@@ -1,4 +1,4 @@
-//! Search queries (NIP-50): the words and phrases that an event must and must not have.
+//! Search queries (NIP-50): words and phrases that an event must have or must not have.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -15,14 +15,14 @@ const MAX_QUERY_BYTES: usize = 1_024;
 /// How many words a query can have.
 const MAX_QUERY_WORDS: usize = 32;
 
-/// The fewest letters of a last word that stands for all words that begin with it.
-const SHORTEST_BEGINNING: usize = 3;
+/// The minimum length of a last word that is also treated as a prefix, in letters.
+const MIN_PREFIX_LETTERS: usize = 3;
 
 /// A search query (NIP-50).
 ///
-/// An event must have all of its words, in any order, `"words between quotes"` next to each other, and no word with a `-`
-/// before it. The last word also matches words that begin with it, unless a space follows it: somebody may still be typing.
-/// `key:value` pairs are extensions; none is supported, so they are ignored.
+/// An event must contain all of the words in any order, `"quoted words"` next to each other, and no word with a `-`
+/// before it. The last word also matches words that begin with it, unless a space follows: the user may still be
+/// typing. `key:value` pairs are extensions; none is supported, so they are ignored.
 ///
 /// ```
 /// use openagents_host::nostr::search::Search;
@@ -47,10 +47,10 @@ pub(super) struct Phrase {
 }
 
 impl Search {
-    /// Reads a query.
+    /// Parses a query.
     ///
     /// # Errors
-    /// Says what a query must be.
+    /// What a valid query is.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         if text.len() > MAX_QUERY_BYTES {
             return Err("a text of at most 1024 bytes");
@@ -83,7 +83,7 @@ impl Search {
                 && !is_quoted
                 && after.is_empty()
                 && piece.ends_with(char::is_alphanumeric)
-                && last.chars().nth(SHORTEST_BEGINNING.saturating_sub(1)).is_some();
+                && last.chars().nth(MIN_PREFIX_LETTERS.saturating_sub(1)).is_some();
             let phrases = if is_wanted { &mut wanted } else { &mut unwanted };
             phrases.push(Phrase { words, is_begun });
         }
@@ -109,7 +109,7 @@ impl Search {
             && !self.unwanted.iter().any(|phrase| phrase.is_in(text))
     }
 
-    /// The same, given the distinct words of the text: most queries need no more than those.
+    /// The same, given the distinct words of the text, which suffice for most queries.
     pub fn matches_among(&self, words: &BTreeSet<&str>, text: &SearchableText) -> bool {
         self.wanted.iter().all(|phrase| phrase.has_its_words_among(words))
             && self.wanted.iter().all(|phrase| phrase.is_one_word() || phrase.is_in(text))
@@ -118,7 +118,7 @@ impl Search {
             })
     }
 
-    /// The longest word that a text must have exactly, if there is one: the one that the fewest texts have.
+    /// The longest word that must match exactly, if there is one: probably the one that the fewest texts contain.
     pub fn whole_word(&self) -> Option<&str> {
         self.wanted.iter().flat_map(Phrase::whole_words).max_by_key(|word| word.len()).map(String::as_str)
     }
@@ -144,7 +144,7 @@ impl Search {
     }
 }
 
-/// Whether it is one of the `key:value` pairs of NIP-50 rather than the beginning of an address.
+/// Whether this is a `key:value` pair of NIP-50 and not the beginning of a URL.
 fn is_extension(piece: &str) -> bool {
     let Some((key, value)) = piece.split_once(':') else { return false };
     let is_key = key.starts_with(|c: char| c.is_ascii_alphabetic())
@@ -162,7 +162,7 @@ impl Phrase {
         self.words.iter().take(self.words.len().saturating_sub(usize::from(self.is_begun)))
     }
 
-    /// Whether its words are there, in any place.
+    /// Whether the text contains its words, at any position.
     fn has_its_words_among(&self, words: &BTreeSet<&str>) -> bool {
         let has_beginning = |beginning: &str| {
             let from_there = (Bound::Included(beginning), Bound::Unbounded);
@@ -190,7 +190,7 @@ impl Phrase {
         })
     }
 
-    /// How often it occurs. A word that only begins with the wanted one counts half.
+    /// How often the phrase occurs. A word that only begins with the last one counts half.
     pub(super) fn count<'a>(&self, field: impl Iterator<Item = &'a str>) -> f64 {
         let Some((last, others)) = self.words.split_last() else { return 0.0 };
         let value = |word: &str| {

@@ -7,10 +7,11 @@ use crate::nostr::bytes::EventId;
 use super::query::Search;
 use super::text::SearchableText;
 
-/// The weight of a word in the title, where one in the body has 1.
+/// The weight of a word in the title; in the body it is 1.
 const TITLE: f64 = 3.0;
 
-/// BM25's k1 and b, with their usual values: how soon repeated words stop counting, and how much long texts lose.
+/// The parameters k1 and b of BM25, with their usual values: how soon repeated words stop counting, and how much long
+/// texts are penalized.
 const SATURATION: f64 = 1.2;
 const LENGTH: f64 = 0.75;
 
@@ -22,11 +23,12 @@ pub struct Match<T> {
     pub created_at: u64,
     /// The event's id.
     pub id: EventId,
-    /// What the caller knows the event by.
+    /// The caller's data for the event.
     pub event: T,
 }
 
-/// The events by quality (BM25), best first; among equals the newest, then the one with the lowest id.
+/// Sorts the events by quality (BM25), the best first; equal ones by time, the newest first, then by id, the lowest
+/// first.
 #[expect(clippy::cast_precision_loss, reason = "texts have a few thousand words")]
 pub fn best<T>(search: &Search, matches: Vec<Match<T>>) -> impl Iterator<Item = T> {
     let length = |text: &SearchableText| text.title().count().saturating_add(text.body().count()) as f64;

@@ -9,10 +9,10 @@ use serde::Deserialize;
 
 use super::words::push_words;
 
-/// How many words of an event are searchable at most.
+/// The maximum number of searchable words per event.
 const MAX_WORDS: usize = 4_096;
 
-/// How many bytes of a text are searchable at most.
+/// The maximum number of searchable bytes of a text.
 const MAX_TEXT_BYTES: usize = 64 * 1024;
 
 /// The tags whose values are a title or a description.
@@ -21,14 +21,14 @@ const TITLES: [&str; 6] = ["title", "subject", "name", "summary", "description",
 /// The searchable words of an event, in lower case, each with a space before it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SearchableText {
-    /// The title, the topics, the name of a profile.
+    /// The title, the topics, or the name of a profile.
     title: String,
     /// The content.
     body: String,
 }
 
 impl SearchableText {
-    /// The words of an event: none if the content is not for people to read, or not for everybody.
+    /// The words of an event: none if its content is not public or not meant for people to read.
     pub fn of(event: &Event) -> Self {
         let mut text = Self::default();
         if !is_searchable(event) {
@@ -81,8 +81,8 @@ impl SearchableText {
     }
 }
 
-/// Whether an event is searchable: not if it is ephemeral, encrypted (NIP-04, NIP-17, NIP-59, NIP-90), or of a kind whose
-/// content is a reaction, a copy of another event, or data.
+/// Whether an event is searchable: not if it is ephemeral, encrypted (NIP-04, NIP-17, NIP-59, NIP-90), or of a kind
+/// whose content is a reaction, a copy of another event, or data.
 fn is_searchable(event: &Event) -> bool {
     const WITHOUT_WORDS: [Kind; 14] = [
         Kind::CONTACT_LIST,
@@ -105,8 +105,7 @@ fn is_searchable(event: &Event) -> bool {
         && !event.tags.iter().any(|tag| tag.first().is_some_and(|name| name == "encrypted"))
 }
 
-/// Whether the content is JSON that describes somebody or something: a profile (NIP-01), a channel (NIP-28), a handler
-/// (NIP-89).
+/// Whether the content is JSON that describes a profile (NIP-01), a channel (NIP-28) or a handler (NIP-89).
 const fn is_profile(kind: Kind) -> bool {
     matches!(
         kind,

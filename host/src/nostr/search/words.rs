@@ -1,52 +1,52 @@
-//! Splits a text of any language into words.
+//! Splitting a text in any language into words.
 
 use icu_normalizer::DecomposingNormalizerBorrowed;
 use icu_properties::CodePointMapData;
 use icu_properties::props::GeneralCategory;
 
-// The `url` crate brings these tables of Unicode along: those of another crate would make the Worker larger.
+// The `url` crate already depends on these Unicode tables; those of another crate would make the Worker larger.
 const NFKD: DecomposingNormalizerBorrowed<'static> = DecomposingNormalizerBorrowed::new_nfkd();
 
-/// The longest searchable word, in bytes: ids and keys fit, and no language has longer words.
+/// The maximum length of a searchable word, in bytes: ids and keys fit, and no language has longer words.
 const MAX_WORD_BYTES: usize = 64;
 
-/// Appends at most `at_most` words of a text, each with a space before it, and returns how many.
+/// Appends at most `at_most` words of a text, each preceded by a space; returns how many.
 ///
-/// A word is a run of letters and digits of any script, in lower case and without the marks that Latin, Greek, Cyrillic,
-/// Hebrew and Arabic put on letters. In scripts that are written without spaces each character is a word, and phrases are
-/// characters next to each other.
+/// A word is a run of letters and digits of any script, in lower case, without the diacritics of Latin, Greek,
+/// Cyrillic, Hebrew and Arabic. In scripts that are written without spaces, each character is a word, and phrases are
+/// adjacent characters.
 pub(super) fn push_words(text: &str, at_most: usize, words: &mut String) -> usize {
-    let mut cutter = Cutter { words, start: None, count: 0 };
+    let mut splitter = Splitter { words, start: None, count: 0 };
     let whole = if text.is_ascii() {
-        text.bytes().all(|byte| cutter.take(char::from(byte.to_ascii_lowercase()), at_most))
+        text.bytes().all(|byte| splitter.take(char::from(byte.to_ascii_lowercase()), at_most))
     } else {
         NFKD.normalize_iter(text.chars())
             .flat_map(char::to_lowercase)
             .filter(|letter| !is_mark_on_a_letter(*letter))
-            .all(|letter| cutter.take(letter, at_most))
+            .all(|letter| splitter.take(letter, at_most))
     };
     if whole {
-        cutter.end_word();
+        splitter.end_word();
     }
-    cutter.count
+    splitter.count
 }
 
-/// The words of a text, in their order.
+/// The words of a text in order.
 pub(super) fn words(text: &str) -> Vec<String> {
     let mut words = String::new();
     push_words(text, usize::MAX, &mut words);
     words.split_ascii_whitespace().map(str::to_owned).collect()
 }
 
-struct Cutter<'a> {
+struct Splitter<'a> {
     words: &'a mut String,
-    /// Where the current word begins, with its space.
+    /// Where the current word begins, including its space.
     start: Option<usize>,
     count: usize,
 }
 
-impl Cutter<'_> {
-    /// Takes the next character of the text, and returns whether to go on.
+impl Splitter<'_> {
+    /// Processes the next character of the text; returns whether to continue.
     fn take(&mut self, letter: char, at_most: usize) -> bool {
         let is_sign = is_written_without_spaces(letter);
         let belongs = letter.is_alphanumeric() || !letter.is_ascii() && is_combining_mark(letter);
@@ -61,7 +61,7 @@ impl Cutter<'_> {
                 self.start = Some(self.words.len());
                 self.words.push(' ');
             }
-            // The two forms of sigma are one letter.
+            // The two lower-case forms of sigma are one letter.
             self.words.push(if letter == 'ς' { 'σ' } else { letter });
         }
         if is_sign {
@@ -148,7 +148,7 @@ mod tests {
         fn a_text_of_words_is_cut_into_the_same_words(text in "\\PC{0,60}") {
             let cut = words(&text);
             prop_assert_eq!(&words(&cut.join(" ")), &cut);
-            // What goes into the index unquoted must not be syntax there.
+            // Words are inserted into the index unquoted, so they must not be syntax there.
             prop_assert!(cut.iter().all(|word| !word.is_empty() && word.chars().all(|c| !c.is_ascii_punctuation() && !c.is_whitespace() && c != '\0')));
         }
     }

@@ -1,18 +1,18 @@
-//! The test cases that every implementation of the SQL port must pass. Each host runs them on its own database.
+//! The conformance tests of the SQL port, which each host runs on its own database.
 
 use std::ops::ControlFlow;
 
 use super::{MAX_INTEGER, SchemaError, Sql, SqlError, migrate, values};
 
-/// What a case says when it fails.
-pub type Outcome = Result<(), String>;
+/// The result of a case: a message if it fails.
+pub type CaseResult = Result<(), String>;
 
-/// A case: its name, and what it does to an empty database.
-pub type Case<S> = (&'static str, fn(&S) -> Outcome);
+/// A case: its name, and a function that runs on an empty database.
+pub type Case<S> = (&'static str, fn(&S) -> CaseResult);
 
 macro_rules! cases {
     ($($(#[$doc:meta])* fn $name:ident($sql:ident) $body:block)*) => {
-        $($(#[$doc])* fn $name<S: Sql>($sql: &S) -> Outcome $body)*
+        $($(#[$doc])* fn $name<S: Sql>($sql: &S) -> CaseResult $body)*
 
         /// All cases, each for an empty database.
         #[must_use]
@@ -20,7 +20,7 @@ macro_rules! cases {
             vec![$((stringify!($name), $name::<S>)),*]
         }
 
-        /// Makes a `#[test]` of every case. `$open` makes an empty database and what keeps it alive.
+        /// Creates a `#[test]` for every case. `$open` returns a guard and an empty database.
         #[cfg(test)]
         macro_rules! stamp {
             ($open:expr) => {
@@ -110,7 +110,7 @@ cases! {
         check(sql.batch("CREATE TABLE t (i INTEGER PRIMARY KEY) STRICT; INSERT INTO t VALUES (1)"))?;
         refused(sql.execute("INSERT INTO t VALUES (1)", &[]))?;
         refused(sql.execute("INSERT INTO t VALUES ('text')", &[]))?;
-        // An error in the middle of the rows ends them.
+        // An error in the middle of the rows ends the query.
         refused(sql.rows::<(i64,)>("SELECT CASE value WHEN 2 THEN json('{') ELSE value END FROM json_each('[1,2,3]')", &[]))
     }
 
@@ -205,12 +205,12 @@ cases! {
         equal(migrate(sql, "test", &[other]), different.clone())?;
         equal(migrate(sql, "test", &[other, second]), different.clone())?;
         check(migrate(sql, "another", &["CREATE TABLE v (i INTEGER) STRICT"]))?;
-        // Only the layout of the text is another one.
+        // Only the layout of the text differs.
         check(migrate(sql, "test", &["CREATE TABLE t\n    (i  INTEGER) STRICT\n"]))?;
         check(migrate(sql, "test", &[first, second]))?;
         equal(migrate(sql, "test", &[first, other]), different.clone())?;
         equal(migrate(sql, "test", &[second, first]), different.clone())?;
-        // Of a database that knows only how many steps were done, nobody knows which.
+        // A database that records only the number of its steps cannot be identified.
         check(sql.batch("DROP TABLE schema_version; CREATE TABLE schema_version (component TEXT PRIMARY KEY, version INTEGER NOT NULL) STRICT"))?;
         equal(migrate(sql, "test", &[first, second]), different)?;
         let tables = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name IN ('t', 'u', 'v')";
@@ -242,17 +242,17 @@ fn check<T, E: std::fmt::Display>(result: Result<T, E>) -> Result<T, String> {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "reads better at its many callers")]
-fn equal<T: PartialEq + std::fmt::Debug>(found: T, expected: T) -> Outcome {
+fn equal<T: PartialEq + std::fmt::Debug>(found: T, expected: T) -> CaseResult {
     if found == expected { Ok(()) } else { Err(format!("expected {expected:?}, found {found:?}")) }
 }
 
-fn refused<T: std::fmt::Debug>(result: Result<T, SqlError>) -> Outcome {
+fn refused<T: std::fmt::Debug>(result: Result<T, SqlError>) -> CaseResult {
     match result {
         Err(SqlError::Statement(message)) if !message.is_empty() => Ok(()),
         other => Err(format!("expected the statement to be refused, found {other:?}")),
     }
 }
 
-fn count<S: Sql>(sql: &S, expected: i64) -> Outcome {
+fn count<S: Sql>(sql: &S, expected: i64) -> CaseResult {
     equal(check(sql.first::<(i64,)>("SELECT count(*) FROM t", &[]))?, Some((expected,)))
 }

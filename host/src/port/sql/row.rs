@@ -63,15 +63,15 @@ impl<'a, T: Into<Self>> From<Option<T>> for Value<'a> {
     }
 }
 
-/// The columns of the current row, as a host gives them.
+/// The columns of the current row, as provided by a host.
 pub trait Columns {
-    /// How many columns there are.
+    /// The number of columns.
     fn count(&self) -> usize;
 
-    /// The value of a column, counted from 0; `NULL` beyond the last.
+    /// The value of a column, starting at 0; `NULL` beyond the last.
     ///
     /// # Errors
-    /// When the host cannot show it (text that is not UTF-8).
+    /// When the value cannot be represented (text that is not UTF-8).
     fn value(&self, index: usize) -> Result<Value<'_>, SqlError>;
 }
 
@@ -85,21 +85,21 @@ impl<'r> Row<'r> {
         Self(columns)
     }
 
-    /// How many columns the row has.
+    /// The number of columns.
     #[must_use]
     pub fn count(&self) -> usize {
         self.0.count()
     }
 
-    /// The value of a column, counted from 0, whatever it is; `NULL` beyond the last.
+    /// The value of a column of any type, starting at 0; `NULL` beyond the last.
     ///
     /// # Errors
-    /// When the host cannot show it (text that is not UTF-8).
+    /// When the value cannot be represented (text that is not UTF-8).
     pub fn value(&self, index: usize) -> Result<Value<'r>, SqlError> {
         self.0.value(index)
     }
 
-    /// One column, counted from 0.
+    /// The value of one column, starting at 0.
     ///
     /// # Errors
     /// When it has another type.
@@ -113,12 +113,12 @@ impl<'r> Row<'r> {
     }
 }
 
-/// What a column can be read as.
+/// A type that a column can be read as.
 pub trait Column<'r>: Sized {
-    /// The type that the column must have, for the error.
+    /// The expected type, for the error message.
     const EXPECTED: &'static str;
 
-    /// The value, if it is of this type.
+    /// The value, if it has this type.
     fn from_value(value: Value<'r>) -> Option<Self>;
 }
 
@@ -153,7 +153,7 @@ column! {
 impl Column<'_> for f64 {
     const EXPECTED: &'static str = "a number";
 
-    // A Durable Object's numbers have no type: 1.0 comes back as the integer 1.
+    // A Durable Object does not distinguish number types: 1.0 is returned as the integer 1.
     #[expect(clippy::cast_precision_loss, reason = "integers of the port are within ±2^53")]
     fn from_value(value: Value<'_>) -> Option<Self> {
         match value {
@@ -175,7 +175,7 @@ impl<'r, T: Column<'r>> Column<'r> for Option<T> {
     }
 }
 
-/// What a whole row can be read as: a tuple of its columns.
+/// A type that a whole row can be read as: a tuple of its columns.
 pub trait FromRow: Sized {
     /// Reads the row.
     ///

@@ -4,7 +4,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Sql, SqlError, values};
 
-/// Why a component's tables could not be brought up to date.
+/// Why a component's tables could not be migrated.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SchemaError {
@@ -21,18 +21,18 @@ pub enum SchemaError {
         /// The latest version that this program knows.
         known: u32,
     },
-    /// The tables were made by other steps than this program has.
+    /// The tables were created by other steps than those of this program.
     #[error(
         "the {component} data has other tables than this program works with: run the release that wrote it, \
-         or start with another data folder; `relay export` of that release and `relay import` of this one take \
-         a relay's events along"
+         or start with another data folder; `relay export` of that release and `relay import` of this one carry \
+         over a relay's events"
     )]
     Different {
         /// The component that the tables belong to.
         component: &'static str,
     },
     /// A step failed; the database stays at the version before it.
-    #[error("the {component} data could not be brought to schema version {version}: {error}")]
+    #[error("the {component} data could not be migrated to schema version {version}: {error}")]
     Step {
         /// The component that the tables belong to.
         component: &'static str,
@@ -46,13 +46,13 @@ pub enum SchemaError {
     Sql(#[from] SqlError),
 }
 
-/// Brings a component's tables to the version that this program knows, one transaction a step.
+/// Migrates a component's tables to the version of this program, with one transaction per step.
 ///
-/// Step *n* (counted from 1) leads to version *n*; steps that have been released never change. Tables that other
-/// steps made are left alone: statements that meet unexpected columns fail, or do worse.
+/// Step *n* (starting at 1) leads to version *n*; released steps never change. Tables created by other steps are not
+/// touched, because statements that meet unexpected columns fail or do damage.
 ///
 /// # Errors
-/// When the data is newer than the program, was made by other steps, or a step fails.
+/// When the data is newer than the program, was created by other steps, or a step fails.
 pub fn migrate<S: Sql>(sql: &S, component: &'static str, steps: &[&str]) -> Result<(), SchemaError> {
     sql.batch(
         "CREATE TABLE IF NOT EXISTS schema_version (
@@ -97,13 +97,13 @@ pub fn migrate<S: Sql>(sql: &S, component: &'static str, steps: &[&str]) -> Resu
     Ok(())
 }
 
-/// Whether the database records the texts of the steps, and not only their number.
+/// Whether the database records fingerprints of the steps, and not only their number.
 fn has_fingerprints<S: Sql>(sql: &S) -> Result<bool, SqlError> {
     let table = "SELECT 1 FROM sqlite_master WHERE name = 'schema_version' AND instr(sql, 'fingerprint') > 0";
     Ok(sql.first::<(u32,)>(table, &[])?.is_some())
 }
 
-/// The fingerprint of steps: the SHA-256 of their texts, in which the amount of white space does not count.
+/// The fingerprint of a list of steps: the SHA-256 of their texts, ignoring differences in white space.
 #[derive(Default)]
 struct Fingerprint(Sha256);
 

@@ -44,8 +44,9 @@ impl Health {
 pub fn check(path: &Path) -> Result<Health, DatabaseError> {
     must_exist(path)?;
     let mut health = Health::default();
-    if let Err(error) =
-        Maintenance::look(path)?.problems(MAX_FILE_PROBLEMS).map(|found| health.problems.extend(found))
+    if let Err(error) = Maintenance::open_read_only(path)?
+        .problems(MAX_FILE_PROBLEMS)
+        .map(|found| health.problems.extend(found))
     {
         health.problems.push(error.to_string());
         return Ok(health);
@@ -106,7 +107,7 @@ pub fn compact(path: &Path) -> Result<Compaction, DatabaseError> {
     must_exist(path)?;
     // Checks that this is a relay's database, and migrates it.
     drop(open_to_write(path, Durability::Full)?);
-    let maintenance = Maintenance::take(path)?;
+    let maintenance = Maintenance::open_exclusive(path)?;
     let size = || -> Result<u64, SqlError> {
         let sizes = maintenance.sizes()?;
         Ok(sizes.database.saturating_add(sizes.log))

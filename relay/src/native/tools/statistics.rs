@@ -84,7 +84,7 @@ impl DatabaseStatistics {
 
 impl DatabaseSize {
     fn measure(path: &Path, number: &dyn Fn(&str) -> Result<u64, SqlError>) -> Result<Self, DatabaseError> {
-        let sizes = Maintenance::look(path)?.sizes()?;
+        let sizes = Maintenance::open_read_only(path)?.sizes()?;
         let mut tables = Vec::new();
         for table in sizes.parts.iter().filter(|part| !part.is_index() && !is_of_sqlite(&part.name)) {
             let indexes = sizes.parts.iter().filter(|part| part.is_index() && part.table == table.name);

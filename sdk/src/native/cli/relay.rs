@@ -1,4 +1,4 @@
-//! The commands that work on a relay's database, or between it and another relay.
+//! The `relay` commands: import, export, sync and other offline tools for a relay's database.
 
 pub(in crate::native) mod arguments;
 mod export;
@@ -30,13 +30,13 @@ use crate::native::signals::interruption;
 use crate::settings::{self, SettingError};
 use arguments::{Relay, RelayCommand};
 
-/// The relay's database within the data folder.
+/// The relay's database, relative to the data folder.
 pub(in crate::native) const DATABASE: &str = "relay.sqlite";
 
-/// What a shell expects of a program that was interrupted.
+/// The conventional exit code after an interruption.
 const INTERRUPTED: u8 = 130;
 
-/// Why a command did not do what it was asked to.
+/// Why a `relay` command failed.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::native) enum RelayCommandError {
     #[error("{0}. Name its folder with --data DIR")]
@@ -44,7 +44,7 @@ pub(in crate::native) enum RelayCommandError {
     #[error(transparent)]
     Database(DatabaseError),
     #[error(
-        "the agent of {} is running, and its database is its own: stop it first{hint}",
+        "the agent of {} is running and has its database locked: stop it first{hint}",
         path.display()
     )]
     Running { path: PathBuf, hint: &'static str },
@@ -54,15 +54,15 @@ pub(in crate::native) enum RelayCommandError {
     Source { path: PathBuf, error: std::io::Error },
     #[error("cannot write {}: {error}", path.display())]
     Target { path: PathBuf, error: std::io::Error },
-    #[error("{0}. What was imported before stays; the same command goes on from there")]
+    #[error("{0}. What was imported is kept; the same command continues from there")]
     Import(#[from] ImportError),
     #[error(transparent)]
     Export(ExportError),
-    #[error("{0}. Set NOSTR_PRIVATE_KEY, or name the agent's folder with --data DIR")]
-    Anonymous(RemoteError),
+    #[error("{0}. Set NOSTR_PRIVATE_KEY, or pass the agent's data folder with --data DIR")]
+    NoKey(RemoteError),
     #[error(transparent)]
     Remote(RemoteError),
-    #[error("{0}. What was done before stays; the same command goes on from there")]
+    #[error("{0}. What was done is kept; the same command continues from there")]
     Sync(SyncError),
     #[error("the working directory cannot be found: {0}")]
     WorkingDirectory(std::io::Error),
@@ -86,7 +86,7 @@ impl From<DatabaseError> for RelayCommandError {
 impl From<RemoteError> for RelayCommandError {
     fn from(error: RemoteError) -> Self {
         match error {
-            error @ RemoteError::NoKey(_) => Self::Anonymous(error),
+            error @ RemoteError::NoKey(_) => Self::NoKey(error),
             error => Self::Remote(error),
         }
     }
@@ -95,7 +95,7 @@ impl From<RemoteError> for RelayCommandError {
 impl From<SyncError> for RelayCommandError {
     fn from(error: SyncError) -> Self {
         match error {
-            SyncError::Remote(error @ RemoteError::NoKey(_)) => Self::Anonymous(error),
+            SyncError::Remote(error @ RemoteError::NoKey(_)) => Self::NoKey(error),
             error => Self::Sync(error),
         }
     }
@@ -113,7 +113,7 @@ pub(in crate::native) async fn run(relay: &Relay, name: &str) -> Result<ExitCode
     }
 }
 
-/// Takes the data folder, so that no agent can be served from it meanwhile.
+/// Locks the data folder, so that no agent can use it meanwhile.
 fn take(data: &Path, hint: &'static str) -> Result<DataFolder, RelayCommandError> {
     DataFolder::take(data).map_err(|error| match error {
         DataFolderError::InUse { path } => RelayCommandError::Running { path, hint },
@@ -121,10 +121,10 @@ fn take(data: &Path, hint: &'static str) -> Result<DataFolder, RelayCommandError
     })
 }
 
-/// Opens the database to store events that last as long as they would if they came to the relay.
+/// Opens the database for writing, with the retention rules of the relay.
 fn open_to_write(path: &Path, variables: &EnvironmentVariables) -> Result<Store<Sqlite>, RelayCommandError> {
     let rules = settings::retention_rules(|name| variables.variable(name))?;
-    // What a loss of power takes, the note of how far an import is knows nothing of either.
+    // After a power failure, the progress note of an import is as old as the events, so a weaker durability suffices.
     Ok(database::open_to_write(path, Durability::Process)?.with_retention(rules))
 }
 
@@ -134,7 +134,7 @@ fn variables() -> Result<EnvironmentVariables, RelayCommandError> {
     Ok(EnvironmentVariables::read(&folder)?)
 }
 
-/// The agent's key, as whose owner other relays are spoken to; none if it has none yet.
+/// The agent's key, used to authenticate with other relays; `None` if it has none yet.
 fn own_key(data: &Path, variables: &EnvironmentVariables) -> Result<Option<Keys>, RelayCommandError> {
     if let Some(keys) = settings::agent_keys(|name| variables.variable(name))? {
         return Ok(Some(keys));
@@ -148,13 +148,13 @@ fn own_key(data: &Path, variables: &EnvironmentVariables) -> Result<Option<Keys>
     }
 }
 
-/// Under which host the agent's own relay is known, as far as the variables say.
+/// Access rules with the host name of the agent's own relay, as far as the variables say.
 fn own_access(variables: &EnvironmentVariables) -> Access {
     let host = variables.variable(settings::names::RELAY_URL).as_deref().and_then(host_of);
     Access { hosts: host.into_iter().collect(), ..Access::default() }
 }
 
-/// Connects to a relay, which is told who this is if it asks (NIP-42).
+/// Connects to a relay, and authenticates as the agent if the relay requires it (NIP-42).
 async fn connect(url: &str, own_key: Option<&Keys>) -> Result<Remote, RelayCommandError> {
     let remote = Remote::connect(url).await?;
     Ok(match own_key {
@@ -163,7 +163,7 @@ async fn connect(url: &str, own_key: Option<&Keys>) -> Result<Remote, RelayComma
     })
 }
 
-/// Set at the first interruption. The second one ends the process, whatever it is doing.
+/// Set by the first interruption. The second one exits the process immediately.
 fn stop_when_interrupted() -> Result<Arc<AtomicBool>, RelayCommandError> {
     let stop = Arc::new(AtomicBool::new(false));
     let set = Arc::clone(&stop);
@@ -171,7 +171,7 @@ fn stop_when_interrupted() -> Result<Arc<AtomicBool>, RelayCommandError> {
     tokio::spawn(async move {
         first.await;
         set.store(true, Ordering::Relaxed);
-        tell(format_args!("\nstopping; interrupt again to end at once"));
+        tell(format_args!("\nstopping; interrupt again to exit immediately"));
         if let Ok(again) = interruption() {
             again.await;
             std::process::exit(INTERRUPTED.into());

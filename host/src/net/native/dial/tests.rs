@@ -9,9 +9,9 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use super::*;
 use crate::net::{FetchError, FetchLimits, FetchRequest, fetch};
 
-/// Signed by itself, for `localhost`, until 2126. Made by:
+/// A self-signed certificate for `localhost`, valid until 2126. Created by:
 /// `openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 36500 -subj /CN=localhost
-///  -addext subjectAltName=DNS:localhost -addext basicConstraints=critical,CA:FALSE`
+/// -addext subjectAltName=DNS:localhost -addext basicConstraints=critical,CA:FALSE`
 const CERTIFICATE: &[u8] = include_bytes!("localhost.cert.der");
 const KEY: &[u8] = include_bytes!("localhost.key.der");
 
@@ -38,7 +38,7 @@ fn drops_the_addresses_of_a_name_that_are_not_public() {
 #[tokio::test]
 async fn does_not_connect_to_what_a_name_resolves_to_unless_it_is_public() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    // The one name that resolves everywhere; a URL's check has been passed already when this is called.
+    // The one name that resolves everywhere. The URL check would have come before this function.
     let url = Url::parse(&format!("http://localhost:{}/", listener.local_addr().unwrap().port())).unwrap();
     let Err(DialError::Address(error)) = dial(&url, Reach::Public).await else {
         panic!("expected a refusal")

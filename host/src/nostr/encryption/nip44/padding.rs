@@ -1,10 +1,10 @@
 //! The padding of NIP-44, which hides most of a text's length: `length ‖ text ‖ zeros`.
 
-/// From here on the length takes six bytes instead of two.
+/// From this length on, the length takes six bytes instead of two.
 const EXTENDED: usize = 65_536;
 
-/// The text with its length before it and zeros behind it; none for a text that NIP-44 does not encrypt, which is an
-/// empty one and one of 4 GiB.
+/// The text with its length in front and zeros behind; `None` for a text that NIP-44 cannot encrypt (empty, or at
+/// least 4 GiB).
 pub(super) fn pad(plaintext: &str) -> Option<Vec<u8>> {
     let length = plaintext.len();
     let mut padded = match u16::try_from(length) {
@@ -19,7 +19,7 @@ pub(super) fn pad(plaintext: &str) -> Option<Vec<u8>> {
     Some(padded)
 }
 
-/// The text's bytes without padding; none when the padding is not exactly the one that [`pad`] makes for this length.
+/// The text's bytes without padding; `None` if the padding is not exactly what [`pad`] creates for this length.
 pub(super) fn unpad(padded: &[u8]) -> Option<&[u8]> {
     let (&short, rest) = padded.split_first_chunk()?;
     let (length, text) = match u16::from_be_bytes(short) {
@@ -36,7 +36,7 @@ pub(super) fn unpad(padded: &[u8]) -> Option<&[u8]> {
     text.get(..length)
 }
 
-/// How long a text of `length` bytes is with its zeros.
+/// The padded length of a text of `length` bytes.
 fn padded_length(length: usize) -> Option<usize> {
     let chunk = (length.checked_next_power_of_two()? / 8).max(32);
     length.checked_next_multiple_of(chunk)

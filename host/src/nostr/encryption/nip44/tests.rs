@@ -1,5 +1,5 @@
-//! The vectors that NIP-44's authors publish: `vectors.json` is their shorter, earlier file (paulmillr/nip44).
-//! Those for the extended length stand in the specification itself.
+//! The test vectors published by the authors of NIP-44: `vectors.json` is their shorter, earlier file
+//! (paulmillr/nip44). Those for the extended length are in the specification itself.
 
 use base64ct::{Base64, Encoding};
 use hkdf::Hkdf;
@@ -59,7 +59,7 @@ fn keys(secret: &EventId) -> Keys {
     Keys::from_secret(secret.as_bytes()).unwrap()
 }
 
-/// The key that is known itself and not by the shared secret.
+/// The conversation key with these bytes, without deriving it from a shared secret.
 fn known(conversation_key: &EventId) -> ConversationKey {
     ConversationKey(Hkdf::from_prk(conversation_key.as_bytes()).unwrap())
 }

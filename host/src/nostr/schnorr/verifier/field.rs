@@ -1,11 +1,12 @@
 //! Numbers modulo p = 2^256 - 2^32 - 977, the coordinates of the curve's points.
 //!
-//! A number is nine limbs of 29 bits. That is the fewest for which the nine products of a column fit into 64 bits with
-//! room for a few sums before them: WebAssembly multiplies 64 bits by 64 to 64, and everything wider is a call.
+//! A number is nine limbs of 29 bits. That is the smallest number of limbs for which the nine products of a column fit
+//! into 64 bits, with room for a few additions before: WebAssembly multiplies 64 by 64 bits to 64 bits, and everything
+//! wider is a function call.
 //!
-//! What leaves a multiplication has *magnitude* 1: limbs of at most 2^29, the last one below 2^24. Sums add up the
-//! magnitudes of their parts. The factors of a product may have magnitudes whose product is at most 6, and so may the sum
-//! of two products that are reduced together.
+//! The result of a multiplication has *magnitude* 1: limbs of at most 2^29, the last one below 2^24. In a sum,
+//! magnitudes add up. The magnitudes of two factors may have a product of at most 6, and so may the sum of two
+//! products that are reduced together.
 
 #![expect(
     clippy::arithmetic_side_effects,
@@ -18,7 +19,7 @@ const LIMBS: usize = 9;
 /// 29 ones.
 const MASK: u64 = (1 << 29) - 1;
 
-/// 24 ones: the last limb's.
+/// 24 ones, for the last limb.
 const LAST_MASK: u64 = (1 << 24) - 1;
 
 /// The limbs of p.
@@ -41,13 +42,13 @@ pub(super) struct Element([u32; LIMBS]);
 impl Element {
     pub(super) const ONE: Self = Self([1, 0, 0, 0, 0, 0, 0, 0, 0]);
 
-    /// The number of these 32 bytes, the highest first; none if it is not below p.
+    /// The number with these 32 bytes, big-endian; `None` if it is not below p.
     pub(super) fn from_bytes(bytes: &[u8; 32]) -> Option<Self> {
         let element = Self::from_any_bytes(bytes);
         (element.normalized().0 == element.0).then_some(element)
     }
 
-    /// The number of these 32 bytes modulo p, of magnitude 1.
+    /// The number with these 32 bytes modulo p, of magnitude 1.
     pub(super) const fn from_any_bytes(bytes: &[u8; 32]) -> Self {
         let (words, _) = bytes.as_chunks::<4>();
         let [w7, w6, w5, w4, w3, w2, w1, w0] = words else { return Self::ONE };
@@ -74,10 +75,10 @@ impl Element {
         ])
     }
 
-    /// The one way to write a number of magnitude 1.
+    /// The unique representation of a number of magnitude 1.
     fn normalized(&self) -> Self {
         let whole = carried(self.0, 0, 0);
-        // It is below 2p. Adding 2^256 - p to it reaches 2^256 exactly if it is not below p.
+        // The number is below 2p. Adding 2^256 - p reaches 2^256 if and only if it is not below p.
         let reduced = carried(whole, 977, 8);
         let [.., last] = reduced;
         if u64::from(last) > LAST_MASK {
@@ -91,7 +92,7 @@ impl Element {
 
     /// Whether a number of magnitude 1 is zero.
     pub(super) fn is_zero(&self) -> bool {
-        // Zero can be written as 0 and as p. The first limb alone tells almost all others apart.
+        // Zero can be represented as 0 or as p. The first limb alone rules out almost all other numbers.
         (self.0[0] == 0 || self.0[0] == P[0]) && self.normalized().0 == [0; LIMBS]
     }
 
@@ -100,7 +101,7 @@ impl Element {
         self.normalized().0[0] & 1 == 1
     }
 
-    /// Whether two numbers of magnitude 1 are the same.
+    /// Whether two numbers of magnitude 1 are equal.
     pub(super) fn equals(&self, other: &Self) -> bool {
         self.normalized().0 == other.normalized().0
     }
@@ -111,7 +112,7 @@ impl Element {
         Self(std::array::from_fn(|i| limb(&self.0, i) + limb(&other.0, i)))
     }
 
-    /// A small multiple; the magnitude becomes as many times as large.
+    /// A small multiple; the magnitude is multiplied as well.
     #[inline]
     pub(super) fn times(&self, factor: u32) -> Self {
         Self(self.0.map(|limb| factor * limb))
@@ -127,49 +128,49 @@ impl Element {
     /// The product.
     #[inline(never)]
     pub(super) fn multiply(&self, other: &Self) -> Self {
-        Columns::product(self, other).reduced()
+        ProductColumns::product(self, other).reduced()
     }
 
     /// The product minus a number of magnitude 1.
     #[inline(never)]
     pub(super) fn multiply_minus(&self, other: &Self, minus: &Self) -> Self {
-        Columns::product(self, other).minus(minus, 1).reduced()
+        ProductColumns::product(self, other).minus(minus, 1).reduced()
     }
 
     /// `self` times `other` minus `times` times `minus`, which has magnitude 1.
     #[inline(never)]
     pub(super) fn multiply_minus_times(&self, other: &Self, minus: &Self, times: u32) -> Self {
-        Columns::product(self, other).minus(minus, times).reduced()
+        ProductColumns::product(self, other).minus(minus, times).reduced()
     }
 
     /// The sum of two products.
     #[inline(never)]
     pub(super) fn sum_of_products(a: &Self, b: &Self, c: &Self, d: &Self) -> Self {
-        Columns::product(a, b).plus(&Columns::product(c, d)).reduced()
+        ProductColumns::product(a, b).plus(&ProductColumns::product(c, d)).reduced()
     }
 
     /// The square of a number of at most magnitude 2.
     #[inline(never)]
     pub(super) fn square(&self) -> Self {
-        Columns::square(self).reduced()
+        ProductColumns::square(self).reduced()
     }
 
     /// Three times the square of a number of magnitude 1.
     #[inline(never)]
     pub(super) fn square_thrice(&self) -> Self {
-        Columns::square(self).thrice().reduced()
+        ProductColumns::square(self).thrice().reduced()
     }
 
     /// The square of a number of at most magnitude 2, minus `times` times a number of magnitude 1.
     #[inline(never)]
     pub(super) fn square_minus_times(&self, minus: &Self, times: u32) -> Self {
-        Columns::square(self).minus(minus, times).reduced()
+        ProductColumns::square(self).minus(minus, times).reduced()
     }
 
     /// The square of a number of at most magnitude 2, minus one number of magnitude 1 and twice another.
     #[inline(never)]
     pub(super) fn square_minus_minus_twice(&self, once: &Self, twice: &Self) -> Self {
-        Columns::square(self).minus(once, 1).minus(twice, 2).reduced()
+        ProductColumns::square(self).minus(once, 1).minus(twice, 2).reduced()
     }
 
     /// The inverse of a number of magnitude 1; that of zero is zero.
@@ -195,7 +196,7 @@ impl Element {
         root.square().equals(self).then_some(root)
     }
 
-    /// Squared so many times.
+    /// The number squared this many times.
     fn squared(&self, times: u32) -> Self {
         let mut power = *self;
         for _ in 0..times {
@@ -205,7 +206,7 @@ impl Element {
     }
 }
 
-/// Powers of a number, each named by the count of ones of its exponent.
+/// Powers of a number whose exponents are runs of ones, named by their length.
 struct Ones {
     n2: Element,
     n22: Element,
@@ -229,28 +230,28 @@ impl Ones {
     }
 }
 
-/// A limb, by the number of it. Written so that a loop over all needs no check.
+/// A limb by index, written so that a loop over all of them needs no bounds check.
 #[inline(always)]
 fn limb(limbs: &[u32; LIMBS], index: usize) -> u32 {
     limbs.get(index).copied().unwrap_or_default()
 }
 
-/// Adds to the first two limbs and carries what is beyond 29 bits to the next, except from the last.
+/// Adds to the first two limbs and carries everything above 29 bits to the next limb, except in the last.
 fn carried(limbs: [u32; LIMBS], first: u32, second: u32) -> [u32; LIMBS] {
     let mut carry = first;
     let mut to_next = second;
     limbs.map(|limb| {
-        // The last limb has 24 bits and a carry: masking changes nothing of it.
+        // The last limb has 24 bits and a carry, so masking does not change it.
         let sum = limb + carry;
         carry = (sum >> 29) + std::mem::take(&mut to_next);
         sum & 0x1fff_ffff
     })
 }
 
-/// A product before it is reduced: column n counts 2^(29 n).
-struct Columns([u64; 2 * LIMBS - 1]);
+/// A product before reduction: column n has the weight 2^(29 n).
+struct ProductColumns([u64; 2 * LIMBS - 1]);
 
-impl Columns {
+impl ProductColumns {
     #[inline(always)]
     fn product(a: &Element, b: &Element) -> Self {
         let [a0, a1, a2, a3, a4, a5, a6, a7, a8] = a.0.map(u64::from);
@@ -314,7 +315,7 @@ impl Columns {
         self
     }
 
-    /// Subtracts a number of magnitude 1 so many times, which are few: as a multiple of p of which it can be taken.
+    /// Subtracts a number of magnitude 1 a few times, by adding a multiple of p that is large enough.
     #[inline(always)]
     fn minus(mut self, element: &Element, times: u32) -> Self {
         let times = u64::from(times);
@@ -324,7 +325,7 @@ impl Columns {
         self
     }
 
-    /// The number of magnitude 1.
+    /// The number reduced to magnitude 1.
     #[inline(always)]
     fn reduced(self) -> Element {
         let [
@@ -346,7 +347,7 @@ impl Columns {
             h6,
             h7,
         ] = self.0;
-        // The upper columns are brought to 29 bits each, so that they can be multiplied.
+        // The upper columns are carried to 29 bits each, so that they can be multiplied.
         let h1 = h1 + (h0 >> 29);
         let h2 = h2 + (h1 >> 29);
         let h3 = h3 + (h2 >> 29);
@@ -355,7 +356,7 @@ impl Columns {
         let h6 = h6 + (h5 >> 29);
         let h7 = h7 + (h6 >> 29);
         let h8 = h7 >> 29;
-        // 2^261 = 2^37 + 31264 modulo p: column 9 + n counts 31264 in column n and 256 in the one above it.
+        // 2^261 = 2^37 + 31264 modulo p: column 9 + n has weight 31264 in column n and 256 in the next one.
         h0 = (h0 & MASK) + (h8 << 8);
         let [h1, h2, h3, h4, h5, h6, h7] = [h1, h2, h3, h4, h5, h6, h7].map(|column| column & MASK);
         c0 += h0 * 31264;
@@ -375,7 +376,7 @@ impl Columns {
         c6 += c5 >> 29;
         c7 += c6 >> 29;
         c8 += c7 >> 29;
-        // What is beyond 2^256, at most 40 bits, counts 2^32 + 977.
+        // Bits above 2^256, at most 40 of them, have weight 2^32 + 977.
         let beyond = c8 >> 24;
         c0 = (c0 & MASK) + beyond * 977;
         c1 = (c1 & MASK) + (beyond << 3) + (c0 >> 29);
@@ -395,7 +396,7 @@ impl Columns {
     }
 }
 
-/// A column that is below 2^32 as a limb.
+/// A column below 2^32 as a limb.
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "the callers mask it")]
 const fn low(column: u64) -> u32 {

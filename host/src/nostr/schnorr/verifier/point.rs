@@ -10,7 +10,7 @@ pub(super) struct Affine {
     pub(super) y: Element,
 }
 
-/// The point that all multiples are counted from.
+/// The generator G.
 const GENERATOR: Affine = Affine {
     x: Element::from_any_bytes(&[
         0x79, 0xbe, 0x66, 0x7e, 0xf9, 0xdc, 0xbb, 0xac, 0x55, 0xa0, 0x62, 0x95, 0xce, 0x87, 0x0b, 0x07, 0x02,
@@ -22,8 +22,7 @@ const GENERATOR: Affine = Affine {
     ]),
 };
 
-/// A cube root of 1. Multiplying `x` by it multiplies the point by λ, with which a scalar can be split in two of half
-/// its length.
+/// A cube root of 1. Multiplying `x` by it multiplies the point by λ, which allows a scalar to be split in two halves.
 const BETA: Element = Element::from_any_bytes(&[
     0x7a, 0xe9, 0x6a, 0x2b, 0x65, 0x7c, 0x07, 0x10, 0x6e, 0x64, 0x47, 0x9e, 0xac, 0x34, 0x34, 0xe9, 0x9c,
     0xf0, 0x49, 0x75, 0x12, 0xf5, 0x89, 0x95, 0xc1, 0x39, 0x6c, 0x28, 0x71, 0x95, 0x01, 0xee,
@@ -67,11 +66,11 @@ pub(super) struct Jacobian {
 
 impl Jacobian {
     fn of(point: &Affine) -> Self {
-        // A negated point's y is brought back to magnitude 1.
+        // The y coordinate of a negated point is reduced to magnitude 1.
         Self { x: point.x, y: point.y.multiply(&Element::ONE), z: Element::ONE }
     }
 
-    /// Twice the point. There is none with y = 0, whose double would be at infinity.
+    /// Twice the point. No point has y = 0, whose double would be the point at infinity.
     pub(super) fn doubled(&self) -> Self {
         let yy = self.y.square();
         let xyy = self.x.multiply(&yy);
@@ -99,7 +98,7 @@ impl Jacobian {
         Some(Self { x, y, z })
     }
 
-    /// Whether it is the point with this `x` and an even `y`.
+    /// Whether this is the point with this `x` and an even `y`.
     pub(super) fn is_even_at(&self, x: &Element) -> bool {
         let inverse = self.z.inverse();
         let square = inverse.square();
@@ -112,9 +111,9 @@ impl Jacobian {
 pub(super) struct OddMultiples(Vec<Affine>);
 
 impl OddMultiples {
-    /// So many of them, at least one.
+    /// The first `count` odd multiples; at least one.
     pub(super) fn of(point: &Affine, count: usize) -> Self {
-        // Seen from the curve on which twice the point has z = 1, every step is the addition of an affine point.
+        // On the isomorphic curve where twice the point has z = 1, every step is the addition of an affine point.
         let step = Jacobian::of(point).doubled();
         let zz = step.z.square();
         let first = Jacobian {
@@ -123,18 +122,18 @@ impl OddMultiples {
             z: Element::ONE,
         };
         let step_there = Affine { x: step.x, y: step.y };
-        // The order of the curve is a large prime: no sum of so few is at infinity.
+        // The order of the curve is a large prime, so no sum of so few points is at infinity.
         let there = std::iter::successors(Some(first), |multiple| multiple.plus(&step_there)).take(count);
         let here = there.map(|multiple| Jacobian { z: multiple.z.multiply(&step.z), ..multiple });
         Self(affine(&here.collect::<Vec<_>>()))
     }
 
-    /// λ times each of them.
+    /// λ times each multiple.
     pub(super) fn endomorphism(&self) -> Self {
         Self(self.0.iter().map(Affine::endomorphism).collect())
     }
 
-    /// An odd multiple that is among them, or the negation of one.
+    /// An odd multiple from the table, or the negation of one.
     #[inline]
     pub(super) fn multiple(&self, odd: i16) -> Option<Affine> {
         let point = self.0.get(usize::from(odd.unsigned_abs() >> 1))?;
@@ -142,7 +141,7 @@ impl OddMultiples {
     }
 }
 
-/// Points with z = 1, by one division for all.
+/// Converts points to z = 1 with a single division.
 fn affine(points: &[Jacobian]) -> Vec<Affine> {
     // Each entry is the product of all z before it.
     let mut product = Element::ONE;

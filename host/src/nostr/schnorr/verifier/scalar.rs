@@ -1,4 +1,4 @@
-//! Numbers modulo the curve's order, by which points are multiplied.
+//! Scalars: numbers modulo the order of the curve's group.
 
 /// The order of the curve's group.
 const ORDER: Scalar = Scalar { high: u128::MAX - 1, low: 0xbaae_dce6_af48_a03b_bfd2_5e8c_d036_4141 };
@@ -11,7 +11,7 @@ pub(super) struct Scalar {
 }
 
 impl Scalar {
-    /// The number of these bytes, the highest first, whatever it is.
+    /// The number with these bytes, big-endian, without reduction.
     fn from_any_bytes(bytes: &[u8; 32]) -> Self {
         let (halves, _) = bytes.as_chunks::<16>();
         match halves {
@@ -20,20 +20,20 @@ impl Scalar {
         }
     }
 
-    /// The number of these bytes; none if it is not below the order.
+    /// The number with these bytes; `None` if it is not below the order.
     pub(super) fn from_bytes(bytes: &[u8; 32]) -> Option<Self> {
         let scalar = Self::from_any_bytes(bytes);
         (scalar < ORDER).then_some(scalar)
     }
 
-    /// The number of these bytes modulo the order.
+    /// The number with these bytes modulo the order.
     pub(super) fn reduced_from(bytes: &[u8; 32]) -> Self {
         let scalar = Self::from_any_bytes(bytes);
-        // It is below twice the order.
+        // The number is below twice the order.
         if scalar < ORDER { scalar } else { scalar.minus(ORDER) }
     }
 
-    /// The number that makes zero of it.
+    /// The negation modulo the order.
     pub(super) fn negated(self) -> Self {
         if self == (Self { high: 0, low: 0 }) { self } else { ORDER.minus(self) }
     }
@@ -50,7 +50,7 @@ impl Scalar {
         Self { high: self.high.wrapping_add(other.high).wrapping_add(carry as u128), low }
     }
 
-    /// The bits from 384 up of the product with `other`, rounded.
+    /// The product with `other`, shifted right by 384 bits and rounded.
     const fn times_shifted(self, other: Self) -> u128 {
         let middle = product(self.high, other.low);
         let other_middle = product(self.low, other.high);
@@ -71,7 +71,7 @@ impl Scalar {
     pub(super) const fn split(self) -> [Half; 2] {
         const A1: u128 = 0x3086_d221_a7d4_6bcd_e86c_90e4_9284_eb15;
         const B1: u128 = 0xe443_7ed6_010e_8828_6f54_7fa9_0abf_e4c3;
-        /// Without its highest bit, 2^128.
+        /// Without the highest bit, 2^128.
         const A2: u128 = 0x14ca_50f7_a8e2_f3f6_57c1_108d_9d44_cfd8;
         /// 2^384 times A1 and B1, divided by the order.
         const G1: Scalar = Scalar {
@@ -93,7 +93,7 @@ impl Scalar {
 /// The whole product.
 #[expect(clippy::cast_possible_truncation, reason = "halves are taken by truncating")]
 const fn product(a: u128, b: u128) -> Scalar {
-    // Each of the four products has at most 2^128 - 2^65 + 1, which leaves room for the carries.
+    // Each of the four products is at most 2^128 - 2^65 + 1, which leaves room for the carries.
     let (a1, a0) = (a >> 64, (a as u64) as u128);
     let (b1, b0) = (b >> 64, (b as u64) as u128);
     let low = a0.wrapping_mul(b0);
@@ -113,7 +113,7 @@ pub(super) struct Half {
 }
 
 impl Half {
-    /// The number that is this one modulo 2^256.
+    /// The number that equals this one modulo 2^256.
     const fn of(wrapped: Scalar) -> Self {
         if wrapped.high >> 127 == 0 {
             Self { is_negative: false, magnitude: wrapped.low }
@@ -127,16 +127,16 @@ impl Half {
     }
 }
 
-/// A number as a sum of few odd multiples of powers of two.
+/// A number as a sum of a few odd multiples of powers of two.
 #[derive(Debug)]
 pub(super) struct Digits {
-    /// Zero, or odd: how often 2^place counts. One more than there are bits, for the last carry.
+    /// Zero, or the odd factor of 2^index. There is one more digit than bits, for the last carry.
     digits: [i16; 130],
     length: usize,
 }
 
 impl Digits {
-    /// Digits below 2^(width - 1) in either direction, of which at most one in `width` is not zero.
+    /// Digits with an absolute value below 2^(width - 1), of which at most one in `width` is not zero.
     #[expect(clippy::cast_possible_truncation, reason = "a digit has `width` bits, 12 at most")]
     pub(super) fn of(half: Half, width: u32) -> Self {
         let mut digits = Self { digits: [0; 130], length: 0 };
@@ -159,12 +159,12 @@ impl Digits {
         digits
     }
 
-    /// How many places there are up to the last digit that is not zero.
+    /// The number of digits up to the last one that is not zero.
     pub(super) const fn length(&self) -> usize {
         self.length
     }
 
-    /// The digit at a place, unless it is zero.
+    /// The digit at an index, unless it is zero.
     #[inline]
     pub(super) fn at(&self, place: usize) -> Option<i16> {
         self.digits.get(place).copied().filter(|digit| *digit != 0)

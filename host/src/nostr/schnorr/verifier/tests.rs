@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::field::Element;
 use super::scalar::{Digits, Half, Scalar};
-use super::{GENERATION, KEYS, verify};
+use super::{GENERATION, KEY_CACHE, verify};
 use crate::nostr::bytes::{EventId, PublicKey, Signature};
 use crate::nostr::schnorr::{VECTORS, libsecp256k1};
 
@@ -20,7 +20,7 @@ fn agrees_with_the_vectors_of_bip340() {
         let key = PublicKey::from_hex(key).unwrap();
         let message = EventId::from_hex(message).unwrap();
         let signature = Signature::from_hex(signature).unwrap();
-        // The second time the key is known.
+        // The second time, the key is cached.
         for _ in 0..2 {
             assert_eq!(verify(&key, message.as_bytes(), &signature), *valid, "vector {index}");
         }
@@ -46,8 +46,8 @@ fn agrees_with_libsecp256k1_on_signatures_and_on_each_with_one_bit_changed() {
     }
 }
 
-/// The key 1 has the generator as its point, so that sums meet points that they have added already; the order minus 1 has
-/// its negation.
+/// The point of key 1 is the generator, so sums meet points that they have already added; the point of the order minus
+/// 1 is its negation.
 #[test]
 fn verifies_the_signatures_of_the_keys_closest_to_zero() {
     let mut last = [0xff; 32];
@@ -73,7 +73,7 @@ fn remembers_no_more_keys_than_two_generations() {
         let keys = libsecp256k1::SigningKey::from_bytes(&hash(number)).unwrap();
         assert!(verify(&keys.public_key(), &[7; 32], &keys.sign(&[7; 32])));
     }
-    KEYS.with_borrow(|keys| {
+    KEY_CACHE.with_borrow(|keys| {
         assert!(keys.recent.len() <= GENERATION && keys.earlier.len() <= GENERATION);
         assert!(keys.recent.len() + keys.earlier.len() >= GENERATION);
     });
@@ -83,7 +83,7 @@ fn element(number: u64) -> Element {
     Element::from_any_bytes(&hash(number))
 }
 
-/// The number that belongs to the endomorphism.
+/// The scalar λ of the endomorphism.
 fn lambda() -> ::k256::Scalar {
     let bytes = [
         0x5363_ad4c_c05c_30e0_a526_1c02_8812_645a_u128.to_be_bytes(),
@@ -116,7 +116,7 @@ proptest! {
         prop_assert!(a.square_minus_minus_twice(&b, &c).equals(
             &a.square_minus_times(&b, 1).plus(&minus_c).plus(&minus_c).multiply(&one)));
         prop_assert!(a.square().square_root().is_some_and(|root| root.equals(&a) || root.negated().multiply(&one).equals(&a)));
-        // -1 has no root, so of a number and its negation one has none.
+        // -1 has no square root, so of a number and its negation exactly one has a root.
         prop_assert!(a.square().negated().multiply(&one).square_root().is_none());
     }
 
@@ -160,7 +160,7 @@ proptest! {
     fn digits_add_up(magnitude: u128, is_negative: bool, width in 2..12_u32) {
         for magnitude in [magnitude, magnitude >> 64, u128::MAX, 0] {
             let digits = Digits::of(Half { is_negative, magnitude }, width);
-            // Summed up modulo 2^128, where all is found that is below.
+            // Summed modulo 2^128, which keeps all lower bits.
             let sum = (0..digits.length()).rev().fold(0_i128, |sum, place| {
                 sum.wrapping_shl(1).wrapping_add(digits.at(place).unwrap_or(0).into())
             });

@@ -1,4 +1,4 @@
-//! The command line of `relay`.
+//! The command line arguments of the `relay` commands.
 
 use std::path::PathBuf;
 
@@ -18,78 +18,78 @@ pub(in crate::native) struct Relay {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum RelayCommand {
-    /// Store the events of a file, one JSON object on a line
+    /// Store the events of a file, one JSON object per line
     #[command(
-        after_help = "Each event's id and signature are checked, and the relay's rules apply: of replaceable events the \
-            newest stays, deletions delete, and kinds that RELAY_RETENTION gives a time are kept for so long from now. \
-            Nothing is handed to the agent: requests of the past are not done again.\n\n\
-            An import of a file that is interrupted, however it is, goes on where it was when the same command is run again.\n\
-            While the agent runs its database is its own; --relay sends the events to it, or to any other relay.\n\n\
+        after_help = "Each event's id and signature are verified, and the rules of the relay's store apply: only the newest \
+            version of a replaceable event is kept, deletion requests are carried out, and the times of RELAY_RETENTION \
+            start now. The agent does not receive imported requests, so past jobs are not done again.\n\n\
+            An interrupted import of a file is resumed when the same command is run again.\n\
+            The database is locked while the agent runs; --relay sends the events to the agent's relay, or to any other.\n\n\
             Examples:\n  \
             relay import events.jsonl\n  \
             zstdcat dump.jsonl.zst | AGENT relay import -\n  \
             relay import events.jsonl --relay ws://127.0.0.1:8787"
     )]
     Import(Import),
-    /// Write the stored events, one JSON object on a line; also while the agent runs
+    /// Write the stored events, one JSON object per line; also while the agent runs
     #[command(
-        after_help = "What is written is what was stored when it began. A file appears when it is complete; until then FILE.partial \
-            grows beside it. When that is broken off, however it is, the same command goes on from there, within a day \
-            and with the times of the first run.\n\n\
+        after_help = "The export is a snapshot of the time when it started. The file appears when it is complete; until then \
+            FILE.partial is written next to it. After an interruption the same command resumes from there, within a day \
+            and with the relative times of the first run.\n\n\
             Examples:\n  \
             relay export backup.jsonl\n  \
             relay export --filter '{\"kinds\":[5050,6050]}' --since 2026-01-01 | zstd > jobs.jsonl.zst"
     )]
     Export(Export),
-    /// Bring this relay and another one to the same events
+    /// Synchronize this relay with another one
     #[command(
-        after_help = "Only what one side lacks is sent (NIP-77). A relay that does not know that is read from its newest \
-            event to its oldest. Run again after an interruption, it finds less to do.\n\n\
-            What is fetched is stored in the database, which while the agent runs is its own: stop it, or have the \
-            events stored by it with --relay. ReplyFormat it takes them for new ones: requests for it are done. With \
+        after_help = "Only events that one side lacks are transferred (NIP-77). A relay that does not support this is read \
+            from its newest event to its oldest. An interrupted synchronization can be started again, and has less to do \
+            then.\n\n\
+            Fetched events are stored in the database, which is locked while the agent runs: stop the agent, or send the \
+            events to its relay with --relay. That relay treats them as new, so its agent does the jobs among them. With \
             --direction up nothing is stored here, and the agent may run.\n\n\
-            A relay that asks who this is (NIP-42) is told that it is the agent: NOSTR_PRIVATE_KEY, or the key in its folder.\n\n\
+            If the other relay requires authentication (NIP-42), the command authenticates as the agent, with the key of \
+            NOSTR_PRIVATE_KEY or of the data folder.\n\n\
             Examples:\n  \
             relay sync wss://my-agent.example.workers.dev\n  \
             relay sync wss://relay.example.com --direction down --filter '{\"kinds\":[0,3]}' --since 30d\n  \
             relay sync wss://relay.example.com --relay ws://127.0.0.1:8787"
     )]
     Sync(SyncArguments),
-    /// Count what is stored, and measure it; also while the agent runs
+    /// Show how many events are stored and how much space they take; also while the agent runs
     #[command(after_help = "Examples:\n  relay stats\n  relay stats --json | jq .kinds")]
     Stats(Stats),
-    /// Make the database as small as its events allow
+    /// Reduce the size of the database file
     #[command(
-        after_help = "The agent must be stopped. The database is written anew beside the old one, which takes as \
-            much room again for as long as it lasts; ended early, it leaves everything as it was."
+        after_help = "The agent must be stopped. The database is rewritten, which temporarily needs as much disk space again. \
+            If the command is interrupted, the database is unchanged."
     )]
     Compact,
-    /// Check that the database is sound and that its indexes agree with the events; also while the agent runs
-    #[command(
-        after_help = "Nothing is changed. The exit code is 0 when all is well, and 1 when something is not."
-    )]
+    /// Check the database file, and that its indexes agree with the events; also while the agent runs
+    #[command(after_help = "Changes nothing. The exit code is 0 if no problems were found, else 1.")]
     Check,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct Import {
-    /// The file; `-` reads the standard input
+    /// The file; `-` reads from standard input
     #[arg(value_name = "FILE")]
     pub(super) file: PathBuf,
-    /// Send the events to this relay in place of storing them
+    /// Publish the events to this relay instead of storing them
     #[arg(long, value_name = "URL")]
     pub(super) relay: Option<String>,
-    /// Fail when a line holds no event or one that is not genuine; the other lines are imported even so
+    /// Fail if any line contains no valid event; the other lines are imported nevertheless
     #[arg(long)]
     pub(super) strict: bool,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct Export {
-    /// The file; `-` writes to the standard output
+    /// The file; `-` writes to standard output
     #[arg(value_name = "FILE", default_value = "-")]
     pub(super) file: PathBuf,
-    /// Only events that match (NIP-01); may be repeated, then one of them has to
+    /// Only events that match this filter (NIP-01); if repeated, any of them
     #[arg(long, value_name = "JSON", value_parser = filter)]
     pub(super) filter: Vec<Filter>,
     #[command(flatten)]
@@ -98,18 +98,18 @@ pub(super) struct Export {
 
 #[derive(Debug, Args)]
 pub(super) struct SyncArguments {
-    /// The other relay
+    /// The URL of the other relay
     #[arg(value_name = "URL")]
     pub(super) url: String,
-    /// Which side gets what it lacks
+    /// Which side receives the events it lacks
     #[arg(long, value_enum, default_value_t = Direction::Both)]
     pub(super) direction: Direction,
-    /// Only events that match (NIP-01)
+    /// Only events that match this filter (NIP-01)
     #[arg(long, value_name = "JSON", value_parser = filter_without_search)]
     pub(super) filter: Option<Filter>,
     #[command(flatten)]
     pub(super) times: Times,
-    /// The agent's relay, running: what is missing here is sent to it in place of being stored
+    /// The URL of the agent's own running relay: missing events are sent to it instead of being stored
     #[arg(long, value_name = "URL")]
     pub(super) relay: Option<String>,
 }
@@ -118,29 +118,29 @@ pub(super) struct SyncArguments {
 pub(super) enum Direction {
     /// Both sides
     Both,
-    /// This one
+    /// This relay
     Down,
-    /// The other one
+    /// The other relay
     Up,
 }
 
-/// A span of time, of `created_at`.
+/// A range of `created_at`.
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct Times {
-    /// Only events made then or later: 2026-01-31, 2026-01-31T12:00:00Z, 30d, 12h, or seconds since 1970
+    /// Only events created at or after this time: 2026-01-31, 2026-01-31T12:00:00Z, 30d, 12h, or seconds since 1970
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub(super) since: Option<Time>,
-    /// Only events made then or earlier
+    /// Only events created at or before this time
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub(super) until: Option<Time>,
 }
 
-/// A time, in seconds.
+/// A time argument, in seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Time {
-    /// Since 1970.
+    /// Seconds since 1970.
     At(u64),
-    /// So long before the command is run.
+    /// Seconds before the time at which the command runs.
     Ago(u64),
 }
 
@@ -154,7 +154,7 @@ impl Time {
 }
 
 impl Times {
-    /// Only what both the filter and this span allow.
+    /// Restricts the filter to this range as well.
     pub(super) fn narrow(self, filter: Filter, now: Timestamp) -> Filter {
         let [since, until] = [self.since, self.until].map(|time| time.map(|time| time.as_of(now)));
         let since = since.max(filter.since);
@@ -167,7 +167,7 @@ impl Times {
 }
 
 impl Export {
-    /// The events that are asked for.
+    /// The filters of the export.
     pub(super) fn filters(&self, now: Timestamp) -> Vec<Filter> {
         let times = self.times;
         match self.filter.is_empty() && (times.since.is_some() || times.until.is_some()) {
@@ -176,7 +176,7 @@ impl Export {
         }
     }
 
-    /// What the events that are asked for are called, whenever they are.
+    /// A description of the filters that does not depend on the current time.
     pub(super) fn words(&self) -> String {
         let filters = serde_json::to_string(&self.filter).unwrap_or_default();
         let Times { since, until } = self.times;
@@ -186,7 +186,7 @@ impl Export {
 
 #[derive(Debug, Args)]
 pub(super) struct Stats {
-    /// Print everything, as JSON
+    /// Print all numbers as JSON
     #[arg(long)]
     pub(super) json: bool,
 }
@@ -194,7 +194,7 @@ pub(super) struct Stats {
 fn filter(text: &str) -> Result<Filter, String> {
     let filter = Filter::from_json(text).map_err(|error| error.to_string())?;
     match filter.limit {
-        Some(_) => Err("\"limit\" has no meaning here: all events that match are taken".to_owned()),
+        Some(_) => Err("\"limit\" is not supported here: all matching events are used".to_owned()),
         None => Ok(filter),
     }
 }
@@ -202,7 +202,7 @@ fn filter(text: &str) -> Result<Filter, String> {
 fn filter_without_search(text: &str) -> Result<Filter, String> {
     match filter(text)? {
         Filter { search: Some(_), .. } => {
-            Err("\"search\" has no meaning here: relays search differently".to_owned())
+            Err("\"search\" is not supported here: relays search differently".to_owned())
         }
         filter => Ok(filter),
     }
@@ -219,13 +219,13 @@ fn time(text: &str) -> Result<Time, String> {
     let seconds = match date {
         Some(midnight) => midnight.and_utc().timestamp(),
         None => DateTime::parse_from_rfc3339(text)
-            .map_err(|_| "write it as 2026-01-31, 2026-01-31T12:00:00Z, 30d, 12h, or in seconds since 1970")?
+            .map_err(|_| "expected a time such as 2026-01-31, 2026-01-31T12:00:00Z, 30d or 12h, or seconds since 1970")?
             .timestamp(),
     };
     Ok(Time::At(u64::try_from(seconds).unwrap_or(0)))
 }
 
-/// The seconds of `30d`, `12h` or `15m`.
+/// The number of seconds in `30d`, `12h` or `15m`.
 fn ago(text: &str) -> Option<u64> {
     let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let unit = match unit {

@@ -33,7 +33,7 @@ pub(super) fn run(arguments: &arguments::Export, data: &Path) -> Result<ExitCode
     });
     progress.end();
     let exported = match exported {
-        // Whoever read it has enough.
+        // The reader of the pipe has seen enough.
         Err(ExportError::Write(error)) if is_output && error.kind() == io::ErrorKind::BrokenPipe => {
             return Ok(ExitCode::SUCCESS);
         }
@@ -44,7 +44,7 @@ pub(super) fn run(arguments: &arguments::Export, data: &Path) -> Result<ExitCode
     if !exported.is_complete {
         tell(format_args!("interrupted after {} events", number(exported.written)));
         if !is_output {
-            tell(format_args!("the same command goes on from here, within a day"));
+            tell(format_args!("the same command continues from here, within a day"));
         }
         return Ok(ExitCode::from(INTERRUPTED));
     }
@@ -54,13 +54,13 @@ pub(super) fn run(arguments: &arguments::Export, data: &Path) -> Result<ExitCode
     Ok(ExitCode::SUCCESS)
 }
 
-/// Whether what an earlier run has left is in what is written.
+/// Says whether an earlier run is resumed.
 fn say_where_it_begins(export: &Export) {
     if let Some(events) = export.resumed_after {
-        tell(format_args!("going on after {} events of the run before", number(events)));
+        tell(format_args!("resuming after {} events of the interrupted run", number(events)));
     }
     if let Some(why) = export.not_resumed_because {
-        tell(format_args!("beginning anew; what a run before has left is thrown away: {why}"));
+        tell(format_args!("starting over; the partial file of an earlier run is discarded: {why}"));
     }
 }
 

@@ -69,7 +69,7 @@ fn line(import: &Import, length: Option<u64>, progress: &Progress) -> String {
 fn report(import: &Import, progress: &Progress) {
     let counts = &import.counts;
     if let Some(lines) = import.resumed_after {
-        say(format_args!("went on after line {} of the run before", number(lines)));
+        say(format_args!("resumed after line {} of the interrupted run", number(lines)));
     }
     let (verb, rate) = match import.is_complete {
         true => ("imported", number(progress.rate(counts.total()))),
@@ -80,8 +80,8 @@ fn report(import: &Import, progress: &Progress) {
     details(counts);
     if import.bad_lines > 0 {
         let shown = match import.bad_lines {
-            1 => "a bad line:".to_owned(),
-            count => format!("{} bad lines, the first of them:", number(count)),
+            1 => "1 bad line:".to_owned(),
+            count => format!("{} bad lines, the first ones:", number(count)),
         };
         tell(format_args!("{shown}"));
         for line in &import.first_bad {
@@ -89,13 +89,13 @@ fn report(import: &Import, progress: &Progress) {
         }
     }
     if !import.is_complete {
-        tell(format_args!("the same command goes on from here"));
+        tell(format_args!("the same command continues from here"));
     }
 }
 
-/// What became of those that were not accepted.
+/// Counts of the events that were not new.
 pub(super) fn details(counts: &ImportCounts) {
-    let known = (counts.duplicates > 0).then(|| ("already there".to_owned(), counts.duplicates));
+    let known = (counts.duplicates > 0).then(|| ("already stored".to_owned(), counts.duplicates));
     let refused = counts.refused.iter().map(|(refusal, count)| (words(refusal), *count));
     for (words, count) in known.into_iter().chain(refused) {
         say(format_args!("  {:>12}  {}", number(count), foreign(&words)));

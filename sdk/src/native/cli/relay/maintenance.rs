@@ -26,7 +26,7 @@ pub(super) fn check(data: &Path) -> Result<ExitCode, RelayCommandError> {
 
 pub(super) fn compact(data: &Path) -> Result<ExitCode, RelayCommandError> {
     let database = data.join(DATABASE);
-    // A folder that is not there is not made.
+    // Must not create a missing folder.
     if let Err(error @ DatabaseError::Missing { .. }) = open_to_read(&database) {
         return Err(error.into());
     }

@@ -1,16 +1,15 @@
-//! One line on the standard error that says how far a command is: kept up to date where it is a terminal, repeated now
-//! and then where it is a file.
+//! The progress line on standard error: updated in place on a terminal, repeated every few seconds otherwise.
 
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-/// How often a terminal is written to.
-const OFTEN: Duration = Duration::from_millis(100);
+/// The update interval on a terminal.
+const TERMINAL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How often anything else is.
-const SELDOM: Duration = Duration::from_secs(5);
+/// The interval between lines otherwise.
+const LOG_INTERVAL: Duration = Duration::from_secs(5);
 
-/// What fits into most terminals.
+/// The maximum length of the line, which fits most terminals.
 const WIDTH: usize = 79;
 
 pub(super) struct Progress {
@@ -26,25 +25,25 @@ impl Progress {
         Self { began: Instant::now(), last: None, is_terminal, is_silent: false }
     }
 
-    /// One that says nothing where it would mix with what the command writes to the same terminal.
+    /// A progress line that stays silent if the command's output goes to the terminal.
     pub(super) fn beside_output() -> Self {
         let is_silent = std::io::stdout().is_terminal();
         Self { is_silent, ..Self::begin() }
     }
 
-    /// How long it has been going on.
+    /// The time since the start.
     pub(super) fn elapsed(&self) -> Duration {
         self.began.elapsed()
     }
 
-    /// How many of something were done in a second.
+    /// The rate per second since the start.
     pub(super) fn rate(&self, count: u64) -> u64 {
         per_second(count, self.elapsed())
     }
 
-    /// Shows the line, if it is time to.
+    /// Shows the line if an update is due.
     pub(super) fn show(&mut self, line: impl FnOnce(&Self) -> String) {
-        let pause = if self.is_terminal { OFTEN } else { SELDOM };
+        let pause = if self.is_terminal { TERMINAL_INTERVAL } else { LOG_INTERVAL };
         let due = self.last.unwrap_or(self.began).checked_add(pause);
         if self.is_silent || due.is_some_and(|due| Instant::now() < due) {
             return;
@@ -52,7 +51,7 @@ impl Progress {
         self.last = Some(Instant::now());
         let line: String = line(self).chars().take(WIDTH).collect();
         let mut stderr = std::io::stderr().lock();
-        // A terminal that is gone is no reason to fail.
+        // A closed terminal must not make the command fail.
         let _ = if self.is_terminal {
             write!(stderr, "\r\x1b[K{line}").and_then(|()| stderr.flush())
         } else {
@@ -60,7 +59,7 @@ impl Progress {
         };
     }
 
-    /// Takes the line away, for what is said at the end.
+    /// Erases the line, so that the result can be printed.
     pub(super) fn end(&mut self) {
         if self.is_terminal && self.last.take().is_some() {
             let mut stderr = std::io::stderr().lock();
@@ -68,7 +67,7 @@ impl Progress {
         }
     }
 
-    /// `[#####---------------]  25 %`, and how long the rest will take.
+    /// `[#####---------------]  25 %`, and the estimated remaining time.
     pub(super) fn bar(&self, done: u64, total: u64) -> String {
         const CELLS: u64 = 20;
         let share = |of: u64| done.saturating_mul(of).checked_div(total).unwrap_or(of).min(of);
@@ -81,7 +80,7 @@ impl Progress {
         bar
     }
 
-    /// How long the rest takes, if it goes on as it went.
+    /// The estimated remaining time at the current rate.
     fn left(&self, done: u64, total: u64) -> Option<Duration> {
         let elapsed = self.elapsed();
         if elapsed < Duration::from_secs(2) || done >= total {

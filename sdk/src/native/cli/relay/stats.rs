@@ -1,4 +1,4 @@
-//! `relay stats`: counts of what the database holds.
+//! `relay stats`: what the database contains, and its size.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -67,7 +67,7 @@ fn room(size: &DatabaseSize) {
     say(format_args!("{:<38}{:>12}", "its write-ahead log", bytes(size.log)));
 }
 
-/// `2026-01-31 12:00:00`, UTC. A time that has no date is what the event says.
+/// `2026-01-31 12:00:00`, UTC. A time that is not a valid date is shown as a number.
 fn date(seconds: u64) -> String {
     let date = i64::try_from(seconds).ok().and_then(|seconds| DateTime::from_timestamp(seconds, 0));
     date.map_or_else(|| seconds.to_string(), |date| date.format("%Y-%m-%d %H:%M:%S").to_string())

@@ -26,12 +26,12 @@ pub(super) async fn run(
     };
     let filter = arguments.times.narrow(arguments.filter.clone().unwrap_or_default(), now());
     let (database, variables) = (data.join(DATABASE), variables()?);
-    // Held until the end where this process writes.
+    // Keeps the folder locked while this process writes to the database.
     let mut _folder = None;
     let store = if arguments.relay.is_some() || direction == Direction::Up {
         open_to_read(&database)?
     } else {
-        let hint = ", or have it store what is missing with --relay ws://127.0.0.1:8787";
+        let hint = ", or send missing events to it with --relay ws://127.0.0.1:8787";
         _folder = Some(take(data, hint)?);
         open_to_write(&database, &variables)?
     };
@@ -67,19 +67,19 @@ fn line(sync: &Synchronization, direction: Direction, progress: &Progress) -> St
             progress.bar(done, fetch.unwrap_or(0).saturating_add(send.unwrap_or(0)))
         }
         (Method::Paging, [_, Some(send)]) => progress.bar(sync.up.total(), send),
-        (Method::Paging, _) => format!("{} looked at", number(sync.looked_at)),
+        (Method::Paging, _) => format!("{} examined", number(sync.looked_at)),
     };
     format!("{how_far}  {rate}/s  {} fetched  {} sent", number(sync.down.accepted), number(sync.up.accepted))
 }
 
 fn report(sync: &Synchronization, direction: Direction, progress: &Progress) {
     let seconds = progress.elapsed().as_secs_f64();
-    let verb = if sync.is_complete { "synchronised" } else { "interrupted" };
+    let verb = if sync.is_complete { "synchronized" } else { "interrupted" };
     let method = match sync.method {
         Method::Unknown => "nothing was compared".to_owned(),
         Method::Reconciliation => "by reconciliation".to_owned(),
         Method::Paging => format!(
-            "the relay does not reconcile (NIP-77): {} of its events were looked at",
+            "the relay does not support NIP-77; {} of its events were examined",
             number(sync.looked_at)
         ),
     };
@@ -93,9 +93,9 @@ fn report(sync: &Synchronization, direction: Direction, progress: &Progress) {
         details(&sync.up);
     }
     if sync.withheld > 0 {
-        tell(format_args!("{} events the relay says it has, and does not give", number(sync.withheld)));
+        tell(format_args!("{} events were announced by the relay but not sent", number(sync.withheld)));
     }
     if !sync.is_complete {
-        tell(format_args!("the same command goes on from here"));
+        tell(format_args!("the same command continues from here"));
     }
 }
