@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn publishes_every_limit_and_who_it_is() {
+    fn publishes_every_limit_and_the_relays_keys() {
         let limits = Limits { max_limit: 7, ..Limits::default() };
         let mut information = RelayInformation::new(&RelayConfig { limits, ..RelayConfig::default() });
         information.own_pubkey = Some(PublicKey::from_bytes([2; 32]));
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn says_whether_whoever_writes_has_to_know_something_beforehand() {
+    fn says_whether_writes_are_restricted() {
         struct RestrictingPolicy(bool);
         impl WritePolicy for RestrictingPolicy {
             fn admit(&self, _: &Submission<'_>) -> Result<(), Reason> {

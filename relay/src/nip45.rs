@@ -118,7 +118,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn agrees_with_nip45_told_the_long_way(
+        fn agrees_with_a_literal_implementation_of_nip45(
             value in prop_oneof!["[0-9a-f]{64}", "[0-9]{1,5}:[0-9a-f]{64}:[a-z:]{0,4}", "\\PC{0,12}"],
             authors in prop::collection::vec(any::<[u8; 32]>(), 0..20), zeros in 0..32_usize,
         ) {

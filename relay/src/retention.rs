@@ -264,7 +264,7 @@ mod tests {
         }
 
         #[test]
-        fn nothing_is_kept_shorter_than_was_said(now: u64, seconds in 0_u64..=86_400 * 36_500) {
+        fn nothing_is_kept_shorter_than_configured(now: u64, seconds in 0_u64..=86_400 * 36_500) {
             let now = Timestamp::from_millis(now >> 12);
             let time = Duration::from_secs(seconds);
             let until = RetentionRules::none().keep(1..=1, time).unwrap().until(now, Kind(1)).unwrap();

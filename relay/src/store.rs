@@ -44,7 +44,7 @@ impl<S: Sql> Store<S> {
     }
 
     /// For reading: the store in a database that another connection has [opened](Self::open).
-    pub const fn beside(sql: S) -> Self {
+    pub const fn for_reading(sql: S) -> Self {
         Self { sql, retention: RetentionRules::none() }
     }
 

@@ -264,7 +264,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn tells_exactly_those_whose_filters_match(
+        fn matches_exactly_the_right_subscriptions(
             steps in prop::collection::vec(step(), 0..30), events in fixtures::events(1..8), restored in any::<bool>(),
         ) {
             let limits = Limits::default();

@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn unsatisfiable_range_is_told_the_length() {
+    fn unsatisfiable_range_states_the_length() {
         let response = range_not_satisfiable(7);
         assert_eq!((response.status().as_u16(), header(&response, "content-range")), (416, "bytes */7"));
     }

@@ -211,13 +211,13 @@ fn handle_alone<E: Engine<Sql = Sqlite>>(
     input: &E::Input,
     effects: &mut Vec<E::Effect>,
 ) {
-    let told = effects.len();
+    let sent_before = effects.len();
     let committed: Result<(), SqlError> = sql.transaction(|| {
         engine.handle(now(), input, effects);
         Ok(())
     });
     if committed.is_err() {
-        effects.truncate(told);
+        effects.truncate(sent_before);
         engine.rolled_back();
         engine.handle(now(), input, effects);
     }

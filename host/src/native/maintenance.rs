@@ -84,9 +84,9 @@ impl Maintenance {
             .connection
             .prepare(&format!("PRAGMA integrity_check({at_most})"))
             .map_err(statement_error)?;
-        let said = statement.query_map((), |row| row.get::<_, String>(0)).map_err(statement_error)?;
-        let said: Vec<String> = said.collect::<Result<_, _>>().map_err(statement_error)?;
-        Ok(said.into_iter().filter(|line| line != "ok").collect())
+        let problems = statement.query_map((), |row| row.get::<_, String>(0)).map_err(statement_error)?;
+        let problems: Vec<String> = problems.collect::<Result<_, _>>().map_err(statement_error)?;
+        Ok(problems.into_iter().filter(|line| line != "ok").collect())
     }
 
     /// The sizes of the database's parts. Reads all of its pages.

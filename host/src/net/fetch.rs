@@ -26,7 +26,7 @@ const FRAMING: [HeaderName; 8] = [
 ];
 
 /// Headers that are also sent to another origin after a redirect. All others might contain a secret.
-const FOR_EVERY_ORIGIN: [HeaderName; 5] = [
+const SAFE_FOR_ANY_ORIGIN: [HeaderName; 5] = [
     header::ACCEPT,
     header::ACCEPT_LANGUAGE,
     header::CONTENT_TYPE,
@@ -209,7 +209,7 @@ impl Exchange {
         }
         if url.origin() != self.url.origin() {
             let private: Vec<_> =
-                self.headers.keys().filter(|name| !FOR_EVERY_ORIGIN.contains(name)).cloned().collect();
+                self.headers.keys().filter(|name| !SAFE_FOR_ANY_ORIGIN.contains(name)).cloned().collect();
             for name in private {
                 self.headers.remove(name);
             }

@@ -85,6 +85,7 @@ pub enum RelayError {
 }
 
 /// A connection to one relay.
+///
 /// Events of [subscriptions](Self::subscribe) that arrive during another call are queued for
 /// [`next_event`](Self::next_event). Dropping the future of `next_event` loses nothing; dropping the future of a query
 /// leaves its subscription open at the relay until the connection ends.

@@ -80,7 +80,7 @@ mod tests {
     use crate::admission::{Lists, Network};
 
     #[test]
-    fn counts_all_those_of_a_network_and_those_who_are_blocked() {
+    fn counts_connections_by_network_and_refuses_blocked_ones() {
         let limits = ConnectionLimits { max_connections: 10, max_connections_per_address: 3 };
         let blocked = "192.0.2.9".parse().unwrap();
         let lists = Lists { blocked_addresses: [Network::of(blocked)].into(), ..Lists::default() };

@@ -89,11 +89,11 @@ impl<S: Sql> Relay<S> {
         match admitted {
             Ok(grant) => {
                 let vanishes = self.vanishes(Some(connection), event);
-                let told = effects.len();
+                let sent_before = effects.len();
                 let request = InsertRequest { event, precheck, vanishes };
                 let outcome = self.insert(now, grant, &request, effects);
                 // The sender gets its `OK` before the event is broadcast.
-                effects.insert(told, answer(connection, event.id, outcome));
+                effects.insert(sent_before, answer(connection, event.id, outcome));
             }
             Err(outcome) => self.sessions.refuse(connection, event.id, outcome, effects),
         }
@@ -126,11 +126,11 @@ impl<S: Sql> Relay<S> {
                 return Outcome::Refused(crate::reason::storage_failed());
             }
         };
-        let is_heard = grant == WriteGrant::Full && self.sessions.broadcast(request.event, effects);
+        let is_received = grant == WriteGrant::Full && self.sessions.broadcast(request.event, effects);
         if is_handed_over {
             effects.push(Effect::HandOver(request.event.clone()));
         }
-        if is_stored || is_heard || is_handed_over {
+        if is_stored || is_received || is_handed_over {
             Outcome::Accepted
         } else {
             Outcome::Refused(Reason::new(Prefix::Mute, "nobody was listening to this ephemeral event"))

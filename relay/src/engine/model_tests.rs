@@ -327,7 +327,7 @@ fn json(value: &impl serde::Serialize) -> String {
 }
 
 #[test]
-fn behaves_as_a_list_of_events_whatever_is_forgotten_between() {
+fn behaves_like_the_model_even_if_memory_is_lost() {
     let steps = prop::collection::vec((any::<bool>(), step()), 50..400);
     fixtures::try_many("engine and model", 24, &steps, |steps| {
         let mut pair = Pair::new();

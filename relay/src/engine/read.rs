@@ -31,7 +31,7 @@ impl ClientRead {
 impl<S: Sql> Relay<S> {
     /// Answers a read, or leaves it to the host if it takes long.
     pub(super) fn read(&mut self, now: Timestamp, read: ClientRead, effects: &mut Vec<Effect>) {
-        let (told, connection) = (effects.len(), read.connection);
+        let (sent_before, connection) = (effects.len(), read.connection);
         let answered = if self.shard.has_reader_threads() {
             self.read_inline(&read, effects).map(|done| done.then_some(None))
         } else {
@@ -43,11 +43,11 @@ impl<S: Sql> Relay<S> {
             Ok(Some(None)) => {}
             Ok(Some(Some(reconciled))) => self.sessions.reconciled(now, &reconciled, effects),
             Ok(None) => {
-                effects.truncate(told);
+                effects.truncate(sent_before);
                 effects.push(Effect::Read(read));
             }
             Err(error) => {
-                effects.truncate(told);
+                effects.truncate(sent_before);
                 self.sessions.read_failed(&read, &error, effects);
                 effects.push(Effect::Send { connection, message: read.refused(&error) });
             }

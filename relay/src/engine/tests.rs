@@ -180,7 +180,7 @@ fn an_ephemeral_event_is_heard_or_muted_and_never_stored() {
 }
 
 #[test]
-fn what_has_ended_is_removed_by_the_alarm() {
+fn expired_events_are_removed_by_the_alarm() {
     let mut bench = Bench::new();
     let second = NOW.as_seconds();
     let expiration = (second + 10).to_string();
@@ -287,7 +287,7 @@ fn an_agent_learns_what_became_of_its_event() {
 }
 
 #[test]
-fn a_query_brings_more_than_a_request_may_and_subscribes_nobody() {
+fn a_query_returns_more_than_a_request_and_does_not_subscribe() {
     let mut bench = Bench::configured(|config| config.limits.max_limit = 2);
     let events = [1, 2, 3].map(|at| fixtures::signed(1, at, &[]));
     events.iter().for_each(|event| drop(bench.publish(ALICE, event)));
@@ -327,7 +327,7 @@ fn hands_over_deletions_that_may_be_of_what_was_handed_over() {
 }
 
 #[test]
-fn a_database_that_fails_is_answered_without_its_words() {
+fn a_database_failure_is_answered_without_its_message() {
     let mut bench = Bench::new();
     bench.relay.sql().batch("DROP TABLE event; DROP TABLE handover").unwrap();
     let event = fixtures::signed(5_050, 1, &[]);

@@ -136,7 +136,7 @@ fn a_list_that_claims_to_be_endless_takes_no_memory() {
 }
 
 #[test]
-fn a_connection_has_few_open_and_a_name_stands_for_one() {
+fn limits_open_reconciliations_and_replaces_one_with_the_same_id() {
     let (mut open, connection) = (Reconciliations::default(), ConnectionId::new(1));
     let limits = Limits::default();
     for number in 0..8 {
@@ -158,7 +158,7 @@ fn a_connection_has_few_open_and_a_name_stands_for_one() {
 }
 
 #[test]
-fn records_go_when_there_is_no_room_or_nobody_uses_them() {
+fn records_are_dropped_when_idle_or_over_the_limit() {
     let (mut open, connection) = (Reconciliations::default(), ConnectionId::new(1));
     let records = |count: u8| -> Records { (0..count).map(|n| (1, EventId::from_bytes([n; 32]))).collect() };
     let (a, b) = (name("a"), name("b"));

@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn who_finds_its_place_taken_stands_beside_on_the_right_side() {
+    fn a_taken_row_key_is_replaced_by_a_neighbour_on_the_right_side() {
         let mut pair = [event(7, 0), event(7, 1)];
         pair.sort_by_key(|event| event.id);
         for (first, second, expected) in [(0, 1, -1), (1, 0, 1)] {

@@ -45,7 +45,7 @@ fn find(store: &Store<Sqlite>, filters: &[Filter], limits: &Limits) -> (Vec<Stri
 }
 
 #[test]
-fn tells_what_became_of_each_version() {
+fn reports_the_result_for_each_version() {
     let store = store();
     let at = |seconds, content: &str| {
         fixtures::signed_by(&fixtures::keys(0), 30_023, seconds, &[&["d", "x"]], content)
@@ -142,7 +142,7 @@ type Plans = Rc<RefCell<Vec<Vec<String>>>>;
 /// A store on a database that records query plans.
 fn noting(store: &Store<Sqlite>) -> (Store<Noting>, Plans) {
     let plans = Plans::default();
-    (Store::beside(Noting { sql: store.sql().clone(), plans: Rc::clone(&plans) }), plans)
+    (Store::for_reading(Noting { sql: store.sql().clone(), plans: Rc::clone(&plans) }), plans)
 }
 
 impl Sql for Noting {

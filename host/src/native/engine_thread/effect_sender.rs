@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn effects_keep_their_order_whoever_waits_for_the_disk() {
+    fn effects_keep_their_order_on_either_thread() {
         let syncs = Arc::new(AtomicU32::new(0));
         let sync: WaitForDisk = {
             let syncs = Arc::clone(&syncs);

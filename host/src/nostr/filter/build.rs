@@ -50,6 +50,7 @@ impl Filter {
 
     /// The event has a tag of this letter with one of these values. With several letters, all must match.
     ///
+    /// # Errors
     /// Events can be found only by tags whose name is a single letter (a–z, A–Z), and by `e` and `p` only if every
     /// value is 64 lowercase hex characters (NIP-01). Says which of the two is violated: otherwise the filter would
     /// silently match nothing, or too much.

@@ -138,7 +138,7 @@ impl Search {
     }
 
     /// The query for the index (FTS5) with the last word as a prefix, if it may be one.
-    pub fn index_query_of_beginning(&self) -> Option<String> {
+    pub fn index_prefix_query(&self) -> Option<String> {
         let is_begun = self.wanted.last().is_some_and(|phrase| phrase.is_begun);
         is_begun.then(|| self.index_query() + " *")
     }

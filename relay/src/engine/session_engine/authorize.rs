@@ -49,7 +49,7 @@ impl SessionEngine {
         let Some(session) = self.sessions.get(&connection) else {
             return Err(crate::reason::storage_failed());
         };
-        let grant = match self.may_post(session, event) {
+        let grant = match self.may_publish(session, event) {
             Ok(()) => WriteGrant::Full,
             Err(reason) => self.grant_to_vanish(connection, event, reason)?,
         };
@@ -57,7 +57,7 @@ impl SessionEngine {
         Ok(grant)
     }
 
-    fn may_post(&self, session: &ClientSession, event: &Event) -> Result<(), Reason> {
+    fn may_publish(&self, session: &ClientSession, event: &Event) -> Result<(), Reason> {
         // The rules may have changed since the event passed the gate.
         self.rules.lists.admit(event)?;
         if self.config.access.auth_to_write && session.authenticated().is_empty() {

@@ -16,8 +16,8 @@ impl SessionEngine {
             !access.private_kinds.contains(&event.kind)
                 || self.sessions.get(connection).is_some_and(|session| access.may_receive(session, event))
         };
-        let told = self.subscriptions.matching(event).filter(|(connection, _)| may_receive(connection));
-        effects.extend(told.map(|(connection, subscription)| Effect::Send {
+        let recipients = self.subscriptions.matching(event).filter(|(connection, _)| may_receive(connection));
+        effects.extend(recipients.map(|(connection, subscription)| Effect::Send {
             connection,
             message: RelayMessage::Event { subscription: subscription.clone(), event: event.json().clone() },
         }));

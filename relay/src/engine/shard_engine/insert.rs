@@ -61,11 +61,11 @@ impl<S: Sql> ShardEngine<S> {
         if is_stored {
             self.index_later(now);
             if let Some(end) = self.store.end(now, event) {
-                self.expect_removal(end);
+                self.schedule_removal(end);
             }
         }
         if event.kind == Kind::VANISH {
-            self.expect_removal(Timestamp::EPOCH);
+            self.schedule_removal(Timestamp::EPOCH);
         }
         if let Some(due) = handed_over {
             self.next_handover = Some(self.next_handover.map_or(due, |next| next.min(due)));

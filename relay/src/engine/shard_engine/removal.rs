@@ -25,7 +25,7 @@ pub(super) fn next<S: Sql>(store: &Store<S>) -> Result<Option<Timestamp>, SqlErr
 
 impl<S: Sql> ShardEngine<S> {
     /// Schedules the removal of an event that was just stored and will expire.
-    pub(super) fn expect_removal(&mut self, expiry: Timestamp) {
+    pub(super) fn schedule_removal(&mut self, expiry: Timestamp) {
         let due = expiry + REMOVAL_DELAY;
         self.next_removal = Some(self.next_removal.map_or(due, |next| next.min(due)));
     }

@@ -96,7 +96,7 @@ fn requests_have_a_rate_and_a_refused_one_ends_its_subscription() {
 }
 
 #[test]
-fn counts_those_who_are_connected() {
+fn counts_open_connections() {
     let connections = ConnectionLimits { max_connections: 3, max_connections_per_address: 2 };
     let mut bench = relay(Admission { connections, ..Admission::default() });
     let from = |address: &str| Some(address.parse().unwrap());
@@ -163,7 +163,7 @@ impl WritePolicy for Nobody {
 }
 
 #[test]
-fn whoever_may_not_write_vanishes_in_silence_and_in_few_words() {
+fn an_author_who_may_not_publish_can_vanish_without_broadcast() {
     let banned = fixtures::keys(0);
     let lists = Lists { blocked_pubkeys: [banned.public_key()].into(), ..Lists::default() };
     for admission in [

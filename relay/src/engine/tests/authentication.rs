@@ -55,7 +55,7 @@ fn closed(answers: &[(ConnectionId, String)], prefix: &str) -> bool {
 }
 
 #[test]
-fn who_has_to_identify_themselves_is_told_the_challenge_at_once_and_others_when_they_need_it() {
+fn the_challenge_is_sent_at_once_if_required_and_otherwise_when_needed() {
     for (read, write) in [(true, false), (false, true), (true, true)] {
         let mut bench = relay(Access { auth_to_read: read, auth_to_write: write, ..Access::default() });
         assert_eq!(bench.connect(ALICE), [(ALICE, auth_message())]);
@@ -177,7 +177,7 @@ fn an_identification_and_its_challenge_outlive_the_memory() {
 }
 
 #[test]
-fn a_session_is_to_be_saved_when_somebody_was_identified_or_told_the_challenge() {
+fn saves_a_session_after_authentication_or_a_challenge() {
     let mut bench = relay(Access::default());
     bench.connect(ALICE);
     let text = r#"["REQ","s",{"kinds":[4]}]"#.to_owned();
@@ -216,7 +216,7 @@ fn private_kinds_are_for_their_parties() {
 }
 
 #[test]
-fn private_events_are_told_to_their_parties() {
+fn private_events_are_sent_to_their_parties() {
     let key = |number: usize| fixtures::keys(number).public_key().to_hex();
     let mut bench = relay(Access::default());
     for (number, connection) in

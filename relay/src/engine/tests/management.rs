@@ -97,7 +97,7 @@ fn a_list_may_be_asked_for_twice_within_a_second() {
 }
 
 #[test]
-fn tokens_are_remembered_as_long_as_a_door_may_take_them() {
+fn tokens_are_remembered_as_long_as_a_route_may_accept_them() {
     let mut bench = Bench::new();
     let made = bench.now.as_seconds();
     // A client whose clock is ahead.
@@ -235,7 +235,7 @@ fn a_blocked_address_is_disconnected() {
 }
 
 #[test]
-fn what_stands_in_the_configuration_is_shown_and_not_changed() {
+fn configured_entries_are_shown_but_not_changed() {
     let lists = Lists {
         allowed_pubkeys: [key(0)].into(),
         blocked_pubkeys: [key(1)].into(),
@@ -317,7 +317,7 @@ fn a_list_has_room_for_so_many() {
 }
 
 #[test]
-fn a_failing_database_is_said_without_its_words() {
+fn a_database_failure_is_reported_without_its_message() {
     let mut bench = Bench::new();
     bench.relay.sql().batch("DROP TABLE listed").unwrap();
     let (answer, effects) = bench.manage("banpubkey", json!([key(0)]));

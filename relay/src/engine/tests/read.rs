@@ -27,7 +27,7 @@ fn is_answered(bench: &mut Bench, request: &str) -> bool {
 }
 
 #[test]
-fn what_comes_alone_and_is_found_soon_is_answered_at_once() {
+fn a_short_read_that_arrives_alone_is_answered_inline() {
     let mut bench = bench();
     bench.relay.store().insert(NOW, &fixtures::signed(1, 1, &[])).unwrap();
     bench.relay.batch_size_hint(1);
@@ -38,7 +38,7 @@ fn what_comes_alone_and_is_found_soon_is_answered_at_once() {
 }
 
 #[test]
-fn what_is_long_to_find_or_to_tell_is_left_to_the_host() {
+fn long_reads_and_long_answers_are_left_to_reader_threads() {
     let mut bench = bench();
     bench.relay.batch_size_hint(1);
     let insert = "WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 3000)
@@ -88,7 +88,7 @@ fn with_reader_threads(bench: &mut Bench, request: &str) -> ClientRead {
 }
 
 #[test]
-fn a_question_that_is_too_long_for_everybody_is_refused_and_not_subscribed_to() {
+fn a_query_that_takes_too_long_is_refused_without_a_subscription() {
     let mut bench = bench();
     let event = fixtures::signed(1, 1, &[]);
     let (error, asked) = (SqlError::Interrupted, r#"["REQ","s",{"kinds":[1],"limit":3}]"#);
@@ -106,7 +106,7 @@ fn a_question_that_is_too_long_for_everybody_is_refused_and_not_subscribed_to() 
 }
 
 #[test]
-fn an_answer_at_once_says_whose_it_is() {
+fn an_inline_answer_is_marked_with_its_subscription() {
     let mut bench = bench();
     bench.relay.batch_size_hint(1);
     let text = r#"["REQ","s",{"kinds":[1]}]"#.to_owned();

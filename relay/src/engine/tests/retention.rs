@@ -24,7 +24,7 @@ fn stored(bench: &Bench) -> u64 {
 }
 
 #[test]
-fn a_kind_that_is_not_kept_is_as_ephemeral_as_others() {
+fn a_kind_that_is_not_stored_is_treated_as_ephemeral() {
     let mut bench = bench("1=0,5050=0");
     let note = fixtures::signed(1, 1, &[]);
     let muted = ok(&note, false, "mute: nobody was listening to this ephemeral event");
@@ -43,7 +43,7 @@ fn a_kind_that_is_not_kept_is_as_ephemeral_as_others() {
 }
 
 #[test]
-fn a_kind_that_is_kept_for_a_while_is_as_others_until_then() {
+fn a_kind_with_a_retention_time_is_kept_until_then() {
     let mut bench = bench("7000=30s,20001=30s");
     for kind in [7_000, 20_001] {
         let event = fixtures::signed(kind, 1, &[]);
@@ -66,7 +66,7 @@ fn a_kind_that_is_kept_for_a_while_is_as_others_until_then() {
 }
 
 #[test]
-fn a_request_whose_time_is_over_is_handed_over_all_the_same() {
+fn a_request_is_handed_over_even_after_its_retention() {
     let mut bench = bench("5000-5999=5s");
     let request = fixtures::signed(5_050, 1, &[]);
     bench.publish(ALICE, &request);

@@ -39,7 +39,7 @@ pub(super) async fn serve(
     // A client that disconnects during the handshake is not worth a log line.
     let Ok(socket) = upgrade.await else { return };
     let (mut read, write, early) = socket::split(socket);
-    let outbox = Arc::new(Outbox::new(write, Arc::clone(&shared.connections.held)));
+    let outbox = Arc::new(Outbox::new(write, Arc::clone(&shared.connections.memory)));
     let address = origin.address;
     let Ok(connection) = shared.open(&outbox, origin).await else { return };
     let last_received = Arc::new(LastReceived::now());

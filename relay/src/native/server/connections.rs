@@ -29,7 +29,7 @@ pub(super) type QueryReply = Result<Vec<Arc<str>>, Reason>;
 #[derive(Default)]
 pub(super) struct ConnectionTable {
     /// The memory used by all outboxes together.
-    pub(super) held: Arc<OutboxMemory>,
+    pub(super) memory: Arc<OutboxMemory>,
     outboxes: Mutex<HashMap<ConnectionId, Arc<Outbox>>>,
     pub(super) publications: Tickets<Outcome>,
     pub(super) queries: Tickets<QueryReply>,
@@ -59,7 +59,7 @@ impl ConnectionTable {
         let mut to_wake = Vec::new();
         {
             let outboxes = self.outboxes();
-            let mut texts = SharedTexts::of(&self.held);
+            let mut texts = SharedTexts::of(&self.memory);
             for effect in effects.drain(..) {
                 match effect {
                     Effect::Send { connection, message } => {
@@ -111,15 +111,15 @@ impl ConnectionTable {
 
     /// While all outboxes together use too much memory, closes connections, the one with the largest queue first.
     pub(super) fn close_largest_queues(&self) {
-        if !self.held.is_too_much() {
+        if !self.memory.is_too_much() {
             return;
         }
         let outboxes = self.outboxes();
-        let mut fullest: Vec<_> = outboxes.values().map(|outbox| (outbox.held(), outbox)).collect();
-        fullest.retain(|(held, _)| *held > 0);
-        fullest.sort_unstable_by_key(|(held, _)| Reverse(*held));
+        let mut fullest: Vec<_> = outboxes.values().map(|outbox| (outbox.memory(), outbox)).collect();
+        fullest.retain(|(memory, _)| *memory > 0);
+        fullest.sort_unstable_by_key(|(memory, _)| Reverse(*memory));
         for (_, outbox) in fullest {
-            if !self.held.is_too_much() {
+            if !self.memory.is_too_much() {
                 return;
             }
             outbox.drop_and_close(CloseReason::LARGEST_QUEUE);
@@ -148,15 +148,15 @@ mod tests {
     use crate::engine::Effect;
     use crate::limits::Limits;
     use crate::native::server::outbox::CloseReason;
-    use crate::native::server::outbox::tests::{held, stuck};
+    use crate::native::server::outbox::tests::{memory, stuck};
     use crate::session::ConnectionId;
     use openagents_host::nostr::message::{Completeness, RelayMessage, SubscriptionId};
 
     #[test]
     fn closes_the_largest_queues_first() {
-        let held = held(3_000);
-        let connections = ConnectionTable { held: Arc::clone(&held), ..ConnectionTable::default() };
-        let outboxes: Vec<_> = (0..4).map(|_| stuck(&held)).collect();
+        let memory = memory(3_000);
+        let connections = ConnectionTable { memory: Arc::clone(&memory), ..ConnectionTable::default() };
+        let outboxes: Vec<_> = (0..4).map(|_| stuck(&memory)).collect();
         for (number, outbox) in (0..).zip(&outboxes) {
             connections.outboxes().insert(ConnectionId::new(number), Arc::clone(outbox));
         }
@@ -183,9 +183,9 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_at_once_keeps_what_an_earlier_one_of_its_name_has_too() {
-        let connections = ConnectionTable { held: held(9_000), ..ConnectionTable::default() };
-        let (connection, outbox) = (ConnectionId::new(1), stuck(&connections.held));
+    fn an_inline_answer_keeps_events_that_an_earlier_one_has_too() {
+        let connections = ConnectionTable { memory: memory(9_000), ..ConnectionTable::default() };
+        let (connection, outbox) = (ConnectionId::new(1), stuck(&connections.memory));
         connections.outboxes().insert(connection, Arc::clone(&outbox));
         let subscription = SubscriptionId::new("a").unwrap();
         let answer = || {
@@ -203,16 +203,16 @@ mod tests {
     }
 
     #[test]
-    fn a_text_counts_once_and_until_the_last_who_is_told_it_lets_go() {
-        let held = held(10_000);
-        let connections = ConnectionTable { held: Arc::clone(&held), ..ConnectionTable::default() };
-        let outboxes: Vec<_> = (0..8).map(|_| stuck(&held)).collect();
+    fn a_shared_text_counts_once_until_its_last_recipient_has_it() {
+        let memory = memory(10_000);
+        let connections = ConnectionTable { memory: Arc::clone(&memory), ..ConnectionTable::default() };
+        let outboxes: Vec<_> = (0..8).map(|_| stuck(&memory)).collect();
         for (number, outbox) in (0..).zip(&outboxes) {
             connections.outboxes().insert(ConnectionId::new(number), Arc::clone(outbox));
         }
         let push_shared = |numbers: &[usize]| {
             let event: Arc<str> = "x".repeat(3_000).into();
-            let mut texts = SharedTexts::of(&held);
+            let mut texts = SharedTexts::of(&memory);
             for number in numbers {
                 let subscription = SubscriptionId::new("n").unwrap();
                 let message = RelayMessage::Event { subscription, event: Arc::clone(&event) };
@@ -242,6 +242,6 @@ mod tests {
         assert!(closed.len() == 3 && closed[2] >= 4, "{closed:?}");
         connections.outboxes().clear();
         drop(outboxes);
-        assert_eq!(held.total(), 0);
+        assert_eq!(memory.total(), 0);
     }
 }

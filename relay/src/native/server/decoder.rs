@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn names_what_is_no_websocket() {
+    fn names_protocol_violations() {
         for (bytes, violation) in [
             (vec![0x81, 0x01, b'x'], Violation::Unmasked),
             (vec![0xC1, 0x80], Violation::ReservedBits),

@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_much_or_unwanted_is_refused_before_it_is_verified() {
+    fn events_over_the_rate_or_blocked_are_refused_before_verification() {
         let lists = Lists { blocked_kinds: [openagents_host::Kind(4)].into(), ..Lists::default() };
         let rates = RateLimits { events_per_minute: 1, ..RateLimits::default() };
         let gate = gate(&Admission { lists, rates, ..Admission::default() });

@@ -117,7 +117,7 @@ enum OutboxItem {
 }
 
 impl Outbox {
-    pub(super) fn new(socket: SocketWriter, held: Arc<OutboxMemory>) -> Self {
+    pub(super) fn new(socket: SocketWriter, memory: Arc<OutboxMemory>) -> Self {
         Self {
             state: Mutex::new(OutboxState {
                 socket: Some(socket),
@@ -126,7 +126,7 @@ impl Outbox {
                 queue: VecDeque::new(),
                 awaited: 0,
                 next_slot: 0,
-                usage: QueueUsage::none(held),
+                usage: QueueUsage::none(memory),
                 requests: 0,
                 is_woken: false,
                 close_reason: None,
@@ -231,7 +231,7 @@ impl Outbox {
 
     /// How many bytes of memory this connection uses, including its share of texts that it shares with others; 0 if it
     /// is being closed. Iterates over the whole queue.
-    pub(super) fn held(&self) -> usize {
+    pub(super) fn memory(&self) -> usize {
         let state = self.state();
         if state.close_reason.is_some() {
             return 0;
@@ -240,7 +240,7 @@ impl Outbox {
             OutboxItem::SharedEvent(_, text) => text.share(),
             _ => 0,
         };
-        state.queue.iter().map(share).fold(state.usage.held, usize::saturating_add)
+        state.queue.iter().map(share).fold(state.usage.memory, usize::saturating_add)
     }
 
     /// Drops the queue, sends the close frame, and ends the connection.

@@ -101,13 +101,13 @@ mod tests {
 
     use super::{QueuedRead, ReadQueue};
     use crate::engine::{ClientRead, ReadRequest, StoreRead};
-    use crate::native::server::outbox::tests::{held, stuck};
+    use crate::native::server::outbox::tests::{memory, stuck};
     use crate::session::ConnectionId;
     use openagents_host::nostr::message::{RelayMessage, SubscriptionId};
 
     #[test]
-    fn a_count_under_a_subscription_s_name_lets_no_event_be_told_twice() {
-        let outbox = stuck(&held(10_000));
+    fn a_count_with_a_subscriptions_id_causes_no_duplicates() {
+        let outbox = stuck(&memory(10_000));
         let subscription = || SubscriptionId::new("a").unwrap();
         let read = |request| ClientRead {
             connection: ConnectionId::new(1),
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_ends_no_other_question() {
+    fn a_panic_ends_no_other_read() {
         let read_queue = ReadQueue::default();
         for number in 0..3 {
             let read = ClientRead {

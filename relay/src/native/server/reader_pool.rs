@@ -44,7 +44,7 @@ impl ReaderPool {
                     Err(error) => drop(opened.send(Err(error))),
                     Ok(sql) => {
                         let _ = opened.send(Ok(()));
-                        context.serve(&Store::beside(sql));
+                        context.serve(&Store::for_reading(sql));
                     }
                 }
             })?;

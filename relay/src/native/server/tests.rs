@@ -132,7 +132,7 @@ async fn serves_clients_and_agents_also_when_it_forgets_after_every_batch() {
 }
 
 #[tokio::test]
-async fn answers_nonsense_and_keeps_the_connection() {
+async fn answers_invalid_messages_and_keeps_the_connection() {
     let folder = tempfile::tempdir().unwrap();
     let running = start(in_folder(folder.path()), Arc::new(())).await;
     let mut client = Client::connect(&running.url).await;
@@ -159,7 +159,7 @@ async fn answers_nonsense_and_keeps_the_connection() {
 }
 
 #[tokio::test]
-async fn hangs_up_on_what_is_no_websocket() {
+async fn closes_the_connection_on_protocol_violations() {
     let folder = tempfile::tempdir().unwrap();
     let running = start(in_folder(folder.path()), Arc::new(())).await;
     let mut client = Client::connect(&running.url).await;
@@ -170,7 +170,7 @@ async fn hangs_up_on_what_is_no_websocket() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_slow_reader_is_closed_and_holds_up_nobody() {
+async fn a_slow_reader_is_closed_and_delays_no_other() {
     const EVENTS: u64 = 450;
     let folder = tempfile::tempdir().unwrap();
     let running = start(in_folder(folder.path()), Arc::new(())).await;
@@ -203,7 +203,7 @@ async fn a_slow_reader_is_closed_and_holds_up_nobody() {
 }
 
 #[tokio::test]
-async fn a_connection_too_many_is_refused_and_finds_room_later() {
+async fn an_excess_connection_is_refused_until_another_ends() {
     let folder = tempfile::tempdir().unwrap();
     let mut config = in_folder(folder.path());
     config.relay.admission.connections.max_connections = 1;
@@ -225,7 +225,7 @@ async fn a_connection_too_many_is_refused_and_finds_room_later() {
 }
 
 #[tokio::test]
-async fn what_was_acknowledged_is_there_after_a_restart_and_clients_hear_of_the_end() {
+async fn acknowledged_events_survive_a_restart_and_clients_are_closed() {
     let folder = tempfile::tempdir().unwrap();
     let running = start(in_folder(folder.path()), Arc::new(())).await;
     let mut client = Client::connect(&running.url).await;
@@ -249,7 +249,7 @@ async fn what_was_acknowledged_is_there_after_a_restart_and_clients_hear_of_the_
 }
 
 #[tokio::test]
-async fn those_inside_find_what_is_stored_also_when_it_forgets_after_every_batch() {
+async fn internal_queries_find_stored_events_even_if_memory_is_lost() {
     for forget_memory in [false, true] {
         let folder = tempfile::tempdir().unwrap();
         let config = RelayServerConfig { forget_memory, ..in_folder(folder.path()) };
@@ -309,7 +309,7 @@ async fn hands_over_until_it_succeeds() {
 /// Events are published all the time. Each subscription must receive each event exactly once, either as stored or as
 /// new.
 #[tokio::test(flavor = "multi_thread")]
-async fn between_what_is_stored_and_what_is_new_nothing_is_lost_or_told_twice() {
+async fn no_event_is_lost_or_sent_twice_between_stored_and_new_ones() {
     const EVENTS: u64 = 300;
     let folder = tempfile::tempdir().unwrap();
     let running = start(in_folder(folder.path()), Arc::new(())).await;

@@ -131,10 +131,10 @@ impl<S: Sql> Store<S> {
                 {
                     continue;
                 }
-                let said = [tag.get(2).map(String::as_str), Some(report.content.as_str())];
-                let said: Vec<&str> = said.into_iter().flatten().filter(|text| !text.is_empty()).collect();
+                let texts = [tag.get(2).map(String::as_str), Some(report.content.as_str())];
+                let texts: Vec<&str> = texts.into_iter().flatten().filter(|text| !text.is_empty()).collect();
                 let reason =
-                    (!said.is_empty()).then(|| said.join(": ").chars().take(MAX_REASON_CHARS).collect());
+                    (!texts.is_empty()).then(|| texts.join(": ").chars().take(MAX_REASON_CHARS).collect());
                 reported.push(ListEntry { subject, reason });
             }
         }

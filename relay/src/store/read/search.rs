@@ -128,7 +128,7 @@ impl<S: Sql> Store<S> {
             is_complete &= self.indexed(&search.index_query(), &mut hits)?;
             // Events that only contain words beginning with the last word rank below those that contain it: they are
             // not needed if there are enough of the latter.
-            if let Some(query) = search.index_query_of_beginning() {
+            if let Some(query) = search.index_prefix_query() {
                 let is_enough = u64::try_from(hits.matches.len()).is_ok_and(|matches| matches >= limit);
                 is_complete = !is_enough && self.indexed(&query, &mut hits)? && is_complete;
             }

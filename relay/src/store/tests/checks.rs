@@ -16,7 +16,7 @@ pub(super) fn inconsistencies(store: &Store<Sqlite>) -> Vec<Inconsistency> {
 }
 
 #[test]
-fn finds_each_way_in_which_a_store_can_disagree_with_itself() {
+fn finds_every_kind_of_inconsistency() {
     let events = [
         fixtures::signed(1, 1, &[&["t", "a"], &["expiration", "5000"]]),
         fixtures::signed(30_023, 2, &[&["d", "x"], &["t", "b"]]),
@@ -52,7 +52,7 @@ fn finds_each_way_in_which_a_store_can_disagree_with_itself() {
 }
 
 #[test]
-fn a_deletion_request_that_ends_by_no_word_of_its_author_is_a_disagreement() {
+fn a_deletion_request_with_a_retention_time_is_an_inconsistency() {
     let store = store();
     let requests = [5, 62].map(|kind| fixtures::signed(kind, 1, &[]));
     insert_all(&store, &requests);

@@ -131,7 +131,7 @@ fn a_gift_wrap_is_deleted_by_whom_it_is_for() {
 }
 
 #[test]
-fn whoever_vanishes_is_gone_up_to_that_second_and_gift_wraps_too() {
+fn a_request_to_vanish_removes_older_events_and_gift_wraps() {
     let store = store();
     let (ada, grace) = (keys(0), keys(1));
     let to_ada = ada.public_key().to_hex();
@@ -198,7 +198,7 @@ fn an_expired_event_is_refused_hidden_and_removed() {
 }
 
 #[test]
-fn what_is_kept_for_a_while_ends_when_it_has_lain_so_long() {
+fn an_event_expires_at_the_end_of_its_retention() {
     let store = store().with_retention("1=10s,10002=10s,20001=5s".parse().unwrap());
     let at = Timestamp::from_seconds;
     let note = event(&keys(0), 1, 3, &[&["t", "a"]]);

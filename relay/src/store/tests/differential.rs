@@ -81,7 +81,7 @@ fn question() -> impl Strategy<Value = AskedQuery> {
 }
 
 #[test]
-fn finds_exactly_what_a_look_at_every_event_finds() {
+fn finds_exactly_what_a_linear_scan_finds() {
     // Some kinds are kept for only a few seconds.
     let kind = prop::sample::select(&[0, 1, 7, 1_059, 10_002, 30_023][..]);
     let retention = prop::collection::btree_map(kind, 1..4_u64, 0..4);
@@ -216,7 +216,7 @@ fn ask(
 }
 
 #[test]
-fn tells_exactly_those_whose_filters_match() {
+fn matches_exactly_the_right_subscriptions() {
     let case =
         (prop::collection::vec(fixtures::filter(), 1..12), prop::collection::vec(fixtures::pooled(), 1..12));
     fixtures::try_many("the live index against a matcher", 1_000, &case, |(filters, events)| {

@@ -84,7 +84,7 @@ fn an_author_s_events_of_other_times_are_looked_at_as_well() {
 }
 
 #[test]
-fn of_what_needs_too_many_look_ups_nothing_is_handed_over() {
+fn returns_no_records_if_too_many_look_ups_are_needed() {
     let store = with_events(1_000);
     let filter = filter(r##"{"#x":["a"],"#n":["b"]}"##);
     for (look_ups, expected) in [(1_000, Coverage::All), (999, Coverage::Part)] {

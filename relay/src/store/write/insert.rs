@@ -77,7 +77,7 @@ impl<S: Sql> Store<S> {
         )?;
         let keys = TagKey::of(event);
         let keys = json_list(keys.iter().map(|key| hex_string(key.as_bytes())));
-        self.write_beside(event, row_key, precheck, &keys).inspect_err(|_| {
+        self.write_tags(event, row_key, precheck, &keys).inspect_err(|_| {
             let _ = self.sql.execute("DELETE FROM event WHERE seq = ?", values![row_key.seq()]);
             let _ = self.sql.execute(
                 "DELETE FROM tag WHERE seq = ? AND key IN (SELECT unhex(value) FROM json_each(?))",
@@ -87,7 +87,7 @@ impl<S: Sql> Store<S> {
     }
 
     /// Writes the tags of an event. If this fails, some of them may have been written.
-    fn write_beside(
+    fn write_tags(
         &self,
         event: &VerifiedEvent,
         row_key: RowKey,

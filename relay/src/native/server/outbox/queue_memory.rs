@@ -35,7 +35,7 @@ impl OutboxMemory {
 #[derive(Debug)]
 pub(in crate::native::server) struct SharedText {
     event: Arc<str>,
-    held_for_all: Arc<OutboxMemory>,
+    total_memory: Arc<OutboxMemory>,
 }
 
 impl SharedText {
@@ -47,19 +47,19 @@ impl SharedText {
 
 impl Drop for SharedText {
     fn drop(&mut self) {
-        self.held_for_all.bytes.fetch_sub(self.event.len(), Ordering::Relaxed);
+        self.total_memory.bytes.fetch_sub(self.event.len(), Ordering::Relaxed);
     }
 }
 
 /// Detects shared texts: messages with the same event are queued one directly after the other.
 pub(in crate::native::server) struct SharedTexts<'a> {
-    held_for_all: &'a Arc<OutboxMemory>,
+    total_memory: &'a Arc<OutboxMemory>,
     latest: Option<Arc<SharedText>>,
 }
 
 impl<'a> SharedTexts<'a> {
-    pub(in crate::native::server) const fn of(held_for_all: &'a Arc<OutboxMemory>) -> Self {
-        Self { held_for_all, latest: None }
+    pub(in crate::native::server) const fn of(total_memory: &'a Arc<OutboxMemory>) -> Self {
+        Self { total_memory, latest: None }
     }
 
     /// The shared text of the event in a message.
@@ -70,9 +70,9 @@ impl<'a> SharedTexts<'a> {
         {
             return Some(Arc::clone(latest));
         }
-        self.held_for_all.bytes.fetch_add(event.len(), Ordering::Relaxed);
+        self.total_memory.bytes.fetch_add(event.len(), Ordering::Relaxed);
         let text =
-            Arc::new(SharedText { event: Arc::clone(event), held_for_all: Arc::clone(self.held_for_all) });
+            Arc::new(SharedText { event: Arc::clone(event), total_memory: Arc::clone(self.total_memory) });
         self.latest = Some(Arc::clone(&text));
         Some(text)
     }
@@ -84,32 +84,32 @@ pub(super) struct QueueUsage {
     /// How many bytes are to be written.
     pub(super) waiting: usize,
     /// How many bytes of memory are used for this connection alone.
-    pub(super) held: usize,
-    held_for_all: Arc<OutboxMemory>,
+    pub(super) memory: usize,
+    total_memory: Arc<OutboxMemory>,
 }
 
 impl QueueUsage {
-    pub(super) const fn none(held_for_all: Arc<OutboxMemory>) -> Self {
-        Self { waiting: 0, held: 0, held_for_all }
+    pub(super) const fn none(total_memory: Arc<OutboxMemory>) -> Self {
+        Self { waiting: 0, memory: 0, total_memory }
     }
 
     pub(super) fn add(&mut self, size: QueueSize) {
         self.waiting = self.waiting.saturating_add(size.waiting);
-        self.held = self.held.saturating_add(size.held);
-        self.held_for_all.bytes.fetch_add(size.held, Ordering::Relaxed);
+        self.memory = self.memory.saturating_add(size.memory);
+        self.total_memory.bytes.fetch_add(size.memory, Ordering::Relaxed);
     }
 
     pub(super) fn remove(&mut self, size: QueueSize) {
         self.waiting = self.waiting.saturating_sub(size.waiting);
-        let held = size.held.min(self.held);
-        self.held = self.held.saturating_sub(held);
-        self.held_for_all.bytes.fetch_sub(held, Ordering::Relaxed);
+        let memory = size.memory.min(self.memory);
+        self.memory = self.memory.saturating_sub(memory);
+        self.total_memory.bytes.fetch_sub(memory, Ordering::Relaxed);
     }
 
     /// Stops counting this queue's memory, because it is about to be freed.
     pub(super) fn let_go(&mut self) {
-        let held = std::mem::take(&mut self.held);
-        self.held_for_all.bytes.fetch_sub(held, Ordering::Relaxed);
+        let memory = std::mem::take(&mut self.memory);
+        self.total_memory.bytes.fetch_sub(memory, Ordering::Relaxed);
     }
 }
 
@@ -123,14 +123,14 @@ impl Drop for QueueUsage {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct QueueSize {
     pub(super) waiting: usize,
-    pub(super) held: usize,
+    pub(super) memory: usize,
 }
 
 impl QueueSize {
     pub(super) const fn and(self, other: Self) -> Self {
         Self {
             waiting: self.waiting.saturating_add(other.waiting),
-            held: self.held.saturating_add(other.held),
+            memory: self.memory.saturating_add(other.memory),
         }
     }
 
@@ -141,12 +141,12 @@ impl QueueSize {
 
     /// The size of a message with a [`SharedText`].
     pub(super) fn shared(message: &RelayMessage) -> Self {
-        Self { waiting: message.size(), held: SHARED_EVENT_BYTES }
+        Self { waiting: message.size(), memory: SHARED_EVENT_BYTES }
     }
 
     /// The size of rendered bytes that are being written.
     pub(super) const fn rendered(bytes: usize) -> Self {
-        Self { waiting: bytes, held: bytes }
+        Self { waiting: bytes, memory: bytes }
     }
 
     pub(super) fn of(items: impl Iterator<Item = Self>) -> Self {

@@ -18,8 +18,8 @@ fn end(subscription: &str) -> RelayMessage {
     RelayMessage::EndOfStoredEvents { subscription, completeness: Completeness::Unknown }
 }
 
-fn told(message: RelayMessage, held: &Arc<OutboxMemory>) -> OutboxItem {
-    let text = SharedTexts::of(held).text(&message).unwrap();
+fn told(message: RelayMessage, memory: &Arc<OutboxMemory>) -> OutboxItem {
+    let text = SharedTexts::of(memory).text(&message).unwrap();
     OutboxItem::SharedEvent(message, text)
 }
 
@@ -51,7 +51,7 @@ fn state(items: Vec<OutboxItem>) -> OutboxState {
 }
 
 /// An outbox memory with this limit in bytes.
-pub(in crate::native) fn held(most: usize) -> Arc<OutboxMemory> {
+pub(in crate::native) fn memory(most: usize) -> Arc<OutboxMemory> {
     Arc::new(OutboxMemory { bytes: AtomicUsize::new(0), most })
 }
 
@@ -62,8 +62,8 @@ impl OutboxMemory {
 }
 
 /// An outbox whose socket accepts no bytes.
-pub(in crate::native) fn stuck(held: &Arc<OutboxMemory>) -> Arc<Outbox> {
-    let state = OutboxState { usage: QueueUsage::none(Arc::clone(held)), ..state(Vec::new()) };
+pub(in crate::native) fn stuck(memory: &Arc<OutboxMemory>) -> Arc<Outbox> {
+    let state = OutboxState { usage: QueueUsage::none(Arc::clone(memory)), ..state(Vec::new()) };
     Arc::new(Outbox {
         state: Mutex::new(state),
         wake: Notify::new(),
@@ -93,7 +93,7 @@ fn ready(state: &mut OutboxState) -> Vec<String> {
 }
 
 #[test]
-fn what_stands_behind_an_answer_waits_for_it_and_is_not_told_twice() {
+fn items_behind_an_answer_wait_and_are_not_duplicated() {
     let mut state = state(vec![
         OutboxItem::Message(event("a", "0")),
         awaited(1, "a"),
@@ -125,7 +125,7 @@ fn what_stands_behind_an_answer_waits_for_it_and_is_not_told_twice() {
 }
 
 #[test]
-fn what_a_subscription_is_told_after_it_was_made_anew_is_not_dropped_for_what_it_was_told_before() {
+fn events_of_a_renewed_subscription_are_not_duplicates_of_the_old_one() {
     let mut state = state(vec![awaited(1, "a"), awaited(2, "a"), OutboxItem::Message(event("a", "1"))]);
     assert!(state.answer(AnswerSlot(1), vec![event("a", "1"), end("a")]));
     assert!(state.answer(AnswerSlot(2), vec![end("a")]));
@@ -201,11 +201,11 @@ fn a_pong_waits_for_no_answer_and_is_only_the_latest() {
 
 #[test]
 fn what_is_dropped_or_written_is_held_no_longer() {
-    let held = Arc::new(OutboxMemory::default());
-    let total = || held.total();
+    let memory = Arc::new(OutboxMemory::default());
+    let total = || memory.total();
     let mut state = state(Vec::new());
-    state.usage = QueueUsage::none(Arc::clone(&held));
-    let told = told(event("c", &"x".repeat(500)), &held);
+    state.usage = QueueUsage::none(Arc::clone(&memory));
+    let told = told(event("c", &"x".repeat(500)), &memory);
     for item in [awaited(1, "a"), awaited(2, "b"), OutboxItem::Message(end("c")), told] {
         state.awaited += usize::from(item.is_awaited());
         state.usage.add(item.size());
@@ -228,16 +228,16 @@ fn what_is_dropped_or_written_is_held_no_longer() {
 
 #[test]
 fn what_is_being_written_is_held_as_it_is_rendered_until_the_connection_is_given_up() {
-    let held = Arc::new(OutboxMemory::default());
-    let outbox = stuck(&held);
-    let mut texts = SharedTexts::of(&held);
+    let memory = Arc::new(OutboxMemory::default());
+    let outbox = stuck(&memory);
+    let mut texts = SharedTexts::of(&memory);
     let message = event("a", &"x".repeat(1_000));
     for _ in 0..3 {
         let _ = outbox.push_shared(message.clone(), &mut texts);
     }
     drop(texts);
-    assert_eq!(held.total(), 3 * super::queue_memory::SHARED_EVENT_BYTES + 1_000);
-    let queued = outbox.held();
+    assert_eq!(memory.total(), 3 * super::queue_memory::SHARED_EVENT_BYTES + 1_000);
+    let queued = outbox.memory();
     assert!(
         (3 * super::queue_memory::SHARED_EVENT_BYTES + 999
             ..=3 * super::queue_memory::SHARED_EVENT_BYTES + 1_000)
@@ -245,11 +245,11 @@ fn what_is_being_written_is_held_as_it_is_rendered_until_the_connection_is_given
         "{queued}"
     );
     drop(outbox.taken());
-    assert_eq!(held.total(), 3 * message.size());
+    assert_eq!(memory.total(), 3 * message.size());
     outbox.drop_and_close(CloseReason::TOO_SLOW);
-    assert_eq!(held.total(), 0);
+    assert_eq!(memory.total(), 0);
     outbox.state().usage.remove(QueueSize::rendered(3 * message.size()));
-    assert_eq!(held.total(), 0, "what was let go is not given back again");
+    assert_eq!(memory.total(), 0, "what was let go is not given back again");
 }
 
 #[test]

@@ -60,7 +60,8 @@ struct ExportRequest {
     begun: u64,
     /// A description by the caller. It stays the same where filters change: "of the last hour" has a different `since`
     /// in each run.
-    words: String,
+    #[serde(rename = "words")]
+    description: String,
     filters: Vec<Filter>,
 }
 
@@ -98,12 +99,12 @@ pub enum NotResumable {
 
 impl<'a> Target<'a> {
     /// A file. An interrupted export is resumed if it is started again within a day with the same `database` and the
-    /// same `words`. These describe the requested events, and stay the same where filters change: "of the last hour"
+    /// same `description`. It describes the requested events, and stays the same where filters change: "of the last hour"
     /// has a different `since` in each run. The file gets its name when it is complete.
     ///
     /// # Errors
     /// When it cannot be written, or another export is writing it.
-    pub fn file(path: &Path, database: &Path, words: &str) -> io::Result<Self> {
+    pub fn file(path: &Path, database: &Path, description: &str) -> io::Result<Self> {
         let named = |suffix| {
             let mut name = path.as_os_str().to_owned();
             name.push(suffix);
@@ -123,7 +124,7 @@ impl<'a> Target<'a> {
             note,
             writer: BufWriter::with_capacity(BUFFER_BYTES, file),
             database: DatabaseIdentity::at(database)?,
-            request: ExportRequest { words: words.to_owned(), ..ExportRequest::default() },
+            request: ExportRequest { description: description.to_owned(), ..ExportRequest::default() },
             noted: 0,
         })))
     }
@@ -231,7 +232,7 @@ impl UnfinishedFile {
             return Ok(Some(Err(NotResumable::Unknown)));
         };
         let begun = Timestamp::from_seconds(note.request.begun);
-        Ok(Some(if note.request.words != self.request.words {
+        Ok(Some(if note.request.description != self.request.description {
             Err(NotResumable::OtherEvents)
         } else if note.database != self.database
             || note.event.is_none()

@@ -91,7 +91,7 @@ fn keeps_what_is_kept_for_a_while_from_when_it_came() {
 }
 
 #[test]
-fn whoever_asked_this_relay_to_forget_them_is_forgotten() {
+fn carries_out_requests_to_vanish() {
     let vanish = |relay| fixtures::signed(62, 100, &[&["relay", relay]]);
     for (relay, is_meant) in [
         ("ALL_RELAYS", true),

@@ -90,7 +90,7 @@ impl LocalSide<'_> {
 }
 
 /// Those of the events whose signatures are valid, in the same order. The others are counted as refused.
-pub(super) fn genuine(events: Vec<Event>, counts: &mut ImportCounts) -> Vec<VerifiedEvent> {
+pub(super) fn keep_verified(events: Vec<Event>, counts: &mut ImportCounts) -> Vec<VerifiedEvent> {
     let given = events.len();
     let events = verify_on_all_cores(events);
     for _ in events.len()..given {
@@ -103,7 +103,7 @@ fn verify_on_all_cores(events: Vec<Event>) -> Vec<VerifiedEvent> {
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     let share = events.len().div_ceil(cores).max(1);
     let mut events = events.into_iter();
-    let genuine = |events: Vec<Event>| -> Vec<VerifiedEvent> {
+    let verified = |events: Vec<Event>| -> Vec<VerifiedEvent> {
         events.into_iter().filter_map(|event| event.verify().ok()).collect()
     };
     thread::scope(|scope| {
@@ -113,7 +113,7 @@ fn verify_on_all_cores(events: Vec<Event>) -> Vec<VerifiedEvent> {
             if part.is_empty() {
                 break;
             }
-            shares.push(scope.spawn(move || genuine(part)));
+            shares.push(scope.spawn(move || verified(part)));
         }
         // Verification does not panic; if it did, its events would count as invalid.
         shares.into_iter().flat_map(|share| share.join().unwrap_or_default()).collect()

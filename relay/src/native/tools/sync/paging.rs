@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use openagents_host::EventId;
 
-use super::local::{LocalSide, genuine};
+use super::local::{LocalSide, keep_verified};
 use super::remote::{Remote, RemoteError};
 use super::{Direction, SyncError, Synchronization};
 use openagents_host::nostr::filter::Filter;
@@ -65,7 +65,7 @@ async fn read_all(
             return Ok(());
         }
         // A relay may send any number of invalid events: they must not count as progress.
-        let events = genuine(page.events, &mut sync.down);
+        let events = keep_verified(page.events, &mut sync.down);
         let Some(oldest) = events.iter().map(|event| event.created_at).min() else {
             progress(sync);
             return Err(RemoteError::Invalid.into());

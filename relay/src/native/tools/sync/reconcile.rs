@@ -8,7 +8,7 @@ use openagents_host::nostr::MAX_CREATED_AT;
 use openagents_host::nostr::message::{ClientMessage, ReconcileStep, RelayMessage};
 use openagents_host::nostr::reason::{Prefix, Reason};
 
-use super::local::{LocalSide, genuine};
+use super::local::{LocalSide, keep_verified};
 use super::remote::{AnswerWait, Remote, RemoteError};
 use super::{Direction, SyncError, Synchronization};
 use crate::nip77::Reconciliation;
@@ -236,7 +236,7 @@ async fn fetch(
             sync.withheld = sync.withheld.saturating_add(u64::try_from(left.len()).unwrap_or(u64::MAX));
             return Ok(());
         }
-        let events = genuine(page.events, &mut sync.down);
+        let events = keep_verified(page.events, &mut sync.down);
         local.insert(events, stop, &mut sync.down).await?;
         left = left.iter().filter(|id| !came.contains(*id)).copied().collect();
     }

@@ -120,22 +120,22 @@ pub(super) struct EventPage {
 pub(super) struct AnswerWait {
     begun: Instant,
     /// When a part of the answer was last received.
-    heard: Instant,
+    last_progress: Instant,
 }
 
 impl AnswerWait {
     pub(super) fn new() -> Self {
         let now = Instant::now();
-        Self { begun: now, heard: now }
+        Self { begun: now, last_progress: now }
     }
 
     /// A part of the answer was received.
     pub(super) fn record_progress(&mut self) {
-        self.heard = Instant::now();
+        self.last_progress = Instant::now();
     }
 
     fn check(&self) -> Result<(), RemoteError> {
-        if self.heard.elapsed() > ANSWER_IDLE_TIMEOUT {
+        if self.last_progress.elapsed() > ANSWER_IDLE_TIMEOUT {
             return Err(RemoteError::Silent);
         }
         if self.begun.elapsed() > MAX_ANSWER_TIME {
@@ -458,14 +458,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn chatter_is_no_answer() {
+    async fn unrelated_messages_are_no_answer() {
         let mut remote = noisy_relay().await;
         let (now, stop) = (Instant::now(), AtomicBool::new(false));
         // So long ago that the time is almost up.
         let left = std::time::Duration::from_millis(50);
         for (wait, is_right) in [
-            (AnswerWait { begun: now, heard: now - (ANSWER_IDLE_TIMEOUT - left) }, RemoteError::Silent),
-            (AnswerWait { begun: now - (MAX_ANSWER_TIME - left), heard: now }, RemoteError::TooSlow),
+            (
+                AnswerWait { begun: now, last_progress: now - (ANSWER_IDLE_TIMEOUT - left) },
+                RemoteError::Silent,
+            ),
+            (AnswerWait { begun: now - (MAX_ANSWER_TIME - left), last_progress: now }, RemoteError::TooSlow),
         ] {
             let error = loop {
                 if let Err(error) = remote.receive(&wait, &stop).await {
@@ -477,7 +480,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn chatter_does_not_keep_it_from_stopping() {
+    async fn unrelated_messages_do_not_keep_it_from_stopping() {
         let mut remote = noisy_relay().await;
         let stop = AtomicBool::new(false);
         let filter = Filter::new();

@@ -292,7 +292,7 @@ async fn sends_all_to_a_relay_that_cannot_tell_what_it_lacks() {
 }
 
 #[tokio::test]
-async fn asks_for_less_when_it_is_too_much() {
+async fn splits_queries_that_are_too_large() {
     let events = notes(0..400);
     for most_compared in [399, 90, 45] {
         let manner = RelayBehaviour { most_compared, ..RelayBehaviour::default() };
@@ -311,7 +311,7 @@ async fn asks_for_less_when_it_is_too_much() {
 }
 
 #[tokio::test]
-async fn takes_nothing_that_is_not_genuine_and_does_not_wait_for_what_is_withheld() {
+async fn ignores_invalid_events_and_does_not_wait_for_withheld_ones() {
     let mut events = notes(0..10);
     events.push(fixtures::signed(7, 2_000, &[]));
     let (url, _) = relay(&events, RelayBehaviour { forges: true, ..RelayBehaviour::default() }).await;
@@ -325,7 +325,7 @@ async fn takes_nothing_that_is_not_genuine_and_does_not_wait_for_what_is_withhel
 }
 
 #[tokio::test]
-async fn pages_through_no_more_than_what_is_genuine() {
+async fn pages_only_by_valid_events() {
     let manner = RelayBehaviour {
         forges: true,
         instead_of_reconciling: Some(NO_NIP_77[0]),
@@ -339,7 +339,7 @@ async fn pages_through_no_more_than_what_is_genuine() {
 }
 
 #[tokio::test]
-async fn counts_what_the_relay_refuses_and_sends_again_what_was_too_much() {
+async fn counts_refusals_and_repeats_rate_limited_events() {
     let events = notes(0..10);
     let refusing = |refusal| RelayBehaviour { refusal: Some(refusal), ..RelayBehaviour::default() };
     let (url, theirs) = relay(&[], refusing("blocked: not yours")).await;
@@ -360,7 +360,7 @@ fn closed() -> RelayBehaviour {
 }
 
 #[tokio::test]
-async fn identifies_itself_and_asks_again() {
+async fn authenticates_and_repeats_the_request() {
     let events = notes(0..400);
     let paging = RelayBehaviour { instead_of_reconciling: Some(NO_NIP_77[0]), ..closed() };
     for (manner, method) in [(closed(), Method::Reconciliation), (paging, Method::Paging)] {
@@ -373,7 +373,7 @@ async fn identifies_itself_and_asks_again() {
 }
 
 #[tokio::test]
-async fn identifies_itself_when_only_writing_needs_that() {
+async fn authenticates_if_only_writing_requires_it() {
     let events = notes(0..300);
     let (url, theirs) = relay(&[], closed()).await;
     let mut remote = Remote::connect(&url).await.unwrap().authenticating_as(fixtures::keys(1), &url);
@@ -397,7 +397,7 @@ async fn identifies_itself_when_only_writing_needs_that() {
 }
 
 #[tokio::test]
-async fn says_why_a_relay_does_not_speak_to_it() {
+async fn reports_why_a_relay_refuses() {
     for instead_of_reconciling in [None, Some(NO_NIP_77[0])] {
         let manner = RelayBehaviour { instead_of_reconciling, ..closed() };
         let (url, _) = relay(&notes(0..10), manner.clone()).await;
@@ -424,7 +424,7 @@ async fn says_why_a_relay_does_not_speak_to_it() {
 }
 
 #[tokio::test]
-async fn identifies_itself_anew_to_a_relay_that_forgets() {
+async fn authenticates_again_if_the_relay_forgets() {
     let events = notes(0..400);
     for instead_of_reconciling in [None, Some(NO_NIP_77[0])] {
         let manner = RelayBehaviour { instead_of_reconciling, answers_before_it_forgets: 1, ..closed() };
@@ -436,7 +436,7 @@ async fn identifies_itself_anew_to_a_relay_that_forgets() {
 }
 
 #[tokio::test]
-async fn asks_twice_at_most_where_each_question_is_refused_and_challenged() {
+async fn repeats_each_request_at_most_once() {
     // It accepts every authentication, immediately sends another challenge, and answers nothing.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}", listener.local_addr().unwrap());

@@ -66,7 +66,7 @@ fn filter() -> impl Strategy<Value = Filter> {
 
 proptest! {
     #[test]
-    fn finds_what_matches_whatever_is_in_the_index(
+    fn finds_matches_whether_or_not_they_are_indexed(
         events in prop::collection::vec((event(), 0..4_u32), 0..20), filters in prop::collection::vec(filter(), 1..5),
     ) {
         let store = store();
@@ -91,7 +91,7 @@ proptest! {
     }
 
     #[test]
-    fn no_query_is_a_mistake_in_the_language_of_the_index(text in prop_oneof!["[\"'*^:(){}+~ANDORTe -]{1,30}", "\\PC{1,30}", any::<String>()]) {
+    fn every_query_is_valid_syntax_for_the_index(text in prop_oneof!["[\"'*^:(){}+~ANDORTe -]{1,30}", "\\PC{1,30}", any::<String>()]) {
         if let Ok(parsed) = Search::parse(&text) {
             let store = store();
             store.insert(NOW, &signed_by(&keys(0), 1, 1, &[], &text)).unwrap();
@@ -129,7 +129,7 @@ fn the_best_come_first_and_the_limit_is_for_them() {
 }
 
 #[test]
-fn private_and_expired_events_are_found_by_nobody_else() {
+fn private_and_expired_events_are_hidden() {
     let store = store();
     let [ada, bob] = [0, 1].map(keys);
     let kind = 30_023;
@@ -153,7 +153,7 @@ fn private_and_expired_events_are_found_by_nobody_else() {
 }
 
 #[test]
-fn a_thousand_events_are_a_few_rows_of_the_index() {
+fn a_thousand_events_take_a_few_index_rows() {
     let store = store();
     for number in 0..1_000_u64 {
         let content = format!("event number {number} of a relay with nine other words");
@@ -175,7 +175,7 @@ fn a_thousand_events_are_a_few_rows_of_the_index() {
 }
 
 #[test]
-fn what_comes_late_is_found_before_and_after_it_is_indexed() {
+fn late_events_are_found_before_and_after_indexing() {
     let store = store();
     let [new, old] = [100, 1].map(|second| signed_by(&keys(0), 1, second, &[], "a relay"));
     store.insert(NOW, &new).unwrap();
@@ -188,7 +188,7 @@ fn what_comes_late_is_found_before_and_after_it_is_indexed() {
 }
 
 #[test]
-fn of_very_many_only_the_newest_are_compared() {
+fn only_the_newest_of_very_many_are_compared() {
     let store = store();
     for second in 0..1_200_u64 {
         store.insert(NOW, &signed_by(&keys(0), 1, second, &[], "a relay")).unwrap();
@@ -207,7 +207,7 @@ fn of_very_many_only_the_newest_are_compared() {
 }
 
 #[test]
-fn an_index_that_is_mostly_of_what_is_gone_is_made_anew() {
+fn an_index_of_mostly_removed_events_is_rebuilt() {
     let store = store();
     for second in 0..40_u64 {
         store.insert(NOW, &signed_by(&keys(0), 0, second, &[], r#"{"name":"relay"}"#)).unwrap();

@@ -177,7 +177,7 @@ impl Export {
     }
 
     /// A description of the filters that does not depend on the current time.
-    pub(super) fn words(&self) -> String {
+    pub(super) fn description(&self) -> String {
         let filters = serde_json::to_string(&self.filter).unwrap_or_default();
         let Times { since, until } = self.times;
         format!("{filters} since {since:?} until {until:?}")
@@ -299,9 +299,9 @@ mod tests {
             asking(&[r#"{"kinds":[1]}"#], Some("1d")),
             asking(&[r#"{"kinds":[1]}"#, r#"{"kinds":[2]}"#], Some("1d")),
         ];
-        let words: std::collections::BTreeSet<_> = all.iter().map(Export::words).collect();
-        assert_eq!(words.len(), all.len(), "{words:?}");
-        assert_eq!(asking(&[], Some("1d")).words(), asking(&[], Some("24h")).words());
+        let descriptions: std::collections::BTreeSet<_> = all.iter().map(Export::description).collect();
+        assert_eq!(descriptions.len(), all.len(), "{descriptions:?}");
+        assert_eq!(asking(&[], Some("1d")).description(), asking(&[], Some("24h")).description());
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub(super) fn run(arguments: &arguments::Export, data: &Path) -> Result<ExitCode
     let unwritable = |error| RelayCommandError::Target { path: arguments.file.clone(), error };
     let mut target = match is_output {
         true => Target::stream(io::stdout()),
-        false => Target::file(&arguments.file, &database, &arguments.words()).map_err(unwritable)?,
+        false => Target::file(&arguments.file, &database, &arguments.description()).map_err(unwritable)?,
     };
     let mut progress = if is_output { Progress::beside_output() } else { Progress::begin() };
     let mut is_begun = false;
