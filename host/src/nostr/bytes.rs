@@ -100,7 +100,7 @@ macro_rules! fixed_bytes {
 }
 
 fixed_bytes! {
-    /// An event's id: the SHA-256 of its canonical serialisation.
+    /// An event's id: the SHA-256 of its canonical serialization.
     EventId, 32
 }
 

@@ -46,7 +46,7 @@ pub struct Submission<'a> {
 /// }
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no write policy",
+    message = "`{Self}` is not a write policy",
     label = "`WritePolicy` is not implemented for this",
     note = "write `impl WritePolicy for {Self}` with a function `admit`, and name a value of it: `policy: {Self}`"
 )]

@@ -98,7 +98,7 @@ pub struct Rates {
     limits: RateLimits,
     connections: HashMap<ConnectionId, Buckets>,
     networks: HashMap<Network, Buckets>,
-    /// When full buckets of networks were last removed, in milliseconds.
+    /// When full buckets of networks were last removed.
     swept: Timestamp,
 }
 

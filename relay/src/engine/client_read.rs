@@ -34,19 +34,19 @@ impl ClientRead {
     pub(super) fn finish(
         &self,
         reply: ReadReply,
-        tell: &mut dyn FnMut(RelayMessage),
+        send: &mut dyn FnMut(RelayMessage),
     ) -> Option<ReconciliationRead> {
         let subscription = self.subscription.clone();
         match reply {
             ReadReply::Events(completeness) => {
-                tell(RelayMessage::EndOfStoredEvents { subscription, completeness });
+                send(RelayMessage::EndOfStoredEvents { subscription, completeness });
                 None
             }
             ReadReply::Count(count) => {
-                tell(RelayMessage::Count { subscription, count });
+                send(RelayMessage::Count { subscription, count });
                 None
             }
-            ReadReply::Records(records) => self.reconcile(records, tell),
+            ReadReply::Records(records) => self.reconcile(records, send),
         }
     }
 
@@ -65,7 +65,7 @@ impl ClientRead {
     fn reconcile(
         &self,
         records: Result<Records, Reason>,
-        tell: &mut dyn FnMut(RelayMessage),
+        send: &mut dyn FnMut(RelayMessage),
     ) -> Option<ReconciliationRead> {
         let ReadRequest::Records(filter) = &self.read.request else { return None };
         let subscription = self.subscription.clone();
@@ -73,11 +73,11 @@ impl ClientRead {
         let answered = records.and_then(|records| Ok((reply(&subscription, &records, message)?, records)));
         let records = match answered {
             Ok((message, records)) => {
-                tell(message);
+                send(message);
                 Some(Arc::new(records))
             }
             Err(reason) => {
-                tell(RelayMessage::ReconcileRefused { subscription: subscription.clone(), reason });
+                send(RelayMessage::ReconcileRefused { subscription: subscription.clone(), reason });
                 None
             }
         };

@@ -20,11 +20,11 @@ impl ClientRead {
         &self,
         store: &Store<S>,
         config: &RelayConfig,
-        tell: &mut dyn FnMut(RelayMessage),
+        send: &mut dyn FnMut(RelayMessage),
     ) -> Result<Option<ReconciliationRead>, SqlError> {
-        let found = &mut |event| tell(self.event(event));
+        let found = &mut |event| send(self.event(event));
         let reply = self.read.answer(store, &config.access, &config.limits, found)?;
-        Ok(self.finish(reply, tell))
+        Ok(self.finish(reply, send))
     }
 }
 

@@ -1,3 +1,5 @@
+//! Tests of the whole relay engine, and the helpers that they share.
+
 #![allow(clippy::arithmetic_side_effects)]
 
 mod admission;

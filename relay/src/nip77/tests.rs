@@ -1,3 +1,5 @@
+//! Tests of reconciliation (NIP-77): initiator and responder together, and malformed messages.
+
 #![allow(clippy::arithmetic_side_effects)]
 
 use std::collections::BTreeSet;

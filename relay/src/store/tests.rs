@@ -1,3 +1,5 @@
+//! Tests of the store: insertion, replacement, size limits.
+
 #![allow(clippy::arithmetic_side_effects)]
 
 mod bounds;

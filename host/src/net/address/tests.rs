@@ -1,3 +1,5 @@
+//! Tests of the SSRF protection: which URLs and addresses are accepted.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Tests of HTTP requests against a local server: limits, redirects, secrets.
+
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -1,3 +1,5 @@
+//! Tests of the relay client against a scripted relay.
+
 #![allow(clippy::arithmetic_side_effects)]
 
 use futures_util::{SinkExt, StreamExt};

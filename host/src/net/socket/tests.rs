@@ -1,3 +1,5 @@
+//! Tests of the WebSocket client against a local server.
+
 use std::future::Future;
 
 use futures_util::{SinkExt, StreamExt};

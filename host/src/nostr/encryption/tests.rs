@@ -1,3 +1,5 @@
+//! Tests of encryption (NIP-04, NIP-44), compared with the `nostr` crate.
+
 use nostr::nips::{nip04, nip44};
 use nostr::prelude::{PublicKey as NostrPublicKey, SecretKey};
 use proptest::prelude::*;

@@ -1,4 +1,4 @@
-//! The two serialisations of an event (NIP-01): the one that is hashed for its id, and its JSON.
+//! The two serializations of an event (NIP-01): the one that is hashed for its id, and its JSON.
 
 use std::fmt::Write as _;
 use std::io;
@@ -17,7 +17,7 @@ pub(super) struct JsonParts {
 
 impl JsonParts {
     pub(super) fn of(tags: &[Tag], content: &str) -> Self {
-        // Strings and arrays of strings always serialise.
+        // Strings and arrays of strings always serialize.
         Self {
             tags: serde_json::to_string(tags).unwrap_or_default(),
             content: serde_json::to_string(content).unwrap_or_default(),

@@ -1,3 +1,5 @@
+//! Tests of events: ids, signatures and JSON (NIP-01), compared with the `nostr` crate.
+
 use nostr::prelude::Event as NostrEvent;
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! Tests of HTTP authentication (NIP-98).
+
 use base64ct::{Base64, Base64Unpadded, Encoding};
 use nostr::nips::nip98::{HttpData, HttpMethod};
 use proptest::prelude::*;

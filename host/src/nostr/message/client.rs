@@ -237,7 +237,7 @@ fn with_filters(verb: &str, subscription: &SubscriptionId, filters: &[Filter]) -
 }
 
 fn json(filter: &Filter) -> String {
-    // A filter always serialises.
+    // A filter always serializes.
     serde_json::to_string(filter).unwrap_or_default()
 }
 

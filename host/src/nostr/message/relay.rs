@@ -252,7 +252,7 @@ impl RelayMessage {
 }
 
 fn push_string(json: &mut String, text: &str) {
-    // A string always serialises.
+    // A string always serializes.
     json.push_str(&serde_json::to_string(text).unwrap_or_default());
 }
 

@@ -46,7 +46,7 @@ impl SubscriptionId {
 
     /// A subscription id that is not validated: an internal one, or an invalid one that must be repeated in an answer.
     pub(crate) fn unchecked(text: &str) -> Self {
-        // A string always serialises.
+        // A string always serializes.
         Self(serde_json::to_string(text).unwrap_or_default().into())
     }
 

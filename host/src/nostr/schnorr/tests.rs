@@ -1,3 +1,5 @@
+//! Tests of all Schnorr backends: they agree with each other and with the vectors of BIP-340.
+
 use super::{VECTORS, k256, libsecp256k1, verifier};
 use crate::nostr::bytes::{EventId, PublicKey, Signature};
 

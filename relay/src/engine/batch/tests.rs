@@ -1,3 +1,5 @@
+//! Tests of batches: the answers are the same as for single messages.
+
 #![allow(clippy::arithmetic_side_effects)]
 
 use openagents_host::native::Sqlite;

@@ -32,12 +32,12 @@ impl StoreRead {
         store: &Store<S>,
         access: &Access,
         limits: &Limits,
-        found: &mut dyn FnMut(Arc<str>),
+        each: &mut dyn FnMut(Arc<str>),
     ) -> Result<ReadReply, SqlError> {
         let viewer = Viewer { private_kinds: &access.private_kinds, pubkeys: &self.pubkeys };
         match &self.request {
             ReadRequest::Events(filters) => {
-                store.query(self.now, filters, limits, &viewer, found).map(ReadReply::Events)
+                store.query(self.now, filters, limits, &viewer, each).map(ReadReply::Events)
             }
             ReadRequest::Count(filters) => {
                 count(store, self.now, filters, &viewer, limits.max_look_ups).map(ReadReply::Count)
@@ -54,9 +54,9 @@ impl<S: Sql> ShardEngine<S> {
     pub(in crate::engine) fn read(
         &self,
         read: &StoreRead,
-        found: &mut dyn FnMut(Arc<str>),
+        each: &mut dyn FnMut(Arc<str>),
     ) -> Result<ReadReply, SqlError> {
-        read.answer(&self.store, &self.config.access, &self.config.limits, found)
+        read.answer(&self.store, &self.config.access, &self.config.limits, each)
     }
 
     /// Whether the host has reader threads for long reads.
@@ -75,7 +75,7 @@ impl<S: Sql> ShardEngine<S> {
     pub(in crate::engine) fn read_inline(
         &self,
         read: &StoreRead,
-        found: &mut dyn FnMut(Arc<str>),
+        each: &mut dyn FnMut(Arc<str>),
     ) -> Result<Option<ReadReply>, SqlError> {
         let limits = &self.config.limits;
         let limits = Limits {
@@ -87,7 +87,7 @@ impl<S: Sql> ShardEngine<S> {
             ..limits.clone()
         };
         let reply = self.store.sql().limited(MAX_INLINE_READ_KILOSTEPS, || {
-            read.answer(&self.store, &self.config.access, &limits, found)
+            read.answer(&self.store, &self.config.access, &limits, each)
         });
         match reply {
             Err(SqlError::Interrupted) => Ok(None),

@@ -26,22 +26,23 @@ const MAX_EVENTS_WAITING: u32 = 50_000;
 /// The state of the schedule.
 #[derive(Debug, Default)]
 pub(super) struct IndexSchedule {
-    /// How many events were stored since the index was last extended, and how many of them had been when it was last
-    /// postponed.
+    /// How many events were stored since the index was last extended.
     new: u32,
-    before: u32,
+    /// The value of `new` when indexing was last postponed.
+    new_at_postponement: u32,
+    /// When indexing is due, if enough events wait for it.
     pub(super) due: Option<Timestamp>,
 }
 
 impl IndexSchedule {
     fn postpone(&mut self, now: Timestamp) {
-        self.before = self.new;
+        self.new_at_postponement = self.new;
         self.due = Some(now + QUIET_TIME);
     }
 
     /// Whether so many events are arriving that indexing can wait.
     const fn is_busy(&self) -> bool {
-        self.new.saturating_sub(self.before) > DUE_AFTER_EVENTS && self.new < MAX_EVENTS_WAITING
+        self.new.saturating_sub(self.new_at_postponement) > DUE_AFTER_EVENTS && self.new < MAX_EVENTS_WAITING
     }
 
     /// The schedule of a store that was just opened: due at once if anything is not indexed.

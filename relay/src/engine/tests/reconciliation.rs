@@ -1,3 +1,5 @@
+//! Reconciliation (NIP-77) and search (NIP-50) through the engine.
+
 use openagents_host::native::Sqlite;
 use openagents_host::{Engine, EventId};
 

@@ -1,3 +1,5 @@
+//! Retention rules through the engine: storage, broadcast and handover.
+
 use std::time::Duration;
 
 use openagents_host::{Engine, VerifiedEvent};

@@ -96,7 +96,7 @@ impl ConnectionTable {
                         let _ = deliveries.try_send(event);
                     }
                     Effect::Failed(error) => tracing::error!(%error, "the relay's database failed"),
-                    // A relay that forgets (`forget`) keeps its sessions in the database.
+                    // A process that ends loses its connections as well, so their sessions need not be saved.
                     Effect::SessionChanged(_) => {}
                 }
             }
@@ -104,8 +104,8 @@ impl ConnectionTable {
         // Writers are woken only now, when each outbox has all messages of the batch and can send them in one write.
         // For a few connections the write is done right here, which saves a task switch; many are spread over all
         // cores.
-        let at_once = to_wake.len() <= MAX_WRITTEN_INLINE;
-        to_wake.iter().for_each(|outbox| outbox.wake_writer(at_once));
+        let inline = to_wake.len() <= MAX_WRITTEN_INLINE;
+        to_wake.iter().for_each(|outbox| outbox.wake_writer(inline));
         self.close_largest_queues();
     }
 

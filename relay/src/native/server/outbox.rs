@@ -249,14 +249,14 @@ impl Outbox {
             let mut state = self.state();
             state.drop_queue();
             // The chunk being written will be freed soon, so no other connection must be closed because of it.
-            state.usage.let_go();
+            state.usage.stop_counting();
         }
         self.close(close_reason);
     }
 
     /// Has the queue written: inline, if that is requested and possible without waiting, else by the writer task.
-    pub(super) fn wake_writer(&self, at_once: bool) {
-        if at_once && self.state().write_at_once() {
+    pub(super) fn wake_writer(&self, inline: bool) {
+        if inline && self.state().write_at_once() {
             self.drained.notify_one();
         } else {
             self.wake.notify_one();

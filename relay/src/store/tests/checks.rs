@@ -1,3 +1,5 @@
+//! Tests of integrity check, export and statistics.
+
 use openagents_host::Kind;
 use openagents_host::native::Sqlite;
 use openagents_host::sql::Sql;

@@ -1,3 +1,5 @@
+//! Tests of name resolution, address checks and TLS.
+
 use std::net::IpAddr;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -1,3 +1,5 @@
+//! Tests of the verifier for WebAssembly: field, scalars, points and whole signatures.
+
 #![expect(clippy::arithmetic_side_effects, reason = "numbers modulo something do not overflow")]
 
 use ::k256::elliptic_curve::ff::PrimeField as _;

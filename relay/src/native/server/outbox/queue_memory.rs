@@ -107,7 +107,7 @@ impl QueueUsage {
     }
 
     /// Stops counting this queue's memory, because it is about to be freed.
-    pub(super) fn let_go(&mut self) {
+    pub(super) fn stop_counting(&mut self) {
         let memory = std::mem::take(&mut self.memory);
         self.total_memory.bytes.fetch_sub(memory, Ordering::Relaxed);
     }
@@ -115,7 +115,7 @@ impl QueueUsage {
 
 impl Drop for QueueUsage {
     fn drop(&mut self) {
-        self.let_go();
+        self.stop_counting();
     }
 }
 

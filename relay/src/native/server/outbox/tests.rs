@@ -1,3 +1,5 @@
+//! Tests of a connection's outbox: order, placeholders, memory.
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 

@@ -1,3 +1,5 @@
+//! Tests of export: contents, interruption and resumption.
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,3 +1,5 @@
+//! Tests of import: bad lines, interruption and resumption.
+
 use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};

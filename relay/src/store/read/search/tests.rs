@@ -1,3 +1,5 @@
+//! Tests of full-text search (NIP-50) in the store.
+
 #![allow(clippy::arithmetic_side_effects)]
 
 use std::collections::BTreeSet;

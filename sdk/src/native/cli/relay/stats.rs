@@ -16,7 +16,7 @@ const KINDS: usize = 20;
 pub(super) fn run(arguments: &arguments::Stats, data: &Path) -> Result<ExitCode, RelayCommandError> {
     let statistics = DatabaseStatistics::read(&data.join(DATABASE))?;
     if arguments.json {
-        // Numbers and names always serialise.
+        // Numbers and names always serialize.
         say(format_args!("{}", serde_json::to_string_pretty(&statistics).unwrap_or_default()));
     } else {
         events(&statistics);
