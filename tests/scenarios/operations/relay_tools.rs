@@ -495,7 +495,7 @@ async fn a_relay_that_asks_who_this_is_is_told(servers: &Servers) {
     let (here, there) = (desk.file("here.jsonl", &events[..200]), desk.file("there.jsonl", &events[100..]));
     desk.run("a", &["import", &here]).await.ok();
     let sync = ["sync", &remote.url()];
-    desk.run("a", &sync).await.failed("there is no key to do so with: auth-required: ");
+    desk.run("a", &sync).await.failed("there is no key to authenticate with: auth-required: ");
     let said = desk.run("a", &["import", &there, "--relay", &remote.url()]).await.ok();
     assert!(said.contains("200  refused by the relay: auth-required"), "{said}");
     // From here on the folder has a key, as that of every agent that ran once.
