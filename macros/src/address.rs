@@ -1,19 +1,19 @@
-//! Addresses of relays, pictures and names. What is checked is what is easily written wrong.
+//! Validates relay URLs, picture URLs, internet identifiers and topics, as far as typing errors are likely.
 
-/// Checks a relay's address.
+/// Validates a relay URL.
 pub(crate) fn check_relay(text: &str) -> Result<(), String> {
-    let rule = "a relay's address begins with `wss://` or `ws://`, as in \"wss://relay.example.com\"";
+    let rule = "a relay URL must begin with `wss://` or `ws://`, as in \"wss://relay.example.com\"";
     check(text, &["wss://", "ws://"], rule)
 }
 
-/// Checks a picture's address.
+/// Validates a picture URL.
 pub(crate) fn check_picture(text: &str) -> Result<(), String> {
     let rule =
-        "a picture's address begins with `https://` or `http://`, as in \"https://example.com/agent.png\"";
+        "a picture URL must begin with `https://` or `http://`, as in \"https://example.com/agent.png\"";
     check(text, &["https://", "http://"], rule)
 }
 
-/// Whether two addresses of relays lead to the same one: scheme and host know no capitals, and `/` is the empty path.
+/// Whether two URLs lead to the same relay: scheme and host are case-insensitive, and `/` is the empty path.
 pub(crate) fn is_same_relay(one: &str, other: &str) -> bool {
     fn parts(address: &str) -> (String, &str) {
         let (scheme, rest) = address.split_once("://").unwrap_or(("", address));
@@ -23,9 +23,9 @@ pub(crate) fn is_same_relay(one: &str, other: &str) -> bool {
     parts(one) == parts(other)
 }
 
-/// Checks an internet identifier (NIP-05).
+/// Validates an internet identifier (NIP-05).
 pub(crate) fn check_nip05(text: &str) -> Result<(), String> {
-    let rule = "`nip05` is a name and a domain (NIP-05), as in \"agent@example.com\"";
+    let rule = "`nip05` must be a name and a domain (NIP-05), as in \"agent@example.com\"";
     let Some((name, domain)) = text.split_once('@') else {
         return Err(format!("{rule}; this one has no `@`"));
     };
@@ -33,21 +33,21 @@ pub(crate) fn check_nip05(text: &str) -> Result<(), String> {
         character.is_ascii_lowercase() || character.is_ascii_digit() || matches!(character, '-' | '_' | '.')
     };
     if name.is_empty() || !name.chars().all(is_of_name) {
-        return Err(format!("{rule}; the name is lowercase letters, digits, `-`, `_` and `.`"));
+        return Err(format!("{rule}; the name may only have lowercase letters, digits, `-`, `_` and `.`"));
     }
     let is_label = |label: &str| {
         !label.is_empty()
             && label.chars().all(|character| character.is_ascii_alphanumeric() || character == '-')
     };
     if !domain.contains('.') || !domain.split('.').all(is_label) {
-        return Err(format!("{rule}; `{domain}` is no domain"));
+        return Err(format!("{rule}; `{domain}` is not a domain"));
     }
     Ok(())
 }
 
-/// Checks a word to find the agent by, which becomes a `t` tag.
+/// Validates a topic, which becomes a `t` tag.
 pub(crate) fn check_topic(text: &str) -> Result<(), String> {
-    let rule = "a topic is a word in small letters (NIP-24)";
+    let rule = "a topic must be a lowercase word (NIP-24)";
     let fits = |character: char| !character.is_whitespace() && character != '#';
     if text.is_empty() {
         Err(format!("{rule}; this one is empty"))
@@ -67,7 +67,7 @@ fn check(text: &str, schemes: &[&str], rule: &str) -> Result<(), String> {
         return Err(format!("{rule}; this one has no host"));
     }
     if text.chars().any(|character| character.is_whitespace() || character.is_control()) {
-        return Err(format!("{rule}; this one has a space in it"));
+        return Err(format!("{rule}; this one has a space"));
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `#[agent]`: reads the struct.
+//! `#[agent]`: parses the struct.
 
 mod declaration;
 mod expand;
@@ -11,11 +11,11 @@ use syn::{Attribute, Fields, Ident, Item, ItemStruct, Meta, Path, Token, Type};
 use crate::mistakes::Mistakes;
 use declaration::Declaration;
 
-/// An agent as its author wrote it.
+/// A parsed `#[agent]` struct.
 struct AgentStruct {
     item: ItemStruct,
     declaration: Declaration,
-    /// The types of the fields that are stored by their own serialisation.
+    /// The types of the fields that serde stores as they are.
     state: Vec<Type>,
 }
 
@@ -40,7 +40,7 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> TokenStream {
     quote!(#expanded #mistakes)
 }
 
-/// What to point at in an item that is not a struct.
+/// The tokens at which to report that an item is not a struct.
 fn subject(item: &Item) -> TokenStream {
     match item {
         Item::Enum(item) => item.enum_token.to_token_stream(),
@@ -51,7 +51,7 @@ fn subject(item: &Item) -> TokenStream {
 }
 
 impl AgentStruct {
-    /// Reads the struct, or gives it back when it cannot be an agent.
+    /// Parses the struct, or gives the item back if it cannot be an agent.
     fn parse(
         arguments: TokenStream,
         item: ItemStruct,
@@ -60,30 +60,27 @@ impl AgentStruct {
         let declaration = Declaration::parse(arguments, &item, mistakes);
         let takes_generics = !item.generics.params.is_empty();
         if takes_generics {
-            mistakes.at(
-                &item.generics,
-                "an agent is one plain type: `#[agent]` structs take no generic parameters",
-            );
+            mistakes.at(&item.generics, "an `#[agent]` struct cannot have generic parameters");
         }
         let has_names = !matches!(item.fields, Fields::Unnamed(_));
         if !has_names {
             mistakes.at(
                 &item.fields,
-                "the fields of an agent are stored by their names: write `struct Name { field: Type }`, or `struct Name;`",
+                "the fields of an agent are stored by name: write `struct Name { field: Type }`, or `struct Name;`",
             );
         }
         let is_serialisable = derives(&item.attrs, "Serialize") && derives(&item.attrs, "Deserialize");
         if !is_serialisable {
             mistakes.at(
                 &item.ident,
-                "`#[agent]` structs are the agent's durable state: write `#[derive(Default, Serialize, Deserialize)]` below `#[agent]`",
+                "an `#[agent]` struct is stored by serde: write `#[derive(Default, Serialize, Deserialize)]` below `#[agent]`",
             );
         }
         let state = state(&item);
         let borrowed = state.iter().filter(|ty| matches!(ty, Type::Reference(_)));
         let borrowed: Vec<&Type> = borrowed.collect();
         for ty in &borrowed {
-            mistakes.at(ty, "an agent owns its state, which is read back from storage: write `String` for text, `Vec<T>` for a list");
+            mistakes.at(ty, "an agent must own its state, since it is read back from storage: write `String` for text, `Vec<T>` for a list");
         }
         if takes_generics || !has_names || !is_serialisable || !borrowed.is_empty() {
             return Err(Box::new(item));
@@ -92,7 +89,7 @@ impl AgentStruct {
     }
 }
 
-/// Whether one of the attributes derives this trait.
+/// Whether the attributes derive this trait.
 fn derives(attributes: &[Attribute], name: &str) -> bool {
     let derived = attributes.iter().filter(|attribute| attribute.path().is_ident("derive"));
     let paths = derived.filter_map(|attribute| {
@@ -101,7 +98,7 @@ fn derives(attributes: &[Attribute], name: &str) -> bool {
     paths.flatten().any(|path| path.segments.last().is_some_and(|segment| segment.ident == name))
 }
 
-/// The types of the fields that serde stores as they are, not skipped and not by other means.
+/// The types of the fields that serde stores as they are: neither skipped nor converted.
 fn state(item: &ItemStruct) -> Vec<Type> {
     let converted = |option: &Ident| ["from", "try_from", "into"].iter().any(|name| option == name);
     if serde_options(&item.attrs).iter().any(converted) {
@@ -115,7 +112,7 @@ fn state(item: &ItemStruct) -> Vec<Type> {
     stored.map(|field| field.ty.clone()).collect()
 }
 
-/// The words inside the `#[serde(…)]` attributes.
+/// The option names inside the `#[serde(…)]` attributes.
 fn serde_options(attributes: &[Attribute]) -> Vec<Ident> {
     let lists = attributes.iter().filter_map(|attribute| match &attribute.meta {
         Meta::List(list) if list.path.is_ident("serde") => Some(list.tokens.clone()),

@@ -1,4 +1,4 @@
-//! The arguments of an attribute: `name = value`, and lists as `name("a", "b")`.
+//! Parses the arguments of an attribute: `name = value`, and lists such as `name("a", "b")`.
 
 mod form;
 
@@ -13,21 +13,21 @@ use crate::mistakes::Mistakes;
 use form::Shape;
 pub(crate) use form::{Accepted, Form};
 
-/// The arguments of one attribute, each taken out by the name it was given.
+/// The arguments of one attribute.
 pub(crate) struct Arguments {
     form: &'static Form,
-    given: Vec<Argument>,
-    /// The arguments that were probably meant by the unknown ones; nothing more is said about them.
+    given: Vec<NamedArgument>,
+    /// The accepted arguments that were probably meant by unknown ones, so that they are not reported as missing too.
     misspelt: Vec<&'static str>,
     is_well_formed: bool,
 }
 
-struct Argument {
+struct NamedArgument {
     name: Ident,
-    value: Value,
+    value: ArgumentValue,
 }
 
-enum Value {
+enum ArgumentValue {
     /// `= value`.
     One(Expr),
     /// `("a", "b")`.
@@ -35,14 +35,14 @@ enum Value {
 }
 
 impl Arguments {
-    /// Reads an attribute's arguments. Those that the form does not have, or has already, are mistakes.
+    /// Parses the arguments. Unknown and repeated ones are mistakes.
     pub(crate) fn parse(tokens: TokenStream, form: &'static Form, mistakes: &mut Mistakes) -> Self {
         let mut arguments = Self { form, given: Vec::new(), misspelt: Vec::new(), is_well_formed: true };
         arguments.read(tokens, mistakes);
         arguments
     }
 
-    /// Reads the arguments inside these attributes, as if they were one.
+    /// Parses the arguments of several attributes, as if they were one.
     pub(crate) fn of<'a>(
         attributes: impl IntoIterator<Item = &'a Attribute>,
         form: &'static Form,
@@ -77,7 +77,7 @@ impl Arguments {
         }
     }
 
-    fn add(&mut self, argument: Argument, mistakes: &mut Mistakes) {
+    fn add(&mut self, argument: NamedArgument, mistakes: &mut Mistakes) {
         let name = argument.name.unraw().to_string();
         let Some(accepted) = self.form.accepted(&name) else {
             mistakes.at(&argument.name, self.form.unknown(&name));
@@ -92,45 +92,45 @@ impl Arguments {
         }
     }
 
-    /// Whether this argument was left out, not merely written wrong.
+    /// Whether this argument is missing, rather than misspelt.
     pub(crate) fn lacks(&self, name: &str) -> bool {
         self.is_well_formed && !self.has(name) && !self.misspelt.contains(&name)
     }
 
-    /// Whether this argument was given, be it right or wrong.
+    /// Whether this argument was given, even if it is invalid.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.given.iter().any(|argument| argument.name == name)
     }
 
-    /// The text given for this argument.
+    /// The string given for this argument.
     pub(crate) fn text(&self, name: &str, mistakes: &mut Mistakes) -> Option<LitStr> {
         self.texts(name, mistakes).into_iter().next()
     }
 
-    /// All texts given for this argument: of a list, or of its repetitions.
+    /// All strings given for this argument, from a list or from repetitions.
     pub(crate) fn texts(&self, name: &str, mistakes: &mut Mistakes) -> Vec<LitStr> {
         let mut texts = Vec::new();
         for value in self.values(name) {
             if let Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) = value {
                 texts.push(text.clone());
             } else {
-                mistakes.at(value, format!("`{name}` is text in quotes{}", self.form.example_of(name)));
+                mistakes.at(value, format!("`{name}` must be text in quotes{}", self.form.example_of(name)));
             }
         }
         texts
     }
 
-    /// The whole number given for this argument.
+    /// The integer given for this argument.
     pub(crate) fn number(&self, name: &str, mistakes: &mut Mistakes) -> Option<LitInt> {
         let value = self.value(name)?;
         if let Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) = value {
             return Some(number.clone());
         }
-        mistakes.at(value, format!("`{name}` is a number, written out{}", self.form.example_of(name)));
+        mistakes.at(value, format!("`{name}` must be a literal number{}", self.form.example_of(name)));
         None
     }
 
-    /// What was given for this argument, whatever it is.
+    /// The expression given for this argument.
     pub(crate) fn value(&self, name: &str) -> Option<&Expr> {
         self.values(name).next()
     }
@@ -138,11 +138,11 @@ impl Arguments {
     fn values(&self, name: &str) -> impl Iterator<Item = &Expr> {
         let given = self.given.iter().filter(move |argument| argument.name == name);
         let values = given.flat_map(|argument| match &argument.value {
-            Value::One(value) => std::slice::from_ref(value),
-            Value::List(values) => values.as_slice(),
+            ArgumentValue::One(value) => std::slice::from_ref(value),
+            ArgumentValue::List(values) => values.as_slice(),
         });
         values.map(|mut value| {
-            // A value that a `macro_rules!` macro passed on comes in an invisible group.
+            // A value passed through a `macro_rules!` macro is wrapped in an invisible group.
             while let Expr::Group(group) = value {
                 value = &group.expr;
             }
@@ -151,15 +151,15 @@ impl Arguments {
     }
 }
 
-fn argument(input: ParseStream<'_>, form: &Form) -> syn::Result<Argument> {
-    let written = || format!("arguments are written `name = value`: `{}`", form.example);
+fn argument(input: ParseStream<'_>, form: &Form) -> syn::Result<NamedArgument> {
+    let written = || format!("an argument must be `name = value`: `{}`", form.example);
     let start = input.span();
     let name = input.call(Ident::parse_any).map_err(|_| syn::Error::new(start, written()))?;
     let accepted = form.accepted(&name.unraw().to_string());
     let is_list = accepted.is_some_and(|accepted| accepted.shape == Shape::List);
     if input.peek(Token![=]) && !is_list {
         input.parse::<Token![=]>()?;
-        return Ok(Argument { name, value: Value::One(input.parse()?) });
+        return Ok(NamedArgument { name, value: ArgumentValue::One(input.parse()?) });
     }
     if input.peek(syn::token::Paren) && (is_list || accepted.is_none()) {
         let list;
@@ -167,15 +167,18 @@ fn argument(input: ParseStream<'_>, form: &Form) -> syn::Result<Argument> {
         let values = list.call(Punctuated::<Expr, Token![,]>::parse_terminated)?;
         if is_list && values.is_empty() {
             let message = format!(
-                "`{name}` is an empty list; leave it out or fill it{}",
+                "`{name}` is an empty list; leave it out or add an entry{}",
                 form.example_of(&name.to_string())
             );
             return Err(syn::Error::new(start, message));
         }
-        return Ok(Argument { name, value: Value::List(values.into_iter().collect()) });
+        return Ok(NamedArgument { name, value: ArgumentValue::List(values.into_iter().collect()) });
     }
-    let message =
-        if is_list { format!("`{name}` is a list{}", form.example_of(&name.to_string())) } else { written() };
+    let message = if is_list {
+        format!("`{name}` must be a list{}", form.example_of(&name.to_string()))
+    } else {
+        written()
+    };
     Err(syn::Error::new(start, message))
 }
 
@@ -232,8 +235,8 @@ mod tests {
             "unknown argument `kid` (did you mean `kind`?); `#[job]` takes: kind, timeout, alias, topics",
             "`kind` is given twice",
             "unknown argument `price`; `#[job]` takes: kind, timeout, alias, topics",
-            "`kind` is a number, written out: `kind = 5050`",
-            "`topics` is text in quotes: `topics(\\\"greeting\\\", \\\"manners\\\")`",
+            "`kind` must be a literal number: `kind = 5050`",
+            "`topics` must be text in quotes: `topics(\\\"greeting\\\", \\\"manners\\\")`",
         ] {
             assert!(told.contains(expected), "{expected}: {told}");
         }
@@ -245,12 +248,12 @@ mod tests {
             let mut mistakes = Mistakes::default();
             assert!(!Arguments::parse(tokens, &FORM, &mut mistakes).lacks("kind"));
             let told = told(&mistakes);
-            assert!(told.contains("arguments are written `name = value`: `#[job(kind = 5050)]`"), "{told}");
+            assert!(told.contains("an argument must be `name = value`: `#[job(kind = 5050)]`"), "{told}");
         }
         for (tokens, expected) in [
-            (quote!(topics = "a"), "`topics` is a list: `topics("),
-            (quote!(topics), "`topics` is a list: `topics("),
-            (quote!(topics()), "`topics` is an empty list; leave it out or fill it: `topics("),
+            (quote!(topics = "a"), "`topics` must be a list: `topics("),
+            (quote!(topics), "`topics` must be a list: `topics("),
+            (quote!(topics()), "`topics` is an empty list; leave it out or add an entry: `topics("),
         ] {
             let mut mistakes = Mistakes::default();
             Arguments::parse(tokens, &FORM, &mut mistakes);

@@ -1,12 +1,12 @@
-//! Cron expressions, read by the crate that also computes their times when the agent runs.
+//! Validates cron expressions with the crate that also computes their times at run time.
 
 use chrono::{DateTime, Utc};
 use croner::errors::CronError;
 use croner::parser::{CronParser, Seconds, Year};
 
-/// Checks a cron expression of five fields, and that its time comes at all.
+/// Validates a cron expression of five fields, and that it ever matches.
 pub(crate) fn check(text: &str) -> Result<(), String> {
-    let form = "`cron` is five fields, in UTC: minute, hour, day of the month, month, day of the week, as in \"0 3 * * *\"";
+    let form = "`cron` must have five fields, in UTC: minute, hour, day of the month, month, day of the week, as in \"0 3 * * *\"";
     let fields = text.split_whitespace().count();
     if fields != 5 {
         let hint = match text.trim() {
@@ -23,7 +23,7 @@ pub(crate) fn check(text: &str) -> Result<(), String> {
     let cron = parser.parse(text).map_err(|error| format!("{form}; {}", reason(error)))?;
     match cron.find_next_occurrence(&DateTime::<Utc>::UNIX_EPOCH, false) {
         Ok(_) => Ok(()),
-        Err(_) => Err("the time of this `cron` never comes: there is no such day".to_owned()),
+        Err(_) => Err("this `cron` never matches: there is no such day".to_owned()),
     }
 }
 
@@ -61,7 +61,7 @@ mod tests {
             ("a b c d e", "illegal character 'A' in part 'A'"),
             ("5-3 * * * *", "range out of bounds"),
             ("é * * * *", "illegal character"),
-            ("0 0 30 2 *", "never comes"),
+            ("0 0 30 2 *", "never matches"),
         ] {
             let error = check(text).unwrap_err();
             assert!(error.ends_with(reason) || error.contains(reason), "{text}: {error}");

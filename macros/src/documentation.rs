@@ -1,8 +1,8 @@
-//! Doc comments as plain text.
+//! Reads doc comments as plain text.
 
 use syn::{Attribute, Expr, ExprLit, Lit, Meta};
 
-/// The text of an item's doc comment, without the space that follows `///`; empty when it has none.
+/// The text of an item's doc comment, without the space after `///`; empty if there is none.
 pub(crate) fn text(attributes: &[Attribute]) -> String {
     let lines: Vec<String> = attributes.iter().filter_map(line).collect();
     lines.join("\n").trim().to_owned()

@@ -1,4 +1,4 @@
-//! Durations as text: `500ms`, `60s`, `10m`, `1h`, `7d`.
+//! Parses durations: `500ms`, `60s`, `10m`, `1h`, `7d`.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -9,18 +9,18 @@ use syn::LitStr;
 
 use crate::mistakes::Mistakes;
 
-/// Which durations an argument can have.
+/// The accepted range of a duration argument.
 pub(crate) struct Limits {
     /// The argument's name.
     pub(crate) name: &'static str,
-    /// From the shortest to the longest, in units of the text.
+    /// The shortest and the longest duration, as text.
     pub(crate) range: RangeInclusive<&'static str>,
-    /// Why it cannot be longer, to go on from the rule; or empty.
+    /// Why it cannot be longer, to be appended to the error; or empty.
     pub(crate) reason: &'static str,
 }
 
 impl Limits {
-    /// Reads a duration within the limits; what is something else is a mistake.
+    /// Parses a duration within the range; anything else is a mistake.
     pub(crate) fn read(&self, literal: &LitStr, mistakes: &mut Mistakes) -> Option<Duration> {
         let text = literal.value();
         let Some(duration) = parse(&text) else {
@@ -31,11 +31,11 @@ impl Limits {
         };
         let (name, shortest, longest) = (self.name, self.range.start(), self.range.end());
         if parse(shortest).is_some_and(|shortest| duration < shortest) {
-            mistakes.at(literal, format!("`{name}` is from {shortest} to {longest}"));
+            mistakes.at(literal, format!("`{name}` must be from {shortest} to {longest}"));
             return None;
         }
         if parse(longest).is_some_and(|longest| duration > longest) {
-            mistakes.at(literal, format!("`{name}` is from {shortest} to {longest}{}", self.reason));
+            mistakes.at(literal, format!("`{name}` must be from {shortest} to {longest}{}", self.reason));
             return None;
         }
         Some(duration)
@@ -48,7 +48,7 @@ pub(crate) fn tokens(duration: Duration) -> TokenStream {
     quote!(::core::time::Duration::from_millis(#milliseconds))
 }
 
-/// Reads a whole number followed by its unit; nothing when it is something else.
+/// Parses a whole number followed by a unit.
 fn parse(text: &str) -> Option<Duration> {
     let unit_at = text.find(|character: char| !character.is_ascii_digit())?;
     let (number, unit) = text.split_at_checked(unit_at)?;
@@ -114,6 +114,6 @@ mod tests {
         assert_eq!(limits.read(&parse_quote!("999ms"), &mut mistakes), None);
         assert_eq!(limits.read(&parse_quote!("25h"), &mut mistakes), None);
         let told = mistakes.to_token_stream().to_string();
-        assert!(told.contains("\"`every` is from 1s to 1d\"") && told.contains("1d: because"), "{told}");
+        assert!(told.contains("\"`every` must be from 1s to 1d\"") && told.contains("1d: because"), "{told}");
     }
 }

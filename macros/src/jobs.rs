@@ -1,4 +1,4 @@
-//! `#[jobs]`: reads the impl block and finds its handlers.
+//! `#[jobs]`: parses the impl block and finds its handlers.
 
 mod expand;
 mod handler;
@@ -20,7 +20,7 @@ pub(crate) use mark::{LifecycleHook, Mark};
 use quote::Quote;
 use schedule::Schedule;
 
-/// What is in an impl block, which is kept without the marks of its methods.
+/// A parsed `#[jobs]` block; the marks are removed from its methods.
 struct JobsBlock {
     item: ItemImpl,
     handlers: Vec<JobHandler>,
@@ -34,7 +34,7 @@ struct JobsBlock {
 pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let mut mistakes = Mistakes::default();
     if !arguments.is_empty() {
-        mistakes.at(arguments, "`#[jobs]` takes no arguments; those of a handler stand on its `#[job]`");
+        mistakes.at(arguments, "`#[jobs]` takes no arguments; those of a handler belong in its `#[job]`");
     }
     let expanded = match syn::parse2(item.clone()) {
         Ok(Item::Impl(item)) => match JobsBlock::parse(item, &mut mistakes) {
@@ -55,15 +55,15 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> TokenStream {
     quote!(#expanded #mistakes)
 }
 
-/// Expands a mark that no `#[jobs]` has taken off.
+/// Expands a mark outside a `#[jobs]` block.
 pub(crate) fn expand_stray(mark: Mark, item: &TokenStream) -> TokenStream {
-    let message = format!("`#[{}]` works inside an impl block marked `#[jobs]`", mark.name());
+    let message = format!("`#[{}]` only works inside an impl block marked `#[jobs]`", mark.name());
     let error = syn::Error::new(Span::call_site(), message).to_compile_error();
     quote!(#item #error)
 }
 
 impl JobsBlock {
-    /// Reads the block, or gives it back, without its marks, when it cannot hold handlers.
+    /// Parses the block, or gives it back without its marks if it cannot hold handlers.
     fn parse(mut item: ItemImpl, mistakes: &mut Mistakes) -> Result<Self, Box<ItemImpl>> {
         let is_suitable = is_suitable(&item, mistakes);
         let marks: Vec<_> = item.items.iter_mut().map(take_marks).collect();
@@ -92,7 +92,7 @@ impl JobsBlock {
         handler::note_duplicates(&block.handlers, mistakes);
         schedule::note_duplicates(&block.schedules, mistakes);
         hook::note_duplicates(&block.hooks, &block.migrations, mistakes);
-        // A handler that is wrong itself is not missed as well.
+        // A handler with a mistake is not reported as missing.
         if marks.iter().flatten().filter(|(mark, _)| *mark == Mark::Job).count() == block.handlers.len() {
             quote::note_misfits(&block.quotes, &block.handlers, mistakes);
         }
@@ -115,13 +115,14 @@ fn is_suitable(item: &ItemImpl, mistakes: &mut Mistakes) -> bool {
     let mut is_suitable = true;
     if let Some((_, path, _)) = &item.trait_ {
         let ty = item.self_ty.to_token_stream();
-        mistakes.at(path, format!("`#[jobs]` marks the agent's own impl block: `impl {ty} {{ … }}`"));
+        mistakes
+            .at(path, format!("`#[jobs]` marks an inherent impl block of the agent: `impl {ty} {{ … }}`"));
         is_suitable = false;
     }
     let is_plain = matches!(&*item.self_ty, Type::Path(path)
         if path.qself.is_none() && path.path.segments.iter().all(|segment| segment.arguments.is_none()));
     if !is_plain || !item.generics.params.is_empty() {
-        let message = "an agent is one plain type: a `#[jobs]` block takes no generic parameters";
+        let message = "a `#[jobs]` block cannot have generic parameters";
         mistakes.at(&item.self_ty, message);
         is_suitable = false;
     }
@@ -143,10 +144,10 @@ fn marked_method<'a>(
     for (other, repeated) in more {
         let method = &method.sig.ident;
         let way = match (mark, other) {
-            (Mark::Job, Mark::Job) => "to answer two kinds, write two methods",
-            (Mark::Price, Mark::Price) => "to price two kinds, write two methods",
-            (Mark::Schedule, Mark::Schedule) => "for two timings, write two methods",
-            _ => "a method is for one thing, write another for this",
+            (Mark::Job, Mark::Job) => "write one method for each kind",
+            (Mark::Price, Mark::Price) => "write one method for each kind",
+            (Mark::Schedule, Mark::Schedule) => "write one method for each schedule",
+            _ => "write another method for this",
         };
         mistakes.at(repeated, format!("`{method}` has a `#[{name}]` already; {way}"));
     }

@@ -1,9 +1,10 @@
-//! The attributes and derives of the OpenAgents SDK: [`macro@agent`] for a struct, [`macro@jobs`] for its impl block, [`macro@job`]
-//! and the others for the methods in it, [`macro@JobParams`] for the parameters of jobs, and [`deployment!`] for what is deployed.
+//! The attributes and derives of the OpenAgents SDK: [`macro@agent`] for a struct, [`macro@jobs`] for its impl block,
+//! [`macro@job`] and others for the methods in it, [`macro@JobParams`] for the parameters of jobs, and
+//! [`deployment!`] for deployments.
 //!
-//! Use them through `openagents_sdk::prelude`; what they write names `::openagents_sdk` and nothing else, so a
-//! crate needs no other dependency. Every mistake in an attribute is an error at the token that holds it and says what is
-//! accepted; the item itself is always kept, so that one mistake does not bring others with it.
+//! Use them through `openagents_sdk::prelude`. The generated code refers only to `::openagents_sdk`, so a crate needs
+//! no other dependency. A mistake in an attribute is reported at the token that caused it, together with what is
+//! accepted; the item itself is kept, so that one mistake does not cause further errors.
 
 mod address;
 mod agent;
@@ -21,7 +22,7 @@ mod price;
 use jobs::{LifecycleHook, Mark};
 use proc_macro::TokenStream;
 
-/// Makes a struct an agent: its fields are the durable state, its attribute the declaration.
+/// Makes a struct an agent: its fields are the durable state, the attribute's arguments the declaration.
 ///
 /// ```
 /// use openagents_sdk::prelude::*;
@@ -37,33 +38,33 @@ use proc_macro::TokenStream;
 ///
 /// | argument | type | meaning |
 /// |---|---|---|
-/// | `name` | text, required | the agent's name: 1 to 64 lowercase letters, digits and hyphens; the manifest's name and NIP-89's `d` |
-/// | `about` | text | what the agent does; the struct's doc comment when left out |
-/// | `version` | text | the agent's version; the crate's when left out |
-/// | `picture` | text | the address of a picture of it, `https://…` |
-/// | `nip05` | text | its name as an internet identifier, `name@domain` (NIP-05) |
-/// | `topics("…", …)` | texts | words in small letters to find it by |
-/// | `relays("…", …)` | texts | relays beside its own, `wss://…` or `ws://…`, that it takes requests from and is announced on |
-/// | `requests` | text | whose requests it answers: `"anyone"`, those that name it and those that name nobody, as when left out; `"named"`, only those that name it |
-/// | `concurrency` | number | how many jobs run side by side, 1 to 1,000; 64 when left out |
-/// | `queue` | number | how many jobs wait at most, 1 to 1,000,000; 10,000 when left out |
-/// | `max_age` | text | how old a request may be when it arrives, `"1s"` to `"366d"`; `"24h"` when left out |
-/// | `heartbeat` | text | how often it says that it is alive, `"1m"` to `"1d"`; never when left out |
-/// | `state_version` | number | which form its state has; counted up when a state of the form before needs [`macro@migrate`]; 1 when left out |
+/// | `name` | text, required | the agent's name: 1 to 64 lowercase letters, digits and hyphens; used in the manifest and as the `d` tag of its announcement (NIP-89) |
+/// | `about` | text | what the agent does; default: the struct's doc comment |
+/// | `version` | text | the agent's version; default: the crate's |
+/// | `picture` | text | URL of a picture, `https://…` |
+/// | `nip05` | text | an internet identifier, `name@domain` (NIP-05) |
+/// | `topics("…", …)` | texts | lowercase keywords for the announcement |
+/// | `relays("…", …)` | texts | external relays, `wss://…` or `ws://…`, from which it takes requests and on which it is announced |
+/// | `requests` | text | which requests it answers: `"anyone"` (default), requests that name it and requests that name nobody; `"named"`, only requests that name it |
+/// | `concurrency` | number | how many jobs may run at the same time, 1 to 1,000; default: 64 |
+/// | `queue` | number | how many jobs may wait, 1 to 1,000,000; default: 10,000 |
+/// | `max_age` | text | how old a request may be when it arrives, `"1s"` to `"366d"`; default: `"24h"` |
+/// | `heartbeat` | text | the interval of heartbeat events, `"1m"` to `"1d"`; default: none |
+/// | `state_version` | number | the version of its state's form, to be increased when an earlier state needs [`macro@migrate`]; default: 1 |
 ///
-/// Authors, licence, home page and repository are those of the crate's `Cargo.toml`.
+/// Authors, licence, home page and repository come from the crate's `Cargo.toml`.
 ///
 /// The struct has named fields or none, and no generic parameters. `Serialize` and `Deserialize` are derived *below*
-/// `#[agent]`; `Default`, the state of a new agent, is derived or implemented by hand. Every field must be serialisable
-/// unless it is marked `#[serde(skip)]`. A field that stored state lacks, because a later version of the agent added it,
-/// has its value in `Default`: the struct is read with `#[serde(default)]`.
+/// `#[agent]`; `Default`, the state of a new agent, is derived or implemented by hand. Every field must be
+/// serialisable or marked `#[serde(skip)]`. A field that the stored state lacks, because it was added later, gets its
+/// value from `Default`: the struct is read with `#[serde(default)]`.
 #[proc_macro_attribute]
 pub fn agent(arguments: TokenStream, item: TokenStream) -> TokenStream {
     agent::expand(arguments.into(), item.into()).into()
 }
 
-/// Collects what an agent does: the methods of this impl block that are marked [`macro@job`], [`macro@price`],
-/// [`macro@schedule`], [`macro@on_create`], [`macro@on_wake`], [`macro@on_sleep`], [`macro@on_error`] or [`macro@migrate`].
+/// Collects the methods of this impl block that are marked [`macro@job`], [`macro@price`], [`macro@schedule`],
+/// [`macro@on_create`], [`macro@on_wake`], [`macro@on_sleep`], [`macro@on_error`] or [`macro@migrate`].
 ///
 /// ```
 /// use openagents_sdk::prelude::*;
@@ -83,14 +84,14 @@ pub fn agent(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// # fn main() {}
 /// ```
 ///
-/// It takes no arguments. An agent has one such block, with at least one job or schedule in it; a method has one mark, and
-/// those without stay as they are.
+/// It takes no arguments. An agent has exactly one such block, with at least one job or schedule. A method has at
+/// most one mark; methods without a mark are left alone.
 #[proc_macro_attribute]
 pub fn jobs(arguments: TokenStream, item: TokenStream) -> TokenStream {
     jobs::expand(arguments.into(), item.into()).into()
 }
 
-/// Marks a method of a [`macro@jobs`] block as the handler of a kind of job request.
+/// Marks a method of a [`macro@jobs`] block as the handler of a job kind.
 ///
 /// ```
 /// # use openagents_sdk::prelude::*;
@@ -111,23 +112,24 @@ pub fn jobs(arguments: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// | argument | type | meaning |
 /// |---|---|---|
-/// | `kind` | number, required | the kind of request it answers, 5000 to 5999 (NIP-90); one handler for each kind |
-/// | `name` | text | its name in the manifest; the method's when left out |
-/// | `timeout` | text | how long an attempt may run: `"500ms"`, `"60s"`, `"10m"`, from 100 ms to 10 minutes; 60 s when left out |
-/// | `attempts` | number | how often it is tried when it fails retryably or is interrupted, 1 to 10; 3 when left out |
-/// | `price` | text | what every job costs: `"1000 msat"`, `"21 sat"` or `"free"`, as when left out; see [`macro@price`] for others |
+/// | `kind` | number, required | the job kind, 5000 to 5999 (NIP-90); each kind has one handler |
+/// | `name` | text | its name in the manifest; default: the method's name |
+/// | `timeout` | text | how long an attempt may run: `"500ms"`, `"60s"`, `"10m"`, from 100 ms to 10 minutes; default: 60 s |
+/// | `attempts` | number | the most attempts when it fails with a retryable error or is interrupted, 1 to 10; default: 3 |
+/// | `price` | text | the fixed price of a job: `"1000 msat"`, `"21 sat"` or `"free"` (default); for other prices see [`macro@price`] |
 ///
 /// The method's doc comment tells customers what the job does.
 ///
-/// A handler is an `async fn`. With `&self` it runs beside other such handlers; with `&mut self` it runs alone, and what
-/// it changes is committed together with its outcome. Each argument is taken from the job by its type (`FromJob`), or
-/// from a reference to that type. It returns `JobResult<T>`, where `T` can be an output (`IntoOutput`).
+/// A handler is an `async fn`. With `&self` it runs concurrently with other such handlers; with `&mut self` it runs
+/// alone, and its changes to the state are committed together with its outcome. Each argument is of a type that can
+/// be made from the job (`FromJob`), or a reference to one. It returns `JobResult<T>`, where `T` is an output
+/// (`IntoOutput`).
 #[proc_macro_attribute]
 pub fn job(_arguments: TokenStream, item: TokenStream) -> TokenStream {
     jobs::expand_stray(Mark::Job, &item.into()).into()
 }
 
-/// Marks a method of a [`macro@jobs`] block that says what a request costs, where that depends on the request.
+/// Marks a method of a [`macro@jobs`] block that computes the price of a request.
 ///
 /// ```
 /// # use openagents_sdk::prelude::*;
@@ -149,16 +151,16 @@ pub fn job(_arguments: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// | argument | type | meaning |
 /// |---|---|---|
-/// | `kind` | number, required | the kind of request it is for, which a handler of the same block answers, and has no `price` for |
+/// | `kind` | number, required | the job kind, which must have a handler without `price` in the same block |
 ///
-/// It is not `async`, takes `&self` and `&JobRequest`, and returns `Price` or `JobResult<Price>`: a request that cannot be
-/// served at any price fails with the error's text.
+/// It is not `async`, takes `&self` and `&JobRequest`, and returns `Price` or `JobResult<Price>`. If it returns an
+/// error, the job fails with the error's text.
 #[proc_macro_attribute]
 pub fn price(_arguments: TokenStream, item: TokenStream) -> TokenStream {
     jobs::expand_stray(Mark::Price, &item.into()).into()
 }
 
-/// Marks a method of a [`macro@jobs`] block that runs by the clock.
+/// Marks a method of a [`macro@jobs`] block that runs at an interval or at the times of a cron expression.
 ///
 /// ```
 /// # use openagents_sdk::prelude::*;
@@ -184,13 +186,13 @@ pub fn price(_arguments: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// | argument | type | meaning |
 /// |---|---|---|
-/// | `every` | text | this long after it was due last: `"10m"`, `"1h"`, `"7d"`, from 1 second to 366 days |
-/// | `cron` | text | instead of `every`, five fields in UTC: minute, hour, day of the month, month, day of the week |
-/// | `name` | text | under which its times are kept from one release to the next; the method's when left out |
-/// | `timeout` | text | how long a run may take, from 100 ms to 10 minutes; 60 s when left out |
+/// | `every` | text | the interval: `"10m"`, `"1h"`, `"7d"`, from 1 second to 366 days |
+/// | `cron` | text | instead of `every`: a cron expression of five fields in UTC: minute, hour, day of the month, month, day of the week |
+/// | `name` | text | the name under which its next run is stored, also across releases; default: the method's name |
+/// | `timeout` | text | how long a run may take, from 100 ms to 10 minutes; default: 60 s |
 ///
-/// It is an `async fn` that takes `&self` (runs beside others) or `&mut self` (runs alone, and what it changes is committed
-/// when it succeeds), `AgentContext` or `&AgentContext` if it needs one, and returns `JobResult<()>`.
+/// It is an `async fn` that takes `&self` (runs concurrently with others) or `&mut self` (runs alone, and its changes
+/// are committed if it succeeds), optionally `AgentContext` or `&AgentContext`, and returns `JobResult<()>`.
 #[proc_macro_attribute]
 pub fn schedule(_arguments: TokenStream, item: TokenStream) -> TokenStream {
     jobs::expand_stray(Mark::Schedule, &item.into()).into()
@@ -216,13 +218,15 @@ pub fn schedule(_arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// # fn main() {}
 /// ```
 ///
-/// It takes no arguments. The method is one as [`macro@schedule`] marks, and so are those of the other hooks.
+/// It takes no arguments. The method has the same form as for [`macro@schedule`]; this is true for the other hooks
+/// too.
 #[proc_macro_attribute]
 pub fn on_create(_arguments: TokenStream, item: TokenStream) -> TokenStream {
     jobs::expand_stray(Mark::Hook(LifecycleHook::Create), &item.into()).into()
 }
 
-/// Marks a method of a [`macro@jobs`] block that runs before the first job since the agent slept or its process started.
+/// Marks a method of a [`macro@jobs`] block that runs before the first job after hibernation or a start of the
+/// process.
 ///
 /// ```
 /// # use openagents_sdk::prelude::*;
@@ -242,13 +246,13 @@ pub fn on_create(_arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// # fn main() {}
 /// ```
 ///
-/// It takes no arguments. The method is one as [`macro@schedule`] marks.
+/// It takes no arguments. The method has the same form as for [`macro@schedule`].
 #[proc_macro_attribute]
 pub fn on_wake(_arguments: TokenStream, item: TokenStream) -> TokenStream {
     jobs::expand_stray(Mark::Hook(LifecycleHook::Wake), &item.into()).into()
 }
 
-/// Marks a method of a [`macro@jobs`] block that runs when the agent has had nothing to do for a while.
+/// Marks a method of a [`macro@jobs`] block that runs when the agent has been idle for a while.
 ///
 /// ```
 /// # use openagents_sdk::prelude::*;
@@ -268,7 +272,7 @@ pub fn on_wake(_arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// # fn main() {}
 /// ```
 ///
-/// It takes no arguments. The method is one as [`macro@schedule`] marks.
+/// It takes no arguments. The method has the same form as for [`macro@schedule`].
 #[proc_macro_attribute]
 pub fn on_sleep(_arguments: TokenStream, item: TokenStream) -> TokenStream {
     jobs::expand_stray(Mark::Hook(LifecycleHook::Sleep), &item.into()).into()
@@ -296,13 +300,13 @@ pub fn on_sleep(_arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// # fn main() {}
 /// ```
 ///
-/// It takes no arguments. The method is one as [`macro@schedule`] marks.
+/// It takes no arguments. The method has the same form as for [`macro@schedule`].
 #[proc_macro_attribute]
 pub fn on_error(_arguments: TokenStream, item: TokenStream) -> TokenStream {
     jobs::expand_stray(Mark::Hook(LifecycleHook::Error), &item.into()).into()
 }
 
-/// Marks a function of a [`macro@jobs`] block that turns a state stored by an earlier release into one that this one reads.
+/// Marks a function of a [`macro@jobs`] block that converts a state stored by an earlier release.
 ///
 /// ```
 /// # use openagents_sdk::prelude::*;
@@ -311,7 +315,7 @@ pub fn on_error(_arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// #[agent(name = "greeter", state_version = 2)]
 /// #[derive(Default, Serialize, Deserialize)]
 /// struct Greeter {
-///     greeted: Vec<String>, // version 1 kept one name, as text
+///     greeted: Vec<String>, // in version 1 this was one name, a string
 /// }
 ///
 /// #[jobs]
@@ -329,27 +333,28 @@ pub fn on_error(_arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// # fn main() {}
 /// ```
 ///
-/// It takes no arguments, and is needed only where the `state_version` of the agent's [`macro@agent`] is above 1; fields that
-/// come or go do not need it. The function is not `async`, takes the version of the stored state and that state as JSON, and
-/// returns the state as this version stores it. When it fails, the agent does not start, and the stored state stays as it is.
+/// It takes no arguments, and is only needed if `state_version` in [`macro@agent`] is above 1; adding or removing
+/// fields does not need it. The function is not `async`, takes the version of the stored state and the state as JSON,
+/// and returns the state in the current form. If it fails, the agent does not start, and the stored state remains
+/// unchanged.
 #[proc_macro_attribute]
 pub fn migrate(_arguments: TokenStream, item: TokenStream) -> TokenStream {
     jobs::expand_stray(Mark::Migrate, &item.into()).into()
 }
 
-/// Makes a struct readable from a request's parameters: each field is one.
+/// Makes a struct readable from a request's parameters: each field is a parameter.
 ///
 /// ```
 /// use openagents_sdk::prelude::*;
 ///
 /// #[derive(JobParams)]
 /// struct GenerationParams {
-///     /// The longest answer, in tokens.
+///     /// The longest output, in tokens.
 ///     #[param(default = 512, min = 1, max = 4096)]
 ///     max_tokens: u32,
 ///     #[param(alias = "top-k")]
 ///     top_k: Option<u32>,
-///     /// Words at which the answer ends.
+///     /// Words at which the output ends.
 ///     #[param(name = "stop")]
 ///     stops: Vec<String>,
 ///     model: Model,
@@ -365,41 +370,41 @@ pub fn migrate(_arguments: TokenStream, item: TokenStream) -> TokenStream {
 ///     Ok(format!("{} tokens to answer {prompt}", params.max_tokens))
 /// }
 ///
-/// use openagents_sdk::__private::params_schema;
-/// let schema = params_schema(GenerationParams::DECLARATIONS);
-/// assert_eq!(schema.pointer("/properties/max_tokens/maximum").unwrap(), 4096);
-/// assert_eq!(schema.pointer("/required").unwrap().to_string(), r#"["model"]"#);
+/// # use openagents_sdk::__private::params_schema;
+/// # let schema = params_schema(GenerationParams::DECLARATIONS);
+/// # assert_eq!(schema.pointer("/properties/max_tokens/maximum").unwrap(), 4096);
+/// # assert_eq!(schema.pointer("/required").unwrap().to_string(), r#"["model"]"#);
 /// ```
 ///
 /// | field | reads |
 /// |---|---|
-/// | `T` | the first value; the job fails without one, unless there is a `default` |
-/// | `Option<T>` | the first value, if there is one |
-/// | `Vec<T>` | all values of all its tags, in their order |
+/// | `T` | the first value; without one, the `default`, or the job fails |
+/// | `Option<T>` | the first value, if any |
+/// | `Vec<T>` | all values of all its tags, in order |
 ///
 /// `T` is `String`, `bool`, a number, `PublicKey`, `EventId`, `Timestamp`, an enum with [`macro@ParamChoice`], or any
-/// other `ParamValue`. The field's doc comment tells customers what the parameter does. A value that is not accepted fails
-/// the job, and the customer is told what is; parameters that no field reads are passed over.
+/// other `ParamValue`. The field's doc comment describes the parameter to customers. If a value is invalid, the job
+/// fails, and the customer is told what is accepted; parameters without a field are ignored.
 ///
 /// | `#[param(…)]` | meaning |
 /// |---|---|
-/// | `name = "…"` | its key; the field's name when left out |
-/// | `alias = "…"` | another key it is accepted under; can be repeated |
-/// | `default = 512` | what it is when it is not given: a number, `true` or `false`, or text |
-/// | `min = 1`, `max = 4096` | the least and the most a number may be |
-/// | `choices("…", …)` | the values that a text may have |
+/// | `name = "…"` | the key; default: the field's name |
+/// | `alias = "…"` | another accepted key; can be repeated |
+/// | `default = 512` | the value if none is given: a number, `true` or `false`, or text |
+/// | `min = 1`, `max = 4096` | the smallest and the largest accepted number |
+/// | `choices("…", …)` | the accepted values of a text |
 #[proc_macro_derive(JobParams, attributes(param))]
 pub fn derive_job_params(item: TokenStream) -> TokenStream {
     params::expand(item.into()).into()
 }
 
-/// Makes an enum the type of a parameter: its variants are the values that the parameter may have.
+/// Makes an enum the type of a parameter: its variants are the accepted values.
 ///
 /// ```
-/// use openagents_sdk::__private::ParamValue;
+/// use openagents_sdk::ParamValue;
 /// use openagents_sdk::prelude::*;
 ///
-/// /// In which order profiles come.
+/// /// The order of the profiles.
 /// #[derive(Debug, PartialEq, ParamChoice)]
 /// #[param(rename_all = "camelCase")]
 /// enum Sort {
@@ -414,17 +419,17 @@ pub fn derive_job_params(item: TokenStream) -> TokenStream {
 /// assert_eq!(Sort::from_param("followerCount"), Some(Sort::Followers));
 /// ```
 ///
-/// Variants have no fields. They are written in `kebab-case`; `#[param(rename_all = "…")]` on the enum makes that
-/// `snake_case`, `camelCase`, `lowercase` or `PascalCase`, `#[param(name = "…")]` on a variant anything else, and
-/// `#[param(alias = "…")]` there, which can be repeated, accepts other spellings. The doc comments of the enum and its
-/// variants describe a parameter whose field has none.
+/// Variants have no fields. Their values are written in `kebab-case`; `#[param(rename_all = "…")]` on the enum
+/// changes that to `snake_case`, `camelCase`, `lowercase` or `PascalCase`, and `#[param(name = "…")]` on a variant
+/// sets any other value. `#[param(alias = "…")]` on a variant, which can be repeated, accepts other spellings. The
+/// doc comments of the enum and its variants describe a parameter whose field has no doc comment.
 #[proc_macro_derive(ParamChoice, attributes(param))]
 pub fn derive_param_choice(item: TokenStream) -> TokenStream {
     params::choice::expand(item.into()).into()
 }
 
-/// Deploys an agent: natively it writes a `main` function that serves the agent and its relay; on `wasm32` it exports the Worker (its
-/// `fetch` handler) and the classes `RelayDurableObject` and `AgentDurableObject`.
+/// Deploys an agent. Natively, this generates a `main` function that serves the agent and its relay. On `wasm32`, it
+/// exports the Worker's `fetch` handler and the Durable Object classes `RelayDurableObject` and `AgentDurableObject`.
 ///
 /// ```ignore
 /// openagents_sdk::deployment!(HelloWorld);
@@ -438,12 +443,12 @@ pub fn derive_param_choice(item: TokenStream) -> TokenStream {
 /// }
 /// ```
 ///
-/// With more than an agent, a deployment has named fields:
+/// To set more than the agent, use named fields:
 ///
 /// | field | type | meaning |
 /// |---|---|---|
 /// | `agents` | list of types, required | the agent; one for now |
-/// | `policy` | a `WritePolicy` | decides about each event that a client writes to the relay, on both hosts; what variables and operators refuse does not reach it |
+/// | `policy` | a `WritePolicy` | decides which events clients may write to the relay, on both hosts; events rejected by variables or operators do not reach it |
 ///
 /// ```
 /// use openagents_sdk::prelude::*;
@@ -456,7 +461,7 @@ pub fn derive_param_choice(item: TokenStream) -> TokenStream {
 ///
 /// #[jobs]
 /// impl Greeter {
-///     /// Greets whom it is given.
+///     /// Say hello to the name given as input.
 ///     #[job(kind = 5050)]
 ///     async fn greet(&self, name: Text) -> JobResult<String> {
 ///         Ok(format!("Hello, {name}!"))

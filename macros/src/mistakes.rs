@@ -1,26 +1,26 @@
-//! The mistakes found in one macro call, so that all of them are told at once.
+//! `Mistakes`: collects the errors of one macro call, so that all of them are reported at once.
 
 use std::fmt::Display;
 
 use proc_macro2::TokenStream;
 use quote::ToTokens;
 
-/// Mistakes, each at the user's token that holds it.
+/// Errors, each at the token that caused it.
 #[derive(Default)]
 pub(crate) struct Mistakes(Option<syn::Error>);
 
 impl Mistakes {
-    /// Notes a mistake at these tokens.
+    /// Adds an error at these tokens.
     pub(crate) fn at(&mut self, tokens: impl ToTokens, message: impl Display) {
         self.add(syn::Error::new_spanned(tokens, message));
     }
 
-    /// Whether none was found.
+    /// Whether there are none.
     pub(crate) const fn is_empty(&self) -> bool {
         self.0.is_none()
     }
 
-    /// Notes an error that knows its place.
+    /// Adds an error that has its own span.
     pub(crate) fn add(&mut self, error: syn::Error) {
         match &mut self.0 {
             Some(first) => first.combine(error),
@@ -29,7 +29,7 @@ impl Mistakes {
     }
 }
 
-/// The compiler errors, or nothing.
+/// Expands to compiler errors, if there are any.
 impl ToTokens for Mistakes {
     fn to_tokens(&self, tokens: &mut TokenStream) {
         if let Some(errors) = &self.0 {

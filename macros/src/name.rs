@@ -1,16 +1,16 @@
-//! What agents and jobs may be called.
+//! Validates the names of agents, jobs and schedules.
 
-/// The longest name.
-const LONGEST: usize = 64;
+/// The longest name, in characters.
+const MAX_LENGTH: usize = 64;
 
-/// Checks an agent's name, which becomes NIP-89's `d` and part of addresses.
+/// Validates an agent's name, which becomes NIP-89's `d` tag and part of URLs.
 pub(crate) fn check_agent(name: &str) -> Result<(), String> {
     let fits =
         |character: char| character.is_ascii_lowercase() || character.is_ascii_digit() || character == '-';
     check("an agent's name", name, fits, "lowercase letters, digits and `-`", &kebab_case(name))
 }
 
-/// Checks the name of a job, which tools and HTTP callers use as an identifier, or of a schedule.
+/// Validates the name of a job, which tools and HTTP clients use as an identifier, or of a schedule.
 pub(crate) fn check_method(subject: &str, name: &str) -> Result<(), String> {
     let fits = |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '_');
     check(subject, name, fits, "letters, digits, `-` and `_`", &kebab_case(name).replace('-', "_"))
@@ -23,20 +23,20 @@ fn check(
     accepted: &str,
     suggestion: &str,
 ) -> Result<(), String> {
-    let rule = format!("{subject} is 1 to {LONGEST} {accepted}");
+    let rule = format!("{subject} is 1 to {MAX_LENGTH} {accepted}");
     let length = name.chars().count();
     if name.is_empty() {
         Err(format!("{rule}; this one is empty"))
     } else if !name.chars().all(fits) {
         Err(if suggestion.is_empty() { rule } else { format!("{rule}; write \"{suggestion}\"") })
-    } else if length > LONGEST {
+    } else if length > MAX_LENGTH {
         Err(format!("{rule}; this one has {length}"))
     } else {
         Ok(())
     }
 }
 
-/// `HelloWorld` and `Hello, World!` as `hello-world`: the name that was probably meant.
+/// Converts `HelloWorld` and `Hello, World!` to `hello-world`, to suggest a name.
 pub(crate) fn kebab_case(text: &str) -> String {
     let mut words = String::new();
     let mut after_lowercase = false;

@@ -1,4 +1,4 @@
-//! `#[derive(JobParams)]`: reads a struct whose fields are parameters; and `#[derive(ParamChoice)]` in [`choice`].
+//! `#[derive(JobParams)]`: parses a struct whose fields are parameters. `#[derive(ParamChoice)]` is in [`choice`].
 
 pub(crate) mod choice;
 mod expand;
@@ -14,7 +14,7 @@ use syn::{Data, DeriveInput, Fields, Ident};
 use crate::mistakes::Mistakes;
 use field::Field;
 
-/// A struct of parameters as its author wrote it.
+/// A parsed struct of parameters.
 struct ParamsStruct {
     name: Ident,
     fields: Vec<Field>,
@@ -36,12 +36,12 @@ pub(crate) fn expand(item: TokenStream) -> TokenStream {
 }
 
 impl ParamsStruct {
-    /// Reads the struct; nothing when it cannot be one of parameters.
+    /// Parses the struct; `None` if it cannot be a struct of parameters.
     fn parse(item: &DeriveInput, mistakes: &mut Mistakes) -> Option<Self> {
         let fields = match &item.data {
             Data::Struct(data) => &data.fields,
             Data::Enum(data) => {
-                let message = "`#[derive(JobParams)]` is for structs, whose fields are the parameters; an enum is the type of one: `#[derive(ParamChoice)]`";
+                let message = "`#[derive(JobParams)]` is for structs, whose fields are the parameters; for an enum, write `#[derive(ParamChoice)]`";
                 mistakes.at(data.enum_token, message);
                 return None;
             }
@@ -54,19 +54,15 @@ impl ParamsStruct {
             }
         };
         if !item.generics.params.is_empty() {
-            mistakes.at(
-                &item.generics,
-                "a struct of parameters is one plain type: it takes no generic parameters",
-            );
+            mistakes.at(&item.generics, "a `JobParams` struct cannot have generic parameters");
             return None;
         }
         for attribute in item.attrs.iter().filter(|attribute| attribute.path().is_ident("param")) {
-            mistakes
-                .at(attribute, "`#[param]` stands on a field; there is nothing to say of the struct itself");
+            mistakes.at(attribute, "`#[param]` belongs on a field, not on the struct");
         }
         let Fields::Named(fields) = fields else {
             let message =
-                "the fields of a struct of parameters are their names: write `struct Name { field: Type }`";
+                "the fields of a `JobParams` struct must have names: write `struct Name { field: Type }`";
             match fields {
                 Fields::Unnamed(fields) => mistakes.at(fields, message),
                 _ => mistakes.at(&item.ident, message),
@@ -80,7 +76,7 @@ impl ParamsStruct {
     }
 }
 
-/// Each name and alias leads to one field.
+/// Notes names and aliases that occur twice.
 fn note_duplicates(fields: &[Field], mistakes: &mut Mistakes) {
     let mut taken: BTreeMap<&str, &Ident> = BTreeMap::new();
     for field in fields {
@@ -88,7 +84,7 @@ fn note_duplicates(fields: &[Field], mistakes: &mut Mistakes) {
             if let Some(first) = taken.insert(key, &field.ident) {
                 mistakes.add(syn::Error::new(
                     *at,
-                    format!("the parameter `{key}` is read by the field `{first}` already"),
+                    format!("the field `{first}` already reads the parameter `{key}`"),
                 ));
             }
         }

@@ -1,10 +1,10 @@
-//! Prices as text: `1000 msat`, `21 sat`, `free`.
+//! Parses prices: `1000 msat`, `21 sat`, `free`.
 
 use syn::LitStr;
 
 use crate::mistakes::Mistakes;
 
-/// Reads a price in thousandths of a satoshi; what is something else is a mistake.
+/// Parses a price in msat; anything else is a mistake.
 pub(crate) fn read(literal: &LitStr, mistakes: &mut Mistakes) -> Option<u64> {
     let text = literal.value();
     let price = parse(&text);
@@ -26,7 +26,7 @@ fn parse(text: &str) -> Option<u64> {
         _ => return None,
     };
     let is_plain = number.chars().all(|character| character.is_ascii_digit());
-    // Nothing to pay is written in the word for it.
+    // A price of zero must be written as `free`.
     number.parse::<u64>().ok().filter(|number| is_plain && *number > 0)?.checked_mul(msat)
 }
 

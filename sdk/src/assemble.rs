@@ -1,4 +1,4 @@
-//! Puts a deployment's settings together with what the agent declares: its profile, its engine's options, its HTTP routes.
+//! Combines a deployment's settings with the agent's declaration: its profile, its engine's options, its HTTP routes.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use crate::manifest::AgentManifest;
 use crate::settings::{AgentSettings, Operators};
 
 impl AgentSettings {
-    /// What is said about an agent with this key.
+    /// The profile of an agent with this key.
     pub(crate) fn profile<A: Jobs>(&self, key: PublicKey) -> Profile {
         let mut profile = Profile::of::<A>(key);
         if let Some(url) = &self.relay_url {
@@ -26,13 +26,13 @@ impl AgentSettings {
         profile.serving(&self.relays)
     }
 
-    /// What the engine needs to know of the deployment.
+    /// The options of the job engine.
     pub(crate) fn options(&self, profile: &Profile, wallet: bool) -> Options {
         Options {
             wallet,
             relay_url: self.relay_url.clone(),
             reach: self.reach,
-            // For the shell to say.
+            // The host sets these.
             polled_relays: Vec::new(),
             poll_every: self.poll_every,
             relays: self.relays.clone(),
@@ -47,7 +47,7 @@ pub fn deployment_of<A: Jobs>() -> DeploymentDeclaration {
     DeploymentDeclaration::with_agent(&A::DECLARATION, job_kinds)
 }
 
-/// The routes of the agent. What its operators sign has to name one of these hosts, if there are any.
+/// The HTTP routes of the agent. If `hosts` is not empty, the URL that operators sign must name one of them.
 pub(crate) fn agent_routes<A: Jobs>(
     settings: &AgentSettings,
     operators: Operators,
@@ -57,7 +57,7 @@ pub(crate) fn agent_routes<A: Jobs>(
     let key = keys.public_key();
     let profile = settings.profile::<A>(key);
     let manifest = AgentManifest::of::<A>(&key).at_relays(profile.relays()).signed(keys);
-    // What cannot be written as JSON is found when the agent starts.
+    // A state that cannot be written as JSON is reported when the agent starts.
     let default_state = serde_json::to_string(&A::default()).unwrap_or_default();
     AgentRoutes::new(manifest, profile, RecordAccess::new(key, operators, hosts), default_state)
 }

@@ -1,4 +1,4 @@
-//! What authors write agents with: the agent and its handlers, their arguments, contexts and outputs.
+//! The author API: the agent and its handlers, their arguments, contexts and outputs.
 
 pub(crate) mod agent;
 pub(crate) mod context;

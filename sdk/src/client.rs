@@ -1,7 +1,7 @@
-//! The customer's side of NIP-90: asks agents, follows their jobs, pays them if told to.
+//! The customer's side of NIP-90: send job requests to agents, follow the jobs, and pay for them if allowed to.
 //!
-//! Any program can use it, and so can a handler that leaves a part of its work to another agent: see
-//! [`AgentContext::hire`](crate::AgentContext::hire).
+//! Any program can use it. A handler that delegates work to another agent uses
+//! [`AgentContext::hire`](crate::AgentContext::hire) instead.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -20,7 +20,7 @@
 //!     }
 //! }
 //!
-//! // Or all of that at once:
+//! // Or wait for the result alone:
 //! let mut translation = client.chain(&job, RequestBuilder::new(Kind(5002)).param("language", ["fr"])).await?;
 //! println!("{}", translation.result(Duration::from_secs(60)).await?.content);
 //! # Ok(())
@@ -54,102 +54,103 @@ pub use order::Order;
 
 pub(crate) use connection::Connector;
 
-/// How long the relay may take to accept a request, with reconnecting.
+/// How long it may take until the relay accepts a request, including reconnecting.
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How many updates wait for a customer who does not look; more feedback than that is dropped.
+/// How many unread updates are kept for each job; further feedback is dropped.
 const WAITING_UPDATES: usize = 256;
 
-/// A customer at one relay.
+/// A customer on one relay.
 ///
-/// Clones share one connection. It is made again when it breaks: whatever was said meanwhile is asked for, and a request
-/// that the relay had not accepted is published again, so nothing is lost. It ends with the last clone and the last
-/// [`JobHandle`].
+/// Clones share one connection. When it breaks, the client reconnects, reads the answers that were published
+/// meanwhile, and publishes a request again if the relay had not accepted it; so nothing is lost. The connection is
+/// closed when the last clone and the last [`JobHandle`] are dropped.
 #[derive(Clone)]
 pub struct JobClient {
     keys: Keys,
-    /// Where the relay is, for those who look for the jobs there.
+    /// The relay's address, given as the relay hint in chained requests.
     relay: Option<String>,
     commands: mpsc::UnboundedSender<ClientCommand>,
     payer: Option<Arc<dyn Payer>>,
 }
 
-/// Why a job was not asked for, or has no result.
+/// The error of a request that was not published, or that has no result.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {
     /// The relay cannot be reached.
     #[error("the relay cannot be reached: {0}")]
     Connect(#[from] RelayError),
-    /// The relay does not want the event, and says why.
-    #[error("the relay did not take the event: {0}")]
+    /// The relay rejected the event.
+    #[error("the relay rejected the event: {0}")]
     Refused(String),
-    /// The relay did not say whether it has the event.
-    #[error("the relay did not take the event within {after:?}, with reconnecting")]
+    /// The relay did not acknowledge the event in time. It may have stored it.
+    #[error("the relay did not acknowledge the event within {after:?}, including reconnecting")]
     NotTaken {
-        /// The limit.
+        /// The time limit.
         after: Duration,
     },
-    /// The relay does not want to tell how the job goes.
-    #[error("the relay ended the subscription: {0}")]
+    /// The relay closed the subscription for the job's answers.
+    #[error("the relay closed the subscription: {0}")]
     Closed(String),
-    /// The request is of a kind that no job has.
+    /// The request's kind is not a job request kind (5000 to 5999).
     #[error(transparent)]
     Kind(#[from] NotAJobRequest),
-    /// An encrypted request has to be for one provider: each could read it with its own key only.
+    /// An encrypted request must name exactly one provider, since it is encrypted to that provider's key.
     #[error("an encrypted request must name exactly one provider, found {count}")]
     Providers {
-        /// How many are named.
+        /// The number of providers that the request names.
         count: usize,
     },
     /// The request could not be encrypted.
     #[error("the request could not be encrypted: {0}")]
     Encrypt(#[from] EncryptError),
-    /// Every provider that was named has given up.
+    /// Every provider that the request names has reported an error.
     #[error("the job could not be done: {message}")]
     Failed {
-        /// Who gave up last.
+        /// The provider that reported the last error.
         provider: PublicKey,
-        /// What it says about it.
+        /// Its error message.
         message: String,
     },
-    /// The provider wants to be paid first, and is not, for the reason given.
-    #[error("the provider wants to be paid first: {refusal}")]
+    /// The provider requires payment first, and was not paid.
+    #[error("the provider requires payment first: {refusal}")]
     PaymentRequired {
-        /// How much it asks for, and by which invoice.
+        /// The requested amount and invoice.
         amount: Option<Amount>,
         /// Why it was not paid.
         refusal: PaymentRefusal,
     },
-    /// The payment failed, or it is not known whether it did.
+    /// The payment failed, or its outcome is unknown.
     #[error("the payment failed: {0}")]
     Payment(WalletError),
-    /// There was no result in time.
+    /// No result arrived in time.
     #[error("no result within {after:?}{}", last_error.as_ref().map(|error| format!("; the last error was: {error}")).unwrap_or_default())]
     Timeout {
-        /// The limit.
+        /// The time limit.
         after: Duration,
-        /// The last error that somebody told, if nobody was named who should do the job.
+        /// The last error that a provider reported, if the request named no provider.
         last_error: Option<String>,
     },
-    /// The runtime that kept the connection is no more.
-    #[error("the connection was ended with the runtime it lived in")]
+    /// The runtime on which the connection's task was running has ended.
+    #[error("the runtime of the connection has ended")]
     Stopped,
 }
 
 impl JobClient {
-    /// Connects to a relay, which may be anywhere: also on this machine, or without encryption.
+    /// Connects to a relay at any address, including private addresses and `ws://`.
     ///
-    /// Natively it needs a tokio runtime with I/O and time; on a Worker it lives as long as the event that it was made in.
+    /// Natively, this needs a tokio runtime with I/O and time. On a Worker, the client lasts as long as the event in
+    /// which it was created.
     ///
     /// # Errors
-    /// When there is no connection. Later ones are made again and again, without an error.
+    /// When the first connection fails. Later failures are not errors: the client reconnects until it succeeds.
     pub async fn connect(relay_url: &str, keys: Keys) -> Result<Self, ClientError> {
         let dial = Dial { url: relay_url.to_owned(), reach: Reach::Anywhere };
         Self::through(Arc::new(dial), Some(relay_url.to_owned()), keys).await
     }
 
-    /// Connects by whatever way leads to the relay.
+    /// Connects with a connector.
     pub(crate) async fn through(
         connector: Arc<dyn Connector>,
         relay: Option<String>,
@@ -161,7 +162,7 @@ impl JobClient {
         Ok(Self { keys, relay, commands, payer: None })
     }
 
-    /// Lets jobs be paid for through this wallet, each up to its [limit](Order::pay_up_to). A closure will do:
+    /// Pays for jobs from this wallet, each up to the order's [limit](Order::pay_up_to). The wallet can be a closure:
     ///
     /// ```
     /// # use openagents_sdk::client::JobClient;
@@ -178,17 +179,18 @@ impl JobClient {
         Self { payer: Some(Arc::new(payer)), ..self }
     }
 
-    /// Who asks.
+    /// The customer's public key.
     #[must_use]
     pub fn customer(&self) -> PublicKey {
         self.keys.public_key()
     }
 
-    /// Signs and publishes a request, and returns when the relay has accepted it. Answers are listened for from before that.
+    /// Signs and publishes a job request, and returns when the relay has accepted it. The client subscribes to the
+    /// answers first.
     ///
     /// # Errors
-    /// When the request cannot be made as ordered, or the relay does not accept it; in the latter case, if it is
-    /// [`NotTaken`](ClientError::NotTaken), it may have done so without saying so.
+    /// When the order is invalid or the relay does not accept the request. After [`NotTaken`](ClientError::NotTaken),
+    /// the relay may have stored the request without acknowledging it.
     pub async fn submit(&self, order: impl Into<Order>) -> Result<JobHandle, ClientError> {
         let signed = order.into().sign(&self.keys, clock::now())?;
         let (updates, received) = mpsc::channel(WAITING_UPDATES);
@@ -200,12 +202,12 @@ impl JobClient {
             PaymentGuard::new(self.payer.clone(), signed.limit_msat),
         );
         self.tell(ClientCommand::Follow { progress: Box::new(progress), updates })?;
-        // If this fails, or is dropped, so is the handle, and with it the subscription.
+        // If this fails or is dropped, the handle is dropped too, which closes the subscription.
         self.publish(signed.request.event).await?;
         Ok(handle)
     }
 
-    /// Submits a request that has the output of another job as its input. The provider waits for that output, if it has to
+    /// Submits a request with the output of another job as its input. The provider waits for that output if necessary
     /// (NIP-90, "Job chaining").
     ///
     /// # Errors

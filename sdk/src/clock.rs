@@ -4,7 +4,7 @@
 mod host {
     pub(crate) use tokio::time::sleep;
 
-    /// Lets something go on by itself.
+    /// Runs a task in the background.
     pub(crate) fn spawn(work: impl Future<Output = ()> + Send + 'static) {
         tokio::spawn(work);
     }
@@ -18,7 +18,7 @@ mod host {
         worker::Delay::from(duration).await;
     }
 
-    /// Lets something go on by itself, as long as the event of the runtime that it began in.
+    /// Runs a task in the background, for as long as the Workers event in which it was spawned.
     pub(crate) fn spawn(work: impl Future<Output = ()> + 'static) {
         worker::wasm_bindgen_futures::spawn_local(work);
     }

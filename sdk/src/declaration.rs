@@ -1,4 +1,20 @@
-//! What agents, handlers and schedules declare: constants that the macros write and the engine reads.
+//! What agents, job handlers and schedules declare about themselves: name, limits, price, inputs, parameters.
+//!
+//! The macros generate these constants from attributes and signatures; the engine, the manifest and the announcements
+//! read them. An agent's own are [`Agent::DECLARATION`](crate::Agent::DECLARATION) and, for each handler, in
+//! [`Jobs::HANDLERS`](crate::Jobs::HANDLERS):
+//!
+//! ```
+//! use openagents_sdk::prelude::*;
+//! use openagents_sdk::Agent;
+//!
+//! #[agent(name = "poet", concurrency = 8)]
+//! #[derive(Default, Serialize, Deserialize)]
+//! struct Poet;
+//!
+//! assert_eq!(Poet::DECLARATION.concurrency, 8);
+//! ```
+//! manifest read.
 
 mod agent;
 mod deployment;

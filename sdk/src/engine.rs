@@ -1,12 +1,12 @@
-//! The job engine: what becomes of a request, from its arrival to the last word about it.
+//! The job engine: what happens to a job request from its arrival to its result or error.
 //!
-//! A request is on record before its arrival is confirmed. A run is leased: the lease ends with its outcome, with its
-//! deadline, or with the process. The outcome, what the run changed and the event that tells the customer are one
-//! transaction, and that event stays in the outbox until a relay has it. So a handler may run again after a crash,
-//! but a request has one outcome and one result event.
+//! A request is stored before its arrival is acknowledged. Each run has a lease, which ends with the run's outcome,
+//! at its deadline, or with the process. The outcome, the run's changes and the event for the customer are committed
+//! in one transaction, and the event stays in the outbox until a relay has accepted it. So a handler may run again
+//! after a crash, but a request has one outcome and one result event.
 //!
-//! Handling an input only records it; [`alarm`](Engine::alarm) leases and delivers what is due, and shells are told
-//! by [`next_alarm`](Engine::next_alarm) to call it at once.
+//! Handling an input only stores it. [`alarm`](Engine::alarm) starts and delivers what is due;
+//! [`next_alarm`](Engine::next_alarm) tells the host when to call it, which may be at once.
 
 mod delivery;
 mod inputs;
@@ -66,7 +66,7 @@ const SCHEMA: [&str; 3] = [
     include_str!("engine/schema/agent_3.sql"),
 ];
 
-/// See the [module](self).
+/// The job engine; see the [module](self).
 pub(crate) struct JobEngine<S> {
     sql: S,
     keys: Keys,
@@ -80,29 +80,29 @@ pub(crate) struct JobEngine<S> {
     lifecycle: Lifecycle<S>,
     polls: RelayPolls<S>,
     announcements: Announcements<S>,
-    /// When something is to be announced next.
+    /// When the next announcement is due.
     announce_at: Option<Timestamp>,
     reports: Reports,
-    /// The runs that this process is doing.
+    /// The runs that are in progress in this process.
     running: BTreeMap<RunId, Running>,
-    /// The leases of runs that ended without the database taking their outcome. They run out by themselves.
+    /// Leases whose runs ended without their outcome being stored. They expire at their deadline.
     unrecorded: Vec<Lease>,
-    /// How many jobs are on record and not at their end.
+    /// The number of stored jobs that are not in a final state.
     unfinished: u64,
-    /// Failures that `on_error` has not been told of.
+    /// Failures not yet passed to `on_error`.
     failures: Failures,
-    /// When something about the jobs is due, as of the last input.
+    /// When jobs are next due, as of the last input.
     dues: JobDueTimes,
     alarm: Option<Timestamp>,
-    /// Whether memory holds what a transaction did that was undone.
+    /// Whether a transaction was rolled back after it had changed values in memory.
     is_stale: bool,
 }
 
 impl<S: Sql> JobEngine<S> {
-    /// Opens the agent's database. Runs that an earlier process began and did not end are due again.
+    /// Opens the agent's database. Runs that an earlier process left unfinished are due again.
     ///
     /// # Errors
-    /// When the tables cannot be brought up to date or read.
+    /// When the tables cannot be updated or read.
     pub(crate) fn open(
         sql: S,
         keys: Keys,
@@ -148,12 +148,12 @@ impl<S: Sql> JobEngine<S> {
         Ok(engine)
     }
 
-    /// The state as it was last committed.
+    /// The last committed state.
     pub(crate) fn state(&self) -> StateSnapshot {
         self.state.snapshot()
     }
 
-    /// Whether something is under way that a host must not forget.
+    /// Whether something is in progress that would be lost if the host forgot its memory.
     fn is_busy(&self, now: Timestamp) -> bool {
         !self.running.is_empty()
             || !self.outbox.is_idle()
@@ -162,7 +162,7 @@ impl<S: Sql> JobEngine<S> {
             || self.lifecycle.next_try(now).is_some()
     }
 
-    /// When something is to be done next: a run that may start, a lease that runs out, an event to deliver.
+    /// When the next thing is due: a run that may start, a lease that expires, an event to deliver.
     fn due(&mut self, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
         self.dues = self.jobs.dues(now)?;
         let start = self.next_start(now, self.dues.next_kind);
@@ -183,7 +183,7 @@ impl<S: Sql> JobEngine<S> {
     }
 
     fn act(&mut self, now: Timestamp, effects: &mut Vec<Effect>) -> Result<(), SqlError> {
-        // As of the last input; nothing has happened since but time.
+        // Computed after the last input; since then only time has passed.
         let dues = self.dues;
         if dues.running.is_some_and(|due| due <= now) {
             self.expire(now)?;
@@ -198,7 +198,7 @@ impl<S: Sql> JobEngine<S> {
         self.outbox.take_due(now, effects)
     }
 
-    /// Does something in one transaction: if it is undone, so are its effects and what memory derived from it.
+    /// Runs `work` in one transaction. If that is rolled back, its effects are dropped and memory is reloaded.
     fn commit<T>(
         &mut self,
         effects: &mut Vec<Effect>,
@@ -225,7 +225,7 @@ impl<S: Sql> JobEngine<S> {
         committed
     }
 
-    /// Says what there is to say and begins nothing: for a shell that only waits for its runs to end.
+    /// Publishes what is due without starting runs, for a host that waits for its runs to end.
     #[allow(dead_code, reason = "an alarm of a Durable Object has a time limit, a process has none")]
     pub(crate) fn wind_down(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         let said = self.commit(effects, |engine, effects| {
@@ -235,7 +235,7 @@ impl<S: Sql> JobEngine<S> {
         self.settle(now, said, effects);
     }
 
-    /// Announces what is due, on the agent's own relay and on those outside that it serves.
+    /// Publishes the announcements that are due, on the agent's own relay and on the external relays it serves.
     fn announce(&mut self, now: Timestamp) -> Result<(), SqlError> {
         if self.announce_at.is_none_or(|due| due > now) {
             return Ok(());
@@ -250,7 +250,7 @@ impl<S: Sql> JobEngine<S> {
         Ok(())
     }
 
-    /// Brings memory back to what is on record, after a transaction was undone.
+    /// Reloads values in memory from the database after a rollback.
     fn remember(&mut self) -> Result<(), SqlError> {
         self.keep_running(&self.jobs.leases()?)?;
         self.unfinished = self.jobs.unfinished()?;
@@ -273,9 +273,8 @@ impl<S: Sql> JobEngine<S> {
         match handled.and_then(|()| self.due(now)) {
             Ok(due) => self.alarm = due,
             Err(error) => {
-                effects.push(Effect::Warn(format!(
-                    "the agent's database failed: {error}; it is tried again in 5 s"
-                )));
+                effects
+                    .push(Effect::Warn(format!("the agent's database failed: {error}; trying again in 5 s")));
                 self.alarm = Some(now + Duration::from_secs(5));
             }
         }
@@ -351,7 +350,7 @@ impl<S: Sql> Engine for JobEngine<S> {
         self.alarm
     }
 
-    /// Hosts do not hibernate while something is under way, so nothing is forgotten then.
+    /// Hosts do not hibernate while something is in progress, so in that case nothing is forgotten.
     fn forget(&mut self, now: Timestamp) {
         if self.is_busy(now) {
             return;
@@ -364,9 +363,9 @@ impl<S: Sql> Engine for JobEngine<S> {
     }
 
     fn rolled_back(&mut self) {
-        // What cannot be read now is read before anything else is done.
+        // If it cannot be read now, it is read before anything else happens.
         self.is_stale = self.remember().is_err();
-        // What is due is found out at once.
+        // Recomputes at once what is due.
         self.alarm = Some(Timestamp::EPOCH);
     }
 }

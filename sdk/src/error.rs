@@ -1,16 +1,16 @@
-//! `JobError`: a job failed for good, or is to be retried.
+//! `JobError`: a job failed for good, or should be retried.
 
 use std::borrow::Cow;
 use std::fmt;
 
-/// What a job handler returns: its output, or why there is none.
+/// The result of a job handler: its output, or an error.
 pub type JobResult<T> = Result<T, JobError>;
 
-/// Why a job has no output: for good, or for now.
+/// The error of a job: final or retryable.
 ///
-/// A **final** error ends the job, and its text is sent to the customer. A **retryable** one is tried again, with growing
-/// pauses, as often as the handler's `attempts` allow. Any other error that is passed on with `?` is
-/// retryable, and since nobody wrote it for the customer's eyes, it is logged and the customer only learns that the agent failed.
+/// A **final** error ends the job, and its text is sent to the customer. A **retryable** error leads to another
+/// attempt after a growing pause, up to the handler's `attempts`. Any other error passed on with `?` is retryable.
+/// Its text was not written for customers, so it is only logged, and the customer is told that the agent failed.
 ///
 /// ```
 /// use openagents_sdk::{JobError, JobResult};
@@ -20,7 +20,7 @@ pub type JobResult<T> = Result<T, JobError>;
 /// }
 ///
 /// fn load() -> JobResult<String> {
-///     Ok(std::fs::read_to_string("model.bin")?) // retryable; its text stays here
+///     Ok(std::fs::read_to_string("model.bin")?) // retryable; its text is only logged
 /// }
 /// # assert!(!parse("x").unwrap_err().is_retryable());
 /// # assert!(load().unwrap_err().is_retryable());
@@ -28,56 +28,56 @@ pub type JobResult<T> = Result<T, JobError>;
 #[derive(Debug)]
 pub struct JobError {
     retryable: bool,
-    /// What the customer is told.
+    /// The text for the customer.
     message: Cow<'static, str>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl JobError {
-    /// The job cannot be done. The customer is told `message`.
+    /// A final error: the job cannot be done. `message` is sent to the customer.
     pub fn failed(message: impl Into<Cow<'static, str>>) -> Self {
         Self { retryable: false, message: message.into(), source: None }
     }
 
-    /// The job could not be done now and is worth another attempt. After the last one the customer is told `message`.
+    /// A retryable error: another attempt may succeed. `message` is sent to the customer after the last one.
     pub fn retry(message: impl Into<Cow<'static, str>>) -> Self {
         Self { retryable: true, message: message.into(), source: None }
     }
 
-    /// Adds what caused it, for the log.
+    /// Adds the cause, for the log. It is not sent to the customer.
     #[must_use]
     pub fn caused_by(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
     }
 
-    /// Makes this error end the job.
+    /// Makes this error final, so that the job is not tried again.
     #[must_use]
     pub fn into_final(mut self) -> Self {
         self.retryable = false;
         self
     }
 
-    /// Whether another attempt may help.
+    /// Whether the job is tried again.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         self.retryable
     }
 
-    /// What caused it, if that is an `E`.
+    /// The cause, if it is an `E`.
     #[must_use]
     pub fn cause<E: std::error::Error + 'static>(&self) -> Option<&E> {
         self.source.as_deref()?.downcast_ref()
     }
 
-    /// What the customer is told.
+    /// The text for the customer.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
     }
 }
 
-/// For the log: with what caused it.
+/// For the log: the message and its cause.
 impl fmt::Display for JobError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;
@@ -90,7 +90,7 @@ impl fmt::Display for JobError {
     }
 }
 
-// `JobError` itself is no `std::error::Error`: that is what lets `?` turn any error into one.
+// `JobError` does not implement `std::error::Error`: only so can `?` convert any error into one.
 impl<E: std::error::Error + Send + Sync + 'static> From<E> for JobError {
     fn from(error: E) -> Self {
         Self::retry("the agent failed to do this job").caused_by(error)

@@ -11,32 +11,32 @@ use crate::engine::{Lease, Report, StateQuery, StateReply};
 use crate::error::JobError;
 use crate::send::Shareable;
 
-/// A handler's way out of its run. Each host has one.
+/// What a running handler can do outside its own code. Each host implements it.
 #[cfg_attr(not(target_arch = "wasm32"), async_trait)]
 #[cfg_attr(target_arch = "wasm32", async_trait(?Send))]
 pub(crate) trait HandlerHost: Shareable {
     /// The agent's key.
     fn keys(&self) -> &Keys;
 
-    /// Which addresses the agent may reach out to.
+    /// Whether the agent may connect to private addresses.
     fn reach(&self) -> Reach;
 
-    /// Passes on what a handler says while it works. It may be dropped when more follows soon.
+    /// Passes on a handler's progress or partial output. It may be dropped if another follows soon.
     fn report(&self, lease: Lease, report: Report);
 
-    /// Asks the agent's database, through its engine.
+    /// Queries the agent's database, through its engine.
     async fn query_state(&self, query: StateQuery) -> Result<StateReply, JobError>;
 
-    /// Asks the agent's own relay.
+    /// Reads events from the agent's own relay.
     async fn events(&self, filters: Vec<Filter>) -> Result<Vec<Event>, JobError>;
 
-    /// Makes a request, to an address that the agent may reach out to.
+    /// Makes an HTTP request to an address that the agent may connect to.
     async fn fetch(&self, mut request: FetchRequest) -> Result<Fetched, FetchError> {
         request.limits.reach = self.reach();
         net::fetch(request).await
     }
 
-    /// Asks another relay that the agent may reach, on a connection of its own.
+    /// Reads events from an external relay, on a connection of its own.
     async fn external_events(
         &self,
         relay: &str,
@@ -48,7 +48,7 @@ pub(crate) trait HandlerHost: Shareable {
         found
     }
 
-    /// Connects to a relay that the agent may reach; without an address, to its own.
+    /// Connects to an external relay, or to the agent's own if `relay` is `None`.
     async fn connect(&self, relay: Option<&str>) -> Result<RelayClient, RelayError> {
         match relay {
             Some(url) => RelayClient::connect(url, self.reach()).await,

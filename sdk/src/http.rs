@@ -1,4 +1,4 @@
-//! HTTP: which route a request takes, one file for each handler, the same on both hosts.
+//! HTTP: finds the route of a request, and has one file for each handler; the same on both hosts.
 
 mod agent_routes;
 mod answer;

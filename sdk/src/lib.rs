@@ -41,7 +41,7 @@ pub use author::extract::{Customer, Document, FromInput, FromJob, Inputs, NostrE
 pub use author::job::JobContext;
 pub use author::memory::{Memory, Session};
 pub use author::output::{IntoOutput, Json, Markdown, Tags};
-pub use author::params::{JobParams, Params};
+pub use author::params::{JobParams, ParamValue, Params};
 pub use engine::{JobState, Output, Turn};
 pub use error::{JobError, JobResult};
 pub use nip90::JobRequest;
@@ -55,7 +55,11 @@ pub use openagents_macros::{
 pub use serde;
 pub use serde_json;
 
-/// Everything an agent's source needs, in one `use`.
+/// Everything that an agent usually needs, in one `use`: the macros, the arguments and outputs of handlers, and errors.
+///
+/// ```
+/// use openagents_sdk::prelude::*;
+/// ```
 pub mod prelude {
     pub use crate::{
         AgentContext, Customer, Document, FetchRequest, Inputs, IntoOutput, JobContext, JobError, JobParams,
@@ -67,7 +71,16 @@ pub mod prelude {
     pub use std::time::Duration;
 }
 
-/// The types of the Nostr protocol that handlers meet: events, keys, filters, encryption.
+/// The Nostr protocol: events, keys, filters and encryption.
+///
+/// ```
+/// use openagents_sdk::nostr::{Filter, Keys, Kind, Timestamp, UnsignedEvent};
+///
+/// let keys = Keys::generate()?;
+/// let note = UnsignedEvent::new(Kind(1), "hello").tag(["t", "greeting"]).sign(&keys, Timestamp::from_seconds(1_700_000_000));
+/// assert!(Filter::new().kinds([1]).matches(&note));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub mod nostr {
     pub use openagents_host::nostr::keys::{npub, parse_public_key};
     pub use openagents_host::nostr::{Filter, Signature};
@@ -77,13 +90,37 @@ pub mod nostr {
     };
 }
 
-/// The policy of a deployment's relay: what may be written to it.
+/// The write policy of a deployment's relay: which events clients may write to it.
+///
+/// ```
+/// use openagents_sdk::relay::{Kind, Reason, Submission, WritePolicy};
+///
+/// struct NoReactions;
+///
+/// impl WritePolicy for NoReactions {
+///     fn admit(&self, submission: &Submission<'_>) -> Result<(), Reason> {
+///         if submission.event.kind == Kind::REACTION { Err(Reason::restricted("no reactions here")) } else { Ok(()) }
+///     }
+/// }
+/// ```
+///
+/// It is set with [`deployment! { agents: […], policy: NoReactions }`](crate::deployment).
 pub mod relay {
     pub use openagents_host::Kind;
     pub use openagents_relay::{Filter, Reason, Submission, WritePolicy};
 }
 
-/// The items that the macros' output names. They change without notice.
+/// The traits that the macros require of the types in an agent's code. Compile errors mention them; agents seldom name them.
+pub mod traits {
+    pub use crate::author::agent::StateField;
+    pub use crate::author::context::FromAgent;
+    pub use crate::author::output::HandlerReturn;
+    pub use crate::author::params::ParamNumber;
+    pub use crate::author::return_types::{MigrateReturn, QuoteReturn, RunReturn};
+    pub use crate::send::Shareable;
+}
+
+/// What the generated code of the macros refers to. It may change at any time.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::assemble::deployment_of;
@@ -104,12 +141,12 @@ pub mod __private {
     pub use crate::{JobError, Price};
     pub use {schemars, serde, serde_json};
 
-    /// Fails to compile at the field whose type cannot be kept.
+    /// Fails to compile if a field's type cannot be stored.
     pub const fn assert_state_field<T: StateField>() {}
 
     pub use crate::author::params::read::{Param, param};
 
-    /// What a deployment's relay asks about what clients write. Fails to compile at the value that is none.
+    /// The write policy of a deployment's relay. Fails to compile if the value is not a `WritePolicy`.
     #[must_use]
     pub fn policy<P: openagents_relay::WritePolicy>(
         policy: P,
@@ -117,10 +154,10 @@ pub mod __private {
         std::sync::Arc::new(policy)
     }
 
-    /// Fails to compile at the field whose type is no number.
+    /// Fails to compile if a field's type is not a number.
     pub const fn assert_param_number<T: crate::author::params::ParamNumber>() {}
 
-    /// Whether the text is one of the choices, if there are any.
+    /// Whether the text is one of the choices; true if there are none.
     pub const fn is_choice(choices: &[&str], text: &str) -> bool {
         let mut rest = choices;
         while let [choice, others @ ..] = rest {
@@ -142,7 +179,7 @@ pub mod __private {
         one.is_empty() && other.is_empty()
     }
 
-    /// The one that is there after `#[cfg]`.
+    /// The alternative that remains after `#[cfg]`.
     pub const fn first<T: Copy>(alternatives: &[Option<T>]) -> Option<T> {
         match alternatives {
             [first, ..] => *first,

@@ -1,11 +1,10 @@
-//! What an agent is and can do, as OpenAgents' `AgentManifest` (schema version 1.0): generated from its code, and
-//! signed with its key.
+//! An agent's signed manifest: OpenAgents' `AgentManifest` (schema version 1.0), generated from its code.
 //!
-//! Only what the declarations say goes in, beside the public key and, if given, a [`LightningAddress`]. No type in here
-//! can hold a secret, so a manifest can be shown to anybody.
+//! The manifest holds only what the declarations say, the public key and, if given, a [`LightningAddress`]. None of
+//! its types can hold a secret, so a manifest can be shown to anyone.
 //!
-//! The fields and their JSON are those of OpenAgents' `crates/agents`, so its readers understand them. A job handler is a
-//! *tool* there, whose `input_schema` is the JSON schema of the job's parameters; a *skill* is a word, here the handler's name.
+//! Fields and JSON match OpenAgents' `crates/agents`, so its readers understand them. There, a job handler is a
+//! *tool* whose `input_schema` is the JSON schema of its parameters; a *skill* is a word, here the handler's name.
 
 mod canonical;
 mod capabilities;
@@ -36,122 +35,123 @@ pub use requirements::{
 };
 pub use signed::{ManifestError, SignedManifest};
 
-/// Where the metadata says on which relays the agent is found.
+/// The metadata key for the relays on which the agent is found.
 const RELAYS: &str = "relays";
 
 /// An agent's manifest.
 ///
-/// Served signed: see [`signed`](Self::signed).
+/// It is served with a signature: see [`signed`](Self::signed).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct AgentManifest {
-    /// The version of this form: `1.0`.
+    /// The schema version: `1.0`.
     pub schema_version: String,
     /// The agent's public key, in hex.
     pub id: PublicKey,
-    /// Its name.
+    /// The agent's name.
     pub name: String,
-    /// Its version.
+    /// The agent's version.
     pub version: String,
-    /// What it does.
+    /// What the agent does.
     #[serde(default)]
     pub description: String,
-    /// Who is behind it.
+    /// The author and the agent's public key as npub.
     #[serde(default)]
     pub author: Author,
-    /// Its licence, as an SPDX expression; or empty.
+    /// The licence as an SPDX expression, or empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub license: String,
-    /// Its home page; or empty.
+    /// URL of the home page, or empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub homepage: String,
-    /// Where its source is; or empty.
+    /// URL of the source repository, or empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub repository: String,
-    /// What it can do.
+    /// Tools, job kinds, inputs and outputs.
     #[serde(default)]
     pub capabilities: Capabilities,
-    /// What it needs to run.
+    /// What the agent needs to run.
     #[serde(default)]
     pub requirements: Requirements,
-    /// What its work costs.
+    /// Prices and payment methods.
     #[serde(default)]
     pub economics: Economics,
-    /// Words to find it by.
+    /// Keywords.
     #[serde(default)]
     pub tags: Vec<String>,
-    /// Which field it works in. The declarations do not say.
+    /// The agent's field. Agents of this SDK do not declare one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub category: Option<Category>,
-    /// When it was made, in seconds since the Unix epoch. Left out by default: so the same agent has the same manifest.
+    /// When the manifest was made, in seconds since the Unix epoch. Left out by default, so that the same agent has
+    /// the same manifest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<u64>,
-    /// When it was last changed, in seconds since the Unix epoch.
+    /// When the manifest was last changed, in seconds since the Unix epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub updated_at: Option<u64>,
-    /// Whatever else there is to say.
+    /// Any other data, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, Value>,
 }
 
-/// Who is behind an agent.
+/// The author of an agent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Author {
-    /// The authors named in the crate, without their mail addresses.
+    /// The names of the crate's authors, without their email addresses.
     #[serde(default)]
     pub name: String,
-    /// The agent's own public name.
+    /// The agent's public key as an npub.
     #[serde(default)]
     pub npub: String,
 }
 
-/// Which field an agent works in.
+/// The field in which an agent works.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Category {
-    /// Programs.
+    /// Programming.
     Coding,
-    /// Finding things out.
+    /// Research.
     Research,
-    /// Texts.
+    /// Writing.
     Writing,
     /// Data.
     Data,
     /// Images.
     Image,
-    /// Sound.
+    /// Audio.
     Audio,
-    /// Films.
+    /// Video.
     Video,
-    /// Doing things for people.
+    /// Automation of tasks.
     Automation,
     /// Security.
     Security,
-    /// Money.
+    /// Finance.
     Finance,
-    /// All sorts of things.
+    /// No particular field.
     General,
-    /// Some other field.
+    /// Another field.
     Custom(String),
 }
 
 impl AgentManifest {
-    /// The manifest of an agent that signs with this key.
+    /// The manifest of the agent `A` with this public key.
     #[must_use]
     pub fn of<A: Jobs>(key: &PublicKey) -> Self {
         Self::new(&A::DECLARATION, &Offer::all::<A>(), key)
     }
 
-    /// Says where the agent is paid.
+    /// Sets the Lightning address at which the agent is paid.
     #[must_use]
     pub fn paid_at(mut self, address: LightningAddress) -> Self {
         self.economics.wallet = Some(ManifestWallet::lightning(address));
         self
     }
 
-    /// Says on which relays the agent is found, in place of those that it declares.
+    /// Sets the relays on which the agent is found, in place of the declared ones.
     #[must_use]
     pub fn at_relays<'a>(mut self, relays: impl IntoIterator<Item = &'a str>) -> Self {
         let relays: Vec<&str> = relays.into_iter().collect();
@@ -163,10 +163,10 @@ impl AgentManifest {
         self
     }
 
-    /// The manifest as JSON, unsigned.
+    /// The unsigned manifest as JSON.
     #[must_use]
     pub fn to_json(&self) -> String {
-        // Texts, finite numbers, lists and maps with textual keys always serialise.
+        // Strings, finite numbers, lists and maps with string keys always serialise.
         serde_json::to_string(self).unwrap_or_default()
     }
 
@@ -194,7 +194,7 @@ impl AgentManifest {
     }
 }
 
-/// The names in Cargo's list of authors (`Ada <ada@example.com>:Grace`), without the addresses.
+/// The names in Cargo's list of authors (`Ada <ada@example.com>:Grace`), without email addresses.
 fn author_names(authors: &str) -> String {
     let names = authors.split(':').map(|author| author.split('<').next().unwrap_or_default().trim());
     names.filter(|name| !name.is_empty()).collect::<Vec<_>>().join(", ")

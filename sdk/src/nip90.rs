@@ -1,9 +1,11 @@
-//! NIP-90 on the wire: the only place that knows the positions of its tags.
+//! The NIP-90 events: job requests, results and feedback. No other module knows the positions of their tags.
 //!
-//! A customer's request (kind 5000–5999) is answered with feedback (kind 7000) and one result (request kind + 1000), and
-//! can be cancelled (NIP-09). Reading is lenient, as clients write these events in many ways; writing follows the text.
+//! A job request (kind 5000–5999) is answered with feedback (kind 7000) and one result (request kind + 1000), and can
+//! be cancelled (NIP-09). Reading is lenient, since clients write these events in many ways; writing follows the
+//! specification.
 //!
-//! Nothing is encrypted here: where NIP-90 encrypts, this module says which text is to be encrypted and takes the decrypted one.
+//! This module does no encryption itself. Where NIP-90 encrypts, it returns the plaintext to encrypt and accepts the
+//! decrypted one.
 
 mod amount;
 mod answer;
@@ -28,7 +30,7 @@ pub use sealed::SealedError;
 
 use openagents_host::nostr::Kind;
 
-/// The kind of feedback events.
+/// The kind of job feedback.
 pub const FEEDBACK: Kind = Kind(7000);
 
 /// The kinds of job requests.

@@ -1,4 +1,9 @@
-//! Payments: the wallet an agent is paid through, reading Lightning invoices, and the limit on what a client pays.
+//! Payments: the [`Wallet`] through which an agent is paid, the amount of a Lightning invoice, and the limit on what
+//! a client pays.
+//!
+//! Deployments have no wallet yet: jobs with a price are refused. A test uses a `testing::TestWallet`. A customer
+//! pays through a [`Payer`](crate::client::Payer).
+//! client pays.
 
 pub(crate) mod bolt11;
 pub(crate) mod guard;

@@ -1,8 +1,8 @@
-//! `Price`: an amount in msat.
+//! `Price`: an amount in millisatoshis.
 
 use std::fmt;
 
-/// An amount of money, in thousandths of a satoshi (msat).
+/// The price of a job, in millisatoshis (msat, thousandths of a satoshi).
 ///
 /// ```
 /// use openagents_sdk::Price;
@@ -14,28 +14,28 @@ use std::fmt;
 pub struct Price(u64);
 
 impl Price {
-    /// Nothing to pay.
+    /// Free: zero msat.
     pub const FREE: Self = Self(0);
 
-    /// So many thousandths of a satoshi.
+    /// A price in millisatoshis.
     #[must_use]
     pub const fn msat(msat: u64) -> Self {
         Self(msat)
     }
 
-    /// So many satoshis.
+    /// A price in satoshis.
     #[must_use]
     pub const fn sat(sat: u64) -> Self {
         Self(sat.saturating_mul(1_000))
     }
 
-    /// The amount in thousandths of a satoshi.
+    /// The price in millisatoshis.
     #[must_use]
     pub const fn as_msat(self) -> u64 {
         self.0
     }
 
-    /// Whether there is nothing to pay.
+    /// Whether the price is zero.
     #[must_use]
     pub const fn is_free(self) -> bool {
         self.0 == 0

@@ -4,24 +4,25 @@ use std::collections::BTreeSet;
 
 use openagents_host::net::{Reach, public_url};
 
-/// A relay's address in the one form in which it is kept and compared; nothing when it is none, or may not be reached.
+/// A relay's address in the normalized form in which it is stored and compared; `None` if it is invalid or may not be
+/// reached.
 pub(crate) fn relay_address(url: &str, reach: Reach) -> Option<String> {
     let url = public_url(url.trim(), &["wss", "ws"], reach).ok()?;
     let text = url.as_str();
     if text.len() > MAX_ADDRESS {
         return None;
     }
-    // Only here does the slash mean nothing.
+    // A trailing slash is insignificant only if there is nothing else behind the host.
     let is_bare = url.path() == "/" && url.query().is_none();
     Some(if is_bare { text.trim_end_matches('/') } else { text }.to_owned())
 }
 
-/// The external relays that an agent serves: those of its settings, each once, and not its own.
+/// The external relays that an agent serves: those of its settings, without duplicates and without its own.
 pub(crate) fn served(relays: &[String], own: Option<&str>, reach: Reach) -> Vec<String> {
     let own = own.and_then(|own| relay_address(own, Reach::Anywhere));
     let relays: BTreeSet<String> = relays.iter().filter_map(|relay| relay_address(relay, reach)).collect();
     relays.into_iter().filter(|relay| own.as_ref() != Some(relay)).collect()
 }
 
-/// How long a relay's address may be, in bytes.
+/// The longest relay address, in bytes.
 const MAX_ADDRESS: usize = 2_048;

@@ -1,4 +1,4 @@
-//! External relays: publishing to them, polling them, and finding relay lists and the outputs of other jobs there.
+//! External relays: publishing to them, polling them, and finding relay lists and outputs of other jobs on them.
 
 mod dial;
 mod filters;

@@ -1,4 +1,4 @@
-//! Runs the code of an agent for its engine: handlers, schedules, hooks and price functions.
+//! Runs the agent's code for the engine: handlers, schedules, hooks and price functions.
 
 mod carry_out;
 mod permits;

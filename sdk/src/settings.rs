@@ -1,4 +1,4 @@
-//! The variables of a deployment. They have the same names on both hosts: a Worker's `[vars]` and secrets there, the
+//! The variables of a deployment, with the same names on both hosts: a Worker's `[vars]` and secrets there, the
 //! environment or a `.dev.vars` file natively.
 
 mod agent;

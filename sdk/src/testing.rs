@@ -1,7 +1,7 @@
-//! Tests of agents, without a network and without waiting.
+//! Test kit: tests agents in virtual time, without a network.
 //!
-//! A [`TestAgent`] runs an agent's handlers, schedules and hooks with the engine that runs them in production, beside a relay
-//! and on a database in memory. Time is virtual: it passes only when a test says so, and then at once.
+//! A [`TestAgent`] runs an agent's handlers, schedules and hooks with the same engine as in production, next to a
+//! relay and on a database in memory. Time is virtual: it passes only when a test says so, and without delay.
 //!
 //! ```
 //! use openagents_sdk::prelude::*;
@@ -32,7 +32,7 @@
 //! assert_eq!(agent.state().greeted, 1);
 //! ```
 //!
-//! It is there with the feature `testing`, which belongs among the dev-dependencies:
+//! To use it, enable the feature `testing` in the dev-dependencies:
 //!
 //! ```toml
 //! [dev-dependencies]
@@ -41,24 +41,24 @@
 //!
 //! # Time
 //!
-//! What a test does ([`submit`](TestAgent::submit), [`cancel`](TestAgent::cancel), …) has all consequences that it can have
-//! without time passing: a handler is begun, and goes on until it waits for something. [`settle`](TestAgent::settle) lets
-//! as much time pass as handlers at work need, [`finish`](TestAgent::finish) as much as a job needs with its retries, and
-//! [`advance`](TestAgent::advance) as much as it is told. `tokio::time` is virtual as well; `std::thread::sleep` and the
-//! system's clock are not.
+//! A method such as [`submit`](TestAgent::submit) or [`cancel`](TestAgent::cancel) has all consequences that need no
+//! time: a handler starts, and runs until it waits for something. [`settle`](TestAgent::settle) then lets as much
+//! time pass as the running handlers need, [`finish`](TestAgent::finish) as much as a job needs including its
+//! retries, and [`advance`](TestAgent::advance) a given duration. `tokio::time` is virtual as well;
+//! `std::thread::sleep` and the system clock are not.
 //!
-//! # What is around the agent
+//! # What the agent can reach
 //!
-//! * Its own relay is the real one: what handlers [publish](crate::AgentContext::publish) is there for those that
-//!   [read](crate::AgentContext::events), and a test can add to it ([`publish`](TestAgent::publish)).
-//! * Fetches get what the test [serves](TestAgent::serve).
-//! * A [`TestWallet`] makes invoices, which a test [pays](TestAgent::pay).
-//! * External relays take everything; a test can put something [there](TestAgent::publish_outside). Customers' lists of
-//!   relays (NIP-65) are not followed.
+//! * Its own relay is the real relay engine. It stores what handlers [publish](crate::AgentContext::publish), for
+//!   handlers that [read](crate::AgentContext::events); a test can [publish](TestAgent::publish) there too.
+//! * HTTP requests get what the test [serves](TestAgent::serve).
+//! * A [`TestWallet`] creates invoices, which the test [pays](TestAgent::pay).
+//! * External relays accept every event; a test can [publish](TestAgent::publish_external) there too. Customers'
+//!   relay lists (NIP-65) are ignored.
 //!
-//! Nothing is announced, and there is no network: a handler that opens a connection by itself fails.
+//! The agent is not announced, and there is no network: a handler that opens a connection by itself fails.
 //!
-//! Methods panic, with a message that says why, where what a test asks for cannot be had; so they are for tests only.
+//! Methods panic with an explanation if they cannot do what the test wants, so they are for tests only.
 
 mod agent;
 mod builder;

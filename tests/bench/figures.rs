@@ -1,4 +1,4 @@
-//! What was measured, for people and for programs.
+//! Formats measurements, as a table and as JSON.
 
 use std::time::Duration;
 
@@ -6,13 +6,13 @@ use serde_json::{Value, json};
 
 use crate::memory::Memory;
 
-/// The outcome of one measurement.
+/// The result of one measurement.
 pub(crate) struct Figures {
     pub(crate) what: String,
     pub(crate) count: usize,
     pub(crate) elapsed: Duration,
     pub(crate) latencies: Vec<Duration>,
-    /// The server's, where it was watched.
+    /// The server's memory, if it was measured.
     pub(crate) memory: Option<Memory>,
 }
 
@@ -21,7 +21,7 @@ impl Figures {
         self.count as f64 / self.elapsed.as_secs_f64()
     }
 
-    /// The latency, in milliseconds, that this share of all stayed under.
+    /// The latency in milliseconds below which this share of all lies.
     fn percentile(&self, share: f64) -> f64 {
         let mut sorted = self.latencies.clone();
         sorted.sort_unstable();
@@ -30,7 +30,7 @@ impl Figures {
     }
 }
 
-/// One line for each measurement, as Markdown.
+/// A Markdown table with one line for each measurement.
 pub(crate) fn table(figures: &[Figures]) -> String {
     let mut table = format!(
         "| {:<52} | {:>7} | {:>10} | {:>9} | {:>9} | {:>24} |\n|---|---:|---:|---:|---:|---:|\n",

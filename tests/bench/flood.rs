@@ -1,4 +1,4 @@
-//! How fast an agent works off many jobs at once: published as fast as the relay takes them, answered one by one.
+//! `bench jobs`: the throughput of an agent with many jobs at once.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -12,13 +12,14 @@ use serde_json::{Value, json};
 use crate::figures::Figures;
 use crate::memory::Watched;
 
-/// How many requests are on their way to the relay without its `OK`.
+/// The most requests in flight to the relay.
 const IN_FLIGHT: usize = 128;
 
-/// How long nothing may happen.
+/// How long nothing may happen before the measurement fails.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Publishes `count` requests of this kind and waits for all results. `pids` are the server's, to see its memory.
+/// Publishes `count` requests of this kind and waits for all results. `pids` are the server's processes, for its
+/// memory.
 pub(crate) async fn measure(
     url: &str,
     agent: Option<PublicKey>,
@@ -27,7 +28,7 @@ pub(crate) async fn measure(
     pids: Vec<u32>,
 ) -> Result<Figures, String> {
     let customer = Keys::generate();
-    // Signing is not part of what is measured.
+    // Signing is not measured.
     let requests: Vec<(String, String)> = (0..count)
         .map(|number| {
             let input = format!("{number} {}", "lorem ipsum ".repeat(30));
@@ -45,13 +46,13 @@ pub(crate) async fn measure(
     let elapsed = began.elapsed();
     let latencies =
         received.iter().filter_map(|(id, at)| Some(at.saturating_duration_since(*sent.get(id)?))).collect();
-    // What the last answers left to do is done by then.
+    // By then, work after the last answers is done.
     tokio::time::sleep(Duration::from_secs(1)).await;
     let what = format!("jobs of kind {kind}, all at once");
     Ok(Figures { what, count, elapsed, latencies, memory: Some(memory.stop()) })
 }
 
-/// Publishes all; says when each was sent.
+/// Publishes all requests. Returns when each was sent.
 async fn publish(
     mut client: Client,
     requests: &[(String, String)],
@@ -70,16 +71,16 @@ async fn publish(
         if unanswered == 0 {
             return Ok(sent);
         }
-        let text = client.receive_text_within(PATIENCE).await.ok_or("the relay does not answer any more")?;
+        let text = client.receive_text_within(PATIENCE).await.ok_or("the relay has stopped answering")?;
         let answer: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
         if answer[2] != true {
-            return Err(format!("the relay refused a request: {text}"));
+            return Err(format!("the relay rejected a request: {text}"));
         }
         unanswered -= 1;
     }
 }
 
-/// Waits for all results; says when each request's came.
+/// Waits for all results. Returns when each arrived.
 async fn receive(mut client: Client, count: usize) -> Result<HashMap<String, Instant>, String> {
     let mut received = HashMap::with_capacity(count);
     while received.len() < count {

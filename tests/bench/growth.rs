@@ -1,4 +1,4 @@
-//! What a long past costs: the same measurements on a server that has done more and more jobs before.
+//! `bench growth`: the same measurements on a server with more and more stored jobs.
 
 use std::time::Instant;
 
@@ -7,12 +7,12 @@ use openagents_tests::server::{Host, Server};
 use crate::figures::Figures;
 use crate::{flood, history, jobs};
 
-/// Measures `probe` with so many done jobs on record, for each of these sizes, which must grow.
+/// Measures `probe` with each of these numbers of finished jobs stored; the numbers must grow.
 pub(crate) async fn measure(host: Host, sizes: &[u64], count: usize) -> Result<Vec<Figures>, String> {
     let server = Server::start(host, "probe")?;
     let mut figures = Vec::new();
     let mut written = 0;
-    // The first jobs after a start find cold caches; they also make the objects' databases in workerd.
+    // The first jobs after a start find cold caches; they also create the objects' databases in workerd.
     jobs::measure(&server.url(), 5900, 20).await;
     for size in sizes {
         let started = Instant::now();
@@ -23,10 +23,9 @@ pub(crate) async fn measure(host: Host, sizes: &[u64], count: usize) -> Result<V
             Ok(())
         })?;
         written = *size;
-        eprintln!("{size} jobs on record after {:.0?}", started.elapsed());
+        eprintln!("{size} jobs stored after {:.0?}", started.elapsed());
         jobs::measure(&server.url(), 5900, 20).await;
-        let name =
-            |figures: Figures| Figures { what: format!("{size} on record: {}", figures.what), ..figures };
+        let name = |figures: Figures| Figures { what: format!("{size} stored: {}", figures.what), ..figures };
         figures.push(name(jobs::measure(&server.url(), 5900, 200).await));
         for kind in [5900, 5911] {
             let (url, agent) = (server.url(), Some(server.agent()));

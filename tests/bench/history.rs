@@ -1,4 +1,4 @@
-//! A past for a server: as many jobs as it would have done in months, written straight into its databases.
+//! `bench history`: writes months of finished jobs directly into a server's databases.
 
 use std::path::{Path, PathBuf};
 
@@ -8,10 +8,10 @@ use openagents_tests::jobs::request;
 use rusqlite::{Connection, Transaction, params};
 use serde_json::{Value, json};
 
-/// How many rows one transaction writes.
+/// The number of rows in one transaction.
 const AT_ONCE: u64 = 20_000;
 
-/// Over how many days the past goes back: less than the time after which it is forgotten.
+/// How many days the jobs are spread over: fewer than the time after which they are deleted.
 const DAYS: u64 = 20;
 
 /// The SQLite files in a data folder: two natively, one for each object in Miniflare's.
@@ -28,12 +28,12 @@ pub(crate) fn databases(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Adds `rows` jobs to the past of an agent's database, or what was said about so many jobs to a relay's. The server
-/// must be stopped. Anything else in the file is left as it is.
+/// Adds `rows` finished jobs to an agent's database, or their events to a relay's. The server must be stopped.
+/// Everything else in the file is unchanged.
 pub(crate) fn fill(database: &Path, rows: u64) -> Result<(), String> {
     let failed = |error: rusqlite::Error| format!("{}: {error}", database.display());
     let mut connection = Connection::open(database).map_err(failed)?;
-    // If this is cut off, the file is thrown away.
+    // If this is interrupted, the file is thrown away.
     connection.pragma_update(None, "synchronous", "OFF").map_err(failed)?;
     connection.pragma_update(None, "cache_size", -200_000).map_err(failed)?;
     let write = if has_table(&connection, "job").map_err(failed)? {
@@ -63,11 +63,11 @@ fn has_table(connection: &Connection, name: &str) -> rusqlite::Result<bool> {
     connection.prepare("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?")?.exists([name])
 }
 
-/// What all those jobs looked like: real events, whose ids alone differ from row to row.
+/// The template of all these jobs: real events, whose ids differ from row to row.
 struct Past {
     customers: Vec<Vec<u8>>,
     agent: Vec<u8>,
-    /// The second the past begins.
+    /// The time of the first job, in seconds.
     since: u64,
     request: String,
     processing: String,
@@ -103,7 +103,7 @@ fn as_text(event: &Value) -> String {
     event.to_string()
 }
 
-/// A number that looks like chance, for ids in no order.
+/// A pseudo-random number, for ids in no particular order.
 fn rand_like(row: u64, salt: u64) -> u64 {
     let mut x =
         row.wrapping_add(salt.wrapping_mul(0x9E37_79B9_7F4A_7C15)).wrapping_add(0x9E37_79B9_7F4A_7C15);
@@ -120,7 +120,7 @@ fn bytes<const N: usize>(row: u64, salt: u64) -> [u8; N] {
     bytes
 }
 
-/// A job that was done so many seconds into the past's time.
+/// A finished job, at this offset in seconds.
 fn write_job(transaction: &Transaction<'_>, past: &Past, row: u64, second: u64) -> rusqlite::Result<()> {
     let received = ((past.since + second) * 1_000).cast_signed();
     transaction

@@ -1,4 +1,4 @@
-//! How fast an agent answers: from the request's publication to its result, one job after another.
+//! The latency of jobs: from publishing a request to its result, one job after another.
 
 use std::time::Instant;
 
@@ -8,7 +8,7 @@ use openagents_tests::wire::Client;
 
 use crate::figures::Figures;
 
-/// Asks for `count` jobs of this kind.
+/// Runs `count` jobs of this kind.
 pub(crate) async fn measure(url: &str, kind: u16, count: usize) -> Figures {
     let mut client = Client::connect(url).await;
     let customer = Keys::generate();

@@ -1,15 +1,15 @@
-//! Measures a server from outside: what a relay can do, how fast jobs come out, and what a long past costs.
+//! Measures a server from outside: what a relay can do, how fast jobs are answered, and what many stored jobs cost.
 //!
 //! ```text
 //! alias bench='cargo run --release -p openagents-tests --bin bench --'
-//! bench relay --suite                                             our relay and its peers, side by side
+//! bench relay --suite                                             our relay and others, side by side
 //! bench --url ws://127.0.0.1:4848 --jobs 200                      jobs of hello-world, one after another
 //! bench jobs --url ws://127.0.0.1:4848 --count 10000 --kind 5900 --pid 1234    many jobs at once
-//! bench history --data agent.sqlite --rows 100000                 a past for a stopped server
-//! bench growth --sizes 10,1000,100000 --count 2000                all of it, with the release build of tests/probe
+//! bench history --data agent.sqlite --rows 100000                 finished jobs for a stopped server
+//! bench growth --sizes 10,1000,100000 --count 2000                both, with the release build of tests/probe
 //! ```
 //!
-//! Servers are measured on this machine only. `--json` adds one line of JSON to the table.
+//! Only servers on this machine can be measured. `--json` adds a line of JSON to the table.
 
 mod figures;
 mod flood;
@@ -30,7 +30,7 @@ usage: bench --url ws://127.0.0.1:PORT [--jobs NUMBER] [--json]
        bench history --data FILE_OR_FOLDER --rows NUMBER
        bench growth [--host native|workerd] [--sizes NUMBER,NUMBER…] [--count NUMBER] [--json]";
 
-/// What was asked for on the command line.
+/// The command-line options.
 struct Options {
     url: String,
     jobs: usize,
@@ -77,13 +77,13 @@ impl Options {
                 "--rows" => options.rows = number(&value)?.into(),
                 "--host" => {
                     let host = Host::ALL.into_iter().find(|host| host.name() == value);
-                    options.host = host.ok_or_else(|| format!("--host {value}: there is no such host"))?;
+                    options.host = host.ok_or_else(|| format!("--host {value}: unknown host"))?;
                 }
                 "--sizes" => {
                     let sizes = value.split(',').map(|size| number(size).map(u64::from));
                     options.sizes = sizes.collect::<Result<_, _>>()?;
                 }
-                _ => return Err(format!("{name} is unknown")),
+                _ => return Err(format!("unknown option {name}")),
             }
         }
         Ok(options)
@@ -94,7 +94,7 @@ impl Options {
         if local.iter().any(|start| self.url.starts_with(start)) {
             Ok(&self.url)
         } else {
-            Err("only servers on this machine are measured: --url ws://127.0.0.1:PORT".to_owned())
+            Err("only servers on this machine can be measured: --url ws://127.0.0.1:PORT".to_owned())
         }
     }
 }
@@ -124,7 +124,7 @@ fn run() -> Result<(), String> {
             return Ok(());
         }
         Some("growth") => runtime.block_on(growth::measure(options.host, &options.sizes, options.count))?,
-        Some(other) => return Err(format!("{other} is unknown\n{USAGE}")),
+        Some(other) => return Err(format!("unknown command {other}\n{USAGE}")),
     };
     println!("{}", figures::table(&figures));
     if options.json {

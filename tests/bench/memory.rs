@@ -1,10 +1,10 @@
-//! How much memory a server takes.
+//! The memory of a server.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Resident memory of some processes, in KB, watched from a thread of its own.
+/// Resident memory of some processes, in KB, sampled by a thread of its own.
 pub(crate) struct Watched {
     pids: Vec<u32>,
     before: u64,
@@ -12,7 +12,7 @@ pub(crate) struct Watched {
     over: Arc<AtomicBool>,
 }
 
-/// Resident memory in KB before, at the most, and after.
+/// Resident memory in KB: before, at most, and after.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Memory {
     pub(crate) before: u64,
@@ -43,12 +43,12 @@ impl Watched {
     }
 }
 
-/// The `VmRSS` of all of them together, in KB; 0 where there is no `/proc`.
+/// The sum of their `VmRSS`, in KB; 0 without `/proc`.
 pub(crate) fn resident(pids: &[u32]) -> u64 {
     status(pids, "VmRSS:")
 }
 
-/// The same without the files that they map, whose pages the system can take back.
+/// The same without mapped files, whose pages the system can reclaim.
 pub(crate) fn anonymous(pids: &[u32]) -> u64 {
     status(pids, "RssAnon:")
 }

@@ -1,7 +1,8 @@
-//! `bench relay`: how fast any relay takes events, answers questions and hands events on, and what that costs it.
+//! `bench relay`: how fast a relay accepts events, answers queries and delivers events to subscribers, and what that
+//! costs.
 //!
-//! One thread writes frames that were made beforehand and reads as little as can be, so that the relay has the rest of
-//! the machine. What it needs itself is measured and shown.
+//! One thread writes prepared frames and does as little work as possible, so that the relay has the rest of the
+//! machine. The generator's own cost is measured and shown.
 
 mod batch;
 mod ceiling;
@@ -33,17 +34,17 @@ use options::{Options, USAGE};
 use report::{Better, Figure, Report};
 use suite::Running;
 
-/// The messages for an echo.
+/// The number of messages for an echo.
 const ECHOED: u64 = 12_000;
 
-/// Measures as the command line says, and prints.
+/// Runs the measurements of the command line and prints the results.
 pub(crate) fn run(arguments: impl Iterator<Item = String>) -> Result<(), String> {
     let options = Options::parse(arguments).map_err(|error| format!("{error}\n{USAGE}"))?;
     let Some(options) = options else {
         println!("{USAGE}");
         return Ok(());
     };
-    // What cannot be measured is told before minutes are spent on the rest.
+    // Report invalid options before spending minutes on measurements.
     options.url.iter().chain(&options.echo_url).try_for_each(|url| Target::parse(url).map(drop))?;
     if options.suite {
         suite::check(&options.peers)?;
@@ -93,7 +94,7 @@ pub(crate) fn run(arguments: impl Iterator<Item = String>) -> Result<(), String>
         println!("{}", serde_json::json!({ "machine": machine, "relays": report::json(&reports) }));
     }
     reports.iter().skip(1).flat_map(Report::faults).for_each(|fault| eprintln!("{fault}"));
-    // What is wrong with a peer is a note; what is wrong with the relay that this is about is a failure.
+    // A failing peer is reported as a note; a failure of the relay under test is a failure of the command.
     let faults = reports.first().map(Report::faults).unwrap_or_default();
     if faults.is_empty() { Ok(()) } else { Err(faults.join("\n")) }
 }
@@ -111,7 +112,7 @@ fn started(
     report
 }
 
-/// Measures one relay; what ends that is told in its report.
+/// Measures one relay. An error that ends the measurement is in its report.
 fn relay(
     name: &str,
     url: &str,
@@ -136,7 +137,7 @@ fn relay(
     Report { relay: name.to_owned(), figures: measurement.figures, error: outcome.err() }
 }
 
-/// How near the relay comes to an echo that also verifies.
+/// How close the relay comes to an echo that also verifies.
 fn beside_echo(url: &str, events: &Events, micros: f64, figures: &[Figure]) -> Result<Vec<Figure>, String> {
     let mut more = Vec::new();
     for (depth, key) in [(ONE, "1x1"), (MANY, "8x16")] {

@@ -1,7 +1,7 @@
-//! What an agent and its relay have to do, checked from outside on every host.
+//! Tests of an agent and its relay from outside, on every host.
 //!
-//! `cargo test -p openagents-tests --test scenarios -- native::relay::publish` runs a part;
-//! `OPENAGENTS_TEST_HOSTS=native,workerd` chooses the hosts.
+//! `cargo test -p openagents-tests --test scenarios -- native::relay::publish` runs some of them;
+//! `OPENAGENTS_TEST_HOSTS=native,workerd` selects the hosts.
 
 mod servers;
 
@@ -12,8 +12,8 @@ use openagents_tests::server::Host;
 
 use servers::{Scenario, SharedServers};
 
-/// Declares the modules of each folder and builds `scenarios()` from their lists. `cargo fmt` cannot see through it:
-/// `tests/run format` checks these files by name.
+/// Declares the modules of each folder and builds `scenarios()` from their lists. `cargo fmt` cannot see these files;
+/// `tests/run format` formats them by name.
 macro_rules! scenarios_in {
     ($($folder:ident { $($module:ident),* $(,)? })*) => {
         $(mod $folder {
@@ -26,7 +26,7 @@ macro_rules! scenarios_in {
     };
 }
 
-// Slow ones first, so that no thread is left alone with one at the end.
+// Slow ones first, so that the end of the run is not one slow scenario alone.
 scenarios_in! {
     agent {
         crash,
@@ -97,7 +97,7 @@ fn chosen_hosts() -> Result<Vec<Host>, String> {
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
-    // Scenarios wait far more than they compute.
+    // Scenarios mostly wait.
     arguments.test_threads.get_or_insert(4);
     let hosts = match chosen_hosts() {
         Ok(hosts) => hosts,

@@ -1,4 +1,4 @@
-//! The servers that scenarios run against, shared or their own, and the report of a scenario that fails.
+//! The servers for scenarios, shared or of their own, and the report of a failing scenario.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -16,12 +16,12 @@ use openagents_tests::wire::Client;
 /// The deployments under test, each a binary crate of this workspace.
 const DEPLOYMENTS: [&str; 3] = ["hello-world", "probe", "clock"];
 
-/// No scenario takes longer.
+/// The longest time that a scenario may take.
 const LIMIT: Duration = Duration::from_secs(240);
 
 type Run = for<'servers> fn(&'servers Servers) -> Pin<Box<dyn Future<Output = ()> + 'servers>>;
 
-/// One thing that has to hold, written once for all hosts.
+/// A test, written once for all hosts.
 #[derive(Clone, Copy)]
 pub(crate) struct Scenario {
     pub(crate) module: &'static str,
@@ -38,7 +38,7 @@ impl Scenario {
     }
 }
 
-/// Makes a module's `list()` out of its functions; `on [hosts]` in front limits the next ones.
+/// Makes a module's `list()` from its functions; `on [hosts]` limits the following ones to these hosts.
 macro_rules! scenarios {
     ($(on $hosts:expr => { $($function:ident),* $(,)? })*) => {
         /// The scenarios of this module.
@@ -59,7 +59,7 @@ pub(crate) use scenarios;
 
 type Shared = HashMap<(Host, &'static str), Result<Arc<Server>, String>>;
 
-/// All servers that scenarios share, started when the first one asks.
+/// The shared servers, started on first use.
 #[derive(Clone, Default)]
 pub(crate) struct SharedServers {
     shared: Arc<Mutex<Shared>>,
@@ -71,7 +71,7 @@ impl SharedServers {
         Self::default()
     }
 
-    /// Runs one scenario; a failure comes with where it happened and what its servers said.
+    /// Runs one scenario. A failure is reported with its location and the output of its servers.
     pub(crate) fn run(&self, host: Host, scenario: &Scenario) -> Result<(), String> {
         let servers = Servers { host, shared_servers: self.clone(), logs: Mutex::default() };
         let runtime =
@@ -108,7 +108,7 @@ impl SharedServers {
     }
 }
 
-/// What a scenario starts and reaches servers with, on one host.
+/// Starts and provides servers for a scenario, on one host.
 pub(crate) struct Servers {
     host: Host,
     shared_servers: SharedServers,
@@ -120,22 +120,22 @@ impl Servers {
         self.host
     }
 
-    /// The `hello-world` server that scenarios share: fresh keys keep them out of each other's way.
+    /// The shared `hello-world` server; scenarios use fresh keys to stay independent.
     pub(crate) fn hello_world(&self) -> Arc<Server> {
         self.shared("hello-world")
     }
 
-    /// The `probe` server that scenarios share.
+    /// The shared `probe` server.
     pub(crate) fn probe(&self) -> Arc<Server> {
         self.shared("probe")
     }
 
-    /// The `clock` server that scenarios share.
+    /// The shared `clock` server.
     pub(crate) fn clock(&self) -> Arc<Server> {
         self.shared("clock")
     }
 
-    /// The server of an example that scenarios share.
+    /// The shared server of an example.
     pub(crate) fn example(&self, deployment: &'static str) -> Arc<Server> {
         self.shared(deployment)
     }
@@ -152,12 +152,12 @@ impl Servers {
         self.watched(Server::start(self.host, deployment))
     }
 
-    /// A server of this scenario's own, with variables.
+    /// A server for this scenario only, with variables.
     pub(crate) fn own_with(&self, deployment: &'static str, variables: &[(&'static str, String)]) -> Server {
         self.watched(Server::start_with(self.host, deployment, variables))
     }
 
-    /// A server that was given no key.
+    /// A server without a given key.
     pub(crate) fn own_without_key(&self, deployment: &'static str) -> Server {
         self.watched(Server::start_without_key(self.host, deployment))
     }
@@ -178,17 +178,17 @@ thread_local! {
     static LAST_PANIC: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-/// A scenario runs on one thread, so its panic is kept there until the scenario is reported.
+/// A scenario runs on one thread, so its panic is stored there until it is reported.
 pub(crate) fn report_panics_to_their_scenario() {
     std::panic::set_hook(Box::new(|panic| LAST_PANIC.set(panic.to_string())));
 }
 
-/// Builds the binaries and Workers under test, unless `OPENAGENTS_TEST_BUILT` says that they are.
+/// Builds the binaries and Workers under test, unless `OPENAGENTS_TEST_BUILT` says that they are built.
 pub(crate) fn build_what_is_missing(hosts: &[Host]) -> Result<(), String> {
     if std::env::var_os("OPENAGENTS_TEST_BUILT").is_some() {
         return Ok(());
     }
-    // Natively in any case: the try-it client is in the binary.
+    // The native binaries are always needed: they contain the client.
     let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     build.arg("build").current_dir(repository());
     build.args(DEPLOYMENTS.iter().flat_map(|deployment| ["-p", deployment]));

@@ -1,4 +1,4 @@
-//! A crate's modules, read from source: what each declares, imports and refers to. Test code is left out.
+//! Parses a crate's modules from source: what each declares, imports and refers to. Test code is left out.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use syn::spanned::Spanned as _;
 use syn::visit::{self, Visit};
 use syn::{Attribute, Item, ItemMod, ItemUse, UseTree};
 
-/// No path in a crate has more names, even with re-exports followed.
+/// The longest path in a crate, even with re-exports followed.
 const MAX_PATH: usize = 16;
 
 /// The modules of one crate, the root first.
@@ -21,7 +21,7 @@ pub(crate) struct Crate {
 /// One module, in a file of its own or inline.
 #[derive(Default)]
 pub(crate) struct Module {
-    /// The names from the root's child down; empty for the root.
+    /// The path from the root's child down; empty for the root.
     pub(crate) path: Vec<String>,
     pub(crate) file: PathBuf,
     /// Structs, enums, unions, traits and type aliases at module level.
@@ -30,11 +30,11 @@ pub(crate) struct Module {
     pub(crate) functions: Vec<Declared>,
     /// Constants and statics, those of types and traits too.
     pub(crate) constants: Vec<Declared>,
-    /// Its own name, where it begins; `crate` for the root.
+    /// Its own name and where it is declared; `crate` for the root.
     pub(crate) declared: Declared,
     pub(crate) references: Vec<Reference>,
     items: BTreeSet<String>,
-    /// Paths by the name under which a `use` item brings them in; several where `cfg` decides.
+    /// Paths by the name under which a `use` item imports them; several if `cfg` decides.
     imports: BTreeMap<String, Vec<Vec<String>>>,
     glob_imports: Vec<Vec<String>>,
 }
@@ -52,14 +52,14 @@ impl Declared {
     }
 }
 
-/// A path into the crate, as written.
+/// A path within the crate, as written.
 pub(crate) struct Reference {
     pub(crate) path: Vec<String>,
     pub(crate) line: usize,
 }
 
 impl Crate {
-    /// Reads `<folder>/src/lib.rs` and every module below it.
+    /// Parses `<folder>/src/lib.rs` and every module below it.
     pub(crate) fn read(repository: &Path, folder: &str) -> Self {
         let source = Path::new(folder).join("src");
         Self::parse(folder, &source, &|file| std::fs::read_to_string(repository.join(file)).ok())
@@ -77,8 +77,8 @@ impl Crate {
         Self { name: name.to_owned(), modules: parser.modules, by_path }
     }
 
-    /// The modules that a path written in module `from` leads through and to, re-exports followed. Empty for paths that
-    /// leave the crate.
+    /// The modules that a path in module `from` passes through and ends at, with re-exports followed. Empty for paths
+    /// that leave the crate.
     pub(crate) fn targets(&self, from: usize, path: &[String]) -> BTreeSet<usize> {
         let mut found = BTreeSet::new();
         self.follow(from, path, &mut found, &mut HashSet::new());
@@ -92,7 +92,7 @@ impl Crate {
         found: &mut BTreeSet<usize>,
         seen: &mut HashSet<(usize, Vec<String>)>,
     ) {
-        // The limit ends `use x::x`, where the crate `x` and the imported `x` have one name.
+        // The limit ends `use x::x`, where the crate `x` and the imported `x` have the same name.
         if path.len() > MAX_PATH || !seen.insert((from, path.to_vec())) {
             return;
         }
@@ -121,7 +121,7 @@ impl Crate {
         found.insert(at);
     }
 
-    /// The module at which a path begins, and what is left of the path.
+    /// The module at which a path starts, and the rest of the path.
     fn start<'path>(&self, from: usize, path: &'path [String]) -> Option<(usize, &'path [String])> {
         let (first, behind) = path.split_first()?;
         match first.as_str() {
@@ -264,7 +264,7 @@ impl Module {
     }
 }
 
-/// Collects what an item refers to, and the functions inside of it.
+/// Collects the paths in an item, and the functions declared inside.
 struct ItemVisitor<'module> {
     module: &'module mut Module,
 }
@@ -317,7 +317,7 @@ impl ItemVisitor<'_> {
         }
     }
 
-    /// `{a::B, c}` behind a path in a macro.
+    /// `{a::B, c}` after a path in a macro.
     fn use_group(&mut self, prefix: &[String], group: TokenStream, line: usize) {
         let Ok(tree) = syn::parse2::<UseTree>(quote_group(group)) else { return };
         let mut leaves = Vec::new();
@@ -421,7 +421,7 @@ impl<'ast> Visit<'ast> for ItemVisitor<'_> {
     }
 
     fn visit_attribute(&mut self, attribute: &'ast Attribute) {
-        // Documentation may name anything.
+        // Doc comments may refer to anything.
         if !attribute.path().is_ident("doc")
             && let syn::Meta::List(list) = &attribute.meta
         {
@@ -432,7 +432,7 @@ impl<'ast> Visit<'ast> for ItemVisitor<'_> {
 }
 
 impl ItemVisitor<'_> {
-    /// Paths that an attribute has as strings: `#[serde(with = "crate::…")]`.
+    /// Paths in string arguments of attributes: `#[serde(with = "crate::…")]`.
     fn quoted_paths(&mut self, tokens: TokenStream) {
         for tree in tokens {
             match tree {
@@ -454,7 +454,7 @@ fn quote_group(group: TokenStream) -> TokenStream {
     TokenTree::from(proc_macro2::Group::new(proc_macro2::Delimiter::Brace, group)).into()
 }
 
-/// One imported path; without a name where it ends in `*`.
+/// One imported path; without a name if it ends in `*`.
 struct UseLeaf {
     path: Vec<String>,
     name: Option<String>,
@@ -490,7 +490,7 @@ fn use_leaves(tree: &UseTree, prefix: &mut Vec<String>, leaves: &mut Vec<UseLeaf
     }
 }
 
-/// Whether the attributes keep an item to tests: `#[test]`, or a `cfg` that cannot hold without `test`.
+/// Whether attributes restrict an item to tests: `#[test]`, or a `cfg` that cannot be true without `test`.
 fn is_test(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| {
         let path = attribute.path();

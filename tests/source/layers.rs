@@ -1,6 +1,6 @@
 //! No import cycles between sibling modules, at a crate's top level or in any folder.
 //!
-//! A parent and its child may import each other. An import counts for the siblings that the two modules are in, and
+//! A parent and its child may import each other. An import counts for the two siblings that contain the modules, and
 //! re-exports are followed.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -30,11 +30,11 @@ fn siblings_form_no_import_cycle() {
     assert!(complaints.is_empty(), "\n{complaints}");
 }
 
-/// Siblings that import each other in a circle.
+/// A cycle of siblings that import each other.
 struct Cycle {
     /// The parent, as `crate` or `crate::module`.
     folder: String,
-    /// How many siblings reach each other: those of this cycle and of all that overlap with it.
+    /// The number of siblings that reach each other: those of this cycle and of all cycles that overlap with it.
     modules: usize,
     arrows: Vec<Arrow>,
 }
@@ -42,7 +42,7 @@ struct Cycle {
 struct Arrow {
     from: String,
     to: String,
-    /// `file:line: path` of one import.
+    /// One import, as `file:line: path`.
     example: String,
 }
 
@@ -63,7 +63,7 @@ impl std::fmt::Display for Cycle {
 /// By sibling, the siblings that it imports, each with one example.
 type Graph = BTreeMap<String, BTreeMap<String, String>>;
 
-/// The shortest cycle of each set of siblings that reach each other.
+/// The shortest cycle in each set of siblings that reach each other.
 fn cycles(source: &Crate) -> Vec<Cycle> {
     let mut folders: BTreeMap<Vec<String>, Graph> = BTreeMap::new();
     for (index, module) in source.modules.iter().enumerate() {
@@ -118,7 +118,7 @@ fn connected(graph: &Graph) -> BTreeSet<BTreeSet<String>> {
         .collect()
 }
 
-/// The shortest path of at least one arrow.
+/// The shortest path with at least one edge.
 fn shortest_path(graph: &Graph, from: &str, to: &str) -> Option<Vec<String>> {
     let mut came_from: BTreeMap<&str, &str> = BTreeMap::new();
     let mut next = VecDeque::from([from]);

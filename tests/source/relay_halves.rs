@@ -1,10 +1,10 @@
-//! The two halves of the relay engine know nothing of each other, so that each can run in an object of its own.
+//! The two halves of the relay engine do not refer to each other, so that each can run in an object of its own.
 
 use std::fmt::Write as _;
 
 use crate::repository::crates;
 
-/// A half of the engine, and the modules of the relay that it must not refer to.
+/// A half of the engine, and the modules that it must not refer to.
 const HALVES: [(&str, &[&str]); 2] = [
     ("engine::session_engine", &["store", "engine::shard_engine"]),
     ("engine::shard_engine", &["session", "subscriptions", "engine::session_engine"]),

@@ -1,4 +1,4 @@
-//! The repository under test: its crates and tracked files.
+//! The repository under test: its crates and its tracked files.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,7 +9,7 @@ use crate::crate_source::Crate;
 /// The crates whose layers and names are tested, by folder.
 const CRATES: [&str; 5] = ["host", "relay", "macros", "sdk", "blossom"];
 
-/// Those of the crates that exist, read once for all tests.
+/// The existing ones among these crates, parsed once for all tests.
 pub(crate) fn crates() -> &'static [Crate] {
     static READ: LazyLock<Vec<Crate>> = LazyLock::new(|| {
         CRATES
@@ -25,7 +25,7 @@ pub(crate) fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Every existing file that git tracks, by its path from the root.
+/// Every existing file that git tracks, as a path from the root.
 pub(crate) fn tracked_files() -> Vec<String> {
     let listed = Command::new("git").args(["ls-files", "-z"]).current_dir(repository()).output();
     let listed = listed.unwrap_or_else(|error| panic!("git cannot be run: {error}"));

@@ -1,4 +1,4 @@
-//! Entries at the root of the repository, first lines of files, and their lengths.
+//! Tests the entries at the root of the repository, and the first lines and lengths of files.
 
 use std::collections::BTreeSet;
 
@@ -25,7 +25,7 @@ const AT_THE_ROOT: &[&str] = &[
     "tests",
 ];
 
-/// What may be added to it.
+/// Entries that may be added.
 const PLANNED: &[&str] = &["blossom", "template"];
 
 /// Source files that do not start with their subject yet. This list may only shrink.
@@ -34,7 +34,7 @@ const STILL_WITHOUT_SUBJECT: &[&str] = &[];
 /// A longer file should be split by subject.
 const MAX_LINES: usize = 600;
 
-/// Files that are longer, and why.
+/// Files that may be longer, and why.
 const MAY_BE_LONGER: &[(&str, &str)] = &[];
 
 #[test]

@@ -12,14 +12,14 @@ use tokio::time::timeout;
 
 use crate::events::{as_json, event_at, now};
 
-/// An answer, read whole.
+/// A response, read completely.
 #[derive(Debug, Clone)]
 pub struct Response {
     /// The status code.
     pub status: u16,
-    /// The headers, names in lower case.
+    /// The headers, with lower-case names.
     pub headers: Vec<(String, String)>,
-    /// The body after any chunking is undone.
+    /// The body, without chunking.
     pub body: Vec<u8>,
 }
 
@@ -49,10 +49,10 @@ pub fn authorization_of_body(author: &Keys, method: &str, url: &str, body: &str)
     format!("Nostr {}", Base64::encode_string(as_json(&event).to_string().as_bytes()))
 }
 
-/// Asks `method path` of the server at `address` (`127.0.0.1:port`), with nothing in the request.
+/// Sends `method path` to the server at `address` (`127.0.0.1:port`), without a body.
 ///
 /// # Errors
-/// When nobody listens, the answer takes over ten seconds, or is not HTTP.
+/// When nothing is listening, the response takes over ten seconds, or it is not HTTP.
 pub async fn request(
     address: &str,
     method: &str,
@@ -62,10 +62,10 @@ pub async fn request(
     request_with_body(address, method, path, headers, "").await
 }
 
-/// Asks `method path` of the server at `address` (`127.0.0.1:port`).
+/// Sends `method path` to the server at `address` (`127.0.0.1:port`).
 ///
 /// # Errors
-/// When nobody listens, the answer takes over ten seconds, or is not HTTP.
+/// When nothing is listening, the response takes over ten seconds, or it is not HTTP.
 pub async fn request_with_body(
     address: &str,
     method: &str,
@@ -94,7 +94,7 @@ pub async fn request_with_body(
         .map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))?
 }
 
-/// Reads until the peer closes, or, where it switched protocols and so never will, until the headers end.
+/// Reads until the server closes the connection or, if it switched protocols, until the headers end.
 async fn read_answer(stream: &mut TcpStream, answer: &mut Vec<u8>) -> std::io::Result<()> {
     loop {
         if stream.read_buf(answer).await? == 0 {

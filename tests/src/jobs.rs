@@ -1,4 +1,4 @@
-//! Jobs as a customer sees them (NIP-90): a request goes out, feedback and a result come back.
+//! Jobs from the customer's side (NIP-90): sends a request, collects feedback and result.
 
 use std::time::Duration;
 
@@ -26,17 +26,17 @@ pub fn request(
     event(customer, kind, &tags, "")
 }
 
-/// Everything an agent said about one request.
+/// All answers of an agent to one request.
 #[derive(Debug, Default, Clone)]
 pub struct Conversation {
-    /// Kind 7000, in the order of arrival.
+    /// Feedback (kind 7000), in order of arrival.
     pub feedback: Vec<Event>,
-    /// Kind 6000–6999, in the order of arrival; more than one is always wrong.
+    /// Results (kinds 6000–6999), in order of arrival; more than one is always wrong.
     pub results: Vec<Event>,
 }
 
 impl Conversation {
-    /// The `status` values in the order of arrival.
+    /// The `status` values in order of arrival.
     pub fn statuses(&self) -> Vec<String> {
         self.feedback.iter().map(status).collect()
     }
@@ -60,7 +60,7 @@ impl Conversation {
         }
     }
 
-    /// Whether an answer has come after which no other may follow.
+    /// Whether a final answer has arrived.
     pub fn is_over(&self) -> bool {
         !self.results.is_empty() || self.feedback.iter().any(|event| status(event) == "error")
     }
@@ -74,29 +74,29 @@ impl Conversation {
     }
 }
 
-/// The `status` of a feedback event, empty when it has none.
+/// The `status` of a feedback event; empty if it has none.
 pub fn status(feedback: &Event) -> String {
     tag_value(feedback, "status").unwrap_or_default()
 }
 
-/// The text for the customer: the third element of `status`.
+/// The text for the customer: the third element of the `status` tag.
 pub fn status_text(feedback: &Event) -> String {
     crate::events::tags(feedback, "status").first().and_then(|tag| tag.get(2).cloned()).unwrap_or_default()
 }
 
-/// Listens for what is said about a request.
+/// Subscribes to the answers to a request.
 pub async fn listen(client: &mut Client, request: &Event) -> Conversation {
     let id = request.id.to_hex();
     let result_kind = request.kind.as_u16() + 1000;
     let stored =
         client.subscribe(&subscription(request), &[json!({"kinds": [7000, result_kind], "#e": [id]})]).await;
     let mut conversation = Conversation::default();
-    // Stored events come newest first.
+    // Stored events arrive newest first.
     stored.into_iter().rev().for_each(|event| conversation.take(event));
     conversation
 }
 
-/// Goes on listening until the job is over; fails the test when that takes longer than `patience`.
+/// Waits until the job is over; fails the test if that takes longer than `patience`.
 pub async fn follow(
     client: &mut Client,
     request: &Event,
@@ -114,7 +114,7 @@ pub async fn follow(
     }
 }
 
-/// Publishes a request and returns what is said about it, up to the result or the error.
+/// Publishes a request and returns its answers, up to the result or the error.
 pub async fn ask(client: &mut Client, request: &Event) -> Conversation {
     let mut conversation = listen(client, request).await;
     client.publish_accepted(request).await;
@@ -122,7 +122,7 @@ pub async fn ask(client: &mut Client, request: &Event) -> Conversation {
     conversation
 }
 
-/// What the relay has stored about a request.
+/// The stored answers to a request.
 pub async fn stored(client: &mut Client, request: &Event) -> Conversation {
     let id = request.id.to_hex();
     let mut conversation = Conversation::default();

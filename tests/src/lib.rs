@@ -1,8 +1,8 @@
-//! Meeting an agent from outside: the tools that the scenarios and the measurements share.
+//! Tools for tests of an agent from outside, shared by scenarios and benchmarks.
 //!
-//! Nothing here knows the SDK's crates. A [`server`] is a process with an address, a [`wire`] client
-//! speaks raw frames to it, and every event that comes back is checked by the `nostr` crate, which
-//! shares no code with the one under test.
+//! Nothing here uses the SDK's crates. A [`server`] is a process with an address, a [`wire`] client exchanges raw
+//! frames with it, and every event that comes back is verified with the `nostr` crate, which shares no code with the
+//! one under test.
 
 pub mod events;
 pub mod http;

@@ -1,4 +1,4 @@
-//! A server's process: its output, its end, and the commands that it takes.
+//! A server process: its output, its end, and its control commands.
 
 use std::fs::OpenOptions;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
-/// How long a server may take to come up or to carry out a command.
+/// How long a server may take to start or to carry out a command.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A program, running or ended.
@@ -26,7 +26,7 @@ struct Running {
 }
 
 impl Process {
-    /// Starts a program whose output goes to `log`; with `group`, what it starts ends with it.
+    /// Starts a program whose output goes to `log`. With `group`, the processes that it starts end with it.
     pub(crate) fn spawn(mut command: Command, log: &Path, group: bool) -> Result<Self, String> {
         if group {
             command.process_group(0);
@@ -51,13 +51,13 @@ impl Process {
         Ok(Self { running: Some(Running { child, stdin, lines, group }) })
     }
 
-    /// The processes that serve: itself, or the `workerd` that it started.
+    /// The processes that serve requests: itself, or the `workerd` that it started.
     pub(crate) fn serving(&self) -> Vec<u32> {
         let Some(running) = &self.running else { return Vec::new() };
         if running.group { children(running.child.id()) } else { vec![running.child.id()] }
     }
 
-    /// Waits for the line that tells where it listens.
+    /// Waits for the line with the server's address.
     pub(crate) fn wait_for_address(&mut self) -> Result<String, String> {
         let running = self.running.as_mut().ok_or("not running")?;
         let deadline = Instant::now() + PATIENCE;
@@ -95,7 +95,7 @@ impl Process {
         }
     }
 
-    /// Ends it without giving it a chance to do anything.
+    /// Kills the process.
     pub(crate) fn kill(&mut self) {
         if let Some(mut running) = self.running.take() {
             if running.group {
@@ -106,7 +106,7 @@ impl Process {
         }
     }
 
-    /// What Ctrl-C does; it has to end by itself and well.
+    /// Interrupts the process (Ctrl-C) and waits until it has ended successfully.
     pub(crate) fn interrupt(&mut self) -> Result<(), String> {
         let Some(mut running) = self.running.take() else { return Ok(()) };
         signal("-INT", &running.child.id().to_string());
@@ -127,7 +127,7 @@ impl Process {
     }
 }
 
-/// The processes named `workerd` in a process group.
+/// The `workerd` processes in a process group.
 fn children(group: u32) -> Vec<u32> {
     let pids = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
@@ -144,7 +144,7 @@ fn signal(signal: &str, target: &str) {
     let _ = Command::new("kill").args([signal, "--", target]).stderr(Stdio::null()).status();
 }
 
-/// `127.0.0.1:port` out of a line that contains a `ws://` or `http://` URL with it.
+/// The `127.0.0.1:port` of a `ws://` or `http://` URL in a line.
 fn address_in(line: &str) -> Option<String> {
     let start = line.find("://127.0.0.1:")? + "://".len();
     let address: String =

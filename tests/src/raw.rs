@@ -1,4 +1,4 @@
-//! A WebSocket that keeps to no rule: bytes as they are, to see what a server makes of them (RFC 6455).
+//! A WebSocket client without any checks: sends arbitrary bytes, to see how a server reacts (RFC 6455).
 
 use std::time::Duration;
 
@@ -11,17 +11,17 @@ const PATIENCE: Duration = Duration::from_secs(15);
 
 /// The opcodes of RFC 6455.
 pub mod opcode {
-    /// One more fragment of a message.
+    /// A continuation frame.
     pub const CONTINUATION: u8 = 0x0;
     /// A text message, or its first fragment.
     pub const TEXT: u8 = 0x1;
-    /// The end of the connection.
+    /// A close frame.
     pub const CLOSE: u8 = 0x8;
-    /// "Are you there?"
+    /// A ping.
     pub const PING: u8 = 0x9;
 }
 
-/// One connection.
+/// A connection.
 #[derive(Debug)]
 pub struct RawSocket {
     stream: TcpStream,
@@ -46,12 +46,12 @@ impl RawSocket {
         Self { stream, unread: Vec::new() }
     }
 
-    /// Sends these bytes. A server that has hung up already is no failure.
+    /// Sends these bytes. Ignores errors, since the server may have closed the connection.
     pub async fn send(&mut self, bytes: &[u8]) {
         let _ = timeout(PATIENCE, self.stream.write_all(bytes)).await.expect("sending hangs");
     }
 
-    /// The opcode and the payload of the next frame, or `None` when the connection is over.
+    /// The opcode and payload of the next frame, or `None` if the connection is closed.
     pub async fn receive(&mut self) -> Option<(u8, Vec<u8>)> {
         loop {
             if let Some((frame, size)) = parse(&self.unread) {
@@ -65,7 +65,7 @@ impl RawSocket {
         }
     }
 
-    /// Reads until the server says that it is over, or hangs up; the code that it gave, if it gave one.
+    /// Reads until the server sends a close frame or disconnects. Returns the close code, if there is one.
     pub async fn end(&mut self) -> Option<u16> {
         while let Some((opcode, payload)) = self.receive().await {
             if opcode == opcode::CLOSE {
@@ -76,7 +76,7 @@ impl RawSocket {
     }
 }
 
-/// A frame as a client sends it, of at most 65,535 bytes.
+/// A masked client frame of at most 65,535 bytes.
 pub fn frame(last: bool, opcode: u8, payload: &[u8]) -> Vec<u8> {
     let mask = [0x12, 0x34, 0x56, 0x78];
     let mut bytes = vec![opcode | if last { 0x80 } else { 0 }];
@@ -92,7 +92,7 @@ pub fn frame(last: bool, opcode: u8, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// A frame of a server, which is not masked, and its size.
+/// An unmasked server frame and its size.
 fn parse(bytes: &[u8]) -> Option<((u8, Vec<u8>), usize)> {
     let [first, second, rest @ ..] = bytes else { return None };
     let (length, header) = match (second & 0x7F, rest) {

@@ -17,14 +17,14 @@ use crate::process::{PATIENCE, Process};
 pub enum Host {
     /// The agent's own binary.
     Native,
-    /// The same binary, made to drop its memory after every event, as a Durable Object may.
+    /// The same binary, which drops its memory after every event, as a Durable Object may.
     NativeForgetful,
-    /// The agent's Worker in Cloudflare's runtime, driven by Miniflare.
+    /// The agent's Worker in Cloudflare's runtime, run by Miniflare.
     Workerd,
 }
 
 impl Host {
-    /// Every host, in the order they are tested.
+    /// Every host, in the order of testing.
     pub const ALL: [Self; 3] = [Self::Native, Self::NativeForgetful, Self::Workerd];
 
     /// The name in `OPENAGENTS_TEST_HOSTS` and in front of a scenario.
@@ -37,7 +37,7 @@ impl Host {
     }
 }
 
-/// A Durable Object to be evicted.
+/// A Durable Object.
 #[derive(Debug, Clone, Copy)]
 pub enum Object {
     /// The relay.
@@ -63,7 +63,7 @@ impl Server {
     /// Starts `deployment` (a binary crate of this workspace) with a fresh identity and no data.
     ///
     /// # Errors
-    /// Says why it did not come up, with the end of its output.
+    /// When it does not start; the error has the end of its output.
     pub fn start(host: Host, deployment: &'static str) -> Result<Self, String> {
         Self::start_with(host, deployment, &[])
     }
@@ -71,7 +71,7 @@ impl Server {
     /// Starts `deployment` with a fresh identity, no data, and these variables.
     ///
     /// # Errors
-    /// Says why it did not come up, with the end of its output.
+    /// When it does not start; the error has the end of its output.
     pub fn start_with(
         host: Host,
         deployment: &'static str,
@@ -80,10 +80,10 @@ impl Server {
         Self::start_as(host, deployment, Some(Keys::generate()), variables)
     }
 
-    /// Starts `deployment` with no key given, so that it has to make and keep its own.
+    /// Starts `deployment` without a key, so that it generates and keeps one.
     ///
     /// # Errors
-    /// Says why it did not come up, with the end of its output.
+    /// When it does not start; the error has the end of its output.
     pub fn start_without_key(host: Host, deployment: &'static str) -> Result<Self, String> {
         Self::start_as(host, deployment, None, &[])
     }
@@ -110,12 +110,12 @@ impl Server {
         Ok(server)
     }
 
-    /// The host it runs on.
+    /// The host that it runs on.
     pub fn host(&self) -> Host {
         self.host
     }
 
-    /// The relay's address.
+    /// The relay's URL.
     pub fn url(&self) -> String {
         format!("ws://{}", self.address)
     }
@@ -125,7 +125,7 @@ impl Server {
         &self.address
     }
 
-    /// The agent's own keys, where it was given any.
+    /// The agent's keys, if it was given any.
     pub fn keys(&self) -> Option<&Keys> {
         self.keys.as_ref()
     }
@@ -143,36 +143,36 @@ impl Server {
         self.data.path()
     }
 
-    /// Its output, of all its processes.
+    /// The output of all its processes.
     pub fn log(&self) -> &Path {
         &self.log
     }
 
-    /// The last `npub1…` that it printed.
+    /// The last `npub1…` in its output.
     pub fn printed_npub(&self) -> Option<String> {
         let log = fs::read_to_string(&self.log).ok()?;
         let start = log.rfind("npub1")?;
         Some(log[start..].chars().take_while(char::is_ascii_alphanumeric).collect())
     }
 
-    /// Ends it as a power cut would, and starts it again on the same port and data.
+    /// Kills it, and starts it again on the same port with the same data.
     ///
     /// # Errors
-    /// Says why it did not come up again.
+    /// When it does not start again.
     pub fn kill_and_restart(&self) -> Result<(), String> {
         self.process().kill();
         self.launch().map(|_| ())
     }
 
-    /// Ends it for good, as a power cut would.
+    /// Kills it for good.
     pub fn kill(&self) {
         self.process().kill();
     }
 
-    /// Asks it to stop, and starts it again on the same port and data.
+    /// Stops it, and starts it again on the same port with the same data.
     ///
     /// # Errors
-    /// Says why it did not stop by itself or did not come up again.
+    /// When it does not stop by itself or does not start again.
     pub fn stop_and_restart(&self) -> Result<(), String> {
         if self.host == Host::Workerd {
             return self.process().command("restart").map(|_| ());
@@ -181,10 +181,10 @@ impl Server {
         self.launch().map(|_| ())
     }
 
-    /// Stops it, lets `change` do what it likes to the data folder, and starts it again on the same port.
+    /// Stops it, calls `change` with the data folder, and starts it again on the same port.
     ///
     /// # Errors
-    /// Says why it did not stop by itself, what `change` said, or why it did not come up again.
+    /// When it does not stop by itself, `change` fails, or it does not start again.
     pub fn while_stopped(&self, change: impl FnOnce(&Path) -> Result<(), String>) -> Result<(), String> {
         if self.host == Host::Workerd {
             self.process().command("stop")?;
@@ -196,31 +196,31 @@ impl Server {
         self.launch().map(|_| ())
     }
 
-    /// The processes that serve, whose memory is the server's.
+    /// The processes whose memory is the server's.
     pub fn pids(&self) -> Vec<u32> {
         self.process().serving()
     }
 
-    /// Takes an object out of memory; its sockets stay open and hibernate.
+    /// Evicts an object from memory; its sockets stay open and hibernate.
     ///
     /// # Errors
-    /// When the runtime refuses, or the host has no such thing.
+    /// When the runtime refuses, or the host has no objects.
     pub fn hibernate(&self, object: Object) -> Result<(), String> {
         self.evict(object, "hibernate")
     }
 
-    /// Takes an object out of memory and closes its sockets.
+    /// Evicts an object from memory and closes its sockets.
     ///
     /// # Errors
-    /// When the runtime refuses, or the host has no such thing.
+    /// When the runtime refuses, or the host has no objects.
     pub fn evict_and_close(&self, object: Object) -> Result<(), String> {
         self.evict(object, "close")
     }
 
-    /// Ends all objects at once, in the middle of whatever they do; an eviction would wait for that.
+    /// Ends all objects at once, in the middle of their work; an eviction would wait for that.
     ///
     /// # Errors
-    /// When the host has no such thing.
+    /// When the host has no objects.
     pub fn abort_objects(&self) -> Result<(), String> {
         if self.host != Host::Workerd {
             return Err("only workerd has objects".to_owned());
@@ -236,11 +236,11 @@ impl Server {
             Object::Relay => "RelayDurableObject",
             Object::Agent => "AgentDurableObject",
         };
-        // What the runtime has taken out of memory by itself it does not evict again; that is as good.
+        // An object that the runtime has evicted by itself cannot be evicted again, which is just as good.
         self.process().command(&format!("evict {class} * {sockets}")).map(|_| ())
     }
 
-    /// Asks an object directly, as no client can: the status and the body of its answer.
+    /// Calls an object directly, as no client can. Returns the status and the body of the response.
     ///
     /// # Errors
     /// When the host has no such object.
@@ -282,7 +282,7 @@ impl Server {
             None => command.env_remove("NOSTR_PRIVATE_KEY"),
         };
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
-        // So that no .dev.vars of this checkout is found.
+        // So that it does not find a .dev.vars of this checkout.
         command.current_dir(self.data.path());
         command
     }
@@ -290,7 +290,7 @@ impl Server {
     fn workerd_command(&self) -> Command {
         let port = self.address.rsplit(':').next().unwrap_or("0");
         let tests = repository().join("tests");
-        // What tests/bin/serve-worker runs after building, which has been done once for all.
+        // What tests/bin/serve-worker runs after building, which has been done already.
         let mut command = Command::new(tests.join("bin/with-tools"));
         command.arg("node").arg(tests.join("worker/serve.mjs")).arg(folder(self.deployment));
         command.args(["--port", port, "--control", "--data"]).arg(self.data.path());
@@ -317,8 +317,8 @@ pub fn log_tail(log: &Path) -> String {
     format!("--- end of {}:\n{}", log.display(), tail.join("\n"))
 }
 
-/// Lets this process, and the servers that it starts from now on, open as many sockets as the system allows: many set a
-/// limit of 1,024 that every process may raise by itself. Where that cannot be done, all stays as it is.
+/// Raises this process's limit of open files to the allowed maximum, also for the servers that it starts: the default
+/// is often 1,024. Errors are ignored.
 pub fn raise_open_files() {
     let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
     let most = limits.lines().find_map(|line| line.strip_prefix("Max open files")?.split_whitespace().nth(1));
@@ -327,7 +327,7 @@ pub fn raise_open_files() {
     let _ = Command::new("prlimit").args(["--pid", &process, &format!("--nofile={most}:{most}")]).status();
 }
 
-/// The root of the checkout.
+/// The root of the repository.
 pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate is in a folder")
 }
@@ -340,7 +340,7 @@ pub fn folder(deployment: &str) -> PathBuf {
     }
 }
 
-/// A binary of this workspace, built in the same profile as this process.
+/// A binary of this workspace, built with the same profile as this process.
 pub fn binary(name: &str) -> PathBuf {
     let here = std::env::current_exe().expect("a path of this process");
     // target/<profile>/deps/<test> and target/<profile>/<binary> are both possible.
@@ -362,7 +362,7 @@ fn log_path(host: Host, deployment: &str) -> Result<PathBuf, String> {
 fn wait_for_health(address: &str) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let address = address.to_owned();
-    // Scenarios call this from within their own runtime, which does not nest.
+    // Scenarios call this inside their own runtime, and runtimes do not nest.
     let health = std::thread::spawn(move || {
         let deadline = Instant::now() + PATIENCE;
         loop {

@@ -1,4 +1,4 @@
-//! A Nostr client that hides nothing: one socket, raw frames in both directions.
+//! A Nostr client that exchanges raw frames over one socket.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -18,32 +18,32 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_conf
 
 use crate::events::verified;
 
-/// How long an answer may take before the test has failed.
+/// How long an answer may take before the test fails.
 pub const PATIENCE: Duration = Duration::from_secs(15);
 
-/// How long to listen before believing that nothing will come.
+/// How long to listen before assuming that nothing will come.
 pub const SILENCE: Duration = Duration::from_millis(400);
 
-/// What a relay says (NIP-01, "From relay to client").
+/// A message from a relay (NIP-01, "From relay to client").
 #[derive(Debug, Clone, PartialEq)]
 pub enum Frame {
-    /// An event, already verified, for a subscription.
+    /// An event for a subscription, already verified.
     Event(String, Box<Event>),
     /// The end of the stored events of a subscription.
     EndOfStored(String),
-    /// A subscription was refused or ended by the relay.
+    /// A subscription was rejected or closed by the relay.
     Closed(String, String),
-    /// An event with this id was accepted or refused.
+    /// An event with this id was accepted or rejected.
     Ok(String, bool, String),
     /// A message for a human.
     Notice(String),
-    /// What a client that wants to identify itself has to sign (NIP-42).
+    /// The challenge that a client signs to authenticate (NIP-42).
     Challenge(String),
     /// The answer to a `COUNT` (NIP-45).
     Count(String, Value),
     /// A step of a reconciliation (NIP-77), in hex.
     Reconcile(String, String),
-    /// A reconciliation was refused or ended by the relay (NIP-77).
+    /// A reconciliation was rejected or closed by the relay (NIP-77).
     ReconcileRefused(String, String),
 }
 
@@ -81,7 +81,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Whether this is a refusal whose message starts with the machine-readable `prefix`.
+    /// Whether this is a rejection whose message starts with the machine-readable `prefix`.
     pub fn refused_as(&self, prefix: &str) -> bool {
         !self.accepted && self.message.strip_prefix(prefix).is_some_and(|rest| rest.starts_with(": "))
     }
@@ -91,9 +91,9 @@ impl Answer {
 #[derive(Debug)]
 pub struct Client {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
-    /// Frames read while waiting for another one.
+    /// Frames read while waiting for another.
     waiting: VecDeque<Frame>,
-    /// Numbers this client's own subscriptions.
+    /// Numbers this client's subscriptions.
     queries: u32,
 }
 
@@ -103,19 +103,19 @@ impl Client {
         Self::try_connect(url).await.unwrap_or_else(|error| panic!("cannot connect to {url}: {error}"))
     }
 
-    /// Connects, or says why not.
+    /// Connects.
     ///
     /// # Errors
-    /// When nobody listens there or the upgrade is refused.
+    /// When nothing is listening or the upgrade is refused.
     pub async fn try_connect(url: &str) -> Result<Self, SocketError> {
         Self::try_connect_with(url, &[]).await
     }
 
-    /// Connects as a client at another address does: through a proxy that says so, in the way of either host. Natively the
-    /// server has to trust that proxy.
+    /// Connects like a client at another network address: through a proxy that gives this address in a header.
+    /// Natively, the server must trust that proxy.
     ///
     /// # Errors
-    /// When nobody listens there or the upgrade is refused.
+    /// When nothing is listening or the upgrade is refused.
     pub async fn try_connect_from(url: &str, address: &str) -> Result<Self, SocketError> {
         Self::try_connect_with(url, &[("X-Forwarded-For", address), ("CF-Connecting-IP", address)]).await
     }
@@ -125,7 +125,7 @@ impl Client {
         for (name, value) in headers {
             request.headers_mut().insert(*name, HeaderValue::from_str(value).expect("a header"));
         }
-        // Tests send oversized frames on purpose; only the server is to object.
+        // Tests send oversized frames on purpose; only the server should reject them.
         let config = WebSocketConfig::default().max_message_size(None).max_frame_size(None);
         let (socket, _response) = timeout(PATIENCE, connect_async_with_config(request, Some(config), true))
             .await
@@ -138,12 +138,12 @@ impl Client {
         self.send_message(Message::text(message.to_string())).await;
     }
 
-    /// Sends one text frame as it stands.
+    /// Sends one text frame unchanged.
     pub async fn send_text(&mut self, text: &str) {
         self.send_message(Message::text(text)).await;
     }
 
-    /// Sends one WebSocket message as it stands.
+    /// Sends one WebSocket message unchanged.
     pub async fn send_message(&mut self, message: Message) {
         timeout(PATIENCE, self.socket.send(message))
             .await
@@ -151,7 +151,7 @@ impl Client {
             .expect("the socket is open");
     }
 
-    /// Sends one text frame that the server may refuse to read to its end.
+    /// Sends one text frame that the server may stop reading.
     pub async fn try_send_text(&mut self, text: String) {
         let _ = timeout(PATIENCE, self.socket.send(Message::text(text))).await;
     }
@@ -169,7 +169,7 @@ impl Client {
         }
     }
 
-    /// Sends one text message in several frames, whatever bytes they hold.
+    /// Sends one text message in several frames of arbitrary bytes.
     pub async fn send_fragments(&mut self, fragments: &[&[u8]]) {
         for (index, fragment) in fragments.iter().enumerate() {
             let part = if index == 0 { Data::Text } else { Data::Continue };
@@ -179,7 +179,7 @@ impl Client {
         }
     }
 
-    /// The next frame, or `None` when the connection is over or nothing comes in time.
+    /// The next frame, or `None` if the connection is closed or nothing arrives in time.
     pub async fn receive_within(&mut self, patience: Duration) -> Option<Frame> {
         if let Some(frame) = self.waiting.pop_front() {
             return Some(frame);
@@ -187,8 +187,8 @@ impl Client {
         self.read_until(Instant::now() + patience).await
     }
 
-    /// The next message as it came, neither read nor checked: for measurements, whose own work must not count. `None` when
-    /// the connection is over or nothing comes in time.
+    /// The next message, neither parsed nor checked: for measurements, which must not include this work. `None` if
+    /// the connection is closed or nothing arrives in time.
     pub async fn receive_text_within(&mut self, patience: Duration) -> Option<String> {
         let deadline = Instant::now() + patience;
         loop {
@@ -211,12 +211,12 @@ impl Client {
         }
     }
 
-    /// The next frame; a test that waits in vain has failed.
+    /// The next frame; fails the test if none arrives.
     pub async fn receive(&mut self) -> Frame {
         self.receive_within(PATIENCE).await.expect("a frame from the relay, but none came")
     }
 
-    /// The first frame that `wanted` accepts, whatever else comes before it; the others stay waiting.
+    /// The first frame that `wanted` accepts; earlier ones are kept for later.
     pub async fn find<T>(&mut self, mut wanted: impl FnMut(&Frame) -> Option<T>, what: &str) -> T {
         let deadline = Instant::now() + PATIENCE;
         for index in 0..self.waiting.len() {
@@ -252,7 +252,7 @@ impl Client {
         self.answer_to(&event.id.to_hex()).await
     }
 
-    /// Asks and is refused: the text of `CLOSED`.
+    /// Sends a `REQ` that is rejected, and returns the text of `CLOSED`.
     pub async fn refusal(&mut self, subscription: &str, filter: &Value) -> String {
         self.send(&json!(["REQ", subscription, filter])).await;
         match self.find(|frame| of_subscription(frame, subscription), "CLOSED").await {
@@ -266,14 +266,14 @@ impl Client {
         self.publish_json(&crate::events::as_json(event)).await
     }
 
-    /// Publishes what is meant to pass for an event and waits for the `OK` with its `id`.
+    /// Publishes something that is not a valid event and waits for the `OK` with its `id`.
     pub async fn publish_json(&mut self, event: &Value) -> Answer {
         self.send(&json!(["EVENT", event])).await;
         let id = event["id"].as_str().expect("an id to wait for").to_owned();
         self.answer_to(&id).await
     }
 
-    /// Waits for the `OK` of an event already sent.
+    /// Waits for the `OK` of an event that has been sent.
     pub async fn answer_to(&mut self, id: &str) -> Answer {
         self.find(
             |frame| match frame {
@@ -287,7 +287,7 @@ impl Client {
         .await
     }
 
-    /// Publishes an event that the relay has to take.
+    /// Publishes an event that the relay must accept.
     pub async fn publish_accepted(&mut self, event: &Event) {
         let answer = self.publish(event).await;
         assert!(answer.accepted, "refused: {}", answer.message);
@@ -309,12 +309,12 @@ impl Client {
         }
     }
 
-    /// Ends a subscription.
+    /// Closes a subscription.
     pub async fn close(&mut self, subscription: &str) {
         self.send(&json!(["CLOSE", subscription])).await;
     }
 
-    /// What the relay has stored that matches.
+    /// The stored events that match.
     pub async fn query(&mut self, filters: &[Value]) -> Vec<Event> {
         self.queries += 1;
         let subscription = format!("query-{}", self.queries);
@@ -337,12 +337,12 @@ impl Client {
         }
     }
 
-    /// Fails when a frame comes within [`SILENCE`], or has come already.
+    /// Fails if a frame arrives within [`SILENCE`], or has arrived already.
     pub async fn expect_silence(&mut self) {
         assert_eq!(self.receive_within(SILENCE).await, None, "expected silence");
     }
 
-    /// The relay still takes and serves on this very connection.
+    /// Checks that the relay still accepts and serves events on this connection.
     pub async fn expect_alive(&mut self) {
         self.queries += 1;
         let subscription = format!("alive-{}", self.queries);

@@ -1,10 +1,10 @@
-//! Which note comes first.
+//! Ranks notes.
 
 use std::collections::{HashMap, HashSet};
 
 use openagents_sdk::nostr::{Event, EventId, PublicKey};
 
-/// The notes that begin a conversation, best first: by how many people react or reply, and less the older they are.
+/// The notes that start a conversation, best first: ranked by how many people reacted or replied, and by age.
 pub(crate) fn ranked(notes: &[Event], echo: &[Event], now: u64) -> Vec<EventId> {
     let people = people_by_note(notes, echo);
     let score = |note: &Event| {
@@ -18,7 +18,7 @@ pub(crate) fn ranked(notes: &[Event], echo: &[Event], now: u64) -> Vec<EventId> 
     scored.into_iter().map(|(_, id)| id).collect()
 }
 
-/// Who said something to each note: everybody counts once, and its author not at all.
+/// The people who responded to each note, without its author; each counts once.
 fn people_by_note(notes: &[Event], echo: &[Event]) -> HashMap<EventId, HashSet<PublicKey>> {
     let authors: HashMap<EventId, PublicKey> = notes.iter().map(|note| (note.id, note.pubkey)).collect();
     let mut people: HashMap<EventId, HashSet<PublicKey>> = HashMap::new();

@@ -1,4 +1,4 @@
-//! Which notes the agent recommends.
+//! Tests which notes the agent recommends.
 
 use std::time::Duration;
 

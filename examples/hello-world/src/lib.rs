@@ -1,4 +1,4 @@
-//! The smallest agent: it greets whoever asks.
+//! The smallest agent: it greets people.
 
 use openagents_sdk::prelude::*;
 

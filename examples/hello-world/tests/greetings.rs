@@ -1,4 +1,4 @@
-//! How an agent is tested: without a network, in virtual time.
+//! Tests the agent in virtual time, without a network.
 
 use hello_world::HelloWorld;
 use openagents_sdk::testing::{Job, TestAgent};
@@ -9,7 +9,7 @@ fn greets_everybody_by_name_and_counts_them() {
     let ada = agent.submit(Job::of(5050).text("Ada"));
     assert_eq!(agent.result(&ada).content, "Hello, Ada! You are number 1.");
 
-    agent.evict(); // the process is lost: what counts is what the database kept
+    agent.evict(); // the process is lost; the database is not
 
     let alan = agent.submit(Job::of(5050).text("Alan"));
     assert_eq!(agent.result(&alan).content, "Hello, Alan! You are number 2.");

@@ -1,31 +1,31 @@
-//! Works on texts without any model: summarises them by their own words, and writes them in Latin letters.
+//! An agent that summarises and transliterates texts without a language model.
 
 use std::{cmp::Reverse, collections::HashMap};
 
 use openagents_sdk::prelude::*;
 
-/// Summarises texts, and writes Russian and Greek in Latin letters.
+/// Summarises texts, and transliterates Russian and Greek into Latin letters.
 #[agent(name = "text")]
 #[derive(Default, Serialize, Deserialize)]
 pub struct TextAgent;
 
 #[derive(JobParams)]
 struct Summary {
-    /// How many sentences it has at most.
+    /// The number of sentences.
     #[param(default = 3, min = 1, max = 100)]
     length: usize,
 }
 
 #[derive(JobParams)]
-struct Script {
-    /// The language of the text, and the script to write it in.
+struct Transliteration {
+    /// The language of the text and the script of the output.
     #[param(choices("ru-Latn", "el-Latn"))]
     language: String,
 }
 
 #[jobs]
 impl TextAgent {
-    /// Summarise a text: those of its sentences whose words are the most frequent.
+    /// Summarise a text: the sentences with its most frequent words.
     #[job(kind = 5001)]
     async fn summarise(&self, text: Text, params: Params<Summary>) -> JobResult<String> {
         let plain = |word: &&str| word.trim_matches(|sign: char| !sign.is_alphanumeric()).to_lowercase();
@@ -43,9 +43,9 @@ impl TextAgent {
         Ok(best.into_iter().map(|(_, sentence)| sentence.join(" ")).collect::<Vec<_>>().join(" "))
     }
 
-    /// Write a text in small letters of another script. A translation would take a model.
+    /// Transliterate a text into lowercase Latin letters.
     #[job(kind = 5002)]
-    async fn transliterate(&self, text: Text, params: Params<Script>) -> JobResult<String> {
+    async fn transliterate(&self, text: Text, params: Params<Transliteration>) -> JobResult<String> {
         let table = if params.language == "el-Latn" { GREEK } else { RUSSIAN };
         let latin: HashMap<&str, &str> = table.split(' ').filter_map(|pair| pair.split_once('=')).collect();
         let letters = text.to_lowercase();

@@ -1,4 +1,4 @@
-//! What the agent makes of texts.
+//! Tests the agent's summaries and transliterations.
 
 use openagents_sdk::testing::{Job, TestAgent};
 use text::TextAgent;

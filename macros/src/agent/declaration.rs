@@ -1,4 +1,4 @@
-//! The arguments of `#[agent]`: what an agent says about itself.
+//! The arguments of `#[agent]`.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -38,7 +38,7 @@ const STATE_VERSION: RangeInclusive<u32> = 1..=u32::MAX;
 static MAX_AGE: Limits = Limits { name: "max_age", range: "1s"..="366d", reason: "" };
 static HEARTBEAT: Limits = Limits { name: "heartbeat", range: "1m"..="1d", reason: "" };
 
-/// What an agent says about itself. Nothing stands for the default.
+/// The parsed arguments of `#[agent]`. `None` stands for the default.
 pub(super) struct Declaration {
     name: String,
     about: String,
@@ -62,7 +62,7 @@ enum Requests {
 }
 
 impl Declaration {
-    /// Reads the attribute's arguments; mistakes are noted and replaced by the defaults.
+    /// Parses the arguments. Mistakes are noted, and the defaults used instead.
     pub(super) fn parse(arguments: TokenStream, item: &ItemStruct, mistakes: &mut Mistakes) -> Self {
         let arguments = Arguments::parse(arguments, &FORM, mistakes);
         if arguments.lacks("name") {
@@ -109,11 +109,11 @@ fn checked(
 }
 
 fn check_version(version: &str) -> Result<(), String> {
-    let message = "this version is empty; leave it out to take the crate's";
+    let message = "the version is empty; leave it out to use the crate's";
     if version.is_empty() { Err(message.to_owned()) } else { Ok(()) }
 }
 
-/// The texts of a list, each once.
+/// The strings of a list, without duplicates.
 fn list(
     arguments: &Arguments,
     name: &str,
@@ -139,7 +139,7 @@ fn requests(literal: &LitStr, mistakes: &mut Mistakes) -> Option<Requests> {
         "anyone" => Some(Requests::Anyone),
         "named" => Some(Requests::Named),
         _ => {
-            let message = "`requests` is \"anyone\" (those that name this agent or nobody) or \"named\" (those that name this agent)";
+            let message = "`requests` must be \"anyone\" (requests that name this agent or nobody) or \"named\" (only requests that name this agent)";
             mistakes.at(literal, message);
             None
         }
@@ -155,7 +155,7 @@ fn number(
     let literal: LitInt = arguments.number(name, mistakes)?;
     let number = literal.base10_parse().ok().filter(|number| range.contains(number));
     if number.is_none() {
-        mistakes.at(&literal, format!("`{name}` is from {} to {}", range.start(), range.end()));
+        mistakes.at(&literal, format!("`{name}` must be from {} to {}", range.start(), range.end()));
     }
     number
 }

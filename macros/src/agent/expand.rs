@@ -1,4 +1,4 @@
-//! What `#[agent]` writes.
+//! Expands `#[agent]`.
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
@@ -11,14 +11,14 @@ impl AgentStruct {
     pub(super) fn expand(self) -> TokenStream {
         let Self { mut item, declaration, state } = self;
         let options = serde_options(&item.attrs);
-        // Serde's derives name the crate `serde`, which the author's crate need not depend on.
+        // Serde's derives refer to the crate `serde`, on which the author's crate need not depend.
         if !options.iter().any(|option| option == "crate") {
             item.attrs.push(parse_quote!(#[serde(crate = "::openagents_sdk::__private::serde")]));
         }
-        // State stored before a field was added can still be read.
+        // Lets a state be read that was stored before a field was added.
         let has_fields = matches!(item.fields, Fields::Named(_));
         if has_fields && !options.iter().any(|option| option == "default") {
-            // At the struct's name, where a missing `Default` is reported.
+            // With the span of the struct's name, where a missing `Default` is then reported.
             let default = LitStr::new("::core::default::Default::default", item.ident.span());
             item.attrs.push(parse_quote!(#[serde(default = #default)]));
         }
@@ -26,14 +26,14 @@ impl AgentStruct {
         let assertions = state
             .iter()
             .map(|ty| quote_spanned!(ty.span() => ::openagents_sdk::__private::assert_state_field::<#ty>();));
-        // Before the struct, so that they are told before what serde's derives say of the same field.
+        // Before the struct, so that these errors come before those of serde's derives.
         let assertions = (!state.is_empty()).then(|| quote!(const _: fn() = || { #(#assertions)* };));
         quote! {
             #assertions
 
             #item
 
-            // When an author says everything, there is nothing left to take from the defaults.
+            // If all fields are given, the defaults are not needed.
             #[allow(clippy::needless_update)]
             #[automatically_derived]
             impl ::openagents_sdk::__private::Agent for #name {

@@ -1,19 +1,19 @@
-//! What an attribute accepts, and what is said of the rest.
+//! The arguments that an attribute accepts, and the errors about others.
 
-/// What an attribute accepts.
+/// The arguments that an attribute accepts.
 pub(crate) struct Form {
-    /// The attribute as it is written, `#[job]`.
+    /// The attribute, such as `#[job]`.
     pub(crate) attribute: &'static str,
-    /// A whole one.
+    /// An example of its use.
     pub(crate) example: &'static str,
-    /// Its arguments.
+    /// The accepted arguments.
     pub(crate) arguments: &'static [Accepted],
 }
 
-/// One argument of an attribute.
+/// An accepted argument.
 pub(crate) struct Accepted {
     name: &'static str,
-    /// A value for it.
+    /// An example of its value.
     example: &'static str,
     pub(super) shape: Shape,
 }
@@ -70,19 +70,19 @@ impl Form {
         names.find(|accepted| is_close(name, accepted))
     }
 
-    /// How the argument is written, to go on from a rule: `` : `kind = 5050` ``.
+    /// How the argument is written, to be appended to an error: `` : `kind = 5050` ``.
     pub(crate) fn example_of(&self, name: &str) -> String {
         self.accepted(name).map(|accepted| format!(": `{}`", accepted.written())).unwrap_or_default()
     }
 }
 
-/// Whether a name is another but for a slip or two of the fingers.
+/// Whether one name is likely a misspelling of the other.
 fn is_close(name: &str, accepted: &str) -> bool {
     let slips = if accepted.len() < 5 { 1 } else { 2 };
     edit_distance(name, accepted) <= slips
 }
 
-/// How many letters to add, drop or replace (Levenshtein).
+/// The number of letters to add, drop or replace (Levenshtein distance).
 fn edit_distance(one: &str, other: &str) -> usize {
     let mut above: Vec<usize> = (0..=other.chars().count()).collect();
     for (index, letter) in one.chars().enumerate() {

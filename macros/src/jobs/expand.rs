@@ -1,4 +1,4 @@
-//! What `#[jobs]` writes.
+//! Expands `#[jobs]`.
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, format_ident, quote, quote_spanned};
@@ -13,7 +13,7 @@ use super::schedule::{Schedule, ScheduleRule};
 use super::signature::{Access, Argument, Method};
 use crate::duration;
 
-/// The block, and beside it the tables of what is in it.
+/// The block, and the tables of its handlers, schedules and hooks.
 impl ToTokens for JobsBlock {
     fn to_tokens(&self, tokens: &mut TokenStream) {
         let Self { item, handlers, quotes, schedules, .. } = self;
@@ -27,7 +27,7 @@ impl ToTokens for JobsBlock {
         tokens.extend(quote! {
             #item
 
-            // When an author says everything, there is nothing left to take from the defaults.
+            // If all fields are given, the defaults are not needed.
             #[allow(clippy::needless_update)]
             #[automatically_derived]
             impl ::openagents_sdk::__private::Jobs for #ty {
@@ -62,7 +62,7 @@ impl JobsBlock {
     }
 }
 
-/// The one of these that is there after `#[cfg]`, as an `Option`; nothing when there are none at all.
+/// The alternative that remains after `#[cfg]`, as an `Option`; `None` if there are no alternatives.
 fn first<'a>(alternatives: impl Iterator<Item = (&'a [syn::Attribute], TokenStream)>) -> Option<TokenStream> {
     let alternatives: Vec<_> = alternatives.collect();
     if let [([], only)] = alternatives.as_slice() {
@@ -128,7 +128,7 @@ impl JobHandler {
 }
 
 impl Quote {
-    /// A `Quote<Self>`.
+    /// An expression of type `Quote<Self>`.
     fn expand(&self) -> TokenStream {
         let Self { method, request, returns, .. } = self;
         let request = quote_spanned!(request.span() => request);
@@ -170,7 +170,7 @@ impl ToTokens for Schedule {
 }
 
 impl Migrate {
-    /// A `Migrate`.
+    /// An expression of type `Migrate`.
     fn expand(&self) -> TokenStream {
         let Self { method, returns, .. } = self;
         let call = quote_spanned!(method.span() => Self::#method(version, state));
@@ -179,33 +179,33 @@ impl Migrate {
         }
     }
 
-    /// That there can be a state to migrate.
+    /// Checks that `state_version` is above 1.
     fn assertion(&self, agent: &syn::Type) -> TokenStream {
         let Self { method, cfg, .. } = self;
         quote_spanned! {method.span() =>
             #(#cfg)*
             const _: () = ::core::assert!(
                 <#agent as ::openagents_sdk::__private::Agent>::DECLARATION.state_version > 1,
-                "there is nothing to migrate yet: write `state_version = 2` in this agent's `#[agent]`"
+                "there is no earlier state to migrate: write `state_version = 2` in this agent's `#[agent]`"
             );
         }
     }
 }
 
 impl Method {
-    /// As a job handler: its arguments taken from the job, its return turned into an outcome.
+    /// As a job handler: makes the arguments from the job, and converts the return value.
     fn run_on_job(&self) -> TokenStream {
         let extract = |ty: &syn::Type| quote_spanned!(ty.span() => <#ty as ::openagents_sdk::__private::FromJob>::from_job(&context).await?);
         self.run(extract, &quote!(HandlerReturn), &quote!(into_outcome))
     }
 
-    /// As a schedule or a hook: its arguments taken from what is around the agent.
+    /// As a schedule or hook: makes the arguments from the agent's context.
     fn run_in_agent(&self) -> TokenStream {
         let extract = |ty: &syn::Type| quote_spanned!(ty.span() => <#ty as ::openagents_sdk::__private::FromAgent>::from_agent(&context));
         self.run(extract, &quote!(RunReturn), &quote!(into_result))
     }
 
-    /// A `Run`. It holds a closure, so that `Self` in the author's types means what it means there.
+    /// An expression of type `Run`. It is a closure, so that `Self` in the author's types keeps its meaning.
     fn run(
         &self,
         extract: impl Fn(&syn::Type) -> TokenStream,
@@ -233,7 +233,7 @@ impl Method {
         let outcome = quote_spanned! {returns.span() =>
             <#returns as ::openagents_sdk::__private::#conversion>::#convert(#call)
         };
-        // At the method's name: there a future that is not `Send` is reported.
+        // With the span of the method's name, where a future that is not `Send` is then reported.
         let run = quote_spanned! {name.span() =>
             |agent, #context| ::std::boxed::Box::pin(async move { #(#extractions)* #outcome })
         };

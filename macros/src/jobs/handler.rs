@@ -1,4 +1,4 @@
-//! `#[job]`: reads the arguments of one handler.
+//! `#[job]`: parses a handler and its arguments.
 
 use std::time::Duration;
 
@@ -28,11 +28,12 @@ static FORM: Form = Form {
 static ROLE: Role = Role {
     subject: "job handlers",
     returns: "`JobResult<T>`, as in `-> JobResult<String>`",
-    text: "the text input is taken as `Text` or `&Text`, which derefs to `str`",
+    text: "take the text input as `Text` or `&Text`, which derefs to `str`",
 };
 
 pub(super) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
-/// A Durable Object's alarm handler is ended after 15 minutes; the rest is for storing and publishing the outcome.
+/// A Durable Object's alarm handler is ended after 15 minutes; the difference is for storing and publishing the
+/// outcome.
 pub(super) static TIMEOUT: Limits = Limits {
     name: "timeout",
     range: "100ms"..="10m",
@@ -40,9 +41,9 @@ pub(super) static TIMEOUT: Limits = Limits {
 };
 
 const DEFAULT_ATTEMPTS: u32 = 3;
-const MOST_ATTEMPTS: u32 = 10;
+const MAX_ATTEMPTS: u32 = 10;
 
-/// A job handler as its author wrote it.
+/// A parsed job handler.
 pub(super) struct JobHandler {
     pub(super) method: Method,
     pub(super) kind: u16,
@@ -52,17 +53,17 @@ pub(super) struct JobHandler {
     pub(super) about: String,
     pub(super) timeout: Duration,
     pub(super) attempts: u32,
-    /// In thousandths of a satoshi, if it is fixed.
+    /// The fixed price in msat, if it has one.
     pub(super) price: Option<u64>,
 }
 
 impl JobHandler {
-    /// Reads a method and its `#[job]`. Nothing when there is no handler to be made of them; other mistakes are noted and
-    /// replaced by the defaults.
+    /// Parses a method and its `#[job]`. `None` if it cannot be a handler; other mistakes are noted, and the defaults
+    /// used instead.
     pub(super) fn parse(mark: &Attribute, method: &ImplItemFn, mistakes: &mut Mistakes) -> Option<Self> {
         let arguments = Arguments::of([mark], &FORM, mistakes);
         if arguments.lacks("kind") {
-            mistakes.at(mark, "a handler needs the kind of request it answers: `#[job(kind = 5050)]`");
+            mistakes.at(mark, "a handler needs a job kind: `#[job(kind = 5050)]`");
         }
         let kind_literal = arguments.number("kind", mistakes);
         let kind = kind_literal.as_ref().and_then(|literal| kind(literal, mistakes));
@@ -94,44 +95,44 @@ impl JobHandler {
     }
 }
 
-/// Reads the kind of a job request.
+/// Parses a job kind.
 pub(super) fn kind(literal: &LitInt, mistakes: &mut Mistakes) -> Option<u16> {
     let kind = literal.base10_parse().ok();
     if kind.is_some_and(|kind| (5000..=5999).contains(&kind)) {
         return kind;
     }
     let request = kind.filter(|kind| (6000..=6999).contains(kind)).map(|kind| kind.saturating_sub(1000));
-    let hint = request.map(|request| format!("; {literal} is that of its result, write {request}"));
+    let hint = request.map(|request| format!("; {literal} is the kind of its result, write {request}"));
     let hint = hint.unwrap_or_default();
-    mistakes.at(literal, format!("`kind` is a job request's, 5000 to 5999 (NIP-90){hint}"));
+    mistakes.at(literal, format!("`kind` must be a job request kind, 5000 to 5999 (NIP-90){hint}"));
     None
 }
 
 fn attempts(literal: &LitInt, mistakes: &mut Mistakes) -> Option<u32> {
-    let attempts = literal.base10_parse().ok().filter(|attempts| (1..=MOST_ATTEMPTS).contains(attempts));
+    let attempts = literal.base10_parse().ok().filter(|attempts| (1..=MAX_ATTEMPTS).contains(attempts));
     if attempts.is_none() {
-        mistakes.at(literal, format!("`attempts` is from 1 (never tried again) to {MOST_ATTEMPTS}"));
+        mistakes.at(literal, format!("`attempts` must be from 1 (no retry) to {MAX_ATTEMPTS}"));
     }
     attempts
 }
 
-/// Each kind, and each name, leads to one handler.
+/// Notes handlers with the same kind or name.
 pub(super) fn note_duplicates(handlers: &[JobHandler], mistakes: &mut Mistakes) {
     for (index, handler) in handlers.iter().enumerate() {
-        // Which of two alternatives there is, is known only after `#[cfg]`.
+        // Alternatives under `#[cfg]` are only known after it has been applied.
         let earlier = handlers
             .iter()
             .take(index)
             .filter(|earlier| earlier.method.cfg.is_empty() && handler.method.cfg.is_empty());
         let mut earlier_by_kind = earlier.clone();
         if let Some(first) = earlier_by_kind.find(|earlier| earlier.kind == handler.kind) {
-            let message = format!("kind {} is answered by `{}` already", handler.kind, first.method.name);
+            let message = format!("kind {} already has the handler `{}`", handler.kind, first.method.name);
             mistakes.add(syn::Error::new(handler.kind_at, message));
         }
         let mut earlier_by_name = earlier;
         if let Some(first) = earlier_by_name.find(|earlier| earlier.name == handler.name) {
             let message =
-                format!("the name `{}` is taken by the handler `{}`", handler.name, first.method.name);
+                format!("the handler `{1}` already has the name `{0}`", handler.name, first.method.name);
             mistakes.add(syn::Error::new(handler.name_at, message));
         }
     }

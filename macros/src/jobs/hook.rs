@@ -1,4 +1,5 @@
-//! `#[on_create]` and its like, and `#[migrate]`: reads what an agent does at the turns of its lifecycle.
+//! `#[on_create]`, `#[on_wake]`, `#[on_sleep]`, `#[on_error]` and `#[migrate]`: parses lifecycle hooks and
+//! migrations.
 
 use syn::{Attribute, FnArg, Ident, ImplItemFn, Meta, Type};
 
@@ -9,22 +10,22 @@ use crate::mistakes::Mistakes;
 static ROLE: Role = Role {
     subject: "hooks",
     returns: "`JobResult<()>`",
-    text: "hooks have no customer who wrote a text; they take `&AgentContext` or nothing",
+    text: "hooks have no job request; they take `&AgentContext` or nothing",
 };
 
 static MIGRATE_ROLE: Role =
     Role { subject: "migrations", returns: "`JobResult<serde_json::Value>`", text: "" };
 
-const MIGRATE_ARGUMENTS: &str = "migrations take the version of the stored state and that state, and no `self`, since there is none yet: `(version: u32, state: serde_json::Value)`";
+const MIGRATE_ARGUMENTS: &str = "migrations take the version of the stored state and the state itself, but not `self`: `(version: u32, state: serde_json::Value)`";
 
-/// A hook as its author wrote it.
+/// A parsed hook.
 pub(super) struct Hook {
     pub(super) kind: LifecycleHook,
     pub(super) method: Method,
     mark: Attribute,
 }
 
-/// A `#[migrate]` function as its author wrote it.
+/// A parsed `#[migrate]` function.
 pub(super) struct Migrate {
     pub(super) method: Ident,
     pub(super) cfg: Vec<Attribute>,
@@ -33,7 +34,7 @@ pub(super) struct Migrate {
 }
 
 impl Hook {
-    /// Reads a method and its mark; nothing when there are mistakes in them.
+    /// Parses a method and its mark; `None` if there are mistakes.
     pub(super) fn parse(
         kind: LifecycleHook,
         mark: &Attribute,
@@ -46,14 +47,13 @@ impl Hook {
 }
 
 impl Migrate {
-    /// Reads a function and its `#[migrate]`; nothing when there are mistakes in them.
+    /// Parses a function and its `#[migrate]`; `None` if there are mistakes.
     pub(super) fn parse(mark: &Attribute, function: &ImplItemFn, mistakes: &mut Mistakes) -> Option<Self> {
         refuse_arguments(Mark::Migrate.name(), mark, mistakes);
         let signature = &function.sig;
         let mut is_fitting = is_plain(signature, &MIGRATE_ROLE, mistakes);
         if let Some(asyncness) = &signature.asyncness {
-            mistakes
-                .at(asyncness, "migrations are not `async`: the agent waits for its state before all else");
+            mistakes.at(asyncness, "migrations cannot be `async`");
             is_fitting = false;
         }
         match signature.inputs.iter().collect::<Vec<_>>().as_slice() {
@@ -79,7 +79,7 @@ impl Migrate {
     }
 }
 
-/// Whether it is a type of this name, under whatever path.
+/// Whether the type has this name, with any path.
 fn is_named(name: &str, ty: &Type) -> bool {
     let Type::Path(path) = ty else { return false };
     path.path.segments.last().is_some_and(|segment| segment.ident == name)
@@ -93,21 +93,21 @@ fn refuse_arguments(name: &str, mark: &Attribute, mistakes: &mut Mistakes) {
     }
 }
 
-/// There is one of each.
+/// Notes hooks and migrations that occur twice.
 pub(super) fn note_duplicates(hooks: &[Hook], migrations: &[Migrate], mistakes: &mut Mistakes) {
-    // Which of two alternatives there is, is known only after `#[cfg]`.
+    // Alternatives under `#[cfg]` are only known after it has been applied.
     let mut hooks: Vec<&Hook> = hooks.iter().filter(|hook| hook.method.cfg.is_empty()).collect();
     while let Some(hook) = hooks.pop() {
         if let Some(first) = hooks.iter().find(|first| first.kind == hook.kind) {
             let message =
-                format!("there is one `#[{}]`, and it is `{}`", hook.kind.name(), first.method.name);
+                format!("there can only be one `#[{}]`, which is `{}`", hook.kind.name(), first.method.name);
             mistakes.at(&hook.mark, message);
         }
     }
     let mut migrations = migrations.iter().filter(|migrate| migrate.cfg.is_empty());
     if let Some(first) = migrations.next() {
         for migrate in migrations {
-            let message = format!("there is one `#[migrate]`, and it is `{}`", first.method);
+            let message = format!("there can only be one `#[migrate]`, which is `{}`", first.method);
             mistakes.at(&migrate.mark, message);
         }
     }

@@ -1,10 +1,10 @@
-//! The attributes that a `#[jobs]` block takes off its methods.
+//! The attributes that `#[jobs]` removes from the methods of its block.
 
 use std::mem;
 
 use syn::{Attribute, ImplItem};
 
-/// What a method of a `#[jobs]` block is for.
+/// The role of a method in a `#[jobs]` block.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mark {
     Job,
@@ -26,7 +26,7 @@ pub(crate) enum LifecycleHook {
 impl LifecycleHook {
     pub(super) const ALL: [Self; 4] = [Self::Create, Self::Wake, Self::Sleep, Self::Error];
 
-    /// The attribute's name, and that of its field in `Hooks`.
+    /// The name of the attribute, and of the field in `Hooks`.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Create => "on_create",
@@ -49,7 +49,7 @@ impl Mark {
         }
     }
 
-    /// A method that it can stand on.
+    /// A method that can have this attribute.
     pub(super) const fn example(self) -> &'static str {
         match self {
             Self::Job => "async fn hello(&mut self, name: Text) -> JobResult<String>",
@@ -70,7 +70,7 @@ impl Mark {
     }
 }
 
-/// Takes the marks off a member of the block.
+/// Removes the marks from a member of the block.
 pub(super) fn take_marks(member: &mut ImplItem) -> Vec<(Mark, Attribute)> {
     let attributes = match member {
         ImplItem::Const(item) => &mut item.attrs,

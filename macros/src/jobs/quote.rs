@@ -1,4 +1,4 @@
-//! `#[price]`: reads a function that says what a request costs.
+//! `#[price]`: parses a function that computes the price of a request.
 
 use syn::{Attribute, FnArg, Ident, ImplItemFn, LitInt, Type};
 
@@ -19,7 +19,7 @@ static ROLE: Role = Role { subject: "price functions", returns: "`Price` or `Job
 const ARGUMENTS: &str =
     "price functions take `&self` and the request, and nothing else: `(&self, request: &JobRequest)`";
 
-/// A price function as its author wrote it.
+/// A parsed price function.
 pub(super) struct Quote {
     pub(super) method: Ident,
     pub(super) cfg: Vec<Attribute>,
@@ -30,12 +30,11 @@ pub(super) struct Quote {
 }
 
 impl Quote {
-    /// Reads a method and its `#[price]`; nothing when there are mistakes in them.
+    /// Parses a method and its `#[price]`; `None` if there are mistakes.
     pub(super) fn parse(mark: &Attribute, method: &ImplItemFn, mistakes: &mut Mistakes) -> Option<Self> {
         let arguments = Arguments::of([mark], &FORM, mistakes);
         if arguments.lacks("kind") {
-            mistakes
-                .at(mark, "a price function needs the kind of request it is for: `#[price(kind = 5050)]`");
+            mistakes.at(mark, "a price function needs a job kind: `#[price(kind = 5050)]`");
         }
         let kind_at = arguments.number("kind", mistakes);
         let kind = kind_at.as_ref().and_then(|literal| super::handler::kind(literal, mistakes));
@@ -43,7 +42,7 @@ impl Quote {
         let mut is_fitting = is_plain(signature, &ROLE, mistakes);
         if let Some(asyncness) = &signature.asyncness {
             let message =
-                "a price is told at once, before anything is done for it: price functions are not `async`";
+                "price functions cannot be `async`: the price must be known before any work is done";
             mistakes.at(asyncness, message);
             is_fitting = false;
         }
@@ -54,7 +53,7 @@ impl Quote {
         });
         let request = match signature.inputs.iter().skip(1).collect::<Vec<_>>().as_slice() {
             [FnArg::Typed(argument)] if takes_self && is_request(&argument.ty) => Some(&argument.ty),
-            // Nothing to point at between empty parentheses.
+            // There are no tokens between empty parentheses.
             _ if signature.inputs.is_empty() => {
                 mistakes.at(&signature.ident, ARGUMENTS);
                 None
@@ -77,7 +76,7 @@ impl Quote {
     }
 }
 
-/// Whether it is a `&JobRequest`, under whatever path.
+/// Whether the type is `&JobRequest`, with any path.
 fn is_request(ty: &Type) -> bool {
     let Type::Reference(reference) = ty else { return false };
     let Type::Path(path) = &*reference.elem else { return false };
@@ -85,7 +84,7 @@ fn is_request(ty: &Type) -> bool {
     is_named && reference.mutability.is_none() && reference.lifetime.is_none()
 }
 
-/// Each price function is for a handler of this block that has no price yet.
+/// Notes price functions for kinds without a handler, or with a price already.
 pub(super) fn note_misfits(quotes: &[Quote], handlers: &[JobHandler], mistakes: &mut Mistakes) {
     for (index, quote) in quotes.iter().enumerate() {
         let Quote { kind, kind_at, .. } = quote;
@@ -94,21 +93,19 @@ pub(super) fn note_misfits(quotes: &[Quote], handlers: &[JobHandler], mistakes: 
             let kinds: Vec<String> = handlers.iter().map(|handler| handler.kind.to_string()).collect();
             let mark = Mark::Job.name();
             let message =
-                format!("no `#[{mark}]` of this block answers kind {kind}; there is: {}", kinds.join(", "));
+                format!("no `#[{mark}]` in this block has kind {kind}; there is: {}", kinds.join(", "));
             mistakes.at(kind_at, message);
         }
         if let Some(handler) = answering.find(|handler| handler.price.is_some()) {
-            let message = format!(
-                "kind {kind} has a fixed price at `{}`: leave one of the two out",
-                handler.method.name
-            );
+            let message =
+                format!("kind {kind} has a fixed price at `{}`: remove one of the two", handler.method.name);
             mistakes.at(kind_at, message);
         }
-        // Which of two alternatives there is, is known only after `#[cfg]`.
+        // Alternatives under `#[cfg]` are only known after it has been applied.
         let mut earlier =
             quotes.iter().take(index).filter(|earlier| earlier.cfg.is_empty() && quote.cfg.is_empty());
         if let Some(first) = earlier.find(|earlier| earlier.kind == *kind) {
-            mistakes.at(kind_at, format!("the price of kind {kind} is found by `{}` already", first.method));
+            mistakes.at(kind_at, format!("kind {kind} already has the price function `{}`", first.method));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `#[schedule]`: reads what an agent does by the clock.
+//! `#[schedule]`: parses a function that runs at an interval or at the times of a cron expression.
 
 use std::time::Duration;
 
@@ -29,12 +29,12 @@ static FORM: Form = Form {
 static ROLE: Role = Role {
     subject: "schedules",
     returns: "`JobResult<()>`",
-    text: "schedules have no customer who wrote a text; they take `&AgentContext` or nothing",
+    text: "schedules have no job request; they take `&AgentContext` or nothing",
 };
 
 static EVERY: Limits = Limits { name: "every", range: "1s"..="366d", reason: "" };
 
-/// A schedule as its author wrote it.
+/// A parsed schedule.
 pub(super) struct Schedule {
     pub(super) method: Method,
     pub(super) name: String,
@@ -44,14 +44,14 @@ pub(super) struct Schedule {
     pub(super) timeout: Duration,
 }
 
-/// When it is due.
+/// When the schedule is due.
 pub(super) enum ScheduleRule {
     Every(Duration),
     Cron(LitStr),
 }
 
 impl Schedule {
-    /// Reads a method and its `#[schedule]`; nothing when no schedule can be made of them.
+    /// Parses a method and its `#[schedule]`; `None` if it cannot be a schedule.
     pub(super) fn parse(mark: &Attribute, method: &ImplItemFn, mistakes: &mut Mistakes) -> Option<Self> {
         let arguments = Arguments::of([mark], &FORM, mistakes);
         let rule = rule(mark, &arguments, mistakes);
@@ -81,11 +81,11 @@ fn rule(mark: &Attribute, arguments: &Arguments, mistakes: &mut Mistakes) -> Opt
     let every = arguments.text("every", mistakes);
     let cron = arguments.text("cron", mistakes);
     if let (Some(_), Some(cron)) = (&every, &cron) {
-        mistakes.at(cron, "a schedule has one timing: `every` or `cron`, not both");
+        mistakes.at(cron, "a schedule has either `every` or `cron`, not both");
         return None;
     }
     if arguments.lacks("every") && arguments.lacks("cron") {
-        let message = "a schedule needs to know when: `#[schedule(every = \"10m\")]` or `#[schedule(cron = \"0 3 * * *\")]`";
+        let message = "a schedule needs an interval or times: `#[schedule(every = \"10m\")]` or `#[schedule(cron = \"0 3 * * *\")]`";
         mistakes.at(mark, message);
     }
     if let Some(every) = every {
@@ -99,16 +99,16 @@ fn rule(mark: &Attribute, arguments: &Arguments, mistakes: &mut Mistakes) -> Opt
     Some(ScheduleRule::Cron(cron))
 }
 
-/// Each name leads to one schedule, whose times are kept under it.
+/// Notes schedules with the same name.
 pub(super) fn note_duplicates(schedules: &[Schedule], mistakes: &mut Mistakes) {
     for (index, schedule) in schedules.iter().enumerate() {
         let mut earlier = schedules.iter().take(index).filter(|earlier| {
-            // Which of two alternatives there is, is known only after `#[cfg]`.
+            // Alternatives under `#[cfg]` are only known after it has been applied.
             earlier.method.cfg.is_empty() && schedule.method.cfg.is_empty()
         });
         if let Some(first) = earlier.find(|earlier| earlier.name == schedule.name) {
             let (name, mark, method) = (&schedule.name, Mark::Schedule.name(), &first.method.name);
-            let message = format!("the name `{name}` is taken by the `#[{mark}]` `{method}`");
+            let message = format!("the `#[{mark}]` `{method}` already has the name `{name}`");
             mistakes.add(syn::Error::new(schedule.name_at, message));
         }
     }

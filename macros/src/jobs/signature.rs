@@ -1,4 +1,4 @@
-//! What the signatures of the methods that the runtime calls are and must not be.
+//! Parses the signatures of methods that the runtime calls.
 
 use proc_macro2::{TokenStream, TokenTree};
 use quote::ToTokens;
@@ -6,17 +6,17 @@ use syn::{Attribute, FnArg, Ident, ImplItemFn, Receiver, ReturnType, Signature, 
 
 use crate::mistakes::Mistakes;
 
-/// What is said of the methods of one kind when they do not fit.
+/// Words for the errors about one kind of method.
 pub(super) struct Role {
-    /// They themselves, in the plural.
+    /// The name of these methods, in the plural.
     pub(super) subject: &'static str,
-    /// What they return.
+    /// Their return type.
     pub(super) returns: &'static str,
-    /// Why they do not take a `&str`.
+    /// Why they cannot take a `&str`.
     pub(super) text: &'static str,
 }
 
-/// An async method that the runtime calls.
+/// A parsed async method that the runtime calls.
 pub(super) struct Method {
     pub(super) name: Ident,
     pub(super) cfg: Vec<Attribute>,
@@ -25,7 +25,7 @@ pub(super) struct Method {
     pub(super) returns: Type,
 }
 
-/// How a method uses the agent.
+/// How a method borrows the agent.
 #[derive(Clone, Copy)]
 pub(super) enum Access {
     /// `&self`.
@@ -34,21 +34,21 @@ pub(super) enum Access {
     Exclusive,
 }
 
-/// What a method takes beside the agent.
+/// An argument besides the agent.
 pub(super) struct Argument {
-    /// The extractor.
+    /// The type of the extractor.
     pub(super) ty: Type,
     /// Whether the method takes a reference to it.
     pub(super) by_reference: bool,
 }
 
 impl Method {
-    /// Reads a method; nothing when there are mistakes in its signature.
+    /// Parses a method; `None` if there are mistakes in its signature.
     pub(super) fn parse(method: &ImplItemFn, role: &Role, mistakes: &mut Mistakes) -> Option<Self> {
         let signature = &method.sig;
         let is_async = signature.asyncness.is_some();
         if !is_async {
-            mistakes.at(signature.fn_token, format!("{} are async: write `async fn`", role.subject));
+            mistakes.at(signature.fn_token, format!("{} must be async: write `async fn`", role.subject));
         }
         let is_plain = is_plain(signature, role, mistakes);
         let access = access(signature, role, mistakes);
@@ -57,7 +57,7 @@ impl Method {
                 FnArg::Typed(argument) => Some(self::argument(&argument.ty, role, mistakes)),
                 FnArg::Receiver(_) => None,
             });
-            // Not straight into an `Option`, which would stop at the first mistake.
+            // Collecting into an `Option` would stop at the first mistake.
             arguments.collect::<Vec<_>>().into_iter().collect()
         };
         let returns = returns(signature, role, mistakes);
@@ -72,28 +72,27 @@ impl Method {
     }
 }
 
-/// The `#[cfg]`s of an item, which those of what is written for it must be too.
+/// The `#[cfg]` attributes of an item, which the generated code for it must have too.
 pub(super) fn cfg_of(attributes: &[Attribute]) -> Vec<Attribute> {
     attributes.iter().filter(|attribute| attribute.path().is_ident("cfg")).cloned().collect()
 }
 
-/// Whether there is nothing about a function that hinders the SDK from calling it.
+/// Whether the SDK can call the function: it is neither unsafe nor generic.
 pub(super) fn is_plain(signature: &Signature, role: &Role, mistakes: &mut Mistakes) -> bool {
     let subject = role.subject;
     if let Some(unsafety) = &signature.unsafety {
-        mistakes.at(unsafety, format!("{subject} are called by the SDK and cannot be `unsafe`"));
+        mistakes.at(unsafety, format!("{subject} cannot be `unsafe`, since the SDK calls them"));
     }
     let has_generics = !signature.generics.params.is_empty();
     if has_generics {
-        let message =
-            format!("{subject} take no generic parameters: the SDK calls them with the types written here");
+        let message = format!("{subject} cannot have generic parameters, since the SDK calls them");
         mistakes.at(&signature.generics, message);
     }
     signature.unsafety.is_none() && !has_generics
 }
 
 fn access(signature: &Signature, role: &Role, mistakes: &mut Mistakes) -> Option<Access> {
-    let message = || format!("{} take `&self` (run side by side) or `&mut self` (run alone)", role.subject);
+    let message = || format!("{} take `&self` (run concurrently) or `&mut self` (run alone)", role.subject);
     match signature.receiver() {
         Some(Receiver { reference: Some((_, None)), colon_token: None, mutability, .. }) => {
             Some(if mutability.is_some() { Access::Exclusive } else { Access::Shared })
@@ -130,7 +129,7 @@ fn argument(ty: &Type, role: &Role, mistakes: &mut Mistakes) -> Option<Argument>
     Some(Argument { ty: (**inner).clone(), by_reference: true })
 }
 
-/// The type that a function returns; none is a mistake.
+/// The return type of a function; a missing one is a mistake.
 pub(super) fn returns(signature: &Signature, role: &Role, mistakes: &mut Mistakes) -> Option<Type> {
     match &signature.output {
         ReturnType::Type(_, ty) => (!names_no_type(ty, role, mistakes)).then(|| (**ty).clone()),
@@ -141,11 +140,11 @@ pub(super) fn returns(signature: &Signature, role: &Role, mistakes: &mut Mistake
     }
 }
 
-/// Whether the type is, or holds, an `impl Trait`, which code elsewhere cannot name.
+/// Whether the type is or contains an `impl Trait`, which generated code cannot name.
 fn names_no_type(ty: &Type, role: &Role, mistakes: &mut Mistakes) -> bool {
     let has_impl = has_impl(ty.to_token_stream());
     if has_impl {
-        mistakes.at(ty, format!("{} name their types: `impl Trait` cannot stand here", role.subject));
+        mistakes.at(ty, format!("{} cannot have `impl Trait` in their signature", role.subject));
     }
     has_impl
 }

@@ -1,4 +1,4 @@
-//! `#[derive(ParamChoice)]`: reads an enum whose variants are what a parameter can be.
+//! `#[derive(ParamChoice)]`: parses an enum whose variants are the accepted values of a parameter.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ static VARIANT_FORM: Form = Form {
     arguments: &[Accepted::once("name", "\"gpt-4\""), Accepted::repeated("alias", "\"gpt4\"")],
 };
 
-/// An enum of choices as its author wrote it.
+/// A parsed enum of choices.
 struct ChoiceEnum {
     name: Ident,
     about: String,
@@ -32,12 +32,12 @@ struct ChoiceEnum {
 
 struct Choice {
     variant: Ident,
-    /// Its name, then its aliases, and where each stands.
+    /// Its value, then its aliases, each with its span.
     names: Vec<(String, Span)>,
     about: String,
 }
 
-/// How variants are written when they say nothing of it themselves.
+/// How values are derived from the names of variants.
 #[derive(Clone, Copy)]
 enum Case {
     Kebab,
@@ -55,7 +55,7 @@ pub(crate) fn expand(item: TokenStream) -> TokenStream {
         Err(error) => return error.to_compile_error(),
     };
     let choices = ChoiceEnum::parse(&item, &mut mistakes);
-    // One that could not be read stands in, so that nothing is said of a missing `ParamValue` as well.
+    // If the enum is invalid, an empty one takes its place, so that a missing `ParamValue` is not reported too.
     let choices = choices.unwrap_or_else(|| ChoiceEnum {
         name: item.ident.clone(),
         about: String::new(),
@@ -74,7 +74,7 @@ pub(crate) fn expand(item: TokenStream) -> TokenStream {
 }
 
 impl ChoiceEnum {
-    /// Reads the enum; nothing when it cannot be one of choices.
+    /// Parses the enum; `None` if it cannot be an enum of choices.
     fn parse(item: &DeriveInput, mistakes: &mut Mistakes) -> Option<Self> {
         let data = match &item.data {
             Data::Enum(data) => data,
@@ -90,12 +90,11 @@ impl ChoiceEnum {
             }
         };
         if !item.generics.params.is_empty() {
-            mistakes
-                .at(&item.generics, "an enum of choices is one plain type: it takes no generic parameters");
+            mistakes.at(&item.generics, "a `ParamChoice` enum cannot have generic parameters");
             return None;
         }
         if data.variants.is_empty() {
-            mistakes.at(&item.ident, "there is nothing to choose from: write a variant for each choice");
+            mistakes.at(&item.ident, "there are no choices: write a variant for each");
             return None;
         }
         let attributes = item.attrs.iter().filter(|attribute| attribute.path().is_ident("param"));
@@ -109,7 +108,7 @@ impl ChoiceEnum {
     }
 }
 
-/// The enum's own documentation, and below it that of its variants.
+/// The doc comment of the enum, followed by those of its variants.
 fn about(item: &DeriveInput, choices: &[Choice]) -> String {
     let documented = choices.iter().filter(|choice| !choice.about.is_empty());
     let lines = documented.filter_map(|Choice { names, about, .. }| {
@@ -122,10 +121,10 @@ fn about(item: &DeriveInput, choices: &[Choice]) -> String {
 }
 
 impl Choice {
-    /// Reads a variant; nothing when it cannot be a choice. Other mistakes are noted.
+    /// Parses a variant; `None` if it cannot be a choice. Other mistakes are noted.
     fn parse(variant: &Variant, case: Case, mistakes: &mut Mistakes) -> Option<Self> {
         if !matches!(variant.fields, Fields::Unit) {
-            mistakes.at(&variant.fields, "a choice is one word: its variant has no fields");
+            mistakes.at(&variant.fields, "a variant of a `ParamChoice` enum cannot have fields");
             return None;
         }
         let attributes = variant.attrs.iter().filter(|attribute| attribute.path().is_ident("param"));
@@ -142,13 +141,13 @@ impl Choice {
     }
 }
 
-/// Each name and alias leads to one variant.
+/// Notes values and aliases that occur twice.
 fn note_duplicates(choices: &[Choice], mistakes: &mut Mistakes) {
     let mut taken: BTreeMap<&str, &Ident> = BTreeMap::new();
     for choice in choices {
         for (name, at) in &choice.names {
             if let Some(first) = taken.insert(name, &choice.variant) {
-                mistakes.add(syn::Error::new(*at, format!("`{name}` is read as `{first}` already")));
+                mistakes.add(syn::Error::new(*at, format!("`{name}` is already read as `{first}`")));
             }
         }
     }
@@ -163,7 +162,7 @@ impl Case {
             "lowercase" => Some(Self::Lower),
             "PascalCase" => Some(Self::Pascal),
             _ => {
-                let message = "`rename_all` is \"kebab-case\" (as when left out), \"snake_case\", \"camelCase\", \"lowercase\" or \"PascalCase\"";
+                let message = "`rename_all` must be \"kebab-case\" (the default), \"snake_case\", \"camelCase\", \"lowercase\" or \"PascalCase\"";
                 mistakes.at(literal, message);
                 None
             }
@@ -184,7 +183,7 @@ impl Case {
     }
 }
 
-/// The inside of the `impl ParamValue`.
+/// The items of the `impl ParamValue`.
 impl ToTokens for ChoiceEnum {
     fn to_tokens(&self, tokens: &mut TokenStream) {
         let Self { about, choices, .. } = self;

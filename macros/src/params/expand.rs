@@ -1,4 +1,4 @@
-//! What `#[derive(JobParams)]` writes.
+//! Expands `#[derive(JobParams)]`.
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
@@ -39,7 +39,7 @@ impl ToTokens for ParamsStruct {
     }
 }
 
-/// In the place of parameters that could not be read, so that nothing is said of a missing `JobParams` as well.
+/// An empty implementation in place of an invalid one, so that a missing `JobParams` is not reported too.
 pub(super) fn stand_in(item: &DeriveInput) -> TokenStream {
     let name = &item.ident;
     let (generics, arguments, conditions) = item.generics.split_for_impl();
@@ -75,7 +75,7 @@ impl Field {
         let minimum = minimum.map(|bound| quote!(minimum: ::core::option::Option::Some(#bound),));
         let maximum = self.maximum.as_ref().and_then(Literal::number);
         let maximum = maximum.map(|bound| quote!(maximum: ::core::option::Option::Some(#bound),));
-        // At the type: there it is reported that it cannot be a parameter.
+        // With the span of the type, where the error is reported if it cannot be a parameter.
         let param = quote_spanned!(ty.span() => ::openagents_sdk::__private::param::<#ty>(#name));
         quote! {{
             let param = #param;
@@ -94,7 +94,7 @@ impl Field {
         }}
     }
 
-    /// What only the compiler can check, since it knows the type.
+    /// Checks that only the compiler can do, since it knows the type.
     fn assertions(&self) -> TokenStream {
         let Self { ty, .. } = self;
         let bound = self.minimum.as_ref().or(self.maximum.as_ref());
@@ -105,7 +105,7 @@ impl Field {
             Value::Text(text) => Some(quote_spanned! {default.at =>
                 const _: () = ::core::assert!(
                     ::openagents_sdk::__private::is_choice(<#ty as ::openagents_sdk::__private::ParamValue>::CHOICES, #text),
-                    "this default is not one of the choices that the type of the field has"
+                    "this default is not one of the choices of the field's type"
                 );
             }),
             _ => None,

@@ -1,4 +1,4 @@
-//! One field of a struct of parameters, and its `#[param]`.
+//! Parses a field of a `JobParams` struct and its `#[param]`.
 
 use proc_macro2::Span;
 use syn::ext::IdentExt;
@@ -22,13 +22,13 @@ static FORM: Form = Form {
     ],
 };
 
-/// A parameter as its author wrote it.
+/// A parsed field.
 pub(super) struct Field {
     pub(super) ident: Ident,
     /// The type of one value.
     pub(super) ty: Type,
     pub(super) amount: Amount,
-    /// Its name, then its aliases, and where each stands.
+    /// Its key, then its aliases, each with its span.
     pub(super) keys: Vec<(String, Span)>,
     pub(super) about: String,
     pub(super) default: Option<Literal>,
@@ -37,7 +37,7 @@ pub(super) struct Field {
     pub(super) choices: Vec<LitStr>,
 }
 
-/// How many values there can be.
+/// How many values the field holds.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Amount {
     /// `T`.
@@ -48,19 +48,20 @@ pub(super) enum Amount {
     Any,
 }
 
-/// What the words of a type say it holds; an author can write a type in words of their own.
+/// The kind of values, as far as the name of the type tells; it may be the author's own type.
 #[derive(Clone, Copy, PartialEq)]
 enum Holds {
     Text,
     Truth,
-    /// From the least to the most.
+    /// The smallest and the largest value.
     Whole(i128, i128),
     Float,
     Unknown,
 }
 
 impl Field {
-    /// Reads a field; nothing when its type cannot be that of a parameter. Other mistakes are noted and left out.
+    /// Parses a field; `None` if its type cannot be that of a parameter. Other mistakes are noted, and the argument
+    /// ignored.
     pub(super) fn parse(field: &syn::Field, mistakes: &mut Mistakes) -> Option<Self> {
         let ident = field.ident.clone()?;
         let attributes = field.attrs.iter().filter(|attribute| attribute.path().is_ident("param"));
@@ -85,7 +86,7 @@ impl Field {
         Some(field)
     }
 
-    /// Notes what does not fit together, and leaves it out.
+    /// Notes arguments that do not fit together, and drops them.
     fn check(&mut self, mistakes: &mut Mistakes) {
         let holds = Holds::of(&self.ty);
         self.minimum = self.minimum.take().filter(|bound| self.is_bound("min", bound, holds, mistakes));
@@ -103,7 +104,7 @@ impl Field {
         if let Some(first) = self.choices.first()
             && !matches!(holds, Holds::Text | Holds::Unknown)
         {
-            let message = "`choices` are for text; the range of a number is written with `min` and `max`";
+            let message = "`choices` are for text; for a number, use `min` and `max`";
             mistakes.at(first, message);
             self.choices.clear();
         }
@@ -114,12 +115,12 @@ impl Field {
         let message = match (holds, bound.number()) {
             (Holds::Text | Holds::Truth, _) => "`min` and `max` are for numbers".to_owned(),
             (Holds::Whole(..), _) if !matches!(bound.value, Value::Whole(_)) => {
-                format!("`{name}` of a whole number is one itself: `{name} = 1`")
+                format!("`{name}` of a whole number must be a whole number: `{name} = 1`")
             }
             (Holds::Whole(least, most), Some(_)) if !is_in(&bound.value, least, most) => {
-                format!("`{name}` is from {least} to {most}, which is what the field's type can hold")
+                format!("`{name}` must be from {least} to {most}, the range of the field's type")
             }
-            (_, None) => format!("`{name}` is a number of at most 15 digits: `{name} = 1`"),
+            (_, None) => format!("`{name}` must be a number of at most 15 digits: `{name} = 1`"),
             _ => return true,
         };
         mistakes.add(syn::Error::new(bound.at, message));
@@ -129,10 +130,11 @@ impl Field {
     fn is_default(&self, default: &Literal, holds: Holds, mistakes: &mut Mistakes) -> bool {
         let message = match (self.amount, holds, &default.value) {
             (Amount::AtMostOne, ..) => {
-                "an `Option` is nothing when it is not given; write the type without `Option` for a default"
-                    .to_owned()
+                "an `Option` cannot have a `default`: it is `None` if no value is given".to_owned()
             }
-            (Amount::Any, ..) => "a `Vec` is empty when nothing is given, and has no `default`".to_owned(),
+            (Amount::Any, ..) => {
+                "a `Vec` cannot have a `default`: it is empty if no value is given".to_owned()
+            }
             (_, Holds::Text, Value::Text(text)) => {
                 if self.choices.is_empty() || self.choices.iter().any(|choice| choice.value() == *text) {
                     return true;
@@ -140,19 +142,20 @@ impl Field {
                 format!("`{text}` is not one of the `choices`")
             }
             (_, Holds::Text, value) => {
-                format!("the default of text is written in quotes: `default = \"{value}\"`")
+                format!("the default of a text must be in quotes: `default = \"{value}\"`")
             }
             (_, Holds::Truth, value) if !matches!(value, Value::Truth(_)) => {
-                "the default of a `bool` is `true` or `false`, without quotes".to_owned()
+                "the default of a `bool` must be `true` or `false`, without quotes".to_owned()
             }
             (_, Holds::Whole(least, most), Value::Whole(number)) if !(least..=most).contains(number) => {
-                format!("`default` is from {least} to {most}, which is what the field's type can hold")
+                format!("`default` must be from {least} to {most}, the range of the field's type")
             }
             (_, Holds::Whole(..), value) if !matches!(value, Value::Whole(_)) => {
-                "the default of a whole number is one itself, without quotes: `default = 512`".to_owned()
+                "the default of a whole number must be a whole number, without quotes: `default = 512`"
+                    .to_owned()
             }
             (_, Holds::Float, Value::Text(_) | Value::Truth(_)) => {
-                "the default of a number is written without quotes: `default = 0.5`".to_owned()
+                "the default of a number must be without quotes: `default = 0.5`".to_owned()
             }
             _ => {
                 let value = match default.value {
@@ -162,9 +165,9 @@ impl Field {
                 };
                 let number = |literal: &Option<Literal>| literal.as_ref().and_then(Literal::number);
                 if number(&self.minimum).is_some_and(|minimum| value < minimum) {
-                    format!("the default, {value}, is below `min`")
+                    format!("the default {value} is below `min`")
                 } else if number(&self.maximum).is_some_and(|maximum| value > maximum) {
-                    format!("the default, {value}, is above `max`")
+                    format!("the default {value} is above `max`")
                 } else {
                     return true;
                 }
@@ -217,8 +220,7 @@ fn keys(ident: &Ident, arguments: &Arguments, mistakes: &mut Mistakes) -> Vec<(S
     for (key, at) in &keys {
         if key.is_empty() || key.chars().any(|character| character.is_whitespace() || character.is_control())
         {
-            let message =
-                "a parameter's name is one word: it is the key of a tag, [\"param\", \"top_k\", \"40\"]";
+            let message = "a parameter's name must be one word, since it is the key of a tag, [\"param\", \"top_k\", \"40\"]";
             mistakes.add(syn::Error::new(*at, message));
         }
     }
@@ -244,12 +246,13 @@ fn literal(name: &str, arguments: &Arguments, mistakes: &mut Mistakes) -> Option
         let form =
             if name == "default" { "a number, `true` or `false`, or text in quotes" } else { "a number" };
         let example = FORM.example_of(name);
-        mistakes.at(expression, format!("`{name}` is {form}, written out and without a type{example}"));
+        mistakes
+            .at(expression, format!("`{name}` must be {form}, as a literal without a type suffix{example}"));
     }
     literal
 }
 
-/// What a field holds: one value, perhaps one, or many.
+/// The number of values in a field, and their type.
 fn value_type(ty: &Type, mistakes: &mut Mistakes) -> Option<(Amount, Type)> {
     let (amount, value) = match (inside("Option", ty), inside("Vec", ty)) {
         (Some(value), _) => (Amount::AtMostOne, value),
@@ -257,9 +260,9 @@ fn value_type(ty: &Type, mistakes: &mut Mistakes) -> Option<(Amount, Type)> {
         (None, None) => (Amount::One, ty),
     };
     let message = if matches!(value, Type::Reference(_)) {
-        "a struct of parameters owns them: write `String` for text, `Vec<T>` for a list"
+        "a `JobParams` struct must own its values: write `String` for text, `Vec<T>` for a list"
     } else if amount != Amount::One && (inside("Option", value).is_some() || inside("Vec", value).is_some()) {
-        "a field is a `T`, an `Option<T>` or a `Vec<T>`; a `Vec` is empty when nothing is given"
+        "a field must be a `T`, an `Option<T>` or a `Vec<T>`; a `Vec` is empty if no value is given"
     } else {
         return Some((amount, value.clone()));
     };

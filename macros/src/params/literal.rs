@@ -1,4 +1,4 @@
-//! The literals that a parameter's default and bounds are written as.
+//! The literals for a parameter's default and bounds.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use proc_macro2::Span;
 use syn::spanned::Spanned;
 use syn::{Expr, ExprLit, ExprUnary, Lit, UnOp};
 
-/// A literal, and where it stands.
+/// A literal and its span.
 #[derive(Clone, Debug)]
 pub(super) struct Literal {
     pub(super) value: Value,
@@ -22,7 +22,7 @@ pub(super) enum Value {
 }
 
 impl Literal {
-    /// Reads a literal, with or without a minus sign; nothing when it is something else.
+    /// Parses a literal with or without a minus sign; `None` for any other expression.
     pub(super) fn read(expression: &Expr) -> Option<Self> {
         let (is_negative, literal) = match expression {
             Expr::Lit(ExprLit { lit, .. }) => (false, lit),
@@ -48,9 +48,9 @@ impl Literal {
         Some(Self { value, at: expression.span() })
     }
 
-    /// The number it is, if it is one that can be told apart from its neighbours as an `f64`.
+    /// Its value as an `f64`, if it is a number that an `f64` represents exactly.
     pub(super) fn number(&self) -> Option<f64> {
-        /// The last whole number up to which all are `f64`s.
+        /// The largest integer up to which an `f64` represents all integers.
         const LAST: i128 = (1 << 53) - 1;
         match self.value {
             Value::Whole(number) if (-LAST..=LAST).contains(&number) => Some(number as f64),

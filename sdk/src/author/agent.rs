@@ -7,9 +7,9 @@ use super::handler::{Handler, Hooks, Schedule};
 use crate::declaration::AgentDeclaration;
 use crate::send::Shareable;
 
-/// An agent: a struct whose fields are its durable state. Written by [`#[agent]`](crate::agent).
+/// An agent: a struct whose fields are its durable state. [`#[agent]`](crate::agent) implements this trait.
 ///
-/// A new agent starts as its `Default`. From then on the fields are kept as JSON, committed together with the
+/// A new agent starts as its `Default`. After that, the fields are stored as JSON and committed together with the
 /// outcome of the job that changed them.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an agent",
@@ -17,28 +17,28 @@ use crate::send::Shareable;
     note = "write `#[agent(name = \"…\")]` above the struct, and `#[derive(Default, Serialize, Deserialize)]` below it"
 )]
 pub trait Agent: Default + Serialize + DeserializeOwned + Shareable + 'static {
-    /// What the agent says about itself.
+    /// Name, description, limits and relays, from `#[agent]` and `Cargo.toml`.
     const DECLARATION: AgentDeclaration;
 }
 
-/// The job handlers of an agent. Written by [`#[jobs]`](crate::jobs).
+/// The job handlers of an agent. [`#[jobs]`](crate::jobs) implements this trait.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no job handlers",
     label = "no `#[jobs]` impl block",
     note = "write `#[jobs]` above an `impl {Self}` block, and `#[job(kind = 5050)]` above each handler in it"
 )]
 pub trait Jobs: Agent {
-    /// All handlers, in the order they are written.
+    /// All job handlers, in source order.
     const HANDLERS: &'static [Handler<Self>];
 
-    /// What it does by the clock.
+    /// All functions marked `#[schedule]`.
     const SCHEDULES: &'static [Schedule<Self>] = &[];
 
-    /// What it does at the turns of its life.
+    /// The functions marked `#[on_create]`, `#[on_wake]`, `#[on_sleep]`, `#[on_error]` and `#[migrate]`.
     const HOOKS: Hooks<Self> = Hooks::NONE;
 }
 
-/// What may be kept in a field of an agent.
+/// A type that can be a field of an agent: anything that serde can write and read.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be kept in an agent's state",
     label = "not serialisable",

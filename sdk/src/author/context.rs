@@ -1,4 +1,5 @@
-//! `AgentContext`: what every run can use (memory, the agent's relay, fetching URLs, publishing events, hiring agents).
+//! `AgentContext`: what every run can use: memory, the agent's relay, fetching URLs, publishing events, hiring
+//! agents.
 
 mod clients;
 mod hire;
@@ -16,10 +17,11 @@ use crate::error::JobError;
 use crate::host_port::HandlerHost;
 use clients::Clients;
 
-/// What an agent's code has around it. Schedules and hooks take it; a job's [`JobContext`](crate::JobContext) leads to it.
+/// What a handler, schedule or hook can use: memory, the agent's relay, HTTP requests, other agents. Schedules and
+/// hooks take it as their argument; a [`JobContext`](crate::JobContext) derefs to it.
 ///
-/// What is written to [`memory`](Self::memory) or [`published`](Self::publish) is committed together with the outcome of
-/// the run, and not at all if the run fails. Cheap to clone.
+/// Changes to [`memory`](Self::memory) and [`published`](Self::publish) events are committed together with the
+/// outcome of the run, and dropped if the run fails. Cheap to clone.
 #[derive(Clone)]
 pub struct AgentContext(Arc<AgentContextInner>);
 
@@ -43,19 +45,19 @@ impl AgentContext {
         self.0.host.keys().public_key()
     }
 
-    /// When this run began.
+    /// When this run started.
     #[must_use]
     pub fn began(&self) -> Timestamp {
         self.0.began
     }
 
-    /// The job that failed; only in `on_error`.
+    /// The job that failed. Only set in `#[on_error]`.
     #[must_use]
     pub fn failure(&self) -> Option<&JobFailure> {
         self.0.failure.as_ref()
     }
 
-    /// Publishes an event on the agent's own relay, signed with its key, when this run has succeeded.
+    /// Publishes an event on the agent's own relay, signed with the agent's key, once this run has succeeded.
     pub fn publish(&self, event: UnsignedEvent) {
         self.changes().events.push(event);
     }
@@ -63,20 +65,20 @@ impl AgentContext {
     /// The events on the agent's own relay that match one of the filters, newest first.
     ///
     /// # Errors
-    /// When the relay cannot be asked, or refuses the filters.
+    /// When the relay cannot be reached or refuses the filters.
     pub async fn events(&self, filters: impl IntoIterator<Item = Filter>) -> Result<Vec<Event>, JobError> {
         self.0.host.events(filters.into_iter().collect()).await
     }
 
-    /// Fetches what is at a public URL, within the request's limits.
+    /// Fetches a public URL, within the request's limits.
     ///
     /// # Errors
-    /// When the address may not be reached, does not answer in time, or answers with too much.
+    /// When the URL is not public, the server does not answer in time, or the response is too large.
     pub async fn fetch(&self, request: FetchRequest) -> Result<Fetched, JobError> {
         Ok(self.0.host.fetch(request).await?)
     }
 
-    /// Waits, on either host. The `timeout` goes on counting.
+    /// Waits, on either host. The wait counts towards the handler's `timeout`.
     pub async fn sleep(&self, duration: Duration) {
         clock::sleep(duration).await;
     }
@@ -94,14 +96,14 @@ impl AgentContext {
     }
 }
 
-/// What a schedule or a hook can take as its argument.
+/// An argument that a schedule or hook can take.
 #[diagnostic::on_unimplemented(
     message = "a schedule or hook cannot take `{Self}`",
     label = "not an `AgentContext`",
     note = "schedules and hooks take `AgentContext`, or nothing; what comes from a request is for `#[job]` handlers"
 )]
 pub trait FromAgent: Sized {
-    /// Takes the argument from what is around.
+    /// Makes the argument from the run's context.
     fn from_agent(context: &AgentContext) -> Self;
 }
 

@@ -25,52 +25,53 @@ pub use event::NostrEvent;
 pub use inputs::Inputs;
 pub use text::Text;
 
-/// A handler's argument: something that can be made from the job at hand.
+/// An argument that a job handler can take, made from the job.
 #[diagnostic::on_unimplemented(
     message = "a job handler cannot take `{Self}`",
-    label = "not something a job offers",
-    note = "handlers take an input of the request: `Text` (a text, or the output of another job), `Url` (an address), `Document` (the text at an address), `NostrEvent` (an event); `Option` of these where it may be missing, `Vec` of these for all there are",
+    label = "not an argument of a job handler",
+    note = "handlers take inputs of the request: `Text` (a text, or the output of another job), `Url` (a URL), `Document` (the text at a URL), `NostrEvent` (an event); an `Option` of these if the input may be missing, a `Vec` of these for all such inputs",
     note = "or `Inputs` (all inputs), `Params` (the parameters), `Params<T>` for a `T` with `#[derive(JobParams)]`, `Customer`, `JobRequest`",
-    note = "or what is around it: `JobContext`, `AgentContext`, `Session` (the conversation with the customer)"
+    note = "or the context of the run: `JobContext`, `AgentContext`, `Session` (the conversation with the customer)"
 )]
 pub trait FromJob: Sized {
-    /// What the argument tells the manifest about the job's inputs.
+    /// How the manifest describes the input that this argument needs, if it needs one.
     const INPUT: Option<InputDeclaration> = None;
 
-    /// Which parameters the argument reads, for the manifest.
+    /// The parameters that this argument reads, for the manifest.
     const PARAMS: &'static [ParamDeclaration] = &[];
 
-    /// Takes the argument from the job. Implementations write `async fn from_job(…)`.
+    /// Makes the argument. Implementations write `async fn from_job(…)`.
     ///
     /// # Errors
-    /// When the request lacks it or it is malformed: a final error that tells the customer what to send.
+    /// When the request lacks what the argument needs, or it is malformed: a final error that tells the customer what
+    /// to send.
     fn from_job(context: &JobContext) -> impl Future<Output = Result<Self, JobError>> + MaybeSend;
 }
 
-/// What can be made of one input (an `i` tag). A handler takes `Option<Self>` for the first such input, if there is one, and
-/// `Vec<Self>` for all there are, in the order of the inputs.
+/// A type that can be made from one input (an `i` tag). A handler that takes `Option<Self>` gets the first such
+/// input, if any; one that takes `Vec<Self>` gets all of them, in order.
 #[diagnostic::on_unimplemented(
     message = "a job handler cannot take an `Option` or `Vec` of `{Self}`",
-    label = "not made of an input",
-    note = "handlers take `Option` and `Vec` of what is made of an input: `Text` (a text, or the output of another job), `Url` (an address), `Document` (the text at an address), `NostrEvent` (an event)"
+    label = "not made from an input",
+    note = "handlers take `Option` and `Vec` of types made from an input: `Text` (a text, or the output of another job), `Url` (a URL), `Document` (the text at a URL), `NostrEvent` (an event)"
 )]
 pub trait FromInput: Sized {
-    /// What it tells the manifest about the job's inputs.
+    /// How the manifest describes the input.
     const INPUT: InputDeclaration;
 
-    /// The kinds of inputs that it is made of.
+    /// The types of `i` tags that it can be made from.
     const KINDS: &'static [InputKind];
 
-    /// Makes one of each of these inputs, all of [`KINDS`](Self::KINDS).
+    /// Makes one value for each input. All inputs are of one of the [`KINDS`](Self::KINDS).
     ///
     /// # Errors
-    /// When one cannot be used: a final error that tells the customer why.
+    /// When an input cannot be used: a final error that tells the customer why.
     fn from_inputs(
         context: &JobContext,
         inputs: &[&JobInput],
     ) -> impl Future<Output = Result<Vec<Self>, JobError>> + MaybeSend;
 
-    /// What takes its place in a request without such an input.
+    /// The value for a request without such an input. `None` makes the job fail.
     #[must_use]
     fn without_input(_context: &JobContext) -> Option<Self> {
         None
@@ -102,7 +103,7 @@ impl<T: FromInput> FromJob for Vec<T> {
     }
 }
 
-/// Makes what is made of an input an argument that the job fails without.
+/// Implements `FromJob` for a type made from an input, so that the job fails if the request has no such input.
 macro_rules! required {
     ($($type:ty: $example:literal),* $(,)?) => {
         $(impl FromJob for $type {
@@ -128,7 +129,7 @@ required! {
     NostrEvent: "<event id>",
 }
 
-/// Who asks. It derefs to the public key and displays as its hex.
+/// The customer: the author of the job request. It derefs to the public key and displays as hex.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Customer(pub PublicKey);
 

@@ -8,7 +8,7 @@ use super::memory::Session;
 use crate::engine::{JobOutput, Lease, Report, RunId};
 use crate::nip90::JobRequest;
 
-/// The job at hand, and through `Deref` what is around it ([`AgentContext`]). Cheap to clone.
+/// The job that a handler works on. Derefs to the [`AgentContext`]. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct JobContext(Arc<JobContextInner>);
 
@@ -30,38 +30,38 @@ impl JobContext {
         Self(Arc::new(JobContextInner { request, outputs, attempt, agent_context }))
     }
 
-    /// The request that is being worked on.
+    /// The job request.
     #[must_use]
     pub fn request(&self) -> &JobRequest {
         &self.0.request
     }
 
-    /// Which attempt this is, counted from 1. A later one follows a retryable error, or an interruption: then
-    /// everything outside the agent's own state may have happened already.
+    /// The number of this attempt, counted from 1. A later attempt follows a retryable error or an interruption, so
+    /// whatever an earlier attempt did outside the agent's own state may have happened already.
     #[must_use]
     pub fn attempt(&self) -> u32 {
         self.0.attempt
     }
 
-    /// The conversation with the customer, over all their jobs.
+    /// The conversation with the customer, which spans all their jobs.
     #[must_use]
     pub fn session(&self) -> Session {
         Session::new(self.0.agent_context.clone(), self.0.request.customer())
     }
 
-    /// Tells the customer how far the work is, as `processing` feedback. When much is said within a second, the customer
-    /// hears the last of it.
+    /// Tells the customer how far the job is, as `processing` feedback. At most one such feedback is sent per second:
+    /// the latest.
     pub fn progress(&self, text: impl Into<String>) {
         self.report(Report::Progress(text.into()));
     }
 
-    /// Shows the customer what there is of the output so far, all of it, as `partial` feedback. When much is shown within a
-    /// second, the customer sees the last of it.
+    /// Shows the customer the whole output so far, as `partial` feedback. At most one such feedback is sent per
+    /// second: the latest.
     pub fn partial(&self, output_so_far: impl Into<String>) {
         self.report(Report::Partial(output_so_far.into()));
     }
 
-    /// What a job input named by this id produced.
+    /// The output of the job with this id, if a `job` input names it.
     pub(crate) fn output_of(&self, id: &str) -> Option<&str> {
         let output = self.0.outputs.iter().find(|output| output.event.to_hex() == id)?;
         Some(&output.content)

@@ -1,4 +1,4 @@
-//! `Memory` (values by key, tables of the author's own) and `Session` (the conversation with a customer).
+//! `Memory` (values by key, and the author's own SQL tables) and `Session` (the conversation with a customer).
 
 use openagents_host::PublicKey;
 use serde::Serialize;
@@ -9,25 +9,25 @@ use super::context::AgentContext;
 use crate::engine::{NewTurn, SessionTurn, StateQuery, Turn};
 use crate::error::JobError;
 
-/// The most that one value may take, in bytes of JSON.
+/// The longest value, in bytes of JSON.
 const MAX_VALUE_BYTES: usize = 1_000_000;
 
 /// The longest key, in bytes.
 const MAX_KEY_BYTES: usize = 512;
 
 impl AgentContext {
-    /// What the agent keeps under names of its own.
+    /// The agent's key-value store and SQL tables.
     #[must_use]
     pub fn memory(&self) -> Memory {
         Memory::new(self.clone())
     }
 }
 
-/// Values under keys: for what is too much, or too seldom needed, for a field of the agent's struct.
+/// A key-value store, for data that is too large or too rarely needed to be a field of the agent's struct.
 ///
-/// A run reads what is committed and what it wrote itself; what it wrote is committed together with its outcome, and not at
-/// all when it fails. Runs beside each other do not see each other's changes before, and the last one wins: what must be
-/// counted belongs in a field of an exclusive handler.
+/// A run sees what is committed and what it wrote itself. Its changes are committed together with its outcome, and
+/// dropped if it fails. Concurrent runs do not see each other's uncommitted changes, and the last to commit wins; so
+/// counters belong in a field that an exclusive handler changes.
 ///
 /// ```
 /// # use openagents_sdk::prelude::*;
@@ -66,8 +66,8 @@ impl Memory {
     pub fn write<T: Serialize + ?Sized>(&self, key: &str, value: &T) -> Result<(), JobError> {
         let json = serde_json::to_string(value)?;
         if json.len() > MAX_VALUE_BYTES || key.len() > MAX_KEY_BYTES {
-            return Err(JobError::failed("the agent tried to remember too much").caused_by(format!(
-                "a value in memory has at most {MAX_VALUE_BYTES} bytes of JSON and a key of at most {MAX_KEY_BYTES} bytes; \
+            return Err(JobError::failed("the agent failed to do this job").caused_by(format!(
+                "a value in memory may have {MAX_VALUE_BYTES} bytes of JSON, and its key {MAX_KEY_BYTES} bytes; \
                  `{key}` has {} and {}",
                 json.len(),
                 key.len()
@@ -77,12 +77,12 @@ impl Memory {
         Ok(())
     }
 
-    /// Removes what is under a key.
+    /// Removes the value under a key.
     pub fn remove(&self, key: &str) {
         self.0.changes().memory.insert(key.to_owned(), None);
     }
 
-    /// The keys that begin with `prefix`, in order, `limit` at most.
+    /// The first `limit` keys that begin with `prefix`, in ascending order.
     ///
     /// # Errors
     /// When the database fails.
@@ -95,7 +95,7 @@ impl Memory {
             .take_while(|(key, _)| key.starts_with(prefix))
             .map(|(key, json)| (key.clone(), json.is_some()))
             .collect();
-        // Some of the ones that are kept may be removed by this run.
+        // This run may have removed some of the stored keys, so request more.
         let asked = limit.saturating_add(written.len());
         let query = StateQuery::MemoryKeys { prefix: prefix.to_owned(), limit: asked };
         let kept: Vec<String> = self.0.host().query_state(query).await?.try_into()?;
@@ -110,10 +110,11 @@ impl Memory {
         Ok(keys.into_iter().take(limit).collect())
     }
 
-    /// Runs a statement on the agent's own tables, which live in its database beside the SDK's, and gives its rows: lists of
-    /// numbers, texts and nulls. It takes effect at once, whatever becomes of this run.
+    /// Runs a statement on the agent's own SQL tables and returns the rows: lists of numbers, strings and nulls. The
+    /// statement takes effect at once, even if this run fails.
     ///
-    /// Tables of one's own have names that begin with `my_`; other tables cannot be named.
+    /// The agent's database also holds the SDK's tables, so names of the author's tables begin with `my_`. A
+    /// statement cannot use any other table.
     ///
     /// ```
     /// # use openagents_sdk::prelude::*;
@@ -126,17 +127,17 @@ impl Memory {
     /// ```
     ///
     /// # Errors
-    /// When the statement fails, or names a table that does not begin with `my_`.
+    /// When the statement fails or uses a table whose name does not begin with `my_`.
     pub async fn sql(&self, statement: &str, values: &[Value]) -> Result<Vec<Vec<Value>>, JobError> {
         let query = StateQuery::Sql { statement: statement.to_owned(), values: values.to_vec() };
         Ok(self.0.host().query_state(query).await?.try_into()?)
     }
 }
 
-/// The conversation with one customer, over all their jobs.
+/// The conversation with one customer, which spans all their jobs.
 ///
-/// It is kept to its last 200 turns; each is cut at 16,000 bytes. Like memory, what is said is committed with the run's
-/// outcome.
+/// The last 200 turns are kept, each cut off at 16,000 bytes. As with memory, new turns are committed together with
+/// the run's outcome.
 #[derive(Clone, Debug)]
 pub struct Session {
     context: AgentContext,
@@ -148,7 +149,7 @@ impl Session {
         Self { context, customer }
     }
 
-    /// The last turns, oldest first, `limit` at most, with those of this run.
+    /// The last `limit` turns, oldest first, including those that this run added.
     ///
     /// # Errors
     /// When the database fails.
@@ -165,7 +166,7 @@ impl Session {
         Ok(turns.split_off(surplus))
     }
 
-    /// Adds a turn.
+    /// Adds a turn. `role` is free text such as `user` or `assistant`.
     pub fn say(&self, role: impl Into<String>, text: impl Into<String>) {
         let turn = Turn { role: role.into(), text: text.into() };
         self.context.changes().turns.push(NewTurn { customer: self.customer, turn });

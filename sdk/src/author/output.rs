@@ -11,7 +11,7 @@ use crate::error::JobError;
 
 pub use tags::Tags;
 
-/// What can be turned into a job's output.
+/// A type that can be a job's output.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the output of a job",
     label = "not an output",
@@ -21,10 +21,10 @@ pub trait IntoOutput {
     /// The MIME type of the content.
     const MIME: &'static str;
 
-    /// Converts it.
+    /// Makes the output.
     ///
     /// # Errors
-    /// When it cannot be written as content.
+    /// When the value cannot be written as content.
     fn into_output(self) -> Result<Output, JobError>;
 }
 
@@ -58,7 +58,7 @@ impl IntoOutput for Output {
     }
 }
 
-/// A text in Markdown.
+/// Markdown text.
 ///
 /// ```
 /// use openagents_sdk::prelude::*;
@@ -80,7 +80,7 @@ impl IntoOutput for Markdown {
 
 /// A value written as JSON.
 ///
-/// A crate that depends on this one alone tells serde's derive where to find serde:
+/// If your crate depends on this crate alone, tell serde's derive where to find serde:
 ///
 /// ```
 /// use openagents_sdk::prelude::*;
@@ -106,7 +106,7 @@ impl<T: Serialize> IntoOutput for Json<T> {
     }
 }
 
-/// What a job handler returns: a `Result` of an output.
+/// The return type of a job handler: a `Result` of an output.
 #[diagnostic::on_unimplemented(
     message = "a job handler cannot return `{Self}`",
     label = "not a `JobResult` of an output",
@@ -116,10 +116,10 @@ pub trait HandlerReturn {
     /// The MIME type of the output.
     const MIME: &'static str;
 
-    /// Converts it.
+    /// Makes the output, or returns the handler's error.
     ///
     /// # Errors
-    /// The handler's own, or that its output could not be written.
+    /// The handler's error, or that its output could not be written.
     fn into_outcome(self) -> Result<Output, JobError>;
 }
 
@@ -159,7 +159,7 @@ mod tests {
         let no_json = BTreeMap::from([([1_u8].to_vec(), 1)]);
         let error = Json(no_json).into_output().unwrap_err();
         assert!(!error.is_retryable());
-        assert_eq!(error.message(), "the agent's answer could not be written as JSON");
+        assert_eq!(error.message(), "the agent's output could not be written as JSON");
         assert_eq!(Output::json(&[1, 2]).unwrap().content, "[1,2]");
     }
 }

@@ -1,4 +1,4 @@
-//! Job parameters: `Params` and the trait behind `#[derive(JobParams)]`.
+//! `Params`: the parameters of a request, and the trait behind `#[derive(JobParams)]`.
 
 pub(crate) mod read;
 mod schema;
@@ -11,11 +11,9 @@ use crate::error::JobError;
 use crate::nip90::ParamMap;
 
 pub use schema::{nip90_params, params_schema};
-pub(crate) use value::ParamNumber;
-pub use value::ParamValue;
+pub use value::{ParamNumber, ParamValue};
 
-/// The request's parameters, as a handler takes them: `Params` as they came, `Params<T>` as a struct with
-/// `#[derive(JobParams)]`.
+/// The parameters of a request: `Params` as they were sent, `Params<T>` as a struct with `#[derive(JobParams)]`.
 ///
 /// ```
 /// # fn handler(params: openagents_sdk::Params) -> openagents_sdk::JobResult<()> {
@@ -35,20 +33,21 @@ impl<P> Deref for Params<P> {
     }
 }
 
-/// A struct that is read from a request's parameters. Written by [`#[derive(JobParams)]`](derive@crate::JobParams).
+/// A struct that is read from a request's parameters. [`#[derive(JobParams)]`](derive@crate::JobParams) implements
+/// this trait.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be read from a job's parameters",
     label = "not parameters",
     note = "write `#[derive(JobParams)]` above the struct `{Self}`: each field is a parameter"
 )]
 pub trait JobParams: Sized {
-    /// What the parameters are.
+    /// Name, type, default and description of each parameter.
     const DECLARATIONS: &'static [ParamDeclaration];
 
-    /// Reads them.
+    /// Reads the struct.
     ///
     /// # Errors
-    /// When one is missing or not what it must be: a final error that tells the customer which, and what is accepted.
+    /// When a parameter is missing or invalid: a final error that tells the customer which one, and what is accepted.
     fn from_params(params: &ParamMap) -> Result<Self, JobError>;
 }
 
@@ -61,7 +60,7 @@ impl JobParams for ParamMap {
 }
 
 impl ParamDeclaration {
-    /// A parameter that is one value of type `T` and must be given.
+    /// A required parameter with one value of type `T`.
     #[must_use]
     pub const fn new<T: ParamValue>(name: &'static str) -> Self {
         Self {

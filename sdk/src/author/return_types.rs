@@ -3,17 +3,17 @@
 use crate::error::JobError;
 use crate::price::Price;
 
-/// What a schedule or a hook returns: whether it succeeded.
+/// The return type of a schedule or hook.
 #[diagnostic::on_unimplemented(
     message = "a schedule or hook cannot return `{Self}`",
     label = "not a `JobResult<()>`",
-    note = "schedules and hooks return `JobResult<()>`: when they fail, what they changed is not kept"
+    note = "schedules and hooks return `JobResult<()>`: when they fail, their changes are dropped"
 )]
 pub trait RunReturn {
-    /// Converts it.
+    /// Converts it to a result.
     ///
     /// # Errors
-    /// The function's own.
+    /// The function's own error.
     fn into_result(self) -> Result<(), JobError>;
 }
 
@@ -23,17 +23,17 @@ impl<E: Into<JobError>> RunReturn for Result<(), E> {
     }
 }
 
-/// What a `#[price]` function returns: a price, or why the request cannot be served at any.
+/// The return type of a `#[price]` function: a price, or an error if the request cannot be served.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a price",
     label = "not a `Price`",
     note = "`#[price]` functions return `Price` or `JobResult<Price>`, as in `Price::sat(21)`"
 )]
 pub trait QuoteReturn {
-    /// Converts it.
+    /// Converts it to a result.
     ///
     /// # Errors
-    /// The function's own.
+    /// The function's own error.
     fn into_quote(self) -> Result<Price, JobError>;
 }
 
@@ -49,17 +49,17 @@ impl<E: Into<JobError>> QuoteReturn for Result<Price, E> {
     }
 }
 
-/// What a `#[migrate]` function returns: the state as this version stores it.
+/// The return type of a `#[migrate]` function: the state in the current form.
 #[diagnostic::on_unimplemented(
     message = "a migration cannot return `{Self}`",
     label = "not a `JobResult` of a state",
-    note = "migrations return `JobResult<serde_json::Value>`: the state as this version stores it"
+    note = "migrations return `JobResult<serde_json::Value>`: the state in the current form"
 )]
 pub trait MigrateReturn {
-    /// Converts it.
+    /// Converts it to a result.
     ///
     /// # Errors
-    /// The function's own.
+    /// The function's own error.
     fn into_state(self) -> Result<serde_json::Value, JobError>;
 }
 

@@ -1,4 +1,4 @@
-//! The relay connection of a job client: a task of its own, which reconnects.
+//! The relay connection of a job client: a task that reconnects.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::pin::pin;
@@ -17,22 +17,22 @@ use super::job_progress::{JobProgress, JobUpdate};
 use crate::send::Shareable;
 use crate::{clock, log};
 
-/// How long it waits before it connects again: at first, and at most.
+/// The pause before reconnecting: at first, and at most.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 
-/// How often a relay may end the subscription of a job for a reason that may pass.
+/// How often a relay may close the subscription of a job for a reason that may pass.
 const MAX_CLOSED: u32 = 3;
 
-/// A way to the relay.
+/// Connects to a relay; used for every reconnect.
 #[cfg_attr(not(target_arch = "wasm32"), async_trait)]
 #[cfg_attr(target_arch = "wasm32", async_trait(?Send))]
 pub(crate) trait Connector: Shareable {
-    /// Connects to it.
+    /// Opens a connection.
     async fn connect(&self) -> Result<RelayClient, RelayError>;
 }
 
-/// The way to a relay with an address.
+/// Connects to a relay by its address.
 pub(super) struct Dial {
     pub(super) url: String,
     pub(super) reach: Reach,
@@ -46,23 +46,23 @@ impl Connector for Dial {
     }
 }
 
-/// What the customer wants of the connection.
+/// A command from the client to the connection's task.
 pub(super) enum ClientCommand {
-    /// To be told how a job goes.
+    /// Follow a job and send its updates.
     Follow { progress: Box<JobProgress>, updates: mpsc::Sender<Result<JobUpdate, ClientError>> },
-    /// To have an event published, after all that was asked for before it.
+    /// Publish an event, after all earlier commands.
     Publish { event: VerifiedEvent, done: oneshot::Sender<Result<(), ClientError>> },
-    /// To hear no more of a job.
+    /// Stop following a job.
     Forget(EventId),
 }
 
-/// A connection and all that is to be known when it must be made again.
+/// The state of the connection, including what is needed to restore it after a reconnect.
 pub(super) struct ClientConnection {
     connector: Arc<dyn Connector>,
     commands: mpsc::UnboundedReceiver<ClientCommand>,
     jobs: BTreeMap<EventId, Followed>,
     publishing: VecDeque<(VerifiedEvent, oneshot::Sender<Result<(), ClientError>>)>,
-    /// Subscriptions of no more use.
+    /// Subscriptions to close.
     obsolete: Vec<SubscriptionId>,
     pause: Duration,
 }
@@ -70,7 +70,7 @@ pub(super) struct ClientConnection {
 struct Followed {
     progress: JobProgress,
     updates: mpsc::Sender<Result<JobUpdate, ClientError>>,
-    /// Its id, when the relay of this connection was asked for it.
+    /// The subscription on the current connection, if there is one.
     subscription: Option<SubscriptionId>,
     closed: u32,
 }
@@ -90,7 +90,7 @@ impl ClientConnection {
         }
     }
 
-    /// Does what the customer wants, until there is none any more.
+    /// Runs until the last client and handle are dropped, reconnecting whenever the connection breaks.
     pub(super) async fn keep(mut self, mut relay: RelayClient) {
         loop {
             match self.serve(&mut relay).await {
@@ -106,7 +106,7 @@ impl ClientConnection {
         }
     }
 
-    /// Returns when the customer is gone; an error when the connection has to be made again.
+    /// Serves one connection. Returns `Ok` when the last client is dropped, and an error when it must reconnect.
     async fn serve(&mut self, relay: &mut RelayClient) -> Result<(), RelayError> {
         loop {
             self.catch_up(relay).await?;
@@ -120,7 +120,7 @@ impl ClientConnection {
                     Some(Err(RelayError::Closed { subscription, reason })) => {
                         self.end_subscription(&subscription, reason)?;
                     }
-                    // An overrun loses events; they are stored, and come again on a new connection.
+                    // An overflow loses events, but they are stored, and read again after a reconnect.
                     Some(Err(error)) => return Err(error),
                     None => return Err(RelayError::Disconnected),
                 },
@@ -128,7 +128,7 @@ impl ClientConnection {
         }
     }
 
-    /// Tells the relay what it was not told yet: whom to listen for, before anything that could be answered.
+    /// Sends the pending commands to the relay: subscriptions before events, so that no answer is missed.
     async fn catch_up(&mut self, relay: &mut RelayClient) -> Result<(), RelayError> {
         while let Some(subscription) = self.obsolete.pop() {
             relay.unsubscribe(&subscription).await?;
@@ -137,7 +137,7 @@ impl ClientConnection {
             job.subscription = Some(relay.subscribe(&[job.progress.filter()]).await?);
         }
         while let Some((event, done)) = self.publishing.front() {
-            // Nobody waits for it any more, so nobody wants it.
+            // If the caller no longer waits for it, do not publish it.
             if !done.is_canceled() {
                 let outcome = match relay.publish(event).await? {
                     PublishOutcome::Accepted => Ok(()),
@@ -180,7 +180,7 @@ impl ClientConnection {
         }
     }
 
-    /// The relay has ended a subscription. If that may pass, the connection is made again, with a pause.
+    /// Handles a `CLOSED`. If the reason may pass, reconnects after a pause.
     fn end_subscription(&mut self, subscription: &SubscriptionId, reason: String) -> Result<(), RelayError> {
         let Some((request, job)) = self.job_of(subscription) else { return Ok(()) };
         job.subscription = None;
@@ -200,7 +200,7 @@ impl ClientConnection {
         Some((*request, job))
     }
 
-    /// Connects again, after ever longer pauses; nothing when the customer is gone.
+    /// Reconnects, with growing pauses; `None` when the last client is dropped.
     async fn connect_again(&mut self) -> Option<RelayClient> {
         loop {
             let pause = self.pause;
@@ -219,17 +219,18 @@ impl ClientConnection {
             };
             match attempted {
                 Ok(relay) => return Some(relay),
-                Err(error) => log::warn(format_args!("a job client could not connect again: {error}")),
+                Err(error) => log::warn(format_args!("a job client could not reconnect: {error}")),
             }
         }
     }
 }
 
 impl Followed {
-    /// Tells the customer. One who does not look misses feedback, but neither the result nor the end.
+    /// Sends an update to the customer. A customer who is slow to read misses feedback, but neither the result nor
+    /// the final error.
     fn tell(&mut self, update: Result<JobUpdate, ClientError>) {
         let _ = match &update {
-            // A new sender has room for one message of its own.
+            // A cloned sender has room for one more message.
             Ok(JobUpdate::Result(_)) | Err(_) => self.updates.clone().try_send(update),
             Ok(_) => self.updates.try_send(update),
         };

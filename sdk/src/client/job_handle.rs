@@ -1,4 +1,4 @@
-//! `JobHandle`: a published request, whose updates and result can be awaited.
+//! `JobHandle`: a submitted job request whose updates and result can be awaited.
 
 use std::fmt;
 use std::pin::pin;
@@ -15,7 +15,7 @@ use crate::clock;
 use crate::nip90::{Amount, Cancellation, JobRequest, JobResultEvent};
 use crate::payment::guard::PaymentGuard;
 
-/// A job that was asked for, and the news of it. Dropping it ends the listening, not the job.
+/// A submitted job and its updates. Dropping the handle closes the subscription; it does not cancel the job.
 pub struct JobHandle {
     request: JobRequest,
     client: JobClient,
@@ -33,27 +33,27 @@ impl JobHandle {
         Self { request, client, updates, guard }
     }
 
-    /// The id of the request.
+    /// The id of the job request.
     #[must_use]
     pub fn id(&self) -> EventId {
         self.request.id()
     }
 
-    /// The request as it was published.
+    /// The job request as it was published.
     #[must_use]
     pub fn request(&self) -> &JobRequest {
         &self.request
     }
 
-    /// What is new, in the order in which it arrives; nothing when no more can come: after the result, or when every
-    /// provider that was named has given up.
+    /// The next update, in order of arrival. `None` when no more can follow: after the result, or when every provider
+    /// that the request names has reported an error.
     ///
-    /// What a provider asks for first is paid here, if the client has a [`Payer`](super::Payer) and the limit allows it;
-    /// the news is then [`JobUpdate::Paid`]. Dropping the future of this while that is going on leaves open whether it
-    /// was paid; it is not tried again.
+    /// If a provider requires payment, this method pays it, provided that the client has a [`Payer`](super::Payer)
+    /// and the order's limit allows it; the update is then [`JobUpdate::Paid`]. If the future is dropped during a
+    /// payment, it is unknown whether the invoice was paid; it is not tried again.
     ///
     /// # Errors
-    /// When the relay does not let the job be followed, or a payment failed.
+    /// When the relay closes the subscription, or a payment fails.
     pub async fn next(&mut self) -> Result<Option<JobUpdate>, ClientError> {
         match self.updates.next().await.transpose()? {
             Some(update) => Ok(Some(self.settle(update).await?.0)),
@@ -64,8 +64,9 @@ impl JobHandle {
     /// Waits for the result.
     ///
     /// # Errors
-    /// When the providers that were named have given up, or want more than they may be paid, or there is no result in time;
-    /// and as with [`next`](Self::next). When none was named, errors and demands are passed over: another may do the job.
+    /// When every provider that the request names has reported an error or requires more than the limit, when there
+    /// is no result in time, and as for [`next`](Self::next). If the request names no provider, errors and payment
+    /// requests are ignored, since another provider may do the job.
     pub async fn result(&mut self, timeout: Duration) -> Result<JobResultEvent, ClientError> {
         let mut limit = pin!(clock::sleep(timeout));
         let mut last_error = None;
@@ -77,7 +78,7 @@ impl JobHandle {
                     return Err(ClientError::Timeout { after: timeout, last_error });
                 }
             };
-            // A payment that was begun is not left in the middle, even if it outlasts the limit.
+            // A payment that has begun is completed, even if it exceeds the time limit.
             let settled = match update {
                 Some(update) => Some(self.settle(update).await?),
                 None => None,
@@ -90,7 +91,7 @@ impl JobHandle {
                     return Err(ClientError::PaymentRequired { amount, refusal });
                 }
                 Some((JobUpdate::Error { provider, message }, _)) => last_error = Some((provider, message)),
-                Some((JobUpdate::UnreadableRequest { provider, error }, _)) => {
+                Some((JobUpdate::UnreadableResult { provider, error }, _)) => {
                     last_error = Some((provider, format!("its result cannot be decrypted: {error}")));
                 }
                 Some(_) => {}
@@ -104,18 +105,18 @@ impl JobHandle {
         }
     }
 
-    /// Tells the providers that the result is no longer wanted. They may not care, or be done already; what they say to it
-    /// comes by [`next`](Self::next).
+    /// Cancels the job: publishes a deletion request (NIP-09). Providers may ignore it or be done already; their
+    /// answers still arrive through [`next`](Self::next).
     ///
     /// # Errors
-    /// When the relay does not accept that.
+    /// When the relay does not accept the event.
     pub async fn cancel(&self, reason: &str) -> Result<(), ClientError> {
         let reason = Some(reason).filter(|reason| !reason.is_empty());
         let cancellation = Cancellation::event(&self.id(), self.request.kind(), reason);
         self.client.publish(cancellation.sign(&self.client.keys, clock::now())).await
     }
 
-    /// Pays what is asked for, if it may be. If not, says why.
+    /// Pays if the update is a payment request that may be paid; otherwise returns the reason.
     async fn settle(
         &mut self,
         update: JobUpdate,
@@ -140,9 +141,9 @@ impl JobHandle {
         Ok(Ok(JobUpdate::Paid { provider, msat: payment.msat }))
     }
 
-    /// Whether nothing will come of a job that was not paid for this reason.
+    /// Whether this refusal ends the wait for a result.
     fn is_final(&self, refusal: &PaymentRefusal) -> bool {
-        // Of several providers, another may do it for less; one that was paid may not have noticed yet.
+        // Another provider may do it for less; and a provider that was paid may not have noticed yet.
         self.request.providers.len() == 1 && *refusal != PaymentRefusal::Paid
     }
 }

@@ -1,7 +1,7 @@
 //! Which events from relays count as updates of a job.
 //!
-//! Anybody can publish an event that refers to a request. Only what the providers signed that were named counts, once each;
-//! when nobody was named, anybody may answer, and the first result is the one.
+//! Anyone can publish an event that refers to a request. If the request names providers, only their answers count;
+//! otherwise anyone may answer. The first result ends the job.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -10,84 +10,84 @@ use openagents_host::{DecryptError, EventId, Keys, PublicKey, VerifiedEvent};
 
 use crate::nip90::{Amount, FEEDBACK, Feedback, JobRequest, JobResultEvent, Status, result_kind};
 
-/// How many answers to one request are looked at. After that only a result counts.
+/// How many feedback events are processed for each job. After that, only a result counts.
 const MAX_ANSWERS: usize = 10_000;
 
-/// News of a job.
+/// A change in the progress of a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum JobUpdate {
-    /// It is being worked on.
+    /// The job is in progress.
     Processing {
-        /// Who says so.
+        /// The provider.
         provider: PublicKey,
-        /// What it says about it.
+        /// The provider's message.
         message: Option<String>,
     },
-    /// What there is of the output so far.
+    /// The output so far.
     Partial {
-        /// Who says so.
+        /// The provider.
         provider: PublicKey,
-        /// That output.
+        /// The partial output.
         content: String,
     },
-    /// Nothing is done until it is paid for.
+    /// The provider does not continue until it is paid.
     PaymentRequired {
-        /// Who says so.
+        /// The provider.
         provider: PublicKey,
-        /// How much it asks for.
+        /// The requested amount and invoice.
         amount: Option<Amount>,
-        /// What it says about it.
+        /// The provider's message.
         message: Option<String>,
     },
-    /// What was asked for was paid, by the client's [`Payer`](super::Payer).
+    /// The client's [`Payer`](super::Payer) has paid the provider.
     Paid {
-        /// Who was paid.
+        /// The provider.
         provider: PublicKey,
-        /// How much, in msat.
+        /// The amount paid, in msat.
         msat: u64,
     },
-    /// This provider will not do it.
+    /// The provider has failed or refused.
     Error {
-        /// Who says so.
+        /// The provider.
         provider: PublicKey,
-        /// Why.
+        /// The error message.
         message: String,
     },
-    /// This provider gave a result that is encrypted, but not so that this customer could read it.
-    UnreadableRequest {
-        /// Who did.
+    /// The provider has sent an encrypted result that the customer's key cannot decrypt.
+    UnreadableResult {
+        /// The provider.
         provider: PublicKey,
-        /// What is wrong with it.
+        /// Why it could not be decrypted.
         error: DecryptError,
     },
-    /// A status that is not about any of this.
+    /// Feedback with a status that is not in NIP-90.
     Other {
-        /// Who says so.
+        /// The provider.
         provider: PublicKey,
-        /// The word for it.
+        /// The text of the status.
         status: String,
-        /// What it says about it.
+        /// The provider's message.
         message: Option<String>,
     },
-    /// The result, decrypted if it has to be. Nothing follows it.
+    /// The result, decrypted if necessary. No update follows.
     Result(Box<JobResultEvent>),
 }
 
-/// What is known of a job.
+/// The state of one job, as the customer sees it.
 pub(super) struct JobProgress {
     request: JobRequest,
     keys: Keys,
-    /// The answers that were looked at. Relays send them again, and so do copies of them.
+    /// Answers already processed; relays may send an event more than once.
     seen: HashSet<EventId>,
-    /// When each provider made the newest feedback of it that came.
+    /// The time of the newest feedback from each provider, in seconds.
     heard: BTreeMap<PublicKey, u64>,
     gave_up: BTreeSet<PublicKey>,
     has_result: bool,
 }
 
 impl JobProgress {
-    /// A request that was not answered yet; `keys` are the customer's.
+    /// A job without answers; `keys` are the customer's.
     pub(super) fn new(request: JobRequest, keys: Keys) -> Self {
         Self {
             request,
@@ -103,7 +103,7 @@ impl JobProgress {
         self.request.id()
     }
 
-    /// The filter for the answers to the request.
+    /// The subscription filter for answers to the request.
     pub(super) fn filter(&self) -> Filter {
         let kinds = [FEEDBACK, result_kind(self.request.kind())];
         let filter = Filter::new().kinds(kinds.map(|kind| kind.0)).events([self.request.id()]);
@@ -113,15 +113,15 @@ impl JobProgress {
         filter.authors(self.request.providers.iter().copied())
     }
 
-    /// Whether no more news can come: there is a result, or all providers that were named have given up. Where none was,
-    /// an error is not the end, since anybody could publish one.
+    /// Whether no further update can follow: there is a result, or every provider that the request names has failed.
+    /// If it names none, an error is not the end, since anyone could have published it.
     pub(super) fn is_over(&self) -> bool {
         let providers = &self.request.providers;
         let all_gave_up = || providers.iter().all(|provider| self.gave_up.contains(provider));
         self.has_result || (!providers.is_empty() && all_gave_up())
     }
 
-    /// Takes an event, and says what is new by it.
+    /// Processes an event and returns the update that follows from it.
     pub(super) fn take(&mut self, event: &VerifiedEvent) -> Option<JobUpdate> {
         if self.is_over() || !self.request.is_for(&event.pubkey) {
             return None;
@@ -142,7 +142,7 @@ impl JobProgress {
         };
         match &update {
             JobUpdate::Result(_) => self.has_result = true,
-            JobUpdate::Error { provider, .. } | JobUpdate::UnreadableRequest { provider, .. } => {
+            JobUpdate::Error { provider, .. } | JobUpdate::UnreadableResult { provider, .. } => {
                 self.gave_up.insert(*provider);
             }
             _ => {}
@@ -166,7 +166,7 @@ impl JobProgress {
                 Some(JobUpdate::Error { provider, message })
             }
             Status::PaymentRequired => Some(JobUpdate::PaymentRequired { provider, amount, message }),
-            // Stored events come newest first; what an older one says of the work has been said better.
+            // Stored events arrive newest first, so older feedback about progress is outdated.
             _ if is_outdated => None,
             Status::Processing => Some(JobUpdate::Processing { provider, message }),
             Status::Partial => Some(JobUpdate::Partial { provider, content }),
@@ -174,7 +174,7 @@ impl JobProgress {
         }
     }
 
-    /// The feedback with its content decrypted. That it is encrypted is often not marked.
+    /// Decrypts the content of feedback. Encrypted feedback often has no `encrypted` tag.
     fn open_feedback(&self, event: &VerifiedEvent, feedback: Feedback) -> Feedback {
         if event.content.is_empty() || !(feedback.encrypted || self.request.encrypted) {
             return feedback;
@@ -194,9 +194,9 @@ impl JobProgress {
                     result.encrypted = false;
                 }
                 Err(error) if result.encrypted => {
-                    return JobUpdate::UnreadableRequest { provider: event.pubkey, error };
+                    return JobUpdate::UnreadableResult { provider: event.pubkey, error };
                 }
-                // The provider was not careful, but it did the job.
+                // The provider should have encrypted the result, but it did the job.
                 Err(_) => {}
             }
         }

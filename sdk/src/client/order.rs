@@ -1,11 +1,12 @@
-//! `Order`: a job request with its encryption and its payment limit.
+//! `Order`: a job request with its encryption and payment limit.
 
 use openagents_host::{Encryption, EventId, Keys, Kind, PublicKey, Timestamp};
 
 use super::ClientError;
 use crate::nip90::{JobRequest, RequestBuilder};
 
-/// A request, whether it is encrypted, and what may be paid for it. A plain [`RequestBuilder`] is an order, too.
+/// A job request, whether to encrypt it, and how much may be paid for it. A plain [`RequestBuilder`] can be used as
+/// an order.
 ///
 /// ```
 /// use openagents_sdk::client::Order;
@@ -23,35 +24,35 @@ pub struct Order {
     limit_msat: Option<u64>,
 }
 
-/// An order that is ready to be published.
+/// An order that has been signed and can be published.
 pub(super) struct SignedOrder {
     pub(super) request: JobRequest,
-    /// The most that may be paid for it.
+    /// The payment limit, in msat.
     pub(super) limit_msat: u64,
 }
 
 impl Order {
-    /// An order for this request.
+    /// An order for this request, in clear text.
     #[must_use]
     pub fn new(request: RequestBuilder) -> Self {
         Self { request, encryption: None, limit_msat: None }
     }
 
-    /// Encrypts inputs and parameters, which only the one provider can read that the request must name. Its answers are
-    /// encrypted, too, and come decrypted.
+    /// Encrypts inputs and parameters for the one provider that the request names. The answers are encrypted too; the
+    /// client decrypts them.
     #[must_use]
     pub fn sealed(self, encryption: Encryption) -> Self {
         Self { encryption: Some(encryption), ..self }
     }
 
-    /// Lets up to this much be paid for it, in msat, to a provider that the request names. Without it, that is the bid of
-    /// the request; without a bid, nothing is paid.
+    /// Allows a payment of up to this amount, in msat, to a provider that the request names. By default the limit is
+    /// the request's bid; without a bid, nothing is paid.
     #[must_use]
     pub fn pay_up_to(self, msat: u64) -> Self {
         Self { limit_msat: Some(msat), ..self }
     }
 
-    /// Adds the output of another job as input.
+    /// Adds the output of another job as an input.
     pub(super) fn input_of_job(self, job: &EventId, relay: Option<&str>) -> Self {
         Self { request: self.request.job(job, relay), ..self }
     }
@@ -64,10 +65,10 @@ impl Order {
         self.request.providers()
     }
 
-    /// The request as it is published.
+    /// Builds and signs the request event.
     pub(super) fn sign(self, keys: &Keys, now: Timestamp) -> Result<SignedOrder, ClientError> {
         let Self { request, encryption, limit_msat } = self;
-        // Two equal orders within a second would otherwise be one event, and one job.
+        // Without this, two equal orders within one second would be the same event, and so one job.
         let salt = Keys::generate().map(|keys| keys.public_key().to_hex()).unwrap_or_default();
         let request = request.tag(["salt".to_owned(), salt]);
         let unsigned = match (encryption, request.providers().as_slice()) {

@@ -1,58 +1,58 @@
-//! What an agent declares about itself, from `#[agent]` and its `Cargo.toml`.
+//! `AgentDeclaration`: what an agent declares in `#[agent]` and its `Cargo.toml`.
 
 use std::time::Duration;
 
-/// What an agent says about itself, from its attribute and its crate's `Cargo.toml`.
+/// What an agent declares about itself, in `#[agent]` and in its crate's `Cargo.toml`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AgentDeclaration {
-    /// Its name: lowercase letters, digits and hyphens.
+    /// The agent's name: lowercase letters, digits and hyphens.
     pub name: &'static str,
-    /// What it does, in a sentence or two.
+    /// What the agent does, in a sentence or two.
     pub about: &'static str,
-    /// Its version.
+    /// The crate's version.
     pub version: &'static str,
-    /// Who wrote it, separated by colons, as Cargo gives it.
+    /// The crate's authors, separated by colons, as Cargo gives them.
     pub authors: &'static str,
-    /// Its licence as an SPDX expression, or empty.
+    /// The licence as an SPDX expression, or empty.
     pub license: &'static str,
-    /// Its home page, or empty.
+    /// URL of the home page, or empty.
     pub homepage: &'static str,
-    /// Where its source is, or empty.
+    /// URL of the source repository, or empty.
     pub repository: &'static str,
-    /// The address of a picture of it, or empty.
+    /// URL of a picture for the profile (kind 0), or empty.
     pub picture: &'static str,
-    /// Its name as an internet identifier (NIP-05), or empty.
+    /// Internet identifier (NIP-05) such as `name@example.com`, or empty.
     pub nip05: &'static str,
-    /// Words to find it by.
+    /// Keywords for the announcement (`t` tags).
     pub topics: &'static [&'static str],
-    /// The relays beside its own that it takes requests from, and is announced on.
+    /// External relays from which the agent takes requests and on which it is announced.
     pub relays: &'static [&'static str],
-    /// Whose requests it answers.
+    /// Which requests the agent answers.
     pub requests: Requests,
-    /// How many jobs run side by side.
+    /// The number of jobs that may run at the same time.
     pub concurrency: u32,
-    /// How many jobs wait at most; further requests are refused.
+    /// The number of jobs that may wait; further requests are rejected.
     pub queue: u32,
     /// How old a request may be when it arrives.
     pub max_age: Duration,
-    /// How often it says that it is alive; never by default.
+    /// The time between two heartbeat events (kind 11998); none if `None`.
     pub heartbeat: Option<Duration>,
-    /// Which form its state has; a state stored in an earlier form is migrated.
+    /// The version of the state's form. A state stored with a lower version is migrated.
     pub state_version: u32,
 }
 
-/// Which requests an agent answers, of those whose kind it has a handler for.
+/// Which requests an agent answers, among those with a kind it handles.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Requests {
-    /// Those that name it, and those that name nobody.
+    /// Requests that name this agent in a `p` tag, and requests that name nobody.
     #[default]
     Anyone,
-    /// Those that name it.
+    /// Only requests that name this agent in a `p` tag.
     Named,
 }
 
 impl AgentDeclaration {
-    /// An agent of this name, and the defaults.
+    /// A declaration with this name and default values.
     #[must_use]
     pub const fn new(name: &'static str) -> Self {
         Self {

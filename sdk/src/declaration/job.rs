@@ -4,31 +4,31 @@ use std::time::Duration;
 
 use crate::price::Price;
 
-/// What a handler says about itself.
+/// What a job handler declares, in `#[job]` and through its arguments and return type.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct JobDeclaration {
-    /// The kind of request it answers: 5000 to 5999 (NIP-90).
+    /// The kind of job requests that it handles: 5000 to 5999 (NIP-90).
     pub kind: u16,
-    /// Its name.
+    /// The handler's display name.
     pub name: &'static str,
-    /// What it does.
+    /// What the handler does, from its doc comment.
     pub about: &'static str,
-    /// How long it may run.
+    /// How long one attempt may run.
     pub timeout: Duration,
-    /// How often it is tried when it fails retryably or is interrupted.
+    /// The most attempts, the first included; retryable errors and interruptions count.
     pub attempts: u32,
-    /// What every job costs; `#[price]` may find another price for a request.
+    /// The price of each job, unless a `#[price]` function computes one.
     pub price: Price,
-    /// What its arguments take from the request.
+    /// The inputs that its arguments need, one entry for each argument.
     pub inputs: &'static [Option<InputDeclaration>],
-    /// Which parameters its arguments read.
+    /// The parameters that its arguments read, one list for each argument.
     pub params: &'static [&'static [ParamDeclaration]],
-    /// The MIME type of what it returns.
+    /// The MIME type of its output.
     pub output: &'static str,
 }
 
 impl JobDeclaration {
-    /// A free handler that takes nothing and returns text, with the default limits.
+    /// A free handler with no inputs, text output and default limits.
     #[must_use]
     pub const fn new(kind: u16, name: &'static str) -> Self {
         Self {
@@ -45,38 +45,38 @@ impl JobDeclaration {
     }
 }
 
-/// What an argument expects from a request, for the manifest.
+/// The input that a handler's argument needs, for the manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InputDeclaration {
     /// The type of the `i` tag (NIP-90): `text`, `url`, `event` or `job`.
     pub input_type: &'static str,
-    /// Which MIME types it may hold.
+    /// The MIME types that the handler accepts; `*/*` for any.
     pub mime_types: &'static [&'static str],
-    /// Whether the job fails without it.
+    /// Whether the job fails without this input.
     pub required: bool,
 }
 
-/// What a parameter is, for the manifest and the agent's announcements.
+/// A parameter of a handler, for the manifest and the agent's announcements.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ParamDeclaration {
-    /// Its key.
+    /// The key: the second element of the `param` tag.
     pub name: &'static str,
-    /// Other keys it is accepted under.
+    /// Other accepted keys.
     pub aliases: &'static [&'static str],
-    /// What it does.
+    /// What the parameter means, from its doc comment.
     pub about: &'static str,
-    /// Its type in JSON schema's words: `string`, `integer`, `number` or `boolean`.
+    /// Its JSON schema type: `string`, `integer`, `number` or `boolean`.
     pub value_type: &'static str,
-    /// Whether the job fails without it.
+    /// Whether the job fails without this parameter.
     pub required: bool,
     /// Whether it may have several values.
     pub several: bool,
-    /// What it is when it is not given.
+    /// The value if it is not given.
     pub default: Option<&'static str>,
-    /// The values it may have; any when empty.
+    /// The accepted values; any if empty.
     pub choices: &'static [&'static str],
-    /// The least it may be.
+    /// The smallest accepted number.
     pub minimum: Option<f64>,
-    /// The most it may be.
+    /// The largest accepted number.
     pub maximum: Option<f64>,
 }

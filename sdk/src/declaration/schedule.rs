@@ -7,36 +7,37 @@ use chrono::{DateTime, Utc};
 use croner::Cron;
 use openagents_host::Timestamp;
 
-/// What a schedule says about itself.
+/// What a scheduled function declares, in `#[schedule]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ScheduleDeclaration {
-    /// Its name, under which its times are kept: a redeployed agent goes on where the last one stopped.
+    /// The function's name, under which its next run is stored. A redeployed agent continues where the last one
+    /// stopped.
     pub name: &'static str,
-    /// What it does.
+    /// What the function does, from its doc comment.
     pub about: &'static str,
-    /// When.
+    /// When it runs.
     pub rule: ScheduleRule,
-    /// How long it may run.
+    /// How long a run may take.
     pub timeout: Duration,
 }
 
 /// When a schedule is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ScheduleRule {
-    /// This long after it was due last.
+    /// This long after it was last due.
     Every(Duration),
-    /// At the times of a cron expression of five fields, in UTC.
+    /// At the times given by a cron expression of five fields, in UTC.
     Cron(&'static str),
 }
 
-/// When nothing else can be said: a cron expression that never comes true is looked at again in a year.
+/// The pause before a cron expression that never matches is evaluated again.
 const NEVER: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
-/// The first time of a rule after this one.
+/// The first time after `after` at which the rule is due.
 pub(crate) fn next_time(rule: &ScheduleRule, after: Timestamp) -> Timestamp {
     match rule {
         ScheduleRule::Every(duration) => after + (*duration).max(Duration::from_secs(1)),
-        // The macro has checked the expression.
+        // The macro has validated the expression.
         ScheduleRule::Cron(expression) => cron(expression, after).unwrap_or(after + NEVER),
     }
 }

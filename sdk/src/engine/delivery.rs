@@ -1,4 +1,4 @@
-//! Events on their way to relays: results and feedback, announcements, the outbox and its pauses.
+//! Delivery of events to relays: results, feedback and announcements, the outbox and its retry pauses.
 
 pub(super) mod announcements;
 pub(super) mod answers;

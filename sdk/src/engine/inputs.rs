@@ -1,4 +1,4 @@
-//! Job chaining (NIP-90): the outputs of other jobs that a job takes as its inputs.
+//! Job chaining (NIP-90): waits for the outputs of other jobs that a request takes as inputs.
 
 use std::time::Duration;
 
@@ -13,17 +13,17 @@ use super::message::Effect;
 use super::vocabulary::{JobOutput, WantedOutput};
 use crate::nip90::{InputKind, JobRequest, JobResultEvent, Status, result_kind};
 
-/// The longest output of another job that is built upon, in bytes; the outputs of a job are in memory together.
+/// The longest output that is accepted as an input, in bytes, since all inputs of a job are in memory together.
 const MAX_OUTPUT: usize = 1_000_000;
 
-/// How long the output of another job is waited for.
+/// How long a job waits for the output of another job.
 pub(super) const INPUT_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 
-/// How long the relays may take to say what they have, before they are asked again.
+/// The pause before relays are queried again if no answer came.
 const RELAY_RETRY_INTERVAL: Duration = Duration::from_secs(4 * 60);
 
 impl<S: Sql> JobEngine<S> {
-    /// Puts a received job on hold if it builds upon other jobs; says whether it does.
+    /// Puts a received job on hold if it has `job` inputs without output. Returns whether it does.
     pub(super) fn await_inputs(
         &mut self,
         now: Timestamp,
@@ -44,7 +44,7 @@ impl<S: Sql> JobEngine<S> {
         Ok(true)
     }
 
-    /// Puts an output on the list of what a job waits for.
+    /// Records that a job needs an output.
     pub(super) fn want_output(&self, job: &EventId, event: &EventId) -> Result<(), SqlError> {
         self.sql.execute(
             "INSERT INTO job_input (job, event) VALUES (?, ?) ON CONFLICT DO NOTHING",
@@ -65,10 +65,10 @@ impl<S: Sql> JobEngine<S> {
         )?;
         let mut wanted = Vec::new();
         for (event,) in missing {
-            // Perhaps this agent did that job itself.
+            // The output may be from a job of this agent.
             let own = self.jobs.find(&event)?;
             if own.is_some_and(|own| own.state.is_final() && own.state != JobState::Done) {
-                let text = format!("job {event}, which this job builds upon, has no result");
+                let text = format!("job {event}, which is an input of this job, has no result");
                 return self.end_with_error(now, job, readable, JobState::Failed, &text);
             }
             let own = self.jobs.answer(&event)?.and_then(|json| Event::from_json(&json).ok());
@@ -87,13 +87,13 @@ impl<S: Sql> JobEngine<S> {
         if wanted.is_empty() {
             return self.inputs_complete(now, job);
         }
-        // As many relays as may be asked take longer than other hosts do.
+        // Longer than other retry intervals, since many relays may be queried.
         self.jobs.postpone(&job.id, now + RELAY_RETRY_INTERVAL)?;
         effects.push(Effect::Resolve { job: job.id, wanted });
         Ok(())
     }
 
-    /// Takes what the relays had.
+    /// Handles the events that the relays returned.
     pub(super) fn resolved(
         &mut self,
         now: Timestamp,
@@ -121,11 +121,11 @@ impl<S: Sql> JobEngine<S> {
         }
         let waited = job.received_at.until(now);
         let pause = waited.div_f32(4.0).clamp(Duration::from_secs(1), Duration::from_secs(60));
-        // Unless it was woken meanwhile: then what it waits for is on record.
+        // Unless it has become due meanwhile, because the output is now stored.
         self.jobs.defer(id, now, now + pause)
     }
 
-    /// What an event says that the job `wanted` produced, if it is its result, for a job of this customer.
+    /// The output in an event, if it is the result of the job `wanted` and may be used in a job of this customer.
     fn output_of(&self, wanted: &EventId, event: &Event, customer: &PublicKey) -> Option<String> {
         let result = JobResultEvent::from_event(event)?;
         if result.request != *wanted && event.id != *wanted {
@@ -136,11 +136,11 @@ impl<S: Sql> JobEngine<S> {
         }
         let me = self.keys.public_key();
         if event.pubkey == me {
-            // This agent's own result, encrypted for its customer: it may go on to the same customer only.
+            // This agent's own result, encrypted for its customer. It may only be used in a job of the same customer.
             let whose = result.customer.filter(|whose| whose == customer)?;
             return self.keys.decrypt(&whose, &result.content).ok().map(|(plaintext, _)| plaintext);
         }
-        // What this agent was told as a customer goes into jobs of its own only.
+        // A result that this agent received as a customer may only be used in the agent's own jobs.
         result.customer.filter(|whose| *whose == me && *customer == me)?;
         self.keys.decrypt(&event.pubkey, &result.content).ok().map(|(plaintext, _)| plaintext)
     }
@@ -157,7 +157,7 @@ impl<S: Sql> JobEngine<S> {
         self.jobs.advance(&job.id, JobState::AwaitingInput, JobState::Received, Some(now)).map(drop)
     }
 
-    /// Lets the jobs that build upon one that is now done look at it at once.
+    /// Makes the jobs that wait for this job's output due at once.
     pub(super) fn wake_dependents(&self, now: Timestamp, done: &EventId) -> Result<(), SqlError> {
         self.sql.execute(
             "UPDATE job SET due = ? WHERE state = 'awaiting_input'
@@ -166,7 +166,7 @@ impl<S: Sql> JobEngine<S> {
         )
     }
 
-    /// The outputs that a job builds upon.
+    /// The outputs that a job takes as inputs.
     pub(super) fn outputs_for(
         &self,
         job: &EventId,
@@ -183,15 +183,15 @@ impl<S: Sql> JobEngine<S> {
     }
 }
 
-/// The events that may be what is wanted, the first one first, since a later one does not change what was built upon: the
-/// result that is named itself, or else the results of the request that is named, by providers that it was for.
+/// The events that may be the wanted output, earliest first, since a later result must not replace an earlier one:
+/// the named result itself, or the results of the named request by providers that the request was for.
 fn candidates_for<'a>(wanted: &EventId, events: &'a [Event]) -> Vec<&'a Event> {
     let named =
         events.iter().find(|event| event.id == *wanted && JobResultEvent::from_event(event).is_some());
     if let Some(named) = named {
         return vec![named];
     }
-    // Without the request nobody knows whom it was for, and anybody could have answered.
+    // Without the request, its providers are unknown, and anyone could have published a result.
     let Some(request) = request_of(wanted, events) else { return Vec::new() };
     let fits = |event: &&Event| event.kind == result_kind(request.kind()) && request.is_for(&event.pubkey);
     let mut candidates: Vec<&Event> = events.iter().filter(fits).collect();
@@ -199,7 +199,7 @@ fn candidates_for<'a>(wanted: &EventId, events: &'a [Event]) -> Vec<&'a Event> {
     candidates
 }
 
-/// The request with this id, as it was found or as a result repeats it; its id and signature prove it.
+/// The request with this id, found on its own or repeated in a result; its id and signature are verified.
 fn request_of(wanted: &EventId, events: &[Event]) -> Option<JobRequest> {
     let repeated = events.iter().filter_map(|event| JobResultEvent::from_event(event)?.request_event);
     let requests = events.iter().cloned().chain(repeated).filter(|event| event.id == *wanted);

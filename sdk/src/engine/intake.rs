@@ -1,8 +1,8 @@
-//! How a request comes in: reading and decrypting it, taking it on, cancelling it.
+//! Job requests and cancellations on arrival: reading, decrypting, admitting, cancelling.
 
 pub(super) mod admission;
 pub(super) mod cancellation;
 pub(super) mod requests;
 
-/// How far the clock of a customer may be ahead.
+/// How far in the future a request's `created_at` may be.
 const MAX_CLOCK_SKEW: std::time::Duration = std::time::Duration::from_secs(15 * 60);

@@ -1,31 +1,31 @@
-//! The states of a job, and the ways from one to another.
+//! `JobState`: the states of a job, and the transitions between them.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
-/// How a job stands. The words are those of the database.
+/// The state of a job. The database stores its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum JobState {
-    /// On record; what it costs is being found out.
+    /// Stored; its inputs and its price are being determined.
     Received,
-    /// Waits for the output of another job.
+    /// Waiting for the output of another job.
     AwaitingInput,
-    /// Waits for its customer to pay.
+    /// Waiting for the customer's payment.
     AwaitingPayment,
-    /// Waits for its turn.
+    /// Waiting to run.
     Queued,
-    /// A handler works on it.
+    /// A handler is running.
     Running,
-    /// It has a result.
+    /// Finished with a result.
     Done,
-    /// It ended with an error.
+    /// Finished with an error.
     Failed,
-    /// It was not taken on.
+    /// Refused with a reason.
     Rejected,
-    /// Its customer cancelled it.
+    /// Cancelled by the customer.
     Cancelled,
 }
 
@@ -43,7 +43,7 @@ impl JobState {
         Self::Cancelled,
     ];
 
-    /// The word for it.
+    /// The state's name, as in `awaiting_payment`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -59,14 +59,14 @@ impl JobState {
         }
     }
 
-    /// Whether nothing follows.
+    /// Whether the state is final.
     #[must_use]
     pub const fn is_final(self) -> bool {
         matches!(self, Self::Done | Self::Failed | Self::Rejected | Self::Cancelled)
     }
 
-    /// Whether this state may follow `self`. Input comes before the price, which may depend on it, and the price before
-    /// the work.
+    /// Whether a job may go from this state to `next`. Inputs come before the price, which may depend on them, and
+    /// the price before the run.
     pub(crate) const fn may_become(self, next: Self) -> bool {
         match self {
             Self::Received => matches!(
@@ -82,7 +82,7 @@ impl JobState {
                 matches!(next, Self::Received | Self::Failed | Self::Rejected | Self::Cancelled)
             }
             Self::AwaitingPayment => matches!(next, Self::Queued | Self::Failed | Self::Cancelled),
-            // A job that was interrupted too often ends without running again.
+            // A job that was interrupted too often fails without another run.
             Self::Queued => matches!(next, Self::Running | Self::Failed | Self::Cancelled),
             Self::Running => matches!(next, Self::Queued | Self::Done | Self::Failed | Self::Cancelled),
             Self::Done | Self::Failed | Self::Rejected | Self::Cancelled => false,
@@ -96,9 +96,9 @@ impl fmt::Display for JobState {
     }
 }
 
-/// A word in the database that is no state.
+/// The database holds an unknown state.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no state of a job")]
+#[error("`{0}` is not a job state")]
 pub struct UnknownState(String);
 
 impl Serialize for JobState {

@@ -1,4 +1,4 @@
-//! The `job` table.
+//! The `job` table: one row for each job request.
 
 use openagents_host::sql::{FromRow, Row, Value, values};
 use openagents_host::{EventId, Kind, PublicKey, Sql, SqlError, Timestamp};
@@ -11,54 +11,54 @@ pub(super) struct JobTable<S> {
     sql: S,
 }
 
-/// A job as it stands on record.
+/// A row of the `job` table.
 #[derive(Clone, Debug)]
 pub(super) struct JobRow {
     pub(super) id: EventId,
     pub(super) kind: Kind,
     pub(super) customer: PublicKey,
     pub(super) state: JobState,
-    /// How many attempts were begun.
+    /// How many attempts have started.
     pub(super) attempt: u32,
     pub(super) price: Option<Price>,
     pub(super) deadline: Option<Timestamp>,
-    /// The external relay that the request came from.
+    /// The external relay from which the request came.
     pub(super) source: Option<String>,
     pub(super) received_at: Timestamp,
 }
 
 type DueColumns = (Option<u16>, Option<Timestamp>, Option<Timestamp>, Option<Timestamp>, Option<Timestamp>);
 
-/// When something about the jobs is due.
+/// When jobs are next due.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct JobDueTimes {
-    /// The kind of the job whose turn it is now.
+    /// The kind of the next queued job, if it may start now.
     pub(super) next_kind: Option<u16>,
-    /// When an attempt that is put off may begin.
+    /// When the next postponed attempt may start.
     pub(super) queued: Option<Timestamp>,
-    /// When the next lease runs out.
+    /// When the next lease expires.
     pub(super) running: Option<Timestamp>,
-    /// When a job that waits for something is to be looked at.
+    /// When the next job that waits for inputs, price or payment is due.
     pub(super) waiting: Option<Timestamp>,
 }
 
 impl JobDueTimes {
-    /// The next time, after what could start at once.
+    /// The earliest of these times.
     pub(super) fn next(&self) -> Option<Timestamp> {
         [self.queued, self.running, self.waiting].into_iter().flatten().min()
     }
 }
 
-/// A request to be put on record.
+/// A row to insert.
 pub(super) struct NewJob<'a> {
     pub(super) id: &'a EventId,
     pub(super) kind: Kind,
     pub(super) customer: &'a PublicKey,
     pub(super) request: &'a str,
     pub(super) source: Option<&'a str>,
-    /// Received, or further on where nothing has to be found out first.
+    /// `Received`, or a later state if nothing has to be determined first.
     pub(super) state: JobState,
-    /// What it costs, where that is known.
+    /// The price, if it is known.
     pub(super) price: Option<Price>,
 }
 
@@ -69,7 +69,7 @@ impl<S: Sql> JobTable<S> {
         Self { sql }
     }
 
-    /// Puts a request on record.
+    /// Inserts a job.
     pub(super) fn record(&self, job: &NewJob<'_>, now: Timestamp) -> Result<(), SqlError> {
         self.sql.execute(
             "INSERT INTO job (id, kind, customer, request, state, attempt, due, price, source, received_at)
@@ -88,12 +88,12 @@ impl<S: Sql> JobTable<S> {
         )
     }
 
-    /// A job by its request's id.
+    /// The job with this request id.
     pub(super) fn find(&self, id: &EventId) -> Result<Option<JobRow>, SqlError> {
         self.one(&format!("SELECT {COLUMNS} FROM job WHERE id = ?"), values![id])
     }
 
-    /// The job whose turn it is.
+    /// The next queued job.
     pub(super) fn next(&self, now: Timestamp) -> Result<Option<JobRow>, SqlError> {
         self.one(
             &format!(
@@ -104,7 +104,7 @@ impl<S: Sql> JobTable<S> {
         )
     }
 
-    /// Jobs that wait for something other than their turn, and are to be looked at.
+    /// Jobs that wait for inputs, price or payment and are due.
     pub(super) fn waiting(&self, now: Timestamp, limit: usize) -> Result<Vec<EventId>, SqlError> {
         let waiting = self.sql.rows::<(EventId,)>(
             "SELECT id FROM job INDEXED BY job_waiting_due
@@ -114,7 +114,7 @@ impl<S: Sql> JobTable<S> {
         Ok(waiting.into_iter().map(|(id,)| id).collect())
     }
 
-    /// When something about a job is due. One statement, since it is asked after every input.
+    /// When jobs are next due, in one statement, since this is needed after every input.
     pub(super) fn dues(&self, now: Timestamp) -> Result<JobDueTimes, SqlError> {
         let dues = self.sql.first::<DueColumns>(
             "SELECT
@@ -134,7 +134,7 @@ impl<S: Sql> JobTable<S> {
         }))
     }
 
-    /// How many jobs are not done yet.
+    /// The number of jobs that are not in a final state.
     pub(super) fn unfinished(&self) -> Result<u64, SqlError> {
         let mut sum = 0_u64;
         for condition in [
@@ -155,14 +155,14 @@ impl<S: Sql> JobTable<S> {
         Ok(row.and_then(|(answer,)| answer))
     }
 
-    /// The external relays that a request was seen on, the first one first.
+    /// The external relays on which a request was seen, earliest first.
     pub(super) fn sources(&self, job: &JobRow) -> Result<Vec<String>, SqlError> {
         let later =
             self.sql.rows::<(String,)>("SELECT relay FROM job_source WHERE job = ?", values![&job.id])?;
         Ok(job.source.iter().cloned().chain(later.into_iter().map(|(relay,)| relay)).collect())
     }
 
-    /// Records that a request was seen on an external relay; says whether that is new.
+    /// Records that a request was seen on an external relay. Returns whether that is new.
     pub(super) fn seen_on(&self, job: &JobRow, relay: &str) -> Result<bool, SqlError> {
         if job.source.as_deref() == Some(relay) {
             return Ok(false);
@@ -174,7 +174,7 @@ impl<S: Sql> JobTable<S> {
         Ok(new.is_some())
     }
 
-    /// Brings a job from one state into the next; says whether it was in the first.
+    /// Moves a job from one state to another. Returns whether it was in the first.
     pub(super) fn advance(
         &self,
         id: &EventId,
@@ -190,7 +190,7 @@ impl<S: Sql> JobTable<S> {
         Ok(advanced.is_some())
     }
 
-    /// Ends a job that was in this state, with the event that says so.
+    /// Ends a job that is in this state, and stores the event that ended it.
     pub(super) fn end(
         &self,
         id: &EventId,
@@ -200,7 +200,7 @@ impl<S: Sql> JobTable<S> {
         now: Timestamp,
     ) -> Result<(), SqlError> {
         if !to.is_final() {
-            return Err(SqlError::Statement(format!("a job does not end by becoming {to}")));
+            return Err(SqlError::Statement(format!("`{to}` is not a final state")));
         }
         check_step(from, to)?;
         self.sql.execute(
@@ -209,22 +209,22 @@ impl<S: Sql> JobTable<S> {
         )
     }
 
-    /// Deletes what a job was built upon.
+    /// Deletes a job's inputs from other jobs.
     pub(super) fn forget_inputs(&self, id: &EventId) -> Result<(), SqlError> {
         self.sql.execute("DELETE FROM job_input WHERE job = ?", values![id])
     }
 
-    /// Looks at a waiting job again at this time.
+    /// Sets when a waiting job is due.
     pub(super) fn postpone(&self, id: &EventId, due: Timestamp) -> Result<(), SqlError> {
         self.sql.execute("UPDATE job SET due = ? WHERE id = ?", values![due, id])
     }
 
-    /// Looks at a waiting job again at this time, if it is not due already.
+    /// Postpones a waiting job, unless it is due already.
     pub(super) fn defer(&self, id: &EventId, now: Timestamp, due: Timestamp) -> Result<(), SqlError> {
         self.sql.execute("UPDATE job SET due = ? WHERE id = ? AND due > ?", values![due, id, now])
     }
 
-    /// Until when a job waits for what it waits for.
+    /// Sets the time at which a job stops waiting and fails.
     pub(super) fn wait_until(&self, id: &EventId, deadline: Timestamp) -> Result<(), SqlError> {
         self.sql.execute("UPDATE job SET deadline = ? WHERE id = ?", values![deadline, id])
     }
@@ -233,7 +233,7 @@ impl<S: Sql> JobTable<S> {
         self.sql.execute("UPDATE job SET price = ? WHERE id = ?", values![price.as_msat(), id])
     }
 
-    /// Leases a queued job.
+    /// Leases a queued job for a run.
     pub(super) fn lease(
         &self,
         id: &EventId,
@@ -248,12 +248,12 @@ impl<S: Sql> JobTable<S> {
         )
     }
 
-    /// The job of a lease; nothing when the lease is over.
+    /// The job of a lease; `None` if the lease has ended.
     pub(super) fn leased(&self, id: &EventId, attempt: u32) -> Result<Option<JobRow>, SqlError> {
         Ok(self.find(id)?.filter(|job| job.state == JobState::Running && job.attempt == attempt))
     }
 
-    /// Leases a run that is not a job's.
+    /// Leases a schedule or hook.
     pub(super) fn lease_own(&self, lease: Lease, until: Timestamp) -> Result<(), SqlError> {
         self.sql.execute(
             "INSERT INTO own_run (run, attempt, due) VALUES (?, ?, ?)
@@ -262,7 +262,7 @@ impl<S: Sql> JobTable<S> {
         )
     }
 
-    /// Ends the lease of a run that is not a job's; says whether it was not over yet.
+    /// Ends the lease of a schedule or hook. Returns whether it was still active.
     pub(super) fn end_own(&self, lease: Lease) -> Result<bool, SqlError> {
         let ended = self.sql.first::<(u32,)>(
             "DELETE FROM own_run WHERE run = ? AND attempt = ? RETURNING attempt",
@@ -271,14 +271,14 @@ impl<S: Sql> JobTable<S> {
         Ok(ended.is_some())
     }
 
-    /// All leases that are not over.
+    /// All active leases.
     pub(super) fn leases(&self) -> Result<Vec<Lease>, SqlError> {
         let mut leases = self.job_leases("SELECT id, attempt FROM job WHERE state = 'running'", &[])?;
         leases.extend(self.own_leases("SELECT run, attempt FROM own_run", &[])?);
         Ok(leases)
     }
 
-    /// The leases that have run out.
+    /// Leases past their deadline.
     pub(super) fn expired(&self, now: Timestamp) -> Result<Vec<Lease>, SqlError> {
         let jobs = "SELECT id, attempt FROM job WHERE state = 'running' AND due <= ?";
         let mut leases = self.job_leases(jobs, values![now])?;
@@ -294,7 +294,7 @@ impl<S: Sql> JobTable<S> {
         )
     }
 
-    /// Ends all leases: whoever held them is gone.
+    /// Ends all leases, since the process that held them is gone.
     pub(super) fn interrupt_all(&self, now: Timestamp) -> Result<(), SqlError> {
         self.sql.execute("DELETE FROM own_run", &[])?;
         self.sql.execute("UPDATE job SET state = 'queued', due = ? WHERE state = 'running'", values![now])
@@ -335,10 +335,10 @@ fn check_step(from: JobState, to: JobState) -> Result<(), SqlError> {
     if from.may_become(to) {
         return Ok(());
     }
-    Err(SqlError::Statement(format!("a job that is {from} cannot become {to}")))
+    Err(SqlError::Statement(format!("a job cannot go from {from} to {to}")))
 }
 
-/// What the database calls a run that is not a job's.
+/// The database's name for a schedule or hook.
 fn own_name(run: RunId) -> String {
     match run {
         RunId::Job(id) => id.to_hex(),

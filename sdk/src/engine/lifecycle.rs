@@ -9,18 +9,18 @@ use super::backoff;
 use super::spec::HookSpec;
 use super::vocabulary::Hook;
 
-/// How long an agent has nothing to do before it sleeps. A Durable Object hibernates after about 10 s.
+/// How long an agent must be idle before `on_sleep` runs. A Durable Object hibernates after about 10 s.
 const SLEEP_AFTER: Duration = Duration::from_secs(5);
 
 pub(super) struct Lifecycle<S> {
     sql: S,
     is_created: bool,
-    /// How often `on_create` has failed, and when it may be tried again.
+    /// How often `on_create` has failed; the field below says when it may be tried again.
     failed_creations: u32,
     try_again: Timestamp,
     is_awake: bool,
     last_work: Timestamp,
-    /// Numbers the runs that are not jobs.
+    /// Numbers the runs of schedules and hooks.
     runs: u32,
 }
 
@@ -37,7 +37,7 @@ impl<S: Sql> Lifecycle<S> {
         })
     }
 
-    /// The hook that must be done before any work is.
+    /// The hook that must run before any job.
     pub(super) fn turn_before_work(&self, hooks: &HookSpec) -> Option<Hook> {
         if !self.is_created && hooks.on_create.is_some() {
             Some(Hook::Create)
@@ -48,12 +48,12 @@ impl<S: Sql> Lifecycle<S> {
         }
     }
 
-    /// Whether a hook that failed may be tried again.
+    /// Whether a failed hook may be tried again now.
     pub(super) fn may_try(&self, now: Timestamp) -> bool {
         self.is_created || self.try_again <= now
     }
 
-    /// When the next try is due, if the last one failed.
+    /// When the failed hook may be tried again.
     pub(super) fn next_try(&self, now: Timestamp) -> Option<Timestamp> {
         (!self.is_created && self.try_again > now).then_some(self.try_again)
     }
@@ -84,12 +84,12 @@ impl<S: Sql> Lifecycle<S> {
         self.is_awake
     }
 
-    /// Work was done, so the agent is awake, with or without a hook for it.
+    /// A job or schedule ran, so the agent is awake, with or without an `on_wake` hook.
     pub(super) fn note_work(&mut self) {
         self.is_awake = true;
     }
 
-    /// A run ended.
+    /// Records the end of a run.
     pub(super) fn note_run_end(&mut self, now: Timestamp) {
         self.last_work = now;
     }

@@ -16,85 +16,86 @@ use crate::nip90::JobRequest;
 use crate::payment::wallet::{Invoice, InvoiceRequest, Settlement, WalletError};
 use crate::price::Price;
 
-/// What a deployment decides about its agent.
+/// The deployment's options for the engine.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Options {
-    /// Whether the shell has a wallet.
+    /// Whether the host has a wallet.
     pub(crate) wallet: bool,
-    /// The public address of the agent's own relay, for relay hints.
+    /// The public URL of the agent's own relay, for relay hints.
     pub(crate) relay_url: Option<String>,
-    /// To which addresses answers may go.
+    /// Whether answers may be sent to private addresses.
     pub(crate) reach: Reach,
-    /// The external relays that are polled for requests. None where the shell listens to them all the time.
+    /// The external relays to poll for requests. Empty if the host keeps connections to them instead.
     pub(crate) polled_relays: Vec<String>,
-    /// How often they are polled while requests come from there, if not every minute.
+    /// How often relays that requests come from are polled; the default is once a minute.
     pub(crate) poll_every: Option<Duration>,
-    /// The external relays that the agent is announced on.
+    /// The external relays on which the agent is announced.
     pub(crate) relays: Vec<String>,
-    /// What it announces about itself; what it announced before and is not here is taken back.
+    /// The agent's announcements. Earlier announcements that are not in this list are deleted.
     pub(crate) announcements: Vec<Announcement>,
 }
 
-/// What happens to an agent.
+/// An input of the job engine.
 #[derive(Clone, Debug)]
 pub(crate) enum Input {
-    /// A job request or a cancellation came in; `ticket` comes back when it is on record. `source` is the external relay
-    /// that it came from.
+    /// A job request or a cancellation has arrived. [`Effect::Taken`] returns `ticket`. `source` is the external
+    /// relay from which it came.
     Request { event: VerifiedEvent, source: Option<String>, ticket: u64 },
-    /// A run ended.
+    /// A run has ended.
     Finished { lease: Lease, outcome: RunOutcome, changes: Changes },
-    /// A handler says something while it works.
+    /// A running handler reports progress or partial output.
     Reported { lease: Lease, report: Report },
-    /// What a request would cost was found out, or why not.
+    /// The price of a request, or why it has none.
     Quoted { job: EventId, price: Result<Price, QuoteError> },
-    /// The relays were asked for outputs that a job waits for: all events that may be them.
+    /// Events from relays that may hold the outputs that a job waits for.
     Resolved { job: EventId, events: Vec<Event> },
-    /// The wallet made an invoice, or said why not.
+    /// An invoice from the wallet, or an error.
     Invoiced { job: EventId, invoice: Result<Invoice, WalletError> },
-    /// The wallet said how an invoice stands, or why it does not.
+    /// The payment state of an invoice, or an error.
     Settled { job: EventId, settlement: Result<Settlement, WalletError> },
-    /// An external relay was polled, or why not.
+    /// The result of polling an external relay.
     Polled { relay: String, poll: Result<RelayPoll, RelayError> },
-    /// An event of the outbox was delivered, or not.
+    /// The result of delivering an event of the outbox.
     Delivered { entry: u64, delivery: Delivery },
-    /// A handler or an HTTP route asks something; `ticket` comes back with the answer.
+    /// A handler or an HTTP route queries the database. [`Effect::QueryReply`] returns `ticket`.
     Query { query: StateQuery, ticket: u64 },
 }
 
-/// What is to be done.
+/// An effect of the job engine, for the host to carry out.
 #[derive(Clone, Debug)]
 pub(crate) enum Effect {
-    /// The event with this ticket is on record (or none of ours), or could not be recorded.
+    /// The event with this ticket was stored, ignored, or could not be stored.
     Taken { ticket: u64, result: Result<RequestAdmission, SqlError> },
-    /// Run something and report with [`Input::Finished`].
+    /// Run a handler, schedule or hook; [`Input::Finished`] returns the outcome.
     Run { lease: Lease, task: Task, state: StateSnapshot },
-    /// End a run whose outcome is no longer wanted; nothing is to be reported.
+    /// Abort a run whose outcome is no longer wanted. Nothing is returned.
     Abort { lease: Lease },
-    /// Ask a handler (an index) what a request would cost, and report with [`Input::Quoted`].
+    /// Call the price function of the handler with this index; [`Input::Quoted`] returns the price.
     Quote { job: EventId, handler: usize, request: Box<JobRequest>, state: StateSnapshot },
-    /// Look on relays (and the agent's own) for outputs, and report with [`Input::Resolved`].
+    /// Look for outputs on relays, including the agent's own; [`Input::Resolved`] returns the events.
     Resolve { job: EventId, wanted: Vec<WantedOutput> },
-    /// Make an invoice and report with [`Input::Invoiced`].
+    /// Create an invoice; [`Input::Invoiced`] returns it.
     Invoice { job: EventId, request: InvoiceRequest },
-    /// See how an invoice stands and report with [`Input::Settled`].
+    /// Look up whether an invoice is paid; [`Input::Settled`] returns the answer.
     Settlement { job: EventId, invoice: Invoice },
-    /// Deliver an event and report with [`Input::Delivered`]. Events to one relay come in the order they must arrive in.
+    /// Deliver an event; [`Input::Delivered`] returns the result. Events for one relay are in the order in which they
+    /// must arrive.
     Publish { entry: u64, event: VerifiedEvent, to: Destination },
-    /// Look for requests on an external relay, those made from `since` on, and report with [`Input::Polled`].
+    /// Read requests since `since` from an external relay; [`Input::Polled`] returns them.
     Poll { relay: String, since: Timestamp },
-    /// The answer to what was asked with this ticket.
+    /// The reply to the query with this ticket.
     QueryReply { ticket: u64, answer: Result<StateReply, SqlError> },
-    /// Something for the operator to know.
+    /// A warning for the operator.
     Warn(String),
 }
 
-/// What a run does.
+/// What a run executes.
 #[derive(Clone, Debug)]
 pub(crate) enum Task {
-    /// The handler with this index works on a request.
+    /// The handler with this index, for a request.
     Job { handler: usize, request: Box<JobRequest>, outputs: Vec<JobOutput> },
     /// The schedule with this index.
     Schedule(usize),
-    /// A turn of the agent's life.
+    /// A lifecycle hook; for `on_error` with the failure.
     Hook(Hook, Option<JobFailure>),
 }

@@ -1,4 +1,4 @@
-//! The `metric` table: how many jobs of each kind ended in each state, how long they took, what they earned.
+//! The `metric` table: number, duration and income of finished jobs, by kind and state.
 
 use openagents_host::sql::values;
 use openagents_host::{Sql, SqlError, Timestamp};
@@ -8,7 +8,7 @@ use super::job_state::JobState;
 use super::jobs::JobRow;
 
 impl<S: Sql> JobEngine<S> {
-    /// Counts a job that has ended.
+    /// Counts a finished job.
     pub(super) fn count_ended(&self, now: Timestamp, job: &JobRow, state: JobState) -> Result<(), SqlError> {
         let elapsed = u64::try_from(job.received_at.until(now).as_millis()).unwrap_or(u64::MAX);
         let msat = if state == JobState::Done { job.price.unwrap_or_default().as_msat() } else { 0 };

@@ -1,37 +1,37 @@
-//! The output of a job: the content of its result event, and tags to add to it.
+//! `Output`: the output of a job: the content of its result event, and additional tags.
 
 use serde::Serialize;
 
 use crate::error::JobError;
 
-/// What a job produced: the content of its result event.
+/// The output of a job: the content of its result event, and additional tags.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Output {
-    /// The content.
+    /// The content of the result event.
     pub content: String,
-    /// Tags to add to the result event.
+    /// Additional tags of the result event.
     pub tags: Vec<Vec<String>>,
 }
 
 impl Output {
-    /// An output of this content.
+    /// An output with this content.
     pub fn new(content: impl Into<String>) -> Self {
         Self { content: content.into(), tags: Vec::new() }
     }
 
-    /// An output of this value, written as JSON.
+    /// An output with this value, written as JSON.
     ///
     /// # Errors
-    /// When it cannot be written as JSON, as a map whose keys are no texts.
+    /// When it cannot be written as JSON, for example a map whose keys are not strings.
     pub fn json<T: Serialize + ?Sized>(value: &T) -> Result<Self, JobError> {
         let content = serde_json::to_string(value).map_err(|error| {
-            JobError::failed("the agent's answer could not be written as JSON").caused_by(error)
+            JobError::failed("the agent's output could not be written as JSON").caused_by(error)
         })?;
         Ok(Self::new(content))
     }
 
-    /// Says which MIME type the content of this very result has, in a tag `m` (NIP-94): for a handler whose output depends
-    /// on what the customer would like ([`JobRequest::output`](crate::JobRequest::output)).
+    /// Adds a tag `m` (NIP-94) with the content's MIME type, for a handler whose output format depends on the request
+    /// ([`JobRequest::output`](crate::JobRequest::output)).
     ///
     /// ```
     /// use openagents_sdk::prelude::*;
@@ -48,8 +48,8 @@ impl Output {
         self.tag(["m", mime])
     }
 
-    /// Adds a tag to the result event. It stays in clear, and cannot be one of NIP-90's own (`request`, `e`, `p`, `i`,
-    /// `amount`, `encrypted`, `status`): such a tag is left out.
+    /// Adds a tag to the result event. Tags are not encrypted. NIP-90's own tags (`request`, `e`, `p`, `i`, `amount`,
+    /// `encrypted`, `status`) are dropped.
     #[must_use]
     pub fn tag<T: Into<String>>(mut self, tag: impl IntoIterator<Item = T>) -> Self {
         self.tags.push(tag.into_iter().map(Into::into).collect());

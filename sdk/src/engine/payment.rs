@@ -1,4 +1,4 @@
-//! Paid jobs: the invoice of a job, and whether it is paid.
+//! Paid jobs: a job's invoice, and whether it is paid.
 
 use std::time::Duration;
 
@@ -12,13 +12,13 @@ use super::message::Effect;
 use crate::nip90::Amount;
 use crate::payment::wallet::{Invoice, InvoiceRequest, Settlement, WalletError};
 
-/// How long an invoice can be paid.
+/// How long an invoice is valid.
 const INVOICE_EXPIRY: Duration = Duration::from_secs(15 * 60);
 
-/// How long an expired invoice is still asked after, since a payment can be under way when it expires.
+/// How long an expired invoice is still checked, since a payment may be in flight when it expires.
 const PAYMENT_GRACE: Duration = Duration::from_secs(60);
 
-/// How long the wallet is asked for an invoice.
+/// How long the wallet may take to create an invoice.
 pub(super) const INVOICE_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
 pub(super) const NO_INVOICE: &str = "the agent could not make an invoice";
@@ -52,7 +52,7 @@ impl<S: Sql> JobEngine<S> {
         Ok(row.map(|(bolt11, payment_hash, expires_at)| Invoice { bolt11, payment_hash, expires_at }))
     }
 
-    /// Passes an invoice on to the customer. A job has one invoice, however often the wallet was asked.
+    /// Sends an invoice to the customer. A job has one invoice, even if the wallet created several.
     pub(super) fn invoiced(
         &mut self,
         now: Timestamp,
@@ -85,7 +85,7 @@ impl<S: Sql> JobEngine<S> {
         self.send_payment_request(now, &job, &readable, amount)
     }
 
-    /// Takes what the wallet says of a job's invoice.
+    /// Handles the payment state of a job's invoice.
     pub(super) fn settled(
         &mut self,
         now: Timestamp,
@@ -98,11 +98,11 @@ impl<S: Sql> JobEngine<S> {
         let settlement = match settlement {
             Ok(settlement) => settlement,
             Err(error) => {
-                let warning = format!("the wallet does not say whether job {id} is paid: {error}");
+                let warning = format!("the wallet cannot tell whether job {id} is paid: {error}");
                 effects.push(Effect::Warn(warning));
                 let is_final = match error {
                     WalletError::Unreachable(_) => false,
-                    // The operator may give it its wallet back while the invoice can be paid.
+                    // The operator may restore the wallet while the invoice can still be paid.
                     WalletError::NoWallet => is_late,
                     WalletError::Refused(_) => true,
                 };
@@ -118,7 +118,7 @@ impl<S: Sql> JobEngine<S> {
                 self.sql.execute("UPDATE job SET deadline = NULL WHERE id = ?", values![id])?;
                 self.jobs.advance(id, JobState::AwaitingPayment, JobState::Queued, Some(now)).map(drop)
             }
-            // Only the wallet's word ends the wait: while nobody looked, the customer may have paid.
+            // Only the wallet's answer ends the wait: the customer may have paid while nobody checked.
             Settlement::Pending if is_late => {
                 self.end_with_error(now, &job, &readable, JobState::Failed, NOT_PAID)
             }
@@ -132,7 +132,7 @@ impl<S: Sql> JobEngine<S> {
     }
 }
 
-/// The pause before a wallet that could not be reached is asked again: it grows with the time that was waited.
+/// The pause before an unreachable wallet is called again; it grows with the time already waited.
 fn wallet_retry_pause(waited: Duration) -> Duration {
     waited.div_f32(4.0).clamp(Duration::from_secs(5), Duration::from_secs(2 * 60))
 }

@@ -1,5 +1,5 @@
-//! The `visit` table: external relays that are polled for requests, where a standing connection would keep the agent's host
-//! awake. The engine says when to poll and from when on, and remembers how far it has read.
+//! The `visit` table: external relays that are polled for requests, where an open connection would keep the agent's
+//! host awake. The engine decides when to poll and from which time on, and stores how far it has read.
 
 use std::time::Duration;
 
@@ -10,23 +10,23 @@ use openagents_host::{Sql, SqlError, Timestamp, VerifiedEvent};
 use super::vocabulary::{MAX_EVENT_BYTES, RelayPoll};
 use super::{Effect, JobEngine, RequestAdmission};
 
-/// How often a relay is polled that requests come from.
+/// How often a relay is polled while requests come from it.
 pub(crate) const DEFAULT_POLL_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How much seldomer a relay is polled that no requests come from.
+/// How much less often a relay is polled while no requests come from it.
 const IDLE_FACTOR: u32 = 5;
 
-/// Of how long no request came, this part passes until the next poll.
+/// The poll interval grows with the time since the last request, of which it is this fraction.
 const QUIET_SHARE: u32 = 8;
 
-/// How much seldomer a relay is polled that is not reached.
+/// How much less often an unreachable relay is polled, at most.
 const FAILING_FACTOR: u32 = 60;
 
-/// How far a poll looks back behind the last one: events carry the time of their customer's clock, and relays pass them
-/// on late. What was seen before is on record.
+/// How far a poll reaches back before the last one: events carry the time of the customer's clock, and relays pass
+/// them on late. Duplicates are recognised.
 const OVERLAP: Duration = Duration::from_secs(5 * 60);
 
-/// When a poll that was begun is begun again, because its process is gone.
+/// When a poll without an answer is repeated, since its process may be gone.
 const POLL_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
 pub(super) struct RelayPolls<S> {
@@ -36,7 +36,7 @@ pub(super) struct RelayPolls<S> {
 }
 
 impl<S: Sql> RelayPolls<S> {
-    /// Relays that are new are due at once, and looked through from `since` on.
+    /// Opens the table. New relays are due at once, and are read from `since` on.
     pub(super) fn open(
         sql: S,
         relays: &[String],
@@ -83,7 +83,7 @@ impl<S: Sql> RelayPolls<S> {
         Ok(())
     }
 
-    /// A relay that requests come from is polled often.
+    /// Records a request from a relay, so that it is polled more often.
     fn request_came(&self, relay: &str, now: Timestamp) -> Result<(), SqlError> {
         self.sql.execute("UPDATE visit SET request_at = ? WHERE relay = ?", values![now, relay])
     }
@@ -101,7 +101,7 @@ impl<S: Sql> RelayPolls<S> {
         self.defer(relay, now + pause)
     }
 
-    /// Returns when the relay is polled again.
+    /// Records a failed poll. Returns the pause until the next one.
     fn failed(&self, relay: &str, now: Timestamp) -> Result<Option<Duration>, SqlError> {
         let row = self.sql.first::<(u32,)>(
             "UPDATE visit SET failures = failures + 1 WHERE relay = ? RETURNING failures",
@@ -120,7 +120,7 @@ impl<S: Sql> RelayPolls<S> {
 }
 
 impl<S: Sql> JobEngine<S> {
-    /// Takes what a poll brought: all of it is on record, and the next poll begins where this one ended, or neither.
+    /// Handles the result of a poll: its events and the start of the next poll are stored in one transaction.
     pub(super) fn polled(
         &mut self,
         now: Timestamp,
@@ -133,7 +133,7 @@ impl<S: Sql> JobEngine<S> {
             Err(error) => {
                 if let Some(pause) = self.polls.failed(relay, now)? {
                     effects.push(Effect::Warn(format!(
-                        "the relay {relay} could not be polled; it is polled again in {pause:?}: {error}"
+                        "the relay {relay} could not be polled; trying again in {pause:?}: {error}"
                     )));
                 }
                 return Ok(());

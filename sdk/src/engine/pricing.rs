@@ -1,4 +1,4 @@
-//! The price of a job: declared by its handler, or quoted for the request.
+//! The price of a job: declared by its handler, or computed for the request by `#[price]`.
 
 use openagents_host::{EventId, Sql, SqlError, Timestamp};
 
@@ -18,7 +18,7 @@ impl<S: Sql> JobEngine<S> {
         readable: &ReadableRequest,
     ) -> Result<Option<Effect>, SqlError> {
         let Some((handler, spec)) = self.spec.handler(job.kind.0) else {
-            let text = "this agent no longer does jobs of this kind";
+            let text = "this agent no longer handles jobs of this kind";
             self.end_with_error(now, job, readable, JobState::Rejected, text)?;
             return Ok(None);
         };
@@ -30,7 +30,7 @@ impl<S: Sql> JobEngine<S> {
         Ok(Some(Effect::Quote { job: job.id, handler, request, state: self.state.snapshot() }))
     }
 
-    /// Takes what a handler says its job would cost.
+    /// Handles the price that the host computed.
     pub(super) fn quoted(
         &mut self,
         now: Timestamp,
@@ -44,7 +44,7 @@ impl<S: Sql> JobEngine<S> {
         }
     }
 
-    /// Goes on with a received job whose price is known.
+    /// Continues with a received job whose price is known.
     pub(super) fn priced(
         &mut self,
         now: Timestamp,
@@ -56,10 +56,10 @@ impl<S: Sql> JobEngine<S> {
         let refusal = match readable.request.bid {
             _ if price.is_free() => None,
             Some(bid) if bid < price.as_msat() => {
-                Some(format!("this job costs {price}, more than the bid of {bid} msat"))
+                Some(format!("this job costs {price}, which is more than the bid of {bid} msat"))
             }
             _ if !self.options.wallet => {
-                Some(format!("this job costs {price}, and this agent has no wallet to be paid with"))
+                Some(format!("this job costs {price}, but this agent has no wallet"))
             }
             _ => None,
         };

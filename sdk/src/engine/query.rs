@@ -1,4 +1,4 @@
-//! State queries: what handlers and HTTP routes read from the agent's database, as JSON.
+//! State queries: what handlers and HTTP routes read from the agent's database.
 
 mod own_sql;
 mod reply;
@@ -18,39 +18,39 @@ pub(crate) use reply::{
     StateReply, Workload,
 };
 
-/// How many rows are given at most.
+/// The most rows in a reply.
 const MAX_ROWS: usize = 1_000;
 
-/// A question to the agent's database. Each says which [`StateReply`] answers it.
+/// A query of the agent's database. Each variant names the [`StateReply`] it gets.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum StateQuery {
     /// The value under a key, or null: a [`Value`].
     Memory { key: String },
-    /// The keys that begin with a prefix, in order: strings.
+    /// The keys that begin with a prefix, in ascending order: strings.
     MemoryKeys { prefix: String, limit: usize },
-    /// A statement on the agent's own tables: its rows, each a list of its columns.
+    /// A statement on the author's own tables: rows of columns.
     Sql { statement: String, values: Vec<Value> },
     /// The last turns of a conversation, oldest first: [`SessionTurn`]s.
     Turns { customer: PublicKey, limit: usize },
-    /// The customers with a conversation, the last one to speak first: [`SessionSummary`]s.
+    /// The customers with a conversation, most recent first: [`SessionSummary`]s.
     Sessions { limit: usize },
-    /// The jobs before this one in the order of arrival, the newest first: [`JobSummary`]s.
+    /// The jobs that arrived before this one, newest first: [`JobSummary`]s.
     History { before: Option<u64>, limit: usize },
-    /// One job, with its request and answer: [`JobDetails`], if it is on record.
+    /// One job with its request and answer: [`JobDetails`], if it exists.
     Job { id: EventId },
-    /// What came of the jobs of each kind, and what is under way: [`AgentMetrics`].
+    /// Numbers of finished and unfinished jobs: [`AgentMetrics`].
     Metrics,
-    /// How much is under way, which is known without looking: a [`Workload`].
+    /// The amount of unfinished work, which is known without reading the database: a [`Workload`].
     Load,
-    /// What is under a key, and since when: a [`MemoryValue`], if there is one.
+    /// The value under a key and when it was written: a [`MemoryValue`], if it exists.
     MemoryEntry { key: String },
-    /// The keys that begin with a prefix and follow another one, in order: [`MemoryKey`]s.
+    /// The keys that begin with a prefix and follow `after`, in ascending order: [`MemoryKey`]s.
     MemoryEntries { prefix: String, after: String, limit: usize },
-    /// The agent's struct, or null when none was stored: a [`Value`].
+    /// The agent's struct, or null if none is stored: a [`Value`].
     State,
 }
 
-/// What is on record about a job.
+/// The columns of the `job` table that a [`JobSummary`] shows.
 const JOB: &str =
     "seq, id, kind, customer, state, attempt, price, source, received_at, started_at, finished_at";
 
@@ -113,7 +113,7 @@ impl<S: Sql> JobEngine<S> {
 
     fn memory_entries(&self, prefix: &str, after: &str, limit: usize) -> Result<Vec<MemoryKey>, SqlError> {
         let mut entries = Vec::new();
-        // The empty key follows nothing.
+        // An empty `after` starts at the first key.
         let statement = "SELECT key, length(json), written_at FROM memory \
                          WHERE key >= ? AND (key > ? OR ? = '') ORDER BY key LIMIT ?";
         self.sql.query(statement, values![prefix, after, after, limit.min(MAX_ROWS)], &mut |row| {
@@ -158,7 +158,7 @@ impl<S: Sql> JobEngine<S> {
 
     fn history(&self, before: Option<u64>, limit: usize) -> Result<Vec<JobSummary>, SqlError> {
         let mut jobs = Vec::new();
-        // The largest number there can be (2^53 - 1).
+        // The largest integer that every host can bind: 2^53 - 1.
         let before = before.unwrap_or(u64::MAX).min(u64::MAX >> 11);
         self.sql.query(
             &format!("SELECT {JOB} FROM job WHERE seq < ? ORDER BY seq DESC LIMIT ?"),
@@ -231,10 +231,10 @@ fn state_of(word: &str) -> Result<JobState, SqlError> {
 
 fn parse(json: &str) -> Result<Value, SqlError> {
     serde_json::from_str(json)
-        .map_err(|error| SqlError::Statement(format!("damaged JSON on record: {error}")))
+        .map_err(|error| SqlError::Statement(format!("damaged JSON in the database: {error}")))
 }
 
-/// A JSON value as a column takes it.
+/// A JSON value as an SQL value.
 fn bound(value: &Value) -> Result<SqlValue<'_>, SqlError> {
     Ok(match value {
         Value::Null => SqlValue::Null,
@@ -242,12 +242,14 @@ fn bound(value: &Value) -> Result<SqlValue<'_>, SqlError> {
         Value::Number(number) => match (number.as_i64(), number.as_f64()) {
             (Some(integer), _) => SqlValue::Integer(integer),
             (None, Some(real)) => SqlValue::Real(real),
-            (None, None) => return Err(SqlError::Statement(format!("{number} is no number for a database"))),
+            (None, None) => {
+                return Err(SqlError::Statement(format!("{number} cannot be stored in the database")));
+            }
         },
         Value::String(text) => SqlValue::Text(text),
         Value::Array(_) | Value::Object(_) => {
             return Err(SqlError::Statement(
-                "a value of a statement is a number, a text, true, false or null; write a list as JSON text"
+                "the values of a statement must be numbers, strings, booleans or null; store a list as JSON text"
                     .to_owned(),
             ));
         }

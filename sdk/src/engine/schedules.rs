@@ -1,4 +1,4 @@
-//! The `schedule` table: when each `#[schedule]` is due next.
+//! The `schedule` table: when each `#[schedule]` function is due next.
 
 use std::collections::BTreeMap;
 
@@ -12,13 +12,13 @@ use crate::declaration::{ScheduleRule, next_time};
 
 pub(super) struct Schedules<S> {
     sql: S,
-    /// In the order of the declarations, each with when it is due.
+    /// In the order of the declarations, each with its due time.
     all: Vec<(ScheduleSpec, Timestamp)>,
 }
 
 impl<S: Sql> Schedules<S> {
-    /// Finds the schedules that the agent had, adds the new ones, and drops those it no longer has. One whose time came
-    /// while the agent was away is due now, once.
+    /// Reads the stored schedules, adds new ones and deletes those that are no longer declared. A run missed while
+    /// the agent was down is due now, once.
     pub(super) fn open(sql: S, spec: &[ScheduleSpec], now: Timestamp) -> Result<Self, SqlError> {
         let kept = sql.rows::<(String, String, Timestamp)>("SELECT name, rhythm, due FROM schedule", &[])?;
         let mut all = Vec::new();
@@ -47,21 +47,21 @@ impl<S: Sql> Schedules<S> {
         Ok(Self { sql, all })
     }
 
-    /// The schedule that has been due longest and does not run.
+    /// The schedule that has been due longest and is not running.
     pub(super) fn next(&self, now: Timestamp, running: &BTreeMap<RunId, Running>) -> Option<usize> {
         self.idle(running).filter(|(_, due)| *due <= now).min_by_key(|(_, due)| *due).map(|(index, _)| index)
     }
 
-    /// When the next one will be due, after `now`.
+    /// When the next schedule is due, after `now`.
     pub(super) fn next_due(&self, now: Timestamp, running: &BTreeMap<RunId, Running>) -> Option<Timestamp> {
         self.idle(running).map(|(_, due)| due).filter(|due| *due > now).min()
     }
 
-    /// A run of a schedule has ended: its next time is after now, however many it missed.
+    /// Records the end of a schedule's run. The next run is after `now`, even if several were missed.
     pub(super) fn ran(&mut self, index: usize, now: Timestamp) -> Result<(), SqlError> {
         let Some((schedule, due)) = self.all.get_mut(index) else { return Ok(()) };
         let mut next = match schedule.declaration.rule {
-            // From when it was due, so that its times do not drift.
+            // Counted from the time it was due, so that it does not drift.
             ScheduleRule::Every(_) => next_time(&schedule.declaration.rule, *due),
             ScheduleRule::Cron(_) => next_time(&schedule.declaration.rule, now),
         };
@@ -96,7 +96,7 @@ impl<S: Sql> Schedules<S> {
     }
 }
 
-/// A rule as it is compared with the one of an earlier release.
+/// The rule as text, to detect a changed rule in a new release.
 fn text(rule: &ScheduleRule) -> String {
     match rule {
         ScheduleRule::Every(duration) => format!("every {} ms", duration.as_millis()),

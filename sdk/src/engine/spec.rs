@@ -1,14 +1,14 @@
-//! The specification of an agent for its engine: its declarations, without its code.
+//! `AgentSpec`: what the engine knows of an agent: its declarations, without its code.
 
 use std::time::Duration;
 
 use super::vocabulary::Hook;
 use crate::declaration::{AgentDeclaration, JobDeclaration, ScheduleDeclaration};
 
-/// How long a hook may take.
+/// The timeout of a hook.
 pub(crate) const HOOK_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// An agent, as far as its engine knows it.
+/// What the engine knows of an agent.
 #[derive(Clone, Debug)]
 pub(crate) struct AgentSpec {
     pub(crate) declaration: AgentDeclaration,
@@ -17,24 +17,24 @@ pub(crate) struct AgentSpec {
     pub(crate) hooks: HookSpec,
 }
 
-/// A handler.
+/// What the engine knows of a handler.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HandlerSpec {
     pub(crate) declaration: JobDeclaration,
-    /// Whether it runs alone.
+    /// Whether it takes `&mut self` and so runs alone.
     pub(crate) exclusive: bool,
-    /// Whether its price depends on the request.
+    /// Whether it has a `#[price]` function.
     pub(crate) quotes: bool,
 }
 
-/// A schedule.
+/// What the engine knows of a schedule.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ScheduleSpec {
     pub(crate) declaration: ScheduleDeclaration,
     pub(crate) exclusive: bool,
 }
 
-/// Which hooks there are, each with whether it runs alone.
+/// The hooks that exist, each with whether it runs alone.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct HookSpec {
     pub(crate) on_create: Option<bool>,
@@ -44,7 +44,7 @@ pub(crate) struct HookSpec {
 }
 
 impl HookSpec {
-    /// Whether there is such a hook, and if so whether it runs alone.
+    /// Whether this hook runs alone; `None` if it does not exist.
     pub(crate) fn exclusive(&self, hook: Hook) -> Option<bool> {
         match hook {
             Hook::Create => self.on_create,
@@ -56,7 +56,7 @@ impl HookSpec {
 }
 
 impl AgentSpec {
-    /// The handler of a kind, with its index.
+    /// The handler for a job kind, with its index.
     pub(crate) fn handler(&self, kind: u16) -> Option<(usize, HandlerSpec)> {
         self.handlers.iter().copied().enumerate().find(|(_, spec)| spec.declaration.kind == kind)
     }

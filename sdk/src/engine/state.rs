@@ -7,10 +7,10 @@ use super::vocabulary::StateSnapshot;
 
 pub(super) struct StateStore<S> {
     sql: S,
-    /// The form in which this release of the agent stores its state.
+    /// The agent's current `state_version`.
     form: u32,
     current: StateSnapshot,
-    /// What the transaction at hand would make current.
+    /// The state that becomes current when the open transaction commits.
     pending: Option<StateSnapshot>,
 }
 
@@ -23,7 +23,7 @@ impl<S: Sql> StateStore<S> {
         self.current.clone()
     }
 
-    /// Stores the next state, within the transaction of the run that left it.
+    /// Stores a new state, within the transaction of the run that made it.
     pub(super) fn store(&mut self, json: &str, now: Timestamp) -> Result<(), SqlError> {
         let version = self.current.version.saturating_add(1);
         self.sql.execute(
@@ -36,14 +36,14 @@ impl<S: Sql> StateStore<S> {
         Ok(())
     }
 
-    /// The transaction is committed.
+    /// The transaction was committed.
     pub(super) fn committed(&mut self) {
         if let Some(next) = self.pending.take() {
             self.current = next;
         }
     }
 
-    /// A transaction around the one of a run was undone.
+    /// The transaction was rolled back.
     pub(super) fn rolled_back(&mut self) -> Result<(), SqlError> {
         self.pending = None;
         self.current = load(&self.sql)?;

@@ -1,4 +1,4 @@
-//! The types that the engine shares with its hosts and with handlers: runs and their outcomes, reports, deliveries.
+//! Types that the engine shares with its hosts and with handlers: runs, outcomes, reports, deliveries.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,24 +8,25 @@ use serde::{Deserialize, Serialize};
 
 use super::output::Output;
 
-/// The largest event that the engine takes or publishes, in bytes: what fits a row on every host with room to spare.
+/// The largest event that the engine accepts or publishes, in bytes. It fits a database row on every host.
 pub(super) const MAX_EVENT_BYTES: usize = 1_500_000;
 
-/// One run. A later attempt has another lease, so an outcome that comes too late finds its lease gone.
+/// The right to do one attempt of a run. A later attempt has another lease, so an outcome that arrives too late is
+/// recognised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Lease {
     pub(crate) run: RunId,
     pub(crate) attempt: u32,
 }
 
-/// What is run.
+/// What a run is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum RunId {
-    /// The job of this request.
+    /// The job with this request id.
     Job(EventId),
     /// The schedule with this index.
     Schedule(usize),
-    /// A turn of the agent's life.
+    /// A lifecycle hook.
     Hook(Hook),
 }
 
@@ -33,17 +34,17 @@ pub(crate) enum RunId {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum RunOutcome {
     Done(Output),
-    /// The customer is told the message, unless another attempt follows.
+    /// The message is sent to the customer, unless another attempt follows.
     Failed {
         message: String,
         retryable: bool,
     },
 }
 
-/// Why a request has no price. The text is for its customer.
+/// Why a request has no price. The text is for the customer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum QuoteError {
-    /// The handler's price function says no, with these words.
+    /// The price function returned this error.
     #[error("{0}")]
     Refused(String),
     #[error("the agent could not find a price for this job")]
@@ -52,53 +53,53 @@ pub(crate) enum QuoteError {
     UnreadableState,
 }
 
-/// What a handler says while it works.
+/// What a handler reports while it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Report {
-    /// How far it is.
+    /// A text about its progress.
     Progress(String),
-    /// The output so far.
+    /// The whole output so far.
     Partial(String),
 }
 
-/// What became of an event on its way to a relay.
+/// The result of delivering an event to a relay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Delivery {
-    /// The relay has it.
+    /// The relay has stored the event.
     Accepted,
-    /// The relay will never take it.
+    /// The relay rejected the event for good.
     Refused(String),
-    /// The relay could not be asked.
+    /// The relay could not be reached.
     Unreachable(String),
-    /// The customer reads from these relays: it goes there.
+    /// The customer reads from these relays (NIP-65); the event goes there.
     ReadFrom(Vec<String>),
 }
 
-/// An output of another job that a job waits for.
+/// The output of another job that a job waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct WantedOutput {
-    /// That job's request, or its result.
+    /// The id of that job's request or result.
     pub(crate) event: EventId,
-    /// Where it may be found.
+    /// Relays that may have it.
     pub(crate) relays: Vec<String>,
 }
 
-/// What was made of an event that came in.
+/// What the engine did with an incoming event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RequestAdmission {
-    /// The job is on record and goes on.
+    /// The job was stored and is processed.
     Queued,
-    /// It is on record already.
+    /// The request is known already.
     Duplicate,
-    /// It is on record, and was refused with a reason.
+    /// The job was stored and refused with a reason.
     Rejected,
-    /// It was a cancellation.
+    /// The event is a cancellation.
     Cancellation,
-    /// It names other providers, has no handler here, or cannot be read.
+    /// The request names other providers, has no handler here, or cannot be decrypted.
     NotOurs,
 }
 
-/// A turn of an agent's life.
+/// A lifecycle hook of an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Hook {
     Create,
@@ -120,81 +121,81 @@ impl Hook {
     }
 }
 
-/// A job that failed for good, as `on_error` is told.
+/// A job that failed for good, as passed to `on_error`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct JobFailure {
-    /// Which request it was.
+    /// The id of the job request.
     pub request: EventId,
-    /// The kind of request.
+    /// The kind of the job request.
     pub kind: Kind,
-    /// Who asked.
+    /// The customer's public key.
     pub customer: PublicKey,
-    /// What the customer was told.
+    /// The error message that the customer got.
     pub message: String,
 }
 
-/// What another job produced, that this one builds upon (NIP-90, job chaining).
+/// The output of another job that is an input of this one (NIP-90, job chaining).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct JobOutput {
-    /// What the request names: that job's request or its result.
+    /// The id in the `job` input: that job's request or result.
     pub(crate) event: EventId,
     pub(crate) content: String,
 }
 
-/// What a run changes.
+/// The changes that a run made.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Changes {
-    /// What an exclusive run left of the state, as JSON.
+    /// The state after an exclusive run, as JSON.
     pub(crate) state: Option<String>,
-    /// Values by their keys; nothing where one was removed.
+    /// Written values by key; `None` for a removed one.
     pub(crate) memory: BTreeMap<String, Option<String>>,
     pub(crate) turns: Vec<NewTurn>,
     pub(crate) events: Vec<UnsignedEvent>,
 }
 
-/// Something said in the conversation with a customer.
+/// A new turn of the conversation with a customer.
 #[derive(Clone, Debug)]
 pub(crate) struct NewTurn {
     pub(crate) customer: PublicKey,
     pub(crate) turn: Turn,
 }
 
-/// Something that was said in a conversation.
+/// A turn of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Turn {
-    /// Who said it: `user`, `assistant`, or another role of the author's.
+    /// The speaker: `user`, `assistant`, or another role that the author chose.
     pub role: String,
-    /// What was said.
+    /// The text of the turn.
     pub text: String,
 }
 
-/// The state at one moment. A higher version is later.
+/// A version of the agent's state. A higher version is later.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct StateSnapshot {
     pub(crate) version: u64,
-    /// Which `state_version` of the agent stored it.
+    /// The `state_version` with which it was stored.
     pub(crate) form: u32,
-    /// Nothing before the first exclusive run: then the agent is its `Default`.
+    /// `None` before the first exclusive run; the agent is then its `Default`.
     pub(crate) json: Option<Arc<str>>,
 }
 
-/// What a poll brought.
+/// The result of polling a relay.
 #[derive(Clone, Debug)]
 pub(crate) struct RelayPoll {
-    /// When it began: everything that the relay had by then was seen.
+    /// When the poll began: it covers everything the relay had by then.
     pub(crate) until: Timestamp,
-    /// The requests and deletions that were there.
+    /// The job requests and deletion requests that it found.
     pub(crate) events: Vec<VerifiedEvent>,
 }
 
-/// Where an event goes.
+/// The relays that an event goes to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Destination {
     /// The agent's own relay, which gets every event.
     Own,
-    /// Another relay, by its URL.
+    /// An external relay, by its URL.
     Relay(String),
-    /// The relays that a customer reads from (NIP-65), as they are known on the agent's own relay or on `source`.
+    /// The relays that a customer reads from (NIP-65), according to the agent's own relay or `source`.
     ReadBy { customer: PublicKey, source: String },
 }

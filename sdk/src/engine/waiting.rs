@@ -10,14 +10,14 @@ use super::jobs::JobRow;
 use super::payment::NO_INVOICE;
 use super::{Effect, JobEngine};
 
-/// How long a host may take to answer before it is asked again.
+/// The pause before the host is asked again if no answer came.
 const HOST_RETRY_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How many waiting jobs are looked at in one go.
+/// The most waiting jobs processed in one alarm.
 const MAX_JOBS_PER_ALARM: usize = 16;
 
 impl<S: Sql> JobEngine<S> {
-    /// Asks the host for what waiting jobs need, and ends those that waited in vain.
+    /// Requests from the host what waiting jobs need, and fails those that waited too long.
     pub(super) fn advance_waiting_jobs(
         &mut self,
         now: Timestamp,
@@ -38,7 +38,7 @@ impl<S: Sql> JobEngine<S> {
             match job.state {
                 JobState::Received => effects.extend(self.ask_price(now, &job, &readable)?),
                 JobState::AwaitingInput if is_late => {
-                    let text = "the output that this job builds upon did not come in time";
+                    let text = "the job that is an input of this job had no output in time";
                     self.end_with_error(now, &job, &readable, JobState::Failed, text)?;
                 }
                 JobState::AwaitingInput => self.find_outputs(now, &job, &readable, effects)?,
@@ -61,7 +61,7 @@ impl<S: Sql> JobEngine<S> {
         Ok(())
     }
 
-    /// A job whose request on record cannot be read any more, as when the agent got another key.
+    /// Ends a job whose stored request cannot be read any more, for example because the agent's key has changed.
     pub(super) fn give_up_damaged(
         &mut self,
         now: Timestamp,
@@ -69,7 +69,7 @@ impl<S: Sql> JobEngine<S> {
         reason: &str,
     ) -> Result<Effect, SqlError> {
         self.end_silently(now, job, JobState::Failed)?;
-        Ok(Effect::Warn(format!("the request {} cannot be read and is given up: {reason}", job.id)))
+        Ok(Effect::Warn(format!("the request {} cannot be read, so its job is dropped: {reason}", job.id)))
     }
 
     /// A job that is still in this state, with its request.
@@ -82,7 +82,7 @@ impl<S: Sql> JobEngine<S> {
         match self.requests.on_record(id) {
             Ok(readable) => Ok(Some((job, readable))),
             Err(UnreadableRequest::Sql(error)) => Err(error),
-            // It is given up when it is looked at next.
+            // It is ended when it is due next.
             Err(UnreadableRequest::Damaged(_)) => Ok(None),
         }
     }

@@ -1,4 +1,4 @@
-//! The routes of one agent: what anybody may read, and records for its operators.
+//! The routes of an agent: public pages, and records for its operators.
 
 use std::sync::Arc;
 
@@ -13,13 +13,13 @@ use super::{fallback, health, index, manifest, metrics, nip05};
 use crate::discovery::Profile;
 use crate::manifest::SignedManifest;
 
-/// What the handlers of an agent's routes know.
+/// What the handlers of an agent's routes need.
 #[derive(Debug)]
 pub(crate) struct AgentRoutes {
     manifest: Arc<SignedManifest>,
     profile: Profile,
     access: RecordAccess,
-    /// The state of an agent that has stored none, as JSON.
+    /// The state of an agent that has not stored one, as JSON.
     default_state: String,
 }
 
@@ -33,7 +33,7 @@ impl AgentRoutes {
         Self { manifest: Arc::new(manifest), profile, access, default_state }
     }
 
-    /// Lets the handler of a route answer.
+    /// Calls the handler of a route.
     pub(crate) fn answer(&self, route: AgentRoute<'_>, parts: &Parts, now: Timestamp) -> RouteAnswer {
         let query = parts.uri.query().unwrap_or_default();
         match route {

@@ -1,20 +1,20 @@
-//! What a handler gives back: a response, or a query of the agent's database and how its reply becomes one.
+//! `RouteAnswer`: a handler's response, or a query of the agent's database and how its reply becomes the response.
 
 use openagents_host::http::{Response, StatusCode, response};
 
 use crate::engine::{StateQuery, StateReply};
 
-/// What a host does with a request that a handler has seen.
+/// What a handler returns to its host.
 #[derive(Debug)]
 pub(crate) enum RouteAnswer {
-    /// Sends this.
+    /// A finished response.
     Response(Response),
-    /// Asks the agent's database first.
+    /// A query of the agent's database, whose reply becomes the response.
     Ask(PendingQuery),
 }
 
 impl RouteAnswer {
-    /// Asks the database. Why it could not answer is for the log.
+    /// Queries the database; if that fails, the response is an error. The host logs why.
     pub(super) fn ask<T: TryFrom<StateReply>>(
         query: StateQuery,
         respond: impl FnOnce(T) -> Response + Send + 'static,
@@ -23,12 +23,12 @@ impl RouteAnswer {
             Some(reply) => respond(reply),
             None => response::error(
                 StatusCode::SERVICE_UNAVAILABLE,
-                "The agent's database does not answer now; try again.",
+                "The agent's database is not available; try again.",
             ),
         })
     }
 
-    /// As [`Self::ask`], with a response of its own for a database that could not answer.
+    /// Like [`Self::ask`], but `respond` also handles a failed query.
     pub(super) fn ask_always<T: TryFrom<StateReply>>(
         query: StateQuery,
         respond: impl FnOnce(Option<T>) -> Response + Send + 'static,
@@ -44,14 +44,14 @@ impl From<Response> for RouteAnswer {
     }
 }
 
-/// A query of the agent's database that a request waits for.
+/// A query of the agent's database and how its reply becomes a response.
 pub(crate) struct PendingQuery {
     pub(crate) query: StateQuery,
     respond: Box<dyn FnOnce(Option<StateReply>) -> Response + Send>,
 }
 
 impl PendingQuery {
-    /// The response for what the database replied; `None` if it could not.
+    /// The response to the reply; `None` stands for a failed query.
     pub(crate) fn respond(self, reply: Option<StateReply>) -> Response {
         (self.respond)(reply)
     }

@@ -1,9 +1,9 @@
-//! Responses where no handler is: unknown paths, methods that a path does not have.
+//! Responses for requests without a handler: unknown paths and unsupported methods.
 
 use openagents_host::http::response::{self, with_header};
 use openagents_host::http::{HeaderValue, Response, StatusCode, header};
 
-/// No route has this path.
+/// The response for an unknown path.
 pub(crate) fn not_found() -> Response {
     response::error(
         StatusCode::NOT_FOUND,
@@ -11,15 +11,15 @@ pub(crate) fn not_found() -> Response {
     )
 }
 
-/// The path is of another agent.
+/// The response for another agent's path.
 pub(super) fn no_such_agent() -> Response {
-    response::error(StatusCode::NOT_FOUND, "No such agent lives here; / says which one does.")
+    response::error(StatusCode::NOT_FOUND, "This agent is not here; / shows which one is.")
 }
 
-/// The path has a route, but not for this method.
+/// The response for a known path with an unsupported method.
 pub(crate) fn method_not_allowed() -> Response {
     with_header(
-        response::error(StatusCode::METHOD_NOT_ALLOWED, "Only GET, HEAD and OPTIONS are answered here."),
+        response::error(StatusCode::METHOD_NOT_ALLOWED, "Only GET, HEAD and OPTIONS are supported here."),
         header::ALLOW,
         HeaderValue::from_static("GET, HEAD, OPTIONS"),
     )

@@ -1,8 +1,8 @@
-//! Requests to test handlers with, and what their responses say.
+//! Test requests for handlers, and readers of their responses.
 
 use openagents_host::http::{Body, HeaderName, Parts, Request, Response};
 
-/// The head of a request as a native host gets it: the host is in a header.
+/// The head of a request as a native host gets it, with the host in a header.
 pub(super) fn parts(method: &str, url: &str, headers: &[(&str, &str)]) -> Parts {
     let (_, rest) = url.split_once("://").unwrap();
     let (host, path) = rest.split_at(rest.find('/').unwrap());

@@ -1,4 +1,4 @@
-//! `GET /health`: whether the agent's database answers, and how many jobs are unfinished.
+//! `GET /health`: whether the agent's database responds, and the number of unfinished jobs.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! `GET /`: a page for people who open the URL of the relay.
+//! `GET /`: a page for browsers that open the relay's URL.
 
 use openagents_host::http::{Response, StatusCode, response};
 

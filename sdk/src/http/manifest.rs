@@ -1,4 +1,4 @@
-//! `GET /agent/{npub}/manifest.json`: what the agent is and can do, signed with its key.
+//! `GET /agent/{npub}/manifest.json`: the agent's signed manifest.
 
 use openagents_host::http::{Response, StatusCode, response};
 

@@ -1,5 +1,5 @@
-//! `GET /metrics` and `/agent/{npub}/metrics.json`: how many jobs ended in which way and how long they took, in Prometheus'
-//! text format and as JSON. Nothing is said of customers.
+//! `GET /metrics` and `/agent/{npub}/metrics.json`: number and duration of jobs by kind and outcome, in Prometheus'
+//! text format and as JSON. They contain nothing about customers.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::answer::RouteAnswer;
 use crate::engine::{AgentMetrics, EndedJobs, JobState, StateQuery};
 use crate::manifest::{AgentManifest, SignedManifest};
 
-/// The type of the text format.
+/// The content type of Prometheus' text format.
 const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 
 pub(super) fn metrics(manifest: Arc<SignedManifest>) -> RouteAnswer {
@@ -26,10 +26,10 @@ pub(super) fn metrics_json() -> RouteAnswer {
     })
 }
 
-/// Writes the reply to [`StateQuery::Metrics`].
+/// Formats the reply to [`StateQuery::Metrics`].
 fn text(manifest: &AgentManifest, metrics: &AgentMetrics) -> String {
     let mut text = MetricsText(String::new());
-    text.family("openagents_agent_info", "gauge", "Which agent this is.");
+    text.family("openagents_agent_info", "gauge", "Name, key and version of the agent.");
     let labels = [
         ("name", manifest.name.to_string()),
         ("npub", manifest.author.npub.to_string()),
@@ -37,35 +37,27 @@ fn text(manifest: &AgentManifest, metrics: &AgentMetrics) -> String {
     ];
     text.sample("openagents_agent_info", &labels, "1");
 
-    text.family("openagents_jobs_total", "counter", "Jobs that ended, by the kind of request and how.");
+    text.family("openagents_jobs_total", "counter", "Finished jobs, by kind and state.");
     for row in &metrics.ended {
         text.sample("openagents_jobs_total", &kind_and_state(row), &row.jobs.to_string());
     }
-    text.family("openagents_job_duration_seconds", "summary", "From a request's arrival to its answer.");
+    text.family(
+        "openagents_job_duration_seconds",
+        "summary",
+        "Time from the arrival of a request to its answer.",
+    );
     for row in &metrics.ended {
         text.sample("openagents_job_duration_seconds_sum", &kind_and_state(row), &seconds(row.elapsed_ms));
         text.sample("openagents_job_duration_seconds_count", &kind_and_state(row), &row.jobs.to_string());
     }
-    text.family(
-        "openagents_earned_msat_total",
-        "counter",
-        "What was paid for jobs that are done, in millisatoshi.",
-    );
+    text.family("openagents_earned_msat_total", "counter", "Total paid for finished jobs, in millisatoshis.");
     for row in metrics.ended.iter().filter(|row| row.state == JobState::Done) {
         text.sample("openagents_earned_msat_total", &[("kind", row.kind.to_string())], &row.msat.to_string());
     }
     for (name, number, help) in [
-        (
-            "openagents_jobs_unfinished",
-            metrics.unfinished.to_string(),
-            "Jobs that are on record and have not ended.",
-        ),
-        (
-            "openagents_runs_active",
-            metrics.running.to_string(),
-            "Runs of handlers, schedules and hooks that are going on.",
-        ),
-        ("openagents_outbox_events", metrics.outbox.to_string(), "Events that no relay has confirmed yet."),
+        ("openagents_jobs_unfinished", metrics.unfinished.to_string(), "Unfinished jobs."),
+        ("openagents_runs_active", metrics.running.to_string(), "Running handlers, schedules and hooks."),
+        ("openagents_outbox_events", metrics.outbox.to_string(), "Events that no relay has accepted yet."),
     ] {
         text.family(name, "gauge", help);
         text.sample(name, &[], &number);
@@ -92,7 +84,7 @@ impl MetricsText {
     }
 }
 
-/// A label's value may hold anything once these three are escaped.
+/// Escapes a label value; it may contain any other character.
 fn escaped(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }

@@ -1,14 +1,15 @@
-//! `GET /.well-known/nostr.json`: the key behind the agent's name (NIP-05).
+//! `GET /.well-known/nostr.json`: the public key for the agent's name (NIP-05).
 
 use openagents_host::http::{Response, StatusCode, response};
 
 use super::parameters;
 use crate::discovery::{Profile, nip05_document};
 
-/// The name that stands for the domain itself.
+/// The name for the domain itself.
 const DOMAIN: &str = "_";
 
-/// The key of the name that is asked for, which is the agent's own or `_`. Whoever asks for no name gets the agent's own.
+/// The public key for the queried name, which must be the agent's own or `_`. Without a name in the query, the
+/// agent's own.
 pub(super) fn nip05(profile: &Profile, query: &str) -> Response {
     let name = parameters::value(query, "name");
     response::json(StatusCode::OK, document(profile, name.as_deref()))

@@ -1,4 +1,4 @@
-//! Operators of the agent, proven by a signed event (NIP-98).
+//! Authenticates the agent's operators by a signed event (NIP-98).
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use url::Url;
 
 use crate::settings::Operators;
 
-/// The proof that a request is an operator's: nothing else makes one.
+/// Proof that a request comes from an operator; only this module can make one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Operator(PublicKey);
 
@@ -21,18 +21,18 @@ pub(super) struct Operator(PublicKey);
 pub(crate) struct RecordAccess {
     agent: PublicKey,
     operators: Operators,
-    /// Without any, that of the request.
+    /// The hosts that a signed URL may name. If empty, the request's own host.
     hosts: BTreeSet<String>,
 }
 
 impl RecordAccess {
-    /// What operators sign has to name one of these hosts, if there are any: the `Host` header of a request says what whoever
-    /// passed it on wanted it to say.
+    /// The signed URL must name one of these hosts, if there are any. The `Host` header is not proof enough: whoever
+    /// forwards a request can choose it.
     pub(crate) fn new(agent: PublicKey, operators: Operators, hosts: BTreeSet<String>) -> Self {
         Self { agent, operators, hosts }
     }
 
-    /// Who sent a request, if it is an operator; anybody else gets the response that says why not.
+    /// The operator who sent a request; for anyone else, the error response.
     pub(super) fn operator(&self, parts: &Parts, now: Timestamp) -> Result<Operator, Response> {
         let request = SignedRequest::of(parts);
         if !request.authorization.is_empty() && !self.is_own(&request.url) {
@@ -54,10 +54,10 @@ impl RecordAccess {
     }
 }
 
-/// What of a request is signed.
+/// The signed parts of a request.
 struct SignedRequest<'a> {
     method: &'a str,
-    /// Empty without a host that can be one.
+    /// Empty if the request has no valid host.
     url: String,
     authorization: &'a str,
 }
@@ -72,10 +72,11 @@ impl<'a> SignedRequest<'a> {
     }
 }
 
-/// Who signed for this request.
+/// The key that signed this request.
 ///
-/// NIP-98 wants `u` to be exactly the URL of the request. Where a proxy ends TLS, the one before it was `https` and the one
-/// behind it is `http`, so either is taken for the same host, path and query; the proxy has to leave `Host` as it was.
+/// NIP-98 requires `u` to be exactly the URL of the request. If a proxy terminates TLS, the client's URL begins with
+/// `https` and the agent's with `http`, so both are accepted for the same host, path and query. The proxy must
+/// forward `Host` unchanged.
 fn identify(request: &SignedRequest<'_>, now: Timestamp) -> Result<PublicKey, HttpAuthError> {
     let authorized = |url: &str| authorize(request.authorization, url, request.method, now, None);
     let mut refused = None;
@@ -88,7 +89,7 @@ fn identify(request: &SignedRequest<'_>, now: Timestamp) -> Result<PublicKey, Ht
     Err(refused.unwrap_or_else(|| HttpAuthError::Url { expected: request.url.clone() }))
 }
 
-/// The URL with either scheme, each in the form in which browsers and `fetch` write it.
+/// The URL with either scheme, normalized as browsers and `fetch` do.
 fn urls(url: &str) -> impl Iterator<Item = String> {
     let rest = url.split_once("://").map_or("", |(_, rest)| rest);
     ["https", "http"]
@@ -99,23 +100,23 @@ fn urls(url: &str) -> impl Iterator<Item = String> {
 fn elsewhere(request: &SignedRequest<'_>) -> Response {
     let host = host_of(&request.url).unwrap_or_default();
     challenge(&format!(
-        "This agent does not take `{host}` for itself: ask under the host of RELAY_URL, or under the address it listens on.\n\
-         A proxy before it has to leave the `Host` header as it is."
+        "`{host}` is not a host of this agent: use the host of RELAY_URL, or the address it listens on.\n\
+         A proxy in front of it must forward the `Host` header unchanged."
     ))
 }
 
 fn unauthorized(request: &SignedRequest<'_>, error: &HttpAuthError) -> Response {
     let url = request.url.split_once("://").map_or("", |(_, rest)| rest);
     let reason = match error {
-        _ if request.authorization.is_empty() => "This is for the agent's operators.".to_owned(),
-        // Which of both schemes is meant does not matter.
-        HttpAuthError::Url { .. } => "The event is for another URL.".to_owned(),
+        _ if request.authorization.is_empty() => "This page is only for the agent's operators.".to_owned(),
+        // The error need not name one of the two schemes.
+        HttpAuthError::Url { .. } => "The event was signed for another URL.".to_owned(),
         error => format!("Not authorized: {error}."),
     };
     challenge(&format!(
         "{reason}\n\
-         Send `Authorization: Nostr <base64>` (NIP-98): a signed event of kind 27235, not older than 60 seconds, with the\n\
-         tags [\"u\", \"https://{url}\"] and [\"method\", \"{}\"]. The command `inspect` of a deployment does that.",
+         Send `Authorization: Nostr <base64>` (NIP-98): a signed event of kind 27235, at most 60 seconds old, with the\n\
+         tags [\"u\", \"https://{url}\"] and [\"method\", \"{}\"]. The command `inspect` does this for you.",
         request.method
     ))
 }
@@ -149,7 +150,7 @@ mod tests {
         parts("GET", url, if authorization.is_empty() { &[] } else { &headers })
     }
 
-    /// Who may read the records of the agent with key 1, whose operator has key 2.
+    /// Access to the records of the agent with key 1 and the operator with key 2.
     fn access(hosts: BTreeSet<String>) -> RecordAccess {
         let operators = Operators::from_iter([keys(2).public_key()]);
         RecordAccess::new(keys(1).public_key(), operators, hosts)
@@ -219,7 +220,7 @@ mod tests {
             (URL.replace("agent.example", "agent.example.evil.example"), 401),
             (URL.replace("agent.example:8787", ""), 401),
         ] {
-            // Somebody else's token, and the `Host` header to go with it.
+            // A token signed for another host, sent with a matching `Host` header.
             let request = request(&url, &authorization(&keys(1), &url, "GET", NOW));
             assert_eq!(status_under(hosts.clone().into(), &request), expected, "{url}");
         }

@@ -3,13 +3,13 @@
 use openagents_host::http::{Response, StatusCode, response};
 use url::form_urlencoded;
 
-/// The first value of this name in a query.
+/// The first value with this name in a query string.
 pub(super) fn value(query: &str, name: &str) -> Option<String> {
     let mut pairs = form_urlencoded::parse(query.as_bytes());
     pairs.find(|(found, _)| found == name).map(|(_, value)| value.into_owned())
 }
 
-/// A number that the database can compare, or the response that says what it must be.
+/// A number within the database's range, or the error response.
 pub(super) fn number(query: &str, name: &str) -> Result<Option<u64>, Response> {
     let Some(text) = value(query, name) else { return Ok(None) };
     let number = text.parse().ok().filter(|number| *number < 1 << 53);
@@ -19,7 +19,7 @@ pub(super) fn number(query: &str, name: &str) -> Result<Option<u64>, Response> {
     })
 }
 
-/// How many entries of a list are asked for.
+/// The requested number of list entries.
 pub(super) fn limit(query: &str, default: usize, max: usize) -> Result<usize, Response> {
     let limit = number(query, "limit")?;
     Ok(limit.map_or(default, |limit| usize::try_from(limit).unwrap_or(max).clamp(1, max)))

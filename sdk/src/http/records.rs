@@ -15,24 +15,24 @@ use crate::engine::{
     JobDetails, JobSummary, MemoryKey, MemoryValue, SessionSummary, SessionTurn, StateQuery, StateReply,
 };
 
-/// How many entries a list has when the operator does not say.
+/// The number of list entries if the request has no limit.
 const DEFAULT_LIMIT: usize = 50;
 
-/// How many entries a list has at most.
+/// The highest limit of a list.
 const MAX_LIMIT: usize = 500;
 
-/// How many turns of a conversation are given: all that are kept.
+/// The most turns of a conversation in a response: more than are kept.
 const MAX_TURNS: usize = 1_000;
 
-/// The longest key in memory that is looked for, in bytes.
+/// The longest accepted key in memory, in bytes.
 const MAX_KEY_LENGTH: usize = 512;
 
-/// A record. Names are as the client wrote them.
+/// A record, with names as in the URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AgentRecord<'a> {
-    /// The jobs, the newest first.
+    /// The jobs, newest first.
     History,
-    /// One job, with its request and its answer.
+    /// One job with its request and answer.
     Job { id: &'a str },
     /// The customers with a conversation.
     Sessions,
@@ -40,7 +40,7 @@ pub(crate) enum AgentRecord<'a> {
     Conversation { customer: &'a str },
     /// The keys in memory.
     Memory,
-    /// The value under one of them.
+    /// The value under one key.
     MemoryEntry { key: &'a str },
     /// The agent's struct.
     State,
@@ -61,13 +61,13 @@ impl<'a> AgentRecord<'a> {
             },
             Some(("history", name)) => Self::Job { id: file(name)? },
             Some(("sessions", name)) => Self::Conversation { customer: file(name)? },
-            // A key may have slashes.
+            // A key may contain slashes.
             Some(("memory", key)) => Self::MemoryEntry { key },
             Some(_) => return None,
         })
     }
 
-    /// Asks for the record. `default_state` is the state of an agent that has stored none, as JSON.
+    /// Queries the record. `default_state` is the state of an agent that has not stored one, as JSON.
     pub(super) fn answer(self, _: &Operator, query: &str, default_state: &str) -> RouteAnswer {
         self.ask(query, default_state).unwrap_or_else(RouteAnswer::Response)
     }
@@ -81,10 +81,10 @@ impl<'a> AgentRecord<'a> {
             }
             Self::Job { id } => {
                 let id = EventId::from_hex(id)
-                    .map_err(|_| missing("A job has the id of its request: 64 hex characters."))?;
+                    .map_err(|_| missing("A job is named by its request's id: 64 hex characters."))?;
                 entry::<JobDetails>(
                     StateQuery::Job { id },
-                    "This job is not on record; jobs that ended long ago are forgotten.",
+                    "This job is unknown. Jobs that ended long ago are deleted.",
                 )
             }
             Self::Sessions => {
@@ -108,7 +108,7 @@ impl<'a> AgentRecord<'a> {
                 })
             }
             Self::MemoryEntry { key } => {
-                let nothing = "There is nothing under this key.";
+                let nothing = "There is no value under this key.";
                 let key = percent_decode_str(key).decode_utf8().map_err(|_| missing(nothing))?;
                 if key.len() > MAX_KEY_LENGTH {
                     return Err(missing(nothing));
@@ -123,7 +123,7 @@ impl<'a> AgentRecord<'a> {
     }
 }
 
-/// A list under a name. One entry more than the limit is asked for, to see whether there are more.
+/// A list. One entry more than the limit is queried, to see whether there are more.
 fn list<T: Serialize>(
     name: &'static str,
     limit: usize,
@@ -143,7 +143,7 @@ fn show_list<T: Serialize>(name: &str, limit: usize, mut entries: Vec<T>) -> Res
     json(&json!({ name: entries, "more": more }))
 }
 
-/// One thing, or nothing.
+/// A single record, or 404 if it does not exist.
 fn entry<T: Serialize>(query: StateQuery, nothing: &'static str) -> RouteAnswer
 where
     Option<T>: TryFrom<StateReply>,
@@ -160,7 +160,7 @@ fn show_turns(turns: &[SessionTurn]) -> Response {
     json(&json!({ "turns": turns }))
 }
 
-/// The agent's struct, which is its default as long as nothing was stored.
+/// The agent's struct; the default if none is stored.
 fn show_state(state: &Value, default_state: String) -> Response {
     if state.is_null() { response::json(StatusCode::OK, default_state) } else { json(state) }
 }

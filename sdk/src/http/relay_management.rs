@@ -1,4 +1,4 @@
-//! `POST /` with `application/nostr+json+rpc`: who may manage the relay (NIP-86), by a signed event (NIP-98).
+//! `POST /` with `application/nostr+json+rpc`: relay management (NIP-86), authenticated by a signed event (NIP-98).
 
 use openagents_host::Timestamp;
 use openagents_host::http::response::with_header;
@@ -15,7 +15,7 @@ use url::Url;
 
 use crate::settings::Operators;
 
-/// The relay's operators, and under which addresses they manage it.
+/// The relay's operators, and the URLs that they may sign.
 #[derive(Clone, Debug)]
 pub(crate) struct RelayManagement {
     operators: Operators,
@@ -23,25 +23,25 @@ pub(crate) struct RelayManagement {
 }
 
 impl RelayManagement {
-    /// What operators sign has to name the relay by one of its own hosts: the `Host` header of a request says what whoever
-    /// passed it on wanted it to say.
+    /// The signed URL must name one of the relay's own hosts. The `Host` header is not proof enough: whoever forwards
+    /// a request can choose it.
     pub(crate) fn new(operators: Operators, access: Access) -> Self {
         Self { operators, access }
     }
 
-    /// Reads the body of a request; without an authorization, nobody is given the reading of one.
+    /// Reads the body of a request, but only if it has an `Authorization` header.
     pub(crate) async fn read_body(parts: &Parts, body: Body) -> Result<Bytes, Response> {
         if authorization(parts).is_empty() {
             return Err(unauthorized(parts, &HttpAuthError::Scheme));
         }
         body.read_to_end(MAX_REQUEST_BYTES).await.map_err(|error| match error {
             BodyError::TooLong { .. } => too_long(),
-            error => refusal(StatusCode::BAD_REQUEST, format!("the request cannot be read: {error}")),
+            error => refusal(StatusCode::BAD_REQUEST, format!("the request body cannot be read: {error}")),
         })
     }
 
-    /// Reads the call of an operator; anybody else gets the response that says why not. The relay knows which tokens were
-    /// used.
+    /// Parses an operator's call; for anyone else, returns the error response. The relay checks whether the token was
+    /// used before.
     pub(crate) fn signed_call(
         &self,
         parts: &Parts,
@@ -54,7 +54,7 @@ impl RelayManagement {
             .map_err(|error| unauthorized(parts, &error))?;
         if !self.operators.contains(&event.pubkey) {
             let who = npub(&event.pubkey);
-            let reason = format!("{who} may not manage this relay: ADMIN_PUBKEYS does not name it");
+            let reason = format!("{who} may not manage this relay: it is not in ADMIN_PUBKEYS");
             return Err(refusal(StatusCode::FORBIDDEN, reason));
         }
         let body = String::from_utf8_lossy(body);
@@ -62,14 +62,14 @@ impl RelayManagement {
         Ok(SignedCall { token: Token::of(&event), call })
     }
 
-    /// Clients sign the relay's address with any of its schemes, with or without the slash at its end.
+    /// Clients sign the relay's URL with any of its schemes, with or without a trailing slash.
     fn is_own(&self, url: &str) -> bool {
         let is_root = Url::parse(url).is_ok_and(|url| url.path() == "/" && url.query().is_none());
         is_root && self.access.is_own_address(None, url)
     }
 }
 
-/// The response for what became of a call.
+/// The response to a call that the relay handled.
 pub(crate) fn reply(reply: Result<ManagementReply, UsedToken>) -> Response {
     match reply {
         Ok(reply) => reply_response(StatusCode::OK, &reply),
@@ -77,7 +77,7 @@ pub(crate) fn reply(reply: Result<ManagementReply, UsedToken>) -> Response {
     }
 }
 
-/// The response for a call that could not be carried out.
+/// The response to a call that could not be carried out.
 pub(crate) fn refusal(status: StatusCode, reason: String) -> Response {
     reply_response(status, &Err(reason))
 }
@@ -92,9 +92,9 @@ fn authorization(parts: &Parts) -> &str {
 
 fn unauthorized(parts: &Parts, error: &HttpAuthError) -> Response {
     challenge(&match error {
-        _ if authorization(parts).is_empty() => "this is for the relay's operators".to_owned(),
+        _ if authorization(parts).is_empty() => "this is only for the relay's operators".to_owned(),
         HttpAuthError::Url { .. } => {
-            "the `u` tag must be this relay's own address; if it is, RELAY_URL has to say so".to_owned()
+            "the `u` tag must be this relay's URL; if it is, set RELAY_URL to it".to_owned()
         }
         error => error.to_string(),
     })

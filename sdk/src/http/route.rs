@@ -1,4 +1,4 @@
-//! Which route an HTTP request takes, by its method, path and headers.
+//! Finds the route of an HTTP request by its method, path and headers.
 
 use openagents_host::http::{Method, Parts, header, header_text, is_websocket_upgrade};
 use openagents_relay::information::asks_for_document;
@@ -6,37 +6,37 @@ use openagents_relay::management::CONTENT_TYPE as MANAGEMENT;
 
 use super::records::AgentRecord;
 
-/// Which route a request takes.
+/// The route of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Route<'a> {
-    /// A WebSocket to the relay.
+    /// A WebSocket connection to the relay.
     Relay,
     /// The relay's information document (NIP-11).
     RelayInformation,
     /// A call of the relay management API (NIP-86).
     RelayManagement,
-    /// A browser's question before it sends a request of its own (CORS).
+    /// A CORS preflight request.
     Preflight,
-    /// A route of the agent's.
+    /// A route of the agent.
     Agent(AgentRoute<'a>),
-    /// No route has this path.
+    /// The path is unknown.
     NotFound,
-    /// The path has a route, but not for this method.
+    /// The path is known, but not with this method.
     MethodNotAllowed,
 }
 
-/// A route of the agent's. An `agent` is as the client wrote it.
+/// A route of the agent. `agent` is as in the URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AgentRoute<'a> {
-    /// A page for people who open the URL.
+    /// A page for browsers.
     Index,
-    /// Whether the agent's database answers.
+    /// Whether the agent's database responds.
     Health,
     /// Metrics for Prometheus.
     Metrics,
-    /// The key behind the agent's name (NIP-05).
+    /// The public key for the agent's name (NIP-05).
     Nip05,
-    /// What the agent is and can do.
+    /// The signed manifest.
     Manifest { agent: &'a str },
     /// The metrics as JSON.
     AgentMetrics { agent: &'a str },
@@ -171,7 +171,7 @@ mod tests {
         assert_eq!(route("HEAD", "/metrics", &[]), "Agent(Metrics)");
     }
 
-    /// The Worker passes requests of a route on to an object: none may be one that objects make to each other.
+    /// The Worker forwards a request with a route to an object. No such request may look like a call between objects.
     #[test]
     fn no_request_from_outside_reaches_what_objects_tell_each_other() {
         let management = ("content-type", "application/nostr+json+rpc");

@@ -1,12 +1,12 @@
-//! The canonical form of JSON (RFC 8785, JCS): what is signed of a document.
+//! Canonical JSON (RFC 8785, JCS): the form of a manifest that is signed.
 
 use serde::Serialize;
 use serde_json::{Number, Value};
 
-/// The canonical text of a document.
+/// The canonical JSON of a document.
 ///
 /// # Errors
-/// When it has no JSON form.
+/// When it cannot be written as JSON.
 pub(super) fn canonical_json(document: &impl Serialize) -> Result<String, serde_json::Error> {
     let mut json = String::new();
     push_value(&mut json, &serde_json::to_value(document)?)?;
@@ -48,14 +48,14 @@ fn push_value(json: &mut String, value: &Value) -> Result<(), serde_json::Error>
     Ok(())
 }
 
-/// `serde_json` escapes what JCS does, and no more.
+/// `serde_json` escapes exactly what JCS does.
 fn push_text(json: &mut String, text: &str) -> Result<(), serde_json::Error> {
     json.push_str(&serde_json::to_string(text)?);
     Ok(())
 }
 
-/// ECMAScript's `Number::toString`: the shortest digits that mean the number are `serde_json`'s, their layout is not. The
-/// crates that do both bring 10 KB of tables of their own into the Worker.
+/// ECMAScript's `Number::toString`. `serde_json` gives the same shortest digits, but formats them differently. Crates
+/// that do both would add 10 KB of tables to the Worker.
 fn push_number(json: &mut String, number: &Number) {
     let number = number.as_f64().unwrap_or_default();
     if number == 0.0 {
@@ -71,7 +71,7 @@ fn push_number(json: &mut String, number: &Number) {
     let all = [whole, fraction].concat();
     let significant = all.trim_start_matches('0');
     let length = |text: &str| i32::try_from(text.len()).unwrap_or_default();
-    // Where the point is, counted from the first of the digits.
+    // The position of the decimal point, counted from the first digit.
     let point = length(whole)
         .saturating_add(exponent.parse().unwrap_or_default())
         .saturating_add(length(significant))

@@ -12,22 +12,22 @@ use crate::declaration::{AgentDeclaration, InputDeclaration};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Capabilities {
-    /// Its job handlers.
+    /// The agent's job handlers.
     #[serde(default)]
     pub tools: Vec<Tool>,
-    /// The kinds of job requests it answers (NIP-90).
+    /// The kinds of job requests that the agent handles (NIP-90).
     #[serde(default)]
     pub job_kinds: Vec<u16>,
-    /// What it takes.
+    /// The inputs that it accepts.
     #[serde(default)]
     pub inputs: Vec<InputCapability>,
-    /// What it gives.
+    /// The outputs that it produces.
     #[serde(default)]
     pub outputs: Vec<OutputCapability>,
-    /// What it is good at: the names of its job handlers.
+    /// The names of its job handlers.
     #[serde(default)]
     pub skills: Vec<String>,
-    /// How many jobs it does side by side.
+    /// How many jobs it runs at the same time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_concurrent_jobs: Option<u32>,
 }
@@ -36,46 +36,46 @@ pub struct Capabilities {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Tool {
-    /// Its name.
+    /// The handler's name.
     pub name: String,
-    /// What it does.
+    /// What the handler does.
     #[serde(default)]
     pub description: String,
-    /// The JSON schema of the job's parameters (`param` tags).
+    /// The JSON schema of its parameters (`param` tags).
     #[serde(default)]
     pub input_schema: Value,
-    /// The kind of job request it answers (NIP-90).
+    /// The kind of job requests that it handles (NIP-90).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job_kind: Option<u16>,
-    /// The MIME type of what it returns.
+    /// The MIME type of its output.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub output: String,
-    /// What a job costs.
+    /// The price of a job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pricing: Option<Pricing>,
 }
 
-/// An input that an agent takes.
+/// An input that an agent accepts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct InputCapability {
     /// The type of the `i` tag (NIP-90): `text`, `url`, `event` or `job`.
     pub input_type: String,
-    /// Which MIME types it may hold.
+    /// The accepted MIME types.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mime_types: Vec<String>,
-    /// How large it may be, in bytes.
+    /// The largest accepted size, in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_size: Option<u64>,
 }
 
-/// An output that an agent gives.
+/// An output that an agent produces.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct OutputCapability {
-    /// Its MIME type.
+    /// The MIME type.
     pub mime_type: String,
-    /// Whether it comes in parts.
+    /// Whether partial output is sent before the result.
     #[serde(default)]
     pub streaming: bool,
 }

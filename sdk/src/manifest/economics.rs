@@ -1,7 +1,7 @@
 //! The manifest's `economics`: prices, and where payments go.
 //!
-//! OpenAgents' form also has room for a wallet connection (`nwc_uri`), with which anybody could spend from the wallet.
-//! There is none here, so it cannot be published by mistake.
+//! OpenAgents' schema also has a field for a wallet connection (`nwc_uri`), with which anyone could spend from the
+//! wallet. It is left out here, so it cannot be published by mistake.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,59 +10,59 @@ use serde::{Deserialize, Serialize};
 
 use super::offer::{Cost, Offer};
 
-/// What an agent's work costs.
+/// The prices of an agent and how it is paid.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Economics {
-    /// Where it is paid.
+    /// The wallet that receives payments.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wallet: Option<ManifestWallet>,
-    /// What a job costs.
+    /// The price of a job.
     #[serde(default)]
     pub pricing: Pricing,
-    /// How it can be paid.
+    /// The accepted payment methods.
     #[serde(default)]
     pub payment_methods: Vec<PaymentMethod>,
-    /// Whether it is paid before it works.
+    /// Whether payment is required before a job starts.
     #[serde(default)]
     pub require_prepayment: bool,
-    /// What becomes of the payment for a job that fails.
+    /// Whether the payment for a failed job is refunded.
     #[serde(default)]
     pub refund_policy: RefundPolicy,
 }
 
-/// Where an agent is paid.
+/// The wallet that receives an agent's payments.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ManifestWallet {
-    /// `lightning`.
+    /// Always `lightning`.
     pub wallet_type: String,
-    /// Its Lightning address.
+    /// The Lightning address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lightning_address: Option<LightningAddress>,
 }
 
-/// What a job costs, in thousandths of a satoshi (msat).
+/// The price of a job.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Pricing {
-    /// Nothing.
+    /// Free.
     #[default]
     Free,
-    /// The same for every job.
+    /// A fixed price for each job.
     PerJob {
-        /// How much.
+        /// The price in msat.
         millisats: u64,
     },
-    /// It depends.
+    /// A price that varies.
     Custom {
-        /// On what.
+        /// What the price depends on.
         description: String,
     },
 }
 
-/// How an agent can be paid.
+/// A way to pay an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -75,21 +75,21 @@ pub enum PaymentMethod {
     Ecash,
 }
 
-/// What becomes of the payment for a job that fails.
+/// Whether the payment for a failed job is refunded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RefundPolicy {
-    /// The agent keeps it.
+    /// The agent keeps the payment.
     #[default]
     NoRefunds,
-    /// The customer has it back.
+    /// The customer gets the payment back.
     FullRefundOnFailure,
 }
 
 /// A Lightning address: `name@domain` (LUD-16).
 ///
-/// Nothing else passes for one, least of all a wallet connection, which holds a secret.
+/// No other text is accepted, in particular no wallet connection, which holds a secret.
 ///
 /// ```
 /// use openagents_sdk::manifest::LightningAddress;
@@ -101,7 +101,7 @@ pub enum RefundPolicy {
 #[serde(try_from = "String", into = "String")]
 pub struct LightningAddress(String);
 
-/// A text that is no Lightning address. It is not repeated: it may be a secret.
+/// The text is not a Lightning address. The error does not repeat it, since it may be a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected a Lightning address such as name@example.com (LUD-16)")]
 pub struct NotALightningAddress;
@@ -125,7 +125,7 @@ impl From<Cost> for Pricing {
         match cost {
             Cost::Free => Self::Free,
             Cost::Fixed(price) => Self::PerJob { millisats: price.as_msat() },
-            Cost::Varies => Self::Custom { description: "it depends on the request".to_owned() },
+            Cost::Varies => Self::Custom { description: "depends on the request".to_owned() },
         }
     }
 }
@@ -137,7 +137,7 @@ impl ManifestWallet {
 }
 
 impl LightningAddress {
-    /// The address as text.
+    /// The address as a string.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

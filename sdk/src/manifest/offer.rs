@@ -1,19 +1,19 @@
-//! A job on offer, for the manifest and for announcements.
+//! `Offer`: a job that an agent offers, for the manifest and announcements.
 
 use crate::author::agent::Jobs;
 use crate::declaration::JobDeclaration;
 use crate::price::Price;
 
-/// A job that an agent does.
+/// A job that an agent offers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Offer {
     pub(crate) job: JobDeclaration,
-    /// Whether the price is found for each request (`#[price]`).
+    /// Whether a `#[price]` function computes the price of each request.
     pub(crate) quoted: bool,
 }
 
 impl Offer {
-    /// All that an agent offers, in the order its handlers are written.
+    /// All jobs that an agent offers, in source order of the handlers.
     pub(crate) fn all<A: Jobs>() -> Vec<Self> {
         let offers = A::HANDLERS
             .iter()
@@ -30,17 +30,17 @@ impl Offer {
     }
 }
 
-/// What a job costs, before it is asked for.
+/// The price of a job, as far as it is known in advance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cost {
     Free,
     Fixed(Price),
-    /// It depends on the request.
+    /// The price depends on the request.
     Varies,
 }
 
 impl Cost {
-    /// What any job of these costs: what they have in common, if anything.
+    /// The price that all offers have in common, if they have one.
     pub(crate) fn of_all(offers: &[Offer]) -> Self {
         let mut costs = offers.iter().map(Offer::cost);
         let first = costs.next().unwrap_or(Self::Free);

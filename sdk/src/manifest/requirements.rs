@@ -1,4 +1,4 @@
-//! The manifest's `requirements`: environment, network, variables.
+//! The manifest's `requirements`: environment, network access and variables.
 
 use std::collections::BTreeMap;
 
@@ -10,123 +10,123 @@ use crate::settings::names::NOSTR_PRIVATE_KEY;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Requirements {
-    /// Where it runs.
+    /// Where it can run.
     #[serde(default)]
     pub environment: Environment,
-    /// What it must have there.
+    /// The resources that it needs.
     #[serde(default)]
     pub resources: Resources,
-    /// Which variables can be set, by name. Only what they are for is told, never their values.
+    /// The environment variables that can be set: their names and meaning, never their values.
     #[serde(default)]
     pub env_vars: BTreeMap<String, VariableRequirement>,
 }
 
-/// Where an agent runs.
+/// Where an agent can run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Environment {
-    /// On one's own machine.
+    /// On your own machine.
     #[default]
     Local,
-    /// On one's own machine as well as in the cloud.
+    /// On your own machine or in the cloud.
     Hybrid {
-        /// Where it had rather be.
+        /// Where it should run if possible.
         prefer: Preference,
     },
 }
 
-/// Where an agent had rather run.
+/// Where an agent should run if possible.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Preference {
-    /// On one's own machine.
+    /// On your own machine.
     #[default]
     PreferLocal,
     /// In the cloud.
     PreferCloud,
 }
 
-/// What an agent must have where it runs.
+/// The resources that an agent needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Resources {
-    /// Which network.
+    /// The network access that it needs.
     #[serde(default)]
     pub network: NetworkAccess,
 }
 
-/// Which network an agent needs.
+/// The network access that an agent needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct NetworkAccess {
-    /// Whether it needs any.
+    /// Whether it needs network access.
     #[serde(default)]
     pub required: bool,
     /// Whether it needs WebSockets.
     #[serde(default)]
     pub websocket: bool,
-    /// Whether it speaks Nostr.
+    /// Whether it uses Nostr relays.
     #[serde(default)]
     pub nostr: bool,
 }
 
-/// A variable that an agent reads.
+/// An environment variable that an agent reads.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct VariableRequirement {
-    /// Whether the agent does not start without it.
+    /// Whether the agent cannot start without it.
     #[serde(default)]
     pub required: bool,
-    /// What it is for.
+    /// What the variable sets.
     #[serde(default)]
     pub description: String,
-    /// Whether its value must be kept secret.
+    /// Whether its value is a secret.
     #[serde(default)]
     pub secret: bool,
 }
 
-/// The variables of every agent: name, whether it is secret, and what it is for.
+/// The variables of every agent: name, whether it is secret, and what it sets.
 const VARIABLES: [(&str, bool, &str); 38] = [
-    (NOSTR_PRIVATE_KEY, true, "the agent's secret key; without it the agent makes one"),
+    (NOSTR_PRIVATE_KEY, true, "the agent's secret key; generated if missing"),
     ("RELAY_PRIVATE_KEY", true, "the relay's own secret key"),
     ("RELAY_NAME", false, "the relay's name"),
-    ("RELAY_DESCRIPTION", false, "what the relay is for"),
-    ("RELAY_ICON", false, "the address of the relay's picture"),
-    ("RELAY_PUBKEY", false, "whom to contact about the relay"),
-    ("RELAY_CONTACT", false, "another way to reach whoever runs the relay"),
-    ("RELAY_URL", false, "the public address of the agent's own relay"),
-    ("SUPPORTED_NIPS", false, "which of the NIPs that the relay supports it says so of"),
-    ("ADMIN_PUBKEYS", false, "who may read what is on record beside the agent, and manage the relay"),
-    ("AGENT_RELAYS", false, "the outside relays that the agent serves, in place of those that it declares"),
+    ("RELAY_DESCRIPTION", false, "a description of the relay"),
+    ("RELAY_ICON", false, "URL of the relay's icon"),
+    ("RELAY_PUBKEY", false, "public key of the relay's operator"),
+    ("RELAY_CONTACT", false, "another contact of the relay's operator"),
+    ("RELAY_URL", false, "public URL of the agent's own relay"),
+    ("SUPPORTED_NIPS", false, "the NIPs that the relay's information document lists"),
+    ("ADMIN_PUBKEYS", false, "operators, who may read the agent's records and manage the relay"),
+    ("AGENT_RELAYS", false, "external relays that the agent serves, in place of the declared ones"),
     ("AGENT_ANNOUNCE", false, "whether the agent announces itself"),
-    ("ALLOW_PRIVATE_ADDRESSES", false, "whether the agent may reach out to addresses that are not public"),
-    ("RELAY_VISIT_SECONDS", false, "how often a Worker looks for requests on outside relays, in seconds"),
-    ("RELAY_AUTH", false, "who has to identify themselves at the relay"),
-    ("RELAY_PRIVATE_KINDS", false, "the kinds that only their parties can read"),
-    ("RELAY_ALLOWED_PUBKEYS", false, "who alone may write"),
-    ("RELAY_BLOCKED_PUBKEYS", false, "whose events are refused"),
-    ("RELAY_ALLOWED_KINDS", false, "the kinds that alone are taken"),
-    ("RELAY_BLOCKED_KINDS", false, "the kinds that are not taken"),
-    ("RELAY_BLOCKED_ADDRESSES", false, "from where nobody may connect"),
-    ("RELAY_RETENTION", false, "how long events of certain kinds are kept"),
-    ("RELAY_MIN_POW", false, "how many leading zero bits an event's id must have"),
-    ("RELAY_CREATED_AT_PAST", false, "how many seconds an event may be old"),
-    ("RELAY_CREATED_AT_FUTURE", false, "how many seconds the clock of an event may be ahead"),
+    ("ALLOW_PRIVATE_ADDRESSES", false, "whether the agent may connect to private addresses"),
+    ("RELAY_VISIT_SECONDS", false, "how often a Worker polls external relays, in seconds"),
+    ("RELAY_AUTH", false, "who must authenticate to the relay (NIP-42)"),
+    ("RELAY_PRIVATE_KINDS", false, "kinds that only author and recipients can read"),
+    ("RELAY_ALLOWED_PUBKEYS", false, "the only keys that may write"),
+    ("RELAY_BLOCKED_PUBKEYS", false, "keys whose events are rejected"),
+    ("RELAY_ALLOWED_KINDS", false, "the only kinds that are accepted"),
+    ("RELAY_BLOCKED_KINDS", false, "kinds that are rejected"),
+    ("RELAY_BLOCKED_ADDRESSES", false, "network addresses that may not connect"),
+    ("RELAY_RETENTION", false, "how long events of some kinds are kept"),
+    ("RELAY_MIN_POW", false, "the leading zero bits that an event's id must have"),
+    ("RELAY_CREATED_AT_PAST", false, "how old an event may be, in seconds"),
+    ("RELAY_CREATED_AT_FUTURE", false, "how far in the future an event may be, in seconds"),
     ("RELAY_MAX_MESSAGE_LENGTH", false, "the longest message, in bytes"),
     ("RELAY_MAX_CONTENT_LENGTH", false, "the longest content, in characters"),
-    ("RELAY_MAX_EVENT_TAGS", false, "the most tags of an event"),
-    ("RELAY_MAX_SUBSCRIPTIONS", false, "the most subscriptions of a connection"),
-    ("RELAY_MAX_FILTERS", false, "the most filters of a subscription"),
-    ("RELAY_MAX_LIMIT", false, "the most stored events that a filter brings"),
-    ("RELAY_MAX_CONNECTIONS", false, "how many clients there can be"),
-    ("RELAY_MAX_CONNECTIONS_PER_ADDRESS", false, "how many clients there can be at one address"),
-    ("RELAY_MAX_EVENTS_PER_MINUTE", false, "how many events a connection can publish in a minute"),
-    ("RELAY_MAX_REQUESTS_PER_MINUTE", false, "how many requests a connection can make in a minute"),
-    ("RELAY_MAX_AUTHS_PER_MINUTE", false, "how often a connection can identify somebody in a minute"),
-    ("RELAY_LIMIT_LOOPBACK", false, "whether the relay's own machine is held to these rates as well"),
-    ("RELAY_TRUSTED_PROXIES", false, "the proxies that say where a client is, natively"),
+    ("RELAY_MAX_EVENT_TAGS", false, "the most tags in an event"),
+    ("RELAY_MAX_SUBSCRIPTIONS", false, "the most subscriptions on a connection"),
+    ("RELAY_MAX_FILTERS", false, "the most filters in a subscription"),
+    ("RELAY_MAX_LIMIT", false, "the most stored events returned for a filter"),
+    ("RELAY_MAX_CONNECTIONS", false, "the most client connections"),
+    ("RELAY_MAX_CONNECTIONS_PER_ADDRESS", false, "the most connections from one network address"),
+    ("RELAY_MAX_EVENTS_PER_MINUTE", false, "the most events per connection and minute"),
+    ("RELAY_MAX_REQUESTS_PER_MINUTE", false, "the most requests per connection and minute"),
+    ("RELAY_MAX_AUTHS_PER_MINUTE", false, "the most authentications per connection and minute"),
+    ("RELAY_LIMIT_LOOPBACK", false, "whether these rates also apply to clients on the same machine"),
+    ("RELAY_TRUSTED_PROXIES", false, "proxies whose client address header is trusted, natively"),
 ];
 
 impl Requirements {

@@ -4,9 +4,9 @@ use serde_json::{Map, Value, json};
 
 use crate::declaration::ParamDeclaration;
 
-/// The JSON schema of a job's parameters: an object with a property for each.
+/// The JSON schema of a handler's parameters: an object with one property for each.
 ///
-/// The one place where the manifest turns parameters into a schema.
+/// The manifest converts parameters nowhere else.
 pub(super) fn params_schema(params: impl IntoIterator<Item = &'static ParamDeclaration>) -> Value {
     let mut properties = Map::new();
     let mut required: Vec<&str> = Vec::new();
@@ -55,7 +55,7 @@ fn property(param: &ParamDeclaration) -> Value {
     Value::Object(property)
 }
 
-/// A value written as text, in its own type; as text where it is none of that type.
+/// A value given as text, as JSON of this type; as a string if it is not of this type.
 fn typed(value_type: &str, text: &str) -> Value {
     let value = match value_type {
         "integer" => text.parse::<i64>().ok().map(Value::from),
@@ -66,7 +66,7 @@ fn typed(value_type: &str, text: &str) -> Value {
     value.unwrap_or_else(|| Value::from(text))
 }
 
-/// A number as JSON; nothing for what JSON cannot write. Integers are written without a point.
+/// A number as JSON, integers without a decimal point. `None` if JSON cannot represent it.
 fn finite(value_type: &str, number: f64) -> Option<Value> {
     if value_type == "integer" {
         // `f64` writes whole numbers without a point, and not in the exponential form.

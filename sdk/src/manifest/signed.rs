@@ -1,14 +1,15 @@
-//! A signed manifest.
+//! `SignedManifest`: a manifest and its signature.
 //!
-//! The signature is made and checked as follows; any language has what it takes.
+//! Signing and verifying needs nothing that is specific to Rust:
 //!
 //! 1. The document is a JSON object that means the same to every reader (I-JSON, RFC 7493): no key twice in an object, no
-//!    integer beyond ±(2^53 − 1).
+//!    integer outside ±(2^53 − 1).
 //! 2. Without its member `signature` it is written in the canonical form of RFC 8785 (JCS): members sorted by the UTF-16
 //!    code units of their names, no white space, numbers as ECMAScript writes them, strings with the fewest escapes.
 //! 3. `signature` is the BIP-340 Schnorr signature, in lowercase hex, of the SHA-256 of that text's UTF-8, by the key `id`.
 //!
-//! The text that is hashed begins with `{` and that of a Nostr event with `[`, so a signature of one is never one of the other.
+//! The hashed text begins with `{`, and that of a Nostr event with `[`, so a signature of one is never valid for the
+//! other.
 
 use std::sync::Arc;
 
@@ -26,13 +27,13 @@ use super::strict_json::StrictJson;
 const ID: &str = "id";
 const SIGNATURE: &str = "signature";
 
-/// A manifest whose signature fits: made by [`AgentManifest::signed`], or checked by [`SignedManifest::verify`].
+/// A manifest with a valid signature, made by [`AgentManifest::signed`] or checked by [`SignedManifest::verify`].
 ///
 /// ```
 /// # use openagents_sdk::manifest::{AgentManifest, ManifestError, SignedManifest};
 /// # fn check<A: openagents_sdk::Jobs>(keys: &openagents_sdk::nostr::Keys) {
 /// let signed = AgentManifest::of::<A>(&keys.public_key()).signed(keys);
-/// let received = signed.json(); // as any client gets it from /agent/<npub>/manifest.json
+/// let received = signed.json(); // as served at /agent/<npub>/manifest.json
 /// assert_eq!(SignedManifest::verify(received).unwrap().manifest().id, keys.public_key());
 /// # }
 /// ```
@@ -43,41 +44,41 @@ pub struct SignedManifest {
     json: Arc<str>,
 }
 
-/// Why a text is no agent's manifest.
+/// Why a document is not a valid signed manifest.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ManifestError {
-    /// It is no JSON object, or one that means different things to different readers.
-    #[error("expected a JSON object without repeated keys and with exact integers: {0}")]
+    /// It is not a JSON object, or one that readers may interpret differently.
+    #[error("expected a JSON object without duplicate keys and with integers within ±2^53: {0}")]
     Json(serde_json::Error),
-    /// It is no manifest of schema version 1.0.
-    #[error("the manifest is not of the form that schema version 1.0 has: {0}")]
+    /// It is not a manifest of schema version 1.0.
+    #[error("the manifest does not follow schema version 1.0: {0}")]
     Form(serde_json::Error),
-    /// A field that the signature needs is missing.
-    #[error("the manifest has no `{0}`, which must be a text")]
+    /// A required string field is missing.
+    #[error("the manifest lacks the string field `{0}`")]
     Missing(&'static str),
-    /// A field that the signature needs is not what it must be.
+    /// A hex field is malformed.
     #[error("the manifest's `{field}` is malformed: {error}")]
     Hex {
-        /// Which field: `id` or `signature`.
+        /// The field: `id` or `signature`.
         field: &'static str,
-        /// What was expected.
+        /// What is wrong with it.
         error: HexError,
     },
-    /// The manifest is not what was signed, or was signed with another key.
-    #[error("the signature does not fit the manifest and its id")]
+    /// The manifest was changed after it was signed, or signed with another key.
+    #[error("the signature is not valid for the manifest and its id")]
     Signature,
 }
 
 impl AgentManifest {
-    /// Signs the manifest. Its `id` becomes the key's.
+    /// Signs the manifest and sets its `id` to the key's public key.
     ///
     /// The same manifest always has the same signature.
     #[must_use]
     pub fn signed(&self, keys: &Keys) -> SignedManifest {
         let mut manifest = self.clone();
         manifest.id = keys.public_key();
-        // Texts, finite numbers, lists and maps with textual keys always serialise.
+        // Strings, finite numbers, lists and maps with string keys always serialise.
         let signature = keys.sign(&digest(&manifest).unwrap_or_default());
         let document = ManifestDocument { manifest: &manifest, signature: &signature };
         let json = serde_json::to_string(&document).unwrap_or_default().into();
@@ -86,11 +87,11 @@ impl AgentManifest {
 }
 
 impl SignedManifest {
-    /// Reads a manifest and checks its signature, so that nobody but the key `id` can have made it or changed anything in
-    /// it. Whether `id` is the agent one looked for is for the caller to compare.
+    /// Reads a manifest and verifies its signature: it was signed with the key `id` and not changed since. The caller
+    /// must check that `id` is the expected agent.
     ///
     /// # Errors
-    /// Says what is wrong with it.
+    /// When the document is malformed or the signature is invalid.
     pub fn verify(json: &str) -> Result<Self, ManifestError> {
         let StrictJson(mut document) = serde_json::from_str(json).map_err(ManifestError::Json)?;
         let signature = take_text(&mut document, SIGNATURE)?;
@@ -117,14 +118,14 @@ impl SignedManifest {
         &self.signature
     }
 
-    /// The document to serve: the manifest's JSON with `signature`.
+    /// The signed document: the manifest's JSON with `signature`.
     #[must_use]
     pub fn json(&self) -> &Arc<str> {
         &self.json
     }
 }
 
-/// What is served.
+/// The signed document.
 #[derive(Serialize)]
 struct ManifestDocument<'a> {
     #[serde(flatten)]
@@ -132,7 +133,7 @@ struct ManifestDocument<'a> {
     signature: &'a Signature,
 }
 
-/// Takes a text out of an object.
+/// Removes a string field from an object and returns it.
 fn take_text(document: &mut Value, field: &'static str) -> Result<String, ManifestError> {
     let member = document.as_object_mut().and_then(|members| members.remove(field));
     match member {
@@ -141,7 +142,7 @@ fn take_text(document: &mut Value, field: &'static str) -> Result<String, Manife
     }
 }
 
-/// What is signed: the SHA-256 of the canonical form (RFC 8785).
+/// The hash to sign: SHA-256 of the canonical form (RFC 8785).
 fn digest(document: &impl Serialize) -> Result<[u8; 32], serde_json::Error> {
     Ok(Sha256::digest(canonical_json(document)?).into())
 }

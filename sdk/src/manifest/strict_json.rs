@@ -1,17 +1,17 @@
-//! JSON that means the same to every reader (I-JSON, RFC 7493): what a signature can be of.
+//! Strict JSON that every reader understands in the same way (I-JSON, RFC 7493), so that it can be signed.
 //!
-//! Where an object has a key twice, one reader takes the first value and another the last; and an integer beyond 2^53 is
-//! rounded by some. A document with either would mean two things under one signature.
+//! If an object has a duplicate key, some readers take the first value and others the last; and some round an integer
+//! beyond 2^53. A signature of such a document would cover two meanings.
 
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-/// The largest integer that every reader understands exactly.
+/// The largest integer that every reader represents exactly.
 const MAX_INTEGER: u64 = (1 << 53) - 1;
 
-/// A JSON value without repeated keys and without integers that some readers round.
+/// A JSON value without duplicate keys and without integers that some readers round.
 pub(super) struct StrictJson(pub(super) Value);
 
 impl<'de> Deserialize<'de> for StrictJson {
@@ -26,7 +26,7 @@ impl<'de> Visitor<'de> for StrictVisitor {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON that means the same to every reader")
+        f.write_str("JSON without duplicate keys and with integers within ±2^53")
     }
 
     fn visit_unit<E: Error>(self) -> Result<Value, E> {
@@ -65,7 +65,7 @@ impl<'de> Visitor<'de> for StrictVisitor {
         let mut values = Map::new();
         while let Some((key, StrictJson(value))) = object.next_entry::<String, _>()? {
             if values.contains_key(&key) {
-                return Err(A::Error::custom(format_args!("the key `{key}` is there twice")));
+                return Err(A::Error::custom(format_args!("duplicate key `{key}`")));
             }
             values.insert(key, value);
         }
@@ -75,7 +75,7 @@ impl<'de> Visitor<'de> for StrictVisitor {
 
 fn exact<E: Error>(value: impl Into<Value> + fmt::Display, magnitude: u64) -> Result<Value, E> {
     if magnitude > MAX_INTEGER {
-        return Err(E::custom(format_args!("the integer {value} is beyond 2^53")));
+        return Err(E::custom(format_args!("the integer {value} is outside ±2^53")));
     }
     Ok(value.into())
 }

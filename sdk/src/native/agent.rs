@@ -1,4 +1,4 @@
-//! The agent's native shell: the engine's thread, a task for every run, and one that delivers its events.
+//! The native host of an agent: the engine's thread, a task for each run, and a task that delivers its events.
 
 mod effects;
 mod handler_host;
@@ -25,21 +25,21 @@ use crate::settings::AgentSettings;
 use effects::Effects;
 use handler_host::NativeHandlerHost;
 
-/// What an agent's shell needs.
+/// What an agent needs to start.
 pub(super) struct AgentConfig {
     pub(super) database: PathBuf,
     pub(super) durability: Durability,
     pub(super) keys: Keys,
-    /// See the `--forget-memory` flag.
+    /// See the flag `--forget-memory`.
     pub(super) forget_memory: bool,
-    /// What the agent is paid through.
+    /// The wallet through which the agent is paid.
     pub(super) wallet: Option<Arc<dyn Wallet>>,
     pub(super) settings: AgentSettings,
-    /// Where the agent's own relay listens.
+    /// The address on which the agent's own relay listens.
     pub(super) own_relay: SocketAddr,
 }
 
-/// Why the agent could not start.
+/// Why the agent could not be started.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StartError {
     #[error(transparent)]
@@ -52,14 +52,14 @@ pub(super) enum StartError {
     Thread(#[from] std::io::Error),
 }
 
-/// An event on its way to a relay.
+/// An event to be delivered to a relay.
 struct QueuedDelivery {
     entry: u64,
     event: VerifiedEvent,
     to: Destination,
 }
 
-/// A running agent, before and beside its relay.
+/// A running agent.
 pub(super) struct AgentShell {
     thread: EngineThread,
     pub(super) mailbox: AgentMailbox,
@@ -70,7 +70,7 @@ pub(super) struct AgentShell {
 }
 
 impl AgentShell {
-    /// Opens the agent's database and starts its engine. Jobs that were queued begin at once.
+    /// Opens the agent's database and starts its engine. Queued jobs start at once.
     pub(super) async fn start<A: Jobs>(config: AgentConfig) -> Result<Self, StartError> {
         let (answer_sender, answers) = mpsc::unbounded_channel();
         let (running_sender, running) = watch::channel(0);
@@ -84,7 +84,7 @@ impl AgentShell {
             move || -> Result<JobEngine<Sqlite>, StartError> {
                 let sql = Sqlite::open(&database, durability)?;
                 let engine = JobEngine::open(sql, keys, runner::agent_spec::<A>(), options, now())?;
-                // Better now than at the first job.
+                // Report an unreadable state now, not at the first job.
                 cache.shared(&engine.state())?;
                 Ok(engine)
             }
@@ -117,7 +117,7 @@ impl AgentShell {
         Ok(Self { thread, mailbox, host, answers: Some(answers), deliverer: None, running })
     }
 
-    /// Delivers the agent's answers to this relay from now on, and lets its handlers read there.
+    /// Sets the agent's own relay, to which answers are delivered and which handlers read.
     pub(super) fn answer_through(&mut self, relay: RelayHandle) {
         self.host.read_from(relay.clone());
         if let Some(answers) = self.answers.take() {
@@ -127,18 +127,18 @@ impl AgentShell {
         }
     }
 
-    /// Completes when the agent has ended although nobody stopped it.
+    /// Completes when the agent has ended without being stopped.
     pub(super) async fn ended(&mut self) {
         self.thread.ended().await;
     }
 
-    /// Waits until no handler runs, but not longer than this; says whether that was reached.
+    /// Waits until no handler is running, at most for `limit`. Returns whether none is.
     pub(super) async fn finish_running(&mut self, limit: Duration) -> bool {
         matches!(tokio::time::timeout(limit, self.running.wait_for(|running| *running == 0)).await, Ok(Ok(_)))
     }
 
-    /// Ends the engine's thread when what is queued has been recorded, and delivers the answers that are left, for
-    /// which the relay must still run.
+    /// Ends the engine's thread after it has handled what is queued, and delivers the remaining answers; the relay
+    /// must still be running.
     pub(super) async fn stop(self, limit: Duration) {
         self.thread.stop().await;
         if let Some(deliverer) = self.deliverer {
@@ -147,7 +147,7 @@ impl AgentShell {
     }
 }
 
-/// Tells the engine what runs say, and how they ended.
+/// Passes reports and outcomes of runs to the engine.
 async fn report(mut reports: mpsc::UnboundedReceiver<Input>, inputs: Inputs<Input>) {
     while let Some(input) = reports.recv().await {
         let _ = inputs.send(input).await;

@@ -1,4 +1,4 @@
-//! The command line: its arguments, and the commands beside serving: `ask`, `inspect` and `relay`.
+//! The command line: its arguments, and the commands `ask`, `inspect` and `relay`.
 
 pub(super) mod arguments;
 pub(super) mod ask;

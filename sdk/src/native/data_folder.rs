@@ -1,4 +1,4 @@
-//! The folder that holds an agent's databases and its key.
+//! The data folder: an agent's databases and its key.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use openagents_host::Keys;
 use openagents_host::nostr::keys::KeyError;
 
-/// The agent's key.
+/// The file with the agent's key.
 const KEY_FILE: &str = "agent.nsec";
 
-/// A data folder that belongs to this process.
+/// A data folder locked by this process.
 pub(super) struct DataFolder {
     path: PathBuf,
-    /// Locked for as long as it is open, which ends with the process, however that ends.
+    /// Locked while it is open; the operating system closes it when the process ends in any way.
     _lock: File,
 }
 
@@ -23,14 +23,14 @@ pub(super) enum DataFolderError {
     #[error("cannot use the data folder {}: {error}. Choose another with --data DIR", path.display())]
     Folder { path: PathBuf, error: io::Error },
     #[error(
-        "the data folder {} is in use by another process: stop that one, or choose another folder with --data DIR",
+        "the data folder {} is in use by another process: stop it, or choose another folder with --data DIR",
         path.display()
     )]
     InUse { path: PathBuf },
     #[error("cannot use the key file {}: {error}", path.display())]
     KeyFile { path: PathBuf, error: io::Error },
     #[error(
-        "the file {} holds no key: {error}. Put the right key back, or delete the file to start with a new identity",
+        "the file {} does not hold a key: {error}. Restore the key, or delete the file to start with a new identity",
         path.display()
     )]
     Key { path: PathBuf, error: KeyError },
@@ -38,7 +38,7 @@ pub(super) enum DataFolderError {
     NewKey(#[from] KeyError),
 }
 
-/// A key, and where it came from.
+/// A key and where it was found.
 pub(super) struct FoundKey {
     pub(super) keys: Keys,
     pub(super) path: PathBuf,
@@ -46,12 +46,12 @@ pub(super) struct FoundKey {
 }
 
 impl DataFolder {
-    /// The data folder of a deployment with this name, below the working directory.
+    /// The default data folder of a deployment with this name, below the working directory.
     pub(super) fn default_path(name: &str) -> PathBuf {
         PathBuf::from("data").join(name)
     }
 
-    /// Makes the folder if it is missing, and takes it for this process.
+    /// Creates the folder if it is missing, and locks it.
     pub(super) fn take(path: &Path) -> Result<Self, DataFolderError> {
         let folder_error = |error| DataFolderError::Folder { path: path.to_owned(), error };
         fs::create_dir_all(path).map_err(folder_error)?;
@@ -69,12 +69,12 @@ impl DataFolder {
         }
     }
 
-    /// The folder.
+    /// The folder's path.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The key in a folder that another process may be using.
+    /// The key in a folder, which another process may be using.
     pub(super) fn kept_key(path: &Path) -> Result<Keys, DataFolderError> {
         let path = path.join(KEY_FILE);
         let text = fs::read_to_string(&path)
@@ -82,7 +82,7 @@ impl DataFolder {
         text.parse().map_err(|error| DataFolderError::Key { path, error })
     }
 
-    /// The agent's key: the one in the folder, or a new one that is put there for its owner's eyes only.
+    /// The agent's key: from the folder, or a new one, stored so that only its owner can read it.
     pub(super) fn agent_key(&self) -> Result<FoundKey, DataFolderError> {
         let path = self.path.join(KEY_FILE);
         match fs::read_to_string(&path) {
@@ -102,8 +102,7 @@ impl DataFolder {
     }
 }
 
-/// Writes a file that only its owner can read, whole or not at all: a process that ends in between must not leave half a
-/// key.
+/// Writes a file that only its owner can read, atomically, so that a crash cannot leave half a key.
 fn write_private(path: &Path, text: &str) -> io::Result<()> {
     let unfinished = path.with_extension("new");
     match fs::remove_file(&unfinished) {

@@ -1,4 +1,4 @@
-//! The deployment's variables: the environment, then a `.dev.vars` file, which `wrangler dev` reads too.
+//! Environment variables, and those in a `.dev.vars` file, which `wrangler dev` reads too.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -9,20 +9,20 @@ const FILE: &str = ".dev.vars";
 /// The variables of this process.
 pub(super) struct EnvironmentVariables(BTreeMap<String, String>);
 
-/// The file is there and cannot be read.
+/// The `.dev.vars` file cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum EnvironmentError {
     #[error("cannot read {FILE}: {0}")]
     File(io::Error),
-    /// The line is not repeated: it may hold a secret.
+    /// The line is not shown, since it may hold a secret.
     #[error(
-        "cannot read {FILE}: after {read} variables there is a line that is not of the form NAME=\"value\""
+        "cannot read {FILE}: the line after the first {read} variables is not of the form NAME=\"value\""
     )]
     Line { read: usize },
 }
 
 impl EnvironmentVariables {
-    /// Reads `.dev.vars` in this folder, if there is one.
+    /// Reads the `.dev.vars` file in this folder, if there is one.
     pub(super) fn read(folder: &Path) -> Result<Self, EnvironmentError> {
         let lines = match dotenvy::from_path_iter(folder.join(FILE)) {
             Ok(lines) => lines,
@@ -40,7 +40,7 @@ impl EnvironmentVariables {
         Ok(Self(variables))
     }
 
-    /// One variable; the environment goes first.
+    /// The value of a variable. The environment takes precedence.
     pub(super) fn variable(&self, name: &str) -> Option<String> {
         std::env::var(name).ok().or_else(|| self.0.get(name).cloned())
     }
@@ -61,6 +61,6 @@ mod tests {
         );
         std::fs::write(folder.path().join(".dev.vars"), "A=1\nNOSTR_PRIVATE_KEY nsec1secret\n").unwrap();
         let error = EnvironmentVariables::read(folder.path()).err().unwrap().to_string();
-        assert!(error.contains("after 1 variables") && !error.contains("secret"), "{error}");
+        assert!(error.contains("after the first 1 variables") && !error.contains("secret"), "{error}");
     }
 }

@@ -5,20 +5,20 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use hyper::HeaderMap;
 
-/// The header in which proxies say where a request comes from: each adds what it sees at the end.
+/// The header in which each proxy appends the address it received the request from.
 const HEADER: &str = "x-forwarded-for";
 
-/// Where clients are of whom that cannot be told: no client has this address, and to the limits they are one network.
+/// The address for clients whose address is unknown. No client has it, and limits treat these clients as one.
 const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
-/// The client's address: that of the connection, or if that is a trusted proxy, what it says; and if it says another such
-/// proxy, what that one says. What stands before that anybody can have written. A proxy that passes something on without
-/// saying where it comes from readably makes its client [`UNKNOWN`]: it must not count as the proxy itself, which may
-/// be exempt from limits.
+/// The client's address: that of the connection or, if a trusted proxy made it, the last address in the header; if
+/// that is a trusted proxy too, the address before it, and so on. Earlier entries could be forged. If a proxy's entry
+/// is missing or unreadable, the client is [`UNKNOWN`]: it must not count as the proxy, which may be exempt from
+/// limits.
 pub(super) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &BTreeSet<IpAddr>) -> IpAddr {
     let mut address = peer.to_canonical();
     let values = headers.get_all(HEADER).iter().collect::<Vec<_>>();
-    // By bytes: a client's part of a header, which need not be text, must not hide what the proxy put behind it.
+    // Split as bytes: whatever a client sent in the header, even if it is not text, must not hide the proxy's entry.
     let hops = values.iter().rev().flat_map(|value| value.as_bytes().rsplit(|byte| *byte == b','));
     for hop in hops {
         if !trusted.contains(&address) {
@@ -30,7 +30,7 @@ pub(super) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &BTreeS
     address
 }
 
-/// An address, with or without a port.
+/// Parses an address with or without a port.
 fn read(text: &str) -> Option<IpAddr> {
     let text = text.trim();
     let bare = text.strip_prefix('[').and_then(|rest| rest.split(']').next()).unwrap_or(text);

@@ -1,11 +1,11 @@
-//! Sends requests and state queries to the agent's engine thread and awaits the replies.
+//! `AgentMailbox`: sends job requests and state queries to the agent's engine thread and awaits the replies.
 
 use openagents_host::native::{EngineStopped, Mailbox, Tickets};
 use openagents_host::{SqlError, VerifiedEvent};
 
 use crate::engine::{Input, RequestAdmission, StateQuery, StateReply};
 
-/// Why the agent gave no answer.
+/// Why there is no reply.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AgentError {
     #[error("the agent has stopped")]
@@ -14,7 +14,7 @@ pub(crate) enum AgentError {
     Database(#[from] SqlError),
 }
 
-/// Asks the agent's engine. Clones ask the same one.
+/// A handle to the agent's engine thread. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct AgentMailbox {
     pub(super) engine: Mailbox<Input>,
@@ -23,7 +23,7 @@ pub(crate) struct AgentMailbox {
 }
 
 impl AgentMailbox {
-    /// Gives the agent an event from its own relay, or from the external relay `source`; returns when it is on record.
+    /// Passes in an event from the agent's own relay, or from the external relay `source`. Returns when it is stored.
     pub(super) async fn take(
         &self,
         event: VerifiedEvent,
@@ -33,7 +33,7 @@ impl AgentMailbox {
         Ok(self.engine.ask(&self.taken, input).await??)
     }
 
-    /// Asks the agent's database.
+    /// Queries the agent's database.
     pub(super) async fn query_state(&self, query: StateQuery) -> Result<StateReply, AgentError> {
         let input = |ticket| Input::Query { query, ticket };
         Ok(self.engine.ask(&self.answered, input).await??)

@@ -1,4 +1,5 @@
-//! External relays, natively: standing connections for requests, and a queue and connection each for answers.
+//! External relays, natively: permanent connections for requests, and a queue and connection for each relay's
+//! answers.
 
 mod listeners;
 mod queues;

@@ -26,19 +26,19 @@ use crate::http::{
     relay_only,
 };
 
-/// How long a client may take to send a request's head.
+/// How long a client may take to send the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a database may take to answer.
+/// How long a database may take to reply.
 const STATE_QUERY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a client may take to send what a request holds, and the relay to answer it.
+/// How long a management request (NIP-86) may take, including its body.
 const MANAGEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long open requests may take when the server stops.
+/// How long open requests may take to finish when the server stops.
 const LAST_REQUESTS: Duration = Duration::from_secs(2);
 
-/// What is served.
+/// What the server serves.
 pub(super) struct ServerConfig {
     pub(super) deployment: DeploymentDeclaration,
     pub(super) relay: RelayHandle,
@@ -62,18 +62,18 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Serves whoever connects.
+    /// Accepts connections and serves them.
     pub(super) fn start(listener: TcpListener, config: ServerConfig) -> Self {
         let (stop, stopped) = watch::channel(false);
         Self { stop, accepting: tokio::spawn(accept(listener, Arc::new(config), stopped)) }
     }
 
-    /// Takes no more connections; the ones that are open go on.
+    /// Stops accepting connections; open ones continue.
     pub(super) fn stop_accepting(&self) {
         self.stop.send_replace(true);
     }
 
-    /// Waits a little for open requests.
+    /// Waits a short time for open requests.
     pub(super) async fn stop(self) {
         self.stop_accepting();
         let _ = tokio::time::timeout(LAST_REQUESTS, self.accepting).await;
@@ -90,7 +90,7 @@ async fn accept(listener: TcpListener, server: Arc<ServerConfig>, mut stopped: w
                     connections.spawn(serve(stream, address.ip(), Arc::clone(&server)));
                 }
                 Err(error) => {
-                    // Out of file descriptors, most often: existing connections must end first.
+                    // Usually out of file descriptors, so some connections must end first.
                     tracing::warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
@@ -103,7 +103,7 @@ async fn accept(listener: TcpListener, server: Arc<ServerConfig>, mut stopped: w
 }
 
 async fn serve(stream: TcpStream, address: IpAddr, server: Arc<ServerConfig>) {
-    // Without it, small frames wait 40 ms for an acknowledgement (Nagle's algorithm).
+    // Without this, small frames can wait 40 ms for an acknowledgement (Nagle's algorithm).
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request| {
         let server = Arc::clone(&server);
@@ -116,7 +116,7 @@ async fn serve(stream: TcpStream, address: IpAddr, server: Arc<ServerConfig>) {
         .with_upgrades()
         .await;
     if let Err(error) = served {
-        tracing::debug!(%error, "a connection ended early");
+        tracing::debug!(%error, "a connection was closed early");
     }
 }
 
@@ -152,14 +152,14 @@ impl ServerConfig {
         let managed = async {
             let body = RelayManagement::read_body(parts, body).await?;
             let call = self.management.signed_call(parts, &body, now())?;
-            tracing::info!(call = ?call.call, "the relay is managed");
+            tracing::info!(call = ?call.call, "relay management call");
             match self.relay.manage(call).await {
                 Ok(reply) => Ok(relay_management::reply(reply)),
                 Err(stopped) => Err(relay_management::refusal(StatusCode::OK, stopped.to_string())),
             }
         };
         tokio::time::timeout(MANAGEMENT_TIMEOUT, managed).await.unwrap_or_else(|_| {
-            let reason = "this took too long".to_owned();
+            let reason = "the request timed out".to_owned();
             Err(relay_management::refusal(StatusCode::SERVICE_UNAVAILABLE, reason))
         })
     }
@@ -186,10 +186,10 @@ impl AgentServer {
         let asked = self.mailbox.query_state(pending.query.clone());
         let reply = match tokio::time::timeout(STATE_QUERY_TIMEOUT, asked).await {
             Ok(reply) => reply.map_err(|error| error.to_string()),
-            Err(_) => Err(format!("the agent's database did not answer within {STATE_QUERY_TIMEOUT:?}")),
+            Err(_) => Err(format!("the agent's database did not reply within {STATE_QUERY_TIMEOUT:?}")),
         };
         if let Err(error) = &reply {
-            tracing::warn!(%error, path = parts.uri.path(), "a request could not be answered");
+            tracing::warn!(%error, path = parts.uri.path(), "a request failed");
         }
         pending.respond(reply.ok())
     }

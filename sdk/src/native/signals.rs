@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM.
+//! The signals SIGINT and SIGTERM.
 
 use std::future::Future;
 

@@ -1,24 +1,24 @@
-//! What a provider asks to be paid: the `amount` tag of results and feedback.
+//! `Amount`: the `amount` tag of results and feedback.
 
 use openagents_host::nostr::{Event, Tag};
 
-/// What a provider asks to be paid (NIP-90: a suggestion, unless the status is `payment-required`).
+/// The amount that a provider requests. It is only a suggestion unless the status is `payment-required`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Amount {
-    /// How much, in msat.
+    /// The amount, in msat.
     pub msat: u64,
-    /// A BOLT-11 invoice by which it can be paid.
+    /// A BOLT 11 invoice for it.
     pub invoice: Option<String>,
 }
 
 impl Amount {
-    /// So many msat, to be paid by zapping the event that asks for it.
+    /// An amount in msat, without an invoice: to be paid by zapping the event that requests it.
     #[must_use]
     pub const fn new(msat: u64) -> Self {
         Self { msat, invoice: None }
     }
 
-    /// Adds a BOLT-11 invoice over this amount.
+    /// Adds a BOLT 11 invoice for this amount.
     #[must_use]
     pub fn invoice(mut self, invoice: impl Into<String>) -> Self {
         self.invoice = Some(invoice.into());
@@ -31,7 +31,7 @@ impl Amount {
         tag
     }
 
-    /// The event's amount: its first `amount` tag that holds a number.
+    /// The first `amount` tag of the event that holds a number.
     pub(super) fn of(event: &Event) -> Option<Self> {
         event.tags_named("amount").find_map(|tag| {
             let msat = tag.get(1)?.trim().parse().ok()?;

@@ -1,11 +1,11 @@
-//! `RequestBuilder`: writes job requests.
+//! `RequestBuilder`: builds job requests.
 
 use openagents_host::Timestamp;
 use openagents_host::nostr::{EventId, Kind, PublicKey, Tag, UnsignedEvent};
 
 use super::{InputKind, JobInput};
 
-/// Writes a request.
+/// Builds a job request.
 ///
 /// ```
 /// use openagents_sdk::nip90::{JobRequest, RequestBuilder};
@@ -25,46 +25,46 @@ pub struct RequestBuilder {
 }
 
 impl RequestBuilder {
-    /// A request of this kind, open to every provider.
+    /// A job request of this kind, for any provider.
     #[must_use]
     pub fn new(kind: Kind) -> Self {
         Self { kind, content: String::new(), tags: Vec::new() }
     }
 
-    /// Adds a text input.
+    /// Adds a `text` input.
     #[must_use]
     pub fn text(self, text: impl Into<String>) -> Self {
         self.input(&JobInput::new(InputKind::Text, text))
     }
 
-    /// Adds an input that is to be fetched from this address.
+    /// Adds a `url` input, which the provider fetches.
     #[must_use]
     pub fn url(self, url: impl Into<String>) -> Self {
         self.input(&JobInput::new(InputKind::Url, url))
     }
 
-    /// Adds an event as input, and where it can be found.
+    /// Adds an `event` input with an optional relay hint.
     #[must_use]
     pub fn event(self, id: &EventId, relay: Option<&str>) -> Self {
         let relay = relay.map(str::to_owned);
         self.input(&JobInput { relay, ..JobInput::new(InputKind::Event, id.to_hex()) })
     }
 
-    /// Adds the output of another job as input, and where that job can be found.
+    /// Adds a `job` input, the output of another job, with an optional relay hint.
     #[must_use]
     pub fn job(self, id: &EventId, relay: Option<&str>) -> Self {
         let relay = relay.map(str::to_owned);
         self.input(&JobInput { relay, ..JobInput::new(InputKind::Job, id.to_hex()) })
     }
 
-    /// Adds an input.
+    /// Adds any input.
     #[must_use]
     pub fn input(mut self, input: &JobInput) -> Self {
         self.tags.push(input.tag());
         self
     }
 
-    /// Adds a parameter with its values.
+    /// Adds a parameter with one or more values.
     #[must_use]
     pub fn param<T: Into<String>>(
         mut self,
@@ -77,43 +77,43 @@ impl RequestBuilder {
         self
     }
 
-    /// Asks for output of these MIME types.
+    /// Requests output of these MIME types, the preferred one first.
     #[must_use]
     pub fn output<T: Into<String>>(self, types: impl IntoIterator<Item = T>) -> Self {
         self.list("output", types)
     }
 
-    /// Says how much the customer would pay at most, in msat.
+    /// Sets the bid: the most that the customer would pay, in msat.
     #[must_use]
     pub fn bid(self, msat: u64) -> Self {
         self.list("bid", [msat.to_string()])
     }
 
-    /// Asks for the answers on these relays.
+    /// Requests that answers be published to these relays.
     #[must_use]
     pub fn relays<T: Into<String>>(self, relays: impl IntoIterator<Item = T>) -> Self {
         self.list("relays", relays)
     }
 
-    /// Asks this provider.
+    /// Names a provider (`p` tag). May be called more than once.
     #[must_use]
     pub fn provider(self, provider: &PublicKey) -> Self {
         self.list("p", [provider.to_hex()])
     }
 
-    /// Says what the job is about.
+    /// Adds a topic (`t` tag).
     #[must_use]
     pub fn topic(self, topic: impl Into<String>) -> Self {
         self.list("t", [topic.into()])
     }
 
-    /// Says when the request is no longer of interest (NIP-40; rounded down to seconds).
+    /// Sets when the request expires (NIP-40; rounded down to seconds).
     #[must_use]
     pub fn expiration(self, at: Timestamp) -> Self {
         self.list("expiration", [at.as_seconds().to_string()])
     }
 
-    /// Gives the event a content, which a few kinds of jobs have a use for.
+    /// Sets the event's content, which a few job kinds use.
     #[must_use]
     pub fn content(mut self, content: impl Into<String>) -> Self {
         self.content = content.into();
@@ -127,28 +127,29 @@ impl RequestBuilder {
         self
     }
 
-    /// The kind of job.
+    /// The job kind.
     #[must_use]
     pub fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// The providers that are asked.
+    /// The providers that the request names.
     #[must_use]
     pub fn providers(&self) -> Vec<PublicKey> {
         let values = self.tags.iter().filter(|tag| tag.first().is_some_and(|name| name == "p"));
         values.filter_map(|tag| PublicKey::from_hex(tag.get(1)?).ok()).collect()
     }
 
-    /// The event, to be signed by the customer.
+    /// The event, to be signed with the customer's key.
     #[must_use]
     pub fn build(self) -> UnsignedEvent {
         UnsignedEvent::new(self.kind, self.content).tags(self.tags)
     }
 
-    /// The event with inputs and parameters encrypted (NIP-90, "Encrypted Params"), to be signed by the customer. What
-    /// `encrypt` returns for the text it is given becomes the content; a content of the builder's own becomes one more
-    /// text input. Everything else stays in clear. A provider must be [named](Self::provider), whose key is encrypted to.
+    /// The event with encrypted inputs and parameters (NIP-90, "Encrypted Params"), to be signed with the customer's
+    /// key. `encrypt` encrypts to the key of the provider that the request [names](Self::provider); its result
+    /// becomes the content. If the builder already has a content, that becomes another text input. All other tags
+    /// stay in clear text.
     ///
     /// ```
     /// use openagents_sdk::nip90::{JobRequest, RequestBuilder};
@@ -168,7 +169,7 @@ impl RequestBuilder {
     /// ```
     ///
     /// # Errors
-    /// The one of `encrypt`.
+    /// The error of `encrypt`.
     pub fn build_sealed<E>(
         self,
         encrypt: impl FnOnce(&str) -> Result<String, E>,

@@ -1,4 +1,4 @@
-//! Cancellation of requests: a deletion request (NIP-09) that names them.
+//! `Cancellation`: a deletion request (NIP-09) for job requests.
 
 use openagents_host::nostr::{EventId, Kind, PublicKey, UnsignedEvent, VerifiedEvent};
 
@@ -7,22 +7,23 @@ use super::{JobRequest, REQUESTS};
 /// The kind of deletion requests (NIP-09).
 pub const DELETION: Kind = Kind(5);
 
-/// How many requests one event can cancel; further ones are passed over.
+/// How many requests one event can cancel; further ones are ignored.
 const MAX_REQUESTS: usize = 100;
 
-/// Somebody no longer wants some jobs done. Whether the requests are theirs is for [`cancels`](Self::cancels) to say.
+/// A deletion request that may cancel jobs. [`cancels`](Self::cancels) checks whether a job request is by the same
+/// author.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cancellation {
-    /// Who cancels.
+    /// The author of the deletion request.
     pub author: PublicKey,
-    /// The requests, as far as one can tell from their ids; at least one, and no more than 100.
+    /// The event ids in its `e` tags, which may be job requests: 1 to 100.
     pub requests: Vec<EventId>,
-    /// Why, for people.
+    /// The reason, from the content.
     pub reason: Option<String>,
 }
 
 impl Cancellation {
-    /// The event that cancels a request of this kind, to be signed by the one who made it.
+    /// An event that cancels a job request of this kind, to be signed with the same key as the request.
     #[must_use]
     pub fn event(request: &EventId, kind: Kind, reason: Option<&str>) -> UnsignedEvent {
         UnsignedEvent::new(DELETION, reason.unwrap_or_default())
@@ -30,8 +31,8 @@ impl Cancellation {
             .tag(["k", &kind.to_string()])
     }
 
-    /// Reads a cancellation; nothing when the event is something else, names no event, or says by its `k` tags that what
-    /// it deletes is of other kinds than job requests.
+    /// Reads a cancellation. `None` if the event is not a deletion request, names no event, or has `k` tags and none
+    /// of them is a job request kind.
     #[must_use]
     pub fn from_event(event: &VerifiedEvent) -> Option<Self> {
         if event.kind != DELETION {
@@ -52,7 +53,7 @@ impl Cancellation {
         (!requests.is_empty()).then_some(Self { author: event.pubkey, requests, reason })
     }
 
-    /// Whether it cancels this request: it names it, and both are of one author (NIP-09).
+    /// Whether it cancels this job request: it names its id and has the same author (NIP-09).
     #[must_use]
     pub fn cancels(&self, request: &JobRequest) -> bool {
         self.author == request.customer() && self.requests.contains(&request.id())

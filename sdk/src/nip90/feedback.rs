@@ -6,49 +6,49 @@ use super::answer::{content, customer, reference, referred};
 use super::request::is_encrypted;
 use super::{Amount, FEEDBACK, JobRequest};
 
-/// How many characters of text a status tag holds at most; what is longer is cut.
+/// The longest text in a status tag, in characters; the rest is cut off.
 const MAX_MESSAGE: usize = 1_000;
 
-/// What a provider tells a customer before the result, or instead of it.
+/// Job feedback: what a provider tells a customer before the result, or instead of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Feedback {
-    /// Which request it is about.
+    /// The id of the job request.
     pub request: EventId,
-    /// Who says it.
+    /// The provider: the author of the feedback.
     pub provider: PublicKey,
-    /// To whom it is said.
+    /// The customer, from the `p` tag.
     pub customer: Option<PublicKey>,
-    /// How the job stands.
+    /// The status of the job.
     pub status: Status,
-    /// More about it, for people.
+    /// The text of the status tag, or the content if that holds the message.
     pub message: Option<String>,
-    /// A part of the output, or a sample of it.
+    /// The output so far, or a sample of it.
     pub content: String,
-    /// Whether the content is marked as encrypted for the customer. Feedback on an encrypted request may be without the mark.
+    /// Whether the content is marked as encrypted. Feedback on an encrypted request may lack the mark.
     pub encrypted: bool,
-    /// What the provider asks to be paid.
+    /// The amount that the provider requests.
     pub amount: Option<Amount>,
 }
 
-/// How a job stands.
+/// The status of a job, as in a `status` tag.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// Nothing is done until it is paid for.
+    /// `payment-required`: the provider waits for payment.
     PaymentRequired,
-    /// It is being worked on.
+    /// `processing`: the job is in progress.
     Processing,
-    /// It could not be done.
+    /// `error`: the job failed or was refused.
     Error,
-    /// It is done.
+    /// `success`: the job is done.
     Success,
-    /// It is partly done; the content may hold that part.
+    /// `partial`: the content holds a part of the output.
     Partial,
-    /// A word that is not in NIP-90.
+    /// A status that is not in NIP-90.
     Other(String),
 }
 
 impl Status {
-    /// The word for it in a `status` tag.
+    /// The value of the `status` tag.
     #[must_use]
     pub fn as_str(&self) -> &str {
         match self {
@@ -75,15 +75,15 @@ impl Status {
 }
 
 impl Feedback {
-    /// Feedback on a request, to be signed by the provider. For an encrypted request it has no message: see
-    /// [`FeedbackBuilder::sealed`].
+    /// Feedback on a request, to be signed with the provider's key. For an encrypted request the message is left out;
+    /// use [`FeedbackBuilder::sealed`] instead.
     #[must_use]
     pub fn event(request: &JobRequest, status: &Status, message: Option<&str>) -> UnsignedEvent {
         let builder = Self::about(request, status.clone());
         message.into_iter().fold(builder, FeedbackBuilder::message).build()
     }
 
-    /// Begins feedback on a request.
+    /// Starts building feedback on a request.
     pub fn about(request: &JobRequest, status: Status) -> FeedbackBuilder<'_> {
         FeedbackBuilder {
             request,
@@ -96,7 +96,7 @@ impl Feedback {
         }
     }
 
-    /// Reads feedback; nothing when the event is something else, or says neither about what nor how it stands.
+    /// Reads feedback. `None` if the event is not feedback, or has no request id or no status.
     #[must_use]
     pub fn from_event(event: &Event) -> Option<Self> {
         if event.kind != FEEDBACK {
@@ -105,7 +105,7 @@ impl Feedback {
         let tag = event.tags_named("status").next()?;
         let status = Status::from_word(tag.get(1).filter(|word| !word.is_empty())?);
         let encrypted = is_encrypted(event);
-        // Some providers write what they have to say into the content.
+        // Some providers put the message into the content.
         let speaks = matches!(status, Status::Error | Status::Processing) && !encrypted;
         let content = Some(&event.content).filter(|_| speaks);
         Some(Self {
@@ -120,7 +120,8 @@ impl Feedback {
         })
     }
 
-    /// The feedback with its content decrypted: a part of the output if the status is `partial` or `success`, else the message.
+    /// The feedback with decrypted content: a part of the output if the status is `partial` or `success`, otherwise
+    /// the message.
     #[must_use]
     pub fn unsealed(self, plaintext: &str) -> Self {
         match self.status {
@@ -130,7 +131,7 @@ impl Feedback {
     }
 }
 
-/// Writes feedback.
+/// Builds feedback.
 ///
 /// ```
 /// # use openagents_sdk::nostr::{Keys, Kind, Timestamp};
@@ -160,42 +161,42 @@ pub struct FeedbackBuilder<'a> {
 }
 
 impl FeedbackBuilder<'_> {
-    /// Says more, for people, in up to 1000 characters; the rest is cut off. Clients read it from the status tag, which
-    /// stays in clear: it has no effect for an encrypted request, or in sealed feedback.
+    /// Sets the message, up to 1,000 characters; the rest is cut off. It goes into the status tag, which is not
+    /// encrypted, so it is left out for an encrypted request and in sealed feedback.
     pub fn message(mut self, text: &str) -> Self {
         self.message =
             Some(text.chars().take(MAX_MESSAGE).collect()).filter(|text: &String| !text.is_empty());
         self
     }
 
-    /// Shows a part of the output in clear. Has no effect for an encrypted request.
+    /// Sets the output so far, in clear text. Has no effect for an encrypted request.
     pub fn content(mut self, output_so_far: impl Into<String>) -> Self {
         self.content = output_so_far.into();
         self
     }
 
-    /// Gives it a content that is encrypted for the customer already: the part of the output, or else the message.
+    /// Sets a content that is already encrypted for the customer: the output so far, or the message.
     ///
-    /// NIP-90 marks encrypted requests and results with a tag, feedback not; NDK takes the content of feedback that has the
-    /// tag for a list of tags.
+    /// NIP-90 marks encrypted requests and results with a tag, but not feedback. NDK would parse the content of
+    /// feedback with that tag as a list of tags.
     pub fn sealed(mut self, ciphertext: impl Into<String>) -> Self {
         self.sealed = Some(ciphertext.into());
         self
     }
 
-    /// Asks to be paid.
+    /// Requests an amount.
     pub fn amount(mut self, amount: Amount) -> Self {
         self.amount = Some(amount);
         self
     }
 
-    /// Says on which relay the request can be found.
+    /// Adds a relay hint: a relay that has the request.
     pub fn relay_hint(mut self, relay: impl Into<String>) -> Self {
         self.relay_hint = Some(relay.into());
         self
     }
 
-    /// The event, to be signed by the provider.
+    /// The event, to be signed with the provider's key.
     #[must_use]
     pub fn build(self) -> UnsignedEvent {
         let Self { request, status, message, content: clear, sealed, amount, relay_hint } = self;

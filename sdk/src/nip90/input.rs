@@ -1,41 +1,41 @@
-//! The inputs of a request: its `i` tags.
+//! The inputs of a job request: its `i` tags.
 
 use openagents_host::nostr::{EventId, Tag};
 
-/// One input of a request: an `i` tag.
+/// An input of a job request: an `i` tag.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobInput {
-    /// What the customer gives; what it is depends on [`kind`](Self::kind).
+    /// The text, URL or id; see [`kind`](Self::kind).
     pub data: String,
-    /// What `data` is.
+    /// The type of the input.
     pub kind: InputKind,
-    /// Where an event or a job's result can be found.
+    /// The relay that has the event or the job's result.
     pub relay: Option<String>,
-    /// What the input is for, in the words of the kind's own description.
+    /// What the input is for; the job kind defines the words.
     pub marker: Option<String>,
 }
 
-/// What an input's data is.
+/// The type of an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InputKind {
-    /// The input itself.
+    /// `text`: the data is the input itself.
     Text,
-    /// Where the input is to be fetched.
+    /// `url`: the input is at this URL.
     Url,
-    /// The id of an event.
+    /// `event`: the data is an event id.
     Event,
-    /// The id of a job whose output is the input.
+    /// `job`: the data is the id of another job request, whose output is the input.
     Job,
 }
 
 impl JobInput {
-    /// An input of this kind, with neither relay nor marker.
+    /// An input without relay hint or marker.
     #[must_use]
     pub fn new(kind: InputKind, data: impl Into<String>) -> Self {
         Self { data: data.into(), kind, relay: None, marker: None }
     }
 
-    /// The event or job that the input names; nothing for a text or an address, or when it names none.
+    /// The event id of an `event` or `job` input. `None` for other types or a malformed id.
     #[must_use]
     pub fn event_id(&self) -> Option<EventId> {
         match self.kind {
@@ -53,7 +53,7 @@ impl JobInput {
         tag
     }
 
-    /// Reads an `i` tag; nothing when it has no data.
+    /// Reads an `i` tag. `None` if it has no data.
     pub(super) fn from_tag(tag: &[String]) -> Option<Self> {
         let (data, rest) = tag.get(1..)?.split_first()?;
         let word = |index: usize| rest.get(index).filter(|word| !word.is_empty());
@@ -67,7 +67,7 @@ impl JobInput {
 }
 
 impl InputKind {
-    /// The word for it in an `i` tag.
+    /// The type's name in an `i` tag.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -78,7 +78,7 @@ impl InputKind {
         }
     }
 
-    /// Clients leave the type out or write their own (`prompt`, in kind 5050's own example): that is text.
+    /// Clients leave the type out or invent their own (`prompt`, in kind 5050's own example): both are read as text.
     fn from_word(word: Option<&str>) -> Self {
         match word {
             Some("url") => Self::Url,

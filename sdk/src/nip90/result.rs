@@ -6,38 +6,38 @@ use super::answer::{content, customer, is_own, reference, referred};
 use super::request::is_encrypted;
 use super::{Amount, JobInput, JobRequest, REQUESTS};
 
-/// What a provider produced for a request.
+/// A job result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobResultEvent {
-    /// Which request it answers.
+    /// The id of the job request that it answers.
     pub request: EventId,
-    /// That request, as the provider repeats it: checked by nobody but for having the id above.
+    /// The request as the provider repeats it. Only its id is checked, not its signature.
     pub request_event: Option<Event>,
-    /// Who produced it.
+    /// The provider: the author of the result.
     pub provider: PublicKey,
-    /// Who asked for it.
+    /// The customer, from the `p` tag.
     pub customer: Option<PublicKey>,
     /// The output.
     pub content: String,
     /// Whether the content is encrypted for the customer.
     pub encrypted: bool,
-    /// The inputs, as the provider repeats them.
+    /// The inputs as the provider repeats them.
     pub inputs: Vec<JobInput>,
-    /// What the provider asks to be paid for it.
+    /// The amount that the provider requests.
     pub amount: Option<Amount>,
-    /// What the provider adds: the tags that are not NIP-90's.
+    /// Additional tags that are not part of NIP-90.
     pub tags: Vec<Tag>,
 }
 
-/// The kind of a request's result: always 1000 higher.
+/// The kind of the result of this request kind: 1000 higher.
 #[must_use]
 pub const fn result_kind(request: Kind) -> Kind {
     Kind(request.0.saturating_add(1_000))
 }
 
 impl JobResultEvent {
-    /// The result of a request, to be signed by the provider: with the request, and the inputs as the customer wrote them.
-    /// For an encrypted request it has no content: see [`ResultBuilder::sealed`].
+    /// The result of a request, to be signed with the provider's key. It repeats the request and its inputs. For an
+    /// encrypted request the content is left out; use [`ResultBuilder::sealed`] instead.
     #[must_use]
     pub fn event(
         request: &JobRequest,
@@ -47,7 +47,7 @@ impl JobResultEvent {
         Self::answer(request).content(content).tags(tags).build()
     }
 
-    /// Begins the result of a request.
+    /// Starts building the result of a request.
     pub fn answer(request: &JobRequest) -> ResultBuilder<'_> {
         ResultBuilder {
             request,
@@ -59,8 +59,8 @@ impl JobResultEvent {
         }
     }
 
-    /// Reads a result; nothing when the event is something else or names no request. A provider that does not tag the
-    /// request may have repeated it.
+    /// Reads a result. `None` if the event is not a result or refers to no request. Without an `e` tag, the id is
+    /// taken from the repeated request.
     #[must_use]
     pub fn from_event(event: &Event) -> Option<Self> {
         let request_kind = event.kind.0.checked_sub(1_000)?;
@@ -83,7 +83,7 @@ impl JobResultEvent {
     }
 }
 
-/// Writes a result.
+/// Builds a job result.
 ///
 /// ```
 /// # use openagents_sdk::nostr::{Keys, Kind, Timestamp};
@@ -110,45 +110,45 @@ pub struct ResultBuilder<'a> {
 }
 
 impl ResultBuilder<'_> {
-    /// Gives it this output in clear. Has no effect for an encrypted request, whose output must not be published.
+    /// Sets the output, in clear text. Has no effect for an encrypted request, whose output must not be published.
     pub fn content(mut self, output: impl Into<String>) -> Self {
         self.content = output.into();
         self
     }
 
-    /// Gives it an output that is encrypted for the customer already, whatever was given in clear. Such a result is marked
-    /// as `encrypted` and does not repeat the inputs (NIP-90, "Encrypted Output").
+    /// Sets an output that is already encrypted for the customer, in place of any in clear text. The result is then
+    /// marked as `encrypted` and does not repeat the inputs (NIP-90, "Encrypted Output").
     pub fn sealed(mut self, ciphertext: impl Into<String>) -> Self {
         self.sealed = Some(ciphertext.into());
         self
     }
 
-    /// Asks to be paid.
+    /// Requests an amount.
     pub fn amount(mut self, amount: Amount) -> Self {
         self.amount = Some(amount);
         self
     }
 
-    /// Says on which relay the request can be found.
+    /// Adds a relay hint: a relay that has the request.
     pub fn relay_hint(mut self, relay: impl Into<String>) -> Self {
         self.relay_hint = Some(relay.into());
         self
     }
 
-    /// Adds tags of a handler, which stay in clear. Those that clients take for the protocol's (`request`, `e`, `p`, `i`,
-    /// `amount`, `encrypted`, `status`) are left out, so that no handler can answer another request or ask for money;
-    /// so are tags without a name.
+    /// Adds a handler's own tags, which are not encrypted. Tags without a name are dropped. So are the protocol's own
+    /// (`request`, `e`, `p`, `i`, `amount`, `encrypted`, `status`), so that a handler cannot answer another request
+    /// or request money.
     pub fn tags(mut self, tags: impl IntoIterator<Item = Tag>) -> Self {
         self.tags.extend(tags.into_iter().filter(|tag| !is_own(tag)));
         self
     }
 
-    /// The event, to be signed by the provider.
+    /// The event, to be signed with the provider's key.
     #[must_use]
     pub fn build(self) -> UnsignedEvent {
         let Self { request, content: clear, sealed, amount, relay_hint, tags } = self;
         let (content, encrypted) = content(request, clear, sealed);
-        // What is repeated is what was published: decrypted inputs are not among the event's tags.
+        // Only published tags are repeated; decrypted inputs are not among them.
         let repeats_inputs = !encrypted && !request.encrypted;
         UnsignedEvent::new(result_kind(request.kind()), content)
             .tag(["request", request.event.json()])

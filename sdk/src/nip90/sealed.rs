@@ -1,45 +1,46 @@
-//! Requests whose inputs and parameters are encrypted (NIP-90, "Encrypted Params"): the decrypted tags.
+//! Encrypted job requests (NIP-90, "Encrypted Params"): reads the decrypted tags.
 
 use serde_json::Value;
 
 use super::request::{param, several};
 use super::{JobInput, JobRequest};
 
-/// How many tags the decrypted content may hold.
+/// The most tags in the decrypted content.
 const MAX_TAGS: usize = 1_000;
 
-/// Why the decrypted content of a request cannot be read. Says nothing of what it holds, so that it can be logged.
+/// Why the decrypted content of a request cannot be read. It contains none of that content, so it can be logged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SealedError {
-    /// Nothing in the request is encrypted.
+    /// The request has no `encrypted` tag.
     #[error("the request is not encrypted: it has no `encrypted` tag")]
     NotEncrypted,
-    /// The text is not what NIP-90 has encrypted.
-    #[error("the decrypted content must be a JSON array of tags, and is not, at line {line} column {column}")]
+    /// The plaintext is not a JSON array of tags.
+    #[error("the decrypted content is not a JSON array of tags: error at line {line} column {column}")]
     NotTags {
-        /// The line where it departs from that, counted from 1.
+        /// The line of the error, counted from 1.
         line: usize,
-        /// The column there.
+        /// The column of the error.
         column: usize,
     },
-    /// More tags than anybody needs.
+    /// There are more than 1,000 tags.
     #[error("the decrypted content has {count} tags, expected at most {MAX_TAGS}")]
     TooManyTags {
-        /// How many there are.
+        /// The number of tags.
         count: usize,
     },
 }
 
 impl JobRequest {
     /// The whole request, given the decrypted content of its event: a JSON array of tags. Besides the inputs and
-    /// parameters that NIP-90 encrypts, it may hold `output`, `relays` and `bid`, as NDK does; other tags are ignored, like
-    /// malformed ones. They come behind those in clear; an encrypted bid counts instead of the one in clear.
+    /// parameters that NIP-90 encrypts, it may hold `output`, `relays` and `bid`, which NDK encrypts too; other tags
+    /// and malformed ones are ignored. Decrypted values are added after those in clear text; a decrypted bid replaces
+    /// one in clear text.
     ///
-    /// The `event` stays the one that was published, so nothing decrypted gets into the answers' `request` and `i` tags.
+    /// `event` remains the published event, so decrypted values never get into the `request` and `i` tags of answers.
     ///
     /// # Errors
-    /// When the request is not encrypted, or the text is not a JSON array of up to 1000 tags.
+    /// When the request is not encrypted, or the plaintext is not a JSON array of up to 1,000 tags.
     pub fn unsealed(&self, plaintext_json: &str) -> Result<Self, SealedError> {
         if !self.encrypted {
             return Err(SealedError::NotEncrypted);
@@ -66,7 +67,7 @@ impl JobRequest {
     }
 }
 
-/// A tag's words. No relay has checked these tags, and clients write numbers as such: `["param", "max_tokens", 512]`.
+/// The elements of a tag as strings. Clients also write numbers: `["param", "max_tokens", 512]`.
 fn words(tag: &Value) -> Option<Vec<String>> {
     let word = |word: &Value| match word {
         Value::String(text) => Some(text.clone()),

@@ -1,4 +1,4 @@
-//! What is written is read as it was meant, and nothing that is read makes a reader panic.
+//! Written events are read back unchanged, and no tags make a reader panic.
 
 use openagents_host::{Event, Keys, Kind, Timestamp, UnsignedEvent, VerifiedEvent};
 use proptest::prelude::*;
@@ -20,7 +20,7 @@ pub(super) fn sign(event: UnsignedEvent, keys: &Keys) -> VerifiedEvent {
     event.sign(keys, Timestamp::from_seconds(1_700_000_000))
 }
 
-/// An event with tags as they stand here.
+/// An event with these tags.
 pub(super) fn signed(keys: &Keys, kind: u16, content: &str, tags: &[&[&str]]) -> VerifiedEvent {
     let tags = tags.iter().map(|tag| tag.iter().map(|word| (*word).to_owned()).collect());
     sign(UnsignedEvent::new(Kind(kind), content).tags(tags), keys)
@@ -34,12 +34,12 @@ pub(super) fn request(tags: &[&[&str]]) -> JobRequest {
     request_with("", tags)
 }
 
-/// Not a cipher, but it hides every word.
+/// Not a cipher, but no word of the plaintext stays readable.
 fn reversed(text: &str) -> Result<String, std::convert::Infallible> {
     Ok(text.chars().rev().collect())
 }
 
-/// What a customer can ask for.
+/// The content of a request.
 #[derive(Clone, Debug)]
 struct RequestFields {
     inputs: Vec<JobInput>,
@@ -69,7 +69,7 @@ impl RequestFields {
         if self.targeted { builder.provider(&provider().public_key()) } else { builder }
     }
 
-    /// The request that says the same and is read from this event.
+    /// The same content, as read from this event.
     fn request(&self, event: &VerifiedEvent) -> JobRequest {
         JobRequest {
             event: event.clone(),
@@ -86,7 +86,7 @@ impl RequestFields {
         }
     }
 
-    /// What a request says.
+    /// The content of a request that was read.
     fn of(request: &JobRequest) -> Self {
         Self {
             inputs: request.inputs.clone(),
@@ -145,7 +145,7 @@ fn status() -> impl Strategy<Value = Status> {
     ]
 }
 
-/// Tags with names that mean something here, and with values that nearly do.
+/// Tags with known names and nearly valid values.
 fn tags() -> impl Strategy<Value = Vec<Vec<String>>> {
     let name = "(i|param|output|bid|relays|p|t|encrypted|expiration|request|e|k|amount|status|\\PC{0,3})";
     let value = "(text|url|job|error|processing|-?[0-9]{1,25}|[0-9a-f]{64}|\\{\"id\":1\\}|\\[\\]|\\PC{0,9})";

@@ -1,26 +1,26 @@
 //! Reads the amount of a Lightning invoice (BOLT 11).
 
-/// How many msat a bitcoin has.
+/// Millisatoshis in one bitcoin.
 const MSAT_PER_BITCOIN: u64 = 100_000_000_000;
 
-/// The currencies of BOLT 11, longer names first.
+/// The currency prefixes of BOLT 11, longer ones first.
 const CURRENCIES: [&str; 5] = ["bcrt", "tbs", "bc", "tb", "sb"];
 
-/// What an invoice asks for.
+/// The amount of an invoice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum InvoiceAmount {
-    /// So many msat.
+    /// An amount in msat.
     Exactly(u64),
-    /// Whatever the payer pays.
+    /// The payer chooses the amount.
     Any,
 }
 
-/// Why an invoice cannot be read.
+/// The text is not a BOLT 11 invoice.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected an invoice such as lnbc210n1… (BOLT 11)")]
 pub(crate) struct NotAnInvoice;
 
-/// The amount of an invoice. Its checksum, signature and expiry are for the wallet that pays it.
+/// The amount of an invoice. Checksum, signature and expiry are checked by the wallet that pays it.
 pub(crate) fn amount(invoice: &str) -> Result<InvoiceAmount, NotAnInvoice> {
     let is_bech32 = invoice.bytes().all(|byte| byte.is_ascii_alphanumeric())
         && !(invoice.contains(char::is_lowercase) && invoice.contains(char::is_uppercase));
@@ -28,7 +28,7 @@ pub(crate) fn amount(invoice: &str) -> Result<InvoiceAmount, NotAnInvoice> {
         return Err(NotAnInvoice);
     }
     let invoice = invoice.to_ascii_lowercase();
-    // The data after the separator has no 1 in it.
+    // The data after the separator contains no `1`.
     let (readable, data) = invoice.rsplit_once('1').ok_or(NotAnInvoice)?;
     if data.is_empty() {
         return Err(NotAnInvoice);
@@ -41,7 +41,7 @@ pub(crate) fn amount(invoice: &str) -> Result<InvoiceAmount, NotAnInvoice> {
     msat(amount).map(InvoiceAmount::Exactly).ok_or(NotAnInvoice)
 }
 
-/// Reads a number of bitcoins with a multiplier: `2500u` are 2500 millionths.
+/// Parses an amount in bitcoin with a multiplier: `2500u` is 2500 millionths of a bitcoin.
 fn msat(amount: &str) -> Option<u64> {
     let (digits, unit) = match amount.strip_suffix(['m', 'u', 'n', 'p']) {
         Some(digits) => (digits, amount.chars().last()),
@@ -56,7 +56,7 @@ fn msat(amount: &str) -> Option<u64> {
         Some('m') => number.checked_mul(MSAT_PER_BITCOIN / 1_000),
         Some('u') => number.checked_mul(MSAT_PER_BITCOIN / 1_000_000),
         Some('n') => number.checked_mul(MSAT_PER_BITCOIN / 1_000_000_000),
-        // Tenths of an msat, of which nobody can pay a part.
+        // `p` is a tenth of an msat, which cannot be paid in part.
         _ => number.checked_rem(10).filter(|rest| *rest == 0).and_then(|_| number.checked_div(10)),
     }
 }

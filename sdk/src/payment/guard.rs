@@ -1,4 +1,4 @@
-//! `PaymentGuard`: a client pays for a job at most once, and never more than its limit.
+//! `PaymentGuard`: a client pays at most once for a job, and never more than its limit.
 
 use std::sync::Arc;
 
@@ -10,14 +10,15 @@ use super::wallet::WalletError;
 use crate::nip90::{Amount, JobRequest};
 use crate::send::{MaybeSend, Shareable};
 
-/// A wallet that pays invoices.
+/// A wallet that pays Lightning invoices.
 #[cfg_attr(not(target_arch = "wasm32"), async_trait)]
 #[cfg_attr(target_arch = "wasm32", async_trait(?Send))]
 pub trait Payer: Shareable {
-    /// Pays an invoice (BOLT 11) over `msat`, or one over no certain amount with `msat`. Returns when it is paid.
+    /// Pays a BOLT 11 invoice of `msat` millisatoshis, or that amount if the invoice has none. Returns when it is
+    /// paid.
     ///
     /// # Errors
-    /// When it is not, or the wallet does not know.
+    /// When the payment failed or its outcome is unknown.
     async fn pay(&self, invoice: &str, msat: u64) -> Result<(), WalletError>;
 }
 
@@ -33,46 +34,46 @@ where
     }
 }
 
-/// Why a provider that asked for money was not paid.
+/// Why a client did not pay a provider.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PaymentRefusal {
-    /// The client has nothing to pay with.
+    /// The client has no [`Payer`].
     #[error("this client has no wallet to pay with")]
     NoWallet,
-    /// The request named nobody: whoever asks for money need not be able to do the job.
-    #[error("only a provider that the request names is paid")]
+    /// The request names no provider, so anyone could ask for money.
+    #[error("only a provider named in the request is paid")]
     NotNamed,
-    /// There is no amount, or no invoice to pay it by.
-    #[error("it gives no amount with an invoice")]
+    /// The feedback has no amount or no invoice.
+    #[error("its feedback has no amount with an invoice")]
     NoInvoice,
-    /// It asks for more than was allowed.
-    #[error("{msat} msat are more than the {limit} msat that may be paid")]
+    /// The requested amount exceeds the limit.
+    #[error("{msat} msat exceed the limit of {limit} msat")]
     TooMuch {
-        /// What it asks for, in msat.
+        /// The requested amount, in msat.
         msat: u64,
-        /// What was allowed, in msat.
+        /// The limit, in msat.
         limit: u64,
     },
-    /// The invoice is over another amount than the provider says, or cannot be read.
-    #[error("the invoice is not over {msat} msat, as the provider says")]
+    /// The amount of the invoice differs from the requested amount, or the invoice cannot be read.
+    #[error("the invoice is not for the requested {msat} msat")]
     Mismatch {
-        /// What the provider says, in msat.
+        /// The requested amount, in msat.
         msat: u64,
     },
-    /// This job was paid for already, or that was tried.
-    #[error("this job was paid for already")]
+    /// The client has already paid for this job, or tried to.
+    #[error("this job has already been paid for")]
     Paid,
 }
 
-/// What may be paid for one job.
+/// Decides whether a provider may be paid for one job.
 pub(crate) struct PaymentGuard {
     payer: Option<Arc<dyn Payer>>,
     limit_msat: u64,
     authorized: bool,
 }
 
-/// A payment that may be made, once.
+/// Permission to pay one invoice, once.
 pub(crate) struct Payment {
     payer: Arc<dyn Payer>,
     invoice: String,
@@ -84,7 +85,8 @@ impl PaymentGuard {
         Self { payer, limit_msat, authorized: false }
     }
 
-    /// Lets a provider be paid, if it may be. From then on nobody is paid for this job any more, whatever becomes of it.
+    /// Permits a payment if the limit allows it. After that no other payment for the job is permitted, whether or not
+    /// this one succeeds.
     pub(crate) fn authorize(
         &mut self,
         request: &JobRequest,

@@ -1,4 +1,4 @@
-//! `Wallet`: makes the invoices that an agent is paid by.
+//! `Wallet`: the port through which an agent creates invoices and learns whether they are paid.
 
 use std::time::Duration;
 
@@ -8,70 +8,70 @@ use openagents_host::Timestamp;
 use crate::price::Price;
 use crate::send::Shareable;
 
-/// A wallet that can ask for money and see whether it came.
+/// A wallet that can create invoices and tell whether they are paid.
 ///
-/// A job that costs something is worked on only when its invoice is paid; an agent without a wallet refuses it.
+/// A job with a price starts when its invoice is paid. An agent without a wallet refuses such jobs.
 #[cfg_attr(not(target_arch = "wasm32"), async_trait)]
 #[cfg_attr(target_arch = "wasm32", async_trait(?Send))]
 pub trait Wallet: Shareable {
-    /// Makes an invoice.
+    /// Creates an invoice.
     ///
     /// # Errors
     /// When the wallet cannot be reached or refuses.
     async fn invoice(&self, request: &InvoiceRequest) -> Result<Invoice, WalletError>;
 
-    /// Whether an invoice of this wallet is paid.
+    /// The payment state of an invoice that this wallet created.
     ///
     /// # Errors
     /// When the wallet cannot be reached or does not know the invoice.
     async fn settlement(&self, invoice: &Invoice) -> Result<Settlement, WalletError>;
 }
 
-/// What an invoice is to be for.
+/// The invoice to create.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct InvoiceRequest {
-    /// How much.
+    /// The amount.
     pub price: Price,
-    /// What for, for people.
+    /// The description that the payer sees.
     pub memo: String,
-    /// How long it can be paid.
+    /// How long the invoice can be paid.
     pub expiry: Duration,
 }
 
 /// A Lightning invoice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invoice {
-    /// The invoice itself (BOLT 11).
+    /// The encoded invoice (BOLT 11).
     pub bolt11: String,
-    /// The hash by which the wallet knows the payment, in hex.
+    /// The payment hash, in hex, by which the wallet finds the invoice.
     pub payment_hash: String,
-    /// Until when it can be paid.
+    /// When the invoice expires.
     pub expires_at: Timestamp,
 }
 
-/// How an invoice stands.
+/// The payment state of an invoice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settlement {
-    /// It is not paid yet.
+    /// Not paid yet.
     Pending,
-    /// The money is there.
+    /// Paid.
     Paid,
-    /// It cannot be paid any more.
+    /// Expired unpaid.
     Expired,
 }
 
-/// Why a wallet did not do as asked.
+/// The error of a wallet.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WalletError {
-    /// It could not be asked.
+    /// The wallet did not respond. The call may be repeated.
     #[error("the wallet cannot be reached: {0}")]
     Unreachable(String),
     /// The agent has no wallet.
     #[error("this agent has no wallet")]
     NoWallet,
-    /// It said no.
+    /// The wallet refused. Repeating the call does not help.
     #[error("the wallet refused: {0}")]
     Refused(String),
 }

@@ -1,11 +1,11 @@
-//! A connection to an external relay that is kept open between events.
+//! `RelayConnection`: a connection to an external relay that stays open between events.
 
 use openagents_host::VerifiedEvent;
 use openagents_host::net::{PublishOutcome, Reach, RelayClient, RelayError, SocketError};
 
 use crate::engine::Delivery;
 
-/// A way to one external relay. It connects when that is needed, and again when the connection has ended since.
+/// A connection to one external relay, opened when needed and reopened after it was lost.
 #[derive(Debug)]
 pub(crate) struct RelayConnection {
     url: String,
@@ -18,14 +18,14 @@ impl RelayConnection {
         Self { url, reach, client: None }
     }
 
-    /// Publishes an event, and says what became of it.
+    /// Publishes an event, and returns the result of the delivery.
     pub(crate) async fn publish(&mut self, event: &VerifiedEvent) -> Delivery {
         if let Some(mut client) = self.client.take() {
             match client.publish(event).await {
                 Ok(outcome) => return self.keep(client, outcome),
-                // It is connected, and slow.
+                // The relay is connected but slow.
                 Err(error @ RelayError::Timeout { .. }) => return self.failure(&error),
-                // Relays end connections that were idle for a while.
+                // Relays close idle connections.
                 Err(_) => {}
             }
         }
@@ -40,7 +40,7 @@ impl RelayConnection {
         }
     }
 
-    /// Ends the connection, if there is one.
+    /// Closes the connection, if there is one.
     pub(crate) async fn close(self) {
         if let Some(client) = self.client {
             client.close().await;
@@ -57,7 +57,7 @@ impl RelayConnection {
 
     fn failure(&self, error: &RelayError) -> Delivery {
         match error {
-            // It may never be reached.
+            // The address is never allowed.
             RelayError::Socket(error @ SocketError::Address(_)) => Delivery::Refused(error.to_string()),
             error => Delivery::Unreachable(format!("{}: {error}", self.url)),
         }

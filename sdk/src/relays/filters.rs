@@ -1,4 +1,4 @@
-//! The filters (NIP-01) for the requests and cancellations that concern an agent.
+//! The NIP-01 filters for job requests and cancellations that concern an agent.
 
 use openagents_host::nostr::Filter;
 use openagents_host::nostr::tag::TagName;
@@ -12,12 +12,12 @@ use crate::nip90::DELETION;
 #[derive(Clone, Debug)]
 pub(crate) struct RequestFilter {
     pub(super) kinds: Vec<u16>,
-    /// The agent, if only requests that name it concern it.
+    /// The agent's key, if it only takes requests that name it.
     pub(super) named: Option<PublicKey>,
 }
 
 impl RequestFilter {
-    /// What concerns the agent `A` with this key.
+    /// The filter for the agent `A` with this key.
     pub(crate) fn of<A: Jobs>(me: PublicKey) -> Self {
         Self {
             kinds: A::HANDLERS.iter().map(|handler| handler.declaration.kind).collect(),
@@ -25,7 +25,7 @@ impl RequestFilter {
         }
     }
 
-    /// The filters (NIP-01) for requests and cancellations made from `since` on.
+    /// The NIP-01 filters for job requests and cancellations since `since`.
     pub(crate) fn filters(&self, since: Timestamp) -> [Filter; 2] {
         let since = since.as_seconds();
         let mut requests = Filter::new().kinds(self.kinds.iter().copied()).since(since);

@@ -1,4 +1,4 @@
-//! Relay lists (NIP-65): which relays a customer reads from.
+//! Relay lists (NIP-65): the relays that a customer reads from.
 
 use openagents_host::net::{Reach, RelayClient};
 use openagents_host::{Event, Kind, PublicKey};
@@ -6,11 +6,11 @@ use openagents_relay::Filter;
 
 use crate::log;
 
-/// The relay list of a person (NIP-65).
+/// The kind of relay lists (NIP-65).
 pub(super) const RELAY_LIST: Kind = Kind(10_002);
 
-/// The relays that a customer reads from (NIP-65), as the agent's own relay knows them, which `own` asks, or else the one
-/// that the request came from.
+/// The relays that a customer reads from (NIP-65). The list comes from the agent's own relay, which `own` queries, or
+/// else from the relay on which the request was seen.
 pub(crate) async fn customer_relays<F: Future<Output = Vec<Event>>>(
     customer: PublicKey,
     source: &str,
@@ -34,13 +34,13 @@ pub(crate) async fn customer_relays<F: Future<Output = Vec<Event>>>(
             newest.map(|list| read_relays(&list)).unwrap_or_default()
         }
         Err(error) => {
-            log::warn(format_args!("{source} was asked for the relays that {customer} reads from: {error}"));
+            log::warn(format_args!("cannot read the relay list of {customer} from {source}: {error}"));
             Vec::new()
         }
     }
 }
 
-/// The relays that the author of a relay list reads from.
+/// The read relays in a relay list.
 pub(super) fn read_relays(list: &Event) -> Vec<String> {
     let reads = |tag: &&Vec<String>| tag.get(2).is_none_or(|marker| marker != "write");
     list.tags_named("r").filter(reads).filter_map(|tag| tag.get(1)).cloned().collect()

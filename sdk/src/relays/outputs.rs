@@ -9,14 +9,14 @@ use crate::engine::WantedOutput;
 use crate::host_port::HandlerHost;
 use crate::log;
 
-/// How many relays are asked for the outputs that one job waits for.
+/// The most relays queried for the inputs of one job.
 const MAX_ASKED: usize = 8;
 
-/// How much is kept of what relays have for one job, in bytes: the outputs that a job is given are smaller.
+/// The most bytes of events kept for the inputs of one job; the inputs themselves are smaller.
 const MAX_FOUND: usize = 2_500_000;
 
-/// Everything on the agent's own relay and on those where it may be that could be one of these outputs: the requests, their
-/// results, and results named directly.
+/// All events that could be one of these outputs, from the agent's own relay and from relays that may have them: the
+/// requests, their results, and results named directly.
 pub(crate) async fn outputs(host: &dyn HandlerHost, wanted: &[WantedOutput]) -> Vec<Event> {
     let ids: Vec<EventId> = wanted.iter().map(|wanted| wanted.event).collect();
     let named = Filter::new().ids(ids.iter().copied()).limit(100);
@@ -36,7 +36,7 @@ pub(crate) async fn outputs(host: &dyn HandlerHost, wanted: &[WantedOutput]) -> 
                     }
                 }
             }
-            Err(error) => log::warn(format_args!("{url} was asked for the output of a job: {error}")),
+            Err(error) => log::warn(format_args!("cannot read the output of a job from {url}: {error}")),
         }
     }
     events

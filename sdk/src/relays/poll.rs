@@ -8,20 +8,20 @@ use openagents_host::{Timestamp, VerifiedEvent};
 
 use super::RequestFilter;
 
-/// How many events are asked for at once.
+/// The most events in one page.
 const PAGE: u64 = 500;
 
-/// How many pages one look reads at most.
+/// The most pages in one poll.
 const MAX_PAGES: usize = 4;
 
-/// A page that is shorter than this is the last one; relays have limits of their own below the one that is asked for.
+/// A shorter page is the last one. Relays have their own limits, which may be below the requested one.
 const SHORT_PAGE: usize = 50;
 
-/// A page that was cut off has at least so many bytes: half of what the client reads at most.
+/// A page cut off by size has at least this many bytes: half of what the client reads at most.
 const FULL_PAGE: usize = 2_500_000;
 
-/// Connects, reads what was made from `since` on and concerns the agent, and disconnects. Of more than it reads, the
-/// newest.
+/// Connects, reads the events since `since` that concern the agent, and disconnects. If there are too many, it reads
+/// the newest.
 pub(crate) async fn poll(
     url: &str,
     reach: Reach,
@@ -45,9 +45,9 @@ async fn read(
         let filters = filter.filters(since).map(|filter| page(filter, until));
         let events = relay.query(&filters).await?;
         let (length, before) = (events.len(), found.len());
-        // A page that was cut off for its size is not the last one.
+        // A page that was cut off by size is not the last one.
         let bytes: usize = events.iter().map(|event| event.json().len()).sum();
-        // Several may have been made in that second, so it is asked for again.
+        // Other events may have been made in that second, so it is queried again.
         until = events.iter().map(|event| event.created_at).min();
         found.extend(events.into_iter().map(|event| (event.id, event)));
         if (length < SHORT_PAGE && bytes < FULL_PAGE) || found.len() == before {

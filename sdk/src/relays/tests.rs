@@ -1,4 +1,4 @@
-//! A small relay to test against, and what belongs to no file of its own.
+//! A small test relay, and tests that span several files of this module.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -16,7 +16,7 @@ use super::*;
 use crate::relay_address::{relay_address, served};
 use serde_json::json;
 
-/// A relay of its own address, with what it was told. Events with the content `unwanted` it refuses.
+/// A test relay at its own address, which records what it receives. It rejects events with the content `unwanted`.
 pub(crate) struct Relay {
     address: std::net::SocketAddr,
     told: Arc<Told>,
@@ -40,7 +40,7 @@ impl Relay {
         Self { address, told, serving }
     }
 
-    /// Ends every connection, and serves again at the same address.
+    /// Closes every connection, and serves again at the same address.
     pub(crate) async fn restart(&mut self) {
         self.stop().await;
         let listener = TcpListener::bind(self.address).await.unwrap();
@@ -75,7 +75,7 @@ impl Relay {
         self.told.requests.lock().unwrap().len()
     }
 
-    /// The `since` of the first filter of each request.
+    /// The `since` of the first filter in each `REQ`.
     pub(crate) fn asked_since(&self) -> Vec<u64> {
         let requests = self.told.requests.lock().unwrap();
         requests.iter().filter_map(|request| request[2]["since"].as_u64()).collect()
@@ -176,7 +176,7 @@ async fn asks_the_own_relay_where_a_customer_reads_and_then_the_one_of_the_reque
     assert_eq!((known, relay.connections()), (vec!["wss://here.example".to_owned()], 0));
     let known = customer_relays(customer, &relay.url(), Reach::Anywhere, async |_| vec![]).await;
     assert_eq!(known, ["wss://there.example"]);
-    // Nor does it go where it may not.
+    // Forbidden addresses are not connected to.
     let known = customer_relays(customer, &relay.url(), Reach::Public, async |_| vec![]).await;
     assert_eq!((known.len(), relay.connections()), (0, 1));
 }

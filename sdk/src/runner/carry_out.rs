@@ -1,4 +1,4 @@
-//! What each effect of the job engine means. The hosts decide only where and when the work is done.
+//! What each effect of the job engine means. The hosts only decide where and when the work is done.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,17 +15,18 @@ use crate::host_port::HandlerHost;
 use crate::payment::wallet::{Wallet, WalletError};
 use crate::{clock, relays};
 
-/// How many jobs' inputs are looked for at once: each may take some megabytes and ask several relays.
+/// How many jobs' inputs are looked up at once: each may take several megabytes and query several relays.
 const MAX_RESOLVING: usize = 8;
 
-/// How many relays are polled at once. A Worker may have six connections open, and has to answer over some of them.
+/// How many relays are polled at once. A Worker may have six open connections, and needs some of them for its
+/// answers.
 const MAX_POLLING: usize = 2;
 
-/// Work for an effect. It gives what to tell the engine, or nothing when it was aborted.
+/// The work for an effect. It returns the input for the engine, or `None` if it was aborted.
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) type EffectFuture = futures_util::future::BoxFuture<'static, Option<Input>>;
 
-/// Work for an effect. It gives what to tell the engine, or nothing when it was aborted.
+/// The work for an effect. It returns the input for the engine, or `None` if it was aborted.
 #[cfg(target_arch = "wasm32")]
 pub(crate) type EffectFuture = futures_util::future::LocalBoxFuture<'static, Option<Input>>;
 
@@ -38,21 +39,21 @@ pub(crate) type EffectFuture = futures_util::future::LocalBoxFuture<'static, Opt
     )
 )]
 pub(crate) enum HostAction {
-    /// Drive a handler's, schedule's or hook's run to its end, beside other work.
+    /// Drive the run of a handler, schedule or hook to its end, concurrently with other work.
     Run(EffectFuture),
-    /// Drive this to its end, beside other work.
+    /// Drive this future to its end, concurrently with other work.
     Await(EffectFuture),
-    /// Deliver an event of the outbox, and report with [`Input::Delivered`].
+    /// Deliver an event of the outbox; [`Input::Delivered`] returns the result.
     Publish { entry: u64, event: VerifiedEvent, to: Destination },
-    /// Tell whoever brought the event with this ticket what was made of it.
+    /// Tell the caller that passed in the event with this ticket what happened to it.
     Confirm { ticket: u64, result: Result<RequestAdmission, SqlError> },
-    /// Give the answer to whoever asked with this ticket.
+    /// Reply to the query with this ticket.
     Reply { ticket: u64, answer: Result<StateReply, SqlError> },
-    /// Tell the operator.
+    /// Log a warning for the operator.
     Warn(String),
 }
 
-/// What it takes to carry out effects.
+/// What is needed to carry out effects.
 pub(crate) struct Services<A> {
     cache: Arc<StateCache<A>>,
     host: Arc<dyn HandlerHost>,
@@ -78,13 +79,13 @@ impl<A: Jobs> Services<A> {
         }
     }
 
-    /// Reads the agent's state again before the next run, as after the host hibernated.
+    /// Makes the next run read the agent's state from the engine again, as after hibernation.
     #[cfg(all(feature = "testing", not(target_arch = "wasm32")))]
     pub(crate) fn forget_state(&mut self) {
         self.cache = Arc::default();
     }
 
-    /// Carries out an effect, up to what is the host's to do.
+    /// Carries out an effect as far as possible. Returns what is left for the host to do.
     pub(crate) fn carry_out(&self, now: Timestamp, effect: Effect) -> Option<HostAction> {
         let host = Arc::clone(&self.host);
         Some(match effect {
@@ -156,7 +157,7 @@ fn report(work: impl Future<Output = Input> + 'static) -> HostAction {
     HostAction::Await(Box::pin(async { Some(work.await) }))
 }
 
-/// The runs that are going on and can be aborted, with their attempts.
+/// The runs in progress that can be aborted, with their attempts.
 #[derive(Clone, Default)]
 struct ActiveRuns(Arc<Mutex<BTreeMap<RunId, (u32, AbortHandle)>>>);
 
@@ -191,7 +192,7 @@ impl ActiveRuns {
         }
     }
 
-    /// A later attempt of the same run stays.
+    /// Removes the run of this lease, but not a later attempt of the same run.
     fn remove(&self, lease: Lease) -> Option<AbortHandle> {
         let mut handles = self.handles();
         let (attempt, _) = handles.get(&lease.run)?;
@@ -206,7 +207,7 @@ impl ActiveRuns {
     }
 }
 
-/// Takes a run off the list when it has ended, in whatever way.
+/// Removes a run from the list when it ends, in whatever way.
 struct RunGuard {
     runs: ActiveRuns,
     lease: Lease,

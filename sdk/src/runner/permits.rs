@@ -1,4 +1,4 @@
-//! Permits that bound how much of one thing goes on at once. A semaphore for both hosts: Tokio's is native only.
+//! Permits that limit how much work of one type is done at once. A semaphore for both hosts; Tokio's is native only.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use futures_util::StreamExt;
 use futures_util::lock::Mutex;
 
-/// A number of permits. Clones share them.
+/// A pool of permits. Clones share it.
 #[derive(Clone)]
 pub(super) struct Permits(Arc<Pool>);
 
@@ -15,7 +15,7 @@ struct Pool {
     returned: UnboundedSender<()>,
 }
 
-/// Held as long as it goes on; dropping it returns it.
+/// A permit; dropping it returns it to the pool.
 pub(super) struct Permit(UnboundedSender<()>);
 
 impl Permits {
@@ -27,7 +27,7 @@ impl Permits {
         Self(Arc::new(Pool { free: Mutex::new(free), returned }))
     }
 
-    /// Waits for a free permit.
+    /// Waits for a permit.
     pub(super) async fn acquire(&self) -> Permit {
         self.0.free.lock().await.next().await;
         Permit(self.0.returned.clone())

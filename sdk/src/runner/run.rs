@@ -1,5 +1,5 @@
-//! Runs handlers, schedules and hooks: gives them the agent's state, and turns whatever happens (an output, an error, a
-//! panic, no end) into one outcome.
+//! Runs handlers, schedules and hooks: loads the agent's state, and turns the output, error, panic or timeout into
+//! one outcome.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::nip90::JobRequest;
 
 const UNREADABLE: &str = "the agent cannot read its state";
 
-/// Runs what the engine leased, and says what to tell the engine.
+/// Does a leased run, and returns the input for the engine.
 pub(super) async fn run<A: Jobs>(
     cache: &StateCache<A>,
     host: Arc<dyn HandlerHost>,
@@ -42,7 +42,7 @@ pub(super) async fn run<A: Jobs>(
                     let timeout = handler.declaration.timeout;
                     attempt(cache, &state, &agent_context, timeout, &handler.run, context).await
                 }
-                None => Err(JobError::failed("this agent has no such handler")),
+                None => Err(JobError::failed("this agent has no handler for this job")),
             };
             (agent_context, result)
         }
@@ -103,7 +103,7 @@ fn name_of<A: Jobs>(task: &Task) -> String {
     }
 }
 
-/// Runs something on the state. What an exclusive run leaves of it goes into the context's changes.
+/// Runs one function on the state. The state after an exclusive run goes into the context's changes.
 async fn attempt<A: Jobs, C, T>(
     cache: &StateCache<A>,
     state: &StateSnapshot,
@@ -137,13 +137,14 @@ async fn attempt<A: Jobs, C, T>(
     }
 }
 
-/// The kinds of which no job begins before a run has ended: an exclusive one runs alone.
+/// The job kinds that cannot start before this run has ended: all of them, if the run is exclusive, and those of
+/// exclusive handlers otherwise.
 fn blocked<A: Jobs>(exclusive: bool) -> Vec<u16> {
     let waits = |handler: &&Handler<A>| exclusive || handler.run.is_exclusive();
     A::HANDLERS.iter().filter(waits).map(|handler| handler.declaration.kind).collect()
 }
 
-/// Asks a handler what a request would cost, and says what to tell the engine.
+/// Computes the price of a request, and returns the input for the engine.
 pub(super) fn quote<A: Jobs>(
     cache: &StateCache<A>,
     job: EventId,
@@ -172,18 +173,18 @@ pub(super) fn quote<A: Jobs>(
     Input::Quoted { job, price }
 }
 
-/// What a customer is told about a state that cannot be read, which is for the operator to mend.
+/// The customer's message for a state that cannot be read; the operator gets the details.
 fn unreadable(job: EventId, error: &StateError) -> QuoteError {
     log::warn(format_args!("no price for {job}: {error}"));
     QuoteError::UnreadableState
 }
 
-/// The work's outcome, if it has one in time. Work that takes too long is dropped at its next `.await`.
+/// Runs work with a time limit. Work that takes too long is dropped at its next `.await`.
 async fn limited<T>(limit: Duration, work: impl Future<Output = Result<T, JobError>>) -> Result<T, JobError> {
     match timeout(limit, AssertUnwindSafe(work).catch_unwind()).await {
         Some(Ok(result)) => result,
         Some(Err(panic)) => Err(panicked(&*panic)),
-        None => Err(JobError::failed(format!("the agent gave up on this job after {limit:?}"))),
+        None => Err(JobError::failed(format!("the job timed out after {limit:?}"))),
     }
 }
 

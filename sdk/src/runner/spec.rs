@@ -1,4 +1,4 @@
-//! The specification of an agent, as its engine knows it, from its declarations.
+//! Makes an agent's `AgentSpec` from its declarations.
 
 use crate::author::agent::Jobs;
 use crate::author::context::AgentContext;

@@ -1,4 +1,4 @@
-//! The agent's state in memory, read and migrated from what the engine stored.
+//! The agent's state in memory, read from the stored state and migrated if necessary.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -6,11 +6,11 @@ use crate::author::agent::Jobs;
 use crate::engine::StateSnapshot;
 use crate::error::JobError;
 
-/// The agent's state as it was last read, so that the next run need not read it again. It is kept with what it was read
-/// from: a version number is not enough, since a run whose lease is over leaves a state that is never committed.
+/// The agent's state as it was last read, so that the next run need not parse it again. It is kept with its source: a
+/// version number is not enough, since a run whose lease has ended leaves a state that is never committed.
 pub(crate) struct StateCache<A>(Mutex<Option<(Stored, Arc<A>)>>);
 
-/// What is stored of a state.
+/// A stored state.
 #[derive(PartialEq, Eq)]
 pub(super) struct Stored {
     pub(super) form: u32,
@@ -29,19 +29,19 @@ impl<A> Default for StateCache<A> {
     }
 }
 
-/// The stored state cannot be read by this release of the agent.
+/// Why this release of the agent cannot read the stored state.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StateError {
     #[error(
         "the stored state does not fit the agent's fields: {0}. Fields can be added and removed, but a field that is \
-         stored keeps its type: give the new form another name, or raise `state_version` and write a `#[migrate]`"
+         stored keeps its type: give the field another name, or increase `state_version` and add a `#[migrate]` function"
     )]
     Form(#[from] serde_json::Error),
     #[error(
-        "the state was stored in form {stored} by a newer release of this agent, which reads up to {known}"
+        "the state has version {stored}, from a newer release of this agent; this release reads up to version {known}"
     )]
     Newer { stored: u32, known: u32 },
-    #[error("the stored state of form {stored} could not be migrated: {error}")]
+    #[error("the stored state of version {stored} could not be migrated: {error}")]
     Migration { stored: u32, error: JobError },
 }
 
@@ -59,7 +59,7 @@ impl<A: Jobs> StateCache<A> {
         Ok(agent)
     }
 
-    /// The state for a run that may change it: its own copy, so that a failed run changes nothing.
+    /// A copy of the state for a run that may change it, so that a failed run changes nothing.
     pub(super) fn owned(&self, snapshot: &StateSnapshot) -> Result<A, StateError> {
         let cached = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         match cached {
@@ -70,7 +70,7 @@ impl<A: Jobs> StateCache<A> {
         }
     }
 
-    /// Keeps what a run left; of use only if the engine commits it.
+    /// Caches the state after a run; used only if the engine commits it.
     pub(super) fn keep(&self, stored: Stored, agent: A) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((stored, Arc::new(agent)));
     }

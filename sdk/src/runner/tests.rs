@@ -156,7 +156,7 @@ impl Jobs for Counter {
     };
 }
 
-/// Remembers what is said, and knows one thing.
+/// Records reports, and holds one value.
 struct Quiet(Keys, Mutex<Vec<(Lease, Report)>>);
 
 #[async_trait]
@@ -253,7 +253,7 @@ async fn a_state_that_was_not_committed_is_not_seen() {
 async fn a_state_that_another_run_committed_under_the_same_number_is_not_taken_for_its_own() {
     for (handler, expected) in [(READ, "7"), (COUNT, "8")] {
         let cache = StateCache::default();
-        // Its changes were not committed, as when its lease was over; another run's were.
+        // Its changes were not committed, as if its lease had ended; those of another run were.
         finish(&cache, COUNT, &stored(0, "{\"count\":0}")).await;
         let (outcome, _) = finish(&cache, handler, &stored(1, "{\"count\":7}")).await;
         assert_eq!(outcome, RunOutcome::Done(Output::new(expected)));
@@ -292,7 +292,7 @@ async fn a_panic_is_a_final_error_that_tells_the_customer_nothing() {
 #[tokio::test]
 async fn a_handler_that_takes_too_long_fails_for_good() {
     let (outcome, _) = finish(&StateCache::default(), COUNT_FOR_EVER, &StateSnapshot::default()).await;
-    assert_eq!(message(outcome), ("the agent gave up on this job after 10ms".into(), false));
+    assert_eq!(message(outcome), ("the job timed out after 10ms".into(), false));
 }
 
 #[tokio::test]

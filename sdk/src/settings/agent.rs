@@ -1,4 +1,4 @@
-//! The variables of the agent: its key, its relays, who may read its records.
+//! The agent's variables: its key, its relays, its announcements.
 
 use std::time::Duration;
 
@@ -13,34 +13,34 @@ use super::variables::{keys, seconds, switch};
 use crate::author::agent::Jobs;
 use crate::relay_address;
 
-/// The agent's key, if the variables give one.
+/// The agent's key, if a variable holds one.
 pub(crate) fn agent_keys(variable: impl Fn(&str) -> Option<String>) -> Result<Option<Keys>, SettingError> {
     keys(NOSTR_PRIVATE_KEY, &variable)
 }
 
-/// What a deployment decides about its agent.
+/// The deployment's settings for its agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AgentSettings {
-    /// The public address of the agent's own relay.
+    /// The public URL of the agent's own relay.
     pub(crate) relay_url: Option<String>,
-    /// The external relays that the agent serves too.
+    /// The external relays that the agent serves.
     pub(crate) relays: Vec<String>,
-    /// How often they are polled, where they are not listened to all the time.
+    /// How often external relays are polled, on hosts without permanent connections.
     pub(crate) poll_every: Option<Duration>,
-    /// Which addresses the agent may reach out to.
+    /// Whether the agent may connect to private addresses.
     pub(crate) reach: Reach,
-    /// Whether the agent announces itself; if not, it takes back what it announced before.
+    /// Whether the agent announces itself. If not, earlier announcements are deleted.
     pub(crate) announces: bool,
 }
 
 impl AgentSettings {
-    /// The external relays that the agent serves, each once, in the form in which addresses are compared.
+    /// The external relays that the agent serves, normalized and without duplicates.
     pub(crate) fn external_relays(&self) -> Vec<String> {
         relay_address::served(&self.relays, self.relay_url.as_deref(), self.reach)
     }
 }
 
-/// What the variables decide about the agent.
+/// Reads the agent's variables.
 pub(crate) fn agent_settings<A: Jobs>(
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<AgentSettings, SettingError> {
@@ -58,7 +58,7 @@ pub(crate) fn agent_settings<A: Jobs>(
         })
     };
     let relays = match text(AGENT_RELAYS) {
-        // `none` turns off those that the agent declares.
+        // `none` turns off the relays that the agent declares.
         Some(list) if list == "none" => Vec::new(),
         Some(list) => {
             let urls = list.split([',', ' ']).filter(|url| !url.is_empty());
@@ -66,12 +66,12 @@ pub(crate) fn agent_settings<A: Jobs>(
         }
         None => A::DECLARATION.relays.iter().map(|url| (*url).to_owned()).collect(),
     };
-    // A deployment may itself be reached by others only.
+    // The deployment itself may have a private address.
     let relay_url = text(RELAY_URL);
     if let Some(url) =
         relay_url.as_ref().filter(|url| !url.starts_with("ws://") && !url.starts_with("wss://"))
     {
-        let error = "it begins with wss:// (or ws://)".to_owned();
+        let error = "it must begin with wss:// (or ws://)".to_owned();
         return Err(SettingError::Relay { name: RELAY_URL, url: url.clone(), error });
     }
     let poll_every = text(RELAY_VISIT_SECONDS).map(|text| seconds(RELAY_VISIT_SECONDS, &text)).transpose()?;

@@ -1,60 +1,60 @@
-//! Why the value of a variable cannot be used.
+//! `SettingError`: a variable's value cannot be used.
 
 use openagents_host::nostr::keys::KeyError;
 use openagents_relay::RetentionError;
 
 use super::names::SUPPORTED_NIPS;
 
-/// A variable whose value cannot be used. The value is not repeated: it may be a secret.
+/// A variable has an invalid value. The value is not shown if it could be a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum SettingError {
-    /// It should hold a key.
-    #[error("the variable {name} holds no key: {error}")]
+    /// The variable must hold a key.
+    #[error("the variable {name} is not a valid key: {error}")]
     Key {
-        /// Which variable.
+        /// The variable.
         name: &'static str,
         /// What is wrong with its value.
         error: KeyError,
     },
-    /// It should say yes or no.
+    /// The variable must be `true` or `false`.
     #[error("the variable {name} must be true or false")]
     Switch {
-        /// Which variable.
+        /// The variable.
         name: &'static str,
     },
-    /// It should hold the address of a relay.
-    #[error("the variable {name} holds `{url}`, which is no relay's address: {error}")]
+    /// The variable must hold the URL of a relay.
+    #[error("the variable {name} contains `{url}`, which is not a relay URL: {error}")]
     Relay {
-        /// Which variable.
+        /// The variable.
         name: &'static str,
-        /// What it holds.
+        /// The invalid URL.
         url: String,
         /// What is wrong with it.
         error: String,
     },
-    /// It should hold a number of seconds.
+    /// The variable must be a number of seconds.
     #[error("the variable {name} must be a whole number of seconds, 1 or more")]
     Seconds {
-        /// Which variable.
+        /// The variable.
         name: &'static str,
     },
-    /// It should say how long events are kept.
-    #[error("the variable {name} cannot be used: {error}")]
+    /// The variable must say how long events are kept.
+    #[error("the variable {name} is invalid: {error}")]
     Retention {
-        /// Which variable.
+        /// The variable.
         name: &'static str,
         /// What is wrong with its value.
         error: RetentionError,
     },
-    /// It should hold something else.
+    /// The variable must have another form.
     #[error("the variable {name} must be {expected}")]
     Form {
-        /// Which variable.
+        /// The variable.
         name: &'static str,
-        /// What it should hold.
+        /// What it must be.
         expected: String,
     },
-    /// It should hold NIP numbers.
+    /// The variable must be a list of NIP numbers.
     #[error("the variable {SUPPORTED_NIPS} must be a list of numbers such as [1,11,90]")]
     Nips,
 }

@@ -1,4 +1,4 @@
-//! `ADMIN_PUBKEYS`: who operates a deployment.
+//! `ADMIN_PUBKEYS`: the operators of a deployment.
 
 use std::collections::BTreeSet;
 
@@ -8,12 +8,12 @@ use super::error::SettingError;
 use super::names::ADMIN_PUBKEYS;
 use super::variables::VariableReader;
 
-/// Who may read what is on record, and manage the relay.
+/// The keys that may read the agent's records and manage the relay.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Operators(BTreeSet<PublicKey>);
 
 impl Operators {
-    /// Those that the variable names; nobody without it.
+    /// The keys in the variable; none if it is not set.
     pub(crate) fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, SettingError> {
         VariableReader(&variable).keys(ADMIN_PUBKEYS).map(Self)
     }

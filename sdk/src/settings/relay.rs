@@ -1,4 +1,4 @@
-//! The variables of the relay: access, limits, retention.
+//! The relay's variables: access, limits, retention.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,17 +18,17 @@ use super::variables::{VariableReader, form};
 use crate::declaration::DeploymentDeclaration;
 use crate::nip90;
 
-/// What a deployment decides about its relay.
+/// The deployment's settings for its relay.
 #[derive(Clone, Debug)]
 pub(crate) struct RelaySettings {
     pub(crate) config: RelayConfig,
     pub(crate) information: RelayInformation,
-    /// Who may manage it (NIP-86).
+    /// The keys that may manage it (NIP-86).
     pub(crate) operators: Operators,
 }
 
 impl RelaySettings {
-    /// What the variables decide beside the host's usual limits, and the policy that the deployment has in code.
+    /// Reads the relay's variables over the host's default limits, and adds the deployment's policy.
     pub(crate) fn read(
         deployment: &DeploymentDeclaration,
         usual: &Limits,
@@ -59,13 +59,13 @@ pub(crate) fn relay_config(deployment: &DeploymentDeclaration, limits: Limits) -
     RelayConfig { limits, handover: handover(deployment), ..RelayConfig::default() }
 }
 
-/// Agents get the requests that they can do, and every deletion that may take a request back.
+/// Agents are handed job requests of their kinds, and deletion requests that may cancel one.
 pub(super) fn handover(deployment: &DeploymentDeclaration) -> HandoverRule {
     let kinds = deployment.agents.iter().flat_map(|agent| &agent.job_kinds).copied().map(Kind).collect();
     HandoverRule { kinds, deletions_of: (!deployment.agents.is_empty()).then_some(nip90::REQUESTS) }
 }
 
-/// For how long events of certain kinds are kept, for those who work on the database without the relay.
+/// How long events of some kinds are kept, for commands that work on the database without a relay.
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) fn retention_rules(
     variable: impl Fn(&str) -> Option<String>,
@@ -73,7 +73,7 @@ pub(crate) fn retention_rules(
     retention(&VariableReader(&variable))
 }
 
-/// The proxies that say where a client is.
+/// The proxies whose client address header is trusted.
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) fn trusted_proxies(
     variable: impl Fn(&str) -> Option<String>,
@@ -100,7 +100,7 @@ fn access(variables: &VariableReader<'_>) -> Result<Access, SettingError> {
 }
 
 fn limits(variables: &VariableReader<'_>, usual: &Limits) -> Result<Limits, SettingError> {
-    // An event has to fit into a row of the database, which has 2 MB on a Durable Object.
+    // An event must fit into a database row, which may have 2 MB in a Durable Object.
     let max_message_length =
         variables.number(RELAY_MAX_MESSAGE_LENGTH, usual.max_message_length, 1_024..=1_048_576)?;
     let max_limit = variables.number(RELAY_MAX_LIMIT, usual.max_limit, 1..=5_000)?;
@@ -148,7 +148,7 @@ fn rates(variables: &VariableReader<'_>) -> Result<RateLimits, SettingError> {
 
 fn connections(variables: &VariableReader<'_>) -> Result<ConnectionLimits, SettingError> {
     let usual = ConnectionLimits::default();
-    // A Durable Object has 32,768 sockets at most.
+    // A Durable Object can have at most 32,768 sockets.
     let number = |name, usual| variables.number(name, usual, 1..=30_000);
     Ok(ConnectionLimits {
         max_connections: number(RELAY_MAX_CONNECTIONS, usual.max_connections)?,
@@ -240,7 +240,7 @@ mod tests {
         assert!(rules.keeps(Kind(7_000)) && rules.time(Kind(7_000)).is_some() && !rules.keeps(Kind(5_050)));
         let told = |value| read(&[("RELAY_RETENTION", value)], retention).unwrap_err();
         assert!(
-            told("7000=1d,7=x").starts_with("the variable RELAY_RETENTION cannot be used: `x` is not a time")
+            told("7000=1d,7=x").starts_with("the variable RELAY_RETENTION is invalid: `x` is not a time")
         );
         assert!(told("1-9=1d").contains("events of kind 5 are always kept"));
     }
@@ -253,7 +253,7 @@ mod tests {
         assert!(
             read(&[("K", "npub1")], |read| read.keys("K"))
                 .unwrap_err()
-                .contains("the variable K holds no key")
+                .contains("the variable K is not a valid key")
         );
         let kinds = |list| read(&[("K", list)], |read| read.kinds("K"));
         assert_eq!(kinds("7, 1,5000-5002"), Ok([1, 7, 5_000, 5_001, 5_002].map(Kind).into()));

@@ -10,7 +10,7 @@ use super::names::{
 use super::variables::keys;
 use crate::declaration::DeploymentDeclaration;
 
-/// What the relay says about itself (NIP-11), from the variables and the deployment's declaration.
+/// Makes the relay information document (NIP-11) from the variables and the deployment's declaration.
 pub(super) fn relay_information(
     deployment: &DeploymentDeclaration,
     config: &RelayConfig,

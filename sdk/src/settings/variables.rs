@@ -1,4 +1,4 @@
-//! Reads variables as what they have to be: keys, numbers, lists, switches.
+//! `VariableReader`: reads variables as keys, numbers, lists and switches.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -11,11 +11,11 @@ use openagents_host::{Keys, Kind, PublicKey};
 
 use super::error::SettingError;
 
-/// A deployment's variables, read as what they have to be.
+/// Reads the variables of a deployment.
 pub(super) struct VariableReader<'a>(pub(super) &'a dyn Fn(&str) -> Option<String>);
 
 impl VariableReader<'_> {
-    /// A value that is not empty, which is the same as none.
+    /// A variable's value; empty counts as not set.
     pub(super) fn text(&self, name: &str) -> Option<String> {
         self.0(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
     }
@@ -68,7 +68,7 @@ impl VariableReader<'_> {
     }
 }
 
-/// The parts of a list.
+/// The entries of a comma-separated list.
 pub(super) fn parts(list: &str) -> impl Iterator<Item = &str> {
     list.split([',', ' ']).filter(|part| !part.is_empty())
 }

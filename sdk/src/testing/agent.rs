@@ -18,19 +18,19 @@ use crate::author::agent::Jobs;
 use crate::engine::JobState;
 use crate::nip90::Cancellation;
 
-/// How long a job is waited for at most.
+/// The longest time to wait for a job.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How long an agent may take to see that it was paid.
+/// The longest time until an agent notices a payment.
 const PAYMENT_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// An agent in a test. See the [module](super).
+/// An agent under test. See the [module](super).
 pub struct TestAgent<A> {
     pub(super) host: TestHost<A>,
     pub(super) web: Arc<Web>,
     pub(super) wallet: Option<TestWallet>,
     submitted: BTreeSet<EventId>,
-    // Last, since what is at work lives on it.
+    // Declared last, so that it is dropped after the tasks that run on it.
     runtime: Runtime,
 }
 
@@ -46,10 +46,10 @@ impl<A: Jobs> TestAgent<A> {
         agent
     }
 
-    /// Asks for a job on the agent's own relay.
+    /// Submits a job request on the agent's own relay.
     ///
     /// # Panics
-    /// When the relay does not take the request.
+    /// When the relay rejects the request.
     #[track_caller]
     pub fn submit(&mut self, job: Job) -> SubmittedJob {
         let job = self.sign(job);
@@ -57,38 +57,38 @@ impl<A: Jobs> TestAgent<A> {
         job
     }
 
-    /// Asks for a job on an external relay that the agent serves.
-    pub fn submit_outside(&mut self, relay: &str, job: Job) -> SubmittedJob {
+    /// Submits a job request on an external relay that the agent serves.
+    pub fn submit_external(&mut self, relay: &str, job: Job) -> SubmittedJob {
         let job = self.sign(job);
-        self.publish_outside(relay, job.request());
+        self.publish_external(relay, job.request());
         job
     }
 
     /// Cancels a job, as its customer.
     ///
     /// # Panics
-    /// When the relay does not take the cancellation.
+    /// When the relay rejects the cancellation.
     #[track_caller]
     pub fn cancel(&mut self, job: &SubmittedJob) {
         let event = Cancellation::event(&job.id(), job.request().kind, None);
         self.publish(&event.sign(job.customer(), self.now()));
     }
 
-    /// Pays what the agent asks for a job, and lets time pass until the agent has seen it: a few seconds.
+    /// Pays the invoice of a job, and lets time pass until the agent has noticed: a few seconds.
     ///
     /// # Panics
-    /// When the agent asked for nothing, the invoice can no longer be paid, or the agent has no [`TestWallet`].
+    /// When the agent has not requested payment, the invoice has expired, or the agent has no [`TestWallet`].
     #[track_caller]
     pub fn pay(&mut self, job: &SubmittedJob) {
         let Some(wallet) = self.wallet.clone() else {
-            fail(format_args!("this agent has no test wallet to be paid through"));
+            fail(format_args!("this agent has no test wallet"));
         };
         let Some(invoice) = self.invoice(job) else {
             let explanation = self.explain(job);
-            fail(format_args!("job {} is not to be paid for: {explanation}", job.id()));
+            fail(format_args!("no payment is requested for job {}: {explanation}", job.id()));
         };
         if !wallet.pay(&invoice) {
-            fail(format_args!("the invoice {invoice} for job {} cannot be paid any more", job.id()));
+            fail(format_args!("the invoice {invoice} for job {} can no longer be paid", job.id()));
         }
         let last = self.now() + PAYMENT_TIMEOUT;
         while self.host.job_state(job.id()) == Some(JobState::AwaitingPayment) && self.now() < last {
@@ -96,10 +96,10 @@ impl<A: Jobs> TestAgent<A> {
         }
     }
 
-    /// Publishes any event on the agent's own relay. A job request or cancellation reaches the agent.
+    /// Publishes an event on the agent's own relay. Job requests and cancellations reach the agent.
     ///
     /// # Panics
-    /// When the relay does not take the event.
+    /// When the relay rejects the event.
     #[track_caller]
     pub fn publish(&mut self, event: &VerifiedEvent) {
         let outcome = {
@@ -107,15 +107,15 @@ impl<A: Jobs> TestAgent<A> {
             self.host.publish(event)
         };
         if let Outcome::Refused(reason) = outcome {
-            fail(format_args!("the agent's relay refused the event {}: {reason}", event.id));
+            fail(format_args!("the agent's relay rejected the event {}: {reason}", event.id));
         }
         self.go(Until::Idle);
     }
 
-    /// Publishes any event on an external relay that the agent serves. A job request or cancellation reaches the agent.
-    pub fn publish_outside(&mut self, relay: &str, event: &VerifiedEvent) {
+    /// Publishes an event on an external relay that the agent serves. Job requests and cancellations reach the agent.
+    pub fn publish_external(&mut self, relay: &str, event: &VerifiedEvent) {
         let relay = relay.trim_end_matches('/');
-        self.host.outside.entry(relay.to_owned()).or_default().push(event.clone());
+        self.host.external.entry(relay.to_owned()).or_default().push(event.clone());
         {
             let _entered = self.runtime.enter();
             self.host.receive(relay, event.clone());
@@ -123,17 +123,17 @@ impl<A: Jobs> TestAgent<A> {
         self.go(Until::Idle);
     }
 
-    /// Serves something at a URL for the handlers' fetches.
+    /// Serves a body at a URL, for handlers that fetch it.
     ///
     /// # Panics
-    /// When the URL is none.
+    /// When the URL is invalid.
     #[track_caller]
     pub fn serve(&mut self, url: &str, content_type: &str, body: impl Into<Vec<u8>>) {
         let page = Page::new(content_type, body);
         self.serve_with(url, move |_| page.clone());
     }
 
-    /// Serves at a URL what the closure answers to each fetch, by GET or POST.
+    /// Serves at a URL the pages that the closure returns for GET and POST requests.
     ///
     /// ```no_run
     /// # use openagents_sdk::testing::{Page, TestAgent};
@@ -146,40 +146,40 @@ impl<A: Jobs> TestAgent<A> {
     /// ```
     ///
     /// # Panics
-    /// When the URL is none.
+    /// When the URL is invalid.
     #[track_caller]
     pub fn serve_with(&mut self, url: &str, answer: impl Fn(&FetchRequest) -> Page + Send + Sync + 'static) {
         self.web.serve(url, Box::new(answer));
     }
 
-    /// Lets as much time pass as the handlers at work need, and those that they hold up. Pauses before another attempt are
-    /// not waited for: [`finish`](Self::finish) does.
+    /// Lets as much time pass as the running handlers need, and those that wait for them. It does not wait for
+    /// retries; [`finish`](Self::finish) does.
     pub fn settle(&mut self) {
         self.go(Until::Settled);
     }
 
-    /// Lets as much time pass as a job needs, with its other attempts; a day at most. A job that waits to be paid waits
-    /// until its invoice has expired.
+    /// Lets as much time pass as a job needs, including its retries; a day at most. A job that waits for payment ends
+    /// when its invoice has expired.
     ///
     /// # Panics
-    /// When the agent did not take the job, or it has not ended after a day.
+    /// When the agent did not accept the job, or it has not ended after a day.
     #[track_caller]
     pub fn finish(&mut self, job: &SubmittedJob) {
         let until = Until::Ended(job.id(), self.now() + FINISH_TIMEOUT);
         self.go(until);
         if !self.host.job_state(job.id()).is_some_and(JobState::is_final) {
             let explanation = self.explain(job);
-            fail(format_args!("job {} does not end: {explanation}", job.id()));
+            fail(format_args!("job {} has not ended: {explanation}", job.id()));
         }
     }
 
-    /// Lets this much time pass, with all that happens in it. Rounded up to milliseconds.
+    /// Lets this much time pass, with everything that happens in it. Rounded up to milliseconds.
     pub fn advance(&mut self, duration: Duration) {
         let until = Until::At(self.now() + duration);
         self.go(until);
     }
 
-    /// Ends the agent's process without warning and starts it again: memory and runs are lost, the database is kept.
+    /// Kills the agent's process and starts it again: memory and runs are lost, the database is kept.
     ///
     /// # Panics
     /// When the agent cannot start again.
@@ -192,14 +192,14 @@ impl<A: Jobs> TestAgent<A> {
         self.go(Until::Idle);
     }
 
-    /// Lets the agent forget what it has in memory, as a Durable Object does that hibernates. While something is under way
-    /// it does not.
+    /// Makes the agent forget what it has in memory, like a hibernating Durable Object. Has no effect while something
+    /// is in progress.
     pub fn forget(&mut self) {
         self.host.forget();
         self.go(Until::Idle);
     }
 
-    /// What time it is.
+    /// The current virtual time.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.host.clock.now()
@@ -211,8 +211,8 @@ impl<A: Jobs> TestAgent<A> {
         self.host.keys.public_key()
     }
 
-    /// Signs the request. Two jobs that are the same, of one second, would be the same event: then the later one has an
-    /// earlier `created_at`.
+    /// Signs the request. Two equal jobs within one second would be the same event, so the later one gets an earlier
+    /// `created_at`.
     #[track_caller]
     fn sign(&mut self, job: Job) -> SubmittedJob {
         let draft = job.draft(&self.public_key());

@@ -1,4 +1,4 @@
-//! `TestAgentBuilder`: keys, state and wallet of a test's agent.
+//! `TestAgentBuilder`: sets the key, state and wallet of a test's agent.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -30,14 +30,14 @@ impl<A: Jobs> TestAgent<A> {
     /// Starts a new agent with a [`TestWallet`].
     ///
     /// # Panics
-    /// Within `#[tokio::test]`: the agent brings a runtime of its own.
+    /// Within `#[tokio::test]`: the agent has a runtime of its own.
     #[must_use]
     #[track_caller]
     pub fn start() -> Self {
         Self::builder().start()
     }
 
-    /// Decides more about the agent.
+    /// Configures an agent before it starts.
     ///
     /// ```no_run
     /// # use openagents_sdk::testing::TestAgent;
@@ -53,7 +53,7 @@ impl<A: Jobs> TestAgent<A> {
     }
 }
 
-/// Decides about an agent before it starts. See [`TestAgent::builder`].
+/// Configures an agent before it starts. See [`TestAgent::builder`].
 #[must_use = "the agent is started by `start`"]
 pub struct TestAgentBuilder<A> {
     keys: Option<Keys>,
@@ -74,19 +74,19 @@ impl<A: Jobs> TestAgentBuilder<A> {
         Self { keys: None, date: NEW_YEAR, state: None, wallet: Attached::Test, agent: PhantomData }
     }
 
-    /// Gives it these keys. Without them it always has the same.
+    /// Sets the agent's keys. The default is a fixed key.
     pub fn keys(mut self, keys: &Keys) -> Self {
         self.keys = Some(keys.clone());
         self
     }
 
-    /// Starts at this time. Without it, a test starts on 2026-01-01 at 00:00:00 UTC.
+    /// Sets the time at which the test starts. The default is 2026-01-01 at 00:00:00 UTC.
     pub fn date(mut self, date: Timestamp) -> Self {
         self.date = date;
         self
     }
 
-    /// Starts in this state, as if earlier jobs had left it.
+    /// Sets the agent's state, as if earlier jobs had left it.
     ///
     /// # Panics
     /// When the state cannot be written as JSON.
@@ -96,37 +96,37 @@ impl<A: Jobs> TestAgentBuilder<A> {
         self.stored_state(A::DECLARATION.state_version, json)
     }
 
-    /// Starts with a state that a release of the agent with this `state_version` stored.
+    /// Sets a stored state, as if a release with this `state_version` had left it.
     pub fn stored_state(mut self, state_version: u32, state: Value) -> Self {
         self.state = Some((state_version, state));
         self
     }
 
-    /// Lets it be paid through this wallet, in place of a [`TestWallet`].
+    /// Sets the wallet, in place of a [`TestWallet`].
     pub fn wallet(mut self, wallet: impl Wallet + 'static) -> Self {
         self.wallet = Attached::Other(Arc::new(wallet));
         self
     }
 
-    /// Leaves it without a wallet.
+    /// Removes the wallet.
     pub fn without_wallet(mut self) -> Self {
         self.wallet = Attached::None;
         self
     }
 
-    /// Starts it.
+    /// Starts the agent.
     ///
     /// # Panics
-    /// When the stored state cannot be read, and within `#[tokio::test]`: the agent brings a runtime of its own.
+    /// When the stored state cannot be read, and within `#[tokio::test]`: the agent has a runtime of its own.
     #[must_use]
     #[track_caller]
     pub fn start(self) -> TestAgent<A> {
         if Handle::try_current().is_ok() {
             fail(format_args!(
-                "a test agent has a runtime of its own: use #[test] in place of #[tokio::test]"
+                "a test agent has a runtime of its own: use #[test] instead of #[tokio::test]"
             ));
         }
-        // What handlers log, and why they failed, belongs to the output of the test. Another test was first, perhaps.
+        // Show logs and errors of handlers in the test's output. Another test may have set this up already.
         let _ = tracing_subscriber::fmt().with_test_writer().with_max_level(tracing::Level::INFO).try_init();
         let idle = Idle::default();
         let parks = idle.clone();

@@ -1,10 +1,10 @@
-//! Virtual time: the runtime's paused clock, with a date.
+//! Virtual time: the runtime's paused clock plus a date.
 
 use openagents_host::Timestamp;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-/// Tells what time it is on a runtime.
+/// The virtual clock of a runtime.
 #[derive(Clone, Debug)]
 pub(super) struct Clock {
     runtime: Handle,
@@ -13,14 +13,14 @@ pub(super) struct Clock {
 }
 
 impl Clock {
-    /// It is `date` now on this runtime.
+    /// A clock on which it is `date` now.
     pub(super) fn set_to(date: Timestamp, runtime: &Handle) -> Self {
         let _entered = runtime.enter();
         Self { runtime: runtime.clone(), date, began: Instant::now() }
     }
 
     pub(super) fn now(&self) -> Timestamp {
-        // Outside of its runtime it would be the system's clock.
+        // Outside its runtime, `began` would use the system clock.
         let _entered = self.runtime.enter();
         self.date + self.began.elapsed()
     }

@@ -1,17 +1,17 @@
-//! The one place where the test kit panics.
+//! The only place where the test kit panics.
 
 use std::fmt;
 
-/// Fails the test that asked for something that cannot be had.
+/// Fails the test.
 #[track_caller]
 #[expect(clippy::panic, reason = "a test is failed by a panic, at the line of the test")]
 pub(super) fn fail(message: fmt::Arguments<'_>) -> ! {
     panic!("{message}")
 }
 
-/// The value, or a failed test.
+/// Returns the value, or fails the test.
 pub(super) trait OrFail<T> {
-    /// `what` says what was tried: it stands before the error.
+    /// `what` is the message that precedes the error.
     fn or_fail(self, what: impl fmt::Display) -> T;
 }
 

@@ -1,4 +1,4 @@
-//! The `HandlerHost` of a test.
+//! The `HandlerHost` of a test: what running handlers can use.
 
 use std::sync::Arc;
 
@@ -13,15 +13,15 @@ use crate::engine::{Input, Lease, Report, StateQuery, StateReply};
 use crate::error::JobError;
 use crate::host_port::HandlerHost;
 
-/// What a running handler asks of its test host.
+/// A request from a running handler to its test host.
 pub(super) enum HostRequest {
-    /// To tell the engine something.
+    /// Pass an input to the engine.
     Tell(Input),
-    /// To ask the agent's database.
+    /// Query the agent's database.
     Ask(StateQuery, oneshot::Sender<Result<StateReply, SqlError>>),
-    /// To ask the agent's own relay.
+    /// Read events from the agent's own relay.
     Query(Vec<Filter>, oneshot::Sender<Result<Vec<Event>, RelayQueryError>>),
-    /// To ask an external relay.
+    /// Read events from an external relay.
     ExternalEvents(String, Vec<Filter>, oneshot::Sender<Vec<VerifiedEvent>>),
 }
 
@@ -31,12 +31,12 @@ pub(super) struct TestHandlerHost {
     pub(super) web: Arc<Web>,
 }
 
-/// Nobody answers any more.
+/// The test has ended.
 #[derive(Debug, thiserror::Error)]
 #[error("the test is over")]
 struct TestOver;
 
-/// The agent's own relay, or the way there, failed.
+/// The agent's own relay failed.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct RelayQueryError(pub(super) String);

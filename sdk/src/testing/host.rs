@@ -1,4 +1,4 @@
-//! The agent's host in a test: feeds its engine and carries out what the engine wants, with time that passes when told.
+//! The agent's host in a test: feeds the engine, carries out its effects, and moves the virtual clock.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::resume_unwind;
@@ -23,15 +23,15 @@ use crate::host_port::HandlerHost;
 use crate::payment::wallet::Wallet;
 use crate::runner::{self, HostAction, Services, StateCache};
 
-/// How often an engine may want to be called again without time passing.
+/// How often an engine may be called again without time passing.
 const MAX_RINGS: u32 = 100_000;
 
-/// How long a test lets the agent work.
+/// How long the agent runs.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Until {
-    /// Until nothing can go on without time passing.
+    /// Until nothing more happens without time passing.
     Idle,
-    /// Until nothing is at work.
+    /// Until no handler is running.
     Settled,
     /// Until this time.
     At(Timestamp),
@@ -42,8 +42,8 @@ pub(super) enum Until {
 pub(super) struct TestHost<A> {
     pub(super) engine: JobEngine<Sqlite>,
     pub(super) relay: OwnRelay,
-    /// What external relays have, by their URLs.
-    pub(super) outside: BTreeMap<String, Vec<VerifiedEvent>>,
+    /// The events on external relays, by URL.
+    pub(super) external: BTreeMap<String, Vec<VerifiedEvent>>,
     pub(super) warnings: Vec<String>,
     pub(super) clock: Clock,
     pub(super) keys: Keys,
@@ -52,7 +52,7 @@ pub(super) struct TestHost<A> {
     host: Arc<TestHandlerHost>,
     requests: mpsc::UnboundedReceiver<HostRequest>,
     wallet: Option<Arc<dyn Wallet>>,
-    /// What is at work: runs, and questions to the wallet.
+    /// Running handlers and pending wallet calls.
     work: JoinSet<Option<Input>>,
     idle: Idle,
 }
@@ -67,7 +67,7 @@ pub(super) struct TestHostConfig {
     pub(super) requests: mpsc::UnboundedReceiver<HostRequest>,
 }
 
-/// What happened next.
+/// The next thing that happened.
 enum Next {
     HostRequest(HostRequest),
     Ended(Result<Option<Input>, JoinError>),
@@ -85,7 +85,7 @@ impl<A: Jobs> TestHost<A> {
         Self {
             engine: open::<A>(sql, &keys, &options, &clock),
             relay: OwnRelay::open::<A>(),
-            outside: BTreeMap::new(),
+            external: BTreeMap::new(),
             warnings: Vec::new(),
             clock,
             keys,
@@ -99,7 +99,7 @@ impl<A: Jobs> TestHost<A> {
         }
     }
 
-    /// Loses all that is only in memory, with what is at work, and starts again on the same database.
+    /// Drops everything in memory, including running handlers, and starts again on the same database.
     #[track_caller]
     pub(super) fn evict(&mut self) {
         self.work = JoinSet::new();
@@ -108,13 +108,13 @@ impl<A: Jobs> TestHost<A> {
         self.engine = open::<A>(self.engine.sql().clone(), &self.keys, &self.options, &self.clock);
     }
 
-    /// Forgets what is only in memory if nothing is under way, as a host that hibernates.
+    /// Like hibernation: drops everything in memory if nothing is in progress.
     pub(super) fn forget(&mut self) {
         self.engine.forget(self.clock.now());
         self.services.forget_state();
     }
 
-    /// Works.
+    /// Runs the agent.
     pub(super) async fn go(&mut self, mut until: Until) {
         loop {
             self.do_due();
@@ -139,7 +139,7 @@ impl<A: Jobs> TestHost<A> {
         }
     }
 
-    /// Brings an event to the agent's own relay, and from there to the agent if it is for it.
+    /// Passes an event to the agent's own relay, and from there to the agent if it concerns it.
     pub(super) fn publish(&mut self, event: &VerifiedEvent) -> Outcome {
         let published = self.relay.publish(self.clock.now(), event);
         if let Some(event) = published.handed_over {
@@ -148,12 +148,12 @@ impl<A: Jobs> TestHost<A> {
         published.outcome
     }
 
-    /// Brings an event from an external relay to the agent.
+    /// Passes an event from an external relay to the agent.
     pub(super) fn receive(&mut self, relay: &str, event: VerifiedEvent) {
         self.feed(Input::Request { event, source: Some(relay.to_owned()), ticket: 0 });
     }
 
-    /// Asks the agent's database.
+    /// Queries the agent's database.
     pub(super) fn query_state(&mut self, query: StateQuery) -> Result<StateReply, SqlError> {
         let mut effects = Vec::new();
         self.engine.handle(self.clock.now(), &Input::Query { query, ticket: 0 }, &mut effects);
@@ -161,10 +161,10 @@ impl<A: Jobs> TestHost<A> {
             Effect::QueryReply { answer, .. } => Some(answer),
             _ => None,
         });
-        answer.unwrap_or_else(|| fail(format_args!("the agent's engine gave no answer")))
+        answer.unwrap_or_else(|| fail(format_args!("the agent's engine did not reply")))
     }
 
-    /// How a job stands; nothing when it is not on record.
+    /// The state of a job; `None` if it is unknown.
     pub(super) fn job_state(&mut self, id: EventId) -> Option<JobState> {
         let job: Option<JobDetails> = self.query_state(StateQuery::Job { id }).ok()?.try_into().ok()?;
         Some(job?.summary.state)
@@ -190,7 +190,7 @@ impl<A: Jobs> TestHost<A> {
         };
         tokio::select! {
             biased;
-            // What a run says comes before how it ended.
+            // A run's reports come before its outcome.
             Some(request) = self.requests.recv() => Next::HostRequest(request),
             Some(ended) = self.work.join_next() => Next::Ended(ended),
             () = pause => Next::Due,
@@ -199,7 +199,7 @@ impl<A: Jobs> TestHost<A> {
     }
 
     fn grant(&mut self, request: HostRequest) {
-        // Whoever wished may have been aborted since.
+        // The run that made the request may have been aborted meanwhile.
         match request {
             HostRequest::Tell(input) => self.feed(input),
             HostRequest::Ask(query, answer) => drop(answer.send(self.query_state(query))),
@@ -244,13 +244,13 @@ impl<A: Jobs> TestHost<A> {
         }
     }
 
-    /// Schedules what the engine wants done, and gives what it is to be told at once.
+    /// Carries out an effect. Returns inputs to feed at once.
     fn apply(&mut self, effect: Effect) -> Vec<Input> {
         match self.services.carry_out(self.clock.now(), effect) {
             Some(HostAction::Run(work) | HostAction::Await(work)) => drop(self.work.spawn(work)),
             Some(HostAction::Publish { entry, event, to }) => return self.deliver(entry, event, to),
             Some(HostAction::Confirm { result: Err(error), .. }) => {
-                self.warn(format!("an event could not be recorded: {error}"));
+                self.warn(format!("an event could not be stored: {error}"));
             }
             Some(HostAction::Warn(warning)) => self.warn(warning),
             Some(HostAction::Confirm { .. } | HostAction::Reply { .. }) | None => {}
@@ -271,7 +271,7 @@ impl<A: Jobs> TestHost<A> {
                 }
             }
             Destination::Relay(url) => {
-                self.outside.entry(url).or_default().push(event);
+                self.external.entry(url).or_default().push(event);
                 Delivery::Accepted
             }
             Destination::ReadBy { .. } => Delivery::Accepted,
@@ -280,9 +280,9 @@ impl<A: Jobs> TestHost<A> {
         inputs
     }
 
-    /// What an external relay has that matches.
+    /// The events on an external relay that match the filters.
     fn external_events(&self, relay: &str, filters: &[Filter]) -> Vec<VerifiedEvent> {
-        let events = self.outside.get(relay.trim_end_matches('/')).into_iter().flatten();
+        let events = self.external.get(relay.trim_end_matches('/')).into_iter().flatten();
         events.filter(|event| filters.iter().any(|filter| filter.matches(event))).cloned().collect()
     }
 
@@ -292,7 +292,7 @@ impl<A: Jobs> TestHost<A> {
     }
 }
 
-/// What carries out effects, with nothing of the agent in memory.
+/// New services, with nothing of the agent in memory.
 fn services<A: Jobs>(host: &Arc<TestHandlerHost>, wallet: &Option<Arc<dyn Wallet>>) -> Services<A> {
     let host: Arc<dyn HandlerHost> = Arc::clone(host) as _;
     Services::new(Arc::default(), host, wallet.clone())
@@ -303,7 +303,7 @@ fn open<A: Jobs>(sql: Sqlite, keys: &Keys, options: &Options, clock: &Clock) -> 
     let spec = runner::agent_spec::<A>();
     let engine = JobEngine::open(sql, keys.clone(), spec, options.clone(), clock.now());
     let engine = engine.or_fail("the agent cannot start");
-    // As a deployment does: better now than at the first job.
+    // Report an unreadable state now, as a deployment does, not at the first job.
     StateCache::<A>::default().shared(&engine.state()).or_fail("the agent cannot start");
     engine
 }

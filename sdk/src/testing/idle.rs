@@ -1,4 +1,4 @@
-//! Detects that only the passing of time can make progress.
+//! Detects when nothing can happen until time passes.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -7,8 +7,8 @@ use std::task::Poll;
 
 use futures_util::task::AtomicWaker;
 
-/// Told by the runtime that its thread is about to park, which it does when no task can go on. A paused clock moves on only
-/// after that, and not if somebody is woken by it.
+/// Notified by the runtime when its thread is about to park, which means that no task can continue. A paused clock
+/// advances only after that, and not if this wakes a task.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Idle(Arc<IdleState>);
 
@@ -25,7 +25,7 @@ impl Idle {
         self.0.waiting.wake();
     }
 
-    /// Completes when no task can go on.
+    /// Completes when no task can continue.
     pub(super) async fn reached(&self) {
         self.0.is_reached.store(false, Ordering::Release);
         poll_fn(|context| {

@@ -1,4 +1,4 @@
-//! What a test can read of its agent: results, records, state, memory.
+//! What a test can read of its agent: results, jobs, state, memory.
 
 use std::fmt;
 
@@ -17,29 +17,29 @@ use crate::nip90::{FEEDBACK, Feedback, JobRequest, JobResultEvent, Status};
 use crate::price::Price;
 use crate::runner::StateCache;
 
-/// What the agent has on record about a job.
+/// A job as stored by the agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct JobRecord {
-    /// How it stands.
+    /// The job's state.
     pub state: JobState,
-    /// How often it was tried.
+    /// How many attempts have started.
     pub attempts: u32,
-    /// What it costs, once that is known.
+    /// The price, once it is known.
     pub price: Option<Price>,
-    /// When it came.
+    /// When the request arrived.
     pub received_at: Timestamp,
-    /// When its last attempt began.
+    /// When the last attempt started.
     pub started_at: Option<Timestamp>,
-    /// When it ended.
+    /// When the job ended.
     pub finished_at: Option<Timestamp>,
 }
 
 impl<A: Jobs> TestAgent<A> {
-    /// The result of a job, decrypted if need be.
+    /// The result of a job, decrypted if necessary.
     ///
     /// # Panics
-    /// When there is none; the message says how the job stands.
+    /// When it has none. The message tells the job's state.
     #[must_use]
     #[track_caller]
     pub fn result(&mut self, job: &SubmittedJob) -> JobResultEvent {
@@ -52,9 +52,9 @@ impl<A: Jobs> TestAgent<A> {
         }
     }
 
-    /// The result of a job, if there is one, decrypted if need be.
+    /// The result of a job, if it has one, decrypted if necessary.
     ///
-    /// # Panics
+    /// When the customer cannot decrypt it.
     /// When its customer cannot decrypt it.
     #[must_use]
     #[track_caller]
@@ -67,10 +67,10 @@ impl<A: Jobs> TestAgent<A> {
         Some(result)
     }
 
-    /// The feedback on a job, the first one first, decrypted if need be.
+    /// The feedback on a job, oldest first, decrypted if necessary.
     ///
     /// # Panics
-    /// When its customer cannot decrypt it.
+    /// When the customer cannot decrypt it.
     #[must_use]
     #[track_caller]
     pub fn feedback(&self, job: &SubmittedJob) -> Vec<Feedback> {
@@ -90,10 +90,10 @@ impl<A: Jobs> TestAgent<A> {
         all
     }
 
-    /// What the customer was told when the job failed, was refused or was cancelled.
+    /// The message that the customer got when the job failed, was rejected or was cancelled.
     ///
     /// # Panics
-    /// When nothing of the kind was said.
+    /// When there is none.
     #[must_use]
     #[track_caller]
     pub fn error(&mut self, job: &SubmittedJob) -> String {
@@ -106,10 +106,10 @@ impl<A: Jobs> TestAgent<A> {
         }
     }
 
-    /// What the agent has on record about a job.
+    /// The job as stored by the agent.
     ///
     /// # Panics
-    /// When it is not on record: it is for somebody else, or of a kind that the agent has no handler for.
+    /// When the agent has not stored it: it is for another provider, or the agent has no handler for its kind.
     #[must_use]
     #[track_caller]
     pub fn job(&mut self, job: &SubmittedJob) -> JobRecord {
@@ -119,7 +119,7 @@ impl<A: Jobs> TestAgent<A> {
         }
     }
 
-    /// The agent's state as it was committed last.
+    /// The agent's last committed state.
     ///
     /// # Panics
     /// When it cannot be read.
@@ -140,10 +140,10 @@ impl<A: Jobs> TestAgent<A> {
     #[track_caller]
     pub fn memory<T: DeserializeOwned>(&mut self, key: &str) -> Option<T> {
         let value: Value = self.query_state(StateQuery::Memory { key: key.to_owned() });
-        serde_json::from_value(value).or_fail(format_args!("what is under `{key}` is of another type"))
+        serde_json::from_value(value).or_fail(format_args!("the value under `{key}` is of another type"))
     }
 
-    /// The [conversation](crate::Session) with a customer, the first turn first.
+    /// The [conversation](crate::Session) with a customer, oldest turn first.
     #[must_use]
     #[track_caller]
     pub fn turns(&mut self, customer: &Keys) -> Vec<Turn> {
@@ -152,7 +152,7 @@ impl<A: Jobs> TestAgent<A> {
         turns.into_iter().map(|SessionTurn { role, text, .. }| Turn { role, text }).collect()
     }
 
-    /// The rows of a statement on the agent's own tables: see [`Memory::sql`](crate::Memory::sql).
+    /// Runs a statement on the author's own tables and returns its rows: see [`Memory::sql`](crate::Memory::sql).
     ///
     /// # Panics
     /// When the statement fails.
@@ -162,13 +162,13 @@ impl<A: Jobs> TestAgent<A> {
         self.query_state(StateQuery::Sql { statement: statement.to_owned(), values: values.to_vec() })
     }
 
-    /// All events that the agent's own relay took, from whomever, in their order.
+    /// All events that the agent's own relay accepted, from any author, in order.
     #[must_use]
     pub fn relay_events(&self) -> Vec<VerifiedEvent> {
         self.host.relay.accepted().to_vec()
     }
 
-    /// What the agent published by itself: neither results nor feedback.
+    /// The events that the agent published, without results and feedback.
     #[must_use]
     pub fn published(&self) -> Vec<VerifiedEvent> {
         let is_answer =
@@ -176,28 +176,28 @@ impl<A: Jobs> TestAgent<A> {
         self.said().filter(|event| !is_answer(event)).cloned().collect()
     }
 
-    /// What an external relay has, in the order of arrival.
+    /// The events on an external relay, in order of arrival.
     #[must_use]
-    pub fn outside_events(&self, relay: &str) -> Vec<VerifiedEvent> {
-        self.host.outside.get(relay.trim_end_matches('/')).cloned().unwrap_or_default()
+    pub fn external_events(&self, relay: &str) -> Vec<VerifiedEvent> {
+        self.host.external.get(relay.trim_end_matches('/')).cloned().unwrap_or_default()
     }
 
-    /// The fetches that handlers made, in their order, whatever came of them.
+    /// The HTTP requests that handlers made, in order, including failed ones.
     #[must_use]
     pub fn fetches(&self) -> Vec<FetchRequest> {
         self.web.fetches()
     }
 
-    /// What the operator would be told.
+    /// The warnings for the operator.
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.host.warnings
     }
 
-    /// The wallet that the agent is paid through.
+    /// The wallet through which the agent is paid.
     ///
     /// # Panics
-    /// When it has none, or one of the test's own.
+    /// When the agent has no wallet, or one of the test's own.
     #[must_use]
     #[track_caller]
     pub fn wallet(&self) -> &TestWallet {
@@ -207,25 +207,25 @@ impl<A: Jobs> TestAgent<A> {
         }
     }
 
-    /// The invoice that a customer was asked to pay.
+    /// The invoice that the customer was sent.
     pub(super) fn invoice(&self, job: &SubmittedJob) -> Option<String> {
         let asked =
             self.feedback(job).into_iter().rfind(|feedback| feedback.status == Status::PaymentRequired);
         asked?.amount?.invoice
     }
 
-    /// How a job stands, in words.
+    /// The job's state as text, for failure messages.
     pub(super) fn explain(&mut self, job: &SubmittedJob) -> String {
         let Some(JobRecord { state, attempts, .. }) = self.record(job) else {
             return NOT_ON_RECORD.to_owned();
         };
-        let mut text = format!("it is {state}, tried {attempts} times");
+        let mut text = format!("it is {state} after {attempts} attempts");
         if let Some(last) = self.feedback(job).last() {
             let message = last.message.as_deref().unwrap_or(&last.content);
             text.push_str(&format!("; its last feedback was {}: {message}", last.status.as_str()));
         }
         text.push_str(match state {
-            JobState::Running => "; `settle` lets time pass until its handler has ended",
+            JobState::Running => "; `settle` lets time pass until its handler has finished",
             JobState::Received | JobState::Queued => "; `finish` lets time pass until it has ended",
             JobState::AwaitingPayment => "; `pay` pays its invoice",
             _ => "",
@@ -253,7 +253,7 @@ impl<A: Jobs> TestAgent<A> {
         T::try_from(reply).or_fail("the agent's database failed")
     }
 
-    /// What the agent said on its own relay.
+    /// The events by the agent on its own relay.
     fn said(&self) -> impl Iterator<Item = &VerifiedEvent> {
         let me: PublicKey = self.public_key();
         self.host.relay.accepted().iter().filter(move |event| event.pubkey == me)
@@ -262,9 +262,9 @@ impl<A: Jobs> TestAgent<A> {
     #[track_caller]
     fn decrypt(&self, job: &SubmittedJob, ciphertext: &str) -> String {
         let decrypted = job.customer().decrypt(&self.public_key(), ciphertext);
-        decrypted.or_fail(format_args!("the customer cannot read an answer to job {}", job.id())).0
+        decrypted.or_fail(format_args!("the customer cannot decrypt an answer to job {}", job.id())).0
     }
 }
 
 const NOT_ON_RECORD: &str =
-    "the agent never took it; it names another provider, or there is no handler for its kind";
+    "the agent did not accept it: it names another provider, or the agent has no handler for its kind";

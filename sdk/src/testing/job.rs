@@ -1,4 +1,4 @@
-//! Jobs as a customer sends them.
+//! `Job` and `SubmittedJob`: jobs as a customer sends them.
 
 use openagents_host::{Encryption, EventId, Keys, Kind, PublicKey, Timestamp, UnsignedEvent, VerifiedEvent};
 
@@ -6,17 +6,17 @@ use super::failure::OrFail;
 use crate::nip90::RequestBuilder;
 use crate::price::Price;
 
-/// The keys of a test's customer. Every number is another person; jobs are by number 1 unless they say something else.
+/// The keys of a test's customer. Each number is another customer; jobs are from customer 1 by default.
 #[must_use]
 #[track_caller]
 pub fn customer(number: u8) -> Keys {
-    // Neither zero nor the agent's own.
+    // Neither zero nor the agent's own key.
     let mut secret = [0xc5; 32];
     secret[31] = number;
     Keys::from_secret(&secret).or_fail("the keys of a customer")
 }
 
-/// A job to be asked for: [`TestAgent::submit`](super::TestAgent::submit) does.
+/// A job request, for [`TestAgent::submit`](super::TestAgent::submit).
 ///
 /// ```
 /// use openagents_sdk::nostr::Encryption;
@@ -25,7 +25,7 @@ pub fn customer(number: u8) -> Keys {
 /// let job = Job::of(5002).text("Guten Tag").param("language", "en").from(&customer(2)).sealed(Encryption::Nip44);
 /// ```
 #[derive(Clone, Debug)]
-#[must_use = "a job is asked for by `TestAgent::submit`"]
+#[must_use = "a job is submitted by `TestAgent::submit`"]
 pub struct Job {
     request: RequestBuilder,
     customer: Option<Keys>,
@@ -39,22 +39,22 @@ impl Job {
         Self { request: RequestBuilder::new(Kind(kind)), customer: None, is_named: false, sealed: None }
     }
 
-    /// Adds a text input.
+    /// Adds a `text` input.
     pub fn text(self, text: impl Into<String>) -> Self {
         self.with(|request| request.text(text))
     }
 
-    /// Adds an input that is to be fetched: see [`TestAgent::serve`](super::TestAgent::serve).
+    /// Adds a `url` input: see [`TestAgent::serve`](super::TestAgent::serve).
     pub fn url(self, url: impl Into<String>) -> Self {
         self.with(|request| request.url(url))
     }
 
-    /// Adds an event as input: see [`TestAgent::publish`](super::TestAgent::publish).
+    /// Adds an `event` input: see [`TestAgent::publish`](super::TestAgent::publish).
     pub fn event(self, id: &EventId) -> Self {
         self.with(|request| request.event(id, None))
     }
 
-    /// Adds the output of another job as input.
+    /// Adds a `job` input: the output of another job.
     pub fn output_of(self, job: &SubmittedJob) -> Self {
         self.with(|request| request.job(&job.id(), None))
     }
@@ -65,18 +65,18 @@ impl Job {
         self.with(|request| request.param(key, [value]))
     }
 
-    /// Says how much the customer would pay at most.
+    /// Sets the bid: the most that the customer would pay.
     pub fn bid(self, most: Price) -> Self {
         self.with(|request| request.bid(most.as_msat()))
     }
 
-    /// Asks the agent by its name. A sealed job does so in any case.
+    /// Names the agent in a `p` tag. An encrypted job always does.
     pub fn named(mut self) -> Self {
         self.is_named = true;
         self
     }
 
-    /// Asks as this customer.
+    /// Sets the customer.
     pub fn from(mut self, customer: &Keys) -> Self {
         self.customer = Some(customer.clone());
         self
@@ -99,7 +99,7 @@ impl Job {
         self
     }
 
-    /// The job as it is asked for, to be signed.
+    /// The unsigned request.
     #[track_caller]
     pub(super) fn draft(self, agent: &PublicKey) -> Draft {
         let customer = self.customer.unwrap_or_else(|| customer(1));
@@ -115,7 +115,7 @@ impl Job {
     }
 }
 
-/// A request that is not signed yet.
+/// An unsigned request.
 pub(super) struct Draft {
     event: UnsignedEvent,
     customer: Keys,
@@ -130,7 +130,7 @@ impl Draft {
     }
 }
 
-/// A job that was asked for. By it a test finds what came of it.
+/// A submitted job, with which a test looks up its result and state.
 #[derive(Clone, Debug)]
 pub struct SubmittedJob {
     request: VerifiedEvent,
@@ -144,13 +144,13 @@ impl SubmittedJob {
         self.request.id
     }
 
-    /// The request as it was signed.
+    /// The signed request.
     #[must_use]
     pub fn request(&self) -> &VerifiedEvent {
         &self.request
     }
 
-    /// Who asked.
+    /// The customer's keys.
     #[must_use]
     pub fn customer(&self) -> &Keys {
         &self.customer

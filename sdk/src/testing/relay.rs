@@ -1,4 +1,4 @@
-//! The agent's own relay: the real one, on a database in memory, without connections.
+//! The agent's own relay in a test: the real engine, on a database in memory, without connections.
 
 use std::sync::Arc;
 
@@ -15,14 +15,14 @@ use crate::settings;
 
 pub(super) struct OwnRelay {
     relay: Relay<Sqlite>,
-    /// All that it accepted, in the order of arrival.
+    /// All accepted events, in order of arrival.
     accepted: Vec<VerifiedEvent>,
 }
 
-/// What became of a publication.
+/// What the relay did with an event.
 pub(super) struct PublishResult {
     pub(super) outcome: Outcome,
-    /// The event, if it is for the agent.
+    /// The event, if it concerns the agent.
     pub(super) handed_over: Option<VerifiedEvent>,
 }
 
@@ -52,7 +52,7 @@ impl OwnRelay {
         published
     }
 
-    /// The agent has it on record.
+    /// The agent has stored the event.
     pub(super) fn delivered(&mut self, now: Timestamp, event: EventId) {
         self.relay.handle(now, &Input::Delivered(event), &mut Vec::new());
     }

@@ -234,7 +234,7 @@ fn ends_a_handler_that_outlasts_its_timeout() {
     let mut agent = start();
     let job = agent.submit(Job::of(SLEEP).text("61"));
     agent.settle();
-    assert_eq!(agent.error(&job), "the agent gave up on this job after 60s");
+    assert_eq!(agent.error(&job), "the job timed out after 60s");
 }
 
 #[test]
@@ -416,10 +416,10 @@ fn the_agent_reads_what_is_on_its_relay() {
 #[test]
 fn answers_a_job_from_an_outside_relay_there_as_well() {
     let mut agent = start();
-    let job = agent.submit_outside("wss://relay.example/", Job::of(ECHO).text("Ada"));
+    let job = agent.submit_external("wss://relay.example/", Job::of(ECHO).text("Ada"));
     assert_eq!(agent.result(&job).content, "Ada in none");
     let kinds: Vec<u16> =
-        agent.outside_events("wss://relay.example").iter().map(|event| event.kind.0).collect();
+        agent.external_events("wss://relay.example").iter().map(|event| event.kind.0).collect();
     assert_eq!(kinds, [ECHO, 7000, ECHO + 1000]);
 }
 
@@ -445,7 +445,7 @@ fn starts_in_a_state_of_this_release_or_an_earlier_one() {
 }
 
 #[test]
-#[should_panic(expected = "the agent cannot start: the state was stored in form 3 by a newer release")]
+#[should_panic(expected = "the agent cannot start: the state has version 3, from a newer release")]
 fn does_not_start_in_a_state_that_it_cannot_read() {
     let _ = TestAgent::<Probe>::builder().stored_state(3, json!({})).start();
 }
@@ -461,7 +461,7 @@ fn two_customers_are_two_people() {
 
 #[test]
 #[should_panic(
-    expected = "has no result: it is failed, tried 1 times; its last feedback was error: the agent failed to do this job"
+    expected = "has no result: it is failed after 1 attempts; its last feedback was error: the agent failed to do this job"
 )]
 fn says_why_there_is_no_result() {
     let mut agent = start();
@@ -470,7 +470,7 @@ fn says_why_there_is_no_result() {
 }
 
 #[test]
-#[should_panic(expected = "`settle` lets time pass until its handler has ended")]
+#[should_panic(expected = "`settle` lets time pass until its handler has finished")]
 fn says_how_to_come_to_a_result() {
     let mut agent = start();
     let job = agent.submit(Job::of(SLEEP).text("30"));
@@ -478,7 +478,7 @@ fn says_how_to_come_to_a_result() {
 }
 
 #[test]
-#[should_panic(expected = "there is no handler for its kind")]
+#[should_panic(expected = "has no handler for its kind")]
 fn says_that_a_job_was_not_taken() {
     let mut agent = start();
     let job = agent.submit(Job::of(5999));
@@ -486,7 +486,7 @@ fn says_that_a_job_was_not_taken() {
 }
 
 #[test]
-#[should_panic(expected = "is not to be paid for: it is done")]
+#[should_panic(expected = "no payment is requested for job")]
 fn says_that_there_is_nothing_to_pay() {
     let mut agent = start();
     let job = agent.submit(Job::of(COUNT));
@@ -494,7 +494,7 @@ fn says_that_there_is_nothing_to_pay() {
 }
 
 #[tokio::test]
-#[should_panic(expected = "use #[test] in place of #[tokio::test]")]
+#[should_panic(expected = "use #[test] instead of #[tokio::test]")]
 async fn says_that_it_brings_its_own_runtime() {
     let _ = start();
 }

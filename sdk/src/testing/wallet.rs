@@ -1,4 +1,4 @@
-//! A wallet whose invoices a test pays.
+//! `TestWallet`: a wallet whose invoices the test pays.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use super::clock::Clock;
 use crate::payment::wallet::{Invoice, InvoiceRequest, Settlement, Wallet, WalletError};
 
-/// A wallet whose invoices a test pays, or does not. Clones are the same wallet.
+/// A wallet whose invoices the test pays. Clones are the same wallet.
 #[derive(Clone, Debug)]
 pub struct TestWallet {
     clock: Clock,
@@ -17,7 +17,7 @@ pub struct TestWallet {
 
 #[derive(Debug, Default)]
 struct WalletState {
-    /// By their texts; the numbers in them have a fixed width.
+    /// By their encoded text; the numbers in it have a fixed width.
     invoices: BTreeMap<String, TestInvoice>,
     out_of_order: Option<String>,
 }
@@ -25,9 +25,9 @@ struct WalletState {
 /// An invoice of a [`TestWallet`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TestInvoice {
-    /// The invoice, `lnbcrt-test-0001` and so on: no wallet but this one can read it.
+    /// The invoice: `lnbcrt-test-0001` and so on, which only this wallet can read.
     pub invoice: Invoice,
-    /// What it is for.
+    /// The request for which it was created.
     pub request: InvoiceRequest,
     /// Whether it was paid.
     pub is_paid: bool,
@@ -38,13 +38,13 @@ impl TestWallet {
         Self { clock, books: Arc::default() }
     }
 
-    /// All invoices, the first one first.
+    /// All invoices, oldest first.
     #[must_use]
     pub fn invoices(&self) -> Vec<TestInvoice> {
         self.books().invoices.values().cloned().collect()
     }
 
-    /// Pays an invoice; says whether it is one of this wallet that could still be paid.
+    /// Pays an invoice. Returns whether it belongs to this wallet and could still be paid.
     pub fn pay(&self, bolt11: &str) -> bool {
         match self.books().invoices.get_mut(bolt11) {
             Some(invoice) if invoice.invoice.expires_at > self.clock.now() => {
@@ -55,12 +55,12 @@ impl TestWallet {
         }
     }
 
-    /// From now on the wallet cannot be reached, for this reason.
+    /// Makes the wallet unreachable, with this reason.
     pub fn break_down(&self, reason: impl Into<String>) {
         self.books().out_of_order = Some(reason.into());
     }
 
-    /// It can be reached again.
+    /// Makes the wallet reachable again.
     pub fn repair(&self) {
         self.books().out_of_order = None;
     }
@@ -100,7 +100,9 @@ impl Wallet for TestWallet {
             Some(known) if known.is_paid => Ok(Settlement::Paid),
             Some(known) if known.invoice.expires_at <= now => Ok(Settlement::Expired),
             Some(_) => Ok(Settlement::Pending),
-            None => Err(WalletError::Refused(format!("`{}` is no invoice of this wallet", invoice.bolt11))),
+            None => {
+                Err(WalletError::Refused(format!("`{}` is not an invoice of this wallet", invoice.bolt11)))
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! HTTP responses that a test serves to its agent.
+//! `Page`: HTTP responses that a test serves to its agent.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,30 +7,30 @@ use openagents_host::net::{FetchError, FetchRequest, Fetched, Reach, Url, public
 
 use super::failure::OrFail;
 
-/// What is answered to a fetch.
+/// A response to an HTTP request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
-    /// The HTTP status.
+    /// The HTTP status code.
     pub status: u16,
-    /// The header `content-type`.
+    /// The `content-type` header.
     pub content_type: Option<String>,
     /// The body.
     pub body: Vec<u8>,
 }
 
 impl Page {
-    /// A page of this type, with status 200.
+    /// A page with this content type and status 200.
     pub fn new(content_type: impl Into<String>, body: impl Into<Vec<u8>>) -> Self {
         Self { status: 200, content_type: Some(content_type.into()), body: body.into() }
     }
 
-    /// JSON, with status 200.
+    /// A JSON page with status 200.
     #[must_use]
     pub fn json(value: &serde_json::Value) -> Self {
         Self::new("application/json", value.to_string())
     }
 
-    /// An empty page with this status, such as 404.
+    /// An empty page with this status code, such as 404.
     #[must_use]
     pub fn status(status: u16) -> Self {
         Self { status, content_type: None, body: Vec::new() }
@@ -55,7 +55,7 @@ impl Web {
         self.sites().servers.insert(url, server);
     }
 
-    /// As the real one: what may not be reached is refused, what is too large as well.
+    /// Responds like the real network: forbidden addresses are refused, and so are bodies that are too large.
     pub(super) fn fetch(&self, request: &FetchRequest) -> Result<Fetched, FetchError> {
         let mut sites = self.sites();
         sites.fetches.push(request.clone());
@@ -82,7 +82,7 @@ impl Web {
     }
 }
 
-/// What is behind `#` is not sent.
+/// The fragment (`#…`) is not sent.
 fn address(url: &str, reach: Reach) -> Result<Url, FetchError> {
     let mut url = public_url(url, &["https", "http"], reach)?;
     url.set_fragment(None);

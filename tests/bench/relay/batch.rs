@@ -1,5 +1,5 @@
-//! Signed events, ready to be written to a socket. They are signed once and kept in files beside this program, a hundred
-//! thousand events to 70 MB.
+//! Signed events in files next to this program, ready to be written to a socket; a hundred thousand events take 70
+//! MB.
 
 use std::fs;
 use std::ops::Range;
@@ -12,13 +12,13 @@ use serde_json::json;
 use super::dataset::{Dataset, Description, Id};
 use super::frames;
 
-/// The events of one file: ten blocks.
+/// The number of events in one file: ten blocks.
 const FILE: u64 = 12_000;
 
-/// Changes when the events do, so that nobody measures with old ones.
+/// The version of the events, to be increased when they change, so that old files are not used.
 const FORMAT: u32 = 1;
 
-/// Frames one after another, each with its event's id before it.
+/// Frames one after another, each preceded by its event's id.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     bytes: Vec<u8>,
@@ -42,7 +42,7 @@ impl Batch {
     }
 }
 
-/// Where the events of a seed are kept.
+/// The folder for the events of a seed.
 #[derive(Debug)]
 pub(crate) struct Events {
     seed: u64,
@@ -60,7 +60,7 @@ impl Events {
         self.folder.join(format!("{FORMAT}-{}-{file:04}.frames", self.seed))
     }
 
-    /// Signs what is not signed yet of the first `count` events, on all cores.
+    /// Signs those of the first `count` events that are missing, on all cores.
     pub(crate) fn prepare(&self, count: u64) -> Result<(), String> {
         let missing: Vec<u64> = (0..count.div_ceil(FILE)).filter(|file| !self.path(*file).exists()).collect();
         if missing.is_empty() {
@@ -123,7 +123,7 @@ fn frame(event: &str) -> Vec<u8> {
     frames::text(&format!(r#"["EVENT",{event}]"#))
 }
 
-/// Events that are made for the moment.
+/// Events that are signed on the spot.
 pub(crate) fn now(events: impl Iterator<Item = nostr_sdk::nostr::Event>) -> Batch {
     let mut batch = Batch::default();
     for event in events {

@@ -1,4 +1,4 @@
-//! What cannot be passed: how fast this machine verifies events, and how fast a server answers that does nothing.
+//! Upper bounds: how fast this machine verifies events, and how fast a server answers that does nothing else.
 
 use std::io::Write as _;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use super::cost::{Watched, cores, of_this_thread};
 use super::dataset::{Dataset, Description, hex};
 use super::ingest::{self, Answer, Depth, Ingested};
 
-/// An event as a verifier has it: what is hashed, and what is compared.
+/// An event prepared for verification: the hashed bytes, and the values to compare.
 struct Candidate {
     serialised: String,
     id: String,
@@ -24,19 +24,19 @@ struct Candidate {
 /// How fast libsecp256k1 verifies.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Verification {
-    /// Microseconds for one event while nothing else is done: its id and its signature.
+    /// Microseconds of verification of one event (id and signature) on one core.
     pub(crate) micros: f64,
     /// The same while every core verifies.
     pub(crate) micros_all_cores: f64,
 }
 
 impl Verification {
-    /// Cores ÷ time: events in a second if a relay did nothing else.
+    /// Cores ÷ time: events per second if a relay did nothing else.
     pub(crate) fn ceiling(self) -> f64 {
         cores() * 1e6 / self.micros
     }
 
-    /// What the cores do of that when all of them work; less where two are threads of one.
+    /// The share of that which the cores reach when all of them work; less if two are threads of one core.
     pub(crate) fn ceiling_all_cores(self) -> f64 {
         cores() * 1e6 / self.micros_all_cores
     }
@@ -84,8 +84,8 @@ fn bytes<const N: usize>(hex: &str) -> Result<[u8; N], String> {
     bytes.and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| format!("not {N} bytes of hex: {hex}"))
 }
 
-/// Microseconds for one event, of processor time: others may be at work. What a relay must do is in it: hash, parse the
-/// key, verify.
+/// Microseconds of processor time for one event, which other processes do not affect. It includes what a relay must
+/// do: hash, parse the key, verify.
 fn verify(candidates: &[Candidate], time: Duration) -> Result<f64, String> {
     let secp = Secp256k1::<VerifyOnly>::verification_only();
     let (began, mut count) = (Instant::now(), 0_u32);
@@ -106,8 +106,8 @@ fn verify(candidates: &[Candidate], time: Duration) -> Result<f64, String> {
     Ok((of_this_thread() - before) * 1e6 / f64::from(count))
 }
 
-/// How long the disk takes to make 4 KB durable, in milliseconds (the median): the least that one event can take on a
-/// relay that answers when it is safe. The servers' data is in the same temporary folder.
+/// How long the disk takes to make 4 KB durable, in milliseconds (median): the minimum for one event on a relay that
+/// answers when it is durable. The servers' data is in the same temporary folder.
 pub(crate) fn sync_to_disk() -> Result<f64, String> {
     let failed = |error: std::io::Error| format!("cannot write to the temporary folder: {error}");
     let mut file = tempfile::tempfile().map_err(failed)?;
@@ -122,7 +122,7 @@ pub(crate) fn sync_to_disk() -> Result<f64, String> {
     Ok(times[times.len() / 2])
 }
 
-/// Messages through a server that answers each with the same words, as they go through a relay.
+/// Sends messages through a server that answers each with the same text.
 pub(crate) fn echo(url: &str, events: &Events, count: u64, depth: Depth) -> Result<Ingested, String> {
     let target = Target::parse(url)?;
     let batch: Batch = events.load(0..count)?;
@@ -131,7 +131,7 @@ pub(crate) fn echo(url: &str, events: &Events, count: u64, depth: Depth) -> Resu
         .map_err(|error| format!("{url}: {error}"))
 }
 
-/// Events in a second that an echo of this speed leaves to a relay that also verifies, one after another.
+/// Events per second that an echo of this speed leaves to a relay that also verifies, one after another.
 pub(crate) fn beside_echo(per_second: f64, verify_micros: f64) -> f64 {
     1.0 / (1.0 / per_second + verify_micros / 1e6)
 }

@@ -1,4 +1,4 @@
-//! A connection to a relay, and many of them watched by one thread.
+//! A connection to a relay, and a set of connections watched by one thread.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -11,10 +11,10 @@ use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 
 use super::frames::{self, Frame};
 
-/// How long a relay may say nothing when an answer is due.
+/// How long a relay may be silent when an answer is due.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Where a relay listens on this machine.
+/// The address of a relay on this machine.
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
     pub(crate) address: SocketAddr,
@@ -23,7 +23,7 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// Reads a URL; only relays on this machine are measured.
+    /// Parses a URL; only relays on this machine can be measured.
     pub(crate) fn parse(url: &str) -> Result<Self, String> {
         let wrong = || format!("{url}: only servers on this machine are measured: ws://127.0.0.1:PORT");
         let rest = url.strip_prefix("ws://").ok_or_else(wrong)?;
@@ -41,19 +41,19 @@ impl Target {
 #[derive(Debug)]
 pub(crate) struct Connection {
     stream: TcpStream,
-    /// What came: read up to `start`, filled up to `end`.
+    /// Received bytes: processed up to `start`, filled up to `end`.
     inbox: Vec<u8>,
     start: usize,
     end: usize,
-    /// The parts of a message that is not whole.
+    /// The fragments of an incomplete message.
     parts: Vec<u8>,
-    /// What is to be written.
+    /// Bytes to be written.
     pub(crate) outbox: Vec<u8>,
 }
 
 impl Connection {
-    /// Connects and shakes hands. The relay's `Sec-WebSocket-Accept` is not looked at: it keeps caches from answering, and
-    /// there are none on the loopback.
+    /// Connects and does the handshake. `Sec-WebSocket-Accept` is not checked: it protects against caches, and there
+    /// are none on the loopback.
     pub(crate) fn open(target: &Target) -> Result<Self, String> {
         let failed = |error: std::io::Error| format!("cannot connect to ws://{}: {error}", target.host);
         let mut stream = TcpStream::connect(target.address).map_err(failed)?;
@@ -81,7 +81,7 @@ impl Connection {
         }
     }
 
-    /// Reads once. A relay that ends the connection is an error.
+    /// Reads once. Returns an error if the relay closes the connection.
     fn fill(&mut self) -> std::io::Result<()> {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
@@ -103,7 +103,7 @@ impl Connection {
         }
     }
 
-    /// Hands on the messages that are there; answers pings.
+    /// Passes on the complete messages; answers pings.
     fn messages(
         &mut self,
         mut handle: impl FnMut(&[u8], &mut Vec<u8>) -> Result<(), String>,
@@ -129,14 +129,14 @@ impl Connection {
         Ok(())
     }
 
-    /// Writes what is to be written, waiting until it is.
+    /// Writes everything, waiting if necessary.
     pub(crate) fn flush(&mut self) -> Result<(), String> {
         self.stream.write_all(&self.outbox).map_err(|error| format!("cannot write: {error}"))?;
         self.outbox.clear();
         Ok(())
     }
 
-    /// Waits for something and hands it on. What is not done yet is known by who calls.
+    /// Waits for data and passes on its messages. The caller knows what is still missing.
     pub(crate) fn turn(
         &mut self,
         handle: impl FnMut(&[u8], &mut Vec<u8>) -> Result<(), String>,
@@ -146,7 +146,7 @@ impl Connection {
         self.messages(handle)
     }
 
-    /// Writes what the socket takes; whether that is all.
+    /// Writes what the socket accepts. Returns whether that is everything.
     fn flush_some(&mut self) -> Result<bool, String> {
         while !self.outbox.is_empty() {
             match self.stream.write(&self.outbox) {
@@ -161,7 +161,7 @@ impl Connection {
 }
 
 impl Drop for Connection {
-    /// Says goodbye, if that does not take long.
+    /// Sends a close frame, if that does not block.
     fn drop(&mut self) {
         self.outbox.clear();
         frames::close(&mut self.outbox);
@@ -178,12 +178,12 @@ fn lost(error: std::io::Error) -> String {
     }
 }
 
-/// Many connections, watched by one thread.
+/// A set of connections, watched by one thread.
 #[derive(Debug)]
 pub(crate) struct Swarm {
     epoll: OwnedFd,
     pub(crate) connections: Vec<Connection>,
-    /// Those that wait to write.
+    /// The connections that wait for their socket to accept more.
     full: Vec<bool>,
 }
 
@@ -203,7 +203,7 @@ impl Swarm {
         Ok(Self { epoll, connections, full: vec![false; count] })
     }
 
-    /// Writes what is to be written to all.
+    /// Writes everything on all connections.
     pub(crate) fn flush(&mut self) -> Result<(), String> {
         (0..self.connections.len()).try_for_each(|index| self.flush_one(index))
     }
@@ -220,8 +220,8 @@ impl Swarm {
         Ok(())
     }
 
-    /// Waits for something, hands all of it on with its connection's number, and writes what that left in its outbox.
-    /// Whether something came within this time.
+    /// Waits for data, passes on all messages with the number of their connection, and writes the outboxes. Returns
+    /// whether anything arrived within this time.
     pub(crate) fn turn(
         &mut self,
         patience: Duration,

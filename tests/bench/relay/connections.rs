@@ -1,4 +1,4 @@
-//! What a connection costs that does nothing.
+//! The memory cost of idle connections.
 
 use std::time::Duration;
 
@@ -7,26 +7,26 @@ use super::cost::{Watched, allow_sockets};
 use super::frames;
 use super::messages::{Message, read};
 
-/// How long memory may settle.
+/// How long memory may take to settle.
 const SETTLE: Duration = Duration::from_secs(1);
 
 /// Kilobytes of the server's resident memory for each connection.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Idle {
     pub(crate) alone: f64,
-    /// With one subscription.
+    /// With one subscription on each.
     pub(crate) subscribed: f64,
 }
 
-/// Opens so many connections, and then a subscription on each. The server should be fresh: memory that it had before
-/// and uses again is not seen.
+/// Opens these connections, and then a subscription on each. The server should be fresh: memory that it reuses is not
+/// counted.
 pub(crate) fn measure(target: &Target, server: &Watched, count: usize) -> Result<Idle, String> {
     allow_sockets(count as u64)?;
     let resident = || {
         std::thread::sleep(SETTLE);
         server.resident().ok_or("the server's memory cannot be read: is --pid right?")
     };
-    // What the first connections set up is not of each one.
+    // What the first connections allocate once is not counted.
     drop(Swarm::open(target, 16)?);
     let before = resident()?;
     let mut swarm = Swarm::open(target, count)?;
@@ -51,7 +51,7 @@ pub(crate) fn measure(target: &Target, server: &Watched, count: usize) -> Result
         }
     }
     let after = resident()?;
-    // Whoever was closed meanwhile has cost nothing in the end.
+    // Connections that were closed meanwhile no longer use memory.
     swarm.turn(Duration::from_millis(10), |_, _, _| Ok(()))?;
     let each = |now: u64| (now as f64 - before as f64) / count as f64;
     Ok(Idle { alone: each(alone), subscribed: each(after) })

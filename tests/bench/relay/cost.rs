@@ -1,4 +1,4 @@
-//! What a measurement costs: the processor time of the generator and of the server, and the server's memory and disk.
+//! The cost of a measurement: processor time of generator and server, and the server's memory and disk usage.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::memory::{anonymous, resident};
 
-/// The kernel counts a process's time in hundredths of a second (`USER_HZ`, the same on every Linux).
+/// The unit of process times in the kernel (`USER_HZ`, the same on every Linux): hundredths of a second.
 const TICKS: f64 = 100.0;
 
 /// The server under measurement, as far as it is known.
@@ -18,7 +18,7 @@ pub(crate) struct Watched {
 }
 
 impl Watched {
-    /// Processor seconds until now; nothing when no process is known.
+    /// Processor time so far, in seconds; `None` if no process is known.
     fn seconds(&self) -> Option<f64> {
         let of = |pid: &u32| {
             let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
@@ -31,12 +31,12 @@ impl Watched {
         seconds.filter(|seconds| !seconds.is_empty()).map(|seconds| seconds.iter().sum())
     }
 
-    /// Resident memory in KB; nothing when no process is known.
+    /// Resident memory in KB; `None` if no process is known.
     pub(crate) fn resident(&self) -> Option<u64> {
         Some(resident(&self.pids)).filter(|kilobytes| *kilobytes > 0)
     }
 
-    /// What of it is no mapped file, in KB.
+    /// The same without mapped files, in KB.
     pub(crate) fn anonymous(&self) -> u64 {
         anonymous(&self.pids)
     }
@@ -51,11 +51,11 @@ pub(crate) struct Meter<'a> {
     servers: Option<f64>,
 }
 
-/// What it took.
+/// The cost of a finished measurement.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Cost {
     pub(crate) elapsed: f64,
-    /// Processor seconds of this process, and of the server.
+    /// Processor time of this process and of the server, in seconds.
     pub(crate) generator: f64,
     pub(crate) server: Option<f64>,
 }
@@ -87,18 +87,18 @@ fn own() -> Duration {
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
-/// Processor seconds of this thread.
+/// Processor time of this thread, in seconds.
 pub(crate) fn of_this_thread() -> f64 {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
-/// The processors of this machine.
+/// The number of processors of this machine.
 pub(crate) fn cores() -> f64 {
     std::thread::available_parallelism().map_or(1, usize::from) as f64
 }
 
-/// What a file or folder takes on the disk, in bytes; less than its length where it has holes, as LMDB's has.
+/// The disk usage of a file or folder, in bytes; less than its length if it has holes, as LMDB's has.
 pub(crate) fn on_disk(path: &Path) -> u64 {
     use std::os::unix::fs::MetadataExt as _;
     let Ok(metadata) = std::fs::symlink_metadata(path) else { return 0 };
@@ -107,14 +107,14 @@ pub(crate) fn on_disk(path: &Path) -> u64 {
     metadata.blocks() * 512 + inside
 }
 
-/// Lets this process, and servers that it starts, have so many sockets.
+/// Raises the limit of open files for this process, and for servers that it starts.
 pub(crate) fn allow_sockets(count: u64) -> Result<(), String> {
     let limit = getrlimit(Resource::Nofile);
     let wanted = count + 200;
     if limit.current.is_none_or(|current| current >= wanted) {
         return Ok(());
     }
-    // As much as is allowed: the server may want more than we do.
+    // As high as allowed: the server may need more than this process.
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })
         .map_err(|error| format!("cannot raise the limit of open files: {error}"))?;
     if limit.maximum.is_some_and(|maximum| maximum < wanted) {

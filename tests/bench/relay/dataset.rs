@@ -1,42 +1,42 @@
-//! The events that relays are measured with: the same ones in every run, since each is made from its number alone.
+//! The events for measurements: the same in every run, since each follows from its number.
 //!
-//! Events come in blocks of 1,200 by 48 authors, in groups of ten: a job request, its feedback, its result, an article, a
-//! note, and five answers to notes of the block. So 30 % are of job kinds, an event has 2.6 tags and about 640 bytes, and
-//! a question about one author or thread has as many answers in a million events as in ten thousand.
+//! Events form blocks of 1,200 by 48 authors, in groups of ten: a job request, its feedback, its result, an article,
+//! a note, and five replies to notes of the block. So 30 % are of job kinds, an event has 2.6 tags and about 640
+//! bytes, and a query for one author or thread has as many results in a million events as in ten thousand.
 
 use std::fmt::Write as _;
 
 use secp256k1::{Keypair, Secp256k1, SecretKey, SignOnly};
 use sha2::{Digest as _, Sha256};
 
-/// The events of a block are all that mention each other.
+/// The number of events in a block. Events only refer to events in their block.
 pub(crate) const BLOCK: u64 = 1_200;
 
-/// The events of a group.
+/// The number of events in a group.
 const GROUP: u64 = 10;
 
-/// The authors of a block that ask for jobs and write notes, and those that answer jobs.
+/// The number of authors in a block that request jobs and write notes, and of those that answer jobs.
 pub(crate) const CUSTOMERS: u64 = 40;
 const PROVIDERS: u64 = 8;
 
-/// When the first event was made: 2025-11-01, so that none is of the future. One is made every three seconds.
+/// The time of the first event: 2025-11-01, so that none is in the future. The interval is three seconds.
 pub(crate) const BEGINNING: u64 = 1_761_955_200;
 
-/// The value of the tag `t` of three notes in four.
+/// The value of the tag `t`, which three notes in four have.
 pub(crate) const TOPIC: &str = "bench";
 
 /// An event's id, in hex.
 pub(crate) type Id = [u8; 64];
 
-/// What an event is, told by its number.
+/// What an event is; follows from its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Description {
     pub(crate) number: u64,
     pub(crate) kind: u16,
-    /// Author, and whom it mentions (tag `p`), as their places in the block.
+    /// The author and the mentioned author (tag `p`), as indexes in the block.
     pub(crate) author: u64,
     pub(crate) mentioned: Option<u64>,
-    /// The event that it answers (tag `e`), by its number.
+    /// The number of the event that it answers (tag `e`).
     pub(crate) answered: Option<u64>,
     /// Whether it has the tag `t`.
     pub(crate) topical: bool,
@@ -56,11 +56,11 @@ impl Description {
             0 => Self { kind: [5000, 5001, 5100][job as usize], ..plain },
             1 => Self { kind: 7000, ..answer },
             2 => Self { kind: [6000, 6001, 6100][job as usize], ..answer },
-            // Each with an identifier of its own: none replaces another, since connections race.
+            // Each with a different identifier: since connections race, none may replace another.
             3 => Self { kind: 30_023, author: (group + 5) % CUSTOMERS, topical: true, ..plain },
             4 => Self { topical: true, ..plain },
             _ => {
-                // Older notes of the block have more answers.
+                // Older notes of the block get more replies.
                 let parent = scatter(number) % (group + 1);
                 Self {
                     author: (group * 3 + slot) % CUSTOMERS,
@@ -79,7 +79,7 @@ impl Description {
     }
 }
 
-/// A number that looks like chance.
+/// A pseudo-random number.
 pub(crate) fn scatter(number: u64) -> u64 {
     let mixed = (number ^ 0x9e37_79b9_7f4a_7c15).wrapping_mul(0xff51_afd7_ed55_8ccd);
     let mixed = (mixed ^ (mixed >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
@@ -91,7 +91,7 @@ pub(crate) fn scatter(number: u64) -> u64 {
 pub(crate) struct Dataset {
     seed: u64,
     secp: Secp256k1<SignOnly>,
-    /// The keys of the last block that was asked for: making one costs as much as signing.
+    /// The keys of the most recently used block: deriving a key costs as much as signing.
     keys: Option<(u64, Vec<(Keypair, String)>)>,
 }
 
@@ -119,8 +119,8 @@ impl Dataset {
         self.authors(block)[place as usize].1.clone()
     }
 
-    /// What is hashed for an event's id (NIP-01), and its parts for the wire: the public key, the time, and
-    /// everything from the tags' value to the content's.
+    /// The serialization that is hashed for an event's id (NIP-01), and its parts for the wire: public key, time, and
+    /// everything from the tags to the content.
     fn serialised(&mut self, event: &Description) -> (String, String, String) {
         let block = event.number / BLOCK;
         let answered = event.answered.map(|number| text(&self.id(&Description::of(number))));
@@ -177,7 +177,7 @@ impl Dataset {
     }
 }
 
-/// About so many bytes of words, not the same in two events.
+/// Words of about this many bytes, different for each event.
 fn filler(number: u64, length: usize) -> String {
     const WORDS: [&str; 8] = ["lorem", "ipsum", "dolor", "sit", "amet", "agents", "relay", "sats"];
     let mut words = String::with_capacity(length + 8);

@@ -1,4 +1,4 @@
-//! How fast an event reaches everybody who waits for it, among many who wait for something else.
+//! Fan-out: how fast an event reaches its subscribers, among many others.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -12,39 +12,39 @@ use super::dataset::BEGINNING;
 use super::frames;
 use super::messages::{Message, read};
 
-/// All that listen, and those of them that the events are for.
+/// The number of subscribers, and of those to which the events are delivered.
 const SOCKETS: usize = 500;
 pub(crate) const MATCHING: usize = 100;
 
-/// The events of a round, published at once, and the rounds.
+/// The number of events published at once in a round, and the number of rounds.
 pub(crate) const EVENTS: usize = 100;
 const ROUNDS: usize = 10;
 
-/// How far apart events are when they are published one by one.
+/// The pause between events that are published one by one.
 const PACE: Duration = Duration::from_millis(20);
 
-/// What was measured.
+/// The results.
 #[derive(Debug, Default)]
 pub(crate) struct FannedOut {
     pub(crate) deliveries: usize,
     /// Of the rounds at full speed.
     pub(crate) cost: Cost,
-    /// From a publication to its last delivery, in nanoseconds, of events one by one.
+    /// The time from publishing an event to its last delivery, in nanoseconds, of events published one by one.
     pub(crate) latencies: Vec<u64>,
-    /// What went wrong, if anything.
+    /// The first error, if there was one.
     pub(crate) fault: Option<String>,
 }
 
-/// The listeners, and after them the publisher.
+/// The subscribers, followed by the publisher.
 struct Crowd {
     swarm: Swarm,
-    /// How many events came to each.
+    /// The number of events delivered to each.
     delivered: Vec<usize>,
 }
 
 pub(crate) fn measure(target: &Target, server: &Watched) -> Result<FannedOut, String> {
     let author = Keys::generate();
-    // Nobody has it from another run, and nobody else's question is answered with these events: they are the oldest.
+    // The events are unique to this run, and so old that no other query returns them.
     let topic = format!("fan-{}", &author.public_key().to_hex()[..16]);
     let events = |round: usize, count: usize| {
         batch::now((0..count).map(|number| {
@@ -83,11 +83,11 @@ pub(crate) fn measure(target: &Target, server: &Watched) -> Result<FannedOut, St
 }
 
 impl Crowd {
-    /// Connects everybody and subscribes.
+    /// Connects everyone and subscribes.
     fn gather(target: &Target, topic: &str) -> Result<Self, String> {
         let mut swarm = Swarm::open(target, SOCKETS + 1)?;
         for (index, connection) in swarm.connections.iter_mut().take(SOCKETS).enumerate() {
-            // The matching ones are spread among the others.
+            // The subscribers to the events are spread among the others.
             let wanted =
                 if index % (SOCKETS / MATCHING) == 0 { topic.to_owned() } else { format!("{topic}-{index}") };
             let request = format!(r##"["REQ","f",{{"kinds":[1],"#t":["{wanted}"]}}]"##);
@@ -111,7 +111,7 @@ impl Crowd {
         Ok(Self { swarm, delivered: vec![0; SOCKETS] })
     }
 
-    /// Publishes, and waits until everything was delivered; how long that took, and what is missing.
+    /// Publishes events and waits for all deliveries. Returns the time, and the first error.
     fn publish(
         &mut self,
         events: &Batch,
@@ -157,7 +157,7 @@ impl Crowd {
         Ok((last - began, (!right).then(|| "deliveries to the wrong sockets".to_owned())))
     }
 
-    /// The same, and looks at each event.
+    /// The same, but checks each delivered event.
     fn publish_checked(&mut self, events: &Batch) -> Result<Option<String>, String> {
         let known: HashSet<String> = (0..events.len())
             .filter_map(|index| Some(String::from_utf8_lossy(events.get(index)?.0).into_owned()))

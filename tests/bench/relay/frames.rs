@@ -1,7 +1,7 @@
-//! WebSocket frames (RFC 6455), as cheaply as a client can have them: messages are masked before the clock starts, and
-//! what comes is read where it lies.
+//! WebSocket frames (RFC 6455) at minimal cost for the client: messages are masked before the measurement, and
+//! received frames are parsed in place.
 
-/// The key that all frames are masked with. A relay has to unmask whatever it is.
+/// The masking key of all frames. A relay has to unmask with any key.
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
 const FINAL: u8 = 0x80;
@@ -11,14 +11,14 @@ const CLOSE: u8 = 0x8;
 const PING: u8 = 0x9;
 const PONG: u8 = 0xa;
 
-/// A text message as it is written to a socket.
+/// A masked frame with a text message.
 pub(crate) fn text(message: &str) -> Vec<u8> {
     let mut frame = Vec::with_capacity(message.len() + 14);
     push(&mut frame, TEXT, message.as_bytes());
     frame
 }
 
-/// A `CLOSE` with nothing in it, and the answer to a ping.
+/// An empty close frame, and a pong.
 pub(crate) fn close(frames: &mut Vec<u8>) {
     push(frames, CLOSE, &[]);
 }
@@ -44,13 +44,13 @@ fn push(frames: &mut Vec<u8>, opcode: u8, payload: &[u8]) {
     frames.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
 }
 
-/// How long the frame is that these bytes begin with, whoever wrote it.
+/// The length of the frame at the beginning of these bytes, masked or not.
 pub(crate) fn length(bytes: &[u8]) -> Option<usize> {
     let (start, payload) = header(bytes)?;
     Some(start + payload)
 }
 
-/// The bytes of the header, and those of the payload.
+/// The lengths of the header and of the payload.
 fn header(bytes: &[u8]) -> Option<(usize, usize)> {
     let second = *bytes.get(1)?;
     let (start, payload) = match second & 0x7f {
@@ -61,21 +61,21 @@ fn header(bytes: &[u8]) -> Option<(usize, usize)> {
     Some((start + if second & 0x80 == 0 { 0 } else { 4 }, payload))
 }
 
-/// What a relay sent.
+/// A frame from a relay.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Frame<'a> {
-    /// A whole text message.
+    /// A complete text message.
     Text(&'a [u8]),
-    /// A part of one; the last or not.
+    /// A fragment; whether it is the last one.
     Part(&'a [u8], bool),
     Ping(&'a [u8]),
-    /// It ends the connection, for this reason.
+    /// A close frame with its reason.
     Close(&'a [u8]),
-    /// Nothing that matters to a client.
+    /// A frame without meaning for a client.
     Other,
 }
 
-/// The first frame and its length, when all of it is there.
+/// The first frame and its length, if it is complete.
 pub(crate) fn read(bytes: &[u8]) -> Option<(Frame<'_>, usize)> {
     let (start, length) = header(bytes)?;
     let end = start.checked_add(length)?;

@@ -1,4 +1,4 @@
-//! What a full database costs: the same measurements with more and more events stored.
+//! The cost of a full database: the same measurements with more and more stored events.
 
 use super::batch::Events;
 use super::connection::Swarm;
@@ -10,7 +10,7 @@ use super::report::{Better, Figure};
 /// The events of one filling step, so that a million need not be in memory.
 const STEP: u64 = 48_000;
 
-/// The events that are published one by one at each size.
+/// The number of events published one by one at each size.
 const SINGLE: u64 = 1_000;
 
 /// Fills the relay to each of these sizes and measures there.
@@ -49,7 +49,7 @@ pub(crate) fn measure(
     Ok(())
 }
 
-/// Publishes at full speed; events in a second.
+/// Publishes at full speed. Returns events per second.
 fn fill(measurement: &Measurement<'_>, events: &Events, from: u64, to: u64) -> Result<Option<f64>, String> {
     let mut swarm = Swarm::open(measurement.target, FLOOD.connections)?;
     let (mut stored, mut seconds) = (from, 0.0);

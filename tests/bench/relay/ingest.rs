@@ -1,4 +1,4 @@
-//! How fast a relay takes events.
+//! Ingest: how fast a relay accepts events.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -8,20 +8,20 @@ use super::connection::{PATIENCE, Swarm, Target};
 use super::cost::{Cost, Meter, Watched};
 use super::messages::{Message, read};
 
-/// How events go in: over some connections, with some unanswered events on each.
+/// How events are published: the number of connections, and of events in flight on each.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Depth {
     pub(crate) connections: usize,
     pub(crate) in_flight: usize,
 }
 
-/// One at a time shows latency.
+/// One event in flight, for latency.
 pub(crate) const ONE: Depth = Depth { connections: 1, in_flight: 1 };
 
-/// Many show throughput.
+/// Many events in flight, for throughput.
 pub(crate) const MANY: Depth = Depth { connections: 8, in_flight: 16 };
 
-/// Enough for a database to be filled.
+/// Enough to fill a database.
 pub(crate) const FLOOD: Depth = Depth { connections: 8, in_flight: 64 };
 
 impl std::fmt::Display for Depth {
@@ -30,16 +30,16 @@ impl std::fmt::Display for Depth {
     }
 }
 
-/// What is taken for an answer.
+/// What counts as an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Answer {
     /// The `OK` of an event.
     Ok,
-    /// Any message, for the event that waits longest: an echo knows nothing of events.
+    /// Any message, for the event that has waited longest: an echo does not know ids.
     Anything,
 }
 
-/// What was measured.
+/// The results.
 #[derive(Debug, Default)]
 pub(crate) struct Ingested {
     pub(crate) count: usize,
@@ -48,7 +48,7 @@ pub(crate) struct Ingested {
     pub(crate) cost: Cost,
 }
 
-/// Publishes all events; every one has to be taken, for the first time.
+/// Publishes all events; each must be accepted, and not as a duplicate.
 pub(crate) fn measure(
     target: &Target,
     server: &Watched,
@@ -94,7 +94,7 @@ pub(crate) fn publish(
                 (Answer::Anything, _) => Some(0),
                 (Answer::Ok, Message::Taken { id, duplicate }) => {
                     duplicates += usize::from(duplicate);
-                    // Relays answer in order, mostly.
+                    // Relays mostly answer in order.
                     waiting.iter().position(|(sent, _)| events.get(*sent).is_some_and(|(of, _)| *of == id))
                 }
                 (Answer::Ok, Message::Refused(reason)) => return Err(refused(&reason)),
@@ -129,7 +129,7 @@ pub(crate) fn publish(
 fn refused(reason: &str) -> String {
     let limited = reason.starts_with("rate-limited:");
     let hint = if limited { " (raise its limits for the measurement)" } else { "" };
-    format!("the relay refused an event: {reason}{hint}")
+    format!("the relay rejected an event: {reason}{hint}")
 }
 
 #[cfg(test)]
@@ -142,7 +142,7 @@ mod tests {
     use super::super::{batch, frames};
     use super::{Batch, Depth, Target, Watched, measure};
 
-    /// A relay with one connection that gives the message with this number this answer.
+    /// A relay with one connection, which answers the message with this number in this way.
     fn relay(mut answer: impl FnMut(usize) -> String + Send + 'static) -> Target {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -177,7 +177,7 @@ mod tests {
         (batch::now(notes.into_iter()), ids)
     }
 
-    /// What is said when the eleventh answer is this one, in which `ID` and `OTHER` stand for the event's id and another's.
+    /// The error if the eleventh answer is this one; `ID` and `OTHER` stand for the event's id and another.
     fn eleventh(answer: &'static str) -> Result<usize, String> {
         let (events, ids) = events();
         let target = relay(move |number| match number {

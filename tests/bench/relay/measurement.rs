@@ -1,4 +1,4 @@
-//! Everything that is measured of one relay.
+//! All measurements of one relay.
 
 use std::path::Path;
 use std::time::Duration;
@@ -14,17 +14,17 @@ use super::report::{Better, Figure};
 use super::shapes::{Shape, questions};
 use super::{connections, fanout, requests};
 
-/// The events that are published one by one, and those that are stored when questions are asked: ten blocks.
+/// The number of events published one by one, and of events stored when queries are measured: ten blocks.
 const SINGLE: u64 = 2_000;
 const STORED: u64 = 12_000;
 
-/// How many questions of each shape there are.
+/// The number of queries of each shape.
 const QUESTIONS: u64 = 500;
 
-/// Questions at once: four connections with four subscriptions each.
+/// Queries at the same time: four connections with four subscriptions each.
 const AT_ONCE: Depth = Depth { connections: 4, in_flight: 4 };
 
-/// A measurement under way.
+/// A measurement in progress.
 #[derive(Debug)]
 pub(crate) struct Measurement<'a> {
     pub(crate) name: &'a str,
@@ -37,7 +37,7 @@ pub(crate) struct Measurement<'a> {
 }
 
 impl Measurement<'_> {
-    /// Measures what was asked for, on a relay with an empty database.
+    /// Runs the selected measurements on a relay with an empty database.
     pub(crate) fn all(&mut self, events: &Events) -> Result<(), String> {
         let wanted = |part: Part| self.options.parts.contains(&part);
         let (ingests, asks) = (wanted(Part::Ingest), wanted(Part::Requests));
@@ -51,7 +51,7 @@ impl Measurement<'_> {
         if ingests || asks {
             self.say(format_args!("{STORED} events"));
             self.single(events)?;
-            // The rest of what is asked about; it also warms up what is measured next.
+            // Store the rest of the events for the queries; this also warms up the next measurement.
             let batch = events.load(SINGLE..STORED)?;
             ingest::measure(self.target, self.server, &batch, MANY)?;
             stored = STORED;
@@ -108,7 +108,7 @@ impl Measurement<'_> {
         Ok(())
     }
 
-    /// Asks about the first `about` of `stored` events.
+    /// Queries the first `about` of `stored` events.
     pub(crate) fn requests(&self, about: u64, stored: u64, depth: Depth) -> Result<Vec<Figure>, String> {
         self.say(format_args!("questions, {depth} at once, about {stored} events"));
         let mut dataset = Dataset::new(self.options.seed);
@@ -156,7 +156,7 @@ impl Measurement<'_> {
         Ok(())
     }
 
-    /// Memory and disk, now.
+    /// Current memory and disk usage.
     pub(crate) fn sizes(&self, stored: u64) -> Vec<Figure> {
         let mut figures = Vec::new();
         if let Some(kilobytes) = self.server.resident() {
@@ -165,7 +165,7 @@ impl Measurement<'_> {
             figures.push(Figure::new("rss", "memory (RSS) afterwards", all, "MB", Better::Lower));
             figures.push(Figure::new("rss_anonymous", "– without mapped files", own, "MB", Better::Lower));
         }
-        // A folder alone is 4 KB.
+        // An empty folder has 4 KB.
         let bytes = self.data.map_or(0, on_disk);
         if stored > 0 && bytes > 4096 {
             let each = bytes as f64 / stored as f64;
@@ -175,7 +175,7 @@ impl Measurement<'_> {
     }
 }
 
-/// What went in, and what it says of the server without the generator beside it.
+/// The ingest rate, and what it would be without the generator on the same machine.
 fn throughput(verification: Verification, many: Ingested) -> Vec<Figure> {
     let (count, cost) = (many.count as f64, many.cost);
     let per_second = count / cost.elapsed;
@@ -192,7 +192,7 @@ fn throughput(verification: Verification, many: Ingested) -> Vec<Figure> {
             Better::Neither,
         ),
     ];
-    // The generator took so much of the machine away from the server.
+    // The generator used this share of the machine.
     let without = count / (cost.elapsed - cost.generator / cores()).max(cost.elapsed / 10.0);
     figures.push(Figure::new(
         "ingest_without_generator",

@@ -1,4 +1,4 @@
-//! What a relay says (NIP-01), read without a JSON parser where relays write as they commonly do.
+//! Messages from relays (NIP-01), parsed without a JSON parser in their usual forms.
 
 use serde_json::Value;
 
@@ -7,23 +7,23 @@ use super::dataset::Id;
 /// A message of a relay.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Message {
-    /// The event was taken, or was there before.
+    /// The event was accepted, or is a duplicate.
     Taken { id: Id, duplicate: bool },
-    /// The event was not taken, for this reason.
+    /// The event was rejected, for this reason.
     Refused(String),
-    /// An event for the subscription whose name ends so.
+    /// An event for the subscription whose id ends with this byte.
     Event(u8),
-    /// All stored events were sent.
+    /// All stored events have been sent.
     EndOfStored(u8),
-    /// The subscription was not accepted, for this reason.
+    /// The subscription was rejected, for this reason.
     Closed(u8, String),
-    /// Something for people.
+    /// A message for humans.
     Notice(String),
-    /// `AUTH` and what else a relay says unasked.
+    /// `AUTH` and other messages that were not requested.
     Other,
 }
 
-/// Reads a message. Names of subscriptions are told by their last byte.
+/// Parses a message. Subscriptions are identified by the last byte of their id.
 pub(crate) fn read(message: &[u8]) -> Result<Message, String> {
     if let Some(rest) = message.strip_prefix(br#"["EVENT",""#)
         && let Some(end) = rest.iter().position(|byte| *byte == b'"')
@@ -52,7 +52,7 @@ fn slowly(message: &[u8]) -> Result<Message, String> {
             let id: Id = text(1).as_bytes().try_into().map_err(|_| wrong())?;
             match value[2].as_bool() {
                 Some(true) => Message::Taken { id, duplicate: text(3).starts_with("duplicate:") },
-                // Some relays refuse what they have (NIP-01 wants `true`).
+                // Some relays reject duplicates (NIP-01 requires `true`).
                 Some(false) if text(3).starts_with("duplicate:") => Message::Taken { id, duplicate: true },
                 Some(false) => Message::Refused(text(3).to_owned()),
                 None => return Err(wrong()),

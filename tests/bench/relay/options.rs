@@ -1,32 +1,32 @@
 //! The command line of `bench relay`.
 
-/// What can be asked for.
+/// The help text.
 pub(crate) const USAGE: &str = "\
 usage: bench relay --url ws://127.0.0.1:PORT [--name NAME] [--pid PID]… [--data PATH] [options]
        bench relay --suite [--peers NAME,NAME…] [--var NAME=VALUE]… [options]
 
-Measures relays on this machine with signed events that are the same in every run.
+Measures relays on this machine, with the same signed events in every run.
 
-  --url URL            a relay that is running, with an empty database
-  --pid PID            its process, to see its processor time and memory; more than once for more processes
-  --data PATH          its database, to see its size
-  --suite              starts hello-world and its peers one after another, each with an empty database:
+  --url URL            a running relay with an empty database
+  --pid PID            its process, to measure processor time and memory; may be repeated
+  --data PATH          its database, to measure its size
+  --suite              starts hello-world and the other relays one after another, each with an empty database:
                          cargo build --release -p hello-world -p openagents-tests
                          cargo build --release --manifest-path tests/peers/Cargo.toml
-  --peers NAMES        which peers: builder-lmdb and builder-memory; \"none\" for ours alone
+  --peers NAMES        the other relays: builder-lmdb and builder-memory; \"none\" for ours alone
   --var NAME=VALUE     a variable for hello-world
 
   --only PARTS         some of connections,ingest,requests,fanout (default: all)
-  --events NUMBER      the events of the 8×16 measurement (default: 40000)
-  --connections NUMBER idle connections (default: 2000)
-  --seconds NUMBER     how long each kind of question is asked (default: 1.5)
-  --sizes NUMBERS      instead of all that: fill the database to these sizes, e.g. 12000,100000,1000000, and
-                       measure questions and single events at each
-  --seed NUMBER        other events, for a relay that has had the usual ones (default: 1)
+  --events NUMBER      the number of events of the 8×16 measurement (default: 40000)
+  --connections NUMBER the number of idle connections (default: 2000)
+  --seconds NUMBER     how long each kind of query is measured (default: 1.5)
+  --sizes NUMBERS      instead of the above: fill the database to these sizes, e.g. 12000,100000,1000000, and
+                       measure queries and single events at each size
+  --seed NUMBER        other events, for a relay that already has the default ones (default: 1)
   --json               adds one line of JSON
 
-  --echo-url URL       a server that answers each message at once: prints the ceiling that it leaves
-  --verify-micros N    how long the relay verifies an event, for that ceiling (default: libsecp256k1 here)";
+  --echo-url URL       a server that only echoes: prints the upper bound that follows from it
+  --verify-micros N    microseconds to verify an event, for that bound (default: libsecp256k1 here)";
 
 /// The parts of a measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +68,7 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// Reads the command line; nothing if it asks for help.
+    /// Parses the command line; `None` if it asks for help.
     pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
         let mut options = Self {
             url: None,
@@ -100,7 +100,7 @@ impl Options {
             }
         }
         if options.suite == options.url.is_some() {
-            return Err("say either --url or --suite".to_owned());
+            return Err("give either --url or --suite".to_owned());
         }
         Ok(Some(options))
     }
@@ -120,7 +120,7 @@ impl Options {
             "--only" => {
                 let part = |text: &str| {
                     let found = Part::ALL.into_iter().find(|(name, _)| *name == text);
-                    found.map(|(_, part)| part).ok_or_else(|| format!("--only {text}: there is no such part"))
+                    found.map(|(_, part)| part).ok_or_else(|| format!("--only {text}: unknown part"))
                 };
                 self.parts = value.split(',').map(part).collect::<Result<_, _>>()?;
             }
@@ -130,13 +130,13 @@ impl Options {
             "--sizes" => {
                 self.sizes = value.split(',').map(|size| number(name, size)).collect::<Result<_, _>>()?;
                 if !self.sizes.is_sorted() || self.sizes.first().is_some_and(|size| *size < 12_000) {
-                    return Err(format!("--sizes {value}: they have to grow, from 12000 on"));
+                    return Err(format!("--sizes {value}: sizes must grow, starting at 12000 or more"));
                 }
             }
             "--seed" => self.seed = number(name, &value)?,
             "--echo-url" => self.echo_url = Some(value),
             "--verify-micros" => self.verify_micros = Some(number(name, &value)?),
-            _ => return Err(format!("{name} is unknown")),
+            _ => return Err(format!("unknown option {name}")),
         }
         Ok(())
     }
@@ -159,8 +159,8 @@ mod tests {
         let cases = [
             ("", "either --url or --suite"),
             ("--suite --url ws://127.0.0.1:1", "either --url or --suite"),
-            ("--suite --sizes 100000,12000", "have to grow"),
-            ("--suite --only jokes", "no such part"),
+            ("--suite --sizes 100000,12000", "must grow"),
+            ("--suite --only jokes", "unknown part"),
             ("--suite --events many", "--events many"),
             ("--suite --seed", "needs a value"),
         ];

@@ -1,4 +1,4 @@
-//! How fast a relay answers questions, and whether it answers them rightly.
+//! Queries: how fast a relay answers them, and whether the answers are right.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -13,21 +13,21 @@ use super::ingest::Depth;
 use super::messages::{Message, read};
 use super::shapes::Question;
 
-/// What was measured of one shape.
+/// The results for one shape.
 #[derive(Debug, Default)]
 pub(crate) struct Asked {
     pub(crate) count: usize,
-    /// The events of all answers together.
+    /// The total number of events in the answers.
     pub(crate) events: usize,
     /// In nanoseconds.
     pub(crate) latencies: Vec<u64>,
     pub(crate) cost: Cost,
-    /// What is wrong with the answers; nothing when they are right.
+    /// The first wrong answer; `None` if all are right.
     pub(crate) fault: Option<String>,
 }
 
-/// A question under way, and under which of its two names: while one is closed, the other is open. Some relays send a
-/// `CLOSED` after the `EOSE`, which must not be taken for an answer to the next question.
+/// A query in progress, and which of its two subscription ids it uses: while one is closed, the other is opened. Some
+/// relays send a `CLOSED` after the `EOSE`, which must not be taken for an answer to the next query.
 #[derive(Debug, Clone, Copy)]
 struct Open {
     question: usize,
@@ -36,7 +36,7 @@ struct Open {
     events: usize,
 }
 
-/// Asks the questions over and over, for so long, on some connections with some subscriptions each.
+/// Repeats the queries for this time, on some connections with some subscriptions each.
 pub(crate) fn measure(
     target: &Target,
     server: &Watched,
@@ -46,7 +46,7 @@ pub(crate) fn measure(
 ) -> Result<Asked, String> {
     let mut asked = Asked { fault: check(target, questions)?, ..Asked::default() };
     let slots = depth.in_flight.min(10);
-    // What opens a subscription closes the one before it.
+    // A message that opens a subscription also closes the previous one.
     let request = |name: u8, question: &Question| {
         let (this, other) = (char::from(name), char::from(other(name)));
         let close = frames::text(&format!(r#"["CLOSE","q{other}"]"#));
@@ -114,12 +114,12 @@ pub(crate) fn measure(
     Ok(asked)
 }
 
-/// The last byte of the other name of the same subscription.
+/// The last byte of the other id of the same subscription.
 fn other(name: u8) -> u8 {
     name ^ 1
 }
 
-/// Whether the questions whose events are known are answered with just these, newest first. It warms up, too.
+/// Checks that queries with known results return exactly these, newest first. This also warms up the relay.
 fn check(target: &Target, questions: &[Question]) -> Result<Option<String>, String> {
     let mut connection = super::connection::Connection::open(target)?;
     for (index, question) in questions.iter().filter(|question| !question.ids.is_empty()).enumerate() {

@@ -1,23 +1,23 @@
-//! The questions that a relay is asked, and what has to be answered.
+//! The shapes of queries, and their expected results.
 
 use super::dataset::{BLOCK, CUSTOMERS, Dataset, Description, Id, TOPIC, scatter, text};
 
-/// A kind of question.
+/// The shape of a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shape {
     /// The notes of one author.
     AuthorAndKind,
     /// Ten events by their ids.
     TenIds,
-    /// What answers one note.
+    /// The replies to one note.
     Thread,
-    /// The notes that mention somebody.
+    /// The notes that mention a person.
     MentionAndKind,
     /// The newest notes.
     Newest,
-    /// Results and feedback of two of somebody's job requests.
+    /// Results and feedback for two job requests of one customer.
     TwoJobs,
-    /// The newest events about something that most are about.
+    /// The newest events with a tag that most events have.
     Topic,
 }
 
@@ -45,20 +45,20 @@ impl Shape {
     }
 }
 
-/// A question with its answer.
+/// A query with its expected result.
 #[derive(Debug)]
 pub(crate) struct Question {
     pub(crate) filter: String,
-    /// How many events answer it.
+    /// The number of matching events.
     pub(crate) expected: usize,
-    /// Which ones, when it was asked for.
+    /// The ids of the matching events, if they are checked.
     pub(crate) ids: Vec<Id>,
 }
 
-/// How many questions have their answers checked by id as well as by number.
+/// The number of queries whose results are checked by id as well as by number.
 pub(crate) const CHECKED: u64 = 20;
 
-/// So many questions about the first `stored` events, spread over all of them.
+/// This number of queries for the first `stored` events, spread over all of them.
 pub(crate) fn questions(dataset: &mut Dataset, shape: Shape, stored: u64, count: u64) -> Vec<Question> {
     (0..count)
         .map(|number| {
@@ -93,7 +93,7 @@ fn question(
         }
         Shape::TenIds => {
             let place = |index: u64| scatter(chance.wrapping_add(index * index + 1)) % stored.min(BLOCK);
-            // One of each place in a group, so that they differ.
+            // One from each position in a group, so that they differ.
             let places = (0..10).map(|index| place(index) / 10 * 10 + index);
             let events: Vec<Description> =
                 places.map(|place| Description::of(block * BLOCK + place)).collect();
@@ -102,7 +102,7 @@ fn question(
             (format!(r#"{{"ids":[{}]}}"#, ids.join(",")), events)
         }
         Shape::Thread => {
-            // What some note answers, so that there are answers.
+            // The root of an existing reply, so that there are results.
             let reply = Description::of(block * BLOCK + chance % (BLOCK / 10) * 10 + 5);
             let root = reply.answered.unwrap_or_default();
             let id = text(&dataset.id(&Description::of(root)));

@@ -1,4 +1,4 @@
-//! The relays that are measured side by side: ours and those of `tests/peers`, started one after another.
+//! The relays measured side by side: ours and those in `tests/peers`, started one after another.
 
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use openagents_tests::server::{Host, Server, binary, repository};
 use tempfile::TempDir;
 
-/// The peers, best known first.
+/// The other relays, best known first.
 pub(crate) const PEERS: [&str; 2] = ["builder-lmdb", "builder-memory"];
 
-/// Whether all that is to be measured is built.
+/// Checks that all required programs are built.
 pub(crate) fn check(peers: &[String]) -> Result<(), String> {
     let ours = binary("hello-world");
     if !ours.exists() {
@@ -19,7 +19,7 @@ pub(crate) fn check(peers: &[String]) -> Result<(), String> {
         return Err(format!("{} is missing: {hint}", ours.display()));
     }
     if let Some(unknown) = peers.iter().find(|peer| !PEERS.contains(&peer.as_str())) {
-        return Err(format!("{unknown} is no peer: there are {}", PEERS.join(", ")));
+        return Err(format!("unknown relay {unknown}: expected {}", PEERS.join(", ")));
     }
     if peers.is_empty() { Ok(()) } else { peer_binary("peer-builder").map(drop) }
 }
@@ -32,16 +32,16 @@ pub(crate) enum Running {
 }
 
 impl Running {
-    /// Ours, durable on power loss, which is how it runs if nobody says otherwise.
+    /// Our relay with its default settings, durable on power loss.
     pub(crate) fn ours(variables: &[(String, String)]) -> Result<Self, String> {
-        // They live as long as this program, which starts few servers.
+        // They live as long as this program, which starts only a few servers.
         let name = |name: &String| -> &'static str { Box::leak(name.clone().into_boxed_str()) };
         let mut all = vec![("OPENAGENTS_DURABILITY", "power".to_owned())];
         all.extend(variables.iter().map(|(key, value)| (name(key), value.clone())));
         Server::start_with(Host::Native, "hello-world", &all).map(|server| Self::Ours(Box::new(server)))
     }
 
-    /// A peer with an empty database.
+    /// Another relay, with an empty database.
     pub(crate) fn peer(name: &str) -> Result<Self, String> {
         let data = TempDir::with_prefix("openagents-peer-").map_err(|error| error.to_string())?;
         // A port that was free a moment ago.
@@ -58,7 +58,7 @@ impl Running {
                 command.arg(format!("127.0.0.1:{port}")).arg("memory");
                 command
             }
-            _ => return Err(format!("{name} is no peer: there are {}", PEERS.join(", "))),
+            _ => return Err(format!("unknown relay {name}: expected {}", PEERS.join(", "))),
         };
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
         let child = child.map_err(|error| format!("cannot start {name}: {error}"))?;
@@ -96,7 +96,7 @@ impl Running {
         }
     }
 
-    /// Where its database is; empty where it keeps none.
+    /// The path of its database; empty if it has none.
     pub(crate) fn data(&self) -> &Path {
         match self {
             Self::Ours(server) => server.data(),
@@ -114,7 +114,7 @@ impl Drop for Running {
     }
 }
 
-/// Beside this program when both were built into one target folder, or where it is built by itself.
+/// Next to this program if both were built into one target folder, or in its own.
 fn peer_binary(name: &str) -> Result<PathBuf, String> {
     let places = [binary(name), repository().join("tests/peers/target/release").join(name)];
     places.into_iter().find(|path| path.exists()).ok_or_else(|| {

@@ -1,9 +1,9 @@
-//! An agent for the scenarios in `tests/`: what it does of its own accord, and what it charges.
+//! An agent for the scenarios in `tests/`: schedules, lifecycle hooks and prices.
 
 use openagents_sdk::prelude::*;
 use openagents_sdk::serde_json::Value;
 
-/// Counts the turns of its life, for tests.
+/// Counts its schedule and hook runs, for tests.
 #[agent(name = "clock", state_version = 2, topics("testing"), queue = 3, concurrency = 1)]
 #[derive(Default, Serialize, Deserialize)]
 pub struct Clock {
@@ -14,10 +14,10 @@ pub struct Clock {
     failures: Vec<String>,
 }
 
-/// How much is asked for.
+/// The parameters of a priced job.
 #[derive(JobParams)]
 pub struct Order {
-    /// How many pieces.
+    /// The number of pieces.
     #[param(default = 1, min = 0, max = 100)]
     pieces: u32,
 }
@@ -53,14 +53,14 @@ impl Clock {
         Ok(state)
     }
 
-    /// Counts, every so often.
+    /// Counts its runs, at an interval.
     #[schedule(every = "7s")]
     async fn tick(&mut self) -> JobResult<()> {
         self.ticks += 1;
         Ok(())
     }
 
-    /// Shows what happened so far.
+    /// Shows the counters.
     #[job(kind = 5930)]
     async fn show(&self) -> JobResult<Json<Self>> {
         let Self { created, woken, slept, ticks, failures } = self;
@@ -74,7 +74,7 @@ impl Clock {
         Err(JobError::failed(input.into_string()))
     }
 
-    /// Charges by the piece.
+    /// Has a price for each piece.
     #[job(kind = 5932)]
     async fn sell(&self, order: Params<Order>) -> JobResult<String> {
         Ok(format!("{} pieces", order.pieces))
@@ -86,14 +86,14 @@ impl Clock {
         Ok(Price::sat(pieces))
     }
 
-    /// Takes its time.
+    /// Takes some time.
     #[job(kind = 5933)]
     async fn wait(&self, context: JobContext, input: Text) -> JobResult<String> {
         context.sleep(std::time::Duration::from_secs(3)).await;
         Ok(input.into_string())
     }
 
-    /// Costs the same always.
+    /// Has a fixed price.
     #[job(kind = 5934, price = "21 sat")]
     async fn charge(&self) -> JobResult<String> {
         Ok("paid".to_owned())

@@ -1,9 +1,11 @@
-//! What a relay in workerd is measured against: an object that does nothing, and what verification costs alone.
+//! A Worker against which a relay in workerd is compared: an object that does nothing, and the cost of verification
+//! alone.
 //!
-//! - Over a WebSocket, every `EVENT` is answered with `OK`, unread but for the id, and that by its place in the text. It is
-//!   what a message costs before a relay has done anything, through the same sockets and bindings.
-//! - `GET /verify/ours`, `/verify/k256` and `/hash` answer with the microseconds that one signature or one id takes.
-//!   `?count=5000&authors=20` says how many, and of how many authors.
+//! - Over a WebSocket, every `EVENT` is answered with `OK`. The message is not parsed; the id is taken from its
+//!   position in the text. This is the cost of a message before a relay does anything, through the same sockets and
+//!   bindings.
+//! - `GET /verify/ours`, `/verify/k256` and `/hash` return the microseconds that one signature or one id takes.
+//!   `?count=5000&authors=20` sets how many, and by how many authors.
 
 #![cfg(target_arch = "wasm32")]
 
@@ -15,7 +17,7 @@ use worker::wasm_bindgen::prelude::*;
 use worker::worker_sys::{self, web_sys};
 use worker::{Context, Env, Request, Response, Result, State, WebSocket, WebSocketPair, event, wasm_bindgen};
 
-/// Measures, or leads a socket to the one object.
+/// Measures, or passes a socket to the object.
 #[event(fetch)]
 async fn fetch(request: Request, env: Env, _: Context) -> Result<Response> {
     match verification::measured(&request.url()?) {
@@ -24,8 +26,8 @@ async fn fetch(request: Request, env: Env, _: Context) -> Result<Response> {
     }
 }
 
-/// Takes sockets that outlive its memory, and answers what comes over them. Written out, as the SDK's objects are: the
-/// `worker` crate's macro makes every handler a promise, which costs as much as all else here.
+/// Accepts hibernatable sockets and answers their messages. Written without the `worker` crate's macro, as the SDK's
+/// objects are: the macro makes every handler a promise, which costs as much as everything else here.
 #[wasm_bindgen(wasm_bindgen = ::worker::wasm_bindgen)]
 pub struct EchoObject(AssertUnwindSafe<State>);
 
@@ -66,12 +68,12 @@ impl EchoObject {
 
     #[wasm_bindgen(js_name = webSocketClose)]
     pub fn websocket_close(&self, socket: web_sys::WebSocket, _: usize, _: String, _: bool) {
-        // The client may be gone already.
+        // The client may have disconnected.
         let _ = WebSocket::from(socket).close(Some(1000), Some(""));
     }
 }
 
-/// The 64 digits after `"id":"`, unless something else is there.
+/// The 64 digits after `"id":"`, if there are any.
 fn id(text: &str) -> Option<&str> {
     let (_, rest) = text.split_once(r#""id":""#)?;
     rest.get(..64).filter(|id| id.bytes().all(|byte| byte.is_ascii_hexdigit()))

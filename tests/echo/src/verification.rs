@@ -1,4 +1,4 @@
-//! What the checks of an event cost.
+//! The cost of verifying an event.
 
 use k256::schnorr;
 use openagents_host::nostr::schnorr as ours;
@@ -6,7 +6,7 @@ use openagents_host::{Event, Keys, Kind, Timestamp, UnsignedEvent};
 use sha2::{Digest, Sha256};
 use worker::{Date, Url};
 
-/// The microseconds that one of the checks takes which the URL asks for; none if it asks for no check.
+/// The microseconds of the check that the URL names; `None` if it names none.
 pub(crate) fn measured(url: &Url) -> Option<f64> {
     let check = match url.path() {
         "/verify/ours" => by_ours,
@@ -23,12 +23,12 @@ pub(crate) fn measured(url: &Url) -> Option<f64> {
     };
     let (count, authors) = (number("count", 5000), number("authors", 20).clamp(1, 5000));
     let events: Vec<Event> = (0..authors).map(signed).collect();
-    // Once before, so that the code is compiled as far as it is going to be.
+    // A first run, so that the code is compiled.
     run(&events, count / 4, check);
     let began = Date::now().as_millis();
     let passed = run(&events, count, check);
     let elapsed = Date::now().as_millis().saturating_sub(began);
-    // What does not verify was not measured.
+    // Ensures that the verification succeeds.
     (passed == count).then(|| elapsed as f64 * 1000.0 / f64::from(count))
 }
 
@@ -62,7 +62,7 @@ fn whole_event(event: &Event) -> bool {
 }
 
 fn hash(event: &Event) -> bool {
-    // About as many as such an event has where it is hashed.
+    // About as many escapes as in a typical event.
     let bytes = [event.id.as_bytes()[0]; 520];
     std::hint::black_box(Sha256::digest(bytes)).len() == 32
 }

@@ -1,5 +1,5 @@
-//! An object that tries, in the runtime itself, what the SQL port and the signature backend promise. It has no part in the
-//! agent; the scenarios reach it directly.
+//! An object that runs the conformance tests of the SQL port and the signature backend in the runtime itself. It is
+//! not part of the agent; the scenarios call it directly.
 
 use openagents_host::nostr::schnorr;
 use openagents_host::nostr::{EventId, PublicKey, Signature};
@@ -7,7 +7,7 @@ use openagents_host::sql::conformance;
 use openagents_host::worker::DurableSql;
 use worker::{DurableObject, Env, Request, Response, Result, State, durable_object, wasm_bindgen};
 
-/// One object for each case of the SQL port, since each wants an empty database.
+/// One object for each case of the SQL port, since each needs an empty database.
 #[durable_object(fetch)]
 pub struct ConformanceDurableObject {
     state: State,
@@ -18,7 +18,8 @@ impl DurableObject for ConformanceDurableObject {
         Self { state }
     }
 
-    /// `/cases` lists the cases, `/case/<name>` tries one, `/schnorr` tries BIP-340's vectors. Status 200 means success.
+    /// `/cases` lists the cases, `/case/<name>` runs one, `/schnorr` runs BIP-340's test vectors. Status 200 means
+    /// success.
     async fn fetch(&self, request: Request) -> Result<Response> {
         let path = request.path();
         let outcome = match path.as_str() {

@@ -1,4 +1,4 @@
-//! An agent for the scenarios in `tests/`: its handlers do everything that a handler can do wrong.
+//! An agent for the scenarios in `tests/`: its handlers do everything that a handler can do, right or wrong.
 
 #[cfg(target_arch = "wasm32")]
 mod conformance;
@@ -15,7 +15,7 @@ use openagents_sdk::serde_json::{Value, json};
 /// How long a hired agent may take.
 const HIRED_PATIENCE: Duration = Duration::from_secs(20);
 
-/// Does as it is told, for tests.
+/// Does what its tests want.
 #[agent(name = "probe")]
 #[derive(Default, Serialize, Deserialize)]
 pub struct Probe {
@@ -69,7 +69,7 @@ impl Probe {
         Ok(input.into_string())
     }
 
-    /// Notes in the state when it starts and, some `milliseconds` later, when it ends.
+    /// Records in the state when it starts and, some `milliseconds` later, when it ends.
     #[job(kind = 5905)]
     async fn change(&mut self, context: JobContext, input: Text, params: Params) -> JobResult<String> {
         self.steps.push(format!("start {input}"));
@@ -78,7 +78,7 @@ impl Probe {
         Ok(self.steps.len().to_string())
     }
 
-    /// Counts, then outlasts its time limit.
+    /// Counts, then runs into its timeout.
     #[job(kind = 5906, timeout = "1s", attempts = 1)]
     async fn hang(&mut self, context: JobContext) -> JobResult<String> {
         self.count += 1;
@@ -130,7 +130,7 @@ impl Probe {
         Ok(Output::new(input.into_string()).tag(["sort", "by", "rank"]))
     }
 
-    /// Hires its own agent for another kind of job, and returns what comes of it.
+    /// Hires its own agent for a job of another kind, and returns its result.
     #[job(kind = 5914, attempts = 1)]
     async fn hire(&self, context: JobContext, input: Text, params: Params) -> JobResult<String> {
         let kind = Kind(params.parse("kind")?.unwrap_or(5900));
@@ -147,8 +147,8 @@ impl Probe {
         }
     }
 
-    /// Counts, works for some `milliseconds`, and succeeds when it has failed `failures` times before; with `partials` it
-    /// shows its output meanwhile. Returns its input, the count and the attempt.
+    /// Counts, works for some `milliseconds`, and succeeds after it has failed `failures` times; with `partials` it
+    /// sends partial output meanwhile. Returns its input, the count and the attempt.
     #[job(kind = 5920)]
     async fn work(&mut self, context: JobContext, input: Text, params: Params) -> JobResult<String> {
         self.count += 1;
@@ -169,7 +169,7 @@ impl Probe {
         Ok(output)
     }
 
-    /// Shows its output word by word, one every 100 ms.
+    /// Sends its output word by word, one word every 100 ms.
     #[job(kind = 5921)]
     async fn stream(&self, context: JobContext, input: Text) -> JobResult<String> {
         let mut output = String::new();
@@ -182,7 +182,7 @@ impl Probe {
         Ok(output)
     }
 
-    /// Says ten times how far it is, once every 150 ms.
+    /// Reports progress ten times, every 150 ms.
     #[job(kind = 5922)]
     async fn progress(&self, context: JobContext) -> JobResult<String> {
         for step in 1..=10 {
@@ -192,7 +192,7 @@ impl Probe {
         Ok("there".to_owned())
     }
 
-    /// Remembers its input under a `key`, and returns what was there; an input that is `fail` makes it fail after that.
+    /// Stores its input under a `key`, and returns the previous value; if the input is `fail`, it then fails.
     #[job(kind = 5923, attempts = 1)]
     async fn exchange(&self, context: JobContext, input: Text, params: Params) -> JobResult<String> {
         let key = params.first("key").unwrap_or("key");
@@ -206,7 +206,7 @@ impl Probe {
         Ok(before.unwrap_or_else(|| "nothing".to_owned()))
     }
 
-    /// Adds its input and an answer to the conversation with the customer, and returns all of it.
+    /// Adds its input and an answer to the conversation with the customer, and returns the whole conversation.
     #[job(kind = 5924)]
     async fn converse(&self, context: JobContext, input: Text) -> JobResult<String> {
         let session = context.session();
@@ -217,7 +217,7 @@ impl Probe {
         Ok(lines.join("\n"))
     }
 
-    /// Counts how often its input came, in a table of its own.
+    /// Counts how often its input was sent, in a table of its own.
     #[job(kind = 5925)]
     async fn tally(&self, context: JobContext, input: Text) -> JobResult<String> {
         let memory = context.memory();
@@ -229,14 +229,14 @@ impl Probe {
         Ok(openagents_sdk::serde_json::to_string(&rows)?)
     }
 
-    /// Asks for a table that is not its own.
+    /// Queries a table that is not its own.
     #[job(kind = 5926, attempts = 1)]
     async fn pry(&self, context: JobContext) -> JobResult<String> {
         context.memory().sql("SELECT request FROM job", &[]).await?;
         Ok("seen".to_owned())
     }
 
-    /// Publishes a note with its input; an input that is `fail` makes it fail after that.
+    /// Publishes a note with its input; if the input is `fail`, it then fails.
     #[job(kind = 5927, attempts = 1)]
     async fn post(&self, context: JobContext, input: Text) -> JobResult<String> {
         context.publish(UnsignedEvent::new(Kind(1), &*input).tag(["t", "probe"]));
@@ -255,7 +255,7 @@ impl Probe {
         Ok(texts.join("\n"))
     }
 
-    /// Shows what of its request reaches a handler; of the parameters, all values of `value`.
+    /// Shows what a handler gets of its request; of the parameters, all values of `value`.
     #[job(kind = 5929)]
     async fn read(&self, request: JobRequest, inputs: Inputs) -> JobResult<Json<Value>> {
         let inputs =
@@ -271,7 +271,7 @@ impl Probe {
         })))
     }
 
-    /// Remembers its input under a `key`, and what was said.
+    /// Stores its input under a `key` and in the conversation.
     #[job(kind = 5990)]
     async fn remember(&self, context: JobContext, input: Text, params: Params) -> JobResult<String> {
         context.memory().write(params.first("key").unwrap_or("last"), &*input)?;
@@ -280,13 +280,13 @@ impl Probe {
         Ok("remembered".to_owned())
     }
 
-    /// Looks up the event that it is given, and returns its content.
+    /// Looks up the event in its input, and returns the event's content.
     #[job(kind = 5991)]
     async fn look_up(&self, event: NostrEvent) -> JobResult<String> {
         Ok(event.content.clone())
     }
 
-    /// Fetches the address that it is given, and returns the text there.
+    /// Fetches the URL in its input, and returns the text there.
     #[job(kind = 5992)]
     async fn fetch(&self, document: Document) -> JobResult<String> {
         Ok(document.text)
@@ -297,7 +297,7 @@ fn milliseconds(params: &Params) -> JobResult<Duration> {
     Ok(Duration::from_millis(params.parse("milliseconds")?.unwrap_or(0)))
 }
 
-/// What the probe's relay does not take from clients.
+/// The events that the probe's relay rejects.
 struct Scruples;
 
 impl WritePolicy for Scruples {

@@ -1,7 +1,7 @@
-//! A crash in every state of a job: whatever dies and whenever, a request gets exactly one last word, and the agent's
-//! state agrees with it.
+//! A crash in every state of a job: whatever crashes, a request gets exactly one final answer, and the agent's state
+//! agrees with it.
 //!
-//! What came out is printed as a table; `OPENAGENTS_WRITE_MATRIX=1` also writes it to `docs/crash-matrix.md`.
+//! The results are printed as a table; `OPENAGENTS_WRITE_MATRIX=1` also writes it to `docs/crash-matrix.md`.
 
 mod matrix;
 
@@ -34,17 +34,17 @@ scenarios! {
     }
 }
 
-/// After a crash, the time a job may take: its lease may have to run out first.
+/// How long a job may take after a crash: its lease may have to expire first.
 const RECOVERY: Duration = Duration::from_secs(40);
 
-/// What dies.
+/// What crashes.
 #[derive(Debug, Clone, Copy)]
 enum Crash {
-    /// The process, by `kill -9`.
+    /// The process, with `kill -9`.
     Process,
-    /// A Durable Object is evicted, as the runtime does: what it is doing may end before; its sockets sleep.
+    /// A Durable Object is evicted by the runtime: its current work may finish first, and its sockets hibernate.
     Evicted(Object),
-    /// All Durable Objects, in the middle of whatever they do; their sockets are lost.
+    /// All Durable Objects, in the middle of their work; their sockets are closed.
     Aborted,
 }
 
@@ -61,7 +61,7 @@ impl Crash {
 
 type Row = for<'cell> fn(&'cell Cell<'cell>) -> Pin<Box<dyn Future<Output = String> + 'cell>>;
 
-/// The moments at which the crash comes. Each is a function that ends with what its request got.
+/// The moments of the crash. Each function returns what its request got.
 const ROWS: [(&str, Row); 16] = [
     ("published, not yet acknowledged", |cell| Box::pin(published(cell))),
     ("acknowledged", |cell| Box::pin(acknowledged(cell))),
@@ -98,7 +98,7 @@ async fn every_state_survives_the_abortion_of_all_objects(servers: &Servers) {
 }
 
 async fn every_millisecond_survives_a_kill(servers: &Servers) {
-    // To start workerd again takes seconds.
+    // Restarting workerd takes seconds.
     let moments =
         if servers.host() == Host::Workerd { (0..30).step_by(5).collect() } else { (0..60).collect() };
     crash_at_each(servers, Crash::Process, moments).await;
@@ -108,7 +108,7 @@ async fn every_millisecond_survives_the_abortion_of_all_objects(servers: &Server
     crash_at_each(servers, Crash::Aborted, (0..60).step_by(3).collect()).await;
 }
 
-/// Crashes one server in every state, one after another; a row that fails does not keep the others from being seen.
+/// Crashes one server in every state, one after another. A failing row does not prevent the others.
 async fn fill_column(servers: &Servers, crash: Crash) {
     let server = servers.own("probe");
     let mut failures = Vec::new();
@@ -120,7 +120,7 @@ async fn fill_column(servers: &Servers, crash: Crash) {
     assert!(failures.is_empty(), "{}, {}:\n{}", servers.host().name(), crash.name(), failures.join("\n"));
 }
 
-/// Plays one row; the agent's own count of what it did must agree with the results that its customers got.
+/// Runs one row. The agent's own counter must agree with the results that its customers got.
 async fn in_cell(server: &Server, crash: Crash, row: Row) -> Result<String, String> {
     let cell = Cell { server, crash, customer: fresh_author(), before: 0.into(), results: 0.into() };
     let play = AssertUnwindSafe(async {
@@ -136,7 +136,7 @@ async fn in_cell(server: &Server, crash: Crash, row: Row) -> Result<String, Stri
     })
 }
 
-/// One job and one crash for each of these milliseconds after its publication.
+/// One job and one crash at each of these milliseconds after its publication.
 async fn crash_at_each(servers: &Servers, crash: Crash, moments: Vec<u64>) {
     let server = servers.own("probe");
     let agent = server.agent();
@@ -169,9 +169,9 @@ struct Cell<'server> {
     server: &'server Server,
     crash: Crash,
     customer: Keys,
-    /// How many jobs the agent had counted before.
+    /// The number of jobs that the agent had counted before.
     before: std::cell::Cell<u64>,
-    /// How many of this cell's jobs have a result.
+    /// The number of this cell's jobs with a result.
     results: std::cell::Cell<u64>,
 }
 
@@ -198,18 +198,18 @@ impl Cell<'_> {
         self.client().await.send(&json!(["EVENT", as_json(request)])).await;
     }
 
-    /// Publishes until the relay has it, as a customer does who got no answer.
+    /// Publishes until the relay accepts it, as a customer without an answer would.
     async fn publish(&self, request: &Event) {
         self.client().await.publish_accepted(request).await;
     }
 
-    /// Publishes what its author has deleted, which the relay does not take again.
+    /// Publishes an event that its author has deleted, which the relay rejects.
     async fn publish_in_vain(&self, request: &Event) {
         let answer = self.client().await.publish(request).await;
         assert!(!answer.accepted && answer.message.starts_with("blocked: "), "{answer:?}");
     }
 
-    /// Publishes a request and waits until the agent has said this about it.
+    /// Publishes a request and waits until the agent has sent feedback with this status.
     async fn publish_until(&self, request: &Event, wanted: &str) {
         let mut client = self.client().await;
         listen(&mut client, request).await;
@@ -222,7 +222,7 @@ impl Cell<'_> {
         self.publish(&event(&self.customer, 5, &[&["e", &id], &["k", &kind]], "")).await;
     }
 
-    /// All that was ever said about a request, once its last word is there and no other has followed.
+    /// All answers to a request, once its final answer has arrived and no other has followed.
     async fn last_word(&self, request: &Event) -> Conversation {
         let mut client = self.client().await;
         let mut said = listen(&mut client, request).await;
@@ -231,7 +231,7 @@ impl Cell<'_> {
         jobs::stored(&mut client, request).await
     }
 
-    /// Expects one result: the input, the count as it must be, and the attempt, which is returned.
+    /// Expects one result: the input, the expected count, and the attempt, which is returned.
     async fn expect_result(&self, request: &Event, input: &str) -> String {
         let said = self.last_word(request).await;
         self.results.set(self.results.get() + 1);
@@ -244,7 +244,7 @@ impl Cell<'_> {
         format!("1 result (attempt {attempt})")
     }
 
-    /// Expects one error that contains this text, and stays the only answer.
+    /// Expects exactly one answer: an error that contains this text.
     async fn expect_error(&self, request: &Event, text: &str) -> String {
         let said = self.last_word(request).await;
         let told = status_text(said.error());
@@ -252,7 +252,7 @@ impl Cell<'_> {
         "1 error".to_owned()
     }
 
-    /// Expects one last word, the result of `a` or an error.
+    /// Expects one final answer: the result of `a`, or an error.
     async fn expect_either(&self, request: &Event) -> String {
         if self.last_word(request).await.results.is_empty() {
             return self.expect_error(request, "cancelled").await;
@@ -260,7 +260,7 @@ impl Cell<'_> {
         self.expect_result(request, "a").await
     }
 
-    /// How many jobs the agent has counted, by its own account.
+    /// The number of jobs that the agent has counted.
     async fn count(&self) -> u64 {
         let request = request(&fresh_author(), 5907, Some(self.server.agent()), "state", &[]);
         let said = ask(&mut self.client().await, &request).await;
@@ -298,7 +298,7 @@ async fn refused(cell: &Cell<'_>) -> String {
     cell.expect_error(&job, "older").await
 }
 
-/// A job that builds upon another one that has not come yet.
+/// A job whose input is another job that has not arrived yet.
 async fn chain(cell: &Cell<'_>) -> (Event, Event) {
     let agent = cell.server.agent();
     let first = request(&cell.customer, 5900, Some(agent), "upstream", &[]);
@@ -350,13 +350,13 @@ async fn waiting_for_retry(cell: &Cell<'_>) -> String {
 async fn running_again(cell: &Cell<'_>) -> String {
     let job = cell.job("a", &[("failures", "1"), ("milliseconds", "800")]);
     cell.publish_until(&job, "processing").await;
-    // 0.8 s of attempt 1, 1 s of pause, a part of attempt 2.
+    // 0.8 s of attempt 1, 1 s of pause, part of attempt 2.
     pause(2200).await;
     cell.crash();
     cell.expect_result(&job, "a").await
 }
 
-/// When `processing` is heard, the end of a job that does nothing is being recorded, or is on its way to the relay.
+/// When `processing` arrives, the end of a job that does nothing is being stored or delivered.
 async fn ending(cell: &Cell<'_>) -> String {
     let rounds = if cell.server.host() == Host::Workerd { 2 } else { 5 };
     let mut got = Vec::new();
@@ -380,7 +380,8 @@ async fn done(cell: &Cell<'_>) -> String {
     cell.expect_result(&job, "a").await
 }
 
-/// A cancellation that the relay has and the agent may not have yet: either may win, but not both.
+/// A cancellation that the relay has and the agent may not have yet: either the result or the cancellation may win,
+/// but not both.
 async fn cancelling_while_queued(cell: &Cell<'_>) -> String {
     let (ahead, job) = (cell.job("ahead", &[("milliseconds", "600")]), cell.job("a", &[]));
     cell.publish_until(&ahead, "processing").await;
@@ -430,7 +431,7 @@ async fn cancelled_while_running(cell: &Cell<'_>) -> String {
     cell.expect_error(&job, "cancelled").await;
     cell.crash();
     cell.publish_in_vain(&job).await;
-    // Until it would have been done.
+    // Until it would have finished.
     pause(900).await;
     cell.expect_error(&job, "cancelled").await
 }

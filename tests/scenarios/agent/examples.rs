@@ -1,4 +1,4 @@
-//! What the examples promise their customers.
+//! What the examples promise to their customers.
 
 use nostr_sdk::nostr::{Event, Keys};
 use openagents_tests::events::{event, event_at, fresh_author, note, now};
@@ -53,7 +53,7 @@ async fn a_language_that_is_not_known_is_refused_with_those_that_are(servers: &S
     assert!(["language", "ru-Latn", "el-Latn"].iter().all(|word| told.contains(word)), "{told}");
 }
 
-/// The ids in the tags that kind 5300 answers with.
+/// The ids in the output of kind 5300.
 async fn discover(
     client: &mut Client,
     agent: nostr_sdk::nostr::PublicKey,
@@ -65,7 +65,7 @@ async fn discover(
     tags.into_iter().map(|(name, id)| if name == "e" { id } else { panic!("a tag {name}") }).collect()
 }
 
-/// Publishes follows of these people, so that no other scenario's notes are in the way.
+/// Publishes a follow list with these people, so that notes of other scenarios are left out.
 async fn follower_of(client: &mut Client, people: &[&Keys]) -> String {
     let follower = fresh_author();
     let keys: Vec<String> = people.iter().map(|person| person.public_key().to_hex()).collect();

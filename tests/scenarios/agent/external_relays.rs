@@ -1,4 +1,4 @@
-//! Relays beside the agent's own: requests are taken from there, and answers go where they are wanted.
+//! External relays: requests arrive from there, and answers go where the customer wants them.
 
 use std::time::Duration;
 
@@ -22,15 +22,15 @@ scenarios![
     a_private_address_is_not_reached_unless_that_is_allowed,
 ];
 
-/// An agent that looks in seldom takes a while, and one that connects again too.
+/// Polling takes a while, and so does reconnecting.
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// A relay that has nothing to do with the agent under test.
+/// A relay of another agent.
 fn relay() -> Server {
     Server::start(Host::Native, "hello-world").unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// A probe agent that serves these relays too.
+/// A probe agent that also serves these relays.
 fn agent_on(servers: &Servers, relays: &[&Server]) -> Server {
     let relays: Vec<String> = relays.iter().map(|relay| relay.url()).collect();
     servers.own_with(
@@ -43,7 +43,7 @@ fn agent_on(servers: &Servers, relays: &[&Server]) -> Server {
     )
 }
 
-/// The answers to a request on a relay, when the job is over and nothing more comes.
+/// The answers to a request on a relay, once the job is over and nothing more arrives.
 async fn answers_on(relay: &Server, request: &Event) -> Conversation {
     let mut client = Client::connect(&relay.url()).await;
     let mut said = listen(&mut client, request).await;
@@ -56,7 +56,7 @@ async fn publish(relay: &Server, event: &Event) {
     Client::connect(&relay.url()).await.publish_accepted(event).await;
 }
 
-/// A request with one text input and tags of its own.
+/// A request with one text input and additional tags.
 fn tagged(customer: &Keys, kind: u16, tags: &[&[&str]]) -> Event {
     let mut all: Vec<&[&str]> = vec![&["i", "hello", "text"]];
     all.extend(tags);
@@ -64,26 +64,26 @@ fn tagged(customer: &Keys, kind: u16, tags: &[&[&str]]) -> Event {
 }
 
 async fn a_request_on_an_outside_relay_is_answered_there_once(servers: &Servers) {
-    let outside = relay();
-    let agent = agent_on(servers, &[&outside]);
-    let mut client = Client::connect(&outside.url()).await;
+    let external = relay();
+    let agent = agent_on(servers, &[&external]);
+    let mut client = Client::connect(&external.url()).await;
     let request = request(&fresh_author(), 5900, Some(agent.agent()), "hello from outside", &[]);
     let said = ask(&mut client, &request).await;
     assert_eq!(said.result().content, "hello from outside");
     assert_eq!(said.statuses(), ["processing"]);
-    // It is shown to the agent again and again, and stays answered once.
+    // The agent sees it again and again, but answers it once.
     tokio::time::sleep(Duration::from_secs(3)).await;
-    let there = answers_on(&outside, &request).await;
+    let there = answers_on(&external, &request).await;
     assert_eq!((there.result(), there.feedback.len()), (said.result(), 1));
     assert_eq!(answers_on(&agent, &request).await.result(), said.result());
 }
 
 async fn a_request_that_was_there_before_the_agent_is_answered(servers: &Servers) {
-    let outside = relay();
+    let external = relay();
     let request = request(&fresh_author(), 5900, None, "early", &[]);
-    publish(&outside, &request).await;
-    let _agent = agent_on(servers, &[&outside]);
-    assert_eq!(answers_on(&outside, &request).await.result().content, "early");
+    publish(&external, &request).await;
+    let _agent = agent_on(servers, &[&external]);
+    assert_eq!(answers_on(&external, &request).await.result().content, "early");
 }
 
 async fn a_request_on_two_relays_is_one_job_that_is_answered_on_both(servers: &Servers) {
@@ -95,7 +95,7 @@ async fn a_request_on_two_relays_is_one_job_that_is_answered_on_both(servers: &S
     let first = answers_on(&relays[0], &request).await.result().clone();
     let second = answers_on(&relays[1], &request).await.result().clone();
     assert_eq!((first.content.as_str(), &second), ("1", &first));
-    // Also when it comes through the agent's own relay.
+    // Even if it also arrives through the agent's own relay.
     publish(&agent, &request).await;
     let mut client = Client::connect(&agent.url()).await;
     let next = self::request(&fresh_author(), 5911, Some(agent.agent()), "", &[]);
@@ -104,25 +104,25 @@ async fn a_request_on_two_relays_is_one_job_that_is_answered_on_both(servers: &S
 }
 
 async fn an_agent_comes_back_to_a_relay_that_was_gone(servers: &Servers) {
-    let outside = relay();
-    let agent = agent_on(servers, &[&outside]);
+    let external = relay();
+    let agent = agent_on(servers, &[&external]);
     let before = request(&fresh_author(), 5900, Some(agent.agent()), "before", &[]);
-    publish(&outside, &before).await;
-    assert_eq!(answers_on(&outside, &before).await.result().content, "before");
-    outside.kill_and_restart().unwrap_or_else(|error| panic!("{error}"));
+    publish(&external, &before).await;
+    assert_eq!(answers_on(&external, &before).await.result().content, "before");
+    external.kill_and_restart().unwrap_or_else(|error| panic!("{error}"));
     let after = request(&fresh_author(), 5900, Some(agent.agent()), "after", &[]);
-    publish(&outside, &after).await;
-    assert_eq!(answers_on(&outside, &after).await.result().content, "after");
-    assert_eq!(answers_on(&outside, &before).await.result().content, "before");
+    publish(&external, &after).await;
+    assert_eq!(answers_on(&external, &after).await.result().content, "after");
+    assert_eq!(answers_on(&external, &before).await.result().content, "before");
 }
 
 async fn a_cancellation_on_an_outside_relay_is_heeded(servers: &Servers) {
-    let outside = relay();
-    let agent = agent_on(servers, &[&outside]);
+    let external = relay();
+    let agent = agent_on(servers, &[&external]);
     let customer = fresh_author();
     let parameters = [("milliseconds", "60000")];
     let request = request(&customer, 5904, Some(agent.agent()), "too slow", &parameters);
-    let mut client = Client::connect(&outside.url()).await;
+    let mut client = Client::connect(&external.url()).await;
     let mut said = listen(&mut client, &request).await;
     client.publish_accepted(&request).await;
     let processing = client.next_event(&jobs::subscription(&request)).await;

@@ -1,4 +1,4 @@
-//! What a handler can do to its agent: fail, panic, hang, retry, run beside others or alone.
+//! What handlers can do: fail, panic, hang, retry, run concurrently or alone.
 
 use std::time::{Duration, Instant};
 
@@ -134,12 +134,12 @@ async fn a_retryable_error_ends_after_the_last_attempt(servers: &Servers) {
 }
 
 async fn a_failed_handler_leaves_the_state_as_it_was(servers: &Servers) {
-    // Alone on its server: only this scenario counts.
+    // On a server of its own, so that only this scenario counts.
     let server = servers.own("probe");
     let client = Client::connect(&server.url()).await;
     let mut customer = Customer { client, keys: fresh_author(), agent: server.agent() };
     assert_eq!(customer.ask(5911, "", &[("as", "content")]).await.result().content, "1");
-    // Each of these counts up before it fails, panics or hangs.
+    // Each of these counts before it fails, panics or hangs.
     for kind in [5901, 5902, 5906] {
         customer.ask(kind, "in vain", &[]).await.error();
     }

@@ -1,5 +1,5 @@
-//! What an agent does for its customers beyond one answer to one request: partial output, chains, refusals,
-//! memory, events of its own.
+//! What an agent does beyond one answer to one request: partial output, chaining, refusals, memory, publishing
+//! events.
 
 use std::time::Duration;
 
@@ -61,7 +61,7 @@ impl Customer {
         event(&self.keys, 5900, &[&["i", &other.id.to_hex(), "job"], &["p", &agent]], "")
     }
 
-    /// Publishes a request and waits until the agent has said `status` about it.
+    /// Publishes a request and waits for feedback with this `status`.
     async fn order(&mut self, request: &Event, status: &str) -> Conversation {
         let mut said = listen(&mut self.client, request).await;
         self.client.publish_accepted(request).await;
@@ -90,7 +90,7 @@ async fn partial_output_comes_about_once_a_second(servers: &Servers) {
     assert_eq!(said.result().content.trim(), words.join(" "));
     let partials = with_status(&said, "partial");
     assert!((2..=5).contains(&partials.len()), "{} partial outputs", partials.len());
-    // Each is the whole output so far, and so the beginning of the next one.
+    // Each is the whole output so far, and so a prefix of the next.
     let mut outputs: Vec<&str> = partials.iter().map(|partial| partial.content.as_str()).collect();
     outputs.push(&said.result().content);
     for pair in outputs.windows(2) {
@@ -111,7 +111,7 @@ async fn progress_comes_about_once_a_second(servers: &Servers) {
     assert_eq!(steps.iter().collect::<std::collections::BTreeSet<_>>().len(), steps.len(), "{steps:?}");
 }
 
-/// What is said about a request that was made at `created_at`, with one more tag.
+/// The answers to a request made at `created_at`, with one additional tag.
 async fn ask_at(customer: &mut Customer, created_at: u64, tag: &[&str]) -> Conversation {
     let agent = customer.agent.to_hex();
     let tags: [&[&str]; 3] = [&["i", "in time?", "text"], &["p", &agent], tag];
@@ -125,7 +125,7 @@ async fn an_expired_request_is_refused(servers: &Servers) {
     let tags: [&[&str]; 3] =
         [&["i", "too late", "text"], &["p", &agent], &["expiration", &(now() - 30).to_string()]];
     let request = event_at(&customer.keys, now() - 60, 5900, &tags, "");
-    // Its relay tells the customer, so that the agent never hears of it.
+    // Its relay rejects the event, so the agent never sees it.
     let answer = customer.client.publish(&request).await;
     assert!(!answer.accepted && answer.message.contains("expired"), "{answer:?}");
     let said = jobs::stored(&mut customer.client, &request).await;
@@ -152,7 +152,7 @@ async fn a_request_from_the_future_is_refused(servers: &Servers) {
     let request = |created_at| {
         event_at(&customer.keys, created_at, 5900, &[&["i", "too soon", "text"], &["p", &agent]], "")
     };
-    // The relay does not even take it, so there is nothing to answer.
+    // The relay rejects it, so there is nothing to answer.
     let (far, near) = (request(now() + 3600), request(now() + 300));
     assert!(customer.client.publish(&far).await.refused_as("invalid"));
     ask(&mut customer.client, &near).await.result();
@@ -164,7 +164,7 @@ async fn a_job_builds_upon_another_that_is_done(servers: &Servers) {
     let mut customer = Customer::of_probe(servers).await;
     let first = customer.job(5900, "the first output", &[]);
     let result = ask(&mut customer.client, &first).await.result().clone();
-    // NIP-90 names the job; many customers name its result.
+    // By NIP-90, the input is the job's id; many customers use its result's id.
     for named in [&first, &result] {
         let second = customer.echo_of(named);
         assert_eq!(ask(&mut customer.client, &second).await.result().content, "the first output");
@@ -200,7 +200,7 @@ async fn a_job_builds_upon_a_result_by_another_agent(servers: &Servers) {
     customer.client.publish_accepted(&first).await;
     let second = customer.echo_of(&first);
     let mut said = customer.order(&second, "processing").await;
-    // Somebody whom the customer did not ask has no say in it.
+    // A result by a provider that the customer did not ask does not count.
     let id = first.id.to_hex();
     let p = customer.keys.public_key().to_hex();
     let tags: [&[&str]; 2] = [&["e", &id], &["p", &p]];
@@ -228,7 +228,7 @@ async fn a_job_that_builds_upon_no_event_is_refused(servers: &Servers) {
     assert!(status_text(said.error()).contains("64 hex"), "{said:?}");
 }
 
-/// After a cancellation: the one error that says so, and nothing more.
+/// After a cancellation: the one error that says so, and nothing else.
 async fn expect_cancelled(customer: &mut Customer, request: &Event, said: &mut Conversation) {
     follow(&mut customer.client, request, said, PATIENCE).await;
     assert!(status_text(said.error()).contains("cancelled"), "{said:?}");
@@ -241,7 +241,7 @@ async fn a_waiting_job_is_cancelled(servers: &Servers) {
     let mut said = customer.order(&second, "processing").await;
     customer.cancel(&second).await;
     expect_cancelled(&mut customer, &second, &mut said).await;
-    // What it waited for comes after all.
+    // Its input arrives after all.
     ask(&mut customer.client, &first).await.result();
     tokio::time::sleep(Duration::from_millis(500)).await;
     jobs::stored(&mut customer.client, &second).await.error();
@@ -328,7 +328,7 @@ async fn an_agent_has_tables_of_its_own(servers: &Servers) {
     let mut customer = Customer::of_probe(servers).await;
     let word = customer.keys.public_key().to_hex();
     for count in 1..=3 {
-        // Without the parameter they would be one and the same event.
+        // Without the parameter they would be the same event.
         let parameters = [("number", &*count.to_string())];
         assert_eq!(customer.output(5925, &word, &parameters).await, format!("[[{count}]]"));
     }
@@ -345,7 +345,7 @@ async fn an_agent_publishes_events_of_its_own(servers: &Servers) {
     listener.subscribe("notes", std::slice::from_ref(&filter)).await;
     assert_eq!(customer.output(5927, &text, &[]).await, "posted");
     loop {
-        // Other scenarios' notes come here too.
+        // Notes of other scenarios are there too.
         let note = listener.next_event("notes").await;
         if note.content == text {
             break;
@@ -368,7 +368,7 @@ async fn an_agent_reads_its_relay(servers: &Servers) {
     assert_eq!(customer.output(5928, "and now?", &[]).await, "second\nfirst");
 }
 
-/// What the agent's relay has of its announcements, oldest kind first, once all are there.
+/// The agent's announcements on its own relay, by kind, once all are there.
 async fn announcements(server: &Server, agent: PublicKey) -> Vec<Event> {
     let mut client = Client::connect(&server.url()).await;
     let filter = json!({"authors": [agent], "kinds": [0, 31_990]});
@@ -390,7 +390,7 @@ async fn an_agent_announces_itself_once(servers: &Servers) {
     assert!(profile.content.contains("\"name\":\"probe\""), "{}", profile.content);
     let kinds: Vec<&str> = tags(information, "k").iter().map(|tag| tag[1].as_str()).collect();
     assert!(kinds.contains(&"5900") && kinds.contains(&"5920"), "{kinds:?}");
-    // Time goes on, so that an announcement made again would be another event.
+    // Let time pass, so that a repeated announcement would be a different event.
     tokio::time::sleep(Duration::from_millis(1100)).await;
     server.kill_and_restart().unwrap_or_else(|error| panic!("{error}"));
     let mut client = Client::connect(&server.url()).await;

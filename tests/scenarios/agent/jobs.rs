@@ -1,4 +1,4 @@
-//! Jobs (NIP-90): a request is taken on, worked on, and answered once, to the right customer.
+//! Jobs (NIP-90): each request is answered once, to the right customer.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -32,7 +32,7 @@ scenarios![
     a_hundred_jobs_at_once_get_one_result_each,
 ];
 
-/// Somebody whom the shared `probe` has never met, connected to its relay.
+/// A new customer, connected to the relay of the shared `probe`.
 pub(crate) struct Customer {
     pub(crate) client: Client,
     pub(crate) keys: nostr_sdk::nostr::Keys,
@@ -50,10 +50,10 @@ impl Customer {
         request(&self.keys, 5900, Some(self.agent), input, &[])
     }
 
-    /// Publishes a request and gives the agent time to say something, which it must not.
+    /// Publishes a request and checks that the agent does not answer it.
     pub(crate) async fn expect_no_answer(&mut self, request: &Event) {
         self.client.publish_accepted(request).await;
-        // A request that is answered, sent after it, shows that the agent has been there.
+        // A second request, which is answered, shows that the agent has seen the first.
         let echo = self.echo("are you there?");
         ask(&mut self.client, &echo).await.result();
         tokio::time::sleep(Duration::from_millis(300)).await;
@@ -204,7 +204,7 @@ async fn a_repeated_request_is_answered_once(servers: &Servers) {
         assert!(client.answer_to(&request.id.to_hex()).await.accepted);
     }
     jobs::follow(&mut customer.client, &request, &mut said, PATIENCE).await;
-    // And once more, after the result.
+    // Once more, after the result.
     assert!(customer.client.publish(&request).await.accepted);
     tokio::time::sleep(Duration::from_millis(600)).await;
     let stored = jobs::stored(&mut customer.client, &request).await;
@@ -234,7 +234,7 @@ async fn a_forged_request_is_not_worked_on(servers: &Servers) {
 }
 
 async fn a_hundred_jobs_at_once_get_one_result_each(servers: &Servers) {
-    // Alone on its server: the count has to start at one.
+    // On a server of its own, since the count must start at one.
     let server = servers.own("probe");
     let mut client = Client::connect(&server.url()).await;
     let customer = fresh_author();

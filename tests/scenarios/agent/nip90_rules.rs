@@ -1,4 +1,4 @@
-//! What NIP-90 says, rule by rule, as far as no other scenario tells. `docs/nip90.md` has all rules with their scenarios.
+//! NIP-90 rule by rule, as far as no other scenario covers it. `docs/nip90.md` lists all rules with their scenarios.
 
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ scenarios![
     an_agent_is_found_by_the_kinds_of_its_jobs,
 ];
 
-/// What the probe shows of a request with these tags, and the answers themselves.
+/// What the probe gets of a request with these tags, and its answers.
 async fn show(customer: &mut Customer, tags: &[&[&str]]) -> (Value, Event, Conversation) {
     let request = event(&customer.keys, 5929, tags, "");
     let said = ask(&mut customer.client, &request).await;
@@ -95,7 +95,7 @@ async fn every_value_of_a_parameter_reaches_the_handler(servers: &Servers) {
 async fn output_bid_relays_topics_and_expiration_reach_the_handler(servers: &Servers) {
     let mut customer = Customer::of_probe(servers).await;
     let expiry = now() + 600;
-    // This relay is in a private network, and so it is read of, but not reached.
+    // This relay is in a private network, so it reaches the handler but is not connected to.
     let written: [&[&str]; 7] = [
         &["output", "text/vtt", "text/plain"],
         &["output", "text/html"],
@@ -150,12 +150,12 @@ async fn kinds_beside_those_of_requests_are_no_jobs(servers: &Servers) {
     }
 }
 
-/// A relay that has nothing to do with the agent under test.
-fn outside() -> Server {
+/// A relay of another agent.
+fn external() -> Server {
     Server::start(Host::Native, "hello-world").unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// A probe that may reach a relay on this machine.
+/// A probe that may connect to a relay on this machine.
 fn far_reaching(servers: &Servers) -> Server {
     servers.own_with("probe", &[("ALLOW_PRIVATE_ADDRESSES", "true".to_owned())])
 }
@@ -174,21 +174,21 @@ async fn publish(relay: &Server, events: &[&Event]) {
 }
 
 async fn an_event_is_looked_up_where_the_input_says(servers: &Servers) {
-    let (agent, outside) = (far_reaching(servers), outside());
+    let (agent, external) = (far_reaching(servers), external());
     let (here, there) = (note(&fresh_author(), "here"), note(&fresh_author(), "there"));
     publish(&agent, &[&here]).await;
-    publish(&outside, &[&there]).await;
+    publish(&external, &[&there]).await;
     let (here, there) = (here.id.to_hex(), there.id.to_hex());
     assert_eq!(ask_with(&agent, 5991, &["i", &here, "event"]).await.result().content, "here");
     let said = ask_with(&agent, 5991, &["i", &there, "event"]).await;
-    assert!(status_text(said.error()).contains("say where it is"), "{said:?}");
-    let said = ask_with(&agent, 5991, &["i", &there, "event", &outside.url()]).await;
+    assert!(status_text(said.error()).contains("add the relay that has it"), "{said:?}");
+    let said = ask_with(&agent, 5991, &["i", &there, "event", &external.url()]).await;
     assert_eq!(said.result().content, "there");
 }
 
 async fn an_address_is_fetched(servers: &Servers) {
-    let (agent, outside) = (far_reaching(servers), outside());
-    let health = format!("http://{}/health", outside.address());
+    let (agent, external) = (far_reaching(servers), external());
+    let health = format!("http://{}/health", external.address());
     let text = ask_with(&agent, 5992, &["i", &health, "url"]).await.result().content.clone();
     let read: Value = serde_json::from_str(&text).expect("what the address has");
     assert_eq!(read["unfinished_jobs"], 0, "{text}");
@@ -199,18 +199,18 @@ async fn a_private_address_is_not_fetched(servers: &Servers) {
     let health = format!("http://{}/health", agent.address());
     for address in [&*health, "http://10.0.0.1/", "file:///etc/passwd", "no address"] {
         let said = ask_with(&agent, 5992, &["i", address, "url"]).await;
-        assert!(status_text(said.error()).contains("address"), "{address}: {said:?}");
+        assert!(status_text(said.error()).contains("URL"), "{address}: {said:?}");
     }
 }
 
 async fn a_job_builds_upon_one_on_another_relay(servers: &Servers) {
-    let (agent, outside) = (far_reaching(servers), outside());
+    let (agent, external) = (far_reaching(servers), external());
     let (customer, other) = (fresh_author(), fresh_author());
     let first = request(&customer, 5999, Some(other.public_key()), "for the other agent", &[]);
     let (id, p) = (first.id.to_hex(), customer.public_key().to_hex());
     let result = event(&other, 6999, &[&["e", &id], &["p", &p]], "the output from afar");
-    publish(&outside, &[&first, &result]).await;
-    let said = ask_with(&agent, 5900, &["i", &id, "job", &outside.url()]).await;
+    publish(&external, &[&first, &result]).await;
+    let said = ask_with(&agent, 5900, &["i", &id, "job", &external.url()]).await;
     assert_eq!(said.result().content, "the output from afar");
 }
 
@@ -319,7 +319,7 @@ async fn a_job_that_is_over_is_not_cancelled(servers: &Servers) {
     let said = ask(&mut customer.client, &request).await;
     let cancellation = event(&customer.keys, 5, &[&["e", &request.id.to_hex()], &["k", "5900"]], "");
     customer.client.publish_accepted(&cancellation).await;
-    // What is asked for after it shows that the agent has been there.
+    // A later request shows that the agent has seen it.
     let next = self::request(&customer.keys, 5900, Some(customer.agent), "next", &[]);
     ask(&mut customer.client, &next).await.result();
     let result = said.result().id;
@@ -328,7 +328,7 @@ async fn a_job_that_is_over_is_not_cancelled(servers: &Servers) {
     assert!(answers.iter().all(|answer| tag_value(answer, "status").as_deref() != Some("error")));
 }
 
-/// A job that takes a while, when it has begun.
+/// A slow job, once it has started.
 async fn slow(customer: &mut Customer, input: &str, milliseconds: &str) -> (Event, Conversation) {
     let params = [("milliseconds", milliseconds)];
     let request = request(&customer.keys, 5904, Some(customer.agent), input, &params);
@@ -355,7 +355,7 @@ async fn one_deletion_cancels_several_jobs(servers: &Servers) {
     let tags: [&[&str]; 2] = [&["e", &one.id.to_hex()], &["e", &two.id.to_hex()]];
     customer.client.publish_accepted(&event(&customer.keys, 5, &tags, "no longer wanted")).await;
     for (request, said) in [(&one, &mut said_of_one), (&two, &mut said_of_two)] {
-        // What came while the other was followed is stored.
+        // Answers that arrived while the other job was followed are stored.
         tokio::time::sleep(Duration::from_millis(300)).await;
         said.feedback = jobs::stored(&mut customer.client, request).await.feedback;
         if !said.is_over() {
@@ -368,7 +368,7 @@ async fn one_deletion_cancels_several_jobs(servers: &Servers) {
 async fn an_agent_is_found_by_the_kinds_of_its_jobs(servers: &Servers) {
     let server = servers.clock();
     let mut client = Client::connect(&server.url()).await;
-    // What it announces is delivered once it has started.
+    // Its announcements are delivered after it has started.
     ask(&mut client, &request(&fresh_author(), 5930, Some(server.agent()), "", &[])).await.result();
     let mut found = Vec::new();
     for _ in 0..50 {
@@ -386,6 +386,6 @@ async fn an_agent_is_found_by_the_kinds_of_its_jobs(servers: &Servers) {
     assert_eq!(kinds, ["5930", "5931", "5932", "5933", "5934"]);
     let content: Value = serde_json::from_str(&information.content).expect("JSON");
     assert_eq!(content["name"], "clock");
-    assert_eq!(content["about"], "Counts the turns of its life, for tests.");
+    assert_eq!(content["about"], "Counts its schedule and hook runs, for tests.");
     assert_eq!(content["supportsEncryption"], true);
 }

@@ -1,4 +1,4 @@
-//! What survives when a server is killed, restarted, or taken out of memory.
+//! What survives when a server is killed, restarted, or evicted from memory.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -34,7 +34,7 @@ scenarios! {
     }
 }
 
-/// After a kill, the time a job may take: its lease may have to run out first.
+/// How long a job may take after a kill: its lease may have to expire first.
 const RECOVERY: Duration = Duration::from_secs(40);
 
 fn kill_and_restart(server: &Server) {
@@ -47,7 +47,7 @@ async fn count(server: &Server) -> u64 {
     ask(&mut client, &request).await.result().content.parse().expect("a count")
 }
 
-/// The job's one result, whenever it comes, and none after it.
+/// The job's only result, whenever it arrives.
 async fn expect_one_result(server: &Server, request: &Event) -> Event {
     let mut client = Client::connect(&server.url()).await;
     let mut said = listen(&mut client, request).await;
@@ -75,7 +75,7 @@ async fn everything_is_kept_over_an_orderly_restart(servers: &Servers) {
     let stored = client.query(&[json!({"authors": [author.public_key()]})]).await;
     let ids: HashSet<_> = stored.iter().map(|event| event.id).collect();
     assert_eq!(ids, kept.iter().map(|event| event.id).collect());
-    // Replacement goes on where it stood.
+    // Replaceable events are still replaced.
     client.publish(&event_at(&author, now() - 100, 0, &[], "an old profile")).await;
     let profiles = client.query(&[json!({"authors": [author.public_key()], "kinds": [0]})]).await;
     assert_eq!(profiles, [kept[1].clone()]);
@@ -93,7 +93,7 @@ async fn everything_acknowledged_survives_a_kill(servers: &Servers) {
         for event in &events {
             client.send(&json!(["EVENT", as_json(event)])).await;
         }
-        // The kill comes with a part of them acknowledged and the rest on their way.
+        // The kill comes when some of them are acknowledged and the rest in flight.
         for event in &events[..20 + 45 * round] {
             assert!(client.answer_to(&event.id.to_hex()).await.accepted);
             acknowledged.insert(event.id);
@@ -144,7 +144,7 @@ async fn a_job_killed_while_running_gets_one_result(servers: &Servers) {
     let server = servers.own("probe");
     let request = running_job(&server).await;
     kill_and_restart(&server);
-    // The state holds one start and one end: the attempt that was cut off left nothing behind.
+    // The state has one start and one end: the interrupted attempt left nothing behind.
     assert_eq!(expect_one_result(&server, &request).await.content, "2");
 }
 
@@ -155,7 +155,7 @@ async fn a_job_stopped_while_running_gets_one_result(servers: &Servers) {
     assert_eq!(expect_one_result(&server, &request).await.content, "2");
 }
 
-/// A job that is in the middle of its second.
+/// A job that runs for a second, when half of it has passed.
 async fn running_job(server: &Server) -> Event {
     let mut client = Client::connect(&server.url()).await;
     let parameters = [("milliseconds", "1000")];
@@ -196,7 +196,7 @@ async fn jobs_killed_at_any_moment_get_one_result_each(servers: &Servers) {
         client.publish_accepted(&quick).await;
         tokio::time::sleep(Duration::from_millis(*moment)).await;
         kill_and_restart(&server);
-        // Both before the next kill: interruptions count as attempts, of which a job has three.
+        // Wait for both before the next kill: interruptions count as attempts, of which a job has three.
         steps.push(expect_one_result(&server, &slow).await.content);
         counts.push(expect_one_result(&server, &quick).await.content);
     }
@@ -240,7 +240,7 @@ async fn a_subscription_survives_hibernation(servers: &Servers) {
         assert_eq!(subscriber.next_event("kept").await, event);
         subscriber.expect_silence().await;
     }
-    // The sleeping socket itself can publish, query and close.
+    // The hibernating socket itself can publish, query and close.
     hibernate(&server, Object::Relay);
     let own = note(&author, "from a socket that slept");
     subscriber.publish_accepted(&own).await;
@@ -256,7 +256,7 @@ async fn a_subscription_hears_a_result_through_hibernation(servers: &Servers) {
     let mut client = Client::connect(&server.url()).await;
     for objects in [[Object::Relay].as_slice(), &[Object::Agent], &[Object::Agent, Object::Relay]] {
         let request = request(&fresh_author(), 5900, Some(server.agent()), "hello", &[]);
-        // The agent's object exists once it has had a job.
+        // The agent's object exists after its first job.
         ask(&mut client, &request).await.result();
         let next = self::request(&fresh_author(), 5900, Some(server.agent()), "again", &[]);
         let mut said = listen(&mut client, &next).await;

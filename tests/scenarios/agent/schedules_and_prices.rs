@@ -1,4 +1,4 @@
-//! What an agent does of its own accord, and what it charges.
+//! Schedules and lifecycle hooks of an agent, and its prices.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ scenarios![
     a_full_queue_answers_with_an_error,
 ];
 
-/// How often the clock ticks.
+/// The interval of the clock's schedule.
 const RHYTHM: Duration = Duration::from_secs(7);
 
 async fn show(server: &Server) -> Value {
@@ -50,7 +50,7 @@ async fn an_agent_wakes_after_a_kill_and_sleeps_when_idle(servers: &Servers) {
     kill_and_restart(&server);
     let after = show(&server).await["woken"].as_u64().expect("a count");
     assert!(after > before, "{before} then {after}");
-    // It ticks every 7 s and sleeps after 5 s without work.
+    // It runs every 7 s and sleeps after 5 s without work.
     tokio::time::sleep(RHYTHM * 2).await;
     let state = show(&server).await;
     assert!(state["slept"].as_u64().is_some_and(|slept| slept > 0), "{state}");
@@ -64,7 +64,7 @@ async fn a_schedule_goes_on_after_a_restart_and_catches_up_once(servers: &Server
         assert!(tokio::time::Instant::now() < deadline, "it never ticked");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    // Just after a tick, so that no other falls between the count and the kill.
+    // Right after a run, so that no other happens between the count and the kill.
     let before = ticks().await;
     server.kill();
     tokio::time::sleep(RHYTHM * 2 + Duration::from_secs(1)).await;
@@ -112,13 +112,13 @@ async fn refusal(servers: &Servers, kind: u16, bid: Option<&str>, parameters: &[
 
 async fn a_job_that_costs_something_is_refused_without_a_wallet(servers: &Servers) {
     let text = refusal(servers, 5934, None, &[]).await;
-    assert_eq!(text, "this job costs 21000 msat, and this agent has no wallet to be paid with");
+    assert_eq!(text, "this job costs 21000 msat, but this agent has no wallet");
 }
 
 async fn a_quote_depends_on_the_request(servers: &Servers) {
     let text = refusal(servers, 5932, None, &[("pieces", "3")]).await;
     assert!(text.contains("3000 msat"), "{text}");
-    // What costs nothing is done.
+    // A free job is done.
     let server = servers.clock();
     let mut client = Client::connect(&server.url()).await;
     let free = request(&fresh_author(), 5932, Some(server.agent()), "", &[("pieces", "0")]);
@@ -127,7 +127,7 @@ async fn a_quote_depends_on_the_request(servers: &Servers) {
 
 async fn a_bid_below_the_price_is_refused_with_the_price(servers: &Servers) {
     let text = refusal(servers, 5934, Some("20999"), &[]).await;
-    assert_eq!(text, "this job costs 21000 msat, more than the bid of 20999 msat");
+    assert_eq!(text, "this job costs 21000 msat, which is more than the bid of 20999 msat");
 }
 
 async fn a_wrong_parameter_is_named_before_anything_is_done(servers: &Servers) {
@@ -139,7 +139,7 @@ async fn a_full_queue_answers_with_an_error(servers: &Servers) {
     let server = servers.own("clock");
     let mut client = Client::connect(&server.url()).await;
     let customer = fresh_author();
-    // The clock does one job at a time and keeps two more waiting.
+    // The clock runs one job at a time and lets two more wait.
     let jobs: Vec<_> = (0..4)
         .map(|number| request(&customer, 5933, Some(server.agent()), &number.to_string(), &[]))
         .collect();
@@ -154,7 +154,7 @@ async fn a_full_queue_answers_with_an_error(servers: &Servers) {
     if !said.is_over() {
         follow(&mut client, last, &mut said, Duration::from_secs(10)).await;
     }
-    assert!(status_text(said.error()).contains("too much to do"), "{said:?}");
+    assert!(status_text(said.error()).contains("queue is full"), "{said:?}");
     tokio::time::sleep(Duration::from_secs(10)).await;
     for job in others {
         assert!(openagents_tests::jobs::stored(&mut client, job).await.is_over());

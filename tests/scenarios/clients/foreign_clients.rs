@@ -1,4 +1,4 @@
-//! Clients that others wrote, and the one that every agent's binary brings.
+//! Third-party clients, and the client in every agent's binary.
 
 use std::process::Output;
 use std::time::Duration;
@@ -108,7 +108,7 @@ async fn nostr_sdk_publishes_queries_and_subscribes(servers: &Servers) {
     let server = servers.hello_world();
     let keys = fresh_author();
     let client = sdk_client(&server, &keys).await;
-    // nostr-sdk does not report to a client what it sent itself.
+    // nostr-sdk does not report events to a client that sent them.
     let subscriber = sdk_client(&server, &fresh_author()).await;
     let mut notifications = subscriber.notifications();
     subscriber.subscribe(Filter::new().author(keys.public_key()), None).await.expect("a subscription");
@@ -122,7 +122,7 @@ async fn nostr_sdk_publishes_queries_and_subscribes(servers: &Servers) {
     let found = client.fetch_events(of_author.clone(), PATIENCE).await.expect("stored events");
     assert_eq!(found.into_iter().map(|event| event.id).collect::<Vec<_>>(), [live.id]);
 
-    // A newer profile replaces the older in the eyes of this client, too.
+    // This client also replaces the older profile with the newer one.
     for (name, second) in [("older", 1_700_000_000), ("newer", 1_700_000_001)] {
         let profile = EventBuilder::new(Kind::Metadata, format!("{{\"name\":\"{name}\"}}"));
         client.send_event_builder(profile.custom_created_at(second.into())).await.expect("an answer");
@@ -172,7 +172,7 @@ async fn nostr_sdk_reconnects_after_a_kill(servers: &Servers) {
     publish(&before).await;
     assert_eq!(next_event(&mut notifications, |_| true).await.id, before.id);
     server.kill_and_restart().unwrap_or_else(|error| panic!("{error}"));
-    // This client has to come back by itself and hear it.
+    // This client must reconnect by itself and receive it.
     let after = note(&keys, "after the kill");
     publish(&after).await;
     assert_eq!(next_event(&mut notifications, |event| event.id == after.id).await.id, after.id);
@@ -182,7 +182,7 @@ async fn nostr_sdk_reconnects_after_a_kill(servers: &Servers) {
 pub(crate) fn try_it(server: &Server, deployment: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(binary(deployment));
     command.arg("ask").args(arguments).args(["--relay", &server.url()]);
-    // A customer, not the agent: without the agent's key and data.
+    // As a customer: without the agent's key and data.
     command.env_remove("NOSTR_PRIVATE_KEY").current_dir(server.data());
     command
 }

@@ -1,4 +1,4 @@
-//! Customers that are programs: agents that hire agents, and what uses the SDK's client.
+//! Customers that are programs: agents that hire agents, and users of the SDK's client.
 
 use std::time::{Duration, Instant};
 
@@ -32,14 +32,14 @@ scenarios![
 /// Long enough for a slow machine.
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// Has the probe hire its own agent. Nothing else is asked of this server: a job that runs alone would come between.
+/// Lets the probe hire its own agent, on a server of its own: an exclusive job would interfere.
 async fn hire(server: &Server, input: &str, params: &[(&str, &str)]) -> Conversation {
     let mut client = Client::connect(&server.url()).await;
     let keys: Keys = fresh_author();
     ask(&mut client, &request(&keys, 5914, Some(server.agent()), input, params)).await
 }
 
-/// What the agent itself asked for.
+/// The requests that the agent itself published.
 async fn hired(server: &Server, kind: u16) -> Vec<Event> {
     let filter = json!({"kinds": [kind], "authors": [server.agent().to_hex()]});
     Client::connect(&server.url()).await.query(&[filter]).await
@@ -103,7 +103,7 @@ async fn a_client_follows_a_job_over_a_kill(servers: &Servers) {
     server.kill_and_restart().unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(job.result(PATIENCE).await.expect("a result").content, "slow");
     assert_eq!(job.next().await, Ok(None));
-    // The new connection is as good as the first.
+    // The new connection works like the first.
     let mut job = client.submit(order(&server, 5900, "again")).await.expect("accepted");
     assert_eq!(job.result(PATIENCE).await.expect("a result").content, "again");
 }

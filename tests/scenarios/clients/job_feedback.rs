@@ -1,4 +1,4 @@
-//! What a customer hears of a job (NIP-90), whoever does it, and what it makes of that.
+//! How a customer's program interprets feedback (NIP-90) from any provider.
 
 use std::sync::{Arc, Mutex};
 
@@ -23,13 +23,13 @@ scenarios![
 /// 21 sat.
 const INVOICE: &str = "lnbc210n1pvjluez";
 
-/// A job that a provider of the test's own is asked for.
+/// A job request to a provider that the test plays.
 async fn order_from(provider: &Keys, client: &JobClient, bid: u64) -> JobHandle {
     let order = RequestBuilder::new(Kind(5998)).provider(&key(&provider.public_key())).text("x").bid(bid);
     client.submit(order).await.expect("accepted")
 }
 
-/// What that provider says about it.
+/// The feedback of that provider.
 fn feedback(provider: &Keys, job: &JobHandle, more: &[&[&str]], content: &str) -> Event {
     let (id, customer) = (job.id().to_hex(), job.request().customer().to_hex());
     let reference: [&[&str]; 2] = [&["e", &id], &["p", &customer]];
@@ -59,7 +59,7 @@ async fn a_customer_understands_every_status(servers: &Servers) {
             "",
             asks("pay", Some(amount.clone().invoice(INVOICE))),
         ),
-        // NDK writes it so.
+        // As NDK writes it.
         (&[&["status", "payment_required", "zap"], &["amount", "21000"]], "", asks("zap", Some(amount))),
         (
             &[&["status", "processing", "at it"]],

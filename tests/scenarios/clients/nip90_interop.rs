@@ -1,5 +1,5 @@
-//! Customers with libraries that others wrote, and what they may rely on: private jobs stay private, and a
-//! job can be cancelled (NIP-90).
+//! Customers with third-party libraries, and what they can rely on: private jobs stay private, and jobs can be
+//! cancelled (NIP-90).
 
 use std::time::Duration;
 
@@ -30,24 +30,24 @@ scenarios![
     a_cancellation_that_comes_first_wins,
 ];
 
-/// A library that customers use, as a script in `tests/clients`.
+/// A customer library, as a script in `tests/clients`.
 #[derive(Clone, Copy)]
 struct Library(&'static str);
 
 const NDK: Library = Library("ndk.mjs");
 const NOSTR_TOOLS: Library = Library("nostr-tools.mjs");
 
-/// What a library's customer sent and heard.
+/// What a library's customer sent and received.
 struct Deal {
     request: Event,
     cancellation: Option<Event>,
     said: Conversation,
-    /// The contents of `said` in the order of arrival, as the library reads them.
+    /// The contents of `said` in order of arrival, as the library reads them.
     plaintexts: Vec<String>,
 }
 
 impl Library {
-    /// Lets it order a job from the shared `probe`; `order` is explained in `tests/clients/customer.mjs`.
+    /// Lets the library order a job from the shared `probe`; `tests/clients/customer.mjs` explains `order`.
     async fn order(self, servers: &Servers, order: &Value) -> Deal {
         let server = servers.probe();
         let output = run(node(self.0, &[&server.url(), &server.agent().to_hex(), &order.to_string()])).await;
@@ -81,7 +81,7 @@ impl Deal {
         self.said.feedback.iter().chain(&self.said.results)
     }
 
-    /// What was sealed with `encryption` is answered in kind, and `secret` is nowhere to be read.
+    /// A request encrypted with `encryption` gets answers in the same scheme, and `secret` appears nowhere.
     fn assert_sealed(&self, encryption: &str, secret: &str) {
         let customer = self.request.pubkey.to_hex();
         for event in self.answers().chain([&self.request]) {
@@ -168,7 +168,7 @@ async fn gets_a_sealed_job_done(servers: &Servers, library: Library, encryption:
     const SECRET: &str = "where the treasure lies";
     let input = format!("{SECRET}: \"漢字\" 🦀");
     let echo = json!({"kind": 5900, "input": input, "encryption": encryption});
-    // An output of this length takes the sealed parameter, not the sealed input alone.
+    // An output of this length shows that the encrypted parameter was read, not only the encrypted input.
     let fill = json!({"kind": 5912, "input": SECRET, "params": {"bytes": "1000"}, "encryption": encryption});
     let filling: String = SECRET.chars().cycle().take(1000).collect();
     for (order, output) in [(echo, &input), (fill, &filling)] {
@@ -185,7 +185,7 @@ async fn gets_a_sealed_job_done(servers: &Servers, library: Library, encryption:
 async fn alone_learns_why_its_sealed_job_failed(servers: &Servers, library: Library) {
     const SECRET: &str = "the name of the informer";
     for encryption in ["nip04", "nip44"] {
-        // This handler's error repeats its input.
+        // The error of this handler repeats its input.
         let order = json!({"kind": 5901, "input": SECRET, "encryption": encryption});
         let deal = library.order(servers, &order).await;
         assert!(!deal.said.error().content.is_empty(), "the reason is in the content");
@@ -213,14 +213,14 @@ async fn cancels_a_running_job(servers: &Servers, library: Library) {
 async fn a_request_that_cannot_be_decrypted_is_not_answered(servers: &Servers) {
     let mut customer = Customer::of_probe(servers).await;
     let agent = customer.agent.to_hex();
-    // The last two have the form of what NIP-44 and NIP-04 make, but nobody's key fits.
+    // The last two look like NIP-44 and NIP-04 ciphertexts, but no key fits.
     let nip44 = format!("Ag{}", "A".repeat(130));
     let nip04 = format!("{0}==?iv={0}==", "A".repeat(22));
     for payload in ["", "[]", "no payload", "?iv=", "#not yet known", "漢字?iv=漢字", &nip44, &nip04] {
         let request = event(&customer.keys, 5900, &[&["p", &agent], &["encrypted"]], payload);
         customer.expect_no_answer(&request).await;
     }
-    // Nor does a sealed request fall back on what it says openly.
+    // The unencrypted inputs of an encrypted request are not used instead.
     let open: [&[&str]; 3] = [&["i", "in the open", "text"], &["p", &agent], &["encrypted"]];
     let request = event(&customer.keys, 5900, &open, "no payload");
     customer.expect_no_answer(&request).await;
@@ -240,7 +240,7 @@ async fn a_request_sealed_for_another_agent_is_not_answered(servers: &Servers) {
     }
 }
 
-/// A kind 5 that names nothing but the request.
+/// A kind 5 event that names only the request.
 fn cancellation(author: &nostr_sdk::nostr::Keys, request: &Event, reason: &str) -> Event {
     event(author, 5, &[&["e", &request.id.to_hex()]], reason)
 }
@@ -267,7 +267,7 @@ async fn a_cancellation_that_comes_first_wins(servers: &Servers) {
     // This handler would leave its input in the agent's state.
     let request = request(&customer.keys, 5905, Some(customer.agent), &input, &[("milliseconds", "0")]);
     customer.client.publish_accepted(&cancellation(&customer.keys, &request, "on second thoughts")).await;
-    // What its author has deleted does not even come to the agent (NIP-09).
+    // A request deleted by its author does not reach the agent (NIP-09).
     let answer = customer.client.publish(&request).await;
     assert!(!answer.accepted && answer.message.starts_with("blocked: "), "{answer:?}");
     let state = event(&customer.keys, 5907, &[&["p", &customer.agent.to_hex()]], "");

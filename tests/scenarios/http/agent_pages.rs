@@ -1,4 +1,4 @@
-//! What anybody may read over HTTP, and what only the agent's operators may.
+//! What anyone may read over HTTP, and what only the agent's operators may.
 
 use nostr_sdk::nostr::{Keys, ToBech32 as _};
 use openagents_tests::events::{fresh_author, now};
@@ -31,7 +31,7 @@ async fn get(server: &Server, path: &str) -> Response {
     request(server.address(), "GET", path, &[]).await.expect("an answer")
 }
 
-/// Asks with a signature for this very request.
+/// Sends a request with a signature for it.
 async fn get_as(server: &Server, path: &str, keys: &Keys) -> Response {
     let url = format!("http://{}{path}", server.address());
     let header = authorization(keys, now(), "GET", &url);
@@ -179,7 +179,7 @@ async fn a_record_is_shown_to_the_agent_itself(servers: &Servers) {
     let keys = server.keys().expect("a key");
     for path in records(&server) {
         let answer = get_as(&server, &path, keys).await;
-        // Some of them are of a job, customer or key that is not there.
+        // Some of these jobs, customers and keys do not exist.
         assert!(matches!(answer.status, 200 | 404), "{path}: {}", answer.status);
     }
     for name in [server.agent().to_hex(), server.agent().to_bech32().expect("an npub")] {
@@ -222,7 +222,7 @@ async fn a_record_can_be_asked_for_from_a_browser(servers: &Servers) {
     let path = format!("/agent/{}/history", server.agent());
     let answer = request(server.address(), "OPTIONS", &path, &headers).await.expect("an answer");
     assert_eq!(answer.status, 204);
-    // CORS does not count `authorization` among `*`.
+    // For CORS, `*` does not include `authorization`.
     let allowed = answer.header("access-control-allow-headers").unwrap_or_default();
     assert!(allowed.split(',').any(|name| name.trim() == "authorization"), "{allowed}");
 }

@@ -1,4 +1,4 @@
-//! What the server tells over HTTP: the NIP-11 document, health, and which paths are a relay.
+//! The NIP-11 document, health, and which paths are a relay.
 
 use openagents_tests::http::{Response, request};
 use openagents_tests::wire::Client;

@@ -1,4 +1,4 @@
-//! What the relay's operators change while it runs (NIP-86).
+//! Relay management by its operators (NIP-86).
 
 use nostr_sdk::nostr::Keys;
 use openagents_tests::events::{event, fresh_author, identification, note, now};
@@ -112,7 +112,7 @@ async fn a_call_that_is_sent_again_changes_nothing(servers: &Servers) {
     bench.server.kill_and_restart().expect("it starts again");
     refused(bench.post(&header, &body).await);
     assert_eq!(bench.shown("listbannedpubkeys").await, json!([]));
-    // A list may be asked for as often as one likes: within a second that is the same event.
+    // A list may be read repeatedly: within one second that is the same event.
     let body = r#"{"method":"listbannedpubkeys","params":[]}"#;
     let header = authorization_of_body(&bench.operator, "POST", &bench.server.url(), body);
     for _ in 0..2 {
@@ -131,7 +131,7 @@ async fn an_operator_is_told_what_can_be_said(servers: &Servers) {
     }
     assert!(!methods.iter().any(|method| method.contains("role")), "{methods:?}");
     assert!(bench.document().await["supported_nips"].as_array().expect("a list").contains(&json!(86)));
-    // Clients sign the address with any scheme, with or without the slash.
+    // Clients sign the URL with any scheme, with or without a trailing slash.
     let body = r#"{"method":"listbannedpubkeys","params":[]}"#;
     for url in ["ws", "wss", "http", "https"].map(|scheme| format!("{scheme}://{}/", bench.server.address()))
     {

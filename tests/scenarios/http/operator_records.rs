@@ -1,4 +1,4 @@
-//! What an operator finds on record: jobs, conversations, memory, state; over HTTP and with the command `inspect`.
+//! What operators can read: jobs, conversations, memory, state; over HTTP and with the command `inspect`.
 
 use nostr_sdk::nostr::{Event, Keys, ToBech32 as _};
 use openagents_tests::events::{as_json, fresh_author, now, verified};
@@ -32,13 +32,13 @@ scenarios! {
     }
 }
 
-/// Whoever got an operator to sign for a host of theirs has a token for that one only, whatever `Host` they send with it.
+/// A token that an operator signed for another host is not accepted, whatever `Host` header is sent with it.
 async fn a_token_for_another_host_is_refused_where_the_own_one_is_known(servers: &Servers) {
     let read = async |server: &Server, host: &str| {
         let agent = server.agent().to_bech32().expect("an npub");
         let url = format!("http://{host}/agent/{agent}/state.json");
         let header = authorization(server.keys().expect("a key"), now(), "GET", &url);
-        // The request line names the host, as for a proxy; it counts as the `Host` header.
+        // The request line names the host, as for a proxy; it takes precedence over the `Host` header.
         let answer = request(server.address(), "GET", &url, &[("Authorization", &header)]).await;
         answer.expect("an answer").status
     };
@@ -46,12 +46,12 @@ async fn a_token_for_another_host_is_refused_where_the_own_one_is_known(servers:
     assert_eq!(read(&server, "evil.example").await, 401);
     assert_eq!(read(&server, "agent.example").await, 200);
     assert_eq!(read(&server, server.address()).await, 200);
-    // Without an address of its own, an agent has any.
+    // Without a configured host, an agent accepts any.
     let server = servers.own("probe");
     assert_eq!(read(&server, "my-laptop.local:8787").await, 200);
 }
 
-/// A probe agent of one's own, its customer, and its operator's view of it.
+/// A probe agent with a customer and an operator.
 struct Bench {
     server: Server,
     client: Client,
@@ -65,7 +65,7 @@ impl Bench {
         Self { server, client, customer: fresh_author() }
     }
 
-    /// Has a job done.
+    /// Runs a job.
     async fn job(
         &mut self,
         kind: u16,
@@ -91,7 +91,7 @@ impl Bench {
         answer.json()
     }
 
-    /// Runs `probe inspect` with the agent's key; its output, and what it complains of.
+    /// Runs `probe inspect` with the agent's key. Returns its output and its errors.
     async fn inspect(&self, arguments: &[&str]) -> (bool, String, String) {
         let mut command = Command::new(binary("probe"));
         command.arg("inspect").args(arguments).args(["--url", &self.server.url()]);
@@ -250,7 +250,7 @@ async fn the_command_shows_what_is_on_record(servers: &Servers) {
         (&["sessions"], vec!["2", &npub]),
         (&["sessions", &npub], vec!["user: I am Ada", "assistant: I shall remember that."]),
         (&["memory"], vec!["who"]),
-        (&["memory", "--prefix", "x"], vec!["Nothing is in memory."]),
+        (&["memory", "--prefix", "x"], vec!["The memory is empty."]),
         (&["memory", "who"], vec!["I am Ada"]),
         (&["metrics"], vec!["5990  done   1", "0 unfinished"]),
         (&["state"], vec!["\"count\": 0"]),
@@ -275,7 +275,7 @@ async fn the_command_prints_json(servers: &Servers) {
 async fn the_command_says_what_is_wrong(servers: &Servers) {
     let bench = Bench::new(servers).await;
     let (success, _, errors) = bench.inspect(&["job", &"ab".repeat(32)]).await;
-    assert!(!success && errors.contains("404") && errors.contains("not on record"), "{errors}");
+    assert!(!success && errors.contains("404") && errors.contains("unknown"), "{errors}");
     let mut command = Command::new(binary("probe"));
     command.args(["inspect", "state", "--url", &bench.server.url()]);
     command.env("NOSTR_PRIVATE_KEY", fresh_author().secret_key().to_secret_hex());
@@ -289,5 +289,5 @@ async fn the_command_says_what_is_wrong(servers: &Servers) {
     command.args(["inspect", "state", "--data", "nowhere"]).env_remove("NOSTR_PRIVATE_KEY");
     let output = command.current_dir(bench.server.data()).output().await.expect("it runs");
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!output.status.success() && errors.contains("no key to ask with"), "{errors}");
+    assert!(!output.status.success() && errors.contains("no key found"), "{errors}");
 }

@@ -1,4 +1,4 @@
-//! What Cloudflare bills: rows that are written and read.
+//! Rows read and written, which Cloudflare bills.
 
 use nostr_sdk::nostr::{Event, Keys};
 use openagents_tests::events::{event_at, fresh_author, now};
@@ -14,7 +14,7 @@ scenarios! {
     }
 }
 
-/// The rows that the relay's object has read and written since this was asked first.
+/// The rows that the relay's object has read and written since the first call.
 fn billed(server: &Server) -> (u64, u64) {
     let answer = server.ask_object("RelayDurableObject", "main-relay", "/internal/billed-rows").unwrap();
     assert_eq!(answer.0, 200, "{answer:?}");
@@ -22,7 +22,7 @@ fn billed(server: &Server) -> (u64, u64) {
     (rows["read"].as_u64().unwrap(), rows["written"].as_u64().unwrap())
 }
 
-/// Events as `bench relay` mixes them: of ten, three are of job kinds, one is addressable, and six are notes.
+/// The same mix of events as in `bench relay`: of ten, three are of job kinds, one is addressable, and six are notes.
 fn mixed(count: u64) -> Vec<Event> {
     let authors: Vec<Keys> = (0..8).map(|_| fresh_author()).collect();
     let reference = "5c83da77af1dec6d7289834998ad7aafbd9e2191396d75ec3cc27f5a77226f36";
@@ -61,7 +61,7 @@ async fn a_mix_of_events_writes_seven_and_a_half_rows_each_at_most(servers: &Ser
     let count = events.len() as u64;
     let (read, written) = (after.0 - before.0, after.1 - before.1);
     println!("{count} events: {written} rows written, {read} read");
-    // One row of the table and each of its indexes is the least that an event can be found by.
+    // One row in the table and one in each index is the minimum for finding an event.
     assert!(written >= 4 * count, "{written} rows written for {count} events: they are not counted");
     assert!(written * 2 <= 15 * count, "{written} rows written for {count} events");
     assert!(read <= 15 * count, "{read} rows read for {count} events");
@@ -79,7 +79,7 @@ async fn asking_subscribing_and_leaving_write_nothing(servers: &Servers) {
         client.send(&json!(["REQ", name, {"kinds": [1], "limit": 3}, {"#t": ["bench"]}])).await;
         client.send(&json!(["CLOSE", name])).await;
     }
-    // The answer to the last question comes after all the others.
+    // The answer to the last message comes after all others.
     let found = client.query(&[json!({"kinds": [1]})]).await;
     assert_eq!(found.len(), 6);
     drop(client);

@@ -1,4 +1,4 @@
-//! What the host's ports promise, tried in the runtime itself: the native half of these lists are unit tests.
+//! Conformance tests of the host's ports in the runtime itself; natively, the same cases are unit tests.
 
 use openagents_tests::server::Host;
 

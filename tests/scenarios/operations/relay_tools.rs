@@ -51,7 +51,7 @@ impl Said {
         self.output
     }
 
-    /// It failed and says this.
+    /// The command failed with this message.
     #[track_caller]
     fn failed(self, with: &str) {
         assert_eq!(self.code, Some(1), "{}{}", self.output, self.errors);
@@ -78,7 +78,7 @@ impl Desk {
         self.0.path().join(name)
     }
 
-    /// A file with these events, one on a line.
+    /// A file with these events, one on each line.
     fn file(&self, name: &str, events: &[Event]) -> String {
         let lines: String = events.iter().map(|event| format!("{}\n", as_json(event))).collect();
         std::fs::write(self.path(name), lines).expect("a file");
@@ -99,7 +99,7 @@ impl Desk {
         ended.await.expect("no panic").expect("it can be started").into()
     }
 
-    /// What `relay export` writes, in the order of ids.
+    /// The output of `relay export`, ordered by id.
     async fn export(&self, data: impl AsRef<Path>, arguments: &[&str]) -> Vec<Event> {
         let lines = self.run(data, &[&["export"], arguments].concat()).await.ok();
         let events = lines.lines().map(|line| verified(&serde_json::from_str(line).expect("a line of JSON")));
@@ -127,7 +127,7 @@ fn set<'a>(events: impl IntoIterator<Item = &'a Event>) -> Vec<Event> {
     by_id(events.into_iter().cloned())
 }
 
-/// All events of an author that a relay has, in the order of ids.
+/// All events of an author on a relay, ordered by id.
 async fn stored(url: &str, author: &Keys) -> Vec<Event> {
     let mut client = Client::connect(url).await;
     let filter = json!({ "authors": [author.public_key()], "limit": 1000 });
@@ -145,13 +145,13 @@ async fn what_is_imported_is_exported_again(_: &Servers) {
     events.extend([new.clone(), old, deleted, deletion.clone(), event_at(&author, at, 20_001, &[], "")]);
     let file = desk.file("events.jsonl", &events);
     let said = desk.run("a", &["import", &file]).await.ok();
-    // The deleted one is there when its deletion comes.
+    // The deletion arrives after the deleted event.
     assert!(said.starts_with("imported 703 events"), "{said}");
     assert!(said.contains("1  older versions") && said.contains("1  ephemeral"), "{said}");
     let expected = set(events[..701].iter().chain([&deletion]));
     let exported = desk.export("a", &[]).await;
     assert_eq!(exported, expected);
-    // Into another database by a pipe, and to a file.
+    // Into another database through a pipe, and to a file.
     desk.run("a", &["export", "out.jsonl"]).await.ok();
     assert!(!desk.path("out.jsonl.partial").exists());
     let mut import = desk.command(&desk.path("b"), &["import", "-"]);
@@ -166,12 +166,12 @@ async fn what_is_imported_is_exported_again(_: &Servers) {
         recent,
         expected.iter().filter(|event| event.created_at.as_secs() >= at + 5).cloned().collect::<Vec<_>>()
     );
-    // Deleted is deleted, however often it comes.
+    // Deleted events stay deleted, however often they are imported.
     let said = desk.run("b", &["import", &file]).await.ok();
     assert!(said.starts_with("imported 0 events") && said.contains("1  deleted by their authors"), "{said}");
 }
 
-/// How many events there are in a database that another process is making.
+/// The number of events in a database that another process is writing.
 fn count(data: &Path) -> u64 {
     let read = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
     let Ok(database) = rusqlite::Connection::open_with_flags(data.join("relay.sqlite"), read) else {
@@ -180,7 +180,7 @@ fn count(data: &Path) -> u64 {
     database.query_row("SELECT count(*) FROM event", (), |row| row.get::<_, i64>(0)).map_or(0, |n| n as u64)
 }
 
-/// Begins to import a file and ends that with a signal when a part is done. `None` if it was done before that.
+/// Starts to import a file and sends a signal when part of it is done. `None` if it finished before.
 fn import_a_part(desk: &Desk, data: &Path, file: &str, signal: &str) -> Option<Said> {
     let import = desk.command(data, &["import", file]).spawn().expect("it can be started");
     let deadline = Instant::now() + Duration::from_secs(60);
@@ -276,7 +276,7 @@ async fn a_running_agent_keeps_its_database_and_shows_it(servers: &Servers) {
     client.subscribe("live", &[json!({ "authors": [author.public_key()] })]).await;
     let said = desk.run(data, &["import", &file, "--relay", &server.url()]).await.ok();
     assert!(said.starts_with("imported 300 events"), "{said}");
-    // Those who listen hear of them.
+    // Subscribers receive them.
     client.next_event("live").await;
     let filter = json!({ "authors": [author.public_key()] }).to_string();
     assert_eq!(desk.export(data, &["--filter", &filter]).await, set(&events));
@@ -318,7 +318,7 @@ async fn an_export_ends_when_nobody_reads_it(_: &Servers) {
     read_only.failed("cannot write /nowhere/out.jsonl: No such file");
 }
 
-/// Where a file may have so many bytes and no more, whoever makes it longer is ended at once.
+/// A file-size limit: the process that exceeds it is killed.
 async fn an_export_that_was_broken_off_goes_on_where_it_was(_: &Servers) {
     let desk = Desk::new();
     let author = fresh_author();
@@ -327,7 +327,7 @@ async fn an_export_that_was_broken_off_goes_on_where_it_was(_: &Servers) {
     let events: Vec<Event> = (0..50).map(|n| event_at(&author, at + n, 1, &[], &long)).collect();
     let file = desk.file("events.jsonl", &events);
     desk.run("a", &["import", &file]).await.ok();
-    // Another time at each run.
+    // At a different moment in each run.
     let command = ["export", "out.jsonl", "--since", "1d"];
     let export = desk.command(&desk.path("a"), &command);
     let mut limited = Command::new("bash");
@@ -498,11 +498,11 @@ async fn a_relay_that_asks_who_this_is_is_told(servers: &Servers) {
     desk.run("a", &sync).await.failed("there is no key to authenticate with: auth-required: ");
     let said = desk.run("a", &["import", &there, "--relay", &remote.url()]).await.ok();
     assert!(said.contains("200  refused by the relay: auth-required"), "{said}");
-    // From here on the folder has a key, as that of every agent that ran once.
+    // From here on the folder has a key, like that of every agent that has run.
     std::fs::write(desk.path("a/agent.nsec"), agent.secret_key().to_secret_hex()).expect("a key");
     let said = desk.run("a", &["import", &there, "--relay", &remote.url()]).await.ok();
     assert!(said.starts_with("imported 200 events"), "{said}");
-    // A message that only the agent sees.
+    // A message that only the agent may read.
     let message = event_at(&author, now(), 4, &[&["p", &agent.public_key().to_hex()]], "?iv=");
     let mail = desk.file("mail.jsonl", std::slice::from_ref(&message));
     desk.run("a", &["import", &mail, "--relay", &remote.url()]).await.ok();

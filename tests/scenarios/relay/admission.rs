@@ -1,4 +1,4 @@
-//! From whom, of what and how much the relay takes.
+//! Admission: which events the relay accepts, from whom, and how many.
 
 use nostr_sdk::nostr::Event;
 use openagents_tests::events::{event, event_at, fresh_author, identification, note, now};
@@ -31,7 +31,7 @@ scenarios![
     a_setting_that_cannot_be_used_is_told,
 ];
 
-/// A server that believes what is said about where a client is.
+/// A server that trusts the client's address header.
 fn server(servers: &Servers, variables: &[(&'static str, &str)]) -> Server {
     let mut variables: Vec<_> = variables.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
     variables.push(("RELAY_TRUSTED_PROXIES", "127.0.0.1".to_owned()));
@@ -54,7 +54,7 @@ fn status(error: &Error) -> u16 {
     }
 }
 
-/// An event with so many leading zero bits that was meant to have so many.
+/// An event with this many leading zero bits, mined for exactly that.
 fn mined(bits: u32, target: &str) -> Event {
     let author = fresh_author();
     (0..)
@@ -92,7 +92,7 @@ async fn only_those_who_are_named_may_write(servers: &Servers) {
     client.publish_accepted(&note(&member, "a member's")).await;
     let strange = note(&stranger, "a stranger's");
     assert!(client.publish(&strange).await.refused_as("auth-required"));
-    // A member may bring what others wrote: gift wraps are always somebody else's.
+    // A member may publish events by others: gift wraps are always signed with another key.
     let challenge = client.challenge().await;
     for (keys, accepted) in [(&stranger, false), (&member, true)] {
         assert!(client.authenticate(&identification(keys, &server.url(), &challenge)).await.accepted);
@@ -152,10 +152,10 @@ async fn too_many_events_are_refused_for_a_while(servers: &Servers) {
     }
     let refused = client.publish(&note(&fresh_author(), "too many")).await;
     assert!(refused.refused_as("rate-limited") && refused.message.contains("try again in "), "{refused:?}");
-    // Others are not concerned, and neither is reading.
+    // Other clients are not affected, and neither is reading.
     client.expect_alive().await;
     client_from(&server, "192.0.2.2").await.publish_accepted(&note(&fresh_author(), "another's")).await;
-    // From one address four connections' worth is let through in all, and an IPv6 address is a /64.
+    // One network address may do as much as four connections, and an IPv6 address stands for its /64.
     let mut taken = 0;
     for number in 1..=6 {
         let mut client = client_from(&server, &format!("2001:db8::{number}")).await;
@@ -297,11 +297,7 @@ async fn the_document_says_what_the_configuration_does(servers: &Servers) {
 async fn a_setting_that_cannot_be_used_is_told(servers: &Servers) {
     for (name, value, expected) in [
         ("RELAY_MIN_POW", "plenty", "the variable RELAY_MIN_POW must be a whole number from 0 to 64"),
-        (
-            "RELAY_RETENTION",
-            "7000=1d,0-9=1d",
-            "RELAY_RETENTION cannot be used: events of kind 5 are always kept",
-        ),
+        ("RELAY_RETENTION", "7000=1d,0-9=1d", "RELAY_RETENTION is invalid: events of kind 5 are always kept"),
     ] {
         let told = match Server::start_with(servers.host(), "hello-world", &[(name, value.to_owned())]) {
             Err(told) => told,

@@ -1,4 +1,4 @@
-//! Who a client is (NIP-42), and what only some may read (NIP-17, NIP-59) or write (NIP-70).
+//! Authentication (NIP-42), and what only some clients may read (NIP-17, NIP-59) or write (NIP-70).
 
 use nostr_sdk::nostr::{Event, Keys};
 use openagents_tests::events::{as_json, event, event_at, fresh_author, identification, note, now};
@@ -24,13 +24,13 @@ scenarios![
     a_repost_that_embeds_a_protected_event_is_refused,
 ];
 
-/// Identifies somebody, who knows the challenge already or asks for something that brings it.
+/// Authenticates a client that has the challenge or triggers it with a request.
 async fn identify(server: &Server, client: &mut Client, author: &Keys, challenge: &str) {
     let answer = client.authenticate(&identification(author, &server.url(), challenge)).await;
     assert!(answer.accepted, "{answer:?}");
 }
 
-/// A connection that is somebody's.
+/// An authenticated connection.
 async fn identified(server: &Server, authors: &[&Keys]) -> Client {
     let mut client = Client::connect(&server.url()).await;
     let refused = client.refusal("private", &json!({"kinds": [4]})).await;
@@ -52,7 +52,7 @@ fn gift_wrap(kind: u16, recipients: &[&Keys]) -> Event {
 async fn an_event_is_taken_after_identification_where_writing_needs_it(servers: &Servers) {
     let server = servers.own_with("hello-world", &[("RELAY_AUTH", "write".to_owned())]);
     let mut client = Client::connect(&server.url()).await;
-    // Who connects where identification is needed is told at once what to sign.
+    // If authentication is required, a new client gets the challenge at once.
     let challenge = client.challenge().await;
     let note = note(&fresh_author(), "from somebody who is known");
     assert!(client.publish(&note).await.refused_as("auth-required"));
@@ -156,7 +156,7 @@ async fn an_identification_outlives_the_relays_memory(servers: &Servers) {
     client.publish_accepted(&wrap).await;
     let filter = json!({"kinds": [1059], "#p": [author.public_key()]});
     assert_eq!(client.query(std::slice::from_ref(&filter)).await, std::slice::from_ref(&wrap));
-    // A challenge that was sent before the sleep holds after it.
+    // A challenge sent before hibernation is still valid.
     let challenge = waiting.challenge().await;
     identify(&server, &mut waiting, &author, &challenge).await;
     assert_eq!(waiting.query(&[filter]).await, [wrap]);
@@ -237,7 +237,7 @@ async fn a_protected_event_is_taken_from_its_author_only(servers: &Servers) {
     let mut client = Client::connect(&server.url()).await;
     let refused: Answer = client.publish(&protected).await;
     assert!(refused.refused_as("auth-required"), "{refused:?}");
-    // The challenge was sent before the refusal, so that the client has it when it reads that.
+    // The challenge was sent before the rejection, so that the client already has it.
     let challenge = client.challenge().await;
     identify(&server, &mut client, &pirate, &challenge).await;
     assert!(client.publish(&protected).await.refused_as("restricted"));

@@ -1,4 +1,4 @@
-//! Whether an answer is all that there is (NIP-67).
+//! Whether `EOSE` says that an answer is complete (NIP-67).
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ scenarios![
     pages_that_end_within_a_second_bring_everything,
 ];
 
-/// What the end of the stored events says, and how many came before it.
+/// What `EOSE` says, and how many events came before it.
 async fn end_of_stored(client: &mut Client, filters: &[Value]) -> (Value, usize) {
     let mut request = vec![json!("REQ"), json!("s")];
     request.extend_from_slice(filters);
@@ -44,7 +44,7 @@ async fn an_answer_with_everything_says_so(servers: &Servers) {
         client.close("s").await;
     }
     assert_eq!(end_of_stored(&mut client, &[filter(10)]).await, (json!(["finish"]), 3));
-    // As many as were asked for, and there are no others.
+    // As many as requested, and there are no others.
     assert_eq!(end_of_stored(&mut client, &[filter(3)]).await, (json!(["finish"]), 3));
     let by_id = json!({"ids": [events[0].id]});
     assert_eq!(end_of_stored(&mut client, &[by_id]).await, (json!(["finish"]), 1));
@@ -58,7 +58,7 @@ async fn an_answer_that_was_cut_says_that_there_is_more(servers: &Servers) {
     }
     let filter = |limit: usize| json!({"authors": [author.public_key()], "limit": limit});
     assert_eq!(end_of_stored(&mut client, &[filter(2)]).await, (json!(["more"]), 2));
-    // The relay's own limit cuts as the client's does.
+    // The relay's own limit has the same effect as the client's.
     let topic = author.public_key().to_hex();
     let large = "x".repeat(120_000);
     for number in 0..40 {
@@ -109,7 +109,7 @@ async fn pages_that_end_within_a_second_bring_everything(servers: &Servers) {
         client.publish_accepted(&event).await;
         published.insert(event.id);
     }
-    // No page ends where a second does.
+    // No page ends at the end of a second.
     let (mut found, mut until) = (BTreeSet::new(), now());
     for _ in 0..12 {
         let filter = json!({"authors": [author.public_key()], "limit": 4, "until": until});

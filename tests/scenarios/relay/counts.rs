@@ -57,7 +57,7 @@ async fn counts_what_a_request_would_bring(servers: &Servers) {
         assert_eq!(answer["count"], expected, "{filter}");
         assert_eq!(answer.get("approximate"), None);
     }
-    // It was a question and no subscription.
+    // A `COUNT` is not a subscription.
     publish(&mut client, 1, &topic, 6).await;
     client.expect_silence().await;
 }
@@ -85,7 +85,7 @@ async fn a_limit_does_not_count(servers: &Servers) {
     }
 }
 
-/// NIP-45's steps for one event, by hand.
+/// NIP-45's steps for one event, written by hand.
 fn apply(registers: &mut [u8], topic: &str, author: &Keys) {
     let offset = usize::from_str_radix(&topic[32..33], 16).unwrap() + 8;
     let key = author.public_key().to_bytes();
@@ -101,7 +101,7 @@ fn hex(bytes: &[u8]) -> String {
 
 async fn authors_can_be_counted_over_several_relays(servers: &Servers) {
     let mut client = servers.client().await;
-    // 64 hex characters are taken for an id or a key, as they are.
+    // 64 hex characters are used as they are.
     let topic = topic();
     let mut registers = vec![0; 256];
     for number in 0..8 {
@@ -110,7 +110,7 @@ async fn authors_can_be_counted_over_several_relays(servers: &Servers) {
     }
     let answer = count(&mut client, "c", &[json!({"kinds": [1], "#t": [topic]})]).await.unwrap();
     assert_eq!(answer, json!({"count": 8, "hll": hex(&registers)}));
-    // There is no rule for these.
+    // NIP-45 has no rule for these.
     for filter in
         [json!({"kinds": [9_001]}), json!({"#t": [topic, "b"]}), json!({"#t": [topic], "#d": ["b"]})]
     {
@@ -127,7 +127,7 @@ async fn a_refused_count_is_closed_with_the_reason(servers: &Servers) {
         (json!({"kinds": "1"}), "invalid: "),
         (json!({"search": "nostr"}), "unsupported: "),
     ] {
-        // The challenge that comes with the first is not of this scenario.
+        // The challenge that precedes the first answer is not part of this scenario.
         let why = count(&mut client, "c", std::slice::from_ref(&filter)).await.unwrap_err();
         assert!(why.starts_with(prefix), "{filter}: {why}");
     }
@@ -137,7 +137,7 @@ async fn a_refused_count_is_closed_with_the_reason(servers: &Servers) {
 async fn what_would_look_at_too_much_is_counted_in_part(servers: &Servers) {
     let mut client = servers.client().await;
     let (topic, author) = (topic(), fresh_author());
-    // Both are common, and never together.
+    // Both are common, and never occur together.
     for number in 0..780 {
         let letter = if number < 520 { "t" } else { "x" };
         client.publish_accepted(&event(&author, 1, &[&[letter, &topic]], &number.to_string())).await;
@@ -146,7 +146,7 @@ async fn what_would_look_at_too_much_is_counted_in_part(servers: &Servers) {
     let filter = |others| json!({"#t": [topic], "#x": values(others).collect::<Vec<_>>()});
     assert_eq!(count(&mut client, "c", &[filter(10)]).await, Ok(json!({"count": 0})));
     assert_eq!(count(&mut client, "c", &[filter(1_000)]).await, Ok(json!({"count": 0, "approximate": true})));
-    // A request finds nothing either, soon, and subscribes.
+    // A `REQ` finds nothing either, quickly, and subscribes.
     client.send(&json!(["REQ", "r", filter(1_000)])).await;
     let ended = |frame: &Frame| matches!(frame, Frame::EndOfStored(name) if name == "r").then_some(());
     client.find(ended, "EOSE").await;

@@ -1,4 +1,4 @@
-//! Deletion requests (NIP-09): whose they are, what they reach, and that what was deleted does not come back.
+//! Deletion requests (NIP-09): who may delete, which events are covered, and that deleted events do not come back.
 
 use nostr_sdk::nostr::{Event, Keys};
 use openagents_tests::events::{event, event_at, fresh_author, note, now};
@@ -79,7 +79,7 @@ async fn nobody_deletes_what_others_wrote(servers: &Servers) {
     client.publish_accepted(&event).await;
     client.publish_accepted(&deletion(&stranger, &[&event])).await;
     assert!(is_stored(&mut client, &event).await);
-    // Nor before it is there.
+    // Nor if the deletion arrives before the event.
     let next = note(&author, "mine, too");
     client.publish_accepted(&deletion(&stranger, &[&next])).await;
     client.publish_accepted(&next).await;
@@ -120,7 +120,7 @@ async fn a_newer_version_than_the_deletion_is_welcome(servers: &Servers) {
     let (author, time) = (fresh_author(), now());
     let newer = article(&author, time - 4);
     client.publish_accepted(&newer).await;
-    // It reaches only what is not newer, also when it comes later.
+    // It only covers older versions, even if it arrives later.
     client.publish_accepted(&deletion_of_article(&author, time - 5, &author)).await;
     assert!(is_stored(&mut client, &newer).await);
     let newest = article(&author, time - 3);
@@ -146,7 +146,7 @@ async fn a_deletion_cannot_be_deleted(servers: &Servers) {
     client.publish_accepted(&deletion(&author, &[&request])).await;
     assert!(is_stored(&mut client, &request).await);
     expect_blocked(&mut client, &event).await;
-    // Nor before it is there.
+    // Nor if the deletion arrives before the event.
     let early = deletion(&author, &[&note(&author, "another")]);
     client.publish_accepted(&deletion(&author, &[&early])).await;
     client.publish_accepted(&early).await;

@@ -1,5 +1,5 @@
-//! `OK true` is a promise: whatever ends the process, in the middle of whatever it does, what was acknowledged is there
-//! afterwards, and is found by every index.
+//! `OK true` is a promise: wherever the process is killed, every acknowledged event is there afterwards, and every
+//! index finds it.
 //!
 //! The moments are random; the seed is printed, and `OPENAGENTS_TEST_SEED` repeats it.
 
@@ -17,15 +17,15 @@ use crate::servers::{Servers, scenarios};
 
 scenarios![what_was_acknowledged_under_full_load_survives_a_kill];
 
-/// Connections that publish at once.
+/// The number of connections that publish at the same time.
 const WRITERS: usize = 8;
-/// How many events of a writer are on their way at a time.
+/// The number of events in flight from each writer.
 const DEPTH: usize = 16;
-/// The longest that a round's load lasts.
+/// The longest duration of a round.
 const LONGEST: u64 = 300;
 
 async fn what_was_acknowledged_under_full_load_survives_a_kill(servers: &Servers) {
-    // To start workerd again takes seconds.
+    // Restarting workerd takes seconds.
     let (rounds, events) = match servers.host() {
         Host::Native => (50, 160),
         Host::NativeForgetful => (10, 160),
@@ -59,33 +59,33 @@ async fn what_was_acknowledged_under_full_load_survives_a_kill(servers: &Servers
     assert!(acknowledged > rounds * 10, "{acknowledged} acknowledged events prove nothing");
 }
 
-/// The tag that all events of a writer have.
+/// The tag of all events of a writer.
 fn topic(round: usize, writer: usize) -> String {
     format!("round {round} writer {writer}")
 }
 
-/// Events of the kinds that a relay stores in different ways.
+/// Events of kinds that a relay stores in different ways.
 fn presigned(round: usize, writer: usize, count: usize) -> Vec<Event> {
     let author: Keys = fresh_author();
     let (topic, other) = (topic(round, writer), fresh_author().public_key().to_hex());
     let one = |number: usize| {
         let identifier = number.to_string();
         let tags: [&[&str]; 3] = [&["t", &topic], &["d", &identifier], &["p", &other]];
-        // A note, a page of its own address, a job request that nobody does.
+        // A note, an article at its own address, a job request that nobody handles.
         let kind = [1, 1, 30_023, 5_999][number % 4];
         event(&author, kind, &tags, &format!("{topic} number {number}"))
     };
     (0..count).map(one).collect()
 }
 
-/// What became of a writer's events.
+/// What happened to a writer's events.
 #[derive(Default)]
 struct Kept {
     acknowledged: Vec<Event>,
     sent: usize,
 }
 
-/// All publish as fast as they can, until the process is killed.
+/// All writers publish as fast as they can, until the process is killed.
 async fn kill_under_load(server: &Server, writers: &[Vec<Event>], moment: Duration) -> Vec<Kept> {
     let mut tasks = Vec::new();
     for events in writers {
@@ -119,7 +119,7 @@ async fn write(mut client: Client, events: Vec<Event>) -> Kept {
     kept
 }
 
-/// Every acknowledged event is there, byte for byte, and the index of its tag knows it.
+/// Every acknowledged event is there, byte for byte, and found by its tag.
 async fn expect_kept(server: &Server, topic: &str, acknowledged: &[Event]) {
     let mut client = Client::connect(&server.url()).await;
     let ids: Vec<String> = acknowledged.iter().map(|event| event.id.to_hex()).collect();
@@ -130,7 +130,7 @@ async fn expect_kept(server: &Server, topic: &str, acknowledged: &[Event]) {
     }
 }
 
-/// What the kill left: every event is found by every index, and no index knows of anything else.
+/// The database after the kill: every index finds every event, and no index has anything else.
 fn expect_sound(server: &Server) {
     if server.host() != Host::Workerd {
         let mut check = Command::new(binary("hello-world"));
@@ -139,7 +139,7 @@ fn expect_sound(server: &Server) {
     }
 }
 
-/// SQLite finds nothing wrong with its files.
+/// SQLite finds no errors in its files.
 fn expect_whole_files(server: &Server) {
     if server.host() == Host::Workerd {
         return;
@@ -152,7 +152,7 @@ fn expect_whole_files(server: &Server) {
     }
 }
 
-/// Random numbers that can be had again (SplitMix64).
+/// Reproducible random numbers (SplitMix64).
 struct Random {
     seed: u64,
     state: u64,

@@ -1,4 +1,4 @@
-//! Events with an end (NIP-40).
+//! Expiration of events (NIP-40).
 
 use std::time::Duration;
 
@@ -22,7 +22,8 @@ fn ending(author: &Keys, kind: u16, expiration: u64) -> Event {
 
 async fn an_expired_event_is_refused(servers: &Servers) {
     let mut client = servers.client().await;
-    // An end says nothing about how ephemeral events are kept, but expired ones are dropped like all others.
+    // An expiration does not affect how ephemeral events are handled, except that expired ones are dropped like all
+    // others.
     for kind in [1, 0, 30_023, 5_050, 20_001] {
         let author = fresh_author();
         let event = ending(&author, kind, now() - 1);

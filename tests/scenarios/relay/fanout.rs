@@ -1,5 +1,5 @@
-//! Ten thousand subscriptions over a thousand sockets: each hears of its next event exactly once, whatever the relay has
-//! forgotten in between.
+//! Ten thousand subscriptions on a thousand sockets: each gets its next event exactly once, whatever the relay has
+//! forgotten meanwhile.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -19,20 +19,20 @@ scenarios![
 
 const SOCKETS: usize = 1_000;
 const SUBSCRIPTIONS_OF_EACH: usize = 10;
-/// How many subscriptions an event is for.
+/// The number of subscriptions that an event matches.
 const ADDRESSEES: usize = 100;
 
-/// Many sockets, each with its subscriptions.
+/// Many sockets with subscriptions.
 struct Crowd {
     server: Server,
     sockets: Vec<Client>,
     of_each: usize,
-    /// Keeps this crowd's topics apart from all others.
+    /// Separates this test's topics from all others.
     name: String,
 }
 
 impl Crowd {
-    /// Connects and subscribes. Each filter holds, beside the topic of its subscription, `padding` that nobody writes about.
+    /// Connects and subscribes. Each filter has the topic of its subscription, and `padding` that matches nothing.
     async fn gather(servers: &Servers, sockets: usize, of_each: usize, padding: usize) -> Self {
         raise_open_files();
         let server = servers.own("hello-world");
@@ -41,7 +41,7 @@ impl Crowd {
         for _ in 0..sockets {
             crowd.sockets.push(Client::connect(&crowd.server.url()).await);
         }
-        // All ask before anybody is answered, so that the relay has much to do at once.
+        // All send before anyone is answered, so that the relay has much to do at once.
         for number in 0..sockets {
             for own in 0..of_each {
                 let topic = crowd.topic(number * of_each + own);
@@ -65,7 +65,7 @@ impl Crowd {
         format!("{} {subscription}", self.name)
     }
 
-    /// One event for every hundred subscriptions, of neighbours as far apart as can be.
+    /// One event for every hundred subscriptions, which are spread as far apart as possible.
     fn events(&self, author: &Keys, round: &str) -> Vec<Event> {
         let subscriptions = self.sockets.len() * self.of_each;
         let events = subscriptions.div_ceil(ADDRESSEES);
@@ -87,7 +87,7 @@ impl Crowd {
         }
     }
 
-    /// Publishes, forgets in the middle of it, and expects every subscription's event once.
+    /// Publishes, lets the relay forget halfway, and expects each subscription to get its event once.
     async fn hears(&mut self, round: &str) {
         let events = self.events(&fresh_author(), round);
         let (first, second) = events.split_at(events.len() / 2);
@@ -138,10 +138,10 @@ async fn ten_thousand_subscriptions_hear_their_next_event_once(servers: &Servers
 }
 
 async fn subscriptions_too_long_for_an_attachment_survive(servers: &Servers) {
-    // 10 filters of 2.4 KB each: more than the 16 KiB that a Durable Object's socket can carry.
+    // 10 filters of 2.4 KB each: more than the 16 KiB that can be attached to a Durable Object's socket.
     let mut crowd = Crowd::gather(servers, 20, SUBSCRIPTIONS_OF_EACH, 80).await;
     crowd.hears("long").await;
-    // And back: what is short again is attached again.
+    // And back: short filters are attached again.
     for socket in &mut crowd.sockets {
         for own in 3..SUBSCRIPTIONS_OF_EACH {
             socket.close(&own.to_string()).await;

@@ -1,4 +1,4 @@
-//! Forgeries: nothing whose id or signature is wrong gets inside, and the answer says why.
+//! Forgeries: no event with a wrong id or signature is accepted, and the answer says why.
 
 use nostr_sdk::nostr::Event;
 use openagents_tests::events::{as_json, fresh_author, note, verified};
@@ -27,7 +27,7 @@ fn original() -> (Event, Value) {
     (event, json)
 }
 
-/// The forgery is refused as `invalid`, is not stored, and the connection lives on.
+/// The forgery is rejected as `invalid`, is not stored, and the connection stays open.
 async fn expect_refusal(servers: &Servers, forged: Value) {
     let mut client = servers.client().await;
     refuse(&mut client, &forged).await;
@@ -104,14 +104,14 @@ async fn a_forgery_does_not_hide_the_real_event(servers: &Servers) {
     let mut forged = json.clone();
     forged["sig"] = original().1["sig"].clone();
     refuse(&mut client, &forged).await;
-    // The id is now known to the relay from the forgery; the real event must not pass for a duplicate.
+    // The relay has seen the id in the forgery; the real event must not be called a duplicate.
     client.publish_accepted(&event).await;
     refuse_again(&mut client, &forged).await;
     let stored = client.query(&[json!({"ids": [event.id]})]).await;
     assert_eq!(stored, [verified(&json)]);
 }
 
-/// Once the real event is stored a relay may call the forgery a duplicate, but must not take it over.
+/// Once the real event is stored, a relay may call the forgery a duplicate, but must not store it.
 async fn refuse_again(client: &mut Client, forged: &Value) {
     let answer = client.publish_json(forged).await;
     let taken = answer.accepted && !answer.message.starts_with("duplicate:");

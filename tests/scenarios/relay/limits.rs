@@ -1,4 +1,4 @@
-//! Limits: what NIP-11 publishes under `limitation` is what holds, on both sides of the line.
+//! Limits: what NIP-11 publishes under `limitation` is enforced exactly.
 
 use std::sync::Arc;
 
@@ -39,7 +39,7 @@ impl Limited {
         Self { server, client, limits: document["limitation"].clone() }
     }
 
-    /// The published limit; a relay that publishes none has not said what holds.
+    /// The published limit; fails if the relay publishes none.
     fn limit(&self, name: &str) -> usize {
         let limit = self.limits[name].as_u64().unwrap_or_else(|| panic!("no {name} in {}", self.limits));
         usize::try_from(limit).expect("a sensible limit")
@@ -49,13 +49,13 @@ impl Limited {
 async fn refuses_an_oversized_message(servers: &Servers) {
     let mut limited = Limited::new(servers).await;
     let length = limited.limit("max_message_length");
-    // As long as a message may be: taken for what it is.
+    // As long as allowed: accepted.
     let frame = |text: &str| json!(["NO-SUCH-VERB", text]).to_string();
     let room = length - frame("").len();
     limited.client.send_text(&frame(&"x".repeat(room))).await;
     assert!(matches!(limited.client.receive().await, Frame::Notice(_)));
     limited.client.expect_alive().await;
-    // Longer: an event in it is refused, and the connection stays.
+    // Longer: the event is rejected, and the connection stays open.
     let oversized = event(&fresh_author(), 1, &[], &"x".repeat(length + 1));
     let answer = limited.client.publish(&oversized).await;
     assert!(answer.refused_as("invalid") || answer.refused_as("restricted"), "{answer:?}");
@@ -70,7 +70,7 @@ async fn refuses_a_message_of_many_megabytes(servers: &Servers) {
     let answer = limited.client.receive().await;
     assert!(matches!(answer, Frame::Notice(_) | Frame::Ok(_, false, _)), "{answer:?}");
     limited.client.expect_alive().await;
-    // Beyond any reason a server may hang up instead; it must not fall over.
+    // For extreme lengths a server may close the connection, but it must not crash.
     let mut reckless = Client::connect(&limited.server.url()).await;
     reckless.try_send_text("x".repeat(24 * 1024 * 1024)).await;
     let answer = reckless.receive_within(openagents_tests::wire::PATIENCE).await;
@@ -134,7 +134,7 @@ async fn refuses_a_subscription_too_many(servers: &Servers) {
         }
         other => panic!("expected CLOSED, got {other:?}"),
     }
-    // Replacing one is not one more, and closing one makes room.
+    // Replacing a subscription does not add one, and closing one makes room.
     limited.client.subscribe("number-0", std::slice::from_ref(&filter)).await;
     limited.client.close("number-1").await;
     limited.client.subscribe("one-too-many", std::slice::from_ref(&filter)).await;
@@ -185,7 +185,7 @@ async fn clamps_the_limit_of_a_filter(servers: &Servers) {
     let found = limited.client.query(&[filter]).await;
     assert_eq!(found.len(), most);
     assert_eq!(found.first(), events.last());
-    // Without a limit there are as many as the document says.
+    // Without a limit in the filter, the published default applies.
     let found = limited.client.query(&[json!({"authors": [author.public_key()]})]).await;
     assert_eq!(found.len(), limited.limit("default_limit"));
     assert_eq!(found.first(), events.last());
@@ -208,7 +208,7 @@ async fn ends_an_answer_before_it_gets_too_long(servers: &Servers) {
     let size = |event| as_json(event).to_string().len();
     assert!(found.iter().map(size).sum::<usize>() <= most && found.len() + 3 >= count, "{}", found.len());
     assert_eq!(found, events[..found.len()], "the newest");
-    // What was left out is found by asking on.
+    // The rest is found with further queries.
     let until = found.last().expect("some events").created_at;
     let rest = limited.client.query(&[json!({"authors": [author.public_key()], "until": until})]).await;
     assert_eq!(rest, events[found.len() - 1..]);

@@ -1,4 +1,4 @@
-//! Events that are none: each gets `OK false` with the reason, or a `NOTICE` where it has no id to name.
+//! Malformed events: each gets `OK false` with the reason, or a `NOTICE` if it has no id.
 
 use nostr_sdk::nostr::Event;
 use openagents_tests::events::{as_json, fresh_author, note};
@@ -25,7 +25,7 @@ scenarios![
     the_nul_character_is_a_character,
 ];
 
-/// A well-made event as JSON, and a connection.
+/// A valid event as JSON, and a connection.
 struct Bent {
     client: Client,
     event: Event,
@@ -38,7 +38,7 @@ impl Bent {
         Self { client: servers.client().await, json: as_json(&event), event }
     }
 
-    /// The event with another value in one field is refused.
+    /// The event with another value in one field is rejected.
     async fn expect_refusal(&mut self, field: &str, value: &Value) {
         let mut bent = self.json.clone();
         bent[field] = value.clone();
@@ -50,7 +50,7 @@ impl Bent {
         expect(&mut self.client, &text, Answer::Ok(&id), "invalid").await;
     }
 
-    /// The event's JSON with a piece of its text replaced: what no JSON library writes.
+    /// The event's JSON with part of its text replaced, as no JSON library would write it.
     fn respelled(&self, field: &str, value: &str) -> String {
         let member = |value: &str| format!("\"{field}\":{value}");
         let (json, whole) = (self.json.to_string(), member(&self.json[field].to_string()));
@@ -58,7 +58,7 @@ impl Bent {
         json.replace(&whole, &member(value))
     }
 
-    /// None of it has been taken.
+    /// None of them was stored.
     async fn end(mut self, servers: &Servers) {
         assert_eq!(self.client.query(&[json!({"authors": [self.event.pubkey]})]).await, []);
         expect_unharmed(servers, self.client).await;
@@ -187,7 +187,7 @@ async fn a_number_beyond_all_bounds(servers: &Servers) {
         let event = bent.respelled("kind", kind);
         bent.expect_refusal_of(&event).await;
     }
-    // 2⁵³ is the first second that not every host can tell from the next.
+    // 2⁵³ is the first second that not every host can represent exactly.
     for time in
         ["9007199254740992", "9007199254740993", "18446744073709551615", "18446744073709551616", "1e400"]
     {
@@ -204,7 +204,7 @@ async fn a_field_that_is_there_twice(servers: &Servers) {
         let member = format!("\"{field}\":{}", bent.json[field]);
         bent.expect_refusal_of(&json.replacen('{', &format!("{{{member},"), 1)).await;
     }
-    // Which of two ids the sender waits for cannot be known.
+    // It is unclear which of the two ids the sender waits for.
     let twice = json.replacen('{', &format!("{{\"id\":\"{}\",", bent.event.id), 1);
     expect(&mut bent.client, &format!("[\"EVENT\",{twice}]"), Answer::Notice, "invalid").await;
     bent.end(servers).await;
@@ -245,7 +245,7 @@ async fn a_field_that_nip01_does_not_have_is_passed_over(servers: &Servers) {
     bent.json["__proto__"] = json!({"id": null});
     let answer = bent.client.publish_json(&bent.json).await;
     assert!(answer.accepted, "{answer:?}");
-    // It is signed by nobody, so it is not kept either.
+    // The extra field is not signed, so it is not stored either.
     bent.client.send(&json!(["REQ", "raw", {"ids": [bent.event.id]}])).await;
     let sent = bent.client.receive_text_within(openagents_tests::wire::PATIENCE).await.expect("the event");
     let sent: Value = serde_json::from_str(&sent).expect("JSON");

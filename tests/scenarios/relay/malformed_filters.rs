@@ -1,4 +1,4 @@
-//! Filters that are none: the subscription is `CLOSED` with the reason, and none of its name goes on.
+//! Malformed filters: the subscription is `CLOSED` with the reason, and an earlier one with that id ends.
 
 use openagents_tests::events::{fresh_author, note};
 use openagents_tests::wire::{Client, PATIENCE};
@@ -26,7 +26,7 @@ async fn expect_each(servers: &Servers, filters: &[&str], prefix: &str) {
     for filter in filters {
         let text = format!("[\"REQ\",\"s\",{filter}]");
         expect(&mut client, &text, Answer::Closed("s"), prefix).await;
-        // One that is wrong spoils those that are right.
+        // One malformed filter invalidates the valid ones.
         let text = format!("[\"REQ\",\"s\",{{\"limit\":0}},{filter}]");
         expect(&mut client, &text, Answer::Closed("s"), prefix).await;
     }
@@ -156,7 +156,7 @@ async fn filters_that_are_too_long_together(servers: &Servers) {
     }
     let text = json!(["REQ", "one more", filter]).to_string();
     expect(&mut client, &text, Answer::Closed("one more"), "restricted").await;
-    // What it had stays, replacing is not adding, and closing makes room.
+    // Existing subscriptions stay, replacing one does not add one, and closing one makes room.
     client.subscribe("long-0", std::slice::from_ref(&filter)).await;
     client.close("long-0").await;
     client.subscribe("one more", &[filter]).await;
@@ -184,7 +184,7 @@ async fn a_time_beyond_all_events_is_the_last_one(servers: &Servers) {
         assert_eq!(found, std::slice::from_ref(&event));
         assert_eq!(client.query(&[json!({"authors": [author], "since": until})]).await, []);
     }
-    // White space and spelling are no errors.
+    // White space and unusual escapes are not errors.
     client.send_text(&format!(" [ \"REQ\" ,\n\"s\"\t, {{ \"\\u0061uthors\" : [ \"{author}\" ] }} ] ")).await;
     let sent = client.receive_text_within(PATIENCE).await.expect("an answer");
     assert!(sent.starts_with("[\"EVENT\",\"s\","), "{sent}");

@@ -1,6 +1,7 @@
-//! Messages that are none: each class gets the answer that `docs/relay.md` promises, and the connection lives on.
+//! Malformed messages: each class gets the answer that `docs/relay.md` promises, and the connection stays open.
 //!
-//! `malformed_events`, `malformed_filters` and `websocket_frames` go on with what is inside of messages and around them.
+//! `malformed_events`, `malformed_filters` and `websocket_frames` cover the contents of messages and the frames
+//! around them.
 
 use openagents_tests::events::{as_json, event, fresh_author, note};
 use openagents_tests::wire::{Client, PATIENCE};
@@ -30,10 +31,10 @@ scenarios![
     a_thousand_wrong_messages_in_a_row,
 ];
 
-/// The answer to something malformed.
+/// The answer to a malformed message.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Answer<'text> {
-    /// `NOTICE`: whoever sent it waits for nothing that could be recognised.
+    /// `NOTICE`: the message names nothing that could be answered.
     Notice,
     /// `OK` with `false` for this event.
     Ok(&'text str),
@@ -53,7 +54,7 @@ impl Answer<'_> {
         }
     }
 
-    /// Fails unless this text is the answer, with a reason of this prefix behind which a person finds something to read.
+    /// Fails unless this text is the answer, with a reason that has this prefix and an explanation.
     pub(crate) fn assert(self, prefix: &str, received: &str, sent: &str) {
         let shown: String = sent.chars().take(120).collect();
         let received: Vec<Value> = serde_json::from_str(received)
@@ -74,7 +75,7 @@ pub(crate) async fn expect(client: &mut Client, text: &str, answer: Answer<'_>, 
     answer.assert(prefix, &received.unwrap_or_else(|| panic!("no answer to {text:.120}")), text);
 }
 
-/// The connection serves on, answers nothing twice, and nothing has panicked behind it.
+/// The connection still works, answers nothing twice, and nothing has panicked.
 pub(crate) async fn expect_unharmed(servers: &Servers, mut client: Client) {
     client.expect_alive().await;
     let log = std::fs::read_to_string(servers.hello_world().log()).unwrap_or_default();
@@ -233,7 +234,7 @@ async fn a_subscription_id_with_escapes_is_one(servers: &Servers) {
     for id in ids {
         assert_eq!(client.subscribe(id, std::slice::from_ref(&filter)).await, []);
     }
-    // JSON has more than one spelling of a name.
+    // JSON allows more than one spelling of a name.
     client.send_text(r#"["CLOSE","\u0022"]"#).await;
     let event = note(&author, "to all of them");
     client.publish_accepted(&event).await;
@@ -324,7 +325,7 @@ async fn an_identification_that_is_none(servers: &Servers) {
     {
         let text = json!(["AUTH", as_json(&event)]).to_string();
         expect(&mut client, &text, Answer::Ok(&event.id.to_hex()), "invalid").await;
-        // Neither does one whose fields are wrong stay without its answer.
+        // A message with invalid fields does not stay unanswered either.
         let text = text.replace(&event.sig.to_string(), "00");
         expect(&mut client, &text, Answer::Ok(&event.id.to_hex()), "invalid").await;
     }

@@ -1,4 +1,4 @@
-//! Publishing (NIP-01): what is well made is taken, kept and returned as it was.
+//! Publishing (NIP-01): valid events are accepted, stored and returned unchanged.
 
 use nostr_sdk::nostr::hashes::{Hash as _, sha256};
 use nostr_sdk::nostr::secp256k1;
@@ -43,7 +43,7 @@ async fn keeps_every_character_of_content_and_tags(servers: &Servers) {
 async fn accepts_every_escape_that_json_allows(servers: &Servers) {
     let mut client = servers.client().await;
     let event = event(&fresh_author(), 1, &[&["t", "\u{1f980}"]], "aé\u{1f980}/\n");
-    // The same event written in another JSON spelling: escapes, order of keys, white space, exponent-free numbers.
+    // The same event in another JSON spelling: escapes, order of keys, white space, integers without exponent.
     let spelled = format!(
         r#" [ "EVENT" , {{ "sig":"{}", "content":"\u0061\u00e9\ud83e\udd80\/\u000a", "tags":[["t","\ud83e\udd80"]], "kind": 1 ,
         "created_at":{},"pubkey":"{}","id":"{}" }} ] "#,
@@ -68,7 +68,7 @@ async fn answers_a_repeated_event_as_duplicate(servers: &Servers) {
 async fn accepts_events_of_every_regular_kind(servers: &Servers) {
     let mut client = servers.client().await;
     let author = fresh_author();
-    // Kind 4 is kept as well, but only its parties find it.
+    // Kind 4 is stored too, but only its parties can read it.
     let kinds = [1, 2, 44, 1000, 4999, 6000, 7000, 9999, 45, 999, 40000, 65535];
     for kind in kinds {
         client.publish_accepted(&event(&author, kind, &[], "")).await;
@@ -80,7 +80,7 @@ async fn accepts_events_of_every_regular_kind(servers: &Servers) {
         .map(|e| e.kind.as_u16())
         .collect();
     found.sort_unstable();
-    // Private messages (kind 4, NIP-04) are taken from everybody and served to their parties alone.
+    // Private messages (kind 4, NIP-04) are accepted from anyone, and returned to their parties only.
     let mut expected: Vec<u16> = kinds.into_iter().filter(|kind| *kind != 4).collect();
     expected.sort_unstable();
     assert_eq!(found, expected);
@@ -92,7 +92,7 @@ async fn accepts_an_event_from_the_past(servers: &Servers) {
     for created_at in [0, 1, now() - 10 * 365 * 86_400] {
         let old = event_at(&author, created_at, 1, &[], "old");
         let answer = client.publish(&old).await;
-        // A relay may have a lower limit, but then it has to say so in the NIP-01 way.
+        // A relay may have a lower limit, but then must say so as NIP-01 requires.
         assert!(answer.accepted || answer.refused_as("invalid"), "{}", answer.message);
         let stored = client.query(&[json!({"ids": [old.id]})]).await;
         assert_eq!(stored.len(), usize::from(answer.accepted));
@@ -135,7 +135,7 @@ async fn serves_many_connections_at_once(servers: &Servers) {
 async fn the_id_may_be_hashed_with_control_characters_verbatim(servers: &Servers) {
     let mut client = servers.client().await;
     let author = fresh_author();
-    // NIP-01 names seven characters to be escaped and wants all others as they are; most clients escape more of them.
+    // NIP-01 requires seven characters to be escaped and all others to be verbatim; most clients escape more.
     let content =
         "bell \u{7} escape \u{1b} delete \u{7f} line \n quote \" backslash \\ tab \t \r \u{8} \u{c} é🦀/";
     let escaped =
@@ -158,7 +158,7 @@ async fn the_id_may_be_hashed_with_control_characters_verbatim(servers: &Servers
 async fn what_was_acknowledged_is_found_at_once_on_another_connection(servers: &Servers) {
     let (mut writer, mut reader) = (servers.client().await, servers.client().await);
     let (customer, agent) = (fresh_author(), fresh_author());
-    // A note, a profile, an address, and what a job is made of (NIP-90): nobody here does jobs of kind 5999.
+    // A note, a profile, an addressable event, and the events of a job (NIP-90); no agent here handles kind 5999.
     let request = event(&customer, 5_999, &[&["i", "text", "text"]], "");
     let of_request: [&[&str]; 2] = [&["e", &request.id.to_hex()], &["p", &customer.public_key().to_hex()]];
     let events = [

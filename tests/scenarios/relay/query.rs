@@ -228,7 +228,7 @@ async fn an_empty_list_matches_nothing(servers: &Servers) {
         let mut filter = json!({"authors": [author.public_key()]});
         filter[empty] = json!([]);
         client.send(&json!(["REQ", empty, filter])).await;
-        // Either an empty answer or a refusal; never "everything".
+        // Either an empty answer or a rejection; never "everything".
         match client.receive().await {
             Frame::EndOfStored(_) => {}
             Frame::Closed(_, message) => assert!(message.contains(": "), "{message}"),

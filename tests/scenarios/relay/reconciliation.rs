@@ -1,4 +1,4 @@
-//! Finding out which events a client and the relay lack (NIP-77).
+//! Reconciliation (NIP-77): finds the events that a client or the relay lacks.
 
 use nostr_sdk::prelude::{
     Client as NostrSdk, Event, Filter, MemoryDatabase, MemoryDatabaseOptions, SyncDirection, SyncOptions,
@@ -20,7 +20,7 @@ scenarios![
     a_closed_reconciliation_is_over,
 ];
 
-/// A message of a side that has nothing: one range up to infinity with an empty list of ids.
+/// The message of a side without events: one range up to infinity with an empty list of ids.
 const NOTHING: &str = "6100000200";
 
 async fn ask(client: &mut Client, message: &Value) -> Result<String, String> {
@@ -34,7 +34,7 @@ async fn ask(client: &mut Client, message: &Value) -> Result<String, String> {
     client.find(answer, "NEG-MSG or NEG-ERR").await
 }
 
-/// A relay's answer to [`NOTHING`]: all ids that it has, in its order.
+/// A relay's answer to [`NOTHING`]: all its ids, in order.
 fn all(ids: &[&Event]) -> String {
     let mut sorted = ids.to_vec();
     sorted.sort_by_key(|event| (event.created_at, event.id));
@@ -45,7 +45,7 @@ fn all(ids: &[&Event]) -> String {
 async fn nostr_sdk_gets_in_step_with_the_relay(servers: &Servers) {
     let mut wire = servers.client().await;
     let author = fresh_author();
-    // Three seconds for all of them: many are of the same.
+    // Three seconds for all of them, so that many share a second.
     let events: Vec<Event> =
         (0..120).map(|number| event_at(&author, now() - number % 3, 1, &[], &number.to_string())).collect();
     for event in &events[..80] {
@@ -98,12 +98,12 @@ async fn two_sides_that_have_the_same_learn_so_at_once(servers: &Servers) {
         client.publish_accepted(event).await;
     }
     let filter = |limit| json!({"authors": [author.public_key()], "limit": limit});
-    // The newest alone, as a request with this limit would bring it.
+    // Only the newest, as a `REQ` with this limit would return.
     let newest = ask(&mut client, &json!(["NEG-OPEN", "n", filter(1), NOTHING])).await;
     assert_eq!(newest, Ok(all(&[&events[0]])));
     let nothing = json!({"authors": [fresh_author().public_key()]});
     assert_eq!(ask(&mut client, &json!(["NEG-OPEN", "n", nothing, NOTHING])).await, Ok(NOTHING.to_owned()));
-    // The fingerprint of no events at all: the first half of SHA-256 over 32 zeros and a length of 0.
+    // The fingerprint of an empty set: the first half of SHA-256 of 32 zeros and a length of 0.
     let fingerprint = "7f9c9e31ac8256ca2f258583df262dbc";
     let same = ask(&mut client, &json!(["NEG-MSG", "n", format!("61000001{fingerprint}")])).await;
     assert_eq!(same, Ok("61".to_owned()));
@@ -113,7 +113,7 @@ async fn another_version_is_answered_with_ours(servers: &Servers) {
     let mut client = servers.client().await;
     let answer = ask(&mut client, &json!(["NEG-OPEN", "n", {"kinds": [9_002]}, "62000002"])).await;
     assert_eq!(answer, Ok("61".to_owned()));
-    // The client tries again in our version.
+    // The client tries again with our version.
     let answer = ask(&mut client, &json!(["NEG-OPEN", "n", {"kinds": [9_002]}, NOTHING])).await;
     assert_eq!(answer, Ok(NOTHING.to_owned()));
 }
@@ -142,7 +142,7 @@ async fn what_cannot_be_reconciled_is_refused_with_the_reason(servers: &Servers)
         (json!({"kinds": [9_002]}), "", "invalid: "),
         (json!({"kinds": [9_002]}), "no hex", "invalid: "),
         (json!({"kinds": [9_002]}), "6100000105", "invalid: "),
-        // A list that claims 2^56 ids.
+        // A list with an alleged length of 2^56 ids.
         (json!({"kinds": [9_002]}), "61000002ffffffffffffff7f", "invalid: "),
     ] {
         let why = ask(&mut client, &json!(["NEG-OPEN", "n", filter, message])).await.unwrap_err();
@@ -165,6 +165,6 @@ async fn a_closed_reconciliation_is_over(servers: &Servers) {
     let why = ask(&mut client, &json!(["NEG-MSG", "0", NOTHING])).await.unwrap_err();
     assert!(why.starts_with("closed: "), "{why}");
     assert!(ask(&mut client, &open("one more")).await.is_ok());
-    // One of a name that is open takes its place.
+    // A new one with the same id replaces an open one.
     assert!(ask(&mut client, &open("1")).await.is_ok());
 }

@@ -103,7 +103,7 @@ async fn addressable_kinds_begin_and_end_where_nip01_has_them(servers: &Servers)
         }
         assert_eq!(stored(&mut client, &author, kind).await.len(), versions, "kind {kind}");
     }
-    // Of two in the same second the lowest id stays, as with replaceable events.
+    // Of two events in the same second, the one with the lowest id stays, as for replaceable events.
     for lowest_first in [true, false] {
         let time = now();
         let page = [["d", if lowest_first { "a" } else { "b" }]];
@@ -164,7 +164,7 @@ async fn an_ephemeral_event_survives_no_second_subscription(servers: &Servers) {
     let author = fresh_author();
     let event = event(&author, 20_001, &[], "to nobody");
     let answer = client.publish(&event).await;
-    // With nobody listening the relay may take it or say that it was in vain.
+    // Without subscribers, the relay may accept it, or say that nobody received it.
     assert!(answer.accepted || answer.refused_as("mute"), "{answer:?}");
     assert_eq!(client.query(&[json!({"ids": [event.id]})]).await, []);
 }

@@ -1,4 +1,4 @@
-//! How long events of certain kinds are kept, where an operator says so.
+//! Retention: how long events of some kinds are kept.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ fn server(servers: &Servers, deployment: &'static str, rules: &str) -> Server {
     servers.own_with(deployment, &[("RELAY_RETENTION", rules.to_owned())])
 }
 
-/// How many events there are of an author.
+/// The number of events by an author.
 async fn count(client: &mut Client, author: &str) -> u64 {
     client.send(&json!(["COUNT", "c", {"authors": [author]}])).await;
     let answer = |frame: &Frame| match frame {
@@ -37,7 +37,7 @@ async fn an_event_that_is_kept_for_a_while_is_served_until_then(servers: &Server
     let author = fresh_author();
     let key = author.public_key().to_hex();
     client.subscribe("live", &[json!({"authors": [key]})]).await;
-    // How old it says it is makes no difference.
+    // The event's `created_at` makes no difference.
     let kept = event_at(&author, now() - 3_600, 1, &[], "an ostrich for a while");
     client.publish_accepted(&kept).await;
     assert_eq!(client.next_event("live").await, kept);
@@ -57,7 +57,7 @@ async fn an_event_that_is_kept_for_a_while_is_served_until_then(servers: &Server
     }
     assert_eq!(client.query(&[json!({"authors": [key]})]).await, [lasting]);
     assert_eq!(count(&mut client, &key).await, 1);
-    // What is not there any more can come again, and is in nobody's way.
+    // Events removed by retention can be published again, and do not block older versions.
     client.publish_accepted(&kept).await;
     assert_eq!(client.query(&[json!({"ids": [kept.id]})]).await, [kept]);
     let older = event_at(&author, now() - 600, 10_002, &[], "older");

@@ -1,4 +1,4 @@
-//! Searching by words (NIP-50).
+//! Full-text search (NIP-50).
 
 use nostr_sdk::nostr::Event;
 use openagents_tests::events::{event, event_at, fresh_author, now};
@@ -38,7 +38,7 @@ async fn a_connection_has_only_so_many_searches(servers: &Servers) {
     client.subscribe("one more", &[json!({"search": word()})]).await;
 }
 
-/// A word that nobody else uses.
+/// A word that occurs nowhere else.
 fn word() -> String {
     format!("w{}", &fresh_author().public_key().to_hex()[..16])
 }
@@ -211,7 +211,7 @@ async fn finds_old_and_new_events_when_many_were_indexed(servers: &Servers) {
     let mut client = Client::connect(&server.url()).await;
     let (author, word) = (fresh_author(), word());
     let text = |number: u64| format!("number {number} of {word}");
-    // Enough for the index to be made, and a few that come too late for it.
+    // Enough for the index to be updated, and a few that arrive too late for it.
     for number in 0..700_u64 {
         let event = event_at(&author, now() - 1_000 + number, 1, &[], &text(number));
         client.send(&json!(["EVENT", event])).await;

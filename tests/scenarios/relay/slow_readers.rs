@@ -1,4 +1,4 @@
-//! Clients that ask for more than they read: they hold up nobody else.
+//! Clients that request more than they read: they delay nobody else.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use crate::servers::{Servers, scenarios};
 
 scenarios![a_client_that_reads_nothing_holds_up_nobody];
 
-/// How often a slow reader gets each event.
+/// How often each event is sent to a slow reader.
 const SUBSCRIPTIONS: usize = 16;
 const LENGTH: usize = 100_000;
 const EVENTS: usize = 40;
@@ -29,7 +29,7 @@ async fn a_client_that_reads_nothing_holds_up_nobody(servers: &Servers) {
     }
     let mut quick = Client::connect(&server.url()).await;
     quick.subscribe("quick", &[filter]).await;
-    // 64 MB for the one who reads nothing.
+    // 64 MB for the client that does not read.
     let mut publisher = Client::connect(&server.url()).await;
     let mut slowest = Duration::ZERO;
     for number in 0..EVENTS {
@@ -43,8 +43,9 @@ async fn a_client_that_reads_nothing_holds_up_nobody(servers: &Servers) {
         slowest < Duration::from_secs(2),
         "an event took {slowest:?} because somebody else does not read"
     );
-    // The one who reads too late gets less than all of it natively, where 32 MB may wait for a connection, and is told why
-    // if it comes within the last second. workerd keeps what waits for a client, and does not say how much that is.
+    // Natively, a client that reads too late does not get everything, since at most 32 MB may wait for a connection;
+    // it is told why if it reads within the last second. workerd buffers what waits for a client, without a
+    // documented limit.
     tokio::time::sleep(Duration::from_millis(1500)).await;
     let mut received = 0;
     while received < EVENTS * SUBSCRIPTIONS

@@ -1,4 +1,4 @@
-//! Live subscriptions (NIP-01): who hears what, and until when.
+//! Live subscriptions (NIP-01): who gets which events, and for how long.
 
 use openagents_tests::events::{event, fresh_author, note};
 use openagents_tests::wire::{Client, Frame};

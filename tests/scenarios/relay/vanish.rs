@@ -104,7 +104,7 @@ async fn a_request_to_another_relay_removes_nothing_here(servers: &Servers) {
     client.publish_accepted(&event).await;
     let elsewhere = request(&author, time - 5, "wss://elsewhere.example/");
     client.publish_accepted(&elsewhere).await;
-    // The name stands for all in upper case only.
+    // `ALL_RELAYS` only counts in upper case.
     let lower = request(&author, time - 4, "all_relays");
     client.publish_accepted(&lower).await;
     assert_eq!(of(&mut client, &author).await, [lower, elsewhere, event]);

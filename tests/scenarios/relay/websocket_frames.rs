@@ -1,4 +1,4 @@
-//! What is around messages: WebSocket frames (RFC 6455) that no client library sends.
+//! WebSocket frames (RFC 6455) that no client library sends.
 
 use openagents_tests::events::{as_json, fresh_author, note};
 use openagents_tests::raw::{RawSocket, frame, opcode};
@@ -47,7 +47,8 @@ async fn text_that_is_not_utf8(servers: &Servers) {
         let mut client = Client::connect(&server.url()).await;
         client.send_fragments(&[wrong]).await;
         match (servers.host(), client.receive_text_within(PATIENCE).await) {
-            // RFC 6455 (8.1) makes an endpoint fail the connection, and workerd does before the relay sees it.
+            // RFC 6455 (8.1) requires an endpoint to fail the connection; workerd does so before the relay sees the
+            // message.
             (Host::Workerd, None) => {}
             (_, Some(received)) => {
                 Answer::Notice.assert("invalid", &received, "text that is not UTF-8");
@@ -56,7 +57,7 @@ async fn text_that_is_not_utf8(servers: &Servers) {
             (host, None) => panic!("{} hung up", host.name()),
         }
     }
-    // A character may be cut in two by frames: only the whole has to be UTF-8.
+    // A character may be split between frames: only the whole message must be UTF-8.
     let mut client = Client::connect(&server.url()).await;
     let text = "[\"REQ\",\"é🦀\",{\"limit\":0}]".as_bytes();
     for cut in 8..16 {
@@ -68,7 +69,7 @@ async fn text_that_is_not_utf8(servers: &Servers) {
     expect_unharmed(servers, client).await;
 }
 
-/// Reads the next text; what answers pings is counted.
+/// Reads the next text message; counts the pongs.
 async fn text(socket: &mut RawSocket, pongs: &mut usize) -> String {
     loop {
         match socket.receive().await {
@@ -94,7 +95,7 @@ async fn a_message_in_many_fragments_with_pings_between(servers: &Servers) {
     socket.send(&bytes).await;
     let mut pongs = 0;
     assert!(text(&mut socket, &mut pongs).await.starts_with("[\"EOSE\",\"in pieces\""));
-    // RFC 6455 (5.5.3) allows to answer only the last of several pings, and workerd does.
+    // RFC 6455 (5.5.3) allows answering only the last of several pings, as workerd does.
     assert!(
         pongs == pings || (servers.host() == Host::Workerd && pongs > 0),
         "{pongs} pongs for {pings} pings"
@@ -112,7 +113,7 @@ async fn an_empty_fragment(servers: &Servers) {
     ];
     socket.send(&bytes.concat()).await;
     assert!(text(&mut socket, &mut 0).await.starts_with("[\"EOSE\",\"a\""));
-    // Nothing in any number of pieces is an empty message.
+    // Any number of empty fragments is an empty message.
     socket.send(&[frame(false, opcode::TEXT, b""), frame(true, opcode::CONTINUATION, b"")].concat()).await;
     Answer::Notice.assert("invalid", &text(&mut socket, &mut 0).await, "");
 }
@@ -136,7 +137,7 @@ async fn a_frame_that_breaks_the_protocol_ends_the_connection(servers: &Servers)
         ("a ping that is too long", frame(true, opcode::PING, &[0; 126])),
         ("half a closing code", frame(true, opcode::CLOSE, b"x")),
     ];
-    // workerd has no objection to the last three.
+    // workerd accepts the last three.
     let objected = if servers.host() == Host::Workerd { broken.len() - 3 } else { broken.len() };
     for (what, bytes) in broken.into_iter().take(objected) {
         let mut socket = RawSocket::connect(server.address()).await;
@@ -168,11 +169,12 @@ async fn a_frame_of_an_absurd_length(servers: &Servers) {
         bytes.extend([b'x'; 1_000]);
         socket.send(&bytes).await;
         match (servers.host(), socket.receive().await) {
-            // What is announced is skipped and never kept: the connection lives on, if the client ever ends its frame.
+            // The announced payload is skipped and never kept: the connection stays open, if the client ever
+            // completes its frame.
             (Host::Native | Host::NativeForgetful, Some((opcode::TEXT, payload))) => {
                 Answer::Notice.assert("invalid", &String::from_utf8_lossy(&payload), "a frame without end");
             }
-            // workerd keeps messages of up to 32 MiB and ends the connection of a longer one.
+            // workerd buffers messages of up to 32 MiB and closes the connection for longer ones.
             (Host::Workerd, None | Some((opcode::CLOSE, _))) => {}
             (host, other) => panic!("{}: {other:?}", host.name()),
         }
@@ -187,7 +189,7 @@ async fn a_ping_with_every_payload_it_can_have(servers: &Servers) {
         socket.send(&frame(true, opcode::PING, &payload)).await;
         assert_eq!(socket.receive().await, Some((0xA, payload)));
     }
-    // A pong that nobody asked for is no reason to say anything.
+    // An unsolicited pong needs no answer.
     socket.send(&[frame(true, 0xA, b"unasked"), frame(true, opcode::PING, b"x")].concat()).await;
     assert_eq!(socket.receive().await, Some((0xA, b"x".to_vec())));
 }

@@ -1,5 +1,5 @@
-//! Many sockets that say much at once: the Worker's relay gathers such messages and commits them together. Each is answered
-//! once, in its turn and after those before it have had their effect, whatever happens in between.
+//! Many sockets that send at the same time: the Worker's relay batches their messages and commits them together. Each
+//! is answered once, in order, and sees the effects of those before it, whatever happens meanwhile.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -15,20 +15,20 @@ use crate::servers::{Servers, scenarios};
 scenarios![each_of_many_messages_at_once_is_answered_in_its_turn, what_a_crowd_was_told_is_true_after_a_kill,];
 
 const SOCKETS: usize = 40;
-/// How often each socket says all that is said at once; half of it before the relay is taken out of memory.
+/// How often each socket sends its messages; half of them before the relay is evicted.
 const ROUNDS: usize = 8;
 
-/// The subscription that hears of all notes.
+/// The subscription to all notes.
 const ALL: &str = "all";
 
-/// What a client says in one round, and what it is to be told.
+/// What a client sends in one round, and the answers it expects.
 struct Round {
     note: Event,
     messages: Vec<Value>,
     answers: Vec<Value>,
 }
 
-/// Who says it all.
+/// A client.
 struct Speaker {
     client: Client,
     rounds: Vec<Round>,
@@ -44,14 +44,14 @@ impl Speaker {
         Self { client, rounds }
     }
 
-    /// Says what belongs to some rounds, and waits for nothing.
+    /// Sends the messages of some rounds, without waiting.
     async fn say(&mut self, round: usize) {
         for message in &self.rounds[round].messages {
             self.client.send(message).await;
         }
     }
 
-    /// The answers to what was said, and the notes that were heard.
+    /// The answers, and the notes received by the subscription.
     async fn listen(&mut self, notes: usize) -> (Vec<Value>, Vec<String>) {
         let expected: usize = self.rounds.iter().map(|round| round.answers.len()).sum();
         let (mut answers, mut heard) = (Vec::new(), Vec::new());
@@ -68,7 +68,7 @@ impl Speaker {
     }
 }
 
-/// What of an answer is known beforehand.
+/// The part of an answer that is known beforehand.
 fn brief(message: &Value) -> Value {
     match message[0].as_str() {
         Some("EVENT") => json!(["EVENT", message[1], message[2]["id"]]),
@@ -82,9 +82,9 @@ fn brief(message: &Value) -> Value {
     }
 }
 
-/// A note that is published, asked for, published again and counted, and every other time one that is published, deleted and
-/// then neither found nor taken. Each answer depends on all that was said before; what is said after it may have had its
-/// effect already.
+/// Alternates between two rounds: a note that is published, queried, published again and counted; and a note that is
+/// published, deleted, queried without result and rejected. Each answer depends on all earlier messages; later ones
+/// may have taken effect already.
 fn round(author: &Keys, topic: &str, number: usize) -> Round {
     let name = |what: &str| format!("{what} {number}");
     let note = event(author, 1, &[&["t", topic]], &name("note"));
@@ -136,14 +136,14 @@ async fn each_of_many_messages_at_once_is_answered_in_its_turn(servers: &Servers
     }
     for round in 0..ROUNDS {
         if round == ROUNDS / 2 && server.host() == Host::Workerd {
-            // With much of it unanswered.
+            // While many are still unanswered.
             server.hibernate(Object::Relay).unwrap_or_else(|error| panic!("{error}"));
         }
         for speaker in &mut speakers {
             speaker.say(round).await;
         }
     }
-    // The notes of each author, in the order in which they were published.
+    // The notes of each author, in the order of publication.
     let notes = |speaker: &Speaker| -> Vec<String> {
         speaker.rounds.iter().map(|round| round.note.id.to_hex()).collect()
     };
@@ -173,7 +173,7 @@ async fn each_of_many_messages_at_once_is_answered_in_its_turn(servers: &Servers
 async fn what_a_crowd_was_told_is_true_after_a_kill(servers: &Servers) {
     let server = servers.own("hello-world");
     let mut acknowledged = 0;
-    // How long after the last event was sent.
+    // The time since the last event was sent.
     for (wave, moment) in [0, 20, 200].into_iter().enumerate() {
         let mut speakers = Vec::new();
         for _ in 0..SOCKETS {

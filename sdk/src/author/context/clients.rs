@@ -1,4 +1,4 @@
-//! The job clients of one run, by relay.
+//! The job clients of one run, one for each relay.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -7,16 +7,16 @@ use futures_util::lock::Mutex;
 
 use crate::client::JobClient;
 
-/// The clients of one run, by the address of their relay; that of the agent's own is not known to it.
+/// The job clients of one run, by relay address; `None` stands for the agent's own relay.
 #[derive(Default)]
 pub(crate) struct Clients {
     pub(crate) connected: Mutex<BTreeMap<Option<String>, JobClient>>,
-    /// The kinds that this agent does not work on before this run has ended.
+    /// The job kinds that this agent cannot start before this run has ended.
     blocked: OnceLock<Vec<u16>>,
 }
 
 impl Clients {
-    /// Says which kinds the agent does not work on before this run has ended.
+    /// Sets the job kinds that this agent cannot start before this run has ended.
     pub(crate) fn block(&self, kinds: Vec<u16>) {
         let _ = self.blocked.set(kinds);
     }

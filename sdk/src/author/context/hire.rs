@@ -11,8 +11,9 @@ use crate::error::JobError;
 use crate::host_port::HandlerHost;
 
 impl AgentContext {
-    /// Hires an agent through this agent's own relay: signs a request with this agent's key, and publishes it at once (not
-    /// when the run has succeeded). A run that is repeated hires again, and pays again if it may.
+    /// Hires an agent through this agent's own relay: signs a job request with this agent's key and publishes it at
+    /// once, without waiting for the end of the run. A run that is repeated hires again, and pays again if the order
+    /// allows payment.
     ///
     /// ```
     /// use std::time::Duration;
@@ -28,13 +29,13 @@ impl AgentContext {
     /// }
     /// ```
     ///
-    /// An agent that hires itself may wait for itself. A handler that takes `&mut self` runs alone: nothing else of its agent
-    /// is worked on meanwhile, and it begins when nothing else is. So only an agent all of whose handlers take `&self`
-    /// should hire itself, and any other should name whom it hires, or wait no longer than it wants to.
+    /// An agent that hires itself may deadlock. A `&mut self` handler runs alone: it starts when no other handler of
+    /// its agent is running, and none starts while it runs. So an agent should only hire itself if all its handlers
+    /// take `&self`; otherwise, name the provider in the order, or set a short timeout.
     ///
     /// # Errors
-    /// When the relay cannot be reached or refuses the request; for good, when the request cannot be made as ordered, or
-    /// it names this agent itself, which could not begin before this run ends.
+    /// A retryable error when the relay cannot be reached or refuses the request. A final error when the order is
+    /// invalid, or when it names this agent and the job could not start before this run ends.
     pub async fn hire(&self, order: impl Into<Order>) -> Result<JobHandle, JobError> {
         let order = order.into();
         self.hire_through(None, order).await
@@ -43,13 +44,14 @@ impl AgentContext {
     /// Hires an agent through another relay. See [`hire`](Self::hire).
     ///
     /// # Errors
-    /// As with `hire`, and when this agent may not reach that address.
+    /// As for `hire`, and when this agent may not connect to that address.
     pub async fn hire_on(&self, relay: &str, order: impl Into<Order>) -> Result<JobHandle, JobError> {
         let order = order.into();
         self.hire_through(Some(relay), order).await
     }
 
-    /// This agent as a customer at its own relay, or at another. Asked twice in one run, it is the same connection.
+    /// A client with which this agent is a customer on its own relay (`None`) or on another. Within a run, each relay
+    /// has one connection.
     ///
     /// # Errors
     /// When the relay cannot be reached.
@@ -70,7 +72,9 @@ impl AgentContext {
     async fn hire_through(&self, relay: Option<&str>, order: Order) -> Result<JobHandle, JobError> {
         let kind = order.kind();
         if self.clients().is_blocked(kind.0) && order.providers() == [self.agent()] {
-            let reason = format!("this run hired its own agent for kind {kind}, and would wait for itself");
+            let reason = format!(
+                "this run hired its own agent for a job of kind {kind}, which cannot start before this run ends"
+            );
             return Err(JobError::failed("the agent failed to do this job").caused_by(reason));
         }
         self.client(relay).await?.submit(order).await.map_err(hiring_failed)
@@ -80,12 +84,12 @@ impl AgentContext {
 fn hiring_failed(error: ClientError) -> JobError {
     let may_pass =
         !matches!(error, ClientError::Kind(_) | ClientError::Providers { .. } | ClientError::Encrypt(_));
-    let message = "the agent could not hire another";
+    let message = "the agent could not hire another agent";
     let failed = if may_pass { JobError::retry(message) } else { JobError::failed(message) };
     failed.caused_by(error)
 }
 
-/// The way from an agent to a relay.
+/// How a handler's job client connects to its relay.
 struct HandlerConnector {
     host: Arc<dyn HandlerHost>,
     relay: Option<String>,

@@ -1,4 +1,4 @@
-//! `Document`: the text at a `url` input.
+//! `Document`: the text at the URL of a `url` input.
 
 use openagents_host::net::{AddressError, FetchError, FetchRequest, Fetched, Url};
 
@@ -9,30 +9,31 @@ use crate::declaration::InputDeclaration;
 use crate::error::JobError;
 use crate::nip90::{InputKind, JobInput};
 
-/// How many documents one job may name.
+/// The most documents that one request may name.
 const MAX_DOCUMENTS: usize = 8;
 
-/// The text at the address that a `url` input names, fetched.
+/// The text at the URL of a `url` input, fetched.
 ///
-/// It may take 20 seconds, and the documents of one job have 5 MB together. An address that is not public, a status other
-/// than success, or something that is no text is an error that tells the customer so. For other limits a handler takes the
-/// [`Url`] and calls [`Document::fetch`]; for what is no text, [`AgentContext::fetch`].
+/// Fetching may take 20 seconds, and all documents of one job together may have 5 MB. A URL that is not public, an
+/// HTTP status other than success, or a body that is not text is an error that tells the customer so. For other
+/// limits, take a [`Url`] and call [`Document::fetch`]; for binary data, use [`AgentContext::fetch`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Document {
-    /// Where it came from: after redirects, not what was asked for.
+    /// The URL it came from, after redirects.
     pub url: Url,
-    /// Its MIME type as the server says, in lowercase and without parameters, such as `text/html`.
+    /// The MIME type that the server sent, in lowercase and without parameters, such as `text/html`.
     pub content_type: Option<String>,
-    /// The text itself. What is not UTF-8 is replaced by `�`.
+    /// The text. Bytes that are not UTF-8 are replaced by `�`.
     pub text: String,
 }
 
 impl Document {
-    /// Fetches the text at an address within the request's limits.
+    /// Fetches the text at a URL within the request's limits.
     ///
     /// # Errors
-    /// When there is no text to be had: an error that says so to the customer, and is retryable if that may change.
+    /// When it is unreachable, too large or not text. The error tells the customer so, and is retryable if that may
+    /// change.
     pub async fn fetch(context: &AgentContext, request: FetchRequest) -> Result<Self, JobError> {
         match context.fetch(request).await {
             Ok(fetched) => Self::read(fetched),
@@ -42,8 +43,8 @@ impl Document {
 
     fn read(fetched: Fetched) -> Result<Self, JobError> {
         if !fetched.is_success() {
-            let text = format!("the address given as input answered with the HTTP status {}", fetched.status);
-            // Too early, too many, and what is wrong with the server: that may be over soon.
+            let text = format!("the input URL returned HTTP status {}", fetched.status);
+            // 408, 425, 429 and server errors may go away.
             let may_change = matches!(fetched.status, 408 | 425 | 429 | 500..);
             return Err(if may_change { JobError::retry(text) } else { JobError::failed(text) });
         }
@@ -58,7 +59,7 @@ impl Document {
         match text(fetched.body, content_type.as_deref()) {
             Some(text) => Ok(Self { url: fetched.url, content_type, text }),
             None => Err(JobError::failed(format!(
-                "what is at the address given as input is no text, but {}",
+                "the input URL does not lead to text, but to {}",
                 content_type.as_deref().unwrap_or("something else")
             ))),
         }
@@ -76,7 +77,7 @@ impl FromInput for Document {
 
     async fn from_inputs(context: &JobContext, inputs: &[&JobInput]) -> Result<Vec<Self>, JobError> {
         if inputs.len() > MAX_DOCUMENTS {
-            let text = format!("this job can fetch {MAX_DOCUMENTS} addresses at most, not {}", inputs.len());
+            let text = format!("this job fetches at most {MAX_DOCUMENTS} URLs, not {}", inputs.len());
             return Err(JobError::failed(text));
         }
         let mut documents = Vec::new();
@@ -93,7 +94,7 @@ impl FromInput for Document {
     }
 }
 
-/// The body as text: whatever its type, if it can be one; else only if the server says that it is.
+/// The body as text. Invalid UTF-8 is accepted only if the content type says that it is text.
 fn text(body: Vec<u8>, content_type: Option<&str>) -> Option<String> {
     let is_said_to_be = content_type.is_some_and(|content_type| content_type.starts_with("text/"));
     let text = match String::from_utf8(body) {
@@ -105,23 +106,21 @@ fn text(body: Vec<u8>, content_type: Option<&str>) -> Option<String> {
     Some(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 
-/// What a customer is told. How the agent's own network is made, such as where a name leads to in it, stays in the log.
+/// What the customer is told. Details of the agent's own network, such as what a name resolves to, stay in the log.
 fn explain(error: JobError) -> JobError {
     let (text, may_change) = match error.cause::<FetchError>() {
         Some(FetchError::Address(AddressError::Resolved { .. }) | FetchError::Network(_)) => {
-            ("the address given as input could not be reached".to_owned(), true)
+            ("the input URL could not be reached".to_owned(), true)
         }
-        Some(FetchError::Address(error)) => {
-            (format!("the address given as input cannot be fetched: {error}"), false)
-        }
+        Some(FetchError::Address(error)) => (format!("the input URL cannot be fetched: {error}"), false),
         Some(FetchError::Redirects { limit }) => {
-            (format!("the address given as input redirects more than {limit} times"), false)
+            (format!("the input URL redirects more than {limit} times"), false)
         }
         Some(FetchError::TooLarge { limit }) => {
-            (format!("what is at the address given as input is larger than {limit} bytes"), false)
+            (format!("the document at the input URL is larger than {limit} bytes"), false)
         }
         Some(FetchError::Timeout { after }) => {
-            (format!("the address given as input did not answer completely within {after:?}"), true)
+            (format!("the input URL did not respond completely within {after:?}"), true)
         }
         _ => return error,
     };

@@ -14,14 +14,14 @@ use crate::declaration::InputDeclaration;
 use crate::error::JobError;
 use crate::nip90::{InputKind, JobInput};
 
-/// How many events one job may name.
+/// The most events that one request may name.
 const MAX_EVENTS: usize = 100;
 
-/// How many relays one job may name for them.
+/// The most relays that one request may name for its events.
 const MAX_RELAYS: usize = 8;
 
-/// The event that an `event` input names: from the agent's own relay, or from the relay that the input names. Its id and
-/// signature are checked. It derefs to the event.
+/// The event that an `event` input names, from the agent's own relay or from the relay that the input names. Its id
+/// and signature are verified. It derefs to the event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NostrEvent(VerifiedEvent);
 
@@ -72,27 +72,27 @@ impl FromInput for NostrEvent {
         let events = named.into_iter().map(|(id, relay)| match (found.get(&id), relay) {
             (Some(event), _) => Ok(Self(event.clone())),
             (None, Some(relay)) => Err(failures.remove(relay).map_or_else(
-                || JobError::failed(format!("the event {id} is neither on this agent's relay nor on {relay}")),
+                || JobError::failed(format!("the event {id} was found neither on this agent's relay nor on {relay}")),
                 |error| unanswered(&id, relay, error),
             )),
             (None, None) => Err(JobError::failed(format!(
-                "the event {id} is not on this agent's relay: say where it is, [\"i\", \"{id}\", \"event\", \"wss://…\"]"
+                "the event {id} is not on this agent's relay: add the relay that has it, [\"i\", \"{id}\", \"event\", \"wss://…\"]"
             ))),
         });
         events.collect()
     }
 }
 
-/// The ids in the inputs, each with the relay that is named beside it.
+/// The event ids in the inputs, each with the relay hint of its tag.
 fn named<'a>(inputs: &[&'a JobInput]) -> Result<Vec<(EventId, Option<&'a str>)>, JobError> {
     if inputs.len() > MAX_EVENTS {
-        let text = format!("this job can look up {MAX_EVENTS} events at most, not {}", inputs.len());
+        let text = format!("this job looks up at most {MAX_EVENTS} events, not {}", inputs.len());
         return Err(JobError::failed(text));
     }
     let named = inputs.iter().map(|input| match input.event_id() {
         Some(id) => Ok((id, input.relay.as_deref())),
         None => Err(JobError::failed(
-            "an event input must be the id of an event, 64 lowercase hex characters: [\"i\", \"<id>\", \"event\"]",
+            "an event input must be an event id of 64 lowercase hex characters: [\"i\", \"<id>\", \"event\"]",
         )),
     });
     named.collect()
@@ -118,15 +118,15 @@ async fn on_relay(
     events
 }
 
-/// The relay that should have the event could not say. How the agent's own network is made stays in the log.
+/// The error for a relay that could not be queried. Details of the agent's own network stay in the log.
 fn unanswered(id: &EventId, relay: &str, error: RelayError) -> JobError {
     match error {
         RelayError::Socket(SocketError::Address(error))
             if !matches!(error, AddressError::Resolved { .. }) =>
         {
-            JobError::failed(format!("the relay that was named for the event {id} cannot be asked: {error}"))
+            JobError::failed(format!("the relay given for the event {id} cannot be used: {error}"))
         }
-        error => JobError::retry(format!("the relay {relay} could not be asked for the event {id}"))
+        error => JobError::retry(format!("the event {id} could not be read from the relay {relay}"))
             .caused_by(error),
     }
 }

@@ -9,7 +9,7 @@ use crate::author::job::JobContext;
 use crate::error::JobError;
 use crate::nip90::{InputKind, JobInput};
 
-/// All inputs of a request as they came, in their order; it derefs to a slice of them.
+/// All inputs of a request as they were sent, in order. It derefs to a slice.
 ///
 /// ```
 /// # use openagents_sdk::prelude::*;
@@ -25,28 +25,28 @@ pub struct Inputs {
 }
 
 impl Inputs {
-    /// The texts, among them the outputs of the jobs that are named.
+    /// The texts, including the outputs of the jobs that `job` inputs name.
     pub fn texts(&self) -> impl Iterator<Item = &str> {
         self.inputs.iter().filter_map(|input| text::of_input(&self.context, input))
     }
 
-    /// The addresses, as the customer wrote them. Before one is used it has to be checked:
-    /// [`AgentContext::fetch`](crate::AgentContext::fetch) does.
+    /// The URLs, as the customer wrote them. They must be checked before use;
+    /// [`AgentContext::fetch`](crate::AgentContext::fetch) does that.
     pub fn urls(&self) -> impl Iterator<Item = &str> {
         self.inputs.iter().filter(|input| input.kind == InputKind::Url).map(|input| input.data.as_str())
     }
 
-    /// The ids of the events that are named. Those that are no ids are left out.
+    /// The ids in `event` inputs. Malformed ids are left out.
     pub fn events(&self) -> impl Iterator<Item = EventId> {
         self.inputs.iter().filter(|input| input.kind == InputKind::Event).filter_map(JobInput::event_id)
     }
 
-    /// The ids of the jobs that are named, whose outputs are among the [`texts`](Self::texts).
+    /// The ids in `job` inputs. The outputs of these jobs are among the [`texts`](Self::texts).
     pub fn jobs(&self) -> impl Iterator<Item = EventId> {
         self.inputs.iter().filter(|input| input.kind == InputKind::Job).filter_map(JobInput::event_id)
     }
 
-    /// Those that the customer marked with this word, which says what an input is for (NIP-90).
+    /// The inputs with this marker. A marker says what an input is for (NIP-90).
     #[must_use]
     pub fn with_marker(&self, marker: &str) -> Self {
         let marked = self.inputs.iter().filter(|input| input.marker.as_deref() == Some(marker));

@@ -18,7 +18,7 @@ use crate::error::JobError;
 use crate::host_port::HandlerHost;
 use crate::nip90::JobRequest;
 
-/// A host whose relay holds some events.
+/// A host whose relay has some events.
 struct Around {
     keys: Keys,
     reach: Reach,
@@ -55,7 +55,7 @@ fn note(text: &str) -> VerifiedEvent {
     UnsignedEvent::new(Kind(1), text).sign(&keys(7), Timestamp::from_seconds(1))
 }
 
-/// A job with these `i` tags, which may reach anything.
+/// A job with these `i` tags, on a host without address restrictions.
 struct SampleJob {
     inputs: Vec<Vec<String>>,
     content: &'static str,
@@ -94,7 +94,7 @@ impl SampleJob {
     }
 }
 
-/// A relay that has this event and nothing else, for one client.
+/// A relay with only this event, for one client.
 async fn relay_with(event: &VerifiedEvent) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}", listener.local_addr().unwrap());
@@ -175,7 +175,7 @@ async fn takes_addresses_only_where_the_agent_may_reach() {
     for wrong in ["http://example.com", "https://127.0.0.1/", "file:///etc/passwd", "no address"] {
         for error in [job(wrong).refuse::<Option<Url>>().await, job(wrong).refuse::<Document>().await] {
             assert!(!error.is_retryable(), "{wrong}");
-            assert!(error.message().starts_with("the address given as input cannot be"), "{error}");
+            assert!(error.message().starts_with("the input URL cannot be"), "{error}");
         }
     }
     assert_eq!(SampleJob::new([]).take::<Option<Url>>().await.unwrap(), None);
@@ -228,7 +228,7 @@ async fn refuses_what_is_no_event_id_and_more_events_than_it_looks_up() {
     let id = note("").id.to_hex();
     let input: &[&str] = &[&id, "event"];
     let error = SampleJob::new([input; 101]).refuse::<Vec<NostrEvent>>().await;
-    assert!(error.message().contains("100 events at most"), "{error}");
+    assert!(error.message().contains("at most 100 events"), "{error}");
 }
 
 #[tokio::test]
@@ -285,5 +285,5 @@ async fn fetches_what_is_at_an_address() {
 
     let input: &[&str] = &[&url, "url"];
     let error = SampleJob::new([input; 9]).refuse::<Vec<Document>>().await;
-    assert!(error.message().contains("8 addresses at most"), "{error}");
+    assert!(error.message().contains("at most 8 URLs"), "{error}");
 }

@@ -11,15 +11,15 @@ use crate::engine::Output;
 use crate::error::JobError;
 use crate::nip90::{InputKind, JobInput};
 
-/// A text to work on: a `text` input, or the output of the job that a `job` input names. Where a request has neither, it is
-/// the request's content, into which older clients put the prompt.
+/// A text to work on: a `text` input, or the output of the job that a `job` input names. If a request has neither, it
+/// is the request's content, where older clients put the prompt.
 ///
-/// It derefs to `str` and displays as what the customer wrote.
+/// It derefs to `str` and displays as the text itself.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Text(String);
 
 impl Text {
-    /// The text itself.
+    /// The text as a `String`.
     #[must_use]
     pub fn into_string(self) -> String {
         self.0
@@ -69,7 +69,7 @@ impl FromInput for Text {
     async fn from_inputs(context: &JobContext, inputs: &[&JobInput]) -> Result<Vec<Self>, JobError> {
         let texts = inputs.iter().map(|input| match of_input(context, input) {
             Some(text) => Ok(Self(text.to_owned())),
-            None => Err(JobError::failed(format!("there is no output of the job `{}`", input.data))),
+            None => Err(JobError::failed(format!("the job `{}` has no output", input.data))),
         });
         texts.collect()
     }
@@ -79,7 +79,7 @@ impl FromInput for Text {
     }
 }
 
-/// The text that an input is or names, if there is one.
+/// The text of a `text` input, or the output of the job that a `job` input names.
 pub(super) fn of_input<'a>(context: &'a JobContext, input: &'a JobInput) -> Option<&'a str> {
     match input.kind {
         InputKind::Text => Some(&input.data),

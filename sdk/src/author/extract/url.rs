@@ -8,8 +8,7 @@ use crate::declaration::InputDeclaration;
 use crate::error::JobError;
 use crate::nip90::{InputKind, JobInput};
 
-/// A `url` input, checked to be one that the agent may reach: of the web, encrypted, and not of a private network. It is not
-/// fetched.
+/// A `url` input whose address the agent may connect to: HTTPS, and not in a private network. It is not fetched.
 impl FromInput for Url {
     const INPUT: InputDeclaration =
         InputDeclaration { input_type: "url", mime_types: &["*/*"], required: true };
@@ -19,9 +18,8 @@ impl FromInput for Url {
     async fn from_inputs(context: &JobContext, inputs: &[&JobInput]) -> Result<Vec<Self>, JobError> {
         let reach = context.host().reach();
         let urls = inputs.iter().map(|input| {
-            public_url(&input.data, &["https", "http"], reach).map_err(|error| {
-                JobError::failed(format!("the address given as input cannot be used: {error}"))
-            })
+            public_url(&input.data, &["https", "http"], reach)
+                .map_err(|error| JobError::failed(format!("the input URL cannot be used: {error}")))
         });
         urls.collect()
     }

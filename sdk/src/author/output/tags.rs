@@ -7,8 +7,8 @@ use super::IntoOutput;
 use crate::engine::Output;
 use crate::error::JobError;
 
-/// A list of events or people, written as a JSON list of `e`, `a` and `p` tags: what discovery and search jobs (kinds 5300 to
-/// 5303) answer with. The order is the ranking.
+/// A ranked list of events or people, written as a JSON list of `e`, `a` and `p` tags: the output of discovery and
+/// search jobs (kinds 5300 to 5303).
 ///
 /// ```
 /// use openagents_sdk::prelude::*;
@@ -32,8 +32,8 @@ impl Tags {
         Self(keys.into_iter().map(|key| tag("p", key.to_hex())).collect())
     }
 
-    /// For each event a tag that goes on leading to it: `a` for one that its author can replace, such as an article (kind
-    /// 30023), and `e` for any other.
+    /// A tag for each event: `a` for a replaceable or addressable event such as an article (kind 30023), so that it
+    /// leads to the latest version, and `e` for any other.
     pub fn of<'a>(events: impl IntoIterator<Item = &'a Event>) -> Self {
         let tags = events.into_iter().map(|event| match event.kind.class() {
             KindClass::Replaceable => tag("a", format!("{}:{}:", event.kind, event.pubkey)),
@@ -45,7 +45,7 @@ impl Tags {
         Self(tags.collect())
     }
 
-    /// These, and then the others.
+    /// Appends the other tags.
     #[must_use]
     pub fn and(mut self, others: Self) -> Self {
         self.0.extend(others.0);

@@ -1,29 +1,29 @@
-//! Reads the fields of a `#[derive(JobParams)]` struct; called by what the derive generates.
+//! Reads the fields of a `#[derive(JobParams)]` struct; called by the derived code.
 
 use super::ParamValue;
 use crate::declaration::ParamDeclaration;
 use crate::error::JobError;
 use crate::nip90::ParamMap;
 
-/// How much of a customer's value is repeated to them.
+/// How much of an invalid value is repeated in the error, in characters.
 const MAX_REPEATED_LENGTH: usize = 60;
 
-/// A parameter, and how a value of it is read.
+/// How one parameter is read.
 ///
-/// Only making one asks that `T` can be a parameter: where it cannot, that is said once.
+/// Only the constructor requires `T: ParamValue`, so the compiler reports a type that is not one only once.
 #[derive(Debug)]
 pub struct Param<T> {
-    /// What it is.
+    /// Name, type, default and description.
     pub declaration: ParamDeclaration,
     expected: &'static str,
     example: &'static str,
-    /// Whether the choices are those of the type, which may accept other spellings of them.
+    /// Whether the choices come from the type, which may accept other spellings of them.
     chosen_by_type: bool,
     from_param: fn(&str) -> Option<T>,
     as_number: fn(&T) -> Option<f64>,
 }
 
-/// A parameter of this name whose values are `T`s.
+/// A parameter with this name and values of type `T`.
 #[must_use]
 pub const fn param<T: ParamValue>(name: &'static str) -> Param<T> {
     Param {
@@ -37,16 +37,16 @@ pub const fn param<T: ParamValue>(name: &'static str) -> Param<T> {
 }
 
 impl<T> Param<T> {
-    /// The same, with another declaration.
+    /// Replaces the declaration.
     #[must_use]
     pub const fn declared(self, declaration: ParamDeclaration) -> Self {
         Self { declaration, ..self }
     }
 
-    /// Reads a field of type `T`: the parameter, or its default.
+    /// Reads a field of type `T`: the parameter's value, or its default.
     ///
     /// # Errors
-    /// When there is neither, or the value is not accepted.
+    /// When there is neither, or the value is invalid.
     pub fn required(&self, params: &ParamMap) -> Result<T, JobError> {
         let value = self.first(params).or(self.declaration.default);
         self.read(value.ok_or_else(|| JobError::failed(self.missing()))?)
@@ -55,21 +55,21 @@ impl<T> Param<T> {
     /// Reads a field of type `Option<T>`.
     ///
     /// # Errors
-    /// When the value is not accepted.
+    /// When the value is invalid.
     pub fn optional(&self, params: &ParamMap) -> Result<Option<T>, JobError> {
         self.first(params).map(|value| self.read(value)).transpose()
     }
 
-    /// Reads a field of type `Vec<T>`: all values of all its tags, in their order.
+    /// Reads a field of type `Vec<T>`: all values of all its tags, in order.
     ///
     /// # Errors
-    /// When one of the values is not accepted.
+    /// When a value is invalid.
     pub fn several(&self, params: &ParamMap) -> Result<Vec<T>, JobError> {
         let tags = params.0.iter().filter(|(key, _)| self.keys().any(|accepted| accepted == key));
         tags.flat_map(|(_, values)| values).map(|value| self.read(value)).collect()
     }
 
-    /// The first value under the parameter's name, or else under one of its aliases.
+    /// The first value under the parameter's name, else under one of its aliases.
     fn first<'a>(&self, params: &'a ParamMap) -> Option<&'a str> {
         self.keys().find_map(|key| params.first(key))
     }
@@ -85,7 +85,7 @@ impl<T> Param<T> {
             .filter(|value| is_choice && (self.as_number)(value).is_none_or(|number| self.is_within(number)));
         value.ok_or_else(|| {
             let (name, expected, text) = (self.declaration.name, self.expected(), shortened(text));
-            JobError::failed(format!("the parameter `{name}` is {expected}, not `{text}`"))
+            JobError::failed(format!("the parameter `{name}` must be {expected}, not `{text}`"))
         })
     }
 
@@ -118,7 +118,7 @@ impl<T> Param<T> {
         }
     }
 
-    /// A value that is accepted.
+    /// A value that would be accepted.
     fn example(&self) -> String {
         if let Some(choice) = self.declaration.choices.first() {
             return (*choice).to_owned();
@@ -244,14 +244,17 @@ mod tests {
             .declared(declaration)
             .required(&params(&[("top_k", &["4097"])]))
             .unwrap_err();
-        assert_eq!(error.message(), "the parameter `top_k` is a whole number from 1 to 4096, not `4097`");
+        assert_eq!(
+            error.message(),
+            "the parameter `top_k` must be a whole number from 1 to 4096, not `4097`"
+        );
         let temperature =
             ParamDeclaration { maximum: Some(2.0), ..ParamDeclaration::new::<f64>("temperature") };
         let error = param::<f64>(temperature.name)
             .declared(temperature)
             .required(&params(&[("temperature", &["2.01"])]))
             .unwrap_err();
-        assert_eq!(error.message(), "the parameter `temperature` is a number of at most 2, not `2.01`");
+        assert_eq!(error.message(), "the parameter `temperature` must be a number of at most 2, not `2.01`");
     }
 
     #[test]
@@ -265,7 +268,7 @@ mod tests {
             .declared(sort)
             .required(&params(&[("sort", &["age"])]))
             .unwrap_err();
-        assert_eq!(error.message(), "the parameter `sort` is one of `rank`, `name`, not `age`");
+        assert_eq!(error.message(), "the parameter `sort` must be one of `rank`, `name`, not `age`");
         let ratio =
             ParamDeclaration { choices: &["1:1", "16:9"], ..ParamDeclaration::new::<String>("ratio") };
         assert_eq!(

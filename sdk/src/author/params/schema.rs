@@ -34,7 +34,7 @@ pub fn params_schema<'a>(declarations: impl IntoIterator<Item = &'a ParamDeclara
     schema.into()
 }
 
-/// The parameters as `nip90Params` of an announcement (NIP-89) has them, in the form that nostrdvm gave it:
+/// The parameters as `nip90Params` of a handler announcement (NIP-89), in the form that nostrdvm introduced:
 /// `{"language": {"required": true, "values": [], "description": "…"}}`.
 ///
 /// ```
@@ -82,12 +82,12 @@ fn property(declaration: &ParamDeclaration) -> Map<String, Value> {
     property
 }
 
-/// A whole number without the `.0` that a float would be written with.
+/// Writes whole numbers without the `.0` of a float.
 fn number(number: f64) -> Value {
     typed("number", &number.to_string())
 }
 
-/// The value that a text stands for; the text itself when it stands for none.
+/// Parses the text as a JSON value of this type, or returns it as a string.
 fn typed(value_type: &str, text: &str) -> Value {
     match value_type {
         "string" => json!(text),

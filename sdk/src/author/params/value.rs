@@ -1,15 +1,15 @@
-//! The types that a parameter can have.
+//! `ParamValue`: the types that a parameter can have.
 
 use openagents_host::nostr::keys::parse_public_key;
 use openagents_host::{EventId, PublicKey, Timestamp};
 
-/// The type of a field of a [`JobParams`](crate::JobParams) struct: what one value of a parameter is read as.
+/// The type of a field in a [`JobParams`](crate::JobParams) struct, read from one value of a `param` tag.
 ///
-/// Text, numbers, `bool`, keys, event ids and timestamps are such types, and an enum becomes one by
-/// `#[derive(ParamChoice)]`. A type of one's own:
+/// Strings, numbers, `bool`, keys, event ids and timestamps are such types; `#[derive(ParamChoice)]` makes an enum
+/// one. To use a type of your own:
 ///
 /// ```
-/// use openagents_sdk::__private::ParamValue;
+/// use openagents_sdk::ParamValue;
 ///
 /// /// The size of a picture, `1024x768`.
 /// struct Size {
@@ -32,37 +32,37 @@ use openagents_host::{EventId, PublicKey, Timestamp};
 /// # assert!(Size::from_param("big").is_none());
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be a parameter",
-    label = "not the type of a parameter",
+    message = "`{Self}` cannot be the type of a parameter",
+    label = "not a `ParamValue`",
     note = "parameters are `String`, whole and floating-point numbers, `bool`, `PublicKey`, `EventId` or `Timestamp`, and `Option` or `Vec` of these",
-    note = "an enum becomes one of them by `#[derive(ParamChoice)]`, any other type by implementing `ParamValue`"
+    note = "derive `ParamChoice` for an enum, or implement `ParamValue` for any other type"
 )]
 pub trait ParamValue: Sized {
-    /// Its type in JSON schema's words: `string`, `integer`, `number` or `boolean`.
+    /// Its JSON schema type: `string`, `integer`, `number` or `boolean`.
     const TYPE: &'static str;
 
-    /// What it is, to go on from "the parameter `x` is": `a whole number`.
+    /// Describes a valid value, to complete "the parameter `x` must be …": `a whole number`.
     const EXPECTED: &'static str;
 
-    /// A value, to show how one is written.
+    /// A valid value, for error messages.
     const EXAMPLE: &'static str;
 
-    /// What it does, for parameters that have no doc comment of their own.
+    /// A description, for parameters without a doc comment.
     const ABOUT: &'static str = "";
 
-    /// The values it may have; any when empty.
+    /// The accepted values; any if empty.
     const CHOICES: &'static [&'static str] = &[];
 
-    /// The least the type can hold.
+    /// The smallest value of the type, if it is a number with a useful limit.
     const MINIMUM: Option<f64> = None;
 
-    /// The most the type can hold.
+    /// The largest value of the type, if it is a number with a useful limit.
     const MAXIMUM: Option<f64> = None;
 
-    /// Reads a value; nothing when the text is not one.
+    /// Parses a value; `None` if the text is invalid.
     fn from_param(text: &str) -> Option<Self>;
 
-    /// The value as a number, if it is one, to be held against the parameter's least and most.
+    /// The value as a number, to be compared with the parameter's minimum and maximum.
     fn as_number(&self) -> Option<f64> {
         None
     }
@@ -83,17 +83,16 @@ impl ParamValue for bool {
     const EXPECTED: &'static str = "`true` or `false`";
     const EXAMPLE: &'static str = "true";
 
-    /// Also `1` and `0`, `yes` and `no`, in letters of any case.
+    /// Also accepts `1` and `0`, `yes` and `no`, in upper or lower case.
     fn from_param(text: &str) -> Option<Self> {
         let is_one_of = |words: [&str; 3]| words.iter().any(|word| text.trim().eq_ignore_ascii_case(word));
         is_one_of(["true", "1", "yes"]).then_some(true).or(is_one_of(["false", "0", "no"]).then_some(false))
     }
 }
 
-/// Marks the numbers that `min` and `max` can be written for.
-#[doc(hidden)]
+/// A number, so that a parameter of this type can have a `min` and a `max`.
 #[diagnostic::on_unimplemented(
-    message = "`min` and `max` are for numbers, and `{Self}` is none",
+    message = "`min` and `max` are for numbers, and `{Self}` is not a number",
     label = "not a number"
 )]
 pub trait ParamNumber: ParamValue {}
@@ -113,7 +112,7 @@ macro_rules! whole_numbers {
                 }
 
                 fn as_number(&self) -> Option<f64> {
-                    // Rounds beyond ±2^53, where no `min` or `max` lies: which side of them it is on stays true.
+                    // Inexact beyond ±2^53, but `min` and `max` lie within, so comparisons stay right.
                     Some(*self as f64)
                 }
             }
@@ -123,7 +122,7 @@ macro_rules! whole_numbers {
     };
 }
 
-// What a 64-bit number can hold is more than a customer needs to be told.
+// 64-bit types declare no limits: those would tell a customer nothing useful.
 whole_numbers! {
     u8: Some(0.0), Some(u8::MAX as f64);
     u16: Some(0.0), Some(u16::MAX as f64);
@@ -147,7 +146,7 @@ macro_rules! floating_point_numbers {
                 const EXPECTED: &'static str = "a number";
                 const EXAMPLE: &'static str = "0.5";
 
-                /// Infinity and "not a number" are no values.
+                /// Rejects infinity and NaN.
                 fn from_param(text: &str) -> Option<Self> {
                     text.trim().parse().ok().filter(|number: &Self| number.is_finite())
                 }

@@ -242,7 +242,7 @@ fn a_result_that_cannot_be_decrypted_is_none() {
     let mut job = follow(&request);
     let for_another = provider().encrypt(&stranger().public_key(), "Hello", Encryption::Nip44).unwrap();
     let event = sign(JobResultEvent::answer(&request).sealed(for_another).build(), &provider());
-    assert!(matches!(job.take(&event), Some(JobUpdate::UnreadableRequest { .. })));
+    assert!(matches!(job.take(&event), Some(JobUpdate::UnreadableResult { .. })));
     assert!(job.is_over());
 }
 

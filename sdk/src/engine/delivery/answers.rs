@@ -11,20 +11,21 @@ use crate::engine::{Destination, JobEngine, Output, Report};
 use crate::nip90::{Amount, Feedback, InputKind, JobResultEvent, Status};
 use crate::relay_address::relay_address;
 
-/// The most that a request and its answer may take together, in bytes.
+/// The most bytes that a request and its answer may take together.
 const MAX_ROW_BYTES: usize = 1_900_000;
 
-/// On how many relays of a customer's choice an answer is published at most.
+/// The most relays named in a request to which an answer is published.
 const MAX_RELAYS: usize = 5;
 
-/// On how many of the relays that a customer reads from an answer is published, beside those that the request was on.
+/// The most relays from the customer's relay list (NIP-65) to which an answer is published, besides those where the
+/// request was seen.
 const MAX_READ_RELAYS: usize = 3;
 
-/// An output that cannot be published.
+/// The output is too large to be published.
 pub(in crate::engine) struct OutputTooLarge;
 
 impl<S: Sql> JobEngine<S> {
-    /// The signed result of a request.
+    /// Builds and signs the result of a request.
     pub(in crate::engine) fn result(
         &self,
         now: Timestamp,
@@ -37,14 +38,14 @@ impl<S: Sql> JobEngine<S> {
         }
         let answer = match readable.encryption {
             None => answer.content(&output.content),
-            // NIP-44 has no ciphertext for nothing.
+            // NIP-44 cannot encrypt an empty text.
             Some(_) if output.content.is_empty() => answer,
             Some(encryption) => {
                 answer.sealed(self.seal(readable, encryption, &output.content).ok_or(OutputTooLarge)?)
             }
         };
         let event = answer.build().sign(&self.keys, now);
-        // Both are in the job's row, which holds 2 MB.
+        // Both are stored in the job's row, which may have 2 MB.
         let row = event.json().len().saturating_add(readable.request.event.json().len());
         if event.json().len() > MAX_EVENT_BYTES || row > MAX_ROW_BYTES {
             Err(OutputTooLarge)
@@ -53,7 +54,7 @@ impl<S: Sql> JobEngine<S> {
         }
     }
 
-    /// Tells the customer how a job stands.
+    /// Sends feedback about a job's status.
     pub(in crate::engine) fn send_status(
         &mut self,
         now: Timestamp,
@@ -67,7 +68,7 @@ impl<S: Sql> JobEngine<S> {
         Ok(event)
     }
 
-    /// Asks the customer for money.
+    /// Sends feedback with the status `payment-required` and an invoice.
     pub(in crate::engine) fn send_payment_request(
         &mut self,
         now: Timestamp,
@@ -86,7 +87,7 @@ impl<S: Sql> JobEngine<S> {
         self.send(now, job, readable, &event)
     }
 
-    /// Passes on what a handler said.
+    /// Sends a handler's progress or partial output as feedback.
     pub(in crate::engine) fn send_report(
         &mut self,
         now: Timestamp,
@@ -108,7 +109,7 @@ impl<S: Sql> JobEngine<S> {
         self.send(now, job, readable, &event)
     }
 
-    /// Ends a job without a result, and tells the customer why.
+    /// Ends a job without a result, and sends the customer the reason.
     pub(in crate::engine) fn end_with_error(
         &mut self,
         now: Timestamp,
@@ -121,7 +122,7 @@ impl<S: Sql> JobEngine<S> {
         self.end(now, job, readable, state, &event)
     }
 
-    /// Ends a job with its last word.
+    /// Ends a job and puts its last event into the outbox.
     pub(in crate::engine) fn end(
         &mut self,
         now: Timestamp,
@@ -137,7 +138,7 @@ impl<S: Sql> JobEngine<S> {
         self.send(now, job, readable, last_word)
     }
 
-    /// Ends a job of which nothing can be said, since its request cannot be read.
+    /// Ends a job without an answer, since its request cannot be read.
     pub(in crate::engine) fn end_silently(
         &mut self,
         now: Timestamp,
@@ -163,8 +164,9 @@ impl<S: Sql> JobEngine<S> {
         Ok(())
     }
 
-    /// Puts an answer into the outbox, for every relay it belongs on: the agent's own; those that the request names; and
-    /// where it names none and came from elsewhere, the relays it came from and those its customer reads from.
+    /// Puts an answer into the outbox for every relay it belongs on: the agent's own and those that the request
+    /// names. If it names none and came from an external relay: the relays where it was seen, and those its customer
+    /// reads from.
     pub(in crate::engine) fn send(
         &mut self,
         now: Timestamp,
@@ -184,7 +186,7 @@ impl<S: Sql> JobEngine<S> {
         Ok(())
     }
 
-    /// Puts an answer that is for a customer's own relays into the outbox once more, for each of these.
+    /// Replaces a "relays that the customer reads from" entry of the outbox by one entry for each of these relays.
     pub(in crate::engine) fn redirect(
         &mut self,
         now: Timestamp,
@@ -194,7 +196,7 @@ impl<S: Sql> JobEngine<S> {
         self.outbox.redirect(entry, &self.external_relays(relays, MAX_READ_RELAYS), now)
     }
 
-    /// The first few of some relays that are relays, may be reached, and are not the agent's own.
+    /// Up to `limit` of these relays, without invalid, forbidden and duplicate addresses and the agent's own relay.
     fn external_relays<'a>(&self, relays: impl IntoIterator<Item = &'a String>, limit: usize) -> Vec<String> {
         let own = self.options.relay_url.as_deref().and_then(|own| relay_address(own, Reach::Anywhere));
         let mut external = Vec::new();
@@ -243,7 +245,7 @@ impl<S: Sql> JobEngine<S> {
         answer.build().sign(&self.keys, now)
     }
 
-    /// What only the customer can read; nothing when it is too much for the scheme.
+    /// Encrypts a text for the customer; `None` if it is too long for the encryption scheme.
     fn seal(
         &self,
         readable: &ReadableRequest,

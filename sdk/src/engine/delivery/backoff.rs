@@ -5,27 +5,27 @@ use std::time::Duration;
 use openagents_host::sql::values;
 use openagents_host::{Sql, SqlError, Timestamp};
 
-/// After how many failures in a row a relay is given up for a while.
+/// The number of consecutive failures after which events for a relay are dropped.
 pub(in crate::engine) const MAX_FAILURES: u32 = 10;
 
-/// The longest pause between two tries.
+/// The longest pause between two attempts.
 const MAX_PAUSE: Duration = Duration::from_secs(10 * 60);
 
-/// How long failures are remembered when nothing more goes to a relay.
+/// How long failures are remembered when nothing more is sent to a relay.
 const FORGET_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub(in crate::engine) struct RelayBackoffs<S> {
     sql: S,
 }
 
-/// How a relay stands.
+/// Whether events may be sent to a relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::engine) enum RelayBackoff {
-    /// It may be tried.
+    /// Events may be sent.
     Open,
-    /// It is tried again then.
+    /// Events wait until this time.
     Pausing(Timestamp),
-    /// Nothing is kept for it.
+    /// Events are dropped.
     GivenUp,
 }
 
@@ -41,7 +41,7 @@ impl<S: Sql> RelayBackoffs<S> {
         )?;
         Ok(match row {
             Some((failures, until)) if until > now => backoff_until(failures, until),
-            // One try shows whether it is back.
+            // A single attempt shows whether it is reachable again.
             _ => RelayBackoff::Open,
         })
     }
@@ -50,7 +50,8 @@ impl<S: Sql> RelayBackoffs<S> {
         self.sql.execute("DELETE FROM unreached WHERE relay = ?", values![relay])
     }
 
-    /// Records that a relay was not reached. Deliveries that were under way together fail together, and count as one.
+    /// Records a failure to reach a relay. Deliveries that were in flight together fail together and count as one
+    /// failure.
     pub(in crate::engine) fn failed(&self, relay: &str, now: Timestamp) -> Result<RelayBackoff, SqlError> {
         let row = self.sql.first::<(u32, Timestamp)>(
             "SELECT failures, until FROM unreached WHERE relay = ?",
@@ -77,7 +78,7 @@ fn backoff_until(failures: u32, until: Timestamp) -> RelayBackoff {
     if failures >= MAX_FAILURES { RelayBackoff::GivenUp } else { RelayBackoff::Pausing(until) }
 }
 
-/// 2 s, 4 s, 8 s … up to the longest pause: all in all a relay has a quarter of an hour to come back.
+/// 2 s, 4 s, 8 s … up to the longest pause. In all, a relay has a quarter of an hour to become reachable.
 fn pause(failures: u32) -> Duration {
     Duration::from_secs(1 << failures.min(10)).min(MAX_PAUSE)
 }
@@ -127,7 +128,7 @@ mod tests {
         assert_eq!(backoffs.backoff(RELAY, now).unwrap(), RelayBackoff::GivenUp);
         let later = now + MAX_PAUSE;
         assert_eq!(backoffs.backoff(RELAY, later).unwrap(), RelayBackoff::Open);
-        // Still dead: it is given up again at once.
+        // Still unreachable: events are dropped at once.
         assert_eq!(backoffs.failed(RELAY, later).unwrap(), RelayBackoff::GivenUp);
         backoffs.reached(RELAY).unwrap();
         assert!(matches!(backoffs.failed(RELAY, later).unwrap(), RelayBackoff::Pausing(_)));

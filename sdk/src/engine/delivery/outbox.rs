@@ -1,4 +1,4 @@
-//! The `outbox` table: signed events until their relays have accepted them.
+//! The `outbox` table: signed events that wait until their relays have accepted them.
 
 use std::collections::BTreeMap;
 
@@ -9,21 +9,21 @@ use super::backoff::{MAX_FAILURES, RelayBackoff, RelayBackoffs};
 use crate::engine::vocabulary::Destination;
 use crate::engine::{Delivery, Effect, backoff};
 
-/// How many events are on their way to the agent's own relay at once.
+/// The most events in flight to the agent's own relay.
 const MAX_IN_FLIGHT_OWN: usize = 256;
 
-/// How many events are on their way to external relays at once.
+/// The most events in flight to external relays.
 const MAX_IN_FLIGHT_EXTERNAL: usize = 64;
 
-/// How many of them are for the same relay: a slow one does not hold up the others.
+/// The most events in flight to one external relay, so that a slow relay does not delay others.
 const MAX_IN_FLIGHT_PER_RELAY: usize = 8;
 
-/// How many events that were just signed are kept, so that they need not be verified again.
+/// How many newly signed events are cached, so that they need not be verified when they are read back.
 const MAX_FRESH: usize = 1_024;
 
 const READ_BY: &str = "read-by:";
 
-/// Later than anything is due, and an integer that a Durable Object takes.
+/// Later than any due time, and within the integers that a Durable Object can store.
 const MAX_TIME: u64 = 1 << 52;
 
 impl Destination {
@@ -48,13 +48,13 @@ impl Destination {
 pub(in crate::engine) struct Outbox<S> {
     backoffs: RelayBackoffs<S>,
     sql: S,
-    /// The entries that a shell is delivering, with the external relay that they go to.
+    /// The entries in flight, each with its external relay.
     in_flight: BTreeMap<u64, Option<String>>,
-    /// The number of the next entry: higher than any that this process used, since a number that is used again would
-    /// take the report on an earlier event for its own.
+    /// The number of the next entry. Numbers are not reused within a process: otherwise a late delivery report on an
+    /// earlier event would be taken for one on a later event.
     next: u64,
     fresh: BTreeMap<u64, VerifiedEvent>,
-    /// Whether entries for external relays may be there; most agents never have one.
+    /// Whether there may be entries for external relays; most agents have none.
     may_have_external: bool,
 }
 
@@ -100,7 +100,7 @@ impl<S: Sql> Outbox<S> {
         entry
     }
 
-    /// Hands out what is due, in order.
+    /// Returns the entries that are due, in order, and marks them as in flight.
     pub(in crate::engine) fn take_due(
         &mut self,
         now: Timestamp,
@@ -141,17 +141,15 @@ impl<S: Sql> Outbox<S> {
                 }
                 Err(error) => {
                     self.remove(entry)?;
-                    effects.push(Effect::Warn(format!(
-                        "an event in the outbox is damaged and was dropped: {error}"
-                    )));
+                    effects.push(Effect::Warn(format!("a damaged event in the outbox was dropped: {error}")));
                 }
             }
         }
         Ok(())
     }
 
-    /// The first entries of a class that wait, or are on their way; not those for relays that have enough to do.
-    /// `json` is what to read as their event.
+    /// The first entries of a class that are due, those in flight included, without relays that have reached their
+    /// limit. `json` is the SQL expression for the event's text.
     fn waiting(
         &self,
         class: DestinationClass,
@@ -196,7 +194,7 @@ impl<S: Sql> Outbox<S> {
         flying.count() >= MAX_IN_FLIGHT_PER_RELAY
     }
 
-    /// The external relays that as much is on its way to as may be.
+    /// The external relays with as many events in flight as allowed.
     fn full(&self) -> Vec<&str> {
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         for relay in self.in_flight.values().flatten() {
@@ -210,7 +208,7 @@ impl<S: Sql> Outbox<S> {
             .collect()
     }
 
-    /// An entry's event; verified again unless it was signed a moment ago.
+    /// The event of an entry; verified unless it is in the cache of newly signed events.
     fn event(&mut self, entry: u64, json: &str) -> Result<VerifiedEvent, String> {
         if let Some(event) = self.fresh.remove(&entry) {
             return Ok(event);
@@ -219,7 +217,7 @@ impl<S: Sql> Outbox<S> {
         event.verify().map_err(|error| error.to_string())
     }
 
-    /// Records what became of an entry; returns what the operator should know.
+    /// Records the delivery of an entry. Returns a warning for the operator, if there is one.
     pub(in crate::engine) fn delivered(
         &mut self,
         entry: u64,
@@ -236,7 +234,7 @@ impl<S: Sql> Outbox<S> {
                 let Some(relay) = self.remove(entry)? else { return Ok(None) };
                 let whose = relay
                     .map_or_else(|| "the agent's own relay".to_owned(), |relay| format!("the relay {relay}"));
-                Ok(Some(format!("{whose} refused an event of this agent, which is dropped there: {reason}")))
+                Ok(Some(format!("{whose} rejected an event of this agent, which is dropped: {reason}")))
             }
             Delivery::Unreachable(reason) => {
                 let attempt = self.sql.first::<(u32, Option<String>)>(
@@ -250,15 +248,15 @@ impl<S: Sql> Outbox<S> {
                 let pause = backoff(attempt);
                 self.sql.execute("UPDATE outbox SET due = ? WHERE entry = ?", values![now + pause, entry])?;
                 Ok(Some(format!(
-                    "the agent's own relay did not take an event; it is sent again in {pause:?}: {reason}"
+                    "the agent's own relay did not accept an event; trying again in {pause:?}: {reason}"
                 )))
             }
-            // The engine puts it where it belongs.
+            // The engine adds entries for these relays.
             Delivery::ReadFrom(_) => self.remove(entry).map(|_| None),
         }
     }
 
-    /// Puts off everything that is for an external relay, in its order, or gives it up.
+    /// Postpones all entries for an external relay in their order, or drops them.
     fn unreached(
         &self,
         entry: u64,
@@ -272,15 +270,13 @@ impl<S: Sql> Outbox<S> {
         if backoff == RelayBackoff::GivenUp {
             self.sql.execute("DELETE FROM outbox WHERE relay = ?", values![relay])?;
             return Ok((known != backoff).then(|| {
-                format!(
-                    "the relay {relay} is let alone for a while, and answers for it are dropped: {reason}"
-                )
+                format!("the relay {relay} is unreachable, so events for it are dropped for now: {reason}")
             }));
         }
         if attempt >= MAX_FAILURES {
             self.remove(entry)?;
             return Ok(Some(format!(
-                "the relay {relay} did not take an event {attempt} times, which is dropped there: {reason}"
+                "the relay {relay} did not accept an event in {attempt} attempts, so it is dropped: {reason}"
             )));
         }
         let RelayBackoff::Pausing(until) = backoff else { return Ok(None) };
@@ -288,10 +284,10 @@ impl<S: Sql> Outbox<S> {
             .execute("UPDATE outbox SET due = ? WHERE relay = ? AND due < ?", values![until, relay, until])?;
         let pause = now.until(until);
         Ok((known != backoff)
-            .then(|| format!("the relay {relay} was not reached; it is tried again in {pause:?}: {reason}")))
+            .then(|| format!("the relay {relay} is unreachable; trying again in {pause:?}: {reason}")))
     }
 
-    /// Replaces an entry by one for each of these relays, except the one that its destination says it was sent to.
+    /// Replaces an entry by one for each of these relays, except the relay that it has already been sent to.
     pub(in crate::engine) fn redirect(
         &mut self,
         entry: u64,
@@ -319,15 +315,15 @@ impl<S: Sql> Outbox<S> {
         self.remove(entry).map(drop)
     }
 
-    /// When the next entry that is not on its way is due.
+    /// When the next entry that is not in flight is due.
     pub(in crate::engine) fn next_due(&mut self) -> Result<Option<Timestamp>, SqlError> {
         let own = self.next_due_of(DestinationClass::Own)?;
         if !self.may_have_external {
             return Ok(own);
         }
-        let outside = self.next_due_of(DestinationClass::External)?;
-        self.may_have_external = outside.is_some() || self.flying(DestinationClass::External) > 0;
-        Ok([own, outside].into_iter().flatten().min())
+        let external = self.next_due_of(DestinationClass::External)?;
+        self.may_have_external = external.is_some() || self.flying(DestinationClass::External) > 0;
+        Ok([own, external].into_iter().flatten().min())
     }
 
     fn next_due_of(&self, class: DestinationClass) -> Result<Option<Timestamp>, SqlError> {
@@ -346,20 +342,20 @@ impl<S: Sql> Outbox<S> {
             .map(|waiting| waiting.due))
     }
 
-    /// What was handed out by the transaction that was undone has not left, and what left before may be handed out
-    /// again: it is the same signed event.
+    /// Entries returned by the rolled-back transaction were not sent. Entries sent before it may be sent again, which
+    /// is harmless: it is the same signed event.
     pub(in crate::engine) fn rolled_back(&mut self) {
         self.fresh.clear();
         self.may_have_external = true;
         self.in_flight.clear();
     }
 
-    /// Whether nothing is on its way.
+    /// Whether no entry is in flight.
     pub(in crate::engine) fn is_idle(&self) -> bool {
         self.in_flight.is_empty()
     }
 
-    /// Says which external relay the entry was for that is removed, if it was there.
+    /// Removes an entry. Returns its external relay, if the entry existed.
     fn remove(&self, entry: u64) -> Result<Option<Option<String>>, SqlError> {
         let removed = self.sql.first::<(Option<String>,)>(
             "DELETE FROM outbox WHERE entry = ? RETURNING relay",
@@ -369,7 +365,7 @@ impl<S: Sql> Outbox<S> {
     }
 }
 
-/// An entry that waits.
+/// An entry that waits to be sent.
 struct OutboxEntry {
     entry: u64,
     due: Timestamp,
@@ -377,7 +373,7 @@ struct OutboxEntry {
     json: String,
 }
 
-/// Entries for the agent's own relay and for others do not hold up each other.
+/// Entries for the agent's own relay and for external relays do not delay each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum DestinationClass {
     Own,

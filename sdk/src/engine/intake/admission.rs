@@ -1,4 +1,4 @@
-//! Admission of a request: refused, queued, or waiting for its inputs, price or payment.
+//! Admission of a job request: rejected, queued, or waiting for its inputs, price or payment.
 
 use std::time::Duration;
 
@@ -12,14 +12,14 @@ use crate::engine::vocabulary::MAX_EVENT_BYTES;
 use crate::engine::{Destination, Effect, JobEngine, RequestAdmission};
 use crate::nip90::InputKind;
 
-/// Upon how many jobs a request may build.
+/// The most `job` inputs in a request.
 const MAX_JOB_INPUTS: usize = 16;
 
-/// How long ended jobs stay on record.
+/// How long finished jobs are kept.
 const RETENTION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 impl<S: Sql> JobEngine<S> {
-    /// Takes what came in.
+    /// Handles an incoming event: a job request or a cancellation.
     pub(in crate::engine) fn admit(
         &mut self,
         now: Timestamp,
@@ -46,14 +46,15 @@ impl<S: Sql> JobEngine<S> {
             return Ok(RequestAdmission::NotOurs);
         }
         let refusal = self.refusal(now, &readable)?;
-        // Relays keep old requests for whoever comes late; those that name nobody were answered by others long ago.
+        // Relays still send old requests to new subscribers. If such a request names nobody, other agents answered it
+        // long ago.
         let is_old = matches!(refusal, Some(Refusal::Old | Refusal::Expired));
         if is_old && source.is_some() && !named {
             return Ok(RequestAdmission::NotOurs);
         }
         let waits_for_jobs = readable.request.inputs.iter().any(|input| input.kind == InputKind::Job);
         let price = handler.declaration.price;
-        // Most jobs: nothing to wait for, and nothing to find out.
+        // Most jobs have nothing to wait for.
         let is_ready = refusal.is_none() && !waits_for_jobs && !handler.quotes && price.is_free();
         let state = if is_ready { JobState::Queued } else { JobState::Received };
         let (id, kind, customer, request) = (&event.id, event.kind, &event.pubkey, &**event.json());
@@ -86,15 +87,15 @@ impl<S: Sql> JobEngine<S> {
         if self.await_inputs(now, &job, &readable)? {
             return Ok(RequestAdmission::Queued);
         }
-        // The alarm asks the handler.
+        // The alarm calls the price function.
         if handler.quotes {
             return Ok(RequestAdmission::Queued);
         }
         self.priced(now, &job, &readable, price)
     }
 
-    /// A request that is on record came again. Where it was not seen before, its customer may be waiting for the answer
-    /// there too; but not if the request says where it is to be.
+    /// Handles a known request that arrived again. If it came from another relay, its customer may expect the answer
+    /// there too, unless the request says where answers belong.
     fn repeat(
         &mut self,
         now: Timestamp,
@@ -149,25 +150,24 @@ impl<S: Sql> JobEngine<S> {
             Refusal::Old => {
                 format!("the request is older than {} s", self.spec.declaration.max_age.as_secs())
             }
-            Refusal::Future => "the request was made in the future: check your clock".to_owned(),
-            Refusal::Full => "the agent has too much to do already: try again later".to_owned(),
+            Refusal::Future => "the request is dated in the future: check your clock".to_owned(),
+            Refusal::Full => "the agent's queue is full: try again later".to_owned(),
             Refusal::MalformedInput => {
-                "a job input must be the id of an event, 64 hex characters: [\"i\", \"<id>\", \"job\"]"
-                    .to_owned()
+                "a job input must be an event id of 64 hex characters: [\"i\", \"<id>\", \"job\"]".to_owned()
             }
             Refusal::TooManyInputs => {
-                format!("a request may build upon {MAX_JOB_INPUTS} jobs at most")
+                format!("a request may have at most {MAX_JOB_INPUTS} job inputs")
             }
         }
     }
 
-    /// How long ended jobs stay on record: longer than a request can come again.
+    /// How long finished jobs are kept: longer than their requests would be accepted again.
     pub(in crate::engine) fn retention(&self) -> Duration {
         RETENTION.max(self.spec.declaration.max_age.saturating_mul(2))
     }
 }
 
-/// Why a request is not taken on.
+/// Why a request is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Refusal {
     Cancelled,

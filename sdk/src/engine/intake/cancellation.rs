@@ -1,4 +1,4 @@
-//! Cancellations: a kind 5 event by the customer that names the request (NIP-90, NIP-09).
+//! Cancellations: a kind 5 event by the customer that names the job request (NIP-90, NIP-09).
 
 use openagents_host::sql::values;
 use openagents_host::{EventId, PublicKey, Sql, SqlError, Timestamp, VerifiedEvent};
@@ -9,15 +9,14 @@ use crate::engine::job_state::JobState;
 use crate::engine::{Effect, JobEngine, Lease, RequestAdmission, RunId};
 use crate::nip90::Cancellation;
 
-/// What the customer is told.
+/// The message for the customer.
 pub(in crate::engine) const CANCELLED: &str = "cancelled by the customer";
 
-/// How many cancellations of requests that have not come are kept.
+/// The most stored cancellations of requests that have not arrived.
 pub(in crate::engine) const MAX_NOTED: u32 = 10_000;
 
 impl<S: Sql> JobEngine<S> {
-    /// Ends the jobs that a customer no longer wants, in whatever state they are; those that are not here yet are not
-    /// begun when they come.
+    /// Cancels the jobs that the event names, in any state. A job whose request arrives later is not started.
     pub(in crate::engine) fn cancel(
         &mut self,
         now: Timestamp,
@@ -33,7 +32,7 @@ impl<S: Sql> JobEngine<S> {
                 self.note_cancellation(now, request, &cancellation.author)?;
                 continue;
             };
-            // NIP-09: only an author's own events.
+            // By NIP-09, an author may only delete their own events.
             if job.customer != cancellation.author || job.state.is_final() {
                 continue;
             }
@@ -52,7 +51,7 @@ impl<S: Sql> JobEngine<S> {
         Ok(RequestAdmission::Cancellation)
     }
 
-    /// Whether the author of a request that is not on record yet has cancelled it.
+    /// Whether a request that has just arrived was already cancelled by its author.
     pub(in crate::engine) fn was_cancelled(
         &self,
         request: &EventId,
@@ -65,8 +64,8 @@ impl<S: Sql> JobEngine<S> {
         Ok(noted.is_some())
     }
 
-    /// Drops the cancellations that no request can come for any more, since it would be too old, and the oldest ones when
-    /// there are too many: anyone can cancel what never was.
+    /// Deletes cancellations of requests that would be too old by now, and the oldest ones if there are too many:
+    /// anyone can cancel requests that do not exist.
     fn forget_cancellations(&self, now: Timestamp) -> Result<(), SqlError> {
         let oldest = now - self.spec.declaration.max_age - MAX_CLOCK_SKEW;
         self.sql.execute("DELETE FROM cancellation WHERE noted_at < ?", values![oldest])?;

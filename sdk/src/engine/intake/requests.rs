@@ -1,4 +1,4 @@
-//! Reads and decrypts requests, with a cache.
+//! Reads and decrypts job requests, with a cache.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,22 +8,22 @@ use openagents_host::{Encryption, Event, EventId, Keys, Sql, SqlError, VerifiedE
 
 use crate::nip90::JobRequest;
 
-/// How many requests are kept in memory, so that they need be neither verified nor decrypted again.
+/// How many requests are cached, so that they need not be verified and decrypted again.
 const MAX_CACHED: usize = 512;
 
-/// A request that this agent can read.
+/// A decrypted job request.
 #[derive(Clone, Debug)]
 pub(in crate::engine) struct ReadableRequest {
     pub(in crate::engine) request: JobRequest,
-    /// How it was encrypted, and so how it is answered.
+    /// The encryption scheme of the request, and so of its answers.
     pub(in crate::engine) encryption: Option<Encryption>,
 }
 
-/// Why a request cannot be worked on.
+/// Why a stored request cannot be used.
 pub(in crate::engine) enum UnreadableRequest {
     /// The database failed.
     Sql(SqlError),
-    /// It is not on record, or what is on record is damaged.
+    /// The request is missing or damaged.
     Damaged(String),
 }
 
@@ -44,19 +44,19 @@ impl<S: Sql> RequestStore<S> {
         Self { sql, keys, remembered: BTreeMap::new() }
     }
 
-    /// Reads a request; nothing when it is none, or encrypted for somebody else.
+    /// Reads a request; `None` if the event is not one, or is encrypted for somebody else.
     pub(in crate::engine) fn read(&self, event: &VerifiedEvent) -> Option<ReadableRequest> {
         let request = JobRequest::from_event(event.clone()).ok()?;
         if !request.encrypted {
             return Some(ReadableRequest { request, encryption: None });
         }
-        // Silence towards those who cannot be understood: an answer would tell more than it helps.
+        // No answer to requests that cannot be decrypted: it would reveal more than it helps.
         let (plaintext, encryption) = self.keys.decrypt(&event.pubkey, &event.content).ok()?;
         let request = request.unsealed(&plaintext).ok()?;
         Some(ReadableRequest { request, encryption: Some(encryption) })
     }
 
-    /// Keeps a request in memory.
+    /// Adds a request to the cache.
     pub(in crate::engine) fn remember(&mut self, readable: ReadableRequest) -> Arc<ReadableRequest> {
         if self.remembered.len() >= MAX_CACHED {
             self.remembered.pop_first();
@@ -66,7 +66,7 @@ impl<S: Sql> RequestStore<S> {
         readable
     }
 
-    /// A request that is on record. The jobs table holds verified ones only; checking again costs less than trusting a file.
+    /// A stored request. Only verified requests are stored, but verifying again is cheaper than trusting a file.
     pub(in crate::engine) fn on_record(
         &mut self,
         id: &EventId,
@@ -76,17 +76,18 @@ impl<S: Sql> RequestStore<S> {
         }
         let json = self.sql.first::<(String,)>("SELECT request FROM job WHERE id = ?", values![id])?;
         let Some((json,)) = json else {
-            return Err(UnreadableRequest::Damaged("it is not there".to_owned()));
+            return Err(UnreadableRequest::Damaged("it is missing".to_owned()));
         };
         let damaged = |error: &dyn std::fmt::Display| UnreadableRequest::Damaged(error.to_string());
         let event = Event::from_json(&json).map_err(|error| damaged(&error))?;
         let event = event.verify().map_err(|error| damaged(&error))?;
-        let readable =
-            self.read(&event).ok_or_else(|| damaged(&"it is no request that this agent's key can read"))?;
+        let readable = self
+            .read(&event)
+            .ok_or_else(|| damaged(&"it is not a job request that this agent's key can decrypt"))?;
         Ok(self.remember(readable))
     }
 
-    /// A job that is over needs no room.
+    /// Removes a finished job's request from the cache.
     pub(in crate::engine) fn forget(&mut self, id: &EventId) {
         self.remembered.remove(id);
     }

@@ -14,7 +14,7 @@ const RELAY: &str = "wss://outside.example";
 const OTHER: &str = "wss://other.example";
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// An agent's engine with external relays, and what it wanted last.
+/// An agent's engine with external relays, and its latest effects.
 struct PollsBench {
     engine: JobEngine<Sqlite>,
     now: Timestamp,
@@ -53,7 +53,7 @@ impl PollsBench {
         self.apply(effects);
     }
 
-    /// Lets time pass, and does what is due.
+    /// Lets time pass, and runs the alarm when it is due.
     fn pass(&mut self, time: Duration) {
         self.now = self.now + time;
         for _ in 0..100 {
@@ -99,7 +99,7 @@ impl PollsBench {
         self.give(&Input::Delivered { entry, delivery });
     }
 
-    /// What was published since, by where it goes.
+    /// The events published since the last call, by destination.
     fn destinations(&mut self) -> Vec<Destination> {
         let mut destinations: Vec<Destination> =
             std::mem::take(&mut self.published).into_iter().map(|(_, _, to)| to).collect();
@@ -226,7 +226,7 @@ fn a_relay_that_is_no_longer_configured_is_not_polled() {
     bench.engine = open(bench.engine.sql().clone(), &[OTHER], bench.now);
     bench.pass(Duration::ZERO);
     assert_eq!(bench.polled(), [OTHER]);
-    // A poll that was still under way does no harm.
+    // A poll that was still in progress does no harm.
     bench.poll_succeeded(RELAY, vec![request(1, &[])]);
     assert_eq!(bench.jobs(), 1);
     bench.pass(2 * MINUTE);
@@ -248,7 +248,7 @@ fn an_answer_is_sent_once_to_a_relay_that_shows_the_request_again_and_again() {
     let mut bench = PollsBench::new(&[RELAY, OTHER]);
     let request = request(1, &[]);
     bench.poll_succeeded(RELAY, vec![request.clone()]);
-    // It is over before it is seen elsewhere.
+    // The job is done before its request is seen on another relay.
     let cancellation = Cancellation::event(&request.id, request.kind, None).sign(&customer(), NOW);
     bench.poll_succeeded(RELAY, vec![cancellation]);
     bench.pass(Duration::ZERO);
@@ -332,7 +332,7 @@ fn answers_go_to_the_relays_that_a_customer_reads_from() {
     assert!(!bench.destinations().contains(&customer_relays(RELAY)));
 }
 
-/// Makes `count` jobs that are answered on `relays`.
+/// Runs `count` jobs whose requests name `relays`.
 fn ask(bench: &mut PollsBench, numbers: std::ops::Range<u64>, relays: &[&str]) {
     for number in numbers {
         bench.give(&Input::Request { event: request(number, relays), source: None, ticket: 0 });
@@ -366,7 +366,7 @@ fn what_is_for_a_relay_that_is_not_reached_waits_in_its_order() {
     for entry in &first {
         bench.deliver(*entry, Delivery::Unreachable("nobody there".to_owned()));
     }
-    // What comes meanwhile does not overtake.
+    // Later events do not overtake earlier ones.
     ask(&mut bench, 6..7, &["wss://dead.example"]);
     assert!(mine(&mut bench).is_empty());
     let about_it = bench.warnings.iter().filter(|warning| warning.contains("dead.example")).count();
@@ -393,7 +393,7 @@ fn a_dead_relay_is_given_up_and_skipped_for_a_while() {
         bench.engine.sql().first::<(u64,)>(statement, &[]).unwrap().unwrap().0
     };
     assert_eq!(waiting(&bench), 0);
-    assert!(bench.warnings.iter().any(|warning| warning.contains("let alone")), "{:?}", bench.warnings);
+    assert!(bench.warnings.iter().any(|warning| warning.contains("dropped for now")), "{:?}", bench.warnings);
     let long = bench.now;
     bench.now = NOW + Duration::from_secs(18 * 60);
     ask(&mut bench, 1..2, &["wss://dead.example"]);

@@ -1,4 +1,4 @@
-//! Statements on the tables of an agent's author (`my_…`), which share a database with the SDK's.
+//! Statements on the author's own tables (`my_…`), which share a database with the SDK's tables.
 
 use std::ops::ControlFlow;
 
@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use super::{MAX_ROWS, bound};
 
-/// What the names of an author's tables begin with.
+/// The prefix of the author's tables.
 const PREFIX: &str = "my_";
 
-/// Runs one statement and gives its rows, each a list of its columns.
+/// Runs one statement and returns its rows, each a list of columns.
 pub(super) fn run<S: Sql>(sql: &S, statement: &str, values: &[Value]) -> Result<Vec<Vec<Value>>, SqlError> {
     check(sql, statement)?;
     let values = values.iter().map(bound).collect::<Result<Vec<_>, _>>()?;
@@ -31,14 +31,14 @@ fn column(row: &Row<'_>, index: usize) -> Result<Value, SqlError> {
         SqlValue::Text(text) => text.into(),
         SqlValue::Blob(_) => {
             return Err(SqlError::Statement(format!(
-                "column {index} holds bytes, which JSON has no form for: select `hex()` of it"
+                "column {index} holds bytes, which JSON cannot represent: select `hex()` of it"
             )));
         }
     })
 }
 
-/// Refuses statements that could touch the SDK's tables. Their author is not an attacker; this keeps a slip from
-/// destroying what others were promised.
+/// Rejects statements that could touch the SDK's tables. The author is trusted; this prevents mistakes that would
+/// destroy stored jobs.
 fn check<S: Sql>(sql: &S, statement: &str) -> Result<(), SqlError> {
     let refuse = |reason: String| Err(SqlError::Statement(reason));
     let words = words(statement);
@@ -50,13 +50,13 @@ fn check<S: Sql>(sql: &S, statement: &str) -> Result<(), SqlError> {
             let name = words.iter().skip(1).find(|word| !skipped.contains(&word.as_str()));
             if !name.is_some_and(|name| name.starts_with(PREFIX)) {
                 return refuse(format!(
-                    "the tables and indexes of an agent have names that begin with `{PREFIX}`"
+                    "the names of an agent's tables and indexes must begin with `{PREFIX}`"
                 ));
             }
         }
         other => {
             return refuse(format!(
-                "a statement begins with select, insert, update, delete, replace, with, create, drop or alter, not `{other}`"
+                "a statement must begin with select, insert, update, delete, replace, with, create, drop or alter, not `{other}`"
             ));
         }
     }
@@ -68,13 +68,13 @@ fn check<S: Sql>(sql: &S, statement: &str) -> Result<(), SqlError> {
     };
     match words.iter().find(theirs) {
         Some(word) => refuse(format!(
-            "`{word}` is a table of the SDK; the tables of an agent have names that begin with `{PREFIX}`"
+            "`{word}` is a table of the SDK; the names of an agent's tables must begin with `{PREFIX}`"
         )),
         None => Ok(()),
     }
 }
 
-/// The names and keywords of a statement in lower case, without its literals and comments.
+/// The identifiers and keywords of a statement in lower case, without literals and comments.
 fn words(statement: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut rest = statement.chars().peekable();
@@ -92,7 +92,7 @@ fn words(statement: &str) -> Vec<String> {
                     last = char;
                 }
             }
-            // Quoted names are names.
+            // A quoted identifier counts as an identifier.
             char if char.is_alphanumeric() || char == '_' => {
                 let mut word = String::from(char);
                 while let Some(next) =

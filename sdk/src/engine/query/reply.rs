@@ -1,4 +1,4 @@
-//! The replies to [`StateQuery`](super::StateQuery). As JSON they are what `/agent/{npub}/…` and `/metrics` answer with.
+//! The replies to [`StateQuery`](super::StateQuery). Their JSON is the body of `/agent/{npub}/…` and `/metrics`.
 
 use openagents_host::{EventId, Kind, PublicKey, Timestamp};
 use serde::Serialize;
@@ -6,14 +6,14 @@ use serde_json::Value;
 
 use crate::engine::job_state::JobState;
 
-/// The reply of the agent's database to something else than was asked.
+/// The reply does not belong to the query.
 #[derive(Debug, thiserror::Error)]
-#[error("the agent's database answered another question")]
+#[error("the agent's database returned a reply of another type")]
 pub(crate) struct WrongReply;
 
 macro_rules! replies {
     ($($(#[$doc:meta])* $name:ident($type:ty),)+) => {
-        /// What the agent's database replies.
+        /// A reply of the agent's database.
         #[derive(Clone, Debug, PartialEq, Serialize)]
         #[serde(untagged)]
         pub(crate) enum StateReply {
@@ -31,7 +31,7 @@ macro_rules! replies {
 }
 
 replies! {
-    /// A value in memory or the agent's struct; null when there is none.
+    /// A value in memory, or the agent's struct; null if there is none.
     Json(Value),
     /// Keys in memory.
     Keys(Vec<String>),
@@ -39,27 +39,27 @@ replies! {
     Rows(Vec<Vec<Value>>),
     /// A conversation, oldest turn first.
     Turns(Vec<SessionTurn>),
-    /// Conversations, the last one to speak first.
+    /// Conversations, most recent first.
     Sessions(Vec<SessionSummary>),
-    /// Jobs, the newest first.
+    /// Jobs, newest first.
     History(Vec<JobSummary>),
-    /// A job, if it is on record.
+    /// A job, if it exists.
     Job(Option<JobDetails>),
-    /// What came of the jobs, and what is under way.
+    /// Numbers of finished and unfinished jobs.
     Metrics(AgentMetrics),
-    /// How much is under way.
+    /// The amount of unfinished work.
     Load(Workload),
-    /// A value in memory, if there is one.
+    /// A value in memory, if it exists.
     MemoryValue(Option<MemoryValue>),
     /// Keys in memory with the sizes of their values.
     MemoryKeys(Vec<MemoryKey>),
 }
 
-/// A job in a list.
+/// A job in the history.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(not(target_arch = "wasm32"), derive(serde::Deserialize))]
 pub(crate) struct JobSummary {
-    /// Its place in the order of arrival.
+    /// Its number in the order of arrival.
     pub(crate) seq: u64,
     /// The id of its request.
     pub(crate) id: EventId,
@@ -67,11 +67,11 @@ pub(crate) struct JobSummary {
     pub(crate) kind: Kind,
     pub(crate) customer: PublicKey,
     pub(crate) state: JobState,
-    /// How many attempts were begun.
+    /// How many attempts have started.
     pub(crate) attempt: u32,
-    /// What it costs, once that is known.
+    /// The price in msat, once it is known.
     pub(crate) price_msat: Option<u64>,
-    /// The external relay that the request came from.
+    /// The external relay from which the request came.
     pub(crate) source: Option<String>,
     pub(crate) received_at: Timestamp,
     pub(crate) started_at: Option<Timestamp>,
@@ -84,22 +84,22 @@ pub(crate) struct JobSummary {
 pub(crate) struct JobDetails {
     #[serde(flatten)]
     pub(crate) summary: JobSummary,
-    /// The request, an event.
+    /// The request event.
     pub(crate) request: Value,
-    /// The event that ended it; null before.
+    /// The event that ended the job; null before.
     pub(crate) answer: Value,
 }
 
-/// A conversation in a list.
+/// A conversation in the list of sessions.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(not(target_arch = "wasm32"), derive(serde::Deserialize))]
 pub(crate) struct SessionSummary {
     pub(crate) customer: PublicKey,
-    /// The customer's key once more (NIP-19).
+    /// The customer's key as an npub (NIP-19).
     pub(crate) npub: String,
-    /// How many turns are kept.
+    /// The number of stored turns.
     pub(crate) turns: u64,
-    /// When the last one was said.
+    /// When the last turn was added.
     pub(crate) last_at: Timestamp,
 }
 
@@ -126,21 +126,21 @@ pub(crate) struct MemoryValue {
 #[cfg_attr(not(target_arch = "wasm32"), derive(serde::Deserialize))]
 pub(crate) struct MemoryKey {
     pub(crate) key: String,
-    /// The length of its value as JSON.
+    /// The length of its value as JSON, in characters.
     pub(crate) characters: u64,
     pub(crate) written_at: Timestamp,
 }
 
-/// What came of an agent's jobs, and what is under way.
+/// Numbers of finished and unfinished jobs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(not(target_arch = "wasm32"), derive(serde::Deserialize))]
 pub(crate) struct AgentMetrics {
     pub(crate) ended: Vec<EndedJobs>,
-    /// How many jobs are on record and not at their end.
+    /// The number of jobs that are not in a final state.
     pub(crate) unfinished: u64,
-    /// How many handlers, schedules and hooks run.
+    /// The number of running handlers, schedules and hooks.
     pub(crate) running: usize,
-    /// How many events no relay has confirmed yet.
+    /// The number of events that no relay has accepted yet.
     pub(crate) outbox: u64,
 }
 
@@ -151,19 +151,19 @@ pub(crate) struct EndedJobs {
     /// The kind of their requests.
     pub(crate) kind: Kind,
     pub(crate) state: JobState,
-    /// How many they are.
+    /// The number of jobs.
     pub(crate) jobs: u64,
-    /// From the arrival of the requests to their answers, in milliseconds.
+    /// The total time from the arrival of the requests to their answers, in milliseconds.
     pub(crate) elapsed_ms: u64,
-    /// What was paid for them, in millisatoshi.
+    /// The total amount paid for them, in msat.
     pub(crate) msat: u64,
 }
 
-/// How much is under way.
+/// The amount of unfinished work.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Workload {
-    /// How many jobs are on record and not at their end.
+    /// The number of jobs that are not in a final state.
     pub(crate) unfinished: u64,
-    /// How many handlers, schedules and hooks run.
+    /// The number of running handlers, schedules and hooks.
     pub(crate) running: usize,
 }

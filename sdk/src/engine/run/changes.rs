@@ -1,4 +1,4 @@
-//! What a run changes beside its result, in the same transaction: state, memory, conversations, published events.
+//! What a run changes besides its result, in the same transaction: state, memory, conversations, published events.
 
 use openagents_host::sql::values;
 use openagents_host::{Sql, SqlError, Timestamp};
@@ -9,11 +9,11 @@ use crate::engine::{Destination, JobEngine};
 /// How many turns of a conversation are kept.
 const MAX_TURNS: u64 = 200;
 
-/// How long a turn may be, in bytes.
+/// The longest turn, in bytes; the rest is cut off.
 const MAX_TURN: usize = 16_000;
 
 impl<S: Sql> JobEngine<S> {
-    /// Keeps what a run changed.
+    /// Stores the changes of a run.
     pub(in crate::engine) fn store_changes(
         &mut self,
         now: Timestamp,
@@ -59,7 +59,7 @@ impl<S: Sql> JobEngine<S> {
     }
 }
 
-/// As much of a text as fits into so many bytes.
+/// The longest prefix of a text with at most `limit` bytes.
 fn beginning(text: &str, limit: usize) -> &str {
     text.get(..text.floor_char_boundary(limit)).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! Failed jobs that `on_error` has yet to be told of.
+//! Failed jobs not yet passed to `on_error`.
 
 use std::collections::VecDeque;
 
@@ -6,13 +6,13 @@ use openagents_host::EventId;
 
 use crate::engine::JobFailure;
 
-/// How many failures are kept; `on_error` is told of the last ones.
+/// How many failures are kept; older ones are dropped.
 const MAX_FAILURES: usize = 100;
 
 #[derive(Debug, Default)]
 pub(in crate::engine) struct Failures {
     untold: VecDeque<JobFailure>,
-    /// The one that `on_error` is being told of.
+    /// The failure that `on_error` is running for.
     telling: Option<JobFailure>,
 }
 
@@ -28,25 +28,25 @@ impl Failures {
         self.untold.is_empty()
     }
 
-    /// The one to tell next.
+    /// The next failure to pass to `on_error`.
     pub(in crate::engine) fn tell(&mut self) -> Option<JobFailure> {
         self.telling = self.untold.pop_front();
         self.telling.clone()
     }
 
-    /// The run that was to be told of one did not begin.
+    /// The run of `on_error` did not start.
     pub(in crate::engine) fn not_told(&mut self) {
         if let Some(failure) = self.telling.take() {
             self.untold.push_front(failure);
         }
     }
 
-    /// The requests of those that are not told yet.
+    /// The request ids of the failures not yet passed on.
     pub(in crate::engine) fn requests(&self) -> Vec<EventId> {
         self.untold.iter().map(|failure| failure.request).collect()
     }
 
-    /// Drops what did not come to pass.
+    /// Drops failures whose transaction was rolled back.
     pub(in crate::engine) fn retain(&mut self, mut has_failed: impl FnMut(&EventId) -> bool) {
         self.untold.retain(|failure| has_failed(&failure.request));
     }

@@ -1,4 +1,4 @@
-//! Progress and partial results of running jobs, published at most once a second.
+//! Progress and partial output of running jobs, published at most once a second.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,13 +8,13 @@ use openagents_host::{Sql, SqlError, Timestamp};
 use crate::engine::intake::requests::UnreadableRequest;
 use crate::engine::{JobEngine, Lease, Report, RunId};
 
-/// How long a customer is spared after something was said.
+/// The shortest time between two feedback events for a job.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// The longest partial output that is passed on, in bytes.
+/// The longest partial output that is published, in bytes.
 const MAX_PARTIAL: usize = 500_000;
 
-/// What running handlers have said that was not passed on yet.
+/// Progress and partial output that has not been published yet.
 #[derive(Debug, Default)]
 pub(in crate::engine) struct Reports(BTreeMap<RunId, PendingReport>);
 
@@ -37,7 +37,7 @@ impl Reports {
         self.0.values().filter_map(PendingReport::due).min()
     }
 
-    /// A run has ended: what it left unsaid is in its outcome.
+    /// Drops what is left when a run ends: its outcome replaces it.
     pub(in crate::engine) fn end(&mut self, run: &RunId) {
         self.0.remove(run);
     }
@@ -50,7 +50,7 @@ impl Reports {
         }
     }
 
-    /// What is due to be said now.
+    /// Removes and returns what may be published now.
     fn take_due(&mut self, now: Timestamp) -> Vec<(RunId, Report)> {
         let mut due = Vec::new();
         for (run, said) in &mut self.0 {
@@ -65,7 +65,7 @@ impl Reports {
 }
 
 impl<S: Sql> JobEngine<S> {
-    /// Notes what a handler says; the alarm passes it on.
+    /// Records a report; the alarm publishes it.
     pub(in crate::engine) fn report(&mut self, lease: Lease, report: &Report) {
         let is_its = self.running.get(&lease.run).is_some_and(|running| running.attempt == lease.attempt);
         let is_short = !matches!(report, Report::Partial(output) if output.len() > MAX_PARTIAL);
@@ -74,7 +74,7 @@ impl<S: Sql> JobEngine<S> {
         }
     }
 
-    /// Passes on what is due.
+    /// Publishes the reports that are due.
     pub(in crate::engine) fn publish_reports(&mut self, now: Timestamp) -> Result<(), SqlError> {
         for (run, report) in self.reports.take_due(now) {
             let RunId::Job(id) = run else { continue };

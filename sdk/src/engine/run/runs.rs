@@ -12,17 +12,17 @@ use crate::engine::{
 };
 use crate::nip90::Status;
 
-/// How much longer a lease is than its handler's timeout, so that the timeout has its say first.
+/// How much longer a lease is than its handler's timeout, so that the timeout ends the run first.
 const LEASE_MARGIN: Duration = Duration::from_secs(10);
 
-/// A run that this process is doing.
+/// A run in progress in this process.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::engine) struct Running {
     pub(in crate::engine) attempt: u32,
     pub(in crate::engine) exclusive: bool,
 }
 
-/// What could start now.
+/// A run that could start now.
 #[derive(Clone, Debug)]
 pub(in crate::engine) struct Start {
     run: StartOf,
@@ -37,8 +37,8 @@ enum StartOf {
 }
 
 impl<S: Sql> JobEngine<S> {
-    /// What is next, if anything is due. Before all else the agent is created and woken.
-    /// `next_kind` is the kind of the job whose turn it is.
+    /// The next run that is due, if any. `on_create` and `on_wake` come before everything else. `next_kind` is the
+    /// kind of the next queued job.
     pub(in crate::engine) fn next_start(&self, now: Timestamp, next_kind: Option<u16>) -> Option<Start> {
         let Some(work) = self.next_work(now, next_kind) else {
             let note_asleep = self.sleep_due().is_some_and(|due| due <= now);
@@ -74,8 +74,8 @@ impl<S: Sql> JobEngine<S> {
         Some(Start { run: StartOf::Hook(hook), exclusive })
     }
 
-    /// Jobs run in the order they came: one that must be alone holds up the ones behind it, so that it is not overtaken
-    /// for ever.
+    /// Whether the run may start now. Jobs start in order of arrival: an exclusive one delays those behind it, since
+    /// otherwise they could overtake it for ever.
     pub(in crate::engine) fn may_start(&self, start: &Start) -> bool {
         if start.exclusive {
             self.running.is_empty()
@@ -85,7 +85,7 @@ impl<S: Sql> JobEngine<S> {
         }
     }
 
-    /// Starts what is next if it may start now.
+    /// Starts the next run, if it may start now.
     pub(in crate::engine) fn start_next(
         &mut self,
         now: Timestamp,
@@ -125,7 +125,7 @@ impl<S: Sql> JobEngine<S> {
         Ok(true)
     }
 
-    /// Starts something that is not a job.
+    /// Starts a schedule or hook.
     fn start_own(
         &mut self,
         run: RunId,
@@ -156,10 +156,10 @@ impl<S: Sql> JobEngine<S> {
             }
         };
         let Some((handler, spec)) = self.spec.handler(job.kind.0) else {
-            let text = "this agent no longer does jobs of this kind";
+            let text = "this agent no longer handles jobs of this kind";
             return self.end_with_error(now, &job, &readable, JobState::Failed, text);
         };
-        // An attempt that was interrupted counts: a job that ends the process must not do so for ever.
+        // Interrupted attempts count, so a job that crashes the process cannot do so for ever.
         if job.attempt >= spec.declaration.attempts {
             let text = "the agent was interrupted while it worked on this job";
             self.note_failure(&job, text);
@@ -182,7 +182,7 @@ impl<S: Sql> JobEngine<S> {
         Ok(())
     }
 
-    /// Takes back the leases that ran out: their runs were lost, or hang.
+    /// Ends leases past their deadline: their runs were lost or hang.
     pub(in crate::engine) fn expire(&mut self, now: Timestamp) -> Result<(), SqlError> {
         let expired = self.jobs.expired(now)?;
         for lease in expired {
@@ -195,10 +195,11 @@ impl<S: Sql> JobEngine<S> {
         Ok(())
     }
 
-    /// Makes the list of runs that of the leases, after a transaction was undone.
+    /// Restores the list of running leases after a rollback.
     ///
     /// # Errors
-    /// When the database fails. A run that cannot be read is not taken for an exclusive one: the whole is repeated.
+    /// When the database fails. A run that cannot be read must not be treated as non-exclusive, so the caller tries
+    /// again.
     pub(in crate::engine) fn keep_running(&mut self, leases: &[Lease]) -> Result<(), SqlError> {
         let is_leased =
             |run: &RunId, running: &Running| leases.contains(&Lease { run: *run, attempt: running.attempt });
@@ -238,7 +239,7 @@ impl<S: Sql> JobEngine<S> {
         })
     }
 
-    /// Takes a run off the list, if it is the one that this lease was given to.
+    /// Removes the run of this lease from the list of running ones.
     pub(in crate::engine) fn running_ended(&mut self, lease: Lease) {
         if self.running.get(&lease.run).is_some_and(|running| running.attempt == lease.attempt) {
             self.running.remove(&lease.run);
@@ -246,8 +247,8 @@ impl<S: Sql> JobEngine<S> {
         }
     }
 
-    /// Ends a run, with what it brought about in one transaction. A run whose changes cannot be kept, since they are more
-    /// than the database takes, has failed: it must not stay without an outcome.
+    /// Ends a run and stores its outcome and changes in one transaction. If the database rejects the changes because
+    /// they are too large, the run has failed: it must not stay without an outcome.
     pub(in crate::engine) fn finished(
         &mut self,
         now: Timestamp,
@@ -260,11 +261,11 @@ impl<S: Sql> JobEngine<S> {
             self.commit(effects, |engine, effects| engine.finish(now, lease, outcome, changes, effects));
         let (Err(error), RunOutcome::Done(_)) = (&finished, outcome) else { return finished };
         let failed = RunOutcome::Failed {
-            message: "the agent could not keep what it did".to_owned(),
+            message: "the agent could not store its changes".to_owned(),
             retryable: true,
         };
         self.commit(effects, |engine, effects| {
-            effects.push(Effect::Warn(format!("what {:?} did cannot be kept: {error}", lease.run)));
+            effects.push(Effect::Warn(format!("the changes of {:?} cannot be stored: {error}", lease.run)));
             engine.finish(now, lease, &failed, &Changes::default(), effects)
         })
     }
@@ -374,7 +375,7 @@ impl<S: Sql> JobEngine<S> {
         });
     }
 
-    /// When the agent goes to sleep, if it has a hook for that: some time after its last work.
+    /// When the agent goes to sleep, if it has an `on_sleep` hook: some time after its last run.
     pub(in crate::engine) fn sleep_due(&self) -> Option<Timestamp> {
         let is_idle = self.running.is_empty() && self.spec.hooks.on_sleep.is_some();
         if is_idle { self.lifecycle.sleep_due() } else { None }

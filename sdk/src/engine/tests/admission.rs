@@ -1,4 +1,4 @@
-//! Which requests are taken on, and what becomes of the others.
+//! Which requests are admitted, and what happens to the others.
 
 use std::time::Duration;
 
@@ -194,10 +194,10 @@ fn takes_a_request_that_is_just_young_and_just_old_enough() {
 fn is_silent_about_old_requests_to_nobody_that_an_outside_relay_still_keeps() {
     let behind = START - Duration::from_secs(2 * 24 * 60 * 60);
     let mut bench = Bench::new();
-    assert_eq!(bench.ask_from(&at(behind, &[]), Some(OUTSIDE)), RequestAdmission::NotOurs);
+    assert_eq!(bench.ask_from(&at(behind, &[]), Some(EXTERNAL)), RequestAdmission::NotOurs);
     assert_eq!(bench.count("job"), 0);
     let named = at(behind, &[&["p", &agent().public_key().to_hex()]]);
-    assert_eq!(bench.ask_from(&named, Some(OUTSIDE)), RequestAdmission::Rejected);
+    assert_eq!(bench.ask_from(&named, Some(EXTERNAL)), RequestAdmission::Rejected);
     assert_eq!(bench.own().len(), 1);
 }
 
@@ -231,13 +231,13 @@ fn says_an_answer_again_on_each_outside_relay_that_the_request_comes_from_later(
     let lease = bench.next_run();
     bench.done(lease, "Hello");
     assert_eq!(bench.published.len(), 2);
-    for relay in [OUTSIDE, "wss://late.example"] {
+    for relay in [EXTERNAL, "wss://late.example"] {
         assert_eq!(bench.ask_from(&event, Some(relay)), RequestAdmission::Duplicate);
         let (answer, to) = bench.published.last().unwrap().clone();
         assert_eq!(to, Destination::Relay(relay.into()));
         assert_eq!(answer.id, bench.own().last().unwrap().id);
     }
-    for source in [None, Some(OUTSIDE)] {
+    for source in [None, Some(EXTERNAL)] {
         assert_eq!(bench.ask_from(&event, source), RequestAdmission::Duplicate);
     }
     assert_eq!(bench.published.len(), 4, "these have it");
@@ -249,12 +249,12 @@ fn answers_on_an_outside_relay_that_the_request_comes_from_while_it_is_worked_on
     let event = request(SHARED, 1);
     bench.ask(&event);
     let lease = bench.next_run();
-    assert_eq!(bench.ask_from(&event, Some(OUTSIDE)), RequestAdmission::Duplicate);
+    assert_eq!(bench.ask_from(&event, Some(EXTERNAL)), RequestAdmission::Duplicate);
     assert!(bench.published.iter().all(|(_, to)| *to == Destination::Own), "there is nothing to repeat yet");
     bench.done(lease, "Hello");
     let result = bench.own().last().unwrap().id;
-    let outside = Destination::Relay(OUTSIDE.into());
-    assert!(bench.published.iter().any(|(event, to)| event.id == result && *to == outside));
+    let external = Destination::Relay(EXTERNAL.into());
+    assert!(bench.published.iter().any(|(event, to)| event.id == result && *to == external));
 }
 
 #[test]

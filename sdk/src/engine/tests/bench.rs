@@ -1,5 +1,4 @@
-//! An agent's engine with virtual time, and everything that it ever wanted done. After each input what must always hold is
-//! checked.
+//! Runs an agent's engine in virtual time and records its effects. The invariants are checked after each input.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -20,19 +19,19 @@ use crate::nip90::{Cancellation, Feedback, JobResultEvent, Status};
 use crate::payment::wallet::{Invoice, InvoiceRequest};
 use crate::price::Price;
 
-/// Free, and runs beside others.
+/// Free, runs concurrently.
 pub(super) const SHARED: u16 = 5000;
-/// Free, and runs alone.
+/// Free, runs alone.
 pub(super) const EXCLUSIVE: u16 = 5050;
 /// Costs 21 sat.
 pub(super) const PAID: u16 = 5100;
-/// Costs what its handler says.
+/// Has a price function.
 pub(super) const QUOTED: u16 = 5200;
 
 pub(super) const START: Timestamp = Timestamp::from_seconds(1_700_000_000);
-pub(super) const OUTSIDE: &str = "wss://outside.example";
+pub(super) const EXTERNAL: &str = "wss://outside.example";
 
-/// A run that was started and has not ended.
+/// A run in progress.
 #[derive(Clone, Debug)]
 pub(super) struct Started {
     pub(super) lease: Lease,
@@ -52,14 +51,14 @@ pub(super) struct Bench {
     pub(super) resolves: Vec<(EventId, Vec<WantedOutput>)>,
     pub(super) invoices: Vec<(EventId, InvoiceRequest)>,
     pub(super) settlements: Vec<(EventId, Invoice)>,
-    /// What was published, repetitions included.
+    /// The published events, including repetitions.
     pub(super) published: Vec<(VerifiedEvent, Destination)>,
     pub(super) delivering: Vec<u64>,
     pub(super) admissions: Vec<RequestAdmission>,
     pub(super) answers: Vec<Result<StateReply, openagents_host::SqlError>>,
     pub(super) warnings: Vec<String>,
     states: BTreeMap<EventId, JobState>,
-    /// Whether there are jobs of a release that did not keep answers.
+    /// Whether the database has jobs from a release that did not store answers.
     is_migrated: bool,
 }
 
@@ -99,7 +98,7 @@ impl Bench {
         Self::on(Probe::new(), spec, options)
     }
 
-    /// Opens an agent on a database.
+    /// Opens an agent's database.
     pub(super) fn on(sql: Probe, spec: AgentSpec, options: Options) -> Self {
         let engine = JobEngine::open(sql.clone(), agent(), spec.clone(), options.clone(), START).unwrap();
         let mut bench = Self {
@@ -133,7 +132,7 @@ impl Bench {
         self.settle();
     }
 
-    /// Handles inputs in one transaction that is undone in the end, as when it cannot be committed.
+    /// Handles inputs in one transaction that is then rolled back, as if it could not be committed.
     pub(super) fn give_and_undo(&mut self, inputs: &[Input]) {
         let sql = self.sql.clone();
         let undone: Result<(), openagents_host::SqlError> = sql.transaction(|| {
@@ -148,7 +147,7 @@ impl Bench {
         self.engine.rolled_back();
     }
 
-    /// Rings until nothing is due.
+    /// Runs the alarm until nothing is due.
     fn settle(&mut self) {
         let mut rings = 0;
         while self.engine.next_alarm().is_some_and(|at| at <= self.now) {
@@ -181,14 +180,14 @@ impl Bench {
                     self.published.push((event, to));
                 }
                 Effect::QueryReply { answer, .. } => self.answers.push(answer),
-                // The bench's agent polls none; the polls have tests of their own.
+                // This agent polls no relays; `polls/tests.rs` has the tests of polls.
                 Effect::Poll { relay, .. } => panic!("nobody asked for a poll to {relay}"),
                 Effect::Warn(warning) => self.warnings.push(warning),
             }
         }
     }
 
-    /// What always holds.
+    /// Checks the invariants.
     fn check(&mut self) {
         self.sql.heal();
         let jobs = self
@@ -270,7 +269,7 @@ impl Bench {
         self.pass(Duration::from_secs(seconds));
     }
 
-    /// The process ends and another one opens the same database.
+    /// Simulates a crash: opens the same database again.
     pub(super) fn crash(&mut self) {
         self.sql.heal();
         let (spec, options) = (self.spec.clone(), self.options.clone());
@@ -289,7 +288,7 @@ impl Bench {
         self.runs.remove(0).lease
     }
 
-    /// What runs, in the order in which it was started.
+    /// The runs in progress, in the order of their start.
     pub(super) fn running(&self) -> Vec<RunId> {
         self.runs.iter().map(|run| run.lease.run).collect()
     }
@@ -304,7 +303,7 @@ impl Bench {
         self.sql.first::<(u64,)>(&format!("SELECT count(*) FROM {table}"), &[]).unwrap().unwrap().0
     }
 
-    /// The events on the agent's own relay, each once, in their order.
+    /// The events on the agent's own relay, without duplicates, in order.
     pub(super) fn own(&self) -> Vec<&VerifiedEvent> {
         let mut seen = BTreeSet::new();
         let own = self.published.iter().filter(|(_, to)| *to == Destination::Own).map(|(event, _)| event);
@@ -327,7 +326,7 @@ impl Bench {
         self.feedback().into_iter().map(|feedback| feedback.status).collect()
     }
 
-    /// The last thing that was said, if it was an error.
+    /// The message of the last answer, if it is an error.
     pub(super) fn last_error(&self) -> Option<String> {
         self.feedback().pop().filter(|last| last.status == Status::Error)?.message
     }
@@ -346,7 +345,7 @@ impl Bench {
         ends
     }
 
-    /// The reply as JSON, which is what HTTP routes answer with.
+    /// The reply as JSON, which is the body of HTTP responses.
     pub(super) fn query_state(&mut self, query: StateQuery) -> Value {
         self.give(&Input::Query { query, ticket: 0 });
         serde_json::to_value(self.answers.pop().unwrap().unwrap()).unwrap()

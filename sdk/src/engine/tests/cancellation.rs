@@ -1,4 +1,4 @@
-//! A customer's second thoughts, in whatever state the job is.
+//! Cancellation in every state of a job.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::engine::{Changes, Input, Output, Report, RequestAdmission, RunId};
 use crate::nip90::Status;
 use crate::payment::wallet::Invoice;
 
-/// Brings a job into a state that is not an end, and returns its request.
+/// Brings a job into an unfinished state, and returns its request.
 fn bring_to(bench: &mut Bench, state: JobState) -> openagents_host::VerifiedEvent {
     let event = match state {
         JobState::Received => request(QUOTED, 1),
@@ -41,7 +41,7 @@ fn ends_a_job_in_whatever_state_it_is() {
         assert_eq!(bench.aborted.len(), usize::from(state == JobState::Running), "{state}");
         assert_eq!(bench.runs.len(), runs - bench.aborted.len());
 
-        // Whatever still comes for it comes too late.
+        // Later inputs for the job are ignored.
         bench.give(&Input::Quoted { job: event.id, price: Ok(crate::price::Price::FREE) });
         bench.give(&Input::Resolved { job: event.id, events: vec![] });
         let invoice = Invoice { bolt11: "lnbc1".into(), payment_hash: String::new(), expires_at: bench.now };

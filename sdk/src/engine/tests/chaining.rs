@@ -1,4 +1,4 @@
-//! Jobs that build upon the output of others (NIP-90, job chaining).
+//! Jobs with outputs of other jobs as inputs (NIP-90, job chaining).
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ fn resolve(bench: &mut Bench, events: &[&VerifiedEvent]) {
     bench.give(&Input::Resolved { job, events });
 }
 
-/// The outputs that the job that was started last builds upon.
+/// The inputs from other jobs of the run that was started last.
 fn outputs(bench: &Bench) -> Vec<String> {
     let Task::Job { outputs, .. } = &bench.runs.last().expect("it runs").task else { panic!() };
     outputs.iter().map(|output| output.content.clone()).collect()
@@ -81,10 +81,10 @@ fn looks_on_relays_for_the_output_of_others() {
     let upstream = stranger_request();
     let input = ["i", &upstream.id.to_hex(), "job", "wss://hint.example"];
     let event = tagged(SHARED, 2, &[&input, &["relays", "wss://answers.example"]]);
-    bench.ask_from(&event, Some(OUTSIDE));
+    bench.ask_from(&event, Some(EXTERNAL));
     let (job, wanted) = &bench.resolves[0];
     assert_eq!((*job, wanted[0].event), (event.id, upstream.id));
-    assert_eq!(wanted[0].relays, ["wss://hint.example", "wss://answers.example", OUTSIDE]);
+    assert_eq!(wanted[0].relays, ["wss://hint.example", "wss://answers.example", EXTERNAL]);
 
     resolve(&mut bench, &[&upstream]);
     assert!(bench.resolves.is_empty(), "not again at once");
@@ -180,7 +180,7 @@ fn gives_up_after_an_hour() {
     assert!((60..120).contains(&asked), "asked {asked} times");
     bench.seconds(60);
     assert_eq!(bench.state_of(&event), JobState::Failed);
-    assert!(bench.last_error().unwrap().contains("did not come in time"));
+    assert!(bench.last_error().unwrap().contains("had no output in time"));
     assert_eq!(bench.count("job_input"), 0);
 }
 
@@ -237,7 +237,7 @@ fn reads_an_encrypted_result_that_is_for_this_agent() {
             .tag(["encrypted"])
             .sign(&stranger(), START)
     };
-    // As when the agent hired another, and builds upon what that one said.
+    // As if the agent had hired another, and used its output as an input.
     let own = |number: u64| {
         UnsignedEvent::new(Kind(SHARED), "")
             .tag(["i", &upstream.id.to_hex(), "job"])

@@ -1,4 +1,4 @@
-//! What a run changes: kept with its outcome, or not at all.
+//! The changes of a run: committed with its outcome, or dropped.
 
 use std::time::Duration;
 

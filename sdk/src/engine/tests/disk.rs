@@ -1,11 +1,11 @@
-//! A database that fails now and then.
+//! A database that fails occasionally.
 
 use super::bench::*;
 use super::events::*;
 use crate::engine::{Changes, Input, Output, RunId, RunOutcome};
 
-/// Everything that a request with a result takes, with one failure after so many statements; returns how many results
-/// there are, and whether the failure came.
+/// Runs a job from request to result, with one failure after this many statements. Returns the number of results, and
+/// whether the failure occurred.
 fn live(kind: u16, failure: u32) -> (usize, bool) {
     let mut bench = Bench::with(|spec| {
         spec.hooks.on_create = Some(true);

@@ -1,4 +1,4 @@
-//! Who asks and who answers, and what they say.
+//! Test keys and events: requests, results, cancellations.
 
 use openagents_host::{EventId, Keys, Kind, UnsignedEvent, VerifiedEvent};
 
@@ -16,7 +16,7 @@ pub(super) fn stranger() -> Keys {
     Keys::from_secret(&[5; 32]).unwrap()
 }
 
-/// A request of the customer, unlike those with other numbers.
+/// A request of the customer; each number makes a different event.
 pub(super) fn request(kind: u16, number: u64) -> VerifiedEvent {
     tagged(kind, number, &[])
 }
@@ -29,7 +29,7 @@ pub(super) fn tagged(kind: u16, number: u64, tags: &[&[&str]]) -> VerifiedEvent 
         .sign(&customer(), START)
 }
 
-/// A request that builds upon other jobs.
+/// A request with other jobs as inputs.
 pub(super) fn chained(kind: u16, number: u64, upstream: &[EventId]) -> VerifiedEvent {
     let tags = upstream.iter().map(|id| vec!["i".to_owned(), id.to_hex(), "job".to_owned()]);
     UnsignedEvent::new(Kind(kind), "")
@@ -38,12 +38,12 @@ pub(super) fn chained(kind: u16, number: u64, upstream: &[EventId]) -> VerifiedE
         .sign(&customer(), START)
 }
 
-/// A request that somebody made of others.
+/// A request by this customer.
 pub(super) fn stranger_request() -> VerifiedEvent {
     UnsignedEvent::new(Kind(5_300), "").tag(["i", "a", "text"]).sign(&stranger(), START)
 }
 
-/// What a provider says came of a request.
+/// A result by a provider.
 pub(super) fn result_of(request: &VerifiedEvent, provider: &Keys, content: &str) -> VerifiedEvent {
     UnsignedEvent::new(Kind(request.kind.0 + 1_000), content)
         .tag(["e", &request.id.to_hex()])

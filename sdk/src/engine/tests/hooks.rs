@@ -1,4 +1,4 @@
-//! The turns of an agent's life.
+//! Lifecycle hooks.
 
 use openagents_host::Engine;
 
@@ -18,7 +18,7 @@ fn all(spec: &mut AgentSpec) {
     spec.hooks.on_error = Some(false);
 }
 
-/// The run that is to be the only one.
+/// The only run in progress.
 fn only(bench: &mut Bench, run: RunId) -> Lease {
     assert_eq!(bench.running(), [run]);
     bench.next_run()
@@ -230,7 +230,7 @@ fn takes_its_turn_again_when_its_start_was_undone() {
         outcome: failed("no", false),
         changes: crate::engine::Changes::default(),
     };
-    // The failure is committed, and the start of `on_error` is not.
+    // The failure is committed, the start of `on_error` is not.
     let mut effects = Vec::new();
     bench.engine.handle(bench.now, &failed, &mut effects);
     bench.give_and_undo(&[]);

@@ -10,7 +10,7 @@ use crate::engine::job_state::JobState;
 use crate::engine::{Options, RequestAdmission, RunId, SCHEMA};
 use crate::nip90::Status;
 
-/// A database of the first release, with a job in each state it knew, an event in its outbox, and a state.
+/// A database of the first release, with a job in each of its states, an event in the outbox, and a state.
 fn first_release() -> Probe {
     let sql = Probe::new();
     migrate(&sql, "agent", &SCHEMA[..1]).unwrap();
@@ -70,7 +70,7 @@ fn knows_the_jobs_that_the_first_release_ended() {
     let mut bench = migrated();
     for (number, state) in [(3, JobState::Done), (4, JobState::Failed)] {
         assert_eq!(bench.state_of(&request(SHARED, number)), state);
-        assert_eq!(bench.ask_from(&request(SHARED, number), Some(OUTSIDE)), RequestAdmission::Duplicate);
+        assert_eq!(bench.ask_from(&request(SHARED, number), Some(EXTERNAL)), RequestAdmission::Duplicate);
     }
     assert_eq!(bench.engine.unfinished, 2);
 }

@@ -1,4 +1,4 @@
-//! How answers get to the relays they belong on.
+//! Delivery of answers to their relays.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ fn answers_on_the_relays_that_the_request_names() {
     let mut bench = Bench::new();
     let relays =
         ["relays", "wss://a.example/", "wss://own.example/", "https://no.example", "wss://a.example"];
-    bench.ask_from(&tagged(SHARED, 1, &[&relays]), Some(OUTSIDE));
+    bench.ask_from(&tagged(SHARED, 1, &[&relays]), Some(EXTERNAL));
     assert_eq!(
         destinations(&bench),
         [Destination::Own, Destination::Relay("wss://a.example".into())],
@@ -38,9 +38,12 @@ fn answers_on_the_relays_that_the_request_names() {
 #[test]
 fn answers_where_the_customer_reads_if_the_request_names_nothing() {
     let mut bench = Bench::new();
-    bench.ask_from(&request(SHARED, 1), Some(OUTSIDE));
-    let customer_relays = Destination::ReadBy { customer: customer().public_key(), source: OUTSIDE.into() };
-    assert_eq!(destinations(&bench), [Destination::Own, Destination::Relay(OUTSIDE.into()), customer_relays]);
+    bench.ask_from(&request(SHARED, 1), Some(EXTERNAL));
+    let customer_relays = Destination::ReadBy { customer: customer().public_key(), source: EXTERNAL.into() };
+    assert_eq!(
+        destinations(&bench),
+        [Destination::Own, Destination::Relay(EXTERNAL.into()), customer_relays]
+    );
     bench.crash();
     assert_eq!(destinations(&bench)[..3], destinations(&bench)[3..6], "the queues survive a crash");
 }
@@ -80,7 +83,7 @@ fn drops_what_a_relay_refuses_and_says_so() {
     bench.ask(&request(SHARED, 1));
     deliver(&mut bench, Delivery::Refused("blocked: no".into()));
     assert_eq!(bench.count("outbox"), 0);
-    assert!(bench.warnings[0].contains("the agent's own relay refused"), "{:?}", bench.warnings);
+    assert!(bench.warnings[0].contains("the agent's own relay rejected"), "{:?}", bench.warnings);
 }
 
 #[test]
@@ -102,7 +105,7 @@ fn gives_up_an_outside_relay_that_is_away_for_long_also_across_a_crash() {
     }
     assert_eq!(tries, 10);
     assert!(bench.now > START + Duration::from_secs(900) && bench.now < START + Duration::from_secs(1_200));
-    assert!(bench.warnings.last().unwrap().contains("let alone"), "{:?}", bench.warnings);
+    assert!(bench.warnings.last().unwrap().contains("dropped for now"), "{:?}", bench.warnings);
     assert_eq!(bench.engine.next_alarm(), None);
     bench.ask(&tagged(PAID, 2, &[&["bid", "1"], &["relays", "wss://dead.example"]]));
     assert_eq!(destinations(&bench).last(), Some(&Destination::Own), "nothing is tried there for a while");
@@ -116,8 +119,8 @@ fn dead_outside_relays_do_not_hold_up_the_own_one() {
             let relay = format!("wss://{}.example", number % relays);
             bench.ask(&tagged(SHARED, number, &[&["relays", &relay]]));
         }
-        let outside = destinations(&bench).iter().filter(|to| **to != Destination::Own).count();
-        assert_eq!(outside, at_once, "so many are on their way to {relays} relays at once");
+        let external = destinations(&bench).iter().filter(|to| **to != Destination::Own).count();
+        assert_eq!(external, at_once, "so many are on their way to {relays} relays at once");
         assert_eq!(bench.own().len(), 100);
         bench.deliver_all();
         assert_eq!(bench.count("outbox"), 0, "the others follow");

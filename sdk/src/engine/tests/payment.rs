@@ -1,4 +1,4 @@
-//! From an invoice to the work, or to the end without it.
+//! Paid jobs: invoice, payment, and what happens without one.
 
 use std::time::Duration;
 
@@ -167,7 +167,7 @@ fn ends_a_job_for_which_the_wallet_makes_no_invoice() {
 fn asks_an_unreachable_wallet_again_whether_a_job_is_paid() {
     let mut bench = waiting();
     let mut pauses = Vec::new();
-    // Long after the invoice has expired: the customer may have paid before.
+    // Long after the invoice has expired: the customer may have paid in time.
     while bench.now < START + MINUTE * 60 {
         let asked = bench.now;
         while bench.settlements.is_empty() {

@@ -1,4 +1,4 @@
-//! What a job costs, and whether that is agreed on.
+//! Prices and bids.
 
 use super::bench::*;
 use super::events::*;
@@ -20,7 +20,10 @@ fn refuses_a_bid_below_the_price() {
     let mut bench = Bench::new();
     let event = tagged(PAID, 1, &[&["bid", "20999"]]);
     assert_eq!(bench.ask(&event), RequestAdmission::Rejected);
-    assert_eq!(bench.last_error().unwrap(), "this job costs 21000 msat, more than the bid of 20999 msat");
+    assert_eq!(
+        bench.last_error().unwrap(),
+        "this job costs 21000 msat, which is more than the bid of 20999 msat"
+    );
     assert!(bench.invoices.is_empty());
 }
 

@@ -1,4 +1,4 @@
-//! A database that notes what it is asked, and fails on command.
+//! A database that records its statements, and fails on command.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -12,7 +12,7 @@ use openagents_host::{Sql, SqlError};
 pub(super) struct Probe {
     sql: Sqlite,
     statements: Rc<RefCell<BTreeSet<String>>>,
-    /// How many statements are still carried out before one fails.
+    /// How many statements still succeed before one fails.
     until_failure: Rc<Cell<Option<u32>>>,
 }
 
@@ -21,12 +21,12 @@ impl Probe {
         Self { sql: Sqlite::in_memory().unwrap(), statements: Rc::default(), until_failure: Rc::default() }
     }
 
-    /// Lets one statement fail, after so many that are carried out.
+    /// Makes one statement fail, after this many successful ones.
     pub(super) fn fail_after(&self, statements: u32) {
         self.until_failure.set(Some(statements));
     }
 
-    /// Whether the failure that was asked for is still to come; it does not come any more.
+    /// Whether the requested failure has not occurred yet; cancels it.
     pub(super) fn heal(&self) -> bool {
         self.until_failure.take().is_some()
     }
@@ -65,7 +65,7 @@ impl Sql for Probe {
 }
 
 impl Probe {
-    /// Changes what is on record behind the engine's back.
+    /// Changes the database without the engine.
     pub(super) fn damage(&self, statement: &str) {
         self.sql.batch(statement).unwrap();
     }

@@ -1,4 +1,4 @@
-//! Whatever happens, in whatever order.
+//! Property tests: random sequences of inputs, crashes and failures.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -18,9 +18,9 @@ use crate::price::Price;
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// Of a kind (an index), with a number, from an external relay or not.
+    /// A request of a kind (an index), with a number, from an external relay or not.
     Ask(usize, u64, bool),
-    /// Builds upon the request of this kind and number.
+    /// With the job of this kind and number as input.
     Chain(usize, u64),
     Cancel(usize, u64),
     Finish(usize),
@@ -34,9 +34,9 @@ enum Step {
     Wait(u64),
     Forget,
     Crash,
-    /// The database fails, after so many statements.
+    /// The database fails, after this many statements.
     Break(u32),
-    /// What the next step does is undone first, as by a batch that cannot be committed, and then done.
+    /// The next step is first rolled back, like a batch that cannot be committed, and then repeated.
     Undo,
 }
 
@@ -56,7 +56,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Delivery::Unreachable("away".into())),
     ];
     prop_oneof![
-        8 => (0..4_usize, 0..4_u64, any::<bool>()).prop_map(|(kind, number, outside)| Step::Ask(kind, number, outside)),
+        8 => (0..4_usize, 0..4_u64, any::<bool>()).prop_map(|(kind, number, external)| Step::Ask(kind, number, external)),
         2 => (0..4_usize, 0..4_u64).prop_map(|(kind, number)| Step::Chain(kind, number)),
         1 => (0..4_usize, 0..4_u64).prop_map(|(kind, number)| Step::Cancel(kind, number)),
         8 => (0..4_usize).prop_map(Step::Finish),
@@ -103,7 +103,7 @@ impl World {
 
     fn give(&mut self, input: &Input) {
         if std::mem::take(&mut self.undo) {
-            // A broken database breaks only once.
+            // A broken database fails only once.
             self.bench.give_and_undo(std::slice::from_ref(input));
         }
         let admissions = self.bench.admissions.len();
@@ -116,8 +116,8 @@ impl World {
         }
     }
 
-    fn ask(&mut self, event: VerifiedEvent, outside: bool) {
-        self.give(&Input::Request { event, source: outside.then(|| OUTSIDE.to_owned()), ticket: 0 });
+    fn ask(&mut self, event: VerifiedEvent, external: bool) {
+        self.give(&Input::Request { event, source: external.then(|| EXTERNAL.to_owned()), ticket: 0 });
     }
 
     fn end(&mut self, index: usize, outcome: impl FnOnce() -> RunOutcome) {
@@ -181,7 +181,7 @@ impl World {
 
     fn take(&mut self, step: Step) {
         match step {
-            Step::Ask(kind, number, outside) => self.ask(request(KINDS[kind], number), outside),
+            Step::Ask(kind, number, external) => self.ask(request(KINDS[kind], number), external),
             Step::Chain(kind, number) => {
                 self.ask(chained(KINDS[kind], 10 + number, &[request(KINDS[kind], number).id]), false);
             }
@@ -212,7 +212,7 @@ impl World {
         }
     }
 
-    /// Everybody does what is expected of them, until nothing is left to do.
+    /// Everyone does what is expected, until nothing is left to do.
     fn come_to_rest(&mut self) {
         self.undo = false;
         self.bench.sql.heal();
@@ -241,8 +241,8 @@ impl World {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
-    /// Every request that was taken ends with one result or one error, no run is without a lease, exclusive runs are alone
-    /// and the state counts their results; and in the end there is nothing left to do. See also what the bench checks.
+    /// Every admitted request ends with one result or one error, no run is without a lease, exclusive runs are alone,
+    /// and the state counts their results. In the end nothing is left to do. The bench checks further invariants.
     #[test]
     fn every_request_ends_once(has_life in any::<bool>(), steps in prop::collection::vec(step(), 0..80)) {
         let mut world = World::new(has_life);

@@ -1,4 +1,4 @@
-//! How SQLite carries out what the engine asks all the time.
+//! Query plans: how SQLite executes the engine's frequent statements.
 
 use openagents_host::{Engine, Sql};
 
@@ -7,20 +7,20 @@ use super::events::*;
 use super::probe::Probe;
 use crate::engine::{Input, Report};
 
-/// Tables that grow with the work there was. They are searched, never read from end to end.
+/// Tables that grow with the number of jobs. They are searched by index, never scanned.
 const GROWING: [&str; 7] = ["job", "job_input", "invoice", "outbox", "cancellation", "memory", "turn"];
 
-/// What every life of an agent brings about.
+/// What happens in every agent's life: runs, failures, retries, schedules.
 fn live() -> Probe {
     let mut bench = Bench::with(|spec| spec.hooks.on_error = Some(false));
     for (number, kind) in (1..).zip([SHARED, EXCLUSIVE, PAID, QUOTED]) {
-        bench.ask_from(&request(kind, number), Some(OUTSIDE));
+        bench.ask_from(&request(kind, number), Some(EXTERNAL));
     }
     bench.ask(&chained(SHARED, 9, &[stranger_request().id, request(SHARED, 1).id]));
     let lease = bench.next_run();
     bench.give(&Input::Reported { lease, report: Report::Progress("half".into()) });
     bench.done(lease, "1");
-    bench.ask_from(&request(SHARED, 1), Some(OUTSIDE));
+    bench.ask_from(&request(SHARED, 1), Some(EXTERNAL));
     let (job, _) = bench.resolves.remove(0);
     bench.give(&Input::Resolved { job, events: vec![] });
     let (job, _) = bench.invoices.remove(0);
@@ -47,7 +47,7 @@ fn live() -> Probe {
     let entry = bench.delivering.remove(0);
     bench.give(&Input::Delivered { entry, delivery: crate::engine::Delivery::Refused("no".into()) });
     bench.deliver_all();
-    // Its lease runs out.
+    // Its lease expires.
     bench.ask(&request(SHARED, 70));
     bench.seconds(100);
     bench.engine.rolled_back();
@@ -63,7 +63,7 @@ fn no_table_that_grows_is_read_from_end_to_end() {
         .filter(|statement| {
             ["SELECT", "UPDATE", "DELETE", "INSERT"].iter().any(|verb| statement.starts_with(verb))
         })
-        // The bench's own.
+        // Statements of the test itself.
         .filter(|statement| !statement.ends_with("FROM job") && !statement.contains("max(entry)"))
         .collect();
     assert!(statements.len() > 45, "only {} statements were seen", statements.len());
@@ -74,7 +74,7 @@ fn no_table_that_grows_is_read_from_end_to_end() {
         for (_, _, _, step) in plan {
             let scans = GROWING.iter().any(|table| step == format!("SCAN {table}"));
             assert!(!scans, "{statement}\n{step}");
-            // Sorting is for what is read in whole.
+            // Results are read in index order, never sorted.
             assert!(!step.contains("USE TEMP B-TREE"), "{statement}\n{step}");
         }
     }

@@ -1,4 +1,4 @@
-//! What handlers say while they work.
+//! Progress and partial output.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ fn partial(bench: &mut Bench, lease: Lease, text: &str) {
     bench.give(&Input::Reported { lease, report: Report::Partial(text.into()) });
 }
 
-/// What was said after the first `processing`.
+/// The feedback after the first `processing`.
 fn said(bench: &Bench) -> Vec<(Status, String)> {
     let said = bench.feedback().into_iter().skip(1);
     said.map(|feedback| (feedback.status, feedback.message.unwrap_or(feedback.content))).collect()

@@ -1,4 +1,4 @@
-//! Leases, attempts, order, and what runs beside what.
+//! Leases, attempts, order and concurrency of runs.
 
 use std::time::Duration;
 
@@ -183,10 +183,10 @@ fn fails_a_job_at_once_whose_changes_are_more_than_the_database_takes() {
     for _ in 0..3 {
         let lease = bench.next_run();
         bench.done_with_state(lease, "1", &format!("\"{}\"", "x".repeat(2_100_000)));
-        assert!(bench.warnings.pop().unwrap().contains("cannot be kept"));
+        assert!(bench.warnings.pop().unwrap().contains("cannot be stored"));
         bench.seconds(4);
     }
-    assert!(bench.last_error().unwrap().contains("could not keep"));
+    assert!(bench.last_error().unwrap().contains("could not store"));
     assert!(bench.results().is_empty());
 }
 

@@ -1,4 +1,4 @@
-//! What an agent does by the clock.
+//! Schedules.
 
 use std::time::Duration;
 

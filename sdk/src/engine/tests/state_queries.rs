@@ -1,4 +1,4 @@
-//! What handlers and HTTP routes ask.
+//! State queries of handlers and HTTP routes.
 
 use openagents_host::nostr::keys::npub;
 use serde_json::{Value, json};
@@ -30,7 +30,7 @@ fn pages_through_the_history_backwards() {
 fn shows_a_job_with_its_request_and_its_answer() {
     let mut bench = Bench::new();
     let event = request(SHARED, 1);
-    bench.ask_from(&event, Some(OUTSIDE));
+    bench.ask_from(&event, Some(EXTERNAL));
     let lease = bench.next_run();
     bench.seconds(2);
     bench.done(lease, "Hello");
@@ -39,7 +39,7 @@ fn shows_a_job_with_its_request_and_its_answer() {
     assert_eq!(job["answer"]["content"], json!("Hello"));
     assert_eq!(
         (&job["state"], &job["attempt"], &job["source"]),
-        (&json!("done"), &json!(1), &json!(OUTSIDE))
+        (&json!("done"), &json!(1), &json!(EXTERNAL))
     );
     assert_eq!(job["customer"], json!(customer().public_key().to_hex()));
     assert_eq!(job["price_msat"], json!(0));

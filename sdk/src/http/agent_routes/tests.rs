@@ -46,7 +46,7 @@ fn answer(request: &Parts) -> RouteAnswer {
     routes().answer(route, request, NOW)
 }
 
-/// The response to a request for which the database is not asked.
+/// The response to a request that needs no query.
 fn response(request: &Parts) -> Response {
     match answer(request) {
         RouteAnswer::Response(response) => response,
@@ -58,7 +58,7 @@ fn status(request: &Parts) -> u16 {
     response(request).status().as_u16()
 }
 
-/// What the database is asked, and the response for its reply.
+/// The query of the database, and the response to its reply.
 fn asked(request: &Parts, reply: Option<StateReply>) -> (StateQuery, Response) {
     match answer(request) {
         RouteAnswer::Ask(pending) => (pending.query.clone(), pending.respond(reply)),
@@ -66,7 +66,7 @@ fn asked(request: &Parts, reply: Option<StateReply>) -> (StateQuery, Response) {
     }
 }
 
-/// What a database replies that has one of everything that is asked for by name.
+/// The reply of a database with one of everything that is queried by name.
 fn reply_to(query: &StateQuery) -> StateReply {
     match query {
         StateQuery::History { .. } => StateReply::History(vec![]),
@@ -179,7 +179,7 @@ fn says_that_the_database_does_not_answer() {
     for (path, reader) in [("/metrics".to_owned(), None), (every_record().remove(0), Some(keys(1)))] {
         let (_, response) = asked(&request(&path, reader.as_ref()), None);
         assert_eq!(response.status().as_u16(), 503);
-        assert!(text(response).contains("does not answer"));
+        assert!(text(response).contains("is not available"));
     }
 }
 

@@ -16,10 +16,10 @@ use crate::host_port::HandlerHost;
 use crate::native::relays::{ExternalDelivery, PerRelayQueues};
 use crate::runner::{EffectFuture, HostAction, Services};
 
-/// How many answers are on their way to the agent's own relay at once.
+/// The most answers in flight to the agent's own relay.
 const MAX_DELIVERIES: usize = 64;
 
-/// Schedules what the engine wants done. Lives on the engine's thread.
+/// Schedules the engine's effects. Lives on the engine's thread.
 pub(super) struct Effects<A> {
     pub(super) runtime: tokio::runtime::Handle,
     pub(super) services: Services<A>,
@@ -27,7 +27,7 @@ pub(super) struct Effects<A> {
     pub(super) answered: Tickets<Result<StateReply, SqlError>>,
     pub(super) answers: mpsc::UnboundedSender<QueuedDelivery>,
     pub(super) running: watch::Sender<usize>,
-    /// What the engine is told by those who work for it.
+    /// Inputs from the tasks that carry out effects.
     pub(super) reports: mpsc::UnboundedSender<Input>,
 }
 
@@ -46,7 +46,7 @@ impl<A: Jobs> Effects<A> {
         }
     }
 
-    /// Tells the engine what comes of this. A run counts as going on until then.
+    /// Spawns work and passes its result to the engine. With `counted`, it counts as a run until then.
     fn spawn(&self, work: EffectFuture, counted: Option<Counted>) {
         let reports = self.reports.clone();
         self.runtime.spawn(async move {
@@ -58,7 +58,7 @@ impl<A: Jobs> Effects<A> {
     }
 }
 
-/// One run among those that are going on, until it is dropped.
+/// Counts a run until it is dropped.
 struct Counted(watch::Sender<usize>);
 
 impl Counted {
@@ -74,7 +74,7 @@ impl Drop for Counted {
     }
 }
 
-/// Brings answers to their relays, in their order for the agent's own, and tells the engine what became of them.
+/// Delivers answers to relays, in order for the agent's own, and reports each result to the engine.
 pub(super) async fn deliver(
     mut answers: mpsc::UnboundedReceiver<QueuedDelivery>,
     relay: RelayHandle,
@@ -86,7 +86,7 @@ pub(super) async fn deliver(
     loop {
         tokio::select! {
             Some(delivered) = own.next() => {
-                // An engine that has stopped delivers again when it starts.
+                // An engine that has stopped delivers them again after its next start.
                 let _ = inputs.send(delivered).await;
             }
             Some(QueuedDelivery { entry, event, to }) = answers.recv(), if own.len() < MAX_DELIVERIES => {

@@ -1,4 +1,4 @@
-//! The native `HandlerHost`.
+//! The native `HandlerHost`: what running handlers can use.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::OnceLock;
@@ -18,10 +18,10 @@ use crate::native::mailbox::AgentMailbox;
 pub(super) struct NativeHandlerHost {
     keys: Keys,
     reach: Reach,
-    /// Where the agent's own relay listens.
+    /// The address on which the agent's own relay listens.
     own_relay: SocketAddr,
     reports: mpsc::UnboundedSender<Input>,
-    // Both come to be after the agent that they are for.
+    // Set after the agent has started.
     mailbox: OnceLock<AgentMailbox>,
     relay: OnceLock<RelayHandle>,
 }
@@ -79,7 +79,7 @@ impl HandlerHost for NativeHandlerHost {
     }
 }
 
-/// The address to connect to where somebody listens on all of this machine.
+/// The address to connect to if the server listens on all addresses of this machine.
 fn dialled(listening: SocketAddr) -> SocketAddr {
     let ip = match listening.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),

@@ -1,4 +1,4 @@
-//! The command line of a deployment.
+//! The command-line arguments of a deployment.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,42 +14,42 @@ use super::relay::arguments::Relay;
 #[command(
     args_conflicts_with_subcommands = true,
     after_help = "Without a command, serves the agent and its relay until interrupted.\n\n\
-        Variables, from the environment or a .dev.vars file (the names a Worker has them under):\n  \
-        NOSTR_PRIVATE_KEY   the agent's key, nsec1… or hex [default: DATA/agent.nsec, made when missing]\n  \
+        Variables, from the environment or a .dev.vars file (the same names as in a Worker):\n  \
+        NOSTR_PRIVATE_KEY   the agent's key, nsec1… or hex [default: DATA/agent.nsec, generated if missing]\n  \
         RELAY_NAME, RELAY_DESCRIPTION, RELAY_ICON, RELAY_PUBKEY, RELAY_CONTACT, RELAY_PRIVATE_KEY, SUPPORTED_NIPS\n                      \
-        what the relay says about itself (NIP-11)\n  \
-        ADMIN_PUBKEYS       who may read what is on record beside the agent, and manage the relay (NIP-86):\n                      \
+        the relay's information document (NIP-11)\n  \
+        ADMIN_PUBKEYS       operators, who may read the agent's records and manage the relay (NIP-86):\n                      \
         npub1… or hex, separated by commas\n  \
-        AGENT_RELAYS        outside relays that the agent serves too, separated by commas [default: those it declares]\n  \
-        AGENT_ANNOUNCE      false keeps the agent from announcing itself, and takes back what it announced\n  \
-        RELAY_URL           the public address of the agent's own relay: for relay hints, and what clients sign (NIP-42)\n  \
+        AGENT_RELAYS        external relays that the agent serves, separated by commas [default: the declared ones]\n  \
+        AGENT_ANNOUNCE      false stops the agent from announcing itself, and deletes earlier announcements\n  \
+        RELAY_URL           public URL of the agent's own relay, for relay hints and the URL that clients sign (NIP-42)\n  \
         ALLOW_PRIVATE_ADDRESSES\n                      \
-        true lets the agent reach out to addresses that are not public, without encryption\n\n\
-        Whom the relay serves, and how much:\n  \
-        RELAY_AUTH          who has to identify themselves (NIP-42): none, write, read or all [default: none]\n  \
-        RELAY_PRIVATE_KINDS the kinds that only their parties can read, or none [default: 4,1059,21059]\n  \
+        true lets the agent connect to private addresses, and without TLS\n\n\
+        Access to the relay, and its limits:\n  \
+        RELAY_AUTH          who must authenticate (NIP-42): none, write, read or all [default: none]\n  \
+        RELAY_PRIVATE_KINDS kinds that only author and recipients can read, or none [default: 4,1059,21059]\n  \
         RELAY_ALLOWED_PUBKEYS, RELAY_BLOCKED_PUBKEYS\n                      \
-        who may write; who may not\n  \
+        keys that may write (and no others); keys that may not\n  \
         RELAY_ALLOWED_KINDS, RELAY_BLOCKED_KINDS\n                      \
-        the kinds that are taken; those that are not: 1,7 or 5000-7000\n  \
+        kinds that are accepted (and no others); kinds that are rejected: 1,7 or 5000-7000\n  \
         RELAY_BLOCKED_ADDRESSES\n                      \
-        from where nobody may connect: IP addresses, of which an IPv6 one means its /64\n  \
-        RELAY_MIN_POW       how many leading zero bits an event's id must have (NIP-13) [default: 0]\n  \
+        IP addresses that may not connect; an IPv6 address stands for its /64 network\n  \
+        RELAY_MIN_POW       leading zero bits that an event's id must have (NIP-13) [default: 0]\n  \
         RELAY_CREATED_AT_PAST, RELAY_CREATED_AT_FUTURE\n                      \
-        how many seconds an event may be old, or ahead [default: any, 900]\n  \
-        RELAY_RETENTION     how long events of certain kinds are kept from when they come in, as KINDS=TIME with the\n                      \
-        units s, m, h, d; 0 is not at all, as with ephemeral ones: 7000=7d,5000-5999=12h,1984=0\n  \
+        how old, and how far in the future, an event may be, in seconds [default: any, 900]\n  \
+        RELAY_RETENTION     how long events of some kinds are kept after their arrival, as KINDS=TIME with the\n                      \
+        units s, m, h, d; 0 means not stored, only forwarded: 7000=7d,5000-5999=12h,1984=0\n  \
         RELAY_MAX_MESSAGE_LENGTH, RELAY_MAX_CONTENT_LENGTH, RELAY_MAX_EVENT_TAGS, RELAY_MAX_SUBSCRIPTIONS,\n  \
         RELAY_MAX_FILTERS, RELAY_MAX_LIMIT\n                      \
-        other limits; the relay's document (NIP-11) shows what holds\n  \
+        other limits; the information document (NIP-11) shows the current values\n  \
         RELAY_MAX_CONNECTIONS, RELAY_MAX_CONNECTIONS_PER_ADDRESS\n                      \
-        how many clients there can be [default: 10000, 64]\n  \
+        the most client connections, in all and per network address [default: 10000, 64]\n  \
         RELAY_MAX_EVENTS_PER_MINUTE, RELAY_MAX_REQUESTS_PER_MINUTE, RELAY_MAX_AUTHS_PER_MINUTE\n                      \
-        what a connection can do, and an address four times; 0 for any number [default: 1200, 1200, 60]\n  \
+        limits per connection; four times as much per network address; 0 for no limit [default: 1200, 1200, 60]\n  \
         RELAY_LIMIT_LOOPBACK\n                      \
-        true holds clients on this machine to that as well\n  \
+        true applies these limits to clients on this machine too\n  \
         RELAY_TRUSTED_PROXIES\n                      \
-        the addresses of proxies whose X-Forwarded-For says where a client is; only where there is one"
+        IP addresses of your reverse proxies, whose X-Forwarded-For header gives the client's address"
 )]
 pub(in crate::native) struct Arguments {
     #[command(subcommand)]
@@ -60,12 +60,12 @@ pub(in crate::native) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(in crate::native) enum Command {
-    /// Ask an agent through a relay, and follow the job until its result
+    /// Send a job request to an agent through a relay, and follow the job until its result
     Ask(Ask),
-    /// Show what is on record at a running agent, here or on Cloudflare
+    /// Show the jobs, conversations, memory, metrics or state of a running agent, here or on Cloudflare
     #[command(
-        after_help = "The agent is asked over HTTP, with its own key: NOSTR_PRIVATE_KEY (environment or .dev.vars), \
-            or else DATA/agent.nsec. A key that the deployment names in ADMIN_PUBKEYS does as well."
+        after_help = "Requests are signed with the agent's own key: NOSTR_PRIVATE_KEY (environment or .dev.vars), \
+            or else DATA/agent.nsec. Any key in the deployment's ADMIN_PUBKEYS works too."
     )]
     Inspect(Inspect),
     /// Work on the relay's database: import, export, sync, stats, compact, check
@@ -90,13 +90,13 @@ pub(in crate::native) enum RelayOnlyCommand {
 
 #[derive(Debug, Args)]
 pub(in crate::native) struct Serve {
-    /// Where to listen; port 0 takes a free one
+    /// Address and port to listen on; port 0 picks a free one
     #[arg(long, env = "OPENAGENTS_LISTEN", default_value = "127.0.0.1:8787", value_name = "ADDR:PORT")]
     pub(in crate::native) listen: SocketAddr,
-    /// The folder for databases and key [default: ./data/<agent name>]
+    /// Folder for the databases and the key [default: ./data/<agent name>]
     #[arg(long, env = "OPENAGENTS_DATA", value_name = "DIR")]
     pub(in crate::native) data: Option<PathBuf>,
-    /// How much to log: off, error, warn, info, debug, trace, or a filter such as `warn,openagents_relay=debug`
+    /// Log level: off, error, warn, info, debug, trace, or a filter such as `warn,openagents_relay=debug`
     #[arg(long, env = "OPENAGENTS_LOG", default_value = "info", value_name = "LEVEL")]
     pub(in crate::native) log_level: String,
     /// What an acknowledged event survives
@@ -109,9 +109,9 @@ pub(in crate::native) struct Serve {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(in crate::native) enum Durability {
-    /// The loss of power: it is on the disk before it is acknowledged
+    /// Loss of power: an event is on the disk before it is acknowledged
     Power,
-    /// The end of the process; faster
+    /// Only the end of the process; faster
     Process,
 }
 
@@ -119,19 +119,19 @@ pub(in crate::native) enum Durability {
 pub(in crate::native) struct Ask {
     /// The text input of the job
     pub(in crate::native) input: Option<String>,
-    /// The relay to ask through
+    /// The relay to send the request to
     #[arg(long, env = "OPENAGENTS_RELAY", default_value = "ws://127.0.0.1:8787", value_name = "URL")]
     pub(in crate::native) relay: String,
-    /// The kind of job request, 5000 to 5999 [default: this agent's first]
+    /// The job kind, 5000 to 5999 [default: this agent's first]
     #[arg(long, value_parser = clap::value_parser!(u16).range(5000..=5999))]
     pub(in crate::native) kind: Option<u16>,
-    /// A parameter; may be repeated
+    /// A parameter of the job; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = parameter)]
     pub(in crate::native) param: Vec<(String, String)>,
-    /// The agent to ask; without it any may answer, and the first result counts
+    /// The agent that should do the job; without it, any agent may, and the first result counts
     #[arg(long, value_name = "NPUB", value_parser = provider)]
     pub(in crate::native) to: Option<PublicKey>,
-    /// Encrypt inputs, parameters and answers for the agent that --to names
+    /// Encrypt inputs, parameters and answers for the agent given with --to
     #[arg(
         long,
         value_enum,
@@ -142,23 +142,23 @@ pub(in crate::native) struct Ask {
         requires = "to"
     )]
     pub(in crate::native) encrypt: Option<Scheme>,
-    /// The most you would pay, in msat. This client pays nothing; an agent that wants more says so
+    /// The most that you would pay, in msat. This command cannot pay; an agent that requires payment says so
     #[arg(long, value_name = "MSAT")]
     pub(in crate::native) bid: Option<u64>,
     /// How long to wait for the result, in seconds
     #[arg(long, default_value = "120", value_name = "SECONDS", value_parser = seconds)]
     pub(in crate::native) timeout: Duration,
-    /// Cancel the job when there is no result after this many seconds, and wait for what the agent says to that
+    /// Cancel the job if there is no result after this many seconds, and wait for the agent's answer to that
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(in crate::native) cancel_after: Option<Duration>,
 }
 
-/// How a request is encrypted.
+/// The encryption scheme of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(in crate::native) enum Scheme {
     /// NIP-44
     Nip44,
-    /// NIP-04, for agents that know nothing newer
+    /// NIP-04, for agents without NIP-44
     Nip04,
 }
 
@@ -166,7 +166,7 @@ pub(in crate::native) enum Scheme {
 pub(in crate::native) struct Inspect {
     #[command(subcommand)]
     pub(in crate::native) record: InspectedRecord,
-    /// Where the agent listens
+    /// URL of the agent
     #[arg(
         long,
         global = true,
@@ -175,64 +175,64 @@ pub(in crate::native) struct Inspect {
         value_name = "URL"
     )]
     pub(in crate::native) url: String,
-    /// The folder with the agent's key [default: ./data/<agent name>]
+    /// Folder with the agent's key [default: ./data/<agent name>]
     #[arg(long, global = true, env = "OPENAGENTS_DATA", value_name = "DIR")]
     pub(in crate::native) data: Option<PathBuf>,
-    /// Print the answer as it is, as JSON
+    /// Print the response as JSON
     #[arg(long, global = true)]
     pub(in crate::native) json: bool,
 }
 
 #[derive(Debug, Subcommand)]
 pub(in crate::native) enum InspectedRecord {
-    /// The jobs, the newest first
+    /// The jobs, newest first
     History {
         #[command(flatten)]
         page: ListPage,
-        /// Only jobs before this one; the number is the first column
+        /// Only jobs before this one: a number from the first column
         #[arg(long, value_name = "SEQ")]
         before: Option<u64>,
     },
-    /// One job, with its request and its answer
+    /// One job with its request and answer
     Job {
-        /// The id of its request, in hex
+        /// The id of the job request, in hex
         id: String,
     },
-    /// The customers with a conversation, or what was said with one of them
+    /// The customers with a conversation, or the conversation with one of them
     Sessions {
-        /// npub1… or hex
+        /// The customer's key: npub1… or hex
         customer: Option<String>,
         #[command(flatten)]
         page: ListPage,
     },
-    /// The keys in memory, or what is under one of them
+    /// The keys in memory, or the value under one key
     Memory {
-        /// The whole key
+        /// The key
         key: Option<String>,
-        /// Only keys that begin so
+        /// Only keys with this prefix
         #[arg(long, conflicts_with = "key", value_name = "PREFIX")]
         prefix: Option<String>,
-        /// Only keys that come after this one
+        /// Only keys after this one
         #[arg(long, conflicts_with = "key", value_name = "KEY")]
         after: Option<String>,
         #[command(flatten)]
         page: ListPage,
     },
-    /// What came of the jobs, by kind
+    /// Number and duration of finished jobs, by kind
     Metrics,
-    /// The agent's struct
+    /// The agent's state: the fields of its struct
     State,
 }
 
 #[derive(Clone, Copy, Debug, Args)]
 pub(in crate::native) struct ListPage {
-    /// How many to show, at most 500
+    /// The most entries to show, up to 500
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=500))]
     pub(in crate::native) limit: u16,
 }
 
 fn parameter(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or("write it as KEY=VALUE")?;
+    let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE")?;
     Ok((key.to_owned(), value.to_owned()))
 }
 
@@ -241,5 +241,5 @@ fn provider(text: &str) -> Result<PublicKey, String> {
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
-    text.parse().map(Duration::from_secs).map_err(|_| "write a whole number of seconds".to_owned())
+    text.parse().map(Duration::from_secs).map_err(|_| "expected a whole number of seconds".to_owned())
 }

@@ -1,4 +1,4 @@
-//! The command that asks an agent and follows the job until its result.
+//! The command `ask`: sends a job request to an agent and follows the job until its result.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -17,30 +17,30 @@ use crate::nip90::RequestBuilder;
 pub(in crate::native) enum AskError {
     #[error("cannot reach the relay {relay}: {error}{}", hint(error))]
     Connect { relay: String, error: ClientError },
-    #[error("a key to ask with could not be made: {0}")]
+    #[error("a key for the request could not be generated: {0}")]
     Key(#[from] openagents_host::nostr::keys::KeyError),
-    #[error("the relay did not take the request: {0}")]
+    #[error("the relay rejected the request: {0}")]
     Refused(String),
-    #[error("the relay ended the subscription: {0}")]
+    #[error("the relay closed the subscription: {0}")]
     Closed(String),
     #[error(transparent)]
     Client(ClientError),
-    #[error("the connection ended before there was a result")]
+    #[error("the connection was closed before there was a result")]
     Ended,
-    #[error("the agent could not do it: {0}")]
+    #[error("the agent could not do the job: {0}")]
     Failed(String),
-    #[error("the agent wants to be paid first, which this client cannot do: {0}")]
+    #[error("the agent requires payment first, but this command cannot pay: {0}")]
     PaymentRequired(String),
     #[error(
-        "no result within {0:?}. Is an agent for this kind of job connected to the relay? --timeout waits longer"
+        "no result within {0:?}. Is an agent for this job kind connected to the relay? --timeout SECONDS waits longer"
     )]
     TooLate(Duration),
 }
 
 fn hint(error: &ClientError) -> &'static str {
-    // The error of the system comes as a text only.
+    // The operating system's error is only available as text.
     if error.to_string().contains("Connection refused") {
-        ". Nothing listens there: start the agent first, or give its address with --relay"
+        ". Nothing is listening there: start the agent first, or give another relay with --relay"
     } else {
         ""
     }
@@ -101,17 +101,17 @@ fn order(ask: &Ask, kind: Kind) -> Order {
     }
 }
 
-/// When it began: every line says how long after that.
+/// The start of the command: each line shows the time since then.
 struct Began(Instant);
 
 impl Began {
-    /// Shows what is said about the job until there is an output, and returns that.
+    /// Prints the job's progress until there is an output, and returns it.
     async fn follow(&self, job: &mut JobHandle, ask: &Ask) -> Result<String, AskError> {
         if let Some(limit) = ask.cancel_after {
             match tokio::time::timeout(limit, self.output(job)).await {
                 Ok(output) => return output,
                 Err(_) => {
-                    job.cancel("it takes too long").await?;
+                    job.cancel("it is taking too long").await?;
                     self.note("cancelled", format_args!("after {limit:?}"));
                 }
             }
@@ -126,10 +126,10 @@ impl Began {
                     self.note("result", format_args!("{}", npub(&result.provider)));
                     return Ok(result.content);
                 }
-                // Whoever says it: this client asks once, and most often one agent.
+                // From any agent: this command sends one request, usually to one agent.
                 JobUpdate::Error { message, .. } => return Err(AskError::Failed(message)),
-                JobUpdate::UnreadableRequest { error, .. } => {
-                    return Err(AskError::Failed(format!("its result cannot be decrypted: {error}")));
+                JobUpdate::UnreadableResult { error, .. } => {
+                    return Err(AskError::Failed(format!("its result could not be decrypted: {error}")));
                 }
                 JobUpdate::PaymentRequired { amount, message, .. } => {
                     let price = amount.map(|amount| format!("{} msat", amount.msat));

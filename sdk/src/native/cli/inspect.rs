@@ -1,4 +1,4 @@
-//! The command that shows an operator what is on record at a running agent.
+//! The command `inspect`: shows an operator the records of a running agent.
 
 mod tables;
 
@@ -19,32 +19,30 @@ use crate::native::data_folder::{DataFolder, DataFolderError};
 use crate::native::environment::{EnvironmentError, EnvironmentVariables};
 use crate::settings::{self, SettingError};
 
-/// The most that an answer may take, in bytes: a conversation is the longest.
+/// The largest response that is read, in bytes; conversations are the longest.
 const MAX_ANSWER_BYTES: usize = 16_000_000;
 
-/// What stands in a path as it is: a key in memory keeps its slashes.
+/// What is not percent-encoded in a path; slashes in a memory key stay as they are.
 const PATH: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
 
 /// Why nothing can be shown.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::native) enum InspectError {
     #[error(
-        "`{url}` is no address of an agent: {error}. Write it as http://127.0.0.1:8787 or https://agent.example.com"
+        "`{url}` is not the URL of an agent: {error}. Expected a URL such as http://127.0.0.1:8787 or https://agent.example.com"
     )]
     Url { url: String, error: ParseError },
-    #[error("cannot reach the agent at {url}: {error}. Start it first, or give its address with --url")]
+    #[error("cannot reach the agent at {url}: {error}. Start it first, or give its URL with --url")]
     Fetch { url: Box<Url>, error: Box<FetchError> },
-    #[error("{url} is no agent: /health does not say its npub")]
+    #[error("{url} is not an agent: its /health has no npub")]
     NoAgent { url: Url },
-    #[error("{url} answered with status {status}: {reason}")]
+    #[error("{url} returned status {status}: {reason}")]
     Refused { url: Url, status: u16, reason: String },
-    #[error("{url} did not answer as an agent does: {error}")]
+    #[error("{url} returned something unexpected: {error}")]
     Json { url: Url, error: serde_json::Error },
-    #[error("the working directory cannot be found: {0}")]
+    #[error("cannot determine the working directory: {0}")]
     WorkingDirectory(std::io::Error),
-    #[error(
-        "there is no key to ask with: set NOSTR_PRIVATE_KEY, or give the agent's folder with --data DIR ({0})"
-    )]
+    #[error("no key found: set NOSTR_PRIVATE_KEY, or give the agent's folder with --data DIR ({0})")]
     NoKey(DataFolderError),
     #[error(transparent)]
     Environment(#[from] EnvironmentError),
@@ -82,7 +80,7 @@ fn keys<A: Jobs>(inspect: &Inspect) -> Result<Keys, InspectError> {
     DataFolder::kept_key(&data).map_err(InspectError::NoKey)
 }
 
-/// The address without path. That of the relay does as well.
+/// The URL without a path. The relay's URL is accepted too.
 fn base(url: &str) -> Result<Url, InspectError> {
     let http = match url.split_once("://") {
         Some(("ws", rest)) => format!("http://{rest}"),
@@ -96,7 +94,7 @@ fn base(url: &str) -> Result<Url, InspectError> {
     Ok(base)
 }
 
-/// Which agent lives there.
+/// The npub of the agent at this URL.
 async fn agent_at(base: &Url) -> Result<String, InspectError> {
     let url = at(base, "/health");
     let answer = ask(FetchRequest::get(url.as_str()), &url).await?;
@@ -110,7 +108,7 @@ async fn ask(request: FetchRequest, url: &Url) -> Result<Fetched, InspectError> 
         reach: Reach::Anywhere,
         max_bytes: MAX_ANSWER_BYTES,
         timeout: Duration::from_secs(20),
-        // What is signed for one address is of no use at another.
+        // A request signed for one URL is useless at another.
         max_redirects: 0,
     };
     fetch(request.limits(limits))

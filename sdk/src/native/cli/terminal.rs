@@ -4,22 +4,23 @@ use std::borrow::Cow;
 use std::fmt::Arguments;
 use std::io::{IsTerminal, Write};
 
-/// Writes a line to the standard output: what the command was run for.
+/// Prints a line of the command's output to standard output.
 pub(in crate::native) fn say(line: Arguments<'_>) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 
-/// Writes a line to the standard error: how it is going.
+/// Prints a line about progress or an error to standard error.
 pub(in crate::native) fn tell(line: Arguments<'_>) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// Text of a stranger for the standard error: on one line, and without anything that a terminal would obey.
+/// Makes a remote text safe for standard error: one line without control characters.
 pub(in crate::native) fn foreign(text: &str) -> Cow<'_, str> {
     without(text, char::is_control)
 }
 
-/// Text of a stranger for the standard output: as it is for a file or a pipe; a terminal gets nothing to obey.
+/// Makes a remote text safe for standard output: unchanged for files and pipes, without control characters for a
+/// terminal.
 pub(in crate::native) fn foreign_output(text: &str) -> Cow<'_, str> {
     if std::io::stdout().is_terminal() {
         without(text, |character| character.is_control() && !matches!(character, '\n' | '\t'))

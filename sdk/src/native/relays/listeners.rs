@@ -1,4 +1,4 @@
-//! Subscriptions to the external relays that an agent serves, one connection each.
+//! Subscriptions to the external relays that an agent serves, with one connection for each relay.
 
 use std::collections::{HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
@@ -15,26 +15,26 @@ use tokio::time::Instant;
 use crate::native::mailbox::{AgentError, AgentMailbox};
 use crate::relays::RequestFilter;
 
-/// How far a new connection looks back behind the last event: events carry the time of their customer's clock, and relays
-/// pass them on late.
+/// How far a new subscription reaches back before the last event: events carry the time of the customer's clock, and
+/// relays pass them on late.
 const OVERLAP: Duration = Duration::from_secs(5 * 60);
 
-/// After how long a connection was a good one, so that the next try follows soon.
+/// How long a connection must last for the next reconnect to be immediate.
 const STABLE_AFTER: Duration = Duration::from_secs(30);
 
-/// The longest pause between two tries.
+/// The longest pause before reconnecting.
 const MAX_PAUSE: Duration = Duration::from_secs(5 * 60);
 
-/// How many events of a relay are known as seen.
+/// How many event ids are remembered for each relay.
 const MAX_SEEN: usize = 4_096;
 
-/// The connections of an agent to the external relays that it serves.
+/// The connections to the external relays that an agent serves.
 pub(in crate::native) struct Listeners {
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
 }
 
-/// What all connections have in common.
+/// What all these connections share.
 pub(in crate::native) struct Listening {
     pub(in crate::native) filter: RequestFilter,
     pub(in crate::native) reach: Reach,
@@ -42,9 +42,9 @@ pub(in crate::native) struct Listening {
     pub(in crate::native) max_age: Duration,
 }
 
-/// Where a relay's events go.
+/// Receives the events from external relays.
 trait RequestTaker: Send + Sync + 'static {
-    /// Puts an event from this relay on record; says whether that went well.
+    /// Stores an event from this relay.
     fn take(&self, event: VerifiedEvent, relay: &str) -> impl Future<Output = Result<(), AgentError>> + Send;
 }
 
@@ -52,13 +52,13 @@ impl RequestTaker for AgentMailbox {
     async fn take(&self, event: VerifiedEvent, relay: &str) -> Result<(), AgentError> {
         let (id, kind) = (event.id, event.kind);
         let admission = Self::take(self, event, Some(relay.to_owned())).await?;
-        tracing::debug!(%relay, %id, %kind, ?admission, "came from an outside relay");
+        tracing::debug!(%relay, %id, %kind, ?admission, "event from an external relay");
         Ok(())
     }
 }
 
 impl Listeners {
-    /// Listens to these relays, each by a task of its own, until stopped.
+    /// Subscribes to these relays, with one task for each, until stopped.
     pub(in crate::native) fn start(
         relays: Vec<String>,
         listening: Listening,
@@ -90,29 +90,29 @@ impl Listeners {
         Self { stop, tasks }
     }
 
-    /// Takes nothing more.
+    /// Closes all connections.
     pub(in crate::native) async fn stop(mut self) {
         self.stop.send_replace(true);
         while self.tasks.join_next().await.is_some() {}
     }
 }
 
-/// One relay that is listened to.
+/// The connection to one relay.
 struct Listener<T> {
     relay: String,
     listening: Arc<Listening>,
     taker: T,
-    /// What was made before was seen, or is too old.
+    /// Earlier events were seen, or are too old.
     since: Timestamp,
     seen: Seen,
 }
 
-/// Why a connection has ended.
+/// Why a connection was closed.
 #[derive(Debug, thiserror::Error)]
 enum ListenError {
     #[error(transparent)]
     Relay(#[from] RelayError),
-    #[error("an event could not be put on record: {0}")]
+    #[error("an event could not be stored: {0}")]
     RequestTaker(AgentError),
 }
 
@@ -124,28 +124,28 @@ impl<T: RequestTaker> Listener<T> {
             let Err(ended) = self.listen_once().await;
             failures = if began.elapsed() >= STABLE_AFTER { 1 } else { failures.saturating_add(1) };
             let pause = pause(failures, random());
-            tracing::warn!(relay = %self.relay, "not listening to an outside relay, trying again in {pause:.1?}: {ended}");
+            tracing::warn!(relay = %self.relay, "the connection to an external relay was lost, reconnecting in {pause:.1?}: {ended}");
             tokio::time::sleep(pause).await;
         }
     }
 
-    /// Listens until the connection ends.
+    /// Subscribes on one connection until it is closed.
     async fn listen_once(&mut self) -> Result<std::convert::Infallible, ListenError> {
         let mut client = RelayClient::connect(&self.relay, self.listening.reach).await?;
         let since = self.since.max(now() - self.listening.max_age);
         client.subscribe(&self.listening.filter.filters(since)).await?;
-        tracing::info!(relay = %self.relay, "listening to an outside relay");
+        tracing::info!(relay = %self.relay, "subscribed to an external relay");
         let began = Instant::now();
         loop {
             let (_, event) = client.next_event().await.ok_or(RelayError::Disconnected)??;
-            // By this machine's clock: that of a customer may be ahead.
+            // By this machine's clock, since a customer's clock may be ahead.
             let arrived = now();
             let id = event.id;
             if !self.seen.contains(&id) {
                 self.taker.take(event, &self.relay).await.map_err(ListenError::RequestTaker)?;
                 self.seen.insert(id);
             }
-            // At first comes what is stored, the newest first: if that is cut off, the rest is asked for again.
+            // Stored events come first, newest first. If that is interrupted, the rest must be read again.
             if began.elapsed() >= STABLE_AFTER {
                 self.since = arrived - OVERLAP;
             }
@@ -153,7 +153,7 @@ impl<T: RequestTaker> Listener<T> {
     }
 }
 
-/// The last events that came from a relay, which it sends again after each new connection.
+/// The ids of the latest events from a relay, which sends them again after each reconnect.
 #[derive(Default)]
 struct Seen {
     ids: HashSet<EventId>,
@@ -177,17 +177,17 @@ impl Seen {
     }
 }
 
-/// The pause after so many failures in a row: 1 s, 2 s, 4 s … up to the longest, shortened by up to a half, so that the
-/// clients of a relay that was gone do not come back all at once.
+/// The pause after this many failures in a row: 1 s, 2 s, 4 s … up to the longest, shortened at random by up to a
+/// half, so that the clients of a relay do not reconnect all at once.
 fn pause(failures: u32, random: u32) -> Duration {
     let longest = Duration::from_secs(1 << failures.saturating_sub(1).min(9)).min(MAX_PAUSE);
     let shortened = longest.mul_f64(1.0 - f64::from(random) / f64::from(u32::MAX) / 2.0);
     shortened.max(Duration::from_secs(1))
 }
 
-/// A number that nobody chose.
+/// A random number.
 fn random() -> u32 {
-    // A hasher begins with random keys; it needs no generator of its own.
+    // A hasher starts with random keys, so no random number generator is needed.
     u32::try_from(RandomState::new().hash_one(()) >> 32).unwrap_or_default()
 }
 

@@ -1,5 +1,5 @@
-//! The ways of answers to external relays: a queue and a connection for each, so that their order is kept and a slow relay
-//! holds up nobody else.
+//! Deliveries to external relays: a queue and a connection for each relay, so that its events stay in order and a
+//! slow relay delays no other.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,23 +14,23 @@ use crate::engine::{Delivery, Destination, Input};
 use crate::host_port::HandlerHost;
 use crate::relays::{self, RelayConnection};
 
-/// How many external relays are connected at once.
+/// The most external relays connected at the same time.
 const MAX_CONNECTIONS: usize = 32;
 
-/// How long a connection is kept that nothing goes over.
+/// How long an idle connection is kept open.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How many events wait for one relay. The engine hands out fewer.
+/// The most events waiting for one relay. The engine hands out fewer.
 const QUEUE_LENGTH: usize = 64;
 
-/// An event on its way to an external relay.
+/// An event to be delivered to an external relay.
 pub(in crate::native) struct ExternalDelivery {
     pub(in crate::native) entry: u64,
     pub(in crate::native) event: VerifiedEvent,
     pub(in crate::native) to: Destination,
 }
 
-/// The ways to external relays. Each ends by itself when nothing goes over it for a while.
+/// The queues for external relays. Each ends after it has been idle for a while.
 pub(in crate::native) struct PerRelayQueues {
     shared: Arc<QueuesShared>,
     queues: HashMap<Destination, mpsc::Sender<ExternalDelivery>>,
@@ -40,20 +40,19 @@ pub(in crate::native) struct PerRelayQueues {
 struct QueuesShared {
     host: Arc<dyn HandlerHost>,
     deliveries: mpsc::UnboundedSender<Input>,
-    /// A permit is for one connection.
+    /// One permit for each connection.
     room: Semaphore,
-    /// How many queues wait for a permit. Those that are idle then end.
+    /// The number of queues that wait for a permit. While there are any, idle queues end.
     waiting: watch::Sender<usize>,
     idle: Duration,
 }
 
 impl PerRelayQueues {
-    /// The host knows the agent's own relay, which is asked where customers read; `inputs` are told what became of
-    /// each event.
+    /// `host` reads customers' relay lists from the agent's own relay; `inputs` gets the result of each delivery.
     pub(in crate::native) fn new(host: Arc<dyn HandlerHost>, inputs: Inputs<Input>) -> Self {
         let (deliveries, mut delivered) = mpsc::unbounded_channel();
         let mut queues = Self::over(host, deliveries, MAX_CONNECTIONS, IDLE_TIMEOUT);
-        // An engine that has stopped delivers again when it starts.
+        // An engine that has stopped delivers them again after its next start.
         queues.tasks.spawn(async move {
             while let Some(delivery) = delivered.recv().await {
                 let _ = inputs.send(delivery).await;
@@ -73,9 +72,9 @@ impl PerRelayQueues {
         Self { shared: Arc::new(shared), queues: HashMap::new(), tasks: JoinSet::new() }
     }
 
-    /// Puts an event on its way. It never waits.
+    /// Queues an event. Never waits.
     pub(in crate::native) fn send(&mut self, answer: ExternalDelivery) {
-        // Queues that have ended.
+        // Remove the queues that have ended.
         while self.tasks.try_join_next().is_some() {}
         self.queues.retain(|_, queue| !queue.is_closed());
         let refused = match self.queues.get(&answer.to) {
@@ -85,8 +84,10 @@ impl PerRelayQueues {
         match refused {
             None => {}
             Some(mpsc::error::TrySendError::Full(answer)) => {
-                self.shared
-                    .report(answer.entry, Delivery::Unreachable("too much waits for this relay".to_owned()));
+                self.shared.report(
+                    answer.entry,
+                    Delivery::Unreachable("too many events are waiting for this relay".to_owned()),
+                );
             }
             Some(mpsc::error::TrySendError::Closed(answer)) => {
                 let (sender, queue) = mpsc::channel(QUEUE_LENGTH);
@@ -98,7 +99,7 @@ impl PerRelayQueues {
         }
     }
 
-    /// Delivers what is on its way, and ends the connections.
+    /// Delivers what is queued, and closes the connections.
     pub(in crate::native) async fn finish(self) {
         let Self { shared, queues, mut tasks } = self;
         drop((queues, shared));
@@ -121,12 +122,12 @@ async fn queue_task(to: Destination, queue: mpsc::Receiver<ExternalDelivery>, sh
             let relays = relays::customer_relays(customer, &source, host.reach(), own).await;
             direct(queue, &relays, &shared).await;
         }
-        // The agent's own relay is no outside one.
+        // Events for the agent's own relay do not come here.
         Destination::Own => {}
     }
 }
 
-/// Publishes what comes in one after another, over one connection while that holds.
+/// Publishes the events of a queue one after another, over one connection as long as it lasts.
 async fn publish(url: String, mut queue: mpsc::Receiver<ExternalDelivery>, shared: &QueuesShared) {
     let room = match shared.room.try_acquire() {
         Ok(room) => Ok(room),
@@ -146,7 +147,7 @@ async fn publish(url: String, mut queue: mpsc::Receiver<ExternalDelivery>, share
             Delivery::Accepted | Delivery::Refused(_) | Delivery::ReadFrom(_) => None,
         };
         shared.report(entry, delivery);
-        // What came meanwhile would only wait for the same failure.
+        // Events queued meanwhile would fail in the same way.
         if let Some(reason) = unreachable {
             while let Ok(ExternalDelivery { entry, .. }) = queue.try_recv() {
                 shared.report(entry, Delivery::Unreachable(reason.clone()));
@@ -156,7 +157,7 @@ async fn publish(url: String, mut queue: mpsc::Receiver<ExternalDelivery>, share
     connection.close().await;
 }
 
-/// Sends what comes in on to a customer's relays.
+/// Forwards the events of a queue to the customer's relays.
 async fn direct(mut queue: mpsc::Receiver<ExternalDelivery>, relays: &[String], shared: &QueuesShared) {
     while let Ok(Some(ExternalDelivery { entry, .. })) = tokio::time::timeout(shared.idle, queue.recv()).await
     {
@@ -168,7 +169,7 @@ async fn direct(mut queue: mpsc::Receiver<ExternalDelivery>, relays: &[String], 
     }
 }
 
-/// What comes in, until nothing does for a while or another queue needs the room.
+/// The next event of a queue; `None` when it has been idle for a while or another queue needs its permit.
 async fn next(
     queue: &mut mpsc::Receiver<ExternalDelivery>,
     shared: &QueuesShared,
@@ -180,7 +181,7 @@ async fn next(
         _ = waiting.wait_for(|waiting| *waiting > 0) => {}
         () = tokio::time::sleep(shared.idle) => {}
     }
-    // Nothing more can come in then; what came just now is still taken.
+    // Close the queue first, then deliver what has just arrived.
     queue.close();
     queue.recv().await
 }

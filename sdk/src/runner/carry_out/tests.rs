@@ -62,7 +62,7 @@ impl HandlerHost for SilentHost {
     }
 }
 
-/// A wallet that fails in one way.
+/// A wallet that always fails in one way.
 struct FailingWallet(WalletError);
 
 #[async_trait]

@@ -1,7 +1,8 @@
-//! `nostr-relay-builder` as a program: on `nostr-lmdb`, or in memory. Its limits are raised so that it refuses no load.
+//! `nostr-relay-builder` as a program, with `nostr-lmdb` or in memory. Its limits are raised so that it accepts any
+//! load.
 //!
-//! nostr-lmdb 0.44 opens LMDB with `NO_TLS` alone, so each commit is synced to the disk, and it answers after the commit
-//! (its ingester takes all events that are waiting into one transaction): it is durable on `OK`, as ours is.
+//! nostr-lmdb 0.44 opens LMDB with only the flag `NO_TLS`, so each commit is synced to the disk, and it answers after
+//! the commit (its ingester puts all waiting events into one transaction). So it is durable on `OK`, like our relay.
 
 use std::error::Error;
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! What requests got, by where the crash came.
+//! The table of what requests got, by state and host.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -11,13 +11,13 @@ type Filled = (&'static str, String, Result<String, String>);
 
 static CELLS: Mutex<Vec<Filled>> = Mutex::new(Vec::new());
 
-/// Notes what came out of one cell.
+/// Records one cell.
 pub(super) fn fill(row: &'static str, host: Host, crash: &str, outcome: Result<String, String>) {
     let column = format!("{}, {crash}", host.name());
     CELLS.lock().unwrap_or_else(PoisonError::into_inner).push((row, column, outcome));
 }
 
-/// Prints the table, if any of it was filled, and writes it where it is asked for.
+/// Prints the table, if it has any cells, and writes it to the file if requested.
 pub(crate) fn report() {
     let cells = CELLS.lock().unwrap_or_else(PoisonError::into_inner);
     if cells.is_empty() {
@@ -46,7 +46,7 @@ often the state was changed, and by which attempt; the state itself is asked as 
 
 ";
 
-/// A Markdown table with a line for each row and a column for each host and kind of crash.
+/// A Markdown table with a line for each row and a column for each host and type of crash.
 fn table(cells: &[Filled]) -> String {
     let mut columns: Vec<&str> = cells.iter().map(|(_, column, _)| column.as_str()).collect();
     columns.sort_unstable();

@@ -29,7 +29,9 @@ fn refuses_what_is_no_text() {
         let error = Document::read(fetched(200, Some("Image/JPEG"), body)).unwrap_err();
         assert!(!error.is_retryable());
         assert!(error.message().ends_with("no text, but image/jpeg"), "{error}");
-        assert!(Document::read(fetched(200, None, body)).unwrap_err().message().contains("no text"));
+        assert!(
+            Document::read(fetched(200, None, body)).unwrap_err().message().contains("does not lead to text")
+        );
     }
 }
 
@@ -58,7 +60,7 @@ fn tells_the_customer_what_went_wrong_and_nothing_of_the_agents_network() {
         FetchError::Address(AddressError::Resolved { host: "db.internal.example".to_owned() }),
     ];
     for error in unreachable.map(explained) {
-        assert_eq!(error.message(), "the address given as input could not be reached");
+        assert_eq!(error.message(), "the input URL could not be reached");
         assert!(error.is_retryable());
     }
     let late = explained(FetchError::Timeout { after: Duration::from_secs(20) });

@@ -1,4 +1,4 @@
-//! Formats records as text.
+//! Formats records as text tables.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -37,7 +37,7 @@ struct MemoryPage {
     more: bool,
 }
 
-/// What an operator sees of a record, from the JSON that the agent answers with.
+/// Formats a record for an operator, from the agent's JSON.
 pub(super) fn text(record: &InspectedRecord, json: &str) -> Result<String, serde_json::Error> {
     Ok(match record {
         InspectedRecord::History { .. } => history(&serde_json::from_str(json)?),
@@ -70,7 +70,7 @@ fn history(page: &HistoryPage) -> String {
     });
     let heads = ["SEQ", "RECEIVED (UTC)", "KIND", "STATE", "TRIES", "TOOK", "MSAT", "CUSTOMER", "REQUEST"];
     let next = || format!("--before {}", optional(page.jobs.last().map(|job| job.seq)));
-    table(&heads, rows.collect(), "No jobs are on record.") + &more(page.more, next)
+    table(&heads, rows.collect(), "No jobs are stored.") + &more(page.more, next)
 }
 
 fn job(details: &JobDetails) -> String {
@@ -120,7 +120,7 @@ fn memory(page: &MemoryPage) -> String {
         |entry: &MemoryKey| vec![time(entry.written_at), entry.characters.to_string(), entry.key.clone()];
     let rows = page.entries.iter().map(row).collect();
     let last = || page.entries.last().map_or("", |entry| &*entry.key);
-    table(&["WRITTEN (UTC)", "SIZE", "KEY"], rows, "Nothing is in memory.")
+    table(&["WRITTEN (UTC)", "SIZE", "KEY"], rows, "The memory is empty.")
         + &more(page.more, || format!("--after '{}'", last()))
 }
 
@@ -139,10 +139,10 @@ fn metrics(metrics: &AgentMetrics) -> String {
         "\n{} unfinished, {} running, {} events not delivered yet\n",
         metrics.unfinished, metrics.running, metrics.outbox
     );
-    table(&["KIND", "STATE", "JOBS", "MEAN", "MSAT"], rows.collect(), "No job has ended yet.") + &now
+    table(&["KIND", "STATE", "JOBS", "MEAN", "MSAT"], rows.collect(), "No job has finished yet.") + &now
 }
 
-/// Columns as wide as their widest cell; the last one as long as it is.
+/// A table with columns as wide as their widest cell, except the last.
 fn table(heads: &[&str], rows: Vec<Vec<String>>, nothing: &str) -> String {
     if rows.is_empty() {
         return format!("{nothing}\n");
@@ -162,14 +162,14 @@ fn table(heads: &[&str], rows: Vec<Vec<String>>, nothing: &str) -> String {
 }
 
 fn more(is_more: bool, how: impl Fn() -> String) -> String {
-    if is_more { format!("\nThere are more: see {}.\n", how()) } else { String::new() }
+    if is_more { format!("\nFor more, use {}.\n", how()) } else { String::new() }
 }
 
 fn optional(number: Option<u64>) -> String {
     number.map_or_else(String::new, |number| number.to_string())
 }
 
-/// A time as UTC.
+/// A time in UTC.
 fn time(time: Timestamp) -> String {
     let time = i64::try_from(time.as_millis()).ok().and_then(DateTime::from_timestamp_millis);
     time.map_or_else(String::new, |time| time.format("%Y-%m-%d %H:%M:%S").to_string())
@@ -206,11 +206,11 @@ mod tests {
         let expected = format!(
             "SEQ  RECEIVED (UTC)       KIND  STATE  TRIES  TOOK     MSAT  CUSTOMER      REQUEST\n\
              12   2023-11-14 22:13:20  5050  done   1      1.250 s        cdcdcdcdcdcd  {}\n\
-             \nThere are more: see --before 12.\n",
+             \nFor more, use --before 12.\n",
             "ab".repeat(32)
         );
         assert_eq!(shown, expected);
-        assert_eq!(text(&record, &json!({"jobs": [], "more": false})), "No jobs are on record.\n");
+        assert_eq!(text(&record, &json!({"jobs": [], "more": false})), "No jobs are stored.\n");
     }
 
     #[test]

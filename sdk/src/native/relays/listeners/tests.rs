@@ -9,7 +9,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use super::*;
 use crate::relays::tests::{Relay, filter, request};
 
-/// Takes what comes, unless it is told not to.
+/// Accepts events, unless told to fail.
 #[derive(Clone)]
 struct RecordingTaker {
     taken: UnboundedSender<(EventId, String)>,
@@ -81,7 +81,7 @@ async fn comes_back_after_the_relay_was_gone_and_takes_only_what_is_new() {
     assert_eq!(next(&mut received).await.0, new.id);
     listeners.stop().await;
     assert_eq!(record.all.lock().unwrap().len(), 2);
-    // The first connection was short: it is not taken for granted that all that was stored had come.
+    // The first connection was too short to be sure that all stored events had arrived.
     assert_eq!(relay.asked_since().len(), 2);
 }
 

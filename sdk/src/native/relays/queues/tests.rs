@@ -12,7 +12,7 @@ use crate::relays::tests::{Relay, note};
 
 const TEST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// An agent's own relay with these events.
+/// The agent's own relay, with these events.
 struct Own(Keys, Vec<Event>);
 
 #[async_trait]
