@@ -1,4 +1,4 @@
-//! `deployment!`: reads the parts of a deployment and leaves the host-specific code to the SDK.
+//! `deployment!`: parses a deployment and leaves the host-specific code to the SDK.
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -11,20 +11,20 @@ use crate::mistakes::Mistakes;
 const EXAMPLE: &str = "`deployment!(MyAgent)`, `deployment! { agents: [MyAgent], policy: MyPolicy }`, \
                        or `agents: []` for a relay alone";
 
-/// A deployment as its author wrote it.
+/// A parsed deployment.
 #[derive(Default)]
 struct Deployment {
     agents: Option<Punctuated<AgentEntry, Token![,]>>,
     policy: Option<Expr>,
 }
 
-/// One element of `agents: […]`: a type, and its own fields in braces.
+/// An element of `agents: […]`: a type, and its own fields in braces.
 struct AgentEntry {
     agent: Type,
     fields: Punctuated<DeploymentField, Token![,]>,
 }
 
-/// `name: value` inside the braces of an agent.
+/// A field `name: value` in the braces of an agent.
 struct DeploymentField {
     name: Ident,
 }
@@ -43,7 +43,7 @@ pub(crate) fn expand(tokens: TokenStream) -> TokenStream {
         return quote!(::openagents_sdk::__deployment! { (#(#agent)*) (#((#policy))*) });
     }
     quote! {
-        /// Stands in for the deployment that could not be read.
+        /// Takes the place of an invalid deployment.
         pub fn main() -> ::std::process::ExitCode {
             ::std::process::ExitCode::FAILURE
         }
@@ -54,7 +54,7 @@ pub(crate) fn expand(tokens: TokenStream) -> TokenStream {
 impl Deployment {
     fn read(input: ParseStream<'_>, mistakes: &mut Mistakes) -> syn::Result<Self> {
         if input.is_empty() {
-            return Err(input.error(format!("a deployment names its agents: {EXAMPLE}")));
+            return Err(input.error(format!("a deployment must list its agents: {EXAMPLE}")));
         }
         if !(input.peek(Ident) && input.peek2(Token![:]) && !input.peek2(Token![::])) {
             return Self::read_short(input, mistakes);
@@ -79,7 +79,7 @@ impl Deployment {
             mistakes.at(
                 rest,
                 format!(
-                    "the parts of a deployment are named fields: `deployment! {{ agents: [{agent}], policy: MyPolicy }}`"
+                    "a deployment has named fields: `deployment! {{ agents: [{agent}], policy: MyPolicy }}`"
                 ),
             );
         }
@@ -112,13 +112,13 @@ impl Deployment {
         Ok(())
     }
 
-    /// The one agent of the deployment; none for a relay alone.
+    /// The deployment's agent; `None` for a relay alone.
     fn agent(&self, mistakes: &mut Mistakes) -> Option<&Type> {
         let Some(agents) = &self.agents else {
             if mistakes.is_empty() {
                 mistakes.add(syn::Error::new(
                     proc_macro2::Span::call_site(),
-                    format!("a deployment names its agents: {EXAMPLE}"),
+                    format!("a deployment must list its agents: {EXAMPLE}"),
                 ));
             }
             return None;
@@ -127,14 +127,17 @@ impl Deployment {
             for field in &entry.fields {
                 mistakes.at(
                     &field.name,
-                    format!("an agent of a deployment has no field `{}`; it has none yet", field.name),
+                    format!(
+                        "an agent in a deployment has no field `{}`, and no fields at all yet",
+                        field.name
+                    ),
                 );
             }
         }
         for other in agents.iter().skip(1) {
             mistakes.at(
                 &other.agent,
-                "a deployment has one agent so far: give this one a crate and a deployment of its own",
+                "a deployment can have only one agent for now: put this one into a crate and a deployment of its own",
             );
         }
         agents.first().map(|entry| &entry.agent)

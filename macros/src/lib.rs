@@ -447,7 +447,7 @@ pub fn derive_param_choice(item: TokenStream) -> TokenStream {
 ///
 /// | field | type | meaning |
 /// |---|---|---|
-/// | `agents` | list of types, required | the agent; one for now |
+/// | `agents` | list of types, required | the agent; empty for a relay alone; more than one is not supported yet |
 /// | `policy` | a `WritePolicy` | decides which events clients may write to the relay, on both hosts; events rejected by variables or operators do not reach it |
 ///
 /// ```

@@ -1,4 +1,4 @@
-//! `Announcement`: a replaceable event that is published again from time to time.
+//! `Announcement`: a replaceable event that is published again at intervals.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use openagents_host::{Keys, PublicKey, Timestamp, UnsignedEvent, VerifiedEvent};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-/// How long an announcement stands before it is published again, unchanged: clients leave out old ones (Amethyst those of
-/// more than 90 days), and relays may forget them.
+/// The default interval of announcements. Clients ignore old ones (Amethyst those of more than 90 days), and relays
+/// may drop them.
 const REFRESH: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// Something an agent announces: a replaceable or addressable event (NIP-01), without the times in it.
+/// An announcement of an agent: a replaceable or addressable event (NIP-01), without its times.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Announcement {
     author: PublicKey,
@@ -24,7 +24,7 @@ pub struct Announcement {
 }
 
 impl Announcement {
-    /// An announcement without tags but `d`, if it has one.
+    /// An announcement whose only tag is `d`, if it has an identifier.
     pub(crate) fn new(
         author: PublicKey,
         relays: Vec<String>,
@@ -52,13 +52,14 @@ impl Announcement {
         self
     }
 
-    /// Its kind.
+    /// The event kind.
     #[must_use]
     pub fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// What it replaces its predecessors under, beside its kind: its `d` if that is an address; else empty.
+    /// The identifier that, together with kind and author, names what this event replaces: the `d` tag of an
+    /// addressable event, otherwise empty.
     #[must_use]
     pub fn identifier(&self) -> &str {
         if self.kind.class() != KindClass::Addressable {
@@ -68,19 +69,20 @@ impl Announcement {
         identifier.and_then(|tag| tag.get(1)).map_or("", String::as_str)
     }
 
-    /// The relays that it is to be published on, beside the agent's own.
+    /// The external relays on which it is published.
     #[must_use]
     pub fn relays(&self) -> &[String] {
         &self.relays
     }
 
-    /// How long it stands before it is published again.
+    /// The interval at which it is published again.
     #[must_use]
     pub fn refresh(&self) -> Duration {
         self.refresh
     }
 
-    /// The event, as it is published at a time: that time is to be its `created_at`. What it says may expire (NIP-40).
+    /// The unsigned event for publication at `at`, which must become its `created_at`. It may have an expiration
+    /// (NIP-40).
     #[must_use]
     pub fn event(&self, at: Timestamp) -> UnsignedEvent {
         let event = UnsignedEvent::new(self.kind, self.content.clone()).tags(self.tags.iter().cloned());
@@ -93,7 +95,7 @@ impl Announcement {
         }
     }
 
-    /// A digest of all but the time: another one means that there is something new to tell, or somewhere new to tell it.
+    /// A digest of everything but the times. If it changes, the announcement must be published again.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
         let lifetime = self.lifetime.map(|lifetime| lifetime.as_secs());
@@ -102,7 +104,7 @@ impl Announcement {
     }
 }
 
-/// A request to delete announcements (kind 5, NIP-09), given by kind and `d` (empty for kinds without one).
+/// A deletion request (kind 5, NIP-09) for announcements, given by kind and `d` (empty for kinds without one).
 ///
 /// It covers all their versions up to `at`.
 #[must_use]

@@ -1,6 +1,6 @@
 //! The code behind `deployment!`: a native `main`, or the Worker's `fetch` handler and Durable Object classes.
 //!
-//! The procedural macro reads what the author wrote. It is compiled for the machine that builds, so it leaves to these macros what
+//! The procedural macro parses the author's code. It is compiled for the build machine, so these macros handle what
 //! depends on the target.
 
 /// Native: a `main` function that serves the deployment.
@@ -25,7 +25,7 @@ macro_rules! __deployment {
     };
 }
 
-/// The optional policy of a deployment as an `Option`.
+/// A deployment's optional policy, as an `Option`.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __deployment_policy {
@@ -82,8 +82,8 @@ macro_rules! __worker {
 
         #[doc(hidden)]
         mod __openagents_worker {
-            // Under `panic = "unwind"` what is exported must be unwind safe. A panic ends an event, and what it leaves is
-            // in the database, where transactions keep it whole.
+            // Under `panic = "unwind"`, exports must be unwind safe. A panic ends an event; the state that it leaves
+            // is in the database, where transactions keep it consistent.
             use ::std::panic::AssertUnwindSafe;
 
             use ::openagents_sdk::__private::worker;
@@ -94,8 +94,8 @@ macro_rules! __worker {
             #[allow(unused_imports)]
             use super::*;
 
-            // The classes that `wrangler.toml` names. They cannot be generic, and a class of a dependency could not
-            // know the agent, so they are written here around the SDK's generic hosts.
+            // The classes that `wrangler.toml` names. Exported classes cannot be generic, and a class in a dependency
+            // could not know the agent, so they are generated here around the SDK's generic hosts.
             #[wasm_bindgen(wasm_bindgen = ::openagents_sdk::__private::worker::wasm_bindgen)]
             pub struct RelayDurableObject(AssertUnwindSafe<::openagents_sdk::worker::RelayObject>);
 

@@ -1,13 +1,13 @@
-//! How an agent is found: what it announces about itself on relays, made from its declarations.
+//! What an agent announces about itself on relays, made from its declaration.
 //!
-//! | kind | what | for whom |
+//! | kind | content | used by |
 //! |---|---|---|
-//! | 31990 | which jobs it does (NIP-89) | clients that look for a provider of a kind |
+//! | 31990 | its job kinds (NIP-89) | clients that look for a provider of a kind |
 //! | 0 | its profile (NIP-01, NIP-24) | clients that show its name |
-//! | 10002 | its relays (NIP-65) | clients that answer it, or send it a request |
-//! | 11998 | that it is alive (nips#2465, a draft) | clients that leave out what is dead; only if it has a `heartbeat` |
+//! | 10002 | its relays (NIP-65) | clients that send requests to it or answer it |
+//! | 11998 | a heartbeat (nips#2465, a draft) | clients that hide dead agents; only if it declares a `heartbeat` |
 //!
-//! Everything here is a pure function of the declarations; when something is published is up to the engine.
+//! Everything here is a pure function of the declaration; the engine decides when to publish.
 
 mod handler_information;
 mod nip05;
@@ -38,7 +38,7 @@ pub const HEARTBEAT: Kind = Kind(11_998);
 /// The kind of handler information (NIP-89).
 pub const HANDLER_INFORMATION: Kind = Kind(31_990);
 
-/// How many heartbeats may be lost before an agent counts as dead.
+/// How many heartbeats may be missing before an agent counts as dead.
 const BEATS: u32 = 3;
 
 /// What an agent announces about itself.
@@ -64,47 +64,48 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// What an agent with this key announces, at the relays that it declares.
+    /// The announcements of the agent `A` with this key, for the relays that it declares.
     #[must_use]
     pub fn of<A: Jobs>(key: PublicKey) -> Self {
         Self::new(A::DECLARATION, Offer::all::<A>(), key)
     }
 
-    /// Adds a public address of the agent's own relay.
+    /// Adds a public URL of the agent's own relay.
     #[must_use]
     pub fn at_relay(mut self, url: impl Into<String>) -> Self {
         self.own_relays.push(url.into());
         self
     }
 
-    /// Sets the external relays that the agent serves, in place of those that it declares.
+    /// Sets the external relays that the agent serves, in place of the declared ones.
     #[must_use]
     pub fn serving(mut self, relays: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.external_relays = relays.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Says where the agent is paid.
+    /// Sets the Lightning address at which the agent is paid.
     #[must_use]
     pub fn paid_at(mut self, address: LightningAddress) -> Self {
         self.lightning_address = Some(address);
         self
     }
 
-    /// Announces relays without TLS (`ws://`) too. They are left out otherwise: most of them are on somebody's own machine.
+    /// Also announces relays without TLS (`ws://`). By default they are left out, since most of them are on private
+    /// machines.
     #[must_use]
     pub fn with_insecure_relays(mut self) -> Self {
         self.insecure_relays = true;
         self
     }
 
-    /// An announcement of this kind by this agent, on the external relays that it serves.
+    /// An announcement of this kind, to be published on the external relays that the agent serves.
     fn announcement(&self, kind: Kind, identifier: &str, content: String) -> Announcement {
         Announcement::new(self.key, self.external_relays.clone(), kind, identifier, content)
     }
 
-    /// The relays that are announced: the agent's own first, each once. An address with a password or a query in it is
-    /// nobody else's business and left out.
+    /// The announced relays, without duplicates, the agent's own first. URLs with a password or a query are left out,
+    /// since they may hold secrets.
     #[must_use]
     pub fn relays(&self) -> Vec<&str> {
         let mut relays: Vec<&str> = Vec::new();
@@ -117,7 +118,7 @@ impl Profile {
         relays
     }
 
-    /// All that the agent announces.
+    /// All announcements of the agent.
     #[must_use]
     pub fn announcements(&self) -> Vec<Announcement> {
         let mut announcements = vec![self.handler_information(), self.metadata()];
@@ -126,13 +127,13 @@ impl Profile {
         announcements
     }
 
-    /// Which jobs the agent does (kind 31990, NIP-89).
+    /// The agent's job kinds (kind 31990, NIP-89).
     #[must_use]
     pub fn handler_information(&self) -> Announcement {
         handler_information::of(self)
     }
 
-    /// Who the agent is (kind 0, NIP-01 and NIP-24).
+    /// The agent's profile (kind 0, NIP-01 and NIP-24).
     #[must_use]
     pub fn metadata(&self) -> Announcement {
         let content = Metadata {
@@ -147,7 +148,7 @@ impl Profile {
         self.announcement(METADATA, "", json(&content))
     }
 
-    /// Where the agent reads and writes (kind 10002, NIP-65); nothing when it has no relay to show.
+    /// The agent's relays (kind 10002, NIP-65); `None` if no relay can be announced.
     #[must_use]
     pub fn relay_list(&self) -> Option<Announcement> {
         let relays = self.relays();
@@ -155,7 +156,7 @@ impl Profile {
         (!relays.is_empty()).then(|| relays.into_iter().fold(list, |list, url| list.tag(["r", url])))
     }
 
-    /// That the agent is alive (kind 11998, nips#2465); nothing when it does not say so.
+    /// The agent's heartbeat (kind 11998, nips#2465); `None` if it declares none.
     #[must_use]
     pub fn heartbeat(&self) -> Option<Announcement> {
         let interval = self.agent.heartbeat?;
@@ -168,8 +169,8 @@ impl Profile {
         Some(beat)
     }
 
-    /// What is served at `/.well-known/nostr.json` (NIP-05), so that the agent's name leads to its key: the name that it
-    /// declares as its `nip05`, or else the one it has.
+    /// The document for `/.well-known/nostr.json` (NIP-05), which maps the agent's name to its key: the name in its
+    /// declared `nip05`, or else its own name.
     #[must_use]
     pub fn nip05_document(&self) -> String {
         nip05_document(self.nip05_name(), &self.key, &self.relays())
@@ -218,7 +219,7 @@ struct Metadata<'a> {
 }
 
 fn json(content: &impl Serialize) -> String {
-    // Texts, booleans and lists always serialise.
+    // Strings, booleans and lists always serialise.
     serde_json::to_string(content).unwrap_or_default()
 }
 

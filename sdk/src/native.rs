@@ -1,4 +1,7 @@
-//! The native host: one process with a relay and the agent, a client to try it with, and tools for the relay's database.
+//! The native host: one process with a relay and its agent, a client to try it, and tools for the relay's database.
+//!
+//! A deployment's `src/main.rs` calls the `main` that [`deployment!`](crate::deployment) generates, which calls
+//! [`main`] here.
 
 mod agent;
 mod cli;
@@ -22,9 +25,9 @@ use crate::declaration::DeploymentDeclaration;
 use cli::arguments::{Arguments, Command, RelayOnlyArguments, RelayOnlyCommand};
 use cli::{ask, inspect, relay as relay_commands, terminal};
 
-/// What the `main` of a deployment does: reads the command line, then serves the agent and its relay, submits a job, shows an
-/// agent's records, or works on the relay's database. The `policy`, if there is one, decides about each event that a client
-/// writes to the relay.
+/// The `main` of a deployment: reads the command line, then serves the agent and its relay, submits a job, shows an
+/// agent's records, or works on the relay's database. The `policy`, if there is one, decides which events clients may
+/// write to the relay.
 ///
 /// The exit code is 0 on success, 1 on failure, 2 for a usage error and 130 when interrupted.
 #[must_use]
@@ -49,7 +52,7 @@ pub fn main<A: Jobs>(policy: Option<Arc<dyn WritePolicy>>) -> ExitCode {
     })
 }
 
-/// What the `main` of a deployment without agents does: serves the relay, or works on its database. See [`main`].
+/// The `main` of a deployment without agents: serves the relay, or works on its database. See [`main`].
 #[must_use]
 pub fn main_of_relay(deployment: DeploymentDeclaration, policy: Option<Arc<dyn WritePolicy>>) -> ExitCode {
     let arguments: RelayOnlyArguments = match read(deployment.name, deployment.version, deployment.about) {
@@ -69,7 +72,7 @@ pub fn main_of_relay(deployment: DeploymentDeclaration, policy: Option<Arc<dyn W
     })
 }
 
-/// Reads the command line. Help, the version and usage errors are printed, and end the program with a code.
+/// Parses the command line. Help, version and usage errors are printed and end the program with an exit code.
 fn read<T: CommandFactory + FromArgMatches>(
     name: &'static str,
     version: &'static str,
@@ -89,13 +92,13 @@ fn run(command: impl Future<Output = Result<ExitCode, String>>) -> ExitCode {
         Err(error) => return failure(&format!("the runtime could not be started: {error}")),
     };
     let done = runtime.block_on(command);
-    // A handler that blocks its thread must not keep the process from ending.
+    // A handler that blocks its thread must not keep the process alive.
     runtime.shutdown_background();
     done.unwrap_or_else(|error| failure(&error))
 }
 
 fn failure(message: &str) -> ExitCode {
-    // It may hold the words of a relay or an agent.
+    // It may contain text from a relay or an agent.
     terminal::tell(format_args!("error: {}", terminal::foreign(message)));
     ExitCode::FAILURE
 }

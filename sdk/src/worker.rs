@@ -1,4 +1,4 @@
-//! The Cloudflare host: the Worker that routes, and the objects behind it.
+//! The Cloudflare host: the Worker, which finds routes, and the Durable Objects behind it.
 //!
 //! `deployment!` wraps these in the classes and the `fetch` function that the runtime calls.
 
@@ -18,7 +18,7 @@ use worker::wasm_bindgen::JsValue;
 use worker::wasm_bindgen_futures::future_to_promise;
 use worker::{Env, WebSocketIncomingMessage, js_sys};
 
-/// How long one object may take to answer another. A call to an object that fails may never return.
+/// How long one object may take to answer another. A call to a failing object may never return.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A variable or secret of the deployment.
@@ -26,20 +26,20 @@ fn variable(env: &Env, name: &str) -> Option<String> {
     env.var(name).ok().map(|value| value.to_string())
 }
 
-/// Awaits a handler and gives the runtime what it returned.
+/// Awaits a handler and converts its result for the runtime.
 ///
 /// # Errors
-/// What the handler returned.
+/// The handler's error.
 pub async fn wasm_result<T: IntoWasm>(
     work: impl Future<Output = worker::Result<T>>,
 ) -> Result<JsValue, JsValue> {
     work.await.map(T::into_wasm).map_err(JsValue::from)
 }
 
-/// Gives the runtime what a handler returned that is done already, or else a promise of the rest.
+/// Converts the result of a finished handler for the runtime, or returns a promise of it.
 ///
 /// # Errors
-/// What the handler returned.
+/// The handler's error.
 pub fn wasm_result_or_promise<F>(work: worker::Result<Option<F>>) -> Result<JsValue, JsValue>
 where
     F: Future<Output = worker::Result<()>> + 'static,
@@ -51,9 +51,9 @@ where
     }
 }
 
-/// What a handler may return.
+/// A handler's return type.
 pub trait IntoWasm {
-    /// The value for the runtime.
+    /// Converts the value for the runtime.
     fn into_wasm(self) -> JsValue;
 }
 

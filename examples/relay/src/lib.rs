@@ -1,11 +1,11 @@
-//! A Nostr relay without an agent. Its write policy refuses notes that have more hashtags than anybody reads.
+//! A Nostr relay without an agent. Its write policy rejects notes with too many hashtags.
 
 use openagents_sdk::relay::{Kind, Reason, Submission, WritePolicy};
 
 /// The most hashtags (`t` tags) that a note may have.
 pub const MAX_HASHTAGS: usize = 5;
 
-/// Refuses notes (kind 1) with too many hashtags.
+/// Rejects notes (kind 1) with too many hashtags.
 pub struct FewHashtags;
 
 impl WritePolicy for FewHashtags {

@@ -1,24 +1,24 @@
-//! What a deployment is called and which agents it has, from `deployment!`.
+//! `DeploymentDeclaration`: the name and the agents of a deployment, from `deployment!`.
 
 use super::AgentDeclaration;
 
-/// A deployment: a relay, and the agents beside it.
+/// A deployment: a relay and its agents.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeploymentDeclaration {
-    /// Its name: its agent's or, without an agent, its crate's.
+    /// The deployment's name: its agent's or, without an agent, its crate's.
     pub name: &'static str,
-    /// Its version.
+    /// The version of the agent or crate.
     pub version: &'static str,
-    /// What it does, in a sentence or two.
+    /// What the deployment does, in a sentence or two.
     pub about: &'static str,
-    /// Its agents; none if the relay is alone.
+    /// The deployment's agents; empty for a relay alone.
     pub agents: Vec<DeployedAgent>,
 }
 
-/// An agent of a deployment, as far as its relay needs to know it.
+/// What a relay needs to know of an agent in its deployment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeployedAgent {
-    /// The kinds of its jobs' requests (NIP-90), 5000 to 5999.
+    /// The kinds of job requests that it handles (NIP-90), 5000 to 5999.
     pub job_kinds: Vec<u16>,
 }
 

@@ -1,8 +1,9 @@
-//! Handler information (kind 31990, NIP-89): which jobs an agent does.
+//! Handler information (kind 31990, NIP-89): the job kinds of an agent.
 //!
-//! Clients disagree on names. Written are those of NIP-01 and NIP-89 (`k`, `t`, `picture`), of nostr-dvm and Amethyst
-//! (`supportsEncryption`, `acceptsNutZaps`, `amount`, `nip90Params`), of Primal and of the registry of kinds (`image`,
-//! `encryptionSupported`, `cashuAccepted`), and of OpenAgents (`handler`, `capability`, `price`, `description`).
+//! Clients use different names, so several are written: those of NIP-01 and NIP-89 (`k`, `t`, `picture`), of
+//! nostr-dvm and Amethyst (`supportsEncryption`, `acceptsNutZaps`, `amount`, `nip90Params`), of Primal and the kind
+//! registry (`image`, `encryptionSupported`, `cashuAccepted`), and of OpenAgents (`handler`, `capability`, `price`,
+//! `description`).
 
 use std::collections::BTreeMap;
 
@@ -90,7 +91,7 @@ struct ParamContent<'a> {
     description: &'a str,
 }
 
-/// `free`, `flexible`, or a number of satoshis as text: clients write "Sats" behind it.
+/// `free`, `flexible`, or a number of satoshis as text: clients append "Sats".
 fn amount(cost: Cost) -> String {
     match cost {
         Cost::Free => "free".to_owned(),
@@ -108,8 +109,8 @@ fn satoshis(price: Price) -> String {
     }
 }
 
-/// The parameters of all jobs under their names; there is one place for all kinds. A name that several jobs read is required
-/// if all of them require it.
+/// The parameters of all jobs by name, since the format has one list for all kinds. A parameter of several jobs is
+/// required if all of them require it.
 fn params(offers: &[Offer]) -> BTreeMap<&'static str, ParamContent<'static>> {
     let mut params: BTreeMap<&str, ParamContent<'_>> = BTreeMap::new();
     let all = offers.iter().flat_map(|offer| offer.job.params.iter().copied().flatten());

@@ -1,10 +1,10 @@
-//! The NIP-05 document: from a name to a public key.
+//! The NIP-05 document, which maps names to public keys.
 
 use openagents_host::PublicKey;
 use serde_json::{Map, Value, json};
 
-/// The document that a domain serves at `/.well-known/nostr.json`, so that `name@domain` leads to the key and to relays
-/// where it is found (NIP-05). It must be served without redirects, and with `Access-Control-Allow-Origin: *`.
+/// The document that a domain serves at `/.well-known/nostr.json`, so that `name@domain` leads to the key and its
+/// relays (NIP-05). It must be served without redirects, and with `Access-Control-Allow-Origin: *`.
 ///
 /// ```
 /// use openagents_sdk::discovery::nip05_document;

@@ -1,16 +1,16 @@
-//! Which relay URLs are announced, and when two are the same.
+//! Which relay URLs are announced, and when two are equal.
 
-/// Whether it is the URL of a relay with TLS, for everybody to see.
+/// Whether this is a public relay URL with TLS.
 pub(super) fn is_public(url: &str) -> bool {
     has_scheme(url, "wss://")
 }
 
-/// Whether it is the URL of a relay without TLS, for everybody to see.
+/// Whether this is a public relay URL without TLS.
 pub(super) fn is_insecure(url: &str) -> bool {
     has_scheme(url, "ws://")
 }
 
-/// Whether two URLs lead to the same relay: they may differ in the case of scheme and host, and in a slash at the end.
+/// Whether two URLs are equal, apart from the case of scheme and host and a trailing slash.
 pub(super) fn same_relay(one: &str, other: &str) -> bool {
     parts(one) == parts(other)
 }

@@ -173,7 +173,7 @@ fn announces_the_relays_of_the_deployment_in_place_of_the_declared_ones() {
     let urls = ["wss://other.example.com", "wss://token:secret@private.example.com"];
     let profile = profile(&[]).at_relay("wss://agent.example.com").serving(urls);
     assert_eq!(profile.relays(), ["wss://agent.example.com", "wss://other.example.com"]);
-    // It is published there nevertheless.
+    // It is still published there.
     assert_eq!(profile.metadata().relays(), urls);
     assert!(!format!("{:?}", published(&profile.relay_list().unwrap())).contains("secret"));
     assert!(!profile.nip05_document().contains("secret"));
@@ -195,7 +195,7 @@ fn beats_until_three_beats_are_missed() {
         json!(published(&heartbeat).tags),
         json!([["d", "writer"], ["status", "online"], ["expiration", "1700000900"]])
     );
-    // Its kind is replaceable, not addressable: it has one address.
+    // Its kind is replaceable, not addressable, so it has one address.
     assert_eq!(heartbeat.identifier(), "");
     let quiet = AgentDeclaration { heartbeat: None, ..AGENT };
     assert!(Profile::new(quiet, vec![], keys().public_key()).heartbeat().is_none());

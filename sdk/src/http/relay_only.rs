@@ -1,4 +1,4 @@
-//! The routes of a deployment without agents: a page for people at `/`, and `/health`.
+//! The routes of a deployment without agents: a page at `/`, and `/health`.
 
 use openagents_host::http::{Response, StatusCode, response};
 use openagents_host::nostr::Filter;
@@ -9,23 +9,23 @@ use super::fallback;
 use super::route::AgentRoute;
 use crate::declaration::DeploymentDeclaration;
 
-/// What a host does with a request to a relay without agents.
+/// What a handler of a relay without agents returns to its host.
 #[derive(Debug)]
 pub(crate) enum RelayAnswer {
-    /// Sends this.
+    /// A finished response.
     Response(Response),
-    /// Queries the relay first.
+    /// A query of the relay, whose success decides the response.
     Probe(HealthProbe),
 }
 
-/// A query that shows whether the relay's database answers.
+/// A query that shows whether the relay's database responds.
 #[derive(Debug)]
 pub(crate) struct HealthProbe {
     name: &'static str,
     version: &'static str,
 }
 
-/// Answers a request to one of the routes that an agent would have.
+/// Handles a route of an agent, as far as a relay without agents has it.
 pub(crate) fn answer(
     route: AgentRoute<'_>,
     deployment: &DeploymentDeclaration,
@@ -49,12 +49,12 @@ fn index(deployment: &DeploymentDeclaration, information: &RelayInformation) -> 
 }
 
 impl HealthProbe {
-    /// The filters to query with. They read one event at most.
+    /// The filters of the query. They return one event at most.
     pub(crate) fn filters(&self) -> [Filter; 1] {
         [Filter { limit: Some(1), ..Filter::default() }]
     }
 
-    /// The response, by whether the query was answered.
+    /// The response, depending on whether the query succeeded.
     pub(crate) fn respond(&self, is_answered: bool) -> Response {
         let (status, word) =
             if is_answered { (StatusCode::OK, "ok") } else { (StatusCode::SERVICE_UNAVAILABLE, "failing") };

@@ -1,4 +1,4 @@
-//! The default command: serves a relay, and the agent beside it, until interrupted.
+//! The default command: serves a relay and its agent until interrupted.
 
 use std::collections::BTreeSet;
 use std::io::IsTerminal;
@@ -33,10 +33,10 @@ use crate::http::{AgentRoutes, RelayManagement};
 use crate::relays::RequestFilter;
 use crate::settings::{self, RelaySettings, SettingError};
 
-/// How long running handlers may take to finish when the process is asked to end.
+/// How long running handlers may take to finish when the process is asked to stop.
 const RUNS_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long the answers that are left may take to reach the relay.
+/// How long the remaining answers may take to reach the relay.
 const DELIVERY_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Why the deployment cannot be served.
@@ -44,9 +44,9 @@ const DELIVERY_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) enum ServeError {
     #[error("cannot listen on {address}: {error}{}", hint(error))]
     Listen { address: SocketAddr, error: std::io::Error },
-    #[error("`{level}` is no log level: {error}. Write off, error, warn, info, debug or trace")]
+    #[error("`{level}` is not a log level: {error}. Expected off, error, warn, info, debug or trace")]
     LogLevel { level: String, error: tracing_subscriber::filter::ParseError },
-    #[error("the working directory cannot be found: {0}")]
+    #[error("cannot determine the working directory: {0}")]
     WorkingDirectory(std::io::Error),
     #[error(transparent)]
     DataFolder(#[from] DataFolderError),
@@ -61,7 +61,7 @@ pub(super) enum ServeError {
     #[error("signals cannot be received: {0}")]
     Signals(std::io::Error),
     #[error(
-        "the {0} ended by itself, which is a bug; what it acknowledged is safe, and a restart goes on from there"
+        "the {0} ended by itself, which is a bug; acknowledged data is safe, and a restart continues from there"
     )]
     Ended(&'static str),
 }
@@ -69,7 +69,7 @@ pub(super) enum ServeError {
 fn hint(error: &std::io::Error) -> &'static str {
     match error.kind() {
         std::io::ErrorKind::AddrInUse => {
-            ". Another process listens there: stop it, or choose another port with --listen 127.0.0.1:0 (0 takes a free one)"
+            ". Another process is listening there: stop it, or choose another port, for example with --listen 127.0.0.1:0 (0 picks a free port)"
         }
         std::io::ErrorKind::PermissionDenied => {
             ". Ports below 1024 need privileges: choose another with --listen"
@@ -81,7 +81,7 @@ fn hint(error: &std::io::Error) -> &'static str {
     }
 }
 
-/// Gives the agent the requests that its relay stores, and the deletions that may be of one.
+/// Passes stored job requests to the agent, and deletion requests that may cancel one.
 struct AgentSink(AgentMailbox);
 
 #[async_trait]
@@ -113,7 +113,7 @@ pub(super) async fn run_relay(
     Startup::prepare(arguments, deployment, policy).await?.serve(None).await
 }
 
-/// A deployment whose settings were read and whose port is taken. Nothing is served yet.
+/// A deployment whose settings have been read and whose port is bound, before it is served.
 struct Startup<'a> {
     arguments: &'a Serve,
     deployment: DeploymentDeclaration,
@@ -123,7 +123,7 @@ struct Startup<'a> {
     address: SocketAddr,
     relay: RelaySettings,
     trusted_proxies: BTreeSet<IpAddr>,
-    /// The hosts of `RELAY_URL`. Without that variable the relay is reached by any address that this machine has.
+    /// The hosts of `RELAY_URL`. Without that variable, the relay accepts any host.
     public_hosts: BTreeSet<String>,
     durability: Durability,
 }
@@ -142,7 +142,8 @@ impl<'a> Startup<'a> {
         let usual = Limits::default();
         let mut relay = RelaySettings::read(&deployment, &usual, |name| variables.variable(name), policy)?;
         let trusted_proxies = settings::trusted_proxies(|name| variables.variable(name))?;
-        // Nothing is touched that another process might be using before it is clear that this one can serve.
+        // Bind the port first: nothing that another process may be using is touched before it is clear that this one
+        // can serve.
         let address = arguments.listen;
         let listener =
             TcpListener::bind(address).await.map_err(|error| ServeError::Listen { address, error })?;
@@ -225,7 +226,7 @@ impl<'a> Startup<'a> {
             }
             if let Some(mut agent) = shell {
                 if !agent.finish_running(RUNS_SHUTDOWN_TIMEOUT).await {
-                    tracing::warn!("some jobs did not finish; they are done again at the next start");
+                    tracing::warn!("some jobs did not finish; they run again after the next start");
                 }
                 agent.stop(DELIVERY_SHUTDOWN_TIMEOUT).await;
             }
@@ -234,13 +235,13 @@ impl<'a> Startup<'a> {
         };
         tokio::select! {
             () = stopping => say(format_args!("Stopped.")),
-            () = again => say(format_args!("Ended at once.")),
+            () = again => say(format_args!("Stopped at once.")),
         }
         Ok(())
     }
 }
 
-/// Completes when the agent has ended although nobody stopped it.
+/// Completes when the agent has ended without being stopped.
 async fn ended(agent: Option<&mut AgentShell>) {
     match agent {
         Some(agent) => agent.ended().await,
@@ -257,12 +258,12 @@ struct ServedAgent {
     greeting: AgentGreeting,
 }
 
-/// What is said about an agent when it starts.
+/// What is printed about an agent when it starts.
 struct AgentGreeting {
     key: PublicKey,
     /// Where its key comes from.
     key_note: String,
-    /// A line about each of its jobs.
+    /// One line for each of its jobs.
     jobs: Vec<String>,
 }
 
@@ -304,8 +305,8 @@ impl ServedAgent {
     }
 }
 
-/// Under which hosts this relay is reached beside the one of its URL: what its clients sign has to name one of them
-/// (NIP-42). On this machine it has the names of this machine.
+/// The hosts of this relay besides that of its URL. The URL that clients sign must name one of them (NIP-42). On a
+/// loopback address these include the usual names.
 fn own_hosts(listening: IpAddr) -> Vec<String> {
     let mut hosts = vec![listening.to_string()];
     if listening.is_loopback() || listening.is_unspecified() {
@@ -358,7 +359,7 @@ fn greet(
     say(format_args!("Stop it:    Ctrl-C\n"));
 }
 
-/// How this program was started, so that the line to try it can be copied.
+/// The command that started this program, for the line that shows how to try it.
 fn own_command() -> String {
     if let Ok(package) = std::env::var("CARGO_PKG_NAME") {
         return format!("cargo run -p {package} --");

@@ -1,8 +1,8 @@
-//! The agent's shell in a Durable Object: requests come by `fetch`, work is driven by the alarm.
+//! The agent's host in a Durable Object: requests arrive by `fetch`, the alarm drives the work.
 //!
-//! The alarm is the one thing that the runtime repeats until it succeeds, also after the object was lost. So every request
-//! sets it, and it does not end before nothing is left that could go on now. It takes some 50 ms to ring, and work gets that
-//! much of a head start by beginning at once, beside the answer to `fetch`; the alarm then only waits for its end.
+//! Only the alarm is repeated by the runtime until it succeeds, even after the object was lost. So every request sets
+//! it, and it does not end while more can be done now. An alarm takes about 50 ms to fire; to save that time, work
+//! starts at once, next to the answer to `fetch`, and the alarm then only waits for its end.
 
 mod deliveries;
 mod handler_host;
@@ -27,10 +27,10 @@ use crate::engine::{Effect, Input};
 use crate::http::{self, Route, RouteAnswer};
 use work::AgentWorker;
 
-/// When an agent that could not start is tried again: perhaps in another release.
+/// When an agent that could not start is tried again; by then there may be another release.
 const RESTART_INTERVAL: Duration = Duration::from_secs(60);
 
-/// The agent's object. Its database and key are its own; everything else is rebuilt from them when it wakes.
+/// The agent's object. It has its own database and key; everything else is rebuilt from these when it wakes.
 pub struct AgentObject<A>(Rc<AgentObjectInner<A>>);
 
 struct AgentObjectInner<A> {
@@ -40,14 +40,14 @@ struct AgentObjectInner<A> {
 }
 
 impl<A: Jobs> AgentObject<A> {
-    /// The object's body. Nothing is done yet: what fails is to be told to whoever asks.
+    /// The object. Opening the agent is left to its first event, so that an error can be reported to the caller.
     #[must_use]
     pub fn new(state: State, env: Env) -> Self {
         let host = ObjectHost::new(state);
         Self(Rc::new(AgentObjectInner { host, env, is_alarm_ensured: Cell::new(false) }))
     }
 
-    /// Answers the Worker and the relay's object; nobody else reaches it.
+    /// Answers the Worker and the relay's object; nobody else can call it.
     ///
     /// # Errors
     /// When the runtime fails.
@@ -61,9 +61,9 @@ impl<A: Jobs> AgentObject<A> {
             Some(AgentCall::TakeRequest(event)) => {
                 let taken = take(&agent, event.into_owned());
                 if taken.is_ok() {
-                    // At once, and not when the engine next has something to do: that may be the end of a lease, and if
-                    // this process is lost before, so is the lease. Also when it was taken before: perhaps its alarm
-                    // never came to be.
+                    // Set it now, not when the engine next has something to do: that could be the end of a lease, and
+                    // if this process is lost before, the lease is lost too. Also for a known request, since its
+                    // alarm may never have been set.
                     self.0.host.set_alarm(now(), AlarmCause::Request).await?;
                     let work = AssertUnwindSafe(async move { agent.work_unless_working().await });
                     self.0.host.state().wait_until(work);
@@ -77,19 +77,19 @@ impl<A: Jobs> AgentObject<A> {
         }
     }
 
-    /// Works until nothing is left that could go on now.
+    /// Works until nothing more can be done now.
     ///
     /// # Errors
-    /// When the runtime fails; it then calls again.
+    /// When the runtime fails; it then calls the alarm again.
     pub async fn alarm(&self) -> Result<Response> {
         let ringing = self.0.host.ring();
         let Ok(agent) = self.0.agent() else {
-            // Nothing else would wake the release that can start.
+            // Nothing else would wake a release that can start.
             self.0.host.finish_alarm(ringing, true, Some(now() + RESTART_INTERVAL)).await?;
             return Response::empty();
         };
-        // Until this returns, the alarm stays set: if the object is lost meanwhile, it rings again at once. What is left
-        // after another's work is for the next alarm, since this one has used up much of its time.
+        // The alarm stays set until this returns: if the object is lost meanwhile, it fires again at once. If other
+        // work was in progress, the rest is left for the next alarm, since that has used up much of this one's time.
         let did_work = agent.waited_for_other().await || agent.work().await;
         let next = agent.engine.borrow().next_alarm();
         self.0.host.finish_alarm(ringing, did_work, next).await?;
@@ -98,7 +98,7 @@ impl<A: Jobs> AgentObject<A> {
 }
 
 impl<A: Jobs> AgentObjectInner<A> {
-    /// The agent, opened when it is first needed. One that cannot start is tried again by the next event.
+    /// The agent, opened on first use. If it cannot start, the next event tries again.
     fn agent(&self) -> Result<Rc<AgentWorker<A>>> {
         let open = || {
             let opened = AgentWorker::open(self.host.sql(), self.env.clone());
@@ -110,8 +110,8 @@ impl<A: Jobs> AgentObjectInner<A> {
         self.host.with(open, |agent| Rc::clone(agent))
     }
 
-    /// Sets the alarm for what the agent does of its own accord, schedules and announcements: nothing else would wake it
-    /// in time. Once for each time that it is in memory does.
+    /// Sets the alarm for what no request triggers: schedules and announcements. Once after each start of the object
+    /// is enough.
     async fn ensure_alarm(&self, agent: &AgentWorker<A>) -> Result<()> {
         if self.is_alarm_ensured.get() {
             return Ok(());
@@ -126,10 +126,10 @@ impl<A: Jobs> AgentObjectInner<A> {
     }
 }
 
-/// An object handles one input at a time, so one ticket does for all.
+/// An object handles one input at a time, so one ticket suffices.
 const TICKET: u64 = 0;
 
-/// Why an event is not on record.
+/// Why an event was not stored.
 #[derive(Debug, thiserror::Error)]
 enum TakeError {
     #[error(transparent)]
@@ -138,7 +138,7 @@ enum TakeError {
     Database(#[from] SqlError),
 }
 
-/// Puts an event on record.
+/// Passes an event to the engine, which stores it.
 fn take<A: Jobs>(agent: &AgentWorker<A>, event: Event) -> std::result::Result<(), TakeError> {
     let event = event.verify()?;
     let mut taken = Ok(());
@@ -155,7 +155,7 @@ fn take<A: Jobs>(agent: &AgentWorker<A>, event: Event) -> std::result::Result<()
     taken
 }
 
-/// The response to a request that the Worker passes on.
+/// The response to a request that the Worker forwarded.
 fn respond<A: Jobs>(agent: &AgentWorker<A>, parts: &Parts) -> openagents_host::http::Response {
     let Route::Agent(route) = http::route(parts) else { return http::not_found() };
     match agent.routes.answer(route, parts, now()) {

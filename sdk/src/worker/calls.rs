@@ -1,4 +1,4 @@
-//! Calls to the agent's Durable Object from the relay's, and the stubs of both.
+//! Calls from the relay's Durable Object to the agent's, and the stubs of both.
 
 use std::borrow::Cow;
 
@@ -10,21 +10,21 @@ use worker::{Env, Result, Stub};
 use super::variable;
 use crate::settings;
 
-/// What the agent's object is asked for.
+/// A call to the agent's object.
 #[derive(Serialize, Deserialize)]
 pub(super) enum AgentCall<'a> {
-    /// To put an event on record that the relay has stored: a request, or a deletion that may be of one.
+    /// Store an event that the relay has stored: a job request, or a deletion request that may cancel one.
     TakeRequest(Cow<'a, Event>),
 }
 
-/// What it replies.
+/// The reply of the agent's object.
 #[derive(Serialize, Deserialize)]
 pub(super) enum AgentReply {
-    /// The event is on record; or why it is not.
+    /// The event was stored, or why it was not.
     Taken(std::result::Result<(), String>),
 }
 
-/// Has the agent's object put an event on record.
+/// Lets the agent's object store an event.
 pub(super) async fn take_request(
     env: &Env,
     event: &VerifiedEvent,
@@ -34,12 +34,12 @@ pub(super) async fn take_request(
     Ok(taken)
 }
 
-/// The relay's object.
+/// The stub of the relay's object.
 pub(super) fn relay(env: &Env) -> Result<Stub> {
     ObjectAddress::Relay.stub(env)
 }
 
-/// The agent's object, whose name is its npub if the deployment gives it a key.
+/// The stub of the agent's object. If the deployment sets a key, the object's name is its npub.
 pub(super) fn agent(env: &Env) -> Result<Stub> {
     let keys = settings::agent_keys(|name| variable(env, name))
         .map_err(|error| worker::Error::RustError(error.to_string()))?;

@@ -1,4 +1,4 @@
-//! The Worker's `fetch` handler: finds the route and passes the request on to an object.
+//! The Worker's `fetch` handler: finds the route and forwards the request to an object.
 
 use openagents_host::http::{Parts, StatusCode, response};
 use openagents_host::timeout;
@@ -13,7 +13,7 @@ use crate::declaration::DeploymentDeclaration;
 use crate::http::{self, AgentRoute, RelayAnswer, RelayManagement, Route, relay_management, relay_only};
 use crate::settings::RelaySettings;
 
-/// Answers a request to the Worker.
+/// Handles a request to the Worker.
 ///
 /// # Errors
 /// When the runtime fails.
@@ -22,7 +22,7 @@ pub async fn fetch(request: Request, env: Env, deployment: DeploymentDeclaration
         Ok(response) => Ok(response),
         Err(error) => {
             worker::console_error!("{error}");
-            Response::error("The deployment failed to answer; its log says why.\n", 500)
+            Response::error("The deployment failed; its log has the reason.\n", 500)
         }
     }
 }
@@ -32,7 +32,7 @@ async fn answer(request: Request, env: &Env, deployment: &DeploymentDeclaration)
     let mut response = match http::route(&parts) {
         route @ (Route::Relay | Route::RelayInformation | Route::RelayManagement) => {
             match RelaySettings::read(deployment, &limits(), |name| variable(env, name), None) {
-                // A WebSocket's response has no headers to add to.
+                // The response to a WebSocket upgrade has immutable headers.
                 Ok(_) if route == Route::Relay => return relay(env)?.fetch_with_request(request).await,
                 Ok(_) if route == Route::RelayInformation => {
                     with_mutable_headers(relay(env)?.fetch_with_request(request).await?)
@@ -53,8 +53,8 @@ async fn answer(request: Request, env: &Env, deployment: &DeploymentDeclaration)
             let response = answer_for_relay(env, deployment, route).await?;
             worker_http::response(response, &parts.method)?
         }
-        // The agent's object alone knows its key. Routes are all that gets there from outside, none of which is a path under
-        // which objects call each other.
+        // Only the agent's object knows its key. Only requests with a route are forwarded, and no route has a path
+        // that objects use to call each other.
         Route::Agent(_) => with_mutable_headers(agent(env)?.fetch_with_request(request).await?),
     };
     for (name, value) in response::COMMON_HEADERS {
@@ -63,7 +63,7 @@ async fn answer(request: Request, env: &Env, deployment: &DeploymentDeclaration)
     Ok(response)
 }
 
-/// Answers at a route of the agent where there is none.
+/// Handles a route of an agent in a deployment without agents.
 async fn answer_for_relay(
     env: &Env,
     deployment: &DeploymentDeclaration,
@@ -87,7 +87,7 @@ async fn answer_for_relay(
     })
 }
 
-/// Lets an operator manage the relay (NIP-86).
+/// Handles a relay management call (NIP-86) by an operator.
 async fn manage(
     env: &Env,
     parts: &Parts,
@@ -95,7 +95,7 @@ async fn manage(
     settings: RelaySettings,
 ) -> Result<openagents_host::http::Response> {
     let mut access = settings.config.access;
-    // Cloudflare routes by the host name, so that it vouches for it.
+    // Cloudflare routes by the host name, so it can be trusted.
     access.hosts.extend(parts.uri.host().map(str::to_ascii_lowercase));
     let management = RelayManagement::new(settings.operators, access);
     let body = match RelayManagement::read_body(parts, worker_http::body(&mut request)?).await {

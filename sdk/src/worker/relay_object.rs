@@ -1,4 +1,4 @@
-//! The relay's Durable Object, which hands requests over to the agent's object.
+//! The relay's Durable Object, which hands job requests over to the agent's object.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,10 +13,11 @@ use super::{DELIVERY_TIMEOUT, variable};
 use crate::declaration::DeploymentDeclaration;
 use crate::settings::{self, RelaySettings};
 
-/// The relay's object. It is not generic, so that its code is compiled once, in the relay's crate and with its optimisation.
+/// The relay's object. It is not generic, so it is compiled once, in the relay's crate and with that crate's
+/// optimisation level.
 pub type RelayObject = RelayHost;
 
-/// What the runtime does when the relay's object is needed.
+/// The constructor of the relay's object.
 #[must_use]
 pub fn relay_object(
     state: State,
@@ -24,7 +25,7 @@ pub fn relay_object(
     deployment: &DeploymentDeclaration,
     policy: Option<Arc<dyn WritePolicy>>,
 ) -> RelayObject {
-    // A variable that cannot be used is reported by the Worker, which then lets nobody get here but the agent.
+    // The Worker reports an invalid variable, and then lets only the agent's object get here.
     let settings = RelaySettings::read(deployment, &limits(), |name| variable(&env, name), policy);
     let (config, information) = match settings {
         Ok(settings) => (settings.config, settings.information),
@@ -37,7 +38,8 @@ pub fn relay_object(
     RelayHost::new(state, env, config, information, Box::new(AgentObjectSink))
 }
 
-/// Gives the agent's object the requests that the relay stores, and the deletions that may be of one.
+/// Hands over to the agent's object the job requests that the relay stores, and deletion requests that may cancel
+/// one.
 struct AgentObjectSink;
 
 impl HandoverSink for AgentObjectSink {

@@ -1,15 +1,15 @@
-//! The `announcement` table: publishes and republishes the agent's announcements.
+//! The `announcement` table: publishes the agent's announcements, and deletes obsolete ones.
 //!
-//! The table holds what was announced last, so an agent that starts again and has nothing new to say says nothing. What
-//! changed is announced at once, what stands is announced again from time to time, and what is no longer wanted is deleted.
+//! The table holds what was announced last, so an agent that starts again without changes publishes nothing. Changes
+//! are announced at once, unchanged announcements are repeated at intervals, and obsolete ones are deleted.
 
 use openagents_host::sql::values;
 use openagents_host::{Keys, Kind, Sql, SqlError, Timestamp, VerifiedEvent};
 
 use crate::announcement::{Announcement, deletion};
 
-/// How far ahead of the clock an earlier event may be. One that is further ahead was made while the clock was wrong, and
-/// no relay took it.
+/// How far in the future the last announcement may be. If it is further ahead, it was made while the clock was wrong,
+/// and no relay accepted it.
 const CLOCK_ERROR: std::time::Duration = std::time::Duration::from_secs(15 * 60);
 
 pub(crate) struct Announcements<S> {
@@ -22,11 +22,11 @@ struct DesiredAnnouncement {
     digest: [u8; 32],
 }
 
-/// What was announced last under an address.
+/// The last announcement with this kind and identifier.
 struct LastAnnouncement {
     kind: Kind,
     identifier: String,
-    /// Nothing once it was deleted.
+    /// `None` after it was deleted.
     digest: Option<Vec<u8>>,
     at: Timestamp,
 }
@@ -39,7 +39,7 @@ impl<S: Sql> Announcements<S> {
         Self { sql, wanted: wanted.collect() }
     }
 
-    /// When something is to be announced next.
+    /// When the next announcement is due.
     pub(crate) fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
         let published = self.published()?;
         if self.unwanted(&published).next().is_some() {
@@ -48,7 +48,7 @@ impl<S: Sql> Announcements<S> {
         Ok(self.wanted.iter().map(|wanted| wanted.due(&published, now)).min())
     }
 
-    /// Signs what is due. The events are to be delivered by the transaction that this is called in.
+    /// Signs what is due. The events must be added to the outbox in the same transaction.
     pub(crate) fn take_due(&self, now: Timestamp, keys: &Keys) -> Result<Vec<VerifiedEvent>, SqlError> {
         let published = self.published()?;
         let unwanted: Vec<&LastAnnouncement> = self.unwanted(&published).collect();
@@ -62,8 +62,8 @@ impl<S: Sql> Announcements<S> {
         Ok(events)
     }
 
-    /// Asks relays to delete announcements (NIP-09), and remembers when: what is announced under their addresses later on
-    /// must be later than that.
+    /// Makes deletion requests (NIP-09) for announcements, and stores their time: later announcements with the same
+    /// kind and identifier must be newer.
     fn delete(
         &self,
         announcements: &[&LastAnnouncement],
@@ -104,7 +104,7 @@ impl<S: Sql> Announcements<S> {
         Ok(published.collect())
     }
 
-    /// What was announced and is no longer wanted.
+    /// The announcements that are obsolete.
     fn unwanted<'a>(
         &'a self,
         published: &'a [LastAnnouncement],
@@ -131,13 +131,14 @@ impl DesiredAnnouncement {
         }
     }
 
-    /// When the event that this one replaces was made.
+    /// The time of the event that this one replaces.
     fn predecessor(&self, published: &[LastAnnouncement]) -> Option<Timestamp> {
         published.iter().find(|published| self.replaces(published)).map(|published| published.at)
     }
 }
 
-/// Now, or a second after the predecessor if that is later: of two events with one `created_at`, relays keep either (NIP-01).
+/// Now, or one second after the predecessor if that is later: of two events with the same `created_at`, relays keep
+/// either (NIP-01).
 fn later_than(predecessor: Option<Timestamp>, now: Timestamp) -> Timestamp {
     let next = predecessor
         .filter(|at| *at <= now + CLOCK_ERROR)

@@ -10,22 +10,10 @@ use openagents_host::nostr::keys::parse_public_key;
 
 use super::relay::arguments::Relay;
 
-#[derive(Debug, Parser)]
-#[command(
-    args_conflicts_with_subcommands = true,
-    after_help = "Without a command, serves the agent and its relay until interrupted.\n\n\
-        Variables, from the environment or a .dev.vars file (the same names as in a Worker):\n  \
-        NOSTR_PRIVATE_KEY   the agent's key, nsec1… or hex [default: DATA/agent.nsec, generated if missing]\n  \
-        RELAY_NAME, RELAY_DESCRIPTION, RELAY_ICON, RELAY_PUBKEY, RELAY_CONTACT, RELAY_PRIVATE_KEY, SUPPORTED_NIPS\n                      \
-        the relay's information document (NIP-11)\n  \
-        ADMIN_PUBKEYS       operators, who may read the agent's records and manage the relay (NIP-86):\n                      \
-        npub1… or hex, separated by commas\n  \
-        AGENT_RELAYS        external relays that the agent serves, separated by commas [default: the declared ones]\n  \
-        AGENT_ANNOUNCE      false stops the agent from announcing itself, and deletes earlier announcements\n  \
-        RELAY_URL           public URL of the agent's own relay, for relay hints and the URL that clients sign (NIP-42)\n  \
-        ALLOW_PRIVATE_ADDRESSES\n                      \
-        true lets the agent connect to private addresses, and without TLS\n\n\
-        Access to the relay, and its limits:\n  \
+/// The variables of the relay's access and limits, for `--help` with and without an agent.
+macro_rules! relay_limits {
+    () => {
+        "Access to the relay, and its limits:\n  \
         RELAY_AUTH          who must authenticate (NIP-42): none, write, read or all [default: none]\n  \
         RELAY_PRIVATE_KINDS kinds that only author and recipients can read, or none [default: 4,1059,21059]\n  \
         RELAY_ALLOWED_PUBKEYS, RELAY_BLOCKED_PUBKEYS\n                      \
@@ -50,6 +38,28 @@ use super::relay::arguments::Relay;
         true applies these limits to clients on this machine too\n  \
         RELAY_TRUSTED_PROXIES\n                      \
         IP addresses of your reverse proxies, whose X-Forwarded-For header gives the client's address"
+    };
+}
+
+#[derive(Debug, Parser)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = concat!(
+        "Without a command, serves the agent and its relay until interrupted.\n\n\
+        Variables, from the environment or a .dev.vars file (the same names as in a Worker):\n  \
+        NOSTR_PRIVATE_KEY   the agent's key, nsec1… or hex [default: DATA/agent.nsec, generated if missing]\n  \
+        RELAY_NAME, RELAY_DESCRIPTION, RELAY_ICON, RELAY_PUBKEY, RELAY_CONTACT, RELAY_PRIVATE_KEY, SUPPORTED_NIPS\n                      \
+        the relay's information document (NIP-11)\n  \
+        ADMIN_PUBKEYS       operators, who may read the agent's records and manage the relay (NIP-86):\n                      \
+        npub1… or hex, separated by commas\n  \
+        AGENT_RELAYS        external relays that the agent serves, separated by commas [default: the declared ones]\n  \
+        AGENT_ANNOUNCE      false stops the agent from announcing itself, and deletes earlier announcements\n  \
+        RELAY_URL           public URL of the agent's own relay, for relay hints and the URL that clients sign (NIP-42)\n  \
+        ALLOW_PRIVATE_ADDRESSES\n                      \
+        true lets the agent connect to private addresses, and without TLS\n\n\
+        ",
+        relay_limits!()
+    )
 )]
 pub(in crate::native) struct Arguments {
     #[command(subcommand)]
@@ -74,7 +84,18 @@ pub(in crate::native) enum Command {
 
 /// The command line of a deployment without agents.
 #[derive(Debug, Parser)]
-#[command(args_conflicts_with_subcommands = true)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = concat!(
+        "Without a command, serves the relay until interrupted.\n\n\
+        Variables, from the environment or a .dev.vars file (the same names as in a Worker):\n  \
+        RELAY_NAME, RELAY_DESCRIPTION, RELAY_ICON, RELAY_PUBKEY, RELAY_CONTACT, RELAY_PRIVATE_KEY, SUPPORTED_NIPS\n                      \
+        the relay's information document (NIP-11)\n  \
+        ADMIN_PUBKEYS       operators, who may manage the relay (NIP-86): npub1… or hex, separated by commas\n  \
+        RELAY_URL           public URL of the relay, which clients sign (NIP-42)\n\n",
+        relay_limits!()
+    )
+)]
 pub(in crate::native) struct RelayOnlyArguments {
     #[command(subcommand)]
     pub(in crate::native) command: Option<RelayOnlyCommand>,

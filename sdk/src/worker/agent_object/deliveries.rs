@@ -1,4 +1,4 @@
-//! Events on their way from the agent's object to relays.
+//! Deliveries from the agent's object to relays.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -13,17 +13,17 @@ use crate::engine::{Delivery, Destination, Input};
 use crate::relays::{self, RelayConnection};
 use crate::worker::{DELIVERY_TIMEOUT, calls};
 
-/// How many external relays are connected at once. A Worker may have six connections open.
+/// The most external relays connected at the same time. A Worker may have six open connections.
 const OUTSIDE: usize = 3;
 
-/// Events that wait for their way, in the order they must arrive in.
+/// Events that wait for delivery, in order.
 pub(super) struct Deliveries {
     reach: Reach,
     own: RefCell<VecDeque<PendingDelivery>>,
     external: RefCell<VecDeque<PendingDelivery>>,
-    /// Where something is on its way to; nothing else goes there meanwhile, so that the order is kept.
+    /// Destinations with an event in flight; further events wait, so that the order is kept.
     busy: RefCell<BTreeSet<Destination>>,
-    /// Connections that are kept for what follows, by their relay.
+    /// Open connections for later events, by relay.
     connections: RefCell<BTreeMap<String, RelayConnection>>,
 }
 
@@ -49,13 +49,14 @@ impl Deliveries {
         queue.borrow_mut().push_back(PendingDelivery { entry, event, to });
     }
 
-    /// The next event for the agent's own relay; one at a time, since the order in which a customer hears of a job matters.
+    /// The next event for the agent's own relay, if none is in flight: customers must get the events of a job in
+    /// order.
     pub(super) fn next_own(&self, on_their_way: usize) -> Option<PendingDelivery> {
         if on_their_way == 0 { self.own.borrow_mut().pop_front() } else { None }
     }
 
-    /// The next event for an external relay that nothing is on its way to. It is to be given to
-    /// [`deliver_outside`](Self::deliver_outside).
+    /// The next event for an external relay without an event in flight, for
+    /// [`deliver_external`](Self::deliver_external).
     pub(super) fn next_external(&self, on_their_way: usize) -> Option<PendingDelivery> {
         if on_their_way >= OUTSIDE {
             return None;
@@ -68,7 +69,7 @@ impl Deliveries {
         Some(next)
     }
 
-    /// Delivers an event to an external relay, and says what to tell the engine.
+    /// Delivers an event to an external relay, and returns the input for the engine.
     pub(super) async fn deliver_external(&self, env: &Env, waiting: PendingDelivery) -> Input {
         let PendingDelivery { entry, event, to } = waiting;
         let delivery = match &to {
@@ -82,14 +83,14 @@ impl Deliveries {
                 let own = |filters| async { handler_host::events(env, filters).await.unwrap_or_default() };
                 Delivery::ReadFrom(relays::customer_relays(*customer, source, self.reach, own).await)
             }
-            // Not outside.
+            // Not an external relay.
             Destination::Own => Delivery::Unreachable("this is for the agent's own relay".to_owned()),
         };
         self.busy.borrow_mut().remove(&to);
         Input::Delivered { entry, delivery }
     }
 
-    /// The connection to a relay that was kept, or a new one in place of another.
+    /// The open connection to a relay, or a new one in place of another.
     async fn connection(&self, url: &str) -> RelayConnection {
         let (kept, other) = {
             let mut connections = self.connections.borrow_mut();
@@ -103,14 +104,14 @@ impl Deliveries {
         kept.unwrap_or_else(|| RelayConnection::to(url.to_owned(), self.reach))
     }
 
-    /// Ends the connections that were kept.
+    /// Closes the open connections.
     pub(super) async fn hang_up(&self) {
         let connections = self.connections.take();
         futures_util::future::join_all(connections.into_values().map(RelayConnection::close)).await;
     }
 }
 
-/// Delivers an event to the agent's own relay, and says what to tell the engine.
+/// Delivers an event to the agent's own relay, and returns the input for the engine.
 pub(super) async fn deliver(env: &Env, waiting: PendingDelivery) -> Input {
     let PendingDelivery { entry, event, .. } = waiting;
     let delivery = match timeout(DELIVERY_TIMEOUT, publish(env, &event)).await {

@@ -1,4 +1,4 @@
-//! The `HandlerHost` of a Durable Object.
+//! The `HandlerHost` of a Durable Object: what running handlers can use.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -22,7 +22,7 @@ pub(super) struct WorkerHandlerHost {
     pub(super) reach: Reach,
     pub(super) env: Env,
     pub(super) engine: Rc<RefCell<JobEngine<DurableSql>>>,
-    /// What the engine is to be told when it is free.
+    /// Inputs for the engine, until it is free.
     pub(super) reports: UnboundedSender<Input>,
 }
 
@@ -56,7 +56,7 @@ impl HandlerHost for WorkerHandlerHost {
     }
 }
 
-/// A WebSocket to the relay's object.
+/// Opens a WebSocket to the relay's object.
 async fn upgrade(env: &Env) -> Result<Socket, SocketError> {
     let answered = async {
         let stub = calls::relay(env)?;
@@ -71,7 +71,7 @@ async fn upgrade(env: &Env) -> Result<Socket, SocketError> {
     Socket::from_worker(socket)
 }
 
-/// Why the agent's database gave no answer.
+/// Why the agent's database did not reply.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StateQueryError {
     #[error(transparent)]
@@ -80,7 +80,7 @@ pub(super) enum StateQueryError {
     NoReply,
 }
 
-/// Asks the agent's database, which answers at once.
+/// Queries the agent's database, which replies at once.
 pub(super) fn query_state(
     engine: &RefCell<JobEngine<DurableSql>>,
     query: StateQuery,
@@ -94,7 +94,7 @@ pub(super) fn query_state(
     Ok(answer.ok_or(StateQueryError::NoReply)??)
 }
 
-/// Asks the relay's object.
+/// Reads events from the relay's object.
 pub(super) async fn events(env: &Env, filters: Vec<Filter>) -> Result<Vec<Event>, JobError> {
     let asked = async {
         let relay = calls::relay(env)?;

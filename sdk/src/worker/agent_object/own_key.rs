@@ -1,4 +1,4 @@
-//! The key that an agent's object makes for itself when the deployment gives it none.
+//! The key that an agent's object generates if the deployment does not set one.
 
 use openagents_host::nostr::keys::KeyError;
 use openagents_host::sql::{SchemaError, migrate, values};
@@ -7,7 +7,7 @@ use openagents_host::{Keys, Sql, SqlError};
 
 use crate::settings;
 
-/// Why the object has no key.
+/// Why there is no key.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum OwnKeyError {
     #[error(transparent)]
@@ -18,7 +18,7 @@ pub(super) enum OwnKeyError {
     Key(#[from] KeyError),
 }
 
-/// The key that the object made for itself, kept in its own database.
+/// The generated key, stored in the object's own database.
 pub(super) fn own_keys(sql: &DurableSql) -> Result<Keys, OwnKeyError> {
     let table = "CREATE TABLE own_key (one INTEGER PRIMARY KEY CHECK (one = 1), nsec TEXT NOT NULL) STRICT";
     migrate(sql, "own key", &[table])?;

@@ -26,10 +26,10 @@ use crate::runner::{self, HostAction, Services, StateCache, StateError};
 use crate::settings::{self, Operators, SettingError};
 use crate::worker::variable;
 
-/// How long one alarm takes up new jobs. The runtime ends it after 15 minutes, and a job may take 10.
+/// How long one alarm starts new jobs. The runtime ends an alarm after 15 minutes, and a job may take 10.
 const ALARM_SPAN: Duration = Duration::from_secs(4 * 60);
 
-/// Why an agent's object cannot work.
+/// Why an agent could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum OpenError {
     #[error(transparent)]
@@ -42,25 +42,25 @@ pub(super) enum OpenError {
     State(#[from] StateError),
 }
 
-/// An agent's object that can work.
+/// An open agent.
 pub(super) struct AgentWorker<A> {
     env: Env,
     pub(super) engine: Rc<RefCell<JobEngine<DurableSql>>>,
     services: Services<A>,
     pub(super) routes: AgentRoutes,
     deliveries: Deliveries,
-    /// What the engine is to be told by those that work for it.
+    /// Inputs for the engine from running tasks.
     reports: RefCell<UnboundedReceiver<Input>>,
-    /// Tells the work that is going on that there is more.
+    /// Wakes the work in progress.
     woken: RefCell<Option<UnboundedSender<Wake>>>,
-    /// Who waits for the work that is going on to end.
+    /// Waiters for the end of the work in progress.
     waiting: RefCell<Vec<oneshot::Sender<()>>>,
 }
 
-/// Wakes the work that is going on: its engine's alarm may be due, and there are these effects to carry out, if any.
+/// Wakes the work in progress: the engine's alarm may be due, and these effects must be carried out.
 struct Wake(Vec<Effect>);
 
-/// Something that is going on, and what it tells the engine in the end, if anything.
+/// Running tasks, each with its input for the engine, if it has one.
 type RunningTasks<'a> = FuturesUnordered<LocalBoxFuture<'a, Option<Input>>>;
 
 impl<A: Jobs> AgentWorker<A> {
@@ -72,7 +72,7 @@ impl<A: Jobs> AgentWorker<A> {
             Some(keys) => keys,
             None => own_keys(&sql)?,
         };
-        // Cloudflare routes by the host name, so that it vouches for it.
+        // Cloudflare routes by the host name, so it can be trusted.
         let routes = crate::assemble::agent_routes::<A>(&settings, operators, &keys, BTreeSet::new());
         let reach = settings.reach;
         let options = Options {
@@ -109,20 +109,20 @@ impl<A: Jobs> AgentWorker<A> {
         effects
     }
 
-    /// Tells the work that is going on, if any, that there is more to do. Work that begins later finds it in the engine.
+    /// Tells the work in progress, if any, that there is more to do. Work that starts later finds it in the engine.
     pub(super) fn wake(&self, effects: Vec<Effect>) {
         if let Some(woken) = &*self.woken.borrow() {
             let _ = woken.unbounded_send(Wake(effects));
         }
     }
 
-    /// Whether somebody works.
+    /// Whether work is in progress.
     pub(super) fn is_working(&self) -> bool {
         self.woken.borrow().is_some()
     }
 
-    /// Completes when the work that goes on has ended; says whether any did. It waits for one only: each may take most of
-    /// the time that the runtime gives an alarm.
+    /// Waits for the end of the work in progress. Returns whether there was any. It waits only once, since each may
+    /// take most of the time that the runtime gives an alarm.
     pub(super) async fn waited_for_other(&self) -> bool {
         if !self.is_working() {
             return false;
@@ -133,16 +133,16 @@ impl<A: Jobs> AgentWorker<A> {
         true
     }
 
-    /// Does what is due, unless that goes on already. Whoever works was told by [`wake`](Self::wake), and what it leaves is
-    /// the alarm's.
+    /// Does what is due, unless work is in progress: that was told by [`wake`](Self::wake), and the alarm does what
+    /// it leaves.
     pub(super) async fn work_unless_working(&self) {
         if !self.is_working() {
             self.work().await;
         }
     }
 
-    /// Does what is due, until nothing more can go on now. Returns whether there was anything to do.
-    // Nobody else takes reports while this works, and this is never begun twice.
+    /// Does what is due, until nothing more can be done now. Returns whether there was anything to do.
+    // Only this function takes reports, and it never runs twice at a time.
     #[expect(clippy::await_holding_refcell_ref, reason = "only the one work that goes on borrows it")]
     pub(super) async fn work(&self) -> bool {
         let (sender, mut woken) = unbounded();
@@ -170,7 +170,7 @@ impl<A: Jobs> AgentWorker<A> {
             did_work = true;
             let input = select_biased! {
                 input = own.select_next_some() => input,
-                // What a run says comes before how it ended.
+                // A run's reports come before its outcome.
                 input = reports.select_next_some() => Some(input),
                 input = going.select_next_some() => input,
                 input = external.select_next_some() => input,
@@ -178,7 +178,7 @@ impl<A: Jobs> AgentWorker<A> {
                     effects.into_iter().for_each(|effect| self.begin(effect, &going));
                     None
                 }
-                // Leases run out, reports and schedules come due, while handlers work.
+                // While handlers run, leases expire, and reports and schedules become due.
                 () = self.next_due(began).fuse() => None,
             };
             for effect in input.map(|input| self.handle(&input)).unwrap_or_default() {
@@ -190,8 +190,8 @@ impl<A: Jobs> AgentWorker<A> {
         did_work
     }
 
-    /// What is due. After [`ALARM_SPAN`] nothing is begun any more; what there is to say is said as long as a run is
-    /// waited for.
+    /// The effects that are due. After [`ALARM_SPAN`] no more runs start; as long as one is running, its reports are
+    /// still published.
     fn due(&self, began: Timestamp, waits: bool) -> Vec<Effect> {
         let mut effects = Vec::new();
         let mut engine = self.engine.borrow_mut();
@@ -210,25 +210,25 @@ impl<A: Jobs> AgentWorker<A> {
         let over = began.until(now()) >= ALARM_SPAN;
         match self.engine.borrow().next_alarm() {
             Some(at) if !over => crate::clock::sleep(now().until(at)).boxed_local(),
-            // What may not begin any more can be due all the time.
+            // A run that may not start any more would be due all the time.
             Some(at) => crate::clock::sleep(now().until(at).max(Duration::from_secs(1))).boxed_local(),
             None => std::future::pending().boxed_local(),
         }
     }
 
-    /// Begins what the engine wants.
+    /// Starts carrying out an effect.
     fn begin(&self, effect: Effect, going: &RunningTasks<'_>) {
         match self.services.carry_out(now(), effect) {
             Some(HostAction::Run(work) | HostAction::Await(work)) => going.push(work),
             Some(HostAction::Publish { entry, event, to }) => self.deliveries.push(entry, event, to),
             Some(HostAction::Warn(warning)) => worker::console_warn!("{warning}"),
-            // Whoever waits for these has taken them already.
+            // Their callers have taken these from the effects already.
             Some(HostAction::Confirm { .. } | HostAction::Reply { .. }) | None => {}
         }
     }
 }
 
-/// Work that is going on. When it ends, in whatever way, whoever waits goes on.
+/// Work in progress. When it ends, in whatever way, the waiters continue.
 struct WorkGuard<'a, A>(&'a AgentWorker<A>);
 
 impl<'a, A> WorkGuard<'a, A> {

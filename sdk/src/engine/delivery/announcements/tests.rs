@@ -15,7 +15,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const WRITER: AgentDeclaration = AgentDeclaration::new("writer");
 const DELETION: Kind = Kind(5);
 
-/// A database with virtual time, in which one release of an agent follows another.
+/// A database in virtual time, used by one release of an agent after another.
 struct AnnouncementsBench {
     sql: Sqlite,
     now: Timestamp,
@@ -39,7 +39,7 @@ impl AnnouncementsBench {
         Announcements::new(self.sql.clone(), profile.announcements())
     }
 
-    /// What a running agent announces now.
+    /// The events that a running agent announces now.
     fn announced(&self, announcements: &Announcements<Sqlite>) -> Vec<VerifiedEvent> {
         let due = announcements.next_due(self.now).unwrap();
         let events = announcements.take_due(self.now, &keys()).unwrap();
@@ -49,7 +49,7 @@ impl AnnouncementsBench {
         events
     }
 
-    /// What a release announces when it starts now.
+    /// The events that a release announces if it starts now.
     fn release(&self, agent: AgentDeclaration) -> Vec<VerifiedEvent> {
         self.announced(&self.start(agent))
     }
@@ -88,7 +88,7 @@ fn announces_a_change_at_once_and_only_that() {
     let bench = AnnouncementsBench::new();
     bench.release(WRITER);
     let events = bench.release(AgentDeclaration { relays: &["ws://relay.local"], ..WRITER });
-    // There is a new relay to announce both on; no relay list, since it is not for everybody.
+    // There is a new relay on which both are announced; the relay list is not, since that relay is not public.
     assert_eq!(kinds(&events), [HANDLER_INFORMATION, METADATA]);
     let events = bench.release(AgentDeclaration {
         relays: &["ws://relay.local"],
@@ -236,7 +236,8 @@ fn forgets_an_announcement_whose_transaction_failed() {
 }
 
 proptest! {
-    /// What a relay makes of it, whatever is released when: it shows what the last release announced, and nothing else.
+    /// The state of a relay after any sequence of releases: it has the last release's announcements, and nothing
+    /// else.
     #[test]
     fn a_relay_shows_what_the_last_release_announced(
         releases in prop::collection::vec((0..3_usize, 0..3_usize, any::<bool>(), 0..700_000_u64), 1..12),
