@@ -42,7 +42,7 @@ pub use author::job::JobContext;
 pub use author::memory::{Memory, Session};
 pub use author::output::{IntoOutput, Json, Markdown, Tags};
 pub use author::params::{JobParams, ParamValue, Params};
-pub use engine::{JobState, Output, Turn};
+pub use engine::{JobFailure, JobState, Output, Turn};
 pub use error::{JobError, JobResult};
 pub use nip90::JobRequest;
 pub use price::Price;
@@ -135,7 +135,7 @@ pub mod __private {
         AgentDeclaration, DeploymentDeclaration, InputDeclaration, JobDeclaration, ParamDeclaration,
         Requests, ScheduleDeclaration, ScheduleRule,
     };
-    pub use crate::engine::JobFailure;
+
     pub use crate::nip90::ParamMap;
     pub use crate::send::{MaybeSend, Shareable};
     pub use crate::{JobError, Price};

@@ -1,17 +1,17 @@
-// What a customer does, whatever library it is written with. ndk.mjs and nostr-tools.mjs are started as
+// A customer, independent of the library. ndk.mjs and nostr-tools.mjs are started as
 //   node LIBRARY.mjs ws://127.0.0.1:PORT AGENT_PUBLIC_KEY ORDER
 // where ORDER is JSON:
 //   kind, input   the job and its one text input
-//   params        its parameters by name, if it has any
-//   encryption    "nip04" or "nip44": inputs and parameters are sealed
-//   sealedFor     whose public key they are sealed with, if not the agent's
-//   cancel        whether to cancel the job when it is being processed
-//   listen        milliseconds to listen for, whatever is heard (from the cancellation on, if there is one);
+//   params        its parameters by name, if any
+//   encryption    "nip04" or "nip44": encrypts inputs and parameters
+//   sealedFor     the public key they are encrypted for, if not the agent's
+//   cancel        whether to cancel the job while it is processed
+//   listen        how long to listen, in milliseconds (after the cancellation, if there is one);
 //                 without it, until a result or an error
 // Prints one line of JSON: the `request` and the `cancellation` as sent, and the `answers` in the order of
-// arrival, each an `event` as it came, its `status` and the `plaintext` of its content, both as the library
-// reads them. Ends with 0, or says on stderr what went wrong: 1 for an answer that the library cannot
-// read or that is not about the request, 2 for the lack of one.
+// arrival: each the `event`, its `status` and the `plaintext` of its content, both as read by the library.
+// Exits with 0, or prints an error: 1 for an answer that the library cannot read or that is not about the
+// request, 2 for no answer.
 
 const [url, agent, json] = process.argv.slice(2);
 
@@ -19,15 +19,15 @@ export const order = { url, agent, sealedFor: agent, params: {}, ...JSON.parse(j
 
 const PATIENCE = 30_000;
 
-/** How a payload is encrypted, by its form. */
+/** The encryption scheme of a payload, by its form. */
 export const scheme = (payload) => (payload.includes("?iv=") ? "nip04" : "nip44");
 
 /**
- * Gives the order with a library's customer, which has these functions:
+ * Sends the order with a library's customer, which has these functions:
  *   listen(take)  signs the request, subscribes to its answers and returns the request
  *   publish()     sends the request
  *   cancel()      sends the cancellation and returns it
- *   read(event)   the status and the plaintext of an answer
+ *   read(event)   returns the status and the plaintext of an answer
  */
 export async function give(customer) {
   const heard = { request: null, cancellation: null, answers: [] };
@@ -49,7 +49,7 @@ export async function give(customer) {
     if (!order.listen && (event.kind !== 7000 || status === "error")) end(0);
   };
 
-  // One answer after the other, in the order of arrival, though reading them takes its time.
+  // One answer after another, in order of arrival, although reading is asynchronous.
   let reading = Promise.resolve();
   const take = (event) => {
     reading = reading

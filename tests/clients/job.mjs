@@ -1,6 +1,6 @@
-// Asks an agent as a customer with nostr-tools does:
+// Sends a job request with nostr-tools:
 //   node job.mjs ws://127.0.0.1:PORT AGENT_PUBLIC_KEY INPUT [KIND]
-// Prints one line for each answer and ends with 0 on the result, 1 on an error feedback.
+// Prints one line for each answer. Exits with 0 on the result, 1 on error feedback.
 
 import assert from "node:assert/strict";
 import { load } from "../worker/tools.mjs";

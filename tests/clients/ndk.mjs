@@ -1,13 +1,13 @@
-// A customer with NDK and its classes for NIP-90. How it is started is in customer.mjs.
+// A customer with NDK and its classes for NIP-90. customer.mjs shows how it is started.
 //
-// What NDK 3.0 wants of an agent, and how it is used here:
-// - A feedback with an `encrypted` tag is decrypted by NDK, which then takes the plaintext for a JSON array
-//   of tags and adds them to the event's own. Anything else, an empty content included, is thrown at
-//   the customer. A feedback without that tag is left alone, and its content may be decrypted.
-// - A sealed request has its `output`, `relays` and `bid` sealed as well, not only what NIP-90 names.
-// - `encryption()` seals with NIP-44 and gives no choice. Up to 2.10 it was NIP-04, and those customers are
-//   still about: here one level below, `encrypt` is told to do the same.
-// - A publication counts as failed when the relay has not confirmed it within 2.5 s.
+// What NDK 3.0 expects of an agent, and how it is used here:
+// - Feedback with an `encrypted` tag is decrypted by NDK, which then parses the plaintext as a JSON array
+//   of tags and adds them to the event's own. For anything else, including empty content, it throws.
+//   Feedback without that tag is left unchanged, and its content may be decrypted.
+// - An encrypted request also has its `output`, `relays` and `bid` encrypted, not only what NIP-90 names.
+// - `encryption()` always uses NIP-44. Up to 2.10 it used NIP-04, and such customers still exist: here,
+//   `encrypt` one level below does the same.
+// - Publishing fails if the relay has not confirmed it within 2.5 s.
 
 import assert from "node:assert/strict";
 import { load } from "../worker/tools.mjs";
@@ -50,7 +50,7 @@ async function signedRequest() {
 
 const request = await signedRequest();
 
-/** The result as NDK sees it, which has to find the request in it. */
+/** The result as NDK reads it; it must contain the request. */
 function result(event) {
   const result = NDKDVMJobResult.from(event);
   assert.equal(result.jobRequestId, request.id);
@@ -78,12 +78,12 @@ await give({
     return cancellation.rawEvent();
   },
   async read(raw) {
-    // NDK works on the tags that it is given.
+    // NDK changes the tags that it is given.
     const event = new NDKEvent(ndk, structuredClone(raw));
     assert.ok(event.verifySignature(false), "NDK does not verify the answer");
     assert.equal(event.pubkey, order.agent);
     const answer = raw.kind === 7000 ? await NDKDVMJobFeedback.from(event) : result(event);
-    // A feedback with the tag has been decrypted by `from`; whatever other content there is is sealed, too.
+    // `from` has decrypted feedback with the tag; other content is encrypted too.
     const decrypted = raw.kind === 7000 && answer.encrypted;
     if (order.encryption && raw.content && !decrypted) await answer.decrypt(agent);
     return { status: answer.status, plaintext: answer.content };

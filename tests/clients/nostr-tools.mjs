@@ -1,5 +1,5 @@
-// A customer with nostr-tools, which has signatures, relays and encryption, but nothing for NIP-90: the
-// tags here are as NIP-90 has them. How it is started is in customer.mjs.
+// A customer with nostr-tools, which has signatures, relays and encryption, but nothing for NIP-90, so the
+// tags are written here. customer.mjs shows how it is started.
 
 import assert from "node:assert/strict";
 import { load } from "../worker/tools.mjs";
@@ -59,7 +59,7 @@ await give({
     assert.equal(event.pubkey, order.agent);
     assert.equal(tag(event, "e")[1], request.id);
     assert.equal(tag(event, "p")[1], request.pubkey);
-    // Whatever content there is in the answer to a sealed request is sealed.
+    // Any content in the answer to an encrypted request is encrypted.
     const { decrypt } = order.encryption && event.content ? sealing[scheme(event.content)] : {};
     const plaintext = decrypt ? decrypt(event.pubkey, event.content) : event.content;
     return { status: tag(event, "status")[1], plaintext };

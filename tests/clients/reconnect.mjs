@@ -1,6 +1,6 @@
-// Subscribes to an author, and comes back when the relay was away:
+// Subscribes to an author, and reconnects when the relay was unreachable:
 //   node reconnect.mjs ws://127.0.0.1:PORT AUTHOR_PUBLIC_KEY
-// Prints `subscribed` whenever the relay has confirmed the subscription, and ends with the first event.
+// Prints `subscribed` whenever the relay has confirmed the subscription, and exits on the first event.
 
 import { setTimeout as sleep } from "node:timers/promises";
 import { load } from "../worker/tools.mjs";
@@ -30,7 +30,7 @@ for (;;) {
     });
     await gone;
   } catch {
-    // Not back yet.
+    // Still unreachable.
   }
   await sleep(100);
 }

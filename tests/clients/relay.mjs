@@ -1,5 +1,5 @@
 // Uses a relay as nostr-tools does:  node relay.mjs ws://127.0.0.1:PORT
-// Ends with 0 when everything was as NIP-01 has it, and otherwise says what was not.
+// Exits with 0 if everything follows NIP-01, otherwise prints what does not.
 
 import assert from "node:assert/strict";
 import { load } from "../worker/tools.mjs";
@@ -47,7 +47,7 @@ const listen = (filters) =>
 
 const ids = (events) => events.map((event) => event.id);
 
-// Publish, hear it live, query it.
+// Publish, receive it live, query it.
 const live = await listen([{ authors: [author] }]);
 const note = signed({ kind: 1, tags: [["t", "nostr-tools"]], content: "é 漢字 🦀 \"\\\n" });
 await relay.publish(note);
@@ -67,18 +67,18 @@ for (const template of [{ kind: 0 }, { kind: 30023, tags: [["d", "page"]] }]) {
   assert.deepEqual(ids([await live.next(), await live.next()]), [older.id, newer.id]);
 }
 
-// Ephemeral: heard, not stored.
+// Ephemeral: received live, not stored.
 const ephemeral = signed({ kind: 20001 });
 await relay.publish(ephemeral);
 assert.deepEqual(ids([await live.next()]), [ephemeral.id]);
 assert.deepEqual(await query([{ ids: [ephemeral.id] }]), []);
 live.close();
 
-// Forgeries are refused, and nostr-tools learns why.
+// Forgeries are rejected, and nostr-tools gets the reason.
 await assert.rejects(relay.publish({ ...note, id: "ab".repeat(32) }), /invalid: /);
 await assert.rejects(relay.publish({ ...signed({ kind: 1, content: "x" }), sig: note.sig }), /invalid: /);
 
-// The pool finds the same.
+// The pool returns the same.
 const pool = new SimplePool();
 assert.equal((await pool.get([url], { ids: [note.id] })).id, note.id);
 assert.equal((await pool.querySync([url], { authors: [author] })).length, 3);

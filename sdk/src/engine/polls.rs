@@ -16,7 +16,7 @@ pub(crate) const DEFAULT_POLL_INTERVAL: Duration = Duration::from_secs(60);
 /// How much less often a relay is polled while no requests come from it.
 const IDLE_FACTOR: u32 = 5;
 
-/// The poll interval grows with the time since the last request, of which it is this fraction.
+/// Without requests, the poll interval grows: it is this fraction (1/8) of the time since the last one.
 const QUIET_SHARE: u32 = 8;
 
 /// How much less often an unreachable relay is polled, at most.

@@ -2,11 +2,12 @@
 //!
 //! Signing and verifying needs nothing that is specific to Rust:
 //!
-//! 1. The document is a JSON object that means the same to every reader (I-JSON, RFC 7493): no key twice in an object, no
-//!    integer outside ±(2^53 − 1).
-//! 2. Without its member `signature` it is written in the canonical form of RFC 8785 (JCS): members sorted by the UTF-16
-//!    code units of their names, no white space, numbers as ECMAScript writes them, strings with the fewest escapes.
-//! 3. `signature` is the BIP-340 Schnorr signature, in lowercase hex, of the SHA-256 of that text's UTF-8, by the key `id`.
+//! 1. The document is a JSON object that every reader understands in the same way (I-JSON, RFC 7493): no duplicate keys,
+//!    no integer outside ±(2^53 − 1).
+//! 2. Without its member `signature`, it is written in canonical form (RFC 8785, JCS): members sorted by the UTF-16 code
+//!    units of their names, no white space, numbers as in ECMAScript, strings with as few escapes as possible.
+//! 3. `signature` is the BIP-340 Schnorr signature with the key `id`, in lowercase hex, of the SHA-256 hash of that text in
+//!    UTF-8.
 //!
 //! The hashed text begins with `{`, and that of a Nostr event with `[`, so a signature of one is never valid for the
 //! other.

@@ -46,7 +46,7 @@ impl Part {
     ];
 }
 
-/// What was asked for.
+/// The parsed options.
 #[derive(Debug)]
 pub(crate) struct Options {
     pub(crate) url: Option<String>,

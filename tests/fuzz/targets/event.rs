@@ -1,5 +1,5 @@
-//! Any event: one that is read verifies or is refused, and one with any content and tags that is signed here is taken as it
-//! was, out of its own JSON.
+//! Fuzzes events: one that parses either verifies or is rejected, and a signed event with any content and tags is
+//! read back unchanged from its own JSON.
 
 #![no_main]
 
@@ -19,7 +19,7 @@ fuzz_target!(|text: &str| {
         }
         Ok(Err(_)) | Err(_) => {}
     }
-    // The text as the content and, cut at its line breaks, as tags.
+    // The input is the content and, split at line breaks, the tags.
     let event = text
         .lines()
         .take(8)

@@ -1,5 +1,5 @@
-//! Any filter: what is read comes back from its own JSON, and what SQL finds for it is what matching one event after
-//! another finds.
+//! Fuzzes filters: a parsed filter is read back unchanged from its own JSON, and SQL finds the same events as
+//! matching one by one.
 
 #![no_main]
 
@@ -14,7 +14,7 @@ use openagents_relay::{Filter, Limits};
 
 const NOW: Timestamp = Timestamp::from_seconds(1_000);
 
-/// Events whose fields the corpus and the dictionary name.
+/// Events with fields from the corpus and the dictionary.
 static EVENTS: LazyLock<Vec<VerifiedEvent>> = LazyLock::new(|| {
     let keys = [1, 2].map(|byte| Keys::from_secret(&[byte; 32]).expect("a key"));
     let mut events = Vec::new();

@@ -1,5 +1,5 @@
-//! Any bytes over a native connection: they are the same messages however they are cut, and no more of them is kept than a
-//! message may have.
+//! Fuzzes the bytes of a native connection: they give the same messages however they are split, and no more bytes are
+//! buffered than one message may have.
 
 #![no_main]
 
@@ -10,7 +10,7 @@ mod decoder;
 use decoder::{Decoder, ClientFrame, Violation};
 use libfuzzer_sys::fuzz_target;
 
-/// The longest message. Short, so that short inputs pass it.
+/// The longest message, short enough for short inputs to exceed it.
 const LONGEST: usize = 300;
 
 /// The longest header of a frame.

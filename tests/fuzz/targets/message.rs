@@ -1,5 +1,5 @@
-//! Any text of a client: it is read and checked without a panic, and whatever is refused is answered with a message of
-//! NIP-01 that is valid JSON.
+//! Fuzzes client messages: they are parsed and checked without a panic, and every rejection is a valid NIP-01 message
+//! in JSON.
 
 #![no_main]
 
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 const NOW: Timestamp = Timestamp::from_seconds(1_700_000_000);
 
-/// Limits that short inputs reach.
+/// Limits that short inputs can exceed.
 fn tight() -> Limits {
     Limits {
         max_message_length: 512,

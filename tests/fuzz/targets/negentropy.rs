@@ -1,6 +1,6 @@
-//! Any message of a reconciliation (NIP-77), in its hex as `NEG-OPEN` and `NEG-MSG` carry it: either side reads it or says what
-//! is wrong with it, and what it answers the other side can read. And any two sets of events: both sides learn exactly what
-//! differs.
+//! Fuzzes messages of a reconciliation (NIP-77), in hex as in `NEG-OPEN` and `NEG-MSG`: each side parses them or
+//! reports an error, and the other side can parse its answer. And any two sets of events: both sides learn exactly
+//! the difference.
 
 #![no_main]
 
@@ -15,13 +15,13 @@ use openagents_relay::admission::gate;
 
 type Pairs = BTreeSet<(u64, EventId)>;
 
-/// The version of the protocol with which every message of ours begins.
+/// The protocol version, with which every message begins.
 const VERSION: u8 = 0x61;
 
-/// How many messages the two sides need for sets that fit into an input.
+/// The most messages that two sides need for sets that fit into an input.
 const MOST_ROUNDS: usize = 20;
 
-/// Sets with nothing, with one event, and with so many that they are told in parts.
+/// Sets without events, with one event, and with so many that they are split into ranges.
 static SETS: LazyLock<[Pairs; 3]> = LazyLock::new(|| {
     [0, 1, 300_u32].map(|count| (0..count).map(|number| pair(number / 3, number.to_be_bytes())).collect())
 });
@@ -45,7 +45,7 @@ fn records(pairs: &Pairs) -> Records {
     pairs.iter().copied().collect()
 }
 
-/// A message that this side sends.
+/// A message from this side.
 fn check_sent(message: &[u8]) {
     assert_eq!(message.first(), Some(&VERSION));
     assert!(u64::try_from(message.len()).expect("small") <= MAX_MESSAGE_BYTES);
@@ -99,7 +99,7 @@ fn reconcile(own: &Pairs, theirs: &Pairs) {
     panic!("the two sides come to no end");
 }
 
-/// What each side has: who, the second, and the beginning of the id.
+/// The events of each side: which side has it, its second, and the beginning of its id.
 fn sets(bytes: &[u8]) -> [Pairs; 2] {
     let mut sets = [Pairs::new(), Pairs::new()];
     for bytes in bytes.chunks_exact(4) {

@@ -1,8 +1,8 @@
-//! Any conversation of three clients with a relay that may forget its memory between any two messages. Each line of the
-//! input is a step: its first character says whose or what, the rest is what is said.
+//! Fuzzes conversations of three clients with a relay that may forget its memory between any two messages. Each line
+//! of the input is a step: its first character selects the client or the action, the rest is the message.
 //!
-//! Whatever is said, every `EVENT` that can be attributed gets one `OK` and every `REQ` one `EOSE` or `CLOSED`, all answers
-//! are valid JSON, and the database serves on.
+//! Every attributable `EVENT` gets one `OK` and every `REQ` one `EOSE` or `CLOSED`, all answers are valid JSON, and
+//! the database keeps working.
 
 #![no_main]
 
@@ -31,7 +31,7 @@ fn config() -> RelayConfig {
     }
 }
 
-/// The event that a line describes: `author kind age tag=value … content`.
+/// The event described by a line: `author kind age tag=value … content`.
 fn event(line: &str, number: u64) -> openagents_host::VerifiedEvent {
     let mut words = line.split(' ');
     let mut word = || words.next().unwrap_or_default();
@@ -75,7 +75,7 @@ thread_local! {
 
 fuzz_target!(|script: &str| {
     SQL.with(|sql| {
-        // To undo what a conversation wrote is much quicker than to make the tables anew.
+        // Undoing a conversation's changes is much faster than creating the tables again.
         let undone: Result<(), SqlError> = sql.transaction(|| {
             converse(sql, script);
             Err(SqlError::Statement("undone".into()))

@@ -14,7 +14,7 @@ use crate::relay_address::relay_address;
 /// The most bytes that a request and its answer may take together.
 const MAX_ROW_BYTES: usize = 1_900_000;
 
-/// The most relays named in a request to which an answer is published.
+/// The most relays, named by the request or where it was seen, to which an answer is published.
 const MAX_RELAYS: usize = 5;
 
 /// The most relays from the customer's relay list (NIP-65) to which an answer is published, besides those where the

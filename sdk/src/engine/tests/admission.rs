@@ -164,7 +164,7 @@ fn says_why_it_does_not_take_a_request() {
         (at(Timestamp::from_millis(u64::MAX), &[]), "in the future"),
         (at(START, &[&["i", "not an id", "job"]]), "64 hex characters"),
         (at(START, &[&["i", "", "job"]]), "64 hex characters"),
-        (chained(SHARED, 1, &many), "16 jobs at most"),
+        (chained(SHARED, 1, &many), "at most 16 job inputs"),
     ] {
         let mut bench = Bench::new();
         assert_eq!(bench.ask(&event), RequestAdmission::Rejected, "{why}");

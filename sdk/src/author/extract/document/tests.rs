@@ -28,7 +28,7 @@ fn refuses_what_is_no_text() {
     for body in [&[0xff, 0xd8, 0xff][..], b"a\0b"] {
         let error = Document::read(fetched(200, Some("Image/JPEG"), body)).unwrap_err();
         assert!(!error.is_retryable());
-        assert!(error.message().ends_with("no text, but image/jpeg"), "{error}");
+        assert!(error.message().ends_with("not lead to text, but to image/jpeg"), "{error}");
         assert!(
             Document::read(fetched(200, None, body)).unwrap_err().message().contains("does not lead to text")
         );
