@@ -13,6 +13,7 @@
 //! [`net`]. Nothing in the first three is `async`, depends on a runtime or reads a clock.
 
 pub mod http;
+mod json_object;
 pub mod net;
 pub mod nostr;
 pub mod port;
@@ -28,6 +29,7 @@ pub use native::{now, timeout};
 #[cfg(target_arch = "wasm32")]
 pub use worker::{now, timeout};
 
+pub use json_object::JsonObject;
 pub use nostr::encryption::{DecryptError, EncryptError, Encryption};
 pub use nostr::event::{Event, UnsignedEvent, VerifiedEvent};
 pub use nostr::keys::Keys;

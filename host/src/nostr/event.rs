@@ -8,13 +8,14 @@ mod serialisation;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use self::serialisation::JsonParts;
 use super::bytes::{EventId, PublicKey, Signature};
 use super::keys::Keys;
 use super::kind::Kind;
 use super::schnorr;
+use crate::json_object::JsonObject;
 use crate::time::Timestamp;
 
 /// A tag: its name, its value, and further elements.
@@ -25,6 +26,7 @@ pub const MAX_CREATED_AT: u64 = (1 << 53) - 1;
 
 /// An event as it was received: well-formed, but its id and signature may be wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Event {
     /// The claimed id: the hash of the fields below, except the signature.
     pub id: EventId,
@@ -40,6 +42,27 @@ pub struct Event {
     pub content: String,
     /// The claimed signature of the id.
     pub sig: Signature,
+}
+
+/// Reads an event from a JSON object only: what is derived for the fields would also read an array of their values.
+impl<'de> Deserialize<'de> for Event {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields(Event);
+
+        impl<'de> Deserialize<'de> for Fields {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                Event::deserialize(deserializer).map(Self)
+            }
+        }
+
+        JsonObject::deserialize(deserializer).map(|JsonObject(Fields(event))| event)
+    }
+}
+
+impl Serialize for Event {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Self::serialize(self, serializer)
+    }
 }
 
 /// Why the id or the signature of an event is invalid.

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use openagents_host::{EventId, Kind, PublicKey};
+use openagents_host::{EventId, JsonObject, Kind, PublicKey};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -113,7 +113,7 @@ impl Call {
     /// # Errors
     /// When it is not a call that this relay supports.
     pub fn parse(json: &str) -> Result<Self, CallError> {
-        let Form { method, params } =
+        let JsonObject(Form { method, params }) =
             serde_json::from_str(json).map_err(|error| CallError::Form(error.to_string()))?;
         let first = params.first();
         let text = first.and_then(Value::as_str);

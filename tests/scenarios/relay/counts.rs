@@ -17,7 +17,7 @@ scenarios![
 ];
 
 /// The answer to a `COUNT`: the object, or why there is none.
-async fn count(client: &mut Client, name: &str, filters: &[Value]) -> Result<Value, String> {
+pub(crate) async fn count(client: &mut Client, name: &str, filters: &[Value]) -> Result<Value, String> {
     let mut question = vec![json!("COUNT"), json!(name)];
     question.extend_from_slice(filters);
     client.send(&Value::Array(question)).await;

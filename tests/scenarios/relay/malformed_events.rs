@@ -10,6 +10,7 @@ use crate::servers::{Servers, scenarios};
 
 scenarios![
     an_event_that_is_no_object,
+    the_values_of_an_event_without_their_names,
     an_event_without_usable_id,
     an_event_without_a_field,
     a_field_of_the_wrong_type,
@@ -71,6 +72,16 @@ async fn an_event_that_is_no_object(servers: &Servers) {
         expect(&mut client, &format!("[\"EVENT\",{event}]"), Answer::Notice, "invalid").await;
     }
     expect_unharmed(servers, client).await;
+}
+
+/// The form of NIP-01's hash, with the signature: an array where an object has to be.
+async fn the_values_of_an_event_without_their_names(servers: &Servers) {
+    let mut bent = Bent::new(servers).await;
+    let fields = ["id", "pubkey", "created_at", "kind", "tags", "content", "sig"];
+    let values: Vec<&Value> = fields.iter().map(|field| &bent.json[field]).collect();
+    let text = format!("[\"EVENT\",{}]", json!(values));
+    expect(&mut bent.client, &text, Answer::Notice, "invalid").await;
+    bent.end(servers).await;
 }
 
 async fn an_event_without_usable_id(servers: &Servers) {

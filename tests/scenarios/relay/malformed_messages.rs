@@ -302,7 +302,7 @@ async fn a_count_that_is_none(servers: &Servers) {
         r#"["COUNT","a",{"kinds":"1"}]"#,
         r#"["COUNT","a",{"ids":["abc"]}]"#,
         r#"["COUNT","a",{"since":-1}]"#,
-        r#"["COUNT","a",{"kinds":[1]},{"kinds":[-1]}]"#,
+        r#"["COUNT","a",{"kinds":[1]},{"kinds":[1.5]}]"#,
     ];
     expect_each(servers, &texts, Answer::Closed("a"), "invalid").await;
     expect_each(servers, &[r#"["COUNT","a",{"no such field":1}]"#], Answer::Closed("a"), "unsupported").await;

@@ -111,6 +111,9 @@ fn reads_only_the_form_of_nip01() {
     }
     let twice = good.json().replacen('{', "{\"kind\":1,", 1);
     assert!(Event::from_json(&twice).is_err(), "a field that is given twice");
+    let fields = ["id", "pubkey", "created_at", "kind", "tags", "content", "sig"];
+    let values: Vec<_> = fields.iter().map(|field| &json[field]).collect();
+    assert!(Event::from_json(&serde_json::json!(values).to_string()).is_err(), "the values without names");
 }
 
 #[test]

@@ -5,7 +5,9 @@ use std::fmt;
 
 use crate::nostr::bytes::EventId;
 use crate::nostr::event::MAX_CREATED_AT;
+use crate::nostr::kind::Kind;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
+use serde_json::Number;
 use serde_json::value::RawValue;
 
 use super::{Filter, OneOf};
@@ -46,11 +48,14 @@ impl From<FilterError> for Reason {
 }
 
 pub(super) const HEX_LIST: &str = "a list of 64 lowercase hex characters each";
-const KIND_LIST: &str = "a list of numbers between 0 and 65535";
+const KIND_LIST: &str = "a list of integers";
 const TEXT: &str = "a string";
 const TEXT_LIST: &str = "a list of strings";
 const SECONDS: &str = "a number of seconds that is an integer and not negative";
 const COUNT: &str = "an integer that is not negative";
+
+/// 2⁶³. Integers beyond it are read as floating-point numbers, and such numbers have no fraction.
+const TWO_TO_63: f64 = 9_223_372_036_854_775_808.0;
 
 /// How many characters of an unknown field's name are repeated in the error.
 const SHOWN: usize = 32;
@@ -63,7 +68,7 @@ pub(super) fn filter(json: &str) -> Result<Filter, FilterError> {
         match field.as_str() {
             "ids" => filter.ids = Some(list(&field, value, HEX_LIST)?),
             "authors" => filter.authors = Some(list(&field, value, HEX_LIST)?),
-            "kinds" => filter.kinds = Some(list(&field, value, KIND_LIST)?),
+            "kinds" => filter.kinds = Some(kinds(&field, value)?),
             "since" => filter.since = Some(seconds(&field, value)?),
             "until" => filter.until = Some(seconds(&field, value)?),
             "search" => {
@@ -102,6 +107,20 @@ fn list<T: DeserializeOwned + Ord>(
     expected: &'static str,
 ) -> Result<OneOf<T>, FilterError> {
     Ok(read::<Vec<T>>(field, value, expected)?.into_iter().collect())
+}
+
+/// NIP-01 only asks for numbers. A number that is not a kind matches no event; clients use some to get an answer without
+/// events (NDK's keep-alive asks for kind 99999).
+fn kinds(field: &str, value: &RawValue) -> Result<OneOf<Kind>, FilterError> {
+    let numbers: Vec<Number> = read(field, value, KIND_LIST)?;
+    let is_integer = |number: &Number| {
+        number.is_u64() || number.is_i64() || number.as_f64().is_some_and(|number| number.abs() >= TWO_TO_63)
+    };
+    if !numbers.iter().all(is_integer) {
+        return Err(FilterError::Field { field: field.to_owned(), expected: KIND_LIST });
+    }
+    let kind = |number: &Number| number.as_u64().and_then(|number| u16::try_from(number).ok()).map(Kind);
+    Ok(numbers.iter().filter_map(kind).collect())
 }
 
 /// A time later than any event can have is treated as the latest possible one.
@@ -146,7 +165,7 @@ impl<'de> Deserialize<'de> for Fields<'de> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{FilterError, MAX_CREATED_AT, filter};
+    use super::{FilterError, Kind, MAX_CREATED_AT, filter};
 
     proptest! {
         #[test]
@@ -163,8 +182,9 @@ mod tests {
             (format!(r#"{{"ids":["{}"]}}"#, id.to_uppercase()), "ids"),
             (format!(r#"{{"authors":["{id}",7]}}"#), "authors"),
             (format!(r#"{{"authors":"{id}"}}"#), "authors"),
-            (r#"{"kinds":[65536]}"#.into(), "kinds"),
+            (r#"{"kinds":["1"]}"#.into(), "kinds"),
             (r#"{"kinds":[1.5]}"#.into(), "kinds"),
+            (r#"{"kinds":[1e3]}"#.into(), "kinds"),
             (r#"{"kinds":null}"#.into(), "kinds"),
             (r##"{"#e":["event"]}"##.into(), "#e"),
             (r##"{"#p":[""]}"##.into(), "#p"),
@@ -195,6 +215,15 @@ mod tests {
         assert_eq!(filter(r#"{"limit":1,"limit":2}"#), Err(FilterError::Repeated("limit".into())));
         for json in ["[]", "null", "1", "\"kinds\"", "{", ""] {
             assert_eq!(filter(json), Err(FilterError::NotAnObject), "{json}");
+        }
+    }
+
+    #[test]
+    fn a_number_that_is_no_kind_matches_nothing() {
+        let kinds = |json: &str| filter(json).unwrap().kinds.unwrap().iter().copied().collect::<Vec<_>>();
+        for number in ["65536", "99999", "-1", "18446744073709551616", "-9223372036854775809"] {
+            assert_eq!(kinds(&format!(r#"{{"kinds":[{number}]}}"#)), [], "{number}");
+            assert_eq!(kinds(&format!(r#"{{"kinds":[1,{number}]}}"#)), [Kind(1)], "{number}");
         }
     }
 

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use crate::JsonObject;
 use crate::nostr::bytes::EventId;
 use crate::nostr::event::{Event, VerifiedEvent};
 use serde::Deserialize;
@@ -348,7 +349,7 @@ fn event_id(event: &RawValue) -> Awaited {
     struct WithId {
         id: EventId,
     }
-    serde_json::from_str(event.get()).map_or(Awaited::Nothing, |WithId { id }| Awaited::Event(id))
+    serde_json::from_str(event.get()).map_or(Awaited::Nothing, |JsonObject(WithId { id })| Awaited::Event(id))
 }
 
 fn awaited(text: &str) -> Awaited {

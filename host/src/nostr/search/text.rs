@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::JsonObject;
 use crate::nostr::event::Event;
 use crate::nostr::kind::Kind;
 use crate::nostr::kind::KindClass;
@@ -125,7 +126,7 @@ struct Profile {
 }
 
 fn profile(content: &str) -> Profile {
-    serde_json::from_str(content).unwrap_or_default()
+    serde_json::from_str(content).map(|JsonObject(profile)| profile).unwrap_or_default()
 }
 
 /// Whether a content looks like the base64 of NIP-04 or NIP-44, as in the private part of a list (NIP-51): long, and
