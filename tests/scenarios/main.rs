@@ -78,6 +78,7 @@ scenarios_in! {
         hiring,
     }
     operations {
+        old_data,
         relay_tools,
         billed_rows,
         port_conformance,

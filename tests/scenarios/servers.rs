@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use openagents_tests::server::{Host, Server, binary, folder, log_tail, repository};
 use openagents_tests::wire::Client;
+use tempfile::TempDir;
 
 /// The deployments under test, each a binary crate of this workspace.
 const DEPLOYMENTS: [&str; 3] = ["hello-world", "probe", "clock"];
@@ -160,6 +161,16 @@ impl Servers {
     /// A server without a given key.
     pub(crate) fn own_without_key(&self, deployment: &'static str) -> Server {
         self.watched(Server::start_without_key(self.host, deployment))
+    }
+
+    /// A server on data that is there already, with variables.
+    pub(crate) fn own_on(
+        &self,
+        deployment: &'static str,
+        data: TempDir,
+        variables: &[(&'static str, String)],
+    ) -> Server {
+        self.watched(Server::start_on(self.host, deployment, data, variables))
     }
 
     fn watched(&self, started: Result<Server, String>) -> Server {

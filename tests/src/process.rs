@@ -71,7 +71,8 @@ impl Process {
                 }
                 Err(mpsc::RecvTimeoutError::Timeout) => return Err("told no address in time".to_owned()),
                 Err(mpsc::RecvTimeoutError::Disconnected) => {
-                    return Err(format!("ended at once: {:?}", running.child.wait()));
+                    let status = running.child.wait().map_err(|error| error.to_string())?;
+                    return Err(format!("ended at once: {status}"));
                 }
             }
         }

@@ -77,7 +77,7 @@ impl Server {
         deployment: &'static str,
         variables: &[(&'static str, String)],
     ) -> Result<Self, String> {
-        Self::start_as(host, deployment, Some(Keys::generate()), variables)
+        Self::start_as(host, deployment, Some(Keys::generate()), variables, empty_folder()?)
     }
 
     /// Starts `deployment` without a key, so that it generates and keeps one.
@@ -85,7 +85,20 @@ impl Server {
     /// # Errors
     /// When it does not start; the error has the end of its output.
     pub fn start_without_key(host: Host, deployment: &'static str) -> Result<Self, String> {
-        Self::start_as(host, deployment, None, &[])
+        Self::start_as(host, deployment, None, &[], empty_folder()?)
+    }
+
+    /// Starts `deployment` on data that is there already, the agent's key among it, with these variables.
+    ///
+    /// # Errors
+    /// Says why it did not come up, with the end of its output.
+    pub fn start_on(
+        host: Host,
+        deployment: &'static str,
+        data: TempDir,
+        variables: &[(&'static str, String)],
+    ) -> Result<Self, String> {
+        Self::start_as(host, deployment, None, variables, data)
     }
 
     fn start_as(
@@ -93,8 +106,8 @@ impl Server {
         deployment: &'static str,
         keys: Option<Keys>,
         variables: &[(&'static str, String)],
+        data: TempDir,
     ) -> Result<Self, String> {
-        let data = TempDir::with_prefix("openagents-scenario-").map_err(|error| error.to_string())?;
         let log = log_path(host, deployment)?;
         let mut server = Self {
             host,
@@ -186,14 +199,32 @@ impl Server {
     /// # Errors
     /// When it does not stop by itself, `change` fails, or it does not start again.
     pub fn while_stopped(&self, change: impl FnOnce(&Path) -> Result<(), String>) -> Result<(), String> {
+        self.stop()?;
+        change(self.data.path())?;
+        self.launch().map(|_| ())
+    }
+
+    /// As [`while_stopped`](Self::while_stopped), for a server that is then not well: it only has to listen.
+    ///
+    /// # Errors
+    /// Says why it did not stop by itself, what `change` said, or why it does not listen.
+    pub fn while_stopped_and_unwell(
+        &self,
+        change: impl FnOnce(&Path) -> Result<(), String>,
+    ) -> Result<(), String> {
+        self.stop()?;
+        change(self.data.path())?;
+        self.launch_until(|_| Ok(())).map(|_| ())
+    }
+
+    fn stop(&self) -> Result<(), String> {
         if self.host == Host::Workerd {
             self.process().command("stop")?;
             self.process().kill();
+            Ok(())
         } else {
-            self.process().interrupt()?;
+            self.process().interrupt()
         }
-        change(self.data.path())?;
-        self.launch().map(|_| ())
     }
 
     /// The processes whose memory is the server's.
@@ -256,17 +287,19 @@ impl Server {
     }
 
     fn launch(&self) -> Result<String, String> {
+        self.launch_until(wait_for_health)
+    }
+
+    fn launch_until(&self, is_up: impl FnOnce(&str) -> Result<(), String>) -> Result<String, String> {
         let command = match self.host {
             Host::Native | Host::NativeForgetful => self.native_command(),
             Host::Workerd => self.workerd_command(),
         };
         let mut process = Process::spawn(command, &self.log, self.host == Host::Workerd)?;
-        let started = process
-            .wait_for_address()
-            .and_then(|address| wait_for_health(&address).map(|()| address))
-            .map_err(|error| {
-                format!("{} on {}: {error}\n{}", self.deployment, self.host.name(), self.log_tail())
-            });
+        let started =
+            process.wait_for_address().and_then(|address| is_up(&address).map(|()| address)).map_err(
+                |error| format!("{} on {}: {error}\n{}", self.deployment, self.host.name(), self.log_tail()),
+            );
         *self.process() = process;
         started
     }
@@ -307,6 +340,14 @@ impl Server {
     pub fn log_tail(&self) -> String {
         log_tail(&self.log)
     }
+}
+
+/// A new folder for a server's data, which is removed with the server.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn empty_folder() -> Result<TempDir, String> {
+    TempDir::with_prefix("openagents-scenario-").map_err(|error| error.to_string())
 }
 
 /// The last lines of a log file.
