@@ -86,7 +86,7 @@ pub async fn request_with_body(
         head.push_str(body);
         stream.write_all(head.as_bytes()).await?;
         let mut answer = Vec::new();
-        read_answer(&mut stream, &mut answer).await?;
+        read_answer(&mut stream, &mut answer, method == "HEAD").await?;
         parse(&answer).ok_or_else(|| std::io::Error::from(std::io::ErrorKind::InvalidData))
     };
     timeout(Duration::from_secs(10), exchange)
@@ -94,29 +94,45 @@ pub async fn request_with_body(
         .map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))?
 }
 
-/// Reads until the server closes the connection or, if it switched protocols, until the headers end.
-async fn read_answer(stream: &mut TcpStream, answer: &mut Vec<u8>) -> std::io::Result<()> {
-    loop {
-        if stream.read_buf(answer).await? == 0 {
-            return Ok(());
+/// Reads a whole answer: as much as its headers announce, or until the server closes the connection, which workerd does
+/// 5 s after its answer. An answer to `HEAD` is read until then, so that a body that should not be there is seen.
+async fn read_answer(stream: &mut TcpStream, answer: &mut Vec<u8>, is_to_head: bool) -> std::io::Result<()> {
+    while stream.read_buf(answer).await? > 0 {
+        if !is_to_head && is_whole(answer) {
+            break;
         }
-        let switched = answer.starts_with(b"HTTP/1.1 101");
-        if switched && answer.windows(4).any(|window| window == b"\r\n\r\n") {
-            return Ok(());
-        }
+    }
+    Ok(())
+}
+
+/// Whether the headers are complete and the body is as long as they announce. A switch of protocols has no body.
+fn is_whole(answer: &[u8]) -> bool {
+    let Some((head, body)) = split(answer) else { return false };
+    let head = head.to_ascii_lowercase();
+    let header = |name| head.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    if head.starts_with("http/1.1 101") {
+        return true;
+    }
+    match header("content-length:").and_then(|length| length.parse().ok()) {
+        Some(length) => body.len() >= length,
+        None => header("transfer-encoding:") == Some("chunked") && unchunk(body).is_some(),
     }
 }
 
-fn parse(answer: &[u8]) -> Option<Response> {
+/// The head and what is there of the body, once the head is complete.
+fn split(answer: &[u8]) -> Option<(&str, &[u8])> {
     let end = answer.windows(4).position(|window| window == b"\r\n\r\n")?;
-    let head = std::str::from_utf8(&answer[..end]).ok()?;
+    Some((std::str::from_utf8(&answer[..end]).ok()?, &answer[end + 4..]))
+}
+
+fn parse(answer: &[u8]) -> Option<Response> {
+    let (head, body) = split(answer)?;
     let mut lines = head.lines();
     let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
     let headers: Vec<(String, String)> = lines
         .filter_map(|line| line.split_once(':'))
         .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
         .collect();
-    let body = &answer[end + 4..];
     let chunked = headers
         .iter()
         .any(|(name, value)| name == "transfer-encoding" && value.eq_ignore_ascii_case("chunked"));
@@ -139,7 +155,21 @@ fn unchunk(mut rest: &[u8]) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::{is_whole, parse};
+
+    #[test]
+    fn knows_the_end_of_a_body() {
+        let until = |text: &'static str| (1..=text.len()).find(|end| is_whole(&text.as_bytes()[..*end]));
+        for whole in [
+            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab",
+            "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n",
+            "HTTP/1.1 101 Switching Protocols\r\n\r\n",
+        ] {
+            assert_eq!(until(whole), Some(whole.len()), "{whole}");
+        }
+        assert_eq!(until("HTTP/1.1 200 OK\r\n\r\nuntil it closes"), None);
+    }
 
     #[test]
     fn reads_a_chunked_body() {
