@@ -79,6 +79,7 @@ scenarios_in! {
     }
     operations {
         old_data,
+        newer_data,
         relay_tools,
         billed_rows,
         port_conformance,

@@ -1,6 +1,7 @@
 //! What all Durable Objects have in common: opening once, keeping the alarm, forgetting.
 
 use std::cell::{Cell, RefCell};
+use std::time::Duration;
 
 use ::worker::{Error, Result, State, console_warn};
 
@@ -8,6 +9,9 @@ use super::{DurableSql, now, set_alarm};
 use crate::port::alarm::{AlarmCause, AlarmGuard, MAX_IDLE_ALARMS};
 use crate::port::sql::Sql;
 use crate::time::Timestamp;
+
+/// The time between alarms of an object that cannot be opened.
+const REOPEN_INTERVAL: Duration = Duration::from_secs(60);
 
 /// A Durable Object and its state in memory while it is awake. All of `T` can be restored from storage.
 pub struct ObjectHost<T> {
@@ -144,6 +148,15 @@ impl<T> ObjectHost<T> {
             None if self.alarm.take().is_some() => set_alarm(&self.state.storage(), None).await,
             None => Ok(()),
         }
+    }
+
+    /// Finishes an alarm of an object that cannot be opened, and sets another: nothing else would wake the object once a
+    /// release is deployed that can open it.
+    ///
+    /// # Errors
+    /// When the runtime refuses to set the next alarm. The runtime then repeats this one.
+    pub async fn finish_alarm_unopened(&self, ringing: RingingAlarm) -> Result<()> {
+        self.finish_alarm(ringing, true, Some(now() + REOPEN_INTERVAL)).await
     }
 
     /// How many rows were changed since the database was opened.

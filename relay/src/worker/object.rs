@@ -87,6 +87,9 @@ impl RelayHost {
     /// # Errors
     /// When the runtime refuses to build a response.
     pub async fn fetch(&self, mut request: Request) -> ::worker::Result<Response> {
+        if let Err(error) = self.0.with_open(|_| ()) {
+            return Response::error(format!("the relay cannot start: {error}\n"), 500);
+        }
         if let Some(call) = rpc::receive::<RelayCall<'_>>(&mut request).await? {
             return self.0.answer(call).await;
         }
@@ -133,10 +136,10 @@ impl RelayHost {
         let (message, length) = match admitted {
             Ok(admitted) => admitted,
             Err(error) => {
-                console_error!("the relay could not be opened: {}", error);
                 // The text may have been an event or a request, but a notice is all that can be sent without a
                 // database.
-                let notice = crate::RelayMessage::Notice(crate::reason::storage_failed().to_string().into());
+                let notice =
+                    crate::RelayMessage::Notice(format!("error: the relay cannot start: {error}").into());
                 socket.send_with_str(notice.to_json())?;
                 return Ok(None);
             }
@@ -201,11 +204,10 @@ impl RelayHost {
     /// Handles the alarm: does what is due.
     ///
     /// # Errors
-    /// When the database cannot be opened, or the runtime refuses to set the next alarm. The runtime then repeats the
-    /// alarm.
+    /// When the runtime refuses to set the next alarm. The runtime then repeats the alarm.
     pub async fn alarm(&self) -> ::worker::Result<Response> {
         let ringing = self.0.host.ring();
-        let (had_effects, pending) = self.0.with_open(|open| {
+        let done = self.0.with_open(|open| {
             let mut effects = Vec::new();
             open.relay.alarm(now(), &mut effects);
             let had_effects = !effects.is_empty();
@@ -213,7 +215,11 @@ impl RelayHost {
             open.apply(&mut effects, &mut MessageSender::default(), &mut pending);
             pending.alarm = open.relay.next_alarm();
             (had_effects, pending)
-        })?;
+        });
+        let Ok((had_effects, pending)) = done else {
+            self.0.host.finish_alarm_unopened(ringing).await?;
+            return Response::empty();
+        };
         self.0.start_deliveries(pending.deliveries)?;
         self.0.host.finish_alarm(ringing, had_effects, pending.alarm).await?;
         Response::empty()
@@ -247,9 +253,12 @@ impl PendingEffects {
 }
 
 impl ObjectInner {
-    /// Runs `body` with the open relay, opening it after hibernation.
+    /// Runs `body` with the open relay, opening it after hibernation. If that fails, the next event tries
+    /// again.
     fn with_open<T>(&self, body: impl FnOnce(&mut OpenRelay) -> T) -> ::worker::Result<T> {
-        self.host.with(|| self.open_relay(), body)
+        let open =
+            || self.open_relay().inspect_err(|error| console_error!("the relay cannot start: {}", error));
+        self.host.with(open, body)
     }
 
     fn open_relay(&self) -> ::worker::Result<OpenRelay> {

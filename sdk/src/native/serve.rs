@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use openagents_host::native::Durability;
 use openagents_host::nostr::keys::npub;
 use openagents_host::{PublicKey, VerifiedEvent};
+use openagents_relay::native::tools::database::{self, DatabaseError};
 use openagents_relay::native::{DeliveryError, HandoverSink, RelayServer, RelayServerConfig};
 use openagents_relay::{Limits, WritePolicy, native as relay};
 use tokio::net::TcpListener;
@@ -100,6 +101,7 @@ pub(super) async fn run<A: Jobs>(
     policy: Option<Arc<dyn WritePolicy>>,
 ) -> Result<(), ServeError> {
     let startup = Startup::prepare(arguments, deployment_of::<A>(), policy).await?;
+    startup.check_relay_schema()?;
     let agent = ServedAgent::start::<A>(&startup).await?;
     startup.serve(Some(agent)).await
 }
@@ -168,6 +170,16 @@ impl<'a> Startup<'a> {
             public_hosts,
             durability,
         })
+    }
+
+    /// Fails if this program cannot use the relay's database. Checked before the agent starts jobs: a supervisor may start
+    /// the program again and again, and each time the running jobs would lose an attempt.
+    fn check_relay_schema(&self) -> Result<(), ServeError> {
+        match database::open_to_read(&self.data.path().join(DATABASE)) {
+            Err(DatabaseError::Schema(error)) => Err(relay::StartError::from(error).into()),
+            // Whatever else is wrong is found when the relay starts; a missing database is created then.
+            _ => Ok(()),
+        }
     }
 
     /// Serves until interrupted, then stops in order: connections first, databases last.

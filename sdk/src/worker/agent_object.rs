@@ -12,7 +12,6 @@ mod work;
 use std::cell::Cell;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
-use std::time::Duration;
 
 use openagents_host::http::Parts;
 use openagents_host::nostr::event::VerifyError;
@@ -26,9 +25,6 @@ use crate::author::agent::Jobs;
 use crate::engine::{Effect, Input};
 use crate::http::{self, Route, RouteAnswer};
 use work::AgentWorker;
-
-/// When an agent that could not start is tried again; by then there may be another release.
-const RESTART_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The agent's object. It has its own database and key; everything else is rebuilt from these when it wakes.
 pub struct AgentObject<A>(Rc<AgentObjectInner<A>>);
@@ -84,8 +80,7 @@ impl<A: Jobs> AgentObject<A> {
     pub async fn alarm(&self) -> Result<Response> {
         let ringing = self.0.host.ring();
         let Ok(agent) = self.0.agent() else {
-            // Nothing else would wake a release that can start.
-            self.0.host.finish_alarm(ringing, true, Some(now() + RESTART_INTERVAL)).await?;
+            self.0.host.finish_alarm_unopened(ringing).await?;
             return Response::empty();
         };
         // The alarm stays set until this returns: if the object is lost meanwhile, it fires again at once. If other

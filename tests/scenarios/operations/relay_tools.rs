@@ -435,7 +435,7 @@ async fn what_is_no_relay_database_is_told_apart(_: &Servers) {
     for (data, expected) in [
         ("other", "is not the database of a relay"),
         ("text", "not a database"),
-        ("newer", "run the newer release"),
+        ("newer", "run a later build of OpenAgents"),
         ("different", "the relay data has other tables than this program works with"),
     ] {
         for command in [&["export"][..], &["stats"], &["compact"], &["import", &file]] {

@@ -194,7 +194,45 @@ cases! {
 
     fn refuses_data_of_a_newer_release(sql) {
         check(migrate(sql, "test", &["CREATE TABLE t (i INTEGER) STRICT", "SELECT 1"]))?;
-        equal(migrate(sql, "test", &["CREATE TABLE t (i INTEGER) STRICT"]), Err(SchemaError::Newer { component: "test", found: 2, known: 1 }))
+        let refused = |release: Option<&str>| {
+            let Err(error) = migrate(sql, "test", &["CREATE TABLE t (i INTEGER) STRICT"]) else {
+                return Err("it was opened".to_owned());
+            };
+            let release = release.map(str::to_owned);
+            equal(&error, &SchemaError::Newer { component: "test", found: 2, known: 1, release })?;
+            Ok(error.to_string())
+        };
+        let own = env!("CARGO_PKG_VERSION");
+        contains(&refused(Some(own))?, &format!("run a later build of OpenAgents {own}, or"))?;
+        check(sql.batch("UPDATE schema_release SET release = '9.8.7'"))?;
+        contains(&refused(Some("9.8.7"))?, "run OpenAgents 9.8.7 or later, or")?;
+        check(sql.batch("DELETE FROM schema_release"))?;
+        refused(None)?;
+        check(sql.batch("DROP TABLE schema_release"))?;
+        contains(&refused(None)?, "run the newer release that wrote it, or")
+    }
+
+    fn records_the_release_that_made_the_last_step(sql) {
+        let [first, second] = ["CREATE TABLE t (i INTEGER) STRICT", "CREATE TABLE u (i INTEGER) STRICT"];
+        let recorded = || {
+            let all = "SELECT group_concat(component || ' ' || release) FROM schema_release";
+            check(sql.first::<(Option<String>,)>(all, &[])).map(|row| row.and_then(|(all,)| all).unwrap_or_default())
+        };
+        let own = env!("CARGO_PKG_VERSION");
+        check(migrate(sql, "test", &[first]))?;
+        check(migrate(sql, "another", &["SELECT 1"]))?;
+        equal(recorded()?, format!("another {own},test {own}"))?;
+        // Opening alone changes nothing; a step does.
+        check(sql.batch("UPDATE schema_release SET release = '0.0.1'"))?;
+        check(migrate(sql, "test", &[first]))?;
+        equal(recorded()?, "another 0.0.1,test 0.0.1".to_owned())?;
+        check(migrate(sql, "test", &[first, second]))?;
+        equal(recorded()?, format!("another 0.0.1,test {own}"))?;
+        // Data of the time before there was such a table.
+        check(sql.batch("DROP TABLE schema_release"))?;
+        check(migrate(sql, "test", &[first, second]))?;
+        check(migrate(sql, "test", &[first, second, "SELECT 1"]))?;
+        equal(recorded()?, format!("test {own}"))
     }
 
     fn refuses_tables_that_other_steps_made(sql) {
@@ -244,6 +282,10 @@ fn check<T, E: std::fmt::Display>(result: Result<T, E>) -> Result<T, String> {
 #[expect(clippy::needless_pass_by_value, reason = "reads better at its many callers")]
 fn equal<T: PartialEq + std::fmt::Debug>(found: T, expected: T) -> CaseResult {
     if found == expected { Ok(()) } else { Err(format!("expected {expected:?}, found {found:?}")) }
+}
+
+fn contains(text: &str, expected: &str) -> CaseResult {
+    if text.contains(expected) { Ok(()) } else { Err(format!("expected {expected:?} in {text:?}")) }
 }
 
 fn refused<T: std::fmt::Debug>(result: Result<T, SqlError>) -> CaseResult {

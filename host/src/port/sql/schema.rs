@@ -1,8 +1,12 @@
-//! Schema migrations: numbered steps, recorded in the database with a fingerprint of their texts.
+//! Schema migrations: numbered steps, recorded in the database with a fingerprint of their texts and the release that
+//! ran them.
 
 use sha2::{Digest, Sha256};
 
 use super::{Sql, SqlError, values};
+
+/// The release of this program. All crates of the workspace are released together.
+const RELEASE: &str = env!("CARGO_PKG_VERSION");
 
 /// Why a component's tables could not be migrated.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -10,8 +14,9 @@ use super::{Sql, SqlError, values};
 pub enum SchemaError {
     /// The data was written by a later release.
     #[error(
-        "the {component} data has schema version {found}, and this program knows versions up to {known}: \
-         run the newer release that wrote it, or start with another data folder"
+        "the {component} data has schema version {found}, and this program, of OpenAgents {RELEASE}, knows versions up \
+         to {known}: run {}, or start with another data folder",
+        needed(release.as_deref())
     )]
     Newer {
         /// The component that the tables belong to.
@@ -20,6 +25,8 @@ pub enum SchemaError {
         found: u32,
         /// The latest version that this program knows.
         known: u32,
+        /// The release that migrated the data to that version and can open it, or `None` if it is not recorded.
+        release: Option<String>,
     },
     /// The tables were created by other steps than those of this program.
     #[error(
@@ -44,6 +51,16 @@ pub enum SchemaError {
     /// The version could not be read.
     #[error("the schema version could not be read: {0}")]
     Sql(#[from] SqlError),
+}
+
+/// Which program can open the data.
+fn needed(release: Option<&str>) -> String {
+    match release {
+        // A build between two releases has the version of the earlier one.
+        Some(RELEASE) => format!("a later build of OpenAgents {RELEASE}"),
+        Some(release) => format!("OpenAgents {release} or later"),
+        None => "the newer release that wrote it".to_owned(),
+    }
 }
 
 /// Migrates a component's tables to the version of this program, with one transaction per step.
@@ -72,7 +89,7 @@ pub fn migrate<S: Sql>(sql: &S, component: &'static str, steps: &[&str]) -> Resu
     let found = applied.as_ref().map_or(0, |(version, _)| *version);
     let known = u32::try_from(steps.len()).unwrap_or(u32::MAX);
     if found > known {
-        return Err(SchemaError::Newer { component, found, known });
+        return Err(SchemaError::Newer { component, found, known, release: applied_by(sql, component)? });
     }
     let mut fingerprint = Fingerprint::default();
     let mut numbered = (1_u32..).zip(steps).peekable();
@@ -90,11 +107,40 @@ pub fn migrate<S: Sql>(sql: &S, component: &'static str, steps: &[&str]) -> Resu
                 "INSERT INTO schema_version (component, version, fingerprint) VALUES (?, ?, ?)
                  ON CONFLICT (component) DO UPDATE SET version = excluded.version, fingerprint = excluded.fingerprint",
                 values![component, version, fingerprint.bytes().as_slice()],
-            )
+            )?;
+            record_release(sql, component)
         })
         .map_err(|error| SchemaError::Step { component, version, error })?;
     }
     Ok(())
+}
+
+/// Records that this release ran the last step, so that earlier releases can name it.
+///
+/// This is a separate table because existing databases have a `schema_version` without such a column. They get the table
+/// with their next step.
+fn record_release<S: Sql>(sql: &S, component: &'static str) -> Result<(), SqlError> {
+    sql.batch(
+        "CREATE TABLE IF NOT EXISTS schema_release (
+            component TEXT PRIMARY KEY,
+            release TEXT NOT NULL
+        ) STRICT, WITHOUT ROWID",
+    )?;
+    sql.execute(
+        "INSERT INTO schema_release (component, release) VALUES (?, ?)
+         ON CONFLICT (component) DO UPDATE SET release = excluded.release",
+        values![component, RELEASE],
+    )
+}
+
+/// The release that ran the last step, if it is recorded.
+fn applied_by<S: Sql>(sql: &S, component: &'static str) -> Result<Option<String>, SqlError> {
+    let table = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'schema_release'";
+    if sql.first::<(u32,)>(table, &[])?.is_none() {
+        return Ok(None);
+    }
+    let release = "SELECT release FROM schema_release WHERE component = ?";
+    Ok(sql.first::<(String,)>(release, values![component])?.map(|(release,)| release))
 }
 
 /// Whether the database records fingerprints of the steps, and not only their number.

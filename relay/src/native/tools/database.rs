@@ -123,11 +123,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("relay.sqlite");
         let store = open_to_write(&path, Durability::Process).unwrap();
-        store.sql().batch("UPDATE schema_version SET version = 99").unwrap();
+        let newer = "UPDATE schema_version SET version = 99; UPDATE schema_release SET release = '9.8.7'";
+        store.sql().batch(newer).unwrap();
         for error in
             [open_to_read(&path).unwrap_err(), open_to_write(&path, Durability::Process).unwrap_err()]
         {
-            assert!(error.to_string().contains("newer release"), "{error}");
+            assert!(error.to_string().contains("run OpenAgents 9.8.7 or later"), "{error}");
         }
         // Without migration steps, so its fingerprint is that of an empty list.
         let nothing = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
