@@ -126,7 +126,7 @@ impl ClientMessage {
     /// let error = ClientMessage::parse(r#"["REQ","feed",{"kinds":"1"}]"#).unwrap_err();
     /// assert_eq!(
     ///     error.into_answer().to_json(),
-    ///     r#"["CLOSED","feed","invalid: \"kinds\" must be a list of numbers between 0 and 65535"]"#,
+    ///     r#"["CLOSED","feed","invalid: \"kinds\" must be a list of integers"]"#,
     /// );
     /// ```
     ///
