@@ -12,6 +12,9 @@ use tempfile::TempDir;
 
 use crate::process::{PATIENCE, Process};
 
+/// How often an eviction is tried.
+const MAX_EVICTION_ATTEMPTS: u32 = 3;
+
 /// Where an agent runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Host {
@@ -268,7 +271,16 @@ impl Server {
             Object::Agent => "AgentDurableObject",
         };
         // An object that the runtime has evicted by itself cannot be evicted again, which is just as good.
-        self.process().command(&format!("evict {class} * {sockets}")).map(|_| ())
+        let command = format!("evict {class} * {sockets}");
+        // A shared server's object is busy with the messages of other scenarios: the runtime waits ten seconds, then gives up.
+        let is_busy = |error: &String| error.contains("active references");
+        for _ in 1..MAX_EVICTION_ATTEMPTS {
+            match self.process().command(&command) {
+                Err(error) if is_busy(&error) => {}
+                evicted => return evicted.map(|_| ()),
+            }
+        }
+        self.process().command(&command).map(|_| ())
     }
 
     /// Calls an object directly, as no client can. Returns the status and the body of the response.
