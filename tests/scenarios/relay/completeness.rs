@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use nostr_sdk::nostr::{Event, Keys};
 use openagents_tests::events::{event, event_at, fresh_author, now};
 use openagents_tests::wire::{Client, PATIENCE};
 use serde_json::{Value, json};
@@ -33,16 +34,23 @@ async fn end_of_stored(client: &mut Client, filters: &[Value]) -> (Value, usize)
     }
 }
 
+/// Published notes of different ages. Notes of one age would be one event.
+async fn publish_notes(client: &mut Client, author: &Keys, number: u64, content: &str) -> Vec<Event> {
+    let now = now();
+    let notes: Vec<Event> = (1..=number).map(|age| event_at(author, now - age, 1, &[], content)).collect();
+    for note in &notes {
+        client.publish_accepted(note).await;
+    }
+    notes
+}
+
 async fn an_answer_with_everything_says_so(servers: &Servers) {
     let mut client = servers.client().await;
     let author = fresh_author();
     let filter = |limit: usize| json!({"authors": [author.public_key()], "limit": limit});
     assert_eq!(end_of_stored(&mut client, &[filter(1)]).await, (json!(["finish"]), 0));
-    let events = [1, 2, 3].map(|age| event_at(&author, now() - age, 1, &[], "x"));
-    for event in &events {
-        client.publish_accepted(event).await;
-        client.close("s").await;
-    }
+    client.close("s").await;
+    let events = publish_notes(&mut client, &author, 3, "x").await;
     assert_eq!(end_of_stored(&mut client, &[filter(10)]).await, (json!(["finish"]), 3));
     // As many as requested, and there are no others.
     assert_eq!(end_of_stored(&mut client, &[filter(3)]).await, (json!(["finish"]), 3));
@@ -53,9 +61,7 @@ async fn an_answer_with_everything_says_so(servers: &Servers) {
 async fn an_answer_that_was_cut_says_that_there_is_more(servers: &Servers) {
     let mut client = servers.client().await;
     let author = fresh_author();
-    for age in 1..=3 {
-        client.publish_accepted(&event_at(&author, now() - age, 1, &[], "x")).await;
-    }
+    publish_notes(&mut client, &author, 3, "x").await;
     let filter = |limit: usize| json!({"authors": [author.public_key()], "limit": limit});
     assert_eq!(end_of_stored(&mut client, &[filter(2)]).await, (json!(["more"]), 2));
     // The relay's own limit has the same effect as the client's.
@@ -74,11 +80,9 @@ async fn an_answer_to_several_filters_is_whole_if_all_parts_are(servers: &Server
     let mut client = servers.client().await;
     let [ada, bob] = [fresh_author(), fresh_author()];
     for author in [&ada, &bob] {
-        for age in 1..=2 {
-            client.publish_accepted(&event_at(author, now() - age, 1, &[], "x")).await;
-        }
+        publish_notes(&mut client, author, 2, "x").await;
     }
-    let filter = |author: &nostr_sdk::nostr::Keys, limit: usize| json!({"authors": [author.public_key()], "limit": limit});
+    let filter = |author: &Keys, limit: usize| json!({"authors": [author.public_key()], "limit": limit});
     let whole = [filter(&ada, 2), filter(&bob, 3)];
     assert_eq!(end_of_stored(&mut client, &whole).await, (json!(["finish"]), 4));
     let cut = [filter(&ada, 1), filter(&bob, 3)];
@@ -89,9 +93,7 @@ async fn an_answer_to_a_search_never_asks_to_go_on_by_time(servers: &Servers) {
     let mut client = servers.client().await;
     let author = fresh_author();
     let word = format!("w{}", &author.public_key().to_hex()[..16]);
-    for age in 1..=3 {
-        client.publish_accepted(&event_at(&author, now() - age, 1, &[], &word)).await;
-    }
+    publish_notes(&mut client, &author, 3, &word).await;
     let search = |limit: usize| json!({"search": format!("{word} "), "limit": limit});
     assert_eq!(end_of_stored(&mut client, &[search(3)]).await, (json!(["finish"]), 3));
     assert_eq!(end_of_stored(&mut client, &[search(2)]).await, (Value::Null, 2));

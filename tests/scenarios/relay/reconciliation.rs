@@ -77,7 +77,8 @@ async fn a_reconciliation_goes_on_after_the_relay_slept(servers: &Servers) {
     let server = servers.own("hello-world");
     let mut client = Client::connect(&server.url()).await;
     let author = fresh_author();
-    let events = [1, 2, 3].map(|age| event_at(&author, now() - age, 1, &[], "x"));
+    let now = now();
+    let events = [1, 2, 3].map(|age| event_at(&author, now - age, 1, &[], "x"));
     client.publish_accepted(&events[0]).await;
     client.publish_accepted(&events[1]).await;
     let filter = json!({"authors": [author.public_key()]});
@@ -93,7 +94,8 @@ async fn a_reconciliation_goes_on_after_the_relay_slept(servers: &Servers) {
 async fn two_sides_that_have_the_same_learn_so_at_once(servers: &Servers) {
     let mut client = servers.client().await;
     let author = fresh_author();
-    let events = [1, 2].map(|age| event_at(&author, now() - age, 1, &[], "x"));
+    let now = now();
+    let events = [1, 2].map(|age| event_at(&author, now - age, 1, &[], "x"));
     for event in &events {
         client.publish_accepted(event).await;
     }
