@@ -1,3 +1,5 @@
+//! An agent with every argument of `#[agent]`, and the declaration that they become.
+
 use std::time::Duration;
 
 use openagents_sdk::declaration::{AgentDeclaration, Requests};

@@ -1,3 +1,5 @@
+//! A handler with every extractor, one of the author's own included.
+
 use openagents_sdk::__private::Run;
 use openagents_sdk::declaration::InputDeclaration;
 use openagents_sdk::nip90::{InputKind, JobInput};

@@ -1,3 +1,5 @@
+//! An agent with every attribute that marks a method: handlers, prices, schedules and hooks.
+
 #![deny(warnings)]
 
 use std::time::Duration;

@@ -1,3 +1,5 @@
+//! Parameters of every type, and with every attribute, that `#[derive(JobParams)]` and `#[derive(ParamChoice)]` accept.
+
 #![deny(warnings)]
 
 use openagents_sdk::__private::{ParamMap, ParamValue};

@@ -1,3 +1,5 @@
+//! The smallest agent: one struct, one job.
+
 use openagents_sdk::__private::Run;
 use openagents_sdk::prelude::*;
 use openagents_sdk::{Agent, Jobs};

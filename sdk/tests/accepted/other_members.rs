@@ -1,3 +1,5 @@
+//! A `#[jobs]` block beside other methods, in a module of the author's own.
+
 #![deny(warnings)]
 
 use openagents_sdk::Jobs;

@@ -1,3 +1,5 @@
+//! A deployment with a `WritePolicy` of the author's own.
+
 use openagents_sdk::prelude::*;
 use openagents_sdk::relay::{Reason, Submission, WritePolicy};
 

@@ -1,3 +1,5 @@
+//! Deployments of a relay without an agent, with and without a policy.
+
 mod empty {
     openagents_sdk::deployment! { agents: [] }
 }

@@ -1,3 +1,5 @@
+//! An agent whose stored state was written before a field was added.
+
 use openagents_sdk::prelude::*;
 
 #[agent(name = "earlier-version")]
