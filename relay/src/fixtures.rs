@@ -2,9 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
+use std::panic::Location;
 use std::sync::LazyLock;
 
-pub(crate) use openagents_host::nostr::fixtures::{event, filter, keys, signed, signed_by, tag};
+pub(crate) use openagents_host::nostr::fixtures::{
+    event, filter, keys, random_cases, signed, signed_by, tag,
+};
 use openagents_host::{Kind, PublicKey, Timestamp, UnsignedEvent, VerifiedEvent};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
@@ -81,8 +84,9 @@ pub(crate) fn reader() -> impl Strategy<Value = BTreeSet<PublicKey>> {
     prop::collection::btree_set((0..3_usize).prop_map(|number| keys(number).public_key()), 0..3)
 }
 
-/// Runs `cases` random cases. The seed is printed, and `RELAY_TEST_SEED` repeats a run; `RELAY_TEST_CASES` changes the
-/// number of cases.
+/// Runs `cases` random cases, or as many as `PROPTEST_CASES` says. The seed is printed, and `RELAY_TEST_SEED` repeats a
+/// run. A case that failed is kept in `proptest-regressions/` and repeated by every later run.
+#[track_caller]
 #[allow(clippy::print_stderr)]
 pub(crate) fn try_many<S: Strategy>(
     name: &str,
@@ -92,11 +96,10 @@ pub(crate) fn try_many<S: Strategy>(
 ) {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
     let seed = number("RELAY_TEST_SEED").unwrap_or_else(|| RandomState::new().hash_one(name));
-    let cases = number("RELAY_TEST_CASES").map_or(cases, |cases| cases.try_into().unwrap());
-    eprintln!("{name}: {cases} cases, RELAY_TEST_SEED={seed}");
+    let config = Config { source_file: Some(Location::caller().file()), ..random_cases(cases) };
+    eprintln!("{name}: {} cases, RELAY_TEST_SEED={seed}", config.cases);
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_be_bytes());
-    let config = Config { cases, failure_persistence: None, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
     if let Err(error) = runner.run(strategy, test) {
         panic!("{name} with RELAY_TEST_SEED={seed}: {error}");

@@ -33,6 +33,14 @@ pub fn signed_by(keys: &Keys, kind: u16, created_at: u64, tags: &[&[&str]], cont
         .sign(keys, Timestamp::from_seconds(created_at))
 }
 
+/// As many random cases of a `proptest!` as `PROPTEST_CASES` says, or else `cases`: proptest itself reads this variable
+/// only where a test names no number.
+pub fn random_cases(cases: u32) -> ProptestConfig {
+    let config = ProptestConfig::default();
+    let is_set = std::env::var_os("PROPTEST_CASES").is_some();
+    ProptestConfig { cases: if is_set { config.cases } else { cases }, ..config }
+}
+
 /// A random event.
 pub fn event() -> impl Strategy<Value = VerifiedEvent> {
     (0..3_usize, prop::sample::select(&KINDS[..]), 0..6_u64, prop::collection::vec(tag(), 0..4), 0..2_u8)

@@ -411,7 +411,7 @@ impl ScriptStep {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #![proptest_config(crate::fixtures::random_cases(64))]
 
     #[test]
     fn a_query_brings_what_a_request_brings(

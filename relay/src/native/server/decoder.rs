@@ -289,7 +289,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+        #![proptest_config(crate::fixtures::random_cases(64))]
 
         #[test]
         fn puts_messages_together_however_they_are_cut(
