@@ -3,11 +3,12 @@
 mod declaration;
 mod expand;
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote};
 use syn::punctuated::Punctuated;
 use syn::{Attribute, Fields, Ident, Item, ItemStruct, Meta, Path, Token, Type};
 
+use crate::invisible_group::ungrouped_type;
 use crate::mistakes::Mistakes;
 use declaration::Declaration;
 
@@ -17,6 +18,8 @@ struct AgentStruct {
     declaration: Declaration,
     /// The types of the fields that serde stores as they are.
     state: Vec<Type>,
+    /// The span of the derive of `Deserialize`.
+    deserialize: Span,
 }
 
 /// Expands `#[agent(arguments)]` on `item`.
@@ -69,33 +72,41 @@ impl AgentStruct {
                 "the fields of an agent are stored by name: write `struct Name { field: Type }`, or `struct Name;`",
             );
         }
-        let is_serialisable = derives(&item.attrs, "Serialize") && derives(&item.attrs, "Deserialize");
-        if !is_serialisable {
+        let deserialize =
+            derive_of(&item.attrs, "Serialize").and_then(|_| derive_of(&item.attrs, "Deserialize"));
+        if deserialize.is_none() {
             mistakes.at(
                 &item.ident,
                 "an `#[agent]` struct is stored by serde: write `#[derive(Default, Serialize, Deserialize)]` below `#[agent]`",
             );
         }
         let state = state(&item);
-        let borrowed = state.iter().filter(|ty| matches!(ty, Type::Reference(_)));
+        let borrowed = state.iter().filter(|ty| matches!(ungrouped_type(ty), Type::Reference(_)));
         let borrowed: Vec<&Type> = borrowed.collect();
         for ty in &borrowed {
             mistakes.at(ty, "an agent must own its state, since it is read back from storage: write `String` for text, `Vec<T>` for a list");
         }
-        if takes_generics || !has_names || !is_serialisable || !borrowed.is_empty() {
-            return Err(Box::new(item));
+        match deserialize {
+            Some(deserialize) if !takes_generics && has_names && borrowed.is_empty() => {
+                Ok(Self { item, declaration, state, deserialize })
+            }
+            _ => Err(Box::new(item)),
         }
-        Ok(Self { item, declaration, state })
     }
 }
 
-/// Whether the attributes derive this trait.
-fn derives(attributes: &[Attribute], name: &str) -> bool {
-    let derived = attributes.iter().filter(|attribute| attribute.path().is_ident("derive"));
-    let paths = derived.filter_map(|attribute| {
-        attribute.parse_args_with(Punctuated::<Path, Token![,]>::parse_terminated).ok()
+/// The span of the attribute that derives this trait: that of its parenthesis.
+fn derive_of(attributes: &[Attribute], name: &str) -> Option<Span> {
+    let mut derives = attributes.iter().filter_map(|attribute| match &attribute.meta {
+        Meta::List(list) if list.path.is_ident("derive") => Some(list),
+        _ => None,
     });
-    paths.flatten().any(|path| path.segments.last().is_some_and(|segment| segment.ident == name))
+    let derive = derives.find(|derive| {
+        let paths = derive.parse_args_with(Punctuated::<Path, Token![,]>::parse_terminated);
+        let mut paths = paths.into_iter().flatten();
+        paths.any(|path| path.segments.last().is_some_and(|segment| segment.ident == name))
+    });
+    derive.map(|derive| derive.delimiter.span().open())
 }
 
 /// The types of the fields that serde stores as they are: neither skipped nor converted.
@@ -130,7 +141,7 @@ mod tests {
     use quote::ToTokens;
     use syn::{ItemStruct, parse_quote};
 
-    use super::{derives, state};
+    use super::{derive_of, state};
 
     #[test]
     fn finds_derives_by_their_last_word() {
@@ -139,8 +150,8 @@ mod tests {
             #[derive(serde::Serialize, Clone,)]
             struct A;
         };
-        assert!(derives(&item.attrs, "Serialize"));
-        assert!(!derives(&item.attrs, "Deserialize"));
+        assert!(derive_of(&item.attrs, "Serialize").is_some());
+        assert!(derive_of(&item.attrs, "Deserialize").is_none());
     }
 
     #[test]

@@ -9,6 +9,7 @@ use syn::parse::{ParseStream, Parser};
 use syn::punctuated::Punctuated;
 use syn::{Attribute, Expr, ExprLit, Ident, Lit, LitInt, LitStr, Meta, Token, parenthesized};
 
+use crate::invisible_group::ungrouped_expression;
 use crate::mistakes::Mistakes;
 use form::Shape;
 pub(crate) use form::{Accepted, Form};
@@ -141,13 +142,7 @@ impl Arguments {
             ArgumentValue::One(value) => std::slice::from_ref(value),
             ArgumentValue::List(values) => values.as_slice(),
         });
-        values.map(|mut value| {
-            // A value passed through a `macro_rules!` macro is wrapped in an invisible group.
-            while let Expr::Group(group) = value {
-                value = &group.expr;
-            }
-            value
-        })
+        values.map(ungrouped_expression)
     }
 }
 

@@ -12,6 +12,7 @@ use ::quote::{ToTokens, quote};
 use proc_macro2::{Span, TokenStream};
 use syn::{Attribute, ImplItem, ImplItemFn, Item, ItemImpl, Type};
 
+use crate::invisible_group::ungrouped_type;
 use crate::mistakes::Mistakes;
 use handler::JobHandler;
 use hook::{Hook, Migrate};
@@ -119,7 +120,7 @@ fn is_suitable(item: &ItemImpl, mistakes: &mut Mistakes) -> bool {
             .at(path, format!("`#[jobs]` marks an inherent impl block of the agent: `impl {ty} {{ … }}`"));
         is_suitable = false;
     }
-    let is_plain = matches!(&*item.self_ty, Type::Path(path)
+    let is_plain = matches!(ungrouped_type(&item.self_ty), Type::Path(path)
         if path.qself.is_none() && path.path.segments.iter().all(|segment| segment.arguments.is_none()));
     if !is_plain || !item.generics.params.is_empty() {
         let message = "a `#[jobs]` block cannot have generic parameters";

@@ -13,6 +13,7 @@ mod cron;
 mod deployment;
 mod documentation;
 mod duration;
+mod invisible_group;
 mod jobs;
 mod mistakes;
 mod name;

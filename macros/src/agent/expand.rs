@@ -9,7 +9,7 @@ use super::{AgentStruct, serde_options};
 
 impl AgentStruct {
     pub(super) fn expand(self) -> TokenStream {
-        let Self { mut item, declaration, state } = self;
+        let Self { mut item, declaration, state, deserialize } = self;
         let options = serde_options(&item.attrs);
         // Serde's derives refer to the crate `serde`, on which the author's crate need not depend.
         if !options.iter().any(|option| option == "crate") {
@@ -18,8 +18,10 @@ impl AgentStruct {
         // Lets a state be read that was stored before a field was added.
         let has_fields = matches!(item.fields, Fields::Named(_));
         if has_fields && !options.iter().any(|option| option == "default") {
-            // With the span of the struct's name, where a missing `Default` is then reported.
-            let default = LitStr::new("::core::default::Default::default", item.ident.span());
+            // At the struct's name, where a missing `Default` is then reported; but serde gives a variable the span of
+            // this text, which must resolve as the names in its derive do: those of a `macro_rules!` macro may differ.
+            let span = item.ident.span().resolved_at(deserialize);
+            let default = LitStr::new("::core::default::Default::default", span);
             item.attrs.push(parse_quote!(#[serde(default = #default)]));
         }
         let name = &item.ident;

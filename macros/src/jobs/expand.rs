@@ -1,6 +1,6 @@
 //! Expands `#[jobs]`.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
 
@@ -131,10 +131,11 @@ impl Quote {
     /// An expression of type `Quote<Self>`.
     fn expand(&self) -> TokenStream {
         let Self { method, request, returns, .. } = self;
-        let request = quote_spanned!(request.span() => request);
-        let call = quote_spanned!(method.span() => Self::#method(agent, #request));
+        let agent = local("agent", method.span(), method);
+        let request = local("request", request.span(), method);
+        let call = quote_spanned!(method.span() => Self::#method(#agent, #request));
         quote_spanned! {returns.span() =>
-            |agent, request| <#returns as ::openagents_sdk::__private::QuoteReturn>::into_quote(#call)
+            |#agent, #request| <#returns as ::openagents_sdk::__private::QuoteReturn>::into_quote(#call)
         }
     }
 }
@@ -173,9 +174,10 @@ impl Migrate {
     /// An expression of type `Migrate`.
     fn expand(&self) -> TokenStream {
         let Self { method, returns, .. } = self;
-        let call = quote_spanned!(method.span() => Self::#method(version, state));
+        let [version, state] = ["version", "state"].map(|name| local(name, method.span(), method));
+        let call = quote_spanned!(method.span() => Self::#method(#version, #state));
         quote_spanned! {returns.span() =>
-            |version, state| <#returns as ::openagents_sdk::__private::MigrateReturn>::into_state(#call)
+            |#version, #state| <#returns as ::openagents_sdk::__private::MigrateReturn>::into_state(#call)
         }
     }
 
@@ -195,20 +197,20 @@ impl Migrate {
 impl Method {
     /// As a job handler: makes the arguments from the job, and converts the return value.
     fn run_on_job(&self) -> TokenStream {
-        let extract = |ty: &syn::Type| quote_spanned!(ty.span() => <#ty as ::openagents_sdk::__private::FromJob>::from_job(&context).await?);
+        let extract = |ty: &syn::Type, context: &Ident| quote_spanned!(ty.span() => <#ty as ::openagents_sdk::__private::FromJob>::from_job(&#context).await?);
         self.run(extract, &quote!(HandlerReturn), &quote!(into_outcome))
     }
 
     /// As a schedule or hook: makes the arguments from the agent's context.
     fn run_in_agent(&self) -> TokenStream {
-        let extract = |ty: &syn::Type| quote_spanned!(ty.span() => <#ty as ::openagents_sdk::__private::FromAgent>::from_agent(&context));
+        let extract = |ty: &syn::Type, context: &Ident| quote_spanned!(ty.span() => <#ty as ::openagents_sdk::__private::FromAgent>::from_agent(&#context));
         self.run(extract, &quote!(RunReturn), &quote!(into_result))
     }
 
     /// An expression of type `Run`. It is a closure, so that `Self` in the author's types keeps its meaning.
     fn run(
         &self,
-        extract: impl Fn(&syn::Type) -> TokenStream,
+        extract: impl Fn(&syn::Type, &Ident) -> TokenStream,
         conversion: &TokenStream,
         convert: &TokenStream,
     ) -> TokenStream {
@@ -217,10 +219,12 @@ impl Method {
             Access::Shared => quote!(Shared),
             Access::Exclusive => quote!(Exclusive),
         };
-        let context = if arguments.is_empty() { quote!(_) } else { quote!(context) };
+        let agent = local("agent", name.span(), name);
+        let context = local("context", name.span(), name);
+        let context = if arguments.is_empty() { quote!(_) } else { quote!(#context) };
         let values: Vec<_> = (0..arguments.len()).map(|index| format_ident!("__argument_{index}")).collect();
         let extractions = arguments.iter().zip(&values).map(|(Argument { ty, .. }, value)| {
-            let extraction = extract(ty);
+            let extraction = extract(ty, &local("context", ty.span(), name));
             quote_spanned!(ty.span() => let #value = #extraction;)
         });
         let passed =
@@ -229,14 +233,21 @@ impl Method {
                     if *by_reference { quote!(&#value) } else { quote!(#value) }
                 },
             );
-        let call = quote_spanned!(name.span() => Self::#name(agent, #(#passed),*).await);
+        let call = quote_spanned!(name.span() => Self::#name(#agent, #(#passed),*).await);
         let outcome = quote_spanned! {returns.span() =>
             <#returns as ::openagents_sdk::__private::#conversion>::#convert(#call)
         };
         // With the span of the method's name, where a future that is not `Send` is then reported.
         let run = quote_spanned! {name.span() =>
-            |agent, #context| ::std::boxed::Box::pin(async move { #(#extractions)* #outcome })
+            |#agent, #context| ::std::boxed::Box::pin(async move { #(#extractions)* #outcome })
         };
         quote!(::openagents_sdk::__private::Run::#variant(#run))
     }
+}
+
+/// The name of a local variable in the code that calls this method. An error there is reported `at` its own place, but
+/// the name resolves as one in the method's name would: the parts of a method in a `macro_rules!` macro may come from
+/// different expansions, and a variable is only found by a name of the same one.
+fn local(name: &str, at: Span, method: &Ident) -> Ident {
+    Ident::new(name, at.resolved_at(method.span()))
 }

@@ -5,6 +5,7 @@ use syn::{Attribute, FnArg, Ident, ImplItemFn, Meta, Type};
 
 use super::mark::{LifecycleHook, Mark};
 use super::signature::{Method, Role, cfg_of, is_plain, returns};
+use crate::invisible_group::ungrouped_type;
 use crate::mistakes::Mistakes;
 
 static ROLE: Role = Role {
@@ -81,7 +82,7 @@ impl Migrate {
 
 /// Whether the type has this name, with any path.
 fn is_named(name: &str, ty: &Type) -> bool {
-    let Type::Path(path) = ty else { return false };
+    let Type::Path(path) = ungrouped_type(ty) else { return false };
     path.path.segments.last().is_some_and(|segment| segment.ident == name)
 }
 

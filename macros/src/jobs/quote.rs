@@ -6,6 +6,7 @@ use super::handler::JobHandler;
 use super::mark::Mark;
 use super::signature::{Role, cfg_of, is_plain, returns};
 use crate::arguments::{Accepted, Arguments, Form};
+use crate::invisible_group::ungrouped_type;
 use crate::mistakes::Mistakes;
 
 static FORM: Form = Form {
@@ -78,8 +79,8 @@ impl Quote {
 
 /// Whether the type is `&JobRequest`, with any path.
 fn is_request(ty: &Type) -> bool {
-    let Type::Reference(reference) = ty else { return false };
-    let Type::Path(path) = &*reference.elem else { return false };
+    let Type::Reference(reference) = ungrouped_type(ty) else { return false };
+    let Type::Path(path) = ungrouped_type(&reference.elem) else { return false };
     let is_named = path.path.segments.last().is_some_and(|segment| segment.ident == "JobRequest");
     is_named && reference.mutability.is_none() && reference.lifetime.is_none()
 }

@@ -4,6 +4,7 @@ use proc_macro2::{TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::{Attribute, FnArg, Ident, ImplItemFn, Receiver, ReturnType, Signature, Type};
 
+use crate::invisible_group::ungrouped_type;
 use crate::mistakes::Mistakes;
 
 /// Words for the errors about one kind of method.
@@ -112,21 +113,21 @@ fn argument(ty: &Type, role: &Role, mistakes: &mut Mistakes) -> Option<Argument>
     if names_no_type(ty, role, mistakes) {
         return None;
     }
-    let Type::Reference(reference) = ty else {
+    let Type::Reference(reference) = ungrouped_type(ty) else {
         return Some(Argument { ty: ty.clone(), by_reference: false });
     };
-    let inner = &reference.elem;
+    let inner = ungrouped_type(&reference.elem);
     if reference.mutability.is_some() || reference.lifetime.is_some() {
         let inner = inner.to_token_stream();
         let subject = role.subject;
         mistakes.at(ty, format!("{subject} take their arguments as `{inner}` or `&{inner}`"));
         return None;
     }
-    if matches!(&**inner, Type::Path(path) if path.path.is_ident("str")) {
+    if matches!(inner, Type::Path(path) if path.path.is_ident("str")) {
         mistakes.at(ty, role.text);
         return None;
     }
-    Some(Argument { ty: (**inner).clone(), by_reference: true })
+    Some(Argument { ty: inner.clone(), by_reference: true })
 }
 
 /// The return type of a function; a missing one is a mistake.

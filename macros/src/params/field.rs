@@ -7,6 +7,7 @@ use syn::{GenericArgument, Ident, LitStr, PathArguments, Type};
 use super::literal::{Literal, Value};
 use crate::arguments::{Accepted, Arguments, Form};
 use crate::documentation;
+use crate::invisible_group::ungrouped_type;
 use crate::mistakes::Mistakes;
 
 static FORM: Form = Form {
@@ -180,7 +181,7 @@ impl Field {
 
 impl Holds {
     fn of(ty: &Type) -> Self {
-        let Type::Path(path) = ty else { return Self::Unknown };
+        let Type::Path(path) = ungrouped_type(ty) else { return Self::Unknown };
         let Some(word) = path.path.segments.last() else { return Self::Unknown };
         let unsigned = |most: u64| Self::Whole(0, i128::from(most));
         let signed = |least: i64, most: i64| Self::Whole(i128::from(least), i128::from(most));
@@ -259,7 +260,7 @@ fn value_type(ty: &Type, mistakes: &mut Mistakes) -> Option<(Amount, Type)> {
         (_, Some(value)) => (Amount::Any, value),
         (None, None) => (Amount::One, ty),
     };
-    let message = if matches!(value, Type::Reference(_)) {
+    let message = if matches!(ungrouped_type(value), Type::Reference(_)) {
         "a `JobParams` struct must own its values: write `String` for text, `Vec<T>` for a list"
     } else if amount != Amount::One && (inside("Option", value).is_some() || inside("Vec", value).is_some()) {
         "a field must be a `T`, an `Option<T>` or a `Vec<T>`; a `Vec` is empty if no value is given"
@@ -272,7 +273,7 @@ fn value_type(ty: &Type, mistakes: &mut Mistakes) -> Option<(Amount, Type)> {
 
 /// The `T` of `wrapper<T>`.
 fn inside<'a>(wrapper: &str, ty: &'a Type) -> Option<&'a Type> {
-    let Type::Path(path) = ty else { return None };
+    let Type::Path(path) = ungrouped_type(ty) else { return None };
     let segment = path.path.segments.last().filter(|segment| segment.ident == wrapper)?;
     let PathArguments::AngleBracketed(arguments) = &segment.arguments else { return None };
     match arguments.args.first() {

@@ -6,6 +6,8 @@ use proc_macro2::Span;
 use syn::spanned::Spanned;
 use syn::{Expr, ExprLit, ExprUnary, Lit, UnOp};
 
+use crate::invisible_group::ungrouped_expression;
+
 /// A literal and its span.
 #[derive(Clone, Debug)]
 pub(super) struct Literal {
@@ -26,7 +28,7 @@ impl Literal {
     pub(super) fn read(expression: &Expr) -> Option<Self> {
         let (is_negative, literal) = match expression {
             Expr::Lit(ExprLit { lit, .. }) => (false, lit),
-            Expr::Unary(ExprUnary { op: UnOp::Neg(_), expr, .. }) => match &**expr {
+            Expr::Unary(ExprUnary { op: UnOp::Neg(_), expr, .. }) => match ungrouped_expression(expr) {
                 Expr::Lit(ExprLit { lit, .. }) => (true, lit),
                 _ => return None,
             },

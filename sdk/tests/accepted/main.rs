@@ -18,3 +18,4 @@ mod other_members;
 mod policy;
 mod relay_only;
 mod state_of_an_earlier_version;
+mod written_by_macro_rules;
