@@ -4,6 +4,7 @@ mod engine_thread;
 pub mod http;
 mod mailbox;
 mod maintenance;
+pub mod owner_only;
 mod sqlite;
 mod tickets;
 

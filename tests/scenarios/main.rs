@@ -80,6 +80,7 @@ scenarios_in! {
     operations {
         old_data,
         newer_data,
+        file_permissions,
         relay_tools,
         billed_rows,
         port_conformance,

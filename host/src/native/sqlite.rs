@@ -4,6 +4,7 @@ mod checkpoint;
 mod log;
 mod log_state;
 
+use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use rusqlite::limits::Limit;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OpenFlags, ToSql};
 
+use crate::native::owner_only;
 use crate::port::sql::{Columns, MAX_INTEGER, NextRow, Row, Sql, SqlError, Value};
 
 use self::checkpoint::Checkpoint;
@@ -75,11 +77,12 @@ pub struct Sqlite {
 }
 
 impl Sqlite {
-    /// Opens or creates the file, in WAL mode.
+    /// Opens or creates the file, in WAL mode. Only its owner may read it, also if others could before.
     ///
     /// # Errors
     /// When the file cannot be created, read or written, or is not an SQLite database.
     pub fn open(path: &Path, durability: Durability) -> Result<Self, OpenError> {
+        restrict_files(path);
         Connection::open(path)
             .and_then(|connection| Self::configure(connection, durability))
             .map_err(|error| OpenError::new(path, error))
@@ -226,6 +229,20 @@ impl Sql for Sqlite {
 
     fn is_limited(&self) -> bool {
         self.steps.load(Ordering::Relaxed) != UNLIMITED
+    }
+}
+
+/// Makes a database and the files beside it readable to their owner only. A missing database is created empty for this:
+/// SQLite would let everybody read it. Files that SQLite creates beside it get the same rights as the database.
+fn restrict_files(path: &Path) {
+    // If it cannot be created, SQLite says why.
+    let _ = owner_only::open_file(OpenOptions::new().create_new(true).write(true), path);
+    // The other files are beside the target of a symbolic link.
+    let Ok(path) = path.canonicalize() else { return };
+    for suffix in ["", "-wal", "-shm", "-journal"] {
+        let mut file = path.clone().into_os_string();
+        file.push(suffix);
+        owner_only::restrict(Path::new(&file));
     }
 }
 
@@ -438,6 +455,28 @@ mod tests {
         });
         read.unwrap();
         assert_eq!(sqlite.first::<(i64,)>("SELECT count(*) FROM t", &[]).unwrap(), Some((1,)));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_the_owner_can_read_its_files() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("test.sqlite");
+        let files = || std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+        let modes = || files().map(|file| file.metadata().unwrap().permissions().mode() & 0o777);
+        let open = || {
+            let sqlite = Sqlite::open(&path, Durability::Full).unwrap();
+            sqlite
+                .batch("CREATE TABLE IF NOT EXISTS t (i INTEGER) STRICT; INSERT INTO t VALUES (1)")
+                .unwrap();
+            assert_eq!(modes().collect::<Vec<_>>(), [0o600; 3], "the database, its log and the log's index");
+            sqlite
+        };
+        let sqlite = open();
+        // As earlier releases left them, and while the log is in use, so that it stays.
+        files().for_each(|file| std::fs::set_permissions(file, PermissionsExt::from_mode(0o644)).unwrap());
+        drop((open(), sqlite));
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! The data folder: an agent's databases and its key.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use openagents_host::Keys;
+use openagents_host::native::owner_only;
 use openagents_host::nostr::keys::KeyError;
 
 /// The file with the agent's key.
@@ -27,6 +28,11 @@ pub(super) enum DataFolderError {
         path.display()
     )]
     InUse { path: PathBuf },
+    #[error(
+        "other users of this machine can read the key file {path}: make it yours alone with `chmod 600 {path}`, or set NOSTR_PRIVATE_KEY instead",
+        path = path.display()
+    )]
+    KeyOpenToOthers { path: PathBuf },
     #[error("cannot use the key file {}: {error}", path.display())]
     KeyFile { path: PathBuf, error: io::Error },
     #[error(
@@ -51,16 +57,15 @@ impl DataFolder {
         PathBuf::from("data").join(name)
     }
 
-    /// Creates the folder if it is missing, and locks it.
+    /// Creates the folder if it is missing, takes it from other users of the machine, and locks it.
     pub(super) fn take(path: &Path) -> Result<Self, DataFolderError> {
         let folder_error = |error| DataFolderError::Folder { path: path.to_owned(), error };
-        fs::create_dir_all(path).map_err(folder_error)?;
+        owner_only::create_folder(path).map_err(folder_error)?;
         let path = path.canonicalize().map_err(folder_error)?;
-        let lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(path.join("lock"))
+        owner_only::restrict(&path);
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(false).write(true);
+        let lock = owner_only::open_file(&mut options, &path.join("lock"))
             .map_err(|error| DataFolderError::Folder { path: path.clone(), error })?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { path, _lock: lock }),
@@ -76,30 +81,39 @@ impl DataFolder {
 
     /// The key in a folder, which another process may be using.
     pub(super) fn kept_key(path: &Path) -> Result<Keys, DataFolderError> {
-        let path = path.join(KEY_FILE);
-        let text = fs::read_to_string(&path)
-            .map_err(|error| DataFolderError::KeyFile { path: path.clone(), error })?;
-        text.parse().map_err(|error| DataFolderError::Key { path, error })
+        read_key(&path.join(KEY_FILE))
     }
 
     /// The agent's key: from the folder, or a new one, stored so that only its owner can read it.
     pub(super) fn agent_key(&self) -> Result<FoundKey, DataFolderError> {
         let path = self.path.join(KEY_FILE);
-        match fs::read_to_string(&path) {
-            Ok(text) => match text.parse() {
-                Ok(keys) => Ok(FoundKey { keys, path, is_new: false }),
-                Err(error) => Err(DataFolderError::Key { path, error }),
-            },
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+        match read_key(&path) {
+            Ok(keys) => Ok(FoundKey { keys, path, is_new: false }),
+            Err(DataFolderError::KeyFile { error, .. }) if error.kind() == io::ErrorKind::NotFound => {
                 let keys = Keys::generate()?;
                 match write_private(&path, &format!("{}\n", keys.to_nsec())) {
                     Ok(()) => Ok(FoundKey { keys, path, is_new: true }),
                     Err(error) => Err(DataFolderError::KeyFile { path, error }),
                 }
             }
-            Err(error) => Err(DataFolderError::KeyFile { path, error }),
+            Err(error) => Err(error),
         }
     }
+}
+
+/// Reads a key file, unless others can read it too: whoever has the key is the agent.
+fn read_key(path: &Path) -> Result<Keys, DataFolderError> {
+    let mut text = String::new();
+    let is_open_to_others = File::open(path)
+        .and_then(|mut file| {
+            file.read_to_string(&mut text)?;
+            owner_only::is_open_to_others(&file)
+        })
+        .map_err(|error| DataFolderError::KeyFile { path: path.to_owned(), error })?;
+    if is_open_to_others {
+        return Err(DataFolderError::KeyOpenToOthers { path: path.to_owned() });
+    }
+    text.parse().map_err(|error| DataFolderError::Key { path: path.to_owned(), error })
 }
 
 /// Writes a file that only its owner can read, atomically, so that a crash cannot leave half a key.
@@ -109,11 +123,7 @@ fn write_private(path: &Path, text: &str) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&unfinished)?;
+    let mut file = owner_only::open_file(OpenOptions::new().write(true).create_new(true), &unfinished)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     fs::rename(&unfinished, path)
@@ -121,6 +131,8 @@ fn write_private(path: &Path, text: &str) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::{DataFolder, DataFolderError};
 
     #[test]
@@ -140,6 +152,29 @@ mod tests {
         }
     }
 
+    #[cfg(unix)]
+    #[test]
+    fn takes_the_folder_from_others_and_refuses_a_key_that_they_can_read() {
+        use std::os::unix::fs::PermissionsExt;
+        let set_mode =
+            |path: &Path, mode| std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data");
+        let key = DataFolder::take(&path).unwrap().agent_key().unwrap().path;
+        assert_eq!((mode(&path), mode(&path.join("lock"))), (0o700, 0o600));
+        set_mode(&path, 0o755);
+        set_mode(&key, 0o640);
+        let data = DataFolder::take(&path).unwrap();
+        assert_eq!(mode(&path), 0o700);
+        for refused in [data.agent_key().map(|found| found.keys), DataFolder::kept_key(&path)] {
+            let told = refused.err().unwrap().to_string();
+            assert!(told.contains(&format!("chmod 600 {}", key.display())), "{told}");
+        }
+        set_mode(&key, 0o400);
+        assert!(!data.agent_key().unwrap().is_new);
+    }
+
     #[test]
     fn refuses_a_folder_that_another_process_uses() {
         let folder = tempfile::tempdir().unwrap();
@@ -152,7 +187,7 @@ mod tests {
     #[test]
     fn says_what_to_do_about_a_damaged_key() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("agent.nsec"), "nsec1oops").unwrap();
+        super::write_private(&folder.path().join("agent.nsec"), "nsec1oops").unwrap();
         let error = DataFolder::take(folder.path()).unwrap().agent_key().err().unwrap().to_string();
         assert!(
             error.contains("agent.nsec") && error.contains("delete the file") && !error.contains("oops"),

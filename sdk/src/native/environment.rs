@@ -1,8 +1,13 @@
 //! Environment variables, and those in a `.dev.vars` file, which `wrangler dev` reads too.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io;
 use std::path::Path;
+
+use openagents_host::native::owner_only;
+
+use crate::settings::names::{NOSTR_PRIVATE_KEY, RELAY_PRIVATE_KEY};
 
 const FILE: &str = ".dev.vars";
 
@@ -24,7 +29,8 @@ pub(super) enum EnvironmentError {
 impl EnvironmentVariables {
     /// Reads the `.dev.vars` file in this folder, if there is one.
     pub(super) fn read(folder: &Path) -> Result<Self, EnvironmentError> {
-        let lines = match dotenvy::from_path_iter(folder.join(FILE)) {
+        let path = folder.join(FILE);
+        let lines = match dotenvy::from_path_iter(&path) {
             Ok(lines) => lines,
             Err(dotenvy::Error::Io(error)) if error.kind() == io::ErrorKind::NotFound => {
                 return Ok(Self(BTreeMap::new()));
@@ -36,6 +42,14 @@ impl EnvironmentVariables {
         for line in lines {
             let (name, value) = line.map_err(|_| EnvironmentError::Line { read: variables.len() })?;
             variables.insert(name, value);
+        }
+        let has_key = [NOSTR_PRIVATE_KEY, RELAY_PRIVATE_KEY].iter().any(|name| variables.contains_key(*name));
+        if has_key && File::open(&path).and_then(|file| owner_only::is_open_to_others(&file)).unwrap_or(false)
+        {
+            // Not refused: it is a file of the developer, who may have it in a folder that nobody else can enter.
+            tracing::warn!(
+                "other users of this machine can read the key in {FILE}; `chmod 600 {FILE}` prevents it"
+            );
         }
         Ok(Self(variables))
     }

@@ -1,5 +1,8 @@
 //! The commands that work on a relay's database, or between it and another relay.
 
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -487,6 +490,14 @@ async fn only_one_side_gets_what_it_lacks_when_told_so(servers: &Servers) {
     assert_eq!(stored(&remote.url(), &author).await, set(&events));
 }
 
+/// Writes an agent's key into a data folder, as the agent does.
+fn write_key(data: &Path, agent: &Keys) {
+    let mut options = OpenOptions::new();
+    let mut file =
+        options.create_new(true).write(true).mode(0o600).open(data.join("agent.nsec")).expect("a file");
+    file.write_all(agent.secret_key().to_secret_hex().as_bytes()).expect("it is written");
+}
+
 async fn a_relay_that_asks_who_this_is_is_told(servers: &Servers) {
     let desk = Desk::new();
     let remote = servers.own_with("hello-world", &[("RELAY_AUTH", "all".to_owned())]);
@@ -499,7 +510,7 @@ async fn a_relay_that_asks_who_this_is_is_told(servers: &Servers) {
     let said = desk.run("a", &["import", &there, "--relay", &remote.url()]).await.ok();
     assert!(said.contains("200  refused by the relay: auth-required"), "{said}");
     // From here on the folder has a key, like that of every agent that has run.
-    std::fs::write(desk.path("a/agent.nsec"), agent.secret_key().to_secret_hex()).expect("a key");
+    write_key(&desk.path("a"), &agent);
     let said = desk.run("a", &["import", &there, "--relay", &remote.url()]).await.ok();
     assert!(said.starts_with("imported 200 events"), "{said}");
     // A message that only the agent may read.

@@ -45,6 +45,8 @@ pub(in crate::native) enum InspectError {
     #[error("no key found: set NOSTR_PRIVATE_KEY, or give the agent's folder with --data DIR ({0})")]
     NoKey(DataFolderError),
     #[error(transparent)]
+    DataFolder(DataFolderError),
+    #[error(transparent)]
     Environment(#[from] EnvironmentError),
     #[error(transparent)]
     Setting(#[from] SettingError),
@@ -77,7 +79,10 @@ fn keys<A: Jobs>(inspect: &Inspect) -> Result<Keys, InspectError> {
         return Ok(keys);
     }
     let data = inspect.data.clone().unwrap_or_else(|| DataFolder::default_path(A::DECLARATION.name));
-    DataFolder::kept_key(&data).map_err(InspectError::NoKey)
+    DataFolder::kept_key(&data).map_err(|error| match error {
+        error @ DataFolderError::KeyFile { .. } => InspectError::NoKey(error),
+        error => InspectError::DataFolder(error),
+    })
 }
 
 /// The URL without a path. The relay's URL is accepted too.

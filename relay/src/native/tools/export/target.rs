@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use openagents_host::native::Sqlite;
+use openagents_host::native::{Sqlite, owner_only};
 use openagents_host::sql::{Sql, SqlError, values};
 use openagents_host::{EventId, Timestamp};
 
@@ -100,7 +100,8 @@ pub enum NotResumable {
 impl<'a> Target<'a> {
     /// A file. An interrupted export is resumed if it is started again within a day with the same `database` and the
     /// same `description`. It describes the requested events, and stays the same where filters change: "of the last hour"
-    /// has a different `since` in each run. The file gets its name when it is complete.
+    /// has a different `since` in each run. The file gets its name when it is complete. Only its owner can read it, as
+    /// the database: it may contain private events.
     ///
     /// # Errors
     /// When it cannot be written, or another export is writing it.
@@ -112,7 +113,9 @@ impl<'a> Target<'a> {
         };
         let (partial, note) = (named(".partial"), named(".partial.json"));
         // Not truncated, because the export may be resumed.
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&partial)?;
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(false).write(true);
+        let file = owner_only::open_file(&mut options, &partial)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::ResourceBusy.into()),
@@ -260,7 +263,9 @@ impl UnfinishedFile {
             bytes: export.bytes,
         };
         let unfinished = self.note.with_extension("new");
-        let mut file = File::create(&unfinished)?;
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(true).write(true);
+        let mut file = owner_only::open_file(&mut options, &unfinished)?;
         file.write_all(&serde_json::to_vec(&note).map_err(io::Error::from)?)?;
         file.sync_data()?;
         fs::rename(&unfinished, &self.note)?;
