@@ -112,6 +112,9 @@ const SWEEP_INTERVAL_MILLIS: u64 = 1_000;
 /// A minute, in microseconds.
 const MINUTE: u64 = 60_000_000;
 
+/// How far the times of messages may be out of order, in microseconds: several threads read the clock.
+const CLOCK_TOLERANCE: u64 = 1_000_000;
+
 impl Rates {
     /// Without any activity.
     #[must_use]
@@ -174,7 +177,7 @@ impl Rates {
         if self.networks.len() < MAX_NETWORKS || self.networks.contains_key(&network) {
             return true;
         }
-        let since = now.as_millis().saturating_sub(self.swept.as_millis());
+        let since = now.as_millis().abs_diff(self.swept.as_millis());
         if since >= SWEEP_INTERVAL_MILLIS {
             self.swept = now;
             let micros = now.as_millis().saturating_mul(1_000);
@@ -202,7 +205,8 @@ impl Buckets {
             Activity::Authenticate => self.authenticate,
         };
         let one = MINUTE.checked_div(per_minute.into()).unwrap_or(0);
-        full_at.max(now).saturating_add(one)
+        let full_at = if is_possible(full_at, now) { full_at } else { now };
+        full_at.clamp(now, now.saturating_add(MINUTE)).saturating_add(one)
     }
 
     const fn fill(&mut self, activity: Activity, full_at: u64) {
@@ -214,8 +218,16 @@ impl Buckets {
     }
 
     fn are_full(&self, now: u64) -> bool {
-        self.publish.max(self.query).max(self.authenticate) <= now
+        [self.publish, self.query, self.authenticate]
+            .into_iter()
+            .all(|full_at| full_at <= now || !is_possible(full_at, now))
     }
+}
+
+/// Whether a bucket can take until `full_at` to be full. If not, the clock was set back since, and the bucket counts as
+/// full: clients do not wait for the clock to catch up.
+const fn is_possible(full_at: u64, now: u64) -> bool {
+    full_at.saturating_sub(now) <= MINUTE.saturating_add(CLOCK_TOLERANCE)
 }
 
 #[cfg(test)]
@@ -277,6 +289,37 @@ mod tests {
         let refusal = rates.admit(later, A, address(1), Activity::Publish).unwrap_err();
         assert_eq!(refusal.to_string(), "rate-limited: too many events; try again in 1 second");
         assert!(rates.admit(NOW + Duration::from_secs(5), A, address(1), Activity::Publish).is_ok());
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_makes_nobody_wait_longer_than_a_minute() {
+        for back in [10, 61, 3_600] {
+            let mut rates = rates(60);
+            assert_eq!(count(&mut rates, NOW, 1, address(1), 99), 60);
+            let now = Timestamp::from_seconds(NOW.as_seconds() - back);
+            assert_eq!(count(&mut rates, now, 1, address(1), 99), 60, "{back} s");
+            assert_eq!(count(&mut rates, now + Duration::from_secs(60), 1, address(1), 60), 60, "{back} s");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_does_not_keep_idle_networks() {
+        let mut rates = rates(1);
+        let most = u32::try_from(MAX_NETWORKS).unwrap();
+        for number in 0..=most {
+            rates.admit(NOW, ConnectionId::new(number.into()), address(number), Activity::Query).unwrap();
+        }
+        let back = Timestamp::from_seconds(NOW.as_seconds() - 3_600);
+        rates.admit(back, A, address(most + 1), Activity::Query).unwrap();
+        assert_eq!(rates.networks.len(), 1);
+    }
+
+    #[test]
+    fn times_that_are_a_little_out_of_order_give_nothing_away() {
+        let mut rates = rates(60);
+        assert_eq!(count(&mut rates, NOW, 1, address(1), 99), 60);
+        let before = Timestamp::from_millis(NOW.as_millis() - 900);
+        assert_eq!(count(&mut rates, before, 1, address(1), 9), 0);
     }
 
     #[test]
