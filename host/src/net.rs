@@ -4,17 +4,18 @@
 //!   the agent's own network.
 //! * [`fetch`](fn@fetch): one HTTP request, with limits on size, time and redirects.
 //! * [`Socket`]: a WebSocket of text messages.
-//! * [`RelayClient`]: publishing to and reading from a relay (NIP-01).
+//! * [`RelayClient`]: publishing to and reading from a relay (NIP-01), with authentication (NIP-42).
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! use openagents_host::net::{FetchRequest, Reach, RelayClient, fetch};
-//! use openagents_host::nostr::Filter;
+//! use openagents_host::nostr::{Filter, Keys};
 //!
 //! let page = fetch(FetchRequest::get("https://example.com/")).await?;
 //! println!("{} {}", page.status, page.text());
 //!
-//! let mut relay = RelayClient::connect("wss://relay.example.com", Reach::Public).await?;
+//! let keys = Keys::generate()?;
+//! let mut relay = RelayClient::connect("wss://relay.example.com", Reach::Public, &keys).await?;
 //! let notes = relay.query(&[Filter::new().kinds([1]).limit(20)]).await?;
 //! # drop(notes); Ok(())
 //! # }

@@ -138,7 +138,8 @@ pub enum ClientError {
 }
 
 impl JobClient {
-    /// Connects to a relay at any address, including private addresses and `ws://`.
+    /// Connects to a relay at any address, including private addresses and `ws://`. If the relay requires authentication
+    /// (NIP-42), the client authenticates with its keys.
     ///
     /// Natively, this needs a tokio runtime with I/O and time. On a Worker, the client lasts as long as the event in
     /// which it was created.
@@ -146,7 +147,7 @@ impl JobClient {
     /// # Errors
     /// When the first connection fails. Later failures are not errors: the client reconnects until it succeeds.
     pub async fn connect(relay_url: &str, keys: Keys) -> Result<Self, ClientError> {
-        let dial = Dial { url: relay_url.to_owned(), reach: Reach::Anywhere };
+        let dial = Dial { url: relay_url.to_owned(), reach: Reach::Anywhere, keys: keys.clone() };
         Self::through(Arc::new(dial), Some(relay_url.to_owned()), keys).await
     }
 

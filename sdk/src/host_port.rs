@@ -42,7 +42,7 @@ pub(crate) trait HandlerHost: Shareable {
         relay: &str,
         filters: Vec<Filter>,
     ) -> Result<Vec<VerifiedEvent>, RelayError> {
-        let mut relay = RelayClient::connect(relay, self.reach()).await?;
+        let mut relay = RelayClient::connect(relay, self.reach(), self.keys()).await?;
         let found = relay.query(&filters).await;
         relay.close().await;
         found
@@ -51,7 +51,7 @@ pub(crate) trait HandlerHost: Shareable {
     /// Connects to an external relay, or to the agent's own if `relay` is `None`.
     async fn connect(&self, relay: Option<&str>) -> Result<RelayClient, RelayError> {
         match relay {
-            Some(url) => RelayClient::connect(url, self.reach()).await,
+            Some(url) => RelayClient::connect(url, self.reach(), self.keys()).await,
             None => self.connect_to_own().await,
         }
     }

@@ -37,6 +37,7 @@ scenarios_in! {
         nip90_rules,
         schedules_and_prices,
         external_relays,
+        guarded_relays,
         examples,
     }
     relay {

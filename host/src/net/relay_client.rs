@@ -1,7 +1,11 @@
-//! A client of one relay (NIP-01): publish, query, subscribe.
+//! A client of one relay (NIP-01): publish, query, subscribe, and authenticate if the relay requires it (NIP-42).
 //!
 //! The relay is not trusted: events are dropped unless their id and signature are valid and they match the filters.
 //! Time, number of events and bytes are limited.
+
+mod authentication;
+mod backlog;
+mod refusals;
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::Duration;
@@ -11,9 +15,11 @@ use super::error::SocketError;
 use super::platform::{now, timeout};
 use super::socket::Socket;
 use crate::nostr::message::{ClientMessage, RelayMessage, SubscriptionId};
-use crate::nostr::reason::Outcome;
-use crate::nostr::{Event, EventId, Filter, VerifiedEvent};
+use crate::nostr::reason::{Outcome, Prefix, Reason};
+use crate::nostr::{Event, EventId, Filter, Keys, VerifiedEvent};
 use crate::time::Timestamp;
+use authentication::Authentication;
+use backlog::Backlog;
 
 /// The limits that a client sets for a relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +52,7 @@ pub enum PublishOutcome {
     /// The relay has stored the event, now or before.
     Accepted,
     /// The relay refused the event, for this reason, such as `auth-required: …` or `blocked: …` (NIP-01).
-    Refused(String),
+    Refused(Reason),
 }
 
 /// Why a request to a relay failed.
@@ -70,8 +76,8 @@ pub enum RelayError {
     Closed {
         /// The id of the subscription.
         subscription: SubscriptionId,
-        /// The reason given by the relay, such as `auth-required: …`.
-        reason: String,
+        /// The reason given by the relay, such as `restricted: …`.
+        reason: Reason,
     },
     /// A query returned more bytes than the limit.
     #[error("the relay sent more than {limit} bytes without an end of stored events")]
@@ -84,7 +90,22 @@ pub enum RelayError {
     Overrun,
 }
 
+impl RelayError {
+    /// Whether the relay has refused a subscription for good: trying again soon gets the same answer.
+    #[must_use]
+    pub fn is_final_refusal(&self) -> bool {
+        let Self::Closed { reason, .. } = self else { return false };
+        matches!(
+            reason.prefix,
+            Prefix::Restricted | Prefix::Blocked | Prefix::Invalid | Prefix::Unsupported | Prefix::Pow
+        )
+    }
+}
+
 /// A connection to one relay.
+///
+/// What the relay refuses with `auth-required:` is repeated once the client has authenticated (NIP-42); if the relay does
+/// not accept that, the refusal stands. The client does not authenticate before the relay requires it.
 ///
 /// Events of [subscriptions](Self::subscribe) that arrive during another call are queued for
 /// [`next_event`](Self::next_event). Dropping the future of `next_event` loses nothing; dropping the future of a query
@@ -93,7 +114,11 @@ pub enum RelayError {
 pub struct RelayClient {
     socket: Socket,
     limits: RelayLimits,
-    subscriptions: BTreeMap<SubscriptionId, Vec<Filter>>,
+    /// `None` for a client without a key.
+    authentication: Option<Authentication>,
+    subscriptions: BTreeMap<SubscriptionId, Subscription>,
+    /// Messages that the client sends next: it answers the relay while it waits for something else.
+    unsent: VecDeque<String>,
     backlog: Backlog,
     last_id: u64,
     last_heard: Timestamp,
@@ -101,36 +126,47 @@ pub struct RelayClient {
     asked_for_life: Option<Timestamp>,
 }
 
-/// Events of subscriptions that were received but not yet read.
-#[derive(Debug, Default)]
-struct Backlog {
-    arrivals: VecDeque<Result<(SubscriptionId, VerifiedEvent), RelayError>>,
-    bytes: usize,
-    overrun: bool,
+/// An open subscription.
+#[derive(Debug)]
+struct Subscription {
+    filters: Vec<Filter>,
+    /// How often the client had authenticated when it last sent the `REQ`.
+    authentications: u32,
+    /// Why the relay has refused it, if the `REQ` is repeated after authentication.
+    refusal: Option<Reason>,
 }
 
 impl RelayClient {
-    /// Connects to a relay with the default limits.
+    /// Connects to a relay with the default limits. With `keys` the client authenticates, if the relay requires it.
     ///
     /// # Errors
     /// When the address may not be reached, or no WebSocket can be opened in time.
-    pub async fn connect(url: &str, reach: Reach) -> Result<Self, RelayError> {
+    pub async fn connect(url: &str, reach: Reach, keys: &Keys) -> Result<Self, RelayError> {
         let limits = RelayLimits::default();
-        Ok(Self::over(Socket::connect(url, reach, limits.timeout).await?, limits))
+        let socket = Socket::connect(url, reach, limits.timeout).await?;
+        Ok(Self::over(socket, limits).authenticating(url, keys))
     }
 
-    /// Uses a relay at the other end of a socket.
+    /// Uses a relay at the other end of a socket. The client does not authenticate.
     #[must_use]
     pub fn over(socket: Socket, limits: RelayLimits) -> Self {
         Self {
             socket,
             limits,
+            authentication: None,
             subscriptions: BTreeMap::new(),
+            unsent: VecDeque::new(),
             backlog: Backlog::default(),
             last_id: 0,
             last_heard: now(),
             asked_for_life: None,
         }
+    }
+
+    /// Authenticates with these keys, if the relay requires it. `url` is the relay's address as the client knows it.
+    #[must_use]
+    pub fn authenticating(self, url: &str, keys: &Keys) -> Self {
+        Self { authentication: Some(Authentication::new(keys.clone(), url)), ..self }
     }
 
     /// Sends an event and waits for the relay's `OK`.
@@ -145,15 +181,27 @@ impl RelayClient {
     }
 
     async fn publish_in_time(&mut self, event: &VerifiedEvent) -> Result<PublishOutcome, RelayError> {
-        self.send(ClientMessage::Event(event.clone())).await?;
+        loop {
+            let authentications = self.authentications();
+            self.send(ClientMessage::Event(event.clone())).await?;
+            match self.outcome_of(&event.id).await? {
+                Outcome::Accepted | Outcome::Duplicate => return Ok(PublishOutcome::Accepted),
+                Outcome::Refused(reason) => {
+                    if let Some(reason) = self.final_refusal(reason, authentications).await? {
+                        return Ok(PublishOutcome::Refused(reason));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits for the `OK` of an event.
+    async fn outcome_of(&mut self, event: &EventId) -> Result<Outcome, RelayError> {
         loop {
             if let (Some(RelayMessage::Ok { id, outcome }), _) = self.receive_answer().await?
-                && id == event.id
+                && id == *event
             {
-                return Ok(match outcome {
-                    Outcome::Accepted | Outcome::Duplicate => PublishOutcome::Accepted,
-                    Outcome::Refused(reason) => PublishOutcome::Refused(reason.to_string()),
-                });
+                return Ok(outcome);
             }
         }
     }
@@ -187,6 +235,7 @@ impl RelayClient {
         filters: &[Filter],
     ) -> Result<Vec<VerifiedEvent>, RelayError> {
         let RelayLimits { max_events, max_bytes, .. } = self.limits;
+        let mut authentications = self.authentications();
         self.request(id, filters).await?;
         let (mut events, mut ids) = (Vec::new(), HashSet::new());
         let (mut looked_at, mut bytes) = (0_usize, 0_usize);
@@ -211,7 +260,11 @@ impl RelayClient {
                 }
                 Some(RelayMessage::EndOfStoredEvents { subscription, .. }) if subscription == *id => break,
                 Some(RelayMessage::Closed { subscription, reason }) if subscription == *id => {
-                    return Err(RelayError::Closed { subscription, reason: reason.to_string() });
+                    if let Some(reason) = self.final_refusal(reason, authentications).await? {
+                        return Err(RelayError::Closed { subscription, reason });
+                    }
+                    authentications = self.authentications();
+                    self.request(id, filters).await?;
                 }
                 _ => {}
             }
@@ -226,8 +279,10 @@ impl RelayClient {
     /// When the connection fails. If the relay refuses the subscription, `next_event` reports that.
     pub async fn subscribe(&mut self, filters: &[Filter]) -> Result<SubscriptionId, RelayError> {
         let id = self.next_id();
+        let authentications = self.authentications();
         self.request(&id, filters).await?;
-        self.subscriptions.insert(id.clone(), filters.to_vec());
+        let subscription = Subscription { filters: filters.to_vec(), authentications, refusal: None };
+        self.subscriptions.insert(id.clone(), subscription);
         Ok(id)
     }
 
@@ -252,12 +307,13 @@ impl RelayClient {
             if let Some(arrival) = self.backlog.pop() {
                 return Some(arrival);
             }
-            match timeout(self.silence_left(), self.receive()).await {
+            match timeout(self.longest_wait(), self.receive()).await {
                 Some(Ok((message, length))) => {
                     message.and_then(|message| self.keep(message, length));
                 }
                 Some(Err(RelayError::Disconnected)) => return None,
                 Some(Err(error)) => return Some(Err(error)),
+                None if self.end_overdue_authentication() || self.silence_left() > Duration::ZERO => {}
                 None if self.asked_for_life.is_some() => {
                     self.socket.abandon();
                     return Some(Err(RelayError::Timeout { after: self.limits.timeout }));
@@ -277,11 +333,22 @@ impl RelayClient {
     }
 
     async fn request(&mut self, id: &SubscriptionId, filters: &[Filter]) -> Result<(), RelayError> {
-        self.send(ClientMessage::Request { subscription: id.clone(), filters: filters.to_vec() }).await
+        self.send(request_of(id, filters)).await
     }
 
     async fn send(&mut self, message: ClientMessage<VerifiedEvent>) -> Result<(), RelayError> {
+        self.send_unsent().await?;
         Ok(self.socket.send(message.to_json()).await?)
+    }
+
+    async fn send_unsent(&mut self) -> Result<(), RelayError> {
+        // Removed only when it is sent: the future may be dropped before. The relay may then get it twice, which changes
+        // nothing.
+        while let Some(message) = self.unsent.front() {
+            self.socket.send(message.clone()).await?;
+            self.unsent.pop_front();
+        }
+        Ok(())
     }
 
     /// Probes the connection with a query for an event that does not exist, which the relay must answer.
@@ -294,12 +361,17 @@ impl RelayClient {
 
     /// How much longer the relay may be silent.
     fn silence_left(&self) -> Duration {
-        let until = match self.asked_for_life {
+        now().until(match self.asked_for_life {
             Some(asked) => asked + self.limits.timeout,
             None => self.last_heard + self.limits.idle,
-        };
+        })
+    }
+
+    /// How long to wait for the next message before something else must be done.
+    fn longest_wait(&self) -> Duration {
+        let authentication = self.authentication_deadline().map(|until| now().until(until));
         // Never zero, so that messages that have already arrived are read first.
-        now().until(until).max(Duration::from_millis(10))
+        authentication.into_iter().fold(self.silence_left(), Duration::min).max(Duration::from_millis(10))
     }
 
     /// The next message that is not for a subscription, with its length in bytes.
@@ -315,17 +387,22 @@ impl RelayClient {
 
     /// The next message if it can be parsed, and its length in bytes.
     async fn receive(&mut self) -> Result<(Option<RelayMessage>, usize), RelayError> {
+        self.send_unsent().await?;
         let text = self.socket.next().await.ok_or(RelayError::Disconnected)??;
         self.last_heard = now();
         self.asked_for_life = None;
-        Ok((RelayMessage::parse(&text), text.len()))
+        let message = RelayMessage::parse(&text);
+        if let Some(message) = &message {
+            self.hear_authentication(message);
+        }
+        Ok((message, text.len()))
     }
 
     /// Queues a message for a subscription; returns any other.
     fn keep(&mut self, message: RelayMessage, length: usize) -> Option<RelayMessage> {
         match message {
             RelayMessage::Event { subscription, event } => {
-                let Some(filters) = self.subscriptions.get(&subscription) else {
+                let Some(Subscription { filters, .. }) = self.subscriptions.get(&subscription) else {
                     return Some(RelayMessage::Event { subscription, event });
                 };
                 if let Some(event) = Event::from_json(&event).ok().and_then(|event| expected(filters, event))
@@ -335,11 +412,19 @@ impl RelayClient {
                 None
             }
             RelayMessage::Closed { subscription, reason } => {
-                if self.subscriptions.remove(&subscription).is_none() {
+                let Some(refused) = self.subscriptions.get_mut(&subscription) else {
                     return Some(RelayMessage::Closed { subscription, reason });
+                };
+                if reason.prefix == Prefix::AuthRequired && self.authentication.is_some() {
+                    let authentications = refused.authentications;
+                    refused.refusal = Some(reason);
+                    self.require_authentication(authentications);
+                    self.settle_refused_subscriptions();
+                } else {
+                    self.subscriptions.remove(&subscription);
+                    let error = RelayError::Closed { subscription, reason };
+                    self.backlog.push(Err(error), length, &self.limits);
                 }
-                let error = RelayError::Closed { subscription, reason: reason.to_string() };
-                self.backlog.push(Err(error), length, &self.limits);
                 None
             }
             message => Some(message),
@@ -352,29 +437,8 @@ impl RelayClient {
     }
 }
 
-impl Backlog {
-    fn push(
-        &mut self,
-        arrival: Result<(SubscriptionId, VerifiedEvent), RelayError>,
-        length: usize,
-        limits: &RelayLimits,
-    ) {
-        let bytes = self.bytes.saturating_add(length);
-        if self.arrivals.len() >= limits.max_events || bytes > limits.max_bytes {
-            self.overrun = true;
-        } else {
-            self.bytes = bytes;
-            self.arrivals.push_back(arrival);
-        }
-    }
-
-    fn pop(&mut self) -> Option<Result<(SubscriptionId, VerifiedEvent), RelayError>> {
-        let arrival = self.arrivals.pop_front();
-        if self.arrivals.is_empty() {
-            self.bytes = 0;
-        }
-        arrival.or_else(|| std::mem::take(&mut self.overrun).then_some(Err(RelayError::Overrun)))
-    }
+fn request_of(id: &SubscriptionId, filters: &[Filter]) -> ClientMessage<VerifiedEvent> {
+    ClientMessage::Request { subscription: id.clone(), filters: filters.to_vec() }
 }
 
 /// The event, if it is valid and matches the filters.

@@ -69,6 +69,12 @@ impl Prefix {
             Self::Other => "",
         }
     }
+
+    /// Whether the refusal is temporary: the same may be accepted later, or after authentication.
+    #[must_use]
+    pub const fn is_temporary(self) -> bool {
+        matches!(self, Self::RateLimited | Self::Error | Self::AuthRequired)
+    }
 }
 
 /// The reason for a refusal.

@@ -10,7 +10,8 @@ use futures_channel::{mpsc, oneshot};
 use futures_util::{FutureExt, StreamExt, select_biased};
 use openagents_host::net::{PublishOutcome, Reach, RelayClient, RelayError};
 use openagents_host::nostr::SubscriptionId;
-use openagents_host::{EventId, VerifiedEvent};
+use openagents_host::nostr::reason::Reason;
+use openagents_host::{EventId, Keys, VerifiedEvent};
 
 use super::ClientError;
 use super::job_progress::{JobProgress, JobUpdate};
@@ -36,13 +37,14 @@ pub(crate) trait Connector: Shareable {
 pub(super) struct Dial {
     pub(super) url: String,
     pub(super) reach: Reach,
+    pub(super) keys: Keys,
 }
 
 #[cfg_attr(not(target_arch = "wasm32"), async_trait)]
 #[cfg_attr(target_arch = "wasm32", async_trait(?Send))]
 impl Connector for Dial {
     async fn connect(&self) -> Result<RelayClient, RelayError> {
-        RelayClient::connect(&self.url, self.reach).await
+        RelayClient::connect(&self.url, self.reach, &self.keys).await
     }
 }
 
@@ -141,7 +143,7 @@ impl ClientConnection {
             if !done.is_canceled() {
                 let outcome = match relay.publish(event).await? {
                     PublishOutcome::Accepted => Ok(()),
-                    PublishOutcome::Refused(reason) => Err(ClientError::Refused(reason)),
+                    PublishOutcome::Refused(reason) => Err(ClientError::Refused(reason.to_string())),
                 };
                 self.pause = FIRST_PAUSE;
                 if let Some((_, done)) = self.publishing.pop_front() {
@@ -181,15 +183,14 @@ impl ClientConnection {
     }
 
     /// Handles a `CLOSED`. If the reason may pass, reconnects after a pause.
-    fn end_subscription(&mut self, subscription: &SubscriptionId, reason: String) -> Result<(), RelayError> {
+    fn end_subscription(&mut self, subscription: &SubscriptionId, reason: Reason) -> Result<(), RelayError> {
         let Some((request, job)) = self.job_of(subscription) else { return Ok(()) };
         job.subscription = None;
         job.closed = job.closed.saturating_add(1);
-        let may_pass = reason.starts_with("error:") || reason.starts_with("rate-limited:");
-        if may_pass && job.closed < MAX_CLOSED {
+        if reason.prefix.is_temporary() && job.closed < MAX_CLOSED {
             return Err(RelayError::Closed { subscription: subscription.clone(), reason });
         }
-        job.tell(Err(ClientError::Closed(reason)));
+        job.tell(Err(ClientError::Closed(reason.to_string())));
         self.forget(&request);
         Ok(())
     }

@@ -101,15 +101,17 @@ impl<S: Sql> RelayPolls<S> {
         self.defer(relay, now + pause)
     }
 
-    /// Records a failed poll. Returns the pause until the next one.
-    fn failed(&self, relay: &str, now: Timestamp) -> Result<Option<Duration>, SqlError> {
+    /// Records a failed poll. Returns the pause until the next one: growing, and the longest if the relay has refused
+    /// this agent.
+    fn failed(&self, relay: &str, error: &RelayError, now: Timestamp) -> Result<Option<Duration>, SqlError> {
         let row = self.sql.first::<(u32,)>(
             "UPDATE visit SET failures = failures + 1 WHERE relay = ? RETURNING failures",
             values![relay],
         )?;
         let Some((failures,)) = row else { return Ok(None) };
         let doublings = 1_u32 << failures.saturating_sub(1).min(10);
-        let pause = self.every.saturating_mul(doublings.min(FAILING_FACTOR));
+        let factor = if error.is_final_refusal() { FAILING_FACTOR } else { doublings.min(FAILING_FACTOR) };
+        let pause = self.every.saturating_mul(factor);
         self.defer(relay, now + pause)?;
         Ok(Some(pause))
     }
@@ -131,7 +133,7 @@ impl<S: Sql> JobEngine<S> {
         let poll = match poll {
             Ok(poll) => poll,
             Err(error) => {
-                if let Some(pause) = self.polls.failed(relay, now)? {
+                if let Some(pause) = self.polls.failed(relay, error, now)? {
                     effects.push(Effect::Warn(format!(
                         "the relay {relay} could not be polled; trying again in {pause:?}: {error}"
                     )));

@@ -297,6 +297,7 @@ impl ServedAgent {
         let listening = Listening {
             filter: RequestFilter::of::<A>(key),
             reach: settings.reach,
+            keys: keys.clone(),
             max_age: A::DECLARATION.max_age,
         };
         let external_relays = settings.external_relays();

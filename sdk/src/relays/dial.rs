@@ -1,7 +1,7 @@
 //! `RelayConnection`: a connection to an external relay that stays open between events.
 
-use openagents_host::VerifiedEvent;
 use openagents_host::net::{PublishOutcome, Reach, RelayClient, RelayError, SocketError};
+use openagents_host::{Keys, VerifiedEvent};
 
 use crate::engine::Delivery;
 
@@ -10,12 +10,13 @@ use crate::engine::Delivery;
 pub(crate) struct RelayConnection {
     url: String,
     reach: Reach,
+    keys: Keys,
     client: Option<RelayClient>,
 }
 
 impl RelayConnection {
-    pub(crate) fn to(url: String, reach: Reach) -> Self {
-        Self { url, reach, client: None }
+    pub(crate) fn to(url: String, reach: Reach, keys: Keys) -> Self {
+        Self { url, reach, keys, client: None }
     }
 
     /// Publishes an event, and returns the result of the delivery.
@@ -30,7 +31,7 @@ impl RelayConnection {
             }
         }
         let published = async {
-            let mut client = RelayClient::connect(&self.url, self.reach).await?;
+            let mut client = RelayClient::connect(&self.url, self.reach, &self.keys).await?;
             let outcome = client.publish(event).await?;
             Ok((client, outcome))
         };
@@ -51,7 +52,7 @@ impl RelayConnection {
         self.client = Some(client);
         match outcome {
             PublishOutcome::Accepted => Delivery::Accepted,
-            PublishOutcome::Refused(reason) => Delivery::Refused(reason),
+            PublishOutcome::Refused(reason) => Delivery::Refused(reason.to_string()),
         }
     }
 
@@ -69,12 +70,12 @@ mod tests {
     use openagents_host::{Keys, Kind, Timestamp, UnsignedEvent};
 
     use super::*;
-    use crate::relays::tests::{Relay, note};
+    use crate::relays::tests::{Relay, agent, note};
 
     #[tokio::test]
     async fn is_used_again_and_renewed_when_it_has_ended() {
         let mut relay = Relay::start().await;
-        let mut connection = RelayConnection::to(relay.url(), Reach::Anywhere);
+        let mut connection = RelayConnection::to(relay.url(), Reach::Anywhere, agent());
         for number in 0..3 {
             assert_eq!(connection.publish(&note(number)).await, Delivery::Accepted);
         }
@@ -90,7 +91,7 @@ mod tests {
     #[tokio::test]
     async fn never_reaches_a_private_address_unless_that_is_allowed() {
         let relay = Relay::start().await;
-        let mut connection = RelayConnection::to(relay.url(), Reach::Public);
+        let mut connection = RelayConnection::to(relay.url(), Reach::Public, agent());
         assert!(matches!(connection.publish(&note(0)).await, Delivery::Refused(_)));
         assert_eq!(relay.connections(), 0);
     }
@@ -100,7 +101,7 @@ mod tests {
         let relay = Relay::start().await;
         let keys = Keys::from_secret(&[2; 32]).unwrap();
         let unwanted = UnsignedEvent::new(Kind(1), "unwanted").sign(&keys, Timestamp::from_seconds(1));
-        let mut connection = RelayConnection::to(relay.url(), Reach::Anywhere);
+        let mut connection = RelayConnection::to(relay.url(), Reach::Anywhere, agent());
         assert_eq!(connection.publish(&unwanted).await, Delivery::Refused("blocked: unwanted".to_owned()));
         assert_eq!(connection.publish(&note(1)).await, Delivery::Accepted);
         assert_eq!(relay.connections(), 1);

@@ -1,7 +1,7 @@
 //! Relay lists (NIP-65): the relays that a customer reads from.
 
 use openagents_host::net::{Reach, RelayClient};
-use openagents_host::{Event, Kind, PublicKey};
+use openagents_host::{Event, Keys, Kind, PublicKey};
 use openagents_relay::Filter;
 
 use crate::log;
@@ -10,11 +10,13 @@ use crate::log;
 pub(super) const RELAY_LIST: Kind = Kind(10_002);
 
 /// The relays that a customer reads from (NIP-65). The list comes from the agent's own relay, which `own` queries, or
-/// else from the relay on which the request was seen.
+/// else from the relay on which the request was seen, where `keys` are
+/// the agent's.
 pub(crate) async fn customer_relays<F: Future<Output = Vec<Event>>>(
     customer: PublicKey,
     source: &str,
     reach: Reach,
+    keys: &Keys,
     own: impl FnOnce(Vec<Filter>) -> F,
 ) -> Vec<String> {
     let lists = own(vec![Filter::new().kinds([RELAY_LIST.0]).authors([customer]).limit(1)]).await;
@@ -22,7 +24,7 @@ pub(crate) async fn customer_relays<F: Future<Output = Vec<Event>>>(
         return read_relays(list);
     }
     let asked = async {
-        let mut relay = RelayClient::connect(source, reach).await?;
+        let mut relay = RelayClient::connect(source, reach, keys).await?;
         let filter = Filter::new().kinds([RELAY_LIST.0]).authors([customer]).limit(1);
         let lists = relay.query(&[filter]).await;
         relay.close().await;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use openagents_host::net::{Reach, RelayClient, RelayError};
 use openagents_host::nostr::Filter;
-use openagents_host::{Timestamp, VerifiedEvent};
+use openagents_host::{Keys, Timestamp, VerifiedEvent};
 
 use super::RequestFilter;
 
@@ -25,10 +25,11 @@ const FULL_PAGE: usize = 2_500_000;
 pub(crate) async fn poll(
     url: &str,
     reach: Reach,
+    keys: &Keys,
     filter: &RequestFilter,
     since: Timestamp,
 ) -> Result<Vec<VerifiedEvent>, RelayError> {
-    let mut relay = RelayClient::connect(url, reach).await?;
+    let mut relay = RelayClient::connect(url, reach, keys).await?;
     let found = read(&mut relay, filter, since).await;
     relay.close().await;
     found
@@ -64,7 +65,7 @@ fn page(filter: Filter, until: Option<u64>) -> Filter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::relays::tests::{Relay, filter, request};
+    use crate::relays::tests::{Relay, agent, filter, request};
 
     #[tokio::test]
     async fn reads_more_than_a_page() {
@@ -73,15 +74,16 @@ mod tests {
             relay.store(&request(5_050, 1_000 + number / 7, number));
         }
         relay.store(&request(5_050, 10, 5_000));
-        let found =
-            poll(&relay.url(), Reach::Anywhere, &filter(), Timestamp::from_seconds(1_000)).await.unwrap();
+        let found = poll(&relay.url(), Reach::Anywhere, &agent(), &filter(), Timestamp::from_seconds(1_000))
+            .await
+            .unwrap();
         assert_eq!(found.len(), 1_200);
     }
 
     #[tokio::test]
     async fn reads_nothing_where_there_is_nothing() {
         let relay = Relay::start().await;
-        let found = poll(&relay.url(), Reach::Anywhere, &filter(), Timestamp::EPOCH).await.unwrap();
+        let found = poll(&relay.url(), Reach::Anywhere, &agent(), &filter(), Timestamp::EPOCH).await.unwrap();
         assert!(found.is_empty());
         assert_eq!(relay.requests(), 1);
     }

@@ -1,6 +1,6 @@
 //! A small test relay, and tests that span several files of this module.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use futures_util::{SinkExt, StreamExt};
@@ -13,10 +13,12 @@ use tokio_tungstenite::tungstenite::Message;
 
 use super::lists::{RELAY_LIST, read_relays};
 use super::*;
+use crate::engine::Delivery;
 use crate::relay_address::{relay_address, served};
 use serde_json::json;
 
-/// A test relay at its own address, which records what it receives. It rejects events with the content `unwanted`.
+/// A test relay at its own address, which records what it receives. It rejects events with the content `unwanted`. It
+/// can require authentication (NIP-42).
 pub(crate) struct Relay {
     address: std::net::SocketAddr,
     told: Arc<Told>,
@@ -29,6 +31,12 @@ struct Told {
     published: Mutex<Vec<Value>>,
     connections: AtomicUsize,
     requests: Mutex<Vec<Value>>,
+    /// Whether everything requires authentication.
+    is_guarded: AtomicBool,
+    /// The keys that have tried to authenticate.
+    shown: Mutex<Vec<Value>>,
+    /// Why an authentication is refused, if it is.
+    refusal: Mutex<Option<&'static str>>,
 }
 
 impl Relay {
@@ -38,6 +46,19 @@ impl Relay {
         let told = Arc::new(Told::default());
         let serving = Some(tokio::spawn(serve(listener, Arc::clone(&told))));
         Self { address, told, serving }
+    }
+
+    /// A relay that requires authentication for everything, and refuses every key for this reason, if there is one.
+    pub(crate) async fn start_guarded(refusal: Option<&'static str>) -> Self {
+        let relay = Self::start().await;
+        relay.told.is_guarded.store(true, Ordering::Relaxed);
+        *relay.told.refusal.lock().unwrap() = refusal;
+        relay
+    }
+
+    /// The keys that have tried to authenticate.
+    pub(crate) fn shown(&self) -> Vec<Value> {
+        self.told.shown.lock().unwrap().clone()
     }
 
     /// Closes every connection, and serves again at the same address.
@@ -93,11 +114,39 @@ async fn serve(listener: TcpListener, told: Arc<Told>) {
 
 async fn client(stream: TcpStream, told: Arc<Told>) {
     let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
+    let mut is_known = false;
     while let Some(Ok(message)) = socket.next().await {
         let Message::Text(text) = message else { continue };
-        for answer in answers(&serde_json::from_str(&text).unwrap(), &told) {
+        let message = serde_json::from_str(&text).unwrap();
+        let answers = if told.is_guarded.load(Ordering::Relaxed) && !is_known {
+            let answers = guarded(&message, &told);
+            is_known = answers.iter().any(|answer| answer[2] == true);
+            answers
+        } else {
+            answers(&message, &told)
+        };
+        for answer in answers {
             let _ = socket.send(Message::text(answer.to_string())).await;
         }
+    }
+}
+
+/// The answers to a client that has not authenticated.
+fn guarded(message: &Value, told: &Told) -> Vec<Value> {
+    match message[0].as_str() {
+        Some("AUTH") => {
+            told.shown.lock().unwrap().push(message[1]["pubkey"].clone());
+            let refusal = *told.refusal.lock().unwrap();
+            vec![json!(["OK", message[1]["id"], refusal.is_none(), refusal.unwrap_or_default()])]
+        }
+        Some("EVENT") => {
+            let refused = json!(["OK", message[1]["id"], false, "auth-required: who are you?"]);
+            vec![json!(["AUTH", "challenge"]), refused]
+        }
+        Some("REQ") => {
+            vec![json!(["AUTH", "challenge"]), json!(["CLOSED", message[1], "auth-required: who are you?"])]
+        }
+        _ => vec![],
     }
 }
 
@@ -132,6 +181,11 @@ fn answers(message: &Value, told: &Told) -> Vec<Value> {
         }
         _ => vec![],
     }
+}
+
+/// The keys of the agent that connects.
+pub(crate) fn agent() -> Keys {
+    Keys::from_secret(&[9; 32]).unwrap()
 }
 
 pub(crate) fn note(number: u64) -> VerifiedEvent {
@@ -172,13 +226,33 @@ async fn asks_the_own_relay_where_a_customer_reads_and_then_the_one_of_the_reque
     relay.store(&relay_list(&[&["r", "wss://there.example"]]));
     let customer = Keys::from_secret(&[3; 32]).unwrap().public_key();
     let here: Event = (*relay_list(&[&["r", "wss://here.example"]])).clone();
-    let known = customer_relays(customer, &relay.url(), Reach::Anywhere, async |_| vec![here]).await;
+    let known =
+        customer_relays(customer, &relay.url(), Reach::Anywhere, &agent(), async |_| vec![here]).await;
     assert_eq!((known, relay.connections()), (vec!["wss://here.example".to_owned()], 0));
-    let known = customer_relays(customer, &relay.url(), Reach::Anywhere, async |_| vec![]).await;
+    let known = customer_relays(customer, &relay.url(), Reach::Anywhere, &agent(), async |_| vec![]).await;
     assert_eq!(known, ["wss://there.example"]);
     // Forbidden addresses are not connected to.
-    let known = customer_relays(customer, &relay.url(), Reach::Public, async |_| vec![]).await;
+    let known = customer_relays(customer, &relay.url(), Reach::Public, &agent(), async |_| vec![]).await;
     assert_eq!((known.len(), relay.connections()), (0, 1));
+}
+
+#[tokio::test]
+async fn authenticates_as_the_agent_wherever_a_relay_requires_it() {
+    let relay = Relay::start_guarded(None).await;
+    relay.store(&relay_list(&[&["r", "wss://there.example"]]));
+    relay.store(&request(5_050, 1_000, 1));
+    let mut connection = RelayConnection::to(relay.url(), Reach::Anywhere, agent());
+    assert_eq!(connection.publish(&note(1)).await, Delivery::Accepted);
+    assert_eq!(connection.publish(&note(2)).await, Delivery::Accepted);
+    let found = poll(&relay.url(), Reach::Anywhere, &agent(), &filter(), Timestamp::EPOCH).await.unwrap();
+    assert_eq!(found.len(), 1);
+    let customer = Keys::from_secret(&[3; 32]).unwrap().public_key();
+    let known = customer_relays(customer, &relay.url(), Reach::Anywhere, &agent(), async |_| vec![]).await;
+    assert_eq!(known, ["wss://there.example"]);
+    assert_eq!(
+        relay.shown(),
+        [json!(agent().public_key()), json!(agent().public_key()), json!(agent().public_key())]
+    );
 }
 
 #[test]
@@ -222,7 +296,7 @@ fn asks_for_requests_and_their_cancellations() {
     let filters = filter().filters(since).map(|filter| json!(filter));
     assert_eq!(filters[0], json!({"kinds": [5000, 5050], "since": 7}));
     assert_eq!(filters[1], json!({"kinds": [5], "#k": ["5000", "5050"], "since": 7}));
-    let me = Keys::from_secret(&[9; 32]).unwrap().public_key();
+    let me = agent().public_key();
     let filters = RequestFilter { named: Some(me), ..filter() }.filters(since).map(|filter| json!(filter));
     assert_eq!(filters[0], json!({"kinds": [5000, 5050], "#p": [me], "since": 7}));
 }

@@ -135,7 +135,7 @@ impl<A: Jobs> Services<A> {
                     let _permit = polling.acquire().await;
                     let until = clock::now();
                     let filter = relays::RequestFilter::of::<A>(host.keys().public_key());
-                    let found = relays::poll(&relay, host.reach(), &filter, since).await;
+                    let found = relays::poll(&relay, host.reach(), host.keys(), &filter, since).await;
                     Input::Polled { relay, poll: found.map(|events| RelayPoll { until, events }) }
                 })
             }

@@ -23,6 +23,7 @@ scenarios![
     the_try_it_client_prints_the_result,
     the_try_it_client_counts_on_after_a_kill,
     the_try_it_client_fails_with_the_reason,
+    the_try_it_client_authenticates_if_the_relay_requires_it,
 ];
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -204,6 +205,14 @@ async fn the_try_it_client_counts_on_after_a_kill(servers: &Servers) {
     server.kill_and_restart().unwrap_or_else(|error| panic!("{error}"));
     let second = run(try_it(&server, "hello-world", &["Grace"])).await;
     assert_eq!(last_line(&second), "Hello, Grace! You are number 2.");
+}
+
+async fn the_try_it_client_authenticates_if_the_relay_requires_it(servers: &Servers) {
+    for required in ["write", "read", "all"] {
+        let server = servers.own_with("hello-world", &[("RELAY_AUTH", required.to_owned())]);
+        let output = run(try_it(&server, "hello-world", &["Ada"])).await;
+        assert_eq!(last_line(&output), "Hello, Ada! You are number 1.", "{required}");
+    }
 }
 
 async fn the_try_it_client_fails_with_the_reason(servers: &Servers) {

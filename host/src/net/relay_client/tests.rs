@@ -11,6 +11,8 @@ use super::*;
 use crate::net::socket::tests::{Served, serve};
 use crate::{Keys, Kind, UnsignedEvent};
 
+mod authenticating;
+
 const SECOND: Duration = Duration::from_secs(1);
 
 fn note(number: u64) -> VerifiedEvent {
@@ -81,7 +83,7 @@ mod publishing {
         assert_eq!(outcome(true, "duplicate: had it").await, PublishOutcome::Accepted);
         assert_eq!(outcome(false, "duplicate: had it").await, PublishOutcome::Accepted);
         for reason in ["blocked: you", "auth-required: who are you?", ""] {
-            assert_eq!(outcome(false, reason).await, PublishOutcome::Refused(reason.to_owned()));
+            assert_eq!(outcome(false, reason).await, PublishOutcome::Refused(Reason::parse(reason)));
         }
     }
 
@@ -198,7 +200,7 @@ mod querying {
         let Err(RelayError::Closed { reason, .. }) = query(answers, RelayLimits::default()).await else {
             panic!("expected that it is closed")
         };
-        assert_eq!(reason, "auth-required: who are you?");
+        assert_eq!(reason.to_string(), "auth-required: who are you?");
         let endless = vec![json!(["EVENT", "SUB", value(&note(1))])];
         assert_eq!(query(endless, short()).await, Err(RelayError::Timeout { after: short().timeout }));
     }
@@ -323,7 +325,7 @@ mod subscribing {
         .await;
         let mut client = connect(&url).await;
         let subscription = client.subscribe(&[Filter::new()]).await.unwrap();
-        let reason = "restricted: not you".to_owned();
+        let reason = Reason::restricted("not you");
         assert_eq!(next(&mut client).await, Some(Err(RelayError::Closed { subscription, reason })));
         let id = client.subscribe(&[Filter::new()]).await.unwrap();
         assert_eq!(next(&mut client).await, Some(Ok((id, note(2)))));
@@ -405,7 +407,8 @@ mod subscribing {
 #[test]
 fn can_be_awaited_on_any_thread() {
     fn is_send<T: Send>(_: &T) {}
-    is_send(&RelayClient::connect("wss://example.com", Reach::Public));
+    let keys = Keys::from_secret(&[1; 32]).unwrap();
+    is_send(&RelayClient::connect("wss://example.com", Reach::Public, &keys));
     let _ = |mut client: RelayClient| {
         is_send(&client.publish(&note(1)));
         is_send(&client.query(&[]));

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
 
 use futures_util::future::join_all;
-use openagents_host::net::{AddressError, Reach, RelayClient, RelayError, SocketError};
+use openagents_host::net::{AddressError, RelayError, SocketError};
 use openagents_host::{EventId, VerifiedEvent};
 use openagents_relay::Filter;
 
@@ -60,8 +60,7 @@ impl FromInput for NostrEvent {
         if elsewhere.len() > MAX_RELAYS {
             return Err(JobError::failed(format!("the inputs name more than {MAX_RELAYS} relays")));
         }
-        let reach = context.host().reach();
-        let asked = elsewhere.iter().map(async |(url, ids)| (*url, on_relay(url, ids, reach).await));
+        let asked = elsewhere.iter().map(async |(url, ids)| (*url, on_relay(context, url, ids).await));
         let mut failures = BTreeMap::new();
         for (url, answer) in join_all(asked).await {
             match answer {
@@ -107,15 +106,13 @@ async fn on_own_relay(
 }
 
 async fn on_relay(
+    context: &JobContext,
     url: &str,
     ids: &BTreeSet<EventId>,
-    reach: Reach,
 ) -> Result<Vec<VerifiedEvent>, RelayError> {
-    let mut relay = RelayClient::connect(url, reach).await?;
     let limit = u64::try_from(ids.len()).unwrap_or(u64::MAX);
-    let events = relay.query(&[Filter::new().ids(ids.iter().copied()).limit(limit)]).await;
-    relay.close().await;
-    events
+    let filter = Filter::new().ids(ids.iter().copied()).limit(limit);
+    context.host().external_events(url, vec![filter]).await
 }
 
 /// The error for a relay that could not be queried. Details of the agent's own network stay in the log.

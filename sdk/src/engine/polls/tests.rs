@@ -2,6 +2,8 @@
 
 use openagents_host::native::Sqlite;
 use openagents_host::net::{Reach, RelayError};
+use openagents_host::nostr::SubscriptionId;
+use openagents_host::nostr::reason::Reason;
 use openagents_host::{Engine, Keys, Kind, UnsignedEvent};
 
 use super::*;
@@ -189,6 +191,20 @@ fn a_relay_that_is_not_reached_is_polled_more_and_more_seldom_and_loses_nothing(
     bench.poll_succeeded(RELAY, vec![]);
     bench.failed(RELAY);
     bench.polled.clear();
+    bench.pass(MINUTE);
+    assert_eq!(bench.polled(), [RELAY]);
+}
+
+#[test]
+fn a_relay_that_refuses_the_agent_is_polled_once_an_hour() {
+    let mut bench = PollsBench::new(&[RELAY]);
+    bench.pass(Duration::ZERO);
+    let subscription = SubscriptionId::new("s1").unwrap();
+    let refused = RelayError::Closed { subscription, reason: Reason::restricted("not you") };
+    bench.give(&Input::Polled { relay: RELAY.to_owned(), poll: Err(refused) });
+    bench.polled.clear();
+    bench.pass(MINUTE * 59);
+    assert!(bench.polled().is_empty());
     bench.pass(MINUTE);
     assert_eq!(bench.polled(), [RELAY]);
 }

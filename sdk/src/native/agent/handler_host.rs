@@ -75,7 +75,7 @@ impl HandlerHost for NativeHandlerHost {
 
     async fn connect_to_own(&self) -> Result<RelayClient, RelayError> {
         let address = dialled(self.own_relay);
-        RelayClient::connect(&format!("ws://{address}"), Reach::Anywhere).await
+        RelayClient::connect(&format!("ws://{address}"), Reach::Anywhere, &self.keys).await
     }
 }
 

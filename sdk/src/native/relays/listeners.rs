@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use openagents_host::native::now;
 use openagents_host::net::{Reach, RelayClient, RelayError};
-use openagents_host::{EventId, Timestamp, VerifiedEvent};
+use openagents_host::{EventId, Keys, Timestamp, VerifiedEvent};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -25,6 +25,9 @@ const STABLE_AFTER: Duration = Duration::from_secs(30);
 /// The longest pause before reconnecting.
 const MAX_PAUSE: Duration = Duration::from_secs(5 * 60);
 
+/// The pause after the relay has refused this agent, for example with `restricted:`. Its operator may change that.
+const REFUSED_PAUSE: Duration = Duration::from_secs(60 * 60);
+
 /// How many event ids are remembered for each relay.
 const MAX_SEEN: usize = 4_096;
 
@@ -38,6 +41,8 @@ pub(in crate::native) struct Listeners {
 pub(in crate::native) struct Listening {
     pub(in crate::native) filter: RequestFilter,
     pub(in crate::native) reach: Reach,
+    /// The agent's key, for relays that require authentication (NIP-42).
+    pub(in crate::native) keys: Keys,
     /// How old a request may be.
     pub(in crate::native) max_age: Duration,
 }
@@ -116,6 +121,12 @@ enum ListenError {
     RequestTaker(AgentError),
 }
 
+impl ListenError {
+    fn is_final_refusal(&self) -> bool {
+        matches!(self, Self::Relay(error) if error.is_final_refusal())
+    }
+}
+
 impl<T: RequestTaker> Listener<T> {
     async fn listen(mut self) {
         let mut failures = 0_u32;
@@ -123,7 +134,7 @@ impl<T: RequestTaker> Listener<T> {
             let began = Instant::now();
             let Err(ended) = self.listen_once().await;
             failures = if began.elapsed() >= STABLE_AFTER { 1 } else { failures.saturating_add(1) };
-            let pause = pause(failures, random());
+            let pause = if ended.is_final_refusal() { REFUSED_PAUSE } else { pause(failures, random()) };
             tracing::warn!(relay = %self.relay, "the connection to an external relay was lost, reconnecting in {pause:.1?}: {ended}");
             tokio::time::sleep(pause).await;
         }
@@ -131,9 +142,10 @@ impl<T: RequestTaker> Listener<T> {
 
     /// Subscribes on one connection until it is closed.
     async fn listen_once(&mut self) -> Result<std::convert::Infallible, ListenError> {
-        let mut client = RelayClient::connect(&self.relay, self.listening.reach).await?;
-        let since = self.since.max(now() - self.listening.max_age);
-        client.subscribe(&self.listening.filter.filters(since)).await?;
+        let listening = Arc::clone(&self.listening);
+        let mut client = RelayClient::connect(&self.relay, listening.reach, &listening.keys).await?;
+        let since = self.since.max(now() - listening.max_age);
+        client.subscribe(&listening.filter.filters(since)).await?;
         tracing::info!(relay = %self.relay, "subscribed to an external relay");
         let began = Instant::now();
         loop {

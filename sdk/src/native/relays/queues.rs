@@ -119,7 +119,7 @@ async fn queue_task(to: Destination, queue: mpsc::Receiver<ExternalDelivery>, sh
         Destination::ReadBy { customer, source } => {
             let host = &*shared.host;
             let own = |filters| async { host.events(filters).await.unwrap_or_default() };
-            let relays = relays::customer_relays(customer, &source, host.reach(), own).await;
+            let relays = relays::customer_relays(customer, &source, host.reach(), host.keys(), own).await;
             direct(queue, &relays, &shared).await;
         }
         // Events for the agent's own relay do not come here.
@@ -139,7 +139,7 @@ async fn publish(url: String, mut queue: mpsc::Receiver<ExternalDelivery>, share
         }
     };
     let Ok(_room) = room else { return };
-    let mut connection = RelayConnection::to(url, shared.host.reach());
+    let mut connection = RelayConnection::to(url, shared.host.reach(), shared.host.keys().clone());
     while let Some(ExternalDelivery { entry, event, .. }) = next(&mut queue, shared).await {
         let delivery = connection.publish(&event).await;
         let unreachable = match &delivery {

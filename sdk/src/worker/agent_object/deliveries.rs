@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use openagents_host::net::Reach;
-use openagents_host::{VerifiedEvent, timeout};
+use openagents_host::{Keys, VerifiedEvent, timeout};
 use openagents_relay::Outcome;
 use worker::{Env, Result};
 
@@ -19,6 +19,7 @@ const OUTSIDE: usize = 3;
 /// Events that wait for delivery, in order.
 pub(super) struct Deliveries {
     reach: Reach,
+    keys: Keys,
     own: RefCell<VecDeque<PendingDelivery>>,
     external: RefCell<VecDeque<PendingDelivery>>,
     /// Destinations with an event in flight; further events wait, so that the order is kept.
@@ -34,9 +35,10 @@ pub(super) struct PendingDelivery {
 }
 
 impl Deliveries {
-    pub(super) fn new(reach: Reach) -> Self {
+    pub(super) fn new(reach: Reach, keys: Keys) -> Self {
         Self {
             reach,
+            keys,
             own: RefCell::default(),
             external: RefCell::default(),
             busy: RefCell::default(),
@@ -81,7 +83,9 @@ impl Deliveries {
             }
             Destination::ReadBy { customer, source } => {
                 let own = |filters| async { handler_host::events(env, filters).await.unwrap_or_default() };
-                Delivery::ReadFrom(relays::customer_relays(*customer, source, self.reach, own).await)
+                Delivery::ReadFrom(
+                    relays::customer_relays(*customer, source, self.reach, &self.keys, own).await,
+                )
             }
             // Not an external relay.
             Destination::Own => Delivery::Unreachable("this is for the agent's own relay".to_owned()),
@@ -101,7 +105,7 @@ impl Deliveries {
         if let Some((_, other)) = other {
             other.close().await;
         }
-        kept.unwrap_or_else(|| RelayConnection::to(url.to_owned(), self.reach))
+        kept.unwrap_or_else(|| RelayConnection::to(url.to_owned(), self.reach, self.keys.clone()))
     }
 
     /// Closes the open connections.

@@ -17,6 +17,9 @@ use crate::error::JobError;
 use crate::host_port::HandlerHost;
 use crate::worker::{DELIVERY_TIMEOUT, calls};
 
+/// The address of the relay's object in calls by stub. Its host is one by which the relay knows itself (NIP-42).
+const OWN_RELAY: &str = "https://relay/";
+
 pub(super) struct WorkerHandlerHost {
     pub(super) keys: Keys,
     pub(super) reach: Reach,
@@ -50,7 +53,10 @@ impl HandlerHost for WorkerHandlerHost {
 
     async fn connect_to_own(&self) -> Result<RelayClient, RelayError> {
         match timeout(DELIVERY_TIMEOUT, upgrade(&self.env)).await {
-            Some(socket) => Ok(RelayClient::over(socket?, RelayLimits::default())),
+            Some(socket) => {
+                let client = RelayClient::over(socket?, RelayLimits::default());
+                Ok(client.authenticating(OWN_RELAY, &self.keys))
+            }
             None => Err(RelayError::Timeout { after: DELIVERY_TIMEOUT }),
         }
     }
@@ -63,7 +69,7 @@ async fn upgrade(env: &Env) -> Result<Socket, SocketError> {
         let mut init = RequestInit::new();
         init.with_method(Method::Get);
         init.headers.set("upgrade", "websocket")?;
-        stub.fetch_with_request(Request::new_with_init("https://relay/", &init)?).await
+        stub.fetch_with_request(Request::new_with_init(OWN_RELAY, &init)?).await
     };
     let response = answered.await.map_err(|error: worker::Error| SocketError::Network(error.to_string()))?;
     let status = response.status_code();

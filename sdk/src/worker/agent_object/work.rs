@@ -85,7 +85,7 @@ impl<A: Jobs> AgentWorker<A> {
         let engine = Rc::new(RefCell::new(engine));
         let (sender, reports) = unbounded();
         let host = Arc::new(WorkerHandlerHost {
-            keys,
+            keys: keys.clone(),
             reach,
             env: env.clone(),
             engine: Rc::clone(&engine),
@@ -96,7 +96,7 @@ impl<A: Jobs> AgentWorker<A> {
             engine,
             services: Services::new(cache, host, None),
             routes,
-            deliveries: Deliveries::new(reach),
+            deliveries: Deliveries::new(reach, keys),
             reports: RefCell::new(reports),
             woken: RefCell::new(None),
             waiting: RefCell::default(),

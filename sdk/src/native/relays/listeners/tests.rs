@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::*;
-use crate::relays::tests::{Relay, filter, request};
+use crate::relays::tests::{Relay, agent, filter, request};
 
 /// Accepts events, unless told to fail.
 #[derive(Clone)]
@@ -34,7 +34,7 @@ fn record() -> (RecordingTaker, UnboundedReceiver<(EventId, String)>) {
 }
 
 fn listening() -> Listening {
-    Listening { filter: filter(), reach: Reach::Anywhere, max_age: Duration::from_secs(3_600) }
+    Listening { filter: filter(), reach: Reach::Anywhere, keys: agent(), max_age: Duration::from_secs(3_600) }
 }
 
 async fn next(received: &mut UnboundedReceiver<(EventId, String)>) -> (EventId, String) {
@@ -96,6 +96,29 @@ async fn asks_again_for_what_could_not_be_put_on_record() {
     assert_eq!(next(&mut received).await.0, event.id);
     assert_eq!(relay.connections(), 2);
     listeners.stop().await;
+}
+
+#[tokio::test]
+async fn authenticates_where_a_relay_requires_it() {
+    let relay = Relay::start_guarded(None).await;
+    let event = recent(1);
+    relay.store(&event);
+    let (record, mut received) = record();
+    let listeners = Listeners::start_with(vec![relay.url()], listening(), &record);
+    assert_eq!(next(&mut received).await.0, event.id);
+    listeners.stop().await;
+    assert_eq!((relay.connections(), relay.shown()), (1, vec![serde_json::json!(agent().public_key())]));
+}
+
+#[tokio::test]
+async fn a_relay_that_refuses_the_agent_is_left_alone_for_an_hour() {
+    let relay = Relay::start_guarded(Some("restricted: not you")).await;
+    let (record, _received) = record();
+    let listeners = Listeners::start_with(vec![relay.url()], listening(), &record);
+    // Any other failure would be followed by another try after a second.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    listeners.stop().await;
+    assert_eq!((relay.connections(), relay.shown().len()), (1, 1));
 }
 
 #[tokio::test]
