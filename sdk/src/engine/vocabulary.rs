@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use openagents_host::nostr::reason::Reason;
 use openagents_host::{EventId, Kind, PublicKey, Timestamp, UnsignedEvent, VerifiedEvent};
 use serde::{Deserialize, Serialize};
 
@@ -69,10 +70,20 @@ pub(crate) enum Delivery {
     Accepted,
     /// The relay rejected the event for good.
     Refused(String),
+    /// The relay rejected the event for now, as with `rate-limited:` (NIP-01). It is sent again.
+    Postponed(String),
     /// The relay could not be reached.
     Unreachable(String),
     /// The customer reads from these relays (NIP-65); the event goes there.
     ReadFrom(Vec<String>),
+}
+
+impl Delivery {
+    /// The delivery of an event that its relay has rejected for this reason.
+    pub(crate) fn refused(reason: &Reason) -> Self {
+        let text = reason.to_string();
+        if reason.prefix.is_temporary() { Self::Postponed(text) } else { Self::Refused(text) }
+    }
 }
 
 /// The output of another job that a job waits for.

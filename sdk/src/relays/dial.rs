@@ -1,6 +1,7 @@
 //! `RelayConnection`: a connection to an external relay that stays open between events.
 
 use openagents_host::net::{PublishOutcome, Reach, RelayClient, RelayError, SocketError};
+use openagents_host::nostr::reason::Prefix;
 use openagents_host::{Keys, VerifiedEvent};
 
 use crate::engine::Delivery;
@@ -49,10 +50,16 @@ impl RelayConnection {
     }
 
     fn keep(&mut self, client: RelayClient, outcome: PublishOutcome) -> Delivery {
-        self.client = Some(client);
         match outcome {
-            PublishOutcome::Accepted => Delivery::Accepted,
-            PublishOutcome::Refused(reason) => Delivery::Refused(reason.to_string()),
+            PublishOutcome::Accepted => {
+                self.client = Some(client);
+                Delivery::Accepted
+            }
+            PublishOutcome::Refused(reason) => {
+                // Where authentication did not help, the next attempt is made with another challenge.
+                self.client = (reason.prefix != Prefix::AuthRequired).then_some(client);
+                Delivery::refused(&reason)
+            }
         }
     }
 

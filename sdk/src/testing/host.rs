@@ -267,7 +267,7 @@ impl<A: Jobs> TestHost<A> {
                 inputs.extend(request.map(|event| Input::Request { event, source: None, ticket: 0 }));
                 match published.outcome {
                     Outcome::Accepted | Outcome::Duplicate => Delivery::Accepted,
-                    Outcome::Refused(reason) => Delivery::Refused(reason.to_string()),
+                    Outcome::Refused(reason) => Delivery::refused(&reason),
                 }
             }
             Destination::Relay(url) => {

@@ -1,13 +1,20 @@
 //! External relays that require authentication (NIP-42): an agent authenticates with its key, as a customer, as a
 //! reader and with its answers.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures_util::{SinkExt as _, StreamExt as _};
 use nostr_sdk::nostr::Event;
 use openagents_tests::events::{event, fresh_author, identification};
 use openagents_tests::jobs::{self, ask, follow, listen, request};
 use openagents_tests::server::{Host, Server};
 use openagents_tests::wire::Client;
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{accept_async, connect_async};
 
 use crate::servers::{Servers, scenarios};
 
@@ -16,6 +23,7 @@ scenarios![
     an_answer_goes_to_a_relay_that_requires_authentication,
     inputs_are_read_from_relays_that_require_authentication,
     an_agent_hires_through_its_relay_that_requires_authentication,
+    an_answer_is_sent_again_to_a_relay_that_refuses_it_for_now,
 ];
 
 /// Polling takes a while, and so does reconnecting.
@@ -97,8 +105,65 @@ async fn an_agent_hires_through_its_relay_that_requires_authentication(servers: 
     let request = request(&fresh_author(), 5914, Some(server.agent()), "by another", &[]);
     let said = ask(&mut client, &request).await;
     assert_eq!(said.result().content, "by another");
-    let hired =
-        client.query(&[serde_json::json!({"kinds": [5900], "authors": [server.agent().to_hex()]})]).await;
+    let hired = client.query(&[json!({"kinds": [5900], "authors": [server.agent().to_hex()]})]).await;
     assert_eq!(hired.len(), 1, "{hired:?}");
     assert!(jobs::stored(&mut client, &hired[0]).await.is_over());
+}
+
+async fn an_answer_is_sent_again_to_a_relay_that_refuses_it_for_now(servers: &Servers) {
+    let external = guarded();
+    let refusals = Arc::new(AtomicUsize::new(2));
+    let agent = agent_on(servers, &[&busy(external.url(), Arc::clone(&refusals)).await]);
+    let mut client = identified(&external).await;
+    let request = request(&fresh_author(), 5900, Some(agent.agent()), "in the end", &[]);
+    let mut said = listen(&mut client, &request).await;
+    client.publish_accepted(&request).await;
+    follow(&mut client, &request, &mut said, PATIENCE).await;
+    assert_eq!(
+        (said.result().content.as_str(), said.statuses()),
+        ("in the end", vec!["processing".to_owned()])
+    );
+    assert_eq!(refusals.load(Ordering::Relaxed), 0);
+}
+
+/// A proxy in front of a relay, with its URL. It refuses as many events of clients that have authenticated as
+/// `refusals` says.
+async fn busy(relay: String, refusals: Arc<AtomicUsize>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("ws://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(forward(stream, relay.clone(), Arc::clone(&refusals)));
+        }
+    });
+    url
+}
+
+async fn forward(stream: TcpStream, relay: String, refusals: Arc<AtomicUsize>) {
+    let Ok(mut client) = accept_async(stream).await else { return };
+    let Ok((mut relay, _)) = connect_async(relay).await else { return };
+    let mut has_authenticated = false;
+    loop {
+        let is_sent = tokio::select! {
+            Some(Ok(message)) = client.next() => {
+                let sent: Value = message.to_text().ok().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+                has_authenticated |= sent[0] == "AUTH";
+                let count_down = |left: usize| left.checked_sub(1);
+                let is_refused = has_authenticated
+                    && sent[0] == "EVENT"
+                    && refusals.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count_down).is_ok();
+                if is_refused {
+                    let refusal = json!(["OK", sent[1]["id"], false, "rate-limited: slow down"]);
+                    client.send(Message::text(refusal.to_string())).await
+                } else {
+                    relay.send(message).await
+                }
+            }
+            Some(Ok(message)) = relay.next() => client.send(message).await,
+            else => return,
+        };
+        if is_sent.is_err() {
+            return;
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! The `unreached` table: pauses for external relays that could not be reached.
+//! The `unreached` table: pauses for external relays that could not be reached, or that refuse events for now.
 
 use std::time::Duration;
 
@@ -64,13 +64,41 @@ impl<S: Sql> RelayBackoffs<S> {
         };
         let failures = before.saturating_add(1);
         let until = now + pause(failures);
+        self.record(relay, failures, until, now)?;
+        Ok(backoff_until(failures, until))
+    }
+
+    /// Records that a relay has refused an event for now, for the `attempt`th time. Returns until when all its events
+    /// wait. It is reachable, so it is not given up.
+    pub(in crate::engine) fn refused(
+        &self,
+        relay: &str,
+        attempt: u32,
+        now: Timestamp,
+    ) -> Result<Timestamp, SqlError> {
+        let row = self.sql.first::<(u32, Timestamp)>(
+            "SELECT failures, until FROM unreached WHERE relay = ?",
+            values![relay],
+        )?;
+        let failures = match row {
+            // Events that were in flight together are refused together.
+            Some((failures, until)) if until > now && failures >= attempt => return Ok(until),
+            Some((failures, until)) if until <= now => failures.saturating_add(1).max(attempt),
+            _ => attempt,
+        };
+        let failures = failures.min(MAX_FAILURES.saturating_sub(1));
+        let until = now + pause(failures);
+        self.record(relay, failures, until, now)?;
+        Ok(until)
+    }
+
+    fn record(&self, relay: &str, failures: u32, until: Timestamp, now: Timestamp) -> Result<(), SqlError> {
         self.sql.execute("DELETE FROM unreached WHERE until < ?", values![now - FORGET_AFTER])?;
         self.sql.execute(
             "INSERT INTO unreached (relay, failures, until) VALUES (?, ?, ?)
              ON CONFLICT (relay) DO UPDATE SET failures = excluded.failures, until = excluded.until",
             values![relay, failures, until],
-        )?;
-        Ok(backoff_until(failures, until))
+        )
     }
 }
 
@@ -132,6 +160,24 @@ mod tests {
         assert_eq!(backoffs.failed(RELAY, later).unwrap(), RelayBackoff::GivenUp);
         backoffs.reached(RELAY).unwrap();
         assert!(matches!(backoffs.failed(RELAY, later).unwrap(), RelayBackoff::Pausing(_)));
+    }
+
+    #[test]
+    fn a_relay_that_refuses_for_now_is_not_given_up() {
+        let backoffs = backoffs();
+        let mut now = NOW;
+        let mut pauses = Vec::new();
+        for attempt in 1..=12 {
+            let until = backoffs.refused(RELAY, attempt, now).unwrap();
+            assert_eq!(backoffs.refused(RELAY, 1, now).unwrap(), until, "refused together");
+            assert_eq!(backoffs.backoff(RELAY, now).unwrap(), RelayBackoff::Pausing(until));
+            pauses.push(now.until(until).as_secs());
+            now = until;
+        }
+        assert_eq!(pauses, [2, 4, 8, 16, 32, 64, 128, 256, 512, 512, 512, 512]);
+        // The pauses of an event grow even if the relay accepts others meanwhile.
+        backoffs.reached(RELAY).unwrap();
+        assert_eq!(backoffs.refused(RELAY, 5, now).unwrap(), now + Duration::from_secs(32));
     }
 
     #[test]

@@ -18,6 +18,9 @@ const MAX_IN_FLIGHT_EXTERNAL: usize = 64;
 /// The most events in flight to one external relay, so that a slow relay does not delay others.
 const MAX_IN_FLIGHT_PER_RELAY: usize = 8;
 
+/// How often the agent's own relay may refuse an event for now, which takes about an hour.
+const MAX_OWN_REFUSALS: u32 = 64;
+
 /// How many newly signed events are cached, so that they need not be verified when they are read back.
 const MAX_FRESH: usize = 1_024;
 
@@ -227,15 +230,21 @@ impl<S: Sql> Outbox<S> {
         self.in_flight.remove(&entry);
         match delivery {
             Delivery::Accepted => match self.remove(entry)?.flatten() {
-                Some(relay) => self.backoffs.reached(&relay).map(|()| None),
+                // Events that were in flight with one that was not accepted do not end its pause: order matters.
+                Some(relay) => match self.backoffs.backoff(&relay, now)? {
+                    RelayBackoff::Pausing(_) => Ok(None),
+                    RelayBackoff::Open | RelayBackoff::GivenUp => {
+                        self.backoffs.reached(&relay).map(|()| None)
+                    }
+                },
                 None => Ok(None),
             },
             Delivery::Refused(reason) => {
                 let Some(relay) = self.remove(entry)? else { return Ok(None) };
-                let whose = relay
-                    .map_or_else(|| "the agent's own relay".to_owned(), |relay| format!("the relay {relay}"));
-                Ok(Some(format!("{whose} rejected an event of this agent, which is dropped: {reason}")))
+                let relay = in_words(relay.as_deref());
+                Ok(Some(format!("{relay} rejected an event of this agent, which is dropped: {reason}")))
             }
+            Delivery::Postponed(reason) => self.postponed(entry, reason, now),
             Delivery::Unreachable(reason) => {
                 let attempt = self.sql.first::<(u32, Option<String>)>(
                     "UPDATE outbox SET attempt = attempt + 1 WHERE entry = ? RETURNING attempt, relay",
@@ -256,7 +265,51 @@ impl<S: Sql> Outbox<S> {
         }
     }
 
-    /// Postpones all entries for an external relay in their order, or drops them.
+    /// Postpones an entry that its relay refuses for now; those after it for the same external relay keep their order.
+    /// After many refusals it is dropped, since the event itself may be the reason.
+    fn postponed(&self, entry: u64, reason: &str, now: Timestamp) -> Result<Option<String>, SqlError> {
+        let attempt = self.sql.first::<(u32, Option<String>)>(
+            "UPDATE outbox SET attempt = attempt + 1 WHERE entry = ? RETURNING attempt, relay",
+            values![entry],
+        )?;
+        let Some((attempt, relay)) = attempt else { return Ok(None) };
+        let relay_in_words = in_words(relay.as_deref());
+        let max_attempts = if relay.is_some() { MAX_FAILURES } else { MAX_OWN_REFUSALS };
+        if attempt >= max_attempts {
+            self.remove(entry)?;
+            return Ok(Some(format!(
+                "{relay_in_words} refused an event of this agent {attempt} times, so it is dropped: {reason}"
+            )));
+        }
+        let until = match &relay {
+            None => {
+                let until = now + backoff(attempt);
+                self.sql.execute("UPDATE outbox SET due = ? WHERE entry = ?", values![until, entry])?;
+                until
+            }
+            Some(relay) => {
+                let known = self.backoffs.backoff(relay, now)?;
+                let until = self.backoffs.refused(relay, attempt, now)?;
+                self.postpone_all(relay, until)?;
+                if known == RelayBackoff::Pausing(until) {
+                    return Ok(None);
+                }
+                until
+            }
+        };
+        let pause = now.until(until);
+        Ok(Some(format!(
+            "{relay_in_words} does not accept an event of this agent for now; trying again in {pause:?}: {reason}"
+        )))
+    }
+
+    /// Postpones all entries for an external relay in their order.
+    fn postpone_all(&self, relay: &str, until: Timestamp) -> Result<(), SqlError> {
+        self.sql
+            .execute("UPDATE outbox SET due = ? WHERE relay = ? AND due < ?", values![until, relay, until])
+    }
+
+    /// Postpones all entries for an external relay that could not be reached, or drops them.
     fn unreached(
         &self,
         entry: u64,
@@ -280,8 +333,7 @@ impl<S: Sql> Outbox<S> {
             )));
         }
         let RelayBackoff::Pausing(until) = backoff else { return Ok(None) };
-        self.sql
-            .execute("UPDATE outbox SET due = ? WHERE relay = ? AND due < ?", values![until, relay, until])?;
+        self.postpone_all(relay, until)?;
         let pause = now.until(until);
         Ok((known != backoff)
             .then(|| format!("the relay {relay} is unreachable; trying again in {pause:?}: {reason}")))
@@ -363,6 +415,10 @@ impl<S: Sql> Outbox<S> {
         )?;
         Ok(removed.map(|(relay,)| relay))
     }
+}
+
+fn in_words(relay: Option<&str>) -> String {
+    relay.map_or_else(|| "the agent's own relay".to_owned(), |relay| format!("the relay {relay}"))
 }
 
 /// An entry that waits to be sent.

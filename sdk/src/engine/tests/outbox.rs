@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use openagents_host::nostr::reason::Reason;
 use openagents_host::{Engine, EventId, Kind, UnsignedEvent};
 
 use super::bench::*;
@@ -84,6 +85,90 @@ fn drops_what_a_relay_refuses_and_says_so() {
     deliver(&mut bench, Delivery::Refused("blocked: no".into()));
     assert_eq!(bench.count("outbox"), 0);
     assert!(bench.warnings[0].contains("the agent's own relay rejected"), "{:?}", bench.warnings);
+}
+
+#[test]
+fn tells_a_refusal_for_now_from_one_for_good() {
+    for (reason, is_temporary) in [
+        ("rate-limited: slow down", true),
+        ("error: disk full", true),
+        ("auth-required: who are you?", true),
+        ("blocked: you", false),
+        ("restricted: not you", false),
+        ("invalid: too long", false),
+        ("pow: 20 bits", false),
+        ("mute: nobody listens", false),
+        ("unsupported: kind", false),
+        ("go away", false),
+        ("", false),
+    ] {
+        let delivery = Delivery::refused(&Reason::parse(reason));
+        let text = reason.to_owned();
+        let expected = if is_temporary { Delivery::Postponed(text) } else { Delivery::Refused(text) };
+        assert_eq!(delivery, expected);
+    }
+}
+
+#[test]
+fn sends_again_what_a_relay_refuses_for_now_with_growing_pauses() {
+    let mut bench = Bench::new();
+    bench.ask(&tagged(PAID, 1, &[&["bid", "1"], &["relays", "wss://busy.example"]]));
+    deliver(&mut bench, Delivery::Accepted);
+    bench.ask(&tagged(PAID, 2, &[&["bid", "1"], &["relays", "wss://busy.example"]]));
+    let own = bench.delivering.remove(1);
+    bench.give(&Input::Delivered { entry: own, delivery: Delivery::Accepted });
+    let (refused, other) = (bench.delivering[0], bench.delivering[1]);
+    let busy = Delivery::Postponed("rate-limited: slow down".into());
+    let mut pauses = Vec::new();
+    for attempt in 1..10 {
+        let left = bench.now;
+        while let Some(entry) = bench.delivering.first().copied() {
+            // Both events are on their way; the relay refuses one of them, and at first the other.
+            let delivery = if entry == other && attempt > 1 { Delivery::Accepted } else { busy.clone() };
+            deliver(&mut bench, delivery);
+        }
+        if attempt == 4 {
+            bench.crash();
+        }
+        while bench.delivering.is_empty() {
+            bench.seconds(1);
+        }
+        assert_eq!(bench.delivering[0], refused, "in order");
+        pauses.push(left.until(bench.now).as_secs());
+    }
+    assert_eq!(pauses, [2, 4, 8, 16, 32, 64, 128, 256, 512]);
+    assert_eq!(bench.count("outbox"), 1);
+    deliver(&mut bench, busy);
+    assert_eq!(bench.count("outbox"), 0);
+    assert!(
+        bench.warnings.last().unwrap().contains("refused an event of this agent 10 times"),
+        "{:?}",
+        bench.warnings
+    );
+    bench.ask(&tagged(PAID, 3, &[&["bid", "1"], &["relays", "wss://busy.example"]]));
+    assert_eq!(
+        destinations(&bench).last(),
+        Some(&Destination::Relay("wss://busy.example".into())),
+        "not given up"
+    );
+}
+
+#[test]
+fn sends_again_what_the_own_relay_refuses_for_now() {
+    let mut bench = Bench::new();
+    bench.ask(&tagged(PAID, 1, &[&["bid", "1"]]));
+    let mut pauses = Vec::new();
+    for _ in 0..3 {
+        let left = bench.now;
+        deliver(&mut bench, Delivery::Postponed("error: the disk is full".into()));
+        while bench.delivering.is_empty() {
+            bench.seconds(1);
+        }
+        pauses.push(left.until(bench.now).as_secs());
+    }
+    assert_eq!(pauses, [1, 2, 4]);
+    deliver(&mut bench, Delivery::Accepted);
+    assert_eq!(bench.count("outbox"), 0);
 }
 
 #[test]

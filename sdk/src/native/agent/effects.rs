@@ -108,7 +108,7 @@ pub(super) async fn deliver(
 async fn publish(relay: &RelayHandle, event: VerifiedEvent) -> Delivery {
     match relay.publish(event).await {
         Ok(RelayOutcome::Accepted | RelayOutcome::Duplicate) => Delivery::Accepted,
-        Ok(RelayOutcome::Refused(reason)) => Delivery::Refused(reason.to_string()),
+        Ok(RelayOutcome::Refused(reason)) => Delivery::refused(&reason),
         Err(error) => Delivery::Unreachable(error.to_string()),
     }
 }

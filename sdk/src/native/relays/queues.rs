@@ -144,7 +144,9 @@ async fn publish(url: String, mut queue: mpsc::Receiver<ExternalDelivery>, share
         let delivery = connection.publish(&event).await;
         let unreachable = match &delivery {
             Delivery::Unreachable(reason) => Some(reason.clone()),
-            Delivery::Accepted | Delivery::Refused(_) | Delivery::ReadFrom(_) => None,
+            Delivery::Accepted | Delivery::Refused(_) | Delivery::Postponed(_) | Delivery::ReadFrom(_) => {
+                None
+            }
         };
         shared.report(entry, delivery);
         // Events queued meanwhile would fail in the same way.

@@ -129,6 +129,6 @@ pub(super) async fn deliver(env: &Env, waiting: PendingDelivery) -> Input {
 async fn publish(env: &Env, event: &VerifiedEvent) -> Result<Delivery> {
     Ok(match openagents_relay::worker::publish(&calls::relay(env)?, event).await? {
         Outcome::Accepted | Outcome::Duplicate => Delivery::Accepted,
-        Outcome::Refused(reason) => Delivery::Refused(reason.to_string()),
+        Outcome::Refused(reason) => Delivery::refused(&reason),
     })
 }
