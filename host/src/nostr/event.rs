@@ -113,6 +113,18 @@ impl Event {
         Ok(VerifiedEvent::of(self, &texts))
     }
 
+    /// Whether the id is the hash of the other fields (NIP-01). Says nothing about the signature.
+    #[must_use]
+    pub fn has_valid_id(&self) -> bool {
+        serialisation::check_id(self).is_ok()
+    }
+
+    /// Whether this is the [JSON](VerifiedEvent::json) of this event, signature included.
+    #[must_use]
+    pub fn is_serialized_as(&self, json: &str) -> bool {
+        JsonParts::of(&self.tags, &self.content).json(self) == json
+    }
+
     /// The values (second elements) of all tags with this name, in order.
     pub fn tag_values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.tags_named(name).filter_map(|tag| tag.get(1)).map(String::as_str)

@@ -30,7 +30,7 @@ pub struct Lists {
 
 impl Lists {
     /// Whether an event is acceptable regardless of who publishes it. It need not be verified, since a forged event is
-    /// refused anyway.
+    /// refused anyway; but one with a wrong id passes, so that its sender does not learn which ids are banned.
     ///
     /// # Errors
     /// The reason for the refusal.
@@ -45,7 +45,7 @@ impl Lists {
         if self.blocked_pubkeys.contains(&event.pubkey) {
             return blocked("this author is banned here");
         }
-        if self.blocked_events.contains(&event.id) {
+        if self.blocked_events.contains(&event.id) && event.has_valid_id() {
             return blocked("this event is banned here");
         }
         Ok(())

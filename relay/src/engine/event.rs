@@ -5,17 +5,17 @@ use openagents_host::sql::Sql;
 use openagents_host::{Event, Kind, Timestamp, VerifiedEvent};
 
 use super::session_engine::WriteGrant;
-use super::shard_api::{InsertReply, InsertRequest, PrecheckReply};
+use super::shard_api::{InsertReply, InsertRequest};
 use super::{Effect, Relay, answer};
 use crate::admission::Freshness;
 use crate::reason::{Outcome, Prefix, Reason};
 use crate::session::ConnectionId;
-use crate::store::Precheck;
+use crate::store::{Insertion, Precheck};
 use crate::validate;
 
 impl<S: Sql> Relay<S> {
-    /// Handles a client's event that is not verified yet. Checks go from cheap to expensive: an event that is not
-    /// allowed or would not be stored need not be verified.
+    /// Handles a client's event that is not verified yet. Checks go from cheap to expensive. What the store knows of its
+    /// id is told only after it is verified, or is found to be the event that is stored.
     pub(super) fn unverified_event(
         &mut self,
         now: Timestamp,
@@ -35,16 +35,21 @@ impl<S: Sql> Relay<S> {
         // something.
         let fresh = fresh_after.and_then(|changes| self.shard.precheck_fresh(now, &event, changes));
         let precheck = match fresh {
-            Some(fresh) => Ok(Some(fresh)),
-            None => self.precheck(now, &event, effects),
+            Some(fresh) => Some(fresh),
+            None => match self.precheck(now, &event, effects) {
+                Ok(precheck) => precheck,
+                Err(reason) => {
+                    self.sessions.refuse(connection, event.id, Outcome::Refused(reason), effects);
+                    return;
+                }
+            },
         };
-        let precheck = match precheck {
-            Ok(precheck) => precheck,
-            Err(outcome) => {
-                self.sessions.refuse(connection, event.id, outcome, effects);
-                return;
-            }
-        };
+        if precheck.as_ref().is_some_and(|precheck| precheck.is_stored(&event))
+            && self.sessions.may_know_of(connection, &event)
+        {
+            effects.push(answer(connection, event.id, Outcome::Duplicate));
+            return;
+        }
         match validate::verified(event) {
             Ok(event) => self.authorized_event(now, connection, &event, grant, precheck.as_ref(), effects),
             Err(message) => effects.push(Effect::Send { connection, message }),
@@ -78,11 +83,13 @@ impl<S: Sql> Relay<S> {
         let admitted = match grant {
             WriteGrant::Full if self.sessions.has_policy() => {
                 // The policy is not called for events that would not be stored.
-                let is_insertable = match precheck {
-                    Some(_) => Ok(()),
-                    None => self.precheck(now, event, effects).map(|_| ()),
-                };
-                is_insertable.and_then(|()| self.sessions.ask_policy(now, connection, event))
+                match self.refusal(now, event, precheck, effects) {
+                    Ok(Some(refusal)) if self.sessions.may_be_told(Some(connection), event, refusal) => {
+                        Err(refusal.into())
+                    }
+                    Ok(_) => self.sessions.ask_policy(now, connection, event),
+                    Err(reason) => Err(Outcome::Refused(reason)),
+                }
             }
             grant => Ok(grant),
         };
@@ -91,7 +98,7 @@ impl<S: Sql> Relay<S> {
                 let vanishes = self.vanishes(Some(connection), event);
                 let sent_before = effects.len();
                 let request = InsertRequest { event, precheck, vanishes };
-                let outcome = self.insert(now, grant, &request, effects);
+                let outcome = self.insert(now, Some(connection), grant, &request, effects);
                 // The sender gets its `OK` before the event is broadcast.
                 effects.insert(sent_before, answer(connection, event.id, outcome));
             }
@@ -107,20 +114,26 @@ impl<S: Sql> Relay<S> {
         effects: &mut Vec<Effect>,
     ) -> Outcome {
         let request = InsertRequest { event, precheck: None, vanishes: self.vanishes(None, event) };
-        self.insert(now, WriteGrant::Full, &request, effects)
+        self.insert(now, None, WriteGrant::Full, &request, effects)
     }
 
-    /// Inserts an event, and broadcasts it or hands it over.
+    /// Inserts an event, which this connection or the process itself publishes, and broadcasts it or hands it over.
     fn insert(
         &mut self,
         now: Timestamp,
+        connection: Option<ConnectionId>,
         grant: WriteGrant,
         request: &InsertRequest<'_>,
         effects: &mut Vec<Effect>,
     ) -> Outcome {
         let (is_stored, is_handed_over) = match self.shard.insert(now, request) {
             Ok(InsertReply::New { is_stored, is_handed_over }) => (is_stored, is_handed_over),
-            Ok(InsertReply::Refused(outcome)) => return outcome,
+            Ok(InsertReply::Refused(refusal)) => {
+                return match self.sessions.may_be_told(connection, request.event, refusal) {
+                    true => refusal.into(),
+                    false => Outcome::Accepted,
+                };
+            }
             Err(error) => {
                 effects.push(Effect::Failed(error));
                 return Outcome::Refused(crate::reason::storage_failed());
@@ -137,20 +150,30 @@ impl<S: Sql> Relay<S> {
         }
     }
 
-    /// The precheck of an event, or the store's refusal.
+    /// The precheck of an event; `None` if its kind is not stored.
     fn precheck(
         &self,
         now: Timestamp,
         event: &Event,
         effects: &mut Vec<Effect>,
-    ) -> Result<Option<Precheck>, Outcome> {
-        match self.shard.precheck(now, event) {
-            Ok(PrecheckReply::Insertable(precheck)) => Ok(precheck),
-            Ok(PrecheckReply::Refused(outcome)) => Err(outcome),
-            Err(error) => {
-                effects.push(Effect::Failed(error));
-                Err(Outcome::Refused(crate::reason::storage_failed()))
-            }
+    ) -> Result<Option<Precheck>, Reason> {
+        self.shard.precheck(now, event).map_err(|error| {
+            effects.push(Effect::Failed(error));
+            crate::reason::storage_failed()
+        })
+    }
+
+    /// Why the store would refuse an event. Prechecks it unless that was done before.
+    fn refusal(
+        &self,
+        now: Timestamp,
+        event: &Event,
+        precheck: Option<&Precheck>,
+        effects: &mut Vec<Effect>,
+    ) -> Result<Option<Insertion>, Reason> {
+        match precheck {
+            Some(precheck) => Ok(precheck.refusal()),
+            None => Ok(self.precheck(now, event, effects)?.and_then(|precheck| precheck.refusal())),
         }
     }
 

@@ -75,11 +75,22 @@ fn reader(private_kinds: &[u16]) -> Reader {
 
 impl RelayModel {
     /// The prefix of the answer to an event, and which connections receive the event.
-    fn publish(&mut self, now: u64, event: &VerifiedEvent) -> (&'static str, BTreeSet<(usize, usize)>) {
+    fn publish(
+        &mut self,
+        now: u64,
+        connection: Option<usize>,
+        event: &VerifiedEvent,
+    ) -> (&'static str, BTreeSet<(usize, usize)>) {
         let is_ephemeral = event.kind == Kind(20_001);
         if !is_ephemeral {
             let prefix = match self.store.publish(now, event, event.kind == Kind(62)) {
                 Insertion::Inserted => "",
+                // A private event is unknown to those who may not read it.
+                Insertion::Duplicate | Insertion::Superseded
+                    if connection.is_some_and(|connection| !self.readers[connection].may_read(event)) =>
+                {
+                    return ("", BTreeSet::new());
+                }
                 Insertion::Duplicate => "duplicate",
                 Insertion::Superseded | Insertion::Expired => "invalid",
                 Insertion::Deleted | Insertion::Vanished => "blocked",
@@ -187,7 +198,7 @@ impl Pair {
                 let mut effects = self.handle(&Input::Publish { ticket: Ticket(1), event: event.clone() });
                 let Some(Effect::Published { outcome, .. }) = effects.pop() else { panic!("no outcome") };
                 let heard = self.told(effects);
-                self.expect_outcome(event, outcome.is_accepted(), &outcome.to_string(), &heard);
+                self.expect_outcome(None, event, outcome.is_accepted(), &outcome.to_string(), &heard);
             }
             RelayStep::Request(connection, name, filters) => {
                 let texts: String = filters.iter().map(|filter| format!(",{}", json(filter))).collect();
@@ -246,17 +257,18 @@ impl Pair {
         let told = self.say(connection, &format!("[\"EVENT\",{}]", event.json()), checked_before);
         let ((to, answer), heard) = told.split_first().expect("an OK");
         assert_eq!((*to, &answer[0], &answer[1]), (connection, &"OK".into(), &event.id.to_hex().into()));
-        self.expect_outcome(event, answer[2] == true, answer[3].as_str().unwrap(), heard);
+        self.expect_outcome(Some(connection), event, answer[2] == true, answer[3].as_str().unwrap(), heard);
     }
 
     fn expect_outcome(
         &mut self,
+        connection: Option<usize>,
         event: &VerifiedEvent,
         accepted: bool,
         text: &str,
         heard: &[(usize, serde_json::Value)],
     ) {
-        let (prefix, told) = self.model.publish(self.now.as_seconds(), event);
+        let (prefix, told) = self.model.publish(self.now.as_seconds(), connection, event);
         assert_eq!(text.split(": ").next(), Some(prefix), "{text}");
         assert_eq!(accepted, ["", "duplicate"].contains(&prefix), "{text}");
         let told = told.iter().map(|(to, name)| (*to, serde_json::json!(["EVENT", NAMES[*name], **event])));

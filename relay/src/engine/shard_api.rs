@@ -9,19 +9,10 @@ use std::collections::BTreeSet;
 use openagents_host::{PublicKey, Timestamp, VerifiedEvent};
 
 use crate::nip77::Records;
-use crate::reason::{Outcome, Reason};
-use crate::store::Precheck;
+use crate::reason::Reason;
+use crate::store::{Insertion, Precheck};
 use openagents_host::nostr::filter::Filter;
 use openagents_host::nostr::message::{Completeness, Count};
-
-/// The shard's opinion of an event before its signature is verified.
-#[derive(Debug)]
-pub(super) enum PrecheckReply {
-    /// It can be inserted with this precheck; `None` if its kind is not stored.
-    Insertable(Option<Precheck>),
-    /// It would be refused.
-    Refused(Outcome),
-}
 
 /// An event to be stored and handed over, depending on its kind.
 #[derive(Debug)]
@@ -43,8 +34,8 @@ pub(super) enum InsertReply {
         /// Whether it must be handed over to the agent.
         is_handed_over: bool,
     },
-    /// It was refused.
-    Refused(Outcome),
+    /// It was refused, for this reason.
+    Refused(Insertion),
 }
 
 /// A read from the store.

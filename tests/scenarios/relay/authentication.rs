@@ -18,6 +18,7 @@ scenarios![
     an_identification_outlives_the_relays_memory,
     a_private_message_is_found_by_its_parties_only,
     a_private_message_is_heard_by_its_parties_only,
+    nobody_else_learns_that_a_private_message_is_stored,
     an_ephemeral_gift_wrap_is_heard_by_its_recipient_only,
     an_open_relay_asks_nobody_who_they_are,
     a_protected_event_is_taken_from_its_author_only,
@@ -125,6 +126,23 @@ async fn several_people_can_share_a_connection(servers: &Servers) {
     for (author, wrap) in [one, other].iter().zip(wraps) {
         let filter = json!({"kinds": [1059], "#p": [author.public_key()]});
         assert_eq!(client.query(&[filter]).await, [wrap]);
+    }
+}
+
+async fn nobody_else_learns_that_a_private_message_is_stored(servers: &Servers) {
+    let server = servers.hello_world();
+    let [recipient, other] = [fresh_author(), fresh_author()];
+    let wrap = gift_wrap(1059, &[&recipient]);
+    let mut client = identified(&server, &[&recipient]).await;
+    client.publish_accepted(&wrap).await;
+    let again = client.publish(&wrap).await;
+    assert!(again.message.starts_with("duplicate: "), "{again:?}");
+    let mut forged = as_json(&wrap);
+    forged["content"] = json!("who has this?");
+    for mut stranger in [servers.client().await, identified(&server, &[&other]).await] {
+        let answer = stranger.publish(&wrap).await;
+        assert_eq!((answer.accepted, &*answer.message), (true, ""), "as if it were new");
+        assert!(stranger.publish_json(&forged).await.refused_as("invalid"));
     }
 }
 

@@ -18,6 +18,7 @@ scenarios![
     rejects_a_signature_that_is_no_signature,
     rejects_a_public_key_that_is_not_on_the_curve,
     a_forgery_does_not_hide_the_real_event,
+    a_forgery_under_a_stored_id_is_refused,
     a_forgery_reaches_no_subscriber,
 ];
 
@@ -106,16 +107,31 @@ async fn a_forgery_does_not_hide_the_real_event(servers: &Servers) {
     refuse(&mut client, &forged).await;
     // The relay has seen the id in the forgery; the real event must not be called a duplicate.
     client.publish_accepted(&event).await;
-    refuse_again(&mut client, &forged).await;
+    assert!(client.publish_json(&forged).await.refused_as("invalid"));
     let stored = client.query(&[json!({"ids": [event.id]})]).await;
     assert_eq!(stored, [verified(&json)]);
 }
 
-/// Once the real event is stored, a relay may call the forgery a duplicate, but must not store it.
-async fn refuse_again(client: &mut Client, forged: &Value) {
-    let answer = client.publish_json(forged).await;
-    let taken = answer.accepted && !answer.message.starts_with("duplicate:");
-    assert!(!taken, "{answer:?}");
+async fn a_forgery_under_a_stored_id_is_refused(servers: &Servers) {
+    let mut client = servers.client().await;
+    let (event, json) = original();
+    client.publish_accepted(&event).await;
+    let other =
+        as_json(&openagents_tests::events::event_at(&fresh_author(), 9, 7, &[&["t", "x"]], "another"));
+    for field in ["content", "tags", "created_at", "kind", "pubkey", "sig"] {
+        let mut forged = json.clone();
+        forged[field] = other[field].clone();
+        let answer = client.publish_json(&forged).await;
+        assert!(answer.refused_as("invalid"), "{field}: {answer:?}");
+        // Messages that arrive together are examined together.
+        client.send(&json!(["EVENT", forged])).await;
+        client.send(&json!(["EVENT", json])).await;
+        let id = event.id.to_hex();
+        assert!(client.answer_to(&id).await.refused_as("invalid"), "{field}");
+        let honest = client.answer_to(&id).await;
+        assert!(honest.accepted && honest.message.starts_with("duplicate: "), "{honest:?}");
+    }
+    assert_eq!(client.query(&[json!({"ids": [event.id]})]).await, [verified(&json)]);
 }
 
 async fn a_forgery_reaches_no_subscriber(servers: &Servers) {

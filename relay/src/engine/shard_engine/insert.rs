@@ -4,24 +4,20 @@ use openagents_host::sql::{Sql, SqlError};
 use openagents_host::{Event, Kind, Timestamp};
 
 use super::ShardEngine;
-use crate::engine::shard_api::{InsertReply, InsertRequest, PrecheckReply};
+use crate::engine::shard_api::{InsertReply, InsertRequest};
 use crate::store::{Insertion, Precheck, expiry};
 
 impl<S: Sql> ShardEngine<S> {
-    /// Prechecks an event, whose signature need not be verified yet.
+    /// Prechecks an event, whose id and signature need not be verified yet; `None` if its kind is not stored.
     pub(in crate::engine) fn precheck(
         &self,
         now: Timestamp,
         event: &Event,
-    ) -> Result<PrecheckReply, SqlError> {
-        if !self.config.retention.keeps(event.kind) {
-            return Ok(PrecheckReply::Insertable(None));
+    ) -> Result<Option<Precheck>, SqlError> {
+        match self.config.retention.keeps(event.kind) {
+            true => self.store.precheck(now, event).map(Some),
+            false => Ok(None),
         }
-        let precheck = self.store.precheck(now, event)?;
-        Ok(match precheck.refusal() {
-            Some(refusal) => PrecheckReply::Refused(refusal.into()),
-            None => PrecheckReply::Insertable(Some(precheck)),
-        })
     }
 
     /// Which of these events are unknown to the store, with the number of invalidating changes so far.
@@ -50,7 +46,7 @@ impl<S: Sql> ShardEngine<S> {
         request: &InsertRequest<'_>,
     ) -> Result<InsertReply, SqlError> {
         let handed_over = match self.write(now, request)? {
-            Acceptance::Refused(refusal) => return Ok(InsertReply::Refused(refusal.into())),
+            Acceptance::Refused(refusal) => return Ok(InsertReply::Refused(refusal)),
             Acceptance::New { handed_over } => handed_over,
         };
         let InsertRequest { event, precheck, .. } = request;

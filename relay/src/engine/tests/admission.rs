@@ -74,6 +74,52 @@ fn checks_go_from_cheap_to_expensive() {
     }
 }
 
+/// Forgeries under the id of this event: each has another content, time, kind, author or signature.
+fn forgeries(event: &VerifiedEvent) -> Vec<String> {
+    let other = fixtures::signed_by(&fixtures::keys(2), 7, 9, &[], "another");
+    let other: serde_json::Value = serde_json::from_str(other.json()).unwrap();
+    let forged = ["content", "created_at", "kind", "pubkey", "sig"].map(|field| {
+        let mut event: serde_json::Value = serde_json::from_str(event.json()).unwrap();
+        event[field] = other[field].clone();
+        format!("[\"EVENT\",{event}]")
+    });
+    forged.into()
+}
+
+#[test]
+fn nothing_is_said_of_an_id_before_it_is_verified() {
+    let mut bench = relay(Admission::default());
+    bench.open(ALICE);
+    let [stored, deleted] = [1, 2].map(|second| fixtures::signed(1, second, &[]));
+    let [older, newer] = [3, 4].map(|second| fixtures::signed(10_002, second, &[]));
+    let deletion = fixtures::signed(5, 3, &[&["e", &deleted.id.to_hex()]]);
+    for event in [&stored, &deleted, &deletion, &newer] {
+        assert_eq!(bench.publish(ALICE, event), [(ALICE, ok(event, true, ""))]);
+    }
+    for (event, answer) in [(&stored, "duplicate: "), (&deleted, "blocked: "), (&older, "a newer version")] {
+        assert!(both_ways(&mut bench, event).contains(answer));
+        for forged in forgeries(event) {
+            let answers = [bench.say(ALICE, &forged), messages(bench.verified_text(ALICE, &forged))];
+            assert_eq!(answers[0], answers[1]);
+            let refused = |text: &str| text.contains("invalid: the id") || text.contains("invalid: the sig");
+            assert!(refused(&answers[0][0].1), "{forged}: {answers:?}");
+        }
+    }
+}
+
+#[test]
+fn an_id_that_is_banned_is_not_betrayed_by_a_forgery() {
+    let banned = fixtures::signed(1, 1, &[]);
+    let lists = Lists { blocked_events: [banned.id].into(), ..Lists::default() };
+    let mut bench = relay(Admission { lists, ..Admission::default() });
+    bench.open(ALICE);
+    assert!(both_ways(&mut bench, &banned).contains("blocked: this event is banned"));
+    for forged in &forgeries(&banned)[..4] {
+        assert!(bench.say(ALICE, forged)[0].1.contains("invalid: the id"), "{forged}");
+        assert!(messages(bench.verified_text(ALICE, forged))[0].1.contains("invalid: the id"), "{forged}");
+    }
+}
+
 #[test]
 fn requests_have_a_rate_and_a_refused_one_ends_its_subscription() {
     let rates = RateLimits { requests_per_minute: 1, ..RateLimits::default() };

@@ -1,13 +1,17 @@
 //! Authentication (NIP-42), and permissions to read and write.
 
-use openagents_host::{Engine as _, Keys, Timestamp, UnsignedEvent, VerifiedEvent};
+use std::sync::Arc;
+
+use openagents_host::{Engine as _, Keys, Kind, Timestamp, UnsignedEvent, VerifiedEvent};
 
 use super::{ALICE, BOB, Bench, NOW, messages, ok, sent};
 use crate::admission::access::{AUTHENTICATION, Access};
+use crate::admission::{Admission, Submission, WritePolicy};
 use crate::engine::{Effect, Input, RelayConfig};
 use crate::fixtures;
-use crate::session::ConnectionId;
+use crate::reason::Reason;
 use crate::session::Origin;
+use crate::session::{ConnectionId, Ticket};
 
 const CHALLENGE: &str = "a challenge";
 const URL: &str = "wss://relay.example.com/";
@@ -213,6 +217,72 @@ fn private_kinds_are_for_their_parties() {
     assert!(closed(&bench.say(ALICE, &both), "restricted"));
     // Queries from inside the process see everything.
     assert_eq!(bench.query(vec![crate::Filter::new().kinds([1_059])]).unwrap().len(), 1);
+}
+
+struct RefusesByContent;
+
+impl WritePolicy for RefusesByContent {
+    fn admit(&self, submission: &Submission<'_>) -> Result<(), Reason> {
+        match submission.event.content.as_str() {
+            "refused" => Err(Reason::restricted("not here")),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[test]
+fn a_private_event_is_unknown_to_those_who_may_not_read_it() {
+    let policies: [Option<Arc<dyn WritePolicy>>; 2] = [None, Some(Arc::new(RefusesByContent))];
+    for policy in policies {
+        let access = Access {
+            hosts: ["relay.example.com".to_owned()].into(),
+            private_kinds: [Kind(4), Kind(1_059), Kind(30_078)].into_iter().collect(),
+            ..Access::default()
+        };
+        let has_policy = policy.is_some();
+        let admission = Admission { policy, ..Admission::default() };
+        let mut bench = Bench::empty(RelayConfig { access, admission, ..RelayConfig::default() });
+        let stranger = ConnectionId::new(3);
+        for connection in [ALICE, BOB, stranger] {
+            bench.connect(connection);
+        }
+        bench.authenticate(ALICE, 0);
+        bench.authenticate(BOB, 1);
+        bench.authenticate(stranger, 2);
+        let to_bob = fixtures::keys(1).public_key().to_hex();
+        let by_alice = |kind, at, content| {
+            fixtures::signed_by(&fixtures::keys(0), kind, at, &[&["p", &to_bob]], content)
+        };
+        let [older, newer] = [1, 2].map(|at| by_alice(30_078, at, ""));
+        for event in [&by_alice(4, 1, ""), &by_alice(1_059, 1, ""), &newer, &older] {
+            let is_new = event.id != older.id;
+            let first = if is_new { "" } else { "invalid: a newer version" };
+            let again = if is_new { "duplicate: " } else { "invalid: a newer version" };
+            let mut said = |connection, verified: bool| {
+                let text = format!("[\"EVENT\",{}]", event.json());
+                let effects = match verified {
+                    true => bench.verified_text(connection, &text),
+                    false => bench.text(connection, &text),
+                };
+                messages(effects).pop().unwrap().1
+            };
+            assert!(said(ALICE, false).contains(first));
+            for connection in [ALICE, BOB] {
+                assert!(said(connection, false).contains(again) && said(connection, true).contains(again));
+            }
+            for verified in [false, true] {
+                assert_eq!(said(stranger, verified), ok(event, true, ""), "as if it were new");
+            }
+        }
+        if has_policy {
+            // What the policy says of unknown events, it also says of those that seem unknown.
+            let refused = by_alice(4, 5, "refused");
+            let inside = Input::Publish { ticket: Ticket(1), event: refused.clone() };
+            bench.handle(inside);
+            assert!(bench.publish(stranger, &refused)[0].1.contains("restricted: not here"));
+            assert!(bench.publish(BOB, &refused)[0].1.contains("duplicate: "));
+        }
+    }
 }
 
 #[test]

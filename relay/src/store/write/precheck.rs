@@ -21,6 +21,8 @@ pub(in crate::store) const GIFT_WRAP: Kind = Kind(1059);
 #[derive(Debug)]
 pub struct Precheck {
     refusal: Option<Insertion>,
+    /// The JSON of the stored event with its id, if that is why it is refused.
+    stored_json: Option<String>,
     /// Whether another event has its row key.
     pub(in crate::store) is_row_key_taken: bool,
     /// Whether the search index has passed its row key.
@@ -38,9 +40,23 @@ impl Precheck {
         self.refusal
     }
 
+    /// Whether exactly this event is stored, signature included. Since what is stored was verified, so is the event
+    /// then.
+    #[must_use]
+    pub fn is_stored(&self, event: &Event) -> bool {
+        self.stored_json.as_deref().is_some_and(|json| event.is_serialized_as(json))
+    }
+
     /// The precheck of an event that is unknown to the store, with its expiry in Unix seconds.
     const fn fresh(ends_at: Option<u64>) -> Self {
-        Self { refusal: None, is_row_key_taken: false, is_late: false, replaced: None, ends_at }
+        Self {
+            refusal: None,
+            stored_json: None,
+            is_row_key_taken: false,
+            is_late: false,
+            replaced: None,
+            ends_at,
+        }
     }
 
     /// Whether storing the event invalidates prechecks of events other than itself and the version it replaces: if it
@@ -76,8 +92,9 @@ struct ByAddressee {
 
 /// The result row of the precheck. For replaceable and addressable events, columns with the stored version follow.
 struct PrecheckRow {
-    /// If the event is stored: when it expires, or the maximum if it does not.
+    /// If an event with this id is stored: when it expires, or the maximum if it does not.
     stored_until: Option<u64>,
+    stored_json: Option<String>,
     is_deleted: bool,
     has_vanished: bool,
     is_row_key_taken: bool,
@@ -88,23 +105,24 @@ struct PrecheckRow {
 
 impl FromRow for PrecheckRow {
     fn from_row(row: &Row<'_>) -> Result<Self, SqlError> {
-        let version = match row.column::<Option<u64>>(6)? {
+        let version = match row.column::<Option<u64>>(7)? {
             None => None,
             Some(seq) => Some(StoredVersion {
                 seq,
-                created_at: row.column(7)?,
-                id: row.column(8)?,
-                json: row.column(9)?,
-                expires_at: row.column(10)?,
+                created_at: row.column(8)?,
+                id: row.column(9)?,
+                json: row.column(10)?,
+                expires_at: row.column(11)?,
             }),
         };
         Ok(Self {
             stored_until: row.column(0)?,
-            is_deleted: row.column(1)?,
-            has_vanished: row.column(2)?,
-            is_row_key_taken: row.column(3)?,
-            is_late: row.column(4)?,
-            deleted_until: row.column(5)?,
+            stored_json: row.column(1)?,
+            is_deleted: row.column(2)?,
+            has_vanished: row.column(3)?,
+            is_row_key_taken: row.column(4)?,
+            is_late: row.column(5)?,
+            deleted_until: row.column(6)?,
             version,
         })
     }
@@ -115,6 +133,7 @@ impl FromRow for PrecheckRow {
 macro_rules! precheck_columns {
     () => {
         "SELECT (SELECT coalesce(expires_at, 9007199254740991) FROM event WHERE id = ?1),
+                (SELECT json FROM event WHERE id = ?1),
                 EXISTS (SELECT 1 FROM deleted WHERE id = ?1 AND pubkey = ?2),
                 EXISTS (SELECT 1 FROM vanished WHERE pubkey = ?2 AND until >= ?3 AND request <> ?1),
                 EXISTS (SELECT 1 FROM event WHERE seq = ?4),
@@ -133,8 +152,8 @@ const VERSION_QUERY: &str = concat!(
 );
 
 impl<S: Sql> Store<S> {
-    /// Reads what decides about an event, in one statement, or two for a gift wrap. A relay does this before it
-    /// verifies the signature, which costs more.
+    /// Reads what decides about an event, in one statement, or two for a gift wrap. It need not be verified, but then
+    /// its sender must not be told of a refusal before it is, unless it [is stored](Precheck::is_stored).
     ///
     /// # Errors
     /// When the database fails.
@@ -152,7 +171,8 @@ impl<S: Sql> Store<S> {
             return Ok(Precheck::refused(Insertion::Vanished));
         }
         if answer.stored_until.is_some_and(|until| until > now.as_seconds()) {
-            return Ok(Precheck::refused(Insertion::Duplicate));
+            let stored_json = answer.stored_json;
+            return Ok(Precheck { stored_json, ..Precheck::refused(Insertion::Duplicate) });
         }
         // Neither deletion requests nor requests to vanish can be deleted (NIP-09, NIP-62).
         let is_deletable = !matches!(event.kind, DELETION | VANISH);
@@ -176,6 +196,7 @@ impl<S: Sql> Store<S> {
         let is_row_key_taken = answer.is_row_key_taken && replaced.as_ref().is_none_or(|old| old.seq != seq);
         Ok(Precheck {
             refusal: None,
+            stored_json: None,
             is_row_key_taken,
             is_late: answer.is_late,
             replaced,
