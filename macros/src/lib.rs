@@ -48,7 +48,7 @@ use proc_macro::TokenStream;
 /// | `relays("…", …)` | texts | external relays, `wss://…` or `ws://…`, from which it takes requests and on which it is announced |
 /// | `requests` | text | which requests it answers: `"anyone"` (default), requests that name it and requests that name nobody; `"named"`, only requests that name it |
 /// | `concurrency` | number | how many jobs may run at the same time, 1 to 1,000; default: 64 |
-/// | `queue` | number | how many jobs may wait, 1 to 1,000,000; default: 10,000 |
+/// | `queue` | number | how many jobs may be queued or running, 1 to 1,000,000; as many again may wait for inputs, price or payment; one customer may have a quarter of either, and at least 16; default: 10,000 |
 /// | `max_age` | text | how old a request may be when it arrives, `"1s"` to `"366d"`; default: `"24h"` |
 /// | `heartbeat` | text | the interval of heartbeat events, `"1m"` to `"1d"`; default: none |
 /// | `state_version` | number | the version of its state's form, to be increased when an earlier state needs [`macro@migrate`]; default: 1 |

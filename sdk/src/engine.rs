@@ -25,6 +25,7 @@ mod run;
 mod schedules;
 mod spec;
 mod state;
+mod unfinished;
 mod vocabulary;
 mod waiting;
 
@@ -45,6 +46,7 @@ use run::reports::Reports;
 use run::runs::Running;
 use schedules::Schedules;
 use state::StateStore;
+use unfinished::UnfinishedJobs;
 
 pub use job_state::JobState;
 pub(crate) use message::{Effect, Input, Options, Task};
@@ -87,8 +89,8 @@ pub(crate) struct JobEngine<S> {
     running: BTreeMap<RunId, Running>,
     /// Leases whose runs ended without their outcome being stored. They expire at their deadline.
     unrecorded: Vec<Lease>,
-    /// The number of stored jobs that are not in a final state.
-    unfinished: u64,
+    /// The numbers of stored jobs that are not in a final state.
+    unfinished: UnfinishedJobs,
     /// Failures not yet passed to `on_error`.
     failures: Failures,
     /// When jobs are next due, as of the last input.
@@ -133,7 +135,7 @@ impl<S: Sql> JobEngine<S> {
             reports: Reports::default(),
             running: BTreeMap::new(),
             unrecorded: Vec::new(),
-            unfinished: jobs.unfinished()?,
+            unfinished: UnfinishedJobs::read(&sql)?,
             failures: Failures::default(),
             dues: JobDueTimes::default(),
             alarm: None,
@@ -253,7 +255,7 @@ impl<S: Sql> JobEngine<S> {
     /// Reloads values in memory from the database after a rollback.
     fn remember(&mut self) -> Result<(), SqlError> {
         self.keep_running(&self.jobs.leases()?)?;
-        self.unfinished = self.jobs.unfinished()?;
+        self.unfinished = UnfinishedJobs::read(&self.sql)?;
         self.outbox.rolled_back();
         self.state.rolled_back()?;
         self.schedules.rolled_back()?;

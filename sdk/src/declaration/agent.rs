@@ -31,7 +31,8 @@ pub struct AgentDeclaration {
     pub requests: Requests,
     /// The number of jobs that may run at the same time.
     pub concurrency: u32,
-    /// The number of jobs that may wait; further requests are rejected.
+    /// The number of jobs that may be queued or running; further requests are rejected. As many again may wait for their
+    /// inputs, price or payment. One customer may have a quarter of either, and at least 16.
     pub queue: u32,
     /// How old a request may be when it arrives.
     pub max_age: Duration,

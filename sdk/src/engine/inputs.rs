@@ -19,6 +19,10 @@ const MAX_OUTPUT: usize = 1_000_000;
 /// How long a job waits for the output of another job.
 pub(super) const INPUT_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 
+/// How long a job waits for another job or result that is neither on record nor on any relay that was searched. Anyone
+/// can name an id that does not exist.
+const UNKNOWN_INPUT_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+
 /// The pause before relays are queried again if no answer came.
 const RELAY_RETRY_INTERVAL: Duration = Duration::from_secs(4 * 60);
 
@@ -38,7 +42,7 @@ impl<S: Sql> JobEngine<S> {
         }
         let Some(missing) = missing else { return Ok(false) };
         self.jobs.advance(&job.id, job.state, JobState::AwaitingInput, Some(now))?;
-        self.jobs.wait_until(&job.id, now + INPUT_TIMEOUT)?;
+        self.jobs.wait_until(&job.id, now + UNKNOWN_INPUT_TIMEOUT)?;
         let text = format!("waiting for the output of job {missing}");
         self.send_status(now, job, readable, &Status::Processing, Some(&text))?;
         Ok(true)
@@ -64,9 +68,11 @@ impl<S: Sql> JobEngine<S> {
             values![&job.id],
         )?;
         let mut wanted = Vec::new();
+        let mut are_known = true;
         for (event,) in missing {
             // The output may be from a job of this agent.
             let own = self.jobs.find(&event)?;
+            are_known &= own.is_some();
             if own.is_some_and(|own| own.state.is_final() && own.state != JobState::Done) {
                 let text = format!("job {event}, which is an input of this job, has no result");
                 return self.end_with_error(now, job, readable, JobState::Failed, &text);
@@ -87,6 +93,9 @@ impl<S: Sql> JobEngine<S> {
         if wanted.is_empty() {
             return self.inputs_complete(now, job);
         }
+        if are_known {
+            self.jobs.wait_until(&job.id, job.received_at + INPUT_TIMEOUT)?;
+        }
         // Longer than other retry intervals, since many relays may be queried.
         self.jobs.postpone(&job.id, now + RELAY_RETRY_INTERVAL)?;
         effects.push(Effect::Resolve { job: job.id, wanted });
@@ -105,7 +114,7 @@ impl<S: Sql> JobEngine<S> {
             "SELECT event FROM job_input WHERE job = ? AND content IS NULL",
             values![id],
         )?;
-        let mut is_complete = true;
+        let (mut is_complete, mut are_known) = (true, true);
         for (wanted,) in missing {
             let content = candidates_for(&wanted, events)
                 .into_iter()
@@ -113,11 +122,17 @@ impl<S: Sql> JobEngine<S> {
                 .find(|content| content.len() <= MAX_OUTPUT);
             match content {
                 Some(content) => self.found_output(id, &wanted, &content)?,
-                None => is_complete = false,
+                None => {
+                    is_complete = false;
+                    are_known &= is_known(&wanted, events) || self.jobs.find(&wanted)?.is_some();
+                }
             }
         }
         if is_complete {
             return self.inputs_complete(now, &job);
+        }
+        if are_known {
+            self.jobs.wait_until(id, job.received_at + INPUT_TIMEOUT)?;
         }
         let waited = job.received_at.until(now);
         let pause = waited.div_f32(4.0).clamp(Duration::from_secs(1), Duration::from_secs(60));
@@ -143,6 +158,22 @@ impl<S: Sql> JobEngine<S> {
         // A result that this agent received as a customer may only be used in the agent's own jobs.
         result.customer.filter(|whose| *whose == me && *customer == me)?;
         self.keys.decrypt(&event.pubkey, &result.content).ok().map(|(plaintext, _)| plaintext)
+    }
+
+    /// Fails a job that has waited too long for its inputs.
+    pub(super) fn give_up_inputs(
+        &mut self,
+        now: Timestamp,
+        job: &JobRow,
+        readable: &ReadableRequest,
+    ) -> Result<(), SqlError> {
+        let were_known = job.deadline.is_some_and(|deadline| deadline >= job.received_at + INPUT_TIMEOUT);
+        let text = if were_known {
+            "the job that is an input of this job had no output in time"
+        } else {
+            "the job that is an input of this job was not found on any relay that was searched"
+        };
+        self.end_with_error(now, job, readable, JobState::Failed, text)
     }
 
     fn found_output(&self, job: &EventId, event: &EventId, content: &str) -> Result<(), SqlError> {
@@ -197,6 +228,11 @@ fn candidates_for<'a>(wanted: &EventId, events: &'a [Event]) -> Vec<&'a Event> {
     let mut candidates: Vec<&Event> = events.iter().filter(fits).collect();
     candidates.sort_by_key(|event| (event.created_at, event.id));
     candidates
+}
+
+/// Whether relays have the wanted event, or an event that repeats it.
+fn is_known(wanted: &EventId, events: &[Event]) -> bool {
+    events.iter().any(|event| event.id == *wanted) || request_of(wanted, events).is_some()
 }
 
 /// The request with this id, found on its own or repeated in a result; its id and signature are verified.

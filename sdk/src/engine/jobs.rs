@@ -134,21 +134,6 @@ impl<S: Sql> JobTable<S> {
         }))
     }
 
-    /// The number of jobs that are not in a final state.
-    pub(super) fn unfinished(&self) -> Result<u64, SqlError> {
-        let mut sum = 0_u64;
-        for condition in [
-            "state = 'queued'",
-            "state = 'running'",
-            "state IN ('received', 'awaiting_input', 'awaiting_payment')",
-        ] {
-            let count =
-                self.sql.first::<(u64,)>(&format!("SELECT count(*) FROM job WHERE {condition}"), &[])?;
-            sum = sum.saturating_add(count.map_or(0, |(count,)| count));
-        }
-        Ok(sum)
-    }
-
     /// The event that ended a job, as JSON.
     pub(super) fn answer(&self, id: &EventId) -> Result<Option<String>, SqlError> {
         let row = self.sql.first::<(Option<String>,)>("SELECT answer FROM job WHERE id = ?", values![id])?;

@@ -116,7 +116,10 @@ impl<S: Sql> JobEngine<S> {
             Settlement::Paid => {
                 self.sql.execute("UPDATE invoice SET paid_at = ? WHERE job = ?", values![now, id])?;
                 self.sql.execute("UPDATE job SET deadline = NULL WHERE id = ?", values![id])?;
-                self.jobs.advance(id, JobState::AwaitingPayment, JobState::Queued, Some(now)).map(drop)
+                if self.jobs.advance(id, JobState::AwaitingPayment, JobState::Queued, Some(now))? {
+                    self.unfinished.advance(&job.customer, JobState::AwaitingPayment, JobState::Queued);
+                }
+                Ok(())
             }
             // Only the wallet's answer ends the wait: the customer may have paid while nobody checked.
             Settlement::Pending if is_late => {

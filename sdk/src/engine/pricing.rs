@@ -68,7 +68,9 @@ impl<S: Sql> JobEngine<S> {
             return Ok(RequestAdmission::Rejected);
         }
         let next = if price.is_free() { JobState::Queued } else { JobState::AwaitingPayment };
-        self.jobs.advance(&job.id, job.state, next, Some(now))?;
+        if self.jobs.advance(&job.id, job.state, next, Some(now))? {
+            self.unfinished.advance(&job.customer, job.state, next);
+        }
         if next == JobState::AwaitingPayment {
             self.jobs.wait_until(&job.id, now + super::payment::INVOICE_TIMEOUT)?;
         }

@@ -205,7 +205,7 @@ impl<S: Sql> JobEngine<S> {
     }
 
     fn workload(&self) -> Workload {
-        Workload { unfinished: self.unfinished, running: self.running.len() }
+        Workload { unfinished: self.unfinished.total(), running: self.running.len() }
     }
 }
 

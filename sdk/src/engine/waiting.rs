@@ -37,10 +37,7 @@ impl<S: Sql> JobEngine<S> {
             self.jobs.postpone(&id, now + HOST_RETRY_INTERVAL)?;
             match job.state {
                 JobState::Received => effects.extend(self.ask_price(now, &job, &readable)?),
-                JobState::AwaitingInput if is_late => {
-                    let text = "the job that is an input of this job had no output in time";
-                    self.end_with_error(now, &job, &readable, JobState::Failed, text)?;
-                }
+                JobState::AwaitingInput if is_late => self.give_up_inputs(now, &job, &readable)?,
                 JobState::AwaitingInput => self.find_outputs(now, &job, &readable, effects)?,
                 JobState::AwaitingPayment => {
                     let invoice = self.invoice(&id)?;

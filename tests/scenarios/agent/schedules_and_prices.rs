@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use openagents_tests::events::fresh_author;
+use openagents_tests::events::{event, fresh_author, note};
 use openagents_tests::jobs::{ask, follow, listen, request, status_text};
 use openagents_tests::server::Server;
 use openagents_tests::wire::Client;
@@ -20,6 +20,7 @@ scenarios![
     a_bid_below_the_price_is_refused_with_the_price,
     a_wrong_parameter_is_named_before_anything_is_done,
     a_full_queue_answers_with_an_error,
+    jobs_that_wait_for_unknown_ids_hold_up_no_other,
 ];
 
 /// The interval of the clock's schedule.
@@ -133,6 +134,27 @@ async fn a_bid_below_the_price_is_refused_with_the_price(servers: &Servers) {
 async fn a_wrong_parameter_is_named_before_anything_is_done(servers: &Servers) {
     let text = refusal(servers, 5932, None, &[("pieces", "many")]).await;
     assert!(text.contains("pieces") && text.contains("many"), "{text}");
+}
+
+async fn jobs_that_wait_for_unknown_ids_hold_up_no_other(servers: &Servers) {
+    let server = servers.own("clock");
+    let mut client = Client::connect(&server.url()).await;
+    let (customer, agent) = (fresh_author(), server.agent().to_hex());
+    // Three may wait at the clock.
+    let mut waiting = Vec::new();
+    for _ in 0..4 {
+        let unknown = note(&fresh_author(), "").id.to_hex();
+        let job = event(&customer, 5930, &[&["i", &unknown, "job"], &["p", &agent]], "");
+        let mut said = listen(&mut client, &job).await;
+        client.publish_accepted(&job).await;
+        said.feedback.push(client.next_event(&openagents_tests::jobs::subscription(&job)).await);
+        waiting.push(said);
+    }
+    let statuses: Vec<_> = waiting.iter().flat_map(|said| said.statuses()).collect();
+    assert_eq!(statuses, ["processing", "processing", "processing", "error"]);
+    assert!(status_text(waiting[3].error()).contains("queue is full"), "{waiting:?}");
+    let other = request(&fresh_author(), 5930, Some(server.agent()), "", &[]);
+    ask(&mut client, &other).await.result();
 }
 
 async fn a_full_queue_answers_with_an_error(servers: &Servers) {

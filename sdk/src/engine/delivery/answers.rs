@@ -156,7 +156,7 @@ impl<S: Sql> JobEngine<S> {
         last_word: &str,
     ) -> Result<(), SqlError> {
         self.jobs.end(&job.id, job.state, state, last_word, now)?;
-        self.unfinished = self.unfinished.saturating_sub(1);
+        self.unfinished.advance(&job.customer, job.state, state);
         self.count_ended(now, job, state)?;
         self.wake_dependents(now, &job.id)?;
         self.jobs.prune(now - self.retention())?;

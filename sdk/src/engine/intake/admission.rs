@@ -8,6 +8,7 @@ use super::requests::ReadableRequest;
 use crate::declaration::Requests;
 use crate::engine::job_state::JobState;
 use crate::engine::jobs::{JobRow, NewJob};
+use crate::engine::unfinished::NoRoom;
 use crate::engine::vocabulary::MAX_EVENT_BYTES;
 use crate::engine::{Destination, Effect, JobEngine, RequestAdmission};
 use crate::nip90::InputKind;
@@ -45,24 +46,25 @@ impl<S: Sql> JobEngine<S> {
         if !readable.request.is_for(&me) || (self.spec.declaration.requests == Requests::Named && !named) {
             return Ok(RequestAdmission::NotOurs);
         }
-        let refusal = self.refusal(now, &readable)?;
+        let waits_for_jobs = readable.request.inputs.iter().any(|input| input.kind == InputKind::Job);
+        let price = handler.declaration.price;
+        let waits = waits_for_jobs || handler.quotes || !price.is_free();
+        let refusal = self.refusal(now, &readable, waits)?;
         // Relays still send old requests to new subscribers. If such a request names nobody, other agents answered it
         // long ago.
         let is_old = matches!(refusal, Some(Refusal::Old | Refusal::Expired));
         if is_old && source.is_some() && !named {
             return Ok(RequestAdmission::NotOurs);
         }
-        let waits_for_jobs = readable.request.inputs.iter().any(|input| input.kind == InputKind::Job);
-        let price = handler.declaration.price;
         // Most jobs have nothing to wait for.
-        let is_ready = refusal.is_none() && !waits_for_jobs && !handler.quotes && price.is_free();
+        let is_ready = refusal.is_none() && !waits;
         let state = if is_ready { JobState::Queued } else { JobState::Received };
         let (id, kind, customer, request) = (&event.id, event.kind, &event.pubkey, &**event.json());
         self.jobs.record(
             &NewJob { id, kind, customer, request, source, state, price: is_ready.then_some(price) },
             now,
         )?;
-        self.unfinished = self.unfinished.saturating_add(1);
+        self.unfinished.begin(customer, state);
         if is_ready {
             self.requests.remember(readable);
             return Ok(RequestAdmission::Queued);
@@ -117,13 +119,20 @@ impl<S: Sql> JobEngine<S> {
         Ok(RequestAdmission::Duplicate)
     }
 
-    fn refusal(&self, now: Timestamp, readable: &ReadableRequest) -> Result<Option<Refusal>, SqlError> {
+    /// Why a request is refused, if it is. `waits` says whether its job cannot be queued at once.
+    fn refusal(
+        &self,
+        now: Timestamp,
+        readable: &ReadableRequest,
+        waits: bool,
+    ) -> Result<Option<Refusal>, SqlError> {
         let request = &readable.request;
         let created_at = Timestamp::from_seconds(request.event.created_at);
         let malformed_input = request.inputs.iter().any(|input| {
             input.kind == InputKind::Job && openagents_host::EventId::from_hex(&input.data).is_err()
         });
         let jobs = request.inputs.iter().filter(|input| input.kind == InputKind::Job).count();
+        let room = self.unfinished.check_room(&request.customer(), waits, self.spec.declaration.queue);
         Ok(if self.was_cancelled(&request.id(), &request.customer())? {
             Some(Refusal::Cancelled)
         } else if request.expires_at.is_some_and(|expiry| expiry <= now) {
@@ -132,8 +141,8 @@ impl<S: Sql> JobEngine<S> {
             Some(Refusal::Old)
         } else if created_at > now + super::MAX_CLOCK_SKEW {
             Some(Refusal::Future)
-        } else if self.unfinished >= u64::from(self.spec.declaration.queue) {
-            Some(Refusal::Full)
+        } else if let Err(reason) = room {
+            Some(Refusal::NoRoom(reason))
         } else if malformed_input {
             Some(Refusal::MalformedInput)
         } else if jobs > MAX_JOB_INPUTS {
@@ -151,7 +160,10 @@ impl<S: Sql> JobEngine<S> {
                 format!("the request is older than {} s", self.spec.declaration.max_age.as_secs())
             }
             Refusal::Future => "the request is dated in the future: check your clock".to_owned(),
-            Refusal::Full => "the agent's queue is full: try again later".to_owned(),
+            Refusal::NoRoom(NoRoom::Queue) => "the agent's queue is full: try again later".to_owned(),
+            Refusal::NoRoom(NoRoom::Customer) => {
+                "you have too many unfinished jobs: try again when some of them have ended".to_owned()
+            }
             Refusal::MalformedInput => {
                 "a job input must be an event id of 64 hex characters: [\"i\", \"<id>\", \"job\"]".to_owned()
             }
@@ -174,7 +186,7 @@ enum Refusal {
     Expired,
     Old,
     Future,
-    Full,
+    NoRoom(NoRoom),
     MalformedInput,
     TooManyInputs,
 }

@@ -223,6 +223,57 @@ fn takes_no_more_jobs_than_its_queue_holds() {
     assert_eq!(bench.ask(&request(SHARED, 4)), RequestAdmission::Queued, "there is room again");
 }
 
+/// Request ids that nobody has published.
+fn unknown(number: u64) -> EventId {
+    let mut bytes = [7; 32];
+    bytes[..8].copy_from_slice(&number.to_be_bytes());
+    EventId::from_bytes(bytes)
+}
+
+#[test]
+fn jobs_that_wait_for_what_never_comes_leave_the_queue_to_others() {
+    let mut bench = Bench::with(|spec| spec.declaration.queue = 20);
+    let asked = (0..30).map(|number| bench.ask(&chained(SHARED, number, &[unknown(number)])));
+    let admitted = asked.filter(|admission| *admission == RequestAdmission::Queued).count();
+    assert_eq!(admitted, 16, "so many of one customer");
+    assert!(bench.last_error().unwrap().contains("too many unfinished jobs"));
+    let free = |number: u64| {
+        UnsignedEvent::new(Kind(SHARED), "")
+            .tag(["i", &unknown(number).to_hex(), "job"])
+            .sign(&stranger(), START)
+    };
+    let asked: Vec<_> = (0..5).map(|number| bench.ask(&free(number))).collect();
+    assert_eq!(asked[3..], [RequestAdmission::Queued, RequestAdmission::Rejected], "so many of all");
+    assert!(bench.last_error().unwrap().contains("queue is full"));
+    assert_eq!(
+        bench.ask(&request(SHARED, 99)),
+        RequestAdmission::Queued,
+        "who waits for nothing is not held up"
+    );
+    assert_eq!(bench.running().len(), 1);
+    bench.resolves.clear();
+    bench.seconds(6 * 60);
+    assert_eq!(bench.count("job_input"), 0, "nobody waits for an hour");
+    assert_eq!(bench.ask(&free(9)), RequestAdmission::Queued);
+}
+
+#[test]
+fn one_customer_leaves_three_quarters_of_the_queue_to_others() {
+    let mut bench = Bench::with(|spec| {
+        spec.declaration.queue = 100;
+        spec.declaration.concurrency = 1;
+    });
+    let asked = (0..30).map(|number| bench.ask(&request(SHARED, number)));
+    assert_eq!(asked.filter(|admission| *admission == RequestAdmission::Queued).count(), 25);
+    let other = UnsignedEvent::new(Kind(SHARED), "").sign(&stranger(), START);
+    assert_eq!(bench.ask(&other), RequestAdmission::Queued);
+    bench.crash();
+    assert_eq!(bench.ask(&request(SHARED, 31)), RequestAdmission::Rejected, "also after a restart");
+    let lease = bench.next_run();
+    bench.done(lease, "1");
+    assert_eq!(bench.ask(&request(SHARED, 32)), RequestAdmission::Queued, "there is room again");
+}
+
 #[test]
 fn says_an_answer_again_on_each_outside_relay_that_the_request_comes_from_later() {
     let mut bench = Bench::new();

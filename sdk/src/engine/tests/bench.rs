@@ -11,6 +11,7 @@ use super::events::agent;
 use super::probe::Probe;
 use crate::declaration::{AgentDeclaration, JobDeclaration};
 use crate::engine::job_state::JobState;
+use crate::engine::unfinished::UnfinishedJobs;
 use crate::engine::{
     AgentSpec, Changes, Delivery, Destination, Effect, HandlerSpec, HookSpec, Input, JobEngine, Lease,
     Options, Output, RequestAdmission, RunId, RunOutcome, StateQuery, StateReply, Task, WantedOutput,
@@ -204,7 +205,8 @@ impl Bench {
             assert!(answer.is_none() || state.is_final(), "a job that is {state} has an answer");
             unfinished += u64::from(!state.is_final());
         }
-        assert_eq!(self.engine.unfinished, unfinished);
+        assert_eq!(self.engine.unfinished.total(), unfinished);
+        assert_eq!(self.engine.unfinished, UnfinishedJobs::read(&self.sql).unwrap());
         let leases = self.engine.jobs.leases().unwrap();
         for lease in &leases {
             assert!(

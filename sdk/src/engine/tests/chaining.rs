@@ -166,12 +166,13 @@ fn waits_for_all_of_several_inputs_across_a_crash() {
 #[test]
 fn gives_up_after_an_hour() {
     let mut bench = Bench::new();
-    let event = chained(SHARED, 2, &[stranger_request().id]);
+    let upstream = stranger_request();
+    let event = chained(SHARED, 2, &[upstream.id]);
     bench.ask(&event);
     let mut asked = 0;
     for _ in 0..3_599 {
         while !bench.resolves.is_empty() {
-            resolve(&mut bench, &[]);
+            resolve(&mut bench, &[&upstream]);
             asked += 1;
         }
         bench.seconds(1);
@@ -182,6 +183,38 @@ fn gives_up_after_an_hour() {
     assert_eq!(bench.state_of(&event), JobState::Failed);
     assert!(bench.last_error().unwrap().contains("had no output in time"));
     assert_eq!(bench.count("job_input"), 0);
+}
+
+#[test]
+fn gives_up_after_five_minutes_what_no_relay_knows() {
+    let mut bench = Bench::new();
+    let (known, unknown) = (stranger_request(), request(5_300, 7));
+    let event = chained(SHARED, 2, &[known.id, unknown.id]);
+    bench.ask(&event);
+    for _ in 0..299 {
+        while !bench.resolves.is_empty() {
+            resolve(&mut bench, &[&known]);
+        }
+        bench.seconds(1);
+    }
+    assert_eq!(bench.state_of(&event), JobState::AwaitingInput);
+    bench.seconds(60);
+    assert_eq!(bench.state_of(&event), JobState::Failed);
+    assert!(bench.last_error().unwrap().contains("was not found on any relay"));
+}
+
+#[test]
+fn waits_an_hour_for_a_job_of_its_own_that_is_still_running() {
+    let mut bench = Bench::with(|spec| spec.handlers[0].declaration.timeout = Duration::from_secs(3_000));
+    let upstream = request(SHARED, 1);
+    bench.ask(&upstream);
+    let event = chained(SHARED, 2, &[upstream.id]);
+    bench.ask(&event);
+    bench.seconds(2_900);
+    assert_eq!(bench.state_of(&event), JobState::AwaitingInput);
+    let lease = bench.next_run();
+    bench.done(lease, "Hello");
+    assert_eq!(outputs(&bench), ["Hello"]);
 }
 
 #[test]

@@ -72,7 +72,7 @@ fn knows_the_jobs_that_the_first_release_ended() {
         assert_eq!(bench.state_of(&request(SHARED, number)), state);
         assert_eq!(bench.ask_from(&request(SHARED, number), Some(EXTERNAL)), RequestAdmission::Duplicate);
     }
-    assert_eq!(bench.engine.unfinished, 2);
+    assert_eq!(bench.engine.unfinished.total(), 2);
 }
 
 #[test]

@@ -223,6 +223,7 @@ fn a_job_that_waited_long_for_its_input_has_as_long_for_its_payment() {
     let upstream = stranger_request();
     let event = chained(PAID, 2, &[upstream.id]);
     bench.ask(&event);
+    bench.give(&Input::Resolved { job: event.id, events: vec![(*upstream).clone()] });
     bench.seconds(50 * 60);
     bench.give(&Input::Resolved {
         job: event.id,

@@ -205,7 +205,7 @@ fn gives_up_a_job_whose_request_on_record_is_damaged() {
     bench.seconds(60);
     assert_eq!(bench.results(), ["1", "4"]);
     assert_eq!(bench.warnings.len(), 2, "{:?}", bench.warnings);
-    assert_eq!(bench.engine.unfinished, 0);
+    assert_eq!(bench.engine.unfinished.total(), 0);
 }
 
 #[test]
