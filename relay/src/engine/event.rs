@@ -84,7 +84,7 @@ impl<S: Sql> Relay<S> {
             WriteGrant::Full if self.sessions.has_policy() => {
                 // The policy is not called for events that would not be stored.
                 match self.refusal(now, event, precheck, effects) {
-                    Ok(Some(refusal)) if self.sessions.may_be_told(Some(connection), event, refusal) => {
+                    Ok(Some(refusal)) if self.may_be_told(Some(connection), event, refusal) => {
                         Err(refusal.into())
                     }
                     Ok(_) => self.sessions.ask_policy(now, connection, event),
@@ -129,7 +129,7 @@ impl<S: Sql> Relay<S> {
         let (is_stored, is_handed_over) = match self.shard.insert(now, request) {
             Ok(InsertReply::New { is_stored, is_handed_over }) => (is_stored, is_handed_over),
             Ok(InsertReply::Refused(refusal)) => {
-                return match self.sessions.may_be_told(connection, request.event, refusal) {
+                return match self.may_be_told(connection, request.event, refusal) {
                     true => refusal.into(),
                     false => Outcome::Accepted,
                 };
@@ -174,6 +174,18 @@ impl<S: Sql> Relay<S> {
         match precheck {
             Some(precheck) => Ok(precheck.refusal()),
             None => Ok(self.precheck(now, event, effects)?.and_then(|precheck| precheck.refusal())),
+        }
+    }
+
+    /// Whether a client, or the process itself, may be told why the store refuses an event. A private event is treated
+    /// as unknown to those who may not read it: they could find out otherwise whether it is stored. Deletions and
+    /// requests to vanish can be read by everybody.
+    fn may_be_told(&self, connection: Option<ConnectionId>, event: &Event, refusal: Insertion) -> bool {
+        match refusal {
+            Insertion::Duplicate | Insertion::Superseded => {
+                connection.is_none_or(|connection| self.sessions.may_know_of(connection, event))
+            }
+            _ => true,
         }
     }
 

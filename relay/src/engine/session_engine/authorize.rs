@@ -9,7 +9,6 @@ use crate::admission::protected;
 use crate::engine::{Effect, answer};
 use crate::reason::{Outcome, Reason};
 use crate::session::{ClientSession, ConnectionId};
-use crate::store::Insertion;
 
 /// The most bytes of content and tags in a request to vanish by an author who may not publish otherwise.
 const MAX_VANISH_ONLY_BYTES: usize = 1_024;
@@ -115,23 +114,6 @@ impl SessionEngine {
     /// Whether a client may know that the store has this event: whether it may read it.
     pub(in crate::engine) fn may_know_of(&self, connection: ConnectionId, event: &Event) -> bool {
         self.sessions.get(&connection).is_some_and(|session| self.config.access.may_receive(session, event))
-    }
-
-    /// Whether a client may be told why the store refuses an event. A private event is treated as unknown to those who
-    /// may not read it: they could find out otherwise whether it is stored. Deletions and requests to vanish can be
-    /// read by everybody.
-    pub(in crate::engine) fn may_be_told(
-        &self,
-        connection: Option<ConnectionId>,
-        event: &Event,
-        refusal: Insertion,
-    ) -> bool {
-        match refusal {
-            Insertion::Duplicate | Insertion::Superseded => {
-                connection.is_none_or(|connection| self.may_know_of(connection, event))
-            }
-            _ => true,
-        }
     }
 
     /// Whether a request to vanish is addressed to this relay (NIP-62).
