@@ -4,9 +4,11 @@ mod engine_thread;
 pub mod http;
 mod mailbox;
 mod maintenance;
+pub mod open_files;
 pub mod owner_only;
 mod sqlite;
 mod tickets;
+mod write_timeout;
 
 use std::future::Future;
 use std::time::{Duration, SystemTime};
@@ -16,6 +18,7 @@ pub use mailbox::Mailbox;
 pub use maintenance::{FileSizes, Maintenance, PartSize};
 pub use sqlite::{Durability, OpenError, Sqlite};
 pub use tickets::Tickets;
+pub use write_timeout::WriteTimeout;
 
 use crate::time::Timestamp;
 

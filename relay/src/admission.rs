@@ -19,7 +19,7 @@ mod rates;
 use std::sync::Arc;
 
 pub use access::Access;
-pub use connections::{ConnectionLimits, ConnectionRefusal};
+pub use connections::{ConnectionLimits, ConnectionRefusal, OpenConnections};
 pub use gate::{Admitted, AdmittedMessage, Freshness};
 pub use lists::{Lists, MAX_LISTED};
 pub use network::Network;

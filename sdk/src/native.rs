@@ -13,6 +13,7 @@ mod relays;
 mod serve;
 mod server;
 mod signals;
+mod tcp_connections;
 
 use std::process::ExitCode;
 use std::sync::Arc;

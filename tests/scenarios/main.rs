@@ -67,6 +67,7 @@ scenarios_in! {
         admission,
     }
     http {
+        connections,
         nip11,
         agent_pages,
         operator_records,

@@ -70,7 +70,8 @@ pub fn restrict(path: &Path) {
     let _ = path;
 }
 
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests {
     use std::fs::{self, File, OpenOptions, Permissions};
     use std::os::unix::fs::PermissionsExt as _;

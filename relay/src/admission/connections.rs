@@ -1,5 +1,6 @@
 //! Limits on the number of connections.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 
 use super::{Lists, Network};
@@ -9,13 +10,16 @@ use super::{Lists, Network};
 pub struct ConnectionLimits {
     /// The most open connections in total.
     pub max_connections: usize,
-    /// The most open connections from one [`Network`]. The relay's own machine is exempt, because it may run a proxy.
+    /// The most open connections from one [`Network`].
     pub max_connections_per_address: usize,
+    /// Whether the limit per network also applies to the relay's own machine. By default it does not, because that may
+    /// run a proxy.
+    pub limits_loopback: bool,
 }
 
 impl Default for ConnectionLimits {
     fn default() -> Self {
-        Self { max_connections: 10_000, max_connections_per_address: 64 }
+        Self { max_connections: 10_000, max_connections_per_address: 64, limits_loopback: false }
     }
 }
 
@@ -64,7 +68,8 @@ impl ConnectionLimits {
         if connections >= self.max_connections {
             return Err(ConnectionRefusal::Full);
         }
-        let network = address.map(Network::of).filter(|network| !network.is_loopback());
+        let network =
+            address.map(Network::of).filter(|network| self.limits_loopback || !network.is_loopback());
         match network {
             Some(network) if from_there(network) >= self.max_connections_per_address => {
                 Err(ConnectionRefusal::TooManyFromNetwork)
@@ -74,19 +79,65 @@ impl ConnectionLimits {
     }
 }
 
+/// How many connections are open, in total and from each network.
+#[derive(Debug, Default)]
+pub struct OpenConnections {
+    total: usize,
+    by_network: HashMap<Network, usize>,
+}
+
+impl OpenConnections {
+    /// Counts another connection, if the limits allow it. It must be [released](Self::release) when it ends.
+    ///
+    /// # Errors
+    /// The reason for the refusal.
+    pub fn admit(
+        &mut self,
+        limits: &ConnectionLimits,
+        lists: &Lists,
+        address: Option<IpAddr>,
+    ) -> Result<(), ConnectionRefusal> {
+        let from_there = |network: Network| self.by_network.get(&network).copied().unwrap_or(0);
+        limits.admit(lists, address, self.total, from_there)?;
+        self.total = self.total.saturating_add(1);
+        if let Some(address) = address {
+            let count = self.by_network.entry(Network::of(address)).or_default();
+            *count = count.saturating_add(1);
+        }
+        Ok(())
+    }
+
+    /// A connection from this address has ended.
+    pub fn release(&mut self, address: Option<IpAddr>) {
+        self.total = self.total.saturating_sub(1);
+        let Some(network) = address.map(Network::of) else { return };
+        if let Some(count) = self.by_network.get_mut(&network) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.by_network.remove(&network);
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{ConnectionLimits, ConnectionRefusal};
+    use super::{ConnectionLimits, ConnectionRefusal, OpenConnections};
     use crate::admission::{Lists, Network};
 
     #[test]
     fn counts_connections_by_network_and_refuses_blocked_ones() {
-        let limits = ConnectionLimits { max_connections: 10, max_connections_per_address: 3 };
+        let mut limits = ConnectionLimits {
+            max_connections: 10,
+            max_connections_per_address: 3,
+            ..ConnectionLimits::default()
+        };
         let blocked = "192.0.2.9".parse().unwrap();
         let lists = Lists { blocked_addresses: [Network::of(blocked)].into(), ..Lists::default() };
-        let admit = |address: &str, all, from_there| {
+        let admit_under = |limits: &ConnectionLimits, address: &str, all, from_there| {
             limits.admit(&lists, Some(address.parse().unwrap()), all, |_| from_there)
         };
+        let admit = |address: &str, all, from_there| admit_under(&limits, address, all, from_there);
         assert_eq!(admit("192.0.2.1", 9, 2), Ok(()));
         assert_eq!(admit("192.0.2.1", 9, 3), Err(ConnectionRefusal::TooManyFromNetwork));
         assert_eq!(admit("192.0.2.1", 10, 0), Err(ConnectionRefusal::Full));
@@ -94,5 +145,22 @@ mod tests {
         assert_eq!(admit("127.0.0.1", 9, 9), Ok(()));
         assert_eq!(admit("127.0.0.1", 10, 9), Err(ConnectionRefusal::Full));
         assert_eq!(limits.admit(&lists, None, 9, |_| 9), Ok(()));
+        limits.limits_loopback = true;
+        let refused = admit_under(&limits, "127.0.0.1", 9, 9);
+        assert_eq!(refused, Err(ConnectionRefusal::TooManyFromNetwork));
+    }
+
+    #[test]
+    fn networks_without_connections_are_forgotten() {
+        let limits = ConnectionLimits { max_connections_per_address: 1, ..ConnectionLimits::default() };
+        let (mut open, address) = (OpenConnections::default(), Some("2001:db8::1".parse().unwrap()));
+        let neighbour = Some("2001:db8:0:ff::1".parse().unwrap());
+        for _ in 0..2 {
+            open.admit(&limits, &Lists::default(), address).unwrap();
+            let refused = open.admit(&limits, &Lists::default(), neighbour);
+            assert_eq!(refused, Err(ConnectionRefusal::TooManyFromNetwork));
+            open.release(address);
+            assert_eq!((open.total, open.by_network.len()), (0, 0));
+        }
     }
 }

@@ -1,17 +1,18 @@
-//! The network of a client: its IPv4 address, or the first 64 bits of its IPv6 address.
+//! The network of a client: its IPv4 address, or the first 56 bits of its IPv6 address.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
-/// The part of an address that a client cannot easily change: the whole IPv4 address, or the first 64 bits of an IPv6
-/// address, because providers assign at least that many per customer.
+/// The part of an address that a client cannot easily change: the whole IPv4 address, or the first 56 bits of an IPv6
+/// address, because providers assign each customer up to 256 networks of 64 bits (RIPE-690). Everything that is limited
+/// by network is limited by this one.
 ///
 /// ```
 /// use openagents_relay::admission::Network;
 ///
 /// let network = |address: &str| Network::of(address.parse().unwrap());
-/// assert_eq!(network("2001:db8:1:2:3::4"), network("2001:db8:1:2::9"));
-/// assert_ne!(network("2001:db8:1:2::9"), network("2001:db8:1:3::9"));
+/// assert_eq!(network("2001:db8:1:2:3::4"), network("2001:db8:1:ff::9"));
+/// assert_ne!(network("2001:db8:1:2::9"), network("2001:db8:1:100::9"));
 /// assert_eq!(network("::ffff:192.0.2.1"), network("192.0.2.1"));
 /// assert!(network("127.0.0.9").is_loopback() && network("::1").is_loopback());
 /// ```
@@ -24,7 +25,7 @@ impl Network {
     pub fn of(address: IpAddr) -> Self {
         Self(match address.to_canonical() {
             IpAddr::V6(address) if !address.is_loopback() => {
-                Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into()
+                Ipv6Addr::from_bits(address.to_bits() >> 72 << 72).into()
             }
             address => address,
         })

@@ -125,7 +125,11 @@ const VARIABLES: [(&str, bool, &str); 38] = [
     ("RELAY_MAX_EVENTS_PER_MINUTE", false, "the most events per connection and minute"),
     ("RELAY_MAX_REQUESTS_PER_MINUTE", false, "the most requests per connection and minute"),
     ("RELAY_MAX_AUTHS_PER_MINUTE", false, "the most authentications per connection and minute"),
-    ("RELAY_LIMIT_LOOPBACK", false, "whether these rates also apply to clients on the same machine"),
+    (
+        "RELAY_LIMIT_LOOPBACK",
+        false,
+        "whether rates and connection limits also apply to clients on the same machine",
+    ),
     ("RELAY_TRUSTED_PROXIES", false, "proxies whose client address header is trusted, natively"),
 ];
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use openagents_host::native::Durability;
+use openagents_host::native::{Durability, open_files};
 use openagents_host::nostr::keys::npub;
 use openagents_host::{PublicKey, VerifiedEvent};
 use openagents_relay::native::tools::database::{self, DatabaseError};
@@ -137,12 +137,14 @@ impl<'a> Startup<'a> {
         policy: Option<Arc<dyn WritePolicy>>,
     ) -> Result<Self, ServeError> {
         log_to_standard_error(&arguments.log_level)?;
+        open_files::raise_limit();
         let working_directory = std::env::current_dir().map_err(ServeError::WorkingDirectory)?;
         let variables = EnvironmentVariables::read(&working_directory)?;
         let data = arguments.data.clone().unwrap_or_else(|| DataFolder::default_path(deployment.name));
         let data = DataFolder::take(&data)?;
         let usual = Limits::default();
         let mut relay = RelaySettings::read(&deployment, &usual, |name| variables.variable(name), policy)?;
+        warn_of_few_open_files(relay.config.admission.connections.max_connections);
         let trusted_proxies = settings::trusted_proxies(|name| variables.variable(name))?;
         // Bind the port first: nothing that another process may be using is touched before it is clear that this one
         // can serve.
@@ -186,6 +188,7 @@ impl<'a> Startup<'a> {
     async fn serve(self, agent: Option<ServedAgent>) -> Result<(), ServeError> {
         let interrupted = interruption().map_err(ServeError::Signals)?;
         let management = RelayManagement::new(self.relay.operators, self.relay.config.access.clone());
+        let limits_loopback = self.relay.config.admission.connections.limits_loopback;
         let config = RelayServerConfig {
             durability: self.durability,
             relay: self.relay.config,
@@ -214,6 +217,7 @@ impl<'a> Startup<'a> {
             agent: server_of_agent,
             management,
             trusted_proxies: self.trusted_proxies,
+            limits_loopback,
         };
         let server = Server::start(self.listener, config);
         greet(&self.deployment, self.arguments, self.address, self.data.path(), greeting.as_ref());
@@ -326,6 +330,20 @@ fn own_hosts(listening: IpAddr) -> Vec<String> {
         hosts.extend(["localhost", "127.0.0.1", "::1"].map(str::to_owned));
     }
     hosts
+}
+
+/// Logs a warning if the system lets this process have fewer connections than its settings.
+fn warn_of_few_open_files(max_connections: usize) {
+    if let Some(limit) = open_files::limit()
+        && usize::try_from(limit).is_ok_and(|limit| limit < max_connections)
+    {
+        tracing::warn!(
+            limit,
+            max_connections,
+            "the system's limit of open files allows fewer connections than {}; `ulimit -Hn` shows it",
+            settings::names::RELAY_MAX_CONNECTIONS
+        );
+    }
 }
 
 fn log_to_standard_error(level: &str) -> Result<(), ServeError> {

@@ -3,23 +3,26 @@
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::Incoming;
-use hyper::service::service_fn;
+use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use openagents_host::http::{Body, Parts, Request, Response, StatusCode, response};
 use openagents_host::native::http::{self as native_http, HyperBody};
-use openagents_host::native::now;
+use openagents_host::native::{WriteTimeout, now};
 use openagents_relay::RelayInformation;
 use openagents_relay::native::RelayHandle;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::forwarded::client_address;
 use super::mailbox::AgentMailbox;
+use super::tcp_connections::{HttpConnections, HttpPermit};
 use crate::declaration::DeploymentDeclaration;
 use crate::http::{
     self, AgentRoute, AgentRoutes, RelayAnswer, RelayManagement, Route, RouteAnswer, relay_management,
@@ -28,6 +31,19 @@ use crate::http::{
 
 /// How long a client may take to send the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a client may read nothing of a response before its connection is closed.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a connection is kept open for further requests. A WebSocket is open for longer: this ends with its
+/// handshake.
+const MAX_CONNECTION_AGE: Duration = Duration::from_secs(120);
+
+/// How long the last response on a connection may take after [`MAX_CONNECTION_AGE`].
+const LAST_RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How many bytes of requests or responses a connection may hold in memory; also the longest head of a request.
+const MAX_BUFFERED_BYTES: usize = 64 * 1024;
 
 /// How long a database may take to reply.
 const STATE_QUERY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -47,6 +63,8 @@ pub(super) struct ServerConfig {
     pub(super) agent: Option<AgentServer>,
     pub(super) management: RelayManagement,
     pub(super) trusted_proxies: BTreeSet<IpAddr>,
+    /// Whether the limit of connections per network also applies to this machine.
+    pub(super) limits_loopback: bool,
 }
 
 /// What answers at the routes of an agent.
@@ -81,14 +99,22 @@ impl Server {
 }
 
 async fn accept(listener: TcpListener, server: Arc<ServerConfig>, mut stopped: watch::Receiver<bool>) {
+    let open = Arc::new(HttpConnections::new(server.trusted_proxies.clone(), server.limits_loopback));
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             () = async { drop(stopped.wait_for(|stopped| *stopped).await) } => break,
             accepted = listener.accept() => match accepted {
-                Ok((stream, address)) => {
-                    connections.spawn(serve(stream, address.ip(), Arc::clone(&server)));
-                }
+                Ok((stream, address)) => match open.admit(&stream, address.ip()) {
+                    Ok(permit) => {
+                        connections.spawn(serve(stream, address.ip(), permit, Arc::clone(&server)));
+                    }
+                    Err(reason) => {
+                        if let Some(refused) = open.refused(reason) {
+                            connections.spawn(refused.tell(stream));
+                        }
+                    }
+                },
                 Err(error) => {
                     // Usually out of file descriptors, so some connections must end first.
                     tracing::warn!(%error, "a connection could not be accepted");
@@ -102,19 +128,37 @@ async fn accept(listener: TcpListener, server: Arc<ServerConfig>, mut stopped: w
     while connections.join_next().await.is_some() {}
 }
 
-async fn serve(stream: TcpStream, address: IpAddr, server: Arc<ServerConfig>) {
+async fn serve(stream: TcpStream, address: IpAddr, _permit: HttpPermit, server: Arc<ServerConfig>) {
     // Without this, small frames can wait 40 ms for an acknowledgement (Nagle's algorithm).
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request| {
         let server = Arc::clone(&server);
         async move { Ok::<_, Infallible>(server.answer(request, address).await) }
     });
-    let served = hyper::server::conn::http1::Builder::new()
+    serve_http(stream, service).await;
+}
+
+/// Serves HTTP on a connection for a limited time, however slowly its client sends and reads.
+async fn serve_http<T, S>(stream: T, service: S)
+where
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: HttpService<Incoming, ResBody = HyperBody, Error = Infallible>,
+{
+    let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades()
-        .await;
+        .max_buf_size(MAX_BUFFERED_BYTES)
+        .serve_connection(TokioIo::new(WriteTimeout::new(stream, WRITE_TIMEOUT)), service)
+        .with_upgrades();
+    let mut connection = pin!(connection);
+    let served = match tokio::time::timeout(MAX_CONNECTION_AGE, connection.as_mut()).await {
+        Ok(served) => served,
+        Err(_) => {
+            connection.as_mut().graceful_shutdown();
+            let last = tokio::time::timeout(LAST_RESPONSE_TIMEOUT, connection).await;
+            last.unwrap_or(Ok(()))
+        }
+    };
     if let Err(error) = served {
         tracing::debug!(%error, "a connection was closed early");
     }
@@ -192,5 +236,69 @@ impl AgentServer {
             tracing::warn!(%error, path = parts.uri.path(), "a request failed");
         }
         pending.respond(reply.ok())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::time::Duration;
+
+    use hyper::service::service_fn;
+    use openagents_host::http::{Method, StatusCode, response};
+    use openagents_host::native::http as native_http;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+    use tokio::task::JoinHandle;
+    use tokio::time::{Instant, sleep};
+
+    use super::{LAST_RESPONSE_TIMEOUT, MAX_CONNECTION_AGE, WRITE_TIMEOUT, serve_http};
+
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+
+    /// A client of a server that answers every request with this many bytes.
+    fn client(response_bytes: usize) -> (DuplexStream, JoinHandle<()>) {
+        let (client, server) = duplex(1_000);
+        let service = service_fn(move |_| async move {
+            let response = response::text(StatusCode::OK, "x".repeat(response_bytes));
+            Ok::<_, Infallible>(native_http::response(response, &Method::GET))
+        });
+        (client, tokio::spawn(serve_http(server, service)))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_ends_at_its_age_however_busy_it_is() {
+        let (mut client, server) = client(10);
+        let begun = Instant::now();
+        while client.write_all(REQUEST).await.is_ok()
+            && client.read(&mut [0; 1_000]).await.is_ok_and(|n| n > 0)
+        {
+            sleep(Duration::from_secs(5)).await;
+        }
+        server.await.unwrap();
+        assert!(begun.elapsed() <= MAX_CONNECTION_AGE + Duration::from_secs(5), "{:?}", begun.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_reads_nothing_is_disconnected() {
+        let (mut client, server) = client(10_000);
+        let begun = Instant::now();
+        for _ in 0..10 {
+            client.write_all(REQUEST).await.unwrap();
+        }
+        server.await.unwrap();
+        assert_eq!(begun.elapsed().as_secs(), WRITE_TIMEOUT.as_secs());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_reads_a_byte_at_a_time_is_disconnected() {
+        let (mut client, server) = client(100_000);
+        let begun = Instant::now();
+        client.write_all(REQUEST).await.unwrap();
+        while client.read(&mut [0]).await.is_ok_and(|read| read > 0) && !server.is_finished() {
+            sleep(WRITE_TIMEOUT / 2).await;
+        }
+        server.await.unwrap();
+        let longest = MAX_CONNECTION_AGE + LAST_RESPONSE_TIMEOUT + WRITE_TIMEOUT;
+        assert!(begun.elapsed() <= longest, "{:?}", begun.elapsed());
     }
 }

@@ -55,7 +55,7 @@ pub(crate) const RELAY_MAX_CONNECTIONS_PER_ADDRESS: &str = "RELAY_MAX_CONNECTION
 pub(crate) const RELAY_MAX_EVENTS_PER_MINUTE: &str = "RELAY_MAX_EVENTS_PER_MINUTE";
 pub(crate) const RELAY_MAX_REQUESTS_PER_MINUTE: &str = "RELAY_MAX_REQUESTS_PER_MINUTE";
 pub(crate) const RELAY_MAX_AUTHS_PER_MINUTE: &str = "RELAY_MAX_AUTHS_PER_MINUTE";
-/// Whether rate limits also apply to clients on the same machine.
+/// Whether rate limits and connection limits also apply to clients on the same machine.
 pub(crate) const RELAY_LIMIT_LOOPBACK: &str = "RELAY_LIMIT_LOOPBACK";
 /// Proxies whose client address header is trusted, natively. On Cloudflare, the platform gives the client's address.
 #[cfg(not(target_arch = "wasm32"))]

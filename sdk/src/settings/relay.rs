@@ -156,6 +156,7 @@ fn connections(variables: &VariableReader<'_>) -> Result<ConnectionLimits, Setti
             RELAY_MAX_CONNECTIONS_PER_ADDRESS,
             usual.max_connections_per_address,
         )?,
+        limits_loopback: variables.switch(RELAY_LIMIT_LOOPBACK, usual.limits_loopback)?,
     })
 }
 

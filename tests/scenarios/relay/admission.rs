@@ -155,7 +155,7 @@ async fn too_many_events_are_refused_for_a_while(servers: &Servers) {
     // Other clients are not affected, and neither is reading.
     client.expect_alive().await;
     client_from(&server, "192.0.2.2").await.publish_accepted(&note(&fresh_author(), "another's")).await;
-    // One network address may do as much as four connections, and an IPv6 address stands for its /64.
+    // One network address may do as much as four connections, and an IPv6 address stands for its /56.
     let mut taken = 0;
     for number in 1..=6 {
         let mut client = client_from(&server, &format!("2001:db8::{number}")).await;

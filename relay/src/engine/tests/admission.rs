@@ -143,7 +143,11 @@ fn requests_have_a_rate_and_a_refused_one_ends_its_subscription() {
 
 #[test]
 fn counts_open_connections() {
-    let connections = ConnectionLimits { max_connections: 3, max_connections_per_address: 2 };
+    let connections = ConnectionLimits {
+        max_connections: 3,
+        max_connections_per_address: 2,
+        ..ConnectionLimits::default()
+    };
     let mut bench = relay(Admission { connections, ..Admission::default() });
     let from = |address: &str| Some(address.parse().unwrap());
     for (number, address) in ["192.0.2.1", "192.0.2.1"].into_iter().enumerate() {

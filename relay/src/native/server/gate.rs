@@ -1,14 +1,13 @@
 //! The gate on the connection's task: connection limits, rate limits and signature checks, to spare the engine thread.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use openagents_host::native::now;
 
 use crate::admission::{
-    Admission, Admitted, AdmittedMessage, ConnectionLimits, ConnectionRefusal, Network, RateLimits, Rates,
-    gate,
+    Admission, Admitted, AdmittedMessage, ConnectionLimits, ConnectionRefusal, OpenConnections, RateLimits,
+    Rates, gate,
 };
 use crate::limits::Limits;
 use crate::management::Rules;
@@ -21,21 +20,20 @@ pub(super) struct Gate {
     rate_limits: RateLimits,
     rates: Mutex<Rates>,
     rules: RwLock<Arc<Rules>>,
-    permits: Mutex<PermitCounts>,
+    permits: Mutex<Permits>,
 }
 
-/// How many connections are open.
+/// The connections that have a permit.
 #[derive(Default)]
-struct PermitCounts {
+struct Permits {
     is_closed: bool,
-    taken: usize,
-    by_network: HashMap<Network, usize>,
+    open: OpenConnections,
 }
 
 /// The permit of a connection; released when dropped.
 pub(super) struct ConnectionPermit {
     gate: Arc<Gate>,
-    network: Option<Network>,
+    address: Option<IpAddr>,
 }
 
 impl Gate {
@@ -69,15 +67,8 @@ impl Gate {
         if permits.is_closed {
             return Err(ConnectionRefusal::Full);
         }
-        let from_there = |network: Network| permits.by_network.get(&network).copied().unwrap_or(0);
-        self.connection_limits.admit(&rules.lists, address, permits.taken, from_there)?;
-        let network = address.map(Network::of);
-        permits.taken = permits.taken.saturating_add(1);
-        if let Some(network) = network {
-            let count = permits.by_network.entry(network).or_default();
-            *count = count.saturating_add(1);
-        }
-        Ok(ConnectionPermit { gate: Arc::clone(self), network })
+        permits.open.admit(&self.connection_limits, &rules.lists, address)?;
+        Ok(ConnectionPermit { gate: Arc::clone(self), address })
     }
 
     /// Stops admitting connections.
@@ -120,22 +111,14 @@ impl Gate {
         self.rates.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn permits(&self) -> MutexGuard<'_, PermitCounts> {
+    fn permits(&self) -> MutexGuard<'_, Permits> {
         self.permits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        let mut permits = self.gate.permits();
-        permits.taken = permits.taken.saturating_sub(1);
-        let Some(network) = self.network else { return };
-        if let Some(count) = permits.by_network.get_mut(&network) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                permits.by_network.remove(&network);
-            }
-        }
+        self.gate.permits().open.release(self.address);
     }
 }
 
@@ -158,7 +141,11 @@ mod tests {
 
     #[test]
     fn releases_the_permit_when_the_connection_ends() {
-        let connections = ConnectionLimits { max_connections: 3, max_connections_per_address: 2 };
+        let connections = ConnectionLimits {
+            max_connections: 3,
+            max_connections_per_address: 2,
+            ..ConnectionLimits::default()
+        };
         let gate = gate(&Admission { connections, ..Admission::default() });
         let admit_connection = |address: &str| gate.admit_connection(Some(address.parse().unwrap()));
         let first = admit_connection("192.0.2.1").ok().unwrap();
@@ -168,7 +155,6 @@ mod tests {
         assert_eq!(admit_connection("192.0.2.2").err(), Some(ConnectionRefusal::Full));
         drop(first);
         let again = admit_connection("192.0.2.1").ok().unwrap();
-        assert_eq!(gate.permits().by_network.len(), 2);
         gate.close();
         drop(again);
         assert_eq!(admit_connection("192.0.2.3").err(), Some(ConnectionRefusal::Full));

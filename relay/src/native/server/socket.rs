@@ -5,6 +5,7 @@ use std::io;
 use bytes::{Bytes, BytesMut};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
+use openagents_host::native::WriteTimeout;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -28,17 +29,25 @@ pub(super) enum SocketWriter {
 }
 
 /// Splits a connection into its halves, and returns what the client sent directly after its handshake.
+///
+/// The outbox limits how long writing takes, so a [`WriteTimeout`] that was set for HTTP ends here.
 pub(super) fn split(socket: Upgraded) -> (SocketReader, SocketWriter, Bytes) {
+    let socket = match socket.downcast::<TokioIo<WriteTimeout<TcpStream>>>() {
+        Ok(parts) => return split_tcp(parts.io.into_inner().into_inner(), parts.read_buf),
+        Err(other) => other,
+    };
     match socket.downcast::<TokioIo<TcpStream>>() {
-        Ok(parts) => {
-            let (read, write) = parts.io.into_inner().into_split();
-            (SocketReader::Tcp(read), SocketWriter::Tcp(write), parts.read_buf)
-        }
+        Ok(parts) => split_tcp(parts.io.into_inner(), parts.read_buf),
         Err(other) => {
             let (read, write) = tokio::io::split(TokioIo::new(other));
             (SocketReader::Other(read), SocketWriter::Other(write), Bytes::new())
         }
     }
+}
+
+fn split_tcp(stream: TcpStream, early: Bytes) -> (SocketReader, SocketWriter, Bytes) {
+    let (read, write) = stream.into_split();
+    (SocketReader::Tcp(read), SocketWriter::Tcp(write), early)
 }
 
 impl SocketReader {

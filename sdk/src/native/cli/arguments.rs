@@ -21,7 +21,7 @@ macro_rules! relay_limits {
         RELAY_ALLOWED_KINDS, RELAY_BLOCKED_KINDS\n                      \
         kinds that are accepted (and no others); kinds that are rejected: 1,7 or 5000-7000\n  \
         RELAY_BLOCKED_ADDRESSES\n                      \
-        IP addresses that may not connect; an IPv6 address stands for its /64 network\n  \
+        IP addresses that may not connect; an IPv6 address stands for its /56 network\n  \
         RELAY_MIN_POW       leading zero bits that an event's id must have (NIP-13) [default: 0]\n  \
         RELAY_CREATED_AT_PAST, RELAY_CREATED_AT_FUTURE\n                      \
         how old, and how far in the future, an event may be, in seconds [default: any, 900]\n  \
