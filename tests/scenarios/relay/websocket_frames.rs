@@ -136,9 +136,13 @@ async fn a_frame_that_breaks_the_protocol_ends_the_connection(servers: &Servers)
         ("an unmasked frame", unmasked),
         ("a ping that is too long", frame(true, opcode::PING, &[0; 126])),
         ("half a closing code", frame(true, opcode::CLOSE, b"x")),
+        ("a closing code that is only for reports", frame(true, opcode::CLOSE, &1005_u16.to_be_bytes())),
+        ("a closing code that nobody has defined", frame(true, opcode::CLOSE, &2000_u16.to_be_bytes())),
+        ("a closing code that is none", frame(true, opcode::CLOSE, &65_535_u16.to_be_bytes())),
+        ("a closing reason that is not UTF-8", frame(true, opcode::CLOSE, b"\x03\xe8\xff")),
     ];
-    // workerd accepts the last three.
-    let objected = if servers.host() == Host::Workerd { broken.len() - 3 } else { broken.len() };
+    // workerd accepts the last seven.
+    let objected = if servers.host() == Host::Workerd { broken.len() - 7 } else { broken.len() };
     for (what, bytes) in broken.into_iter().take(objected) {
         let mut socket = RawSocket::connect(server.address()).await;
         socket.send(&bytes).await;

@@ -34,7 +34,7 @@ pub(super) enum Violation {
     Control,
     #[error("the fragments of a message are out of order")]
     Fragments,
-    #[error("a close frame has an incomplete code")]
+    #[error("a close frame has an incomplete code, one that must not be sent, or a reason that is not UTF-8")]
     Close,
 }
 
@@ -119,7 +119,13 @@ impl Decoder {
             (PING, _) => ClientFrame::Ping(payload),
             (PONG, _) => ClientFrame::Pong,
             (_, []) => ClientFrame::Close(None),
-            (_, [high, low, ..]) => ClientFrame::Close(Some(u16::from_be_bytes([*high, *low]))),
+            (_, [high, low, reason @ ..]) => {
+                let code = u16::from_be_bytes([*high, *low]);
+                if !may_be_sent(code) || std::str::from_utf8(reason).is_err() {
+                    return Err(Violation::Close);
+                }
+                ClientFrame::Close(Some(code))
+            }
             (_, [_]) => return Err(Violation::Close),
         }))
     }
@@ -181,6 +187,12 @@ impl Decoder {
         unmask(&mut payload, header.mask);
         Some(payload)
     }
+}
+
+/// Whether a close frame may have this code: those of the registry (RFC 6455, section 11.7) except the ones that only
+/// describe a connection without a close frame, and those for libraries and applications (section 7.4.2).
+const fn may_be_sent(code: u16) -> bool {
+    matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }
 
 /// Unmasks a payload, eight bytes at a time (which the compiler vectorizes further).
@@ -336,8 +348,20 @@ mod tests {
             (frame(true, CONTINUATION, b"x"), Violation::Fragments),
             ([frame(false, TEXT, b"x"), frame(true, TEXT, b"y")].concat(), Violation::Fragments),
             (frame(true, CLOSE, b"x"), Violation::Close),
+            (frame(true, CLOSE, &[3, 232, 0xFF]), Violation::Close),
         ] {
             assert_eq!(decode(&bytes, 3).1, Some(violation));
+        }
+    }
+
+    #[test]
+    fn a_close_code_must_be_one_that_may_be_sent() {
+        let decoded = |code: u16| decode(&frame(true, CLOSE, &code.to_be_bytes()), 9);
+        for code in [1_000, 1_003, 1_007, 1_014, 3_000, 4_999] {
+            assert_eq!(decoded(code), (vec![ClientFrame::Close(Some(code))], None));
+        }
+        for code in [0, 999, 1_004, 1_005, 1_006, 1_015, 1_016, 2_999, 5_000, u16::MAX] {
+            assert_eq!(decoded(code), (vec![], Some(Violation::Close)), "{code}");
         }
     }
 
