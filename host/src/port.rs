@@ -2,4 +2,5 @@
 
 pub mod alarm;
 pub mod engine;
+pub mod runtime_alarm;
 pub mod sql;

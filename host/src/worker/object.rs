@@ -1,12 +1,13 @@
 //! What all Durable Objects have in common: opening once, keeping the alarm, forgetting.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::time::Duration;
 
 use ::worker::{Error, Result, State, console_warn};
 
 use super::{DurableSql, now, set_alarm};
 use crate::port::alarm::{AlarmCause, AlarmGuard, MAX_IDLE_ALARMS};
+use crate::port::runtime_alarm::{AlarmRequest, RuntimeAlarm};
 use crate::port::sql::Sql;
 use crate::time::Timestamp;
 
@@ -19,8 +20,7 @@ pub struct ObjectHost<T> {
     /// `None` until the first event, and if it cannot be opened. Never borrowed across an `await`.
     opened: RefCell<Option<T>>,
     guard: RefCell<AlarmGuard>,
-    /// When the alarm fires, if known: it was set or queried since the object woke up.
-    alarm: Cell<Option<Timestamp>>,
+    alarm: RefCell<RuntimeAlarm>,
 }
 
 /// An alarm that is being handled.
@@ -38,7 +38,7 @@ impl<T> ObjectHost<T> {
             state,
             opened: RefCell::new(None),
             guard: RefCell::new(AlarmGuard::new()),
-            alarm: Cell::new(None),
+            alarm: RefCell::new(RuntimeAlarm::unknown()),
         }
     }
 
@@ -76,7 +76,7 @@ impl<T> ObjectHost<T> {
     /// Whether an alarm must be set for `wanted`: there is none that is as early.
     #[must_use]
     pub fn needs_alarm(&self, wanted: Option<Timestamp>) -> bool {
-        wanted.is_some_and(|wanted| self.alarm.get().is_none_or(|set| wanted < set))
+        wanted.is_some_and(|wanted| !self.alarm.borrow().is_set_by(wanted))
     }
 
     /// Sets the alarm if `wanted` is earlier than the current one.
@@ -84,10 +84,10 @@ impl<T> ObjectHost<T> {
     /// # Errors
     /// When the runtime refuses; the alarm then counts as not set.
     pub async fn keep_alarm(&self, wanted: Option<Timestamp>, cause: AlarmCause) -> Result<()> {
-        match wanted.filter(|_| self.needs_alarm(wanted)) {
-            Some(wanted) => self.set_alarm(wanted, cause).await,
-            None => Ok(()),
-        }
+        let Some(wanted) = wanted.filter(|_| self.needs_alarm(wanted)) else { return Ok(()) };
+        let at = self.guard.borrow_mut().schedule(now(), wanted, cause);
+        let request = self.alarm.borrow_mut().request_by(at);
+        self.send(request).await
     }
 
     /// Sets the alarm, regardless of the current one.
@@ -96,12 +96,13 @@ impl<T> ObjectHost<T> {
     /// When the runtime refuses; the alarm then counts as not set.
     pub async fn set_alarm(&self, wanted: Timestamp, cause: AlarmCause) -> Result<()> {
         let at = self.guard.borrow_mut().schedule(now(), wanted, cause);
-        // Recorded before the runtime has answered, so that an event in between does not replace it by a later one.
-        self.alarm.set(Some(at));
-        let set = set_alarm(&self.state.storage(), Some(at)).await;
-        if set.is_err() {
-            self.alarm.set(None);
-        }
+        let request = self.alarm.borrow_mut().request_at(at);
+        self.send(request).await
+    }
+
+    async fn send(&self, request: AlarmRequest) -> Result<()> {
+        let set = set_alarm(&self.state.storage(), Some(request.at)).await;
+        self.alarm.borrow_mut().answered(request, set.is_ok());
         set
     }
 
@@ -110,19 +111,18 @@ impl<T> ObjectHost<T> {
     /// # Errors
     /// When the runtime refuses.
     pub async fn load_alarm(&self) -> Result<()> {
-        if self.alarm.get().is_none() {
+        let is_known = self.alarm.borrow().may_be_set();
+        if !is_known {
             let set = self.state.storage().get_alarm().await?;
-            // Unless one was set meanwhile.
-            let known =
-                self.alarm.get().or(set.and_then(|at| u64::try_from(at).ok()).map(Timestamp::from_millis));
-            self.alarm.set(known);
+            let set = set.and_then(|at| u64::try_from(at).ok()).map(Timestamp::from_millis);
+            self.alarm.borrow_mut().found(set);
         }
         Ok(())
     }
 
     /// Starts handling the alarm, which then is no longer set.
     pub fn ring(&self) -> RingingAlarm {
-        self.alarm.set(None);
+        self.alarm.borrow_mut().clear();
         RingingAlarm { cause: self.guard.borrow_mut().ring(), changes: self.changes() }
     }
 
@@ -143,11 +143,15 @@ impl<T> ObjectHost<T> {
                 "{MAX_IDLE_ALARMS} alarms within a minute had nothing to do; until one has, they fire once a minute"
             );
         }
-        match next {
-            Some(next) => self.set_alarm(next, AlarmCause::Alarm).await,
-            None if self.alarm.take().is_some() => set_alarm(&self.state.storage(), None).await,
-            None => Ok(()),
+        if let Some(next) = next {
+            return self.set_alarm(next, AlarmCause::Alarm).await;
         }
+        let may_be_set = self.alarm.borrow().may_be_set();
+        if may_be_set {
+            self.alarm.borrow_mut().clear();
+            set_alarm(&self.state.storage(), None).await?;
+        }
+        Ok(())
     }
 
     /// Finishes an alarm of an object that cannot be opened, and sets another: nothing else would wake the object once a
