@@ -2,6 +2,7 @@
 
 mod agent_routes;
 mod answer;
+mod authority;
 mod fallback;
 #[cfg(test)]
 mod fixtures;
@@ -19,6 +20,7 @@ mod route;
 
 pub(crate) use agent_routes::AgentRoutes;
 pub(crate) use answer::RouteAnswer;
+pub(crate) use authority::Authority;
 pub(crate) use fallback::{method_not_allowed, not_found};
 pub(crate) use operator::RecordAccess;
 pub(crate) use relay_management::RelayManagement;

@@ -1,5 +1,7 @@
 //! `POST /` with `application/nostr+json+rpc`: relay management (NIP-86), authenticated by a signed event (NIP-98).
 
+use std::collections::BTreeSet;
+
 use openagents_host::Timestamp;
 use openagents_host::http::response::with_header;
 use openagents_host::http::{
@@ -7,26 +9,26 @@ use openagents_host::http::{
 };
 use openagents_host::nostr::http_auth::{HttpAuthError, authorize_body};
 use openagents_host::nostr::keys::npub;
-use openagents_relay::Access;
 use openagents_relay::management::{
     Call, MAX_REQUEST_BYTES, ManagementReply, SignedCall, Token, UsedToken, reply_response,
 };
 use url::Url;
 
+use super::authority::Authority;
 use crate::settings::Operators;
 
 /// The relay's operators, and the URLs that they may sign.
 #[derive(Clone, Debug)]
 pub(crate) struct RelayManagement {
     operators: Operators,
-    access: Access,
+    own: BTreeSet<Authority>,
 }
 
 impl RelayManagement {
-    /// The signed URL must name one of the relay's own hosts. The `Host` header is not proof enough: whoever forwards
-    /// a request can choose it.
-    pub(crate) fn new(operators: Operators, access: Access) -> Self {
-        Self { operators, access }
+    /// The signed URL must name one of the relay's own authorities: another port may be another relay, to which its
+    /// operator's tokens are sent. The `Host` header is not proof enough: whoever forwards a request can choose it.
+    pub(crate) fn new(operators: Operators, own: BTreeSet<Authority>) -> Self {
+        Self { operators, own }
     }
 
     /// Reads the body of a request, but only if it has an `Authorization` header.
@@ -65,7 +67,7 @@ impl RelayManagement {
     /// Clients sign the relay's URL with any of its schemes, with or without a trailing slash.
     fn is_own(&self, url: &str) -> bool {
         let is_root = Url::parse(url).is_ok_and(|url| url.path() == "/" && url.query().is_none());
-        is_root && self.access.is_own_address(None, url)
+        is_root && Authority::of(url).is_some_and(|authority| self.own.contains(&authority))
     }
 }
 
@@ -111,10 +113,9 @@ mod tests {
     use openagents_host::http::{Body, Parts, Response};
     use openagents_host::nostr::http_auth::{authorization, authorization_of_body};
     use openagents_host::{Keys, Timestamp};
-    use openagents_relay::Access;
     use openagents_relay::management::{Call, MAX_REQUEST_BYTES, SignedCall};
 
-    use super::RelayManagement;
+    use super::{Authority, RelayManagement};
     use crate::http::fixtures::{header, parts, text};
     use crate::settings::Operators;
 
@@ -140,8 +141,8 @@ mod tests {
     }
 
     fn read(request: &Parts, body: &str) -> Result<SignedCall, Response> {
-        let access = Access { hosts: ["relay.example".to_owned()].into(), ..Access::default() };
-        let management = RelayManagement::new(Operators::from_iter([keys(1).public_key()]), access);
+        let own = [Authority::new("relay.example", None), Authority::new("127.0.0.1", Some(8_787))].into();
+        let management = RelayManagement::new(Operators::from_iter([keys(1).public_key()]), own);
         management.signed_call(request, body.as_bytes(), NOW)
     }
 
@@ -164,7 +165,11 @@ mod tests {
         for (url, expected) in [
             ("wss://relay.example/", 200),
             ("https://relay.example", 200),
-            ("http://RELAY.example:8787/", 200),
+            ("http://RELAY.example:80/", 200),
+            ("ws://127.0.0.1:8787/", 200),
+            ("http://RELAY.example:8787/", 401),
+            ("ws://127.0.0.1:8788/", 401),
+            ("ws://127.0.0.1/", 401),
             ("https://other.example/", 401),
             ("https://whatever.example/", 401),
             ("https://relay.example/other", 401),

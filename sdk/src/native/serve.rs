@@ -30,7 +30,7 @@ use super::signals::interruption;
 use crate::assemble::{self, deployment_of};
 use crate::author::agent::Jobs;
 use crate::declaration::{DeploymentDeclaration, JobDeclaration};
-use crate::http::{AgentRoutes, RelayManagement};
+use crate::http::{AgentRoutes, Authority, RelayManagement};
 use crate::relays::RequestFilter;
 use crate::settings::{self, RelaySettings, SettingError};
 
@@ -184,10 +184,21 @@ impl<'a> Startup<'a> {
         }
     }
 
+    /// The hosts and ports at which clients reach this relay.
+    fn own_authorities(&self) -> BTreeSet<Authority> {
+        let public = self.variables.variable(settings::names::RELAY_URL);
+        let listening = own_hosts(self.address.ip()).into_iter();
+        listening
+            .map(|host| Authority::new(host, Some(self.address.port())))
+            .chain(public.as_deref().and_then(Authority::of))
+            .collect()
+    }
+
     /// Serves until interrupted, then stops in order: connections first, databases last.
     async fn serve(self, agent: Option<ServedAgent>) -> Result<(), ServeError> {
         let interrupted = interruption().map_err(ServeError::Signals)?;
-        let management = RelayManagement::new(self.relay.operators, self.relay.config.access.clone());
+        let own = self.own_authorities();
+        let management = RelayManagement::new(self.relay.operators, own);
         let limits_loopback = self.relay.config.admission.connections.limits_loopback;
         let config = RelayServerConfig {
             durability: self.durability,

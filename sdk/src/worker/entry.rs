@@ -1,6 +1,6 @@
 //! The Worker's `fetch` handler: finds the route and forwards the request to an object.
 
-use openagents_host::http::{Parts, StatusCode, response};
+use openagents_host::http::{Parts, StatusCode, request_url, response};
 use openagents_host::timeout;
 use openagents_host::worker::http::{self as worker_http, with_mutable_headers};
 use openagents_host::worker::now;
@@ -10,8 +10,11 @@ use worker::{Env, Request, Response, Result};
 use super::calls::{agent, relay};
 use super::{DELIVERY_TIMEOUT, variable};
 use crate::declaration::DeploymentDeclaration;
-use crate::http::{self, AgentRoute, RelayAnswer, RelayManagement, Route, relay_management, relay_only};
+use crate::http::{
+    self, AgentRoute, Authority, RelayAnswer, RelayManagement, Route, relay_management, relay_only,
+};
 use crate::settings::RelaySettings;
+use crate::settings::names::RELAY_URL;
 
 /// Handles a request to the Worker.
 ///
@@ -94,10 +97,11 @@ async fn manage(
     mut request: Request,
     settings: RelaySettings,
 ) -> Result<openagents_host::http::Response> {
-    let mut access = settings.config.access;
-    // Cloudflare routes by the host name, so it can be trusted.
-    access.hosts.extend(parts.uri.host().map(str::to_ascii_lowercase));
-    let management = RelayManagement::new(settings.operators, access);
+    // Cloudflare routes by the URL, so it can be trusted.
+    let requested = request_url(parts);
+    let public = variable(env, RELAY_URL);
+    let own = [requested, public].into_iter().flatten().filter_map(|url| Authority::of(&url));
+    let management = RelayManagement::new(settings.operators, own.collect());
     let body = match RelayManagement::read_body(parts, worker_http::body(&mut request)?).await {
         Ok(body) => body,
         Err(refusal) => return Ok(refusal),

@@ -83,6 +83,7 @@ async fn a_stranger_may_change_nothing(servers: &Servers) {
         (String::new(), 401),
         ("Nostr abc".to_owned(), 401),
         (of(&bench.operator, "wss://relay.example.com", &body), 401),
+        (of(&bench.operator, "ws://127.0.0.1:1", &body), 401),
         (of(&bench.operator, &format!("{url}/other"), &body), 401),
         (of(&bench.operator, &url, "another body"), 401),
         (authorization(&bench.operator, now(), "POST", &url), 401),
