@@ -6,6 +6,7 @@
 mod agent;
 mod cli;
 mod data_folder;
+mod disk_check;
 mod environment;
 mod forwarded;
 mod mailbox;

@@ -68,6 +68,7 @@ scenarios_in! {
     }
     http {
         connections,
+        health,
         nip11,
         agent_pages,
         operator_records,

@@ -22,6 +22,7 @@ use super::cli::arguments::{self, Serve};
 use super::cli::relay::DATABASE;
 use super::cli::terminal::say;
 use super::data_folder::{DataFolder, DataFolderError};
+use super::disk_check::DiskCheck;
 use super::environment::{EnvironmentError, EnvironmentVariables};
 use super::mailbox::AgentMailbox;
 use super::relays::{Listeners, Listening};
@@ -229,6 +230,7 @@ impl<'a> Startup<'a> {
             management,
             trusted_proxies: self.trusted_proxies,
             limits_loopback,
+            disk: DiskCheck::of(self.data.path()),
         };
         let server = Server::start(self.listener, config);
         greet(&self.deployment, self.arguments, self.address, self.data.path(), greeting.as_ref());

@@ -20,6 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
+use super::disk_check::DiskCheck;
 use super::forwarded::client_address;
 use super::mailbox::AgentMailbox;
 use super::tcp_connections::{HttpConnections, HttpPermit};
@@ -62,6 +63,7 @@ pub(super) struct ServerConfig {
     /// The agent beside the relay, if there is one.
     pub(super) agent: Option<AgentServer>,
     pub(super) management: RelayManagement,
+    pub(super) disk: DiskCheck,
     pub(super) trusted_proxies: BTreeSet<IpAddr>,
     /// Whether the limit of connections per network also applies to this machine.
     pub(super) limits_loopback: bool,
@@ -183,10 +185,13 @@ impl ServerConfig {
             Route::Preflight => response::preflight(),
             Route::NotFound => http::not_found(),
             Route::MethodNotAllowed => http::method_not_allowed(),
-            Route::Agent(route) => match &self.agent {
-                Some(agent) => agent.answer(route, &parts).await,
-                None => self.answer_for_relay(route).await,
-            },
+            Route::Agent(route) => {
+                let is_writable = route != AgentRoute::Health || self.disk.is_writable().await;
+                match &self.agent {
+                    Some(agent) => agent.answer(route, &parts, is_writable).await,
+                    None => self.answer_for_relay(route, is_writable).await,
+                }
+            }
         };
         response::set_common_headers(response.headers_mut());
         native_http::response(response, &parts.method)
@@ -209,26 +214,27 @@ impl ServerConfig {
     }
 
     /// Answers at a route of the agent where there is none.
-    async fn answer_for_relay(&self, route: AgentRoute<'_>) -> Response {
+    async fn answer_for_relay(&self, route: AgentRoute<'_>, is_writable: bool) -> Response {
         match relay_only::answer(route, &self.deployment, &self.information) {
             RelayAnswer::Response(response) => response,
             RelayAnswer::Probe(probe) => {
                 let query = self.relay.query(probe.filters().into());
                 let found = tokio::time::timeout(STATE_QUERY_TIMEOUT, query).await;
-                probe.respond(matches!(found, Ok(Ok(_))))
+                probe.respond(is_writable && matches!(found, Ok(Ok(_))))
             }
         }
     }
 }
 
 impl AgentServer {
-    async fn answer(&self, route: AgentRoute<'_>, parts: &Parts) -> Response {
+    async fn answer(&self, route: AgentRoute<'_>, parts: &Parts, is_writable: bool) -> Response {
         let pending = match self.routes.answer(route, parts, now()) {
             RouteAnswer::Response(response) => return response,
             RouteAnswer::Ask(pending) => pending,
         };
         let asked = self.mailbox.query_state(pending.query.clone());
         let reply = match tokio::time::timeout(STATE_QUERY_TIMEOUT, asked).await {
+            Ok(_) if !is_writable => Err("the disk takes no data".to_owned()),
             Ok(reply) => reply.map_err(|error| error.to_string()),
             Err(_) => Err(format!("the agent's database did not reply within {STATE_QUERY_TIMEOUT:?}")),
         };
