@@ -29,6 +29,7 @@ pub use self::shard_api::{ReadReply, ReadRequest, StoreRead};
 
 use self::session_engine::SessionEngine;
 use self::shard_engine::ShardEngine;
+use crate::admission::memory::sort_by_memory;
 use crate::admission::{Admitted, AdmittedMessage, ConnectionRefusal, Freshness};
 use crate::limits::Limits;
 use crate::management::{Call, ManagementReply, Rules, SignedCall, UsedToken};
@@ -98,6 +99,15 @@ impl<S: Sql> Relay<S> {
         self.sessions.may_connect(address)
     }
 
+    /// The connections, and how many bytes of memory the subscriptions and reconciliations of each take, in the order
+    /// in which they are to be closed if that is too much.
+    #[must_use]
+    pub fn connections_by_memory(&self) -> Vec<(ConnectionId, usize)> {
+        let mut holders = self.sessions.memory_holders();
+        sort_by_memory(&mut holders);
+        holders.into_iter().map(|holder| (holder.connection, holder.bytes)).collect()
+    }
+
     /// All open connections.
     pub fn connections(&self) -> impl Iterator<Item = ConnectionId> {
         self.sessions.connections()
@@ -161,6 +171,7 @@ impl<S: Sql> Relay<S> {
         if let Some(read) = read {
             self.read(now, read, effects);
         }
+        self.sessions.report_memory(connection, effects);
     }
 
     /// Handles a message with an event that is not verified yet.
@@ -194,6 +205,7 @@ impl<S: Sql> Relay<S> {
         if let RelayMessage::Closed { subscription, .. } = &message {
             // Otherwise an existing subscription with this id would continue although the client considers it closed.
             self.sessions.unsubscribe(connection, subscription, effects);
+            self.sessions.report_memory(connection, effects);
         }
         effects.push(Effect::Send { connection, message });
     }
@@ -271,8 +283,14 @@ impl<S: Sql> Engine for Relay<S> {
                 let events = self.shard.query(now, filters, effects);
                 effects.push(Effect::Found { ticket: *ticket, events });
             }
-            Input::ReadFailed { read, error } => self.sessions.read_failed(read, error, effects),
-            Input::Reconciled(reconciled) => self.sessions.reconciled(now, reconciled, effects),
+            Input::ReadFailed { read, error } => {
+                self.sessions.read_failed(read, error, effects);
+                self.sessions.report_memory(read.connection, effects);
+            }
+            Input::Reconciled(reconciled) => {
+                self.sessions.reconciled(now, reconciled, effects);
+                self.sessions.report_memory(reconciled.connection, effects);
+            }
             Input::Manage { ticket, call } => {
                 let answer = self.manage(now, call, effects);
                 effects.push(Effect::Managed { ticket: *ticket, answer });

@@ -218,7 +218,8 @@ mod tests {
         let limitation = json!({
             "max_message_length": 262_144, "max_subscriptions": 64, "max_subid_length": 64, "max_limit": 7,
             "max_event_tags": 2_500, "max_content_length": 131_072, "created_at_upper_limit": 900, "default_limit": 500,
-            "max_filters": 16, "max_filters_length": 262_144, "max_search_filters": 16, "max_answer_length": 4_194_304,
+            "max_filters": 16, "max_filter_values": 5_000, "max_connection_values": 20_000,
+            "max_filters_length": 524_288, "max_search_filters": 16, "max_answer_length": 4_194_304,
             "max_reconciled_events": 500_000, "max_look_ups": 500_000, "min_pow_difficulty": 0,
             "auth_required": false, "payment_required": false, "restricted_writes": false,
         });

@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::nip13;
 use crate::reason::Reason;
 use openagents_host::nostr::filter::Filter;
-use openagents_host::nostr::message::ClientMessage;
+use openagents_host::nostr::message::{ClientMessage, ReconcileStep};
 
 /// The limits of a relay. They serialize as NIP-11's `limitation`; the fields after `default_limit` are not part of
 /// NIP-11 and are published in addition.
@@ -33,6 +33,10 @@ pub struct Limits {
     pub default_limit: u64,
     /// The maximum number of filters per subscription.
     pub max_filters: usize,
+    /// The maximum number of values in the lists of a filter.
+    pub max_filter_values: usize,
+    /// The maximum number of values in the filters of all subscriptions of a connection.
+    pub max_connection_values: usize,
     /// The maximum size of the filters of all subscriptions of a connection, in bytes of JSON.
     pub max_filters_length: usize,
     /// The maximum number of filters with a `search` in all subscriptions of a connection; each may have to be
@@ -72,7 +76,9 @@ impl Default for Limits {
             created_at_upper_limit: 900,
             default_limit: 500,
             max_filters: 16,
-            max_filters_length: 256 * 1024,
+            max_filter_values: 5_000,
+            max_connection_values: 20_000,
+            max_filters_length: 512 * 1024,
             max_search_filters: 16,
             max_answer_length: 4 * 1024 * 1024,
             max_reconciled_events: 500_000,
@@ -89,13 +95,28 @@ impl Limits {
     pub(crate) fn admit(&self, message: &ClientMessage, now: Timestamp) -> Result<(), Reason> {
         match message {
             ClientMessage::Event(event) => self.admit_event(event, now),
-            ClientMessage::Request { filters, .. } | ClientMessage::Count { filters, .. }
-                if filters.len() > self.max_filters =>
-            {
-                Err(Reason::invalid(format!("at most {} filters are accepted at once", self.max_filters)))
+            ClientMessage::Request { filters, .. } | ClientMessage::Count { filters, .. } => {
+                self.admit_filters(filters)
+            }
+            ClientMessage::Reconcile { step: ReconcileStep::Open { filter, .. }, .. } => {
+                self.admit_filters(std::slice::from_ref(filter))
             }
             _ => Ok(()),
         }
+    }
+
+    fn admit_filters(&self, filters: &[Filter]) -> Result<(), Reason> {
+        if filters.len() > self.max_filters {
+            return Err(Reason::invalid(format!(
+                "at most {} filters are accepted at once",
+                self.max_filters
+            )));
+        }
+        if filters.iter().any(|filter| filter.value_count() > self.max_filter_values) {
+            let limit = self.max_filter_values;
+            return Err(Reason::invalid(format!("a filter can have at most {limit} values in its lists")));
+        }
+        Ok(())
     }
 
     /// Checks an event against the limits.

@@ -4,6 +4,7 @@
 //! by its id, tags, author and kind, so the cost depends on the number of subscriptions that it matches, not on the
 //! number of all subscriptions.
 
+mod compact_filter;
 mod index;
 
 use std::cell::OnceCell;
@@ -12,7 +13,8 @@ use std::collections::BTreeMap;
 use openagents_host::Event;
 use serde_json::value::RawValue;
 
-use self::index::{Entry, Index, Slot};
+use self::compact_filter::CompactFilter;
+use self::index::{ENTRY_BYTES, Entry, Index, Slot};
 use crate::limits::Limits;
 use crate::reason::{Prefix, Reason};
 use crate::session::ConnectionId;
@@ -33,28 +35,75 @@ pub(crate) struct Subscriptions {
 #[derive(Debug, Default)]
 struct ConnectionSubscriptions {
     slots: BTreeMap<SubscriptionId, Slot>,
-    /// The total size of its filters, in bytes of JSON.
-    filters_length: usize,
-    /// How many of its filters have a search.
-    searches: usize,
+    size: FiltersSize,
 }
 
 #[derive(Debug)]
 struct Subscription {
     connection: ConnectionId,
     id: SubscriptionId,
-    filters: Vec<Filter>,
-    filters_length: usize,
+    filters: Box<[CompactFilter]>,
+    size: FiltersSize,
+    /// Approximately how many bytes of memory it takes.
+    memory: usize,
 }
 
-impl Subscription {
-    fn searches(&self) -> usize {
-        searches(&self.filters)
+/// The memory of a subscription besides its filters: its id and its places in the tables, in bytes.
+const SUBSCRIPTION_BYTES: usize = 384;
+
+/// The size of filters, as limited per connection.
+#[derive(Clone, Copy, Debug, Default)]
+struct FiltersSize {
+    /// In bytes of JSON.
+    length: usize,
+    /// How many values their lists have.
+    values: usize,
+    /// How many of them have a search.
+    searches: usize,
+}
+
+impl FiltersSize {
+    fn of(filters: &[Filter]) -> Self {
+        Self {
+            // Filters always serialize.
+            length: serde_json::to_string(filters).map_or(usize::MAX, |json| json.len()),
+            values: filters.iter().map(Filter::value_count).fold(0, usize::saturating_add),
+            searches: filters.iter().filter(|filter| filter.search.is_some()).count(),
+        }
     }
-}
 
-fn searches(filters: &[Filter]) -> usize {
-    filters.iter().filter(|filter| filter.search.is_some()).count()
+    const fn plus(self, other: Self) -> Self {
+        Self {
+            length: self.length.saturating_add(other.length),
+            values: self.values.saturating_add(other.values),
+            searches: self.searches.saturating_add(other.searches),
+        }
+    }
+
+    const fn minus(self, other: Self) -> Self {
+        Self {
+            length: self.length.saturating_sub(other.length),
+            values: self.values.saturating_sub(other.values),
+            searches: self.searches.saturating_sub(other.searches),
+        }
+    }
+
+    /// Whether a connection may have filters of this size in total.
+    fn admit(self, limits: &Limits) -> Result<(), Reason> {
+        let text = if self.searches > limits.max_search_filters {
+            let limit = limits.max_search_filters;
+            format!("a connection can have at most {limit} filters with a search in its subscriptions")
+        } else if self.length > limits.max_filters_length {
+            let limit = limits.max_filters_length;
+            format!("the filters of a connection can have at most {limit} bytes in total")
+        } else if self.values > limits.max_connection_values {
+            let limit = limits.max_connection_values;
+            format!("the filters of a connection can have at most {limit} values in total")
+        } else {
+            return Ok(());
+        };
+        Err(Reason::new(Prefix::Restricted, text))
+    }
 }
 
 impl Subscriptions {
@@ -83,7 +132,7 @@ impl Subscriptions {
         filters: &[Filter],
         limits: &Limits,
     ) -> Result<(), Reason> {
-        let filters_length = serde_json::to_string(filters).map_or(usize::MAX, |json| json.len());
+        let size = FiltersSize::of(filters);
         let session = self.sessions.entry(connection).or_default();
         let replaced = session.slots.get(id).copied();
         if replaced.is_none() && session.slots.len() >= limits.max_subscriptions {
@@ -94,28 +143,14 @@ impl Subscriptions {
             ));
         }
         let old = replaced.and_then(|slot| slot.of(&self.subscriptions));
-        let old_searches = old.map_or(0, Subscription::searches);
-        let searches = session.searches.saturating_sub(old_searches).saturating_add(searches(filters));
-        if searches > limits.max_search_filters {
-            let limit = limits.max_search_filters;
-            let text =
-                format!("a connection can have at most {limit} filters with a search in its subscriptions");
-            return Err(Reason::new(Prefix::Restricted, text));
-        }
-        let replaced_length = old.map_or(0, |old| old.filters_length);
-        let total = session.filters_length.saturating_sub(replaced_length).saturating_add(filters_length);
-        if total > limits.max_filters_length {
-            let limit = limits.max_filters_length;
-            let text = format!("the filters of a connection can have at most {limit} bytes in total");
-            return Err(Reason::new(Prefix::Restricted, text));
-        }
+        let total = session.size.minus(old.map_or_else(FiltersSize::default, |old| old.size)).plus(size);
+        total.admit(limits)?;
         self.unsubscribe(connection, id);
-        let filters = filters.iter().map(|filter| Filter { limit: None, ..filter.clone() }).collect();
-        let slot = self.occupy(Subscription { connection, id: id.clone(), filters, filters_length });
+        let filters = filters.iter().map(CompactFilter::of).collect();
+        let slot = self.occupy(Subscription { connection, id: id.clone(), filters, size, memory: 0 });
         let session = self.sessions.entry(connection).or_default();
         session.slots.insert(id.clone(), slot);
-        session.filters_length = total;
-        session.searches = searches;
+        session.size = total;
         Ok(())
     }
 
@@ -129,8 +164,7 @@ impl Subscriptions {
     ) -> bool {
         let slot = self.sessions.get(&connection).and_then(|session| session.slots.get(id));
         slot.and_then(|slot| slot.of(&self.subscriptions)).is_some_and(|found| {
-            let unlimited = |filter: &Filter| Filter { limit: None, ..filter.clone() };
-            found.filters.iter().eq(filters.iter().map(unlimited).collect::<Vec<_>>().iter())
+            found.filters.iter().eq(filters.iter().map(CompactFilter::of).collect::<Vec<_>>().iter())
         })
     }
 
@@ -139,8 +173,7 @@ impl Subscriptions {
         let Some(session) = self.sessions.get_mut(&connection) else { return false };
         let Some(slot) = session.slots.remove(id) else { return false };
         if let Some(old) = slot.of(&self.subscriptions) {
-            session.filters_length = session.filters_length.saturating_sub(old.filters_length);
-            session.searches = session.searches.saturating_sub(old.searches());
+            session.size = session.size.minus(old.size);
         }
         self.vacate(slot);
         true
@@ -156,9 +189,11 @@ impl Subscriptions {
         let words = || words.get_or_init(|| text().distinct_words());
         self.index.candidates(event, words, &mut |entry| {
             let subscription = entry.slot.of(&self.subscriptions);
-            if subscription.and_then(|found| found.filters.get(entry.filter)).is_some_and(|filter| {
-                filter.matches_with(event, |search| search.matches_among(words(), text()))
-            }) {
+            let filter = usize::try_from(entry.filter).ok();
+            let filter = subscription.zip(filter).and_then(|(found, filter)| found.filters.get(filter));
+            if filter
+                .is_some_and(|filter| filter.matches(event, |search| search.matches_among(words(), text())))
+            {
                 slots.push(entry.slot);
             }
         });
@@ -168,6 +203,13 @@ impl Subscriptions {
             let subscription = slot.of(&self.subscriptions)?;
             Some((subscription.connection, &subscription.id))
         })
+    }
+
+    /// Approximately how many bytes of memory a connection's subscriptions take.
+    pub(crate) fn memory_bytes(&self, connection: ConnectionId) -> usize {
+        let slots = self.sessions.get(&connection).into_iter().flat_map(|session| session.slots.values());
+        let subscriptions = slots.filter_map(|slot| slot.of(&self.subscriptions));
+        subscriptions.map(|subscription| subscription.memory).fold(0, usize::saturating_add)
     }
 
     /// A connection's subscriptions as compact JSON for [`restore`](Self::restore).
@@ -182,7 +224,8 @@ impl Subscriptions {
             json.push_str(id.as_json());
             json.push(':');
             // Filters always serialize.
-            json.push_str(&serde_json::to_string(&subscription.filters).unwrap_or_default());
+            let filters: Vec<Filter> = subscription.filters.iter().map(CompactFilter::to_filter).collect();
+            json.push_str(&serde_json::to_string(&filters).unwrap_or_default());
         }
         json.push('}');
         json
@@ -204,13 +247,16 @@ impl Subscriptions {
         }
     }
 
-    fn occupy(&mut self, subscription: Subscription) -> Slot {
+    fn occupy(&mut self, mut subscription: Subscription) -> Slot {
         let slot = self.vacant.pop().unwrap_or_else(|| {
             self.subscriptions.push(None);
             Slot::last_of(&self.subscriptions)
         });
-        for (number, filter) in subscription.filters.iter().enumerate() {
-            self.index.insert(Entry { slot, filter: number }, filter);
+        subscription.memory = SUBSCRIPTION_BYTES;
+        for (number, filter) in (0..).zip(&subscription.filters) {
+            let keys = self.index.insert(Entry { slot, filter: number }, filter);
+            let memory = filter.memory_bytes().saturating_add(keys.saturating_mul(ENTRY_BYTES));
+            subscription.memory = subscription.memory.saturating_add(memory);
         }
         if let Some(place) = slot.of_mut(&mut self.subscriptions) {
             *place = Some(subscription);
@@ -220,7 +266,7 @@ impl Subscriptions {
 
     fn vacate(&mut self, slot: Slot) {
         if let Some(subscription) = slot.of_mut(&mut self.subscriptions).and_then(Option::take) {
-            for (number, filter) in subscription.filters.iter().enumerate() {
+            for (number, filter) in (0..).zip(&subscription.filters) {
                 self.index.remove(Entry { slot, filter: number }, filter);
             }
             self.vacant.push(slot);
@@ -234,7 +280,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::{Index, Subscriptions};
+    use super::Subscriptions;
     use crate::fixtures;
     use crate::limits::Limits;
     use crate::reason::Prefix;
@@ -314,7 +360,7 @@ mod tests {
             for connection in 0..3 {
                 subscriptions.close(ConnectionId::new(connection));
             }
-            prop_assert_eq!(subscriptions.index, Index::default());
+            prop_assert!(subscriptions.index.is_empty());
             prop_assert_eq!(subscriptions.vacant.len(), subscriptions.subscriptions.len());
         }
     }
@@ -342,6 +388,45 @@ mod tests {
         assert_eq!(subscriptions.matching(&event).count(), 2, "a refused subscription leaves the old one");
         subscriptions.unsubscribe(connection, &name(0));
         assert_eq!(subscriptions.subscribe(connection, &name(2), &[filter], &limits), Ok(()));
+    }
+
+    #[test]
+    fn a_connection_has_only_so_many_values() {
+        let limits = Limits { max_connection_values: 5, ..Limits::default() };
+        let connection = ConnectionId::new(1);
+        let mut subscriptions = Subscriptions::default();
+        let filter = Filter::new().kinds([1, 2]).tag('t', ["a"]).unwrap();
+        let mut subscribe = |id, filters: usize| {
+            let filters = vec![filter.clone(); filters];
+            subscriptions.subscribe(connection, &name(id), &filters, &limits).map_err(|reason| reason.prefix)
+        };
+        assert_eq!(subscribe(0, 1), Ok(()));
+        assert_eq!(subscribe(1, 1), Err(Prefix::Restricted));
+        assert_eq!(subscribe(0, 2), Err(Prefix::Restricted));
+        assert_eq!(subscribe(0, 1), Ok(()), "those that it replaces do not count");
+        assert!(subscriptions.unsubscribe(connection, &name(0)));
+        assert_eq!(subscriptions.subscribe(connection, &name(1), &[filter], &limits), Ok(()));
+    }
+
+    /// The values of an attacker are short, since each costs the relay more than its length.
+    #[test]
+    fn subscriptions_take_a_few_times_the_bytes_of_their_filters() {
+        let (mut subscriptions, connection) = (Subscriptions::default(), ConnectionId::new(1));
+        let short = (0..5_000).map(|number| format!("{number:x}"));
+        let hex = (0..1_000).map(|number| format!("{number:064x}"));
+        let requests = [
+            (vec![Filter::new().tag('t', short).unwrap()], 7),
+            (vec![Filter::new().tag('e', hex).unwrap()], 2),
+            (vec![Filter::new().kinds(10_000..15_000)], 6),
+        ];
+        for (filters, most) in requests {
+            subscriptions.subscribe(connection, &name(0), &filters, &Limits::default()).unwrap();
+            let json = serde_json::to_string(&filters).unwrap().len();
+            let memory = subscriptions.memory_bytes(connection);
+            assert!(memory > 5_000 && memory < most * json, "{memory} bytes for {json}");
+        }
+        subscriptions.close(connection);
+        assert_eq!(subscriptions.memory_bytes(connection), 0);
     }
 
     #[test]

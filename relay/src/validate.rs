@@ -86,7 +86,13 @@ mod tests {
     }
 
     fn small() -> Limits {
-        Limits { max_event_tags: 2, max_content_length: 3, max_filters: 2, ..Limits::default() }
+        Limits {
+            max_event_tags: 2,
+            max_content_length: 3,
+            max_filters: 2,
+            max_filter_values: 3,
+            ..Limits::default()
+        }
     }
 
     fn event(content: &str, tags: usize, created_at: u64) -> String {
@@ -103,6 +109,8 @@ mod tests {
             assert!(matches!(check(&text, &small()), Ok(ClientMessage::Event(_))), "{text}");
         }
         assert!(matches!(check(r#"["REQ","a",{},{}]"#, &small()), Ok(ClientMessage::Request { .. })));
+        let values = r##"["REQ","a",{"kinds":[1,2],"#t":["a"]},{"kinds":[1,2,3]}]"##;
+        assert!(matches!(check(values, &small()), Ok(ClientMessage::Request { .. })));
         assert!(matches!(check(r#"["CLOSE","a"]"#, &small()), Ok(ClientMessage::Close(_))));
     }
 
@@ -116,6 +124,9 @@ mod tests {
             (event("", 0, now + 901), &small(), "900 seconds in the future"),
             (event("", 0, now - 604_801), &week, "604800 seconds in the past"),
             (r#"["REQ","a",{},{},{}]"#.to_owned(), &small(), r#"["CLOSED","a","invalid: at most 2 filters"#),
+            (r#"["REQ","a",{},{"kinds":[1,2,3,4]}]"#.to_owned(), &small(), "at most 3 values"),
+            (r#"["COUNT","a",{"kinds":[1,2,3,4]}]"#.to_owned(), &small(), "at most 3 values"),
+            (r#"["NEG-OPEN","a",{"kinds":[1,2,3,4]},"61"]"#.to_owned(), &small(), "at most 3 values"),
         ] {
             let refusal = refusal(&text, limits);
             assert!(refusal.contains("invalid: ") && refusal.contains(within), "{refusal}");

@@ -3,6 +3,7 @@
 mod build;
 mod one_of;
 mod parse;
+mod size;
 
 use std::collections::BTreeMap;
 

@@ -50,6 +50,17 @@ impl ClientRead {
         }
     }
 
+    /// Approximately how many bytes of memory it takes while it waits.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        let filters = match &self.read.request {
+            ReadRequest::Events(filters) | ReadRequest::Count(filters) => filters.as_slice(),
+            ReadRequest::Records(filter) => std::slice::from_ref(filter),
+        };
+        let message = self.message.as_ref().map_or(0, Vec::len);
+        filters.iter().map(Filter::memory_bytes).fold(message, usize::saturating_add)
+    }
+
     /// The answer if the database failed or took too long.
     #[must_use]
     pub fn refused(&self, error: &SqlError) -> RelayMessage {

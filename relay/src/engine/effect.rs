@@ -41,6 +41,14 @@ pub enum Effect {
     /// The session of a connection has changed. A host that may hibernate saves what
     /// [`Relay::saved`](super::Relay::saved) returns.
     SessionChanged(ConnectionId),
+    /// The subscriptions and reconciliations of a connection take about this much memory now. Sent when that has
+    /// changed by a few KiB.
+    MemoryChanged {
+        /// The connection.
+        connection: ConnectionId,
+        /// In bytes.
+        bytes: usize,
+    },
     /// Hand an event over to the agent, and report its arrival ([`Input::Delivered`](super::Input::Delivered)).
     HandOver(VerifiedEvent),
     /// A publication from inside the process was accepted or refused.

@@ -20,6 +20,7 @@ use serde_json::value::RawValue;
 pub(super) use self::authorize::WriteGrant;
 
 use super::{Effect, RelayConfig};
+use crate::admission::memory::MemoryHolder;
 use crate::admission::{AdmittedMessage, ConnectionRefusal, Network, Rates, gate};
 use crate::management::Rules;
 use crate::nip77::Reconciliations;
@@ -38,7 +39,12 @@ pub(super) struct SessionEngine {
     subscriptions: Subscriptions,
     reconciliations: Reconciliations,
     rates: Rates,
+    /// What the host was last told about the memory of each connection, in units of [`MEMORY_STEP`].
+    told_memory: BTreeMap<ConnectionId, usize>,
 }
+
+/// Smaller changes of a connection's memory are not reported, in bytes.
+const MEMORY_STEP: usize = 4_096;
 
 /// The state of a connection, as saved during hibernation.
 #[derive(Default, Serialize, Deserialize)]
@@ -61,6 +67,7 @@ impl SessionEngine {
             subscriptions: Subscriptions::default(),
             reconciliations: Reconciliations::default(),
             rates,
+            told_memory: BTreeMap::new(),
         }
     }
 
@@ -124,6 +131,35 @@ impl SessionEngine {
         self.subscriptions.close(connection);
         self.reconciliations.close_all(connection);
         self.rates.close(connection);
+        self.told_memory.remove(&connection);
+    }
+
+    /// Approximately how many bytes of memory the subscriptions and reconciliations of a connection take.
+    fn memory_bytes(&self, connection: ConnectionId) -> usize {
+        let reconciliations = self.reconciliations.memory_bytes(connection);
+        self.subscriptions.memory_bytes(connection).saturating_add(reconciliations)
+    }
+
+    /// Reports how much memory a connection takes, if that has changed by more than a little.
+    pub(super) fn report_memory(&mut self, connection: ConnectionId, effects: &mut Vec<Effect>) {
+        let bytes = self.memory_bytes(connection);
+        let steps = bytes.checked_div(MEMORY_STEP).unwrap_or_default();
+        let told = self.told_memory.get(&connection).copied().unwrap_or_default();
+        if steps == told || !self.is_open(connection) {
+            return;
+        }
+        self.told_memory.insert(connection, steps);
+        effects.push(Effect::MemoryChanged { connection, bytes });
+    }
+
+    /// The memory that each connection takes.
+    pub(super) fn memory_holders(&self) -> Vec<MemoryHolder<ConnectionId>> {
+        let holder = |(connection, session): (&ConnectionId, &ClientSession)| MemoryHolder {
+            connection: *connection,
+            network: session.address().map(Network::of),
+            bytes: self.memory_bytes(*connection),
+        };
+        self.sessions.iter().map(holder).collect()
     }
 
     /// Frees the memory of abandoned reconciliations.
@@ -161,6 +197,8 @@ impl SessionEngine {
         if let Some(reconciliations) = &saved.reconciliations {
             self.reconciliations.restore(connection, reconciliations, &self.config.limits);
         }
+        let steps = self.memory_bytes(connection).checked_div(MEMORY_STEP);
+        self.told_memory.insert(connection, steps.unwrap_or_default());
     }
 
     /// Loses what a hibernating host loses, and restores the connections.

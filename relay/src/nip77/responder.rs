@@ -80,6 +80,13 @@ impl Reconciliations {
         Ok(())
     }
 
+    /// Approximately how many bytes of memory the open reconciliations of a connection take, without the records.
+    #[must_use]
+    pub fn memory_bytes(&self, connection: ConnectionId) -> usize {
+        let filters = self.open.get(&connection).into_iter().flat_map(BTreeMap::values);
+        filters.map(Filter::memory_bytes).fold(0, usize::saturating_add)
+    }
+
     /// The filter of an open reconciliation.
     #[must_use]
     pub fn filter(&self, connection: ConnectionId, id: &SubscriptionId) -> Option<&Filter> {

@@ -1,28 +1,29 @@
 //! The index of subscriptions, by the most selective condition of each filter.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::hash::{BuildHasher, RandomState};
 
 use openagents_host::{Event, EventId, Kind, PublicKey};
 
-use openagents_host::nostr::filter::Filter;
+use super::compact_filter::CompactFilter;
 use openagents_host::nostr::search::Search;
-use openagents_host::nostr::tag::TagKey;
+use openagents_host::nostr::tag::TagName;
 
 /// The position of a subscription in the list of slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Slot(usize);
+pub(super) struct Slot(u32);
 
 impl Slot {
-    pub(super) const fn last_of<T>(slots: &[T]) -> Self {
-        Self(slots.len().saturating_sub(1))
+    pub(super) fn last_of<T>(slots: &[T]) -> Self {
+        Self(u32::try_from(slots.len().saturating_sub(1)).unwrap_or(u32::MAX))
     }
 
     pub(super) fn of<T>(self, slots: &[Option<T>]) -> Option<&T> {
-        slots.get(self.0)?.as_ref()
+        slots.get(usize::try_from(self.0).ok()?)?.as_ref()
     }
 
     pub(super) fn of_mut<T>(self, slots: &mut [Option<T>]) -> Option<&mut Option<T>> {
-        slots.get_mut(self.0)
+        slots.get_mut(usize::try_from(self.0).ok()?)
     }
 }
 
@@ -31,77 +32,82 @@ impl Slot {
 pub(super) struct Entry {
     pub(super) slot: Slot,
     /// The position of the filter in its subscription.
-    pub(super) filter: usize,
+    pub(super) filter: u32,
 }
 
-/// Ordered maps, not hash maps: clients choose the keys, and could attack a hash map with a predictable seed.
-#[derive(Debug, Default, PartialEq)]
+impl Entry {
+    const FIRST: Self = Self { slot: Slot(0), filter: 0 };
+    const LAST: Self = Self { slot: Slot(u32::MAX), filter: u32::MAX };
+}
+
+/// The memory of an entry under one key, in bytes: 16, in a tree whose nodes are about two thirds full.
+pub(super) const ENTRY_BYTES: usize = 28;
+
+/// The entries under the hashes of their keys, which are short whatever the values are.
+///
+/// Different keys may have the same hash: an entry found under it only may match. This gives an attacker nothing that
+/// subscribing to the same value does not. It is an ordered set, whose cost does not depend on how hashes are
+/// distributed.
+#[derive(Debug, Default)]
 pub(super) struct Index {
-    by_id: BTreeMap<EventId, BTreeSet<Entry>>,
-    by_tag: BTreeMap<TagKey, BTreeSet<Entry>>,
-    by_author: BTreeMap<PublicKey, BTreeSet<Entry>>,
-    /// Filters with a search, each under one of its words.
-    by_word: BTreeMap<Box<str>, BTreeSet<Entry>>,
-    by_kind: BTreeMap<Kind, BTreeSet<Entry>>,
-    all: BTreeSet<Entry>,
+    entries: BTreeSet<(u64, Entry)>,
+    /// How many entries are under a word.
+    words: usize,
+    hasher: RandomState,
 }
 
-/// The condition under whose values a filter is indexed.
-enum IndexKey<'a> {
-    Ids(&'a openagents_host::nostr::filter::OneOf<EventId>),
-    Tags(Vec<TagKey>),
-    Authors(&'a openagents_host::nostr::filter::OneOf<PublicKey>),
+/// A value of a condition, under which a filter is indexed.
+#[derive(Hash)]
+enum Key<'a> {
+    Id(&'a EventId),
+    Tag(char, &'a str),
+    Author(&'a PublicKey),
+    /// A word of its search.
     Word(&'a str),
-    Kinds(&'a openagents_host::nostr::filter::OneOf<Kind>),
-    All,
-    /// The filter matches nothing.
-    Nowhere,
+    Kind(Kind),
+    /// The filter has no condition that could be a key.
+    Any,
 }
 
-impl<'a> IndexKey<'a> {
-    fn of(filter: &'a Filter) -> Self {
-        let fewest_tags = filter.tags.iter().min_by_key(|(_, values)| values.len());
-        if filter.matches_nothing() {
-            Self::Nowhere
-        } else if let Some(ids) = &filter.ids {
-            Self::Ids(ids)
-        } else if let Some((name, values)) = fewest_tags {
-            Self::Tags(values.iter().map(|value| TagKey::new(*name, value)).collect())
-        } else if let Some(authors) = &filter.authors {
-            Self::Authors(authors)
-        } else if let Some(word) = filter.search.as_ref().and_then(Search::whole_word) {
-            Self::Word(word)
-        } else if let Some(kinds) = &filter.kinds {
-            Self::Kinds(kinds)
-        } else {
-            Self::All
-        }
+/// Passes the keys of a filter to `each`: the values of the condition that matches the fewest events. A filter that
+/// matches nothing has none.
+fn each_key(filter: &CompactFilter, each: &mut dyn FnMut(Key<'_>)) {
+    let others = filter.others();
+    if filter.matches_nothing() {
+    } else if let Some(ids) = &others.ids {
+        ids.iter().for_each(|id| each(Key::Id(id)));
+    } else if let Some((name, values)) = filter.rarest_tag() {
+        values.for_each(|value| each(Key::Tag(name.letter(), value)));
+    } else if let Some(authors) = &others.authors {
+        authors.iter().for_each(|author| each(Key::Author(author)));
+    } else if let Some(word) = others.search.as_ref().and_then(Search::whole_word) {
+        each(Key::Word(word));
+    } else if let Some(kinds) = &others.kinds {
+        kinds.iter().for_each(|kind| each(Key::Kind(*kind)));
+    } else {
+        each(Key::Any);
     }
 }
 
 impl Index {
-    pub(super) fn insert(&mut self, entry: Entry, filter: &Filter) {
-        match IndexKey::of(filter) {
-            IndexKey::Ids(ids) => insert(&mut self.by_id, ids.iter().copied(), entry),
-            IndexKey::Tags(keys) => insert(&mut self.by_tag, keys, entry),
-            IndexKey::Authors(authors) => insert(&mut self.by_author, authors.iter().copied(), entry),
-            IndexKey::Word(word) => insert(&mut self.by_word, [word.into()], entry),
-            IndexKey::Kinds(kinds) => insert(&mut self.by_kind, kinds.iter().copied(), entry),
-            IndexKey::All => drop(self.all.insert(entry)),
-            IndexKey::Nowhere => {}
-        }
+    /// Adds a filter; returns under how many keys.
+    pub(super) fn insert(&mut self, entry: Entry, filter: &CompactFilter) -> usize {
+        let Self { entries, words, hasher } = self;
+        let mut keys: usize = 0;
+        each_key(filter, &mut |key| {
+            *words = words.saturating_add(usize::from(matches!(key, Key::Word(_))));
+            keys = keys.saturating_add(1);
+            entries.insert((hasher.hash_one(key), entry));
+        });
+        keys
     }
 
-    pub(super) fn remove(&mut self, entry: Entry, filter: &Filter) {
-        match IndexKey::of(filter) {
-            IndexKey::Ids(ids) => remove(&mut self.by_id, ids, entry),
-            IndexKey::Tags(keys) => remove(&mut self.by_tag, &keys, entry),
-            IndexKey::Authors(authors) => remove(&mut self.by_author, authors, entry),
-            IndexKey::Word(word) => remove(&mut self.by_word, [&Box::from(word)], entry),
-            IndexKey::Kinds(kinds) => remove(&mut self.by_kind, kinds, entry),
-            IndexKey::All => drop(self.all.remove(&entry)),
-            IndexKey::Nowhere => {}
-        }
+    pub(super) fn remove(&mut self, entry: Entry, filter: &CompactFilter) {
+        let Self { entries, words, hasher } = self;
+        each_key(filter, &mut |key| {
+            *words = words.saturating_sub(usize::from(matches!(key, Key::Word(_))));
+            entries.remove(&(hasher.hash_one(key), entry));
+        });
     }
 
     /// Passes the filters that may match the event to `each`; the same one may come repeatedly. The event's words are
@@ -112,39 +118,34 @@ impl Index {
         words: impl Fn() -> &'w BTreeSet<&'w str>,
         each: &mut dyn FnMut(Entry),
     ) {
-        let mut found = |entries: Option<&BTreeSet<Entry>>| {
-            entries.into_iter().flatten().for_each(|entry| each(*entry));
-        };
-        found(Some(&self.all));
-        found(self.by_kind.get(&event.kind));
-        found(self.by_author.get(&event.pubkey));
-        found(self.by_id.get(&event.id));
-        if !self.by_tag.is_empty() {
-            TagKey::of(event).iter().for_each(|key| found(self.by_tag.get(key)));
+        if self.entries.is_empty() {
+            return;
         }
-        if !self.by_word.is_empty() {
-            words().iter().for_each(|word| found(self.by_word.get(*word)));
+        let hash = |key: Key<'_>| self.hasher.hash_one(key);
+        let mut hashes = vec![
+            hash(Key::Any),
+            hash(Key::Kind(event.kind)),
+            hash(Key::Author(&event.pubkey)),
+            hash(Key::Id(&event.id)),
+        ];
+        hashes.extend(event.tags.iter().filter_map(|tag| match tag.as_slice() {
+            [name, value, ..] => Some(hash(Key::Tag(TagName::new(name)?.letter(), value))),
+            _ => None,
+        }));
+        if self.words > 0 {
+            hashes.extend(words().iter().map(|word| hash(Key::Word(word))));
+        }
+        // A tag that is repeated is looked up once.
+        hashes.sort_unstable();
+        hashes.dedup();
+        for hash in hashes {
+            let range = (hash, Entry::FIRST)..=(hash, Entry::LAST);
+            self.entries.range(range).for_each(|(_, entry)| each(*entry));
         }
     }
-}
 
-fn insert<K: Ord>(map: &mut BTreeMap<K, BTreeSet<Entry>>, keys: impl IntoIterator<Item = K>, entry: Entry) {
-    for key in keys {
-        map.entry(key).or_default().insert(entry);
-    }
-}
-
-fn remove<'k, K: Ord + 'k>(
-    map: &mut BTreeMap<K, BTreeSet<Entry>>,
-    keys: impl IntoIterator<Item = &'k K>,
-    entry: Entry,
-) {
-    for key in keys {
-        if let Some(entries) = map.get_mut(key) {
-            entries.remove(&entry);
-            if entries.is_empty() {
-                map.remove(key);
-            }
-        }
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.words == 0
     }
 }

@@ -26,7 +26,7 @@ use super::handover::HandoverSink;
 use super::rpc::{BILLED_ROWS_PATH, RelayCall};
 use super::session;
 use super::sockets::MessageSender;
-use crate::admission::AdmittedMessage;
+use crate::admission::{AdmittedMessage, ClientMemoryUsage};
 use crate::engine::{Effect, Input, Relay, RelayConfig};
 use crate::information::{RelayInformation, asks_for_document};
 use crate::management::{ManagementReply, UsedToken};
@@ -35,6 +35,10 @@ use crate::session::{ConnectionId, Origin};
 
 /// The implementation of the relay's Durable Object. Each method implements the handler of the same name.
 pub struct RelayHost(AssertUnwindSafe<Rc<ObjectInner>>);
+
+/// If subscriptions take more bytes than this, [connections are closed](crate::admission::memory::sort_by_memory). An
+/// object has 128 MB in all.
+const MAX_CLIENT_MEMORY: usize = 32 * 1024 * 1024;
 
 /// The parts of the object that outlive an event, for deliveries that continue after it.
 struct ObjectInner {
@@ -407,13 +411,16 @@ impl OpenRelay {
                     }
                 }
                 Effect::SessionChanged(connection) => self.save(connection),
+                Effect::MemoryChanged { .. } => self.free_memory(),
                 Effect::HandOver(event) => pending.deliveries.push(event),
                 Effect::Published { outcome, .. } => pending.outcome = Some(outcome),
                 Effect::Found { events, .. } => pending.found = Some(events),
                 Effect::Managed { answer, .. } => pending.answer = Some(answer),
                 // Rules are read where they are needed.
                 Effect::RulesChanged(_) => {}
-                Effect::Disconnect(connection) => self.disconnect(connection),
+                Effect::Disconnect(connection) => {
+                    self.disconnect(connection, "you are not allowed to connect");
+                }
                 Effect::Failed(error) => console_error!("the relay's database failed: {}", error),
                 // The engine does its own reads here, because there is only one thread.
                 Effect::Read(_) | Effect::Answering { .. } => {}
@@ -423,11 +430,33 @@ impl OpenRelay {
 
     /// Ends a connection. The runtime reports the end only after the client's close frame, which may take long, so the
     /// relay forgets the connection immediately.
-    fn disconnect(&mut self, connection: ConnectionId) {
+    fn disconnect(&mut self, connection: ConnectionId, reason: &str) {
         if let Some(ClientSocket { socket, .. }) = self.sockets.get(&connection) {
-            let _ = socket.close(Some(1008), Some("you are not allowed to connect"));
+            let _ = socket.close(Some(1008), Some(reason));
         }
         self.relay.handle(now(), &Input::Close(connection), &mut Vec::new());
+    }
+
+    /// While the subscriptions of all connections take too much memory, closes some.
+    fn free_memory(&mut self) {
+        let holders = self.relay.connections_by_memory();
+        let mut total = holders.iter().map(|(_, bytes)| *bytes).fold(0, usize::saturating_add);
+        for (connection, bytes) in holders {
+            if total <= MAX_CLIENT_MEMORY {
+                return;
+            }
+            total = total.saturating_sub(bytes);
+            self.disconnect(connection, "the relay's memory for its clients is full, and you take the most");
+        }
+    }
+
+    /// How much memory clients make the relay keep.
+    fn memory_usage(&self) -> ClientMemoryUsage {
+        let holders = self.relay.connections_by_memory();
+        let bytes = holders.iter().map(|(_, bytes)| *bytes).fold(0, usize::saturating_add);
+        let [subscriptions, limit] =
+            [bytes, MAX_CLIENT_MEMORY].map(|bytes| u64::try_from(bytes).unwrap_or(u64::MAX));
+        ClientMemoryUsage { subscriptions, limit, ..ClientMemoryUsage::default() }
     }
 
     /// Saves the session of a connection for after hibernation.

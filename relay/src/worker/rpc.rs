@@ -1,4 +1,4 @@
-//! Calls to the relay's Durable Object from the Worker and the agent's object: publish, query, manage.
+//! Calls to the relay's Durable Object from the Worker and the agent's object: publish, query, manage, memory usage.
 
 use std::borrow::Cow;
 
@@ -8,6 +8,7 @@ use openagents_host::worker::rpc;
 use openagents_host::{Event, VerifiedEvent};
 use serde::{Deserialize, Serialize};
 
+use crate::admission::ClientMemoryUsage;
 use crate::management::{ManagementReply, Token, UsedToken};
 use crate::reason::{Outcome, Reason};
 
@@ -26,6 +27,8 @@ pub(super) enum RelayCall<'a> {
         token: Token,
         call: Cow<'a, str>,
     },
+    /// How much memory clients make the relay keep.
+    MemoryUsage,
 }
 
 /// The reply to a call.
@@ -35,6 +38,7 @@ pub(super) enum RelayReply<E = Event> {
     Found(std::result::Result<Vec<E>, Reason>),
     /// `None` if the token was used before.
     Managed(Option<ManagementReply>),
+    MemoryUsage(ClientMemoryUsage),
 }
 
 /// Publishes an event through the relay object. When this returns, the event is stored.
@@ -77,6 +81,17 @@ pub async fn manage(
 ) -> Result<std::result::Result<ManagementReply, UsedToken>> {
     match call(relay, &RelayCall::Manage { token, call: Cow::Borrowed(request) }).await? {
         RelayReply::Managed(answer) => Ok(answer.ok_or(UsedToken)),
+        _ => Err(wrong_reply()),
+    }
+}
+
+/// How much memory clients make the relay object keep.
+///
+/// # Errors
+/// When the object could not be reached or failed.
+pub async fn memory_usage(relay: &Stub) -> Result<ClientMemoryUsage> {
+    match call(relay, &RelayCall::MemoryUsage).await? {
+        RelayReply::MemoryUsage(usage) => Ok(usage),
         _ => Err(wrong_reply()),
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use openagents_host::Timestamp;
 use openagents_host::http::Parts;
 use openagents_host::nostr::keys::npub;
+use openagents_relay::admission::ClientMemoryUsage;
 
 use super::answer::RouteAnswer;
 use super::operator::RecordAccess;
@@ -33,13 +34,18 @@ impl AgentRoutes {
         Self { manifest: Arc::new(manifest), profile, access, default_state }
     }
 
+    /// Answers [`AgentRoute::Metrics`] with the memory of the relay as well, unless it could not be asked.
+    pub(crate) fn metrics(&self, memory: Option<ClientMemoryUsage>) -> RouteAnswer {
+        metrics::metrics(Arc::clone(&self.manifest), memory)
+    }
+
     /// Calls the handler of a route.
     pub(crate) fn answer(&self, route: AgentRoute<'_>, parts: &Parts, now: Timestamp) -> RouteAnswer {
         let query = parts.uri.query().unwrap_or_default();
         match route {
             AgentRoute::Index => index::index(self.manifest.manifest()).into(),
             AgentRoute::Health => health::health(Arc::clone(&self.manifest)),
-            AgentRoute::Metrics => metrics::metrics(Arc::clone(&self.manifest)),
+            AgentRoute::Metrics => self.metrics(None),
             AgentRoute::Nip05 => nip05::nip05(&self.profile, query).into(),
             AgentRoute::Manifest { agent }
             | AgentRoute::AgentMetrics { agent }

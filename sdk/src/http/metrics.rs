@@ -1,10 +1,11 @@
 //! `GET /metrics` and `/agent/{npub}/metrics.json`: number and duration of jobs by kind and outcome, in Prometheus'
-//! text format and as JSON. They contain nothing about customers.
+//! text format and as JSON; in the former also the relay's memory. They contain nothing about customers.
 
 use std::fmt::Write;
 use std::sync::Arc;
 
 use openagents_host::http::{HeaderValue, StatusCode, response};
+use openagents_relay::admission::ClientMemoryUsage;
 use serde_json::json;
 
 use super::answer::RouteAnswer;
@@ -14,9 +15,11 @@ use crate::manifest::{AgentManifest, SignedManifest};
 /// The content type of Prometheus' text format.
 const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 
-pub(super) fn metrics(manifest: Arc<SignedManifest>) -> RouteAnswer {
+/// The memory is left out if the relay could not be asked.
+pub(super) fn metrics(manifest: Arc<SignedManifest>, memory: Option<ClientMemoryUsage>) -> RouteAnswer {
     RouteAnswer::ask(StateQuery::Metrics, move |metrics: AgentMetrics| {
-        response::bytes(StatusCode::OK, CONTENT_TYPE, text(manifest.manifest(), &metrics))
+        let text = text(manifest.manifest(), &metrics, memory.as_ref());
+        response::bytes(StatusCode::OK, CONTENT_TYPE, text)
     })
 }
 
@@ -27,7 +30,7 @@ pub(super) fn metrics_json() -> RouteAnswer {
 }
 
 /// Formats the reply to [`StateQuery::Metrics`].
-fn text(manifest: &AgentManifest, metrics: &AgentMetrics) -> String {
+fn text(manifest: &AgentManifest, metrics: &AgentMetrics, memory: Option<&ClientMemoryUsage>) -> String {
     let mut text = MetricsText(String::new());
     text.family("openagents_agent_info", "gauge", "Name, key and version of the agent.");
     let labels = [
@@ -61,6 +64,16 @@ fn text(manifest: &AgentManifest, metrics: &AgentMetrics) -> String {
     ] {
         text.family(name, "gauge", help);
         text.sample(name, &[], &number);
+    }
+    if let Some(memory) = memory {
+        let name = "openagents_relay_client_memory_bytes";
+        text.family(name, "gauge", "Memory that clients make the relay keep, by use.");
+        for (kept, bytes) in memory.by_name() {
+            text.sample(name, &[("use", kept.to_owned())], &bytes.to_string());
+        }
+        let name = "openagents_relay_client_memory_limit_bytes";
+        text.family(name, "gauge", "Beyond this memory for clients, the relay closes connections.");
+        text.sample(name, &[], &memory.limit.to_string());
     }
     text.0
 }
@@ -96,6 +109,7 @@ fn seconds(millis: u64) -> String {
 #[cfg(test)]
 mod tests {
     use openagents_host::{Keys, Kind};
+    use openagents_relay::admission::ClientMemoryUsage;
 
     use super::text;
     use crate::declaration::AgentDeclaration;
@@ -115,7 +129,9 @@ mod tests {
             running: 1,
             outbox: 4,
         };
-        let text = text(&manifest, &metrics);
+        let mut memory = ClientMemoryUsage::default();
+        (memory.subscriptions, memory.limit) = (5_000, 9_000);
+        let text = text(&manifest, &metrics, Some(&memory));
         for line in [
             r#"openagents_jobs_total{kind="5050",state="done"} 3"#,
             r#"openagents_jobs_total{kind="5050",state="failed"} 1"#,
@@ -126,6 +142,9 @@ mod tests {
             "openagents_jobs_unfinished 2",
             "openagents_runs_active 1",
             "openagents_outbox_events 4",
+            r#"openagents_relay_client_memory_bytes{use="subscriptions"} 5000"#,
+            r#"openagents_relay_client_memory_bytes{use="output"} 0"#,
+            "openagents_relay_client_memory_limit_bytes 9000",
             "# TYPE openagents_jobs_total counter",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in {text}");

@@ -188,7 +188,7 @@ impl ServerConfig {
             Route::Agent(route) => {
                 let is_writable = route != AgentRoute::Health || self.disk.is_writable().await;
                 match &self.agent {
-                    Some(agent) => agent.answer(route, &parts, is_writable).await,
+                    Some(agent) => agent.answer(route, &parts, &self.relay, is_writable).await,
                     None => self.answer_for_relay(route, is_writable).await,
                 }
             }
@@ -227,8 +227,18 @@ impl ServerConfig {
 }
 
 impl AgentServer {
-    async fn answer(&self, route: AgentRoute<'_>, parts: &Parts, is_writable: bool) -> Response {
-        let pending = match self.routes.answer(route, parts, now()) {
+    async fn answer(
+        &self,
+        route: AgentRoute<'_>,
+        parts: &Parts,
+        relay: &RelayHandle,
+        is_writable: bool,
+    ) -> Response {
+        let answer = match route {
+            AgentRoute::Metrics => self.routes.metrics(Some(relay.statistics().memory)),
+            route => self.routes.answer(route, parts, now()),
+        };
+        let pending = match answer {
             RouteAnswer::Response(response) => return response,
             RouteAnswer::Ask(pending) => pending,
         };

@@ -12,18 +12,21 @@ mod work;
 use std::cell::Cell;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
+use std::time::Duration;
 
 use openagents_host::http::Parts;
 use openagents_host::nostr::event::VerifyError;
 use openagents_host::port::alarm::AlarmCause;
+use openagents_host::timeout;
 use openagents_host::worker::{ObjectHost, http as worker_http, now, rpc};
 use openagents_host::{Engine, Event, SqlError};
+use openagents_relay::admission::ClientMemoryUsage;
 use worker::{Env, Error, Request, Response, Result, State};
 
-use super::calls::{AgentCall, AgentReply};
+use super::calls::{AgentCall, AgentReply, relay};
 use crate::author::agent::Jobs;
 use crate::engine::{Effect, Input};
-use crate::http::{self, Route, RouteAnswer};
+use crate::http::{self, AgentRoute, Route, RouteAnswer};
 use work::AgentWorker;
 
 /// The agent's object. It has its own database and key; everything else is rebuilt from these when it wakes.
@@ -68,7 +71,8 @@ impl<A: Jobs> AgentObject<A> {
             }
             None => {
                 let parts = worker_http::parts(&request)?;
-                worker_http::response(respond(&agent, &parts), &parts.method)
+                let response = self.0.respond(&agent, &parts).await;
+                worker_http::response(response, &parts.method)
             }
         }
     }
@@ -105,6 +109,31 @@ impl<A: Jobs> AgentObjectInner<A> {
         self.host.with(open, |agent| Rc::clone(agent))
     }
 
+    /// The response to a request that the Worker forwarded.
+    async fn respond(&self, agent: &AgentWorker<A>, parts: &Parts) -> openagents_host::http::Response {
+        let Route::Agent(route) = http::route(parts) else { return http::not_found() };
+        let answer = match route {
+            AgentRoute::Metrics => agent.routes.metrics(self.relay_memory().await),
+            route => agent.routes.answer(route, parts, now()),
+        };
+        match answer {
+            RouteAnswer::Response(response) => response,
+            RouteAnswer::Ask(pending) => {
+                let reply = handler_host::query_state(&agent.engine, pending.query.clone());
+                if let Err(error) = &reply {
+                    worker::console_error!("{} could not be answered: {error}", parts.uri.path());
+                }
+                pending.respond(reply.ok())
+            }
+        }
+    }
+
+    /// How much memory clients make the relay's object keep, if it can be asked.
+    async fn relay_memory(&self) -> Option<ClientMemoryUsage> {
+        let relay = relay(&self.env).ok()?;
+        timeout(MEMORY_USAGE_TIMEOUT, openagents_relay::worker::memory_usage(&relay)).await?.ok()
+    }
+
     /// Sets the alarm for what no request triggers: schedules and announcements. Once after each start of the object
     /// is enough.
     async fn ensure_alarm(&self, agent: &AgentWorker<A>) -> Result<()> {
@@ -120,6 +149,9 @@ impl<A: Jobs> AgentObjectInner<A> {
         Ok(())
     }
 }
+
+/// How long the relay's object may take to say how much memory it uses.
+const MEMORY_USAGE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// An object handles one input at a time, so one ticket suffices.
 const TICKET: u64 = 0;
@@ -148,19 +180,4 @@ fn take<A: Jobs>(agent: &AgentWorker<A>, event: Event) -> std::result::Result<()
     }
     agent.wake(others);
     taken
-}
-
-/// The response to a request that the Worker forwarded.
-fn respond<A: Jobs>(agent: &AgentWorker<A>, parts: &Parts) -> openagents_host::http::Response {
-    let Route::Agent(route) = http::route(parts) else { return http::not_found() };
-    match agent.routes.answer(route, parts, now()) {
-        RouteAnswer::Response(response) => response,
-        RouteAnswer::Ask(pending) => {
-            let reply = handler_host::query_state(&agent.engine, pending.query.clone());
-            if let Err(error) = &reply {
-                worker::console_error!("{} could not be answered: {error}", parts.uri.path());
-            }
-            pending.respond(reply.ok())
-        }
-    }
 }

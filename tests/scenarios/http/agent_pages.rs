@@ -12,6 +12,7 @@ use crate::servers::{Servers, scenarios};
 
 scenarios![
     metrics_count_the_jobs,
+    metrics_tell_the_memory_of_subscriptions,
     metrics_are_there_as_json_too,
     health_tells_how_much_is_unfinished,
     a_name_leads_to_the_agent,
@@ -75,6 +76,26 @@ async fn metrics_count_the_jobs(servers: &Servers) {
         let (_, value) = line.rsplit_once(' ').expect("a value");
         assert!(value.parse::<f64>().is_ok(), "{line}");
     }
+}
+
+async fn metrics_tell_the_memory_of_subscriptions(servers: &Servers) {
+    let server = servers.own("probe");
+    let memory = async |name: &str| {
+        let text = String::from_utf8(get(&server, "/metrics").await.body).expect("text");
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
+        line.unwrap_or_else(|| panic!("no {name} in {text}"))
+    };
+    let subscriptions = r#"openagents_relay_client_memory_bytes{use="subscriptions"}"#;
+    let before = memory(subscriptions).await;
+    let values: Vec<String> = (0..4_000).map(|number| format!("{number:08}")).collect();
+    let mut client = Client::connect(&server.url()).await;
+    client.subscribe("many", &[json!({"#t": values})]).await;
+    let during = memory(subscriptions).await;
+    assert!((before + 32_000..before + 300_000).contains(&during), "{before} and then {during}");
+    assert!(memory("openagents_relay_client_memory_limit_bytes").await > during);
+    client.close("many").await;
+    client.expect_alive().await;
+    assert!(memory(subscriptions).await < before + 8_000);
 }
 
 async fn metrics_are_there_as_json_too(servers: &Servers) {

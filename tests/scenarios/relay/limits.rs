@@ -19,6 +19,8 @@ scenarios![
     refuses_a_subscription_too_many,
     refuses_a_subscription_id_that_is_too_long,
     refuses_a_filter_too_many,
+    refuses_a_filter_with_too_many_values,
+    refuses_too_many_values_of_a_connection,
     clamps_the_limit_of_a_filter,
     ends_an_answer_before_it_gets_too_long,
     keeps_as_many_subscriptions_as_it_says,
@@ -163,6 +165,43 @@ async fn refuses_a_filter_too_many(servers: &Servers) {
     limited.client.send(&Value::Array(message)).await;
     let answer = limited.client.receive().await;
     assert!(matches!(&answer, Frame::Closed(id, _) if id == "too-many"), "{answer:?}");
+}
+
+async fn refuses_a_filter_with_too_many_values(servers: &Servers) {
+    let mut limited = Limited::new(servers).await;
+    let most = limited.limit("max_filter_values");
+    // None of these kinds is private.
+    let filter =
+        |count| json!({"kinds": (10_000..10_000 + count).collect::<Vec<_>>(), "ids": ["00".repeat(32)]});
+    assert_eq!(limited.client.subscribe("most", &[filter(most - 1)]).await, []);
+    for verb in ["REQ", "COUNT"] {
+        limited.client.send(&json!([verb, "too-many", {}, filter(most)])).await;
+        let answer = limited.client.receive().await;
+        let is_refused = |id: &str, reason: &str| id == "too-many" && reason.starts_with("invalid: ");
+        assert!(matches!(&answer, Frame::Closed(id, reason) if is_refused(id, reason)), "{answer:?}");
+    }
+    limited.client.expect_alive().await;
+}
+
+async fn refuses_too_many_values_of_a_connection(servers: &Servers) {
+    let mut limited = Limited::new(servers).await;
+    let (each, most) = (limited.limit("max_filter_values"), limited.limit("max_connection_values"));
+    let author = fresh_author();
+    let filter = |count: usize| json!({"kinds": (10_001..10_000 + count).collect::<Vec<_>>(), "authors": [author.public_key()]});
+    for number in 0..most / each {
+        limited.client.subscribe(&format!("number-{number}"), &[filter(each)]).await;
+    }
+    limited.client.send(&json!(["REQ", "too-many", filter(1)])).await;
+    let answer = limited.client.receive().await;
+    let is_refused = |id: &str, reason: &str| id == "too-many" && reason.starts_with("restricted: ");
+    assert!(matches!(&answer, Frame::Closed(id, reason) if is_refused(id, reason)), "{answer:?}");
+    // The others go on, and closing one makes room.
+    let event = event(&author, 10_001, &[], "");
+    let mut publisher = Client::connect(&limited.server.url()).await;
+    publisher.publish_accepted(&event).await;
+    assert_eq!(limited.client.next_event("number-0").await, event);
+    limited.client.close("number-0").await;
+    limited.client.subscribe("too-many", &[filter(each)]).await;
 }
 
 async fn clamps_the_limit_of_a_filter(servers: &Servers) {

@@ -150,7 +150,7 @@ async fn filters_that_are_too_long_together(servers: &Servers) {
     let length = |name: &str| usize::try_from(limits[name].as_u64().expect("a limit")).expect("a length");
     let (together, message) = (length("max_filters_length"), length("max_message_length"));
     let mut client = Client::connect(&server.url()).await;
-    let each = together.min(message) * 2 / 3;
+    let each = together.min(message) * 2 / 3 - 100;
     let filter = json!({"#t": ["x".repeat(each)], "limit": 0});
     let requests = together / each;
     for number in 0..requests {

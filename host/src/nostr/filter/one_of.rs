@@ -25,6 +25,12 @@ impl<T> OneOf<T> {
         self.0.iter()
     }
 
+    /// The values in ascending order.
+    #[must_use]
+    pub const fn as_slice(&self) -> &[T] {
+        &self.0
+    }
+
     /// The only value, if there is exactly one.
     #[must_use]
     pub const fn only(&self) -> Option<&T> {

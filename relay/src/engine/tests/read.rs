@@ -113,3 +113,27 @@ fn an_inline_answer_is_marked_with_its_subscription() {
     let effects = bench.text(BOB, &text);
     assert!(matches!(&effects[0], Effect::Answering { connection: BOB, .. }), "{effects:?}");
 }
+
+#[test]
+fn reports_the_memory_of_subscriptions_if_it_changes_by_more_than_a_little() {
+    let mut bench = bench();
+    let memory = |effects: &[Effect]| {
+        effects.iter().find_map(|effect| match effect {
+            Effect::MemoryChanged { connection: BOB, bytes } => Some(*bytes),
+            _ => None,
+        })
+    };
+    let values: Vec<String> = (0..1_000).map(|number| format!("\"{number}\"")).collect();
+    let many = format!(r##"{{"#t":[{}]}}"##, values.join(","));
+    assert_eq!(memory(&bench.text(BOB, r#"["REQ","s",{"kinds":[1]}]"#)), None);
+    let before = memory(&bench.text(BOB, &format!(r#"["REQ","s",{many}]"#))).unwrap();
+    assert!(before > 10_000, "{before}");
+    assert_eq!(memory(&bench.text(BOB, r#"["REQ","t",{"kinds":[1]}]"#)), None);
+    assert_eq!(bench.relay.connections_by_memory()[0].0, BOB);
+    bench.relay.forget(bench.now);
+    assert_eq!(memory(&bench.text(BOB, r#"["REQ","t",{"kinds":[2]}]"#)), None, "it was told before");
+    let reconciles = memory(&bench.text(BOB, &format!(r#"["NEG-OPEN","n",{many},"6100"]"#))).unwrap();
+    assert!(reconciles > before + 10_000, "{reconciles}");
+    assert!(memory(&bench.text(BOB, r#"["NEG-CLOSE","n"]"#)).unwrap() < reconciles);
+    assert!(memory(&bench.text(BOB, r#"["CLOSE","s"]"#)).unwrap() < 4_096);
+}

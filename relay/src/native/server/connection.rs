@@ -12,19 +12,24 @@ use tokio::time::{Instant, timeout};
 
 use super::decoder::{ClientFrame, Decoder};
 use super::gate::ConnectionPermit;
-use super::outbox::{CloseReason, Outbox};
+use super::outbox::{CloseReason, MemoryPart, Outbox};
 use super::socket::{self, SocketReader};
 use super::state::ServerState;
-use crate::admission::AdmittedMessage;
+use crate::admission::{AdmittedMessage, Network};
 use crate::engine::Input;
 use crate::reason::Reason;
 use crate::session::ConnectionId;
 use crate::session::Origin;
 use crate::validate;
+use openagents_host::nostr::filter::Filter;
 use openagents_host::nostr::message::{ClientMessage, ReconcileStep, RelayMessage};
 
 /// How long to wait for the client's close frame after sending ours.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Smaller changes of the memory that an unfinished message takes are not counted, in bytes. This is what most
+/// messages need.
+const UNFINISHED_MESSAGE_STEP: usize = 8 * 1024;
 
 /// How many messages are checked before they are passed to the engine.
 const MAX_MESSAGES_PER_BATCH: usize = 16;
@@ -39,8 +44,9 @@ pub(super) async fn serve(
     // A client that disconnects during the handshake is not worth a log line.
     let Ok(socket) = upgrade.await else { return };
     let (mut read, write, early) = socket::split(socket);
-    let outbox = Arc::new(Outbox::new(write, Arc::clone(&shared.connections.memory)));
     let address = origin.address;
+    let memory = Arc::clone(&shared.connections.memory);
+    let outbox = Arc::new(Outbox::new(write, memory, address.map(Network::of)));
     let Ok(connection) = shared.open(&outbox, origin).await else { return };
     let last_received = Arc::new(LastReceived::now());
     let mut writer = {
@@ -86,6 +92,7 @@ async fn receive(
     decoder: &mut Decoder,
     socket: &mut SocketReader,
 ) -> CloseReason {
+    let mut told = 0;
     loop {
         let mut next = Next::Read;
         if !decoder.buffer().is_empty() {
@@ -97,6 +104,12 @@ async fn receive(
         }
         if let Next::End(close_reason) = next {
             return close_reason;
+        }
+        let unfinished = decoder.memory_bytes() / UNFINISHED_MESSAGE_STEP;
+        if std::mem::replace(&mut told, unfinished) != unfinished {
+            let bytes = unfinished.saturating_mul(UNFINISHED_MESSAGE_STEP);
+            outbox.set_memory(MemoryPart::UnfinishedMessage, bytes);
+            shared.connections.close_largest();
         }
         outbox.ready().await;
         if next == Next::Gather {
@@ -134,9 +147,9 @@ fn gather(
         let message = match decoder.next() {
             Ok(None) => return Next::Read,
             Ok(Some(ClientFrame::Text(text))) => {
-                // An event is held twice: as text and in parsed form.
-                bytes = text.len().saturating_mul(2);
-                shared.gate.check(connection, address, &text)
+                let message = shared.gate.check(connection, address, &text);
+                bytes = memory_bytes(&message, text.len());
+                message
             }
             Ok(Some(ClientFrame::NotUtf8)) => AdmittedMessage::notice(&Reason::invalid("text must be UTF-8")),
             Ok(Some(ClientFrame::Binary)) => AdmittedMessage::binary(),
@@ -176,6 +189,20 @@ fn gather(
         }
     }
     Next::Gather
+}
+
+/// How many bytes of memory a message takes until the engine has handled it.
+fn memory_bytes(message: &AdmittedMessage, text: usize) -> usize {
+    let filters = match message {
+        AdmittedMessage::Verified(message) => match &**message {
+            ClientMessage::Request { filters, .. } | ClientMessage::Count { filters, .. } => filters,
+            // An event is held twice: as text and in parsed form.
+            _ => return text.saturating_mul(2),
+        },
+        _ => return text,
+    };
+    // What is subscribed to and what is read are copies.
+    filters.iter().map(Filter::memory_bytes).fold(0, usize::saturating_add).saturating_mul(2)
 }
 
 async fn discard(socket: &mut SocketReader) {

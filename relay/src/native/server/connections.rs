@@ -1,6 +1,5 @@
 //! The table of open connections, on which the engine's effects are carried out.
 
-use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,8 +9,9 @@ use openagents_host::native::Tickets;
 use tokio::sync::mpsc;
 
 use super::gate::Gate;
-use super::outbox::{CloseReason, Outbox, OutboxMemory, SharedTexts};
+use super::outbox::{ClientMemory, CloseReason, MemoryPart, Outbox, SharedTexts};
 use super::read_queue::{QueuedRead, ReadQueue};
+use crate::admission::memory::{MemoryHolder, sort_by_memory};
 use crate::engine::Effect;
 use crate::management::{ManagementReply, UsedToken};
 use crate::reason::{Outcome, Reason};
@@ -28,8 +28,8 @@ pub(super) type QueryReply = Result<Vec<Arc<str>>, Reason>;
 /// The open connections, and the calls from inside the process that await a reply.
 #[derive(Default)]
 pub(super) struct ConnectionTable {
-    /// The memory used by all outboxes together.
-    pub(super) memory: Arc<OutboxMemory>,
+    /// The memory that all connections together take.
+    pub(super) memory: Arc<ClientMemory>,
     outboxes: Mutex<HashMap<ConnectionId, Arc<Outbox>>>,
     pub(super) publications: Tickets<Outcome>,
     pub(super) queries: Tickets<QueryReply>,
@@ -91,6 +91,11 @@ impl ConnectionTable {
                             outbox.close(CloseReason::UNWANTED);
                         }
                     }
+                    Effect::MemoryChanged { connection, bytes } => {
+                        if let Some(outbox) = outboxes.get(&connection) {
+                            outbox.set_memory(MemoryPart::Subscriptions, bytes);
+                        }
+                    }
                     Effect::HandOver(event) => {
                         // If the queue is full, the event is retried later.
                         let _ = deliveries.try_send(event);
@@ -106,23 +111,28 @@ impl ConnectionTable {
         // cores.
         let inline = to_wake.len() <= MAX_WRITTEN_INLINE;
         to_wake.iter().for_each(|outbox| outbox.wake_writer(inline));
-        self.close_largest_queues();
+        self.close_largest();
     }
 
-    /// While all outboxes together use too much memory, closes connections, the one with the largest queue first.
-    pub(super) fn close_largest_queues(&self) {
+    /// While all connections together take too much memory, closes some, [in this order](sort_by_memory).
+    pub(super) fn close_largest(&self) {
         if !self.memory.is_too_much() {
             return;
         }
         let outboxes = self.outboxes();
-        let mut fullest: Vec<_> = outboxes.values().map(|outbox| (outbox.memory(), outbox)).collect();
-        fullest.retain(|(memory, _)| *memory > 0);
-        fullest.sort_unstable_by_key(|(memory, _)| Reverse(*memory));
-        for (_, outbox) in fullest {
+        let holder = |outbox: &Arc<Outbox>| MemoryHolder {
+            connection: Arc::clone(outbox),
+            network: outbox.network(),
+            bytes: outbox.memory(),
+        };
+        let mut holders: Vec<_> = outboxes.values().map(holder).collect();
+        holders.retain(|holder| holder.bytes > 0);
+        sort_by_memory(&mut holders);
+        for holder in holders {
             if !self.memory.is_too_much() {
                 return;
             }
-            outbox.drop_and_close(CloseReason::LARGEST_QUEUE);
+            holder.connection.drop_and_close(CloseReason::TOO_MUCH_MEMORY);
         }
     }
 
@@ -147,8 +157,8 @@ mod tests {
     use crate::admission::Admission;
     use crate::engine::Effect;
     use crate::limits::Limits;
-    use crate::native::server::outbox::CloseReason;
     use crate::native::server::outbox::tests::{memory, stuck};
+    use crate::native::server::outbox::{CloseReason, MemoryPart};
     use crate::session::ConnectionId;
     use openagents_host::nostr::message::{Completeness, RelayMessage, SubscriptionId};
 
@@ -167,12 +177,12 @@ mod tests {
         };
         let fill = |number: usize, length: usize| {
             push(number, length);
-            connections.close_largest_queues();
+            connections.close_largest();
             outboxes.iter().map(|outbox| outbox.close_reason()).collect::<Vec<_>>()
         };
         assert_eq!(fill(0, 1_000), [None; 4]);
         assert_eq!(fill(1, 1_500), [None; 4]);
-        let fullest = Some(CloseReason::LARGEST_QUEUE);
+        let fullest = Some(CloseReason::TOO_MUCH_MEMORY);
         assert_eq!(fill(2, 1_000), [None, fullest, None, None]);
         assert_eq!(fill(3, 500), [None, fullest, None, None]);
         assert_eq!(fill(3, 2_000), [None, fullest, None, fullest]);
@@ -180,6 +190,35 @@ mod tests {
         // Only as many as necessary.
         push(0, 8_000);
         assert_eq!(fill(2, 8_000), [fullest; 4]);
+    }
+
+    #[test]
+    fn subscriptions_and_unfinished_messages_count_like_what_waits_to_be_sent() {
+        let memory = memory(10_000);
+        let connections = ConnectionTable { memory: Arc::clone(&memory), ..ConnectionTable::default() };
+        let outboxes: Vec<_> = (0..2).map(|_| stuck(&memory)).collect();
+        for (number, outbox) in (0..).zip(&outboxes) {
+            connections.outboxes().insert(ConnectionId::new(number), Arc::clone(outbox));
+        }
+        let gate = Gate::new(&Limits::default(), &Admission::default());
+        let subscribed = |number, bytes| {
+            let connection = ConnectionId::new(number);
+            let mut effects = vec![Effect::MemoryChanged { connection, bytes }];
+            connections.apply(&mut effects, &mpsc::channel(1).0, &gate, &ReadQueue::default());
+            outboxes.iter().map(|outbox| outbox.close_reason().is_some()).collect::<Vec<_>>()
+        };
+        assert_eq!(subscribed(0, 6_000), [false, false]);
+        assert_eq!(subscribed(1, 3_000), [false, false]);
+        assert_eq!(subscribed(1, 2_000), [false, false], "less than before");
+        outboxes[1].set_memory(MemoryPart::UnfinishedMessage, 1_500);
+        let usage = memory.usage();
+        assert_eq!((usage.subscriptions, usage.unfinished_messages, usage.output), (8_000, 1_500, 0));
+        assert_eq!(subscribed(0, 6_501), [true, false]);
+        assert_eq!(subscribed(0, 9_000), [true, false], "what is closed is counted no longer");
+        assert_eq!(memory.total(), 3_500);
+        connections.outboxes().clear();
+        drop(outboxes);
+        assert_eq!((memory.total(), memory.usage().subscriptions), (0, 0));
     }
 
     #[test]
@@ -193,7 +232,7 @@ mod tests {
             let event = RelayMessage::Event { subscription: subscription.clone(), event: "1".into() };
             [event, RelayMessage::EndOfStoredEvents { subscription, completeness }]
         };
-        let earlier = outbox.reserve(Some(&subscription));
+        let earlier = outbox.reserve(Some(&subscription), 0);
         let mut effects = vec![Effect::Answering { connection, subscription: subscription.clone() }];
         effects.extend(answer().map(|message| Effect::Send { connection, message }));
         let gate = Gate::new(&Limits::default(), &Admission::default());
@@ -219,7 +258,7 @@ mod tests {
                 let _ = outboxes[*number].push_shared(message, &mut texts);
             }
             drop(texts);
-            connections.close_largest_queues();
+            connections.close_largest();
             (0..)
                 .zip(&outboxes)
                 .filter(|(_, outbox)| outbox.close_reason().is_some())

@@ -82,6 +82,14 @@ impl Decoder {
         &mut self.bytes
     }
 
+    /// How many bytes of memory is taken by what has arrived of messages that are not complete.
+    pub(super) fn memory_bytes(&self) -> usize {
+        let message = self.message.as_ref().and_then(|message| message.payload.as_ref());
+        // An empty buffer is dropped before the next read.
+        let buffer = if self.bytes.is_empty() { 0 } else { self.bytes.capacity() };
+        message.map_or(0, Vec::capacity).saturating_add(buffer)
+    }
+
     /// The next message; `None` until more bytes have arrived.
     pub(super) fn next(&mut self) -> Result<Option<ClientFrame>, Violation> {
         loop {

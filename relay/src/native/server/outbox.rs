@@ -9,10 +9,11 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
-pub(super) use self::queue_memory::{OutboxMemory, SharedTexts};
+pub(super) use self::queue_memory::{ClientMemory, MemoryPart, SharedTexts};
 use self::queue_memory::{QueueSize, QueueUsage, SharedText};
 use super::encoder::{self, Opcode};
 use super::socket::SocketWriter;
+use crate::admission::Network;
 use openagents_host::nostr::message::{RelayMessage, SubscriptionId};
 
 /// A connection with more bytes than this queued is too slow and is closed.
@@ -51,8 +52,8 @@ impl CloseReason {
     pub(super) const PROTOCOL_ERROR: Self = Self { code: 1002, reason: "not the WebSocket protocol" };
     pub(super) const TOO_SLOW: Self =
         Self { code: 1008, reason: "too slow: too much data is waiting to be sent to you" };
-    pub(super) const LARGEST_QUEUE: Self =
-        Self { code: 1008, reason: "the relay's send queues are full, and yours is the largest" };
+    pub(super) const TOO_MUCH_MEMORY: Self =
+        Self { code: 1008, reason: "the relay's memory for its clients is full, and you take the most" };
     pub(super) const UNWANTED: Self = Self { code: 1008, reason: "you are not allowed to connect" };
     pub(super) const SILENT: Self = Self { code: 1001, reason: "nothing was received from you in time" };
     pub(super) const UNANSWERED: Self = Self { code: 1011, reason: "a request could not be answered" };
@@ -62,6 +63,8 @@ impl CloseReason {
 /// The outbox of a connection.
 #[derive(Debug)]
 pub(super) struct Outbox {
+    /// The client's network, if known.
+    network: Option<Network>,
     state: Mutex<OutboxState>,
     /// Notified when there is something to write, or when the connection is to be closed.
     wake: Notify,
@@ -107,6 +110,8 @@ enum OutboxItem {
         slot: AnswerSlot,
         /// The subscription that the answer belongs to, if any.
         subscription: Option<SubscriptionId>,
+        /// The memory of the request, in bytes; 0 once it is answered.
+        request: usize,
         /// Set if the answer is available but an earlier one is not.
         answer: Option<Vec<RelayMessage>>,
     },
@@ -117,8 +122,9 @@ enum OutboxItem {
 }
 
 impl Outbox {
-    pub(super) fn new(socket: SocketWriter, memory: Arc<OutboxMemory>) -> Self {
+    pub(super) fn new(socket: SocketWriter, memory: Arc<ClientMemory>, network: Option<Network>) -> Self {
         Self {
+            network,
             state: Mutex::new(OutboxState {
                 socket: Some(socket),
                 rest: Vec::new(),
@@ -199,14 +205,17 @@ impl Outbox {
         !std::mem::replace(&mut state.is_woken, true)
     }
 
-    /// Queues a placeholder for an answer, which belongs to this subscription if one is given.
-    pub(super) fn reserve(&self, subscription: Option<&SubscriptionId>) -> AnswerSlot {
+    /// Queues a placeholder for the answer to a request that takes this many bytes of memory. The answer belongs to
+    /// this subscription if one is given.
+    pub(super) fn reserve(&self, subscription: Option<&SubscriptionId>, request: usize) -> AnswerSlot {
         let mut state = self.state();
         let slot = AnswerSlot(state.next_slot);
         state.next_slot = state.next_slot.wrapping_add(1);
         state.awaited = state.awaited.saturating_add(1);
         let subscription = subscription.cloned();
-        state.queue.push_back(OutboxItem::Awaited { slot, subscription, answer: None });
+        let item = OutboxItem::Awaited { slot, subscription, request, answer: None };
+        state.usage.add(item.size());
+        state.queue.push_back(item);
         slot
     }
 
@@ -229,6 +238,19 @@ impl Outbox {
         }
     }
 
+    /// Counts a part of the connection's memory, which takes this many bytes now.
+    pub(super) fn set_memory(&self, part: MemoryPart, bytes: usize) {
+        let mut state = self.state();
+        if state.close_reason.is_none() {
+            state.usage.set(part, bytes);
+        }
+    }
+
+    /// The client's network, if known.
+    pub(super) const fn network(&self) -> Option<Network> {
+        self.network
+    }
+
     /// How many bytes of memory this connection uses, including its share of texts that it shares with others; 0 if it
     /// is being closed. Iterates over the whole queue.
     pub(super) fn memory(&self) -> usize {
@@ -240,7 +262,7 @@ impl Outbox {
             OutboxItem::SharedEvent(_, text) => text.share(),
             _ => 0,
         };
-        state.queue.iter().map(share).fold(state.usage.memory, usize::saturating_add)
+        state.queue.iter().map(share).fold(state.usage.total(), usize::saturating_add)
     }
 
     /// Drops the queue, sends the close frame, and ends the connection.
@@ -417,8 +439,8 @@ impl OutboxState {
     /// Drops the queue, including placeholders.
     fn drop_queue(&mut self) {
         let size = QueueSize::of(self.queue.drain(..).map(|item| match item {
-            OutboxItem::Awaited { answer, .. } => {
-                QueueSize::of(answer.iter().flatten().map(QueueSize::alone))
+            OutboxItem::Awaited { answer, request, .. } => {
+                QueueSize::of(answer.iter().flatten().map(QueueSize::alone)).and(QueueSize::request(request))
             }
             item => item.size(),
         }));
@@ -434,10 +456,11 @@ impl OutboxState {
     /// Replaces a placeholder by its answer; returns whether the queue is still within its limit.
     fn answer(&mut self, slot: AnswerSlot, messages: Vec<RelayMessage>) -> bool {
         let awaited = self.queue.iter_mut().find_map(|item| match item {
-            OutboxItem::Awaited { slot: of, answer, .. } if *of == slot => Some(answer),
+            OutboxItem::Awaited { slot: of, answer, request, .. } if *of == slot => Some((answer, request)),
             _ => None,
         });
-        let Some(awaited) = awaited else { return true };
+        let Some((awaited, request)) = awaited else { return true };
+        self.usage.remove(QueueSize::request(std::mem::take(request)));
         self.requests = self.requests.saturating_sub(usize::from(!messages.is_empty()));
         self.usage.add(QueueSize::of(messages.iter().map(QueueSize::alone)));
         *awaited = Some(messages);
@@ -510,7 +533,8 @@ impl OutboxItem {
             Self::Message(message) => QueueSize::alone(message),
             Self::SharedEvent(message, _) => QueueSize::shared(message),
             // At most one pong is queued, and it has at most 125 bytes.
-            Self::Ping | Self::Pong(_) | Self::Awaited { .. } | Self::AnswerBegins(_) => QueueSize::default(),
+            Self::Ping | Self::Pong(_) | Self::AnswerBegins(_) => QueueSize::default(),
+            Self::Awaited { request, .. } => QueueSize::request(*request),
         }
     }
 

@@ -33,7 +33,7 @@ impl QueuedRead {
     /// Queues the placeholder: messages that are queued later are sent after the answer.
     pub(super) fn new(read: ClientRead, outbox: &Arc<Outbox>) -> Self {
         let subscribes = matches!(read.read.request, ReadRequest::Events(_));
-        let slot = outbox.reserve(subscribes.then_some(&read.subscription));
+        let slot = outbox.reserve(subscribes.then_some(&read.subscription), read.memory_bytes());
         Self { read, outbox: Some((Arc::clone(outbox), slot)) }
     }
 

@@ -102,7 +102,7 @@ impl ReaderContext {
         let connections = Arc::clone(&self.connections);
         self.commits.after(move || {
             queued.answer(messages);
-            connections.close_largest_queues();
+            connections.close_largest();
         });
     }
 }

@@ -10,6 +10,7 @@ use openagents_host::native::{EngineStopped, Inputs, Mailbox};
 use super::connections::{ConnectionTable, QueryReply};
 use super::gate::Gate;
 use super::outbox::Outbox;
+use crate::admission::ClientMemoryUsage;
 use crate::engine::Input;
 use crate::information::RelayInformation;
 use crate::limits::Limits;
@@ -30,6 +31,8 @@ pub struct RelayStatistics {
     pub events_refused: u64,
     /// How many events were sent to clients since the relay started.
     pub events_sent: u64,
+    /// The memory that clients make the relay keep.
+    pub memory: ClientMemoryUsage,
 }
 
 pub(super) struct ServerState {
@@ -102,6 +105,7 @@ impl ServerState {
             events_accepted: count(&self.connections.events_accepted),
             events_refused: count(&self.connections.events_refused),
             events_sent: count(&self.connections.events_sent),
+            memory: self.connections.memory.usage(),
         }
     }
 }

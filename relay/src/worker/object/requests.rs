@@ -25,6 +25,9 @@ impl ObjectInner {
                 rpc::reply(&StoredReply::Published(self.publish(event.into_owned()).await?))
             }
             RelayCall::Query(filters) => self.query(filters.into_owned()).await,
+            RelayCall::MemoryUsage => {
+                rpc::reply(&StoredReply::MemoryUsage(self.with_open(|open| open.memory_usage())?))
+            }
             RelayCall::Manage { token, call } => {
                 rpc::reply(&StoredReply::Managed(self.manage(token, &call).await?))
             }

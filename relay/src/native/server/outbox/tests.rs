@@ -1,12 +1,12 @@
 //! Tests of a connection's outbox: order, placeholders, memory.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::Notify;
 
 use super::{
-    AnswerSlot, CloseReason, Outbox, OutboxItem, OutboxMemory, OutboxState, QueueSize, QueueUsage,
+    AnswerSlot, ClientMemory, CloseReason, Outbox, OutboxItem, OutboxState, QueueSize, QueueUsage,
     SharedTexts,
 };
 use openagents_host::nostr::message::{Completeness, RelayMessage, SubscriptionId};
@@ -20,7 +20,7 @@ fn end(subscription: &str) -> RelayMessage {
     RelayMessage::EndOfStoredEvents { subscription, completeness: Completeness::Unknown }
 }
 
-fn told(message: RelayMessage, memory: &Arc<OutboxMemory>) -> OutboxItem {
+fn told(message: RelayMessage, memory: &Arc<ClientMemory>) -> OutboxItem {
     let text = SharedTexts::of(memory).text(&message).unwrap();
     OutboxItem::SharedEvent(message, text)
 }
@@ -29,6 +29,7 @@ fn awaited(slot: u64, subscription: &str) -> OutboxItem {
     OutboxItem::Awaited {
         slot: AnswerSlot(slot),
         subscription: (!subscription.is_empty()).then(|| SubscriptionId::new(subscription).unwrap()),
+        request: 0,
         answer: None,
     }
 }
@@ -53,20 +54,21 @@ fn state(items: Vec<OutboxItem>) -> OutboxState {
 }
 
 /// An outbox memory with this limit in bytes.
-pub(in crate::native) fn memory(most: usize) -> Arc<OutboxMemory> {
-    Arc::new(OutboxMemory { bytes: AtomicUsize::new(0), most })
+pub(in crate::native) fn memory(most: usize) -> Arc<ClientMemory> {
+    Arc::new(ClientMemory::with_limit(most))
 }
 
-impl OutboxMemory {
+impl ClientMemory {
     pub(in crate::native) fn total(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
     }
 }
 
 /// An outbox whose socket accepts no bytes.
-pub(in crate::native) fn stuck(memory: &Arc<OutboxMemory>) -> Arc<Outbox> {
+pub(in crate::native) fn stuck(memory: &Arc<ClientMemory>) -> Arc<Outbox> {
     let state = OutboxState { usage: QueueUsage::none(Arc::clone(memory)), ..state(Vec::new()) };
     Arc::new(Outbox {
+        network: None,
         state: Mutex::new(state),
         wake: Notify::new(),
         drained: Notify::new(),
@@ -203,7 +205,7 @@ fn a_pong_waits_for_no_answer_and_is_only_the_latest() {
 
 #[test]
 fn what_is_dropped_or_written_is_held_no_longer() {
-    let memory = Arc::new(OutboxMemory::default());
+    let memory = Arc::new(ClientMemory::default());
     let total = || memory.total();
     let mut state = state(Vec::new());
     state.usage = QueueUsage::none(Arc::clone(&memory));
@@ -230,7 +232,7 @@ fn what_is_dropped_or_written_is_held_no_longer() {
 
 #[test]
 fn what_is_being_written_is_held_as_it_is_rendered_until_the_connection_is_given_up() {
-    let memory = Arc::new(OutboxMemory::default());
+    let memory = Arc::new(ClientMemory::default());
     let outbox = stuck(&memory);
     let mut texts = SharedTexts::of(&memory);
     let message = event("a", &"x".repeat(1_000));
