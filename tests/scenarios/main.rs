@@ -45,6 +45,7 @@ scenarios_in! {
         fanout,
         worker_batching,
         slow_readers,
+        fairness,
         publish,
         forgery,
         query,

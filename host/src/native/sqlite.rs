@@ -8,7 +8,7 @@ use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
@@ -74,6 +74,8 @@ pub struct Sqlite {
     checkpoint: Rc<Checkpoint>,
     /// How many thousand steps of SQLite's virtual machine are left for reading.
     steps: Arc<AtomicU32>,
+    /// How many thousand steps were taken since the database was opened.
+    taken: Arc<AtomicU64>,
 }
 
 impl Sqlite {
@@ -147,8 +149,15 @@ impl Sqlite {
         let own_statement = Arc::new(AtomicBool::new(false));
         let own = Arc::clone(&own_statement);
         let steps = Arc::new(AtomicU32::new(UNLIMITED));
-        let left = Arc::clone(&steps);
-        connection.progress_handler(1_000, Some(move || take_step(&left)))?;
+        let taken = Arc::<AtomicU64>::default();
+        let (left, count) = (Arc::clone(&steps), Arc::clone(&taken));
+        connection.progress_handler(
+            1_000,
+            Some(move || {
+                count.fetch_add(1, Ordering::Relaxed);
+                take_step(&left)
+            }),
+        )?;
         connection.authorizer(Some(move |context: AuthContext<'_>| authorize(&context.action, &own)))?;
         Ok(Self {
             connection: Rc::new(connection),
@@ -157,7 +166,16 @@ impl Sqlite {
             log,
             checkpoint: Rc::default(),
             steps,
+            taken,
         })
+    }
+
+    /// Runs `body` and also returns how many thousand steps of SQLite's virtual machine its statements took. Statements
+    /// that take fewer are not counted.
+    pub fn metered<T>(&self, body: impl FnOnce() -> T) -> (T, u64) {
+        let before = self.taken.load(Ordering::Relaxed);
+        let value = body();
+        (value, self.taken.load(Ordering::Relaxed).saturating_sub(before))
     }
 
     fn transaction_statement(&self, statement: &str) -> Result<(), SqlError> {
@@ -450,6 +468,9 @@ mod tests {
             assert_eq!(sqlite.limited(5, || count(10)), Ok(Some((10,))));
             assert!(!sqlite.is_limited() && sqlite.limited(5, || Ok::<_, SqlError>(sqlite.is_limited()))?);
             assert_eq!(sqlite.limited(5, || count(100_000)), Err(SqlError::Interrupted));
+            let (interrupted, steps) = sqlite.metered(|| sqlite.limited(5, || count(100_000)));
+            assert_eq!((interrupted, steps), (Err(SqlError::Interrupted), 6));
+            assert!(sqlite.metered(|| count(100_000)).1 > 100);
             assert_eq!(count(100_000), Ok(Some((100_000,))));
             Ok(())
         });

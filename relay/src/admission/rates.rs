@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::num::NonZeroU64;
 
 use openagents_host::Timestamp;
 
@@ -53,6 +54,9 @@ pub struct RateLimits {
     pub events_per_minute: u32,
     /// `REQ`, `COUNT` and steps of reconciliations per minute; 0 for no limit.
     pub requests_per_minute: u32,
+    /// How many look-ups in the store the requests of one [`Network`] may cause per minute; 0 for no limit. A look-up
+    /// takes about three microseconds.
+    pub look_ups_per_minute: u32,
     /// `AUTH` per minute; 0 for no limit.
     pub auths_per_minute: u32,
     /// Whether the limits also apply to clients on the relay's own machine. By default they do not, because that is
@@ -65,6 +69,7 @@ impl Default for RateLimits {
         Self {
             events_per_minute: 1_200,
             requests_per_minute: 1_200,
+            look_ups_per_minute: 3_000_000,
             auths_per_minute: 60,
             limits_loopback: false,
         }
@@ -133,12 +138,25 @@ impl Rates {
         address: Option<IpAddr>,
         activity: Activity,
     ) -> Result<(), Reason> {
-        let per_minute = self.limits.per_minute(activity);
-        if per_minute == 0 || self.limits.exempt(address) {
+        if self.limits.exempt(address) {
             return Ok(());
         }
         let network = address.map(Network::of);
         let micros = now.as_millis().saturating_mul(1_000);
+        let wait = |full_at: u64| {
+            let wait = full_at.saturating_sub(micros).saturating_sub(MINUTE);
+            NonZeroU64::new(wait.div_ceil(1_000_000))
+        };
+        if activity == Activity::Query
+            && let Some(buckets) = network.and_then(|network| self.networks.get(&network))
+            && let Some(seconds) = wait(buckets.look_up_after(micros))
+        {
+            return Err(rate_limited("your requests read too much", seconds));
+        }
+        let per_minute = self.limits.per_minute(activity);
+        if per_minute == 0 {
+            return Ok(());
+        }
         let own = self.connections.entry(connection).or_default().after(activity, micros, per_minute);
         let shared = match network {
             Some(network) if self.has_room_for(network, now) => {
@@ -149,12 +167,8 @@ impl Rates {
             _ => None,
         };
         let full_at = own.max(shared.map_or(0, |(_, full_at)| full_at));
-        let wait = full_at.saturating_sub(micros).saturating_sub(MINUTE);
-        if wait > 0 {
-            let seconds = wait.div_ceil(1_000_000);
-            let unit = if seconds == 1 { "second" } else { "seconds" };
-            let text = format!("too many {}; try again in {seconds} {unit}", activity.name());
-            return Err(Reason::new(Prefix::RateLimited, text));
+        if let Some(seconds) = wait(full_at) {
+            return Err(rate_limited(&format!("too many {}", activity.name()), seconds));
         }
         if let Some(buckets) = self.connections.get_mut(&connection) {
             buckets.fill(activity, own);
@@ -165,6 +179,21 @@ impl Rates {
             buckets.fill(activity, full_at);
         }
         Ok(())
+    }
+
+    /// Counts the look-ups that answering a network took: messages alone say little about the work that they cause.
+    /// Once it has used a minute's worth, its requests are [refused](Self::admit) until some of it is refilled.
+    pub fn charge(&mut self, now: Timestamp, network: Network, look_ups: u64) {
+        let per_minute = u64::from(self.limits.look_ups_per_minute);
+        if self.limits.exempt(Some(network.address())) || !self.has_room_for(network, now) {
+            return;
+        }
+        let Some(cost) = MINUTE.saturating_mul(look_ups).checked_div(per_minute) else { return };
+        let now = now.as_millis().saturating_mul(1_000);
+        let buckets = self.networks.entry(network).or_default();
+        // However much a request has read, nobody waits for more than a minute.
+        let longest = now.saturating_add(MINUTE.saturating_mul(2));
+        buckets.look_up = buckets.look_up_after(now).saturating_add(cost).min(longest);
     }
 
     /// A connection has ended. The activity of its network is still remembered.
@@ -187,6 +216,11 @@ impl Rates {
     }
 }
 
+fn rate_limited(why: &str, seconds: NonZeroU64) -> Reason {
+    let unit = if seconds.get() == 1 { "second" } else { "seconds" };
+    Reason::new(Prefix::RateLimited, format!("{why}; try again in {seconds} {unit}"))
+}
+
 /// A token bucket for each activity, stored as the time at which it will be full again, in microseconds. A bucket that
 /// will be full in a minute is empty.
 #[derive(Clone, Copy, Debug, Default)]
@@ -194,6 +228,8 @@ struct Buckets {
     publish: u64,
     query: u64,
     authenticate: u64,
+    /// Look-ups, of networks only.
+    look_up: u64,
 }
 
 impl Buckets {
@@ -217,10 +253,17 @@ impl Buckets {
         }
     }
 
+    /// When the bucket of look-ups will be full again. It is charged afterwards, so it can be a minute in debt; if it
+    /// is more, the clock was [set back](is_possible).
+    fn look_up_after(&self, now: u64) -> u64 {
+        let full_at = self.look_up;
+        if is_possible(full_at.saturating_sub(MINUTE), now) { full_at.max(now) } else { now }
+    }
+
     fn are_full(&self, now: u64) -> bool {
-        [self.publish, self.query, self.authenticate]
-            .into_iter()
-            .all(|full_at| full_at <= now || !is_possible(full_at, now))
+        let others = [self.publish, self.query, self.authenticate];
+        others.into_iter().all(|full_at| full_at <= now || !is_possible(full_at, now))
+            && self.look_up_after(now) <= now
     }
 }
 
@@ -241,6 +284,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::{Activity, MAX_NETWORKS, RateLimits, Rates};
+    use crate::admission::Network;
     use crate::session::ConnectionId;
 
     const NOW: Timestamp = Timestamp::from_seconds(1_700_000_000);
@@ -251,6 +295,7 @@ mod tests {
             events_per_minute: per_minute,
             requests_per_minute: per_minute,
             auths_per_minute: per_minute,
+            look_ups_per_minute: 6_000,
             limits_loopback: false,
         })
     }
@@ -340,6 +385,37 @@ mod tests {
         // Reconnecting does not help.
         rates.close(ConnectionId::new(1));
         assert_eq!(count(&mut rates, NOW, 1, address(1), 20), 0);
+    }
+
+    #[test]
+    fn a_network_whose_requests_read_too_much_waits_and_no_other() {
+        let mut rates = rates(1_000);
+        let network = |number| Network::of(address(number).unwrap());
+        let query = |rates: &mut Rates, now, number| {
+            let asked =
+                rates.admit(now, ConnectionId::new(u64::from(number)), address(number), Activity::Query);
+            asked.map_err(|refusal| refusal.to_string())
+        };
+        for _ in 0..6 {
+            assert_eq!(query(&mut rates, NOW, 1), Ok(()));
+            rates.charge(NOW, network(1), 1_000);
+        }
+        assert_eq!(query(&mut rates, NOW, 1), Ok(()), "a minute's worth may be used at once");
+        rates.charge(NOW, network(1), 300);
+        let refused = "rate-limited: your requests read too much; try again in 3 seconds";
+        assert_eq!(query(&mut rates, NOW, 1), Err(refused.to_owned()));
+        assert_eq!(query(&mut rates, NOW, 2), Ok(()));
+        assert!(rates.admit(NOW, A, address(1), Activity::Publish).is_ok(), "only requests are refused");
+        assert_eq!(query(&mut rates, NOW + Duration::from_secs(3), 1), Ok(()));
+        rates.charge(NOW, network(1), 1_000_000);
+        assert!(query(&mut rates, NOW + Duration::from_secs(59), 1).is_err());
+        assert_eq!(query(&mut rates, NOW + Duration::from_secs(60), 1), Ok(()));
+        assert!(query(&mut rates, NOW, 1).is_err());
+        let set_back = Timestamp::from_seconds(NOW.as_seconds() - 3_600);
+        assert_eq!(query(&mut rates, set_back, 1), Ok(()), "the clock was set back");
+        let own = Network::of(Ipv4Addr::LOCALHOST.into());
+        rates.charge(NOW, own, 1_000_000);
+        assert!(rates.admit(NOW, A, Some(Ipv4Addr::LOCALHOST.into()), Activity::Query).is_ok());
     }
 
     #[test]

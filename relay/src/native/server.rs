@@ -139,9 +139,9 @@ impl RelayServer {
         tokio::spawn(handover::deliver(waiting, handover, inputs.clone()));
         let readers = if has_reader_threads {
             let (connections, inputs) = (Arc::clone(&connections), inputs.clone());
-            let context =
-                ReaderContext { read_queue, connections, commits, inputs, config: config.relay.clone() };
-            Some(ReaderPool::start(&config.path, &context)?)
+            let (gate, path, config) = (Arc::clone(&gate), &config.path, config.relay.clone());
+            let context = ReaderContext { read_queue, connections, commits, gate, inputs, config };
+            Some(ReaderPool::start(path, &context)?)
         } else {
             None
         };

@@ -88,7 +88,7 @@ pub struct VariableRequirement {
 }
 
 /// The variables of every agent: name, whether it is secret, and what it sets.
-const VARIABLES: [(&str, bool, &str); 38] = [
+const VARIABLES: [(&str, bool, &str); 39] = [
     (NOSTR_PRIVATE_KEY, true, "the agent's secret key; generated if missing"),
     ("RELAY_PRIVATE_KEY", true, "the relay's own secret key"),
     ("RELAY_NAME", false, "the relay's name"),
@@ -124,6 +124,11 @@ const VARIABLES: [(&str, bool, &str); 38] = [
     ("RELAY_MAX_CONNECTIONS_PER_ADDRESS", false, "the most connections from one network address"),
     ("RELAY_MAX_EVENTS_PER_MINUTE", false, "the most events per connection and minute"),
     ("RELAY_MAX_REQUESTS_PER_MINUTE", false, "the most requests per connection and minute"),
+    (
+        "RELAY_MAX_LOOK_UPS_PER_MINUTE",
+        false,
+        "how many stored rows the requests of a network address may read",
+    ),
     ("RELAY_MAX_AUTHS_PER_MINUTE", false, "the most authentications per connection and minute"),
     (
         "RELAY_LIMIT_LOOPBACK",

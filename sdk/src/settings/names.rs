@@ -54,6 +54,8 @@ pub(crate) const RELAY_MAX_CONNECTIONS: &str = "RELAY_MAX_CONNECTIONS";
 pub(crate) const RELAY_MAX_CONNECTIONS_PER_ADDRESS: &str = "RELAY_MAX_CONNECTIONS_PER_ADDRESS";
 pub(crate) const RELAY_MAX_EVENTS_PER_MINUTE: &str = "RELAY_MAX_EVENTS_PER_MINUTE";
 pub(crate) const RELAY_MAX_REQUESTS_PER_MINUTE: &str = "RELAY_MAX_REQUESTS_PER_MINUTE";
+/// How much the requests of a network address may read.
+pub(crate) const RELAY_MAX_LOOK_UPS_PER_MINUTE: &str = "RELAY_MAX_LOOK_UPS_PER_MINUTE";
 pub(crate) const RELAY_MAX_AUTHS_PER_MINUTE: &str = "RELAY_MAX_AUTHS_PER_MINUTE";
 /// Whether rate limits and connection limits also apply to clients on the same machine.
 pub(crate) const RELAY_LIMIT_LOOPBACK: &str = "RELAY_LIMIT_LOOPBACK";

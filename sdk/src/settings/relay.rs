@@ -141,6 +141,11 @@ fn rates(variables: &VariableReader<'_>) -> Result<RateLimits, SettingError> {
     Ok(RateLimits {
         events_per_minute: rate(RELAY_MAX_EVENTS_PER_MINUTE, usual.events_per_minute)?,
         requests_per_minute: rate(RELAY_MAX_REQUESTS_PER_MINUTE, usual.requests_per_minute)?,
+        look_ups_per_minute: variables.number(
+            RELAY_MAX_LOOK_UPS_PER_MINUTE,
+            usual.look_ups_per_minute,
+            0..=1_000_000_000,
+        )?,
         auths_per_minute: rate(RELAY_MAX_AUTHS_PER_MINUTE, usual.auths_per_minute)?,
         limits_loopback: variables.switch(RELAY_LIMIT_LOOPBACK, usual.limits_loopback)?,
     })

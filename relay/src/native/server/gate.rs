@@ -102,6 +102,11 @@ impl Gate {
         admitted.and_then(Admitted::verify).map_or_else(AdmittedMessage::Refused, AdmittedMessage::Verified)
     }
 
+    /// Counts the look-ups that answering a network took.
+    pub(super) fn charge(&self, network: Network, look_ups: u64) {
+        self.rates().charge(now(), network, look_ups);
+    }
+
     /// Forgets the rates of a connection that has ended.
     pub(super) fn forget(&self, connection: ConnectionId) {
         self.rates().close(connection);

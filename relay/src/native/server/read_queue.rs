@@ -1,14 +1,20 @@
-//! The queue of reads that wait for a reader thread.
+//! The queue of reads that wait for a reader thread: fair between networks, so that nobody's reads hold up those of
+//! others.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::outbox::{AnswerSlot, CloseReason, Outbox};
+use crate::admission::Network;
 use crate::engine::{ClientRead, ReadRequest};
+use crate::session::ConnectionId;
 use openagents_host::nostr::message::RelayMessage;
 
-/// The queued reads, in the order of the requests.
+/// The reads of one network in turn with those of all others, each in the order of its requests.
+///
+/// A network can occupy half of the threads, and one of them with a `COUNT` or a reconciliation, which take the longest.
+/// One thread never counts or reconciles if there are several.
 #[derive(Default)]
 pub(super) struct ReadQueue {
     state: Mutex<ReadQueueState>,
@@ -17,10 +23,34 @@ pub(super) struct ReadQueue {
 
 #[derive(Default)]
 struct ReadQueueState {
-    /// A connection has only a few reads in it, because it is not read from while they wait.
-    queue: VecDeque<QueuedRead>,
+    /// Those with reads that wait or are being answered.
+    owners: BTreeMap<ReadOwner, OwnedReads>,
+    /// Those with reads that wait, in the order of their turns.
+    turns: VecDeque<ReadOwner>,
+    /// How many threads there are.
+    threads: usize,
+    /// How many of them count or reconcile.
+    scans: usize,
     /// Nothing will be added any more.
     closed: bool,
+}
+
+/// Whose reads take turns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum ReadOwner {
+    Network(Network),
+    /// A connection from the relay's own machine, where a proxy may run, or from an unknown address.
+    Connection(ConnectionId),
+}
+
+#[derive(Default)]
+struct OwnedReads {
+    /// A connection has only a few reads in it, because it is not read from while they wait.
+    waiting: VecDeque<QueuedRead>,
+    /// How many are being answered.
+    running: usize,
+    /// How many of these count or reconcile.
+    scans: usize,
 }
 
 /// A read, and the placeholder for its answer in the connection's outbox.
@@ -42,6 +72,26 @@ impl QueuedRead {
             outbox.answer(slot, messages);
         }
     }
+
+    /// The client's network, if known.
+    pub(super) fn network(&self) -> Option<Network> {
+        self.outbox.as_ref().and_then(|(outbox, _)| outbox.network())
+    }
+
+    fn owner(&self) -> ReadOwner {
+        match self.network() {
+            Some(network) if !network.is_loopback() => ReadOwner::Network(network),
+            _ => ReadOwner::Connection(self.read.connection),
+        }
+    }
+
+    /// Whether it counts or reconciles, which reads everything that matches.
+    const fn scans(&self) -> bool {
+        match self.read.read.request {
+            ReadRequest::Events(_) => false,
+            ReadRequest::Count(_) | ReadRequest::Records(_) => true,
+        }
+    }
 }
 
 impl Drop for QueuedRead {
@@ -54,20 +104,67 @@ impl Drop for QueuedRead {
     }
 }
 
+impl ReadQueueState {
+    fn push(&mut self, queued: QueuedRead) {
+        let owner = queued.owner();
+        let reads = self.owners.entry(owner).or_default();
+        if reads.waiting.is_empty() {
+            self.turns.push_back(owner);
+        }
+        reads.waiting.push_back(queued);
+    }
+
+    /// The next read that may be answered now, with its owner.
+    fn take(&mut self) -> Option<(ReadOwner, QueuedRead)> {
+        let most_running = self.threads.div_ceil(2).max(1);
+        let may_scan = self.scans < self.threads.saturating_sub(1).max(1);
+        let next = self.turns.iter().enumerate().find_map(|(turn, owner)| {
+            let reads = self.owners.get(owner).filter(|reads| reads.running < most_running)?;
+            let may_scan = may_scan && reads.scans == 0;
+            let read = reads.waiting.iter().position(|queued| may_scan || !queued.scans())?;
+            Some((turn, read))
+        });
+        let (turn, read) = next?;
+        let owner = self.turns.remove(turn)?;
+        let reads = self.owners.get_mut(&owner)?;
+        let queued = reads.waiting.remove(read)?;
+        if !reads.waiting.is_empty() {
+            self.turns.push_back(owner);
+        }
+        reads.running = reads.running.saturating_add(1);
+        let scans = usize::from(queued.scans());
+        reads.scans = reads.scans.saturating_add(scans);
+        self.scans = self.scans.saturating_add(scans);
+        Some((owner, queued))
+    }
+
+    /// A read was answered, one that counts or reconciles or not.
+    fn finish(&mut self, owner: ReadOwner, scans: bool) {
+        let Some(reads) = self.owners.get_mut(&owner) else { return };
+        let scans = usize::from(scans);
+        reads.running = reads.running.saturating_sub(1);
+        reads.scans = reads.scans.saturating_sub(scans);
+        self.scans = self.scans.saturating_sub(scans);
+        if reads.running == 0 && reads.waiting.is_empty() {
+            self.owners.remove(&owner);
+        }
+    }
+}
+
 impl ReadQueue {
     pub(super) fn push(&self, queued: QueuedRead) {
-        self.state().queue.push_back(queued);
+        self.state().push(queued);
         self.changed.notify_one();
     }
 
-    /// Waits for the next read. `None` when there will be no more.
-    fn next(&self) -> Option<QueuedRead> {
+    /// Waits for the next read that may be answered. `None` when there will be no more.
+    fn next(&self) -> Option<(ReadOwner, QueuedRead)> {
         let mut state = self.state();
         loop {
-            if let Some(queued) = state.queue.pop_front() {
-                return Some(queued);
+            if let Some(taken) = state.take() {
+                return Some(taken);
             }
-            if state.closed {
+            if state.closed && state.turns.is_empty() {
                 return None;
             }
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -76,12 +173,20 @@ impl ReadQueue {
 
     /// Passes each read to `answer` until the queue is closed. A panic ends the current read only.
     pub(super) fn run(&self, mut answer: impl FnMut(QueuedRead)) {
-        while let Some(queued) = self.next() {
+        {
+            let mut state = self.state();
+            state.threads = state.threads.saturating_add(1);
+        }
+        while let Some((owner, queued)) = self.next() {
+            let scans = queued.scans();
             // A panic may leave an open transaction in the store, which is then rolled back.
             let answered = panic::catch_unwind(AssertUnwindSafe(|| answer(queued)));
             if answered.is_err() {
                 tracing::error!("a reader panicked; the read was not answered");
             }
+            self.state().finish(owner, scans);
+            // Other threads may be waiting although reads of this owner wait, too.
+            self.changed.notify_all();
         }
     }
 
@@ -99,25 +204,98 @@ impl ReadQueue {
 mod tests {
     use openagents_host::Timestamp;
 
-    use super::{QueuedRead, ReadQueue};
+    use super::{QueuedRead, ReadQueue, ReadQueueState};
+    use crate::admission::Network;
     use crate::engine::{ClientRead, ReadRequest, StoreRead};
-    use crate::native::server::outbox::tests::{memory, stuck};
+    use crate::native::server::outbox::tests::{memory, stuck, stuck_from};
     use crate::session::ConnectionId;
     use openagents_host::nostr::message::{RelayMessage, SubscriptionId};
+
+    fn read(connection: u64, request: ReadRequest) -> ClientRead {
+        ClientRead {
+            connection: ConnectionId::new(connection),
+            subscription: SubscriptionId::new("a").unwrap(),
+            message: None,
+            read: StoreRead { request, now: Timestamp::EPOCH, pubkeys: std::collections::BTreeSet::new() },
+        }
+    }
+
+    /// A state with this many threads.
+    fn state(threads: usize) -> ReadQueueState {
+        ReadQueueState { threads, ..ReadQueueState::default() }
+    }
+
+    fn push(state: &mut ReadQueueState, connection: u64, request: ReadRequest, address: &str) {
+        let outbox = stuck_from(&memory(1_000_000), Some(Network::of(address.parse().unwrap())));
+        state.push(QueuedRead::new(read(connection, request), &outbox));
+    }
+
+    const EVENTS: ReadRequest = ReadRequest::Events(Vec::new());
+    const COUNT: ReadRequest = ReadRequest::Count(Vec::new());
+
+    /// The connections whose reads are taken until no more may run at once.
+    fn taken(state: &mut ReadQueueState) -> Vec<u64> {
+        std::iter::from_fn(|| state.take()).map(|(_, queued)| queued.read.connection.number()).collect()
+    }
+
+    #[test]
+    fn however_much_one_network_asks_for_another_waits_for_one_read() {
+        let mut state = state(1);
+        for connection in 0..8 {
+            for _ in 0..4 {
+                push(&mut state, connection, COUNT, "192.0.2.1");
+            }
+        }
+        let (owner, first) = state.take().unwrap();
+        push(&mut state, 100, EVENTS, "192.0.2.2");
+        push(&mut state, 100, COUNT, "192.0.2.2");
+        push(&mut state, 101, EVENTS, "2001:db8::1");
+        state.finish(owner, first.scans());
+        let mut order = Vec::new();
+        while let Some((owner, queued)) = state.take() {
+            order.push(queued.read.connection.number());
+            state.finish(owner, queued.scans());
+        }
+        assert_eq!(order[..6], [0, 100, 101, 0, 100, 0]);
+        assert_eq!(order.len(), 34, "and all are answered");
+        assert!(state.owners.is_empty() && state.turns.is_empty() && state.scans == 0);
+    }
+
+    #[test]
+    fn a_network_occupies_half_of_the_threads_and_counts_with_one() {
+        let mut state = state(4);
+        for connection in 0..3 {
+            push(&mut state, connection, COUNT, "192.0.2.1");
+        }
+        assert_eq!(taken(&mut state), [0], "it counts with one thread");
+        for connection in 10..13 {
+            push(&mut state, connection, EVENTS, "192.0.2.1");
+        }
+        assert_eq!(taken(&mut state), [10], "a request does not wait behind a count that may not run");
+        push(&mut state, 20, COUNT, "192.0.2.2");
+        push(&mut state, 30, COUNT, "192.0.2.3");
+        assert_eq!(taken(&mut state), [20, 30]);
+        push(&mut state, 40, COUNT, "192.0.2.4");
+        push(&mut state, 41, EVENTS, "192.0.2.4");
+        assert_eq!(taken(&mut state), [41], "one thread never counts");
+    }
+
+    #[test]
+    fn clients_behind_a_proxy_on_this_machine_are_not_one_network() {
+        let mut state = state(2);
+        for connection in [1, 1, 2, 3] {
+            push(&mut state, connection, EVENTS, "127.0.0.1");
+        }
+        assert_eq!(taken(&mut state), [1, 2, 3]);
+    }
 
     #[test]
     fn a_count_with_a_subscriptions_id_causes_no_duplicates() {
         let outbox = stuck(&memory(10_000));
-        let subscription = || SubscriptionId::new("a").unwrap();
-        let read = |request| ClientRead {
-            connection: ConnectionId::new(1),
-            subscription: subscription(),
-            message: None,
-            read: StoreRead { request, now: Timestamp::EPOCH, pubkeys: std::collections::BTreeSet::new() },
-        };
-        let event = || RelayMessage::Event { subscription: subscription(), event: "1".into() };
-        let request = QueuedRead::new(read(ReadRequest::Events(Vec::new())), &outbox);
-        let count = QueuedRead::new(read(ReadRequest::Count(Vec::new())), &outbox);
+        let subscription = SubscriptionId::new("a").unwrap();
+        let event = || RelayMessage::Event { subscription: subscription.clone(), event: "1".into() };
+        let request = QueuedRead::new(read(1, EVENTS), &outbox);
+        let count = QueuedRead::new(read(1, COUNT), &outbox);
         let _ = outbox.push(event());
         request.answer(vec![event()]);
         count.answer(vec![RelayMessage::Notice("a count".into())]);
@@ -128,17 +306,7 @@ mod tests {
     fn a_panic_ends_no_other_read() {
         let read_queue = ReadQueue::default();
         for number in 0..3 {
-            let read = ClientRead {
-                connection: ConnectionId::new(number),
-                subscription: SubscriptionId::new("a").unwrap(),
-                message: None,
-                read: StoreRead {
-                    request: ReadRequest::Events(Vec::new()),
-                    now: Timestamp::EPOCH,
-                    pubkeys: std::collections::BTreeSet::new(),
-                },
-            };
-            read_queue.push(QueuedRead { read, outbox: None });
+            read_queue.push(QueuedRead { read: read(number, EVENTS), outbox: None });
         }
         read_queue.close();
         let mut answered = Vec::new();

@@ -9,6 +9,7 @@ use openagents_host::native::{CommitWatch, Inputs, OpenError, Sqlite};
 use openagents_host::sql::Sql;
 
 use super::connections::ConnectionTable;
+use super::gate::Gate;
 use super::read_queue::{QueuedRead, ReadQueue};
 use crate::engine::{Input, RelayConfig};
 use crate::store::Store;
@@ -16,12 +17,16 @@ use crate::store::Store;
 /// A read is interrupted after this many thousand SQLite steps, about a second.
 const MAX_READ_KILOSTEPS: u32 = 10_000;
 
+/// How many look-ups a thousand SQLite steps are: each takes about thirty.
+const LOOK_UPS_PER_KILOSTEP: u64 = 32;
+
 /// What a reader thread needs besides its database connection.
 #[derive(Clone)]
 pub(super) struct ReaderContext {
     pub(super) read_queue: Arc<ReadQueue>,
     pub(super) connections: Arc<ConnectionTable>,
     pub(super) commits: CommitWatch,
+    pub(super) gate: Arc<Gate>,
     pub(super) inputs: Inputs<Input>,
     pub(super) config: RelayConfig,
 }
@@ -33,10 +38,10 @@ pub(super) struct ReaderPool {
 }
 
 impl ReaderPool {
-    /// Starts one reader per core.
+    /// Starts one reader per core, but at least two: one network must not occupy all.
     pub(super) fn start(path: &Path, context: &ReaderContext) -> Result<Self, super::StartError> {
         let mut readers = Self { read_queue: Arc::clone(&context.read_queue), threads: Vec::new() };
-        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from).max(2) {
             let (path, context) = (path.to_owned(), context.clone());
             let (opened, result) = std::sync::mpsc::channel::<Result<(), OpenError>>();
             let thread = std::thread::Builder::new().name("relay-reader".to_owned()).spawn(move || {
@@ -77,12 +82,17 @@ impl ReaderContext {
 
     fn answer(&self, store: &Store<Sqlite>, queued: QueuedRead) {
         let mut messages = Vec::new();
-        let read = store.sql().transaction(|| {
-            let mut push_shared = |message| messages.push(message);
-            store
-                .sql()
-                .limited(MAX_READ_KILOSTEPS, || queued.read.answer(store, &self.config, &mut push_shared))
+        let (read, kilosteps) = store.sql().metered(|| {
+            store.sql().transaction(|| {
+                let mut push_shared = |message| messages.push(message);
+                store
+                    .sql()
+                    .limited(MAX_READ_KILOSTEPS, || queued.read.answer(store, &self.config, &mut push_shared))
+            })
         });
+        if let Some(network) = queued.network() {
+            self.gate.charge(network, kilosteps.saturating_mul(LOOK_UPS_PER_KILOSTEP));
+        }
         let report = match read {
             Ok(reconciled) => reconciled.map(Input::Reconciled),
             Err(error) => {

@@ -34,6 +34,8 @@ macro_rules! relay_limits {
         the most client connections, in all and per network address [default: 10000, 64]\n  \
         RELAY_MAX_EVENTS_PER_MINUTE, RELAY_MAX_REQUESTS_PER_MINUTE, RELAY_MAX_AUTHS_PER_MINUTE\n                      \
         limits per connection; four times as much per network address; 0 for no limit [default: 1200, 1200, 60]\n  \
+        RELAY_MAX_LOOK_UPS_PER_MINUTE\n                      \
+        how many stored rows the requests of a network address may read; 0 for no limit [default: 3000000]\n  \
         RELAY_LIMIT_LOOPBACK\n                      \
         true applies these limits to clients on this machine too\n  \
         RELAY_TRUSTED_PROXIES\n                      \

@@ -9,6 +9,7 @@ use super::{
     AnswerSlot, ClientMemory, CloseReason, Outbox, OutboxItem, OutboxState, QueueSize, QueueUsage,
     SharedTexts,
 };
+use crate::admission::Network;
 use openagents_host::nostr::message::{Completeness, RelayMessage, SubscriptionId};
 
 fn event(subscription: &str, text: &str) -> RelayMessage {
@@ -66,9 +67,14 @@ impl ClientMemory {
 
 /// An outbox whose socket accepts no bytes.
 pub(in crate::native) fn stuck(memory: &Arc<ClientMemory>) -> Arc<Outbox> {
+    stuck_from(memory, None)
+}
+
+/// The same, of a client in this network.
+pub(in crate::native) fn stuck_from(memory: &Arc<ClientMemory>, network: Option<Network>) -> Arc<Outbox> {
     let state = OutboxState { usage: QueueUsage::none(Arc::clone(memory)), ..state(Vec::new()) };
     Arc::new(Outbox {
-        network: None,
+        network,
         state: Mutex::new(state),
         wake: Notify::new(),
         drained: Notify::new(),
