@@ -283,7 +283,7 @@ fn says_that_the_source_failed_and_keeps_what_came() {
 }
 
 proptest! {
-    #![proptest_config(crate::fixtures::random_cases(32))]
+    #![proptest_config(fixtures::random_cases(32))]
 
     /// The result does not depend on how reads split the source.
     #[test]
