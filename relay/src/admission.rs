@@ -25,6 +25,7 @@ pub use gate::{Admitted, AdmittedMessage, Freshness};
 pub use lists::{Lists, MAX_LISTED};
 pub use memory::ClientMemoryUsage;
 pub use network::Network;
+pub(crate) use network::WorkOwner;
 pub use policy::{Submission, WritePolicy};
 pub use rates::{Activity, RateLimits, Rates};
 

@@ -14,6 +14,7 @@ mod read;
 mod session_engine;
 mod shard_api;
 mod shard_engine;
+mod turn;
 
 use std::net::IpAddr;
 use std::sync::Arc;

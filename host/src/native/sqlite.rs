@@ -170,14 +170,6 @@ impl Sqlite {
         })
     }
 
-    /// Runs `body` and also returns how many thousand steps of SQLite's virtual machine its statements took. Statements
-    /// that take fewer are not counted.
-    pub fn metered<T>(&self, body: impl FnOnce() -> T) -> (T, u64) {
-        let before = self.taken.load(Ordering::Relaxed);
-        let value = body();
-        (value, self.taken.load(Ordering::Relaxed).saturating_sub(before))
-    }
-
     fn transaction_statement(&self, statement: &str) -> Result<(), SqlError> {
         self.own(|connection| connection.prepare_cached(statement)?.execute(())).map(drop)
     }
@@ -245,6 +237,14 @@ impl Sql for Sqlite {
         body()
     }
 
+    /// Computed from SQLite's steps, by the thousand: statements that take fewer count as nothing.
+    fn metered<T>(&self, body: impl FnOnce() -> T) -> (T, u64) {
+        let before = self.taken.load(Ordering::Relaxed);
+        let value = body();
+        let kilosteps = self.taken.load(Ordering::Relaxed).saturating_sub(before);
+        (value, kilosteps.saturating_mul(ROWS_PER_KILOSTEP))
+    }
+
     fn is_limited(&self) -> bool {
         self.steps.load(Ordering::Relaxed) != UNLIMITED
     }
@@ -263,6 +263,9 @@ fn restrict_files(path: &Path) {
         owner_only::restrict(Path::new(&file));
     }
 }
+
+/// How many rows are read in a thousand steps of SQLite's virtual machine: each takes about thirty.
+const ROWS_PER_KILOSTEP: u64 = 32;
 
 /// Counts a thousand steps; returns whether the limit is reached.
 fn take_step(left: &AtomicU32) -> bool {
@@ -468,8 +471,8 @@ mod tests {
             assert_eq!(sqlite.limited(5, || count(10)), Ok(Some((10,))));
             assert!(!sqlite.is_limited() && sqlite.limited(5, || Ok::<_, SqlError>(sqlite.is_limited()))?);
             assert_eq!(sqlite.limited(5, || count(100_000)), Err(SqlError::Interrupted));
-            let (interrupted, steps) = sqlite.metered(|| sqlite.limited(5, || count(100_000)));
-            assert_eq!((interrupted, steps), (Err(SqlError::Interrupted), 6));
+            let (interrupted, rows) = sqlite.metered(|| sqlite.limited(5, || count(100_000)));
+            assert_eq!((interrupted, rows), (Err(SqlError::Interrupted), 6 * super::ROWS_PER_KILOSTEP));
             assert!(sqlite.metered(|| count(100_000)).1 > 100);
             assert_eq!(count(100_000), Ok(Some((100_000,))));
             Ok(())

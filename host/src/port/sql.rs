@@ -94,6 +94,9 @@ pub trait Sql: Clone + 'static {
         body()
     }
 
+    /// Runs `body` and also returns about how many rows its statements have read.
+    fn metered<T>(&self, body: impl FnOnce() -> T) -> (T, u64);
+
     /// Whether reading is currently [limited](Self::limited), so that no other limit is needed.
     fn is_limited(&self) -> bool {
         false

@@ -161,6 +161,14 @@ impl Sql for DurableSql {
         Ok(())
     }
 
+    fn metered<T>(&self, body: impl FnOnce() -> T) -> (T, u64) {
+        let counted = self.billed.runs.replace(true);
+        let before = self.billed.rows.get().read;
+        let value = body();
+        self.billed.runs.set(counted);
+        (value, self.billed.rows.get().read.saturating_sub(before))
+    }
+
     fn transaction<T, E: From<SqlError>>(&self, body: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
         let mut body = Some(body);
         let mut outcome = None;

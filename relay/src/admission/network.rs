@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
+use crate::session::ConnectionId;
+
 /// The part of an address that a client cannot easily change: the whole IPv4 address, or the first 56 bits of an IPv6
 /// address, because providers assign each customer up to 256 networks of 64 bits (RIPE-690). Everything that is limited
 /// by network is limited by this one.
@@ -41,6 +43,24 @@ impl Network {
     #[must_use]
     pub const fn is_loopback(self) -> bool {
         self.0.is_loopback()
+    }
+}
+
+/// Whose work takes turns with that of others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum WorkOwner {
+    /// All connections of a network.
+    Network(Network),
+    /// A connection from the relay's own machine, where a proxy may run, or from an unknown address.
+    Connection(ConnectionId),
+}
+
+impl WorkOwner {
+    pub(crate) fn of(network: Option<Network>, connection: ConnectionId) -> Self {
+        match network {
+            Some(network) if !network.is_loopback() => Self::Network(network),
+            _ => Self::Connection(connection),
+        }
     }
 }
 

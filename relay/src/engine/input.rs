@@ -8,6 +8,7 @@ use crate::admission::AdmittedMessage;
 use crate::management::SignedCall;
 use crate::session::{ConnectionId, Origin, Ticket};
 use openagents_host::nostr::filter::Filter;
+use openagents_host::nostr::message::ClientMessage;
 
 /// Something that happened to a relay.
 #[derive(Clone, Debug)]
@@ -61,4 +62,33 @@ pub enum Input {
     },
     /// The agent has confirmed an event that was [handed over](super::Effect::HandOver).
     Delivered(EventId),
+}
+
+impl Input {
+    /// The connection on which a message arrived.
+    #[must_use]
+    pub const fn sender(&self) -> Option<ConnectionId> {
+        match self {
+            Self::Message { connection, .. } => Some(*connection),
+            _ => None,
+        }
+    }
+
+    /// Whether it is a message that only requests an answer: nobody needs it once the client has left.
+    #[must_use]
+    pub fn only_requests(&self) -> bool {
+        const fn requests<E>(message: &ClientMessage<E>) -> bool {
+            matches!(
+                message,
+                ClientMessage::Request { .. } | ClientMessage::Count { .. } | ClientMessage::Reconcile { .. }
+            )
+        }
+        match self {
+            Self::Message { message: AdmittedMessage::Verified(message), .. } => requests(&**message),
+            Self::Message { message: AdmittedMessage::Unverified { message, .. }, .. } => {
+                requests(&**message)
+            }
+            _ => false,
+        }
+    }
 }

@@ -9,6 +9,9 @@ use super::{Effect, Relay, RelayConfig};
 use crate::store::Store;
 use openagents_host::nostr::message::RelayMessage;
 
+/// How many bytes are sent in the time that a look-up takes.
+const BYTES_PER_LOOK_UP: u64 = 256;
+
 impl ClientRead {
     /// Reads the whole answer, for a `REQ` up to and including `EOSE`. This runs several statements, which must see
     /// the same state. The returned value must be passed to the engine
@@ -35,8 +38,17 @@ impl<S: Sql> Relay<S> {
         let answered = if self.shard.has_reader_threads() {
             self.read_inline(&read, effects).map(|done| done.then_some(None))
         } else {
+            let mut bytes: usize = 0;
+            let mut send = |message: RelayMessage| {
+                bytes = bytes.saturating_add(message.size());
+                effects.push(Effect::Send { connection, message });
+            };
+            let sql = self.store().sql().clone();
+            let (found, rows) =
+                sql.metered(|| self.shard.read(&read.read, &mut |event| send(read.event(event))));
+            let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+            self.sessions.charge(now, connection, rows.saturating_add(bytes / BYTES_PER_LOOK_UP));
             let mut send = |message| effects.push(Effect::Send { connection, message });
-            let found = self.shard.read(&read.read, &mut |event| send(read.event(event)));
             found.map(|reply| Some(read.finish(reply, &mut send)))
         };
         match answered {

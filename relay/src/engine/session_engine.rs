@@ -19,9 +19,10 @@ use serde_json::value::RawValue;
 
 pub(super) use self::authorize::WriteGrant;
 
+use super::turn::TurnReads;
 use super::{Effect, RelayConfig};
 use crate::admission::memory::MemoryHolder;
-use crate::admission::{AdmittedMessage, ConnectionRefusal, Network, Rates, gate};
+use crate::admission::{AdmittedMessage, ConnectionRefusal, Network, Rates, WorkOwner, gate};
 use crate::management::Rules;
 use crate::nip77::Reconciliations;
 use crate::reason::{Prefix, Reason};
@@ -39,6 +40,7 @@ pub(super) struct SessionEngine {
     subscriptions: Subscriptions,
     reconciliations: Reconciliations,
     rates: Rates,
+    pub(super) turn: TurnReads,
     /// What the host was last told about the memory of each connection, in units of [`MEMORY_STEP`].
     told_memory: BTreeMap<ConnectionId, usize>,
 }
@@ -67,6 +69,7 @@ impl SessionEngine {
             subscriptions: Subscriptions::default(),
             reconciliations: Reconciliations::default(),
             rates,
+            turn: TurnReads::default(),
             told_memory: BTreeMap::new(),
         }
     }
@@ -102,6 +105,24 @@ impl SessionEngine {
             },
         );
         admitted.map_or_else(AdmittedMessage::Refused, AdmittedMessage::unverified)
+    }
+
+    /// Whose work a connection's messages are.
+    pub(super) fn work_owner(&self, connection: ConnectionId) -> WorkOwner {
+        WorkOwner::of(self.network(connection), connection)
+    }
+
+    fn network(&self, connection: ConnectionId) -> Option<Network> {
+        self.sessions.get(&connection).and_then(ClientSession::address).map(Network::of)
+    }
+
+    /// Counts what was read for a connection.
+    pub(super) fn charge(&mut self, now: Timestamp, connection: ConnectionId, look_ups: u64) {
+        self.turn.look_ups = self.turn.look_ups.saturating_add(look_ups);
+        self.turn.owner = Some(self.work_owner(connection));
+        if let Some(network) = self.network(connection) {
+            self.rates.charge(now, network, look_ups);
+        }
     }
 
     /// Whether a connection is open.

@@ -8,6 +8,7 @@ mod management;
 mod read;
 mod reconciliation;
 mod retention;
+mod turns;
 
 use std::time::Duration;
 
@@ -411,7 +412,7 @@ impl ScriptStep {
 }
 
 proptest! {
-    #![proptest_config(crate::fixtures::random_cases(64))]
+    #![proptest_config(fixtures::random_cases(64))]
 
     #[test]
     fn a_query_brings_what_a_request_brings(

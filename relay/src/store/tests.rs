@@ -167,4 +167,8 @@ impl Sql for Noting {
     fn transaction<T, E: From<SqlError>>(&self, body: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
         self.sql.transaction(body)
     }
+
+    fn metered<T>(&self, body: impl FnOnce() -> T) -> (T, u64) {
+        self.sql.metered(body)
+    }
 }

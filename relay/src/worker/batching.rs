@@ -1,5 +1,6 @@
 //! Batching of WebSocket messages that arrive within one turn of the event loop, so that they share a commit.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use openagents_host::Timestamp;
@@ -37,7 +38,7 @@ pub(super) const MAX_BATCH_LONGEST_MESSAGES: usize = 4;
 /// The messages that wait to be handled together.
 #[derive(Default)]
 pub(super) struct MessageBatch {
-    pub(super) inputs: Vec<Input>,
-    /// The length of their texts, in bytes.
+    pub(super) inputs: VecDeque<Input>,
+    /// The length of their texts, in bytes; more if some of them were handled in an earlier turn.
     pub(super) length: usize,
 }

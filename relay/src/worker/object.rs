@@ -3,7 +3,7 @@
 mod requests;
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
@@ -153,7 +153,7 @@ impl RelayHost {
             None
         } else if count == 1 || is_full {
             let pending = self.0.handle_batch()?;
-            if !pending.takes_time() {
+            if !pending.takes_time() && self.0.batch.borrow().inputs.is_empty() {
                 return Ok(None);
             }
             Some(pending)
@@ -162,14 +162,22 @@ impl RelayHost {
         };
         let object = Rc::clone(&self.0);
         Ok(Some(async move {
-            let pending = match pending {
+            let mut pending = match pending {
                 Some(pending) => pending,
                 None => {
                     Delay::from(Duration::ZERO).await;
                     object.handle_batch()?
                 }
             };
-            object.finish(pending).await
+            loop {
+                object.finish(pending).await?;
+                if object.batch.borrow().inputs.is_empty() {
+                    return Ok(());
+                }
+                // Other events of the object are handled before the next turn.
+                Delay::from(Duration::ZERO).await;
+                pending = object.handle_batch()?;
+            }
         }))
     }
 
@@ -185,7 +193,7 @@ impl RelayHost {
         _: bool,
     ) -> ::worker::Result<()> {
         // Messages received before the close are handled first.
-        let pending = self.0.handle_batch()?;
+        let pending = self.0.handle_batch_of(&socket)?;
         self.0.close(&socket);
         // Codes that only describe the absence of a code must not be sent.
         let code =
@@ -200,7 +208,7 @@ impl RelayHost {
     /// # Errors
     /// When the database cannot be opened or the runtime refuses to set an alarm.
     pub async fn websocket_error(&self, socket: WebSocket, _: Error) -> ::worker::Result<()> {
-        let pending = self.0.handle_batch()?;
+        let pending = self.0.handle_batch_of(&socket)?;
         self.0.close(&socket);
         self.0.finish(pending).await
     }
@@ -282,10 +290,11 @@ impl ObjectInner {
     }
 
     fn handle(&self, input: Input) -> ::worker::Result<PendingEffects> {
-        self.handle_all(vec![input])
+        self.handle_turn(&mut VecDeque::from([input]))
     }
 
-    fn handle_all(&self, inputs: Vec<Input>) -> ::worker::Result<PendingEffects> {
+    /// Handles inputs until the turn is over; the others are left.
+    fn handle_turn(&self, inputs: &mut VecDeque<Input>) -> ::worker::Result<PendingEffects> {
         let mut pending = self.with_open(|open| open.handle(inputs))?;
         pending.alarm = pending.alarm.filter(|_| self.host.needs_alarm(pending.alarm));
         Ok(pending)
@@ -296,19 +305,36 @@ impl ObjectInner {
     fn gather(&self, input: Input, length: usize) -> (usize, bool) {
         let mut batch = self.batch.borrow_mut();
         batch.length = batch.length.saturating_add(length);
-        batch.inputs.push(input);
+        batch.inputs.push_back(input);
         let longest = self.config.limits.max_message_length.saturating_mul(MAX_BATCH_LONGEST_MESSAGES);
         let count = batch.inputs.len();
         (count, count >= MAX_BATCH_MESSAGES || batch.length > longest)
     }
 
-    /// Handles the messages of the batch in order.
+    /// Handles the messages of the batch in order, until the turn is over. The others are left for the next turn.
     fn handle_batch(&self) -> ::worker::Result<PendingEffects> {
-        let batch = self.batch.take();
+        let mut batch = self.batch.take();
         let count = batch.inputs.len();
-        let pending = self.handle_all(batch.inputs)?;
+        let pending = self.handle_turn(&mut batch.inputs)?;
         self.last.set(LastBatch { at: now(), count });
+        if !batch.inputs.is_empty() {
+            self.with_open(|open| open.relay.take_turns(&mut batch.inputs))?;
+            self.batch.replace(batch);
+        }
         Ok(pending)
+    }
+
+    /// Handles a client's messages of the batch, because it has left. Those that only request an answer are dropped.
+    fn handle_batch_of(&self, socket: &WebSocket) -> ::worker::Result<PendingEffects> {
+        let connection = session::connection(self.host.state(), socket);
+        let (mut own, others) = {
+            let mut batch = self.batch.borrow_mut();
+            let inputs = std::mem::take(&mut batch.inputs);
+            inputs.into_iter().partition::<VecDeque<_>, _>(|input| input.sender() == connection)
+        };
+        self.batch.borrow_mut().inputs = others;
+        own.retain(|input| !input.only_requests());
+        self.handle_turn(&mut own)
     }
 
     /// Carries out asynchronous effects: sets the alarm in the same turn as the writes, so that both persist or
@@ -357,7 +383,8 @@ impl ObjectInner {
             }
             let connection = session::accept(self.host.state(), &pair.server)?;
             open.sockets.insert(connection, ClientSocket { socket: pair.server.clone(), is_stored: false });
-            Ok::<_, Error>(Ok(open.handle(vec![Input::Open { connection, origin }])))
+            let mut inputs = VecDeque::from([Input::Open { connection, origin }]);
+            Ok::<_, Error>(Ok(open.handle(&mut inputs)))
         });
         match accepted {
             Ok(Ok(Ok(pending))) => {
@@ -387,13 +414,16 @@ impl ObjectInner {
 }
 
 impl OpenRelay {
-    /// Handles inputs in order. The effects of one are carried out before the next is handled: the answers to many
-    /// requests would not fit into memory together.
-    fn handle(&mut self, mut inputs: Vec<Input>) -> PendingEffects {
+    /// Handles inputs in order until the turn is over. The effects of one are carried out before the next is handled:
+    /// the answers to many requests would not fit into memory together.
+    fn handle(&mut self, inputs: &mut VecDeque<Input>) -> PendingEffects {
         let (mut effects, mut sender, mut pending) =
             (Vec::new(), MessageSender::default(), PendingEffects::default());
-        self.relay.prepare(now(), &mut inputs);
-        for input in inputs {
+        self.relay.prepare(now(), inputs.make_contiguous());
+        self.relay.begin_turn();
+        while !self.relay.is_turn_over()
+            && let Some(input) = inputs.pop_front()
+        {
             self.relay.handle_once(now(), input, &mut effects);
             self.apply(&mut effects, &mut sender, &mut pending);
         }

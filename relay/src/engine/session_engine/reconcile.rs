@@ -13,6 +13,9 @@ use crate::session::ConnectionId;
 use openagents_host::nostr::filter::Filter;
 use openagents_host::nostr::message::{ReconcileStep, RelayMessage, SubscriptionId};
 
+/// How many records are compared in the time that a look-up takes.
+const RECORDS_PER_LOOK_UP: u64 = 16;
+
 impl SessionEngine {
     /// Answers a step of a reconciliation, or returns what must be read for the answer. A refusal closes the
     /// reconciliation.
@@ -83,7 +86,10 @@ impl SessionEngine {
         effects: &mut Vec<Effect>,
     ) -> Result<Option<ClientRead>, Reason> {
         if let Some(records) = self.reconciliations.records(now, connection, subscription) {
-            let message = reply(subscription, records, message)?;
+            let look_ups = u64::try_from(records.len()).unwrap_or(u64::MAX) / RECORDS_PER_LOOK_UP;
+            let message = reply(subscription, records, message);
+            self.charge(now, connection, look_ups);
+            let message = message?;
             effects.push(Effect::Send { connection, message });
             return Ok(None);
         }

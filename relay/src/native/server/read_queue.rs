@@ -6,9 +6,8 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::outbox::{AnswerSlot, CloseReason, Outbox};
-use crate::admission::Network;
+use crate::admission::{Network, WorkOwner};
 use crate::engine::{ClientRead, ReadRequest};
-use crate::session::ConnectionId;
 use openagents_host::nostr::message::RelayMessage;
 
 /// The reads of one network in turn with those of all others, each in the order of its requests.
@@ -24,23 +23,15 @@ pub(super) struct ReadQueue {
 #[derive(Default)]
 struct ReadQueueState {
     /// Those with reads that wait or are being answered.
-    owners: BTreeMap<ReadOwner, OwnedReads>,
+    owners: BTreeMap<WorkOwner, OwnedReads>,
     /// Those with reads that wait, in the order of their turns.
-    turns: VecDeque<ReadOwner>,
+    turns: VecDeque<WorkOwner>,
     /// How many threads there are.
     threads: usize,
     /// How many of them count or reconcile.
     scans: usize,
     /// Nothing will be added any more.
     closed: bool,
-}
-
-/// Whose reads take turns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum ReadOwner {
-    Network(Network),
-    /// A connection from the relay's own machine, where a proxy may run, or from an unknown address.
-    Connection(ConnectionId),
 }
 
 #[derive(Default)]
@@ -78,11 +69,8 @@ impl QueuedRead {
         self.outbox.as_ref().and_then(|(outbox, _)| outbox.network())
     }
 
-    fn owner(&self) -> ReadOwner {
-        match self.network() {
-            Some(network) if !network.is_loopback() => ReadOwner::Network(network),
-            _ => ReadOwner::Connection(self.read.connection),
-        }
+    fn owner(&self) -> WorkOwner {
+        WorkOwner::of(self.network(), self.read.connection)
     }
 
     /// Whether it counts or reconciles, which reads everything that matches.
@@ -115,7 +103,7 @@ impl ReadQueueState {
     }
 
     /// The next read that may be answered now, with its owner.
-    fn take(&mut self) -> Option<(ReadOwner, QueuedRead)> {
+    fn take(&mut self) -> Option<(WorkOwner, QueuedRead)> {
         let most_running = self.threads.div_ceil(2).max(1);
         let may_scan = self.scans < self.threads.saturating_sub(1).max(1);
         let next = self.turns.iter().enumerate().find_map(|(turn, owner)| {
@@ -139,7 +127,7 @@ impl ReadQueueState {
     }
 
     /// A read was answered, one that counts or reconciles or not.
-    fn finish(&mut self, owner: ReadOwner, scans: bool) {
+    fn finish(&mut self, owner: WorkOwner, scans: bool) {
         let Some(reads) = self.owners.get_mut(&owner) else { return };
         let scans = usize::from(scans);
         reads.running = reads.running.saturating_sub(1);
@@ -158,7 +146,7 @@ impl ReadQueue {
     }
 
     /// Waits for the next read that may be answered. `None` when there will be no more.
-    fn next(&self) -> Option<(ReadOwner, QueuedRead)> {
+    fn next(&self) -> Option<(WorkOwner, QueuedRead)> {
         let mut state = self.state();
         loop {
             if let Some(taken) = state.take() {

@@ -17,9 +17,6 @@ use crate::store::Store;
 /// A read is interrupted after this many thousand SQLite steps, about a second.
 const MAX_READ_KILOSTEPS: u32 = 10_000;
 
-/// How many look-ups a thousand SQLite steps are: each takes about thirty.
-const LOOK_UPS_PER_KILOSTEP: u64 = 32;
-
 /// What a reader thread needs besides its database connection.
 #[derive(Clone)]
 pub(super) struct ReaderContext {
@@ -82,7 +79,7 @@ impl ReaderContext {
 
     fn answer(&self, store: &Store<Sqlite>, queued: QueuedRead) {
         let mut messages = Vec::new();
-        let (read, kilosteps) = store.sql().metered(|| {
+        let (read, look_ups) = store.sql().metered(|| {
             store.sql().transaction(|| {
                 let mut push_shared = |message| messages.push(message);
                 store
@@ -91,7 +88,7 @@ impl ReaderContext {
             })
         });
         if let Some(network) = queued.network() {
-            self.gate.charge(network, kilosteps.saturating_mul(LOOK_UPS_PER_KILOSTEP));
+            self.gate.charge(network, look_ups);
         }
         let report = match read {
             Ok(reconciled) => reconciled.map(Input::Reconciled),

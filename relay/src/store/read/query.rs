@@ -58,6 +58,12 @@ impl<S: Sql> Store<S> {
                 return self.newest_at_once(plan, filter, &context, limit, limits.max_look_ups, answer);
             }
         }
+        // Without a limit, it stays so.
+        let shares = u64::try_from(filters.len()).unwrap_or(u64::MAX).max(1);
+        let look_ups = match limits.max_look_ups {
+            u64::MAX => u64::MAX,
+            look_ups => look_ups.checked_div(shares).unwrap_or(look_ups),
+        };
         let mut row_keys = Vec::new();
         for filter in filters.iter().filter(|filter| !filter.matches_nothing()) {
             let limit = limits.stored_events(filter);
@@ -67,7 +73,7 @@ impl<S: Sql> Store<S> {
                 continue;
             }
             let Newest { row_keys: mut found, is_all } =
-                self.newest(filter, &context, limit.saturating_add(1), limits.max_look_ups)?;
+                self.newest(filter, &context, limit.saturating_add(1), look_ups)?;
             if !is_all {
                 answer.unknown();
             }
