@@ -36,5 +36,8 @@ pub const FEEDBACK: Kind = Kind(7000);
 /// The kinds of job requests.
 pub const REQUESTS: std::ops::RangeInclusive<u16> = 5000..=5999;
 
+/// The kinds of job results.
+pub(crate) const RESULTS: std::ops::RangeInclusive<u16> = 6000..=6999;
+
 #[cfg(test)]
 mod tests;

@@ -67,20 +67,24 @@ impl<S: Sql> JobEngine<S> {
             "SELECT event FROM job_input WHERE job = ? AND content IS NULL",
             values![&job.id],
         )?;
-        let mut wanted = Vec::new();
-        let mut are_known = true;
+        let (mut wanted, mut are_known, mut is_complete) = (Vec::new(), true, true);
         for (event,) in missing {
-            // The output may be from a job of this agent.
-            let own = self.jobs.find(&event)?;
-            are_known &= own.is_some();
-            if own.is_some_and(|own| own.state.is_final() && own.state != JobState::Done) {
-                let text = format!("job {event}, which is an input of this job, has no result");
-                return self.end_with_error(now, job, readable, JobState::Failed, &text);
-            }
-            let own = self.jobs.answer(&event)?.and_then(|json| Event::from_json(&json).ok());
-            if let Some(content) = own.and_then(|own| self.output_of(&event, &own, &job.customer)) {
-                self.found_output(&job.id, &event, &content)?;
-                continue;
+            match self.own_output(&event, &job.customer)? {
+                OwnOutput::Ready(content) => {
+                    self.found_output(&job.id, &event, &content)?;
+                    continue;
+                }
+                OwnOutput::Never(reason) => {
+                    let text = format!("job {event}, which is an input of this job, {reason}");
+                    return self.end_with_error(now, job, readable, JobState::Failed, &text);
+                }
+                // The end of that job makes this one due.
+                OwnOutput::Pending => {
+                    is_complete = false;
+                    continue;
+                }
+                OwnOutput::Published => {}
+                OwnOutput::NoOwnJob => are_known = false,
             }
             let hex = event.to_hex();
             let inputs = readable.request.inputs.iter();
@@ -90,11 +94,14 @@ impl<S: Sql> JobEngine<S> {
             let relays = hints.chain(readable.request.relays.iter().cloned()).chain(job.source.clone());
             wanted.push(WantedOutput { event, relays: relays.take(6).collect() });
         }
-        if wanted.is_empty() {
+        if wanted.is_empty() && is_complete {
             return self.inputs_complete(now, job);
         }
         if are_known {
             self.jobs.wait_until(&job.id, job.received_at + INPUT_TIMEOUT)?;
+        }
+        if wanted.is_empty() {
+            return self.jobs.postpone(&job.id, job.received_at + INPUT_TIMEOUT);
         }
         // Longer than other retry intervals, since many relays may be queried.
         self.jobs.postpone(&job.id, now + RELAY_RETRY_INTERVAL)?;
@@ -116,15 +123,23 @@ impl<S: Sql> JobEngine<S> {
         )?;
         let (mut is_complete, mut are_known) = (true, true);
         for (wanted,) in missing {
+            let own = self.own_output(&wanted, &job.customer)?;
+            let may_use = |event: &&Event| match own {
+                OwnOutput::NoOwnJob => true,
+                // Of a job of its own, an agent believes nobody but itself.
+                OwnOutput::Published => event.pubkey == self.keys.public_key(),
+                OwnOutput::Ready(_) | OwnOutput::Pending | OwnOutput::Never(_) => false,
+            };
             let content = candidates_for(&wanted, events)
                 .into_iter()
+                .filter(may_use)
                 .filter_map(|event| self.output_of(&wanted, event, &job.customer))
                 .find(|content| content.len() <= MAX_OUTPUT);
             match content {
                 Some(content) => self.found_output(id, &wanted, &content)?,
                 None => {
                     is_complete = false;
-                    are_known &= is_known(&wanted, events) || self.jobs.find(&wanted)?.is_some();
+                    are_known &= !matches!(own, OwnOutput::NoOwnJob) || is_known(&wanted, events);
                 }
             }
         }
@@ -138,6 +153,25 @@ impl<S: Sql> JobEngine<S> {
         let pause = waited.div_f32(4.0).clamp(Duration::from_secs(1), Duration::from_secs(60));
         // Unless it has become due meanwhile, because the output is now stored.
         self.jobs.defer(id, now, now + pause)
+    }
+
+    /// What the agent's own records say about the output of a job.
+    fn own_output(&self, wanted: &EventId, customer: &PublicKey) -> Result<OwnOutput, SqlError> {
+        let Some(own) = self.jobs.find(wanted)? else { return Ok(OwnOutput::NoOwnJob) };
+        if !own.state.is_final() {
+            return Ok(OwnOutput::Pending);
+        }
+        if own.state != JobState::Done {
+            return Ok(OwnOutput::Never("has no result"));
+        }
+        // An earlier release did not store results.
+        let Some(json) = self.jobs.answer(wanted)? else { return Ok(OwnOutput::Published) };
+        let result = Event::from_json(&json).ok().and_then(|event| event.verify().ok());
+        let Some(result) = result.filter(|result| result.pubkey == self.keys.public_key()) else {
+            return Ok(OwnOutput::Never("has a result on record that is damaged"));
+        };
+        let content = self.output_of(wanted, &result, customer);
+        Ok(content.map_or(OwnOutput::Never("has an encrypted result for another customer"), OwnOutput::Ready))
     }
 
     /// The output in an event, if it is the result of the job `wanted` and may be used in a job of this customer.
@@ -214,8 +248,22 @@ impl<S: Sql> JobEngine<S> {
     }
 }
 
-/// The events that may be the wanted output, earliest first, since a later result must not replace an earlier one:
-/// the named result itself, or the results of the named request by providers that the request was for.
+/// The output of a job that may be one of this agent's own.
+enum OwnOutput {
+    /// The agent has no such job.
+    NoOwnJob,
+    /// The job is unfinished.
+    Pending,
+    Ready(String),
+    /// The job is done, and its result is on the agent's relay only.
+    Published,
+    /// There is no output and there will be none; says why.
+    Never(&'static str),
+}
+
+/// The events that may be the wanted output, in the order in which they were found: the named result itself, or the
+/// results of the named request by providers that the request was for. A time that others claim decides nothing,
+/// except that no result is older than its request.
 fn candidates_for<'a>(wanted: &EventId, events: &'a [Event]) -> Vec<&'a Event> {
     let named =
         events.iter().find(|event| event.id == *wanted && JobResultEvent::from_event(event).is_some());
@@ -224,10 +272,12 @@ fn candidates_for<'a>(wanted: &EventId, events: &'a [Event]) -> Vec<&'a Event> {
     }
     // Without the request, its providers are unknown, and anyone could have published a result.
     let Some(request) = request_of(wanted, events) else { return Vec::new() };
-    let fits = |event: &&Event| event.kind == result_kind(request.kind()) && request.is_for(&event.pubkey);
-    let mut candidates: Vec<&Event> = events.iter().filter(fits).collect();
-    candidates.sort_by_key(|event| (event.created_at, event.id));
-    candidates
+    let fits = |event: &&Event| {
+        event.kind == result_kind(request.kind())
+            && event.created_at >= request.event.created_at
+            && request.is_for(&event.pubkey)
+    };
+    events.iter().filter(fits).collect()
 }
 
 /// Whether relays have the wanted event, or an event that repeats it.

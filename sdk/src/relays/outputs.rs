@@ -1,13 +1,15 @@
 //! Finds the outputs of other jobs on relays (NIP-90, job chaining).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use openagents_host::{Event, EventId};
+use openagents_host::net::RelayError;
+use openagents_host::{Event, EventId, Kind, PublicKey};
 use openagents_relay::Filter;
 
 use crate::engine::WantedOutput;
 use crate::host_port::HandlerHost;
 use crate::log;
+use crate::nip90::{JobRequest, JobResultEvent, RESULTS, result_kind};
 
 /// The most relays queried for the inputs of one job.
 const MAX_ASKED: usize = 8;
@@ -15,29 +17,152 @@ const MAX_ASKED: usize = 8;
 /// The most bytes of events kept for the inputs of one job; the inputs themselves are smaller.
 const MAX_FOUND: usize = 2_500_000;
 
-/// All events that could be one of these outputs, from the agent's own relay and from relays that may have them: the
-/// requests, their results, and results named directly.
+/// The most results read for a request that is known.
+const MAX_RESULTS: u64 = 20;
+
+/// The most providers by whom results are searched; the results of a request that names more are searched by any author.
+const MAX_AUTHORS: usize = 32;
+
+/// The most results read from a relay for requests that are not known.
+const MAX_RESULTS_OF_UNKNOWN: u64 = 100;
+
+/// Events that could be one of these outputs, from the agent's own relay and then from relays that may have them: the
+/// requests, their results, and results named directly. Results of one relay are in the order of their `created_at`.
 pub(crate) async fn outputs(host: &dyn HandlerHost, wanted: &[WantedOutput]) -> Vec<Event> {
-    let ids: Vec<EventId> = wanted.iter().map(|wanted| wanted.event).collect();
-    let named = Filter::new().ids(ids.iter().copied()).limit(100);
-    let results = Filter::new().events(ids.iter().copied()).limit(100);
-    let filters = vec![named, results];
-    let mut events = host.events(filters.clone()).await.unwrap_or_default();
+    let ids: BTreeSet<EventId> = wanted.iter().map(|wanted| wanted.event).collect();
+    let mut search = OutputSearch::new(ids);
+    search.add(host.events(vec![search.named()]).await.unwrap_or_default());
+    search.add(host.events(search.results()).await.unwrap_or_default());
     let urls: BTreeSet<&str> = wanted.iter().flat_map(|wanted| &wanted.relays).map(String::as_str).collect();
-    let mut room = MAX_FOUND;
     for url in urls.into_iter().take(MAX_ASKED) {
-        match host.external_events(url, filters.clone()).await {
-            Ok(found) => {
-                for event in found {
-                    let fits = ids.contains(&event.id) || (6_000..=6_999).contains(&event.kind.0);
-                    if let Some(left) = room.checked_sub(event.json().len()).filter(|_| fits) {
-                        room = left;
-                        events.push((*event).clone());
-                    }
-                }
-            }
-            Err(error) => log::warn(format_args!("cannot read the output of a job from {url}: {error}")),
+        if let Err(error) = search_on(host, url, &mut search).await {
+            log::warn(format_args!("cannot read the output of a job from {url}: {error}"));
         }
     }
-    events
+    search.found
 }
+
+async fn search_on(host: &dyn HandlerHost, url: &str, search: &mut OutputSearch) -> Result<(), RelayError> {
+    let before = search.requests.len();
+    let filters = search.results().into_iter().chain([search.named()]).collect();
+    let found = host.external_events(url, filters).await?;
+    search.add(found.iter().map(|event| (**event).clone()));
+    // This relay has just told whom a request was for: events by others may have hidden its results.
+    if search.requests.len() > before && !search.has_results() {
+        let found = host.external_events(url, search.results()).await?;
+        search.add(found.iter().map(|event| (**event).clone()));
+    }
+    Ok(())
+}
+
+/// What is wanted and what was found.
+struct OutputSearch {
+    wanted: BTreeSet<EventId>,
+    requests: BTreeMap<EventId, KnownRequest>,
+    found: Vec<Event>,
+    seen: BTreeSet<EventId>,
+    /// How many more bytes may be kept.
+    room: usize,
+}
+
+/// What results a request may have.
+struct KnownRequest {
+    created_at: u64,
+    result: Kind,
+    /// Empty if anyone may answer.
+    providers: Vec<PublicKey>,
+}
+
+impl OutputSearch {
+    fn new(wanted: BTreeSet<EventId>) -> Self {
+        let (requests, seen) = (BTreeMap::new(), BTreeSet::new());
+        Self { wanted, requests, found: Vec::new(), seen, room: MAX_FOUND }
+    }
+
+    /// The filter for the wanted events themselves: requests, or results named directly.
+    fn named(&self) -> Filter {
+        let limit = u64::try_from(self.wanted.len()).unwrap_or(u64::MAX);
+        Filter::new().ids(self.wanted.iter().copied()).limit(limit)
+    }
+
+    /// The filters for the results of the wanted requests. Other events that refer to a request, and results by those
+    /// that it was not for, do not count towards the limit: anyone could publish many of them to hide the result.
+    fn results(&self) -> Vec<Filter> {
+        let (named, open): (Vec<_>, Vec<_>) = self
+            .requests
+            .iter()
+            .partition(|(_, request)| (1..=MAX_AUTHORS).contains(&request.providers.len()));
+        let authors: Vec<PublicKey> =
+            named.iter().flat_map(|(_, request)| &request.providers).copied().collect();
+        let by_named = results_of(&named).map(|filter| filter.authors(authors));
+        let unknown: Vec<EventId> =
+            self.wanted.iter().filter(|id| !self.requests.contains_key(id)).copied().collect();
+        let of_unknown = (!unknown.is_empty())
+            .then(|| Filter::new().kinds(RESULTS).events(unknown).limit(MAX_RESULTS_OF_UNKNOWN));
+        by_named.into_iter().chain(results_of(&open)).chain(of_unknown).collect()
+    }
+
+    /// Whether each known request has a result by a provider that it was for.
+    fn has_results(&self) -> bool {
+        self.requests.iter().all(|(id, request)| {
+            let fits = |event: &&Event| {
+                event.kind == request.result
+                    && event.created_at >= request.created_at
+                    && (request.providers.is_empty() || request.providers.contains(&event.pubkey))
+            };
+            let mut results = self.found.iter().filter(fits).filter_map(JobResultEvent::from_event);
+            results.any(|result| result.request == *id)
+        })
+    }
+
+    /// Keeps what one query of one relay has found.
+    fn add(&mut self, events: impl IntoIterator<Item = Event>) {
+        let mut events: Vec<Event> = events.into_iter().collect();
+        // Requests first: without them, no result is of use.
+        events.sort_by_key(|event| (!self.wanted.contains(&event.id), event.created_at, event.id));
+        for event in events {
+            let is_wanted = self.wanted.contains(&event.id);
+            if self.seen.contains(&event.id) || !(is_wanted || RESULTS.contains(&event.kind.0)) {
+                continue;
+            }
+            let Some(room) = self.room.checked_sub(size(&event)) else { continue };
+            self.room = room;
+            self.seen.insert(event.id);
+            if is_wanted {
+                self.note_request(&event);
+            }
+            self.found.push(event);
+        }
+    }
+
+    fn note_request(&mut self, event: &Event) {
+        let Some(request) = event.clone().verify().ok().and_then(|event| JobRequest::from_event(event).ok())
+        else {
+            return;
+        };
+        let known = KnownRequest {
+            created_at: event.created_at,
+            result: result_kind(request.kind()),
+            providers: request.providers,
+        };
+        self.requests.insert(event.id, known);
+    }
+}
+
+/// The filter for the results of these requests, if there are any.
+fn results_of(requests: &[(&EventId, &KnownRequest)]) -> Option<Filter> {
+    let since = requests.iter().map(|(_, request)| request.created_at).min()?;
+    let limit = requests.iter().fold(0_u64, |limit, _| limit.saturating_add(MAX_RESULTS));
+    let kinds = requests.iter().map(|(_, request)| request.result.0);
+    let events = requests.iter().map(|(id, _)| **id);
+    Some(Filter::new().kinds(kinds).events(events).since(since).limit(limit))
+}
+
+/// About how many bytes an event takes.
+fn size(event: &Event) -> usize {
+    let tags = event.tags.iter().flatten().map(String::len);
+    tags.fold(event.content.len(), usize::saturating_add)
+}
+
+#[cfg(test)]
+mod tests;

@@ -175,12 +175,18 @@ async fn a_job_waits_for_another_that_is_not_done(servers: &Servers) {
     let mut customer = Customer::of_probe(servers).await;
     let first = customer.job(5904, "slow output", &[("milliseconds", "1200")]);
     customer.order(&first, "processing").await;
+    // Anyone can publish a "result" of a request; the agent waits for its own.
+    let p = customer.keys.public_key().to_hex();
+    let forged = event(&fresh_author(), 6904, &[&["e", &first.id.to_hex()], &["p", &p]], "forged output");
+    customer.client.publish_accepted(&forged).await;
     let second = customer.echo_of(&first);
     let said = ask(&mut customer.client, &second).await;
     assert_eq!(said.result().content, "slow output");
     let waits = said.feedback.iter().any(|feedback| status_text(feedback).contains(&first.id.to_hex()));
     assert!(waits, "the customer is told what is waited for: {said:?}");
-    assert_eq!(jobs::stored(&mut customer.client, &first).await.result().content, "slow output");
+    let results = jobs::stored(&mut customer.client, &first).await.results;
+    let own: Vec<_> = results.iter().filter(|result| result.pubkey == customer.agent).collect();
+    assert!(matches!(own.as_slice(), [result] if result.content == "slow output"), "{results:?}");
 }
 
 async fn a_job_waits_for_another_that_comes_later(servers: &Servers) {
@@ -206,6 +212,13 @@ async fn a_job_builds_upon_a_result_by_another_agent(servers: &Servers) {
     let tags: [&[&str]; 2] = [&["e", &id], &["p", &p]];
     let intruder = event_at(&fresh_author(), now() - 1, 6999, &tags, "forged output");
     customer.client.publish_accepted(&intruder).await;
+    // Other events about the request hide no result, and none is older than the request.
+    let ancient = event_at(&other, now() - 60, 6999, &tags, "older than its request");
+    customer.client.publish_accepted(&ancient).await;
+    for number in 0..101 {
+        let talk = event_at(&fresh_author(), now() + 60, 1, &tags, &number.to_string());
+        customer.client.publish_accepted(&talk).await;
+    }
     customer.client.publish_accepted(&event(&other, 6999, &tags, "the other's output")).await;
     follow(&mut customer.client, &second, &mut said, PATIENCE).await;
     assert_eq!(said.result().content, "the other's output");

@@ -239,10 +239,8 @@ async fn a_sealed_output_goes_on_to_its_customer_only(servers: &Servers) {
     let agent = stranger.agent.to_hex();
     let tags: [&[&str]; 2] = [&["i", &first.id().to_hex(), "job"], &["p", &agent]];
     let prying = event(&stranger.keys, 5900, &tags, "");
-    stranger.client.publish_accepted(&prying).await;
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    let said = jobs::stored(&mut stranger.client, &prying).await;
-    assert_eq!((said.statuses(), said.results.len()), (vec!["processing".to_owned()], 0), "{said:?}");
+    let said = ask(&mut stranger.client, &prying).await;
+    assert!(status_text(said.error()).contains("for another customer"), "{said:?}");
 }
 
 async fn sealed_inputs_and_parameters_reach_the_handler(servers: &Servers) {

@@ -105,7 +105,7 @@ async fn refusal(servers: &Servers, kind: u16, bid: Option<&str>, parameters: &[
     tags.extend(parameters.iter().map(|(name, value)| vec!["param", name, value]));
     tags.extend(bid.map(|bid| vec!["bid", bid]));
     let tags: Vec<&[&str]> = tags.iter().map(Vec::as_slice).collect();
-    let request = openagents_tests::events::event(&customer, kind, &tags, "");
+    let request = event(&customer, kind, &tags, "");
     let said = ask(&mut client, &request).await;
     assert_eq!(said.statuses(), ["error"]);
     status_text(said.error())

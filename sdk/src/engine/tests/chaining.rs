@@ -126,8 +126,88 @@ fn takes_the_first_of_several_results() {
     let later = UnsignedEvent::new(Kind(6_300), "later")
         .tag(["e", &upstream.id.to_hex()])
         .sign(&customer(), START + Duration::from_secs(1));
-    resolve(&mut bench, &[&later, &result_of(&upstream, &customer(), "first")]);
+    let first = result_of(&upstream, &customer(), "first");
+    resolve(&mut bench, &[&upstream, &first, &later]);
     assert_eq!(outputs(&bench), ["first"]);
+}
+
+#[test]
+fn believes_no_time_that_a_provider_claims() {
+    let upstream = stranger_request();
+    let claimed = |at, content: &str| {
+        UnsignedEvent::new(Kind(6_300), content).tag(["e", &upstream.id.to_hex()]).sign(&customer(), at)
+    };
+    let honest = claimed(START + Duration::from_secs(5), "honest");
+    for forged in [
+        claimed(openagents_host::Timestamp::EPOCH, "1970"),
+        claimed(START - Duration::from_secs(1), "before"),
+    ] {
+        let mut bench = Bench::new();
+        bench.ask(&chained(SHARED, 2, &[upstream.id]));
+        resolve(&mut bench, &[&upstream, &forged]);
+        assert!(bench.runs.is_empty(), "a result is not older than its request");
+        bench.seconds(1);
+        resolve(&mut bench, &[&upstream, &forged, &honest]);
+        assert_eq!(outputs(&bench), ["honest"]);
+    }
+    let mut bench = Bench::new();
+    bench.ask(&chained(SHARED, 2, &[upstream.id]));
+    resolve(&mut bench, &[&upstream, &honest, &claimed(START, "found later, dated earlier")]);
+    assert_eq!(outputs(&bench), ["honest"]);
+}
+
+#[test]
+fn believes_nobody_about_a_job_of_its_own() {
+    let mut bench = Bench::new();
+    let upstream = request(SHARED, 1);
+    let event = chained(SHARED, 2, &[upstream.id]);
+    // The request is known to relays before it reaches the agent.
+    bench.ask(&event);
+    bench.ask(&upstream);
+    let forged = UnsignedEvent::new(Kind(SHARED + 1_000), "forged")
+        .tag(["e", &upstream.id.to_hex()])
+        .sign(&stranger(), START);
+    resolve(&mut bench, &[&upstream, &forged]);
+    assert_eq!(bench.state_of(&event), JobState::AwaitingInput);
+    bench.seconds(60);
+    assert!(bench.resolves.is_empty(), "no relay is asked");
+    let lease = bench.next_run();
+    bench.done(lease, "own");
+    assert_eq!(outputs(&bench), ["own"]);
+}
+
+#[test]
+fn builds_upon_no_result_that_was_changed_in_the_database() {
+    let mut bench = Bench::new();
+    let upstream = request(SHARED, 1);
+    bench.ask(&upstream);
+    let lease = bench.next_run();
+    bench.done(lease, "Hello");
+    bench.sql.damage("UPDATE job SET answer = replace(answer, 'Hello', 'Pay me')");
+    bench.crash();
+    let event = chained(SHARED, 2, &[upstream.id]);
+    bench.ask(&event);
+    assert_eq!(bench.state_of(&event), JobState::Failed);
+    assert!(bench.last_error().unwrap().contains("damaged"));
+}
+
+#[test]
+fn finds_its_result_on_its_relay_where_an_earlier_release_did_not_store_it() {
+    let mut bench = Bench::new();
+    let upstream = request(SHARED, 1);
+    bench.ask(&upstream);
+    let lease = bench.next_run();
+    bench.done(lease, "own");
+    let result = bench.own().pop().unwrap().clone();
+    bench.sql.damage("UPDATE job SET answer = NULL");
+    let options = bench.options.clone();
+    let mut bench = Bench::on(bench.sql.clone(), bench.spec.clone(), options);
+    bench.ask(&chained(SHARED, 2, &[upstream.id]));
+    let forged = UnsignedEvent::new(Kind(SHARED + 1_000), "forged")
+        .tag(["e", &upstream.id.to_hex()])
+        .sign(&stranger(), START);
+    resolve(&mut bench, &[&upstream, &forged, &result]);
+    assert_eq!(outputs(&bench), ["own"]);
 }
 
 #[test]
@@ -308,8 +388,8 @@ fn passes_its_own_encrypted_result_on_to_the_same_customer_only() {
         if may {
             assert_eq!(outputs(&bench), ["your secret"]);
         } else {
-            resolve(&mut bench, &[&upstream, &result]);
-            assert!(bench.runs.is_empty());
+            assert!(bench.runs.is_empty() && bench.resolves.is_empty());
+            assert!(bench.last_error().unwrap().contains("for another customer"));
         }
     }
 }
