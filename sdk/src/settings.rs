@@ -7,6 +7,7 @@ pub(crate) mod names;
 mod operators;
 mod relay;
 mod relay_information;
+mod relay_urls;
 mod variables;
 
 pub(crate) use agent::{AgentSettings, agent_keys, agent_settings};

@@ -18,6 +18,7 @@ use ::worker::{
 };
 use openagents_host::http::{Method, Parts, StatusCode, header, header_text, is_websocket_upgrade, response};
 use openagents_host::port::alarm::AlarmCause;
+use openagents_host::sql::SchemaError;
 use openagents_host::worker::{DurableSql, ObjectHost, http as worker_http, now, rpc};
 use openagents_host::{Engine, Timestamp, VerifiedEvent};
 
@@ -57,6 +58,25 @@ struct OpenRelay {
     sockets: BTreeMap<ConnectionId, ClientSocket>,
 }
 
+/// Why the relay could not be opened.
+#[derive(Debug, thiserror::Error)]
+enum OpenError {
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    #[error(transparent)]
+    Runtime(#[from] Error),
+}
+
+impl OpenError {
+    /// What strangers may be told.
+    fn public_message(&self) -> String {
+        match self {
+            Self::Schema(error) => error.public_message(),
+            Self::Runtime(_) => "the runtime failed; the log has the reason".to_owned(),
+        }
+    }
+}
+
 struct ClientSocket {
     socket: WebSocket,
     /// Whether the session is stored in the database because it is too long for an attachment.
@@ -91,8 +111,8 @@ impl RelayHost {
     /// # Errors
     /// When the runtime refuses to build a response.
     pub async fn fetch(&self, mut request: Request) -> ::worker::Result<Response> {
-        if let Err(error) = self.0.with_open(|_| ()) {
-            return Response::error(format!("the relay cannot start: {error}\n"), 500);
+        if let Err(public) = self.0.with_open(|_| ()) {
+            return Response::error(format!("the relay cannot start: {public}\n"), 500);
         }
         if let Some(call) = rpc::receive::<RelayCall<'_>>(&mut request).await? {
             return self.0.answer(call).await;
@@ -139,11 +159,11 @@ impl RelayHost {
         });
         let (message, length) = match admitted {
             Ok(admitted) => admitted,
-            Err(error) => {
+            Err(public) => {
                 // The text may have been an event or a request, but a notice is all that can be sent without a
                 // database.
                 let notice =
-                    crate::RelayMessage::Notice(format!("error: the relay cannot start: {error}").into());
+                    crate::RelayMessage::Notice(format!("error: the relay cannot start: {public}").into());
                 socket.send_with_str(notice.to_json())?;
                 return Ok(None);
             }
@@ -265,27 +285,30 @@ impl PendingEffects {
 }
 
 impl ObjectInner {
-    /// Runs `body` with the open relay, opening it after hibernation. If that fails, the next event tries
-    /// again.
+    /// Runs `body` with the open relay, opening it after hibernation. If that fails, the error is what strangers may
+    /// be told, and the next event tries again.
     fn with_open<T>(&self, body: impl FnOnce(&mut OpenRelay) -> T) -> ::worker::Result<T> {
-        let open =
-            || self.open_relay().inspect_err(|error| console_error!("the relay cannot start: {}", error));
+        let open = || {
+            self.open_relay().map_err(|error| {
+                console_error!("the relay cannot start: {}", error);
+                Error::RustError(error.public_message())
+            })
+        };
         self.host.with(open, body)
     }
 
-    fn open_relay(&self) -> ::worker::Result<OpenRelay> {
-        let failed = |error: &dyn std::fmt::Display| Error::RustError(error.to_string());
-        let mut relay = Relay::open(self.host.sql(), self.config.clone()).map_err(|error| failed(&error))?;
+    fn open_relay(&self) -> Result<OpenRelay, OpenError> {
+        let mut relay = Relay::open(self.host.sql(), self.config.clone())?;
         let mut sockets = BTreeMap::new();
-        for socket in self.host.state().as_raw().get_websockets()?.into_iter().map(WebSocket::from) {
+        let raw = self.host.state().as_raw().get_websockets().map_err(Error::from)?;
+        for socket in raw.into_iter().map(WebSocket::from) {
             let Some(connection) = session::connection(self.host.state(), &socket) else { continue };
-            let (state, is_stored) =
-                session::restore(relay.store(), connection, &socket).map_err(|error| failed(&error))?;
+            let (state, is_stored) = session::restore(relay.store(), connection, &socket)?;
             relay.restore(connection, &state);
             sockets.insert(connection, ClientSocket { socket, is_stored });
         }
         let open: Vec<ConnectionId> = sockets.keys().copied().collect();
-        relay.store().retain_sessions(&open).map_err(|error| failed(&error))?;
+        relay.store().retain_sessions(&open).map_err(SchemaError::from)?;
         Ok(OpenRelay { relay, sockets })
     }
 

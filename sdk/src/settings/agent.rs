@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use openagents_host::Keys;
-use openagents_host::net::{Reach, public_url};
+use openagents_host::net::Reach;
 
 use super::error::SettingError;
-use super::names::{
-    AGENT_ANNOUNCE, AGENT_RELAYS, ALLOW_PRIVATE_ADDRESSES, NOSTR_PRIVATE_KEY, RELAY_URL, RELAY_VISIT_SECONDS,
-};
-use super::variables::{keys, seconds, switch};
+use super::names::{AGENT_ANNOUNCE, ALLOW_PRIVATE_ADDRESSES, NOSTR_PRIVATE_KEY, RELAY_VISIT_SECONDS};
+use super::relay_urls::{own_relay_url, served_relays};
+use super::variables::{VariableReader, keys, seconds};
 use crate::author::agent::Jobs;
 use crate::relay_address;
 
@@ -44,36 +43,14 @@ impl AgentSettings {
 pub(crate) fn agent_settings<A: Jobs>(
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<AgentSettings, SettingError> {
-    let text =
-        |name: &str| variable(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
-    let switch = |name: &'static str, usual: bool| switch(name, text(name).as_deref(), usual);
-    let reach = if switch(ALLOW_PRIVATE_ADDRESSES, false)? { Reach::Anywhere } else { Reach::Public };
-    let announces = switch(AGENT_ANNOUNCE, true)?;
-    let relay = |name: &'static str, url: &str| {
-        let checked = public_url(url, &["wss", "ws"], reach);
-        checked.map(|_| url.to_owned()).map_err(|error| SettingError::Relay {
-            name,
-            url: url.to_owned(),
-            error: error.to_string(),
-        })
-    };
-    let relays = match text(AGENT_RELAYS) {
-        // `none` turns off the relays that the agent declares.
-        Some(list) if list == "none" => Vec::new(),
-        Some(list) => {
-            let urls = list.split([',', ' ']).filter(|url| !url.is_empty());
-            urls.map(|url| relay(AGENT_RELAYS, url)).collect::<Result<_, _>>()?
-        }
-        None => A::DECLARATION.relays.iter().map(|url| (*url).to_owned()).collect(),
-    };
-    // The deployment itself may have a private address.
-    let relay_url = text(RELAY_URL);
-    if let Some(url) =
-        relay_url.as_ref().filter(|url| !url.starts_with("ws://") && !url.starts_with("wss://"))
-    {
-        let error = "it must begin with wss:// (or ws://)".to_owned();
-        return Err(SettingError::Relay { name: RELAY_URL, url: url.clone(), error });
-    }
-    let poll_every = text(RELAY_VISIT_SECONDS).map(|text| seconds(RELAY_VISIT_SECONDS, &text)).transpose()?;
+    let variables = VariableReader(&variable);
+    let is_anywhere = variables.switch(ALLOW_PRIVATE_ADDRESSES, false)?;
+    let reach = if is_anywhere { Reach::Anywhere } else { Reach::Public };
+    let announces = variables.switch(AGENT_ANNOUNCE, true)?;
+    let declared = || A::DECLARATION.relays.iter().map(|url| (*url).to_owned()).collect();
+    let relays = served_relays(&variables, reach)?.unwrap_or_else(declared);
+    let relay_url = own_relay_url(&variables)?;
+    let poll_every = variables.text(RELAY_VISIT_SECONDS);
+    let poll_every = poll_every.map(|text| seconds(RELAY_VISIT_SECONDS, &text)).transpose()?;
     Ok(AgentSettings { relay_url, relays, poll_every, reach, announces })
 }

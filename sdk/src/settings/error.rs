@@ -1,11 +1,13 @@
 //! `SettingError`: a variable's value cannot be used.
 
+use openagents_host::net::AddressError;
 use openagents_host::nostr::keys::KeyError;
 use openagents_relay::RetentionError;
 
 use super::names::SUPPORTED_NIPS;
 
-/// A variable has an invalid value. The value is not shown if it could be a secret.
+/// A variable has an invalid value. The message is for the operator; it does not show a value that could hold a
+/// secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum SettingError {
     /// The variable must hold a key.
@@ -22,15 +24,25 @@ pub(crate) enum SettingError {
         /// The variable.
         name: &'static str,
     },
-    /// The variable must hold the URL of a relay.
-    #[error("the variable {name} contains `{url}`, which is not a relay URL: {error}")]
+    /// The variable must hold the URL of a relay, which may contain a password.
+    #[error("the variable {name} is not a relay URL such as wss://relay.example.com: {error}")]
     Relay {
         /// The variable.
         name: &'static str,
-        /// The invalid URL.
-        url: String,
+        /// What is wrong with its value.
+        error: AddressError,
+    },
+    /// The variable must hold a list of such URLs.
+    #[error(
+        "entry {number} of the variable {name} is not a relay URL such as wss://relay.example.com: {error}"
+    )]
+    RelayList {
+        /// The variable.
+        name: &'static str,
+        /// The position of the invalid URL in the list, starting at 1.
+        number: usize,
         /// What is wrong with it.
-        error: String,
+        error: AddressError,
     },
     /// The variable must be a number of seconds.
     #[error("the variable {name} must be a whole number of seconds, 1 or more")]
@@ -57,4 +69,22 @@ pub(crate) enum SettingError {
     /// The variable must be a list of NIP numbers.
     #[error("the variable {SUPPORTED_NIPS} must be a list of numbers such as [1,11,90]")]
     Nips,
+}
+
+#[cfg(any(target_arch = "wasm32", test))]
+impl SettingError {
+    /// What strangers may be told: which variable is invalid, but nothing of its value.
+    pub(crate) fn public_message(&self) -> String {
+        let name = match self {
+            Self::Key { name, .. }
+            | Self::Switch { name }
+            | Self::Relay { name, .. }
+            | Self::RelayList { name, .. }
+            | Self::Seconds { name }
+            | Self::Retention { name, .. }
+            | Self::Form { name, .. } => name,
+            Self::Nips => SUPPORTED_NIPS,
+        };
+        format!("the configuration is invalid: see the variable {name}; the log has the reason")
+    }
 }

@@ -14,6 +14,7 @@ use super::error::SettingError;
 use super::names::*;
 use super::operators::Operators;
 use super::relay_information::relay_information;
+use super::relay_urls::own_relay_url;
 use super::variables::{VariableReader, form};
 use crate::declaration::DeploymentDeclaration;
 use crate::nip90;
@@ -95,7 +96,7 @@ fn access(variables: &VariableReader<'_>) -> Result<Access, SettingError> {
         Some("none") => BTreeSet::new().into_iter().collect(),
         Some(_) => variables.kinds(RELAY_PRIVATE_KINDS)?.into_iter().collect(),
     };
-    let hosts = variables.text(RELAY_URL).as_deref().and_then(host_of).into_iter().collect();
+    let hosts = own_relay_url(variables)?.as_deref().and_then(host_of).into_iter().collect();
     Ok(Access { hosts, auth_to_read, auth_to_write, private_kinds })
 }
 
@@ -216,6 +217,11 @@ mod tests {
         assert!(private("14, 1059-1060").contains(&Kind(1_060)) && !private("14").contains(&Kind(4)));
         let own = read(&[("RELAY_URL", "wss://Relay.example.com/x")], access).unwrap().hosts;
         assert!(own.contains("relay.example.com"));
+        // Without a host, the relay would accept any.
+        for wrong in ["wss://", "relay.example.com", "wss://me:pass@relay.example.com", "ftp://x.example"] {
+            let error = read(&[("RELAY_URL", wrong)], access).unwrap_err();
+            assert!(error.starts_with("the variable RELAY_URL is not a relay URL"), "{error}");
+        }
     }
 
     #[test]

@@ -53,7 +53,7 @@ impl<A: Jobs> AgentObject<A> {
     pub async fn fetch(&self, mut request: Request) -> Result<Response> {
         let agent = match self.0.agent() {
             Ok(agent) => agent,
-            Err(error) => return Response::error(format!("the agent cannot start: {error}\n"), 500),
+            Err(public) => return Response::error(format!("the agent cannot start: {public}\n"), 500),
         };
         self.0.ensure_alarm(&agent).await?;
         match rpc::receive(&mut request).await? {
@@ -97,13 +97,14 @@ impl<A: Jobs> AgentObject<A> {
 }
 
 impl<A: Jobs> AgentObjectInner<A> {
-    /// The agent, opened on first use. If it cannot start, the next event tries again.
+    /// The agent, opened on first use. If it cannot start, the error is what strangers may be told, and the next event
+    /// tries again.
     fn agent(&self) -> Result<Rc<AgentWorker<A>>> {
         let open = || {
             let opened = AgentWorker::open(self.host.sql(), self.env.clone());
             opened.map(Rc::new).map_err(|error| {
                 worker::console_error!("the agent cannot start: {error}");
-                Error::RustError(error.to_string())
+                Error::RustError(error.public_message())
             })
         };
         self.host.with(open, |agent| Rc::clone(agent))

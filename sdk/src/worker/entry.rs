@@ -13,8 +13,8 @@ use crate::declaration::DeploymentDeclaration;
 use crate::http::{
     self, AgentRoute, Authority, RelayAnswer, RelayManagement, Route, relay_management, relay_only,
 };
-use crate::settings::RelaySettings;
 use crate::settings::names::RELAY_URL;
+use crate::settings::{RelaySettings, SettingError};
 
 /// Handles a request to the Worker.
 ///
@@ -43,10 +43,7 @@ async fn answer(request: Request, env: &Env, deployment: &DeploymentDeclaration)
                 Ok(settings) => {
                     worker_http::response(manage(env, &parts, request, settings).await?, &parts.method)?
                 }
-                Err(error) => {
-                    let error = response::error(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string());
-                    worker_http::response(error, &parts.method)?
-                }
+                Err(error) => worker_http::response(misconfigured(&error), &parts.method)?,
             }
         }
         Route::Preflight => worker_http::response(response::preflight(), &parts.method)?,
@@ -66,6 +63,12 @@ async fn answer(request: Request, env: &Env, deployment: &DeploymentDeclaration)
     Ok(response)
 }
 
+/// The response if a variable is invalid. Only the log says what is wrong with it.
+fn misconfigured(error: &SettingError) -> openagents_host::http::Response {
+    worker::console_error!("{error}");
+    response::error(StatusCode::INTERNAL_SERVER_ERROR, &error.public_message())
+}
+
 /// Handles a route of an agent in a deployment without agents.
 async fn answer_for_relay(
     env: &Env,
@@ -74,9 +77,7 @@ async fn answer_for_relay(
 ) -> Result<openagents_host::http::Response> {
     let settings = match RelaySettings::read(deployment, &limits(), |name| variable(env, name), None) {
         Ok(settings) => settings,
-        Err(error) => {
-            return Ok(response::error(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()));
-        }
+        Err(error) => return Ok(misconfigured(&error)),
     };
     Ok(match relay_only::answer(route, deployment, &settings.information) {
         RelayAnswer::Response(response) => response,

@@ -23,6 +23,7 @@ scenarios! {
     on [Host::Workerd] => {
         an_agents_object_answers_with_the_release_needed,
         a_relays_object_answers_with_the_release_needed,
+        the_error_of_a_database_is_only_in_the_log,
     }
 }
 
@@ -169,4 +170,27 @@ async fn a_relays_object_answers_with_the_release_needed(servers: &Servers) {
     server.while_stopped(|data| make_known(data, "relay")).expect("it starts");
     let mut client = Client::connect(&server.url()).await;
     assert_eq!(client.query(&[json!({"ids": [kept.id, fleeting.id]})]).await, [kept]);
+}
+
+async fn the_error_of_a_database_is_only_in_the_log(servers: &Servers) {
+    let server = servers.own("hello-world");
+    Client::connect(&server.url()).await.publish_accepted(&note(&fresh_author(), "kept")).await;
+    // The tables are made again, which fails.
+    let forget = |data: &Path| {
+        for (table, component) in [("event", "relay"), ("job", "agent")] {
+            let statement = format!("DELETE FROM schema_version WHERE component = '{component}'");
+            let forgotten = database_with(table, data).execute_batch(&statement);
+            forgotten.map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    };
+    server.while_stopped_and_unwell(forget).expect("it listens");
+    for (object, accept) in [("relay", "application/nostr+json"), ("agent", "text/plain")] {
+        let answer = get(&server, "/", &[("Accept", accept)]).await;
+        let body = String::from_utf8_lossy(&answer.body);
+        let expected = format!("the {object} cannot start: the database failed; the log has the reason\n");
+        assert_eq!((answer.status, &*body), (500, &*expected));
+    }
+    let log = std::fs::read_to_string(server.log()).expect("a log");
+    assert!(log.contains("already exists"), "{log}");
 }

@@ -53,6 +53,17 @@ pub enum SchemaError {
     Sql(#[from] SqlError),
 }
 
+impl SchemaError {
+    /// What strangers may be told: which release is needed, but no error text of the database.
+    #[must_use]
+    pub fn public_message(&self) -> String {
+        match self {
+            Self::Newer { .. } | Self::Different { .. } => self.to_string(),
+            Self::Step { .. } | Self::Sql(_) => "the database failed; the log has the reason".to_owned(),
+        }
+    }
+}
+
 /// Which program can open the data.
 fn needed(release: Option<&str>) -> String {
     match release {

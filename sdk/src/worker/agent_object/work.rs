@@ -42,6 +42,18 @@ pub(super) enum OpenError {
     State(#[from] StateError),
 }
 
+impl OpenError {
+    /// What strangers may be told.
+    pub(super) fn public_message(&self) -> String {
+        match self {
+            Self::Setting(error) => error.public_message(),
+            Self::Schema(error) | Self::Key(OwnKeyError::Schema(error)) => error.public_message(),
+            Self::State(error @ StateError::Newer { .. }) => error.to_string(),
+            Self::Key(_) | Self::State(_) => "its state could not be read; the log has the reason".to_owned(),
+        }
+    }
+}
+
 /// An open agent.
 pub(super) struct AgentWorker<A> {
     env: Env,
