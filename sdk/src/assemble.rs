@@ -47,7 +47,8 @@ pub fn deployment_of<A: Jobs>() -> DeploymentDeclaration {
     DeploymentDeclaration::with_agent(&A::DECLARATION, job_kinds)
 }
 
-/// The HTTP routes of the agent. If `hosts` is not empty, the URL that operators sign must name one of them.
+/// The HTTP routes of the agent. The URL that operators sign is below `RELAY_URL`, or that of the `Host` header, which
+/// must be one of `hosts` if there are any.
 pub(crate) fn agent_routes<A: Jobs>(
     settings: &AgentSettings,
     operators: Operators,
@@ -59,5 +60,6 @@ pub(crate) fn agent_routes<A: Jobs>(
     let manifest = AgentManifest::of::<A>(&key).at_relays(profile.relays()).signed(keys);
     // A state that cannot be written as JSON is reported when the agent starts.
     let default_state = serde_json::to_string(&A::default()).unwrap_or_default();
-    AgentRoutes::new(manifest, profile, RecordAccess::new(key, operators, hosts), default_state)
+    let access = RecordAccess::new(key, operators, settings.relay_url.as_deref(), hosts);
+    AgentRoutes::new(manifest, profile, access, default_state)
 }

@@ -21,24 +21,31 @@ pub(super) struct Operator(PublicKey);
 pub(crate) struct RecordAccess {
     agent: PublicKey,
     operators: Operators,
-    /// The hosts that a signed URL may name. If empty, the request's own host.
+    /// The public URL of the deployment (`RELAY_URL`).
+    public_url: Option<Url>,
+    /// The hosts that a `Host` header may name. If empty, any.
     hosts: BTreeSet<String>,
 }
 
 impl RecordAccess {
-    /// The signed URL must name one of these hosts, if there are any. The `Host` header is not proof enough: whoever
-    /// forwards a request can choose it.
-    pub(crate) fn new(agent: PublicKey, operators: Operators, hosts: BTreeSet<String>) -> Self {
-        Self { agent, operators, hosts }
+    /// Clients sign the URL that they know: that of `relay_url`, whatever `Host` header a proxy sends; or the one that
+    /// the `Host` header names, if it is one of `hosts` or there are none. The header is not proof enough otherwise:
+    /// whoever forwards a request can choose it.
+    pub(crate) fn new(
+        agent: PublicKey,
+        operators: Operators,
+        relay_url: Option<&str>,
+        hosts: BTreeSet<String>,
+    ) -> Self {
+        let public_url = relay_url.and_then(|url| Url::parse(url).ok());
+        Self { agent, operators, public_url, hosts }
     }
 
     /// The operator who sent a request; for anyone else, the error response.
     pub(super) fn operator(&self, parts: &Parts, now: Timestamp) -> Result<Operator, Response> {
         let request = SignedRequest::of(parts);
-        if !request.authorization.is_empty() && !self.is_own(&request.url) {
-            return Err(elsewhere(&request));
-        }
-        let who = identify(&request, now).map_err(|error| unauthorized(&request, &error))?;
+        let who = identify(&request, &self.urls(parts), now)
+            .map_err(|error| unauthorized(&request, &self.expected_url(parts), &error))?;
         if who == self.agent || self.operators.contains(&who) {
             return Ok(Operator(who));
         }
@@ -49,16 +56,35 @@ impl RecordAccess {
         Err(private(response::error(StatusCode::FORBIDDEN, &reason)))
     }
 
-    fn is_own(&self, url: &str) -> bool {
-        self.hosts.is_empty() || host_of(url).is_some_and(|host| self.hosts.contains(&host))
+    /// The URLs of a request that its sender may have signed.
+    fn urls(&self, parts: &Parts) -> Vec<String> {
+        let is_own = |url: &String| {
+            self.hosts.is_empty() || host_of(url).is_some_and(|host| self.hosts.contains(&host))
+        };
+        let named_by_host = request_url(parts).filter(is_own);
+        self.public_url(parts).into_iter().chain(named_by_host).flat_map(|url| with_either_scheme(&url)).collect()
+    }
+
+    /// The URL of a request below the public URL.
+    fn public_url(&self, parts: &Parts) -> Option<String> {
+        let url = self.public_url.as_ref()?;
+        let scheme = if url.scheme() == "ws" { "http" } else { "https" };
+        let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+        Some(format!("{scheme}://{}{path}", url.authority()))
+    }
+
+    /// The URL that the sender of a request should sign.
+    fn expected_url(&self, parts: &Parts) -> String {
+        self.public_url(parts).unwrap_or_else(|| {
+            let url = request_url(parts).unwrap_or_default();
+            format!("https://{}", url.split_once("://").map_or("", |(_, rest)| rest))
+        })
     }
 }
 
 /// The signed parts of a request.
 struct SignedRequest<'a> {
     method: &'a str,
-    /// Empty if the request has no valid host.
-    url: String,
     authorization: &'a str,
 }
 
@@ -66,57 +92,46 @@ impl<'a> SignedRequest<'a> {
     fn of(parts: &'a Parts) -> Self {
         Self {
             method: parts.method.as_str(),
-            url: request_url(parts).unwrap_or_default(),
             authorization: header_text(&parts.headers, &header::AUTHORIZATION),
         }
     }
 }
 
-/// The key that signed this request.
-///
-/// NIP-98 requires `u` to be exactly the URL of the request. If a proxy terminates TLS, the client's URL begins with
-/// `https` and the agent's with `http`, so both are accepted for the same host, path and query. The proxy must
-/// forward `Host` unchanged.
-fn identify(request: &SignedRequest<'_>, now: Timestamp) -> Result<PublicKey, HttpAuthError> {
+/// The key that signed this request. NIP-98 requires `u` to be exactly its URL, which is one of these.
+fn identify(
+    request: &SignedRequest<'_>,
+    urls: &[String],
+    now: Timestamp,
+) -> Result<PublicKey, HttpAuthError> {
     let authorized = |url: &str| authorize(request.authorization, url, request.method, now, None);
-    let mut refused = None;
-    for url in urls(&request.url) {
-        match authorized(&url) {
-            Err(error @ HttpAuthError::Url { .. }) => refused = Some(refused.unwrap_or(error)),
+    for url in urls {
+        match authorized(url) {
+            Err(HttpAuthError::Url { .. }) => {}
             other => return other,
         }
     }
-    Err(refused.unwrap_or_else(|| HttpAuthError::Url { expected: request.url.clone() }))
+    Err(HttpAuthError::Url { expected: String::new() })
 }
 
-/// The URL with either scheme, normalized as browsers and `fetch` do.
-fn urls(url: &str) -> impl Iterator<Item = String> {
-    let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+/// The URL with either scheme, normalized as browsers and `fetch` do. If a proxy terminates TLS, the client's URL
+/// begins with `https` and the agent's with `http`.
+fn with_either_scheme(url: &str) -> impl Iterator<Item = String> + use<> {
+    let rest = url.split_once("://").map_or("", |(_, rest)| rest).to_owned();
     ["https", "http"]
         .into_iter()
         .filter_map(move |scheme| Url::parse(&format!("{scheme}://{rest}")).map(String::from).ok())
 }
 
-fn elsewhere(request: &SignedRequest<'_>) -> Response {
-    let host = host_of(&request.url).unwrap_or_default();
-    challenge(&format!(
-        "`{host}` is not a host of this agent: use the host of RELAY_URL, or the address it listens on.\n\
-         A proxy in front of it must forward the `Host` header unchanged."
-    ))
-}
-
-fn unauthorized(request: &SignedRequest<'_>, error: &HttpAuthError) -> Response {
-    let url = request.url.split_once("://").map_or("", |(_, rest)| rest);
+fn unauthorized(request: &SignedRequest<'_>, expected_url: &str, error: &HttpAuthError) -> Response {
     let reason = match error {
         _ if request.authorization.is_empty() => "This page is only for the agent's operators.".to_owned(),
-        // The error need not name one of the two schemes.
         HttpAuthError::Url { .. } => "The event was signed for another URL.".to_owned(),
         error => format!("Not authorized: {error}."),
     };
     challenge(&format!(
         "{reason}\n\
          Send `Authorization: Nostr <base64>` (NIP-98): a signed event of kind 27235, at most 60 seconds old, with the\n\
-         tags [\"u\", \"https://{url}\"] and [\"method\", \"{}\"]. The command `inspect` does this for you.",
+         tags [\"u\", \"{expected_url}\"] and [\"method\", \"{}\"]. The command `inspect` does this for you.",
         request.method
     ))
 }
@@ -151,17 +166,18 @@ mod tests {
     }
 
     /// Access to the records of the agent with key 1 and the operator with key 2.
-    fn access(hosts: BTreeSet<String>) -> RecordAccess {
+    fn access(relay_url: Option<&str>, hosts: &[&str]) -> RecordAccess {
         let operators = Operators::from_iter([keys(2).public_key()]);
-        RecordAccess::new(keys(1).public_key(), operators, hosts)
+        let hosts: BTreeSet<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
+        RecordAccess::new(keys(1).public_key(), operators, relay_url, hosts)
     }
 
-    fn status_under(hosts: BTreeSet<String>, request: &Parts) -> u16 {
-        access(hosts).operator(request, NOW).map_or_else(|response| response.status().as_u16(), |_| 200)
+    fn status_of(access: &RecordAccess, request: &Parts) -> u16 {
+        access.operator(request, NOW).map_or_else(|response| response.status().as_u16(), |_| 200)
     }
 
     fn status(request: &Parts) -> u16 {
-        status_under(BTreeSet::new(), request)
+        status_of(&access(None, &[]), request)
     }
 
     #[test]
@@ -210,7 +226,7 @@ mod tests {
 
     #[test]
     fn what_is_signed_for_another_host_is_not_believed_where_the_own_one_is_known() {
-        let hosts = ["agent.example", "127.0.0.1", "::1"].map(str::to_owned);
+        let access = access(Some("wss://agent.example"), &["agent.example", "127.0.0.1", "::1"]);
         for (url, expected) in [
             (URL.to_owned(), 200),
             (URL.replace(":8787", ""), 200),
@@ -222,14 +238,37 @@ mod tests {
         ] {
             // A token signed for another host, sent with a matching `Host` header.
             let request = request(&url, &authorization(&keys(1), &url, "GET", NOW));
-            assert_eq!(status_under(hosts.clone().into(), &request), expected, "{url}");
+            assert_eq!(status_of(&access, &request), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn the_public_url_is_what_clients_sign_whatever_host_a_proxy_names() {
+        let path = "/agent/npub1/history?limit=1";
+        for (relay_url, public) in [
+            ("wss://agent.example", "https://agent.example"),
+            ("wss://agent.example:8443/", "https://agent.example:8443"),
+            ("ws://agent.example:80/relay", "http://agent.example"),
+        ] {
+            // Natively the own hosts are known; on Cloudflare the `Host` header is trusted.
+            for hosts in [&["agent.example", "127.0.0.1"][..], &[]] {
+                let access = access(Some(relay_url), hosts);
+                let signed = authorization(&keys(1), &format!("{public}{path}"), "GET", NOW);
+                let forwarded = |signed: &str| request(&format!("http://backend.internal:8787{path}"), signed);
+                assert_eq!(status_of(&access, &forwarded(&signed)), 200, "{relay_url}");
+                let other = authorization(&keys(1), &format!("https://evil.example{path}"), "GET", NOW);
+                let refused = access.operator(&forwarded(&other), NOW).unwrap_err();
+                assert_eq!(refused.status().as_u16(), 401);
+                let text = text(refused);
+                assert!(text.contains(&format!("[\"u\", \"{public}{path}\"]")), "{text}");
+            }
         }
     }
 
     #[test]
     fn says_how_to_be_let_in() {
         for authorization in ["", "Bearer abc", "Nostr abc"] {
-            let response = access(BTreeSet::new()).operator(&request(URL, authorization), NOW).unwrap_err();
+            let response = access(None, &[]).operator(&request(URL, authorization), NOW).unwrap_err();
             assert_eq!((response.status().as_u16(), header(&response, "www-authenticate")), (401, "Nostr"));
             assert_eq!(header(&response, "cache-control"), "no-store");
             let text = text(response);

@@ -22,19 +22,21 @@ use crate::settings::Operators;
 pub(crate) struct RelayManagement {
     operators: Operators,
     own: BTreeSet<Authority>,
+    /// The relay's public URL, if it is known.
+    url: Option<String>,
 }
 
 impl RelayManagement {
     /// The signed URL must name one of the relay's own authorities: another port may be another relay, to which its
     /// operator's tokens are sent. The `Host` header is not proof enough: whoever forwards a request can choose it.
-    pub(crate) fn new(operators: Operators, own: BTreeSet<Authority>) -> Self {
-        Self { operators, own }
+    pub(crate) fn new(operators: Operators, own: BTreeSet<Authority>, url: Option<String>) -> Self {
+        Self { operators, own, url }
     }
 
     /// Reads the body of a request, but only if it has an `Authorization` header.
     pub(crate) async fn read_body(parts: &Parts, body: Body) -> Result<Bytes, Response> {
         if authorization(parts).is_empty() {
-            return Err(unauthorized(parts, &HttpAuthError::Scheme));
+            return Err(unauthorized(parts, None, &HttpAuthError::Scheme));
         }
         body.read_to_end(MAX_REQUEST_BYTES).await.map_err(|error| match error {
             BodyError::TooLong { .. } => too_long(),
@@ -53,7 +55,7 @@ impl RelayManagement {
         let url = request_url(parts).unwrap_or_default();
         let (authorization, method) = (authorization(parts), parts.method.as_str());
         let event = authorize_body(authorization, &url, |url| self.is_own(url), method, now, body)
-            .map_err(|error| unauthorized(parts, &error))?;
+            .map_err(|error| unauthorized(parts, self.url.as_deref(), &error))?;
         if !self.operators.contains(&event.pubkey) {
             let who = npub(&event.pubkey);
             let reason = format!("{who} may not manage this relay: it is not in ADMIN_PUBKEYS");
@@ -92,13 +94,16 @@ fn authorization(parts: &Parts) -> &str {
     header_text(&parts.headers, &header::AUTHORIZATION)
 }
 
-fn unauthorized(parts: &Parts, error: &HttpAuthError) -> Response {
-    challenge(&match error {
+fn unauthorized(parts: &Parts, url: Option<&str>, error: &HttpAuthError) -> Response {
+    challenge(&match (error, url) {
         _ if authorization(parts).is_empty() => "this is only for the relay's operators".to_owned(),
-        HttpAuthError::Url { .. } => {
+        (HttpAuthError::Url { .. }, Some(url)) => {
+            format!("the `u` tag must be this relay's URL, {url}, or the same with `https`")
+        }
+        (HttpAuthError::Url { .. }, None) => {
             "the `u` tag must be this relay's URL; if it is, set RELAY_URL to it".to_owned()
         }
-        error => error.to_string(),
+        (error, _) => error.to_string(),
     })
 }
 
@@ -142,7 +147,8 @@ mod tests {
 
     fn read(request: &Parts, body: &str) -> Result<SignedCall, Response> {
         let own = [Authority::new("relay.example", None), Authority::new("127.0.0.1", Some(8_787))].into();
-        let management = RelayManagement::new(Operators::from_iter([keys(1).public_key()]), own);
+        let url = Some("wss://relay.example".to_owned());
+        let management = RelayManagement::new(Operators::from_iter([keys(1).public_key()]), own, url);
         management.signed_call(request, body.as_bytes(), NOW)
     }
 
@@ -177,6 +183,8 @@ mod tests {
         ] {
             assert_eq!(status(&request(1, url, BODY)), expected, "{url}");
         }
+        let elsewhere = read(&request(1, "https://other.example/", BODY), BODY).unwrap_err();
+        assert!(text(elsewhere).contains("this relay's URL, wss://relay.example, or"));
         assert_eq!(status(&request(1, "wss://relay.example", "another body")), 401);
         assert_eq!(status(&request(1, "wss://relay.example", "")), 401, "no payload tag");
         let signed = authorization_of_body(&keys(1), "wss://relay.example", "POST", NOW, BODY.as_bytes());

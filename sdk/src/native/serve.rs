@@ -199,7 +199,7 @@ impl<'a> Startup<'a> {
     async fn serve(self, agent: Option<ServedAgent>) -> Result<(), ServeError> {
         let interrupted = interruption().map_err(ServeError::Signals)?;
         let own = self.own_authorities();
-        let management = RelayManagement::new(self.relay.operators, own);
+        let management = RelayManagement::new(self.relay.operators, own, self.relay.url);
         let limits_loopback = self.relay.config.admission.connections.limits_loopback;
         let config = RelayServerConfig {
             durability: self.durability,

@@ -24,6 +24,8 @@ use crate::nip90;
 pub(crate) struct RelaySettings {
     pub(crate) config: RelayConfig,
     pub(crate) information: RelayInformation,
+    /// Its public URL (`RELAY_URL`).
+    pub(crate) url: Option<String>,
     /// The keys that may manage it (NIP-86).
     pub(crate) operators: Operators,
 }
@@ -51,7 +53,7 @@ impl RelaySettings {
         config.retention = retention(&variables)?;
         let operators = Operators::read(&variable)?;
         let information = relay_information(deployment, &config, !operators.is_empty(), &variable)?;
-        Ok(Self { config, information, operators })
+        Ok(Self { config, information, url: own_relay_url(&variables)?, operators })
     }
 }
 

@@ -13,7 +13,6 @@ use crate::declaration::DeploymentDeclaration;
 use crate::http::{
     self, AgentRoute, Authority, RelayAnswer, RelayManagement, Route, relay_management, relay_only,
 };
-use crate::settings::names::RELAY_URL;
 use crate::settings::{RelaySettings, SettingError};
 
 /// Handles a request to the Worker.
@@ -100,9 +99,9 @@ async fn manage(
 ) -> Result<openagents_host::http::Response> {
     // Cloudflare routes by the URL, so it can be trusted.
     let requested = request_url(parts);
-    let public = variable(env, RELAY_URL);
-    let own = [requested, public].into_iter().flatten().filter_map(|url| Authority::of(&url));
-    let management = RelayManagement::new(settings.operators, own.collect());
+    let known = [requested.as_deref(), settings.url.as_deref()];
+    let own = known.into_iter().flatten().filter_map(Authority::of).collect();
+    let management = RelayManagement::new(settings.operators, own, settings.url);
     let body = match RelayManagement::read_body(parts, worker_http::body(&mut request)?).await {
         Ok(body) => body,
         Err(refusal) => return Ok(refusal),

@@ -16,6 +16,7 @@ scenarios! {
         a_token_for_another_host_is_refused_where_the_own_one_is_known,
     }
     on Host::ALL => {
+        a_token_is_for_the_public_url_whatever_host_a_proxy_names,
         history_lists_the_jobs_newest_first,
         history_is_read_page_by_page,
         a_job_is_shown_with_its_request_and_its_answer,
@@ -49,6 +50,22 @@ async fn a_token_for_another_host_is_refused_where_the_own_one_is_known(servers:
     // Without a configured host, an agent accepts any.
     let server = servers.own("probe");
     assert_eq!(read(&server, "my-laptop.local:8787").await, 200);
+}
+
+async fn a_token_is_for_the_public_url_whatever_host_a_proxy_names(servers: &Servers) {
+    let server = servers.own_with("probe", &[("RELAY_URL", "wss://agent.example:8443".to_owned())]);
+    let agent = server.agent().to_bech32().expect("an npub");
+    let path = format!("/agent/{agent}/history?limit=1");
+    // The `Host` header is the server's address, as a proxy sends it that does not forward the client's.
+    let read = async |signed: &str| {
+        let header = authorization(server.keys().expect("a key"), now(), "GET", &format!("{signed}{path}"));
+        request(server.address(), "GET", &path, &[("Authorization", &header)]).await.expect("an answer")
+    };
+    assert_eq!(read("https://agent.example:8443").await.status, 200);
+    let refused = read("https://other.example").await;
+    let told = String::from_utf8_lossy(&refused.body);
+    assert_eq!(refused.status, 401, "{told}");
+    assert!(told.contains(&format!("[\"u\", \"https://agent.example:8443{path}\"]")), "{told}");
 }
 
 /// A probe agent with a customer and an operator.

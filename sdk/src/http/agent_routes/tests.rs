@@ -29,7 +29,7 @@ fn routes() -> AgentRoutes {
     let manifest = AgentManifest::new(&agent, &[], &keys.public_key()).signed(&keys);
     let profile = Profile::new(agent, Vec::new(), keys.public_key());
     let operators = Operators::from_iter([self::keys(2).public_key()]);
-    let access = RecordAccess::new(keys.public_key(), operators, BTreeSet::new());
+    let access = RecordAccess::new(keys.public_key(), operators, None, BTreeSet::new());
     AgentRoutes::new(manifest, profile, access, r#"{"count":0}"#.to_owned())
 }
 
