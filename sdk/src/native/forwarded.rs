@@ -8,6 +8,9 @@ use hyper::HeaderMap;
 /// The header in which each proxy appends the address it received the request from.
 const HEADER: &str = "x-forwarded-for";
 
+/// Headers that proxies add; without such a proxy, clients on this machine do not send them.
+const PROXY_HEADERS: [&str; 4] = [HEADER, "forwarded", "x-real-ip", "cf-connecting-ip"];
+
 /// The address for clients whose address is unknown. No client has it, and limits treat these clients as one.
 const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
@@ -30,6 +33,19 @@ pub(super) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &BTreeS
     address
 }
 
+/// Whether this request probably comes from a proxy on this machine that is not trusted, so that all clients behind it
+/// count as clients on this machine.
+pub(super) fn is_untrusted_local_proxy(
+    peer: IpAddr,
+    headers: &HeaderMap,
+    trusted: &BTreeSet<IpAddr>,
+) -> bool {
+    let peer = peer.to_canonical();
+    peer.is_loopback()
+        && !trusted.contains(&peer)
+        && PROXY_HEADERS.iter().any(|name| headers.contains_key(*name))
+}
+
 /// Parses an address with or without a port.
 fn read(text: &str) -> Option<IpAddr> {
     let text = text.trim();
@@ -44,7 +60,7 @@ mod tests {
     use hyper::header::HeaderValue;
     use openagents_relay::admission::RateLimits;
 
-    use super::client_address;
+    use super::{client_address, is_untrusted_local_proxy};
 
     fn client(peer: &str, forwarded: &[&str], trusted: &[&str]) -> String {
         let mut headers = HeaderMap::new();
@@ -70,6 +86,24 @@ mod tests {
         assert_eq!(client("127.0.0.1", &["10.9.9.9", "198.51.100.7"], &["127.0.0.1"]), "198.51.100.7");
         let chain = ["10.9.9.9, 198.51.100.7, 192.0.2.5"];
         assert_eq!(client("127.0.0.1", &chain, &["127.0.0.1", "192.0.2.5"]), "198.51.100.7");
+    }
+
+    #[test]
+    fn suspects_a_proxy_on_this_machine_that_is_not_trusted() {
+        let suspects = |peer: &str, header: Option<&'static str>, trusted: &[&str]| {
+            let headers =
+                header.map(|name| (name.parse().unwrap(), HeaderValue::from_static("198.51.100.7")));
+            let headers: HeaderMap = headers.into_iter().collect();
+            let trusted = trusted.iter().map(|address| address.parse().unwrap()).collect();
+            is_untrusted_local_proxy(peer.parse().unwrap(), &headers, &trusted)
+        };
+        for header in ["x-forwarded-for", "forwarded", "x-real-ip", "cf-connecting-ip"] {
+            assert!(suspects("127.0.0.1", Some(header), &[]));
+            assert!(suspects("::ffff:127.0.0.1", Some(header), &["192.0.2.1"]));
+            assert!(!suspects("127.0.0.1", Some(header), &["127.0.0.1"]));
+            assert!(!suspects("192.0.2.1", Some(header), &[]));
+        }
+        assert!(!suspects("127.0.0.1", None, &[]) && !suspects("127.0.0.1", Some("host"), &[]));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::io::IsTerminal;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -229,6 +230,7 @@ impl<'a> Startup<'a> {
             agent: server_of_agent,
             management,
             trusted_proxies: self.trusted_proxies,
+            has_warned_of_proxy: AtomicBool::new(false),
             limits_loopback,
             disk: DiskCheck::of(self.data.path()),
         };

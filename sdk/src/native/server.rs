@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hyper::body::Incoming;
@@ -21,7 +22,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::disk_check::DiskCheck;
-use super::forwarded::client_address;
+use super::forwarded::{client_address, is_untrusted_local_proxy};
 use super::mailbox::AgentMailbox;
 use super::tcp_connections::{HttpConnections, HttpPermit};
 use crate::declaration::DeploymentDeclaration;
@@ -29,6 +30,7 @@ use crate::http::{
     self, AgentRoute, AgentRoutes, RelayAnswer, RelayManagement, Route, RouteAnswer, relay_management,
     relay_only,
 };
+use crate::settings::names::RELAY_TRUSTED_PROXIES;
 
 /// How long a client may take to send the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -65,6 +67,8 @@ pub(super) struct ServerConfig {
     pub(super) management: RelayManagement,
     pub(super) disk: DiskCheck,
     pub(super) trusted_proxies: BTreeSet<IpAddr>,
+    /// Whether the operator was told of a proxy on this machine that is not trusted.
+    pub(super) has_warned_of_proxy: AtomicBool,
     /// Whether the limit of connections per network also applies to this machine.
     pub(super) limits_loopback: bool,
 }
@@ -173,6 +177,7 @@ impl ServerConfig {
         address: IpAddr,
     ) -> hyper::Response<HyperBody> {
         let (parts, body) = native_http::request(received).into_parts();
+        self.warn_of_proxy(address, &parts);
         let mut response = match http::route(&parts) {
             Route::Relay => {
                 let address = client_address(address, &parts.headers, &self.trusted_proxies);
@@ -195,6 +200,19 @@ impl ServerConfig {
         };
         response::set_common_headers(response.headers_mut());
         native_http::response(response, &parts.method)
+    }
+
+    /// Says once that clients behind a proxy on this machine have no limits.
+    fn warn_of_proxy(&self, address: IpAddr, parts: &Parts) {
+        if !self.has_warned_of_proxy.load(Ordering::Relaxed)
+            && is_untrusted_local_proxy(address, &parts.headers, &self.trusted_proxies)
+            && !self.has_warned_of_proxy.swap(true, Ordering::Relaxed)
+        {
+            let address = address.to_canonical();
+            tracing::warn!(
+                "a request from {address} was forwarded: if a proxy runs on this machine, set {RELAY_TRUSTED_PROXIES}={address}; otherwise all clients behind it count as this machine, and none of them has limits"
+            );
+        }
     }
 
     async fn manage(&self, parts: &Parts, body: Body) -> Result<Response, Response> {

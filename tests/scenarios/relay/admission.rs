@@ -10,26 +10,31 @@ use tokio_tungstenite::tungstenite::Error;
 
 use crate::servers::{Servers, scenarios};
 
-scenarios![
-    an_event_without_enough_work_is_refused,
-    only_those_who_are_named_may_write,
-    whoever_may_not_write_vanishes_in_silence,
-    who_is_blocked_may_not_write,
-    only_kinds_that_are_named_are_taken,
-    an_event_that_is_too_old_is_refused,
-    too_many_events_are_refused_for_a_while,
-    too_many_requests_are_refused_for_a_while,
-    too_many_identifications_are_refused_for_a_while,
-    an_address_that_is_blocked_cannot_connect,
-    an_address_has_only_so_many_connections,
-    there_are_only_so_many_connections,
-    the_own_machine_is_held_to_no_rate,
-    the_deployments_policy_is_asked,
-    a_policy_that_panics_refuses_the_event,
-    a_relay_list_is_taken_from_anybody,
-    the_document_says_what_the_configuration_does,
-    a_setting_that_cannot_be_used_is_told,
-];
+scenarios! {
+    on Host::ALL => {
+        an_event_without_enough_work_is_refused,
+        only_those_who_are_named_may_write,
+        whoever_may_not_write_vanishes_in_silence,
+        who_is_blocked_may_not_write,
+        only_kinds_that_are_named_are_taken,
+        an_event_that_is_too_old_is_refused,
+        too_many_events_are_refused_for_a_while,
+        too_many_requests_are_refused_for_a_while,
+        too_many_identifications_are_refused_for_a_while,
+        an_address_that_is_blocked_cannot_connect,
+        an_address_has_only_so_many_connections,
+        there_are_only_so_many_connections,
+        the_own_machine_is_held_to_no_rate,
+        the_deployments_policy_is_asked,
+        a_policy_that_panics_refuses_the_event,
+        a_relay_list_is_taken_from_anybody,
+        the_document_says_what_the_configuration_does,
+        a_setting_that_cannot_be_used_is_told,
+    }
+    on [Host::Native] => {
+        a_proxy_on_this_machine_that_is_not_trusted_is_told_once,
+    }
+}
 
 /// A server that trusts the client's address header.
 fn server(servers: &Servers, variables: &[(&'static str, &str)]) -> Server {
@@ -40,6 +45,19 @@ fn server(servers: &Servers, variables: &[(&'static str, &str)]) -> Server {
 
 async fn client_from(server: &Server, address: &str) -> Client {
     Client::try_connect_from(&server.url(), address).await.expect("it may connect")
+}
+
+async fn a_proxy_on_this_machine_that_is_not_trusted_is_told_once(servers: &Servers) {
+    let warnings = async |variables: &[(&'static str, String)]| {
+        let server = servers.own_with("hello-world", variables);
+        for address in ["192.0.2.1", "192.0.2.2"] {
+            Client::try_connect_from(&server.url(), address).await.expect("it may connect");
+        }
+        let log = std::fs::read_to_string(server.log()).expect("a log");
+        log.lines().filter(|line| line.contains("set RELAY_TRUSTED_PROXIES=127.0.0.1")).count()
+    };
+    assert_eq!(warnings(&[]).await, 1);
+    assert_eq!(warnings(&[("RELAY_TRUSTED_PROXIES", "127.0.0.1".to_owned())]).await, 0);
 }
 
 async fn document(server: &Server) -> Value {

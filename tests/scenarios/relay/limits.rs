@@ -24,6 +24,7 @@ scenarios![
     clamps_the_limit_of_a_filter,
     ends_an_answer_before_it_gets_too_long,
     keeps_as_many_subscriptions_as_it_says,
+    keeps_several_subscriptions_to_eight_hundred_authors,
 ];
 
 struct Limited {
@@ -269,4 +270,25 @@ async fn keeps_as_many_subscriptions_as_it_says(servers: &Servers) {
         assert_eq!(limited.client.next_event(&format!("number-{number}")).await, event);
     }
     limited.client.expect_silence().await;
+}
+
+/// As clients subscribe to those whom somebody follows: notes, reactions, profiles and so on.
+async fn keeps_several_subscriptions_to_eight_hundred_authors(servers: &Servers) {
+    let mut limited = Limited::new(servers).await;
+    let author = fresh_author();
+    let mut follows: Vec<String> = (0..799).map(|_| fresh_author().public_key().to_hex()).collect();
+    follows.push(author.public_key().to_hex());
+    let kinds = [1, 3, 6, 7, 9735, 30_023];
+    let filter = |kind: u16| json!({"kinds": [kind], "authors": follows});
+    for kind in kinds {
+        limited.client.subscribe(&format!("of-kind-{kind}"), &[filter(kind)]).await;
+    }
+    let bytes = kinds.iter().map(|kind| json!([filter(*kind)]).to_string().len()).sum::<usize>();
+    assert!(bytes <= limited.limit("max_filters_length"), "{bytes}");
+    let mut publisher = servers.client().await;
+    for kind in kinds {
+        let event = event(&author, kind, &[], "heard");
+        publisher.publish_accepted(&event).await;
+        assert_eq!(limited.client.next_event(&format!("of-kind-{kind}")).await, event);
+    }
 }
