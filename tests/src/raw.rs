@@ -51,12 +51,15 @@ impl RawSocket {
         let _ = timeout(PATIENCE, self.stream.write_all(bytes)).await.expect("sending hangs");
     }
 
-    /// The opcode and payload of the next frame, or `None` if the connection is closed.
+    /// The opcode and payload of the next frame other than a challenge (NIP-42), or `None` if the connection is closed.
     pub async fn receive(&mut self) -> Option<(u8, Vec<u8>)> {
         loop {
             if let Some((frame, size)) = parse(&self.unread) {
                 self.unread.drain(..size);
-                return Some(frame);
+                if !frame.1.starts_with(br#"["AUTH","#) {
+                    return Some(frame);
+                }
+                continue;
             }
             let read = timeout(PATIENCE, self.stream.read_buf(&mut self.unread)).await;
             if !matches!(read.expect("a frame or the end in time"), Ok(1..)) {

@@ -93,6 +93,8 @@ pub struct Client {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     /// Frames read while waiting for another.
     waiting: VecDeque<Frame>,
+    /// The challenge, which the relay sends when a connection opens.
+    challenge: Option<String>,
     /// Numbers this client's subscriptions.
     queries: u32,
 }
@@ -130,7 +132,7 @@ impl Client {
         let (socket, _response) = timeout(PATIENCE, connect_async_with_config(request, Some(config), true))
             .await
             .map_err(|_| SocketError::Io(std::io::ErrorKind::TimedOut.into()))??;
-        Ok(Self { socket, waiting: VecDeque::new(), queries: 0 })
+        Ok(Self { socket, waiting: VecDeque::new(), challenge: None, queries: 0 })
     }
 
     /// Sends one JSON message.
@@ -179,7 +181,7 @@ impl Client {
         }
     }
 
-    /// The next frame, or `None` if the connection is closed or nothing arrives in time.
+    /// The next frame other than a challenge, or `None` if the connection is closed or nothing arrives in time.
     pub async fn receive_within(&mut self, patience: Duration) -> Option<Frame> {
         if let Some(frame) = self.waiting.pop_front() {
             return Some(frame);
@@ -187,12 +189,17 @@ impl Client {
         self.read_until(Instant::now() + patience).await
     }
 
-    /// The next message, neither parsed nor checked: for measurements, which must not include this work. `None` if
-    /// the connection is closed or nothing arrives in time.
+    /// The next message other than a challenge, neither parsed nor checked: for measurements, which must not include
+    /// this work. `None` if the connection is closed or nothing arrives in time.
     pub async fn receive_text_within(&mut self, patience: Duration) -> Option<String> {
         let deadline = Instant::now() + patience;
         loop {
             match timeout_at(deadline, self.socket.next()).await.ok()?? {
+                Ok(Message::Text(text)) if text.starts_with(r#"["AUTH","#) => {
+                    if let Frame::Challenge(challenge) = Frame::parse(text.as_str()) {
+                        self.challenge = Some(challenge);
+                    }
+                }
                 Ok(Message::Text(text)) => return Some(text.as_str().to_owned()),
                 Ok(Message::Close(_)) | Err(_) => return None,
                 Ok(_) => {}
@@ -203,7 +210,10 @@ impl Client {
     async fn read_until(&mut self, deadline: Instant) -> Option<Frame> {
         loop {
             match timeout_at(deadline, self.socket.next()).await.ok()?? {
-                Ok(Message::Text(text)) => return Some(Frame::parse(text.as_str())),
+                Ok(Message::Text(text)) => match Frame::parse(text.as_str()) {
+                    Frame::Challenge(challenge) => self.challenge = Some(challenge),
+                    frame => return Some(frame),
+                },
                 Ok(Message::Binary(bytes)) => panic!("relay sent a binary frame: {bytes:?}"),
                 Ok(Message::Close(_)) | Err(_) => return None,
                 Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => {}
@@ -237,13 +247,22 @@ impl Client {
         }
     }
 
-    /// The challenge that the relay has sent or sends now.
+    /// The challenge that the relay has sent or sends now. Other frames are kept for later.
     pub async fn challenge(&mut self) -> String {
-        let challenge = |frame: &Frame| match frame {
-            Frame::Challenge(challenge) => Some(challenge.clone()),
-            _ => None,
-        };
-        self.find(challenge, "AUTH").await
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(challenge) = &self.challenge {
+                return challenge.clone();
+            }
+            match timeout_at(deadline, self.socket.next()).await {
+                Ok(Some(Ok(Message::Text(text)))) => match Frame::parse(text.as_str()) {
+                    Frame::Challenge(challenge) => self.challenge = Some(challenge),
+                    frame => self.waiting.push_back(frame),
+                },
+                Ok(Some(Ok(Message::Ping(_) | Message::Pong(_)))) => {}
+                other => panic!("waited in vain for AUTH: {other:?}; other frames: {:?}", self.waiting),
+            }
+        }
     }
 
     /// Sends an event with `AUTH` and waits for its `OK`.

@@ -135,15 +135,18 @@ impl SessionEngine {
         self.sessions.keys().copied()
     }
 
-    /// Adds a new connection.
+    /// Adds a new connection, and sends it the challenge with which it may authenticate (NIP-42).
     pub(super) fn open(&mut self, connection: ConnectionId, origin: &Origin, effects: &mut Vec<Effect>) {
         self.sessions.insert(connection, ClientSession::new(origin));
         self.subscriptions.open(connection);
         let access = &self.config.access;
-        if access.auth_to_read || access.auth_to_write {
+        // A relay that does not know its own address cannot accept an answer.
+        let knows_its_address = !access.hosts.is_empty() || origin.host.is_some();
+        if knows_its_address || access.auth_to_read || access.auth_to_write {
             self.challenge(connection, effects);
+        } else {
+            effects.push(Effect::SessionChanged(connection));
         }
-        effects.push(Effect::SessionChanged(connection));
     }
 
     /// Removes a connection that has ended.

@@ -62,7 +62,11 @@ impl RecordAccess {
             self.hosts.is_empty() || host_of(url).is_some_and(|host| self.hosts.contains(&host))
         };
         let named_by_host = request_url(parts).filter(is_own);
-        self.public_url(parts).into_iter().chain(named_by_host).flat_map(|url| with_either_scheme(&url)).collect()
+        self.public_url(parts)
+            .into_iter()
+            .chain(named_by_host)
+            .flat_map(|url| with_either_scheme(&url))
+            .collect()
     }
 
     /// The URL of a request below the public URL.
@@ -254,7 +258,8 @@ mod tests {
             for hosts in [&["agent.example", "127.0.0.1"][..], &[]] {
                 let access = access(Some(relay_url), hosts);
                 let signed = authorization(&keys(1), &format!("{public}{path}"), "GET", NOW);
-                let forwarded = |signed: &str| request(&format!("http://backend.internal:8787{path}"), signed);
+                let forwarded =
+                    |signed: &str| request(&format!("http://backend.internal:8787{path}"), signed);
                 assert_eq!(status_of(&access, &forwarded(&signed)), 200, "{relay_url}");
                 let other = authorization(&keys(1), &format!("https://evil.example{path}"), "GET", NOW);
                 let refused = access.operator(&forwarded(&other), NOW).unwrap_err();

@@ -40,7 +40,8 @@ impl SessionEngine {
         effects.push(answer(connection, event.id, outcome));
     }
 
-    /// Sends the challenge before a refusal that requires authentication, and before no other message.
+    /// Sends the challenge before a refusal that requires authentication, unless that was done when the connection was
+    /// opened.
     pub(super) fn challenge_for(
         &mut self,
         connection: ConnectionId,

@@ -59,17 +59,27 @@ fn closed(answers: &[(ConnectionId, String)], prefix: &str) -> bool {
 }
 
 #[test]
-fn the_challenge_is_sent_at_once_if_required_and_otherwise_when_needed() {
-    for (read, write) in [(true, false), (false, true), (true, true)] {
+fn the_challenge_is_sent_once_when_a_connection_opens() {
+    for (read, write) in [(false, false), (true, false), (false, true), (true, true)] {
         let mut bench = relay(Access { auth_to_read: read, auth_to_write: write, ..Access::default() });
         assert_eq!(bench.connect(ALICE), [(ALICE, auth_message())]);
+        let refused = bench.say(ALICE, r#"["REQ","s",{"kinds":[4]}]"#);
+        assert!(refused.len() == 1 && closed(&refused, "auth-required"), "{refused:?}");
     }
-    let mut bench = relay(Access::default());
+    // On Cloudflare the host is known from the request.
+    let mut bench = Bench::empty(RelayConfig::default());
+    let host = Some("relay.example.com".to_owned());
+    let origin = Origin { challenge: CHALLENGE.to_owned(), host, ..Origin::default() };
+    assert_eq!(bench.open_with(ALICE, origin), [(ALICE, auth_message())]);
+}
+
+#[test]
+fn a_relay_that_could_accept_no_answer_challenges_only_those_it_refuses() {
+    let mut bench = Bench::empty(RelayConfig::default());
     assert_eq!(bench.connect(ALICE), []);
     let refused = bench.say(ALICE, r#"["REQ","s",{"kinds":[4]}]"#);
     assert_eq!(refused[0].1, auth_message());
     assert!(refused.len() == 2 && closed(&refused, "auth-required"), "{refused:?}");
-    // It is sent only once.
     let refused = bench.say(ALICE, r#"["REQ","s",{"kinds":[4]}]"#);
     assert!(refused.len() == 1 && closed(&refused, "auth-required"), "{refused:?}");
 }
@@ -182,11 +192,16 @@ fn an_identification_and_its_challenge_outlive_the_memory() {
 
 #[test]
 fn saves_a_session_after_authentication_or_a_challenge() {
-    let mut bench = relay(Access::default());
+    let mut bench = Bench::empty(RelayConfig::default());
     bench.connect(ALICE);
     let text = r#"["REQ","s",{"kinds":[4]}]"#.to_owned();
     let effects = bench.text(ALICE, &text);
     assert!(effects.contains(&Effect::SessionChanged(ALICE)));
+    let mut bench = relay(Access::default());
+    let origin = Origin { challenge: CHALLENGE.to_owned(), ..Origin::default() };
+    let effects = bench.handle(Input::Open { connection: ALICE, origin });
+    assert_eq!(effects.len(), 2);
+    assert_eq!(effects[1], Effect::SessionChanged(ALICE), "after the challenge was sent");
     let event = identification(&fixtures::keys(0), URL, CHALLENGE, NOW);
     let effects = bench.text(ALICE, &format!("[\"AUTH\",{}]", event.json()));
     assert!(effects.contains(&Effect::SessionChanged(ALICE)));
@@ -310,13 +325,12 @@ fn private_events_are_sent_to_their_parties() {
 }
 
 #[test]
-fn a_protected_event_brings_the_challenge_and_then_is_taken() {
+fn a_protected_event_is_taken_after_authentication() {
     let mut bench = relay(Access::default());
     bench.connect(ALICE);
     let event = fixtures::signed(1, 1, &[&["-"]]);
     let refused = bench.publish(ALICE, &event);
-    assert_eq!(refused[0], (ALICE, auth_message()));
-    assert!(refused[1].1.contains("false,\"auth-required: "), "{refused:?}");
+    assert!(refused[0].1.contains("false,\"auth-required: "), "{refused:?}");
     bench.authenticate(ALICE, 0);
     assert_eq!(bench.publish(ALICE, &event), [(ALICE, ok(&event, true, ""))]);
     // Anybody else is refused, although the event is stored.
