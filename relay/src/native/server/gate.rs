@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use openagents_host::native::now;
 
 use crate::admission::{
-    Admission, Admitted, AdmittedMessage, ConnectionLimits, ConnectionRefusal, OpenConnections, RateLimits,
-    Rates, gate,
+    Admission, Admitted, AdmittedMessage, ConnectionLimits, ConnectionRefusal, Network, OpenConnections,
+    RateLimits, Rates, gate,
 };
 use crate::limits::Limits;
 use crate::management::Rules;
