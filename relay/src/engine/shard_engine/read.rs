@@ -160,8 +160,9 @@ fn records<S: Sql>(
         found.push((created_at, *id));
     })?;
     if coverage == Coverage::Part {
+        // In the words of NIP-77's example and of its description: clients look for one or the other.
         let text = format!(
-            "this query is too big: a reconciliation can have at most {most} events and {look_ups} look-ups"
+            "this query is too big, with too many records: at most {most} events and {look_ups} look-ups"
         );
         return Ok(Err(Reason::new(Prefix::Blocked, text)));
     }

@@ -1,18 +1,20 @@
 //! Synchronization of a store with another relay.
 //!
-//! Both sides find out which events the other lacks without sending those that both have (NIP-77). If the other relay
-//! does not support that, its events are read page by page. Events missing here are fetched, verified and stored;
-//! events missing there are sent. An interrupted synchronization can simply be started again, and has less to do then.
+//! Both sides find out which events the other lacks without sending those that both have (NIP-77). Where the other relay
+//! does not do that, its events are read page by page. Events missing here are fetched, verified and stored; events
+//! missing there are sent. An interrupted synchronization can simply be started again, and has less to do then.
 
 mod identity;
 mod local;
 mod paging;
 mod reconcile;
+mod refusal_cause;
 mod remote;
 
 #[cfg(test)]
 mod tests;
 
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use openagents_host::SqlError;
@@ -54,7 +56,7 @@ pub enum Method {
     /// Not known yet.
     #[default]
     Unknown,
-    /// By reconciliation (NIP-77).
+    /// By reconciliation (NIP-77), and by paging where the remote side refuses that.
     Reconciliation,
     /// By reading all events of the remote side.
     Paging,
@@ -77,8 +79,18 @@ pub struct Synchronization {
     pub down: ImportCounts,
     /// What happened to the sent events.
     pub up: ImportCounts,
-    /// Whether it is complete.
-    pub is_complete: bool,
+    /// The times, in seconds of `created_at`, at which the remote side may have more events than it returned.
+    pub unreached: Vec<RangeInclusive<u64>>,
+    /// Whether it was stopped before its end.
+    pub is_interrupted: bool,
+}
+
+impl Synchronization {
+    /// Whether nothing was left out. Events that one side refuses are only counted.
+    #[must_use]
+    pub const fn is_complete(&self) -> bool {
+        !self.is_interrupted && self.unreached.is_empty() && self.withheld == 0
+    }
 }
 
 /// Why a synchronization failed. What was done before is kept.
@@ -121,7 +133,7 @@ pub async fn sync(
         Err(SyncError::Remote(RemoteError::Stopped)) => {}
         other => other?,
     }
-    sync.is_complete = !stop.load(Ordering::Relaxed);
+    sync.is_interrupted = stop.load(Ordering::Relaxed);
     progress(&sync);
     Ok(sync)
 }
@@ -135,14 +147,17 @@ async fn find_and_transfer_missing(
     sync: &mut Synchronization,
     progress: &mut dyn FnMut(&Synchronization),
 ) -> Result<(), SyncError> {
-    match reconcile::differences(local, remote, filter, stop).await? {
-        Some(differences) => {
-            sync.method = Method::Reconciliation;
-            reconcile::transfer_missing(local, remote, differences, direction, stop, sync, progress).await
-        }
-        None => {
-            sync.method = Method::Paging;
-            paging::page_through(local, remote, filter, direction, stop, sync, progress).await
-        }
+    let comparison = reconcile::compare(local, remote, filter, stop).await?;
+    sync.method = Method::Paging;
+    if let Some(differences) = comparison.differences {
+        sync.method = Method::Reconciliation;
+        reconcile::transfer_missing(local, remote, differences, direction, stop, sync, progress).await?;
     }
+    for filter in comparison.refused {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        paging::page_through(local, remote, &filter, direction, stop, sync, progress).await?;
+    }
+    Ok(())
 }

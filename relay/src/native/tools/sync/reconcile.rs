@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use openagents_host::EventId;
 use openagents_host::nostr::MAX_CREATED_AT;
 use openagents_host::nostr::message::{ClientMessage, ReconcileStep, RelayMessage};
-use openagents_host::nostr::reason::{Prefix, Reason};
+use openagents_host::nostr::reason::Reason;
 
 use super::local::{LocalSide, keep_verified};
+use super::refusal_cause::RefusalCause;
 use super::remote::{AnswerWait, Remote, RemoteError};
 use super::{Direction, SyncError, Synchronization};
 use crate::nip77::Reconciliation;
@@ -23,6 +24,12 @@ const MAX_MESSAGES: u32 = 100_000;
 /// How many events may be missing locally. Their ids are kept in memory, and a relay can announce any number. If there
 /// are more, it takes several runs, with filters for different time ranges.
 const MAX_NEEDED: usize = 4_000_000;
+
+/// How many queries in a row the relay may consider too large. Halving all possible times down to one second takes 86.
+const MAX_TOO_LARGE_IN_A_ROW: u32 = 100;
+
+/// How many queries one comparison may be split into.
+const MAX_QUERIES: u32 = 20_000;
 
 /// The events that each side lacks. A relay may name the same id repeatedly.
 #[derive(Debug, Default)]
@@ -45,62 +52,100 @@ impl Differences {
     }
 }
 
+/// What comparing both sides found.
+pub(super) struct Comparison {
+    /// The events that each side lacks; `None` if nothing could be reconciled.
+    pub(super) differences: Option<Differences>,
+    /// The parts of the query that the relay does not reconcile.
+    pub(super) refused: Vec<Filter>,
+}
+
 /// The outcome of a reconciliation.
 enum ReconcileOutcome {
     Done,
     /// The relay considers the query too large.
-    TooLarge(String),
-    /// The relay requires authentication.
+    TooLarge,
+    /// The relay requires authentication, for this reason.
     AuthRequired(String),
+    /// The relay wants fewer requests, for this reason.
+    Busy(String),
     /// The relay does not support reconciliation.
     Unsupported,
 }
 
-/// Finds the events that each side lacks; `None` if the relay does not support reconciliation. A query that is too
-/// large for the relay is split in halves of its time range.
-pub(super) async fn differences(
+/// Finds the events that each side lacks. A query that is too large for the relay is split in halves of its time range.
+/// What the relay does not reconcile, be it a single second with too many events or everything, is left to be paged.
+pub(super) async fn compare(
     local: &LocalSide<'_>,
     remote: &mut Remote,
     filter: &Filter,
     stop: &AtomicBool,
-) -> Result<Option<Differences>, SyncError> {
+) -> Result<Comparison, SyncError> {
     let mut all = Differences::default();
-    let mut spans = vec![(filter.since.unwrap_or(0), filter.until.unwrap_or(MAX_CREATED_AT))];
-    let mut is_first = true;
-    while let Some((since, until)) = spans.pop() {
+    let mut refused = Vec::new();
+    let mut has_reconciled = false;
+    let (mut queries, mut too_large_in_a_row) = (0_u32, 0_u32);
+    let whole = (filter.since.unwrap_or(0), filter.until.unwrap_or(MAX_CREATED_AT));
+    let mut spans = vec![whole];
+    while let Some(span) = spans.pop() {
         if stop.load(Ordering::Relaxed) {
             break;
         }
-        let span = match is_first {
-            true => filter.clone(),
-            false => Filter { since: Some(since), until: Some(until), ..filter.clone() },
-        };
-        match reconcile_span(local, remote, &span, stop, &mut all).await? {
-            ReconcileOutcome::Done => {}
-            ReconcileOutcome::TooLarge(_) if since < until => {
-                // The midpoint of all possible times is far in the future; that of the times in use splits better.
-                let middle = since.midpoint(until.min(since.max(LATEST)));
-                let middle = middle.clamp(since, until.saturating_sub(1));
-                spans.push((since, middle));
-                spans.push((middle.saturating_add(1), until));
+        let part = within(span, whole, filter);
+        queries = queries.saturating_add(1);
+        let may_split = queries < MAX_QUERIES && too_large_in_a_row < MAX_TOO_LARGE_IN_A_ROW;
+        match reconcile_span(local, remote, &part, stop, &mut all).await? {
+            ReconcileOutcome::Done => {
+                has_reconciled = true;
+                too_large_in_a_row = 0;
             }
-            ReconcileOutcome::TooLarge(reason) => return Err(RemoteError::Refused(reason).into()),
-            // `reconcile_span` authenticates and repeats the query, or fails.
-            ReconcileOutcome::AuthRequired(reason) => return Err(RemoteError::Refused(reason).into()),
-            ReconcileOutcome::Unsupported if is_first => return Ok(None),
-            ReconcileOutcome::Unsupported => {
-                let reason = "it stopped supporting reconciliation".to_owned();
-                return Err(RemoteError::Protocol(reason).into());
+            ReconcileOutcome::TooLarge if may_split => {
+                too_large_in_a_row = too_large_in_a_row.saturating_add(1);
+                match halves(span) {
+                    Some(halves) => spans.extend(halves),
+                    None => refused.push(part),
+                }
+            }
+            // `reconcile_span` authenticates or waits, and repeats the query.
+            ReconcileOutcome::AuthRequired(reason) | ReconcileOutcome::Busy(reason) => {
+                return Err(RemoteError::Refused(reason).into());
+            }
+            ReconcileOutcome::TooLarge | ReconcileOutcome::Unsupported => {
+                refused.push(part);
+                refused.extend(spans.drain(..).rev().map(|span| within(span, whole, filter)));
             }
         }
-        is_first = false;
     }
-    Ok(Some(all))
+    Ok(match has_reconciled {
+        true => Comparison { differences: Some(all), refused },
+        false => Comparison { differences: None, refused: vec![filter.clone()] },
+    })
+}
+
+/// The filter for a part of its time range.
+fn within((since, until): (u64, u64), whole: (u64, u64), filter: &Filter) -> Filter {
+    match (since, until) == whole {
+        true => filter.clone(),
+        false => Filter { since: Some(since), until: Some(until), ..filter.clone() },
+    }
+}
+
+/// The two halves of a time range, the later one last; `None` for a single second.
+fn halves((since, until): (u64, u64)) -> Option<[(u64, u64); 2]> {
+    if since >= until {
+        return None;
+    }
+    // The midpoint of all possible times is far in the future; that of the times in use splits better.
+    let end = if since < LATEST { until.min(LATEST) } else { until };
+    let middle = since.midpoint(end);
+    Some([(since, middle), (middle.saturating_add(1), until)])
 }
 
 /// The latest second at which events are expected: 2100-01-01.
 const LATEST: u64 = 4_102_444_800;
 
+/// Reconciles one part of the query. It is repeated after authentication, and after a pause if the relay wants fewer
+/// requests.
 async fn reconcile_span(
     local: &LocalSide<'_>,
     remote: &mut Remote,
@@ -108,13 +153,14 @@ async fn reconcile_span(
     stop: &AtomicBool,
     all: &mut Differences,
 ) -> Result<ReconcileOutcome, SyncError> {
-    let mut has_authenticated = false;
+    let (mut has_authenticated, mut pauses) = (false, 0);
     loop {
         match reconcile_once(local, remote, filter, stop, all).await? {
             ReconcileOutcome::AuthRequired(reason) => {
                 remote.authenticate_once(&mut has_authenticated, reason, stop).await?;
             }
-            reaction => return Ok(reaction),
+            ReconcileOutcome::Busy(reason) => remote.pause_after(&mut pauses, reason, stop).await?,
+            outcome => return Ok(outcome),
         }
     }
 }
@@ -134,30 +180,30 @@ async fn reconcile_once(
     let filter = Box::new(filter.clone());
     remote.send(&message(ReconcileStep::Open { filter, message: first })).await?;
     let mut is_answered = false;
-    let mut wait = AnswerWait::new();
+    let mut wait = remote.wait_for_reconciliation();
     for _ in 0..MAX_MESSAGES {
-        let answer = match remote.receive(&wait, stop).await? {
+        let received = match remote.receive(&wait, stop).await {
+            // How relays behave that do not know reconciliation.
+            Err(RemoteError::Silent) if !is_answered => {
+                remote.send(&message(ReconcileStep::Close)).await?;
+                return Ok(ReconcileOutcome::Unsupported);
+            }
+            received => received?,
+        };
+        let answer = match received {
             Some(RelayMessage::Reconcile { subscription, message }) if subscription == id => {
                 let Ok(answer) = base16ct::mixed::decode_vec(&message) else { continue };
                 answer
             }
             Some(RelayMessage::ReconcileRefused { subscription, reason }) if subscription == id => {
-                return Ok(match is_answered {
-                    false if is_about_size(&reason) => ReconcileOutcome::TooLarge(reason.to_string()),
-                    false if reason.prefix == Prefix::AuthRequired => {
-                        ReconcileOutcome::AuthRequired(reason.to_string())
-                    }
-                    false => ReconcileOutcome::Unsupported,
-                    true => return Err(RemoteError::Refused(reason.to_string()).into()),
-                });
+                return Ok(refusal(&reason, is_answered)?);
             }
-            // How relays refuse that do not know or do not want reconciliation.
-            Some(RelayMessage::Notice(_)) if !is_answered => return Ok(ReconcileOutcome::Unsupported),
+            // Also how relays refuse that do not know or do not want reconciliation.
             Some(RelayMessage::Closed { subscription, reason }) if !is_answered && subscription == id => {
-                return Ok(match reason.prefix {
-                    Prefix::AuthRequired => ReconcileOutcome::AuthRequired(reason.to_string()),
-                    _ => ReconcileOutcome::Unsupported,
-                });
+                return Ok(refusal(&reason, is_answered)?);
+            }
+            Some(RelayMessage::Notice(text)) if !is_answered => {
+                return Ok(refusal(&Reason::parse(&text), is_answered)?);
             }
             _ => continue,
         };
@@ -178,11 +224,15 @@ async fn reconcile_once(
     Err(RemoteError::TooMuch.into())
 }
 
-/// Whether a refusal says that the query is too large, so that a smaller one may succeed (NIP-77: `blocked: this query
-/// is too big`).
-fn is_about_size(reason: &Reason) -> bool {
-    reason.prefix == Prefix::Blocked
-        && ["too big", "too many", "too much", "too large"].iter().any(|words| reason.text.contains(words))
+/// What a refusal means for the reconciliation.
+fn refusal(reason: &Reason, is_answered: bool) -> Result<ReconcileOutcome, RemoteError> {
+    match (RefusalCause::of(reason), is_answered) {
+        (RefusalCause::Quota, _) => Ok(ReconcileOutcome::Busy(reason.to_string())),
+        (_, true) => Err(RemoteError::Refused(reason.to_string())),
+        (RefusalCause::Size, false) => Ok(ReconcileOutcome::TooLarge),
+        (RefusalCause::Authentication, false) => Ok(ReconcileOutcome::AuthRequired(reason.to_string())),
+        (RefusalCause::Other, false) => Ok(ReconcileOutcome::Unsupported),
+    }
 }
 
 /// Transfers the missing events to each side.
@@ -241,4 +291,29 @@ async fn fetch(
         left = left.iter().filter(|id| !came.contains(*id)).copied().collect();
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use openagents_host::nostr::MAX_CREATED_AT;
+
+    use super::{LATEST, MAX_TOO_LARGE_IN_A_ROW, halves};
+
+    #[test]
+    fn splits_down_to_single_seconds() {
+        for is_later in [false, true] {
+            let mut span = (0, MAX_CREATED_AT);
+            let mut splits = 0;
+            while let Some([earlier, later]) = halves(span) {
+                assert_eq!((earlier.0, earlier.1 + 1, later.1), (span.0, later.0, span.1));
+                assert!(earlier.0 <= earlier.1 && later.0 <= later.1, "{earlier:?} {later:?}");
+                span = if is_later { later } else { earlier };
+                splits += 1;
+            }
+            assert!(splits < MAX_TOO_LARGE_IN_A_ROW, "{splits}");
+        }
+        assert_eq!(halves((LATEST, LATEST + 2)), Some([(LATEST, LATEST + 1), (LATEST + 2, LATEST + 2)]));
+        assert_eq!(halves((7, 7)), None);
+        assert_eq!(halves((8, 7)), None);
+    }
 }

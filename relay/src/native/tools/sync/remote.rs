@@ -10,10 +10,11 @@ use tokio::time::Instant;
 use openagents_host::native::now;
 use openagents_host::net::{Reach, Socket, SocketError};
 use openagents_host::nostr::message::{ClientMessage, Completeness, RelayMessage, SubscriptionId};
-use openagents_host::nostr::reason::{Outcome, Prefix};
+use openagents_host::nostr::reason::{Outcome, Prefix, Reason};
 use openagents_host::{Event, EventId, Keys, VerifiedEvent};
 
 use super::identity::{AUTH_REQUIRED, Identity};
+use super::refusal_cause::RefusalCause;
 use crate::native::tools::bulk_insert::ImportCounts;
 use openagents_host::nostr::filter::Filter;
 
@@ -29,10 +30,13 @@ const STOP_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 /// How many events may be sent without having been acknowledged.
 const MAX_UNANSWERED: usize = 128;
 
-/// The longest pause before events that hit a rate limit are sent again.
+/// The first pause before something that hit a rate limit is sent again; each further one is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+
+/// The longest pause.
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 
-/// How often the relay may ask for a pause before it accepts an event.
+/// How often the relay may ask for a pause before it accepts an event or serves a request.
 const MAX_PAUSES: u32 = 8;
 
 /// How many events, and how many bytes of them, a relay may send for one request.
@@ -104,6 +108,9 @@ pub struct Remote {
     socket: Socket,
     last_id: u64,
     identity: Option<Identity>,
+    pub(super) first_pause: Duration,
+    /// How long the relay may be silent about a reconciliation before it counts as one that knows none.
+    pub(super) reconciliation_timeout: Duration,
 }
 
 /// One page of a relay's stored events.
@@ -111,6 +118,8 @@ pub struct Remote {
 pub(super) struct EventPage {
     /// They match the filter, but are not verified.
     pub(super) events: Vec<Event>,
+    /// How many events the relay sent that do not match the filter or cannot be parsed.
+    pub(super) unrequested: usize,
     /// Whether the relay says that there are no more (NIP-67).
     pub(super) is_last: bool,
 }
@@ -121,12 +130,13 @@ pub(super) struct AnswerWait {
     begun: Instant,
     /// When a part of the answer was last received.
     last_progress: Instant,
+    idle_timeout: Duration,
 }
 
 impl AnswerWait {
     pub(super) fn new() -> Self {
         let now = Instant::now();
-        Self { begun: now, last_progress: now }
+        Self { begun: now, last_progress: now, idle_timeout: ANSWER_IDLE_TIMEOUT }
     }
 
     /// A part of the answer was received.
@@ -135,7 +145,7 @@ impl AnswerWait {
     }
 
     fn check(&self) -> Result<(), RemoteError> {
-        if self.last_progress.elapsed() > ANSWER_IDLE_TIMEOUT {
+        if self.last_progress.elapsed() > self.idle_timeout {
             return Err(RemoteError::Silent);
         }
         if self.begun.elapsed() > MAX_ANSWER_TIME {
@@ -165,7 +175,13 @@ impl Remote {
     /// When the URL is not that of a relay, or the relay cannot be reached.
     pub async fn connect(url: &str) -> Result<Self, RemoteError> {
         match Socket::connect(url, Reach::Anywhere, Duration::from_secs(15)).await {
-            Ok(socket) => Ok(Self { socket, last_id: 0, identity: None }),
+            Ok(socket) => Ok(Self {
+                socket,
+                last_id: 0,
+                identity: None,
+                first_pause: FIRST_PAUSE,
+                reconciliation_timeout: ANSWER_IDLE_TIMEOUT,
+            }),
             Err(error) => Err(RemoteError::Connect { url: url.to_owned(), error }),
         }
     }
@@ -245,7 +261,7 @@ impl Remote {
                 if waiting.is_empty() || stop.load(Ordering::Relaxed) {
                     return Ok(());
                 }
-                pause(pauses, stop).await;
+                self.pause(pauses, stop).await;
                 is_too_fast = false;
                 continue;
             }
@@ -282,13 +298,18 @@ impl Remote {
         filter: &Filter,
         stop: &AtomicBool,
     ) -> Result<EventPage, RemoteError> {
-        let mut has_authenticated = false;
+        let (mut has_authenticated, mut pauses) = (false, 0);
         loop {
-            match self.fetch_once(filter, stop).await {
-                Err(RemoteError::Refused(reason)) if reason.starts_with(AUTH_REQUIRED) => {
+            let reason = match self.fetch_once(filter, stop).await {
+                Err(RemoteError::Refused(reason)) => reason,
+                answer => return answer,
+            };
+            match RefusalCause::of(&Reason::parse(&reason)) {
+                RefusalCause::Authentication => {
                     self.authenticate_once(&mut has_authenticated, reason, stop).await?;
                 }
-                answer => return answer,
+                RefusalCause::Quota => self.pause_after(&mut pauses, reason, stop).await?,
+                RefusalCause::Size | RefusalCause::Other => return Err(RemoteError::Refused(reason)),
             }
         }
     }
@@ -303,15 +324,19 @@ impl Remote {
             let (message, length) = self.receive_measured(&wait, stop).await?;
             match message {
                 Some(RelayMessage::Event { subscription, event }) if subscription == id => {
-                    let Ok(event) = Event::from_json(&event) else { continue };
+                    let Ok(event) = Event::from_json(&event) else {
+                        page.unrequested = page.unrequested.saturating_add(1);
+                        continue;
+                    };
                     bytes = bytes.saturating_add(length);
                     if bytes > MAX_PAGE_BYTES || page.events.len() >= MAX_PAGE_EVENTS {
                         return Err(RemoteError::TooMuch);
                     }
-                    // The relay sends something that was not requested.
                     if filter.matches(&event) {
                         wait.record_progress();
                         page.events.push(event);
+                    } else {
+                        page.unrequested = page.unrequested.saturating_add(1);
                     }
                 }
                 Some(RelayMessage::EndOfStoredEvents { subscription, completeness })
@@ -417,19 +442,43 @@ impl Remote {
         }
     }
 
+    /// For a reconciliation's first answer.
+    pub(super) fn wait_for_reconciliation(&self) -> AnswerWait {
+        AnswerWait { idle_timeout: self.reconciliation_timeout, ..AnswerWait::new() }
+    }
+
+    /// Pauses after the relay refused a request for this `reason`, so that the request can be repeated. `pauses` counts
+    /// those of this request, which grow.
+    ///
+    /// # Errors
+    /// When the relay has refused the request too often.
+    pub(super) async fn pause_after(
+        &mut self,
+        pauses: &mut u32,
+        reason: String,
+        stop: &AtomicBool,
+    ) -> Result<(), RemoteError> {
+        if *pauses >= MAX_PAUSES {
+            return Err(RemoteError::Refused(reason));
+        }
+        *pauses = pauses.saturating_add(1);
+        self.pause(*pauses, stop).await;
+        Ok(())
+    }
+
+    /// Waits 1 s, 2 s, 4 s … or until `stop` is set.
+    async fn pause(&mut self, pauses: u32, stop: &AtomicBool) {
+        let factor = 1_u32.checked_shl(pauses.saturating_sub(1)).unwrap_or(u32::MAX);
+        let mut left = self.first_pause.saturating_mul(factor).min(MAX_PAUSE);
+        while !left.is_zero() && !stop.load(Ordering::Relaxed) {
+            tokio::time::sleep(STOP_CHECK_INTERVAL.min(left)).await;
+            left = left.saturating_sub(STOP_CHECK_INTERVAL);
+        }
+    }
+
     pub(super) fn next_id(&mut self) -> SubscriptionId {
         self.last_id = self.last_id.saturating_add(1);
         SubscriptionId::numbered("sync", self.last_id)
-    }
-}
-
-/// Waits 1 s, 2 s, 4 s … or until `stop` is set.
-async fn pause(pauses: u32, stop: &AtomicBool) {
-    let mut left =
-        Duration::from_secs(1_u64.checked_shl(pauses.saturating_sub(1)).unwrap_or(u64::MAX)).min(MAX_PAUSE);
-    while !left.is_zero() && !stop.load(Ordering::Relaxed) {
-        tokio::time::sleep(STOP_CHECK_INTERVAL.min(left)).await;
-        left = left.saturating_sub(STOP_CHECK_INTERVAL);
     }
 }
 
@@ -465,10 +514,10 @@ mod tests {
         let left = std::time::Duration::from_millis(50);
         for (wait, is_right) in [
             (
-                AnswerWait { begun: now, last_progress: now - (ANSWER_IDLE_TIMEOUT - left) },
+                AnswerWait { last_progress: now - (ANSWER_IDLE_TIMEOUT - left), ..AnswerWait::new() },
                 RemoteError::Silent,
             ),
-            (AnswerWait { begun: now - (MAX_ANSWER_TIME - left), last_progress: now }, RemoteError::TooSlow),
+            (AnswerWait { begun: now - (MAX_ANSWER_TIME - left), ..AnswerWait::new() }, RemoteError::TooSlow),
         ] {
             let error = loop {
                 if let Err(error) = remote.receive(&wait, &stop).await {

@@ -1,5 +1,7 @@
 //! Synchronization with relays of different behaviour.
 
+mod test_relay;
+
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -7,7 +9,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use openagents_host::native::Sqlite;
-use openagents_host::{EventId, PublicKey, Timestamp, VerifiedEvent};
+use openagents_host::{EventId, Timestamp, VerifiedEvent};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite::Message;
@@ -16,181 +18,9 @@ use super::{Direction, Method, Remote, RemoteError, Sink, SyncError, Synchroniza
 use crate::admission::access::Access;
 use crate::fixtures;
 use crate::native::tools::bulk_insert::{ImportCounts, Refusal};
-use crate::nip77::{Records, answer};
 use crate::store::{Store, Viewer};
 use openagents_host::nostr::filter::Filter;
-
-/// The behaviour of a test relay.
-#[derive(Clone)]
-struct RelayBehaviour {
-    /// Its answer to `NEG-OPEN` if it does not support reconciliation.
-    instead_of_reconciling: Option<fn(&str) -> Value>,
-    /// How many events it compares in a reconciliation.
-    most_compared: usize,
-    /// How many events it returns per request.
-    most_given: usize,
-    /// Its answer to every second event.
-    refusal: Option<&'static str>,
-    /// A kind that it never returns.
-    withholds: u16,
-    /// Whether it alters the events it returns.
-    forges: bool,
-    /// The only keys that it serves, unless it serves everybody (NIP-42).
-    members: Option<Vec<PublicKey>>,
-    /// How many requests it answers before it forgets an authentication.
-    answers_before_it_forgets: u32,
-}
-
-impl Default for RelayBehaviour {
-    fn default() -> Self {
-        Self {
-            instead_of_reconciling: None,
-            most_compared: usize::MAX,
-            most_given: 100,
-            refusal: None,
-            withholds: 9_999,
-            forges: false,
-            members: None,
-            answers_before_it_forgets: u32::MAX,
-        }
-    }
-}
-
-type Events = Arc<Mutex<Vec<VerifiedEvent>>>;
-
-/// A test relay on a port of its own.
-async fn relay(events: &[VerifiedEvent], manner: RelayBehaviour) -> (String, Events) {
-    let events: Events = Arc::new(Mutex::new(events.to_vec()));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("ws://{}", listener.local_addr().unwrap());
-    let served = Arc::clone(&events);
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
-            let events = Arc::clone(&served);
-            let mut server = Server {
-                events,
-                manner: manner.clone(),
-                records: None,
-                came: 0,
-                is_known: false,
-                answered: 0,
-            };
-            while let Some(Ok(message)) = socket.next().await {
-                let Message::Text(text) = message else { continue };
-                for answer in server.answer(&serde_json::from_str(text.as_str()).unwrap()) {
-                    socket.send(Message::text(answer.to_string())).await.unwrap();
-                }
-            }
-        }
-    });
-    (url, events)
-}
-
-struct Server {
-    events: Events,
-    manner: RelayBehaviour,
-    records: Option<Records>,
-    came: u32,
-    is_known: bool,
-    /// How many requests it has answered since the authentication.
-    answered: u32,
-}
-
-impl Server {
-    fn matching(&self, filter: &Value) -> Vec<VerifiedEvent> {
-        let filter = Filter::from_json(&filter.to_string()).unwrap();
-        let events = self.events.lock().unwrap();
-        let mut found: Vec<_> = events.iter().filter(|event| filter.matches(event)).cloned().collect();
-        found.sort_by_key(|event| (std::cmp::Reverse(event.created_at), event.id));
-        found.truncate(filter.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap()));
-        found
-    }
-
-    fn answer(&mut self, message: &Value) -> Vec<Value> {
-        let name = message[1].clone();
-        let verb = message[0].as_str().unwrap();
-        if matches!(verb, "REQ" | "NEG-OPEN") {
-            self.is_known &= self.answered < self.manner.answers_before_it_forgets;
-            self.answered = self.answered.saturating_add(1);
-        }
-        if self.manner.members.is_some() && !self.is_known && verb != "AUTH" && verb != "CLOSE" {
-            let refused = "auth-required: members only";
-            let refusal = match verb {
-                "EVENT" => json!(["OK", name["id"], false, refused]),
-                "REQ" => json!(["CLOSED", name, refused]),
-                _ => json!(["NEG-ERR", name, refused]),
-            };
-            // The challenge may come before or after the refusal.
-            return match self.came.is_multiple_of(2) {
-                true => vec![json!(["AUTH", "who are you?"]), refusal],
-                false => vec![refusal, json!(["AUTH", "who are you?"])],
-            };
-        }
-        match message[0].as_str().unwrap() {
-            "NEG-OPEN" => {
-                if let Some(answer) = self.manner.instead_of_reconciling {
-                    return vec![answer(name.as_str().unwrap())];
-                }
-                let found = self.matching(&message[2]);
-                if found.len() > self.manner.most_compared {
-                    return vec![json!(["NEG-ERR", name, "blocked: this query is too big", 10])];
-                }
-                self.records = Some(found.iter().map(|event| (event.created_at, event.id)).collect());
-                vec![self.step(&name, &message[3])]
-            }
-            "NEG-MSG" => vec![self.step(&name, &message[2])],
-            "REQ" => {
-                let mut found = self.matching(&message[2]);
-                found.truncate(self.manner.most_given);
-                found.retain(|event| event.kind.0 != self.manner.withholds);
-                let event = |event: &VerifiedEvent| {
-                    let mut json: Value = serde_json::from_str(event.json()).unwrap();
-                    if self.manner.forges {
-                        json["content"] = json!("forged");
-                    }
-                    json!(["EVENT", name, json])
-                };
-                found.iter().map(event).chain([json!(["EOSE", name])]).collect()
-            }
-            "EVENT" => {
-                let event = openagents_host::Event::from_json(&name.to_string()).unwrap().verify().unwrap();
-                self.came = self.came.saturating_add(1);
-                if let Some(refusal) = self.manner.refusal.filter(|_| self.came.is_multiple_of(2)) {
-                    return vec![json!(["OK", event.id, false, refusal])];
-                }
-                let id = event.id;
-                let mut events = self.events.lock().unwrap();
-                if events.contains(&event) {
-                    return vec![json!(["OK", id, true, "duplicate: known"])];
-                }
-                events.push(event);
-                vec![json!(["OK", id, true, ""])]
-            }
-            "AUTH" => {
-                let event = openagents_host::Event::from_json(&name.to_string()).unwrap().verify().unwrap();
-                assert_eq!(
-                    (event.kind.0, event.tag_values("challenge").next()),
-                    (22_242, Some("who are you?"))
-                );
-                assert!(event.tag_values("relay").next().unwrap().starts_with("ws://127.0.0.1:"));
-                if !self.manner.members.as_ref().is_some_and(|members| members.contains(&event.pubkey)) {
-                    return vec![json!(["OK", event.id, false, "restricted: you are no member"])];
-                }
-                self.is_known = true;
-                self.answered = 0;
-                vec![json!(["OK", event.id, true, ""])]
-            }
-            _ => vec![],
-        }
-    }
-
-    fn step(&self, name: &Value, message: &Value) -> Value {
-        let message = base16ct::lower::decode_vec(message.as_str().unwrap()).unwrap();
-        let answer = answer(self.records.as_ref().unwrap(), &message).unwrap();
-        json!(["NEG-MSG", name, base16ct::lower::encode_string(&answer)])
-    }
-}
+use test_relay::{RelayBehaviour, relay};
 
 fn notes(range: std::ops::Range<u64>) -> Vec<VerifiedEvent> {
     // Several events per second, and many in one.
@@ -258,7 +88,7 @@ async fn gives_each_side_what_it_lacks() {
     let done = run(&store, &url, Direction::Both).await.unwrap();
     assert_eq!((done.method, done.to_fetch, done.to_send), (Method::Reconciliation, Some(100), Some(100)));
     assert_eq!((done.down.accepted, done.up.accepted, done.withheld), (100, 100, 0));
-    assert!(done.is_complete);
+    assert!(done.is_complete());
     assert_eq!(stored(&store), ids(&events));
     assert_eq!(ids(&theirs.lock().unwrap()), ids(&events));
     let done = run(&store, &url, Direction::Both).await.unwrap();
@@ -276,6 +106,7 @@ async fn pages_through_relays_that_do_not_reconcile() {
         assert_eq!((done.method, done.looked_at), (Method::Paging, 300));
         assert_eq!((done.down.accepted, done.down.duplicates), (100, 0));
         assert_eq!((done.up.accepted, done.up.duplicates), (100, 0));
+        assert!(done.is_complete(), "{:?}", done.unreached);
         assert_eq!(stored(&store), ids(&events));
         assert_eq!(ids(&theirs.lock().unwrap()), ids(&events));
     }
@@ -301,13 +132,119 @@ async fn splits_queries_that_are_too_large() {
         assert_eq!((done.down.accepted, done.up.accepted), (100, 100), "{most_compared}");
         assert_eq!((stored(&store), theirs.lock().unwrap().len()), (ids(&events), 400));
     }
-    // Forty have the same second.
-    let (url, _) = relay(&events, RelayBehaviour { most_compared: 20, ..RelayBehaviour::default() }).await;
-    let error = run(&store(&[]), &url, Direction::Both).await.unwrap_err();
+    // Forty have the same second, which is paged.
+    let manner = RelayBehaviour { most_compared: 20, ..RelayBehaviour::default() };
+    let (store, (url, theirs)) = (store(&events[..300]), relay(&events[10..], manner).await);
+    let done = run(&store, &url, Direction::Both).await.unwrap();
+    assert_eq!((done.method, done.is_complete()), (Method::Reconciliation, true));
+    assert_eq!((stored(&store), ids(&theirs.lock().unwrap())), (ids(&events), ids(&events)));
+}
+
+#[tokio::test]
+async fn pages_through_a_relay_for_which_every_query_is_too_large() {
+    let events = notes(0..400);
+    let whatever_it_has = RelayBehaviour { most_compared: 0, ..RelayBehaviour::default() };
+    let whatever_it_is_asked = RelayBehaviour {
+        instead_of_reconciling: Some(|name| json!(["NEG-ERR", name, "blocked: this query is too big"])),
+        ..RelayBehaviour::default()
+    };
+    for manner in [whatever_it_has, whatever_it_is_asked] {
+        let asked = Arc::clone(&manner.asked_to_reconcile);
+        let (store, (url, theirs)) = (store(&events[..300]), relay(&events[100..], manner).await);
+        let done = run(&store, &url, Direction::Both).await.unwrap();
+        assert!(done.is_complete(), "{:?}", done.unreached);
+        assert!(asked.load(Ordering::Relaxed) <= 500, "{asked:?}");
+        assert_eq!((stored(&store), ids(&theirs.lock().unwrap())), (ids(&events), ids(&events)));
+    }
+}
+
+#[tokio::test]
+async fn pauses_when_there_are_too_many_requests() {
+    let events = notes(0..400);
+    for (instead_of_reconciling, method) in
+        [(None, Method::Reconciliation), (Some(NO_NIP_77[0]), Method::Paging)]
+    {
+        let manner =
+            RelayBehaviour { refused_of_three: 2, instead_of_reconciling, ..RelayBehaviour::default() };
+        let asked = Arc::clone(&manner.asked_to_reconcile);
+        let (store, (url, _)) = (store(&[]), relay(&events, manner).await);
+        let mut remote = Remote::connect(&url).await.unwrap();
+        remote.first_pause = Duration::from_millis(1);
+        let done = run_with(remote, &store, Direction::Down).await.unwrap();
+        assert_eq!((done.method, done.is_complete(), stored(&store)), (method, true, ids(&events)));
+        assert!(asked.load(Ordering::Relaxed) <= 3, "{asked:?}");
+    }
+    // It never serves anything.
+    let manner = RelayBehaviour { refused_of_three: 3, ..RelayBehaviour::default() };
+    let asked = Arc::clone(&manner.asked_to_reconcile);
+    let (url, _) = relay(&events, manner).await;
+    let mut remote = Remote::connect(&url).await.unwrap();
+    remote.first_pause = Duration::from_millis(1);
+    let error = run_with(remote, &store(&[]), Direction::Down).await.unwrap_err();
     assert!(
-        matches!(&error, SyncError::Remote(RemoteError::Refused(why)) if why.contains("too big")),
+        matches!(&error, SyncError::Remote(RemoteError::Refused(why)) if why.contains("in a minute")),
         "{error}"
     );
+    assert_eq!(asked.load(Ordering::Relaxed), 9);
+}
+
+#[tokio::test]
+async fn pages_through_a_relay_that_is_silent_about_reconciliation() {
+    let events = notes(0..400);
+    let manner =
+        RelayBehaviour { instead_of_reconciling: Some(|_| Value::Null), ..RelayBehaviour::default() };
+    let (store, (url, _)) = (store(&[]), relay(&events, manner).await);
+    let mut remote = Remote::connect(&url).await.unwrap();
+    remote.reconciliation_timeout = Duration::from_millis(10);
+    let done = run_with(remote, &store, Direction::Down).await.unwrap();
+    assert_eq!((done.method, done.is_complete()), (Method::Paging, true));
+    assert_eq!(stored(&store), ids(&events));
+}
+
+/// `count` notes of the same second.
+fn of_second(second: u64, count: u64) -> impl Iterator<Item = VerifiedEvent> {
+    (0..count).map(move |n| fixtures::signed(1, second, &[&["t", &n.to_string()]]))
+}
+
+/// A relay that has to be paged.
+fn without_nip_77(most_given: usize) -> RelayBehaviour {
+    RelayBehaviour { instead_of_reconciling: Some(NO_NIP_77[0]), most_given, ..RelayBehaviour::default() }
+}
+
+#[tokio::test]
+async fn says_which_seconds_have_more_events_than_a_page() {
+    let of = |seconds: &[(u64, u64)]| -> Vec<VerifiedEvent> {
+        seconds.iter().flat_map(|(second, count)| of_second(*second, *count)).collect()
+    };
+    for (seconds, most_given, unreached, came) in [
+        // In the middle, at the end, at second 0, and nothing else.
+        (vec![(9, 5), (7, 30), (5, 5)], 20, vec![7..=7], 30),
+        (vec![(9, 30), (7, 30)], 20, vec![9..=9, 7..=7], 40),
+        (vec![(9, 5), (0, 30)], 20, vec![0..=0], 25),
+        (vec![(0, 70)], 60, vec![0..=0], 60),
+        (vec![(7, 70)], 60, vec![7..=7], 60),
+        // All of it.
+        (vec![(9, 5), (7, 19), (5, 5)], 20, vec![], 29),
+        (vec![(9, 30), (0, 19)], 40, vec![], 49),
+        (vec![(0, 30)], 40, vec![], 30),
+        (vec![(9, 5), (7, 520), (5, 5)], 1_000, vec![], 530),
+    ] {
+        let (empty, (url, _)) = (store(&[]), relay(&of(&seconds), without_nip_77(most_given)).await);
+        let done = run(&empty, &url, Direction::Down).await.unwrap();
+        assert_eq!((&done.unreached, done.down.accepted), (&unreached, came), "{seconds:?}");
+        assert_eq!(done.is_complete(), unreached.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn says_what_a_relay_did_not_return_that_ignores_until() {
+    let events = notes(0..400);
+    let (store, (url, _)) =
+        (store(&[]), relay(&events, RelayBehaviour { ignores_until: true, ..without_nip_77(100) }).await);
+    let done = run(&store, &url, Direction::Down).await.unwrap();
+    let oldest = events[300].created_at;
+    assert_eq!((done.unreached.as_slice(), done.down.accepted), ([0..=oldest].as_slice(), 100));
+    assert!(!done.is_complete());
 }
 
 #[tokio::test]
@@ -321,7 +258,7 @@ async fn ignores_invalid_events_and_does_not_wait_for_withheld_ones() {
     assert!(stored(&empty).is_empty());
     let (url, _) = relay(&events, RelayBehaviour { withholds: 7, ..RelayBehaviour::default() }).await;
     let done = run(&empty, &url, Direction::Down).await.unwrap();
-    assert_eq!((done.down.accepted, done.withheld), (10, 1));
+    assert_eq!((done.down.accepted, done.withheld, done.is_complete()), (10, 1, false));
 }
 
 #[tokio::test]
@@ -366,7 +303,7 @@ async fn authenticates_and_repeats_the_request() {
     for (manner, method) in [(closed(), Method::Reconciliation), (paging, Method::Paging)] {
         let (store, (url, theirs)) = (store(&events[..300]), relay(&events[100..], manner).await);
         let done = run_as(1, &store, &url, Direction::Both).await.unwrap();
-        assert_eq!((done.method, done.is_complete), (method, true));
+        assert_eq!((done.method, done.is_complete()), (method, true));
         assert_eq!((done.down.accepted, done.up.accepted, done.up.all_refused()), (100, 100, 0));
         assert_eq!((stored(&store), theirs.lock().unwrap().len()), (ids(&events), 400));
     }
@@ -430,7 +367,7 @@ async fn authenticates_again_if_the_relay_forgets() {
         let manner = RelayBehaviour { instead_of_reconciling, answers_before_it_forgets: 1, ..closed() };
         let (store, (url, _)) = (store(&[]), relay(&events, manner).await);
         let done = run_as(1, &store, &url, Direction::Down).await.unwrap();
-        assert_eq!((done.down.accepted, done.is_complete), (400, true));
+        assert_eq!((done.down.accepted, done.is_complete()), (400, true));
         assert_eq!(stored(&store), ids(&events));
     }
 }
@@ -499,10 +436,10 @@ async fn stops_when_told() {
         .await;
         let done = done.unwrap();
         remote.close().await;
-        assert!(!done.is_complete && done.down.accepted > 0 && done.down.accepted < 400, "{done:?}");
+        assert!(!done.is_complete() && done.down.accepted > 0 && done.down.accepted < 400, "{done:?}");
         // The next run transfers the rest.
         let done = run(&store, &url, Direction::Down).await.unwrap();
-        assert!(done.is_complete);
+        assert!(done.is_complete());
         assert_eq!(stored(&store), ids(&events));
     }
 }

@@ -68,7 +68,7 @@ fn room(size: &DatabaseSize) {
 }
 
 /// `2026-01-31 12:00:00`, UTC. A time that is not a valid date is shown as a number.
-fn date(seconds: u64) -> String {
+pub(super) fn date(seconds: u64) -> String {
     let date = i64::try_from(seconds).ok().and_then(|seconds| DateTime::from_timestamp(seconds, 0));
     date.map_or_else(|| seconds.to_string(), |date| date.format("%Y-%m-%d %H:%M:%S").to_string())
 }

@@ -1,5 +1,6 @@
 //! `relay sync`: exchanges events with another relay (NIP-77).
 
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -9,11 +10,15 @@ use openagents_relay::native::tools::sync::{Direction, Method, Sink, Synchroniza
 
 use super::import::details;
 use super::progress::{Progress, number};
+use super::stats::date;
 use super::{
     DATABASE, INTERRUPTED, RelayCommandError, arguments, connect, open_to_write, own_access, own_key,
     stop_when_interrupted, take, variables,
 };
 use crate::native::cli::terminal::{say, tell};
+
+/// How many of the times are shown at which events may be missing.
+const TIMES: usize = 10;
 
 pub(super) async fn run(
     arguments: &arguments::SyncArguments,
@@ -51,7 +56,15 @@ pub(super) async fn run(
     }
     progress.end();
     report(&synced, direction, &progress);
-    Ok(if synced.is_complete { ExitCode::SUCCESS } else { ExitCode::from(INTERRUPTED) })
+    Ok(exit_code(&synced))
+}
+
+fn exit_code(sync: &Synchronization) -> ExitCode {
+    match (sync.is_interrupted, sync.is_complete()) {
+        (true, _) => ExitCode::from(INTERRUPTED),
+        (false, true) => ExitCode::SUCCESS,
+        (false, false) => ExitCode::FAILURE,
+    }
 }
 
 fn line(sync: &Synchronization, direction: Direction, progress: &Progress) -> String {
@@ -74,16 +87,12 @@ fn line(sync: &Synchronization, direction: Direction, progress: &Progress) -> St
 
 fn report(sync: &Synchronization, direction: Direction, progress: &Progress) {
     let seconds = progress.elapsed().as_secs_f64();
-    let verb = if sync.is_complete { "synchronized" } else { "interrupted" };
-    let method = match sync.method {
-        Method::Unknown => "nothing was compared".to_owned(),
-        Method::Reconciliation => "by reconciliation".to_owned(),
-        Method::Paging => format!(
-            "the relay does not support NIP-77; {} of its events were examined",
-            number(sync.looked_at)
-        ),
+    let verb = match (sync.is_interrupted, sync.is_complete()) {
+        (true, _) => "interrupted",
+        (false, true) => "synchronized",
+        (false, false) => "partly synchronized",
     };
-    say(format_args!("{verb} in {seconds:.1} s, {method}"));
+    say(format_args!("{verb} in {seconds:.1} s, {}", method(sync)));
     if direction != Direction::Up {
         say(format_args!("fetched {} events", number(sync.down.accepted)));
         details(&sync.down);
@@ -95,7 +104,65 @@ fn report(sync: &Synchronization, direction: Direction, progress: &Progress) {
     if sync.withheld > 0 {
         tell(format_args!("{} events were announced by the relay but not sent", number(sync.withheld)));
     }
-    if !sync.is_complete {
+    for times in sync.unreached.iter().take(TIMES) {
+        tell(format_args!("the relay may have more events created {} than it returned", description(times)));
+    }
+    if let Some(more) = sync.unreached.len().checked_sub(TIMES).filter(|more| *more > 0) {
+        tell(format_args!("the same is true for {more} other times"));
+    }
+    if !sync.unreached.is_empty() {
+        tell(format_args!("a --filter for some of their kinds or authors may reach the others"));
+    }
+    if sync.is_interrupted {
         tell(format_args!("the same command continues from here"));
+    }
+}
+
+fn method(sync: &Synchronization) -> String {
+    let examined = number(sync.looked_at);
+    match sync.method {
+        Method::Unknown => "nothing was compared".to_owned(),
+        Method::Reconciliation if sync.looked_at == 0 => "by reconciliation".to_owned(),
+        Method::Reconciliation => {
+            format!("by reconciliation; where the relay refuses that, {examined} of its events were examined")
+        }
+        Method::Paging => {
+            format!("the relay does not reconcile (NIP-77); {examined} of its events were examined")
+        }
+    }
+}
+
+fn description(times: &RangeInclusive<u64>) -> String {
+    match (times.start(), times.end()) {
+        (first, last) if first == last => format!("at {}", date(*first)),
+        (0, last) => format!("until {}", date(*last)),
+        (first, last) => format!("from {} to {}", date(*first), date(*last)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::ExitCode;
+
+    use super::{Synchronization, description, exit_code};
+
+    #[test]
+    fn only_a_complete_synchronization_succeeds() {
+        let code = |sync: Synchronization| format!("{:?}", exit_code(&sync));
+        let right = |code: ExitCode| format!("{code:?}");
+        let complete = Synchronization::default;
+        assert_eq!(code(complete()), right(ExitCode::SUCCESS));
+        let unreached = vec![7..=7];
+        assert_eq!(code(Synchronization { unreached, ..complete() }), right(ExitCode::FAILURE));
+        assert_eq!(code(Synchronization { withheld: 1, ..complete() }), right(ExitCode::FAILURE));
+        let interrupted = Synchronization { is_interrupted: true, withheld: 1, ..complete() };
+        assert_eq!(code(interrupted), right(ExitCode::from(130)));
+    }
+
+    #[test]
+    fn says_which_times_were_not_reached() {
+        assert_eq!(description(&(7..=7)), "at 1970-01-01 00:00:07");
+        assert_eq!(description(&(0..=7)), "until 1970-01-01 00:00:07");
+        assert_eq!(description(&(7..=60)), "from 1970-01-01 00:00:07 to 1970-01-01 00:01:00");
     }
 }
