@@ -83,6 +83,20 @@ impl Server {
         Self::start_as(host, deployment, Some(Keys::generate()), variables, empty_folder()?)
     }
 
+    /// As [`start_with`](Self::start_with), for a server that is not well then: it only has to listen.
+    ///
+    /// # Errors
+    /// When it does not listen; the error has the end of its output.
+    pub fn start_unwell_with(
+        host: Host,
+        deployment: &'static str,
+        variables: &[(&'static str, String)],
+    ) -> Result<Self, String> {
+        let mut server = Self::new(host, deployment, Some(Keys::generate()), variables, empty_folder()?)?;
+        server.address = server.launch_until(|_| Ok(()))?;
+        Ok(server)
+    }
+
     /// Starts `deployment` without a key, so that it generates and keeps one.
     ///
     /// # Errors
@@ -111,8 +125,21 @@ impl Server {
         variables: &[(&'static str, String)],
         data: TempDir,
     ) -> Result<Self, String> {
+        let mut server = Self::new(host, deployment, keys, variables, data)?;
+        server.address = server.launch()?;
+        Ok(server)
+    }
+
+    /// A server that is not started yet.
+    fn new(
+        host: Host,
+        deployment: &'static str,
+        keys: Option<Keys>,
+        variables: &[(&'static str, String)],
+        data: TempDir,
+    ) -> Result<Self, String> {
         let log = log_path(host, deployment)?;
-        let mut server = Self {
+        Ok(Self {
             host,
             deployment,
             keys,
@@ -121,9 +148,7 @@ impl Server {
             log,
             process: Mutex::new(Process::default()),
             address: "127.0.0.1:0".to_owned(),
-        };
-        server.address = server.launch()?;
-        Ok(server)
+        })
     }
 
     /// The host that it runs on.
