@@ -35,7 +35,7 @@ impl Crowd {
     /// Connects and subscribes. Each filter has the topic of its subscription, and `padding` that matches nothing.
     async fn gather(servers: &Servers, sockets: usize, of_each: usize, padding: usize) -> Self {
         raise_open_files();
-        let server = servers.own("hello-world");
+        let server = servers.own("relay");
         let name = fresh_author().public_key().to_hex()[..8].to_owned();
         let mut crowd = Self { server, sockets: Vec::new(), of_each, name };
         for _ in 0..sockets {
