@@ -14,6 +14,7 @@ const AT_THE_ROOT: &[&str] = &[
     "Cargo.toml",
     "LICENSE",
     "README.md",
+    "SECURITY.md",
     "clippy.toml",
     "docs",
     "examples",
