@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nostr_sdk::nostr::{Keys, PublicKey};
 use tempfile::TempDir;
@@ -187,6 +187,18 @@ impl Server {
     /// The output of all its processes.
     pub fn log(&self) -> &Path {
         &self.log
+    }
+
+    /// The output of all its processes, once it has this text: what a Worker logs is written after its response.
+    pub async fn log_with(&self, text: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let log = String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned();
+            if log.contains(text) || Instant::now() > deadline {
+                return log;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// The last `npub1…` in its output.
@@ -448,7 +460,7 @@ fn wait_for_health(address: &str) -> Result<(), String> {
             match answer {
                 Ok(response) if response.status == 200 => return Ok(()),
                 other if Instant::now() > deadline => return Err(format!("/health: {other:?}")),
-                _ => std::thread::sleep(std::time::Duration::from_millis(50)),
+                _ => std::thread::sleep(Duration::from_millis(50)),
             }
         }
     });

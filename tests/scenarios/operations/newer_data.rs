@@ -191,6 +191,6 @@ async fn the_error_of_a_database_is_only_in_the_log(servers: &Servers) {
         let expected = format!("the {object} cannot start: the database failed; the log has the reason\n");
         assert_eq!((answer.status, &*body), (500, &*expected));
     }
-    let log = std::fs::read_to_string(server.log()).expect("a log");
+    let log = server.log_with("already exists").await;
     assert!(log.contains("already exists"), "{log}");
 }

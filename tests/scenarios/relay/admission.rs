@@ -336,10 +336,10 @@ async fn a_setting_that_cannot_be_used_is_told(servers: &Servers) {
                 let headers = [("Accept", accept)];
                 let answer = request(server.address(), "GET", "/", &headers).await.expect("an answer");
                 let told = String::from_utf8_lossy(&answer.body).into_owned();
-                let expected = format!("the configuration is invalid: see the variable {name};");
-                assert!(answer.status == 500 && told.contains(&expected), "{told}");
+                let for_strangers = format!("the configuration is invalid: see the variable {name};");
+                assert!(answer.status == 500 && told.contains(&for_strangers), "{told}");
                 assert!(!told.contains(value) && !told.contains("example"), "{told}");
-                std::fs::read_to_string(server.log()).expect("a log")
+                server.log_with(expected).await
             }
         };
         assert!(log.contains(expected) && log.contains(name), "{log}");

@@ -35,6 +35,7 @@ impl Crowd {
     /// Connects and subscribes. Each filter has the topic of its subscription, and `padding` that matches nothing.
     async fn gather(servers: &Servers, sockets: usize, of_each: usize, padding: usize) -> Self {
         raise_open_files();
+        // No agent takes part. The relay of this example refuses many hashtags, so topics are labels (NIP-32).
         let server = servers.own("relay");
         let name = fresh_author().public_key().to_hex()[..8].to_owned();
         let mut crowd = Self { server, sockets: Vec::new(), of_each, name };
@@ -47,7 +48,7 @@ impl Crowd {
                 let topic = crowd.topic(number * of_each + own);
                 let padding = (0..padding).map(|n| format!("{topic} padding {n}"));
                 let topics: Vec<String> = std::iter::once(topic.clone()).chain(padding).collect();
-                let request = json!(["REQ", own.to_string(), {"#t": topics, "limit": 0}]);
+                let request = json!(["REQ", own.to_string(), {"#l": topics, "limit": 0}]);
                 crowd.sockets[number].send(&request).await;
             }
         }
@@ -74,7 +75,7 @@ impl Crowd {
                 .step_by(events)
                 .map(|subscription| self.topic(subscription))
                 .collect();
-            let tags: Vec<[&str; 2]> = topics.iter().map(|topic| ["t", topic.as_str()]).collect();
+            let tags: Vec<[&str; 2]> = topics.iter().map(|topic| ["l", topic.as_str()]).collect();
             let tags: Vec<&[&str]> = tags.iter().map(<[&str; 2]>::as_slice).collect();
             event(author, 1, &tags, round)
         };
@@ -110,7 +111,7 @@ impl Crowd {
                 assert_eq!((&message[0], &message[2]["content"]), (&json!("EVENT"), &json!(round)));
                 let own: usize =
                     message[1].as_str().and_then(|own| own.parse().ok()).expect("a subscription");
-                let topic = json!(["t", format!("{} {}", self.name, number * self.of_each + own)]);
+                let topic = json!(["l", format!("{} {}", self.name, number * self.of_each + own)]);
                 assert!(message[2]["tags"].as_array().expect("tags").contains(&topic), "not for {topic}");
                 assert!(heard.insert(own), "socket {number} heard {own} twice");
             }
