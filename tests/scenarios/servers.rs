@@ -20,6 +20,14 @@ const DEPLOYMENTS: [&str; 3] = ["hello-world", "probe", "clock"];
 /// The longest time that a scenario may take.
 const LIMIT: Duration = Duration::from_secs(240);
 
+/// The same for a [long](runs_long) run.
+const LONG_LIMIT: Duration = Duration::from_secs(1_800);
+
+/// Whether scenarios that gain from it take as long as in `tests/run endurance`.
+pub(crate) fn runs_long() -> bool {
+    std::env::var_os("OPENAGENTS_TEST_LONG").is_some()
+}
+
 type Run = for<'servers> fn(&'servers Servers) -> Pin<Box<dyn Future<Output = ()> + 'servers>>;
 
 /// A test, written once for all hosts.
@@ -77,12 +85,13 @@ impl SharedServers {
         let servers = Servers { host, shared_servers: self.clone(), logs: Mutex::default() };
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
+        let limit = if runs_long() { LONG_LIMIT } else { LIMIT };
         let run = AssertUnwindSafe(|| {
-            runtime.block_on(async { tokio::time::timeout(LIMIT, (scenario.run)(&servers)).await })
+            runtime.block_on(async { tokio::time::timeout(limit, (scenario.run)(&servers)).await })
         });
         let failure = match catch_unwind(run) {
             Ok(Ok(())) => None,
-            Ok(Err(_)) => Some(format!("did not end within {LIMIT:?}")),
+            Ok(Err(_)) => Some(format!("did not end within {limit:?}")),
             Err(_) => Some(LAST_PANIC.take()),
         };
         *lock(&self.counts).entry(host).or_default() += 1;

@@ -1,6 +1,6 @@
 //! Third-party clients, and the client in every agent's binary.
 
-use std::process::Output;
+use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use nostr_sdk::prelude::{
@@ -8,15 +8,17 @@ use nostr_sdk::prelude::{
 };
 use openagents_tests::events::{fresh_author, note, tag_value};
 use openagents_tests::server::{Server, binary, repository};
-use tokio::process::Command;
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
 
-use crate::servers::{Servers, scenarios};
+use crate::servers::{Servers, runs_long, scenarios};
 
 scenarios![
     nostr_tools_publishes_queries_and_subscribes,
     nostr_tools_gets_a_job_done,
     nostr_tools_reconnects_after_a_kill,
+    ndk_that_was_idle_past_its_keepalive_hears_its_event,
     nostr_sdk_publishes_queries_and_subscribes,
     nostr_sdk_gets_a_job_done,
     nostr_sdk_reconnects_after_a_kill,
@@ -59,23 +61,58 @@ async fn nostr_tools_gets_a_job_done(servers: &Servers) {
     assert!(said.contains("7000 processing") && said.contains("6050 Hello, Ada! You are number "), "{said}");
 }
 
+/// A running Node script in `tests/clients`, and what it prints.
+struct Script {
+    process: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Script {
+    fn start(script: &str, arguments: &[&str]) -> Self {
+        let mut command = node(script, arguments);
+        let mut process =
+            command.kill_on_drop(true).stdout(Stdio::piped()).spawn().expect("it can be started");
+        let lines = BufReader::new(process.stdout.take().expect("piped")).lines();
+        Self { process, lines }
+    }
+
+    async fn next_line(&mut self, patience: Duration) -> Option<String> {
+        timeout(patience, self.lines.next_line()).await.expect("in time").expect("text")
+    }
+
+    async fn succeeds(mut self) -> bool {
+        timeout(PATIENCE, self.process.wait()).await.expect("in time").expect("a status").success()
+    }
+}
+
 async fn nostr_tools_reconnects_after_a_kill(servers: &Servers) {
-    use tokio::io::{AsyncBufReadExt as _, BufReader};
     let server = servers.own("hello-world");
     let author = fresh_author();
-    let mut command = node("reconnect.mjs", &[&server.url(), &author.public_key().to_hex()]);
-    let mut script =
-        command.kill_on_drop(true).stdout(std::process::Stdio::piped()).spawn().expect("it can be started");
-    let mut lines = BufReader::new(script.stdout.take().expect("piped")).lines();
-    let mut next_line =
-        async || timeout(PATIENCE, lines.next_line()).await.expect("in time").expect("a line");
-    assert_eq!(next_line().await.as_deref(), Some("subscribed"));
+    let mut script = Script::start("reconnect.mjs", &[&server.url(), &author.public_key().to_hex()]);
+    assert_eq!(script.next_line(PATIENCE).await.as_deref(), Some("subscribed"));
     server.kill_and_restart().unwrap_or_else(|error| panic!("{error}"));
-    assert_eq!(next_line().await.as_deref(), Some("subscribed"), "the client came back");
+    assert_eq!(script.next_line(PATIENCE).await.as_deref(), Some("subscribed"), "the client came back");
     let event = note(&author, "after the kill");
     openagents_tests::wire::Client::connect(&server.url()).await.publish_accepted(&event).await;
-    assert_eq!(next_line().await, Some(format!("event {}", event.id)));
-    assert!(timeout(PATIENCE, script.wait()).await.expect("in time").expect("a status").success());
+    assert_eq!(script.next_line(PATIENCE).await, Some(format!("event {}", event.id)));
+    assert!(script.succeeds().await);
+}
+
+async fn ndk_that_was_idle_past_its_keepalive_hears_its_event(servers: &Servers) {
+    // NDK waits 5 s for the answer to its question. In `tests/run full` its timer stays as it is.
+    let (keepalive, idle) = if runs_long() { (120_000, 300_000) } else { (1_000, 8_000) };
+    let server = servers.hello_world();
+    let author = fresh_author();
+    let arguments = [server.url(), author.public_key().to_hex(), keepalive.to_string(), idle.to_string()];
+    let mut script = Script::start("ndk-idle.mjs", &arguments.each_ref().map(String::as_str));
+    assert_eq!(script.next_line(PATIENCE).await.as_deref(), Some("subscribed"));
+    let asked = script.next_line(PATIENCE + Duration::from_millis(idle)).await.expect("NDK stays connected");
+    let times: u64 = asked.split(' ').nth(1).and_then(|times| times.parse().ok()).expect("a number");
+    assert!(times >= idle / keepalive / 2, "{asked}");
+    let event = note(&author, "after the silence");
+    openagents_tests::wire::Client::connect(&server.url()).await.publish_accepted(&event).await;
+    assert_eq!(script.next_line(PATIENCE).await, Some(format!("event {}", event.id)));
+    assert!(script.succeeds().await);
 }
 
 async fn sdk_client(server: &Server, keys: &Keys) -> NostrSdk {

@@ -1,28 +1,34 @@
-//! `OK true` is a promise: wherever the process is killed, every acknowledged event is there afterwards, and every
-//! index finds it.
+//! `OK true` is a promise: wherever the process is killed, every acknowledged event is there afterwards, every index
+//! finds it, and every acknowledged job ends once.
 //!
 //! The moments are random; the seed is printed, and `OPENAGENTS_TEST_SEED` repeats it.
 
+use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nostr_sdk::nostr::{Event, Keys};
-use openagents_tests::events::{as_json, event, fresh_author};
+use openagents_tests::events::{as_json, event, fresh_author, tag_value};
 use openagents_tests::server::{Host, Server, binary};
 use openagents_tests::wire::Client;
 use serde_json::json;
 
-use crate::servers::{Servers, scenarios};
+use crate::servers::{Servers, runs_long, scenarios};
 
 scenarios![what_was_acknowledged_under_full_load_survives_a_kill];
 
-/// The number of connections that publish at the same time.
+/// The number of connections that publish events at the same time, and of those that publish jobs.
 const WRITERS: usize = 8;
-/// The number of events in flight from each writer.
+const CUSTOMERS: usize = 2;
+/// The most jobs of a customer.
+const JOBS: usize = 24;
+/// The number of events in flight from each connection.
 const DEPTH: usize = 16;
 /// The longest duration of a round.
 const LONGEST: u64 = 300;
+/// How long an agent may take for the jobs of a customer: the lease of one may have to expire first.
+const RECOVERY: Duration = Duration::from_secs(60);
 
 async fn what_was_acknowledged_under_full_load_survives_a_kill(servers: &Servers) {
     // Restarting workerd takes seconds.
@@ -31,32 +37,64 @@ async fn what_was_acknowledged_under_full_load_survives_a_kill(servers: &Servers
         Host::NativeForgetful => (10, 160),
         Host::Workerd => (5, 80),
     };
+    let rounds = if runs_long() { 50 } else { rounds };
     let mut random = Random::new();
     let server = servers.own("hello-world");
-    let (mut acknowledged, mut sent) = (0, 0);
+    let (mut events_kept, mut jobs_kept) = (Count::default(), Count::default());
+    let (mut results, mut restarts) = (Vec::new(), Vec::new());
     let started = Instant::now();
     for round in 0..rounds {
-        let writers: Vec<Vec<Event>> = (0..WRITERS).map(|writer| presigned(round, writer, events)).collect();
+        let mut writers: Vec<Vec<Event>> =
+            (0..WRITERS).map(|writer| presigned(round, writer, events)).collect();
+        writers.extend((0..CUSTOMERS).map(|customer| jobs(&server, &topic(round, WRITERS + customer))));
         let moment = Duration::from_millis(random.below(LONGEST));
         let kept = kill_under_load(&server, &writers, moment).await;
         if round % 10 == 9 {
             expect_sound(&server);
         }
+        let killed = Instant::now();
         server.kill_and_restart().unwrap_or_else(|error| panic!("{error}"));
+        restarts.push(killed.elapsed());
         for (writer, kept) in kept.iter().enumerate() {
             expect_kept(&server, &topic(round, writer), &kept.acknowledged).await;
-            acknowledged += kept.acknowledged.len();
-            sent += kept.sent;
+            let count = if writer < WRITERS { &mut events_kept } else { &mut jobs_kept };
+            count.acknowledged += kept.acknowledged.len();
+            count.sent += kept.sent;
+        }
+        for customer in 0..CUSTOMERS {
+            results.extend(expect_one_result_each(&server, &topic(round, WRITERS + customer)).await);
         }
     }
+    // The agent's own counter agrees with its results, and no job was done twice.
+    results.sort_unstable();
+    assert_eq!(results, (1..=results.len()).collect::<Vec<_>>(), "the numbers of the greetings");
     expect_whole_files(&server);
     println!(
-        "{}: {rounds} kills under load, {acknowledged} of {sent} events acknowledged, none lost, in {:?} (OPENAGENTS_TEST_SEED={})",
+        "{}: {rounds} kills under load; {events_kept} events acknowledged, none lost; {jobs_kept} jobs acknowledged, \
+         none lost, {} results, none twice; back after {:?} on average, {:?} at most; all in {:?} \
+         (OPENAGENTS_TEST_SEED={})",
         servers.host().name(),
+        results.len(),
+        restarts.iter().sum::<Duration>() / u32::try_from(rounds).expect("few"),
+        restarts.iter().max().expect("at least one"),
         started.elapsed(),
         random.seed
     );
-    assert!(acknowledged > rounds * 10, "{acknowledged} acknowledged events prove nothing");
+    assert!(events_kept.acknowledged > rounds * 10, "{events_kept} acknowledged events prove nothing");
+    assert!(jobs_kept.acknowledged > rounds, "{jobs_kept} acknowledged jobs prove nothing");
+}
+
+/// How many events were acknowledged, of how many.
+#[derive(Default)]
+struct Count {
+    acknowledged: usize,
+    sent: usize,
+}
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {}", self.acknowledged, self.sent)
+    }
 }
 
 /// The tag of all events of a writer.
@@ -76,6 +114,17 @@ fn presigned(round: usize, writer: usize, count: usize) -> Vec<Event> {
         event(&author, kind, &tags, &format!("{topic} number {number}"))
     };
     (0..count).map(one).collect()
+}
+
+/// The jobs of a customer.
+fn jobs(server: &Server, topic: &str) -> Vec<Event> {
+    let (customer, agent) = (fresh_author(), server.agent().to_hex());
+    let one = |number: usize| {
+        let name = number.to_string();
+        let tags: [&[&str]; 3] = [&["t", topic], &["i", &name, "text"], &["p", &agent]];
+        event(&customer, 5_050, &tags, "")
+    };
+    (0..JOBS).map(one).collect()
 }
 
 /// What happened to a writer's events.
@@ -128,6 +177,41 @@ async fn expect_kept(server: &Server, topic: &str, acknowledged: &[Event]) {
         let lost = acknowledged.iter().filter(|event| !found.contains(event)).count();
         assert_eq!(lost, 0, "of {} acknowledged events of {topic}", acknowledged.len());
     }
+}
+
+/// Every stored request of a topic gets one result and no error. Returns which greeting of the agent each result was.
+async fn expect_one_result_each(server: &Server, topic: &str) -> Vec<usize> {
+    let mut client = Client::connect(&server.url()).await;
+    let requests = client.query(&[json!({"kinds": [5_050], "#t": [topic]})]).await;
+    let ids: Vec<String> = requests.iter().map(|request| request.id.to_hex()).collect();
+    if ids.is_empty() {
+        return Vec::new();
+    }
+    let answers = json!({"kinds": [6_050, 7_000], "#e": ids, "limit": 1000});
+    let deadline = Instant::now() + RECOVERY;
+    loop {
+        let answers = client.query(std::slice::from_ref(&answers)).await;
+        let (results, feedback): (Vec<Event>, Vec<Event>) =
+            answers.into_iter().partition(|answer| answer.kind.as_u16() == 6_050);
+        let errors =
+            feedback.iter().filter(|one| tag_value(one, "status").as_deref() == Some("error")).count();
+        assert_eq!(errors, 0, "errors in {topic}: {feedback:?}");
+        let mut answered: Vec<String> = results.iter().filter_map(|result| tag_value(result, "e")).collect();
+        answered.sort_unstable();
+        answered.dedup();
+        assert_eq!(answered.len(), results.len(), "a request of {topic} got two results");
+        if answered.len() == ids.len() {
+            return results.iter().map(greeting).collect();
+        }
+        assert!(Instant::now() < deadline, "{} of {} jobs of {topic} ended", answered.len(), ids.len());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// The number in `Hello, …! You are number N.`
+fn greeting(result: &Event) -> usize {
+    let number = result.content.rsplit(' ').next().map(|last| last.trim_end_matches('.'));
+    number.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no greeting: {}", result.content))
 }
 
 /// The database after the kill: every index finds every event, and no index has anything else.
