@@ -139,7 +139,7 @@ pub enum ClientError {
 
 impl JobClient {
     /// Connects to a relay at any address, including private addresses and `ws://`. If the relay requires authentication
-    /// (NIP-42), the client authenticates with its keys.
+    /// (NIP-42), the client authenticates with these keys, the same that sign its requests.
     ///
     /// Natively, this needs a tokio runtime with I/O and time. On a Worker, the client lasts as long as the event in
     /// which it was created.
@@ -187,7 +187,8 @@ impl JobClient {
     }
 
     /// Signs and publishes a job request, and returns when the relay has accepted it. The client subscribes to the
-    /// answers first.
+    /// answers first. If the relay refuses the request for now (`rate-limited:` or `error:`), the client publishes it
+    /// again after growing pauses, for 15 s in all.
     ///
     /// # Errors
     /// When the order is invalid or the relay does not accept the request. After [`NotTaken`](ClientError::NotTaken),

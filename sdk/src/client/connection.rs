@@ -1,6 +1,7 @@
 //! The relay connection of a job client: a task that reconnects.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
+use std::future::pending;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,8 +11,8 @@ use futures_channel::{mpsc, oneshot};
 use futures_util::{FutureExt, StreamExt, select_biased};
 use openagents_host::net::{PublishOutcome, Reach, RelayClient, RelayError};
 use openagents_host::nostr::SubscriptionId;
-use openagents_host::nostr::reason::Reason;
-use openagents_host::{EventId, Keys, VerifiedEvent};
+use openagents_host::nostr::reason::{Prefix, Reason};
+use openagents_host::{EventId, Keys, Timestamp, VerifiedEvent};
 
 use super::ClientError;
 use super::job_progress::{JobProgress, JobUpdate};
@@ -24,6 +25,10 @@ const MAX_PAUSE: Duration = Duration::from_secs(30);
 
 /// How often a relay may close the subscription of a job for a reason that may pass.
 const MAX_CLOSED: u32 = 3;
+
+/// How often an event is published again that the relay refuses for now, after pauses of 1, 2, 4 and 8 s: in less time
+/// than [`PUBLISH_TIMEOUT`](super::PUBLISH_TIMEOUT).
+const MAX_REPEATS: u32 = 4;
 
 /// Connects to a relay; used for every reconnect.
 #[cfg_attr(not(target_arch = "wasm32"), async_trait)]
@@ -63,10 +68,20 @@ pub(super) struct ClientConnection {
     connector: Arc<dyn Connector>,
     commands: mpsc::UnboundedReceiver<ClientCommand>,
     jobs: BTreeMap<EventId, Followed>,
-    publishing: VecDeque<(VerifiedEvent, oneshot::Sender<Result<(), ClientError>>)>,
+    publishing: Vec<Publishing>,
     /// Subscriptions to close.
     obsolete: Vec<SubscriptionId>,
     pause: Duration,
+}
+
+/// An event that the relay has not accepted yet.
+struct Publishing {
+    event: VerifiedEvent,
+    done: oneshot::Sender<Result<(), ClientError>>,
+    /// How often the relay has refused it for now.
+    refusals: u32,
+    /// When it is published next.
+    due: Timestamp,
 }
 
 struct Followed {
@@ -86,7 +101,7 @@ impl ClientConnection {
             connector,
             commands,
             jobs: BTreeMap::new(),
-            publishing: VecDeque::new(),
+            publishing: Vec::new(),
             obsolete: Vec::new(),
             pause: FIRST_PAUSE,
         }
@@ -112,6 +127,7 @@ impl ClientConnection {
     async fn serve(&mut self, relay: &mut RelayClient) -> Result<(), RelayError> {
         loop {
             self.catch_up(relay).await?;
+            let mut pause = pin!(until(self.publishing.iter().map(|one| one.due).min()).fuse());
             select_biased! {
                 command = self.commands.next() => match command {
                     Some(command) => self.accept(command),
@@ -126,6 +142,7 @@ impl ClientConnection {
                     Some(Err(error)) => return Err(error),
                     None => return Err(RelayError::Disconnected),
                 },
+                () = pause => {}
             }
         }
     }
@@ -138,20 +155,21 @@ impl ClientConnection {
         for job in self.jobs.values_mut().filter(|job| job.subscription.is_none()) {
             job.subscription = Some(relay.subscribe(&[job.progress.filter()]).await?);
         }
-        while let Some((event, done)) = self.publishing.front() {
-            // If the caller no longer waits for it, do not publish it.
-            if !done.is_canceled() {
-                let outcome = match relay.publish(event).await? {
-                    PublishOutcome::Accepted => Ok(()),
-                    PublishOutcome::Refused(reason) => Err(ClientError::Refused(reason.to_string())),
-                };
-                self.pause = FIRST_PAUSE;
-                if let Some((_, done)) = self.publishing.pop_front() {
-                    let _ = done.send(outcome);
+        // If the caller no longer waits for an event, do not publish it.
+        self.publishing.retain(|one| !one.done.is_canceled());
+        while let Some(at) = self.publishing.iter().position(Publishing::is_due) {
+            let Some(one) = self.publishing.get_mut(at) else { break };
+            let outcome = match relay.publish(&one.event).await? {
+                PublishOutcome::Accepted => Ok(()),
+                PublishOutcome::Refused(reason) => {
+                    if one.is_postponed(&reason) {
+                        continue;
+                    }
+                    Err(ClientError::Refused(reason.to_string()))
                 }
-            } else {
-                self.publishing.pop_front();
-            }
+            };
+            self.pause = FIRST_PAUSE;
+            let _ = self.publishing.remove(at).done.send(outcome);
         }
         Ok(())
     }
@@ -162,7 +180,9 @@ impl ClientConnection {
                 let job = Followed { progress: *progress, updates, subscription: None, closed: 0 };
                 self.jobs.insert(job.progress.request(), job);
             }
-            ClientCommand::Publish { event, done } => self.publishing.push_back((event, done)),
+            ClientCommand::Publish { event, done } => {
+                self.publishing.push(Publishing { event, done, refusals: 0, due: Timestamp::EPOCH });
+            }
             ClientCommand::Forget(request) => self.forget(&request),
         }
     }
@@ -223,6 +243,31 @@ impl ClientConnection {
                 Err(error) => log::warn(format_args!("a job client could not reconnect: {error}")),
             }
         }
+    }
+}
+
+impl Publishing {
+    /// Whether it is published now. After the clock was put back, it is not waited for longer than usual.
+    fn is_due(&self) -> bool {
+        let pause = clock::now().until(self.due);
+        pause.is_zero() || pause > MAX_PAUSE
+    }
+
+    /// Postpones it if the relay refuses it for now, and has not done so too often.
+    fn is_postponed(&mut self, reason: &Reason) -> bool {
+        let is_temporary = matches!(reason.prefix, Prefix::RateLimited | Prefix::Error);
+        let pause = Duration::from_secs(1_u64.wrapping_shl(self.refusals));
+        self.refusals = self.refusals.saturating_add(1);
+        self.due = clock::now() + pause;
+        is_temporary && self.refusals <= MAX_REPEATS
+    }
+}
+
+/// Waits until this time; for ever without one.
+async fn until(due: Option<Timestamp>) {
+    match due {
+        Some(due) => clock::sleep(clock::now().until(due)).await,
+        None => pending().await,
     }
 }
 

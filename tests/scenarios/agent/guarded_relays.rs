@@ -128,7 +128,7 @@ async fn an_answer_is_sent_again_to_a_relay_that_refuses_it_for_now(servers: &Se
 
 /// A proxy in front of a relay, with its URL. It refuses as many events of clients that have authenticated as
 /// `refusals` says.
-async fn busy(relay: String, refusals: Arc<AtomicUsize>) -> String {
+pub(crate) async fn busy(relay: String, refusals: Arc<AtomicUsize>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("ws://{}", listener.local_addr().expect("an address"));
     tokio::spawn(async move {

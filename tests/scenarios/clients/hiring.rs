@@ -1,5 +1,7 @@
 //! Customers that are programs: agents that hire agents, and users of the SDK's client.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use nostr_sdk::nostr::{Event, Keys};
@@ -8,26 +10,33 @@ use openagents_sdk::nip90::RequestBuilder;
 use openagents_sdk::nostr::{Encryption, Keys as CustomerKeys, Kind, PublicKey};
 use openagents_tests::events::fresh_author;
 use openagents_tests::jobs::{Conversation, ask, request, status_text};
-use openagents_tests::server::Server;
+use openagents_tests::server::{Host, Server};
 use openagents_tests::wire::Client;
 use serde_json::json;
 
+use crate::agent::guarded_relays::busy;
 use crate::clients::foreign_clients::{run, shown, try_it};
 use crate::servers::{Servers, scenarios};
 
-scenarios![
-    an_agent_hires_an_agent,
-    an_agent_hires_in_private,
-    a_hired_agents_error_reaches_the_handler,
-    an_agent_does_not_wait_for_itself,
-    a_client_follows_a_job_over_a_kill,
-    a_client_asks_in_private,
-    a_client_chains_jobs,
-    a_client_cancels_a_job,
-    a_client_does_not_wait_forever,
-    the_try_it_client_asks_in_private,
-    the_try_it_client_cancels,
-];
+scenarios! {
+    on [Host::Native] => {
+        a_client_does_not_ask_a_relay_for_ever_that_refuses_its_request,
+    }
+    on Host::ALL => {
+        an_agent_hires_an_agent,
+        an_agent_hires_in_private,
+        a_hired_agents_error_reaches_the_handler,
+        an_agent_does_not_wait_for_itself,
+        a_client_follows_a_job_over_a_kill,
+        a_client_asks_in_private,
+        a_client_chains_jobs,
+        a_client_cancels_a_job,
+        a_client_does_not_wait_forever,
+        a_client_asks_a_relay_again_that_refuses_its_request_for_now,
+        the_try_it_client_asks_in_private,
+        the_try_it_client_cancels,
+    }
+}
 
 /// Long enough for a slow machine.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -158,6 +167,31 @@ async fn a_client_does_not_wait_forever(servers: &Servers) {
     let mut job = client.submit(nobodys).await.expect("accepted");
     let after = Duration::from_millis(300);
     assert_eq!(job.result(after).await, Err(ClientError::Timeout { after, last_error: None }));
+}
+
+async fn a_client_asks_a_relay_again_that_refuses_its_request_for_now(servers: &Servers) {
+    let server = servers.own_with("hello-world", &[("RELAY_AUTH", "all".to_owned())]);
+    let refusals = Arc::new(AtomicUsize::new(2));
+    let client = busy_customer(&server, &refusals).await;
+    let mut job = client.submit(order(&server, 5050, "Ada")).await.expect("accepted in the end");
+    assert_eq!(refusals.load(Ordering::Relaxed), 0);
+    assert_eq!(job.result(PATIENCE).await.expect("a result").content, "Hello, Ada! You are number 1.");
+}
+
+async fn a_client_does_not_ask_a_relay_for_ever_that_refuses_its_request(servers: &Servers) {
+    let server = servers.own_with("hello-world", &[("RELAY_AUTH", "all".to_owned())]);
+    let client = busy_customer(&server, &Arc::new(AtomicUsize::new(usize::MAX))).await;
+    let started = Instant::now();
+    let refused = client.submit(order(&server, 5050, "Ada")).await.err();
+    assert_eq!(refused, Some(ClientError::Refused("rate-limited: slow down".to_owned())));
+    assert!(started.elapsed() < PATIENCE, "{:?}", started.elapsed());
+}
+
+/// A customer at a relay that refuses as many requests as `refusals` says.
+async fn busy_customer(server: &Server, refusals: &Arc<AtomicUsize>) -> JobClient {
+    let url = busy(server.url(), Arc::clone(refusals)).await;
+    let keys = CustomerKeys::generate().expect("random bytes");
+    JobClient::connect(&url, keys).await.expect("a connection")
 }
 
 async fn the_try_it_client_asks_in_private(servers: &Servers) {

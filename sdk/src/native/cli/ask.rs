@@ -1,4 +1,5 @@
-//! The command `ask`: sends a job request to an agent and follows the job until its result.
+//! The command `ask`: sends a job request to an agent and follows the job until its result. A new key signs the request,
+//! and authenticates to the relay if it requires that (NIP-42).
 
 use std::fmt;
 use std::time::{Duration, Instant};
