@@ -9,7 +9,7 @@ use crate::author::agent::Jobs;
 use crate::declaration::DeploymentDeclaration;
 use crate::discovery::Profile;
 use crate::engine::Options;
-use crate::http::{AgentRoutes, RecordAccess};
+use crate::http::{AgentRoutes, Authority, RecordAccess};
 use crate::manifest::AgentManifest;
 use crate::settings::{AgentSettings, Operators};
 
@@ -47,19 +47,19 @@ pub fn deployment_of<A: Jobs>() -> DeploymentDeclaration {
     DeploymentDeclaration::with_agent(&A::DECLARATION, job_kinds)
 }
 
-/// The HTTP routes of the agent. The URL that operators sign is below `RELAY_URL`, or that of the `Host` header, which
-/// must be one of `hosts` if there are any.
+/// The HTTP routes of the agent. The URL that operators sign is below `RELAY_URL` or has one of the authorities `own`; if
+/// there are none, that of the `Host` header.
 pub(crate) fn agent_routes<A: Jobs>(
     settings: &AgentSettings,
     operators: Operators,
     keys: &Keys,
-    hosts: BTreeSet<String>,
+    own: BTreeSet<Authority>,
 ) -> AgentRoutes {
     let key = keys.public_key();
     let profile = settings.profile::<A>(key);
     let manifest = AgentManifest::of::<A>(&key).at_relays(profile.relays()).signed(keys);
     // A state that cannot be written as JSON is reported when the agent starts.
     let default_state = serde_json::to_string(&A::default()).unwrap_or_default();
-    let access = RecordAccess::new(key, operators, settings.relay_url.as_deref(), hosts);
+    let access = RecordAccess::new(key, operators, settings.relay_url.as_deref(), own);
     AgentRoutes::new(manifest, profile, access, default_state)
 }

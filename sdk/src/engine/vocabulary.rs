@@ -1,6 +1,7 @@
 //! Types that the engine shares with its hosts and with handlers: runs, outcomes, reports, deliveries.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use openagents_host::nostr::reason::Reason;
@@ -108,6 +109,19 @@ pub(crate) enum RequestAdmission {
     Cancellation,
     /// The request names other providers, has no handler here, or cannot be decrypted.
     NotOurs,
+}
+
+impl fmt::Display for RequestAdmission {
+    /// For the log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Queued => "the job is queued",
+            Self::Duplicate => "the request was known",
+            Self::Rejected => "the job is refused",
+            Self::Cancellation => "a cancellation",
+            Self::NotOurs => "not for this agent",
+        })
+    }
 }
 
 /// A lifecycle hook of an agent.

@@ -1,4 +1,4 @@
-//! The authority of a URL: its host and port. A signed URL (NIP-98) must name one of the deployment's own.
+//! Signed URLs (NIP-98): they must name one of the deployment's own authorities, and may have the path of `RELAY_URL`.
 
 use openagents_relay::admission::access::host_of;
 use url::Url;
@@ -24,9 +24,27 @@ impl Authority {
     }
 }
 
+/// The path of the public URL, without a slash at its end: a proxy may remove it from requests.
+pub(crate) fn path_prefix(public_url: Option<&str>) -> String {
+    let url = public_url.and_then(|url| Url::parse(url.trim()).ok());
+    url.map_or_else(String::new, |url| url.path().trim_end_matches('/').to_owned())
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Authority;
+    use super::{Authority, path_prefix};
+
+    #[test]
+    fn the_prefix_is_the_path_of_the_public_url() {
+        for (url, expected) in [
+            (None, ""),
+            (Some("wss://relay.example"), ""),
+            (Some("wss://relay.example/"), ""),
+            (Some("wss://relay.example/a/b/?c"), "/a/b"),
+        ] {
+            assert_eq!(path_prefix(url), expected, "{url:?}");
+        }
+    }
 
     #[test]
     fn is_the_host_and_the_port() {

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use openagents_host::http::response::{self, private, with_header};
 use openagents_host::http::{HeaderValue, Parts, Response, StatusCode, header, header_text, request_url};
-use openagents_host::nostr::http_auth::{HttpAuthError, authorize};
+use openagents_host::nostr::http_auth::{HttpAuthError, authorize_any};
 use openagents_host::nostr::keys::npub;
 use openagents_host::{PublicKey, Timestamp};
-use openagents_relay::admission::access::host_of;
-use url::Url;
+use url::{Position, Url};
 
+use super::authority::{Authority, path_prefix};
 use crate::settings::Operators;
 
 /// Proof that a request comes from an operator; only this module can make one.
@@ -23,28 +23,31 @@ pub(crate) struct RecordAccess {
     operators: Operators,
     /// The public URL of the deployment (`RELAY_URL`).
     public_url: Option<Url>,
-    /// The hosts that a `Host` header may name. If empty, any.
-    hosts: BTreeSet<String>,
+    /// The path of the public URL.
+    prefix: String,
+    /// The authorities that a signed URL may name. If empty, that of the request.
+    own: BTreeSet<Authority>,
 }
 
 impl RecordAccess {
-    /// Clients sign the URL that they know: that of `relay_url`, whatever `Host` header a proxy sends; or the one that
-    /// the `Host` header names, if it is one of `hosts` or there are none. The header is not proof enough otherwise:
-    /// whoever forwards a request can choose it.
+    /// Clients sign the URL that they know: that of `relay_url`, whatever `Host` header a proxy sends, or one with
+    /// another of the authorities `own`; if there are none, with that of the `Host` header. The header is not proof
+    /// enough otherwise: whoever forwards a request can choose it.
     pub(crate) fn new(
         agent: PublicKey,
         operators: Operators,
         relay_url: Option<&str>,
-        hosts: BTreeSet<String>,
+        own: BTreeSet<Authority>,
     ) -> Self {
         let public_url = relay_url.and_then(|url| Url::parse(url).ok());
-        Self { agent, operators, public_url, hosts }
+        Self { agent, operators, public_url, prefix: path_prefix(relay_url), own }
     }
 
     /// The operator who sent a request; for anyone else, the error response.
     pub(super) fn operator(&self, parts: &Parts, now: Timestamp) -> Result<Operator, Response> {
         let request = SignedRequest::of(parts);
-        let who = identify(&request, &self.urls(parts), now)
+        let is_url = |url: &str| self.is_url_of(url, parts);
+        let who = authorize_any(request.authorization, "", &is_url, request.method, now)
             .map_err(|error| unauthorized(&request, &self.expected_url(parts), &error))?;
         if who == self.agent || self.operators.contains(&who) {
             return Ok(Operator(who));
@@ -56,34 +59,48 @@ impl RecordAccess {
         Err(private(response::error(StatusCode::FORBIDDEN, &reason)))
     }
 
-    /// The URLs of a request that its sender may have signed.
-    fn urls(&self, parts: &Parts) -> Vec<String> {
-        let is_own = |url: &String| {
-            self.hosts.is_empty() || host_of(url).is_some_and(|host| self.hosts.contains(&host))
-        };
-        let named_by_host = request_url(parts).filter(is_own);
-        self.public_url(parts)
-            .into_iter()
-            .chain(named_by_host)
-            .flat_map(|url| with_either_scheme(&url))
-            .collect()
-    }
-
-    /// The URL of a request below the public URL.
-    fn public_url(&self, parts: &Parts) -> Option<String> {
-        let url = self.public_url.as_ref()?;
-        let scheme = if url.scheme() == "ws" { "http" } else { "https" };
-        let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-        Some(format!("{scheme}://{}{path}", url.authority()))
+    /// Whether the sender of a request may have signed this URL for it, with any scheme, since a proxy may terminate TLS,
+    /// and with or without the path of the public URL, which a proxy may remove.
+    fn is_url_of(&self, signed: &str, parts: &Parts) -> bool {
+        let Some(authority) = Authority::of(signed) else { return false };
+        let public = || self.public_url.as_ref().and_then(|url| Authority::of(url.as_str()));
+        let named_by_host = || request_url(parts).and_then(|url| Authority::of(&url));
+        let is_own = self.own.contains(&authority)
+            || public().as_ref() == Some(&authority)
+            || (self.own.is_empty() && named_by_host().as_ref() == Some(&authority));
+        // Normalized as browsers and `fetch` do.
+        let Ok(path) = Url::parse(&format!("http://own{}", path(parts))) else { return false };
+        let Ok(signed) = Url::parse(signed) else { return false };
+        let (path, signed) = (below_host(&path), below_host(&signed));
+        is_own && (signed == path || signed.strip_prefix(self.prefix.as_str()) == Some(path))
     }
 
     /// The URL that the sender of a request should sign.
     fn expected_url(&self, parts: &Parts) -> String {
-        self.public_url(parts).unwrap_or_else(|| {
-            let url = request_url(parts).unwrap_or_default();
-            format!("https://{}", url.split_once("://").map_or("", |(_, rest)| rest))
-        })
+        let path = path(parts);
+        match &self.public_url {
+            Some(url) => {
+                let scheme = if url.scheme() == "ws" { "http" } else { "https" };
+                let has_prefix =
+                    path.strip_prefix(self.prefix.as_str()).is_some_and(|rest| rest.starts_with('/'));
+                let prefix = if has_prefix { "" } else { self.prefix.as_str() };
+                format!("{scheme}://{}{prefix}{path}", url.authority())
+            }
+            None => {
+                let url = request_url(parts).unwrap_or_default();
+                format!("https://{}", url.split_once("://").map_or("", |(_, rest)| rest))
+            }
+        }
     }
+}
+
+fn path(parts: &Parts) -> &str {
+    parts.uri.path_and_query().map_or("/", |path| path.as_str())
+}
+
+/// The path, query and fragment.
+fn below_host(url: &Url) -> &str {
+    &url[Position::BeforePath..]
 }
 
 /// The signed parts of a request.
@@ -99,31 +116,6 @@ impl<'a> SignedRequest<'a> {
             authorization: header_text(&parts.headers, &header::AUTHORIZATION),
         }
     }
-}
-
-/// The key that signed this request. NIP-98 requires `u` to be exactly its URL, which is one of these.
-fn identify(
-    request: &SignedRequest<'_>,
-    urls: &[String],
-    now: Timestamp,
-) -> Result<PublicKey, HttpAuthError> {
-    let authorized = |url: &str| authorize(request.authorization, url, request.method, now, None);
-    for url in urls {
-        match authorized(url) {
-            Err(HttpAuthError::Url { .. }) => {}
-            other => return other,
-        }
-    }
-    Err(HttpAuthError::Url { expected: String::new() })
-}
-
-/// The URL with either scheme, normalized as browsers and `fetch` do. If a proxy terminates TLS, the client's URL
-/// begins with `https` and the agent's with `http`.
-fn with_either_scheme(url: &str) -> impl Iterator<Item = String> + use<> {
-    let rest = url.split_once("://").map_or("", |(_, rest)| rest).to_owned();
-    ["https", "http"]
-        .into_iter()
-        .filter_map(move |scheme| Url::parse(&format!("{scheme}://{rest}")).map(String::from).ok())
 }
 
 fn unauthorized(request: &SignedRequest<'_>, expected_url: &str, error: &HttpAuthError) -> Response {
@@ -153,7 +145,7 @@ mod tests {
     use openagents_host::nostr::http_auth::authorization;
     use openagents_host::{Keys, Timestamp};
 
-    use super::RecordAccess;
+    use super::{Authority, RecordAccess};
     use crate::http::fixtures::{header, parts, text};
     use crate::settings::Operators;
 
@@ -170,10 +162,10 @@ mod tests {
     }
 
     /// Access to the records of the agent with key 1 and the operator with key 2.
-    fn access(relay_url: Option<&str>, hosts: &[&str]) -> RecordAccess {
+    fn access(relay_url: Option<&str>, own: &[&str]) -> RecordAccess {
         let operators = Operators::from_iter([keys(2).public_key()]);
-        let hosts: BTreeSet<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
-        RecordAccess::new(keys(1).public_key(), operators, relay_url, hosts)
+        let own: BTreeSet<Authority> = own.iter().filter_map(|url| Authority::of(url)).collect();
+        RecordAccess::new(keys(1).public_key(), operators, relay_url, own)
     }
 
     fn status_of(access: &RecordAccess, request: &Parts) -> u16 {
@@ -196,11 +188,13 @@ mod tests {
     }
 
     #[test]
-    fn takes_either_scheme_and_nothing_else_for_another() {
+    fn takes_any_scheme_and_nothing_else_for_another() {
         for (url, expected) in [
             (URL.to_owned(), 200),
             (URL.replace("http:", "https:"), 200),
-            (URL.replace("http:", "ws:"), 401),
+            (URL.replace("http:", "wss:"), 200),
+            (URL.replace("http:", "ftp:"), 401),
+            (URL.replace("&y", "&y#z"), 401),
             (URL.replace("&y", ""), 401),
             (URL.replace("8787", "8788"), 401),
             (URL.replace("npub1", "npub2"), 401),
@@ -230,12 +224,16 @@ mod tests {
 
     #[test]
     fn what_is_signed_for_another_host_is_not_believed_where_the_own_one_is_known() {
-        let access = access(Some("wss://agent.example"), &["agent.example", "127.0.0.1", "::1"]);
+        let own = ["http://127.0.0.1:8787", "http://[::1]:8787"];
+        let access = access(Some("wss://agent.example"), &own);
         for (url, expected) in [
-            (URL.to_owned(), 200),
             (URL.replace(":8787", ""), 200),
+            (URL.replace(":8787", ":443"), 200),
             (URL.replace("agent.example", "127.0.0.1"), 200),
             (URL.replace("agent.example", "[::1]"), 200),
+            // At another port there may be another server, to which its operator sends tokens.
+            (URL.to_owned(), 401),
+            (URL.replace("agent.example:8787", "127.0.0.1:8788"), 401),
             (URL.replace("agent.example", "evil.example"), 401),
             (URL.replace("agent.example", "agent.example.evil.example"), 401),
             (URL.replace("agent.example:8787", ""), 401),
@@ -252,11 +250,11 @@ mod tests {
         for (relay_url, public) in [
             ("wss://agent.example", "https://agent.example"),
             ("wss://agent.example:8443/", "https://agent.example:8443"),
-            ("ws://agent.example:80/relay", "http://agent.example"),
+            ("ws://agent.example:80/relay", "http://agent.example/relay"),
         ] {
-            // Natively the own hosts are known; on Cloudflare the `Host` header is trusted.
-            for hosts in [&["agent.example", "127.0.0.1"][..], &[]] {
-                let access = access(Some(relay_url), hosts);
+            // Natively the own authorities are known; on Cloudflare the `Host` header is trusted.
+            for own in [&[relay_url, "http://127.0.0.1:8787"][..], &[]] {
+                let access = access(Some(relay_url), own);
                 let signed = authorization(&keys(1), &format!("{public}{path}"), "GET", NOW);
                 let forwarded =
                     |signed: &str| request(&format!("http://backend.internal:8787{path}"), signed);
@@ -268,6 +266,27 @@ mod tests {
                 assert!(text.contains(&format!("[\"u\", \"{public}{path}\"]")), "{text}");
             }
         }
+    }
+
+    #[test]
+    fn a_proxy_may_remove_the_path_of_the_public_url_or_not() {
+        let access = access(Some("wss://agent.example/a/"), &["wss://agent.example/a/"]);
+        for (received, signed, expected) in [
+            ("/agent/npub1/history", "/a/agent/npub1/history", 200),
+            ("/a/agent/npub1/history", "/a/agent/npub1/history", 200),
+            ("/agent/npub1/history", "/agent/npub1/history", 200),
+            ("/agent/npub1/history", "/b/agent/npub1/history", 401),
+            ("/agent/npub1/history", "/a/a/agent/npub1/history", 401),
+            ("/a/agent/npub1/history", "/agent/npub1/history", 401),
+            ("/agent/npub1/history", "/a/agent/npub2/history", 401),
+        ] {
+            let token = authorization(&keys(1), &format!("https://agent.example{signed}"), "GET", NOW);
+            let request = request(&format!("http://127.0.0.1:8787{received}"), &token);
+            assert_eq!(status_of(&access, &request), expected, "{signed} for {received}");
+        }
+        let unsigned = request("http://127.0.0.1:8787/agent/npub1/history", "");
+        let text = text(access.operator(&unsigned, NOW).unwrap_err());
+        assert!(text.contains("\"https://agent.example/a/agent/npub1/history\""), "{text}");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use openagents_relay::management::{
 };
 use url::Url;
 
-use super::authority::Authority;
+use super::authority::{Authority, path_prefix};
 use crate::settings::Operators;
 
 /// The relay's operators, and the URLs that they may sign.
@@ -24,13 +24,15 @@ pub(crate) struct RelayManagement {
     own: BTreeSet<Authority>,
     /// The relay's public URL, if it is known.
     url: Option<String>,
+    prefix: String,
 }
 
 impl RelayManagement {
     /// The signed URL must name one of the relay's own authorities: another port may be another relay, to which its
     /// operator's tokens are sent. The `Host` header is not proof enough: whoever forwards a request can choose it.
     pub(crate) fn new(operators: Operators, own: BTreeSet<Authority>, url: Option<String>) -> Self {
-        Self { operators, own, url }
+        let prefix = path_prefix(url.as_deref());
+        Self { operators, own, url, prefix }
     }
 
     /// Reads the body of a request, but only if it has an `Authorization` header.
@@ -54,7 +56,7 @@ impl RelayManagement {
     ) -> Result<SignedCall, Response> {
         let url = request_url(parts).unwrap_or_default();
         let (authorization, method) = (authorization(parts), parts.method.as_str());
-        let event = authorize_body(authorization, &url, |url| self.is_own(url), method, now, body)
+        let event = authorize_body(authorization, &url, &|url| self.is_own(url), method, now, body)
             .map_err(|error| unauthorized(parts, self.url.as_deref(), &error))?;
         if !self.operators.contains(&event.pubkey) {
             let who = npub(&event.pubkey);
@@ -66,9 +68,13 @@ impl RelayManagement {
         Ok(SignedCall { token: Token::of(&event), call })
     }
 
-    /// Clients sign the relay's URL with any of its schemes, with or without a trailing slash.
+    /// Clients sign the relay's URL with any of its schemes, with or without a trailing slash, and with or without the
+    /// path of the public one.
     fn is_own(&self, url: &str) -> bool {
-        let is_root = Url::parse(url).is_ok_and(|url| url.path() == "/" && url.query().is_none());
+        let is_root = Url::parse(url).is_ok_and(|url| {
+            let path = url.path().trim_end_matches('/');
+            (path.is_empty() || path == self.prefix) && url.query().is_none()
+        });
         is_root && Authority::of(url).is_some_and(|authority| self.own.contains(&authority))
     }
 }
@@ -189,6 +195,24 @@ mod tests {
         assert_eq!(status(&request(1, "wss://relay.example", "")), 401, "no payload tag");
         let signed = authorization_of_body(&keys(1), "wss://relay.example", "POST", NOW, BODY.as_bytes());
         assert_eq!(status(&request_of("GET", Some(&signed))), 401);
+    }
+
+    #[test]
+    fn the_path_of_the_public_url_may_be_signed() {
+        let own = [Authority::new("relay.example", None)].into();
+        let url = Some("wss://relay.example/nostr/".to_owned());
+        let management = RelayManagement::new(Operators::from_iter([keys(1).public_key()]), own, url);
+        for (url, expected) in [
+            ("wss://relay.example/nostr/", true),
+            ("https://relay.example/nostr", true),
+            ("https://relay.example/", true),
+            ("https://relay.example/nostr/x", false),
+            ("https://relay.example/other", false),
+            ("https://other.example/nostr", false),
+        ] {
+            let called = management.signed_call(&request(1, url, BODY), BODY.as_bytes(), NOW);
+            assert_eq!(called.is_ok(), expected, "{url}");
+        }
     }
 
     #[test]

@@ -92,7 +92,7 @@ impl HandoverSink for AgentSink {
     async fn deliver(&self, event: VerifiedEvent) -> Result<(), DeliveryError> {
         let (id, kind) = (event.id, event.kind);
         let admission = self.0.take(event, None).await?;
-        tracing::info!(%id, %kind, ?admission, "handed over");
+        tracing::info!(%id, %kind, "handed over: {admission}");
         Ok(())
     }
 }
@@ -127,8 +127,6 @@ struct Startup<'a> {
     address: SocketAddr,
     relay: RelaySettings,
     trusted_proxies: BTreeSet<IpAddr>,
-    /// The hosts of `RELAY_URL`. Without that variable, the relay accepts any host.
-    public_hosts: BTreeSet<String>,
     durability: Durability,
 }
 
@@ -154,10 +152,7 @@ impl<'a> Startup<'a> {
         let listener =
             TcpListener::bind(address).await.map_err(|error| ServeError::Listen { address, error })?;
         let address = listener.local_addr().map_err(|error| ServeError::Listen { address, error })?;
-        let hosts = &mut relay.config.access.hosts;
-        let is_public = !hosts.is_empty();
-        hosts.extend(own_hosts(address.ip()));
-        let public_hosts = if is_public { hosts.clone() } else { BTreeSet::new() };
+        relay.config.access.hosts.extend(own_hosts(address.ip()));
         let durability = match arguments.durability {
             arguments::Durability::Power => Durability::Full,
             arguments::Durability::Process => Durability::Process,
@@ -171,7 +166,6 @@ impl<'a> Startup<'a> {
             address,
             relay,
             trusted_proxies,
-            public_hosts,
             durability,
         })
     }
@@ -312,7 +306,9 @@ impl ServedAgent {
         };
         let key = keys.public_key();
         let operators = startup.relay.operators.clone();
-        let routes = assemble::agent_routes::<A>(&settings, operators, &keys, startup.public_hosts.clone());
+        // Without `RELAY_URL`, the agent accepts any host.
+        let own = if startup.relay.url.is_some() { startup.own_authorities() } else { BTreeSet::new() };
+        let routes = assemble::agent_routes::<A>(&settings, operators, &keys, own);
         let listening = Listening {
             filter: RequestFilter::of::<A>(key),
             reach: settings.reach,

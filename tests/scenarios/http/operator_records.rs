@@ -46,6 +46,7 @@ async fn a_token_for_another_host_is_refused_where_the_own_one_is_known(servers:
     let server = servers.own_with("probe", &[("RELAY_URL", "wss://agent.example".to_owned())]);
     assert_eq!(read(&server, "evil.example").await, 401);
     assert_eq!(read(&server, "agent.example").await, 200);
+    assert_eq!(read(&server, "agent.example:8787").await, 401, "at another port there may be another server");
     assert_eq!(read(&server, server.address()).await, 200);
     // Without a configured host, an agent accepts any.
     let server = servers.own("probe");
@@ -53,19 +54,23 @@ async fn a_token_for_another_host_is_refused_where_the_own_one_is_known(servers:
 }
 
 async fn a_token_is_for_the_public_url_whatever_host_a_proxy_names(servers: &Servers) {
-    let server = servers.own_with("probe", &[("RELAY_URL", "wss://agent.example:8443".to_owned())]);
+    let server = servers.own_with("probe", &[("RELAY_URL", "wss://agent.example:8443/nostr".to_owned())]);
     let agent = server.agent().to_bech32().expect("an npub");
     let path = format!("/agent/{agent}/history?limit=1");
-    // The `Host` header is the server's address, as a proxy sends it that does not forward the client's.
+    // The `Host` header is the server's address, as a proxy sends it that does not forward the client's. This one also
+    // removes the path of the public URL.
     let read = async |signed: &str| {
         let header = authorization(server.keys().expect("a key"), now(), "GET", &format!("{signed}{path}"));
         request(server.address(), "GET", &path, &[("Authorization", &header)]).await.expect("an answer")
     };
+    assert_eq!(read("https://agent.example:8443/nostr").await.status, 200);
     assert_eq!(read("https://agent.example:8443").await.status, 200);
+    assert_eq!(read("https://agent.example:8443/other").await.status, 401);
+    assert_eq!(read("https://agent.example").await.status, 401);
     let refused = read("https://other.example").await;
     let told = String::from_utf8_lossy(&refused.body);
     assert_eq!(refused.status, 401, "{told}");
-    assert!(told.contains(&format!("[\"u\", \"https://agent.example:8443{path}\"]")), "{told}");
+    assert!(told.contains(&format!("[\"u\", \"https://agent.example:8443/nostr{path}\"]")), "{told}");
 }
 
 /// A probe agent with a customer and an operator.

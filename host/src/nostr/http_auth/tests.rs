@@ -160,7 +160,7 @@ fn rejects_event_that_its_author_did_not_sign() {
 #[test]
 fn a_body_has_to_be_named_where_that_is_asked_for() {
     let of_body =
-        |header: &str, body: &[u8]| authorize_body(header, URL, |url| url == URL, "POST", NOW, body);
+        |header: &str, body: &[u8]| authorize_body(header, URL, &|url| url == URL, "POST", NOW, body);
     let header = authorization_of_body(&keys(), URL, "POST", NOW, b"body");
     assert_eq!(of_body(&header, b"body").unwrap().pubkey, keys().public_key());
     assert_eq!(of_body(&header, b"other").unwrap_err(), HttpAuthError::Payload { expected: hash(b"other") });

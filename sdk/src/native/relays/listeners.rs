@@ -57,7 +57,7 @@ impl RequestTaker for AgentMailbox {
     async fn take(&self, event: VerifiedEvent, relay: &str) -> Result<(), AgentError> {
         let (id, kind) = (event.id, event.kind);
         let admission = Self::take(self, event, Some(relay.to_owned())).await?;
-        tracing::debug!(%relay, %id, %kind, ?admission, "event from an external relay");
+        tracing::debug!(%relay, %id, %kind, "event from an external relay: {admission}");
         Ok(())
     }
 }
