@@ -14,7 +14,8 @@ pub enum Reach {
     #[default]
     Public,
     /// All addresses, including this machine, with or without encryption. For addresses that the operator has
-    /// configured and for tests; never for those named by a customer.
+    /// configured, and for tests and development: an agent with `ALLOW_PRIVATE_ADDRESSES=true` also reaches those that
+    /// customers name.
     Anywhere,
 }
 

@@ -58,7 +58,8 @@ macro_rules! relay_limits {
         AGENT_ANNOUNCE      false stops the agent from announcing itself, and deletes earlier announcements\n  \
         RELAY_URL           public URL of the agent's own relay, for relay hints and the URL that clients sign (NIP-42)\n  \
         ALLOW_PRIVATE_ADDRESSES\n                      \
-        true lets the agent connect to private addresses, and without TLS\n\n\
+        true lets the agent connect to private addresses, also those that customers name, and without TLS:\n                      \
+        for development\n\n\
         ",
         relay_limits!()
     )
