@@ -95,7 +95,8 @@ impl<I> Inputs<I> {
     /// # Errors
     /// When the engine has stopped.
     pub async fn send(&self, input: I) -> Result<(), EngineStopped> {
-        self.queue(InputBatch::new(Some(input))).await
+        self.reserve(1, 0).await?.submit(InputBatch::new(Some(input)));
+        Ok(())
     }
 
     /// The same for a thread without a runtime: blocks while too many inputs are queued.
@@ -129,20 +130,35 @@ impl<I> Inputs<I> {
         if batch.is_empty() {
             self.preparing.prepared_nothing.notify_one();
         } else {
-            self.queue(batch).await?;
+            self.reserve(batch.len(), batch.bytes).await?.submit(batch);
         }
         Ok(result)
     }
 
-    async fn queue(&self, batch: InputBatch<I>) -> Result<(), EngineStopped> {
-        let room = take(&self.room, batch.len().min(MAX_QUEUED_INPUTS)).await?;
+    /// Waits until there is room for these inputs. The future does not hold them, because every connection's task has
+    /// room for it.
+    async fn reserve(&self, inputs: usize, bytes: usize) -> Result<Reservation<'_, I>, EngineStopped> {
+        let room = take(&self.room, inputs.min(MAX_QUEUED_INPUTS)).await?;
         // Less than a KiB is limited well enough by the number of inputs.
-        let memory = match batch.bytes / 1024 {
+        let memory = match bytes / 1024 {
             0 => None,
             kib => Some(take(&self.memory, kib.min(MAX_QUEUED_KIB)).await?),
         };
-        let submission = Submission { batch, _room: Some(room), memory };
-        self.submissions.send(submission).await.map_err(|_| EngineStopped)
+        let place = self.submissions.reserve().await.map_err(|_| EngineStopped)?;
+        Ok(Reservation { place, room, memory })
+    }
+}
+
+/// Room for a batch in the queue.
+struct Reservation<'a, I> {
+    place: mpsc::Permit<'a, Submission<I>>,
+    room: OwnedSemaphorePermit,
+    memory: Option<OwnedSemaphorePermit>,
+}
+
+impl<I> Reservation<'_, I> {
+    fn submit(self, batch: InputBatch<I>) {
+        self.place.send(Submission { batch, _room: Some(self.room), memory: self.memory });
     }
 }
 
