@@ -4,11 +4,16 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::outbox::{AnswerSlot, CloseReason, Outbox};
 use crate::admission::{Network, WorkOwner};
 use crate::engine::{ClientRead, ReadRequest};
 use openagents_host::nostr::message::RelayMessage;
+
+/// How long a turn lasts. Answers to one connection that are ready together are sent together, so ending the turn after
+/// each read, however short, would cost a tenth more processor time.
+const TURN: Duration = Duration::from_micros(500);
 
 /// The reads of one network in turn with those of all others, each in the order of its requests.
 ///
@@ -28,6 +33,8 @@ struct ReadQueueState {
     turns: VecDeque<WorkOwner>,
     /// How many threads there are.
     threads: usize,
+    /// How many of them wait for a read.
+    idle: usize,
     /// How many of them count or reconcile.
     scans: usize,
     /// Nothing will be added any more.
@@ -42,6 +49,16 @@ struct OwnedReads {
     running: usize,
     /// How many of these count or reconcile.
     scans: usize,
+    /// How long its reads have taken since its turn began.
+    turn: Duration,
+}
+
+/// A read that was answered.
+#[derive(Clone, Copy)]
+struct AnsweredRead {
+    owner: WorkOwner,
+    scans: bool,
+    took: Duration,
 }
 
 /// A read, and the placeholder for its answer in the connection's outbox.
@@ -117,7 +134,7 @@ impl ReadQueueState {
         let reads = self.owners.get_mut(&owner)?;
         let queued = reads.waiting.remove(read)?;
         if !reads.waiting.is_empty() {
-            self.turns.push_back(owner);
+            self.turns.push_front(owner);
         }
         reads.running = reads.running.saturating_add(1);
         let scans = usize::from(queued.scans());
@@ -126,36 +143,55 @@ impl ReadQueueState {
         Some((owner, queued))
     }
 
-    /// A read was answered, one that counts or reconciles or not.
-    fn finish(&mut self, owner: WorkOwner, scans: bool) {
-        let Some(reads) = self.owners.get_mut(&owner) else { return };
-        let scans = usize::from(scans);
+    fn finish(&mut self, read: AnsweredRead) {
+        let Some(reads) = self.owners.get_mut(&read.owner) else { return };
+        let scans = usize::from(read.scans);
         reads.running = reads.running.saturating_sub(1);
         reads.scans = reads.scans.saturating_sub(scans);
         self.scans = self.scans.saturating_sub(scans);
+        reads.turn = reads.turn.saturating_add(read.took);
         if reads.running == 0 && reads.waiting.is_empty() {
-            self.owners.remove(&owner);
+            self.owners.remove(&read.owner);
+        } else if reads.turn >= TURN {
+            reads.turn = Duration::ZERO;
+            if let Some(place) = self.turns.iter().position(|owner| *owner == read.owner) {
+                self.turns.remove(place);
+                self.turns.push_back(read.owner);
+            }
         }
     }
 }
 
 impl ReadQueue {
     pub(super) fn push(&self, queued: QueuedRead) {
-        self.state().push(queued);
-        self.changed.notify_one();
+        let mut state = self.state();
+        state.push(queued);
+        if state.idle > 0 {
+            self.changed.notify_one();
+        }
     }
 
-    /// Waits for the next read that may be answered. `None` when there will be no more.
-    fn next(&self) -> Option<(WorkOwner, QueuedRead)> {
+    /// Notes that a read was answered, and waits for the next one that may be. `None` when there will be no more.
+    fn next(&self, answered: Option<AnsweredRead>) -> Option<(WorkOwner, QueuedRead)> {
         let mut state = self.state();
+        if let Some(read) = answered {
+            state.finish(read);
+        }
         loop {
             if let Some(taken) = state.take() {
+                // Another read may have become possible, too.
+                if state.idle > 0 && !state.turns.is_empty() {
+                    self.changed.notify_one();
+                }
                 return Some(taken);
             }
             if state.closed && state.turns.is_empty() {
+                self.changed.notify_all();
                 return None;
             }
+            state.idle = state.idle.saturating_add(1);
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.idle = state.idle.saturating_sub(1);
         }
     }
 
@@ -165,16 +201,15 @@ impl ReadQueue {
             let mut state = self.state();
             state.threads = state.threads.saturating_add(1);
         }
-        while let Some((owner, queued)) = self.next() {
-            let scans = queued.scans();
+        let mut answered = None;
+        while let Some((owner, queued)) = self.next(answered) {
+            let (scans, began) = (queued.scans(), Instant::now());
             // A panic may leave an open transaction in the store, which is then rolled back.
-            let answered = panic::catch_unwind(AssertUnwindSafe(|| answer(queued)));
-            if answered.is_err() {
+            let result = panic::catch_unwind(AssertUnwindSafe(|| answer(queued)));
+            if result.is_err() {
                 tracing::error!("a reader panicked; the read was not answered");
             }
-            self.state().finish(owner, scans);
-            // Other threads may be waiting although reads of this owner wait, too.
-            self.changed.notify_all();
+            answered = Some(AnsweredRead { owner, scans, took: began.elapsed() });
         }
     }
 
@@ -190,10 +225,12 @@ impl ReadQueue {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use openagents_host::Timestamp;
 
-    use super::{QueuedRead, ReadQueue, ReadQueueState};
-    use crate::admission::Network;
+    use super::{AnsweredRead, QueuedRead, ReadQueue, ReadQueueState, TURN};
+    use crate::admission::{Network, WorkOwner};
     use crate::engine::{ClientRead, ReadRequest, StoreRead};
     use crate::native::server::outbox::tests::{memory, stuck, stuck_from};
     use crate::session::ConnectionId;
@@ -226,6 +263,24 @@ mod tests {
         std::iter::from_fn(|| state.take()).map(|(_, queued)| queued.read.connection.number()).collect()
     }
 
+    fn finish(state: &mut ReadQueueState, owner: WorkOwner, queued: &QueuedRead, took: Duration) {
+        state.finish(AnsweredRead { owner, scans: queued.scans(), took });
+    }
+
+    #[test]
+    fn a_turn_ends_after_some_time_and_not_after_each_short_read() {
+        let mut state = state(2);
+        for connection in [1, 1, 1, 1, 2] {
+            push(&mut state, connection, EVENTS, "127.0.0.1");
+        }
+        let mut order = Vec::new();
+        while let Some((owner, queued)) = state.take() {
+            order.push(queued.read.connection.number());
+            finish(&mut state, owner, &queued, TURN / 2);
+        }
+        assert_eq!(order, [1, 1, 2, 1, 1]);
+    }
+
     #[test]
     fn however_much_one_network_asks_for_another_waits_for_one_read() {
         let mut state = state(1);
@@ -238,13 +293,13 @@ mod tests {
         push(&mut state, 100, EVENTS, "192.0.2.2");
         push(&mut state, 100, COUNT, "192.0.2.2");
         push(&mut state, 101, EVENTS, "2001:db8::1");
-        state.finish(owner, first.scans());
+        finish(&mut state, owner, &first, Duration::from_secs(1));
         let mut order = Vec::new();
         while let Some((owner, queued)) = state.take() {
             order.push(queued.read.connection.number());
-            state.finish(owner, queued.scans());
+            finish(&mut state, owner, &queued, Duration::from_secs(1));
         }
-        assert_eq!(order[..6], [0, 100, 101, 0, 100, 0]);
+        assert_eq!(order[..6], [100, 101, 0, 100, 0, 0]);
         assert_eq!(order.len(), 34, "and all are answered");
         assert!(state.owners.is_empty() && state.turns.is_empty() && state.scans == 0);
     }
