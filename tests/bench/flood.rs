@@ -15,6 +15,9 @@ use crate::memory::Watched;
 /// The most requests in flight to the relay.
 const IN_FLIGHT: usize = 128;
 
+/// How many customers the requests are from: an agent takes only a quarter of its queue from one.
+const CUSTOMERS: usize = 8;
+
 /// How long nothing may happen before the measurement fails.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -27,17 +30,19 @@ pub(crate) async fn measure(
     count: usize,
     pids: Vec<u32>,
 ) -> Result<Figures, String> {
-    let customer = Keys::generate();
+    let customers: Vec<Keys> = (0..CUSTOMERS).map(|_| Keys::generate()).collect();
     // Signing is not measured.
     let requests: Vec<(String, String)> = (0..count)
-        .map(|number| {
+        .zip(customers.iter().cycle())
+        .map(|(number, customer)| {
             let input = format!("{number} {}", "lorem ipsum ".repeat(30));
-            let request = request(&customer, kind, agent, &input, &[("language", "en")]);
+            let request = request(customer, kind, agent, &input, &[("language", "en")]);
             (request.id.to_hex(), json!(["EVENT", request]).to_string())
         })
         .collect();
     let mut answers = Client::connect(url).await;
-    let filter = json!({"kinds": [kind + 1000, 7000], "#p": [customer.public_key()], "since": now() - 60});
+    let customers: Vec<PublicKey> = customers.iter().map(Keys::public_key).collect();
+    let filter = json!({"kinds": [kind + 1000, 7000], "#p": customers, "since": now() - 60});
     answers.subscribe("answers", &[filter]).await;
     let publisher = Client::connect(url).await;
     let memory = Watched::start(pids);
