@@ -137,6 +137,12 @@ impl RelayInformation {
         self.supported_nips.extend(nips);
     }
 
+    /// Whether it lists this NIP.
+    #[must_use]
+    pub fn lists(&self, nip: u16) -> bool {
+        self.supported_nips.contains(&nip)
+    }
+
     /// Restricts the supported NIPs to this list (the variable `SUPPORTED_NIPS`), which is written as `[1, 11, 90]`,
     /// with or without brackets.
     ///

@@ -26,6 +26,8 @@ pub struct Access {
     /// The host names of this relay, in lower case and without a port; authentication events must name one of them.
     /// The host name reported by the platform is accepted as well.
     pub hosts: BTreeSet<String>,
+    /// Whether clients are sent their challenge when they connect, and not only when they need it.
+    pub challenges_at_once: bool,
     /// Whether reading requires authentication.
     pub auth_to_read: bool,
     /// Whether publishing requires authentication.
@@ -39,6 +41,7 @@ impl Default for Access {
     fn default() -> Self {
         Self {
             hosts: BTreeSet::new(),
+            challenges_at_once: true,
             auth_to_read: false,
             auth_to_write: false,
             private_kinds: [PRIVATE_MESSAGE].into_iter().chain(GIFT_WRAPS).collect(),

@@ -142,7 +142,7 @@ impl SessionEngine {
         let access = &self.config.access;
         // A relay that does not know its own address cannot accept an answer.
         let knows_its_address = !access.hosts.is_empty() || origin.host.is_some();
-        if knows_its_address || access.auth_to_read || access.auth_to_write {
+        if knows_its_address && access.challenges_at_once || access.auth_to_read || access.auth_to_write {
             self.challenge(connection, effects);
         } else {
             effects.push(Effect::SessionChanged(connection));

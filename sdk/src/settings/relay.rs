@@ -53,6 +53,7 @@ impl RelaySettings {
         config.retention = retention(&variables)?;
         let operators = Operators::read(&variable)?;
         let information = relay_information(deployment, &config, !operators.is_empty(), &variable)?;
+        config.access.challenges_at_once = information.lists(42);
         Ok(Self { config, information, url: own_relay_url(&variables)?, operators })
     }
 }
@@ -99,7 +100,7 @@ fn access(variables: &VariableReader<'_>) -> Result<Access, SettingError> {
         Some(_) => variables.kinds(RELAY_PRIVATE_KINDS)?.into_iter().collect(),
     };
     let hosts = own_relay_url(variables)?.as_deref().and_then(host_of).into_iter().collect();
-    Ok(Access { hosts, auth_to_read, auth_to_write, private_kinds })
+    Ok(Access { hosts, auth_to_read, auth_to_write, private_kinds, ..Access::default() })
 }
 
 fn limits(variables: &VariableReader<'_>, usual: &Limits) -> Result<Limits, SettingError> {

@@ -3,7 +3,7 @@
 use nostr_sdk::nostr::{Event, Keys};
 use openagents_tests::events::{as_json, event, event_at, fresh_author, identification, note, now};
 use openagents_tests::server::{Host, Object, Server};
-use openagents_tests::wire::{Answer, Client};
+use openagents_tests::wire::{Answer, Client, SILENCE};
 use serde_json::json;
 
 use crate::servers::{Servers, scenarios};
@@ -21,6 +21,7 @@ scenarios![
     nobody_else_learns_that_a_private_message_is_stored,
     an_ephemeral_gift_wrap_is_heard_by_its_recipient_only,
     an_open_relay_sends_its_challenge_and_demands_nothing,
+    a_relay_that_does_not_list_the_nip_sends_no_challenge_at_once,
     a_protected_event_is_taken_from_its_author_only,
     a_repost_that_embeds_a_protected_event_is_refused,
 ];
@@ -252,6 +253,16 @@ async fn an_open_relay_sends_its_challenge_and_demands_nothing(servers: &Servers
     identify(&server, &mut client, &recipient, &challenge).await;
     let filter = json!({"kinds": [1059], "#p": [recipient.public_key()]});
     assert_eq!(client.query(&[filter]).await, []);
+}
+
+async fn a_relay_that_does_not_list_the_nip_sends_no_challenge_at_once(servers: &Servers) {
+    let server = servers.own_with("hello-world", &[("SUPPORTED_NIPS", "[1,11]".to_owned())]);
+    let mut client = Client::connect(&server.url()).await;
+    assert_eq!(client.receive_text_within(SILENCE).await, None);
+    // Whoever needs it gets it.
+    let refused = client.refusal("private", &json!({"kinds": [4]})).await;
+    assert!(refused.starts_with("auth-required: "), "{refused}");
+    client.challenge().await;
 }
 
 async fn a_protected_event_is_taken_from_its_author_only(servers: &Servers) {

@@ -74,14 +74,16 @@ fn the_challenge_is_sent_once_when_a_connection_opens() {
 }
 
 #[test]
-fn a_relay_that_could_accept_no_answer_challenges_only_those_it_refuses() {
-    let mut bench = Bench::empty(RelayConfig::default());
-    assert_eq!(bench.connect(ALICE), []);
-    let refused = bench.say(ALICE, r#"["REQ","s",{"kinds":[4]}]"#);
-    assert_eq!(refused[0].1, auth_message());
-    assert!(refused.len() == 2 && closed(&refused, "auth-required"), "{refused:?}");
-    let refused = bench.say(ALICE, r#"["REQ","s",{"kinds":[4]}]"#);
-    assert!(refused.len() == 1 && closed(&refused, "auth-required"), "{refused:?}");
+fn a_relay_that_could_accept_no_answer_or_does_not_list_the_nip_challenges_only_those_it_refuses() {
+    let unlisted = Access { challenges_at_once: false, ..Access::default() };
+    for mut bench in [Bench::empty(RelayConfig::default()), relay(unlisted)] {
+        assert_eq!(bench.connect(ALICE), []);
+        let refused = bench.say(ALICE, r#"["REQ","s",{"kinds":[4]}]"#);
+        assert_eq!(refused[0].1, auth_message());
+        assert!(refused.len() == 2 && closed(&refused, "auth-required"), "{refused:?}");
+        let refused = bench.say(ALICE, r#"["REQ","s",{"kinds":[4]}]"#);
+        assert!(refused.len() == 1 && closed(&refused, "auth-required"), "{refused:?}");
+    }
 }
 
 #[test]
