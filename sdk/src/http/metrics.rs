@@ -1,10 +1,11 @@
 //! `GET /metrics` and `/agent/{npub}/metrics.json`: number and duration of jobs by kind and outcome, in Prometheus'
-//! text format and as JSON; in the former also the relay's memory. They contain nothing about customers.
+//! text format and as JSON; in the former also the relay's memory, which is all that a relay without agents has. They
+//! contain nothing about customers.
 
 use std::fmt::Write;
 use std::sync::Arc;
 
-use openagents_host::http::{HeaderValue, StatusCode, response};
+use openagents_host::http::{HeaderValue, Response, StatusCode, response};
 use openagents_relay::admission::ClientMemoryUsage;
 use serde_json::json;
 
@@ -21,6 +22,16 @@ pub(super) fn metrics(manifest: Arc<SignedManifest>, memory: Option<ClientMemory
         let text = text(manifest.manifest(), &metrics, memory.as_ref());
         response::bytes(StatusCode::OK, CONTENT_TYPE, text)
     })
+}
+
+/// The response of a relay without agents.
+pub(super) fn relay_metrics(memory: Option<&ClientMemoryUsage>) -> Response {
+    let Some(memory) = memory else {
+        return response::error(StatusCode::SERVICE_UNAVAILABLE, "The relay does not answer.");
+    };
+    let mut text = MetricsText(String::new());
+    text.memory(memory);
+    response::bytes(StatusCode::OK, CONTENT_TYPE, text.0)
 }
 
 pub(super) fn metrics_json() -> RouteAnswer {
@@ -66,14 +77,7 @@ fn text(manifest: &AgentManifest, metrics: &AgentMetrics, memory: Option<&Client
         text.sample(name, &[], &number);
     }
     if let Some(memory) = memory {
-        let name = "openagents_relay_client_memory_bytes";
-        text.family(name, "gauge", "Memory that clients make the relay keep, by use.");
-        for (kept, bytes) in memory.by_name() {
-            text.sample(name, &[("use", kept.to_owned())], &bytes.to_string());
-        }
-        let name = "openagents_relay_client_memory_limit_bytes";
-        text.family(name, "gauge", "Beyond this memory for clients, the relay closes connections.");
-        text.sample(name, &[], &memory.limit.to_string());
+        text.memory(memory);
     }
     text.0
 }
@@ -85,6 +89,17 @@ fn kind_and_state(row: &EndedJobs) -> [(&'static str, String); 2] {
 struct MetricsText(String);
 
 impl MetricsText {
+    fn memory(&mut self, memory: &ClientMemoryUsage) {
+        let name = "openagents_relay_client_memory_bytes";
+        self.family(name, "gauge", "Memory that clients make the relay keep, by use.");
+        for (kept, bytes) in memory.by_name() {
+            self.sample(name, &[("use", kept.to_owned())], &bytes.to_string());
+        }
+        let name = "openagents_relay_client_memory_limit_bytes";
+        self.family(name, "gauge", "Beyond this memory for clients, the relay closes connections.");
+        self.sample(name, &[], &memory.limit.to_string());
+    }
+
     fn family(&mut self, name: &str, kind: &str, help: &str) {
         let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
     }

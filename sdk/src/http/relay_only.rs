@@ -1,12 +1,13 @@
-//! The routes of a deployment without agents: a page at `/`, and `/health`.
+//! The routes of a deployment without agents: a page at `/`, `/health` and `/metrics`.
 
 use openagents_host::http::{Response, StatusCode, response};
 use openagents_host::nostr::Filter;
 use openagents_relay::RelayInformation;
+use openagents_relay::admission::ClientMemoryUsage;
 use serde_json::json;
 
-use super::fallback;
 use super::route::AgentRoute;
+use super::{fallback, metrics};
 use crate::declaration::DeploymentDeclaration;
 
 /// What a handler of a relay without agents returns to its host.
@@ -16,6 +17,8 @@ pub(crate) enum RelayAnswer {
     Response(Response),
     /// A query of the relay, whose success decides the response.
     Probe(HealthProbe),
+    /// The memory that clients make the relay keep, for `/metrics`.
+    Memory,
 }
 
 /// A query that shows whether the relay's database responds.
@@ -36,8 +39,14 @@ pub(crate) fn answer(
         AgentRoute::Health => {
             RelayAnswer::Probe(HealthProbe { name: deployment.name, version: deployment.version })
         }
+        AgentRoute::Metrics => RelayAnswer::Memory,
         _ => RelayAnswer::Response(fallback::not_found()),
     }
+}
+
+/// The response for Prometheus; an error if the relay could not be asked.
+pub(crate) fn metrics(memory: Option<&ClientMemoryUsage>) -> Response {
+    metrics::relay_metrics(memory)
 }
 
 fn index(deployment: &DeploymentDeclaration, information: &RelayInformation) -> Response {
@@ -66,9 +75,10 @@ impl HealthProbe {
 #[cfg(test)]
 mod tests {
     use openagents_host::http::Response;
+    use openagents_relay::admission::ClientMemoryUsage;
     use openagents_relay::{RelayConfig, RelayInformation};
 
-    use super::{RelayAnswer, answer};
+    use super::{RelayAnswer, answer, metrics};
     use crate::declaration::DeploymentDeclaration;
     use crate::http::fixtures::text;
     use crate::http::route::AgentRoute;
@@ -79,6 +89,7 @@ mod tests {
         match answer(route, &deployment, &information) {
             RelayAnswer::Response(response) => response,
             RelayAnswer::Probe(probe) => probe.respond(database_answers),
+            RelayAnswer::Memory => metrics(database_answers.then(ClientMemoryUsage::default).as_ref()),
         }
     }
 
@@ -97,8 +108,16 @@ mod tests {
     }
 
     #[test]
+    fn its_metrics_are_those_of_the_relay() {
+        let text = text(answered(AgentRoute::Metrics, true));
+        assert!(text.contains("\nopenagents_relay_client_memory_bytes{use=\"subscriptions\"} 0\n"), "{text}");
+        assert!(!text.contains("jobs"), "{text}");
+        assert_eq!(answered(AgentRoute::Metrics, false).status(), 503);
+    }
+
+    #[test]
     fn has_none_of_an_agents_pages() {
-        for route in [AgentRoute::Metrics, AgentRoute::Nip05, AgentRoute::Manifest { agent: "npub1abc" }] {
+        for route in [AgentRoute::Nip05, AgentRoute::Manifest { agent: "npub1abc" }] {
             assert_eq!(answered(route, true).status(), 404, "{route:?}");
         }
     }

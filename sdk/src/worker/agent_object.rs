@@ -114,7 +114,7 @@ impl<A: Jobs> AgentObjectInner<A> {
     async fn respond(&self, agent: &AgentWorker<A>, parts: &Parts) -> openagents_host::http::Response {
         let Route::Agent(route) = http::route(parts) else { return http::not_found() };
         let answer = match route {
-            AgentRoute::Metrics => agent.routes.metrics(self.relay_memory().await),
+            AgentRoute::Metrics => agent.routes.metrics(relay_memory(&self.env).await),
             route => agent.routes.answer(route, parts, now()),
         };
         match answer {
@@ -127,12 +127,6 @@ impl<A: Jobs> AgentObjectInner<A> {
                 pending.respond(reply.ok())
             }
         }
-    }
-
-    /// How much memory clients make the relay's object keep, if it can be asked.
-    async fn relay_memory(&self) -> Option<ClientMemoryUsage> {
-        let relay = relay(&self.env).ok()?;
-        timeout(MEMORY_USAGE_TIMEOUT, openagents_relay::worker::memory_usage(&relay)).await?.ok()
     }
 
     /// Sets the alarm for what no request triggers: schedules and announcements. Once after each start of the object
@@ -153,6 +147,12 @@ impl<A: Jobs> AgentObjectInner<A> {
 
 /// How long the relay's object may take to say how much memory it uses.
 const MEMORY_USAGE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How much memory clients make the relay's object keep, if it can be asked.
+pub(super) async fn relay_memory(env: &Env) -> Option<ClientMemoryUsage> {
+    let relay = relay(env).ok()?;
+    timeout(MEMORY_USAGE_TIMEOUT, openagents_relay::worker::memory_usage(&relay)).await?.ok()
+}
 
 /// An object handles one input at a time, so one ticket suffices.
 const TICKET: u64 = 0;

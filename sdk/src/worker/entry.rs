@@ -7,6 +7,7 @@ use openagents_host::worker::now;
 use openagents_relay::worker::limits;
 use worker::{Env, Request, Response, Result};
 
+use super::agent_object::relay_memory;
 use super::calls::{agent, relay};
 use super::{DELIVERY_TIMEOUT, variable};
 use crate::declaration::DeploymentDeclaration;
@@ -87,6 +88,7 @@ async fn answer_for_relay(
             let found = timeout(DELIVERY_TIMEOUT, query).await;
             probe.respond(matches!(found, Some(Ok(_))))
         }
+        RelayAnswer::Memory => relay_only::metrics(relay_memory(env).await.as_ref()),
     })
 }
 

@@ -131,7 +131,9 @@ async fn a_relay_serves_without_agents(servers: &Servers) {
     assert_eq!((status, health.contains(r#""status":"ok""#)), (200, true), "{health}");
     let (status, page) = get(&server, "/").await;
     assert!(status == 200 && page.contains("This is a Nostr relay (NIP-01)"), "{page}");
-    assert_eq!(get(&server, "/metrics").await.0, 404);
+    let (status, metrics) = get(&server, "/metrics").await;
+    let memory = "\nopenagents_relay_client_memory_limit_bytes ";
+    assert!(status == 200 && metrics.contains(memory), "{status}: {metrics}");
     let information =
         http::request(server.address(), "GET", "/", &[("accept", "application/nostr+json")]).await;
     let information: Value = serde_json::from_slice(&information.expect("NIP-11").body).expect("JSON");
