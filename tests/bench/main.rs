@@ -6,11 +6,13 @@
 //! bench --url ws://127.0.0.1:4848 --jobs 200                      jobs of hello-world, one after another
 //! bench jobs --url ws://127.0.0.1:4848 --count 10000 --kind 5900 --pid 1234    many jobs at once
 //! bench history --data agent.sqlite --rows 100000                 finished jobs for a stopped server
+//! bench fairness --url ws://127.0.0.1:4848 --count 95000          another client's latencies while one address asks for much
 //! bench growth --sizes 10,1000,100000 --count 2000                both, with the release build of tests/probe
 //! ```
 //!
 //! Only servers on this machine can be measured. `--json` adds a line of JSON to the table.
 
+mod fairness;
 mod figures;
 mod flood;
 mod growth;
@@ -27,6 +29,7 @@ const USAGE: &str = "\
 usage: bench --url ws://127.0.0.1:PORT [--jobs NUMBER] [--json]
        bench relay --help
        bench jobs --url ws://127.0.0.1:PORT [--count NUMBER] [--kind KIND] [--pid PID] [--json]
+       bench fairness --url ws://127.0.0.1:PORT [--count EVENTS] [--seconds NUMBER] [--json]
        bench history --data FILE_OR_FOLDER --rows NUMBER
        bench growth [--host native|workerd] [--sizes NUMBER,NUMBER…] [--count NUMBER] [--json]";
 
@@ -36,6 +39,7 @@ struct Options {
     jobs: usize,
     count: usize,
     kind: u16,
+    seconds: u64,
     pids: Vec<u32>,
     data: String,
     rows: u64,
@@ -51,6 +55,7 @@ impl Options {
             jobs: 200,
             count: 2000,
             kind: 5900,
+            seconds: 10,
             pids: Vec::new(),
             data: String::new(),
             rows: 1000,
@@ -72,6 +77,7 @@ impl Options {
                 "--kind" => {
                     options.kind = value.parse().map_err(|error| format!("--kind {value}: {error}"))?
                 }
+                "--seconds" => options.seconds = number(&value)?.clamp(1, 600).into(),
                 "--pid" => options.pids.push(number(&value)?),
                 "--data" => options.data = value,
                 "--rows" => options.rows = number(&value)?.into(),
@@ -116,6 +122,10 @@ fn run() -> Result<(), String> {
         Some("jobs") => {
             let (url, pids) = (options.local_url()?, options.pids.clone());
             vec![runtime.block_on(flood::measure(url, None, options.kind, options.count, pids))?]
+        }
+        Some("fairness") => {
+            let measured = fairness::measure(options.local_url()?, options.count, options.seconds);
+            runtime.block_on(measured)?
         }
         Some("history") => {
             let path = std::path::Path::new(&options.data);
