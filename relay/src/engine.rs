@@ -27,10 +27,12 @@ pub use self::config::RelayConfig;
 pub use self::effect::Effect;
 pub use self::input::Input;
 pub use self::shard_api::{ReadReply, ReadRequest, StoreRead};
+pub use self::turn::TurnQueue;
 
+use self::read::UnfinishedRead;
 use self::session_engine::SessionEngine;
 use self::shard_engine::ShardEngine;
-use crate::admission::memory::sort_by_memory;
+use crate::admission::memory::{MemoryHolder, sort_by_memory};
 use crate::admission::{Admitted, AdmittedMessage, ConnectionRefusal, Freshness};
 use crate::limits::Limits;
 use crate::management::{Call, ManagementReply, Rules, SignedCall, UsedToken};
@@ -45,6 +47,8 @@ use openagents_host::nostr::message::{ClientMessage, RelayMessage};
 pub struct Relay<S> {
     sessions: SessionEngine,
     shard: ShardEngine<S>,
+    /// Reads that are [continued](Effect::Continue) in later turns, at most one of a connection.
+    unfinished: Vec<UnfinishedRead>,
 }
 
 /// If a batch has more inputs than this, reads are left to the reader threads, if there are any.
@@ -59,7 +63,7 @@ impl<S: Sql> Relay<S> {
         let config = Arc::new(config);
         let shard = ShardEngine::open(sql, Arc::clone(&config))?;
         let sessions = SessionEngine::new(config, Arc::clone(shard.rules()));
-        Ok(Self { sessions, shard })
+        Ok(Self { sessions, shard, unfinished: Vec::new() })
     }
 
     /// Leaves reads to reader threads of the host: see [`Effect::Read`]. A short read that arrives alone is still
@@ -100,11 +104,17 @@ impl<S: Sql> Relay<S> {
         self.sessions.may_connect(address)
     }
 
-    /// The connections, and how many bytes of memory the subscriptions and reconciliations of each take, in the order
-    /// in which they are to be closed if that is too much.
+    /// The connections, and how many bytes of memory the subscriptions, reconciliations and unfinished reads of each
+    /// take, in the order in which they are to be closed if that is too much.
     #[must_use]
     pub fn connections_by_memory(&self) -> Vec<(ConnectionId, usize)> {
         let mut holders = self.sessions.memory_holders();
+        for unfinished in &self.unfinished {
+            let of = |holder: &&mut MemoryHolder<ConnectionId>| holder.connection == unfinished.connection();
+            if let Some(holder) = holders.iter_mut().find(of) {
+                holder.bytes = holder.bytes.saturating_add(unfinished.memory_bytes());
+            }
+        }
         sort_by_memory(&mut holders);
         holders.into_iter().map(|holder| (holder.connection, holder.bytes)).collect()
     }
@@ -207,6 +217,8 @@ impl<S: Sql> Relay<S> {
             // Otherwise an existing subscription with this id would continue although the client considers it closed.
             self.sessions.unsubscribe(connection, subscription, effects);
             self.sessions.report_memory(connection, effects);
+        } else if let RelayMessage::ReconcileRefused { subscription, .. } = &message {
+            self.sessions.close_reconciliation(connection, subscription, effects);
         }
         effects.push(Effect::Send { connection, message });
     }
@@ -275,7 +287,11 @@ impl<S: Sql> Engine for Relay<S> {
                 }
                 AdmittedMessage::Refused(answer) => self.refused(*connection, answer.clone(), effects),
             },
-            Input::Close(connection) => self.sessions.close(*connection),
+            Input::Close(connection) => {
+                self.sessions.close(*connection);
+                self.unfinished.retain(|unfinished| unfinished.connection() != *connection);
+            }
+            Input::Continue(connection) => self.continue_read(now, *connection, effects),
             Input::Publish { ticket, event } => {
                 let outcome = self.publish(now, event, effects);
                 effects.push(Effect::Published { ticket: *ticket, outcome });

@@ -49,8 +49,8 @@ pub struct Limits {
     pub max_reconciled_events: u64,
     /// The maximum number of look-ups in the store for a `COUNT` or a reconciliation, even if it finds nothing: one
     /// for each row of the condition that finds the fewest rows, plus one per such row for each value of the other
-    /// tags. In a Durable Object, which cannot interrupt a long query, it applies to the filters of a `REQ` as well, each of
-    /// which has an equal share.
+    /// tags. In a Durable Object, which cannot interrupt a long query, the filters of a `REQ` are limited as well, to 20,000
+    /// look-ups in equal shares.
     pub max_look_ups: u64,
 }
 

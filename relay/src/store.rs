@@ -19,7 +19,7 @@ use openagents_host::EventId;
 use openagents_host::sql::{SchemaError, Sql, SqlError, values};
 
 pub use self::admin::{Inconsistency, IntegrityProgress, StoreStatistics};
-pub use self::read::{Coverage, StoredCount};
+pub use self::read::{Coverage, Scan};
 pub use self::viewer::Viewer;
 pub use self::write::{Insertion, Precheck, VANISH, expiry};
 

@@ -184,6 +184,8 @@ impl Sqlite {
 }
 
 impl Sql for Sqlite {
+    const CAN_LIMIT: bool = true;
+
     fn query(
         &self,
         statement: &str,

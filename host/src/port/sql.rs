@@ -54,6 +54,9 @@ pub type NextRow = Result<ControlFlow<()>, SqlError>;
     note = "the SQL port is implemented by `openagents_host::native::Sqlite` and `openagents_host::worker::DurableSql`"
 )]
 pub trait Sql: Clone + 'static {
+    /// Whether reading can be [limited](Self::limited).
+    const CAN_LIMIT: bool = false;
+
     /// Runs one statement with `values` for its `?`s, and calls `each` with its rows, one after the other.
     ///
     /// # Errors

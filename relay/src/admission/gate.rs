@@ -103,6 +103,16 @@ impl AdmittedMessage {
         }
     }
 
+    /// The answer that refuses a message for this reason; if it was refused before, for that one. Only hosts that let the
+    /// engine verify events refuse messages after the gate.
+    pub(crate) fn into_refusal(self, reason: Reason) -> RelayMessage {
+        match self {
+            Self::Verified(_) => RelayMessage::Notice(reason.to_string().into()),
+            Self::Unverified { message, .. } => validate::refuse(message.0, reason),
+            Self::Refused(answer) => answer,
+        }
+    }
+
     /// The answer to a binary message. Messages are JSON text (NIP-01).
     #[must_use]
     pub fn binary() -> Self {

@@ -30,6 +30,9 @@ pub enum Effect {
     /// everything that was committed with this effect, and if it contains an event that the engine also broadcasts to
     /// this subscription, that event must be sent only once.
     Read(ClientRead),
+    /// Continue a `COUNT` or a reconciliation in the connection's next turn ([`Input::Continue`](super::Input::Continue)),
+    /// before its other messages. Only on hosts that [begin turns](super::Relay::begin_turn).
+    Continue(ConnectionId),
     /// The following messages to this connection, up to the end of stored events, answer a `REQ` with this id. A host
     /// [with reader threads](super::Relay::with_reader_threads) may still be reading the answer to an earlier one.
     Answering {

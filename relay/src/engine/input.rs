@@ -30,6 +30,8 @@ pub enum Input {
     },
     /// A connection has ended.
     Close(ConnectionId),
+    /// It is the turn of a connection whose read is [to be continued](super::Effect::Continue).
+    Continue(ConnectionId),
     /// An event is published from inside the process. Limits for clients do not apply.
     Publish {
         /// The ticket of the [outcome](super::Effect::Published).
@@ -65,11 +67,11 @@ pub enum Input {
 }
 
 impl Input {
-    /// The connection on which a message arrived.
+    /// The connection on which a message arrived, or for which it is continued.
     #[must_use]
     pub const fn sender(&self) -> Option<ConnectionId> {
         match self {
-            Self::Message { connection, .. } => Some(*connection),
+            Self::Message { connection, .. } | Self::Continue(connection) => Some(*connection),
             _ => None,
         }
     }
@@ -88,6 +90,7 @@ impl Input {
             Self::Message { message: AdmittedMessage::Unverified { message, .. }, .. } => {
                 requests(&**message)
             }
+            Self::Continue(_) => true,
             _ => false,
         }
     }

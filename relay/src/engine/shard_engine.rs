@@ -7,6 +7,7 @@ mod insert;
 mod manage;
 mod read;
 mod removal;
+mod scan;
 mod search_index;
 
 use std::sync::Arc;
@@ -15,7 +16,8 @@ use std::time::Duration;
 use openagents_host::sql::{SchemaError, Sql, SqlError};
 use openagents_host::{EventId, Timestamp};
 
-pub(super) use self::read::MAX_INLINE_READ_BYTES;
+pub(super) use self::read::{MAX_INLINE_READ_BYTES, MAX_REQUEST_LOOK_UPS};
+pub(super) use self::scan::ReadScan;
 
 use self::search_index::IndexSchedule;
 use super::{Effect, RelayConfig};

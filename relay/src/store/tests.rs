@@ -13,13 +13,15 @@ mod plans;
 mod small_result;
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::rc::Rc;
 
 use openagents_host::native::Sqlite;
 use openagents_host::sql::{NextRow, Row, Sql, SqlError, Value};
-use openagents_host::{Timestamp, VerifiedEvent};
+use openagents_host::{EventId, PublicKey, Timestamp, VerifiedEvent};
 
-use super::{Insertion, Store, Viewer};
+use super::{Coverage, Insertion, Scan, Store, Viewer};
 use crate::fixtures;
 use crate::limits::Limits;
 use openagents_host::nostr::filter::Filter;
@@ -44,6 +46,31 @@ fn find(store: &Store<Sqlite>, filters: &[Filter], limits: &Limits) -> (Vec<Stri
         .query(NOW, filters, limits, &Viewer::everything(), &mut |json| found.push(json.to_string()))
         .unwrap();
     (found, completeness)
+}
+
+/// What a scan in slices finds, each event once, and whether that is all.
+fn scanned<S: Sql>(
+    store: &Store<S>,
+    now: Timestamp,
+    filters: &[Filter],
+    viewer: &Viewer<'_>,
+    [look_ups, slice]: [u64; 2],
+) -> (BTreeSet<(EventId, PublicKey, u64)>, Coverage) {
+    let mut scan = Scan::new(filters, now, viewer, look_ups);
+    let (mut found, mut rows) = (BTreeSet::new(), 0);
+    let finds_each_once = scan.finds_each_once();
+    loop {
+        let columns = "e.id, e.pubkey, e.created_at";
+        let scanned = store.scan(&mut scan, now, viewer, slice, columns, &mut |row| {
+            rows += 1;
+            found.insert((row.column(0)?, row.column(1)?, row.column(2)?));
+            Ok(ControlFlow::Continue(()))
+        });
+        if let Some(coverage) = scanned.unwrap() {
+            assert!(!finds_each_once || rows == found.len());
+            return (found, coverage);
+        }
+    }
 }
 
 #[test]

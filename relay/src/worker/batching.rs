@@ -1,12 +1,9 @@
 //! Batching of WebSocket messages that arrive within one turn of the event loop, so that they share a commit.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use openagents_host::Timestamp;
 use openagents_host::worker::now;
-
-use crate::engine::Input;
 
 /// The batch that was handled last.
 #[derive(Clone, Copy)]
@@ -34,11 +31,3 @@ pub(super) const MAX_BATCH_MESSAGES: usize = 256;
 
 /// The text of a batch is at most this many times the greatest length of a message, because all of it is in memory.
 pub(super) const MAX_BATCH_LONGEST_MESSAGES: usize = 4;
-
-/// The messages that wait to be handled together.
-#[derive(Default)]
-pub(super) struct MessageBatch {
-    pub(super) inputs: VecDeque<Input>,
-    /// The length of their texts, in bytes; more if some of them were handled in an earlier turn.
-    pub(super) length: usize,
-}

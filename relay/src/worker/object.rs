@@ -22,13 +22,13 @@ use openagents_host::sql::SchemaError;
 use openagents_host::worker::{DurableSql, ObjectHost, http as worker_http, now, rpc};
 use openagents_host::{Engine, Timestamp, VerifiedEvent};
 
-use super::batching::{LastBatch, MAX_BATCH_LONGEST_MESSAGES, MAX_BATCH_MESSAGES, MessageBatch};
+use super::batching::{LastBatch, MAX_BATCH_LONGEST_MESSAGES, MAX_BATCH_MESSAGES};
 use super::handover::HandoverSink;
 use super::rpc::{BILLED_ROWS_PATH, RelayCall};
 use super::session;
 use super::sockets::MessageSender;
 use crate::admission::{AdmittedMessage, ClientMemoryUsage};
-use crate::engine::{Effect, Input, Relay, RelayConfig};
+use crate::engine::{Effect, Input, Relay, RelayConfig, TurnQueue};
 use crate::information::{RelayInformation, asks_for_document};
 use crate::management::{ManagementReply, UsedToken};
 use crate::reason::{Outcome, Reason};
@@ -47,8 +47,11 @@ struct ObjectInner {
     env: Env,
     config: RelayConfig,
     information: RelayInformation,
-    batch: RefCell<MessageBatch>,
+    /// The messages of the next turn.
+    batch: RefCell<TurnQueue>,
     last: Cell<LastBatch>,
+    /// Whether turns follow one another because messages were left over.
+    takes_turns: Cell<bool>,
     handover: Box<dyn HandoverSink>,
 }
 
@@ -100,6 +103,7 @@ impl RelayHost {
             information,
             batch: RefCell::default(),
             last: Cell::new(LastBatch { at: Timestamp::EPOCH, count: 0 }),
+            takes_turns: Cell::new(false),
             handover,
         };
         Self(AssertUnwindSafe(Rc::new(object)))
@@ -151,24 +155,27 @@ impl RelayHost {
         message: WebSocketIncomingMessage,
     ) -> ::worker::Result<Option<impl Future<Output = ::worker::Result<()>> + use<>>> {
         let Some(connection) = session::connection(self.0.host.state(), socket) else { return Ok(None) };
-        let admitted = self.0.with_open(|open| match message {
-            WebSocketIncomingMessage::String(text) => {
-                (open.relay.admit(now(), connection, &text), text.len())
-            }
-            WebSocketIncomingMessage::Binary(_) => (AdmittedMessage::binary(), 0),
+        let taken = self.0.with_open(|open| {
+            let (message, length) = match message {
+                WebSocketIncomingMessage::String(text) => {
+                    (open.relay.admit(now(), connection, &text), text.len())
+                }
+                WebSocketIncomingMessage::Binary(_) => (AdmittedMessage::binary(), 0),
+            };
+            open.enqueue(&mut self.0.batch.borrow_mut(), connection, message, length);
         });
-        let (message, length) = match admitted {
-            Ok(admitted) => admitted,
-            Err(public) => {
-                // The text may have been an event or a request, but a notice is all that can be sent without a
-                // database.
-                let notice =
-                    crate::RelayMessage::Notice(format!("error: the relay cannot start: {public}").into());
-                socket.send_with_str(notice.to_json())?;
-                return Ok(None);
-            }
-        };
-        let (count, is_full) = self.0.gather(Input::Message { connection, message }, length);
+        if let Err(public) = taken {
+            // The text may have been an event or a request, but a notice is all that can be sent without a database.
+            let notice =
+                crate::RelayMessage::Notice(format!("error: the relay cannot start: {public}").into());
+            socket.send_with_str(notice.to_json())?;
+            return Ok(None);
+        }
+        // While turns follow one another, messages only wait: otherwise whoever sends many would have a turn for each.
+        let (count, is_full) = self.0.gathered();
+        if count == 0 || self.0.takes_turns.get() {
+            return Ok(None);
+        }
         let pending = if count == 1 && self.0.last.get().is_recent() && !is_full {
             None
         } else if count == 1 || is_full {
@@ -189,10 +196,14 @@ impl RelayHost {
                     object.handle_batch()?
                 }
             };
+            let is_first = !object.batch.borrow().inputs.is_empty() && !object.takes_turns.replace(true);
+            let _turns = is_first.then(|| Turns(Rc::clone(&object)));
+            let mut finished = Ok(());
             loop {
-                object.finish(pending).await?;
-                if object.batch.borrow().inputs.is_empty() {
-                    return Ok(());
+                // What is left over is handled all the same.
+                finished = finished.and(object.finish(pending).await);
+                if !is_first || object.batch.borrow().inputs.is_empty() {
+                    return finished;
                 }
                 // Other events of the object are handled before the next turn.
                 Delay::from(Duration::ZERO).await;
@@ -274,6 +285,8 @@ struct PendingEffects {
     outcome: Option<Outcome>,
     found: Option<Result<Vec<Arc<str>>, Reason>>,
     answer: Option<Result<ManagementReply, UsedToken>>,
+    /// Whose read is unfinished.
+    continued: Option<ConnectionId>,
     /// When the relay needs an alarm, if that is earlier than the current one.
     alarm: Option<Timestamp>,
 }
@@ -323,15 +336,12 @@ impl ObjectInner {
         Ok(pending)
     }
 
-    /// Adds a message, whose text has `length` bytes, to the batch. Returns how many there are now, and whether the
-    /// batch is full.
-    fn gather(&self, input: Input, length: usize) -> (usize, bool) {
-        let mut batch = self.batch.borrow_mut();
-        batch.length = batch.length.saturating_add(length);
-        batch.inputs.push_back(input);
+    /// How many messages the batch has, and whether it is full.
+    fn gathered(&self) -> (usize, bool) {
+        let batch = self.batch.borrow();
         let longest = self.config.limits.max_message_length.saturating_mul(MAX_BATCH_LONGEST_MESSAGES);
         let count = batch.inputs.len();
-        (count, count >= MAX_BATCH_MESSAGES || batch.length > longest)
+        (count, count >= MAX_BATCH_MESSAGES || batch.bytes() > longest)
     }
 
     /// Handles the messages of the batch in order, until the turn is over. The others are left for the next turn.
@@ -341,7 +351,7 @@ impl ObjectInner {
         let pending = self.handle_turn(&mut batch.inputs)?;
         self.last.set(LastBatch { at: now(), count });
         if !batch.inputs.is_empty() {
-            self.with_open(|open| open.relay.take_turns(&mut batch.inputs))?;
+            self.with_open(|open| open.relay.take_turns(&mut batch))?;
             self.batch.replace(batch);
         }
         Ok(pending)
@@ -436,19 +446,46 @@ impl ObjectInner {
     }
 }
 
+/// Ends the sequence of turns when dropped, also if one of them fails: the next message then begins another.
+struct Turns(Rc<ObjectInner>);
+
+impl Drop for Turns {
+    fn drop(&mut self) {
+        self.0.takes_turns.set(false);
+    }
+}
+
 impl OpenRelay {
+    /// Adds a message, whose text has `length` bytes, to those that wait, or refuses it at once.
+    fn enqueue(
+        &mut self,
+        queue: &mut TurnQueue,
+        connection: ConnectionId,
+        message: AdmittedMessage,
+        length: usize,
+    ) {
+        let mut effects = Vec::new();
+        self.relay.enqueue(queue, connection, message, length, &mut effects);
+        self.apply(&mut effects, &mut MessageSender::default(), &mut PendingEffects::default());
+    }
+
     /// Handles inputs in order until the turn is over. The effects of one are carried out before the next is handled:
     /// the answers to many requests would not fit into memory together.
     fn handle(&mut self, inputs: &mut VecDeque<Input>) -> PendingEffects {
         let (mut effects, mut sender, mut pending) =
             (Vec::new(), MessageSender::default(), PendingEffects::default());
-        self.relay.prepare(now(), inputs.make_contiguous());
+        // Of many that wait, the first: a turn rarely handles more.
+        let prepared = inputs.len().min(MAX_BATCH_MESSAGES);
+        self.relay.prepare(now(), inputs.make_contiguous().get_mut(..prepared).unwrap_or_default());
         self.relay.begin_turn();
         while !self.relay.is_turn_over()
             && let Some(input) = inputs.pop_front()
         {
             self.relay.handle_once(now(), input, &mut effects);
             self.apply(&mut effects, &mut sender, &mut pending);
+            if let Some(connection) = pending.continued.take() {
+                inputs.push_front(Input::Continue(connection));
+            }
         }
         pending.alarm = self.relay.next_alarm();
         pending
@@ -466,6 +503,7 @@ impl OpenRelay {
                 Effect::SessionChanged(connection) => self.save(connection),
                 Effect::MemoryChanged { .. } => self.free_memory(),
                 Effect::HandOver(event) => pending.deliveries.push(event),
+                Effect::Continue(connection) => pending.continued = Some(connection),
                 Effect::Published { outcome, .. } => pending.outcome = Some(outcome),
                 Effect::Found { events, .. } => pending.found = Some(events),
                 Effect::Managed { answer, .. } => pending.answer = Some(answer),

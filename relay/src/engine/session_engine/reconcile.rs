@@ -65,7 +65,7 @@ impl SessionEngine {
         self.reconciliations.open(connection, subscription, filter, &self.config.limits)
     }
 
-    pub(super) fn close_reconciliation(
+    pub(in crate::engine) fn close_reconciliation(
         &mut self,
         connection: ConnectionId,
         subscription: &SubscriptionId,

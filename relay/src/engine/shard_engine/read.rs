@@ -1,22 +1,19 @@
 //! Reads from the store, on the engine thread or on a reader thread.
 
-use std::cmp::Reverse;
 use std::sync::Arc;
 
 use openagents_host::Timestamp;
 use openagents_host::sql::{Sql, SqlError};
 
 use super::ShardEngine;
+use super::scan::ReadScan;
 use crate::admission::Access;
 use crate::engine::Effect;
 use crate::engine::shard_api::{ReadReply, ReadRequest, StoreRead};
 use crate::limits::{Limits, MAX_ROW_BYTES};
-use crate::nip45::HyperLogLog;
-use crate::nip77::Records;
-use crate::reason::{Prefix, Reason};
-use crate::store::{Coverage, Store, Viewer};
+use crate::reason::Reason;
+use crate::store::{Store, Viewer};
 use openagents_host::nostr::filter::Filter;
-use openagents_host::nostr::message::Count;
 
 /// A read that takes more than this many thousand SQLite steps (a few tenths of a millisecond) is left to the reader
 /// threads.
@@ -24,6 +21,13 @@ const MAX_INLINE_READ_KILOSTEPS: u32 = 10;
 
 /// The same applies to an answer with more bytes than this.
 pub(in crate::engine) const MAX_INLINE_READ_BYTES: usize = 128 * 1024;
+
+/// How many look-ups a `REQ` may make if the database does not [interrupt](Sql::limited) it.
+pub(in crate::engine) const MAX_REQUEST_LOOK_UPS: u64 = 20_000;
+
+/// The look-ups of a slice where nobody waits for its end. If a scan is interrupted, what the slices before have found is
+/// known.
+const LONG_SLICE: u64 = 250_000;
 
 impl StoreRead {
     /// Reads, and passes each event to `each`. This runs several statements, which must see the same state.
@@ -34,34 +38,67 @@ impl StoreRead {
         limits: &Limits,
         each: &mut dyn FnMut(Arc<str>),
     ) -> Result<ReadReply, SqlError> {
-        let viewer = Viewer { private_kinds: &access.private_kinds, pubkeys: &self.pubkeys };
-        match &self.request {
-            ReadRequest::Events(filters) => {
-                store.query(self.now, filters, limits, &viewer, each).map(ReadReply::Events)
-            }
-            ReadRequest::Count(filters) => {
-                count(store, self.now, filters, &viewer, limits.max_look_ups).map(ReadReply::Count)
-            }
-            ReadRequest::Records(filter) => {
-                records(store, self.now, filter, &viewer, limits).map(ReadReply::Records)
+        if let ReadRequest::Events(filters) = &self.request {
+            return self.events(filters, store, access, limits, each);
+        }
+        let mut scan = ReadScan::new(self, access, limits);
+        loop {
+            if let Some(reply) = scan.advance(self, store, access, limits, LONG_SLICE)? {
+                return Ok(reply);
             }
         }
+    }
+
+    /// Answers a `REQ` with these filters.
+    fn events<S: Sql>(
+        &self,
+        filters: &[Filter],
+        store: &Store<S>,
+        access: &Access,
+        limits: &Limits,
+        each: &mut dyn FnMut(Arc<str>),
+    ) -> Result<ReadReply, SqlError> {
+        let max_look_ups = limits.max_look_ups.min(MAX_REQUEST_LOOK_UPS);
+        let limits = Limits { max_look_ups, ..limits.clone() };
+        store.query(self.now, filters, &limits, &self.viewer(access), each).map(ReadReply::Events)
+    }
+
+    /// Who reads.
+    pub(super) fn viewer<'a>(&'a self, access: &'a Access) -> Viewer<'a> {
+        Viewer { private_kinds: &access.private_kinds, pubkeys: &self.pubkeys }
     }
 }
 
 impl<S: Sql> ShardEngine<S> {
-    /// Reads, however long it takes.
-    pub(in crate::engine) fn read(
+    /// Answers a `REQ` with these filters, however long it takes.
+    pub(in crate::engine) fn read_events(
         &self,
         read: &StoreRead,
+        filters: &[Filter],
         each: &mut dyn FnMut(Arc<str>),
     ) -> Result<ReadReply, SqlError> {
-        read.answer(&self.store, &self.config.access, &self.config.limits, each)
+        read.events(filters, &self.store, &self.config.access, &self.config.limits, each)
+    }
+
+    /// Begins a `COUNT` or a reconciliation that is done in slices.
+    pub(in crate::engine) fn begin_scan(&self, read: &StoreRead) -> ReadScan {
+        ReadScan::new(read, &self.config.access, &self.config.limits)
+    }
+
+    /// Continues it for about this many look-ups. `None` if there is more to do.
+    pub(in crate::engine) fn continue_scan(
+        &self,
+        read: &StoreRead,
+        scan: &mut ReadScan,
+        slice: u64,
+    ) -> Result<Option<ReadReply>, SqlError> {
+        scan.advance(read, &self.store, &self.config.access, &self.config.limits, slice)
     }
 
     /// Whether the host has reader threads for long reads.
     pub(in crate::engine) const fn has_reader_threads(&self) -> bool {
-        self.has_reader_threads
+        // Threads read what the engine does not finish within its limit.
+        S::CAN_LIMIT && self.has_reader_threads
     }
 
     /// Whether to try a read on the engine thread although there are reader threads.
@@ -118,57 +155,4 @@ impl<S: Sql> ShardEngine<S> {
             }
         }
     }
-}
-
-/// Counts events, and computes the HyperLogLog registers where NIP-45 defines them. If not all events could be read,
-/// there are no registers, because a client would take them for complete.
-fn count<S: Sql>(
-    store: &Store<S>,
-    now: Timestamp,
-    filters: &[Filter],
-    viewer: &Viewer<'_>,
-    look_ups: u64,
-) -> Result<Count, SqlError> {
-    if let [filter] = filters
-        && let Some(mut registers) = HyperLogLog::of(filter)
-    {
-        let mut count: u64 = 0;
-        let coverage = store.each_match(now, filter, viewer, look_ups, look_ups, &mut |_, author, _| {
-            count = count.saturating_add(1);
-            registers.add(author);
-        })?;
-        if coverage == Coverage::All {
-            let registers = Some(registers.into_registers());
-            return Ok(Count { count, is_approximate: false, registers });
-        }
-    }
-    let counted = store.count(now, filters, viewer, look_ups)?;
-    Ok(Count { count: counted.count, is_approximate: counted.approximate, registers: None })
-}
-
-/// The records of a filter. If it has a `limit`, those of the newest events, as in a `REQ`.
-fn records<S: Sql>(
-    store: &Store<S>,
-    now: Timestamp,
-    filter: &Filter,
-    viewer: &Viewer<'_>,
-    limits: &Limits,
-) -> Result<Result<Records, Reason>, SqlError> {
-    let (most, look_ups) = (limits.max_reconciled_events, limits.max_look_ups);
-    let mut found = Vec::new();
-    let coverage = store.each_match(now, filter, viewer, most, look_ups, &mut |id, _, created_at| {
-        found.push((created_at, *id));
-    })?;
-    if coverage == Coverage::Part {
-        // In the words of NIP-77's example and of its description: clients look for one or the other.
-        let text = format!(
-            "this query is too big, with too many records: at most {most} events and {look_ups} look-ups"
-        );
-        return Ok(Err(Reason::new(Prefix::Blocked, text)));
-    }
-    if let Some(limit) = filter.limit.and_then(|limit| usize::try_from(limit).ok()) {
-        found.sort_unstable_by_key(|(created_at, id)| (Reverse(*created_at), *id));
-        found.truncate(limit);
-    }
-    Ok(Ok(found.into_iter().collect()))
 }

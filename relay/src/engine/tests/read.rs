@@ -7,6 +7,7 @@ use openagents_host::sql::{Sql, SqlError, values};
 use super::{BOB, Bench, NOW};
 use crate::engine::{ClientRead, Effect, Input, Relay, RelayConfig};
 use crate::fixtures;
+use openagents_host::nostr::message::RelayMessage;
 use openagents_host::nostr::tag::{TagKey, TagName};
 
 fn bench() -> Bench {
@@ -103,6 +104,29 @@ fn a_query_that_takes_too_long_is_refused_without_a_subscription() {
     assert!(is_answered(&mut bench, r#"["REQ","s",{"kinds":[1,2]}]"#));
     assert_eq!(bench.handle(Input::ReadFailed { read, error }), []);
     assert_eq!(bench.publish(BOB, &fixtures::signed(2, 1, &[])).len(), 2);
+}
+
+#[test]
+fn a_count_that_is_interrupted_is_approximate_and_a_reconciliation_too_big() {
+    let mut bench = bench();
+    let insert = "WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 3000)
+        INSERT INTO event (seq, id, pubkey, created_at, kind, json)
+        SELECT n << 20, randomblob(32), zeroblob(32), n, 1, '{}' FROM number";
+    bench.relay.store().sql().execute(insert, &[]).unwrap();
+    for (asked, answer) in [
+        (r#"["COUNT","s",{"kinds":[1]}]"#, r#"["COUNT","s",{"count":0,"approximate":true}]"#),
+        (
+            r#"["NEG-OPEN","s",{"kinds":[1]},"6100000200"]"#,
+            r#"["NEG-ERR","s","blocked: this query is too big"#,
+        ),
+    ] {
+        let read = with_reader_threads(&mut bench, asked);
+        let (store, mut told) = (bench.relay.store(), Vec::new());
+        let tell = &mut |message: RelayMessage| told.push(message.to_json());
+        let answered = store.sql().limited(20, || read.answer(store, &RelayConfig::default(), tell));
+        answered.unwrap();
+        assert!(told.len() == 1 && told[0].starts_with(answer), "{told:?}");
+    }
 }
 
 #[test]

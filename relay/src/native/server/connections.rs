@@ -101,8 +101,9 @@ impl ConnectionTable {
                         let _ = deliveries.try_send(event);
                     }
                     Effect::Failed(error) => tracing::error!(%error, "the relay's database failed"),
-                    // A process that ends loses its connections as well, so their sessions need not be saved.
-                    Effect::SessionChanged(_) => {}
+                    // A process that ends loses its connections as well, so their sessions need not be saved. The
+                    // engine's thread does not begin turns.
+                    Effect::SessionChanged(_) | Effect::Continue(_) => {}
                 }
             }
         }

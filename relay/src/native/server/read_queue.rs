@@ -91,7 +91,7 @@ impl QueuedRead {
     }
 
     /// Whether it counts or reconciles, which reads everything that matches.
-    const fn scans(&self) -> bool {
+    pub(super) const fn scans(&self) -> bool {
         match self.read.read.request {
             ReadRequest::Events(_) => false,
             ReadRequest::Count(_) | ReadRequest::Records(_) => true,

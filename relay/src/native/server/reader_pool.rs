@@ -1,5 +1,5 @@
 //! The reader threads, which answer reads from the store next to the engine thread, each with a database connection of
-//! its own: a long search delays neither events nor other searches.
+//! its own: a long read delays no events, and other networks' reads only while all threads are busy.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,6 +16,9 @@ use crate::store::Store;
 
 /// A read is interrupted after this many thousand SQLite steps, about a second.
 const MAX_READ_KILOSTEPS: u32 = 10_000;
+
+/// A `COUNT` or a reconciliation after this many, which are enough for all look-ups that it may make.
+const MAX_SCAN_KILOSTEPS: u32 = 30_000;
 
 /// What a reader thread needs besides its database connection.
 #[derive(Clone)]
@@ -79,12 +82,11 @@ impl ReaderContext {
 
     fn answer(&self, store: &Store<Sqlite>, queued: QueuedRead) {
         let mut messages = Vec::new();
+        let kilosteps = if queued.scans() { MAX_SCAN_KILOSTEPS } else { MAX_READ_KILOSTEPS };
         let (read, look_ups) = store.sql().metered(|| {
             store.sql().transaction(|| {
                 let mut push_shared = |message| messages.push(message);
-                store
-                    .sql()
-                    .limited(MAX_READ_KILOSTEPS, || queued.read.answer(store, &self.config, &mut push_shared))
+                store.sql().limited(kilosteps, || queued.read.answer(store, &self.config, &mut push_shared))
             })
         });
         if let Some(network) = queued.network() {

@@ -1,4 +1,4 @@
-//! The scan budget: a bound on how many rows a read examines, whether or not they match.
+//! The scan budget: how many rows a read may examine, whether or not they match.
 //!
 //! Two conditions can each match many events, but never the same ones. Then every row of the driving condition is
 //! examined in vain, and each is compared with every value of the other tags. So look-ups are estimated before they
@@ -8,52 +8,11 @@ use openagents_host::sql::{Sql, SqlError};
 
 use super::driver::Driver;
 use super::plan::Plan;
+use super::query::is_in_order;
 use super::select::{QueryContext, Select, SelectBody, driving_table, lower, row_key};
 use crate::store::Store;
 use crate::store::statement::Statement;
 use openagents_host::nostr::filter::Filter;
-
-/// The look-ups that a read may still make.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::store) struct ScanBudget {
-    left: u64,
-}
-
-/// How many rows of a filter's driving condition the budget covers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::store) enum ScanBound {
-    /// All of them.
-    Whole,
-    /// Only this many.
-    Rows(u64),
-}
-
-impl ScanBudget {
-    pub(in crate::store) const fn of(look_ups: u64) -> Self {
-        Self { left: look_ups }
-    }
-
-    /// Spends the look-ups that a filter needs, or all that are left if it needs more.
-    pub(in crate::store) fn spend<S: Sql>(
-        &mut self,
-        store: &Store<S>,
-        driver: Driver,
-        filter: &Filter,
-        context: &QueryContext<'_>,
-    ) -> Result<ScanBound, SqlError> {
-        let weight = weight(driver, filter, context);
-        let affordable = self.left.checked_div(weight).unwrap_or(0);
-        let select = driving_rows(driver, filter, context, affordable.saturating_add(1));
-        let rows: Option<(u64,)> = store.sql.first(select.text(), &select.values())?;
-        let rows = rows.map_or(0, |(rows,)| rows);
-        if rows > affordable {
-            self.left = 0;
-            return Ok(ScanBound::Rows(affordable));
-        }
-        self.left = self.left.saturating_sub(rows.saturating_mul(weight));
-        Ok(ScanBound::Whole)
-    }
-}
 
 /// How far back a `REQ` scans a condition whose rows are in answer order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +28,7 @@ const ROWS_PER_WANTED_EVENT: u64 = 4;
 
 impl<S: Sql> Store<S> {
     /// How far back a `REQ` can scan. That is all the way if the database itself interrupts long reads, or if the rows
-    /// are not compared with other tags.
+    /// are compared with neither other tags nor authors.
     pub(in crate::store) fn depth(
         &self,
         plan: Plan,
@@ -80,7 +39,8 @@ impl<S: Sql> Store<S> {
     ) -> Result<ScanDepth, SqlError> {
         let whole = ScanDepth { lower: lower(filter), is_enough: true };
         let weight = weight(plan.driver, filter, context);
-        if weight == 1 || plan.is_small() || look_ups == u64::MAX || self.sql.is_limited() {
+        let compares = weight > 1 || filter.authors.is_some() && plan.driver != Driver::Authors;
+        if !compares || plan.is_small() || look_ups == u64::MAX || self.sql.is_limited() {
             return Ok(whole);
         }
         let affordable = look_ups.checked_div(weight).unwrap_or(1).max(1);
@@ -135,13 +95,27 @@ impl<S: Sql> Store<S> {
         {
             return Ok(true);
         }
-        Ok(ScanBudget::of(look_ups).spend(self, plan.driver, filter, context)? == ScanBound::Whole)
+        let at_most = look_ups.checked_div(weight(plan.driver, filter, context)).unwrap_or(0);
+        let body = SelectBody::of(plan.driver, filter, context);
+        let rows = DrivingRows { body, from: lower(filter), skipped: 0, at_most };
+        Ok(self.count_rows(&rows.one_more())?.0 <= at_most)
+    }
+
+    /// Counts rows of a driving condition, and returns the greatest row key among them. This reads only the index, a
+    /// small part of the work of examining the rows.
+    pub(in crate::store) fn count_rows(&self, rows: &DrivingRows<'_>) -> Result<(u64, u64), SqlError> {
+        let mut select = Statement::default();
+        select.push("SELECT count(*), ifnull(max(seq), 0) FROM (SELECT ").push(row_key(rows.body.driver));
+        select.push(" AS seq");
+        rows.push(&mut select);
+        select.push(")");
+        Ok(self.sql.first(select.text(), &select.values())?.unwrap_or_default())
     }
 }
 
 /// How many look-ups a row takes: one for itself, and one for each value of each other tag. Lists of authors and kinds
 /// do not count: they are compared without look-ups.
-fn weight(driver: Driver, filter: &Filter, context: &QueryContext<'_>) -> u64 {
+pub(in crate::store) fn weight(driver: Driver, filter: &Filter, context: &QueryContext<'_>) -> u64 {
     let others = filter.tags.iter().filter(|(name, _)| driver != Driver::Tag(**name));
     let values = others.fold(1_usize, |sum, (_, values)| sum.saturating_add(values.len()));
     // If the filter names no kinds, few of the events are private, and only for those is the addressee looked up.
@@ -150,61 +124,43 @@ fn weight(driver: Driver, filter: &Filter, context: &QueryContext<'_>) -> u64 {
     u64::try_from(values.saturating_add(readers)).unwrap_or(u64::MAX)
 }
 
-/// Counts the rows of the driving condition, up to a maximum. This reads only the index, a small part of the work of
-/// examining the rows.
-fn driving_rows(driver: Driver, filter: &Filter, context: &QueryContext<'_>, at_most: u64) -> Statement {
-    let mut select = Statement::default();
-    select.push("SELECT count(*) FROM (SELECT 1");
-    push_driving_rows(&mut select, &SelectBody::of(driver, filter, context), at_most);
-    select.push(")");
-    select
+/// Some rows of a filter's driving condition.
+#[derive(Clone, Copy)]
+pub(in crate::store) struct DrivingRows<'a> {
+    pub(in crate::store) body: SelectBody<'a>,
+    /// The lowest row key.
+    pub(in crate::store) from: u64,
+    /// How many rows are left out first.
+    pub(in crate::store) skipped: u64,
+    pub(in crate::store) at_most: u64,
 }
 
-/// The row keys of the matching events among the first rows of a driving condition.
-pub(in crate::store) fn row_keys(
-    driver: Driver,
-    filter: &Filter,
-    context: &QueryContext<'_>,
-    rows: u64,
-) -> Statement {
-    let body = SelectBody::of(driver, filter, context);
-    let mut select = Statement::default();
-    select.push("SELECT DISTINCT ").push(row_key(driver)).push(" FROM (SELECT ");
-    // The rest of the statement refers to a tag as `t` and to an event as `e`.
-    let (columns, name) = match driver {
-        Driver::Tag(_) => ("t.seq, t.kind", "t"),
-        _ => ("e.seq", "found"),
-    };
-    select.push(columns);
-    push_driving_rows(&mut select, &body, rows);
-    select
-        .push(") AS ")
-        .push(name)
-        .push(" CROSS JOIN event AS e ON e.seq = ")
-        .push(name)
-        .push(".seq WHERE true");
-    if !is_range_sought(driver, filter) {
-        body.push_range(&mut select, lower(filter));
+impl DrivingRows<'_> {
+    /// The same rows and the one behind them.
+    pub(in crate::store) const fn one_more(self) -> Self {
+        Self { at_most: self.at_most.saturating_add(1), ..self }
     }
-    body.push_rest(&mut select);
-    select
-}
 
-fn push_driving_rows(select: &mut Statement, body: &SelectBody<'_>, at_most: u64) {
-    let SelectBody { driver, filter, .. } = *body;
-    select.push(" FROM ");
-    body.push_values(select);
-    select.push(driving_table(driver));
-    select.push(" WHERE ");
-    body.push_driving(select);
-    if is_range_sought(driver, filter) {
-        body.push_range(select, lower(filter));
+    /// `FROM … WHERE …`.
+    pub(in crate::store) fn push(&self, select: &mut Statement) {
+        let driver = self.body.driver;
+        select.push(" FROM ");
+        self.body.push_values(select);
+        select.push(driving_table(driver));
+        select.push(" WHERE ");
+        self.body.push_driving(select);
+        if self.is_range_sought() {
+            self.body.push_range(select, self.from);
+        }
+        if is_in_order(driver, self.body.filter) {
+            select.push(" ORDER BY ").push(row_key(driver));
+        }
+        select.push(" LIMIT ? OFFSET ?").integer(self.at_most).integer(self.skipped);
     }
-    select.push(" LIMIT ?").integer(at_most);
-}
 
-/// Whether the index can seek to the time range of a filter. With authors alone it is ordered by kind first, so events
-/// of other times are examined as well.
-fn is_range_sought(driver: Driver, filter: &Filter) -> bool {
-    driver != Driver::Authors || filter.kinds.is_some()
+    /// Whether the index can seek to the time range of the filter. With authors alone it is ordered by kind first, so
+    /// events of other times are examined as well.
+    pub(in crate::store) fn is_range_sought(&self) -> bool {
+        self.body.driver != Driver::Authors || self.body.filter.kinds.is_some()
+    }
 }

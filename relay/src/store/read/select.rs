@@ -78,35 +78,6 @@ impl Select {
         select
     }
 
-    /// Columns of all matching events, once per event, in no particular order.
-    pub(in crate::store) fn all(
-        columns: &str,
-        driver: Driver,
-        filter: &Filter,
-        context: &QueryContext<'_>,
-        at_most: u64,
-    ) -> Statement {
-        let mut select = Statement::default();
-        // An event with two values of the same tag would be found twice.
-        let several = matches!(driver, Driver::Tag(name) if filter.tags.get(&name).is_some_and(|values| values.len() > 1));
-        select.push(if several { "SELECT DISTINCT " } else { "SELECT " }).push(columns);
-        SelectBody::of(driver, filter, context).push(&mut select, Some(lower(filter)));
-        select.push(" LIMIT ?").integer(at_most);
-        select
-    }
-
-    /// The number of matching events, counted up to `at_most`.
-    pub(in crate::store) fn count(
-        driver: Driver,
-        filter: &Filter,
-        context: &QueryContext<'_>,
-        at_most: u64,
-    ) -> Statement {
-        let mut all = Self::all(row_key(driver), driver, filter, context, at_most);
-        all.enclose("SELECT count(*) FROM (", ")");
-        all
-    }
-
     /// For each cursor, a JSON list of the row keys of its newest events, down to `lower`.
     pub(in crate::store) fn cursors(
         driver: Driver,
@@ -220,6 +191,7 @@ pub(in crate::store) const fn tables(driver: Driver) -> &'static str {
 }
 
 /// `FROM … WHERE …`.
+#[derive(Clone, Copy)]
 pub(in crate::store) struct SelectBody<'a> {
     pub(in crate::store) driver: Driver,
     pub(in crate::store) filter: &'a Filter,

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use openagents_host::native::Sqlite;
 use openagents_host::sql::{Sql, values};
-use openagents_host::{EventId, Keys, Kind, PublicKey, Timestamp, UnsignedEvent, VerifiedEvent};
+use openagents_host::{Keys, Kind, Timestamp, UnsignedEvent, VerifiedEvent};
 
-use super::{NOW, find, insert_all, noting, store};
+use super::{NOW, find, insert_all, noting, scanned, store};
 use crate::fixtures::{keys, signed, signed_by};
 use crate::limits::Limits;
 use crate::store::{Coverage, Store, Viewer};
@@ -164,12 +164,8 @@ fn a_filter_may_have_all_letters_for_tags() {
     let filter = format!(r#"{{{},"authors":["{id}"],"kinds":[1,2],"since":1,"until":9}}"#, tags.join(","));
     let filters = [Filter::from_json(&filter).unwrap()];
     assert_eq!(find(&store, &filters, &Limits::default()).0, [event.json().to_string()]);
-    assert_eq!(store.count(NOW, &filters, &Viewer::everything(), 1_000).unwrap().count, 1);
-    let mut found = Vec::new();
-    store
-        .each_match(NOW, &filters[0], &Viewer::everything(), 10, 1_000, &mut |id, _, _| found.push(*id))
-        .unwrap();
-    assert_eq!(found, [event.id]);
+    let (found, _) = scanned(&store, NOW, &filters, &Viewer::everything(), [1_000, 1_000]);
+    assert_eq!(found.iter().map(|(id, ..)| *id).collect::<Vec<_>>(), [event.id]);
 }
 
 #[test]
@@ -188,16 +184,12 @@ fn private_messages_are_counted_without_reading_those_of_others() {
     let (private_kinds, pubkeys) = ([Kind(4)].into_iter().collect(), BTreeSet::from([ada.public_key()]));
     let viewer = Viewer { private_kinds: &private_kinds, pubkeys: &pubkeys };
     let filter = Filter::new().kinds([4]);
-    assert_eq!(noting.count(NOW, std::slice::from_ref(&filter), &viewer, 100).unwrap().count, 3);
-    for at_most in 0..5 {
-        let mut found = BTreeSet::new();
-        let each = &mut |id: &EventId, _: &PublicKey, _| assert!(found.insert(*id));
-        let coverage = noting.each_match(NOW, &filter, &viewer, at_most, 100, each).unwrap();
-        assert_eq!(coverage == Coverage::All, at_most >= 3);
-        assert_eq!(found.len() as u64, at_most.min(3));
-        assert!(events[..3].iter().filter(|event| found.contains(&event.id)).count() == found.len());
+    for slice in [1, 2, 100] {
+        let (found, coverage) = scanned(&noting, NOW, std::slice::from_ref(&filter), &viewer, [100, slice]);
+        assert_eq!((found.len(), coverage), (3, Coverage::All));
+        assert!(events[..3].iter().all(|event| found.iter().any(|(id, ..)| *id == event.id)));
     }
     let plans: Vec<String> = plans.take().concat();
-    assert!(plans.iter().any(|step| step.contains("USING INDEX event_by_author (pubkey=? AND kind=?")));
+    assert!(plans.iter().any(|step| step.contains("INDEX event_by_author (pubkey=? AND kind=?")));
     assert!(!plans.iter().any(|step| step.contains("event_by_kind")), "{plans:?}");
 }

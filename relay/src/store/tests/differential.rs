@@ -9,12 +9,12 @@ use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 
 use super::model::{Reader, StoreModel, matches};
-use super::store;
+use super::{scanned, store};
 use crate::fixtures;
 use crate::limits::Limits;
 use crate::retention::RetentionRules;
 use crate::session::ConnectionId;
-use crate::store::Viewer;
+use crate::store::{Coverage, Viewer};
 use crate::subscriptions::Subscriptions;
 use openagents_host::nostr::filter::{Filter, OneOf};
 use openagents_host::nostr::message::Completeness;
@@ -188,23 +188,18 @@ fn ask(
         store.query(at, &filters, &limits, &viewer, &mut |json| found.push(json.to_string())).unwrap();
     let expected = model.answer(now, &filters, &limits, &reader);
     prop_assert_eq!((&found, completeness), (&expected.0, expected.1), "{:?}", filters);
-    if completeness == Completeness::Finished {
-        prop_assert!(
-            found.len() <= store.count(at, &filters, &viewer, LOOK_UPS).unwrap().count.try_into().unwrap()
-        );
-    }
 
     let matching = model.count(now, &filters, &reader);
-    let count = store.count(at, &filters, &viewer, LOOK_UPS).unwrap();
-    prop_assert_eq!((count.count, count.approximate), (matching.len() as u64, false), "{:?}", filters);
+    let scan = |filters: &[Filter], slice| scanned(store, at, filters, &viewer, [LOOK_UPS, slice]);
+    for slice in [3, LOOK_UPS] {
+        let (counted, coverage) = scan(&filters, slice);
+        prop_assert_eq!((counted.len(), coverage), (matching.len(), Coverage::All), "{:?}", filters);
+        if completeness == Completeness::Finished {
+            prop_assert!(found.len() <= counted.len());
+        }
+    }
 
-    let mut each = Vec::new();
-    store
-        .each_match(at, &filters[0], &viewer, 1_000, LOOK_UPS, &mut |id, author, second| {
-            each.push((*id, *author, second));
-        })
-        .unwrap();
-    each.sort_unstable();
+    let each: Vec<_> = scan(&filters[..1], 3).0.into_iter().collect();
     let mut expected: Vec<_> = model
         .matching(now, &filters[0], &reader)
         .iter()

@@ -1,13 +1,15 @@
 //! Hostile queries: each condition matches many events, but no event matches both, so the rows of one condition are
 //! all examined in vain.
 
-use openagents_host::native::Sqlite;
-use openagents_host::sql::{Sql, SqlError, values};
+use std::ops::ControlFlow;
 
-use super::{NOW, store};
+use openagents_host::native::Sqlite;
+use openagents_host::sql::{Row, Sql, SqlError, values};
+
+use super::{NOW, scanned, store};
 use crate::limits::Limits;
 use crate::store::row_key::RowKey;
-use crate::store::{Coverage, Store, Viewer};
+use crate::store::{Coverage, Scan, Store, Viewer};
 use openagents_host::nostr::filter::Filter;
 use openagents_host::nostr::message::Completeness;
 use openagents_host::nostr::tag::{TagKey, TagName};
@@ -43,10 +45,15 @@ fn filter(json: &str) -> Filter {
     Filter::from_json(&json.replace("MANY", &many)).unwrap()
 }
 
+/// How many events a scan finds, whatever its slices, and whether these are only some.
 fn count(store: &Store<Sqlite>, filters: &[&str], look_ups: u64) -> (u64, bool) {
     let filters: Vec<Filter> = filters.iter().map(|json| filter(json)).collect();
-    let count = store.count(NOW, &filters, &Viewer::everything(), look_ups).unwrap();
-    (count.count, count.approximate)
+    let [whole, others @ ..] = [u64::MAX, 7, 100, 1_100].map(|slice| {
+        let (found, coverage) = scanned(store, NOW, &filters, &Viewer::everything(), [look_ups, slice]);
+        (found.len() as u64, coverage == Coverage::Part)
+    });
+    assert!(others.iter().all(|other| *other == whole), "{filters:?}: {whole:?} {others:?}");
+    whole
 }
 
 #[test]
@@ -83,14 +90,69 @@ fn an_author_s_events_of_other_times_are_looked_at_as_well() {
     assert!(approximate && counted <= 1);
 }
 
+/// A slice of a scan: how many rows were found in it, and whether it was the last.
+fn slice(store: &Store<Sqlite>, scan: &mut Scan, slice: u64) -> Result<(u64, bool), SqlError> {
+    let mut found = 0;
+    let each = &mut |_: &Row<'_>| {
+        found += 1;
+        Ok(ControlFlow::Continue(()))
+    };
+    let coverage = store.scan(scan, NOW, &Viewer::everything(), slice, "e.seq", each)?;
+    Ok((found, coverage.is_some()))
+}
+
 #[test]
-fn returns_no_records_if_too_many_look_ups_are_needed() {
+fn a_slice_looks_up_about_as_much_as_it_may() {
     let store = with_events(1_000);
-    let filter = filter(r##"{"#x":["a"],"#n":["b"]}"##);
-    for (look_ups, expected) in [(1_000, Coverage::All), (999, Coverage::Part)] {
-        let each = &mut |_: &_, _: &_, _| panic!("a match");
-        let coverage = store.each_match(NOW, &filter, &Viewer::everything(), 10, look_ups, each).unwrap();
-        assert_eq!(coverage, expected);
+    for (json, weight, in_slice) in [
+        ("{}", 1, 100),
+        (r##"{"#t":["hot"]}"##, 1, 100),
+        (r#"{"kinds":[1,2]}"#, 1, 100),
+        (r##"{"#x":["a"],"#t":["hot"]}"##, 2, 50),
+        // A single row takes more than a slice.
+        (r##"{"#x":["a"],"#t":["hot",MANY]}"##, 1_002, 1),
+    ] {
+        let mut scan = Scan::new(&[filter(json)], NOW, &Viewer::everything(), 20_000);
+        let mut slices = Vec::new();
+        loop {
+            let (found, is_last) = slice(&store, &mut scan, 100).unwrap();
+            slices.push(found);
+            if is_last {
+                break;
+            }
+        }
+        assert!(slices.iter().all(|found| *found <= in_slice), "{json}: {slices:?}");
+        let rows = if json.contains("#x") { 500 } else { 1_000 };
+        assert_eq!(slices.iter().sum::<u64>(), rows.min(20_000 / weight), "{json}: {slices:?}");
+    }
+}
+
+#[test]
+fn an_event_that_is_stored_between_two_slices_hides_no_other() {
+    for json in ["{}", r##"{"#t":["hot"]}"##, r#"{"kinds":[1]}"#] {
+        let store = with_events(100);
+        let mut scan = Scan::new(&[filter(json)], NOW, &Viewer::everything(), 1_000);
+        let expected = count(&store, &[json], 1_000).0;
+        let (first, _) = slice(&store, &mut scan, 10).unwrap();
+        // It comes before those that were examined.
+        store.insert(NOW, &crate::fixtures::signed(1, 0, &[&["t", "hot"]])).unwrap();
+        let (rest, is_last) = slice(&store, &mut scan, 1_000).unwrap();
+        assert_eq!((first + rest, is_last), (expected, true), "{json}");
+    }
+}
+
+#[test]
+fn as_many_rows_as_may_be_looked_up_take_fewer_steps_than_are_allowed() {
+    // Sixty steps for each, as 30 million for 500,000.
+    const ROWS: u64 = 20_000;
+    let store = with_events(ROWS);
+    for json in ["{}", r##"{"#t":["hot"]}"##, r#"{"kinds":[1,2]}"#, r##"{"#x":["a"],"#n":["b"]}"##] {
+        let mut scan = Scan::new(&[filter(json)], NOW, &Viewer::everything(), ROWS);
+        let counted = store.sql().limited(u32::try_from(ROWS * 60 / 1_000).unwrap(), || {
+            while !slice(&store, &mut scan, ROWS / 2)?.1 {}
+            Ok::<_, SqlError>(())
+        });
+        assert_eq!(counted, Ok(()), "{json}");
     }
 }
 
@@ -99,6 +161,19 @@ fn request(store: &Store<Sqlite>, json: &str, look_ups: u64) -> (Result<Complete
     let mut found = 0;
     let answered = store.query(NOW, &[filter(json)], &limits, &Viewer::everything(), &mut |_| found += 1);
     (answered, found)
+}
+
+#[test]
+fn a_request_for_a_tag_and_authors_looks_no_further_back_than_it_may() {
+    let store = with_events(12_000);
+    let key = TagKey::new(TagName::new("d").unwrap(), "a");
+    let insert = "INSERT INTO tag (key, seq, kind) SELECT ?, seq, kind FROM event WHERE kind = 1";
+    store.sql().execute(insert, values![key.as_bytes()]).unwrap();
+    // None of them has an event of that kind.
+    let authors: Vec<String> = (0..100).map(|number| format!("\"{:064x}\"", number * 2 + 1)).collect();
+    let never = format!(r##"{{"#d":["a"],"authors":[{}]}}"##, authors.join(","));
+    assert_eq!(request(&store, &never, 13_000), (Ok(Completeness::Finished), 0));
+    assert_eq!(request(&store, &never, 3_000), (Ok(Completeness::Unknown), 0));
 }
 
 #[test]

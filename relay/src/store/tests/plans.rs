@@ -4,7 +4,7 @@ use openagents_host::native::Sqlite;
 use openagents_host::sql::Sql;
 use openagents_host::{EventId, Kind, PublicKey, Timestamp};
 
-use super::store;
+use super::{scanned, store};
 use crate::fixtures;
 use crate::store::read::driver::Driver;
 use crate::store::read::select::{MergeCursor, QueryContext, Select, lower};
@@ -174,8 +174,9 @@ fn long_lists_are_one_value_each() {
     let (store, viewer) = (store(), Viewer::everything());
     let many = |n: u16| (0..n).map(|n| PublicKey::from_bytes([n.to_be_bytes()[1]; 32]));
     let filter = Filter::new().authors(many(256)).kinds(0..5_000);
-    let select = Select::all("e.seq", Driver::Authors, &filter, &context(&viewer), 1);
+    let select = Select::sorted(Driver::Authors, &filter, &context(&viewer), 1);
     assert!(select.values().len() < 10);
     store.sql().execute(select.text(), &select.values()).unwrap();
+    scanned(&store, super::NOW, std::slice::from_ref(&filter), &viewer, [1_000, 10]);
     store.query(super::NOW, &[filter], &crate::limits::Limits::default(), &viewer, &mut |_| {}).unwrap();
 }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::num::NonZero;
+use std::ops::ControlFlow;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 
@@ -14,7 +15,7 @@ use super::SyncError;
 use super::remote::{OutgoingEvent, Remote};
 use crate::admission::access::Access;
 use crate::native::tools::bulk_insert::{BulkInsert, ImportCounts, Refusal};
-use crate::store::{Store, Viewer};
+use crate::store::{Scan, Store, Viewer};
 use openagents_host::nostr::filter::Filter;
 
 /// Where events go that are missing locally.
@@ -43,8 +44,15 @@ impl LocalSide<'_> {
     pub(super) fn items(&self, filter: &Filter) -> Result<Vec<(u64, EventId)>, SqlError> {
         let mut items = Vec::new();
         let everything = Viewer::everything();
-        let each = &mut |id: &EventId, _: &_, created_at| items.push((created_at, *id));
-        self.store.each_match(now(), filter, &everything, MAX_CREATED_AT, MAX_CREATED_AT, each)?;
+        let (now, filters) = (now(), std::slice::from_ref(filter));
+        let mut scan = Scan::new(filters, now, &everything, MAX_CREATED_AT);
+        self.store.scan(&mut scan, now, &everything, MAX_CREATED_AT, "e.created_at, e.id", &mut |row| {
+            items.push((row.column(0)?, row.column(1)?));
+            Ok(ControlFlow::Continue(()))
+        })?;
+        // An event with several values of a tag is found several times.
+        items.sort_unstable();
+        items.dedup();
         Ok(items)
     }
 

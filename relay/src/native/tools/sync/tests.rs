@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use openagents_host::native::Sqlite;
+use openagents_host::sql::Sql;
 use openagents_host::{EventId, Timestamp, VerifiedEvent};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -18,7 +19,7 @@ use super::{Direction, Method, Remote, RemoteError, Sink, SyncError, Synchroniza
 use crate::admission::access::Access;
 use crate::fixtures;
 use crate::native::tools::bulk_insert::{ImportCounts, Refusal};
-use crate::store::{Store, Viewer};
+use crate::store::Store;
 use openagents_host::nostr::filter::Filter;
 use test_relay::{RelayBehaviour, relay};
 
@@ -41,11 +42,8 @@ fn ids(events: &[VerifiedEvent]) -> BTreeSet<EventId> {
 }
 
 fn stored(store: &Store<Sqlite>) -> BTreeSet<EventId> {
-    let mut ids = BTreeSet::new();
-    let all = Viewer::everything();
-    let mut insert = |id: &EventId, _: &_, _| assert!(ids.insert(*id));
-    store.each_match(Timestamp::EPOCH, &Filter::new(), &all, 10_000, 10_000, &mut insert).unwrap();
-    ids
+    let ids: Vec<(EventId,)> = store.sql().rows("SELECT id FROM event", &[]).unwrap();
+    ids.into_iter().map(|(id,)| id).collect()
 }
 
 async fn run(store: &Store<Sqlite>, url: &str, direction: Direction) -> Result<Synchronization, SyncError> {
