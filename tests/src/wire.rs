@@ -247,6 +247,11 @@ impl Client {
         }
     }
 
+    /// Whether a challenge came with the messages that were received.
+    pub const fn has_challenge(&self) -> bool {
+        self.challenge.is_some()
+    }
+
     /// The challenge that the relay has sent or sends now. Other frames are kept for later.
     pub async fn challenge(&mut self) -> String {
         let deadline = Instant::now() + PATIENCE;

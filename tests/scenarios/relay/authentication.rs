@@ -259,6 +259,7 @@ async fn a_relay_that_does_not_list_the_nip_sends_no_challenge_at_once(servers: 
     let server = servers.own_with("hello-world", &[("SUPPORTED_NIPS", "[1,11]".to_owned())]);
     let mut client = Client::connect(&server.url()).await;
     assert_eq!(client.receive_text_within(SILENCE).await, None);
+    assert!(!client.has_challenge());
     // Whoever needs it gets it.
     let refused = client.refusal("private", &json!({"kinds": [4]})).await;
     assert!(refused.starts_with("auth-required: "), "{refused}");
