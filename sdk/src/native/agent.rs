@@ -2,13 +2,15 @@
 
 mod effects;
 mod handler_host;
+mod handler_runtime;
+mod reports;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use openagents_host::native::{Durability, EngineThread, Inputs, Mailbox, OpenError, Sqlite, Tickets, now};
+use openagents_host::native::{Durability, EngineThread, Mailbox, OpenError, Sqlite, Tickets, now};
 use openagents_host::sql::SchemaError;
 use openagents_host::{Keys, VerifiedEvent};
 use openagents_relay::native::RelayHandle;
@@ -17,13 +19,15 @@ use tokio::task::JoinHandle;
 
 use super::mailbox::AgentMailbox;
 use crate::author::agent::Jobs;
-use crate::engine::{Destination, Effect, Input, JobEngine};
+use crate::engine::{Destination, Effect, JobEngine};
 use crate::host_port::HandlerHost;
 use crate::payment::wallet::Wallet;
 use crate::runner::{self, Services, StateCache, StateError};
 use crate::settings::AgentSettings;
 use effects::Effects;
 use handler_host::NativeHandlerHost;
+use handler_runtime::HandlerRuntime;
+use reports::Reports;
 
 /// What an agent needs to start.
 pub(super) struct AgentConfig {
@@ -67,6 +71,7 @@ pub(super) struct AgentShell {
     answers: Option<mpsc::UnboundedReceiver<QueuedDelivery>>,
     deliverer: Option<JoinHandle<()>>,
     running: watch::Receiver<usize>,
+    _handlers: HandlerRuntime,
 }
 
 impl AgentShell {
@@ -74,7 +79,8 @@ impl AgentShell {
     pub(super) async fn start<A: Jobs>(config: AgentConfig) -> Result<Self, StartError> {
         let (answer_sender, answers) = mpsc::unbounded_channel();
         let (running_sender, running) = watch::channel(0);
-        let (report_sender, reports) = mpsc::unbounded_channel();
+        let (reports, waiting_reports) = Reports::channel();
+        let handlers = HandlerRuntime::start()?;
         let cache = Arc::new(StateCache::<A>::default());
         let profile = config.settings.profile::<A>(config.keys.public_key());
         let options = config.settings.options(&profile, config.wallet.is_some());
@@ -94,27 +100,36 @@ impl AgentShell {
             config.keys,
             config.settings.reach,
             config.own_relay,
-            report_sender.clone(),
+            reports.clone(),
         ));
         let handler_host: Arc<dyn HandlerHost> = Arc::clone(&host) as _;
         let mut effects = Effects {
             runtime: tokio::runtime::Handle::current(),
+            handlers: handlers.handle(),
             services: Services::new(cache, handler_host, config.wallet),
             taken: taken.clone(),
             answered: answered.clone(),
             answers: answer_sender,
             running: running_sender,
-            reports: report_sender,
+            reports: reports.clone(),
         };
         let (inputs, thread) =
             EngineThread::start("agent", config.forget_memory, open, move |wanted: &mut Vec<Effect>| {
                 wanted.drain(..).for_each(|effect| effects.apply(effect));
             })
             .await?;
-        tokio::spawn(report(reports, inputs.clone()));
+        tokio::spawn(reports.pass_on(waiting_reports, inputs.clone()));
         let mailbox = AgentMailbox { engine: Mailbox::new(inputs), taken, answered };
         host.ask_through(mailbox.clone());
-        Ok(Self { thread, mailbox, host, answers: Some(answers), deliverer: None, running })
+        Ok(Self {
+            thread,
+            mailbox,
+            host,
+            answers: Some(answers),
+            deliverer: None,
+            running,
+            _handlers: handlers,
+        })
     }
 
     /// Sets the agent's own relay, to which answers are delivered and which handlers read.
@@ -144,12 +159,5 @@ impl AgentShell {
         if let Some(deliverer) = self.deliverer {
             let _ = tokio::time::timeout(limit, deliverer).await;
         }
-    }
-}
-
-/// Passes reports and outcomes of runs to the engine.
-async fn report(mut reports: mpsc::UnboundedReceiver<Input>, inputs: Inputs<Input>) {
-    while let Some(input) = reports.recv().await {
-        let _ = inputs.send(input).await;
     }
 }

@@ -271,6 +271,14 @@ impl Probe {
         })))
     }
 
+    /// Computes for a number of `rounds` without an `.await`.
+    #[job(kind = 5993, attempts = 1, timeout = "10m")]
+    async fn compute(&self, params: Params) -> JobResult<String> {
+        let rounds: u64 = params.parse("rounds")?.unwrap_or(0);
+        let sum = (0..rounds).fold(1_u64, |sum, round| std::hint::black_box(sum.rotate_left(7) ^ round));
+        Ok(sum.to_string())
+    }
+
     /// Stores its input under a `key` and in the conversation.
     #[job(kind = 5990)]
     async fn remember(&self, context: JobContext, input: Text, params: Params) -> JobResult<String> {

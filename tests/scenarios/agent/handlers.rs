@@ -5,27 +5,33 @@ use std::time::{Duration, Instant};
 use nostr_sdk::nostr::{Event, Keys, PublicKey};
 use openagents_tests::events::{as_json, event, fresh_author, tags};
 use openagents_tests::jobs::{Conversation, ask, follow, listen, request, status_text};
+use openagents_tests::server::Host;
 use openagents_tests::wire::{Client, PATIENCE};
 use serde_json::{Value, json};
 
 use crate::servers::{Servers, scenarios};
 
-scenarios![
-    a_final_error_is_told_to_the_customer,
-    an_internal_error_keeps_its_text_to_itself,
-    a_panic_is_an_error_and_the_agent_lives_on,
-    a_handler_that_hangs_is_ended,
-    a_retryable_error_is_tried_again,
-    a_retryable_error_ends_after_the_last_attempt,
-    a_failed_handler_leaves_the_state_as_it_was,
-    handlers_that_share_the_state_run_side_by_side,
-    handlers_that_change_the_state_run_one_after_another,
-    a_slow_handler_does_not_hold_up_the_relay,
-    structured_output_is_json,
-    parameters_reach_the_handler,
-    a_wrong_parameter_is_named_to_the_customer,
-    a_handler_adds_tags_to_its_result,
-];
+scenarios! {
+    on Host::ALL => {
+        a_final_error_is_told_to_the_customer,
+        an_internal_error_keeps_its_text_to_itself,
+        a_panic_is_an_error_and_the_agent_lives_on,
+        a_handler_that_hangs_is_ended,
+        a_retryable_error_is_tried_again,
+        a_retryable_error_ends_after_the_last_attempt,
+        a_failed_handler_leaves_the_state_as_it_was,
+        handlers_that_share_the_state_run_side_by_side,
+        handlers_that_change_the_state_run_one_after_another,
+        a_slow_handler_does_not_hold_up_the_relay,
+        structured_output_is_json,
+        parameters_reach_the_handler,
+        a_wrong_parameter_is_named_to_the_customer,
+        a_handler_adds_tags_to_its_result,
+    }
+    on [Host::Native] => {
+        a_handler_that_computes_does_not_hold_up_the_relay,
+    }
+}
 
 /// A customer of a probe agent.
 struct Customer {
@@ -187,6 +193,38 @@ async fn a_slow_handler_does_not_hold_up_the_relay(servers: &Servers) {
     assert!(started.elapsed() < Duration::from_secs(1), "held up for {:?}", started.elapsed());
     follow(&mut customer.client, &slow, &mut said, PATIENCE).await;
     said.result();
+}
+
+async fn a_handler_that_computes_does_not_hold_up_the_relay(servers: &Servers) {
+    const TRIAL: u64 = 5_000_000;
+    let server = servers.own("probe");
+    let mut client = Client::connect(&server.url()).await;
+    let compute = |number: usize, rounds: u64| {
+        let parameters = [("rounds", rounds.to_string()), ("number", number.to_string())];
+        let parameters = parameters.each_ref().map(|(name, value)| (*name, value.as_str()));
+        request(&fresh_author(), 5993, Some(server.agent()), "", &parameters)
+    };
+    let began = Instant::now();
+    ask(&mut client, &compute(0, TRIAL)).await.result();
+    let took = u64::try_from(began.elapsed().as_millis()).expect("a short time");
+    let rounds = TRIAL * 5_000 / took.max(1);
+    let threads = std::thread::available_parallelism().map_or(2, usize::from);
+    for number in 0..=threads {
+        client.publish_accepted(&compute(number, rounds)).await;
+    }
+    let mut other = Client::connect(&server.url()).await;
+    let note = event(&fresh_author(), 1, &[], "meanwhile");
+    other.publish_accepted(&note).await;
+    assert_eq!(other.query(&[json!({"ids": [note.id]})]).await, [note]);
+    // All have begun, and none has ended.
+    while other.query(&[json!({"kinds": [7000], "limit": 100})]).await.len() < threads + 2 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    other.publish_accepted(&event(&fresh_author(), 1, &[], "and now")).await;
+    let health = openagents_tests::http::request(server.address(), "GET", "/health", &[]).await;
+    assert_eq!(health.expect("an answer").status, 200);
+    let results = other.query(&[json!({"kinds": [6993], "limit": 100})]).await;
+    assert_eq!(results.len(), 1, "they still compute");
 }
 
 async fn structured_output_is_json(servers: &Servers) {

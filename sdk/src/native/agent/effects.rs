@@ -7,9 +7,11 @@ use openagents_host::native::{Inputs, Tickets, now};
 use openagents_host::{SqlError, VerifiedEvent};
 use openagents_relay::Outcome as RelayOutcome;
 use openagents_relay::native::RelayHandle;
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
 use super::QueuedDelivery;
+use super::reports::Reports;
 use crate::author::agent::Jobs;
 use crate::engine::{Delivery, Destination, Effect, Input, RequestAdmission, StateReply};
 use crate::host_port::HandlerHost;
@@ -21,21 +23,23 @@ const MAX_DELIVERIES: usize = 64;
 
 /// Schedules the engine's effects. Lives on the engine's thread.
 pub(super) struct Effects<A> {
-    pub(super) runtime: tokio::runtime::Handle,
+    pub(super) runtime: Handle,
+    /// The runtime for the agent's own code.
+    pub(super) handlers: Handle,
     pub(super) services: Services<A>,
     pub(super) taken: Tickets<Result<RequestAdmission, SqlError>>,
     pub(super) answered: Tickets<Result<StateReply, SqlError>>,
     pub(super) answers: mpsc::UnboundedSender<QueuedDelivery>,
     pub(super) running: watch::Sender<usize>,
     /// Inputs from the tasks that carry out effects.
-    pub(super) reports: mpsc::UnboundedSender<Input>,
+    pub(super) reports: Reports,
 }
 
 impl<A: Jobs> Effects<A> {
     pub(super) fn apply(&mut self, effect: Effect) {
         match self.services.carry_out(now(), effect) {
-            Some(HostAction::Run(run)) => self.spawn(run, Some(Counted::new(&self.running))),
-            Some(HostAction::Await(work)) => self.spawn(work, None),
+            Some(HostAction::Run(run)) => self.spawn(&self.handlers, run, Some(Counted::new(&self.running))),
+            Some(HostAction::Await(work)) => self.spawn(&self.runtime, work, None),
             Some(HostAction::Publish { entry, event, to }) => {
                 let _ = self.answers.send(QueuedDelivery { entry, event, to });
             }
@@ -47,11 +51,11 @@ impl<A: Jobs> Effects<A> {
     }
 
     /// Spawns work and passes its result to the engine. With `counted`, it counts as a run until then.
-    fn spawn(&self, work: EffectFuture, counted: Option<Counted>) {
+    fn spawn(&self, runtime: &Handle, work: EffectFuture, counted: Option<Counted>) {
         let reports = self.reports.clone();
-        self.runtime.spawn(async move {
+        runtime.spawn(async move {
             if let Some(input) = work.await {
-                let _ = reports.send(input);
+                reports.send(input).await;
             }
             drop(counted);
         });

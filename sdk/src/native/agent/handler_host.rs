@@ -8,8 +8,8 @@ use openagents_host::net::{Reach, RelayClient, RelayError};
 use openagents_host::{Event, Keys};
 use openagents_relay::Filter;
 use openagents_relay::native::RelayHandle;
-use tokio::sync::mpsc;
 
+use super::reports::Reports;
 use crate::engine::{Input, Lease, Report, StateQuery, StateReply};
 use crate::error::JobError;
 use crate::host_port::HandlerHost;
@@ -20,19 +20,14 @@ pub(super) struct NativeHandlerHost {
     reach: Reach,
     /// The address on which the agent's own relay listens.
     own_relay: SocketAddr,
-    reports: mpsc::UnboundedSender<Input>,
+    reports: Reports,
     // Set after the agent has started.
     mailbox: OnceLock<AgentMailbox>,
     relay: OnceLock<RelayHandle>,
 }
 
 impl NativeHandlerHost {
-    pub(super) fn new(
-        keys: Keys,
-        reach: Reach,
-        own_relay: SocketAddr,
-        reports: mpsc::UnboundedSender<Input>,
-    ) -> Self {
+    pub(super) fn new(keys: Keys, reach: Reach, own_relay: SocketAddr, reports: Reports) -> Self {
         Self { keys, reach, own_relay, reports, mailbox: OnceLock::new(), relay: OnceLock::new() }
     }
 
@@ -56,7 +51,7 @@ impl HandlerHost for NativeHandlerHost {
     }
 
     fn report(&self, lease: Lease, report: Report) {
-        let _ = self.reports.send(Input::Reported { lease, report });
+        self.reports.put(Input::Reported { lease, report });
     }
 
     async fn query_state(&self, query: StateQuery) -> Result<StateReply, JobError> {
