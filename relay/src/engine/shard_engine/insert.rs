@@ -72,7 +72,8 @@ impl<S: Sql> ShardEngine<S> {
     fn write(&self, now: Timestamp, request: &InsertRequest<'_>) -> Result<Acceptance, SqlError> {
         let InsertRequest { event, precheck, vanishes } = request;
         let kept = self.config.retention.keeps(event.kind);
-        let wanted = self.config.handover.wants(event);
+        // A request to vanish that is addressed to other relays is an event like any other.
+        let wanted = self.config.handover.wants(event) && (event.kind != Kind::VANISH || *vanishes);
         // A kind with a retention period may be removed before its handover succeeds.
         let stays = kept && self.config.retention.time(event.kind).is_none();
         let hand_over =

@@ -107,6 +107,14 @@ pub fn compact(path: &Path) -> Result<Compaction, DatabaseError> {
     must_exist(path)?;
     // Checks that this is a relay's database, and migrates it.
     drop(open_to_write(path, Durability::Full)?);
+    rewrite(path)
+}
+
+/// The same for the database of an agent, whose tables are not those of a relay.
+///
+/// # Errors
+/// When the file is missing, the disk is full, or the database is open elsewhere.
+pub fn rewrite(path: &Path) -> Result<Compaction, DatabaseError> {
     let maintenance = Maintenance::open_exclusive(path)?;
     let size = || -> Result<u64, SqlError> {
         let sizes = maintenance.sizes()?;

@@ -175,6 +175,27 @@ fn a_request_to_vanish_removes_older_events_and_gift_wraps() {
 }
 
 #[test]
+fn a_request_to_vanish_removes_job_results_and_feedback() {
+    let store = store();
+    let (ada, grace) = (keys(0), keys(1));
+    let to_ada = ada.public_key().to_hex();
+    let tags: &[&[&str]] = &[&["p", &to_ada]];
+    let gone = [6_000, 6_050, 6_999, 7_000].map(|kind| event(&grace, kind, 60, tags));
+    let stays = [5_999, 7_001].map(|kind| event(&grace, kind, 60, tags));
+    let others = [event(&grace, 6_050, 201, tags), event(&grace, 6_050, 60, &[])];
+    insert_all(&store, &gone);
+    insert_all(&store, &stays);
+    insert_all(&store, &others);
+    store.vanish(NOW, &event(&ada, 62, 200, &[&["relay", "ALL_RELAYS"]])).unwrap();
+    while store.has_to_sweep().unwrap() {
+        store.sweep(2).unwrap();
+    }
+    assert!(!gone.iter().any(|event| is_found(&store, NOW, event)));
+    assert!(stays.iter().chain(&others).all(|event| is_found(&store, NOW, event)));
+    assert_eq!(super::checks::inconsistencies(&store), []);
+}
+
+#[test]
 fn an_expired_event_is_refused_hidden_and_removed() {
     let store = store();
     let at = Timestamp::from_seconds;

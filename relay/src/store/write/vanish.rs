@@ -12,6 +12,9 @@ impl<S: Sql> Store<S> {
     /// of the author up to its second are hidden, including deletion requests, and so are gift wraps addressed to the
     /// author. None of them can be published again, and earlier deletions stay in force. Newer events are accepted.
     ///
+    /// Job results and feedback (NIP-90) for the author are removed too: a result repeats its request, which is an event
+    /// of the author.
+    ///
     /// The hidden events, which can be many, are removed later by [`sweep`](Self::sweep).
     ///
     /// # Errors
@@ -64,10 +67,11 @@ impl<S: Sql> Store<S> {
                     values![&author, RowKey::last(until).seq(), until, &request, left],
                 )?;
                 if erased.events == 0 {
-                    // Kind 1059: gift wraps.
+                    // Kind 1059: gift wraps. Kinds 6000 to 7000: job results and feedback.
                     erased = self.erase_some(
                         "SELECT e.seq, e.json FROM tag AS t CROSS JOIN event AS e ON e.seq = t.seq
-                         WHERE t.key = ? AND t.seq <= ? AND t.kind = 1059 AND e.created_at <= ? LIMIT ?",
+                         WHERE t.key = ? AND t.seq <= ? AND (t.kind = 1059 OR t.kind BETWEEN 6000 AND 7000)
+                             AND e.created_at <= ? LIMIT ?",
                         values![key.as_slice(), RowKey::last(until).seq(), until, left],
                     )?;
                 }
