@@ -35,6 +35,7 @@ impl AgentSettings {
             // The host sets these.
             polled_relays: Vec::new(),
             poll_every: self.poll_every,
+            max_record_bytes: None,
             relays: self.relays.clone(),
             announcements: if self.announces { profile.announcements() } else { Vec::new() },
         }

@@ -21,6 +21,7 @@ mod payment;
 mod polls;
 mod pricing;
 mod query;
+mod records;
 mod run;
 mod schedules;
 mod spec;
@@ -62,11 +63,16 @@ pub(crate) use vocabulary::{
 };
 pub use vocabulary::{JobFailure, Turn};
 
-const SCHEMA: [&str; 3] = [
+const SCHEMA: [&str; 4] = [
     include_str!("engine/schema/agent_1.sql"),
     include_str!("engine/schema/agent_2.sql"),
     include_str!("engine/schema/agent_3.sql"),
+    include_str!("engine/schema/agent_4.sql"),
 ];
+
+/// Tables about external relays.
+const EXTERNAL_SCHEMA: [&str; 2] =
+    [include_str!("engine/schema/outside_1.sql"), include_str!("engine/schema/outside_2.sql")];
 
 /// The job engine; see the [module](self).
 pub(crate) struct JobEngine<S> {
@@ -113,7 +119,7 @@ impl<S: Sql> JobEngine<S> {
         now: Timestamp,
     ) -> Result<Self, SchemaError> {
         migrate(&sql, "agent", &SCHEMA)?;
-        migrate(&sql, "outside", &[include_str!("engine/schema/outside_1.sql")])?;
+        migrate(&sql, "outside", &EXTERNAL_SCHEMA)?;
         let announcements = Announcements::new(sql.clone(), options.announcements.clone());
         let jobs = JobTable::new(sql.clone());
         jobs.interrupt_all(now)?;

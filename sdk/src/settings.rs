@@ -39,7 +39,7 @@ mod tests {
     }
 
     #[test]
-    fn the_agent_gets_its_requests_and_the_deletions_that_may_be_of_one() {
+    fn the_agent_gets_its_requests_deletions_that_may_be_of_one_and_requests_to_vanish() {
         let agent = AgentDeclaration::new("scribe");
         let handover = handover(&DeploymentDeclaration::with_agent(&agent, [5050]));
         let keys = Keys::from_secret(&[1; 32]).unwrap();
@@ -50,6 +50,7 @@ mod tests {
             (6050, ["e", &id], false),
             (5, ["e", &id], true),
             (5, ["k", "5050"], false),
+            (62, ["relay", "ALL_RELAYS"], true),
         ] {
             let event = UnsignedEvent::new(Kind(kind), "").tag(tag).sign(&keys, Timestamp::from_seconds(1));
             assert_eq!(handover.wants(&event), wanted, "{kind} {tag:?}");
@@ -60,7 +61,7 @@ mod tests {
     fn a_relay_without_agents_hands_nothing_over() {
         let handover = handover(&DeploymentDeclaration::relay_only("relay", "1.0.0", ""));
         let keys = Keys::from_secret(&[1; 32]).unwrap();
-        for (kind, tag) in [(5050, ["t", "a"]), (5, ["e", &"ab".repeat(32)])] {
+        for (kind, tag) in [(5050, ["t", "a"]), (5, ["e", &"ab".repeat(32)]), (62, ["relay", "ALL_RELAYS"])] {
             let event = UnsignedEvent::new(Kind(kind), "").tag(tag).sign(&keys, Timestamp::from_seconds(1));
             assert!(!handover.wants(&event), "{kind}");
         }

@@ -34,6 +34,7 @@ scenarios_in! {
         handlers,
         jobs,
         job_features,
+        forgotten_customers,
         nip90_rules,
         schedules_and_prices,
         external_relays,

@@ -29,6 +29,9 @@ impl AgentContext {
 /// dropped if it fails. Concurrent runs do not see each other's uncommitted changes, and the last to commit wins; so
 /// counters belong in a field that an exclusive handler changes.
 ///
+/// Let the keys of what you remember about a customer begin with the customer's public key in hex: these values are
+/// deleted when the customer requests to vanish (NIP-62).
+///
 /// ```
 /// # use openagents_sdk::prelude::*;
 /// # async fn handler(context: JobContext) -> JobResult<String> {

@@ -62,6 +62,21 @@ pub(super) struct NewJob<'a> {
     pub(super) price: Option<Price>,
 }
 
+/// The `i` tags of a stored request as JSON, separated by commas.
+macro_rules! repeated_inputs {
+    () => {
+        "coalesce((SELECT group_concat(value) FROM json_each(job.request, '$.tags') WHERE value ->> 0 = 'i'), '')"
+    };
+}
+
+/// The event that ended a job, with what it repeats of the request; see [`JobTable::end`].
+pub(super) const ANSWER: &str = concat!(
+    "CASE WHEN state = 'done' AND json_valid(request)
+     THEN replace(replace(answer, char(2), ",
+    repeated_inputs!(),
+    "), char(1), json_quote(request)) ELSE answer END"
+);
+
 const COLUMNS: &str = "id, kind, customer, state, attempt, price, deadline, source, received_at";
 
 impl<S: Sql> JobTable<S> {
@@ -136,7 +151,9 @@ impl<S: Sql> JobTable<S> {
 
     /// The event that ended a job, as JSON.
     pub(super) fn answer(&self, id: &EventId) -> Result<Option<String>, SqlError> {
-        let row = self.sql.first::<(Option<String>,)>("SELECT answer FROM job WHERE id = ?", values![id])?;
+        let row = self
+            .sql
+            .first::<(Option<String>,)>(&format!("SELECT {ANSWER} FROM job WHERE id = ?"), values![id])?;
         Ok(row.and_then(|(answer,)| answer))
     }
 
@@ -175,7 +192,10 @@ impl<S: Sql> JobTable<S> {
         Ok(advanced.is_some())
     }
 
-    /// Ends a job that is in this state, and stores the event that ended it.
+    /// Ends a job that is in this state, and stores the event that ended it. Returns how many bytes the request and this
+    /// event take, or 0 if the request is not kept because nobody needs it again.
+    ///
+    /// A result repeats its request and the inputs (NIP-90); what it repeats is not stored twice.
     pub(super) fn end(
         &self,
         id: &EventId,
@@ -183,15 +203,26 @@ impl<S: Sql> JobTable<S> {
         to: JobState,
         answer: &str,
         now: Timestamp,
-    ) -> Result<(), SqlError> {
+    ) -> Result<u64, SqlError> {
         if !to.is_final() {
             return Err(SqlError::Statement(format!("`{to}` is not a final state")));
         }
         check_step(from, to)?;
-        self.sql.execute(
-            "UPDATE job SET state = ?, due = NULL, answer = ?, finished_at = ? WHERE id = ? AND state = ?",
+        // JSON has no control characters, so a replaced part is found again.
+        let size = self.sql.first::<(u64,)>(
+            concat!(
+                "UPDATE job SET state = ?1, due = NULL, finished_at = ?3,
+                     request = iif(?1 IN ('rejected', 'cancelled'), '', request),
+                     answer = CASE WHEN ?1 = 'done' AND octet_length(request) > 1000 AND json_valid(request)
+                         THEN replace(replace(?2, json_quote(request), char(1)), ",
+                repeated_inputs!(),
+                ", char(2)) ELSE ?2 END
+                 WHERE id = ?4 AND state = ?5
+                 RETURNING iif(request = '', 0, octet_length(request) + octet_length(answer))"
+            ),
             values![to.as_str(), answer, now, id, from.as_str()],
-        )
+        )?;
+        Ok(size.map_or(0, |(bytes,)| bytes))
     }
 
     /// Deletes a job's inputs from other jobs.
@@ -283,21 +314,6 @@ impl<S: Sql> JobTable<S> {
     pub(super) fn interrupt_all(&self, now: Timestamp) -> Result<(), SqlError> {
         self.sql.execute("DELETE FROM own_run", &[])?;
         self.sql.execute("UPDATE job SET state = 'queued', due = ? WHERE state = 'running'", values![now])
-    }
-
-    /// Deletes a few jobs that ended before this time.
-    pub(super) fn prune(&self, before: Timestamp) -> Result<(), SqlError> {
-        let old = self.sql.rows::<(EventId,)>(
-            "SELECT id FROM job INDEXED BY job_finished WHERE finished_at IS NOT NULL AND finished_at < ?
-             ORDER BY finished_at LIMIT 4",
-            values![before],
-        )?;
-        for (id,) in old {
-            self.sql.execute("DELETE FROM invoice WHERE job = ?", values![&id])?;
-            self.sql.execute("DELETE FROM job_source WHERE job = ?", values![&id])?;
-            self.sql.execute("DELETE FROM job WHERE id = ?", values![&id])?;
-        }
-        Ok(())
     }
 
     fn job_leases(&self, statement: &str, values: &[Value<'_>]) -> Result<Vec<Lease>, SqlError> {

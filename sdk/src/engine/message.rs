@@ -27,6 +27,8 @@ pub(crate) struct Options {
     pub(crate) reach: Reach,
     /// The external relays to poll for requests. Empty if the host keeps connections to them instead.
     pub(crate) polled_relays: Vec<String>,
+    /// The most bytes of requests and answers of finished jobs, if it is not the default.
+    pub(crate) max_record_bytes: Option<u64>,
     /// How often relays that requests come from are polled; the default is once a minute.
     pub(crate) poll_every: Option<Duration>,
     /// The external relays on which the agent is announced.
@@ -81,8 +83,9 @@ pub(crate) enum Effect {
     /// Deliver an event; [`Input::Delivered`] returns the result. Events for one relay are in the order in which they
     /// must arrive.
     Publish { entry: u64, event: VerifiedEvent, to: Destination },
-    /// Read requests since `since` from an external relay; [`Input::Polled`] returns them.
-    Poll { relay: String, since: Timestamp },
+    /// Read requests since `since` from an external relay, up to a second if there is one; [`Input::Polled`] returns
+    /// them.
+    Poll { relay: String, since: Timestamp, until: Option<u64> },
     /// The reply to the query with this ticket.
     QueryReply { ticket: u64, answer: Result<StateReply, SqlError> },
     /// A warning for the operator.

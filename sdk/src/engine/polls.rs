@@ -16,6 +16,9 @@ pub(crate) const DEFAULT_POLL_INTERVAL: Duration = Duration::from_secs(60);
 /// How much less often a relay is polled while no requests come from it.
 const IDLE_FACTOR: u32 = 5;
 
+/// How much more often a relay is polled while it has more events than one poll reads.
+const CATCH_UP_FACTOR: u32 = 6;
+
 /// Without requests, the poll interval grows: it is this fraction (1/8) of the time since the last one.
 const QUIET_SHARE: u32 = 8;
 
@@ -47,7 +50,9 @@ impl<S: Sql> RelayPolls<S> {
         let every = every.unwrap_or(DEFAULT_POLL_INTERVAL);
         for (known,) in sql.rows::<(String,)>("SELECT relay FROM visit", &[])? {
             if !relays.contains(&known) {
-                sql.execute("DELETE FROM visit WHERE relay = ?", values![&known])?;
+                for table in ["visit", "unfinished_poll"] {
+                    sql.execute(&format!("DELETE FROM {table} WHERE relay = ?"), values![&known])?;
+                }
             }
         }
         for relay in relays {
@@ -72,13 +77,14 @@ impl<S: Sql> RelayPolls<S> {
         if self.is_empty {
             return Ok(());
         }
-        let due = self.sql.rows::<(String, u64)>(
-            "SELECT relay, since FROM visit WHERE due <= ? ORDER BY due",
+        let due = self.sql.rows::<(String, u64, Option<u64>)>(
+            "SELECT relay, since, until FROM visit LEFT JOIN unfinished_poll USING (relay)
+             WHERE due <= ? ORDER BY due",
             values![now],
         )?;
-        for (relay, since) in due {
+        for (relay, since, until) in due {
             self.defer(&relay, now + POLL_TIMEOUT)?;
-            effects.push(Effect::Poll { relay, since: Timestamp::from_seconds(since) });
+            effects.push(Effect::Poll { relay, since: Timestamp::from_seconds(since), until });
         }
         Ok(())
     }
@@ -88,7 +94,30 @@ impl<S: Sql> RelayPolls<S> {
         self.sql.execute("UPDATE visit SET request_at = ? WHERE relay = ?", values![now, relay])
     }
 
+    /// Notes that a poll has read only the newest events. Those up to the second `rest` are read soon, and what has
+    /// come since the poll began after that: so nothing is left out, however much there is.
+    fn succeeded_in_part(
+        &self,
+        relay: &str,
+        began_at: Timestamp,
+        rest: u64,
+        now: Timestamp,
+    ) -> Result<(), SqlError> {
+        self.sql.execute(
+            "INSERT INTO unfinished_poll (relay, began_at, until) VALUES (?, ?, ?)
+             ON CONFLICT (relay) DO UPDATE SET until = excluded.until",
+            values![relay, began_at, rest],
+        )?;
+        self.sql.execute("UPDATE visit SET failures = 0 WHERE relay = ?", values![relay])?;
+        self.defer(relay, now + self.every.checked_div(CATCH_UP_FACTOR).unwrap_or_default())
+    }
+
     fn succeeded(&self, relay: &str, until: Timestamp, now: Timestamp) -> Result<(), SqlError> {
+        let began_at = self.sql.first::<(Timestamp,)>(
+            "DELETE FROM unfinished_poll WHERE relay = ? RETURNING began_at",
+            values![relay],
+        )?;
+        let until = began_at.map_or(until, |(began_at,)| began_at);
         let looked_through = (until - OVERLAP).as_seconds();
         let row = self.sql.first::<(Timestamp,)>(
             "UPDATE visit SET since = max(since, ?), failures = 0 WHERE relay = ? RETURNING request_at",
@@ -152,7 +181,10 @@ impl<S: Sql> JobEngine<S> {
                 self.polls.request_came(relay, now)?;
             }
         }
-        self.polls.succeeded(relay, poll.until, now)
+        match poll.rest {
+            Some(rest) => self.polls.succeeded_in_part(relay, poll.until, rest, now),
+            None => self.polls.succeeded(relay, poll.until, now),
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::JobEngine;
 use super::job_state::{JobState, UnknownState};
+use super::jobs::ANSWER;
 
 pub(crate) use reply::{
     AgentMetrics, EndedJobs, JobDetails, JobSummary, MemoryKey, MemoryValue, SessionSummary, SessionTurn,
@@ -174,16 +175,14 @@ impl<S: Sql> JobEngine<S> {
     fn job(&self, id: &EventId) -> Result<Option<JobDetails>, SqlError> {
         let mut found = None;
         self.sql.query(
-            &format!("SELECT {JOB}, request, answer FROM job WHERE id = ?"),
+            &format!("SELECT {JOB}, request, {ANSWER} FROM job WHERE id = ?"),
             values![id],
             &mut |row| {
-                let answer: Option<&str> = row.column(12)?;
-                let answer = answer.filter(|answer| !answer.is_empty()).map(parse).transpose()?;
-                found = Some(JobDetails {
-                    summary: job_of(row)?,
-                    request: parse(row.column(11)?)?,
-                    answer: answer.unwrap_or_default(),
-                });
+                let event = |column| {
+                    let json: Option<&str> = row.column(column)?;
+                    json.filter(|json| !json.is_empty()).map_or(Ok(Value::Null), parse)
+                };
+                found = Some(JobDetails { summary: job_of(row)?, request: event(11)?, answer: event(12)? });
                 Ok(ControlFlow::Break(()))
             },
         )?;

@@ -15,6 +15,7 @@ mod price;
 mod probe;
 mod properties;
 mod queries;
+mod records;
 mod reports;
 mod runs;
 mod schedules;

@@ -107,6 +107,8 @@ pub(crate) enum RequestAdmission {
     Rejected,
     /// The event is a cancellation.
     Cancellation,
+    /// The event is a request to vanish (NIP-62).
+    Vanished,
     /// The request names other providers, has no handler here, or cannot be decrypted.
     NotOurs,
 }
@@ -119,6 +121,7 @@ impl fmt::Display for RequestAdmission {
             Self::Duplicate => "the request was known",
             Self::Rejected => "the job is refused",
             Self::Cancellation => "a cancellation",
+            Self::Vanished => "the customer is forgotten",
             Self::NotOurs => "not for this agent",
         })
     }
@@ -212,6 +215,8 @@ pub(crate) struct RelayPoll {
     pub(crate) until: Timestamp,
     /// The job requests and deletion requests that it found.
     pub(crate) events: Vec<VerifiedEvent>,
+    /// The second up to which there are more, if there may be: they were too many for one poll.
+    pub(crate) rest: Option<u64>,
 }
 
 /// The relays that an event goes to.

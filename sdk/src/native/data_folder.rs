@@ -8,6 +8,9 @@ use openagents_host::Keys;
 use openagents_host::native::owner_only;
 use openagents_host::nostr::keys::KeyError;
 
+/// The agent's database.
+pub(super) const AGENT_DATABASE: &str = "agent.sqlite";
+
 /// The file with the agent's key.
 const KEY_FILE: &str = "agent.nsec";
 

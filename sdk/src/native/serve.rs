@@ -22,7 +22,7 @@ use super::agent::{AgentConfig, AgentShell, StartError};
 use super::cli::arguments::{self, Serve};
 use super::cli::relay::DATABASE;
 use super::cli::terminal::say;
-use super::data_folder::{DataFolder, DataFolderError};
+use super::data_folder::{AGENT_DATABASE, DataFolder, DataFolderError};
 use super::disk_check::DiskCheck;
 use super::environment::{EnvironmentError, EnvironmentVariables};
 use super::mailbox::AgentMailbox;
@@ -317,7 +317,7 @@ impl ServedAgent {
         };
         let external_relays = settings.external_relays();
         let shell = AgentShell::start::<A>(AgentConfig {
-            database: startup.data.path().join("agent.sqlite"),
+            database: startup.data.path().join(AGENT_DATABASE),
             durability: startup.durability,
             keys,
             forget_memory: startup.arguments.forget_memory,

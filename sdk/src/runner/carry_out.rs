@@ -39,7 +39,8 @@ pub(crate) type EffectFuture = futures_util::future::LocalBoxFuture<'static, Opt
     )
 )]
 pub(crate) enum HostAction {
-    /// Drive the run of a handler, schedule or hook to its end, concurrently with other work.
+    /// Drive the run of a handler, schedule, hook or price function to its end, concurrently with other work. It is code
+    /// of the agent, which may compute for long without an `.await`.
     Run(EffectFuture),
     /// Drive this future to its end, concurrently with other work.
     Await(EffectFuture),
@@ -100,7 +101,8 @@ impl<A: Jobs> Services<A> {
             }
             Effect::Quote { job, handler, request, state } => {
                 let cache = Arc::clone(&self.cache);
-                report(async move { quote(&cache, job, handler, &request, &state) })
+                // A price function is code of the agent, as a handler is.
+                HostAction::Run(Box::pin(async move { Some(quote(&cache, job, handler, &request, &state)) }))
             }
             Effect::Resolve { job, wanted } => {
                 let resolving = self.resolving.clone();
@@ -129,14 +131,15 @@ impl<A: Jobs> Services<A> {
                     Input::Settled { job, settlement }
                 })
             }
-            Effect::Poll { relay, since } => {
+            Effect::Poll { relay, since, until: rest } => {
                 let polling = self.polling.clone();
                 report(async move {
                     let _permit = polling.acquire().await;
                     let until = clock::now();
                     let filter = relays::RequestFilter::of::<A>(host.keys().public_key());
-                    let found = relays::poll(&relay, host.reach(), host.keys(), &filter, since).await;
-                    Input::Polled { relay, poll: found.map(|events| RelayPoll { until, events }) }
+                    let found = relays::poll(&relay, host.reach(), host.keys(), &filter, since, rest).await;
+                    let poll = found.map(|pages| RelayPoll { until, events: pages.events, rest: pages.rest });
+                    Input::Polled { relay, poll }
                 })
             }
             Effect::Publish { entry, event, to } => HostAction::Publish { entry, event, to },

@@ -155,11 +155,11 @@ impl<S: Sql> JobEngine<S> {
         state: JobState,
         last_word: &str,
     ) -> Result<(), SqlError> {
-        self.jobs.end(&job.id, job.state, state, last_word, now)?;
+        let bytes = self.jobs.end(&job.id, job.state, state, last_word, now)?;
         self.unfinished.advance(&job.customer, job.state, state);
-        self.count_ended(now, job, state)?;
+        self.count_ended(now, job, state, bytes)?;
         self.wake_dependents(now, &job.id)?;
-        self.jobs.prune(now - self.retention())?;
+        self.prune_jobs(now)?;
         self.requests.forget(&job.id);
         Ok(())
     }

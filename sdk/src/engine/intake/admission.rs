@@ -1,8 +1,7 @@
 //! Admission of a job request: rejected, queued, or waiting for its inputs, price or payment.
 
-use std::time::Duration;
-
-use openagents_host::{Sql, SqlError, Timestamp, VerifiedEvent};
+use openagents_host::sql::values;
+use openagents_host::{Kind, Sql, SqlError, Timestamp, VerifiedEvent};
 
 use super::requests::ReadableRequest;
 use crate::declaration::Requests;
@@ -16,11 +15,8 @@ use crate::nip90::InputKind;
 /// The most `job` inputs in a request.
 const MAX_JOB_INPUTS: usize = 16;
 
-/// How long finished jobs are kept.
-const RETENTION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-
 impl<S: Sql> JobEngine<S> {
-    /// Handles an incoming event: a job request or a cancellation.
+    /// Handles an incoming event: a job request, a cancellation, or a request to vanish.
     pub(in crate::engine) fn admit(
         &mut self,
         now: Timestamp,
@@ -33,6 +29,10 @@ impl<S: Sql> JobEngine<S> {
         }
         if event.kind == crate::nip90::DELETION {
             return self.cancel(now, event, effects);
+        }
+        // The agent's own relay hands over only those that are addressed to it.
+        if event.kind == Kind::VANISH && source.is_none() {
+            return self.forget_customer(now, event, effects);
         }
         let Some((_, handler)) = self.spec.handler(event.kind.0) else {
             return Ok(RequestAdmission::NotOurs);
@@ -53,13 +53,14 @@ impl<S: Sql> JobEngine<S> {
         // Relays still send old requests to new subscribers. If such a request names nobody, other agents answered it
         // long ago.
         let is_old = matches!(refusal, Some(Refusal::Old | Refusal::Expired));
-        if is_old && source.is_some() && !named {
+        if is_old && source.is_some() && !named || refusal == Some(Refusal::Vanished) {
             return Ok(RequestAdmission::NotOurs);
         }
         // Most jobs have nothing to wait for.
         let is_ready = refusal.is_none() && !waits;
         let state = if is_ready { JobState::Queued } else { JobState::Received };
-        let (id, kind, customer, request) = (&event.id, event.kind, &event.pubkey, &**event.json());
+        let (id, kind, customer) = (&event.id, event.kind, &event.pubkey);
+        let request = if refusal.is_some() { "" } else { &**event.json() };
         self.jobs.record(
             &NewJob { id, kind, customer, request, source, state, price: is_ready.then_some(price) },
             now,
@@ -133,8 +134,9 @@ impl<S: Sql> JobEngine<S> {
         });
         let jobs = request.inputs.iter().filter(|input| input.kind == InputKind::Job).count();
         let room = self.unfinished.check_room(&request.customer(), waits, self.spec.declaration.queue);
-        Ok(if self.was_cancelled(&request.id(), &request.customer())? {
-            Some(Refusal::Cancelled)
+        let withdrawn = self.withdrawn(&request.event)?;
+        Ok(if withdrawn.is_some() {
+            withdrawn
         } else if request.expires_at.is_some_and(|expiry| expiry <= now) {
             Some(Refusal::Expired)
         } else if created_at + self.spec.declaration.max_age < now {
@@ -152,9 +154,19 @@ impl<S: Sql> JobEngine<S> {
         })
     }
 
+    /// Whether a request that has just arrived was cancelled by its author, or its author has vanished since.
+    fn withdrawn(&self, request: &VerifiedEvent) -> Result<Option<Refusal>, SqlError> {
+        let found = self.sql.first::<(bool,)>(
+            "SELECT 0 FROM cancellation WHERE request = ?1 AND author = ?2
+             UNION ALL SELECT 1 FROM vanished WHERE customer = ?2 AND until >= ?3",
+            values![&request.id, &request.pubkey, request.created_at],
+        )?;
+        Ok(found.map(|(has_vanished,)| if has_vanished { Refusal::Vanished } else { Refusal::Cancelled }))
+    }
+
     fn explain(&self, refusal: Refusal) -> String {
         match refusal {
-            Refusal::Cancelled => super::cancellation::CANCELLED.to_owned(),
+            Refusal::Cancelled | Refusal::Vanished => super::cancellation::CANCELLED.to_owned(),
             Refusal::Expired => "the request has expired".to_owned(),
             Refusal::Old => {
                 format!("the request is older than {} s", self.spec.declaration.max_age.as_secs())
@@ -172,17 +184,14 @@ impl<S: Sql> JobEngine<S> {
             }
         }
     }
-
-    /// How long finished jobs are kept: longer than their requests would be accepted again.
-    pub(in crate::engine) fn retention(&self) -> Duration {
-        RETENTION.max(self.spec.declaration.max_age.saturating_mul(2))
-    }
 }
 
 /// Why a request is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Refusal {
     Cancelled,
+    /// Its author has vanished (NIP-62). Nobody is told.
+    Vanished,
     Expired,
     Old,
     Future,

@@ -15,6 +15,12 @@ pub(in crate::engine) const CANCELLED: &str = "cancelled by the customer";
 /// The most stored cancellations of requests that have not arrived.
 pub(in crate::engine) const MAX_NOTED: u32 = 10_000;
 
+/// The most of one author: as many as one event can name.
+pub(in crate::engine) const MAX_NOTED_PER_AUTHOR: u32 = 100;
+
+/// How many are left when there were too many, so that not each further one has to look for the next to go.
+const LEFT: u32 = 9_000;
+
 impl<S: Sql> JobEngine<S> {
     /// Cancels the jobs that the event names, in any state. A job whose request arrives later is not started.
     pub(in crate::engine) fn cancel(
@@ -26,10 +32,11 @@ impl<S: Sql> JobEngine<S> {
         let Some(cancellation) = Cancellation::from_event(event) else {
             return Ok(RequestAdmission::NotOurs);
         };
-        self.forget_cancellations(now)?;
+        let mut has_noted = false;
         for request in &cancellation.requests {
             let Some(job) = self.jobs.find(request)? else {
                 self.note_cancellation(now, request, &cancellation.author)?;
+                has_noted = true;
                 continue;
             };
             // By NIP-09, an author may only delete their own events.
@@ -48,37 +55,37 @@ impl<S: Sql> JobEngine<S> {
                 Err(UnreadableRequest::Damaged(_)) => self.end_silently(now, &job, JobState::Cancelled)?,
             }
         }
+        if has_noted {
+            self.limit_cancellations(now, &cancellation.author)?;
+        }
         Ok(RequestAdmission::Cancellation)
     }
 
-    /// Whether a request that has just arrived was already cancelled by its author.
-    pub(in crate::engine) fn was_cancelled(
-        &self,
-        request: &EventId,
-        author: &PublicKey,
-    ) -> Result<bool, SqlError> {
-        let noted = self.sql.first::<(Timestamp,)>(
-            "SELECT noted_at FROM cancellation WHERE request = ? AND author = ?",
-            values![request, author],
-        )?;
-        Ok(noted.is_some())
-    }
-
-    /// Deletes cancellations of requests that would be too old by now, and the oldest ones if there are too many:
-    /// anyone can cancel requests that do not exist.
-    fn forget_cancellations(&self, now: Timestamp) -> Result<(), SqlError> {
+    /// Deletes cancellations of requests that would be too old by now, and surplus ones: anyone can cancel requests that
+    /// do not exist. Those go first of which the author has noted the most later ones, so that a few authors cannot push
+    /// out those of all others.
+    fn limit_cancellations(&self, now: Timestamp, author: &PublicKey) -> Result<(), SqlError> {
         let oldest = now - self.spec.declaration.max_age - MAX_CLOCK_SKEW;
         self.sql.execute("DELETE FROM cancellation WHERE noted_at < ?", values![oldest])?;
-        let surplus = self.sql.first::<(Timestamp,)>(
-            "SELECT noted_at FROM cancellation ORDER BY noted_at DESC LIMIT 1 OFFSET ?",
-            values![MAX_NOTED],
+        self.sql.execute(
+            "DELETE FROM cancellation WHERE author = ?1 AND request IN (
+                 SELECT request FROM cancellation WHERE author = ?1 ORDER BY noted_at DESC LIMIT -1 OFFSET ?2)",
+            values![author, MAX_NOTED_PER_AUTHOR],
         )?;
-        match surplus {
-            Some((noted_at,)) => {
-                self.sql.execute("DELETE FROM cancellation WHERE noted_at <= ?", values![noted_at])
-            }
-            None => Ok(()),
+        let count = self.sql.first::<(u32,)>("SELECT count(*) FROM cancellation WHERE noted_at >= 0", &[])?;
+        let count = count.map_or(0, |(count,)| count);
+        if count <= MAX_NOTED {
+            return Ok(());
         }
+        self.sql.execute(
+            "DELETE FROM cancellation WHERE (request, author) IN (
+                 SELECT request, author FROM (
+                     SELECT request, author, noted_at,
+                         row_number() OVER (PARTITION BY author ORDER BY noted_at DESC) AS later
+                     FROM cancellation)
+                 ORDER BY later DESC, noted_at LIMIT ?)",
+            values![count.saturating_sub(LEFT)],
+        )
     }
 
     fn note_cancellation(

@@ -21,6 +21,8 @@ struct PollsBench {
     engine: JobEngine<Sqlite>,
     now: Timestamp,
     polled: Vec<(String, u64)>,
+    /// Up to which second each poll reads.
+    continued: Vec<Option<u64>>,
     published: Vec<(u64, VerifiedEvent, Destination)>,
     warnings: Vec<String>,
 }
@@ -46,7 +48,7 @@ fn open(sql: Sqlite, polled: &[&str], now: Timestamp) -> JobEngine<Sqlite> {
 impl PollsBench {
     fn new(polled: &[&str]) -> Self {
         let engine = open(Sqlite::in_memory().unwrap(), polled, NOW);
-        Self { engine, now: NOW, polled: vec![], published: vec![], warnings: vec![] }
+        Self { engine, now: NOW, polled: vec![], continued: vec![], published: vec![], warnings: vec![] }
     }
 
     fn give(&mut self, input: &Input) {
@@ -72,7 +74,10 @@ impl PollsBench {
     fn apply(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
-                Effect::Poll { relay, since } => self.polled.push((relay, since.as_seconds())),
+                Effect::Poll { relay, since, until } => {
+                    self.continued.push(until);
+                    self.polled.push((relay, since.as_seconds()));
+                }
                 Effect::Publish { entry, event, to } => self.published.push((entry, event, to)),
                 Effect::Warn(warning) => self.warnings.push(warning),
                 _ => {}
@@ -85,7 +90,12 @@ impl PollsBench {
     }
 
     fn poll_succeeded(&mut self, relay: &str, events: Vec<VerifiedEvent>) {
-        let poll = Ok(RelayPoll { until: self.now, events });
+        self.poll_ended(relay, events, None);
+    }
+
+    /// A poll that has read everything, or has left over what was made up to a second.
+    fn poll_ended(&mut self, relay: &str, events: Vec<VerifiedEvent>, rest: Option<u64>) {
+        let poll = Ok(RelayPoll { until: self.now, events, rest });
         self.give(&Input::Polled { relay: relay.to_owned(), poll });
     }
 
@@ -239,7 +249,11 @@ fn a_poll_that_was_lost_with_its_process_is_made_again() {
 #[test]
 fn a_relay_that_is_no_longer_configured_is_not_polled() {
     let mut bench = PollsBench::new(&[RELAY, OTHER]);
+    let poll = Ok(RelayPoll { until: NOW, events: vec![], rest: Some(7) });
+    bench.give(&Input::Polled { relay: RELAY.to_owned(), poll });
     bench.engine = open(bench.engine.sql().clone(), &[OTHER], bench.now);
+    let left = bench.engine.sql().first::<(u64,)>("SELECT count(*) FROM unfinished_poll", &[]).unwrap();
+    assert_eq!(left, Some((0,)));
     bench.pass(Duration::ZERO);
     assert_eq!(bench.polled(), [OTHER]);
     // A poll that was still in progress does no harm.
@@ -417,4 +431,33 @@ fn a_dead_relay_is_given_up_and_skipped_for_a_while() {
     bench.now = long + Duration::from_secs(3_600);
     ask(&mut bench, 2..3, &["wss://dead.example"]);
     assert!(waiting(&bench) > 0);
+}
+
+#[test]
+fn a_poll_that_could_not_read_everything_goes_on_where_it_stopped() {
+    let mut bench = PollsBench::new(&[RELAY]);
+    bench.pass(Duration::ZERO);
+    let (since, began) = (bench.polled[0].1, bench.now);
+    bench.poll_ended(RELAY, vec![request(1, &[])], Some(NOW.as_seconds() - 40));
+    bench.pass(Duration::from_secs(9));
+    assert_eq!(bench.polled.len(), 1);
+    bench.pass(Duration::from_secs(1));
+    bench.poll_ended(RELAY, vec![], Some(NOW.as_seconds() - 80));
+    // Whatever becomes of the process and of the relay.
+    bench.engine = open(bench.engine.sql().clone(), &[RELAY], bench.now);
+    bench.pass(Duration::from_secs(10));
+    bench.failed(RELAY);
+    bench.pass(MINUTE);
+    bench.poll_succeeded(RELAY, vec![]);
+    bench.pass(MINUTE * 5);
+    let until =
+        [None, Some(NOW.as_seconds() - 40), Some(NOW.as_seconds() - 80), Some(NOW.as_seconds() - 80), None];
+    assert_eq!(bench.continued, until);
+    let sinces: Vec<u64> = bench.polled.iter().map(|(_, since)| *since).collect();
+    let next = (began - OVERLAP).as_seconds();
+    assert_eq!(
+        sinces,
+        [since, since, since, since, next],
+        "what has come since the first of them is read then"
+    );
 }

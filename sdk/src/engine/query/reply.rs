@@ -84,7 +84,7 @@ pub(crate) struct JobSummary {
 pub(crate) struct JobDetails {
     #[serde(flatten)]
     pub(crate) summary: JobSummary,
-    /// The request event.
+    /// The request event, or null if it is no longer on record.
     pub(crate) request: Value,
     /// The event that ended the job; null before.
     pub(crate) answer: Value,

@@ -46,7 +46,8 @@ impl<S: Sql> JobEngine<S> {
         let last = self
             .sql
             .first::<(Option<u64>,)>("SELECT max(number) FROM turn WHERE customer = ?", values![customer])?;
-        let number = last.and_then(|(last,)| last).unwrap_or(0).saturating_add(1);
+        let last = last.and_then(|(last,)| last);
+        let number = last.unwrap_or(0).saturating_add(1);
         let text = beginning(&turn.text, MAX_TURN);
         self.sql.execute(
             "INSERT INTO turn (customer, number, role, text, said_at) VALUES (?, ?, ?, ?, ?)",
@@ -55,7 +56,8 @@ impl<S: Sql> JobEngine<S> {
         self.sql.execute(
             "DELETE FROM turn WHERE customer = ? AND number <= ?",
             values![customer, number.saturating_sub(MAX_TURNS)],
-        )
+        )?;
+        self.conversed(now, customer, last.is_none())
     }
 }
 

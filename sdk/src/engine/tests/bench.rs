@@ -193,7 +193,10 @@ impl Bench {
         self.sql.heal();
         let jobs = self
             .sql
-            .rows::<(EventId, String, Option<String>)>("SELECT id, state, answer FROM job", &[])
+            .rows::<(EventId, String, Option<String>)>(
+                "SELECT id, state, CASE WHEN request = '' THEN '' ELSE answer END FROM job",
+                &[],
+            )
             .unwrap();
         let mut unfinished = 0;
         for (id, state, answer) in jobs {

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use openagents_host::{EventId, Kind, Timestamp, UnsignedEvent};
+use openagents_host::sql::values;
+use openagents_host::{EventId, Keys, Kind, Sql, Timestamp, UnsignedEvent};
 
 use super::bench::*;
 use super::events::*;
-use crate::engine::intake::cancellation::{CANCELLED, MAX_NOTED};
+use crate::engine::intake::cancellation::{CANCELLED, MAX_NOTED, MAX_NOTED_PER_AUTHOR};
 use crate::engine::job_state::JobState;
 use crate::engine::{Changes, Input, Output, Report, RequestAdmission, RunId};
 use crate::nip90::Status;
@@ -157,20 +158,53 @@ fn keeps_cancellations_as_long_as_a_request_can_come_and_not_for_ever() {
     assert_eq!(bench.count("cancellation"), 2);
 }
 
-#[test]
-fn keeps_only_so_many_cancellations_of_what_never_was() {
-    let mut bench = Bench::new();
+/// Deletions of this many requests that do not exist, in one event.
+fn deletions(bench: &mut Bench, author: &Keys, number: u32) {
     let id = |number: u32| {
         let mut id = [1; 32];
         id[..4].copy_from_slice(&number.to_be_bytes());
         vec!["e".to_owned(), EventId::from_bytes(id).to_hex()]
     };
-    for first in (0..MAX_NOTED + 2_000).step_by(100) {
-        let tags = (first..first + 100).map(id);
-        bench.now = bench.now + Duration::from_millis(1);
-        bench.ask(&UnsignedEvent::new(Kind(5), "").tags(tags).sign(&customer(), Timestamp::EPOCH));
+    let first = u32::try_from(bench.now.as_millis() % 1_000_000).unwrap() * 1_000;
+    bench.now = bench.now + Duration::from_millis(1);
+    bench.ask(
+        &UnsignedEvent::new(Kind(5), "").tags((first..first + number).map(id)).sign(author, Timestamp::EPOCH),
+    );
+}
+
+#[test]
+fn one_author_has_only_so_many_cancellations_of_what_never_was() {
+    let mut bench = Bench::new();
+    let event = request(SHARED, 1);
+    bench.cancel(&event, &customer());
+    for _ in 0..3 {
+        deletions(&mut bench, &stranger(), 80);
     }
-    assert!((9_900..=10_100).contains(&bench.count("cancellation")), "{}", bench.count("cancellation"));
+    assert_eq!(bench.count("cancellation"), u64::from(MAX_NOTED_PER_AUTHOR) + 1);
+    assert_eq!(bench.ask(&event), RequestAdmission::Rejected, "that of another customer holds");
+    assert_eq!(bench.state_of(&event), JobState::Cancelled);
+}
+
+#[test]
+fn those_with_many_cancellations_do_not_push_out_those_with_few() {
+    let mut bench = Bench::new();
+    let event = request(SHARED, 1);
+    bench.cancel(&event, &customer());
+    for author in 0..110_u8 {
+        deletions(&mut bench, &Keys::from_secret(&[100 + author; 32]).unwrap(), MAX_NOTED_PER_AUTHOR);
+        assert!(bench.count("cancellation") <= u64::from(MAX_NOTED), "{author}");
+    }
+    assert!(bench.count("cancellation") > 8_000);
+    let most = "SELECT max(number) FROM (SELECT count(*) AS number FROM cancellation GROUP BY author)";
+    let least = "SELECT min(number) FROM (SELECT count(*) AS number FROM cancellation WHERE author <> ? GROUP BY author)";
+    let me = customer().public_key();
+    let (most, least) = (
+        bench.sql.first::<(u64,)>(most, &[]).unwrap().unwrap().0,
+        bench.sql.first::<(u64,)>(least, values![&me]).unwrap().unwrap().0,
+    );
+    assert!(least >= 80 && most <= 100, "all of the others have lost about as many: {least} to {most}");
+    bench.ask(&event);
+    assert_eq!(bench.state_of(&event), JobState::Cancelled);
 }
 
 #[test]
