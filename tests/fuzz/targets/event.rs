@@ -11,7 +11,10 @@ use openagents_host::{Event, Keys, Kind, Timestamp, UnsignedEvent};
 static KEYS: LazyLock<Keys> = LazyLock::new(|| Keys::from_secret(&[1; 32]).expect("a key"));
 
 fuzz_target!(|text: &str| {
-    match Event::from_json(text).map(Event::verify) {
+    let is_object = || matches!(serde_json::from_str(text), Ok(serde_json::Value::Object(_)));
+    let parsed = Event::from_json(text);
+    assert!(parsed.is_err() || is_object(), "an event that is no object: {text}");
+    match parsed.map(Event::verify) {
         Ok(Ok(verified)) => {
             let again = Event::from_json(verified.json()).expect("its JSON is an event's");
             assert_eq!(again, *verified);

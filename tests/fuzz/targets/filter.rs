@@ -1,5 +1,5 @@
-//! Fuzzes filters: a parsed filter is read back unchanged from its own JSON, and SQL finds the same events as
-//! matching one by one.
+//! Fuzzes filters: a parsed filter is read back unchanged from its own JSON, SQL finds the same events as matching one by
+//! one, and numbers that no event can have are no mistake.
 
 #![no_main]
 
@@ -11,6 +11,7 @@ use openagents_host::native::Sqlite;
 use openagents_host::{Keys, Kind, Timestamp, UnsignedEvent, VerifiedEvent};
 use openagents_relay::store::{Store, Viewer};
 use openagents_relay::{Filter, Limits};
+use serde_json::Value;
 
 const NOW: Timestamp = Timestamp::from_seconds(1_000);
 
@@ -42,8 +43,33 @@ thread_local! {
     static STORE: Store<Sqlite> = store();
 }
 
+/// The `kinds` of a filter that has nothing else than integers; NIP-01 asks for no more.
+fn integers(text: &str) -> Option<Vec<Value>> {
+    let Value::Object(fields) = serde_json::from_str(text).ok()? else { return None };
+    let is_integer = |value: &Value| value.is_u64() || value.is_i64();
+    let is_known = |(name, value): (&String, &Value)| match name.as_str() {
+        "kinds" => value.as_array().is_some_and(|kinds| kinds.iter().all(is_integer)),
+        "since" | "until" | "limit" => value.is_u64(),
+        _ => false,
+    };
+    // `Value` keeps the last of two fields with one name.
+    let names = fields.keys().all(|name| text.matches(&format!("\"{name}\"")).count() == 1);
+    let kinds = fields.get("kinds")?.as_array()?;
+    (names && fields.iter().all(is_known)).then(|| kinds.clone())
+}
+
 fuzz_target!(|text: &str| {
-    let Ok(filter) = Filter::from_json(text) else { return };
+    let kinds = integers(text);
+    let filter = match Filter::from_json(text) {
+        Ok(filter) => filter,
+        Err(error) => return assert_eq!(kinds, None, "{error}"),
+    };
+    assert!(matches!(serde_json::from_str(text), Ok(Value::Object(_))), "a filter that is no object: {text}");
+    if let Some(kinds) = kinds {
+        for event in EVENTS.iter().filter(|event| filter.matches(event)) {
+            assert!(kinds.contains(&event.kind.0.into()), "{text} matches kind {}", event.kind);
+        }
+    }
     let json = serde_json::to_string(&filter).expect("a filter is JSON");
     assert_eq!(Filter::from_json(&json).as_ref(), Ok(&filter), "{json}");
 

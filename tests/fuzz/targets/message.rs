@@ -1,10 +1,11 @@
-//! Fuzzes client messages: they are parsed and checked without a panic, and every rejection is a valid NIP-01 message
-//! in JSON.
+//! Fuzzes client messages: they are parsed and checked without a panic, every rejection is a valid NIP-01 message in
+//! JSON, and events and filters are objects.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use openagents_host::Timestamp;
+use openagents_host::nostr::message::{ClientMessage, ReconcileStep};
 use openagents_relay::admission::gate;
 use openagents_relay::{Admitted, Limits};
 use serde_json::Value;
@@ -23,7 +24,21 @@ fn tight() -> Limits {
     }
 }
 
+/// Derived deserialisation would also read an object from an array of its values.
+fn check_objects(text: &str) {
+    let Ok(message) = ClientMessage::parse(text) else { return };
+    let elements: Vec<Value> = serde_json::from_str(text).expect("a message is a JSON array");
+    let objects = match message {
+        ClientMessage::Event(_) | ClientMessage::Auth(_) => 1..2,
+        ClientMessage::Request { .. } | ClientMessage::Count { .. } => 2..elements.len(),
+        ClientMessage::Reconcile { step: ReconcileStep::Open { .. }, .. } => 2..3,
+        _ => 0..0,
+    };
+    assert!(elements[objects].iter().all(Value::is_object), "{text}");
+}
+
 fuzz_target!(|text: &str| {
+    check_objects(text);
     for limits in [Limits::default(), tight()] {
         let admitted = gate::admit(text, &limits, NOW, |_| Ok(()), |_| Ok(()));
         if let Err(answer) = admitted.and_then(Admitted::verify) {
