@@ -8,7 +8,7 @@ use openagents_host::{Keys, PublicKey};
 use crate::author::agent::Jobs;
 use crate::declaration::DeploymentDeclaration;
 use crate::discovery::Profile;
-use crate::engine::Options;
+use crate::engine::{DeliveryLimits, Options};
 use crate::http::{AgentRoutes, Authority, RecordAccess};
 use crate::manifest::AgentManifest;
 use crate::settings::{AgentSettings, Operators};
@@ -34,6 +34,7 @@ impl AgentSettings {
             reach: self.reach,
             // The host sets these.
             polled_relays: Vec::new(),
+            deliveries: DeliveryLimits::default(),
             poll_every: self.poll_every,
             max_record_bytes: None,
             relays: self.relays.clone(),

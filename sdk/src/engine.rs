@@ -14,6 +14,7 @@ mod intake;
 mod job_state;
 mod jobs;
 mod lifecycle;
+mod look_ups;
 mod message;
 mod metrics;
 mod output;
@@ -41,6 +42,7 @@ use delivery::outbox::Outbox;
 use intake::requests::RequestStore;
 use jobs::{JobDueTimes, JobTable};
 use lifecycle::Lifecycle;
+use look_ups::LookUps;
 use polls::RelayPolls;
 use run::failures::Failures;
 use run::reports::Reports;
@@ -58,8 +60,8 @@ pub(crate) use query::{
 };
 pub(crate) use spec::{AgentSpec, HOOK_TIMEOUT, HandlerSpec, HookSpec, ScheduleSpec};
 pub(crate) use vocabulary::{
-    Changes, Delivery, Destination, Hook, JobOutput, Lease, NewTurn, QuoteError, RelayPoll, Report,
-    RequestAdmission, RunId, RunOutcome, StateSnapshot, WantedOutput,
+    Changes, Delivery, DeliveryLimits, Destination, Hook, JobOutput, Lease, MAX_OUTPUT, NewTurn, QuoteError,
+    RelayPoll, Report, RequestAdmission, RunId, RunOutcome, StateSnapshot,
 };
 pub use vocabulary::{JobFailure, Turn};
 
@@ -71,8 +73,11 @@ const SCHEMA: [&str; 4] = [
 ];
 
 /// Tables about external relays.
-const EXTERNAL_SCHEMA: [&str; 2] =
-    [include_str!("engine/schema/outside_1.sql"), include_str!("engine/schema/outside_2.sql")];
+const EXTERNAL_SCHEMA: [&str; 3] = [
+    include_str!("engine/schema/outside_1.sql"),
+    include_str!("engine/schema/outside_2.sql"),
+    include_str!("engine/schema/outside_3.sql"),
+];
 
 /// The job engine; see the [module](self).
 pub(crate) struct JobEngine<S> {
@@ -87,6 +92,8 @@ pub(crate) struct JobEngine<S> {
     schedules: Schedules<S>,
     lifecycle: Lifecycle<S>,
     polls: RelayPolls<S>,
+    /// The look-ups of jobs' inputs that wait and those in progress.
+    look_ups: LookUps,
     announcements: Announcements<S>,
     /// When the next announcement is due.
     announce_at: Option<Timestamp>,
@@ -125,7 +132,7 @@ impl<S: Sql> JobEngine<S> {
         jobs.interrupt_all(now)?;
         let mut engine = Self {
             requests: RequestStore::new(sql.clone(), keys.clone()),
-            outbox: Outbox::open(sql.clone())?,
+            outbox: Outbox::open(sql.clone(), options.deliveries)?,
             state: StateStore::open(sql.clone(), spec.declaration.state_version)?,
             schedules: Schedules::open(sql.clone(), &spec.schedules, now)?,
             lifecycle: Lifecycle::open(sql.clone())?,
@@ -138,6 +145,7 @@ impl<S: Sql> JobEngine<S> {
             )?,
             announce_at: announcements.next_due(now)?,
             announcements,
+            look_ups: LookUps::default(),
             reports: Reports::default(),
             running: BTreeMap::new(),
             unrecorded: Vec::new(),
@@ -165,6 +173,7 @@ impl<S: Sql> JobEngine<S> {
     fn is_busy(&self, now: Timestamp) -> bool {
         !self.running.is_empty()
             || !self.outbox.is_idle()
+            || !self.look_ups.is_idle()
             || !self.failures.is_empty()
             || (self.lifecycle.is_awake() && self.spec.hooks.on_sleep.is_some())
             || self.lifecycle.next_try(now).is_some()
@@ -177,6 +186,7 @@ impl<S: Sql> JobEngine<S> {
         Ok([
             start.is_some_and(|start| self.may_start(&start)).then_some(now),
             self.dues.next(),
+            self.look_ups.may_start(now).then_some(now),
             self.outbox.next_due()?,
             self.polls.next_due()?,
             self.reports.next_due(),
@@ -200,6 +210,7 @@ impl<S: Sql> JobEngine<S> {
         if dues.waiting.is_some_and(|due| due <= now) {
             self.advance_waiting_jobs(now, effects)?;
         }
+        self.start_look_ups(now, effects)?;
         while self.start_next(now, effects)? {}
         self.polls.take_due(now, effects)?;
         self.announce(now)?;
@@ -263,6 +274,7 @@ impl<S: Sql> JobEngine<S> {
         self.keep_running(&self.jobs.leases()?)?;
         self.unfinished = UnfinishedJobs::read(&self.sql)?;
         self.outbox.rolled_back();
+        self.look_ups.rolled_back();
         self.state.rolled_back()?;
         self.schedules.rolled_back()?;
         self.lifecycle.rolled_back()?;
@@ -327,7 +339,8 @@ impl<S: Sql> Engine for JobEngine<S> {
                 self.commit(effects, |engine, _| engine.quoted(now, job, price.as_ref()))
             }
             Input::Resolved { job, events } => {
-                self.commit(effects, |engine, _| engine.resolved(now, job, events))
+                let scope = self.look_ups.ended(job);
+                self.commit(effects, |engine, _| engine.resolved(now, job, events, scope))
             }
             Input::Invoiced { job, invoice } => {
                 self.commit(effects, |engine, effects| engine.invoiced(now, job, invoice.as_ref(), effects))

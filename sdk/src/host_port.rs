@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use openagents_host::net::{
-    self, FetchError, FetchRequest, Fetched, Reach, RelayClient, RelayError, SocketError,
+    self, FetchError, FetchRequest, Fetched, Reach, RelayClient, RelayError, RelayLimits, SocketError,
 };
 use openagents_host::{Event, Keys, VerifiedEvent};
 use openagents_relay::Filter;
@@ -41,8 +41,9 @@ pub(crate) trait HandlerHost: Shareable {
         &self,
         relay: &str,
         filters: Vec<Filter>,
+        limits: RelayLimits,
     ) -> Result<Vec<VerifiedEvent>, RelayError> {
-        let mut relay = RelayClient::connect(relay, self.reach(), self.keys()).await?;
+        let mut relay = RelayClient::connect_with(relay, self.reach(), self.keys(), limits).await?;
         let found = relay.query(&filters).await;
         relay.close().await;
         found

@@ -17,6 +17,17 @@ pub(crate) fn relay_address(url: &str, reach: Reach) -> Option<String> {
     Some(if is_bare { text.trim_end_matches('/') } else { text }.to_owned())
 }
 
+/// The host of a normalized relay address, without its port: limits for relays go by host, since one host can have any
+/// number of addresses.
+pub(crate) fn relay_host(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+    match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|digit| digit.is_ascii_digit()) => host,
+        _ => authority,
+    }
+}
+
 /// The external relays that an agent serves: those of its settings, without duplicates and without its own.
 pub(crate) fn served(relays: &[String], own: Option<&str>, reach: Reach) -> Vec<String> {
     let own = own.and_then(|own| relay_address(own, Reach::Anywhere));

@@ -5,12 +5,14 @@ mod filters;
 mod lists;
 mod outputs;
 mod poll;
+mod silent;
 
 pub(crate) use dial::RelayConnection;
 pub(crate) use filters::RequestFilter;
 pub(crate) use lists::customer_relays;
 pub(crate) use outputs::outputs;
 pub(crate) use poll::poll;
+pub(crate) use silent::SilentRelays;
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -39,6 +39,7 @@ scenarios_in! {
         schedules_and_prices,
         external_relays,
         guarded_relays,
+        silent_relays,
         examples,
     }
     relay {

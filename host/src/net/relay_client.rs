@@ -142,7 +142,19 @@ impl RelayClient {
     /// # Errors
     /// When the address may not be reached, or no WebSocket can be opened in time.
     pub async fn connect(url: &str, reach: Reach, keys: &Keys) -> Result<Self, RelayError> {
-        let limits = RelayLimits::default();
+        Self::connect_with(url, reach, keys, RelayLimits::default()).await
+    }
+
+    /// Connects to a relay with these limits; see [`connect`](Self::connect).
+    ///
+    /// # Errors
+    /// When the address may not be reached, or no WebSocket can be opened in time.
+    pub async fn connect_with(
+        url: &str,
+        reach: Reach,
+        keys: &Keys,
+        limits: RelayLimits,
+    ) -> Result<Self, RelayError> {
         let socket = Socket::connect(url, reach, limits.timeout).await?;
         Ok(Self::over(socket, limits).authenticating(url, keys))
     }

@@ -3,4 +3,5 @@
 pub(super) mod announcements;
 pub(super) mod answers;
 pub(super) mod backoff;
+mod in_flight;
 pub(super) mod outbox;

@@ -9,12 +9,10 @@ use super::JobEngine;
 use super::intake::requests::ReadableRequest;
 use super::job_state::JobState;
 use super::jobs::JobRow;
+use super::look_ups::LookUpScope;
 use super::message::Effect;
-use super::vocabulary::{JobOutput, WantedOutput};
+use super::vocabulary::{JobOutput, MAX_OUTPUT};
 use crate::nip90::{InputKind, JobRequest, JobResultEvent, Status, result_kind};
-
-/// The longest output that is accepted as an input, in bytes, since all inputs of a job are in memory together.
-const MAX_OUTPUT: usize = 1_000_000;
 
 /// How long a job waits for the output of another job.
 pub(super) const INPUT_TIMEOUT: Duration = Duration::from_secs(60 * 60);
@@ -25,6 +23,14 @@ const UNKNOWN_INPUT_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
 /// The pause before relays are queried again if no answer came.
 const RELAY_RETRY_INTERVAL: Duration = Duration::from_secs(4 * 60);
+
+/// The most external relays that are queried for the inputs of one job.
+const MAX_RELAYS: usize = 8;
+
+/// How much longer a job pauses between look-ups for each waiting job of its customer, and for each of anybody: the more
+/// jobs wait, the less often each is looked up.
+const PAUSE_PER_JOB_OF_CUSTOMER: Duration = Duration::from_millis(50);
+const PAUSE_PER_JOB: Duration = Duration::from_millis(10);
 
 impl<S: Sql> JobEngine<S> {
     /// Puts a received job on hold if it has `job` inputs without output. Returns whether it does.
@@ -61,14 +67,9 @@ impl<S: Sql> JobEngine<S> {
         now: Timestamp,
         job: &JobRow,
         readable: &ReadableRequest,
-        effects: &mut Vec<Effect>,
     ) -> Result<(), SqlError> {
-        let missing = self.sql.rows::<(EventId,)>(
-            "SELECT event FROM job_input WHERE job = ? AND content IS NULL",
-            values![&job.id],
-        )?;
-        let (mut wanted, mut are_known, mut is_complete) = (Vec::new(), true, true);
-        for (event,) in missing {
+        let (mut is_wanted, mut are_known, mut is_complete) = (false, true, true);
+        for event in self.missing_outputs(&job.id)? {
             match self.own_output(&event, &job.customer)? {
                 OwnOutput::Ready(content) => {
                     self.found_output(&job.id, &event, &content)?;
@@ -86,43 +87,88 @@ impl<S: Sql> JobEngine<S> {
                 OwnOutput::Published => {}
                 OwnOutput::NoOwnJob => are_known = false,
             }
-            let hex = event.to_hex();
-            let inputs = readable.request.inputs.iter();
-            let hints = inputs
-                .filter(|input| input.kind == InputKind::Job && input.data.eq_ignore_ascii_case(&hex))
-                .filter_map(|input| input.relay.clone());
-            let relays = hints.chain(readable.request.relays.iter().cloned()).chain(job.source.clone());
-            wanted.push(WantedOutput { event, relays: relays.take(6).collect() });
+            is_wanted = true;
         }
-        if wanted.is_empty() && is_complete {
+        if !is_wanted && is_complete {
             return self.inputs_complete(now, job);
         }
         if are_known {
             self.jobs.wait_until(&job.id, job.received_at + INPUT_TIMEOUT)?;
         }
-        if wanted.is_empty() {
+        if !is_wanted {
             return self.jobs.postpone(&job.id, job.received_at + INPUT_TIMEOUT);
         }
-        // Longer than other retry intervals, since many relays may be queried.
+        // Longer than other retry intervals, since many relays may be queried, and many jobs may come first.
         self.jobs.postpone(&job.id, now + RELAY_RETRY_INTERVAL)?;
-        effects.push(Effect::Resolve { job: job.id, wanted });
+        self.look_ups.add(LookUpScope::OwnRelay, job.customer, job.id);
         Ok(())
     }
 
-    /// Handles the events that the relays returned.
+    /// Starts the look-ups whose turn it is.
+    pub(super) fn start_look_ups(
+        &mut self,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), SqlError> {
+        while let Some((scope, id)) = self.look_ups.start_next(now) {
+            let (mut wanted, mut relays) = (Vec::new(), Vec::new());
+            if let Some((job, readable)) = self.waiting_job(&id, JobState::AwaitingInput)? {
+                wanted = self.wanted_outputs(&job)?;
+                if scope == LookUpScope::AllRelays {
+                    relays = self.relays_with(&wanted, &job, &readable);
+                }
+            }
+            if wanted.is_empty() {
+                self.look_ups.ended(&id);
+            } else {
+                effects.push(Effect::Resolve { job: id, wanted, relays });
+            }
+        }
+        Ok(())
+    }
+
+    /// The outputs that a job still needs from relays.
+    fn wanted_outputs(&self, job: &JobRow) -> Result<Vec<EventId>, SqlError> {
+        let mut wanted = Vec::new();
+        for event in self.missing_outputs(&job.id)? {
+            if matches!(self.own_output(&event, &job.customer)?, OwnOutput::NoOwnJob | OwnOutput::Published) {
+                wanted.push(event);
+            }
+        }
+        Ok(wanted)
+    }
+
+    /// The external relays that may have these outputs: those that the request names for them, those where its answer
+    /// goes, and the one where it was seen.
+    fn relays_with(&self, wanted: &[EventId], job: &JobRow, readable: &ReadableRequest) -> Vec<String> {
+        let is_wanted = |id: EventId| wanted.contains(&id);
+        let inputs = readable.request.inputs.iter().filter(|input| input.kind == InputKind::Job);
+        let hints = inputs
+            .filter(|input| EventId::from_hex(&input.data).is_ok_and(is_wanted))
+            .filter_map(|input| input.relay.as_ref());
+        self.external_relays(hints.chain(&readable.request.relays).chain(&job.source), MAX_RELAYS)
+    }
+
+    /// The outputs that a job still needs.
+    fn missing_outputs(&self, job: &EventId) -> Result<Vec<EventId>, SqlError> {
+        let missing = self.sql.rows::<(EventId,)>(
+            "SELECT event FROM job_input WHERE job = ? AND content IS NULL",
+            values![job],
+        )?;
+        Ok(missing.into_iter().map(|(event,)| event).collect())
+    }
+
+    /// Handles the events that the relays returned. `scope` says which ones were queried.
     pub(super) fn resolved(
         &mut self,
         now: Timestamp,
         id: &EventId,
         events: &[Event],
+        scope: Option<LookUpScope>,
     ) -> Result<(), SqlError> {
-        let Some((job, _)) = self.waiting_job(id, JobState::AwaitingInput)? else { return Ok(()) };
-        let missing = self.sql.rows::<(EventId,)>(
-            "SELECT event FROM job_input WHERE job = ? AND content IS NULL",
-            values![id],
-        )?;
+        let Some((job, readable)) = self.waiting_job(id, JobState::AwaitingInput)? else { return Ok(()) };
         let (mut is_complete, mut are_known) = (true, true);
-        for (wanted,) in missing {
+        for wanted in self.missing_outputs(id)? {
             let own = self.own_output(&wanted, &job.customer)?;
             let may_use = |event: &&Event| match own {
                 OwnOutput::NoOwnJob => true,
@@ -146,13 +192,36 @@ impl<S: Sql> JobEngine<S> {
         if is_complete {
             return self.inputs_complete(now, &job);
         }
-        if are_known {
-            self.jobs.wait_until(id, job.received_at + INPUT_TIMEOUT)?;
+        let known_until = are_known.then(|| job.received_at + INPUT_TIMEOUT);
+        if let Some(deadline) = known_until {
+            self.jobs.wait_until(id, deadline)?;
         }
-        let waited = job.received_at.until(now);
-        let pause = waited.div_f32(4.0).clamp(Duration::from_secs(1), Duration::from_secs(60));
+        if scope == Some(LookUpScope::OwnRelay)
+            && !self.relays_with(&self.wanted_outputs(&job)?, &job, &readable).is_empty()
+        {
+            self.look_ups.add(LookUpScope::AllRelays, job.customer, *id);
+            return Ok(());
+        }
+        let next = now + self.pause_between_look_ups(now, &job);
+        let due = known_until.or(job.deadline).map_or(next, |deadline| next.min(deadline));
         // Unless it has become due meanwhile, because the output is now stored.
-        self.jobs.defer(id, now, now + pause)
+        self.jobs.defer(id, now, due)
+    }
+
+    /// The pause before a job's inputs are looked up again. Jobs that arrived together are not due together.
+    fn pause_between_look_ups(&self, now: Timestamp, job: &JobRow) -> Duration {
+        let waited = job.received_at.until(now);
+        let pause = waited.div_f32(3.0).clamp(Duration::from_secs(1), Duration::from_secs(80));
+        let (of_customer, of_all) = self.unfinished.waiting(&job.customer);
+        let times =
+            |pause: Duration, jobs: u64| pause.saturating_mul(u32::try_from(jobs).unwrap_or(u32::MAX));
+        let crowd = times(PAUSE_PER_JOB_OF_CUSTOMER, of_customer).max(times(PAUSE_PER_JOB, of_all));
+        // Another part each time, different for each job.
+        let [high, low, ..] = *job.id.as_bytes();
+        let [.., upper, lower] = now.as_millis().to_be_bytes();
+        let mixed = u16::from_be_bytes([high, low]).wrapping_add(u16::from_be_bytes([upper, lower]));
+        let part = f32::from(mixed) / 65_536.0;
+        pause.mul_f32(0.5 + part / 2.0).max(crowd.mul_f32(0.5 + part))
     }
 
     /// What the agent's own records say about the output of a job.

@@ -8,9 +8,8 @@ use openagents_host::{Event, EventId, SqlError, Timestamp, VerifiedEvent};
 use super::query::{StateQuery, StateReply};
 use super::vocabulary::{
     Changes, Delivery, Hook, Lease, QuoteError, Report, RequestAdmission, RunOutcome, StateSnapshot,
-    WantedOutput,
 };
-use super::{Destination, JobFailure, JobOutput, RelayPoll};
+use super::{DeliveryLimits, Destination, JobFailure, JobOutput, RelayPoll};
 use crate::announcement::Announcement;
 use crate::nip90::JobRequest;
 use crate::payment::wallet::{Invoice, InvoiceRequest, Settlement, WalletError};
@@ -31,6 +30,8 @@ pub(crate) struct Options {
     pub(crate) max_record_bytes: Option<u64>,
     /// How often relays that requests come from are polled; the default is once a minute.
     pub(crate) poll_every: Option<Duration>,
+    /// How many events may be in flight.
+    pub(crate) deliveries: DeliveryLimits,
     /// The external relays on which the agent is announced.
     pub(crate) relays: Vec<String>,
     /// The agent's announcements. Earlier announcements that are not in this list are deleted.
@@ -74,8 +75,9 @@ pub(crate) enum Effect {
     Abort { lease: Lease },
     /// Call the price function of the handler with this index; [`Input::Quoted`] returns the price.
     Quote { job: EventId, handler: usize, request: Box<JobRequest>, state: StateSnapshot },
-    /// Look for outputs on relays, including the agent's own; [`Input::Resolved`] returns the events.
-    Resolve { job: EventId, wanted: Vec<WantedOutput> },
+    /// Look for the outputs of other jobs, named by their requests or results, on the agent's own relay and on these
+    /// external ones; [`Input::Resolved`] returns the events.
+    Resolve { job: EventId, wanted: Vec<EventId>, relays: Vec<String> },
     /// Create an invoice; [`Input::Invoiced`] returns it.
     Invoice { job: EventId, request: InvoiceRequest },
     /// Look up whether an invoice is paid; [`Input::Settled`] returns the answer.

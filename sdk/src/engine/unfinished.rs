@@ -58,6 +58,11 @@ impl UnfinishedJobs {
         self.all.ready.saturating_add(self.all.waiting)
     }
 
+    /// The numbers of jobs that wait for their inputs, price or payment: those of this customer, and all.
+    pub(super) fn waiting(&self, customer: &PublicKey) -> (u64, u64) {
+        (self.of_customers.get(customer).map_or(0, |jobs| jobs.waiting), self.all.waiting)
+    }
+
     /// Whether there is room for one more job of this customer, which must wait before it is ready or not. At most
     /// `queue` jobs may be ready, and as many may wait.
     pub(super) fn check_room(&self, customer: &PublicKey, waits: bool, queue: u32) -> Result<(), NoRoom> {

@@ -13,6 +13,9 @@ use super::output::Output;
 /// The largest event that the engine accepts or publishes, in bytes. It fits a database row on every host.
 pub(super) const MAX_EVENT_BYTES: usize = 1_500_000;
 
+/// The longest output that is accepted as an input, in bytes, since all inputs of a job are in memory together.
+pub(crate) const MAX_OUTPUT: usize = 1_000_000;
+
 /// The right to do one attempt of a run. A later attempt has another lease, so an outcome that arrives too late is
 /// recognised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,15 +88,6 @@ impl Delivery {
         let text = reason.to_string();
         if reason.prefix.is_temporary() { Self::Postponed(text) } else { Self::Refused(text) }
     }
-}
-
-/// The output of another job that a job waits for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct WantedOutput {
-    /// The id of that job's request or result.
-    pub(crate) event: EventId,
-    /// Relays that may have it.
-    pub(crate) relays: Vec<String>,
 }
 
 /// What the engine did with an incoming event.
@@ -228,4 +222,34 @@ pub(crate) enum Destination {
     Relay(String),
     /// The relays that a customer reads from (NIP-65), according to the agent's own relay or `source`.
     ReadBy { customer: PublicKey, source: String },
+}
+
+/// How many events may be in flight. External hosts that have not accepted an event lately may be silent, and keep an
+/// event for as long as the time limit; they have places of their own, and so has each customer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DeliveryLimits {
+    /// To the agent's own relay.
+    pub(crate) own: usize,
+    /// To external relays.
+    pub(crate) external: usize,
+    /// To one external host, whatever the URLs.
+    pub(crate) host: usize,
+    /// To external hosts that have not accepted an event lately.
+    pub(crate) unproven: usize,
+    /// Of these, for one customer.
+    pub(crate) unproven_of_customer: usize,
+}
+
+impl Default for DeliveryLimits {
+    fn default() -> Self {
+        Self { own: 256, external: 64, host: 8, unproven: 48, unproven_of_customer: 12 }
+    }
+}
+
+impl DeliveryLimits {
+    /// For a Worker, which sends one event after another to its own relay, has little memory, and may have six open
+    /// connections, some of which it needs for other work.
+    #[cfg_attr(not(target_arch = "wasm32"), allow(dead_code, reason = "for Workers, and tests"))]
+    pub(crate) const WORKER: Self =
+        Self { own: 16, external: 3, host: 1, unproven: 2, unproven_of_customer: 1 };
 }

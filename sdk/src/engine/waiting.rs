@@ -38,7 +38,7 @@ impl<S: Sql> JobEngine<S> {
             match job.state {
                 JobState::Received => effects.extend(self.ask_price(now, &job, &readable)?),
                 JobState::AwaitingInput if is_late => self.give_up_inputs(now, &job, &readable)?,
-                JobState::AwaitingInput => self.find_outputs(now, &job, &readable, effects)?,
+                JobState::AwaitingInput => self.find_outputs(now, &job, &readable)?,
                 JobState::AwaitingPayment => {
                     let invoice = self.invoice(&id)?;
                     if is_late && invoice.is_none() {

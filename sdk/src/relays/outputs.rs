@@ -1,18 +1,32 @@
 //! Finds the outputs of other jobs on relays (NIP-90, job chaining).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use openagents_host::net::RelayError;
-use openagents_host::{Event, EventId, Kind, PublicKey};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use openagents_host::net::{RelayError, RelayLimits};
+use openagents_host::{Event, EventId, Kind, PublicKey, timeout};
 use openagents_relay::Filter;
 
-use crate::engine::WantedOutput;
+use super::silent::SilentRelays;
+use crate::engine::MAX_OUTPUT;
 use crate::host_port::HandlerHost;
 use crate::log;
 use crate::nip90::{JobRequest, JobResultEvent, RESULTS, result_kind};
+use crate::relay_address::relay_host;
 
-/// The most relays queried for the inputs of one job.
-const MAX_ASKED: usize = 8;
+/// The most external relays queried at once for the inputs of one job, each on a host of its own.
+const MAX_AT_ONCE: usize = 4;
+
+/// How long an external relay may take.
+const RELAY_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long all external relays together may take.
+const TIMEOUT: Duration = Duration::from_secs(7);
+
+/// What is read from an external relay in one query.
+const LIMITS: RelayLimits =
+    RelayLimits { timeout: RELAY_TIMEOUT, idle: RELAY_TIMEOUT, max_events: 100, max_bytes: MAX_FOUND };
 
 /// The most bytes of events kept for the inputs of one job; the inputs themselves are smaller.
 const MAX_FOUND: usize = 2_500_000;
@@ -24,35 +38,72 @@ const MAX_RESULTS: u64 = 20;
 const MAX_AUTHORS: usize = 32;
 
 /// The most results read from a relay for requests that are not known.
-const MAX_RESULTS_OF_UNKNOWN: u64 = 100;
+const MAX_RESULTS_OF_UNKNOWN: u64 = 20;
 
-/// Events that could be one of these outputs, from the agent's own relay and then from relays that may have them: the
-/// requests, their results, and results named directly. Results of one relay are in the order of their `created_at`.
-pub(crate) async fn outputs(host: &dyn HandlerHost, wanted: &[WantedOutput]) -> Vec<Event> {
-    let ids: BTreeSet<EventId> = wanted.iter().map(|wanted| wanted.event).collect();
-    let mut search = OutputSearch::new(ids);
+/// Events that could be one of these outputs, from the agent's own relay and then from `relays`, which are queried
+/// together until every output is found: the requests, their results, and results named directly. Results of one relay
+/// are in the order of their `created_at`.
+pub(crate) async fn outputs(
+    host: &dyn HandlerHost,
+    silent: &SilentRelays,
+    wanted: &[EventId],
+    relays: &[String],
+) -> Vec<Event> {
+    let mut search = OutputSearch::new(wanted.iter().copied().collect());
     search.add(host.events(vec![search.named()]).await.unwrap_or_default());
     search.add(host.events(search.results()).await.unwrap_or_default());
-    let urls: BTreeSet<&str> = wanted.iter().flat_map(|wanted| &wanted.relays).map(String::as_str).collect();
-    for url in urls.into_iter().take(MAX_ASKED) {
-        if let Err(error) = search_on(host, url, &mut search).await {
-            log::warn(format_args!("cannot read the output of a job from {url}: {error}"));
-        }
-    }
+    let relays: Vec<&str> = relays.iter().map(String::as_str).filter(|url| !silent.is_pausing(url)).collect();
+    // What was found in time is kept.
+    timeout(TIMEOUT, search_on(host, silent, relays, &mut search)).await;
     search.found
 }
 
-async fn search_on(host: &dyn HandlerHost, url: &str, search: &mut OutputSearch) -> Result<(), RelayError> {
-    let before = search.requests.len();
-    let filters = search.results().into_iter().chain([search.named()]).collect();
-    let found = host.external_events(url, filters).await?;
-    search.add(found.iter().map(|event| (**event).clone()));
-    // This relay has just told whom a request was for: events by others may have hidden its results.
-    if search.requests.len() > before && !search.has_results() {
-        let found = host.external_events(url, search.results()).await?;
-        search.add(found.iter().map(|event| (**event).clone()));
+async fn search_on(
+    host: &dyn HandlerHost,
+    silent: &SilentRelays,
+    mut relays: Vec<&str>,
+    search: &mut OutputSearch,
+) {
+    let mut queried = Vec::new();
+    let mut answers = FuturesUnordered::new();
+    while !search.is_complete() {
+        while answers.len() < MAX_AT_ONCE
+            && let Some(next) = relays.iter().position(|url| !queried.contains(&relay_host(url)))
+        {
+            let url = relays.remove(next);
+            queried.push(relay_host(url));
+            answers.push(query(host, url, search.results().into_iter().chain([search.named()]).collect()));
+        }
+        let Some((url, answer)) = answers.next().await else { return };
+        match answer {
+            Ok(found) => {
+                silent.answered(url);
+                let before = search.requests.len();
+                search.add(found);
+                // This relay has just told whom a request was for: events by others may have hidden its results.
+                if search.requests.len() > before && !search.has_results() {
+                    answers.push(query(host, url, search.results()));
+                    continue;
+                }
+            }
+            Err(error) => {
+                silent.failed(url, &error);
+                log::warn(format_args!("cannot read the output of a job from {url}: {error}"));
+            }
+        }
+        queried.retain(|host| *host != relay_host(url));
     }
-    Ok(())
+}
+
+/// What an external relay answers in time.
+async fn query<'a>(
+    host: &dyn HandlerHost,
+    url: &'a str,
+    filters: Vec<Filter>,
+) -> (&'a str, Result<Vec<Event>, RelayError>) {
+    let answer = timeout(RELAY_TIMEOUT, host.external_events(url, filters, LIMITS)).await;
+    let answer = answer.unwrap_or(Err(RelayError::Timeout { after: RELAY_TIMEOUT }));
+    (url, answer.map(|found| found.iter().map(|event| (**event).clone()).collect()))
 }
 
 /// What is wanted and what was found.
@@ -107,12 +158,22 @@ impl OutputSearch {
         self.requests.iter().all(|(id, request)| {
             let fits = |event: &&Event| {
                 event.kind == request.result
+                    && is_usable(event)
                     && event.created_at >= request.created_at
                     && (request.providers.is_empty() || request.providers.contains(&event.pubkey))
             };
             let mut results = self.found.iter().filter(fits).filter_map(JobResultEvent::from_event);
             results.any(|result| result.request == *id)
         })
+    }
+
+    /// Whether there is an output for each wanted event that any job may use.
+    fn is_complete(&self) -> bool {
+        let of_all = self.wanted.iter().all(|id| {
+            self.requests.contains_key(id)
+                || self.found.iter().any(|event| event.id == *id && is_usable(event))
+        });
+        of_all && self.has_results()
     }
 
     /// Keeps what one query of one relay has found.
@@ -156,6 +217,12 @@ fn results_of(requests: &[(&EventId, &KnownRequest)]) -> Option<Filter> {
     let kinds = requests.iter().map(|(_, request)| request.result.0);
     let events = requests.iter().map(|(id, _)| **id);
     Some(Filter::new().kinds(kinds).events(events).since(since).limit(limit))
+}
+
+/// Whether an event is a result that any job may use.
+fn is_usable(event: &Event) -> bool {
+    event.content.len() <= MAX_OUTPUT
+        && JobResultEvent::from_event(event).is_some_and(|result| !result.encrypted)
 }
 
 /// About how many bytes an event takes.

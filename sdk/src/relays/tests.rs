@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::Message;
 use super::lists::{RELAY_LIST, read_relays};
 use super::*;
 use crate::engine::Delivery;
-use crate::relay_address::{relay_address, served};
+use crate::relay_address::{relay_address, relay_host, served};
 use serde_json::json;
 
 /// A test relay at its own address, which records what it receives. It rejects events with the content `unwanted`. It
@@ -287,6 +287,17 @@ fn one_relay_has_one_address() {
         relay_address("ws://127.0.0.1:7777/", Reach::Anywhere).as_deref(),
         Some("ws://127.0.0.1:7777")
     );
+}
+
+#[test]
+fn the_addresses_of_one_host_have_one_host() {
+    for url in ["wss://a.example", "wss://a.example:4443", "wss://a.example/b:80/c?d", "ws://a.example?x=/y"]
+    {
+        assert_eq!(relay_host(url), "a.example", "{url}");
+    }
+    assert_eq!(relay_host("wss://[2001:db8::1]:4443/x"), "[2001:db8::1]");
+    assert_eq!(relay_host("wss://[2001:db8::1]"), "[2001:db8::1]");
+    assert_eq!(relay_host("read-by:00 wss://a.example/x"), "a.example");
 }
 
 #[test]

@@ -13,14 +13,15 @@ use crate::author::agent::Jobs;
 use crate::engine::{Destination, Effect, Input, Lease, RelayPoll, RequestAdmission, RunId, StateReply};
 use crate::host_port::HandlerHost;
 use crate::payment::wallet::{Wallet, WalletError};
+use crate::relays::SilentRelays;
 use crate::{clock, relays};
-
-/// How many jobs' inputs are looked up at once: each may take several megabytes and query several relays.
-const MAX_RESOLVING: usize = 8;
 
 /// How many relays are polled at once. A Worker may have six open connections, and needs some of them for its
 /// answers.
 const MAX_POLLING: usize = 2;
+
+/// How many calls of the wallet are made at once.
+const MAX_WALLET_CALLS: usize = 16;
 
 /// The work for an effect. It returns the input for the engine, or `None` if it was aborted.
 #[cfg(not(target_arch = "wasm32"))]
@@ -60,8 +61,10 @@ pub(crate) struct Services<A> {
     host: Arc<dyn HandlerHost>,
     wallet: Option<Arc<dyn Wallet>>,
     runs: ActiveRuns,
-    resolving: Permits,
+    /// Relays that look-ups skip.
+    silent: SilentRelays,
     polling: Permits,
+    wallet_calls: Permits,
 }
 
 impl<A: Jobs> Services<A> {
@@ -75,8 +78,9 @@ impl<A: Jobs> Services<A> {
             host,
             wallet,
             runs: ActiveRuns::default(),
-            resolving: Permits::new(MAX_RESOLVING),
+            silent: SilentRelays::default(),
             polling: Permits::new(MAX_POLLING),
+            wallet_calls: Permits::new(MAX_WALLET_CALLS),
         }
     }
 
@@ -104,16 +108,17 @@ impl<A: Jobs> Services<A> {
                 // A price function is code of the agent, as a handler is.
                 HostAction::Run(Box::pin(async move { Some(quote(&cache, job, handler, &request, &state)) }))
             }
-            Effect::Resolve { job, wanted } => {
-                let resolving = self.resolving.clone();
+            // The engine starts few at once.
+            Effect::Resolve { job, wanted, relays } => {
+                let silent = self.silent.clone();
                 report(async move {
-                    let _permit = resolving.acquire().await;
-                    Input::Resolved { job, events: relays::outputs(&*host, &wanted).await }
+                    Input::Resolved { job, events: relays::outputs(&*host, &silent, &wanted, &relays).await }
                 })
             }
             Effect::Invoice { job, request } => {
-                let wallet = self.wallet.clone();
+                let (wallet, calls) = (self.wallet.clone(), self.wallet_calls.clone());
                 report(async move {
+                    let _permit = calls.acquire().await;
                     let invoice = match wallet {
                         Some(wallet) => wallet.invoice(&request).await,
                         None => Err(WalletError::NoWallet),
@@ -122,8 +127,9 @@ impl<A: Jobs> Services<A> {
                 })
             }
             Effect::Settlement { job, invoice } => {
-                let wallet = self.wallet.clone();
+                let (wallet, calls) = (self.wallet.clone(), self.wallet_calls.clone());
                 report(async move {
+                    let _permit = calls.acquire().await;
                     let settlement = match wallet {
                         Some(wallet) => wallet.settlement(&invoice).await,
                         None => Err(WalletError::NoWallet),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use openagents_host::net::{FetchError, FetchRequest, Fetched, Reach, RelayError};
+use openagents_host::net::{FetchError, FetchRequest, Fetched, Reach, RelayError, RelayLimits};
 use openagents_host::{Event, Keys, SqlError, VerifiedEvent};
 use openagents_relay::Filter;
 use tokio::sync::{mpsc, oneshot};
@@ -78,6 +78,7 @@ impl HandlerHost for TestHandlerHost {
         &self,
         relay: &str,
         filters: Vec<Filter>,
+        _: RelayLimits,
     ) -> Result<Vec<VerifiedEvent>, RelayError> {
         let relay = relay.to_owned();
         let asked = self.request(|answer| HostRequest::ExternalEvents(relay, filters, answer)).await;

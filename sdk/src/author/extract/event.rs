@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
 
 use futures_util::future::join_all;
-use openagents_host::net::{AddressError, RelayError, SocketError};
+use openagents_host::net::{AddressError, RelayError, RelayLimits, SocketError};
 use openagents_host::{EventId, VerifiedEvent};
 use openagents_relay::Filter;
 
@@ -112,7 +112,7 @@ async fn on_relay(
 ) -> Result<Vec<VerifiedEvent>, RelayError> {
     let limit = u64::try_from(ids.len()).unwrap_or(u64::MAX);
     let filter = Filter::new().ids(ids.iter().copied()).limit(limit);
-    context.host().external_events(url, vec![filter]).await
+    context.host().external_events(url, vec![filter], RelayLimits::default()).await
 }
 
 /// The error for a relay that could not be queried. Details of the agent's own network stay in the log.

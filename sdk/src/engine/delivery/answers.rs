@@ -197,7 +197,11 @@ impl<S: Sql> JobEngine<S> {
     }
 
     /// Up to `limit` of these relays, without invalid, forbidden and duplicate addresses and the agent's own relay.
-    fn external_relays<'a>(&self, relays: impl IntoIterator<Item = &'a String>, limit: usize) -> Vec<String> {
+    pub(in crate::engine) fn external_relays<'a>(
+        &self,
+        relays: impl IntoIterator<Item = &'a String>,
+        limit: usize,
+    ) -> Vec<String> {
         let own = self.options.relay_url.as_deref().and_then(|own| relay_address(own, Reach::Anywhere));
         let mut external = Vec::new();
         for relay in relays.into_iter().filter_map(|relay| relay_address(relay, self.options.reach)) {

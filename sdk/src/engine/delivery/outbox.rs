@@ -6,17 +6,10 @@ use openagents_host::sql::{Value, values};
 use openagents_host::{Event, PublicKey, Sql, SqlError, Timestamp, VerifiedEvent};
 
 use super::backoff::{MAX_FAILURES, RelayBackoff, RelayBackoffs};
-use crate::engine::vocabulary::Destination;
+use super::in_flight::{EventsInFlight, InFlight};
+use crate::engine::vocabulary::{DeliveryLimits, Destination};
 use crate::engine::{Delivery, Effect, backoff};
-
-/// The most events in flight to the agent's own relay.
-const MAX_IN_FLIGHT_OWN: usize = 256;
-
-/// The most events in flight to external relays.
-const MAX_IN_FLIGHT_EXTERNAL: usize = 64;
-
-/// The most events in flight to one external relay, so that a slow relay does not delay others.
-const MAX_IN_FLIGHT_PER_RELAY: usize = 8;
+use crate::relay_address::relay_host;
 
 /// How often the agent's own relay may refuse an event for now, which takes about an hour.
 const MAX_OWN_REFUSALS: u32 = 64;
@@ -46,13 +39,20 @@ impl Destination {
         });
         customer_relays.unwrap_or(Self::Relay(text))
     }
+
+    /// The host to connect to. Limits go by host, since one host can have any number of URLs.
+    fn host(&self) -> &str {
+        match self {
+            Self::Own => "",
+            Self::Relay(url) | Self::ReadBy { source: url, .. } => relay_host(url),
+        }
+    }
 }
 
 pub(in crate::engine) struct Outbox<S> {
     backoffs: RelayBackoffs<S>,
     sql: S,
-    /// The entries in flight, each with its external relay.
-    in_flight: BTreeMap<u64, Option<String>>,
+    in_flight: EventsInFlight,
     /// The number of the next entry. Numbers are not reused within a process: otherwise a late delivery report on an
     /// earlier event would be taken for one on a later event.
     next: u64,
@@ -62,10 +62,10 @@ pub(in crate::engine) struct Outbox<S> {
 }
 
 impl<S: Sql> Outbox<S> {
-    pub(in crate::engine) fn open(sql: S) -> Result<Self, SqlError> {
+    pub(in crate::engine) fn open(sql: S, limits: DeliveryLimits) -> Result<Self, SqlError> {
         let last = sql.first::<(Option<u64>,)>("SELECT max(entry) FROM outbox", &[])?;
         let next = last.and_then(|(last,)| last).unwrap_or(0).saturating_add(1);
-        let (in_flight, fresh) = (BTreeMap::new(), BTreeMap::new());
+        let (in_flight, fresh) = (EventsInFlight::new(limits), BTreeMap::new());
         let backoffs = RelayBackoffs::new(sql.clone());
         Ok(Self { backoffs, sql, in_flight, next, fresh, may_have_external: true })
     }
@@ -85,9 +85,22 @@ impl<S: Sql> Outbox<S> {
             Destination::Own | Destination::ReadBy { .. } => now,
         };
         let entry = self.next_entry();
+        let customer = match to {
+            Destination::Own => None,
+            Destination::Relay(_) | Destination::ReadBy { .. } => {
+                event.tags_named("p").next().and_then(|tag| tag.get(1))
+            }
+        };
         self.sql.execute(
-            "INSERT INTO outbox (entry, event, attempt, due, relay) VALUES (?, ?, 0, ?, ?)",
-            values![entry, &**event.json(), due, to.to_column().as_deref()],
+            "INSERT INTO outbox (entry, event, attempt, due, relay, host, customer) VALUES (?, ?, 0, ?, ?, ?, ?)",
+            values![
+                entry,
+                &**event.json(),
+                due,
+                to.to_column().as_deref(),
+                to.host(),
+                customer.map_or("", String::as_str)
+            ],
         )?;
         self.may_have_external |= *to != Destination::Own;
         if self.fresh.len() >= MAX_FRESH {
@@ -123,24 +136,23 @@ impl<S: Sql> Outbox<S> {
         class: DestinationClass,
         effects: &mut Vec<Effect>,
     ) -> Result<(), SqlError> {
-        let room = class.limit().saturating_sub(self.flying(class));
+        let room = self.limit(class).saturating_sub(self.flying(class));
         if room == 0 {
             return Ok(());
         }
         let due = self.waiting(class, now, "event", room.saturating_add(self.flying(class)))?;
-        for OutboxEntry { entry, relay, json, .. } in due {
-            if self.flying(class) >= class.limit() {
+        for OutboxEntry { entry, json, flight, .. } in due {
+            if self.flying(class) >= self.limit(class) {
                 break;
             }
-            if self.in_flight.contains_key(&entry)
-                || relay.as_deref().is_some_and(|relay| self.is_full(relay))
-            {
+            if self.in_flight.contains(entry) || !self.in_flight.may_send(&flight) {
                 continue;
             }
             match self.event(entry, &json) {
                 Ok(event) => {
-                    self.in_flight.insert(entry, relay.clone());
-                    effects.push(Effect::Publish { entry, event, to: Destination::from_column(relay) });
+                    let to = Destination::from_column(flight.relay.clone());
+                    self.in_flight.insert(entry, flight);
+                    effects.push(Effect::Publish { entry, event, to });
                 }
                 Err(error) => {
                     self.remove(entry)?;
@@ -151,8 +163,8 @@ impl<S: Sql> Outbox<S> {
         Ok(())
     }
 
-    /// The first entries of a class that are due, those in flight included, without relays that have reached their
-    /// limit. `json` is the SQL expression for the event's text.
+    /// The first entries of a class that are due, those in flight included, without those that must wait for others.
+    /// `json` is the SQL expression for the event's text.
     fn waiting(
         &self,
         class: DestinationClass,
@@ -160,55 +172,64 @@ impl<S: Sql> Outbox<S> {
         json: &str,
         limit: usize,
     ) -> Result<Vec<OutboxEntry>, SqlError> {
-        let full: Vec<&str> = match class {
-            DestinationClass::Own => Vec::new(),
-            DestinationClass::External => self.full(),
-        };
-        let statement = match class {
-            DestinationClass::Own => format!(
-                "SELECT entry, due, relay, {json} FROM outbox INDEXED BY outbox_own
-                 WHERE relay IS NULL AND due <= ? ORDER BY due, entry LIMIT ?"
-            ),
-            DestinationClass::External => format!(
-                "SELECT entry, due, relay, {json} FROM outbox INDEXED BY outbox_outside
-                 WHERE relay IS NOT NULL AND due <= ? AND relay NOT IN ({}) ORDER BY due, entry LIMIT ?",
-                vec!["?"; full.len()].join(", ")
-            ),
-        };
+        let columns = format!("SELECT entry, due, relay, host, customer, {json} FROM outbox");
         let mut values = vec![Value::from(due)];
-        values.extend(full.into_iter().map(Value::from));
+        let statement = match class {
+            DestinationClass::Own => {
+                format!(
+                    "{columns} INDEXED BY outbox_own WHERE relay IS NULL AND due <= ? ORDER BY due, entry LIMIT ?"
+                )
+            }
+            DestinationClass::External => {
+                let hosts = self.in_flight.full_hosts();
+                let conditions =
+                    format!("relay IS NOT NULL AND due <= ? AND host NOT IN ({})", marks(&hosts));
+                values.extend(hosts.into_iter().map(Value::from));
+                // No more than 100 values can be bound. If there is no room for unproven hosts, it does not matter whose
+                // events they are.
+                let (customers, proven) = (self.in_flight.full_customers(), self.in_flight.proven());
+                let more = if self.in_flight.has_room_for_unproven() {
+                    let more = format!(
+                        " AND (customer NOT IN ({}) OR host IN ({}))",
+                        marks(&customers),
+                        marks(proven)
+                    );
+                    values.extend(customers.into_iter().map(Value::from));
+                    more
+                } else if proven.is_empty() {
+                    return Ok(Vec::new());
+                } else {
+                    format!(" AND host IN ({})", marks(proven))
+                };
+                values.extend(proven.iter().map(|host| Value::from(host.as_str())));
+                format!(
+                    "{columns} INDEXED BY outbox_outside WHERE {conditions}{more} ORDER BY due, entry LIMIT ?"
+                )
+            }
+        };
         values.push(Value::from(limit));
-        let rows = self.sql.rows::<(u64, Timestamp, Option<String>, String)>(&statement, &values)?;
+        let rows =
+            self.sql.rows::<(u64, Timestamp, Option<String>, String, String, String)>(&statement, &values)?;
         Ok(rows
             .into_iter()
-            .map(|(entry, due, relay, json)| OutboxEntry { entry, due, relay, json })
+            .map(|(entry, due, relay, host, customer, json)| OutboxEntry {
+                entry,
+                due,
+                json,
+                flight: InFlight { relay, host, customer },
+            })
             .collect())
     }
 
     fn flying(&self, class: DestinationClass) -> usize {
-        self.in_flight
-            .values()
-            .filter(|relay| relay.is_some() == (class == DestinationClass::External))
-            .count()
+        self.in_flight.count(class == DestinationClass::External)
     }
 
-    fn is_full(&self, relay: &str) -> bool {
-        let flying = self.in_flight.values().filter(|flying| flying.as_deref() == Some(relay));
-        flying.count() >= MAX_IN_FLIGHT_PER_RELAY
-    }
-
-    /// The external relays with as many events in flight as allowed.
-    fn full(&self) -> Vec<&str> {
-        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-        for relay in self.in_flight.values().flatten() {
-            let count = counts.entry(relay).or_default();
-            *count = count.saturating_add(1);
+    fn limit(&self, class: DestinationClass) -> usize {
+        match class {
+            DestinationClass::Own => self.in_flight.limits().own,
+            DestinationClass::External => self.in_flight.limits().external,
         }
-        counts
-            .into_iter()
-            .filter(|(_, count)| *count >= MAX_IN_FLIGHT_PER_RELAY)
-            .map(|(relay, _)| relay)
-            .collect()
     }
 
     /// The event of an entry; verified unless it is in the cache of newly signed events.
@@ -227,7 +248,7 @@ impl<S: Sql> Outbox<S> {
         delivery: &Delivery,
         now: Timestamp,
     ) -> Result<Option<String>, SqlError> {
-        self.in_flight.remove(&entry);
+        self.in_flight.ended(entry, delivery);
         match delivery {
             Delivery::Accepted => match self.remove(entry)?.flatten() {
                 // Events that were in flight with one that was not accepted do not end its pause: order matters.
@@ -346,7 +367,7 @@ impl<S: Sql> Outbox<S> {
         relays: &[String],
         now: Timestamp,
     ) -> Result<(), SqlError> {
-        let from = Destination::from_column(self.in_flight.remove(&entry).flatten());
+        let from = Destination::from_column(self.in_flight.remove(entry).and_then(|flight| flight.relay));
         for relay in relays {
             if matches!(&from, Destination::ReadBy { source, .. } if source == relay) {
                 continue;
@@ -358,9 +379,9 @@ impl<S: Sql> Outbox<S> {
             };
             let copy = self.next_entry();
             self.sql.execute(
-                "INSERT INTO outbox (entry, event, attempt, due, relay)
-                 SELECT ?, event, 0, ?, ? FROM outbox WHERE entry = ?",
-                values![copy, due, relay, entry],
+                "INSERT INTO outbox (entry, event, attempt, due, relay, host, customer)
+                 SELECT ?, event, 0, ?, ?, ?, customer FROM outbox WHERE entry = ?",
+                values![copy, due, relay, relay_host(relay), entry],
             )?;
         }
         self.may_have_external = true;
@@ -379,7 +400,7 @@ impl<S: Sql> Outbox<S> {
     }
 
     fn next_due_of(&self, class: DestinationClass) -> Result<Option<Timestamp>, SqlError> {
-        if self.flying(class) >= class.limit() {
+        if self.flying(class) >= self.limit(class) {
             return Ok(None);
         }
         let earliest = self.waiting(
@@ -390,7 +411,7 @@ impl<S: Sql> Outbox<S> {
         )?;
         Ok(earliest
             .into_iter()
-            .find(|waiting| !self.in_flight.contains_key(&waiting.entry))
+            .find(|waiting| !self.in_flight.contains(waiting.entry))
             .map(|waiting| waiting.due))
     }
 
@@ -421,12 +442,17 @@ fn in_words(relay: Option<&str>) -> String {
     relay.map_or_else(|| "the agent's own relay".to_owned(), |relay| format!("the relay {relay}"))
 }
 
+/// The marks for these values in a statement.
+fn marks<T>(values: &[T]) -> String {
+    vec!["?"; values.len()].join(", ")
+}
+
 /// An entry that waits to be sent.
 struct OutboxEntry {
     entry: u64,
     due: Timestamp,
-    relay: Option<String>,
     json: String,
+    flight: InFlight,
 }
 
 /// Entries for the agent's own relay and for external relays do not delay each other.
@@ -434,13 +460,4 @@ struct OutboxEntry {
 enum DestinationClass {
     Own,
     External,
-}
-
-impl DestinationClass {
-    const fn limit(self) -> usize {
-        match self {
-            Self::Own => MAX_IN_FLIGHT_OWN,
-            Self::External => MAX_IN_FLIGHT_EXTERNAL,
-        }
-    }
 }

@@ -13,8 +13,8 @@ use crate::declaration::{AgentDeclaration, JobDeclaration};
 use crate::engine::job_state::JobState;
 use crate::engine::unfinished::UnfinishedJobs;
 use crate::engine::{
-    AgentSpec, Changes, Delivery, Destination, Effect, HandlerSpec, HookSpec, Input, JobEngine, Lease,
-    Options, Output, RequestAdmission, RunId, RunOutcome, StateQuery, StateReply, Task, WantedOutput,
+    AgentSpec, Changes, Delivery, DeliveryLimits, Destination, Effect, HandlerSpec, HookSpec, Input,
+    JobEngine, Lease, Options, Output, RequestAdmission, RunId, RunOutcome, StateQuery, StateReply, Task,
 };
 use crate::nip90::{Cancellation, Feedback, JobResultEvent, Status};
 use crate::payment::wallet::{Invoice, InvoiceRequest};
@@ -49,7 +49,8 @@ pub(super) struct Bench {
     pub(super) runs: Vec<Started>,
     pub(super) aborted: Vec<Lease>,
     pub(super) quotes: Vec<EventId>,
-    pub(super) resolves: Vec<(EventId, Vec<WantedOutput>)>,
+    /// The look-ups in progress: the job, the wanted outputs, and the external relays.
+    pub(super) resolves: Vec<(EventId, Vec<EventId>, Vec<String>)>,
     pub(super) invoices: Vec<(EventId, InvoiceRequest)>,
     pub(super) settlements: Vec<(EventId, Invoice)>,
     /// The published events, including repetitions.
@@ -97,6 +98,14 @@ impl Bench {
         let options =
             Options { wallet: true, relay_url: Some("wss://own.example".into()), ..Options::default() };
         Self::on(Probe::new(), spec, options)
+    }
+
+    /// An agent that runs many jobs at once, with these limits.
+    pub(super) fn with_limits(deliveries: DeliveryLimits) -> Self {
+        let mut spec = spec();
+        spec.declaration.concurrency = 1_000;
+        let relay_url = Some("wss://own.example".into());
+        Self::on(Probe::new(), spec, Options { wallet: true, relay_url, deliveries, ..Options::default() })
     }
 
     /// Opens an agent's database.
@@ -173,7 +182,7 @@ impl Bench {
                     self.aborted.push(lease);
                 }
                 Effect::Quote { job, .. } => self.quotes.push(job),
-                Effect::Resolve { job, wanted } => self.resolves.push((job, wanted)),
+                Effect::Resolve { job, wanted, relays } => self.resolves.push((job, wanted, relays)),
                 Effect::Invoice { job, request } => self.invoices.push((job, request)),
                 Effect::Settlement { job, invoice } => self.settlements.push((job, invoice)),
                 Effect::Publish { entry, event, to } => {

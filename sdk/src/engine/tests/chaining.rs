@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use openagents_host::{Encryption, Event, Keys, Kind, UnsignedEvent, VerifiedEvent};
+use openagents_host::{Encryption, Event, EventId, Keys, Kind, UnsignedEvent, VerifiedEvent};
 
 use super::bench::*;
 use super::events::*;
@@ -11,7 +11,7 @@ use crate::engine::{Input, RunId, Task};
 use crate::nip90::{JobResultEvent, Status};
 
 fn resolve(bench: &mut Bench, events: &[&VerifiedEvent]) {
-    let (job, _) = bench.resolves.remove(0);
+    let (job, ..) = bench.resolves.remove(0);
     let events: Vec<Event> = events.iter().map(|event| (***event).clone()).collect();
     bench.give(&Input::Resolved { job, events });
 }
@@ -82,15 +82,104 @@ fn looks_on_relays_for_the_output_of_others() {
     let input = ["i", &upstream.id.to_hex(), "job", "wss://hint.example"];
     let event = tagged(SHARED, 2, &[&input, &["relays", "wss://answers.example"]]);
     bench.ask_from(&event, Some(EXTERNAL));
-    let (job, wanted) = &bench.resolves[0];
-    assert_eq!((*job, wanted[0].event), (event.id, upstream.id));
-    assert_eq!(wanted[0].relays, ["wss://hint.example", "wss://answers.example", EXTERNAL]);
+    let external = ["wss://hint.example", "wss://answers.example", EXTERNAL].map(str::to_owned).to_vec();
+    assert_eq!(bench.resolves, [(event.id, vec![upstream.id], vec![])], "its own relay comes first");
 
     resolve(&mut bench, &[&upstream]);
+    assert_eq!(bench.resolves, [(event.id, vec![upstream.id], external.clone())]);
+    resolve(&mut bench, &[&upstream]);
     assert!(bench.resolves.is_empty(), "not again at once");
-    bench.seconds(1);
+    bench.seconds(2);
+    resolve(&mut bench, &[&upstream]);
+    assert_eq!(bench.resolves[0].2, external);
     resolve(&mut bench, &[&upstream, &result_of(&upstream, &customer(), "from a provider")]);
     assert_eq!(outputs(&bench), ["from a provider"]);
+}
+
+#[test]
+fn what_is_on_its_own_relay_is_found_while_look_ups_on_external_relays_get_no_answer() {
+    let mut bench = Bench::new();
+    for number in 0..60 {
+        let hints: Vec<Vec<String>> = (0..8)
+            .map(|relay| {
+                let (id, url) =
+                    (EventId::from_bytes([number; 32]).to_hex(), format!("wss://{number}-{relay}.example"));
+                vec!["i".to_owned(), id, "job".to_owned(), url]
+            })
+            .collect();
+        let customer = Keys::from_secret(&[10 + number % 20; 32]).unwrap();
+        bench.ask(&UnsignedEvent::new(Kind(SHARED), "").tags(hints).sign(&customer, START));
+        // The own relay answers at once, and has nothing.
+        while let Some(own) = bench.resolves.iter().position(|(.., relays)| relays.is_empty()) {
+            let (job, ..) = bench.resolves.remove(own);
+            bench.give(&Input::Resolved { job, events: vec![] });
+        }
+    }
+    assert_eq!(bench.resolves.len(), 8, "look-ups on external relays in progress");
+    let upstream = stranger_request();
+    bench.ask(&chained(SHARED, 2, &[upstream.id]));
+    let own = bench.resolves.remove(8);
+    assert!(own.2.is_empty());
+    let result = result_of(&upstream, &customer(), "here");
+    bench.give(&Input::Resolved { job: own.0, events: vec![(*upstream).clone(), (*result).clone()] });
+    assert_eq!(outputs(&bench), ["here"]);
+}
+
+#[test]
+fn a_request_makes_few_connections() {
+    let mut bench = Bench::new();
+    let hint = |number: u8, relay: String| {
+        vec!["i".to_owned(), EventId::from_bytes([number; 32]).to_hex(), "job".to_owned(), relay]
+    };
+    let mut tags: Vec<Vec<String>> =
+        (0..16).map(|number| hint(number, format!("wss://{number}.example"))).collect();
+    tags.push(
+        std::iter::once("relays".to_owned())
+            .chain((20..40).map(|number| format!("wss://{number}.example")))
+            .collect(),
+    );
+    bench.ask_from(&UnsignedEvent::new(Kind(SHARED), "").tags(tags).sign(&customer(), START), Some(EXTERNAL));
+    resolve(&mut bench, &[]);
+    assert_eq!((bench.resolves[0].1.len(), bench.resolves[0].2.len()), (16, 8));
+    // What is no address of a relay, or the own relay, is not queried.
+    let mut bench = Bench::new();
+    let relays = ["wss://own.example/", "wss://10.0.0.1", "http://a.example", "no address"];
+    let tags = (1..).zip(relays).map(|(number, relay)| hint(number, relay.to_owned()));
+    bench.ask(&UnsignedEvent::new(Kind(SHARED), "").tags(tags).sign(&customer(), START));
+    resolve(&mut bench, &[]);
+    assert!(bench.resolves.is_empty(), "{:?}", bench.resolves);
+}
+
+#[test]
+fn many_waiting_jobs_are_looked_up_few_at_once_and_spread() {
+    let mut bench = Bench::new();
+    for number in 0..400_u64 {
+        let customer = Keys::from_secret(&[10 + u8::try_from(number % 100).unwrap(); 32]).unwrap();
+        let unknown = EventId::from_bytes([u8::try_from(number % 251).unwrap(); 32]).to_hex();
+        let request = UnsignedEvent::new(Kind(SHARED), "").tag(["i", &unknown, "job"]).tag([
+            "param",
+            "number",
+            &number.to_string(),
+        ]);
+        bench.ask(&request.sign(&customer, START));
+    }
+    // Nothing is answered for a while.
+    bench.seconds(30);
+    assert!(bench.resolves.len() <= 4, "{} at once", bench.resolves.len());
+    let mut by_second = Vec::new();
+    for _ in 0..40 {
+        let mut looked_up = 0;
+        while let Some((job, ..)) = bench.resolves.pop() {
+            bench.give(&Input::Resolved { job, events: vec![] });
+            looked_up += 1;
+        }
+        by_second.push(looked_up);
+        bench.seconds(1);
+    }
+    // The first look-ups are made as fast as they are answered, the others about a hundred in a second.
+    let most = by_second[1..].iter().max().unwrap();
+    assert!(*most < 200, "{by_second:?}");
+    assert!(by_second.iter().sum::<usize>() > 1_000, "{by_second:?}");
 }
 
 #[test]

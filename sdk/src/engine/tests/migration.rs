@@ -7,7 +7,7 @@ use super::bench::*;
 use super::events::*;
 use super::probe::Probe;
 use crate::engine::job_state::JobState;
-use crate::engine::{Options, RequestAdmission, RunId, SCHEMA};
+use crate::engine::{Destination, EXTERNAL_SCHEMA, Options, RequestAdmission, RunId, SCHEMA};
 use crate::nip90::Status;
 
 /// A database of the first release, with a job in each of its states, an event in the outbox, and a state.
@@ -98,4 +98,31 @@ fn opens_a_database_again_and_again() {
     let mut bench = migrated();
     bench.crash();
     assert_eq!(bench.count("job"), 4);
+}
+
+#[test]
+fn delivers_what_waited_for_outside_relays_before_limits_went_by_host() {
+    let sql = Probe::new();
+    migrate(&sql, "agent", &SCHEMA).unwrap();
+    migrate(&sql, "outside", &EXTERNAL_SCHEMA[..2]).unwrap();
+    let event = result_of(&request(SHARED, 3), &agent(), "3");
+    let customer_relays =
+        Destination::ReadBy { customer: customer().public_key(), source: "wss://b.example".to_owned() };
+    let read_by = format!("read-by:{} wss://b.example", customer().public_key());
+    let mut relays = vec![None, Some(read_by)];
+    relays.extend(vec![Some("wss://a.example".to_owned()); 20]);
+    for (entry, relay) in (1_u64..).zip(relays) {
+        sql.execute(
+            "INSERT INTO outbox (entry, event, attempt, due, relay) VALUES (?, ?, 0, ?, ?)",
+            values![entry, &**event.json(), START, relay.as_deref()],
+        )
+        .unwrap();
+    }
+    let mut bench = Bench::on(sql, spec(), Options::default());
+    let mut expected = vec![Destination::Own, customer_relays];
+    expected.extend(vec![Destination::Relay("wss://a.example".to_owned()); 8]);
+    let published: Vec<Destination> = bench.published.iter().map(|(_, to)| to.clone()).collect();
+    assert_eq!(published, expected);
+    bench.deliver_all();
+    assert_eq!((bench.published.len(), bench.count("outbox")), (22, 0));
 }

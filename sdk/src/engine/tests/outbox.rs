@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use openagents_host::nostr::reason::Reason;
-use openagents_host::{Engine, EventId, Kind, UnsignedEvent};
+use openagents_host::{Engine, EventId, Keys, Kind, UnsignedEvent, VerifiedEvent};
 
 use super::bench::*;
 use super::events::*;
-use crate::engine::{Changes, Delivery, Destination, Effect, Input, Output, RunOutcome};
+use crate::engine::{Changes, Delivery, DeliveryLimits, Destination, Effect, Input, Output, RunOutcome};
 
 fn unreachable() -> Delivery {
     Delivery::Unreachable("away".into())
@@ -198,35 +198,107 @@ fn gives_up_an_outside_relay_that_is_away_for_long_also_across_a_crash() {
 
 #[test]
 fn dead_outside_relays_do_not_hold_up_the_own_one() {
-    for (relays, at_once) in [(1, 8), (100, 64)] {
-        let mut bench = Bench::with(|spec| spec.declaration.concurrency = 200);
+    let worker = DeliveryLimits::WORKER;
+    for (limits, hosts, customers, at_once) in [
+        (DeliveryLimits::default(), 1, 100, 8),
+        (DeliveryLimits::default(), 100, 1, 12),
+        (DeliveryLimits::default(), 100, 100, 48),
+        (worker, 1, 100, 1),
+        (worker, 100, 1, 1),
+        (worker, 100, 100, 2),
+    ] {
+        let mut bench = Bench::with_limits(limits);
         for number in 0..100 {
-            let relay = format!("wss://{}.example", number % relays);
-            bench.ask(&tagged(SHARED, number, &[&["relays", &relay]]));
+            // One host can have any number of URLs.
+            let relay = format!("wss://{}.example:{}/{number}", number % hosts, 4_000 + number);
+            bench.ask(&answered_on(&relay, number, number % customers));
         }
-        let external = destinations(&bench).iter().filter(|to| **to != Destination::Own).count();
-        assert_eq!(external, at_once, "so many are on their way to {relays} relays at once");
-        assert_eq!(bench.own().len(), 100);
+        assert_eq!(external(&bench).len(), at_once, "to {hosts} hosts for {customers} customers");
+        assert_eq!(bench.own().len(), limits.own.min(100));
         bench.deliver_all();
         assert_eq!(bench.count("outbox"), 0, "the others follow");
     }
 }
 
 #[test]
-fn hands_out_so_many_at_once_and_in_order() {
-    let mut bench = Bench::with(|spec| spec.declaration.concurrency = 1_000);
-    let asked: Vec<EventId> = (0..300)
-        .map(|number| {
-            let event = request(SHARED, number);
-            bench.ask(&event);
-            event.id
-        })
-        .collect();
-    assert_eq!(bench.delivering.len(), 256);
+fn silent_outside_relays_hold_up_neither_other_customers_nor_relays_that_have_answered() {
+    for limits in [DeliveryLimits::default(), DeliveryLimits::WORKER] {
+        let mut bench = Bench::with_limits(limits);
+        bench.ask(&answered_on("wss://good.example/1", 900, 0));
+        bench.deliver_all();
+        bench.published.clear();
+        // One customer names 200 silent relays.
+        for number in 0..200 {
+            bench.ask(&answered_on(&format!("wss://{number}.silent.example"), number, 1));
+        }
+        assert_eq!(external(&bench).len(), limits.unproven_of_customer);
+        bench.ask(&answered_on("wss://new.example", 901, 2));
+        assert_eq!(external(&bench).last().unwrap(), "wss://new.example", "for another customer");
+        // Many keys do.
+        for number in 200..300 {
+            bench.ask(&answered_on(&format!("wss://{number}.silent.example"), number, number));
+        }
+        assert_eq!(external(&bench).len(), limits.unproven);
+        bench.ask(&answered_on("wss://good.example/2", 902, 1));
+        assert_eq!(external(&bench).last().unwrap(), "wss://good.example/2", "it has answered before");
+    }
+}
+
+#[test]
+fn a_host_that_becomes_silent_loses_its_place() {
+    let mut bench = Bench::with_limits(DeliveryLimits::WORKER);
+    bench.ask(&answered_on("wss://good.example", 1, 0));
     bench.deliver_all();
-    let told: Vec<EventId> = bench.feedback().into_iter().map(|feedback| feedback.request).collect();
-    assert_eq!(told, asked);
-    assert_eq!(bench.count("outbox"), 0);
+    bench.published.clear();
+    for number in 2..6 {
+        bench.ask(&answered_on(&format!("wss://{number}.silent.example"), number, number));
+    }
+    assert_eq!(external(&bench).len(), 2);
+    bench.ask(&answered_on("wss://good.example", 6, 6));
+    assert_eq!(external(&bench).len(), 3);
+    let entry = *bench.delivering.last().unwrap();
+    bench.delivering.retain(|other| *other != entry);
+    bench.give(&Input::Delivered { entry, delivery: unreachable() });
+    bench.seconds(600);
+    assert_eq!(external(&bench).len(), 3, "it waits like the others");
+}
+
+/// A request of the customer with this number, whose answer goes to this relay.
+fn answered_on(relay: &str, number: u64, customer: u64) -> VerifiedEvent {
+    let mut secret = [7; 32];
+    secret[..8].copy_from_slice(&(customer + 1).to_be_bytes());
+    UnsignedEvent::new(Kind(SHARED), "")
+        .tag(["i", &number.to_string(), "text"])
+        .tag(["relays", relay])
+        .sign(&Keys::from_secret(&secret).unwrap(), START)
+}
+
+/// The external relays to which events were sent, in order.
+fn external(bench: &Bench) -> Vec<String> {
+    let relays = bench.published.iter().filter_map(|(_, to)| match to {
+        Destination::Relay(url) => Some(url.clone()),
+        Destination::Own | Destination::ReadBy { .. } => None,
+    });
+    relays.collect()
+}
+
+#[test]
+fn hands_out_so_many_at_once_and_in_order() {
+    for (limits, at_once) in [(DeliveryLimits::default(), 256), (DeliveryLimits::WORKER, 16)] {
+        let mut bench = Bench::with_limits(limits);
+        let asked: Vec<EventId> = (0..300)
+            .map(|number| {
+                let event = request(SHARED, number);
+                bench.ask(&event);
+                event.id
+            })
+            .collect();
+        assert_eq!(bench.delivering.len(), at_once);
+        bench.deliver_all();
+        let told: Vec<EventId> = bench.feedback().into_iter().map(|feedback| feedback.request).collect();
+        assert_eq!(told, asked);
+        assert_eq!(bench.count("outbox"), 0);
+    }
 }
 
 #[test]

@@ -165,10 +165,10 @@ impl World {
         if self.bench.resolves.is_empty() {
             return;
         }
-        let (job, wanted) = self.bench.resolves.remove(index % self.bench.resolves.len());
+        let (job, wanted, _) = self.bench.resolves.remove(index % self.bench.resolves.len());
         let results = wanted.iter().map(|wanted| {
             let event = openagents_host::UnsignedEvent::new(openagents_host::Kind(6_300), "x");
-            (*event.tag(["e", &wanted.event.to_hex()]).sign(&stranger(), START)).clone()
+            (*event.tag(["e", &wanted.to_hex()]).sign(&stranger(), START)).clone()
         });
         let events = if found { results.collect() } else { vec![] };
         self.give(&Input::Resolved { job, events });

@@ -22,7 +22,7 @@ fn live() -> Probe {
     bench.give(&Input::Reported { lease, report: Report::Progress("half".into()) });
     bench.done(lease, "1");
     bench.ask_from(&request(SHARED, 1), Some(EXTERNAL));
-    let (job, _) = bench.resolves.remove(0);
+    let (job, ..) = bench.resolves.remove(0);
     bench.give(&Input::Resolved { job, events: vec![] });
     let (job, _) = bench.invoices.remove(0);
     let invoice = crate::payment::wallet::Invoice {

@@ -14,8 +14,9 @@ use crate::engine::{Delivery, Destination, Input};
 use crate::host_port::HandlerHost;
 use crate::relays::{self, RelayConnection};
 
-/// The most external relays connected at the same time.
-const MAX_CONNECTIONS: usize = 32;
+/// The most external relays connected at the same time: as many as the engine has events in flight, so that none waits
+/// for a connection.
+const MAX_CONNECTIONS: usize = 64;
 
 /// How long an idle connection is kept open.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);

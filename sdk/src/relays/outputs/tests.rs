@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use async_trait::async_trait;
-use openagents_host::net::Reach;
+use openagents_host::net::{Reach, RelayLimits};
 use openagents_host::{Keys, Timestamp, UnsignedEvent, VerifiedEvent};
 
 use super::*;
@@ -22,11 +22,13 @@ struct Relays {
     own: Vec<VerifiedEvent>,
     far: Vec<VerifiedEvent>,
     filters: Mutex<Vec<usize>>,
+    /// Where external relays were queried. All but [`FAR`] are silent.
+    connections: Mutex<Vec<String>>,
 }
 
 impl Relays {
     fn new(own: Vec<VerifiedEvent>, far: Vec<VerifiedEvent>) -> Self {
-        Self { keys: keys(4), own, far, filters: Mutex::default() }
+        Self { keys: keys(4), own, far, filters: Mutex::default(), connections: Mutex::default() }
     }
 
     fn query(&self, stored: &[VerifiedEvent], filters: &[Filter]) -> Vec<VerifiedEvent> {
@@ -61,7 +63,16 @@ impl HandlerHost for Relays {
         Ok(self.query(&self.own, &filters).iter().map(|event| (**event).clone()).collect())
     }
 
-    async fn external_events(&self, _: &str, filters: Vec<Filter>) -> Result<Vec<VerifiedEvent>, RelayError> {
+    async fn external_events(
+        &self,
+        url: &str,
+        filters: Vec<Filter>,
+        _: RelayLimits,
+    ) -> Result<Vec<VerifiedEvent>, RelayError> {
+        self.connections.lock().unwrap().push(url.to_owned());
+        if url != FAR {
+            std::future::pending::<()>().await;
+        }
         Ok(self.query(&self.far, &filters))
     }
 }
@@ -87,8 +98,8 @@ fn crowd(request: &VerifiedEvent, kind: u16) -> Vec<VerifiedEvent> {
 }
 
 async fn found(relays: &Relays, wanted: &VerifiedEvent) -> Vec<EventId> {
-    let wanted = [WantedOutput { event: wanted.id, relays: vec![FAR.to_owned()] }];
-    outputs(relays, &wanted).await.iter().map(|event| event.id).collect()
+    let found = outputs(relays, &SilentRelays::default(), &[wanted.id], &[FAR.to_owned()]).await;
+    found.iter().map(|event| event.id).collect()
 }
 
 #[tokio::test]
@@ -118,11 +129,13 @@ async fn notes_do_not_hide_the_result_of_a_request_that_no_relay_has() {
 async fn results_come_in_the_order_of_the_relays_and_then_of_their_times() {
     let request = request(None);
     let [early, late] = [1_100, 1_200].map(|at| about(&request, &keys(6), 6_300, at));
-    let afar = about(&request, &keys(7), 6_300, 1_050);
     let too_early = about(&request, &keys(7), 6_300, 0);
     let own = vec![late.clone(), too_early, request.clone(), early.clone()];
-    let relays = Relays::new(own, vec![afar.clone()]);
-    assert_eq!(found(&relays, &request).await, [request.id, early.id, late.id, afar.id]);
+    let relays = Relays::new(own, vec![]);
+    assert_eq!(found(&relays, &request).await, [request.id, early.id, late.id]);
+    let afar = about(&request, &keys(7), 6_300, 1_050);
+    let relays = Relays::new(vec![request.clone()], vec![afar.clone()]);
+    assert_eq!(found(&relays, &request).await, [request.id, afar.id]);
 }
 
 #[tokio::test]
@@ -136,11 +149,73 @@ async fn many_wanted_outputs_take_few_filters() {
         })
         .collect();
     let relays = Relays::new(requests[..12].to_vec(), vec![]);
-    let wanted: Vec<_> = requests
-        .iter()
-        .map(|request| WantedOutput { event: request.id, relays: vec![FAR.to_owned()] })
-        .collect();
-    outputs(&relays, &wanted).await;
+    let wanted: Vec<EventId> = requests.iter().map(|request| request.id).collect();
+    outputs(&relays, &SilentRelays::default(), &wanted, &[FAR.to_owned()]).await;
     let filters = relays.filters.lock().unwrap().clone();
     assert!(filters.iter().all(|filters| *filters <= 4), "{filters:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn silent_relays_hide_nothing_and_are_skipped_the_next_time() {
+    let request = request(None);
+    let result = about(&request, &keys(6), 6_300, 1_500);
+    let relays = Relays::new(vec![], vec![request.clone(), result.clone()]);
+    let silent = SilentRelays::default();
+    let mut named: Vec<String> = (0..7).map(|number| format!("wss://{number}.silent.example")).collect();
+    named.push(FAR.to_owned());
+    let look_up = async || {
+        let found = outputs(&relays, &silent, &[request.id], &named).await;
+        let queried = std::mem::take(&mut *relays.connections.lock().unwrap());
+        (found.iter().map(|event| event.id).collect::<Vec<_>>(), queried)
+    };
+    let begun = tokio::time::Instant::now();
+    let (found, queried) = look_up().await;
+    assert_eq!((found, queried.len()), (vec![request.id, result.id], 8));
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    let (found, queried) = look_up().await;
+    assert_eq!(found, [request.id, result.id]);
+    // The second four were not asked long enough to be known as silent.
+    assert_eq!(queried.len(), 4, "{queried:?}");
+    assert!(queried.iter().all(|url| !named[..4].contains(url)), "{queried:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_four_hosts_are_queried_at_once_and_each_once_at_a_time() {
+    let request = request(None);
+    let relays = Relays::new(vec![], vec![]);
+    let names =
+        ["a.example", "a.example/1", "a.example:4443", "b.example", "c.example", "d.example", "e.example"];
+    let named = names.map(|name| format!("wss://{name}"));
+    let silent = SilentRelays::default();
+    let wanted = [request.id];
+    let search = outputs(&relays, &silent, &wanted, &named);
+    assert!(timeout(Duration::from_secs(1), search).await.is_none(), "they are silent");
+    let queried = relays.connections.lock().unwrap().clone();
+    assert_eq!(
+        queried,
+        ["a.example", "b.example", "c.example", "d.example"].map(|name| format!("wss://{name}"))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_waited_for_once_everything_is_found() {
+    let request = request(None);
+    let result = about(&request, &keys(6), 6_300, 1_500);
+    let relays = Relays::new(vec![], vec![request.clone(), result.clone()]);
+    let named = ["wss://silent.example".to_owned(), FAR.to_owned()];
+    let begun = tokio::time::Instant::now();
+    let found = outputs(&relays, &SilentRelays::default(), &[request.id], &named).await;
+    assert_eq!((found.len(), begun.elapsed()), (2, Duration::ZERO));
+    // What is on the own relay needs no other.
+    let relays = Relays::new(vec![request.clone(), result], vec![]);
+    outputs(&relays, &SilentRelays::default(), &[request.id], &named).await;
+    assert!(relays.connections.lock().unwrap().is_empty());
+    // An output that only some may read does not end the search.
+    let sealed = UnsignedEvent::new(Kind(6_300), "sealed")
+        .tag(["e", &request.id.to_hex()])
+        .tag(["encrypted"])
+        .sign(&keys(6), Timestamp::from_seconds(1_500));
+    let relays = Relays::new(vec![request.clone(), sealed], vec![]);
+    outputs(&relays, &SilentRelays::default(), &[request.id], &named).await;
+    assert_eq!(relays.connections.lock().unwrap().len(), 2);
 }

@@ -11,7 +11,7 @@ use super::*;
 use crate::author::agent::Agent;
 use crate::author::handler::{Handler, Hooks, Run, Schedule};
 use crate::declaration::{AgentDeclaration, JobDeclaration};
-use crate::engine::{Report, StateQuery, StateReply, StateSnapshot, Task, WantedOutput};
+use crate::engine::{Report, StateQuery, StateReply, StateSnapshot, Task};
 use crate::error::JobError;
 use crate::nip90::JobRequest;
 use crate::payment::wallet::{Invoice, InvoiceRequest, Settlement};
@@ -37,7 +37,6 @@ impl Jobs for Sleeper {
 /// A host whose relay never answers.
 struct SilentHost {
     keys: Keys,
-    asked: AtomicUsize,
 }
 
 #[async_trait]
@@ -57,7 +56,6 @@ impl HandlerHost for SilentHost {
     }
 
     async fn events(&self, _: Vec<Filter>) -> Result<Vec<Event>, JobError> {
-        self.asked.fetch_add(1, Ordering::Relaxed);
         std::future::pending().await
     }
 }
@@ -77,7 +75,7 @@ impl Wallet for FailingWallet {
 }
 
 fn host() -> Arc<SilentHost> {
-    Arc::new(SilentHost { keys: Keys::from_secret(&[4; 32]).unwrap(), asked: AtomicUsize::new(0) })
+    Arc::new(SilentHost { keys: Keys::from_secret(&[4; 32]).unwrap() })
 }
 
 fn services(host: &Arc<SilentHost>, wallet: Option<WalletError>) -> Services<Sleeper> {
@@ -138,22 +136,6 @@ async fn tells_the_engine_why_a_wallet_gave_no_answer() {
 }
 
 #[tokio::test]
-async fn looks_for_the_inputs_of_eight_jobs_at_once() {
-    let host = host();
-    let services = services(&host, None);
-    let mut going = tokio::task::JoinSet::new();
-    for number in 0..20 {
-        let job = EventId::from_bytes([number; 32]);
-        let wanted = vec![WantedOutput { event: job, relays: vec![] }];
-        going.spawn(awaited(services.carry_out(Timestamp::EPOCH, Effect::Resolve { job, wanted })));
-    }
-    for _ in 0..100 {
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(host.asked.load(Ordering::Relaxed), 8);
-}
-
-#[tokio::test]
 async fn an_aborted_run_ends_and_reports_nothing() {
     let services = services(&host(), None);
     let request = request();
@@ -176,4 +158,42 @@ async fn the_end_of_an_attempt_leaves_a_later_one_alone() {
     assert!(futures_util::poll!(&mut second).is_pending());
     services.carry_out(Timestamp::EPOCH, Effect::Abort { lease: lease(2) });
     assert!(second.await.is_none());
+}
+
+/// A wallet that never answers.
+#[derive(Default)]
+struct SilentWallet(AtomicUsize);
+
+#[async_trait]
+impl Wallet for SilentWallet {
+    async fn invoice(&self, _: &InvoiceRequest) -> Result<Invoice, WalletError> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        std::future::pending().await
+    }
+
+    async fn settlement(&self, _: &Invoice) -> Result<Settlement, WalletError> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        std::future::pending().await
+    }
+}
+
+#[tokio::test]
+async fn calls_the_wallet_for_sixteen_jobs_at_once() {
+    let wallet = Arc::new(SilentWallet::default());
+    let services: Services<Sleeper> =
+        Services::new(Arc::default(), host() as _, Some(Arc::clone(&wallet) as Arc<dyn Wallet>));
+    let mut going = tokio::task::JoinSet::new();
+    for number in 0..20 {
+        let job = EventId::from_bytes([number; 32]);
+        let request =
+            InvoiceRequest { price: Price::sat(1), memo: String::new(), expiry: Duration::from_secs(60) };
+        going.spawn(awaited(services.carry_out(Timestamp::EPOCH, Effect::Invoice { job, request })));
+        let invoice =
+            Invoice { bolt11: String::new(), payment_hash: String::new(), expires_at: Timestamp::EPOCH };
+        going.spawn(awaited(services.carry_out(Timestamp::EPOCH, Effect::Settlement { job, invoice })));
+    }
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(wallet.0.load(Ordering::Relaxed), 16);
 }

@@ -9,12 +9,12 @@ use openagents_relay::Outcome;
 use worker::{Env, Result};
 
 use super::handler_host;
-use crate::engine::{Delivery, Destination, Input};
+use crate::engine::{Delivery, DeliveryLimits, Destination, Input};
 use crate::relays::{self, RelayConnection};
 use crate::worker::{DELIVERY_TIMEOUT, calls};
 
-/// The most external relays connected at the same time. A Worker may have six open connections.
-const OUTSIDE: usize = 3;
+/// The most external relays connected at the same time.
+const OUTSIDE: usize = DeliveryLimits::WORKER.external;
 
 /// Events that wait for delivery, in order.
 pub(super) struct Deliveries {

@@ -20,7 +20,7 @@ use super::deliveries::{Deliveries, deliver};
 use super::handler_host::WorkerHandlerHost;
 use super::own_key::{OwnKeyError, own_keys};
 use crate::author::agent::Jobs;
-use crate::engine::{Effect, Input, JobEngine, Options};
+use crate::engine::{DeliveryLimits, Effect, Input, JobEngine, Options};
 use crate::http::AgentRoutes;
 use crate::runner::{self, HostAction, Services, StateCache, StateError};
 use crate::settings::{self, Operators, SettingError};
@@ -89,6 +89,7 @@ impl<A: Jobs> AgentWorker<A> {
         let reach = settings.reach;
         let options = Options {
             polled_relays: settings.external_relays(),
+            deliveries: DeliveryLimits::WORKER,
             ..settings.options(&settings.profile::<A>(keys.public_key()), false)
         };
         let engine = JobEngine::open(sql, keys.clone(), runner::agent_spec::<A>(), options, now())?;
