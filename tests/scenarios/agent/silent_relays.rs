@@ -73,7 +73,8 @@ fn agent(servers: &Servers) -> Server {
 fn with_input(customer: &Keys, agent: &Server, input: &[&str], relays: &[String]) -> Event {
     let agent = agent.agent().to_hex();
     let relays: Vec<&str> = std::iter::once("relays").chain(relays.iter().map(String::as_str)).collect();
-    let mut tags: Vec<&[&str]> = vec![input, &["p", agent.as_str()]];
+    let addressee = ["p", agent.as_str()];
+    let mut tags: Vec<&[&str]> = vec![input, &addressee];
     if relays.len() > 1 {
         tags.push(&relays);
     }
