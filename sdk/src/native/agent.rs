@@ -3,7 +3,7 @@
 mod effects;
 mod handler_host;
 mod handler_runtime;
-mod reports;
+mod report_queue;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -27,7 +27,7 @@ use crate::settings::AgentSettings;
 use effects::Effects;
 use handler_host::NativeHandlerHost;
 use handler_runtime::HandlerRuntime;
-use reports::Reports;
+use report_queue::ReportQueue;
 
 /// What an agent needs to start.
 pub(super) struct AgentConfig {
@@ -79,7 +79,7 @@ impl AgentShell {
     pub(super) async fn start<A: Jobs>(config: AgentConfig) -> Result<Self, StartError> {
         let (answer_sender, answers) = mpsc::unbounded_channel();
         let (running_sender, running) = watch::channel(0);
-        let (reports, waiting_reports) = Reports::channel();
+        let (reports, waiting_reports) = ReportQueue::channel();
         let handlers = HandlerRuntime::start()?;
         let cache = Arc::new(StateCache::<A>::default());
         let profile = config.settings.profile::<A>(config.keys.public_key());

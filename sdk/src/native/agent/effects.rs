@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
 use super::QueuedDelivery;
-use super::reports::Reports;
+use super::report_queue::ReportQueue;
 use crate::author::agent::Jobs;
 use crate::engine::{Delivery, Destination, Effect, Input, RequestAdmission, StateReply};
 use crate::host_port::HandlerHost;
@@ -32,7 +32,7 @@ pub(super) struct Effects<A> {
     pub(super) answers: mpsc::UnboundedSender<QueuedDelivery>,
     pub(super) running: watch::Sender<usize>,
     /// Inputs from the tasks that carry out effects.
-    pub(super) reports: Reports,
+    pub(super) reports: ReportQueue,
 }
 
 impl<A: Jobs> Effects<A> {

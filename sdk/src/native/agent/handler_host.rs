@@ -9,7 +9,7 @@ use openagents_host::{Event, Keys};
 use openagents_relay::Filter;
 use openagents_relay::native::RelayHandle;
 
-use super::reports::Reports;
+use super::report_queue::ReportQueue;
 use crate::engine::{Input, Lease, Report, StateQuery, StateReply};
 use crate::error::JobError;
 use crate::host_port::HandlerHost;
@@ -20,14 +20,14 @@ pub(super) struct NativeHandlerHost {
     reach: Reach,
     /// The address on which the agent's own relay listens.
     own_relay: SocketAddr,
-    reports: Reports,
+    reports: ReportQueue,
     // Set after the agent has started.
     mailbox: OnceLock<AgentMailbox>,
     relay: OnceLock<RelayHandle>,
 }
 
 impl NativeHandlerHost {
-    pub(super) fn new(keys: Keys, reach: Reach, own_relay: SocketAddr, reports: Reports) -> Self {
+    pub(super) fn new(keys: Keys, reach: Reach, own_relay: SocketAddr, reports: ReportQueue) -> Self {
         Self { keys, reach, own_relay, reports, mailbox: OnceLock::new(), relay: OnceLock::new() }
     }
 

@@ -10,7 +10,7 @@ use crate::engine::Input;
 
 /// Passes reports and outcomes of runs to the engine, those of a run in their order. Clones share one queue.
 #[derive(Clone)]
-pub(super) struct Reports {
+pub(super) struct ReportQueue {
     queue: mpsc::UnboundedSender<Input>,
     /// How many are in the queue.
     queued: Arc<AtomicUsize>,
@@ -18,7 +18,7 @@ pub(super) struct Reports {
     inputs: Arc<OnceLock<Inputs<Input>>>,
 }
 
-impl Reports {
+impl ReportQueue {
     pub(super) fn channel() -> (Self, mpsc::UnboundedReceiver<Input>) {
         let (queue, queued) = mpsc::unbounded_channel();
         (Self { queue, queued: Arc::default(), inputs: Arc::default() }, queued)
