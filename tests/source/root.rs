@@ -6,6 +6,7 @@ use crate::repository::{crates, repository, tracked_files};
 
 /// What git tracks at the root.
 const AT_THE_ROOT: &[&str] = &[
+    ".cargo",
     ".ci",
     ".gitignore",
     "CHANGELOG.md",
