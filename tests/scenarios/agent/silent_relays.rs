@@ -109,7 +109,8 @@ async fn an_input_on_the_own_relay_does_not_wait_for_silent_relays(servers: &Ser
     let meanwhile = silent.count();
     assert!(meanwhile < 60 * 8, "{meanwhile} silent relays were waited for first");
     let most = silent.connections.most.load(Ordering::Relaxed);
-    assert!(most <= 8 * 4, "{most} connections at once");
+    // Eight look-ups of four connections each; a server notices the end of one later than its client.
+    assert!(most <= 2 * 8 * 4, "{most} connections at once");
 }
 
 async fn an_answer_does_not_wait_for_silent_relays(servers: &Servers) {

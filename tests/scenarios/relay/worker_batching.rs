@@ -174,7 +174,7 @@ async fn what_a_crowd_was_told_is_true_after_a_kill(servers: &Servers) {
     let server = servers.own("hello-world");
     let mut acknowledged = 0;
     // The time since the last event was sent.
-    for (wave, moment) in [0, 20, 200].into_iter().enumerate() {
+    for (wave, moment) in [0, 20, 200, 1_000].into_iter().enumerate() {
         let mut speakers = Vec::new();
         for _ in 0..SOCKETS {
             let author = fresh_author();
