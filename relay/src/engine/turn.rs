@@ -9,12 +9,12 @@ use crate::admission::{AdmittedMessage, WorkOwner};
 use crate::reason::{Prefix, Reason};
 use crate::session::ConnectionId;
 
-/// A turn in which this much has been read handles no further message: about 30 ms in a Durable Object. A single `REQ`
+/// A turn in which this much has been read handles no further message: about 12 ms in a Durable Object. A single `REQ`
 /// has limits of its own.
-const MAX_TURN_LOOK_UPS: u64 = 10_000;
+const MAX_TURN_LOOK_UPS: u64 = 4_000;
 
 /// About how many look-ups a `COUNT` or a reconciliation makes in a turn. Each reads two or three rows.
-const SLICE_LOOK_UPS: u64 = 4_000;
+const SLICE_LOOK_UPS: u64 = 2_000;
 
 /// How many messages of one network may wait.
 const MAX_WAITING_MESSAGES: usize = 1_024;
