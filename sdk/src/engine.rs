@@ -65,11 +65,12 @@ pub(crate) use vocabulary::{
 };
 pub use vocabulary::{JobFailure, Turn};
 
-const SCHEMA: [&str; 4] = [
+const SCHEMA: [&str; 5] = [
     include_str!("engine/schema/agent_1.sql"),
     include_str!("engine/schema/agent_2.sql"),
     include_str!("engine/schema/agent_3.sql"),
     include_str!("engine/schema/agent_4.sql"),
+    include_str!("engine/schema/agent_5.sql"),
 ];
 
 /// Tables about external relays.

@@ -14,6 +14,9 @@ use super::message::Effect;
 use super::vocabulary::{JobOutput, MAX_OUTPUT};
 use crate::nip90::{InputKind, JobRequest, JobResultEvent, Status, result_kind};
 
+/// The longest result that a row can hold, as JSON.
+const MAX_RESULT: usize = 1_900_000;
+
 /// How long a job waits for the output of another job.
 pub(super) const INPUT_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 
@@ -71,8 +74,8 @@ impl<S: Sql> JobEngine<S> {
         let (mut is_wanted, mut are_known, mut is_complete) = (false, true, true);
         for event in self.missing_outputs(&job.id)? {
             match self.own_output(&event, &job.customer)? {
-                OwnOutput::Ready(content) => {
-                    self.found_output(&job.id, &event, &content)?;
+                OwnOutput::Ready(result) => {
+                    self.found_result(&job.id, &event, &result)?;
                     continue;
                 }
                 OwnOutput::Never(reason) => {
@@ -152,7 +155,7 @@ impl<S: Sql> JobEngine<S> {
     /// The outputs that a job still needs.
     fn missing_outputs(&self, job: &EventId) -> Result<Vec<EventId>, SqlError> {
         let missing = self.sql.rows::<(EventId,)>(
-            "SELECT event FROM job_input WHERE job = ? AND content IS NULL",
+            "SELECT event FROM job_input WHERE job = ? AND result IS NULL",
             values![job],
         )?;
         Ok(missing.into_iter().map(|(event,)| event).collect())
@@ -176,13 +179,13 @@ impl<S: Sql> JobEngine<S> {
                 OwnOutput::Published => event.pubkey == self.keys.public_key(),
                 OwnOutput::Ready(_) | OwnOutput::Pending | OwnOutput::Never(_) => false,
             };
-            let content = candidates_for(&wanted, events)
-                .into_iter()
-                .filter(may_use)
-                .filter_map(|event| self.output_of(&wanted, event, &job.customer))
-                .find(|content| content.len() <= MAX_OUTPUT);
-            match content {
-                Some(content) => self.found_output(id, &wanted, &content)?,
+            let is_output = |event: &&Event| {
+                self.output_of(&wanted, event, &job.customer)
+                    .is_some_and(|content| content.len() <= MAX_OUTPUT)
+            };
+            let mut results = candidates_for(&wanted, events).into_iter().filter(may_use).filter(is_output);
+            match results.find_map(result_json) {
+                Some(result) => self.found_result(id, &wanted, &result)?,
                 None => {
                     is_complete = false;
                     are_known &= !matches!(own, OwnOutput::NoOwnJob) || is_known(&wanted, events);
@@ -239,8 +242,10 @@ impl<S: Sql> JobEngine<S> {
         let Some(result) = result.filter(|result| result.pubkey == self.keys.public_key()) else {
             return Ok(OwnOutput::Never("has a result on record that is damaged"));
         };
-        let content = self.output_of(wanted, &result, customer);
-        Ok(content.map_or(OwnOutput::Never("has an encrypted result for another customer"), OwnOutput::Ready))
+        Ok(match self.output_of(wanted, &result, customer) {
+            Some(_) => OwnOutput::Ready(json),
+            None => OwnOutput::Never("has an encrypted result for another customer"),
+        })
     }
 
     /// The output in an event, if it is the result of the job `wanted` and may be used in a job of this customer.
@@ -279,41 +284,74 @@ impl<S: Sql> JobEngine<S> {
         self.end_with_error(now, job, readable, JobState::Failed, text)
     }
 
-    fn found_output(&self, job: &EventId, event: &EventId, content: &str) -> Result<(), SqlError> {
+    fn found_result(&self, job: &EventId, event: &EventId, result: &str) -> Result<(), SqlError> {
         self.sql.execute(
-            "UPDATE job_input SET content = ? WHERE job = ? AND event = ?",
-            values![content, job, event],
+            "UPDATE job_input SET result = ? WHERE job = ? AND event = ?",
+            values![result, job, event],
         )
     }
 
     fn inputs_complete(&mut self, now: Timestamp, job: &JobRow) -> Result<(), SqlError> {
         self.sql.execute("UPDATE job SET deadline = NULL WHERE id = ?", values![&job.id])?;
-        self.jobs.advance(&job.id, JobState::AwaitingInput, JobState::Received, Some(now)).map(drop)
+        // A job with a price was ready before.
+        let next = if job.price.is_some() { JobState::Queued } else { JobState::Received };
+        if self.jobs.advance(&job.id, JobState::AwaitingInput, next, Some(now))? {
+            self.unfinished.advance(&job.customer, JobState::AwaitingInput, next);
+        }
+        Ok(())
     }
 
     /// Makes the jobs that wait for this job's output due at once.
     pub(super) fn wake_dependents(&self, now: Timestamp, done: &EventId) -> Result<(), SqlError> {
         self.sql.execute(
             "UPDATE job SET due = ? WHERE state = 'awaiting_input'
-             AND id IN (SELECT job FROM job_input WHERE event = ? AND content IS NULL)",
+             AND id IN (SELECT job FROM job_input WHERE event = ? AND result IS NULL)",
             values![now, done],
         )
     }
 
-    /// The outputs that a job takes as inputs.
+    /// The outputs that a job takes as inputs. `None` if a result on record does not verify; then the job waits until it
+    /// has been looked up again.
     pub(super) fn outputs_for(
-        &self,
-        job: &EventId,
+        &mut self,
+        now: Timestamp,
+        job: &JobRow,
         readable: &ReadableRequest,
-    ) -> Result<Vec<JobOutput>, SqlError> {
+    ) -> Result<Option<Vec<JobOutput>>, SqlError> {
         if !readable.request.inputs.iter().any(|input| input.kind == InputKind::Job) {
-            return Ok(Vec::new());
+            return Ok(Some(Vec::new()));
         }
-        let rows = self.sql.rows::<(EventId, String)>(
-            "SELECT event, content FROM job_input WHERE job = ? AND content IS NOT NULL",
-            values![job],
+        let rows = self.sql.rows::<(EventId, Option<String>)>(
+            "SELECT event, result FROM job_input WHERE job = ?",
+            values![&job.id],
         )?;
-        Ok(rows.into_iter().map(|(event, content)| JobOutput { event, content }).collect())
+        let (mut outputs, mut damaged) = (Vec::new(), Vec::new());
+        for (event, result) in rows {
+            match result.and_then(|json| self.verified_output(&event, &json, &job.customer)) {
+                Some(content) => outputs.push(JobOutput { event, content }),
+                None => damaged.push(event),
+            }
+        }
+        if damaged.is_empty() {
+            return Ok(Some(outputs));
+        }
+        for event in damaged {
+            self.sql.execute(
+                "UPDATE job_input SET result = NULL WHERE job = ? AND event = ?",
+                values![&job.id, &event],
+            )?;
+        }
+        if self.jobs.advance(&job.id, job.state, JobState::AwaitingInput, Some(now))? {
+            self.unfinished.advance(&job.customer, job.state, JobState::AwaitingInput);
+            self.jobs.wait_until(&job.id, now + UNKNOWN_INPUT_TIMEOUT)?;
+        }
+        Ok(None)
+    }
+
+    /// The output in a result on record, whose id and signature are verified.
+    fn verified_output(&self, wanted: &EventId, json: &str, customer: &PublicKey) -> Option<String> {
+        let result = Event::from_json(json).ok()?.verify().ok()?;
+        self.output_of(wanted, &result, customer)
     }
 }
 
@@ -323,6 +361,7 @@ enum OwnOutput {
     NoOwnJob,
     /// The job is unfinished.
     Pending,
+    /// Its result, as JSON.
     Ready(String),
     /// The job is done, and its result is on the agent's relay only.
     Published,
@@ -347,6 +386,11 @@ fn candidates_for<'a>(wanted: &EventId, events: &'a [Event]) -> Vec<&'a Event> {
             && request.is_for(&event.pubkey)
     };
     events.iter().filter(fits).collect()
+}
+
+/// A result as JSON, unless it is too long for a row.
+fn result_json(result: &Event) -> Option<String> {
+    serde_json::to_string(result).ok().filter(|json| json.len() <= MAX_RESULT)
 }
 
 /// Whether relays have the wanted event, or an event that repeats it.

@@ -78,12 +78,16 @@ impl JobState {
                     | Self::Failed
                     | Self::Cancelled
             ),
-            Self::AwaitingInput => {
-                matches!(next, Self::Received | Self::Failed | Self::Rejected | Self::Cancelled)
-            }
+            Self::AwaitingInput => matches!(
+                next,
+                Self::Received | Self::Queued | Self::Failed | Self::Rejected | Self::Cancelled
+            ),
             Self::AwaitingPayment => matches!(next, Self::Queued | Self::Failed | Self::Cancelled),
-            // A job that was interrupted too often fails without another run.
-            Self::Queued => matches!(next, Self::Running | Self::Failed | Self::Cancelled),
+            // A job that was interrupted too often fails without another run, and one with an input that does not verify
+            // waits for it again.
+            Self::Queued => {
+                matches!(next, Self::Running | Self::AwaitingInput | Self::Failed | Self::Cancelled)
+            }
             Self::Running => matches!(next, Self::Queued | Self::Done | Self::Failed | Self::Cancelled),
             Self::Done | Self::Failed | Self::Rejected | Self::Cancelled => false,
         }

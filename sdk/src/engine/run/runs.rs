@@ -165,6 +165,7 @@ impl<S: Sql> JobEngine<S> {
             self.note_failure(&job, text);
             return self.end_with_error(now, &job, &readable, JobState::Failed, text);
         }
+        let Some(outputs) = self.outputs_for(now, &job, &readable)? else { return Ok(()) };
         let attempt = job.attempt.saturating_add(1);
         self.jobs.lease(&job.id, attempt, now + spec.declaration.timeout + LEASE_MARGIN, now)?;
         job.state = JobState::Running;
@@ -173,11 +174,7 @@ impl<S: Sql> JobEngine<S> {
         }
         let run = RunId::Job(job.id);
         self.running.insert(run, Running { attempt, exclusive: spec.exclusive });
-        let task = Task::Job {
-            handler,
-            request: Box::new(readable.request.clone()),
-            outputs: self.outputs_for(&job.id, &readable)?,
-        };
+        let task = Task::Job { handler, request: Box::new(readable.request.clone()), outputs };
         effects.push(Effect::Run { lease: Lease { run, attempt }, task, state: self.state.snapshot() });
         Ok(())
     }

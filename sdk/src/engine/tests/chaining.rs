@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use openagents_host::{Encryption, Event, EventId, Keys, Kind, UnsignedEvent, VerifiedEvent};
+use openagents_host::sql::values;
+use openagents_host::{Encryption, Event, EventId, Keys, Kind, Sql as _, UnsignedEvent, VerifiedEvent};
 
 use super::bench::*;
 use super::events::*;
@@ -330,6 +331,35 @@ fn waits_for_all_of_several_inputs_across_a_crash() {
     bench.fail(lease, "later", true);
     bench.seconds(1);
     assert_eq!(outputs(&bench).len(), 2, "the next attempt has them too");
+}
+
+#[test]
+fn looks_up_again_what_was_changed_in_the_database() {
+    let upstream = stranger_request();
+    let result = result_of(&upstream, &customer(), "right");
+    let damages: [&dyn Fn(&str) -> String; 3] = [
+        &|json| json.replace("right", "wrong"),
+        &|_| (*result_of(&request(5_300, 8), &customer(), "of another job").json()).to_string(),
+        &|_| "a text that an earlier release kept".to_owned(),
+    ];
+    for damage in damages {
+        let mut bench = Bench::new();
+        let exclusive = request(EXCLUSIVE, 1);
+        bench.ask(&exclusive);
+        let lease = bench.next_run();
+        let event = chained(EXCLUSIVE, 2, &[upstream.id]);
+        bench.ask(&event);
+        resolve(&mut bench, &[&upstream, &result]);
+        assert_eq!(bench.state_of(&event), JobState::Queued);
+        let changed = damage(result.json());
+        bench.sql.execute("UPDATE job_input SET result = ?", values![&*changed]).unwrap();
+        bench.done(lease, "");
+        assert_eq!(bench.state_of(&event), JobState::AwaitingInput);
+        bench.seconds(1);
+        resolve(&mut bench, &[&upstream, &result]);
+        assert_eq!(bench.running(), [RunId::Job(event.id)]);
+        assert_eq!(outputs(&bench), ["right"]);
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::bench::*;
 use super::events::*;
 use super::probe::Probe;
 use crate::engine::job_state::JobState;
-use crate::engine::{Destination, EXTERNAL_SCHEMA, Options, RequestAdmission, RunId, SCHEMA};
+use crate::engine::{Destination, EXTERNAL_SCHEMA, Input, Options, RequestAdmission, RunId, SCHEMA};
 use crate::nip90::Status;
 
 /// A database of the first release, with a job in each of its states, an event in the outbox, and a state.
@@ -125,4 +125,27 @@ fn delivers_what_waited_for_outside_relays_before_limits_went_by_host() {
     assert_eq!(published, expected);
     bench.deliver_all();
     assert_eq!((bench.published.len(), bench.count("outbox")), (22, 0));
+}
+
+#[test]
+fn looks_up_again_what_the_fourth_release_kept_as_text() {
+    let upstream = stranger_request();
+    let event = chained(SHARED, 2, &[upstream.id]);
+    let sql = Probe::new();
+    migrate(&sql, "agent", &SCHEMA[..4]).unwrap();
+    let began = START.as_millis();
+    sql.execute(
+        "INSERT INTO job (id, kind, customer, request, state, attempt, due, price, received_at)
+         VALUES (?, ?, ?, ?, 'queued', 0, ?, 0, ?)",
+        values![&event.id, SHARED, &event.pubkey, &**event.json(), began, began],
+    )
+    .unwrap();
+    sql.execute("INSERT INTO job_input VALUES (?, ?, 'a text')", values![&event.id, &upstream.id]).unwrap();
+    let mut bench = Bench::on(sql, spec(), Options::default());
+    assert_eq!(bench.state_of(&event), JobState::AwaitingInput);
+    bench.seconds(1);
+    let result = result_of(&upstream, &customer(), "Hello");
+    let (job, ..) = bench.resolves.remove(0);
+    bench.give(&Input::Resolved { job, events: vec![(*upstream).clone(), (*result).clone()] });
+    assert_eq!(bench.running(), [RunId::Job(event.id)], "it has its price already");
 }

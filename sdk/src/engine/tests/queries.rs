@@ -101,7 +101,7 @@ fn finds_what_is_due_by_an_index() {
         ("WHERE relay IS NULL AND due <= ?", "outbox_own"),
         ("WHERE relay IS NOT NULL AND due <= ?", "outbox_outside"),
         ("DELETE FROM cancellation WHERE noted_at < ?", "cancellation_noted"),
-        ("WHERE event = ? AND content IS NULL", "job_input_missing"),
+        ("WHERE event = ? AND result IS NULL", "job_input_missing"),
     ] {
         let statement = statements.iter().find(|statement| statement.contains(part)).expect(part);
         let plan =
