@@ -26,9 +26,12 @@ pub(in crate::store) struct ScanDepth {
 /// This many rows are tried per requested event before the cost of the scan is computed.
 const ROWS_PER_WANTED_EVENT: u64 = 4;
 
+/// So many rows whose kind is compared cost as much as one look-up: the index by tag includes the kind.
+const COMPARED_KINDS_PER_LOOK_UP: u64 = 25;
+
 impl<S: Sql> Store<S> {
     /// How far back a `REQ` can scan. That is all the way if the database itself interrupts long reads, or if the rows
-    /// are compared with neither other tags nor authors.
+    /// are compared with nothing.
     pub(in crate::store) fn depth(
         &self,
         plan: Plan,
@@ -38,12 +41,13 @@ impl<S: Sql> Store<S> {
         look_ups: u64,
     ) -> Result<ScanDepth, SqlError> {
         let whole = ScanDepth { lower: lower(filter), is_enough: true };
-        let weight = weight(plan.driver, filter, context);
-        let compares = weight > 1 || filter.authors.is_some() && plan.driver != Driver::Authors;
-        if !compares || plan.is_small() || look_ups == u64::MAX || self.sql.is_limited() {
-            return Ok(whole);
-        }
-        let affordable = look_ups.checked_div(weight).unwrap_or(1).max(1);
+        let compares_authors = filter.authors.is_some() && plan.driver != Driver::Authors;
+        let affordable = match affordable_rows(plan.driver, filter, context, look_ups) {
+            _ if plan.is_small() || look_ups == u64::MAX || self.sql.is_limited() => return Ok(whole),
+            Some(rows) => rows.max(1),
+            None if compares_authors => look_ups.max(1),
+            None => return Ok(whole),
+        };
         let first_rows = limit.saturating_mul(ROWS_PER_WANTED_EVENT).min(affordable);
         let Some(first) = self.row_from_the_end(plan.driver, filter, context, first_rows)? else {
             return Ok(whole);
@@ -88,14 +92,10 @@ impl<S: Sql> Store<S> {
         context: &QueryContext<'_>,
         look_ups: u64,
     ) -> Result<bool, SqlError> {
-        if weight(plan.driver, filter, context) == 1
-            || plan.is_small()
-            || look_ups == u64::MAX
-            || self.sql.is_limited()
-        {
-            return Ok(true);
-        }
-        let at_most = look_ups.checked_div(weight(plan.driver, filter, context)).unwrap_or(0);
+        let at_most = match affordable_rows(plan.driver, filter, context, look_ups) {
+            Some(rows) if !plan.is_small() && look_ups != u64::MAX && !self.sql.is_limited() => rows,
+            _ => return Ok(true),
+        };
         let body = SelectBody::of(plan.driver, filter, context);
         let rows = DrivingRows { body, from: lower(filter), skipped: 0, at_most };
         Ok(self.count_rows(&rows.one_more())?.0 <= at_most)
@@ -110,6 +110,22 @@ impl<S: Sql> Store<S> {
         rows.push(&mut select);
         select.push(")");
         Ok(self.sql.first(select.text(), &select.values())?.unwrap_or_default())
+    }
+}
+
+/// How many rows of a driving condition may be examined, if they are compared with other tags or with kinds.
+fn affordable_rows(
+    driver: Driver,
+    filter: &Filter,
+    context: &QueryContext<'_>,
+    look_ups: u64,
+) -> Option<u64> {
+    match weight(driver, filter, context) {
+        1 if matches!(driver, Driver::Tag(_)) && filter.authors.is_none() => {
+            filter.kinds.as_ref().map(|_| look_ups.saturating_mul(COMPARED_KINDS_PER_LOOK_UP))
+        }
+        1 => None,
+        weight => look_ups.checked_div(weight),
     }
 }
 

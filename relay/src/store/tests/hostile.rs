@@ -177,6 +177,18 @@ fn a_request_for_a_tag_and_authors_looks_no_further_back_than_it_may() {
 }
 
 #[test]
+fn a_request_for_a_tag_and_kinds_looks_no_further_back_than_it_may() {
+    let store = with_events(12_000);
+    // There are as many events of that kind, but none of them has the tag.
+    let never = |look_ups| request(&store, r##"{"#x":["a"],"kinds":[2]}"##, look_ups);
+    assert_eq!(never(250), (Ok(Completeness::Finished), 0));
+    assert_eq!(never(200), (Ok(Completeness::Unknown), 0));
+    let several = |look_ups| request(&store, r##"{"#x":["a","z"],"kinds":[2]}"##, look_ups);
+    assert_eq!(several(250), (Ok(Completeness::Finished), 0));
+    assert_eq!(several(200), (Err(SqlError::Interrupted), 0));
+}
+
+#[test]
 fn a_request_looks_no_further_back_than_it_may_and_says_so() {
     let store = with_events(12_000);
     let both = r##"{"#t":["hot"],"#x":["a"],"limit":400}"##;
