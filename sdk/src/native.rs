@@ -25,7 +25,7 @@ use openagents_relay::WritePolicy;
 use crate::author::agent::Jobs;
 use crate::declaration::DeploymentDeclaration;
 use cli::arguments::{Arguments, Command, RelayOnlyArguments, RelayOnlyCommand};
-use cli::{ask, inspect, relay as relay_commands, terminal};
+use cli::{ask, inspect, new, relay as relay_commands, terminal};
 
 /// The `main` of a deployment: reads the command line, then serves the agent and its relay, submits a job, shows an
 /// agent's records, or works on the relay's database. The `policy`, if there is one, decides which events clients may
@@ -48,6 +48,7 @@ pub fn main<A: Jobs>(policy: Option<Arc<dyn WritePolicy>>) -> ExitCode {
                 let done = relay_commands::run(relay, A::DECLARATION.name).await;
                 return done.map_err(|error| error.to_string());
             }
+            Some(Command::New(made)) => new::run(made).map_err(|error| error.to_string()),
             None => serve::run::<A>(&arguments.serve, policy).await.map_err(|error| error.to_string()),
         }
         .map(|()| ExitCode::SUCCESS)
@@ -65,6 +66,9 @@ pub fn main_of_relay(deployment: DeploymentDeclaration, policy: Option<Arc<dyn W
         match &arguments.command {
             Some(RelayOnlyCommand::Relay(relay)) => {
                 relay_commands::run(relay, deployment.name).await.map_err(|error| error.to_string())
+            }
+            Some(RelayOnlyCommand::New(made)) => {
+                new::run(made).map(|()| ExitCode::SUCCESS).map_err(|error| error.to_string())
             }
             None => {
                 let served = serve::run_relay(&arguments.serve, deployment, policy).await;

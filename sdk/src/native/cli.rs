@@ -1,7 +1,8 @@
-//! The command line: its arguments, and the commands `ask`, `inspect` and `relay`.
+//! The command line: its arguments, and the commands `ask`, `inspect`, `new` and `relay`.
 
 pub(super) mod arguments;
 pub(super) mod ask;
 pub(super) mod inspect;
+pub(super) mod new;
 pub(super) mod relay;
 pub(super) mod terminal;

@@ -14,6 +14,9 @@ pub(super) const AGENT_DATABASE: &str = "agent.sqlite";
 /// The file with the agent's key.
 const KEY_FILE: &str = "agent.nsec";
 
+/// Keeps all of the folder out of git: `git add .` must not take the agent's secret key.
+const GIT_IGNORE: &str = "# The agent's secret key and its databases.\n*\n";
+
 /// A data folder locked by this process.
 pub(super) struct DataFolder {
     path: PathBuf,
@@ -71,7 +74,10 @@ impl DataFolder {
         let lock = owner_only::open_file(&mut options, &path.join("lock"))
             .map_err(|error| DataFolderError::Folder { path: path.clone(), error })?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path, _lock: lock }),
+            Ok(()) => {
+                keep_out_of_git(&path);
+                Ok(Self { path, _lock: lock })
+            }
             Err(TryLockError::WouldBlock) => Err(DataFolderError::InUse { path }),
             Err(TryLockError::Error(error)) => Err(DataFolderError::Folder { path, error }),
         }
@@ -101,6 +107,17 @@ impl DataFolder {
             }
             Err(error) => Err(error),
         }
+    }
+}
+
+/// Has git ignore all of the folder, unless it has rules of its own or is the root of a repository.
+fn keep_out_of_git(folder: &Path) {
+    let path = folder.join(".gitignore");
+    if path.exists() || folder.join(".git").exists() {
+        return;
+    }
+    if let Err(error) = write_private(&path, GIT_IGNORE) {
+        tracing::warn!(path = %path.display(), %error, "git may take the agent's secret key: the file cannot be written");
     }
 }
 
@@ -153,6 +170,21 @@ mod tests {
             use std::os::unix::fs::PermissionsExt;
             assert_eq!(std::fs::metadata(first.path).unwrap().permissions().mode() & 0o777, 0o600);
         }
+    }
+
+    #[test]
+    fn keeps_the_folder_out_of_git_unless_told_otherwise() {
+        let folder = tempfile::tempdir().unwrap();
+        let rule = folder.path().join(".gitignore");
+        drop(DataFolder::take(folder.path()).unwrap());
+        assert!(std::fs::read_to_string(&rule).unwrap().lines().any(|line| line == "*"));
+        std::fs::write(&rule, "mine").unwrap();
+        drop(DataFolder::take(folder.path()).unwrap());
+        assert_eq!(std::fs::read_to_string(&rule).unwrap(), "mine");
+        let repository = tempfile::tempdir().unwrap();
+        std::fs::create_dir(repository.path().join(".git")).unwrap();
+        drop(DataFolder::take(repository.path()).unwrap());
+        assert!(!repository.path().join(".gitignore").exists());
     }
 
     #[cfg(unix)]

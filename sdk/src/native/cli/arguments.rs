@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use openagents_host::PublicKey;
 use openagents_host::nostr::keys::parse_public_key;
 
+use super::new::New;
 use super::relay::arguments::Relay;
 
 /// The variables of the relay's access and limits, for `--help` with and without an agent.
@@ -83,6 +84,8 @@ pub(in crate::native) enum Command {
     Inspect(Inspect),
     /// Work on the relay's database: import, export, sync, stats, compact, check
     Relay(Relay),
+    /// Make a crate for an agent of your own
+    New(New),
 }
 
 /// The command line of a deployment without agents.
@@ -110,6 +113,8 @@ pub(in crate::native) struct RelayOnlyArguments {
 pub(in crate::native) enum RelayOnlyCommand {
     /// Work on the relay's database: import, export, sync, stats, compact, check
     Relay(Relay),
+    /// Make a crate for an agent of your own
+    New(New),
 }
 
 #[derive(Debug, Args)]
