@@ -19,6 +19,7 @@ const FILES: &[(&str, &str)] = &[
     (".gitignore", include_str!("../../../../template/.gitignore")),
     ("Cargo.toml", include_str!("../../../../template/Cargo.toml")),
     ("README.md", include_str!("../../../../template/README.md")),
+    ("build-worker.mjs", include_str!("../../../../template/build-worker.mjs")),
     ("src/lib.rs", include_str!("../../../../template/src/lib.rs")),
     ("src/main.rs", include_str!("../../../../template/src/main.rs")),
     ("tests/greetings.rs", include_str!("../../../../template/tests/greetings.rs")),
