@@ -35,6 +35,11 @@ pub mod worker;
 
 mod deployment;
 
+// The code in the authors' guide compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/authors.md")]
+mod authors_guide {}
+
 pub use author::agent::{Agent, Jobs};
 pub use author::context::AgentContext;
 pub use author::extract::{Customer, Document, FromInput, FromJob, Inputs, NostrEvent, Text};

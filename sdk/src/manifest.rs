@@ -70,9 +70,6 @@ pub struct AgentManifest {
     /// Tools, job kinds, inputs and outputs.
     #[serde(default)]
     pub capabilities: Capabilities,
-    /// What the agent needs to run.
-    #[serde(default)]
-    pub requirements: Requirements,
     /// Prices and payment methods.
     #[serde(default)]
     pub economics: Economics,
@@ -92,6 +89,9 @@ pub struct AgentManifest {
     /// Any other data, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, Value>,
+    /// What the agent needs to run: last in JSON, where people look for what it can do.
+    #[serde(default)]
+    pub requirements: Requirements,
 }
 
 /// The author of an agent.

@@ -9,6 +9,7 @@ mod data_folder;
 mod disk_check;
 mod environment;
 mod forwarded;
+mod key_file;
 mod mailbox;
 mod relays;
 mod serve;
@@ -25,13 +26,13 @@ use openagents_relay::WritePolicy;
 use crate::author::agent::Jobs;
 use crate::declaration::DeploymentDeclaration;
 use cli::arguments::{Arguments, Command, RelayOnlyArguments, RelayOnlyCommand};
-use cli::{ask, inspect, new, relay as relay_commands, terminal};
+use cli::{ask, inspect, new, relay as relay_commands, terminal, variables};
 
 /// The `main` of a deployment: reads the command line, then serves the agent and its relay, submits a job, shows an
 /// agent's records, or works on the relay's database. The `policy`, if there is one, decides which events clients may
 /// write to the relay.
 ///
-/// The exit code is 0 on success, 1 on failure, 2 for a usage error and 130 when interrupted.
+/// The exit code is 0 on success, 1 on failure, 2 for a usage error and 130 when interrupted; `ask --help` lists more.
 #[must_use]
 pub fn main<A: Jobs>(policy: Option<Arc<dyn WritePolicy>>) -> ExitCode {
     let arguments: Arguments = match read(A::DECLARATION.name, A::DECLARATION.version, A::DECLARATION.about) {
@@ -40,7 +41,7 @@ pub fn main<A: Jobs>(policy: Option<Arc<dyn WritePolicy>>) -> ExitCode {
     };
     run(async {
         match &arguments.command {
-            Some(Command::Ask(ask)) => ask::run::<A>(ask).await.map_err(|error| error.to_string()),
+            Some(Command::Ask(ask)) => return Ok(ask::run::<A>(ask).await),
             Some(Command::Inspect(inspect)) => {
                 inspect::run::<A>(inspect).await.map_err(|error| error.to_string())
             }
@@ -49,6 +50,10 @@ pub fn main<A: Jobs>(policy: Option<Arc<dyn WritePolicy>>) -> ExitCode {
                 return done.map_err(|error| error.to_string());
             }
             Some(Command::New(made)) => new::run(made).map_err(|error| error.to_string()),
+            Some(Command::Variables) => {
+                terminal::say(format_args!("{}", variables::OF_AN_AGENT));
+                Ok(())
+            }
             None => serve::run::<A>(&arguments.serve, policy).await.map_err(|error| error.to_string()),
         }
         .map(|()| ExitCode::SUCCESS)
@@ -69,6 +74,10 @@ pub fn main_of_relay(deployment: DeploymentDeclaration, policy: Option<Arc<dyn W
             }
             Some(RelayOnlyCommand::New(made)) => {
                 new::run(made).map(|()| ExitCode::SUCCESS).map_err(|error| error.to_string())
+            }
+            Some(RelayOnlyCommand::Variables) => {
+                terminal::say(format_args!("{}", variables::OF_A_RELAY));
+                Ok(ExitCode::SUCCESS)
             }
             None => {
                 let served = serve::run_relay(&arguments.serve, deployment, policy).await;

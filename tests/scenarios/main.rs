@@ -81,6 +81,7 @@ scenarios_in! {
         foreign_clients,
         nip90_interop,
         job_feedback,
+        ask,
         hiring,
     }
     operations {

@@ -17,6 +17,13 @@ impl HelloWorld {
         self.greeted += 1;
         Ok(format!("Hello, {name}! You are number {}.", self.greeted))
     }
+
+    /// Say hello after ten seconds: time enough to end the process, and to see that the job survives.
+    #[job(kind = 5051, timeout = "60s")]
+    async fn hello_later(&mut self, name: Text, context: JobContext) -> JobResult<String> {
+        context.sleep(Duration::from_secs(10)).await;
+        self.hello(name).await
+    }
 }
 
 openagents_sdk::deployment!(HelloWorld);

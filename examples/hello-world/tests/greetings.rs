@@ -1,5 +1,7 @@
 //! Tests the agent in virtual time, without a network.
 
+use std::time::Duration;
+
 use hello_world::HelloWorld;
 use openagents_sdk::testing::{Job, TestAgent};
 
@@ -23,4 +25,14 @@ fn says_what_is_missing_when_there_is_no_name() {
     agent.settle();
     assert!(agent.find_result(&job).is_none());
     assert!(agent.error(&job).contains("input"), "{}", agent.error(&job));
+}
+
+#[test]
+fn a_job_that_a_crash_interrupted_is_done_once() {
+    let mut agent = TestAgent::<HelloWorld>::start();
+    let ada = agent.submit(Job::of(5051).text("Ada"));
+    agent.advance(Duration::from_secs(5));
+    agent.evict();
+    agent.finish(&ada);
+    assert_eq!(agent.result(&ada).content, "Hello, Ada! You are number 1.");
 }

@@ -57,6 +57,16 @@ fn signed() -> SignedManifest {
 }
 
 #[test]
+fn shows_what_the_agent_can_do_before_what_operators_set() {
+    let json = signed().json().to_string();
+    let position = |member: &str| json.find(&format!("\"{member}\":")).unwrap();
+    let variables = position("requirements");
+    for member in ["description", "capabilities", "economics", "tags", "metadata"] {
+        assert!(position(member) < variables, "{member}");
+    }
+}
+
+#[test]
 fn has_the_form_of_openagents() {
     let manifest: Value = serde_json::from_str(signed().json()).unwrap();
     let mut expected = json!({

@@ -1,4 +1,4 @@
-//! The command line: its arguments, and the commands `ask`, `inspect`, `new` and `relay`.
+//! The command line: its arguments, and the commands `ask`, `inspect`, `new`, `relay` and `variables`.
 
 pub(super) mod arguments;
 pub(super) mod ask;
@@ -6,3 +6,4 @@ pub(super) mod inspect;
 pub(super) mod new;
 pub(super) mod relay;
 pub(super) mod terminal;
+pub(super) mod variables;

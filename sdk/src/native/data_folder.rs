@@ -1,12 +1,13 @@
 //! The data folder: an agent's databases and its key.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Write};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use openagents_host::Keys;
 use openagents_host::native::owner_only;
-use openagents_host::nostr::keys::KeyError;
+
+use super::key_file::{self, KeptKey, KeyFileError, write_private};
 
 /// The agent's database.
 pub(super) const AGENT_DATABASE: &str = "agent.sqlite";
@@ -34,27 +35,8 @@ pub(super) enum DataFolderError {
         path.display()
     )]
     InUse { path: PathBuf },
-    #[error(
-        "other users of this machine can read the key file {path}: make it yours alone with `chmod 600 {path}`, or set NOSTR_PRIVATE_KEY instead",
-        path = path.display()
-    )]
-    KeyOpenToOthers { path: PathBuf },
-    #[error("cannot use the key file {}: {error}", path.display())]
-    KeyFile { path: PathBuf, error: io::Error },
-    #[error(
-        "the file {} does not hold a key: {error}. Restore the key, or delete the file to start with a new identity",
-        path.display()
-    )]
-    Key { path: PathBuf, error: KeyError },
     #[error(transparent)]
-    NewKey(#[from] KeyError),
-}
-
-/// A key and where it was found.
-pub(super) struct FoundKey {
-    pub(super) keys: Keys,
-    pub(super) path: PathBuf,
-    pub(super) is_new: bool,
+    KeyFile(#[from] KeyFileError),
 }
 
 impl DataFolder {
@@ -76,6 +58,8 @@ impl DataFolder {
         match lock.try_lock() {
             Ok(()) => {
                 keep_out_of_git(&path);
+                // For operators: `kill $(cat lock)`. A file that cannot be written is locked all the same.
+                let _ = lock.set_len(0).and_then(|()| writeln!(&lock, "{}", std::process::id()));
                 Ok(Self { path, _lock: lock })
             }
             Err(TryLockError::WouldBlock) => Err(DataFolderError::InUse { path }),
@@ -90,23 +74,12 @@ impl DataFolder {
 
     /// The key in a folder, which another process may be using.
     pub(super) fn kept_key(path: &Path) -> Result<Keys, DataFolderError> {
-        read_key(&path.join(KEY_FILE))
+        Ok(key_file::read(&path.join(KEY_FILE))?)
     }
 
     /// The agent's key: from the folder, or a new one, stored so that only its owner can read it.
-    pub(super) fn agent_key(&self) -> Result<FoundKey, DataFolderError> {
-        let path = self.path.join(KEY_FILE);
-        match read_key(&path) {
-            Ok(keys) => Ok(FoundKey { keys, path, is_new: false }),
-            Err(DataFolderError::KeyFile { error, .. }) if error.kind() == io::ErrorKind::NotFound => {
-                let keys = Keys::generate()?;
-                match write_private(&path, &format!("{}\n", keys.to_nsec())) {
-                    Ok(()) => Ok(FoundKey { keys, path, is_new: true }),
-                    Err(error) => Err(DataFolderError::KeyFile { path, error }),
-                }
-            }
-            Err(error) => Err(error),
-        }
+    pub(super) fn agent_key(&self) -> Result<KeptKey, DataFolderError> {
+        Ok(key_file::read_or_make(self.path.join(KEY_FILE))?)
     }
 }
 
@@ -119,34 +92,6 @@ fn keep_out_of_git(folder: &Path) {
     if let Err(error) = write_private(&path, GIT_IGNORE) {
         tracing::warn!(path = %path.display(), %error, "git may take the agent's secret key: the file cannot be written");
     }
-}
-
-/// Reads a key file, unless others can read it too: whoever has the key is the agent.
-fn read_key(path: &Path) -> Result<Keys, DataFolderError> {
-    let mut text = String::new();
-    let is_open_to_others = File::open(path)
-        .and_then(|mut file| {
-            file.read_to_string(&mut text)?;
-            owner_only::is_open_to_others(&file)
-        })
-        .map_err(|error| DataFolderError::KeyFile { path: path.to_owned(), error })?;
-    if is_open_to_others {
-        return Err(DataFolderError::KeyOpenToOthers { path: path.to_owned() });
-    }
-    text.parse().map_err(|error| DataFolderError::Key { path: path.to_owned(), error })
-}
-
-/// Writes a file that only its owner can read, atomically, so that a crash cannot leave half a key.
-fn write_private(path: &Path, text: &str) -> io::Result<()> {
-    let unfinished = path.with_extension("new");
-    match fs::remove_file(&unfinished) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = owner_only::open_file(OpenOptions::new().write(true).create_new(true), &unfinished)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&unfinished, path)
 }
 
 #[cfg(test)]
@@ -170,6 +115,15 @@ mod tests {
             use std::os::unix::fs::PermissionsExt;
             assert_eq!(std::fs::metadata(first.path).unwrap().permissions().mode() & 0o777, 0o600);
         }
+    }
+
+    #[test]
+    fn the_lock_names_the_process_that_holds_it() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("lock"), "12345678901234567890\n").unwrap();
+        let _data = DataFolder::take(folder.path()).unwrap();
+        let lock = std::fs::read_to_string(folder.path().join("lock")).unwrap();
+        assert_eq!(lock.trim_end().parse(), Ok(std::process::id()));
     }
 
     #[test]
@@ -222,7 +176,7 @@ mod tests {
     #[test]
     fn says_what_to_do_about_a_damaged_key() {
         let folder = tempfile::tempdir().unwrap();
-        super::write_private(&folder.path().join("agent.nsec"), "nsec1oops").unwrap();
+        crate::native::key_file::write_private(&folder.path().join("agent.nsec"), "nsec1oops").unwrap();
         let error = DataFolder::take(folder.path()).unwrap().agent_key().err().unwrap().to_string();
         assert!(
             error.contains("agent.nsec") && error.contains("delete the file") && !error.contains("oops"),

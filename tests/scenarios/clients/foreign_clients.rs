@@ -1,4 +1,4 @@
-//! Third-party clients, and the client in every agent's binary.
+//! Third-party clients.
 
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -7,7 +7,7 @@ use nostr_sdk::prelude::{
     Client as NostrSdk, Event, EventBuilder, Filter, Keys, Kind, RelayPoolNotification, Tag,
 };
 use openagents_tests::events::{fresh_author, note, tag_value};
-use openagents_tests::server::{Server, binary, repository};
+use openagents_tests::server::{Server, repository};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
@@ -22,10 +22,6 @@ scenarios![
     nostr_sdk_publishes_queries_and_subscribes,
     nostr_sdk_gets_a_job_done,
     nostr_sdk_reconnects_after_a_kill,
-    the_try_it_client_prints_the_result,
-    the_try_it_client_counts_on_after_a_kill,
-    the_try_it_client_fails_with_the_reason,
-    the_try_it_client_authenticates_if_the_relay_requires_it,
 ];
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -215,45 +211,4 @@ async fn nostr_sdk_reconnects_after_a_kill(servers: &Servers) {
     publish(&after).await;
     assert_eq!(next_event(&mut notifications, |event| event.id == after.id).await.id, after.id);
     client.shutdown().await;
-}
-
-pub(crate) fn try_it(server: &Server, deployment: &str, arguments: &[&str]) -> Command {
-    let mut command = Command::new(binary(deployment));
-    command.arg("ask").args(arguments).args(["--relay", &server.url()]);
-    // As a customer: without the agent's key and data.
-    command.env_remove("NOSTR_PRIVATE_KEY").current_dir(server.data());
-    command
-}
-
-fn last_line(output: &Output) -> String {
-    assert!(output.status.success(), "{}", shown(output));
-    String::from_utf8_lossy(&output.stdout).lines().last().unwrap_or_default().to_owned()
-}
-
-async fn the_try_it_client_prints_the_result(servers: &Servers) {
-    let output = run(try_it(&servers.hello_world(), "hello-world", &["Ada"])).await;
-    assert!(last_line(&output).starts_with("Hello, Ada! You are number "), "{}", shown(&output));
-}
-
-async fn the_try_it_client_counts_on_after_a_kill(servers: &Servers) {
-    let server = servers.own("hello-world");
-    let first = run(try_it(&server, "hello-world", &["Ada"])).await;
-    assert_eq!(last_line(&first), "Hello, Ada! You are number 1.");
-    server.kill_and_restart().unwrap_or_else(|error| panic!("{error}"));
-    let second = run(try_it(&server, "hello-world", &["Grace"])).await;
-    assert_eq!(last_line(&second), "Hello, Grace! You are number 2.");
-}
-
-async fn the_try_it_client_authenticates_if_the_relay_requires_it(servers: &Servers) {
-    for required in ["write", "read", "all"] {
-        let server = servers.own_with("hello-world", &[("RELAY_AUTH", required.to_owned())]);
-        let output = run(try_it(&server, "hello-world", &["Ada"])).await;
-        assert_eq!(last_line(&output), "Hello, Ada! You are number 1.", "{required}");
-    }
-}
-
-async fn the_try_it_client_fails_with_the_reason(servers: &Servers) {
-    let output = run(try_it(&servers.probe(), "probe", &["please", "--kind", "5901"])).await;
-    assert_eq!(output.status.code(), Some(1), "{}", shown(&output));
-    assert!(shown(&output).contains("cannot do: please"), "{}", shown(&output));
 }

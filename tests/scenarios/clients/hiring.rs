@@ -15,7 +15,6 @@ use openagents_tests::wire::Client;
 use serde_json::json;
 
 use crate::agent::guarded_relays::busy;
-use crate::clients::foreign_clients::{run, shown, try_it};
 use crate::servers::{Servers, scenarios};
 
 scenarios! {
@@ -33,8 +32,6 @@ scenarios! {
         a_client_cancels_a_job,
         a_client_does_not_wait_forever,
         a_client_asks_a_relay_again_that_refuses_its_request_for_now,
-        the_try_it_client_asks_in_private,
-        the_try_it_client_cancels,
     }
 }
 
@@ -192,26 +189,4 @@ async fn busy_customer(server: &Server, refusals: &Arc<AtomicUsize>) -> JobClien
     let url = busy(server.url(), Arc::clone(refusals)).await;
     let keys = CustomerKeys::generate().expect("random bytes");
     JobClient::connect(&url, keys).await.expect("a connection")
-}
-
-async fn the_try_it_client_asks_in_private(servers: &Servers) {
-    let server = servers.probe();
-    let agent = server.agent().to_hex();
-    for encrypt in ["--encrypt", "--encrypt=nip04"] {
-        let output = run(try_it(&server, "probe", &["psst", "--to", &agent, encrypt])).await;
-        assert_eq!(String::from_utf8_lossy(&output.stdout), "psst\n", "{}", shown(&output));
-    }
-    let output = run(try_it(&server, "probe", &["psst", "--encrypt"])).await;
-    assert_eq!(output.status.code(), Some(2), "{}", shown(&output));
-    assert!(shown(&output).contains("--to"), "{}", shown(&output));
-}
-
-async fn the_try_it_client_cancels(servers: &Servers) {
-    let server = servers.own("probe");
-    let agent = server.agent().to_hex();
-    let slow = ["slow", "--kind", "5904", "--param", "milliseconds=30000", "--to", &agent];
-    let arguments = [slow.as_slice(), &["--cancel-after", "1", "--bid", "5000"]].concat();
-    let output = run(try_it(&server, "probe", &arguments)).await;
-    assert_eq!(output.status.code(), Some(1), "{}", shown(&output));
-    assert!(shown(&output).contains("cancelled by the customer"), "{}", shown(&output));
 }

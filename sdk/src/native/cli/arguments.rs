@@ -1,70 +1,21 @@
 //! The command-line arguments of a deployment.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use openagents_host::PublicKey;
-use openagents_host::nostr::keys::parse_public_key;
 
+use super::ask::arguments::Ask;
 use super::new::New;
 use super::relay::arguments::Relay;
+use super::variables;
 
-/// The variables of the relay's access and limits, for `--help` with and without an agent.
-macro_rules! relay_limits {
-    () => {
-        "Access to the relay, and its limits:\n  \
-        RELAY_AUTH          who must authenticate (NIP-42): none, write, read or all [default: none]\n  \
-        RELAY_PRIVATE_KINDS kinds that only author and recipients can read, or none [default: 4,1059,21059]\n  \
-        RELAY_ALLOWED_PUBKEYS, RELAY_BLOCKED_PUBKEYS\n                      \
-        keys that may write (and no others); keys that may not\n  \
-        RELAY_ALLOWED_KINDS, RELAY_BLOCKED_KINDS\n                      \
-        kinds that are accepted (and no others); kinds that are rejected: 1,7 or 5000-7000\n  \
-        RELAY_BLOCKED_ADDRESSES\n                      \
-        IP addresses that may not connect; an IPv6 address stands for its /56 network\n  \
-        RELAY_MIN_POW       leading zero bits that an event's id must have (NIP-13) [default: 0]\n  \
-        RELAY_CREATED_AT_PAST, RELAY_CREATED_AT_FUTURE\n                      \
-        how old, and how far in the future, an event may be, in seconds [default: any, 900]\n  \
-        RELAY_RETENTION     how long events of some kinds are kept after their arrival, as KINDS=TIME with the\n                      \
-        units s, m, h, d; 0 means not stored, only forwarded: 7000=7d,5000-5999=12h,1984=0\n  \
-        RELAY_MAX_MESSAGE_LENGTH, RELAY_MAX_CONTENT_LENGTH, RELAY_MAX_EVENT_TAGS, RELAY_MAX_SUBSCRIPTIONS,\n  \
-        RELAY_MAX_FILTERS, RELAY_MAX_LIMIT\n                      \
-        other limits; the information document (NIP-11) shows the current values\n  \
-        RELAY_MAX_CONNECTIONS, RELAY_MAX_CONNECTIONS_PER_ADDRESS\n                      \
-        the most client connections, in all and per network address [default: 10000, 64]\n  \
-        RELAY_MAX_EVENTS_PER_MINUTE, RELAY_MAX_REQUESTS_PER_MINUTE, RELAY_MAX_AUTHS_PER_MINUTE\n                      \
-        limits per connection; four times as much per network address; 0 for no limit [default: 1200, 1200, 60]\n  \
-        RELAY_MAX_LOOK_UPS_PER_MINUTE\n                      \
-        how many stored rows the requests of a network address may read; 0 for no limit [default: 3000000]\n  \
-        RELAY_LIMIT_LOOPBACK\n                      \
-        true applies these limits to clients on this machine too\n  \
-        RELAY_TRUSTED_PROXIES\n                      \
-        IP addresses of your reverse proxies, whose X-Forwarded-For header gives the client's address"
-    };
-}
+/// What `--help` says at its end.
+const AFTER_HELP: &str = "Without a command, serves until interrupted. `help variables` lists the variables that are read \
+    from the environment or a .dev.vars file; `help ask` shows the options of a command.";
 
 #[derive(Debug, Parser)]
-#[command(
-    args_conflicts_with_subcommands = true,
-    after_help = concat!(
-        "Without a command, serves the agent and its relay until interrupted.\n\n\
-        Variables, from the environment or a .dev.vars file (the same names as in a Worker):\n  \
-        NOSTR_PRIVATE_KEY   the agent's key, nsec1… or hex [default: DATA/agent.nsec, generated if missing]\n  \
-        RELAY_NAME, RELAY_DESCRIPTION, RELAY_ICON, RELAY_PUBKEY, RELAY_CONTACT, RELAY_PRIVATE_KEY, SUPPORTED_NIPS\n                      \
-        the relay's information document (NIP-11)\n  \
-        ADMIN_PUBKEYS       operators, who may read the agent's records and manage the relay (NIP-86):\n                      \
-        npub1… or hex, separated by commas\n  \
-        AGENT_RELAYS        external relays that the agent serves, separated by commas [default: the declared ones]\n  \
-        AGENT_ANNOUNCE      false stops the agent from announcing itself, and deletes earlier announcements\n  \
-        RELAY_URL           public URL of the agent's own relay, for relay hints and the URL that clients sign (NIP-42)\n  \
-        ALLOW_PRIVATE_ADDRESSES\n                      \
-        true lets the agent connect to private addresses, also those that customers name, and without TLS:\n                      \
-        for development\n\n\
-        ",
-        relay_limits!()
-    )
-)]
+#[command(args_conflicts_with_subcommands = true, max_term_width = 80, after_help = AFTER_HELP)]
 pub(in crate::native) struct Arguments {
     #[command(subcommand)]
     pub(in crate::native) command: Option<Command>,
@@ -74,7 +25,7 @@ pub(in crate::native) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(in crate::native) enum Command {
-    /// Send a job request to an agent through a relay, and follow the job until its result
+    /// Send a job request to an agent, and follow the job until its result
     Ask(Ask),
     /// Show the jobs, conversations, memory, metrics or state of a running agent, here or on Cloudflare
     #[command(
@@ -86,22 +37,14 @@ pub(in crate::native) enum Command {
     Relay(Relay),
     /// Make a crate for an agent of your own
     New(New),
+    /// Show the variables that this program reads
+    #[command(override_help = variables::OF_AN_AGENT)]
+    Variables,
 }
 
 /// The command line of a deployment without agents.
 #[derive(Debug, Parser)]
-#[command(
-    args_conflicts_with_subcommands = true,
-    after_help = concat!(
-        "Without a command, serves the relay until interrupted.\n\n\
-        Variables, from the environment or a .dev.vars file (the same names as in a Worker):\n  \
-        RELAY_NAME, RELAY_DESCRIPTION, RELAY_ICON, RELAY_PUBKEY, RELAY_CONTACT, RELAY_PRIVATE_KEY, SUPPORTED_NIPS\n                      \
-        the relay's information document (NIP-11)\n  \
-        ADMIN_PUBKEYS       operators, who may manage the relay (NIP-86): npub1… or hex, separated by commas\n  \
-        RELAY_URL           public URL of the relay, which clients sign (NIP-42)\n\n",
-        relay_limits!()
-    )
-)]
+#[command(args_conflicts_with_subcommands = true, max_term_width = 80, after_help = AFTER_HELP)]
 pub(in crate::native) struct RelayOnlyArguments {
     #[command(subcommand)]
     pub(in crate::native) command: Option<RelayOnlyCommand>,
@@ -115,21 +58,39 @@ pub(in crate::native) enum RelayOnlyCommand {
     Relay(Relay),
     /// Make a crate for an agent of your own
     New(New),
+    /// Show the variables that this program reads
+    #[command(override_help = variables::OF_A_RELAY)]
+    Variables,
 }
 
 #[derive(Debug, Args)]
 pub(in crate::native) struct Serve {
-    /// Address and port to listen on; port 0 picks a free one
-    #[arg(long, env = "OPENAGENTS_LISTEN", default_value = "127.0.0.1:8787", value_name = "ADDR:PORT")]
+    /// Address and port to listen on, or a port of this machine alone; port 0 picks a free one, 0.0.0.0:8787 serves others
+    #[arg(
+        long,
+        env = "OPENAGENTS_LISTEN",
+        hide_env = true,
+        default_value = "127.0.0.1:8787",
+        value_name = "ADDR:PORT",
+        value_parser = listening_address
+    )]
     pub(in crate::native) listen: SocketAddr,
     /// Folder for the databases and the key [default: ./data/<agent name>]
-    #[arg(long, env = "OPENAGENTS_DATA", value_name = "DIR")]
+    #[arg(long, env = "OPENAGENTS_DATA", hide_env = true, value_name = "DIR")]
     pub(in crate::native) data: Option<PathBuf>,
     /// Log level: off, error, warn, info, debug, trace, or a filter such as `warn,openagents_relay=debug`
-    #[arg(long, env = "OPENAGENTS_LOG", default_value = "info", value_name = "LEVEL")]
+    #[arg(long, env = "OPENAGENTS_LOG", hide_env = true, default_value = "info", value_name = "LEVEL")]
     pub(in crate::native) log_level: String,
-    /// What an acknowledged event survives
-    #[arg(long, env = "OPENAGENTS_DURABILITY", value_enum, default_value_t = Durability::Power)]
+    /// What an acknowledged event survives: loss of `power`, or only the end of the `process`, which is faster
+    #[arg(
+        long,
+        env = "OPENAGENTS_DURABILITY",
+        hide_env = true,
+        value_enum,
+        hide_possible_values = true,
+        value_name = "WHAT",
+        default_value_t = Durability::Power
+    )]
     pub(in crate::native) durability: Durability,
     /// Forget everything that is only in memory after each batch of work, as a hibernating Durable Object does
     #[arg(long, env = "OPENAGENTS_FORGET_MEMORY", hide = true)]
@@ -142,53 +103,6 @@ pub(in crate::native) enum Durability {
     Power,
     /// Only the end of the process; faster
     Process,
-}
-
-#[derive(Debug, Args)]
-pub(in crate::native) struct Ask {
-    /// The text input of the job
-    pub(in crate::native) input: Option<String>,
-    /// The relay to send the request to
-    #[arg(long, env = "OPENAGENTS_RELAY", default_value = "ws://127.0.0.1:8787", value_name = "URL")]
-    pub(in crate::native) relay: String,
-    /// The job kind, 5000 to 5999 [default: this agent's first]
-    #[arg(long, value_parser = clap::value_parser!(u16).range(5000..=5999))]
-    pub(in crate::native) kind: Option<u16>,
-    /// A parameter of the job; may be repeated
-    #[arg(long, value_name = "KEY=VALUE", value_parser = parameter)]
-    pub(in crate::native) param: Vec<(String, String)>,
-    /// The agent that should do the job; without it, any agent may, and the first result counts
-    #[arg(long, value_name = "NPUB", value_parser = provider)]
-    pub(in crate::native) to: Option<PublicKey>,
-    /// Encrypt inputs, parameters and answers for the agent given with --to
-    #[arg(
-        long,
-        value_enum,
-        value_name = "SCHEME",
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "nip44",
-        requires = "to"
-    )]
-    pub(in crate::native) encrypt: Option<Scheme>,
-    /// The most that you would pay, in msat. This command cannot pay; an agent that requires payment says so
-    #[arg(long, value_name = "MSAT")]
-    pub(in crate::native) bid: Option<u64>,
-    /// How long to wait for the result, in seconds
-    #[arg(long, default_value = "120", value_name = "SECONDS", value_parser = seconds)]
-    pub(in crate::native) timeout: Duration,
-    /// Cancel the job if there is no result after this many seconds, and wait for the agent's answer to that
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
-    pub(in crate::native) cancel_after: Option<Duration>,
-}
-
-/// The encryption scheme of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(in crate::native) enum Scheme {
-    /// NIP-44
-    Nip44,
-    /// NIP-04, for agents without NIP-44
-    Nip04,
 }
 
 #[derive(Debug, Args)]
@@ -260,15 +174,83 @@ pub(in crate::native) struct ListPage {
     pub(in crate::native) limit: u16,
 }
 
-fn parameter(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE")?;
-    Ok((key.to_owned(), value.to_owned()))
+/// An address to listen on. A port by itself means this machine alone.
+fn listening_address(text: &str) -> Result<SocketAddr, String> {
+    let expected = "expected an address and a port (127.0.0.1:8787, localhost:8787) or a port (8787)";
+    let port = text.strip_prefix(':').unwrap_or(text);
+    if let Ok(port) = port.parse::<u16>() {
+        return Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    }
+    if let Ok(address) = text.parse() {
+        return Ok(address);
+    }
+    match text.rsplit_once(':') {
+        // Not what a resolver prefers: a client of `ws://127.0.0.1` and of `ws://localhost` finds this one.
+        Some(("localhost", port)) if port.parse::<u16>().is_ok() => listening_address(port),
+        Some((_, port)) if port.parse::<u16>().is_ok() => {
+            let mut found = text.to_socket_addrs().map_err(|error| format!("{error}; {expected}"))?;
+            found.next().ok_or_else(|| format!("this name has no address; {expected}"))
+        }
+        _ => Err(expected.to_owned()),
+    }
 }
 
-fn provider(text: &str) -> Result<PublicKey, String> {
-    parse_public_key(text).map_err(|error| error.to_string())
-}
+#[cfg(test)]
+mod tests {
+    use clap::{Command, CommandFactory};
 
-fn seconds(text: &str) -> Result<Duration, String> {
-    text.parse().map(Duration::from_secs).map_err(|_| "expected a whole number of seconds".to_owned())
+    use super::{Arguments, RelayOnlyArguments, listening_address};
+
+    #[test]
+    fn a_port_alone_is_for_this_machine() {
+        for text in ["8787", ":8787", "localhost:8787", "127.0.0.1:8787"] {
+            assert_eq!(listening_address(text).unwrap().to_string(), "127.0.0.1:8787", "{text}");
+        }
+        for text in ["0.0.0.0:0", "[::1]:8787", "[::]:80"] {
+            assert_eq!(listening_address(text).unwrap().to_string(), text);
+        }
+        for text in
+            ["", ":", "127.0.0.1", "localhost", "localhost:", "99999", ":99999", "a:b", "127.0.0.1:99999"]
+        {
+            assert!(
+                listening_address(text).unwrap_err().contains("expected an address and a port"),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn help_fits_a_terminal_of_80_columns() {
+        let agent = Arguments::command().name("hello-world").about("Greets whoever asks.");
+        let relay = RelayOnlyArguments::command().name("relay").about("A relay without an agent.");
+        for command in [agent, relay] {
+            let text = help(&command, &["--help"]);
+            assert!(text.lines().count() <= 40, "{} lines:\n{text}", text.lines().count());
+            assert!(text.contains("variables") && text.contains("--listen"), "{text}");
+            assert_fits(&command, &mut Vec::new());
+        }
+    }
+
+    fn help(command: &Command, arguments: &[&str]) -> String {
+        let arguments = std::iter::once("agent").chain(arguments.iter().copied());
+        command.clone().try_get_matches_from(arguments).unwrap_err().to_string()
+    }
+
+    /// Checks the help of a command and all of its commands, whose names lead to it.
+    fn assert_fits<'a>(command: &'a Command, names: &mut Vec<&'a str>) {
+        let mut inner = command;
+        for name in names.iter() {
+            inner = inner.find_subcommand(name).unwrap();
+        }
+        for option in ["-h", "--help"] {
+            let text = help(command, &[names.as_slice(), &[option]].concat());
+            let wide: Vec<_> = text.lines().filter(|line| line.chars().count() > 80).collect();
+            assert!(wide.is_empty(), "{names:?}: {wide:#?}");
+        }
+        for next in inner.get_subcommands() {
+            names.push(next.get_name());
+            assert_fits(command, names);
+            names.pop();
+        }
+    }
 }

@@ -1,25 +1,43 @@
-//! The command `ask`: sends a job request to an agent and follows the job until its result. A new key signs the request,
-//! and authenticates to the relay if it requires that (NIP-42).
+//! The command `ask`: sends a job request to an agent and follows the job until its result. The customer's key signs the
+//! request, and authenticates to the relay if it requires that (NIP-42).
+
+mod advice;
+pub(in crate::native) mod arguments;
+mod customer_key;
+mod offer;
+mod order;
 
 use std::fmt;
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use openagents_host::nostr::keys::npub;
-use openagents_host::{Encryption, Keys, Kind};
+use openagents_host::{EventId, Kind, PublicKey};
+use serde_json::{Value, json};
 
-use super::arguments::{Ask, Scheme};
 use super::terminal::{foreign, foreign_output, say, tell};
 use crate::author::agent::Jobs;
-use crate::client::{ClientError, JobClient, JobHandle, JobUpdate, Order};
-use crate::nip90::RequestBuilder;
+use crate::client::{ClientError, JobClient, JobHandle, JobUpdate};
+use crate::nip90::JobResultEvent;
+use arguments::Ask;
+use customer_key::CustomerKeyError;
+use offer::AgentOffer;
+use order::InputError;
 
 /// Why there is no result.
 #[derive(Debug, thiserror::Error)]
-pub(in crate::native) enum AskError {
+enum AskError {
     #[error("cannot reach the relay {relay}: {error}{}", hint(error))]
     Connect { relay: String, error: ClientError },
-    #[error("a key for the request could not be generated: {0}")]
-    Key(#[from] openagents_host::nostr::keys::KeyError),
+    #[error(transparent)]
+    Key(#[from] CustomerKeyError),
+    #[error(transparent)]
+    Input(#[from] InputError),
+    #[error(
+        "the agent at {relay} does no jobs of kind {kind}; its kinds: {kinds}. --kind KIND chooses one, and --to NPUB \
+         asks another agent through this relay"
+    )]
+    NotOffered { relay: String, kind: u16, kinds: String },
     #[error("the relay rejected the request: {0}")]
     Refused(String),
     #[error("the relay closed the subscription: {0}")]
@@ -28,7 +46,7 @@ pub(in crate::native) enum AskError {
     Client(ClientError),
     #[error("the connection was closed before there was a result")]
     Ended,
-    #[error("the agent could not do the job: {0}")]
+    #[error("the agent could not do the job: {}", advice::for_people(.0))]
     Failed(String),
     #[error("the agent requires payment first, but this command cannot pay: {0}")]
     PaymentRequired(String),
@@ -36,6 +54,17 @@ pub(in crate::native) enum AskError {
         "no result within {0:?}. Is an agent for this job kind connected to the relay? --timeout SECONDS waits longer"
     )]
     TooLate(Duration),
+}
+
+impl AskError {
+    /// The exit code, and the word for it in JSON. `--help` documents them.
+    fn outcome(&self) -> (u8, &'static str) {
+        match self {
+            Self::NotOffered { .. } | Self::Refused(_) | Self::PaymentRequired(_) => (3, "refused"),
+            Self::TooLate(_) => (4, "too-late"),
+            _ => (1, "failed"),
+        }
+    }
 }
 
 fn hint(error: &ClientError) -> &'static str {
@@ -57,75 +86,84 @@ impl From<ClientError> for AskError {
     }
 }
 
-pub(in crate::native) async fn run<A: Jobs>(ask: &Ask) -> Result<(), AskError> {
-    let kind = ask.kind.or_else(|| A::HANDLERS.first().map(|job| job.declaration.kind)).unwrap_or(5050);
-    let began = Began(Instant::now());
-    let connected = JobClient::connect(&ask.relay, Keys::generate()?).await;
-    let client = connected.map_err(|error| AskError::Connect { relay: ask.relay.clone(), error })?;
-    began.note(
-        "asking",
-        format_args!("kind {kind} {:?} through {}", ask.input.as_deref().unwrap_or(""), ask.relay),
-    );
-    let answered = async {
-        let mut job = client.submit(order(ask, Kind(kind))).await?;
-        began.note("accepted", format_args!("request {}", job.id()));
-        began.follow(&mut job, ask).await
-    };
-    match tokio::time::timeout(ask.timeout, answered).await {
-        Ok(Ok(content)) => {
-            say(format_args!("{}", foreign_output(&content)));
-            Ok(())
+/// Prints the result or why there is none, and returns the command's exit code.
+pub(in crate::native) async fn run<A: Jobs>(ask: &Ask) -> ExitCode {
+    let own_kind = || A::HANDLERS.first().map(|job| job.declaration.kind);
+    let kind = ask.kind.or_else(own_kind).unwrap_or(5050);
+    let mut request = Request { began: Instant::now(), kind, customer: None, id: None };
+    let answer = request.answer(ask).await;
+    if ask.json {
+        say(format_args!("{}", request.in_json(&answer)));
+    }
+    match answer {
+        Ok(result) => {
+            if !ask.json {
+                say(format_args!("{}", foreign_output(&result.content)));
+            }
+            ExitCode::SUCCESS
         }
-        Ok(Err(error)) => Err(error),
-        Err(_) => Err(AskError::TooLate(ask.timeout)),
+        Err(error) => {
+            // It may contain text from a relay or an agent.
+            tell(format_args!("error: {}", foreign(&error.to_string())));
+            ExitCode::from(error.outcome().0)
+        }
     }
 }
 
-fn order(ask: &Ask, kind: Kind) -> Order {
-    let mut request = RequestBuilder::new(kind);
-    if let Some(input) = &ask.input {
-        request = request.text(input);
-    }
-    for (key, value) in &ask.param {
-        request = request.param(key, [value]);
-    }
-    if let Some(msat) = ask.bid {
-        request = request.bid(msat);
-    }
-    if let Some(provider) = &ask.to {
-        request = request.provider(provider);
-    }
-    match ask.encrypt {
-        Some(Scheme::Nip44) => Order::new(request).sealed(Encryption::Nip44),
-        Some(Scheme::Nip04) => Order::new(request).sealed(Encryption::Nip04),
-        None => request.into(),
-    }
+/// The request, as far as it has come. Each line about its progress shows the time since it began.
+struct Request {
+    began: Instant,
+    kind: u16,
+    customer: Option<PublicKey>,
+    id: Option<EventId>,
 }
 
-/// The start of the command: each line shows the time since then.
-struct Began(Instant);
+impl Request {
+    async fn answer(&mut self, ask: &Ask) -> Result<JobResultEvent, AskError> {
+        let order = order::order(ask, Kind(self.kind))?;
+        let keys = customer_key::of(ask)?;
+        self.customer = Some(keys.public_key());
+        let (client, offer) =
+            futures_util::future::join(JobClient::connect(&ask.relay, keys), AgentOffer::at(&ask.relay))
+                .await;
+        let client = client.map_err(|error| AskError::Connect { relay: ask.relay.clone(), error })?;
+        if let Some(kinds) = offer.and_then(|offer| offer.kinds_without(self.kind, ask)) {
+            return Err(AskError::NotOffered { relay: ask.relay.clone(), kind: self.kind, kinds });
+        }
+        let input = ask.input.as_deref().map(|input| format!(" {input:?}")).unwrap_or_default();
+        self.note("asking", format_args!("kind {}{input} through {}", self.kind, ask.relay));
+        let answered = async {
+            let mut job = client.submit(order).await?;
+            self.id = Some(job.id());
+            self.note("accepted", format_args!("request {}", job.id()));
+            self.follow(&mut job, ask).await
+        };
+        match tokio::time::timeout(ask.timeout, answered).await {
+            Ok(answered) => answered,
+            Err(_) => Err(AskError::TooLate(ask.timeout)),
+        }
+    }
 
-impl Began {
-    /// Prints the job's progress until there is an output, and returns it.
-    async fn follow(&self, job: &mut JobHandle, ask: &Ask) -> Result<String, AskError> {
+    /// Prints the job's progress until there is a result.
+    async fn follow(&self, job: &mut JobHandle, ask: &Ask) -> Result<JobResultEvent, AskError> {
         if let Some(limit) = ask.cancel_after {
-            match tokio::time::timeout(limit, self.output(job)).await {
-                Ok(output) => return output,
+            match tokio::time::timeout(limit, self.result(job)).await {
+                Ok(result) => return result,
                 Err(_) => {
                     job.cancel("it is taking too long").await?;
                     self.note("cancelled", format_args!("after {limit:?}"));
                 }
             }
         }
-        self.output(job).await
+        self.result(job).await
     }
 
-    async fn output(&self, job: &mut JobHandle) -> Result<String, AskError> {
+    async fn result(&self, job: &mut JobHandle) -> Result<JobResultEvent, AskError> {
         while let Some(update) = job.next().await? {
             let (word, provider, message) = match update {
                 JobUpdate::Result(result) => {
                     self.note("result", format_args!("{}", npub(&result.provider)));
-                    return Ok(result.content);
+                    return Ok(*result);
                 }
                 // From any agent: this command sends one request, usually to one agent.
                 JobUpdate::Error { message, .. } => return Err(AskError::Failed(message)),
@@ -152,6 +190,30 @@ impl Began {
 
     fn note(&self, what: &str, more: fmt::Arguments<'_>) {
         let line = format!("{what:<10} {more}");
-        tell(format_args!("{:>7} ms  {}", self.0.elapsed().as_millis(), foreign(line.trim_end())));
+        tell(format_args!("{:>7} ms  {}", self.began.elapsed().as_millis(), foreign(line.trim_end())));
+    }
+
+    /// The outcome as one JSON object.
+    fn in_json(&self, answer: &Result<JobResultEvent, AskError>) -> Value {
+        let mut outcome = json!({
+            "status": "success",
+            "kind": self.kind,
+            "request": self.id.map(|id| id.to_hex()),
+            "customer": self.customer.as_ref().map(npub),
+        });
+        match answer {
+            Ok(result) => {
+                outcome["provider"] = npub(&result.provider).into();
+                outcome["content"] = result.content.clone().into();
+                if let Some(amount) = &result.amount {
+                    outcome["amount_msat"] = amount.msat.into();
+                }
+            }
+            Err(error) => {
+                outcome["status"] = error.outcome().1.into();
+                outcome["message"] = error.to_string().into();
+            }
+        }
+        outcome
     }
 }

@@ -17,6 +17,7 @@ use super::terminal::{foreign_output, say};
 use crate::author::agent::Jobs;
 use crate::native::data_folder::{DataFolder, DataFolderError};
 use crate::native::environment::{EnvironmentError, EnvironmentVariables};
+use crate::native::key_file::KeyFileError;
 use crate::settings::{self, SettingError};
 
 /// The largest response that is read, in bytes; conversations are the longest.
@@ -80,7 +81,7 @@ fn keys<A: Jobs>(inspect: &Inspect) -> Result<Keys, InspectError> {
     }
     let data = inspect.data.clone().unwrap_or_else(|| DataFolder::default_path(A::DECLARATION.name));
     DataFolder::kept_key(&data).map_err(|error| match error {
-        error @ DataFolderError::KeyFile { .. } => InspectError::NoKey(error),
+        error @ DataFolderError::KeyFile(KeyFileError::File { .. }) => InspectError::NoKey(error),
         error => InspectError::DataFolder(error),
     })
 }

@@ -141,9 +141,7 @@ fn own_key(data: &Path, variables: &EnvironmentVariables) -> Result<Option<Keys>
     }
     match DataFolder::kept_key(data) {
         Ok(keys) => Ok(Some(keys)),
-        Err(DataFolderError::KeyFile { error, .. }) if error.kind() == std::io::ErrorKind::NotFound => {
-            Ok(None)
-        }
+        Err(DataFolderError::KeyFile(error)) if error.is_missing() => Ok(None),
         Err(error) => Err(RelayCommandError::DataFolder(error)),
     }
 }

@@ -42,7 +42,8 @@ impl SdkSource {
             return Self::at(Path::new(OWN)).map_err(|_| SdkSourceError::OwnIsGone);
         };
         if given.contains("://") || given.starts_with("git@") {
-            let is_quotable = |character: char| character.is_ascii_graphic() && !matches!(character, '"' | '\\');
+            let is_quotable =
+                |character: char| character.is_ascii_graphic() && !matches!(character, '"' | '\\');
             return match given.chars().all(is_quotable) {
                 true => Ok(Self::Git(given.to_owned())),
                 false => Err(SdkSourceError::Url(given.to_owned())),

@@ -1,0 +1,71 @@
+//! Whether the agent behind a relay offers a job kind, as its `/health` says, before a request is sent in vain.
+
+use std::time::Duration;
+
+use openagents_host::net::{FetchLimits, FetchRequest, Reach, fetch};
+use openagents_host::nostr::keys::npub;
+use serde::Deserialize;
+use url::Url;
+
+use super::arguments::Ask;
+
+/// How long the agent may take to answer; a request need not wait longer for it.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The largest answer that is read, in bytes.
+const MAX_BYTES: usize = 100_000;
+
+/// The part of `/health` that says what an agent offers.
+#[derive(Debug, Deserialize)]
+pub(super) struct AgentOffer {
+    npub: String,
+    job_kinds: Vec<u16>,
+}
+
+impl AgentOffer {
+    /// What the agent of this relay offers. `None` if it has no agent, or one that does not say.
+    pub(super) async fn at(relay: &str) -> Option<Self> {
+        let limits =
+            FetchLimits { reach: Reach::Anywhere, max_bytes: MAX_BYTES, timeout: TIMEOUT, max_redirects: 0 };
+        let answer = fetch(FetchRequest::get(health_url(relay)?.as_str()).limits(limits)).await.ok()?;
+        serde_json::from_str(&answer.text()).ok()
+    }
+
+    /// The kinds that the agent offers, if the request can only be meant for it and its kind is none of them.
+    pub(super) fn kinds_without(&self, kind: u16, ask: &Ask) -> Option<String> {
+        let is_meant = ask.to.as_ref().is_none_or(|provider| npub(provider) == self.npub);
+        if !is_meant || self.job_kinds.contains(&kind) {
+            return None;
+        }
+        Some(match self.job_kinds.as_slice() {
+            [] => "none at all".to_owned(),
+            kinds => kinds.iter().map(u16::to_string).collect::<Vec<_>>().join(", "),
+        })
+    }
+}
+
+fn health_url(relay: &str) -> Option<Url> {
+    let (scheme, rest) = relay.split_once("://")?;
+    let scheme = match scheme {
+        "ws" => "http",
+        "wss" => "https",
+        _ => return None,
+    };
+    Url::parse(&format!("{scheme}://{rest}")).ok()?.join("/health").ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::health_url;
+
+    #[test]
+    fn asks_the_host_of_the_relay() {
+        let url = |relay| health_url(relay).map(String::from);
+        assert_eq!(url("ws://127.0.0.1:8787").as_deref(), Some("http://127.0.0.1:8787/health"));
+        assert_eq!(
+            url("wss://relay.example.com/path?a=b").as_deref(),
+            Some("https://relay.example.com/health")
+        );
+        assert_eq!(url("relay.example.com"), None);
+    }
+}

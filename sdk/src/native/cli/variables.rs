@@ -1,0 +1,133 @@
+//! The text of `help variables`, at most 80 columns wide.
+
+/// How the variables are given.
+macro_rules! introduction {
+    () => {
+        "\
+Variables, from the environment or a .dev.vars file in the working directory.
+The same names are variables and secrets of a Worker.
+
+"
+    };
+}
+
+/// The options of `serve` as variables.
+macro_rules! options {
+    () => {
+        "
+This process (natively only; each is an option too):
+  OPENAGENTS_LISTEN      address and port to listen on
+  OPENAGENTS_DATA        folder for the databases and the key
+  OPENAGENTS_LOG         log level or filter
+  OPENAGENTS_DURABILITY  what an acknowledged event survives
+"
+    };
+}
+
+/// Who may do what at the relay, and how much of it.
+macro_rules! relay_limits {
+    () => {
+        "
+Access to the relay, and its limits:
+  RELAY_AUTH             who must authenticate (NIP-42): none, write, read, all
+                         [default: none]
+  RELAY_PRIVATE_KINDS    kinds that only author and recipients can read, or none
+                         [default: 4,1059,21059]
+  RELAY_ALLOWED_PUBKEYS, RELAY_BLOCKED_PUBKEYS
+                         keys that may write (and no others); that may not
+  RELAY_ALLOWED_KINDS, RELAY_BLOCKED_KINDS
+                         kinds that are accepted (and no others); that are not:
+                         1,7 or 5000-7000
+  RELAY_BLOCKED_ADDRESSES
+                         IP addresses that may not connect; an IPv6 address
+                         stands for its /56 network
+  RELAY_MIN_POW          leading zero bits that an event's id must have (NIP-13)
+                         [default: 0]
+  RELAY_CREATED_AT_PAST, RELAY_CREATED_AT_FUTURE
+                         how old, and how far in the future, an event may be, in
+                         seconds [default: any, 900]
+  RELAY_RETENTION        how long events of some kinds are kept after their
+                         arrival, as KINDS=TIME with the units s, m, h, d; 0
+                         means not stored, only forwarded:
+                         7000=7d,5000-5999=12h,1984=0
+  RELAY_MAX_MESSAGE_LENGTH, RELAY_MAX_CONTENT_LENGTH, RELAY_MAX_EVENT_TAGS,
+  RELAY_MAX_SUBSCRIPTIONS, RELAY_MAX_FILTERS, RELAY_MAX_LIMIT
+                         other limits; the information document (NIP-11) shows
+                         the current values
+  RELAY_MAX_CONNECTIONS, RELAY_MAX_CONNECTIONS_PER_ADDRESS
+                         the most client connections, in all and per network
+                         address [default: 10000, 64]
+  RELAY_MAX_EVENTS_PER_MINUTE, RELAY_MAX_REQUESTS_PER_MINUTE,
+  RELAY_MAX_AUTHS_PER_MINUTE
+                         limits per connection; four times as much per network
+                         address; 0 for no limit [default: 1200, 1200, 60]
+  RELAY_MAX_LOOK_UPS_PER_MINUTE
+                         how many stored rows the requests of a network address
+                         may read; 0 for no limit [default: 3000000]
+  RELAY_LIMIT_LOOPBACK   true applies these limits to clients on this machine too
+  RELAY_TRUSTED_PROXIES  IP addresses of your reverse proxies, whose
+                         X-Forwarded-For header gives the client's address"
+    };
+}
+
+/// The variables of an agent and its relay.
+pub(in crate::native) const OF_AN_AGENT: &str = concat!(
+    introduction!(),
+    "\
+The agent:
+  NOSTR_PRIVATE_KEY      its key, nsec1… or hex, a secret
+                         [default: DATA/agent.nsec, generated if missing]
+  ADMIN_PUBKEYS          operators, who may read the agent's records and manage
+                         the relay (NIP-86): npub1… or hex, separated by commas
+  AGENT_RELAYS           external relays that the agent serves, separated by
+                         commas, or none [default: the declared ones]
+  AGENT_ANNOUNCE         false stops the agent from announcing itself, and
+                         deletes earlier announcements
+  RELAY_URL              public URL of the agent's own relay, for relay hints
+                         and the URL that clients sign (NIP-42)
+  ALLOW_PRIVATE_ADDRESSES
+                         true lets the agent connect to private addresses, also
+                         those that customers name, and without TLS: for
+                         development
+
+The relay's information document (NIP-11):
+  RELAY_NAME, RELAY_DESCRIPTION, RELAY_ICON, RELAY_PUBKEY, RELAY_CONTACT,
+  SUPPORTED_NIPS         what it says
+  RELAY_PRIVATE_KEY      the relay's own key, a secret; the document shows its
+                         public key
+",
+    options!(),
+    relay_limits!()
+);
+
+/// The variables of a relay without an agent.
+pub(in crate::native) const OF_A_RELAY: &str = concat!(
+    introduction!(),
+    "\
+The relay:
+  RELAY_NAME, RELAY_DESCRIPTION, RELAY_ICON, RELAY_PUBKEY, RELAY_CONTACT,
+  SUPPORTED_NIPS         its information document (NIP-11)
+  RELAY_PRIVATE_KEY      the relay's own key, a secret; the document shows its
+                         public key
+  RELAY_URL              public URL of the relay, which clients sign (NIP-42)
+  ADMIN_PUBKEYS          operators, who may manage the relay (NIP-86): npub1… or
+                         hex, separated by commas
+",
+    options!(),
+    relay_limits!()
+);
+
+#[cfg(test)]
+mod tests {
+    use super::{OF_A_RELAY, OF_AN_AGENT};
+
+    #[test]
+    fn names_every_variable_that_settings_know() {
+        let quoted = include_str!("../../settings/names.rs").split('"').skip(1).step_by(2);
+        let names = quoted.filter(|name| name.contains('_') && *name != "RELAY_VISIT_SECONDS");
+        for name in names {
+            assert!(OF_AN_AGENT.contains(name), "{name}");
+            assert!(OF_A_RELAY.contains(name) || !name.starts_with("RELAY_"), "{name}");
+        }
+    }
+}
