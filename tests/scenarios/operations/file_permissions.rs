@@ -50,8 +50,10 @@ async fn only_the_owner_can_read_the_data_folder_and_what_is_in_it(servers: &Ser
     }
     set_mode(&server.data().join("agent.nsec"), 0o600);
     server.kill_and_restart().expect("it starts");
-    // Nothing secret was ever written to it.
-    set_mode(&server.data().join("lock"), 0o600);
+    // Nothing secret was ever written to these.
+    for name in ["lock", ".gitignore"] {
+        set_mode(&server.data().join(name), 0o600);
+    }
     expect_private(&server);
 }
 

@@ -64,7 +64,7 @@ Access to the relay, and its limits:
   RELAY_MAX_LOOK_UPS_PER_MINUTE
                          how many stored rows the requests of a network address
                          may read; 0 for no limit [default: 3000000]
-  RELAY_LIMIT_LOOPBACK   true applies these limits to clients on this machine too
+  RELAY_LIMIT_LOOPBACK   true applies these limits to clients of this machine
   RELAY_TRUSTED_PROXIES  IP addresses of your reverse proxies, whose
                          X-Forwarded-For header gives the client's address"
     };
