@@ -55,7 +55,7 @@ pub(in crate::native) struct RelayOnlyArguments {
 #[derive(Debug, Subcommand)]
 pub(in crate::native) enum RelayOnlyCommand {
     /// Work on the relay's database: import, export, sync, stats, compact, check
-    Relay(Relay),
+    Relay(Box<Relay>),
     /// Make a crate for an agent of your own
     New(New),
     /// Show the variables that this program reads

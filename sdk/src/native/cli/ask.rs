@@ -195,25 +195,24 @@ impl Request {
 
     /// The outcome as one JSON object.
     fn in_json(&self, answer: &Result<JobResultEvent, AskError>) -> Value {
-        let mut outcome = json!({
-            "status": "success",
-            "kind": self.kind,
-            "request": self.id.map(|id| id.to_hex()),
-            "customer": self.customer.as_ref().map(npub),
-        });
+        let (request, customer) = (self.id.map(|id| id.to_hex()), self.customer.as_ref().map(npub));
         match answer {
-            Ok(result) => {
-                outcome["provider"] = npub(&result.provider).into();
-                outcome["content"] = result.content.clone().into();
-                if let Some(amount) = &result.amount {
-                    outcome["amount_msat"] = amount.msat.into();
-                }
-            }
-            Err(error) => {
-                outcome["status"] = error.outcome().1.into();
-                outcome["message"] = error.to_string().into();
-            }
+            Ok(result) => json!({
+                "status": "success",
+                "kind": self.kind,
+                "request": request,
+                "customer": customer,
+                "provider": npub(&result.provider),
+                "content": result.content,
+                "amount_msat": result.amount.as_ref().map(|amount| amount.msat),
+            }),
+            Err(error) => json!({
+                "status": error.outcome().1,
+                "kind": self.kind,
+                "request": request,
+                "customer": customer,
+                "message": error.to_string(),
+            }),
         }
-        outcome
     }
 }
