@@ -50,10 +50,11 @@ pub(in crate::native) struct Ask {
     /// The agent that should do the job; without it, any agent may, and the first result counts
     #[arg(long, value_name = "NPUB", value_parser = provider)]
     pub(super) to: Option<PublicKey>,
-    /// Encrypt inputs, parameters and answers for the agent given with --to
+    /// Encrypt inputs, parameters and answers for the agent given with --to, by nip44, or =nip04 for agents without it
     #[arg(
         long,
         value_enum,
+        hide_possible_values = true,
         value_name = "SCHEME",
         num_args = 0..=1,
         require_equals = true,
