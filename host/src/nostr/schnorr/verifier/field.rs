@@ -13,6 +13,8 @@
     reason = "the bounds are those of the magnitudes, said at each step"
 )]
 
+use super::inverse::inverse;
+
 /// How many limbs a number has.
 const LIMBS: usize = 9;
 
@@ -175,6 +177,12 @@ impl Element {
 
     /// The inverse of a number of magnitude 1; that of zero is zero.
     pub(super) fn inverse(&self) -> Self {
+        Self(inverse(self.normalized().0))
+    }
+
+    /// The same as a power, to compare with.
+    #[cfg(test)]
+    pub(super) fn inverse_by_power(&self) -> Self {
         // The power p - 2, whose bits are 223 ones, 0, 22 ones, 0000, 1, 0, 11, 0, 1.
         let ones = Ones::of(self);
         ones.n223

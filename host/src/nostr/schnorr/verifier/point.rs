@@ -133,6 +133,11 @@ impl OddMultiples {
         Self(self.0.iter().map(Affine::endomorphism).collect())
     }
 
+    /// The point itself.
+    pub(super) fn first(&self) -> Option<&Affine> {
+        self.0.first()
+    }
+
     /// An odd multiple from the table, or the negation of one.
     #[inline]
     pub(super) fn multiple(&self, odd: i16) -> Option<Affine> {
@@ -168,10 +173,10 @@ fn affine(points: &[Jacobian]) -> Vec<Affine> {
     affine
 }
 
-/// 2^128 times a point.
-pub(super) fn shifted(point: &Affine) -> Affine {
+/// 2^places times a point.
+pub(super) fn shifted(point: &Affine, places: u32) -> Affine {
     let mut shifted = Jacobian::of(point);
-    for _ in 0..128 {
+    for _ in 0..places {
         shifted = shifted.doubled();
     }
     affine(&[shifted]).first().copied().unwrap_or(*point)

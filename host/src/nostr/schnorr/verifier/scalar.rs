@@ -125,6 +125,13 @@ impl Half {
     pub(super) const fn positive(magnitude: u128) -> Self {
         Self { is_negative: false, magnitude }
     }
+
+    /// The lower and the upper 64 bits, with the same sign.
+    pub(super) const fn parts(self) -> [Self; 2] {
+        let Self { is_negative, magnitude } = self;
+        let (lower, upper) = (magnitude & u64::MAX as u128, magnitude >> 64);
+        [Self { is_negative, magnitude: lower }, Self { is_negative, magnitude: upper }]
+    }
 }
 
 /// A number as a sum of a few odd multiples of powers of two.

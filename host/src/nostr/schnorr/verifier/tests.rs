@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::field::Element;
 use super::scalar::{Digits, Half, Scalar};
-use super::{GENERATION, KEY_CACHE, verify};
+use super::{FREQUENT_USES, GENERATION, KEY_CACHE, KeyTables, verify};
 use crate::nostr::bytes::{EventId, PublicKey, Signature};
 use crate::nostr::schnorr::{VECTORS, libsecp256k1};
 
@@ -22,8 +22,8 @@ fn agrees_with_the_vectors_of_bip340() {
         let key = PublicKey::from_hex(key).unwrap();
         let message = EventId::from_hex(message).unwrap();
         let signature = Signature::from_hex(signature).unwrap();
-        // The second time, the key is cached.
-        for _ in 0..2 {
+        // The second time, the key is cached, and the last times it has its larger tables.
+        for _ in 0..2 * FREQUENT_USES {
             assert_eq!(verify(&key, message.as_bytes(), &signature), *valid, "vector {index}");
         }
     }
@@ -32,7 +32,8 @@ fn agrees_with_the_vectors_of_bip340() {
 #[test]
 fn agrees_with_libsecp256k1_on_signatures_and_on_each_with_one_bit_changed() {
     for number in 0..400 {
-        let keys = libsecp256k1::SigningKey::from_bytes(&hash(number / 4)).unwrap();
+        // Every other use of a key is with its larger tables.
+        let keys = libsecp256k1::SigningKey::from_bytes(&hash(number / 8)).unwrap();
         let (key, message) = (keys.public_key(), hash(1_000_000 + number));
         let signature = keys.sign(&message);
         assert!(verify(&key, &message, &signature), "{number}");
@@ -81,6 +82,41 @@ fn remembers_no_more_keys_than_two_generations() {
     });
 }
 
+#[test]
+fn a_key_that_is_used_often_has_larger_tables_until_it_is_forgotten() {
+    let keys = libsecp256k1::SigningKey::from_bytes(&hash(1)).unwrap();
+    let has_larger = |uses| {
+        (0..uses).for_each(|_| assert!(verify(&keys.public_key(), &[7; 32], &keys.sign(&[7; 32]))));
+        KEY_CACHE.with_borrow_mut(|cache| {
+            matches!(*cache.tables(&keys.public_key()).unwrap(), KeyTables::Quarters(_))
+        })
+    };
+    assert!(!has_larger(FREQUENT_USES - 2));
+    assert!(has_larger(1));
+    for number in 0..3 * GENERATION as u64 {
+        let others = libsecp256k1::SigningKey::from_bytes(&hash(10 + number)).unwrap();
+        assert!(verify(&others.public_key(), &[7; 32], &others.sign(&[7; 32])));
+    }
+    assert!(!has_larger(0));
+}
+
+#[test]
+fn the_inverses_of_the_numbers_at_either_end_are_those_by_power() {
+    for distance in 0..200 {
+        let number = small(distance);
+        for number in [number, number.negated().multiply(&Element::ONE)] {
+            assert!(number.inverse().equals(&number.inverse_by_power()), "{distance}");
+        }
+    }
+    assert!(small(0).inverse().is_zero());
+}
+
+fn small(number: u8) -> Element {
+    let mut bytes = [0; 32];
+    bytes[31] = number;
+    Element::from_any_bytes(&bytes)
+}
+
 fn element(number: u64) -> Element {
     Element::from_any_bytes(&hash(number))
 }
@@ -101,6 +137,15 @@ fn bytes(first: u8, rest: u8) -> [u8; 32] {
 }
 
 proptest! {
+    #[test]
+    fn an_inverse_is_the_one_by_power(number: [u8; 32], power in 0..256_u32) {
+        let two = Element::ONE.times(2).multiply(&Element::ONE);
+        let power = (0..power).fold(Element::ONE, |product, _| product.multiply(&two));
+        for number in [Element::from_any_bytes(&number), power] {
+            prop_assert!(number.inverse().equals(&number.inverse_by_power()));
+        }
+    }
+
     #[test]
     fn numbers_follow_the_laws_of_a_field(a: u64, b: u64, c: u64) {
         let (a, b, c) = (element(a), element(b), element(c));
