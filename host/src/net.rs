@@ -2,17 +2,18 @@
 //!
 //! * [`address`]: SSRF protection, that is, which URLs may be reached: a URL in a customer's job must not lead into
 //!   the agent's own network.
-//! * [`fetch`](fn@fetch): one HTTP request, with limits on size, time and redirects.
+//! * [`send`]: one HTTP request, with limits on size, time and redirects; its response can be read as a stream, and as
+//!   [server-sent events](ServerSentEvents).
 //! * [`Socket`]: a WebSocket of text messages.
 //! * [`RelayClient`]: publishing to and reading from a relay (NIP-01), with authentication (NIP-42).
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! use openagents_host::net::{FetchRequest, Reach, RelayClient, fetch};
+//! use openagents_host::net::{HttpRequest, Reach, RelayClient, send};
 //! use openagents_host::nostr::{Filter, Keys};
 //!
-//! let page = fetch(FetchRequest::get("https://example.com/")).await?;
-//! println!("{} {}", page.status, page.text());
+//! let page = send(HttpRequest::get("https://example.com/")).await?;
+//! println!("{} {}", page.status(), page.text().await?);
 //!
 //! let keys = Keys::generate()?;
 //! let mut relay = RelayClient::connect("wss://relay.example.com", Reach::Public, &keys).await?;
@@ -25,12 +26,15 @@
 //! environment (`HTTPS_PROXY`) are not used, because then the address that is reached could not be checked.
 
 pub mod address;
+mod allowed_origins;
+mod deadline;
 mod error;
 mod exchange;
-pub mod fetch;
+pub mod http_client;
 #[cfg(not(target_arch = "wasm32"))]
 mod native;
 pub mod relay_client;
+mod server_sent_events;
 pub mod socket;
 #[cfg(target_arch = "wasm32")]
 mod worker;
@@ -41,9 +45,11 @@ use self::native as platform;
 use self::worker as platform;
 
 pub use address::{AddressError, Reach, public_url};
-pub use error::{FetchError, MAX_MESSAGE_BYTES, SocketError};
-pub use exchange::Method;
-pub use fetch::{FetchLimits, FetchRequest, Fetched, fetch};
+pub use allowed_origins::AllowedOrigins;
+pub use error::{HttpError, MAX_MESSAGE_BYTES, SocketError};
+pub use exchange::Exchange;
+pub use http_client::{HttpLimits, HttpRequest, HttpResponse, ServerSentEvents, send, send_through};
 pub use relay_client::{PublishOutcome, RelayClient, RelayError, RelayLimits};
+pub use server_sent_events::ServerSentEvent;
 pub use socket::Socket;
 pub use url::Url;

@@ -4,6 +4,7 @@ pub(crate) mod agent;
 pub(crate) mod context;
 pub(crate) mod extract;
 pub(crate) mod handler;
+pub(crate) mod http;
 pub(crate) mod job;
 pub(crate) mod memory;
 pub(crate) mod output;

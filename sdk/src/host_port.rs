@@ -2,7 +2,8 @@
 
 use async_trait::async_trait;
 use openagents_host::net::{
-    self, FetchError, FetchRequest, Fetched, Reach, RelayClient, RelayError, RelayLimits, SocketError,
+    self, AllowedOrigins, HttpError, HttpRequest, HttpResponse, Reach, RelayClient, RelayError, RelayLimits,
+    SocketError,
 };
 use openagents_host::{Event, Keys, VerifiedEvent};
 use openagents_relay::Filter;
@@ -21,6 +22,11 @@ pub(crate) trait HandlerHost: Shareable {
     /// Whether the agent may connect to private addresses.
     fn reach(&self) -> Reach;
 
+    /// The servers that handlers may reach although they are private or unencrypted.
+    fn allowed_origins(&self) -> AllowedOrigins {
+        AllowedOrigins::default()
+    }
+
     /// Passes on a handler's progress or partial output. It may be dropped if another follows soon.
     fn report(&self, lease: Lease, report: Report);
 
@@ -31,9 +37,9 @@ pub(crate) trait HandlerHost: Shareable {
     async fn events(&self, filters: Vec<Filter>) -> Result<Vec<Event>, JobError>;
 
     /// Makes an HTTP request to an address that the agent may connect to.
-    async fn fetch(&self, mut request: FetchRequest) -> Result<Fetched, FetchError> {
+    async fn send_http(&self, mut request: HttpRequest) -> Result<HttpResponse, HttpError> {
         request.limits.reach = self.reach();
-        net::fetch(request).await
+        net::send(request).await
     }
 
     /// Reads events from an external relay, on a connection of its own.

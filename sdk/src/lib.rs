@@ -43,6 +43,7 @@ mod authors_guide {}
 pub use author::agent::{Agent, Jobs};
 pub use author::context::AgentContext;
 pub use author::extract::{Customer, Document, FromInput, FromJob, Inputs, NostrEvent, Text};
+pub use author::http::{HttpClient, HttpRequestBuilder};
 pub use author::job::JobContext;
 pub use author::memory::{Memory, Session};
 pub use author::output::{IntoOutput, Json, Markdown, Tags};
@@ -52,7 +53,8 @@ pub use error::{JobError, JobResult};
 pub use nip90::JobRequest;
 pub use price::Price;
 
-pub use openagents_host::net::{FetchError, FetchRequest, Fetched, Url};
+pub use openagents_host::http::{Body, ByteStream};
+pub use openagents_host::net::{HttpError, HttpResponse, ServerSentEvent, ServerSentEvents, Url};
 pub use openagents_macros::{
     JobParams, ParamChoice, agent, deployment, job, jobs, migrate, on_create, on_error, on_sleep, on_wake,
     price, schedule,
@@ -67,9 +69,9 @@ pub use serde_json;
 /// ```
 pub mod prelude {
     pub use crate::{
-        AgentContext, Customer, Document, FetchRequest, Inputs, IntoOutput, JobContext, JobError, JobParams,
-        JobRequest, JobResult, Json, Markdown, Memory, NostrEvent, Output, ParamChoice, Params, Price,
-        Session, Tags, Text, Url, jobs, migrate, on_create, on_error, on_sleep, on_wake, price, schedule,
+        AgentContext, Customer, Document, Inputs, IntoOutput, JobContext, JobError, JobParams, JobRequest,
+        JobResult, Json, Markdown, Memory, NostrEvent, Output, ParamChoice, Params, Price, Session, Tags,
+        Text, Url, jobs, migrate, on_create, on_error, on_sleep, on_wake, price, schedule,
     };
     pub use crate::{agent, job};
     pub use serde::{Deserialize, Serialize};

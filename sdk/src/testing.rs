@@ -51,7 +51,7 @@
 //!
 //! * Its own relay is the real relay engine. It stores what handlers [publish](crate::AgentContext::publish), for
 //!   handlers that [read](crate::AgentContext::events); a test can [publish](TestAgent::publish) there too.
-//! * HTTP requests get what the test [serves](TestAgent::serve).
+//! * HTTP requests get what the test [serves](TestAgent::serve): [pages](Page) with pauses and failures, too.
 //! * A [`TestWallet`] creates invoices, which the test [pays](TestAgent::pay).
 //! * External relays accept every event; a test can [publish](TestAgent::publish_external) there too. Customers'
 //!   relay lists (NIP-65) are ignored.
@@ -78,7 +78,7 @@ pub use builder::TestAgentBuilder;
 pub use inspect::JobRecord;
 pub use job::{Job, SubmittedJob, customer};
 pub use wallet::{TestInvoice, TestWallet};
-pub use web::Page;
+pub use web::{Page, ReceivedRequest};
 
 #[cfg(test)]
 mod tests;

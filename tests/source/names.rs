@@ -55,11 +55,6 @@ const STILL_DECLARED: &[(&str, &str)] = &[];
 
 /// Type names that may be declared more than once in a crate, and why.
 const MAY_BE_DECLARED_TWICE: &[(&str, &str, &str)] = &[
-    (
-        "host",
-        "Body",
-        "a `cfg` pair: the body that is read from a response, natively and in a Worker; and the type of `http`",
-    ),
     ("host", "Chunks", "a `cfg` pair: a stream that is `Send` natively only"),
     ("host", "SigningKey", "a `cfg` pair: libsecp256k1 natively, `k256` in WebAssembly"),
     ("host", "Socket", "the public type, and the `cfg` pair that it wraps natively and in a Worker"),

@@ -150,6 +150,12 @@ impl From<Bytes> for Body {
     }
 }
 
+impl From<Vec<u8>> for Body {
+    fn from(bytes: Vec<u8>) -> Self {
+        Bytes::from(bytes).into()
+    }
+}
+
 impl From<String> for Body {
     fn from(text: String) -> Self {
         Bytes::from(text).into()

@@ -23,7 +23,8 @@ pub fn request(mut request: http::Request<Incoming>) -> Request {
     request.map(body)
 }
 
-fn body(incoming: Incoming) -> Body {
+/// A body that hyper receives.
+pub(crate) fn body(incoming: Incoming) -> Body {
     if incoming.is_end_stream() {
         return Body::Empty;
     }
@@ -67,6 +68,12 @@ pub fn response(response: Response, method: &Method) -> http::Response<HyperBody
 /// A [`Body`] for hyper. Chunks are sent as they arrive; the length, if known, becomes `Content-Length`.
 #[derive(Debug, Default)]
 pub struct HyperBody(Body);
+
+impl From<Body> for HyperBody {
+    fn from(body: Body) -> Self {
+        Self(body)
+    }
+}
 
 impl hyper::body::Body for HyperBody {
     type Data = Bytes;

@@ -7,10 +7,10 @@ use super::address::AddressError;
 /// The largest message that a WebSocket accepts, in bytes.
 pub const MAX_MESSAGE_BYTES: usize = 2_000_000;
 
-/// Why a request failed.
+/// Why an HTTP request failed, or its response could not be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum FetchError {
+pub enum HttpError {
     /// The URL, or one that it redirects to, may not be reached.
     #[error(transparent)]
     Address(#[from] AddressError),
@@ -20,13 +20,19 @@ pub enum FetchError {
         /// The name of the header.
         name: String,
     },
+    /// The request cannot be sent as it is.
+    #[error("the request cannot be sent: {0}")]
+    Request(String),
     /// There were too many redirects.
     #[error("more than {limit} redirects")]
     Redirects {
         /// The maximum number of redirects.
         limit: usize,
     },
-    /// The body is larger than the limit.
+    /// A redirect would send the body again, but a stream can be sent once.
+    #[error("the server redirects a request whose body is a stream; send bytes, or to the final URL")]
+    StreamRedirected,
+    /// The body of the response is larger than the limit.
     #[error("the response is larger than {limit} bytes")]
     TooLarge {
         /// The limit, in bytes.
@@ -38,6 +44,25 @@ pub enum FetchError {
         /// The time limit.
         after: Duration,
     },
+    /// The status is not a success, in a response that had to be one.
+    #[error("the server answered with status {status}: {body}")]
+    Status {
+        /// The HTTP status, such as 404.
+        status: u16,
+        /// The beginning of the body, which often says what is wrong.
+        body: String,
+    },
+    /// The response is of another type.
+    #[error("expected a response of the type `{expected}`, found `{found}`")]
+    ContentType {
+        /// The type that was needed.
+        expected: &'static str,
+        /// The header `content-type`; empty if there is none.
+        found: String,
+    },
+    /// The body is not the expected JSON.
+    #[error("the response is not the expected JSON: {0}")]
+    Json(String),
     /// The connection failed.
     #[error("the request failed: {0}")]
     Network(String),

@@ -4,7 +4,8 @@ mod dial;
 mod exchange;
 mod socket;
 
-pub(crate) use exchange::{Body, exchange};
+pub(crate) use exchange::exchange;
 pub(crate) use socket::Socket;
 
 pub(crate) use crate::native::{now, timeout};
+pub(crate) use tokio::time::Instant;

@@ -7,10 +7,28 @@ mod socket;
 
 use ::worker::{AbortController, AbortSignal, Fetch, Request, Response};
 
-pub(crate) use exchange::{Body, exchange};
+pub(crate) use exchange::exchange;
 pub(crate) use socket::Socket;
 
 pub(crate) use crate::worker::{now, timeout};
+
+use std::time::Duration;
+
+use crate::time::Timestamp;
+
+/// A point in time, by the runtime's clock.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Instant(Timestamp);
+
+impl Instant {
+    pub(crate) fn now() -> Self {
+        Self(now())
+    }
+
+    pub(crate) fn elapsed(self) -> Duration {
+        self.0.until(now())
+    }
+}
 
 /// Aborts a request when dropped. Otherwise the runtime would continue it although nobody awaits it.
 struct AbortOnDrop(Option<AbortController>);

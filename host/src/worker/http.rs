@@ -2,6 +2,7 @@
 //!
 //! The `worker` crate's own conversions panic on unexpected input, and copy more of a request than needed.
 
+use ::worker::web_sys::ReadableStream;
 use ::worker::worker_sys::FixedLengthStream as RawFixedLengthStream;
 use ::worker::{Error, FixedLengthStream, Headers, ResponseBody, ResponseBuilder, Result};
 use futures_util::StreamExt;
@@ -87,12 +88,13 @@ pub fn response(response: Response, method: &Method) -> Result<::worker::Respons
     let body = match body {
         Body::Empty => ResponseBody::Empty,
         Body::Bytes(bytes) => ResponseBody::Body(bytes.into()),
-        Body::Stream(stream) => raw_stream(stream)?,
+        Body::Stream(stream) => ResponseBody::Stream(readable(stream)?),
     };
     Ok(ResponseBuilder::new().with_status(parts.status.as_u16()).with_headers(headers).body(body))
 }
 
-fn raw_stream(stream: ByteStream) -> Result<ResponseBody> {
+/// A stream that the runtime reads, for example as the body of a request.
+pub(crate) fn readable(stream: ByteStream) -> Result<ReadableStream> {
     let length = stream.length();
     let chunks = stream.map(|chunk| match chunk {
         Ok(chunk) => Ok(chunk.into()),
@@ -102,11 +104,14 @@ fn raw_stream(stream: ByteStream) -> Result<ResponseBody> {
         // The runtime sends this as `Content-Length`.
         Some(length) => {
             let stream = RawFixedLengthStream::from(FixedLengthStream::wrap(chunks, length));
-            Ok(ResponseBody::Stream(stream.readable()))
+            Ok(stream.readable())
         }
         None => {
             let (_, body) = ::worker::Response::from_stream::<_>(chunks)?.into_parts();
-            Ok(body)
+            match body {
+                ResponseBody::Stream(stream) => Ok(stream),
+                _ => Err(Error::RustError("the runtime made no stream".to_owned())),
+            }
         }
     }
 }

@@ -1,5 +1,4 @@
-//! `AgentContext`: what every run can use: memory, the agent's relay, fetching URLs, publishing events, hiring
-//! agents.
+//! `AgentContext`: what every run can use: memory, the agent's relay, publishing events, hiring agents.
 
 mod clients;
 mod hire;
@@ -7,7 +6,6 @@ mod hire;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use openagents_host::net::{FetchRequest, Fetched};
 use openagents_host::{Event, PublicKey, Timestamp, UnsignedEvent};
 use openagents_relay::Filter;
 
@@ -68,14 +66,6 @@ impl AgentContext {
     /// When the relay cannot be reached or refuses the filters.
     pub async fn events(&self, filters: impl IntoIterator<Item = Filter>) -> Result<Vec<Event>, JobError> {
         self.0.host.events(filters.into_iter().collect()).await
-    }
-
-    /// Fetches a public URL, within the request's limits.
-    ///
-    /// # Errors
-    /// When the URL is not public, the server does not answer in time, or the response is too large.
-    pub async fn fetch(&self, request: FetchRequest) -> Result<Fetched, JobError> {
-        Ok(self.0.host.fetch(request).await?)
     }
 
     /// Waits, on either host. The wait counts towards the handler's `timeout`.

@@ -88,7 +88,7 @@ pub struct VariableRequirement {
 }
 
 /// The variables of every agent: name, whether it is secret, and what it sets.
-const VARIABLES: [(&str, bool, &str); 39] = [
+const VARIABLES: [(&str, bool, &str); 40] = [
     (NOSTR_PRIVATE_KEY, true, "the agent's secret key; generated if missing"),
     ("RELAY_PRIVATE_KEY", true, "the relay's own secret key"),
     ("RELAY_NAME", false, "the relay's name"),
@@ -101,6 +101,7 @@ const VARIABLES: [(&str, bool, &str); 39] = [
     ("ADMIN_PUBKEYS", false, "operators, who may read the agent's records and manage the relay"),
     ("AGENT_RELAYS", false, "external relays that the agent serves, in place of the declared ones"),
     ("AGENT_ANNOUNCE", false, "whether the agent announces itself"),
+    ("AGENT_HTTP_ALLOWED_ORIGINS", false, "private servers that handlers may reach by HTTP"),
     ("ALLOW_PRIVATE_ADDRESSES", false, "whether the agent may connect to private addresses"),
     ("RELAY_VISIT_SECONDS", false, "how often a Worker polls external relays, in seconds"),
     ("RELAY_AUTH", false, "who must authenticate to the relay (NIP-42)"),

@@ -98,7 +98,7 @@ impl AgentShell {
         let (taken, answered) = (Tickets::default(), Tickets::default());
         let host = Arc::new(NativeHandlerHost::new(
             config.keys,
-            config.settings.reach,
+            &config.settings,
             config.own_relay,
             reports.clone(),
         ));

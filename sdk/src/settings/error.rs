@@ -44,6 +44,14 @@ pub(crate) enum SettingError {
         /// What is wrong with it.
         error: AddressError,
     },
+    /// The variable must hold a list of origins.
+    #[error("the variable {name} must list origins such as http://127.0.0.1:11434: {error}")]
+    Origins {
+        /// The variable.
+        name: &'static str,
+        /// What is wrong with one of them.
+        error: AddressError,
+    },
     /// The variable must be a number of seconds.
     #[error("the variable {name} must be a whole number of seconds, 1 or more")]
     Seconds {
@@ -80,6 +88,7 @@ impl SettingError {
             | Self::Switch { name }
             | Self::Relay { name, .. }
             | Self::RelayList { name, .. }
+            | Self::Origins { name, .. }
             | Self::Seconds { name }
             | Self::Retention { name, .. }
             | Self::Form { name, .. } => name,

@@ -22,6 +22,8 @@ pub(crate) const AGENT_ANNOUNCE: &str = "AGENT_ANNOUNCE";
 pub(crate) const ADMIN_PUBKEYS: &str = "ADMIN_PUBKEYS";
 /// Whether the agent may connect to private addresses.
 pub(crate) const ALLOW_PRIVATE_ADDRESSES: &str = "ALLOW_PRIVATE_ADDRESSES";
+/// Servers that handlers may reach by HTTP although they are private or unencrypted: origins, separated by commas.
+pub(crate) const AGENT_HTTP_ALLOWED_ORIGINS: &str = "AGENT_HTTP_ALLOWED_ORIGINS";
 /// Who must authenticate (NIP-42): `none`, `write`, `read` or `all`.
 pub(crate) const RELAY_AUTH: &str = "RELAY_AUTH";
 /// The kinds that only author and recipients can read, or `none`.

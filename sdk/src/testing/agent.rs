@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use openagents_host::net::FetchRequest;
 use openagents_host::{EventId, PublicKey, Timestamp, VerifiedEvent};
 use openagents_relay::Outcome;
 use tokio::runtime::Runtime;
@@ -13,7 +12,7 @@ use super::failure::fail;
 use super::host::{TestHost, Until};
 use super::job::{Job, SubmittedJob};
 use super::wallet::TestWallet;
-use super::web::{Page, Web};
+use super::web::{Page, ReceivedRequest, Web};
 use crate::author::agent::Jobs;
 use crate::engine::JobState;
 use crate::nip90::Cancellation;
@@ -133,7 +132,7 @@ impl<A: Jobs> TestAgent<A> {
         self.serve_with(url, move |_| page.clone());
     }
 
-    /// Serves at a URL the pages that the closure returns for GET and POST requests.
+    /// Serves at a URL the pages that the closure returns. A URL without a query also serves those with one.
     ///
     /// ```no_run
     /// # use openagents_sdk::testing::{Page, TestAgent};
@@ -148,7 +147,11 @@ impl<A: Jobs> TestAgent<A> {
     /// # Panics
     /// When the URL is invalid.
     #[track_caller]
-    pub fn serve_with(&mut self, url: &str, answer: impl Fn(&FetchRequest) -> Page + Send + Sync + 'static) {
+    pub fn serve_with(
+        &mut self,
+        url: &str,
+        answer: impl Fn(&ReceivedRequest) -> Page + Send + Sync + 'static,
+    ) {
         self.web.serve(url, Box::new(answer));
     }
 

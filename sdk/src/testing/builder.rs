@@ -4,6 +4,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use openagents_host::native::Sqlite;
+use openagents_host::net::AllowedOrigins;
 use openagents_host::sql::values;
 use openagents_host::{Engine, Keys, Sql, Timestamp};
 use serde_json::Value;
@@ -58,6 +59,7 @@ impl<A: Jobs> TestAgent<A> {
 pub struct TestAgentBuilder<A> {
     keys: Option<Keys>,
     date: Timestamp,
+    allowed_origins: AllowedOrigins,
     state: Option<(u32, Value)>,
     wallet: Attached,
     agent: PhantomData<A>,
@@ -71,7 +73,14 @@ enum Attached {
 
 impl<A: Jobs> TestAgentBuilder<A> {
     pub(super) fn new() -> Self {
-        Self { keys: None, date: NEW_YEAR, state: None, wallet: Attached::Test, agent: PhantomData }
+        Self {
+            keys: None,
+            date: NEW_YEAR,
+            allowed_origins: AllowedOrigins::default(),
+            state: None,
+            wallet: Attached::Test,
+            agent: PhantomData,
+        }
     }
 
     /// Sets the agent's keys. The default is a fixed key.
@@ -114,6 +123,16 @@ impl<A: Jobs> TestAgentBuilder<A> {
         self
     }
 
+    /// Lets handlers reach private or unencrypted servers by HTTP, as the variable `AGENT_HTTP_ALLOWED_ORIGINS` does.
+    ///
+    /// # Panics
+    /// When one is not an origin such as `http://127.0.0.1:11434`.
+    #[track_caller]
+    pub fn allowed_origins<'a>(mut self, origins: impl IntoIterator<Item = &'a str>) -> Self {
+        self.allowed_origins = AllowedOrigins::parse(origins).or_fail("an origin cannot be allowed");
+        self
+    }
+
     /// Starts the agent.
     ///
     /// # Panics
@@ -148,7 +167,7 @@ impl<A: Jobs> TestAgentBuilder<A> {
             Attached::Test => (Some(Arc::new(test_wallet.clone())), Some(test_wallet)),
             Attached::Other(wallet) => (Some(wallet), None),
         };
-        let web = Arc::new(Web::default());
+        let web = Arc::new(Web::allowing(self.allowed_origins));
         let (sender, requests) = mpsc::unbounded_channel();
         let host = TestHandlerHost { keys, requests: sender, web: Arc::clone(&web) };
         let host = TestHost::set(TestHostConfig { sql, clock, idle, wallet, host, requests });

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use openagents_host::net::{FetchError, FetchRequest, Fetched, Reach, RelayError, RelayLimits};
+use openagents_host::net::{
+    AllowedOrigins, HttpError, HttpRequest, HttpResponse, Reach, RelayError, RelayLimits,
+};
 use openagents_host::{Event, Keys, SqlError, VerifiedEvent};
 use openagents_relay::Filter;
 use tokio::sync::{mpsc, oneshot};
@@ -62,6 +64,10 @@ impl HandlerHost for TestHandlerHost {
         Reach::Public
     }
 
+    fn allowed_origins(&self) -> AllowedOrigins {
+        self.web.allowed_origins.clone()
+    }
+
     fn report(&self, lease: Lease, report: Report) {
         let _ = self.requests.send(HostRequest::Tell(Input::Reported { lease, report }));
     }
@@ -85,7 +91,7 @@ impl HandlerHost for TestHandlerHost {
         asked.map_err(|TestOver| RelayError::Disconnected)
     }
 
-    async fn fetch(&self, request: FetchRequest) -> Result<Fetched, FetchError> {
-        self.web.fetch(&request)
+    async fn send_http(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        self.web.send(request).await
     }
 }

@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use openagents_host::net::FetchRequest;
 use openagents_host::{Keys, PublicKey, Timestamp, VerifiedEvent};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -11,6 +10,7 @@ use super::agent::TestAgent;
 use super::failure::{OrFail, fail};
 use super::job::SubmittedJob;
 use super::wallet::TestWallet;
+use super::web::ReceivedRequest;
 use crate::author::agent::Jobs;
 use crate::engine::{JobDetails, JobState, SessionTurn, StateQuery, StateReply, Turn};
 use crate::nip90::{FEEDBACK, Feedback, JobRequest, JobResultEvent, Status};
@@ -184,8 +184,8 @@ impl<A: Jobs> TestAgent<A> {
 
     /// The HTTP requests that handlers made, in order, including failed ones.
     #[must_use]
-    pub fn fetches(&self) -> Vec<FetchRequest> {
-        self.web.fetches()
+    pub fn http_requests(&self) -> Vec<ReceivedRequest> {
+        self.web.requests()
     }
 
     /// The warnings for the operator.

@@ -1,45 +1,25 @@
 //! One HTTP/1.1 request on a connection of its own (native).
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use bytes::Bytes;
+use futures_util::Stream;
 use http::uri::{PathAndQuery, Uri};
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::task::JoinSet;
 use url::Url;
 
 use super::dial::{DialError, dial};
-use crate::net::address::Reach;
-use crate::net::error::FetchError;
-use crate::net::exchange::{Exchange, ExchangeResponse, Method};
+use crate::http::{Body, BodyError, ByteStream, Response};
+use crate::native::http::{HyperBody, body};
+use crate::net::error::HttpError;
+use crate::net::exchange::Exchange;
 
-/// The body of a response.
-pub(crate) struct Body {
-    incoming: Incoming,
-    /// The task that drives the connection; aborted on drop.
-    _connection: JoinSet<()>,
-}
-
-impl Body {
-    /// The next chunk; `None` after the last.
-    pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, FetchError> {
-        while let Some(frame) = self.incoming.frame().await {
-            // Frames without data are trailers.
-            if let Ok(data) = frame.map_err(failure)?.into_data() {
-                return Ok(Some(data));
-            }
-        }
-        Ok(None)
-    }
-}
-
-pub(crate) async fn exchange(
-    exchange: &Exchange,
-    reach: Reach,
-) -> Result<ExchangeResponse<Body>, FetchError> {
+pub(crate) async fn exchange(exchange: Exchange) -> Result<Response, HttpError> {
+    let stream = dial(&exchange.url, exchange.reach).await?;
     let request = request(exchange)?;
-    let stream = dial(&exchange.url, reach).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(failure)?;
     let mut driver = JoinSet::new();
     driver.spawn(async move {
@@ -47,35 +27,51 @@ pub(crate) async fn exchange(
         let _ = connection.await;
     });
     let response = sender.send_request(request).await.map_err(failure)?;
-    let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
-    Ok(ExchangeResponse {
-        status: response.status().as_u16(),
-        location: header(http::header::LOCATION).map(str::to_owned),
-        content_type: header(http::header::CONTENT_TYPE).map(str::to_owned),
-        content_length: header(http::header::CONTENT_LENGTH).and_then(|length| length.parse().ok()),
-        body: Body { incoming: response.into_body(), _connection: driver },
-    })
+    Ok(response.map(|incoming| match body(incoming) {
+        Body::Stream(stream) => driven(stream, driver).into(),
+        other => other,
+    }))
 }
 
-fn request(exchange: &Exchange) -> Result<http::Request<Full<Bytes>>, FetchError> {
-    let method = match exchange.method {
-        Method::Get => http::Method::GET,
-        Method::Post => http::Method::POST,
-    };
+/// A body with the task that drives its connection, which is aborted when the body is dropped.
+fn driven(stream: ByteStream, driver: JoinSet<()>) -> ByteStream {
+    let length = stream.length();
+    let driven = ByteStream::new(Box::pin(DrivenStream { stream, _driver: driver }));
+    match length {
+        Some(length) => driven.with_length(length),
+        None => driven,
+    }
+}
+
+struct DrivenStream {
+    stream: ByteStream,
+    _driver: JoinSet<()>,
+}
+
+impl Stream for DrivenStream {
+    type Item = Result<Bytes, BodyError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Pin::new(&mut self.stream).poll_next(context)
+    }
+}
+
+fn request(exchange: Exchange) -> Result<http::Request<HyperBody>, HttpError> {
+    let Exchange { method, url, headers, body, .. } = exchange;
     let mut request = http::Request::builder()
         .method(method)
-        .uri(target(&exchange.url)?)
-        .header(http::header::HOST, authority(&exchange.url))
-        .body(Full::from(exchange.body.clone()))
+        .uri(target(&url)?)
+        .header(http::header::HOST, authority(&url))
+        .body(HyperBody::from(body))
         .map_err(unsendable)?;
-    for (name, value) in &exchange.headers {
+    for (name, value) in &headers {
         request.headers_mut().append(name, value.clone());
     }
     Ok(request)
 }
 
 /// The request target: path and query.
-fn target(url: &Url) -> Result<Uri, FetchError> {
+fn target(url: &Url) -> Result<Uri, HttpError> {
     let target = match url.query() {
         Some(query) => format!("{}?{query}", url.path()),
         None => url.path().to_owned(),
@@ -91,16 +87,16 @@ fn authority(url: &Url) -> String {
     }
 }
 
-fn unsendable(error: impl Into<http::Error>) -> FetchError {
-    FetchError::Network(error.into().to_string())
+fn unsendable(error: impl Into<http::Error>) -> HttpError {
+    HttpError::Network(error.into().to_string())
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "shaped for map_err")]
-fn failure(error: hyper::Error) -> FetchError {
-    FetchError::Network(error.to_string())
+fn failure(error: hyper::Error) -> HttpError {
+    HttpError::Network(error.to_string())
 }
 
-impl From<DialError> for FetchError {
+impl From<DialError> for HttpError {
     fn from(error: DialError) -> Self {
         match error {
             DialError::Address(error) => error.into(),

@@ -1,73 +1,59 @@
 //! One HTTP request in a Worker, without following redirects.
 
 use ::worker::js_sys::Uint8Array;
-use ::worker::{ByteStream, Error, Headers, Request, RequestInit, RequestRedirect, ResponseBody};
+use ::worker::{Error, Headers, Request, RequestRedirect, web_sys};
 use futures_util::StreamExt;
 
 use super::AbortOnDrop;
-use crate::net::address::Reach;
-use crate::net::error::FetchError;
-use crate::net::exchange::{Exchange, ExchangeResponse, Method};
+use crate::http::{Body, ByteStream, Response};
+use crate::net::error::HttpError;
+use crate::net::exchange::Exchange;
+use crate::worker::http as worker_http;
 
-/// The body of a response.
-pub(crate) struct Body {
-    /// `None` if there is no body, as with status 204.
-    stream: Option<ByteStream>,
-    /// Aborts the request on drop.
-    _abort: AbortOnDrop,
+pub(crate) async fn exchange(exchange: Exchange) -> Result<Response, HttpError> {
+    let request = request(exchange).map_err(failure)?;
+    let (response, abort) = AbortOnDrop::send(request).await.map_err(failure)?;
+    let response = worker_http::fetched(response).map_err(failure)?;
+    Ok(response.map(|body| match body {
+        Body::Stream(stream) => guarded(stream, abort).into(),
+        other => other,
+    }))
 }
 
-impl Body {
-    /// The next chunk; `None` after the last.
-    pub(crate) async fn chunk(&mut self) -> Result<Option<Vec<u8>>, FetchError> {
-        match &mut self.stream {
-            Some(stream) => stream.next().await.transpose().map_err(failure),
-            None => Ok(None),
-        }
+/// A body whose request is aborted when it is dropped.
+fn guarded(stream: ByteStream, abort: AbortOnDrop) -> ByteStream {
+    let length = stream.length();
+    let guarded = ByteStream::new(Box::pin(stream.inspect(move |_| {
+        let _ = &abort;
+    })));
+    match length {
+        Some(length) => guarded.with_length(length),
+        None => guarded,
     }
 }
 
-pub(crate) async fn exchange(
-    exchange: &Exchange,
-    _reach: Reach,
-) -> Result<ExchangeResponse<Body>, FetchError> {
-    let (mut response, abort) =
-        AbortOnDrop::send(request(exchange).map_err(failure)?).await.map_err(failure)?;
-    let header = |name| response.headers().get(name).ok().flatten();
-    let location = header("location");
-    let content_type = header("content-type");
-    let content_length = header("content-length").and_then(|length| length.parse().ok());
-    let stream = match response.body() {
-        ResponseBody::Empty => None,
-        _ => Some(response.stream().map_err(failure)?),
-    };
-    Ok(ExchangeResponse {
-        status: response.status_code(),
-        location,
-        content_type,
-        content_length,
-        body: Body { stream, _abort: abort },
-    })
-}
-
-fn request(exchange: &Exchange) -> Result<Request, Error> {
+fn request(exchange: Exchange) -> Result<Request, Error> {
     let headers = Headers::new();
     for (name, value) in &exchange.headers {
         // The values are ASCII.
         headers.append(name.as_str(), value.to_str().unwrap_or_default())?;
     }
-    let mut init = RequestInit::new();
-    init.with_headers(headers).with_redirect(RequestRedirect::Manual).with_method(match exchange.method {
-        Method::Get => ::worker::Method::Get,
-        Method::Post => ::worker::Method::Post,
-    });
-    if exchange.method == Method::Post {
-        init.with_body(Some(Uint8Array::from(exchange.body.as_slice()).into()));
+    let init = web_sys::RequestInit::new();
+    init.set_headers(headers.as_ref());
+    init.set_redirect(RequestRedirect::Manual.into());
+    init.set_method(exchange.method.as_str());
+    match exchange.body {
+        Body::Empty => {}
+        Body::Bytes(bytes) => init.set_body(&Uint8Array::from(&*bytes)),
+        Body::Stream(stream) => {
+            let stream = worker_http::readable(stream)?;
+            init.set_body(&stream);
+        }
     }
-    Request::new_with_init(exchange.url.as_str(), &init)
+    Ok(web_sys::Request::new_with_str_and_init(exchange.url.as_str(), &init)?.into())
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "shaped for map_err")]
-fn failure(error: Error) -> FetchError {
-    FetchError::Network(error.to_string())
+fn failure(error: Error) -> HttpError {
+    HttpError::Network(error.to_string())
 }

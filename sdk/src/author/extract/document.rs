@@ -1,9 +1,9 @@
 //! `Document`: the text at the URL of a `url` input.
 
-use openagents_host::net::{AddressError, FetchError, FetchRequest, Fetched, Url};
+use openagents_host::net::{AddressError, HttpError, Url};
 
 use super::FromInput;
-use crate::author::context::AgentContext;
+use crate::author::http::HttpRequestBuilder;
 use crate::author::job::JobContext;
 use crate::declaration::InputDeclaration;
 use crate::error::JobError;
@@ -16,7 +16,8 @@ const MAX_DOCUMENTS: usize = 8;
 ///
 /// Fetching may take 20 seconds, and all documents of one job together may have 5 MB. A URL that is not public, an
 /// HTTP status other than success, or a body that is not text is an error that tells the customer so. For other
-/// limits, take a [`Url`] and call [`Document::fetch`]; for binary data, use [`AgentContext::fetch`].
+/// limits, take a [`Url`] and call [`Document::fetch`]; for binary data, use
+/// [`AgentContext::http`](crate::AgentContext::http).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Document {
@@ -29,20 +30,33 @@ pub struct Document {
 }
 
 impl Document {
-    /// Fetches the text at a URL within the request's limits.
+    /// Fetches the text at a public URL within the request's limits.
+    ///
+    /// ```
+    /// use openagents_sdk::prelude::*;
+    ///
+    /// async fn read(context: JobContext, url: Url) -> JobResult<String> {
+    ///     let request = context.http().get(url).max_bytes(100_000);
+    ///     Ok(Document::fetch(request).await?.text)
+    /// }
+    /// ```
     ///
     /// # Errors
     /// When it is unreachable, too large or not text. The error tells the customer so, and is retryable if that may
     /// change.
-    pub async fn fetch(context: &AgentContext, request: FetchRequest) -> Result<Self, JobError> {
-        match context.fetch(request).await {
-            Ok(fetched) => Self::read(fetched),
-            Err(error) => Err(explain(error)),
-        }
+    pub async fn fetch(request: HttpRequestBuilder) -> Result<Self, JobError> {
+        let fetched = async {
+            let response = request.public_only().send().await?;
+            let content_type = response.header("content-type").map(str::to_owned);
+            let (status, url) = (response.status(), response.url().clone());
+            let body = if response.is_success() { response.bytes().await?.into() } else { Vec::new() };
+            Ok(Fetched { status, content_type, body, url })
+        };
+        fetched.await.map_err(explain).and_then(Self::read)
     }
 
     fn read(fetched: Fetched) -> Result<Self, JobError> {
-        if !fetched.is_success() {
+        if !matches!(fetched.status, 200..=299) {
             let text = format!("the input URL returned HTTP status {}", fetched.status);
             // 408, 425, 429 and server errors may go away.
             let may_change = matches!(fetched.status, 408 | 425 | 429 | 500..);
@@ -66,6 +80,16 @@ impl Document {
     }
 }
 
+/// What a server returned.
+struct Fetched {
+    status: u16,
+    content_type: Option<String>,
+    /// Empty unless the status is a success.
+    body: Vec<u8>,
+    /// After redirects.
+    url: Url,
+}
+
 impl FromInput for Document {
     const INPUT: InputDeclaration = InputDeclaration {
         input_type: "url",
@@ -83,10 +107,9 @@ impl FromInput for Document {
         let mut documents = Vec::new();
         let mut bytes_left = None;
         for input in inputs {
-            let mut request = FetchRequest::get(&input.data);
-            let limit = bytes_left.unwrap_or(request.limits.max_bytes);
-            request.limits.max_bytes = limit;
-            let document = Self::fetch(context, request).await?;
+            let request = context.http().get(&input.data);
+            let limit = bytes_left.unwrap_or_else(|| request.byte_limit());
+            let document = Self::fetch(request.max_bytes(limit)).await?;
             bytes_left = Some(limit.saturating_sub(document.text.len()));
             documents.push(document);
         }
@@ -107,22 +130,20 @@ fn text(body: Vec<u8>, content_type: Option<&str>) -> Option<String> {
 }
 
 /// What the customer is told. Details of the agent's own network, such as what a name resolves to, stay in the log.
-fn explain(error: JobError) -> JobError {
-    let (text, may_change) = match error.cause::<FetchError>() {
-        Some(FetchError::Address(AddressError::Resolved { .. }) | FetchError::Network(_)) => {
+fn explain(error: HttpError) -> JobError {
+    let (text, may_change) = match &error {
+        HttpError::Address(AddressError::Resolved { .. }) | HttpError::Network(_) => {
             ("the input URL could not be reached".to_owned(), true)
         }
-        Some(FetchError::Address(error)) => (format!("the input URL cannot be fetched: {error}"), false),
-        Some(FetchError::Redirects { limit }) => {
-            (format!("the input URL redirects more than {limit} times"), false)
-        }
-        Some(FetchError::TooLarge { limit }) => {
+        HttpError::Address(error) => (format!("the input URL cannot be fetched: {error}"), false),
+        HttpError::Redirects { limit } => (format!("the input URL redirects more than {limit} times"), false),
+        HttpError::TooLarge { limit } => {
             (format!("the document at the input URL is larger than {limit} bytes"), false)
         }
-        Some(FetchError::Timeout { after }) => {
+        HttpError::Timeout { after } => {
             (format!("the input URL did not respond completely within {after:?}"), true)
         }
-        _ => return error,
+        _ => return JobError::from(error),
     };
     let told = if may_change { JobError::retry(text) } else { JobError::failed(text) };
     told.caused_by(error.to_string())

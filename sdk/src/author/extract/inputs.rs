@@ -31,7 +31,7 @@ impl Inputs {
     }
 
     /// The URLs, as the customer wrote them. They must be checked before use;
-    /// [`AgentContext::fetch`](crate::AgentContext::fetch) does that.
+    /// [`HttpRequestBuilder::public_only`](crate::HttpRequestBuilder::public_only) does that.
     pub fn urls(&self) -> impl Iterator<Item = &str> {
         self.inputs.iter().filter(|input| input.kind == InputKind::Url).map(|input| input.data.as_str())
     }

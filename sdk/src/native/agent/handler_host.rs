@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::OnceLock;
 
 use async_trait::async_trait;
-use openagents_host::net::{Reach, RelayClient, RelayError};
+use openagents_host::net::{AllowedOrigins, Reach, RelayClient, RelayError};
 use openagents_host::{Event, Keys};
 use openagents_relay::Filter;
 use openagents_relay::native::RelayHandle;
@@ -14,10 +14,12 @@ use crate::engine::{Input, Lease, Report, StateQuery, StateReply};
 use crate::error::JobError;
 use crate::host_port::HandlerHost;
 use crate::native::mailbox::AgentMailbox;
+use crate::settings::AgentSettings;
 
 pub(super) struct NativeHandlerHost {
     keys: Keys,
     reach: Reach,
+    allowed_origins: AllowedOrigins,
     /// The address on which the agent's own relay listens.
     own_relay: SocketAddr,
     reports: ReportQueue,
@@ -27,8 +29,21 @@ pub(super) struct NativeHandlerHost {
 }
 
 impl NativeHandlerHost {
-    pub(super) fn new(keys: Keys, reach: Reach, own_relay: SocketAddr, reports: ReportQueue) -> Self {
-        Self { keys, reach, own_relay, reports, mailbox: OnceLock::new(), relay: OnceLock::new() }
+    pub(super) fn new(
+        keys: Keys,
+        settings: &AgentSettings,
+        own_relay: SocketAddr,
+        reports: ReportQueue,
+    ) -> Self {
+        Self {
+            keys,
+            reach: settings.reach,
+            allowed_origins: settings.allowed_origins.clone(),
+            own_relay,
+            reports,
+            mailbox: OnceLock::new(),
+            relay: OnceLock::new(),
+        }
     }
 
     pub(super) fn ask_through(&self, mailbox: AgentMailbox) {
@@ -48,6 +63,10 @@ impl HandlerHost for NativeHandlerHost {
 
     fn reach(&self) -> Reach {
         self.reach
+    }
+
+    fn allowed_origins(&self) -> AllowedOrigins {
+        self.allowed_origins.clone()
     }
 
     fn report(&self, lease: Lease, report: Report) {

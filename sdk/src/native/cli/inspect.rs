@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use openagents_host::Keys;
 use openagents_host::native::now;
-use openagents_host::net::{FetchError, FetchLimits, FetchRequest, Fetched, Reach, fetch};
+use openagents_host::net::{HttpError, HttpLimits, HttpRequest, Reach, send};
 use openagents_host::nostr::http_auth::authorization;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
@@ -34,7 +34,7 @@ pub(in crate::native) enum InspectError {
     )]
     Url { url: String, error: ParseError },
     #[error("cannot reach the agent at {url}: {error}. Start it first, or give its URL with --url")]
-    Fetch { url: Box<Url>, error: Box<FetchError> },
+    Fetch { url: Box<Url>, error: Box<HttpError> },
     #[error("{url} is not an agent: its /health has no npub")]
     NoAgent { url: Url },
     #[error("{url} returned status {status}: {reason}")]
@@ -59,9 +59,9 @@ pub(in crate::native) async fn run<A: Jobs>(inspect: &Inspect) -> Result<(), Ins
     let npub = agent_at(&base).await?;
     let url = record_url(&base, &npub, &inspect.record);
     let header = authorization(&keys, url.as_str(), "GET", now());
-    let answer = ask(FetchRequest::get(url.as_str()).header("authorization", header), &url).await?;
-    let text = answer.text();
-    if !answer.is_success() {
+    let answer = ask(HttpRequest::get(url.as_str()).header("authorization", header), &url).await?;
+    let text = answer.text;
+    if !matches!(answer.status, 200..=299) {
         return Err(InspectError::Refused { url, status: answer.status, reason: text.trim_end().to_owned() });
     }
     if inspect.json {
@@ -103,23 +103,31 @@ fn base(url: &str) -> Result<Url, InspectError> {
 /// The npub of the agent at this URL.
 async fn agent_at(base: &Url) -> Result<String, InspectError> {
     let url = at(base, "/health");
-    let answer = ask(FetchRequest::get(url.as_str()), &url).await?;
-    let health: Value = serde_json::from_str(&answer.text()).unwrap_or_default();
+    let answer = ask(HttpRequest::get(url.as_str()), &url).await?;
+    let health: Value = serde_json::from_str(&answer.text).unwrap_or_default();
     let npub = health.get("npub").and_then(Value::as_str).map(str::to_owned);
     npub.ok_or_else(|| InspectError::NoAgent { url: base.clone() })
 }
 
-async fn ask(request: FetchRequest, url: &Url) -> Result<Fetched, InspectError> {
-    let limits = FetchLimits {
+/// What the agent answered.
+struct Answer {
+    status: u16,
+    text: String,
+}
+
+async fn ask(request: HttpRequest, url: &Url) -> Result<Answer, InspectError> {
+    let limits = HttpLimits {
         reach: Reach::Anywhere,
         max_bytes: MAX_ANSWER_BYTES,
         timeout: Duration::from_secs(20),
         // A request signed for one URL is useless at another.
         max_redirects: 0,
     };
-    fetch(request.limits(limits))
-        .await
-        .map_err(|error| InspectError::Fetch { url: Box::new(url.clone()), error: Box::new(error) })
+    let answer = async {
+        let response = send(request.limits(limits)).await?;
+        Ok(Answer { status: response.status(), text: response.text().await? })
+    };
+    answer.await.map_err(|error| InspectError::Fetch { url: Box::new(url.clone()), error: Box::new(error) })
 }
 
 fn record_url(base: &Url, npub: &str, record: &InspectedRecord) -> Url {

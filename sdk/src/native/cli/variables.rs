@@ -85,6 +85,10 @@ The agent:
                          deletes earlier announcements
   RELAY_URL              public URL of the agent's own relay, for relay hints
                          and the URL that clients sign (NIP-42)
+  AGENT_HTTP_ALLOWED_ORIGINS
+                         private or unencrypted servers that handlers may reach
+                         by HTTP, such as http://127.0.0.1:11434, separated by
+                         commas
   ALLOW_PRIVATE_ADDRESSES
                          true lets the agent connect to private addresses, also
                          those that customers name, and without TLS: for

@@ -5,7 +5,9 @@ use std::rc::Rc;
 
 use async_trait::async_trait;
 use futures_channel::mpsc::UnboundedSender;
-use openagents_host::net::{Reach, RelayClient, RelayError, RelayLimits, Socket, SocketError};
+use openagents_host::net::{
+    AllowedOrigins, Reach, RelayClient, RelayError, RelayLimits, Socket, SocketError,
+};
 use openagents_host::worker::{DurableSql, now};
 use openagents_host::{Engine, Event, Keys, SqlError, timeout};
 use openagents_relay::Filter;
@@ -23,6 +25,7 @@ const OWN_RELAY: &str = "https://relay/";
 pub(super) struct WorkerHandlerHost {
     pub(super) keys: Keys,
     pub(super) reach: Reach,
+    pub(super) allowed_origins: AllowedOrigins,
     pub(super) env: Env,
     pub(super) engine: Rc<RefCell<JobEngine<DurableSql>>>,
     /// Inputs for the engine, until it is free.
@@ -37,6 +40,10 @@ impl HandlerHost for WorkerHandlerHost {
 
     fn reach(&self) -> Reach {
         self.reach
+    }
+
+    fn allowed_origins(&self) -> AllowedOrigins {
+        self.allowed_origins.clone()
     }
 
     fn report(&self, lease: Lease, report: Report) {

@@ -100,6 +100,7 @@ impl<A: Jobs> AgentWorker<A> {
         let host = Arc::new(WorkerHandlerHost {
             keys: keys.clone(),
             reach,
+            allowed_origins: settings.allowed_origins,
             env: env.clone(),
             engine: Rc::clone(&engine),
             reports: sender,

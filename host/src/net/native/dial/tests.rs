@@ -9,7 +9,7 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::*;
-use crate::net::{FetchError, FetchLimits, FetchRequest, fetch};
+use crate::net::{HttpError, HttpLimits, HttpRequest, send};
 
 /// A self-signed certificate for `localhost`, valid until 2126. Created by:
 /// `openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 36500 -subj /CN=localhost
@@ -106,8 +106,8 @@ async fn encrypts_to_a_host_with_a_trusted_certificate() {
 #[tokio::test]
 async fn refuses_a_certificate_that_no_public_authority_signed() {
     let url = format!("https://localhost:{}/", serve_tls().await);
-    let limits = FetchLimits { reach: Reach::Anywhere, ..FetchLimits::default() };
-    let Err(FetchError::Network(error)) = fetch(FetchRequest::get(url).limits(limits)).await else {
+    let limits = HttpLimits { reach: Reach::Anywhere, ..HttpLimits::default() };
+    let Err(HttpError::Network(error)) = send(HttpRequest::get(url).limits(limits)).await else {
         panic!("expected a refusal")
     };
     assert!(error.contains("certificate"), "{error}");

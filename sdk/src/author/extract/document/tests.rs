@@ -1,9 +1,8 @@
 use std::time::Duration;
 
-use openagents_host::net::{AddressError, FetchError, Fetched, Url};
+use openagents_host::net::{AddressError, HttpError, Url};
 
-use super::{Document, explain};
-use crate::error::JobError;
+use super::{Document, Fetched, explain};
 
 fn fetched(status: u16, content_type: Option<&str>, body: impl Into<Vec<u8>>) -> Fetched {
     Fetched {
@@ -54,19 +53,17 @@ fn tries_again_only_after_a_status_that_may_change() {
 
 #[test]
 fn tells_the_customer_what_went_wrong_and_nothing_of_the_agents_network() {
-    let explained = |error: FetchError| explain(JobError::from(error));
+    let explained = explain;
     let unreachable = [
-        FetchError::Network("connect to 10.0.0.7:443: refused".to_owned()),
-        FetchError::Address(AddressError::Resolved { host: "db.internal.example".to_owned() }),
+        HttpError::Network("connect to 10.0.0.7:443: refused".to_owned()),
+        HttpError::Address(AddressError::Resolved { host: "db.internal.example".to_owned() }),
     ];
     for error in unreachable.map(explained) {
         assert_eq!(error.message(), "the input URL could not be reached");
         assert!(error.is_retryable());
     }
-    let late = explained(FetchError::Timeout { after: Duration::from_secs(20) });
+    let late = explained(HttpError::Timeout { after: Duration::from_secs(20) });
     assert!(late.is_retryable() && late.message().ends_with("within 20s"), "{late}");
-    let large = explained(FetchError::TooLarge { limit: 7 });
+    let large = explained(HttpError::TooLarge { limit: 7 });
     assert!(!large.is_retryable() && large.message().ends_with("larger than 7 bytes"), "{large}");
-    let own = explain(JobError::failed("the author's own words"));
-    assert_eq!(own.message(), "the author's own words");
 }

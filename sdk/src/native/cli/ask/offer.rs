@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use openagents_host::net::{FetchLimits, FetchRequest, Reach, fetch};
+use openagents_host::net::{HttpLimits, HttpRequest, Reach, send};
 use openagents_host::nostr::keys::npub;
 use serde::Deserialize;
 use url::Url;
@@ -26,9 +26,9 @@ impl AgentOffer {
     /// What the agent of this relay offers. `None` if it has no agent, or one that does not say.
     pub(super) async fn at(relay: &str) -> Option<Self> {
         let limits =
-            FetchLimits { reach: Reach::Anywhere, max_bytes: MAX_BYTES, timeout: TIMEOUT, max_redirects: 0 };
-        let answer = fetch(FetchRequest::get(health_url(relay)?.as_str()).limits(limits)).await.ok()?;
-        serde_json::from_str(&answer.text()).ok()
+            HttpLimits { reach: Reach::Anywhere, max_bytes: MAX_BYTES, timeout: TIMEOUT, max_redirects: 0 };
+        let request = HttpRequest::get(health_url(relay)?.as_str()).limits(limits);
+        send(request).await.ok()?.json().await.ok()
     }
 
     /// The kinds that the agent offers, if the request can only be meant for it and its kind is none of them.
