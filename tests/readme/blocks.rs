@@ -11,6 +11,13 @@ pub(crate) struct Command {
     pub(crate) prints: Vec<String>,
 }
 
+impl Command {
+    /// A command, whatever it prints.
+    pub(crate) fn new(line: &str) -> Self {
+        Self { line: line.to_owned(), prints: Vec::new() }
+    }
+}
+
 /// The blocks in this language.
 pub(crate) fn blocks(page: &str, language: &str) -> Vec<Block> {
     let mut found = Vec::new();
@@ -35,7 +42,7 @@ impl Block {
             match (line.strip_prefix("$ "), commands.last_mut()) {
                 (Some(command), _) => {
                     let command = command.split("  #").next().unwrap_or_default().trim_end();
-                    commands.push(Command { line: command.to_owned(), prints: Vec::new() });
+                    commands.push(Command::new(command));
                 }
                 (None, Some(command)) => command.prints.push(line.to_owned()),
                 (None, None) => panic!("a block begins with output: {line}"),

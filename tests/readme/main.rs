@@ -8,7 +8,7 @@ mod session;
 
 use std::fs;
 
-use blocks::{Block, blocks};
+use blocks::{Block, Command, blocks};
 use openagents_tests::server::repository;
 use session::Session;
 
@@ -23,6 +23,19 @@ fn every_command_of_the_readme_runs_as_printed() {
     for command in blocks(&read("README.md"), "console").iter().flat_map(Block::commands) {
         session.run(&command);
     }
+    session.end();
+}
+
+/// The template's agent is replaced by one with more in it: what authors need works outside of this repository.
+#[test]
+#[ignore = "builds a crate: tests/run readme"]
+fn a_larger_agent_outside_of_this_repository_passes_its_tests() {
+    let mut session = Session::start();
+    session.run(&Command::new("cargo run -p hello-world -- new ../larger-agent"));
+    session.run(&Command::new("cd ../larger-agent"));
+    session.write("src/lib.rs", include_str!("larger_agent/lib.rs"));
+    session.write("tests/greetings.rs", include_str!("larger_agent/tests.rs"));
+    session.run(&Command::new("cargo test"));
     session.end();
 }
 

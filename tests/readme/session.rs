@@ -106,6 +106,11 @@ impl Session {
         }
     }
 
+    /// Writes a file in the working directory.
+    pub(crate) fn write(&self, path: &str, text: &str) {
+        fs::write(self.current.join(path), text).unwrap_or_else(|error| panic!("{path}: {error}"));
+    }
+
     pub(crate) fn end(mut self) {
         assert!(self.customer.is_none(), "a customer still waits");
         self.interrupt();
