@@ -76,6 +76,11 @@ fuzz_target!(|text: &str| {
     let limits = Limits::default();
     let mut expected: Vec<&VerifiedEvent> = EVENTS.iter().filter(|event| filter.matches(event)).collect();
     expected.sort_by_key(|event| (Reverse(event.created_at), event.id));
+    // A search returns the best first (NIP-50), so of one with a limit, which are found is not known here.
+    let is_search = filter.search.is_some();
+    if is_search && filter.limit.is_some() {
+        return;
+    }
     expected.truncate(usize::try_from(limits.stored_events(&filter)).expect("small"));
     let mut found = Vec::new();
     STORE.with(|store| {
@@ -83,7 +88,11 @@ fuzz_target!(|text: &str| {
         let queried = store.query(NOW, &[filter], &limits, &viewer, &mut |event| found.push(event));
         queried.expect("SQL that this database takes");
     });
-    let expected: Vec<&str> = expected.iter().map(|event| &**event.json()).collect();
-    let found: Vec<&str> = found.iter().map(|event| &**event).collect();
+    let mut expected: Vec<&str> = expected.iter().map(|event| &**event.json()).collect();
+    let mut found: Vec<&str> = found.iter().map(|event| &**event).collect();
+    if is_search {
+        expected.sort_unstable();
+        found.sort_unstable();
+    }
     assert_eq!(found, expected, "{json}");
 });

@@ -135,7 +135,7 @@ proptest! {
         cuts.sort_unstable();
         let chunks = cuts.windows(2).map(|cut| &text.as_bytes()[cut[0]..cut[1]]);
         let expected = reference(&text);
-        prop_assert_eq!(parsed(chunks), expected.clone());
+        prop_assert_eq!(&parsed(chunks), &expected);
         prop_assert_eq!(parsed(text.as_bytes().chunks(1)), expected);
     }
 }

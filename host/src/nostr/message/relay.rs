@@ -210,9 +210,11 @@ impl RelayMessage {
                 json.push(']');
             }
             Self::Reconcile { subscription, message } => {
-                for part in ["[\"NEG-MSG\",", subscription.as_json(), ",\"", message, "\"]"] {
+                for part in ["[\"NEG-MSG\",", subscription.as_json(), ","] {
                     json.push_str(part);
                 }
+                push_string(json, message);
+                json.push(']');
             }
             Self::ReconcileRefused { subscription, reason } => {
                 for part in ["[\"NEG-ERR\",", subscription.as_json(), ","] {
@@ -264,6 +266,12 @@ mod tests {
     use super::{Completeness, RelayMessage};
     use crate::nostr::message::SubscriptionId;
     use crate::nostr::reason::{Outcome, Reason};
+
+    #[test]
+    fn a_step_of_a_reconciliation_that_is_not_hex_is_escaped() {
+        let text = r#"["NEG-MSG","a","1\n\"_"]"#;
+        assert_eq!(RelayMessage::parse(text).unwrap().to_json(), text);
+    }
 
     proptest! {
         #[test]
