@@ -14,7 +14,7 @@ use self::serialisation::JsonParts;
 use super::bytes::{EventId, PublicKey, Signature};
 use super::keys::Keys;
 use super::kind::Kind;
-use super::schnorr;
+use super::schnorr::{self, SignedMessage};
 use crate::json_object::JsonObject;
 use crate::time::Timestamp;
 
@@ -100,17 +100,48 @@ impl Event {
     /// # Errors
     /// Which of them is wrong.
     pub fn verify(self) -> Result<VerifiedEvent, VerifyError> {
+        let texts = self.check_form()?;
+        if !schnorr::verify(&self.pubkey, self.id.as_bytes(), &self.sig) {
+            return Err(VerifyError::Signature);
+        }
+        Ok(VerifiedEvent::of(self, &texts))
+    }
+
+    /// Checks ids and signatures of many events, which takes less time than each alone where signatures are
+    /// [verified together](schnorr::verify_all). The outcomes are in the order of the events.
+    #[must_use]
+    pub fn verify_all(events: Vec<Self>) -> Vec<Result<VerifiedEvent, VerifyError>> {
+        let texts: Vec<_> = events.iter().map(Self::check_form).collect();
+        let signed: Vec<SignedMessage<'_>> = events
+            .iter()
+            .zip(&texts)
+            .filter(|(_, texts)| texts.is_ok())
+            .map(|(event, _)| event.signed())
+            .collect();
+        let mut are_valid = schnorr::verify_all(&signed).into_iter();
+        let outcome = |(event, texts): (Self, Result<JsonParts, VerifyError>)| {
+            let texts = texts?;
+            if are_valid.next() != Some(true) {
+                return Err(VerifyError::Signature);
+            }
+            Ok(VerifiedEvent::of(event, &texts))
+        };
+        events.into_iter().zip(texts).map(outcome).collect()
+    }
+
+    /// All checks but that of the signature.
+    fn check_form(&self) -> Result<JsonParts, VerifyError> {
         if self.created_at > MAX_CREATED_AT {
             return Err(VerifyError::CreatedAt);
         }
         if self.tags.iter().any(Vec::is_empty) {
             return Err(VerifyError::EmptyTag);
         }
-        let texts = serialisation::check_id(&self)?;
-        if !schnorr::verify(&self.pubkey, self.id.as_bytes(), &self.sig) {
-            return Err(VerifyError::Signature);
-        }
-        Ok(VerifiedEvent::of(self, &texts))
+        serialisation::check_id(self)
+    }
+
+    fn signed(&self) -> SignedMessage<'_> {
+        SignedMessage { public_key: &self.pubkey, message: self.id.as_bytes(), signature: &self.sig }
     }
 
     /// Whether the id is the hash of the other fields (NIP-01). Says nothing about the signature.

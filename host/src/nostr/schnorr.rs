@@ -13,9 +13,9 @@ pub(crate) use self::k256::SigningKey;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use self::libsecp256k1::SigningKey;
 #[cfg(not(target_arch = "wasm32"))]
-use self::libsecp256k1::verify as verify_here;
+use self::libsecp256k1::{verify as verify_here, verify_all as verify_all_here};
 #[cfg(target_arch = "wasm32")]
-use self::verifier::verify as verify_here;
+use self::verifier::{verify as verify_here, verify_all as verify_all_here};
 
 use super::bytes::{PublicKey, Signature};
 
@@ -24,6 +24,27 @@ use super::bytes::{PublicKey, Signature};
 #[must_use]
 pub fn verify(public_key: &PublicKey, message: &[u8; 32], signature: &Signature) -> bool {
     verify_here(public_key, message, signature)
+}
+
+/// A signature to verify, with what it is a signature of.
+#[derive(Clone, Copy, Debug)]
+pub struct SignedMessage<'a> {
+    /// Whose signature it is said to be.
+    pub public_key: &'a PublicKey,
+    /// The message, which for an event is its id.
+    pub message: &'a [u8; 32],
+    /// The signature.
+    pub signature: &'a Signature,
+}
+
+/// Fewer signatures than these are verified one by one.
+pub const MIN_BATCH: usize = 8;
+
+/// Which of these signatures are valid, in their order. In WebAssembly, [`MIN_BATCH`] or more are verified as one sum, in less
+/// than half of the time if all are valid.
+#[must_use]
+pub fn verify_all(signatures: &[SignedMessage<'_>]) -> Vec<bool> {
+    verify_all_here(signatures)
 }
 
 /// The test vectors of BIP-340 for messages of 32 bytes: (public key, message, signature, whether it is valid).

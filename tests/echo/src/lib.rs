@@ -4,7 +4,7 @@
 //! - Over a WebSocket, every `EVENT` is answered with `OK`. The message is not parsed; the id is taken from its
 //!   position in the text. This is the cost of a message before a relay does anything, through the same sockets and
 //!   bindings.
-//! - `GET /verify/ours`, `/verify/k256` and `/hash` return the microseconds that one signature or one id takes.
+//! - `GET /verify/ours`, `/verify/batch`, `/verify/k256` and `/hash` return the microseconds that one signature or id takes.
 //!   `?count=5000&authors=20` sets how many, and by how many authors.
 
 #![cfg(target_arch = "wasm32")]

@@ -1,18 +1,20 @@
 //! The cost of verifying an event.
 
 use k256::schnorr;
-use openagents_host::nostr::schnorr as ours;
+use openagents_host::nostr::schnorr::{self as ours, SignedMessage};
 use openagents_host::{Event, Keys, Kind, Timestamp, UnsignedEvent};
 use sha2::{Digest, Sha256};
 use worker::{Date, Url};
 
-/// The microseconds of the check that the URL names; `None` if it names none.
+/// The microseconds of the check that the URL names, for one of `count` events by `authors`, `size` of them at a time;
+/// `None` if it names none.
 pub(crate) fn measured(url: &Url) -> Option<f64> {
-    let check = match url.path() {
-        "/verify/ours" => by_ours,
-        "/verify/k256" => by_k256,
-        "/event" => whole_event,
-        "/hash" => hash,
+    let check: Check = match url.path() {
+        "/verify/ours" => |events| events.iter().map(|event| u32::from(by_ours(event))).sum(),
+        "/verify/batch" => together,
+        "/verify/k256" => |events| events.iter().map(|event| u32::from(by_k256(event))).sum(),
+        "/event" => |events| events.iter().map(|event| u32::from(whole_event(event))).sum(),
+        "/hash" => |events| events.iter().map(|event| u32::from(hash(event))).sum(),
         _ => return None,
     };
     let number = |name: &str, default: u32| {
@@ -22,18 +24,36 @@ pub(crate) fn measured(url: &Url) -> Option<f64> {
             .unwrap_or(default)
     };
     let (count, authors) = (number("count", 5000), number("authors", 20).clamp(1, 5000));
-    let events: Vec<Event> = (0..authors).map(signed).collect();
+    let size = number("size", 16).clamp(1, 256);
+    let count = count.next_multiple_of(size);
+    let events: Vec<Event> =
+        (0..authors.next_multiple_of(size)).map(|event| signed(event % authors)).collect();
     // A first run, so that the code is compiled.
-    run(&events, count / 4, check);
+    run(&events, count / 4, size, check);
     let began = Date::now().as_millis();
-    let passed = run(&events, count, check);
+    let passed = run(&events, count, size, check);
     let elapsed = Date::now().as_millis().saturating_sub(began);
     // Ensures that the verification succeeds.
     (passed == count).then(|| elapsed as f64 * 1000.0 / f64::from(count))
 }
 
-fn run(events: &[Event], count: u32, check: fn(&Event) -> bool) -> u32 {
-    events.iter().cycle().zip(0..count).map(|(event, _)| u32::from(check(event))).sum()
+/// How many of these events pass.
+type Check = fn(&[Event]) -> u32;
+
+fn run(events: &[Event], count: u32, size: u32, check: Check) -> u32 {
+    events.chunks(size as usize).cycle().zip(0..count / size).map(|(events, _)| check(events)).sum()
+}
+
+fn together(events: &[Event]) -> u32 {
+    let signed: Vec<_> = events
+        .iter()
+        .map(|event| SignedMessage {
+            public_key: &event.pubkey,
+            message: event.id.as_bytes(),
+            signature: &event.sig,
+        })
+        .collect();
+    ours::verify_all(&signed).into_iter().map(u32::from).sum()
 }
 
 /// An event of about 640 bytes.

@@ -1,7 +1,7 @@
 //! An object that runs the conformance tests of the SQL port and the signature backend in the runtime itself. It is
 //! not part of the agent; the scenarios call it directly.
 
-use openagents_host::nostr::schnorr;
+use openagents_host::nostr::schnorr::{self, SignedMessage};
 use openagents_host::nostr::{EventId, PublicKey, Signature};
 use openagents_host::sql::conformance;
 use openagents_host::worker::DurableSql;
@@ -46,15 +46,43 @@ impl ConformanceDurableObject {
     }
 }
 
+/// Verifies the vectors of BIP-340: each alone, several of the same, and all together, with and without the valid ones.
 fn vectors() -> conformance::CaseResult {
-    for (index, (key, message, signature, valid)) in schnorr::VECTORS.iter().enumerate() {
-        let read = |error: openagents_host::nostr::HexError| error.to_string();
-        let key = PublicKey::from_hex(key).map_err(read)?;
+    let read = |error: openagents_host::nostr::HexError| error.to_string();
+    let mut parsed = Vec::new();
+    for (key, message, signature, valid) in schnorr::VECTORS {
         let message = EventId::from_hex(message).map_err(read)?;
-        let signature = Signature::from_hex(signature).map_err(read)?;
-        if schnorr::verify(&key, message.as_bytes(), &signature) != *valid {
-            return Err(format!("vector {index} should be {valid}"));
+        parsed.push((
+            PublicKey::from_hex(key).map_err(read)?,
+            message,
+            Signature::from_hex(signature).map_err(read)?,
+            *valid,
+        ));
+    }
+    let signed = |(public_key, message, signature, _): &'_ (PublicKey, EventId, Signature, bool)| {
+        schnorr::verify(public_key, message.as_bytes(), signature)
+    };
+    let together = |vectors: &[&(PublicKey, EventId, Signature, bool)]| {
+        let all: Vec<_> = vectors
+            .iter()
+            .map(|(public_key, message, signature, _)| SignedMessage {
+                public_key,
+                message: message.as_bytes(),
+                signature,
+            })
+            .collect();
+        let expected: Vec<bool> = vectors.iter().map(|(.., valid)| *valid).collect();
+        schnorr::verify_all(&all) == expected
+    };
+    for (index, vector) in parsed.iter().enumerate() {
+        if signed(vector) != vector.3 || !together(&[vector; schnorr::MIN_BATCH]) {
+            return Err(format!("vector {index} should be {}", vector.3));
         }
+    }
+    let valid: Vec<_> =
+        parsed.iter().filter(|(.., valid)| *valid).cycle().take(2 * schnorr::MIN_BATCH).collect();
+    if !together(&parsed.iter().collect::<Vec<_>>()) || !together(&valid) {
+        return Err("the vectors together do not have their outcomes".to_owned());
     }
     Ok(())
 }

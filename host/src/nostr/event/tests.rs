@@ -54,6 +54,19 @@ fn rejects_event_with_forged_signature() {
 }
 
 #[test]
+fn events_that_are_verified_together_have_the_outcome_of_each() {
+    let mut events: Vec<Event> =
+        ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"].map(|content| reread(&signed(content))).into();
+    events[1].sig = reread(&signed("x")).sig;
+    events[3].content.push('!');
+    events[4].tags.push(Vec::new());
+    events[7].id = EventId::from_bytes([3; 32]);
+    let alone: Vec<_> = events.iter().cloned().map(Event::verify).collect();
+    assert_eq!(alone.iter().filter(|outcome| outcome.is_ok()).count(), 6);
+    assert_eq!(Event::verify_all(events), alone);
+}
+
+#[test]
 fn rejects_event_whose_content_was_changed() {
     for change in [
         |event: &mut Event| event.content.push('!'),

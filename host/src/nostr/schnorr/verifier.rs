@@ -7,10 +7,14 @@
 //! - limbs whose products fit into 64 bits ([`field`]), and formulas with the fewest products ([`point`]);
 //! - s·G - e·P as multiples by numbers of 64 and 128 bits, which share their doublings;
 //! - cached tables of odd multiples: of G, and of recently used public keys. Preparing a key takes a square root and a
-//!   table, which is a third of a verification. Tables of 2^64 times a key that is used often save half of the doublings.
+//!   table, which is a third of a verification. Tables of 2^64 times a key that is used often save half of the doublings;
+//! - many signatures as one sum ([`batch`]).
+//!
+//! `docs/verification.md` has the equations and the bounds of all numbers.
 //!
 //! Signing, which involves a secret, is done by `k256`.
 
+mod batch;
 mod field;
 mod inverse;
 mod point;
@@ -23,6 +27,8 @@ use std::sync::LazyLock;
 
 use sha2::{Digest, Sha256};
 
+#[cfg(target_arch = "wasm32")]
+pub(crate) use self::batch::verify_all;
 use self::field::Element;
 use self::point::{Affine, OddMultiples, shifted, sum_of_multiples};
 use self::scalar::{Digits, Half, Scalar};

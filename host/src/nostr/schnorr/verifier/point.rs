@@ -41,19 +41,40 @@ impl Affine {
 
     /// The point with this `x` and an even `y`, if there is one (BIP-340's `lift_x`).
     pub(super) fn lift(x: &Element) -> Option<Self> {
-        let right = x.square().multiply_minus(x, &MINUS_SEVEN);
-        let y = right.square_root()?;
-        Some(Self { x: *x, y: if y.is_odd() { y.negated().multiply(&Element::ONE) } else { y } })
+        Some(Self::even(x, &square_of_y(x).square_root()?))
+    }
+
+    /// The same for many at once.
+    pub(super) fn lift_all(all_x: &[Element]) -> Vec<Option<Self>> {
+        let squares: Vec<Element> = all_x.iter().map(square_of_y).collect();
+        let (fours, rest) = squares.as_chunks::<4>();
+        let roots = fours.iter().flat_map(Element::square_roots).chain(rest.iter().map(Element::square_root));
+        all_x.iter().zip(roots).map(|(x, root)| root.map(|root| Self::even(x, &root))).collect()
+    }
+
+    /// The point with this `x`, and this `y` or its negation.
+    fn even(x: &Element, y: &Element) -> Self {
+        Self { x: *x, y: if y.is_odd() { y.negated().carried() } else { *y } }
     }
 
     pub(super) fn negated(&self) -> Self {
         Self { x: self.x, y: self.y.negated() }
     }
 
+    /// The same point; a negated point's `y` is reduced to magnitude 1.
+    pub(super) fn reduced(&self) -> Self {
+        Self { x: self.x, y: self.y.carried() }
+    }
+
     /// λ times the point.
     fn endomorphism(&self) -> Self {
         Self { x: self.x.multiply(&BETA), y: self.y }
     }
+}
+
+/// x³ + 7.
+fn square_of_y(x: &Element) -> Element {
+    x.square().multiply_minus(x, &MINUS_SEVEN)
 }
 
 /// A point as (x / z², y / z³), which adds and doubles without division; the coordinates have magnitude 1.
@@ -65,9 +86,9 @@ pub(super) struct Jacobian {
 }
 
 impl Jacobian {
-    fn of(point: &Affine) -> Self {
-        // The y coordinate of a negated point is reduced to magnitude 1.
-        Self { x: point.x, y: point.y.multiply(&Element::ONE), z: Element::ONE }
+    pub(super) fn of(point: &Affine) -> Self {
+        let Affine { x, y } = point.reduced();
+        Self { x, y, z: Element::ONE }
     }
 
     /// Twice the point. No point has y = 0, whose double would be the point at infinity.
@@ -110,6 +131,12 @@ impl Jacobian {
 #[derive(Debug)]
 pub(super) struct OddMultiples(Vec<Affine>);
 
+impl From<[Affine; 4]> for OddMultiples {
+    fn from(multiples: [Affine; 4]) -> Self {
+        Self(multiples.into())
+    }
+}
+
 impl OddMultiples {
     /// The first `count` odd multiples; at least one.
     pub(super) fn of(point: &Affine, count: usize) -> Self {
@@ -146,31 +173,37 @@ impl OddMultiples {
     }
 }
 
-/// Converts points to z = 1 with a single division.
+/// Converts points to z = 1 with a single division. No z is zero.
 fn affine(points: &[Jacobian]) -> Vec<Affine> {
-    // Each entry is the product of all z before it.
+    let all_z: Vec<Element> = points.iter().map(|point| point.z).collect();
+    let inverses = inverses(&all_z).unwrap_or_default();
+    let affine = points.iter().zip(inverses).map(|(point, inverse)| {
+        let square = inverse.square();
+        Affine { x: point.x.multiply(&square), y: point.y.multiply(&square.multiply(&inverse)) }
+    });
+    affine.collect()
+}
+
+/// The inverses of numbers of at most magnitude 3, with a single division; `None` if one of them is zero.
+pub(super) fn inverses(numbers: &[Element]) -> Option<Vec<Element>> {
+    // Each entry is the product of all numbers before it.
     let mut product = Element::ONE;
-    let before: Vec<Element> = points
+    let mut inverses: Vec<Element> = numbers
         .iter()
-        .map(|point| {
-            let next = product.multiply(&point.z);
+        .map(|number| {
+            let next = product.multiply(number);
             std::mem::replace(&mut product, next)
         })
         .collect();
+    if product.is_zero() {
+        return None;
+    }
     let mut inverse = product.inverse();
-    let mut affine: Vec<Affine> = points
-        .iter()
-        .zip(&before)
-        .rev()
-        .map(|(point, before)| {
-            let inverse_z = inverse.multiply(before);
-            inverse = inverse.multiply(&point.z);
-            let square = inverse_z.square();
-            Affine { x: point.x.multiply(&square), y: point.y.multiply(&square.multiply(&inverse_z)) }
-        })
-        .collect();
-    affine.reverse();
-    affine
+    for (before, number) in inverses.iter_mut().zip(numbers).rev() {
+        *before = before.multiply(&inverse);
+        inverse = inverse.multiply(number);
+    }
+    Some(inverses)
 }
 
 /// 2^places times a point.

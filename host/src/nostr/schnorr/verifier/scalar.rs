@@ -90,6 +90,99 @@ impl Scalar {
     }
 }
 
+/// The scalar λ of the endomorphism.
+const LAMBDA: Scalar = Scalar {
+    high: 0x5363_ad4c_c05c_30e0_a526_1c02_8812_645a,
+    low: 0x122e_22ea_2081_6678_df02_967c_1b23_bd72,
+};
+
+/// 2^256 minus the order, in limbs of 32 bits.
+const BEYOND: [u32; 8] = [0x2fc9_bebf, 0x402d_a173, 0x50b7_5fc4, 0x4551_2319, 1, 0, 0, 0];
+
+impl Scalar {
+    pub(super) fn to_bytes(self) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        let halves = self.high.to_be_bytes().into_iter().chain(self.low.to_be_bytes());
+        bytes.iter_mut().zip(halves).for_each(|(to, byte)| *to = byte);
+        bytes
+    }
+
+    /// This number plus λ times another.
+    pub(super) fn plus_lambda_times(self, other: Self) -> Self {
+        let mut sum = ScalarSum::default();
+        for (place, limb) in other.limbs().into_iter().enumerate() {
+            sum.add_at(place, limb, &LAMBDA.limbs());
+        }
+        sum.add_at(0, 1, &self.limbs());
+        sum.reduced()
+    }
+
+    /// Limbs of 32 bits, the lowest first.
+    #[expect(clippy::cast_possible_truncation, reason = "each limb is taken from the lowest bits")]
+    fn limbs(self) -> [u32; 8] {
+        let Self { mut high, mut low } = self;
+        std::array::from_fn(|_| {
+            let limb = low as u32;
+            low = low >> 32 | high << 96;
+            high >>= 32;
+            limb
+        })
+    }
+}
+
+/// The limbs of a [`ScalarSum`].
+const SUM_LIMBS: usize = 17;
+
+/// A sum of products of scalars, below 2^544, which is reduced at the end.
+#[derive(Clone, Copy, Default)]
+pub(super) struct ScalarSum([u32; SUM_LIMBS]);
+
+impl ScalarSum {
+    /// Adds a product. The sum has room for 2^200 of them.
+    #[expect(clippy::cast_possible_truncation, reason = "each part is taken from the lowest bits")]
+    pub(super) fn add_product(&mut self, factor: u64, scalar: Scalar) {
+        let limbs = scalar.limbs();
+        self.add_at(0, factor as u32, &limbs);
+        self.add_at(1, (factor >> 32) as u32, &limbs);
+    }
+
+    /// Adds 2^(32 place) times `factor` times a number.
+    #[expect(clippy::cast_possible_truncation, reason = "the upper half of a sum is carried")]
+    fn add_at(&mut self, place: usize, factor: u32, limbs: &[u32; 8]) {
+        let mut carry = 0_u64;
+        let limbs = limbs.iter().copied().chain(std::iter::repeat(0));
+        for (slot, limb) in self.0.iter_mut().skip(place).zip(limbs) {
+            // At most 2^64 - 1.
+            let product = u64::from(factor).wrapping_mul(limb.into());
+            let sum = product.wrapping_add((*slot).into()).wrapping_add(carry);
+            *slot = sum as u32;
+            carry = sum >> 32;
+        }
+    }
+
+    /// The sum modulo the order.
+    pub(super) fn reduced(mut self) -> Scalar {
+        loop {
+            let (lower, upper) = self.0.split_at(8);
+            if upper.iter().all(|limb| *limb == 0) {
+                break;
+            }
+            let mut next = Self::default();
+            next.0.iter_mut().zip(lower).for_each(|(to, limb)| *to = *limb);
+            for (place, limb) in upper.iter().enumerate().filter(|(_, limb)| **limb != 0) {
+                next.add_at(place, *limb, &BEYOND);
+            }
+            self = next;
+        }
+        let half =
+            |limbs: &[u32]| limbs.iter().rev().fold(0_u128, |half, limb| half << 32 | u128::from(*limb));
+        let [low, high] =
+            [0, 4].map(|first| half(self.0.get(first..).and_then(|rest| rest.get(..4)).unwrap_or_default()));
+        let scalar = Scalar { high, low };
+        if scalar < ORDER { scalar } else { scalar.minus(ORDER) }
+    }
+}
+
 /// The whole product.
 #[expect(clippy::cast_possible_truncation, reason = "halves are taken by truncating")]
 const fn product(a: u128, b: u128) -> Scalar {
@@ -134,6 +227,13 @@ impl Half {
     }
 }
 
+/// The two halves of a number shifted right by less than 64 bits.
+#[inline]
+const fn shifted(low: u64, high: u64, bits: u32) -> (u64, u64) {
+    // Two shifts, since one by 64 bits is none.
+    (low >> bits | high << 1 << 63_u32.saturating_sub(bits), high >> bits)
+}
+
 /// A number as a sum of a few odd multiples of powers of two.
 #[derive(Debug)]
 pub(super) struct Digits {
@@ -147,20 +247,27 @@ impl Digits {
     #[expect(clippy::cast_possible_truncation, reason = "a digit has `width` bits, 12 at most")]
     pub(super) fn of(half: Half, width: u32) -> Self {
         let mut digits = Self { digits: [0; 130], length: 0 };
-        let mut rest = half.magnitude;
+        // In WebAssembly, shifting 128 bits is a function call.
+        let (mut low, mut high) = (half.magnitude as u64, (half.magnitude >> 64) as u64);
         let mut place = 0_usize;
-        while rest != 0 {
-            let zeros = rest.trailing_zeros();
-            rest >>= zeros;
+        while low | high != 0 {
+            if low == 0 {
+                (low, high) = (high, 0);
+                place = place.saturating_add(64);
+            }
+            let zeros = low.trailing_zeros();
+            (low, high) = shifted(low, high, zeros);
             place = place.saturating_add(zeros as usize);
-            let low = (rest as i16) & (1_i16 << width).wrapping_sub(1);
-            let is_upper = low >> width.saturating_sub(1) != 0;
-            let digit = if is_upper { low.wrapping_sub(1 << width) } else { low };
+            let bits = (low as i16) & (1_i16 << width).wrapping_sub(1);
+            let is_upper = bits >> width.saturating_sub(1) != 0;
+            let digit = if is_upper { bits.wrapping_sub(1 << width) } else { bits };
             if let Some(slot) = digits.digits.get_mut(place) {
                 *slot = if half.is_negative { digit.wrapping_neg() } else { digit };
             }
             digits.length = place.saturating_add(1);
-            rest = (rest >> width).saturating_add(is_upper.into());
+            (low, high) = shifted(low, high, width);
+            let (sum, carry) = low.overflowing_add(is_upper.into());
+            (low, high) = (sum, high.wrapping_add(carry.into()));
             place = place.saturating_add(width as usize);
         }
         digits
