@@ -9,6 +9,7 @@
 
 pub mod access;
 pub(crate) mod connections;
+pub(crate) mod forgeries;
 pub mod gate;
 mod lists;
 pub(crate) mod memory;

@@ -154,7 +154,9 @@ impl<S: Sql> Relay<S> {
             return;
         }
         let read = match message {
-            ClientMessage::Event(event) => return self.verified_event(now, connection, event, effects),
+            ClientMessage::Event(event) => {
+                return self.verified_event(now, connection, event, Freshness::default(), effects);
+            }
             ClientMessage::Request { subscription, filters } => {
                 let read = self.sessions.subscribe(now, connection, subscription, filters, effects);
                 if let Some(read) = read {
@@ -264,6 +266,7 @@ impl<S: Sql> Engine for Relay<S> {
 
     fn prepare(&mut self, now: Timestamp, inputs: &mut [Input]) {
         self.find_fresh(now, inputs);
+        self.verify_fresh(inputs);
     }
 
     fn handle_once(&mut self, now: Timestamp, input: Input, effects: &mut Vec<Effect>) {
@@ -284,6 +287,11 @@ impl<S: Sql> Engine for Relay<S> {
                 AdmittedMessage::Verified(message) => self.message(now, *connection, message, effects),
                 AdmittedMessage::Unverified { message, freshness } => {
                     self.unverified(now, *connection, message.clone(), *freshness, effects);
+                }
+                AdmittedMessage::Prepared { event, freshness } => {
+                    if self.sessions.is_open(*connection) {
+                        self.verified_event(now, *connection, event, *freshness, effects);
+                    }
                 }
                 AdmittedMessage::Refused(answer) => self.refused(*connection, answer.clone(), effects),
             },

@@ -1,6 +1,7 @@
 //! Validation of a message by itself: form, limits, id and signature.
 
-use openagents_host::{Event, Timestamp, VerifiedEvent};
+use openagents_host::nostr::VerifyError;
+use openagents_host::{Event, EventId, Timestamp, VerifiedEvent};
 
 use crate::limits::Limits;
 use crate::reason::{Outcome, Reason};
@@ -45,10 +46,12 @@ pub(crate) fn verify(message: ClientMessage) -> Result<ClientMessage<VerifiedEve
 /// Verifies an event, or returns the answer to its sender.
 pub(crate) fn verified(event: Event) -> Result<VerifiedEvent, RelayMessage> {
     let id = event.id;
-    event.verify().map_err(|error| {
-        let outcome = Outcome::Refused(Reason::invalid(error.to_string()));
-        RelayMessage::Ok { id, outcome }
-    })
+    event.verify().map_err(|error| forged(id, &error))
+}
+
+/// The answer to the sender of an event whose id or signature is wrong.
+pub(crate) fn forged(id: EventId, error: &VerifyError) -> RelayMessage {
+    RelayMessage::Ok { id, outcome: Outcome::Refused(Reason::invalid(error.to_string())) }
 }
 
 /// The answer that refuses a message.

@@ -10,7 +10,7 @@ use openagents_host::{Event, Kind, Timestamp, VerifiedEvent};
 
 use super::Activity;
 use crate::limits::Limits;
-use crate::reason::Reason;
+use crate::reason::{Outcome, Reason};
 use crate::validate;
 use openagents_host::nostr::message::{ClientMessage, RelayMessage};
 
@@ -28,6 +28,13 @@ pub enum AdmittedMessage {
         /// The message.
         message: Admitted<ClientMessage>,
         /// Whether its event is unknown to the store, set by [`Engine::prepare`](openagents_host::Engine::prepare).
+        freshness: Freshness,
+    },
+    /// An event that was verified together with others by [`Engine::prepare`](openagents_host::Engine::prepare).
+    Prepared {
+        /// The event.
+        event: Admitted<VerifiedEvent>,
+        /// Whether it is unknown to the store.
         freshness: Freshness,
     },
     /// It did not pass; contains the answer.
@@ -103,11 +110,54 @@ impl AdmittedMessage {
         }
     }
 
+    /// The event of a message that is not verified yet.
+    pub(crate) fn unverified_event(&self) -> Option<&Event> {
+        match self {
+            Self::Unverified { message, .. } => match &**message {
+                ClientMessage::Event(event) => Some(event),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Verifies the events of messages together. Each message is then [prepared](Self::Prepared) or refused.
+    pub(crate) fn verify_together(messages: Vec<&mut Self>) {
+        let take = |message: &mut Self| match std::mem::replace(message, Self::notice(&Reason::invalid(""))) {
+            Self::Unverified { message: Admitted(ClientMessage::Event(event)), freshness } => {
+                Some((event, freshness))
+            }
+            other => {
+                *message = other;
+                None
+            }
+        };
+        let (mut taken, mut events, mut freshness) = (Vec::new(), Vec::new(), Vec::new());
+        for message in messages {
+            if let Some((event, fresh)) = take(message) {
+                taken.push((message, event.id));
+                events.push(event);
+                freshness.push(fresh);
+            }
+        }
+        for (((message, id), outcome), freshness) in
+            taken.into_iter().zip(Event::verify_all(events)).zip(freshness)
+        {
+            *message = match outcome {
+                Ok(event) => Self::Prepared { event: Admitted(event), freshness },
+                Err(error) => Self::Refused(validate::forged(id, &error)),
+            };
+        }
+    }
+
     /// The answer that refuses a message for this reason; if it was refused before, for that one. Only hosts that let the
     /// engine verify events refuse messages after the gate.
     pub(crate) fn into_refusal(self, reason: Reason) -> RelayMessage {
         match self {
             Self::Verified(_) => RelayMessage::Notice(reason.to_string().into()),
+            Self::Prepared { event, .. } => {
+                RelayMessage::Ok { id: event.id, outcome: Outcome::Refused(reason) }
+            }
             Self::Unverified { message, .. } => validate::refuse(message.0, reason),
             Self::Refused(answer) => answer,
         }

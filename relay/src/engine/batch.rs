@@ -1,11 +1,14 @@
-//! Batches of messages: before the first is handled, one query determines which of their events are fresh.
+//! Batches of messages: before the first is handled, one query determines which of their events are fresh, and the
+//! signatures of these are verified together.
 
+use openagents_host::nostr::schnorr::MIN_BATCH;
 use openagents_host::sql::Sql;
 use openagents_host::{Event, Timestamp};
 
 use super::{Input, Relay};
 use crate::admission::{AdmittedMessage, Freshness};
-use openagents_host::nostr::message::ClientMessage;
+use crate::session::ConnectionId;
+use openagents_host::nostr::message::RelayMessage;
 
 impl<S: Sql> Relay<S> {
     /// Records which events of these inputs are unknown to the store.
@@ -21,15 +24,40 @@ impl<S: Sql> Relay<S> {
             }
         }
     }
+
+    /// Verifies the fresh events of these inputs together, except those that their connections may not publish, and
+    /// those of senders of forged signatures.
+    pub(super) fn verify_fresh(&mut self, inputs: &mut [Input]) {
+        let sessions = &mut self.sessions;
+        let mut candidates: Vec<(ConnectionId, &mut AdmittedMessage)> = inputs
+            .iter_mut()
+            .filter_map(|input| match input {
+                Input::Message { connection, message } => Some((*connection, message)),
+                _ => None,
+            })
+            .filter(|(connection, message)| match message {
+                AdmittedMessage::Unverified { freshness: Freshness(Some(_)), .. } => message
+                    .unverified_event()
+                    .is_some_and(|event| sessions.may_verify_together(*connection, event)),
+                _ => false,
+            })
+            .collect();
+        if candidates.len() < MIN_BATCH {
+            return;
+        }
+        AdmittedMessage::verify_together(candidates.iter_mut().map(|(_, message)| &mut **message).collect());
+        for (connection, message) in candidates {
+            if matches!(message, AdmittedMessage::Refused(RelayMessage::Ok { .. })) {
+                self.sessions.record_forgery(connection);
+            }
+        }
+    }
 }
 
 /// The unverified event of an input.
 fn unverified(input: &Input) -> Option<&Event> {
     match input {
-        Input::Message { message: AdmittedMessage::Unverified { message, .. }, .. } => match &**message {
-            ClientMessage::Event(event) => Some(event),
-            _ => None,
-        },
+        Input::Message { message, .. } => message.unverified_event(),
         _ => None,
     }
 }
@@ -37,11 +65,10 @@ fn unverified(input: &Input) -> Option<&Event> {
 /// The freshness of an input's event.
 fn freshness(input: &mut Input) -> Option<&mut Freshness> {
     match input {
-        Input::Message { message: AdmittedMessage::Unverified { message, freshness }, .. }
-            if matches!(**message, ClientMessage::Event(_)) =>
-        {
-            Some(freshness)
-        }
+        Input::Message { message, .. } if message.unverified_event().is_some() => match message {
+            AdmittedMessage::Unverified { freshness, .. } => Some(freshness),
+            _ => None,
+        },
         _ => None,
     }
 }

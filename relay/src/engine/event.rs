@@ -56,16 +56,20 @@ impl<S: Sql> Relay<S> {
         }
     }
 
-    /// Handles a client's event that was verified by the host.
+    /// Handles a client's event that was verified before: by the host, or together with others.
     pub(super) fn verified_event(
         &mut self,
         now: Timestamp,
         connection: ConnectionId,
         event: &VerifiedEvent,
+        Freshness(fresh_after): Freshness,
         effects: &mut Vec<Effect>,
     ) {
         match self.sessions.authorize_write(connection, event) {
-            Ok(grant) => self.authorized_event(now, connection, event, grant, None, effects),
+            Ok(grant) => {
+                let fresh = fresh_after.and_then(|changes| self.shard.precheck_fresh(now, event, changes));
+                self.authorized_event(now, connection, event, grant, fresh.as_ref(), effects);
+            }
             Err(reason) => self.sessions.refuse(connection, event.id, Outcome::Refused(reason), effects),
         }
     }

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use openagents_host::Timestamp;
+use openagents_host::{Event, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -21,6 +21,7 @@ pub(super) use self::authorize::WriteGrant;
 
 use super::turn::TurnReads;
 use super::{Effect, RelayConfig};
+use crate::admission::forgeries::Forgeries;
 use crate::admission::memory::MemoryHolder;
 use crate::admission::{AdmittedMessage, ConnectionRefusal, Network, Rates, WorkOwner, gate};
 use crate::management::Rules;
@@ -40,6 +41,7 @@ pub(super) struct SessionEngine {
     subscriptions: Subscriptions,
     reconciliations: Reconciliations,
     rates: Rates,
+    forgeries: Forgeries,
     pub(super) turn: TurnReads,
     /// What the host was last told about the memory of each connection, in units of [`MEMORY_STEP`].
     told_memory: BTreeMap<ConnectionId, usize>,
@@ -69,6 +71,7 @@ impl SessionEngine {
             subscriptions: Subscriptions::default(),
             reconciliations: Reconciliations::default(),
             rates,
+            forgeries: Forgeries::default(),
             turn: TurnReads::default(),
             told_memory: BTreeMap::new(),
         }
@@ -114,6 +117,17 @@ impl SessionEngine {
 
     fn network(&self, connection: ConnectionId) -> Option<Network> {
         self.sessions.get(&connection).and_then(ClientSession::address).map(Network::of)
+    }
+
+    /// Whether an event may be verified together with those of others.
+    pub(super) fn may_verify_together(&mut self, connection: ConnectionId, event: &Event) -> bool {
+        self.authorize_write(connection, event).is_ok()
+            && !self.forgeries.is_verified_alone(self.work_owner(connection))
+    }
+
+    /// Records that a connection has sent an event with a wrong id or signature, which was verified together with others.
+    pub(super) fn record_forgery(&mut self, connection: ConnectionId) {
+        self.forgeries.record(self.work_owner(connection));
     }
 
     /// Counts what was read for a connection.

@@ -7,7 +7,7 @@ use openagents_host::sql::{Sql, values};
 use openagents_host::{Engine, Kind, Timestamp, VerifiedEvent};
 use proptest::prelude::*;
 
-use crate::admission::{Admission, RateLimits};
+use crate::admission::{Admission, AdmittedMessage, RateLimits};
 use crate::engine::{Effect, Input, Relay, RelayConfig};
 use crate::fixtures;
 use crate::session::Origin;
@@ -63,6 +63,12 @@ fn event(event: &VerifiedEvent) -> String {
     format!("[\"EVENT\",{}]", event.json())
 }
 
+/// The event with another signature.
+fn forged(one: &VerifiedEvent) -> String {
+    let other = fixtures::signed(1, 77, &[]).sig.to_string();
+    event(one).replace(&one.sig.to_string(), &other)
+}
+
 fn texts(texts: impl IntoIterator<Item = String>) -> Vec<Text> {
     texts.into_iter().map(|text| (ConnectionId::new(0), text)).collect()
 }
@@ -83,6 +89,7 @@ fn answers(relay: &mut Relay<Sqlite>, events: &[&VerifiedEvent]) -> Vec<String> 
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![
         12 => fixtures::pooled().prop_map(|number| event(&fixtures::pool()[number])),
+        1 => fixtures::pooled().prop_map(|number| forged(&fixtures::pool()[number])),
         1 => (1..4_u64).prop_map(|at| event(&fixtures::signed(20_001, at, &[&["t", "a"]]))),
         1 => (0..3_usize).prop_map(|key| {
             let tags: [&[&str]; 2] = [&["challenge", "challenge"], &["relay", "wss://relay.example"]];
@@ -121,6 +128,58 @@ fn answers_a_batch_as_its_messages_one_by_one() {
         prop_assert_eq!(everything(&mut first), everything(&mut second));
         Ok(())
     });
+}
+
+/// Sixteen events, of which one is forged, as inputs of a batch.
+fn sixteen_with_a_forged_one(first: u64, connection: u64) -> Vec<Text> {
+    let texts = (0..16).map(|number| {
+        let one = fixtures::signed(1, first + number, &[]);
+        if number == 5 { forged(&one) } else { event(&one) }
+    });
+    texts.map(|text| (ConnectionId::new(connection), text)).collect()
+}
+
+fn prepared(relay: &mut Relay<Sqlite>, texts: &[Text]) -> Vec<Input> {
+    let mut inputs: Vec<Input> = texts.iter().map(|text| admitted(relay, text)).collect();
+    relay.prepare(NOW, &mut inputs);
+    inputs
+}
+
+fn is_prepared(input: &Input) -> bool {
+    matches!(input, Input::Message { message: AdmittedMessage::Prepared { .. }, .. })
+}
+
+#[test]
+fn a_forged_event_is_refused_alone_and_its_sender_is_verified_alone_afterwards() {
+    let mut relay = relay(&RelayConfig::default());
+    let batch = prepared(&mut relay, &sixteen_with_a_forged_one(1, 0));
+    assert_eq!(batch.iter().filter(|input| is_prepared(input)).count(), 15);
+    let mut effects = Vec::new();
+    for input in batch {
+        relay.handle_once(NOW, input, &mut effects);
+    }
+    let accepted = effects.iter().map(|effect| match effect {
+        Effect::Send { message, .. } => message.to_json().contains(",true,"),
+        effect => panic!("{effect:?}"),
+    });
+    assert_eq!(accepted.collect::<Vec<_>>(), (0..16).map(|number| number != 5).collect::<Vec<_>>());
+
+    // The events of another connection are still verified together.
+    let mut both = sixteen_with_a_forged_one(100, 0);
+    both.extend((200..216).map(|second| (ConnectionId::new(1), event(&fixtures::signed(1, second, &[])))));
+    let are_prepared: Vec<bool> = prepared(&mut relay, &both).iter().map(is_prepared).collect();
+    assert_eq!(are_prepared, [[false; 16], [true; 16]].concat());
+}
+
+#[test]
+fn few_events_and_those_that_may_not_be_published_are_not_verified_together() {
+    let events = |count| texts((0..count).map(|second| event(&fixtures::signed(1, second, &[]))));
+    let mut open = relay(&RelayConfig::default());
+    assert!(!prepared(&mut open, &events(7)).iter().any(is_prepared));
+    assert!(prepared(&mut open, &events(8)).iter().all(is_prepared));
+    let access = Access { auth_to_write: true, ..Access::default() };
+    let mut guarded = relay(&RelayConfig { access, ..RelayConfig::default() });
+    assert!(!prepared(&mut guarded, &events(16)).iter().any(is_prepared));
 }
 
 #[test]

@@ -178,7 +178,7 @@ fn gather(
             AdmittedMessage::Refused(answer) => {
                 matches!(answer, RelayMessage::Closed { .. } | RelayMessage::ReconcileRefused { .. })
             }
-            AdmittedMessage::Unverified { .. } => false,
+            AdmittedMessage::Unverified { .. } | AdmittedMessage::Prepared { .. } => false,
         };
         if expects_answer {
             outbox.expect_answer();
