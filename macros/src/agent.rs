@@ -2,6 +2,7 @@
 
 mod declaration;
 mod expand;
+mod variables;
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote};

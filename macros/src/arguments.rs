@@ -112,11 +112,32 @@ impl Arguments {
     pub(crate) fn texts(&self, name: &str, mistakes: &mut Mistakes) -> Vec<LitStr> {
         let mut texts = Vec::new();
         for value in self.values(name) {
-            if let Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) = value {
-                texts.push(text.clone());
+            if let Some(text) = text(value) {
+                texts.push(text);
             } else {
                 mistakes.at(value, format!("`{name}` must be text in quotes{}", self.form.example_of(name)));
             }
+        }
+        texts
+    }
+
+    /// All strings given for this list, some of them as `"name" = "default"`.
+    pub(crate) fn texts_with_defaults(
+        &self,
+        name: &str,
+        mistakes: &mut Mistakes,
+    ) -> Vec<(LitStr, Option<LitStr>)> {
+        let mut texts = Vec::new();
+        for value in self.values(name) {
+            let read = match value {
+                Expr::Assign(assign) => text(&assign.left)
+                    .and_then(|text| Some((text, Some(self::text(ungrouped_expression(&assign.right))?)))),
+                value => text(value).map(|text| (text, None)),
+            };
+            if read.is_none() {
+                mistakes.at(value, format!("`{name}` must be text in quotes{}", self.form.example_of(name)));
+            }
+            texts.extend(read);
         }
         texts
     }
@@ -143,6 +164,13 @@ impl Arguments {
             ArgumentValue::List(values) => values.as_slice(),
         });
         values.map(ungrouped_expression)
+    }
+}
+
+fn text(value: &Expr) -> Option<LitStr> {
+    match value {
+        Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Some(text.clone()),
+        _ => None,
     }
 }
 

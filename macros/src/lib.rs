@@ -52,8 +52,12 @@ use proc_macro::TokenStream;
 /// | `max_age` | text | how old a request may be when it arrives, `"1s"` to `"366d"`; default: `"24h"` |
 /// | `heartbeat` | text | the interval of heartbeat events, `"1m"` to `"1d"`; default: none |
 /// | `state_version` | number | the version of its state's form, to be increased when an earlier state needs [`macro@migrate`]; default: 1 |
+/// | `variables("…" = "…", …)` | texts | variables of the deployment that its handlers read with `context.variable("…")`; one without a default must be set |
+/// | `secrets("…", …)` | texts | secrets of the deployment that its handlers read with `context.secret("…")`; all must be set |
 ///
-/// Authors, licence, home page and repository come from the crate's `Cargo.toml`.
+/// Authors, licence, home page and repository come from the crate's `Cargo.toml`. Variables and secrets have names such
+/// as `LLM_API_KEY`; they are set as the SDK's own are, in the environment or `.dev.vars` natively, and as a Worker's
+/// `[vars]` and secrets on Cloudflare.
 ///
 /// The struct has named fields or none, and no generic parameters. `Serialize` and `Deserialize` are derived *below*
 /// `#[agent]`; `Default`, the state of a new agent, is derived or implemented by hand. Every field must be

@@ -21,7 +21,7 @@ mod deployment;
 mod job;
 mod schedule;
 
-pub use agent::{AgentDeclaration, Requests};
+pub use agent::{AgentDeclaration, Requests, VariableDeclaration};
 pub use deployment::{DeployedAgent, DeploymentDeclaration};
 pub use job::{InputDeclaration, JobDeclaration, ParamDeclaration};
 pub(crate) use schedule::next_time;

@@ -8,6 +8,7 @@ use openagents_host::net::{
 use openagents_host::{Event, Keys, VerifiedEvent};
 use openagents_relay::Filter;
 
+use crate::declared_variables::DeclaredVariables;
 use crate::engine::{Lease, Report, StateQuery, StateReply};
 use crate::error::JobError;
 use crate::send::Shareable;
@@ -25,6 +26,11 @@ pub(crate) trait HandlerHost: Shareable {
     /// The servers that handlers may reach although they are private or unencrypted.
     fn allowed_origins(&self) -> AllowedOrigins {
         AllowedOrigins::default()
+    }
+
+    /// The agent's own variables and secrets.
+    fn variables(&self) -> &DeclaredVariables {
+        DeclaredVariables::none()
     }
 
     /// Passes on a handler's progress or partial output. It may be dropped if another follows soon.

@@ -10,6 +10,7 @@ mod author;
 pub mod client;
 mod clock;
 pub mod declaration;
+mod declared_variables;
 pub mod discovery;
 mod engine;
 mod error;
@@ -48,6 +49,7 @@ pub use author::job::JobContext;
 pub use author::memory::{Memory, Session};
 pub use author::output::{IntoOutput, Json, Markdown, Tags};
 pub use author::params::{JobParams, ParamValue, Params};
+pub use declared_variables::Secret;
 pub use engine::{JobFailure, JobState, Output, Turn};
 pub use error::{JobError, JobResult};
 pub use nip90::JobRequest;
@@ -140,7 +142,7 @@ pub mod __private {
     pub use crate::author::return_types::{MigrateReturn, QuoteReturn, RunReturn};
     pub use crate::declaration::{
         AgentDeclaration, DeploymentDeclaration, InputDeclaration, JobDeclaration, ParamDeclaration,
-        Requests, ScheduleDeclaration, ScheduleRule,
+        Requests, ScheduleDeclaration, ScheduleRule, VariableDeclaration,
     };
 
     pub use crate::nip90::ParamMap;

@@ -182,7 +182,7 @@ impl AgentManifest {
             homepage: agent.homepage.to_owned(),
             repository: agent.repository.to_owned(),
             capabilities: Capabilities::of(agent, offers),
-            requirements: Requirements::of_any_agent(),
+            requirements: Requirements::of(agent),
             economics: Economics::of(offers),
             tags: std::iter::once("nip90").chain(agent.topics.iter().copied()).map(str::to_owned).collect(),
             category: None,

@@ -35,10 +35,12 @@ use cli::{ask, inspect, new, relay as relay_commands, terminal, variables};
 /// The exit code is 0 on success, 1 on failure, 2 for a usage error and 130 when interrupted; `ask --help` lists more.
 #[must_use]
 pub fn main<A: Jobs>(policy: Option<Arc<dyn WritePolicy>>) -> ExitCode {
-    let arguments: Arguments = match read(A::DECLARATION.name, A::DECLARATION.version, A::DECLARATION.about) {
-        Ok(arguments) => arguments,
-        Err(code) => return code,
-    };
+    let agent = &A::DECLARATION;
+    let arguments: Arguments =
+        match read(agent.name, agent.version, agent.about, variables::of_agent(agent)) {
+            Ok(arguments) => arguments,
+            Err(code) => return code,
+        };
     run(async {
         match &arguments.command {
             Some(Command::Ask(ask)) => return Ok(ask::run::<A>(ask).await),
@@ -51,7 +53,7 @@ pub fn main<A: Jobs>(policy: Option<Arc<dyn WritePolicy>>) -> ExitCode {
             }
             Some(Command::New(made)) => new::run(made).map_err(|error| error.to_string()),
             Some(Command::Variables) => {
-                terminal::say(format_args!("{}", variables::OF_AN_AGENT));
+                terminal::say(format_args!("{}", variables::of_agent(agent)));
                 Ok(())
             }
             None => serve::run::<A>(&arguments.serve, policy).await.map_err(|error| error.to_string()),
@@ -63,10 +65,11 @@ pub fn main<A: Jobs>(policy: Option<Arc<dyn WritePolicy>>) -> ExitCode {
 /// The `main` of a deployment without agents: serves the relay, or works on its database. See [`main`].
 #[must_use]
 pub fn main_of_relay(deployment: DeploymentDeclaration, policy: Option<Arc<dyn WritePolicy>>) -> ExitCode {
-    let arguments: RelayOnlyArguments = match read(deployment.name, deployment.version, deployment.about) {
-        Ok(arguments) => arguments,
-        Err(code) => return code,
-    };
+    let arguments: RelayOnlyArguments =
+        match read(deployment.name, deployment.version, deployment.about, variables::OF_A_RELAY.to_owned()) {
+            Ok(arguments) => arguments,
+            Err(code) => return code,
+        };
     run(async {
         match &arguments.command {
             Some(RelayOnlyCommand::Relay(relay)) => {
@@ -87,13 +90,16 @@ pub fn main_of_relay(deployment: DeploymentDeclaration, policy: Option<Arc<dyn W
     })
 }
 
-/// Parses the command line. Help, version and usage errors are printed and end the program with an exit code.
+/// Parses the command line. `help variables` shows these `variables`. Help, version and usage errors are printed and end
+/// the program with an exit code.
 fn read<T: CommandFactory + FromArgMatches>(
     name: &'static str,
     version: &'static str,
     about: &'static str,
+    variables: String,
 ) -> Result<T, ExitCode> {
     let command = T::command().name(name).version(version).about(about);
+    let command = command.mut_subcommand("variables", |command| command.override_help(variables));
     command.try_get_matches().and_then(|matches| T::from_arg_matches(&matches)).map_err(|message| {
         let _ = message.print();
         u8::try_from(message.exit_code()).unwrap_or(2).into()

@@ -40,6 +40,7 @@ scenarios_in! {
         external_relays,
         guarded_relays,
         silent_relays,
+        variables,
         examples,
     }
     relay {

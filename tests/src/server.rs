@@ -143,7 +143,7 @@ impl Server {
             host,
             deployment,
             keys,
-            variables: variables.to_vec(),
+            variables: [&required_variables(deployment), variables].concat(),
             data,
             log,
             process: Mutex::new(Process::default()),
@@ -427,6 +427,16 @@ pub fn folder(deployment: &str) -> PathBuf {
     match deployment {
         "probe" | "clock" => repository().join("tests").join(deployment),
         example => repository().join("examples").join(example),
+    }
+}
+
+/// What a deployment does not start without.
+fn required_variables(deployment: &str) -> Vec<(&'static str, String)> {
+    match deployment {
+        "probe" => [("PROBE_SHAPE", "round"), ("PROBE_PASSWORD", "open sesame")]
+            .map(|(name, value)| (name, value.to_owned()))
+            .to_vec(),
+        _ => Vec::new(),
     }
 }
 

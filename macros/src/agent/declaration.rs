@@ -7,6 +7,7 @@ use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote};
 use syn::{ItemStruct, LitInt, LitStr};
 
+use super::variables::Variables;
 use crate::arguments::{Accepted, Arguments, Form};
 use crate::duration::Limits;
 use crate::mistakes::Mistakes;
@@ -29,6 +30,8 @@ static FORM: Form = Form {
         Accepted::once("max_age", "\"24h\""),
         Accepted::once("heartbeat", "\"5m\""),
         Accepted::once("state_version", "2"),
+        Accepted::list("variables", "\"LLM_MODEL\" = \"small\", \"LLM_BASE_URL\""),
+        Accepted::list("secrets", "\"LLM_API_KEY\""),
     ],
 };
 
@@ -53,6 +56,7 @@ pub(super) struct Declaration {
     max_age: Option<Duration>,
     heartbeat: Option<Duration>,
     state_version: Option<u32>,
+    variables: Variables,
 }
 
 #[derive(Clone, Copy)]
@@ -90,6 +94,7 @@ impl Declaration {
             max_age: max_age.and_then(|literal| MAX_AGE.read(&literal, mistakes)),
             heartbeat: heartbeat.and_then(|literal| HEARTBEAT.read(&literal, mistakes)),
             state_version: number(&arguments, "state_version", &STATE_VERSION, mistakes),
+            variables: Variables::parse(&arguments, mistakes),
         }
     }
 }
@@ -162,8 +167,19 @@ fn number(
 
 impl ToTokens for Declaration {
     fn to_tokens(&self, tokens: &mut TokenStream) {
-        let Self { name, about, picture, nip05, topics, relays, concurrency, queue, state_version, .. } =
-            self;
+        let Self {
+            name,
+            about,
+            picture,
+            nip05,
+            topics,
+            relays,
+            concurrency,
+            queue,
+            state_version,
+            variables,
+            ..
+        } = self;
         let version = match &self.version {
             Some(version) => quote!(#version),
             None => quote!(::core::env!("CARGO_PKG_VERSION")),
@@ -202,6 +218,7 @@ impl ToTokens for Declaration {
                 #(max_age: #max_age,)*
                 #(heartbeat: ::core::option::Option::Some(#heartbeat),)*
                 #(state_version: #state_version,)*
+                #variables
                 ..::openagents_sdk::__private::AgentDeclaration::new(#name)
             }
         });

@@ -10,10 +10,14 @@ use openagents_host::{Event, PublicKey, Timestamp, UnsignedEvent};
 use openagents_relay::Filter;
 
 use crate::clock;
+use crate::declared_variables::Secret;
 use crate::engine::{Changes, JobFailure};
 use crate::error::JobError;
 use crate::host_port::HandlerHost;
 use clients::Clients;
+
+/// What a customer is told if the agent's code and its declaration do not match.
+const MISCONFIGURED: &str = "the agent failed to do this job";
 
 /// What a handler, schedule or hook can use: memory, the agent's relay, HTTP requests, other agents. Schedules and
 /// hooks take it as their argument; a [`JobContext`](crate::JobContext) derefs to it.
@@ -53,6 +57,26 @@ impl AgentContext {
     #[must_use]
     pub fn failure(&self) -> Option<&JobFailure> {
         self.0.failure.as_ref()
+    }
+
+    /// The value of a variable that the agent declares: `#[agent(…, variables("LLM_MODEL" = "small"))]`. It comes from
+    /// the environment or `.dev.vars` natively and from the `[vars]` of a Worker, or is the declared default.
+    ///
+    /// # Errors
+    /// A final error, when the agent does not declare it.
+    pub fn variable(&self, name: &str) -> Result<String, JobError> {
+        let value = self.0.host.variables().variable(name).map(str::to_owned);
+        value.map_err(|error| JobError::failed(MISCONFIGURED).caused_by(error))
+    }
+
+    /// The value of a secret that the agent declares: `#[agent(…, secrets("LLM_API_KEY"))]`. It comes from the
+    /// environment or `.dev.vars` natively, and from the secrets of a Worker.
+    ///
+    /// # Errors
+    /// A final error, when the agent does not declare it.
+    pub fn secret(&self, name: &str) -> Result<Secret, JobError> {
+        let value = self.0.host.variables().secret(name).cloned();
+        value.map_err(|error| JobError::failed(MISCONFIGURED).caused_by(error))
     }
 
     /// Publishes an event on the agent's own relay, signed with the agent's key, once this run has succeeded.

@@ -40,6 +40,19 @@ pub struct AgentDeclaration {
     pub heartbeat: Option<Duration>,
     /// The version of the state's form. A state stored with a lower version is migrated.
     pub state_version: u32,
+    /// The variables of the deployment that its handlers read.
+    pub variables: &'static [VariableDeclaration],
+    /// The names of the secrets of the deployment that its handlers read. All must be set.
+    pub secrets: &'static [&'static str],
+}
+
+/// A variable of the deployment that an agent's handlers read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VariableDeclaration {
+    /// Its name, such as `LLM_MODEL`.
+    pub name: &'static str,
+    /// Its value if it is not set. Without a default, it must be set.
+    pub default: Option<&'static str>,
 }
 
 /// Which requests an agent answers, among those with a kind it handles.
@@ -74,6 +87,8 @@ impl AgentDeclaration {
             max_age: Duration::from_secs(24 * 60 * 60),
             heartbeat: None,
             state_version: 1,
+            variables: &[],
+            secrets: &[],
         }
     }
 }

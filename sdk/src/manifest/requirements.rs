@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::declaration::AgentDeclaration;
 use crate::settings::names::NOSTR_PRIVATE_KEY;
 
 /// What an agent needs to run.
@@ -140,16 +141,25 @@ const VARIABLES: [(&str, bool, &str); 40] = [
 ];
 
 impl Requirements {
-    /// What every agent of this SDK needs.
-    pub(super) fn of_any_agent() -> Self {
+    /// What this agent needs.
+    pub(super) fn of(agent: &AgentDeclaration) -> Self {
         let env_vars = VARIABLES.into_iter().map(|(name, secret, description)| {
             let description = description.to_owned();
             (name.to_owned(), VariableRequirement { required: false, description, secret })
         });
+        let variables = agent.variables.iter().map(|variable| {
+            let description = "a variable of this agent's handlers".to_owned();
+            let required = variable.default.is_none();
+            (variable.name.to_owned(), VariableRequirement { required, description, secret: false })
+        });
+        let secrets = agent.secrets.iter().map(|name| {
+            let description = "a secret of this agent's handlers".to_owned();
+            ((*name).to_owned(), VariableRequirement { required: true, description, secret: true })
+        });
         Self {
             environment: Environment::Hybrid { prefer: Preference::PreferLocal },
             resources: Resources { network: NetworkAccess { required: true, websocket: true, nostr: true } },
-            env_vars: env_vars.collect(),
+            env_vars: env_vars.chain(variables).chain(secrets).collect(),
         }
     }
 }
@@ -157,6 +167,7 @@ impl Requirements {
 #[cfg(test)]
 mod tests {
     use super::Requirements;
+    use crate::declaration::{AgentDeclaration, VariableDeclaration};
 
     #[test]
     fn names_every_variable_that_is_read() {
@@ -165,8 +176,27 @@ mod tests {
             .filter_map(|line| line.split_once("const ")?.1.split_once(": &str = \"")?.1.strip_suffix("\";"));
         let mut read: Vec<&str> = names.collect();
         read.sort_unstable();
-        let named = Requirements::of_any_agent().env_vars;
+        let named = Requirements::of(&AgentDeclaration::new("scribe")).env_vars;
         assert_eq!(named.keys().map(String::as_str).collect::<Vec<_>>(), read);
         assert!(named.values().all(|variable| !variable.required && !variable.description.is_empty()));
+    }
+
+    #[test]
+    fn names_what_the_agent_declares_but_no_value() {
+        let agent = AgentDeclaration {
+            variables: &[
+                VariableDeclaration { name: "MODEL", default: Some("small-model") },
+                VariableDeclaration { name: "BASE_URL", default: None },
+            ],
+            secrets: &["API_KEY"],
+            ..AgentDeclaration::new("scribe")
+        };
+        let requirements = Requirements::of(&agent);
+        let named = ["MODEL", "BASE_URL", "API_KEY"].map(|name| &requirements.env_vars[name]);
+        assert_eq!(
+            named.map(|variable| (variable.required, variable.secret)),
+            [(false, false), (true, false), (true, true)]
+        );
+        assert!(!serde_json::to_string(&requirements).unwrap().contains("small-model"));
     }
 }

@@ -12,7 +12,12 @@ use crate::settings::names::{NOSTR_PRIVATE_KEY, RELAY_PRIVATE_KEY};
 const FILE: &str = ".dev.vars";
 
 /// The variables of this process.
-pub(super) struct EnvironmentVariables(BTreeMap<String, String>);
+pub(super) struct EnvironmentVariables {
+    /// Those of the file.
+    file: BTreeMap<String, String>,
+    /// Whether other users of this machine can read the file.
+    is_open_to_others: bool,
+}
 
 /// The `.dev.vars` file cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -33,7 +38,7 @@ impl EnvironmentVariables {
         let lines = match dotenvy::from_path_iter(&path) {
             Ok(lines) => lines,
             Err(dotenvy::Error::Io(error)) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok(Self(BTreeMap::new()));
+                return Ok(Self { file: BTreeMap::new(), is_open_to_others: false });
             }
             Err(dotenvy::Error::Io(error)) => return Err(EnvironmentError::File(error)),
             Err(_) => return Err(EnvironmentError::Line { read: 0 }),
@@ -43,20 +48,28 @@ impl EnvironmentVariables {
             let (name, value) = line.map_err(|_| EnvironmentError::Line { read: variables.len() })?;
             variables.insert(name, value);
         }
-        let has_key = [NOSTR_PRIVATE_KEY, RELAY_PRIVATE_KEY].iter().any(|name| variables.contains_key(*name));
-        if has_key && File::open(&path).and_then(|file| owner_only::is_open_to_others(&file)).unwrap_or(false)
-        {
+        let is_open_to_others = File::open(&path).and_then(|file| owner_only::is_open_to_others(&file));
+        let variables = Self { file: variables, is_open_to_others: is_open_to_others.unwrap_or(false) };
+        variables.warn_of_readable_secrets(&[NOSTR_PRIVATE_KEY, RELAY_PRIVATE_KEY]);
+        Ok(variables)
+    }
+
+    /// Logs a warning if the file has one of these secrets and other users of this machine can read it.
+    pub(super) fn warn_of_readable_secrets(&self, names: &[&str]) {
+        if !self.is_open_to_others {
+            return;
+        }
+        if let Some(name) = names.iter().find(|name| self.file.contains_key(**name)) {
             // Not refused: it is a file of the developer, who may have it in a folder that nobody else can enter.
             tracing::warn!(
-                "other users of this machine can read the key in {FILE}; `chmod 600 {FILE}` prevents it"
+                "other users of this machine can read {name} in {FILE}; `chmod 600 {FILE}` prevents it"
             );
         }
-        Ok(Self(variables))
     }
 
     /// The value of a variable. The environment takes precedence.
     pub(super) fn variable(&self, name: &str) -> Option<String> {
-        std::env::var(name).ok().or_else(|| self.0.get(name).cloned())
+        std::env::var(name).ok().or_else(|| self.file.get(name).cloned())
     }
 }
 

@@ -296,6 +296,7 @@ impl ServedAgent {
     async fn start<A: Jobs>(startup: &Startup<'_>) -> Result<Self, ServeError> {
         let variable = |name: &str| startup.variables.variable(name);
         let settings = settings::agent_settings::<A>(variable)?;
+        startup.variables.warn_of_readable_secrets(A::DECLARATION.secrets);
         let (keys, key_note) = match settings::agent_keys(variable)? {
             Some(keys) => (keys, format!("from the variable {}", settings::names::NOSTR_PRIVATE_KEY)),
             None => {

@@ -13,6 +13,7 @@ use super::names::{
 use super::relay_urls::{own_relay_url, served_relays};
 use super::variables::{VariableReader, keys, parts, seconds};
 use crate::author::agent::Jobs;
+use crate::declared_variables::DeclaredVariables;
 use crate::relay_address;
 
 /// The agent's key, if a variable holds one.
@@ -35,6 +36,8 @@ pub(crate) struct AgentSettings {
     pub(crate) allowed_origins: AllowedOrigins,
     /// Whether the agent announces itself. If not, earlier announcements are deleted.
     pub(crate) announces: bool,
+    /// The agent's own variables and secrets.
+    pub(crate) declared: DeclaredVariables,
 }
 
 impl AgentSettings {
@@ -58,7 +61,8 @@ pub(crate) fn agent_settings<A: Jobs>(
     let relay_url = own_relay_url(&variables)?;
     let poll_every = variables.text(RELAY_VISIT_SECONDS);
     let poll_every = poll_every.map(|text| seconds(RELAY_VISIT_SECONDS, &text)).transpose()?;
-    Ok(AgentSettings { relay_url, relays, poll_every, reach, allowed_origins, announces })
+    let declared = DeclaredVariables::read(&A::DECLARATION, &variable)?;
+    Ok(AgentSettings { relay_url, relays, poll_every, reach, allowed_origins, announces, declared })
 }
 
 fn allowed_origins(variables: &VariableReader<'_>) -> Result<AllowedOrigins, SettingError> {

@@ -5,6 +5,7 @@ use openagents_host::nostr::keys::KeyError;
 use openagents_relay::RetentionError;
 
 use super::names::SUPPORTED_NIPS;
+use crate::declared_variables::MissingVariables;
 
 /// A variable has an invalid value. The message is for the operator; it does not show a value that could hold a
 /// secret.
@@ -77,6 +78,9 @@ pub(crate) enum SettingError {
     /// The variable must be a list of NIP numbers.
     #[error("the variable {SUPPORTED_NIPS} must be a list of numbers such as [1,11,90]")]
     Nips,
+    /// Variables that the agent declares must be set.
+    #[error(transparent)]
+    Missing(#[from] MissingVariables),
 }
 
 #[cfg(any(target_arch = "wasm32", test))]
@@ -93,6 +97,7 @@ impl SettingError {
             | Self::Retention { name, .. }
             | Self::Form { name, .. } => name,
             Self::Nips => SUPPORTED_NIPS,
+            Self::Missing(missing) => return format!("the agent needs {}", missing.names()),
         };
         format!("the configuration is invalid: see the variable {name}; the log has the reason")
     }

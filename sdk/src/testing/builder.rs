@@ -1,5 +1,6 @@
 //! `TestAgentBuilder`: sets the key, state and wallet of a test's agent.
 
+use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -20,6 +21,7 @@ use super::idle::Idle;
 use super::wallet::TestWallet;
 use super::web::Web;
 use crate::author::agent::Jobs;
+use crate::declared_variables::DeclaredVariables;
 use crate::engine::{JobEngine, Options};
 use crate::payment::wallet::Wallet;
 use crate::runner;
@@ -62,6 +64,7 @@ pub struct TestAgentBuilder<A> {
     allowed_origins: AllowedOrigins,
     state: Option<(u32, Value)>,
     wallet: Attached,
+    variables: BTreeMap<String, String>,
     agent: PhantomData<A>,
 }
 
@@ -79,6 +82,7 @@ impl<A: Jobs> TestAgentBuilder<A> {
             allowed_origins: AllowedOrigins::default(),
             state: None,
             wallet: Attached::Test,
+            variables: BTreeMap::new(),
             agent: PhantomData,
         }
     }
@@ -111,6 +115,36 @@ impl<A: Jobs> TestAgentBuilder<A> {
         self
     }
 
+    /// Sets a variable that the agent declares.
+    ///
+    /// # Panics
+    /// When the agent does not declare it.
+    #[track_caller]
+    pub fn variable(mut self, name: &str, value: impl Into<String>) -> Self {
+        if !A::DECLARATION.variables.iter().any(|declared| declared.name == name) {
+            fail(format_args!(
+                "the variable `{name}` is not declared: write `#[agent(…, variables(\"{name}\"))]`"
+            ));
+        }
+        self.variables.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Sets a secret that the agent declares.
+    ///
+    /// # Panics
+    /// When the agent does not declare it.
+    #[track_caller]
+    pub fn secret(mut self, name: &str, value: impl Into<String>) -> Self {
+        if !A::DECLARATION.secrets.contains(&name) {
+            fail(format_args!(
+                "the secret `{name}` is not declared: write `#[agent(…, secrets(\"{name}\"))]`"
+            ));
+        }
+        self.variables.insert(name.to_owned(), value.into());
+        self
+    }
+
     /// Sets the wallet, in place of a [`TestWallet`].
     pub fn wallet(mut self, wallet: impl Wallet + 'static) -> Self {
         self.wallet = Attached::Other(Arc::new(wallet));
@@ -136,7 +170,7 @@ impl<A: Jobs> TestAgentBuilder<A> {
     /// Starts the agent.
     ///
     /// # Panics
-    /// When the stored state cannot be read, and within `#[tokio::test]`: the agent has a runtime of its own.
+    /// When a variable or secret that must be set is not, when the stored state cannot be read, and within `#[tokio::test]`: the agent has a runtime of its own.
     #[must_use]
     #[track_caller]
     pub fn start(self) -> TestAgent<A> {
@@ -147,6 +181,15 @@ impl<A: Jobs> TestAgentBuilder<A> {
         }
         // Show logs and errors of handlers in the test's output. Another test may have set this up already.
         let _ = tracing_subscriber::fmt().with_test_writer().with_max_level(tracing::Level::INFO).try_init();
+        let variables = DeclaredVariables::read(&A::DECLARATION, |name| self.variables.get(name).cloned());
+        let variables = match variables {
+            Ok(variables) => variables,
+            Err(missing) => fail(format_args!(
+                "the agent needs {}: set them with `.variable(\"NAME\", \"value\")` and `.secret(\"NAME\", \"value\")` \
+                 of `TestAgent::builder()`",
+                missing.names()
+            )),
+        };
         let idle = Idle::default();
         let parks = idle.clone();
         let runtime = Builder::new_current_thread()
@@ -169,7 +212,7 @@ impl<A: Jobs> TestAgentBuilder<A> {
         };
         let web = Arc::new(Web::allowing(self.allowed_origins));
         let (sender, requests) = mpsc::unbounded_channel();
-        let host = TestHandlerHost { keys, requests: sender, web: Arc::clone(&web) };
+        let host = TestHandlerHost { keys, variables, requests: sender, web: Arc::clone(&web) };
         let host = TestHost::set(TestHostConfig { sql, clock, idle, wallet, host, requests });
         TestAgent::begin(host, runtime, test_wallet, web)
     }

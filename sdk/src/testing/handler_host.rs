@@ -11,6 +11,7 @@ use openagents_relay::Filter;
 use tokio::sync::{mpsc, oneshot};
 
 use super::web::Web;
+use crate::declared_variables::DeclaredVariables;
 use crate::engine::{Input, Lease, Report, StateQuery, StateReply};
 use crate::error::JobError;
 use crate::host_port::HandlerHost;
@@ -29,6 +30,7 @@ pub(super) enum HostRequest {
 
 pub(super) struct TestHandlerHost {
     pub(super) keys: Keys,
+    pub(super) variables: DeclaredVariables,
     pub(super) requests: mpsc::UnboundedSender<HostRequest>,
     pub(super) web: Arc<Web>,
 }
@@ -66,6 +68,10 @@ impl HandlerHost for TestHandlerHost {
 
     fn allowed_origins(&self) -> AllowedOrigins {
         self.web.allowed_origins.clone()
+    }
+
+    fn variables(&self) -> &DeclaredVariables {
+        &self.variables
     }
 
     fn report(&self, lease: Lease, report: Report) {

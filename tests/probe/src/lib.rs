@@ -16,7 +16,11 @@ use openagents_sdk::serde_json::{Value, json};
 const HIRED_PATIENCE: Duration = Duration::from_secs(20);
 
 /// Does what its tests want.
-#[agent(name = "probe")]
+#[agent(
+    name = "probe",
+    variables("PROBE_COLOUR" = "blue", "PROBE_SHAPE"),
+    secrets("PROBE_PASSWORD")
+)]
 #[derive(Default, Serialize, Deserialize)]
 pub struct Probe {
     count: u64,
@@ -269,6 +273,15 @@ impl Probe {
             "topics": request.topics,
             "expires_at": request.expires_at.map(|expiry| expiry.as_seconds()),
         })))
+    }
+
+    /// Shows its variables, and how long its secret is. The input names one more variable, if any.
+    #[job(kind = 5930)]
+    async fn configuration(&self, context: JobContext, input: Option<Text>) -> JobResult<String> {
+        let more = input.map(|name| context.variable(&name)).transpose()?;
+        let [colour, shape] = [context.variable("PROBE_COLOUR")?, context.variable("PROBE_SHAPE")?];
+        let password = context.secret("PROBE_PASSWORD")?;
+        Ok(format!("{colour} {shape} {} {password:?} {more:?}", password.expose().len()))
     }
 
     /// Computes for a number of `rounds` without an `.await`.

@@ -10,6 +10,7 @@ use openagents_relay::Filter;
 use openagents_relay::native::RelayHandle;
 
 use super::report_queue::ReportQueue;
+use crate::declared_variables::DeclaredVariables;
 use crate::engine::{Input, Lease, Report, StateQuery, StateReply};
 use crate::error::JobError;
 use crate::host_port::HandlerHost;
@@ -20,6 +21,7 @@ pub(super) struct NativeHandlerHost {
     keys: Keys,
     reach: Reach,
     allowed_origins: AllowedOrigins,
+    variables: DeclaredVariables,
     /// The address on which the agent's own relay listens.
     own_relay: SocketAddr,
     reports: ReportQueue,
@@ -39,6 +41,7 @@ impl NativeHandlerHost {
             keys,
             reach: settings.reach,
             allowed_origins: settings.allowed_origins.clone(),
+            variables: settings.declared.clone(),
             own_relay,
             reports,
             mailbox: OnceLock::new(),
@@ -67,6 +70,10 @@ impl HandlerHost for NativeHandlerHost {
 
     fn allowed_origins(&self) -> AllowedOrigins {
         self.allowed_origins.clone()
+    }
+
+    fn variables(&self) -> &DeclaredVariables {
+        &self.variables
     }
 
     fn report(&self, lease: Lease, report: Report) {

@@ -8,7 +8,6 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::ask::arguments::Ask;
 use super::new::New;
 use super::relay::arguments::Relay;
-use super::variables;
 
 /// What `--help` says at its end.
 const AFTER_HELP: &str = "Without a command, serves until interrupted. `help variables` lists the variables that are read \
@@ -38,7 +37,6 @@ pub(in crate::native) enum Command {
     /// Make a crate for an agent of your own
     New(New),
     /// Show the variables that this program reads
-    #[command(override_help = variables::OF_AN_AGENT)]
     Variables,
 }
 
@@ -59,7 +57,6 @@ pub(in crate::native) enum RelayOnlyCommand {
     /// Make a crate for an agent of your own
     New(New),
     /// Show the variables that this program reads
-    #[command(override_help = variables::OF_A_RELAY)]
     Variables,
 }
 

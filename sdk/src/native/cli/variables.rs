@@ -1,5 +1,7 @@
 //! The text of `help variables`, at most 80 columns wide.
 
+use crate::declaration::AgentDeclaration;
+
 /// How the variables are given.
 macro_rules! introduction {
     () => {
@@ -70,8 +72,23 @@ Access to the relay, and its limits:
     };
 }
 
-/// The variables of an agent and its relay.
-pub(in crate::native) const OF_AN_AGENT: &str = concat!(
+/// The variables of an agent and its relay, those that its handlers read last.
+pub(in crate::native) fn of_agent(agent: &AgentDeclaration) -> String {
+    let variables = agent.variables.iter().map(|variable| match variable.default {
+        Some(default) => (variable.name, format!("[default: {default}]")),
+        None => (variable.name, "must be set".to_owned()),
+    });
+    let secrets = agent.secrets.iter().map(|name| (*name, "a secret, must be set".to_owned()));
+    let lines: String =
+        variables.chain(secrets).map(|(name, note)| format!("\n  {name:<22} {note}")).collect();
+    match lines.as_str() {
+        "" => OF_AN_AGENT.to_owned(),
+        lines => format!("{OF_AN_AGENT}\n\nThis agent's handlers:{lines}"),
+    }
+}
+
+/// The variables of every agent and its relay.
+const OF_AN_AGENT: &str = concat!(
     introduction!(),
     "\
 The agent:
@@ -123,7 +140,29 @@ The relay:
 
 #[cfg(test)]
 mod tests {
-    use super::{OF_A_RELAY, OF_AN_AGENT};
+    use super::{OF_A_RELAY, OF_AN_AGENT, of_agent};
+    use crate::declaration::{AgentDeclaration, VariableDeclaration};
+
+    #[test]
+    fn ends_with_what_the_agent_declares() {
+        let none = AgentDeclaration::new("scribe");
+        assert_eq!(of_agent(&none), OF_AN_AGENT);
+        let some = AgentDeclaration {
+            variables: &[
+                VariableDeclaration { name: "MODEL", default: Some("small") },
+                VariableDeclaration { name: "BASE_URL", default: None },
+            ],
+            secrets: &["API_KEY"],
+            ..none
+        };
+        let expected = "
+
+This agent's handlers:
+  MODEL                  [default: small]
+  BASE_URL               must be set
+  API_KEY                a secret, must be set";
+        assert!(of_agent(&some).ends_with(expected), "{}", of_agent(&some));
+    }
 
     #[test]
     fn names_every_variable_that_settings_know() {

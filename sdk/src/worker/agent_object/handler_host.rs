@@ -14,6 +14,7 @@ use openagents_relay::Filter;
 use worker::{Env, Method, Request, RequestInit};
 
 use super::TICKET;
+use crate::declared_variables::DeclaredVariables;
 use crate::engine::{Effect, Input, JobEngine, Lease, Report, StateQuery, StateReply};
 use crate::error::JobError;
 use crate::host_port::HandlerHost;
@@ -26,6 +27,7 @@ pub(super) struct WorkerHandlerHost {
     pub(super) keys: Keys,
     pub(super) reach: Reach,
     pub(super) allowed_origins: AllowedOrigins,
+    pub(super) variables: DeclaredVariables,
     pub(super) env: Env,
     pub(super) engine: Rc<RefCell<JobEngine<DurableSql>>>,
     /// Inputs for the engine, until it is free.
@@ -44,6 +46,10 @@ impl HandlerHost for WorkerHandlerHost {
 
     fn allowed_origins(&self) -> AllowedOrigins {
         self.allowed_origins.clone()
+    }
+
+    fn variables(&self) -> &DeclaredVariables {
+        &self.variables
     }
 
     fn report(&self, lease: Lease, report: Report) {

@@ -101,6 +101,7 @@ impl<A: Jobs> AgentWorker<A> {
             keys: keys.clone(),
             reach,
             allowed_origins: settings.allowed_origins,
+            variables: settings.declared,
             env: env.clone(),
             engine: Rc::clone(&engine),
             reports: sender,

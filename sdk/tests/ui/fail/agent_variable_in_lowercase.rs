@@ -1,0 +1,7 @@
+use openagents_sdk::prelude::*;
+
+#[agent(name = "broken", variables("llmModel" = "small"))]
+#[derive(Default, Serialize, Deserialize)]
+struct Broken;
+
+fn main() {}
