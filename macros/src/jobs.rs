@@ -3,6 +3,7 @@
 mod expand;
 mod handler;
 mod hook;
+mod kind;
 mod mark;
 mod quote;
 mod schedule;

@@ -117,7 +117,7 @@ pub fn jobs(arguments: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// | argument | type | meaning |
 /// |---|---|---|
-/// | `kind` | number, required | the job kind, 5000 to 5999 (NIP-90); each kind has one handler |
+/// | `kind` | number or `u16` constant, required | the job kind, 5000 to 5999 (NIP-90); each kind has one handler |
 /// | `name` | text | its name in the manifest; default: the method's name |
 /// | `timeout` | text | how long an attempt may run: `"500ms"`, `"60s"`, `"10m"`, from 100 ms to 10 minutes; default: 60 s |
 /// | `attempts` | number | the most attempts when it fails with a retryable error or is interrupted, 1 to 10; default: 3 |

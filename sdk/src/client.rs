@@ -21,7 +21,7 @@
 //! }
 //!
 //! // Or wait for the result alone:
-//! let mut translation = client.chain(&job, RequestBuilder::new(Kind(5002)).param("language", ["fr"])).await?;
+//! let mut translation = client.chain(&job, RequestBuilder::new(Kind(5002)).param("language", "fr")).await?;
 //! println!("{}", translation.result(Duration::from_secs(60)).await?.content);
 //! # Ok(())
 //! # }

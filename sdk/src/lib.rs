@@ -51,7 +51,7 @@ pub use author::output::{IntoOutput, Json, Markdown, Tags};
 pub use author::params::{JobParams, ParamValue, Params};
 pub use declared_variables::Secret;
 pub use engine::{JobFailure, JobState, Output, Turn};
-pub use error::{JobError, JobResult};
+pub use error::{JobError, JobResult, JobResultExt};
 pub use nip90::JobRequest;
 pub use price::Price;
 
@@ -72,7 +72,7 @@ pub use serde_json;
 pub mod prelude {
     pub use crate::{
         AgentContext, Customer, Document, Inputs, IntoOutput, JobContext, JobError, JobParams, JobRequest,
-        JobResult, Json, Markdown, Memory, NostrEvent, Output, ParamChoice, Params, Price, Session, Tags,
+        JobResult, JobResultExt as _, Json, Markdown, Memory, NostrEvent, Output, ParamChoice, Params, Price, Session, Tags,
         Text, Url, jobs, migrate, on_create, on_error, on_sleep, on_wake, price, schedule,
     };
     pub use crate::{agent, job};
@@ -186,6 +186,32 @@ pub mod __private {
             (one, other) = (rest, other_rest);
         }
         one.is_empty() && other.is_empty()
+    }
+
+    /// Fails to compile if the constant is not the kind of a job request.
+    #[must_use]
+    #[track_caller]
+    pub const fn job_kind(kind: u16) -> u16 {
+        assert!(5000 <= kind && kind <= 5999, "`kind` must be a job request kind, 5000 to 5999 (NIP-90)");
+        kind
+    }
+
+    /// Fails to compile if two handlers have the same kind.
+    #[track_caller]
+    pub const fn distinct_kinds<A>(handlers: &'static [Handler<A>]) -> &'static [Handler<A>] {
+        let mut rest = handlers;
+        while let [first, others @ ..] = rest {
+            let mut compared = others;
+            while let [other, more @ ..] = compared {
+                assert!(
+                    first.declaration.kind != other.declaration.kind,
+                    "two handlers of this agent have the same `kind`"
+                );
+                compared = more;
+            }
+            rest = others;
+        }
+        handlers
     }
 
     /// The alternative that remains after `#[cfg]`.

@@ -226,8 +226,8 @@ pub struct UnsignedEvent {
 
 impl UnsignedEvent {
     /// An event without tags.
-    pub fn new(kind: Kind, content: impl Into<String>) -> Self {
-        Self { kind, tags: Vec::new(), content: content.into() }
+    pub fn new(kind: impl Into<Kind>, content: impl Into<String>) -> Self {
+        Self { kind: kind.into(), tags: Vec::new(), content: content.into() }
     }
 
     /// Adds one tag.

@@ -94,6 +94,12 @@ impl Kind {
     }
 }
 
+impl From<u16> for Kind {
+    fn from(kind: u16) -> Self {
+        Self(kind)
+    }
+}
+
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

@@ -18,7 +18,21 @@ impl ToTokens for JobsBlock {
     fn to_tokens(&self, tokens: &mut TokenStream) {
         let Self { item, handlers, quotes, schedules, .. } = self;
         let ty = &item.self_ty;
+        let has_constants = handlers.iter().any(|handler| handler.kind.is_constant());
         let handlers = handlers.iter().map(|handler| handler.expand(quotes));
+        let handlers = quote!(&[#(#handlers),*]);
+        let handlers = match has_constants {
+            true => quote_spanned!(ty.span() => ::openagents_sdk::__private::distinct_kinds(#handlers)),
+            false => handlers,
+        };
+        // Constants are only evaluated where they are used, and a mistake in one should not wait for the deployment.
+        let evaluation = has_constants.then(|| {
+            quote! {
+                const _: () = {
+                    let _ = <#ty as ::openagents_sdk::__private::Jobs>::HANDLERS;
+                };
+            }
+        });
         let schedules = (!schedules.is_empty()).then(
             || quote!(const SCHEDULES: &'static [::openagents_sdk::__private::Schedule<Self>] = &[#(#schedules),*];),
         );
@@ -31,11 +45,12 @@ impl ToTokens for JobsBlock {
             #[allow(clippy::needless_update)]
             #[automatically_derived]
             impl ::openagents_sdk::__private::Jobs for #ty {
-                const HANDLERS: &'static [::openagents_sdk::__private::Handler<Self>] = &[#(#handlers),*];
+                const HANDLERS: &'static [::openagents_sdk::__private::Handler<Self>] = #handlers;
                 #schedules
                 #hooks
             }
 
+            #evaluation
             #(#assertions)*
         });
     }

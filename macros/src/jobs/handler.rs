@@ -7,6 +7,7 @@ use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{Attribute, ImplItemFn, LitInt, LitStr};
 
+use super::kind::JobKind;
 use super::signature::{Method, Role};
 use crate::arguments::{Accepted, Arguments, Form};
 use crate::duration::Limits;
@@ -46,8 +47,7 @@ const MAX_ATTEMPTS: u32 = 10;
 /// A parsed job handler.
 pub(super) struct JobHandler {
     pub(super) method: Method,
-    pub(super) kind: u16,
-    kind_at: Span,
+    pub(super) kind: JobKind,
     pub(super) name: String,
     name_at: Span,
     pub(super) about: String,
@@ -65,8 +65,7 @@ impl JobHandler {
         if arguments.lacks("kind") {
             mistakes.at(mark, "a handler needs a job kind: `#[job(kind = 5050)]`");
         }
-        let kind_literal = arguments.number("kind", mistakes);
-        let kind = kind_literal.as_ref().and_then(|literal| kind(literal, mistakes));
+        let kind = JobKind::parse(&arguments, mistakes);
         let name_literal = arguments.text("name", mistakes);
         let method_name = &method.sig.ident;
         let name = name_literal.as_ref().map_or_else(|| method_name.unraw().to_string(), LitStr::value);
@@ -84,7 +83,6 @@ impl JobHandler {
         Some(Self {
             method: method?,
             kind: kind?,
-            kind_at: kind_literal.map_or_else(Span::call_site, |literal| literal.span()),
             name,
             name_at,
             about,
@@ -93,19 +91,6 @@ impl JobHandler {
             price,
         })
     }
-}
-
-/// Parses a job kind.
-pub(super) fn kind(literal: &LitInt, mistakes: &mut Mistakes) -> Option<u16> {
-    let kind = literal.base10_parse().ok();
-    if kind.is_some_and(|kind| (5000..=5999).contains(&kind)) {
-        return kind;
-    }
-    let request = kind.filter(|kind| (6000..=6999).contains(kind)).map(|kind| kind.saturating_sub(1000));
-    let hint = request.map(|request| format!("; {literal} is the kind of its result, write {request}"));
-    let hint = hint.unwrap_or_default();
-    mistakes.at(literal, format!("`kind` must be a job request kind, 5000 to 5999 (NIP-90){hint}"));
-    None
 }
 
 fn attempts(literal: &LitInt, mistakes: &mut Mistakes) -> Option<u32> {
@@ -127,7 +112,7 @@ pub(super) fn note_duplicates(handlers: &[JobHandler], mistakes: &mut Mistakes) 
         let mut earlier_by_kind = earlier.clone();
         if let Some(first) = earlier_by_kind.find(|earlier| earlier.kind == handler.kind) {
             let message = format!("kind {} already has the handler `{}`", handler.kind, first.method.name);
-            mistakes.add(syn::Error::new(handler.kind_at, message));
+            mistakes.add(syn::Error::new(handler.kind.span(), message));
         }
         let mut earlier_by_name = earlier;
         if let Some(first) = earlier_by_name.find(|earlier| earlier.name == handler.name) {

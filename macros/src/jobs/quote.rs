@@ -1,8 +1,9 @@
 //! `#[price]`: parses a function that computes the price of a request.
 
-use syn::{Attribute, FnArg, Ident, ImplItemFn, LitInt, Type};
+use syn::{Attribute, FnArg, Ident, ImplItemFn, Type};
 
 use super::handler::JobHandler;
+use super::kind::JobKind;
 use super::mark::Mark;
 use super::signature::{Role, cfg_of, is_plain, returns};
 use crate::arguments::{Accepted, Arguments, Form};
@@ -24,8 +25,7 @@ const ARGUMENTS: &str =
 pub(super) struct Quote {
     pub(super) method: Ident,
     pub(super) cfg: Vec<Attribute>,
-    pub(super) kind: u16,
-    kind_at: LitInt,
+    pub(super) kind: JobKind,
     pub(super) request: Type,
     pub(super) returns: Type,
 }
@@ -37,8 +37,7 @@ impl Quote {
         if arguments.lacks("kind") {
             mistakes.at(mark, "a price function needs a job kind: `#[price(kind = 5050)]`");
         }
-        let kind_at = arguments.number("kind", mistakes);
-        let kind = kind_at.as_ref().and_then(|literal| super::handler::kind(literal, mistakes));
+        let kind = JobKind::parse(&arguments, mistakes);
         let signature = &method.sig;
         let mut is_fitting = is_plain(signature, &ROLE, mistakes);
         if let Some(asyncness) = &signature.asyncness {
@@ -69,7 +68,6 @@ impl Quote {
             method: signature.ident.clone(),
             cfg: cfg_of(&method.attrs),
             kind: kind?,
-            kind_at: kind_at?,
             request: (**request?).clone(),
             returns: returns?,
         };
@@ -88,25 +86,26 @@ fn is_request(ty: &Type) -> bool {
 /// Notes price functions for kinds without a handler, or with a price already.
 pub(super) fn note_misfits(quotes: &[Quote], handlers: &[JobHandler], mistakes: &mut Mistakes) {
     for (index, quote) in quotes.iter().enumerate() {
-        let Quote { kind, kind_at, .. } = quote;
+        let Quote { kind, .. } = quote;
         let mut answering = handlers.iter().filter(|handler| handler.kind == *kind).peekable();
         if answering.peek().is_none() {
             let kinds: Vec<String> = handlers.iter().map(|handler| handler.kind.to_string()).collect();
             let mark = Mark::Job.name();
             let message =
                 format!("no `#[{mark}]` in this block has kind {kind}; there is: {}", kinds.join(", "));
-            mistakes.at(kind_at, message);
+            mistakes.add(syn::Error::new(kind.span(), message));
         }
         if let Some(handler) = answering.find(|handler| handler.price.is_some()) {
             let message =
                 format!("kind {kind} has a fixed price at `{}`: remove one of the two", handler.method.name);
-            mistakes.at(kind_at, message);
+            mistakes.add(syn::Error::new(kind.span(), message));
         }
         // Alternatives under `#[cfg]` are only known after it has been applied.
         let mut earlier =
             quotes.iter().take(index).filter(|earlier| earlier.cfg.is_empty() && quote.cfg.is_empty());
         if let Some(first) = earlier.find(|earlier| earlier.kind == *kind) {
-            mistakes.at(kind_at, format!("kind {kind} already has the price function `{}`", first.method));
+            let message = format!("kind {kind} already has the price function `{}`", first.method);
+            mistakes.add(syn::Error::new(kind.span(), message));
         }
     }
 }

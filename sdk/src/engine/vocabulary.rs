@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use openagents_host::nostr::reason::Reason;
 use openagents_host::{EventId, Kind, PublicKey, Timestamp, UnsignedEvent, VerifiedEvent};
@@ -43,6 +44,8 @@ pub(crate) enum RunOutcome {
     Failed {
         message: String,
         retryable: bool,
+        /// The pause before the next attempt, in place of a growing one.
+        pause: Option<Duration>,
     },
 }
 

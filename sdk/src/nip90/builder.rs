@@ -9,10 +9,10 @@ use super::{InputKind, JobInput};
 ///
 /// ```
 /// use openagents_sdk::nip90::{JobRequest, RequestBuilder};
-/// use openagents_sdk::nostr::{Keys, Kind, Timestamp};
+/// use openagents_sdk::nostr::{Keys, Timestamp};
 ///
 /// let customer = Keys::generate().unwrap();
-/// let event = RequestBuilder::new(Kind(5050)).text("Ada").param("language", ["en"]).build().sign(&customer, Timestamp::from_seconds(1_700_000_000));
+/// let event = RequestBuilder::new(5050).text("Ada").param("language", "en").build().sign(&customer, Timestamp::from_seconds(1_700_000_000));
 /// let request = JobRequest::from_event(event).unwrap();
 /// assert_eq!(request.text(), Some("Ada"));
 /// assert_eq!(request.params.first("language"), Some("en"));
@@ -27,8 +27,8 @@ pub struct RequestBuilder {
 impl RequestBuilder {
     /// A job request of this kind, for any provider.
     #[must_use]
-    pub fn new(kind: Kind) -> Self {
-        Self { kind, content: String::new(), tags: Vec::new() }
+    pub fn new(kind: impl Into<Kind>) -> Self {
+        Self { kind: kind.into(), content: String::new(), tags: Vec::new() }
     }
 
     /// Adds a `text` input.
@@ -64,9 +64,16 @@ impl RequestBuilder {
         self
     }
 
-    /// Adds a parameter with one or more values.
+    /// Adds a parameter.
     #[must_use]
-    pub fn param<T: Into<String>>(
+    pub fn param(self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        let value: String = value.into();
+        self.params(key, [value])
+    }
+
+    /// Adds a parameter with any number of values.
+    #[must_use]
+    pub fn params<T: Into<String>>(
         mut self,
         key: impl Into<String>,
         values: impl IntoIterator<Item = T>,
@@ -207,7 +214,7 @@ mod tests {
     fn builder() -> RequestBuilder {
         RequestBuilder::new(Kind(5050))
             .text("my diagnosis")
-            .param("model", ["secret-model"])
+            .param("model", "secret-model")
             .output(["text/plain"])
             .bid(5_000)
             .relays(["wss://a.example", "wss://b.example"])

@@ -57,7 +57,7 @@ impl RequestFields {
     fn builder(&self) -> RequestBuilder {
         let mut builder = RequestBuilder::new(Kind(5001)).content(&self.content);
         builder = self.inputs.iter().fold(builder, RequestBuilder::input);
-        builder = self.params.iter().fold(builder, |builder, (key, values)| builder.param(key, values));
+        builder = self.params.iter().fold(builder, |builder, (key, values)| builder.params(key, values));
         builder = builder.output(&self.output).relays(&self.relays);
         builder = self.topics.iter().fold(builder, RequestBuilder::topic);
         builder = self.bid.into_iter().fold(builder, RequestBuilder::bid);

@@ -82,8 +82,11 @@ pub(super) async fn run<A: Jobs>(
         }
         Err(error) => {
             log::warn(format_args!("{name} failed (attempt {}): {error}", lease.attempt));
-            let outcome =
-                RunOutcome::Failed { message: error.message().to_owned(), retryable: error.is_retryable() };
+            let outcome = RunOutcome::Failed {
+                message: error.message().to_owned(),
+                retryable: error.is_retryable(),
+                pause: error.pause(),
+            };
             Input::Finished { lease, outcome, changes: Changes::default() }
         }
     }

@@ -227,7 +227,7 @@ fn stored(version: u64, json: &str) -> StateSnapshot {
 
 fn message(outcome: RunOutcome) -> (String, bool) {
     match outcome {
-        RunOutcome::Failed { message, retryable } => (message, retryable),
+        RunOutcome::Failed { message, retryable, .. } => (message, retryable),
         RunOutcome::Done(output) => panic!("{output:?}"),
     }
 }

@@ -35,8 +35,8 @@ pub struct Job {
 
 impl Job {
     /// A job of this kind.
-    pub fn of(kind: u16) -> Self {
-        Self { request: RequestBuilder::new(Kind(kind)), customer: None, is_named: false, sealed: None }
+    pub fn of(kind: impl Into<Kind>) -> Self {
+        Self { request: RequestBuilder::new(kind), customer: None, is_named: false, sealed: None }
     }
 
     /// Adds a `text` input.
@@ -61,8 +61,7 @@ impl Job {
 
     /// Adds a parameter.
     pub fn param(self, key: impl Into<String>, value: impl Into<String>) -> Self {
-        let value: String = value.into();
-        self.with(|request| request.param(key, [value]))
+        self.with(|request| request.param(key, value))
     }
 
     /// Sets the bid: the most that the customer would pay.

@@ -122,16 +122,16 @@ fn is_accepted() {
 
     let customer = Keys::generate().unwrap();
     let request = RequestBuilder::new(Kind(5050))
-        .param("topk", ["40"])
-        .param("model", ["gpt4"])
-        .param("order", ["by_name"])
-        .param("size", ["640x480", "passed over"])
-        .param("stream", ["yes"])
-        .param("type", ["story"])
-        .param("target", [customer.npub()])
-        .param("user", [customer.public_key().to_hex(), customer.npub()])
-        .param("since", ["1700000000"])
-        .param("unknown", ["passed over"])
+        .param("topk", "40")
+        .param("model", "gpt4")
+        .param("order", "by_name")
+        .params("size", ["640x480", "passed over"])
+        .param("stream", "yes")
+        .param("type", "story")
+        .param("target", customer.npub())
+        .params("user", [customer.public_key().to_hex(), customer.npub()])
+        .param("since", "1700000000")
+        .param("unknown", "passed over")
         .build()
         .sign(&customer, Timestamp::EPOCH);
     let request = JobRequest::from_event(request).unwrap();

@@ -248,7 +248,7 @@ async fn sealed_inputs_and_parameters_reach_the_handler(servers: &Servers) {
     let client = client(&server).await;
     for encryption in [Encryption::Nip04, Encryption::Nip44] {
         let request = RequestBuilder::new(Kind(5929)).provider(&key(&server.agent())).text("a secret");
-        let request = request.url("https://secret.example").param("value", ["1", "2"]).param("value", ["3"]);
+        let request = request.url("https://secret.example").params("value", ["1", "2"]).param("value", "3");
         let mut job = client.submit(Order::new(request).sealed(encryption)).await.expect("accepted");
         assert!(!job.request().event.json().contains("secret"));
         let shown = job.result(PATIENCE).await.expect("a result").content;

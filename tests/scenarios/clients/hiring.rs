@@ -103,7 +103,7 @@ fn order(server: &Server, kind: u16, input: &str) -> RequestBuilder {
 async fn a_client_follows_a_job_over_a_kill(servers: &Servers) {
     let server = servers.own("probe");
     let client = customer(&server).await;
-    let slow = order(&server, 5904, "slow").param("milliseconds", ["1000"]);
+    let slow = order(&server, 5904, "slow").param("milliseconds", "1000");
     let mut job = client.submit(slow).await.expect("accepted");
     assert!(matches!(job.next().await, Ok(Some(JobUpdate::Processing { .. }))));
     server.kill_and_restart().unwrap_or_else(|error| panic!("{error}"));
@@ -134,7 +134,7 @@ async fn a_client_asks_in_private(servers: &Servers) {
 async fn a_client_chains_jobs(servers: &Servers) {
     let server = servers.probe();
     let client = customer(&server).await;
-    let first = order(&server, 5904, "in a chain").param("milliseconds", ["500"]);
+    let first = order(&server, 5904, "in a chain").param("milliseconds", "500");
     let first = client.submit(first).await.expect("accepted");
     let second = RequestBuilder::new(Kind(5900)).provider(&agent(&server));
     let mut second = client.chain(&first, second).await.expect("accepted");
@@ -146,7 +146,7 @@ async fn a_client_chains_jobs(servers: &Servers) {
 async fn a_client_cancels_a_job(servers: &Servers) {
     let server = servers.own("probe");
     let client = customer(&server).await;
-    let slow = order(&server, 5904, "slow").param("milliseconds", ["30000"]);
+    let slow = order(&server, 5904, "slow").param("milliseconds", "30000");
     let mut job = client.submit(slow).await.expect("accepted");
     assert!(matches!(job.next().await, Ok(Some(JobUpdate::Processing { .. }))));
     job.cancel("changed my mind").await.expect("accepted");

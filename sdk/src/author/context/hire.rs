@@ -16,14 +16,12 @@ impl AgentContext {
     /// allows payment.
     ///
     /// ```
-    /// use std::time::Duration;
-    /// use openagents_sdk::nostr::Kind;
     /// use openagents_sdk::nip90::RequestBuilder;
-    /// use openagents_sdk::{JobContext, JobResult, Text};
+    /// use openagents_sdk::prelude::*;
     ///
     /// async fn summarize_in_french(context: JobContext, text: Text) -> JobResult<String> {
-    ///     let mut summary = context.hire(RequestBuilder::new(Kind(5001)).text(text.into_string())).await?;
-    ///     let translate = RequestBuilder::new(Kind(5002)).param("language", ["fr"]).job(&summary.id(), None);
+    ///     let mut summary = context.hire(RequestBuilder::new(5001).text(text)).await?;
+    ///     let translate = RequestBuilder::new(5002).param("language", "fr").job(&summary.id(), None);
     ///     let mut french = context.hire(translate).await?;
     ///     Ok(french.result(Duration::from_secs(30)).await?.content)
     /// }

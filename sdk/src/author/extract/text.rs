@@ -19,6 +19,12 @@ use crate::nip90::{InputKind, JobInput};
 pub struct Text(String);
 
 impl Text {
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// The text as a `String`.
     #[must_use]
     pub fn into_string(self) -> String {
@@ -45,6 +51,12 @@ impl IntoOutput for Text {
 
     fn into_output(self) -> Result<Output, JobError> {
         Ok(Output::new(self.into_string()))
+    }
+}
+
+impl From<Text> for String {
+    fn from(text: Text) -> Self {
+        text.0
     }
 }
 

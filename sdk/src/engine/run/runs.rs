@@ -260,6 +260,7 @@ impl<S: Sql> JobEngine<S> {
         let failed = RunOutcome::Failed {
             message: "the agent could not store its changes".to_owned(),
             retryable: true,
+            pause: None,
         };
         self.commit(effects, |engine, effects| {
             effects.push(Effect::Warn(format!("the changes of {:?} cannot be stored: {error}", lease.run)));
@@ -341,8 +342,8 @@ impl<S: Sql> JobEngine<S> {
         };
         let attempts = self.spec.handler(job.kind.0).map_or(1, |(_, spec)| spec.declaration.attempts);
         match outcome {
-            RunOutcome::Failed { retryable: true, .. } if attempt < attempts => {
-                self.jobs.requeue(id, now + backoff(attempt))
+            RunOutcome::Failed { retryable: true, pause, .. } if attempt < attempts => {
+                self.jobs.requeue(id, now + pause.unwrap_or_else(|| backoff(attempt)))
             }
             RunOutcome::Failed { message, .. } => {
                 self.note_failure(&job, message);

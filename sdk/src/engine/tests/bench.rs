@@ -65,7 +65,7 @@ pub(super) struct Bench {
 }
 
 pub(super) fn failed(message: &str, retryable: bool) -> RunOutcome {
-    RunOutcome::Failed { message: message.into(), retryable }
+    RunOutcome::Failed { message: message.into(), retryable, pause: None }
 }
 
 pub(super) fn spec() -> AgentSpec {

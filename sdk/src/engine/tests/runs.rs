@@ -7,7 +7,7 @@ use openagents_host::Engine;
 use super::bench::*;
 use super::events::*;
 use crate::engine::job_state::JobState;
-use crate::engine::{Effect, Input, Lease};
+use crate::engine::{Changes, Effect, Input, Lease, RunOutcome};
 use crate::nip90::Status;
 
 #[test]
@@ -99,6 +99,19 @@ fn tries_a_retryable_error_again_after_growing_pauses() {
     assert!(bench.runs.is_empty());
     assert_eq!(bench.statuses(), [Status::Processing, Status::Error]);
     assert_eq!(bench.last_error().as_deref(), Some("later"));
+}
+
+#[test]
+fn a_retryable_error_can_say_when_to_try_again() {
+    let mut bench = Bench::new();
+    bench.ask(&request(SHARED, 1));
+    let lease = bench.next_run();
+    let (message, pause) = ("busy".to_owned(), Some(Duration::from_secs(90)));
+    bench.finish(lease, RunOutcome::Failed { message, retryable: true, pause }, Changes::default());
+    bench.seconds(89);
+    assert!(bench.runs.is_empty());
+    bench.seconds(1);
+    assert_eq!(bench.next_run().attempt, 2);
 }
 
 #[test]
@@ -223,8 +236,7 @@ fn an_outcome_of_a_transaction_that_was_undone_is_taken_again() {
     bench.ask(&request(EXCLUSIVE, 1));
     bench.ask(&request(EXCLUSIVE, 2));
     let lease = bench.next_run();
-    let failed =
-        Input::Finished { lease, outcome: failed("no", false), changes: crate::engine::Changes::default() };
+    let failed = Input::Finished { lease, outcome: failed("no", false), changes: Changes::default() };
     bench.give_and_undo(std::slice::from_ref(&failed));
     assert_eq!(bench.engine.running.len(), 1, "it is not over, so the next one may not begin");
     assert!(bench.engine.failures.is_empty(), "nothing has failed");

@@ -38,7 +38,7 @@ pub(super) fn order(ask: &Ask, kind: Kind) -> Result<Order, InputError> {
     request = ask.event.iter().fold(request, |request, id| request.event(id, None));
     request = ask.job.iter().fold(request, |request, id| request.job(id, None));
     for (key, value) in &ask.param {
-        request = request.param(key, [value]);
+        request = request.param(key, value);
     }
     if let Some(msat) = ask.bid {
         request = request.bid(msat);
