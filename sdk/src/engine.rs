@@ -114,6 +114,13 @@ pub(crate) struct JobEngine<S> {
     is_stale: bool,
 }
 
+/// The agent's stored state, while no engine uses the database. Brings the tables up to date.
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) fn stored_state<S: Sql>(sql: S, form: u32) -> Result<StateStore<S>, SchemaError> {
+    migrate(&sql, "agent", &SCHEMA)?;
+    Ok(StateStore::open(sql, form)?)
+}
+
 impl<S: Sql> JobEngine<S> {
     /// Opens the agent's database. Runs that an earlier process left unfinished are due again.
     ///

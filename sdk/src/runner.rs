@@ -11,6 +11,8 @@ pub(crate) use carry_out::EffectFuture;
 pub(crate) use carry_out::{HostAction, Services};
 use run::{quote, run};
 pub(crate) use spec::agent_spec;
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use state_cache::{check_snapshot, unfit_fields};
 pub(crate) use state_cache::{StateCache, StateError};
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use openagents_host::{Sql, SqlError, Timestamp};
 
 use super::vocabulary::StateSnapshot;
 
-pub(super) struct StateStore<S> {
+pub(crate) struct StateStore<S> {
     sql: S,
     /// The agent's current `state_version`.
     form: u32,
@@ -19,7 +19,7 @@ impl<S: Sql> StateStore<S> {
         Ok(Self { current: load(&sql)?, form, pending: None, sql })
     }
 
-    pub(super) fn snapshot(&self) -> StateSnapshot {
+    pub(crate) fn snapshot(&self) -> StateSnapshot {
         self.current.clone()
     }
 
@@ -33,6 +33,23 @@ impl<S: Sql> StateStore<S> {
             values![json, version, now, self.form],
         )?;
         self.pending = Some(StateSnapshot { version, form: self.form, json: Some(json.into()) });
+        Ok(())
+    }
+
+    /// Replaces the state by one that has this form, or by none, so that the agent starts with its default.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn replace(&mut self, state: Option<(u32, &str)>, now: Timestamp) -> Result<(), SqlError> {
+        match state {
+            Some((form, json)) => {
+                self.form = form;
+                self.store(json, now)?;
+            }
+            None => {
+                self.sql.execute("DELETE FROM state", &[])?;
+                self.pending = Some(StateSnapshot::default());
+            }
+        }
+        self.committed();
         Ok(())
     }
 

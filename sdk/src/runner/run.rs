@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use openagents_host::{EventId, Timestamp, timeout};
 
-use super::state_cache::{StateCache, StateError, Stored};
+use super::state_cache::{self, StateCache, StateError, Stored};
 use crate::author::agent::Jobs;
 use crate::author::context::AgentContext;
 use crate::author::handler::{Handler, Run};
@@ -22,6 +22,7 @@ use crate::log;
 use crate::nip90::JobRequest;
 
 const UNREADABLE: &str = "the agent cannot read its state";
+const UNSTORABLE: &str = "the agent cannot store its state";
 
 /// Does a leased run, and returns the input for the engine.
 pub(super) async fn run<A: Jobs>(
@@ -126,9 +127,12 @@ async fn attempt<A: Jobs, C, T>(
             let mut agent = cache.owned(state).map_err(unreadable)?;
             let output = limited(limit, async { run(&mut agent, context).await }).await?;
             let json = serde_json::to_string(&agent)
-                .map_err(|error| JobError::failed("the agent cannot store its state").caused_by(error))?;
+                .map_err(|error| JobError::failed(UNSTORABLE).caused_by(error))?;
             let changed = state.json.as_deref() != Some(json.as_str());
             let stored = if changed {
+                // JSON cannot hold every value: `NaN` becomes `null`, for example.
+                state_cache::check_readable::<A>(&json)
+                    .map_err(|error| JobError::failed(UNSTORABLE).caused_by(error))?;
                 Stored { form: A::DECLARATION.state_version, json: Some(json.as_str().into()) }
             } else {
                 Stored::of(state)

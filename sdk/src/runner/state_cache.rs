@@ -2,6 +2,9 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
 use crate::author::agent::Jobs;
 use crate::engine::StateSnapshot;
 use crate::error::JobError;
@@ -36,13 +39,38 @@ pub(crate) enum StateError {
         "the stored state does not fit the agent's fields: {0}. Fields can be added and removed, but a field that is \
          stored keeps its type: give the field another name, or increase `state_version` and add a `#[migrate]` function"
     )]
-    Form(#[from] serde_json::Error),
+    Form(#[from] UnreadableState),
     #[error(
         "the state has version {stored}, from a newer release of this agent; this release reads up to version {known}"
     )]
     Newer { stored: u32, known: u32 },
     #[error("the stored state of version {stored} could not be migrated: {error}")]
     Migration { stored: u32, error: JobError },
+}
+
+/// A state as JSON that does not fit the agent's fields.
+#[derive(Debug, thiserror::Error)]
+#[error("{}{error}", self.place())]
+pub(crate) struct UnreadableState {
+    /// The fields that do not fit, if that can be told.
+    fields: Vec<String>,
+    error: serde_json::Error,
+}
+
+impl From<serde_json::Error> for UnreadableState {
+    fn from(error: serde_json::Error) -> Self {
+        Self { fields: Vec::new(), error }
+    }
+}
+
+impl UnreadableState {
+    fn place(&self) -> String {
+        match self.fields.as_slice() {
+            [] => String::new(),
+            [field] => format!("the field `{field}`: "),
+            fields => format!("the fields `{}`: ", fields.join("`, `")),
+        }
+    }
 }
 
 impl<A: Jobs> StateCache<A> {
@@ -84,9 +112,36 @@ fn read<A: Jobs>(snapshot: &StateSnapshot) -> Result<A, StateError> {
     }
     match A::HOOKS.migrate {
         Some(migrate) if stored < known => {
-            let value = migrate(stored, serde_json::from_str(json)?);
-            Ok(serde_json::from_value(value.map_err(|error| StateError::Migration { stored, error })?)?)
+            let value = migrate(stored, serde_json::from_str(json).map_err(UnreadableState::from)?);
+            let value = value.map_err(|error| StateError::Migration { stored, error })?;
+            Ok(parse_state(&value.to_string())?)
         }
-        _ => Ok(serde_json::from_str(json)?),
+        _ => Ok(parse_state(json)?),
     }
+}
+
+fn parse_state<A: Jobs>(json: &str) -> Result<A, UnreadableState> {
+    serde_json::from_str(json)
+        .map_err(|error| UnreadableState { fields: unfit_fields::<A>(json), error })
+}
+
+/// Fails if a state in the current form could not be read back.
+pub(crate) fn check_readable<A: Jobs>(json: &str) -> Result<(), UnreadableState> {
+    parse_state::<A>(json).map(drop)
+}
+
+/// Fails if this snapshot cannot be read.
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) fn check_snapshot<A: Jobs>(snapshot: &StateSnapshot) -> Result<(), StateError> {
+    read::<A>(snapshot).map(drop)
+}
+
+/// The fields that cannot be read, each by itself: `#[agent]` lets all others take their defaults.
+pub(crate) fn unfit_fields<A: Jobs>(json: &str) -> Vec<String> {
+    let fields: Map<String, Value> = serde_json::from_str(json).unwrap_or_default();
+    let is_unfit = |(name, value): &(String, Value)| {
+        let alone = Value::Object(Map::from_iter([(name.clone(), value.clone())]));
+        serde_json::from_value::<A>(alone).is_err()
+    };
+    fields.into_iter().filter(is_unfit).map(|(name, _)| name).collect()
 }

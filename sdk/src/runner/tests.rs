@@ -26,8 +26,11 @@ use crate::nip90::JobRequest;
 use crate::price::Price;
 
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 struct Counter {
     count: u64,
+    /// A number that JSON cannot always hold.
+    ratio: f64,
 }
 
 impl Agent for Counter {
@@ -53,6 +56,7 @@ const COUNT_FOR_EVER: usize = 4;
 const LEAVE_ALONE: usize = 5;
 const TALK: usize = 6;
 const PANIC_AT_ONCE: usize = 7;
+const DIVIDE_BY_ZERO: usize = 8;
 
 impl Jobs for Counter {
     const HANDLERS: &'static [Handler<Self>] = &[
@@ -123,6 +127,17 @@ impl Jobs for Counter {
             }),
         ),
         handler(MINUTE, None, Run::Shared(|_, _| panic!("before it has a future"))),
+        handler(
+            MINUTE,
+            None,
+            Run::Exclusive(|agent, _| {
+                Box::pin(async {
+                    agent.count += 1;
+                    agent.ratio = f64::NAN;
+                    Ok(Output::default())
+                })
+            }),
+        ),
     ];
 
     const SCHEDULES: &'static [Schedule<Self>] = &[Schedule {
@@ -314,7 +329,7 @@ async fn a_state_of_another_form_fails_the_job_and_says_what_to_do() {
 async fn a_state_of_an_earlier_version_is_migrated_and_stored_in_todays_form() {
     let old = StateSnapshot { form: 1, ..stored(3, "{\"number\":7}") };
     let (outcome, state) = finish(&StateCache::default(), COUNT, &old).await;
-    assert_eq!((outcome, state.as_deref()), (RunOutcome::Done(Output::new("8")), Some("{\"count\":8}")));
+    assert_eq!((outcome, state.as_deref()), (RunOutcome::Done(Output::new("8")), Some("{\"count\":8,\"ratio\":0.0}")));
 }
 
 #[test]
@@ -369,6 +384,31 @@ async fn tells_on_error_which_job_failed() {
     assert_eq!(changes.memory["failure"].as_deref(), Some("\"no such model\""));
 }
 
+#[tokio::test]
+async fn a_state_that_could_not_be_read_back_fails_the_job_and_changes_nothing() {
+    let cache = StateCache::<Counter>::default();
+    let state = stored(1, "{\"count\":7,\"ratio\":0.5}");
+    let (outcome, changed) = finish(&cache, DIVIDE_BY_ZERO, &state).await;
+    assert_eq!(message(outcome), ("the agent cannot store its state".to_owned(), false));
+    assert_eq!(changed, None);
+    let (outcome, changed) = finish(&cache, COUNT, &state).await;
+    assert_eq!(outcome, RunOutcome::Done(Output::new("8")));
+    assert_eq!(changed.as_deref(), Some("{\"count\":8,\"ratio\":0.5}"));
+}
+
+#[test]
+fn names_the_fields_that_do_not_fit() {
+    let unreadable = |json: &str| {
+        let error = StateCache::<Counter>::default().shared(&stored(1, json)).unwrap_err();
+        error.to_string()
+    };
+    let told = unreadable("{\"count\":3,\"ratio\":null}");
+    assert!(told.contains("the field `ratio`: ") && told.contains("`#[migrate]`"), "{told}");
+    let told = unreadable("{\"count\":-1,\"ratio\":\"x\",\"other\":1}");
+    assert!(told.contains("the fields `count`, `ratio`: "), "{told}");
+    assert!(unreadable("[]").contains("does not fit the agent's fields: invalid"), "{}", unreadable("[]"));
+}
+
 #[test]
 fn asks_a_handler_for_its_price() {
     let (cache, request) = (StateCache::<Counter>::default(), request());
@@ -400,7 +440,7 @@ fn tells_the_customer_nothing_of_a_state_that_no_price_can_be_found_on() {
 #[test]
 fn knows_of_an_agent_what_its_engine_needs() {
     let spec = agent_spec::<Counter>();
-    assert_eq!((spec.handlers.len(), spec.schedules.len()), (8, 1));
+    assert_eq!((spec.handlers.len(), spec.schedules.len()), (9, 1));
     assert_eq!((spec.handlers[READ].exclusive, spec.handlers[READ].quotes), (false, false));
     assert_eq!((spec.handlers[COUNT].exclusive, spec.handlers[COUNT].quotes), (true, true));
     assert!(spec.schedules[0].exclusive);

@@ -32,6 +32,8 @@ pub(in crate::native) enum Command {
             or else DATA/agent.nsec. Any key in the deployment's ADMIN_PUBKEYS works too."
     )]
     Inspect(Inspect),
+    /// Show, set or reset the stored state of an agent that is not running
+    State(StateArguments),
     /// Work on the relay's database: import, export, sync, stats, compact, check
     Relay(Relay),
     /// Make a crate for an agent of your own
@@ -162,6 +164,37 @@ pub(in crate::native) enum InspectedRecord {
     Metrics,
     /// The agent's state: the fields of its struct
     State,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::native) struct StateArguments {
+    #[command(subcommand)]
+    pub(in crate::native) command: StateCommand,
+    /// Folder of the agent's database [default: ./data/<agent name>]
+    #[arg(long, global = true, env = "OPENAGENTS_DATA", value_name = "DIR")]
+    pub(in crate::native) data: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(in crate::native) enum StateCommand {
+    /// The stored fields, and whether the agent can start with them
+    Show,
+    /// Change one field
+    Set {
+        /// The field's name
+        field: String,
+        /// Its new value as JSON: 3, '"text"', '[1, 2]'
+        #[arg(value_name = "JSON", required_unless_present = "file")]
+        value: Option<String>,
+        /// Read the JSON from a file
+        #[arg(long, conflicts_with = "value", value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
+    /// Make one field, or all of them, those of a new agent
+    Reset {
+        /// The field's name
+        field: Option<String>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, Args)]
