@@ -58,7 +58,7 @@ impl AgentStruct {
     /// Parses the struct, or gives the item back if it cannot be an agent.
     fn parse(
         arguments: TokenStream,
-        item: ItemStruct,
+        mut item: ItemStruct,
         mistakes: &mut Mistakes,
     ) -> Result<Self, Box<ItemStruct>> {
         let declaration = Declaration::parse(arguments, &item, mistakes);
@@ -91,7 +91,12 @@ impl AgentStruct {
             Some(deserialize) if !takes_generics && has_names && borrowed.is_empty() => {
                 Ok(Self { item, declaration, state, deserialize })
             }
-            _ => Err(Box::new(item)),
+            deserialize => {
+                if let Some(deserialize) = deserialize {
+                    expand::use_serde_of_the_sdk(&mut item, deserialize);
+                }
+                Err(Box::new(item))
+            }
         }
     }
 }

@@ -19,9 +19,11 @@ mod mistakes;
 mod name;
 mod params;
 mod price;
+mod serde_derives;
 
 use jobs::{LifecycleHook, Mark};
 use proc_macro::TokenStream;
+use serde_derives::SerdeTrait;
 
 /// Makes a struct an agent: its fields are the durable state, the attribute's arguments the declaration.
 ///
@@ -493,4 +495,49 @@ pub fn derive_param_choice(item: TokenStream) -> TokenStream {
 #[proc_macro]
 pub fn deployment(fields: TokenStream) -> TokenStream {
     deployment::expand(fields.into()).into()
+}
+
+/// Derives serde's `Serialize`, in crates that depend on `openagents_sdk` alone too.
+///
+/// ```
+/// use openagents_sdk::prelude::*;
+///
+/// #[derive(Serialize, Deserialize, PartialEq, Debug)]
+/// struct Line {
+///     #[serde(rename = "t")]
+///     text: String,
+/// }
+///
+/// let json = openagents_sdk::serde_json::to_string(&Line { text: "a moon".to_owned() })?;
+/// assert_eq!(json, r#"{"t":"a moon"}"#);
+/// # Ok::<(), openagents_sdk::serde_json::Error>(())
+/// ```
+///
+/// It accepts serde's attributes, except `remote`.
+#[proc_macro_derive(Serialize, attributes(serde))]
+pub fn derive_serialize(item: TokenStream) -> TokenStream {
+    serde_derives::expand(SerdeTrait::Serialize, item.into()).into()
+}
+
+/// Derives serde's `Deserialize`, in crates that depend on `openagents_sdk` alone too.
+///
+/// ```
+/// use openagents_sdk::prelude::*;
+///
+/// #[derive(Serialize, Deserialize, PartialEq, Debug)]
+/// enum Shape {
+///     Round { radius: f64 },
+///     Flat,
+/// }
+///
+/// let shape: Shape = openagents_sdk::serde_json::from_str(r#"{"Round":{"radius":1.5}}"#)?;
+/// assert_eq!(shape, Shape::Round { radius: 1.5 });
+/// # let _ = Shape::Flat;
+/// # Ok::<(), openagents_sdk::serde_json::Error>(())
+/// ```
+///
+/// It accepts serde's attributes, except `remote`.
+#[proc_macro_derive(Deserialize, attributes(serde))]
+pub fn derive_deserialize(item: TokenStream) -> TokenStream {
+    serde_derives::expand(SerdeTrait::Deserialize, item.into()).into()
 }

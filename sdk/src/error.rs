@@ -238,7 +238,7 @@ impl<T, E> JobResultExt<T, E> for Result<T, E> {
 mod tests {
     use std::time::Duration;
 
-    use super::{JobError, JobResult, JobResultExt};
+    use super::{Error, JobError, JobResultExt};
 
     #[test]
     fn tells_the_customer_nothing_that_was_not_written_for_them() {
@@ -258,12 +258,9 @@ mod tests {
 
     #[test]
     fn takes_whatever_can_be_boxed_as_an_error() {
-        let texts: [JobResult<()>; 3] = [
-            Err("password=hunter2").map_err(JobError::from),
-            Err("password=hunter2".to_owned()).map_err(JobError::from),
-            Err(Box::<dyn std::error::Error + Send + Sync>::from("password=hunter2")).map_err(JobError::from),
-        ];
-        for error in texts.map(Result::unwrap_err) {
+        let boxed: Box<dyn Error + Send + Sync> = "password=hunter2".into();
+        let text = "password=hunter2";
+        for error in [JobError::from(text), JobError::from(text.to_owned()), JobError::from(boxed)] {
             assert!(error.is_retryable() && !error.message().contains("hunter2"), "{error:?}");
             assert!(error.to_string().ends_with("password=hunter2"), "{error}");
         }

@@ -63,6 +63,7 @@ pub use openagents_macros::{
 };
 pub use serde;
 pub use serde_json;
+pub use tracing;
 
 /// Everything that an agent usually needs, in one `use`: the macros, the arguments and outputs of handlers, and errors.
 ///
@@ -72,12 +73,15 @@ pub use serde_json;
 pub mod prelude {
     pub use crate::{
         AgentContext, Customer, Document, Inputs, IntoOutput, JobContext, JobError, JobParams, JobRequest,
-        JobResult, JobResultExt as _, Json, Markdown, Memory, NostrEvent, Output, ParamChoice, Params, Price, Session, Tags,
-        Text, Url, jobs, migrate, on_create, on_error, on_sleep, on_wake, price, schedule,
+        JobResult, JobResultExt as _, Json, Markdown, Memory, NostrEvent, Output, ParamChoice, Params, Price,
+        Session, Tags, Text, Url, jobs, migrate, on_create, on_error, on_sleep, on_wake, price, schedule,
     };
     pub use crate::{agent, job};
-    pub use serde::{Deserialize, Serialize};
+    pub use openagents_macros::{Deserialize, Serialize};
+    pub use serde::de::Deserialize;
+    pub use serde::ser::Serialize;
     pub use std::time::Duration;
+    pub use tracing;
 }
 
 /// The Nostr protocol: events, keys, filters and encryption.

@@ -36,11 +36,11 @@ use cli::{ask, inspect, new, relay as relay_commands, state, terminal, variables
 #[must_use]
 pub fn main<A: Jobs>(policy: Option<Arc<dyn WritePolicy>>) -> ExitCode {
     let agent = &A::DECLARATION;
-    let arguments: Arguments =
-        match read(agent.name, agent.version, agent.about, variables::of_agent(agent)) {
-            Ok(arguments) => arguments,
-            Err(code) => return code,
-        };
+    let arguments: Arguments = match read(agent.name, agent.version, agent.about, variables::of_agent(agent))
+    {
+        Ok(arguments) => arguments,
+        Err(code) => return code,
+    };
     run(async {
         match &arguments.command {
             Some(Command::Ask(ask)) => return Ok(ask::run::<A>(ask).await),

@@ -1,5 +1,7 @@
 //! Runs the agent's code for the engine: handlers, schedules, hooks and price functions.
 
+#[cfg(not(target_arch = "wasm32"))]
+mod blocking;
 mod carry_out;
 mod permits;
 mod run;
@@ -12,7 +14,7 @@ pub(crate) use carry_out::{HostAction, Services};
 use run::{quote, run};
 pub(crate) use spec::agent_spec;
 #[cfg(not(target_arch = "wasm32"))]
-pub(crate) use state_cache::{check_snapshot, unfit_fields};
+pub(crate) use state_cache::check_snapshot;
 pub(crate) use state_cache::{StateCache, StateError};
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 
 mod agent;
 mod error;
+#[cfg(target_arch = "wasm32")]
+mod log;
 pub(crate) mod names;
 mod operators;
 mod relay;
@@ -12,6 +14,8 @@ mod variables;
 
 pub(crate) use agent::{AgentSettings, agent_keys, agent_settings};
 pub(crate) use error::SettingError;
+#[cfg(target_arch = "wasm32")]
+pub(crate) use log::log_settings;
 pub(crate) use operators::Operators;
 pub(crate) use relay::RelaySettings;
 #[cfg(any(target_arch = "wasm32", feature = "testing"))]

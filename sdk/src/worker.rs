@@ -14,12 +14,26 @@ pub use relay_object::{RelayObject, relay_object};
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use tracing::Level;
 use worker::wasm_bindgen::JsValue;
 use worker::wasm_bindgen_futures::future_to_promise;
 use worker::{Env, WebSocketIncomingMessage, js_sys};
 
+use crate::log::{ConsoleSubscriber, LevelFilter, LogFormat};
+
 /// How long one object may take to answer another. A call to a failing object may never return.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Writes the lines of `tracing` to the console. The first call counts: the variables of a deployment do not change.
+fn log_to_console(level: LevelFilter, format: LogFormat) {
+    let write = |level: Level, line: &str| match level {
+        Level::ERROR => worker::console_error!("{line}"),
+        Level::WARN => worker::console_warn!("{line}"),
+        Level::INFO => worker::console_log!("{line}"),
+        Level::DEBUG | Level::TRACE => worker::console_debug!("{line}"),
+    };
+    let _ = tracing::subscriber::set_global_default(ConsoleSubscriber::new(level, format, write));
+}
 
 /// A variable or secret of the deployment.
 fn variable(env: &Env, name: &str) -> Option<String> {

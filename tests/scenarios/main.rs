@@ -41,6 +41,8 @@ scenarios_in! {
         guarded_relays,
         silent_relays,
         variables,
+        state,
+        logs,
         examples,
     }
     relay {

@@ -143,7 +143,7 @@ impl Server {
             host,
             deployment,
             keys,
-            variables: [&required_variables(deployment), variables].concat(),
+            variables: [&usual_variables(deployment), variables].concat(),
             data,
             log,
             process: Mutex::new(Process::default()),
@@ -355,7 +355,7 @@ impl Server {
 
     fn native_command(&self) -> Command {
         let mut command = Command::new(binary(self.deployment));
-        command.args(["--listen", &self.address, "--log-level", "warn", "--data"]).arg(self.data.path());
+        command.args(["--listen", &self.address, "--data"]).arg(self.data.path());
         if self.host == Host::NativeForgetful {
             command.arg("--forget-memory");
         }
@@ -430,14 +430,12 @@ pub fn folder(deployment: &str) -> PathBuf {
     }
 }
 
-/// What a deployment does not start without.
-fn required_variables(deployment: &str) -> Vec<(&'static str, String)> {
-    match deployment {
-        "probe" => [("PROBE_SHAPE", "round"), ("PROBE_PASSWORD", "open sesame")]
-            .map(|(name, value)| (name, value.to_owned()))
-            .to_vec(),
-        _ => Vec::new(),
-    }
+/// The variables that a deployment has if a scenario does not set them.
+fn usual_variables(deployment: &str) -> Vec<(&'static str, String)> {
+    let of_probe = [("PROBE_SHAPE", "round"), ("PROBE_PASSWORD", "open sesame")];
+    let required = if deployment == "probe" { &of_probe[..] } else { &[] };
+    let usual = [("LOG_LEVEL", "warn")].iter().chain(required);
+    usual.map(|(name, value)| (*name, (*value).to_owned())).collect()
 }
 
 /// A binary of this workspace, built with the same profile as this process.

@@ -1,9 +1,10 @@
 //! Expands `#[agent]`.
 
-use proc_macro2::TokenStream;
-use quote::{quote, quote_spanned};
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{ToTokens, quote, quote_spanned};
+use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
-use syn::{Fields, LitStr, parse_quote};
+use syn::{Attribute, Fields, ItemStruct, LitStr, Meta, Path, Token, parse_quote};
 
 use super::{AgentStruct, serde_options};
 
@@ -11,10 +12,7 @@ impl AgentStruct {
     pub(super) fn expand(self) -> TokenStream {
         let Self { mut item, declaration, state, deserialize } = self;
         let options = serde_options(&item.attrs);
-        // Serde's derives refer to the crate `serde`, on which the author's crate need not depend.
-        if !options.iter().any(|option| option == "crate") {
-            item.attrs.push(parse_quote!(#[serde(crate = "::openagents_sdk::__private::serde")]));
-        }
+        use_serde_of_the_sdk(&mut item, deserialize);
         // Lets a state be read that was stored before a field was added.
         let has_fields = matches!(item.fields, Fields::Named(_));
         if has_fields && !options.iter().any(|option| option == "default") {
@@ -43,4 +41,32 @@ impl AgentStruct {
             }
         }
     }
+}
+
+/// Makes serde's derives find serde through the SDK: the author's crate need not depend on it.
+pub(super) fn use_serde_of_the_sdk(item: &mut ItemStruct, deserialize: Span) {
+    item.attrs.iter_mut().for_each(|attribute| use_derives_of_serde(attribute, deserialize));
+    if !serde_options(&item.attrs).iter().any(|option| option == "crate") {
+        item.attrs.push(parse_quote!(#[serde(crate = "::openagents_sdk::__private::serde")]));
+    }
+}
+
+/// Names serde's own derives, which take the attributes added here, in place of the prelude's.
+fn use_derives_of_serde(attribute: &mut Attribute, deserialize: Span) {
+    let Meta::List(list) = &mut attribute.meta else { return };
+    if !list.path.is_ident("derive") {
+        return;
+    }
+    let paths = list.parse_args_with(Punctuated::<Path, Token![,]>::parse_terminated);
+    let Ok(paths) = paths else { return };
+    let derives = paths.iter().map(|path| match path.get_ident() {
+        Some(word) if word == "Serialize" || word == "Deserialize" => {
+            // As for the default: the names in a derive resolve as its attribute does.
+            let span = word.span().resolved_at(deserialize);
+            let word = Ident::new(&word.to_string(), span);
+            quote_spanned!(span => ::openagents_sdk::__private::serde::#word)
+        }
+        _ => path.into_token_stream(),
+    });
+    list.tokens = quote!(#(#derives),*);
 }

@@ -11,7 +11,7 @@ use crate::mistakes::Mistakes;
 const MAX_LENGTH: usize = 64;
 
 /// The beginnings of names that the SDK keeps for itself.
-const OWN_PREFIXES: [&str; 5] = ["AGENT_", "BLOSSOM_", "NOSTR_", "OPENAGENTS_", "RELAY_"];
+const OWN_PREFIXES: [&str; 6] = ["AGENT_", "BLOSSOM_", "LOG_", "NOSTR_", "OPENAGENTS_", "RELAY_"];
 
 /// Other variables and bindings of a deployment.
 const OWN_NAMES: [&str; 9] = [

@@ -80,13 +80,10 @@ impl IntoOutput for Markdown {
 
 /// A value written as JSON.
 ///
-/// If your crate depends on this crate alone, tell serde's derive where to find serde:
-///
 /// ```
 /// use openagents_sdk::prelude::*;
 ///
 /// #[derive(Serialize)]
-/// #[serde(crate = "openagents_sdk::serde")]
 /// struct Answer {
 ///     words: usize,
 /// }

@@ -89,8 +89,10 @@ pub struct VariableRequirement {
 }
 
 /// The variables of every agent: name, whether it is secret, and what it sets.
-const VARIABLES: [(&str, bool, &str); 40] = [
+const VARIABLES: [(&str, bool, &str); 42] = [
     (NOSTR_PRIVATE_KEY, true, "the agent's secret key; generated if missing"),
+    ("LOG_LEVEL", false, "which log lines are written"),
+    ("LOG_FORMAT", false, "how log lines are written"),
     ("RELAY_PRIVATE_KEY", true, "the relay's own secret key"),
     ("RELAY_NAME", false, "the relay's name"),
     ("RELAY_DESCRIPTION", false, "a description of the relay"),

@@ -50,7 +50,9 @@ pub(super) enum StartError {
     Open(#[from] OpenError),
     #[error(transparent)]
     Schema(#[from] SchemaError),
-    #[error("{0}. While the agent is stopped, its command `state` shows and repairs the stored state: `state show`, `state set FIELD JSON`, `state reset`")]
+    #[error(
+        "{0}. While the agent is stopped, its command `state` shows and repairs the stored state: `state show`, `state set FIELD JSON`, `state reset`"
+    )]
     State(#[from] StateError),
     #[error("a thread could not be started: {0}")]
     Thread(#[from] std::io::Error),

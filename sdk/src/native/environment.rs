@@ -7,8 +7,6 @@ use std::path::Path;
 
 use openagents_host::native::owner_only;
 
-use crate::settings::names::{NOSTR_PRIVATE_KEY, RELAY_PRIVATE_KEY};
-
 const FILE: &str = ".dev.vars";
 
 /// The variables of this process.
@@ -49,9 +47,7 @@ impl EnvironmentVariables {
             variables.insert(name, value);
         }
         let is_open_to_others = File::open(&path).and_then(|file| owner_only::is_open_to_others(&file));
-        let variables = Self { file: variables, is_open_to_others: is_open_to_others.unwrap_or(false) };
-        variables.warn_of_readable_secrets(&[NOSTR_PRIVATE_KEY, RELAY_PRIVATE_KEY]);
-        Ok(variables)
+        Ok(Self { file: variables, is_open_to_others: is_open_to_others.unwrap_or(false) })
     }
 
     /// Logs a warning if the file has one of these secrets and other users of this machine can read it.

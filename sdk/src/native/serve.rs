@@ -17,6 +17,8 @@ use openagents_relay::native::{DeliveryError, HandoverSink, RelayServer, RelaySe
 use openagents_relay::{Limits, WritePolicy, native as relay};
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::agent::{AgentConfig, AgentShell, StartError};
 use super::cli::arguments::{self, Serve};
@@ -33,7 +35,9 @@ use crate::assemble::{self, deployment_of};
 use crate::author::agent::Jobs;
 use crate::declaration::{DeploymentDeclaration, JobDeclaration};
 use crate::http::{AgentRoutes, Authority, RelayManagement};
+use crate::log::{self, JsonLayer, LevelError, LogFormat};
 use crate::relays::RequestFilter;
+use crate::settings::names::{LOG_FORMAT, LOG_LEVEL, NOSTR_PRIVATE_KEY, RELAY_PRIVATE_KEY};
 use crate::settings::{self, RelaySettings, SettingError};
 
 /// How long running handlers may take to finish when the process is asked to stop.
@@ -47,8 +51,12 @@ const DELIVERY_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) enum ServeError {
     #[error("cannot listen on {address}: {error}{}", hint(error))]
     Listen { address: SocketAddr, error: std::io::Error },
-    #[error("`{level}` is not a log level: {error}. Expected off, error, warn, info, debug or trace")]
-    LogLevel { level: String, error: tracing_subscriber::filter::ParseError },
+    #[error(transparent)]
+    LogLevel(#[from] LevelError),
+    #[error("`{filter}` is not a log filter: {error}")]
+    LogFilter { filter: String, error: tracing_subscriber::filter::ParseError },
+    #[error("the variable {LOG_FORMAT} must be text or json")]
+    LogFormat,
     #[error("cannot determine the working directory: {0}")]
     WorkingDirectory(std::io::Error),
     #[error(transparent)]
@@ -136,10 +144,11 @@ impl<'a> Startup<'a> {
         deployment: DeploymentDeclaration,
         policy: Option<Arc<dyn WritePolicy>>,
     ) -> Result<Self, ServeError> {
-        log_to_standard_error(&arguments.log_level)?;
-        open_files::raise_limit();
         let working_directory = std::env::current_dir().map_err(ServeError::WorkingDirectory)?;
         let variables = EnvironmentVariables::read(&working_directory)?;
+        log_to_standard_error(arguments, &variables)?;
+        open_files::raise_limit();
+        variables.warn_of_readable_secrets(&[NOSTR_PRIVATE_KEY, RELAY_PRIVATE_KEY]);
         let data = arguments.data.clone().unwrap_or_else(|| DataFolder::default_path(deployment.name));
         let data = DataFolder::take(&data)?;
         let usual = Limits::default();
@@ -298,7 +307,7 @@ impl ServedAgent {
         let settings = settings::agent_settings::<A>(variable)?;
         startup.variables.warn_of_readable_secrets(A::DECLARATION.secrets);
         let (keys, key_note) = match settings::agent_keys(variable)? {
-            Some(keys) => (keys, format!("from the variable {}", settings::names::NOSTR_PRIVATE_KEY)),
+            Some(keys) => (keys, format!("from the variable {NOSTR_PRIVATE_KEY}")),
             None => {
                 let found = startup.data.agent_key()?;
                 let note = if found.is_new { " (new: keep it, it is the agent's identity)" } else { "" };
@@ -358,16 +367,28 @@ fn warn_of_few_open_files(max_connections: usize) {
     }
 }
 
-fn log_to_standard_error(level: &str) -> Result<(), ServeError> {
-    let filter =
-        EnvFilter::try_new(level).map_err(|error| ServeError::LogLevel { level: level.to_owned(), error })?;
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false);
+fn log_to_standard_error(arguments: &Serve, variables: &EnvironmentVariables) -> Result<(), ServeError> {
+    let set = |name| variables.variable(name).filter(|value| !value.is_empty());
+    let filter = arguments.log_level.clone().or_else(|| set(LOG_LEVEL)).unwrap_or_else(|| "info".to_owned());
+    log::check_filter(&filter)?;
+    let parsed = EnvFilter::try_new(&filter);
+    let parsed = parsed.map_err(|error| ServeError::LogFilter { filter, error })?;
+    let format = match (arguments.log_format, set(LOG_FORMAT)) {
+        (Some(format), _) => format.into(),
+        (None, Some(text)) => text.parse::<LogFormat>().map_err(|_| ServeError::LogFormat)?,
+        (None, None) => LogFormat::default(),
+    };
     // A program that embeds this one may have set its own.
-    let _ = subscriber.try_init();
+    let _ = match format {
+        LogFormat::Json => tracing_subscriber::registry().with(parsed).with(JsonLayer).try_init(),
+        LogFormat::Text => tracing_subscriber::fmt()
+            .with_env_filter(parsed)
+            .with_writer(std::io::stderr)
+            .with_ansi(std::io::stderr().is_terminal())
+            .with_target(false)
+            .finish()
+            .try_init(),
+    };
     Ok(())
 }
 

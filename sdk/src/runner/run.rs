@@ -6,13 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use openagents_host::nostr::keys::npub;
 use openagents_host::{EventId, Timestamp, timeout};
+use tracing::{Instrument, Span, debug, error_span, info};
 
 use super::state_cache::{self, StateCache, StateError, Stored};
 use crate::author::agent::Jobs;
 use crate::author::context::AgentContext;
 use crate::author::handler::{Handler, Run};
 use crate::author::job::JobContext;
+use crate::clock;
 use crate::engine::{
     Changes, HOOK_TIMEOUT, Hook, Input, Lease, Output, QuoteError, RunOutcome, StateSnapshot, Task,
 };
@@ -24,7 +27,7 @@ use crate::nip90::JobRequest;
 const UNREADABLE: &str = "the agent cannot read its state";
 const UNSTORABLE: &str = "the agent cannot store its state";
 
-/// Does a leased run, and returns the input for the engine.
+/// Does a leased run, and returns the input for the engine. What it logs says which run it is about.
 pub(super) async fn run<A: Jobs>(
     cache: &StateCache<A>,
     host: Arc<dyn HandlerHost>,
@@ -33,7 +36,26 @@ pub(super) async fn run<A: Jobs>(
     task: Task,
     state: StateSnapshot,
 ) -> Input {
+    let span = span_of::<A>(&task);
+    #[cfg(not(target_arch = "wasm32"))]
+    let (handler, around) = (handler_of::<A>(&task), span.clone());
+    let run = run_task(cache, host, now, lease, task, state).instrument(span);
+    #[cfg(not(target_arch = "wasm32"))]
+    let run = super::blocking::watch(A::DECLARATION.name, handler, around, run);
+    run.await
+}
+
+async fn run_task<A: Jobs>(
+    cache: &StateCache<A>,
+    host: Arc<dyn HandlerHost>,
+    now: Timestamp,
+    lease: Lease,
+    task: Task,
+    state: StateSnapshot,
+) -> Input {
     let name = name_of::<A>(&task);
+    let began = clock::now();
+    debug!("began (attempt {})", lease.attempt);
     let (context, result) = match task {
         Task::Job { handler, request, outputs } => {
             let agent_context = AgentContext::new(host, now, None);
@@ -78,6 +100,7 @@ pub(super) async fn run<A: Jobs>(
     };
     match result {
         Ok(output) => {
+            info!("done in {} ms", began.until(clock::now()).as_millis());
             let changes = std::mem::take(&mut *context.changes());
             Input::Finished { lease, outcome: RunOutcome::Done(output), changes }
         }
@@ -93,17 +116,46 @@ pub(super) async fn run<A: Jobs>(
     }
 }
 
+/// How many characters of an id or key are logged.
+const SHORT_ID: usize = 8;
+const SHORT_NPUB: usize = 12;
+
+/// The span around a run. It is of the highest level, so that every line has it.
+fn span_of<A: Jobs>(task: &Task) -> Span {
+    match task {
+        Task::Job { handler, request, .. } => job_span::<A>(*handler, request),
+        Task::Schedule(_) => error_span!("schedule", handler = %handler_of::<A>(task)),
+        Task::Hook(..) => error_span!("hook", handler = %handler_of::<A>(task)),
+    }
+}
+
+/// The name of the handler, schedule or hook.
+fn handler_of<A: Jobs>(task: &Task) -> &'static str {
+    match task {
+        Task::Job { handler, .. } => {
+            A::HANDLERS.get(*handler).map_or("?", |handler| handler.declaration.name)
+        }
+        Task::Schedule(index) => A::SCHEDULES.get(*index).map_or("?", |schedule| schedule.declaration.name),
+        Task::Hook(hook, _) => hook.as_str(),
+    }
+}
+
+fn job_span<A: Jobs>(handler: usize, request: &JobRequest) -> Span {
+    let short = |text: String, length: usize| text.chars().take(length).collect::<String>();
+    error_span!(
+        "job",
+        job = %short(request.id().to_hex(), SHORT_ID),
+        kind = request.kind().0,
+        customer = %short(npub(&request.customer()), SHORT_NPUB),
+        handler = %A::HANDLERS.get(handler).map_or("?", |handler| handler.declaration.name),
+    )
+}
+
 fn name_of<A: Jobs>(task: &Task) -> String {
     match task {
         Task::Job { request, .. } => format!("job {}", request.id()),
-        Task::Schedule(index) => {
-            let name = A::SCHEDULES.get(*index).map_or("?", |schedule| schedule.declaration.name);
-            format!("schedule {name}")
-        }
-        Task::Hook(Hook::Create, _) => "on_create".to_owned(),
-        Task::Hook(Hook::Wake, _) => "on_wake".to_owned(),
-        Task::Hook(Hook::Sleep, _) => "on_sleep".to_owned(),
-        Task::Hook(Hook::Error, _) => "on_error".to_owned(),
+        Task::Schedule(_) => format!("schedule {}", handler_of::<A>(task)),
+        Task::Hook(..) => handler_of::<A>(task).to_owned(),
     }
 }
 
@@ -159,6 +211,7 @@ pub(super) fn quote<A: Jobs>(
     request: &JobRequest,
     state: &StateSnapshot,
 ) -> Input {
+    let _span = job_span::<A>(handler, request).entered();
     let handler = A::HANDLERS.get(handler);
     let price =
         match handler.and_then(|handler| handler.quote) {

@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::author::agent::Jobs;
@@ -121,8 +120,7 @@ fn read<A: Jobs>(snapshot: &StateSnapshot) -> Result<A, StateError> {
 }
 
 fn parse_state<A: Jobs>(json: &str) -> Result<A, UnreadableState> {
-    serde_json::from_str(json)
-        .map_err(|error| UnreadableState { fields: unfit_fields::<A>(json), error })
+    serde_json::from_str(json).map_err(|error| UnreadableState { fields: unfit_fields::<A>(json), error })
 }
 
 /// Fails if a state in the current form could not be read back.
@@ -137,7 +135,7 @@ pub(crate) fn check_snapshot<A: Jobs>(snapshot: &StateSnapshot) -> Result<(), St
 }
 
 /// The fields that cannot be read, each by itself: `#[agent]` lets all others take their defaults.
-pub(crate) fn unfit_fields<A: Jobs>(json: &str) -> Vec<String> {
+fn unfit_fields<A: Jobs>(json: &str) -> Vec<String> {
     let fields: Map<String, Value> = serde_json::from_str(json).unwrap_or_default();
     let is_unfit = |(name, value): &(String, Value)| {
         let alone = Value::Object(Map::from_iter([(name.clone(), value.clone())]));

@@ -1,5 +1,6 @@
 #![allow(clippy::arithmetic_side_effects)]
 
+use std::cell::RefCell;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use crate::engine::{
 };
 use crate::error::JobError;
 use crate::host_port::HandlerHost;
+use crate::log::{ConsoleSubscriber, LevelFilter, LogFormat};
 use crate::nip90::JobRequest;
 use crate::price::Price;
 
@@ -57,6 +59,7 @@ const LEAVE_ALONE: usize = 5;
 const TALK: usize = 6;
 const PANIC_AT_ONCE: usize = 7;
 const DIVIDE_BY_ZERO: usize = 8;
+const BLOCK: usize = 9;
 
 impl Jobs for Counter {
     const HANDLERS: &'static [Handler<Self>] = &[
@@ -138,6 +141,16 @@ impl Jobs for Counter {
                 })
             }),
         ),
+        Handler {
+            declaration: JobDeclaration::new(5000, "block"),
+            quote: None,
+            run: Run::Shared(|_, _| {
+                Box::pin(async {
+                    std::thread::sleep(Duration::from_millis(150));
+                    Ok(Output::default())
+                })
+            }),
+        },
     ];
 
     const SCHEDULES: &'static [Schedule<Self>] = &[Schedule {
@@ -312,7 +325,8 @@ async fn a_handler_that_takes_too_long_fails_for_good() {
 
 #[tokio::test]
 async fn a_state_that_did_not_change_is_not_stored_again() {
-    let (outcome, state) = finish(&StateCache::default(), LEAVE_ALONE, &stored(4, "{\"count\":7}")).await;
+    let (outcome, state) =
+        finish(&StateCache::default(), LEAVE_ALONE, &stored(4, "{\"count\":7,\"ratio\":0.0}")).await;
     assert_eq!((outcome, state), (RunOutcome::Done(Output::default()), None));
 }
 
@@ -329,7 +343,10 @@ async fn a_state_of_another_form_fails_the_job_and_says_what_to_do() {
 async fn a_state_of_an_earlier_version_is_migrated_and_stored_in_todays_form() {
     let old = StateSnapshot { form: 1, ..stored(3, "{\"number\":7}") };
     let (outcome, state) = finish(&StateCache::default(), COUNT, &old).await;
-    assert_eq!((outcome, state.as_deref()), (RunOutcome::Done(Output::new("8")), Some("{\"count\":8,\"ratio\":0.0}")));
+    assert_eq!(
+        (outcome, state.as_deref()),
+        (RunOutcome::Done(Output::new("8")), Some("{\"count\":8,\"ratio\":0.0}"))
+    );
 }
 
 #[test]
@@ -365,7 +382,7 @@ async fn runs_schedules_on_the_state() {
     let (outcome, changes) =
         finish_task(&StateCache::default(), quiet(), run, Task::Schedule(0), &state).await;
     assert_eq!(outcome, RunOutcome::Done(Output::default()));
-    assert_eq!(changes.state.as_deref(), Some("{\"count\":17}"));
+    assert_eq!(changes.state.as_deref(), Some("{\"count\":17,\"ratio\":0.0}"));
 }
 
 #[tokio::test]
@@ -382,6 +399,23 @@ async fn tells_on_error_which_job_failed() {
     let (_, changes) =
         finish_task(&StateCache::default(), quiet(), hook, task, &StateSnapshot::default()).await;
     assert_eq!(changes.memory["failure"].as_deref(), Some("\"no such model\""));
+}
+
+thread_local! {
+    static LINES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+#[tokio::test]
+async fn a_handler_that_holds_its_thread_is_named_once() {
+    let write = |_, line: &str| LINES.with_borrow_mut(|lines| lines.push(line.to_owned()));
+    let subscriber = ConsoleSubscriber::new(LevelFilter::WARN, LogFormat::Text, write);
+    let _logging = tracing::subscriber::set_default(subscriber);
+    for handler in [BLOCK, BLOCK] {
+        finish(&StateCache::default(), handler, &StateSnapshot::default()).await;
+    }
+    let lines = LINES.take();
+    let [line] = lines.as_slice() else { panic!("{lines:?}") };
+    assert!(line.contains("`block` held its thread for ") && line.starts_with("job{job="), "{line}");
 }
 
 #[tokio::test]
@@ -406,7 +440,7 @@ fn names_the_fields_that_do_not_fit() {
     assert!(told.contains("the field `ratio`: ") && told.contains("`#[migrate]`"), "{told}");
     let told = unreadable("{\"count\":-1,\"ratio\":\"x\",\"other\":1}");
     assert!(told.contains("the fields `count`, `ratio`: "), "{told}");
-    assert!(unreadable("[]").contains("does not fit the agent's fields: invalid"), "{}", unreadable("[]"));
+    assert!(unreadable("7").contains("does not fit the agent's fields: invalid"), "{}", unreadable("7"));
 }
 
 #[test]
@@ -440,7 +474,7 @@ fn tells_the_customer_nothing_of_a_state_that_no_price_can_be_found_on() {
 #[test]
 fn knows_of_an_agent_what_its_engine_needs() {
     let spec = agent_spec::<Counter>();
-    assert_eq!((spec.handlers.len(), spec.schedules.len()), (9, 1));
+    assert_eq!((spec.handlers.len(), spec.schedules.len()), (10, 1));
     assert_eq!((spec.handlers[READ].exclusive, spec.handlers[READ].quotes), (false, false));
     assert_eq!((spec.handlers[COUNT].exclusive, spec.handlers[COUNT].quotes), (true, true));
     assert!(spec.schedules[0].exclusive);

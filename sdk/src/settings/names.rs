@@ -2,6 +2,10 @@
 
 /// The agent's secret key (`nsec1…` or hex).
 pub(crate) const NOSTR_PRIVATE_KEY: &str = "NOSTR_PRIVATE_KEY";
+/// Which log lines are written: a level, natively also a filter.
+pub(crate) const LOG_LEVEL: &str = "LOG_LEVEL";
+/// How log lines are written: `text` or `json`.
+pub(crate) const LOG_FORMAT: &str = "LOG_FORMAT";
 /// The relay's own secret key; its public key is in the information document.
 pub(crate) const RELAY_PRIVATE_KEY: &str = "RELAY_PRIVATE_KEY";
 pub(crate) const RELAY_NAME: &str = "RELAY_NAME";

@@ -25,11 +25,11 @@ const HIRED_PATIENCE: Duration = Duration::from_secs(20);
 pub struct Probe {
     count: u64,
     steps: Vec<String>,
+    ratio: f64,
 }
 
 /// The words of a text.
 #[derive(Serialize)]
-#[serde(crate = "openagents_sdk::serde")]
 pub struct Words {
     words: Vec<String>,
     count: usize,
@@ -93,7 +93,7 @@ impl Probe {
     /// Shows the state.
     #[job(kind = 5907)]
     async fn state(&self) -> JobResult<Json<Self>> {
-        Ok(Json(Self { count: self.count, steps: self.steps.clone() }))
+        Ok(Json(Self { count: self.count, steps: self.steps.clone(), ratio: self.ratio }))
     }
 
     /// Splits its input into words.
@@ -282,6 +282,22 @@ impl Probe {
         let [colour, shape] = [context.variable("PROBE_COLOUR")?, context.variable("PROBE_SHAPE")?];
         let password = context.secret("PROBE_PASSWORD")?;
         Ok(format!("{colour} {shape} {} {password:?} {more:?}", password.expose().len()))
+    }
+
+    /// Divides by its input, counts, and keeps the quotient, which may be no number.
+    #[job(kind = 5931, attempts = 1)]
+    async fn divide(&mut self, input: Text) -> JobResult<String> {
+        self.count += 1;
+        self.ratio = 0.0 / input.parse::<f64>().tell_customer()?;
+        Ok(self.count.to_string())
+    }
+
+    /// Logs its input.
+    #[job(kind = 5932)]
+    async fn log(&self, input: Text) -> JobResult<()> {
+        tracing::info!(length = input.len(), "halfway: {}", input.as_str());
+        tracing::trace!("not at any level of a scenario");
+        Ok(())
     }
 
     /// Computes for a number of `rounds` without an `.await`.

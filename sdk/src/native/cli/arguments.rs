@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::ask::arguments::Ask;
 use super::new::New;
 use super::relay::arguments::Relay;
+use crate::log::LogFormat;
 
 /// What `--help` says at its end.
 const AFTER_HELP: &str = "Without a command, serves until interrupted. `help variables` lists the variables that are read \
@@ -78,8 +79,12 @@ pub(in crate::native) struct Serve {
     #[arg(long, env = "OPENAGENTS_DATA", hide_env = true, value_name = "DIR")]
     pub(in crate::native) data: Option<PathBuf>,
     /// Log level: off, error, warn, info, debug, trace, or a filter such as `warn,openagents_relay=debug`
-    #[arg(long, env = "OPENAGENTS_LOG", hide_env = true, default_value = "info", value_name = "LEVEL")]
-    pub(in crate::native) log_level: String,
+    /// [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    pub(in crate::native) log_level: Option<String>,
+    /// How log lines are written: text (default) or json
+    #[arg(long, value_enum, hide_possible_values = true, value_name = "FORMAT")]
+    pub(in crate::native) log_format: Option<LogFormatArgument>,
     /// What an acknowledged event survives: loss of `power`, or only the end of the `process`, which is faster
     #[arg(
         long,
@@ -94,6 +99,23 @@ pub(in crate::native) struct Serve {
     /// Forget everything that is only in memory after each batch of work, as a hibernating Durable Object does
     #[arg(long, env = "OPENAGENTS_FORGET_MEMORY", hide = true)]
     pub(in crate::native) forget_memory: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(in crate::native) enum LogFormatArgument {
+    /// For people
+    Text,
+    /// A JSON object a line
+    Json,
+}
+
+impl From<LogFormatArgument> for LogFormat {
+    fn from(format: LogFormatArgument) -> Self {
+        match format {
+            LogFormatArgument::Text => Self::Text,
+            LogFormatArgument::Json => Self::Json,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use openagents_host::SqlError;
 use openagents_host::native::{Durability, OpenError, Sqlite, now};
 use openagents_host::sql::SchemaError;
-use openagents_host::SqlError;
 use serde_json::{Map, Value};
 
 use super::arguments::{StateArguments, StateCommand};
@@ -97,7 +97,9 @@ fn shown(snapshot: &StateSnapshot) -> String {
 fn note_unfit<A: Jobs>(snapshot: &StateSnapshot) {
     if let Err(error) = runner::check_snapshot::<A>(snapshot) {
         tell(format_args!("\nThe agent cannot start with this: {error}.\n"));
-        tell(format_args!("`state set FIELD JSON` changes a field, `state reset FIELD` makes it the default's,"));
+        tell(format_args!(
+            "`state set FIELD JSON` changes a field, `state reset FIELD` makes it the default's,"
+        ));
         tell(format_args!("`state reset` makes all of them the default's."));
     }
 }

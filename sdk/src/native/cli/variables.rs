@@ -17,10 +17,14 @@ The same names are variables and secrets of a Worker.
 macro_rules! options {
     () => {
         "
+The log:
+  LOG_LEVEL              off, error, warn, info, debug or trace; natively also a
+                         filter such as warn,my_agent=debug [default: info]
+  LOG_FORMAT             text or json [default: text]
+
 This process (natively only; each is an option too):
   OPENAGENTS_LISTEN      address and port to listen on
   OPENAGENTS_DATA        folder for the databases and the key
-  OPENAGENTS_LOG         log level or filter
   OPENAGENTS_DURABILITY  what an acknowledged event survives
 "
     };

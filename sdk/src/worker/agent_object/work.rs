@@ -24,7 +24,7 @@ use crate::engine::{DeliveryLimits, Effect, Input, JobEngine, Options};
 use crate::http::AgentRoutes;
 use crate::runner::{self, HostAction, Services, StateCache, StateError};
 use crate::settings::{self, Operators, SettingError};
-use crate::worker::variable;
+use crate::worker::{log_to_console, variable};
 
 /// How long one alarm starts new jobs. The runtime ends an alarm after 15 minutes, and a job may take 10.
 const ALARM_SPAN: Duration = Duration::from_secs(4 * 60);
@@ -77,6 +77,8 @@ type RunningTasks<'a> = FuturesUnordered<LocalBoxFuture<'a, Option<Input>>>;
 
 impl<A: Jobs> AgentWorker<A> {
     pub(super) fn open(sql: DurableSql, env: Env) -> Result<Self, OpenError> {
+        let (level, format) = settings::log_settings(|name| variable(&env, name))?;
+        log_to_console(level, format);
         let settings = settings::agent_settings::<A>(|name| variable(&env, name))?;
         let operators = Operators::read(|name| variable(&env, name))?;
         let given = settings::agent_keys(|name| variable(&env, name))?;
