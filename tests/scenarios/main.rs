@@ -43,6 +43,7 @@ scenarios_in! {
         variables,
         state,
         logs,
+        http_requests,
         examples,
     }
     relay {

@@ -7,6 +7,7 @@
 pub mod databases;
 pub mod events;
 pub mod http;
+pub mod http_echo;
 pub mod jobs;
 mod process;
 pub mod raw;

@@ -5,6 +5,7 @@ mod conformance;
 
 use std::time::Duration;
 
+use openagents_sdk::HttpError;
 use openagents_sdk::client::{ClientError, Order};
 use openagents_sdk::nip90::RequestBuilder;
 use openagents_sdk::nostr::{Encryption, Kind, UnsignedEvent};
@@ -328,6 +329,42 @@ impl Probe {
     async fn fetch(&self, document: Document) -> JobResult<String> {
         Ok(document.text)
     }
+
+    /// Makes the HTTP request that its input describes, and returns the response.
+    #[job(kind = 5994, attempts = 1)]
+    async fn request(&self, input: Text, context: JobContext) -> JobResult<Json<Value>> {
+        let HttpExchange { method, url, header, json, stream_from, milliseconds } =
+            openagents_sdk::serde_json::from_str(&input)?;
+        let mut request = context.http().request(&method, url).header("x-probe", header).bearer("secret");
+        if let Some(json) = &json {
+            request = request.json(json);
+        }
+        if let Some(source) = stream_from {
+            request = request.body(context.http().get(source).send().await?.into_body());
+        }
+        if let Some(milliseconds) = milliseconds {
+            request = request.timeout(Duration::from_millis(milliseconds));
+        }
+        let answered = async {
+            let response = request.send().await?;
+            let (status, answer) = (response.status(), response.header("x-answer").map(str::to_owned));
+            Ok::<_, HttpError>(json!({ "status": status, "answer": answer, "text": response.text().await? }))
+        };
+        Ok(Json(answered.await.unwrap_or_else(|error| json!({ "error": error.to_string() }))))
+    }
+}
+
+/// An HTTP request to be made.
+#[derive(Deserialize)]
+#[serde(crate = "openagents_sdk::serde")]
+pub struct HttpExchange {
+    method: String,
+    url: String,
+    #[serde(default)]
+    header: String,
+    json: Option<Value>,
+    stream_from: Option<String>,
+    milliseconds: Option<u64>,
 }
 
 fn milliseconds(params: &Params) -> JobResult<Duration> {
