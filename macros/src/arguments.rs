@@ -33,6 +33,8 @@ enum ArgumentValue {
     One(Expr),
     /// `("a", "b")`.
     List(Vec<Expr>),
+    /// Nothing.
+    Flag,
 }
 
 impl Arguments {
@@ -162,6 +164,7 @@ impl Arguments {
         let values = given.flat_map(|argument| match &argument.value {
             ArgumentValue::One(value) => std::slice::from_ref(value),
             ArgumentValue::List(values) => values.as_slice(),
+            ArgumentValue::Flag => &[],
         });
         values.map(ungrouped_expression)
     }
@@ -179,6 +182,12 @@ fn argument(input: ParseStream<'_>, form: &Form) -> syn::Result<NamedArgument> {
     let start = input.span();
     let name = input.call(Ident::parse_any).map_err(|_| syn::Error::new(start, written()))?;
     let accepted = form.accepted(&name.unraw().to_string());
+    if accepted.is_some_and(|accepted| accepted.shape == Shape::Flag) {
+        if !input.is_empty() && !input.peek(Token![,]) {
+            return Err(input.error(format!("`{name}` takes no value")));
+        }
+        return Ok(NamedArgument { name, value: ArgumentValue::Flag });
+    }
     let is_list = accepted.is_some_and(|accepted| accepted.shape == Shape::List);
     if input.peek(Token![=]) && !is_list {
         input.parse::<Token![=]>()?;

@@ -195,6 +195,7 @@ pub fn price(_arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// |---|---|---|
 /// | `every` | text | the interval: `"10m"`, `"1h"`, `"7d"`, from 1 second to 366 days |
 /// | `cron` | text | instead of `every`: a cron expression of five fields in UTC: minute, hour, day of the month, month, day of the week |
+/// | `once` | nothing | instead of `every`: it runs when a handler says so, by `context.schedule(…)` |
 /// | `name` | text | the name under which its next run is stored, also across releases; default: the method's name |
 /// | `timeout` | text | how long a run may take, from 100 ms to 10 minutes; default: 60 s |
 ///

@@ -71,6 +71,7 @@ pub struct JobClient {
     /// The relay's address, given as the relay hint in chained requests.
     relay: Option<String>,
     commands: mpsc::UnboundedSender<ClientCommand>,
+    connector: Arc<dyn Connector>,
     payer: Option<Arc<dyn Payer>>,
 }
 
@@ -159,8 +160,8 @@ impl JobClient {
     ) -> Result<Self, ClientError> {
         let client: RelayClient = connector.connect().await?;
         let (commands, received) = mpsc::unbounded();
-        clock::spawn(ClientConnection::new(connector, received).keep(client));
-        Ok(Self { keys, relay, commands, payer: None })
+        clock::spawn(ClientConnection::new(Arc::clone(&connector), received).keep(client));
+        Ok(Self { keys, relay, commands, connector, payer: None })
     }
 
     /// Pays for jobs from this wallet, each up to the order's [limit](Order::pay_up_to). The wallet can be a closure:
@@ -194,7 +195,7 @@ impl JobClient {
     /// When the order is invalid or the relay does not accept the request. After [`NotTaken`](ClientError::NotTaken),
     /// the relay may have stored the request without acknowledging it.
     pub async fn submit(&self, order: impl Into<Order>) -> Result<JobHandle, ClientError> {
-        let signed = order.into().sign(&self.keys, clock::now())?;
+        let signed = order.into().sign(&self.keys, self.connector.now())?;
         let (updates, received) = mpsc::channel(WAITING_UPDATES);
         let progress = JobProgress::new(signed.request.clone(), self.keys.clone());
         let handle = JobHandle::new(

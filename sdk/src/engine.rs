@@ -24,6 +24,7 @@ mod pricing;
 mod query;
 mod records;
 mod run;
+mod scheduled_runs;
 mod schedules;
 mod spec;
 mod state;
@@ -47,6 +48,7 @@ use polls::RelayPolls;
 use run::failures::Failures;
 use run::reports::Reports;
 use run::runs::Running;
+use scheduled_runs::ScheduledRuns;
 use schedules::Schedules;
 use state::StateStore;
 use unfinished::UnfinishedJobs;
@@ -60,17 +62,18 @@ pub(crate) use query::{
 };
 pub(crate) use spec::{AgentSpec, HOOK_TIMEOUT, HandlerSpec, HookSpec, ScheduleSpec};
 pub(crate) use vocabulary::{
-    Changes, Delivery, DeliveryLimits, Destination, Hook, JobOutput, Lease, MAX_OUTPUT, NewTurn, QuoteError,
-    RelayPoll, Report, RequestAdmission, RunId, RunOutcome, StateSnapshot,
+    Changes, Delivery, DeliveryLimits, Destination, Hook, JobOutput, Lease, MAX_OUTPUT, NewTurn, Publication,
+    QuoteError, RelayPoll, Report, RequestAdmission, RunId, RunOutcome, ScheduleChange, StateSnapshot,
 };
-pub use vocabulary::{JobFailure, Turn};
+pub use vocabulary::{EventToPublish, JobFailure, Turn};
 
-const SCHEMA: [&str; 5] = [
+const SCHEMA: [&str; 6] = [
     include_str!("engine/schema/agent_1.sql"),
     include_str!("engine/schema/agent_2.sql"),
     include_str!("engine/schema/agent_3.sql"),
     include_str!("engine/schema/agent_4.sql"),
     include_str!("engine/schema/agent_5.sql"),
+    include_str!("engine/schema/agent_6.sql"),
 ];
 
 /// Tables about external relays.
@@ -91,6 +94,7 @@ pub(crate) struct JobEngine<S> {
     outbox: Outbox<S>,
     state: StateStore<S>,
     schedules: Schedules<S>,
+    scheduled_runs: ScheduledRuns<S>,
     lifecycle: Lifecycle<S>,
     polls: RelayPolls<S>,
     /// The look-ups of jobs' inputs that wait and those in progress.
@@ -143,6 +147,7 @@ impl<S: Sql> JobEngine<S> {
             outbox: Outbox::open(sql.clone(), options.deliveries)?,
             state: StateStore::open(sql.clone(), spec.declaration.state_version)?,
             schedules: Schedules::open(sql.clone(), &spec.schedules, now)?,
+            scheduled_runs: ScheduledRuns::open(sql.clone(), &spec.schedules)?,
             lifecycle: Lifecycle::open(sql.clone())?,
             polls: RelayPolls::open(
                 sql.clone(),
@@ -199,6 +204,7 @@ impl<S: Sql> JobEngine<S> {
             self.polls.next_due()?,
             self.reports.next_due(),
             self.schedules.next_due(now, &self.running),
+            self.scheduled_runs.next_due(now, &self.running),
             self.sleep_due(),
             self.lifecycle.next_try(now),
             self.announce_at,
@@ -285,6 +291,7 @@ impl<S: Sql> JobEngine<S> {
         self.look_ups.rolled_back();
         self.state.rolled_back()?;
         self.schedules.rolled_back()?;
+        self.scheduled_runs.rolled_back()?;
         self.lifecycle.rolled_back()?;
         let mut failed = BTreeSet::new();
         for job in self.failures.requests() {

@@ -5,9 +5,10 @@ use openagents_host::net::{
     self, AllowedOrigins, HttpError, HttpRequest, HttpResponse, Reach, RelayClient, RelayError, RelayLimits,
     SocketError,
 };
-use openagents_host::{Event, Keys, VerifiedEvent};
+use openagents_host::{Event, Keys, Timestamp, VerifiedEvent};
 use openagents_relay::Filter;
 
+use crate::clock;
 use crate::declared_variables::DeclaredVariables;
 use crate::engine::{Lease, Report, StateQuery, StateReply};
 use crate::error::JobError;
@@ -19,6 +20,11 @@ use crate::send::Shareable;
 pub(crate) trait HandlerHost: Shareable {
     /// The agent's key.
     fn keys(&self) -> &Keys;
+
+    /// The time.
+    fn now(&self) -> Timestamp {
+        clock::now()
+    }
 
     /// Whether the agent may connect to private addresses.
     fn reach(&self) -> Reach;

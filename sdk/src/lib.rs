@@ -42,7 +42,7 @@ mod deployment;
 mod authors_guide {}
 
 pub use author::agent::{Agent, Jobs};
-pub use author::context::AgentContext;
+pub use author::context::{AgentContext, ExternalRelay, ScheduledRun};
 pub use author::extract::{Customer, Document, FromInput, FromJob, Inputs, NostrEvent, Text};
 pub use author::http::{HttpClient, HttpRequestBuilder};
 pub use author::job::JobContext;
@@ -50,7 +50,7 @@ pub use author::memory::{Memory, Session};
 pub use author::output::{IntoOutput, Json, Markdown, Tags};
 pub use author::params::{JobParams, ParamValue, Params};
 pub use declared_variables::Secret;
-pub use engine::{JobFailure, JobState, Output, Turn};
+pub use engine::{EventToPublish, JobFailure, JobState, Output, Turn};
 pub use error::{JobError, JobResult, JobResultExt};
 pub use nip90::JobRequest;
 pub use price::Price;

@@ -51,6 +51,7 @@
 //!
 //! * Its own relay is the real relay engine. It stores what handlers [publish](crate::AgentContext::publish), for
 //!   handlers that [read](crate::AgentContext::events); a test can [publish](TestAgent::publish) there too.
+//! * Handlers hire [other agents](TestProvider), which the test plays.
 //! * HTTP requests get what the test [serves](TestAgent::serve): [pages](Page) with pauses and failures, too.
 //! * A [`TestWallet`] creates invoices, which the test [pays](TestAgent::pay).
 //! * External relays accept every event; a test can [publish](TestAgent::publish_external) there too. Customers'
@@ -69,6 +70,7 @@ mod host;
 mod idle;
 mod inspect;
 mod job;
+mod provider;
 mod relay;
 mod wallet;
 mod web;
@@ -77,6 +79,7 @@ pub use agent::TestAgent;
 pub use builder::TestAgentBuilder;
 pub use inspect::JobRecord;
 pub use job::{Job, SubmittedJob, customer};
+pub use provider::{Reply, TestProvider};
 pub use wallet::{TestInvoice, TestWallet};
 pub use web::{Page, ReceivedRequest};
 

@@ -32,6 +32,15 @@ impl Socket {
         }
     }
 
+    /// A WebSocket over a connection on which both sides agree already, for example in memory.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub async fn over(
+        connection: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
+    ) -> Self {
+        let socket = platform::Socket::over(Box::new(connection)).await;
+        Self { socket, timeout: Duration::from_secs(10) }
+    }
+
     /// Wraps a WebSocket that is not yet accepted: one from the response of a stub or a service binding to an upgrade
     /// request.
     ///

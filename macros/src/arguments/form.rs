@@ -26,6 +26,8 @@ pub(super) enum Shape {
     Repeated,
     /// `name("a", "b")`.
     List,
+    /// `name`.
+    Flag,
 }
 
 impl Accepted {
@@ -44,11 +46,17 @@ impl Accepted {
         Self { name, example, shape: Shape::List }
     }
 
+    /// An argument that is written `name`.
+    pub(crate) const fn flag(name: &'static str) -> Self {
+        Self { name, example: "", shape: Shape::Flag }
+    }
+
     fn written(&self) -> String {
         let Self { name, example, shape } = self;
         match shape {
             Shape::Once | Shape::Repeated => format!("{name} = {example}"),
             Shape::List => format!("{name}({example})"),
+            Shape::Flag => (*name).to_owned(),
         }
     }
 }

@@ -168,6 +168,7 @@ impl ToTokens for Schedule {
             ScheduleRule::Cron(expression) => {
                 quote!(::openagents_sdk::__private::ScheduleRule::Cron(#expression))
             }
+            ScheduleRule::Once => quote!(::openagents_sdk::__private::ScheduleRule::Once),
         };
         let run = method.run_in_agent();
         tokens.extend(quote! {

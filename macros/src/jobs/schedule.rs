@@ -21,6 +21,7 @@ static FORM: Form = Form {
     arguments: &[
         Accepted::once("every", "\"10m\""),
         Accepted::once("cron", "\"0 3 * * *\""),
+        Accepted::flag("once"),
         Accepted::once("name", "\"refresh\""),
         Accepted::once("timeout", "\"60s\""),
     ],
@@ -48,6 +49,7 @@ pub(super) struct Schedule {
 pub(super) enum ScheduleRule {
     Every(Duration),
     Cron(LitStr),
+    Once,
 }
 
 impl Schedule {
@@ -84,8 +86,18 @@ fn rule(mark: &Attribute, arguments: &Arguments, mistakes: &mut Mistakes) -> Opt
         mistakes.at(cron, "a schedule has either `every` or `cron`, not both");
         return None;
     }
-    if arguments.lacks("every") && arguments.lacks("cron") {
-        let message = "a schedule needs an interval or times: `#[schedule(every = \"10m\")]` or `#[schedule(cron = \"0 3 * * *\")]`";
+    if let (true, Some(timing)) = (arguments.has("once"), every.as_ref().or(cron.as_ref())) {
+        mistakes.at(
+            timing,
+            "a schedule that runs `once` has neither `every` nor `cron`: handlers choose its times",
+        );
+        return None;
+    }
+    if arguments.has("once") {
+        return Some(ScheduleRule::Once);
+    }
+    if arguments.lacks("every") && arguments.lacks("cron") && arguments.lacks("once") {
+        let message = "a schedule needs an interval or times: `#[schedule(every = \"10m\")]` or `#[schedule(cron = \"0 3 * * *\")]`; `#[schedule(once)]` runs when a handler says so";
         mistakes.at(mark, message);
     }
     if let Some(every) = every {

@@ -2,16 +2,21 @@
 
 mod clients;
 mod hire;
+mod relay;
+mod schedule;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+pub use relay::ExternalRelay;
+pub use schedule::ScheduledRun;
+
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use openagents_host::{Event, PublicKey, Timestamp, UnsignedEvent};
+use openagents_host::{Event, PublicKey, Timestamp, UnsignedEvent, VerifiedEvent};
 use openagents_relay::Filter;
 
 use crate::clock;
 use crate::declared_variables::Secret;
-use crate::engine::{Changes, JobFailure};
+use crate::engine::{Changes, Destination, EventToPublish, JobFailure, Publication};
 use crate::error::JobError;
 use crate::host_port::HandlerHost;
 use clients::Clients;
@@ -33,12 +38,25 @@ struct AgentContextInner {
     failure: Option<JobFailure>,
     changes: Mutex<Changes>,
     clients: Clients,
+    /// The names of the functions with `#[schedule(once)]`.
+    one_off_schedules: OnceLock<Vec<&'static str>>,
+    /// The payload of a scheduled run, as JSON.
+    payload: OnceLock<String>,
 }
 
 impl AgentContext {
     pub(crate) fn new(host: Arc<dyn HandlerHost>, began: Timestamp, failure: Option<JobFailure>) -> Self {
         let (changes, clients) = (Mutex::default(), Clients::default());
-        Self(Arc::new(AgentContextInner { host, began, failure, changes, clients }))
+        let (one_off_schedules, payload) = (OnceLock::new(), OnceLock::new());
+        Self(Arc::new(AgentContextInner {
+            host,
+            began,
+            failure,
+            changes,
+            clients,
+            one_off_schedules,
+            payload,
+        }))
     }
 
     /// The agent's public key.
@@ -79,9 +97,17 @@ impl AgentContext {
         value.map_err(|error| JobError::failed(MISCONFIGURED).caused_by(error))
     }
 
-    /// Publishes an event on the agent's own relay, signed with the agent's key, once this run has succeeded.
-    pub fn publish(&self, event: UnsignedEvent) {
-        self.changes().events.push(event);
+    /// Publishes an event on the agent's own relay once this run has succeeded, signed with the agent's key unless it is
+    /// signed already. For other relays, see [`relay`](Self::relay).
+    pub fn publish(&self, event: impl Into<EventToPublish>) {
+        self.changes().events.push(Publication { event: event.into(), to: Destination::Own });
+    }
+
+    /// Signs an event with the agent's key, for example to send it by HTTP. It is published only if it is passed to
+    /// [`publish`](Self::publish).
+    #[must_use]
+    pub fn sign(&self, event: UnsignedEvent) -> VerifiedEvent {
+        event.sign(self.0.host.keys(), self.0.host.now())
     }
 
     /// The events on the agent's own relay that match one of the filters, newest first.
@@ -95,6 +121,16 @@ impl AgentContext {
     /// Waits, on either host. The wait counts towards the handler's `timeout`.
     pub async fn sleep(&self, duration: Duration) {
         clock::sleep(duration).await;
+    }
+
+    /// Sets the names of the functions that this run can schedule.
+    pub(crate) fn may_schedule(&self, functions: Vec<&'static str>) {
+        let _ = self.0.one_off_schedules.set(functions);
+    }
+
+    /// Sets the payload of this run.
+    pub(crate) fn carry(&self, payload: String) {
+        let _ = self.0.payload.set(payload);
     }
 
     pub(crate) fn host(&self) -> &Arc<dyn HandlerHost> {

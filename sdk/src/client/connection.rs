@@ -36,6 +36,11 @@ const MAX_REPEATS: u32 = 4;
 pub(crate) trait Connector: Shareable {
     /// Opens a connection.
     async fn connect(&self) -> Result<RelayClient, RelayError>;
+
+    /// The time, for what the client signs.
+    fn now(&self) -> Timestamp {
+        clock::now()
+    }
 }
 
 /// Connects to a relay by its address.

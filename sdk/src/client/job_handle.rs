@@ -113,7 +113,7 @@ impl JobHandle {
     pub async fn cancel(&self, reason: &str) -> Result<(), ClientError> {
         let reason = Some(reason).filter(|reason| !reason.is_empty());
         let cancellation = Cancellation::event(&self.id(), self.request.kind(), reason);
-        self.client.publish(cancellation.sign(&self.client.keys, clock::now())).await
+        self.client.publish(cancellation.sign(&self.client.keys, self.client.connector.now())).await
     }
 
     /// Pays if the update is a payment request that may be paid; otherwise returns the reason.

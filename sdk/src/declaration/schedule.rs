@@ -28,6 +28,8 @@ pub enum ScheduleRule {
     Every(Duration),
     /// At the times given by a cron expression of five fields, in UTC.
     Cron(&'static str),
+    /// Only when a handler asks for it: [`AgentContext::schedule`](crate::AgentContext::schedule).
+    Once,
 }
 
 /// The pause before a cron expression that never matches is evaluated again.
@@ -39,6 +41,7 @@ pub(crate) fn next_time(rule: &ScheduleRule, after: Timestamp) -> Timestamp {
         ScheduleRule::Every(duration) => after + (*duration).max(Duration::from_secs(1)),
         // The macro has validated the expression.
         ScheduleRule::Cron(expression) => cron(expression, after).unwrap_or(after + NEVER),
+        ScheduleRule::Once => after + NEVER,
     }
 }
 

@@ -344,13 +344,15 @@ fn own_name(run: RunId) -> String {
     match run {
         RunId::Job(id) => id.to_hex(),
         RunId::Schedule(index) => format!("schedule {index}"),
+        RunId::Scheduled(number) => format!("once {number}"),
         RunId::Hook(hook) => hook.as_str().to_owned(),
     }
 }
 
 fn own_run(name: &str) -> Option<RunId> {
-    match name.strip_prefix("schedule ") {
-        Some(index) => index.parse().ok().map(RunId::Schedule),
+    match name.split_once(' ') {
+        Some(("once", number)) => number.parse().ok().map(RunId::Scheduled),
+        Some((_, index)) => index.parse().ok().map(RunId::Schedule),
         None => Hook::ALL.into_iter().find(|hook| hook.as_str() == name).map(RunId::Hook),
     }
 }

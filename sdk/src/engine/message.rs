@@ -101,6 +101,8 @@ pub(crate) enum Task {
     Job { handler: usize, request: Box<JobRequest>, outputs: Vec<JobOutput> },
     /// The schedule with this index.
     Schedule(usize),
+    /// The `#[schedule(once)]` function with this index, with its payload as JSON.
+    Scheduled { schedule: usize, payload: String },
     /// A lifecycle hook; for `on_error` with the failure.
     Hook(Hook, Option<JobFailure>),
 }

@@ -172,6 +172,7 @@ impl<S: Sql> JobEngine<S> {
         // `g` follows every hex digit.
         let end = format!("{hex}g");
         self.sql.execute("DELETE FROM memory WHERE key >= ? AND key < ?", values![&hex, &end])?;
+        self.scheduled_runs.forget_keys(&hex, &end)?;
         self.sql.execute("DELETE FROM cancellation WHERE author = ?", values![customer])?;
         Ok(RequestAdmission::Vanished)
     }

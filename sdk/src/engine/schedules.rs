@@ -23,6 +23,10 @@ impl<S: Sql> Schedules<S> {
         let kept = sql.rows::<(String, String, Timestamp)>("SELECT name, rhythm, due FROM schedule", &[])?;
         let mut all = Vec::new();
         for schedule in spec {
+            if schedule.declaration.rule == ScheduleRule::Once {
+                all.push((*schedule, Timestamp::EPOCH));
+                continue;
+            }
             let (name, rule) = (schedule.declaration.name, text(&schedule.declaration.rule));
             let known = kept.iter().find(|(known, as_then, _)| known == name && *as_then == rule);
             let due = match known {
@@ -40,7 +44,8 @@ impl<S: Sql> Schedules<S> {
             all.push((*schedule, due));
         }
         for (name, _, _) in kept {
-            if !spec.iter().any(|schedule| schedule.declaration.name == name) {
+            let repeats = |schedule: &&ScheduleSpec| schedule.declaration.rule != ScheduleRule::Once;
+            if !spec.iter().filter(repeats).any(|schedule| schedule.declaration.name == name) {
                 sql.execute("DELETE FROM schedule WHERE name = ?", values![&name])?;
             }
         }
@@ -63,7 +68,7 @@ impl<S: Sql> Schedules<S> {
         let mut next = match schedule.declaration.rule {
             // Counted from the time it was due, so that it does not drift.
             ScheduleRule::Every(_) => next_time(&schedule.declaration.rule, *due),
-            ScheduleRule::Cron(_) => next_time(&schedule.declaration.rule, now),
+            ScheduleRule::Cron(_) | ScheduleRule::Once => next_time(&schedule.declaration.rule, now),
         };
         if next <= now {
             next = next_time(&schedule.declaration.rule, now);
@@ -91,7 +96,11 @@ impl<S: Sql> Schedules<S> {
         &'a self,
         running: &'a BTreeMap<RunId, Running>,
     ) -> impl Iterator<Item = (usize, Timestamp)> + 'a {
-        let all = self.all.iter().enumerate().map(|(index, (_, due))| (index, *due));
+        let repeating = self.all.iter().enumerate().filter(|(_, (schedule, _))| {
+            // The others are in `scheduled_run`.
+            schedule.declaration.rule != ScheduleRule::Once
+        });
+        let all = repeating.map(|(index, (_, due))| (index, *due));
         all.filter(|(index, _)| !running.contains_key(&RunId::Schedule(*index)))
     }
 }
@@ -101,5 +110,6 @@ fn text(rule: &ScheduleRule) -> String {
     match rule {
         ScheduleRule::Every(duration) => format!("every {} ms", duration.as_millis()),
         ScheduleRule::Cron(expression) => format!("cron {expression}"),
+        ScheduleRule::Once => "once".to_owned(),
     }
 }

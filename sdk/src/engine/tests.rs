@@ -18,5 +18,6 @@ mod queries;
 mod records;
 mod reports;
 mod runs;
+mod scheduled_runs;
 mod schedules;
 mod state_queries;

@@ -32,6 +32,8 @@ pub(crate) enum RunId {
     Job(EventId),
     /// The schedule with this index.
     Schedule(usize),
+    /// The run of a `#[schedule(once)]` function with this number.
+    Scheduled(u64),
     /// A lifecycle hook.
     Hook(Hook),
 }
@@ -176,7 +178,49 @@ pub(crate) struct Changes {
     /// Written values by key; `None` for a removed one.
     pub(crate) memory: BTreeMap<String, Option<String>>,
     pub(crate) turns: Vec<NewTurn>,
-    pub(crate) events: Vec<UnsignedEvent>,
+    pub(crate) events: Vec<Publication>,
+    /// In this order.
+    pub(crate) schedules: Vec<ScheduleChange>,
+}
+
+/// Schedules or cancels a run of a `#[schedule(once)]` function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ScheduleChange {
+    /// The name of the function.
+    pub(crate) function: String,
+    /// Which of its runs.
+    pub(crate) key: String,
+    /// When, and its payload as JSON; `None` cancels it.
+    pub(crate) run: Option<(Timestamp, String)>,
+}
+
+/// An event that a run publishes.
+#[derive(Clone, Debug)]
+pub(crate) struct Publication {
+    pub(crate) event: EventToPublish,
+    pub(crate) to: Destination,
+}
+
+/// An event to publish: signed with the agent's key when the run has succeeded, or signed already.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum EventToPublish {
+    /// To be signed with the agent's key.
+    Unsigned(UnsignedEvent),
+    /// Published as it is.
+    Signed(VerifiedEvent),
+}
+
+impl From<UnsignedEvent> for EventToPublish {
+    fn from(event: UnsignedEvent) -> Self {
+        Self::Unsigned(event)
+    }
+}
+
+impl From<VerifiedEvent> for EventToPublish {
+    fn from(event: VerifiedEvent) -> Self {
+        Self::Signed(event)
+    }
 }
 
 /// A new turn of the conversation with a customer.

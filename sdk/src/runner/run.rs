@@ -16,6 +16,7 @@ use crate::author::context::AgentContext;
 use crate::author::handler::{Handler, Run};
 use crate::author::job::JobContext;
 use crate::clock;
+use crate::declaration::ScheduleRule;
 use crate::engine::{
     Changes, HOOK_TIMEOUT, Hook, Input, Lease, Output, QuoteError, RunOutcome, StateSnapshot, Task,
 };
@@ -81,6 +82,19 @@ async fn run_task<A: Jobs>(
             };
             (agent_context, result.map(|()| Output::default()))
         }
+        Task::Scheduled { schedule, payload } => {
+            let agent_context = AgentContext::new(host, now, None);
+            agent_context.carry(payload);
+            let result = match A::SCHEDULES.get(schedule) {
+                Some(schedule) => {
+                    let timeout = schedule.declaration.timeout;
+                    attempt(cache, &state, &agent_context, timeout, &schedule.run, agent_context.clone())
+                        .await
+                }
+                None => Ok(()),
+            };
+            (agent_context, result.map(|()| Output::default()))
+        }
         Task::Hook(hook, failure) => {
             let agent_context = AgentContext::new(host, now, failure);
             let run = match hook {
@@ -124,7 +138,9 @@ const SHORT_NPUB: usize = 12;
 fn span_of<A: Jobs>(task: &Task) -> Span {
     match task {
         Task::Job { handler, request, .. } => job_span::<A>(*handler, request),
-        Task::Schedule(_) => error_span!("schedule", handler = %handler_of::<A>(task)),
+        Task::Schedule(_) | Task::Scheduled { .. } => {
+            error_span!("schedule", handler = %handler_of::<A>(task))
+        }
         Task::Hook(..) => error_span!("hook", handler = %handler_of::<A>(task)),
     }
 }
@@ -135,7 +151,9 @@ fn handler_of<A: Jobs>(task: &Task) -> &'static str {
         Task::Job { handler, .. } => {
             A::HANDLERS.get(*handler).map_or("?", |handler| handler.declaration.name)
         }
-        Task::Schedule(index) => A::SCHEDULES.get(*index).map_or("?", |schedule| schedule.declaration.name),
+        Task::Schedule(index) | Task::Scheduled { schedule: index, .. } => {
+            A::SCHEDULES.get(*index).map_or("?", |schedule| schedule.declaration.name)
+        }
         Task::Hook(hook, _) => hook.as_str(),
     }
 }
@@ -154,7 +172,7 @@ fn job_span<A: Jobs>(handler: usize, request: &JobRequest) -> Span {
 fn name_of<A: Jobs>(task: &Task) -> String {
     match task {
         Task::Job { request, .. } => format!("job {}", request.id()),
-        Task::Schedule(_) => format!("schedule {}", handler_of::<A>(task)),
+        Task::Schedule(_) | Task::Scheduled { .. } => format!("schedule {}", handler_of::<A>(task)),
         Task::Hook(..) => handler_of::<A>(task).to_owned(),
     }
 }
@@ -169,6 +187,7 @@ async fn attempt<A: Jobs, C, T>(
     context: C,
 ) -> Result<T, JobError> {
     agent_context.clients().block(blocked::<A>(run.is_exclusive()));
+    agent_context.may_schedule(one_off_schedules::<A>());
     let unreadable = |error: StateError| JobError::failed(UNREADABLE).caused_by(error);
     match run {
         Run::Shared(run) => {
@@ -194,6 +213,14 @@ async fn attempt<A: Jobs, C, T>(
             Ok(output)
         }
     }
+}
+
+/// The names of the functions that handlers can schedule.
+fn one_off_schedules<A: Jobs>() -> Vec<&'static str> {
+    let all = A::SCHEDULES.iter().map(|schedule| schedule.declaration);
+    all.filter(|declaration| declaration.rule == ScheduleRule::Once)
+        .map(|declaration| declaration.name)
+        .collect()
 }
 
 /// The job kinds that cannot start before this run has ended: all of them, if the run is exclusive, and those of

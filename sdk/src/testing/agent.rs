@@ -114,9 +114,9 @@ impl<A: Jobs> TestAgent<A> {
     /// Publishes an event on an external relay that the agent serves. Job requests and cancellations reach the agent.
     pub fn publish_external(&mut self, relay: &str, event: &VerifiedEvent) {
         let relay = relay.trim_end_matches('/');
-        self.host.external.entry(relay.to_owned()).or_default().push(event.clone());
         {
             let _entered = self.runtime.enter();
+            self.host.publish_external(relay, event);
             self.host.receive(relay, event.clone());
         }
         self.go(Until::Idle);

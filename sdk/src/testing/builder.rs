@@ -18,6 +18,7 @@ use super::failure::{OrFail, fail};
 use super::handler_host::TestHandlerHost;
 use super::host::{TestHost, TestHostConfig};
 use super::idle::Idle;
+use super::provider::TestProvider;
 use super::wallet::TestWallet;
 use super::web::Web;
 use crate::author::agent::Jobs;
@@ -62,6 +63,7 @@ pub struct TestAgentBuilder<A> {
     keys: Option<Keys>,
     date: Timestamp,
     allowed_origins: AllowedOrigins,
+    providers: Vec<TestProvider>,
     state: Option<(u32, Value)>,
     wallet: Attached,
     variables: BTreeMap<String, String>,
@@ -80,6 +82,7 @@ impl<A: Jobs> TestAgentBuilder<A> {
             keys: None,
             date: NEW_YEAR,
             allowed_origins: AllowedOrigins::default(),
+            providers: Vec::new(),
             state: None,
             wallet: Attached::Test,
             variables: BTreeMap::new(),
@@ -157,6 +160,13 @@ impl<A: Jobs> TestAgentBuilder<A> {
         self
     }
 
+    /// Adds another agent, for handlers that [hire](crate::AgentContext::hire) it: on the agent's own relay and on external
+    /// ones.
+    pub fn hires(mut self, provider: TestProvider) -> Self {
+        self.providers.push(provider);
+        self
+    }
+
     /// Lets handlers reach private or unencrypted servers by HTTP, as the variable `AGENT_HTTP_ALLOWED_ORIGINS` does.
     ///
     /// # Panics
@@ -212,8 +222,22 @@ impl<A: Jobs> TestAgentBuilder<A> {
         };
         let web = Arc::new(Web::allowing(self.allowed_origins));
         let (sender, requests) = mpsc::unbounded_channel();
-        let host = TestHandlerHost { keys, variables, requests: sender, web: Arc::clone(&web) };
-        let host = TestHost::set(TestHostConfig { sql, clock, idle, wallet, host, requests });
+        let host = TestHandlerHost {
+            keys,
+            variables,
+            requests: sender,
+            web: Arc::clone(&web),
+            clock: clock.clone(),
+        };
+        let host = TestHost::set(TestHostConfig {
+            sql,
+            clock,
+            idle,
+            wallet,
+            providers: self.providers,
+            host,
+            requests,
+        });
         TestAgent::begin(host, runtime, test_wallet, web)
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use openagents_host::native::Sqlite;
 use openagents_host::{Engine, EventId, Keys, SqlError, Timestamp, VerifiedEvent};
-use openagents_relay::{Filter, Outcome};
+use openagents_relay::Outcome;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 
@@ -14,7 +14,8 @@ use super::clock::Clock;
 use super::failure::{OrFail, fail};
 use super::handler_host::{HostRequest, TestHandlerHost};
 use super::idle::Idle;
-use super::relay::OwnRelay;
+use super::provider::TestProvider;
+use super::relay::TestRelay;
 use crate::author::agent::Jobs;
 use crate::engine::{
     Delivery, Destination, Effect, Input, JobDetails, JobEngine, JobState, Options, StateQuery, StateReply,
@@ -41,9 +42,12 @@ pub(super) enum Until {
 
 pub(super) struct TestHost<A> {
     pub(super) engine: JobEngine<Sqlite>,
-    pub(super) relay: OwnRelay,
-    /// The events on external relays, by URL.
-    pub(super) external: BTreeMap<String, Vec<VerifiedEvent>>,
+    pub(super) relay: TestRelay,
+    /// External relays, by URL.
+    external: BTreeMap<String, TestRelay>,
+    providers: Vec<TestProvider>,
+    /// What providers are going to say.
+    answers: JoinSet<()>,
     pub(super) warnings: Vec<String>,
     pub(super) clock: Clock,
     pub(super) keys: Keys,
@@ -63,6 +67,7 @@ pub(super) struct TestHostConfig {
     pub(super) clock: Clock,
     pub(super) idle: Idle,
     pub(super) wallet: Option<Arc<dyn Wallet>>,
+    pub(super) providers: Vec<TestProvider>,
     pub(super) host: TestHandlerHost,
     pub(super) requests: mpsc::UnboundedReceiver<HostRequest>,
 }
@@ -78,14 +83,16 @@ enum Next {
 impl<A: Jobs> TestHost<A> {
     #[track_caller]
     pub(super) fn set(props: TestHostConfig) -> Self {
-        let TestHostConfig { sql, clock, idle, wallet, host, requests } = props;
+        let TestHostConfig { sql, clock, idle, wallet, providers, host, requests } = props;
         let keys = host.keys.clone();
         let host = Arc::new(host);
         let options = Options { wallet: wallet.is_some(), ..Options::default() };
         Self {
             engine: open::<A>(sql, &keys, &options, &clock),
-            relay: OwnRelay::open::<A>(),
+            relay: TestRelay::open::<A>(),
             external: BTreeMap::new(),
+            providers,
+            answers: JoinSet::new(),
             warnings: Vec::new(),
             clock,
             keys,
@@ -142,10 +149,56 @@ impl<A: Jobs> TestHost<A> {
     /// Passes an event to the agent's own relay, and from there to the agent if it concerns it.
     pub(super) fn publish(&mut self, event: &VerifiedEvent) -> Outcome {
         let published = self.relay.publish(self.clock.now(), event);
+        self.show_providers(None);
         if let Some(event) = published.handed_over {
             self.feed(Input::Request { event, source: None, ticket: 0 });
         }
         published.outcome
+    }
+
+    /// The events on an external relay, in order of arrival.
+    pub(super) fn external_events(&self, relay: &str) -> &[VerifiedEvent] {
+        self.external.get(relay.trim_end_matches('/')).map_or(&[], TestRelay::accepted)
+    }
+
+    /// Puts an event on an external relay.
+    pub(super) fn publish_external(&mut self, relay: &str, event: &VerifiedEvent) {
+        let now = self.clock.now();
+        self.external_relay(relay).publish(now, event);
+        self.show_providers(Some(relay));
+    }
+
+    /// An external relay, which exists from its first use.
+    fn external_relay(&mut self, url: &str) -> &mut TestRelay {
+        let url = url.trim_end_matches('/');
+        self.external.entry(url.to_owned()).or_insert_with(TestRelay::accepting_everything::<A>)
+    }
+
+    fn relay_at(&mut self, url: Option<&str>) -> &mut TestRelay {
+        match url {
+            Some(url) => self.external_relay(url),
+            None => &mut self.relay,
+        }
+    }
+
+    /// Lets the providers answer what is new on a relay.
+    fn show_providers(&mut self, relay: Option<&str>) {
+        let new = self.relay_at(relay).take_new();
+        for (event, provider) in new.iter().flat_map(|event| self.providers.iter().map(move |p| (event, p))) {
+            let answers = provider.answers(event);
+            if answers.is_empty() {
+                continue;
+            }
+            let (keys, requests) = (provider.keys().clone(), self.host.requests.clone());
+            let relay = relay.map(str::to_owned);
+            self.answers.spawn(async move {
+                for (pause, event) in answers {
+                    tokio::time::sleep(pause).await;
+                    let (keys, relay) = (keys.clone(), relay.clone());
+                    let _ = requests.send(HostRequest::Provide { keys, event, relay });
+                }
+            });
+        }
     }
 
     /// Passes an event from an external relay to the agent.
@@ -173,7 +226,7 @@ impl<A: Jobs> TestHost<A> {
     fn is_reached(&mut self, until: Until) -> bool {
         match until {
             Until::Idle => false,
-            Until::Settled => self.work.is_empty() && self.requests.is_empty(),
+            Until::Settled => self.work.is_empty() && self.answers.is_empty() && self.requests.is_empty(),
             Until::At(at) => at <= self.clock.now(),
             Until::Ended(job, at) => {
                 at <= self.clock.now() || self.job_state(job).is_none_or(JobState::is_final)
@@ -193,6 +246,7 @@ impl<A: Jobs> TestHost<A> {
             // A run's reports come before its outcome.
             Some(request) = self.requests.recv() => Next::HostRequest(request),
             Some(ended) = self.work.join_next() => Next::Ended(ended),
+            Some(_) = self.answers.join_next() => Next::Due,
             () = pause => Next::Due,
             () = self.idle.reached(), if or_idle => Next::Idle,
         }
@@ -204,7 +258,32 @@ impl<A: Jobs> TestHost<A> {
             HostRequest::Tell(input) => self.feed(input),
             HostRequest::Ask(query, answer) => drop(answer.send(self.query_state(query))),
             HostRequest::ExternalEvents(relay, filters, answer) => {
-                drop(answer.send(self.external_events(&relay, &filters)));
+                let events = self.external_events(&relay).iter();
+                let found = events.filter(|event| filters.iter().any(|filter| filter.matches(event)));
+                drop(answer.send(found.cloned().collect()));
+            }
+            HostRequest::Connect(relay, answer) => {
+                let now = self.clock.now();
+                drop(answer.send(self.relay_at(relay.as_deref()).connect(now)));
+            }
+            HostRequest::Message { relay, connection, text } => {
+                let now = self.clock.now();
+                let concerning = self.relay_at(relay.as_deref()).receive(now, connection, &text);
+                self.show_providers(relay.as_deref());
+                for event in concerning.into_iter().filter(|_| relay.is_none()) {
+                    self.feed(Input::Request { event, source: None, ticket: 0 });
+                }
+            }
+            HostRequest::Disconnect { relay, connection } => {
+                let now = self.clock.now();
+                self.relay_at(relay.as_deref()).disconnect(now, connection);
+            }
+            HostRequest::Provide { keys, event, relay } => {
+                let event = event.sign(&keys, self.clock.now());
+                match relay {
+                    Some(relay) => self.publish_external(&relay, &event),
+                    None => drop(self.publish(&event)),
+                }
             }
             HostRequest::Query(filters, answer) => {
                 drop(answer.send(self.relay.query(self.clock.now(), filters)));
@@ -263,6 +342,7 @@ impl<A: Jobs> TestHost<A> {
         let delivery = match to {
             Destination::Own => {
                 let published = self.relay.publish(self.clock.now(), &event);
+                self.show_providers(None);
                 let request = published.handed_over;
                 inputs.extend(request.map(|event| Input::Request { event, source: None, ticket: 0 }));
                 match published.outcome {
@@ -271,19 +351,13 @@ impl<A: Jobs> TestHost<A> {
                 }
             }
             Destination::Relay(url) => {
-                self.external.entry(url).or_default().push(event);
+                self.publish_external(&url, &event);
                 Delivery::Accepted
             }
             Destination::ReadBy { .. } => Delivery::Accepted,
         };
         inputs.push(Input::Delivered { entry, delivery });
         inputs
-    }
-
-    /// The events on an external relay that match the filters.
-    fn external_events(&self, relay: &str, filters: &[Filter]) -> Vec<VerifiedEvent> {
-        let events = self.external.get(relay.trim_end_matches('/')).into_iter().flatten();
-        events.filter(|event| filters.iter().any(|filter| filter.matches(event))).cloned().collect()
     }
 
     fn warn(&mut self, warning: String) {

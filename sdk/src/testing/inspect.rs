@@ -179,7 +179,7 @@ impl<A: Jobs> TestAgent<A> {
     /// The events on an external relay, in order of arrival.
     #[must_use]
     pub fn external_events(&self, relay: &str) -> Vec<VerifiedEvent> {
-        self.host.external.get(relay.trim_end_matches('/')).cloned().unwrap_or_default()
+        self.host.external_events(relay).to_vec()
     }
 
     /// The HTTP requests that handlers made, in order, including failed ones.

@@ -41,6 +41,17 @@ impl EveryMark {
         if request.bid.is_some() { Self::FEE } else { Price::FREE }
     }
 
+    #[schedule(once)]
+    async fn when_asked(&self, context: AgentContext) -> Answer {
+        context.schedule("later").key("a").cancel()?;
+        context.payload()
+    }
+
+    #[schedule(once, name = "later", timeout = "5m")]
+    async fn when_asked_alone(&mut self) -> Answer {
+        Ok(())
+    }
+
     #[job(kind = 5051, price = "1000 msat")]
     async fn fixed(&self) -> Answer {
         Ok(())

@@ -12,6 +12,7 @@ pub struct Clock {
     slept: u32,
     ticks: u32,
     failures: Vec<String>,
+    rings: Vec<String>,
 }
 
 /// The parameters of a priced job.
@@ -63,9 +64,10 @@ impl Clock {
     /// Shows the counters.
     #[job(kind = 5930)]
     async fn show(&self) -> JobResult<Json<Self>> {
-        let Self { created, woken, slept, ticks, failures } = self;
+        let Self { created, woken, slept, ticks, failures, rings } = self;
         let (created, woken, slept, ticks) = (*created, *woken, *slept, *ticks);
-        Ok(Json(Self { created, woken, slept, ticks, failures: failures.clone() }))
+        let (failures, rings) = (failures.clone(), rings.clone());
+        Ok(Json(Self { created, woken, slept, ticks, failures, rings }))
     }
 
     /// Fails for good.
@@ -91,6 +93,24 @@ impl Clock {
     async fn wait(&self, context: JobContext, input: Text) -> JobResult<String> {
         context.sleep(std::time::Duration::from_secs(3)).await;
         Ok(input.into_string())
+    }
+
+    /// Rings in so many seconds, or not: the input is the text, its parameter the time.
+    #[job(kind = 5935)]
+    async fn ring_later(&self, context: JobContext, text: Text, params: Params) -> JobResult<String> {
+        let run = context.schedule("ring").key(text.to_string());
+        match params.parse::<u64>("seconds")? {
+            Some(seconds) => run.after(std::time::Duration::from_secs(seconds), &text.to_string())?,
+            None => run.cancel()?,
+        }
+        Ok(String::new())
+    }
+
+    /// Rings.
+    #[schedule(once)]
+    async fn ring(&mut self, context: AgentContext) -> JobResult<()> {
+        self.rings.push(context.payload()?);
+        Ok(())
     }
 
     /// Has a fixed price.

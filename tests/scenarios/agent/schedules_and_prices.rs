@@ -14,6 +14,7 @@ scenarios![
     an_agent_is_created_once_and_before_its_first_job,
     an_agent_wakes_after_a_kill_and_sleeps_when_idle,
     a_schedule_goes_on_after_a_restart_and_catches_up_once,
+    a_run_that_a_handler_schedules_happens_once_even_after_a_kill,
     a_failed_job_is_told_to_the_agent,
     a_job_that_costs_something_is_refused_without_a_wallet,
     a_quote_depends_on_the_request,
@@ -78,6 +79,24 @@ async fn a_schedule_goes_on_after_a_restart_and_catches_up_once(servers: &Server
     }
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(ticks().await, before + 1, "the times that were missed are made up for once");
+}
+
+async fn ring(server: &Server, text: &str, seconds: Option<&str>) {
+    let mut client = Client::connect(&server.url()).await;
+    let params: Vec<(&str, &str)> = seconds.into_iter().map(|seconds| ("seconds", seconds)).collect();
+    let request = request(&fresh_author(), 5935, Some(server.agent()), text, &params);
+    ask(&mut client, &request).await.result();
+}
+
+async fn a_run_that_a_handler_schedules_happens_once_even_after_a_kill(servers: &Servers) {
+    let server = servers.own("clock");
+    ring(&server, "soon", Some("1")).await;
+    ring(&server, "later", Some("3")).await;
+    ring(&server, "never", Some("3")).await;
+    ring(&server, "never", None).await;
+    kill_and_restart(&server);
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert_eq!(show(&server).await["rings"], serde_json::json!(["soon", "later"]));
 }
 
 async fn a_failed_job_is_told_to_the_agent(servers: &Servers) {

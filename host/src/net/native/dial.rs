@@ -23,9 +23,9 @@ use crate::net::address::{AddressError, Reach};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A connection, encrypted or not.
-pub(super) type Connection = Box<dyn Stream>;
+pub(crate) type Connection = Box<dyn Stream>;
 
-pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 

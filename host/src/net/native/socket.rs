@@ -1,7 +1,7 @@
 //! A WebSocket connection with tungstenite (native).
 
 use futures_util::{SinkExt, StreamExt};
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 use url::Url;
@@ -18,13 +18,14 @@ pub(crate) struct Socket {
 impl Socket {
     pub(crate) async fn connect(url: &Url, reach: Reach) -> Result<Self, SocketError> {
         let connection = dial(url, reach).await?;
-        let config = WebSocketConfig::default()
-            .read_buffer_size(16 * 1024)
-            .max_message_size(Some(MAX_MESSAGE_BYTES))
-            .max_frame_size(Some(MAX_MESSAGE_BYTES));
         let (stream, _) =
-            client_async_with_config(url.as_str(), connection, Some(config)).await.map_err(failure)?;
+            client_async_with_config(url.as_str(), connection, Some(config())).await.map_err(failure)?;
         Ok(Self { stream: Some(stream) })
+    }
+
+    pub(crate) async fn over(connection: Connection) -> Self {
+        let stream = WebSocketStream::from_raw_socket(connection, Role::Client, Some(config())).await;
+        Self { stream: Some(stream) }
     }
 
     pub(crate) async fn send(&mut self, text: String) -> Result<(), SocketError> {
@@ -62,6 +63,13 @@ impl Socket {
     pub(crate) fn abandon(&mut self) {
         self.stream = None;
     }
+}
+
+fn config() -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(16 * 1024)
+        .max_message_size(Some(MAX_MESSAGE_BYTES))
+        .max_frame_size(Some(MAX_MESSAGE_BYTES))
 }
 
 fn failure(error: Error) -> SocketError {

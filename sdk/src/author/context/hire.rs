@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use openagents_host::Timestamp;
 use openagents_host::net::{RelayClient, RelayError};
 
 use super::AgentContext;
@@ -98,5 +99,9 @@ struct HandlerConnector {
 impl Connector for HandlerConnector {
     async fn connect(&self) -> Result<RelayClient, RelayError> {
         self.host.connect(self.relay.as_deref()).await
+    }
+
+    fn now(&self) -> Timestamp {
+        self.host.now()
     }
 }

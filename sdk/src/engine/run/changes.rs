@@ -3,8 +3,8 @@
 use openagents_host::sql::values;
 use openagents_host::{Sql, SqlError, Timestamp};
 
-use crate::engine::vocabulary::{Changes, NewTurn};
-use crate::engine::{Destination, JobEngine};
+use crate::engine::JobEngine;
+use crate::engine::vocabulary::{Changes, EventToPublish, NewTurn, Publication};
 
 /// How many turns of a conversation are kept.
 const MAX_TURNS: u64 = 200;
@@ -32,12 +32,18 @@ impl<S: Sql> JobEngine<S> {
                 None => self.sql.execute("DELETE FROM memory WHERE key = ?", values![key])?,
             }
         }
+        for change in &changes.schedules {
+            self.scheduled_runs.change(change)?;
+        }
         for turn in &changes.turns {
             self.store_turn(now, turn)?;
         }
-        for event in &changes.events {
-            let event = event.clone().sign(&self.keys, now);
-            self.outbox.put(&event, &Destination::Own, now)?;
+        for Publication { event, to } in &changes.events {
+            let event = match event.clone() {
+                EventToPublish::Unsigned(event) => event.sign(&self.keys, now),
+                EventToPublish::Signed(event) => event,
+            };
+            self.outbox.put(&event, to, now)?;
         }
         Ok(())
     }

@@ -33,6 +33,7 @@ pub(in crate::engine) struct Start {
 enum StartOf {
     NextJob,
     Schedule(usize),
+    Scheduled { number: u64, schedule: usize },
     Hook(Hook),
 }
 
@@ -64,6 +65,10 @@ impl<S: Sql> JobEngine<S> {
         if let Some(index) = self.schedules.next(now, &self.running) {
             let exclusive = self.spec.schedules.get(index).is_some_and(|spec| spec.exclusive);
             return Some(Start { run: StartOf::Schedule(index), exclusive });
+        }
+        if let Some((number, schedule)) = self.scheduled_runs.next(now, &self.running) {
+            let exclusive = self.spec.schedules.get(schedule).is_some_and(|spec| spec.exclusive);
+            return Some(Start { run: StartOf::Scheduled { number, schedule }, exclusive });
         }
         let exclusive = self.spec.handler(next_kind?).is_some_and(|(_, spec)| spec.exclusive);
         Some(Start { run: StartOf::NextJob, exclusive })
@@ -112,6 +117,17 @@ impl<S: Sql> JobEngine<S> {
                     Task::Schedule(index),
                     effects,
                 )?;
+            }
+            StartOf::Scheduled { number, schedule } => {
+                let Some(payload) = self.scheduled_runs.begin(number)? else {
+                    self.scheduled_runs.done(number)?;
+                    effects.push(Effect::Warn("a scheduled run was interrupted too often".to_owned()));
+                    return Ok(true);
+                };
+                let timeout =
+                    self.spec.schedules.get(schedule).map_or(HOOK_TIMEOUT, |spec| spec.declaration.timeout);
+                let (run, until) = (RunId::Scheduled(number), now + timeout + LEASE_MARGIN);
+                self.start_own(run, start.exclusive, until, Task::Scheduled { schedule, payload }, effects)?;
             }
             StartOf::Hook(hook) => {
                 let failure = if hook == Hook::Error { self.failures.tell() } else { None };
@@ -186,6 +202,10 @@ impl<S: Sql> JobEngine<S> {
             match lease.run {
                 RunId::Job(job) => self.jobs.requeue(&job, now)?,
                 RunId::Schedule(_) | RunId::Hook(_) => self.jobs.end_own(lease).map(drop)?,
+                RunId::Scheduled(number) => {
+                    self.jobs.end_own(lease)?;
+                    self.scheduled_runs.failed(number, now)?;
+                }
             }
             self.running_ended(lease);
         }
@@ -212,7 +232,10 @@ impl<S: Sql> JobEngine<S> {
             match run {
                 RunId::Hook(Hook::Sleep) => self.lifecycle.note_awake(),
                 RunId::Hook(Hook::Error) => self.failures.not_told(),
-                RunId::Hook(Hook::Create | Hook::Wake) | RunId::Schedule(_) | RunId::Job(_) => {}
+                RunId::Hook(Hook::Create | Hook::Wake)
+                | RunId::Schedule(_)
+                | RunId::Scheduled(_)
+                | RunId::Job(_) => {}
             }
         }
         self.unrecorded.retain(|lease| leases.contains(lease));
@@ -232,6 +255,10 @@ impl<S: Sql> JobEngine<S> {
                 kind.and_then(|kind| self.spec.handler(kind)).is_none_or(|(_, spec)| spec.exclusive)
             }
             RunId::Schedule(index) => self.spec.schedules.get(*index).is_none_or(|spec| spec.exclusive),
+            RunId::Scheduled(number) => {
+                let schedule = self.scheduled_runs.schedule_of(*number);
+                schedule.and_then(|index| self.spec.schedules.get(index)).is_none_or(|spec| spec.exclusive)
+            }
             RunId::Hook(hook) => self.spec.hooks.exclusive(*hook).unwrap_or_default(),
         })
     }
@@ -288,6 +315,16 @@ impl<S: Sql> JobEngine<S> {
                 self.lifecycle.note_work();
                 self.schedules.ran(index, now)?;
                 self.finish_own("schedule", now, outcome, changes, effects)
+            }
+            RunId::Scheduled(number) => {
+                self.lifecycle.note_work();
+                let may_go_on = match outcome {
+                    // Before its changes: it may schedule itself again.
+                    RunOutcome::Done(_) => self.scheduled_runs.done(number).map(|()| true)?,
+                    RunOutcome::Failed { .. } => self.scheduled_runs.failed(number, now)?,
+                };
+                let name = if may_go_on { "scheduled run" } else { "scheduled run, for the last time," };
+                self.finish_own(name, now, outcome, changes, effects)
             }
             RunId::Hook(Hook::Create) => {
                 match outcome {

@@ -8,7 +8,9 @@ use serde_json::json;
 
 use super::bench::*;
 use super::events::*;
-use crate::engine::{Changes, Lease, NewTurn, Output, RunOutcome, StateQuery, Turn};
+use crate::engine::{
+    Changes, Destination, Lease, NewTurn, Output, Publication, RunOutcome, StateQuery, Turn,
+};
 
 fn turn(customer: &Keys, text: &str) -> NewTurn {
     NewTurn { customer: customer.public_key(), turn: Turn { role: "user".into(), text: text.into() } }
@@ -22,7 +24,7 @@ fn everything() -> Changes {
     Changes {
         state: Some("1".into()),
         turns: vec![turn(&customer(), "hi")],
-        events: vec![UnsignedEvent::new(Kind(1), "note")],
+        events: vec![Publication { event: UnsignedEvent::new(Kind(1), "note").into(), to: Destination::Own }],
         ..remembering("k", Some("1"))
     }
 }

@@ -7,7 +7,9 @@ use openagents_host::{Engine, EventId, Keys, Kind, UnsignedEvent, VerifiedEvent}
 
 use super::bench::*;
 use super::events::*;
-use crate::engine::{Changes, Delivery, DeliveryLimits, Destination, Effect, Input, Output, RunOutcome};
+use crate::engine::{
+    Changes, Delivery, DeliveryLimits, Destination, Effect, Input, Output, Publication, RunOutcome,
+};
 
 fn unreachable() -> Delivery {
     Delivery::Unreachable("away".into())
@@ -349,7 +351,9 @@ fn publishes_what_a_run_wants_published_in_its_order() {
     let mut bench = Bench::new();
     bench.ask(&request(SHARED, 1));
     let lease = bench.next_run();
-    let events = ["one", "two"].map(|text| UnsignedEvent::new(Kind(1), text)).into();
+    let own =
+        |text: &str| Publication { event: UnsignedEvent::new(Kind(1), text).into(), to: Destination::Own };
+    let events = ["one", "two"].map(own).into();
     bench.finish(lease, RunOutcome::Done(Output::new("Hello")), Changes { events, ..Changes::default() });
     let contents: Vec<_> = bench.own().iter().map(|event| event.content.clone()).collect();
     assert_eq!(contents, ["", "one", "two", "Hello"]);
@@ -362,4 +366,23 @@ fn hands_nothing_out_twice_while_it_is_on_its_way() {
     let mut effects = Vec::new();
     bench.engine.alarm(bench.now, &mut effects);
     assert!(!effects.iter().any(|effect| matches!(effect, Effect::Publish { .. })));
+}
+
+#[test]
+fn publishes_on_another_relay_what_a_run_wants_published_there_and_as_it_was_signed() {
+    let mut bench = Bench::new();
+    bench.ask(&request(SHARED, 1));
+    let lease = bench.next_run();
+    let signed = UnsignedEvent::new(Kind(1), "signed").sign(&customer(), START);
+    let there = Destination::Relay(EXTERNAL.to_owned());
+    let events = vec![
+        Publication { event: signed.clone().into(), to: there.clone() },
+        Publication { event: UnsignedEvent::new(Kind(1), "unsigned").into(), to: there.clone() },
+    ];
+    bench.finish(lease, RunOutcome::Done(Output::new("Hello")), Changes { events, ..Changes::default() });
+    bench.deliver_all();
+    let sent: Vec<_> =
+        bench.published.iter().filter(|(_, to)| *to == there).map(|(event, _)| event).collect();
+    assert_eq!(sent[0], &signed);
+    assert_eq!((sent[1].content.as_str(), sent[1].pubkey), ("unsigned", agent().public_key()));
 }

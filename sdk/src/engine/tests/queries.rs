@@ -39,6 +39,7 @@ fn live() -> Probe {
         memory: [("a".to_owned(), Some("1".to_owned())), ("b".to_owned(), None)].into(),
         turns: vec![crate::engine::NewTurn { customer: customer().public_key(), turn }],
         events: vec![],
+        schedules: vec![],
     };
     bench.finish(lease, crate::engine::RunOutcome::Done(crate::engine::Output::new("2")), changes);
     bench.cancel(&request(QUOTED, 4), &customer());

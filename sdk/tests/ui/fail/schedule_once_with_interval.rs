@@ -1,0 +1,20 @@
+use openagents_sdk::prelude::*;
+
+#[agent(name = "broken")]
+#[derive(Default, Serialize, Deserialize)]
+struct Broken;
+
+#[jobs]
+impl Broken {
+    #[job(kind = 5050)]
+    async fn work(&self) -> JobResult<String> {
+        Ok(String::new())
+    }
+
+    #[schedule(once, every = "10m")]
+    async fn refresh(&mut self) -> JobResult<()> {
+        Ok(())
+    }
+}
+
+fn main() {}
