@@ -43,6 +43,7 @@ scenarios_in! {
         variables,
         state,
         logs,
+        chat,
         http_requests,
         examples,
     }

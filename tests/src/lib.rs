@@ -9,6 +9,7 @@ pub mod events;
 pub mod http;
 pub mod http_echo;
 pub mod jobs;
+pub mod language_model;
 mod process;
 pub mod raw;
 pub mod server;
