@@ -250,7 +250,10 @@ async fn the_state_is_the_struct(servers: &Servers) {
     assert_eq!(bench.found("state.json").await, json!({"count": 0, "ratio": 0.0, "steps": []}));
     bench.job(5911, "", &[]).await;
     bench.job(5905, "x", &[]).await;
-    assert_eq!(bench.found("state.json").await, json!({"count": 1, "ratio": 0.0, "steps": ["start x", "end x"]}));
+    assert_eq!(
+        bench.found("state.json").await,
+        json!({"count": 1, "ratio": 0.0, "steps": ["start x", "end x"]})
+    );
 }
 
 async fn a_senseless_query_is_refused(servers: &Servers) {
