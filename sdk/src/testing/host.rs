@@ -327,7 +327,7 @@ impl<A: Jobs> TestHost<A> {
     fn apply(&mut self, effect: Effect) -> Vec<Input> {
         match self.services.carry_out(self.clock.now(), effect) {
             Some(HostAction::Run(work) | HostAction::Await(work)) => drop(self.work.spawn(work)),
-            Some(HostAction::Publish { entry, event, to }) => return self.deliver(entry, event, to),
+            Some(HostAction::Publish { entry, event, to }) => return self.deliver(entry, &event, to),
             Some(HostAction::Confirm { result: Err(error), .. }) => {
                 self.warn(format!("an event could not be stored: {error}"));
             }
@@ -337,11 +337,11 @@ impl<A: Jobs> TestHost<A> {
         Vec::new()
     }
 
-    fn deliver(&mut self, entry: u64, event: VerifiedEvent, to: Destination) -> Vec<Input> {
+    fn deliver(&mut self, entry: u64, event: &VerifiedEvent, to: Destination) -> Vec<Input> {
         let mut inputs = Vec::new();
         let delivery = match to {
             Destination::Own => {
-                let published = self.relay.publish(self.clock.now(), &event);
+                let published = self.relay.publish(self.clock.now(), event);
                 self.show_providers(None);
                 let request = published.handed_over;
                 inputs.extend(request.map(|event| Input::Request { event, source: None, ticket: 0 }));
@@ -351,7 +351,7 @@ impl<A: Jobs> TestHost<A> {
                 }
             }
             Destination::Relay(url) => {
-                self.publish_external(&url, &event);
+                self.publish_external(&url, event);
                 Delivery::Accepted
             }
             Destination::ReadBy { .. } => Delivery::Accepted,

@@ -48,7 +48,6 @@ impl AgentContext {
     ///
     /// It is stored together with the outcome of this run. It runs at least once, also after a restart, and is attempted up
     /// to 5 times, with growing pauses. An agent may have 10,000 scheduled runs.
-    #[must_use]
     pub fn schedule(&self, function: impl Into<String>) -> ScheduledRun {
         ScheduledRun { context: self.clone(), function: function.into(), key: String::new() }
     }
