@@ -158,7 +158,7 @@ pub fn job(_arguments: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// | argument | type | meaning |
 /// |---|---|---|
-/// | `kind` | number, required | the job kind, which must have a handler without `price` in the same block |
+/// | `kind` | number or `u16` constant, required | the job kind, which must have a handler without `price` in the same block |
 ///
 /// It is not `async`, takes `&self` and `&JobRequest`, and returns `Price` or `JobResult<Price>`. If it returns an
 /// error, the job fails with the error's text.

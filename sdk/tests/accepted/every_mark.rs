@@ -161,7 +161,12 @@ fn is_accepted() {
     let quoted: Vec<bool> = EveryMark::HANDLERS.iter().map(|handler| handler.quote.is_some()).collect();
     assert_eq!(quoted, [true, false, false, true]);
 
-    let [refresh, tidy] = EveryMark::SCHEDULES else { panic!("two schedules") };
+    let [when_asked, later, refresh, tidy] = EveryMark::SCHEDULES else { panic!("four schedules") };
+    for (once, name, seconds) in [(when_asked, "when_asked", 60), (later, "later", 300)] {
+        assert_eq!((once.declaration.name, once.declaration.rule), (name, ScheduleRule::Once));
+        assert_eq!(once.declaration.timeout, Duration::from_secs(seconds));
+    }
+    assert!(later.run.is_exclusive() && !when_asked.run.is_exclusive());
     assert_eq!((refresh.declaration.name, refresh.declaration.about), ("refresh", "Brings it up to date."));
     assert_eq!(refresh.declaration.rule, ScheduleRule::Every(Duration::from_secs(600)));
     assert_eq!(refresh.declaration.timeout, Duration::from_secs(60));
