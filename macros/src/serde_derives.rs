@@ -6,7 +6,7 @@
 
 use proc_macro2::{Group, Ident, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote};
-use syn::{Attribute, Data, DeriveInput, Fields, GenericParam, LitStr, parse_quote};
+use syn::{Attribute, Data, DeriveInput, Fields, GenericParam, Generics, LitStr, parse_quote};
 
 /// Which trait is derived.
 #[derive(Clone, Copy)]
@@ -66,15 +66,7 @@ fn implement(derived: SerdeTrait, item: &DeriveInput) -> TokenStream {
 
 fn serialize(item: &DeriveInput, copy: &Ident) -> TokenStream {
     let name = &item.ident;
-    let mut bounded = item.generics.clone();
-    let parameters: Vec<Ident> =
-        item.generics.type_params().map(|parameter| parameter.ident.clone()).collect();
-    for parameter in parameters {
-        bounded
-            .make_where_clause()
-            .predicates
-            .push(parse_quote!(#parameter: ::openagents_sdk::__private::serde::Serialize));
-    }
+    let bounded = bounded(item, &quote!(Serialize));
     let (generics, types, conditions) = bounded.split_for_impl();
     quote! {
         #[automatically_derived]
@@ -89,18 +81,21 @@ fn serialize(item: &DeriveInput, copy: &Ident) -> TokenStream {
     }
 }
 
+/// The generics of a type, each of whose type parameters has this trait of serde.
+fn bounded(item: &DeriveInput, bound: &TokenStream) -> Generics {
+    let mut bounded = item.generics.clone();
+    for parameter in item.generics.type_params() {
+        let parameter = &parameter.ident;
+        let predicate = parse_quote!(#parameter: ::openagents_sdk::__private::serde::#bound);
+        bounded.make_where_clause().predicates.push(predicate);
+    }
+    bounded
+}
+
 fn deserialize(item: &DeriveInput, copy: &Ident) -> TokenStream {
     let name = &item.ident;
     let (_, types, _) = item.generics.split_for_impl();
-    let mut bounded = item.generics.clone();
-    let parameters: Vec<Ident> =
-        item.generics.type_params().map(|parameter| parameter.ident.clone()).collect();
-    for parameter in parameters {
-        bounded
-            .make_where_clause()
-            .predicates
-            .push(parse_quote!(#parameter: ::openagents_sdk::__private::serde::Deserialize<'de>));
-    }
+    let mut bounded = bounded(item, &quote!(Deserialize<'de>));
     let borrowed = item.generics.lifetimes().map(|lifetime| lifetime.lifetime.clone());
     let borrowed: Vec<_> = borrowed.collect();
     let lifetime: GenericParam =

@@ -68,7 +68,9 @@ impl Editor {
 
 fn translator() -> TestProvider {
     TestProvider::new(5002, |request| match request.text() {
-        Some("Good day") => Reply::new().processing("looking it up").pause(Duration::from_secs(5)).result("Bonjour"),
+        Some("Good day") => {
+            Reply::new().processing("looking it up").pause(Duration::from_secs(5)).result("Bonjour")
+        }
         Some("silence") => Reply::new(),
         _ => Reply::new().error("I only know one phrase"),
     })

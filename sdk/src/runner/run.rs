@@ -72,27 +72,13 @@ async fn run_task<A: Jobs>(
         }
         Task::Schedule(index) => {
             let agent_context = AgentContext::new(host, now, None);
-            let result = match A::SCHEDULES.get(index) {
-                Some(schedule) => {
-                    let timeout = schedule.declaration.timeout;
-                    attempt(cache, &state, &agent_context, timeout, &schedule.run, agent_context.clone())
-                        .await
-                }
-                None => Ok(()),
-            };
+            let result = run_schedule(cache, &state, &agent_context, index).await;
             (agent_context, result.map(|()| Output::default()))
         }
         Task::Scheduled { schedule, payload } => {
             let agent_context = AgentContext::new(host, now, None);
             agent_context.carry(payload);
-            let result = match A::SCHEDULES.get(schedule) {
-                Some(schedule) => {
-                    let timeout = schedule.declaration.timeout;
-                    attempt(cache, &state, &agent_context, timeout, &schedule.run, agent_context.clone())
-                        .await
-                }
-                None => Ok(()),
-            };
+            let result = run_schedule(cache, &state, &agent_context, schedule).await;
             (agent_context, result.map(|()| Output::default()))
         }
         Task::Hook(hook, failure) => {
@@ -127,6 +113,21 @@ async fn run_task<A: Jobs>(
             };
             Input::Finished { lease, outcome, changes: Changes::default() }
         }
+    }
+}
+
+/// Runs a schedule, which is nothing to do if this release has it no more.
+async fn run_schedule<A: Jobs>(
+    cache: &StateCache<A>,
+    state: &StateSnapshot,
+    context: &AgentContext,
+    index: usize,
+) -> Result<(), JobError> {
+    match A::SCHEDULES.get(index) {
+        Some(schedule) => {
+            attempt(cache, state, context, schedule.declaration.timeout, &schedule.run, context.clone()).await
+        }
+        None => Ok(()),
     }
 }
 

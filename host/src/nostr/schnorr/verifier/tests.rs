@@ -49,10 +49,8 @@ fn agrees_with_libsecp256k1_on_signatures_and_on_each_with_one_bit_changed() {
     }
 }
 
-/// The point of key 1 is the generator, so sums meet points that they have already added; the point of the order minus
-/// 1 is its negation.
-#[test]
-fn verifies_the_signatures_of_the_keys_closest_to_zero() {
+/// The secret keys 1 to 19, and the order minus 1.
+pub(super) fn secrets_closest_to_zero() -> impl Iterator<Item = [u8; 32]> {
     let mut last = [0xff; 32];
     last[15] = 0xfe;
     last[16..].copy_from_slice(&0xbaae_dce6_af48_a03b_bfd2_5e8c_d036_4140_u128.to_be_bytes());
@@ -61,7 +59,14 @@ fn verifies_the_signatures_of_the_keys_closest_to_zero() {
         secret[31] = number;
         secret
     });
-    for secret in small.chain([last]) {
+    small.chain([last])
+}
+
+/// The point of key 1 is the generator, so sums meet points that they have already added; the point of the order minus
+/// 1 is its negation.
+#[test]
+fn verifies_the_signatures_of_the_keys_closest_to_zero() {
+    for secret in secrets_closest_to_zero() {
         let keys = libsecp256k1::SigningKey::from_bytes(&secret).unwrap();
         for number in 0..20 {
             let message = hash(number);

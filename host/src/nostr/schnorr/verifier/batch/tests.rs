@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use super::{Batch, MAX_BATCH, factors, verify_all};
 use crate::nostr::bytes::{EventId, PublicKey, Signature};
 use crate::nostr::schnorr::verifier::scalar::Scalar;
+use crate::nostr::schnorr::verifier::tests::secrets_closest_to_zero;
 use crate::nostr::schnorr::verifier::{KEY_CACHE, challenge};
 use crate::nostr::schnorr::{MIN_BATCH, SignedMessage, VECTORS, libsecp256k1};
 
@@ -123,15 +124,8 @@ fn the_same_signature_many_times_holds() {
 /// The points of these keys are in the tables of G, or the negations of such points.
 #[test]
 fn the_keys_closest_to_zero_hold() {
-    let mut last = [0xff; 32];
-    last[15] = 0xfe;
-    last[16..].copy_from_slice(&0xbaae_dce6_af48_a03b_bfd2_5e8c_d036_4140_u128.to_be_bytes());
-    let small = (1..20_u8).map(|number| {
-        let mut secret = [0; 32];
-        secret[31] = number;
-        secret
-    });
-    let all: Vec<_> = small.chain([last]).map(|secret| signed(&secret, hash(secret[31].into()))).collect();
+    let all: Vec<_> =
+        secrets_closest_to_zero().map(|secret| signed(&secret, hash(secret[31].into()))).collect();
     assert!(holds(&all));
     assert_eq!(found(&all), vec![true; all.len()]);
 }
