@@ -289,7 +289,8 @@ async fn a_client_closed_by_eviction_comes_back(servers: &Servers) {
 }
 
 async fn a_hundred_sockets_survive_hibernation(servers: &Servers) {
-    let server = servers.own("probe");
+    // A relay without an agent: the runtime sometimes cannot evict a relay to which an agent publishes meanwhile.
+    let server = servers.own("relay");
     let authors = [fresh_author(), fresh_author()];
     let mut clients = Vec::new();
     for number in 0..100 {
