@@ -19,8 +19,8 @@ struct AgentStruct {
     declaration: Declaration,
     /// The types of the fields that serde stores as they are.
     state: Vec<Type>,
-    /// The span of the derive of `Deserialize`.
-    deserialize: Span,
+    /// The span of the derive of `Deserialize`; `None` if serde's derives are missing.
+    deserialize: Option<Span>,
 }
 
 /// Expands `#[agent(arguments)]` on `item`.
@@ -87,17 +87,13 @@ impl AgentStruct {
         for ty in &borrowed {
             mistakes.at(ty, "an agent must own its state, since it is read back from storage: write `String` for text, `Vec<T>` for a list");
         }
-        match deserialize {
-            Some(deserialize) if !takes_generics && has_names && borrowed.is_empty() => {
-                Ok(Self { item, declaration, state, deserialize })
+        if takes_generics || !has_names || !borrowed.is_empty() {
+            if let Some(deserialize) = deserialize {
+                expand::use_serde_of_the_sdk(&mut item, deserialize);
             }
-            deserialize => {
-                if let Some(deserialize) = deserialize {
-                    expand::use_serde_of_the_sdk(&mut item, deserialize);
-                }
-                Err(Box::new(item))
-            }
+            return Err(Box::new(item));
         }
+        Ok(Self { item, declaration, state, deserialize })
     }
 }
 

@@ -61,7 +61,7 @@ pub(crate) fn agent_routes<A: Jobs>(
     let profile = settings.profile::<A>(key);
     let manifest = AgentManifest::of::<A>(&key).at_relays(profile.relays()).signed(keys);
     // A state that cannot be written as JSON is reported when the agent starts.
-    let default_state = serde_json::to_string(&A::default()).unwrap_or_default();
+    let default_state = A::STATE.write(&A::STATE.initial()).unwrap_or_default();
     let access = RecordAccess::new(key, operators, settings.relay_url.as_deref(), own);
     AgentRoutes::new(manifest, profile, access, default_state)
 }

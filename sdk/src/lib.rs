@@ -129,7 +129,7 @@ pub mod traits {
     pub use crate::author::context::FromAgent;
     pub use crate::author::output::HandlerReturn;
     pub use crate::author::params::ParamNumber;
-    pub use crate::author::return_types::{MigrateReturn, QuoteReturn, RunReturn};
+    pub use crate::author::return_types::{HandlerError, MigrateReturn, QuoteReturn, RunReturn};
     pub use crate::send::Shareable;
 }
 
@@ -137,13 +137,13 @@ pub mod traits {
 #[doc(hidden)]
 pub mod __private {
     pub use crate::assemble::deployment_of;
-    pub use crate::author::agent::{Agent, Jobs, StateField};
+    pub use crate::author::agent::{Agent, Jobs, StateField, StateJson};
     pub use crate::author::context::FromAgent;
     pub use crate::author::extract::FromJob;
     pub use crate::author::handler::{Handler, Hooks, Migrate, Quote, Run, Schedule, Work};
     pub use crate::author::output::HandlerReturn;
     pub use crate::author::params::{JobParams, ParamValue, nip90_params, params_schema};
-    pub use crate::author::return_types::{MigrateReturn, QuoteReturn, RunReturn};
+    pub use crate::author::return_types::{HandlerError, MigrateReturn, QuoteReturn, RunReturn};
     pub use crate::declaration::{
         AgentDeclaration, DeploymentDeclaration, InputDeclaration, JobDeclaration, ParamDeclaration,
         Requests, ScheduleDeclaration, ScheduleRule, VariableDeclaration,
@@ -153,9 +153,6 @@ pub mod __private {
     pub use crate::send::{MaybeSend, Shareable};
     pub use crate::{JobError, Price};
     pub use {schemars, serde, serde_json};
-
-    /// Fails to compile if a field's type cannot be stored.
-    pub const fn assert_state_field<T: StateField>() {}
 
     pub use crate::author::params::read::{Param, param};
 

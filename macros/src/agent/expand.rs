@@ -3,34 +3,23 @@
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::punctuated::Punctuated;
-use syn::spanned::Spanned;
-use syn::{Attribute, Fields, ItemStruct, LitStr, Meta, Path, Token, parse_quote};
+use syn::{Attribute, Fields, ItemStruct, LitStr, Meta, Path, Token, Type, parse_quote};
 
 use super::{AgentStruct, serde_options};
 
 impl AgentStruct {
     pub(super) fn expand(self) -> TokenStream {
         let Self { mut item, declaration, state, deserialize } = self;
-        let options = serde_options(&item.attrs);
-        use_serde_of_the_sdk(&mut item, deserialize);
-        // Lets a state be read that was stored before a field was added.
-        let has_fields = matches!(item.fields, Fields::Named(_));
-        if has_fields && !options.iter().any(|option| option == "default") {
-            // At the struct's name, where a missing `Default` is then reported; but serde gives a variable the span of
-            // this text, which must resolve as the names in its derive do: those of a `macro_rules!` macro may differ.
-            let span = item.ident.span().resolved_at(deserialize);
-            let default = LitStr::new("::core::default::Default::default", span);
-            item.attrs.push(parse_quote!(#[serde(default = #default)]));
-        }
-        let name = &item.ident;
-        let assertions = state
-            .iter()
-            .map(|ty| quote_spanned!(ty.span() => ::openagents_sdk::__private::assert_state_field::<#ty>();));
-        // Before the struct, so that these errors come before those of serde's derives.
-        let assertions = (!state.is_empty()).then(|| quote!(const _: fn() = || { #(#assertions)* };));
+        let name = item.ident.clone();
+        let stored = match deserialize {
+            Some(deserialize) => {
+                use_serde(&mut item, &state, deserialize);
+                // At the struct's name, where a field that cannot be stored is then reported.
+                quote_spanned!(name.span() => ::openagents_sdk::__private::StateJson::by_serde())
+            }
+            None => quote!(::openagents_sdk::__private::StateJson::of_refused_struct()),
+        };
         quote! {
-            #assertions
-
             #item
 
             // If all fields are given, the defaults are not needed.
@@ -38,8 +27,30 @@ impl AgentStruct {
             #[automatically_derived]
             impl ::openagents_sdk::__private::Agent for #name {
                 const DECLARATION: ::openagents_sdk::__private::AgentDeclaration = #declaration;
+                const STATE: ::openagents_sdk::__private::StateJson<Self> = #stored;
             }
         }
+    }
+}
+
+/// Makes serde's derives write and read the state: `state` are the types of its fields.
+fn use_serde(item: &mut ItemStruct, state: &[Type], deserialize: Span) {
+    let options = serde_options(&item.attrs);
+    let has = |wanted: &str| options.iter().any(|option| option == wanted);
+    use_serde_of_the_sdk(item, deserialize);
+    // A mistake is reported at the struct's name; but serde gives a variable the span of these texts, which must
+    // resolve as the names in its derive do: those of a `macro_rules!` macro may differ.
+    let span = item.ident.span().resolved_at(deserialize);
+    // Lets a state be read that was stored before a field was added.
+    if matches!(item.fields, Fields::Named(_)) && !has("default") {
+        let default = LitStr::new("::core::default::Default::default", span);
+        item.attrs.push(parse_quote!(#[serde(default = #default)]));
+    }
+    // A field that cannot be stored is one error where the agent is used, instead of one at each use by serde.
+    if !state.is_empty() && !has("bound") {
+        let bound = quote!(#(for<'a> #state: ::openagents_sdk::__private::StateField<'a>),*).to_string();
+        let bound = LitStr::new(&bound, span);
+        item.attrs.push(parse_quote!(#[serde(bound = #bound)]));
     }
 }
 

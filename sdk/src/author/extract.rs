@@ -29,8 +29,9 @@ pub use text::Text;
 #[diagnostic::on_unimplemented(
     message = "a job handler cannot take `{Self}`",
     label = "not an argument of a job handler",
+    note = "if `{Self}` has `#[derive(JobParams)]`, take it as `Params<{Self}>`",
     note = "handlers take inputs of the request: `Text` (a text, or the output of another job), `Url` (a URL), `Document` (the text at a URL), `NostrEvent` (an event); an `Option` of these if the input may be missing, a `Vec` of these for all such inputs",
-    note = "or `Inputs` (all inputs), `Params` (the parameters), `Params<T>` for a `T` with `#[derive(JobParams)]`, `Customer`, `JobRequest`",
+    note = "or `Inputs` (all inputs), `Params` (the parameters), `Customer`, `JobRequest`",
     note = "or the context of the run: `JobContext`, `AgentContext`, `Session` (the conversation with the customer)"
 )]
 pub trait FromJob: Sized {

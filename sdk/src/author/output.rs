@@ -6,6 +6,7 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
+use super::return_types::HandlerError;
 use crate::engine::Output;
 use crate::error::JobError;
 
@@ -120,11 +121,11 @@ pub trait HandlerReturn {
     fn into_outcome(self) -> Result<Output, JobError>;
 }
 
-impl<T: IntoOutput, E: Into<JobError>> HandlerReturn for Result<T, E> {
+impl<T: IntoOutput, E: HandlerError> HandlerReturn for Result<T, E> {
     const MIME: &'static str = T::MIME;
 
     fn into_outcome(self) -> Result<Output, JobError> {
-        self.map_err(Into::into)?.into_output()
+        self.map_err(HandlerError::into_job_error)?.into_output()
     }
 }
 

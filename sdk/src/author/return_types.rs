@@ -1,7 +1,26 @@
-//! The return types of schedules, hooks, price functions and migrations.
+//! The return types of schedules, hooks, price functions and migrations, and the error of any of these.
 
 use crate::error::JobError;
 use crate::price::Price;
+
+/// The error with which a handler, schedule, hook, price function or migration can fail.
+#[diagnostic::on_unimplemented(
+    message = "a handler cannot fail with `{Self}`",
+    label = "its error is not an `std::error::Error`",
+    note = "return `JobResult<T>`, whose error any `std::error::Error` or text is converted into by `?`",
+    note = "or implement `std::error::Error` for `{Self}`; or `From<{Self}>` for `JobError`, to say what the customer is told"
+)]
+pub trait HandlerError {
+    /// Converts it.
+    fn into_job_error(self) -> JobError;
+}
+
+#[diagnostic::do_not_recommend]
+impl<E: Into<JobError>> HandlerError for E {
+    fn into_job_error(self) -> JobError {
+        self.into()
+    }
+}
 
 /// The return type of a schedule or hook.
 #[diagnostic::on_unimplemented(
@@ -17,9 +36,9 @@ pub trait RunReturn {
     fn into_result(self) -> Result<(), JobError>;
 }
 
-impl<E: Into<JobError>> RunReturn for Result<(), E> {
+impl<E: HandlerError> RunReturn for Result<(), E> {
     fn into_result(self) -> Result<(), JobError> {
-        self.map_err(Into::into)
+        self.map_err(HandlerError::into_job_error)
     }
 }
 
@@ -43,9 +62,9 @@ impl QuoteReturn for Price {
     }
 }
 
-impl<E: Into<JobError>> QuoteReturn for Result<Price, E> {
+impl<E: HandlerError> QuoteReturn for Result<Price, E> {
     fn into_quote(self) -> Result<Price, JobError> {
-        self.map_err(Into::into)
+        self.map_err(HandlerError::into_job_error)
     }
 }
 
@@ -63,8 +82,8 @@ pub trait MigrateReturn {
     fn into_state(self) -> Result<serde_json::Value, JobError>;
 }
 
-impl<E: Into<JobError>> MigrateReturn for Result<serde_json::Value, E> {
+impl<E: HandlerError> MigrateReturn for Result<serde_json::Value, E> {
     fn into_state(self) -> Result<serde_json::Value, JobError> {
-        self.map_err(Into::into)
+        self.map_err(HandlerError::into_job_error)
     }
 }

@@ -198,8 +198,8 @@ async fn attempt<A: Jobs, C, T>(
         Run::Exclusive(run) => {
             let mut agent = cache.owned(state).map_err(unreadable)?;
             let output = limited(limit, async { run(&mut agent, context).await }).await?;
-            let json = serde_json::to_string(&agent)
-                .map_err(|error| JobError::failed(UNSTORABLE).caused_by(error))?;
+            let json =
+                A::STATE.write(&agent).map_err(|error| JobError::failed(UNSTORABLE).caused_by(error))?;
             let changed = state.json.as_deref() != Some(json.as_str());
             let stored = if changed {
                 // JSON cannot hold every value: `NaN` becomes `null`, for example.

@@ -104,7 +104,7 @@ impl<A: Jobs> StateCache<A> {
 }
 
 fn read<A: Jobs>(snapshot: &StateSnapshot) -> Result<A, StateError> {
-    let Some(json) = snapshot.json.as_deref() else { return Ok(A::default()) };
+    let Some(json) = snapshot.json.as_deref() else { return Ok(A::STATE.initial()) };
     let (stored, known) = (snapshot.form, A::DECLARATION.state_version);
     if stored > known {
         return Err(StateError::Newer { stored, known });
@@ -120,7 +120,7 @@ fn read<A: Jobs>(snapshot: &StateSnapshot) -> Result<A, StateError> {
 }
 
 fn parse_state<A: Jobs>(json: &str) -> Result<A, UnreadableState> {
-    serde_json::from_str(json).map_err(|error| UnreadableState { fields: unfit_fields::<A>(json), error })
+    A::STATE.read(json).map_err(|error| UnreadableState { fields: unfit_fields::<A>(json), error })
 }
 
 /// Fails if a state in the current form could not be read back.
@@ -139,7 +139,7 @@ fn unfit_fields<A: Jobs>(json: &str) -> Vec<String> {
     let fields: Map<String, Value> = serde_json::from_str(json).unwrap_or_default();
     let is_unfit = |(name, value): &(String, Value)| {
         let alone = Value::Object(Map::from_iter([(name.clone(), value.clone())]));
-        serde_json::from_value::<A>(alone).is_err()
+        A::STATE.read(&alone.to_string()).is_err()
     };
     fields.into_iter().filter(is_unfit).map(|(name, _)| name).collect()
 }

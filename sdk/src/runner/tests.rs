@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{StateCache, StateError, agent_spec, quote, run};
-use crate::author::agent::{Agent, Jobs};
+use crate::author::agent::{Agent, Jobs, StateJson};
 use crate::author::context::AgentContext;
 use crate::author::handler::{Handler, Hooks, Quote, Run, Schedule};
 use crate::author::job::JobContext;
@@ -38,6 +38,7 @@ struct Counter {
 impl Agent for Counter {
     const DECLARATION: AgentDeclaration =
         AgentDeclaration { state_version: 2, ..AgentDeclaration::new("counter") };
+    const STATE: StateJson<Self> = StateJson::by_serde();
 }
 
 type CounterRun = Run<Counter, JobContext, Output>;

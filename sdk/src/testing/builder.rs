@@ -108,7 +108,8 @@ impl<A: Jobs> TestAgentBuilder<A> {
     /// When the state cannot be written as JSON.
     #[track_caller]
     pub fn state(self, state: &A) -> Self {
-        let json = serde_json::to_value(state).or_fail("the state cannot be written as JSON");
+        let json = A::STATE.write(state).or_fail("the state cannot be written as JSON");
+        let json = serde_json::from_str(&json).or_fail("the state is not JSON");
         self.stored_state(A::DECLARATION.state_version, json)
     }
 

@@ -129,7 +129,7 @@ impl<A: Jobs> TestAgent<A> {
         let cache = StateCache::<A>::default();
         let state = cache.shared(&self.host.engine.state()).or_fail("the state cannot be read");
         drop(cache);
-        std::sync::Arc::into_inner(state).unwrap_or_default()
+        std::sync::Arc::into_inner(state).unwrap_or_else(|| A::STATE.initial())
     }
 
     /// The value under a key of the agent's [memory](crate::Memory), if there is one.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Job, Page, TestAgent, customer};
-use crate::author::agent::{Agent, Jobs};
+use crate::author::agent::{Agent, Jobs, StateJson};
 use crate::author::context::AgentContext;
 use crate::author::handler::{Handler, Hooks, Run, Schedule};
 use crate::author::job::JobContext;
@@ -43,6 +43,7 @@ struct Probe {
 impl Agent for Probe {
     const DECLARATION: AgentDeclaration =
         AgentDeclaration { state_version: 2, ..AgentDeclaration::new("probe") };
+    const STATE: StateJson<Self> = StateJson::by_serde();
 }
 
 type RunJob = Run<Probe, JobContext, Output>;

@@ -133,7 +133,8 @@ fn with_field<A: Jobs>(
     value: &Value,
 ) -> Result<String, StateCommandError> {
     let mut fields = fields(snapshot)?;
-    let default = serde_json::to_value(A::default()).unwrap_or_default();
+    let default =
+        A::STATE.write(&A::STATE.initial()).and_then(|json| serde_json::from_str(&json)).unwrap_or_default();
     let is_of_this_form = snapshot.json.is_none() || snapshot.form == A::DECLARATION.state_version;
     if let Value::Object(known) = &default
         && is_of_this_form
@@ -145,7 +146,7 @@ fn with_field<A: Jobs>(
     fields.insert(field.to_owned(), value.clone());
     let changed = Value::Object(fields).to_string();
     let alone = Value::Object(Map::from_iter([(field.to_owned(), value.clone())]));
-    match serde_json::from_value::<A>(alone) {
+    match A::STATE.read(&alone.to_string()) {
         Err(error) if is_of_this_form => {
             Err(StateCommandError::Unfit { field: field.to_owned(), reason: error.to_string() })
         }
@@ -160,7 +161,7 @@ mod tests {
     use serde::{Deserialize, Serialize};
 
     use super::*;
-    use crate::author::agent::Agent;
+    use crate::author::agent::{Agent, StateJson};
     use crate::author::handler::Handler;
     use crate::declaration::AgentDeclaration;
 
@@ -173,6 +174,7 @@ mod tests {
 
     impl Agent for Meter {
         const DECLARATION: AgentDeclaration = AgentDeclaration::new("meter");
+        const STATE: StateJson<Self> = StateJson::by_serde();
     }
 
     impl Jobs for Meter {

@@ -8,7 +8,7 @@ use openagents_relay::Filter;
 use serde::{Deserialize, Serialize};
 
 use super::*;
-use crate::author::agent::Agent;
+use crate::author::agent::{Agent, StateJson};
 use crate::author::handler::{Handler, Hooks, Run, Schedule};
 use crate::declaration::{AgentDeclaration, JobDeclaration};
 use crate::engine::{Report, StateQuery, StateReply, StateSnapshot, Task};
@@ -22,6 +22,7 @@ struct Sleeper;
 
 impl Agent for Sleeper {
     const DECLARATION: AgentDeclaration = AgentDeclaration::new("sleeper");
+    const STATE: StateJson<Self> = StateJson::by_serde();
 }
 
 impl Jobs for Sleeper {

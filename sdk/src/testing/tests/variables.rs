@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{ECHO, Job, TestAgent};
-use crate::author::agent::{Agent, Jobs};
+use crate::author::agent::{Agent, Jobs, StateJson};
 use crate::author::handler::{Handler, Run};
 use crate::author::job::JobContext;
 use crate::declaration::{AgentDeclaration, JobDeclaration, VariableDeclaration};
@@ -22,6 +22,7 @@ impl Agent for Configured {
         secrets: &["API_KEY"],
         ..AgentDeclaration::new("configured")
     };
+    const STATE: StateJson<Self> = StateJson::by_serde();
 }
 
 impl Jobs for Configured {

@@ -1,0 +1,1 @@
+//! Nothing: what an author's crate looks like is in `tests/`.
