@@ -1,4 +1,4 @@
-//! Data that an earlier program wrote, 2a899f3, is read and carried on by today's.
+//! Data that earlier programs wrote, of 2a899f3 and b71b72c, is read and carried on by today's.
 
 mod fixture;
 
@@ -30,6 +30,7 @@ scenarios! {
         conversations_memory_tables_and_the_state_are_kept,
         schedules_go_on,
         a_job_with_an_invoice_waits_and_others_fail,
+        a_run_scheduled_once_and_a_job_with_a_kept_input_go_on,
     }
 }
 
@@ -287,6 +288,26 @@ async fn a_job_with_an_invoice_waits_and_others_fail(servers: &Servers) {
             assert_eq!(status_text(said.error()), text(&job["text"]));
         }
     }
+}
+
+async fn a_run_scheduled_once_and_a_job_with_a_kept_input_go_on(servers: &Servers) {
+    let old = OldDeployment::open_of("b71b72c", servers, "clock");
+    let mut client = old.client().await;
+    let customer = fresh_author();
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let show = jobs::request(&customer, 5930, None, "", &[("at", &now().to_string())]);
+        let state = ask(&mut client, &show).await.result().content.clone();
+        let state: Value = serde_json::from_str(&state).expect("the struct as JSON");
+        if state["rings"] == json!(["the old bell"]) {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{state}\n{}", old.server.log_tail());
+        sleep(Duration::from_secs(1)).await;
+    }
+    let job = json!({"id": old.expected["unfinished"], "kind": 5933, "at": "running", "ends": ["done"]});
+    all_over(&old, &mut client, std::slice::from_ref(&job)).await;
+    assert_eq!(said_about(&mut client, &job).await.result().content, "0 pieces");
 }
 
 /// Waits until every job that is to end has been answered, and a little longer, for answers that may not come.

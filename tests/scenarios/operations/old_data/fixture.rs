@@ -1,4 +1,4 @@
-//! The data folders in `tests/fixtures/data-2a899f3`, unpacked, and a server of today on one of them.
+//! The data folders in `tests/fixtures`, unpacked, and a server of today on one of them.
 
 use std::fs::File;
 use std::process::{Command, Stdio};
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::servers::Servers;
 
-/// A server on the data of a deployment of 2a899f3, and what that data has to have.
+/// A server on the data of a deployment of an earlier commit, and what that data has to have.
 pub(super) struct OldDeployment {
     pub(super) server: Server,
     pub(super) expected: Value,
@@ -23,9 +23,14 @@ pub(super) struct OldDeployment {
 }
 
 impl OldDeployment {
-    /// Starts today's program on the data.
+    /// Starts today's program on the data of 2a899f3.
     pub(super) fn open(servers: &Servers, deployment: &'static str) -> Self {
-        let (data, expected) = unpack(servers.host(), deployment);
+        Self::open_of("2a899f3", servers, deployment)
+    }
+
+    /// Starts today's program on the data of a commit.
+    pub(super) fn open_of(commit: &str, servers: &Servers, deployment: &'static str) -> Self {
+        let (data, expected) = unpack(commit, servers.host(), deployment);
         let operator = expected["operator"].as_str().map_or_else(Keys::generate, keys);
         let variables = [
             ("ADMIN_PUBKEYS", operator.public_key().to_hex()),
@@ -68,10 +73,10 @@ impl OldDeployment {
     }
 }
 
-/// Unpacks what a deployment of 2a899f3 left behind; what that has to have is in the JSON file beside it.
-fn unpack(host: Host, deployment: &str) -> (TempDir, Value) {
+/// Unpacks what a deployment of a commit left behind; what that has to have is in the JSON file beside it.
+fn unpack(commit: &str, host: Host, deployment: &str) -> (TempDir, Value) {
     let host = if host == Host::Workerd { "workerd" } else { "native" };
-    let folder = repository().join("tests/fixtures/data-2a899f3").join(host);
+    let folder = repository().join("tests/fixtures").join(format!("data-{commit}")).join(host);
     let data = empty_folder().expect("a folder");
     let archive = File::open(folder.join(format!("{deployment}.tar.xz"))).expect("an archive");
     // Not every Debian has `xz`.
