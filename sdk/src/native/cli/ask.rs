@@ -7,6 +7,7 @@ mod customer_key;
 mod offer;
 mod order;
 
+use std::cell::Cell;
 use std::fmt;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -50,10 +51,8 @@ enum AskError {
     Failed(String),
     #[error("the agent requires payment first, but this command cannot pay: {0}")]
     PaymentRequired(String),
-    #[error(
-        "no result within {0:?}. Is an agent for this job kind connected to the relay? --timeout SECONDS waits longer"
-    )]
-    TooLate(Duration),
+    #[error("no result within {after:?}. {} --timeout SECONDS waits longer", waiting(*.is_begun))]
+    TooLate { after: Duration, is_begun: bool },
 }
 
 impl AskError {
@@ -61,9 +60,17 @@ impl AskError {
     fn outcome(&self) -> (u8, &'static str) {
         match self {
             Self::NotOffered { .. } | Self::Refused(_) | Self::PaymentRequired(_) => (3, "refused"),
-            Self::TooLate(_) => (4, "too-late"),
+            Self::TooLate { .. } => (4, "too-late"),
             _ => (1, "failed"),
         }
+    }
+}
+
+fn waiting(is_begun: bool) -> &'static str {
+    if is_begun {
+        "The agent is working on it, and will publish the result;"
+    } else {
+        "Is an agent for this job kind connected to the relay?"
     }
 }
 
@@ -90,7 +97,7 @@ impl From<ClientError> for AskError {
 pub(in crate::native) async fn run<A: Jobs>(ask: &Ask) -> ExitCode {
     let own_kind = || A::HANDLERS.first().map(|job| job.declaration.kind);
     let kind = ask.kind.or_else(own_kind).unwrap_or(5050);
-    let mut request = Request { began: Instant::now(), kind, customer: None, id: None };
+    let mut request = Request { began: Instant::now(), kind, customer: None, id: None, is_begun: Cell::new(false) };
     let answer = request.answer(ask).await;
     if ask.json {
         say(format_args!("{}", request.in_json(&answer)));
@@ -116,6 +123,8 @@ struct Request {
     kind: u16,
     customer: Option<PublicKey>,
     id: Option<EventId>,
+    /// Whether an agent has said that it is doing the job.
+    is_begun: Cell<bool>,
 }
 
 impl Request {
@@ -140,7 +149,7 @@ impl Request {
         };
         match tokio::time::timeout(ask.timeout, answered).await {
             Ok(answered) => answered,
-            Err(_) => Err(AskError::TooLate(ask.timeout)),
+            Err(_) => Err(AskError::TooLate { after: ask.timeout, is_begun: self.is_begun.get() }),
         }
     }
 
@@ -175,6 +184,7 @@ impl Request {
                     return Err(AskError::PaymentRequired(message.or(price).unwrap_or_default()));
                 }
                 JobUpdate::Processing { provider, message } => {
+                    self.is_begun.set(true);
                     ("processing".to_owned(), provider, message.unwrap_or_default())
                 }
                 JobUpdate::Partial { provider, content } => ("partial".to_owned(), provider, content),
