@@ -3,10 +3,10 @@
 //!
 //! Deployments have no wallet yet: jobs with a price are refused. A test uses a `testing::TestWallet`. A customer
 //! pays through a [`Payer`](crate::client::Payer).
-//! client pays.
 
 pub(crate) mod bolt11;
 pub(crate) mod guard;
 pub(crate) mod wallet;
 
+pub use bolt11::{BitcoinNetwork, Bolt11, Bolt11Error, InvoiceDescription};
 pub use wallet::{Invoice, InvoiceRequest, Settlement, Wallet, WalletError};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use openagents_host::PublicKey;
 
-use super::bolt11::{self, InvoiceAmount};
+use super::bolt11::{Bolt11, Bolt11Error};
 use super::wallet::WalletError;
 use crate::nip90::{Amount, JobRequest};
 use crate::send::{MaybeSend, Shareable};
@@ -55,7 +55,13 @@ pub enum PaymentRefusal {
         /// The limit, in msat.
         limit: u64,
     },
-    /// The amount of the invoice differs from the requested amount, or the invoice cannot be read.
+    /// The invoice cannot be read, or is not signed by its payee.
+    #[error("its invoice cannot be paid: {reason}")]
+    NotAnInvoice {
+        /// What is wrong with it.
+        reason: Bolt11Error,
+    },
+    /// The amount of the invoice differs from the requested amount.
     #[error("the invoice is not for the requested {msat} msat")]
     Mismatch {
         /// The requested amount, in msat.
@@ -106,9 +112,10 @@ impl PaymentGuard {
         if msat > limit {
             return Err(PaymentRefusal::TooMuch { msat, limit });
         }
-        match bolt11::amount(&invoice) {
-            Ok(InvoiceAmount::Exactly(demanded)) if demanded == msat => {}
-            Ok(InvoiceAmount::Any) if msat > 0 => {}
+        let demanded = Bolt11::parse(&invoice).map_err(|reason| PaymentRefusal::NotAnInvoice { reason })?;
+        match demanded.amount() {
+            Some(demanded) if demanded.as_msat() == msat => {}
+            None if msat > 0 => {}
             _ => return Err(PaymentRefusal::Mismatch { msat }),
         }
         self.authorized = true;
@@ -128,6 +135,7 @@ mod tests {
 
     use super::{Amount, Arc, JobRequest, PaymentGuard, PaymentRefusal, WalletError};
     use crate::nip90::RequestBuilder;
+    use crate::payment::bolt11::fixtures::{WrittenInvoice, invoice};
 
     fn provider() -> Keys {
         Keys::from_secret(&[2; 32]).unwrap()
@@ -152,7 +160,7 @@ mod tests {
 
     #[test]
     fn pays_what_is_asked_for_up_to_the_limit() {
-        let amount = Amount::new(21_000).invoice("lnbc210n1pvjluez");
+        let amount = Amount::new(21_000).invoice(invoice(21, "a job"));
         assert_eq!(authorize(&mut guard(21_000), Some(&amount)), Ok(21_000));
         let refused = PaymentRefusal::TooMuch { msat: 21_000, limit: 20_999 };
         assert_eq!(authorize(&mut guard(20_999), Some(&amount)), Err(refused));
@@ -160,29 +168,31 @@ mod tests {
 
     #[test]
     fn pays_no_invoice_that_is_over_more_than_is_said() {
-        for invoice in ["lnbc20m1pvjluez", "lnbc1000000000p1pvjluez", "nonsense", ""] {
-            let amount = Amount::new(1_000).invoice(invoice);
+        for sat in [2, 20_000_000] {
+            let amount = Amount::new(1_000).invoice(invoice(sat, "a job"));
             let refused = authorize(&mut guard(u64::MAX), Some(&amount));
-            assert_eq!(refused, Err(PaymentRefusal::Mismatch { msat: 1_000 }), "{invoice}");
+            assert_eq!(refused, Err(PaymentRefusal::Mismatch { msat: 1_000 }), "{sat} sat");
         }
-        assert_eq!(
-            authorize(&mut guard(1_000), Some(&Amount::new(1_000).invoice("lnbc1pvjluez"))),
-            Ok(1_000)
-        );
-        assert!(authorize(&mut guard(1_000), Some(&Amount::new(0).invoice("lnbc1pvjluez"))).is_err());
+        for text in ["lnbc10n1pvjluez", "nonsense", ""] {
+            let refused = authorize(&mut guard(u64::MAX), Some(&Amount::new(1_000).invoice(text)));
+            assert!(matches!(refused, Err(PaymentRefusal::NotAnInvoice { .. })), "{text}");
+        }
+        let any = WrittenInvoice::new("lnbc", &[7; 32], "whatever you like").encode();
+        assert_eq!(authorize(&mut guard(1_000), Some(&Amount::new(1_000).invoice(&any))), Ok(1_000));
+        assert!(authorize(&mut guard(1_000), Some(&Amount::new(0).invoice(&any))).is_err());
     }
 
     #[test]
     fn pays_once() {
         let mut guard = guard(50_000);
-        let amount = Amount::new(21_000).invoice("lnbc210n1pvjluez");
+        let amount = Amount::new(21_000).invoice(invoice(21, "a job"));
         assert_eq!(authorize(&mut guard, Some(&amount)), Ok(21_000));
         assert_eq!(authorize(&mut guard, Some(&amount)), Err(PaymentRefusal::Paid));
     }
 
     #[test]
     fn pays_only_who_was_asked_and_only_by_invoice() {
-        let amount = Amount::new(1_000).invoice("lnbc10n1pvjluez");
+        let amount = Amount::new(1_000).invoice(invoice(1, "a job"));
         let stranger = Keys::from_secret(&[3; 32]).unwrap().public_key();
         for asked in [request(&[]), request(&[&provider()])] {
             let refused = guard(1_000).authorize(&asked, &stranger, Some(&amount)).map(|_| ());

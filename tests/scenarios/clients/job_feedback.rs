@@ -20,8 +20,8 @@ scenarios![
     a_customer_pays_the_invoice_up_to_the_bid,
 ];
 
-/// 21 sat.
-const INVOICE: &str = "lnbc210n1pvjluez";
+/// Over 21 sat, signed by its payee.
+const INVOICE: &str = "lnbc210n1pvjluezpp5emqd6gynx5t84xgr2rw9m0sykag92nmcuaapzvejl6w4fhy8e85sdqgvysx5mmzg9xxpu4ny6chwn32h07s64splf9pjngueur6yrglz05t46gjysp98dz6xphdrpdphkma5ag5cw0amfrdc29v6eg4qycgna8sqjgkrhgpfwa9p2";
 
 /// A job request to a provider that the test plays.
 async fn order_from(provider: &Keys, client: &JobClient, bid: u64) -> JobHandle {

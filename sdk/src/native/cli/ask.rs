@@ -97,7 +97,8 @@ impl From<ClientError> for AskError {
 pub(in crate::native) async fn run<A: Jobs>(ask: &Ask) -> ExitCode {
     let own_kind = || A::HANDLERS.first().map(|job| job.declaration.kind);
     let kind = ask.kind.or_else(own_kind).unwrap_or(5050);
-    let mut request = Request { began: Instant::now(), kind, customer: None, id: None, is_begun: Cell::new(false) };
+    let mut request =
+        Request { began: Instant::now(), kind, customer: None, id: None, is_begun: Cell::new(false) };
     let answer = request.answer(ask).await;
     if ask.json {
         say(format_args!("{}", request.in_json(&answer)));
