@@ -304,29 +304,18 @@ impl<S: Sql> JobEngine<S> {
         Ok(())
     }
 
-    fn settle(&mut self, now: Timestamp, handled: Result<(), SqlError>, effects: &mut Vec<Effect>) {
-        match handled.and_then(|()| self.due(now)) {
-            Ok(due) => self.alarm = due,
-            Err(error) => {
-                effects
-                    .push(Effect::Warn(format!("the agent's database failed: {error}; trying again in 5 s")));
-                self.alarm = Some(now + Duration::from_secs(5));
-            }
-        }
-    }
-}
-
-impl<S: Sql> Engine for JobEngine<S> {
-    type Sql = S;
-    type Input = Input;
-    type Effect = Effect;
-
-    fn sql(&self) -> &S {
-        &self.sql
-    }
-
-    fn handle(&mut self, now: Timestamp, input: &Input, effects: &mut Vec<Effect>) {
-        let handled = match input {
+    /// Handles one input, or several deliveries that were accepted.
+    fn handle_group(
+        &mut self,
+        now: Timestamp,
+        group: &[Input],
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), SqlError> {
+        let [input] = group else {
+            let entries: Vec<u64> = group.iter().filter_map(Input::delivered_entry).collect();
+            return self.commit(effects, |engine, _| engine.outbox.accepted(&entries, now));
+        };
+        match input {
             Input::Request { event, source, ticket } => {
                 let admitted = self
                     .commit(effects, |engine, effects| engine.admit(now, event, source.as_deref(), effects));
@@ -373,7 +362,41 @@ impl<S: Sql> Engine for JobEngine<S> {
                 effects.extend(engine.outbox.delivered(*entry, delivery, now)?.map(Effect::Warn));
                 Ok(())
             }),
-        };
+        }
+    }
+
+    fn settle(&mut self, now: Timestamp, handled: Result<(), SqlError>, effects: &mut Vec<Effect>) {
+        match handled.and_then(|()| self.due(now)) {
+            Ok(due) => self.alarm = due,
+            Err(error) => {
+                effects.push(failure(&error));
+                self.alarm = Some(now + Duration::from_secs(5));
+            }
+        }
+    }
+}
+
+impl<S: Sql> Engine for JobEngine<S> {
+    type Sql = S;
+    type Input = Input;
+    type Effect = Effect;
+
+    fn sql(&self) -> &S {
+        &self.sql
+    }
+
+    fn handle(&mut self, now: Timestamp, input: &Input, effects: &mut Vec<Effect>) {
+        self.handle_all(now, std::slice::from_ref(input), effects);
+    }
+
+    /// Records deliveries that follow one another together, and determines what is due once.
+    fn handle_all(&mut self, now: Timestamp, inputs: &[Input], effects: &mut Vec<Effect>) {
+        let mut handled = Ok(());
+        for group in inputs.chunk_by(|one, next| one.is_acceptance() && next.is_acceptance()) {
+            if let Err(error) = std::mem::replace(&mut handled, self.handle_group(now, group, effects)) {
+                effects.push(failure(&error));
+            }
+        }
         self.settle(now, handled, effects);
     }
 
@@ -404,6 +427,10 @@ impl<S: Sql> Engine for JobEngine<S> {
         // Recomputes at once what is due.
         self.alarm = Some(Timestamp::EPOCH);
     }
+}
+
+fn failure(error: &SqlError) -> Effect {
+    Effect::Warn(format!("the agent's database failed: {error}; trying again in 5 s"))
 }
 
 /// The pause after a failed attempt (counted from 1): 1 s, 2 s, 4 s … up to a minute.

@@ -184,9 +184,7 @@ fn handle_batch<E: Engine<Sql = Sqlite>>(
     engine.batch_size_hint(inputs.len());
     let sql = engine.sql().clone();
     let committed: Result<u64, SqlError> = sql.transaction(|| {
-        for input in inputs {
-            engine.handle(now(), input, effects);
-        }
+        engine.handle_all(now(), inputs, effects);
         call_due_alarm(engine, effects);
         Ok(commits.begin())
     });

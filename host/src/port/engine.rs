@@ -43,10 +43,18 @@ pub trait Engine {
         self.handle(now, &input, effects);
     }
 
+    /// Handles the inputs of a batch in order, which an engine can do with less work than one by one. The results must
+    /// be the same.
+    fn handle_all(&mut self, now: Timestamp, inputs: &[Self::Input], effects: &mut Vec<Self::Effect>) {
+        for input in inputs {
+            self.handle(now, input, effects);
+        }
+    }
+
     /// Does everything that is due at `now`.
     fn alarm(&mut self, now: Timestamp, effects: &mut Vec<Self::Effect>);
 
-    /// When [`alarm`](Self::alarm) must be called next. Evaluated after every input.
+    /// When [`alarm`](Self::alarm) must be called next. Evaluated after every batch.
     fn next_alarm(&self) -> Option<Timestamp>;
 
     /// Drops everything in memory that can be read from the database again, as hibernation does between two inputs.

@@ -4,8 +4,10 @@
 //! Requests and replies are enums. Calls cannot come from outside: the Worker routes no public request to
 //! [`CALL_PATH`].
 
+use ::worker::js_sys::Uint8Array;
 use ::worker::wasm_bindgen::JsValue;
-use ::worker::{Error, Method, Request, RequestInit, Response, Result, Stub};
+use ::worker::wasm_bindgen_futures::JsFuture;
+use ::worker::{Error, Method, Request, RequestInit, Response, ResponseBody, Result, Stub, web_sys};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -17,17 +19,29 @@ pub const CALL_PATH: &str = "/internal/call";
 /// # Errors
 /// When the object could not be reached or failed. It is then unknown whether it has carried out the call.
 pub async fn call<C: Serialize, R: DeserializeOwned>(object: &Stub, call: &C) -> Result<R> {
-    let mut response = send(object, call).await?;
-    // Read as bytes, because JavaScript strings may take two bytes per character. It must be read in any case: an
-    // unread body keeps the called object from hibernating.
-    let body = response.bytes().await?;
-    match response.status_code() {
+    let response = send(object, call).await?;
+    let status = response.status_code();
+    // It must be read in any case: an unread body keeps the called object from hibernating.
+    let body = body(response).await?;
+    match status {
         200 => Ok(serde_json::from_slice(&body)?),
         status => {
             let text = String::from_utf8_lossy(&body);
             Err(Error::RustError(format!("the object answered with status {status}: {}", text.trim())))
         }
     }
+}
+
+/// The body of a reply, whose length the called object limits. The runtime collects it: the `worker` crate would wait
+/// for each chunk. As bytes, because JavaScript strings may take two bytes per character.
+async fn body(response: Response) -> Result<Vec<u8>> {
+    let stream = match response.into_parts().1 {
+        ResponseBody::Empty => return Ok(Vec::new()),
+        ResponseBody::Body(bytes) => return Ok(bytes),
+        ResponseBody::Stream(stream) => stream,
+    };
+    let bytes = web_sys::Response::new_with_opt_readable_stream(Some(&stream))?.array_buffer()?;
+    Ok(Uint8Array::new(&JsFuture::from(bytes).await?).to_vec())
 }
 
 /// Calls an object and returns its response as it is, to be passed on.

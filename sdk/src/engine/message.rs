@@ -64,6 +64,18 @@ pub(crate) enum Input {
     Query { query: StateQuery, ticket: u64 },
 }
 
+impl Input {
+    /// Whether a relay has accepted an event of the outbox.
+    pub(super) fn is_acceptance(&self) -> bool {
+        matches!(self, Self::Delivered { delivery: Delivery::Accepted, .. })
+    }
+
+    /// The entry of the outbox whose delivery has ended.
+    pub(super) fn delivered_entry(&self) -> Option<u64> {
+        if let Self::Delivered { entry, .. } = self { Some(*entry) } else { None }
+    }
+}
+
 /// An effect of the job engine, for the host to carry out.
 #[derive(Clone, Debug)]
 pub(crate) enum Effect {

@@ -277,6 +277,8 @@ pub(crate) enum Destination {
 pub(crate) struct DeliveryLimits {
     /// To the agent's own relay.
     pub(crate) own: usize,
+    /// The length of these together, in bytes. One event alone may be longer.
+    pub(crate) own_bytes: u64,
     /// To external relays.
     pub(crate) external: usize,
     /// To one external host, whatever the URLs.
@@ -289,14 +291,21 @@ pub(crate) struct DeliveryLimits {
 
 impl Default for DeliveryLimits {
     fn default() -> Self {
-        Self { own: 256, external: 64, host: 8, unproven: 48, unproven_of_customer: 12 }
+        Self {
+            own: 256,
+            own_bytes: 16 * 1024 * 1024,
+            external: 64,
+            host: 8,
+            unproven: 48,
+            unproven_of_customer: 12,
+        }
     }
 }
 
 impl DeliveryLimits {
-    /// For a Worker, which sends one event after another to its own relay, has little memory, and may have six open
+    /// For a Worker, which sends what is in flight to its own relay together, has little memory, and may have six open
     /// connections, some of which it needs for other work.
     #[cfg_attr(not(target_arch = "wasm32"), allow(dead_code, reason = "for Workers, and tests"))]
     pub(crate) const WORKER: Self =
-        Self { own: 16, external: 3, host: 1, unproven: 2, unproven_of_customer: 1 };
+        Self { own: 64, own_bytes: 1024 * 1024, external: 3, host: 1, unproven: 2, unproven_of_customer: 1 };
 }

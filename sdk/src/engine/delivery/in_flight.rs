@@ -2,14 +2,23 @@
 
 use std::collections::BTreeMap;
 
+use openagents_host::Timestamp;
+
 use crate::engine::Delivery;
 use crate::engine::vocabulary::DeliveryLimits;
 
 /// How many hosts that have accepted an event lately are remembered.
 const MAX_PROVEN: usize = 48;
 
+/// The place of an entry in the order of delivery: when it is due, and its number.
+pub(super) type Place = (Timestamp, u64);
+
 /// Where an event goes, and for whom.
 pub(super) struct InFlight {
+    /// When it was due.
+    pub(super) due: Timestamp,
+    /// The length of the event's JSON.
+    pub(super) bytes: u64,
     /// `None` for the agent's own relay.
     pub(super) relay: Option<String>,
     /// The relay's host; empty for the agent's own relay.
@@ -22,13 +31,17 @@ pub(super) struct InFlight {
 pub(super) struct EventsInFlight {
     limits: DeliveryLimits,
     entries: BTreeMap<u64, InFlight>,
+    /// How many of them are on their way to the agent's own relay.
+    own: usize,
+    /// The lengths of these together.
+    own_bytes: u64,
     /// The external hosts that have accepted an event lately, the last one last.
     proven: Vec<String>,
 }
 
 impl EventsInFlight {
     pub(super) fn new(limits: DeliveryLimits) -> Self {
-        Self { limits, entries: BTreeMap::new(), proven: Vec::new() }
+        Self { limits, entries: BTreeMap::new(), own: 0, own_bytes: 0, proven: Vec::new() }
     }
 
     pub(super) fn limits(&self) -> DeliveryLimits {
@@ -36,6 +49,11 @@ impl EventsInFlight {
     }
 
     pub(super) fn insert(&mut self, entry: u64, flight: InFlight) {
+        self.remove(entry);
+        if flight.relay.is_none() {
+            self.own = self.own.saturating_add(1);
+            self.own_bytes = self.own_bytes.saturating_add(flight.bytes);
+        }
         self.entries.insert(entry, flight);
     }
 
@@ -44,7 +62,12 @@ impl EventsInFlight {
     }
 
     pub(super) fn remove(&mut self, entry: u64) -> Option<InFlight> {
-        self.entries.remove(&entry)
+        let removed = self.entries.remove(&entry)?;
+        if removed.relay.is_none() {
+            self.own = self.own.saturating_sub(1);
+            self.own_bytes = self.own_bytes.saturating_sub(removed.bytes);
+        }
+        Some(removed)
     }
 
     /// Notes the end of a delivery, and whether the host can be relied upon.
@@ -66,6 +89,7 @@ impl EventsInFlight {
 
     pub(super) fn clear(&mut self) {
         self.entries.clear();
+        (self.own, self.own_bytes) = (0, 0);
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -74,7 +98,19 @@ impl EventsInFlight {
 
     /// The number of events on their way to external relays, or to the agent's own.
     pub(super) fn count(&self, is_external: bool) -> usize {
-        self.entries.values().filter(|flight| flight.relay.is_some() == is_external).count()
+        if is_external { self.entries.len().saturating_sub(self.own) } else { self.own }
+    }
+
+    /// The length of the events on their way to the agent's own relay.
+    pub(super) fn own_bytes(&self) -> u64 {
+        self.own_bytes
+    }
+
+    /// The number of events on their way to the agent's own relay that come after this place.
+    pub(super) fn own_after(&self, place: Place) -> usize {
+        let is_after =
+            |(entry, flight): &(&u64, &InFlight)| flight.relay.is_none() && (flight.due, **entry) > place;
+        self.entries.iter().filter(is_after).count()
     }
 
     /// Whether an event may be sent now.

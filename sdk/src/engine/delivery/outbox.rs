@@ -1,12 +1,12 @@
 //! The `outbox` table: signed events that wait until their relays have accepted them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use openagents_host::sql::{Value, values};
 use openagents_host::{Event, PublicKey, Sql, SqlError, Timestamp, VerifiedEvent};
 
 use super::backoff::{MAX_FAILURES, RelayBackoff, RelayBackoffs};
-use super::in_flight::{EventsInFlight, InFlight};
+use super::in_flight::{EventsInFlight, InFlight, Place};
 use crate::engine::vocabulary::{DeliveryLimits, Destination};
 use crate::engine::{Delivery, Effect, backoff};
 use crate::relay_address::relay_host;
@@ -59,6 +59,8 @@ pub(in crate::engine) struct Outbox<S> {
     fresh: BTreeMap<u64, VerifiedEvent>,
     /// Whether there may be entries for external relays; most agents have none.
     may_have_external: bool,
+    /// All entries for the agent's own relay up to this one are in flight, so they need not be read again.
+    own_cursor: Option<Place>,
 }
 
 impl<S: Sql> Outbox<S> {
@@ -67,7 +69,7 @@ impl<S: Sql> Outbox<S> {
         let next = last.and_then(|(last,)| last).unwrap_or(0).saturating_add(1);
         let (in_flight, fresh) = (EventsInFlight::new(limits), BTreeMap::new());
         let backoffs = RelayBackoffs::new(sql.clone());
-        Ok(Self { backoffs, sql, in_flight, next, fresh, may_have_external: true })
+        Ok(Self { backoffs, sql, in_flight, next, fresh, may_have_external: true, own_cursor: None })
     }
 
     pub(in crate::engine) fn put(
@@ -85,6 +87,9 @@ impl<S: Sql> Outbox<S> {
             Destination::Own | Destination::ReadBy { .. } => now,
         };
         let entry = self.next_entry();
+        if *to == Destination::Own {
+            self.adjust_own_cursor((due, entry));
+        }
         let customer = match to {
             Destination::Own => None,
             Destination::Relay(_) | Destination::ReadBy { .. } => {
@@ -108,6 +113,11 @@ impl<S: Sql> Outbox<S> {
         }
         self.fresh.insert(entry, event.clone());
         Ok(())
+    }
+
+    /// Notes that an entry is not in flight at this place. It can be before the cursor if the clock was set back.
+    fn adjust_own_cursor(&mut self, place: Place) {
+        self.own_cursor = self.own_cursor.filter(|cursor| *cursor < place);
     }
 
     fn next_entry(&mut self) -> u64 {
@@ -140,44 +150,59 @@ impl<S: Sql> Outbox<S> {
         if room == 0 {
             return Ok(());
         }
-        let due = self.waiting(class, now, "event", room.saturating_add(self.flying(class)))?;
-        for OutboxEntry { entry, json, flight, .. } in due {
-            if self.flying(class) >= self.limit(class) {
-                break;
-            }
-            if self.in_flight.contains(entry) || !self.in_flight.may_send(&flight) {
-                continue;
-            }
-            match self.event(entry, &json) {
-                Ok(event) => {
-                    let to = Destination::from_column(flight.relay.clone());
-                    self.in_flight.insert(entry, flight);
-                    effects.push(Effect::Publish { entry, event, to });
+        for OutboxEntry { entry, flight } in self.waiting(class, now, room)? {
+            let place = (flight.due, entry);
+            if !self.in_flight.contains(entry) {
+                if !self.has_room(class, flight.bytes) {
+                    break;
                 }
-                Err(error) => {
-                    self.remove(entry)?;
-                    effects.push(Effect::Warn(format!("a damaged event in the outbox was dropped: {error}")));
+                if !self.in_flight.may_send(&flight) {
+                    continue;
                 }
+                match self.event(entry)? {
+                    Ok(event) => {
+                        let to = Destination::from_column(flight.relay.clone());
+                        self.in_flight.insert(entry, flight);
+                        effects.push(Effect::Publish { entry, event, to });
+                    }
+                    Err(error) => {
+                        self.remove(entry)?;
+                        effects.push(Effect::Warn(format!(
+                            "a damaged event in the outbox was dropped: {error}"
+                        )));
+                    }
+                }
+            }
+            if class == DestinationClass::Own {
+                self.own_cursor = Some(place);
             }
         }
         Ok(())
     }
 
-    /// The first entries of a class that are due, those in flight included, without those that must wait for others.
-    /// `json` is the SQL expression for the event's text.
+    /// The first entries of a class that are due, without those that must wait for others: `limit` that are not in
+    /// flight, and those in flight that come before.
     fn waiting(
         &self,
         class: DestinationClass,
         due: Timestamp,
-        json: &str,
         limit: usize,
     ) -> Result<Vec<OutboxEntry>, SqlError> {
-        let columns = format!("SELECT entry, due, relay, host, customer, {json} FROM outbox");
+        let columns = "SELECT entry, due, octet_length(event), relay, host, customer FROM outbox";
         let mut values = vec![Value::from(due)];
+        let mut in_flight = self.flying(class);
         let statement = match class {
             DestinationClass::Own => {
+                let after = match self.own_cursor {
+                    Some((due, entry)) => {
+                        in_flight = self.in_flight.own_after((due, entry));
+                        values.extend([Value::from(due), Value::from(entry)]);
+                        " AND (due, entry) > (?, ?)"
+                    }
+                    None => "",
+                };
                 format!(
-                    "{columns} INDEXED BY outbox_own WHERE relay IS NULL AND due <= ? ORDER BY due, entry LIMIT ?"
+                    "{columns} INDEXED BY outbox_own WHERE relay IS NULL AND due <= ?{after} ORDER BY due, entry LIMIT ?"
                 )
             }
             DestinationClass::External => {
@@ -207,16 +232,14 @@ impl<S: Sql> Outbox<S> {
                 )
             }
         };
-        values.push(Value::from(limit));
+        values.push(Value::from(limit.saturating_add(in_flight)));
         let rows =
-            self.sql.rows::<(u64, Timestamp, Option<String>, String, String, String)>(&statement, &values)?;
+            self.sql.rows::<(u64, Timestamp, u64, Option<String>, String, String)>(&statement, &values)?;
         Ok(rows
             .into_iter()
-            .map(|(entry, due, relay, host, customer, json)| OutboxEntry {
+            .map(|(entry, due, bytes, relay, host, customer)| OutboxEntry {
                 entry,
-                due,
-                json,
-                flight: InFlight { relay, host, customer },
+                flight: InFlight { due, bytes, relay, host, customer },
             })
             .collect())
     }
@@ -232,13 +255,42 @@ impl<S: Sql> Outbox<S> {
         }
     }
 
-    /// The event of an entry; verified unless it is in the cache of newly signed events.
-    fn event(&mut self, entry: u64, json: &str) -> Result<VerifiedEvent, String> {
+    /// Whether another event of this size may be in flight. One alone may have any size.
+    fn has_room(&self, class: DestinationClass, bytes: u64) -> bool {
+        let flying = self.flying(class);
+        let is_small =
+            || self.in_flight.own_bytes().saturating_add(bytes) <= self.in_flight.limits().own_bytes;
+        flying < self.limit(class) && (class == DestinationClass::External || flying == 0 || is_small())
+    }
+
+    /// The event of an entry, or why it is damaged; verified unless it is in the cache of newly signed events.
+    fn event(&mut self, entry: u64) -> Result<Result<VerifiedEvent, String>, SqlError> {
         if let Some(event) = self.fresh.remove(&entry) {
-            return Ok(event);
+            return Ok(Ok(event));
         }
-        let event = Event::from_json(json).map_err(|error| error.to_string())?;
-        event.verify().map_err(|error| error.to_string())
+        let json = self.sql.first::<(String,)>("SELECT event FROM outbox WHERE entry = ?", values![entry])?;
+        let (json,) = json.unwrap_or_default();
+        let event = Event::from_json(&json).map_err(|error| error.to_string());
+        Ok(event.and_then(|event| event.verify().map_err(|error| error.to_string())))
+    }
+
+    /// Records that these entries were delivered, in one statement.
+    pub(in crate::engine) fn accepted(&mut self, entries: &[u64], now: Timestamp) -> Result<(), SqlError> {
+        entries.iter().for_each(|entry| self.in_flight.ended(*entry, &Delivery::Accepted));
+        let entries: Vec<String> = entries.iter().map(u64::to_string).collect();
+        let removed = self.sql.rows::<(Option<String>,)>(
+            "DELETE FROM outbox WHERE entry IN (SELECT value FROM json_each(?)) RETURNING relay",
+            values![format!("[{}]", entries.join(",")).as_str()],
+        )?;
+        let relays: BTreeSet<String> = removed.into_iter().filter_map(|(relay,)| relay).collect();
+        for relay in relays {
+            // Events that were in flight with one that was not accepted do not end its pause: order matters.
+            match self.backoffs.backoff(&relay, now)? {
+                RelayBackoff::Pausing(_) => {}
+                RelayBackoff::Open | RelayBackoff::GivenUp => self.backoffs.reached(&relay)?,
+            }
+        }
+        Ok(())
     }
 
     /// Records the delivery of an entry. Returns a warning for the operator, if there is one.
@@ -250,16 +302,7 @@ impl<S: Sql> Outbox<S> {
     ) -> Result<Option<String>, SqlError> {
         self.in_flight.ended(entry, delivery);
         match delivery {
-            Delivery::Accepted => match self.remove(entry)?.flatten() {
-                // Events that were in flight with one that was not accepted do not end its pause: order matters.
-                Some(relay) => match self.backoffs.backoff(&relay, now)? {
-                    RelayBackoff::Pausing(_) => Ok(None),
-                    RelayBackoff::Open | RelayBackoff::GivenUp => {
-                        self.backoffs.reached(&relay).map(|()| None)
-                    }
-                },
-                None => Ok(None),
-            },
+            Delivery::Accepted => self.accepted(&[entry], now).map(|()| None),
             Delivery::Refused(reason) => {
                 let Some(relay) = self.remove(entry)? else { return Ok(None) };
                 let relay = in_words(relay.as_deref());
@@ -276,7 +319,7 @@ impl<S: Sql> Outbox<S> {
                     return self.unreached(entry, attempt, &relay, reason, now);
                 }
                 let pause = backoff(attempt);
-                self.sql.execute("UPDATE outbox SET due = ? WHERE entry = ?", values![now + pause, entry])?;
+                self.postpone_own(entry, now + pause)?;
                 Ok(Some(format!(
                     "the agent's own relay did not accept an event; trying again in {pause:?}: {reason}"
                 )))
@@ -288,7 +331,7 @@ impl<S: Sql> Outbox<S> {
 
     /// Postpones an entry that its relay refuses for now; those after it for the same external relay keep their order.
     /// After many refusals it is dropped, since the event itself may be the reason.
-    fn postponed(&self, entry: u64, reason: &str, now: Timestamp) -> Result<Option<String>, SqlError> {
+    fn postponed(&mut self, entry: u64, reason: &str, now: Timestamp) -> Result<Option<String>, SqlError> {
         let attempt = self.sql.first::<(u32, Option<String>)>(
             "UPDATE outbox SET attempt = attempt + 1 WHERE entry = ? RETURNING attempt, relay",
             values![entry],
@@ -305,7 +348,7 @@ impl<S: Sql> Outbox<S> {
         let until = match &relay {
             None => {
                 let until = now + backoff(attempt);
-                self.sql.execute("UPDATE outbox SET due = ? WHERE entry = ?", values![until, entry])?;
+                self.postpone_own(entry, until)?;
                 until
             }
             Some(relay) => {
@@ -322,6 +365,12 @@ impl<S: Sql> Outbox<S> {
         Ok(Some(format!(
             "{relay_in_words} does not accept an event of this agent for now; trying again in {pause:?}: {reason}"
         )))
+    }
+
+    /// Postpones an entry for the agent's own relay.
+    fn postpone_own(&mut self, entry: u64, until: Timestamp) -> Result<(), SqlError> {
+        self.adjust_own_cursor((until, entry));
+        self.sql.execute("UPDATE outbox SET due = ? WHERE entry = ?", values![until, entry])
     }
 
     /// Postpones all entries for an external relay in their order.
@@ -403,16 +452,11 @@ impl<S: Sql> Outbox<S> {
         if self.flying(class) >= self.limit(class) {
             return Ok(None);
         }
-        let earliest = self.waiting(
-            class,
-            Timestamp::from_millis(MAX_TIME),
-            "''",
-            self.flying(class).saturating_add(1),
-        )?;
-        Ok(earliest
-            .into_iter()
-            .find(|waiting| !self.in_flight.contains(waiting.entry))
-            .map(|waiting| waiting.due))
+        let waiting = self.waiting(class, Timestamp::from_millis(MAX_TIME), 1)?;
+        let next = waiting.into_iter().find(|waiting| !self.in_flight.contains(waiting.entry));
+        // Otherwise it waits for the end of a delivery.
+        let next = next.filter(|next| self.has_room(class, next.flight.bytes));
+        Ok(next.map(|next| next.flight.due))
     }
 
     /// Entries returned by the rolled-back transaction were not sent. Entries sent before it may be sent again, which
@@ -421,6 +465,7 @@ impl<S: Sql> Outbox<S> {
         self.fresh.clear();
         self.may_have_external = true;
         self.in_flight.clear();
+        self.own_cursor = None;
     }
 
     /// Whether no entry is in flight.
@@ -447,11 +492,9 @@ fn marks<T>(values: &[T]) -> String {
     vec!["?"; values.len()].join(", ")
 }
 
-/// An entry that waits to be sent.
+/// An entry, and what is known of it once it is in flight.
 struct OutboxEntry {
     entry: u64,
-    due: Timestamp,
-    json: String,
     flight: InFlight,
 }
 

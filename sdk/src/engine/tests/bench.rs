@@ -136,8 +136,13 @@ impl Bench {
     }
 
     pub(super) fn give(&mut self, input: &Input) {
+        self.give_all(std::slice::from_ref(input));
+    }
+
+    /// Handles inputs as one batch.
+    pub(super) fn give_all(&mut self, inputs: &[Input]) {
         let mut effects = Vec::new();
-        self.engine.handle(self.now, input, &mut effects);
+        self.engine.handle_all(self.now, inputs, &mut effects);
         self.apply(effects);
         self.settle();
     }
@@ -147,9 +152,7 @@ impl Bench {
         let sql = self.sql.clone();
         let undone: Result<(), openagents_host::SqlError> = sql.transaction(|| {
             let mut effects = Vec::new();
-            for input in inputs {
-                self.engine.handle(self.now, input, &mut effects);
-            }
+            self.engine.handle_all(self.now, inputs, &mut effects);
             self.engine.alarm(self.now, &mut effects);
             Err(openagents_host::SqlError::Statement("disk full".into()))
         });

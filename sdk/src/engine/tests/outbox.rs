@@ -286,7 +286,7 @@ fn external(bench: &Bench) -> Vec<String> {
 
 #[test]
 fn hands_out_so_many_at_once_and_in_order() {
-    for (limits, at_once) in [(DeliveryLimits::default(), 256), (DeliveryLimits::WORKER, 16)] {
+    for (limits, at_once) in [(DeliveryLimits::default(), 256), (DeliveryLimits::WORKER, 64)] {
         let mut bench = Bench::with_limits(limits);
         let asked: Vec<EventId> = (0..300)
             .map(|number| {
@@ -301,6 +301,105 @@ fn hands_out_so_many_at_once_and_in_order() {
         assert_eq!(told, asked);
         assert_eq!(bench.count("outbox"), 0);
     }
+}
+
+#[test]
+fn hands_out_no_more_bytes_at_once_than_allowed_and_a_longer_event_alone() {
+    let mut bench = Bench::with_limits(DeliveryLimits { own_bytes: 6_000, ..DeliveryLimits::WORKER });
+    for number in 0..6 {
+        bench.ask(&request(SHARED, number));
+    }
+    bench.deliver_all();
+    for length in [10, 8_000, 10, 3_000, 2_000, 10] {
+        let lease = bench.next_run();
+        bench.done(lease, &"x".repeat(length));
+    }
+    let mut at_once = Vec::new();
+    while !bench.delivering.is_empty() {
+        let entries = std::mem::take(&mut bench.delivering);
+        at_once.push(entries.len());
+        bench.give_all(&accepted(&entries));
+    }
+    assert_eq!(at_once, [1, 1, 2, 2], "each has some hundred bytes more than its content");
+    assert_eq!(bench.count("outbox"), 0);
+    assert_eq!(bench.engine.next_alarm(), None);
+}
+
+#[test]
+fn what_is_in_flight_is_not_read_again() {
+    let mut bench = Bench::with_limits(DeliveryLimits::default());
+    let mut rows_read = |number| {
+        let event = request(SHARED, number);
+        let before = bench.sql.rows_read();
+        let mut effects = Vec::new();
+        bench.engine.handle(bench.now, &Input::Request { event, source: None, ticket: 0 }, &mut effects);
+        bench.engine.alarm(bench.now, &mut effects);
+        assert!(effects.iter().any(|effect| matches!(effect, Effect::Publish { .. })));
+        bench.sql.rows_read() - before
+    };
+    let alone = rows_read(0);
+    for number in 1..200 {
+        rows_read(number);
+    }
+    assert_eq!(rows_read(200), alone);
+}
+
+#[test]
+fn an_event_is_sent_although_the_clock_was_set_back() {
+    for delivery in [None, Some(Delivery::Accepted), Some(unreachable())] {
+        let mut bench = Bench::new();
+        for number in 0..2 {
+            bench.ask(&request(SHARED, number));
+        }
+        bench.now = bench.now - Duration::from_secs(60);
+        if let Some(delivery) = delivery {
+            deliver(&mut bench, delivery);
+        }
+        bench.ask(&request(SHARED, 2));
+        let told: std::collections::BTreeSet<EventId> =
+            bench.feedback().into_iter().map(|feedback| feedback.request).collect();
+        assert_eq!(told, [0, 1, 2].map(|number| request(SHARED, number).id).into());
+        bench.seconds(2);
+        bench.deliver_all();
+        assert_eq!(bench.count("outbox"), 0);
+    }
+}
+
+#[test]
+fn deliveries_that_end_together_are_recorded_in_one_statement() {
+    let mut bench = Bench::with_limits(DeliveryLimits::default());
+    for number in 0..100 {
+        bench.ask(&request(SHARED, number));
+    }
+    let entries = std::mem::take(&mut bench.delivering);
+    assert_eq!(entries.len(), 100);
+    let before = bench.sql.statements_run();
+    let mut inputs = accepted(&entries);
+    inputs.insert(50, Input::Delivered { entry: entries[0], delivery: unreachable() });
+    bench.engine.handle_all(bench.now, &inputs, &mut Vec::new());
+    let statements = bench.sql.statements_run() - before;
+    assert!(statements < 20, "{statements} statements");
+    assert_eq!(bench.count("outbox"), 0);
+}
+
+#[test]
+fn deliveries_to_an_outside_relay_that_end_together_show_that_it_is_back() {
+    let mut bench = Bench::new();
+    let relay = &["relays", "wss://a.example"];
+    bench.ask(&tagged(PAID, 1, &[&["bid", "1"], relay]));
+    deliver(&mut bench, Delivery::Accepted);
+    deliver(&mut bench, unreachable());
+    assert_eq!(bench.count("unreached"), 1);
+    bench.ask(&tagged(PAID, 2, &[&["bid", "1"], relay]));
+    bench.seconds(2);
+    let entries = std::mem::take(&mut bench.delivering);
+    assert_eq!(entries.len(), 3);
+    bench.give_all(&accepted(&entries));
+    assert_eq!((bench.count("outbox"), bench.count("unreached")), (0, 0));
+}
+
+fn accepted(entries: &[u64]) -> Vec<Input> {
+    entries.iter().map(|entry| Input::Delivered { entry: *entry, delivery: Delivery::Accepted }).collect()
 }
 
 #[test]

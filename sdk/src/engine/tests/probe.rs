@@ -12,13 +12,24 @@ use openagents_host::{Sql, SqlError};
 pub(super) struct Probe {
     sql: Sqlite,
     statements: Rc<RefCell<BTreeSet<String>>>,
+    /// How many statements were run.
+    count: Rc<Cell<u64>>,
+    /// How many rows were read.
+    rows: Rc<Cell<u64>>,
     /// How many statements still succeed before one fails.
     until_failure: Rc<Cell<Option<u32>>>,
 }
 
 impl Probe {
     pub(super) fn new() -> Self {
-        Self { sql: Sqlite::in_memory().unwrap(), statements: Rc::default(), until_failure: Rc::default() }
+        let sql = Sqlite::in_memory().unwrap();
+        Self {
+            sql,
+            statements: Rc::default(),
+            count: Rc::default(),
+            rows: Rc::default(),
+            until_failure: Rc::default(),
+        }
     }
 
     /// Makes one statement fail, after this many successful ones.
@@ -29,6 +40,16 @@ impl Probe {
     /// Whether the requested failure has not occurred yet; cancels it.
     pub(super) fn heal(&self) -> bool {
         self.until_failure.take().is_some()
+    }
+
+    /// How many statements were run so far.
+    pub(super) fn statements_run(&self) -> u64 {
+        self.count.get()
+    }
+
+    /// How many rows were read so far.
+    pub(super) fn rows_read(&self) -> u64 {
+        self.rows.get()
     }
 
     pub(super) fn statements(&self) -> BTreeSet<String> {
@@ -44,6 +65,7 @@ impl Sql for Probe {
         each: &mut dyn FnMut(&openagents_host::sql::Row<'_>) -> NextRow,
     ) -> Result<(), SqlError> {
         self.statements.borrow_mut().insert(statement.to_owned());
+        self.count.set(self.count.get() + 1);
         match self.until_failure.get() {
             Some(0) => {
                 self.until_failure.set(None);
@@ -52,7 +74,10 @@ impl Sql for Probe {
             Some(left) => self.until_failure.set(Some(left - 1)),
             None => {}
         }
-        self.sql.query(statement, values, each)
+        self.sql.query(statement, values, &mut |row| {
+            self.rows.set(self.rows.get() + 1);
+            each(row)
+        })
     }
 
     fn batch(&self, statements: &str) -> Result<(), SqlError> {

@@ -32,6 +32,10 @@ enum Step {
     Settle(usize, Result<Settlement, WalletError>),
     Resolve(usize, bool),
     Deliver(Delivery),
+    /// All deliveries in progress end in one batch, of which so many are accepted.
+    DeliverTogether(usize),
+    /// The clock is set back by so many seconds.
+    SetBack(u64),
     Wait(u64),
     Forget,
     Crash,
@@ -68,6 +72,8 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (0..4_usize, settlement).prop_map(|(job, settlement)| Step::Settle(job, settlement)),
         1 => (0..4_usize, any::<bool>()).prop_map(|(job, found)| Step::Resolve(job, found)),
         3 => delivery.prop_map(Step::Deliver),
+        3 => (0..6_usize).prop_map(Step::DeliverTogether),
+        1 => (0..30_u64).prop_map(Step::SetBack),
         3 => (0..100_u64).prop_map(Step::Wait),
         1 => Just(Step::Forget),
         1 => Just(Step::Crash),
@@ -180,6 +186,24 @@ impl World {
         }
     }
 
+    fn deliver_together(&mut self, accepted: usize) {
+        let entries = std::mem::take(&mut self.bench.delivering);
+        let inputs: Vec<Input> = entries
+            .into_iter()
+            .enumerate()
+            .map(|(number, entry)| {
+                let is_accepted = number % 6 < accepted;
+                let delivery =
+                    if is_accepted { Delivery::Accepted } else { Delivery::Unreachable("away".into()) };
+                Input::Delivered { entry, delivery }
+            })
+            .collect();
+        if std::mem::take(&mut self.undo) {
+            self.bench.give_and_undo(&inputs);
+        }
+        self.bench.give_all(&inputs);
+    }
+
     fn take(&mut self, step: Step) {
         match step {
             Step::Ask(kind, number, external) => self.ask(request(KINDS[kind], number), external),
@@ -205,6 +229,8 @@ impl World {
             Step::Settle(job, settlement) => self.settle(job, settlement),
             Step::Resolve(job, found) => self.resolve(job, found),
             Step::Deliver(delivery) => self.deliver(&delivery),
+            Step::DeliverTogether(accepted) => self.deliver_together(accepted),
+            Step::SetBack(seconds) => self.bench.now = self.bench.now - Duration::from_secs(seconds),
             Step::Wait(seconds) => self.bench.seconds(seconds),
             Step::Forget => self.bench.engine.forget(self.bench.now),
             Step::Crash => self.bench.crash(),
