@@ -11,7 +11,7 @@ mod rpc;
 mod session;
 mod sockets;
 
-pub use handover::{HandoverError, HandoverSink};
+pub use handover::{HandoverError, HandoverOutcomes, HandoverSink};
 pub use object::RelayHost;
 pub use rpc::{BILLED_ROWS_PATH, manage, memory_usage, publish, query};
 

@@ -391,6 +391,9 @@ impl<S: Sql> Engine for JobEngine<S> {
 
     /// Records deliveries that follow one another together, and determines what is due once.
     fn handle_all(&mut self, now: Timestamp, inputs: &[Input], effects: &mut Vec<Effect>) {
+        if inputs.is_empty() {
+            return;
+        }
         let mut handled = Ok(());
         for group in inputs.chunk_by(|one, next| one.is_acceptance() && next.is_acceptance()) {
             if let Err(error) = std::mem::replace(&mut handled, self.handle_group(now, group, effects)) {

@@ -33,6 +33,7 @@ scenarios_in! {
         restart,
         handlers,
         jobs,
+        job_crowds,
         job_features,
         forgotten_customers,
         nip90_rules,

@@ -25,17 +25,21 @@ pub enum HandoverError {
     NotRecorded(String),
 }
 
+/// The outcome of the handover of each event in a call, or why the call failed.
+pub type HandoverOutcomes = Result<Vec<Result<(), HandoverError>>, HandoverError>;
+
 /// Receives the events that [`RelayConfig::handover`](crate::RelayConfig::handover) selects.
 pub trait HandoverSink: 'static {
-    /// Takes an event. It must be stored durably before this returns `Ok`, because then the relay forgets the
-    /// handover. The same event may be delivered more than once. An implementation should give up after some seconds:
-    /// the event is retried.
+    /// Takes events, [as many as fit into a call](openagents_host::port::call_batch), in the order in which they were
+    /// stored. Returns one outcome for each. An event must be stored durably before its outcome is `Ok`, because then the
+    /// relay forgets the handover. The same event may be delivered more than once. An implementation should give up
+    /// after some seconds: the events are retried.
     ///
     /// # Errors
-    /// Why the event must be retried.
+    /// Why all events must be retried.
     fn deliver<'a>(
         &'a self,
         env: &'a Env,
-        event: &'a VerifiedEvent,
-    ) -> Pin<Box<dyn Future<Output = Result<(), HandoverError>> + 'a>>;
+        events: &'a [VerifiedEvent],
+    ) -> Pin<Box<dyn Future<Output = HandoverOutcomes> + 'a>>;
 }

@@ -18,6 +18,7 @@ use ::worker::{
 };
 use openagents_host::http::{Method, Parts, StatusCode, header, header_text, is_websocket_upgrade, response};
 use openagents_host::port::alarm::AlarmCause;
+use openagents_host::port::call_batch::take_batch;
 use openagents_host::sql::SchemaError;
 use openagents_host::worker::{DurableSql, ObjectHost, http as worker_http, now, rpc};
 use openagents_host::{Engine, Timestamp, VerifiedEvent};
@@ -282,7 +283,8 @@ fn origin(parts: &Parts) -> ::worker::Result<Origin> {
 #[must_use]
 struct PendingEffects {
     deliveries: Vec<VerifiedEvent>,
-    outcome: Option<Outcome>,
+    /// The outcomes of publications, in order.
+    outcomes: Vec<Outcome>,
     found: Option<Result<Vec<Arc<str>>, Reason>>,
     answer: Option<Result<ManagementReply, UsedToken>>,
     /// Whose read is unfinished.
@@ -336,6 +338,18 @@ impl ObjectInner {
         Ok(pending)
     }
 
+    /// Handles all inputs, in as many turns as that takes.
+    fn handle_all(&self, inputs: &mut VecDeque<Input>) -> ::worker::Result<PendingEffects> {
+        let mut all = self.handle_turn(inputs)?;
+        while !inputs.is_empty() {
+            let PendingEffects { deliveries, outcomes, alarm, .. } = self.handle_turn(inputs)?;
+            all.deliveries.extend(deliveries);
+            all.outcomes.extend(outcomes);
+            all.alarm = alarm;
+        }
+        Ok(all)
+    }
+
     /// How many messages the batch has, and whether it is full.
     fn gathered(&self) -> (usize, bool) {
         let batch = self.batch.borrow();
@@ -382,9 +396,10 @@ impl ObjectInner {
             return Ok(());
         }
         let object = Rc::clone(self);
+        let mut waiting = VecDeque::from(deliveries);
         let promise = future_to_promise(AssertUnwindSafe(async move {
-            for event in deliveries {
-                object.deliver(&event).await;
+            while !waiting.is_empty() {
+                object.deliver(&take_batch(&mut waiting, |event| event.json().len())).await;
             }
             Ok(JsValue::UNDEFINED)
         }));
@@ -392,18 +407,31 @@ impl ObjectInner {
         Ok(())
     }
 
-    async fn deliver(&self, event: &VerifiedEvent) {
-        match self.handover.deliver(&self.env, event).await {
-            Ok(()) => {
-                // If the database is unavailable now, the event is delivered again.
-                let Ok(pending) = self.handle(Input::Delivered(event.id)) else { return };
-                if let Err(error) = self.host.keep_alarm(pending.alarm, AlarmCause::Request).await {
-                    console_error!("the alarm could not be set: {}", error);
+    async fn deliver(&self, events: &[VerifiedEvent]) {
+        let outcomes = match self.handover.deliver(&self.env, events).await {
+            Ok(outcomes) => outcomes,
+            Err(error) => {
+                console_warn!(
+                    "{} events could not be delivered and will be retried: {}",
+                    events.len(),
+                    error
+                );
+                return;
+            }
+        };
+        let mut delivered = VecDeque::new();
+        for (event, outcome) in events.iter().zip(outcomes) {
+            match outcome {
+                Ok(()) => delivered.push_back(Input::Delivered(event.id)),
+                Err(error) => {
+                    console_warn!("event {} could not be delivered and will be retried: {}", event.id, error);
                 }
             }
-            Err(error) => {
-                console_warn!("event {} could not be delivered and will be retried: {}", event.id, error);
-            }
+        }
+        // If the database is unavailable now, the events are delivered again.
+        let Ok(pending) = self.handle_all(&mut delivered) else { return };
+        if let Err(error) = self.host.keep_alarm(pending.alarm, AlarmCause::Request).await {
+            console_error!("the alarm could not be set: {}", error);
         }
     }
 
@@ -504,7 +532,7 @@ impl OpenRelay {
                 Effect::MemoryChanged { .. } => self.free_memory(),
                 Effect::HandOver(event) => pending.deliveries.push(event),
                 Effect::Continue(connection) => pending.continued = Some(connection),
-                Effect::Published { outcome, .. } => pending.outcome = Some(outcome),
+                Effect::Published { outcome, .. } => pending.outcomes.push(outcome),
                 Effect::Found { events, .. } => pending.found = Some(events),
                 Effect::Managed { answer, .. } => pending.answer = Some(answer),
                 // Rules are read where they are needed.

@@ -20,7 +20,8 @@ pub const BILLED_ROWS_PATH: &str = "/internal/billed-rows";
 /// A call to the relay object. Limits for clients do not apply.
 #[derive(Serialize, Deserialize)]
 pub(super) enum RelayCall<'a> {
-    Publish(Cow<'a, Event>),
+    /// Publish these events in this order.
+    Publish(Vec<Cow<'a, Event>>),
     Query(Cow<'a, [Filter]>),
     /// A management request (NIP-86) that an operator has signed with this token.
     Manage {
@@ -34,21 +35,25 @@ pub(super) enum RelayCall<'a> {
 /// The reply to a call.
 #[derive(Serialize, Deserialize)]
 pub(super) enum RelayReply<E = Event> {
-    Published(Outcome),
+    /// One outcome for each event.
+    Published(Vec<Outcome>),
     Found(std::result::Result<Vec<E>, Reason>),
     /// `None` if the token was used before.
     Managed(Option<ManagementReply>),
     MemoryUsage(ClientMemoryUsage),
 }
 
-/// Publishes an event through the relay object. When this returns, the event is stored.
+/// Publishes events through the relay object, in this order and in one transaction of its runtime. Returns the outcome of
+/// each; by then those that were accepted are stored. See
+/// [`take_batch`](openagents_host::port::call_batch::take_batch) for how many.
 ///
 /// # Errors
-/// When the object could not be reached or failed. The event may then be stored or not: publish it again, which is
+/// When the object could not be reached or failed. The events may then be stored or not: publish them again, which is
 /// harmless.
-pub async fn publish(relay: &Stub, event: &VerifiedEvent) -> Result<Outcome> {
-    match call(relay, &RelayCall::Publish(Cow::Borrowed(event))).await? {
-        RelayReply::Published(outcome) => Ok(outcome),
+pub async fn publish(relay: &Stub, events: &[&VerifiedEvent]) -> Result<Vec<Outcome>> {
+    let call_events = events.iter().map(|event| Cow::Borrowed(&***event)).collect();
+    match call(relay, &RelayCall::Publish(call_events)).await? {
+        RelayReply::Published(outcomes) if outcomes.len() == events.len() => Ok(outcomes),
         _ => Err(wrong_reply()),
     }
 }

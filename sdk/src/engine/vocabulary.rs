@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openagents_host::nostr::reason::Reason;
+use openagents_host::port::call_batch::{MAX_BYTES, MAX_EVENTS};
 use openagents_host::{EventId, Kind, PublicKey, Timestamp, UnsignedEvent, VerifiedEvent};
 use serde::{Deserialize, Serialize};
 
@@ -306,6 +307,12 @@ impl DeliveryLimits {
     /// For a Worker, which sends what is in flight to its own relay together, has little memory, and may have six open
     /// connections, some of which it needs for other work.
     #[cfg_attr(not(target_arch = "wasm32"), allow(dead_code, reason = "for Workers, and tests"))]
-    pub(crate) const WORKER: Self =
-        Self { own: 64, own_bytes: 1024 * 1024, external: 3, host: 1, unproven: 2, unproven_of_customer: 1 };
+    pub(crate) const WORKER: Self = Self {
+        own: MAX_EVENTS,
+        own_bytes: MAX_BYTES as u64,
+        external: 3,
+        host: 1,
+        unproven: 2,
+        unproven_of_customer: 1,
+    };
 }

@@ -9,6 +9,7 @@ mod handler_host;
 mod own_key;
 mod work;
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
@@ -57,17 +58,18 @@ impl<A: Jobs> AgentObject<A> {
         };
         self.0.ensure_alarm(&agent).await?;
         match rpc::receive(&mut request).await? {
-            Some(AgentCall::TakeRequest(event)) => {
-                let taken = take(&agent, event.into_owned());
-                if taken.is_ok() {
+            Some(AgentCall::TakeRequests(events)) => {
+                let taken = take(&agent, events.into_iter().map(Cow::into_owned).collect());
+                if taken.iter().any(std::result::Result::is_ok) {
                     // Set it now, not when the engine next has something to do: that could be the end of a lease, and
-                    // if this process is lost before, the lease is lost too. Also for a known request, since its
+                    // if this process is lost before, the lease is lost too. Also for known requests, since their
                     // alarm may never have been set.
                     self.0.host.set_alarm(now(), AlarmCause::Request).await?;
                     let work = AssertUnwindSafe(async move { agent.work_unless_working().await });
                     self.0.host.state().wait_until(work);
                 }
-                rpc::reply(&AgentReply::Taken(taken.map_err(|error| error.to_string())))
+                let taken = taken.into_iter().map(|taken| taken.map_err(|error| error.to_string()));
+                rpc::reply(&AgentReply::Taken(taken.collect()))
             }
             None => {
                 let parts = worker_http::parts(&request)?;
@@ -154,7 +156,7 @@ pub(super) async fn relay_memory(env: &Env) -> Option<ClientMemoryUsage> {
     timeout(MEMORY_USAGE_TIMEOUT, openagents_relay::worker::memory_usage(&relay)).await?.ok()
 }
 
-/// An object handles one input at a time, so one ticket suffices.
+/// An object handles one query at a time, so one ticket suffices.
 const TICKET: u64 = 0;
 
 /// Why an event was not stored.
@@ -166,15 +168,19 @@ enum TakeError {
     Database(#[from] SqlError),
 }
 
-/// Passes an event to the engine, which stores it.
-fn take<A: Jobs>(agent: &AgentWorker<A>, event: Event) -> std::result::Result<(), TakeError> {
-    let event = event.verify()?;
-    let mut taken = Ok(());
-    let mut others = Vec::new();
-    for effect in agent.handle(&Input::Request { event, source: None, ticket: TICKET }) {
+/// Passes events to the engine, which stores them. Returns one outcome for each.
+fn take<A: Jobs>(agent: &AgentWorker<A>, events: Vec<Event>) -> Vec<std::result::Result<(), TakeError>> {
+    let (mut taken, mut inputs, mut others) = (Vec::new(), Vec::new(), Vec::new());
+    for (event, ticket) in Event::verify_all(events).into_iter().zip(0..) {
+        let event = event.map(|event| inputs.push(Input::Request { event, source: None, ticket }));
+        taken.push(event.map_err(TakeError::from));
+    }
+    for effect in agent.handle(&inputs) {
         match effect {
-            Effect::Taken { ticket: TICKET, result } => {
-                taken = result.map(drop).map_err(TakeError::from);
+            Effect::Taken { ticket, result } => {
+                if let Some(taken) = usize::try_from(ticket).ok().and_then(|place| taken.get_mut(place)) {
+                    *taken = result.map(drop).map_err(TakeError::from);
+                }
             }
             other => others.push(other),
         }

@@ -13,23 +13,23 @@ use crate::settings;
 /// A call to the agent's object.
 #[derive(Serialize, Deserialize)]
 pub(super) enum AgentCall<'a> {
-    /// Store an event that the relay has stored: a job request, or a deletion request that may cancel one.
-    TakeRequest(Cow<'a, Event>),
+    /// Store events that the relay has stored: job requests, and deletion requests that may cancel one.
+    TakeRequests(Vec<Cow<'a, Event>>),
 }
 
 /// The reply of the agent's object.
 #[derive(Serialize, Deserialize)]
 pub(super) enum AgentReply {
-    /// The event was stored, or why it was not.
-    Taken(std::result::Result<(), String>),
+    /// For each event: it was stored, or why it was not.
+    Taken(Vec<std::result::Result<(), String>>),
 }
 
-/// Lets the agent's object store an event.
-pub(super) async fn take_request(
+/// Lets the agent's object store events. Returns one outcome for each.
+pub(super) async fn take_requests(
     env: &Env,
-    event: &VerifiedEvent,
-) -> Result<std::result::Result<(), String>> {
-    let call = AgentCall::TakeRequest(Cow::Borrowed(event));
+    events: &[VerifiedEvent],
+) -> Result<Vec<std::result::Result<(), String>>> {
+    let call = AgentCall::TakeRequests(events.iter().map(|event| Cow::Borrowed(&**event)).collect());
     let AgentReply::Taken(taken) = rpc::call(&agent(env)?, &call).await?;
     Ok(taken)
 }

@@ -4,11 +4,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use openagents_host::{VerifiedEvent, timeout};
-use openagents_relay::worker::{HandoverError, HandoverSink, RelayHost, limits};
+use openagents_relay::worker::{HandoverError, HandoverOutcomes, HandoverSink, RelayHost, limits};
 use openagents_relay::{RelayInformation, WritePolicy};
 use worker::{Env, State};
 
-use super::calls::take_request;
+use super::calls::take_requests;
 use super::{DELIVERY_TIMEOUT, variable};
 use crate::declaration::DeploymentDeclaration;
 use crate::settings::{self, RelaySettings};
@@ -46,11 +46,13 @@ impl HandoverSink for AgentObjectSink {
     fn deliver<'a>(
         &'a self,
         env: &'a Env,
-        event: &'a VerifiedEvent,
-    ) -> Pin<Box<dyn Future<Output = Result<(), HandoverError>> + 'a>> {
+        events: &'a [VerifiedEvent],
+    ) -> Pin<Box<dyn Future<Output = HandoverOutcomes> + 'a>> {
         Box::pin(async move {
-            match timeout(DELIVERY_TIMEOUT, take_request(env, event)).await {
-                Some(delivered) => delivered?.map_err(HandoverError::NotRecorded),
+            match timeout(DELIVERY_TIMEOUT, take_requests(env, events)).await {
+                Some(taken) => {
+                    Ok(taken?.into_iter().map(|taken| taken.map_err(HandoverError::NotRecorded)).collect())
+                }
                 None => Err(HandoverError::Timeout { after: DELIVERY_TIMEOUT }),
             }
         })

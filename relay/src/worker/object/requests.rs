@@ -1,5 +1,7 @@
 //! The relay object's replies to the calls in [`rpc`](crate::worker::rpc).
 
+use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 use ::worker::{Error, Response, Result};
@@ -21,8 +23,9 @@ impl ObjectInner {
     /// Answers a call.
     pub(super) async fn answer(self: &Rc<Self>, call: RelayCall<'_>) -> Result<Response> {
         match call {
-            RelayCall::Publish(event) => {
-                rpc::reply(&StoredReply::Published(self.publish(event.into_owned()).await?))
+            RelayCall::Publish(events) => {
+                let events = events.into_iter().map(Cow::into_owned).collect();
+                rpc::reply(&StoredReply::Published(self.publish(events).await?))
             }
             RelayCall::Query(filters) => self.query(filters.into_owned()).await,
             RelayCall::MemoryUsage => {
@@ -34,15 +37,23 @@ impl ObjectInner {
         }
     }
 
-    async fn publish(self: &Rc<Self>, event: Event) -> Result<Outcome> {
-        let event = match event.verify() {
-            Ok(event) => event,
-            Err(error) => return Ok(Outcome::Refused(Reason::invalid(error.to_string()))),
-        };
-        let mut pending = self.handle(Input::Publish { ticket: Ticket(0), event })?;
-        let outcome = pending.outcome.take();
+    /// Publishes events in their order, and returns the outcome of each.
+    async fn publish(self: &Rc<Self>, events: Vec<Event>) -> Result<Vec<Outcome>> {
+        let (mut refused, mut inputs) = (Vec::new(), VecDeque::new());
+        for event in Event::verify_all(events) {
+            refused.push(match event {
+                Ok(event) => {
+                    inputs.push_back(Input::Publish { ticket: Ticket(0), event });
+                    None
+                }
+                Err(error) => Some(Outcome::Refused(Reason::invalid(error.to_string()))),
+            });
+        }
+        let mut pending = self.handle_all(&mut inputs)?;
+        let mut outcomes = std::mem::take(&mut pending.outcomes).into_iter();
         self.finish(pending).await?;
-        outcome.ok_or_else(no_answer)
+        let outcomes = refused.into_iter().map(|refused| refused.or_else(|| outcomes.next()));
+        outcomes.map(|outcome| outcome.ok_or_else(no_answer)).collect()
     }
 
     async fn query(self: &Rc<Self>, filters: Vec<Filter>) -> Result<Response> {

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use openagents_host::net::Reach;
+use openagents_host::port::call_batch::take_batch;
 use openagents_host::{Keys, VerifiedEvent, timeout};
 use openagents_relay::Outcome;
 use worker::{Env, Result};
@@ -51,10 +52,14 @@ impl Deliveries {
         queue.borrow_mut().push_back(PendingDelivery { entry, event, to });
     }
 
-    /// The next event for the agent's own relay, if none is in flight: customers must get the events of a job in
+    /// The next events for the agent's own relay, if none are in flight: customers must get the events of a job in
     /// order.
-    pub(super) fn next_own(&self, on_their_way: usize) -> Option<PendingDelivery> {
-        if on_their_way == 0 { self.own.borrow_mut().pop_front() } else { None }
+    pub(super) fn next_own(&self, on_their_way: usize) -> Option<Vec<PendingDelivery>> {
+        if on_their_way > 0 {
+            return None;
+        }
+        let batch = take_batch(&mut self.own.borrow_mut(), |waiting| waiting.event.json().len());
+        (!batch.is_empty()).then_some(batch)
     }
 
     /// The next event for an external relay without an event in flight, for
@@ -115,20 +120,28 @@ impl Deliveries {
     }
 }
 
-/// Delivers an event to the agent's own relay, and returns the input for the engine.
-pub(super) async fn deliver(env: &Env, waiting: PendingDelivery) -> Input {
-    let PendingDelivery { entry, event, .. } = waiting;
-    let delivery = match timeout(DELIVERY_TIMEOUT, publish(env, &event)).await {
-        Some(delivery) => delivery.unwrap_or_else(|error| Delivery::Unreachable(error.to_string())),
-        None => Delivery::Unreachable("the relay's object did not answer".to_owned()),
+/// Delivers events to the agent's own relay, and returns one input for the engine for each. If the call fails, all are
+/// delivered again: the relay knows those that it has.
+pub(super) async fn deliver(env: &Env, batch: Vec<PendingDelivery>) -> Vec<Input> {
+    let events: Vec<&VerifiedEvent> = batch.iter().map(|waiting| &waiting.event).collect();
+    let deliveries = match timeout(DELIVERY_TIMEOUT, publish(env, &events)).await {
+        Some(Ok(deliveries)) => deliveries,
+        failed => {
+            let reason = failed.and_then(Result::err).map(|error| error.to_string());
+            let reason = reason.unwrap_or_else(|| "the relay's object did not answer".to_owned());
+            vec![Delivery::Unreachable(reason); batch.len()]
+        }
     };
-    Input::Delivered { entry, delivery }
+    let ended = batch.into_iter().zip(deliveries);
+    ended.map(|(waiting, delivery)| Input::Delivered { entry: waiting.entry, delivery }).collect()
 }
 
-/// Publishes an event through the relay's object.
-async fn publish(env: &Env, event: &VerifiedEvent) -> Result<Delivery> {
-    Ok(match openagents_relay::worker::publish(&calls::relay(env)?, event).await? {
+/// Publishes events through the relay's object.
+async fn publish(env: &Env, events: &[&VerifiedEvent]) -> Result<Vec<Delivery>> {
+    let outcomes = openagents_relay::worker::publish(&calls::relay(env)?, events).await?;
+    let deliveries = outcomes.into_iter().map(|outcome| match outcome {
         Outcome::Accepted | Outcome::Duplicate => Delivery::Accepted,
         Outcome::Refused(reason) => Delivery::refused(&reason),
-    })
+    });
+    Ok(deliveries.collect())
 }

@@ -120,9 +120,10 @@ impl<A: Jobs> AgentWorker<A> {
         })
     }
 
-    pub(super) fn handle(&self, input: &Input) -> Vec<Effect> {
+    /// Handles inputs as one batch.
+    pub(super) fn handle(&self, inputs: &[Input]) -> Vec<Effect> {
         let mut effects = Vec::new();
-        self.engine.borrow_mut().handle(now(), input, &mut effects);
+        self.engine.borrow_mut().handle_all(now(), inputs, &mut effects);
         effects
     }
 
@@ -168,15 +169,16 @@ impl<A: Jobs> AgentWorker<A> {
         let (began, mut did_work) = (now(), false);
         let going: RunningTasks<'_> = FuturesUnordered::new();
         let mut going = going;
-        let mut own: RunningTasks<'_> = FuturesUnordered::new();
+        // Deliveries to the agent's own relay, each with an input for every event.
+        let mut own: FuturesUnordered<LocalBoxFuture<'_, Vec<Input>>> = FuturesUnordered::new();
         let mut external: RunningTasks<'_> = FuturesUnordered::new();
         loop {
             for effect in self.due(began, !going.is_empty()) {
                 did_work = true;
                 self.begin(effect, &going);
             }
-            while let Some(next) = self.deliveries.next_own(own.len()) {
-                own.push(deliver(&self.env, next).map(Some).boxed_local());
+            if let Some(next) = self.deliveries.next_own(own.len()) {
+                own.push(deliver(&self.env, next).boxed_local());
             }
             while let Some(next) = self.deliveries.next_external(external.len()) {
                 external.push(self.deliveries.deliver_external(&self.env, next).map(Some).boxed_local());
@@ -185,20 +187,20 @@ impl<A: Jobs> AgentWorker<A> {
                 break;
             }
             did_work = true;
-            let input = select_biased! {
-                input = own.select_next_some() => input,
+            let inputs: Vec<Input> = select_biased! {
+                inputs = own.select_next_some() => inputs,
                 // A run's reports come before its outcome.
-                input = reports.select_next_some() => Some(input),
-                input = going.select_next_some() => input,
-                input = external.select_next_some() => input,
+                input = reports.select_next_some() => vec![input],
+                input = going.select_next_some() => input.into_iter().collect(),
+                input = external.select_next_some() => input.into_iter().collect(),
                 Wake(effects) = woken.select_next_some() => {
                     effects.into_iter().for_each(|effect| self.begin(effect, &going));
-                    None
+                    continue;
                 }
                 // While handlers run, leases expire, and reports and schedules become due.
-                () = self.next_due(began).fuse() => None,
+                () = self.next_due(began).fuse() => continue,
             };
-            for effect in input.map(|input| self.handle(&input)).unwrap_or_default() {
+            for effect in self.handle(&inputs) {
                 self.begin(effect, &going);
             }
         }
