@@ -3,6 +3,7 @@
 mod document;
 mod event;
 mod inputs;
+mod json;
 mod text;
 mod url;
 
@@ -30,7 +31,7 @@ pub use text::Text;
     message = "a job handler cannot take `{Self}`",
     label = "not an argument of a job handler",
     note = "if `{Self}` has `#[derive(JobParams)]`, take it as `Params<{Self}>`",
-    note = "handlers take inputs of the request: `Text` (a text, or the output of another job), `Url` (a URL), `Document` (the text at a URL), `NostrEvent` (an event); an `Option` of these if the input may be missing, a `Vec` of these for all such inputs",
+    note = "handlers take inputs of the request: `Text` (a text, or the output of another job), `Json<T>` (such a text as JSON), `Url` (a URL), `Document` (the text at a URL), `NostrEvent` (an event); an `Option` of these if the input may be missing, a `Vec` of these for all such inputs",
     note = "or `Inputs` (all inputs), `Params` (the parameters), `Customer`, `JobRequest`",
     note = "or the context of the run: `JobContext`, `AgentContext`, `Session` (the conversation with the customer)"
 )]
@@ -54,7 +55,7 @@ pub trait FromJob: Sized {
 #[diagnostic::on_unimplemented(
     message = "a job handler cannot take an `Option` or `Vec` of `{Self}`",
     label = "not made from an input",
-    note = "handlers take `Option` and `Vec` of types made from an input: `Text` (a text, or the output of another job), `Url` (a URL), `Document` (the text at a URL), `NostrEvent` (an event)"
+    note = "handlers take `Option` and `Vec` of types made from an input: `Text` (a text, or the output of another job), `Json<T>` (such a text as JSON), `Url` (a URL), `Document` (the text at a URL), `NostrEvent` (an event)"
 )]
 pub trait FromInput: Sized {
     /// How the manifest describes the input.
@@ -73,9 +74,11 @@ pub trait FromInput: Sized {
     ) -> impl Future<Output = Result<Vec<Self>, JobError>> + MaybeSend;
 
     /// The value for a request without such an input. `None` makes the job fail.
-    #[must_use]
-    fn without_input(_context: &JobContext) -> Option<Self> {
-        None
+    ///
+    /// # Errors
+    /// When what stands for the input cannot be used: a final error that tells the customer why.
+    fn without_input(_context: &JobContext) -> Result<Option<Self>, JobError> {
+        Ok(None)
     }
 }
 
@@ -86,7 +89,7 @@ impl<T: FromInput> FromJob for Option<T> {
         let input = context.request().inputs.iter().find(|input| T::KINDS.contains(&input.kind));
         match input {
             Some(input) => Ok(T::from_inputs(context, &[input]).await?.into_iter().next()),
-            None => Ok(T::without_input(context)),
+            None => T::without_input(context),
         }
     }
 }
@@ -98,26 +101,30 @@ impl<T: FromInput> FromJob for Vec<T> {
         let inputs: Vec<&JobInput> =
             context.request().inputs.iter().filter(|input| T::KINDS.contains(&input.kind)).collect();
         if inputs.is_empty() {
-            return Ok(T::without_input(context).into_iter().collect());
+            return Ok(T::without_input(context)?.into_iter().collect());
         }
         T::from_inputs(context, &inputs).await
     }
 }
 
-/// Implements `FromJob` for a type made from an input, so that the job fails if the request has no such input.
+/// Makes an argument from the first such input. The job fails if the request has none; `example` shows what to send.
+async fn required<T: FromInput>(context: &JobContext, example: &str) -> Result<T, JobError> {
+    Option::<T>::from_job(context).await?.ok_or_else(|| {
+        let kind = T::INPUT.input_type;
+        JobError::failed(format!(
+            "this job needs an input of type {kind}: add a tag [\"i\", \"{example}\", \"{kind}\"]"
+        ))
+    })
+}
+
+/// Implements `FromJob` for a type made from an input.
 macro_rules! required {
     ($($type:ty: $example:literal),* $(,)?) => {
         $(impl FromJob for $type {
             const INPUT: Option<InputDeclaration> = Some(<Self as FromInput>::INPUT);
 
             async fn from_job(context: &JobContext) -> Result<Self, JobError> {
-                Option::<Self>::from_job(context).await?.ok_or_else(|| {
-                    let kind = <Self as FromInput>::INPUT.input_type;
-                    JobError::failed(format!(
-                        "this job needs an input of type {kind}: add a tag [\"i\", \"{}\", \"{kind}\"]",
-                        $example
-                    ))
-                })
+                required(context, $example).await
             }
         })*
     };

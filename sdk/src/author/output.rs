@@ -79,18 +79,23 @@ impl IntoOutput for Markdown {
     }
 }
 
-/// A value written as JSON.
+/// A value written as JSON; as an argument, a text input read as JSON.
 ///
 /// ```
 /// use openagents_sdk::prelude::*;
+///
+/// #[derive(Deserialize)]
+/// struct Question {
+///     text: String,
+/// }
 ///
 /// #[derive(Serialize)]
 /// struct Answer {
 ///     words: usize,
 /// }
 ///
-/// async fn count(text: Text) -> JobResult<Json<Answer>> {
-///     Ok(Json(Answer { words: text.split_whitespace().count() }))
+/// async fn count(Json(question): Json<Question>) -> JobResult<Json<Answer>> {
+///     Ok(Json(Answer { words: question.text.split_whitespace().count() }))
 /// }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

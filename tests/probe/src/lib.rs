@@ -36,6 +36,12 @@ pub struct Words {
     count: usize,
 }
 
+/// What is to be added up.
+#[derive(Deserialize)]
+pub struct Parts {
+    parts: Vec<i64>,
+}
+
 #[jobs]
 impl Probe {
     /// Returns its input.
@@ -102,6 +108,12 @@ impl Probe {
     async fn words(&self, input: Text) -> JobResult<Json<Words>> {
         let words: Vec<String> = input.split_whitespace().map(str::to_owned).collect();
         Ok(Json(Words { count: words.len(), words }))
+    }
+
+    /// Adds up the numbers in an object's `parts`.
+    #[job(kind = 5933)]
+    async fn sum(&self, Json(parts): Json<Parts>) -> JobResult<String> {
+        Ok(parts.parts.iter().sum::<i64>().to_string())
     }
 
     /// Never succeeds.

@@ -24,6 +24,7 @@ scenarios! {
         handlers_that_change_the_state_run_one_after_another,
         a_slow_handler_does_not_hold_up_the_relay,
         structured_output_is_json,
+        structured_input_is_json,
         parameters_reach_the_handler,
         a_wrong_parameter_is_named_to_the_customer,
         a_handler_adds_tags_to_its_result,
@@ -232,6 +233,15 @@ async fn structured_output_is_json(servers: &Servers) {
     let said = customer.ask(5908, "one two  three", &[]).await;
     let output: Value = serde_json::from_str(&said.result().content).expect("JSON");
     assert_eq!(output, json!({"words": ["one", "two", "three"], "count": 3}));
+}
+
+async fn structured_input_is_json(servers: &Servers) {
+    let mut customer = Customer::new(servers).await;
+    let said = customer.ask(5933, r#"{"parts": [1, 2, 39]}"#, &[]).await;
+    assert_eq!(said.result().content, "42");
+    let said = customer.ask(5933, r#"{"parts": [1, "two"]}"#, &[]).await;
+    let told = status_text(said.error());
+    assert!(told.contains("string \"two\", expected i64 at line 1 column 19"), "{told}");
 }
 
 async fn parameters_reach_the_handler(servers: &Servers) {

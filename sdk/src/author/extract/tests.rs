@@ -10,13 +10,13 @@ use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::{Customer, Document, FromJob, Inputs, NostrEvent, Text};
-use crate::Url;
 use crate::author::context::AgentContext;
 use crate::author::job::JobContext;
 use crate::engine::{JobOutput, Lease, Report, StateQuery, StateReply};
 use crate::error::JobError;
 use crate::host_port::HandlerHost;
 use crate::nip90::JobRequest;
+use crate::{Json, Url};
 
 /// A host whose relay has some events.
 struct Around {
@@ -146,6 +146,30 @@ async fn takes_the_content_where_there_is_no_text() {
     assert_eq!(&*job().take::<Vec<Text>>().await.unwrap()[0], "a prompt");
     assert_eq!(SampleJob::new([]).take::<Option<Text>>().await.unwrap(), None);
     assert!(SampleJob::new([]).take::<Vec<Text>>().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn reads_texts_outputs_and_the_content_as_json() {
+    let done = note("");
+    let id = done.id.to_hex();
+    let job = SampleJob {
+        outputs: vec![JobOutput { event: done.id, content: "[3]".to_owned() }],
+        ..SampleJob::new([&["[1, 2]", "text"], &[&id, "job"]])
+    };
+    let Json(first) = job.take::<Json<Vec<u32>>>().await.unwrap();
+    assert_eq!(first, [1, 2]);
+    let job = || SampleJob { content: "{\"a\": 1}", ..SampleJob::new([]) };
+    assert_eq!(job().take::<Json<Value>>().await.unwrap().0, json!({"a": 1}));
+    assert!(job().refuse::<Json<Vec<u32>>>().await.message().contains("expected a sequence at line 1"));
+    assert!(
+        job().refuse::<Option<Json<Vec<u32>>>>().await.message().contains("expected a sequence at line 1")
+    );
+    assert_eq!(SampleJob::new([]).take::<Option<Json<Value>>>().await.unwrap(), None);
+    let all = SampleJob::new([&["1", "text"], &["2", "text"]]).take::<Vec<Json<u32>>>().await.unwrap();
+    assert_eq!(all, [Json(1), Json(2)]);
+    assert!(
+        SampleJob::new([]).refuse::<Json<u32>>().await.message().ends_with(r#"["i", "<your JSON>", "text"]"#)
+    );
 }
 
 #[tokio::test]

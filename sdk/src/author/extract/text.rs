@@ -86,8 +86,8 @@ impl FromInput for Text {
         texts.collect()
     }
 
-    fn without_input(context: &JobContext) -> Option<Self> {
-        context.request().text().map(|text| Self(text.to_owned()))
+    fn without_input(context: &JobContext) -> Result<Option<Self>, JobError> {
+        Ok(context.request().text().map(|text| Self(text.to_owned())))
     }
 }
 

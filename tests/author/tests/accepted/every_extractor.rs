@@ -33,6 +33,11 @@ struct Report {
     length: usize,
 }
 
+#[derive(Deserialize)]
+struct Order {
+    pieces: usize,
+}
+
 #[agent(name = "every-extractor")]
 #[derive(Default, Serialize, Deserialize)]
 struct EveryExtractor;
@@ -98,11 +103,21 @@ impl EveryExtractor {
     ) -> JobResult<Tags> {
         Ok(Tags::people([*customer, around.agent()]))
     }
+
+    #[job(kind = 5008)]
+    async fn of_json(
+        &self,
+        Json(order): Json<Order>,
+        more: Option<Json<Order>>,
+        all: Vec<Json<Order>>,
+    ) -> JobResult<Json<usize>> {
+        Ok(Json(order.pieces + more.map_or(0, |more| more.0.pieces) + all.len()))
+    }
 }
 
 #[test]
 fn is_accepted() {
-    assert_eq!(EveryExtractor::HANDLERS.len(), 8);
+    assert_eq!(EveryExtractor::HANDLERS.len(), 9);
     assert!(EveryExtractor::HANDLERS.iter().all(|handler| matches!(handler.run, Run::Shared(_))));
     assert_eq!(EveryExtractor::HANDLERS[2].declaration.output, "application/json");
 
@@ -113,4 +128,7 @@ fn is_accepted() {
     assert_eq!(inputs(4), [("url", true), ("event", true), ("url", false)]);
     assert_eq!(inputs(5), [("url", false), ("event", false), ("url", false), ("text", false)]);
     assert!(inputs(7).is_empty());
+    assert_eq!(inputs(8), [("text", true), ("text", false), ("text", false)]);
+    let [Some(order), ..] = EveryExtractor::HANDLERS[8].declaration.inputs else { panic!("no input") };
+    assert_eq!(order.mime_types, ["application/json"]);
 }
