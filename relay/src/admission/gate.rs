@@ -121,8 +121,23 @@ impl AdmittedMessage {
         }
     }
 
-    /// Verifies the events of messages together. Each message is then [prepared](Self::Prepared) or refused.
+    /// Verifies the events of messages together, for a gate that does that itself. Each of these is then
+    /// [verified](Self::Verified) or refused.
+    #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn verify_together(messages: Vec<&mut Self>) {
+        Self::replace_unverified(messages, |event, _| Self::Verified(Admitted(ClientMessage::Event(event))));
+    }
+
+    /// The same for the engine: each is then [prepared](Self::Prepared) or refused.
+    pub(crate) fn prepare_together(messages: Vec<&mut Self>) {
+        Self::replace_unverified(messages, |event, freshness| Self::Prepared {
+            event: Admitted(event),
+            freshness,
+        });
+    }
+
+    /// Verifies events together and puts what `passed` makes of them in the places of their messages, or a refusal.
+    fn replace_unverified(messages: Vec<&mut Self>, passed: impl Fn(VerifiedEvent, Freshness) -> Self) {
         let take = |message: &mut Self| match std::mem::replace(message, Self::notice(&Reason::invalid(""))) {
             Self::Unverified { message: Admitted(ClientMessage::Event(event)), freshness } => {
                 Some((event, freshness))
@@ -144,7 +159,7 @@ impl AdmittedMessage {
             taken.into_iter().zip(Event::verify_all(events)).zip(freshness)
         {
             *message = match outcome {
-                Ok(event) => Self::Prepared { event: Admitted(event), freshness },
+                Ok(event) => passed(event, freshness),
                 Err(error) => Self::Refused(validate::forged(id, &error)),
             };
         }

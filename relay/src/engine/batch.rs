@@ -45,7 +45,7 @@ impl<S: Sql> Relay<S> {
         if candidates.len() < MIN_BATCH {
             return;
         }
-        AdmittedMessage::verify_together(candidates.iter_mut().map(|(_, message)| &mut **message).collect());
+        AdmittedMessage::prepare_together(candidates.iter_mut().map(|(_, message)| &mut **message).collect());
         for (connection, message) in candidates {
             if matches!(message, AdmittedMessage::Refused(RelayMessage::Ok { .. })) {
                 self.sessions.record_forgery(connection);

@@ -5,7 +5,6 @@ use std::sync::LazyLock;
 
 use secp256k1::{All, Keypair, Parity, Secp256k1, SecretKey, XOnlyPublicKey, ecdh};
 
-use super::SignedMessage;
 use crate::nostr::bytes::{PublicKey, Signature};
 
 static CONTEXT: LazyLock<Secp256k1<All>> = LazyLock::new(Secp256k1::new);
@@ -39,11 +38,6 @@ pub(crate) fn verify(public_key: &PublicKey, message: &[u8; 32], signature: &Sig
     let Some(key) = point(public_key) else { return false };
     let signature = secp256k1::schnorr::Signature::from_byte_array(*signature.as_bytes());
     CONTEXT.verify_schnorr(&signature, message, &key).is_ok()
-}
-
-/// Which of these signatures are valid; each is verified alone.
-pub(crate) fn verify_all(signatures: &[SignedMessage<'_>]) -> Vec<bool> {
-    signatures.iter().map(|signed| verify(signed.public_key, signed.message, signed.signature)).collect()
 }
 
 #[derive(Clone)]

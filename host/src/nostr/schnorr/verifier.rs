@@ -1,10 +1,11 @@
-//! A signature verifier for WebAssembly, several times as fast as `k256` there (`tests/echo` measures both).
+//! A signature verifier of our own: for WebAssembly, where it is several times as fast as `k256` (`tests/echo` measures
+//! both), and natively for batches of signatures (feature `batch-verification`).
 //!
 //! `k256` uses complete formulas, as is necessary with secrets, and on wasm32 limbs of 52 bits, whose products
 //! WebAssembly can compute only with a function call. Verification uses no secrets, so this implementation takes the
 //! shortest path for each input:
 //!
-//! - limbs whose products fit into 64 bits ([`field`]), and formulas with the fewest products ([`point`]);
+//! - limbs whose products the machine can compute ([`field29`], [`field52`]), and formulas with the fewest products ([`point`]);
 //! - s·G - e·P as multiples by numbers of 64 and 128 bits, which share their doublings;
 //! - cached tables of odd multiples: of G, and of recently used public keys. Preparing a key takes a square root and a
 //!   table, which is a third of a verification. Tables of 2^64 times a key that is used often save half of the doublings;
@@ -12,27 +13,44 @@
 //!
 //! `docs/verification.md` has the equations and the bounds of all numbers.
 //!
-//! Signing, which involves a secret, is done by `k256`.
+//! Signing, which involves a secret, is not done here.
 
 mod batch;
 mod field;
+#[cfg(any(target_arch = "wasm32", test))]
+mod field29;
+#[cfg(not(target_arch = "wasm32"))]
+mod field52;
 mod inverse;
 mod point;
 mod scalar;
+#[cfg(any(target_arch = "wasm32", test))]
+mod single;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::LazyLock;
+use std::thread::LocalKey;
 
 use sha2::{Digest, Sha256};
 
-#[cfg(target_arch = "wasm32")]
-pub(crate) use self::batch::verify_all;
 use self::field::Element;
-use self::point::{Affine, OddMultiples, shifted, sum_of_multiples};
-use self::scalar::{Digits, Half, Scalar};
-use crate::nostr::bytes::{PublicKey, Signature};
+#[cfg(any(target_arch = "wasm32", test))]
+use self::field29::Element29;
+#[cfg(not(target_arch = "wasm32"))]
+use self::field52::Element52;
+// The form of numbers that is fastest on this machine.
+#[cfg(target_arch = "wasm32")]
+use self::field29::Element29 as FastestElement;
+#[cfg(not(target_arch = "wasm32"))]
+use self::field52::Element52 as FastestElement;
+use self::point::{Affine, OddMultiples, shifted};
+use self::scalar::Scalar;
+#[cfg(target_arch = "wasm32")]
+pub(super) use self::single::verify;
+use super::SignedMessage;
+use crate::nostr::bytes::PublicKey;
 
 /// The width of G's digits: 256 points in each of its four tables, 74 KB together.
 const GENERATOR_WIDTH: u32 = 10;
@@ -47,50 +65,12 @@ const FREQUENT_KEY_WIDTH: u32 = 6;
 /// a third of one.
 const FREQUENT_USES: u32 = 4;
 
-/// Whether `signature` is `public_key`'s signature of `message` (BIP-340).
-pub(crate) fn verify(public_key: &PublicKey, message: &[u8; 32], signature: &Signature) -> bool {
-    is_valid(public_key, message, signature).unwrap_or(false)
-}
-
-fn is_valid(public_key: &PublicKey, message: &[u8; 32], signature: &Signature) -> Option<bool> {
-    let (halves, _) = signature.as_bytes().as_chunks::<32>();
-    let [r, s] = halves else { return None };
-    let x = Element::from_bytes(r)?;
-    let s = Scalar::from_bytes(s)?;
-    let key = KEY_CACHE.with(|keys| keys.try_borrow_mut().ok()?.tables(public_key))?;
-    let minus_e = challenge(r, public_key, message).negated();
-
-    let digits = |parts: [Half; 2], width| parts.map(|part| Digits::of(part, width));
-    let [g0, g1] = digits(Half::positive(s.low).parts(), GENERATOR_WIDTH);
-    let [g2, g3] = digits(Half::positive(s.high).parts(), GENERATOR_WIDTH);
-    let [t0, t1, t2, t3] = &GENERATOR.0;
-    let point = match &*key {
-        KeyTables::Halves { multiples, endomorphism } => {
-            let [first, second] = digits(minus_e.split(), KEY_WIDTH);
-            sum_of_multiples(&[
-                (&g0, t0),
-                (&g1, t1),
-                (&g2, t2),
-                (&g3, t3),
-                (&first, multiples),
-                (&second, endomorphism),
-            ])?
-        }
-        KeyTables::Quarters([lower, upper, lower_endomorphism, upper_endomorphism]) => {
-            let [first, second] = minus_e.split().map(|half| digits(half.parts(), FREQUENT_KEY_WIDTH));
-            sum_of_multiples(&[
-                (&g0, t0),
-                (&g1, t1),
-                (&g2, t2),
-                (&g3, t3),
-                (&first[0], lower),
-                (&first[1], upper),
-                (&second[0], lower_endomorphism),
-                (&second[1], upper_endomorphism),
-            ])?
-        }
-    };
-    Some(point.is_even_at(&x))
+/// Which of these signatures are valid: as one sum if they are enough, and if it fails, by what `is_valid` says of each.
+pub(super) fn verify_all(
+    signatures: &[SignedMessage<'_>],
+    is_valid: impl Fn(&SignedMessage<'_>) -> bool,
+) -> Vec<bool> {
+    batch::verify_all::<FastestElement>(signatures, is_valid)
 }
 
 /// BIP-340's e: a tagged hash.
@@ -105,29 +85,68 @@ fn challenge(r: &[u8; 32], public_key: &PublicKey, message: &[u8; 32]) -> Scalar
 }
 
 /// The odd multiples of 2^0, 2^64, 2^128 and 2^192 times G.
-struct GeneratorTables([OddMultiples; 4]);
+struct GeneratorTables<E>([OddMultiples<E>; 4]);
 
-static GENERATOR: LazyLock<GeneratorTables> = LazyLock::new(|| {
-    let mut point = Affine::generator();
-    GeneratorTables(std::array::from_fn(|_| {
-        let multiples = OddMultiples::of(&point, 1 << (GENERATOR_WIDTH - 2));
-        point = shifted(&point, 64);
-        multiples
-    }))
-});
-
-/// The odd multiples of a key's point P and of its endomorphism λP.
-enum KeyTables {
-    /// For factors of 128 bits; 1.2 KB.
-    Halves { multiples: OddMultiples, endomorphism: OddMultiples },
-    /// Of P, 2^64 P, λP and λ 2^64 P, for factors of 64 bits; 4.6 KB.
-    Quarters([OddMultiples; 4]),
+impl<E: Element> GeneratorTables<E> {
+    fn new() -> Self {
+        let mut point = Affine::generator();
+        Self(std::array::from_fn(|_| {
+            let multiples = OddMultiples::of(&point, 1 << (GENERATOR_WIDTH - 2));
+            point = shifted(&point, 64);
+            multiples
+        }))
+    }
 }
 
-impl KeyTables {
+/// The tables that all verifications with one form of numbers share.
+trait SharedTables: Element {
+    fn generator_tables() -> &'static GeneratorTables<Self>;
+
+    fn key_cache() -> &'static LocalKey<RefCell<KeyCache<Self>>>;
+}
+
+#[cfg(any(target_arch = "wasm32", test))]
+impl SharedTables for Element29 {
+    fn generator_tables() -> &'static GeneratorTables<Self> {
+        static TABLES: LazyLock<GeneratorTables<Element29>> = LazyLock::new(GeneratorTables::new);
+        &TABLES
+    }
+
+    fn key_cache() -> &'static LocalKey<RefCell<KeyCache<Self>>> {
+        thread_local! {
+            static KEYS: RefCell<KeyCache<Element29>> = RefCell::default();
+        }
+        &KEYS
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+impl SharedTables for Element52 {
+    fn generator_tables() -> &'static GeneratorTables<Self> {
+        static TABLES: LazyLock<GeneratorTables<Element52>> = LazyLock::new(GeneratorTables::new);
+        &TABLES
+    }
+
+    fn key_cache() -> &'static LocalKey<RefCell<KeyCache<Self>>> {
+        thread_local! {
+            static KEYS: RefCell<KeyCache<Element52>> = RefCell::default();
+        }
+        &KEYS
+    }
+}
+
+/// The odd multiples of a key's point P and of its endomorphism λP.
+enum KeyTables<E> {
+    /// For factors of 128 bits; 1.2 KB.
+    Halves { multiples: OddMultiples<E>, endomorphism: OddMultiples<E> },
+    /// Of P, 2^64 P, λP and λ 2^64 P, for factors of 64 bits; 4.6 KB.
+    Quarters([OddMultiples<E>; 4]),
+}
+
+impl<E: Element> KeyTables<E> {
     /// `None` if the key is not a point.
     fn of(public_key: &PublicKey) -> Option<Self> {
-        let point = Affine::lift(&Element::from_bytes(public_key.as_bytes())?)?;
+        let point = Affine::lift(&E::from_bytes(public_key.as_bytes())?)?;
         let multiples = OddMultiples::of(&point, 1 << (KEY_WIDTH - 2));
         Some(Self::Halves { endomorphism: multiples.endomorphism(), multiples })
     }
@@ -148,24 +167,25 @@ impl KeyTables {
 const GENERATION: usize = 128;
 
 /// The tables of the keys that were used last.
-#[derive(Default)]
-struct KeyCache {
-    recent: BTreeMap<PublicKey, CachedKey>,
+struct KeyCache<E> {
+    recent: BTreeMap<PublicKey, CachedKey<E>>,
     /// The previous generation. A key that is not used again in time is dropped with it.
-    earlier: BTreeMap<PublicKey, CachedKey>,
+    earlier: BTreeMap<PublicKey, CachedKey<E>>,
 }
 
-struct CachedKey {
-    tables: Rc<KeyTables>,
+struct CachedKey<E> {
+    tables: Rc<KeyTables<E>>,
     uses: u32,
 }
 
-thread_local! {
-    static KEY_CACHE: RefCell<KeyCache> = RefCell::default();
+impl<E> Default for KeyCache<E> {
+    fn default() -> Self {
+        Self { recent: BTreeMap::new(), earlier: BTreeMap::new() }
+    }
 }
 
-impl KeyCache {
-    fn tables(&mut self, key: &PublicKey) -> Option<Rc<KeyTables>> {
+impl<E: Element> KeyCache<E> {
+    fn tables(&mut self, key: &PublicKey) -> Option<Rc<KeyTables<E>>> {
         if let Some(cached) = self.recent.get_mut(key) {
             return Some(cached.used());
         }
@@ -182,8 +202,8 @@ impl KeyCache {
     }
 }
 
-impl CachedKey {
-    fn used(&mut self) -> Rc<KeyTables> {
+impl<E: Element> CachedKey<E> {
+    fn used(&mut self) -> Rc<KeyTables<E>> {
         self.uses = self.uses.saturating_add(1);
         if self.uses == FREQUENT_USES
             && let Some(quarters) = self.tables.quarters()

@@ -134,7 +134,8 @@ enum Next {
     End(CloseReason),
 }
 
-/// Checks messages in the buffer: up to a maximum, and none after a request whose answer may be long.
+/// Checks messages in the buffer: up to a maximum, and none after a request whose answer may be long. Their events are
+/// verified together.
 fn gather(
     shared: &ServerState,
     (connection, address): (ConnectionId, Option<IpAddr>),
@@ -142,14 +143,31 @@ fn gather(
     decoder: &mut Decoder,
     inputs: &mut InputBatch<Input>,
 ) -> Next {
-    while inputs.len() < MAX_MESSAGES_PER_BATCH {
-        let mut bytes = 0;
+    let mut messages: Vec<(AdmittedMessage, usize)> = Vec::new();
+    let next = admit(shared, (connection, address), outbox, decoder, &mut messages);
+    shared.gate.verify(connection, address, messages.iter_mut().map(|(message, _)| message));
+    for (message, text) in messages {
+        let bytes = memory_bytes(&message, text);
+        inputs.push(Input::Message { connection, message }, bytes);
+    }
+    next
+}
+
+/// Reads messages and passes them through the gate; each is added with the length of its text.
+fn admit(
+    shared: &ServerState,
+    (connection, address): (ConnectionId, Option<IpAddr>),
+    outbox: &Outbox,
+    decoder: &mut Decoder,
+    messages: &mut Vec<(AdmittedMessage, usize)>,
+) -> Next {
+    while messages.len() < MAX_MESSAGES_PER_BATCH {
+        let mut length = 0;
         let message = match decoder.next() {
             Ok(None) => return Next::Read,
             Ok(Some(ClientFrame::Text(text))) => {
-                let message = shared.gate.check(connection, address, &text);
-                bytes = memory_bytes(&message, text.len());
-                message
+                length = text.len();
+                shared.gate.admit(connection, address, &text)
             }
             Ok(Some(ClientFrame::NotUtf8)) => AdmittedMessage::notice(&Reason::invalid("text must be UTF-8")),
             Ok(Some(ClientFrame::Binary)) => AdmittedMessage::binary(),
@@ -183,7 +201,7 @@ fn gather(
         if expects_answer {
             outbox.expect_answer();
         }
-        inputs.push(Input::Message { connection, message }, bytes);
+        messages.push((message, length));
         if expects_answer {
             break;
         }

@@ -17,10 +17,9 @@ use std::sync::LazyLock;
 use sha2::{Digest, Sha256};
 
 use self::rows::{Rows, first_odd_multiples};
-use super::field::Element;
 use super::point::{Affine, OddMultiples};
 use super::scalar::{Digits, Half, Scalar, ScalarSum};
-use super::{FREQUENT_KEY_WIDTH, GENERATOR, GENERATOR_WIDTH, KEY_CACHE, KEY_WIDTH, KeyTables, challenge};
+use super::{FREQUENT_KEY_WIDTH, GENERATOR_WIDTH, KEY_WIDTH, KeyTables, SharedTables, challenge};
 use crate::nostr::bytes::PublicKey;
 use crate::nostr::schnorr::{MIN_BATCH, SignedMessage};
 
@@ -30,14 +29,21 @@ const MAX_BATCH: usize = 128;
 /// The width of an R's digits: 4 points in each of its two tables.
 const R_WIDTH: u32 = 4;
 
-/// Which of these signatures are valid.
-pub(crate) fn verify_all(signatures: &[SignedMessage<'_>]) -> Vec<bool> {
+/// Which of these signatures are valid, where `is_valid` says that of one alone.
+pub(super) fn verify_all<E: SharedTables>(
+    signatures: &[SignedMessage<'_>],
+    is_valid: impl Fn(&SignedMessage<'_>) -> bool,
+) -> Vec<bool> {
     let batches = signatures.len().div_ceil(MAX_BATCH).max(1);
-    signatures.chunks(signatures.len().div_ceil(batches).max(1)).flat_map(verify_batch).collect()
+    let size = signatures.len().div_ceil(batches).max(1);
+    signatures.chunks(size).flat_map(|batch| verify_batch::<E>(batch, &is_valid)).collect()
 }
 
-fn verify_batch(signatures: &[SignedMessage<'_>]) -> Vec<bool> {
-    let batch = if signatures.len() < MIN_BATCH { None } else { Batch::of(signatures) };
+fn verify_batch<E: SharedTables>(
+    signatures: &[SignedMessage<'_>],
+    is_valid: impl Fn(&SignedMessage<'_>) -> bool,
+) -> Vec<bool> {
+    let batch = if signatures.len() < MIN_BATCH { None } else { Batch::<E>::of(signatures) };
     match batch {
         Some(batch) if batch.holds() => {
             let mut valid = vec![false; signatures.len()];
@@ -48,21 +54,18 @@ fn verify_batch(signatures: &[SignedMessage<'_>]) -> Vec<bool> {
             }
             valid
         }
-        _ => signatures
-            .iter()
-            .map(|signed| super::verify(signed.public_key, signed.message, signed.signature))
-            .collect(),
+        _ => signatures.iter().map(is_valid).collect(),
     }
 }
 
 /// Signatures that are well-formed, to be summed.
-struct Batch {
-    terms: Vec<Term>,
-    keys: Vec<Rc<KeyTables>>,
+struct Batch<E> {
+    terms: Vec<Term<E>>,
+    keys: Vec<Rc<KeyTables<E>>>,
 }
 
 /// A signature in a batch.
-struct Term {
+struct Term<E> {
     /// Its place among all signatures.
     number: usize,
     /// The place of its key among those of the batch.
@@ -70,23 +73,23 @@ struct Term {
     s: Scalar,
     e: Scalar,
     /// The odd multiples of R and of λR.
-    r: [OddMultiples; 2],
+    r: [OddMultiples<E>; 2],
     /// The factor is the first plus λ times the second.
     factor: [u64; 2],
 }
 
-impl Batch {
+impl<E: SharedTables> Batch<E> {
     /// Leaves out what has no R, no key, or numbers beyond their range, and therefore is not valid. `None` if there is no
     /// secret for the factors.
     fn of(signatures: &[SignedMessage<'_>]) -> Option<Self> {
-        let mut keys: Vec<Rc<KeyTables>> = Vec::new();
+        let mut keys: Vec<Rc<KeyTables<E>>> = Vec::new();
         let mut places: BTreeMap<&PublicKey, usize> = BTreeMap::new();
         let (mut parsed, mut all_x) = (Vec::new(), Vec::new());
         for (number, signed) in signatures.iter().enumerate() {
             let (halves, _) = signed.signature.as_bytes().as_chunks::<32>();
             let [r, s] = halves else { continue };
-            let (Some(x), Some(s)) = (Element::from_bytes(r), Scalar::from_bytes(s)) else { continue };
-            let tables = KEY_CACHE.with(|cache| cache.try_borrow_mut().ok()?.tables(signed.public_key));
+            let (Some(x), Some(s)) = (E::from_bytes(r), Scalar::from_bytes(s)) else { continue };
+            let tables = E::key_cache().with(|cache| cache.try_borrow_mut().ok()?.tables(signed.public_key));
             let Some(tables) = tables else { continue };
             let key = *places.entry(signed.public_key).or_insert(keys.len());
             match keys.get_mut(key) {
@@ -98,7 +101,7 @@ impl Batch {
             all_x.push(x);
         }
         let lifted = parsed.into_iter().zip(Affine::lift_all(&all_x));
-        let (parsed, points): (Vec<_>, Vec<Affine>) =
+        let (parsed, points): (Vec<_>, Vec<Affine<E>>) =
             lifted.filter_map(|(parsed, r)| Some((parsed, r?))).unzip();
         let factors = factors(parsed.iter().map(|(_, _, s, e)| (s, e)))?;
         let multiples = first_odd_multiples(&points)?;
@@ -126,7 +129,7 @@ impl Batch {
         let mut rows = Rows::with_capacity(64_usize.saturating_mul(self.terms.len().saturating_add(1)));
         let generator = whole(of_generator).negated();
         let parts = [generator.low, generator.high].map(|half| Half::positive(half).parts());
-        for (part, multiples) in parts.as_flattened().iter().zip(&GENERATOR.0) {
+        for (part, multiples) in parts.as_flattened().iter().zip(&E::generator_tables().0) {
             rows.add(&Digits::of(*part, GENERATOR_WIDTH), multiples);
         }
         for (sums, tables) in of_keys.into_iter().zip(&self.keys) {

@@ -1,205 +1,121 @@
-//! Numbers modulo p = 2^256 - 2^32 - 977, the coordinates of the curve's points.
+//! Numbers modulo p = 2^256 - 2^32 - 977, the coordinates of the curve's points: what does not depend on their limbs.
 //!
-//! A number is nine limbs of 29 bits. That is the smallest number of limbs for which the nine products of a column fit
-//! into 64 bits, with room for a few additions before: WebAssembly multiplies 64 by 64 bits to 64 bits, and everything
-//! wider is a function call.
+//! A number is a few limbs, of 29 bits in WebAssembly ([`Element29`](super::field29::Element29)) and of 52 bits natively
+//! ([`Element52`](super::field52::Element52)).
 //!
-//! The result of a multiplication has *magnitude* 1: limbs of at most 2^29, the last one below 2^24. In a sum,
-//! magnitudes add up. The magnitudes of two factors may have a product of at most 6, and so may the sum of two
-//! products that are reduced together.
+//! The result of a multiplication has *magnitude* 1. In a sum, magnitudes add up. The magnitudes of two factors may have a
+//! product of at most 6, and so may the sum of two products that are reduced together. Each form of limbs says what that
+//! means for them.
 
-#![expect(
-    clippy::arithmetic_side_effects,
-    reason = "the bounds are those of the magnitudes, said at each step"
-)]
-
-use super::inverse::inverse;
-
-/// How many limbs a number has.
-const LIMBS: usize = 9;
-
-/// 29 ones.
-const MASK: u64 = (1 << 29) - 1;
-
-/// 24 ones, for the last limb.
-const LAST_MASK: u64 = (1 << 24) - 1;
-
-/// The limbs of p.
-const P: [u32; LIMBS] = [
-    0x1fff_fc2f,
-    0x1fff_fff7,
-    0x1fff_ffff,
-    0x1fff_ffff,
-    0x1fff_ffff,
-    0x1fff_ffff,
-    0x1fff_ffff,
-    0x1fff_ffff,
-    0x00ff_ffff,
-];
+use std::fmt::Debug;
 
 /// A number modulo p.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Element([u32; LIMBS]);
+pub(super) trait Element: Copy + Debug + 'static {
+    /// A product of two of these before its reduction.
+    type Columns: ProductColumns<Self>;
 
-impl Element {
-    pub(super) const ONE: Self = Self([1, 0, 0, 0, 0, 0, 0, 0, 0]);
+    /// The limbs, the lowest first.
+    type Limbs: PartialEq;
 
-    /// The number with these 32 bytes, big-endian; `None` if it is not below p.
-    pub(super) fn from_bytes(bytes: &[u8; 32]) -> Option<Self> {
-        let element = Self::from_any_bytes(bytes);
-        (element.normalized().0 == element.0).then_some(element)
-    }
+    const ONE: Self;
 
-    /// The number with these 32 bytes modulo p, of magnitude 1.
-    pub(super) const fn from_any_bytes(bytes: &[u8; 32]) -> Self {
-        let (words, _) = bytes.as_chunks::<4>();
-        let [w7, w6, w5, w4, w3, w2, w1, w0] = words else { return Self::ONE };
-        let w = [
-            u32::from_be_bytes(*w0),
-            u32::from_be_bytes(*w1),
-            u32::from_be_bytes(*w2),
-            u32::from_be_bytes(*w3),
-            u32::from_be_bytes(*w4),
-            u32::from_be_bytes(*w5),
-            u32::from_be_bytes(*w6),
-            u32::from_be_bytes(*w7),
-        ];
-        Self([
-            w[0] & 0x1fff_ffff,
-            (w[0] >> 29 | w[1] << 3) & 0x1fff_ffff,
-            (w[1] >> 26 | w[2] << 6) & 0x1fff_ffff,
-            (w[2] >> 23 | w[3] << 9) & 0x1fff_ffff,
-            (w[3] >> 20 | w[4] << 12) & 0x1fff_ffff,
-            (w[4] >> 17 | w[5] << 15) & 0x1fff_ffff,
-            (w[5] >> 14 | w[6] << 18) & 0x1fff_ffff,
-            (w[6] >> 11 | w[7] << 21) & 0x1fff_ffff,
-            w[7] >> 8,
-        ])
-    }
+    /// The number with these 32 bytes, big-endian, modulo p, of magnitude 1.
+    fn from_any_bytes(bytes: &[u8; 32]) -> Self;
 
-    /// The unique representation of a number of magnitude 1.
-    fn normalized(&self) -> Self {
-        let whole = carried(self.0, 0, 0);
-        // The number is below 2p. Adding 2^256 - p reaches 2^256 if and only if it is not below p.
-        let reduced = carried(whole, 977, 8);
-        let [.., last] = reduced;
-        if u64::from(last) > LAST_MASK {
-            let mut reduced = reduced;
-            reduced[LIMBS - 1] &= 0x00ff_ffff;
-            Self(reduced)
-        } else {
-            Self(whole)
-        }
-    }
+    fn limbs(&self) -> Self::Limbs;
+
+    /// The limbs of a number of magnitude 1 after reduction below p, which makes them unique.
+    fn normalized(&self) -> Self::Limbs;
 
     /// Whether a number of magnitude 1 is zero.
-    pub(super) fn is_zero(&self) -> bool {
-        // Zero can be represented as 0 or as p. The first limb alone rules out almost all other numbers.
-        (self.0[0] == 0 || self.0[0] == P[0]) && self.normalized().0 == [0; LIMBS]
-    }
+    fn is_zero(&self) -> bool;
 
     /// Whether a number of magnitude 1 is odd.
-    pub(super) fn is_odd(&self) -> bool {
-        self.normalized().0[0] & 1 == 1
+    fn is_odd(&self) -> bool;
+
+    /// The sum; the magnitudes add up.
+    fn plus(&self, other: &Self) -> Self;
+
+    /// A small multiple; the magnitude is multiplied as well.
+    fn times(&self, factor: u32) -> Self;
+
+    /// The negation of a number of magnitude 1; it has magnitude 2.
+    fn negated(&self) -> Self;
+
+    /// The same number, of magnitude 1, if this one has at most magnitude 2.
+    fn carried(&self) -> Self;
+
+    /// The inverse of a number of magnitude 1; that of zero is zero.
+    fn inverse(&self) -> Self;
+
+    /// The number with these 32 bytes, big-endian; `None` if it is not below p.
+    fn from_bytes(bytes: &[u8; 32]) -> Option<Self> {
+        let element = Self::from_any_bytes(bytes);
+        (element.normalized() == element.limbs()).then_some(element)
     }
 
     /// Whether two numbers of magnitude 1 are equal.
-    pub(super) fn equals(&self, other: &Self) -> bool {
-        self.normalized().0 == other.normalized().0
-    }
-
-    /// The sum; the magnitudes add up.
-    #[inline]
-    pub(super) fn plus(&self, other: &Self) -> Self {
-        Self(std::array::from_fn(|i| limb(&self.0, i) + limb(&other.0, i)))
-    }
-
-    /// A small multiple; the magnitude is multiplied as well.
-    #[inline]
-    pub(super) fn times(&self, factor: u32) -> Self {
-        Self(self.0.map(|limb| factor * limb))
-    }
-
-    /// The negation of a number of magnitude 1; it has magnitude 2.
-    #[inline]
-    pub(super) fn negated(&self) -> Self {
-        // No limb of 2p is less than one of magnitude 1.
-        Self(std::array::from_fn(|i| 2 * limb(&P, i) - limb(&self.0, i)))
-    }
-
-    /// The same number, of magnitude 1, if this one has at most magnitude 2.
-    #[inline]
-    pub(super) fn carried(&self) -> Self {
-        let [.., last] = self.0;
-        // Bits above 2^256 have weight 2^32 + 977.
-        let beyond = last >> 24;
-        let mut limbs = self.0;
-        limbs[LIMBS - 1] &= 0x00ff_ffff;
-        Self(carried(limbs, beyond * 977, beyond << 3))
+    fn equals(&self, other: &Self) -> bool {
+        self.normalized() == other.normalized()
     }
 
     /// The product.
     #[inline(never)]
-    pub(super) fn multiply(&self, other: &Self) -> Self {
-        ProductColumns::product(self, other).reduced()
+    fn multiply(&self, other: &Self) -> Self {
+        Self::Columns::product(self, other).reduced()
     }
 
     /// The product minus a number of magnitude 1.
     #[inline(never)]
-    pub(super) fn multiply_minus(&self, other: &Self, minus: &Self) -> Self {
-        ProductColumns::product(self, other).minus(minus, 1).reduced()
+    fn multiply_minus(&self, other: &Self, minus: &Self) -> Self {
+        Self::Columns::product(self, other).minus(minus, 1).reduced()
     }
 
-    /// `self` times `other` minus `times` times `minus`, which has magnitude 1.
+    /// `self` times `other` minus `times` (8 at most) times `minus`, which has magnitude 1.
     #[inline(never)]
-    pub(super) fn multiply_minus_times(&self, other: &Self, minus: &Self, times: u32) -> Self {
-        ProductColumns::product(self, other).minus(minus, times).reduced()
+    fn multiply_minus_times(&self, other: &Self, minus: &Self, times: u32) -> Self {
+        Self::Columns::product(self, other).minus(minus, times).reduced()
     }
 
     /// The sum of two products.
     #[inline(never)]
-    pub(super) fn sum_of_products(a: &Self, b: &Self, c: &Self, d: &Self) -> Self {
-        ProductColumns::product(a, b).plus(&ProductColumns::product(c, d)).reduced()
+    fn sum_of_products(a: &Self, b: &Self, c: &Self, d: &Self) -> Self {
+        Self::Columns::product(a, b).plus(&Self::Columns::product(c, d)).reduced()
     }
 
     /// The square of a number of at most magnitude 2.
     #[inline(never)]
-    pub(super) fn square(&self) -> Self {
-        ProductColumns::square(self).reduced()
+    fn square(&self) -> Self {
+        Self::Columns::square(self).reduced()
     }
 
     /// Three times the square of a number of magnitude 1.
     #[inline(never)]
-    pub(super) fn square_thrice(&self) -> Self {
-        ProductColumns::square(self).thrice().reduced()
+    fn square_thrice(&self) -> Self {
+        Self::Columns::square(self).thrice().reduced()
     }
 
-    /// The square of a number of at most magnitude 2, minus `times` times a number of magnitude 1.
+    /// The square of a number of at most magnitude 2, minus `times` (8 at most) times a number of magnitude 1.
     #[inline(never)]
-    pub(super) fn square_minus_times(&self, minus: &Self, times: u32) -> Self {
-        ProductColumns::square(self).minus(minus, times).reduced()
+    fn square_minus_times(&self, minus: &Self, times: u32) -> Self {
+        Self::Columns::square(self).minus(minus, times).reduced()
     }
 
     /// The square of a number of at most magnitude 2, minus one number of magnitude 1 and twice another.
     #[inline(never)]
-    pub(super) fn square_minus_minus_twice(&self, once: &Self, twice: &Self) -> Self {
-        ProductColumns::square(self).minus(once, 1).minus(twice, 2).reduced()
+    fn square_minus_minus_twice(&self, once: &Self, twice: &Self) -> Self {
+        Self::Columns::square(self).minus(once, 1).minus(twice, 2).reduced()
     }
 
     /// The square of a number of at most magnitude 2, minus two numbers of magnitude 1.
     #[inline(never)]
-    pub(super) fn square_minus_minus(&self, a: &Self, b: &Self) -> Self {
-        ProductColumns::square(self).minus(a, 1).minus(b, 1).reduced()
+    fn square_minus_minus(&self, a: &Self, b: &Self) -> Self {
+        Self::Columns::square(self).minus(a, 1).minus(b, 1).reduced()
     }
 
-    /// The inverse of a number of magnitude 1; that of zero is zero.
-    pub(super) fn inverse(&self) -> Self {
-        Self(inverse(self.normalized().0))
-    }
-
-    /// The same as a power, to compare with.
+    /// The [inverse](Self::inverse) as a power, to compare with.
     #[cfg(test)]
-    pub(super) fn inverse_by_power(&self) -> Self {
+    fn inverse_by_power(&self) -> Self {
         // The power p - 2, whose bits are 223 ones, 0, 22 ones, 0000, 1, 0, 11, 0, 1.
         let n1 = Lanes([*self]);
         let Ones { n2, n22, n223 } = Ones::of(&n1);
@@ -210,14 +126,14 @@ impl Element {
     }
 
     /// A square root of a number of magnitude 1, if it has one.
-    pub(super) fn square_root(&self) -> Option<Self> {
+    fn square_root(&self) -> Option<Self> {
         let [root] = Self::square_roots(&[*self]);
         root
     }
 
     /// Square roots of several numbers of magnitude 1, where they have one. They take less time together: a processor
     /// begins a product before it has finished others on which it does not depend.
-    pub(super) fn square_roots<const N: usize>(numbers: &[Self; N]) -> [Option<Self>; N] {
+    fn square_roots<const N: usize>(numbers: &[Self; N]) -> [Option<Self>; N] {
         // The power (p + 1) / 4, whose bits are 223 ones, 0, 22 ones, 0000, 11, 00.
         let Ones { n2, n22, n223 } = Ones::of(&Lanes(*numbers));
         let Lanes(roots) = n223.squared(23).multiply(&n22).squared(6).multiply(&n2).squared(2);
@@ -226,11 +142,28 @@ impl Element {
     }
 }
 
+/// A product before reduction, as columns: sums of the products of limbs that have the same weight.
+pub(super) trait ProductColumns<E: Element>: Sized {
+    fn product(a: &E, b: &E) -> Self;
+
+    fn square(a: &E) -> Self;
+
+    fn thrice(self) -> Self;
+
+    fn plus(self, other: &Self) -> Self;
+
+    /// Subtracts a number of magnitude 1 a few times, by adding a multiple of p that is large enough.
+    fn minus(self, element: &E, times: u32) -> Self;
+
+    /// The number reduced to magnitude 1.
+    fn reduced(self) -> E;
+}
+
 /// Several numbers, with which the same is done.
 #[derive(Clone, Copy)]
-struct Lanes<const N: usize>([Element; N]);
+struct Lanes<E, const N: usize>([E; N]);
 
-impl<const N: usize> Lanes<N> {
+impl<E: Element, const N: usize> Lanes<E, N> {
     /// The numbers squared this many times.
     fn squared(&self, times: u32) -> Self {
         let mut power = *self;
@@ -248,14 +181,14 @@ impl<const N: usize> Lanes<N> {
 }
 
 /// Powers of numbers whose exponents are runs of ones, named by their length.
-struct Ones<const N: usize> {
-    n2: Lanes<N>,
-    n22: Lanes<N>,
-    n223: Lanes<N>,
+struct Ones<E, const N: usize> {
+    n2: Lanes<E, N>,
+    n22: Lanes<E, N>,
+    n223: Lanes<E, N>,
 }
 
-impl<const N: usize> Ones<N> {
-    fn of(n1: &Lanes<N>) -> Self {
+impl<E: Element, const N: usize> Ones<E, N> {
+    fn of(n1: &Lanes<E, N>) -> Self {
         let n2 = n1.squared(1).multiply(n1);
         let n3 = n2.squared(1).multiply(n1);
         let n6 = n3.squared(3).multiply(&n3);
@@ -269,177 +202,4 @@ impl<const N: usize> Ones<N> {
         let n223 = n220.squared(3).multiply(&n3);
         Self { n2, n22, n223 }
     }
-}
-
-/// A limb by index, written so that a loop over all of them needs no bounds check.
-#[inline(always)]
-fn limb(limbs: &[u32; LIMBS], index: usize) -> u32 {
-    limbs.get(index).copied().unwrap_or_default()
-}
-
-/// Adds to the first two limbs and carries everything above 29 bits to the next limb, except in the last.
-fn carried(limbs: [u32; LIMBS], first: u32, second: u32) -> [u32; LIMBS] {
-    let mut carry = first;
-    let mut to_next = second;
-    limbs.map(|limb| {
-        // The last limb has 24 bits and a carry, so masking does not change it.
-        let sum = limb + carry;
-        carry = (sum >> 29) + std::mem::take(&mut to_next);
-        sum & 0x1fff_ffff
-    })
-}
-
-/// A product before reduction: column n has the weight 2^(29 n).
-struct ProductColumns([u64; 2 * LIMBS - 1]);
-
-impl ProductColumns {
-    #[inline(always)]
-    fn product(a: &Element, b: &Element) -> Self {
-        let [a0, a1, a2, a3, a4, a5, a6, a7, a8] = a.0.map(u64::from);
-        let [b0, b1, b2, b3, b4, b5, b6, b7, b8] = b.0.map(u64::from);
-        Self([
-            a0 * b0,
-            a0 * b1 + a1 * b0,
-            a0 * b2 + a1 * b1 + a2 * b0,
-            a0 * b3 + a1 * b2 + a2 * b1 + a3 * b0,
-            a0 * b4 + a1 * b3 + a2 * b2 + a3 * b1 + a4 * b0,
-            a0 * b5 + a1 * b4 + a2 * b3 + a3 * b2 + a4 * b1 + a5 * b0,
-            a0 * b6 + a1 * b5 + a2 * b4 + a3 * b3 + a4 * b2 + a5 * b1 + a6 * b0,
-            a0 * b7 + a1 * b6 + a2 * b5 + a3 * b4 + a4 * b3 + a5 * b2 + a6 * b1 + a7 * b0,
-            a0 * b8 + a1 * b7 + a2 * b6 + a3 * b5 + a4 * b4 + a5 * b3 + a6 * b2 + a7 * b1 + a8 * b0,
-            a1 * b8 + a2 * b7 + a3 * b6 + a4 * b5 + a5 * b4 + a6 * b3 + a7 * b2 + a8 * b1,
-            a2 * b8 + a3 * b7 + a4 * b6 + a5 * b5 + a6 * b4 + a7 * b3 + a8 * b2,
-            a3 * b8 + a4 * b7 + a5 * b6 + a6 * b5 + a7 * b4 + a8 * b3,
-            a4 * b8 + a5 * b7 + a6 * b6 + a7 * b5 + a8 * b4,
-            a5 * b8 + a6 * b7 + a7 * b6 + a8 * b5,
-            a6 * b8 + a7 * b7 + a8 * b6,
-            a7 * b8 + a8 * b7,
-            a8 * b8,
-        ])
-    }
-
-    #[inline(always)]
-    fn square(a: &Element) -> Self {
-        let [a0, a1, a2, a3, a4, a5, a6, a7, a8] = a.0.map(u64::from);
-        let [d0, d1, d2, d3, d4, d5, d6, d7] = [a0, a1, a2, a3, a4, a5, a6, a7].map(|limb| 2 * limb);
-        Self([
-            a0 * a0,
-            d0 * a1,
-            d0 * a2 + a1 * a1,
-            d0 * a3 + d1 * a2,
-            d0 * a4 + d1 * a3 + a2 * a2,
-            d0 * a5 + d1 * a4 + d2 * a3,
-            d0 * a6 + d1 * a5 + d2 * a4 + a3 * a3,
-            d0 * a7 + d1 * a6 + d2 * a5 + d3 * a4,
-            d0 * a8 + d1 * a7 + d2 * a6 + d3 * a5 + a4 * a4,
-            d1 * a8 + d2 * a7 + d3 * a6 + d4 * a5,
-            d2 * a8 + d3 * a7 + d4 * a6 + a5 * a5,
-            d3 * a8 + d4 * a7 + d5 * a6,
-            d4 * a8 + d5 * a7 + a6 * a6,
-            d5 * a8 + d6 * a7,
-            d6 * a8 + a7 * a7,
-            d7 * a8,
-            a8 * a8,
-        ])
-    }
-
-    #[inline(always)]
-    fn thrice(self) -> Self {
-        Self(self.0.map(|column| 3 * column))
-    }
-
-    #[inline(always)]
-    fn plus(mut self, other: &Self) -> Self {
-        for (column, other) in self.0.iter_mut().zip(other.0) {
-            *column += other;
-        }
-        self
-    }
-
-    /// Subtracts a number of magnitude 1 a few times, by adding a multiple of p that is large enough.
-    #[inline(always)]
-    fn minus(mut self, element: &Element, times: u32) -> Self {
-        let times = u64::from(times);
-        for ((column, p), limb) in self.0.iter_mut().zip(P).zip(element.0) {
-            *column += (times + 1) * u64::from(p) - times * u64::from(limb);
-        }
-        self
-    }
-
-    /// The number reduced to magnitude 1.
-    #[inline(always)]
-    fn reduced(self) -> Element {
-        let [
-            mut c0,
-            mut c1,
-            mut c2,
-            mut c3,
-            mut c4,
-            mut c5,
-            mut c6,
-            mut c7,
-            mut c8,
-            mut h0,
-            h1,
-            h2,
-            h3,
-            h4,
-            h5,
-            h6,
-            h7,
-        ] = self.0;
-        // The upper columns are carried to 29 bits each, so that they can be multiplied.
-        let h1 = h1 + (h0 >> 29);
-        let h2 = h2 + (h1 >> 29);
-        let h3 = h3 + (h2 >> 29);
-        let h4 = h4 + (h3 >> 29);
-        let h5 = h5 + (h4 >> 29);
-        let h6 = h6 + (h5 >> 29);
-        let h7 = h7 + (h6 >> 29);
-        let h8 = h7 >> 29;
-        // 2^261 = 2^37 + 31264 modulo p: column 9 + n has weight 31264 in column n and 256 in the next one.
-        h0 = (h0 & MASK) + (h8 << 8);
-        let [h1, h2, h3, h4, h5, h6, h7] = [h1, h2, h3, h4, h5, h6, h7].map(|column| column & MASK);
-        c0 += h0 * 31264;
-        c1 += h1 * 31264 + (h0 << 8);
-        c2 += h2 * 31264 + (h1 << 8);
-        c3 += h3 * 31264 + (h2 << 8);
-        c4 += h4 * 31264 + (h3 << 8);
-        c5 += h5 * 31264 + (h4 << 8);
-        c6 += h6 * 31264 + (h5 << 8);
-        c7 += h7 * 31264 + (h6 << 8);
-        c8 += h8 * 31264 + (h7 << 8);
-        c1 += c0 >> 29;
-        c2 += c1 >> 29;
-        c3 += c2 >> 29;
-        c4 += c3 >> 29;
-        c5 += c4 >> 29;
-        c6 += c5 >> 29;
-        c7 += c6 >> 29;
-        c8 += c7 >> 29;
-        // Bits above 2^256, at most 40 of them, have weight 2^32 + 977.
-        let beyond = c8 >> 24;
-        c0 = (c0 & MASK) + beyond * 977;
-        c1 = (c1 & MASK) + (beyond << 3) + (c0 >> 29);
-        c2 = (c2 & MASK) + (c1 >> 29);
-        c3 = (c3 & MASK) + (c2 >> 29);
-        Element([
-            low(c0 & MASK),
-            low(c1 & MASK),
-            low(c2 & MASK),
-            low(c3),
-            low(c4 & MASK),
-            low(c5 & MASK),
-            low(c6 & MASK),
-            low(c7 & MASK),
-            low(c8 & LAST_MASK),
-        ])
-    }
-}
-
-/// A column below 2^32 as a limb.
-#[inline(always)]
-#[expect(clippy::cast_possible_truncation, reason = "the callers mask it")]
-const fn low(column: u64) -> u32 {
-    column as u32
 }

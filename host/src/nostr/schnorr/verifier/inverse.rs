@@ -18,7 +18,7 @@
 type Limbs = [i32; 9];
 
 /// The bits of a limb.
-const BITS: u32 = 30;
+pub(super) const BITS: u32 = 30;
 
 /// 30 ones.
 const MASK: i32 = (1 << BITS) - 1;
@@ -29,13 +29,10 @@ const P: Limbs = [-0x3d1, -4, 0, 0, 0, 0, 0, 0, 1 << 16];
 /// The inverse of p modulo 2^30.
 const INVERSE_OF_P: i32 = 0x2dda_cacf;
 
-/// The bits of a limb of [`Element`](super::field::Element).
-const ELEMENT_BITS: u32 = 29;
-
-/// The inverse of a number below p, given and returned as limbs of 29 bits; that of zero is zero.
+/// The inverse of a number below p; that of zero is zero.
 pub(super) fn inverse(number: [u32; 9]) -> [u32; 9] {
     let mut f = P;
-    let mut g = repacked(number, ELEMENT_BITS, BITS).map(u32::cast_signed);
+    let mut g = number.map(u32::cast_signed);
     let (mut d, mut e): (Limbs, Limbs) = ([0; 9], [1, 0, 0, 0, 0, 0, 0, 0, 0]);
     let mut eta = -1;
     while g != [0; 9] {
@@ -54,7 +51,7 @@ pub(super) fn inverse(number: [u32; 9]) -> [u32; 9] {
     while d[8] < 0 {
         d = plus_p(&d);
     }
-    repacked(d.map(i32::cast_unsigned), BITS, ELEMENT_BITS)
+    d.map(i32::cast_unsigned)
 }
 
 /// What 30 division steps do to f and g: 2^30 f' = u f + v g and 2^30 g' = q f + r g. |u| + |v| and |q| + |r| are at most
@@ -163,8 +160,8 @@ fn carried(number: Limbs) -> Limbs {
     limbs
 }
 
-/// The same number, of at most 256 bits, in limbs of so many other bits.
-fn repacked(limbs: [u32; 9], from: u32, to: u32) -> [u32; 9] {
+/// The same number, of at most 256 bits, in limbs of so many other bits, 31 at most.
+pub(super) fn repacked<const N: usize, const M: usize>(limbs: [u32; N], from: u32, to: u32) -> [u32; M] {
     let mut limbs = limbs.into_iter();
     let (mut bits, mut count) = (0_u64, 0);
     std::array::from_fn(|_| {

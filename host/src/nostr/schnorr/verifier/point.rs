@@ -1,59 +1,59 @@
 //! Points of the curve y² = x³ + 7, and their multiples.
 
 use super::field::Element;
-use super::scalar::Digits;
 
 /// A point other than the one at infinity. The coordinates have magnitude 1, a negated point's `y` magnitude 2.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Affine {
-    pub(super) x: Element,
-    pub(super) y: Element,
+pub(super) struct Affine<E> {
+    pub(super) x: E,
+    pub(super) y: E,
 }
 
-/// The generator G.
-const GENERATOR: Affine = Affine {
-    x: Element::from_any_bytes(&[
+/// The coordinates of the generator G.
+const GENERATOR: [[u8; 32]; 2] = [
+    [
         0x79, 0xbe, 0x66, 0x7e, 0xf9, 0xdc, 0xbb, 0xac, 0x55, 0xa0, 0x62, 0x95, 0xce, 0x87, 0x0b, 0x07, 0x02,
         0x9b, 0xfc, 0xdb, 0x2d, 0xce, 0x28, 0xd9, 0x59, 0xf2, 0x81, 0x5b, 0x16, 0xf8, 0x17, 0x98,
-    ]),
-    y: Element::from_any_bytes(&[
+    ],
+    [
         0x48, 0x3a, 0xda, 0x77, 0x26, 0xa3, 0xc4, 0x65, 0x5d, 0xa4, 0xfb, 0xfc, 0x0e, 0x11, 0x08, 0xa8, 0xfd,
         0x17, 0xb4, 0x48, 0xa6, 0x85, 0x54, 0x19, 0x9c, 0x47, 0xd0, 0x8f, 0xfb, 0x10, 0xd4, 0xb8,
-    ]),
-};
+    ],
+];
 
 /// A cube root of 1. Multiplying `x` by it multiplies the point by λ, which allows a scalar to be split in two halves.
-const BETA: Element = Element::from_any_bytes(&[
+const BETA: [u8; 32] = [
     0x7a, 0xe9, 0x6a, 0x2b, 0x65, 0x7c, 0x07, 0x10, 0x6e, 0x64, 0x47, 0x9e, 0xac, 0x34, 0x34, 0xe9, 0x9c,
     0xf0, 0x49, 0x75, 0x12, 0xf5, 0x89, 0x95, 0xc1, 0x39, 0x6c, 0x28, 0x71, 0x95, 0x01, 0xee,
-]);
+];
 
 /// p - 7.
-const MINUS_SEVEN: Element = Element::from_any_bytes(&[
+const MINUS_SEVEN: [u8; 32] = [
     0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
     0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xfe, 0xff, 0xff, 0xfc, 0x28,
-]);
+];
 
-impl Affine {
-    pub(super) const fn generator() -> Self {
-        GENERATOR
+impl<E: Element> Affine<E> {
+    pub(super) fn generator() -> Self {
+        let [x, y] = &GENERATOR;
+        Self { x: E::from_any_bytes(x), y: E::from_any_bytes(y) }
     }
 
     /// The point with this `x` and an even `y`, if there is one (BIP-340's `lift_x`).
-    pub(super) fn lift(x: &Element) -> Option<Self> {
+    pub(super) fn lift(x: &E) -> Option<Self> {
         Some(Self::even(x, &square_of_y(x).square_root()?))
     }
 
     /// The same for many at once.
-    pub(super) fn lift_all(all_x: &[Element]) -> Vec<Option<Self>> {
-        let squares: Vec<Element> = all_x.iter().map(square_of_y).collect();
+    pub(super) fn lift_all(all_x: &[E]) -> Vec<Option<Self>> {
+        let squares: Vec<E> = all_x.iter().map(square_of_y).collect();
         let (fours, rest) = squares.as_chunks::<4>();
-        let roots = fours.iter().flat_map(Element::square_roots).chain(rest.iter().map(Element::square_root));
+        let roots = fours.iter().flat_map(E::square_roots).chain(rest.iter().map(E::square_root));
         all_x.iter().zip(roots).map(|(x, root)| root.map(|root| Self::even(x, &root))).collect()
     }
 
     /// The point with this `x`, and this `y` or its negation.
-    fn even(x: &Element, y: &Element) -> Self {
+    fn even(x: &E, y: &E) -> Self {
         Self { x: *x, y: if y.is_odd() { y.negated().carried() } else { *y } }
     }
 
@@ -68,27 +68,27 @@ impl Affine {
 
     /// λ times the point.
     fn endomorphism(&self) -> Self {
-        Self { x: self.x.multiply(&BETA), y: self.y }
+        Self { x: self.x.multiply(&E::from_any_bytes(&BETA)), y: self.y }
     }
 }
 
 /// x³ + 7.
-fn square_of_y(x: &Element) -> Element {
-    x.square().multiply_minus(x, &MINUS_SEVEN)
+fn square_of_y<E: Element>(x: &E) -> E {
+    x.square().multiply_minus(x, &E::from_any_bytes(&MINUS_SEVEN))
 }
 
 /// A point as (x / z², y / z³), which adds and doubles without division; the coordinates have magnitude 1.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Jacobian {
-    x: Element,
-    y: Element,
-    z: Element,
+pub(super) struct Jacobian<E> {
+    x: E,
+    y: E,
+    z: E,
 }
 
-impl Jacobian {
-    pub(super) fn of(point: &Affine) -> Self {
+impl<E: Element> Jacobian<E> {
+    pub(super) fn of(point: &Affine<E>) -> Self {
         let Affine { x, y } = point.reduced();
-        Self { x, y, z: Element::ONE }
+        Self { x, y, z: E::ONE }
     }
 
     /// Twice the point. No point has y = 0, whose double would be the point at infinity.
@@ -103,7 +103,7 @@ impl Jacobian {
     }
 
     /// The sum; `None` is the point at infinity.
-    pub(super) fn plus(&self, other: &Affine) -> Option<Self> {
+    pub(super) fn plus(&self, other: &Affine<E>) -> Option<Self> {
         let zz = self.z.square();
         let across = other.x.multiply_minus(&zz, &self.x);
         let up = other.y.multiply_minus(&self.z.multiply(&zz), &self.y);
@@ -114,13 +114,14 @@ impl Jacobian {
         let cube = across.multiply(&square);
         let v = self.x.multiply(&square);
         let x = up.square_minus_minus_twice(&cube, &v);
-        let y = Element::sum_of_products(&up, &v.plus(&x.negated()), &cube, &self.y.negated());
+        let y = E::sum_of_products(&up, &v.plus(&x.negated()), &cube, &self.y.negated());
         let z = self.z.multiply(&across);
         Some(Self { x, y, z })
     }
 
     /// Whether this is the point with this `x` and an even `y`.
-    pub(super) fn is_even_at(&self, x: &Element) -> bool {
+    #[cfg(any(target_arch = "wasm32", test))]
+    pub(super) fn is_even_at(&self, x: &E) -> bool {
         let inverse = self.z.inverse();
         let square = inverse.square();
         self.x.multiply(&square).equals(x) && !self.y.multiply(&square.multiply(&inverse)).is_odd()
@@ -129,25 +130,22 @@ impl Jacobian {
 
 /// The odd multiples 1, 3, 5 … of a point.
 #[derive(Debug)]
-pub(super) struct OddMultiples(Vec<Affine>);
+pub(super) struct OddMultiples<E>(Vec<Affine<E>>);
 
-impl From<[Affine; 4]> for OddMultiples {
-    fn from(multiples: [Affine; 4]) -> Self {
+impl<E> From<[Affine<E>; 4]> for OddMultiples<E> {
+    fn from(multiples: [Affine<E>; 4]) -> Self {
         Self(multiples.into())
     }
 }
 
-impl OddMultiples {
+impl<E: Element> OddMultiples<E> {
     /// The first `count` odd multiples; at least one.
-    pub(super) fn of(point: &Affine, count: usize) -> Self {
+    pub(super) fn of(point: &Affine<E>, count: usize) -> Self {
         // On the isomorphic curve where twice the point has z = 1, every step is the addition of an affine point.
         let step = Jacobian::of(point).doubled();
         let zz = step.z.square();
-        let first = Jacobian {
-            x: point.x.multiply(&zz),
-            y: point.y.multiply(&zz.multiply(&step.z)),
-            z: Element::ONE,
-        };
+        let first =
+            Jacobian { x: point.x.multiply(&zz), y: point.y.multiply(&zz.multiply(&step.z)), z: E::ONE };
         let step_there = Affine { x: step.x, y: step.y };
         // The order of the curve is a large prime, so no sum of so few points is at infinity.
         let there = std::iter::successors(Some(first), |multiple| multiple.plus(&step_there)).take(count);
@@ -161,21 +159,21 @@ impl OddMultiples {
     }
 
     /// The point itself.
-    pub(super) fn first(&self) -> Option<&Affine> {
+    pub(super) fn first(&self) -> Option<&Affine<E>> {
         self.0.first()
     }
 
     /// An odd multiple from the table, or the negation of one.
     #[inline]
-    pub(super) fn multiple(&self, odd: i16) -> Option<Affine> {
+    pub(super) fn multiple(&self, odd: i16) -> Option<Affine<E>> {
         let point = self.0.get(usize::from(odd.unsigned_abs() >> 1))?;
         Some(if odd < 0 { point.negated() } else { *point })
     }
 }
 
 /// Converts points to z = 1 with a single division. No z is zero.
-fn affine(points: &[Jacobian]) -> Vec<Affine> {
-    let all_z: Vec<Element> = points.iter().map(|point| point.z).collect();
+fn affine<E: Element>(points: &[Jacobian<E>]) -> Vec<Affine<E>> {
+    let all_z: Vec<E> = points.iter().map(|point| point.z).collect();
     let inverses = inverses(&all_z).unwrap_or_default();
     let affine = points.iter().zip(inverses).map(|(point, inverse)| {
         let square = inverse.square();
@@ -185,10 +183,10 @@ fn affine(points: &[Jacobian]) -> Vec<Affine> {
 }
 
 /// The inverses of numbers of at most magnitude 3, with a single division; `None` if one of them is zero.
-pub(super) fn inverses(numbers: &[Element]) -> Option<Vec<Element>> {
+pub(super) fn inverses<E: Element>(numbers: &[E]) -> Option<Vec<E>> {
     // Each entry is the product of all numbers before it.
-    let mut product = Element::ONE;
-    let mut inverses: Vec<Element> = numbers
+    let mut product = E::ONE;
+    let mut inverses: Vec<E> = numbers
         .iter()
         .map(|number| {
             let next = product.multiply(number);
@@ -207,29 +205,10 @@ pub(super) fn inverses(numbers: &[Element]) -> Option<Vec<Element>> {
 }
 
 /// 2^places times a point.
-pub(super) fn shifted(point: &Affine, places: u32) -> Affine {
+pub(super) fn shifted<E: Element>(point: &Affine<E>, places: u32) -> Affine<E> {
     let mut shifted = Jacobian::of(point);
     for _ in 0..places {
         shifted = shifted.doubled();
     }
     affine(&[shifted]).first().copied().unwrap_or(*point)
-}
-
-/// The sum of the products of scalars, given by their [digits](Digits), and points; `None` is the point at
-/// infinity.
-pub(super) fn sum_of_multiples(terms: &[(&Digits, &OddMultiples)]) -> Option<Jacobian> {
-    let length = terms.iter().map(|(digits, _)| digits.length()).max().unwrap_or(0);
-    let mut sum: Option<Jacobian> = None;
-    for place in (0..length).rev() {
-        sum = sum.map(|sum| sum.doubled());
-        for (digits, multiples) in terms {
-            if let Some(point) = digits.at(place).and_then(|digit| multiples.multiple(digit)) {
-                sum = match sum {
-                    Some(sum) => sum.plus(&point),
-                    None => Some(Jacobian::of(&point)),
-                };
-            }
-        }
-    }
-    sum
 }

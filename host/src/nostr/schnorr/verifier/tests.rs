@@ -1,4 +1,4 @@
-//! Tests of the verifier for WebAssembly: field, scalars, points and whole signatures.
+//! Tests of the verifier with both forms of numbers: field, scalars, points and whole signatures.
 
 #![expect(clippy::arithmetic_side_effects, reason = "numbers modulo something do not overflow")]
 
@@ -8,35 +8,68 @@ use sha2::{Digest, Sha256};
 
 use super::field::Element;
 use super::scalar::{Digits, Half, Scalar};
-use super::{FREQUENT_USES, GENERATION, KEY_CACHE, KeyTables, verify};
+use super::single::is_valid;
+use super::{FREQUENT_USES, GENERATION, KeyTables, SharedTables};
 use crate::nostr::bytes::{EventId, PublicKey, Signature};
 use crate::nostr::schnorr::{VECTORS, libsecp256k1};
+
+/// Makes a test of each of these functions for each form of numbers.
+macro_rules! with_both_forms {
+    ($($test:ident)*) => {
+        mod of_29_bits {
+            $(#[test] fn $test() { super::$test::<crate::nostr::schnorr::verifier::Element29>(); })*
+        }
+        mod of_52_bits {
+            $(#[test] fn $test() { super::$test::<crate::nostr::schnorr::verifier::Element52>(); })*
+        }
+    };
+}
+pub(super) use with_both_forms;
+
+with_both_forms! {
+    agrees_with_the_vectors_of_bip340
+    agrees_with_libsecp256k1_on_signatures_and_on_each_with_one_bit_changed
+    verifies_the_signatures_of_the_keys_closest_to_zero
+    remembers_no_more_keys_than_two_generations
+    a_key_that_is_used_often_has_larger_tables_until_it_is_forgotten
+    the_inverses_of_the_numbers_at_either_end_are_those_by_power
+    an_inverse_is_the_one_by_power
+    numbers_follow_the_laws_of_a_field
+    the_largest_limbs_do_not_overflow
+    takes_only_numbers_below_the_modulus
+}
+
+fn verify<E: SharedTables>(public_key: &PublicKey, message: &[u8; 32], signature: &Signature) -> bool {
+    is_valid::<E>(public_key, message, signature).unwrap_or(false)
+}
+
+fn config() -> ProptestConfig {
+    ProptestConfig::with_source_file(file!())
+}
 
 fn hash(number: u64) -> [u8; 32] {
     Sha256::digest(number.to_be_bytes()).into()
 }
 
-#[test]
-fn agrees_with_the_vectors_of_bip340() {
+fn agrees_with_the_vectors_of_bip340<E: SharedTables>() {
     for (index, (key, message, signature, valid)) in VECTORS.iter().enumerate() {
         let key = PublicKey::from_hex(key).unwrap();
         let message = EventId::from_hex(message).unwrap();
         let signature = Signature::from_hex(signature).unwrap();
         // The second time, the key is cached, and the last times it has its larger tables.
         for _ in 0..2 * FREQUENT_USES {
-            assert_eq!(verify(&key, message.as_bytes(), &signature), *valid, "vector {index}");
+            assert_eq!(verify::<E>(&key, message.as_bytes(), &signature), *valid, "vector {index}");
         }
     }
 }
 
-#[test]
-fn agrees_with_libsecp256k1_on_signatures_and_on_each_with_one_bit_changed() {
+fn agrees_with_libsecp256k1_on_signatures_and_on_each_with_one_bit_changed<E: SharedTables>() {
     for number in 0..400 {
         // Every other use of a key is with its larger tables.
         let keys = libsecp256k1::SigningKey::from_bytes(&hash(number / 8)).unwrap();
         let (key, message) = (keys.public_key(), hash(1_000_000 + number));
         let signature = keys.sign(&message);
-        assert!(verify(&key, &message, &signature), "{number}");
+        assert!(verify::<E>(&key, &message, &signature), "{number}");
 
         let bit = usize::try_from(number * 7919 % 1024).unwrap();
         let mut all = [&key.as_bytes()[..], &message, signature.as_bytes()].concat();
@@ -45,7 +78,7 @@ fn agrees_with_libsecp256k1_on_signatures_and_on_each_with_one_bit_changed() {
         let message = all[32..64].try_into().unwrap();
         let signature = Signature::from_bytes(all[64..].try_into().unwrap());
         assert!(!libsecp256k1::verify(&key, &message, &signature));
-        assert!(!verify(&key, &message, &signature), "{number}, bit {bit}");
+        assert!(!verify::<E>(&key, &message, &signature), "{number}, bit {bit}");
     }
 }
 
@@ -64,35 +97,32 @@ pub(super) fn secrets_closest_to_zero() -> impl Iterator<Item = [u8; 32]> {
 
 /// The point of key 1 is the generator, so sums meet points that they have already added; the point of the order minus
 /// 1 is its negation.
-#[test]
-fn verifies_the_signatures_of_the_keys_closest_to_zero() {
+fn verifies_the_signatures_of_the_keys_closest_to_zero<E: SharedTables>() {
     for secret in secrets_closest_to_zero() {
         let keys = libsecp256k1::SigningKey::from_bytes(&secret).unwrap();
         for number in 0..20 {
             let message = hash(number);
-            assert!(verify(&keys.public_key(), &message, &keys.sign(&message)), "{secret:?}, {number}");
+            assert!(verify::<E>(&keys.public_key(), &message, &keys.sign(&message)), "{secret:?}, {number}");
         }
     }
 }
 
-#[test]
-fn remembers_no_more_keys_than_two_generations() {
+fn remembers_no_more_keys_than_two_generations<E: SharedTables>() {
     for number in 0..5 * GENERATION as u64 {
         let keys = libsecp256k1::SigningKey::from_bytes(&hash(number)).unwrap();
-        assert!(verify(&keys.public_key(), &[7; 32], &keys.sign(&[7; 32])));
+        assert!(verify::<E>(&keys.public_key(), &[7; 32], &keys.sign(&[7; 32])));
     }
-    KEY_CACHE.with_borrow(|keys| {
+    E::key_cache().with_borrow(|keys| {
         assert!(keys.recent.len() <= GENERATION && keys.earlier.len() <= GENERATION);
         assert!(keys.recent.len() + keys.earlier.len() >= GENERATION);
     });
 }
 
-#[test]
-fn a_key_that_is_used_often_has_larger_tables_until_it_is_forgotten() {
+fn a_key_that_is_used_often_has_larger_tables_until_it_is_forgotten<E: SharedTables>() {
     let keys = libsecp256k1::SigningKey::from_bytes(&hash(1)).unwrap();
     let has_larger = |uses| {
-        (0..uses).for_each(|_| assert!(verify(&keys.public_key(), &[7; 32], &keys.sign(&[7; 32]))));
-        KEY_CACHE.with_borrow_mut(|cache| {
+        (0..uses).for_each(|_| assert!(verify::<E>(&keys.public_key(), &[7; 32], &keys.sign(&[7; 32]))));
+        E::key_cache().with_borrow_mut(|cache| {
             matches!(*cache.tables(&keys.public_key()).unwrap(), KeyTables::Quarters(_))
         })
     };
@@ -100,30 +130,29 @@ fn a_key_that_is_used_often_has_larger_tables_until_it_is_forgotten() {
     assert!(has_larger(1));
     for number in 0..3 * GENERATION as u64 {
         let others = libsecp256k1::SigningKey::from_bytes(&hash(10 + number)).unwrap();
-        assert!(verify(&others.public_key(), &[7; 32], &others.sign(&[7; 32])));
+        assert!(verify::<E>(&others.public_key(), &[7; 32], &others.sign(&[7; 32])));
     }
     assert!(!has_larger(0));
 }
 
-#[test]
-fn the_inverses_of_the_numbers_at_either_end_are_those_by_power() {
+fn the_inverses_of_the_numbers_at_either_end_are_those_by_power<E: Element>() {
     for distance in 0..200 {
-        let number = small(distance);
-        for number in [number, number.negated().multiply(&Element::ONE)] {
+        let number: E = small(distance);
+        for number in [number, number.negated().multiply(&E::ONE)] {
             assert!(number.inverse().equals(&number.inverse_by_power()), "{distance}");
         }
     }
-    assert!(small(0).inverse().is_zero());
+    assert!(small::<E>(0).inverse().is_zero());
 }
 
-fn small(number: u8) -> Element {
+fn small<E: Element>(number: u8) -> E {
     let mut bytes = [0; 32];
     bytes[31] = number;
-    Element::from_any_bytes(&bytes)
+    E::from_any_bytes(&bytes)
 }
 
-fn element(number: u64) -> Element {
-    Element::from_any_bytes(&hash(number))
+fn element<E: Element>(number: u64) -> E {
+    E::from_any_bytes(&hash(number))
 }
 
 /// The scalar λ of the endomorphism.
@@ -141,21 +170,21 @@ fn bytes(first: u8, rest: u8) -> [u8; 32] {
     bytes
 }
 
-proptest! {
-    #[test]
-    fn an_inverse_is_the_one_by_power(number: [u8; 32], power in 0..256_u32) {
-        let two = Element::ONE.times(2).multiply(&Element::ONE);
-        let power = (0..power).fold(Element::ONE, |product, _| product.multiply(&two));
-        for number in [Element::from_any_bytes(&number), power] {
+fn an_inverse_is_the_one_by_power<E: Element>() {
+    proptest!(config(), |(number: [u8; 32], power in 0..256_u32)| {
+        let two = E::ONE.times(2).multiply(&E::ONE);
+        let power = (0..power).fold(E::ONE, |product, _| product.multiply(&two));
+        for number in [E::from_any_bytes(&number), power] {
             prop_assert!(number.inverse().equals(&number.inverse_by_power()));
         }
-    }
+    });
+}
 
-    #[test]
-    fn numbers_follow_the_laws_of_a_field(a: u64, b: u64, c: u64) {
-        let (a, b, c) = (element(a), element(b), element(c));
-        let one = Element::ONE;
-        let distributed = Element::sum_of_products(&a, &b, &a, &c);
+fn numbers_follow_the_laws_of_a_field<E: Element>() {
+    proptest!(config(), |(a: u64, b: u64, c: u64)| {
+        let (a, b, c): (E, E, E) = (element(a), element(b), element(c));
+        let one = E::ONE;
+        let distributed = E::sum_of_products(&a, &b, &a, &c);
         prop_assert!(a.multiply(&b.plus(&c)).equals(&distributed));
         prop_assert!(a.multiply(&b).multiply(&c).equals(&b.multiply(&c).multiply(&a)));
         prop_assert!(a.multiply(&a).equals(&a.square()));
@@ -170,28 +199,33 @@ proptest! {
         prop_assert!(a.square().square_root().is_some_and(|root| root.equals(&a) || root.negated().multiply(&one).equals(&a)));
         // -1 has no square root, so of a number and its negation exactly one has a root.
         prop_assert!(a.square().negated().multiply(&one).square_root().is_none());
-    }
+    });
+}
 
-    #[test]
-    fn the_largest_limbs_do_not_overflow(a in 0..4_u8, b in 0..4_u8) {
-        let largest = |number| element(u64::from(number)).negated().plus(&element(7).negated()).plus(&element(8).negated());
-        let (x, y) = (largest(a), element(u64::from(b)));
-        let apart = [element(u64::from(a)), element(7), element(8)].map(|part| part.negated().multiply(&y));
-        let sum = apart[0].plus(&apart[1]).plus(&apart[2]).multiply(&Element::ONE);
+fn the_largest_limbs_do_not_overflow<E: Element>() {
+    proptest!(config(), |(a in 0..4_u8, b in 0..4_u8)| {
+        let negated = |number| element::<E>(number).negated();
+        let largest = |number: u8| negated(number.into()).plus(&negated(7)).plus(&negated(8));
+        let (x, y) = (largest(a), element::<E>(b.into()));
+        let apart = [a.into(), 7, 8].map(|part| negated(part).multiply(&y));
+        let sum = apart[0].plus(&apart[1]).plus(&apart[2]).multiply(&E::ONE);
         prop_assert!(x.multiply(&y).equals(&sum));
-    }
+    });
+}
 
-    #[test]
-    fn takes_only_numbers_below_the_modulus(last: u8) {
+fn takes_only_numbers_below_the_modulus<E: Element>() {
+    proptest!(config(), |(last: u8)| {
         // p ends in fffffffe fffffc2f.
         let mut number = [0xff; 32];
         number[27] = 0xfe;
         number[30] = 0xfc;
         number[31] = last;
-        prop_assert_eq!(Element::from_bytes(&number).is_some(), last < 0x2f);
-        prop_assert!(Element::from_bytes(&bytes(last, 0xff)).is_some() == (last < 0xff));
-    }
+        prop_assert_eq!(E::from_bytes(&number).is_some(), last < 0x2f);
+        prop_assert!(E::from_bytes(&bytes(last, 0xff)).is_some() == (last < 0xff));
+    });
+}
 
+proptest! {
     #[test]
     fn splits_every_scalar_into_halves(high: u128, low: u128, near: u8) {
         for (high, low) in [(high, low), (0, near.into()), (u128::MAX - 1, low), (u128::MAX, low)] {

@@ -241,28 +241,39 @@ fn verify(text: SourceBlock, is_beginning: bool) -> Block {
         true => bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&bytes),
         false => &bytes,
     };
+    let (mut events, mut numbers) = (Vec::new(), Vec::new());
     for line in rest.split_inclusive(|byte| *byte == b'\n') {
         block.lines = block.lines.saturating_add(1);
         let line = line.trim_ascii();
         if line.is_empty() {
             continue;
         }
-        match verified(line) {
-            Ok(event) => block.events.push(event),
+        match parsed(line) {
+            Ok(event) => {
+                events.push(event);
+                numbers.push(block.lines);
+            }
             Err(defect) => block.defects.push((block.lines, defect)),
         }
     }
+    for (number, outcome) in numbers.into_iter().zip(Event::verify_all(events)) {
+        match outcome {
+            Ok(event) => block.events.push(event),
+            Err(error) => block.defects.push((number, error.into())),
+        }
+    }
+    block.defects.sort_by_key(|(number, _)| *number);
     block.tail = bytes;
     keep_tail(&mut block.tail);
     block
 }
 
-fn verified(line: &[u8]) -> Result<VerifiedEvent, Defect> {
+fn parsed(line: &[u8]) -> Result<Event, Defect> {
     if line.len() > MAX_LINE_BYTES {
         return Err(Defect::TooLong);
     }
     let line = std::str::from_utf8(line).map_err(|error| Defect::Form(error.to_string()))?;
-    Ok(Event::from_json(line)?.verify()?)
+    Ok(Event::from_json(line)?)
 }
 
 #[cfg(test)]

@@ -112,7 +112,7 @@ fn verify_on_all_cores(events: Vec<Event>) -> Vec<VerifiedEvent> {
     let share = events.len().div_ceil(cores).max(1);
     let mut events = events.into_iter();
     let verified = |events: Vec<Event>| -> Vec<VerifiedEvent> {
-        events.into_iter().filter_map(|event| event.verify().ok()).collect()
+        Event::verify_all(events).into_iter().flatten().collect()
     };
     thread::scope(|scope| {
         let mut shares = Vec::new();

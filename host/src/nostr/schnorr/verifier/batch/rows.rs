@@ -11,16 +11,16 @@ use super::super::scalar::Digits;
 const MAX_ROWS: usize = 130;
 
 /// Points to be added up, each with its row; those of row n count 2^n times.
-pub(super) struct Rows(Vec<(usize, Affine)>);
+pub(super) struct Rows<E>(Vec<(usize, Affine<E>)>);
 
-impl Rows {
+impl<E: Element> Rows<E> {
     /// No points, with room for this many.
     pub(super) fn with_capacity(points: usize) -> Self {
         Self(Vec::with_capacity(points))
     }
 
     /// Adds a point times a scalar, given by its digits, and by the odd multiples of the point.
-    pub(super) fn add(&mut self, digits: &Digits, multiples: &OddMultiples) {
+    pub(super) fn add(&mut self, digits: &Digits, multiples: &OddMultiples<E>) {
         for place in 0..digits.length() {
             if let Some(point) = digits.at(place).and_then(|digit| multiples.multiple(digit)) {
                 self.0.push((place, point.reduced()));
@@ -36,7 +36,7 @@ impl Rows {
             sums = halved;
         }
         let mut points = sums.points.iter().rev();
-        let mut sum: Option<Jacobian> = None;
+        let mut sum: Option<Jacobian<E>> = None;
         for length in sums.lengths.iter().rev() {
             sum = sum.map(|sum| sum.doubled());
             for point in points.by_ref().take(*length) {
@@ -51,14 +51,14 @@ impl Rows {
 }
 
 /// The points of all rows, one row after another.
-struct RowSums {
-    points: Vec<Affine>,
+struct RowSums<E> {
+    points: Vec<Affine<E>>,
     lengths: Vec<usize>,
 }
 
-impl RowSums {
+impl<E: Element> RowSums<E> {
     /// Sorts points by their rows.
-    fn of(points: &[(usize, Affine)]) -> Self {
+    fn of(points: &[(usize, Affine<E>)]) -> Self {
         let mut lengths = vec![0_usize; MAX_ROWS];
         for (row, _) in points {
             if let Some(length) = lengths.get_mut(*row) {
@@ -85,7 +85,7 @@ impl RowSums {
 
     /// Rows of half as many points, each the sum of a pair.
     fn halved(&self) -> Option<Self> {
-        let mut pairs: Vec<[Affine; 2]> = Vec::with_capacity(self.points.len() / 2);
+        let mut pairs: Vec<[Affine<E>; 2]> = Vec::with_capacity(self.points.len() / 2);
         pairs.extend(self.rows().flat_map(|row| row.as_chunks::<2>().0));
         let sums = match sums_of_different(&pairs) {
             Some(sums) => sums,
@@ -103,7 +103,7 @@ impl RowSums {
         Some(Self { points, lengths })
     }
 
-    fn rows(&self) -> impl Iterator<Item = &[Affine]> {
+    fn rows(&self) -> impl Iterator<Item = &[Affine<E>]> {
         let mut rest = &*self.points;
         self.lengths.iter().map(move |length| {
             let (row, others) = rest.split_at_checked(*length).unwrap_or_default();
@@ -114,8 +114,8 @@ impl RowSums {
 }
 
 /// The sums of points with different `x`, all `Some`; `None` if those of a pair are equal.
-fn sums_of_different(pairs: &[[Affine; 2]]) -> Option<Vec<Option<Affine>>> {
-    let runs: Vec<Element> = pairs.iter().map(|[a, b]| b.x.plus(&a.x.negated())).collect();
+fn sums_of_different<E: Element>(pairs: &[[Affine<E>; 2]]) -> Option<Vec<Option<Affine<E>>>> {
+    let runs: Vec<E> = pairs.iter().map(|[a, b]| b.x.plus(&a.x.negated())).collect();
     let sums = pairs.iter().zip(inverses(&runs)?).map(|([a, b], inverse)| {
         let slope = b.y.plus(&a.y.negated()).multiply(&inverse);
         Some(third_on_line(&slope, a, &b.x))
@@ -124,8 +124,8 @@ fn sums_of_different(pairs: &[[Affine; 2]]) -> Option<Vec<Option<Affine>>> {
 }
 
 /// The doubles of points.
-fn doubles(points: &[Affine]) -> Option<Vec<Affine>> {
-    let runs: Vec<Element> = points.iter().map(|point| point.y.times(2)).collect();
+fn doubles<E: Element>(points: &[Affine<E>]) -> Option<Vec<Affine<E>>> {
+    let runs: Vec<E> = points.iter().map(|point| point.y.times(2)).collect();
     let doubles = points.iter().zip(inverses(&runs)?).map(|(point, inverse)| {
         let slope = point.x.square_thrice().multiply(&inverse);
         third_on_line(&slope, point, &point.x)
@@ -134,14 +134,14 @@ fn doubles(points: &[Affine]) -> Option<Vec<Affine>> {
 }
 
 /// The sums of points that may be equal, or opposite: then the sum is the point at infinity, `None`.
-fn sums_of_any(pairs: &[[Affine; 2]]) -> Option<Vec<Option<Affine>>> {
-    let are_different = |[a, b]: &[Affine; 2]| !a.x.equals(&b.x);
-    let are_equal = |pair: &[Affine; 2]| !are_different(pair) && pair[0].y.equals(&pair[1].y);
-    let different: Vec<[Affine; 2]> = pairs.iter().copied().filter(are_different).collect();
-    let equal: Vec<Affine> = pairs.iter().copied().filter(are_equal).map(|[point, _]| point).collect();
+fn sums_of_any<E: Element>(pairs: &[[Affine<E>; 2]]) -> Option<Vec<Option<Affine<E>>>> {
+    let are_different = |[a, b]: &[Affine<E>; 2]| !a.x.equals(&b.x);
+    let are_equal = |pair: &[Affine<E>; 2]| !are_different(pair) && pair[0].y.equals(&pair[1].y);
+    let different: Vec<[Affine<E>; 2]> = pairs.iter().copied().filter(are_different).collect();
+    let equal: Vec<Affine<E>> = pairs.iter().copied().filter(are_equal).map(|[point, _]| point).collect();
     let mut sums = sums_of_different(&different)?.into_iter();
     let mut doubles = doubles(&equal)?.into_iter();
-    let sum = |pair: &[Affine; 2]| {
+    let sum = |pair: &[Affine<E>; 2]| {
         if are_different(pair) {
             sums.next().flatten()
         } else if are_equal(pair) {
@@ -154,17 +154,17 @@ fn sums_of_any(pairs: &[[Affine; 2]]) -> Option<Vec<Option<Affine>>> {
 }
 
 /// The sum of two points of a line: the negation of the third point of the curve on it.
-fn third_on_line(slope: &Element, a: &Affine, x_of_b: &Element) -> Affine {
+fn third_on_line<E: Element>(slope: &E, a: &Affine<E>, x_of_b: &E) -> Affine<E> {
     let x = slope.square_minus_minus(&a.x, x_of_b);
     let y = slope.multiply_minus(&a.x.plus(&x.negated()), &a.y);
     Affine { x, y }
 }
 
 /// The multiples 1, 3, 5, 7 of each point.
-pub(super) fn first_odd_multiples(points: &[Affine]) -> Option<Vec<OddMultiples>> {
+pub(super) fn first_odd_multiples<E: Element>(points: &[Affine<E>]) -> Option<Vec<OddMultiples<E>>> {
     // The order of the curve is a large prime, so these multiples of a point differ, and none is opposite to another.
     let twice = doubles(points)?;
-    let plus_twice = |points: &[Affine]| -> Option<Vec<Affine>> {
+    let plus_twice = |points: &[Affine<E>]| -> Option<Vec<Affine<E>>> {
         let pairs: Vec<_> = points.iter().zip(&twice).map(|(point, twice)| [*point, *twice]).collect();
         sums_of_different(&pairs)?.into_iter().collect()
     };

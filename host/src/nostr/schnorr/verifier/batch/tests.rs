@@ -9,9 +9,19 @@ use sha2::{Digest, Sha256};
 use super::{Batch, MAX_BATCH, factors, verify_all};
 use crate::nostr::bytes::{EventId, PublicKey, Signature};
 use crate::nostr::schnorr::verifier::scalar::Scalar;
-use crate::nostr::schnorr::verifier::tests::secrets_closest_to_zero;
-use crate::nostr::schnorr::verifier::{KEY_CACHE, challenge};
+use crate::nostr::schnorr::verifier::tests::{secrets_closest_to_zero, with_both_forms};
+use crate::nostr::schnorr::verifier::{Element29, Element52, SharedTables, challenge};
 use crate::nostr::schnorr::{MIN_BATCH, SignedMessage, VECTORS, libsecp256k1};
+
+with_both_forms! {
+    batches_of_every_size_hold_with_new_and_with_known_keys
+    more_than_a_batch_are_several
+    the_vectors_of_bip340_have_their_outcome_among_others
+    the_same_signature_many_times_holds
+    the_keys_closest_to_zero_hold
+    two_forgeries_that_cancel_each_other_do_not_hold
+    a_signature_whose_r_is_odd_does_not_hold
+}
 
 /// A signature that can be changed.
 #[derive(Clone, Debug)]
@@ -51,48 +61,49 @@ fn with_items<T>(all: &[Signed], use_them: impl FnOnce(&[SignedMessage<'_>]) -> 
 }
 
 fn expected(all: &[Signed]) -> Vec<bool> {
-    with_items(all, libsecp256k1::verify_all)
+    with_items(all, |items| items.iter().map(is_valid_alone).collect())
 }
 
-fn found(all: &[Signed]) -> Vec<bool> {
-    with_items(all, verify_all)
+fn is_valid_alone(signed: &SignedMessage<'_>) -> bool {
+    libsecp256k1::verify(signed.public_key, signed.message, signed.signature)
+}
+
+fn found<E: SharedTables>(all: &[Signed]) -> Vec<bool> {
+    with_items(all, |items| verify_all::<E>(items, is_valid_alone))
 }
 
 /// Whether the sum over those that are well-formed is zero.
-fn holds(all: &[Signed]) -> bool {
-    with_items(all, |items| Batch::of(items).unwrap().holds())
+fn holds<E: SharedTables>(all: &[Signed]) -> bool {
+    with_items(all, |items| Batch::<E>::of(items).unwrap().holds())
 }
 
-fn forget_keys() {
-    KEY_CACHE.with_borrow_mut(|cache| {
+fn forget_keys<E: SharedTables>() {
+    E::key_cache().with_borrow_mut(|cache| {
         cache.recent.clear();
         cache.earlier.clear();
     });
 }
 
-#[test]
-fn batches_of_every_size_hold_with_new_and_with_known_keys() {
+fn batches_of_every_size_hold_with_new_and_with_known_keys<E: SharedTables>() {
     for size in [0, 1, 2, 3, 7, 8, 9, 16, 31, 64] {
         for authors in [1, 5, 1_000] {
             let all = many(size, authors, 6);
-            forget_keys();
+            forget_keys::<E>();
             for _ in 0..2 {
-                assert!(holds(&all), "{size} by {authors}");
-                assert_eq!(found(&all), vec![true; size], "{size} by {authors}");
+                assert!(holds::<E>(&all), "{size} by {authors}");
+                assert_eq!(found::<E>(&all), vec![true; size], "{size} by {authors}");
             }
         }
     }
 }
 
-#[test]
-fn more_than_a_batch_are_several() {
+fn more_than_a_batch_are_several<E: SharedTables>() {
     let mut all = many(2 * MAX_BATCH + 1, 3, 7);
     all[MAX_BATCH].message[0] ^= 1;
-    assert_eq!(found(&all), expected(&all));
+    assert_eq!(found::<E>(&all), expected(&all));
 }
 
-#[test]
-fn the_vectors_of_bip340_have_their_outcome_among_others() {
+fn the_vectors_of_bip340_have_their_outcome_among_others<E: SharedTables>() {
     let good = many(2 * MIN_BATCH, 5, 8);
     for (index, (key, message, signature, valid)) in VECTORS.iter().enumerate() {
         let vector = Signed {
@@ -105,46 +116,42 @@ fn the_vectors_of_bip340_have_their_outcome_among_others() {
         all.insert(place, vector.clone());
         let mut outcomes = vec![true; all.len()];
         outcomes[place] = *valid;
-        assert_eq!(found(&all), outcomes, "vector {index}");
-        assert_eq!(found(&vec![vector; MIN_BATCH]), [*valid; MIN_BATCH], "only vector {index}");
+        assert_eq!(found::<E>(&all), outcomes, "vector {index}");
+        assert_eq!(found::<E>(&vec![vector; MIN_BATCH]), [*valid; MIN_BATCH], "only vector {index}");
     }
 }
 
 /// All rows then add points to themselves.
-#[test]
-fn the_same_signature_many_times_holds() {
+fn the_same_signature_many_times_holds<E: SharedTables>() {
     let all = vec![signed(&hash(1), hash(2)); 40];
-    assert!(holds(&all));
+    assert!(holds::<E>(&all));
     let mut forged = all;
     forged[7].signature[63] ^= 1;
-    assert!(!holds(&forged));
-    assert_eq!(found(&forged), expected(&forged));
+    assert!(!holds::<E>(&forged));
+    assert_eq!(found::<E>(&forged), expected(&forged));
 }
 
 /// The points of these keys are in the tables of G, or the negations of such points.
-#[test]
-fn the_keys_closest_to_zero_hold() {
+fn the_keys_closest_to_zero_hold<E: SharedTables>() {
     let all: Vec<_> =
         secrets_closest_to_zero().map(|secret| signed(&secret, hash(secret[31].into()))).collect();
-    assert!(holds(&all));
-    assert_eq!(found(&all), vec![true; all.len()]);
+    assert!(holds::<E>(&all));
+    assert_eq!(found::<E>(&all), vec![true; all.len()]);
 }
 
 /// Without factors, or with the same factor for both, s + 1 in one and s - 1 in the other would hold.
-#[test]
-fn two_forgeries_that_cancel_each_other_do_not_hold() {
+fn two_forgeries_that_cancel_each_other_do_not_hold<E: SharedTables>() {
     let mut all = many(MIN_BATCH, 3, 9);
-    assert!(holds(&all));
+    assert!(holds::<E>(&all));
     step(&mut all[2].signature[32..], true);
-    assert!(!holds(&all));
+    assert!(!holds::<E>(&all));
     step(&mut all[5].signature[32..], false);
-    assert!(!holds(&all));
-    assert_eq!(found(&all), expected(&all));
+    assert!(!holds::<E>(&all));
+    assert_eq!(found::<E>(&all), expected(&all));
 }
 
 /// BIP-340 takes the point with the even y for R.
-#[test]
-fn a_signature_whose_r_is_odd_does_not_hold() {
+fn a_signature_whose_r_is_odd_does_not_hold<E: SharedTables>() {
     let key = ::k256::schnorr::SigningKey::from_slice(&hash(1)).unwrap();
     let public_key = PublicKey::from_bytes(key.verifying_key().to_bytes().into());
     let message = hash(2);
@@ -160,8 +167,8 @@ fn a_signature_whose_r_is_odd_does_not_hold() {
         signature[32..].copy_from_slice(&s.to_bytes());
         let mut all = many(MIN_BATCH, 3, 10);
         all[4] = Signed { public_key: *public_key.as_bytes(), message, signature };
-        assert_eq!(holds(&all), !is_odd);
-        assert_eq!(found(&all), expected(&all));
+        assert_eq!(holds::<E>(&all), !is_odd);
+        assert_eq!(found::<E>(&all), expected(&all));
     }
 }
 
@@ -253,6 +260,24 @@ fn mutate(all: &mut [Signed], mutation: Mutation, at: usize, other: usize) {
     }
 }
 
+/// Whether a batch has these outcomes, where the sum itself accepts nothing else.
+fn agrees<E: SharedTables>(all: &[Signed], expected: &[bool], is_known: bool) -> Result<(), TestCaseError> {
+    if !is_known {
+        forget_keys::<E>();
+    }
+    prop_assert_eq!(found::<E>(all), expected);
+    // What is left out of the sum is not valid either.
+    let in_sum = with_items(all, |items| {
+        let batch = Batch::<E>::of(items).unwrap();
+        let numbers: Vec<usize> = batch.terms.iter().map(|term| term.number).collect();
+        (batch.holds(), numbers)
+    });
+    let (holds, numbers) = in_sum;
+    prop_assert_eq!(holds, numbers.iter().all(|number| expected[*number]));
+    prop_assert!((0..all.len()).all(|number| !expected[number] || numbers.contains(&number)));
+    Ok(())
+}
+
 fn config() -> ProptestConfig {
     let config = ProptestConfig::default();
     ProptestConfig { cases: config.cases.max(500), ..config }
@@ -273,13 +298,8 @@ proptest! {
         for (mutation, at, other) in mutations {
             mutate(&mut all, mutation, at.index(count), other.index(count));
         }
-        if !is_known {
-            forget_keys();
-        }
         let expected = expected(&all);
-        prop_assert_eq!(found(&all), &expected[..]);
-        if expected.iter().all(|valid| *valid) {
-            prop_assert!(holds(&all));
-        }
+        agrees::<Element29>(&all, &expected, is_known)?;
+        agrees::<Element52>(&all, &expected, is_known)?;
     }
 }
