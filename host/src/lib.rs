@@ -33,7 +33,7 @@ pub use json_object::JsonObject;
 pub use nostr::encryption::{DecryptError, EncryptError, Encryption};
 pub use nostr::event::{Event, UnsignedEvent, VerifiedEvent};
 pub use nostr::keys::Keys;
-pub use nostr::{EventId, Kind, PublicKey};
+pub use nostr::{BlobHash, EventId, Kind, PublicKey};
 pub use port::engine::Engine;
 pub use port::sql::{self, Sql, SqlError};
 pub use time::Timestamp;

@@ -27,7 +27,7 @@ pub mod tag;
 #[doc(hidden)]
 pub mod fixtures;
 
-pub use bytes::{EventId, HexError, PublicKey, Signature};
+pub use bytes::{BlobHash, EventId, HexError, PublicKey, Signature};
 pub use event::{Event, MAX_CREATED_AT, Tag, UnsignedEvent, VerifiedEvent, VerifyError};
 pub use filter::Filter;
 pub use keys::Keys;

@@ -20,11 +20,16 @@ pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// The headers of every response: any web page may read it (CORS, as NIP-11 and NIP-05 require), and browsers must not
 /// guess its type.
 ///
-/// `authorization` must be listed explicitly, because in CORS it is not covered by `*`.
+/// Headers are listed beside `*`, which does not cover `authorization`, and which some clients take for a name. The methods
+/// and headers are those of all endpoints together, because a preflight request is answered in the same way for every path
+/// (BUD-01).
 pub const COMMON_HEADERS: [(HeaderName, &str); 5] = [
     (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
-    (header::ACCESS_CONTROL_ALLOW_HEADERS, "*, authorization"),
-    (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD, POST, OPTIONS"),
+    (
+        header::ACCESS_CONTROL_ALLOW_HEADERS,
+        "authorization, content-type, content-length, range, x-sha-256, x-content-type, x-content-length, x-cashu, x-lightning, *",
+    ),
+    (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD, POST, PUT, DELETE, OPTIONS"),
     (header::VARY, "accept"),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
 ];
@@ -66,7 +71,7 @@ pub fn error(status: StatusCode, reason: &str) -> Response {
 pub fn preflight() -> Response {
     let mut response = empty(StatusCode::NO_CONTENT);
     set_common_headers(response.headers_mut());
-    response
+    with_header(response, header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"))
 }
 
 /// The client already has this version (304).

@@ -110,6 +110,11 @@ fixed_bytes! {
 }
 
 fixed_bytes! {
+    /// The SHA-256 of a blob, by which Blossom servers know it (BUD-01).
+    BlobHash, 32
+}
+
+fixed_bytes! {
     /// A Schnorr signature (BIP-340) of an event's id.
     Signature, 64
 }

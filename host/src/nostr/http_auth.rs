@@ -91,7 +91,7 @@ pub fn authorize(
     now: Timestamp,
     body: Option<&[u8]>,
 ) -> Result<PublicKey, HttpAuthError> {
-    let event = event(header)?;
+    let event = signed_event(header)?;
     check(&event, url, &|found| found == url, method, now)?;
     if let Some(body) = body {
         check_payload(&event, body)?;
@@ -111,7 +111,7 @@ pub fn authorize_any(
     method: &str,
     now: Timestamp,
 ) -> Result<PublicKey, HttpAuthError> {
-    let event = event(header)?;
+    let event = signed_event(header)?;
     check(&event, url, is_url, method, now)?;
     Ok(event.verify()?.pubkey)
 }
@@ -130,7 +130,7 @@ pub fn authorize_body(
     now: Timestamp,
     body: &[u8],
 ) -> Result<VerifiedEvent, HttpAuthError> {
-    let event = event(header)?;
+    let event = signed_event(header)?;
     check(&event, url, is_url, method, now)?;
     check_payload(&event, body)?;
     if event.tags_named("payload").next().is_none() {
@@ -192,15 +192,19 @@ fn header(event: &VerifiedEvent) -> String {
     format!("Nostr {}", Base64::encode_string(event.json().as_bytes()))
 }
 
-fn event(header: &str) -> Result<Event, HttpAuthError> {
+/// The event in an `Authorization` header, in base64 of either alphabet (RFC 4648), padded or not: NIP-98 and BUD-11 differ
+/// in what they demand, and clients differ from both. Nothing about the event is checked.
+///
+/// # Errors
+/// When the header has another form.
+pub fn signed_event(header: &str) -> Result<Event, HttpAuthError> {
     let (scheme, token) = header.trim().split_once(' ').ok_or(HttpAuthError::Scheme)?;
     // HTTP authentication schemes are case-insensitive (RFC 9110).
     if !scheme.eq_ignore_ascii_case("Nostr") {
         return Err(HttpAuthError::Scheme);
     }
-    // The example in NIP-98 has no padding, but most clients pad.
-    let token = token.trim().trim_end_matches('=');
-    let json = Base64Unpadded::decode_vec(token).map_err(|_| HttpAuthError::Base64)?;
+    let token = token.trim().trim_end_matches('=').replace('-', "+").replace('_', "/");
+    let json = Base64Unpadded::decode_vec(&token).map_err(|_| HttpAuthError::Base64)?;
     serde_json::from_slice(&json).map_err(|error| HttpAuthError::Event(error.to_string()))
 }
 

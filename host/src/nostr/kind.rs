@@ -61,6 +61,8 @@ impl Kind {
     pub const GIFT_WRAP: Self = Self(1_059);
     /// A message of a double-ratchet session, encrypted.
     pub const DOUBLE_RATCHET_MESSAGE: Self = Self(1_060);
+    /// The description of a file (NIP-94).
+    pub const FILE_METADATA: Self = Self(1_063);
     /// A report of an event or an author to operators (NIP-56).
     pub const REPORTING: Self = Self(1_984);
     /// Feedback on a job: its state, a price, a partial result (NIP-90).
@@ -71,10 +73,14 @@ impl Kind {
     pub const RELAY_LIST: Self = Self(10_002);
     /// A heartbeat of an agent.
     pub const HEARTBEAT: Self = Self(11_998);
+    /// The blob servers that somebody uses (BUD-03, NIP-B7).
+    pub const BLOB_SERVER_LIST: Self = Self(10_063);
     /// A [gift wrap](Self::GIFT_WRAP) that relays do not keep (NIP-59).
     pub const EPHEMERAL_GIFT_WRAP: Self = Self(21_059);
     /// The answer to a relay's challenge, with which a client authenticates (NIP-42).
     pub const AUTHENTICATION: Self = Self(22_242);
+    /// The authorization of a request to a blob server (BUD-11).
+    pub const BLOSSOM_AUTHORIZATION: Self = Self(24_242);
     /// The authorization of an HTTP request (NIP-98).
     pub const HTTP_AUTH: Self = Self(27_235);
     /// Data of an application (NIP-78).

@@ -11,6 +11,12 @@ const RELAY_BINDING: &str = "RELAY";
 /// The binding of the agent's Durable Object class.
 const AGENT_BINDING: &str = "AGENT";
 
+/// The binding of the blob index's Durable Object class.
+const BLOSSOM_BINDING: &str = "BLOSSOM";
+
+/// The name of the one object with the index of blobs.
+const MAIN_BLOSSOM: &str = "main-blossom";
+
 /// The name of the one relay object.
 const MAIN_RELAY: &str = "main-relay";
 
@@ -23,6 +29,8 @@ const KEYLESS_AGENT: &str = "default";
 pub enum ObjectAddress {
     /// The relay.
     Relay,
+    /// The index of blobs.
+    Blossom,
     /// The agent with this public key, or the agent without a configured key.
     Agent(Option<PublicKey>),
 }
@@ -43,6 +51,7 @@ impl ObjectAddress {
     const fn binding(self) -> &'static str {
         match self {
             Self::Relay => RELAY_BINDING,
+            Self::Blossom => BLOSSOM_BINDING,
             Self::Agent(_) => AGENT_BINDING,
         }
     }
@@ -50,6 +59,7 @@ impl ObjectAddress {
     fn name(self) -> String {
         match self {
             Self::Relay => MAIN_RELAY.to_owned(),
+            Self::Blossom => MAIN_BLOSSOM.to_owned(),
             Self::Agent(None) => KEYLESS_AGENT.to_owned(),
             Self::Agent(Some(key)) => npub(&key),
         }
@@ -58,7 +68,7 @@ impl ObjectAddress {
     /// Where the runtime should create the object; by default it does so near the first request.
     const fn location_hint(self) -> Option<&'static str> {
         match self {
-            Self::Relay | Self::Agent(_) => None,
+            Self::Relay | Self::Blossom | Self::Agent(_) => None,
         }
     }
 }

@@ -80,11 +80,7 @@ pub fn with_mutable_headers(response: ::worker::Response) -> ::worker::Response 
 /// When the runtime refuses a header.
 pub fn response(response: Response, method: &Method) -> Result<::worker::Response> {
     let (parts, body) = without_forbidden_body(response, method).into_parts();
-    let headers = Headers::new();
-    for (name, value) in &parts.headers {
-        let value = value.to_str().map_err(|error| Error::RustError(error.to_string()))?;
-        headers.append(name.as_str(), value)?;
-    }
+    let headers = headers(&parts.headers)?;
     let body = match body {
         Body::Empty => ResponseBody::Empty,
         Body::Bytes(bytes) => ResponseBody::Body(bytes.into()),
@@ -93,8 +89,24 @@ pub fn response(response: Response, method: &Method) -> Result<::worker::Respons
     Ok(ResponseBuilder::new().with_status(parts.status.as_u16()).with_headers(headers).body(body))
 }
 
+/// Headers for the runtime.
+///
+/// # Errors
+/// When it refuses one.
+pub fn headers(map: &HeaderMap) -> Result<Headers> {
+    let headers = Headers::new();
+    for (name, value) in map {
+        let value = value.to_str().map_err(|error| Error::RustError(error.to_string()))?;
+        headers.append(name.as_str(), value)?;
+    }
+    Ok(headers)
+}
+
 /// A stream that the runtime reads, for example as the body of a request.
-pub(crate) fn readable(stream: ByteStream) -> Result<ReadableStream> {
+///
+/// # Errors
+/// When the runtime makes no stream.
+pub fn readable(stream: ByteStream) -> Result<ReadableStream> {
     let length = stream.length();
     let chunks = stream.map(|chunk| match chunk {
         Ok(chunk) => Ok(chunk.into()),

@@ -1,7 +1,7 @@
 //! The values that are bound to a statement, and the rows that it returns.
 
 use super::SqlError;
-use crate::nostr::{EventId, Kind, PublicKey};
+use crate::nostr::{BlobHash, EventId, Kind, PublicKey};
 use crate::time::Timestamp;
 
 /// One value, bound to a `?` or read from a column.
@@ -55,6 +55,7 @@ value_from! {
     &'a [u8] => |value| Self::Blob(value);
     &'a EventId => |value| Self::Blob(value.as_bytes());
     &'a PublicKey => |value| Self::Blob(value.as_bytes());
+    &'a BlobHash => |value| Self::Blob(value.as_bytes());
 }
 
 impl<'a, T: Into<Self>> From<Option<T>> for Value<'a> {
@@ -146,6 +147,7 @@ column! {
     Vec<u8>, "bytes", Value::Blob(bytes) => Some(bytes.to_vec());
     EventId, "32 bytes", Value::Blob(bytes) => bytes.try_into().ok();
     PublicKey, "32 bytes", Value::Blob(bytes) => bytes.try_into().ok();
+    BlobHash, "32 bytes", Value::Blob(bytes) => bytes.try_into().ok();
     Timestamp, "milliseconds", Value::Integer(integer) => integer.try_into().ok().map(Timestamp::from_millis);
     Kind, "a kind", Value::Integer(integer) => integer.try_into().ok().map(Kind);
 }
