@@ -50,8 +50,8 @@ macro_rules! __relay_only_deployment {
     };
 }
 
-/// Worker: the `fetch` handler and the classes `RelayDurableObject` and `AgentDurableObject`, which `wrangler.toml` names. A
-/// relay alone has no `AgentDurableObject`.
+/// Worker: the `fetch` handler and the classes `RelayDurableObject`, `BlossomDurableObject` and `AgentDurableObject`, which
+/// `wrangler.toml` names. A relay alone has no `AgentDurableObject`.
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]
 #[macro_export]
@@ -169,6 +169,37 @@ macro_rules! __worker {
                         self.0.websocket_error(socket.into(), worker::Error::from(error)),
                     ))
                     .await
+                }
+            }
+
+            #[wasm_bindgen(wasm_bindgen = ::openagents_sdk::__private::worker::wasm_bindgen)]
+            pub struct BlossomDurableObject(AssertUnwindSafe<::openagents_sdk::worker::BlobIndexObject>);
+
+            #[wasm_bindgen(
+                        wasm_bindgen = ::openagents_sdk::__private::worker::wasm_bindgen,
+                        wasm_bindgen_futures = ::openagents_sdk::__private::worker::wasm_bindgen_futures,
+                        js_sys = ::openagents_sdk::__private::worker::js_sys
+                    )]
+            impl BlossomDurableObject {
+                #[wasm_bindgen(constructor)]
+                pub fn new(state: worker_sys::DurableObjectState, env: worker::Env) -> Self {
+                    Self(AssertUnwindSafe(::openagents_sdk::worker::blob_index_object(
+                        worker::State::from(state),
+                        env,
+                    )))
+                }
+
+                #[wasm_bindgen(js_name = fetch)]
+                pub async fn fetch(
+                    &self,
+                    request: web_sys::Request,
+                ) -> ::std::result::Result<JsValue, JsValue> {
+                    AssertUnwindSafe(wasm_result(self.0.fetch(request.into()))).await
+                }
+
+                #[wasm_bindgen(js_name = alarm)]
+                pub async fn alarm(&self) -> ::std::result::Result<JsValue, JsValue> {
+                    AssertUnwindSafe(wasm_result(self.0.alarm())).await
                 }
             }
 

@@ -22,6 +22,7 @@ pub(crate) use agent_routes::AgentRoutes;
 pub(crate) use answer::RouteAnswer;
 pub(crate) use authority::Authority;
 pub(crate) use fallback::{method_not_allowed, not_found};
+pub(crate) use metrics::DeploymentUsage;
 pub(crate) use operator::RecordAccess;
 pub(crate) use relay_management::RelayManagement;
 pub(crate) use relay_only::RelayAnswer;

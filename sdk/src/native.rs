@@ -16,6 +16,7 @@ mod serve;
 mod server;
 mod signals;
 mod tcp_connections;
+mod transfers;
 
 use std::process::ExitCode;
 use std::sync::Arc;

@@ -2,6 +2,7 @@
 //! environment or a `.dev.vars` file natively.
 
 mod agent;
+mod blossom;
 mod error;
 #[cfg(target_arch = "wasm32")]
 mod log;
@@ -13,6 +14,7 @@ mod relay_urls;
 mod variables;
 
 pub(crate) use agent::{AgentSettings, agent_keys, agent_settings};
+pub(crate) use blossom::blossom_config;
 pub(crate) use error::SettingError;
 #[cfg(target_arch = "wasm32")]
 pub(crate) use log::log_settings;

@@ -3,11 +3,13 @@
 //! `deployment!` wraps these in the classes and the `fetch` function that the runtime calls.
 
 mod agent_object;
+mod blob_index_object;
 mod calls;
 mod entry;
 mod relay_object;
 
 pub use agent_object::AgentObject;
+pub use blob_index_object::{BlobIndexObject, blob_index_object};
 pub use entry::fetch;
 pub use relay_object::{RelayObject, relay_object};
 

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use openagents_host::Timestamp;
 use openagents_host::http::Parts;
 use openagents_host::nostr::keys::npub;
-use openagents_relay::admission::ClientMemoryUsage;
 
 use super::answer::RouteAnswer;
+use super::metrics::DeploymentUsage;
 use super::operator::RecordAccess;
 use super::route::AgentRoute;
 use super::{fallback, health, index, manifest, metrics, nip05};
@@ -34,9 +34,9 @@ impl AgentRoutes {
         Self { manifest: Arc::new(manifest), profile, access, default_state }
     }
 
-    /// Answers [`AgentRoute::Metrics`] with the memory of the relay as well, unless it could not be asked.
-    pub(crate) fn metrics(&self, memory: Option<ClientMemoryUsage>) -> RouteAnswer {
-        metrics::metrics(Arc::clone(&self.manifest), memory)
+    /// Answers [`AgentRoute::Metrics`] with what relay and blob server use as well.
+    pub(crate) fn metrics(&self, usage: DeploymentUsage) -> RouteAnswer {
+        metrics::metrics(Arc::clone(&self.manifest), usage)
     }
 
     /// Calls the handler of a route.
@@ -45,7 +45,7 @@ impl AgentRoutes {
         match route {
             AgentRoute::Index => index::index(self.manifest.manifest()).into(),
             AgentRoute::Health => health::health(Arc::clone(&self.manifest)),
-            AgentRoute::Metrics => self.metrics(None),
+            AgentRoute::Metrics => self.metrics(DeploymentUsage::default()),
             AgentRoute::Nip05 => nip05::nip05(&self.profile, query).into(),
             AgentRoute::Manifest { agent }
             | AgentRoute::AgentMetrics { agent }

@@ -1,10 +1,11 @@
 //! `GET /metrics` and `/agent/{npub}/metrics.json`: number and duration of jobs by kind and outcome, in Prometheus'
-//! text format and as JSON; in the former also the relay's memory, which is all that a relay without agents has. They
-//! contain nothing about customers.
+//! text format and as JSON; in the former also the relay's memory and the blobs, which is all that a relay without agents
+//! has. They contain nothing about customers.
 
 use std::fmt::Write;
 use std::sync::Arc;
 
+use openagents_blossom::IndexStatistics;
 use openagents_host::http::{HeaderValue, Response, StatusCode, response};
 use openagents_relay::admission::ClientMemoryUsage;
 use serde_json::json;
@@ -16,21 +17,29 @@ use crate::manifest::{AgentManifest, SignedManifest};
 /// The content type of Prometheus' text format.
 const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 
-/// The memory is left out if the relay could not be asked.
-pub(super) fn metrics(manifest: Arc<SignedManifest>, memory: Option<ClientMemoryUsage>) -> RouteAnswer {
+/// What a deployment's relay and blob server use. What could not be asked is left out.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct DeploymentUsage {
+    /// The memory that clients make the relay keep.
+    pub(crate) memory: Option<ClientMemoryUsage>,
+    /// How many blobs there are.
+    pub(crate) blobs: Option<IndexStatistics>,
+}
+
+pub(super) fn metrics(manifest: Arc<SignedManifest>, usage: DeploymentUsage) -> RouteAnswer {
     RouteAnswer::ask(StateQuery::Metrics, move |metrics: AgentMetrics| {
-        let text = text(manifest.manifest(), &metrics, memory.as_ref());
+        let text = text(manifest.manifest(), &metrics, &usage);
         response::bytes(StatusCode::OK, CONTENT_TYPE, text)
     })
 }
 
 /// The response of a relay without agents.
-pub(super) fn relay_metrics(memory: Option<&ClientMemoryUsage>) -> Response {
-    let Some(memory) = memory else {
+pub(super) fn relay_metrics(usage: &DeploymentUsage) -> Response {
+    if usage.memory.is_none() {
         return response::error(StatusCode::SERVICE_UNAVAILABLE, "The relay does not answer.");
-    };
+    }
     let mut text = MetricsText(String::new());
-    text.memory(memory);
+    text.usage(usage);
     response::bytes(StatusCode::OK, CONTENT_TYPE, text.0)
 }
 
@@ -41,7 +50,7 @@ pub(super) fn metrics_json() -> RouteAnswer {
 }
 
 /// Formats the reply to [`StateQuery::Metrics`].
-fn text(manifest: &AgentManifest, metrics: &AgentMetrics, memory: Option<&ClientMemoryUsage>) -> String {
+fn text(manifest: &AgentManifest, metrics: &AgentMetrics, usage: &DeploymentUsage) -> String {
     let mut text = MetricsText(String::new());
     text.family("openagents_agent_info", "gauge", "Name, key and version of the agent.");
     let labels = [
@@ -76,9 +85,7 @@ fn text(manifest: &AgentManifest, metrics: &AgentMetrics, memory: Option<&Client
         text.family(name, "gauge", help);
         text.sample(name, &[], &number);
     }
-    if let Some(memory) = memory {
-        text.memory(memory);
-    }
+    text.usage(usage);
     text.0
 }
 
@@ -89,6 +96,28 @@ fn kind_and_state(row: &EndedJobs) -> [(&'static str, String); 2] {
 struct MetricsText(String);
 
 impl MetricsText {
+    fn usage(&mut self, usage: &DeploymentUsage) {
+        if let Some(memory) = &usage.memory {
+            self.memory(memory);
+        }
+        if let Some(blobs) = &usage.blobs {
+            self.blobs(blobs);
+        }
+    }
+
+    fn blobs(&mut self, blobs: &IndexStatistics) {
+        for (name, number, help) in [
+            ("openagents_blobs", blobs.blobs, "Stored blobs."),
+            ("openagents_blob_bytes", blobs.bytes, "Size of all stored blobs."),
+            ("openagents_blob_owners", blobs.owners, "Keys that own a blob."),
+            ("openagents_blob_removals", blobs.removals, "Blobs whose bytes are still to be removed."),
+            ("openagents_blob_reports", blobs.reports, "Reports of blobs to the operator."),
+        ] {
+            self.family(name, "gauge", help);
+            self.sample(name, &[], &number.to_string());
+        }
+    }
+
     fn memory(&mut self, memory: &ClientMemoryUsage) {
         let name = "openagents_relay_client_memory_bytes";
         self.family(name, "gauge", "Memory that clients make the relay keep, by use.");
@@ -126,7 +155,9 @@ mod tests {
     use openagents_host::{Keys, Kind};
     use openagents_relay::admission::ClientMemoryUsage;
 
-    use super::text;
+    use openagents_blossom::IndexStatistics;
+
+    use super::{DeploymentUsage, text};
     use crate::declaration::AgentDeclaration;
     use crate::engine::{AgentMetrics, EndedJobs, JobState};
     use crate::manifest::AgentManifest;
@@ -146,7 +177,8 @@ mod tests {
         };
         let mut memory = ClientMemoryUsage::default();
         (memory.subscriptions, memory.limit) = (5_000, 9_000);
-        let text = text(&manifest, &metrics, Some(&memory));
+        let blobs = IndexStatistics { blobs: 3, bytes: 1_000, ..IndexStatistics::default() };
+        let text = text(&manifest, &metrics, &DeploymentUsage { memory: Some(memory), blobs: Some(blobs) });
         for line in [
             r#"openagents_jobs_total{kind="5050",state="done"} 3"#,
             r#"openagents_jobs_total{kind="5050",state="failed"} 1"#,
@@ -160,6 +192,8 @@ mod tests {
             r#"openagents_relay_client_memory_bytes{use="subscriptions"} 5000"#,
             r#"openagents_relay_client_memory_bytes{use="output"} 0"#,
             "openagents_relay_client_memory_limit_bytes 9000",
+            "openagents_blobs 3",
+            "openagents_blob_bytes 1000",
             "# TYPE openagents_jobs_total counter",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in {text}");

@@ -3,9 +3,9 @@
 use openagents_host::http::{Response, StatusCode, response};
 use openagents_host::nostr::Filter;
 use openagents_relay::RelayInformation;
-use openagents_relay::admission::ClientMemoryUsage;
 use serde_json::json;
 
+use super::metrics::DeploymentUsage;
 use super::route::AgentRoute;
 use super::{fallback, metrics};
 use crate::declaration::DeploymentDeclaration;
@@ -17,8 +17,8 @@ pub(crate) enum RelayAnswer {
     Response(Response),
     /// A query of the relay, whose success decides the response.
     Probe(HealthProbe),
-    /// The memory that clients make the relay keep, for `/metrics`.
-    Memory,
+    /// What relay and blob server use, for `/metrics`.
+    Usage,
 }
 
 /// A query that shows whether the relay's database responds.
@@ -39,14 +39,14 @@ pub(crate) fn answer(
         AgentRoute::Health => {
             RelayAnswer::Probe(HealthProbe { name: deployment.name, version: deployment.version })
         }
-        AgentRoute::Metrics => RelayAnswer::Memory,
+        AgentRoute::Metrics => RelayAnswer::Usage,
         _ => RelayAnswer::Response(fallback::not_found()),
     }
 }
 
 /// The response for Prometheus; an error if the relay could not be asked.
-pub(crate) fn metrics(memory: Option<&ClientMemoryUsage>) -> Response {
-    metrics::relay_metrics(memory)
+pub(crate) fn metrics(usage: &DeploymentUsage) -> Response {
+    metrics::relay_metrics(usage)
 }
 
 fn index(deployment: &DeploymentDeclaration, information: &RelayInformation) -> Response {
@@ -78,7 +78,7 @@ mod tests {
     use openagents_relay::admission::ClientMemoryUsage;
     use openagents_relay::{RelayConfig, RelayInformation};
 
-    use super::{RelayAnswer, answer, metrics};
+    use super::{DeploymentUsage, RelayAnswer, answer, metrics};
     use crate::declaration::DeploymentDeclaration;
     use crate::http::fixtures::text;
     use crate::http::route::AgentRoute;
@@ -89,7 +89,10 @@ mod tests {
         match answer(route, &deployment, &information) {
             RelayAnswer::Response(response) => response,
             RelayAnswer::Probe(probe) => probe.respond(database_answers),
-            RelayAnswer::Memory => metrics(database_answers.then(ClientMemoryUsage::default).as_ref()),
+            RelayAnswer::Usage => metrics(&DeploymentUsage {
+                memory: database_answers.then(ClientMemoryUsage::default),
+                blobs: None,
+            }),
         }
     }
 

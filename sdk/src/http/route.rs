@@ -1,5 +1,6 @@
 //! Finds the route of an HTTP request by its method, path and headers.
 
+use openagents_blossom::BlobRoute;
 use openagents_host::http::{Method, Parts, header, header_text, is_websocket_upgrade};
 use openagents_relay::information::asks_for_document;
 use openagents_relay::management::CONTENT_TYPE as MANAGEMENT;
@@ -17,6 +18,8 @@ pub(crate) enum Route<'a> {
     RelayManagement,
     /// A CORS preflight request.
     Preflight,
+    /// An endpoint of the blob server (Blossom), with any method.
+    Blob(BlobRoute),
     /// A route of the agent.
     Agent(AgentRoute<'a>),
     /// The path is unknown.
@@ -55,6 +58,9 @@ pub(crate) fn route(parts: &Parts) -> Route<'_> {
     }
     if parts.method == Method::OPTIONS {
         return Route::Preflight;
+    }
+    if let Some(route) = BlobRoute::of(path) {
+        return Route::Blob(route);
     }
     let is_management = || is_management(header_text(&parts.headers, &header::CONTENT_TYPE));
     let route = match path {
@@ -134,6 +140,18 @@ mod tests {
         assert_eq!(post("/", "application/json"), "MethodNotAllowed");
         assert_eq!(post("/health", "application/nostr+json+rpc"), "MethodNotAllowed");
         assert_eq!(route("GET", "/", &[("content-type", "application/nostr+json+rpc")]), "Agent(Index)");
+    }
+
+    #[test]
+    fn the_blob_server_is_at_the_root_with_every_method() {
+        let blob = format!("/{}.png", "ab".repeat(32));
+        for method in ["GET", "HEAD", "PUT", "DELETE", "POST"] {
+            for path in ["/upload", "/mirror", "/report", "/list/npub1abc", &blob] {
+                assert!(route(method, path, &[]).starts_with("Blob("), "{method} {path}");
+            }
+        }
+        assert_eq!(route("OPTIONS", "/upload", &[]), "Preflight");
+        assert_eq!(route("GET", "/upload", &[UPGRADE]), "NotFound");
     }
 
     #[test]

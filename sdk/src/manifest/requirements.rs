@@ -89,7 +89,7 @@ pub struct VariableRequirement {
 }
 
 /// The variables of every agent: name, whether it is secret, and what it sets.
-const VARIABLES: [(&str, bool, &str); 42] = [
+const VARIABLES: [(&str, bool, &str); 48] = [
     (NOSTR_PRIVATE_KEY, true, "the agent's secret key; generated if missing"),
     ("LOG_LEVEL", false, "which log lines are written"),
     ("LOG_FORMAT", false, "how log lines are written"),
@@ -139,6 +139,12 @@ const VARIABLES: [(&str, bool, &str); 42] = [
         false,
         "whether rates and connection limits also apply to clients on the same machine",
     ),
+    ("BLOSSOM_UPLOAD", false, "who may upload blobs: agent, allowed or any"),
+    ("BLOSSOM_ALLOWED_PUBKEYS", false, "who may upload blobs besides the agent and the operators"),
+    ("BLOSSOM_ALLOWED_TYPES", false, "the types of blobs that are accepted"),
+    ("BLOSSOM_MAX_SIZE", false, "the size of the largest blob"),
+    ("BLOSSOM_QUOTA", false, "how many bytes of blobs one key may own"),
+    ("BLOSSOM_TTL", false, "how long an uploaded blob is kept"),
     ("RELAY_TRUSTED_PROXIES", false, "proxies whose client address header is trusted, natively"),
 ];
 

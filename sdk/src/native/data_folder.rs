@@ -12,6 +12,12 @@ use super::key_file::{self, KeptKey, KeyFileError, write_private};
 /// The agent's database.
 pub(super) const AGENT_DATABASE: &str = "agent.sqlite";
 
+/// The database of the blob server's index.
+pub(super) const BLOSSOM_DATABASE: &str = "blossom.sqlite";
+
+/// The folder of the blobs.
+pub(super) const BLOBS_FOLDER: &str = "blobs";
+
 /// The file with the agent's key.
 const KEY_FILE: &str = "agent.nsec";
 

@@ -1,4 +1,4 @@
-//! The default command: serves a relay and its agent until interrupted.
+//! The default command: serves a relay, a blob server and an agent until interrupted.
 
 use std::collections::BTreeSet;
 use std::io::IsTerminal;
@@ -9,9 +9,10 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use openagents_blossom::native::{BlobServer, BlobServerConfig, BlobServerError, BlobServerThread};
 use openagents_host::native::{Durability, open_files};
 use openagents_host::nostr::keys::npub;
-use openagents_host::{PublicKey, VerifiedEvent};
+use openagents_host::{Keys, PublicKey, VerifiedEvent};
 use openagents_relay::native::tools::database::{self, DatabaseError};
 use openagents_relay::native::{DeliveryError, HandoverSink, RelayServer, RelayServerConfig};
 use openagents_relay::{Limits, WritePolicy, native as relay};
@@ -24,7 +25,7 @@ use super::agent::{AgentConfig, AgentShell, StartError};
 use super::cli::arguments::{self, Serve};
 use super::cli::relay::DATABASE;
 use super::cli::terminal::say;
-use super::data_folder::{AGENT_DATABASE, DataFolder, DataFolderError};
+use super::data_folder::{AGENT_DATABASE, BLOBS_FOLDER, BLOSSOM_DATABASE, DataFolder, DataFolderError};
 use super::disk_check::DiskCheck;
 use super::environment::{EnvironmentError, EnvironmentVariables};
 use super::mailbox::AgentMailbox;
@@ -69,6 +70,8 @@ pub(super) enum ServeError {
     Agent(#[from] StartError),
     #[error("the relay cannot start: {0}")]
     Relay(#[from] relay::StartError),
+    #[error("the blob server cannot start: {0}")]
+    Blobs(#[from] BlobServerError),
     #[error("signals cannot be received: {0}")]
     Signals(std::io::Error),
     #[error(
@@ -112,8 +115,10 @@ pub(super) async fn run<A: Jobs>(
 ) -> Result<(), ServeError> {
     let startup = Startup::prepare(arguments, deployment_of::<A>(), policy).await?;
     startup.check_relay_schema()?;
-    let agent = ServedAgent::start::<A>(&startup).await?;
-    startup.serve(Some(agent)).await
+    let key = startup.agent_key()?;
+    let blobs = startup.start_blobs(Some(key.keys.public_key())).await?;
+    let agent = ServedAgent::start::<A>(&startup, key).await?;
+    startup.serve(Some(agent), blobs).await
 }
 
 /// Serves a relay without agents.
@@ -122,7 +127,10 @@ pub(super) async fn run_relay(
     deployment: DeploymentDeclaration,
     policy: Option<Arc<dyn WritePolicy>>,
 ) -> Result<(), ServeError> {
-    Startup::prepare(arguments, deployment, policy).await?.serve(None).await
+    let startup = Startup::prepare(arguments, deployment, policy).await?;
+    startup.check_relay_schema()?;
+    let blobs = startup.start_blobs(None).await?;
+    startup.serve(None, blobs).await
 }
 
 /// A deployment whose settings have been read and whose port is bound, before it is served.
@@ -189,6 +197,34 @@ impl<'a> Startup<'a> {
         }
     }
 
+    /// The agent's key, from a variable or from the data folder, where it is generated if missing.
+    fn agent_key(&self) -> Result<AgentKey, ServeError> {
+        if let Some(keys) = settings::agent_keys(|name| self.variables.variable(name))? {
+            return Ok(AgentKey { keys, note: format!("from the variable {NOSTR_PRIVATE_KEY}") });
+        }
+        let found = self.data.agent_key()?;
+        let note = if found.is_new { " (new: keep it, it is the agent's identity)" } else { "" };
+        Ok(AgentKey { keys: found.keys, note: format!("{}{note}", found.path.display()) })
+    }
+
+    /// Starts the blob server. Before the agent: like the relay's, its data may be of another release.
+    async fn start_blobs(
+        &self,
+        agent: Option<PublicKey>,
+    ) -> Result<(BlobServer, BlobServerThread), ServeError> {
+        let variable = |name: &str| self.variables.variable(name);
+        let hosts = own_hosts(self.address.ip());
+        let blossom = settings::blossom_config(variable, &self.relay.operators, agent, hosts)?;
+        Ok(BlobServer::start(BlobServerConfig {
+            database: self.data.path().join(BLOSSOM_DATABASE),
+            folder: self.data.path().join(BLOBS_FOLDER),
+            durability: self.durability,
+            forget_memory: self.arguments.forget_memory,
+            blossom,
+        })
+        .await?)
+    }
+
     /// The hosts and ports at which clients reach this relay.
     fn own_authorities(&self) -> BTreeSet<Authority> {
         let public = self.variables.variable(settings::names::RELAY_URL);
@@ -200,7 +236,11 @@ impl<'a> Startup<'a> {
     }
 
     /// Serves until interrupted, then stops in order: connections first, databases last.
-    async fn serve(self, agent: Option<ServedAgent>) -> Result<(), ServeError> {
+    async fn serve(
+        self,
+        agent: Option<ServedAgent>,
+        (blobs, mut blob_index): (BlobServer, BlobServerThread),
+    ) -> Result<(), ServeError> {
         let interrupted = interruption().map_err(ServeError::Signals)?;
         let own = self.own_authorities();
         let management = RelayManagement::new(self.relay.operators, own, self.relay.url);
@@ -232,6 +272,7 @@ impl<'a> Startup<'a> {
             information: self.relay.information,
             agent: server_of_agent,
             management,
+            blobs,
             trusted_proxies: self.trusted_proxies,
             has_warned_of_proxy: AtomicBool::new(false),
             limits_loopback,
@@ -244,6 +285,7 @@ impl<'a> Startup<'a> {
             () = interrupted => {}
             () = ended(shell.as_mut()) => return Err(ServeError::Ended("agent")),
             () = relay.ended() => return Err(ServeError::Ended("relay")),
+            () = blob_index.ended() => return Err(ServeError::Ended("blob server")),
         }
         match shell {
             Some(_) => say(format_args!(
@@ -266,6 +308,7 @@ impl<'a> Startup<'a> {
             }
             relay.shutdown().await;
             server.stop().await;
+            blob_index.stop().await;
         };
         tokio::select! {
             () = stopping => say(format_args!("Stopped.")),
@@ -281,6 +324,13 @@ async fn ended(agent: Option<&mut AgentShell>) {
         Some(agent) => agent.ended().await,
         None => std::future::pending().await,
     }
+}
+
+/// The agent's key.
+struct AgentKey {
+    keys: Keys,
+    /// Where it comes from.
+    note: String,
 }
 
 /// A started agent, and what its server and its listeners need.
@@ -302,18 +352,11 @@ struct AgentGreeting {
 }
 
 impl ServedAgent {
-    async fn start<A: Jobs>(startup: &Startup<'_>) -> Result<Self, ServeError> {
+    async fn start<A: Jobs>(startup: &Startup<'_>, key: AgentKey) -> Result<Self, ServeError> {
+        let AgentKey { keys, note: key_note } = key;
         let variable = |name: &str| startup.variables.variable(name);
         let settings = settings::agent_settings::<A>(variable)?;
         startup.variables.warn_of_readable_secrets(A::DECLARATION.secrets);
-        let (keys, key_note) = match settings::agent_keys(variable)? {
-            Some(keys) => (keys, format!("from the variable {NOSTR_PRIVATE_KEY}")),
-            None => {
-                let found = startup.data.agent_key()?;
-                let note = if found.is_new { " (new: keep it, it is the agent's identity)" } else { "" };
-                (found.keys, format!("{}{note}", found.path.display()))
-            }
-        };
         let key = keys.public_key();
         let operators = startup.relay.operators.clone();
         // Without `RELAY_URL`, the agent accepts any host.
@@ -405,6 +448,7 @@ fn greet(
         say(format_args!("  agent     {npub}"));
     }
     say(format_args!("  relay     ws://{address}"));
+    say(format_args!("  blobs     http://{address}"));
     if let Some(npub) = &npub {
         say(format_args!("  manifest  http://{address}/agent/{npub}/manifest.json"));
     }

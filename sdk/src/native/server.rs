@@ -1,4 +1,4 @@
-//! The HTTP server: the relay's WebSockets and the agent's routes on one port.
+//! The HTTP server: the relay's WebSockets, blobs and the agent's routes on one port.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -11,6 +11,7 @@ use std::time::Duration;
 use hyper::body::Incoming;
 use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use openagents_blossom::native::BlobServer;
 use openagents_host::http::{Body, Parts, Request, Response, StatusCode, response};
 use openagents_host::native::http::{self as native_http, HyperBody};
 use openagents_host::native::{WriteTimeout, now};
@@ -25,10 +26,11 @@ use super::disk_check::DiskCheck;
 use super::forwarded::{client_address, is_untrusted_local_proxy};
 use super::mailbox::AgentMailbox;
 use super::tcp_connections::{HttpConnections, HttpPermit};
+use super::transfers::Transfers;
 use crate::declaration::DeploymentDeclaration;
 use crate::http::{
-    self, AgentRoute, AgentRoutes, RelayAnswer, RelayManagement, Route, RouteAnswer, relay_management,
-    relay_only,
+    self, AgentRoute, AgentRoutes, DeploymentUsage, RelayAnswer, RelayManagement, Route, RouteAnswer,
+    relay_management, relay_only,
 };
 use crate::settings::names::RELAY_TRUSTED_PROXIES;
 
@@ -44,6 +46,9 @@ const MAX_CONNECTION_AGE: Duration = Duration::from_secs(120);
 
 /// How long the last response on a connection may take after [`MAX_CONNECTION_AGE`].
 const LAST_RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long the transfer of a blob may take beyond [`MAX_CONNECTION_AGE`].
+const MAX_TRANSFER: Duration = Duration::from_secs(4 * 3_600);
 
 /// How many bytes of requests or responses a connection may hold in memory; also the longest head of a request.
 const MAX_BUFFERED_BYTES: usize = 64 * 1024;
@@ -65,6 +70,7 @@ pub(super) struct ServerConfig {
     /// The agent beside the relay, if there is one.
     pub(super) agent: Option<AgentServer>,
     pub(super) management: RelayManagement,
+    pub(super) blobs: BlobServer,
     pub(super) disk: DiskCheck,
     pub(super) trusted_proxies: BTreeSet<IpAddr>,
     /// Whether the operator was told of a proxy on this machine that is not trusted.
@@ -137,15 +143,18 @@ async fn accept(listener: TcpListener, server: Arc<ServerConfig>, mut stopped: w
 async fn serve(stream: TcpStream, address: IpAddr, _permit: HttpPermit, server: Arc<ServerConfig>) {
     // Without this, small frames can wait 40 ms for an acknowledgement (Nagle's algorithm).
     let _ = stream.set_nodelay(true);
+    let transfers = Transfers::default();
+    let of_connection = transfers.clone();
     let service = service_fn(move |request| {
-        let server = Arc::clone(&server);
-        async move { Ok::<_, Infallible>(server.answer(request, address).await) }
+        let (server, transfers) = (Arc::clone(&server), of_connection.clone());
+        async move { Ok::<_, Infallible>(server.answer(request, address, &transfers).await) }
     });
-    serve_http(stream, service).await;
+    serve_http(stream, service, &transfers).await;
 }
 
-/// Serves HTTP on a connection for a limited time, however slowly its client sends and reads.
-async fn serve_http<T, S>(stream: T, service: S)
+/// Serves HTTP on a connection for a limited time, however slowly its client sends and reads. Blobs that are on their way
+/// may arrive.
+async fn serve_http<T, S>(stream: T, service: S, transfers: &Transfers)
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: HttpService<Incoming, ResBody = HyperBody, Error = Infallible>,
@@ -161,6 +170,18 @@ where
         Ok(served) => served,
         Err(_) => {
             connection.as_mut().graceful_shutdown();
+            if transfers.are_open() {
+                let transferred = async {
+                    tokio::select! {
+                        served = connection.as_mut() => Some(served),
+                        () = transfers.ended() => None,
+                    }
+                };
+                if let Ok(Some(Err(error))) = tokio::time::timeout(MAX_TRANSFER, transferred).await {
+                    tracing::debug!(%error, "a connection was closed early");
+                    return;
+                }
+            }
             let last = tokio::time::timeout(LAST_RESPONSE_TIMEOUT, connection).await;
             last.unwrap_or(Ok(()))
         }
@@ -175,6 +196,7 @@ impl ServerConfig {
         &self,
         received: hyper::Request<Incoming>,
         address: IpAddr,
+        transfers: &Transfers,
     ) -> hyper::Response<HyperBody> {
         let (parts, body) = native_http::request(received).into_parts();
         self.warn_of_proxy(address, &parts);
@@ -185,6 +207,11 @@ impl ServerConfig {
                 let response = self.relay.upgrade(&mut request, Some(address));
                 return native_http::response(response, request.method());
             }
+            Route::Blob(route) => {
+                let transfer = transfers.begin();
+                let response = self.blobs.answer(route, &parts, body).await;
+                return native_http::response(transfer.hold(response), &parts.method);
+            }
             Route::RelayManagement => self.manage(&parts, body).await.unwrap_or_else(|refusal| refusal),
             Route::RelayInformation => self.relay.information(),
             Route::Preflight => response::preflight(),
@@ -193,7 +220,7 @@ impl ServerConfig {
             Route::Agent(route) => {
                 let is_writable = route != AgentRoute::Health || self.disk.is_writable().await;
                 match &self.agent {
-                    Some(agent) => agent.answer(route, &parts, &self.relay, is_writable).await,
+                    Some(agent) => agent.answer(route, &parts, self, is_writable).await,
                     None => self.answer_for_relay(route, is_writable).await,
                 }
             }
@@ -240,8 +267,13 @@ impl ServerConfig {
                 let found = tokio::time::timeout(STATE_QUERY_TIMEOUT, query).await;
                 probe.respond(is_writable && matches!(found, Ok(Ok(_))))
             }
-            RelayAnswer::Memory => relay_only::metrics(Some(&self.relay.statistics().memory)),
+            RelayAnswer::Usage => relay_only::metrics(&self.usage().await),
         }
+    }
+
+    async fn usage(&self) -> DeploymentUsage {
+        let memory = Some(self.relay.statistics().memory);
+        DeploymentUsage { memory, blobs: self.blobs.statistics().await }
     }
 }
 
@@ -250,11 +282,11 @@ impl AgentServer {
         &self,
         route: AgentRoute<'_>,
         parts: &Parts,
-        relay: &RelayHandle,
+        server: &ServerConfig,
         is_writable: bool,
     ) -> Response {
         let answer = match route {
-            AgentRoute::Metrics => self.routes.metrics(Some(relay.statistics().memory)),
+            AgentRoute::Metrics => self.routes.metrics(server.usage().await),
             route => self.routes.answer(route, parts, now()),
         };
         let pending = match answer {
@@ -286,7 +318,7 @@ mod tests {
     use tokio::task::JoinHandle;
     use tokio::time::{Instant, sleep};
 
-    use super::{LAST_RESPONSE_TIMEOUT, MAX_CONNECTION_AGE, WRITE_TIMEOUT, serve_http};
+    use super::{LAST_RESPONSE_TIMEOUT, MAX_CONNECTION_AGE, Transfers, WRITE_TIMEOUT, serve_http};
 
     const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
 
@@ -297,7 +329,7 @@ mod tests {
             let response = response::text(StatusCode::OK, "x".repeat(response_bytes));
             Ok::<_, Infallible>(native_http::response(response, &Method::GET))
         });
-        (client, tokio::spawn(serve_http(server, service)))
+        (client, tokio::spawn(async move { serve_http(server, service, &Transfers::default()).await }))
     }
 
     #[tokio::test(start_paused = true)]

@@ -28,6 +28,18 @@ pub(crate) const ADMIN_PUBKEYS: &str = "ADMIN_PUBKEYS";
 pub(crate) const ALLOW_PRIVATE_ADDRESSES: &str = "ALLOW_PRIVATE_ADDRESSES";
 /// Servers that handlers may reach by HTTP although they are private or unencrypted: origins, separated by commas.
 pub(crate) const AGENT_HTTP_ALLOWED_ORIGINS: &str = "AGENT_HTTP_ALLOWED_ORIGINS";
+/// Who may upload blobs: `agent`, `allowed` or `any`.
+pub(crate) const BLOSSOM_UPLOAD: &str = "BLOSSOM_UPLOAD";
+/// Who may upload blobs besides the agent and the operators.
+pub(crate) const BLOSSOM_ALLOWED_PUBKEYS: &str = "BLOSSOM_ALLOWED_PUBKEYS";
+/// The types of blobs that are accepted.
+pub(crate) const BLOSSOM_ALLOWED_TYPES: &str = "BLOSSOM_ALLOWED_TYPES";
+/// The size of the largest blob.
+pub(crate) const BLOSSOM_MAX_SIZE: &str = "BLOSSOM_MAX_SIZE";
+/// How many bytes one key may own.
+pub(crate) const BLOSSOM_QUOTA: &str = "BLOSSOM_QUOTA";
+/// How long an upload is kept.
+pub(crate) const BLOSSOM_TTL: &str = "BLOSSOM_TTL";
 /// Who must authenticate (NIP-42): `none`, `write`, `read` or `all`.
 pub(crate) const RELAY_AUTH: &str = "RELAY_AUTH";
 /// The kinds that only author and recipients can read, or `none`.

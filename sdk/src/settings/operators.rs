@@ -22,6 +22,10 @@ impl Operators {
         self.0.contains(key)
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &PublicKey> {
+        self.0.iter()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -27,7 +27,7 @@ use worker::{Env, Error, Request, Response, Result, State};
 use super::calls::{AgentCall, AgentReply, relay};
 use crate::author::agent::Jobs;
 use crate::engine::{Effect, Input};
-use crate::http::{self, AgentRoute, Route, RouteAnswer};
+use crate::http::{self, AgentRoute, DeploymentUsage, Route, RouteAnswer};
 use work::AgentWorker;
 
 /// The agent's object. It has its own database and key; everything else is rebuilt from these when it wakes.
@@ -71,6 +71,7 @@ impl<A: Jobs> AgentObject<A> {
                 let taken = taken.into_iter().map(|taken| taken.map_err(|error| error.to_string()));
                 rpc::reply(&AgentReply::Taken(taken.collect()))
             }
+            Some(AgentCall::TellKey) => rpc::reply(&AgentReply::Key(agent.key)),
             None => {
                 let parts = worker_http::parts(&request)?;
                 let response = self.0.respond(&agent, &parts).await;
@@ -116,7 +117,11 @@ impl<A: Jobs> AgentObjectInner<A> {
     async fn respond(&self, agent: &AgentWorker<A>, parts: &Parts) -> openagents_host::http::Response {
         let Route::Agent(route) = http::route(parts) else { return http::not_found() };
         let answer = match route {
-            AgentRoute::Metrics => agent.routes.metrics(relay_memory(&self.env).await),
+            AgentRoute::Metrics => {
+                let memory = relay_memory(&self.env).await;
+                let blobs = openagents_blossom::worker::statistics(&self.env).await;
+                agent.routes.metrics(DeploymentUsage { memory, blobs })
+            }
             route => agent.routes.answer(route, parts, now()),
         };
         match answer {

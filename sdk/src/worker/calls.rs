@@ -1,11 +1,12 @@
 //! Calls from the relay's Durable Object to the agent's, and the stubs of both.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 
 use openagents_host::worker::{ObjectAddress, rpc};
-use openagents_host::{Event, VerifiedEvent};
+use openagents_host::{Event, PublicKey, VerifiedEvent};
 use serde::{Deserialize, Serialize};
-use worker::{Env, Result, Stub};
+use worker::{Env, Error, Result, Stub};
 
 use super::variable;
 use crate::settings;
@@ -15,6 +16,8 @@ use crate::settings;
 pub(super) enum AgentCall<'a> {
     /// Store events that the relay has stored: job requests, and deletion requests that may cancel one.
     TakeRequests(Vec<Cow<'a, Event>>),
+    /// Tell the agent's public key.
+    TellKey,
 }
 
 /// The reply of the agent's object.
@@ -22,6 +25,8 @@ pub(super) enum AgentCall<'a> {
 pub(super) enum AgentReply {
     /// For each event: it was stored, or why it was not.
     Taken(Vec<std::result::Result<(), String>>),
+    /// The public key.
+    Key(PublicKey),
 }
 
 /// Lets the agent's object store events. Returns one outcome for each.
@@ -30,8 +35,38 @@ pub(super) async fn take_requests(
     events: &[VerifiedEvent],
 ) -> Result<Vec<std::result::Result<(), String>>> {
     let call = AgentCall::TakeRequests(events.iter().map(|event| Cow::Borrowed(&**event)).collect());
-    let AgentReply::Taken(taken) = rpc::call(&agent(env)?, &call).await?;
-    Ok(taken)
+    match rpc::call(&agent(env)?, &call).await? {
+        AgentReply::Taken(taken) => Ok(taken),
+        AgentReply::Key(_) => Err(Error::RustError("the agent gave the reply to another call".to_owned())),
+    }
+}
+
+thread_local! {
+    /// The agent's public key, once it is known: it does not change while a Worker runs.
+    static AGENT_KEY: Cell<Option<PublicKey>> = const { Cell::new(None) };
+}
+
+/// The agent's public key. Without a configured key, only the agent's object knows it.
+pub(super) async fn agent_key(env: &Env) -> Result<PublicKey> {
+    if let Some(key) = AGENT_KEY.get() {
+        return Ok(key);
+    }
+    let key = match configured_key(env)? {
+        Some(key) => key,
+        None => match rpc::call(&agent(env)?, &AgentCall::TellKey).await? {
+            AgentReply::Key(key) => key,
+            AgentReply::Taken(_) => {
+                return Err(Error::RustError("the agent gave the reply to another call".to_owned()));
+            }
+        },
+    };
+    AGENT_KEY.set(Some(key));
+    Ok(key)
+}
+
+fn configured_key(env: &Env) -> Result<Option<PublicKey>> {
+    let keys = settings::agent_keys(|name| variable(env, name));
+    Ok(keys.map_err(|error| Error::RustError(error.to_string()))?.map(|keys| keys.public_key()))
 }
 
 /// The stub of the relay's object.
@@ -41,7 +76,5 @@ pub(super) fn relay(env: &Env) -> Result<Stub> {
 
 /// The stub of the agent's object. If the deployment sets a key, the object's name is its npub.
 pub(super) fn agent(env: &Env) -> Result<Stub> {
-    let keys = settings::agent_keys(|name| variable(env, name))
-        .map_err(|error| worker::Error::RustError(error.to_string()))?;
-    ObjectAddress::Agent(keys.map(|keys| keys.public_key())).stub(env)
+    ObjectAddress::Agent(configured_key(env)?).stub(env)
 }

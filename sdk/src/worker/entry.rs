@@ -8,11 +8,13 @@ use openagents_relay::worker::limits;
 use worker::{Env, Request, Response, Result};
 
 use super::agent_object::relay_memory;
+use super::blob_index_object;
 use super::calls::{agent, relay};
 use super::{DELIVERY_TIMEOUT, variable};
 use crate::declaration::DeploymentDeclaration;
 use crate::http::{
-    self, AgentRoute, Authority, RelayAnswer, RelayManagement, Route, relay_management, relay_only,
+    self, AgentRoute, Authority, DeploymentUsage, RelayAnswer, RelayManagement, Route, relay_management,
+    relay_only,
 };
 use crate::settings::{RelaySettings, SettingError};
 
@@ -45,6 +47,9 @@ async fn answer(request: Request, env: &Env, deployment: &DeploymentDeclaration)
                 }
                 Err(error) => worker_http::response(misconfigured(&error), &parts.method)?,
             }
+        }
+        Route::Blob(route) => {
+            return blob_index_object::answer(env, deployment, route, &parts, request, misconfigured).await;
         }
         Route::Preflight => worker_http::response(response::preflight(), &parts.method)?,
         Route::NotFound => worker_http::response(http::not_found(), &parts.method)?,
@@ -88,7 +93,10 @@ async fn answer_for_relay(
             let found = timeout(DELIVERY_TIMEOUT, query).await;
             probe.respond(matches!(found, Some(Ok(_))))
         }
-        RelayAnswer::Memory => relay_only::metrics(relay_memory(env).await.as_ref()),
+        RelayAnswer::Usage => {
+            let blobs = openagents_blossom::worker::statistics(env).await;
+            relay_only::metrics(&DeploymentUsage { memory: relay_memory(env).await, blobs })
+        }
     })
 }
 

@@ -30,6 +30,27 @@ This process (natively only; each is an option too):
     };
 }
 
+/// Who may upload blobs, and how much.
+macro_rules! blob_limits {
+    () => {
+        "
+The blob server (Blossom):
+  BLOSSOM_UPLOAD         who may upload: agent (the agent and the operators),
+                         allowed (also BLOSSOM_ALLOWED_PUBKEYS), any
+                         [default: agent]
+  BLOSSOM_ALLOWED_PUBKEYS
+                         who else may upload: npub1… or hex, separated by commas
+  BLOSSOM_ALLOWED_TYPES  media types that are accepted, such as
+                         image/*,application/pdf [default: all]
+  BLOSSOM_MAX_SIZE       the size of the largest blob [default: 100MiB]
+  BLOSSOM_QUOTA          how much one key may own, such as 1GiB; operators have
+                         no quota [default: any]
+  BLOSSOM_TTL            how long an upload is kept, such as 30d [default: until
+                         it is deleted]
+"
+    };
+}
+
 /// Who may do what at the relay, and how much of it.
 macro_rules! relay_limits {
     () => {
@@ -122,6 +143,7 @@ The relay's information document (NIP-11):
                          public key
 ",
     options!(),
+    blob_limits!(),
     relay_limits!()
 );
 
@@ -139,6 +161,7 @@ The relay:
                          hex, separated by commas
 ",
     options!(),
+    blob_limits!(),
     relay_limits!()
 );
 
@@ -174,7 +197,10 @@ This agent's handlers:
         let names = quoted.filter(|name| name.contains('_') && *name != "RELAY_VISIT_SECONDS");
         for name in names {
             assert!(OF_AN_AGENT.contains(name), "{name}");
-            assert!(OF_A_RELAY.contains(name) || !name.starts_with("RELAY_"), "{name}");
+            assert!(
+                OF_A_RELAY.contains(name) || !name.starts_with("RELAY_") && !name.starts_with("BLOSSOM_"),
+                "{name}"
+            );
         }
     }
 }

@@ -13,7 +13,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use futures_util::{FutureExt, select_biased};
 use openagents_host::sql::SchemaError;
 use openagents_host::worker::{DurableSql, now};
-use openagents_host::{Engine, Timestamp};
+use openagents_host::{Engine, PublicKey, Timestamp};
 use worker::Env;
 
 use super::deliveries::{Deliveries, deliver};
@@ -60,6 +60,7 @@ pub(super) struct AgentWorker<A> {
     pub(super) engine: Rc<RefCell<JobEngine<DurableSql>>>,
     services: Services<A>,
     pub(super) routes: AgentRoutes,
+    pub(super) key: PublicKey,
     deliveries: Deliveries,
     /// Inputs for the engine from running tasks.
     reports: RefCell<UnboundedReceiver<Input>>,
@@ -113,6 +114,7 @@ impl<A: Jobs> AgentWorker<A> {
             engine,
             services: Services::new(cache, host, None),
             routes,
+            key: keys.public_key(),
             deliveries: Deliveries::new(reach, keys),
             reports: RefCell::new(reports),
             woken: RefCell::new(None),
