@@ -83,6 +83,12 @@ scenarios_in! {
         operator_records,
         nip86_management,
     }
+    blossom {
+        blobs,
+        blob_rules,
+        blob_faults,
+        blob_clients,
+    }
     clients {
         foreign_clients,
         nip90_interop,

@@ -71,8 +71,9 @@ pub async fn request_with_body(
     method: &str,
     path: &str,
     headers: &[(&str, &str)],
-    body: &str,
+    body: impl AsRef<[u8]>,
 ) -> std::io::Result<Response> {
+    let body = body.as_ref();
     let exchange = async {
         let mut stream = TcpStream::connect(address).await?;
         let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
@@ -83,8 +84,7 @@ pub async fn request_with_body(
             head.push_str(&format!("Content-Length: {}\r\n", body.len()));
         }
         head.push_str("\r\n");
-        head.push_str(body);
-        stream.write_all(head.as_bytes()).await?;
+        stream.write_all(&[head.as_bytes(), body].concat()).await?;
         let mut answer = Vec::new();
         read_answer(&mut stream, &mut answer, method == "HEAD").await?;
         parse(&answer).ok_or_else(|| std::io::Error::from(std::io::ErrorKind::InvalidData))
@@ -105,12 +105,13 @@ async fn read_answer(stream: &mut TcpStream, answer: &mut Vec<u8>, is_to_head: b
     Ok(())
 }
 
-/// Whether the headers are complete and the body is as long as they announce. A switch of protocols has no body.
+/// Whether the headers are complete and the body is as long as they announce. A switch of protocols, a deletion and a
+/// response that nothing has changed have none.
 fn is_whole(answer: &[u8]) -> bool {
     let Some((head, body)) = split(answer) else { return false };
     let head = head.to_ascii_lowercase();
     let header = |name| head.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
-    if head.starts_with("http/1.1 101") {
+    if ["101", "204", "304"].iter().any(|status| head.starts_with(&format!("http/1.1 {status}"))) {
         return true;
     }
     match header("content-length:").and_then(|length| length.parse().ok()) {
