@@ -5,6 +5,7 @@
 //! bench relay --suite                                             our relay and others, side by side
 //! bench --url ws://127.0.0.1:4848 --jobs 200                      jobs of hello-world, one after another
 //! bench jobs --url ws://127.0.0.1:4848 --count 10000 --kind 5900 --pid 1234    many jobs at once
+//! bench blobs --url http://127.0.0.1:4848 --disk /tmp/x --pid 1234             uploads and downloads of a blob server
 //! bench history --data agent.sqlite --rows 100000                 finished jobs for a stopped server
 //! bench fairness --url ws://127.0.0.1:4848 --count 95000          another client's latencies while one address asks for much
 //! bench growth --sizes 10,1000,100000 --count 2000                both, with the release build of tests/probe
@@ -12,6 +13,7 @@
 //!
 //! Only servers on this machine can be measured. `--json` adds a line of JSON to the table.
 
+mod blobs;
 mod fairness;
 mod figures;
 mod flood;
@@ -28,6 +30,7 @@ use openagents_tests::server::Host;
 const USAGE: &str = "\
 usage: bench --url ws://127.0.0.1:PORT [--jobs NUMBER] [--json]
        bench relay --help
+       bench blobs --help
        bench jobs --url ws://127.0.0.1:PORT [--count NUMBER] [--kind KIND] [--pid PID] [--json]
        bench fairness --url ws://127.0.0.1:PORT [--count EVENTS] [--seconds NUMBER] [--json]
        bench history --data FILE_OR_FOLDER --rows NUMBER
@@ -114,6 +117,9 @@ fn run() -> Result<(), String> {
     }
     if command.as_deref() == Some("relay") {
         return relay::run(arguments);
+    }
+    if command.as_deref() == Some("blobs") {
+        return blobs::run(arguments);
     }
     let options = Options::parse(arguments).map_err(|error| format!("{error}\n{USAGE}"))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");

@@ -139,7 +139,7 @@ impl BlobHost for WorkerBlobs<'_> {
 
     async fn find(&self, hash: &BlobHash) -> std::result::Result<Option<BlobRecord>, Refusal> {
         let found = self.bucket()?.head(hash).await.map_err(|error| failed(&error))?;
-        Ok(found.filter(|record| record.expires.is_none_or(|end| end > now().as_seconds())))
+        Ok(found.filter(is_kept))
     }
 
     async fn open(
@@ -147,7 +147,8 @@ impl BlobHost for WorkerBlobs<'_> {
         hash: &BlobHash,
         range: Option<ByteRange>,
     ) -> std::result::Result<Option<(BlobRecord, ReadableStream)>, Refusal> {
-        self.bucket()?.read(hash, range).await.map_err(|error| failed(&error))
+        let found = self.bucket()?.read(hash, range).await.map_err(|error| failed(&error))?;
+        Ok(found.filter(|(record, _)| is_kept(record)))
     }
 
     async fn text(&self, body: WorkerBody, max_bytes: usize) -> std::result::Result<Bytes, Refusal> {
@@ -228,6 +229,11 @@ impl WorkerBlobs<'_> {
             Refusal::unavailable("the blob could not be stored; try again")
         })
     }
+}
+
+/// Whether the time of a blob is not over. R2 removes it a little later.
+fn is_kept(record: &BlobRecord) -> bool {
+    record.expires.is_none_or(|end| end > now().as_seconds())
 }
 
 /// Reads a body into memory.

@@ -1,5 +1,7 @@
 //! Blobs from upload to deletion (BUD-01, BUD-02, BUD-12).
 
+use std::time::{Duration, Instant};
+
 use nostr_sdk::nostr::Keys;
 use openagents_tests::blobs::{authorization, delete, get, sha256, upload};
 use openagents_tests::events::fresh_author;
@@ -20,6 +22,7 @@ scenarios![
     a_large_blob_is_the_same_when_it_is_read,
     blobs_outlive_a_restart,
     a_blob_cannot_act_as_a_page_of_the_server,
+    a_blob_ends_when_its_time_is_over,
 ];
 
 /// A blob that no other scenario uploads.
@@ -239,4 +242,25 @@ async fn a_blob_cannot_act_as_a_page_of_the_server(servers: &Servers) {
         let policy = read.header("content-security-policy").unwrap_or_default();
         assert!(policy.starts_with("sandbox; default-src 'none'") && !policy.contains("allow-"), "{policy}");
     }
+}
+
+async fn a_blob_ends_when_its_time_is_over(servers: &Servers) {
+    let variables = [("BLOSSOM_UPLOAD", "any".to_owned()), ("BLOSSOM_TTL", "3s".to_owned())];
+    let server = servers.own_with("hello-world", &variables);
+    let (address, author, blob) = (server.address(), fresh_author(), fresh_blob());
+    let path = format!("/{}", sha256(&blob));
+    assert_eq!(upload(address, &author, &blob, "text/plain").await.status, 201);
+    let read = get(address, &path, &[]).await;
+    assert_eq!((read.status, &read.body), (200, &blob));
+    assert!(read.header("sunset").is_some_and(|date| date.ends_with(" GMT")), "{read:?}");
+    let policy = read.header("cache-control").unwrap_or_default().to_owned();
+    assert!(["0", "1", "2", "3"].iter().any(|age| policy.contains(&format!("max-age={age},"))), "{policy}");
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let end = Instant::now() + Duration::from_secs(20);
+    while get(address, &path, &[]).await.status != 404 {
+        assert!(Instant::now() < end, "it is still there");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert!(listed(&server, &author, "").await.is_empty());
+    assert_eq!(upload(address, &author, &blob, "text/plain").await.status, 201, "it may come back");
 }
