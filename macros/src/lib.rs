@@ -123,6 +123,7 @@ pub fn jobs(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// | `name` | text | its name in the manifest; default: the method's name |
 /// | `timeout` | text | how long an attempt may run: `"500ms"`, `"60s"`, `"10m"`, from 100 ms to 10 minutes; default: 60 s |
 /// | `attempts` | number | the most attempts when it fails with a retryable error or is interrupted, 1 to 10; default: 3 |
+/// | `processing_after` | text | how long a run goes on before the customer gets feedback with the status `processing`, from `"0s"` (at once) to 10 minutes; default: 300 ms. A job that costs something is told at once |
 /// | `price` | text | the fixed price of a job: `"1000 msat"`, `"21 sat"` or `"free"` (default); for other prices see [`macro@price`] |
 ///
 /// The method's doc comment tells customers what the job does.

@@ -67,13 +67,14 @@ pub(crate) use vocabulary::{
 };
 pub use vocabulary::{EventToPublish, JobFailure, Turn};
 
-const SCHEMA: [&str; 6] = [
+const SCHEMA: [&str; 7] = [
     include_str!("engine/schema/agent_1.sql"),
     include_str!("engine/schema/agent_2.sql"),
     include_str!("engine/schema/agent_3.sql"),
     include_str!("engine/schema/agent_4.sql"),
     include_str!("engine/schema/agent_5.sql"),
     include_str!("engine/schema/agent_6.sql"),
+    include_str!("engine/schema/agent_7.sql"),
 ];
 
 /// Tables about external relays.
@@ -202,6 +203,7 @@ impl<S: Sql> JobEngine<S> {
             self.look_ups.may_start(now).then_some(now),
             self.outbox.next_due()?,
             self.polls.next_due()?,
+            self.processing_due(),
             self.reports.next_due(),
             self.schedules.next_due(now, &self.running),
             self.scheduled_runs.next_due(now, &self.running),
@@ -220,6 +222,7 @@ impl<S: Sql> JobEngine<S> {
         if dues.running.is_some_and(|due| due <= now) {
             self.expire(now)?;
         }
+        self.publish_processing(now)?;
         self.publish_reports(now)?;
         if dues.waiting.is_some_and(|due| due <= now) {
             self.advance_waiting_jobs(now, effects)?;
@@ -262,6 +265,7 @@ impl<S: Sql> JobEngine<S> {
     #[allow(dead_code, reason = "an alarm of a Durable Object has a time limit, a process has none")]
     pub(crate) fn wind_down(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         let said = self.commit(effects, |engine, effects| {
+            engine.publish_processing(now)?;
             engine.publish_reports(now)?;
             engine.outbox.take_due(now, effects)
         });

@@ -10,12 +10,14 @@ use std::ops::ControlFlow;
 
 mod row;
 mod schema;
+mod written_table;
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 
 pub use row::{Column, Columns, FromRow, Row, Value};
 pub use schema::{SchemaError, migrate};
+pub use written_table::written_table;
 
 /// The largest absolute value of an integer: JavaScript's largest safe one.
 pub const MAX_INTEGER: i64 = (1 << 53) - 1;

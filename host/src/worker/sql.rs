@@ -6,7 +6,7 @@
 mod rows;
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
@@ -14,9 +14,10 @@ use std::rc::Rc;
 use ::worker::js_sys::{self, Array, JsString, Uint8Array};
 use ::worker::wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use ::worker::{Error, Storage};
+use serde::Serialize;
 
 use self::rows::RawRow;
-use crate::port::sql::{MAX_INTEGER, NextRow, Row, Sql, SqlError, Value};
+use crate::port::sql::{MAX_INTEGER, NextRow, Row, Sql, SqlError, Value, written_table};
 
 /// The database of a Durable Object. Clones share one connection.
 #[derive(Clone)]
@@ -27,18 +28,22 @@ pub struct DurableSql {
 }
 
 /// The rows that Cloudflare bills.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct BilledRows {
     /// Rows that statements have read.
     pub read: u64,
     /// Rows of tables and indexes that statements have written.
     pub written: u64,
+    /// The same for each table, with its indexes.
+    pub tables: BTreeMap<Box<str>, u64>,
 }
 
 #[derive(Default)]
 struct Meter {
     runs: Cell<bool>,
-    rows: Cell<BilledRows>,
+    read: Cell<u64>,
+    /// By table.
+    written: RefCell<BTreeMap<Box<str>, u64>>,
 }
 
 #[wasm_bindgen(wasm_bindgen = ::worker::wasm_bindgen, js_sys = ::worker::js_sys)]
@@ -93,7 +98,8 @@ impl DurableSql {
     #[must_use]
     pub fn billed_rows(&self) -> BilledRows {
         self.billed.runs.set(true);
-        self.billed.rows.get()
+        let tables = self.billed.written.borrow().clone();
+        BilledRows { read: self.billed.read.get(), written: tables.values().sum(), tables }
     }
 
     /// Starts a statement; one without rows is then complete.
@@ -113,14 +119,18 @@ impl DurableSql {
         cursor.map_err(statement_error)
     }
 
-    fn bill(&self, cursor: &Cursor) {
-        if self.billed.runs.get() {
-            let rows = self.billed.rows.get();
-            let count = |counted: Result<f64, JsValue>| counted.map_or(0, whole);
-            self.billed.rows.set(BilledRows {
-                read: rows.read.saturating_add(count(cursor.rows_read())),
-                written: rows.written.saturating_add(count(cursor.rows_written())),
-            });
+    fn bill(&self, statement: &str, cursor: &Cursor) {
+        if !self.billed.runs.get() {
+            return;
+        }
+        let count = |counted: Result<f64, JsValue>| counted.map_or(0, whole);
+        self.billed.read.set(self.billed.read.get().saturating_add(count(cursor.rows_read())));
+        let written = count(cursor.rows_written());
+        if written > 0 {
+            let table = written_table(statement).unwrap_or("others");
+            let mut tables = self.billed.written.borrow_mut();
+            let rows = tables.entry(table.into()).or_default();
+            *rows = rows.saturating_add(written);
         }
     }
 }
@@ -145,28 +155,28 @@ impl Sql for DurableSql {
                 break;
             }
         }
-        self.bill(&cursor);
+        self.bill(statement, &cursor);
         Ok(())
     }
 
     fn execute(&self, statement: &str, values: &[Value<'_>]) -> Result<(), SqlError> {
         let cursor = self.run(statement, values)?;
-        self.bill(&cursor);
+        self.bill(statement, &cursor);
         Ok(())
     }
 
     fn batch(&self, statements: &str) -> Result<(), SqlError> {
         let cursor = self.database.run(&statements.into()).map_err(statement_error)?;
-        self.bill(&cursor);
+        self.bill(statements, &cursor);
         Ok(())
     }
 
     fn metered<T>(&self, body: impl FnOnce() -> T) -> (T, u64) {
         let counted = self.billed.runs.replace(true);
-        let before = self.billed.rows.get().read;
+        let before = self.billed.read.get();
         let value = body();
         self.billed.runs.set(counted);
-        (value, self.billed.rows.get().read.saturating_sub(before))
+        (value, self.billed.read.get().saturating_sub(before))
     }
 
     fn transaction<T, E: From<SqlError>>(&self, body: impl FnOnce() -> Result<T, E>) -> Result<T, E> {

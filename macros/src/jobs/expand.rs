@@ -113,6 +113,7 @@ impl JobHandler {
     fn declaration(&self) -> TokenStream {
         let Self { kind, name, about, attempts, .. } = self;
         let timeout = duration::tokens(self.timeout);
+        let processing_after = duration::tokens(self.processing_after);
         let inputs = self.method.arguments.iter().map(|argument| {
             let ty = &argument.ty;
             quote_spanned!(ty.span() => <#ty as ::openagents_sdk::__private::FromJob>::INPUT)
@@ -132,6 +133,7 @@ impl JobHandler {
                 about: #about,
                 timeout: #timeout,
                 attempts: #attempts,
+                processing_after: #processing_after,
                 #price
                 inputs: &[#(#inputs),*],
                 params: &[#(#params),*],

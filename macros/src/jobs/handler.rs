@@ -22,6 +22,7 @@ static FORM: Form = Form {
         Accepted::once("name", "\"hello\""),
         Accepted::once("timeout", "\"60s\""),
         Accepted::once("attempts", "3"),
+        Accepted::once("processing_after", "\"0s\""),
         Accepted::once("price", "\"1000 msat\""),
     ],
 };
@@ -41,6 +42,10 @@ pub(super) static TIMEOUT: Limits = Limits {
     reason: ": a Durable Object's alarm is ended after 15 minutes",
 };
 
+/// Most handlers end before that; then the result says enough.
+const DEFAULT_PROCESSING_AFTER: Duration = Duration::from_millis(300);
+static PROCESSING_AFTER: Limits = Limits { name: "processing_after", range: "0s"..="10m", reason: "" };
+
 const DEFAULT_ATTEMPTS: u32 = 3;
 const MAX_ATTEMPTS: u32 = 10;
 
@@ -53,6 +58,8 @@ pub(super) struct JobHandler {
     pub(super) about: String,
     pub(super) timeout: Duration,
     pub(super) attempts: u32,
+    /// How long a run goes on before `processing` feedback.
+    pub(super) processing_after: Duration,
     /// The fixed price in msat, if it has one.
     pub(super) price: Option<u64>,
 }
@@ -77,6 +84,9 @@ impl JobHandler {
             arguments.text("timeout", mistakes).and_then(|literal| TIMEOUT.read(&literal, mistakes));
         let attempts =
             arguments.number("attempts", mistakes).and_then(|literal| attempts(&literal, mistakes));
+        let processing_after = arguments
+            .text("processing_after", mistakes)
+            .and_then(|literal| PROCESSING_AFTER.read(&literal, mistakes));
         let price = arguments.text("price", mistakes).and_then(|literal| price::read(&literal, mistakes));
         let about = documentation::text(&method.attrs);
         let method = Method::parse(method, &ROLE, mistakes);
@@ -88,6 +98,7 @@ impl JobHandler {
             about,
             timeout: timeout.unwrap_or(DEFAULT_TIMEOUT),
             attempts: attempts.unwrap_or(DEFAULT_ATTEMPTS),
+            processing_after: processing_after.unwrap_or(DEFAULT_PROCESSING_AFTER),
             price,
         })
     }

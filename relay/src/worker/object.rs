@@ -127,7 +127,7 @@ impl RelayHost {
         let response = match (&parts.method, parts.uri.path()) {
             (&Method::GET, BILLED_ROWS_PATH) => {
                 let rows = self.0.with_open(|open| open.relay.store().sql().billed_rows())?;
-                return Response::ok(format!(r#"{{"read":{},"written":{}}}"#, rows.read, rows.written));
+                return Response::from_json(&rows);
             }
             (&Method::GET, _) if is_websocket_upgrade(&parts.headers) => {
                 return self.0.accept(origin(&parts)).await;

@@ -12,7 +12,7 @@ use crate::admission::ClientMemoryUsage;
 use crate::management::{ManagementReply, Token, UsedToken};
 use crate::reason::{Outcome, Reason};
 
-/// The path at which the relay object reports how many rows Cloudflare bills, as counted by
+/// The path at which an object reports how many rows Cloudflare bills, as counted by
 /// [`DurableSql::billed_rows`](openagents_host::worker::DurableSql::billed_rows). The Worker must never route public
 /// requests here.
 pub const BILLED_ROWS_PATH: &str = "/internal/billed-rows";

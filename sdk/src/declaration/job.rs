@@ -17,6 +17,9 @@ pub struct JobDeclaration {
     pub timeout: Duration,
     /// The most attempts, the first included; retryable errors and interruptions count.
     pub attempts: u32,
+    /// How long a run goes on before the customer is told that the job is being processed. Jobs that cost something are
+    /// told at once.
+    pub processing_after: Duration,
     /// The price of each job, unless a `#[price]` function computes one.
     pub price: Price,
     /// The inputs that its arguments need, one entry for each argument.
@@ -37,6 +40,7 @@ impl JobDeclaration {
             about: "",
             timeout: Duration::from_secs(60),
             attempts: 3,
+            processing_after: Duration::from_millis(300),
             price: Price::FREE,
             inputs: &[],
             params: &[],

@@ -113,7 +113,7 @@ impl<S: Sql> JobTable<S> {
         self.one(
             &format!(
                 "SELECT {COLUMNS} FROM job INDEXED BY job_queued
-                 WHERE state = 'queued' AND due <= ? ORDER BY seq LIMIT 1"
+                 WHERE state = 'queued' AND (attempt = 0 OR due <= ?) ORDER BY seq LIMIT 1"
             ),
             values![now],
         )
@@ -134,8 +134,8 @@ impl<S: Sql> JobTable<S> {
         let dues = self.sql.first::<DueColumns>(
             "SELECT
                  (SELECT kind FROM job INDEXED BY job_queued
-                  WHERE state = 'queued' AND due <= ?1 ORDER BY seq LIMIT 1),
-                 (SELECT min(due) FROM job WHERE state = 'queued' AND due > ?1),
+                  WHERE state = 'queued' AND (attempt = 0 OR due <= ?1) ORDER BY seq LIMIT 1),
+                 (SELECT min(due) FROM job WHERE state = 'queued' AND attempt > 0 AND due > ?1),
                  (SELECT min(due) FROM job WHERE state = 'running'),
                  (SELECT min(due) FROM own_run),
                  (SELECT min(due) FROM job WHERE state IN ('received', 'awaiting_input', 'awaiting_payment'))",
@@ -262,6 +262,13 @@ impl<S: Sql> JobTable<S> {
              WHERE id = ? AND state = 'queued'",
             values![attempt, until, now, id],
         )
+    }
+
+    /// When the first run of a job began.
+    pub(super) fn started_at(&self, id: &EventId) -> Result<Option<Timestamp>, SqlError> {
+        let row =
+            self.sql.first::<(Option<Timestamp>,)>("SELECT started_at FROM job WHERE id = ?", values![id])?;
+        Ok(row.and_then(|(started_at,)| started_at))
     }
 
     /// The job of a lease; `None` if the lease has ended.

@@ -13,6 +13,7 @@ mod outbox;
 mod payment;
 mod price;
 mod probe;
+mod processing;
 mod properties;
 mod queries;
 mod records;

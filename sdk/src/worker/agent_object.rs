@@ -22,6 +22,7 @@ use openagents_host::timeout;
 use openagents_host::worker::{ObjectHost, http as worker_http, now, rpc};
 use openagents_host::{Engine, Event, SqlError};
 use openagents_relay::admission::ClientMemoryUsage;
+use openagents_relay::worker::BILLED_ROWS_PATH;
 use worker::{Env, Error, Request, Response, Result, State};
 
 use super::calls::{AgentCall, AgentReply, relay};
@@ -72,6 +73,10 @@ impl<A: Jobs> AgentObject<A> {
                 rpc::reply(&AgentReply::Taken(taken.collect()))
             }
             Some(AgentCall::TellKey) => rpc::reply(&AgentReply::Key(agent.key)),
+            None if request.path() == BILLED_ROWS_PATH => {
+                let rows = agent.engine.borrow().sql().billed_rows();
+                Response::from_json(&rows)
+            }
             None => {
                 let parts = worker_http::parts(&request)?;
                 let response = self.0.respond(&agent, &parts).await;

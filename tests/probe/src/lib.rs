@@ -45,27 +45,27 @@ pub struct Parts {
 #[jobs]
 impl Probe {
     /// Returns its input.
-    #[job(kind = 5900)]
+    #[job(kind = 5900, processing_after = "0s")]
     async fn echo(&self, input: Text) -> JobResult<String> {
         Ok(input.into_string())
     }
 
     /// Counts, then fails for good.
-    #[job(kind = 5901)]
+    #[job(kind = 5901, processing_after = "0s")]
     async fn fail(&mut self, input: Text) -> JobResult<String> {
         self.count += 1;
         Err(JobError::failed(format!("cannot do: {input}")))
     }
 
     /// Counts, then panics.
-    #[job(kind = 5902, attempts = 1)]
+    #[job(kind = 5902, processing_after = "0s", attempts = 1)]
     async fn panic(&mut self, input: Text) -> JobResult<String> {
         self.count += 1;
         panic!("a panic with the input {input}")
     }
 
     /// Succeeds on the third attempt.
-    #[job(kind = 5903)]
+    #[job(kind = 5903, processing_after = "0s")]
     async fn persist(&self, context: JobContext) -> JobResult<String> {
         match context.attempt() {
             3 => Ok("attempt 3".to_owned()),
@@ -74,14 +74,14 @@ impl Probe {
     }
 
     /// Returns its input after some `milliseconds`.
-    #[job(kind = 5904)]
+    #[job(kind = 5904, processing_after = "0s")]
     async fn wait(&self, context: JobContext, input: Text, params: Params) -> JobResult<String> {
         context.sleep(milliseconds(&params)?).await;
         Ok(input.into_string())
     }
 
     /// Records in the state when it starts and, some `milliseconds` later, when it ends.
-    #[job(kind = 5905)]
+    #[job(kind = 5905, processing_after = "0s")]
     async fn change(&mut self, context: JobContext, input: Text, params: Params) -> JobResult<String> {
         self.steps.push(format!("start {input}"));
         context.sleep(milliseconds(&params)?).await;
@@ -90,7 +90,7 @@ impl Probe {
     }
 
     /// Counts, then runs into its timeout.
-    #[job(kind = 5906, timeout = "1s", attempts = 1)]
+    #[job(kind = 5906, processing_after = "0s", timeout = "1s", attempts = 1)]
     async fn hang(&mut self, context: JobContext) -> JobResult<String> {
         self.count += 1;
         context.sleep(Duration::from_secs(3600)).await;
@@ -98,13 +98,13 @@ impl Probe {
     }
 
     /// Shows the state.
-    #[job(kind = 5907)]
+    #[job(kind = 5907, processing_after = "0s")]
     async fn state(&self) -> JobResult<Json<Self>> {
         Ok(Json(Self { count: self.count, steps: self.steps.clone(), ratio: self.ratio }))
     }
 
     /// Splits its input into words.
-    #[job(kind = 5908)]
+    #[job(kind = 5908, processing_after = "0s")]
     async fn words(&self, input: Text) -> JobResult<Json<Words>> {
         let words: Vec<String> = input.split_whitespace().map(str::to_owned).collect();
         Ok(Json(Words { count: words.len(), words }))
@@ -117,38 +117,38 @@ impl Probe {
     }
 
     /// Never succeeds.
-    #[job(kind = 5909, attempts = 2)]
+    #[job(kind = 5909, processing_after = "0s", attempts = 2)]
     async fn despair(&self, context: JobContext) -> JobResult<String> {
         Err(JobError::retry(format!("attempt {} was in vain", context.attempt())))
     }
 
     /// Fails with an error that is not meant for customers.
-    #[job(kind = 5910, attempts = 1)]
+    #[job(kind = 5910, processing_after = "0s", attempts = 1)]
     async fn leak(&self) -> JobResult<String> {
         Err(std::io::Error::other("the secret path /root/secret"))?
     }
 
     /// Counts.
-    #[job(kind = 5911)]
+    #[job(kind = 5911, processing_after = "0s")]
     async fn count(&mut self) -> JobResult<String> {
         self.count += 1;
         Ok(self.count.to_string())
     }
 
     /// Repeats its input until it has so many `bytes`.
-    #[job(kind = 5912)]
+    #[job(kind = 5912, processing_after = "0s")]
     async fn fill(&self, input: Text, params: Params) -> JobResult<String> {
         Ok(input.chars().cycle().take(params.parse("bytes")?.unwrap_or(0)).collect())
     }
 
     /// Adds a tag to its result.
-    #[job(kind = 5913)]
+    #[job(kind = 5913, processing_after = "0s")]
     async fn tag(&self, input: Text) -> JobResult<Output> {
         Ok(Output::new(input.into_string()).tag(["sort", "by", "rank"]))
     }
 
     /// Hires its own agent for a job of another kind, and returns its result.
-    #[job(kind = 5914, attempts = 1)]
+    #[job(kind = 5914, processing_after = "0s", attempts = 1)]
     async fn hire(&self, context: JobContext, input: Text, params: Params) -> JobResult<String> {
         let kind = Kind(params.parse("kind")?.unwrap_or(5900));
         let request = RequestBuilder::new(kind).text(input.into_string()).provider(&context.agent());
@@ -166,7 +166,7 @@ impl Probe {
 
     /// Counts, works for some `milliseconds`, and succeeds after it has failed `failures` times; with `partials` it
     /// sends partial output meanwhile. Returns its input, the count and the attempt.
-    #[job(kind = 5920)]
+    #[job(kind = 5920, processing_after = "0s")]
     async fn work(&mut self, context: JobContext, input: Text, params: Params) -> JobResult<String> {
         self.count += 1;
         let output = format!("{input} {} {}", self.count, context.attempt());
@@ -186,8 +186,15 @@ impl Probe {
         Ok(output)
     }
 
+    /// Waits for some `milliseconds`; its customer is told after the usual time that it is being processed.
+    #[job(kind = 5915)]
+    async fn pause(&self, context: JobContext, input: Text, params: Params) -> JobResult<String> {
+        context.sleep(milliseconds(&params)?).await;
+        Ok(input.into_string())
+    }
+
     /// Sends its output word by word, one word every 100 ms.
-    #[job(kind = 5921)]
+    #[job(kind = 5921, processing_after = "0s")]
     async fn stream(&self, context: JobContext, input: Text) -> JobResult<String> {
         let mut output = String::new();
         for word in input.split_whitespace() {
@@ -200,7 +207,7 @@ impl Probe {
     }
 
     /// Reports progress ten times, every 150 ms.
-    #[job(kind = 5922)]
+    #[job(kind = 5922, processing_after = "0s")]
     async fn progress(&self, context: JobContext) -> JobResult<String> {
         for step in 1..=10 {
             context.progress(format!("step {step} of 10"));
@@ -210,7 +217,7 @@ impl Probe {
     }
 
     /// Stores its input under a `key`, and returns the previous value; if the input is `fail`, it then fails.
-    #[job(kind = 5923, attempts = 1)]
+    #[job(kind = 5923, processing_after = "0s", attempts = 1)]
     async fn exchange(&self, context: JobContext, input: Text, params: Params) -> JobResult<String> {
         let key = params.first("key").unwrap_or("key");
         let memory = context.memory();
@@ -224,7 +231,7 @@ impl Probe {
     }
 
     /// Adds its input and an answer to the conversation with the customer, and returns the whole conversation.
-    #[job(kind = 5924)]
+    #[job(kind = 5924, processing_after = "0s")]
     async fn converse(&self, context: JobContext, input: Text) -> JobResult<String> {
         let session = context.session();
         session.say("user", &*input);
@@ -235,7 +242,7 @@ impl Probe {
     }
 
     /// Counts how often its input was sent, in a table of its own.
-    #[job(kind = 5925)]
+    #[job(kind = 5925, processing_after = "0s")]
     async fn tally(&self, context: JobContext, input: Text) -> JobResult<String> {
         let memory = context.memory();
         memory.sql("CREATE TABLE IF NOT EXISTS my_words (word TEXT PRIMARY KEY, count INTEGER)", &[]).await?;
@@ -247,14 +254,14 @@ impl Probe {
     }
 
     /// Queries a table that is not its own.
-    #[job(kind = 5926, attempts = 1)]
+    #[job(kind = 5926, processing_after = "0s", attempts = 1)]
     async fn pry(&self, context: JobContext) -> JobResult<String> {
         context.memory().sql("SELECT request FROM job", &[]).await?;
         Ok("seen".to_owned())
     }
 
     /// Publishes a note with its input; if the input is `fail`, it then fails.
-    #[job(kind = 5927, attempts = 1)]
+    #[job(kind = 5927, processing_after = "0s", attempts = 1)]
     async fn post(&self, context: JobContext, input: Text) -> JobResult<String> {
         context.publish(UnsignedEvent::new(Kind(1), &*input).tag(["t", "probe"]));
         if &*input == "fail" {
@@ -264,7 +271,7 @@ impl Probe {
     }
 
     /// Lists the notes of the customer on the agent's relay, newest first.
-    #[job(kind = 5928)]
+    #[job(kind = 5928, processing_after = "0s")]
     async fn notes(&self, context: JobContext) -> JobResult<String> {
         let of_customer = Filter::new().kinds([1]).authors([context.request().customer()]);
         let notes = context.events([of_customer]).await?;
@@ -273,7 +280,7 @@ impl Probe {
     }
 
     /// Shows what a handler gets of its request; of the parameters, all values of `value`.
-    #[job(kind = 5929)]
+    #[job(kind = 5929, processing_after = "0s")]
     async fn read(&self, request: JobRequest, inputs: Inputs) -> JobResult<Json<Value>> {
         let inputs =
             inputs.iter().map(|input| json!([input.data, input.kind.as_str(), input.relay, input.marker]));
@@ -289,7 +296,7 @@ impl Probe {
     }
 
     /// Shows its variables, and how long its secret is. The input names one more variable, if any.
-    #[job(kind = 5930)]
+    #[job(kind = 5930, processing_after = "0s")]
     async fn configuration(&self, context: JobContext, input: Option<Text>) -> JobResult<String> {
         let more = input.map(|name| context.variable(&name)).transpose()?;
         let [colour, shape] = [context.variable("PROBE_COLOUR")?, context.variable("PROBE_SHAPE")?];
@@ -298,7 +305,7 @@ impl Probe {
     }
 
     /// Divides by its input, counts, and keeps the quotient, which may be no number.
-    #[job(kind = 5931, attempts = 1)]
+    #[job(kind = 5931, processing_after = "0s", attempts = 1)]
     async fn divide(&mut self, input: Text) -> JobResult<String> {
         self.count += 1;
         self.ratio = 0.0 / input.parse::<f64>().tell_customer()?;
@@ -306,7 +313,7 @@ impl Probe {
     }
 
     /// Logs its input.
-    #[job(kind = 5932)]
+    #[job(kind = 5932, processing_after = "0s")]
     async fn log(&self, input: Text) -> JobResult<()> {
         tracing::info!(length = input.len(), "halfway: {}", input.as_str());
         tracing::trace!("not at any level of a scenario");
@@ -314,7 +321,7 @@ impl Probe {
     }
 
     /// Computes for a number of `rounds` without an `.await`.
-    #[job(kind = 5993, attempts = 1, timeout = "10m")]
+    #[job(kind = 5993, processing_after = "0s", attempts = 1, timeout = "10m")]
     async fn compute(&self, params: Params) -> JobResult<String> {
         let rounds: u64 = params.parse("rounds")?.unwrap_or(0);
         let sum = (0..rounds).fold(1_u64, |sum, round| std::hint::black_box(sum.rotate_left(7) ^ round));
@@ -322,7 +329,7 @@ impl Probe {
     }
 
     /// Stores its input under a `key` and in the conversation.
-    #[job(kind = 5990)]
+    #[job(kind = 5990, processing_after = "0s")]
     async fn remember(&self, context: JobContext, input: Text, params: Params) -> JobResult<String> {
         context.memory().write(params.first("key").unwrap_or("last"), &*input)?;
         context.session().say("user", &*input);
@@ -331,19 +338,19 @@ impl Probe {
     }
 
     /// Looks up the event in its input, and returns the event's content.
-    #[job(kind = 5991)]
+    #[job(kind = 5991, processing_after = "0s")]
     async fn look_up(&self, event: NostrEvent) -> JobResult<String> {
         Ok(event.content.clone())
     }
 
     /// Fetches the URL in its input, and returns the text there.
-    #[job(kind = 5992)]
+    #[job(kind = 5992, processing_after = "0s")]
     async fn fetch(&self, document: Document) -> JobResult<String> {
         Ok(document.text)
     }
 
     /// Makes the HTTP request that its input describes, and returns the response.
-    #[job(kind = 5994, attempts = 1)]
+    #[job(kind = 5994, processing_after = "0s", attempts = 1)]
     async fn request(&self, input: Text, context: JobContext) -> JobResult<Json<Value>> {
         let HttpExchange { method, url, header, json, stream_from, milliseconds } =
             openagents_sdk::serde_json::from_str(&input)?;

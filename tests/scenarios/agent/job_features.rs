@@ -15,6 +15,8 @@ use crate::agent::jobs::Customer;
 use crate::servers::{Servers, scenarios};
 
 scenarios![
+    a_job_that_ends_soon_has_no_feedback,
+    a_job_that_goes_on_has_feedback_after_a_while,
     partial_output_comes_about_once_a_second,
     progress_comes_about_once_a_second,
     an_expired_request_is_refused,
@@ -81,6 +83,27 @@ impl Customer {
 /// Feedback with this status, in the order of arrival.
 fn with_status<'a>(said: &'a Conversation, wanted: &str) -> Vec<&'a Event> {
     said.feedback.iter().filter(|feedback| status(feedback) == wanted).collect()
+}
+
+async fn a_job_that_ends_soon_has_no_feedback(servers: &Servers) {
+    let mut customer = Customer::of_probe(servers).await;
+    let request = customer.job(5915, "soon", &[]);
+    assert_eq!(ask(&mut customer.client, &request).await.result().content, "soon");
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    let said = jobs::stored(&mut customer.client, &request).await;
+    assert_eq!((said.statuses().len(), said.results.len()), (0, 1), "{said:?}");
+}
+
+async fn a_job_that_goes_on_has_feedback_after_a_while(servers: &Servers) {
+    let mut customer = Customer::of_probe(servers).await;
+    let request = customer.job(5915, "later", &[("milliseconds", "1500")]);
+    let mut said = listen(&mut customer.client, &request).await;
+    customer.client.publish_accepted(&request).await;
+    let feedback = customer.client.next_event(&jobs::subscription(&request)).await;
+    assert_eq!(status(&feedback), "processing");
+    follow(&mut customer.client, &request, &mut said, PATIENCE).await;
+    assert_eq!(said.result().content, "later");
+    assert_eq!(jobs::stored(&mut customer.client, &request).await.statuses(), ["processing"]);
 }
 
 async fn partial_output_comes_about_once_a_second(servers: &Servers) {

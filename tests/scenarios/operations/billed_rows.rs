@@ -1,7 +1,11 @@
 //! Rows read and written, which Cloudflare bills.
 
-use nostr_sdk::nostr::{Event, Keys};
-use openagents_tests::events::{event_at, fresh_author, now};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use nostr_sdk::nostr::{Event, Keys, ToBech32 as _};
+use openagents_tests::events::{as_json, event_at, fresh_author, now};
+use openagents_tests::jobs::request;
 use openagents_tests::server::{Host, Server};
 use serde_json::{Value, json};
 
@@ -11,15 +15,34 @@ scenarios! {
     on [Host::Workerd] => {
         a_mix_of_events_writes_seven_and_a_half_rows_each_at_most,
         asking_subscribing_and_leaving_write_nothing,
+        a_job_writes_twenty_eight_rows_at_most,
     }
+}
+
+/// The rows that an object has read and written since the first call.
+fn rows_of(server: &Server, class: &str, name: &str) -> Value {
+    let answer = server.ask_object(class, name, "/internal/billed-rows").unwrap();
+    assert_eq!(answer.0, 200, "{answer:?}");
+    serde_json::from_str(&answer.1).unwrap()
 }
 
 /// The rows that the relay's object has read and written since the first call.
 fn billed(server: &Server) -> (u64, u64) {
-    let answer = server.ask_object("RelayDurableObject", "main-relay", "/internal/billed-rows").unwrap();
-    assert_eq!(answer.0, 200, "{answer:?}");
-    let rows: Value = serde_json::from_str(&answer.1).unwrap();
+    let rows = rows_of(server, "RelayDurableObject", "main-relay");
     (rows["read"].as_u64().unwrap(), rows["written"].as_u64().unwrap())
+}
+
+/// The rows written to each table, of both objects.
+fn written(server: &Server) -> BTreeMap<String, u64> {
+    let agent = server.agent().to_bech32().unwrap();
+    let objects = [("relay", "RelayDurableObject", "main-relay"), ("agent", "AgentDurableObject", &agent)];
+    let mut written = BTreeMap::new();
+    for (object, class, name) in objects {
+        for (table, rows) in rows_of(server, class, name)["tables"].as_object().unwrap() {
+            written.insert(format!("{object} {table}"), rows.as_u64().unwrap());
+        }
+    }
+    written
 }
 
 /// The same mix of events as in `bench relay`: of ten, three are of job kinds, one is addressable, and six are notes.
@@ -88,4 +111,37 @@ async fn asking_subscribing_and_leaving_write_nothing(servers: &Servers) {
     let after = billed(&server);
     assert_eq!(after.1, before.1, "rows written");
     assert!(after.0 > before.0, "nothing is counted");
+}
+
+async fn a_job_writes_twenty_eight_rows_at_most(servers: &Servers) {
+    const JOBS: u64 = 200;
+    let server = servers.own("hello-world");
+    let mut client = openagents_tests::wire::Client::connect(&server.url()).await;
+    let customer = fresh_author();
+    client.subscribe("results", &[json!({"kinds": [6050], "#p": [customer.public_key()]})]).await;
+    let job = |number: u64| request(&customer, 5050, Some(server.agent()), &number.to_string(), &[]);
+    // The first job begins the agent's life.
+    client.send(&json!(["EVENT", as_json(&job(0))])).await;
+    client.next_event("results").await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let before = written(&server);
+    for number in 1..=JOBS {
+        client.send(&json!(["EVENT", as_json(&job(number))])).await;
+    }
+    for _ in 0..JOBS {
+        client.next_event("results").await;
+    }
+    // What is confirmed afterwards.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let (mut all, mut told) = (0, String::new());
+    for (table, rows) in written(&server) {
+        let rows = rows - before.get(&table).copied().unwrap_or_default();
+        all += rows;
+        if rows > 0 {
+            told.push_str(&format!(", {table} {:.1}", rows as f64 / JOBS as f64));
+        }
+    }
+    println!("{JOBS} jobs: {:.1} rows written for each{told}", all as f64 / JOBS as f64);
+    assert!(all >= 20 * JOBS, "{all} rows written for {JOBS} jobs: they are not counted{told}");
+    assert!(all <= 28 * JOBS, "{all} rows written for {JOBS} jobs{told}");
 }

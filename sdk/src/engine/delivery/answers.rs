@@ -68,6 +68,19 @@ impl<S: Sql> JobEngine<S> {
         Ok(event)
     }
 
+    /// Tells a customer that the job is being processed. The event has the time at which its first run began, so that it
+    /// is the same event whenever it is sent.
+    pub(in crate::engine) fn send_processing(
+        &mut self,
+        now: Timestamp,
+        job: &JobRow,
+        readable: &ReadableRequest,
+    ) -> Result<(), SqlError> {
+        let began = self.jobs.started_at(&job.id)?.unwrap_or(now);
+        let event = self.feedback(began, readable, &Status::Processing, None, None, None);
+        self.send(now, job, readable, &event)
+    }
+
     /// Sends feedback with the status `payment-required` and an invoice.
     pub(in crate::engine) fn send_payment_request(
         &mut self,

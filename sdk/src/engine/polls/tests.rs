@@ -28,8 +28,9 @@ struct PollsBench {
 }
 
 fn open(sql: Sqlite, polled: &[&str], now: Timestamp) -> JobEngine<Sqlite> {
-    let handler =
-        HandlerSpec { declaration: JobDeclaration::new(5_050, "handler"), exclusive: false, quotes: false };
+    let declaration =
+        JobDeclaration { processing_after: Duration::ZERO, ..JobDeclaration::new(5_050, "handler") };
+    let handler = HandlerSpec { declaration, exclusive: false, quotes: false };
     let spec = AgentSpec {
         declaration: AgentDeclaration::new("agent"),
         handlers: vec![handler],

@@ -78,6 +78,7 @@ impl<S: Sql> JobEngine<S> {
     pub(in crate::engine) fn publish_reports(&mut self, now: Timestamp) -> Result<(), SqlError> {
         for (run, report) in self.reports.take_due(now) {
             let RunId::Job(id) = run else { continue };
+            self.tell_processing(now, run)?;
             let Some(job) = self.jobs.find(&id)? else { continue };
             match self.requests.on_record(&id) {
                 Ok(readable) => self.send_report(now, &job, &readable, &report)?,

@@ -4,22 +4,39 @@ use std::time::Duration;
 
 use openagents_host::{EventId, Sql, SqlError, Timestamp};
 
+use crate::declaration::JobDeclaration;
 use crate::engine::intake::requests::UnreadableRequest;
 use crate::engine::job_state::JobState;
 use crate::engine::jobs::JobRow;
 use crate::engine::{
     Changes, Effect, HOOK_TIMEOUT, Hook, JobEngine, JobFailure, Lease, RunId, RunOutcome, Task, backoff,
 };
-use crate::nip90::Status;
 
 /// How much longer a lease is than its handler's timeout, so that the timeout ends the run first.
 const LEASE_MARGIN: Duration = Duration::from_secs(10);
+
+/// How long a run of this job goes on before its customer is told that it is being processed.
+fn processing_after(job: &JobRow, declaration: &JobDeclaration) -> Duration {
+    if job.price.is_some_and(|price| !price.is_free()) {
+        Duration::ZERO
+    } else {
+        declaration.processing_after
+    }
+}
 
 /// A run in progress in this process.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::engine) struct Running {
     pub(in crate::engine) attempt: u32,
     pub(in crate::engine) exclusive: bool,
+    /// When the customer of a job is told that it is being processed, unless that was done.
+    pub(in crate::engine) processing_at: Option<Timestamp>,
+}
+
+impl Running {
+    fn of(lease: Lease, exclusive: bool) -> Self {
+        Self { attempt: lease.attempt, exclusive, processing_at: None }
+    }
 }
 
 /// A run that could start now.
@@ -151,7 +168,7 @@ impl<S: Sql> JobEngine<S> {
         effects: &mut Vec<Effect>,
     ) -> Result<(), SqlError> {
         let lease = Lease { run, attempt: self.lifecycle.next_run() };
-        self.running.insert(run, Running { attempt: lease.attempt, exclusive });
+        self.running.insert(run, Running::of(lease, exclusive));
         self.jobs.lease_own(lease, until)?;
         effects.push(Effect::Run { lease, task, state: self.state.snapshot() });
         Ok(())
@@ -185,14 +202,44 @@ impl<S: Sql> JobEngine<S> {
         let attempt = job.attempt.saturating_add(1);
         self.jobs.lease(&job.id, attempt, now + spec.declaration.timeout + LEASE_MARGIN, now)?;
         job.state = JobState::Running;
-        if attempt == 1 {
-            self.send_status(now, &job, &readable, &Status::Processing, None)?;
+        let (exclusive, after) = (spec.exclusive, processing_after(&job, &spec.declaration));
+        if attempt == 1 && after.is_zero() {
+            self.send_processing(now, &job, &readable)?;
         }
-        let run = RunId::Job(job.id);
-        self.running.insert(run, Running { attempt, exclusive: spec.exclusive });
+        let lease = Lease { run: RunId::Job(job.id), attempt };
+        let processing_at = (!after.is_zero()).then(|| now + after);
+        self.running.insert(lease.run, Running { processing_at, ..Running::of(lease, exclusive) });
         let task = Task::Job { handler, request: Box::new(readable.request.clone()), outputs };
-        effects.push(Effect::Run { lease: Lease { run, attempt }, task, state: self.state.snapshot() });
+        effects.push(Effect::Run { lease, task, state: self.state.snapshot() });
         Ok(())
+    }
+
+    /// Tells the customers of jobs that have been running for long enough that they are being processed.
+    pub(in crate::engine) fn publish_processing(&mut self, now: Timestamp) -> Result<(), SqlError> {
+        let is_due = |running: &Running| running.processing_at.is_some_and(|at| at <= now);
+        let due: Vec<RunId> =
+            self.running.iter().filter(|(_, running)| is_due(running)).map(|(run, _)| *run).collect();
+        due.into_iter().try_for_each(|run| self.tell_processing(now, run))
+    }
+
+    /// Tells the customer of a running job that it is being processed, unless that was done.
+    pub(in crate::engine) fn tell_processing(&mut self, now: Timestamp, run: RunId) -> Result<(), SqlError> {
+        let is_told = self.running.get_mut(&run).is_none_or(|running| running.processing_at.take().is_none());
+        let RunId::Job(id) = run else { return Ok(()) };
+        if is_told {
+            return Ok(());
+        }
+        let Some(job) = self.jobs.find(&id)? else { return Ok(()) };
+        match self.requests.on_record(&id) {
+            Ok(readable) => self.send_processing(now, &job, &readable),
+            Err(UnreadableRequest::Sql(error)) => Err(error),
+            Err(UnreadableRequest::Damaged(_)) => Ok(()),
+        }
+    }
+
+    /// When the customer of a running job is to be told that it is being processed.
+    pub(in crate::engine) fn processing_due(&self) -> Option<Timestamp> {
+        self.running.values().filter_map(|running| running.processing_at).min()
     }
 
     /// Ends leases past their deadline: their runs were lost or hang.
@@ -241,18 +288,24 @@ impl<S: Sql> JobEngine<S> {
         self.unrecorded.retain(|lease| leases.contains(lease));
         for lease in leases {
             if !self.unrecorded.contains(lease) {
-                let exclusive = self.is_exclusive(&lease.run)?;
-                self.running.entry(lease.run).or_insert(Running { attempt: lease.attempt, exclusive });
+                self.running.insert(lease.run, self.restored(*lease)?);
             }
         }
         Ok(())
     }
 
-    fn is_exclusive(&self, run: &RunId) -> Result<bool, SqlError> {
-        Ok(match run {
+    /// The run of a lease, after a rollback.
+    fn restored(&self, lease: Lease) -> Result<Running, SqlError> {
+        let exclusive = match &lease.run {
             RunId::Job(id) => {
-                let kind = self.jobs.find(id)?.map(|job| job.kind.0);
-                kind.and_then(|kind| self.spec.handler(kind)).is_none_or(|(_, spec)| spec.exclusive)
+                let Some(job) = self.jobs.find(id)? else { return Ok(Running::of(lease, true)) };
+                let Some((_, spec)) = self.spec.handler(job.kind.0) else {
+                    return Ok(Running::of(lease, true));
+                };
+                // If it was told before, it is the same event again.
+                let is_told_later = !processing_after(&job, &spec.declaration).is_zero();
+                let processing_at = is_told_later.then_some(Timestamp::EPOCH);
+                return Ok(Running { processing_at, ..Running::of(lease, spec.exclusive) });
             }
             RunId::Schedule(index) => self.spec.schedules.get(*index).is_none_or(|spec| spec.exclusive),
             RunId::Scheduled(number) => {
@@ -260,7 +313,8 @@ impl<S: Sql> JobEngine<S> {
                 schedule.and_then(|index| self.spec.schedules.get(index)).is_none_or(|spec| spec.exclusive)
             }
             RunId::Hook(hook) => self.spec.hooks.exclusive(*hook).unwrap_or_default(),
-        })
+        };
+        Ok(Running::of(lease, exclusive))
     }
 
     /// Removes the run of this lease from the list of running ones.

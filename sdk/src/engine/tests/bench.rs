@@ -70,7 +70,11 @@ pub(super) fn failed(message: &str, retryable: bool) -> RunOutcome {
 
 pub(super) fn spec() -> AgentSpec {
     let handler = |kind, exclusive, price, quotes| HandlerSpec {
-        declaration: JobDeclaration { price, ..JobDeclaration::new(kind, "handler") },
+        declaration: JobDeclaration {
+            price,
+            processing_after: Duration::ZERO,
+            ..JobDeclaration::new(kind, "handler")
+        },
         exclusive,
         quotes,
     };

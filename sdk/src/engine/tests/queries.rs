@@ -93,7 +93,7 @@ fn finds_what_is_due_by_an_index() {
     let statements = probe.statements();
     for (part, index) in [
         ("SELECT min(due) FROM job WHERE state = 'running'", "job_running_due"),
-        ("SELECT min(due) FROM job WHERE state = 'queued' AND due > ?", "job_queued_due"),
+        ("SELECT min(due) FROM job WHERE state = 'queued' AND attempt > 0 AND due > ?", "job_queued_again"),
         ("SELECT min(due) FROM job WHERE state IN", "job_waiting_due"),
         ("SELECT id, attempt FROM job WHERE state = 'running' AND due <= ?", "job_running_due"),
         ("FROM job INDEXED BY job_kept", "job_kept"),

@@ -26,7 +26,14 @@ struct EveryArgument;
 
 #[jobs]
 impl EveryArgument {
-    #[job(kind = 5999, name = "summarise", timeout = "10m", attempts = 1, price = "21 sat")]
+    #[job(
+        kind = 5999,
+        name = "summarise",
+        timeout = "10m",
+        attempts = 1,
+        processing_after = "10m",
+        price = "21 sat"
+    )]
     async fn work(&self) -> JobResult<()> {
         Ok(())
     }
@@ -51,6 +58,7 @@ fn is_accepted() {
     let job = EveryArgument::HANDLERS[0].declaration;
     assert_eq!((job.kind, job.name, job.about), (5999, "summarise", ""));
     assert_eq!((job.timeout.as_secs(), job.attempts, job.price), (600, 1, Price::sat(21)));
+    assert_eq!(job.processing_after.as_secs(), 600);
 
     let plain = NoArgument::DECLARATION;
     let named = AgentDeclaration { version: plain.version, ..AgentDeclaration::new("no-argument") };
