@@ -125,6 +125,11 @@ impl Authorization {
         Ok(Self { pubkey: event.verify()?.pubkey, hashes })
     }
 
+    /// That of the deployment's own agent, which needs no token.
+    pub(crate) fn of_own(pubkey: PublicKey, hash: BlobHash) -> Self {
+        Self { pubkey, hashes: vec![hash] }
+    }
+
     /// Whether it names this blob.
     #[must_use]
     pub fn names(&self, hash: &BlobHash) -> bool {

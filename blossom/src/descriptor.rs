@@ -26,10 +26,14 @@ pub struct BlobDescriptor {
 }
 
 impl BlobDescriptor {
-    /// Describes a blob that is found below `base`, a URL without a slash at its end.
-    pub(crate) fn new(base: &str, record: &BlobRecord) -> Self {
+    /// Describes a blob that is found below `base`, a URL without a slash at its end, or of which only the hash is known.
+    pub(crate) fn new(base: Option<&str>, record: &BlobRecord) -> Self {
         let hash = record.hash.to_hex();
-        let url = format!("{base}/{hash}.{}", record.media_type.extension());
+        let extension = record.media_type.extension();
+        let url = match base {
+            Some(base) => format!("{base}/{hash}.{extension}"),
+            None => format!("blossom:{hash}.{extension}"),
+        };
         let tag = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let nip94 = vec![
             tag("url", &url),
@@ -66,7 +70,7 @@ mod tests {
             uploaded: 1_725_105_921,
             expires: None,
         };
-        let descriptor = BlobDescriptor::new("https://cdn.example.com", &record);
+        let descriptor = BlobDescriptor::new(Some("https://cdn.example.com"), &record);
         let (hash, url) = ("ab".repeat(32), format!("https://cdn.example.com/{}.png", "ab".repeat(32)));
         let expected = json!({
             "url": url, "sha256": hash, "size": 7, "type": "image/png", "uploaded": 1_725_105_921,
@@ -74,6 +78,9 @@ mod tests {
         });
         assert_eq!(serde_json::to_value(&descriptor).unwrap(), expected);
         assert_eq!(serde_json::from_value::<BlobDescriptor>(expected).unwrap(), descriptor);
+        let unplaced = BlobDescriptor::new(None, &record);
+        assert_eq!(unplaced.url, format!("blossom:{}.png", "ab".repeat(32)));
+        assert!(unplaced.url.parse::<crate::BlobUri>().is_ok());
     }
 
     #[test]

@@ -34,6 +34,7 @@ pub use authorization::{Authorization, AuthorizationError, Verb};
 pub use config::{BlossomConfig, OwnHosts, Uploaders};
 pub use descriptor::BlobDescriptor;
 pub use index::{BlobRecord, IndexStatistics};
-pub use media_type::{AllowedTypes, MediaType};
+pub use media_type::{AllowedTypes, MediaType, MediaTypeError};
 pub use route::BlobRoute;
+pub use service::own::BlobError;
 pub use uri::{BlobUri, BlobUriError};

@@ -4,6 +4,7 @@ mod delete;
 mod host;
 mod list;
 mod mirror;
+pub(crate) mod own;
 mod read;
 
 use openagents_host::http::{Method, Parts, Response, StatusCode, request_url, response};
@@ -102,7 +103,7 @@ fn stored(config: &BlossomConfig, parts: &Parts, answer: UploadAnswer) -> Result
             return Err(Refusal::unavailable("the blob was removed while it was uploaded; upload it again"));
         }
     };
-    Ok(json(status, &BlobDescriptor::new(&base_url(config, parts), &record)))
+    Ok(json(status, &BlobDescriptor::new(Some(&base_url(config, parts)), &record)))
 }
 
 /// The answer, or why an upload is refused.

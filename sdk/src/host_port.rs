@@ -1,11 +1,13 @@
 //! `HandlerHost`: what a host provides to running handlers.
 
 use async_trait::async_trait;
+use openagents_blossom::{BlobDescriptor, BlobError, MediaType};
+use openagents_host::http::Bytes;
 use openagents_host::net::{
     self, AllowedOrigins, HttpError, HttpRequest, HttpResponse, Reach, RelayClient, RelayError, RelayLimits,
     SocketError,
 };
-use openagents_host::{Event, Keys, Timestamp, VerifiedEvent};
+use openagents_host::{BlobHash, Event, Keys, Timestamp, VerifiedEvent};
 use openagents_relay::Filter;
 
 use crate::clock;
@@ -65,6 +67,24 @@ pub(crate) trait HandlerHost: Shareable {
         let found = relay.query(&filters).await;
         relay.close().await;
         found
+    }
+
+    /// Stores a blob of the agent on its own blob server.
+    async fn store_blob(&self, bytes: Bytes, media_type: MediaType) -> Result<BlobDescriptor, BlobError> {
+        let _ = (bytes, media_type);
+        Err(BlobError::no_server())
+    }
+
+    /// A blob on the agent's own blob server, of at most `max_bytes`.
+    async fn read_blob(&self, hash: &BlobHash, max_bytes: usize) -> Result<Option<Bytes>, BlobError> {
+        let _ = (hash, max_bytes);
+        Err(BlobError::no_server())
+    }
+
+    /// Takes a blob from the agent.
+    async fn delete_blob(&self, hash: &BlobHash) -> Result<bool, BlobError> {
+        let _ = hash;
+        Err(BlobError::no_server())
     }
 
     /// Connects to an external relay, or to the agent's own if `relay` is `None`.

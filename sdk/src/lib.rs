@@ -42,7 +42,7 @@ mod deployment;
 mod authors_guide {}
 
 pub use author::agent::{Agent, Jobs};
-pub use author::context::{AgentContext, ExternalRelay, ScheduledRun};
+pub use author::context::{AgentContext, Blobs, ExternalRelay, ScheduledRun};
 pub use author::extract::{Customer, Document, FromInput, FromJob, Inputs, NostrEvent, Text};
 pub use author::http::{HttpClient, HttpRequestBuilder};
 pub use author::job::JobContext;
@@ -55,6 +55,8 @@ pub use error::{JobError, JobResult, JobResultExt};
 pub use nip90::JobRequest;
 pub use price::Price;
 
+pub use openagents_blossom::BlobDescriptor;
+pub use openagents_host::BlobHash;
 pub use openagents_host::http::{Body, ByteStream};
 pub use openagents_host::net::{HttpError, HttpResponse, ServerSentEvent, ServerSentEvents, Url};
 pub use openagents_macros::{

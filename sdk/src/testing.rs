@@ -52,6 +52,7 @@
 //! * Its own relay is the real relay engine. It stores what handlers [publish](crate::AgentContext::publish), for
 //!   handlers that [read](crate::AgentContext::events); a test can [publish](TestAgent::publish) there too.
 //! * Handlers hire [other agents](TestProvider), which the test plays.
+//! * Blobs that it [stores](crate::AgentContext::blobs) are [there](TestAgent::blobs), without limits.
 //! * HTTP requests get what the test [serves](TestAgent::serve): [pages](Page) with pauses and failures, too.
 //! * A [`TestWallet`] creates invoices, which the test [pays](TestAgent::pay).
 //! * External relays accept every event; a test can [publish](TestAgent::publish_external) there too. Customers'
@@ -62,6 +63,7 @@
 //! Methods panic with an explanation if they cannot do what the test wants, so they are for tests only.
 
 mod agent;
+mod blobs;
 mod builder;
 mod clock;
 mod failure;

@@ -91,6 +91,15 @@ impl BlobHost for Arc<Shared> {
         Ok(Some((record, content(file, chunk, length))))
     }
 
+    fn upload_of(&self, bytes: Bytes) -> Body {
+        bytes.into()
+    }
+
+    async fn content_bytes(&self, content: Body, max_bytes: usize) -> Result<Bytes, Refusal> {
+        let read = content.read_to_end(max_bytes).await;
+        read.map_err(|error| Refusal::unavailable(format!("the blob cannot be read: {error}")))
+    }
+
     async fn text(&self, body: Body, max_bytes: usize) -> Result<Bytes, Refusal> {
         let read = tokio::time::timeout(TEXT_TIMEOUT, body.read_to_end(max_bytes)).await;
         match read {

@@ -4,10 +4,10 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use openagents_host::BlobHash;
-use openagents_host::http::{Body, Parts, Response};
+use openagents_host::http::{Body, Bytes, Parts, Response};
 use openagents_host::native::{Durability, EngineThread, Mailbox, OpenError, Sqlite, Tickets};
 use openagents_host::sql::SchemaError;
+use openagents_host::{BlobHash, PublicKey};
 use tokio::sync::{Semaphore, mpsc};
 
 use super::files::BlobFiles;
@@ -17,8 +17,11 @@ use super::readers::IndexReaders;
 use super::shared::Shared;
 use super::store;
 use crate::config::BlossomConfig;
+use crate::descriptor::BlobDescriptor;
 use crate::index::{IndexEffect, IndexEngine, IndexInput, IndexRead, IndexReply, IndexStatistics};
+use crate::media_type::MediaType;
 use crate::route::BlobRoute;
+use crate::service::own::{self, BlobError};
 use crate::service::{self, Answer};
 
 /// The most uploads at once.
@@ -117,6 +120,35 @@ impl BlobServer {
                 head
             }
         }
+    }
+
+    /// Stores a blob of the deployment's own agent, which needs no authorization.
+    ///
+    /// # Errors
+    /// When it is too large or blocked, or the disk fails.
+    pub async fn store(
+        &self,
+        owner: PublicKey,
+        bytes: Bytes,
+        media_type: MediaType,
+    ) -> Result<BlobDescriptor, BlobError> {
+        own::store(&self.shared, owner, bytes, media_type).await
+    }
+
+    /// The bytes of a blob; `None` if it is not here.
+    ///
+    /// # Errors
+    /// When it has more than `max_bytes`, or the disk fails.
+    pub async fn read(&self, hash: &BlobHash, max_bytes: usize) -> Result<Option<Bytes>, BlobError> {
+        own::read(&self.shared, hash, max_bytes).await
+    }
+
+    /// Takes a blob from this key, and returns whether it was its owner.
+    ///
+    /// # Errors
+    /// When the index fails.
+    pub async fn delete(&self, hash: &BlobHash, owner: PublicKey) -> Result<bool, BlobError> {
+        own::delete(&self.shared, hash, owner).await
     }
 
     /// How much there is; `None` if the index does not answer.

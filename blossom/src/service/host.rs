@@ -39,6 +39,12 @@ pub(crate) trait BlobHost {
         range: Option<ByteRange>,
     ) -> Result<Option<(BlobRecord, Self::Content)>, Refusal>;
 
+    /// Bytes as the body of a request.
+    fn upload_of(&self, bytes: Bytes) -> Self::Upload;
+
+    /// The bytes of a blob that was opened, at most this many.
+    async fn content_bytes(&self, content: Self::Content, max_bytes: usize) -> Result<Bytes, Refusal>;
+
     /// The body of a request, of at most this many bytes.
     async fn text(&self, body: Self::Upload, max_bytes: usize) -> Result<Bytes, Refusal>;
 

@@ -27,7 +27,7 @@ pub(super) async fn list<H: BlobHost>(
         _ => Vec::new(),
     };
     let base = base_url(host.config(), parts);
-    let descriptors: Vec<_> = records.iter().map(|record| BlobDescriptor::new(&base, record)).collect();
+    let descriptors: Vec<_> = records.iter().map(|record| BlobDescriptor::new(Some(&base), record)).collect();
     Ok(json(StatusCode::OK, &descriptors))
 }
 

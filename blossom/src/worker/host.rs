@@ -9,18 +9,20 @@ use openagents_host::http::range::ByteRange;
 use openagents_host::http::{Body, Bytes, Parts, StatusCode};
 use openagents_host::net::{HttpLimits, HttpRequest, send};
 use openagents_host::worker::{ObjectAddress, http as worker_http, now, rpc};
-use openagents_host::{BlobHash, Timestamp, timeout};
+use openagents_host::{BlobHash, PublicKey, Timestamp, timeout};
 use sha2::{Digest as _, Sha256};
 use url::Url;
 
 use super::bucket::{self, BlobBucket, Put};
 use crate::config::BlossomConfig;
+use crate::descriptor::BlobDescriptor;
 use crate::index::{
     BlobRecord, IndexCall, IndexRead, IndexReply, IndexStatistics, IndexWrite, Upload, UploadAnswer,
 };
 use crate::media_type::MediaType;
 use crate::refusal::Refusal;
 use crate::route::BlobRoute;
+use crate::service::own::{self, BlobError};
 use crate::service::{self, Answer, BlobHost, Fetched, accepted, bad_origin};
 use crate::upload::UploadRequest;
 
@@ -53,6 +55,46 @@ pub async fn answer(
             Ok(builder.body(ResponseBody::Stream(content)))
         }
     }
+}
+
+/// Stores a blob of the deployment's own agent, which needs no authorization.
+///
+/// # Errors
+/// When it is too large or blocked, or R2 or the index fails.
+pub async fn store(
+    env: &Env,
+    config: BlossomConfig,
+    owner: PublicKey,
+    bytes: Bytes,
+    media_type: MediaType,
+) -> std::result::Result<BlobDescriptor, BlobError> {
+    own::store(&WorkerBlobs { env, config }, owner, bytes, media_type).await
+}
+
+/// The bytes of a blob; `None` if it is not here.
+///
+/// # Errors
+/// When it has more than `max_bytes`, or R2 fails.
+pub async fn read(
+    env: &Env,
+    config: BlossomConfig,
+    hash: &BlobHash,
+    max_bytes: usize,
+) -> std::result::Result<Option<Bytes>, BlobError> {
+    own::read(&WorkerBlobs { env, config }, hash, max_bytes).await
+}
+
+/// Takes a blob from this key, and returns whether it was its owner.
+///
+/// # Errors
+/// When the index fails.
+pub async fn delete(
+    env: &Env,
+    config: BlossomConfig,
+    hash: &BlobHash,
+    owner: PublicKey,
+) -> std::result::Result<bool, BlobError> {
+    own::delete(&WorkerBlobs { env, config }, hash, owner).await
 }
 
 /// How much there is; `None` if the index does not answer.
@@ -149,6 +191,21 @@ impl BlobHost for WorkerBlobs<'_> {
     ) -> std::result::Result<Option<(BlobRecord, ReadableStream)>, Refusal> {
         let found = self.bucket()?.read(hash, range).await.map_err(|error| failed(&error))?;
         Ok(found.filter(|(record, _)| is_kept(record)))
+    }
+
+    fn upload_of(&self, bytes: Bytes) -> WorkerBody {
+        WorkerBody::Read(bytes.into())
+    }
+
+    async fn content_bytes(
+        &self,
+        content: ReadableStream,
+        max_bytes: usize,
+    ) -> std::result::Result<Bytes, Refusal> {
+        let response = ResponseBuilder::new().body(ResponseBody::Stream(content));
+        let body = worker_http::fetched(response).map_err(|error| failed(&error))?.into_body();
+        let read = body.read_to_end(max_bytes).await;
+        read.map_err(|error| Refusal::unavailable(format!("the blob cannot be read: {error}")))
     }
 
     async fn text(&self, body: WorkerBody, max_bytes: usize) -> std::result::Result<Bytes, Refusal> {

@@ -1,10 +1,12 @@
 //! `AgentContext`: what every run can use: memory, the agent's relay, publishing events, hiring agents.
 
+mod blobs;
 mod clients;
 mod hire;
 mod relay;
 mod schedule;
 
+pub use blobs::Blobs;
 pub use relay::ExternalRelay;
 pub use schedule::ScheduledRun;
 

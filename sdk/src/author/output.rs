@@ -4,6 +4,7 @@ mod tags;
 
 use std::borrow::Cow;
 
+use openagents_blossom::BlobDescriptor;
 use serde::Serialize;
 
 use super::return_types::HandlerError;
@@ -16,7 +17,7 @@ pub use tags::Tags;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the output of a job",
     label = "not an output",
-    note = "handlers return `JobResult` of text (`String`, `&str`), `Markdown`, `Json<T>` for a serialisable `T`, `Tags` (a list of events or people), `Output`, or `()`"
+    note = "handlers return `JobResult` of text (`String`, `&str`), `Markdown`, `Json<T>` for a serialisable `T`, `Tags` (a list of events or people), `BlobDescriptor` (a stored file), `Output`, or `()`"
 )]
 pub trait IntoOutput {
     /// The MIME type of the content.
@@ -56,6 +57,25 @@ impl IntoOutput for Output {
 
     fn into_output(self) -> Result<Output, JobError> {
         Ok(self)
+    }
+}
+
+/// A blob that the agent has [stored](crate::AgentContext::blobs): its URL is the content, and its type, hash and size are
+/// tags with NIP-94's names.
+///
+/// ```
+/// use openagents_sdk::{BlobDescriptor, prelude::*};
+///
+/// async fn notes(text: Text, context: JobContext) -> JobResult<BlobDescriptor> {
+///     context.blobs().store(text.to_string(), "text/markdown").await
+/// }
+/// ```
+impl IntoOutput for BlobDescriptor {
+    const MIME: &'static str = "text/plain";
+
+    fn into_output(self) -> Result<Output, JobError> {
+        let output = Output::new(self.url).mime(&self.media_type.essence());
+        Ok(output.tag(["x", &self.sha256.to_hex()]).tag(["size", &self.size.to_string()]))
     }
 }
 
@@ -113,7 +133,7 @@ impl<T: Serialize> IntoOutput for Json<T> {
 #[diagnostic::on_unimplemented(
     message = "a job handler cannot return `{Self}`",
     label = "not a `JobResult` of an output",
-    note = "job handlers return `JobResult<T>`, where `T` is text (`String`, `&str`), `Markdown`, `Json<T>` for a serialisable `T`, `Tags` (a list of events or people), `Output`, or `()`"
+    note = "job handlers return `JobResult<T>`, where `T` is text (`String`, `&str`), `Markdown`, `Json<T>` for a serialisable `T`, `Tags` (a list of events or people), `BlobDescriptor` (a stored file), `Output`, or `()`"
 )]
 pub trait HandlerReturn {
     /// The MIME type of the output.

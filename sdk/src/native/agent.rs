@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use openagents_blossom::native::BlobServer;
 use openagents_host::native::{Durability, EngineThread, Mailbox, OpenError, Sqlite, Tickets, now};
 use openagents_host::sql::SchemaError;
 use openagents_host::{Keys, VerifiedEvent};
@@ -39,6 +40,8 @@ pub(super) struct AgentConfig {
     /// The wallet through which the agent is paid.
     pub(super) wallet: Option<Arc<dyn Wallet>>,
     pub(super) settings: AgentSettings,
+    /// The blob server beside the agent.
+    pub(super) blobs: BlobServer,
     /// The address on which the agent's own relay listens.
     pub(super) own_relay: SocketAddr,
 }
@@ -102,6 +105,7 @@ impl AgentShell {
             config.keys,
             &config.settings,
             config.own_relay,
+            config.blobs,
             reports.clone(),
         ));
         let handler_host: Arc<dyn HandlerHost> = Arc::clone(&host) as _;

@@ -117,7 +117,7 @@ pub(super) async fn run<A: Jobs>(
     startup.check_relay_schema()?;
     let key = startup.agent_key()?;
     let blobs = startup.start_blobs(Some(key.keys.public_key())).await?;
-    let agent = ServedAgent::start::<A>(&startup, key).await?;
+    let agent = ServedAgent::start::<A>(&startup, key, blobs.0.clone()).await?;
     startup.serve(Some(agent), blobs).await
 }
 
@@ -352,7 +352,11 @@ struct AgentGreeting {
 }
 
 impl ServedAgent {
-    async fn start<A: Jobs>(startup: &Startup<'_>, key: AgentKey) -> Result<Self, ServeError> {
+    async fn start<A: Jobs>(
+        startup: &Startup<'_>,
+        key: AgentKey,
+        blobs: BlobServer,
+    ) -> Result<Self, ServeError> {
         let AgentKey { keys, note: key_note } = key;
         let variable = |name: &str| startup.variables.variable(name);
         let settings = settings::agent_settings::<A>(variable)?;
@@ -376,6 +380,7 @@ impl ServedAgent {
             forget_memory: startup.arguments.forget_memory,
             wallet: None,
             settings,
+            blobs,
             own_relay: startup.address,
         })
         .await?;

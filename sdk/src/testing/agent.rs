@@ -8,6 +8,7 @@ use openagents_host::{EventId, PublicKey, Timestamp, VerifiedEvent};
 use openagents_relay::Outcome;
 use tokio::runtime::Runtime;
 
+use super::blobs::TestBlobs;
 use super::failure::fail;
 use super::host::{TestHost, Until};
 use super::job::{Job, SubmittedJob};
@@ -28,6 +29,7 @@ pub struct TestAgent<A> {
     pub(super) host: TestHost<A>,
     pub(super) web: Arc<Web>,
     pub(super) wallet: Option<TestWallet>,
+    pub(super) blobs: TestBlobs,
     submitted: BTreeSet<EventId>,
     // Declared last, so that it is dropped after the tasks that run on it.
     runtime: Runtime,
@@ -39,8 +41,9 @@ impl<A: Jobs> TestAgent<A> {
         runtime: Runtime,
         wallet: Option<TestWallet>,
         web: Arc<Web>,
+        blobs: TestBlobs,
     ) -> Self {
-        let mut agent = Self { host, web, wallet, submitted: BTreeSet::new(), runtime };
+        let mut agent = Self { host, web, wallet, blobs, submitted: BTreeSet::new(), runtime };
         agent.go(Until::Idle);
         agent
     }

@@ -13,6 +13,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::mpsc;
 
 use super::agent::TestAgent;
+use super::blobs::TestBlobs;
 use super::clock::Clock;
 use super::failure::{OrFail, fail};
 use super::handler_host::TestHandlerHost;
@@ -222,12 +223,14 @@ impl<A: Jobs> TestAgentBuilder<A> {
             Attached::Other(wallet) => (Some(wallet), None),
         };
         let web = Arc::new(Web::allowing(self.allowed_origins));
+        let blobs = TestBlobs::default();
         let (sender, requests) = mpsc::unbounded_channel();
         let host = TestHandlerHost {
             keys,
             variables,
             requests: sender,
             web: Arc::clone(&web),
+            blobs: blobs.clone(),
             clock: clock.clone(),
         };
         let host = TestHost::set(TestHostConfig {
@@ -239,7 +242,7 @@ impl<A: Jobs> TestAgentBuilder<A> {
             host,
             requests,
         });
-        TestAgent::begin(host, runtime, test_wallet, web)
+        TestAgent::begin(host, runtime, test_wallet, web, blobs)
     }
 }
 

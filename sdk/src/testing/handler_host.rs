@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::{SinkExt, StreamExt};
+use openagents_blossom::{BlobDescriptor, BlobError, MediaType};
+use openagents_host::http::Bytes;
 use openagents_host::net::{
     AllowedOrigins, HttpError, HttpRequest, HttpResponse, Reach, RelayClient, RelayError, RelayLimits,
     Socket, SocketError, public_url,
 };
-use openagents_host::{Event, Keys, SqlError, Timestamp, UnsignedEvent, VerifiedEvent};
+use openagents_host::{BlobHash, Event, Keys, SqlError, Timestamp, UnsignedEvent, VerifiedEvent};
 use openagents_relay::{ConnectionId, Filter};
 use tokio::io::DuplexStream;
 use tokio::sync::{mpsc, oneshot};
@@ -16,6 +18,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
+use super::blobs::TestBlobs;
 use super::clock::Clock;
 use super::relay::{RelayQueryError, TestConnection};
 use super::web::Web;
@@ -49,6 +52,7 @@ pub(super) struct TestHandlerHost {
     pub(super) variables: DeclaredVariables,
     pub(super) requests: mpsc::UnboundedSender<HostRequest>,
     pub(super) web: Arc<Web>,
+    pub(super) blobs: TestBlobs,
     pub(super) clock: Clock,
 }
 
@@ -134,6 +138,18 @@ impl HandlerHost for TestHandlerHost {
 
     async fn events(&self, filters: Vec<Filter>) -> Result<Vec<Event>, JobError> {
         Ok(self.request(|answer| HostRequest::Query(filters, answer)).await??)
+    }
+
+    async fn store_blob(&self, bytes: Bytes, media_type: MediaType) -> Result<BlobDescriptor, BlobError> {
+        Ok(self.blobs.store(bytes, media_type, self.now()))
+    }
+
+    async fn read_blob(&self, hash: &BlobHash, _: usize) -> Result<Option<Bytes>, BlobError> {
+        Ok(self.blobs.read(hash))
+    }
+
+    async fn delete_blob(&self, hash: &BlobHash) -> Result<bool, BlobError> {
+        Ok(self.blobs.delete(hash))
     }
 
     async fn external_events(

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use openagents_blossom::BlobDescriptor;
+use openagents_host::http::Bytes;
 use openagents_host::{Keys, PublicKey, Timestamp, VerifiedEvent};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -180,6 +182,11 @@ impl<A: Jobs> TestAgent<A> {
     #[must_use]
     pub fn external_events(&self, relay: &str) -> Vec<VerifiedEvent> {
         self.host.external_events(relay).to_vec()
+    }
+
+    /// The agent's blobs and their bytes, by hash.
+    pub fn blobs(&self) -> Vec<(BlobDescriptor, Bytes)> {
+        self.blobs.all()
     }
 
     /// The HTTP requests that handlers made, in order, including failed ones.

@@ -1,3 +1,4 @@
+mod blobs;
 mod variables;
 mod web;
 

@@ -5,13 +5,13 @@ mod conformance;
 
 use std::time::Duration;
 
-use openagents_sdk::HttpError;
 use openagents_sdk::client::{ClientError, Order};
 use openagents_sdk::nip90::RequestBuilder;
 use openagents_sdk::nostr::{Encryption, Kind, UnsignedEvent};
 use openagents_sdk::prelude::*;
 use openagents_sdk::relay::{Filter, Reason, Submission, WritePolicy};
 use openagents_sdk::serde_json::{Value, json};
+use openagents_sdk::{BlobDescriptor, HttpError};
 
 /// How long a hired agent may take.
 const HIRED_PATIENCE: Duration = Duration::from_secs(20);
@@ -318,6 +318,20 @@ impl Probe {
         tracing::info!(length = input.len(), "halfway: {}", input.as_str());
         tracing::trace!("not at any level of a scenario");
         Ok(())
+    }
+
+    /// Stores its input as a blob, and answers with it; with `forget`, it is deleted at once.
+    #[job(kind = 5934)]
+    async fn keep(&self, input: Text, params: Params, context: JobContext) -> JobResult<BlobDescriptor> {
+        let stored = context.blobs().store(input.to_string(), "text/markdown").await?;
+        let read = context.blobs().read(&stored.sha256).await?;
+        if read.is_none_or(|bytes| bytes != input.as_str().as_bytes()) {
+            return Err(JobError::failed("the blob is another"));
+        }
+        if params.parse("forget")?.unwrap_or(false) && !context.blobs().delete(&stored.sha256).await? {
+            return Err(JobError::failed("the blob is not the agent's"));
+        }
+        Ok(stored)
     }
 
     /// Computes for a number of `rounds` without an `.await`.

@@ -2,8 +2,10 @@
 
 use futures_util::future::join_all;
 use openagents_tests::blobs::{authorization, delete, get, sha256, token, upload};
-use openagents_tests::events::{as_json, event, fresh_author, now};
+use openagents_tests::events::{as_json, event, fresh_author, now, tag_value};
 use openagents_tests::http::{Response, request, request_with_body};
+use openagents_tests::jobs::{ask, request as request_for};
+use openagents_tests::wire::Client;
 
 use crate::servers::{Servers, scenarios};
 
@@ -17,6 +19,7 @@ scenarios![
     malformed_paths_are_told_from_missing_blobs,
     an_operator_deletes_and_blocks_what_others_uploaded,
     a_blob_is_mirrored_from_another_server,
+    an_agent_keeps_blobs_of_its_own,
 ];
 
 fn reason(response: &Response) -> &str {
@@ -279,4 +282,26 @@ async fn a_blob_is_mirrored_from_another_server(servers: &Servers) {
         // The blob is there already where it came from; elsewhere the address is refused.
         assert_eq!(response.status, 400, "{url}: {}", reason(&response));
     }
+}
+
+async fn an_agent_keeps_blobs_of_its_own(servers: &Servers) {
+    let server = servers.probe();
+    let (customer, text) = (fresh_author(), format!("kept for {}", fresh_author().public_key()));
+    let hash = sha256(text.as_bytes());
+    let mut client = Client::connect(&server.url()).await;
+    let said = ask(&mut client, &request_for(&customer, 5_934, Some(server.agent()), &text, &[])).await;
+    let kept = said.result();
+    assert_eq!(kept.content, format!("blossom:{hash}.md"), "without RELAY_URL nobody knows where it is");
+    for (name, value) in [("m", "text/markdown"), ("x", &hash), ("size", &text.len().to_string())] {
+        assert_eq!(tag_value(kept, name).as_deref(), Some(value));
+    }
+    let read = get(server.address(), &format!("/{hash}"), &[]).await;
+    assert_eq!((read.status, read.body.as_slice()), (200, text.as_bytes()));
+    let listed = get(server.address(), &format!("/list/{}", server.agent().to_hex()), &[]).await;
+    assert!(listed.json().as_array().is_some_and(|blobs| blobs.iter().any(|blob| blob["sha256"] == *hash)));
+    let stranger = delete(server.address(), &customer, &hash).await;
+    assert_eq!(stranger.status, 403, "it is the agent's");
+    let forget = request_for(&customer, 5_934, Some(server.agent()), &text, &[("forget", "true")]);
+    ask(&mut client, &forget).await.result();
+    assert_eq!(get(server.address(), &format!("/{hash}"), &[]).await.status, 404);
 }

@@ -4,8 +4,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::OnceLock;
 
 use async_trait::async_trait;
+use openagents_blossom::native::BlobServer;
+use openagents_blossom::{BlobDescriptor, BlobError, MediaType};
+use openagents_host::http::Bytes;
 use openagents_host::net::{AllowedOrigins, Reach, RelayClient, RelayError};
-use openagents_host::{Event, Keys};
+use openagents_host::{BlobHash, Event, Keys};
 use openagents_relay::Filter;
 use openagents_relay::native::RelayHandle;
 
@@ -24,6 +27,7 @@ pub(super) struct NativeHandlerHost {
     variables: DeclaredVariables,
     /// The address on which the agent's own relay listens.
     own_relay: SocketAddr,
+    blobs: BlobServer,
     reports: ReportQueue,
     // Set after the agent has started.
     mailbox: OnceLock<AgentMailbox>,
@@ -35,6 +39,7 @@ impl NativeHandlerHost {
         keys: Keys,
         settings: &AgentSettings,
         own_relay: SocketAddr,
+        blobs: BlobServer,
         reports: ReportQueue,
     ) -> Self {
         Self {
@@ -43,6 +48,7 @@ impl NativeHandlerHost {
             allowed_origins: settings.allowed_origins.clone(),
             variables: settings.declared.clone(),
             own_relay,
+            blobs,
             reports,
             mailbox: OnceLock::new(),
             relay: OnceLock::new(),
@@ -92,6 +98,18 @@ impl HandlerHost for NativeHandlerHost {
             Some(relay) => Ok(relay.query(filters).await?),
             None => Err(starting()),
         }
+    }
+
+    async fn store_blob(&self, bytes: Bytes, media_type: MediaType) -> Result<BlobDescriptor, BlobError> {
+        self.blobs.store(self.keys.public_key(), bytes, media_type).await
+    }
+
+    async fn read_blob(&self, hash: &BlobHash, max_bytes: usize) -> Result<Option<Bytes>, BlobError> {
+        self.blobs.read(hash, max_bytes).await
+    }
+
+    async fn delete_blob(&self, hash: &BlobHash) -> Result<bool, BlobError> {
+        self.blobs.delete(hash, self.keys.public_key()).await
     }
 
     async fn connect_to_own(&self) -> Result<RelayClient, RelayError> {

@@ -5,11 +5,13 @@ use std::rc::Rc;
 
 use async_trait::async_trait;
 use futures_channel::mpsc::UnboundedSender;
+use openagents_blossom::{BlobDescriptor, BlobError, BlossomConfig, MediaType};
+use openagents_host::http::Bytes;
 use openagents_host::net::{
     AllowedOrigins, Reach, RelayClient, RelayError, RelayLimits, Socket, SocketError,
 };
 use openagents_host::worker::{DurableSql, now};
-use openagents_host::{Engine, Event, Keys, SqlError, timeout};
+use openagents_host::{BlobHash, Engine, Event, Keys, SqlError, timeout};
 use openagents_relay::Filter;
 use worker::{Env, Method, Request, RequestInit};
 
@@ -28,6 +30,7 @@ pub(super) struct WorkerHandlerHost {
     pub(super) reach: Reach,
     pub(super) allowed_origins: AllowedOrigins,
     pub(super) variables: DeclaredVariables,
+    pub(super) blossom: BlossomConfig,
     pub(super) env: Env,
     pub(super) engine: Rc<RefCell<JobEngine<DurableSql>>>,
     /// Inputs for the engine, until it is free.
@@ -62,6 +65,20 @@ impl HandlerHost for WorkerHandlerHost {
 
     async fn events(&self, filters: Vec<Filter>) -> Result<Vec<Event>, JobError> {
         events(&self.env, filters).await
+    }
+
+    async fn store_blob(&self, bytes: Bytes, media_type: MediaType) -> Result<BlobDescriptor, BlobError> {
+        let owner = self.keys.public_key();
+        openagents_blossom::worker::store(&self.env, self.blossom.clone(), owner, bytes, media_type).await
+    }
+
+    async fn read_blob(&self, hash: &BlobHash, max_bytes: usize) -> Result<Option<Bytes>, BlobError> {
+        openagents_blossom::worker::read(&self.env, self.blossom.clone(), hash, max_bytes).await
+    }
+
+    async fn delete_blob(&self, hash: &BlobHash) -> Result<bool, BlobError> {
+        let owner = self.keys.public_key();
+        openagents_blossom::worker::delete(&self.env, self.blossom.clone(), hash, owner).await
     }
 
     async fn connect_to_own(&self) -> Result<RelayClient, RelayError> {

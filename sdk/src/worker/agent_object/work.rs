@@ -87,6 +87,8 @@ impl<A: Jobs> AgentWorker<A> {
             Some(keys) => keys,
             None => own_keys(&sql)?,
         };
+        let key = keys.public_key();
+        let blossom = settings::blossom_config(|name| variable(&env, name), &operators, Some(key), [])?;
         // Cloudflare routes by the host name, so it can be trusted.
         let routes = crate::assemble::agent_routes::<A>(&settings, operators, &keys, BTreeSet::new());
         let reach = settings.reach;
@@ -105,6 +107,7 @@ impl<A: Jobs> AgentWorker<A> {
             reach,
             allowed_origins: settings.allowed_origins,
             variables: settings.declared,
+            blossom,
             env: env.clone(),
             engine: Rc::clone(&engine),
             reports: sender,
@@ -114,7 +117,7 @@ impl<A: Jobs> AgentWorker<A> {
             engine,
             services: Services::new(cache, host, None),
             routes,
-            key: keys.public_key(),
+            key,
             deliveries: Deliveries::new(reach, keys),
             reports: RefCell::new(reports),
             woken: RefCell::new(None),

@@ -1,0 +1,87 @@
+//! Blobs of the deployment itself: stored, read and deleted by its agent, without a request.
+
+use openagents_host::http::Bytes;
+use openagents_host::{BlobHash, PublicKey};
+use sha2::{Digest as _, Sha256};
+
+use super::accepted;
+use super::host::BlobHost;
+use crate::authorization::Authorization;
+use crate::descriptor::BlobDescriptor;
+use crate::index::{Deletion, IndexReply, IndexWrite, UploadAnswer};
+use crate::media_type::MediaType;
+use crate::refusal::Refusal;
+use crate::upload::{HashSource, UploadRequest, check_size};
+
+/// Why an agent's own blob could not be stored, read or deleted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct BlobError {
+    reason: String,
+    /// Whether the same may succeed later.
+    pub is_temporary: bool,
+}
+
+impl BlobError {
+    /// There is no blob server.
+    #[must_use]
+    pub fn no_server() -> Self {
+        Self { reason: "this agent has no blob server".to_owned(), is_temporary: false }
+    }
+}
+
+impl From<Refusal> for BlobError {
+    fn from(refusal: Refusal) -> Self {
+        Self { reason: refusal.to_string(), is_temporary: refusal.status.is_server_error() }
+    }
+}
+
+/// Stores a blob under this key. Without a public URL, its descriptor's URL is a `blossom:` URI (BUD-10).
+pub(crate) async fn store<H: BlobHost>(
+    host: &H,
+    owner: PublicKey,
+    bytes: Bytes,
+    media_type: MediaType,
+) -> Result<BlobDescriptor, BlobError> {
+    let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    check_size(size, host.config())?;
+    let hash = BlobHash::from_bytes(Sha256::digest(&bytes).into());
+    let request = UploadRequest {
+        authorization: Authorization::of_own(owner, hash),
+        hash: Some(hash),
+        source: HashSource::Authorization,
+        size: Some(size),
+        media_type,
+    };
+    match accepted(host.store(&request, host.upload_of(bytes)).await?)? {
+        UploadAnswer::Stored(record) | UploadAnswer::Exists(record) => {
+            let base = host.config().public_url.as_ref().map(|url| url.as_str().trim_end_matches('/'));
+            Ok(BlobDescriptor::new(base, &record))
+        }
+        _ => Err(Refusal::unavailable("the blob was removed while it was stored").into()),
+    }
+}
+
+/// The bytes of a blob; `None` if it is not here.
+pub(crate) async fn read<H: BlobHost>(
+    host: &H,
+    hash: &BlobHash,
+    max_bytes: usize,
+) -> Result<Option<Bytes>, BlobError> {
+    let Some((record, content)) = host.open(hash, None).await? else { return Ok(None) };
+    if usize::try_from(record.size).map_or(true, |size| size > max_bytes) {
+        let reason = format!("the blob has {} bytes, and {max_bytes} may be read at once", record.size);
+        return Err(BlobError { reason, is_temporary: false });
+    }
+    Ok(Some(host.content_bytes(content, max_bytes).await?))
+}
+
+/// Takes a blob from this key. Returns whether it was its owner.
+pub(crate) async fn delete<H: BlobHost>(
+    host: &H,
+    hash: &BlobHash,
+    owner: PublicKey,
+) -> Result<bool, BlobError> {
+    let deleted = host.write_index(IndexWrite::Delete { hash: *hash, owner: Some(owner) }).await?;
+    Ok(deleted == IndexReply::Deleted(Deletion::Deleted))
+}
