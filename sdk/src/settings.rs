@@ -64,12 +64,16 @@ mod tests {
     }
 
     #[test]
-    fn a_relay_without_agents_hands_nothing_over() {
+    fn a_relay_without_agents_hands_over_requests_to_vanish_only() {
         let handover = handover(&DeploymentDeclaration::relay_only("relay", "1.0.0", ""));
         let keys = Keys::from_secret(&[1; 32]).unwrap();
-        for (kind, tag) in [(5050, ["t", "a"]), (5, ["e", &"ab".repeat(32)]), (62, ["relay", "ALL_RELAYS"])] {
+        for (kind, tag, wanted) in [
+            (5050, ["t", "a"], false),
+            (5, ["e", &"ab".repeat(32)], false),
+            (62, ["relay", "ALL_RELAYS"], true),
+        ] {
             let event = UnsignedEvent::new(Kind(kind), "").tag(tag).sign(&keys, Timestamp::from_seconds(1));
-            assert!(!handover.wants(&event), "{kind}");
+            assert_eq!(handover.wants(&event), wanted, "{kind}");
         }
     }
 }

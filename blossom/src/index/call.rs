@@ -44,8 +44,8 @@ pub(crate) enum IndexWrite {
     Abandon { hash: BlobHash, owner: PublicKey },
     /// Takes a blob from an owner, or from all owners. The reply is [`IndexReply::Deleted`].
     Delete { hash: BlobHash, owner: Option<PublicKey> },
-    /// Takes all blobs from an owner. The reply is [`IndexReply::Done`].
-    RemoveOwner(PublicKey),
+    /// Takes all blobs from an owner that were uploaded until this second. The reply is [`IndexReply::Done`].
+    RemoveOwner { owner: PublicKey, until: u64 },
     /// Takes a blob from all owners and refuses it from now on. The reply is [`IndexReply::Done`].
     Block { hash: BlobHash, reason: String },
     /// Records a report. The reply is [`IndexReply::Done`].

@@ -248,7 +248,10 @@ fn everything_of_an_owner_goes_and_nothing_of_others() {
         index.commit(number, 1);
     }
     index.commit(7, 2);
-    index.write(IndexWrite::RemoveOwner(owner(1)));
+    let until = index.now.as_seconds();
+    index.write(IndexWrite::RemoveOwner { owner: owner(1), until: until - 1 });
+    assert_eq!(index.list(1, None, 1_000).len(), 250, "they are later");
+    index.write(IndexWrite::RemoveOwner { owner: owner(1), until });
     assert_eq!(index.list(1, None, 10), []);
     index.wait(Duration::from_secs(1));
     assert_eq!(index.removed().len(), 249);
@@ -364,7 +367,8 @@ proptest! {
                     }
                 }
                 Step::RemoveOwner(owner) => {
-                    index.write(IndexWrite::RemoveOwner(self::owner(owner)));
+                    let until = index.now.as_seconds();
+                    index.write(IndexWrite::RemoveOwner { owner: self::owner(owner), until });
                     index.wait(Duration::from_secs(1));
                     for owners in owned.values_mut() {
                         owners.remove(&owner);

@@ -38,10 +38,12 @@ pub(super) fn carry_out<S: Sql>(
         IndexWrite::Delete { hash, owner } => {
             IndexReply::Deleted(delete(sql, hash, owner.as_ref(), now, removed)?)
         }
-        IndexWrite::RemoveOwner(owner) => {
+        IndexWrite::RemoveOwner { owner, until } => {
             // They end now, and are removed a few at a time.
-            let now = now.as_seconds();
-            sql.execute("UPDATE blob_owner SET expires = ? WHERE owner = ?", values![now, owner])?;
+            sql.execute(
+                "UPDATE blob_owner SET expires = ? WHERE owner = ? AND uploaded <= ?",
+                values![now.as_seconds(), owner, *until],
+            )?;
             IndexReply::Done
         }
         IndexWrite::Block { hash, reason } => {

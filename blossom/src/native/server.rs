@@ -151,6 +151,14 @@ impl BlobServer {
         own::delete(&self.shared, hash, owner).await
     }
 
+    /// Takes all blobs from a key that has vanished (NIP-62), as far as they were uploaded until this second.
+    ///
+    /// # Errors
+    /// When the index fails.
+    pub async fn remove_owner(&self, owner: PublicKey, until: u64) -> Result<(), BlobError> {
+        own::remove_owner(&self.shared, owner, until).await
+    }
+
     /// How much there is; `None` if the index does not answer.
     pub async fn statistics(&self) -> Option<IndexStatistics> {
         match self.shared.read_index(IndexRead::Statistics).await {

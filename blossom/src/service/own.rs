@@ -85,3 +85,13 @@ pub(crate) async fn delete<H: BlobHost>(
     let deleted = host.write_index(IndexWrite::Delete { hash: *hash, owner: Some(owner) }).await?;
     Ok(deleted == IndexReply::Deleted(Deletion::Deleted))
 }
+
+/// Takes all blobs from a key that has vanished (NIP-62), as far as they were uploaded until this second.
+pub(crate) async fn remove_owner<H: BlobHost>(
+    host: &H,
+    owner: PublicKey,
+    until: u64,
+) -> Result<(), BlobError> {
+    host.write_index(IndexWrite::RemoveOwner { owner, until }).await?;
+    Ok(())
+}

@@ -97,6 +97,19 @@ pub async fn delete(
     own::delete(&WorkerBlobs { env, config }, hash, owner).await
 }
 
+/// Takes all blobs from a key that has vanished (NIP-62), as far as they were uploaded until this second.
+///
+/// # Errors
+/// When the index fails.
+pub async fn remove_owner(
+    env: &Env,
+    config: BlossomConfig,
+    owner: PublicKey,
+    until: u64,
+) -> std::result::Result<(), BlobError> {
+    own::remove_owner(&WorkerBlobs { env, config }, owner, until).await
+}
+
 /// How much there is; `None` if the index does not answer.
 pub async fn statistics(env: &Env) -> Option<IndexStatistics> {
     match call_index(env, IndexCall::Read(IndexRead::Statistics)).await {

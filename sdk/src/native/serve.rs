@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use openagents_blossom::native::{BlobServer, BlobServerConfig, BlobServerError, BlobServerThread};
 use openagents_host::native::{Durability, open_files};
 use openagents_host::nostr::keys::npub;
-use openagents_host::{Keys, PublicKey, VerifiedEvent};
+use openagents_host::{Keys, Kind, PublicKey, VerifiedEvent};
 use openagents_relay::native::tools::database::{self, DatabaseError};
 use openagents_relay::native::{DeliveryError, HandoverSink, RelayServer, RelayServerConfig};
 use openagents_relay::{Limits, WritePolicy, native as relay};
@@ -95,15 +95,24 @@ fn hint(error: &std::io::Error) -> &'static str {
     }
 }
 
-/// Passes stored job requests to the agent, and deletion requests that may cancel one.
-struct AgentSink(AgentMailbox);
+/// Passes stored job requests to the agent, and deletion requests that may cancel one. Whoever vanishes (NIP-62) is
+/// forgotten by the agent, and their blobs are removed.
+struct DeploymentSink {
+    agent: Option<AgentMailbox>,
+    blobs: BlobServer,
+}
 
 #[async_trait]
-impl HandoverSink for AgentSink {
+impl HandoverSink for DeploymentSink {
     async fn deliver(&self, event: VerifiedEvent) -> Result<(), DeliveryError> {
         let (id, kind) = (event.id, event.kind);
-        let admission = self.0.take(event, None).await?;
-        tracing::info!(%id, %kind, "handed over: {admission}");
+        if kind == Kind::VANISH {
+            self.blobs.remove_owner(event.pubkey, event.created_at).await?;
+        }
+        if let Some(agent) = &self.agent {
+            let admission = agent.take(event, None).await?;
+            tracing::info!(%id, %kind, "handed over: {admission}");
+        }
         Ok(())
     }
 }
@@ -252,10 +261,10 @@ impl<'a> Startup<'a> {
             forget_memory: self.arguments.forget_memory,
             ..RelayServerConfig::new(self.data.path().join(DATABASE))
         };
-        let sink: Arc<dyn HandoverSink> = match &agent {
-            Some(agent) => Arc::new(AgentSink(agent.shell.mailbox.clone())),
-            None => Arc::new(()),
-        };
+        let sink = Arc::new(DeploymentSink {
+            agent: agent.as_ref().map(|agent| agent.shell.mailbox.clone()),
+            blobs: blobs.clone(),
+        });
         let mut relay = RelayServer::start(config, sink).await?;
         let (mut shell, mut listeners, mut server_of_agent, mut greeting) = (None, None, None, None);
         if let Some(mut agent) = agent {

@@ -63,11 +63,11 @@ pub(crate) fn relay_config(deployment: &DeploymentDeclaration, limits: Limits) -
     RelayConfig { limits, handover: handover(deployment), ..RelayConfig::default() }
 }
 
-/// Agents are handed job requests of their kinds, deletion requests that may cancel one, and requests to vanish.
+/// Agents are handed job requests of their kinds, and deletion requests that may cancel one. Requests to vanish concern agents
+/// and the blob server.
 pub(super) fn handover(deployment: &DeploymentDeclaration) -> HandoverRule {
     let kinds = deployment.agents.iter().flat_map(|agent| &agent.job_kinds).copied().map(Kind);
-    let vanish = (!deployment.agents.is_empty()).then_some(Kind::VANISH);
-    let kinds = kinds.chain(vanish).collect();
+    let kinds = kinds.chain([Kind::VANISH]).collect();
     HandoverRule { kinds, deletions_of: (!deployment.agents.is_empty()).then_some(nip90::REQUESTS) }
 }
 

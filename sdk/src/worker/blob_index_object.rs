@@ -1,9 +1,10 @@
 //! The Durable Object with the index of blobs, and the Worker's answers to requests for blobs.
 
-use openagents_blossom::BlobRoute;
 use openagents_blossom::worker::BlobIndexHost;
+use openagents_blossom::{BlobError, BlobRoute, BlossomConfig, Uploaders};
+use openagents_host::PublicKey;
 use openagents_host::http::Parts;
-use openagents_host::worker::http as worker_http;
+use openagents_host::worker::{ObjectAddress, http as worker_http};
 use worker::{Env, Request, Response, Result, State};
 
 use super::calls::agent_key;
@@ -42,4 +43,18 @@ pub(super) async fn answer(
         Ok(config) => openagents_blossom::worker::answer(env, config, route, parts, request).await,
         Err(error) => worker_http::response(misconfigured(&error), &parts.method),
     }
+}
+
+/// Takes all blobs from a key that has vanished (NIP-62). A Worker without a blob server has none.
+pub(super) async fn remove_owner(
+    env: &Env,
+    owner: PublicKey,
+    until: u64,
+) -> std::result::Result<(), BlobError> {
+    if ObjectAddress::Blossom.stub(env).is_err() {
+        return Ok(());
+    }
+    // Who may upload does not matter here.
+    let config = BlossomConfig::new(Uploaders::Anyone);
+    openagents_blossom::worker::remove_owner(env, config, owner, until).await
 }

@@ -1,5 +1,7 @@
 //! What is refused, by whom and with which status: authorization (BUD-11), requirements (BUD-06), limits, reports (BUD-09).
 
+use std::time::{Duration, Instant};
+
 use futures_util::future::join_all;
 use openagents_tests::blobs::{authorization, delete, get, sha256, token, upload};
 use openagents_tests::events::{as_json, event, fresh_author, now, tag_value};
@@ -20,6 +22,7 @@ scenarios![
     an_operator_deletes_and_blocks_what_others_uploaded,
     a_blob_is_mirrored_from_another_server,
     an_agent_keeps_blobs_of_its_own,
+    the_blobs_of_whoever_vanishes_are_gone,
 ];
 
 fn reason(response: &Response) -> &str {
@@ -304,4 +307,24 @@ async fn an_agent_keeps_blobs_of_its_own(servers: &Servers) {
     let forget = request_for(&customer, 5_934, Some(server.agent()), &text, &[("forget", "true")]);
     ask(&mut client, &forget).await.result();
     assert_eq!(get(server.address(), &format!("/{hash}"), &[]).await.status, 404);
+}
+
+async fn the_blobs_of_whoever_vanishes_are_gone(servers: &Servers) {
+    for deployment in ["hello-world", "relay"] {
+        let server = servers.own_with(deployment, &[("BLOSSOM_UPLOAD", "any".to_owned())]);
+        let (address, anna, bob) = (server.address(), fresh_author(), fresh_author());
+        assert_eq!(upload(address, &anna, b"of Anna alone", "text/plain").await.status, 201);
+        assert_eq!(upload(address, &anna, b"of both", "text/plain").await.status, 201);
+        assert_eq!(upload(address, &bob, b"of both", "text/plain").await.status, 200);
+        let mut client = Client::connect(&server.url()).await;
+        client.publish_accepted(&event(&anna, 62, &[&["relay", "ALL_RELAYS"]], "")).await;
+        let end = Instant::now() + Duration::from_secs(20);
+        while get(address, &format!("/{}", sha256(b"of Anna alone")), &[]).await.status != 404 {
+            assert!(Instant::now() < end, "{deployment}: it is still there");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        assert_eq!(get(address, &format!("/{}", sha256(b"of both")), &[]).await.status, 200, "Bob stays");
+        let listed = get(address, &format!("/list/{}", anna.public_key().to_hex()), &[]).await;
+        assert_eq!(listed.json(), serde_json::json!([]));
+    }
 }
