@@ -310,7 +310,8 @@ impl Server {
         // An object that the runtime has evicted by itself cannot be evicted again, which is just as good.
         let command = format!("evict {class} * {sockets}");
         // A shared server's object is busy with the messages of other scenarios: the runtime waits ten seconds, then gives up.
-        let is_busy = |error: &String| error.contains("active references");
+        // Or the connection for commands was closed just as this one was sent.
+        let is_busy = |error: &String| error.contains("active references") || error.contains("fetch failed");
         for _ in 1..MAX_EVICTION_ATTEMPTS {
             match self.process().command(&command) {
                 Err(error) if is_busy(&error) => {}
