@@ -1,6 +1,7 @@
 //! What happens for each route, the same on both hosts. A host stores bytes, reads them, and passes calls to the index.
 
 mod delete;
+mod fetch;
 mod host;
 mod list;
 mod mirror;
@@ -9,8 +10,8 @@ mod read;
 
 use openagents_host::http::{Method, Parts, Response, StatusCode, request_url, response};
 
-pub(crate) use host::{Answer, BlobHost, Fetched};
-pub(crate) use mirror::bad_origin;
+pub(crate) use fetch::{Fetched, fetch};
+pub(crate) use host::{Answer, BlobHost};
 
 use crate::config::BlossomConfig;
 use crate::descriptor::BlobDescriptor;

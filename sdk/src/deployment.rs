@@ -172,35 +172,9 @@ macro_rules! __worker {
                 }
             }
 
-            #[wasm_bindgen(wasm_bindgen = ::openagents_sdk::__private::worker::wasm_bindgen)]
-            pub struct BlossomDurableObject(AssertUnwindSafe<::openagents_sdk::worker::BlobIndexObject>);
-
-            #[wasm_bindgen(
-                        wasm_bindgen = ::openagents_sdk::__private::worker::wasm_bindgen,
-                        wasm_bindgen_futures = ::openagents_sdk::__private::worker::wasm_bindgen_futures,
-                        js_sys = ::openagents_sdk::__private::worker::js_sys
-                    )]
-            impl BlossomDurableObject {
-                #[wasm_bindgen(constructor)]
-                pub fn new(state: worker_sys::DurableObjectState, env: worker::Env) -> Self {
-                    Self(AssertUnwindSafe(::openagents_sdk::worker::blob_index_object(
-                        worker::State::from(state),
-                        env,
-                    )))
-                }
-
-                #[wasm_bindgen(js_name = fetch)]
-                pub async fn fetch(
-                    &self,
-                    request: web_sys::Request,
-                ) -> ::std::result::Result<JsValue, JsValue> {
-                    AssertUnwindSafe(wasm_result(self.0.fetch(request.into()))).await
-                }
-
-                #[wasm_bindgen(js_name = alarm)]
-                pub async fn alarm(&self) -> ::std::result::Result<JsValue, JsValue> {
-                    AssertUnwindSafe(wasm_result(self.0.alarm())).await
-                }
+            $crate::__object_class! {
+                BlossomDurableObject(::openagents_sdk::worker::BlobIndexObject) =
+                    ::openagents_sdk::worker::blob_index_object
             }
 
             $($agent_class)*
@@ -228,21 +202,31 @@ macro_rules! __worker {
 #[macro_export]
 macro_rules! __agent_class {
     ($agent:ty) => {
+        $crate::__object_class! {
+            AgentDurableObject(::openagents_sdk::worker::AgentObject<$agent>) =
+                ::openagents_sdk::worker::AgentObject::new
+        }
+    };
+}
+
+/// A class of Durable Objects that answer requests and alarms, around its host and that host's constructor.
+#[cfg(target_arch = "wasm32")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __object_class {
+    ($class:ident($host:ty) = $new:path) => {
         #[wasm_bindgen(wasm_bindgen = ::openagents_sdk::__private::worker::wasm_bindgen)]
-        pub struct AgentDurableObject(AssertUnwindSafe<::openagents_sdk::worker::AgentObject<$agent>>);
+        pub struct $class(AssertUnwindSafe<$host>);
 
         #[wasm_bindgen(
                             wasm_bindgen = ::openagents_sdk::__private::worker::wasm_bindgen,
                             wasm_bindgen_futures = ::openagents_sdk::__private::worker::wasm_bindgen_futures,
                             js_sys = ::openagents_sdk::__private::worker::js_sys
                         )]
-        impl AgentDurableObject {
+        impl $class {
             #[wasm_bindgen(constructor)]
             pub fn new(state: worker_sys::DurableObjectState, env: worker::Env) -> Self {
-                Self(AssertUnwindSafe(::openagents_sdk::worker::AgentObject::new(
-                    worker::State::from(state),
-                    env,
-                )))
+                Self(AssertUnwindSafe($new(worker::State::from(state), env)))
             }
 
             #[wasm_bindgen(js_name = fetch)]

@@ -8,7 +8,6 @@ use std::time::Duration;
 use openagents_host::http::range::ByteRange;
 use openagents_host::http::{Body, ByteStream, Bytes, StatusCode, body::BodyError};
 use openagents_host::native::now;
-use openagents_host::net::{HttpLimits, HttpRequest, send};
 use openagents_host::{BlobHash, Timestamp};
 use tokio::task::spawn_blocking;
 use url::Url;
@@ -20,9 +19,8 @@ use crate::config::BlossomConfig;
 use crate::index::{
     BlobRecord, IndexCall, IndexRead, IndexReply, IndexWrite, UploadAnswer, read as read_index,
 };
-use crate::media_type::MediaType;
 use crate::refusal::Refusal;
-use crate::service::{BlobHost, Fetched, bad_origin};
+use crate::service::{BlobHost, Fetched, fetch};
 use crate::upload::UploadRequest;
 
 /// How many bytes of a blob are read at once.
@@ -113,20 +111,7 @@ impl BlobHost for Arc<Shared> {
     }
 
     async fn fetch(&self, url: &Url, max_bytes: u64) -> Result<Fetched<Body>, Refusal> {
-        let limits = HttpLimits {
-            reach: self.config.reach,
-            max_bytes: usize::try_from(max_bytes).unwrap_or(usize::MAX),
-            timeout: FETCH_TIMEOUT,
-            ..HttpLimits::default()
-        };
-        let response = send(HttpRequest::get(url.as_str()).limits(limits)).await;
-        let response = response.map_err(|error| bad_origin(&error.to_string()))?;
-        if !response.is_success() {
-            return Err(bad_origin(&format!("it answered with status {}", response.status())));
-        }
-        let media_type = response.header("content-type").and_then(|text| text.parse::<MediaType>().ok());
-        let body = response.into_body();
-        Ok(Fetched { media_type, size: body.length(), body })
+        fetch(url, self.config.reach, max_bytes, FETCH_TIMEOUT).await
     }
 }
 

@@ -5,9 +5,9 @@ use openagents_host::http::{Bytes, Response};
 use openagents_host::{BlobHash, Timestamp};
 use url::Url;
 
+use super::fetch::Fetched;
 use crate::config::BlossomConfig;
 use crate::index::{BlobRecord, IndexRead, IndexReply, IndexWrite, UploadAnswer};
-use crate::media_type::MediaType;
 use crate::refusal::Refusal;
 use crate::upload::UploadRequest;
 
@@ -50,13 +50,6 @@ pub(crate) trait BlobHost {
 
     /// Reads from another server, at most `max_bytes`.
     async fn fetch(&self, url: &Url, max_bytes: u64) -> Result<Fetched<Self::Upload>, Refusal>;
-}
-
-/// The response of another server.
-pub(crate) struct Fetched<B> {
-    pub(crate) media_type: Option<MediaType>,
-    pub(crate) size: Option<u64>,
-    pub(crate) body: B,
 }
 
 /// The answer to a request.

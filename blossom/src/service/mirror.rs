@@ -1,7 +1,7 @@
 //! `PUT /mirror` (BUD-04): fetches a blob from another server.
 
 use openagents_host::BlobHash;
-use openagents_host::http::{Parts, Response, StatusCode};
+use openagents_host::http::{Parts, Response};
 use openagents_host::net::public_url;
 use serde::Deserialize;
 use url::Url;
@@ -88,9 +88,4 @@ fn type_of_extension(url: &Url) -> Option<MediaType> {
 
 fn last_segment(url: &Url) -> &str {
     url.path().rsplit('/').next().unwrap_or_default()
-}
-
-/// The refusal when another server does not give what was asked for.
-pub(crate) fn bad_origin(reason: &str) -> Refusal {
-    Refusal::new(StatusCode::BAD_GATEWAY, format!("the other server: {reason}"))
 }

@@ -7,7 +7,6 @@ use ::worker::{Env, Request, Response, ResponseBody, ResponseBuilder, Result, co
 use openagents_host::http::body::BodyError;
 use openagents_host::http::range::ByteRange;
 use openagents_host::http::{Body, Bytes, Parts, StatusCode};
-use openagents_host::net::{HttpLimits, HttpRequest, send};
 use openagents_host::worker::{ObjectAddress, http as worker_http, now, rpc};
 use openagents_host::{BlobHash, PublicKey, Timestamp, timeout};
 use sha2::{Digest as _, Sha256};
@@ -23,7 +22,7 @@ use crate::media_type::MediaType;
 use crate::refusal::Refusal;
 use crate::route::BlobRoute;
 use crate::service::own::{self, BlobError};
-use crate::service::{self, Answer, BlobHost, Fetched, accepted, bad_origin};
+use crate::service::{self, Answer, BlobHost, Fetched, accepted, fetch};
 use crate::upload::UploadRequest;
 
 /// The largest body that is held in memory, in bytes: one whose hash or length is not known in advance.
@@ -229,26 +228,19 @@ impl BlobHost for WorkerBlobs<'_> {
     }
 
     async fn fetch(&self, url: &Url, max_bytes: u64) -> std::result::Result<Fetched<WorkerBody>, Refusal> {
-        let limits = HttpLimits {
-            reach: self.config.reach,
-            max_bytes: usize::try_from(max_bytes).unwrap_or(usize::MAX),
-            timeout: FETCH_TIMEOUT,
-            ..HttpLimits::default()
-        };
-        let response = send(HttpRequest::get(url.as_str()).limits(limits)).await;
-        let response = response.map_err(|error| bad_origin(&error.to_string()))?;
-        if !response.is_success() {
-            return Err(bad_origin(&format!("it answered with status {}", response.status())));
-        }
-        let media_type = response.header("content-type").and_then(|text| text.parse::<MediaType>().ok());
-        let body = response.into_body();
-        Ok(Fetched { media_type, size: body.length(), body: WorkerBody::Read(body) })
+        let Fetched { media_type, size, body } =
+            fetch(url, self.config.reach, max_bytes, FETCH_TIMEOUT).await?;
+        Ok(Fetched { media_type, size, body: WorkerBody::Read(body) })
     }
 }
 
 impl WorkerBlobs<'_> {
     fn bucket(&self) -> std::result::Result<BlobBucket, Refusal> {
-        BlobBucket::of(self.env).map_err(|error| failed(&error))
+        BlobBucket::of(self.env).map_err(|_| {
+            Refusal::unavailable(
+                "this Worker has no binding BLOBS: wrangler.toml must bind an R2 bucket to it",
+            )
+        })
     }
 
     /// Determines the hash and the size of an upload. Only a body of which one is not known in advance is read for it.
