@@ -410,6 +410,9 @@ thread_local! {
 async fn a_handler_that_holds_its_thread_is_named_once() {
     let write = |_, line: &str| LINES.with_borrow_mut(|lines| lines.push(line.to_owned()));
     let subscriber = ConsoleSubscriber::new(LevelFilter::WARN, LogFormat::Text, write);
+    // With a single dispatcher in the process, `tracing` asks the one of the thread that reaches a line first whether the
+    // line is wanted, and other tests reach it as well, without any. With two it asks both.
+    let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::new());
     let _logging = tracing::subscriber::set_default(subscriber);
     for handler in [BLOCK, BLOCK] {
         finish(&StateCache::default(), handler, &StateSnapshot::default()).await;
