@@ -25,6 +25,7 @@ impl BlobFiles {
     pub(super) fn open(folder: PathBuf, durability: Durability) -> io::Result<Self> {
         let incoming = folder.join(INCOMING);
         owner_only::create_folder(&incoming)?;
+        owner_only::restrict(&folder);
         for entry in fs::read_dir(&incoming)? {
             fs::remove_file(entry?.path())?;
         }

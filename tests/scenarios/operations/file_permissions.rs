@@ -46,7 +46,8 @@ async fn only_the_owner_can_read_the_data_folder_and_what_is_in_it(servers: &Ser
     server.kill();
     // As earlier releases left them, with what was in the log of a process that was killed.
     for name in modes(server.data()).keys() {
-        set_mode(&server.data().join(name), if name == "." { 0o755 } else { 0o644 });
+        let path = server.data().join(name);
+        set_mode(&path, if path.is_dir() { 0o755 } else { 0o644 });
     }
     set_mode(&server.data().join("agent.nsec"), 0o600);
     server.kill_and_restart().expect("it starts");
