@@ -57,8 +57,8 @@ pub use job_state::JobState;
 pub(crate) use message::{Effect, Input, Options, Task};
 pub use output::Output;
 pub(crate) use query::{
-    AgentMetrics, EndedJobs, JobDetails, JobSummary, MemoryKey, MemoryValue, SessionSummary, SessionTurn,
-    StateQuery, StateReply, Workload,
+    AgentMetrics, EndedJobs, JobDetails, JobSummary, ManualRun, MemoryKey, MemoryValue, ScheduleSummary,
+    SessionSummary, SessionTurn, StateQuery, StateReply, Workload,
 };
 pub(crate) use spec::{AgentSpec, HOOK_TIMEOUT, HandlerSpec, HookSpec, ScheduleSpec};
 pub(crate) use vocabulary::{
@@ -83,6 +83,9 @@ const EXTERNAL_SCHEMA: [&str; 3] = [
     include_str!("engine/schema/outside_2.sql"),
     include_str!("engine/schema/outside_3.sql"),
 ];
+
+/// Tables about what operators do.
+const OPERATOR_SCHEMA: [&str; 1] = [include_str!("engine/schema/operator_1.sql")];
 
 /// The job engine; see the [module](self).
 pub(crate) struct JobEngine<S> {
@@ -140,6 +143,7 @@ impl<S: Sql> JobEngine<S> {
     ) -> Result<Self, SchemaError> {
         migrate(&sql, "agent", &SCHEMA)?;
         migrate(&sql, "outside", &EXTERNAL_SCHEMA)?;
+        migrate(&sql, "operator", &OPERATOR_SCHEMA)?;
         let announcements = Announcements::new(sql.clone(), options.announcements.clone());
         let jobs = JobTable::new(sql.clone());
         jobs.interrupt_all(now)?;
@@ -327,7 +331,7 @@ impl<S: Sql> JobEngine<S> {
                 Ok(())
             }
             Input::Query { query, ticket } => {
-                let answer = self.commit(effects, |engine, _| engine.answer(query));
+                let answer = self.commit(effects, |engine, _| engine.answer(now, query));
                 effects.push(Effect::QueryReply { ticket: *ticket, answer });
                 Ok(())
             }

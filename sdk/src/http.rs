@@ -17,6 +17,7 @@ mod records;
 pub(crate) mod relay_management;
 pub(crate) mod relay_only;
 mod route;
+mod schedules;
 
 pub(crate) use agent_routes::AgentRoutes;
 pub(crate) use answer::RouteAnswer;

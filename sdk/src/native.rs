@@ -27,7 +27,7 @@ use openagents_relay::WritePolicy;
 use crate::author::agent::Jobs;
 use crate::declaration::DeploymentDeclaration;
 use cli::arguments::{Arguments, Command, RelayOnlyArguments, RelayOnlyCommand};
-use cli::{ask, inspect, new, relay as relay_commands, state, terminal, variables};
+use cli::{ask, inspect, new, relay as relay_commands, schedules, state, terminal, variables};
 
 /// The `main` of a deployment: reads the command line, then serves the agent and its relay, submits a job, shows an
 /// agent's records, or works on the relay's database. The `policy`, if there is one, decides which events clients may
@@ -47,6 +47,9 @@ pub fn main<A: Jobs>(policy: Option<Arc<dyn WritePolicy>>) -> ExitCode {
             Some(Command::Ask(ask)) => return Ok(ask::run::<A>(ask).await),
             Some(Command::Inspect(inspect)) => {
                 inspect::run::<A>(inspect).await.map_err(|error| error.to_string())
+            }
+            Some(Command::Schedules(arguments)) => {
+                schedules::run::<A>(arguments).await.map_err(|error| error.to_string())
             }
             Some(Command::State(state)) => state::run::<A>(state).map_err(|error| error.to_string()),
             Some(Command::Relay(relay)) => {

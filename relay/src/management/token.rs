@@ -24,7 +24,8 @@ impl Token {
 
     /// How long it must be remembered: until no HTTP route accepts it any more, and twice that time, because the clock
     /// of the route may differ from that of the database.
-    pub(crate) const fn remembered_until(self) -> Timestamp {
+    #[must_use]
+    pub const fn remembered_until(self) -> Timestamp {
         Timestamp::from_seconds(self.created_at.saturating_add(TIME_WINDOW).saturating_add(TIME_WINDOW))
     }
 }

@@ -2,12 +2,14 @@
 
 mod own_sql;
 mod reply;
+mod schedules;
 
 use std::ops::ControlFlow;
 
 use openagents_host::nostr::keys::npub;
 use openagents_host::sql::{Row, Value as SqlValue, values};
 use openagents_host::{EventId, Kind, PublicKey, Sql, SqlError, Timestamp};
+use openagents_relay::management::Token;
 use serde_json::Value;
 
 use super::JobEngine;
@@ -15,8 +17,8 @@ use super::job_state::{JobState, UnknownState};
 use super::jobs::ANSWER;
 
 pub(crate) use reply::{
-    AgentMetrics, EndedJobs, JobDetails, JobSummary, MemoryKey, MemoryValue, SessionSummary, SessionTurn,
-    StateReply, Workload,
+    AgentMetrics, EndedJobs, JobDetails, JobSummary, ManualRun, MemoryKey, MemoryValue, ScheduleSummary,
+    SessionSummary, SessionTurn, StateReply, Workload,
 };
 
 /// The most rows in a reply.
@@ -49,6 +51,22 @@ pub(crate) enum StateQuery {
     MemoryEntries { prefix: String, after: String, limit: usize },
     /// The agent's struct, or null if none is stored: a [`Value`].
     State,
+    /// The schedules and the scheduled runs, those that are due first at the beginning: [`ScheduleSummary`]s.
+    Schedules { limit: usize },
+    /// Makes a schedule due now, or the scheduled run with this key; an operator authorizes it by `token`: a
+    /// [`ManualRun`].
+    RunSchedule { name: String, key: String, token: Option<Token> },
+}
+
+impl StateQuery {
+    /// Whether the agent may have something to do after this query.
+    #[cfg_attr(
+        not(target_arch = "wasm32"),
+        allow(dead_code, reason = "an engine's thread notices by itself")
+    )]
+    pub(crate) fn makes_work(&self) -> bool {
+        matches!(self, Self::RunSchedule { .. })
+    }
 }
 
 /// The columns of the `job` table that a [`JobSummary`] shows.
@@ -56,7 +74,7 @@ const JOB: &str =
     "seq, id, kind, customer, state, attempt, price, source, received_at, started_at, finished_at";
 
 impl<S: Sql> JobEngine<S> {
-    pub(super) fn answer(&self, query: &StateQuery) -> Result<StateReply, SqlError> {
+    pub(super) fn answer(&mut self, now: Timestamp, query: &StateQuery) -> Result<StateReply, SqlError> {
         Ok(match query {
             StateQuery::Memory { key } => {
                 let row =
@@ -79,6 +97,12 @@ impl<S: Sql> JobEngine<S> {
             }
             StateQuery::State => {
                 StateReply::Json(self.state.snapshot().json.map_or(Ok(Value::Null), |json| parse(&json))?)
+            }
+            StateQuery::Schedules { limit } => {
+                StateReply::Schedules(self.schedule_list((*limit).min(MAX_ROWS))?)
+            }
+            StateQuery::RunSchedule { name, key, token } => {
+                StateReply::ManualRun(self.run_by_hand(now, token.as_ref(), name, key)?)
             }
         })
     }

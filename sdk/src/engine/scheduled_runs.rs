@@ -6,6 +6,7 @@ use openagents_host::sql::values;
 use openagents_host::{Sql, SqlError, Timestamp};
 
 use super::backoff;
+use super::query::ScheduleSummary;
 use super::run::runs::Running;
 use super::spec::ScheduleSpec;
 use super::vocabulary::{RunId, ScheduleChange};
@@ -103,6 +104,44 @@ impl<S: Sql> ScheduledRuns<S> {
         Ok(())
     }
 
+    /// The runs of one function, or of all, those that are due first at the beginning.
+    pub(super) fn list(
+        &self,
+        function: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<ScheduleSummary>, SqlError> {
+        let rows = self.sql.rows::<(String, String, Timestamp, u32)>(
+            "SELECT schedule, key, due, attempt FROM scheduled_run WHERE ? IN ('', schedule) ORDER BY due LIMIT ?",
+            values![function.unwrap_or_default(), limit],
+        )?;
+        let runs = rows.into_iter().map(|(name, key, due, attempt)| ScheduleSummary {
+            name,
+            rule: "once".to_owned(),
+            key: Some(key),
+            due: Some(due),
+            ran_at: None,
+            attempt,
+        });
+        Ok(runs.collect())
+    }
+
+    /// The number of the run with this function and key.
+    pub(super) fn find(&self, function: &str, key: &str) -> Result<Option<u64>, SqlError> {
+        let found = self.sql.first::<(u64,)>(
+            "SELECT number FROM scheduled_run WHERE schedule = ? AND key = ?",
+            values![function, key],
+        )?;
+        Ok(found.map(|(number,)| number))
+    }
+
+    /// Makes a run due at this time.
+    pub(super) fn make_due(&mut self, number: u64, due: Timestamp) -> Result<(), SqlError> {
+        if let Some(waiting) = self.waiting.get_mut(&number) {
+            waiting.due = due;
+        }
+        self.sql.execute("UPDATE scheduled_run SET due = ? WHERE number = ?", values![due, number])
+    }
+
     /// Counts an attempt, and returns the payload. `None` if there were too many attempts, all of them interrupted.
     pub(super) fn begin(&self, number: u64) -> Result<Option<String>, SqlError> {
         let begun = self.sql.first::<(String,)>(
@@ -130,10 +169,7 @@ impl<S: Sql> ScheduledRuns<S> {
             return Ok(false);
         }
         let due = now + backoff(attempts);
-        if let Some(waiting) = self.waiting.get_mut(&number) {
-            waiting.due = due;
-        }
-        self.sql.execute("UPDATE scheduled_run SET due = ? WHERE number = ?", values![due, number])?;
+        self.make_due(number, due)?;
         Ok(true)
     }
 

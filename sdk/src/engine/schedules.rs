@@ -6,9 +6,10 @@ use openagents_host::sql::values;
 use openagents_host::{Sql, SqlError, Timestamp};
 
 use super::RunId;
+use super::query::ScheduleSummary;
 use super::run::runs::Running;
 use super::spec::ScheduleSpec;
-use crate::declaration::{ScheduleRule, next_time};
+use crate::declaration::{ScheduleDeclaration, ScheduleRule, next_time};
 
 pub(super) struct Schedules<S> {
     sql: S,
@@ -78,6 +79,32 @@ impl<S: Sql> Schedules<S> {
             "UPDATE schedule SET due = ?, ran_at = ? WHERE name = ?",
             values![next, now, schedule.declaration.name],
         )
+    }
+
+    /// All schedules. Those that run `once` are not due: their runs are in `scheduled_run`.
+    pub(super) fn list(&self) -> Result<Vec<ScheduleSummary>, SqlError> {
+        let kept = self.sql.rows::<(String, Option<Timestamp>)>("SELECT name, ran_at FROM schedule", &[])?;
+        let ran_at = |name: &str| kept.iter().find(|(kept, _)| kept == name).and_then(|(_, ran_at)| *ran_at);
+        let schedules = self.all.iter().map(|(schedule, due)| {
+            let ScheduleDeclaration { name, rule, .. } = schedule.declaration;
+            ScheduleSummary {
+                name: name.to_owned(),
+                rule: text(&rule),
+                key: None,
+                due: (rule != ScheduleRule::Once).then_some(*due),
+                ran_at: ran_at(name),
+                attempt: 0,
+            }
+        });
+        Ok(schedules.collect())
+    }
+
+    /// Makes a schedule due now. An interval is counted from then.
+    pub(super) fn make_due(&mut self, index: usize, now: Timestamp) -> Result<(), SqlError> {
+        let Some((schedule, due)) = self.all.get_mut(index) else { return Ok(()) };
+        *due = now;
+        let name = schedule.declaration.name;
+        self.sql.execute("UPDATE schedule SET due = ? WHERE name = ?", values![now, name])
     }
 
     pub(super) fn rolled_back(&mut self) -> Result<(), SqlError> {

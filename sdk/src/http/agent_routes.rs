@@ -10,7 +10,7 @@ use super::answer::RouteAnswer;
 use super::metrics::DeploymentUsage;
 use super::operator::RecordAccess;
 use super::route::AgentRoute;
-use super::{fallback, health, index, manifest, metrics, nip05};
+use super::{fallback, health, index, manifest, metrics, nip05, schedules};
 use crate::discovery::Profile;
 use crate::manifest::SignedManifest;
 
@@ -50,6 +50,7 @@ impl AgentRoutes {
             AgentRoute::Manifest { agent }
             | AgentRoute::AgentMetrics { agent }
             | AgentRoute::Record { agent, .. }
+            | AgentRoute::RunSchedule { agent, .. }
                 if !self.is(agent) =>
             {
                 fallback::no_such_agent().into()
@@ -58,6 +59,10 @@ impl AgentRoutes {
             AgentRoute::AgentMetrics { .. } => metrics::metrics_json(),
             AgentRoute::Record { record, .. } => match self.access.operator(parts, now) {
                 Ok(operator) => record.answer(&operator, query, &self.default_state),
+                Err(response) => response.into(),
+            },
+            AgentRoute::RunSchedule { name, .. } => match self.access.operator_with_token(parts, now) {
+                Ok((operator, token)) => schedules::run(&operator, token, name, query),
                 Err(response) => response.into(),
             },
         }

@@ -17,10 +17,11 @@ pub(super) fn no_such_agent() -> Response {
 }
 
 /// The response for a known path with an unsupported method.
-pub(crate) fn method_not_allowed() -> Response {
+pub(crate) fn method_not_allowed(allowed: &'static str) -> Response {
+    let reason = format!("Only these methods are supported here: {allowed}.");
     with_header(
-        response::error(StatusCode::METHOD_NOT_ALLOWED, "Only GET, HEAD and OPTIONS are supported here."),
+        response::error(StatusCode::METHOD_NOT_ALLOWED, &reason),
         header::ALLOW,
-        HeaderValue::from_static("GET, HEAD, OPTIONS"),
+        HeaderValue::from_static(allowed),
     )
 }

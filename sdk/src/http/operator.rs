@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use openagents_host::http::response::{self, private, with_header};
 use openagents_host::http::{HeaderValue, Parts, Response, StatusCode, header, header_text, request_url};
-use openagents_host::nostr::http_auth::{HttpAuthError, authorize_any};
+use openagents_host::nostr::http_auth::{HttpAuthError, authorize_any, authorize_body};
 use openagents_host::nostr::keys::npub;
 use openagents_host::{PublicKey, Timestamp};
+use openagents_relay::management::Token;
 use url::{Position, Url};
 
 use super::authority::{Authority, path_prefix};
@@ -49,11 +50,29 @@ impl RecordAccess {
         let is_url = |url: &str| self.is_url_of(url, parts);
         let who = authorize_any(request.authorization, "", &is_url, request.method, now)
             .map_err(|error| unauthorized(&request, &self.expected_url(parts), &error))?;
+        self.admit(who)
+    }
+
+    /// The operator who sent a request that changes something, and the token that authorizes this change alone: an event
+    /// with the hash of an empty body.
+    pub(super) fn operator_with_token(
+        &self,
+        parts: &Parts,
+        now: Timestamp,
+    ) -> Result<(Operator, Token), Response> {
+        let request = SignedRequest::of(parts);
+        let is_url = |url: &str| self.is_url_of(url, parts);
+        let event = authorize_body(request.authorization, "", &is_url, request.method, now, b"")
+            .map_err(|error| unauthorized(&request, &self.expected_url(parts), &error))?;
+        Ok((self.admit(event.pubkey)?, Token::of(&event)))
+    }
+
+    fn admit(&self, who: PublicKey) -> Result<Operator, Response> {
         if who == self.agent || self.operators.contains(&who) {
             return Ok(Operator(who));
         }
         let reason = format!(
-            "{} may not read this: only the agent's own key and those in the variable ADMIN_PUBKEYS may.",
+            "{} may not do this: only the agent's own key and those in the variable ADMIN_PUBKEYS may.",
             npub(&who)
         );
         Err(private(response::error(StatusCode::FORBIDDEN, &reason)))
@@ -127,7 +146,7 @@ fn unauthorized(request: &SignedRequest<'_>, expected_url: &str, error: &HttpAut
     challenge(&format!(
         "{reason}\n\
          Send `Authorization: Nostr <base64>` (NIP-98): a signed event of kind 27235, at most 60 seconds old, with the\n\
-         tags [\"u\", \"{expected_url}\"] and [\"method\", \"{}\"]. The command `inspect` does this for you.",
+         tags [\"u\", \"{expected_url}\"] and [\"method\", \"{}\"]. The commands `inspect` and `schedules` do this for you.",
         request.method
     ))
 }

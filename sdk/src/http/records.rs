@@ -12,7 +12,8 @@ use super::answer::RouteAnswer;
 use super::operator::Operator;
 use super::parameters::{self, number, value};
 use crate::engine::{
-    JobDetails, JobSummary, MemoryKey, MemoryValue, SessionSummary, SessionTurn, StateQuery, StateReply,
+    JobDetails, JobSummary, MemoryKey, MemoryValue, ScheduleSummary, SessionSummary, SessionTurn, StateQuery,
+    StateReply,
 };
 
 /// The number of list entries if the request has no limit.
@@ -44,6 +45,8 @@ pub(crate) enum AgentRecord<'a> {
     MemoryEntry { key: &'a str },
     /// The agent's struct.
     State,
+    /// The schedules and the scheduled runs.
+    Schedules,
 }
 
 impl<'a> AgentRecord<'a> {
@@ -57,6 +60,7 @@ impl<'a> AgentRecord<'a> {
                 "sessions" => Self::Sessions,
                 "memory" => Self::Memory,
                 "state.json" => Self::State,
+                "schedules" => Self::Schedules,
                 _ => return None,
             },
             Some(("history", name)) => Self::Job { id: file(name)? },
@@ -97,6 +101,9 @@ impl<'a> AgentRecord<'a> {
                     StateQuery::Turns { customer, limit: MAX_TURNS },
                     |turns: Vec<SessionTurn>| private(show_turns(&turns)),
                 )
+            }
+            Self::Schedules => {
+                list::<ScheduleSummary>("schedules", limit()?, |limit| StateQuery::Schedules { limit })
             }
             Self::Memory => {
                 let prefix = value(query, "prefix").unwrap_or_default();

@@ -24,8 +24,8 @@ pub(crate) enum Route<'a> {
     Agent(AgentRoute<'a>),
     /// The path is unknown.
     NotFound,
-    /// The path is known, but not with this method.
-    MethodNotAllowed,
+    /// The path is known, but not with this method; these are allowed.
+    MethodNotAllowed { allowed: &'static str },
 }
 
 /// A route of the agent. `agent` is as in the URL.
@@ -45,6 +45,8 @@ pub(crate) enum AgentRoute<'a> {
     AgentMetrics { agent: &'a str },
     /// Records, for the agent's operators only.
     Record { agent: &'a str, record: AgentRecord<'a> },
+    /// Runs a schedule now, for the agent's operators only.
+    RunSchedule { agent: &'a str, name: &'a str },
 }
 
 /// Finds the route.
@@ -68,8 +70,12 @@ pub(crate) fn route(parts: &Parts) -> Route<'_> {
         "/" if asks_for_document(header_text(&parts.headers, &header::ACCEPT)) => Route::RelayInformation,
         path => agent_route(path).map_or(Route::NotFound, Route::Agent),
     };
-    let reads = matches!(parts.method, Method::GET | Method::HEAD);
-    if reads || route == Route::NotFound { route } else { Route::MethodNotAllowed }
+    let (is_allowed, allowed) = match route {
+        Route::NotFound => return route,
+        Route::Agent(AgentRoute::RunSchedule { .. }) => (parts.method == Method::POST, "POST, OPTIONS"),
+        _ => (matches!(parts.method, Method::GET | Method::HEAD), "GET, HEAD, OPTIONS"),
+    };
+    if is_allowed { route } else { Route::MethodNotAllowed { allowed } }
 }
 
 fn is_management(content_type: &str) -> bool {
@@ -91,7 +97,13 @@ fn agent_route(path: &str) -> Option<AgentRoute<'_>> {
                 _ if agent.is_empty() => return None,
                 "manifest.json" => AgentRoute::Manifest { agent },
                 "metrics.json" => AgentRoute::AgentMetrics { agent },
-                rest => AgentRoute::Record { agent, record: AgentRecord::at(rest)? },
+                rest => match rest.strip_prefix("schedules/") {
+                    Some(name) if !name.is_empty() && !name.contains('/') => {
+                        AgentRoute::RunSchedule { agent, name }
+                    }
+                    Some(_) => return None,
+                    None => AgentRoute::Record { agent, record: AgentRecord::at(rest)? },
+                },
             }
         }
     })
@@ -110,6 +122,8 @@ mod tests {
     fn text(route: Route<'_>) -> String {
         format!("{route:?}")
     }
+
+    const READ: &str = r#"MethodNotAllowed { allowed: "GET, HEAD, OPTIONS" }"#;
 
     const UPGRADE: (&str, &str) = ("upgrade", "websocket");
 
@@ -137,8 +151,8 @@ mod tests {
         for content_type in ["application/nostr+json+rpc", "Application/Nostr+JSON+RPC; charset=utf-8"] {
             assert_eq!(post("/", content_type), "RelayManagement");
         }
-        assert_eq!(post("/", "application/json"), "MethodNotAllowed");
-        assert_eq!(post("/health", "application/nostr+json+rpc"), "MethodNotAllowed");
+        assert_eq!(post("/", "application/json"), READ);
+        assert_eq!(post("/health", "application/nostr+json+rpc"), READ);
         assert_eq!(route("GET", "/", &[("content-type", "application/nostr+json+rpc")]), "Agent(Index)");
     }
 
@@ -183,8 +197,17 @@ mod tests {
 
     #[test]
     fn tells_a_wrong_method_from_a_wrong_path() {
-        assert_eq!(route("POST", "/health", &[]), "MethodNotAllowed");
-        assert_eq!(route("DELETE", "/agent/npub1abc/memory/key", &[]), "MethodNotAllowed");
+        assert_eq!(route("POST", "/health", &[]), READ);
+        assert_eq!(route("DELETE", "/agent/npub1abc/memory/key", &[]), READ);
+        let (agent, name) = ("npub1abc", "refresh");
+        let run = text(Route::Agent(AgentRoute::RunSchedule { agent, name }));
+        assert_eq!(route("POST", "/agent/npub1abc/schedules/refresh?key=a", &[]), run);
+        for method in ["GET", "PUT"] {
+            let refused = text(Route::MethodNotAllowed { allowed: "POST, OPTIONS" });
+            assert_eq!(route(method, "/agent/npub1abc/schedules/refresh", &[]), refused);
+        }
+        assert_eq!(route("POST", "/agent/npub1abc/schedules/a/b", &[]), "NotFound");
+        assert_eq!(route("POST", "/agent/npub1abc/schedules", &[]), READ);
         assert_eq!(route("POST", "/nowhere", &[]), "NotFound");
         assert_eq!(route("HEAD", "/metrics", &[]), "Agent(Metrics)");
     }

@@ -216,7 +216,7 @@ impl ServerConfig {
             Route::RelayInformation => self.relay.information(),
             Route::Preflight => response::preflight(),
             Route::NotFound => http::not_found(),
-            Route::MethodNotAllowed => http::method_not_allowed(),
+            Route::MethodNotAllowed { allowed } => http::method_not_allowed(allowed),
             Route::Agent(route) => {
                 let is_writable = route != AgentRoute::Health || self.disk.is_writable().await;
                 match &self.agent {

@@ -15,7 +15,7 @@ use super::job::{Job, SubmittedJob};
 use super::wallet::TestWallet;
 use super::web::{Page, ReceivedRequest, Web};
 use crate::author::agent::Jobs;
-use crate::engine::JobState;
+use crate::engine::{JobState, ManualRun, StateQuery, StateReply};
 use crate::nip90::Cancellation;
 
 /// The longest time to wait for a job.
@@ -123,6 +123,28 @@ impl<A: Jobs> TestAgent<A> {
             self.host.receive(relay, event.clone());
         }
         self.go(Until::Idle);
+    }
+
+    /// Runs a schedule now, as an operator does with `schedules run`.
+    ///
+    /// # Panics
+    /// When the agent has no schedule with this name, or it is running.
+    #[track_caller]
+    pub fn run_schedule(&mut self, name: &str) {
+        self.run_scheduled(name, "");
+    }
+
+    /// Runs a `#[schedule(once)]` function now, of which a run with this key is scheduled.
+    ///
+    /// # Panics
+    /// When there is no such run, or it is running.
+    #[track_caller]
+    pub fn run_scheduled(&mut self, name: &str, key: &str) {
+        let query = StateQuery::RunSchedule { name: name.to_owned(), key: key.to_owned(), token: None };
+        match self.host.query_state(query) {
+            Ok(StateReply::ManualRun(ManualRun::Due)) => self.go(Until::Idle),
+            other => fail(format_args!("the schedule `{name}` cannot run now: {other:?}")),
+        }
     }
 
     /// Serves a body at a URL, for handlers that fetch it.

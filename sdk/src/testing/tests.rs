@@ -271,6 +271,13 @@ fn runs_a_schedule_by_virtual_time() {
 }
 
 #[test]
+fn runs_a_schedule_by_hand() {
+    let mut agent = start();
+    agent.run_schedule("tick");
+    assert_eq!(agent.state().ticks, 1);
+}
+
+#[test]
 fn cancels_a_running_job() {
     let mut agent = start();
     let job = agent.submit(Job::of(SLEEP).text("30"));

@@ -62,12 +62,8 @@ impl<A: Jobs> AgentObject<A> {
             Some(AgentCall::TakeRequests(events)) => {
                 let taken = take(&agent, events.into_iter().map(Cow::into_owned).collect());
                 if taken.iter().any(std::result::Result::is_ok) {
-                    // Set it now, not when the engine next has something to do: that could be the end of a lease, and
-                    // if this process is lost before, the lease is lost too. Also for known requests, since their
-                    // alarm may never have been set.
-                    self.0.host.set_alarm(now(), AlarmCause::Request).await?;
-                    let work = AssertUnwindSafe(async move { agent.work_unless_working().await });
-                    self.0.host.state().wait_until(work);
+                    // Also for known requests, since their alarm may never have been set.
+                    self.0.begin_work(agent).await?;
                 }
                 let taken = taken.into_iter().map(|taken| taken.map_err(|error| error.to_string()));
                 rpc::reply(&AgentReply::Taken(taken.collect()))
@@ -79,7 +75,7 @@ impl<A: Jobs> AgentObject<A> {
             }
             None => {
                 let parts = worker_http::parts(&request)?;
-                let response = self.0.respond(&agent, &parts).await;
+                let response = self.0.respond(&agent, &parts).await?;
                 worker_http::response(response, &parts.method)
             }
         }
@@ -119,8 +115,12 @@ impl<A: Jobs> AgentObjectInner<A> {
     }
 
     /// The response to a request that the Worker forwarded.
-    async fn respond(&self, agent: &AgentWorker<A>, parts: &Parts) -> openagents_host::http::Response {
-        let Route::Agent(route) = http::route(parts) else { return http::not_found() };
+    async fn respond(
+        &self,
+        agent: &Rc<AgentWorker<A>>,
+        parts: &Parts,
+    ) -> Result<openagents_host::http::Response> {
+        let Route::Agent(route) = http::route(parts) else { return Ok(http::not_found()) };
         let answer = match route {
             AgentRoute::Metrics => {
                 let memory = relay_memory(&self.env).await;
@@ -129,16 +129,29 @@ impl<A: Jobs> AgentObjectInner<A> {
             }
             route => agent.routes.answer(route, parts, now()),
         };
-        match answer {
+        Ok(match answer {
             RouteAnswer::Response(response) => response,
             RouteAnswer::Ask(pending) => {
                 let reply = handler_host::query_state(&agent.engine, pending.query.clone());
                 if let Err(error) = &reply {
                     worker::console_error!("{} could not be answered: {error}", parts.uri.path());
                 }
+                if pending.query.makes_work() && reply.is_ok() {
+                    agent.wake(Vec::new());
+                    self.begin_work(Rc::clone(agent)).await?;
+                }
                 pending.respond(reply.ok())
             }
-        }
+        })
+    }
+
+    /// Does what is due, next to the answer. The alarm is set now, not when the engine next has something to do: that
+    /// could be the end of a lease, and if this process is lost before, the lease is lost too.
+    async fn begin_work(&self, agent: Rc<AgentWorker<A>>) -> Result<()> {
+        self.host.set_alarm(now(), AlarmCause::Request).await?;
+        let work = AssertUnwindSafe(async move { agent.work_unless_working().await });
+        self.host.state().wait_until(work);
+        Ok(())
     }
 
     /// Sets the alarm for what no request triggers: schedules and announcements. Once after each start of the object

@@ -53,7 +53,9 @@ async fn answer(request: Request, env: &Env, deployment: &DeploymentDeclaration)
         }
         Route::Preflight => worker_http::response(response::preflight(), &parts.method)?,
         Route::NotFound => worker_http::response(http::not_found(), &parts.method)?,
-        Route::MethodNotAllowed => worker_http::response(http::method_not_allowed(), &parts.method)?,
+        Route::MethodNotAllowed { allowed } => {
+            worker_http::response(http::method_not_allowed(allowed), &parts.method)?
+        }
         Route::Agent(route) if deployment.agents.is_empty() => {
             let response = answer_for_relay(env, deployment, route).await?;
             worker_http::response(response, &parts.method)?

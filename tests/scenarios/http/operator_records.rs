@@ -2,7 +2,7 @@
 
 use nostr_sdk::nostr::{Event, Keys, ToBech32 as _};
 use openagents_tests::events::{as_json, fresh_author, now, verified};
-use openagents_tests::http::{Response, authorization, request};
+use openagents_tests::http::{Response, authorization, authorization_of_body, request};
 use openagents_tests::jobs::{self, ask};
 use openagents_tests::server::{Host, Server, binary};
 use openagents_tests::wire::Client;
@@ -30,6 +30,8 @@ scenarios! {
         the_command_shows_what_is_on_record,
         the_command_prints_json,
         the_command_says_what_is_wrong,
+        schedules_are_listed_and_run_by_hand,
+        a_schedule_runs_by_hand_once_for_each_token,
     }
 }
 
@@ -82,7 +84,11 @@ struct Bench {
 
 impl Bench {
     async fn new(servers: &Servers) -> Self {
-        let server = servers.own("probe");
+        Self::of(servers, "probe").await
+    }
+
+    async fn of(servers: &Servers, agent: &'static str) -> Self {
+        let server = servers.own(agent);
         let client = Client::connect(&server.url()).await;
         Self { server, client, customer: fresh_author() }
     }
@@ -115,8 +121,13 @@ impl Bench {
 
     /// Runs `probe inspect` with the agent's key. Returns its output and its errors.
     async fn inspect(&self, arguments: &[&str]) -> (bool, String, String) {
+        self.command("inspect", arguments).await
+    }
+
+    /// Runs a command of `probe` with the agent's key. Returns its output and its errors.
+    async fn command(&self, name: &str, arguments: &[&str]) -> (bool, String, String) {
         let mut command = Command::new(binary("probe"));
-        command.arg("inspect").args(arguments).args(["--url", &self.server.url()]);
+        command.arg(name).args(arguments).args(["--url", &self.server.url()]);
         command.env("NOSTR_PRIVATE_KEY", self.server.keys().expect("a key").secret_key().to_secret_hex());
         let output = command.current_dir(self.server.data()).output().await.expect("it runs");
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -315,4 +326,65 @@ async fn the_command_says_what_is_wrong(servers: &Servers) {
     let output = command.current_dir(bench.server.data()).output().await.expect("it runs");
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success() && errors.contains("no key found"), "{errors}");
+}
+
+impl Bench {
+    /// Waits until the clock has rung this often, and returns what it rang.
+    async fn rings(&self, count: usize) -> Value {
+        for _ in 0..100 {
+            let rings = self.found("state.json").await["rings"].clone();
+            if rings.as_array().is_some_and(|rings| rings.len() >= count) {
+                return rings;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        panic!("it did not ring {count} times");
+    }
+}
+
+async fn schedules_are_listed_and_run_by_hand(servers: &Servers) {
+    let mut bench = Bench::of(servers, "clock").await;
+    bench.job(5935, "later", &[("seconds", "3600")]).await.1.result();
+    let (success, listed, errors) = bench.command("schedules", &["list"]).await;
+    assert!(success, "{errors}");
+    assert!(
+        listed.contains("tick") && listed.contains("every 7000 ms") && listed.contains("later"),
+        "{listed}"
+    );
+    let (success, output, errors) = bench.command("schedules", &["run", "ring", "--key", "later"]).await;
+    assert!(success && output.trim() == "ring is due now", "{output} {errors}");
+    assert_eq!(bench.rings(1).await, json!(["later"]));
+    for (arguments, expected) in
+        [(&["run", "sing"][..], "this agent has `tick`, `ring`"), (&["run", "ring"], "there are none")]
+    {
+        let (success, _, errors) = bench.command("schedules", arguments).await;
+        assert!(!success && errors.contains("404") && errors.contains(expected), "{errors}");
+    }
+    let (_, listed, _) = bench.command("schedules", &["list", "--json"]).await;
+    let listed: Value = serde_json::from_str(&listed).expect("JSON");
+    assert_eq!(listed["schedules"].as_array().map(Vec::len), Some(2), "{listed}");
+}
+
+async fn a_schedule_runs_by_hand_once_for_each_token(servers: &Servers) {
+    let mut bench = Bench::of(servers, "clock").await;
+    let ring_later: &[(&str, &str)] = &[("seconds", "3600")];
+    bench.job(5935, "a", ring_later).await.1.result();
+    let path = format!("/agent/{}/schedules/ring?key=a", bench.server.agent().to_bech32().expect("an npub"));
+    let url = format!("http://{}{path}", bench.server.address());
+    let header = authorization_of_body(bench.server.keys().expect("a key"), "POST", &url, "");
+    let run = async |method: &str, header: &str| {
+        let answer = request(bench.server.address(), method, &path, &[("Authorization", header)]).await;
+        answer.expect("an answer").status
+    };
+    let stranger = authorization_of_body(&fresh_author(), "POST", &url, "");
+    assert_eq!(
+        (run("POST", "").await, run("POST", &stranger).await, run("GET", &header).await),
+        (401, 403, 405)
+    );
+    assert_eq!(run("POST", &header).await, 202);
+    assert_eq!(bench.rings(1).await, json!(["a"]));
+    // Of another customer: the same request within a second would be the same event.
+    let request = jobs::request(&fresh_author(), 5935, Some(bench.server.agent()), "a", ring_later);
+    ask(&mut Client::connect(&bench.server.url()).await, &request).await.result();
+    assert_eq!(run("POST", &header).await, 401);
 }

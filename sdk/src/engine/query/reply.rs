@@ -53,6 +53,42 @@ replies! {
     MemoryValue(Option<MemoryValue>),
     /// Keys in memory with the sizes of their values.
     MemoryKeys(Vec<MemoryKey>),
+    /// The schedules and the scheduled runs, those that are due first at the beginning.
+    Schedules(Vec<ScheduleSummary>),
+    /// What became of an operator's wish to run a schedule now.
+    ManualRun(ManualRun),
+}
+
+/// A schedule, or a scheduled run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(serde::Deserialize))]
+pub(crate) struct ScheduleSummary {
+    pub(crate) name: String,
+    /// `every 600000 ms`, `cron 0 3 * * *` or `once`.
+    pub(crate) rule: String,
+    /// What tells several runs of one function apart; `None` for a schedule.
+    pub(crate) key: Option<String>,
+    /// When it runs next; `None` for a function of which no run is scheduled.
+    pub(crate) due: Option<Timestamp>,
+    /// When it last ran.
+    pub(crate) ran_at: Option<Timestamp>,
+    /// How many attempts of this run have begun.
+    pub(crate) attempt: u32,
+}
+
+/// What became of an operator's wish to run a schedule now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) enum ManualRun {
+    /// It is due.
+    Due,
+    /// It is running already.
+    Running,
+    /// The event that authorizes it was used before.
+    UsedToken,
+    /// There is no schedule with this name, but those with these.
+    UnknownSchedule { names: Vec<String> },
+    /// No run with this key is scheduled, but those with these, and maybe more.
+    UnknownKey { keys: Vec<String> },
 }
 
 /// A job in the history.

@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
-use openagents_host::{Engine, Timestamp};
+use openagents_host::{Engine, EventId, Timestamp};
+use openagents_relay::management::Token;
+use serde_json::{Value, json};
 
 use super::bench::*;
 use super::events::*;
 use crate::declaration::{ScheduleDeclaration, ScheduleRule};
-use crate::engine::{Changes, Lease, Output, RunId, RunOutcome, ScheduleChange, ScheduleSpec, Task};
+use crate::engine::{
+    Changes, Lease, Output, RunId, RunOutcome, ScheduleChange, ScheduleSpec, StateQuery, Task,
+};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -175,4 +179,58 @@ fn ten_thousand_are_enough() {
         "{:?}",
         bench.warnings
     );
+}
+
+/// What becomes of an operator's wish to run this now.
+fn by_hand(bench: &mut Bench, name: &str, key: &str, token: Option<Token>) -> Value {
+    bench.query_state(StateQuery::RunSchedule { name: name.to_owned(), key: key.to_owned(), token })
+}
+
+#[test]
+fn is_listed_with_the_schedules_in_the_order_of_their_times() {
+    let mut bench = bench();
+    let list = |bench: &mut Bench| {
+        let all = bench.query_state(StateQuery::Schedules { limit: 2 });
+        let all = all.as_array().unwrap().iter();
+        all.map(|one| (one["name"].clone(), one["key"].clone(), one["due"].is_null())).collect::<Vec<_>>()
+    };
+    assert_eq!(list(&mut bench), [(json!("tick"), Value::Null, false), (json!("ring"), Value::Null, true)]);
+    ask_for(&mut bench, 1, vec![wanted("b", Some(START + MINUTE * 2)), wanted("a", Some(START + MINUTE))]);
+    assert_eq!(list(&mut bench), [(json!("ring"), json!("a"), false), (json!("ring"), json!("b"), false)]);
+}
+
+#[test]
+fn an_operator_runs_one_before_its_time_and_each_token_is_good_once() {
+    let mut bench = bench();
+    ask_for(&mut bench, 1, vec![wanted("a", Some(START + MINUTE)), wanted("b", Some(START + MINUTE))]);
+    let token = |byte| Some(Token { id: EventId::from_bytes([byte; 32]), created_at: START.as_seconds() });
+    assert_eq!(by_hand(&mut bench, "ring", "a", token(1)), "Due");
+    let (lease, payload) = ringing(&mut bench);
+    assert_eq!(payload, "\"a\"");
+    assert_eq!(by_hand(&mut bench, "ring", "a", token(2)), "Running");
+    done(&mut bench, lease);
+    bench.crash();
+    assert_eq!(by_hand(&mut bench, "ring", "b", token(1)), "UsedToken");
+    assert_eq!(by_hand(&mut bench, "ring", "a", token(2)), json!({"UnknownKey": {"keys": ["b"]}}));
+    assert_eq!(
+        by_hand(&mut bench, "sing", "", None),
+        json!({"UnknownSchedule": {"names": ["tick", "ring"]}})
+    );
+    assert!(bench.runs.is_empty());
+    bench.seconds(200);
+    by_hand(&mut bench, "tick", "", token(3));
+    assert_eq!(bench.count("used_operator_token"), 1, "a token is kept until nothing accepts it");
+}
+
+#[test]
+fn a_schedule_that_ran_by_hand_goes_on_from_then() {
+    let mut bench = Bench::with(|spec| spec.schedules = vec![schedule("tick", ScheduleRule::Every(MINUTE))]);
+    bench.seconds(20);
+    assert_eq!(by_hand(&mut bench, "tick", "", None), "Due");
+    let lease = bench.next_run();
+    assert_eq!(lease.run, RunId::Schedule(0));
+    done(&mut bench, lease);
+    assert_eq!(bench.engine.next_alarm(), Some(bench.now + MINUTE));
+    let listed = bench.query_state(StateQuery::Schedules { limit: 9 });
+    assert_eq!((&listed[0]["rule"], &listed[0]["ran_at"]), (&json!("every 60000 ms"), &json!(bench.now)));
 }

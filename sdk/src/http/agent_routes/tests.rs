@@ -1,14 +1,14 @@
 use std::collections::BTreeSet;
 
 use openagents_host::http::{Parts, Response};
-use openagents_host::nostr::http_auth::authorization;
+use openagents_host::nostr::http_auth::{authorization, authorization_of_body};
 use openagents_host::{Keys, Kind, Timestamp};
 use serde_json::{Value, json};
 
 use crate::declaration::AgentDeclaration;
 use crate::discovery::Profile;
 use crate::engine::{
-    JobDetails, JobState, JobSummary, MemoryValue, SessionTurn, StateQuery, StateReply, Workload,
+    JobDetails, JobState, JobSummary, ManualRun, MemoryValue, SessionTurn, StateQuery, StateReply, Workload,
 };
 use crate::http::fixtures::{header, parts, text};
 use crate::http::{AgentRoutes, RecordAccess, Route, RouteAnswer, route};
@@ -70,6 +70,7 @@ fn asked(request: &Parts, reply: Option<StateReply>) -> (StateQuery, Response) {
 fn reply_to(query: &StateQuery) -> StateReply {
     match query {
         StateQuery::History { .. } => StateReply::History(vec![]),
+        StateQuery::Schedules { .. } => StateReply::Schedules(vec![]),
         StateQuery::Sessions { .. } => StateReply::Sessions(vec![]),
         StateQuery::MemoryEntries { .. } => StateReply::MemoryKeys(vec![]),
         StateQuery::State => StateReply::Json(json!({"count": 1})),
@@ -103,7 +104,7 @@ fn reply_to(query: &StateQuery) -> StateReply {
 
 fn every_record() -> Vec<String> {
     let (npub, id) = (keys(1).npub(), "ab".repeat(32));
-    ["history", "sessions", "memory", "memory/a/b", "state.json"]
+    ["history", "sessions", "memory", "memory/a/b", "state.json", "schedules"]
         .into_iter()
         .map(str::to_owned)
         .chain([format!("history/{id}.json"), format!("sessions/{id}.json")])
@@ -130,6 +131,31 @@ fn shows_every_record_to_the_agent_and_its_operators() {
             assert_eq!(response.status().as_u16(), 200, "{path}");
             assert_eq!(header(&response, "cache-control"), "no-store", "{path}");
         }
+    }
+}
+
+#[test]
+fn an_operator_runs_a_schedule_with_a_token_of_its_own() {
+    let path = format!("/agent/{}/schedules/re%20fresh?key=a%2Fb", keys(1).npub());
+    let url = format!("{HOST}{path}");
+    let signed = |keys: &Keys| authorization_of_body(keys, &url, "POST", NOW, b"");
+    let post = |header: &str| parts("POST", &url, &[("authorization", header)]);
+    assert_eq!(status(&post("")), 401);
+    assert_eq!(status(&post(&signed(&keys(3)))), 403);
+    // Without a `payload` tag, a token to read could be sent here.
+    assert_eq!(status(&post(&authorization(&keys(2), &url, "POST", NOW))), 401);
+    for (run, expected, text_part) in [
+        (ManualRun::Due, 202, "\"due\""),
+        (ManualRun::Running, 409, "running"),
+        (ManualRun::UsedToken, 401, "used already"),
+        (ManualRun::UnknownSchedule { names: vec!["a".into(), "b".into()] }, 404, "this agent has `a`, `b`"),
+        (ManualRun::UnknownKey { keys: vec![] }, 404, "there are none"),
+    ] {
+        let (query, response) = asked(&post(&signed(&keys(2))), Some(StateReply::ManualRun(run)));
+        let StateQuery::RunSchedule { name, key, token: Some(_) } = query else { panic!("{query:?}") };
+        assert_eq!((name.as_str(), key.as_str(), response.status().as_u16()), ("re fresh", "a/b", expected));
+        let told = text(response);
+        assert!(told.contains(text_part), "{told}");
     }
 }
 

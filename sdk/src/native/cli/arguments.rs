@@ -14,6 +14,10 @@ use crate::log::LogFormat;
 const AFTER_HELP: &str = "Without a command, serves until interrupted. `help variables` lists the variables that are read \
     from the environment or a .dev.vars file; `help ask` shows the options of a command.";
 
+/// What the help of commands for operators says at its end.
+const SIGNED: &str = "Requests are signed with the agent's own key: NOSTR_PRIVATE_KEY (environment or .dev.vars), \
+    or else DATA/agent.nsec. Any key in the deployment's ADMIN_PUBKEYS works too.";
+
 #[derive(Debug, Parser)]
 #[command(args_conflicts_with_subcommands = true, max_term_width = 80, after_help = AFTER_HELP)]
 pub(in crate::native) struct Arguments {
@@ -28,11 +32,11 @@ pub(in crate::native) enum Command {
     /// Send a job request to an agent, and follow the job until its result
     Ask(Ask),
     /// Show the jobs, conversations, memory, metrics or state of a running agent, here or on Cloudflare
-    #[command(
-        after_help = "Requests are signed with the agent's own key: NOSTR_PRIVATE_KEY (environment or .dev.vars), \
-            or else DATA/agent.nsec. Any key in the deployment's ADMIN_PUBKEYS works too."
-    )]
+    #[command(after_help = SIGNED)]
     Inspect(Inspect),
+    /// List the schedules of a running agent, or run one now
+    #[command(after_help = SIGNED)]
+    Schedules(SchedulesArguments),
     /// Show, set or reset the stored state of an agent that is not running
     State(StateArguments),
     /// Work on the relay's database: import, export, sync, stats, compact, check
@@ -130,6 +134,44 @@ pub(in crate::native) enum Durability {
 pub(in crate::native) struct Inspect {
     #[command(subcommand)]
     pub(in crate::native) record: InspectedRecord,
+    #[command(flatten)]
+    pub(in crate::native) agent: RunningAgent,
+    /// Print the response as JSON
+    #[arg(long, global = true)]
+    pub(in crate::native) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::native) struct SchedulesArguments {
+    #[command(subcommand)]
+    pub(in crate::native) command: SchedulesCommand,
+    #[command(flatten)]
+    pub(in crate::native) agent: RunningAgent,
+    /// Print the response as JSON
+    #[arg(long, global = true)]
+    pub(in crate::native) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(in crate::native) enum SchedulesCommand {
+    /// The schedules and scheduled runs, and when each is due
+    List {
+        #[command(flatten)]
+        page: ListPage,
+    },
+    /// Make a schedule due now
+    Run {
+        /// The schedule's name
+        name: String,
+        /// The key of a scheduled run, for a function that runs once
+        #[arg(long, default_value = "", hide_default_value = true)]
+        key: String,
+    },
+}
+
+/// An agent that is asked over HTTP, and the key with which that is signed.
+#[derive(Debug, Args)]
+pub(in crate::native) struct RunningAgent {
     /// URL of the agent
     #[arg(
         long,
@@ -142,9 +184,6 @@ pub(in crate::native) struct Inspect {
     /// Folder with the agent's key [default: ./data/<agent name>]
     #[arg(long, global = true, env = "OPENAGENTS_DATA", value_name = "DIR")]
     pub(in crate::native) data: Option<PathBuf>,
-    /// Print the response as JSON
-    #[arg(long, global = true)]
-    pub(in crate::native) json: bool,
 }
 
 #[derive(Debug, Subcommand)]

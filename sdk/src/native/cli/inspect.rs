@@ -1,6 +1,6 @@
 //! The command `inspect`: shows an operator the records of a running agent.
 
-mod tables;
+pub(super) mod tables;
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use url::{ParseError, Url};
 
-use super::arguments::{Inspect, InspectedRecord};
+use super::arguments::{Inspect, InspectedRecord, RunningAgent};
 use super::terminal::{foreign_output, say};
 use crate::author::agent::Jobs;
 use crate::native::data_folder::{DataFolder, DataFolderError};
@@ -54,16 +54,12 @@ pub(in crate::native) enum InspectError {
 }
 
 pub(in crate::native) async fn run<A: Jobs>(inspect: &Inspect) -> Result<(), InspectError> {
-    let keys = keys::<A>(inspect)?;
-    let base = base(&inspect.url)?;
+    let keys = keys::<A>(&inspect.agent)?;
+    let base = base(&inspect.agent.url)?;
     let npub = agent_at(&base).await?;
     let url = record_url(&base, &npub, &inspect.record);
     let header = authorization(&keys, url.as_str(), "GET", now());
-    let answer = ask(HttpRequest::get(url.as_str()).header("authorization", header), &url).await?;
-    let text = answer.text;
-    if !matches!(answer.status, 200..=299) {
-        return Err(InspectError::Refused { url, status: answer.status, reason: text.trim_end().to_owned() });
-    }
+    let text = accepted(HttpRequest::get(url.as_str()).header("authorization", header), &url).await?;
     if inspect.json {
         say(format_args!("{}", foreign_output(&text)));
         return Ok(());
@@ -73,13 +69,14 @@ pub(in crate::native) async fn run<A: Jobs>(inspect: &Inspect) -> Result<(), Ins
     Ok(())
 }
 
-fn keys<A: Jobs>(inspect: &Inspect) -> Result<Keys, InspectError> {
+/// The key with which requests are signed.
+pub(super) fn keys<A: Jobs>(agent: &RunningAgent) -> Result<Keys, InspectError> {
     let folder = std::env::current_dir().map_err(InspectError::WorkingDirectory)?;
     let variables = EnvironmentVariables::read(&folder)?;
     if let Some(keys) = settings::agent_keys(|name| variables.variable(name))? {
         return Ok(keys);
     }
-    let data = inspect.data.clone().unwrap_or_else(|| DataFolder::default_path(A::DECLARATION.name));
+    let data = agent.data.clone().unwrap_or_else(|| DataFolder::default_path(A::DECLARATION.name));
     DataFolder::kept_key(&data).map_err(|error| match error {
         error @ DataFolderError::KeyFile(KeyFileError::File { .. }) => InspectError::NoKey(error),
         error => InspectError::DataFolder(error),
@@ -87,7 +84,7 @@ fn keys<A: Jobs>(inspect: &Inspect) -> Result<Keys, InspectError> {
 }
 
 /// The URL without a path. The relay's URL is accepted too.
-fn base(url: &str) -> Result<Url, InspectError> {
+pub(super) fn base(url: &str) -> Result<Url, InspectError> {
     let http = match url.split_once("://") {
         Some(("ws", rest)) => format!("http://{rest}"),
         Some(("wss", rest)) => format!("https://{rest}"),
@@ -101,12 +98,21 @@ fn base(url: &str) -> Result<Url, InspectError> {
 }
 
 /// The npub of the agent at this URL.
-async fn agent_at(base: &Url) -> Result<String, InspectError> {
+pub(super) async fn agent_at(base: &Url) -> Result<String, InspectError> {
     let url = at(base, "/health");
     let answer = ask(HttpRequest::get(url.as_str()), &url).await?;
     let health: Value = serde_json::from_str(&answer.text).unwrap_or_default();
     let npub = health.get("npub").and_then(Value::as_str).map(str::to_owned);
     npub.ok_or_else(|| InspectError::NoAgent { url: base.clone() })
+}
+
+/// The text of the agent's answer.
+pub(super) async fn accepted(request: HttpRequest, url: &Url) -> Result<String, InspectError> {
+    let Answer { status, text } = ask(request, url).await?;
+    match status {
+        200..=299 => Ok(text),
+        status => Err(InspectError::Refused { url: url.clone(), status, reason: text.trim_end().to_owned() }),
+    }
 }
 
 /// What the agent answered.
@@ -163,13 +169,13 @@ fn record_url(base: &Url, npub: &str, record: &InspectedRecord) -> Url {
     url
 }
 
-fn at(base: &Url, path: &str) -> Url {
+pub(super) fn at(base: &Url, path: &str) -> Url {
     let mut url = base.clone();
     url.set_path(path);
     url
 }
 
-fn encoded(text: &str) -> String {
+pub(super) fn encoded(text: &str) -> String {
     utf8_percent_encode(text, &PATH).to_string()
 }
 

@@ -9,7 +9,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::engine::{
-    AgentMetrics, JobDetails, JobSummary, MemoryKey, MemoryValue, SessionSummary, SessionTurn,
+    AgentMetrics, JobDetails, JobSummary, MemoryKey, MemoryValue, ScheduleSummary, SessionSummary,
+    SessionTurn,
 };
 use crate::native::cli::arguments::InspectedRecord;
 
@@ -35,6 +36,30 @@ struct ConversationPage {
 struct MemoryPage {
     entries: Vec<MemoryKey>,
     more: bool,
+}
+
+#[derive(Deserialize)]
+struct SchedulesPage {
+    schedules: Vec<ScheduleSummary>,
+    more: bool,
+}
+
+/// Formats the schedules of an agent, from its JSON.
+pub(in crate::native::cli) fn schedules(json: &str) -> Result<String, serde_json::Error> {
+    let page: SchedulesPage = serde_json::from_str(json)?;
+    let row = |schedule: &ScheduleSummary| {
+        vec![
+            schedule.name.clone(),
+            schedule.due.map_or_else(String::new, time),
+            schedule.ran_at.map_or_else(String::new, time),
+            if schedule.attempt == 0 { String::new() } else { schedule.attempt.to_string() },
+            schedule.rule.clone(),
+            schedule.key.clone().unwrap_or_default(),
+        ]
+    };
+    let heads = ["NAME", "DUE (UTC)", "LAST RUN (UTC)", "TRIES", "RULE", "KEY"];
+    let rows = page.schedules.iter().map(row).collect();
+    Ok(table(&heads, rows, "This agent has no schedules.") + &more(page.more, || "--limit".to_owned()))
 }
 
 /// Formats a record for an operator, from the agent's JSON.
@@ -211,6 +236,22 @@ mod tests {
         );
         assert_eq!(shown, expected);
         assert_eq!(text(&record, &json!({"jobs": [], "more": false})), "No jobs are stored.\n");
+    }
+
+    #[test]
+    fn shows_when_schedules_are_due() {
+        let schedules = json!([
+            {
+                "name": "refresh", "rule": "every 600000 ms", "key": null, "due": 1_700_000_000_000_u64,
+                "ran_at": 1_700_000_000_000_u64, "attempt": 0,
+            },
+            {"name": "ring", "rule": "once", "key": "a", "due": 1_700_000_001_000_u64, "ran_at": null, "attempt": 2},
+        ]);
+        let shown = super::schedules(&json!({"schedules": schedules, "more": false}).to_string()).unwrap();
+        let expected = "NAME     DUE (UTC)            LAST RUN (UTC)       TRIES  RULE             KEY\n\
+                        refresh  2023-11-14 22:13:20  2023-11-14 22:13:20         every 600000 ms\n\
+                        ring     2023-11-14 22:13:21                       2      once             a\n";
+        assert_eq!(shown, expected);
     }
 
     #[test]
