@@ -162,7 +162,7 @@ async fn an_identification_is_neither_stored_nor_passed_on(servers: &Servers) {
 }
 
 async fn an_identification_outlives_the_relays_memory(servers: &Servers) {
-    let server = servers.own("hello-world");
+    let server = servers.own("relay");
     let author = fresh_author();
     let mut client = identified(&server, &[&author]).await;
     let mut waiting = Client::connect(&server.url()).await;
