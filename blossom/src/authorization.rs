@@ -171,12 +171,12 @@ fn check(
     if event.created_at > now.saturating_add(MAX_CLOCK_SKEW) {
         return Err(AuthorizationError::Future { now, found: event.created_at });
     }
-    let expiration = only_value(event, "expiration").and_then(|time| time.parse::<u64>().ok());
+    let expiration = event.only_tag_value("expiration").and_then(|time| time.parse::<u64>().ok());
     let expired = expiration.ok_or(AuthorizationError::NoExpiration)?;
     if expired <= now {
         return Err(AuthorizationError::Expired { expired, now });
     }
-    if only_value(event, "t") != Some(verb.as_str()) {
+    if event.only_tag_value("t") != Some(verb.as_str()) {
         return Err(AuthorizationError::Verb { expected: verb.as_str() });
     }
     let mut servers = event.tag_values("server").peekable();
@@ -184,13 +184,6 @@ fn check(
         return Err(AuthorizationError::Server);
     }
     Ok(())
-}
-
-/// The value of the only tag with this name. If there are two, neither counts, because another implementation might use
-/// the other one.
-fn only_value<'a>(event: &'a Event, name: &'a str) -> Option<&'a str> {
-    let mut values = event.tag_values(name);
-    values.next().filter(|_| values.next().is_none())
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::refusal::Refusal;
 pub(crate) const MAX_REPORT_BYTES: usize = 64 * 1024;
 
 /// The most blobs of one report that are recorded.
-const MAX_REPORTED: usize = 100;
+const MAX_REPORTED: usize = 10;
 
 /// The longest text of a report that is kept, in characters.
 const MAX_TEXT: usize = 1_000;

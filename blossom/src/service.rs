@@ -86,12 +86,12 @@ async fn preflight<H: BlobHost>(host: &H, parts: &Parts) -> Result<Response, Ref
 /// `PUT /report` (BUD-09). A report of an operator also removes what it names, and refuses it from then on.
 async fn report<H: BlobHost>(host: &H, body: H::Upload) -> Result<Response, Refusal> {
     let report = Report::of(&host.text(body, MAX_REPORT_BYTES).await?)?;
+    host.write_index(IndexWrite::Report(report.clone())).await?;
     if host.config().is_operator(&report.reporter) {
-        for (hash, what) in &report.blobs {
-            host.write_index(IndexWrite::Block { hash: *hash, reason: what.clone() }).await?;
+        for (hash, what) in report.blobs {
+            host.write_index(IndexWrite::Block { hash, reason: what }).await?;
         }
     }
-    host.write_index(IndexWrite::Report(report)).await?;
     Ok(response::private(response::text(StatusCode::OK, "The operator will see this report.\n")))
 }
 

@@ -250,6 +250,11 @@ fn remove_bytes_of_nobody<S: Sql>(
 
 fn record<S: Sql>(sql: &S, report: &Report, now: Timestamp) -> Result<(), SqlError> {
     for (hash, what) in &report.blobs {
+        // Anybody may report: what is not here costs no rows.
+        let is_here: Option<(i64,)> = sql.first("SELECT 1 FROM blob WHERE hash = ?", values![hash])?;
+        if is_here.is_none() {
+            continue;
+        }
         sql.execute(
             "INSERT INTO blob_report (event, hash, reporter, what, text, reported) VALUES (?, ?, ?, ?, ?, ?) \
              ON CONFLICT (event, hash) DO NOTHING",

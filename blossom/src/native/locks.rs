@@ -3,7 +3,7 @@
 use openagents_host::BlobHash;
 use tokio::sync::{Mutex, MutexGuard};
 
-/// Blobs whose hashes begin with the same six bits share a lock.
+/// The number of locks. Blobs share one if the first bytes of their hashes are equal modulo this.
 const LOCKS: usize = 64;
 
 pub(super) struct HashLocks([Mutex<()>; LOCKS]);
@@ -14,11 +14,8 @@ impl HashLocks {
     }
 
     /// Waits for the lock of this blob.
-    pub(super) async fn lock(&self, hash: &BlobHash) -> Option<MutexGuard<'_, ()>> {
-        let first = hash.as_bytes().first().copied().unwrap_or_default();
-        match self.0.get(usize::from(first) % LOCKS) {
-            Some(lock) => Some(lock.lock().await),
-            None => None,
-        }
+    pub(super) async fn lock(&self, hash: &BlobHash) -> MutexGuard<'_, ()> {
+        let ([first_byte, ..], [first_lock, ..]) = (hash.as_bytes(), &self.0);
+        self.0.get(usize::from(*first_byte) % LOCKS).unwrap_or(first_lock).lock().await
     }
 }

@@ -158,6 +158,9 @@ async fn a_blob_is_uploaded_read_listed_and_deleted() {
     let path = format!("/list/{}", anna.public_key());
     assert_eq!(json_of(server.send(Method::GET, &path, &[], Body::Empty).await).await, json!([descriptor]));
     assert_eq!(server.delete(&keys(2), hash).await, 403);
+    let unnamed = [("authorization", authorization(&anna, "delete", None))];
+    let refused = server.send(Method::DELETE, &format!("/{hash}"), &unnamed, Body::Empty).await;
+    assert_eq!(refused.status().as_u16(), 401, "a token that names no blob deletes none");
     assert_eq!(server.delete(&anna, hash).await, 204);
     assert_eq!(server.get(&hash).await.status().as_u16(), 404);
     assert_eq!(server.delete(&anna, hash).await, 404);
@@ -341,7 +344,10 @@ async fn a_report_of_an_operator_removes_a_blob_and_that_of_others_does_not() {
     }
     let refused = server.upload(&keys(1), b"reported").await;
     assert_eq!((refused.status().as_u16(), reason(&refused).contains("spam")), (403, true));
-    assert_eq!(server.server.statistics().await.unwrap().reports, 2);
+    let elsewhere = UnsignedEvent::new(Kind::REPORTING, "").tag(["x", &"ab".repeat(32), "spam"]);
+    let body = elsewhere.sign(&keys(3), now()).json().to_string();
+    assert_eq!(server.send(Method::PUT, "/report", &[], body.into()).await.status().as_u16(), 200);
+    assert_eq!(server.server.statistics().await.unwrap().reports, 2, "what is not here is not recorded");
     server.stop().await;
 }
 

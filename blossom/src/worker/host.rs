@@ -1,5 +1,6 @@
 //! Requests in a Worker: between the client and R2, with calls to the index's object.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use ::worker::web_sys::ReadableStream;
@@ -27,6 +28,36 @@ use crate::upload::UploadRequest;
 
 /// The largest body that is held in memory, in bytes: one whose hash or length is not known in advance.
 const MAX_HELD_BYTES: usize = 8 * 1024 * 1024;
+
+/// The most such bodies at once: an isolate has 128 MB for all its requests.
+const MAX_HELD_BODIES: usize = 4;
+
+thread_local! {
+    /// How many bodies are held at this moment.
+    static HELD_BODIES: Cell<usize> = const { Cell::new(0) };
+}
+
+/// A body that is held in memory, until this is dropped.
+struct HeldBody;
+
+impl HeldBody {
+    fn begin() -> std::result::Result<Self, Refusal> {
+        let held = HELD_BODIES.get();
+        if held >= MAX_HELD_BODIES {
+            return Err(Refusal::unavailable(
+                "too many uploads of which neither X-SHA-256 nor the only `x` tag tells the hash; try again, with the header",
+            ));
+        }
+        HELD_BODIES.set(held.saturating_add(1));
+        Ok(Self)
+    }
+}
+
+impl Drop for HeldBody {
+    fn drop(&mut self) {
+        HELD_BODIES.set(HELD_BODIES.get().saturating_sub(1));
+    }
+}
 
 /// How long the index may take to answer.
 const INDEX_TIMEOUT: Duration = Duration::from_secs(20);
@@ -167,6 +198,8 @@ impl BlobHost for WorkerBlobs<'_> {
         request: &UploadRequest,
         body: WorkerBody,
     ) -> std::result::Result<UploadAnswer, Refusal> {
+        let is_held = request.hash.is_none() || request.size.is_none();
+        let _held = is_held.then(HeldBody::begin).transpose()?;
         let (upload, bytes) = self.prepare(request, body).await?;
         let IndexReply::Upload(answer) = self.write_index(IndexWrite::Reserve(upload.clone())).await? else {
             return Err(unexpected());
@@ -259,6 +292,8 @@ impl WorkerBlobs<'_> {
                 WorkerBody::Read(Body::Stream(stream)) if stream.length().is_some() => {
                     bucket::Bytes::Stream(worker_http::readable(stream).map_err(|error| failed(&error))?)
                 }
+                // The agent's own, which are in memory already.
+                WorkerBody::Read(Body::Bytes(bytes)) => bucket::Bytes::Vec(bytes.to_vec()),
                 body => bucket::Bytes::Vec(read_held(body).await?),
             };
             return Ok((upload, bytes));

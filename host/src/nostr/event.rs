@@ -161,6 +161,14 @@ impl Event {
         self.tags_named(name).filter_map(|tag| tag.get(1)).map(String::as_str)
     }
 
+    /// The value of the only tag with this name. If there are two, neither counts, because another implementation might use
+    /// the other one.
+    #[must_use]
+    pub fn only_tag_value<'a>(&'a self, name: &'a str) -> Option<&'a str> {
+        let mut values = self.tag_values(name);
+        values.next().filter(|_| values.next().is_none())
+    }
+
     /// All tags with this name, in order.
     pub fn tags_named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Tag> {
         self.tags.iter().filter(move |tag| tag.first().is_some_and(|first| first == name))

@@ -153,10 +153,10 @@ fn check(
     if event.created_at.abs_diff(now) > TIME_WINDOW {
         return Err(HttpAuthError::Time { now, found: event.created_at });
     }
-    if !only_value(event, "u").is_some_and(is_url) {
+    if !event.only_tag_value("u").is_some_and(is_url) {
         return Err(HttpAuthError::Url { expected: url.to_owned() });
     }
-    if only_value(event, "method").is_none_or(|found| !found.eq_ignore_ascii_case(method)) {
+    if event.only_tag_value("method").is_none_or(|found| !found.eq_ignore_ascii_case(method)) {
         return Err(HttpAuthError::Method { expected: method.to_owned() });
     }
     Ok(())
@@ -206,13 +206,6 @@ pub fn signed_event(header: &str) -> Result<Event, HttpAuthError> {
     let token = token.trim().trim_end_matches('=').replace('-', "+").replace('_', "/");
     let json = Base64Unpadded::decode_vec(&token).map_err(|_| HttpAuthError::Base64)?;
     serde_json::from_slice(&json).map_err(|error| HttpAuthError::Event(error.to_string()))
-}
-
-/// The value of the only tag with this name. If there are two, neither counts, because another implementation might
-/// use the other one.
-fn only_value<'a>(event: &'a Event, name: &'a str) -> Option<&'a str> {
-    let mut values = event.tag_values(name);
-    values.next().filter(|_| values.next().is_none())
 }
 
 #[cfg(test)]
