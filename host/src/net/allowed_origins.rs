@@ -39,6 +39,12 @@ impl AllowedOrigins {
         Ok(Self(origins.collect::<Result<_, _>>()?))
     }
 
+    /// The origin of this URL, which the operator has set.
+    #[must_use]
+    pub fn of(url: &Url) -> Self {
+        Self(Arc::new([url.origin()]))
+    }
+
     /// Whether this URL is of one of the origins.
     #[must_use]
     pub fn contains(&self, url: &Url) -> bool {

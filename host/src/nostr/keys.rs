@@ -3,6 +3,8 @@
 use std::fmt;
 
 use bech32::{Bech32, Hrp};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
 
 use super::bytes::{PublicKey, Signature};
 use crate::nostr::schnorr::SigningKey;
@@ -98,6 +100,15 @@ impl Keys {
     #[must_use]
     pub fn sign(&self, message: &[u8; 32]) -> Signature {
         self.signing.sign(message)
+    }
+
+    /// A secret that follows from this key and a purpose (HMAC-SHA256), from which the key cannot be found.
+    #[must_use]
+    pub fn derived_secret(&self, purpose: &[u8]) -> [u8; 32] {
+        // HMAC takes keys of any length.
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.signing.to_bytes()) else { return [0; 32] };
+        mac.update(purpose);
+        mac.finalize().into_bytes().into()
     }
 
     /// The shared secret of this key and `with`: the x coordinate of their product (NIP-04, NIP-44). `None` if `with`
