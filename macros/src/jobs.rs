@@ -5,6 +5,7 @@ mod handler;
 mod hook;
 mod kind;
 mod mark;
+mod payment;
 mod quote;
 mod schedule;
 mod signature;

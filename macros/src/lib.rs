@@ -125,6 +125,8 @@ pub fn jobs(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// | `attempts` | number | the most attempts when it fails with a retryable error or is interrupted, 1 to 10; default: 3 |
 /// | `processing_after` | text | how long a run goes on before the customer gets feedback with the status `processing`, from `"0s"` (at once) to 10 minutes; default: 300 ms. A job that costs something is told at once |
 /// | `price` | text | the fixed price of a job: `"1000 msat"`, `"21 sat"` or `"free"` (default); for other prices see [`macro@price`] |
+/// | `pay` | text | when a job with a price is paid for: `"before"` it runs (default; if it fails, the payment is credited to the customer), `"hold"` (before it runs, with a payment that is returned if it fails; the wallet must have hold invoices) or `"after"` (the customer gets the result for the payment) |
+/// | `free` | text | how many jobs a day (UTC) each customer has for free: `"3/day"` |
 ///
 /// The method's doc comment tells customers what the job does.
 ///

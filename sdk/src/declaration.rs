@@ -23,6 +23,6 @@ mod schedule;
 
 pub use agent::{AgentDeclaration, Requests, VariableDeclaration};
 pub use deployment::{DeployedAgent, DeploymentDeclaration};
-pub use job::{InputDeclaration, JobDeclaration, ParamDeclaration};
+pub use job::{InputDeclaration, JobDeclaration, ParamDeclaration, PaymentTiming};
 pub(crate) use schedule::next_time;
 pub use schedule::{ScheduleDeclaration, ScheduleRule};

@@ -148,7 +148,7 @@ pub mod __private {
     pub use crate::author::return_types::{HandlerError, MigrateReturn, QuoteReturn, RunReturn};
     pub use crate::declaration::{
         AgentDeclaration, DeploymentDeclaration, InputDeclaration, JobDeclaration, ParamDeclaration,
-        Requests, ScheduleDeclaration, ScheduleRule, VariableDeclaration,
+        PaymentTiming, Requests, ScheduleDeclaration, ScheduleRule, VariableDeclaration,
     };
 
     pub use crate::nip90::ParamMap;

@@ -11,10 +11,10 @@ use crate::mistakes::Mistakes;
 const MAX_LENGTH: usize = 64;
 
 /// The beginnings of names that the SDK keeps for itself.
-const OWN_PREFIXES: [&str; 6] = ["AGENT_", "BLOSSOM_", "LOG_", "NOSTR_", "OPENAGENTS_", "RELAY_"];
+const OWN_PREFIXES: [&str; 7] = ["AGENT_", "BLOSSOM_", "LNBITS_", "LOG_", "NOSTR_", "OPENAGENTS_", "RELAY_"];
 
 /// Other variables and bindings of a deployment.
-const OWN_NAMES: [&str; 9] = [
+const OWN_NAMES: [&str; 10] = [
     "ADMIN_PUBKEYS",
     "AGENT",
     "ALLOW_PRIVATE_ADDRESSES",
@@ -24,6 +24,7 @@ const OWN_NAMES: [&str; 9] = [
     "REGISTRY",
     "RELAY",
     "SUPPORTED_NIPS",
+    "WALLET",
 ];
 
 /// The declared variables and secrets.

@@ -126,6 +126,7 @@ impl JobHandler {
         let output =
             quote_spanned!(returns.span() => <#returns as ::openagents_sdk::__private::HandlerReturn>::MIME);
         let price = self.price.map(|msat| quote!(price: ::openagents_sdk::__private::Price::msat(#msat),));
+        let payment = &self.payment;
         quote! {
             ::openagents_sdk::__private::JobDeclaration {
                 kind: #kind,
@@ -135,6 +136,7 @@ impl JobHandler {
                 attempts: #attempts,
                 processing_after: #processing_after,
                 #price
+                #payment
                 inputs: &[#(#inputs),*],
                 params: &[#(#params),*],
                 output: #output,

@@ -8,6 +8,7 @@ use syn::spanned::Spanned;
 use syn::{Attribute, ImplItemFn, LitInt, LitStr};
 
 use super::kind::JobKind;
+use super::payment::PaymentArguments;
 use super::signature::{Method, Role};
 use crate::arguments::{Accepted, Arguments, Form};
 use crate::duration::Limits;
@@ -24,6 +25,8 @@ static FORM: Form = Form {
         Accepted::once("attempts", "3"),
         Accepted::once("processing_after", "\"0s\""),
         Accepted::once("price", "\"1000 msat\""),
+        Accepted::once("pay", "\"hold\""),
+        Accepted::once("free", "\"3/day\""),
     ],
 };
 
@@ -62,6 +65,8 @@ pub(super) struct JobHandler {
     pub(super) processing_after: Duration,
     /// The fixed price in msat, if it has one.
     pub(super) price: Option<u64>,
+    /// When it is paid for, and how often it is free. They need a price, fixed or from a price function.
+    pub(super) payment: PaymentArguments,
 }
 
 impl JobHandler {
@@ -88,6 +93,7 @@ impl JobHandler {
             .text("processing_after", mistakes)
             .and_then(|literal| PROCESSING_AFTER.read(&literal, mistakes));
         let price = arguments.text("price", mistakes).and_then(|literal| price::read(&literal, mistakes));
+        let payment = PaymentArguments::parse(&arguments, mistakes);
         let about = documentation::text(&method.attrs);
         let method = Method::parse(method, &ROLE, mistakes);
         Some(Self {
@@ -100,6 +106,7 @@ impl JobHandler {
             attempts: attempts.unwrap_or(DEFAULT_ATTEMPTS),
             processing_after: processing_after.unwrap_or(DEFAULT_PROCESSING_AFTER),
             price,
+            payment,
         })
     }
 }

@@ -83,8 +83,15 @@ fn is_request(ty: &Type) -> bool {
     is_named && reference.mutability.is_none() && reference.lifetime.is_none()
 }
 
-/// Notes price functions for kinds without a handler, or with a price already.
+/// Notes price functions for kinds without a handler, or with a price already, and handlers that say how they are paid
+/// but not what for.
 pub(super) fn note_misfits(quotes: &[Quote], handlers: &[JobHandler], mistakes: &mut Mistakes) {
+    for handler in handlers {
+        let has_quote = quotes.iter().any(|quote| quote.kind == handler.kind);
+        if handler.price.is_none_or(|msat| msat == 0) && !has_quote {
+            handler.payment.note_without_price(mistakes);
+        }
+    }
     for (index, quote) in quotes.iter().enumerate() {
         let Quote { kind, .. } = quote;
         let mut answering = handlers.iter().filter(|handler| handler.kind == *kind).peekable();

@@ -22,6 +22,10 @@ pub struct JobDeclaration {
     pub processing_after: Duration,
     /// The price of each job, unless a `#[price]` function computes one.
     pub price: Price,
+    /// When a job with a price is paid for.
+    pub payment: PaymentTiming,
+    /// How many jobs of a day (UTC) each customer has for free.
+    pub free_per_day: u32,
     /// The inputs that its arguments need, one entry for each argument.
     pub inputs: &'static [Option<InputDeclaration>],
     /// The parameters that its arguments read, one list for each argument.
@@ -42,11 +46,27 @@ impl JobDeclaration {
             attempts: 3,
             processing_after: Duration::from_millis(300),
             price: Price::FREE,
+            payment: PaymentTiming::Before,
+            free_per_day: 0,
             inputs: &[],
             params: &[],
             output: "text/plain",
         }
     }
+}
+
+/// When a job with a price is paid for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PaymentTiming {
+    /// Before it runs. If it fails, the payment is credited to the customer.
+    #[default]
+    Before,
+    /// Before it runs, with a hold invoice: the payment is taken when there is a result, and returned if the job fails.
+    /// The wallet must have hold invoices.
+    Hold,
+    /// When it is done: the customer gets the result for the payment.
+    After,
 }
 
 /// The input that a handler's argument needs, for the manifest.
