@@ -11,6 +11,7 @@ use crate::discovery::Profile;
 use crate::engine::{DeliveryLimits, Options};
 use crate::http::{AgentRoutes, Authority, RecordAccess};
 use crate::manifest::AgentManifest;
+use crate::payment::wallet::Wallet;
 use crate::settings::{AgentSettings, Operators};
 
 impl AgentSettings {
@@ -27,9 +28,9 @@ impl AgentSettings {
     }
 
     /// The options of the job engine.
-    pub(crate) fn options(&self, profile: &Profile, wallet: bool) -> Options {
+    pub(crate) fn options(&self, profile: &Profile, wallet: Option<&dyn Wallet>) -> Options {
         Options {
-            wallet,
+            wallet: wallet.map(Wallet::features),
             relay_url: self.relay_url.clone(),
             reach: self.reach,
             // The host sets these.

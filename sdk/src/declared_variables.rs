@@ -21,6 +21,10 @@ use crate::declaration::AgentDeclaration;
 pub struct Secret(String);
 
 impl Secret {
+    pub(crate) const fn new(text: String) -> Self {
+        Self(text)
+    }
+
     /// The text of the secret.
     #[must_use]
     pub fn expose(&self) -> &str {

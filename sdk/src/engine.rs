@@ -44,6 +44,7 @@ use intake::requests::RequestStore;
 use jobs::{JobDueTimes, JobTable};
 use lifecycle::Lifecycle;
 use look_ups::LookUps;
+use payment::{InvoiceTable, PaymentLedger};
 use polls::RelayPolls;
 use run::failures::Failures;
 use run::reports::Reports;
@@ -54,7 +55,7 @@ use state::StateStore;
 use unfinished::UnfinishedJobs;
 
 pub use job_state::JobState;
-pub(crate) use message::{Effect, Input, Options, Task};
+pub(crate) use message::{Effect, HoldEnd, Input, Options, Task};
 pub use output::Output;
 pub(crate) use query::{
     AgentMetrics, EndedJobs, JobDetails, JobSummary, ManualRun, MemoryKey, MemoryValue, ScheduleSummary,
@@ -67,7 +68,7 @@ pub(crate) use vocabulary::{
 };
 pub use vocabulary::{EventToPublish, JobFailure, Turn};
 
-const SCHEMA: [&str; 7] = [
+const SCHEMA: [&str; 8] = [
     include_str!("engine/schema/agent_1.sql"),
     include_str!("engine/schema/agent_2.sql"),
     include_str!("engine/schema/agent_3.sql"),
@@ -75,6 +76,7 @@ const SCHEMA: [&str; 7] = [
     include_str!("engine/schema/agent_5.sql"),
     include_str!("engine/schema/agent_6.sql"),
     include_str!("engine/schema/agent_7.sql"),
+    include_str!("engine/schema/agent_8.sql"),
 ];
 
 /// Tables about external relays.
@@ -95,6 +97,8 @@ pub(crate) struct JobEngine<S> {
     options: Options,
     jobs: JobTable<S>,
     requests: RequestStore<S>,
+    invoices: InvoiceTable<S>,
+    ledger: PaymentLedger<S>,
     outbox: Outbox<S>,
     state: StateStore<S>,
     schedules: Schedules<S>,
@@ -149,6 +153,8 @@ impl<S: Sql> JobEngine<S> {
         jobs.interrupt_all(now)?;
         let mut engine = Self {
             requests: RequestStore::new(sql.clone(), keys.clone()),
+            invoices: InvoiceTable::new(sql.clone()),
+            ledger: PaymentLedger::new(sql.clone()),
             outbox: Outbox::open(sql.clone(), options.deliveries)?,
             state: StateStore::open(sql.clone(), spec.declaration.state_version)?,
             schedules: Schedules::open(sql.clone(), &spec.schedules, now)?,
@@ -230,6 +236,9 @@ impl<S: Sql> JobEngine<S> {
         self.publish_reports(now)?;
         if dues.waiting.is_some_and(|due| due <= now) {
             self.advance_waiting_jobs(now, effects)?;
+        }
+        if dues.invoices.is_some_and(|due| due <= now) {
+            self.call_wallet_for_ended(now, effects)?;
         }
         self.start_look_ups(now, effects)?;
         while self.start_next(now, effects)? {}
@@ -359,6 +368,9 @@ impl<S: Sql> JobEngine<S> {
             }
             Input::Settled { job, settlement } => self.commit(effects, |engine, effects| {
                 engine.settled(now, job, settlement.as_ref().copied(), effects)
+            }),
+            Input::HoldEnded { job, end, result } => self.commit(effects, |engine, effects| {
+                engine.hold_ended(now, job, end, result.as_ref().copied(), effects)
             }),
             Input::Polled { relay, poll } => {
                 self.commit(effects, |engine, effects| engine.polled(now, relay, poll, effects))

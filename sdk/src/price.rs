@@ -9,6 +9,7 @@ use std::fmt;
 ///
 /// assert_eq!(Price::sat(1), Price::msat(1_000));
 /// assert_eq!(Price::sat(21).to_string(), "21000 msat");
+/// assert_eq!(Price::msat(20_001).rounded_up_to(Price::sat(1)), Price::sat(21));
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Price(u64);
@@ -33,6 +34,12 @@ impl Price {
     #[must_use]
     pub const fn as_msat(self) -> u64 {
         self.0
+    }
+
+    /// The smallest multiple of `unit` that is not less.
+    #[must_use]
+    pub const fn rounded_up_to(self, unit: Self) -> Self {
+        if unit.0 == 0 { self } else { Self(self.0.div_ceil(unit.0).saturating_mul(unit.0)) }
     }
 
     /// Whether the price is zero.

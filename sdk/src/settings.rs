@@ -12,6 +12,7 @@ mod relay;
 mod relay_information;
 mod relay_urls;
 mod variables;
+mod wallet;
 
 pub(crate) use agent::{AgentSettings, agent_keys, agent_settings};
 pub(crate) use blossom::blossom_config;

@@ -82,13 +82,19 @@ impl JobState {
                 next,
                 Self::Received | Self::Queued | Self::Failed | Self::Rejected | Self::Cancelled
             ),
-            Self::AwaitingPayment => matches!(next, Self::Queued | Self::Failed | Self::Cancelled),
+            // It is paid for before it runs, or afterwards.
+            Self::AwaitingPayment => {
+                matches!(next, Self::Queued | Self::Done | Self::Failed | Self::Cancelled)
+            }
             // A job that was interrupted too often fails without another run, and one with an input that does not verify
             // waits for it again.
             Self::Queued => {
                 matches!(next, Self::Running | Self::AwaitingInput | Self::Failed | Self::Cancelled)
             }
-            Self::Running => matches!(next, Self::Queued | Self::Done | Self::Failed | Self::Cancelled),
+            Self::Running => matches!(
+                next,
+                Self::Queued | Self::AwaitingPayment | Self::Done | Self::Failed | Self::Cancelled
+            ),
             Self::Done | Self::Failed | Self::Rejected | Self::Cancelled => false,
         }
     }
@@ -163,7 +169,8 @@ mod tests {
     fn works_only_on_what_was_queued() {
         for state in JobState::ALL {
             assert_eq!(state.may_become(JobState::Running), state == JobState::Queued, "{state}");
-            assert_eq!(state.may_become(JobState::Done), state == JobState::Running, "{state}");
+            let has_run = matches!(state, JobState::Running | JobState::AwaitingPayment);
+            assert_eq!(state.may_become(JobState::Done), has_run, "{state}");
         }
     }
 }

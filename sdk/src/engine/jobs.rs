@@ -27,7 +27,14 @@ pub(super) struct JobRow {
     pub(super) received_at: Timestamp,
 }
 
-type DueColumns = (Option<u16>, Option<Timestamp>, Option<Timestamp>, Option<Timestamp>, Option<Timestamp>);
+type DueColumns = (
+    Option<u16>,
+    Option<Timestamp>,
+    Option<Timestamp>,
+    Option<Timestamp>,
+    Option<Timestamp>,
+    Option<Timestamp>,
+);
 
 /// When jobs are next due.
 #[derive(Clone, Copy, Debug, Default)]
@@ -40,12 +47,14 @@ pub(super) struct JobDueTimes {
     pub(super) running: Option<Timestamp>,
     /// When the next job that waits for inputs, price or payment is due.
     pub(super) waiting: Option<Timestamp>,
+    /// When the wallet is next called for an invoice whose job has ended.
+    pub(super) invoices: Option<Timestamp>,
 }
 
 impl JobDueTimes {
     /// The earliest of these times.
     pub(super) fn next(&self) -> Option<Timestamp> {
-        [self.queued, self.running, self.waiting].into_iter().flatten().min()
+        [self.queued, self.running, self.waiting, self.invoices].into_iter().flatten().min()
     }
 }
 
@@ -138,15 +147,15 @@ impl<S: Sql> JobTable<S> {
                  (SELECT min(due) FROM job WHERE state = 'queued' AND attempt > 0 AND due > ?1),
                  (SELECT min(due) FROM job WHERE state = 'running'),
                  (SELECT min(due) FROM own_run),
-                 (SELECT min(due) FROM job WHERE state IN ('received', 'awaiting_input', 'awaiting_payment'))",
+                 (SELECT min(due) FROM job WHERE state IN ('received', 'awaiting_input', 'awaiting_payment')),
+                 (SELECT min(due) FROM invoice WHERE due IS NOT NULL)",
             values![now],
         )?;
-        Ok(dues.map_or_else(JobDueTimes::default, |(next_kind, queued, running, own, waiting)| JobDueTimes {
-            next_kind,
-            queued,
-            running: [running, own].into_iter().flatten().min(),
-            waiting,
-        }))
+        let Some((next_kind, queued, running, own, waiting, invoices)) = dues else {
+            return Ok(JobDueTimes::default());
+        };
+        let running = [running, own].into_iter().flatten().min();
+        Ok(JobDueTimes { next_kind, queued, running, waiting, invoices })
     }
 
     /// The event that ended a job, as JSON.

@@ -12,14 +12,14 @@ use super::vocabulary::{
 use super::{DeliveryLimits, Destination, JobFailure, JobOutput, RelayPoll};
 use crate::announcement::Announcement;
 use crate::nip90::JobRequest;
-use crate::payment::wallet::{Invoice, InvoiceRequest, Settlement, WalletError};
+use crate::payment::wallet::{Invoice, InvoiceRequest, Preimage, Settlement, WalletError, WalletFeatures};
 use crate::price::Price;
 
 /// The deployment's options for the engine.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Options {
-    /// Whether the host has a wallet.
-    pub(crate) wallet: bool,
+    /// What the host's wallet can do, if it has one.
+    pub(crate) wallet: Option<WalletFeatures>,
     /// The public URL of the agent's own relay, for relay hints.
     pub(crate) relay_url: Option<String>,
     /// Whether answers may be sent to private addresses.
@@ -56,6 +56,8 @@ pub(crate) enum Input {
     Invoiced { job: EventId, invoice: Result<Invoice, WalletError> },
     /// The payment state of an invoice, or an error.
     Settled { job: EventId, settlement: Result<Settlement, WalletError> },
+    /// Whether the wallet has taken or returned a held payment.
+    HoldEnded { job: EventId, end: HoldEnd, result: Result<(), WalletError> },
     /// The result of polling an external relay.
     Polled { relay: String, poll: Result<RelayPoll, RelayError> },
     /// The result of delivering an event of the outbox.
@@ -94,6 +96,8 @@ pub(crate) enum Effect {
     Invoice { job: EventId, request: InvoiceRequest },
     /// Look up whether an invoice is paid; [`Input::Settled`] returns the answer.
     Settlement { job: EventId, invoice: Invoice },
+    /// Take or return the held payment of an invoice; [`Input::HoldEnded`] says whether that was done.
+    EndHold { job: EventId, invoice: Invoice, end: HoldEnd },
     /// Deliver an event; [`Input::Delivered`] returns the result. Events for one relay are in the order in which they
     /// must arrive.
     Publish { entry: u64, event: VerifiedEvent, to: Destination },
@@ -104,6 +108,15 @@ pub(crate) enum Effect {
     QueryReply { ticket: u64, answer: Result<StateReply, SqlError> },
     /// A warning for the operator.
     Warn(String),
+}
+
+/// What becomes of a held payment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum HoldEnd {
+    /// The agent takes it.
+    Take(Preimage),
+    /// The payer gets it back.
+    Return,
 }
 
 /// What a run executes.

@@ -94,9 +94,12 @@ impl<S: Sql> JobEngine<S> {
     /// Deletes these jobs.
     fn delete_jobs(&self, jobs: &str, values: &[Value<'_>]) -> Result<(), SqlError> {
         self.uncount(jobs, values)?;
-        for table in ["invoice", "job_source", "job_input"] {
+        for table in ["job_source", "job_input"] {
             self.sql.execute(&format!("DELETE FROM {table} WHERE job IN (SELECT id FROM {jobs})"), values)?;
         }
+        // For the others, the wallet is still to be called.
+        let ended = format!("DELETE FROM invoice WHERE due IS NULL AND job IN (SELECT id FROM {jobs})");
+        self.sql.execute(&ended, values)?;
         self.sql.execute(&format!("DELETE FROM job WHERE seq IN (SELECT seq FROM {jobs})"), values)
     }
 
@@ -166,6 +169,7 @@ impl<S: Sql> JobEngine<S> {
                 values![customer, until, now],
             )?;
         }
+        self.ledger.forget(customer)?;
         let past = now - self.may_come_again();
         self.sql.execute("DELETE FROM vanished WHERE noted_at < ?", values![past])?;
         self.delete_conversation(customer)?;

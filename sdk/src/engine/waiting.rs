@@ -40,11 +40,11 @@ impl<S: Sql> JobEngine<S> {
                 JobState::AwaitingInput if is_late => self.give_up_inputs(now, &job, &readable)?,
                 JobState::AwaitingInput => self.find_outputs(now, &job, &readable)?,
                 JobState::AwaitingPayment => {
-                    let invoice = self.invoice(&id)?;
+                    let invoice = self.invoices.find(&id)?;
                     if is_late && invoice.is_none() {
                         self.end_with_error(now, &job, &readable, JobState::Failed, NO_INVOICE)?;
                     } else {
-                        effects.push(self.check_payment(&job, invoice));
+                        effects.push(self.call_wallet(&job, invoice));
                     }
                 }
                 JobState::Queued

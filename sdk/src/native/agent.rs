@@ -22,7 +22,6 @@ use super::mailbox::AgentMailbox;
 use crate::author::agent::Jobs;
 use crate::engine::{Destination, Effect, JobEngine};
 use crate::host_port::HandlerHost;
-use crate::payment::wallet::Wallet;
 use crate::runner::{self, Services, StateCache, StateError};
 use crate::settings::AgentSettings;
 use effects::Effects;
@@ -37,8 +36,6 @@ pub(super) struct AgentConfig {
     pub(super) keys: Keys,
     /// See the flag `--forget-memory`.
     pub(super) forget_memory: bool,
-    /// The wallet through which the agent is paid.
-    pub(super) wallet: Option<Arc<dyn Wallet>>,
     pub(super) settings: AgentSettings,
     /// The blob server beside the agent.
     pub(super) blobs: BlobServer,
@@ -88,7 +85,8 @@ impl AgentShell {
         let handlers = HandlerRuntime::start()?;
         let cache = Arc::new(StateCache::<A>::default());
         let profile = config.settings.profile::<A>(config.keys.public_key());
-        let options = config.settings.options(&profile, config.wallet.is_some());
+        let wallet = config.settings.wallet.wallet();
+        let options = config.settings.options(&profile, wallet.as_deref());
         let open = {
             let (cache, keys) = (Arc::clone(&cache), config.keys.clone());
             let (database, durability) = (config.database.clone(), config.durability);
@@ -112,7 +110,7 @@ impl AgentShell {
         let mut effects = Effects {
             runtime: tokio::runtime::Handle::current(),
             handlers: handlers.handle(),
-            services: Services::new(cache, handler_host, config.wallet),
+            services: Services::new(cache, handler_host, wallet),
             taken: taken.clone(),
             answered: answered.clone(),
             answers: answer_sender,

@@ -387,7 +387,6 @@ impl ServedAgent {
             durability: startup.durability,
             keys,
             forget_memory: startup.arguments.forget_memory,
-            wallet: None,
             settings,
             blobs,
             own_relay: startup.address,

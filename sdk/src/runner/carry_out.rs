@@ -10,9 +10,11 @@ use super::permits::Permits;
 use super::state_cache::StateCache;
 use super::{quote, run};
 use crate::author::agent::Jobs;
-use crate::engine::{Destination, Effect, Input, Lease, RelayPoll, RequestAdmission, RunId, StateReply};
+use crate::engine::{
+    Destination, Effect, HoldEnd, Input, Lease, RelayPoll, RequestAdmission, RunId, StateReply,
+};
 use crate::host_port::HandlerHost;
-use crate::payment::wallet::{Wallet, WalletError};
+use crate::payment::wallet::{Invoice, Settlement, Wallet, WalletError};
 use crate::relays::SilentRelays;
 use crate::{clock, relays};
 
@@ -137,6 +139,17 @@ impl<A: Jobs> Services<A> {
                     Input::Settled { job, settlement }
                 })
             }
+            Effect::EndHold { job, invoice, end } => {
+                let (wallet, calls) = (self.wallet.clone(), self.wallet_calls.clone());
+                report(async move {
+                    let _permit = calls.acquire().await;
+                    let result = match wallet {
+                        Some(wallet) => end_hold(&*wallet, &invoice, &end).await,
+                        None => Err(WalletError::NoWallet),
+                    };
+                    Input::HoldEnded { job, end, result }
+                })
+            }
             Effect::Poll { relay, since, until: rest } => {
                 let polling = self.polling.clone();
                 report(async move {
@@ -153,6 +166,20 @@ impl<A: Jobs> Services<A> {
             Effect::QueryReply { ticket, answer } => HostAction::Reply { ticket, answer },
             Effect::Warn(text) => HostAction::Warn(text),
         })
+    }
+}
+
+/// Takes or returns a held payment. If the wallet refuses, that may have been done before, without its answer being
+/// heard.
+async fn end_hold(wallet: &dyn Wallet, invoice: &Invoice, end: &HoldEnd) -> Result<(), WalletError> {
+    let (ended, wanted) = match end {
+        HoldEnd::Take(preimage) => (wallet.settle(invoice, preimage).await, Settlement::Paid),
+        HoldEnd::Return => (wallet.cancel(invoice).await, Settlement::Expired),
+    };
+    match ended {
+        Err(error @ WalletError::Refused(_)) if wallet.settlement(invoice).await? != wanted => Err(error),
+        Err(WalletError::Refused(_)) => Ok(()),
+        other => other,
     }
 }
 

@@ -12,7 +12,9 @@ use super::names::{
 };
 use super::relay_urls::{own_relay_url, served_relays};
 use super::variables::{VariableReader, keys, parts, seconds};
+use super::wallet::WalletSettings;
 use crate::author::agent::Jobs;
+use crate::declaration::PaymentTiming;
 use crate::declared_variables::DeclaredVariables;
 use crate::relay_address;
 
@@ -34,6 +36,8 @@ pub(crate) struct AgentSettings {
     pub(crate) reach: Reach,
     /// Servers that handlers may reach by HTTP although they are private or unencrypted.
     pub(crate) allowed_origins: AllowedOrigins,
+    /// The wallet through which the agent is paid.
+    pub(crate) wallet: WalletSettings,
     /// Whether the agent announces itself. If not, earlier announcements are deleted.
     pub(crate) announces: bool,
     /// The agent's own variables and secrets.
@@ -61,8 +65,11 @@ pub(crate) fn agent_settings<A: Jobs>(
     let relay_url = own_relay_url(&variables)?;
     let poll_every = variables.text(RELAY_VISIT_SECONDS);
     let poll_every = poll_every.map(|text| seconds(RELAY_VISIT_SECONDS, &text)).transpose()?;
+    let wallet = WalletSettings::read(&variables)?;
+    let mut jobs = A::HANDLERS.iter().map(|handler| &handler.declaration);
+    wallet.check(jobs.find(|job| job.payment == PaymentTiming::Hold).map(|job| job.name))?;
     let declared = DeclaredVariables::read(&A::DECLARATION, &variable)?;
-    Ok(AgentSettings { relay_url, relays, poll_every, reach, allowed_origins, announces, declared })
+    Ok(AgentSettings { relay_url, relays, poll_every, reach, allowed_origins, wallet, announces, declared })
 }
 
 fn allowed_origins(variables: &VariableReader<'_>) -> Result<AllowedOrigins, SettingError> {

@@ -53,6 +53,41 @@ pub(crate) enum SettingError {
         /// What is wrong with one of them.
         error: AddressError,
     },
+    /// The variable must hold the URL of a server.
+    #[error("the variable {name} must be the URL of a server such as https://pay.example.com: {error}")]
+    Server {
+        /// The variable.
+        name: &'static str,
+        /// What is wrong with its value.
+        error: AddressError,
+    },
+    /// Another variable needs this one.
+    #[error("{by} needs the variable {name}, which is not set")]
+    Needed {
+        /// The variable that is missing.
+        name: &'static str,
+        /// What needs it, as it is written: `WALLET=lnbits`.
+        by: &'static str,
+    },
+    /// The variable has no effect without another one.
+    #[error("the variable {name} is set, but has no effect without {without}: set both or none")]
+    Unused {
+        /// The variable.
+        name: &'static str,
+        /// What is missing, as it is written.
+        without: &'static str,
+    },
+    /// A job needs a wallet that holds payments.
+    #[error(
+        "WALLET={provider} has no hold invoices, which `pay = \"hold\"` of the job `{job}` needs: choose another \
+         wallet, or `pay = \"before\"`"
+    )]
+    NoHolds {
+        /// The name of the job.
+        job: &'static str,
+        /// The provider.
+        provider: &'static str,
+    },
     /// The variable must be a number of seconds.
     #[error("the variable {name} must be a whole number of seconds, 1 or more")]
     Seconds {
@@ -93,9 +128,13 @@ impl SettingError {
             | Self::Relay { name, .. }
             | Self::RelayList { name, .. }
             | Self::Origins { name, .. }
+            | Self::Server { name, .. }
+            | Self::Needed { name, .. }
+            | Self::Unused { name, .. }
             | Self::Seconds { name }
             | Self::Retention { name, .. }
             | Self::Form { name, .. } => name,
+            Self::NoHolds { .. } => super::names::WALLET,
             Self::Nips => SUPPORTED_NIPS,
             Self::Missing(missing) => return format!("the agent needs {}", missing.names()),
         };

@@ -28,6 +28,12 @@ pub(crate) const ADMIN_PUBKEYS: &str = "ADMIN_PUBKEYS";
 pub(crate) const ALLOW_PRIVATE_ADDRESSES: &str = "ALLOW_PRIVATE_ADDRESSES";
 /// Servers that handlers may reach by HTTP although they are private or unencrypted: origins, separated by commas.
 pub(crate) const AGENT_HTTP_ALLOWED_ORIGINS: &str = "AGENT_HTTP_ALLOWED_ORIGINS";
+/// The provider of the wallet through which the agent is paid: `lnbits`.
+pub(crate) const WALLET: &str = "WALLET";
+/// The URL of the LNbits server.
+pub(crate) const LNBITS_URL: &str = "LNBITS_URL";
+/// A secret: the key with which invoices are created at the LNbits server.
+pub(crate) const LNBITS_INVOICE_KEY: &str = "LNBITS_INVOICE_KEY";
 /// Who may upload blobs: `agent`, `allowed` or `any`.
 pub(crate) const BLOSSOM_UPLOAD: &str = "BLOSSOM_UPLOAD";
 /// Who may upload blobs besides the agent and the operators.

@@ -86,7 +86,7 @@ impl<A: Jobs> TestHost<A> {
         let TestHostConfig { sql, clock, idle, wallet, providers, host, requests } = props;
         let keys = host.keys.clone();
         let host = Arc::new(host);
-        let options = Options { wallet: wallet.is_some(), ..Options::default() };
+        let options = Options { wallet: wallet.as_deref().map(Wallet::features), ..Options::default() };
         Self {
             engine: open::<A>(sql, &keys, &options, &clock),
             relay: TestRelay::open::<A>(),

@@ -19,6 +19,7 @@ use crate::declaration::{AgentDeclaration, JobDeclaration, ScheduleDeclaration, 
 use crate::engine::{JobState, Output};
 use crate::error::JobError;
 use crate::nip90::Status;
+use crate::payment::Settlement;
 use crate::price::Price;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -301,7 +302,7 @@ fn does_a_paid_job_when_it_is_paid() {
     );
     agent.pay(&job);
     assert_eq!(agent.result(&job).content, "worth it");
-    assert!(agent.wallet().invoices()[0].is_paid);
+    assert_eq!(agent.wallet().invoices()[0].settlement, Settlement::Paid);
 }
 
 #[test]

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use super::clock::Clock;
-use crate::payment::wallet::{Invoice, InvoiceRequest, Settlement, Wallet, WalletError};
+use crate::payment::wallet::{
+    Invoice, InvoiceRequest, Preimage, Settlement, Wallet, WalletError, WalletFeatures,
+};
 
 /// A wallet whose invoices the test pays. Clones are the same wallet.
 #[derive(Clone, Debug)]
@@ -29,8 +31,8 @@ pub struct TestInvoice {
     pub invoice: Invoice,
     /// The request for which it was created.
     pub request: InvoiceRequest,
-    /// Whether it was paid.
-    pub is_paid: bool,
+    /// What has become of it: a payment of a hold invoice is [`Held`](Settlement::Held) until the job has ended.
+    pub settlement: Settlement,
 }
 
 impl TestWallet {
@@ -47,8 +49,12 @@ impl TestWallet {
     /// Pays an invoice. Returns whether it belongs to this wallet and could still be paid.
     pub fn pay(&self, bolt11: &str) -> bool {
         match self.books().invoices.get_mut(bolt11) {
-            Some(invoice) if invoice.invoice.expires_at > self.clock.now() => {
-                invoice.is_paid = true;
+            Some(invoice)
+                if invoice.settlement == Settlement::Pending
+                    && invoice.invoice.expires_at > self.clock.now() =>
+            {
+                let is_hold = invoice.request.hold.is_some();
+                invoice.settlement = if is_hold { Settlement::Held } else { Settlement::Paid };
                 true
             }
             _ => false,
@@ -63,6 +69,19 @@ impl TestWallet {
     /// Makes the wallet reachable again.
     pub fn repair(&self) {
         self.books().out_of_order = None;
+    }
+
+    /// Ends a hold invoice, if it is in one of these states.
+    fn end_hold(&self, invoice: &Invoice, from: &[Settlement], to: Settlement) -> Result<(), WalletError> {
+        let mut books = self.open()?;
+        match books.invoices.get_mut(&invoice.bolt11) {
+            Some(known) if known.settlement == to => Ok(()),
+            Some(known) if from.contains(&known.settlement) => {
+                known.settlement = to;
+                Ok(())
+            }
+            _ => Err(WalletError::Refused(format!("`{}` is not held", invoice.bolt11))),
+        }
     }
 
     fn books(&self) -> MutexGuard<'_, WalletState> {
@@ -80,16 +99,27 @@ impl TestWallet {
 
 #[async_trait]
 impl Wallet for TestWallet {
+    fn features(&self) -> WalletFeatures {
+        WalletFeatures::new("test").with_hold_invoices()
+    }
+
     async fn invoice(&self, request: &InvoiceRequest) -> Result<Invoice, WalletError> {
         let now = self.clock.now();
         let mut books = self.open()?;
         let number = books.invoices.len().saturating_add(1);
         let invoice = Invoice {
             bolt11: format!("lnbcrt-test-{number:04}"),
-            payment_hash: format!("{number:064x}"),
+            payment_hash: match &request.hold {
+                Some(preimage) => preimage.payment_hash(),
+                None => format!("{number:064x}"),
+            },
             expires_at: now + request.expiry,
         };
-        let made = TestInvoice { invoice: invoice.clone(), request: request.clone(), is_paid: false };
+        let made = TestInvoice {
+            invoice: invoice.clone(),
+            request: request.clone(),
+            settlement: Settlement::Pending,
+        };
         books.invoices.insert(invoice.bolt11.clone(), made);
         Ok(invoice)
     }
@@ -97,12 +127,24 @@ impl Wallet for TestWallet {
     async fn settlement(&self, invoice: &Invoice) -> Result<Settlement, WalletError> {
         let now = self.clock.now();
         match self.open()?.invoices.get(&invoice.bolt11) {
-            Some(known) if known.is_paid => Ok(Settlement::Paid),
-            Some(known) if known.invoice.expires_at <= now => Ok(Settlement::Expired),
-            Some(_) => Ok(Settlement::Pending),
+            Some(known) if known.settlement == Settlement::Pending && known.invoice.expires_at <= now => {
+                Ok(Settlement::Expired)
+            }
+            Some(known) => Ok(known.settlement),
             None => {
                 Err(WalletError::Refused(format!("`{}` is not an invoice of this wallet", invoice.bolt11)))
             }
         }
+    }
+
+    async fn settle(&self, invoice: &Invoice, preimage: &Preimage) -> Result<(), WalletError> {
+        if preimage.payment_hash() != invoice.payment_hash {
+            return Err(WalletError::Refused("this is not the preimage of the invoice".to_owned()));
+        }
+        self.end_hold(invoice, &[Settlement::Held], Settlement::Paid)
+    }
+
+    async fn cancel(&self, invoice: &Invoice) -> Result<(), WalletError> {
+        self.end_hold(invoice, &[Settlement::Held, Settlement::Pending], Settlement::Expired)
     }
 }

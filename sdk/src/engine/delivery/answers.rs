@@ -87,16 +87,11 @@ impl<S: Sql> JobEngine<S> {
         now: Timestamp,
         job: &JobRow,
         readable: &ReadableRequest,
+        text: &str,
         amount: Amount,
     ) -> Result<(), SqlError> {
-        let event = self.feedback(
-            now,
-            readable,
-            &Status::PaymentRequired,
-            Some("pay to have this job done"),
-            None,
-            Some(amount),
-        );
+        let status = &Status::PaymentRequired;
+        let event = self.feedback(now, readable, status, Some(text), None, Some(amount));
         self.send(now, job, readable, &event)
     }
 
@@ -122,7 +117,7 @@ impl<S: Sql> JobEngine<S> {
         self.send(now, job, readable, &event)
     }
 
-    /// Ends a job without a result, and sends the customer the reason.
+    /// Ends a job without a result, and sends the customer the reason, and what becomes of a payment.
     pub(in crate::engine) fn end_with_error(
         &mut self,
         now: Timestamp,
@@ -131,7 +126,10 @@ impl<S: Sql> JobEngine<S> {
         state: JobState,
         text: &str,
     ) -> Result<(), SqlError> {
-        let event = self.feedback(now, readable, &Status::Error, Some(text), None, None);
+        let consolation = self.consolation(job)?;
+        let text =
+            consolation.map_or_else(|| text.to_owned(), |consolation| format!("{text}; {consolation}"));
+        let event = self.feedback(now, readable, &Status::Error, Some(&text), None, None);
         self.end(now, job, readable, state, &event)
     }
 
@@ -171,6 +169,7 @@ impl<S: Sql> JobEngine<S> {
         let bytes = self.jobs.end(&job.id, job.state, state, last_word, now)?;
         self.unfinished.advance(&job.customer, job.state, state);
         self.count_ended(now, job, state, bytes)?;
+        self.end_payment(now, job, state)?;
         self.wake_dependents(now, &job.id)?;
         self.prune_jobs(now)?;
         self.requests.forget(&job.id);

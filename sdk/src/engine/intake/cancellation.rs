@@ -43,6 +43,10 @@ impl<S: Sql> JobEngine<S> {
             if job.customer != cancellation.author || job.state.is_final() {
                 continue;
             }
+            // Its result is there, and the payment for it is being taken.
+            if self.is_being_paid(&job)? {
+                continue;
+            }
             if job.state == JobState::Running {
                 let lease = Lease { run: RunId::Job(job.id), attempt: job.attempt };
                 effects.push(Effect::Abort { lease });

@@ -447,6 +447,9 @@ impl<S: Sql> JobEngine<S> {
                     return self.end_with_error(now, &job, &readable, JobState::Failed, text);
                 };
                 self.store_changes(now, changes)?;
+                if self.withhold_result(now, &job, &result)? {
+                    return Ok(());
+                }
                 self.end(now, &job, &readable, JobState::Done, &result)
             }
         }

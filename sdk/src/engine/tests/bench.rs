@@ -9,15 +9,15 @@ use serde_json::Value;
 
 use super::events::agent;
 use super::probe::Probe;
-use crate::declaration::{AgentDeclaration, JobDeclaration};
+use crate::declaration::{AgentDeclaration, JobDeclaration, PaymentTiming};
 use crate::engine::job_state::JobState;
 use crate::engine::unfinished::UnfinishedJobs;
 use crate::engine::{
-    AgentSpec, Changes, Delivery, DeliveryLimits, Destination, Effect, HandlerSpec, HookSpec, Input,
+    AgentSpec, Changes, Delivery, DeliveryLimits, Destination, Effect, HandlerSpec, HoldEnd, HookSpec, Input,
     JobEngine, Lease, Options, Output, RequestAdmission, RunId, RunOutcome, StateQuery, StateReply, Task,
 };
 use crate::nip90::{Cancellation, Feedback, JobResultEvent, Status};
-use crate::payment::wallet::{Invoice, InvoiceRequest};
+use crate::payment::wallet::{Invoice, InvoiceRequest, WalletFeatures};
 use crate::price::Price;
 
 /// Free, runs concurrently.
@@ -28,6 +28,15 @@ pub(super) const EXCLUSIVE: u16 = 5050;
 pub(super) const PAID: u16 = 5100;
 /// Has a price function.
 pub(super) const QUOTED: u16 = 5200;
+/// Costs 21 sat, held until there is a result.
+pub(super) const HELD: u16 = 5300;
+/// Costs 21 sat, paid for the result.
+pub(super) const PAID_AFTER: u16 = 5400;
+/// Costs 21 sat, but twice a day nothing.
+pub(super) const PARTLY_FREE: u16 = 5500;
+
+/// A wallet with hold invoices.
+pub(super) const WALLET: WalletFeatures = WalletFeatures::new("test").with_hold_invoices();
 
 pub(super) const START: Timestamp = Timestamp::from_seconds(1_700_000_000);
 pub(super) const EXTERNAL: &str = "wss://outside.example";
@@ -53,6 +62,8 @@ pub(super) struct Bench {
     pub(super) resolves: Vec<(EventId, Vec<EventId>, Vec<String>)>,
     pub(super) invoices: Vec<(EventId, InvoiceRequest)>,
     pub(super) settlements: Vec<(EventId, Invoice)>,
+    /// The held payments that the wallet is to take or return.
+    pub(super) hold_ends: Vec<(EventId, HoldEnd)>,
     /// The published events, including repetitions.
     pub(super) published: Vec<(VerifiedEvent, Destination)>,
     pub(super) delivering: Vec<u64>,
@@ -78,6 +89,11 @@ pub(super) fn spec() -> AgentSpec {
         exclusive,
         quotes,
     };
+    let paid = |kind, change: fn(&mut JobDeclaration)| {
+        let mut handler = handler(kind, false, Price::sat(21), false);
+        change(&mut handler.declaration);
+        handler
+    };
     AgentSpec {
         declaration: AgentDeclaration::new("tester"),
         handlers: vec![
@@ -85,6 +101,9 @@ pub(super) fn spec() -> AgentSpec {
             handler(EXCLUSIVE, true, Price::FREE, false),
             handler(PAID, false, Price::sat(21), false),
             handler(QUOTED, false, Price::FREE, true),
+            paid(HELD, |job| job.payment = PaymentTiming::Hold),
+            paid(PAID_AFTER, |job| job.payment = PaymentTiming::After),
+            paid(PARTLY_FREE, |job| job.free_per_day = 2),
         ],
         schedules: vec![],
         hooks: HookSpec::default(),
@@ -99,8 +118,11 @@ impl Bench {
     pub(super) fn with(change: impl FnOnce(&mut AgentSpec)) -> Self {
         let mut spec = spec();
         change(&mut spec);
-        let options =
-            Options { wallet: true, relay_url: Some("wss://own.example".into()), ..Options::default() };
+        let options = Options {
+            wallet: Some(WALLET),
+            relay_url: Some("wss://own.example".into()),
+            ..Options::default()
+        };
         Self::on(Probe::new(), spec, options)
     }
 
@@ -109,7 +131,11 @@ impl Bench {
         let mut spec = spec();
         spec.declaration.concurrency = 1_000;
         let relay_url = Some("wss://own.example".into());
-        Self::on(Probe::new(), spec, Options { wallet: true, relay_url, deliveries, ..Options::default() })
+        Self::on(
+            Probe::new(),
+            spec,
+            Options { wallet: Some(WALLET), relay_url, deliveries, ..Options::default() },
+        )
     }
 
     /// Opens an agent's database.
@@ -126,6 +152,7 @@ impl Bench {
             resolves: vec![],
             invoices: vec![],
             settlements: vec![],
+            hold_ends: vec![],
             published: vec![],
             delivering: vec![],
             admissions: vec![],
@@ -192,6 +219,7 @@ impl Bench {
                 Effect::Resolve { job, wanted, relays } => self.resolves.push((job, wanted, relays)),
                 Effect::Invoice { job, request } => self.invoices.push((job, request)),
                 Effect::Settlement { job, invoice } => self.settlements.push((job, invoice)),
+                Effect::EndHold { job, end, .. } => self.hold_ends.push((job, end)),
                 Effect::Publish { entry, event, to } => {
                     self.delivering.push(entry);
                     self.published.push((event, to));
@@ -301,6 +329,7 @@ impl Bench {
         self.resolves.clear();
         self.invoices.clear();
         self.settlements.clear();
+        self.hold_ends.clear();
         self.settle();
     }
 

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use openagents_host::Timestamp;
-
 use super::bench::*;
 use super::events::*;
 use crate::engine::job_state::JobState;
@@ -13,13 +11,10 @@ use crate::payment::wallet::{Invoice, Settlement, WalletError};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-fn invoice(bolt11: &str, expires_at: Timestamp) -> Invoice {
-    Invoice { bolt11: bolt11.into(), payment_hash: "00".repeat(32), expires_at }
-}
-
 fn invoiced(bench: &mut Bench, bolt11: &str) {
     let (job, _) = bench.invoices.remove(0);
-    let invoice = invoice(bolt11, bench.now + MINUTE * 15);
+    let expires_at = bench.now + MINUTE * 15;
+    let invoice = Invoice { bolt11: bolt11.into(), payment_hash: job.to_hex(), expires_at };
     bench.give(&Input::Invoiced { job, invoice: Ok(invoice) });
 }
 

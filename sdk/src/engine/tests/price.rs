@@ -40,7 +40,7 @@ fn takes_a_bid_that_covers_the_price_and_none_at_all() {
 #[test]
 fn refuses_what_it_cannot_be_paid_for() {
     let mut bench = Bench::new();
-    bench.options.wallet = false;
+    bench.options.wallet = None;
     bench.crash();
     assert_eq!(bench.ask(&request(PAID, 1)), RequestAdmission::Rejected);
     assert!(bench.last_error().unwrap().contains("no wallet"));

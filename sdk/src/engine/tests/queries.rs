@@ -27,7 +27,7 @@ fn live() -> Probe {
     let (job, _) = bench.invoices.remove(0);
     let invoice = crate::payment::wallet::Invoice {
         bolt11: "ln".into(),
-        payment_hash: String::new(),
+        payment_hash: job.to_hex(),
         expires_at: START,
     };
     bench.give(&Input::Invoiced { job, invoice: Ok(invoice) });

@@ -30,6 +30,18 @@ This process (natively only; each is an option too):
     };
 }
 
+/// Through which wallet the agent is paid.
+macro_rules! wallet {
+    () => {
+        "
+Payments (without a wallet, jobs with a price are refused):
+  WALLET                 the provider: lnbits
+  LNBITS_URL             the LNbits server, such as https://lnbits.example.com
+  LNBITS_INVOICE_KEY     a secret: the invoice key of a wallet there
+"
+    };
+}
+
 /// Who may upload blobs, and how much.
 macro_rules! blob_limits {
     () => {
@@ -143,6 +155,7 @@ The relay's information document (NIP-11):
                          public key
 ",
     options!(),
+    wallet!(),
     blob_limits!(),
     relay_limits!()
 );

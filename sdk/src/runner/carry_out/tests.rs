@@ -115,8 +115,12 @@ async fn tells_the_engine_why_a_wallet_gave_no_answer() {
         (None, WalletError::NoWallet),
     ] {
         let services = services(&host(), wallet);
-        let request =
-            InvoiceRequest { price: Price::sat(1), memo: String::new(), expiry: Duration::from_secs(60) };
+        let request = InvoiceRequest {
+            price: Price::sat(1),
+            memo: String::new(),
+            expiry: Duration::from_secs(60),
+            hold: None,
+        };
         let effect = Effect::Invoice { job, request };
         match awaited(services.carry_out(Timestamp::EPOCH, effect)).await {
             Some(Input::Invoiced { job: of, invoice }) => {
@@ -186,8 +190,12 @@ async fn calls_the_wallet_for_sixteen_jobs_at_once() {
     let mut going = tokio::task::JoinSet::new();
     for number in 0..20 {
         let job = EventId::from_bytes([number; 32]);
-        let request =
-            InvoiceRequest { price: Price::sat(1), memo: String::new(), expiry: Duration::from_secs(60) };
+        let request = InvoiceRequest {
+            price: Price::sat(1),
+            memo: String::new(),
+            expiry: Duration::from_secs(60),
+            hold: None,
+        };
         going.spawn(awaited(services.carry_out(Timestamp::EPOCH, Effect::Invoice { job, request })));
         let invoice =
             Invoice { bolt11: String::new(), payment_hash: String::new(), expires_at: Timestamp::EPOCH };

@@ -92,10 +92,11 @@ impl<A: Jobs> AgentWorker<A> {
         // Cloudflare routes by the host name, so it can be trusted.
         let routes = crate::assemble::agent_routes::<A>(&settings, operators, &keys, BTreeSet::new());
         let reach = settings.reach;
+        let wallet = settings.wallet.wallet();
         let options = Options {
             polled_relays: settings.external_relays(),
             deliveries: DeliveryLimits::WORKER,
-            ..settings.options(&settings.profile::<A>(keys.public_key()), false)
+            ..settings.options(&settings.profile::<A>(keys.public_key()), wallet.as_deref())
         };
         let engine = JobEngine::open(sql, keys.clone(), runner::agent_spec::<A>(), options, now())?;
         let cache = Arc::new(StateCache::default());
@@ -115,7 +116,7 @@ impl<A: Jobs> AgentWorker<A> {
         Ok(Self {
             env,
             engine,
-            services: Services::new(cache, host, None),
+            services: Services::new(cache, host, wallet),
             routes,
             key,
             deliveries: Deliveries::new(reach, keys),

@@ -1,0 +1,146 @@
+//! The wallet through which the agent is paid: `WALLET` and the variables of each provider.
+
+use std::sync::Arc;
+
+use openagents_host::net::{Reach, Url, public_url};
+
+use super::error::SettingError;
+use super::names::{LNBITS_INVOICE_KEY, LNBITS_URL, WALLET};
+use super::variables::{VariableReader, form};
+use crate::declared_variables::Secret;
+use crate::payment::LnbitsWallet;
+use crate::payment::wallet::Wallet;
+
+/// Which wallet the agent has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum WalletSettings {
+    /// Jobs with a price are refused.
+    #[default]
+    None,
+    /// A wallet on an LNbits server.
+    Lnbits { server: Url, invoice_key: Secret },
+}
+
+impl WalletSettings {
+    pub(super) fn read(variables: &VariableReader<'_>) -> Result<Self, SettingError> {
+        match variables.text(WALLET).as_deref() {
+            None => {
+                match [LNBITS_URL, LNBITS_INVOICE_KEY].into_iter().find(|name| variables.text(name).is_some())
+                {
+                    Some(name) => Err(SettingError::Unused { name, without: "WALLET=lnbits" }),
+                    None => Ok(Self::None),
+                }
+            }
+            Some("lnbits") => Ok(Self::Lnbits {
+                server: server(variables)?,
+                invoice_key: Secret::new(required(variables, LNBITS_INVOICE_KEY, "WALLET=lnbits")?),
+            }),
+            Some(_) => Err(form(WALLET, "lnbits")),
+        }
+    }
+
+    /// Whether the wallet can do what this job needs, whose payments are to be held.
+    pub(super) fn check(&self, held: Option<&'static str>) -> Result<(), SettingError> {
+        match (held, self.wallet()) {
+            (Some(job), Some(wallet)) if !wallet.features().hold_invoices => {
+                Err(SettingError::NoHolds { job, provider: wallet.features().provider })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The wallet.
+    pub(crate) fn wallet(&self) -> Option<Arc<dyn Wallet>> {
+        match self {
+            Self::None => None,
+            Self::Lnbits { server, invoice_key } => {
+                Some(Arc::new(LnbitsWallet::new(server.clone(), invoice_key.expose())))
+            }
+        }
+    }
+}
+
+/// The URL of the LNbits server. The operator names it, so it may be private.
+fn server(variables: &VariableReader<'_>) -> Result<Url, SettingError> {
+    let text = required(variables, LNBITS_URL, "WALLET=lnbits")?;
+    public_url(&text, &["https", "http"], Reach::Anywhere)
+        .map_err(|error| SettingError::Server { name: LNBITS_URL, error })
+}
+
+fn required(
+    variables: &VariableReader<'_>,
+    name: &'static str,
+    by: &'static str,
+) -> Result<String, SettingError> {
+    variables.text(name).ok_or(SettingError::Needed { name, by })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::WalletSettings;
+    use crate::settings::variables::VariableReader;
+
+    fn read(set: &[(&str, &str)]) -> Result<WalletSettings, String> {
+        let value =
+            |name: &str| set.iter().find(|(set, _)| *set == name).map(|(_, value)| (*value).to_owned());
+        WalletSettings::read(&VariableReader(&value)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_agent_has_the_wallet_that_is_named() {
+        assert_eq!(read(&[]), Ok(WalletSettings::None));
+        assert_eq!(read(&[("WALLET", " ")]), Ok(WalletSettings::None));
+        let lnbits = [
+            ("WALLET", "lnbits"),
+            ("LNBITS_URL", "http://127.0.0.1:5000/sub/"),
+            ("LNBITS_INVOICE_KEY", "hunter2"),
+        ];
+        let settings = read(&lnbits).unwrap();
+        let shown = format!("{settings:?} {:?}", settings.wallet().map(|wallet| wallet.features()));
+        assert!(
+            shown.contains("127.0.0.1") && shown.contains("lnbits") && !shown.contains("hunter2"),
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn a_job_whose_payment_is_held_needs_a_wallet_that_holds() {
+        assert_eq!(WalletSettings::None.check(Some("write")), Ok(()), "it is refused without a wallet");
+        let lnbits = [("WALLET", "lnbits"), ("LNBITS_URL", "https://a.example"), ("LNBITS_INVOICE_KEY", "k")];
+        let lnbits = read(&lnbits).unwrap();
+        assert_eq!(lnbits.check(None), Ok(()));
+        let error = lnbits.check(Some("write")).unwrap_err().to_string();
+        assert!(error.contains("WALLET=lnbits has no hold invoices") && error.contains("`write`"), "{error}");
+    }
+
+    #[test]
+    fn what_is_missing_or_wrong_is_told_without_its_value() {
+        for (set, told) in [
+            (&[("WALLET", "coinos")][..], "the variable WALLET must be lnbits"),
+            (&[("WALLET", "lnbits")], "WALLET=lnbits needs the variable LNBITS_URL"),
+            (
+                &[("WALLET", "lnbits"), ("LNBITS_URL", "https://a.example")],
+                "needs the variable LNBITS_INVOICE_KEY",
+            ),
+            (
+                &[("LNBITS_INVOICE_KEY", "hunter2")],
+                "LNBITS_INVOICE_KEY is set, but has no effect without WALLET=lnbits",
+            ),
+            (
+                &[
+                    ("WALLET", "lnbits"),
+                    ("LNBITS_URL", "https://me:hunter2@a.example"),
+                    ("LNBITS_INVOICE_KEY", "k"),
+                ],
+                "the variable LNBITS_URL must be the URL of a server",
+            ),
+            (
+                &[("WALLET", "lnbits"), ("LNBITS_URL", "a.example"), ("LNBITS_INVOICE_KEY", "k")],
+                "LNBITS_URL must be",
+            ),
+        ] {
+            let error = read(set).unwrap_err();
+            assert!(error.contains(told) && !error.contains("hunter2"), "{error}");
+        }
+    }
+}
