@@ -10,6 +10,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use openagents_tests::lnbits::LnbitsServer;
 use openagents_tests::server::{Host, Server, binary, folder, log_tail, repository};
 use openagents_tests::wire::Client;
 use tempfile::TempDir;
@@ -68,11 +69,15 @@ pub(crate) use scenarios;
 
 type Shared = HashMap<(Host, &'static str), Result<Arc<Server>, String>>;
 
+/// The LNbits server, once it was needed.
+type SharedLnbits = Option<Result<Arc<LnbitsServer>, String>>;
+
 /// The shared servers, started on first use.
 #[derive(Clone, Default)]
 pub(crate) struct SharedServers {
     shared: Arc<Mutex<Shared>>,
     counts: Arc<Mutex<HashMap<Host, usize>>>,
+    lnbits: Arc<tokio::sync::Mutex<SharedLnbits>>,
 }
 
 impl SharedServers {
@@ -108,6 +113,15 @@ impl SharedServers {
     /// Stops every shared server.
     pub(crate) fn end(&self) {
         lock(&self.shared).clear();
+        drop(self.lnbits.blocking_lock().take());
+    }
+
+    async fn lnbits(&self) -> Result<Arc<LnbitsServer>, String> {
+        let mut server = self.lnbits.lock().await;
+        match &*server {
+            Some(started) => started.clone(),
+            None => server.insert(LnbitsServer::start().await.map(Arc::new)).clone(),
+        }
     }
 
     fn shared(&self, host: Host, deployment: &'static str) -> Result<Arc<Server>, String> {
@@ -186,6 +200,11 @@ impl Servers {
         let server = started.unwrap_or_else(|error| panic!("{error}"));
         lock(&self.logs).push(server.log().to_owned());
         server
+    }
+
+    /// The shared LNbits server; scenarios make wallets of their own.
+    pub(crate) async fn lnbits(&self) -> Arc<LnbitsServer> {
+        self.shared_servers.lnbits().await.unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// A connection to the shared relay.

@@ -103,8 +103,19 @@ pub async fn follow(
     conversation: &mut Conversation,
     patience: Duration,
 ) {
+    follow_until(client, request, conversation, patience, Conversation::is_over).await;
+}
+
+/// Waits until the answers are as wanted; fails the test if that takes longer than `patience`.
+pub async fn follow_until(
+    client: &mut Client,
+    request: &Event,
+    conversation: &mut Conversation,
+    patience: Duration,
+    is_wanted: impl Fn(&Conversation) -> bool,
+) {
     let deadline = tokio::time::Instant::now() + patience;
-    while !conversation.is_over() {
+    while !is_wanted(conversation) {
         let left = deadline.saturating_duration_since(tokio::time::Instant::now());
         match client.receive_within(left).await {
             Some(Frame::Event(of, event)) if of == subscription(request) => conversation.take(*event),
@@ -112,6 +123,19 @@ pub async fn follow(
             None => panic!("no answer to kind {} within {patience:?}: {conversation:?}", request.kind),
         }
     }
+}
+
+/// Publishes a request and waits until its payment is required. Returns the answers so far and the invoice.
+pub async fn ask_for_invoice(client: &mut Client, request: &Event) -> (Conversation, String) {
+    let mut conversation = listen(client, request).await;
+    client.publish_accepted(request).await;
+    let has_answer = |said: &Conversation| !said.feedback.is_empty();
+    follow_until(client, request, &mut conversation, Duration::from_secs(60), has_answer).await;
+    let asked = conversation.feedback.first().expect("there is one");
+    assert_eq!(status(asked), "payment-required", "{conversation:?}");
+    let amount = crate::events::tags(asked, "amount").into_iter().next().expect("an amount");
+    let invoice = amount.get(2).cloned().expect("an invoice");
+    (conversation, invoice)
 }
 
 /// Publishes a request and returns its answers, up to the result or the error.

@@ -11,6 +11,7 @@ pub mod http;
 pub mod http_echo;
 pub mod jobs;
 pub mod language_model;
+pub mod lnbits;
 mod process;
 pub mod raw;
 pub mod server;

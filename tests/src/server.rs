@@ -449,11 +449,16 @@ pub fn binary(name: &str) -> PathBuf {
 }
 
 fn log_path(host: Host, deployment: &str) -> Result<PathBuf, String> {
+    scenario_log(&format!("{}-{deployment}", host.name()))
+}
+
+/// A new file for the output of a process.
+pub(crate) fn scenario_log(name: &str) -> Result<PathBuf, String> {
     static NUMBER: AtomicU32 = AtomicU32::new(1);
     let folder = binary("scenario-logs");
     fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    let log = folder.join(format!("{}-{deployment}-{number}.log", host.name()));
+    let log = folder.join(format!("{name}-{number}.log"));
     File::create(&log).map_err(|error| error.to_string())?;
     Ok(log)
 }
