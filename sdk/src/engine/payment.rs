@@ -272,8 +272,8 @@ impl<S: Sql> JobEngine<S> {
                     self.invoices.advance(&job.id, InvoiceState::Closing, Some(now))?;
                 }
                 InvoiceState::Open => {
-                    let due = invoice.invoice.expires_at + PAYMENT_GRACE;
-                    self.invoices.advance(&job.id, InvoiceState::Late, Some(due.max(now)))?;
+                    let due = holds::last_payment(&invoice).max(now);
+                    self.invoices.advance(&job.id, InvoiceState::Late, Some(due))?;
                 }
                 InvoiceState::Held | InvoiceState::Taking => {
                     self.invoices.advance(&job.id, InvoiceState::Returning, Some(now))?;

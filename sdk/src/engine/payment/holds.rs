@@ -5,7 +5,7 @@ use std::time::Duration;
 use openagents_host::{EventId, Kind, Sql, SqlError, Timestamp};
 
 use super::invoices::{InvoiceRow, InvoiceState};
-use super::wallet_retry_pause;
+use super::{PAYMENT_GRACE, wallet_retry_pause};
 use crate::engine::job_state::JobState;
 use crate::engine::{Effect, HoldEnd, JobEngine};
 use crate::payment::wallet::{Preimage, Settlement, WalletError};
@@ -93,6 +93,10 @@ impl<S: Sql> JobEngine<S> {
                     self.ledger.credit(now, &invoice.paid_job(kind))?;
                 }
                 Ok(())
+            }
+            // An answer to a question from before the end: the invoice can still be paid.
+            Ok(Settlement::Pending | Settlement::Held) if now < last_payment(invoice) => {
+                self.invoices.postpone(&invoice.job, last_payment(invoice))
             }
             Ok(_) => self.invoices.advance(&invoice.job, InvoiceState::Unpaid, None),
             Err(WalletError::Refused(_) | WalletError::Unsupported(_)) => {
@@ -185,4 +189,9 @@ impl<S: Sql> JobEngine<S> {
             }
         }
     }
+}
+
+/// Until when a payment of this invoice may arrive.
+pub(super) fn last_payment(invoice: &InvoiceRow) -> Timestamp {
+    invoice.invoice.expires_at + PAYMENT_GRACE
 }

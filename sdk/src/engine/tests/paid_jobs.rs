@@ -229,6 +229,21 @@ fn a_payment_that_comes_after_the_end_is_credited_once() {
 }
 
 #[test]
+fn an_answer_from_before_the_end_of_a_job_does_not_end_the_wait_for_a_late_payment() {
+    let mut bench = Bench::new();
+    let event = request(PAID, 1);
+    bench.ask(&event);
+    invoiced(&mut bench);
+    bench.seconds(2);
+    let (job, _) = bench.settlements.remove(0);
+    bench.cancel(&event, &customer());
+    bench.give(&Input::Settled { job, settlement: Ok(Settlement::Pending) });
+    bench.seconds(17 * 60);
+    answer(&mut bench, Settlement::Paid);
+    assert_eq!(credit(&bench), 21_000);
+}
+
+#[test]
 fn an_invoice_that_nobody_paid_is_looked_at_once_more_and_forgotten() {
     let mut bench = Bench::new();
     let event = request(PAID, 1);
