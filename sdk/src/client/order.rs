@@ -52,6 +52,12 @@ impl Order {
         Self { limit_msat: Some(msat), ..self }
     }
 
+    /// Names a provider.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn provider(self, provider: &PublicKey) -> Self {
+        Self { request: self.request.provider(provider), ..self }
+    }
+
     /// Adds the output of another job as an input.
     pub(super) fn input_of_job(self, job: &EventId, relay: Option<&str>) -> Self {
         Self { request: self.request.job(job, relay), ..self }

@@ -6,6 +6,7 @@ pub(in crate::native) mod arguments;
 mod customer_key;
 mod offer;
 mod order;
+mod payments;
 
 use std::cell::Cell;
 use std::fmt;
@@ -19,11 +20,13 @@ use serde_json::{Value, json};
 use super::terminal::{foreign, foreign_output, say, tell};
 use crate::author::agent::Jobs;
 use crate::client::{ClientError, JobClient, JobHandle, JobUpdate};
-use crate::nip90::JobResultEvent;
+use crate::nip90::{Amount, JobResultEvent};
+use crate::payment::wallet::WalletError;
 use arguments::Ask;
 use customer_key::CustomerKeyError;
 use offer::AgentOffer;
 use order::InputError;
+use payments::{CustomerPayer, PayError};
 
 /// Why there is no result.
 #[derive(Debug, thiserror::Error)]
@@ -49,8 +52,10 @@ enum AskError {
     Ended,
     #[error("the agent could not do the job: {}", advice::for_people(.0))]
     Failed(String),
-    #[error("the agent requires payment first, but this command cannot pay: {0}")]
-    PaymentRequired(String),
+    #[error("the agent was not paid: {0}")]
+    NotPaid(String),
+    #[error(transparent)]
+    Pay(#[from] PayError),
     #[error("no result within {after:?}. {} --timeout SECONDS waits longer", waiting(*.is_begun))]
     TooLate { after: Duration, is_begun: bool },
 }
@@ -59,7 +64,7 @@ impl AskError {
     /// The exit code, and the word for it in JSON. `--help` documents them.
     fn outcome(&self) -> (u8, &'static str) {
         match self {
-            Self::NotOffered { .. } | Self::Refused(_) | Self::PaymentRequired(_) => (3, "refused"),
+            Self::NotOffered { .. } | Self::Refused(_) | Self::NotPaid(_) => (3, "refused"),
             Self::TooLate { .. } => (4, "too-late"),
             _ => (1, "failed"),
         }
@@ -88,6 +93,10 @@ impl From<ClientError> for AskError {
         match error {
             ClientError::Refused(reason) => Self::Refused(reason),
             ClientError::Closed(reason) => Self::Closed(reason),
+            ClientError::Payment(error @ WalletError::Unreachable(_)) => {
+                Self::NotPaid(format!("{error}. It may have been paid all the same: look into your wallet"))
+            }
+            ClientError::Payment(error) => Self::NotPaid(error.to_string()),
             error => Self::Client(error),
         }
     }
@@ -97,8 +106,14 @@ impl From<ClientError> for AskError {
 pub(in crate::native) async fn run<A: Jobs>(ask: &Ask) -> ExitCode {
     let own_kind = || A::HANDLERS.first().map(|job| job.declaration.kind);
     let kind = ask.kind.or_else(own_kind).unwrap_or(5050);
-    let mut request =
-        Request { began: Instant::now(), kind, customer: None, id: None, is_begun: Cell::new(false) };
+    let mut request = Request {
+        began: Instant::now(),
+        kind,
+        customer: None,
+        id: None,
+        is_begun: Cell::new(false),
+        is_unpaid: Cell::new(false),
+    };
     let answer = request.answer(ask).await;
     if ask.json {
         say(format_args!("{}", request.in_json(&answer)));
@@ -126,17 +141,27 @@ struct Request {
     id: Option<EventId>,
     /// Whether an agent has said that it is doing the job.
     is_begun: Cell<bool>,
+    /// Whether its invoice was shown, and nobody has noticed a payment.
+    is_unpaid: Cell<bool>,
 }
 
 impl Request {
     async fn answer(&mut self, ask: &Ask) -> Result<JobResultEvent, AskError> {
-        let order = order::order(ask, Kind(self.kind))?;
+        let mut order = order::order(ask, Kind(self.kind))?;
+        let payer = ask.pay.map(|_| CustomerPayer::of(ask)).transpose()?;
         let keys = customer_key::of(ask)?;
         self.customer = Some(keys.public_key());
         let (client, offer) =
             futures_util::future::join(JobClient::connect(&ask.relay, keys), AgentOffer::at(&ask.relay))
                 .await;
-        let client = client.map_err(|error| AskError::Connect { relay: ask.relay.clone(), error })?;
+        let mut client = client.map_err(|error| AskError::Connect { relay: ask.relay.clone(), error })?;
+        if let Some(payer) = payer {
+            client = client.on_payment(payer);
+            // Only an agent that the request names is paid.
+            if let (None, Some(agent)) = (&ask.to, offer.as_ref().and_then(AgentOffer::agent)) {
+                order = order.provider(&agent);
+            }
+        }
         if let Some(kinds) = offer.and_then(|offer| offer.kinds_without(self.kind, ask)) {
             return Err(AskError::NotOffered { relay: ask.relay.clone(), kind: self.kind, kinds });
         }
@@ -150,6 +175,9 @@ impl Request {
         };
         match tokio::time::timeout(ask.timeout, answered).await {
             Ok(answered) => answered,
+            Err(_) if self.is_unpaid.get() => {
+                Err(AskError::NotPaid(format!("its invoice was not paid within {:?}", ask.timeout)))
+            }
             Err(_) => Err(AskError::TooLate { after: ask.timeout, is_begun: self.is_begun.get() }),
         }
     }
@@ -157,7 +185,7 @@ impl Request {
     /// Prints the job's progress until there is a result.
     async fn follow(&self, job: &mut JobHandle, ask: &Ask) -> Result<JobResultEvent, AskError> {
         if let Some(limit) = ask.cancel_after {
-            match tokio::time::timeout(limit, self.result(job)).await {
+            match tokio::time::timeout(limit, self.result(job, ask)).await {
                 Ok(result) => return result,
                 Err(_) => {
                     job.cancel("it is taking too long").await?;
@@ -165,10 +193,10 @@ impl Request {
                 }
             }
         }
-        self.result(job).await
+        self.result(job, ask).await
     }
 
-    async fn result(&self, job: &mut JobHandle) -> Result<JobResultEvent, AskError> {
+    async fn result(&self, job: &mut JobHandle, ask: &Ask) -> Result<JobResultEvent, AskError> {
         while let Some(update) = job.next().await? {
             let (word, provider, message) = match update {
                 JobUpdate::Result(result) => {
@@ -180,12 +208,13 @@ impl Request {
                 JobUpdate::UnreadableResult { error, .. } => {
                     return Err(AskError::Failed(format!("its result could not be decrypted: {error}")));
                 }
-                JobUpdate::PaymentRequired { amount, message, .. } => {
-                    let price = amount.map(|amount| format!("{} msat", amount.msat));
-                    return Err(AskError::PaymentRequired(message.or(price).unwrap_or_default()));
+                JobUpdate::PaymentRequired { provider, amount, message } => {
+                    self.show_invoice(ask, amount.as_ref())?;
+                    ("payment".to_owned(), provider, message.unwrap_or_default())
                 }
                 JobUpdate::Processing { provider, message } => {
                     self.is_begun.set(true);
+                    self.is_unpaid.set(false);
                     ("processing".to_owned(), provider, message.unwrap_or_default())
                 }
                 JobUpdate::Partial { provider, content } => ("partial".to_owned(), provider, content),
@@ -197,6 +226,22 @@ impl Request {
             self.note(&word, format_args!("{} {message}", npub(&provider)));
         }
         Err(AskError::Ended)
+    }
+
+    /// Shows an invoice, which somebody may pay with any wallet while this command waits. With `--pay` it was refused.
+    fn show_invoice(&self, ask: &Ask, amount: Option<&Amount>) -> Result<(), AskError> {
+        let Some(Amount { msat, invoice: Some(invoice) }) = amount else {
+            return Err(AskError::NotPaid("it asks for a payment without an invoice".to_owned()));
+        };
+        if let Some(limit) = ask.pay {
+            let reason =
+                format!("it asks for {msat} msat, and --pay allows {limit}, or its invoice is not in order");
+            return Err(AskError::NotPaid(reason));
+        }
+        self.is_unpaid.set(true);
+        let text = format!("pay {msat} msat with any wallet, and keep this command running:");
+        tell(format_args!("\n{text}\n\n{}\n", foreign(invoice)));
+        Ok(())
     }
 
     fn note(&self, what: &str, more: fmt::Arguments<'_>) {

@@ -62,9 +62,16 @@ pub(in crate::native) struct Ask {
         requires = "to"
     )]
     pub(super) encrypt: Option<Scheme>,
-    /// The most that you would pay, in msat. This command cannot pay; an agent that requires payment says so
+    /// The most that the job may cost, in msat: an agent that wants more refuses
     #[arg(long, value_name = "MSAT")]
     pub(super) bid: Option<u64>,
+    /// Pay what the agent asks, up to so many msat, from the wallet in OPENAGENTS_CUSTOMER_WALLET
+    /// (lnbits+https://ADMIN_KEY@SERVER). Without it the invoice is shown, for a wallet of yours
+    #[arg(long, value_name = "MSAT")]
+    pub(super) pay: Option<u64>,
+    /// The most that all payments of 24 hours may be, in msat; they are recorded beside your key
+    #[arg(long, value_name = "MSAT", requires = "pay")]
+    pub(super) pay_per_day: Option<u64>,
     /// Your key, made and kept if missing, so that an agent knows you again [default: openagents/customer.nsec in your
     /// configuration folder]
     #[arg(long, env = "OPENAGENTS_CUSTOMER_KEY", hide_env_values = true, value_name = "FILE")]

@@ -38,7 +38,7 @@ pub(super) fn of(ask: &Ask) -> Result<Keys, CustomerKeyError> {
 }
 
 /// In the user's configuration folder.
-fn default_path() -> Option<PathBuf> {
+pub(super) fn default_path() -> Option<PathBuf> {
     let folder = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let configuration = if cfg!(windows) {
         folder("APPDATA")

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use openagents_host::PublicKey;
 use openagents_host::net::{HttpLimits, HttpRequest, Reach, send};
-use openagents_host::nostr::keys::npub;
+use openagents_host::nostr::keys::{npub, parse_public_key};
 use serde::Deserialize;
 use url::Url;
 
@@ -29,6 +30,11 @@ impl AgentOffer {
             HttpLimits { reach: Reach::Anywhere, max_bytes: MAX_BYTES, timeout: TIMEOUT, max_redirects: 0 };
         let request = HttpRequest::get(health_url(relay)?.as_str()).limits(limits);
         send(request).await.ok()?.json().await.ok()
+    }
+
+    /// The agent's public key.
+    pub(super) fn agent(&self) -> Option<PublicKey> {
+        parse_public_key(&self.npub).ok()
     }
 
     /// The kinds that the agent offers, if the request can only be meant for it and its kind is none of them.

@@ -46,11 +46,13 @@ pub(super) fn order(ask: &Ask, kind: Kind) -> Result<Order, InputError> {
     if let Some(provider) = &ask.to {
         request = request.provider(provider);
     }
-    Ok(match ask.encrypt {
+    let order = match ask.encrypt {
         Some(Scheme::Nip44) => Order::new(request).sealed(Encryption::Nip44),
         Some(Scheme::Nip04) => Order::new(request).sealed(Encryption::Nip04),
         None => request.into(),
-    })
+    };
+    // Without `--pay` nothing is paid, whatever the bid.
+    Ok(order.pay_up_to(ask.pay.unwrap_or(0)))
 }
 
 /// All of a text, without the line break at its end.
