@@ -57,9 +57,11 @@ use unfinished::UnfinishedJobs;
 pub use job_state::JobState;
 pub(crate) use message::{Effect, HoldEnd, Input, Options, Task};
 pub use output::Output;
+#[cfg(test)]
+pub(crate) use query::PaymentTotal;
 pub(crate) use query::{
-    AgentMetrics, EndedJobs, JobDetails, JobSummary, ManualRun, MemoryKey, MemoryValue, ScheduleSummary,
-    SessionSummary, SessionTurn, StateQuery, StateReply, Workload,
+    AgentMetrics, EndedJobs, JobDetails, JobSummary, ManualRun, MemoryKey, MemoryValue, PaymentMovement,
+    ScheduleSummary, SessionSummary, SessionTurn, StateQuery, StateReply, Workload,
 };
 pub(crate) use spec::{AgentSpec, HOOK_TIMEOUT, HandlerSpec, HookSpec, ScheduleSpec};
 pub(crate) use vocabulary::{
@@ -68,7 +70,7 @@ pub(crate) use vocabulary::{
 };
 pub use vocabulary::{EventToPublish, JobFailure, Turn};
 
-const SCHEMA: [&str; 8] = [
+const SCHEMA: [&str; 9] = [
     include_str!("engine/schema/agent_1.sql"),
     include_str!("engine/schema/agent_2.sql"),
     include_str!("engine/schema/agent_3.sql"),
@@ -77,6 +79,7 @@ const SCHEMA: [&str; 8] = [
     include_str!("engine/schema/agent_6.sql"),
     include_str!("engine/schema/agent_7.sql"),
     include_str!("engine/schema/agent_8.sql"),
+    include_str!("engine/schema/agent_9.sql"),
 ];
 
 /// Tables about external relays.

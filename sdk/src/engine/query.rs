@@ -1,6 +1,7 @@
 //! State queries: what handlers and HTTP routes read from the agent's database.
 
 mod own_sql;
+mod payments;
 mod reply;
 mod schedules;
 
@@ -16,9 +17,11 @@ use super::JobEngine;
 use super::job_state::{JobState, UnknownState};
 use super::jobs::ANSWER;
 
+#[cfg(test)]
+pub(crate) use reply::PaymentTotal;
 pub(crate) use reply::{
-    AgentMetrics, EndedJobs, JobDetails, JobSummary, ManualRun, MemoryKey, MemoryValue, ScheduleSummary,
-    SessionSummary, SessionTurn, StateReply, Workload,
+    AgentMetrics, EndedJobs, JobDetails, JobSummary, ManualRun, MemoryKey, MemoryValue, PaymentMovement,
+    ScheduleSummary, SessionSummary, SessionTurn, StateReply, Workload,
 };
 
 /// The most rows in a reply.
@@ -53,6 +56,8 @@ pub(crate) enum StateQuery {
     State,
     /// The schedules and the scheduled runs, those that are due first at the beginning: [`ScheduleSummary`]s.
     Schedules { limit: usize },
+    /// The rows of the ledger before this one, newest first: [`PaymentMovement`]s.
+    Payments { before: Option<u64>, limit: usize },
     /// Makes a schedule due now, or the scheduled run with this key; an operator authorizes it by `token`: a
     /// [`ManualRun`].
     RunSchedule { name: String, key: String, token: Option<Token> },
@@ -101,6 +106,7 @@ impl<S: Sql> JobEngine<S> {
             StateQuery::Schedules { limit } => {
                 StateReply::Schedules(self.schedule_list((*limit).min(MAX_ROWS))?)
             }
+            StateQuery::Payments { before, limit } => StateReply::Payments(self.payments(*before, *limit)?),
             StateQuery::RunSchedule { name, key, token } => {
                 StateReply::ManualRun(self.run_by_hand(now, token.as_ref(), name, key)?)
             }
@@ -224,7 +230,8 @@ impl<S: Sql> JobEngine<S> {
         }
         let outbox = self.sql.first::<(u64,)>("SELECT count(*) FROM outbox", &[])?;
         let Workload { unfinished, running } = self.workload();
-        Ok(AgentMetrics { ended, unfinished, running, outbox: outbox.map_or(0, |(count,)| count) })
+        let outbox = outbox.map_or(0, |(count,)| count);
+        Ok(AgentMetrics { ended, unfinished, running, outbox, payments: self.payment_totals()? })
     }
 
     fn workload(&self) -> Workload {

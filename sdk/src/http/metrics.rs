@@ -77,6 +77,20 @@ fn text(manifest: &AgentManifest, metrics: &AgentMetrics, usage: &DeploymentUsag
     for row in metrics.ended.iter().filter(|row| row.state == JobState::Done) {
         text.sample("openagents_earned_msat_total", &[("kind", row.kind.to_string())], &row.msat.to_string());
     }
+    if !metrics.payments.is_empty() {
+        let help =
+            "Rows of the ledger: what was received, returned, credited to customers, and spent by them.";
+        text.family("openagents_payments_total", "counter", help);
+        for total in &metrics.payments {
+            let labels = [("movement", total.movement.clone())];
+            text.sample("openagents_payments_total", &labels, &total.payments.to_string());
+        }
+        text.family("openagents_payments_msat_total", "counter", "Their sums, in millisatoshis.");
+        for total in &metrics.payments {
+            let labels = [("movement", total.movement.clone())];
+            text.sample("openagents_payments_msat_total", &labels, &total.msat.to_string());
+        }
+    }
     for (name, number, help) in [
         ("openagents_jobs_unfinished", metrics.unfinished.to_string(), "Unfinished jobs."),
         ("openagents_runs_active", metrics.running.to_string(), "Running handlers, schedules and hooks."),
@@ -159,7 +173,7 @@ mod tests {
 
     use super::{DeploymentUsage, text};
     use crate::declaration::AgentDeclaration;
-    use crate::engine::{AgentMetrics, EndedJobs, JobState};
+    use crate::engine::{AgentMetrics, EndedJobs, JobState, PaymentTotal};
     use crate::manifest::AgentManifest;
 
     #[test]
@@ -174,6 +188,7 @@ mod tests {
             unfinished: 2,
             running: 1,
             outbox: 4,
+            payments: vec![PaymentTotal { movement: "received".to_owned(), payments: 2, msat: 42_000 }],
         };
         let mut memory = ClientMemoryUsage::default();
         (memory.subscriptions, memory.limit) = (5_000, 9_000);
@@ -186,6 +201,8 @@ mod tests {
             r#"openagents_job_duration_seconds_sum{kind="5050",state="failed"} 0.007"#,
             r#"openagents_job_duration_seconds_count{kind="5050",state="done"} 3"#,
             r#"openagents_earned_msat_total{kind="5050"} 21000"#,
+            r#"openagents_payments_total{movement="received"} 2"#,
+            r#"openagents_payments_msat_total{movement="received"} 42000"#,
             "openagents_jobs_unfinished 2",
             "openagents_runs_active 1",
             "openagents_outbox_events 4",

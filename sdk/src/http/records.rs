@@ -12,8 +12,8 @@ use super::answer::RouteAnswer;
 use super::operator::Operator;
 use super::parameters::{self, number, value};
 use crate::engine::{
-    JobDetails, JobSummary, MemoryKey, MemoryValue, ScheduleSummary, SessionSummary, SessionTurn, StateQuery,
-    StateReply,
+    JobDetails, JobSummary, MemoryKey, MemoryValue, PaymentMovement, ScheduleSummary, SessionSummary,
+    SessionTurn, StateQuery, StateReply,
 };
 
 /// The number of list entries if the request has no limit.
@@ -47,6 +47,8 @@ pub(crate) enum AgentRecord<'a> {
     State,
     /// The schedules and the scheduled runs.
     Schedules,
+    /// The ledger: payments, newest first.
+    Payments,
 }
 
 impl<'a> AgentRecord<'a> {
@@ -61,6 +63,7 @@ impl<'a> AgentRecord<'a> {
                 "memory" => Self::Memory,
                 "state.json" => Self::State,
                 "schedules" => Self::Schedules,
+                "payments" => Self::Payments,
                 _ => return None,
             },
             Some(("history", name)) => Self::Job { id: file(name)? },
@@ -104,6 +107,10 @@ impl<'a> AgentRecord<'a> {
             }
             Self::Schedules => {
                 list::<ScheduleSummary>("schedules", limit()?, |limit| StateQuery::Schedules { limit })
+            }
+            Self::Payments => {
+                let before = number(query, "before")?;
+                list::<PaymentMovement>("payments", limit()?, |limit| StateQuery::Payments { before, limit })
             }
             Self::Memory => {
                 let prefix = value(query, "prefix").unwrap_or_default();

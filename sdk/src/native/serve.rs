@@ -37,6 +37,7 @@ use crate::author::agent::Jobs;
 use crate::declaration::{DeploymentDeclaration, JobDeclaration};
 use crate::http::{AgentRoutes, Authority, RelayManagement};
 use crate::log::{self, JsonLayer, LevelError, LogFormat};
+use crate::price::Price;
 use crate::relays::RequestFilter;
 use crate::settings::names::{LOG_FORMAT, LOG_LEVEL, NOSTR_PRIVATE_KEY, RELAY_PRIVATE_KEY};
 use crate::settings::{self, RelaySettings, SettingError};
@@ -382,6 +383,16 @@ impl ServedAgent {
             max_age: A::DECLARATION.max_age,
         };
         let external_relays = settings.external_relays();
+        let has_wallet = settings.wallet.wallet().is_some();
+        let line = |job: &JobDeclaration| {
+            let price = match job.price {
+                Price::FREE => String::new(),
+                price if has_wallet => format!(" ({price})"),
+                price => format!(" ({price}, but refused: the variable WALLET is not set)"),
+            };
+            format!("{} {}{price}: {}", job.kind, job.name, job.about)
+        };
+        let jobs = A::HANDLERS.iter().map(|handler| line(&handler.declaration)).collect();
         let shell = AgentShell::start::<A>(AgentConfig {
             database: startup.data.path().join(AGENT_DATABASE),
             durability: startup.durability,
@@ -392,8 +403,6 @@ impl ServedAgent {
             own_relay: startup.address,
         })
         .await?;
-        let line = |job: &JobDeclaration| format!("{} {}: {}", job.kind, job.name, job.about);
-        let jobs = A::HANDLERS.iter().map(|handler| line(&handler.declaration)).collect();
         let greeting = AgentGreeting { key, key_note, jobs };
         Ok(Self { shell, routes, listening, external_relays, greeting })
     }

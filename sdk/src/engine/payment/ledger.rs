@@ -38,6 +38,9 @@ impl<S: Sql> PaymentLedger<S> {
              ON CONFLICT (payment_hash) WHERE movement = 'received' DO NOTHING RETURNING entry",
             values![now, paid.price.as_msat(), paid.job, paid.kind, paid.customer, payment_hash, provider],
         )?;
+        if entry.is_some() {
+            self.count("received", paid.price)?;
+        }
         Ok(entry.is_some())
     }
 
@@ -53,7 +56,8 @@ impl<S: Sql> PaymentLedger<S> {
             "INSERT INTO payment (noted_at, movement, msat, job, kind, customer, payment_hash, provider)
              VALUES (?, 'returned', ?, ?, ?, ?, ?, ?)",
             values![now, paid.price.as_msat(), paid.job, paid.kind, paid.customer, payment_hash, provider],
-        )
+        )?;
+        self.count("returned", paid.price)
     }
 
     /// Keeps what a customer has paid for later jobs. Of a customer who is forgotten, nothing is kept.
@@ -126,6 +130,15 @@ impl<S: Sql> PaymentLedger<S> {
         self.sql.execute(
             "INSERT INTO payment (noted_at, movement, msat, job, kind, customer) VALUES (?, ?, ?, ?, ?, ?)",
             values![now, movement, paid.price.as_msat(), paid.job, paid.kind, paid.customer],
+        )?;
+        self.count(movement, paid.price)
+    }
+
+    fn count(&self, movement: &str, amount: Price) -> Result<(), SqlError> {
+        self.sql.execute(
+            "INSERT INTO payment_total (movement, payments, msat) VALUES (?, 1, ?)
+             ON CONFLICT (movement) DO UPDATE SET payments = payments + 1, msat = msat + excluded.msat",
+            values![movement, amount.as_msat()],
         )
     }
 }

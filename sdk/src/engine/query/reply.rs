@@ -55,8 +55,40 @@ replies! {
     MemoryKeys(Vec<MemoryKey>),
     /// The schedules and the scheduled runs, those that are due first at the beginning.
     Schedules(Vec<ScheduleSummary>),
+    /// The ledger, newest first.
+    Payments(Vec<PaymentMovement>),
     /// What became of an operator's wish to run a schedule now.
     ManualRun(ManualRun),
+}
+
+/// A row of the ledger.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(serde::Deserialize))]
+pub(crate) struct PaymentMovement {
+    /// Its place in the ledger.
+    pub(crate) seq: u64,
+    pub(crate) noted_at: Timestamp,
+    /// `received`, `returned`, `credited` or `spent`.
+    pub(crate) movement: String,
+    pub(crate) msat: u64,
+    /// The id of the job's request.
+    pub(crate) job: EventId,
+    pub(crate) kind: Kind,
+    /// `None` once the customer is forgotten.
+    pub(crate) customer: Option<PublicKey>,
+    /// Of what was received or returned, in hex.
+    pub(crate) payment_hash: Option<String>,
+    /// The wallet's provider.
+    pub(crate) provider: Option<String>,
+}
+
+/// The sum of one movement in the ledger.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(serde::Deserialize))]
+pub(crate) struct PaymentTotal {
+    pub(crate) movement: String,
+    pub(crate) payments: u64,
+    pub(crate) msat: u64,
 }
 
 /// A schedule, or a scheduled run.
@@ -178,6 +210,9 @@ pub(crate) struct AgentMetrics {
     pub(crate) running: usize,
     /// The number of events that no relay has accepted yet.
     pub(crate) outbox: u64,
+    /// The sums of the ledger.
+    #[serde(default)]
+    pub(crate) payments: Vec<PaymentTotal>,
 }
 
 /// The jobs of one kind that ended in one state.

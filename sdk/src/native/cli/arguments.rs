@@ -221,6 +221,14 @@ pub(in crate::native) enum InspectedRecord {
         #[command(flatten)]
         page: ListPage,
     },
+    /// The ledger: payments and what became of them, newest first
+    Payments {
+        #[command(flatten)]
+        page: ListPage,
+        /// Only rows before this one: a number from the first column
+        #[arg(long, value_name = "SEQ")]
+        before: Option<u64>,
+    },
     /// Number and duration of finished jobs, by kind
     Metrics,
     /// The agent's state: the fields of its struct

@@ -159,6 +159,11 @@ fn record_url(base: &Url, npub: &str, record: &InspectedRecord) -> Url {
             query.extend(after.clone().map(|after| ("after", after)));
             "memory".to_owned()
         }
+        InspectedRecord::Payments { page, before } => {
+            query.push(("limit", page.limit.to_string()));
+            query.extend(before.map(|before| ("before", before.to_string())));
+            "payments".to_owned()
+        }
         InspectedRecord::Metrics => "metrics.json".to_owned(),
         InspectedRecord::State => "state.json".to_owned(),
     };

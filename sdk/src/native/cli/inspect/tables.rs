@@ -9,8 +9,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::engine::{
-    AgentMetrics, JobDetails, JobSummary, MemoryKey, MemoryValue, ScheduleSummary, SessionSummary,
-    SessionTurn,
+    AgentMetrics, JobDetails, JobSummary, MemoryKey, MemoryValue, PaymentMovement, ScheduleSummary,
+    SessionSummary, SessionTurn,
 };
 use crate::native::cli::arguments::InspectedRecord;
 
@@ -35,6 +35,12 @@ struct ConversationPage {
 #[derive(Deserialize)]
 struct MemoryPage {
     entries: Vec<MemoryKey>,
+    more: bool,
+}
+
+#[derive(Deserialize)]
+struct PaymentsPage {
+    payments: Vec<PaymentMovement>,
     more: bool,
 }
 
@@ -73,6 +79,7 @@ pub(super) fn text(record: &InspectedRecord, json: &str) -> Result<String, serde
         InspectedRecord::Memory { key: Some(_), .. } => {
             pretty(&serde_json::from_str::<MemoryValue>(json)?.value)
         }
+        InspectedRecord::Payments { .. } => payments(&serde_json::from_str(json)?),
         InspectedRecord::Metrics => metrics(&serde_json::from_str(json)?),
         InspectedRecord::State => pretty(&serde_json::from_str(json)?),
     })
@@ -96,6 +103,24 @@ fn history(page: &HistoryPage) -> String {
     let heads = ["SEQ", "RECEIVED (UTC)", "KIND", "STATE", "TRIES", "TOOK", "MSAT", "CUSTOMER", "REQUEST"];
     let next = || format!("--before {}", optional(page.jobs.last().map(|job| job.seq)));
     table(&heads, rows.collect(), "No jobs are stored.") + &more(page.more, next)
+}
+
+fn payments(page: &PaymentsPage) -> String {
+    let rows = page.payments.iter().map(|payment| {
+        vec![
+            payment.seq.to_string(),
+            time(payment.noted_at),
+            payment.movement.clone(),
+            payment.msat.to_string(),
+            payment.kind.0.to_string(),
+            payment.provider.clone().unwrap_or_default(),
+            payment.customer.map_or_else(String::new, |key| key.to_hex().chars().take(12).collect()),
+            payment.job.to_hex(),
+        ]
+    });
+    let heads = ["SEQ", "NOTED (UTC)", "WHAT", "MSAT", "KIND", "WALLET", "CUSTOMER", "REQUEST"];
+    let next = || format!("--before {}", optional(page.payments.last().map(|payment| payment.seq)));
+    table(&heads, rows.collect(), "There are no payments.") + &more(page.more, next)
 }
 
 fn job(details: &JobDetails) -> String {
