@@ -7,6 +7,7 @@ mod kind;
 mod mark;
 mod payment;
 mod quote;
+mod route;
 mod schedule;
 mod signature;
 
@@ -21,6 +22,7 @@ use hook::{Hook, Migrate};
 use mark::take_marks;
 pub(crate) use mark::{LifecycleHook, Mark};
 use quote::Quote;
+use route::Route;
 use schedule::Schedule;
 
 /// A parsed `#[jobs]` block; the marks are removed from its methods.
@@ -29,6 +31,7 @@ struct JobsBlock {
     handlers: Vec<JobHandler>,
     quotes: Vec<Quote>,
     schedules: Vec<Schedule>,
+    routes: Vec<Route>,
     hooks: Vec<Hook>,
     migrations: Vec<Migrate>,
 }
@@ -78,11 +81,12 @@ impl JobsBlock {
             handlers: Vec::new(),
             quotes: Vec::new(),
             schedules: Vec::new(),
+            routes: Vec::new(),
             hooks: Vec::new(),
             migrations: Vec::new(),
         };
         let has = |wanted: Mark| marks.iter().flatten().any(|(mark, _)| *mark == wanted);
-        if !has(Mark::Job) && !has(Mark::Schedule) {
+        if ![Mark::Job, Mark::Schedule, Mark::Route].into_iter().any(has) {
             let message =
                 "there is no job handler in this block: write `#[job(kind = 5050)]` above an `async fn`";
             mistakes.at(&block.item.self_ty, message);
@@ -94,6 +98,7 @@ impl JobsBlock {
         }
         handler::note_duplicates(&block.handlers, mistakes);
         schedule::note_duplicates(&block.schedules, mistakes);
+        route::note_duplicates(&block.routes, mistakes);
         hook::note_duplicates(&block.hooks, &block.migrations, mistakes);
         // A handler with a mistake is not reported as missing.
         if marks.iter().flatten().filter(|(mark, _)| *mark == Mark::Job).count() == block.handlers.len() {
@@ -107,6 +112,7 @@ impl JobsBlock {
             Mark::Job => self.handlers.extend(JobHandler::parse(attribute, method, mistakes)),
             Mark::Price => self.quotes.extend(Quote::parse(attribute, method, mistakes)),
             Mark::Schedule => self.schedules.extend(Schedule::parse(attribute, method, mistakes)),
+            Mark::Route => self.routes.extend(Route::parse(attribute, method, mistakes)),
             Mark::Hook(kind) => self.hooks.extend(Hook::parse(kind, attribute, method, mistakes)),
             Mark::Migrate => self.migrations.extend(Migrate::parse(attribute, method, mistakes)),
         }
@@ -150,6 +156,7 @@ fn marked_method<'a>(
             (Mark::Job, Mark::Job) => "write one method for each kind",
             (Mark::Price, Mark::Price) => "write one method for each kind",
             (Mark::Schedule, Mark::Schedule) => "write one method for each schedule",
+            (Mark::Route, Mark::Route) => "write one method for each route",
             _ => "write another method for this",
         };
         mistakes.at(repeated, format!("`{method}` has a `#[{name}]` already; {way}"));

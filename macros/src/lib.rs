@@ -19,6 +19,7 @@ mod mistakes;
 mod name;
 mod params;
 mod price;
+mod route_path;
 mod serde_derives;
 
 use jobs::{LifecycleHook, Mark};
@@ -207,6 +208,53 @@ pub fn price(_arguments: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn schedule(_arguments: TokenStream, item: TokenStream) -> TokenStream {
     jobs::expand_stray(Mark::Schedule, &item.into()).into()
+}
+
+/// Marks a method of a [`macro@jobs`] block that answers HTTP requests.
+///
+/// ```
+/// # use openagents_sdk::prelude::*;
+/// use openagents_sdk::{RouteResponse, StatusCode};
+///
+/// #[derive(Deserialize)]
+/// struct Push {
+///     branch: String,
+/// }
+///
+/// # #[agent(name = "builder")]
+/// # #[derive(Default, Serialize, Deserialize)]
+/// # struct Builder { pushes: u64 }
+/// # #[jobs]
+/// # impl Builder {
+/// /// Counts the pushes to a repository.
+/// #[route(POST, "/github/push")]
+/// async fn pushed(&mut self, Json(push): Json<Push>) -> JobResult<RouteResponse> {
+///     self.pushes += 1;
+///     Ok(RouteResponse::text(push.branch).with_status(StatusCode::ACCEPTED))
+/// }
+///
+/// #[route(GET, "/pushes", timeout = "1s")]
+/// async fn pushes(&self) -> JobResult<String> {
+///     Ok(self.pushes.to_string())
+/// }
+/// # }
+/// # fn main() {}
+/// ```
+///
+/// | argument | type | meaning |
+/// |---|---|---|
+/// | first | `GET`, `POST`, `PUT`, `PATCH` or `DELETE`, required | the method of its requests; a route for `GET` answers `HEAD` too |
+/// | second | text, required | its path, which the deployment does not use itself: `"/hook"` or `"/github/push"` |
+/// | `timeout` | text | how long answering may take, from 100 ms to 20 s; default: 10 s |
+/// | `max_bytes` | number | the longest body of a request in bytes, up to 5,000,000; default: 100,000 |
+///
+/// It is reached below `/agent/<npub or name>` and at the root: `/agent/builder/pushes` and `/pushes`. It is an `async fn`
+/// that takes `&self` (runs concurrently with others) or `&mut self` (runs alone, and its changes are committed before
+/// its response is sent). Each argument is of a type that can be made from the request (`FromRequest`), or a reference to
+/// one. It returns `JobResult<T>`, where `T` is a response (`IntoResponse`); an error is answered with status 500.
+#[proc_macro_attribute]
+pub fn route(_arguments: TokenStream, item: TokenStream) -> TokenStream {
+    jobs::expand_stray(Mark::Route, &item.into()).into()
 }
 
 /// Marks a method of a [`macro@jobs`] block that runs once, before the agent's first job.

@@ -6,13 +6,15 @@ use openagents_host::net::Reach;
 use openagents_host::{Keys, PublicKey};
 
 use crate::author::agent::Jobs;
-use crate::declaration::DeploymentDeclaration;
+use crate::declaration::{DeployedAgent, DeploymentDeclaration};
 use crate::discovery::Profile;
 use crate::engine::{DeliveryLimits, Options};
-use crate::http::{AgentRoutes, Authority, RecordAccess};
+use crate::http::{AgentRoutes, Authority, DeclaredRoutes, RecordAccess};
 use crate::manifest::AgentManifest;
 use crate::payment::wallet::Wallet;
+use crate::route::RouteAdmission;
 use crate::settings::{AgentSettings, Operators};
+use openagents_relay::admission::RateLimits;
 
 impl AgentSettings {
     /// The profile of an agent with this key.
@@ -46,17 +48,21 @@ impl AgentSettings {
 
 /// The declaration of a deployment with this agent.
 pub fn deployment_of<A: Jobs>() -> DeploymentDeclaration {
-    let job_kinds = A::HANDLERS.iter().map(|handler| handler.declaration.kind);
-    DeploymentDeclaration::with_agent(&A::DECLARATION, job_kinds)
+    let deployed = DeployedAgent {
+        job_kinds: A::HANDLERS.iter().map(|handler| handler.declaration.kind).collect(),
+        routes: A::ROUTES.iter().map(|route| route.declaration).collect(),
+    };
+    DeploymentDeclaration::with_agent(&A::DECLARATION, deployed)
 }
 
 /// The HTTP routes of the agent. The URL that operators sign is below `RELAY_URL` or has one of the authorities `own`; if
-/// there are none, that of the `Host` header.
+/// there are none, that of the `Host` header. `rates` also limit the requests to routes that the agent declares.
 pub(crate) fn agent_routes<A: Jobs>(
     settings: &AgentSettings,
     operators: Operators,
     keys: &Keys,
     own: BTreeSet<Authority>,
+    rates: RateLimits,
 ) -> AgentRoutes {
     let key = keys.public_key();
     let profile = settings.profile::<A>(key);
@@ -64,5 +70,7 @@ pub(crate) fn agent_routes<A: Jobs>(
     // A state that cannot be written as JSON is reported when the agent starts.
     let default_state = A::STATE.write(&A::STATE.initial()).unwrap_or_default();
     let access = RecordAccess::new(key, operators, settings.relay_url.as_deref(), own);
-    AgentRoutes::new(manifest, profile, access, default_state)
+    let routes = A::ROUTES.iter().map(|route| route.declaration).collect();
+    let declared = DeclaredRoutes { routes, admission: RouteAdmission::new(rates) };
+    AgentRoutes::new(manifest, profile, access, default_state, declared)
 }

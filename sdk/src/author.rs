@@ -10,3 +10,4 @@ pub(crate) mod memory;
 pub(crate) mod output;
 pub(crate) mod params;
 pub(crate) mod return_types;
+pub(crate) mod route;

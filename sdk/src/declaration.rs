@@ -19,10 +19,12 @@
 mod agent;
 mod deployment;
 mod job;
+mod route;
 mod schedule;
 
 pub use agent::{AgentDeclaration, Requests, VariableDeclaration};
 pub use deployment::{DeployedAgent, DeploymentDeclaration};
 pub use job::{InputDeclaration, JobDeclaration, ParamDeclaration, PaymentTiming};
+pub use route::{RouteDeclaration, RouteMethod};
 pub(crate) use schedule::next_time;
 pub use schedule::{ScheduleDeclaration, ScheduleRule};

@@ -23,6 +23,7 @@ mod polls;
 mod pricing;
 mod query;
 mod records;
+mod routes;
 mod run;
 mod scheduled_runs;
 mod schedules;
@@ -46,6 +47,7 @@ use lifecycle::Lifecycle;
 use look_ups::LookUps;
 use payment::{InvoiceTable, PaymentLedger};
 use polls::RelayPolls;
+use routes::RouteRequests;
 use run::failures::Failures;
 use run::reports::Reports;
 use run::runs::Running;
@@ -63,7 +65,8 @@ pub(crate) use query::{
     AgentMetrics, EndedJobs, JobDetails, JobSummary, ManualRun, MemoryKey, MemoryValue, PaymentMovement,
     ScheduleSummary, SessionSummary, SessionTurn, StateQuery, StateReply, Workload,
 };
-pub(crate) use spec::{AgentSpec, HOOK_TIMEOUT, HandlerSpec, HookSpec, ScheduleSpec};
+pub(crate) use routes::MAX_ROUTE_WAIT;
+pub(crate) use spec::{AgentSpec, HOOK_TIMEOUT, HandlerSpec, HookSpec, RouteSpec, ScheduleSpec};
 pub(crate) use vocabulary::{
     Changes, Delivery, DeliveryLimits, Destination, Hook, JobOutput, Lease, MAX_OUTPUT, NewTurn, Publication,
     QuoteError, RelayPoll, Report, RequestAdmission, RunId, RunOutcome, ScheduleChange, StateSnapshot,
@@ -114,6 +117,7 @@ pub(crate) struct JobEngine<S> {
     /// When the next announcement is due.
     announce_at: Option<Timestamp>,
     reports: Reports,
+    routes: RouteRequests,
     /// The runs that are in progress in this process.
     running: BTreeMap<RunId, Running>,
     /// Leases whose runs ended without their outcome being stored. They expire at their deadline.
@@ -174,6 +178,7 @@ impl<S: Sql> JobEngine<S> {
             announcements,
             look_ups: LookUps::default(),
             reports: Reports::default(),
+            routes: RouteRequests::default(),
             running: BTreeMap::new(),
             unrecorded: Vec::new(),
             unfinished: UnfinishedJobs::read(&sql)?,
@@ -201,6 +206,7 @@ impl<S: Sql> JobEngine<S> {
         !self.running.is_empty()
             || !self.outbox.is_idle()
             || !self.look_ups.is_idle()
+            || !self.routes.is_empty()
             || !self.failures.is_empty()
             || (self.lifecycle.is_awake() && self.spec.hooks.on_sleep.is_some())
             || self.lifecycle.next_try(now).is_some()
@@ -220,6 +226,7 @@ impl<S: Sql> JobEngine<S> {
             self.reports.next_due(),
             self.schedules.next_due(now, &self.running),
             self.scheduled_runs.next_due(now, &self.running),
+            self.routes.next_deadline(&self.running),
             self.sleep_due(),
             self.lifecycle.next_try(now),
             self.announce_at,
@@ -233,7 +240,7 @@ impl<S: Sql> JobEngine<S> {
         // Computed after the last input; since then only time has passed.
         let dues = self.dues;
         if dues.running.is_some_and(|due| due <= now) {
-            self.expire(now)?;
+            self.expire(now, effects)?;
         }
         self.publish_processing(now)?;
         self.publish_reports(now)?;
@@ -244,6 +251,7 @@ impl<S: Sql> JobEngine<S> {
             self.call_wallet_for_ended(now, effects)?;
         }
         self.start_look_ups(now, effects)?;
+        self.refuse_late_requests(now, effects);
         while self.start_next(now, effects)? {}
         self.polls.take_due(now, effects)?;
         self.announce(now)?;
@@ -277,12 +285,15 @@ impl<S: Sql> JobEngine<S> {
         committed
     }
 
-    /// Publishes what is due without starting runs, for a host that waits for its runs to end.
+    /// Publishes what is due and answers HTTP requests, without starting other runs, for a host that waits for its runs to
+    /// end.
     #[allow(dead_code, reason = "an alarm of a Durable Object has a time limit, a process has none")]
     pub(crate) fn wind_down(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         let said = self.commit(effects, |engine, effects| {
             engine.publish_processing(now)?;
             engine.publish_reports(now)?;
+            engine.refuse_late_requests(now, effects);
+            while engine.start_next_route(now, effects)? {}
             engine.outbox.take_due(now, effects)
         });
         self.settle(now, said, effects);
@@ -347,10 +358,17 @@ impl<S: Sql> JobEngine<S> {
                 effects.push(Effect::QueryReply { ticket: *ticket, answer });
                 Ok(())
             }
+            Input::RouteRequest { route, request, ticket } => {
+                self.routes.add(now, *ticket, *route, request.clone());
+                Ok(())
+            }
             Input::Finished { lease, outcome, changes } => {
                 let finished = self.finished(now, *lease, outcome, changes, effects);
                 if finished.is_err() {
                     self.unrecorded.push(*lease);
+                    if let RunId::Route(ticket) = lease.run {
+                        effects.push(Effect::Respond { ticket, response: None });
+                    }
                 }
                 self.running_ended(*lease);
                 finished

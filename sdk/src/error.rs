@@ -8,6 +8,9 @@ use std::time::Duration;
 /// The longest pause before another attempt.
 const MAX_PAUSE: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// What a customer is told of an error that was not written for customers.
+pub(crate) const UNTOLD: &str = "the agent failed to do this job";
+
 /// The result of a job handler: its output, or an error.
 pub type JobResult<T> = Result<T, JobError>;
 
@@ -154,7 +157,7 @@ impl fmt::Display for JobError {
 // `JobError` does not implement `Error`: only so can `?` convert any error into one.
 impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for JobError {
     fn from(error: E) -> Self {
-        Self::retry("the agent failed to do this job").caused_by(error)
+        Self::retry(UNTOLD).caused_by(error)
     }
 }
 

@@ -17,9 +17,10 @@ mod records;
 pub(crate) mod relay_management;
 pub(crate) mod relay_only;
 mod route;
+mod route_requests;
 mod schedules;
 
-pub(crate) use agent_routes::AgentRoutes;
+pub(crate) use agent_routes::{AgentRoutes, DeclaredRoutes};
 pub(crate) use answer::RouteAnswer;
 pub(crate) use authority::Authority;
 pub(crate) use fallback::{method_not_allowed, not_found};
@@ -28,3 +29,4 @@ pub(crate) use operator::RecordAccess;
 pub(crate) use relay_management::RelayManagement;
 pub(crate) use relay_only::RelayAnswer;
 pub(crate) use route::{AgentRoute, Route, route};
+pub(crate) use route_requests::{MAX_RESPONSE_WAIT, response_of};

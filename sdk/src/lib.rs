@@ -23,6 +23,7 @@ pub mod payment;
 mod price;
 mod relay_address;
 mod relays;
+mod route;
 mod runner;
 mod send;
 mod settings;
@@ -49,19 +50,21 @@ pub use author::job::JobContext;
 pub use author::memory::{Memory, Session};
 pub use author::output::{IntoOutput, Json, Markdown, Tags};
 pub use author::params::{JobParams, ParamValue, Params};
+pub use author::route::{FromRequest, IntoResponse, RouteContext};
 pub use declared_variables::Secret;
 pub use engine::{EventToPublish, JobFailure, JobState, Output, Turn};
 pub use error::{JobError, JobResult, JobResultExt};
 pub use nip90::JobRequest;
 pub use price::Price;
+pub use route::{ResponseHeaderError, RouteRequest, RouteResponse};
 
 pub use openagents_blossom::BlobDescriptor;
 pub use openagents_host::BlobHash;
-pub use openagents_host::http::{Body, ByteStream};
+pub use openagents_host::http::{Body, ByteStream, Bytes, HeaderMap, Method, StatusCode};
 pub use openagents_host::net::{HttpError, HttpResponse, ServerSentEvent, ServerSentEvents, Url};
 pub use openagents_macros::{
     JobParams, ParamChoice, agent, deployment, job, jobs, migrate, on_create, on_error, on_sleep, on_wake,
-    price, schedule,
+    price, route, schedule,
 };
 pub use serde;
 pub use serde_json;
@@ -76,7 +79,8 @@ pub mod prelude {
     pub use crate::{
         AgentContext, Customer, Document, Inputs, IntoOutput, JobContext, JobError, JobParams, JobRequest,
         JobResult, JobResultExt as _, Json, Markdown, Memory, NostrEvent, Output, ParamChoice, Params, Price,
-        Session, Tags, Text, Url, jobs, migrate, on_create, on_error, on_sleep, on_wake, price, schedule,
+        Session, Tags, Text, Url, jobs, migrate, on_create, on_error, on_sleep, on_wake, price, route,
+        schedule,
     };
     pub use crate::{agent, job};
     pub use openagents_macros::{Deserialize, Serialize};
@@ -132,6 +136,7 @@ pub mod traits {
     pub use crate::author::output::HandlerReturn;
     pub use crate::author::params::ParamNumber;
     pub use crate::author::return_types::{HandlerError, MigrateReturn, QuoteReturn, RunReturn};
+    pub use crate::author::route::RouteReturn;
     pub use crate::send::Shareable;
 }
 
@@ -142,13 +147,15 @@ pub mod __private {
     pub use crate::author::agent::{Agent, Jobs, StateField, StateJson};
     pub use crate::author::context::FromAgent;
     pub use crate::author::extract::FromJob;
-    pub use crate::author::handler::{Handler, Hooks, Migrate, Quote, Run, Schedule, Work};
+    pub use crate::author::handler::{Handler, Hooks, Migrate, Quote, RouteHandler, Run, Schedule, Work};
     pub use crate::author::output::HandlerReturn;
     pub use crate::author::params::{JobParams, ParamValue, nip90_params, params_schema};
     pub use crate::author::return_types::{HandlerError, MigrateReturn, QuoteReturn, RunReturn};
+    pub use crate::author::route::{FromRequest, RouteReturn};
     pub use crate::declaration::{
         AgentDeclaration, DeploymentDeclaration, InputDeclaration, JobDeclaration, ParamDeclaration,
-        PaymentTiming, Requests, ScheduleDeclaration, ScheduleRule, VariableDeclaration,
+        PaymentTiming, Requests, RouteDeclaration, RouteMethod, ScheduleDeclaration, ScheduleRule,
+        VariableDeclaration,
     };
 
     pub use crate::nip90::ParamMap;

@@ -26,7 +26,7 @@ use crate::author::agent::Jobs;
 use crate::declaration::AgentDeclaration;
 use offer::Offer;
 
-pub use capabilities::{Capabilities, InputCapability, OutputCapability, Tool};
+pub use capabilities::{Capabilities, InputCapability, OutputCapability, RouteCapability, Tool};
 pub use economics::{
     Economics, LightningAddress, ManifestWallet, NotALightningAddress, PaymentMethod, Pricing, RefundPolicy,
 };
@@ -141,7 +141,10 @@ impl AgentManifest {
     /// The manifest of the agent `A` with this public key.
     #[must_use]
     pub fn of<A: Jobs>(key: &PublicKey) -> Self {
-        Self::new(&A::DECLARATION, &Offer::all::<A>(), key)
+        let mut manifest = Self::new(&A::DECLARATION, &Offer::all::<A>(), key);
+        let routes = A::ROUTES.iter().map(|route| RouteCapability::from(&route.declaration));
+        manifest.capabilities.routes = routes.collect();
+        manifest
     }
 
     /// Sets the Lightning address at which the agent is paid.

@@ -21,6 +21,8 @@ pub(crate) use error::SettingError;
 pub(crate) use log::log_settings;
 pub(crate) use operators::Operators;
 pub(crate) use relay::RelaySettings;
+#[cfg(target_arch = "wasm32")]
+pub(crate) use relay::rate_limits;
 #[cfg(any(target_arch = "wasm32", feature = "testing"))]
 pub(crate) use relay::relay_config;
 #[cfg(not(target_arch = "wasm32"))]
@@ -34,7 +36,7 @@ mod tests {
     use super::names::RELAY_VISIT_SECONDS;
     use super::relay::handover;
     use super::variables::seconds;
-    use crate::declaration::{AgentDeclaration, DeploymentDeclaration};
+    use crate::declaration::{AgentDeclaration, DeployedAgent, DeploymentDeclaration};
 
     #[test]
     fn a_time_is_a_whole_number_of_seconds_and_not_none() {
@@ -48,7 +50,8 @@ mod tests {
     #[test]
     fn the_agent_gets_its_requests_deletions_that_may_be_of_one_and_requests_to_vanish() {
         let agent = AgentDeclaration::new("scribe");
-        let handover = handover(&DeploymentDeclaration::with_agent(&agent, [5050]));
+        let deployed = DeployedAgent { job_kinds: vec![5050], ..DeployedAgent::default() };
+        let handover = handover(&DeploymentDeclaration::with_agent(&agent, deployed));
         let keys = Keys::from_secret(&[1; 32]).unwrap();
         let id = "ab".repeat(32);
         for (kind, tag, wanted) in [

@@ -53,6 +53,7 @@
 //!   handlers that [read](crate::AgentContext::events); a test can [publish](TestAgent::publish) there too.
 //! * Handlers hire [other agents](TestProvider), which the test plays.
 //! * Blobs that it [stores](crate::AgentContext::blobs) are [there](TestAgent::blobs), without limits.
+//! * Requests to its [routes](macro@crate::route) are [sent](TestAgent::request) by the test, without limits on their rate.
 //! * HTTP requests get what the test [serves](TestAgent::serve): [pages](Page) with pauses and failures, too.
 //! * A [`TestWallet`] creates invoices, which the test [pays](TestAgent::pay).
 //! * External relays accept every event; a test can [publish](TestAgent::publish_external) there too. Customers'
@@ -74,6 +75,7 @@ mod inspect;
 mod job;
 mod provider;
 mod relay;
+mod request;
 mod wallet;
 mod web;
 
@@ -82,6 +84,7 @@ pub use builder::TestAgentBuilder;
 pub use inspect::JobRecord;
 pub use job::{Job, SubmittedJob, customer};
 pub use provider::{Reply, TestProvider};
+pub use request::TestRequest;
 pub use wallet::{TestInvoice, TestWallet};
 pub use web::{Page, ReceivedRequest};
 

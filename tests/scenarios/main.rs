@@ -80,6 +80,7 @@ scenarios_in! {
         health,
         nip11,
         agent_pages,
+        agent_routes,
         operator_records,
         nip86_management,
     }

@@ -9,14 +9,15 @@ use super::handler::JobHandler;
 use super::hook::Migrate;
 use super::mark::LifecycleHook;
 use super::quote::Quote;
+use super::route::Route;
 use super::schedule::{Schedule, ScheduleRule};
 use super::signature::{Access, Argument, Method};
 use crate::duration;
 
-/// The block, and the tables of its handlers, schedules and hooks.
+/// The block, and the tables of its handlers, schedules, routes and hooks.
 impl ToTokens for JobsBlock {
     fn to_tokens(&self, tokens: &mut TokenStream) {
-        let Self { item, handlers, quotes, schedules, .. } = self;
+        let Self { item, handlers, quotes, schedules, routes, .. } = self;
         let ty = &item.self_ty;
         let has_constants = handlers.iter().any(|handler| handler.kind.is_constant());
         let handlers = handlers.iter().map(|handler| handler.expand(quotes));
@@ -36,6 +37,9 @@ impl ToTokens for JobsBlock {
         let schedules = (!schedules.is_empty()).then(
             || quote!(const SCHEDULES: &'static [::openagents_sdk::__private::Schedule<Self>] = &[#(#schedules),*];),
         );
+        let routes = (!routes.is_empty()).then(
+            || quote!(const ROUTES: &'static [::openagents_sdk::__private::RouteHandler<Self>] = &[#(#routes),*];),
+        );
         let hooks = self.hooks();
         let assertions = self.migrations.iter().map(|migrate| migrate.assertion(ty));
         tokens.extend(quote! {
@@ -47,6 +51,7 @@ impl ToTokens for JobsBlock {
             impl ::openagents_sdk::__private::Jobs for #ty {
                 const HANDLERS: &'static [::openagents_sdk::__private::Handler<Self>] = #handlers;
                 #schedules
+                #routes
                 #hooks
             }
 
@@ -190,6 +195,29 @@ impl ToTokens for Schedule {
     }
 }
 
+impl ToTokens for Route {
+    fn to_tokens(&self, tokens: &mut TokenStream) {
+        let Self { method, path, about, max_bytes, .. } = self;
+        let cfg = &method.cfg;
+        let verb = format_ident!("{}", self.verb.variant());
+        let timeout = duration::tokens(self.timeout);
+        let run = method.run_on_request();
+        tokens.extend(quote! {
+            #(#cfg)*
+            ::openagents_sdk::__private::RouteHandler {
+                declaration: ::openagents_sdk::__private::RouteDeclaration {
+                    method: ::openagents_sdk::__private::RouteMethod::#verb,
+                    path: #path,
+                    about: #about,
+                    timeout: #timeout,
+                    max_bytes: #max_bytes,
+                },
+                run: #run,
+            }
+        });
+    }
+}
+
 impl Migrate {
     /// An expression of type `Migrate`.
     fn expand(&self) -> TokenStream {
@@ -219,6 +247,19 @@ impl Method {
     fn run_on_job(&self) -> TokenStream {
         let extract = |ty: &syn::Type, context: &Ident| quote_spanned!(ty.span() => <#ty as ::openagents_sdk::__private::FromJob>::from_job(&#context).await?);
         self.run(extract, &quote!(HandlerReturn), &quote!(into_outcome))
+    }
+
+    /// As a route: makes the arguments from the request, or returns the response that refuses it.
+    fn run_on_request(&self) -> TokenStream {
+        let extract = |ty: &syn::Type, context: &Ident| {
+            quote_spanned! {ty.span() =>
+                match <#ty as ::openagents_sdk::__private::FromRequest>::from_request(&#context).await {
+                    ::core::result::Result::Ok(argument) => argument,
+                    ::core::result::Result::Err(refusal) => return ::core::result::Result::Ok(refusal),
+                }
+            }
+        };
+        self.run(extract, &quote!(RouteReturn), &quote!(into_route_response))
     }
 
     /// As a schedule or hook: makes the arguments from the agent's context.

@@ -10,6 +10,7 @@ pub(crate) enum Mark {
     Job,
     Price,
     Schedule,
+    Route,
     Hook(LifecycleHook),
     Migrate,
 }
@@ -44,6 +45,7 @@ impl Mark {
             Self::Job => "job",
             Self::Price => "price",
             Self::Schedule => "schedule",
+            Self::Route => "route",
             Self::Hook(kind) => kind.name(),
             Self::Migrate => "migrate",
         }
@@ -55,6 +57,7 @@ impl Mark {
             Self::Job => "async fn hello(&mut self, name: Text) -> JobResult<String>",
             Self::Price => "fn quote(&self, request: &JobRequest) -> Price",
             Self::Schedule => "async fn refresh(&mut self, context: &AgentContext) -> JobResult<()>",
+            Self::Route => "async fn hook(&self, body: Text) -> JobResult<String>",
             Self::Hook(_) => "async fn prepare(&mut self, context: &AgentContext) -> JobResult<()>",
             Self::Migrate => {
                 "fn migrate(version: u32, state: serde_json::Value) -> JobResult<serde_json::Value>"
@@ -63,7 +66,7 @@ impl Mark {
     }
 
     fn of(attribute: &Attribute) -> Option<Self> {
-        let marks = [Self::Job, Self::Price, Self::Schedule, Self::Migrate];
+        let marks = [Self::Job, Self::Price, Self::Schedule, Self::Route, Self::Migrate];
         let mut marks = marks.into_iter().chain(LifecycleHook::ALL.into_iter().map(Self::Hook));
         let name = &attribute.path().segments.last()?.ident;
         marks.find(|mark| name == mark.name())

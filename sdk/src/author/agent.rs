@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::handler::{Handler, Hooks, Schedule};
+use super::handler::{Handler, Hooks, RouteHandler, Schedule};
 use crate::declaration::AgentDeclaration;
 use crate::send::Shareable;
 
@@ -92,6 +92,9 @@ pub trait Jobs: Agent {
 
     /// All functions marked `#[schedule]`.
     const SCHEDULES: &'static [Schedule<Self>] = &[];
+
+    /// All functions marked `#[route]`.
+    const ROUTES: &'static [RouteHandler<Self>] = &[];
 
     /// The functions marked `#[on_create]`, `#[on_wake]`, `#[on_sleep]`, `#[on_error]` and `#[migrate]`.
     const HOOKS: Hooks<Self> = Hooks::NONE;

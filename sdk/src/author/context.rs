@@ -19,12 +19,9 @@ use openagents_relay::Filter;
 use crate::clock;
 use crate::declared_variables::Secret;
 use crate::engine::{Changes, Destination, EventToPublish, JobFailure, Publication};
-use crate::error::JobError;
+use crate::error::{JobError, UNTOLD};
 use crate::host_port::HandlerHost;
 use clients::Clients;
-
-/// What a customer is told if the agent's code and its declaration do not match.
-const MISCONFIGURED: &str = "the agent failed to do this job";
 
 /// What a handler, schedule or hook can use: memory, the agent's relay, HTTP requests, other agents. Schedules and
 /// hooks take it as their argument; a [`JobContext`](crate::JobContext) derefs to it.
@@ -86,7 +83,7 @@ impl AgentContext {
     /// A final error, when the agent does not declare it.
     pub fn variable(&self, name: &str) -> Result<String, JobError> {
         let value = self.0.host.variables().variable(name).map(str::to_owned);
-        value.map_err(|error| JobError::failed(MISCONFIGURED).caused_by(error))
+        value.map_err(|error| JobError::failed(UNTOLD).caused_by(error))
     }
 
     /// The value of a secret that the agent declares: `#[agent(…, secrets("LLM_API_KEY"))]`. It comes from the
@@ -96,7 +93,7 @@ impl AgentContext {
     /// A final error, when the agent does not declare it.
     pub fn secret(&self, name: &str) -> Result<Secret, JobError> {
         let value = self.0.host.variables().secret(name).cloned();
-        value.map_err(|error| JobError::failed(MISCONFIGURED).caused_by(error))
+        value.map_err(|error| JobError::failed(UNTOLD).caused_by(error))
     }
 
     /// Publishes an event on the agent's own relay once this run has succeeded, signed with the agent's key unless it is

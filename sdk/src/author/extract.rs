@@ -24,6 +24,7 @@ use crate::send::MaybeSend;
 pub use document::Document;
 pub use event::NostrEvent;
 pub use inputs::Inputs;
+pub(crate) use json::read_json;
 pub use text::Text;
 
 /// An argument that a job handler can take, made from the job.

@@ -1,6 +1,6 @@
 //! `DeploymentDeclaration`: the name and the agents of a deployment, from `deployment!`.
 
-use super::AgentDeclaration;
+use super::{AgentDeclaration, RouteDeclaration};
 
 /// A deployment: a relay and its agents.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,11 +15,13 @@ pub struct DeploymentDeclaration {
     pub agents: Vec<DeployedAgent>,
 }
 
-/// What a relay needs to know of an agent in its deployment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What a deployment needs to know of an agent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeployedAgent {
     /// The kinds of job requests that it handles (NIP-90), 5000 to 5999.
     pub job_kinds: Vec<u16>,
+    /// Its HTTP routes.
+    pub routes: Vec<RouteDeclaration>,
 }
 
 impl DeploymentDeclaration {
@@ -31,8 +33,16 @@ impl DeploymentDeclaration {
 
     /// A relay with one agent.
     #[must_use]
-    pub fn with_agent(agent: &AgentDeclaration, job_kinds: impl IntoIterator<Item = u16>) -> Self {
-        let agents = vec![DeployedAgent { job_kinds: job_kinds.into_iter().collect() }];
-        Self { agents, ..Self::relay_only(agent.name, agent.version, agent.about) }
+    pub fn with_agent(agent: &AgentDeclaration, deployed: DeployedAgent) -> Self {
+        Self { agents: vec![deployed], ..Self::relay_only(agent.name, agent.version, agent.about) }
+    }
+
+    /// The HTTP routes of the agent, if there is one.
+    #[must_use]
+    pub fn routes(&self) -> &[RouteDeclaration] {
+        match self.agents.as_slice() {
+            [agent] => &agent.routes,
+            _ => &[],
+        }
     }
 }

@@ -355,12 +355,13 @@ fn check_step(from: JobState, to: JobState) -> Result<(), SqlError> {
     Err(SqlError::Statement(format!("a job cannot go from {from} to {to}")))
 }
 
-/// The database's name for a schedule or hook.
+/// The database's name for the run of a schedule, route or hook.
 fn own_name(run: RunId) -> String {
     match run {
         RunId::Job(id) => id.to_hex(),
         RunId::Schedule(index) => format!("schedule {index}"),
         RunId::Scheduled(number) => format!("once {number}"),
+        RunId::Route(ticket) => format!("route {ticket}"),
         RunId::Hook(hook) => hook.as_str().to_owned(),
     }
 }
@@ -368,6 +369,7 @@ fn own_name(run: RunId) -> String {
 fn own_run(name: &str) -> Option<RunId> {
     match name.split_once(' ') {
         Some(("once", number)) => number.parse().ok().map(RunId::Scheduled),
+        Some(("route", ticket)) => ticket.parse().ok().map(RunId::Route),
         Some((_, index)) => index.parse().ok().map(RunId::Schedule),
         None => Hook::ALL.into_iter().find(|hook| hook.as_str() == name).map(RunId::Hook),
     }

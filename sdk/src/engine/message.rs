@@ -14,6 +14,7 @@ use crate::announcement::Announcement;
 use crate::nip90::JobRequest;
 use crate::payment::wallet::{Invoice, InvoiceRequest, Preimage, Settlement, WalletError, WalletFeatures};
 use crate::price::Price;
+use crate::route::{RouteRequest, RouteResponse};
 
 /// The deployment's options for the engine.
 #[derive(Clone, Debug, Default)]
@@ -62,6 +63,8 @@ pub(crate) enum Input {
     Polled { relay: String, poll: Result<RelayPoll, RelayError> },
     /// The result of delivering an event of the outbox.
     Delivered { entry: u64, delivery: Delivery },
+    /// A request to the route with this index. [`Effect::Respond`] returns `ticket`.
+    RouteRequest { route: usize, request: RouteRequest, ticket: u64 },
     /// A handler or an HTTP route queries the database. [`Effect::QueryReply`] returns `ticket`.
     Query { query: StateQuery, ticket: u64 },
 }
@@ -104,6 +107,8 @@ pub(crate) enum Effect {
     /// Read requests since `since` from an external relay, up to a second if there is one; [`Input::Polled`] returns
     /// them.
     Poll { relay: String, since: Timestamp, until: Option<u64> },
+    /// The response to the request with this ticket; `None` if it had to wait for too long.
+    Respond { ticket: u64, response: Option<RouteResponse> },
     /// The reply to the query with this ticket.
     QueryReply { ticket: u64, answer: Result<StateReply, SqlError> },
     /// A warning for the operator.
@@ -128,6 +133,8 @@ pub(crate) enum Task {
     Schedule(usize),
     /// The `#[schedule(once)]` function with this index, with its payload as JSON.
     Scheduled { schedule: usize, payload: String },
+    /// The route with this index, for a request.
+    Route { route: usize, request: RouteRequest },
     /// A lifecycle hook; for `on_error` with the failure.
     Hook(Hook, Option<JobFailure>),
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::vocabulary::Hook;
-use crate::declaration::{AgentDeclaration, JobDeclaration, ScheduleDeclaration};
+use crate::declaration::{AgentDeclaration, JobDeclaration, RouteDeclaration, ScheduleDeclaration};
 
 /// The timeout of a hook.
 pub(crate) const HOOK_TIMEOUT: Duration = Duration::from_secs(60);
@@ -14,6 +14,7 @@ pub(crate) struct AgentSpec {
     pub(crate) declaration: AgentDeclaration,
     pub(crate) handlers: Vec<HandlerSpec>,
     pub(crate) schedules: Vec<ScheduleSpec>,
+    pub(crate) routes: Vec<RouteSpec>,
     pub(crate) hooks: HookSpec,
 }
 
@@ -31,6 +32,13 @@ pub(crate) struct HandlerSpec {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ScheduleSpec {
     pub(crate) declaration: ScheduleDeclaration,
+    pub(crate) exclusive: bool,
+}
+
+/// What the engine knows of an HTTP route.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RouteSpec {
+    pub(crate) declaration: RouteDeclaration,
     pub(crate) exclusive: bool,
 }
 

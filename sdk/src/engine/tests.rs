@@ -20,6 +20,7 @@ mod properties;
 mod queries;
 mod records;
 mod reports;
+mod routes;
 mod runs;
 mod scheduled_runs;
 mod schedules;

@@ -11,6 +11,7 @@ use openagents_host::{EventId, Kind, PublicKey, Timestamp, UnsignedEvent, Verifi
 use serde::{Deserialize, Serialize};
 
 use super::output::Output;
+use crate::route::RouteResponse;
 
 /// The largest event that the engine accepts or publishes, in bytes. It fits a database row on every host.
 pub(super) const MAX_EVENT_BYTES: usize = 1_500_000;
@@ -35,6 +36,8 @@ pub(crate) enum RunId {
     Schedule(usize),
     /// The run of a `#[schedule(once)]` function with this number.
     Scheduled(u64),
+    /// The answer to the HTTP request with this ticket.
+    Route(u64),
     /// A lifecycle hook.
     Hook(Hook),
 }
@@ -182,6 +185,8 @@ pub(crate) struct Changes {
     pub(crate) events: Vec<Publication>,
     /// In this order.
     pub(crate) schedules: Vec<ScheduleChange>,
+    /// The response of a route, which is sent once all this is stored.
+    pub(crate) response: Option<Box<RouteResponse>>,
 }
 
 /// Schedules or cancels a run of a `#[schedule(once)]` function.

@@ -1,18 +1,21 @@
 //! The routes of an agent: public pages, and records for its operators.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use openagents_host::Timestamp;
-use openagents_host::http::Parts;
+use openagents_host::http::{Body, Parts, Response};
 use openagents_host::nostr::keys::npub;
 
 use super::answer::RouteAnswer;
 use super::metrics::DeploymentUsage;
 use super::operator::RecordAccess;
 use super::route::AgentRoute;
-use super::{fallback, health, index, manifest, metrics, nip05, schedules};
+use super::{fallback, health, index, manifest, metrics, nip05, route_requests, schedules};
+use crate::declaration::RouteDeclaration;
 use crate::discovery::Profile;
 use crate::manifest::SignedManifest;
+use crate::route::{RouteAdmission, RouteRequest};
 
 /// What the handlers of an agent's routes need.
 #[derive(Debug)]
@@ -22,6 +25,14 @@ pub(crate) struct AgentRoutes {
     access: RecordAccess,
     /// The state of an agent that has not stored one, as JSON.
     default_state: String,
+    declared: DeclaredRoutes,
+}
+
+/// The routes that the agent declares with `#[route]`, and what limits the requests to them.
+#[derive(Debug)]
+pub(crate) struct DeclaredRoutes {
+    pub(crate) routes: Vec<RouteDeclaration>,
+    pub(crate) admission: RouteAdmission,
 }
 
 impl AgentRoutes {
@@ -30,8 +41,9 @@ impl AgentRoutes {
         profile: Profile,
         access: RecordAccess,
         default_state: String,
+        declared: DeclaredRoutes,
     ) -> Self {
-        Self { manifest: Arc::new(manifest), profile, access, default_state }
+        Self { manifest: Arc::new(manifest), profile, access, default_state, declared }
     }
 
     /// Answers [`AgentRoute::Metrics`] with what relay and blob server use as well.
@@ -51,10 +63,12 @@ impl AgentRoutes {
             | AgentRoute::AgentMetrics { agent }
             | AgentRoute::Record { agent, .. }
             | AgentRoute::RunSchedule { agent, .. }
+            | AgentRoute::Declared { agent: Some(agent), .. }
                 if !self.is(agent) =>
             {
                 fallback::no_such_agent().into()
             }
+            AgentRoute::Declared { index, .. } => RouteAnswer::Call(index),
             AgentRoute::Manifest { .. } => manifest::manifest(&self.manifest).into(),
             AgentRoute::AgentMetrics { .. } => metrics::metrics_json(),
             AgentRoute::Record { record, .. } => match self.access.operator(parts, now) {
@@ -68,9 +82,24 @@ impl AgentRoutes {
         }
     }
 
+    /// Receives a request to a route that the agent declares, or returns the error response.
+    pub(crate) async fn receive(
+        &self,
+        route: usize,
+        parts: &Parts,
+        body: Body,
+        address: Option<IpAddr>,
+        now: Timestamp,
+    ) -> Result<RouteRequest, Response> {
+        let DeclaredRoutes { routes, admission } = &self.declared;
+        let Some(route) = routes.get(route) else { return Err(fallback::not_found()) };
+        route_requests::receive(admission, route, parts, body, address, now).await
+    }
+
+    /// Whether the URL names this agent: by its key, or its name.
     fn is(&self, agent: &str) -> bool {
         let key = self.profile.key();
-        agent == npub(&key) || agent == key.to_hex()
+        agent == npub(&key) || agent == key.to_hex() || agent == self.manifest.manifest().name
     }
 }
 

@@ -1,4 +1,5 @@
-//! `RouteAnswer`: a handler's response, or a query of the agent's database and how its reply becomes the response.
+//! `RouteAnswer`: a handler's response, a query of the agent's database and how its reply becomes the response, or a call
+//! of a route that the agent declares.
 
 use openagents_host::http::{Response, StatusCode, response};
 
@@ -11,6 +12,8 @@ pub(crate) enum RouteAnswer {
     Response(Response),
     /// A query of the agent's database, whose reply becomes the response.
     Ask(PendingQuery),
+    /// A request to the route with this index among those that the agent declares.
+    Call(usize),
 }
 
 impl RouteAnswer {

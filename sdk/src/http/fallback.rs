@@ -17,11 +17,11 @@ pub(super) fn no_such_agent() -> Response {
 }
 
 /// The response for a known path with an unsupported method.
-pub(crate) fn method_not_allowed(allowed: &'static str) -> Response {
+pub(crate) fn method_not_allowed(allowed: &str) -> Response {
     let reason = format!("Only these methods are supported here: {allowed}.");
-    with_header(
-        response::error(StatusCode::METHOD_NOT_ALLOWED, &reason),
-        header::ALLOW,
-        HeaderValue::from_static(allowed),
-    )
+    let response = response::error(StatusCode::METHOD_NOT_ALLOWED, &reason);
+    match HeaderValue::from_str(allowed) {
+        Ok(allowed) => with_header(response, header::ALLOW, allowed),
+        Err(_) => response,
+    }
 }

@@ -10,6 +10,10 @@ pub(super) fn index(manifest: &AgentManifest) -> Response {
         let kind = tool.job_kind.unwrap_or_default();
         page.push_str(&format!("kind {kind}  {}: {}\n", tool.name, tool.description));
     }
+    for route in &manifest.capabilities.routes {
+        let line = format!("{} {}  {}", route.method, route.path, route.description);
+        page.push_str(&format!("{}\n", line.trim_end()));
+    }
     page.push_str(&format!(
         "\nagent     {npub}\nmanifest  /agent/{npub}/manifest.json\nmetrics   /metrics\n\n\
          This is a Nostr relay (NIP-01) with an agent that answers job requests (NIP-90): connect to it with a WebSocket.\n",

@@ -1,14 +1,17 @@
 //! Finds the route of an HTTP request by its method, path and headers.
 
+use std::borrow::Cow;
+
 use openagents_blossom::BlobRoute;
 use openagents_host::http::{Method, Parts, header, header_text, is_websocket_upgrade};
 use openagents_relay::information::asks_for_document;
 use openagents_relay::management::CONTENT_TYPE as MANAGEMENT;
 
 use super::records::AgentRecord;
+use crate::declaration::RouteDeclaration;
 
 /// The route of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Route<'a> {
     /// A WebSocket connection to the relay.
     Relay,
@@ -25,7 +28,7 @@ pub(crate) enum Route<'a> {
     /// The path is unknown.
     NotFound,
     /// The path is known, but not with this method; these are allowed.
-    MethodNotAllowed { allowed: &'static str },
+    MethodNotAllowed { allowed: Cow<'static, str> },
 }
 
 /// A route of the agent. `agent` is as in the URL.
@@ -47,13 +50,15 @@ pub(crate) enum AgentRoute<'a> {
     Record { agent: &'a str, record: AgentRecord<'a> },
     /// Runs a schedule now, for the agent's operators only.
     RunSchedule { agent: &'a str, name: &'a str },
+    /// The route with this index among those that the agent declares with `#[route]`; without an agent at the root.
+    Declared { agent: Option<&'a str>, index: usize },
 }
 
-/// Finds the route.
+/// Finds the route. `declared` are those of the agent.
 ///
 /// NIP-01: "Relays MUST only accept connections to a single endpoint when additional path segments do not influence its
 /// behavior." That endpoint is `/`.
-pub(crate) fn route(parts: &Parts) -> Route<'_> {
+pub(crate) fn route<'a>(parts: &'a Parts, declared: &[RouteDeclaration]) -> Route<'a> {
     let path = parts.uri.path();
     if is_websocket_upgrade(&parts.headers) {
         return if path == "/" && parts.method == Method::GET { Route::Relay } else { Route::NotFound };
@@ -68,14 +73,41 @@ pub(crate) fn route(parts: &Parts) -> Route<'_> {
     let route = match path {
         "/" if parts.method == Method::POST && is_management() => return Route::RelayManagement,
         "/" if asks_for_document(header_text(&parts.headers, &header::ACCEPT)) => Route::RelayInformation,
-        path => agent_route(path).map_or(Route::NotFound, Route::Agent),
+        path => match agent_route(path) {
+            Some(route) => Route::Agent(route),
+            None => return declared_route(path, parts.method.as_str(), declared),
+        },
     };
     let (is_allowed, allowed) = match route {
-        Route::NotFound => return route,
+        Route::NotFound => return Route::NotFound,
         Route::Agent(AgentRoute::RunSchedule { .. }) => (parts.method == Method::POST, "POST, OPTIONS"),
         _ => (matches!(parts.method, Method::GET | Method::HEAD), "GET, HEAD, OPTIONS"),
     };
-    if is_allowed { route } else { Route::MethodNotAllowed { allowed } }
+    if is_allowed { route } else { Route::MethodNotAllowed { allowed: allowed.into() } }
+}
+
+/// Finds a route that the agent declares: below `/agent/{agent}`, or at the root.
+fn declared_route<'a>(path: &'a str, method: &str, declared: &[RouteDeclaration]) -> Route<'a> {
+    let (agent, path) = match path.strip_prefix("/agent/") {
+        Some(rest) => {
+            let (agent, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+            (Some(agent), path)
+        }
+        None => (None, path),
+    };
+    let at_path = || declared.iter().enumerate().filter(|(_, declared)| declared.path == path);
+    if let Some((index, _)) = at_path().find(|(_, declared)| declared.method.takes(method)) {
+        return Route::Agent(AgentRoute::Declared { agent, index });
+    }
+    let mut allowed: Vec<&str> = at_path().map(|(_, declared)| declared.method.as_str()).collect();
+    if allowed.is_empty() {
+        return Route::NotFound;
+    }
+    if allowed.contains(&"GET") {
+        allowed.push("HEAD");
+    }
+    allowed.push("OPTIONS");
+    Route::MethodNotAllowed { allowed: allowed.join(", ").into() }
 }
 
 fn is_management(content_type: &str) -> bool {
@@ -112,14 +144,15 @@ fn agent_route(path: &str) -> Option<AgentRoute<'_>> {
 #[cfg(test)]
 mod tests {
     use super::{AgentRecord, AgentRoute, Route};
+    use crate::declaration::{RouteDeclaration, RouteMethod};
     use crate::http::fixtures::parts;
 
     /// The route of a request, as text: it borrows from the request.
     fn route(method: &str, path: &str, headers: &[(&str, &str)]) -> String {
-        format!("{:?}", super::route(&parts(method, &format!("http://agent.example{path}"), headers)))
+        format!("{:?}", super::route(&parts(method, &format!("http://agent.example{path}"), headers), &[]))
     }
 
-    fn text(route: Route<'_>) -> String {
+    fn text(route: &Route<'_>) -> String {
         format!("{route:?}")
     }
 
@@ -173,16 +206,16 @@ mod tests {
         let agent = "npub1abc";
         assert_eq!(
             route("GET", "/agent/npub1abc/manifest.json", &[]),
-            text(Route::Agent(AgentRoute::Manifest { agent }))
+            text(&Route::Agent(AgentRoute::Manifest { agent }))
         );
         assert_eq!(
             route("GET", "/agent/npub1abc/metrics.json", &[]),
-            text(Route::Agent(AgentRoute::AgentMetrics { agent }))
+            text(&Route::Agent(AgentRoute::AgentMetrics { agent }))
         );
         let record = AgentRecord::Conversation { customer: "npub1xyz" };
         assert_eq!(
             route("GET", "/agent/npub1abc/sessions/npub1xyz.json?limit=1", &[]),
-            text(Route::Agent(AgentRoute::Record { agent, record }))
+            text(&Route::Agent(AgentRoute::Record { agent, record }))
         );
         for path in [
             "/agent//manifest.json",
@@ -196,14 +229,57 @@ mod tests {
     }
 
     #[test]
+    fn finds_what_an_agent_declares_at_the_root_and_below_its_name() {
+        let route = |method, path| RouteDeclaration {
+            method,
+            path,
+            about: "",
+            timeout: std::time::Duration::from_secs(1),
+            max_bytes: 0,
+        };
+        let declared = [
+            route(RouteMethod::Post, "/hook"),
+            route(RouteMethod::Get, "/hook"),
+            route(RouteMethod::Put, "/a/b"),
+        ];
+        let found = |method, path: &str| {
+            let parts = parts(method, &format!("http://agent.example{path}"), &[]);
+            match super::route(&parts, &declared) {
+                Route::Agent(AgentRoute::Declared { agent, index }) => {
+                    format!("{index} {}", agent.unwrap_or("/"))
+                }
+                Route::MethodNotAllowed { allowed } => allowed.into_owned(),
+                other => format!("{other:?}"),
+            }
+        };
+        for (method, path, expected) in [
+            ("POST", "/hook?x=/y", "0 /"),
+            ("GET", "/hook", "1 /"),
+            ("HEAD", "/agent/npub1abc/hook", "1 npub1abc"),
+            ("PUT", "/agent/mine/a/b", "2 mine"),
+            ("PUT", "/hook", "POST, GET, HEAD, OPTIONS"),
+            ("GET", "/a/b", "PUT, OPTIONS"),
+            ("GET", "/agent//hook", "1 "),
+            ("GET", "/agent/hook", "NotFound"),
+            ("GET", "/hook/", "NotFound"),
+            ("GET", "/hook/a", "NotFound"),
+            ("GET", "/a", "NotFound"),
+            ("OPTIONS", "/hook", "Preflight"),
+            ("GET", "/health", "Agent(Health)"),
+        ] {
+            assert_eq!(found(method, path), expected, "{method} {path}");
+        }
+    }
+
+    #[test]
     fn tells_a_wrong_method_from_a_wrong_path() {
         assert_eq!(route("POST", "/health", &[]), READ);
         assert_eq!(route("DELETE", "/agent/npub1abc/memory/key", &[]), READ);
         let (agent, name) = ("npub1abc", "refresh");
-        let run = text(Route::Agent(AgentRoute::RunSchedule { agent, name }));
+        let run = text(&Route::Agent(AgentRoute::RunSchedule { agent, name }));
         assert_eq!(route("POST", "/agent/npub1abc/schedules/refresh?key=a", &[]), run);
         for method in ["GET", "PUT"] {
-            let refused = text(Route::MethodNotAllowed { allowed: "POST, OPTIONS" });
+            let refused = text(&Route::MethodNotAllowed { allowed: "POST, OPTIONS".into() });
             assert_eq!(route(method, "/agent/npub1abc/schedules/refresh", &[]), refused);
         }
         assert_eq!(route("POST", "/agent/npub1abc/schedules/a/b", &[]), "NotFound");

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::economics::Pricing;
 use super::offer::Offer;
 use super::schema::params_schema;
-use crate::declaration::{AgentDeclaration, InputDeclaration};
+use crate::declaration::{AgentDeclaration, InputDeclaration, RouteDeclaration};
 
 /// What an agent can do.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -30,6 +30,9 @@ pub struct Capabilities {
     /// How many jobs it runs at the same time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_concurrent_jobs: Option<u32>,
+    /// The HTTP routes of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<RouteCapability>,
 }
 
 /// A job handler of an agent.
@@ -53,6 +56,19 @@ pub struct Tool {
     /// The price of a job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pricing: Option<Pricing>,
+}
+
+/// An HTTP route of an agent's own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct RouteCapability {
+    /// The method of its requests: `GET` (and `HEAD`), `POST`, `PUT`, `PATCH` or `DELETE`.
+    pub method: String,
+    /// Its path below `/agent/<npub>`, and at the root of the deployment.
+    pub path: String,
+    /// What it does.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
 }
 
 /// An input that an agent accepts.
@@ -102,6 +118,7 @@ impl Capabilities {
             outputs,
             skills: offers.iter().map(|offer| offer.job.name.to_owned()).collect(),
             max_concurrent_jobs: Some(agent.concurrency),
+            routes: Vec::new(),
         }
     }
 }
@@ -110,6 +127,16 @@ impl From<&InputDeclaration> for InputCapability {
     fn from(input: &InputDeclaration) -> Self {
         let mime_types = input.mime_types.iter().map(|&mime_type| mime_type.to_owned()).collect();
         Self { input_type: input.input_type.to_owned(), mime_types, max_size: None }
+    }
+}
+
+impl From<&RouteDeclaration> for RouteCapability {
+    fn from(route: &RouteDeclaration) -> Self {
+        Self {
+            method: route.method.to_string(),
+            path: route.path.to_owned(),
+            description: route.about.to_owned(),
+        }
     }
 }
 

@@ -98,7 +98,7 @@ impl AgentShell {
                 Ok(engine)
             }
         };
-        let (taken, answered) = (Tickets::default(), Tickets::default());
+        let (taken, answered, responded) = (Tickets::default(), Tickets::default(), Tickets::default());
         let host = Arc::new(NativeHandlerHost::new(
             config.keys,
             &config.settings,
@@ -113,6 +113,7 @@ impl AgentShell {
             services: Services::new(cache, handler_host, wallet),
             taken: taken.clone(),
             answered: answered.clone(),
+            responded: responded.clone(),
             answers: answer_sender,
             running: running_sender,
             reports: reports.clone(),
@@ -123,7 +124,7 @@ impl AgentShell {
             })
             .await?;
         tokio::spawn(reports.pass_on(waiting_reports, inputs.clone()));
-        let mailbox = AgentMailbox { engine: Mailbox::new(inputs), taken, answered };
+        let mailbox = AgentMailbox { engine: Mailbox::new(inputs), taken, answered, responded };
         host.ask_through(mailbox.clone());
         Ok(Self {
             thread,

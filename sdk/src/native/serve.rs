@@ -34,7 +34,7 @@ use super::server::{AgentServer, Server, ServerConfig};
 use super::signals::interruption;
 use crate::assemble::{self, deployment_of};
 use crate::author::agent::Jobs;
-use crate::declaration::{DeploymentDeclaration, JobDeclaration};
+use crate::declaration::{DeploymentDeclaration, JobDeclaration, RouteDeclaration};
 use crate::http::{AgentRoutes, Authority, RelayManagement};
 use crate::log::{self, JsonLayer, LevelError, LogFormat};
 use crate::price::Price;
@@ -359,6 +359,8 @@ struct AgentGreeting {
     key_note: String,
     /// One line for each of its jobs.
     jobs: Vec<String>,
+    /// One line for each of its HTTP routes.
+    routes: Vec<String>,
 }
 
 impl ServedAgent {
@@ -375,7 +377,8 @@ impl ServedAgent {
         let operators = startup.relay.operators.clone();
         // Without `RELAY_URL`, the agent accepts any host.
         let own = if startup.relay.url.is_some() { startup.own_authorities() } else { BTreeSet::new() };
-        let routes = assemble::agent_routes::<A>(&settings, operators, &keys, own);
+        let rates = startup.relay.config.admission.rates.clone();
+        let routes = assemble::agent_routes::<A>(&settings, operators, &keys, own, rates);
         let listening = Listening {
             filter: RequestFilter::of::<A>(key),
             reach: settings.reach,
@@ -403,7 +406,10 @@ impl ServedAgent {
             own_relay: startup.address,
         })
         .await?;
-        let greeting = AgentGreeting { key, key_note, jobs };
+        let line = |route: &RouteDeclaration| format!("{} {}  {}", route.method, route.path, route.about);
+        let routes_told =
+            A::ROUTES.iter().map(|route| line(&route.declaration).trim_end().to_owned()).collect();
+        let greeting = AgentGreeting { key, key_note, jobs, routes: routes_told };
         Ok(Self { shell, routes, listening, external_relays, greeting })
     }
 }
@@ -476,6 +482,9 @@ fn greet(
     }
     for job in agent.iter().flat_map(|agent| &agent.jobs) {
         say(format_args!("  job       {job}"));
+    }
+    for route in agent.iter().flat_map(|agent| &agent.routes) {
+        say(format_args!("  route     {route}"));
     }
     say(format_args!("  data      {}", data.display()));
     if let Some(agent) = agent {

@@ -29,8 +29,8 @@ use super::tcp_connections::{HttpConnections, HttpPermit};
 use super::transfers::Transfers;
 use crate::declaration::DeploymentDeclaration;
 use crate::http::{
-    self, AgentRoute, AgentRoutes, DeploymentUsage, RelayAnswer, RelayManagement, Route, RouteAnswer,
-    relay_management, relay_only,
+    self, AgentRoute, AgentRoutes, DeploymentUsage, MAX_RESPONSE_WAIT, RelayAnswer, RelayManagement, Route,
+    RouteAnswer, relay_management, relay_only,
 };
 use crate::settings::names::RELAY_TRUSTED_PROXIES;
 
@@ -200,7 +200,7 @@ impl ServerConfig {
     ) -> hyper::Response<HyperBody> {
         let (parts, body) = native_http::request(received).into_parts();
         self.warn_of_proxy(address, &parts);
-        let mut response = match http::route(&parts) {
+        let mut response = match http::route(&parts, self.deployment.routes()) {
             Route::Relay => {
                 let address = client_address(address, &parts.headers, &self.trusted_proxies);
                 let mut request = Request::from_parts(parts, body);
@@ -216,11 +216,14 @@ impl ServerConfig {
             Route::RelayInformation => self.relay.information(),
             Route::Preflight => response::preflight(),
             Route::NotFound => http::not_found(),
-            Route::MethodNotAllowed { allowed } => http::method_not_allowed(allowed),
+            Route::MethodNotAllowed { allowed } => http::method_not_allowed(&allowed),
             Route::Agent(route) => {
                 let is_writable = route != AgentRoute::Health || self.disk.is_writable().await;
                 match &self.agent {
-                    Some(agent) => agent.answer(route, &parts, self, is_writable).await,
+                    Some(agent) => {
+                        let address = client_address(address, &parts.headers, &self.trusted_proxies);
+                        agent.answer(route, &parts, body, address, self, is_writable).await
+                    }
                     None => self.answer_for_relay(route, is_writable).await,
                 }
             }
@@ -282,6 +285,8 @@ impl AgentServer {
         &self,
         route: AgentRoute<'_>,
         parts: &Parts,
+        body: Body,
+        address: IpAddr,
         server: &ServerConfig,
         is_writable: bool,
     ) -> Response {
@@ -292,6 +297,7 @@ impl AgentServer {
         let pending = match answer {
             RouteAnswer::Response(response) => return response,
             RouteAnswer::Ask(pending) => pending,
+            RouteAnswer::Call(route) => return self.call(route, parts, body, address).await,
         };
         let asked = self.mailbox.query_state(pending.query.clone());
         let reply = match tokio::time::timeout(STATE_QUERY_TIMEOUT, asked).await {
@@ -303,6 +309,24 @@ impl AgentServer {
             tracing::warn!(%error, path = parts.uri.path(), "a request failed");
         }
         pending.respond(reply.ok())
+    }
+
+    /// Passes a request to a route that the agent declares.
+    async fn call(&self, route: usize, parts: &Parts, body: Body, address: IpAddr) -> Response {
+        let request = match self.routes.receive(route, parts, body, Some(address), now()).await {
+            Ok(request) => request,
+            Err(response) => return response,
+        };
+        let called = self.mailbox.call(route, request);
+        let answered = match tokio::time::timeout(MAX_RESPONSE_WAIT, called).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, path = parts.uri.path(), "a request failed");
+                None
+            }
+            Err(_) => None,
+        };
+        http::response_of(answered)
     }
 }
 

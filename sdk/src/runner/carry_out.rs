@@ -16,6 +16,7 @@ use crate::engine::{
 use crate::host_port::HandlerHost;
 use crate::payment::wallet::{Invoice, Settlement, Wallet, WalletError};
 use crate::relays::SilentRelays;
+use crate::route::RouteResponse;
 use crate::{clock, relays};
 
 /// How many relays are polled at once. A Worker may have six open connections, and needs some of them for its
@@ -42,7 +43,7 @@ pub(crate) type EffectFuture = futures_util::future::LocalBoxFuture<'static, Opt
     )
 )]
 pub(crate) enum HostAction {
-    /// Drive the run of a handler, schedule, hook or price function to its end, concurrently with other work. It is code
+    /// Drive the run of a handler, schedule, route, hook or price function to its end, concurrently with other work. It is code
     /// of the agent, which may compute for long without an `.await`.
     Run(EffectFuture),
     /// Drive this future to its end, concurrently with other work.
@@ -53,6 +54,8 @@ pub(crate) enum HostAction {
     Confirm { ticket: u64, result: Result<RequestAdmission, SqlError> },
     /// Reply to the query with this ticket.
     Reply { ticket: u64, answer: Result<StateReply, SqlError> },
+    /// Send the response to the HTTP request with this ticket; `None` if it had to wait for too long.
+    Respond { ticket: u64, response: Option<RouteResponse> },
     /// Log a warning for the operator.
     Warn(String),
 }
@@ -164,6 +167,7 @@ impl<A: Jobs> Services<A> {
             Effect::Publish { entry, event, to } => HostAction::Publish { entry, event, to },
             Effect::Taken { ticket, result } => HostAction::Confirm { ticket, result },
             Effect::QueryReply { ticket, answer } => HostAction::Reply { ticket, answer },
+            Effect::Respond { ticket, response } => HostAction::Respond { ticket, response },
             Effect::Warn(text) => HostAction::Warn(text),
         })
     }

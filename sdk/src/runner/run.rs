@@ -1,4 +1,4 @@
-//! Runs handlers, schedules and hooks: loads the agent's state, and turns the output, error, panic or timeout into
+//! Runs handlers, schedules, routes and hooks: loads the agent's state, and turns the output, error, panic or timeout into
 //! one outcome.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,18 +15,22 @@ use crate::author::agent::Jobs;
 use crate::author::context::AgentContext;
 use crate::author::handler::{Handler, Run};
 use crate::author::job::JobContext;
+use crate::author::route::RouteContext;
 use crate::clock;
 use crate::declaration::ScheduleRule;
 use crate::engine::{
-    Changes, HOOK_TIMEOUT, Hook, Input, Lease, Output, QuoteError, RunOutcome, StateSnapshot, Task,
+    Changes, HOOK_TIMEOUT, Hook, Input, Lease, Output, QuoteError, RunId, RunOutcome, StateSnapshot, Task,
 };
-use crate::error::JobError;
+use crate::error::{JobError, UNTOLD};
 use crate::host_port::HandlerHost;
 use crate::log;
 use crate::nip90::JobRequest;
 
 const UNREADABLE: &str = "the agent cannot read its state";
 const UNSTORABLE: &str = "the agent cannot store its state";
+
+/// What the client of a route is told of an error that was not written for customers.
+const UNANSWERED: &str = "the agent failed to answer this request";
 
 /// Does a leased run, and returns the input for the engine. What it logs says which run it is about.
 pub(super) async fn run<A: Jobs>(
@@ -81,6 +85,22 @@ async fn run_task<A: Jobs>(
             let result = run_schedule(cache, &state, &agent_context, schedule).await;
             (agent_context, result.map(|()| Output::default()))
         }
+        Task::Route { route, request } => {
+            let agent_context = AgentContext::new(host, now, None);
+            let result = match A::ROUTES.get(route) {
+                Some(route) => {
+                    let context = RouteContext::new(request, agent_context.clone());
+                    let timeout = route.declaration.timeout;
+                    attempt(cache, &state, &agent_context, timeout, &route.run, context).await
+                }
+                None => Err(JobError::failed("this agent has no such route")),
+            };
+            let result = result.map(|response| {
+                agent_context.changes().response = Some(Box::new(response));
+                Output::default()
+            });
+            (agent_context, result)
+        }
         Task::Hook(hook, failure) => {
             let agent_context = AgentContext::new(host, now, failure);
             let run = match hook {
@@ -106,8 +126,12 @@ async fn run_task<A: Jobs>(
         }
         Err(error) => {
             log::warn(format_args!("{name} failed (attempt {}): {error}", lease.attempt));
+            let message = match (error.message(), lease.run) {
+                (UNTOLD, RunId::Route(_)) => UNANSWERED,
+                (message, _) => message,
+            };
             let outcome = RunOutcome::Failed {
-                message: error.message().to_owned(),
+                message: message.to_owned(),
                 retryable: error.is_retryable(),
                 pause: error.pause(),
             };
@@ -142,11 +166,12 @@ fn span_of<A: Jobs>(task: &Task) -> Span {
         Task::Schedule(_) | Task::Scheduled { .. } => {
             error_span!("schedule", handler = %handler_of::<A>(task))
         }
+        Task::Route { .. } => error_span!("route", handler = %handler_of::<A>(task)),
         Task::Hook(..) => error_span!("hook", handler = %handler_of::<A>(task)),
     }
 }
 
-/// The name of the handler, schedule or hook.
+/// The name of the handler, schedule or hook, or the path of the route.
 fn handler_of<A: Jobs>(task: &Task) -> &'static str {
     match task {
         Task::Job { handler, .. } => {
@@ -155,6 +180,7 @@ fn handler_of<A: Jobs>(task: &Task) -> &'static str {
         Task::Schedule(index) | Task::Scheduled { schedule: index, .. } => {
             A::SCHEDULES.get(*index).map_or("?", |schedule| schedule.declaration.name)
         }
+        Task::Route { route, .. } => A::ROUTES.get(*route).map_or("?", |route| route.declaration.path),
         Task::Hook(hook, _) => hook.as_str(),
     }
 }
@@ -174,6 +200,7 @@ fn name_of<A: Jobs>(task: &Task) -> String {
     match task {
         Task::Job { request, .. } => format!("job {}", request.id()),
         Task::Schedule(_) | Task::Scheduled { .. } => format!("schedule {}", handler_of::<A>(task)),
+        Task::Route { request, .. } => format!("{} {}", request.method(), request.path()),
         Task::Hook(..) => handler_of::<A>(task).to_owned(),
     }
 }
@@ -272,7 +299,7 @@ async fn limited<T>(limit: Duration, work: impl Future<Output = Result<T, JobErr
     match timeout(limit, AssertUnwindSafe(work).catch_unwind()).await {
         Some(Ok(result)) => result,
         Some(Err(panic)) => Err(panicked(&*panic)),
-        None => Err(JobError::failed(format!("the job timed out after {limit:?}"))),
+        None => Err(JobError::failed(format!("the agent did not finish within {limit:?}"))),
     }
 }
 
@@ -280,5 +307,5 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> JobError {
     let message = panic.downcast_ref::<&str>().map(|message| (*message).to_owned());
     let message = message.or_else(|| panic.downcast_ref::<String>().cloned());
     let message = message.unwrap_or_else(|| "the handler panicked".to_owned());
-    JobError::failed("the agent failed to do this job").caused_by(format!("panic: {message}"))
+    JobError::failed(UNTOLD).caused_by(format!("panic: {message}"))
 }

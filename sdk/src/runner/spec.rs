@@ -3,7 +3,7 @@
 use crate::author::agent::Jobs;
 use crate::author::context::AgentContext;
 use crate::author::handler::Run;
-use crate::engine::{AgentSpec, HandlerSpec, HookSpec, ScheduleSpec};
+use crate::engine::{AgentSpec, HandlerSpec, HookSpec, RouteSpec, ScheduleSpec};
 
 /// What the engine needs to know of an agent.
 pub(crate) fn agent_spec<A: Jobs>() -> AgentSpec {
@@ -24,6 +24,10 @@ pub(crate) fn agent_spec<A: Jobs>() -> AgentSpec {
                 declaration: schedule.declaration,
                 exclusive: schedule.run.is_exclusive(),
             })
+            .collect(),
+        routes: A::ROUTES
+            .iter()
+            .map(|route| RouteSpec { declaration: route.declaration, exclusive: route.run.is_exclusive() })
             .collect(),
         hooks: HookSpec {
             on_create: exclusive(&A::HOOKS.on_create),

@@ -321,7 +321,7 @@ async fn a_panic_is_a_final_error_that_tells_the_customer_nothing() {
 #[tokio::test]
 async fn a_handler_that_takes_too_long_fails_for_good() {
     let (outcome, _) = finish(&StateCache::default(), COUNT_FOR_EVER, &StateSnapshot::default()).await;
-    assert_eq!(message(outcome), ("the job timed out after 10ms".into(), false));
+    assert_eq!(message(outcome), ("the agent did not finish within 10ms".into(), false));
 }
 
 #[tokio::test]

@@ -87,6 +87,12 @@ pub(crate) fn trusted_proxies(
     Ok(VariableReader(&variable).addresses(RELAY_TRUSTED_PROXIES)?.into_iter().collect())
 }
 
+/// How many requests clients may make, for the routes of an agent.
+#[cfg(target_arch = "wasm32")]
+pub(crate) fn rate_limits(variable: impl Fn(&str) -> Option<String>) -> Result<RateLimits, SettingError> {
+    rates(&VariableReader(&variable))
+}
+
 fn access(variables: &VariableReader<'_>) -> Result<Access, SettingError> {
     let usual = Access::default();
     let (auth_to_read, auth_to_write) = match variables.text(RELAY_AUTH).as_deref() {

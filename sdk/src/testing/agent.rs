@@ -253,7 +253,7 @@ impl<A: Jobs> TestAgent<A> {
         signed
     }
 
-    fn go(&mut self, until: Until) {
+    pub(super) fn go(&mut self, until: Until) {
         self.runtime.block_on(self.host.go(until));
     }
 }

@@ -22,6 +22,7 @@ use crate::engine::{
 };
 use crate::host_port::HandlerHost;
 use crate::payment::wallet::Wallet;
+use crate::route::{RouteRequest, RouteResponse};
 use crate::runner::{self, HostAction, Services, StateCache};
 
 /// How often an engine may be called again without time passing.
@@ -38,6 +39,8 @@ pub(super) enum Until {
     At(Timestamp),
     /// Until this job has ended, or this time.
     Ended(EventId, Timestamp),
+    /// Until the HTTP request with this ticket has its response.
+    Responded(u64),
 }
 
 pub(super) struct TestHost<A> {
@@ -48,6 +51,9 @@ pub(super) struct TestHost<A> {
     providers: Vec<TestProvider>,
     /// What providers are going to say.
     answers: JoinSet<()>,
+    /// The responses to HTTP requests, by ticket; `None` for requests that had to wait for too long.
+    responses: BTreeMap<u64, Option<RouteResponse>>,
+    last_ticket: u64,
     pub(super) warnings: Vec<String>,
     pub(super) clock: Clock,
     pub(super) keys: Keys,
@@ -93,6 +99,8 @@ impl<A: Jobs> TestHost<A> {
             external: BTreeMap::new(),
             providers,
             answers: JoinSet::new(),
+            responses: BTreeMap::new(),
+            last_ticket: 0,
             warnings: Vec::new(),
             clock,
             keys,
@@ -131,7 +139,7 @@ impl<A: Jobs> TestHost<A> {
             let due = self.engine.next_alarm();
             let pause = match until {
                 Until::Idle => None,
-                Until::Settled => due,
+                Until::Settled | Until::Responded(_) => due,
                 Until::At(at) | Until::Ended(_, at) => Some(due.map_or(at, |due| due.min(at))),
             };
             match self.next(pause, matches!(until, Until::Idle)).await {
@@ -206,6 +214,19 @@ impl<A: Jobs> TestHost<A> {
         self.feed(Input::Request { event, source: Some(relay.to_owned()), ticket: 0 });
     }
 
+    /// Passes a request to the route with this index. Returns the ticket of its response.
+    pub(super) fn call(&mut self, route: usize, request: RouteRequest) -> u64 {
+        self.last_ticket = self.last_ticket.saturating_add(1);
+        let ticket = self.last_ticket;
+        self.feed(Input::RouteRequest { route, request, ticket });
+        ticket
+    }
+
+    /// Takes the response with this ticket.
+    pub(super) fn take_response(&mut self, ticket: u64) -> Option<RouteResponse> {
+        self.responses.remove(&ticket).flatten()
+    }
+
     /// Queries the agent's database.
     pub(super) fn query_state(&mut self, query: StateQuery) -> Result<StateReply, SqlError> {
         let mut effects = Vec::new();
@@ -227,6 +248,7 @@ impl<A: Jobs> TestHost<A> {
         match until {
             Until::Idle => false,
             Until::Settled => self.work.is_empty() && self.answers.is_empty() && self.requests.is_empty(),
+            Until::Responded(ticket) => self.responses.contains_key(&ticket),
             Until::At(at) => at <= self.clock.now(),
             Until::Ended(job, at) => {
                 at <= self.clock.now() || self.job_state(job).is_none_or(JobState::is_final)
@@ -331,6 +353,7 @@ impl<A: Jobs> TestHost<A> {
             Some(HostAction::Confirm { result: Err(error), .. }) => {
                 self.warn(format!("an event could not be stored: {error}"));
             }
+            Some(HostAction::Respond { ticket, response }) => drop(self.responses.insert(ticket, response)),
             Some(HostAction::Warn(warning)) => self.warn(warning),
             Some(HostAction::Confirm { .. } | HostAction::Reply { .. }) | None => {}
         }

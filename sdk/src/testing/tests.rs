@@ -257,7 +257,7 @@ fn ends_a_handler_that_outlasts_its_timeout() {
     let mut agent = start();
     let job = agent.submit(Job::of(SLEEP).text("61"));
     agent.settle();
-    assert_eq!(agent.error(&job), "the job timed out after 60s");
+    assert_eq!(agent.error(&job), "the agent did not finish within 60s");
 }
 
 #[test]

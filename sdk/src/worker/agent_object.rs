@@ -15,7 +15,7 @@ use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::time::Duration;
 
-use openagents_host::http::Parts;
+use openagents_host::http::{Body, Parts};
 use openagents_host::nostr::event::VerifyError;
 use openagents_host::port::alarm::AlarmCause;
 use openagents_host::timeout;
@@ -28,7 +28,7 @@ use worker::{Env, Error, Request, Response, Result, State};
 use super::calls::{AgentCall, AgentReply, relay};
 use crate::author::agent::Jobs;
 use crate::engine::{Effect, Input};
-use crate::http::{self, AgentRoute, DeploymentUsage, Route, RouteAnswer};
+use crate::http::{self, AgentRoute, DeploymentUsage, MAX_RESPONSE_WAIT, Route, RouteAnswer};
 use work::AgentWorker;
 
 /// The agent's object. It has its own database and key; everything else is rebuilt from these when it wakes.
@@ -75,7 +75,8 @@ impl<A: Jobs> AgentObject<A> {
             }
             None => {
                 let parts = worker_http::parts(&request)?;
-                let response = self.0.respond(&agent, &parts).await?;
+                let body = worker_http::body(&mut request)?;
+                let response = self.0.respond(&agent, &parts, body).await?;
                 worker_http::response(response, &parts.method)
             }
         }
@@ -119,8 +120,10 @@ impl<A: Jobs> AgentObjectInner<A> {
         &self,
         agent: &Rc<AgentWorker<A>>,
         parts: &Parts,
+        body: Body,
     ) -> Result<openagents_host::http::Response> {
-        let Route::Agent(route) = http::route(parts) else { return Ok(http::not_found()) };
+        let declared: Vec<_> = A::ROUTES.iter().map(|route| route.declaration).collect();
+        let Route::Agent(route) = http::route(parts, &declared) else { return Ok(http::not_found()) };
         let answer = match route {
             AgentRoute::Metrics => {
                 let memory = relay_memory(&self.env).await;
@@ -131,6 +134,7 @@ impl<A: Jobs> AgentObjectInner<A> {
         };
         Ok(match answer {
             RouteAnswer::Response(response) => response,
+            RouteAnswer::Call(route) => self.call(agent, route, parts, body).await?,
             RouteAnswer::Ask(pending) => {
                 let reply = handler_host::query_state(&agent.engine, pending.query.clone());
                 if let Err(error) = &reply {
@@ -143,6 +147,27 @@ impl<A: Jobs> AgentObjectInner<A> {
                 pending.respond(reply.ok())
             }
         })
+    }
+
+    /// The response to a request to a route that the agent declares.
+    async fn call(
+        &self,
+        agent: &Rc<AgentWorker<A>>,
+        route: usize,
+        parts: &Parts,
+        body: Body,
+    ) -> Result<openagents_host::http::Response> {
+        // Cloudflare sets this header.
+        let address = parts.headers.get("cf-connecting-ip");
+        let address = address.and_then(|address| address.to_str().ok()?.parse().ok());
+        let request = match agent.routes.receive(route, parts, body, address, now()).await {
+            Ok(request) => request,
+            Err(response) => return Ok(response),
+        };
+        let responded = agent.call(route, request);
+        self.begin_work(Rc::clone(agent)).await?;
+        let answered = timeout(MAX_RESPONSE_WAIT, responded).await;
+        Ok(http::response_of(answered.and_then(std::result::Result::ok).flatten()))
     }
 
     /// Does what is due, next to the answer. The alarm is set now, not when the engine next has something to do: that

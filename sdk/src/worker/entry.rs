@@ -34,7 +34,7 @@ pub async fn fetch(request: Request, env: Env, deployment: DeploymentDeclaration
 
 async fn answer(request: Request, env: &Env, deployment: &DeploymentDeclaration) -> Result<Response> {
     let parts = worker_http::parts(&request)?;
-    let mut response = match http::route(&parts) {
+    let mut response = match http::route(&parts, deployment.routes()) {
         route @ (Route::Relay | Route::RelayInformation | Route::RelayManagement) => {
             match RelaySettings::read(deployment, &limits(), |name| variable(env, name), None) {
                 // The response to a WebSocket upgrade has immutable headers.
@@ -54,7 +54,7 @@ async fn answer(request: Request, env: &Env, deployment: &DeploymentDeclaration)
         Route::Preflight => worker_http::response(response::preflight(), &parts.method)?,
         Route::NotFound => worker_http::response(http::not_found(), &parts.method)?,
         Route::MethodNotAllowed { allowed } => {
-            worker_http::response(http::method_not_allowed(allowed), &parts.method)?
+            worker_http::response(http::method_not_allowed(&allowed), &parts.method)?
         }
         Route::Agent(route) if deployment.agents.is_empty() => {
             let response = answer_for_relay(env, deployment, route).await?;

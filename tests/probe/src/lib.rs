@@ -11,7 +11,7 @@ use openagents_sdk::nostr::{Encryption, Kind, UnsignedEvent};
 use openagents_sdk::prelude::*;
 use openagents_sdk::relay::{Filter, Reason, Submission, WritePolicy};
 use openagents_sdk::serde_json::{Value, json};
-use openagents_sdk::{BlobDescriptor, HttpError};
+use openagents_sdk::{BlobDescriptor, HeaderMap, HttpError, RouteRequest, RouteResponse, StatusCode};
 
 /// How long a hired agent may take.
 const HIRED_PATIENCE: Duration = Duration::from_secs(20);
@@ -332,6 +332,59 @@ impl Probe {
             return Err(JobError::failed("the blob is not the agent's"));
         }
         Ok(stored)
+    }
+
+    /// Counts; its changes are committed before the response.
+    #[route(POST, "/count")]
+    async fn count_by_http(&mut self) -> JobResult<String> {
+        self.count += 1;
+        Ok(self.count.to_string())
+    }
+
+    /// Shows the count.
+    #[route(GET, "/count")]
+    async fn show_count(&self) -> JobResult<String> {
+        Ok(self.count.to_string())
+    }
+
+    /// Adds up the numbers in an object's `parts`.
+    #[route(PUT, "/sum/of/parts", max_bytes = 1_000)]
+    async fn sum_by_http(&self, Json(parts): Json<Parts>) -> JobResult<Json<i64>> {
+        Ok(Json(parts.parts.iter().sum()))
+    }
+
+    /// Shows what a route gets of its request, with the status in the query.
+    #[route(PATCH, "/mirrored")]
+    async fn show_request(
+        &self,
+        request: RouteRequest,
+        headers: HeaderMap,
+        body: Text,
+        params: Params,
+    ) -> JobResult<RouteResponse> {
+        let status = StatusCode::from_u16(params.parse("status")?.unwrap_or(200)).terminal()?;
+        let shown = json!({
+            "method": request.method().as_str(),
+            "path": request.path(),
+            "values": params.all("value").collect::<Vec<_>>(),
+            "header": headers.get("x-probe").and_then(|value| value.to_str().ok()),
+            "body": body.as_str(),
+        });
+        Ok(RouteResponse::json(&shown)?.with_status(status).header("x-answer", "from the probe")?)
+    }
+
+    /// Counts, writes a value, then fails, panics or hangs, as its body says.
+    #[route(DELETE, "/fail", timeout = "1s")]
+    async fn fail_by_http(&mut self, how: Text, context: AgentContext) -> JobResult<()> {
+        self.count += 1;
+        context.memory().write("failed", how.as_str())?;
+        match how.as_str() {
+            "error" => Err(std::io::Error::other("the secret path /root/secret"))?,
+            "panic" => panic!("a panic in a route"),
+            "hang" => context.sleep(Duration::from_secs(3600)).await,
+            _ => return Err(JobError::failed("no such failure")),
+        }
+        Ok(())
     }
 
     /// Computes for a number of `rounds` without an `.await`.

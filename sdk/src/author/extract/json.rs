@@ -37,10 +37,15 @@ impl<T: DeserializeOwned> FromJob for Json<T> {
     }
 }
 
-/// Reads a text. The error tells the customer what was expected, and where.
 fn read<T: DeserializeOwned>(text: &Text) -> Result<Json<T>, JobError> {
-    serde_json::from_str(text).map(Json).map_err(|error| {
-        let what = if error.is_data() { "the JSON that this job takes" } else { "JSON" };
+    read_json(text, "input", "job").map(Json).map_err(JobError::failed)
+}
+
+/// Reads a text, which is the `subject` of a `taker`. The error tells its sender what was expected, and where.
+pub(crate) fn read_json<T: DeserializeOwned>(text: &str, subject: &str, taker: &str) -> Result<T, String> {
+    serde_json::from_str(text).map_err(|error| {
+        let what =
+            if error.is_data() { format!("the JSON that this {taker} takes") } else { "JSON".to_owned() };
         let place = format!(" at line {} column {}", error.line(), error.column());
         let told = error.to_string();
         let (reason, place) = match told.strip_suffix(&place) {
@@ -51,7 +56,7 @@ fn read<T: DeserializeOwned>(text: &Text) -> Result<Json<T>, JobError> {
         if shown.len() < reason.len() {
             shown.push('…');
         }
-        JobError::failed(format!("the input is not {what}: {shown}{place}"))
+        format!("the {subject} is not {what}: {shown}{place}")
     })
 }
 

@@ -35,6 +35,7 @@ fn open(sql: Sqlite, polled: &[&str], now: Timestamp) -> JobEngine<Sqlite> {
         declaration: AgentDeclaration::new("agent"),
         handlers: vec![handler],
         schedules: vec![],
+        routes: vec![],
         hooks: HookSpec::default(),
     };
     let options = Options {

@@ -15,6 +15,9 @@ use crate::engine::{
 /// How much longer a lease is than its handler's timeout, so that the timeout ends the run first.
 const LEASE_MARGIN: Duration = Duration::from_secs(10);
 
+/// How many HTTP requests are answered at once. They have places of their own, beside those of jobs.
+const MAX_REQUESTS_AT_ONCE: usize = 16;
+
 /// How long a run of this job goes on before its customer is told that it is being processed.
 fn processing_after(job: &JobRow, declaration: &JobDeclaration) -> Duration {
     if job.price.is_some_and(|price| !price.is_free()) {
@@ -51,6 +54,7 @@ enum StartOf {
     NextJob,
     Schedule(usize),
     Scheduled { number: u64, schedule: usize },
+    Route { ticket: u64, route: usize },
     Hook(Hook),
 }
 
@@ -87,8 +91,26 @@ impl<S: Sql> JobEngine<S> {
             let exclusive = self.spec.schedules.get(schedule).is_some_and(|spec| spec.exclusive);
             return Some(Start { run: StartOf::Scheduled { number, schedule }, exclusive });
         }
-        let exclusive = self.spec.handler(next_kind?).is_some_and(|(_, spec)| spec.exclusive);
-        Some(Start { run: StartOf::NextJob, exclusive })
+        let job = next_kind.map(|kind| {
+            let exclusive = self.spec.handler(kind).is_some_and(|(_, spec)| spec.exclusive);
+            Start { run: StartOf::NextJob, exclusive }
+        });
+        match (self.next_route(), job) {
+            (Some(route), Some(job)) => Some(self.choose(route, job)),
+            (route, job) => route.or(job),
+        }
+    }
+
+    fn next_route(&self) -> Option<Start> {
+        let (ticket, route) = self.routes.next(&self.running)?;
+        let exclusive = self.spec.routes.get(route).is_some_and(|spec| spec.exclusive);
+        Some(Start { run: StartOf::Route { ticket, route }, exclusive })
+    }
+
+    /// HTTP requests and jobs take turns. Whose turn it is comes first, unless it has to wait for others of its kind.
+    fn choose(&self, route: Start, job: Start) -> Start {
+        let (first, second) = if self.routes.had_turn { (job, route) } else { (route, job) };
+        if first.exclusive || self.may_start(&first) { first } else { second }
     }
 
     fn start_of_hook(&self, hook: Hook) -> Option<Start> {
@@ -102,8 +124,17 @@ impl<S: Sql> JobEngine<S> {
         if start.exclusive {
             self.running.is_empty()
         } else {
-            let most = usize::try_from(self.spec.declaration.concurrency).unwrap_or(usize::MAX).max(1);
-            self.running.len() < most && !self.running.values().any(|running| running.exclusive)
+            let is_request = |run: &RunId| matches!(run, RunId::Route(_));
+            let requests = self.running.keys().filter(|run| is_request(run)).count();
+            let has_place = match start.run {
+                StartOf::Route { .. } => requests < MAX_REQUESTS_AT_ONCE,
+                _ => {
+                    let most =
+                        usize::try_from(self.spec.declaration.concurrency).unwrap_or(usize::MAX).max(1);
+                    self.running.len().saturating_sub(requests) < most
+                }
+            };
+            has_place && !self.running.values().any(|running| running.exclusive)
         }
     }
 
@@ -120,9 +151,15 @@ impl<S: Sql> JobEngine<S> {
         }
         match start.run {
             StartOf::NextJob => match next {
-                Some(job) => self.start_job(now, job, effects)?,
+                Some(job) => {
+                    self.routes.had_turn = false;
+                    self.start_job(now, job, effects)?;
+                }
                 None => return Ok(false),
             },
+            StartOf::Route { ticket, route } => {
+                self.start_route(now, ticket, route, start.exclusive, effects)?;
+            }
             StartOf::Schedule(index) => {
                 let timeout =
                     self.spec.schedules.get(index).map_or(HOOK_TIMEOUT, |spec| spec.declaration.timeout);
@@ -158,7 +195,39 @@ impl<S: Sql> JobEngine<S> {
         Ok(true)
     }
 
-    /// Starts a schedule or hook.
+    /// Starts to answer the next HTTP request, if that may start now. Hooks that come first have run: other runs are in
+    /// progress.
+    pub(in crate::engine) fn start_next_route(
+        &mut self,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) -> Result<bool, SqlError> {
+        let has_begun = self.lifecycle.turn_before_work(&self.spec.hooks).is_none();
+        let Some(start) = self.next_route().filter(|start| has_begun && self.may_start(start)) else {
+            return Ok(false);
+        };
+        if let StartOf::Route { ticket, route } = start.run {
+            self.start_route(now, ticket, route, start.exclusive, effects)?;
+        }
+        Ok(true)
+    }
+
+    fn start_route(
+        &mut self,
+        now: Timestamp,
+        ticket: u64,
+        route: usize,
+        exclusive: bool,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), SqlError> {
+        let Some(request) = self.routes.request_of(ticket) else { return Ok(()) };
+        self.routes.had_turn = true;
+        let timeout = self.spec.routes.get(route).map_or(HOOK_TIMEOUT, |spec| spec.declaration.timeout);
+        let until = now + timeout + LEASE_MARGIN;
+        self.start_own(RunId::Route(ticket), exclusive, until, Task::Route { route, request }, effects)
+    }
+
+    /// Starts a schedule, route or hook.
     fn start_own(
         &mut self,
         run: RunId,
@@ -243,7 +312,11 @@ impl<S: Sql> JobEngine<S> {
     }
 
     /// Ends leases past their deadline: their runs were lost or hang.
-    pub(in crate::engine) fn expire(&mut self, now: Timestamp) -> Result<(), SqlError> {
+    pub(in crate::engine) fn expire(
+        &mut self,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), SqlError> {
         let expired = self.jobs.expired(now)?;
         for lease in expired {
             match lease.run {
@@ -252,6 +325,10 @@ impl<S: Sql> JobEngine<S> {
                 RunId::Scheduled(number) => {
                     self.jobs.end_own(lease)?;
                     self.scheduled_runs.failed(number, now)?;
+                }
+                RunId::Route(ticket) => {
+                    self.jobs.end_own(lease)?;
+                    effects.push(Effect::Respond { ticket, response: None });
                 }
             }
             self.running_ended(lease);
@@ -282,6 +359,7 @@ impl<S: Sql> JobEngine<S> {
                 RunId::Hook(Hook::Create | Hook::Wake)
                 | RunId::Schedule(_)
                 | RunId::Scheduled(_)
+                | RunId::Route(_)
                 | RunId::Job(_) => {}
             }
         }
@@ -312,6 +390,10 @@ impl<S: Sql> JobEngine<S> {
                 let schedule = self.scheduled_runs.schedule_of(*number);
                 schedule.and_then(|index| self.spec.schedules.get(index)).is_none_or(|spec| spec.exclusive)
             }
+            RunId::Route(ticket) => {
+                let route = self.routes.route_of(*ticket);
+                route.and_then(|index| self.spec.routes.get(index)).is_none_or(|spec| spec.exclusive)
+            }
             RunId::Hook(hook) => self.spec.hooks.exclusive(*hook).unwrap_or_default(),
         };
         Ok(Running::of(lease, exclusive))
@@ -322,6 +404,9 @@ impl<S: Sql> JobEngine<S> {
         if self.running.get(&lease.run).is_some_and(|running| running.attempt == lease.attempt) {
             self.running.remove(&lease.run);
             self.reports.end(&lease.run);
+            if let RunId::Route(ticket) = lease.run {
+                self.routes.ended(ticket);
+            }
         }
     }
 
@@ -379,6 +464,10 @@ impl<S: Sql> JobEngine<S> {
                 };
                 let name = if may_go_on { "scheduled run" } else { "scheduled run, for the last time," };
                 self.finish_own(name, now, outcome, changes, effects)
+            }
+            RunId::Route(ticket) => {
+                self.lifecycle.note_work();
+                self.finish_route(now, ticket, outcome, changes, effects)
             }
             RunId::Hook(Hook::Create) => {
                 match outcome {

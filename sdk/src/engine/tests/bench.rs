@@ -19,6 +19,7 @@ use crate::engine::{
 use crate::nip90::{Cancellation, Feedback, JobResultEvent, Status};
 use crate::payment::wallet::{Invoice, InvoiceRequest, WalletFeatures};
 use crate::price::Price;
+use crate::route::RouteResponse;
 
 /// Free, runs concurrently.
 pub(super) const SHARED: u16 = 5000;
@@ -70,6 +71,8 @@ pub(super) struct Bench {
     pub(super) admissions: Vec<RequestAdmission>,
     pub(super) answers: Vec<Result<StateReply, openagents_host::SqlError>>,
     pub(super) warnings: Vec<String>,
+    /// The responses to HTTP requests, with their tickets.
+    pub(super) responses: Vec<(u64, Option<RouteResponse>)>,
     states: BTreeMap<EventId, JobState>,
     /// Whether the database has jobs from a release that did not store answers.
     is_migrated: bool,
@@ -106,6 +109,7 @@ pub(super) fn spec() -> AgentSpec {
             paid(PARTLY_FREE, |job| job.free_per_day = 2),
         ],
         schedules: vec![],
+        routes: vec![],
         hooks: HookSpec::default(),
     }
 }
@@ -158,6 +162,7 @@ impl Bench {
             admissions: vec![],
             answers: vec![],
             warnings: vec![],
+            responses: vec![],
             states: BTreeMap::new(),
             is_migrated: sql.first::<(u32,)>("SELECT 1 FROM job", &[]).unwrap().is_some(),
             sql,
@@ -227,6 +232,7 @@ impl Bench {
                 Effect::QueryReply { answer, .. } => self.answers.push(answer),
                 // This agent polls no relays; `polls/tests.rs` has the tests of polls.
                 Effect::Poll { relay, .. } => panic!("nobody asked for a poll to {relay}"),
+                Effect::Respond { ticket, response } => self.responses.push((ticket, response)),
                 Effect::Warn(warning) => self.warnings.push(warning),
             }
         }

@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use openagents_host::http::{Parts, Response};
 use openagents_host::nostr::http_auth::{authorization, authorization_of_body};
 use openagents_host::{Keys, Kind, Timestamp};
+use openagents_relay::admission::RateLimits;
 use serde_json::{Value, json};
 
 use crate::declaration::AgentDeclaration;
@@ -11,8 +12,9 @@ use crate::engine::{
     JobDetails, JobState, JobSummary, ManualRun, MemoryValue, SessionTurn, StateQuery, StateReply, Workload,
 };
 use crate::http::fixtures::{header, parts, text};
-use crate::http::{AgentRoutes, RecordAccess, Route, RouteAnswer, route};
+use crate::http::{AgentRoutes, DeclaredRoutes, RecordAccess, Route, RouteAnswer, route};
 use crate::manifest::AgentManifest;
+use crate::route::RouteAdmission;
 use crate::settings::Operators;
 
 const NOW: Timestamp = Timestamp::from_seconds(1_700_000_000);
@@ -30,7 +32,9 @@ fn routes() -> AgentRoutes {
     let profile = Profile::new(agent, Vec::new(), keys.public_key());
     let operators = Operators::from_iter([self::keys(2).public_key()]);
     let access = RecordAccess::new(keys.public_key(), operators, None, BTreeSet::new());
-    AgentRoutes::new(manifest, profile, access, r#"{"count":0}"#.to_owned())
+    let declared =
+        DeclaredRoutes { routes: Vec::new(), admission: RouteAdmission::new(RateLimits::default()) };
+    AgentRoutes::new(manifest, profile, access, r#"{"count":0}"#.to_owned(), declared)
 }
 
 fn request(path: &str, reader: Option<&Keys>) -> Parts {
@@ -42,7 +46,7 @@ fn request(path: &str, reader: Option<&Keys>) -> Parts {
 }
 
 fn answer(request: &Parts) -> RouteAnswer {
-    let Route::Agent(route) = route(request) else { panic!("{} leads elsewhere", request.uri) };
+    let Route::Agent(route) = route(request, &[]) else { panic!("{} leads elsewhere", request.uri) };
     routes().answer(route, request, NOW)
 }
 
@@ -50,7 +54,7 @@ fn answer(request: &Parts) -> RouteAnswer {
 fn response(request: &Parts) -> Response {
     match answer(request) {
         RouteAnswer::Response(response) => response,
-        RouteAnswer::Ask(pending) => panic!("asked for {:?}", pending.query),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -62,7 +66,7 @@ fn status(request: &Parts) -> u16 {
 fn asked(request: &Parts, reply: Option<StateReply>) -> (StateQuery, Response) {
     match answer(request) {
         RouteAnswer::Ask(pending) => (pending.query.clone(), pending.respond(reply)),
-        RouteAnswer::Response(response) => panic!("asked nothing: {response:?}"),
+        other => panic!("asked nothing: {other:?}"),
     }
 }
 

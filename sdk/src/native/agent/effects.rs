@@ -16,6 +16,7 @@ use crate::author::agent::Jobs;
 use crate::engine::{Delivery, Destination, Effect, Input, RequestAdmission, StateReply};
 use crate::host_port::HandlerHost;
 use crate::native::relays::{ExternalDelivery, PerRelayQueues};
+use crate::route::RouteResponse;
 use crate::runner::{EffectFuture, HostAction, Services};
 
 /// The most answers in flight to the agent's own relay.
@@ -29,6 +30,7 @@ pub(super) struct Effects<A> {
     pub(super) services: Services<A>,
     pub(super) taken: Tickets<Result<RequestAdmission, SqlError>>,
     pub(super) answered: Tickets<Result<StateReply, SqlError>>,
+    pub(super) responded: Tickets<Option<RouteResponse>>,
     pub(super) answers: mpsc::UnboundedSender<QueuedDelivery>,
     pub(super) running: watch::Sender<usize>,
     /// Inputs from the tasks that carry out effects.
@@ -45,6 +47,7 @@ impl<A: Jobs> Effects<A> {
             }
             Some(HostAction::Confirm { ticket, result }) => self.taken.redeem(ticket, result),
             Some(HostAction::Reply { ticket, answer }) => self.answered.redeem(ticket, answer),
+            Some(HostAction::Respond { ticket, response }) => self.responded.redeem(ticket, response),
             Some(HostAction::Warn(warning)) => tracing::warn!("{warning}"),
             None => {}
         }

@@ -1,7 +1,7 @@
 //! Carries out what is due in the agent's object, until nothing more can be done now.
 
-use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +22,7 @@ use super::own_key::{OwnKeyError, own_keys};
 use crate::author::agent::Jobs;
 use crate::engine::{DeliveryLimits, Effect, Input, JobEngine, Options};
 use crate::http::AgentRoutes;
+use crate::route::{RouteRequest, RouteResponse};
 use crate::runner::{self, HostAction, Services, StateCache, StateError};
 use crate::settings::{self, Operators, SettingError};
 use crate::worker::{log_to_console, variable};
@@ -62,6 +63,9 @@ pub(super) struct AgentWorker<A> {
     pub(super) routes: AgentRoutes,
     pub(super) key: PublicKey,
     deliveries: Deliveries,
+    /// Requests to routes of the agent that wait for their responses, by their tickets.
+    calls: RefCell<BTreeMap<u64, oneshot::Sender<Option<RouteResponse>>>>,
+    last_ticket: Cell<u64>,
     /// Inputs for the engine from running tasks.
     reports: RefCell<UnboundedReceiver<Input>>,
     /// Wakes the work in progress.
@@ -90,7 +94,8 @@ impl<A: Jobs> AgentWorker<A> {
         let key = keys.public_key();
         let blossom = settings::blossom_config(|name| variable(&env, name), &operators, Some(key), [])?;
         // Cloudflare routes by the host name, so it can be trusted.
-        let routes = crate::assemble::agent_routes::<A>(&settings, operators, &keys, BTreeSet::new());
+        let rates = settings::rate_limits(|name| variable(&env, name))?;
+        let routes = crate::assemble::agent_routes::<A>(&settings, operators, &keys, BTreeSet::new(), rates);
         let reach = settings.reach;
         let wallet = settings.wallet.wallet();
         let options = Options {
@@ -120,6 +125,8 @@ impl<A: Jobs> AgentWorker<A> {
             routes,
             key,
             deliveries: Deliveries::new(reach, keys),
+            calls: RefCell::default(),
+            last_ticket: Cell::new(0),
             reports: RefCell::new(reports),
             woken: RefCell::new(None),
             waiting: RefCell::default(),
@@ -131,6 +138,22 @@ impl<A: Jobs> AgentWorker<A> {
         let mut effects = Vec::new();
         self.engine.borrow_mut().handle_all(now(), inputs, &mut effects);
         effects
+    }
+
+    /// Passes a request to the engine, which calls the route with this index. Returns its response, or `None` if the agent is
+    /// too busy.
+    pub(super) fn call(
+        &self,
+        route: usize,
+        request: RouteRequest,
+    ) -> oneshot::Receiver<Option<RouteResponse>> {
+        let ticket = self.last_ticket.get().wrapping_add(1);
+        self.last_ticket.set(ticket);
+        let (call, responded) = oneshot::channel();
+        self.calls.borrow_mut().insert(ticket, call);
+        let effects = self.handle(&[Input::RouteRequest { route, request, ticket }]);
+        self.wake(effects);
+        responded
     }
 
     /// Tells the work in progress, if any, that there is more to do. Work that starts later finds it in the engine.
@@ -246,6 +269,11 @@ impl<A: Jobs> AgentWorker<A> {
         match self.services.carry_out(now(), effect) {
             Some(HostAction::Run(work) | HostAction::Await(work)) => going.push(work),
             Some(HostAction::Publish { entry, event, to }) => self.deliveries.push(entry, event, to),
+            Some(HostAction::Respond { ticket, response }) => {
+                if let Some(call) = self.calls.borrow_mut().remove(&ticket) {
+                    let _ = call.send(response);
+                }
+            }
             Some(HostAction::Warn(warning)) => worker::console_warn!("{warning}"),
             // Their callers have taken these from the effects already.
             Some(HostAction::Confirm { .. } | HostAction::Reply { .. }) | None => {}

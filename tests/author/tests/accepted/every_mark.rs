@@ -5,10 +5,10 @@
 use std::time::Duration;
 
 use openagents_sdk::__private::{FromAgent, Hooks, Run};
-use openagents_sdk::declaration::ScheduleRule;
+use openagents_sdk::declaration::{RouteMethod, ScheduleRule};
 use openagents_sdk::prelude::*;
 use openagents_sdk::serde_json::{Value, json};
-use openagents_sdk::{Agent, Jobs};
+use openagents_sdk::{Agent, Bytes, HeaderMap, Jobs, RouteContext, RouteRequest, RouteResponse, StatusCode};
 
 type Answer = JobResult<()>;
 
@@ -93,6 +93,36 @@ impl EveryMark {
     #[schedule(every = "1s")]
     async fn tick(&self) -> Missing {}
 
+    /// Takes a push.
+    #[route(POST, "/hook")]
+    async fn hook(&mut self, body: &Text, Json(value): Json<Value>) -> JobResult<String> {
+        self.runs += 1;
+        Ok(format!("{body} {value}"))
+    }
+
+    #[route(GET, "/runs/now", timeout = "500ms", max_bytes = 0)]
+    async fn now(
+        &self,
+        request: &RouteRequest,
+        headers: HeaderMap,
+        body: Bytes,
+        params: Params,
+        context: &RouteContext,
+        agent: AgentContext,
+    ) -> Result<RouteResponse, std::fmt::Error> {
+        let _ = (request.query(), headers.len(), params.first("a"), context.request(), agent.began());
+        Ok(RouteResponse::bytes(body).with_status(StatusCode::ACCEPTED))
+    }
+
+    #[route(DELETE, "/hook")]
+    async fn unhook(&self) -> Answer {
+        Ok(())
+    }
+
+    #[cfg(any())]
+    #[route(PUT, "/hook")]
+    async fn not_there(&self) -> Missing {}
+
     #[on_create]
     async fn begin(&mut self, _: &AgentContext) -> Answer {
         Ok(())
@@ -117,6 +147,23 @@ impl EveryMark {
     fn migrate(version: u32, mut state: Value) -> JobResult<Value> {
         state["runs"] = json!(version);
         Ok(state)
+    }
+}
+
+/// So are routes.
+mod over_http {
+    use super::*;
+
+    #[agent(name = "over-http")]
+    #[derive(Default, Serialize, Deserialize)]
+    pub struct OverHttp;
+
+    #[jobs]
+    impl OverHttp {
+        #[route(GET, "/route")]
+        async fn route(&self) -> JobResult<&'static str> {
+            Ok("here")
+        }
     }
 }
 
@@ -177,6 +224,14 @@ fn is_accepted() {
     );
     assert_eq!(tidy.declaration.timeout, Duration::from_secs(300));
 
+    let [hook, now, unhook] = EveryMark::ROUTES else { panic!("three routes") };
+    assert_eq!((hook.declaration.method, hook.declaration.path), (RouteMethod::Post, "/hook"));
+    assert_eq!((hook.declaration.about, hook.declaration.max_bytes), ("Takes a push.", 100_000));
+    assert_eq!(hook.declaration.timeout, Duration::from_secs(10));
+    assert_eq!((now.declaration.timeout, now.declaration.max_bytes), (Duration::from_millis(500), 0));
+    assert!(hook.run.is_exclusive() && !now.run.is_exclusive());
+    assert_eq!(unhook.declaration.method, RouteMethod::Delete);
+
     let Hooks { on_create, on_wake, on_sleep, on_error, migrate } = EveryMark::HOOKS;
     assert!(matches!((on_create, on_wake), (Some(Run::Exclusive(_)), Some(Run::Shared(_)))));
     assert!(on_sleep.is_none() && on_error.is_some());
@@ -186,4 +241,5 @@ fn is_accepted() {
     use by_the_clock::ByTheClock;
     assert!(ByTheClock::HANDLERS.is_empty() && ByTheClock::HOOKS.migrate.is_some());
     assert_eq!(ByTheClock::SCHEDULES.len(), 1);
+    assert_eq!(over_http::OverHttp::ROUTES.len(), 1);
 }

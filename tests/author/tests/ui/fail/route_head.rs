@@ -1,0 +1,13 @@
+use openagents_sdk::prelude::*;
+
+#[agent(name = "listener")]
+#[derive(Default, Serialize, Deserialize)]
+pub struct Listener;
+
+#[jobs]
+impl Listener {
+    #[route(HEAD, "/hook")]
+    async fn hook(&self) -> JobResult<String> { Ok(String::new()) }
+}
+
+fn main() {}

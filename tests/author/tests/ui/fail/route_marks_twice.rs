@@ -1,0 +1,14 @@
+use openagents_sdk::prelude::*;
+
+#[agent(name = "listener")]
+#[derive(Default, Serialize, Deserialize)]
+pub struct Listener;
+
+#[jobs]
+impl Listener {
+    #[route(POST, "/hook")]
+    #[route(GET, "/hook")]
+    async fn hook(&self) -> JobResult<String> { Ok(String::new()) }
+}
+
+fn main() {}
