@@ -32,6 +32,13 @@ const INVOICE_EXPIRY: Duration = Duration::from_secs(15 * 60);
 /// How long an expired invoice is still checked, since a payment may be in flight when it expires.
 const PAYMENT_GRACE: Duration = Duration::from_secs(60);
 
+/// How much longer the pause between two looks at an invoice is for each job of the same customer that waits: four
+/// looks a second for all of them.
+const PAUSE_PER_JOB_OF_CUSTOMER: Duration = Duration::from_millis(250);
+
+/// How much longer it is for each job of anybody: a hundred looks a second.
+const PAUSE_PER_JOB: Duration = Duration::from_millis(10);
+
 /// How long the wallet may take to create an invoice.
 pub(super) const INVOICE_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
@@ -159,15 +166,24 @@ impl<S: Sql> JobEngine<S> {
                 self.end_with_error(now, &job, &readable, JobState::Failed, NOT_PAID)
             }
             Settlement::Pending | Settlement::Held => {
-                let waited = job.received_at.until(now);
-                let pause = waited.div_f32(8.0).clamp(Duration::from_secs(2), Duration::from_secs(30));
-                self.jobs.postpone(id, now + pause)
+                self.jobs.postpone(id, now + self.pause_between_looks(now, &job))
             }
             Settlement::Expired => {
                 self.invoices.advance(id, InvoiceState::Unpaid, None)?;
                 self.end_with_error(now, &job, &readable, JobState::Failed, NOT_PAID)
             }
         }
+    }
+
+    /// The pause before the wallet is asked again whether a job is paid. Whoever has many unpaid jobs waits longer for
+    /// each, so that the payments of others are noticed in time; and so does everybody, if all have very many.
+    fn pause_between_looks(&self, now: Timestamp, job: &JobRow) -> Duration {
+        let waited = job.received_at.until(now);
+        let pause = waited.div_f32(8.0).clamp(Duration::from_secs(2), Duration::from_secs(30));
+        let (of_customer, of_all) = self.unfinished.waiting(&job.customer);
+        let times =
+            |pause: Duration, jobs: u64| pause.saturating_mul(u32::try_from(jobs).unwrap_or(u32::MAX));
+        pause.max(times(PAUSE_PER_JOB_OF_CUSTOMER, of_customer)).max(times(PAUSE_PER_JOB, of_all))
     }
 
     /// Notes a payment. Returns whether it is new.

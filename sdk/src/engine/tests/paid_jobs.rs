@@ -62,6 +62,38 @@ fn moved(movements: &[(&str, u64)]) -> Vec<(String, u64)> {
 }
 
 #[test]
+fn whoever_has_many_unpaid_jobs_does_not_delay_the_payments_of_others() {
+    let mut bench = Bench::new();
+    let flood: Vec<_> = (0..400).map(|number| request(PAID, number)).collect();
+    for event in &flood {
+        bench.ask(event);
+    }
+    while !bench.invoices.is_empty() {
+        invoiced(&mut bench);
+    }
+    let mut looks = 0;
+    for _ in 0..100 {
+        bench.seconds(1);
+        for (job, _) in std::mem::take(&mut bench.settlements) {
+            looks += 1;
+            bench.give(&Input::Settled { job, settlement: Ok(Settlement::Pending) });
+        }
+    }
+    assert!((400..=900).contains(&looks), "{looks} in 100 s: once each, then four a second");
+    let other = openagents_host::UnsignedEvent::new(openagents_host::Kind(PAID), "")
+        .tag(["i", "x", "text"])
+        .sign(&stranger(), START);
+    bench.ask(&other);
+    invoiced(&mut bench);
+    let asked = bench.now;
+    while !bench.settlements.iter().any(|(job, _)| *job == other.id) {
+        bench.settlements.clear();
+        bench.seconds(1);
+        assert!(asked.until(bench.now) < Duration::from_secs(5), "its payment is not looked for");
+    }
+}
+
+#[test]
 fn a_held_payment_is_taken_for_the_result_and_not_before() {
     let mut bench = Bench::new();
     let (event, lease) = held(&mut bench);
