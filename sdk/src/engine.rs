@@ -73,7 +73,7 @@ pub(crate) use vocabulary::{
 };
 pub use vocabulary::{EventToPublish, JobFailure, Turn};
 
-const SCHEMA: [&str; 9] = [
+const SCHEMA: [&str; 10] = [
     include_str!("engine/schema/agent_1.sql"),
     include_str!("engine/schema/agent_2.sql"),
     include_str!("engine/schema/agent_3.sql"),
@@ -83,6 +83,7 @@ const SCHEMA: [&str; 9] = [
     include_str!("engine/schema/agent_7.sql"),
     include_str!("engine/schema/agent_8.sql"),
     include_str!("engine/schema/agent_9.sql"),
+    include_str!("engine/schema/agent_10.sql"),
 ];
 
 /// Tables about external relays.

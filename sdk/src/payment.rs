@@ -8,8 +8,12 @@ pub(crate) mod bolt11;
 mod checked_invoice;
 pub(crate) mod guard;
 mod lnbits;
+#[cfg(feature = "wallet-lnurl")]
+mod lnurl;
 pub(crate) mod wallet;
 
 pub use bolt11::{BitcoinNetwork, Bolt11, Bolt11Error, InvoiceDescription};
 pub use lnbits::LnbitsWallet;
+#[cfg(feature = "wallet-lnurl")]
+pub use lnurl::{LightningAddressError, LnurlWallet};
 pub use wallet::{Invoice, InvoiceRequest, Preimage, Settlement, Wallet, WalletError, WalletFeatures};

@@ -92,6 +92,7 @@ scenarios_in! {
     }
     payment {
         lnbits,
+        lnurl,
     }
     clients {
         foreign_clients,
@@ -152,7 +153,7 @@ fn main() -> ExitCode {
         .filter(|(host, scenario)| scenario.hosts.contains(host))
         .map(|(host, scenario)| {
             let shared_servers = shared_servers.clone();
-            let is_ignored = !has_wallets && scenario.name().starts_with("payment::lnbits");
+            let is_ignored = !has_wallets && scenario.name().starts_with("payment::ln");
             Trial::test(format!("{}::{}", host.name(), scenario.name()), move || {
                 shared_servers.run(host, &scenario).map_err(Into::into)
             })

@@ -12,6 +12,7 @@ pub mod http_echo;
 pub mod jobs;
 pub mod language_model;
 pub mod lnbits;
+pub mod lnurl;
 mod process;
 pub mod raw;
 pub mod server;

@@ -94,7 +94,7 @@ impl LnbitsServer {
                 Err(_) => tokio::time::sleep(Duration::from_millis(500)).await,
             }
         };
-        server.token = text(&installed, "access_token")?;
+        server.token = string(&installed, "access_token")?;
         Ok(server)
     }
 
@@ -110,7 +110,7 @@ impl LnbitsServer {
     pub async fn account(&self, name: &str, satoshis: u64) -> LnbitsAccount {
         let made =
             self.call("POST", "/api/v1/account", &[], &json!({ "name": name })).await.expect("a wallet");
-        let part = |name: &str| text(&made, name).expect("a key");
+        let part = |name: &str| string(&made, name).expect("a key");
         let account =
             LnbitsAccount { id: part("id"), invoice_key: part("inkey"), admin_key: part("adminkey") };
         if satoshis > 0 {
@@ -139,6 +139,34 @@ impl LnbitsServer {
         let key = [("X-Api-Key", &*account.invoice_key)];
         let wallet = self.call("GET", "/api/v1/wallet", &key, &Value::Null).await.expect("a wallet");
         wallet["balance"].as_u64().expect("a balance")
+    }
+
+    /// A new invoice whose description is the hash of a text. Returns it with its payment hash.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn described_invoice(
+        &self,
+        to: &LnbitsAccount,
+        satoshis: u64,
+        text: &str,
+    ) -> Result<(String, String), String> {
+        let hash = crate::blobs::sha256(text.as_bytes());
+        let body = json!({ "out": false, "amount": satoshis, "memo": "", "description_hash": hash });
+        let key = [("X-Api-Key", &*to.invoice_key)];
+        let made = self.call("POST", "/api/v1/payments", &key, &body).await?;
+        Ok((string(&made, "bolt11")?, string(&made, "payment_hash")?))
+    }
+
+    /// The preimage of a payment that has arrived.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn preimage(&self, to: &LnbitsAccount, payment_hash: &str) -> Result<Option<String>, String> {
+        let key = [("X-Api-Key", &*to.invoice_key)];
+        let payment =
+            self.call("GET", &format!("/api/v1/payments/{payment_hash}"), &key, &Value::Null).await?;
+        if payment["paid"] == true { string(&payment, "preimage").map(Some) } else { Ok(None) }
     }
 
     /// Ends the server.
@@ -172,6 +200,6 @@ fn free_port() -> std::io::Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
-fn text(value: &Value, name: &str) -> Result<String, String> {
+fn string(value: &Value, name: &str) -> Result<String, String> {
     value[name].as_str().map(str::to_owned).ok_or_else(|| format!("no {name} in {value}"))
 }

@@ -14,13 +14,14 @@ const MAX_LENGTH: usize = 64;
 const OWN_PREFIXES: [&str; 7] = ["AGENT_", "BLOSSOM_", "LNBITS_", "LOG_", "NOSTR_", "OPENAGENTS_", "RELAY_"];
 
 /// Other variables and bindings of a deployment.
-const OWN_NAMES: [&str; 10] = [
+const OWN_NAMES: [&str; 11] = [
     "ADMIN_PUBKEYS",
     "AGENT",
     "ALLOW_PRIVATE_ADDRESSES",
     "BLOBS",
     "BLOSSOM",
     "CACHE",
+    "LIGHTNING_ADDRESS",
     "REGISTRY",
     "RELAY",
     "SUPPORTED_NIPS",

@@ -98,7 +98,9 @@ impl<S: Sql> JobEngine<S> {
         };
         let price = job.price.unwrap_or_default();
         self.invoices.record(id, &job.customer, invoice, price)?;
-        self.jobs.wait_until(id, invoice.expires_at + PAYMENT_GRACE)?;
+        // Some wallets choose themselves how long it can be paid. What is paid later is credited.
+        let expires_at = invoice.expires_at.min(now + INVOICE_EXPIRY);
+        self.jobs.wait_until(id, expires_at + PAYMENT_GRACE)?;
         self.jobs.postpone(id, now + Duration::from_secs(2))?;
         let amount = Amount { msat: price.as_msat(), invoice: Some(invoice.bolt11.clone()) };
         let text = match self.payment_timing(&job) {

@@ -89,7 +89,7 @@ pub struct VariableRequirement {
 }
 
 /// The variables of every agent: name, whether it is secret, and what it sets.
-const VARIABLES: [(&str, bool, &str); 51] = [
+const VARIABLES: [(&str, bool, &str); 52] = [
     (NOSTR_PRIVATE_KEY, true, "the agent's secret key; generated if missing"),
     ("LOG_LEVEL", false, "which log lines are written"),
     ("LOG_FORMAT", false, "how log lines are written"),
@@ -139,7 +139,8 @@ const VARIABLES: [(&str, bool, &str); 51] = [
         false,
         "whether rates and connection limits also apply to clients on the same machine",
     ),
-    ("WALLET", false, "the provider of the wallet through which the agent is paid: lnbits"),
+    ("WALLET", false, "the provider of the wallet through which the agent is paid: lnbits or lnurl"),
+    ("LIGHTNING_ADDRESS", false, "the Lightning address to which the agent is paid"),
     ("LNBITS_URL", false, "the URL of the LNbits server"),
     ("LNBITS_INVOICE_KEY", true, "the key with which invoices are created at the LNbits server"),
     ("BLOSSOM_UPLOAD", false, "who may upload blobs: agent, allowed or any"),

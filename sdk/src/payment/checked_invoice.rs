@@ -23,7 +23,7 @@ pub(super) fn checked_invoice(
     if payment_hash.is_some_and(is_other) || held.as_deref().is_some_and(is_other) {
         return Err(refused("it has another payment hash"));
     }
-    Ok(Invoice { payment_hash: hash, expires_at: parsed.expires_at(), bolt11 })
+    Ok(Invoice { payment_hash: hash, expires_at: parsed.expires_at(), bolt11, verify_url: None })
 }
 
 #[cfg(test)]

@@ -115,6 +115,8 @@ pub struct Invoice {
     pub payment_hash: String,
     /// When the invoice expires.
     pub expires_at: Timestamp,
+    /// Where the wallet's server tells whether it is paid, if that is a URL of its own (LUD-21).
+    pub verify_url: Option<String>,
 }
 
 /// The payment state of an invoice.

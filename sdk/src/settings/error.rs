@@ -77,6 +77,17 @@ pub(crate) enum SettingError {
         /// What is missing, as it is written.
         without: &'static str,
     },
+    /// The wallet's provider is not part of this program.
+    #[error(
+        "WALLET={provider} is not built into this program: add the feature `{feature}` to openagents-sdk in Cargo.toml"
+    )]
+    #[cfg_attr(feature = "wallet-lnurl", allow(dead_code, reason = "every provider is built in"))]
+    NotBuiltIn {
+        /// The provider.
+        provider: &'static str,
+        /// The cargo feature that adds it.
+        feature: &'static str,
+    },
     /// A job needs a wallet that holds payments.
     #[error(
         "WALLET={provider} has no hold invoices, which `pay = \"hold\"` of the job `{job}` needs: choose another \
@@ -134,7 +145,7 @@ impl SettingError {
             | Self::Seconds { name }
             | Self::Retention { name, .. }
             | Self::Form { name, .. } => name,
-            Self::NoHolds { .. } => super::names::WALLET,
+            Self::NoHolds { .. } | Self::NotBuiltIn { .. } => super::names::WALLET,
             Self::Nips => SUPPORTED_NIPS,
             Self::Missing(missing) => return format!("the agent needs {}", missing.names()),
         };

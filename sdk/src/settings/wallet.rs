@@ -5,10 +5,12 @@ use std::sync::Arc;
 use openagents_host::net::{Reach, Url, public_url};
 
 use super::error::SettingError;
-use super::names::{LNBITS_INVOICE_KEY, LNBITS_URL, WALLET};
+use super::names::{LIGHTNING_ADDRESS, LNBITS_INVOICE_KEY, LNBITS_URL, WALLET};
 use super::variables::{VariableReader, form};
 use crate::declared_variables::Secret;
 use crate::payment::LnbitsWallet;
+#[cfg(feature = "wallet-lnurl")]
+use crate::payment::LnurlWallet;
 use crate::payment::wallet::Wallet;
 
 /// Which wallet the agent has.
@@ -19,23 +21,40 @@ pub(crate) enum WalletSettings {
     None,
     /// A wallet on an LNbits server.
     Lnbits { server: Url, invoice_key: Secret },
+    /// The wallet behind a Lightning address.
+    #[cfg(feature = "wallet-lnurl")]
+    Lnurl(LnurlWallet),
 }
+
+/// The variables of each provider, as `WALLET` chooses it.
+const VARIABLES: [(&str, &[&str]); 2] =
+    [("WALLET=lnbits", &[LNBITS_URL, LNBITS_INVOICE_KEY]), ("WALLET=lnurl", &[LIGHTNING_ADDRESS])];
 
 impl WalletSettings {
     pub(super) fn read(variables: &VariableReader<'_>) -> Result<Self, SettingError> {
         match variables.text(WALLET).as_deref() {
             None => {
-                match [LNBITS_URL, LNBITS_INVOICE_KEY].into_iter().find(|name| variables.text(name).is_some())
-                {
-                    Some(name) => Err(SettingError::Unused { name, without: "WALLET=lnbits" }),
-                    None => Ok(Self::None),
+                for (without, names) in VARIABLES {
+                    if let Some(name) = names.iter().find(|name| variables.text(name).is_some()) {
+                        return Err(SettingError::Unused { name, without });
+                    }
                 }
+                Ok(Self::None)
             }
             Some("lnbits") => Ok(Self::Lnbits {
                 server: server(variables)?,
                 invoice_key: Secret::new(required(variables, LNBITS_INVOICE_KEY, "WALLET=lnbits")?),
             }),
-            Some(_) => Err(form(WALLET, "lnbits")),
+            #[cfg(feature = "wallet-lnurl")]
+            Some("lnurl") => {
+                let address = required(variables, LIGHTNING_ADDRESS, "WALLET=lnurl")?;
+                let wallet = LnurlWallet::new(&address);
+                let wallet = wallet.map_err(|error| form(LIGHTNING_ADDRESS, &error.to_string()))?;
+                Ok(Self::Lnurl(wallet))
+            }
+            #[cfg(not(feature = "wallet-lnurl"))]
+            Some("lnurl") => Err(SettingError::NotBuiltIn { provider: "lnurl", feature: "wallet-lnurl" }),
+            Some(_) => Err(form(WALLET, "lnbits or lnurl")),
         }
     }
 
@@ -56,6 +75,8 @@ impl WalletSettings {
             Self::Lnbits { server, invoice_key } => {
                 Some(Arc::new(LnbitsWallet::new(server.clone(), invoice_key.expose())))
             }
+            #[cfg(feature = "wallet-lnurl")]
+            Self::Lnurl(wallet) => Some(Arc::new(wallet.clone())),
         }
     }
 }
@@ -103,6 +124,22 @@ mod tests {
         );
     }
 
+    #[cfg(not(feature = "wallet-lnurl"))]
+    #[test]
+    fn a_wallet_that_is_not_built_in_is_told_with_its_feature() {
+        let error = read(&[("WALLET", "lnurl"), ("LIGHTNING_ADDRESS", "me@a.example")]).unwrap_err();
+        assert!(error.contains("wallet-lnurl"), "{error}");
+    }
+
+    #[cfg(feature = "wallet-lnurl")]
+    #[test]
+    fn a_lightning_address_is_a_wallet() {
+        let settings = read(&[("WALLET", "lnurl"), ("LIGHTNING_ADDRESS", "me@a.example")]).unwrap();
+        assert_eq!(settings.wallet().unwrap().features().provider, "lnurl");
+        let error = read(&[("WALLET", "lnurl"), ("LIGHTNING_ADDRESS", "a.example")]).unwrap_err();
+        assert!(error.contains("LIGHTNING_ADDRESS must be"), "{error}");
+    }
+
     #[test]
     fn a_job_whose_payment_is_held_needs_a_wallet_that_holds() {
         assert_eq!(WalletSettings::None.check(Some("write")), Ok(()), "it is refused without a wallet");
@@ -116,7 +153,11 @@ mod tests {
     #[test]
     fn what_is_missing_or_wrong_is_told_without_its_value() {
         for (set, told) in [
-            (&[("WALLET", "coinos")][..], "the variable WALLET must be lnbits"),
+            (&[("WALLET", "coinos")][..], "the variable WALLET must be lnbits or lnurl"),
+            (
+                &[("LIGHTNING_ADDRESS", "me@a.example")],
+                "LIGHTNING_ADDRESS is set, but has no effect without WALLET=lnurl",
+            ),
             (&[("WALLET", "lnbits")], "WALLET=lnbits needs the variable LNBITS_URL"),
             (
                 &[("WALLET", "lnbits"), ("LNBITS_URL", "https://a.example")],

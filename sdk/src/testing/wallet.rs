@@ -114,6 +114,7 @@ impl Wallet for TestWallet {
                 None => format!("{number:064x}"),
             },
             expires_at: now + request.expiry,
+            verify_url: None,
         };
         let made = TestInvoice {
             invoice: invoice.clone(),

@@ -93,7 +93,7 @@ impl InvoiceRow {
     }
 }
 
-const COLUMNS: &str = "job, customer, bolt11, payment_hash, msat, expires_at, state, calls";
+const COLUMNS: &str = "job, customer, bolt11, payment_hash, msat, expires_at, state, calls, verify_url";
 
 impl<S: Sql> InvoiceTable<S> {
     pub(in crate::engine) fn new(sql: S) -> Self {
@@ -109,15 +109,16 @@ impl<S: Sql> InvoiceTable<S> {
         price: Price,
     ) -> Result<(), SqlError> {
         self.sql.execute(
-            "INSERT INTO invoice (job, customer, bolt11, payment_hash, msat, expires_at, state, calls)
-             VALUES (?, ?, ?, ?, ?, ?, 'open', 0)",
+            "INSERT INTO invoice (job, customer, bolt11, payment_hash, msat, expires_at, state, calls, verify_url)
+             VALUES (?, ?, ?, ?, ?, ?, 'open', 0, ?)",
             values![
                 job,
                 customer,
                 &invoice.bolt11,
                 &invoice.payment_hash,
                 price.as_msat(),
-                invoice.expires_at
+                invoice.expires_at,
+                invoice.verify_url.as_deref()
             ],
         )
     }
@@ -214,6 +215,7 @@ impl FromRow for InvoiceRow {
                 bolt11: row.column::<&str>(2)?.to_owned(),
                 payment_hash: row.column::<&str>(3)?.to_owned(),
                 expires_at: row.column(5)?,
+                verify_url: row.column::<Option<&str>>(8)?.map(str::to_owned),
             },
             price: Price::msat(row.column(4)?),
             state: row.column::<&str>(6)?.parse()?,

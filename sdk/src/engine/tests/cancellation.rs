@@ -45,8 +45,12 @@ fn ends_a_job_in_whatever_state_it_is() {
         // Later inputs for the job are ignored.
         bench.give(&Input::Quoted { job: event.id, price: Ok(crate::price::Price::FREE) });
         bench.give(&Input::Resolved { job: event.id, events: vec![] });
-        let invoice =
-            Invoice { bolt11: "lnbc1".into(), payment_hash: event.id.to_hex(), expires_at: bench.now };
+        let invoice = Invoice {
+            bolt11: "lnbc1".into(),
+            payment_hash: event.id.to_hex(),
+            expires_at: bench.now,
+            verify_url: None,
+        };
         bench.give(&Input::Invoiced { job: event.id, invoice: Ok(invoice) });
         bench.seconds(3_600);
         assert_eq!(bench.state_of(&event), JobState::Cancelled);

@@ -150,8 +150,12 @@ fn counts_what_was_earned() {
         bench.ask(&request(PAID, number));
         let (job, _) = bench.invoices.remove(0);
         let expires_at = bench.now + Duration::from_secs(60);
-        let invoice =
-            crate::payment::wallet::Invoice { bolt11: "ln".into(), payment_hash: job.to_hex(), expires_at };
+        let invoice = crate::payment::wallet::Invoice {
+            bolt11: "ln".into(),
+            payment_hash: job.to_hex(),
+            expires_at,
+            verify_url: None,
+        };
         bench.give(&crate::engine::Input::Invoiced { job, invoice: Ok(invoice) });
         bench.give(&crate::engine::Input::Settled {
             job,

@@ -19,7 +19,8 @@ fn invoiced(bench: &mut Bench) -> Invoice {
     let (job, request) = bench.invoices.remove(0);
     let payment_hash = request.hold.map_or_else(|| job.to_hex(), |preimage| preimage.payment_hash());
     let expires_at = bench.now + MINUTE * 15;
-    let invoice = Invoice { bolt11: format!("lnbc{}", job.to_hex()), payment_hash, expires_at };
+    let invoice =
+        Invoice { bolt11: format!("lnbc{}", job.to_hex()), payment_hash, expires_at, verify_url: None };
     bench.give(&Input::Invoiced { job, invoice: Ok(invoice.clone()) });
     invoice
 }
@@ -296,7 +297,8 @@ fn the_payment_of_one_invoice_does_not_pay_two_jobs() {
         bench.ask(&request(PAID, number));
         let (job, _) = bench.invoices.remove(0);
         let expires_at = bench.now + MINUTE * 15;
-        let invoice = Invoice { bolt11: "lnbc1".into(), payment_hash: "ab".repeat(32), expires_at };
+        let invoice =
+            Invoice { bolt11: "lnbc1".into(), payment_hash: "ab".repeat(32), expires_at, verify_url: None };
         bench.give(&Input::Invoiced { job, invoice: Ok(invoice) });
     }
     answer(&mut bench, Settlement::Paid);

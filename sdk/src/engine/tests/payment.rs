@@ -14,7 +14,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 fn invoiced(bench: &mut Bench, bolt11: &str) {
     let (job, _) = bench.invoices.remove(0);
     let expires_at = bench.now + MINUTE * 15;
-    let invoice = Invoice { bolt11: bolt11.into(), payment_hash: job.to_hex(), expires_at };
+    let invoice = Invoice { bolt11: bolt11.into(), payment_hash: job.to_hex(), expires_at, verify_url: None };
     bench.give(&Input::Invoiced { job, invoice: Ok(invoice) });
 }
 

@@ -97,7 +97,7 @@ impl World {
         let expires_at = self.bench.now + request.expiry;
         let made = WalletInvoice { expires_at, is_hold, state: Settlement::Pending };
         let expires_at = self.wallet.entry(payment_hash.clone()).or_insert(made).expires_at;
-        let invoice = Invoice { bolt11: payment_hash.clone(), payment_hash, expires_at };
+        let invoice = Invoice { bolt11: payment_hash.clone(), payment_hash, expires_at, verify_url: None };
         let answer = if is_lost { Err(WalletError::Unreachable("lost".into())) } else { Ok(invoice) };
         self.bench.give(&Input::Invoiced { job, invoice: answer });
     }

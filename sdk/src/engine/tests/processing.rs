@@ -74,7 +74,8 @@ fn a_job_that_costs_something_is_told_of_at_once() {
         }
         let (job, _) = bench.invoices.remove(0);
         let expires_at = START + Duration::from_secs(60);
-        let invoice = Invoice { bolt11: "ln".into(), payment_hash: job.to_hex(), expires_at };
+        let invoice =
+            Invoice { bolt11: "ln".into(), payment_hash: job.to_hex(), expires_at, verify_url: None };
         bench.give(&Input::Invoiced { job, invoice: Ok(invoice) });
         bench.give(&Input::Settled { job, settlement: Ok(Settlement::Paid) });
         assert_eq!(bench.runs.len(), 1);

@@ -149,7 +149,8 @@ impl World {
         }
         let (job, _) = self.bench.invoices.remove(index % self.bench.invoices.len());
         let expires_at = self.bench.now + Duration::from_secs(120);
-        let invoice = Invoice { bolt11: "lnbc1".into(), payment_hash: job.to_hex(), expires_at };
+        let invoice =
+            Invoice { bolt11: "lnbc1".into(), payment_hash: job.to_hex(), expires_at, verify_url: None };
         let invoice = if succeeds { Ok(invoice) } else { Err(WalletError::Unreachable("busy".into())) };
         self.give(&Input::Invoiced { job, invoice });
     }

@@ -28,6 +28,7 @@ fn live() -> Probe {
     let invoice = crate::payment::wallet::Invoice {
         bolt11: "ln".into(),
         payment_hash: job.to_hex(),
+        verify_url: None,
         expires_at: START,
     };
     bench.give(&Input::Invoiced { job, invoice: Ok(invoice) });

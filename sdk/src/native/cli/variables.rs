@@ -35,7 +35,8 @@ macro_rules! wallet {
     () => {
         "
 Payments (without a wallet, jobs with a price are refused):
-  WALLET                 the provider: lnbits
+  WALLET                 the provider: lnbits, or lnurl (where it is built in)
+  LIGHTNING_ADDRESS      for lnurl, such as me@example.com
   LNBITS_URL             the LNbits server, such as https://lnbits.example.com
   LNBITS_INVOICE_KEY     a secret: the invoice key of a wallet there
 "

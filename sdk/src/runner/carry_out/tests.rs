@@ -128,8 +128,12 @@ async fn tells_the_engine_why_a_wallet_gave_no_answer() {
             }
             other => panic!("{other:?}"),
         }
-        let invoice =
-            Invoice { bolt11: String::new(), payment_hash: String::new(), expires_at: Timestamp::EPOCH };
+        let invoice = Invoice {
+            bolt11: String::new(),
+            payment_hash: String::new(),
+            expires_at: Timestamp::EPOCH,
+            verify_url: None,
+        };
         let effect = Effect::Settlement { job, invoice };
         match awaited(services.carry_out(Timestamp::EPOCH, effect)).await {
             Some(Input::Settled { job: of, settlement }) => {
@@ -197,8 +201,12 @@ async fn calls_the_wallet_for_sixteen_jobs_at_once() {
             hold: None,
         };
         going.spawn(awaited(services.carry_out(Timestamp::EPOCH, Effect::Invoice { job, request })));
-        let invoice =
-            Invoice { bolt11: String::new(), payment_hash: String::new(), expires_at: Timestamp::EPOCH };
+        let invoice = Invoice {
+            bolt11: String::new(),
+            payment_hash: String::new(),
+            expires_at: Timestamp::EPOCH,
+            verify_url: None,
+        };
         going.spawn(awaited(services.carry_out(Timestamp::EPOCH, Effect::Settlement { job, invoice })));
     }
     for _ in 0..100 {
