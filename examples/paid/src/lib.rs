@@ -17,7 +17,7 @@ impl Paid {
             return Err(JobError::failed("there are no words in this text"));
         }
         let seconds = words.saturating_mul(60).div_ceil(WORDS_A_MINUTE);
-        Ok(format!("{words} words, {seconds} seconds"))
+        Ok(format!("words: {words}, reading time: {seconds} s"))
     }
 }
 

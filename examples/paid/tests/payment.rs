@@ -14,7 +14,7 @@ fn counts_the_words_once_they_are_paid_for() {
     assert_eq!(asked.status, Status::PaymentRequired);
     assert_eq!(asked.amount.as_ref().map(|amount| amount.msat), Some(Price::sat(21).as_msat()));
     agent.pay(&job);
-    assert_eq!(agent.result(&job).content, "4 words, 2 seconds");
+    assert_eq!(agent.result(&job).content, "words: 4, reading time: 2 s");
 }
 
 #[test]
@@ -25,5 +25,5 @@ fn a_text_without_words_costs_nothing() {
     let told = agent.error(&job);
     assert!(told.contains("no words") && told.contains("21000 msat is kept as credit"), "{told}");
     let next = agent.submit(Job::of(5050).text("a red wheel barrow"));
-    assert_eq!(agent.result(&next).content, "4 words, 2 seconds", "paid with the credit");
+    assert_eq!(agent.result(&next).content, "words: 4, reading time: 2 s", "paid with the credit");
 }

@@ -69,7 +69,8 @@ async fn a_route_gets_all_of_its_request(servers: &Servers) {
     let server = servers.probe();
     let headers = [("X-Probe", "seen"), ("Content-Type", "text/plain")];
     let path = "/agent/probe/mirrored?status=201&value=a%20b&value=c+d";
-    let response = request_with_body(server.address(), "PATCH", path, &headers, "ü").await.expect("a response");
+    let response =
+        request_with_body(server.address(), "PATCH", path, &headers, "ü").await.expect("a response");
     assert_eq!((response.status, response.header("x-answer")), (201, Some("from the probe")));
     assert_eq!(response.header("content-type"), Some("application/json"));
     let expected = json!({
@@ -148,7 +149,8 @@ async fn a_route_that_runs_alone_waits_for_jobs_but_not_for_ever(servers: &Serve
 async fn request_until_answered(address: String) -> (u16, Option<String>) {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let mut stream = tokio::net::TcpStream::connect(&address).await.expect("a connection");
-    let head = format!("POST /count HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+    let head =
+        format!("POST /count HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
     stream.write_all(head.as_bytes()).await.expect("sent");
     let mut response = String::new();
     stream.read_to_string(&mut response).await.expect("a response");
@@ -162,8 +164,10 @@ async fn request_until_answered(address: String) -> (u16, Option<String>) {
 }
 
 async fn a_network_may_make_only_so_many_requests(servers: &Servers) {
-    let variables =
-        [("RELAY_MAX_REQUESTS_PER_MINUTE", "1".to_owned()), ("RELAY_TRUSTED_PROXIES", "127.0.0.1".to_owned())];
+    let variables = [
+        ("RELAY_MAX_REQUESTS_PER_MINUTE", "1".to_owned()),
+        ("RELAY_TRUSTED_PROXIES", "127.0.0.1".to_owned()),
+    ];
     let server = servers.own_with("probe", &variables);
     let status = async |address: &str| {
         let headers = [("X-Forwarded-For", address), ("CF-Connecting-IP", address)];

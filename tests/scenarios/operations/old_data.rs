@@ -1,4 +1,4 @@
-//! Data that earlier programs wrote, of 2a899f3 and b71b72c, is read and carried on by today's.
+//! Data that earlier programs wrote, of 2a899f3, b71b72c and c8417b0, is read and carried on by today's.
 
 mod fixture;
 
@@ -31,6 +31,7 @@ scenarios! {
         schedules_go_on,
         a_job_with_an_invoice_waits_and_others_fail,
         a_run_scheduled_once_and_a_job_with_a_kept_input_go_on,
+        credit_and_blobs_are_kept,
     }
 }
 
@@ -308,6 +309,20 @@ async fn a_run_scheduled_once_and_a_job_with_a_kept_input_go_on(servers: &Server
     let job = json!({"id": old.expected["unfinished"], "kind": 5933, "at": "running", "ends": ["done"]});
     all_over(&old, &mut client, std::slice::from_ref(&job)).await;
     assert_eq!(said_about(&mut client, &job).await.result().content, "0 pieces");
+}
+
+async fn credit_and_blobs_are_kept(servers: &Servers) {
+    let old = OldDeployment::open_of("c8417b0", servers, "paid");
+    let mut client = old.client().await;
+    // Without a wallet today: what was paid before is enough.
+    let customer = keys(text(&old.expected["customer"]));
+    let said = ask(&mut client, &jobs::request(&customer, 5050, None, "so much depends", &[])).await;
+    assert_eq!(said.result().content, "words: 3, reading time: 2 s");
+    let again = ask(&mut client, &jobs::request(&customer, 5050, None, "upon a red", &[])).await;
+    assert!(status_text(again.error()).contains("this agent has no wallet"), "{again:?}");
+    let path = format!("/{}", text(&old.expected["blob"]));
+    let blob = request(old.server.address(), "GET", &path, &[]).await.expect("an answer");
+    assert_eq!((blob.status, blob.body), (200, text(&old.expected["text"]).as_bytes().to_vec()));
 }
 
 /// Waits until every job that is to end has been answered, and a little longer, for answers that may not come.

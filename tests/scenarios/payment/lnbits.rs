@@ -67,7 +67,7 @@ async fn a_job_is_done_soon_after_its_invoice_is_paid(servers: &Servers) {
     let limit = if servers.host() == Host::Workerd { 10 } else { 5 };
     assert!(paid_at.elapsed() < Duration::from_secs(limit), "{:?}", paid_at.elapsed());
     assert_eq!(said.statuses(), ["payment-required", "processing"]);
-    assert_eq!(said.result().content, "4 words, 2 seconds");
+    assert_eq!(said.result().content, "words: 4, reading time: 2 s");
     assert_eq!(
         tag_value(said.result(), "request").map(|json| json.contains(&request.id.to_hex())),
         Some(true)
@@ -92,7 +92,7 @@ async fn a_payment_is_found_after_the_agent_was_killed(servers: &Servers) {
     let mut client = Client::connect(&server.url()).await;
     let mut said = listen(&mut client, &request).await;
     follow(&mut client, &request, &mut said, PATIENCE).await;
-    assert_eq!(said.result().content, "4 words, 2 seconds");
+    assert_eq!(said.result().content, "words: 4, reading time: 2 s");
 }
 
 async fn the_payment_of_a_failed_job_pays_the_next(servers: &Servers) {
@@ -109,7 +109,7 @@ async fn the_payment_of_a_failed_job_pays_the_next(servers: &Servers) {
     assert!(told.contains("21000 msat is kept as credit"), "{told}");
     let next = request(&customer, 5050, Some(server.agent()), "glazed with rain", &[]);
     let said = ask(&mut client, &next).await;
-    assert_eq!(said.result().content, "3 words, 2 seconds");
+    assert_eq!(said.result().content, "words: 3, reading time: 2 s");
     assert_eq!(lnbits.balance(&wallet).await, PRICE_MSAT);
 }
 
@@ -149,7 +149,12 @@ async fn ask_pays_within_its_budget(servers: &Servers) {
     let output = run(pay(&["20999"])).await;
     assert_eq!(output.status.code(), Some(3), "{}", shown(&output));
     let output = run(pay(&["21000", "--pay-per-day", "41999"])).await;
-    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "3 words, 2 seconds", "{}", shown(&output));
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout).trim(),
+        "words: 3, reading time: 2 s",
+        "{}",
+        shown(&output)
+    );
     let output = run(pay(&["21000", "--pay-per-day", "41999"])).await;
     assert_eq!(output.status.code(), Some(3), "{}", shown(&output));
     assert!(shown(&output).contains("would exceed --pay-per-day"), "{}", shown(&output));
@@ -186,7 +191,7 @@ async fn ask_shows_the_invoice_and_waits_for_the_payment(servers: &Servers) {
     let output = tokio::time::timeout(PATIENCE, asking.wait_with_output()).await.expect("in time");
     let output = output.expect("its output");
     rest.await.expect("read");
-    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "4 words, 2 seconds");
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "words: 4, reading time: 2 s");
     assert!(output.status.success());
 
     let output = run(ask_command(&server, &["glazed with rain", "--timeout", "2"])).await;

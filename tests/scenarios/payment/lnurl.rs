@@ -34,7 +34,7 @@ async fn a_job_is_done_when_a_lightning_address_was_paid(servers: &Servers) {
     let (mut said, invoice) = ask_for_invoice(&mut client, &request).await;
     assert!(lnbits.pay(&customer, &invoice).await);
     follow(&mut client, &request, &mut said, PATIENCE).await;
-    assert_eq!(said.result().content, "4 words, 2 seconds");
+    assert_eq!(said.result().content, "words: 4, reading time: 2 s");
 }
 
 async fn a_server_that_cannot_be_trusted_is_not_used(servers: &Servers) {
