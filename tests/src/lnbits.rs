@@ -17,6 +17,12 @@ use crate::server::{repository, scenario_log};
 /// How long LNbits may take to start.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// Runs the server until its standard input ends, as it does when the tests end, in whatever way.
+const RUN: &str = "import os, sys, threading
+threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
+from lnbits.server import main
+main()";
+
 /// A running server.
 #[derive(Debug)]
 pub struct LnbitsServer {
