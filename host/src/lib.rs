@@ -32,6 +32,7 @@ pub use worker::{now, timeout};
 pub use json_object::JsonObject;
 pub use nostr::encryption::{DecryptError, EncryptError, Encryption};
 pub use nostr::event::{Event, UnsignedEvent, VerifiedEvent};
+pub use nostr::gift_wrap::Rumor;
 pub use nostr::keys::Keys;
 pub use nostr::{BlobHash, EventId, Kind, PublicKey};
 pub use port::engine::Engine;

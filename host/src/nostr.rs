@@ -4,6 +4,7 @@
 //!   are valid.
 //! * [`schnorr`] and [`keys`]: BIP-340 signatures, and a secret key that can sign and never prints itself.
 //! * [`encryption`]: texts between two keys (NIP-44, NIP-04).
+//! * [`gift_wrap`]: events that only their receiver can read (NIP-59).
 //! * [`http_auth`]: authentication of HTTP requests (NIP-98).
 //! * [`tag`], [`search`] and [`filter`]: the conditions by which events are found, and matching in memory.
 //! * [`reason`] and [`message`]: the messages between clients and relays.
@@ -14,6 +15,7 @@ pub mod bytes;
 pub mod encryption;
 pub mod event;
 pub mod filter;
+pub mod gift_wrap;
 pub mod http_auth;
 pub mod keys;
 pub mod kind;
@@ -30,6 +32,7 @@ pub mod fixtures;
 pub use bytes::{BlobHash, EventId, HexError, PublicKey, Signature};
 pub use event::{Event, MAX_CREATED_AT, Tag, UnsignedEvent, VerifiedEvent, VerifyError};
 pub use filter::Filter;
+pub use gift_wrap::{Rumor, UnwrapError, WrapError};
 pub use keys::Keys;
 pub use kind::{Kind, KindClass};
 pub use message::{ClientMessage, RelayMessage, SubscriptionId};

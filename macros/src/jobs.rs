@@ -1,5 +1,7 @@
 //! `#[jobs]`: parses the impl block and finds its handlers.
 
+mod direct_message;
+mod event;
 mod expand;
 mod handler;
 mod hook;
@@ -17,6 +19,8 @@ use syn::{Attribute, ImplItem, ImplItemFn, Item, ItemImpl, Type};
 
 use crate::invisible_group::ungrouped_type;
 use crate::mistakes::Mistakes;
+use direct_message::DirectMessage;
+use event::Event;
 use handler::JobHandler;
 use hook::{Hook, Migrate};
 use mark::take_marks;
@@ -32,6 +36,8 @@ struct JobsBlock {
     quotes: Vec<Quote>,
     schedules: Vec<Schedule>,
     routes: Vec<Route>,
+    events: Vec<Event>,
+    direct_messages: Vec<DirectMessage>,
     hooks: Vec<Hook>,
     migrations: Vec<Migrate>,
 }
@@ -82,11 +88,13 @@ impl JobsBlock {
             quotes: Vec::new(),
             schedules: Vec::new(),
             routes: Vec::new(),
+            events: Vec::new(),
+            direct_messages: Vec::new(),
             hooks: Vec::new(),
             migrations: Vec::new(),
         };
         let has = |wanted: Mark| marks.iter().flatten().any(|(mark, _)| *mark == wanted);
-        if ![Mark::Job, Mark::Schedule, Mark::Route].into_iter().any(has) {
+        if ![Mark::Job, Mark::Schedule, Mark::Route, Mark::Event, Mark::DirectMessage].into_iter().any(has) {
             let message =
                 "there is no job handler in this block: write `#[job(kind = 5050)]` above an `async fn`";
             mistakes.at(&block.item.self_ty, message);
@@ -99,6 +107,8 @@ impl JobsBlock {
         handler::note_duplicates(&block.handlers, mistakes);
         schedule::note_duplicates(&block.schedules, mistakes);
         route::note_duplicates(&block.routes, mistakes);
+        event::note_duplicates(&block.events, mistakes);
+        direct_message::note_duplicates(&block.direct_messages, mistakes);
         hook::note_duplicates(&block.hooks, &block.migrations, mistakes);
         // A handler with a mistake is not reported as missing.
         if marks.iter().flatten().filter(|(mark, _)| *mark == Mark::Job).count() == block.handlers.len() {
@@ -112,6 +122,10 @@ impl JobsBlock {
             Mark::Job => self.handlers.extend(JobHandler::parse(attribute, method, mistakes)),
             Mark::Price => self.quotes.extend(Quote::parse(attribute, method, mistakes)),
             Mark::Schedule => self.schedules.extend(Schedule::parse(attribute, method, mistakes)),
+            Mark::Event => self.events.extend(Event::parse(attribute, method, mistakes)),
+            Mark::DirectMessage => {
+                self.direct_messages.extend(DirectMessage::parse(attribute, method, mistakes));
+            }
             Mark::Route => self.routes.extend(Route::parse(attribute, method, mistakes)),
             Mark::Hook(kind) => self.hooks.extend(Hook::parse(kind, attribute, method, mistakes)),
             Mark::Migrate => self.migrations.extend(Migrate::parse(attribute, method, mistakes)),
@@ -157,6 +171,7 @@ fn marked_method<'a>(
             (Mark::Price, Mark::Price) => "write one method for each kind",
             (Mark::Schedule, Mark::Schedule) => "write one method for each schedule",
             (Mark::Route, Mark::Route) => "write one method for each route",
+            (Mark::Event, Mark::Event) => "write one method for each kind",
             _ => "write another method for this",
         };
         mistakes.at(repeated, format!("`{method}` has a `#[{name}]` already; {way}"));

@@ -210,6 +210,76 @@ pub fn schedule(_arguments: TokenStream, item: TokenStream) -> TokenStream {
     jobs::expand_stray(Mark::Schedule, &item.into()).into()
 }
 
+/// Marks a method of a [`macro@jobs`] block that handles events which mention the agent.
+///
+/// ```
+/// # use openagents_sdk::prelude::*;
+/// use openagents_sdk::nostr::UnsignedEvent;
+///
+/// # #[agent(name = "parrot")]
+/// # #[derive(Default, Serialize, Deserialize)]
+/// # struct Parrot { heard: u64 }
+/// # #[jobs]
+/// # impl Parrot {
+/// /// Replies to notes.
+/// #[event(kind = 1, mentions)]
+/// async fn reply(&mut self, note: NostrEvent, context: AgentContext) -> JobResult<()> {
+///     self.heard += 1;
+///     let reply = UnsignedEvent::new(1, "So you say.").tag(["e", &note.id.to_hex()]).tag(["p", &note.pubkey.to_hex()]);
+///     context.publish(reply);
+///     Ok(())
+/// }
+/// # }
+/// # fn main() {}
+/// ```
+///
+/// | argument | type | meaning |
+/// |---|---|---|
+/// | `kind` | number, required | the kind of the events; each kind has one function |
+/// | `mentions` | nothing, required | those that name the agent in a `p` tag |
+/// | `timeout` | text | how long handling an event may take, from 100 ms to 10 minutes; default: 60 s |
+///
+/// The events are those that the agent's own relay accepts, except the agent's own. Each is handled once: what the function
+/// changes is committed together with that. It is an `async fn` that takes `&self` or `&mut self` (runs alone), `NostrEvent`,
+/// `Session` (the conversation with the event's author) and `AgentContext`, or references to them, and returns
+/// `JobResult<()>`. If it fails with a retryable error or is interrupted, the event is attempted up to five times.
+#[proc_macro_attribute]
+pub fn event(_arguments: TokenStream, item: TokenStream) -> TokenStream {
+    jobs::expand_stray(Mark::Event, &item.into()).into()
+}
+
+/// Marks a method of a [`macro@jobs`] block that answers direct messages to the agent (NIP-17).
+///
+/// ```
+/// # use openagents_sdk::prelude::*;
+/// # #[agent(name = "friend")]
+/// # #[derive(Default, Serialize, Deserialize)]
+/// # struct Friend;
+/// # #[jobs]
+/// # impl Friend {
+/// #[direct_message]
+/// async fn answer(&self, message: DirectMessage, session: Session) -> JobResult<String> {
+///     session.say("user", message.text());
+///     Ok(format!("I remember {} things that you said.", session.turns(200).await?.len()))
+/// }
+/// # }
+/// # fn main() {}
+/// ```
+///
+/// | argument | type | meaning |
+/// |---|---|---|
+/// | `timeout` | text | how long answering a message may take, from 100 ms to 10 minutes; default: 60 s |
+///
+/// It is an `async fn` that takes `&self` or `&mut self` (runs alone), `DirectMessage` (the message), `Text` (its text),
+/// `Session` (the conversation with its author) and `AgentContext`, or references to them, and returns `JobResult<T>`, where
+/// `T` is the reply: text, `Option<String>`, or `()` for none. Each message is handled once: the reply and what the function
+/// changes are committed together with that. If it fails with a retryable error or is interrupted, the message is attempted
+/// up to five times.
+#[proc_macro_attribute]
+pub fn direct_message(_arguments: TokenStream, item: TokenStream) -> TokenStream {
+    jobs::expand_stray(Mark::DirectMessage, &item.into()).into()
+}
+
 /// Marks a method of a [`macro@jobs`] block that answers HTTP requests.
 ///
 /// ```

@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use openagents_host::{Event, EventId, Kind};
+use openagents_host::{Event, EventId, Kind, PublicKey};
 
 use openagents_host::nostr::filter::OneOf;
 
@@ -26,6 +26,27 @@ pub struct HandoverRule {
     /// Deletion requests (NIP-09) that may concern events of these kinds: they name an event (`e`), and either have no
     /// `k` tag or one with such a kind. Most deletions concern something else and cost nothing.
     pub deletions_of: Option<RangeInclusive<u16>>,
+    /// Events that are addressed to the agent.
+    pub addressed: AddressedEvents,
+}
+
+/// Events of some kinds that name a key in a `p` tag.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AddressedEvents {
+    /// The kinds.
+    pub kinds: OneOf<Kind>,
+    /// The key; any if it is not known.
+    pub to: Option<PublicKey>,
+}
+
+impl AddressedEvents {
+    fn wants(&self, event: &Event) -> bool {
+        let is_named = |key: &str| match &self.to {
+            Some(to) => key == to.to_hex(),
+            None => PublicKey::from_hex(key).is_ok(),
+        };
+        self.kinds.contains(&event.kind) && event.tag_values("p").any(is_named)
+    }
 }
 
 impl HandoverRule {
@@ -33,6 +54,7 @@ impl HandoverRule {
     #[must_use]
     pub fn wants(&self, event: &Event) -> bool {
         self.kinds.contains(&event.kind)
+            || self.addressed.wants(event)
             || self.deletions_of.as_ref().is_some_and(|kinds| may_delete_one_of(kinds, event))
     }
 }
@@ -49,7 +71,7 @@ fn may_delete_one_of(kinds: &RangeInclusive<u16>, event: &Event) -> bool {
 /// All events of these kinds, and no others.
 impl FromIterator<Kind> for HandoverRule {
     fn from_iter<I: IntoIterator<Item = Kind>>(kinds: I) -> Self {
-        Self { kinds: kinds.into_iter().collect(), deletions_of: None }
+        Self { kinds: kinds.into_iter().collect(), ..Self::default() }
     }
 }
 
@@ -57,7 +79,7 @@ impl FromIterator<Kind> for HandoverRule {
 mod tests {
     use openagents_host::Kind;
 
-    use super::HandoverRule;
+    use super::{AddressedEvents, HandoverRule};
     use crate::fixtures;
 
     #[test]
@@ -68,6 +90,32 @@ mod tests {
             assert_eq!(rule.wants(&fixtures::signed(kind, 1, &[&["e", &id]])), wanted, "{kind}");
         }
         assert!(!HandoverRule::default().wants(&fixtures::signed(5_050, 1, &[])));
+    }
+
+    #[test]
+    fn wants_what_is_addressed_to_the_agent_or_to_anybody_if_its_key_is_not_known() {
+        let me = fixtures::keys(7).public_key();
+        let (mine, other) = (me.to_hex(), "ab".repeat(32));
+        let rule = |to| HandoverRule {
+            addressed: AddressedEvents { kinds: [Kind(1)].into_iter().collect(), to },
+            ..HandoverRule::default()
+        };
+        let cases: &[(u16, &[&[&str]], bool, bool)] = &[
+            (1, &[&["p", &mine]], true, true),
+            (1, &[&["p", &other], &["p", &mine, "wss://a.example"]], true, true),
+            (1, &[&["p", &other]], false, true),
+            (1, &[&["p", "nobody"]], false, false),
+            (1, &[&["e", &mine]], false, false),
+            (7, &[&["p", &mine]], false, false),
+        ];
+        for (kind, tags, known, unknown) in cases {
+            let event = fixtures::signed(*kind, 1, tags);
+            assert_eq!(
+                (rule(Some(me)).wants(&event), rule(None).wants(&event)),
+                (*known, *unknown),
+                "{tags:?}"
+            );
+        }
     }
 
     #[test]

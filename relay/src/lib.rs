@@ -41,7 +41,7 @@ pub use admission::{Access, Admission, Admitted, AdmittedMessage, Submission, Wr
 pub use engine::{
     ClientRead, Effect, Input, ReadReply, ReadRequest, ReconciliationRead, Relay, RelayConfig, StoreRead,
 };
-pub use handover::HandoverRule;
+pub use handover::{AddressedEvents, HandoverRule};
 pub use information::RelayInformation;
 pub use limits::{Limits, MAX_INTERNAL_LIMIT};
 pub use openagents_host::nostr::Filter;

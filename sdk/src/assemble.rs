@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use openagents_host::net::Reach;
-use openagents_host::{Keys, PublicKey};
+use openagents_host::{Keys, Kind, PublicKey};
 
 use crate::author::agent::Jobs;
 use crate::declaration::{DeployedAgent, DeploymentDeclaration};
@@ -50,6 +50,11 @@ impl AgentSettings {
 pub fn deployment_of<A: Jobs>() -> DeploymentDeclaration {
     let deployed = DeployedAgent {
         job_kinds: A::HANDLERS.iter().map(|handler| handler.declaration.kind).collect(),
+        mention_kinds: A::EVENTS
+            .iter()
+            .map(|event| event.declaration.kind)
+            .chain(A::DIRECT_MESSAGE.iter().flat_map(|_| [Kind::GIFT_WRAP.0, Kind::EPHEMERAL_GIFT_WRAP.0]))
+            .collect(),
         routes: A::ROUTES.iter().map(|route| route.declaration).collect(),
     };
     DeploymentDeclaration::with_agent(&A::DECLARATION, deployed)

@@ -2,6 +2,8 @@
 
 pub(crate) mod agent;
 pub(crate) mod context;
+pub(crate) mod direct_message;
+pub(crate) mod event;
 pub(crate) mod extract;
 pub(crate) mod handler;
 pub(crate) mod http;

@@ -18,12 +18,16 @@
 
 mod agent;
 mod deployment;
+mod direct_message;
+mod event;
 mod job;
 mod route;
 mod schedule;
 
 pub use agent::{AgentDeclaration, Requests, VariableDeclaration};
 pub use deployment::{DeployedAgent, DeploymentDeclaration};
+pub use direct_message::DirectMessageDeclaration;
+pub use event::EventDeclaration;
 pub use job::{InputDeclaration, JobDeclaration, ParamDeclaration, PaymentTiming};
 pub use route::{RouteDeclaration, RouteMethod};
 pub(crate) use schedule::next_time;

@@ -5,6 +5,7 @@
 //! | 31990 | its job kinds (NIP-89) | clients that look for a provider of a kind |
 //! | 0 | its profile (NIP-01, NIP-24) | clients that show its name |
 //! | 10002 | its relays (NIP-65) | clients that send requests to it or answer it |
+//! | 10050 | the relay for direct messages (NIP-17) | clients that write to it; only if it answers direct messages |
 //! | 11998 | a heartbeat (nips#2465, a draft) | clients that hide dead agents; only if it declares a `heartbeat` |
 //!
 //! Everything here is a pure function of the declaration; the engine decides when to publish.
@@ -31,6 +32,9 @@ pub const METADATA: Kind = Kind(0);
 
 /// The kind of relay lists (NIP-65).
 pub const RELAY_LIST: Kind = Kind(10_002);
+
+/// The kind of lists of relays for direct messages (NIP-17).
+pub const DIRECT_MESSAGE_RELAYS: Kind = Kind::DIRECT_MESSAGE_RELAYS;
 
 /// The kind of heartbeats (nips#2465).
 pub const HEARTBEAT: Kind = Kind(11_998);
@@ -61,13 +65,15 @@ pub struct Profile {
     external_relays: Vec<String>,
     lightning_address: Option<LightningAddress>,
     insecure_relays: bool,
+    takes_direct_messages: bool,
 }
 
 impl Profile {
     /// The announcements of the agent `A` with this key, for the relays that it declares.
     #[must_use]
     pub fn of<A: Jobs>(key: PublicKey) -> Self {
-        Self::new(A::DECLARATION, Offer::all::<A>(), key)
+        let profile = Self::new(A::DECLARATION, Offer::all::<A>(), key);
+        Self { takes_direct_messages: A::DIRECT_MESSAGE.is_some(), ..profile }
     }
 
     /// Adds a public URL of the agent's own relay.
@@ -123,6 +129,7 @@ impl Profile {
     pub fn announcements(&self) -> Vec<Announcement> {
         let mut announcements = vec![self.handler_information(), self.metadata()];
         announcements.extend(self.relay_list());
+        announcements.extend(self.direct_message_relays());
         announcements.extend(self.heartbeat());
         announcements
     }
@@ -154,6 +161,20 @@ impl Profile {
         let relays = self.relays();
         let list = self.announcement(RELAY_LIST, "", String::new());
         (!relays.is_empty()).then(|| relays.into_iter().fold(list, |list, url| list.tag(["r", url])))
+    }
+
+    /// The relay for direct messages to the agent (kind 10050, NIP-17): its own, since it reads them nowhere else. `None` if
+    /// it answers none, or its own relay cannot be announced.
+    #[must_use]
+    pub fn direct_message_relays(&self) -> Option<Announcement> {
+        let own: Vec<&str> = self.relays().into_iter().filter(|url| self.is_own(url)).collect();
+        let list = self.announcement(DIRECT_MESSAGE_RELAYS, "", String::new());
+        let is_needed = self.takes_direct_messages && !own.is_empty();
+        is_needed.then(|| own.into_iter().fold(list, |list, url| list.tag(["relay", url])))
+    }
+
+    fn is_own(&self, url: &str) -> bool {
+        self.own_relays.iter().any(|own| same_relay(own, url))
     }
 
     /// The agent's heartbeat (kind 11998, nips#2465); `None` if it declares none.
@@ -193,6 +214,7 @@ impl Profile {
             external_relays: agent.relays.iter().map(|&url| url.to_owned()).collect(),
             lightning_address: None,
             insecure_relays: false,
+            takes_direct_messages: false,
             agent,
         }
     }

@@ -9,6 +9,7 @@
 //! [`next_alarm`](Engine::next_alarm) tells the host when to call it, which may be at once.
 
 mod delivery;
+mod direct_messages;
 mod inputs;
 mod intake;
 mod job_state;
@@ -22,6 +23,7 @@ mod payment;
 mod polls;
 mod pricing;
 mod query;
+mod received_events;
 mod records;
 mod routes;
 mod run;
@@ -47,10 +49,11 @@ use lifecycle::Lifecycle;
 use look_ups::LookUps;
 use payment::{InvoiceTable, PaymentLedger};
 use polls::RelayPolls;
+use received_events::ReceivedEvents;
 use routes::RouteRequests;
 use run::failures::Failures;
 use run::reports::Reports;
-use run::runs::Running;
+use run::runs::{Running, WorkKind};
 use scheduled_runs::ScheduledRuns;
 use schedules::Schedules;
 use state::StateStore;
@@ -66,7 +69,9 @@ pub(crate) use query::{
     ScheduleSummary, SessionSummary, SessionTurn, StateQuery, StateReply, Workload,
 };
 pub(crate) use routes::MAX_ROUTE_WAIT;
-pub(crate) use spec::{AgentSpec, HOOK_TIMEOUT, HandlerSpec, HookSpec, RouteSpec, ScheduleSpec};
+pub(crate) use spec::{
+    AgentSpec, DirectMessageSpec, EventSpec, HOOK_TIMEOUT, HandlerSpec, HookSpec, RouteSpec, ScheduleSpec,
+};
 pub(crate) use vocabulary::{
     Changes, Delivery, DeliveryLimits, Destination, Hook, JobOutput, Lease, MAX_OUTPUT, NewTurn, Publication,
     QuoteError, RelayPoll, Report, RequestAdmission, RunId, RunOutcome, ScheduleChange, StateSnapshot,
@@ -93,6 +98,9 @@ const EXTERNAL_SCHEMA: [&str; 3] = [
     include_str!("engine/schema/outside_3.sql"),
 ];
 
+/// Tables about events that agents handle.
+const RECEIVED_SCHEMA: [&str; 1] = [include_str!("engine/schema/received_1.sql")];
+
 /// Tables about what operators do.
 const OPERATOR_SCHEMA: [&str; 1] = [include_str!("engine/schema/operator_1.sql")];
 
@@ -110,6 +118,7 @@ pub(crate) struct JobEngine<S> {
     state: StateStore<S>,
     schedules: Schedules<S>,
     scheduled_runs: ScheduledRuns<S>,
+    received_events: ReceivedEvents<S>,
     lifecycle: Lifecycle<S>,
     polls: RelayPolls<S>,
     /// The look-ups of jobs' inputs that wait and those in progress.
@@ -119,6 +128,8 @@ pub(crate) struct JobEngine<S> {
     announce_at: Option<Timestamp>,
     reports: Reports,
     routes: RouteRequests,
+    /// Whose turn it was last.
+    last_turn: Option<WorkKind>,
     /// The runs that are in progress in this process.
     running: BTreeMap<RunId, Running>,
     /// Leases whose runs ended without their outcome being stored. They expire at their deadline.
@@ -156,6 +167,7 @@ impl<S: Sql> JobEngine<S> {
         migrate(&sql, "agent", &SCHEMA)?;
         migrate(&sql, "outside", &EXTERNAL_SCHEMA)?;
         migrate(&sql, "operator", &OPERATOR_SCHEMA)?;
+        migrate(&sql, "received", &RECEIVED_SCHEMA)?;
         let announcements = Announcements::new(sql.clone(), options.announcements.clone());
         let jobs = JobTable::new(sql.clone());
         jobs.interrupt_all(now)?;
@@ -167,6 +179,7 @@ impl<S: Sql> JobEngine<S> {
             state: StateStore::open(sql.clone(), spec.declaration.state_version)?,
             schedules: Schedules::open(sql.clone(), &spec.schedules, now)?,
             scheduled_runs: ScheduledRuns::open(sql.clone(), &spec.schedules)?,
+            received_events: ReceivedEvents::open(sql.clone(), spec.received_kinds())?,
             lifecycle: Lifecycle::open(sql.clone())?,
             polls: RelayPolls::open(
                 sql.clone(),
@@ -180,6 +193,7 @@ impl<S: Sql> JobEngine<S> {
             look_ups: LookUps::default(),
             reports: Reports::default(),
             routes: RouteRequests::default(),
+            last_turn: None,
             running: BTreeMap::new(),
             unrecorded: Vec::new(),
             unfinished: UnfinishedJobs::read(&sql)?,
@@ -227,6 +241,7 @@ impl<S: Sql> JobEngine<S> {
             self.reports.next_due(),
             self.schedules.next_due(now, &self.running),
             self.scheduled_runs.next_due(now, &self.running),
+            self.received_events.next_due(now, &self.running),
             self.routes.next_deadline(&self.running),
             self.sleep_due(),
             self.lifecycle.next_try(now),
@@ -324,6 +339,7 @@ impl<S: Sql> JobEngine<S> {
         self.state.rolled_back()?;
         self.schedules.rolled_back()?;
         self.scheduled_runs.rolled_back()?;
+        self.received_events.rolled_back()?;
         self.lifecycle.rolled_back()?;
         let mut failed = BTreeSet::new();
         for job in self.failures.requests() {

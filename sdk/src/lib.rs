@@ -44,6 +44,8 @@ mod authors_guide {}
 
 pub use author::agent::{Agent, Jobs};
 pub use author::context::{AgentContext, Blobs, ExternalRelay, ScheduledRun};
+pub use author::direct_message::{DirectMessage, DirectMessageContext, FromDirectMessage, IntoReply};
+pub use author::event::{EventContext, FromEvent};
 pub use author::extract::{Customer, Document, FromInput, FromJob, Inputs, NostrEvent, Text};
 pub use author::http::{HttpClient, HttpRequestBuilder};
 pub use author::job::JobContext;
@@ -63,8 +65,8 @@ pub use openagents_host::BlobHash;
 pub use openagents_host::http::{Body, ByteStream, Bytes, HeaderMap, Method, StatusCode};
 pub use openagents_host::net::{HttpError, HttpResponse, ServerSentEvent, ServerSentEvents, Url};
 pub use openagents_macros::{
-    JobParams, ParamChoice, agent, deployment, job, jobs, migrate, on_create, on_error, on_sleep, on_wake,
-    price, route, schedule,
+    JobParams, ParamChoice, agent, deployment, direct_message, event, job, jobs, migrate, on_create,
+    on_error, on_sleep, on_wake, price, route, schedule,
 };
 pub use serde;
 pub use serde_json;
@@ -82,7 +84,7 @@ pub mod prelude {
         Session, Tags, Text, Url, jobs, migrate, on_create, on_error, on_sleep, on_wake, price, route,
         schedule,
     };
-    pub use crate::{agent, job};
+    pub use crate::{DirectMessage, agent, direct_message, event, job};
     pub use openagents_macros::{Deserialize, Serialize};
     pub use serde::de::Deserialize;
     pub use serde::ser::Serialize;
@@ -133,6 +135,7 @@ pub mod relay {
 pub mod traits {
     pub use crate::author::agent::StateField;
     pub use crate::author::context::FromAgent;
+    pub use crate::author::direct_message::ReplyReturn;
     pub use crate::author::output::HandlerReturn;
     pub use crate::author::params::ParamNumber;
     pub use crate::author::return_types::{HandlerError, MigrateReturn, QuoteReturn, RunReturn};
@@ -146,16 +149,18 @@ pub mod __private {
     pub use crate::assemble::deployment_of;
     pub use crate::author::agent::{Agent, Jobs, StateField, StateJson};
     pub use crate::author::context::FromAgent;
+    pub use crate::author::direct_message::{FromDirectMessage, ReplyReturn};
+    pub use crate::author::event::FromEvent;
     pub use crate::author::extract::FromJob;
-    pub use crate::author::handler::{Handler, Hooks, Migrate, Quote, RouteHandler, Run, Schedule, Work};
+    pub use crate::author::handler::{
+        DirectMessageHandler, EventHandler, Handler, Hooks, Migrate, Quote, RouteHandler, Run, Schedule, Work,
+    };
     pub use crate::author::output::HandlerReturn;
     pub use crate::author::params::{JobParams, ParamValue, nip90_params, params_schema};
     pub use crate::author::return_types::{HandlerError, MigrateReturn, QuoteReturn, RunReturn};
     pub use crate::author::route::{FromRequest, RouteReturn};
     pub use crate::declaration::{
-        AgentDeclaration, DeploymentDeclaration, InputDeclaration, JobDeclaration, ParamDeclaration,
-        PaymentTiming, Requests, RouteDeclaration, RouteMethod, ScheduleDeclaration, ScheduleRule,
-        VariableDeclaration,
+        AgentDeclaration, DeploymentDeclaration, DirectMessageDeclaration, EventDeclaration, InputDeclaration, JobDeclaration, ParamDeclaration, PaymentTiming, Requests, RouteDeclaration, RouteMethod, ScheduleDeclaration, ScheduleRule, VariableDeclaration,
     };
 
     pub use crate::nip90::ParamMap;

@@ -9,7 +9,7 @@ mod silent;
 
 pub(crate) use dial::RelayConnection;
 pub(crate) use filters::RequestFilter;
-pub(crate) use lists::customer_relays;
+pub(crate) use lists::{customer_relays, inbox_relays};
 pub(crate) use outputs::outputs;
 pub(crate) use poll::poll;
 pub(crate) use silent::SilentRelays;

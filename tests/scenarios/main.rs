@@ -38,6 +38,8 @@ scenarios_in! {
         forgotten_customers,
         nip90_rules,
         schedules_and_prices,
+        mentions,
+        direct_messages,
         external_relays,
         guarded_relays,
         silent_relays,

@@ -252,6 +252,14 @@ impl UnsignedEvent {
         self
     }
 
+    /// The event with its id, and zeros in place of a signature.
+    pub(super) fn without_signature(self, pubkey: PublicKey, created_at: Timestamp) -> Event {
+        let created_at = created_at.as_seconds().min(MAX_CREATED_AT);
+        let Self { kind, tags, content } = self;
+        let id = JsonParts::of(&tags, &content).id(&pubkey, created_at, kind);
+        Event { id, pubkey, created_at, kind, tags, content, sig: Signature::from_bytes([0; 64]) }
+    }
+
     /// Signs the event with this `created_at` (rounded down to seconds).
     #[must_use]
     pub fn sign(self, keys: &Keys, created_at: Timestamp) -> VerifiedEvent {

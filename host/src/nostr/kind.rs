@@ -49,6 +49,8 @@ impl Kind {
     pub const REACTION: Self = Self(7);
     /// A sealed event: encrypted, and signed by its author (NIP-59).
     pub const SEAL: Self = Self(13);
+    /// A direct message, which is only sent in a gift wrap (NIP-17).
+    pub const DIRECT_MESSAGE: Self = Self(14);
     /// A repost of any other event (NIP-18).
     pub const GENERIC_REPOST: Self = Self(16);
     /// The creation of a public channel (NIP-28).
@@ -73,6 +75,8 @@ impl Kind {
     pub const RELAY_LIST: Self = Self(10_002);
     /// A heartbeat of an agent.
     pub const HEARTBEAT: Self = Self(11_998);
+    /// The relays at which somebody expects direct messages (NIP-17).
+    pub const DIRECT_MESSAGE_RELAYS: Self = Self(10_050);
     /// The blob servers that somebody uses (BUD-03, NIP-B7).
     pub const BLOB_SERVER_LIST: Self = Self(10_063);
     /// A [gift wrap](Self::GIFT_WRAP) that relays do not keep (NIP-59).

@@ -5,6 +5,8 @@ use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
 
 use super::JobsBlock;
+use super::direct_message::DirectMessage;
+use super::event::Event;
 use super::handler::JobHandler;
 use super::hook::Migrate;
 use super::mark::LifecycleHook;
@@ -14,10 +16,10 @@ use super::schedule::{Schedule, ScheduleRule};
 use super::signature::{Access, Argument, Method};
 use crate::duration;
 
-/// The block, and the tables of its handlers, schedules, routes and hooks.
+/// The block, and the tables of its handlers, schedules, routes, events and hooks.
 impl ToTokens for JobsBlock {
     fn to_tokens(&self, tokens: &mut TokenStream) {
-        let Self { item, handlers, quotes, schedules, routes, .. } = self;
+        let Self { item, handlers, quotes, schedules, routes, events, .. } = self;
         let ty = &item.self_ty;
         let has_constants = handlers.iter().any(|handler| handler.kind.is_constant());
         let handlers = handlers.iter().map(|handler| handler.expand(quotes));
@@ -40,6 +42,14 @@ impl ToTokens for JobsBlock {
         let routes = (!routes.is_empty()).then(
             || quote!(const ROUTES: &'static [::openagents_sdk::__private::RouteHandler<Self>] = &[#(#routes),*];),
         );
+        let events = (!events.is_empty()).then(
+            || quote!(const EVENTS: &'static [::openagents_sdk::__private::EventHandler<Self>] = &[#(#events),*];),
+        );
+        let alternatives = self.direct_messages.iter();
+        let alternatives = alternatives.map(|function| (function.method.cfg.as_slice(), function.expand()));
+        let direct_message = first(alternatives).map(
+            |function| quote!(const DIRECT_MESSAGE: ::core::option::Option<::openagents_sdk::__private::DirectMessageHandler<Self>> = #function;),
+        );
         let hooks = self.hooks();
         let assertions = self.migrations.iter().map(|migrate| migrate.assertion(ty));
         tokens.extend(quote! {
@@ -52,6 +62,8 @@ impl ToTokens for JobsBlock {
                 const HANDLERS: &'static [::openagents_sdk::__private::Handler<Self>] = #handlers;
                 #schedules
                 #routes
+                #events
+                #direct_message
                 #hooks
             }
 
@@ -218,6 +230,46 @@ impl ToTokens for Route {
     }
 }
 
+impl ToTokens for Event {
+    fn to_tokens(&self, tokens: &mut TokenStream) {
+        let Self { method, kind, name, about, .. } = self;
+        let cfg = &method.cfg;
+        let timeout = duration::tokens(self.timeout);
+        let run = method.run_on_event();
+        tokens.extend(quote! {
+            #(#cfg)*
+            ::openagents_sdk::__private::EventHandler {
+                declaration: ::openagents_sdk::__private::EventDeclaration {
+                    kind: #kind,
+                    name: #name,
+                    about: #about,
+                    timeout: #timeout,
+                },
+                run: #run,
+            }
+        });
+    }
+}
+
+impl DirectMessage {
+    /// An expression of type `DirectMessageHandler<Self>`.
+    fn expand(&self) -> TokenStream {
+        let Self { method, name, about, .. } = self;
+        let timeout = duration::tokens(self.timeout);
+        let run = method.run_on_direct_message();
+        quote! {
+            ::openagents_sdk::__private::DirectMessageHandler {
+                declaration: ::openagents_sdk::__private::DirectMessageDeclaration {
+                    name: #name,
+                    about: #about,
+                    timeout: #timeout,
+                },
+                run: #run,
+            }
+        }
+    }
+}
+
 impl Migrate {
     /// An expression of type `Migrate`.
     fn expand(&self) -> TokenStream {
@@ -260,6 +312,18 @@ impl Method {
             }
         };
         self.run(extract, &quote!(RouteReturn), &quote!(into_route_response))
+    }
+
+    /// As a function for events: makes the arguments from the event.
+    fn run_on_event(&self) -> TokenStream {
+        let extract = |ty: &syn::Type, context: &Ident| quote_spanned!(ty.span() => <#ty as ::openagents_sdk::__private::FromEvent>::from_event(&#context));
+        self.run(extract, &quote!(RunReturn), &quote!(into_result))
+    }
+
+    /// As a function for direct messages: makes the arguments from the message.
+    fn run_on_direct_message(&self) -> TokenStream {
+        let extract = |ty: &syn::Type, context: &Ident| quote_spanned!(ty.span() => <#ty as ::openagents_sdk::__private::FromDirectMessage>::from_direct_message(&#context));
+        self.run(extract, &quote!(ReplyReturn), &quote!(into_reply_result))
     }
 
     /// As a schedule or hook: makes the arguments from the agent's context.

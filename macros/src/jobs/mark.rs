@@ -11,6 +11,8 @@ pub(crate) enum Mark {
     Price,
     Schedule,
     Route,
+    Event,
+    DirectMessage,
     Hook(LifecycleHook),
     Migrate,
 }
@@ -46,6 +48,8 @@ impl Mark {
             Self::Price => "price",
             Self::Schedule => "schedule",
             Self::Route => "route",
+            Self::Event => "event",
+            Self::DirectMessage => "direct_message",
             Self::Hook(kind) => kind.name(),
             Self::Migrate => "migrate",
         }
@@ -58,6 +62,10 @@ impl Mark {
             Self::Price => "fn quote(&self, request: &JobRequest) -> Price",
             Self::Schedule => "async fn refresh(&mut self, context: &AgentContext) -> JobResult<()>",
             Self::Route => "async fn hook(&self, body: Text) -> JobResult<String>",
+            Self::Event => {
+                "async fn mentioned(&self, event: NostrEvent, context: AgentContext) -> JobResult<()>"
+            }
+            Self::DirectMessage => "async fn answer(&self, message: DirectMessage) -> JobResult<String>",
             Self::Hook(_) => "async fn prepare(&mut self, context: &AgentContext) -> JobResult<()>",
             Self::Migrate => {
                 "fn migrate(version: u32, state: serde_json::Value) -> JobResult<serde_json::Value>"
@@ -66,7 +74,15 @@ impl Mark {
     }
 
     fn of(attribute: &Attribute) -> Option<Self> {
-        let marks = [Self::Job, Self::Price, Self::Schedule, Self::Route, Self::Migrate];
+        let marks = [
+            Self::Job,
+            Self::Price,
+            Self::Schedule,
+            Self::Route,
+            Self::Event,
+            Self::DirectMessage,
+            Self::Migrate,
+        ];
         let mut marks = marks.into_iter().chain(LifecycleHook::ALL.into_iter().map(Self::Hook));
         let name = &attribute.path().segments.last()?.ident;
         marks.find(|mark| name == mark.name())

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::handler::{Handler, Hooks, RouteHandler, Schedule};
+use super::handler::{DirectMessageHandler, EventHandler, Handler, Hooks, RouteHandler, Schedule};
 use crate::declaration::AgentDeclaration;
 use crate::send::Shareable;
 
@@ -92,6 +92,12 @@ pub trait Jobs: Agent {
 
     /// All functions marked `#[schedule]`.
     const SCHEDULES: &'static [Schedule<Self>] = &[];
+
+    /// All functions marked `#[event]`.
+    const EVENTS: &'static [EventHandler<Self>] = &[];
+
+    /// The function marked `#[direct_message]`.
+    const DIRECT_MESSAGE: Option<DirectMessageHandler<Self>> = None;
 
     /// All functions marked `#[route]`.
     const ROUTES: &'static [RouteHandler<Self>] = &[];

@@ -20,6 +20,8 @@ pub struct DeploymentDeclaration {
 pub struct DeployedAgent {
     /// The kinds of job requests that it handles (NIP-90), 5000 to 5999.
     pub job_kinds: Vec<u16>,
+    /// The kinds of events that it handles if they name it in a `p` tag.
+    pub mention_kinds: Vec<u16>,
     /// Its HTTP routes.
     pub routes: Vec<RouteDeclaration>,
 }

@@ -362,6 +362,7 @@ fn own_name(run: RunId) -> String {
         RunId::Schedule(index) => format!("schedule {index}"),
         RunId::Scheduled(number) => format!("once {number}"),
         RunId::Route(ticket) => format!("route {ticket}"),
+        RunId::Event(number) => format!("event {number}"),
         RunId::Hook(hook) => hook.as_str().to_owned(),
     }
 }
@@ -370,6 +371,7 @@ fn own_run(name: &str) -> Option<RunId> {
     match name.split_once(' ') {
         Some(("once", number)) => number.parse().ok().map(RunId::Scheduled),
         Some(("route", ticket)) => ticket.parse().ok().map(RunId::Route),
+        Some(("event", number)) => number.parse().ok().map(RunId::Event),
         Some((_, index)) => index.parse().ok().map(RunId::Schedule),
         None => Hook::ALL.into_iter().find(|hook| hook.as_str() == name).map(RunId::Hook),
     }

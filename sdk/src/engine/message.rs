@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use openagents_host::net::{Reach, RelayError};
-use openagents_host::{Event, EventId, SqlError, Timestamp, VerifiedEvent};
+use openagents_host::{Event, EventId, Rumor, SqlError, Timestamp, VerifiedEvent};
 
 use super::query::{StateQuery, StateReply};
 use super::vocabulary::{
@@ -133,6 +133,10 @@ pub(crate) enum Task {
     Schedule(usize),
     /// The `#[schedule(once)]` function with this index, with its payload as JSON.
     Scheduled { schedule: usize, payload: String },
+    /// The `#[event]` function with this index, for an event.
+    Event { handler: usize, event: VerifiedEvent },
+    /// The `#[direct_message]` function, for a message.
+    DirectMessage(Rumor),
     /// The route with this index, for a request.
     Route { route: usize, request: RouteRequest },
     /// A lifecycle hook; for `on_error` with the failure.

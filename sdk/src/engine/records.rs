@@ -177,6 +177,13 @@ impl<S: Sql> JobEngine<S> {
         let end = format!("{hex}g");
         self.sql.execute("DELETE FROM memory WHERE key >= ? AND key < ?", values![&hex, &end])?;
         self.scheduled_runs.forget_keys(&hex, &end)?;
+        for number in self.received_events.forget_author(customer)? {
+            if let Some(running) = self.running.get(&RunId::Event(number)) {
+                effects.push(Effect::Abort {
+                    lease: Lease { run: RunId::Event(number), attempt: running.attempt },
+                });
+            }
+        }
         self.sql.execute("DELETE FROM cancellation WHERE author = ?", values![customer])?;
         Ok(RequestAdmission::Vanished)
     }

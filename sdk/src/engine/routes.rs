@@ -19,8 +19,6 @@ pub(crate) const MAX_ROUTE_WAIT: Duration = Duration::from_secs(10);
 #[derive(Debug, Default)]
 pub(super) struct RouteRequests {
     open: BTreeMap<u64, OpenRequest>,
-    /// Whether a request was the last to start: then it is a job's turn.
-    pub(super) had_turn: bool,
 }
 
 #[derive(Debug)]

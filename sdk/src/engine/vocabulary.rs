@@ -38,6 +38,8 @@ pub(crate) enum RunId {
     Scheduled(u64),
     /// The answer to the HTTP request with this ticket.
     Route(u64),
+    /// The received event with this number.
+    Event(u64),
     /// A lifecycle hook.
     Hook(Hook),
 }
@@ -112,6 +114,10 @@ pub(crate) enum RequestAdmission {
     Cancellation,
     /// The event is a request to vanish (NIP-62).
     Vanished,
+    /// The event is for an `#[event]` function, and is stored.
+    Received,
+    /// The event is for an `#[event]` function, but too many wait.
+    NoRoom,
     /// The request names other providers, has no handler here, or cannot be decrypted.
     NotOurs,
 }
@@ -125,6 +131,8 @@ impl fmt::Display for RequestAdmission {
             Self::Rejected => "the job is refused",
             Self::Cancellation => "a cancellation",
             Self::Vanished => "the customer is forgotten",
+            Self::Received => "the event is queued",
+            Self::NoRoom => "too many events wait, so it is dropped",
             Self::NotOurs => "not for this agent",
         })
     }
@@ -185,6 +193,8 @@ pub(crate) struct Changes {
     pub(crate) events: Vec<Publication>,
     /// In this order.
     pub(crate) schedules: Vec<ScheduleChange>,
+    /// The text that is sent to the author of a direct message.
+    pub(crate) reply: Option<String>,
     /// The response of a route, which is sent once all this is stored.
     pub(crate) response: Option<Box<RouteResponse>>,
 }
@@ -275,6 +285,9 @@ pub(crate) enum Destination {
     Relay(String),
     /// The relays that a customer reads from (NIP-65), according to the agent's own relay or `source`.
     ReadBy { customer: PublicKey, source: String },
+    /// The relays at which somebody expects direct messages (kind 10050, NIP-17), according to the agent's own relay, or
+    /// else that relay.
+    Inbox { receiver: PublicKey },
 }
 
 /// How many events may be in flight. External hosts that have not accepted an event lately may be silent, and keep an

@@ -255,9 +255,11 @@ impl<'a> Startup<'a> {
         let own = self.own_authorities();
         let management = RelayManagement::new(self.relay.operators, own, self.relay.url);
         let limits_loopback = self.relay.config.admission.connections.limits_loopback;
+        let mut relay_config = self.relay.config;
+        relay_config.handover.addressed.to = agent.as_ref().map(|agent| agent.greeting.key);
         let config = RelayServerConfig {
             durability: self.durability,
-            relay: self.relay.config,
+            relay: relay_config,
             information: self.relay.information.clone(),
             forget_memory: self.arguments.forget_memory,
             ..RelayServerConfig::new(self.data.path().join(DATABASE))

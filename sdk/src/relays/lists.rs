@@ -42,6 +42,18 @@ pub(crate) async fn customer_relays<F: Future<Output = Vec<Event>>>(
     }
 }
 
+/// The relays at which somebody expects direct messages (kind 10050, NIP-17), according to the agent's own relay, which
+/// `own` queries.
+pub(crate) async fn inbox_relays<F: Future<Output = Vec<Event>>>(
+    receiver: PublicKey,
+    own: impl FnOnce(Vec<Filter>) -> F,
+) -> Vec<String> {
+    let filter = Filter::new().kinds([Kind::DIRECT_MESSAGE_RELAYS.0]).authors([receiver]).limit(1);
+    let lists = own(vec![filter]).await;
+    let relays = lists.first().map(|list| list.tag_values("relay").map(str::to_owned).collect());
+    relays.unwrap_or_default()
+}
+
 /// The read relays in a relay list.
 pub(super) fn read_relays(list: &Event) -> Vec<String> {
     let reads = |tag: &&Vec<String>| tag.get(2).is_none_or(|marker| marker != "write");

@@ -13,6 +13,8 @@ use tracing::{Instrument, Span, debug, error_span, info};
 use super::state_cache::{self, StateCache, StateError, Stored};
 use crate::author::agent::Jobs;
 use crate::author::context::AgentContext;
+use crate::author::direct_message::{DirectMessage, DirectMessageContext};
+use crate::author::event::EventContext;
 use crate::author::handler::{Handler, Run};
 use crate::author::job::JobContext;
 use crate::author::route::RouteContext;
@@ -84,6 +86,35 @@ async fn run_task<A: Jobs>(
             agent_context.carry(payload);
             let result = run_schedule(cache, &state, &agent_context, schedule).await;
             (agent_context, result.map(|()| Output::default()))
+        }
+        Task::Event { handler, event } => {
+            let agent_context = AgentContext::new(host, now, None);
+            let result = match A::EVENTS.get(handler) {
+                Some(handler) => {
+                    let context = EventContext::new(event, agent_context.clone());
+                    let timeout = handler.declaration.timeout;
+                    attempt(cache, &state, &agent_context, timeout, &handler.run, context).await
+                }
+                None => Ok(()),
+            };
+            (agent_context, result.map(|()| Output::default()))
+        }
+        Task::DirectMessage(message) => {
+            let agent_context = AgentContext::new(host, now, None);
+            let result = match A::DIRECT_MESSAGE {
+                Some(handler) => {
+                    let context =
+                        DirectMessageContext::new(DirectMessage::new(message), agent_context.clone());
+                    let timeout = handler.declaration.timeout;
+                    attempt(cache, &state, &agent_context, timeout, &handler.run, context).await
+                }
+                None => Ok(None),
+            };
+            let result = result.map(|reply| {
+                agent_context.changes().reply = reply;
+                Output::default()
+            });
+            (agent_context, result)
         }
         Task::Route { route, request } => {
             let agent_context = AgentContext::new(host, now, None);
@@ -166,6 +197,13 @@ fn span_of<A: Jobs>(task: &Task) -> Span {
         Task::Schedule(_) | Task::Scheduled { .. } => {
             error_span!("schedule", handler = %handler_of::<A>(task))
         }
+        Task::Event { event, .. } => error_span!(
+            "event",
+            event = %short(&event.id.to_hex(), SHORT_ID),
+            author = %short(&npub(&event.pubkey), SHORT_NPUB),
+            handler = %handler_of::<A>(task),
+        ),
+        Task::DirectMessage(_) => error_span!("direct message", handler = %handler_of::<A>(task)),
         Task::Route { .. } => error_span!("route", handler = %handler_of::<A>(task)),
         Task::Hook(..) => error_span!("hook", handler = %handler_of::<A>(task)),
     }
@@ -180,18 +218,24 @@ fn handler_of<A: Jobs>(task: &Task) -> &'static str {
         Task::Schedule(index) | Task::Scheduled { schedule: index, .. } => {
             A::SCHEDULES.get(*index).map_or("?", |schedule| schedule.declaration.name)
         }
+        Task::Event { handler, .. } => A::EVENTS.get(*handler).map_or("?", |event| event.declaration.name),
+        Task::DirectMessage(_) => A::DIRECT_MESSAGE.map_or("?", |handler| handler.declaration.name),
         Task::Route { route, .. } => A::ROUTES.get(*route).map_or("?", |route| route.declaration.path),
         Task::Hook(hook, _) => hook.as_str(),
     }
 }
 
+/// The beginning of an id or key.
+fn short(text: &str, length: usize) -> String {
+    text.chars().take(length).collect()
+}
+
 fn job_span<A: Jobs>(handler: usize, request: &JobRequest) -> Span {
-    let short = |text: String, length: usize| text.chars().take(length).collect::<String>();
     error_span!(
         "job",
-        job = %short(request.id().to_hex(), SHORT_ID),
+        job = %short(&request.id().to_hex(), SHORT_ID),
         kind = request.kind().0,
-        customer = %short(npub(&request.customer()), SHORT_NPUB),
+        customer = %short(&npub(&request.customer()), SHORT_NPUB),
         handler = %A::HANDLERS.get(handler).map_or("?", |handler| handler.declaration.name),
     )
 }
@@ -200,6 +244,8 @@ fn name_of<A: Jobs>(task: &Task) -> String {
     match task {
         Task::Job { request, .. } => format!("job {}", request.id()),
         Task::Schedule(_) | Task::Scheduled { .. } => format!("schedule {}", handler_of::<A>(task)),
+        Task::Event { event, .. } => format!("event {}", event.id),
+        Task::DirectMessage(message) => format!("direct message {}", message.id),
         Task::Route { request, .. } => format!("{} {}", request.method(), request.path()),
         Task::Hook(..) => handler_of::<A>(task).to_owned(),
     }

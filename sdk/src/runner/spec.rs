@@ -3,7 +3,9 @@
 use crate::author::agent::Jobs;
 use crate::author::context::AgentContext;
 use crate::author::handler::Run;
-use crate::engine::{AgentSpec, HandlerSpec, HookSpec, RouteSpec, ScheduleSpec};
+use crate::engine::{
+    AgentSpec, DirectMessageSpec, EventSpec, HandlerSpec, HookSpec, RouteSpec, ScheduleSpec,
+};
 
 /// What the engine needs to know of an agent.
 pub(crate) fn agent_spec<A: Jobs>() -> AgentSpec {
@@ -29,6 +31,14 @@ pub(crate) fn agent_spec<A: Jobs>() -> AgentSpec {
             .iter()
             .map(|route| RouteSpec { declaration: route.declaration, exclusive: route.run.is_exclusive() })
             .collect(),
+        events: A::EVENTS
+            .iter()
+            .map(|event| EventSpec { declaration: event.declaration, exclusive: event.run.is_exclusive() })
+            .collect(),
+        direct_message: A::DIRECT_MESSAGE.map(|handler| DirectMessageSpec {
+            declaration: handler.declaration,
+            exclusive: handler.run.is_exclusive(),
+        }),
         hooks: HookSpec {
             on_create: exclusive(&A::HOOKS.on_create),
             on_wake: exclusive(&A::HOOKS.on_wake),

@@ -7,9 +7,10 @@ use openagents_host::Kind;
 use openagents_relay::admission::access::host_of;
 use openagents_relay::admission::{ConnectionLimits, Network, RateLimits};
 use openagents_relay::{
-    Access, HandoverRule, Limits, RelayConfig, RelayInformation, RetentionRules, WritePolicy,
+    Access, AddressedEvents, HandoverRule, Limits, RelayConfig, RelayInformation, RetentionRules, WritePolicy,
 };
 
+use super::agent::agent_keys;
 use super::error::SettingError;
 use super::names::*;
 use super::operators::Operators;
@@ -41,6 +42,7 @@ impl RelaySettings {
         let variables = VariableReader(&variable);
         let mut config = relay_config(deployment, limits(&variables, usual)?);
         config.access = access(&variables)?;
+        config.handover.addressed.to = agent_keys(&variable)?.map(|keys| keys.public_key());
         config.admission.lists.allowed_pubkeys = variables.keys(RELAY_ALLOWED_PUBKEYS)?;
         config.admission.lists.blocked_pubkeys = variables.keys(RELAY_BLOCKED_PUBKEYS)?;
         config.admission.lists.allowed_kinds = variables.kinds(RELAY_ALLOWED_KINDS)?;
@@ -63,12 +65,18 @@ pub(crate) fn relay_config(deployment: &DeploymentDeclaration, limits: Limits) -
     RelayConfig { limits, handover: handover(deployment), ..RelayConfig::default() }
 }
 
-/// Agents are handed job requests of their kinds, and deletion requests that may cancel one. Requests to vanish concern agents
+/// Agents are handed job requests of their kinds, deletion requests that may cancel one, and events that mention them. Requests to vanish concern agents
 /// and the blob server.
 pub(super) fn handover(deployment: &DeploymentDeclaration) -> HandoverRule {
     let kinds = deployment.agents.iter().flat_map(|agent| &agent.job_kinds).copied().map(Kind);
     let kinds = kinds.chain([Kind::VANISH]).collect();
-    HandoverRule { kinds, deletions_of: (!deployment.agents.is_empty()).then_some(nip90::REQUESTS) }
+    let mentions = deployment.agents.iter().flat_map(|agent| &agent.mention_kinds).copied().map(Kind);
+    HandoverRule {
+        kinds,
+        deletions_of: (!deployment.agents.is_empty()).then_some(nip90::REQUESTS),
+        // The key is set where it is known.
+        addressed: AddressedEvents { kinds: mentions.collect(), to: None },
+    }
 }
 
 /// How long events of some kinds are kept, for commands that work on the database without a relay.

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use openagents_host::{EventId, PublicKey, Timestamp, VerifiedEvent};
+use openagents_host::{EventId, Keys, Kind, PublicKey, Rumor, Timestamp, UnsignedEvent, VerifiedEvent};
 use openagents_relay::Outcome;
 use tokio::runtime::Runtime;
 
 use super::blobs::TestBlobs;
-use super::failure::fail;
+use super::failure::{OrFail, fail};
 use super::host::{TestHost, Until};
 use super::job::{Job, SubmittedJob};
 use super::wallet::TestWallet;
@@ -112,6 +112,53 @@ impl<A: Jobs> TestAgent<A> {
             fail(format_args!("the agent's relay rejected the event {}: {reason}", event.id));
         }
         self.go(Until::Idle);
+    }
+
+    /// Publishes an event by this author that mentions the agent, on the agent's own relay: for an
+    /// [`#[event]`](macro@crate::event) function.
+    ///
+    /// # Panics
+    /// When the relay rejects the event.
+    #[track_caller]
+    pub fn event(&mut self, author: &Keys, event: UnsignedEvent) -> VerifiedEvent {
+        let event = event.tag(["p", &self.public_key().to_hex()]).sign(author, self.now());
+        self.publish(&event);
+        event
+    }
+
+    /// Sends the agent a direct message (NIP-17), for a [`#[direct_message]`](macro@crate::direct_message) function.
+    ///
+    /// ```
+    /// use openagents_sdk::prelude::*;
+    /// use openagents_sdk::testing::{TestAgent, customer};
+    ///
+    /// #[agent(name = "parrot")]
+    /// #[derive(Default, Serialize, Deserialize)]
+    /// struct Parrot;
+    ///
+    /// #[jobs]
+    /// impl Parrot {
+    ///     #[direct_message]
+    ///     async fn answer(&self, text: Text) -> JobResult<String> {
+    ///         Ok(text.to_uppercase())
+    ///     }
+    /// }
+    ///
+    /// let mut agent = TestAgent::<Parrot>::start();
+    /// agent.direct_message(&customer(1), "good day");
+    /// agent.settle();
+    /// assert_eq!(agent.direct_messages_to(&customer(1)), ["GOOD DAY"]);
+    /// ```
+    ///
+    /// # Panics
+    /// When the relay rejects the message.
+    #[track_caller]
+    pub fn direct_message(&mut self, author: &Keys, text: &str) {
+        let receiver = self.public_key();
+        let message = UnsignedEvent::new(Kind::DIRECT_MESSAGE, text).tag(["p", &receiver.to_hex()]);
+        let message = Rumor::new(message, author.public_key(), self.now());
+        let wrap = message.wrap(author, &receiver, self.now()).or_fail("the message cannot be sent");
+        self.publish(&wrap);
     }
 
     /// Publishes an event on an external relay that the agent serves. Job requests and cancellations reach the agent.

@@ -5,8 +5,8 @@ use std::panic::resume_unwind;
 use std::sync::Arc;
 
 use openagents_host::native::Sqlite;
-use openagents_host::{Engine, EventId, Keys, SqlError, Timestamp, VerifiedEvent};
-use openagents_relay::Outcome;
+use openagents_host::{Engine, EventId, Keys, Kind, SqlError, Timestamp, VerifiedEvent};
+use openagents_relay::{Filter, Outcome};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 
@@ -378,6 +378,12 @@ impl<A: Jobs> TestHost<A> {
                 Delivery::Accepted
             }
             Destination::ReadBy { .. } => Delivery::Accepted,
+            Destination::Inbox { receiver } => {
+                let filter = Filter::new().kinds([Kind::DIRECT_MESSAGE_RELAYS.0]).authors([receiver]);
+                let lists = self.relay.query(self.clock.now(), vec![filter]).unwrap_or_default();
+                let relays = lists.first().map(|list| list.tag_values("relay").map(str::to_owned).collect());
+                Delivery::ReadFrom(relays.unwrap_or_default())
+            }
         };
         inputs.push(Input::Delivered { entry, delivery });
         inputs

@@ -4,7 +4,7 @@ use std::fmt;
 
 use openagents_blossom::BlobDescriptor;
 use openagents_host::http::Bytes;
-use openagents_host::{Keys, PublicKey, Timestamp, VerifiedEvent};
+use openagents_host::{Keys, PublicKey, Rumor, Timestamp, VerifiedEvent};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -176,6 +176,17 @@ impl<A: Jobs> TestAgent<A> {
         let is_answer =
             |event: &VerifiedEvent| event.kind == FEEDBACK || JobResultEvent::from_event(event).is_some();
         self.said().filter(|event| !is_answer(event)).cloned().collect()
+    }
+
+    /// The texts of the direct messages (NIP-17) that the agent has sent to somebody over its own relay, in order.
+    #[must_use]
+    pub fn direct_messages_to(&self, receiver: &Keys) -> Vec<String> {
+        let messages =
+            self.host.relay.accepted().iter().filter_map(|wrap| Rumor::unwrap(wrap, receiver).ok());
+        messages
+            .filter(|message| message.pubkey == self.public_key())
+            .map(|message| message.content)
+            .collect()
     }
 
     /// The events on an external relay, in order of arrival.

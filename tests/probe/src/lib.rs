@@ -334,6 +334,45 @@ impl Probe {
         Ok(stored)
     }
 
+    /// Notes who mentions it, and replies. `fail` fails once with an error that can be retried, `give up` for good; `wait`
+    /// takes a second.
+    #[event(kind = 1, mentions)]
+    async fn mentioned(&mut self, note: NostrEvent, context: AgentContext) -> JobResult<()> {
+        let (text, attempt) = (note.content.as_str(), attempt_of(&note.id.to_hex(), &context).await?);
+        self.steps.push(format!("{text} {attempt}"));
+        match text {
+            "fail" if attempt == 1 => return Err(JobError::retry("not yet")),
+            "give up" => return Err(JobError::failed("never")),
+            "wait" => context.sleep(Duration::from_secs(1)).await,
+            _ => {}
+        }
+        let reply = UnsignedEvent::new(1, format!("re: {text}"));
+        let [author, me] = [note.pubkey, context.agent()].map(|key| key.to_hex());
+        // A reply that mentions the agent itself as well.
+        context.publish(reply.tag(["e", &note.id.to_hex()]).tag(["p", &author]).tag(["p", &me]));
+        Ok(())
+    }
+
+    /// Repeats a message and counts those of its author; says nothing to `silence`, and takes a second for `wait`.
+    #[direct_message]
+    async fn answer(
+        &self,
+        message: DirectMessage,
+        session: Session,
+        context: AgentContext,
+    ) -> JobResult<Option<String>> {
+        session.say("user", message.text());
+        let count = session.turns(200).await?.len();
+        Ok(match message.text() {
+            "silence" => None,
+            "wait" => {
+                context.sleep(Duration::from_secs(1)).await;
+                Some(format!("wait ({count})"))
+            }
+            text => Some(format!("{text} ({count})")),
+        })
+    }
+
     /// Counts; its changes are committed before the response.
     #[route(POST, "/count")]
     async fn count_by_http(&mut self) -> JobResult<String> {
@@ -451,6 +490,16 @@ pub struct HttpExchange {
     json: Option<Value>,
     stream_from: Option<String>,
     milliseconds: Option<u64>,
+}
+
+/// Counts the attempts at an event, also those that fail.
+async fn attempt_of(event: &str, context: &AgentContext) -> JobResult<u64> {
+    let (memory, event) = (context.memory(), [Value::from(event)]);
+    memory.sql("CREATE TABLE IF NOT EXISTS my_attempts (event TEXT PRIMARY KEY, count INTEGER)", &[]).await?;
+    let insert = "INSERT INTO my_attempts VALUES (?, 1) ON CONFLICT (event) DO UPDATE SET count = count + 1";
+    memory.sql(insert, &event).await?;
+    let rows = memory.sql("SELECT count FROM my_attempts WHERE event = ?", &event).await?;
+    Ok(rows.first().and_then(|row| row.first()).and_then(Value::as_u64).unwrap_or(0))
 }
 
 fn milliseconds(params: &Params) -> JobResult<Duration> {

@@ -26,6 +26,10 @@ const MAX_RELAYS: usize = 8;
 pub struct NostrEvent(VerifiedEvent);
 
 impl NostrEvent {
+    pub(crate) fn of(event: VerifiedEvent) -> Self {
+        Self(event)
+    }
+
     /// The event itself.
     #[must_use]
     pub fn into_event(self) -> VerifiedEvent {

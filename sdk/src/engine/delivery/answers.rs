@@ -198,14 +198,17 @@ impl<S: Sql> JobEngine<S> {
         Ok(())
     }
 
-    /// Replaces a "relays that the customer reads from" entry of the outbox by one entry for each of these relays.
+    /// Replaces an entry of the outbox, of which only now is known to which relays it goes, by one entry for each of these.
     pub(in crate::engine) fn redirect(
         &mut self,
         now: Timestamp,
         entry: u64,
         relays: &[String],
     ) -> Result<(), SqlError> {
-        self.outbox.redirect(entry, &self.external_relays(relays, MAX_READ_RELAYS), now)
+        let own = self.options.relay_url.as_deref().and_then(|own| relay_address(own, Reach::Anywhere));
+        let is_own = |relay: &String| own.is_some() && relay_address(relay, Reach::Anywhere) == own;
+        let names_own = relays.iter().any(is_own);
+        self.outbox.redirect(entry, &self.external_relays(relays, MAX_READ_RELAYS), names_own, now)
     }
 
     /// Up to `limit` of these relays, without invalid, forbidden and duplicate addresses and the agent's own relay.

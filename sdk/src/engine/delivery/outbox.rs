@@ -18,6 +18,7 @@ const MAX_OWN_REFUSALS: u32 = 64;
 const MAX_FRESH: usize = 1_024;
 
 const READ_BY: &str = "read-by:";
+const INBOX: &str = "inbox:";
 
 /// Later than any due time, and within the integers that a Durable Object can store.
 const MAX_TIME: u64 = 1 << 52;
@@ -28,11 +29,16 @@ impl Destination {
             Self::Own => None,
             Self::Relay(url) => Some(url.clone()),
             Self::ReadBy { customer, source } => Some(format!("{READ_BY}{customer} {source}")),
+            Self::Inbox { receiver } => Some(format!("{INBOX}{receiver}")),
         }
     }
 
     fn from_column(text: Option<String>) -> Self {
         let Some(text) = text else { return Self::Own };
+        let inbox = text.strip_prefix(INBOX).and_then(|receiver| PublicKey::from_hex(receiver).ok());
+        if let Some(receiver) = inbox {
+            return Self::Inbox { receiver };
+        }
         let customer_relays = text.strip_prefix(READ_BY).and_then(|rest| {
             let (customer, source) = rest.split_once(' ')?;
             Some(Self::ReadBy { customer: PublicKey::from_hex(customer).ok()?, source: source.to_owned() })
@@ -44,6 +50,8 @@ impl Destination {
     fn host(&self) -> &str {
         match self {
             Self::Own => "",
+            // It is looked up on the agent's own relay.
+            Self::Inbox { .. } => INBOX,
             Self::Relay(url) | Self::ReadBy { source: url, .. } => relay_host(url),
         }
     }
@@ -84,7 +92,7 @@ impl<S: Sql> Outbox<S> {
                 RelayBackoff::Pausing(until) => until,
                 RelayBackoff::GivenUp => return Ok(()),
             },
-            Destination::Own | Destination::ReadBy { .. } => now,
+            Destination::Own | Destination::ReadBy { .. } | Destination::Inbox { .. } => now,
         };
         let entry = self.next_entry();
         if *to == Destination::Own {
@@ -92,7 +100,7 @@ impl<S: Sql> Outbox<S> {
         }
         let customer = match to {
             Destination::Own => None,
-            Destination::Relay(_) | Destination::ReadBy { .. } => {
+            Destination::Relay(_) | Destination::ReadBy { .. } | Destination::Inbox { .. } => {
                 event.tags_named("p").next().and_then(|tag| tag.get(1))
             }
         };
@@ -409,11 +417,13 @@ impl<S: Sql> Outbox<S> {
             .then(|| format!("the relay {relay} is unreachable; trying again in {pause:?}: {reason}")))
     }
 
-    /// Replaces an entry by one for each of these relays, except the relay that it has already been sent to.
+    /// Replaces an entry by one for each of these relays, except the relay that it has already been sent to. A direct message
+    /// also goes to the agent's own relay if its receiver `names_own`, or there is no other.
     pub(in crate::engine) fn redirect(
         &mut self,
         entry: u64,
         relays: &[String],
+        names_own: bool,
         now: Timestamp,
     ) -> Result<(), SqlError> {
         let from = Destination::from_column(self.in_flight.remove(entry).and_then(|flight| flight.relay));
@@ -431,6 +441,15 @@ impl<S: Sql> Outbox<S> {
                 "INSERT INTO outbox (entry, event, attempt, due, relay, host, customer)
                  SELECT ?, event, 0, ?, ?, ?, customer FROM outbox WHERE entry = ?",
                 values![copy, due, relay, relay_host(relay), entry],
+            )?;
+        }
+        if matches!(from, Destination::Inbox { .. }) && (names_own || relays.is_empty()) {
+            let copy = self.next_entry();
+            self.adjust_own_cursor((now, copy));
+            self.sql.execute(
+                "INSERT INTO outbox (entry, event, attempt, due, relay, host, customer)
+                 SELECT ?, event, 0, ?, NULL, '', '' FROM outbox WHERE entry = ?",
+                values![copy, now, entry],
             )?;
         }
         self.may_have_external = true;

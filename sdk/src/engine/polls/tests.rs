@@ -36,6 +36,8 @@ fn open(sql: Sqlite, polled: &[&str], now: Timestamp) -> JobEngine<Sqlite> {
         handlers: vec![handler],
         schedules: vec![],
         routes: vec![],
+        events: vec![],
+        direct_message: None,
         hooks: HookSpec::default(),
     };
     let options = Options {

@@ -8,6 +8,7 @@ use crate::declaration::JobDeclaration;
 use crate::engine::intake::requests::UnreadableRequest;
 use crate::engine::job_state::JobState;
 use crate::engine::jobs::JobRow;
+use crate::engine::spec::ReceivedEventHandler;
 use crate::engine::{
     Changes, Effect, HOOK_TIMEOUT, Hook, JobEngine, JobFailure, Lease, RunId, RunOutcome, Task, backoff,
 };
@@ -49,11 +50,20 @@ pub(in crate::engine) struct Start {
     exclusive: bool,
 }
 
+/// The kinds of work that strangers cause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::engine) enum WorkKind {
+    Job,
+    Route,
+    Event,
+}
+
 #[derive(Clone, Copy, Debug)]
 enum StartOf {
     NextJob,
     Schedule(usize),
     Scheduled { number: u64, schedule: usize },
+    Event { number: u64, handler: ReceivedEventHandler },
     Route { ticket: u64, route: usize },
     Hook(Hook),
 }
@@ -91,14 +101,29 @@ impl<S: Sql> JobEngine<S> {
             let exclusive = self.spec.schedules.get(schedule).is_some_and(|spec| spec.exclusive);
             return Some(Start { run: StartOf::Scheduled { number, schedule }, exclusive });
         }
-        let job = next_kind.map(|kind| {
-            let exclusive = self.spec.handler(kind).is_some_and(|(_, spec)| spec.exclusive);
-            Start { run: StartOf::NextJob, exclusive }
-        });
-        match (self.next_route(), job) {
-            (Some(route), Some(job)) => Some(self.choose(route, job)),
-            (route, job) => route.or(job),
+        self.next_in_turn(now, next_kind)
+    }
+
+    /// What comes next of the work that strangers cause. Its kinds take turns, so that much of one does not hold up the
+    /// others. One that runs alone has the places of all others; otherwise, a turn without a free place is passed on.
+    fn next_in_turn(&self, now: Timestamp, next_kind: Option<u16>) -> Option<Start> {
+        let (job, route, event) = (self.next_job(next_kind), self.next_route(), self.next_event(now));
+        let in_turn = match self.last_turn {
+            None | Some(WorkKind::Job) => [route, event, job],
+            Some(WorkKind::Route) => [event, job, route],
+            Some(WorkKind::Event) => [job, route, event],
+        };
+        let mut waiting = in_turn.into_iter().flatten();
+        let first = waiting.next()?;
+        if first.exclusive || self.may_start(&first) {
+            return Some(first);
         }
+        Some(waiting.find(|start| start.exclusive || self.may_start(start)).unwrap_or(first))
+    }
+
+    fn next_job(&self, next_kind: Option<u16>) -> Option<Start> {
+        let exclusive = self.spec.handler(next_kind?).is_some_and(|(_, spec)| spec.exclusive);
+        Some(Start { run: StartOf::NextJob, exclusive })
     }
 
     fn next_route(&self) -> Option<Start> {
@@ -107,10 +132,10 @@ impl<S: Sql> JobEngine<S> {
         Some(Start { run: StartOf::Route { ticket, route }, exclusive })
     }
 
-    /// HTTP requests and jobs take turns. Whose turn it is comes first, unless it has to wait for others of its kind.
-    fn choose(&self, route: Start, job: Start) -> Start {
-        let (first, second) = if self.routes.had_turn { (job, route) } else { (route, job) };
-        if first.exclusive || self.may_start(&first) { first } else { second }
+    fn next_event(&self, now: Timestamp) -> Option<Start> {
+        let (number, handler) = self.received_events.next(now, &self.running)?;
+        let exclusive = self.spec.received_event(handler).is_some_and(|(exclusive, _)| exclusive);
+        Some(Start { run: StartOf::Event { number, handler }, exclusive })
     }
 
     fn start_of_hook(&self, hook: Hook) -> Option<Start> {
@@ -152,13 +177,35 @@ impl<S: Sql> JobEngine<S> {
         match start.run {
             StartOf::NextJob => match next {
                 Some(job) => {
-                    self.routes.had_turn = false;
+                    self.last_turn = Some(WorkKind::Job);
                     self.start_job(now, job, effects)?;
                 }
                 None => return Ok(false),
             },
             StartOf::Route { ticket, route } => {
                 self.start_route(now, ticket, route, start.exclusive, effects)?;
+            }
+            StartOf::Event { number, handler } => {
+                self.last_turn = Some(WorkKind::Event);
+                let Some(event) = self.received_events.begin(number)? else {
+                    self.received_events.done(number)?;
+                    effects
+                        .push(Effect::Warn("an event was interrupted too often, or is damaged".to_owned()));
+                    return Ok(true);
+                };
+                let task = match handler {
+                    ReceivedEventHandler::Event(handler) => Some(Task::Event { handler, event }),
+                    ReceivedEventHandler::DirectMessage => {
+                        self.direct_message(&event).map(Task::DirectMessage)
+                    }
+                };
+                let Some(task) = task else {
+                    self.received_events.done(number)?;
+                    return Ok(true);
+                };
+                let timeout = self.spec.received_event(handler).map_or(HOOK_TIMEOUT, |(_, timeout)| timeout);
+                let (run, until) = (RunId::Event(number), now + timeout + LEASE_MARGIN);
+                self.start_own(run, start.exclusive, until, task, effects)?;
             }
             StartOf::Schedule(index) => {
                 let timeout =
@@ -221,7 +268,7 @@ impl<S: Sql> JobEngine<S> {
         effects: &mut Vec<Effect>,
     ) -> Result<(), SqlError> {
         let Some(request) = self.routes.request_of(ticket) else { return Ok(()) };
-        self.routes.had_turn = true;
+        self.last_turn = Some(WorkKind::Route);
         let timeout = self.spec.routes.get(route).map_or(HOOK_TIMEOUT, |spec| spec.declaration.timeout);
         let until = now + timeout + LEASE_MARGIN;
         self.start_own(RunId::Route(ticket), exclusive, until, Task::Route { route, request }, effects)
@@ -326,6 +373,10 @@ impl<S: Sql> JobEngine<S> {
                     self.jobs.end_own(lease)?;
                     self.scheduled_runs.failed(number, now)?;
                 }
+                RunId::Event(number) => {
+                    self.jobs.end_own(lease)?;
+                    self.received_events.failed(number, None, now)?;
+                }
                 RunId::Route(ticket) => {
                     self.jobs.end_own(lease)?;
                     effects.push(Effect::Respond { ticket, response: None });
@@ -359,6 +410,7 @@ impl<S: Sql> JobEngine<S> {
                 RunId::Hook(Hook::Create | Hook::Wake)
                 | RunId::Schedule(_)
                 | RunId::Scheduled(_)
+                | RunId::Event(_)
                 | RunId::Route(_)
                 | RunId::Job(_) => {}
             }
@@ -389,6 +441,11 @@ impl<S: Sql> JobEngine<S> {
             RunId::Scheduled(number) => {
                 let schedule = self.scheduled_runs.schedule_of(*number);
                 schedule.and_then(|index| self.spec.schedules.get(index)).is_none_or(|spec| spec.exclusive)
+            }
+            RunId::Event(number) => {
+                let handler = self.received_events.handler_of(*number);
+                let spec = handler.and_then(|handler| self.spec.received_event(handler));
+                spec.is_none_or(|(exclusive, _)| exclusive)
             }
             RunId::Route(ticket) => {
                 let route = self.routes.route_of(*ticket);
@@ -463,6 +520,18 @@ impl<S: Sql> JobEngine<S> {
                     RunOutcome::Failed { .. } => self.scheduled_runs.failed(number, now)?,
                 };
                 let name = if may_go_on { "scheduled run" } else { "scheduled run, for the last time," };
+                self.finish_own(name, now, outcome, changes, effects)
+            }
+            RunId::Event(number) => {
+                self.lifecycle.note_work();
+                let may_go_on = match outcome {
+                    RunOutcome::Done(_) | RunOutcome::Failed { retryable: false, .. } => {
+                        self.received_events.done(number).map(|()| false)?
+                    }
+                    RunOutcome::Failed { pause, .. } => self.received_events.failed(number, *pause, now)?,
+                };
+                self.send_reply(now, number, outcome, changes, effects)?;
+                let name = if may_go_on { "event" } else { "event, for the last time," };
                 self.finish_own(name, now, outcome, changes, effects)
             }
             RunId::Route(ticket) => {

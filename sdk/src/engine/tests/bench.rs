@@ -110,6 +110,8 @@ pub(super) fn spec() -> AgentSpec {
         ],
         schedules: vec![],
         routes: vec![],
+        events: vec![],
+        direct_message: None,
         hooks: HookSpec::default(),
     }
 }

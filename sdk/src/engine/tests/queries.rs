@@ -41,6 +41,7 @@ fn live() -> Probe {
         turns: vec![crate::engine::NewTurn { customer: customer().public_key(), turn }],
         events: vec![],
         schedules: vec![],
+        reply: None,
         response: None,
     };
     bench.finish(lease, crate::engine::RunOutcome::Done(crate::engine::Output::new("2")), changes);

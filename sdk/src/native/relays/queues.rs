@@ -123,6 +123,11 @@ async fn queue_task(to: Destination, queue: mpsc::Receiver<ExternalDelivery>, sh
             let relays = relays::customer_relays(customer, &source, host.reach(), host.keys(), own).await;
             direct(queue, &relays, &shared).await;
         }
+        Destination::Inbox { receiver } => {
+            let host = &*shared.host;
+            let own = |filters| async { host.events(filters).await.unwrap_or_default() };
+            direct(queue, &relays::inbox_relays(receiver, own).await, &shared).await;
+        }
         // Events for the agent's own relay do not come here.
         Destination::Own => {}
     }

@@ -92,6 +92,10 @@ impl Deliveries {
                     relays::customer_relays(*customer, source, self.reach, &self.keys, own).await,
                 )
             }
+            Destination::Inbox { receiver } => {
+                let own = |filters| async { handler_host::events(env, filters).await.unwrap_or_default() };
+                Delivery::ReadFrom(relays::inbox_relays(*receiver, own).await)
+            }
             // Not an external relay.
             Destination::Own => Delivery::Unreachable("this is for the agent's own relay".to_owned()),
         };

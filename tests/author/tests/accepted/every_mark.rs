@@ -93,6 +93,40 @@ impl EveryMark {
     #[schedule(every = "1s")]
     async fn tick(&self) -> Missing {}
 
+    /// Replies.
+    #[event(kind = 1, mentions)]
+    async fn mentioned(&mut self, note: &NostrEvent, session: Session, context: AgentContext) -> Answer {
+        session.say("user", note.content.as_str());
+        self.runs += context.began().as_seconds().min(1);
+        Ok(())
+    }
+
+    #[event(kind = 7, mentions, timeout = "5m")]
+    async fn liked(&self) -> Answer {
+        Ok(())
+    }
+
+    #[cfg(any())]
+    #[event(kind = 1, mentions)]
+    async fn not_here(&self) -> Missing {}
+
+    #[cfg(any())]
+    #[direct_message]
+    async fn nor_here(&self) -> Missing {}
+
+    /// Answers.
+    #[direct_message(timeout = "2m")]
+    async fn answer(
+        &self,
+        message: DirectMessage,
+        text: &Text,
+        session: &Session,
+        context: AgentContext,
+    ) -> JobResult<Option<String>> {
+        session.say("user", text.as_str());
+        Ok((message.author() != context.agent()).then(|| message.text().to_owned()))
+    }
+
     /// Takes a push.
     #[route(POST, "/hook")]
     async fn hook(&mut self, body: &Text, Json(value): Json<Value>) -> JobResult<String> {
@@ -223,6 +257,17 @@ fn is_accepted() {
         ("nightly", ScheduleRule::Cron("0 3 * * MON-FRI"))
     );
     assert_eq!(tidy.declaration.timeout, Duration::from_secs(300));
+
+    let [mentioned, liked] = EveryMark::EVENTS else { panic!("two functions for events") };
+    assert_eq!((mentioned.declaration.kind, mentioned.declaration.name), (1, "mentioned"));
+    assert_eq!(
+        (mentioned.declaration.about, mentioned.declaration.timeout),
+        ("Replies.", Duration::from_secs(60))
+    );
+    assert_eq!((liked.declaration.kind, liked.declaration.timeout), (7, Duration::from_secs(300)));
+    assert!(mentioned.run.is_exclusive() && !liked.run.is_exclusive());
+    let answer = EveryMark::DIRECT_MESSAGE.expect("a function for direct messages");
+    assert_eq!((answer.declaration.name, answer.declaration.timeout), ("answer", Duration::from_secs(120)));
 
     let [hook, now, unhook] = EveryMark::ROUTES else { panic!("three routes") };
     assert_eq!((hook.declaration.method, hook.declaration.path), (RouteMethod::Post, "/hook"));
