@@ -31,6 +31,7 @@ mod scheduled_runs;
 mod schedules;
 mod spec;
 mod state;
+mod state_change;
 mod unfinished;
 mod vocabulary;
 mod waiting;
@@ -72,6 +73,7 @@ pub(crate) use routes::MAX_ROUTE_WAIT;
 pub(crate) use spec::{
     AgentSpec, DirectMessageSpec, EventSpec, HOOK_TIMEOUT, HandlerSpec, HookSpec, RouteSpec, ScheduleSpec,
 };
+pub(crate) use state_change::{ManualStateChange, NewState, StateChange};
 pub(crate) use vocabulary::{
     Changes, Delivery, DeliveryLimits, Destination, Hook, JobOutput, Lease, MAX_OUTPUT, NewTurn, Publication,
     QuoteError, RelayPoll, Report, RequestAdmission, RunId, RunOutcome, ScheduleChange, StateSnapshot,

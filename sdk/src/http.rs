@@ -19,8 +19,11 @@ pub(crate) mod relay_only;
 mod route;
 mod route_requests;
 mod schedules;
+mod state_changes;
 
 pub(crate) use agent_routes::{AgentRoutes, DeclaredRoutes};
+#[cfg(target_arch = "wasm32")]
+pub(crate) use answer::PendingQuery;
 pub(crate) use answer::RouteAnswer;
 pub(crate) use authority::Authority;
 pub(crate) use fallback::{method_not_allowed, not_found};

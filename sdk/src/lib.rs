@@ -160,7 +160,9 @@ pub mod __private {
     pub use crate::author::return_types::{HandlerError, MigrateReturn, QuoteReturn, RunReturn};
     pub use crate::author::route::{FromRequest, RouteReturn};
     pub use crate::declaration::{
-        AgentDeclaration, DeploymentDeclaration, DirectMessageDeclaration, EventDeclaration, InputDeclaration, JobDeclaration, ParamDeclaration, PaymentTiming, Requests, RouteDeclaration, RouteMethod, ScheduleDeclaration, ScheduleRule, VariableDeclaration,
+        AgentDeclaration, DeploymentDeclaration, DirectMessageDeclaration, EventDeclaration,
+        InputDeclaration, JobDeclaration, ParamDeclaration, PaymentTiming, Requests, RouteDeclaration,
+        RouteMethod, ScheduleDeclaration, ScheduleRule, VariableDeclaration,
     };
 
     pub use crate::nip90::ParamMap;

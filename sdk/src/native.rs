@@ -51,7 +51,7 @@ pub fn main<A: Jobs>(policy: Option<Arc<dyn WritePolicy>>) -> ExitCode {
             Some(Command::Schedules(arguments)) => {
                 schedules::run::<A>(arguments).await.map_err(|error| error.to_string())
             }
-            Some(Command::State(state)) => state::run::<A>(state).map_err(|error| error.to_string()),
+            Some(Command::State(state)) => state::run::<A>(state).await.map_err(|error| error.to_string()),
             Some(Command::Relay(relay)) => {
                 let done = relay_commands::run(relay, A::DECLARATION.name).await;
                 return done.map_err(|error| error.to_string());

@@ -7,15 +7,20 @@ mod permits;
 mod run;
 mod spec;
 mod state_cache;
+mod state_change;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use carry_out::EffectFuture;
 pub(crate) use carry_out::{HostAction, Services};
 use run::{quote, run};
 pub(crate) use spec::agent_spec;
+pub(crate) use state_cache::StateCache;
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use state_cache::StateError;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use state_cache::check_snapshot;
-pub(crate) use state_cache::{StateCache, StateError};
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use state_change::{StateChangeError, changed_state};
 
 #[cfg(test)]
 mod tests;

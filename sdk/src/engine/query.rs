@@ -16,6 +16,7 @@ use serde_json::Value;
 use super::JobEngine;
 use super::job_state::{JobState, UnknownState};
 use super::jobs::ANSWER;
+use super::state_change::StateChange;
 
 #[cfg(test)]
 pub(crate) use reply::PaymentTotal;
@@ -61,6 +62,8 @@ pub(crate) enum StateQuery {
     /// Makes a schedule due now, or the scheduled run with this key; an operator authorizes it by `token`: a
     /// [`ManualRun`].
     RunSchedule { name: String, key: String, token: Option<Token> },
+    /// Changes the stored state; an operator authorizes it by `token`: a [`ManualStateChange`].
+    ChangeState { change: StateChange, token: Token },
 }
 
 impl StateQuery {
@@ -70,7 +73,7 @@ impl StateQuery {
         allow(dead_code, reason = "an engine's thread notices by itself")
     )]
     pub(crate) fn makes_work(&self) -> bool {
-        matches!(self, Self::RunSchedule { .. })
+        matches!(self, Self::RunSchedule { .. } | Self::ChangeState { .. })
     }
 }
 
@@ -107,6 +110,9 @@ impl<S: Sql> JobEngine<S> {
                 StateReply::Schedules(self.schedule_list((*limit).min(MAX_ROWS))?)
             }
             StateQuery::Payments { before, limit } => StateReply::Payments(self.payments(*before, *limit)?),
+            StateQuery::ChangeState { change, token } => {
+                StateReply::StateChanged(self.change_by_hand(now, token, change)?)
+            }
             StateQuery::RunSchedule { name, key, token } => {
                 StateReply::ManualRun(self.run_by_hand(now, token.as_ref(), name, key)?)
             }

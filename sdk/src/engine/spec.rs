@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use openagents_host::Kind;
 
+use super::state_change::ChangeState;
 use super::vocabulary::Hook;
 use crate::declaration::{
     AgentDeclaration, DirectMessageDeclaration, EventDeclaration, JobDeclaration, RouteDeclaration,
@@ -24,6 +25,8 @@ pub(crate) struct AgentSpec {
     pub(crate) events: Vec<EventSpec>,
     pub(crate) direct_message: Option<DirectMessageSpec>,
     pub(crate) hooks: HookSpec,
+    /// How an operator's change is made.
+    pub(crate) change_state: ChangeState,
 }
 
 /// What the engine knows of a handler.

@@ -25,36 +25,36 @@ impl<S: Sql> StateStore<S> {
 
     /// Stores a new state, within the transaction of the run that made it.
     pub(super) fn store(&mut self, json: &str, now: Timestamp) -> Result<(), SqlError> {
+        self.write(json, self.form, now)
+    }
+
+    fn write(&mut self, json: &str, form: u32, now: Timestamp) -> Result<(), SqlError> {
         let version = self.current.version.saturating_add(1);
         self.sql.execute(
             "INSERT INTO state (one, json, version, stored_at, form) VALUES (1, ?, ?, ?, ?)
              ON CONFLICT (one) DO UPDATE SET json = excluded.json, version = excluded.version,
                  stored_at = excluded.stored_at, form = excluded.form",
-            values![json, version, now, self.form],
+            values![json, version, now, form],
         )?;
-        self.pending = Some(StateSnapshot { version, form: self.form, json: Some(json.into()) });
+        self.pending = Some(StateSnapshot { version, form, json: Some(json.into()) });
         Ok(())
     }
 
     /// Replaces the state by one that has this form, or by none, so that the agent starts with its default.
-    #[cfg(not(target_arch = "wasm32"))]
+    /// [`committed`](Self::committed) makes it the current one.
     pub(crate) fn replace(&mut self, state: Option<(u32, &str)>, now: Timestamp) -> Result<(), SqlError> {
         match state {
-            Some((form, json)) => {
-                self.form = form;
-                self.store(json, now)?;
-            }
+            Some((form, json)) => self.write(json, form, now)?,
             None => {
                 self.sql.execute("DELETE FROM state", &[])?;
                 self.pending = Some(StateSnapshot::default());
             }
         }
-        self.committed();
         Ok(())
     }
 
     /// The transaction was committed.
-    pub(super) fn committed(&mut self) {
+    pub(crate) fn committed(&mut self) {
         if let Some(next) = self.pending.take() {
             self.current = next;
         }

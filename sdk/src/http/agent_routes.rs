@@ -7,11 +7,11 @@ use openagents_host::Timestamp;
 use openagents_host::http::{Body, Parts, Response};
 use openagents_host::nostr::keys::npub;
 
-use super::answer::RouteAnswer;
+use super::answer::{PendingQuery, RouteAnswer};
 use super::metrics::DeploymentUsage;
 use super::operator::RecordAccess;
 use super::route::AgentRoute;
-use super::{fallback, health, index, manifest, metrics, nip05, route_requests, schedules};
+use super::{fallback, health, index, manifest, metrics, nip05, route_requests, schedules, state_changes};
 use crate::declaration::RouteDeclaration;
 use crate::discovery::Profile;
 use crate::manifest::SignedManifest;
@@ -63,23 +63,40 @@ impl AgentRoutes {
             | AgentRoute::AgentMetrics { agent }
             | AgentRoute::Record { agent, .. }
             | AgentRoute::RunSchedule { agent, .. }
+            | AgentRoute::ChangeState { agent, .. }
             | AgentRoute::Declared { agent: Some(agent), .. }
                 if !self.is(agent) =>
             {
                 fallback::no_such_agent().into()
             }
             AgentRoute::Declared { index, .. } => RouteAnswer::Call(index),
+            AgentRoute::ChangeState { field, .. } => {
+                RouteAnswer::ChangeState { field: field.map(str::to_owned) }
+            }
             AgentRoute::Manifest { .. } => manifest::manifest(&self.manifest).into(),
             AgentRoute::AgentMetrics { .. } => metrics::metrics_json(),
             AgentRoute::Record { record, .. } => match self.access.operator(parts, now) {
                 Ok(operator) => record.answer(&operator, query, &self.default_state),
                 Err(response) => response.into(),
             },
-            AgentRoute::RunSchedule { name, .. } => match self.access.operator_with_token(parts, now) {
+            AgentRoute::RunSchedule { name, .. } => match self.access.operator_with_token(parts, now, b"") {
                 Ok((operator, token)) => schedules::run(&operator, token, name, query),
                 Err(response) => response.into(),
             },
         }
+    }
+
+    /// The query that changes the stored state, or the error response.
+    pub(crate) async fn change_state(
+        &self,
+        field: Option<&str>,
+        parts: &Parts,
+        body: Body,
+        now: Timestamp,
+    ) -> Result<PendingQuery, Response> {
+        let body = state_changes::read_body(parts, body).await?;
+        let (operator, token) = self.access.operator_with_token(parts, now, &body)?;
+        state_changes::change(&operator, token, field, &parts.method, &body)
     }
 
     /// Receives a request to a route that the agent declares, or returns the error response.

@@ -14,6 +14,8 @@ pub(crate) enum RouteAnswer {
     Ask(PendingQuery),
     /// A request to the route with this index among those that the agent declares.
     Call(usize),
+    /// A change of the stored state by an operator: one field, or all of them.
+    ChangeState { field: Option<String> },
 }
 
 impl RouteAnswer {
@@ -22,13 +24,7 @@ impl RouteAnswer {
         query: StateQuery,
         respond: impl FnOnce(T) -> Response + Send + 'static,
     ) -> Self {
-        Self::ask_always(query, |reply| match reply {
-            Some(reply) => respond(reply),
-            None => response::error(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "The agent's database is not available; try again.",
-            ),
-        })
+        Self::Ask(PendingQuery::new(query, respond))
     }
 
     /// Like [`Self::ask`], but `respond` also handles a failed query.
@@ -36,8 +32,7 @@ impl RouteAnswer {
         query: StateQuery,
         respond: impl FnOnce(Option<T>) -> Response + Send + 'static,
     ) -> Self {
-        let respond = |reply: Option<StateReply>| respond(reply.and_then(|reply| reply.try_into().ok()));
-        Self::Ask(PendingQuery { query, respond: Box::new(respond) })
+        Self::Ask(PendingQuery::always(query, respond))
     }
 }
 
@@ -54,6 +49,28 @@ pub(crate) struct PendingQuery {
 }
 
 impl PendingQuery {
+    /// If the query fails, the response is an error.
+    pub(super) fn new<T: TryFrom<StateReply>>(
+        query: StateQuery,
+        respond: impl FnOnce(T) -> Response + Send + 'static,
+    ) -> Self {
+        Self::always(query, |reply| match reply {
+            Some(reply) => respond(reply),
+            None => response::error(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The agent's database is not available; try again.",
+            ),
+        })
+    }
+
+    fn always<T: TryFrom<StateReply>>(
+        query: StateQuery,
+        respond: impl FnOnce(Option<T>) -> Response + Send + 'static,
+    ) -> Self {
+        let respond = |reply: Option<StateReply>| respond(reply.and_then(|reply| reply.try_into().ok()));
+        Self { query, respond: Box::new(respond) }
+    }
+
     /// The response to the reply; `None` stands for a failed query.
     pub(crate) fn respond(self, reply: Option<StateReply>) -> Response {
         (self.respond)(reply)

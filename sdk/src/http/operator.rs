@@ -54,15 +54,16 @@ impl RecordAccess {
     }
 
     /// The operator who sent a request that changes something, and the token that authorizes this change alone: an event
-    /// with the hash of an empty body.
+    /// with the hash of the body.
     pub(super) fn operator_with_token(
         &self,
         parts: &Parts,
         now: Timestamp,
+        body: &[u8],
     ) -> Result<(Operator, Token), Response> {
         let request = SignedRequest::of(parts);
         let is_url = |url: &str| self.is_url_of(url, parts);
-        let event = authorize_body(request.authorization, "", &is_url, request.method, now, b"")
+        let event = authorize_body(request.authorization, "", &is_url, request.method, now, body)
             .map_err(|error| unauthorized(&request, &self.expected_url(parts), &error))?;
         Ok((self.admit(event.pubkey)?, Token::of(&event)))
     }
@@ -146,7 +147,7 @@ fn unauthorized(request: &SignedRequest<'_>, expected_url: &str, error: &HttpAut
     challenge(&format!(
         "{reason}\n\
          Send `Authorization: Nostr <base64>` (NIP-98): a signed event of kind 27235, at most 60 seconds old, with the\n\
-         tags [\"u\", \"{expected_url}\"] and [\"method\", \"{}\"]. The commands `inspect` and `schedules` do this for you.",
+         tags [\"u\", \"{expected_url}\"] and [\"method\", \"{}\"]. The commands `inspect`, `schedules` and `state` do this for you.",
         request.method
     ))
 }

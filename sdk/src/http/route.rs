@@ -50,8 +50,18 @@ pub(crate) enum AgentRoute<'a> {
     Record { agent: &'a str, record: AgentRecord<'a> },
     /// Runs a schedule now, for the agent's operators only.
     RunSchedule { agent: &'a str, name: &'a str },
+    /// Changes the stored state, for the agent's operators only: one field, or all of them.
+    ChangeState { agent: &'a str, field: Option<&'a str> },
     /// The route with this index among those that the agent declares with `#[route]`; without an agent at the root.
     Declared { agent: Option<&'a str>, index: usize },
+}
+
+#[cfg(target_arch = "wasm32")]
+impl AgentRoute<'_> {
+    /// Whether this shows or changes the stored state, which is possible while the agent cannot read it.
+    pub(crate) fn is_of_state(&self) -> bool {
+        matches!(self, Self::ChangeState { .. } | Self::Record { record: AgentRecord::State, .. })
+    }
 }
 
 /// Finds the route. `declared` are those of the agent.
@@ -73,13 +83,23 @@ pub(crate) fn route<'a>(parts: &'a Parts, declared: &[RouteDeclaration]) -> Rout
     let route = match path {
         "/" if parts.method == Method::POST && is_management() => return Route::RelayManagement,
         "/" if asks_for_document(header_text(&parts.headers, &header::ACCEPT)) => Route::RelayInformation,
-        path => match agent_route(path) {
+        path => match agent_route(path, &parts.method) {
             Some(route) => Route::Agent(route),
             None => return declared_route(path, parts.method.as_str(), declared),
         },
     };
     let (is_allowed, allowed) = match route {
         Route::NotFound => return Route::NotFound,
+        Route::Agent(
+            AgentRoute::ChangeState { field: None, .. }
+            | AgentRoute::Record { record: AgentRecord::State, .. },
+        ) => {
+            let is_allowed = matches!(parts.method, Method::GET | Method::HEAD | Method::DELETE);
+            (is_allowed, "GET, HEAD, DELETE, OPTIONS")
+        }
+        Route::Agent(AgentRoute::ChangeState { .. }) => {
+            (matches!(parts.method, Method::PUT | Method::DELETE), "PUT, DELETE, OPTIONS")
+        }
         Route::Agent(AgentRoute::RunSchedule { .. }) => (parts.method == Method::POST, "POST, OPTIONS"),
         _ => (matches!(parts.method, Method::GET | Method::HEAD), "GET, HEAD, OPTIONS"),
     };
@@ -117,7 +137,7 @@ fn is_management(content_type: &str) -> bool {
         .is_some_and(|media_type| media_type.trim().eq_ignore_ascii_case(MANAGEMENT))
 }
 
-fn agent_route(path: &str) -> Option<AgentRoute<'_>> {
+fn agent_route<'a>(path: &'a str, method: &Method) -> Option<AgentRoute<'a>> {
     Some(match path {
         "/" => AgentRoute::Index,
         "/health" => AgentRoute::Health,
@@ -129,6 +149,13 @@ fn agent_route(path: &str) -> Option<AgentRoute<'_>> {
                 _ if agent.is_empty() => return None,
                 "manifest.json" => AgentRoute::Manifest { agent },
                 "metrics.json" => AgentRoute::AgentMetrics { agent },
+                "state.json" if method == Method::DELETE => AgentRoute::ChangeState { agent, field: None },
+                rest if rest.starts_with("state/") => {
+                    let field = rest
+                        .strip_prefix("state/")
+                        .filter(|field| !field.is_empty() && !field.contains('/'))?;
+                    AgentRoute::ChangeState { agent, field: Some(field) }
+                }
                 rest => match rest.strip_prefix("schedules/") {
                     Some(name) if !name.is_empty() && !name.contains('/') => {
                         AgentRoute::RunSchedule { agent, name }
@@ -217,8 +244,18 @@ mod tests {
             route("GET", "/agent/npub1abc/sessions/npub1xyz.json?limit=1", &[]),
             text(&Route::Agent(AgentRoute::Record { agent, record }))
         );
+        assert_eq!(
+            route("PUT", "/agent/npub1abc/state/count", &[]),
+            text(&Route::Agent(AgentRoute::ChangeState { agent, field: Some("count") }))
+        );
+        assert_eq!(
+            route("DELETE", "/agent/npub1abc/state.json", &[]),
+            text(&Route::Agent(AgentRoute::ChangeState { agent, field: None }))
+        );
         for path in [
             "/agent//manifest.json",
+            "/agent/npub1abc/state/",
+            "/agent/npub1abc/state/a/b",
             "/agent/manifest.json",
             "/agent/a/b/manifest.json",
             "/agent/../x",

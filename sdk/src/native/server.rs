@@ -297,6 +297,12 @@ impl AgentServer {
         let pending = match answer {
             RouteAnswer::Response(response) => return response,
             RouteAnswer::Ask(pending) => pending,
+            RouteAnswer::ChangeState { field } => {
+                match self.routes.change_state(field.as_deref(), parts, body, now()).await {
+                    Ok(pending) => pending,
+                    Err(response) => return response,
+                }
+            }
             RouteAnswer::Call(route) => return self.call(route, parts, body, address).await,
         };
         let asked = self.mailbox.query_state(pending.query.clone());

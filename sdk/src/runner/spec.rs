@@ -1,5 +1,6 @@
 //! Makes an agent's `AgentSpec` from its declarations.
 
+use super::state_change::changed_state;
 use crate::author::agent::Jobs;
 use crate::author::context::AgentContext;
 use crate::author::handler::Run;
@@ -44,6 +45,9 @@ pub(crate) fn agent_spec<A: Jobs>() -> AgentSpec {
             on_wake: exclusive(&A::HOOKS.on_wake),
             on_sleep: exclusive(&A::HOOKS.on_sleep),
             on_error: exclusive(&A::HOOKS.on_error),
+        },
+        change_state: |snapshot, change| {
+            changed_state::<A>(snapshot, change).map_err(|error| error.to_string())
         },
     }
 }

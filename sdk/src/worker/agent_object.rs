@@ -28,8 +28,8 @@ use worker::{Env, Error, Request, Response, Result, State};
 use super::calls::{AgentCall, AgentReply, relay};
 use crate::author::agent::Jobs;
 use crate::engine::{Effect, Input};
-use crate::http::{self, AgentRoute, DeploymentUsage, MAX_RESPONSE_WAIT, Route, RouteAnswer};
-use work::AgentWorker;
+use crate::http::{self, AgentRoute, DeploymentUsage, MAX_RESPONSE_WAIT, PendingQuery, Route, RouteAnswer};
+use work::{AgentWorker, UNREADABLE_STATE};
 
 /// The agent's object. It has its own database and key; everything else is rebuilt from these when it wakes.
 pub struct AgentObject<A>(Rc<AgentObjectInner<A>>);
@@ -57,6 +57,9 @@ impl<A: Jobs> AgentObject<A> {
             Ok(agent) => agent,
             Err(public) => return Response::error(format!("the agent cannot start: {public}\n"), 500),
         };
+        if !agent.can_read_its_state() {
+            return self.0.answer_with_unreadable_state(&agent, request).await;
+        }
         self.0.ensure_alarm(&agent).await?;
         match rpc::receive(&mut request).await? {
             Some(AgentCall::TakeRequests(events)) => {
@@ -88,9 +91,12 @@ impl<A: Jobs> AgentObject<A> {
     /// When the runtime fails; it then calls the alarm again.
     pub async fn alarm(&self) -> Result<Response> {
         let ringing = self.0.host.ring();
-        let Ok(agent) = self.0.agent() else {
-            self.0.host.finish_alarm_unopened(ringing).await?;
-            return Response::empty();
+        let agent = match self.0.agent() {
+            Ok(agent) if agent.can_read_its_state() => agent,
+            _ => {
+                self.0.host.finish_alarm_unopened(ringing).await?;
+                return Response::empty();
+            }
         };
         // The alarm stays set until this returns: if the object is lost meanwhile, it fires again at once. If other
         // work was in progress, the rest is left for the next alarm, since that has used up much of this one's time.
@@ -135,18 +141,52 @@ impl<A: Jobs> AgentObjectInner<A> {
         Ok(match answer {
             RouteAnswer::Response(response) => response,
             RouteAnswer::Call(route) => self.call(agent, route, parts, body).await?,
-            RouteAnswer::Ask(pending) => {
-                let reply = handler_host::query_state(&agent.engine, pending.query.clone());
-                if let Err(error) = &reply {
-                    worker::console_error!("{} could not be answered: {error}", parts.uri.path());
+            RouteAnswer::ChangeState { field } => {
+                match agent.routes.change_state(field.as_deref(), parts, body, now()).await {
+                    Ok(pending) => self.ask(agent, parts, pending).await?,
+                    Err(response) => response,
                 }
-                if pending.query.makes_work() && reply.is_ok() {
-                    agent.wake(Vec::new());
-                    self.begin_work(Rc::clone(agent)).await?;
-                }
-                pending.respond(reply.ok())
             }
+            RouteAnswer::Ask(pending) => self.ask(agent, parts, pending).await?,
         })
+    }
+
+    /// The response to a query of the agent's database.
+    async fn ask(
+        &self,
+        agent: &Rc<AgentWorker<A>>,
+        parts: &Parts,
+        pending: PendingQuery,
+    ) -> Result<openagents_host::http::Response> {
+        let reply = handler_host::query_state(&agent.engine, pending.query.clone());
+        if let Err(error) = &reply {
+            worker::console_error!("{} could not be answered: {error}", parts.uri.path());
+        }
+        if pending.query.makes_work() && reply.is_ok() && agent.can_read_its_state() {
+            agent.wake(Vec::new());
+            self.begin_work(Rc::clone(agent)).await?;
+        }
+        Ok(pending.respond(reply.ok()))
+    }
+
+    /// Answers while the agent cannot read its state: an operator may see and change it, and nobody else is served.
+    async fn answer_with_unreadable_state(
+        &self,
+        agent: &Rc<AgentWorker<A>>,
+        mut request: Request,
+    ) -> Result<Response> {
+        if let Some(AgentCall::TellKey) = rpc::receive(&mut request).await? {
+            return rpc::reply(&AgentReply::Key(agent.key));
+        }
+        let parts = worker_http::parts(&request)?;
+        match http::route(&parts, &[]) {
+            Route::Agent(route) if route.is_of_state() => {
+                let body = worker_http::body(&mut request)?;
+                let response = self.respond(agent, &parts, body).await?;
+                worker_http::response(response, &parts.method)
+            }
+            _ => Response::error(format!("the agent cannot start: {UNREADABLE_STATE}\n"), 500),
+        }
     }
 
     /// The response to a request to a route that the agent declares.

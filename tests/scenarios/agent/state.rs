@@ -14,7 +14,8 @@ use crate::servers::{Servers, scenarios};
 scenarios! {
     on Host::ALL => { a_state_that_could_not_be_read_back_fails_the_job_alone }
     on [Host::Native] => { a_state_that_does_not_fit_is_shown_and_repaired_by_a_command }
-    on [Host::Workerd] => { a_state_that_does_not_fit_is_told_in_the_log }
+    on Host::ALL => { an_operator_changes_the_state_of_a_running_agent }
+    on [Host::Workerd] => { a_state_that_does_not_fit_is_told_in_the_log_and_repaired_over_http }
 }
 
 async fn divide(server: &Server, by: &str) -> Result<String, String> {
@@ -78,7 +79,48 @@ async fn a_state_that_does_not_fit_is_shown_and_repaired_by_a_command(servers: &
     assert_eq!(divide(&server, "2").await.as_deref(), Ok("1"));
 }
 
-async fn a_state_that_does_not_fit_is_told_in_the_log(servers: &Servers) {
+/// Runs `state` with these arguments on an agent that is running, as the agent itself.
+fn command_over_http(server: &Server, arguments: &[&str]) -> (bool, String) {
+    let mut command = Command::new(binary("probe"));
+    let url = format!("http://{}", server.address());
+    let secret_key = server.keys().expect("a key").secret_key().to_secret_hex();
+    command.arg("state").args(arguments).args(["--url", &url]).env("NOSTR_PRIVATE_KEY", secret_key);
+    let Output { status, stdout, stderr } = command.output().expect("it runs");
+    let text = String::from_utf8_lossy(&stdout).into_owned() + &String::from_utf8_lossy(&stderr);
+    (status.success(), text)
+}
+
+async fn an_operator_changes_the_state_of_a_running_agent(servers: &Servers) {
+    let server = servers.own("probe");
+    assert_eq!(divide(&server, "2").await.as_deref(), Ok("1"));
+    let (done, told) = command_over_http(&server, &["set", "count", "41"]);
+    assert!(done && told.contains("stored"), "{told}");
+    assert_eq!(divide(&server, "2").await.as_deref(), Ok("42"));
+    let (done, told) = command_over_http(&server, &["show"]);
+    assert!(done && told.contains("\"count\": 42"), "{told}");
+    for (arguments, expected) in [
+        (&["set", "count", "\"many\""][..], "the field `count` cannot have this value"),
+        (&["set", "other", "1"], "this agent has no field `other`"),
+        (&["set", "count", "many"], "not JSON"),
+    ] {
+        let (done, told) = command_over_http(&server, arguments);
+        assert!(!done && told.contains(expected), "{arguments:?}: {told}");
+    }
+    let (done, told) = command_over_http(&server, &["reset", "count"]);
+    assert!(done, "{told}");
+    server.kill_and_restart().expect("it starts");
+    assert_eq!(divide(&server, "2").await.as_deref(), Ok("1"));
+    let path = format!("/agent/{}/state/count", server.agent());
+    for method in ["PUT", "DELETE"] {
+        let answer = http::request(server.address(), method, &path, &[]).await.expect("an answer");
+        assert_eq!(answer.status, 401, "{method}");
+    }
+    let (done, told) = command_over_http(&server, &["reset"]);
+    assert!(done, "{told}");
+    assert_eq!(divide(&server, "2").await.as_deref(), Ok("1"));
+}
+
+async fn a_state_that_does_not_fit_is_told_in_the_log_and_repaired_over_http(servers: &Servers) {
     let server = servers.own("probe");
     assert_eq!(divide(&server, "2").await.as_deref(), Ok("1"));
     server.while_stopped_and_unwell(spoil).expect("it listens");
@@ -86,4 +128,9 @@ async fn a_state_that_does_not_fit_is_told_in_the_log(servers: &Servers) {
     assert_eq!(answer.status, 500, "{}", String::from_utf8_lossy(&answer.body));
     let log = server.log_with("the field `ratio`: ").await;
     assert!(log.contains("the field `ratio`: ") && log.contains("`#[migrate]`"), "{log}");
+    let (done, told) = command_over_http(&server, &["show"]);
+    assert!(done && told.contains("\"ratio\": null"), "{told}");
+    let (done, told) = command_over_http(&server, &["set", "ratio", "0.5"]);
+    assert!(done && told.contains("stored"), "{told}");
+    assert_eq!(divide(&server, "2").await.as_deref(), Ok("2"), "the other fields are kept");
 }

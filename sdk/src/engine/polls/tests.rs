@@ -39,6 +39,7 @@ fn open(sql: Sqlite, polled: &[&str], now: Timestamp) -> JobEngine<Sqlite> {
         events: vec![],
         direct_message: None,
         hooks: HookSpec::default(),
+        change_state: |_, _| Ok(None),
     };
     let options = Options {
         reach: Reach::Public,

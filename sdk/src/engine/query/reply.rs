@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::engine::job_state::JobState;
+use crate::engine::state_change::ManualStateChange;
 
 /// The reply does not belong to the query.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +60,8 @@ replies! {
     Payments(Vec<PaymentMovement>),
     /// What became of an operator's wish to run a schedule now.
     ManualRun(ManualRun),
+    /// What became of an operator's wish to change the state.
+    StateChanged(ManualStateChange),
 }
 
 /// A row of the ledger.

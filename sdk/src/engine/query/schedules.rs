@@ -66,7 +66,7 @@ impl<S: Sql> JobEngine<S> {
     }
 
     /// Uses a token up. Returns whether it was unused.
-    fn use_token(&self, now: Timestamp, token: &Token) -> Result<bool, SqlError> {
+    pub(in crate::engine) fn use_token(&self, now: Timestamp, token: &Token) -> Result<bool, SqlError> {
         self.sql.execute("DELETE FROM used_operator_token WHERE until < ?", values![now])?;
         let used = self.sql.first::<(Timestamp,)>(
             "INSERT INTO used_operator_token (event, until) VALUES (?, ?) ON CONFLICT DO NOTHING RETURNING until",

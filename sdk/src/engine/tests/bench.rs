@@ -113,6 +113,7 @@ pub(super) fn spec() -> AgentSpec {
         events: vec![],
         direct_message: None,
         hooks: HookSpec::default(),
+        change_state: |_, _| Ok(None),
     }
 }
 

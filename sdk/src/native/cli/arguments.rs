@@ -37,7 +37,8 @@ pub(in crate::native) enum Command {
     /// List the schedules of a running agent, or run one now
     #[command(after_help = SIGNED)]
     Schedules(SchedulesArguments),
-    /// Show, set or reset the stored state of an agent that is not running
+    /// Show, set or reset the stored state of an agent, stopped or (with --url) running
+    #[command(after_help = SIGNED)]
     State(StateArguments),
     /// Work on the relay's database: import, export, sync, stats, compact, check
     Relay(Relay),
@@ -239,7 +240,10 @@ pub(in crate::native) enum InspectedRecord {
 pub(in crate::native) struct StateArguments {
     #[command(subcommand)]
     pub(in crate::native) command: StateCommand,
-    /// Folder of the agent's database [default: ./data/<agent name>]
+    /// URL of an agent that is running, here or on Cloudflare, even if it cannot start with its state
+    #[arg(long, global = true, value_name = "URL")]
+    pub(in crate::native) url: Option<String>,
+    /// Folder of the agent's database, or key [default: ./data/<agent name>]
     #[arg(long, global = true, env = "OPENAGENTS_DATA", value_name = "DIR")]
     pub(in crate::native) data: Option<PathBuf>,
 }

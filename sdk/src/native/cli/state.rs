@@ -1,18 +1,22 @@
-//! The `state` commands: show, set and reset the stored state of an agent that is not running.
+//! The `state` commands: show, set and reset the stored state of an agent, in its data folder or over HTTP.
 
 use std::path::{Path, PathBuf};
 
 use openagents_host::SqlError;
+use openagents_host::http::Method;
 use openagents_host::native::{Durability, OpenError, Sqlite, now};
+use openagents_host::net::HttpRequest;
+use openagents_host::nostr::http_auth::{authorization, authorization_of_body};
 use openagents_host::sql::SchemaError;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::arguments::{StateArguments, StateCommand};
+use super::arguments::{RunningAgent, StateArguments, StateCommand};
+use super::inspect::{self, InspectError};
 use super::terminal::{foreign_output, say, tell};
 use crate::author::agent::Jobs;
-use crate::engine::{self, StateSnapshot};
+use crate::engine::{self, StateChange, StateSnapshot};
 use crate::native::data_folder::{AGENT_DATABASE, DataFolder, DataFolderError};
-use crate::runner;
+use crate::runner::{self, StateChangeError};
 
 /// Why a `state` command failed.
 #[derive(Debug, thiserror::Error)]
@@ -20,7 +24,7 @@ pub(in crate::native) enum StateCommandError {
     #[error("there is no agent's database {}. Name its folder with --data DIR", path.display())]
     Missing { path: PathBuf },
     #[error("the agent of {} is running: stop it first. `inspect state` shows its state while it runs", path.display())]
-    Running { path: PathBuf },
+    InUse { path: PathBuf },
     #[error(transparent)]
     DataFolder(DataFolderError),
     #[error(transparent)]
@@ -33,16 +37,59 @@ pub(in crate::native) enum StateCommandError {
     File { path: PathBuf, error: std::io::Error },
     #[error("the value is not JSON: {0}. Text is written with quotes, as in '\"Ada\"'")]
     NotJson(serde_json::Error),
-    #[error("this agent has no field `{field}`; it has: {known}")]
-    UnknownField { field: String, known: String },
-    #[error("the field `{field}` cannot have this value: {reason}")]
-    Unfit { field: String, reason: String },
-    #[error("the stored state is not an object with fields; `state reset` replaces it")]
-    NotFields,
+    #[error(transparent)]
+    Change(#[from] StateChangeError),
+    #[error(transparent)]
+    Running(#[from] InspectError),
 }
 
-/// Runs the command on the data folder of the agent `A`.
-pub(in crate::native) fn run<A: Jobs>(arguments: &StateArguments) -> Result<(), StateCommandError> {
+/// Runs the command on a running agent, or on the data folder of the agent `A`.
+pub(in crate::native) async fn run<A: Jobs>(arguments: &StateArguments) -> Result<(), StateCommandError> {
+    match &arguments.url {
+        Some(url) => run_over_http::<A>(arguments, url).await,
+        None => run_on_folder::<A>(arguments),
+    }
+}
+
+async fn run_over_http<A: Jobs>(arguments: &StateArguments, url: &str) -> Result<(), StateCommandError> {
+    let agent = RunningAgent { url: url.to_owned(), data: arguments.data.clone() };
+    let (keys, base) = (inspect::keys::<A>(&agent)?, inspect::base(url)?);
+    // An agent that cannot start does not tell its key.
+    let path = |rest: &str| format!("/agent/{}/{rest}", A::DECLARATION.name);
+    let field = |field: &str| inspect::at(&base, &path(&format!("state/{}", inspect::encoded(field))));
+    let all = inspect::at(&base, &path("state.json"));
+    let change = change(&arguments.command)?;
+    let (method, url, body) = match &change {
+        None => (Method::GET, all, String::new()),
+        Some(StateChange::Set { field: name, value }) => (Method::PUT, field(name), value.to_string()),
+        Some(StateChange::ResetField { field: name }) => (Method::DELETE, field(name), String::new()),
+        Some(StateChange::Reset) => (Method::DELETE, all, String::new()),
+    };
+    let header = match change {
+        None => authorization(&keys, url.as_str(), "GET", now()),
+        Some(_) => authorization_of_body(&keys, url.as_str(), method.as_str(), now(), body.as_bytes()),
+    };
+    let request = HttpRequest::new(method, url.as_str()).header("authorization", header);
+    let json = inspect::accepted(HttpRequest { body: body.into(), ..request }, &url).await?;
+    let shown = serde_json::from_str::<Value>(&json).and_then(|json| serde_json::to_string_pretty(&json));
+    say(format_args!("{}", foreign_output(shown.as_deref().unwrap_or(&json))));
+    Ok(())
+}
+
+/// The change that a command makes; none if it shows the state.
+fn change(command: &StateCommand) -> Result<Option<StateChange>, StateCommandError> {
+    Ok(match command {
+        StateCommand::Show => None,
+        StateCommand::Set { field, value, file } => {
+            let value = new_value(value.as_deref(), file.as_deref())?;
+            Some(StateChange::Set { field: field.clone(), value })
+        }
+        StateCommand::Reset { field: Some(field) } => Some(StateChange::ResetField { field: field.clone() }),
+        StateCommand::Reset { field: None } => Some(StateChange::Reset),
+    })
+}
+
+fn run_on_folder<A: Jobs>(arguments: &StateArguments) -> Result<(), StateCommandError> {
     let data = arguments.data.clone().unwrap_or_else(|| DataFolder::default_path(A::DECLARATION.name));
     let database = data.join(AGENT_DATABASE);
     if !database.exists() {
@@ -52,26 +99,14 @@ pub(in crate::native) fn run<A: Jobs>(arguments: &StateArguments) -> Result<(), 
     let sql = Sqlite::open(&database, Durability::Full)?;
     let mut stored = engine::stored_state(sql, A::DECLARATION.state_version)?;
     let snapshot = stored.snapshot();
-    match &arguments.command {
-        StateCommand::Show => {
-            say(format_args!("{}", foreign_output(&shown(&snapshot))));
-            note_unfit::<A>(&snapshot);
-            return Ok(());
-        }
-        StateCommand::Set { field, value, file } => {
-            let changed = with_field::<A>(&snapshot, field, &new_value(value.as_deref(), file.as_deref())?)?;
-            let form = snapshot.json.as_ref().map_or(A::DECLARATION.state_version, |_| snapshot.form);
-            stored.replace(Some((form, &changed)), now())?;
-        }
-        StateCommand::Reset { field: Some(field) } => {
-            let mut fields = fields(&snapshot)?;
-            if fields.remove(field).is_none() {
-                return Err(unknown(field, fields.keys()));
-            }
-            stored.replace(Some((snapshot.form, &Value::Object(fields).to_string())), now())?;
-        }
-        StateCommand::Reset { field: None } => stored.replace(None, now())?,
-    }
+    let Some(change) = change(&arguments.command)? else {
+        say(format_args!("{}", foreign_output(&shown(&snapshot))));
+        note_unfit::<A>(&snapshot);
+        return Ok(());
+    };
+    let new = runner::changed_state::<A>(&snapshot, &change)?;
+    stored.replace(new.as_ref().map(|(form, json)| (*form, json.as_str())), now())?;
+    stored.committed();
     say(format_args!("stored: {}", foreign_output(&shown(&stored.snapshot()))));
     note_unfit::<A>(&stored.snapshot());
     Ok(())
@@ -79,7 +114,7 @@ pub(in crate::native) fn run<A: Jobs>(arguments: &StateArguments) -> Result<(), 
 
 fn take(data: &Path) -> Result<DataFolder, StateCommandError> {
     DataFolder::take(data).map_err(|error| match error {
-        DataFolderError::InUse { path } => StateCommandError::Running { path },
+        DataFolderError::InUse { path } => StateCommandError::InUse { path },
         error => StateCommandError::DataFolder(error),
     })
 }
@@ -104,18 +139,6 @@ fn note_unfit<A: Jobs>(snapshot: &StateSnapshot) {
     }
 }
 
-fn fields(snapshot: &StateSnapshot) -> Result<Map<String, Value>, StateCommandError> {
-    match &snapshot.json {
-        Some(json) => serde_json::from_str(json).map_err(|_| StateCommandError::NotFields),
-        None => Ok(Map::new()),
-    }
-}
-
-fn unknown<'a>(field: &str, known: impl Iterator<Item = &'a String>) -> StateCommandError {
-    let known = known.map(String::as_str).collect::<Vec<_>>().join(", ");
-    StateCommandError::UnknownField { field: field.to_owned(), known }
-}
-
 fn new_value(value: Option<&str>, file: Option<&Path>) -> Result<Value, StateCommandError> {
     let text = match (value, file) {
         (_, Some(path)) => std::fs::read_to_string(path)
@@ -123,36 +146,6 @@ fn new_value(value: Option<&str>, file: Option<&Path>) -> Result<Value, StateCom
         (value, None) => value.unwrap_or_default().to_owned(),
     };
     serde_json::from_str(&text).map_err(StateCommandError::NotJson)
-}
-
-/// The state with one field changed. The field must be known and fit; others need not, so that several can be repaired
-/// one by one.
-fn with_field<A: Jobs>(
-    snapshot: &StateSnapshot,
-    field: &str,
-    value: &Value,
-) -> Result<String, StateCommandError> {
-    let mut fields = fields(snapshot)?;
-    let default =
-        A::STATE.write(&A::STATE.initial()).and_then(|json| serde_json::from_str(&json)).unwrap_or_default();
-    let is_of_this_form = snapshot.json.is_none() || snapshot.form == A::DECLARATION.state_version;
-    if let Value::Object(known) = &default
-        && is_of_this_form
-        && !known.contains_key(field)
-        && !fields.contains_key(field)
-    {
-        return Err(unknown(field, known.keys()));
-    }
-    fields.insert(field.to_owned(), value.clone());
-    let changed = Value::Object(fields).to_string();
-    let alone = Value::Object(Map::from_iter([(field.to_owned(), value.clone())]));
-    match A::STATE.read(&alone.to_string()) {
-        Err(error) if is_of_this_form => {
-            Err(StateCommandError::Unfit { field: field.to_owned(), reason: error.to_string() })
-        }
-        // A field of an earlier form is read by `#[migrate]`.
-        _ => Ok(changed),
-    }
 }
 
 #[cfg(test)]
@@ -195,8 +188,8 @@ mod tests {
     }
 
     fn run_on(folder: &tempfile::TempDir, command: StateCommand) -> Result<(), String> {
-        let arguments = StateArguments { command, data: Some(folder.path().to_owned()) };
-        run::<Meter>(&arguments).map_err(|error| error.to_string())
+        let arguments = StateArguments { command, url: None, data: Some(folder.path().to_owned()) };
+        run_on_folder::<Meter>(&arguments).map_err(|error| error.to_string())
     }
 
     fn set(field: &str, value: &str) -> StateCommand {

@@ -23,12 +23,18 @@ use crate::author::agent::Jobs;
 use crate::engine::{DeliveryLimits, Effect, Input, JobEngine, Options};
 use crate::http::AgentRoutes;
 use crate::route::{RouteRequest, RouteResponse};
-use crate::runner::{self, HostAction, Services, StateCache, StateError};
+use crate::runner::{self, HostAction, Services, StateCache};
 use crate::settings::{self, Operators, SettingError};
 use crate::worker::{log_to_console, variable};
 
 /// How long one alarm starts new jobs. The runtime ends an alarm after 15 minutes, and a job may take 10.
 const ALARM_SPAN: Duration = Duration::from_secs(4 * 60);
+
+/// What an operator can do about such a state.
+const REPAIR: &str = "The command `state` with `--url` shows and repairs the stored state: `state show`, `state set FIELD JSON`, `state reset`";
+
+/// What strangers are told of a state that cannot be read.
+pub(super) const UNREADABLE_STATE: &str = "its state could not be read; the log has the reason";
 
 /// Why an agent could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -39,8 +45,6 @@ pub(super) enum OpenError {
     Key(#[from] OwnKeyError),
     #[error(transparent)]
     Schema(#[from] SchemaError),
-    #[error(transparent)]
-    State(#[from] StateError),
 }
 
 impl OpenError {
@@ -49,8 +53,7 @@ impl OpenError {
         match self {
             Self::Setting(error) => error.public_message(),
             Self::Schema(error) | Self::Key(OwnKeyError::Schema(error)) => error.public_message(),
-            Self::State(error @ StateError::Newer { .. }) => error.to_string(),
-            Self::Key(_) | Self::State(_) => "its state could not be read; the log has the reason".to_owned(),
+            Self::Key(_) => UNREADABLE_STATE.to_owned(),
         }
     }
 }
@@ -60,6 +63,7 @@ pub(super) struct AgentWorker<A> {
     env: Env,
     pub(super) engine: Rc<RefCell<JobEngine<DurableSql>>>,
     services: Services<A>,
+    cache: Arc<StateCache<A>>,
     pub(super) routes: AgentRoutes,
     pub(super) key: PublicKey,
     deliveries: Deliveries,
@@ -105,7 +109,9 @@ impl<A: Jobs> AgentWorker<A> {
         };
         let engine = JobEngine::open(sql, keys.clone(), runner::agent_spec::<A>(), options, now())?;
         let cache = Arc::new(StateCache::default());
-        cache.shared(&engine.state())?;
+        if let Err(error) = cache.shared(&engine.state()) {
+            worker::console_error!("the agent cannot start: {error}. {REPAIR}");
+        }
         let engine = Rc::new(RefCell::new(engine));
         let (sender, reports) = unbounded();
         let host = Arc::new(WorkerHandlerHost {
@@ -121,6 +127,7 @@ impl<A: Jobs> AgentWorker<A> {
         Ok(Self {
             env,
             engine,
+            cache: Arc::clone(&cache),
             services: Services::new(cache, host, wallet),
             routes,
             key,
@@ -131,6 +138,12 @@ impl<A: Jobs> AgentWorker<A> {
             woken: RefCell::new(None),
             waiting: RefCell::default(),
         })
+    }
+
+    /// Whether the agent can work: an earlier release may have stored a state that this one cannot read.
+    pub(super) fn can_read_its_state(&self) -> bool {
+        let state = self.engine.borrow().state();
+        self.cache.shared(&state).is_ok()
     }
 
     /// Handles inputs as one batch.
