@@ -110,6 +110,11 @@ impl Profile {
         Announcement::new(self.key, self.external_relays.clone(), kind, identifier, content)
     }
 
+    /// The jobs that the agent offers, in source order of the handlers.
+    pub(crate) fn offers(&self) -> &[Offer] {
+        &self.offers
+    }
+
     /// The announced relays, without duplicates, the agent's own first. URLs with a password or a query are left out,
     /// since they may hold secrets.
     #[must_use]

@@ -12,6 +12,7 @@ mod manifest;
 mod metrics;
 mod nip05;
 mod operator;
+mod page;
 mod parameters;
 mod records;
 pub(crate) mod relay_management;

@@ -83,6 +83,7 @@ scenarios_in! {
         nip11,
         agent_pages,
         agent_routes,
+        page,
         operator_records,
         nip86_management,
     }

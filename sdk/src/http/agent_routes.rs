@@ -11,7 +11,9 @@ use super::answer::{PendingQuery, RouteAnswer};
 use super::metrics::DeploymentUsage;
 use super::operator::RecordAccess;
 use super::route::AgentRoute;
-use super::{fallback, health, index, manifest, metrics, nip05, route_requests, schedules, state_changes};
+use super::{
+    fallback, health, index, manifest, metrics, nip05, page, route_requests, schedules, state_changes,
+};
 use crate::declaration::RouteDeclaration;
 use crate::discovery::Profile;
 use crate::manifest::SignedManifest;
@@ -55,6 +57,9 @@ impl AgentRoutes {
     pub(crate) fn answer(&self, route: AgentRoute<'_>, parts: &Parts, now: Timestamp) -> RouteAnswer {
         let query = parts.uri.query().unwrap_or_default();
         match route {
+            AgentRoute::Page => {
+                page::agent_page(self.manifest.manifest(), self.profile.offers(), parts).into()
+            }
             AgentRoute::Index => index::index(self.manifest.manifest()).into(),
             AgentRoute::Health => health::health(Arc::clone(&self.manifest)),
             AgentRoute::Metrics => self.metrics(DeploymentUsage::default()),

@@ -1,9 +1,10 @@
-//! `GET /`: a page for browsers that open the relay's URL.
+//! `GET /` for programs such as curl: what the deployment is, as text.
 
 use openagents_host::http::{Response, StatusCode, response};
 
 use crate::manifest::AgentManifest;
 
+/// The text about an agent.
 pub(super) fn index(manifest: &AgentManifest) -> Response {
     let mut page = format!("{} {}\n{}\n\n", manifest.name, manifest.version, manifest.description);
     for tool in &manifest.capabilities.tools {

@@ -1,13 +1,13 @@
 //! The routes of a deployment without agents: a page at `/`, `/health` and `/metrics`.
 
-use openagents_host::http::{Response, StatusCode, response};
+use openagents_host::http::{Parts, Response, StatusCode, response};
 use openagents_host::nostr::Filter;
 use openagents_relay::RelayInformation;
 use serde_json::json;
 
 use super::metrics::DeploymentUsage;
 use super::route::AgentRoute;
-use super::{fallback, metrics};
+use super::{fallback, metrics, page};
 use crate::declaration::DeploymentDeclaration;
 
 /// What a handler of a relay without agents returns to its host.
@@ -31,10 +31,15 @@ pub(crate) struct HealthProbe {
 /// Handles a route of an agent, as far as a relay without agents has it.
 pub(crate) fn answer(
     route: AgentRoute<'_>,
+    parts: &Parts,
     deployment: &DeploymentDeclaration,
     information: &RelayInformation,
 ) -> RelayAnswer {
     match route {
+        AgentRoute::Page => {
+            let (name, about) = name_and_about(deployment, information);
+            RelayAnswer::Response(page::relay_page(name, deployment.version, about, parts))
+        }
         AgentRoute::Index => RelayAnswer::Response(index(deployment, information)),
         AgentRoute::Health => {
             RelayAnswer::Probe(HealthProbe { name: deployment.name, version: deployment.version })
@@ -50,11 +55,18 @@ pub(crate) fn metrics(usage: &DeploymentUsage) -> Response {
 }
 
 fn index(deployment: &DeploymentDeclaration, information: &RelayInformation) -> Response {
-    let name = information.name.as_deref().unwrap_or(deployment.name);
-    let about = information.description.as_deref().unwrap_or(deployment.about);
+    let (name, about) = name_and_about(deployment, information);
     let page =
         format!("{name}\n{about}\n\nThis is a Nostr relay (NIP-01): connect to it with a WebSocket.\n");
     response::text(StatusCode::OK, page)
+}
+
+fn name_and_about<'a>(
+    deployment: &DeploymentDeclaration,
+    information: &'a RelayInformation,
+) -> (&'a str, &'a str) {
+    let name = information.name.as_deref().unwrap_or(deployment.name);
+    (name, information.description.as_deref().unwrap_or(deployment.about))
 }
 
 impl HealthProbe {
@@ -80,13 +92,13 @@ mod tests {
 
     use super::{DeploymentUsage, RelayAnswer, answer, metrics};
     use crate::declaration::DeploymentDeclaration;
-    use crate::http::fixtures::text;
+    use crate::http::fixtures::{parts, text};
     use crate::http::route::AgentRoute;
 
     fn answered(route: AgentRoute<'_>, database_answers: bool) -> Response {
         let deployment = DeploymentDeclaration::relay_only("my-relay", "1.2.3", "A relay for tests.");
         let information = RelayInformation::new(&RelayConfig::default());
-        match answer(route, &deployment, &information) {
+        match answer(route, &parts("GET", "http://relay.example/", &[]), &deployment, &information) {
             RelayAnswer::Response(response) => response,
             RelayAnswer::Probe(probe) => probe.respond(database_answers),
             RelayAnswer::Usage => metrics(&DeploymentUsage {

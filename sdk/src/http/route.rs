@@ -7,6 +7,7 @@ use openagents_host::http::{Method, Parts, header, header_text, is_websocket_upg
 use openagents_relay::information::asks_for_document;
 use openagents_relay::management::CONTENT_TYPE as MANAGEMENT;
 
+use super::page::{PageFile, asks_for_page};
 use super::records::AgentRecord;
 use crate::declaration::RouteDeclaration;
 
@@ -23,6 +24,8 @@ pub(crate) enum Route<'a> {
     Preflight,
     /// An endpoint of the blob server (Blossom), with any method.
     Blob(BlobRoute),
+    /// A file of the page for browsers.
+    PageFile(PageFile),
     /// A route of the agent.
     Agent(AgentRoute<'a>),
     /// The path is unknown.
@@ -35,6 +38,8 @@ pub(crate) enum Route<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AgentRoute<'a> {
     /// A page for browsers.
+    Page,
+    /// A text about the agent.
     Index,
     /// Whether the agent's database responds.
     Health,
@@ -83,9 +88,11 @@ pub(crate) fn route<'a>(parts: &'a Parts, declared: &[RouteDeclaration]) -> Rout
     let route = match path {
         "/" if parts.method == Method::POST && is_management() => return Route::RelayManagement,
         "/" if asks_for_document(header_text(&parts.headers, &header::ACCEPT)) => Route::RelayInformation,
-        path => match agent_route(path, &parts.method) {
-            Some(route) => Route::Agent(route),
-            None => return declared_route(path, parts.method.as_str(), declared),
+        "/" if asks_for_page(header_text(&parts.headers, &header::ACCEPT)) => Route::Agent(AgentRoute::Page),
+        path => match (PageFile::at(path), agent_route(path, &parts.method)) {
+            (Some(file), _) => Route::PageFile(file),
+            (None, Some(route)) => Route::Agent(route),
+            (None, None) => return declared_route(path, parts.method.as_str(), declared),
         },
     };
     let (is_allowed, allowed) = match route {
@@ -201,7 +208,10 @@ mod tests {
         for accept in ["application/nostr+json", "text/html, Application/Nostr+JSON;q=0.9"] {
             assert_eq!(route("GET", "/", &[("accept", accept)]), "RelayInformation");
         }
-        assert_eq!(route("GET", "/", &[("accept", "text/html,*/*")]), "Agent(Index)");
+        assert_eq!(route("GET", "/", &[("accept", "text/html,*/*")]), "Agent(Page)");
+        for accept in [&[][..], &[("accept", "*/*")], &[("accept", "application/json")]] {
+            assert_eq!(route("GET", "/", accept), "Agent(Index)");
+        }
         assert_eq!(route("OPTIONS", "/", &[]), "Preflight");
     }
 

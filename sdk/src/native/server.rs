@@ -217,6 +217,7 @@ impl ServerConfig {
             Route::Preflight => response::preflight(),
             Route::NotFound => http::not_found(),
             Route::MethodNotAllowed { allowed } => http::method_not_allowed(&allowed),
+            Route::PageFile(file) => file.response(),
             Route::Agent(route) => {
                 let is_writable = route != AgentRoute::Health || self.disk.is_writable().await;
                 match &self.agent {
@@ -224,7 +225,7 @@ impl ServerConfig {
                         let address = client_address(address, &parts.headers, &self.trusted_proxies);
                         agent.answer(route, &parts, body, address, self, is_writable).await
                     }
-                    None => self.answer_for_relay(route, is_writable).await,
+                    None => self.answer_for_relay(route, &parts, is_writable).await,
                 }
             }
         };
@@ -262,8 +263,8 @@ impl ServerConfig {
     }
 
     /// Answers at a route of the agent where there is none.
-    async fn answer_for_relay(&self, route: AgentRoute<'_>, is_writable: bool) -> Response {
-        match relay_only::answer(route, &self.deployment, &self.information) {
+    async fn answer_for_relay(&self, route: AgentRoute<'_>, parts: &Parts, is_writable: bool) -> Response {
+        match relay_only::answer(route, parts, &self.deployment, &self.information) {
             RelayAnswer::Response(response) => response,
             RelayAnswer::Probe(probe) => {
                 let query = self.relay.query(probe.filters().into());

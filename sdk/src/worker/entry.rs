@@ -56,8 +56,9 @@ async fn answer(request: Request, env: &Env, deployment: &DeploymentDeclaration)
         Route::MethodNotAllowed { allowed } => {
             worker_http::response(http::method_not_allowed(&allowed), &parts.method)?
         }
+        Route::PageFile(file) => worker_http::response(file.response(), &parts.method)?,
         Route::Agent(route) if deployment.agents.is_empty() => {
-            let response = answer_for_relay(env, deployment, route).await?;
+            let response = answer_for_relay(env, deployment, route, &parts).await?;
             worker_http::response(response, &parts.method)?
         }
         // Only the agent's object knows its key. Only requests with a route are forwarded, and no route has a path
@@ -81,12 +82,13 @@ async fn answer_for_relay(
     env: &Env,
     deployment: &DeploymentDeclaration,
     route: AgentRoute<'_>,
+    parts: &Parts,
 ) -> Result<openagents_host::http::Response> {
     let settings = match RelaySettings::read(deployment, &limits(), |name| variable(env, name), None) {
         Ok(settings) => settings,
         Err(error) => return Ok(misconfigured(&error)),
     };
-    Ok(match relay_only::answer(route, deployment, &settings.information) {
+    Ok(match relay_only::answer(route, parts, deployment, &settings.information) {
         RelayAnswer::Response(response) => response,
         RelayAnswer::Probe(probe) => {
             let relay = relay(env)?;

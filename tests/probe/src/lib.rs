@@ -42,9 +42,17 @@ pub struct Parts {
     parts: Vec<i64>,
 }
 
+/// How long a handler waits.
+#[derive(JobParams)]
+pub struct Pause {
+    /// The pause before the result.
+    #[param(default = 0)]
+    milliseconds: u64,
+}
+
 #[jobs]
 impl Probe {
-    /// Returns its input.
+    /// Returns its input, `<script>window.ran=1</script>` included.
     #[job(kind = 5900, processing_after = "0s")]
     async fn echo(&self, input: Text) -> JobResult<String> {
         Ok(input.into_string())
@@ -75,8 +83,8 @@ impl Probe {
 
     /// Returns its input after some `milliseconds`.
     #[job(kind = 5904, processing_after = "0s")]
-    async fn wait(&self, context: JobContext, input: Text, params: Params) -> JobResult<String> {
-        context.sleep(milliseconds(&params)?).await;
+    async fn wait(&self, context: JobContext, input: Text, pause: Params<Pause>) -> JobResult<String> {
+        context.sleep(Duration::from_millis(pause.milliseconds)).await;
         Ok(input.into_string())
     }
 
