@@ -3,6 +3,7 @@
 import { npub } from "./event.js";
 import { copy } from "./elements.js";
 import { sendJob } from "./job.js";
+import { offerOperatorView } from "./operator.js";
 import { followRecentJobs } from "./recent_jobs.js";
 import { Relay } from "./relay.js";
 import { hasExtension, throwawayPublicKey } from "./signer.js";
@@ -28,6 +29,9 @@ function showSigner(publicKey) {
   about.textContent = hasExtension() ? texts.youExtension : isKnown ? texts.youThrowaway : texts.youNone;
   key.textContent = isKnown ? npub(publicKey) : "";
 }
+
+const operator = document.querySelector("[data-operator]");
+if (operator) addEventListener("load", () => hasExtension() && offerOperatorView(operator, agent));
 
 if (signer) {
   const show = () => showSigner(hasExtension() ? undefined : throwawayPublicKey());

@@ -13,10 +13,15 @@ export function throwawayPublicKey() {
   return secret && publicKeyOf(secret);
 }
 
-/** Signs an event. What an extension returns is checked: it must be the event that it was given. */
-export async function sign({ kind, tags, content = "" }) {
+/** Signs an event. */
+export async function sign(template) {
+  if (hasExtension()) return signWithExtension(template);
+  return signEvent({ content: "", ...template, created_at: now() }, stored() ?? makeSecretKey());
+}
+
+/** Signs an event with the extension. What it returns is checked: it must be the event that it was given. */
+export async function signWithExtension({ kind, tags, content = "" }) {
   const unsigned = { kind, tags, content, created_at: now() };
-  if (!hasExtension()) return signEvent(unsigned, stored() ?? makeSecretKey());
   const signed = await window.nostr.signEvent(unsigned);
   const isSame =
     isVerified(signed) && signed.kind === kind && signed.content === content && String(signed.tags) === String(tags);

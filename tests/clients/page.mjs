@@ -35,6 +35,14 @@ async function visit({ size = SIZES.desktop, scheme = "light", prepare = async (
   return page;
 }
 
+/** Gives the page an extension (NIP-07) with this key. */
+async function withExtension(page, secret) {
+  await page.exposeFunction("signAsExtension", (event) => finalizeEvent(event, secret));
+  await page.addInitScript(() => {
+    window.nostr = { getPublicKey: async () => "", signEvent: (event) => window.signAsExtension(event) };
+  });
+}
+
 /** Opens the entry of a job and fills in its fields, by their `i` type or parameter. */
 async function fillIn(page, kind, values) {
   const entry = page.locator(`#kind-${kind}`);
@@ -87,14 +95,7 @@ const checks = {
   /** With a NIP-07 extension it is the extension that signs. */
   async extension() {
     const secret = generateSecretKey();
-    const page = await visit({
-      async prepare(page) {
-        await page.exposeFunction("signAsExtension", (event) => finalizeEvent(event, secret));
-        await page.addInitScript(() => {
-          window.nostr = { getPublicKey: async () => "", signEvent: (event) => window.signAsExtension(event) };
-        });
-      },
-    });
+    const page = await visit({ prepare: (page) => withExtension(page, secret) });
     const entry = await sendJob(page, 5050, { text: "Grace" });
     await waitForState(entry, "done");
     assert.match(await page.locator("[data-signer]").textContent(), /Your Nostr extension signs/);
@@ -139,6 +140,20 @@ const checks = {
     await waitForState(slow, "done");
     assert.equal(await slow.locator(".payment").count(), 0);
     relay.close();
+  },
+
+  /** A paid job shows its invoice, which is printed here for somebody to pay, and then its result. */
+  async paid() {
+    const page = await visit();
+    assert.match(await page.locator(".price").first().textContent(), /21 sat/);
+    const entry = await sendJob(page, 5050, { text: "so much depends upon" });
+    await waitForState(entry, "payment");
+    await entry.locator(".amount", { hasText: "21 sat" }).waitFor();
+    console.log(await entry.locator(".invoice").textContent());
+    await waitForState(entry, "done");
+    assert.equal(await outputOf(entry).textContent(), "4 words, 2 seconds");
+    assert.equal(await entry.locator(".payment").count(), 0);
+    assert.deepEqual(page.problems, []);
   },
 
   /** A file of the deployment is a link, and an image is shown. */
@@ -219,6 +234,22 @@ const checks = {
         const [wide, window] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
         assert.ok(wide <= window, `${wide} pixels on a screen of ${window}`);
         await page.context().close();
+      }
+    }
+  },
+
+  /** Whoever has the agent's key sees its jobs, with an extension that signs; anybody else is told why not. */
+  async operator() {
+    for (const [secret, expected] of [[hexToBytes(agentSecret), /Received/], [generateSecretKey(), /ADMIN_PUBKEYS may/]]) {
+      const page = await visit({ prepare: (page) => withExtension(page, secret) });
+      const entry = await sendJob(page, 5050, { text: "Ada" });
+      await waitForState(entry, "done");
+      await page.getByRole("button", { name: "Show records" }).click();
+      const records = page.locator("[data-records]", { hasText: expected });
+      await records.waitFor();
+      if (expected.test("Received")) {
+        await records.getByRole("button", { name: "Details" }).first().click();
+        await records.locator("pre", { hasText: "Hello, Ada!" }).waitFor();
       }
     }
   },

@@ -58,13 +58,13 @@ async fn nostr_tools_gets_a_job_done(servers: &Servers) {
 }
 
 /// A running Node script in `tests/clients`, and what it prints.
-struct Script {
+pub(crate) struct Script {
     process: Child,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
 impl Script {
-    fn start(script: &str, arguments: &[&str]) -> Self {
+    pub(crate) fn start(script: &str, arguments: &[&str]) -> Self {
         let mut command = node(script, arguments);
         let mut process =
             command.kill_on_drop(true).stdout(Stdio::piped()).spawn().expect("it can be started");
@@ -72,11 +72,11 @@ impl Script {
         Self { process, lines }
     }
 
-    async fn next_line(&mut self, patience: Duration) -> Option<String> {
+    pub(crate) async fn next_line(&mut self, patience: Duration) -> Option<String> {
         timeout(patience, self.lines.next_line()).await.expect("in time").expect("text")
     }
 
-    async fn succeeds(mut self) -> bool {
+    pub(crate) async fn succeeds(mut self) -> bool {
         timeout(PATIENCE, self.process.wait()).await.expect("in time").expect("a status").success()
     }
 }

@@ -19,6 +19,7 @@ scenarios![
     what_others_write_never_runs,
     what_is_not_signed_by_the_agent_is_not_shown,
     the_page_is_accessible_in_every_size_and_scheme,
+    operators_see_records_and_others_are_told_why_not,
     a_keyboard_is_enough_to_send_a_job,
     the_page_tells_without_javascript_what_it_is,
 ];
@@ -105,6 +106,10 @@ async fn what_is_not_signed_by_the_agent_is_not_shown(servers: &Servers) {
 
 async fn the_page_is_accessible_in_every_size_and_scheme(servers: &Servers) {
     holds("accessible", &servers.hello_world()).await;
+}
+
+async fn operators_see_records_and_others_are_told_why_not(servers: &Servers) {
+    holds("operator", &servers.hello_world()).await;
 }
 
 async fn a_keyboard_is_enough_to_send_a_job(servers: &Servers) {

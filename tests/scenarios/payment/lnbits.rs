@@ -14,11 +14,12 @@ use openagents_tests::wire::Client;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
-use crate::clients::foreign_clients::{run, shown};
+use crate::clients::foreign_clients::{Script, run, shown};
 use crate::servers::{Servers, scenarios};
 
 scenarios![
     a_job_is_done_soon_after_its_invoice_is_paid,
+    the_page_shows_an_invoice_and_then_the_result,
     a_payment_is_found_after_the_agent_was_killed,
     the_payment_of_a_failed_job_pays_the_next,
     a_wallet_that_cannot_be_reached_holds_a_job_up,
@@ -77,6 +78,17 @@ async fn a_job_is_done_soon_after_its_invoice_is_paid(servers: &Servers) {
     assert!(!lnbits.pay(&customer, &invoice).await, "it is paid once");
     let log = server.log_tail();
     assert!(!log.contains(&wallet.invoice_key), "{log}");
+}
+
+async fn the_page_shows_an_invoice_and_then_the_result(servers: &Servers) {
+    let (server, wallet) = paid(servers).await;
+    let lnbits = servers.lnbits().await;
+    let customer = lnbits.account("customer", 100).await;
+    let mut browser = Script::start("page.mjs", &["paid", &format!("http://{}/", server.address())]);
+    let invoice = browser.next_line(PATIENCE).await.expect("an invoice");
+    assert!(lnbits.pay(&customer, &invoice).await, "{invoice}");
+    assert!(browser.succeeds().await);
+    assert_eq!(lnbits.balance(&wallet).await, PRICE_MSAT);
 }
 
 async fn a_payment_is_found_after_the_agent_was_killed(servers: &Servers) {

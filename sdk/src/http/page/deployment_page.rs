@@ -48,9 +48,19 @@ pub(super) fn agent_page(manifest: &AgentManifest, offers: &[Offer]) -> String {
         [TEXTS.recent, TEXTS.recent_about],
     );
     html.write(
-        r#"<ol data-recent><li class="empty"><noscript>{}</noscript></li></ol></section></main></body></html>"#,
+        r#"<ol data-recent><li class="empty"><noscript>{}</noscript></li></ol></section>"#,
         [TEXTS.recent_without_script],
     );
+    // The script shows it to visitors with an extension.
+    html.write(
+        r#"<section class="operator" aria-labelledby="operator" hidden data-operator><h2 id="operator">{}</h2>"#,
+        [TEXTS.operator],
+    );
+    html.write(
+        r#"<p class="lead">{}</p><p><button type="button">{}</button></p><div data-records></div></section>"#,
+        [TEXTS.operator_about, TEXTS.operator_show],
+    );
+    html.write("</main></body></html>", []);
     html.into_string()
 }
 

@@ -60,6 +60,9 @@ pub(super) struct Texts {
     pub(super) recent: &'static str,
     pub(super) recent_about: &'static str,
     pub(super) recent_without_script: &'static str,
+    pub(super) operator: &'static str,
+    pub(super) operator_about: &'static str,
+    pub(super) operator_show: &'static str,
 }
 
 const FILE: &str = include_str!("../../../page/texts.json");
