@@ -8,7 +8,8 @@ use syn::{Expr, Ident, Token, Type, braced, bracketed, token};
 
 use crate::mistakes::Mistakes;
 
-const EXAMPLE: &str = "`deployment!(MyAgent)`, `deployment! { agents: [MyAgent], policy: MyPolicy }`, \
+const EXAMPLE: &str = "`deployment!(MyAgent)`, \
+                       `deployment! { agents: [MyAgent], policy: MyPolicy, gateway: Gateway::new() }`, \
                        or `agents: []` for a relay alone";
 
 /// A parsed deployment.
@@ -16,6 +17,7 @@ const EXAMPLE: &str = "`deployment!(MyAgent)`, `deployment! { agents: [MyAgent],
 struct Deployment {
     agents: Option<Punctuated<AgentEntry, Token![,]>>,
     policy: Option<Expr>,
+    gateway: Option<Expr>,
 }
 
 /// An element of `agents: […]`: a type, and its own fields in braces.
@@ -39,8 +41,8 @@ pub(crate) fn expand(tokens: TokenStream) -> TokenStream {
     });
     let agent = deployment.agent(&mut mistakes).into_iter();
     if mistakes.is_empty() {
-        let policy = deployment.policy.iter();
-        return quote!(::openagents_sdk::__deployment! { (#(#agent)*) (#((#policy))*) });
+        let (policy, gateway) = (deployment.policy.iter(), deployment.gateway.iter());
+        return quote!(::openagents_sdk::__deployment! { (#(#agent)*) (#((#policy))*) (#((#gateway))*) });
     }
     quote! {
         /// Takes the place of an invalid deployment.
@@ -84,7 +86,7 @@ impl Deployment {
             );
         }
         let entry = AgentEntry { agent, fields: Punctuated::new() };
-        Ok(Self { agents: Some(Punctuated::from_iter([entry])), policy: None })
+        Ok(Self { agents: Some(Punctuated::from_iter([entry])), ..Self::default() })
     }
 
     fn read_field(&mut self, input: ParseStream<'_>, mistakes: &mut Mistakes) -> syn::Result<()> {
@@ -97,10 +99,11 @@ impl Deployment {
                 self.agents.replace(Punctuated::parse_terminated(&agents)?).is_some()
             }
             "policy" => self.policy.replace(input.parse()?).is_some(),
+            "gateway" => self.gateway.replace(input.parse()?).is_some(),
             unknown => {
                 mistakes.at(
                     &name,
-                    format!("a deployment has no field `{unknown}`; it has `agents` and `policy`: {EXAMPLE}"),
+                    format!("a deployment has no field `{unknown}`; it has `agents`, `policy` and `gateway`: {EXAMPLE}"),
                 );
                 input.parse::<Expr>()?;
                 false
@@ -138,6 +141,12 @@ impl Deployment {
             mistakes.at(
                 &other.agent,
                 "a deployment can have only one agent for now: put this one into a crate and a deployment of its own",
+            );
+        }
+        if let (true, Some(gateway)) = (agents.is_empty(), &self.gateway) {
+            mistakes.at(
+                gateway,
+                "a gateway needs an agent, whose database counts its requests: `agents: [MyAgent]`",
             );
         }
         agents.first().map(|entry| &entry.agent)

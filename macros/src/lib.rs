@@ -578,6 +578,7 @@ pub fn derive_param_choice(item: TokenStream) -> TokenStream {
 /// |---|---|---|
 /// | `agents` | list of types, required | the agent; empty for a relay alone; more than one is not supported yet |
 /// | `policy` | a `WritePolicy` | decides which events clients may write to the relay, on both hosts; events rejected by variables or operators do not reach it |
+/// | `gateway` | a `Gateway` | `POST /` with JSON is checked, limited per client, and forwarded to the operator's backend (`AUMOS_API_URL`); needs an agent |
 ///
 /// ```
 /// use openagents_sdk::prelude::*;

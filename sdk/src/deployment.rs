@@ -8,13 +8,16 @@
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __deployment {
-    (($agent:ty) ($($policy:tt)?)) => {
+    (($agent:ty) ($($policy:tt)?) ($($gateway:tt)?)) => {
         /// Serves the agent and its relay, or runs one of the commands that `--help` lists.
         pub fn main() -> ::std::process::ExitCode {
-            $crate::native::main::<$agent>($crate::__deployment_policy!($($policy)?))
+            $crate::native::main::<$agent>(
+                $crate::__deployment_policy!($($policy)?),
+                $crate::__deployment_gateway!($($gateway)?),
+            )
         }
     };
-    (() ($($policy:tt)?)) => {
+    (() ($($policy:tt)?) ()) => {
         /// Serves the relay, or runs one of the commands that `--help` lists.
         pub fn main() -> ::std::process::ExitCode {
             $crate::native::main_of_relay(
@@ -37,6 +40,18 @@ macro_rules! __deployment_policy {
     };
 }
 
+/// A deployment's optional gateway, as an `Option`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __deployment_gateway {
+    () => {
+        ::core::option::Option::None
+    };
+    (($gateway:expr)) => {
+        ::core::option::Option::Some($crate::__private::gateway($gateway))
+    };
+}
+
 /// The declaration of a deployment without agents, from its crate's `Cargo.toml`.
 #[doc(hidden)]
 #[macro_export]
@@ -56,15 +71,16 @@ macro_rules! __relay_only_deployment {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __deployment {
-    (($agent:ty) ($($policy:tt)?)) => {
+    (($agent:ty) ($($policy:tt)?) ($($gateway:tt)?)) => {
         $crate::__worker! {
             [$crate::__private::deployment_of::<$agent>()] [$crate::__deployment_policy!($($policy)?)]
-            { $crate::__agent_class! { $agent } }
+            [$crate::__deployment_gateway!($($gateway)?)] { $crate::__agent_class! { $agent } }
         }
     };
-    (() ($($policy:tt)?)) => {
+    (() ($($policy:tt)?) ()) => {
         $crate::__worker! {
-            [$crate::__relay_only_deployment!()] [$crate::__deployment_policy!($($policy)?)] {}
+            [$crate::__relay_only_deployment!()] [$crate::__deployment_policy!($($policy)?)]
+            [$crate::__deployment_gateway!()] {}
         }
     };
 }
@@ -74,7 +90,7 @@ macro_rules! __deployment {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __worker {
-    ([$deployment:expr] [$policy:expr] { $($agent_class:tt)* }) => {
+    ([$deployment:expr] [$policy:expr] [$gateway:expr] { $($agent_class:tt)* }) => {
         /// Not for WebAssembly: a Worker starts at its exports.
         pub fn main() -> ::std::process::ExitCode {
             ::std::process::ExitCode::FAILURE
@@ -189,8 +205,13 @@ macro_rules! __worker {
                 env: worker::Env,
                 _context: worker_sys::Context,
             ) -> ::std::result::Result<JsValue, JsValue> {
-                AssertUnwindSafe(wasm_result(::openagents_sdk::worker::fetch(request.into(), env, $deployment)))
-                    .await
+                AssertUnwindSafe(wasm_result(::openagents_sdk::worker::fetch(
+                    request.into(),
+                    env,
+                    $deployment,
+                    $gateway,
+                )))
+                .await
             }
         }
     };

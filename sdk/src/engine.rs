@@ -8,6 +8,7 @@
 //! Handling an input only stores it. [`alarm`](Engine::alarm) starts and delivers what is due;
 //! [`next_alarm`](Engine::next_alarm) tells the host when to call it, which may be at once.
 
+mod client_rates;
 mod delivery;
 mod direct_messages;
 mod inputs;
@@ -42,6 +43,7 @@ use std::time::Duration;
 use openagents_host::sql::{SchemaError, migrate};
 use openagents_host::{Engine, Keys, Sql, SqlError, Timestamp};
 
+use client_rates::ClientRates;
 use delivery::announcements::Announcements;
 use delivery::outbox::Outbox;
 use intake::requests::RequestStore;
@@ -60,6 +62,7 @@ use schedules::Schedules;
 use state::StateStore;
 use unfinished::UnfinishedJobs;
 
+pub(crate) use client_rates::ClientAdmission;
 pub use job_state::JobState;
 pub(crate) use message::{Effect, HoldEnd, Input, Options, Task};
 pub use output::Output;
@@ -106,6 +109,9 @@ const RECEIVED_SCHEMA: [&str; 1] = [include_str!("engine/schema/received_1.sql")
 /// Tables about what operators do.
 const OPERATOR_SCHEMA: [&str; 1] = [include_str!("engine/schema/operator_1.sql")];
 
+/// Tables of the gateway.
+const GATEWAY_SCHEMA: [&str; 1] = [include_str!("engine/schema/gateway_1.sql")];
+
 /// The job engine; see the [module](self).
 pub(crate) struct JobEngine<S> {
     sql: S,
@@ -128,6 +134,7 @@ pub(crate) struct JobEngine<S> {
     announcements: Announcements<S>,
     /// When the next announcement is due.
     announce_at: Option<Timestamp>,
+    client_rates: ClientRates<S>,
     reports: Reports,
     routes: RouteRequests,
     /// Whose turn it was last.
@@ -170,6 +177,7 @@ impl<S: Sql> JobEngine<S> {
         migrate(&sql, "outside", &EXTERNAL_SCHEMA)?;
         migrate(&sql, "operator", &OPERATOR_SCHEMA)?;
         migrate(&sql, "received", &RECEIVED_SCHEMA)?;
+        migrate(&sql, "gateway", &GATEWAY_SCHEMA)?;
         let announcements = Announcements::new(sql.clone(), options.announcements.clone());
         let jobs = JobTable::new(sql.clone());
         jobs.interrupt_all(now)?;
@@ -193,6 +201,7 @@ impl<S: Sql> JobEngine<S> {
             announce_at: announcements.next_due(now)?,
             announcements,
             look_ups: LookUps::default(),
+            client_rates: ClientRates::new(sql.clone()),
             reports: Reports::default(),
             routes: RouteRequests::default(),
             last_turn: None,

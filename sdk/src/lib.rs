@@ -14,6 +14,7 @@ mod declared_variables;
 pub mod discovery;
 mod engine;
 mod error;
+pub mod gateway;
 mod host_port;
 mod http;
 mod log;
@@ -178,6 +179,12 @@ pub mod __private {
         policy: P,
     ) -> std::sync::Arc<dyn openagents_relay::WritePolicy> {
         std::sync::Arc::new(policy)
+    }
+
+    /// The gateway of a deployment. Fails to compile if the value is not a `Gateway`.
+    #[must_use]
+    pub const fn gateway(gateway: crate::gateway::Gateway) -> crate::gateway::Gateway {
+        gateway
     }
 
     /// Fails to compile if a field's type is not a number.

@@ -9,6 +9,7 @@ mod data_folder;
 mod disk_check;
 mod environment;
 mod forwarded;
+mod gateway;
 mod key_file;
 mod mailbox;
 mod relays;
@@ -26,16 +27,17 @@ use openagents_relay::WritePolicy;
 
 use crate::author::agent::Jobs;
 use crate::declaration::DeploymentDeclaration;
+use crate::gateway::Gateway;
 use cli::arguments::{Arguments, Command, RelayOnlyArguments, RelayOnlyCommand};
 use cli::{ask, inspect, new, relay as relay_commands, schedules, state, terminal, variables};
 
 /// The `main` of a deployment: reads the command line, then serves the agent and its relay, submits a job, shows an
 /// agent's records, or works on the relay's database. The `policy`, if there is one, decides which events clients may
-/// write to the relay.
+/// write to the relay; the `gateway`, if there is one, answers `POST /`.
 ///
 /// The exit code is 0 on success, 1 on failure, 2 for a usage error and 130 when interrupted; `ask --help` lists more.
 #[must_use]
-pub fn main<A: Jobs>(policy: Option<Arc<dyn WritePolicy>>) -> ExitCode {
+pub fn main<A: Jobs>(policy: Option<Arc<dyn WritePolicy>>, gateway: Option<Gateway>) -> ExitCode {
     let agent = &A::DECLARATION;
     let arguments: Arguments = match read(agent.name, agent.version, agent.about, variables::of_agent(agent))
     {
@@ -61,7 +63,10 @@ pub fn main<A: Jobs>(policy: Option<Arc<dyn WritePolicy>>) -> ExitCode {
                 terminal::say(format_args!("{}", variables::of_agent(agent)));
                 Ok(())
             }
-            None => serve::run::<A>(&arguments.serve, policy).await.map_err(|error| error.to_string()),
+            None => {
+                let served = serve::run::<A>(&arguments.serve, policy, gateway).await;
+                served.map_err(|error| error.to_string())
+            }
         }
         .map(|()| ExitCode::SUCCESS)
     })

@@ -4,6 +4,7 @@
 mod agent;
 mod blossom;
 mod error;
+mod gateway;
 #[cfg(target_arch = "wasm32")]
 mod log;
 pub(crate) mod names;
@@ -17,6 +18,7 @@ mod wallet;
 pub(crate) use agent::{AgentSettings, agent_keys, agent_settings};
 pub(crate) use blossom::blossom_config;
 pub(crate) use error::SettingError;
+pub(crate) use gateway::gateway_config;
 #[cfg(target_arch = "wasm32")]
 pub(crate) use log::log_settings;
 pub(crate) use operators::Operators;

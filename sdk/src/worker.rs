@@ -6,6 +6,7 @@ mod agent_object;
 mod blob_index_object;
 mod calls;
 mod entry;
+mod gateway;
 mod relay_object;
 
 pub use agent_object::AgentObject;

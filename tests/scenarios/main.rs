@@ -86,6 +86,7 @@ scenarios_in! {
         page,
         operator_records,
         nip86_management,
+        gateway,
     }
     blossom {
         blobs,

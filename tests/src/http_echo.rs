@@ -75,7 +75,8 @@ async fn answer(mut stream: TcpStream) -> io::Result<()> {
     stream.shutdown().await
 }
 
-fn header(head: &str, name: &str) -> Value {
+/// The value of a header, or null.
+pub(crate) fn header(head: &str, name: &str) -> Value {
     let found = head.lines().skip(1).find_map(|line| {
         let (known, value) = line.split_once(':')?;
         known.eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
@@ -84,7 +85,7 @@ fn header(head: &str, name: &str) -> Value {
 }
 
 /// The head of a request, and its body.
-async fn read(stream: &mut TcpStream) -> io::Result<(String, Vec<u8>)> {
+pub(crate) async fn read(stream: &mut TcpStream) -> io::Result<(String, Vec<u8>)> {
     let mut bytes = Vec::new();
     loop {
         if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {

@@ -4,6 +4,7 @@
 //! frames with it, and every event that comes back is verified with the `nostr` crate, which shares no code with the
 //! one under test.
 
+pub mod backend;
 pub mod blobs;
 pub mod databases;
 pub mod events;

@@ -63,6 +63,9 @@ pub enum HttpError {
     /// The body is not the expected JSON.
     #[error("the response is not the expected JSON: {0}")]
     Json(String),
+    /// There was no connection, so nothing was sent. In a Worker this cannot be told from [`Self::Network`].
+    #[error("the request failed: {0}")]
+    Connect(String),
     /// The connection failed.
     #[error("the request failed: {0}")]
     Network(String),

@@ -5,6 +5,7 @@ mod payments;
 mod reply;
 mod schedules;
 
+use std::num::NonZeroU32;
 use std::ops::ControlFlow;
 
 use openagents_host::nostr::keys::npub;
@@ -64,6 +65,9 @@ pub(crate) enum StateQuery {
     RunSchedule { name: String, key: String, token: Option<Token> },
     /// Changes the stored state; an operator authorizes it by `token`: a [`ManualStateChange`].
     ChangeState { change: StateChange, token: Token },
+    /// Counts a request of a client of the gateway, who may send this many per minute: a
+    /// [`ClientAdmission`](super::ClientAdmission).
+    AdmitClient { client: String, per_minute: NonZeroU32 },
 }
 
 impl StateQuery {
@@ -115,6 +119,9 @@ impl<S: Sql> JobEngine<S> {
             }
             StateQuery::RunSchedule { name, key, token } => {
                 StateReply::ManualRun(self.run_by_hand(now, token.as_ref(), name, key)?)
+            }
+            StateQuery::AdmitClient { client, per_minute } => {
+                StateReply::Admission(self.client_rates.admit(now, client, *per_minute)?)
             }
         })
     }

@@ -22,6 +22,8 @@ pub(crate) enum Route<'a> {
     RelayManagement,
     /// A CORS preflight request.
     Preflight,
+    /// A request to the gateway, whatever its body is.
+    Gateway,
     /// An endpoint of the blob server (Blossom), with any method.
     Blob(BlobRoute),
     /// A file of the page for browsers.
@@ -87,6 +89,7 @@ pub(crate) fn route<'a>(parts: &'a Parts, declared: &[RouteDeclaration]) -> Rout
     let is_management = || is_management(header_text(&parts.headers, &header::CONTENT_TYPE));
     let route = match path {
         "/" if parts.method == Method::POST && is_management() => return Route::RelayManagement,
+        "/" if parts.method == Method::POST => return Route::Gateway,
         "/" if asks_for_document(header_text(&parts.headers, &header::ACCEPT)) => Route::RelayInformation,
         "/" if asks_for_page(header_text(&parts.headers, &header::ACCEPT)) => Route::Agent(AgentRoute::Page),
         path => match (PageFile::at(path), agent_route(path, &parts.method)) {
@@ -108,6 +111,7 @@ pub(crate) fn route<'a>(parts: &'a Parts, declared: &[RouteDeclaration]) -> Rout
             (matches!(parts.method, Method::PUT | Method::DELETE), "PUT, DELETE, OPTIONS")
         }
         Route::Agent(AgentRoute::RunSchedule { .. }) => (parts.method == Method::POST, "POST, OPTIONS"),
+        _ if path == "/" => (matches!(parts.method, Method::GET | Method::HEAD), "GET, HEAD, POST, OPTIONS"),
         _ => (matches!(parts.method, Method::GET | Method::HEAD), "GET, HEAD, OPTIONS"),
     };
     if is_allowed { route } else { Route::MethodNotAllowed { allowed: allowed.into() } }
@@ -221,9 +225,21 @@ mod tests {
         for content_type in ["application/nostr+json+rpc", "Application/Nostr+JSON+RPC; charset=utf-8"] {
             assert_eq!(post("/", content_type), "RelayManagement");
         }
-        assert_eq!(post("/", "application/json"), READ);
+        assert_eq!(post("/", "application/json"), "Gateway");
         assert_eq!(post("/health", "application/nostr+json+rpc"), READ);
         assert_eq!(route("GET", "/", &[("content-type", "application/nostr+json+rpc")]), "Agent(Index)");
+    }
+
+    #[test]
+    fn whatever_else_is_posted_to_the_root_is_for_the_gateway() {
+        for content_type in ["application/json; charset=utf-8", "text/plain", ""] {
+            assert_eq!(route("POST", "/", &[("content-type", content_type)]), "Gateway", "{content_type}");
+        }
+        assert_eq!(route("POST", "/", &[("accept", "application/nostr+json")]), "Gateway");
+        let refused = r#"MethodNotAllowed { allowed: "GET, HEAD, POST, OPTIONS" }"#;
+        for method in ["PUT", "DELETE", "PATCH"] {
+            assert_eq!(route(method, "/", &[("content-type", "application/json")]), refused, "{method}");
+        }
     }
 
     #[test]

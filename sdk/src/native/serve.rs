@@ -28,6 +28,7 @@ use super::cli::terminal::say;
 use super::data_folder::{AGENT_DATABASE, BLOBS_FOLDER, BLOSSOM_DATABASE, DataFolder, DataFolderError};
 use super::disk_check::DiskCheck;
 use super::environment::{EnvironmentError, EnvironmentVariables};
+use super::gateway::NativeGateway;
 use super::mailbox::AgentMailbox;
 use super::relays::{Listeners, Listening};
 use super::server::{AgentServer, Server, ServerConfig};
@@ -35,11 +36,12 @@ use super::signals::interruption;
 use crate::assemble::{self, deployment_of};
 use crate::author::agent::Jobs;
 use crate::declaration::{DeploymentDeclaration, JobDeclaration, RouteDeclaration};
+use crate::gateway::{Gateway, GatewayService};
 use crate::http::{AgentRoutes, Authority, RelayManagement};
 use crate::log::{self, JsonLayer, LevelError, LogFormat};
 use crate::price::Price;
 use crate::relays::RequestFilter;
-use crate::settings::names::{LOG_FORMAT, LOG_LEVEL, NOSTR_PRIVATE_KEY, RELAY_PRIVATE_KEY};
+use crate::settings::names::{AUMOS_API_KEY, LOG_FORMAT, LOG_LEVEL, NOSTR_PRIVATE_KEY, RELAY_PRIVATE_KEY};
 use crate::settings::{self, RelaySettings, SettingError};
 
 /// How long running handlers may take to finish when the process is asked to stop.
@@ -122,13 +124,15 @@ impl HandoverSink for DeploymentSink {
 pub(super) async fn run<A: Jobs>(
     arguments: &Serve,
     policy: Option<Arc<dyn WritePolicy>>,
+    gateway: Option<Gateway>,
 ) -> Result<(), ServeError> {
     let startup = Startup::prepare(arguments, deployment_of::<A>(), policy).await?;
+    let gateway = gateway.map(|gateway| startup.gateway(gateway)).transpose()?;
     startup.check_relay_schema()?;
     let key = startup.agent_key()?;
     let blobs = startup.start_blobs(Some(key.keys.public_key())).await?;
     let agent = ServedAgent::start::<A>(&startup, key, blobs.0.clone()).await?;
-    startup.serve(Some(agent), blobs).await
+    startup.serve(Some(agent), blobs, gateway).await
 }
 
 /// Serves a relay without agents.
@@ -140,7 +144,7 @@ pub(super) async fn run_relay(
     let startup = Startup::prepare(arguments, deployment, policy).await?;
     startup.check_relay_schema()?;
     let blobs = startup.start_blobs(None).await?;
-    startup.serve(None, blobs).await
+    startup.serve(None, blobs, None).await
 }
 
 /// A deployment whose settings have been read and whose port is bound, before it is served.
@@ -217,6 +221,13 @@ impl<'a> Startup<'a> {
         Ok(AgentKey { keys: found.keys, note: format!("{}{note}", found.path.display()) })
     }
 
+    /// A declared gateway with its settings.
+    fn gateway(&self, gateway: Gateway) -> Result<GatewayService, SettingError> {
+        let config = settings::gateway_config(|name| self.variables.variable(name))?;
+        self.variables.warn_of_readable_secrets(&[AUMOS_API_KEY]);
+        Ok(GatewayService { gateway, config })
+    }
+
     /// Starts the blob server. Before the agent: like the relay's, its data may be of another release.
     async fn start_blobs(
         &self,
@@ -250,6 +261,7 @@ impl<'a> Startup<'a> {
         self,
         agent: Option<ServedAgent>,
         (blobs, mut blob_index): (BlobServer, BlobServerThread),
+        gateway: Option<GatewayService>,
     ) -> Result<(), ServeError> {
         let interrupted = interruption().map_err(ServeError::Signals)?;
         let own = self.own_authorities();
@@ -274,7 +286,8 @@ impl<'a> Startup<'a> {
             agent.shell.answer_through(relay.handle());
             let mailbox = agent.shell.mailbox.clone();
             listeners = Some(Listeners::start(agent.external_relays, agent.listening, &mailbox));
-            server_of_agent = Some(AgentServer { mailbox, routes: agent.routes });
+            let gateway = gateway.map(|gateway| NativeGateway::new(gateway, mailbox.clone()));
+            server_of_agent = Some(AgentServer { mailbox, routes: agent.routes, gateway });
             greeting = Some(agent.greeting);
             shell = Some(agent.shell);
         }

@@ -24,10 +24,12 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use super::disk_check::DiskCheck;
 use super::forwarded::{client_address, is_untrusted_local_proxy};
+use super::gateway::NativeGateway;
 use super::mailbox::AgentMailbox;
 use super::tcp_connections::{HttpConnections, HttpPermit};
 use super::transfers::Transfers;
 use crate::declaration::DeploymentDeclaration;
+use crate::gateway::{GatewayError, respond_with_error};
 use crate::http::{
     self, AgentRoute, AgentRoutes, DeploymentUsage, MAX_RESPONSE_WAIT, RelayAnswer, RelayManagement, Route,
     RouteAnswer, relay_management, relay_only,
@@ -83,6 +85,8 @@ pub(super) struct ServerConfig {
 pub(super) struct AgentServer {
     pub(super) mailbox: AgentMailbox,
     pub(super) routes: AgentRoutes,
+    /// What answers `POST /`, if the deployment has a gateway.
+    pub(super) gateway: Option<NativeGateway>,
 }
 
 /// A running server.
@@ -212,6 +216,13 @@ impl ServerConfig {
                 let response = self.blobs.answer(route, &parts, body).await;
                 return native_http::response(transfer.hold(response), &parts.method);
             }
+            Route::Gateway => match self.agent.as_ref().and_then(|agent| agent.gateway.as_ref()) {
+                Some(gateway) => {
+                    let address = client_address(address, &parts.headers, &self.trusted_proxies);
+                    gateway.answer(address, &parts, body).await
+                }
+                None => respond_with_error(&GatewayError::NoGateway),
+            },
             Route::RelayManagement => self.manage(&parts, body).await.unwrap_or_else(|refusal| refusal),
             Route::RelayInformation => self.relay.information(),
             Route::Preflight => response::preflight(),

@@ -48,6 +48,14 @@ pub(crate) const BLOSSOM_MAX_SIZE: &str = "BLOSSOM_MAX_SIZE";
 pub(crate) const BLOSSOM_QUOTA: &str = "BLOSSOM_QUOTA";
 /// How long an upload is kept.
 pub(crate) const BLOSSOM_TTL: &str = "BLOSSOM_TTL";
+/// The URL of the backend to which the gateway forwards requests.
+pub(crate) const AUMOS_API_URL: &str = "AUMOS_API_URL";
+/// The secret that the gateway sends to the backend as bearer token.
+pub(crate) const AUMOS_API_KEY: &str = "AUMOS_API_KEY";
+/// How many requests each client may send to the gateway.
+pub(crate) const GATEWAY_MAX_REQUESTS_PER_MINUTE: &str = "GATEWAY_MAX_REQUESTS_PER_MINUTE";
+/// How long the backend may take for a request, in seconds.
+pub(crate) const GATEWAY_TIMEOUT_SECONDS: &str = "GATEWAY_TIMEOUT_SECONDS";
 /// Who must authenticate (NIP-42): `none`, `write`, `read` or `all`.
 pub(crate) const RELAY_AUTH: &str = "RELAY_AUTH";
 /// The kinds that only author and recipients can read, or `none`.

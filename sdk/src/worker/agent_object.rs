@@ -27,7 +27,7 @@ use worker::{Env, Error, Request, Response, Result, State};
 
 use super::calls::{AgentCall, AgentReply, relay};
 use crate::author::agent::Jobs;
-use crate::engine::{Effect, Input};
+use crate::engine::{Effect, Input, StateQuery, StateReply};
 use crate::http::{self, AgentRoute, DeploymentUsage, MAX_RESPONSE_WAIT, PendingQuery, Route, RouteAnswer};
 use work::{AgentWorker, UNREADABLE_STATE};
 
@@ -72,6 +72,18 @@ impl<A: Jobs> AgentObject<A> {
                 rpc::reply(&AgentReply::Taken(taken.collect()))
             }
             Some(AgentCall::TellKey) => rpc::reply(&AgentReply::Key(agent.key)),
+            Some(AgentCall::CountRequest { client, per_minute }) => {
+                let query = StateQuery::AdmitClient { client, per_minute };
+                let admission = match handler_host::query_state(&agent.engine, query) {
+                    Ok(StateReply::Admission(admission)) => Some(admission),
+                    Ok(_) => None,
+                    Err(error) => {
+                        worker::console_error!("a request to the gateway could not be counted: {error}");
+                        None
+                    }
+                };
+                rpc::reply(&AgentReply::Counted(admission))
+            }
             None if request.path() == BILLED_ROWS_PATH => {
                 let rows = agent.engine.borrow().sql().billed_rows();
                 Response::from_json(&rows)

@@ -1,7 +1,8 @@
-//! Calls from the relay's Durable Object to the agent's, and the stubs of both.
+//! Calls from the Worker and the relay's Durable Object to the agent's, and the stubs of both.
 
 use std::borrow::Cow;
 use std::cell::Cell;
+use std::num::NonZeroU32;
 
 use openagents_host::worker::{ObjectAddress, rpc};
 use openagents_host::{Event, PublicKey, VerifiedEvent};
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use worker::{Env, Error, Result, Stub};
 
 use super::variable;
+use crate::engine::ClientAdmission;
 use crate::settings;
 
 /// A call to the agent's object.
@@ -18,6 +20,8 @@ pub(super) enum AgentCall<'a> {
     TakeRequests(Vec<Cow<'a, Event>>),
     /// Tell the agent's public key.
     TellKey,
+    /// Count a request of a client of the gateway, who may send this many per minute.
+    CountRequest { client: String, per_minute: NonZeroU32 },
 }
 
 /// The reply of the agent's object.
@@ -27,6 +31,8 @@ pub(super) enum AgentReply {
     Taken(Vec<std::result::Result<(), String>>),
     /// The public key.
     Key(PublicKey),
+    /// Whether the client may send the request; `None` if the database failed.
+    Counted(Option<ClientAdmission>),
 }
 
 /// Lets the agent's object store events. Returns one outcome for each.
@@ -37,8 +43,25 @@ pub(super) async fn take_requests(
     let call = AgentCall::TakeRequests(events.iter().map(|event| Cow::Borrowed(&**event)).collect());
     match rpc::call(&agent(env)?, &call).await? {
         AgentReply::Taken(taken) => Ok(taken),
-        AgentReply::Key(_) => Err(Error::RustError("the agent gave the reply to another call".to_owned())),
+        AgentReply::Key(_) | AgentReply::Counted(_) => Err(wrong_reply()),
     }
+}
+
+/// Lets the agent's object count a request of a client of the gateway.
+pub(super) async fn count_request(
+    env: &Env,
+    client: String,
+    per_minute: NonZeroU32,
+) -> Result<ClientAdmission> {
+    match rpc::call(&agent(env)?, &AgentCall::CountRequest { client, per_minute }).await? {
+        AgentReply::Counted(Some(admission)) => Ok(admission),
+        AgentReply::Counted(None) => Err(Error::RustError("the agent's database failed".to_owned())),
+        AgentReply::Key(_) | AgentReply::Taken(_) => Err(wrong_reply()),
+    }
+}
+
+fn wrong_reply() -> Error {
+    Error::RustError("the agent gave the reply to another call".to_owned())
 }
 
 thread_local! {
@@ -55,9 +78,7 @@ pub(super) async fn agent_key(env: &Env) -> Result<PublicKey> {
         Some(key) => key,
         None => match rpc::call(&agent(env)?, &AgentCall::TellKey).await? {
             AgentReply::Key(key) => key,
-            AgentReply::Taken(_) => {
-                return Err(Error::RustError("the agent gave the reply to another call".to_owned()));
-            }
+            AgentReply::Taken(_) | AgentReply::Counted(_) => return Err(wrong_reply()),
         },
     };
     AGENT_KEY.set(Some(key));

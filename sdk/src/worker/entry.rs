@@ -10,8 +10,9 @@ use worker::{Env, Request, Response, Result};
 use super::agent_object::relay_memory;
 use super::blob_index_object;
 use super::calls::{agent, relay};
-use super::{DELIVERY_TIMEOUT, variable};
+use super::{DELIVERY_TIMEOUT, gateway, variable};
 use crate::declaration::DeploymentDeclaration;
+use crate::gateway::Gateway;
 use crate::http::{
     self, AgentRoute, Authority, DeploymentUsage, RelayAnswer, RelayManagement, Route, relay_management,
     relay_only,
@@ -22,8 +23,13 @@ use crate::settings::{RelaySettings, SettingError};
 ///
 /// # Errors
 /// When the runtime fails.
-pub async fn fetch(request: Request, env: Env, deployment: DeploymentDeclaration) -> Result<Response> {
-    match answer(request, &env, &deployment).await {
+pub async fn fetch(
+    request: Request,
+    env: Env,
+    deployment: DeploymentDeclaration,
+    gateway: Option<Gateway>,
+) -> Result<Response> {
+    match answer(request, &env, &deployment, gateway).await {
         Ok(response) => Ok(response),
         Err(error) => {
             worker::console_error!("{error}");
@@ -32,7 +38,12 @@ pub async fn fetch(request: Request, env: Env, deployment: DeploymentDeclaration
     }
 }
 
-async fn answer(request: Request, env: &Env, deployment: &DeploymentDeclaration) -> Result<Response> {
+async fn answer(
+    request: Request,
+    env: &Env,
+    deployment: &DeploymentDeclaration,
+    gateway: Option<Gateway>,
+) -> Result<Response> {
     let parts = worker_http::parts(&request)?;
     let mut response = match http::route(&parts, deployment.routes()) {
         route @ (Route::Relay | Route::RelayInformation | Route::RelayManagement) => {
@@ -50,6 +61,10 @@ async fn answer(request: Request, env: &Env, deployment: &DeploymentDeclaration)
         }
         Route::Blob(route) => {
             return blob_index_object::answer(env, deployment, route, &parts, request, misconfigured).await;
+        }
+        Route::Gateway => {
+            let response = gateway::answer(env, gateway, &parts, request, misconfigured).await?;
+            worker_http::response(response, &parts.method)?
         }
         Route::Preflight => worker_http::response(response::preflight(), &parts.method)?,
         Route::NotFound => worker_http::response(http::not_found(), &parts.method)?,

@@ -537,4 +537,5 @@ impl WritePolicy for Scruples {
 openagents_sdk::deployment! {
     agents: [Probe],
     policy: Scruples,
+    gateway: openagents_sdk::gateway::Gateway::new(),
 }

@@ -100,7 +100,7 @@ impl From<DialError> for HttpError {
     fn from(error: DialError) -> Self {
         match error {
             DialError::Address(error) => error.into(),
-            error => Self::Network(error.to_string()),
+            error => Self::Connect(error.to_string()),
         }
     }
 }

@@ -132,7 +132,7 @@ fn text(body: Vec<u8>, content_type: Option<&str>) -> Option<String> {
 /// What the customer is told. Details of the agent's own network, such as what a name resolves to, stay in the log.
 fn explain(error: HttpError) -> JobError {
     let (text, may_change) = match &error {
-        HttpError::Address(AddressError::Resolved { .. }) | HttpError::Network(_) => {
+        HttpError::Address(AddressError::Resolved { .. }) | HttpError::Connect(_) | HttpError::Network(_) => {
             ("the input URL could not be reached".to_owned(), true)
         }
         HttpError::Address(error) => (format!("the input URL cannot be fetched: {error}"), false),

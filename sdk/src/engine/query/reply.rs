@@ -4,6 +4,7 @@ use openagents_host::{EventId, Kind, PublicKey, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::engine::client_rates::ClientAdmission;
 use crate::engine::job_state::JobState;
 use crate::engine::state_change::ManualStateChange;
 
@@ -62,6 +63,8 @@ replies! {
     ManualRun(ManualRun),
     /// What became of an operator's wish to change the state.
     StateChanged(ManualStateChange),
+    /// Whether a client of the gateway may send a request.
+    Admission(ClientAdmission),
 }
 
 /// A row of the ledger.

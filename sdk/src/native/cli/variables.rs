@@ -64,6 +64,22 @@ The blob server (Blossom):
     };
 }
 
+/// What the gateway forwards, and how much of it.
+macro_rules! gateway {
+    () => {
+        "
+The gateway, where the deployment has one:
+  AUMOS_API_URL          URL of the backend to which requests are forwarded
+  AUMOS_API_KEY          the bearer token for the backend, a secret
+  GATEWAY_MAX_REQUESTS_PER_MINUTE
+                         how many requests a client may send; 0 for no limit
+                         [default: 600]
+  GATEWAY_TIMEOUT_SECONDS
+                         how long the backend may take [default: 30]
+"
+    };
+}
+
 /// Who may do what at the relay, and how much of it.
 macro_rules! relay_limits {
     () => {
@@ -157,6 +173,7 @@ The relay's information document (NIP-11):
 ",
     options!(),
     wallet!(),
+    gateway!(),
     blob_limits!(),
     relay_limits!()
 );

@@ -107,7 +107,7 @@ async fn encrypts_to_a_host_with_a_trusted_certificate() {
 async fn refuses_a_certificate_that_no_public_authority_signed() {
     let url = format!("https://localhost:{}/", serve_tls().await);
     let limits = HttpLimits { reach: Reach::Anywhere, ..HttpLimits::default() };
-    let Err(HttpError::Network(error)) = send(HttpRequest::get(url).limits(limits)).await else {
+    let Err(HttpError::Connect(error)) = send(HttpRequest::get(url).limits(limits)).await else {
         panic!("expected a refusal")
     };
     assert!(error.contains("certificate"), "{error}");
