@@ -10,10 +10,14 @@ pub(crate) mod guard;
 mod lnbits;
 #[cfg(feature = "wallet-lnurl")]
 mod lnurl;
+#[cfg(feature = "wallet-nwc")]
+mod nwc;
 pub(crate) mod wallet;
 
 pub use bolt11::{BitcoinNetwork, Bolt11, Bolt11Error, InvoiceDescription};
 pub use lnbits::LnbitsWallet;
 #[cfg(feature = "wallet-lnurl")]
 pub use lnurl::{LightningAddressError, LnurlWallet};
+#[cfg(feature = "wallet-nwc")]
+pub use nwc::{NwcUri, NwcUriError, NwcWallet};
 pub use wallet::{Invoice, InvoiceRequest, Preimage, Settlement, Wallet, WalletError, WalletFeatures};

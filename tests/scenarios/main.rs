@@ -97,6 +97,7 @@ scenarios_in! {
     payment {
         lnbits,
         lnurl,
+        nwc,
     }
     clients {
         foreign_clients,

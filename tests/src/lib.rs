@@ -14,6 +14,7 @@ pub mod jobs;
 pub mod language_model;
 pub mod lnbits;
 pub mod lnurl;
+pub mod nwc;
 mod process;
 pub mod raw;
 pub mod server;

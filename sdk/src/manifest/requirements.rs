@@ -89,7 +89,7 @@ pub struct VariableRequirement {
 }
 
 /// The variables of every agent: name, whether it is secret, and what it sets.
-const VARIABLES: [(&str, bool, &str); 52] = [
+const VARIABLES: [(&str, bool, &str); 53] = [
     (NOSTR_PRIVATE_KEY, true, "the agent's secret key; generated if missing"),
     ("LOG_LEVEL", false, "which log lines are written"),
     ("LOG_FORMAT", false, "how log lines are written"),
@@ -139,10 +139,11 @@ const VARIABLES: [(&str, bool, &str); 52] = [
         false,
         "whether rates and connection limits also apply to clients on the same machine",
     ),
-    ("WALLET", false, "the provider of the wallet through which the agent is paid: lnbits or lnurl"),
+    ("WALLET", false, "the provider of the wallet through which the agent is paid: lnbits, lnurl or nwc"),
     ("LIGHTNING_ADDRESS", false, "the Lightning address to which the agent is paid"),
     ("LNBITS_URL", false, "the URL of the LNbits server"),
     ("LNBITS_INVOICE_KEY", true, "the key with which invoices are created at the LNbits server"),
+    ("NWC_URL", true, "the connection URI of a wallet (Nostr Wallet Connect, NIP-47)"),
     ("BLOSSOM_UPLOAD", false, "who may upload blobs: agent, allowed or any"),
     ("BLOSSOM_ALLOWED_PUBKEYS", false, "who may upload blobs besides the agent and the operators"),
     ("BLOSSOM_ALLOWED_TYPES", false, "the types of blobs that are accepted"),

@@ -61,6 +61,15 @@ pub(crate) enum SettingError {
         /// What is wrong with its value.
         error: AddressError,
     },
+    /// The variable must hold the connection URI of a wallet (NIP-47), which has a secret.
+    #[cfg(feature = "wallet-nwc")]
+    #[error("the variable {name} is not a connection URI such as nostr+walletconnect://…: {error}")]
+    NwcUri {
+        /// The variable.
+        name: &'static str,
+        /// What is wrong with its value.
+        error: crate::payment::NwcUriError,
+    },
     /// Another variable needs this one.
     #[error("{by} needs the variable {name}, which is not set")]
     Needed {
@@ -81,7 +90,10 @@ pub(crate) enum SettingError {
     #[error(
         "WALLET={provider} is not built into this program: add the feature `{feature}` to openagents-sdk in Cargo.toml"
     )]
-    #[cfg_attr(feature = "wallet-lnurl", allow(dead_code, reason = "every provider is built in"))]
+    #[cfg_attr(
+        all(feature = "wallet-lnurl", feature = "wallet-nwc"),
+        allow(dead_code, reason = "every provider is built in")
+    )]
     NotBuiltIn {
         /// The provider.
         provider: &'static str,
@@ -145,6 +157,8 @@ impl SettingError {
             | Self::Seconds { name }
             | Self::Retention { name, .. }
             | Self::Form { name, .. } => name,
+            #[cfg(feature = "wallet-nwc")]
+            Self::NwcUri { name, .. } => name,
             Self::NoHolds { .. } | Self::NotBuiltIn { .. } => super::names::WALLET,
             Self::Nips => SUPPORTED_NIPS,
             Self::Missing(missing) => return format!("the agent needs {}", missing.names()),

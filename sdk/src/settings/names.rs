@@ -28,7 +28,7 @@ pub(crate) const ADMIN_PUBKEYS: &str = "ADMIN_PUBKEYS";
 pub(crate) const ALLOW_PRIVATE_ADDRESSES: &str = "ALLOW_PRIVATE_ADDRESSES";
 /// Servers that handlers may reach by HTTP although they are private or unencrypted: origins, separated by commas.
 pub(crate) const AGENT_HTTP_ALLOWED_ORIGINS: &str = "AGENT_HTTP_ALLOWED_ORIGINS";
-/// The provider of the wallet through which the agent is paid: `lnbits` or `lnurl`.
+/// The provider of the wallet through which the agent is paid: `lnbits`, `lnurl` or `nwc`.
 pub(crate) const WALLET: &str = "WALLET";
 /// The URL of the LNbits server.
 pub(crate) const LNBITS_URL: &str = "LNBITS_URL";
@@ -36,6 +36,8 @@ pub(crate) const LNBITS_URL: &str = "LNBITS_URL";
 pub(crate) const LNBITS_INVOICE_KEY: &str = "LNBITS_INVOICE_KEY";
 /// The Lightning address to which the agent is paid, or the URL of an LNURL-pay server.
 pub(crate) const LIGHTNING_ADDRESS: &str = "LIGHTNING_ADDRESS";
+/// A secret: the connection URI of the wallet (NIP-47).
+pub(crate) const NWC_URL: &str = "NWC_URL";
 /// Who may upload blobs: `agent`, `allowed` or `any`.
 pub(crate) const BLOSSOM_UPLOAD: &str = "BLOSSOM_UPLOAD";
 /// Who may upload blobs besides the agent and the operators.

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use openagents_host::net::{Reach, Url, public_url};
 
 use super::error::SettingError;
-use super::names::{LIGHTNING_ADDRESS, LNBITS_INVOICE_KEY, LNBITS_URL, WALLET};
+use super::names::{LIGHTNING_ADDRESS, LNBITS_INVOICE_KEY, LNBITS_URL, NWC_URL, WALLET};
 use super::variables::{VariableReader, form};
 use crate::declared_variables::Secret;
 use crate::payment::LnbitsWallet;
 #[cfg(feature = "wallet-lnurl")]
 use crate::payment::LnurlWallet;
 use crate::payment::wallet::Wallet;
+#[cfg(feature = "wallet-nwc")]
+use crate::payment::{NwcUri, NwcWallet};
 
 /// Which wallet the agent has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,38 +26,63 @@ pub(crate) enum WalletSettings {
     /// The wallet behind a Lightning address.
     #[cfg(feature = "wallet-lnurl")]
     Lnurl(LnurlWallet),
+    /// A wallet by Nostr Wallet Connect.
+    #[cfg(feature = "wallet-nwc")]
+    Nwc(NwcUri),
 }
 
-/// The variables of each provider, as `WALLET` chooses it.
-const VARIABLES: [(&str, &[&str]); 2] =
-    [("WALLET=lnbits", &[LNBITS_URL, LNBITS_INVOICE_KEY]), ("WALLET=lnurl", &[LIGHTNING_ADDRESS])];
+/// A provider of wallets, the variables that only it reads, and how `WALLET` names it.
+struct Provider {
+    name: &'static str,
+    setting: &'static str,
+    variables: &'static [&'static str],
+}
+
+const LNBITS: Provider =
+    Provider { name: "lnbits", setting: "WALLET=lnbits", variables: &[LNBITS_URL, LNBITS_INVOICE_KEY] };
+const LNURL: Provider = Provider { name: "lnurl", setting: "WALLET=lnurl", variables: &[LIGHTNING_ADDRESS] };
+const NWC: Provider = Provider { name: "nwc", setting: "WALLET=nwc", variables: &[NWC_URL] };
 
 impl WalletSettings {
     pub(super) fn read(variables: &VariableReader<'_>) -> Result<Self, SettingError> {
-        match variables.text(WALLET).as_deref() {
-            None => {
-                for (without, names) in VARIABLES {
-                    if let Some(name) = names.iter().find(|name| variables.text(name).is_some()) {
-                        return Err(SettingError::Unused { name, without });
-                    }
-                }
-                Ok(Self::None)
+        let named = variables.text(WALLET);
+        for other in [LNBITS, LNURL, NWC].iter().filter(|provider| named.as_deref() != Some(provider.name)) {
+            if let Some(name) = other.variables.iter().copied().find(|name| variables.text(name).is_some()) {
+                return Err(SettingError::Unused { name, without: other.setting });
             }
+        }
+        match named.as_deref() {
+            None => Ok(Self::None),
             Some("lnbits") => Ok(Self::Lnbits {
                 server: server(variables)?,
-                invoice_key: Secret::new(required(variables, LNBITS_INVOICE_KEY, "WALLET=lnbits")?),
+                invoice_key: Secret::new(required(variables, LNBITS_INVOICE_KEY, &LNBITS)?),
             }),
-            #[cfg(feature = "wallet-lnurl")]
-            Some("lnurl") => {
-                let address = required(variables, LIGHTNING_ADDRESS, "WALLET=lnurl")?;
-                let wallet = LnurlWallet::new(&address);
-                let wallet = wallet.map_err(|error| form(LIGHTNING_ADDRESS, &error.to_string()))?;
-                Ok(Self::Lnurl(wallet))
-            }
-            #[cfg(not(feature = "wallet-lnurl"))]
-            Some("lnurl") => Err(SettingError::NotBuiltIn { provider: "lnurl", feature: "wallet-lnurl" }),
-            Some(_) => Err(form(WALLET, "lnbits or lnurl")),
+            Some("lnurl") => Self::lnurl(variables),
+            Some("nwc") => Self::nwc(variables),
+            Some(_) => Err(form(WALLET, "lnbits, lnurl or nwc")),
         }
+    }
+
+    #[cfg(feature = "wallet-lnurl")]
+    fn lnurl(variables: &VariableReader<'_>) -> Result<Self, SettingError> {
+        let wallet = LnurlWallet::new(&required(variables, LIGHTNING_ADDRESS, &LNURL)?);
+        Ok(Self::Lnurl(wallet.map_err(|error| form(LIGHTNING_ADDRESS, &error.to_string()))?))
+    }
+
+    #[cfg(not(feature = "wallet-lnurl"))]
+    const fn lnurl(_: &VariableReader<'_>) -> Result<Self, SettingError> {
+        Err(SettingError::NotBuiltIn { provider: LNURL.name, feature: "wallet-lnurl" })
+    }
+
+    #[cfg(feature = "wallet-nwc")]
+    fn nwc(variables: &VariableReader<'_>) -> Result<Self, SettingError> {
+        let uri = required(variables, NWC_URL, &NWC)?.parse::<NwcUri>();
+        Ok(Self::Nwc(uri.map_err(|error| SettingError::NwcUri { name: NWC_URL, error })?))
+    }
+
+    #[cfg(not(feature = "wallet-nwc"))]
+    const fn nwc(_: &VariableReader<'_>) -> Result<Self, SettingError> {
+        Err(SettingError::NotBuiltIn { provider: NWC.name, feature: "wallet-nwc" })
     }
 
     /// Whether the wallet can do what this job needs, whose payments are to be held.
@@ -77,13 +104,15 @@ impl WalletSettings {
             }
             #[cfg(feature = "wallet-lnurl")]
             Self::Lnurl(wallet) => Some(Arc::new(wallet.clone())),
+            #[cfg(feature = "wallet-nwc")]
+            Self::Nwc(uri) => Some(Arc::new(NwcWallet::new(uri.clone()))),
         }
     }
 }
 
 /// The URL of the LNbits server. The operator names it, so it may be private.
 fn server(variables: &VariableReader<'_>) -> Result<Url, SettingError> {
-    let text = required(variables, LNBITS_URL, "WALLET=lnbits")?;
+    let text = required(variables, LNBITS_URL, &LNBITS)?;
     public_url(&text, &["https", "http"], Reach::Anywhere)
         .map_err(|error| SettingError::Server { name: LNBITS_URL, error })
 }
@@ -91,9 +120,9 @@ fn server(variables: &VariableReader<'_>) -> Result<Url, SettingError> {
 fn required(
     variables: &VariableReader<'_>,
     name: &'static str,
-    by: &'static str,
+    by: &Provider,
 ) -> Result<String, SettingError> {
-    variables.text(name).ok_or(SettingError::Needed { name, by })
+    variables.text(name).ok_or(SettingError::Needed { name, by: by.setting })
 }
 
 #[cfg(test)]
@@ -150,10 +179,43 @@ mod tests {
         assert!(error.contains("WALLET=lnbits has no hold invoices") && error.contains("`write`"), "{error}");
     }
 
+    #[cfg(feature = "wallet-nwc")]
+    #[test]
+    fn a_connection_uri_names_a_wallet_that_holds() {
+        let (wallet, secret) = ("ab".repeat(32), "11".repeat(32));
+        let uri = format!("nostr+walletconnect://{wallet}?relay=ws%3A%2F%2F127.0.0.1%3A7000&secret={secret}");
+        let settings = read(&[("WALLET", "nwc"), ("NWC_URL", uri.as_str())]).unwrap();
+        assert_eq!(settings.check(Some("write")), Ok(()));
+        assert_eq!(settings.wallet().unwrap().features().provider, "nwc");
+        assert!(!format!("{settings:?}").contains(&secret));
+        for (set, told) in [
+            (&[("WALLET", "nwc")][..], "WALLET=nwc needs the variable NWC_URL"),
+            (
+                &[("WALLET", "nwc"), ("NWC_URL", secret.as_str())],
+                "the variable NWC_URL is not a connection URI",
+            ),
+            (
+                &[("WALLET", "nwc"), ("NWC_URL", uri.as_str()), ("LNBITS_URL", "https://a.example")],
+                "LNBITS_URL is set, but has no effect without WALLET=lnbits",
+            ),
+            (&[("NWC_URL", uri.as_str())], "NWC_URL is set, but has no effect without WALLET=nwc"),
+        ] {
+            let error = read(set).unwrap_err();
+            assert!(error.contains(told) && !error.contains(&secret), "{error}");
+        }
+    }
+
+    #[cfg(not(feature = "wallet-nwc"))]
+    #[test]
+    fn a_build_without_a_wallet_names_the_feature_that_it_lacks() {
+        let error = read(&[("WALLET", "nwc"), ("NWC_URL", "nostr+walletconnect://")]).unwrap_err();
+        assert!(error.contains("WALLET=nwc is not built into") && error.contains("`wallet-nwc`"), "{error}");
+    }
+
     #[test]
     fn what_is_missing_or_wrong_is_told_without_its_value() {
         for (set, told) in [
-            (&[("WALLET", "coinos")][..], "the variable WALLET must be lnbits or lnurl"),
+            (&[("WALLET", "coinos")][..], "the variable WALLET must be lnbits, lnurl or nwc"),
             (
                 &[("LIGHTNING_ADDRESS", "me@a.example")],
                 "LIGHTNING_ADDRESS is set, but has no effect without WALLET=lnurl",

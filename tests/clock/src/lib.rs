@@ -113,6 +113,17 @@ impl Clock {
         Ok(())
     }
 
+    /// Is paid with a held payment. Takes some `milliseconds`; if the input is `fail`, it then fails.
+    #[job(kind = 5936, price = "21 sat", pay = "hold", attempts = 1)]
+    async fn earn(&self, context: JobContext, input: Text, params: Params) -> JobResult<String> {
+        let milliseconds = params.parse("milliseconds")?.unwrap_or(0);
+        context.sleep(std::time::Duration::from_millis(milliseconds)).await;
+        if &*input == "fail" {
+            return Err(JobError::failed("nothing was earned"));
+        }
+        Ok(format!("{input} is done"))
+    }
+
     /// Has a fixed price.
     #[job(kind = 5934, price = "21 sat")]
     async fn charge(&self) -> JobResult<String> {

@@ -35,10 +35,11 @@ macro_rules! wallet {
     () => {
         "
 Payments (without a wallet, jobs with a price are refused):
-  WALLET                 the provider: lnbits, or lnurl (where it is built in)
+  WALLET                 the provider: lnbits; where they are built in, lnurl or nwc
   LIGHTNING_ADDRESS      for lnurl, such as me@example.com
   LNBITS_URL             the LNbits server, such as https://lnbits.example.com
   LNBITS_INVOICE_KEY     a secret: the invoice key of a wallet there
+  NWC_URL                a secret: nostr+walletconnect://…, from the wallet
 "
     };
 }
