@@ -557,109 +557,19 @@ pub fn derive_param_choice(item: TokenStream) -> TokenStream {
     params::choice::expand(item.into()).into()
 }
 
-/// Deploys an agent. Natively, this generates a `main` function that serves the agent and its relay. On `wasm32`, it
-/// exports the Worker's `fetch` handler and the Durable Object classes `RelayDurableObject` and `AgentDurableObject`.
-///
-/// ```ignore
-/// openagents_sdk::deployment!(HelloWorld);
-/// ```
-///
-/// The crate's `src/main.rs` calls the native `main`:
-///
-/// ```ignore
-/// fn main() -> std::process::ExitCode {
-///     hello_world::main()
-/// }
-/// ```
-///
-/// To set more than the agent, use named fields:
-///
-/// | field | type | meaning |
-/// |---|---|---|
-/// | `agents` | list of types, required | the agent; empty for a relay alone; more than one is not supported yet |
-/// | `policy` | a `WritePolicy` | decides which events clients may write to the relay, on both hosts; events rejected by variables or operators do not reach it |
-/// | `gateway` | a `Gateway` | `POST /` with JSON is checked, limited per client, and forwarded to the operator's backend (`AUMOS_API_URL`); needs an agent |
-///
-/// ```
-/// use openagents_sdk::prelude::*;
-/// use openagents_sdk::relay::{Reason, Submission, WritePolicy};
-///
-/// /// Greets people.
-/// #[agent(name = "greeter")]
-/// #[derive(Default, Serialize, Deserialize)]
-/// struct Greeter;
-///
-/// #[jobs]
-/// impl Greeter {
-///     /// Say hello to the name given as input.
-///     #[job(kind = 5050)]
-///     async fn greet(&self, name: Text) -> JobResult<String> {
-///         Ok(format!("Hello, {name}!"))
-///     }
-/// }
-///
-/// /// Refuses people in a hurry.
-/// struct NoHurry;
-///
-/// impl WritePolicy for NoHurry {
-///     fn admit(&self, submission: &Submission<'_>) -> Result<(), Reason> {
-///         if submission.event.content.contains("hurry") {
-///             return Err(Reason::restricted("there is no hurry here"));
-///         }
-///         Ok(())
-///     }
-/// }
-///
-/// openagents_sdk::deployment! {
-///     agents: [Greeter],
-///     policy: NoHurry,
-/// }
-/// ```
+#[doc = include_str!("deployment.md")]
 #[proc_macro]
 pub fn deployment(fields: TokenStream) -> TokenStream {
     deployment::expand(fields.into()).into()
 }
 
-/// Derives serde's `Serialize`, in crates that depend on `openagents_sdk` alone too.
-///
-/// ```
-/// use openagents_sdk::prelude::*;
-///
-/// #[derive(Serialize, Deserialize, PartialEq, Debug)]
-/// struct Line {
-///     #[serde(rename = "t")]
-///     text: String,
-/// }
-///
-/// let json = openagents_sdk::serde_json::to_string(&Line { text: "a moon".to_owned() })?;
-/// assert_eq!(json, r#"{"t":"a moon"}"#);
-/// # Ok::<(), openagents_sdk::serde_json::Error>(())
-/// ```
-///
-/// It accepts serde's attributes, except `remote`.
+#[doc = include_str!("serialize.md")]
 #[proc_macro_derive(Serialize, attributes(serde))]
 pub fn derive_serialize(item: TokenStream) -> TokenStream {
     serde_derives::expand(SerdeTrait::Serialize, item.into()).into()
 }
 
-/// Derives serde's `Deserialize`, in crates that depend on `openagents_sdk` alone too.
-///
-/// ```
-/// use openagents_sdk::prelude::*;
-///
-/// #[derive(Serialize, Deserialize, PartialEq, Debug)]
-/// enum Shape {
-///     Round { radius: f64 },
-///     Flat,
-/// }
-///
-/// let shape: Shape = openagents_sdk::serde_json::from_str(r#"{"Round":{"radius":1.5}}"#)?;
-/// assert_eq!(shape, Shape::Round { radius: 1.5 });
-/// # let _ = Shape::Flat;
-/// # Ok::<(), openagents_sdk::serde_json::Error>(())
-/// ```
-///
-/// It accepts serde's attributes, except `remote`.
+#[doc = include_str!("deserialize.md")]
 #[proc_macro_derive(Deserialize, attributes(serde))]
 pub fn derive_deserialize(item: TokenStream) -> TokenStream {
     serde_derives::expand(SerdeTrait::Deserialize, item.into()).into()

@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn wants_what_is_addressed_to_the_agent_or_to_anybody_if_its_key_is_not_known() {
-        let me = fixtures::keys(7).public_key();
+        let me = fixtures::keys(2).public_key();
         let (mine, other) = (me.to_hex(), "ab".repeat(32));
         let rule = |to| HandoverRule {
             addressed: AddressedEvents { kinds: [Kind(1)].into_iter().collect(), to },

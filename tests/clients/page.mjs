@@ -151,7 +151,7 @@ const checks = {
     await entry.locator(".amount", { hasText: "21 sat" }).waitFor();
     console.log(await entry.locator(".invoice").textContent());
     await waitForState(entry, "done");
-    assert.equal(await outputOf(entry).textContent(), "4 words, 2 seconds");
+    assert.equal(await outputOf(entry).textContent(), "words: 4, reading time: 2 s");
     assert.equal(await entry.locator(".payment").count(), 0);
     assert.deepEqual(page.problems, []);
   },

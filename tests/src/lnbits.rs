@@ -17,9 +17,10 @@ use crate::server::{repository, scenario_log};
 /// How long LNbits may take to start.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Runs the server until its standard input ends, as it does when the tests end, in whatever way.
-const RUN: &str = "import os, sys, threading
-threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
+/// Runs the server until its standard input ends, as it does when the tests end, in whatever way. The server is a process
+/// of its own, in the same group.
+const RUN: &str = "import os, signal, threading
+threading.Thread(target=lambda: (os.read(0, 1), os.killpg(0, signal.SIGKILL)), daemon=True).start()
 from lnbits.server import main
 main()";
 
@@ -66,14 +67,7 @@ impl LnbitsServer {
         let mut packages = versions.flatten().map(|version| version.path().join("site-packages"));
         let packages = packages.find(|folder| folder.exists()).ok_or("LNbits has no packages")?;
         command
-            .args([
-                "-c",
-                "from lnbits.server import main; main()",
-                "--host",
-                "127.0.0.1",
-                "--port",
-                &port.to_string(),
-            ])
+            .args(["-c", RUN, "--host", "127.0.0.1", "--port", &port.to_string()])
             .current_dir(packages)
             .env("LNBITS_DATA_FOLDER", data.path())
             .env("LNBITS_BACKEND_WALLET_CLASS", "FakeWallet")
@@ -82,7 +76,7 @@ impl LnbitsServer {
             .env("LNBITS_RATE_LIMIT_NO", "1000000")
             .env("FAKE_WALLET_SECRET", "a secret of the tests")
             .env("AUTH_SECRET_KEY", "another secret of the tests");
-        let process = Process::spawn(command, &log, false)?;
+        let process = Process::spawn(command, &log, true)?;
         let mut server = Self {
             address: format!("127.0.0.1:{port}"),
             token: String::new(),

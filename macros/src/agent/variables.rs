@@ -11,8 +11,18 @@ use crate::mistakes::Mistakes;
 const MAX_LENGTH: usize = 64;
 
 /// The beginnings of names that the SDK keeps for itself.
-const OWN_PREFIXES: [&str; 8] =
-    ["AGENT_", "BLOSSOM_", "LNBITS_", "LOG_", "NOSTR_", "NWC_", "OPENAGENTS_", "RELAY_"];
+const OWN_PREFIXES: [&str; 10] = [
+    "AGENT_",
+    "AUMOS_",
+    "BLOSSOM_",
+    "GATEWAY_",
+    "LNBITS_",
+    "LOG_",
+    "NOSTR_",
+    "NWC_",
+    "OPENAGENTS_",
+    "RELAY_",
+];
 
 /// Other variables and bindings of a deployment.
 const OWN_NAMES: [&str; 11] = [

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use openagents_host::sql::values;
-use openagents_host::{Event, EventId, Kind, PublicKey, Sql, SqlError, Timestamp, VerifiedEvent};
+use openagents_host::{Event, EventId, Kind, PublicKey, Rumor, Sql, SqlError, Timestamp, VerifiedEvent};
 
-use super::backoff;
 use super::run::runs::Running;
 use super::spec::ReceivedEventHandler;
 use super::vocabulary::RunId;
+use super::{JobEngine, RequestAdmission, backoff};
 
 /// How old an event may be when it arrives.
 const MAX_AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -32,37 +32,37 @@ pub(super) struct ReceivedEvents<S> {
     sql: S,
     /// The kinds with a handler.
     kinds: BTreeMap<Kind, ReceivedEventHandler>,
-    waiting: BTreeMap<u64, Waiting>,
+    waiting: BTreeMap<u64, WaitingEvent>,
 }
 
 #[derive(Clone, Copy)]
-struct Waiting {
+struct WaitingEvent {
     handler: ReceivedEventHandler,
     author: PublicKey,
     due: Timestamp,
 }
 
 /// An event that has arrived.
-pub(super) struct ReceivedEvent<'a> {
+struct ReceivedEvent<'a> {
     /// By which it is known again; of a direct message, not that of its wrap.
-    pub(super) id: EventId,
-    pub(super) author: PublicKey,
+    id: EventId,
+    author: PublicKey,
     /// In seconds.
-    pub(super) created_at: u64,
+    created_at: u64,
     /// As it arrived.
-    pub(super) signed: &'a VerifiedEvent,
+    signed: &'a VerifiedEvent,
 }
 
 impl<'a> ReceivedEvent<'a> {
     /// An event that is not wrapped.
-    pub(super) fn of(signed: &'a VerifiedEvent) -> Self {
+    fn of(signed: &'a VerifiedEvent) -> Self {
         Self { id: signed.id, author: signed.pubkey, created_at: signed.created_at, signed }
     }
 }
 
 /// What becomes of an event that arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reception {
+enum Reception {
     /// It is stored, and will be handled.
     Stored,
     /// It is known already.
@@ -89,7 +89,7 @@ impl<S: Sql> ReceivedEvents<S> {
         )?;
         for (number, author, kind, due) in rows {
             match self.handler(kind) {
-                Some(handler) => drop(self.waiting.insert(number, Waiting { handler, author, due })),
+                Some(handler) => drop(self.waiting.insert(number, WaitingEvent { handler, author, due })),
                 None => self.done(number)?,
             }
         }
@@ -102,7 +102,7 @@ impl<S: Sql> ReceivedEvents<S> {
     }
 
     /// Stores an event that has arrived.
-    pub(super) fn receive(
+    fn receive(
         &mut self,
         now: Timestamp,
         event: &ReceivedEvent<'_>,
@@ -131,7 +131,7 @@ impl<S: Sql> ReceivedEvents<S> {
             values![&id, &author, signed.kind, &**signed.json(), now, kept_until],
         )?;
         if let Some((number,)) = inserted {
-            self.waiting.insert(number, Waiting { handler, author, due: now });
+            self.waiting.insert(number, WaitingEvent { handler, author, due: now });
         }
         Ok(Reception::Stored)
     }
@@ -227,14 +227,48 @@ impl<S: Sql> ReceivedEvents<S> {
     fn idle<'a>(
         &'a self,
         running: &'a BTreeMap<RunId, Running>,
-    ) -> impl Iterator<Item = (u64, Waiting)> + 'a {
+    ) -> impl Iterator<Item = (u64, WaitingEvent)> + 'a {
         let all = self.waiting.iter().map(|(number, waiting)| (*number, *waiting));
         all.filter(|(number, _)| !running.contains_key(&RunId::Event(*number)))
     }
 }
 
+impl<S: Sql> JobEngine<S> {
+    /// Handles an event that is not about a job: one from the agent's own relay that mentions the agent is stored for its
+    /// `#[event]` or `#[direct_message]` function, unless the agent itself is the author, since it would answer itself for ever.
+    pub(super) fn receive_event(
+        &mut self,
+        now: Timestamp,
+        event: &VerifiedEvent,
+        source: Option<&str>,
+    ) -> Result<RequestAdmission, SqlError> {
+        let me = self.keys.public_key();
+        let Some(handler) = self.received_events.handler(event.kind) else {
+            return Ok(RequestAdmission::NotOurs);
+        };
+        if source.is_some() || event.pubkey == me || !mentions(event, &me) {
+            return Ok(RequestAdmission::NotOurs);
+        }
+        let received = match handler {
+            ReceivedEventHandler::Event(_) => ReceivedEvent::of(event),
+            ReceivedEventHandler::DirectMessage => match self.direct_message(event) {
+                Some(Rumor { id, pubkey: author, created_at, .. }) => {
+                    ReceivedEvent { id, author, created_at, signed: event }
+                }
+                None => return Ok(RequestAdmission::NotOurs),
+            },
+        };
+        Ok(match self.received_events.receive(now, &received, handler)? {
+            Reception::Stored => RequestAdmission::Received,
+            Reception::Known => RequestAdmission::Duplicate,
+            Reception::Untimely => RequestAdmission::NotOurs,
+            Reception::NoRoom => RequestAdmission::NoRoom,
+        })
+    }
+}
+
 /// Whether an event names a key in a `p` tag.
-pub(super) fn mentions(event: &Event, key: &PublicKey) -> bool {
+fn mentions(event: &Event, key: &PublicKey) -> bool {
     let key = key.to_hex();
     event.tag_values("p").any(|named| named == key)
 }

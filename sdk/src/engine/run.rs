@@ -2,5 +2,6 @@
 
 pub(super) mod changes;
 pub(super) mod failures;
+pub(super) mod next;
 pub(super) mod reports;
 pub(super) mod runs;

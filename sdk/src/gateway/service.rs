@@ -94,7 +94,7 @@ impl GatewayService {
         let backend = self.config.backend.as_ref().ok_or(GatewayError::NoBackend)?;
         let result = backend.forward(&body, id).await?;
         tracing::debug!(id, action, "forwarded");
-        self.checked(result)
+        self.checked(&result)
     }
 
     async fn admit(&self, host: &dyn GatewayHost, address: Option<IpAddr>) -> Result<(), GatewayError> {
@@ -112,8 +112,8 @@ impl GatewayService {
         }
     }
 
-    fn checked(&self, result: Bytes) -> Result<Box<RawValue>, GatewayError> {
-        self.gateway.check_result(&result).map_err(|error| {
+    fn checked(&self, result: &Bytes) -> Result<Box<RawValue>, GatewayError> {
+        self.gateway.check_result(result).map_err(|error| {
             tracing::warn!(%error, "the gateway's backend answered with another type");
             GatewayError::BackendResponse("it is not the expected JSON")
         })?;

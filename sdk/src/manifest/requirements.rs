@@ -89,7 +89,7 @@ pub struct VariableRequirement {
 }
 
 /// The variables of every agent: name, whether it is secret, and what it sets.
-const VARIABLES: [(&str, bool, &str); 53] = [
+const VARIABLES: [(&str, bool, &str); 57] = [
     (NOSTR_PRIVATE_KEY, true, "the agent's secret key; generated if missing"),
     ("LOG_LEVEL", false, "which log lines are written"),
     ("LOG_FORMAT", false, "how log lines are written"),
@@ -144,6 +144,10 @@ const VARIABLES: [(&str, bool, &str); 53] = [
     ("LNBITS_URL", false, "the URL of the LNbits server"),
     ("LNBITS_INVOICE_KEY", true, "the key with which invoices are created at the LNbits server"),
     ("NWC_URL", true, "the connection URI of a wallet (Nostr Wallet Connect, NIP-47)"),
+    ("AUMOS_API_URL", false, "the URL of the backend to which the gateway forwards requests"),
+    ("AUMOS_API_KEY", true, "what the gateway sends to the backend as bearer token"),
+    ("GATEWAY_MAX_REQUESTS_PER_MINUTE", false, "how many requests each client may send to the gateway"),
+    ("GATEWAY_TIMEOUT_SECONDS", false, "how long the backend may take for a request"),
     ("BLOSSOM_UPLOAD", false, "who may upload blobs: agent, allowed or any"),
     ("BLOSSOM_ALLOWED_PUBKEYS", false, "who may upload blobs besides the agent and the operators"),
     ("BLOSSOM_ALLOWED_TYPES", false, "the types of blobs that are accepted"),

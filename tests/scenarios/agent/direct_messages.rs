@@ -68,7 +68,8 @@ async fn a_direct_message_is_answered_once_with_one(servers: &Servers) {
     let server = servers.own("probe");
     let (author, agent) = (fresh_author(), server.agent());
     let mut client = authenticated(&server, &author).await;
-    for (text, expected) in [("hi", &["hi (1)"][..]), ("again", &["again (2)", "hi (1)"])] {
+    let rounds: [(&str, &[&str]); 2] = [("hi", &["hi (1)"]), ("again", &["again (2)", "hi (1)"])];
+    for (text, expected) in rounds {
         client.publish_accepted(&wrapped(&author, agent, text, &[]).await).await;
         until_answered(&mut client, agent, &author, expected).await;
     }

@@ -381,7 +381,7 @@ async fn an_agent_is_found_by_the_kinds_of_its_jobs(servers: &Servers) {
     assert_eq!(tag_value(information, "d").as_deref(), Some("clock"));
     assert_eq!(tag_value(information, "t").as_deref(), Some("testing"));
     let kinds: Vec<&str> = tags(information, "k").iter().map(|tag| tag[1].as_str()).collect();
-    assert_eq!(kinds, ["5930", "5931", "5932", "5933", "5935", "5934"]);
+    assert_eq!(kinds, ["5930", "5931", "5932", "5933", "5935", "5936", "5934"]);
     let content: Value = serde_json::from_str(&information.content).expect("JSON");
     assert_eq!(content["name"], "clock");
     assert_eq!(content["about"], "Counts its schedule and hook runs, for tests.");

@@ -1,14 +1,12 @@
 //! Admission of a job request: rejected, queued, or waiting for its inputs, price or payment.
 
 use openagents_host::sql::values;
-use openagents_host::{Kind, Rumor, Sql, SqlError, Timestamp, VerifiedEvent};
+use openagents_host::{Kind, Sql, SqlError, Timestamp, VerifiedEvent};
 
 use super::requests::ReadableRequest;
 use crate::declaration::Requests;
 use crate::engine::job_state::JobState;
 use crate::engine::jobs::{JobRow, NewJob};
-use crate::engine::received_events::{ReceivedEvent, Reception, mentions};
-use crate::engine::spec::ReceivedEventHandler;
 use crate::engine::unfinished::NoRoom;
 use crate::engine::vocabulary::MAX_EVENT_BYTES;
 use crate::engine::{Destination, Effect, JobEngine, RequestAdmission};
@@ -97,38 +95,6 @@ impl<S: Sql> JobEngine<S> {
             return Ok(RequestAdmission::Queued);
         }
         self.priced(now, &job, &readable, price)
-    }
-
-    /// Handles an event that is not about a job: one from the agent's own relay that mentions the agent is stored for its
-    /// `#[event]` or `#[direct_message]` function, unless the agent itself is the author, since it would answer itself for ever.
-    fn receive_event(
-        &mut self,
-        now: Timestamp,
-        event: &VerifiedEvent,
-        source: Option<&str>,
-    ) -> Result<RequestAdmission, SqlError> {
-        let me = self.keys.public_key();
-        let Some(handler) = self.received_events.handler(event.kind) else {
-            return Ok(RequestAdmission::NotOurs);
-        };
-        if source.is_some() || event.pubkey == me || !mentions(event, &me) {
-            return Ok(RequestAdmission::NotOurs);
-        }
-        let received = match handler {
-            ReceivedEventHandler::Event(_) => ReceivedEvent::of(event),
-            ReceivedEventHandler::DirectMessage => match self.direct_message(event) {
-                Some(Rumor { id, pubkey: author, created_at, .. }) => {
-                    ReceivedEvent { id, author, created_at, signed: event }
-                }
-                None => return Ok(RequestAdmission::NotOurs),
-            },
-        };
-        Ok(match self.received_events.receive(now, &received, handler)? {
-            Reception::Stored => RequestAdmission::Received,
-            Reception::Known => RequestAdmission::Duplicate,
-            Reception::Untimely => RequestAdmission::NotOurs,
-            Reception::NoRoom => RequestAdmission::NoRoom,
-        })
     }
 
     /// Handles a known request that arrived again. If it came from another relay, its customer may expect the answer

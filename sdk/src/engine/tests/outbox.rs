@@ -279,7 +279,7 @@ fn answered_on(relay: &str, number: u64, customer: u64) -> VerifiedEvent {
 fn external(bench: &Bench) -> Vec<String> {
     let relays = bench.published.iter().filter_map(|(_, to)| match to {
         Destination::Relay(url) => Some(url.clone()),
-        Destination::Own | Destination::ReadBy { .. } => None,
+        Destination::Own | Destination::ReadBy { .. } | Destination::Inbox { .. } => None,
     });
     relays.collect()
 }

@@ -35,7 +35,7 @@ macro_rules! wallet {
     () => {
         "
 Payments (without a wallet, jobs with a price are refused):
-  WALLET                 the provider: lnbits; where they are built in, lnurl or nwc
+  WALLET                 the provider: lnbits, lnurl or nwc (if built in)
   LIGHTNING_ADDRESS      for lnurl, such as me@example.com
   LNBITS_URL             the LNbits server, such as https://lnbits.example.com
   LNBITS_INVOICE_KEY     a secret: the invoice key of a wallet there

@@ -38,6 +38,7 @@ const EXPIRATION_SLACK: Duration = Duration::from_secs(60);
 const MAX_MESSAGE: usize = 200;
 
 /// A method of NIP-47.
+#[allow(clippy::enum_variant_names, reason = "the names are those of NIP-47")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NwcMethod {
     MakeInvoice,

@@ -19,6 +19,8 @@ const METHODS: &str = "make_invoice lookup_invoice pay_invoice";
 const HOLD_METHODS: &str = "make_hold_invoice settle_hold_invoice cancel_hold_invoice lookup_invoice";
 const MEMO: &str = "a job";
 
+type Respond = dyn Fn(&str, &Value) -> Value + Send + Sync;
+
 /// A scripted wallet service.
 #[derive(Clone)]
 struct Service {
@@ -26,7 +28,7 @@ struct Service {
     /// The tag `encryption` of the info event, if it has one.
     encryption: Option<&'static str>,
     /// The response to a method and its params: `{ "result": … }` or `{ "error": … }`.
-    respond: Arc<dyn Fn(&str, &Value) -> Value + Send + Sync>,
+    respond: Arc<Respond>,
     /// The methods that were called.
     called: Arc<Mutex<Vec<String>>>,
     /// Whether somebody else responds first.

@@ -64,6 +64,7 @@ pub(super) struct AgentWorker<A> {
     pub(super) engine: Rc<RefCell<JobEngine<DurableSql>>>,
     services: Services<A>,
     cache: Arc<StateCache<A>>,
+    can_read_state: Cell<bool>,
     pub(super) routes: AgentRoutes,
     pub(super) key: PublicKey,
     deliveries: Deliveries,
@@ -109,7 +110,8 @@ impl<A: Jobs> AgentWorker<A> {
         };
         let engine = JobEngine::open(sql, keys.clone(), runner::agent_spec::<A>(), options, now())?;
         let cache = Arc::new(StateCache::default());
-        if let Err(error) = cache.shared(&engine.state()) {
+        let readable = cache.shared(&engine.state());
+        if let Err(error) = &readable {
             worker::console_error!("the agent cannot start: {error}. {REPAIR}");
         }
         let engine = Rc::new(RefCell::new(engine));
@@ -128,6 +130,7 @@ impl<A: Jobs> AgentWorker<A> {
             env,
             engine,
             cache: Arc::clone(&cache),
+            can_read_state: Cell::new(readable.is_ok()),
             services: Services::new(cache, host, wallet),
             routes,
             key,
@@ -142,8 +145,11 @@ impl<A: Jobs> AgentWorker<A> {
 
     /// Whether the agent can work: an earlier release may have stored a state that this one cannot read.
     pub(super) fn can_read_its_state(&self) -> bool {
-        let state = self.engine.borrow().state();
-        self.cache.shared(&state).is_ok()
+        if !self.can_read_state.get() {
+            let state = self.engine.borrow().state();
+            self.can_read_state.set(self.cache.shared(&state).is_ok());
+        }
+        self.can_read_state.get()
     }
 
     /// Handles inputs as one batch.
