@@ -490,6 +490,7 @@ fn greet(
     if let Some(npub) = &npub {
         say(format_args!("  agent     {npub}"));
     }
+    say(format_args!("  page      http://{address}/"));
     say(format_args!("  relay     ws://{address}"));
     say(format_args!("  blobs     http://{address}"));
     if let Some(npub) = &npub {
