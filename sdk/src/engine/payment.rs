@@ -216,9 +216,10 @@ impl<S: Sql> JobEngine<S> {
             Some(invoice) if invoice.state == InvoiceState::Held => {
                 self.invoices.advance(&job.id, InvoiceState::Taking, None)?;
             }
-            // Paid before, or with credit.
-            _ if !self.ledger.paid_for(&job.id)?.is_free() => return Ok(false),
+            // Paid before it ran.
             Some(_) => return Ok(false),
+            // Paid with credit.
+            None if !self.ledger.paid_for(&job.id)?.is_free() => return Ok(false),
             None => self.jobs.wait_until(&job.id, now + INVOICE_TIMEOUT)?,
         }
         self.invoices.withhold(&job.id, result.json())?;
