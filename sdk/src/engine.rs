@@ -98,10 +98,11 @@ const SCHEMA: [&str; 10] = [
 ];
 
 /// Tables about external relays.
-const EXTERNAL_SCHEMA: [&str; 3] = [
+const EXTERNAL_SCHEMA: [&str; 4] = [
     include_str!("engine/schema/outside_1.sql"),
     include_str!("engine/schema/outside_2.sql"),
     include_str!("engine/schema/outside_3.sql"),
+    include_str!("engine/schema/outside_4.sql"),
 ];
 
 /// Tables about events that agents handle.

@@ -10,9 +10,6 @@ use crate::engine::vocabulary::DeliveryLimits;
 /// How many hosts that have accepted an event lately are remembered.
 const MAX_PROVEN: usize = 48;
 
-/// The place of an entry in the order of delivery: when it is due, and its number.
-pub(super) type Place = (Timestamp, u64);
-
 /// Where an event goes, and for whom.
 pub(super) struct InFlight {
     /// When it was due.
@@ -25,6 +22,8 @@ pub(super) struct InFlight {
     pub(super) host: String,
     /// Empty if the event is for nobody.
     pub(super) customer: String,
+    /// Whether no earlier attempt has failed.
+    pub(super) is_first_attempt: bool,
 }
 
 /// The events that are on their way.
@@ -104,13 +103,6 @@ impl EventsInFlight {
     /// The length of the events on their way to the agent's own relay.
     pub(super) fn own_bytes(&self) -> u64 {
         self.own_bytes
-    }
-
-    /// The number of events on their way to the agent's own relay that come after this place.
-    pub(super) fn own_after(&self, place: Place) -> usize {
-        let is_after =
-            |(entry, flight): &(&u64, &InFlight)| flight.relay.is_none() && (flight.due, **entry) > place;
-        self.entries.iter().filter(is_after).count()
     }
 
     /// Whether an event may be sent now.

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use openagents_host::sql::{Value, values};
+use openagents_host::sql::{FromRow, Row, Value, values};
 use openagents_host::{Event, PublicKey, Sql, SqlError, Timestamp, VerifiedEvent};
 
 use super::backoff::{MAX_FAILURES, RelayBackoff, RelayBackoffs};
-use super::in_flight::{EventsInFlight, InFlight, Place};
+use super::in_flight::{EventsInFlight, InFlight};
 use crate::engine::vocabulary::{DeliveryLimits, Destination};
 use crate::engine::{Delivery, Effect, backoff};
 use crate::relay_address::relay_host;
@@ -16,6 +16,10 @@ const MAX_OWN_REFUSALS: u32 = 64;
 
 /// How many newly signed events are cached, so that they need not be verified when they are read back.
 const MAX_FRESH: usize = 1_024;
+
+/// Entries for external relays are numbered from here on, so that those for the agent's own relay can be read in the order of
+/// their numbers, without an index.
+const FIRST_EXTERNAL: u64 = 1 << 48;
 
 const READ_BY: &str = "read-by:";
 const INBOX: &str = "inbox:";
@@ -46,6 +50,13 @@ impl Destination {
         customer_relays.unwrap_or(Self::Relay(text))
     }
 
+    fn class(&self) -> DestinationClass {
+        match self {
+            Self::Own => DestinationClass::Own,
+            Self::Relay(_) | Self::ReadBy { .. } | Self::Inbox { .. } => DestinationClass::External,
+        }
+    }
+
     /// The host to connect to. Limits go by host, since one host can have any number of URLs.
     fn host(&self) -> &str {
         match self {
@@ -61,23 +72,37 @@ pub(in crate::engine) struct Outbox<S> {
     backoffs: RelayBackoffs<S>,
     sql: S,
     in_flight: EventsInFlight,
-    /// The number of the next entry. Numbers are not reused within a process: otherwise a late delivery report on an
+    /// The numbers of the next entries. Numbers are not reused within a process: otherwise a late delivery report on an
     /// earlier event would be taken for one on a later event.
-    next: u64,
+    next_own: u64,
+    next_external: u64,
     fresh: BTreeMap<u64, VerifiedEvent>,
     /// Whether there may be entries for external relays; most agents have none.
     may_have_external: bool,
-    /// All entries for the agent's own relay up to this one are in flight, so they need not be read again.
-    own_cursor: Option<Place>,
+    /// Whether the agent's own relay may have refused an event for now, or have been unreachable.
+    may_have_postponed: bool,
+    /// All entries for the agent's own relay up to this one are in flight or were tried, so they need not be read again.
+    own_cursor: u64,
 }
 
 impl<S: Sql> Outbox<S> {
     pub(in crate::engine) fn open(sql: S, limits: DeliveryLimits) -> Result<Self, SqlError> {
-        let last = sql.first::<(Option<u64>,)>("SELECT max(entry) FROM outbox", &[])?;
-        let next = last.and_then(|(last,)| last).unwrap_or(0).saturating_add(1);
-        let (in_flight, fresh) = (EventsInFlight::new(limits), BTreeMap::new());
-        let backoffs = RelayBackoffs::new(sql.clone());
-        Ok(Self { backoffs, sql, in_flight, next, fresh, may_have_external: true, own_cursor: None })
+        let next = |last: Option<(Option<u64>,)>, first: u64| {
+            last.and_then(|(last,)| last).map_or(first, |last| last.saturating_add(1).max(first))
+        };
+        let own = sql.first("SELECT max(entry) FROM outbox WHERE entry < ?", values![FIRST_EXTERNAL])?;
+        let external = sql.first("SELECT max(entry) FROM outbox", &[])?;
+        Ok(Self {
+            backoffs: RelayBackoffs::new(sql.clone()),
+            sql,
+            in_flight: EventsInFlight::new(limits),
+            next_own: next(own, 1),
+            next_external: next(external, FIRST_EXTERNAL),
+            fresh: BTreeMap::new(),
+            may_have_external: true,
+            may_have_postponed: true,
+            own_cursor: 0,
+        })
     }
 
     pub(in crate::engine) fn put(
@@ -94,10 +119,7 @@ impl<S: Sql> Outbox<S> {
             },
             Destination::Own | Destination::ReadBy { .. } | Destination::Inbox { .. } => now,
         };
-        let entry = self.next_entry();
-        if *to == Destination::Own {
-            self.adjust_own_cursor((due, entry));
-        }
+        let entry = self.next_entry(to.class());
         let customer = match to {
             Destination::Own => None,
             Destination::Relay(_) | Destination::ReadBy { .. } | Destination::Inbox { .. } => {
@@ -123,14 +145,13 @@ impl<S: Sql> Outbox<S> {
         Ok(())
     }
 
-    /// Notes that an entry is not in flight at this place. It can be before the cursor if the clock was set back.
-    fn adjust_own_cursor(&mut self, place: Place) {
-        self.own_cursor = self.own_cursor.filter(|cursor| *cursor < place);
-    }
-
-    fn next_entry(&mut self) -> u64 {
-        let entry = self.next;
-        self.next = entry.saturating_add(1);
+    fn next_entry(&mut self, class: DestinationClass) -> u64 {
+        let next = match class {
+            DestinationClass::Own => &mut self.next_own,
+            DestinationClass::External => &mut self.next_external,
+        };
+        let entry = *next;
+        *next = entry.saturating_add(1);
         entry
     }
 
@@ -159,7 +180,7 @@ impl<S: Sql> Outbox<S> {
             return Ok(());
         }
         for OutboxEntry { entry, flight } in self.waiting(class, now, room)? {
-            let place = (flight.due, entry);
+            let is_first_attempt = flight.is_first_attempt;
             if !self.in_flight.contains(entry) {
                 if !self.has_room(class, flight.bytes) {
                     break;
@@ -181,75 +202,82 @@ impl<S: Sql> Outbox<S> {
                     }
                 }
             }
-            if class == DestinationClass::Own {
-                self.own_cursor = Some(place);
+            if class == DestinationClass::Own && is_first_attempt {
+                self.own_cursor = entry;
             }
         }
         Ok(())
     }
 
     /// The first entries of a class that are due, without those that must wait for others: `limit` that are not in
-    /// flight, and those in flight that come before.
+    /// flight, and some of those in flight.
     fn waiting(
-        &self,
+        &mut self,
         class: DestinationClass,
         due: Timestamp,
         limit: usize,
     ) -> Result<Vec<OutboxEntry>, SqlError> {
-        let columns = "SELECT entry, due, octet_length(event), relay, host, customer FROM outbox";
+        match class {
+            DestinationClass::Own => self.waiting_own(due, limit),
+            DestinationClass::External => self.waiting_external(due, limit),
+        }
+    }
+
+    /// Those that were postponed come first. All others are due at once.
+    fn waiting_own(&mut self, due: Timestamp, limit: usize) -> Result<Vec<OutboxEntry>, SqlError> {
+        let mut waiting = Vec::new();
+        if self.may_have_postponed {
+            let limit = limit.saturating_add(self.flying(DestinationClass::Own));
+            let postponed = format!(
+                "SELECT {COLUMNS} FROM outbox INDEXED BY outbox_postponed
+                 WHERE relay IS NULL AND attempt > 0 AND due <= ? ORDER BY due, entry LIMIT ?"
+            );
+            waiting = self.sql.rows(&postponed, values![due, limit])?;
+            self.may_have_postponed = !waiting.is_empty()
+                || self
+                    .sql
+                    .first::<(u64,)>(
+                        "SELECT entry FROM outbox INDEXED BY outbox_postponed
+                         WHERE relay IS NULL AND attempt > 0 LIMIT 1",
+                        &[],
+                    )?
+                    .is_some();
+        }
+        let first_attempts = format!(
+            "SELECT {COLUMNS} FROM outbox
+             WHERE entry > ? AND entry < ? AND relay IS NULL AND attempt = 0 ORDER BY entry LIMIT ?"
+        );
+        let first_attempts: Vec<OutboxEntry> =
+            self.sql.rows(&first_attempts, values![self.own_cursor, FIRST_EXTERNAL, limit])?;
+        waiting.extend(first_attempts);
+        Ok(waiting)
+    }
+
+    fn waiting_external(&self, due: Timestamp, limit: usize) -> Result<Vec<OutboxEntry>, SqlError> {
         let mut values = vec![Value::from(due)];
-        let mut in_flight = self.flying(class);
-        let statement = match class {
-            DestinationClass::Own => {
-                let after = match self.own_cursor {
-                    Some((due, entry)) => {
-                        in_flight = self.in_flight.own_after((due, entry));
-                        values.extend([Value::from(due), Value::from(entry)]);
-                        " AND (due, entry) > (?, ?)"
-                    }
-                    None => "",
-                };
-                format!(
-                    "{columns} INDEXED BY outbox_own WHERE relay IS NULL AND due <= ?{after} ORDER BY due, entry LIMIT ?"
-                )
-            }
-            DestinationClass::External => {
-                let hosts = self.in_flight.full_hosts();
-                let conditions =
-                    format!("relay IS NOT NULL AND due <= ? AND host NOT IN ({})", marks(&hosts));
-                values.extend(hosts.into_iter().map(Value::from));
-                // No more than 100 values can be bound. If there is no room for unproven hosts, it does not matter whose
-                // events they are.
-                let (customers, proven) = (self.in_flight.full_customers(), self.in_flight.proven());
-                let more = if self.in_flight.has_room_for_unproven() {
-                    let more = format!(
-                        " AND (customer NOT IN ({}) OR host IN ({}))",
-                        marks(&customers),
-                        marks(proven)
-                    );
-                    values.extend(customers.into_iter().map(Value::from));
-                    more
-                } else if proven.is_empty() {
-                    return Ok(Vec::new());
-                } else {
-                    format!(" AND host IN ({})", marks(proven))
-                };
-                values.extend(proven.iter().map(|host| Value::from(host.as_str())));
-                format!(
-                    "{columns} INDEXED BY outbox_outside WHERE {conditions}{more} ORDER BY due, entry LIMIT ?"
-                )
-            }
+        let hosts = self.in_flight.full_hosts();
+        let conditions = format!("relay IS NOT NULL AND due <= ? AND host NOT IN ({})", marks(&hosts));
+        values.extend(hosts.into_iter().map(Value::from));
+        // No more than 100 values can be bound. If there is no room for unproven hosts, it does not matter whose
+        // events they are.
+        let (customers, proven) = (self.in_flight.full_customers(), self.in_flight.proven());
+        let more = if self.in_flight.has_room_for_unproven() {
+            let more =
+                format!(" AND (customer NOT IN ({}) OR host IN ({}))", marks(&customers), marks(proven));
+            values.extend(customers.into_iter().map(Value::from));
+            more
+        } else if proven.is_empty() {
+            return Ok(Vec::new());
+        } else {
+            format!(" AND host IN ({})", marks(proven))
         };
-        values.push(Value::from(limit.saturating_add(in_flight)));
-        let rows =
-            self.sql.rows::<(u64, Timestamp, u64, Option<String>, String, String)>(&statement, &values)?;
-        Ok(rows
-            .into_iter()
-            .map(|(entry, due, bytes, relay, host, customer)| OutboxEntry {
-                entry,
-                flight: InFlight { due, bytes, relay, host, customer },
-            })
-            .collect())
+        values.extend(proven.iter().map(|host| Value::from(host.as_str())));
+        values.push(Value::from(limit.saturating_add(self.flying(DestinationClass::External))));
+        let statement = format!(
+            "SELECT {COLUMNS} FROM outbox INDEXED BY outbox_outside WHERE {conditions}{more}
+             ORDER BY due, entry LIMIT ?"
+        );
+        self.sql.rows(&statement, &values)
     }
 
     fn flying(&self, class: DestinationClass) -> usize {
@@ -377,7 +405,7 @@ impl<S: Sql> Outbox<S> {
 
     /// Postpones an entry for the agent's own relay.
     fn postpone_own(&mut self, entry: u64, until: Timestamp) -> Result<(), SqlError> {
-        self.adjust_own_cursor((until, entry));
+        self.may_have_postponed = true;
         self.sql.execute("UPDATE outbox SET due = ? WHERE entry = ?", values![until, entry])
     }
 
@@ -436,7 +464,7 @@ impl<S: Sql> Outbox<S> {
                 RelayBackoff::Pausing(until) => until,
                 RelayBackoff::GivenUp => continue,
             };
-            let copy = self.next_entry();
+            let copy = self.next_entry(DestinationClass::External);
             self.sql.execute(
                 "INSERT INTO outbox (entry, event, attempt, due, relay, host, customer)
                  SELECT ?, event, 0, ?, ?, ?, customer FROM outbox WHERE entry = ?",
@@ -444,8 +472,7 @@ impl<S: Sql> Outbox<S> {
             )?;
         }
         if matches!(from, Destination::Inbox { .. }) && (names_own || relays.is_empty()) {
-            let copy = self.next_entry();
-            self.adjust_own_cursor((now, copy));
+            let copy = self.next_entry(DestinationClass::Own);
             self.sql.execute(
                 "INSERT INTO outbox (entry, event, attempt, due, relay, host, customer)
                  SELECT ?, event, 0, ?, NULL, '', '' FROM outbox WHERE entry = ?",
@@ -467,12 +494,13 @@ impl<S: Sql> Outbox<S> {
         Ok([own, external].into_iter().flatten().min())
     }
 
-    fn next_due_of(&self, class: DestinationClass) -> Result<Option<Timestamp>, SqlError> {
+    fn next_due_of(&mut self, class: DestinationClass) -> Result<Option<Timestamp>, SqlError> {
         if self.flying(class) >= self.limit(class) {
             return Ok(None);
         }
         let waiting = self.waiting(class, Timestamp::from_millis(MAX_TIME), 1)?;
-        let next = waiting.into_iter().find(|waiting| !self.in_flight.contains(waiting.entry));
+        let waiting = waiting.into_iter().filter(|waiting| !self.in_flight.contains(waiting.entry));
+        let next = waiting.min_by_key(|waiting| waiting.flight.due);
         // Otherwise it waits for the end of a delivery.
         let next = next.filter(|next| self.has_room(class, next.flight.bytes));
         Ok(next.map(|next| next.flight.due))
@@ -484,7 +512,8 @@ impl<S: Sql> Outbox<S> {
         self.fresh.clear();
         self.may_have_external = true;
         self.in_flight.clear();
-        self.own_cursor = None;
+        self.may_have_postponed = true;
+        self.own_cursor = 0;
     }
 
     /// Whether no entry is in flight.
@@ -515,6 +544,22 @@ fn marks<T>(values: &[T]) -> String {
 struct OutboxEntry {
     entry: u64,
     flight: InFlight,
+}
+
+const COLUMNS: &str = "entry, due, octet_length(event), relay, host, customer, attempt = 0";
+
+impl FromRow for OutboxEntry {
+    fn from_row(row: &Row<'_>) -> Result<Self, SqlError> {
+        let flight = InFlight {
+            due: row.column(1)?,
+            bytes: row.column(2)?,
+            relay: row.column(3)?,
+            host: row.column(4)?,
+            customer: row.column(5)?,
+            is_first_attempt: row.column(6)?,
+        };
+        Ok(Self { entry: row.column(0)?, flight })
+    }
 }
 
 /// Entries for the agent's own relay and for external relays do not delay each other.
