@@ -267,6 +267,7 @@ impl<S: Sql> Engine for Relay<S> {
     fn prepare(&mut self, now: Timestamp, inputs: &mut [Input]) {
         self.find_fresh(now, inputs);
         self.verify_fresh(inputs);
+        self.begin_handovers(now, inputs);
     }
 
     fn handle_once(&mut self, now: Timestamp, input: Input, effects: &mut Vec<Effect>) {
@@ -291,6 +292,10 @@ impl<S: Sql> Engine for Relay<S> {
                 AdmittedMessage::Prepared { event, freshness } => {
                     if self.sessions.is_open(*connection) {
                         self.verified_event(now, *connection, event, *freshness, effects);
+                    }
+                    if let Err(error) = self.shard.end_handover_unless_stored(&event.id) {
+                        // Its batch stays due until nothing of it is found.
+                        effects.push(Effect::Failed(error));
                     }
                 }
                 AdmittedMessage::Refused(answer) => self.refused(*connection, answer.clone(), effects),

@@ -2,6 +2,7 @@
 
 mod admin;
 mod handover;
+mod handover_batch;
 mod read;
 mod row_batch;
 mod row_key;

@@ -1,5 +1,5 @@
-//! Batches of messages: before the first is handled, one query determines which of their events are fresh, and the
-//! signatures of these are verified together.
+//! Batches of messages: before the first is handled, one query determines which of their events are fresh, the signatures of
+//! these are verified together, and those for the agent are recorded in one row.
 
 use openagents_host::nostr::schnorr::MIN_BATCH;
 use openagents_host::sql::Sql;
@@ -51,6 +51,15 @@ impl<S: Sql> Relay<S> {
                 self.sessions.record_forgery(connection);
             }
         }
+    }
+
+    /// Records the handover of the events that were verified together.
+    pub(super) fn begin_handovers(&mut self, now: Timestamp, inputs: &[Input]) {
+        let verified = inputs.iter().filter_map(|input| match input {
+            Input::Message { message: AdmittedMessage::Prepared { event, .. }, .. } => Some(&**event),
+            _ => None,
+        });
+        self.shard.begin_handovers(now, verified);
     }
 }
 

@@ -3,6 +3,7 @@
 //!
 //! It knows nothing of connections. The session half calls it with the types of [`shard_api`](super::shard_api).
 
+mod handover_batches;
 mod insert;
 mod manage;
 mod read;
@@ -13,12 +14,13 @@ mod search_index;
 use std::sync::Arc;
 use std::time::Duration;
 
+use openagents_host::Timestamp;
 use openagents_host::sql::{SchemaError, Sql, SqlError};
-use openagents_host::{EventId, Timestamp};
 
 pub(super) use self::read::{MAX_INLINE_READ_BYTES, MAX_REQUEST_LOOK_UPS};
 pub(super) use self::scan::ReadScan;
 
+use self::handover_batches::HandoverBatches;
 use self::search_index::IndexSchedule;
 use super::{Effect, RelayConfig};
 use crate::management::Rules;
@@ -43,6 +45,7 @@ pub(super) struct ShardEngine<S> {
     next_purge: Option<Timestamp>,
     /// The next handover is not due before this time. It may be later.
     next_handover: Option<Timestamp>,
+    handovers: HandoverBatches,
     /// The next removal is not due before this time. It may be later.
     next_removal: Option<Timestamp>,
     index_schedule: IndexSchedule,
@@ -53,6 +56,7 @@ impl<S: Sql> ShardEngine<S> {
     pub(super) fn open(sql: S, config: Arc<RelayConfig>) -> Result<Self, SchemaError> {
         let store = Store::open(sql)?.with_retention(config.retention.clone());
         let next_handover = store.next_handover()?;
+        let handovers = HandoverBatches::open(&store)?;
         let next_removal = removal::next(&store)?;
         let index_schedule = IndexSchedule::of(&store)?;
         let mut rules = Rules::of(config.admission.lists.clone());
@@ -67,6 +71,7 @@ impl<S: Sql> ShardEngine<S> {
             changes: 0,
             next_purge,
             next_handover,
+            handovers,
             next_removal,
             index_schedule,
         })
@@ -102,16 +107,11 @@ impl<S: Sql> ShardEngine<S> {
         Ok(())
     }
 
-    /// The agent has confirmed an event that was handed over.
-    pub(super) fn delivered(&self, id: &EventId) -> Result<(), SqlError> {
-        self.store.delivered(id)
-    }
-
     /// Does everything that is due.
     pub(super) fn alarm(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         self.remove_due(now, effects);
         self.purge(now, effects);
-        let due = self.store.due_handovers(now).and_then(|due| Ok((due, self.store.next_handover()?)));
+        let due = self.due_handovers(now).and_then(|due| Ok((due, self.store.next_handover()?)));
         match due {
             Ok((due, next)) => {
                 effects.extend(due.into_iter().map(Effect::HandOver));
@@ -144,6 +144,8 @@ impl<S: Sql> ShardEngine<S> {
     pub(super) fn rolled_back(&mut self) {
         // Removals may be due again. If even this query fails, the next alarm tries again.
         self.next_handover = self.store.next_handover().unwrap_or(Some(Timestamp::EPOCH));
+        // Batches that cannot be read now are read when they are due.
+        self.handovers = HandoverBatches::open(&self.store).unwrap_or_default();
         self.next_removal = removal::next(&self.store).unwrap_or(Some(Timestamp::EPOCH));
         self.next_purge = match self.store.has_to_purge() {
             Ok(false) => None,

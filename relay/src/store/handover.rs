@@ -50,7 +50,8 @@ impl<S: Sql> Store<S> {
     /// # Errors
     /// When the database fails.
     pub fn retry_handovers_now(&self, now: Timestamp) -> Result<(), SqlError> {
-        self.sql.execute("UPDATE handover SET due = ? WHERE due > ?", values![now, now])
+        self.sql.execute("UPDATE handover SET due = ? WHERE due > ?", values![now, now])?;
+        self.sql.execute("UPDATE handover_batch SET due = ? WHERE due > ?", values![now, now])
     }
 
     /// When the next handover is due.
@@ -58,8 +59,10 @@ impl<S: Sql> Store<S> {
     /// # Errors
     /// When the database fails.
     pub fn next_handover(&self) -> Result<Option<Timestamp>, SqlError> {
-        let earliest: Option<(Option<Timestamp>,)> = self.sql.first("SELECT min(due) FROM handover", &[])?;
-        Ok(earliest.and_then(|(due,)| due))
+        let earliest: Option<(Option<Timestamp>, Option<Timestamp>)> = self
+            .sql
+            .first("SELECT (SELECT min(due) FROM handover), (SELECT min(due) FROM handover_batch)", &[])?;
+        Ok(earliest.and_then(|(alone, batched)| [alone, batched].into_iter().flatten().min()))
     }
 
     /// The events whose handover is due, a few megabytes of them. Schedules the next retry of each, with a longer
@@ -94,7 +97,7 @@ impl<S: Sql> Store<S> {
 }
 
 /// When to retry, after this many attempts before the current one.
-fn due(now: Timestamp, attempts: u32) -> Timestamp {
+pub(super) fn due(now: Timestamp, attempts: u32) -> Timestamp {
     let factor = 2_u32.saturating_pow(attempts.min(16));
     now + FIRST_RETRY_DELAY.saturating_mul(factor).min(MAX_RETRY_DELAY)
 }

@@ -4,7 +4,7 @@ use openagents_host::sql::{self, SchemaError, Sql};
 
 /// Creates or migrates the relay's tables.
 pub(super) fn migrate<S: Sql>(sql: &S) -> Result<(), SchemaError> {
-    sql::migrate(sql, "relay", &[EVENTS, MANAGEMENT, USED_TOKENS])
+    sql::migrate(sql, "relay", &[EVENTS, MANAGEMENT, USED_TOKENS, HANDOVER_BATCHES])
 }
 
 /// An index entry costs as much as a table row, so there is one index for each way to find events, and indexes that
@@ -114,4 +114,14 @@ CREATE TABLE used_token (
     id BLOB PRIMARY KEY,
     until INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+";
+
+/// Events that were stored together and are being handed over: their ids one after another, 32 bytes each.
+const HANDOVER_BATCHES: &str = "
+CREATE TABLE handover_batch (
+    number INTEGER PRIMARY KEY,
+    ids BLOB NOT NULL,
+    due INTEGER NOT NULL,
+    attempts INTEGER NOT NULL
+) STRICT;
 ";

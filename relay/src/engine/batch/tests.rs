@@ -123,7 +123,16 @@ fn answers_a_batch_as_its_messages_one_by_one() {
         };
         let (mut first, mut second) = (relay(&config), relay(&config));
         for batch in &batches {
-            prop_assert_eq!(one_after_another(&mut first, batch), together(&mut second, batch));
+            let effects = one_after_another(&mut first, batch);
+            prop_assert_eq!(&effects, &together(&mut second, batch));
+            // The agent confirms some of what it is given.
+            for event in handed_over(effects).iter().filter(|event| event.id.as_bytes()[0] % 3 > 0) {
+                confirm(&mut first, std::slice::from_ref(event));
+                confirm(&mut second, std::slice::from_ref(event));
+            }
+        }
+        for seconds in [2, 6, 14] {
+            prop_assert_eq!(due_at(&mut first, seconds), due_at(&mut second, seconds));
         }
         prop_assert_eq!(everything(&mut first), everything(&mut second));
         Ok(())
@@ -254,4 +263,122 @@ fn stores_an_event_whose_row_key_was_taken_earlier_in_its_batch() {
     };
     assert_eq!(stored(upper), place - 1, "the place of the lower one");
     assert_ne!(stored(lower), place - 1);
+}
+
+fn handed_over(effects: Vec<Effect>) -> Vec<VerifiedEvent> {
+    let handed = |effect| if let Effect::HandOver(event) = effect { Some(event) } else { None };
+    effects.into_iter().filter_map(handed).collect()
+}
+
+fn relay_with_agent(rates: RateLimits) -> Relay<Sqlite> {
+    relay(&RelayConfig {
+        admission: Admission { rates, ..Admission::default() },
+        handover: [Kind(5_050)].into_iter().collect(),
+        ..RelayConfig::default()
+    })
+}
+
+fn jobs(count: u64) -> Vec<VerifiedEvent> {
+    (0..count).map(|second| fixtures::signed(5_050, second, &[])).collect()
+}
+
+/// The rows of `handover` and `handover_batch`.
+fn handover_rows(relay: &Relay<Sqlite>) -> (u64, u64) {
+    let count = |table| {
+        let statement = format!("SELECT count(*) FROM {table}");
+        relay.store().sql().first::<(u64,)>(&statement, &[]).unwrap().unwrap().0
+    };
+    (count("handover"), count("handover_batch"))
+}
+
+fn confirm(relay: &mut Relay<Sqlite>, events: &[VerifiedEvent]) {
+    for event in events {
+        let mut effects = Vec::new();
+        relay.handle(NOW, &Input::Delivered(event.id), &mut effects);
+        assert_eq!(effects, []);
+    }
+}
+
+fn due_at(relay: &mut Relay<Sqlite>, seconds: u64) -> Vec<VerifiedEvent> {
+    let mut effects = Vec::new();
+    relay.alarm(Timestamp::from_seconds(8 + seconds), &mut effects);
+    let mut events = handed_over(effects);
+    events.sort_by_key(|event| event.created_at);
+    events
+}
+
+#[test]
+fn events_that_are_handed_over_together_share_a_row() {
+    let mut relay = relay_with_agent(RateLimits::default());
+    let jobs = jobs(16);
+    let effects = together(&mut relay, &texts(jobs.iter().map(event)));
+    assert_eq!(handed_over(effects), jobs);
+    assert_eq!(handover_rows(&relay), (0, 1));
+    confirm(&mut relay, &jobs[..15]);
+    assert_eq!(handover_rows(&relay), (0, 1));
+    confirm(&mut relay, &jobs[15..]);
+    assert_eq!(handover_rows(&relay), (0, 0));
+    assert!(due_at(&mut relay, 100).is_empty());
+}
+
+#[test]
+fn what_the_agent_has_not_confirmed_is_handed_over_again() {
+    for loses_memory in [false, true] {
+        let mut relay = relay_with_agent(RateLimits::default());
+        let jobs = jobs(16);
+        together(&mut relay, &texts(jobs.iter().map(event)));
+        confirm(&mut relay, &jobs[..10]);
+        assert!(due_at(&mut relay, 1).is_empty());
+        assert_eq!(due_at(&mut relay, 2), jobs[10..]);
+        if loses_memory {
+            relay.forget(NOW);
+        }
+        assert!(due_at(&mut relay, 5).is_empty());
+        assert_eq!(due_at(&mut relay, 6), jobs[10..], "after twice the time");
+        confirm(&mut relay, &jobs[10..]);
+        assert_eq!(handover_rows(&relay), (0, 0));
+    }
+}
+
+#[test]
+fn a_removed_event_is_not_handed_over_again() {
+    let mut relay = relay_with_agent(RateLimits::default());
+    let jobs = jobs(16);
+    together(&mut relay, &texts(jobs.iter().map(event)));
+    let id = jobs[3].id.to_hex();
+    let deletion = fixtures::signed(5, 100, &[&["e", &id]]);
+    together(&mut relay, &texts([event(&deletion)].into_iter()));
+    confirm(&mut relay, &jobs[4..]);
+    assert_eq!(due_at(&mut relay, 2), jobs[..3]);
+    confirm(&mut relay, &jobs[..3]);
+    assert_eq!(handover_rows(&relay), (0, 0));
+}
+
+#[test]
+fn refused_events_leave_no_handover() {
+    let rates = RateLimits { events_per_minute: 5, limits_loopback: true, ..RateLimits::default() };
+    let mut relay = relay_with_agent(rates);
+    let jobs = jobs(24);
+    let inputs = prepared(&mut relay, &texts(jobs.iter().map(event)));
+    let mut effects = Vec::new();
+    for input in inputs {
+        relay.handle_once(NOW, input, &mut effects);
+    }
+    let accepted = handed_over(effects);
+    assert!(accepted.len() < jobs.len());
+    confirm(&mut relay, &accepted);
+    assert_eq!(handover_rows(&relay), (0, 0));
+}
+
+#[test]
+fn while_the_agent_confirms_nothing_batches_are_bounded() {
+    let mut relay = relay_with_agent(RateLimits::default());
+    let job = |number: u64| fixtures::signed(5_050, 1, &[&["i", &number.to_string()]]);
+    let many: Vec<VerifiedEvent> = (0..258 * 8).map(job).collect();
+    for eight in many.chunks(8) {
+        together(&mut relay, &texts(eight.iter().map(event)));
+    }
+    assert_eq!(handover_rows(&relay), (16, 256));
+    confirm(&mut relay, &many);
+    assert_eq!(handover_rows(&relay), (0, 0));
 }

@@ -64,6 +64,7 @@ impl<S: Sql> ShardEngine<S> {
             self.schedule_removal(Timestamp::EPOCH);
         }
         if let Some(due) = handed_over {
+            self.handovers.stored(&event.id);
             self.next_handover = Some(self.next_handover.map_or(due, |next| next.min(due)));
         }
         Ok(InsertReply::New { is_stored, is_handed_over: handed_over.is_some() })
@@ -76,8 +77,13 @@ impl<S: Sql> ShardEngine<S> {
         let wanted = self.config.handover.wants(event) && (event.kind != Kind::VANISH || *vanishes);
         // A kind with a retention period may be removed before its handover succeeds.
         let stays = kept && self.config.retention.time(event.kind).is_none();
-        let hand_over =
-            || Ok(Acceptance::New { handed_over: Some(self.store.hand_over(now, event, stays)?) });
+        let hand_over = || {
+            let handed_over = match self.handovers.retried_at(&event.id) {
+                Some(retried_at) => retried_at,
+                None => self.store.hand_over(now, event, stays)?,
+            };
+            Ok(Acceptance::New { handed_over: Some(handed_over) })
+        };
         let insert = || match precheck {
             _ if *vanishes => self.store.vanish(now, event),
             Some(precheck) => self.store.insert_prechecked(event, precheck),
