@@ -14,6 +14,8 @@ use crate::media_type::AllowedTypes;
 pub struct BlossomConfig {
     /// Who may upload.
     pub uploaders: Uploaders,
+    /// Who may not upload, whatever else holds.
+    pub blocked: BTreeSet<PublicKey>,
     /// Who may delete every blob and has no quota.
     pub operators: BTreeSet<PublicKey>,
     /// The size of the largest blob, in bytes.
@@ -38,6 +40,7 @@ impl BlossomConfig {
     pub fn new(uploaders: Uploaders) -> Self {
         Self {
             uploaders,
+            blocked: BTreeSet::new(),
             operators: BTreeSet::new(),
             max_blob_bytes: 100 * 1024 * 1024,
             quota: None,
@@ -56,7 +59,7 @@ impl BlossomConfig {
             Uploaders::Anyone => true,
             Uploaders::Keys(keys) => keys.contains(key),
         };
-        is_uploader || self.is_operator(key)
+        (is_uploader || self.is_operator(key)) && !self.blocked.contains(key)
     }
 
     /// Whether this key is an operator's.

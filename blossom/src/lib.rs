@@ -35,6 +35,7 @@ pub use config::{BlossomConfig, OwnHosts, Uploaders};
 pub use descriptor::BlobDescriptor;
 pub use index::{BlobRecord, IndexStatistics};
 pub use media_type::{AllowedTypes, MediaType, MediaTypeError};
+pub use refusal::rate_limited;
 pub use route::BlobRoute;
-pub use service::own::BlobError;
+pub use service::own::{BlobError, OwnerBan};
 pub use uri::{BlobUri, BlobUriError};

@@ -8,6 +8,7 @@ mod readers;
 mod server;
 mod shared;
 mod store;
+pub mod tools;
 
 pub use server::{BlobServer, BlobServerConfig, BlobServerError, BlobServerThread};
 

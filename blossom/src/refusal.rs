@@ -4,6 +4,7 @@ use openagents_host::http::response::{self, private, with_header};
 use openagents_host::http::{HeaderName, HeaderValue, Response, StatusCode};
 
 use crate::authorization::AuthorizationError;
+use crate::response::set_common_headers;
 
 /// The header with the reason of an error.
 const X_REASON: HeaderName = HeaderName::from_static("x-reason");
@@ -49,6 +50,15 @@ impl Refusal {
             None => response,
         }
     }
+}
+
+/// The response to a client that sends too many requests; `reason` says how many are accepted, or when.
+#[must_use]
+pub fn rate_limited(reason: &str) -> Response {
+    let refusal = Refusal { retry_after: Some(10), ..Refusal::new(StatusCode::TOO_MANY_REQUESTS, reason) };
+    let mut response = refusal.into_response();
+    set_common_headers(response.headers_mut());
+    response
 }
 
 impl From<AuthorizationError> for Refusal {

@@ -100,7 +100,7 @@ fn stored(config: &BlossomConfig, parts: &Parts, answer: UploadAnswer) -> Result
     let (status, record) = match accepted(answer)? {
         UploadAnswer::Stored(record) => (StatusCode::CREATED, record),
         UploadAnswer::Exists(record) => (StatusCode::OK, record),
-        UploadAnswer::Wanted | UploadAnswer::Blocked { .. } | UploadAnswer::QuotaExceeded { .. } => {
+        _ => {
             return Err(Refusal::unavailable("the blob was removed while it was uploaded; upload it again"));
         }
     };
@@ -116,6 +116,7 @@ pub(crate) fn accepted(answer: UploadAnswer) -> Result<UploadAnswer, Refusal> {
         UploadAnswer::Blocked { reason } => {
             Err(Refusal::new(StatusCode::FORBIDDEN, format!("this blob is not accepted here: {reason}")))
         }
+        UploadAnswer::Banned => Err(Refusal::new(StatusCode::FORBIDDEN, "this key is banned here")),
         // BUD-02 counts quotas among the reasons for 429.
         UploadAnswer::QuotaExceeded { quota, used } => {
             let reason = format!("you may own {quota} bytes here and own {used}: delete a blob first");

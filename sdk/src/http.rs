@@ -3,6 +3,7 @@
 mod agent_routes;
 mod answer;
 mod authority;
+mod blob_admission;
 mod fallback;
 #[cfg(test)]
 mod fixtures;
@@ -27,6 +28,7 @@ pub(crate) use agent_routes::{AgentRoutes, DeclaredRoutes};
 pub(crate) use answer::PendingQuery;
 pub(crate) use answer::RouteAnswer;
 pub(crate) use authority::Authority;
+pub(crate) use blob_admission::BlobAdmission;
 pub(crate) use fallback::{method_not_allowed, not_found};
 pub(crate) use metrics::DeploymentUsage;
 pub(crate) use operator::RecordAccess;

@@ -29,7 +29,7 @@ use crate::author::agent::Jobs;
 use crate::declaration::DeploymentDeclaration;
 use crate::gateway::Gateway;
 use cli::arguments::{Arguments, Command, RelayOnlyArguments, RelayOnlyCommand};
-use cli::{ask, inspect, new, relay as relay_commands, schedules, state, terminal, variables};
+use cli::{ask, blobs, inspect, new, relay as relay_commands, schedules, state, terminal, variables};
 
 /// The `main` of a deployment: reads the command line, then serves the agent and its relay, submits a job, shows an
 /// agent's records, or works on the relay's database. The `policy`, if there is one, decides which events clients may
@@ -58,6 +58,10 @@ pub fn main<A: Jobs>(policy: Option<Arc<dyn WritePolicy>>, gateway: Option<Gatew
                 let done = relay_commands::run(relay, A::DECLARATION.name).await;
                 return done.map_err(|error| error.to_string());
             }
+            Some(Command::Blobs(arguments)) => {
+                let done = blobs::run(arguments, A::DECLARATION.name).await;
+                return done.map_err(|error| error.to_string());
+            }
             Some(Command::New(made)) => new::run(made).map_err(|error| error.to_string()),
             Some(Command::Variables) => {
                 terminal::say(format_args!("{}", variables::of_agent(agent)));
@@ -84,6 +88,9 @@ pub fn main_of_relay(deployment: DeploymentDeclaration, policy: Option<Arc<dyn W
         match &arguments.command {
             Some(RelayOnlyCommand::Relay(relay)) => {
                 relay_commands::run(relay, deployment.name).await.map_err(|error| error.to_string())
+            }
+            Some(RelayOnlyCommand::Blobs(arguments)) => {
+                blobs::run(arguments, deployment.name).await.map_err(|error| error.to_string())
             }
             Some(RelayOnlyCommand::New(made)) => {
                 new::run(made).map(|()| ExitCode::SUCCESS).map_err(|error| error.to_string())

@@ -93,6 +93,7 @@ scenarios_in! {
         blob_rules,
         blob_faults,
         blob_clients,
+        blob_tools,
     }
     payment {
         lnbits,

@@ -38,7 +38,8 @@ pub(crate) enum IndexWrite {
     /// Begins an upload whose bytes will be visible before it is committed, so that they are found if it never is. The
     /// reply is [`IndexReply::Upload`]; a blob that exists gets another owner.
     Reserve(Upload),
-    /// The bytes of an upload are stored. The reply is [`IndexReply::Upload`].
+    /// The bytes of an upload are stored. The reply is [`IndexReply::Upload`]; if it is refused, the bytes are removed
+    /// unless the blob is somebody else's.
     Commit(Upload),
     /// An upload that was reserved has failed. The reply is [`IndexReply::Done`].
     Abandon { hash: BlobHash, owner: PublicKey },
@@ -46,6 +47,10 @@ pub(crate) enum IndexWrite {
     Delete { hash: BlobHash, owner: Option<PublicKey> },
     /// Takes all blobs from an owner that were uploaded until this second. The reply is [`IndexReply::Done`].
     RemoveOwner { owner: PublicKey, until: u64 },
+    /// Takes all blobs from a key, and refuses its uploads from now on. The reply is [`IndexReply::Done`].
+    Ban(PublicKey),
+    /// Accepts uploads of a key again. The reply is [`IndexReply::Done`].
+    Unban(PublicKey),
     /// Takes a blob from all owners and refuses it from now on. The reply is [`IndexReply::Done`].
     Block { hash: BlobHash, reason: String },
     /// Records a report. The reply is [`IndexReply::Done`].
@@ -88,6 +93,8 @@ pub(crate) enum UploadAnswer {
         /// Why, if the operator says so.
         reason: String,
     },
+    /// The operator has banned this key.
+    Banned,
     /// The owner would have more than the quota.
     QuotaExceeded {
         /// How many bytes the owner may have.
@@ -95,6 +102,16 @@ pub(crate) enum UploadAnswer {
         /// How many the owner has.
         used: u64,
     },
+}
+
+impl UploadAnswer {
+    /// Whether the blob is its owner's now, or would be.
+    pub(crate) const fn is_accepted(&self) -> bool {
+        match self {
+            Self::Wanted | Self::Stored(_) | Self::Exists(_) => true,
+            Self::Blocked { .. } | Self::Banned | Self::QuotaExceeded { .. } => false,
+        }
+    }
 }
 
 /// What became of a deletion.

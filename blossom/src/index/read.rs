@@ -55,6 +55,11 @@ pub(super) fn judge<S: Sql>(sql: &S, upload: &Upload, now: Timestamp) -> Result<
     if let Some((reason,)) = blocked {
         return Ok(UploadAnswer::Blocked { reason });
     }
+    let banned: Option<(i64,)> =
+        sql.first("SELECT 1 FROM banned_owner WHERE pubkey = ?", values![&upload.owner])?;
+    if banned.is_some() {
+        return Ok(UploadAnswer::Banned);
+    }
     let existing = find(sql, &upload.hash, now)?;
     if let Some(quota) = upload.quota {
         // Sizes of blobs that exist are facts; that of an upload is its announcement.

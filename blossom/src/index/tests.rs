@@ -135,6 +135,7 @@ fn an_operator_takes_a_blob_from_all_and_blocks_it() {
     index.write(IndexWrite::Block { hash: hash(1), reason: "malware".to_owned() });
     assert_eq!((index.find(1), index.removed()), (None, vec![hash(1)]));
     assert_eq!(index.commit(1, 1), UploadAnswer::Blocked { reason: "malware".to_owned() });
+    assert_eq!(index.removed(), [hash(1)], "what was uploaded meanwhile");
     index.commit(2, 1);
     assert_eq!(index.delete(2, None), Deletion::Deleted);
     assert_eq!(index.removed(), [hash(2)]);
@@ -434,4 +435,55 @@ proptest! {
         let existing: BTreeSet<u8> = (0..4).filter(|number| index.find(*number).is_some()).collect();
         prop_assert_eq!(stored, existing);
     }
+}
+
+#[test]
+fn a_banned_key_owns_nothing_and_uploads_nothing() {
+    let mut index = Index::new();
+    index.commit(1, 1);
+    index.commit(2, 1);
+    index.commit(2, 2);
+    assert_eq!(index.upload_by(IndexWrite::Reserve, upload(3, 1)), UploadAnswer::Wanted);
+    assert_eq!(index.write(IndexWrite::Ban(owner(1))), IndexReply::Done);
+    assert_eq!(index.find(1), None, "at once");
+    assert!(index.find(2).is_some(), "somebody else's");
+    for write in [IndexWrite::Claim, IndexWrite::Reserve] {
+        assert_eq!(index.upload_by(write, upload(2, 1)), UploadAnswer::Banned);
+    }
+    index.wait(Duration::from_secs(1));
+    assert_eq!(index.removed(), [hash(1)]);
+    assert_eq!(index.commit(3, 1), UploadAnswer::Banned, "what had begun before");
+    assert_eq!(index.removed(), [hash(3)], "and its bytes go");
+    assert_eq!(index.list(1, None, 10), []);
+    index.write(IndexWrite::Ban(owner(1)));
+    index.write(IndexWrite::Unban(owner(1)));
+    assert!(matches!(index.commit(4, 1), UploadAnswer::Stored(_)));
+}
+
+#[test]
+fn the_bytes_of_an_upload_that_is_refused_at_its_end_are_removed() {
+    let mut index = Index::new();
+    assert_eq!(index.upload_by(IndexWrite::Reserve, upload(1, 1)), UploadAnswer::Wanted);
+    index.write(IndexWrite::Block { hash: hash(1), reason: "spam".to_owned() });
+    assert!(matches!(index.commit(1, 1), UploadAnswer::Blocked { .. }));
+    assert_eq!(index.removed(), [hash(1)]);
+}
+
+#[test]
+fn reports_of_one_blob_do_not_push_out_those_of_others() {
+    let mut index = Index::new();
+    index.commit(1, 1);
+    index.commit(2, 1);
+    let report = |number: u8, blob: u8| crate::report::Report {
+        id: openagents_host::EventId::from_bytes([number; 32]),
+        reporter: owner(number),
+        blobs: vec![(hash(blob), "spam".to_owned())],
+        text: String::new(),
+    };
+    for number in 0..100 {
+        index.write(IndexWrite::Report(report(number, 1)));
+    }
+    index.write(IndexWrite::Report(report(100, 2)));
+    let IndexReply::Statistics(statistics) = index.read(IndexRead::Statistics) else { panic!() };
+    assert_eq!(statistics.reports, 21);
 }

@@ -19,6 +19,9 @@ pub(super) const REMOVAL_RETRY: Duration = Duration::from_secs(60);
 /// The most reports that are kept; the oldest go first.
 const MAX_REPORTS: u32 = 10_000;
 
+/// The most reports of one blob that are kept: more of them must not push out those of other blobs.
+const MAX_REPORTS_OF_BLOB: u32 = 20;
+
 /// Carries out a change. Hashes whose bytes are to be removed are added to `removed`.
 pub(super) fn carry_out<S: Sql>(
     sql: &S,
@@ -30,7 +33,13 @@ pub(super) fn carry_out<S: Sql>(
     Ok(match write {
         IndexWrite::Claim(upload) => IndexReply::Upload(claim(sql, time_to_live, upload, now)?),
         IndexWrite::Reserve(upload) => IndexReply::Upload(reserve(sql, time_to_live, upload, now)?),
-        IndexWrite::Commit(upload) => IndexReply::Upload(commit(sql, time_to_live, upload, now)?),
+        IndexWrite::Commit(upload) => {
+            let answer = commit(sql, time_to_live, upload, now)?;
+            if !answer.is_accepted() {
+                abandon(sql, &upload.hash, &upload.owner, now, removed)?;
+            }
+            IndexReply::Upload(answer)
+        }
         IndexWrite::Abandon { hash, owner } => {
             abandon(sql, hash, owner, now, removed)?;
             IndexReply::Done
@@ -39,11 +48,19 @@ pub(super) fn carry_out<S: Sql>(
             IndexReply::Deleted(delete(sql, hash, owner.as_ref(), now, removed)?)
         }
         IndexWrite::RemoveOwner { owner, until } => {
-            // They end now, and are removed a few at a time.
+            end_all(sql, owner, *until, now)?;
+            IndexReply::Done
+        }
+        IndexWrite::Ban(owner) => {
             sql.execute(
-                "UPDATE blob_owner SET expires = ? WHERE owner = ? AND uploaded <= ?",
-                values![now.as_seconds(), owner, *until],
+                "INSERT INTO banned_owner (pubkey, banned) VALUES (?, ?) ON CONFLICT (pubkey) DO NOTHING",
+                values![owner, now.as_seconds()],
             )?;
+            end_all(sql, owner, openagents_host::sql::MAX_INTEGER.unsigned_abs(), now)?;
+            IndexReply::Done
+        }
+        IndexWrite::Unban(owner) => {
+            sql.execute("DELETE FROM banned_owner WHERE pubkey = ?", values![owner])?;
             IndexReply::Done
         }
         IndexWrite::Block { hash, reason } => {
@@ -60,6 +77,14 @@ pub(super) fn carry_out<S: Sql>(
             IndexReply::Done
         }
     })
+}
+
+/// Ends whatever a key has uploaded until this second. It is removed a few blobs at a time.
+fn end_all<S: Sql>(sql: &S, owner: &PublicKey, until: u64, now: Timestamp) -> Result<(), SqlError> {
+    sql.execute(
+        "UPDATE blob_owner SET expires = ? WHERE owner = ? AND uploaded <= ?",
+        values![now.as_seconds(), owner, until],
+    )
 }
 
 fn claim<S: Sql>(
@@ -251,8 +276,11 @@ fn remove_bytes_of_nobody<S: Sql>(
 fn record<S: Sql>(sql: &S, report: &Report, now: Timestamp) -> Result<(), SqlError> {
     for (hash, what) in &report.blobs {
         // Anybody may report: what is not here costs no rows.
-        let is_here: Option<(i64,)> = sql.first("SELECT 1 FROM blob WHERE hash = ?", values![hash])?;
-        if is_here.is_none() {
+        let is_wanted: Option<(i64,)> = sql.first(
+            "SELECT 1 FROM blob WHERE hash = ?1 AND (SELECT count(*) FROM blob_report WHERE hash = ?1) < ?2",
+            values![hash, MAX_REPORTS_OF_BLOB],
+        )?;
+        if is_wanted.is_none() {
             continue;
         }
         sql.execute(

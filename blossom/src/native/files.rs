@@ -13,6 +13,9 @@ use sha2::{Digest as _, Sha256};
 /// The folder of files that are not complete; emptied when the server starts.
 const INCOMING: &str = "incoming";
 
+/// The folder of files whose bytes are not those of the blob that they are named after.
+const DAMAGED: &str = "damaged";
+
 /// The folder of a server's blobs.
 pub(super) struct BlobFiles {
     folder: PathBuf,
@@ -32,7 +35,17 @@ impl BlobFiles {
         Ok(Self { folder, durability, next: AtomicU64::new(0) })
     }
 
-    fn path(&self, hash: &BlobHash) -> PathBuf {
+    /// The folder, which another process may be using: for reading only.
+    pub(super) fn shared(folder: PathBuf) -> Self {
+        Self { folder, durability: Durability::Process, next: AtomicU64::new(0) }
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Where the file of a blob is.
+    pub(super) fn path(&self, hash: &BlobHash) -> PathBuf {
         let hex = hash.to_hex();
         let shelf = hex.get(..2).unwrap_or_default();
         self.folder.join(shelf).join(&hex)
@@ -80,6 +93,73 @@ impl BlobFiles {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
+    }
+
+    /// Whether a blob has a file.
+    pub(super) fn has(&self, hash: &BlobHash) -> bool {
+        self.path(hash).is_file()
+    }
+
+    /// Moves the file of a blob to the folder of damaged ones.
+    pub(super) fn set_aside(&self, hash: &BlobHash) -> io::Result<()> {
+        let damaged = self.folder.join(DAMAGED);
+        owner_only::create_folder(&damaged)?;
+        fs::rename(self.path(hash), damaged.join(hash.to_hex()))?;
+        self.sync_folder(&damaged)
+    }
+
+    /// The blobs whose hashes begin with this byte, and the sizes of their files.
+    pub(super) fn shelf(&self, first_byte: u8) -> io::Result<Vec<(BlobHash, u64)>> {
+        let mut found = Vec::new();
+        for (path, hash) in self.entries(&self.folder.join(format!("{first_byte:02x}")))? {
+            match path.metadata() {
+                Ok(metadata) if metadata.is_file() => {
+                    found.extend(
+                        hash.filter(|hash| self.path(hash) == path).map(|hash| (hash, metadata.len())),
+                    );
+                }
+                // It was removed meanwhile.
+                _ => {}
+            }
+        }
+        Ok(found)
+    }
+
+    /// Files and folders that are not of blobs.
+    pub(super) fn unknown(&self) -> io::Result<Vec<PathBuf>> {
+        let mut unknown = Vec::new();
+        for (path, _) in self.entries(&self.folder)? {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let is_shelf =
+                name.len() == 2 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+            if is_shelf && path.is_dir() {
+                let files = self.entries(&path)?.into_iter();
+                unknown.extend(
+                    files
+                        .filter(|(path, hash)| hash.is_none_or(|hash| self.path(&hash) != *path))
+                        .map(|(path, _)| path),
+                );
+            } else if ![INCOMING, DAMAGED].contains(&name) {
+                unknown.push(path);
+            }
+        }
+        Ok(unknown)
+    }
+
+    /// What is in a folder, and which blob it is by its name. A folder that does not exist has nothing.
+    fn entries(&self, folder: &Path) -> io::Result<Vec<(PathBuf, Option<BlobHash>)>> {
+        let entries = match fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let named = |entry: io::Result<fs::DirEntry>| {
+            let path = entry?.path();
+            let name = path.file_name().and_then(|name| name.to_str());
+            let hash = name.and_then(|name| BlobHash::from_hex(name).ok());
+            Ok((path, hash))
+        };
+        entries.map(named).collect()
     }
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {

@@ -21,7 +21,7 @@ use crate::descriptor::BlobDescriptor;
 use crate::index::{IndexEffect, IndexEngine, IndexInput, IndexRead, IndexReply, IndexStatistics};
 use crate::media_type::MediaType;
 use crate::route::BlobRoute;
-use crate::service::own::{self, BlobError};
+use crate::service::own::{self, BlobError, OwnerBan};
 use crate::service::{self, Answer};
 
 /// The most uploads at once.
@@ -157,6 +157,14 @@ impl BlobServer {
     /// When the index fails.
     pub async fn remove_owner(&self, owner: PublicKey, until: u64) -> Result<(), BlobError> {
         own::remove_owner(&self.shared, owner, until).await
+    }
+
+    /// Carries out an operator's decision about a key (NIP-86). Doing it twice changes nothing.
+    ///
+    /// # Errors
+    /// When the index fails.
+    pub async fn apply_ban(&self, ban: OwnerBan) -> Result<(), BlobError> {
+        own::apply_ban(&self.shared, ban).await
     }
 
     /// How much there is; `None` if the index does not answer.

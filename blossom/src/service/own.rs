@@ -86,6 +86,25 @@ pub(crate) async fn delete<H: BlobHost>(
     Ok(deleted == IndexReply::Deleted(Deletion::Deleted))
 }
 
+/// What an operator decides about a key (NIP-86).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnerBan {
+    /// It may not upload, and owns nothing any more.
+    Ban(PublicKey),
+    /// It may upload again. What it had owned does not come back.
+    Unban(PublicKey),
+}
+
+/// Carries out an operator's decision about a key. Doing it twice changes nothing.
+pub(crate) async fn apply_ban<H: BlobHost>(host: &H, ban: OwnerBan) -> Result<(), BlobError> {
+    host.write_index(match ban {
+        OwnerBan::Ban(owner) => IndexWrite::Ban(owner),
+        OwnerBan::Unban(owner) => IndexWrite::Unban(owner),
+    })
+    .await?;
+    Ok(())
+}
+
 /// Takes all blobs from a key that has vanished (NIP-62), as far as they were uploaded until this second.
 pub(crate) async fn remove_owner<H: BlobHost>(
     host: &H,

@@ -22,7 +22,7 @@ use crate::index::{
 use crate::media_type::MediaType;
 use crate::refusal::Refusal;
 use crate::route::BlobRoute;
-use crate::service::own::{self, BlobError};
+use crate::service::own::{self, BlobError, OwnerBan};
 use crate::service::{self, Answer, BlobHost, Fetched, accepted, fetch};
 use crate::upload::UploadRequest;
 
@@ -125,6 +125,18 @@ pub async fn delete(
     owner: PublicKey,
 ) -> std::result::Result<bool, BlobError> {
     own::delete(&WorkerBlobs { env, config }, hash, owner).await
+}
+
+/// Carries out an operator's decision about a key (NIP-86). Doing it twice changes nothing.
+///
+/// # Errors
+/// When the index fails.
+pub async fn apply_ban(
+    env: &Env,
+    config: BlossomConfig,
+    ban: OwnerBan,
+) -> std::result::Result<(), BlobError> {
+    own::apply_ban(&WorkerBlobs { env, config }, ban).await
 }
 
 /// Takes all blobs from a key that has vanished (NIP-62), as far as they were uploaded until this second.

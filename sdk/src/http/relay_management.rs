@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use openagents_blossom::{BlobError, OwnerBan};
 use openagents_host::Timestamp;
 use openagents_host::http::response::with_header;
 use openagents_host::http::{
@@ -85,6 +86,22 @@ pub(crate) fn reply(reply: Result<ManagementReply, UsedToken>) -> Response {
         Ok(reply) => reply_response(StatusCode::OK, &reply),
         Err(used) => challenge(&used.to_string()),
     }
+}
+
+/// What a call that the relay has handled means for the blob server: whoever is banned may not upload, and owns nothing.
+pub(crate) fn owner_ban(call: &Call) -> Option<OwnerBan> {
+    match call {
+        Call::BanPubkey(key, _) => Some(OwnerBan::Ban(*key)),
+        Call::UnbanPubkey(key) => Some(OwnerBan::Unban(*key)),
+        _ => None,
+    }
+}
+
+/// The response if the relay has carried out a call, and the blob server has not.
+pub(crate) fn unapplied(error: &BlobError) -> Response {
+    let reason =
+        format!("the relay has done this, but the blob server has not ({error}): send the call again");
+    refusal(StatusCode::OK, reason)
 }
 
 /// The response to a call that could not be carried out.

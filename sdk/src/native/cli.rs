@@ -1,9 +1,11 @@
-//! The command line: its arguments, and the commands `ask`, `inspect`, `new`, `relay`, `schedules`, `state` and `variables`.
+//! The command line: its arguments, and the commands `ask`, `blobs`, `inspect`, `new`, `relay`, `schedules`, `state` and `variables`.
 
 pub(super) mod arguments;
 pub(super) mod ask;
+pub(super) mod blobs;
 pub(super) mod inspect;
 pub(super) mod new;
+mod progress;
 pub(super) mod relay;
 pub(super) mod schedules;
 pub(super) mod state;

@@ -37,7 +37,7 @@ use crate::assemble::{self, deployment_of};
 use crate::author::agent::Jobs;
 use crate::declaration::{DeploymentDeclaration, JobDeclaration, RouteDeclaration};
 use crate::gateway::{Gateway, GatewayService};
-use crate::http::{AgentRoutes, Authority, RelayManagement};
+use crate::http::{AgentRoutes, Authority, BlobAdmission, RelayManagement};
 use crate::log::{self, JsonLayer, LevelError, LogFormat};
 use crate::price::Price;
 use crate::relays::RequestFilter;
@@ -267,6 +267,7 @@ impl<'a> Startup<'a> {
         let own = self.own_authorities();
         let management = RelayManagement::new(self.relay.operators, own, self.relay.url);
         let limits_loopback = self.relay.config.admission.connections.limits_loopback;
+        let relay_rates = self.relay.config.admission.rates.clone();
         let mut relay_config = self.relay.config;
         relay_config.handover.addressed.to = agent.as_ref().map(|agent| agent.greeting.key);
         let config = RelayServerConfig {
@@ -298,6 +299,7 @@ impl<'a> Startup<'a> {
             agent: server_of_agent,
             management,
             blobs,
+            blob_admission: BlobAdmission::new(relay_rates),
             trusted_proxies: self.trusted_proxies,
             has_warned_of_proxy: AtomicBool::new(false),
             limits_loopback,

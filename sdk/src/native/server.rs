@@ -31,8 +31,8 @@ use super::transfers::Transfers;
 use crate::declaration::DeploymentDeclaration;
 use crate::gateway::{GatewayError, respond_with_error};
 use crate::http::{
-    self, AgentRoute, AgentRoutes, DeploymentUsage, MAX_RESPONSE_WAIT, RelayAnswer, RelayManagement, Route,
-    RouteAnswer, relay_management, relay_only,
+    self, AgentRoute, AgentRoutes, BlobAdmission, DeploymentUsage, MAX_RESPONSE_WAIT, RelayAnswer,
+    RelayManagement, Route, RouteAnswer, relay_management, relay_only,
 };
 use crate::settings::names::RELAY_TRUSTED_PROXIES;
 
@@ -73,6 +73,7 @@ pub(super) struct ServerConfig {
     pub(super) agent: Option<AgentServer>,
     pub(super) management: RelayManagement,
     pub(super) blobs: BlobServer,
+    pub(super) blob_admission: BlobAdmission,
     pub(super) disk: DiskCheck,
     pub(super) trusted_proxies: BTreeSet<IpAddr>,
     /// Whether the operator was told of a proxy on this machine that is not trusted.
@@ -212,6 +213,10 @@ impl ServerConfig {
                 return native_http::response(response, request.method());
             }
             Route::Blob(route) => {
+                let address = client_address(address, &parts.headers, &self.trusted_proxies);
+                if let Err(refusal) = self.blob_admission.admit(now(), Some(address), &parts.method) {
+                    return native_http::response(refusal, &parts.method);
+                }
                 let transfer = transfers.begin();
                 let response = self.blobs.answer(route, &parts, body).await;
                 return native_http::response(transfer.hold(response), &parts.method);
@@ -262,8 +267,16 @@ impl ServerConfig {
             let body = RelayManagement::read_body(parts, body).await?;
             let call = self.management.signed_call(parts, &body, now())?;
             tracing::info!(call = ?call.call, "relay management call");
+            let ban = relay_management::owner_ban(&call.call);
             match self.relay.manage(call).await {
-                Ok(reply) => Ok(relay_management::reply(reply)),
+                Ok(reply) => {
+                    if let (Ok(Ok(_)), Some(ban)) = (&reply, ban)
+                        && let Err(error) = self.blobs.apply_ban(ban).await
+                    {
+                        return Err(relay_management::unapplied(&error));
+                    }
+                    Ok(relay_management::reply(reply))
+                }
                 Err(stopped) => Err(relay_management::refusal(StatusCode::OK, stopped.to_string())),
             }
         };

@@ -11,7 +11,7 @@ use url::Url;
 use super::error::SettingError;
 use super::names::{
     ALLOW_PRIVATE_ADDRESSES, BLOSSOM_ALLOWED_PUBKEYS, BLOSSOM_ALLOWED_TYPES, BLOSSOM_MAX_SIZE, BLOSSOM_QUOTA,
-    BLOSSOM_TTL, BLOSSOM_UPLOAD,
+    BLOSSOM_TTL, BLOSSOM_UPLOAD, RELAY_BLOCKED_PUBKEYS,
 };
 use super::operators::Operators;
 use super::relay_urls::own_relay_url;
@@ -32,6 +32,7 @@ pub(crate) fn blossom_config(
     let operators: BTreeSet<PublicKey> = operators.iter().copied().chain(agent).collect();
     let mut config = BlossomConfig::new(uploaders(&variables, &operators)?);
     config.operators = operators;
+    config.blocked = variables.keys(RELAY_BLOCKED_PUBKEYS)?;
     if let Some(bytes) = size(&variables, BLOSSOM_MAX_SIZE)? {
         config.max_blob_bytes = bytes.min(MAX_SIZE);
     }

@@ -139,7 +139,13 @@ async fn manage(
         Ok(call) => call,
         Err(refusal) => return Ok(refusal),
     };
+    let ban = relay_management::owner_ban(&call.call);
     let body = String::from_utf8_lossy(&body);
     let reply = openagents_relay::worker::manage(&relay(env)?, call.token, &body).await?;
+    if let (Ok(Ok(_)), Some(ban)) = (&reply, ban)
+        && let Err(error) = blob_index_object::apply_ban(env, ban).await
+    {
+        return Ok(relay_management::unapplied(&error));
+    }
     Ok(relay_management::reply(reply))
 }

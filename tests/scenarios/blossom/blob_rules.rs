@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use openagents_tests::blobs::{authorization, delete, get, sha256, token, upload};
 use openagents_tests::events::{as_json, event, fresh_author, now, tag_value};
-use openagents_tests::http::{Response, request, request_with_body};
+use openagents_tests::http::{Response, authorization_of_body, request, request_with_body};
 use openagents_tests::jobs::{ask, request as request_for};
 use openagents_tests::wire::Client;
 
@@ -23,6 +23,8 @@ scenarios![
     a_blob_is_mirrored_from_another_server,
     an_agent_keeps_blobs_of_its_own,
     the_blobs_of_whoever_vanishes_are_gone,
+    a_banned_key_has_no_blobs_and_uploads_none,
+    one_network_cannot_keep_the_server_busy,
 ];
 
 fn reason(response: &Response) -> &str {
@@ -326,5 +328,70 @@ async fn the_blobs_of_whoever_vanishes_are_gone(servers: &Servers) {
         assert_eq!(get(address, &format!("/{}", sha256(b"of both")), &[]).await.status, 200, "Bob stays");
         let listed = get(address, &format!("/list/{}", anna.public_key().to_hex()), &[]).await;
         assert_eq!(listed.json(), serde_json::json!([]));
+    }
+}
+
+async fn a_banned_key_has_no_blobs_and_uploads_none(servers: &Servers) {
+    let (operator, spammer, bob) = (fresh_author(), fresh_author(), fresh_author());
+    let blocked = fresh_author();
+    let variables = [
+        ("BLOSSOM_UPLOAD", "any".to_owned()),
+        ("ADMIN_PUBKEYS", operator.public_key().to_hex()),
+        ("RELAY_BLOCKED_PUBKEYS", blocked.public_key().to_hex()),
+    ];
+    for deployment in ["hello-world", "relay"] {
+        let server = servers.own_with(deployment, &variables);
+        let address = server.address();
+        assert_eq!(upload(address, &spammer, b"spam", "text/plain").await.status, 201);
+        assert_eq!(upload(address, &spammer, b"of both", "text/plain").await.status, 201);
+        assert_eq!(upload(address, &bob, b"of both", "text/plain").await.status, 200);
+        let manage = async |method: &str| {
+            let body = serde_json::json!({"method": method, "params": [spammer.public_key().to_hex()]}).to_string();
+            let signed = authorization_of_body(&operator, "POST", &server.url(), &body);
+            let headers =
+                [("content-type", "application/nostr+json+rpc"), ("authorization", signed.as_str())];
+            let answer = request_with_body(address, "POST", "/", &headers, &body).await.expect("an answer");
+            assert_eq!(answer.json(), serde_json::json!({"result": true}), "{deployment}");
+        };
+        manage("banpubkey").await;
+        let refused = upload(address, &spammer, b"more spam", "text/plain").await;
+        assert_eq!((refused.status, reason(&refused)), (403, "this key is banned here"));
+        let end = Instant::now() + Duration::from_secs(20);
+        while get(address, &format!("/{}", sha256(b"spam")), &[]).await.status != 404 {
+            assert!(Instant::now() < end, "{deployment}: it is still there");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        assert_eq!(get(address, &format!("/{}", sha256(b"of both")), &[]).await.status, 200, "Bob stays");
+        let listed = get(address, &format!("/list/{}", spammer.public_key().to_hex()), &[]).await;
+        assert_eq!(listed.json(), serde_json::json!([]));
+        manage("unbanpubkey").await;
+        assert_eq!(upload(address, &spammer, b"no spam", "text/plain").await.status, 201);
+        assert_eq!(upload(address, &blocked, b"blocked", "text/plain").await.status, 403, "by a variable");
+    }
+}
+
+async fn one_network_cannot_keep_the_server_busy(servers: &Servers) {
+    let variables = [
+        ("RELAY_TRUSTED_PROXIES", "127.0.0.1".to_owned()),
+        ("RELAY_MAX_REQUESTS_PER_MINUTE", "1".to_owned()),
+        ("RELAY_MAX_EVENTS_PER_MINUTE", "1".to_owned()),
+    ];
+    let server = servers.own_with("hello-world", &variables);
+    let (address, missing) = (server.address(), format!("/{}", "0".repeat(64)));
+    let send = async |method: &str, path: &str, client: &str| {
+        let headers = [("x-forwarded-for", client), ("cf-connecting-ip", client)];
+        request(address, method, path, &headers).await.expect("an answer")
+    };
+    for _ in 0..4 {
+        assert_eq!(send("GET", &missing, "203.0.113.7").await.status, 404);
+        assert_eq!(send("PUT", "/report", "203.0.113.7").await.status, 400);
+    }
+    for (method, path) in [("GET", missing.as_str()), ("PUT", "/report")] {
+        let refused = send(method, path, "203.0.113.7").await;
+        assert_eq!(refused.status, 429, "{method}");
+        assert!(reason(&refused).contains("try again in"), "{}", reason(&refused));
+        assert!(refused.header("retry-after").is_some());
+        assert_eq!(refused.header("access-control-allow-origin"), Some("*"));
+        assert_ne!(send(method, path, "203.0.113.8").await.status, 429, "another network");
     }
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::ask::arguments::Ask;
+use super::blobs::arguments::BlobsArguments;
 use super::new::New;
 use super::relay::arguments::Relay;
 use crate::log::LogFormat;
@@ -42,6 +43,8 @@ pub(in crate::native) enum Command {
     State(StateArguments),
     /// Work on the relay's database: import, export, sync, stats, compact, check
     Relay(Relay),
+    /// Work on the stored blobs: list, import, export, check, stats
+    Blobs(BlobsArguments),
     /// Make a crate for an agent of your own
     New(New),
     /// Show the variables that this program reads
@@ -62,6 +65,8 @@ pub(in crate::native) struct RelayOnlyArguments {
 pub(in crate::native) enum RelayOnlyCommand {
     /// Work on the relay's database: import, export, sync, stats, compact, check
     Relay(Box<Relay>),
+    /// Work on the stored blobs: list, import, export, check, stats
+    Blobs(BlobsArguments),
     /// Make a crate for an agent of your own
     New(New),
     /// Show the variables that this program reads

@@ -4,7 +4,6 @@ pub(in crate::native) mod arguments;
 mod export;
 mod import;
 mod maintenance;
-mod progress;
 mod stats;
 mod sync;
 
@@ -23,6 +22,7 @@ use openagents_relay::native::tools::import::ImportError;
 use openagents_relay::native::tools::sync::{Remote, RemoteError, SyncError};
 use openagents_relay::store::Store;
 
+use super::progress;
 use super::terminal::tell;
 use crate::native::data_folder::{DataFolder, DataFolderError};
 use crate::native::environment::{EnvironmentError, EnvironmentVariables};
