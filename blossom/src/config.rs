@@ -16,6 +16,8 @@ pub struct BlossomConfig {
     pub uploaders: Uploaders,
     /// Who may not upload, whatever else holds.
     pub blocked: BTreeSet<PublicKey>,
+    /// Whether others may upload what the deployment [expects](crate::ExpectedUploads) of them.
+    pub accepts_expected: bool,
     /// Who may delete every blob and has no quota.
     pub operators: BTreeSet<PublicKey>,
     /// The size of the largest blob, in bytes.
@@ -41,6 +43,7 @@ impl BlossomConfig {
         Self {
             uploaders,
             blocked: BTreeSet::new(),
+            accepts_expected: false,
             operators: BTreeSet::new(),
             max_blob_bytes: 100 * 1024 * 1024,
             quota: None,
@@ -60,6 +63,11 @@ impl BlossomConfig {
             Uploaders::Keys(keys) => keys.contains(key),
         };
         (is_uploader || self.is_operator(key)) && !self.blocked.contains(key)
+    }
+
+    /// Whether this key may upload only what the deployment expects of it.
+    pub(crate) fn may_expect_of(&self, key: &PublicKey) -> bool {
+        self.accepts_expected && !self.may_upload(key) && !self.blocked.contains(key)
     }
 
     /// Whether this key is an operator's.

@@ -11,7 +11,7 @@ mod record;
 mod write;
 
 pub(crate) use call::{
-    Deletion, IndexCall, IndexRead, IndexReply, IndexWrite, ListQuery, Upload, UploadAnswer,
+    Deletion, ExpectedUpload, IndexCall, IndexRead, IndexReply, IndexWrite, ListQuery, Upload, UploadAnswer,
 };
 pub(crate) use engine::{IndexEffect, IndexEngine, IndexInput};
 pub(crate) use read::answer as read;

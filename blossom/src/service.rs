@@ -15,6 +15,7 @@ pub(crate) use host::{Answer, BlobHost};
 
 use crate::config::BlossomConfig;
 use crate::descriptor::BlobDescriptor;
+use crate::expected::ExpectedUploads;
 use crate::index::{IndexRead, IndexReply, IndexWrite, Upload, UploadAnswer};
 use crate::refusal::Refusal;
 use crate::report::{MAX_REPORT_BYTES, Report};
@@ -23,15 +24,16 @@ use crate::route::BlobRoute;
 use crate::upload::{UploadHead, UploadRequest};
 
 /// Answers a request. The body of `HEAD` is left out by the host.
-pub(crate) async fn answer<H: BlobHost>(
+pub(crate) async fn answer<H: BlobHost, E: ExpectedUploads>(
     host: &H,
+    expected: &E,
     route: BlobRoute,
     parts: &Parts,
     body: H::Upload,
 ) -> Answer<H::Content> {
     let methods = route.methods();
     let mut answer = if methods.contains(&parts.method) {
-        let answered = carry_out(host, route, parts, body).await;
+        let answered = carry_out(host, expected, route, parts, body).await;
         answered.unwrap_or_else(|refusal| Answer::Finished(refusal.into_response()))
     } else {
         Answer::Finished(method_not_allowed(methods))
@@ -40,8 +42,9 @@ pub(crate) async fn answer<H: BlobHost>(
     answer
 }
 
-async fn carry_out<H: BlobHost>(
+async fn carry_out<H: BlobHost, E: ExpectedUploads>(
     host: &H,
+    expected: &E,
     route: BlobRoute,
     parts: &Parts,
     body: H::Upload,
@@ -54,11 +57,15 @@ async fn carry_out<H: BlobHost>(
             }
             delete::delete(host, &hash, parts).await?
         }
-        BlobRoute::Upload if parts.method == Method::HEAD => preflight(host, parts).await?,
+        BlobRoute::Upload if parts.method == Method::HEAD => preflight(host, expected, parts).await?,
         BlobRoute::Upload => {
-            let request = UploadRequest::of(UploadHead::Body, parts, host.config(), host.now())?;
+            let request = admit(host, expected, UploadHead::Body, parts).await?;
             let answer = host.store(&request, body).await?;
-            stored(host.config(), parts, answer)?
+            let response = stored(host.config(), parts, answer)?;
+            if let (Some(_), Some(hash)) = (request.expected, request.hash) {
+                expected.arrived(&request.owner(), &hash).await;
+            }
+            response
         }
         BlobRoute::Mirror => mirror::mirror(host, parts, body).await?,
         BlobRoute::List(owner) => list::list(host, owner, parts).await?,
@@ -71,11 +78,33 @@ fn malformed_hash() -> Refusal {
     Refusal::bad_request("expected /<sha256> with 64 lowercase hex characters, and perhaps a file extension")
 }
 
+/// Everything that is decided before a byte of an upload is read.
+async fn admit<H: BlobHost, E: ExpectedUploads>(
+    host: &H,
+    expected: &E,
+    head: UploadHead,
+    parts: &Parts,
+) -> Result<UploadRequest, Refusal> {
+    let config = host.config();
+    let request = UploadRequest::of(head, parts, config, host.now())?;
+    let limits = match request.hash {
+        Some(hash) if config.may_expect_of(&request.owner()) => {
+            expected.expected(&request.owner(), &hash).await
+        }
+        _ => None,
+    };
+    request.admitted(config, limits)
+}
+
 /// `HEAD /upload` (BUD-06): whether an upload would be accepted.
-async fn preflight<H: BlobHost>(host: &H, parts: &Parts) -> Result<Response, Refusal> {
-    let request = UploadRequest::of(UploadHead::Preflight, parts, host.config(), host.now())?;
+async fn preflight<H: BlobHost, E: ExpectedUploads>(
+    host: &H,
+    expected: &E,
+    parts: &Parts,
+) -> Result<Response, Refusal> {
+    let request = admit(host, expected, UploadHead::Preflight, parts).await?;
     if let (Some(hash), Some(size)) = (request.hash, request.size) {
-        let judge = IndexRead::Judge(request.upload(hash, size, host.config()));
+        let judge = IndexRead::Judge(request.upload(hash, size, host.config(), host.now()));
         if let IndexReply::Upload(answer) = host.read_index(judge).await? {
             accepted(answer)?;
         }
@@ -122,6 +151,9 @@ pub(crate) fn accepted(answer: UploadAnswer) -> Result<UploadAnswer, Refusal> {
             let reason = format!("you may own {quota} bytes here and own {used}: delete a blob first");
             Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, reason))
         }
+        UploadAnswer::NoRoom => Err(Refusal::unavailable(
+            "the files of customers have all the room that they may have here; try again later",
+        )),
         answer => Ok(answer),
     }
 }

@@ -6,7 +6,8 @@ use openagents_host::{BlobHash, PublicKey, Timestamp};
 
 use crate::authorization::{Authorization, AuthorizationError, Verb};
 use crate::config::BlossomConfig;
-use crate::index::Upload;
+use crate::expected::ExpectedUploadLimits;
+use crate::index::{ExpectedUpload, Upload};
 use crate::media_type::MediaType;
 use crate::refusal::Refusal;
 
@@ -23,7 +24,7 @@ pub(crate) enum UploadHead {
     Preflight,
 }
 
-/// An upload that may be attempted: its owner may upload this type and size.
+/// An upload that may be attempted, once it is [admitted](Self::admitted): its owner may upload this type and size.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct UploadRequest {
     pub(crate) authorization: Authorization,
@@ -33,6 +34,8 @@ pub(crate) struct UploadRequest {
     /// The announced size in bytes, if there is one.
     pub(crate) size: Option<u64>,
     pub(crate) media_type: MediaType,
+    /// The limits of an owner who may not upload otherwise.
+    pub(crate) expected: Option<ExpectedUploadLimits>,
 }
 
 /// What a body with another hash than the expected one contradicts.
@@ -47,8 +50,8 @@ pub(crate) enum HashSource {
 }
 
 impl UploadRequest {
-    /// Checks the head of a request: 400, 411 and 413 first, then 401, and 403 and 415 last. Clients send their
-    /// authorization when `HEAD /upload` answers 401, so that must come before what only concerns an owner.
+    /// Checks the head of a request: 400, 411 and 413 first, then 401. Clients send their authorization when `HEAD /upload`
+    /// answers 401, so that must come before what only concerns an owner.
     pub(crate) fn of(
         head: UploadHead,
         parts: &Parts,
@@ -71,11 +74,25 @@ impl UploadRequest {
             authorization,
             size: Some(size),
             media_type,
+            expected: None,
         };
         request.authorization.require(request.hash)?;
-        check_owner(&request.authorization.pubkey, config)?;
-        check_type(&request.media_type, config)?;
         Ok(request)
+    }
+
+    /// Checks what concerns its owner, which is a 403, 413 or 415. `expected` are the limits if the deployment expects this
+    /// blob of an owner who may not upload otherwise.
+    pub(crate) fn admitted(
+        self,
+        config: &BlossomConfig,
+        expected: Option<ExpectedUploadLimits>,
+    ) -> Result<Self, Refusal> {
+        match &expected {
+            Some(limits) => check_size_within(self.size.unwrap_or(u64::MAX), limits.max_bytes)?,
+            None => check_owner(&self.owner(), config)?,
+        }
+        check_type(&self.media_type, config)?;
+        Ok(Self { expected, ..self })
     }
 
     pub(crate) fn owner(&self) -> PublicKey {
@@ -113,9 +130,15 @@ impl UploadRequest {
     }
 
     /// The upload of a blob with this hash and size.
-    pub(crate) fn upload(&self, hash: BlobHash, size: u64, config: &BlossomConfig) -> Upload {
+    pub(crate) fn upload(&self, hash: BlobHash, size: u64, config: &BlossomConfig, now: Timestamp) -> Upload {
         let owner = self.owner();
-        Upload { hash, owner, size, media_type: self.media_type.clone(), quota: config.quota_of(&owner) }
+        let quotas = [config.quota_of(&owner), self.expected.map(|limits| limits.quota)];
+        let expected = self.expected.map(|limits| ExpectedUpload {
+            keep_until: (now + limits.kept_for).as_seconds(),
+            total: limits.total,
+        });
+        let quota = quotas.into_iter().flatten().min();
+        Upload { hash, owner, size, media_type: self.media_type.clone(), quota, expected }
     }
 }
 
@@ -144,7 +167,8 @@ pub(crate) fn check_owner(owner: &PublicKey, config: &BlossomConfig) -> Result<(
         return Ok(());
     }
     let reason = format!(
-        "{owner} may not upload here: the operator names who may in BLOSSOM_UPLOAD and BLOSSOM_ALLOWED_PUBKEYS"
+        "{owner} may not upload this here: customers may upload the blobs that `url` inputs of their unfinished jobs name, \
+         and the operator names who may upload others in BLOSSOM_UPLOAD and BLOSSOM_ALLOWED_PUBKEYS"
     );
     Err(Refusal::new(StatusCode::FORBIDDEN, reason))
 }
@@ -160,10 +184,14 @@ pub(crate) fn check_type(media_type: &MediaType, config: &BlossomConfig) -> Resu
 
 /// Refuses blobs that are too large.
 pub(crate) fn check_size(size: u64, config: &BlossomConfig) -> Result<(), Refusal> {
-    if size <= config.max_blob_bytes {
+    check_size_within(size, config.max_blob_bytes)
+}
+
+fn check_size_within(size: u64, max_bytes: u64) -> Result<(), Refusal> {
+    if size <= max_bytes {
         return Ok(());
     }
-    let reason = format!("{size} bytes are too many: a blob may have {}", config.max_blob_bytes);
+    let reason = format!("{size} bytes are too many: a blob may have {max_bytes}");
     Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, reason))
 }
 

@@ -75,6 +75,18 @@ impl FromStr for BlobUri {
     }
 }
 
+/// The blob that a URL or a `blossom:` URI names: a URL does if the last segment of its path is a SHA-256 in hex, with or
+/// without a file extension (BUD-01, BUD-03). `None` if it names none.
+#[must_use]
+pub fn named_hash(url: &str) -> Option<BlobHash> {
+    let url = Url::parse(url.trim()).ok()?;
+    if !matches!(url.scheme(), "blossom" | "https" | "http") {
+        return None;
+    }
+    let name = url.path().rsplit('/').next()?.split('.').next()?;
+    BlobHash::from_hex(name).ok()
+}
+
 impl BlobUri {
     /// Where the blob may be found on the servers that the URI names, in its order. A domain stands for `https`.
     #[must_use]
@@ -111,7 +123,7 @@ impl fmt::Display for BlobUri {
 
 #[cfg(test)]
 mod tests {
-    use super::{BlobUri, BlobUriError};
+    use super::{BlobUri, BlobUriError, named_hash};
 
     const HASH: &str = "b1674191a88ec5cdd733e4240a81803105dc412d6c6708d53ab94fc248f4f553";
 
@@ -129,6 +141,19 @@ mod tests {
             urls,
             [format!("https://cdn.example.com/{HASH}.pdf"), format!("http://local:3000/{HASH}.pdf")]
         );
+    }
+
+    #[test]
+    fn a_url_names_the_blob_of_its_last_segment() {
+        for named in ["blossom:{}.pdf", "https://a.example/{}", "http://a.example/x/{}.tar.gz?a=b"] {
+            assert_eq!(named_hash(&named.replace("{}", HASH)).unwrap().to_hex(), HASH, "{named}");
+        }
+        for other in
+            ["{}", "ftp://a.example/{}", "https://a.example/{}/", "https://a.example/?{}", "blossom:a{}"]
+        {
+            assert_eq!(named_hash(&other.replace("{}", HASH)), None, "{other}");
+        }
+        assert_eq!(named_hash(&format!("https://a.example/{}", HASH.to_uppercase())), None);
     }
 
     #[test]

@@ -56,6 +56,7 @@ pub fn deployment_of<A: Jobs>() -> DeploymentDeclaration {
             .chain(A::DIRECT_MESSAGE.iter().flat_map(|_| [Kind::GIFT_WRAP.0, Kind::EPHEMERAL_GIFT_WRAP.0]))
             .collect(),
         routes: A::ROUTES.iter().map(|route| route.declaration).collect(),
+        takes_uploads: A::HANDLERS.iter().any(|handler| handler.declaration.takes_uploads()),
     };
     DeploymentDeclaration::with_agent(&A::DECLARATION, deployed)
 }

@@ -50,6 +50,7 @@ use job_progress::JobProgress;
 pub use crate::payment::guard::{Payer, PaymentRefusal};
 pub use job_handle::JobHandle;
 pub use job_progress::JobUpdate;
+pub use openagents_blossom::{BlobClient, BlobClientError, BlobUri, MediaType};
 pub use order::Order;
 
 pub(crate) use connection::Connector;

@@ -8,6 +8,7 @@
 //! Handling an input only stores it. [`alarm`](Engine::alarm) starts and delivers what is due;
 //! [`next_alarm`](Engine::next_alarm) tells the host when to call it, which may be at once.
 
+mod blob_inputs;
 mod client_rates;
 mod delivery;
 mod direct_messages;
@@ -81,10 +82,11 @@ pub(crate) use state_change::{ManualStateChange, NewState, StateChange};
 pub(crate) use vocabulary::{
     Changes, Delivery, DeliveryLimits, Destination, Hook, JobOutput, Lease, MAX_OUTPUT, NewTurn, Publication,
     QuoteError, RelayPoll, Report, RequestAdmission, RunId, RunOutcome, ScheduleChange, StateSnapshot,
+    WantedBlob,
 };
 pub use vocabulary::{EventToPublish, JobFailure, Turn};
 
-const SCHEMA: [&str; 10] = [
+const SCHEMA: [&str; 11] = [
     include_str!("engine/schema/agent_1.sql"),
     include_str!("engine/schema/agent_2.sql"),
     include_str!("engine/schema/agent_3.sql"),
@@ -95,6 +97,7 @@ const SCHEMA: [&str; 10] = [
     include_str!("engine/schema/agent_8.sql"),
     include_str!("engine/schema/agent_9.sql"),
     include_str!("engine/schema/agent_10.sql"),
+    include_str!("engine/schema/agent_11.sql"),
 ];
 
 /// Tables about external relays.
@@ -410,9 +413,9 @@ impl<S: Sql> JobEngine<S> {
             Input::Quoted { job, price } => {
                 self.commit(effects, |engine, _| engine.quoted(now, job, price.as_ref()))
             }
-            Input::Resolved { job, events } => {
+            Input::Resolved { job, events, blobs } => {
                 let scope = self.look_ups.ended(job);
-                self.commit(effects, |engine, _| engine.resolved(now, job, events, scope))
+                self.commit(effects, |engine, _| engine.resolved(now, job, events, blobs, scope))
             }
             Input::Invoiced { job, invoice } => {
                 self.commit(effects, |engine, effects| engine.invoiced(now, job, invoice.as_ref(), effects))

@@ -1,7 +1,7 @@
 //! `HandlerHost`: what a host provides to running handlers.
 
 use async_trait::async_trait;
-use openagents_blossom::{BlobDescriptor, BlobError, MediaType};
+use openagents_blossom::{BlobDescriptor, BlobError, BlobRecord, MediaType};
 use openagents_host::http::Bytes;
 use openagents_host::net::{
     self, AllowedOrigins, HttpError, HttpRequest, HttpResponse, Reach, RelayClient, RelayError, RelayLimits,
@@ -72,6 +72,12 @@ pub(crate) trait HandlerHost: Shareable {
     /// Stores a blob of the agent on its own blob server.
     async fn store_blob(&self, bytes: Bytes, media_type: MediaType) -> Result<BlobDescriptor, BlobError> {
         let _ = (bytes, media_type);
+        Err(BlobError::no_server())
+    }
+
+    /// A blob on the agent's own blob server, without its bytes.
+    async fn find_blob(&self, hash: &BlobHash) -> Result<Option<BlobRecord>, BlobError> {
+        let _ = hash;
         Err(BlobError::no_server())
     }
 

@@ -17,6 +17,7 @@ mod error;
 pub mod gateway;
 mod host_port;
 mod http;
+mod input_blobs;
 mod log;
 pub mod manifest;
 pub mod nip90;
@@ -47,7 +48,7 @@ pub use author::agent::{Agent, Jobs};
 pub use author::context::{AgentContext, Blobs, ExternalRelay, ScheduledRun};
 pub use author::direct_message::{DirectMessage, DirectMessageContext, FromDirectMessage, IntoReply};
 pub use author::event::{EventContext, FromEvent};
-pub use author::extract::{Customer, Document, FromInput, FromJob, Inputs, NostrEvent, Text};
+pub use author::extract::{Blob, Customer, Document, FromInput, FromJob, Inputs, NostrEvent, Text};
 pub use author::http::{HttpClient, HttpRequestBuilder};
 pub use author::job::JobContext;
 pub use author::memory::{Memory, Session};
@@ -80,10 +81,10 @@ pub use tracing;
 /// ```
 pub mod prelude {
     pub use crate::{
-        AgentContext, Customer, Document, Inputs, IntoOutput, JobContext, JobError, JobParams, JobRequest,
-        JobResult, JobResultExt as _, Json, Markdown, Memory, NostrEvent, Output, ParamChoice, Params, Price,
-        Session, Tags, Text, Url, jobs, migrate, on_create, on_error, on_sleep, on_wake, price, route,
-        schedule,
+        AgentContext, Blob, Customer, Document, Inputs, IntoOutput, JobContext, JobError, JobParams,
+        JobRequest, JobResult, JobResultExt as _, Json, Markdown, Memory, NostrEvent, Output, ParamChoice,
+        Params, Price, Session, Tags, Text, Url, jobs, migrate, on_create, on_error, on_sleep, on_wake,
+        price, route, schedule,
     };
     pub use crate::{DirectMessage, agent, direct_message, event, job};
     pub use openagents_macros::{Deserialize, Serialize};

@@ -10,6 +10,7 @@ mod disk_check;
 mod environment;
 mod forwarded;
 mod gateway;
+mod job_uploads;
 mod key_file;
 mod mailbox;
 mod relays;

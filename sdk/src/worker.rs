@@ -7,6 +7,7 @@ mod blob_index_object;
 mod calls;
 mod entry;
 mod gateway;
+mod job_uploads;
 mod relay_object;
 
 pub use agent_object::AgentObject;

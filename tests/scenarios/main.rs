@@ -94,6 +94,7 @@ scenarios_in! {
         blob_faults,
         blob_clients,
         blob_tools,
+        job_files,
     }
     payment {
         lnbits,

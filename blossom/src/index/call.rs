@@ -77,6 +77,17 @@ pub(crate) struct Upload {
     pub(crate) media_type: MediaType,
     /// How many bytes the owner may have; `None` for no limit.
     pub(crate) quota: Option<u64>,
+    /// Set if the owner may not upload otherwise.
+    pub(crate) expected: Option<ExpectedUpload>,
+}
+
+/// How an expected upload is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ExpectedUpload {
+    /// Until when, in seconds since the Unix epoch.
+    pub(crate) keep_until: u64,
+    /// How many bytes all expected uploads may have together.
+    pub(crate) total: u64,
 }
 
 /// What becomes of an upload.
@@ -102,6 +113,8 @@ pub(crate) enum UploadAnswer {
         /// How many the owner has.
         used: u64,
     },
+    /// All expected uploads together would have more than they may.
+    NoRoom,
 }
 
 impl UploadAnswer {
@@ -109,7 +122,7 @@ impl UploadAnswer {
     pub(crate) const fn is_accepted(&self) -> bool {
         match self {
             Self::Wanted | Self::Stored(_) | Self::Exists(_) => true,
-            Self::Blocked { .. } | Self::Banned | Self::QuotaExceeded { .. } => false,
+            Self::Blocked { .. } | Self::Banned | Self::QuotaExceeded { .. } | Self::NoRoom => false,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use openagents_host::sql::{Sql, SqlError, values};
 use openagents_host::{BlobHash, PublicKey, Timestamp};
 
-use super::call::{Upload, UploadAnswer};
+use super::call::{ExpectedUpload, Upload, UploadAnswer};
 use super::read::media_type;
 use super::write::{self, REMOVAL_RETRY};
 
@@ -80,7 +80,7 @@ pub(super) fn finish<S: Sql>(
     let mut uploads = Vec::new();
     // Reservations of others that are not due yet go on.
     sql.query(
-        "SELECT owner, size, media_type FROM reservation WHERE hash = ? AND due <= ?",
+        "SELECT owner, size, media_type, keep_until FROM reservation WHERE hash = ? AND due <= ?",
         values![hash, now + CHECK_RETRY],
         &mut |row| {
             uploads.push(Upload {
@@ -88,8 +88,11 @@ pub(super) fn finish<S: Sql>(
                 owner: row.column(0)?,
                 size: row.column(1)?,
                 media_type: media_type(row, 2)?,
-                // It was within the quota when it began.
+                // It was within the limits when it began.
                 quota: None,
+                expected: row
+                    .column::<Option<u64>>(3)?
+                    .map(|keep_until| ExpectedUpload { keep_until, total: u64::MAX }),
             });
             Ok(ControlFlow::Continue(()))
         },

@@ -9,7 +9,11 @@ use super::call::{IndexCall, IndexReply};
 use super::{due, read, write};
 
 /// The steps that create and change the tables.
-const SCHEMA: [&str; 2] = [include_str!("schema/blossom_1.sql"), include_str!("schema/blossom_2.sql")];
+const SCHEMA: [&str; 3] = [
+    include_str!("schema/blossom_1.sql"),
+    include_str!("schema/blossom_2.sql"),
+    include_str!("schema/blossom_3.sql"),
+];
 
 /// Something that has happened.
 #[derive(Clone, Debug)]

@@ -69,6 +69,12 @@ pub(super) fn judge<S: Sql>(sql: &S, upload: &Upload, now: Timestamp) -> Result<
             return Ok(UploadAnswer::QuotaExceeded { quota, used });
         }
     }
+    if let Some(expected) = &upload.expected {
+        let size = existing.as_ref().map_or(upload.size, |record| record.size);
+        if expected_bytes(sql, upload)?.saturating_add(size) > expected.total && !owns(sql, upload)? {
+            return Ok(UploadAnswer::NoRoom);
+        }
+    }
     Ok(existing.map_or(UploadAnswer::Wanted, UploadAnswer::Exists))
 }
 
@@ -78,6 +84,17 @@ fn used_bytes<S: Sql>(sql: &S, upload: &Upload) -> Result<u64, SqlError> {
         "SELECT COALESCE((SELECT bytes FROM owner WHERE pubkey = ?1), 0) \
               + COALESCE((SELECT sum(size) FROM reservation WHERE owner = ?1 AND hash <> ?2), 0)",
         values![&upload.owner, &upload.hash],
+    )?;
+    Ok(used.map_or(0, |(bytes,)| bytes))
+}
+
+/// How many bytes all expected uploads have, or have begun to upload, besides this one.
+fn expected_bytes<S: Sql>(sql: &S, upload: &Upload) -> Result<u64, SqlError> {
+    let used: Option<(u64,)> = sql.first(
+        "SELECT bytes + COALESCE((SELECT sum(size) FROM reservation \
+                                   WHERE keep_until IS NOT NULL AND NOT (hash = ? AND owner = ?)), 0) \
+           FROM expected_total",
+        values![&upload.hash, &upload.owner],
     )?;
     Ok(used.map_or(0, |(bytes,)| bytes))
 }

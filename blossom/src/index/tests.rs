@@ -1,5 +1,7 @@
 //! Tests of the index: owners, quotas, ends, and bytes that must go or must stay.
 
+mod expected;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -29,6 +31,7 @@ fn upload(hash_number: u8, owner_number: u8) -> Upload {
         size: 100,
         media_type: "image/png".parse().unwrap(),
         quota: None,
+        expected: None,
     }
 }
 

@@ -109,15 +109,16 @@ fn reserve<S: Sql>(
     let answer = claim(sql, time_to_live, upload, now)?;
     if answer == UploadAnswer::Wanted {
         sql.execute(
-            "INSERT INTO reservation (hash, owner, size, media_type, due) VALUES (?, ?, ?, ?, ?) \
-             ON CONFLICT (hash, owner) DO UPDATE SET \
-                size = excluded.size, media_type = excluded.media_type, due = excluded.due",
+            "INSERT INTO reservation (hash, owner, size, media_type, due, keep_until) VALUES (?, ?, ?, ?, ?, ?) \
+             ON CONFLICT (hash, owner) DO UPDATE SET size = excluded.size, media_type = excluded.media_type, \
+                due = excluded.due, keep_until = excluded.keep_until",
             values![
                 &upload.hash,
                 &upload.owner,
                 upload.size,
                 upload.media_type.as_str(),
-                now + RESERVATION_TIME
+                now + RESERVATION_TIME,
+                upload.expected.map(|expected| expected.keep_until)
             ],
         )?;
         // The bytes of an earlier blob that were to be removed are those of this one.
@@ -141,7 +142,7 @@ pub(super) fn commit<S: Sql>(
             size: upload.size,
             media_type: upload.media_type.clone(),
             uploaded: now.as_seconds(),
-            expires: end(time_to_live, now),
+            expires: end(time_to_live, upload, now),
         },
         refused => return Ok(refused),
     };
@@ -164,8 +165,10 @@ pub(super) fn commit<S: Sql>(
 }
 
 /// When an upload of this moment ends, in seconds since the Unix epoch.
-fn end(time_to_live: Option<Duration>, now: Timestamp) -> Option<u64> {
-    time_to_live.map(|time| (now + time).as_seconds())
+fn end(time_to_live: Option<Duration>, upload: &Upload, now: Timestamp) -> Option<u64> {
+    let end = time_to_live.map(|time| (now + time).as_seconds());
+    let kept_until = upload.expected.map(|expected| expected.keep_until);
+    end.into_iter().chain(kept_until).min()
 }
 
 /// Makes somebody an owner of a blob that exists. Uploading again prolongs an ownership that ends.
@@ -176,12 +179,23 @@ fn add_owner<S: Sql>(
     record: &BlobRecord,
     now: Timestamp,
 ) -> Result<(), SqlError> {
-    let end = end(time_to_live, now);
+    let end = end(time_to_live, upload, now);
     if owns(sql, upload)? {
+        if upload.expected.is_none() {
+            uncount_expected(sql, &upload.hash, &upload.owner)?;
+        }
+        // The later end; none is the latest.
         return sql.execute(
-            "UPDATE blob_owner SET expires = ? WHERE hash = ? AND owner = ? AND expires IS NOT NULL",
+            "UPDATE blob_owner SET expires = max(expires, ?) WHERE hash = ? AND owner = ?",
             values![end, &upload.hash, &upload.owner],
         );
+    }
+    if upload.expected.is_some() {
+        sql.execute(
+            "INSERT INTO expected_blob (hash, owner, size) VALUES (?, ?, ?)",
+            values![&upload.hash, &upload.owner, record.size],
+        )?;
+        sql.execute("UPDATE expected_total SET bytes = bytes + ?", values![record.size])?;
     }
     sql.execute(
         "INSERT INTO blob_owner (hash, owner, uploaded, expires) VALUES (?, ?, ?, ?)",
@@ -192,6 +206,18 @@ fn add_owner<S: Sql>(
          ON CONFLICT (pubkey) DO UPDATE SET blobs = blobs + 1, bytes = bytes + excluded.bytes",
         values![&upload.owner, record.size],
     )
+}
+
+/// Takes a blob that is not this owner's any more, or not only for as long as it was expected, out of the count.
+fn uncount_expected<S: Sql>(sql: &S, hash: &BlobHash, owner: &PublicKey) -> Result<(), SqlError> {
+    let size: Option<(u64,)> = sql.first(
+        "DELETE FROM expected_blob WHERE hash = ? AND owner = ? RETURNING size",
+        values![hash, owner],
+    )?;
+    match size {
+        Some((size,)) => sql.execute("UPDATE expected_total SET bytes = bytes - ?", values![size]),
+        None => Ok(()),
+    }
 }
 
 /// Ends an upload that has failed. What it may have left behind is removed, unless it is somebody's.
@@ -238,6 +264,7 @@ pub(super) fn take_from<S: Sql>(
     if taken.is_none() {
         return Ok(());
     }
+    uncount_expected(sql, hash, owner)?;
     sql.execute(
         "UPDATE owner SET blobs = blobs - 1, bytes = bytes - (SELECT size FROM blob WHERE hash = ?) WHERE pubkey = ?",
         values![hash, owner],

@@ -18,7 +18,10 @@ use super::shared::Shared;
 use super::store;
 use crate::config::BlossomConfig;
 use crate::descriptor::BlobDescriptor;
-use crate::index::{IndexEffect, IndexEngine, IndexInput, IndexRead, IndexReply, IndexStatistics};
+use crate::expected::ExpectedUploads;
+use crate::index::{
+    BlobRecord, IndexEffect, IndexEngine, IndexInput, IndexRead, IndexReply, IndexStatistics,
+};
 use crate::media_type::MediaType;
 use crate::route::BlobRoute;
 use crate::service::own::{self, BlobError, OwnerBan};
@@ -111,9 +114,15 @@ impl BlobServer {
         Ok((Self { shared }, BlobServerThread { thread }))
     }
 
-    /// Answers a request.
-    pub async fn answer(&self, route: BlobRoute, parts: &Parts, body: Body) -> Response {
-        match service::answer(&self.shared, route, parts, body).await {
+    /// Answers a request. Keys that may not upload otherwise may upload what is `expected` of them.
+    pub async fn answer(
+        &self,
+        route: BlobRoute,
+        parts: &Parts,
+        body: Body,
+        expected: &impl ExpectedUploads,
+    ) -> Response {
+        match service::answer(&self.shared, expected, route, parts, body).await {
             Answer::Finished(response) => response,
             Answer::Content(mut head, content) => {
                 *head.body_mut() = content;
@@ -133,6 +142,14 @@ impl BlobServer {
         media_type: MediaType,
     ) -> Result<BlobDescriptor, BlobError> {
         own::store(&self.shared, owner, bytes, media_type).await
+    }
+
+    /// A blob without its bytes; `None` if it is not here.
+    ///
+    /// # Errors
+    /// When the index fails.
+    pub async fn find(&self, hash: &BlobHash) -> Result<Option<BlobRecord>, BlobError> {
+        own::find(&self.shared, hash).await
     }
 
     /// The bytes of a blob; `None` if it is not here.

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use openagents_host::BlobHash;
 use openagents_host::http::{Body, ByteStream, StatusCode};
+use openagents_host::native::now;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, timeout_at};
 
@@ -44,7 +45,7 @@ pub(super) async fn store(
     if let Some(hash) = request.hash {
         let claimed = claim_existing(
             shared,
-            request.upload(hash, shared.in_flight.of(&request.owner()), &shared.config),
+            request.upload(hash, shared.in_flight.of(&request.owner()), &shared.config, now()),
         )
         .await?;
         if let Some(answer) = claimed {
@@ -56,7 +57,7 @@ pub(super) async fn store(
         return Err(Refusal::unavailable("too many uploads at this moment; try again"));
     };
     let file = receive(shared, request, body).await?;
-    let upload = request.upload(file.hash, file.size, &shared.config);
+    let upload = request.upload(file.hash, file.size, &shared.config, now());
     let _lock = shared.locks.lock(&upload.hash).await;
     if let IndexReply::Upload(answer) = Shared::read_index(shared, IndexRead::Judge(upload.clone())).await? {
         accepted(answer)?;

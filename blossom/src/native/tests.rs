@@ -1,5 +1,7 @@
 //! Tests of the native blob server: requests against files and an index on a real disk.
 
+mod expected;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +19,7 @@ use tempfile::TempDir;
 
 use super::{BlobServer, BlobServerConfig, BlobServerThread};
 use crate::config::{BlossomConfig, Uploaders};
+use crate::expected::NothingExpected;
 use crate::route::BlobRoute;
 
 struct Server {
@@ -72,7 +75,7 @@ impl Server {
         }
         let (parts, ()) = request.body(()).unwrap().into_parts();
         let route = BlobRoute::of(parts.uri.path()).unwrap();
-        self.server.answer(route, &parts, body).await
+        self.server.answer(route, &parts, body, &NothingExpected).await
     }
 
     async fn upload(&self, keys: &Keys, bytes: &'static [u8]) -> Response {

@@ -49,9 +49,10 @@ pub(super) async fn mirror<H: BlobHost>(
         authorization,
         size: None,
         media_type: MediaType::unknown(),
+        expected: None,
     };
     if let Some(hash) = request.hash
-        && let Some(answer) = claim_existing(host, request.upload(hash, 0, config)).await?
+        && let Some(answer) = claim_existing(host, request.upload(hash, 0, config, host.now())).await?
     {
         return stored(config, parts, answer);
     }

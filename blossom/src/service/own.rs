@@ -8,7 +8,7 @@ use super::accepted;
 use super::host::BlobHost;
 use crate::authorization::Authorization;
 use crate::descriptor::BlobDescriptor;
-use crate::index::{Deletion, IndexReply, IndexWrite, UploadAnswer};
+use crate::index::{BlobRecord, Deletion, IndexReply, IndexWrite, UploadAnswer};
 use crate::media_type::MediaType;
 use crate::refusal::Refusal;
 use crate::upload::{HashSource, UploadRequest, check_size};
@@ -52,6 +52,7 @@ pub(crate) async fn store<H: BlobHost>(
         source: HashSource::Authorization,
         size: Some(size),
         media_type,
+        expected: None,
     };
     match accepted(host.store(&request, host.upload_of(bytes)).await?)? {
         UploadAnswer::Stored(record) | UploadAnswer::Exists(record) => {
@@ -60,6 +61,11 @@ pub(crate) async fn store<H: BlobHost>(
         }
         _ => Err(Refusal::unavailable("the blob was removed while it was stored").into()),
     }
+}
+
+/// A blob without its bytes; `None` if it is not here.
+pub(crate) async fn find<H: BlobHost>(host: &H, hash: &BlobHash) -> Result<Option<BlobRecord>, BlobError> {
+    Ok(host.find(hash).await?)
 }
 
 /// The bytes of a blob; `None` if it is not here.

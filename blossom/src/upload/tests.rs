@@ -35,6 +35,7 @@ fn config(uploaders: Uploaders) -> BlossomConfig {
 
 fn status(head: UploadHead, headers: &[(&str, &str)], config: &BlossomConfig) -> u16 {
     UploadRequest::of(head, &parts(headers), config, NOW)
+        .and_then(|request| request.admitted(config, None))
         .map_or_else(|refusal| refusal.status.as_u16(), |_| 200)
 }
 

@@ -16,6 +16,7 @@ use url::Url;
 use super::bucket::{self, BlobBucket, Put};
 use crate::config::BlossomConfig;
 use crate::descriptor::BlobDescriptor;
+use crate::expected::ExpectedUploads;
 use crate::index::{
     BlobRecord, IndexCall, IndexRead, IndexReply, IndexStatistics, IndexWrite, Upload, UploadAnswer,
 };
@@ -65,7 +66,7 @@ const INDEX_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long another server may take to send a blob.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Answers a request for the blob server.
+/// Answers a request for the blob server. Keys that may not upload otherwise may upload what is `expected` of them.
 ///
 /// # Errors
 /// When the runtime refuses to build the response.
@@ -75,9 +76,10 @@ pub async fn answer(
     route: BlobRoute,
     parts: &Parts,
     request: Request,
+    expected: &impl ExpectedUploads,
 ) -> Result<Response> {
     let host = WorkerBlobs { env, config };
-    match service::answer(&host, route, parts, WorkerBody::Runtime(request)).await {
+    match service::answer(&host, expected, route, parts, WorkerBody::Runtime(request)).await {
         Answer::Finished(response) => worker_http::response(response, &parts.method),
         Answer::Content(head, content) => {
             let headers = worker_http::headers(head.headers())?;
@@ -99,6 +101,18 @@ pub async fn store(
     media_type: MediaType,
 ) -> std::result::Result<BlobDescriptor, BlobError> {
     own::store(&WorkerBlobs { env, config }, owner, bytes, media_type).await
+}
+
+/// A blob without its bytes; `None` if it is not here.
+///
+/// # Errors
+/// When R2 fails.
+pub async fn find(
+    env: &Env,
+    config: BlossomConfig,
+    hash: &BlobHash,
+) -> std::result::Result<Option<BlobRecord>, BlobError> {
+    own::find(&WorkerBlobs { env, config }, hash).await
 }
 
 /// The bytes of a blob; `None` if it is not here.
@@ -295,7 +309,7 @@ impl WorkerBlobs<'_> {
         body: WorkerBody,
     ) -> std::result::Result<(Upload, bucket::Bytes), Refusal> {
         if let (Some(hash), Some(size)) = (request.hash, request.size) {
-            let upload = request.upload(hash, size, &self.config);
+            let upload = request.upload(hash, size, &self.config, now());
             let bytes = match body {
                 WorkerBody::Runtime(request) => match request.inner().body() {
                     Some(stream) => bucket::Bytes::Stream(stream),
@@ -321,7 +335,7 @@ impl WorkerBlobs<'_> {
             return Err(request.wrong_hash(&hash));
         }
         let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        Ok((request.upload(hash, size, &self.config), bucket::Bytes::Vec(bytes)))
+        Ok((request.upload(hash, size, &self.config, now()), bucket::Bytes::Vec(bytes)))
     }
 
     async fn put(&self, upload: &Upload, bytes: bucket::Bytes) -> std::result::Result<Put, Refusal> {

@@ -1,7 +1,9 @@
 //! Extractors: the arguments that a job handler can take from its request.
 
+mod blob;
 mod document;
 mod event;
+mod fetch_error;
 mod inputs;
 mod json;
 mod text;
@@ -21,6 +23,7 @@ use crate::error::JobError;
 use crate::nip90::{InputKind, JobInput, JobRequest};
 use crate::send::MaybeSend;
 
+pub use blob::Blob;
 pub use document::Document;
 pub use event::NostrEvent;
 pub use inputs::Inputs;
@@ -32,7 +35,7 @@ pub use text::Text;
     message = "a job handler cannot take `{Self}`",
     label = "not an argument of a job handler",
     note = "if `{Self}` has `#[derive(JobParams)]`, take it as `Params<{Self}>`",
-    note = "handlers take inputs of the request: `Text` (a text, or the output of another job), `Json<T>` (such a text as JSON), `Url` (a URL), `Document` (the text at a URL), `NostrEvent` (an event); an `Option` of these if the input may be missing, a `Vec` of these for all such inputs",
+    note = "handlers take inputs of the request: `Text` (a text, or the output of another job), `Json<T>` (such a text as JSON), `Url` (a URL), `Document` (the text at a URL), `Blob` (the bytes of a file, uploaded or at a URL), `NostrEvent` (an event); an `Option` of these if the input may be missing, a `Vec` of these for all such inputs",
     note = "or `Inputs` (all inputs), `Params` (the parameters), `Customer`, `JobRequest`",
     note = "or the context of the run: `JobContext`, `AgentContext`, `Session` (the conversation with the customer)"
 )]
@@ -56,7 +59,7 @@ pub trait FromJob: Sized {
 #[diagnostic::on_unimplemented(
     message = "a job handler cannot take an `Option` or `Vec` of `{Self}`",
     label = "not made from an input",
-    note = "handlers take `Option` and `Vec` of types made from an input: `Text` (a text, or the output of another job), `Json<T>` (such a text as JSON), `Url` (a URL), `Document` (the text at a URL), `NostrEvent` (an event)"
+    note = "handlers take `Option` and `Vec` of types made from an input: `Text` (a text, or the output of another job), `Json<T>` (such a text as JSON), `Url` (a URL), `Document` (the text at a URL), `Blob` (the bytes of a file, uploaded or at a URL), `NostrEvent` (an event)"
 )]
 pub trait FromInput: Sized {
     /// How the manifest describes the input.
@@ -135,6 +138,7 @@ required! {
     Text: "<your text>",
     openagents_host::net::Url: "https://…",
     Document: "https://…",
+    Blob: "https://…",
     NostrEvent: "<event id>",
 }
 

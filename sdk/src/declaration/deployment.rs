@@ -24,6 +24,8 @@ pub struct DeployedAgent {
     pub mention_kinds: Vec<u16>,
     /// Its HTTP routes.
     pub routes: Vec<RouteDeclaration>,
+    /// Whether a job may have a blob as an input, which its customer uploads to the agent's own blob server.
+    pub takes_uploads: bool,
 }
 
 impl DeploymentDeclaration {
@@ -37,6 +39,12 @@ impl DeploymentDeclaration {
     #[must_use]
     pub fn with_agent(agent: &AgentDeclaration, deployed: DeployedAgent) -> Self {
         Self { agents: vec![deployed], ..Self::relay_only(agent.name, agent.version, agent.about) }
+    }
+
+    /// Whether customers may upload blobs for their jobs.
+    #[must_use]
+    pub fn takes_uploads(&self) -> bool {
+        self.agents.iter().any(|agent| agent.takes_uploads)
     }
 
     /// The HTTP routes of the agent, if there is one.

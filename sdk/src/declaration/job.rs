@@ -35,6 +35,12 @@ pub struct JobDeclaration {
 }
 
 impl JobDeclaration {
+    /// Whether one of its inputs may be a blob that the customer uploads to the agent's own blob server.
+    #[must_use]
+    pub fn takes_uploads(&self) -> bool {
+        self.inputs.iter().flatten().any(|input| input.is_uploadable)
+    }
+
     /// A free handler with no inputs, text output and default limits.
     #[must_use]
     pub const fn new(kind: u16, name: &'static str) -> Self {
@@ -78,6 +84,9 @@ pub struct InputDeclaration {
     pub mime_types: &'static [&'static str],
     /// Whether the job fails without this input.
     pub required: bool,
+    /// Whether a `url` input may name a blob that the customer uploads to the agent's own blob server after the request: the
+    /// job waits for it.
+    pub is_uploadable: bool,
 }
 
 /// A parameter of a handler, for the manifest and the agent's announcements.

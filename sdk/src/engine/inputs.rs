@@ -1,11 +1,12 @@
-//! Job chaining (NIP-90): waits for the outputs of other jobs that a request takes as inputs.
+//! Job chaining (NIP-90): waits for the outputs of other jobs that a request takes as inputs, and for its blobs.
 
 use std::time::Duration;
 
 use openagents_host::sql::values;
-use openagents_host::{Event, EventId, PublicKey, Sql, SqlError, Timestamp};
+use openagents_host::{BlobHash, Event, EventId, PublicKey, Sql, SqlError, Timestamp};
 
 use super::JobEngine;
+use super::blob_inputs::BLOB_TIMEOUT;
 use super::intake::requests::ReadableRequest;
 use super::job_state::JobState;
 use super::jobs::JobRow;
@@ -36,7 +37,7 @@ const PAUSE_PER_JOB_OF_CUSTOMER: Duration = Duration::from_millis(50);
 const PAUSE_PER_JOB: Duration = Duration::from_millis(10);
 
 impl<S: Sql> JobEngine<S> {
-    /// Puts a received job on hold if it has `job` inputs without output. Returns whether it does.
+    /// Puts a received job on hold if it has `job` inputs without output, or names blobs. Returns whether it does.
     pub(super) fn await_inputs(
         &mut self,
         now: Timestamp,
@@ -49,8 +50,15 @@ impl<S: Sql> JobEngine<S> {
             self.want_output(&job.id, &event)?;
             missing.get_or_insert(event);
         }
-        let Some(missing) = missing else { return Ok(false) };
+        let names_blobs = self.want_blobs(job, readable)?;
+        if missing.is_none() && !names_blobs {
+            return Ok(false);
+        }
         self.jobs.advance(&job.id, job.state, JobState::AwaitingInput, Some(now))?;
+        let Some(missing) = missing else {
+            self.jobs.wait_until(&job.id, now + BLOB_TIMEOUT)?;
+            return Ok(true);
+        };
         self.jobs.wait_until(&job.id, now + UNKNOWN_INPUT_TIMEOUT)?;
         let text = format!("waiting for the output of job {missing}");
         self.send_status(now, job, readable, &Status::Processing, Some(&text))?;
@@ -72,7 +80,9 @@ impl<S: Sql> JobEngine<S> {
         readable: &ReadableRequest,
     ) -> Result<(), SqlError> {
         let (mut is_wanted, mut are_known, mut is_complete) = (false, true, true);
-        for event in self.missing_outputs(&job.id)? {
+        let outputs = self.missing_outputs(&job.id)?;
+        let waits_for_outputs = !outputs.is_empty();
+        for event in outputs {
             match self.own_output(&event, &job.customer)? {
                 OwnOutput::Ready(result) => {
                     self.found_result(&job.id, &event, &result)?;
@@ -92,17 +102,19 @@ impl<S: Sql> JobEngine<S> {
             }
             is_wanted = true;
         }
+        is_wanted |= !self.missing_blobs(&job.id)?.is_empty();
         if !is_wanted && is_complete {
             return self.inputs_complete(now, job);
         }
-        if are_known {
+        if are_known && waits_for_outputs {
             self.jobs.wait_until(&job.id, job.received_at + INPUT_TIMEOUT)?;
         }
         if !is_wanted {
             return self.jobs.postpone(&job.id, job.received_at + INPUT_TIMEOUT);
         }
         // Longer than other retry intervals, since many relays may be queried, and many jobs may come first.
-        self.jobs.postpone(&job.id, now + RELAY_RETRY_INTERVAL)?;
+        let retry = now + RELAY_RETRY_INTERVAL;
+        self.jobs.postpone(&job.id, job.deadline.map_or(retry, |deadline| deadline.min(retry)))?;
         self.look_ups.add(LookUpScope::OwnRelay, job.customer, job.id);
         Ok(())
     }
@@ -114,17 +126,18 @@ impl<S: Sql> JobEngine<S> {
         effects: &mut Vec<Effect>,
     ) -> Result<(), SqlError> {
         while let Some((scope, id)) = self.look_ups.start_next(now) {
-            let (mut wanted, mut relays) = (Vec::new(), Vec::new());
+            let (mut wanted, mut relays, mut blobs) = (Vec::new(), Vec::new(), Vec::new());
             if let Some((job, readable)) = self.waiting_job(&id, JobState::AwaitingInput)? {
                 wanted = self.wanted_outputs(&job)?;
+                blobs = self.missing_blobs(&id)?;
                 if scope == LookUpScope::AllRelays {
                     relays = self.relays_with(&wanted, &job, &readable);
                 }
             }
-            if wanted.is_empty() {
+            if wanted.is_empty() && blobs.is_empty() {
                 self.look_ups.ended(&id);
             } else {
-                effects.push(Effect::Resolve { job: id, wanted, relays });
+                effects.push(Effect::Resolve { job: id, wanted, relays, blobs });
             }
         }
         Ok(())
@@ -161,17 +174,20 @@ impl<S: Sql> JobEngine<S> {
         Ok(missing.into_iter().map(|(event,)| event).collect())
     }
 
-    /// Handles the events that the relays returned. `scope` says which ones were queried.
+    /// Handles the events that the relays returned, and the blobs that were found. `scope` says which relays were queried.
     pub(super) fn resolved(
         &mut self,
         now: Timestamp,
         id: &EventId,
         events: &[Event],
+        blobs: &[BlobHash],
         scope: Option<LookUpScope>,
     ) -> Result<(), SqlError> {
         let Some((job, readable)) = self.waiting_job(id, JobState::AwaitingInput)? else { return Ok(()) };
-        let (mut is_complete, mut are_known) = (true, true);
-        for wanted in self.missing_outputs(id)? {
+        let mut is_complete = !self.note_blobs(now, &job, &readable, blobs)?;
+        let outputs = self.missing_outputs(id)?;
+        let mut are_known = !outputs.is_empty();
+        for wanted in outputs {
             let own = self.own_output(&wanted, &job.customer)?;
             let may_use = |event: &&Event| match own {
                 OwnOutput::NoOwnJob => true,
@@ -199,8 +215,10 @@ impl<S: Sql> JobEngine<S> {
         if let Some(deadline) = known_until {
             self.jobs.wait_until(id, deadline)?;
         }
+        let wanted = self.wanted_outputs(&job)?;
         if scope == Some(LookUpScope::OwnRelay)
-            && !self.relays_with(&self.wanted_outputs(&job)?, &job, &readable).is_empty()
+            && !wanted.is_empty()
+            && !self.relays_with(&wanted, &job, &readable).is_empty()
         {
             self.look_ups.add(LookUpScope::AllRelays, job.customer, *id);
             return Ok(());
@@ -276,12 +294,18 @@ impl<S: Sql> JobEngine<S> {
         readable: &ReadableRequest,
     ) -> Result<(), SqlError> {
         let were_known = job.deadline.is_some_and(|deadline| deadline >= job.received_at + INPUT_TIMEOUT);
-        let text = if were_known {
-            "the job that is an input of this job had no output in time"
-        } else {
-            "the job that is an input of this job was not found on any relay that was searched"
+        let text = match self.missing_blobs(&job.id)?.first() {
+            Some(blob) => format!(
+                "the blob {}, which is an input of this job, is not at its URL and was not uploaded here within {} s of the request",
+                blob.hash,
+                job.received_at.until(now).as_secs()
+            ),
+            None if were_known => "the job that is an input of this job had no output in time".to_owned(),
+            None => {
+                "the job that is an input of this job was not found on any relay that was searched".to_owned()
+            }
         };
-        self.end_with_error(now, job, readable, JobState::Failed, text)
+        self.end_with_error(now, job, readable, JobState::Failed, &text)
     }
 
     fn found_result(&self, job: &EventId, event: &EventId, result: &str) -> Result<(), SqlError> {

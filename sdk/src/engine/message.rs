@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use openagents_host::net::{Reach, RelayError};
-use openagents_host::{Event, EventId, Rumor, SqlError, Timestamp, VerifiedEvent};
+use openagents_host::{BlobHash, Event, EventId, Rumor, SqlError, Timestamp, VerifiedEvent};
 
 use super::query::{StateQuery, StateReply};
 use super::vocabulary::{
     Changes, Delivery, Hook, Lease, QuoteError, Report, RequestAdmission, RunOutcome, StateSnapshot,
 };
-use super::{DeliveryLimits, Destination, JobFailure, JobOutput, RelayPoll};
+use super::{DeliveryLimits, Destination, JobFailure, JobOutput, RelayPoll, WantedBlob};
 use crate::announcement::Announcement;
 use crate::nip90::JobRequest;
 use crate::payment::wallet::{Invoice, InvoiceRequest, Preimage, Settlement, WalletError, WalletFeatures};
@@ -51,8 +51,8 @@ pub(crate) enum Input {
     Reported { lease: Lease, report: Report },
     /// The price of a request, or why it has none.
     Quoted { job: EventId, price: Result<Price, QuoteError> },
-    /// Events from relays that may hold the outputs that a job waits for.
-    Resolved { job: EventId, events: Vec<Event> },
+    /// Events from relays that may hold the outputs that a job waits for, and which of its blobs were found.
+    Resolved { job: EventId, events: Vec<Event>, blobs: Vec<BlobHash> },
     /// An invoice from the wallet, or an error.
     Invoiced { job: EventId, invoice: Result<Invoice, WalletError> },
     /// The payment state of an invoice, or an error.
@@ -93,8 +93,8 @@ pub(crate) enum Effect {
     /// Call the price function of the handler with this index; [`Input::Quoted`] returns the price.
     Quote { job: EventId, handler: usize, request: Box<JobRequest>, state: StateSnapshot },
     /// Look for the outputs of other jobs, named by their requests or results, on the agent's own relay and on these
-    /// external ones; [`Input::Resolved`] returns the events.
-    Resolve { job: EventId, wanted: Vec<EventId>, relays: Vec<String> },
+    /// external ones, and for blobs; [`Input::Resolved`] returns what was found.
+    Resolve { job: EventId, wanted: Vec<EventId>, relays: Vec<String>, blobs: Vec<WantedBlob> },
     /// Create an invoice; [`Input::Invoiced`] returns it.
     Invoice { job: EventId, request: InvoiceRequest },
     /// Look up whether an invoice is paid; [`Input::Settled`] returns the answer.

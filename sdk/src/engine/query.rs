@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 
 use openagents_host::nostr::keys::npub;
 use openagents_host::sql::{Row, Value as SqlValue, values};
-use openagents_host::{EventId, Kind, PublicKey, Sql, SqlError, Timestamp};
+use openagents_host::{BlobHash, EventId, Kind, PublicKey, Sql, SqlError, Timestamp};
 use openagents_relay::management::Token;
 use serde_json::Value;
 
@@ -68,6 +68,10 @@ pub(crate) enum StateQuery {
     /// Counts a request of a client of the gateway, who may send this many per minute: a
     /// [`ClientAdmission`](super::ClientAdmission).
     AdmitClient { client: String, per_minute: NonZeroU32 },
+    /// Whether an unfinished job of this customer names this blob: a boolean.
+    ExpectsBlob { customer: PublicKey, hash: BlobHash },
+    /// Makes the jobs due that wait for this blob, which was uploaded: `true`.
+    BlobArrived { hash: BlobHash },
 }
 
 impl StateQuery {
@@ -77,7 +81,7 @@ impl StateQuery {
         allow(dead_code, reason = "an engine's thread notices by itself")
     )]
     pub(crate) fn makes_work(&self) -> bool {
-        matches!(self, Self::RunSchedule { .. } | Self::ChangeState { .. })
+        matches!(self, Self::RunSchedule { .. } | Self::ChangeState { .. } | Self::BlobArrived { .. })
     }
 }
 
@@ -122,6 +126,13 @@ impl<S: Sql> JobEngine<S> {
             }
             StateQuery::AdmitClient { client, per_minute } => {
                 StateReply::Admission(self.client_rates.admit(now, client, *per_minute)?)
+            }
+            StateQuery::ExpectsBlob { customer, hash } => {
+                StateReply::Answer(self.expects_blob(customer, hash)?)
+            }
+            StateQuery::BlobArrived { hash } => {
+                self.blob_arrived(now, hash)?;
+                StateReply::Answer(true)
             }
         })
     }

@@ -94,7 +94,7 @@ impl<S: Sql> JobEngine<S> {
     /// Deletes these jobs.
     fn delete_jobs(&self, jobs: &str, values: &[Value<'_>]) -> Result<(), SqlError> {
         self.uncount(jobs, values)?;
-        for table in ["job_source", "job_input"] {
+        for table in ["job_source", "job_input", "job_blob"] {
             self.sql.execute(&format!("DELETE FROM {table} WHERE job IN (SELECT id FROM {jobs})"), values)?;
         }
         // For the others, the wallet is still to be called.

@@ -2,6 +2,7 @@
 
 mod admission;
 mod bench;
+mod blob_inputs;
 mod cancellation;
 mod chaining;
 mod changes;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use openagents_host::nostr::reason::Reason;
 use openagents_host::port::call_batch::{MAX_BYTES, MAX_EVENTS};
-use openagents_host::{EventId, Kind, PublicKey, Timestamp, UnsignedEvent, VerifiedEvent};
+use openagents_host::{BlobHash, EventId, Kind, PublicKey, Timestamp, UnsignedEvent, VerifiedEvent};
 use serde::{Deserialize, Serialize};
 
 use super::output::Output;
@@ -180,6 +180,16 @@ pub(crate) struct JobOutput {
     /// The id in the `job` input: that job's request or result.
     pub(crate) event: EventId,
     pub(crate) content: String,
+}
+
+/// A blob that an input of a job names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct WantedBlob {
+    pub(crate) hash: BlobHash,
+    /// The URL that names it.
+    pub(crate) url: String,
+    /// Whether it is also looked for at the URL.
+    pub(crate) tries_url: bool,
 }
 
 /// The changes that a run made.

@@ -26,6 +26,7 @@ fn respond(manifest: &AgentManifest, load: Option<&Workload>) -> Response {
         "version": manifest.version,
         "npub": manifest.author.npub,
         "job_kinds": manifest.capabilities.job_kinds,
+        "file_job_kinds": manifest.capabilities.file_job_kinds(),
         "unfinished_jobs": load.map(|load| load.unfinished),
     });
     response::json(status, health.to_string())

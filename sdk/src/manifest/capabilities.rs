@@ -50,6 +50,9 @@ pub struct Tool {
     /// The kind of job requests that it handles (NIP-90).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job_kind: Option<u16>,
+    /// Whether a `url` input may be a file that the customer uploads to the agent's blob server (Blossom).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub takes_uploads: bool,
     /// The MIME type of its output.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub output: String,
@@ -97,6 +100,12 @@ pub struct OutputCapability {
 }
 
 impl Capabilities {
+    /// The kinds of jobs that take files, which their customers upload to the agent's blob server.
+    #[must_use]
+    pub fn file_job_kinds(&self) -> Vec<u16> {
+        self.tools.iter().filter(|tool| tool.takes_uploads).filter_map(|tool| tool.job_kind).collect()
+    }
+
     pub(super) fn of(agent: &AgentDeclaration, offers: &[Offer]) -> Self {
         let mut inputs: Vec<InputCapability> = Vec::new();
         let mut outputs: Vec<OutputCapability> = Vec::new();
@@ -147,6 +156,7 @@ impl From<&Offer> for Tool {
             description: offer.job.about.to_owned(),
             input_schema: params_schema(offer.job.params.iter().copied().flatten()),
             job_kind: Some(offer.job.kind),
+            takes_uploads: offer.job.takes_uploads(),
             output: offer.job.output.to_owned(),
             pricing: Some(Pricing::from(offer.cost())),
         }

@@ -27,7 +27,12 @@ const AGENT: AgentDeclaration = AgentDeclaration {
 const WRITE: JobDeclaration = JobDeclaration {
     about: "Write a text.",
     price: Price::sat(21),
-    inputs: &[Some(InputDeclaration { input_type: "text", mime_types: &["text/plain"], required: true })],
+    inputs: &[Some(InputDeclaration {
+        input_type: "text",
+        mime_types: &["text/plain"],
+        required: true,
+        is_uploadable: false,
+    })],
     params: &[&[ParamDeclaration {
         name: "max_tokens",
         aliases: &[],

@@ -235,7 +235,8 @@ impl<'a> Startup<'a> {
     ) -> Result<(BlobServer, BlobServerThread), ServeError> {
         let variable = |name: &str| self.variables.variable(name);
         let hosts = own_hosts(self.address.ip());
-        let blossom = settings::blossom_config(variable, &self.relay.operators, agent, hosts)?;
+        let mut blossom = settings::blossom_config(variable, &self.relay.operators, agent, hosts)?;
+        blossom.accepts_expected &= self.deployment.takes_uploads();
         Ok(BlobServer::start(BlobServerConfig {
             database: self.data.path().join(BLOSSOM_DATABASE),
             folder: self.data.path().join(BLOBS_FOLDER),

@@ -25,6 +25,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use super::disk_check::DiskCheck;
 use super::forwarded::{client_address, is_untrusted_local_proxy};
 use super::gateway::NativeGateway;
+use super::job_uploads::JobUploads;
 use super::mailbox::AgentMailbox;
 use super::tcp_connections::{HttpConnections, HttpPermit};
 use super::transfers::Transfers;
@@ -218,7 +219,8 @@ impl ServerConfig {
                     return native_http::response(refusal, &parts.method);
                 }
                 let transfer = transfers.begin();
-                let response = self.blobs.answer(route, &parts, body).await;
+                let uploads = JobUploads(self.agent.as_ref().map(|agent| &agent.mailbox));
+                let response = self.blobs.answer(route, &parts, body, &uploads).await;
                 return native_http::response(transfer.hold(response), &parts.method);
             }
             Route::Gateway => match self.agent.as_ref().and_then(|agent| agent.gateway.as_ref()) {

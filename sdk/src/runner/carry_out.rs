@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use futures_util::future::{AbortHandle, abortable};
+use futures_util::future::{AbortHandle, abortable, join};
 use openagents_host::{SqlError, Timestamp, VerifiedEvent};
 
 use super::permits::Permits;
@@ -17,7 +17,7 @@ use crate::host_port::HandlerHost;
 use crate::payment::wallet::{Invoice, Settlement, Wallet, WalletError};
 use crate::relays::SilentRelays;
 use crate::route::RouteResponse;
-use crate::{clock, relays};
+use crate::{clock, input_blobs, relays};
 
 /// How many relays are polled at once. A Worker may have six open connections, and needs some of them for its
 /// answers.
@@ -114,10 +114,17 @@ impl<A: Jobs> Services<A> {
                 HostAction::Run(Box::pin(async move { Some(quote(&cache, job, handler, &request, &state)) }))
             }
             // The engine starts few at once.
-            Effect::Resolve { job, wanted, relays } => {
+            Effect::Resolve { job, wanted, relays, blobs } => {
                 let silent = self.silent.clone();
                 report(async move {
-                    Input::Resolved { job, events: relays::outputs(&*host, &silent, &wanted, &relays).await }
+                    let outputs = async {
+                        match wanted.as_slice() {
+                            [] => Vec::new(),
+                            wanted => relays::outputs(&*host, &silent, wanted, &relays).await,
+                        }
+                    };
+                    let (events, blobs) = join(outputs, input_blobs::available(&*host, &blobs)).await;
+                    Input::Resolved { job, events, blobs }
                 })
             }
             Effect::Invoice { job, request } => {

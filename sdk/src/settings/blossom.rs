@@ -33,6 +33,7 @@ pub(crate) fn blossom_config(
     let mut config = BlossomConfig::new(uploaders(&variables, &operators)?);
     config.operators = operators;
     config.blocked = variables.keys(RELAY_BLOCKED_PUBKEYS)?;
+    config.accepts_expected = matches!(variables.text(BLOSSOM_UPLOAD).as_deref(), None | Some("agent"));
     if let Some(bytes) = size(&variables, BLOSSOM_MAX_SIZE)? {
         config.max_blob_bytes = bytes.min(MAX_SIZE);
     }
@@ -137,12 +138,14 @@ mod tests {
         assert_eq!(config.uploaders, Uploaders::Keys([key(1), key(2)].into()));
         assert!(config.is_operator(&key(1)) && config.is_operator(&key(2)) && !config.may_upload(&key(3)));
         assert_eq!((config.max_blob_bytes, config.quota, config.time_to_live), (100 << 20, None, None));
+        assert!(config.accepts_expected, "customers upload what their jobs name");
     }
 
     #[test]
     fn others_upload_if_the_operator_says_so() {
         let three = key(3).to_hex();
         let allowed = read(&[("BLOSSOM_UPLOAD", "allowed"), ("BLOSSOM_ALLOWED_PUBKEYS", &three)]).unwrap();
+        assert!(!allowed.accepts_expected);
         assert!(allowed.may_upload(&key(3)) && allowed.may_upload(&key(1)) && !allowed.may_upload(&key(4)));
         assert!(read(&[("BLOSSOM_UPLOAD", "any")]).unwrap().may_upload(&key(4)));
         for upload in ["", "agent", "any"] {

@@ -290,6 +290,9 @@ impl<A: Jobs> TestAgent<A> {
     /// `created_at`.
     #[track_caller]
     fn sign(&mut self, job: Job) -> SubmittedJob {
+        for file in &job.files {
+            self.blobs.upload(file, self.now());
+        }
         let draft = job.draft(&self.public_key());
         let mut date = self.now();
         let mut signed = draft.sign(date);

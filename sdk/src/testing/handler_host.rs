@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::{SinkExt, StreamExt};
-use openagents_blossom::{BlobDescriptor, BlobError, MediaType};
+use openagents_blossom::{BlobDescriptor, BlobError, BlobRecord, MediaType};
 use openagents_host::http::Bytes;
 use openagents_host::net::{
     AllowedOrigins, HttpError, HttpRequest, HttpResponse, Reach, RelayClient, RelayError, RelayLimits,
@@ -142,6 +142,10 @@ impl HandlerHost for TestHandlerHost {
 
     async fn store_blob(&self, bytes: Bytes, media_type: MediaType) -> Result<BlobDescriptor, BlobError> {
         Ok(self.blobs.store(bytes, media_type, self.now()))
+    }
+
+    async fn find_blob(&self, hash: &BlobHash) -> Result<Option<BlobRecord>, BlobError> {
+        Ok(self.blobs.find(hash))
     }
 
     async fn read_blob(&self, hash: &BlobHash, _: usize) -> Result<Option<Bytes>, BlobError> {

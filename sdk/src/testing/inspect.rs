@@ -195,9 +195,9 @@ impl<A: Jobs> TestAgent<A> {
         self.host.external_events(relay).to_vec()
     }
 
-    /// The agent's blobs and their bytes, by hash.
+    /// The blobs that the agent has stored and their bytes, by hash.
     pub fn blobs(&self) -> Vec<(BlobDescriptor, Bytes)> {
-        self.blobs.all()
+        self.blobs.of_agent()
     }
 
     /// The HTTP requests that handlers made, in order, including failed ones.

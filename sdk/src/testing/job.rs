@@ -1,7 +1,10 @@
 //! `Job` and `SubmittedJob`: jobs as a customer sends them.
 
+use openagents_blossom::MediaType;
+use openagents_host::http::Bytes;
 use openagents_host::{Encryption, EventId, Keys, Kind, PublicKey, Timestamp, UnsignedEvent, VerifiedEvent};
 
+use super::blobs::TestFile;
 use super::failure::OrFail;
 use crate::nip90::RequestBuilder;
 use crate::price::Price;
@@ -31,12 +34,19 @@ pub struct Job {
     customer: Option<Keys>,
     is_named: bool,
     sealed: Option<Encryption>,
+    pub(super) files: Vec<TestFile>,
 }
 
 impl Job {
     /// A job of this kind.
     pub fn of(kind: impl Into<Kind>) -> Self {
-        Self { request: RequestBuilder::new(kind), customer: None, is_named: false, sealed: None }
+        Self {
+            request: RequestBuilder::new(kind),
+            customer: None,
+            is_named: false,
+            sealed: None,
+            files: Vec::new(),
+        }
     }
 
     /// Adds a `text` input.
@@ -47,6 +57,42 @@ impl Job {
     /// Adds a `url` input: see [`TestAgent::serve`](super::TestAgent::serve).
     pub fn url(self, url: impl Into<String>) -> Self {
         self.with(|request| request.url(url))
+    }
+
+    /// Adds a file as a `url` input, as if the customer had uploaded it to the agent's blob server. For a handler that takes a
+    /// [`Blob`](crate::Blob).
+    ///
+    /// ```
+    /// use openagents_sdk::prelude::*;
+    /// use openagents_sdk::testing::{Job, TestAgent};
+    ///
+    /// #[agent(name = "scale")]
+    /// #[derive(Default, Serialize, Deserialize)]
+    /// struct Scale;
+    ///
+    /// #[jobs]
+    /// impl Scale {
+    ///     #[job(kind = 5050)]
+    ///     async fn weigh(&self, file: Blob) -> JobResult<String> {
+    ///         Ok(format!("{} of {} bytes", file.media_type(), file.bytes().len()))
+    ///     }
+    /// }
+    ///
+    /// let mut agent = TestAgent::<Scale>::start();
+    /// let job = agent.submit(Job::of(5050).file("hello", "text/plain"));
+    /// assert_eq!(agent.result(&job).content, "text/plain of 5 bytes");
+    /// ```
+    ///
+    /// # Panics
+    /// When the media type is not one.
+    #[track_caller]
+    pub fn file(mut self, bytes: impl Into<Bytes>, media_type: &str) -> Self {
+        let media_type: MediaType =
+            media_type.parse().or_fail(format_args!("`{media_type}` is no media type"));
+        let file = TestFile { bytes: bytes.into(), media_type };
+        let url = file.url();
+        self.files.push(file);
+        self.url(url)
     }
 
     /// Adds an `event` input: see [`TestAgent::publish`](super::TestAgent::publish).

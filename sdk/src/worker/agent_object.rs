@@ -84,6 +84,15 @@ impl<A: Jobs> AgentObject<A> {
                 };
                 rpc::reply(&AgentReply::Counted(admission))
             }
+            Some(AgentCall::ExpectsBlob { customer, hash }) => {
+                rpc::reply(&self.0.answer(&agent, StateQuery::ExpectsBlob { customer, hash }))
+            }
+            Some(AgentCall::BlobArrived { hash }) => {
+                let answer = self.0.answer(&agent, StateQuery::BlobArrived { hash });
+                agent.wake(Vec::new());
+                self.0.begin_work(agent).await?;
+                rpc::reply(&answer)
+            }
             None if request.path() == BILLED_ROWS_PATH => {
                 let rows = agent.engine.borrow().sql().billed_rows();
                 Response::from_json(&rows)
@@ -131,6 +140,15 @@ impl<A: Jobs> AgentObjectInner<A> {
             })
         };
         self.host.with(open, |agent| Rc::clone(agent))
+    }
+
+    /// The answer to a question about an upload, by yes or no.
+    fn answer(&self, agent: &AgentWorker<A>, query: StateQuery) -> AgentReply {
+        let reply = handler_host::query_state(&agent.engine, query);
+        if let Err(error) = &reply {
+            worker::console_error!("a question about an upload could not be answered: {error}");
+        }
+        AgentReply::Answer(matches!(reply, Ok(StateReply::Answer(true))))
     }
 
     /// The response to a request that the Worker forwarded.

@@ -10,6 +10,7 @@ use openagents_host::worker::{ObjectAddress, http as worker_http, now};
 use worker::{Env, Request, Response, Result, State};
 
 use super::calls::agent_key;
+use super::job_uploads::JobUploads;
 use super::variable;
 use crate::declaration::DeploymentDeclaration;
 use crate::http::BlobAdmission;
@@ -60,7 +61,10 @@ pub(super) async fn answer(
     let config = Operators::read(|name| variable(env, name))
         .and_then(|operators| blossom_config(|name| variable(env, name), &operators, agent, []));
     match config {
-        Ok(config) => openagents_blossom::worker::answer(env, config, route, parts, request).await,
+        Ok(mut config) => {
+            config.accepts_expected &= deployment.takes_uploads();
+            openagents_blossom::worker::answer(env, config, route, parts, request, &JobUploads(env)).await
+        }
         Err(error) => worker_http::response(misconfigured(&error), &parts.method),
     }
 }

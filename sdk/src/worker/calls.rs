@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::num::NonZeroU32;
 
 use openagents_host::worker::{ObjectAddress, rpc};
-use openagents_host::{Event, PublicKey, VerifiedEvent};
+use openagents_host::{BlobHash, Event, PublicKey, VerifiedEvent};
 use serde::{Deserialize, Serialize};
 use worker::{Env, Error, Result, Stub};
 
@@ -22,6 +22,10 @@ pub(super) enum AgentCall<'a> {
     TellKey,
     /// Count a request of a client of the gateway, who may send this many per minute.
     CountRequest { client: String, per_minute: NonZeroU32 },
+    /// Tell whether an unfinished job of this customer names this blob.
+    ExpectsBlob { customer: PublicKey, hash: BlobHash },
+    /// This blob was uploaded: jobs may wait for it.
+    BlobArrived { hash: BlobHash },
 }
 
 /// The reply of the agent's object.
@@ -33,6 +37,8 @@ pub(super) enum AgentReply {
     Key(PublicKey),
     /// Whether the client may send the request; `None` if the database failed.
     Counted(Option<ClientAdmission>),
+    /// Yes or no.
+    Answer(bool),
 }
 
 /// Lets the agent's object store events. Returns one outcome for each.
@@ -43,7 +49,7 @@ pub(super) async fn take_requests(
     let call = AgentCall::TakeRequests(events.iter().map(|event| Cow::Borrowed(&**event)).collect());
     match rpc::call(&agent(env)?, &call).await? {
         AgentReply::Taken(taken) => Ok(taken),
-        AgentReply::Key(_) | AgentReply::Counted(_) => Err(wrong_reply()),
+        AgentReply::Key(_) | AgentReply::Counted(_) | AgentReply::Answer(_) => Err(wrong_reply()),
     }
 }
 
@@ -56,7 +62,15 @@ pub(super) async fn count_request(
     match rpc::call(&agent(env)?, &AgentCall::CountRequest { client, per_minute }).await? {
         AgentReply::Counted(Some(admission)) => Ok(admission),
         AgentReply::Counted(None) => Err(Error::RustError("the agent's database failed".to_owned())),
-        AgentReply::Key(_) | AgentReply::Taken(_) => Err(wrong_reply()),
+        AgentReply::Key(_) | AgentReply::Taken(_) | AgentReply::Answer(_) => Err(wrong_reply()),
+    }
+}
+
+/// Asks the agent's object what is answered by yes or no.
+pub(super) async fn ask_agent(env: &Env, call: &AgentCall<'_>) -> Result<bool> {
+    match rpc::call(&agent(env)?, call).await? {
+        AgentReply::Answer(answer) => Ok(answer),
+        AgentReply::Key(_) | AgentReply::Taken(_) | AgentReply::Counted(_) => Err(wrong_reply()),
     }
 }
 
@@ -78,7 +92,9 @@ pub(super) async fn agent_key(env: &Env) -> Result<PublicKey> {
         Some(key) => key,
         None => match rpc::call(&agent(env)?, &AgentCall::TellKey).await? {
             AgentReply::Key(key) => key,
-            AgentReply::Taken(_) | AgentReply::Counted(_) => return Err(wrong_reply()),
+            AgentReply::Taken(_) | AgentReply::Counted(_) | AgentReply::Answer(_) => {
+                return Err(wrong_reply());
+            }
         },
     };
     AGENT_KEY.set(Some(key));

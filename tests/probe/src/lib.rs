@@ -342,6 +342,13 @@ impl Probe {
         Ok(stored)
     }
 
+    /// Reverses the bytes of a file, and answers with the new file.
+    #[job(kind = 5935, processing_after = "0s", attempts = 1)]
+    async fn reverse(&self, file: Blob, context: JobContext) -> JobResult<BlobDescriptor> {
+        let reversed: Vec<u8> = file.bytes().iter().rev().copied().collect();
+        context.blobs().store(reversed, &file.media_type()).await
+    }
+
     /// Notes who mentions it, and replies. `fail` fails once with an error that can be retried, `give up` for good; `wait`
     /// takes a second.
     #[event(kind = 1, mentions)]

@@ -15,6 +15,7 @@ scenarios![
     it_prints_the_result,
     it_counts_on_after_a_kill,
     it_takes_inputs_of_every_type,
+    it_uploads_a_file_and_saves_the_one_that_comes_back,
     it_is_the_same_customer_each_time,
     it_tells_the_outcome_in_json,
     it_fails_with_the_reason,
@@ -91,6 +92,28 @@ async fn it_takes_inputs_of_every_type(servers: &Servers) {
     assert_fails(&output, 2, "expected a URL such as");
     let output = run(ask(&server, "probe", &["--file", "nothing.txt"])).await;
     assert_fails(&output, 1, "cannot read nothing.txt");
+}
+
+async fn it_uploads_a_file_and_saves_the_one_that_comes_back(servers: &Servers) {
+    let server = servers.own_with("probe", &[("BLOSSOM_UPLOAD", "agent".to_owned())]);
+    let (file, output) = (server.data().join("input.png"), server.data().join("output.png"));
+    let bytes: Vec<u8> = (0..300_000_u32).map(|number| number.to_le_bytes()[number as usize % 3]).collect();
+    fs::write(&file, &bytes).expect("it can be written");
+    let (path, saved) = (file.to_str().expect("UTF-8"), output.to_str().expect("UTF-8"));
+    let ran = run(ask(&server, "probe", &["--kind", "5935", "--file", path, "--output", saved])).await;
+    assert!(ran.status.success(), "{}", shown(&ran));
+    assert!(shown(&ran).contains("uploaded") && shown(&ran).contains("saved"), "{}", shown(&ran));
+    let reversed: Vec<u8> = bytes.iter().rev().copied().collect();
+    assert!(fs::read(&output).expect("it was saved") == reversed, "{}", shown(&ran));
+    // A text of its own is a result as well, and a file that is no text is for jobs that take files.
+    let ran = run(ask(&server, "probe", &["a text", "--output", saved])).await;
+    assert_eq!((printed(&ran), fs::read(&output).expect("it was saved")), (String::new(), b"a text".to_vec()));
+    fs::write(&file, b"\x89PNG").expect("it can be written");
+    let ran = run(ask(&server, "probe", &["--file", path])).await;
+    assert_fails(&ran, 1, "takes no files for jobs of kind");
+    let agent = server.agent().to_hex();
+    let sealed = ["--kind", "5935", "--file", path, "--to", &agent, "--encrypt"];
+    assert_fails(&run(ask(&server, "probe", &sealed)).await, 1, "leave out --encrypt");
 }
 
 async fn it_is_the_same_customer_each_time(servers: &Servers) {

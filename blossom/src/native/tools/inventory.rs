@@ -128,6 +128,7 @@ pub(super) fn adopt<S: Sql>(sql: &S, blob: &OwnedBlob) -> Result<(), SqlError> {
 pub(super) fn forget<S: Sql>(sql: &S, hash: &BlobHash) -> Result<(), SqlError> {
     sql.transaction(|| {
         sql.execute("DELETE FROM blob_owner WHERE hash = ?", values![hash])?;
+        sql.execute("DELETE FROM expected_blob WHERE hash = ?", values![hash])?;
         sql.execute("DELETE FROM blob WHERE hash = ?", values![hash])
     })
 }
@@ -151,6 +152,10 @@ pub(super) fn recount<S: Sql>(sql: &S) -> Result<(), SqlError> {
         sql.execute(
             "INSERT INTO owner (pubkey, blobs, bytes) \
              SELECT o.owner, count(*), sum(b.size) FROM blob_owner o JOIN blob b ON b.hash = o.hash GROUP BY o.owner",
+            &[],
+        )?;
+        sql.execute(
+            "UPDATE expected_total SET bytes = (SELECT coalesce(sum(size), 0) FROM expected_blob)",
             &[],
         )
     })

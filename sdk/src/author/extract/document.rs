@@ -1,8 +1,10 @@
 //! `Document`: the text at the URL of a `url` input.
 
-use openagents_host::net::{AddressError, HttpError, Url};
+use openagents_blossom::named_hash;
+use openagents_host::net::Url;
 
-use super::FromInput;
+use super::fetch_error::{explain, failed_status};
+use super::{FromInput, blob};
 use crate::author::http::HttpRequestBuilder;
 use crate::author::job::JobContext;
 use crate::declaration::InputDeclaration;
@@ -12,7 +14,7 @@ use crate::nip90::{InputKind, JobInput};
 /// The most documents that one request may name.
 const MAX_DOCUMENTS: usize = 8;
 
-/// The text at the URL of a `url` input, fetched.
+/// The text at the URL of a `url` input, fetched, or of a file that the customer has uploaded to the agent's own blob server.
 ///
 /// Fetching may take 20 seconds, and all documents of one job together may have 5 MB. A URL that is not public, an
 /// HTTP status other than success, or a body that is not text is an error that tells the customer so. For other
@@ -55,12 +57,18 @@ impl Document {
         fetched.await.map_err(explain).and_then(Self::read)
     }
 
+    /// The text of a blob on the agent's own blob server; `None` if the URL names none that is there.
+    async fn uploaded(context: &JobContext, url: &str, max_bytes: usize) -> Result<Option<Self>, JobError> {
+        let (Some(hash), Ok(parsed)) = (named_hash(url), Url::parse(url)) else { return Ok(None) };
+        let Some(blob) = blob::read_own(context, &hash, url, max_bytes).await? else { return Ok(None) };
+        let content_type = Some(blob.media_type());
+        let fetched = Fetched { status: 200, content_type, body: blob.bytes().to_vec(), url: parsed };
+        Self::read(fetched).map(Some)
+    }
+
     fn read(fetched: Fetched) -> Result<Self, JobError> {
         if !matches!(fetched.status, 200..=299) {
-            let text = format!("the input URL returned HTTP status {}", fetched.status);
-            // 408, 425, 429 and server errors may go away.
-            let may_change = matches!(fetched.status, 408 | 425 | 429 | 500..);
-            return Err(if may_change { JobError::retry(text) } else { JobError::failed(text) });
+            return Err(failed_status(fetched.status));
         }
         let essence = |header: &String| {
             header
@@ -95,6 +103,7 @@ impl FromInput for Document {
         input_type: "url",
         mime_types: &["text/plain", "text/html", "text/markdown", "application/json"],
         required: true,
+        is_uploadable: true,
     };
 
     const KINDS: &'static [InputKind] = &[InputKind::Url];
@@ -109,7 +118,10 @@ impl FromInput for Document {
         for input in inputs {
             let request = context.http().get(&input.data);
             let limit = bytes_left.unwrap_or_else(|| request.byte_limit());
-            let document = Self::fetch(request.max_bytes(limit)).await?;
+            let document = match Self::uploaded(context, &input.data, limit).await? {
+                Some(document) => document,
+                None => Self::fetch(request.max_bytes(limit)).await?,
+            };
             bytes_left = Some(limit.saturating_sub(document.text.len()));
             documents.push(document);
         }
@@ -127,26 +139,6 @@ fn text(body: Vec<u8>, content_type: Option<&str>) -> Option<String> {
         Err(_) => return None,
     };
     Some(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
-}
-
-/// What the customer is told. Details of the agent's own network, such as what a name resolves to, stay in the log.
-fn explain(error: HttpError) -> JobError {
-    let (text, may_change) = match &error {
-        HttpError::Address(AddressError::Resolved { .. }) | HttpError::Connect(_) | HttpError::Network(_) => {
-            ("the input URL could not be reached".to_owned(), true)
-        }
-        HttpError::Address(error) => (format!("the input URL cannot be fetched: {error}"), false),
-        HttpError::Redirects { limit } => (format!("the input URL redirects more than {limit} times"), false),
-        HttpError::TooLarge { limit } => {
-            (format!("the document at the input URL is larger than {limit} bytes"), false)
-        }
-        HttpError::Timeout { after } => {
-            (format!("the input URL did not respond completely within {after:?}"), true)
-        }
-        _ => return JobError::from(error),
-    };
-    let told = if may_change { JobError::retry(text) } else { JobError::failed(text) };
-    told.caused_by(error.to_string())
 }
 
 #[cfg(test)]

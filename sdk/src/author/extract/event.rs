@@ -46,8 +46,12 @@ impl Deref for NostrEvent {
 }
 
 impl FromInput for NostrEvent {
-    const INPUT: InputDeclaration =
-        InputDeclaration { input_type: "event", mime_types: &["application/json"], required: true };
+    const INPUT: InputDeclaration = InputDeclaration {
+        input_type: "event",
+        mime_types: &["application/json"],
+        required: true,
+        is_uploadable: false,
+    };
 
     const KINDS: &'static [InputKind] = &[InputKind::Event];
 

@@ -73,8 +73,12 @@ impl From<&str> for Text {
 }
 
 impl FromInput for Text {
-    const INPUT: InputDeclaration =
-        InputDeclaration { input_type: "text", mime_types: &["text/plain"], required: true };
+    const INPUT: InputDeclaration = InputDeclaration {
+        input_type: "text",
+        mime_types: &["text/plain"],
+        required: true,
+        is_uploadable: false,
+    };
 
     const KINDS: &'static [InputKind] = &[InputKind::Text, InputKind::Job];
 

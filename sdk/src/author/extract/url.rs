@@ -11,7 +11,7 @@ use crate::nip90::{InputKind, JobInput};
 /// A `url` input whose address the agent may connect to: HTTPS, and not in a private network. It is not fetched.
 impl FromInput for Url {
     const INPUT: InputDeclaration =
-        InputDeclaration { input_type: "url", mime_types: &["*/*"], required: true };
+        InputDeclaration { input_type: "url", mime_types: &["*/*"], required: true, is_uploadable: false };
 
     const KINDS: &'static [InputKind] = &[InputKind::Url];
 

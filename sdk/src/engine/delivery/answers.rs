@@ -145,6 +145,9 @@ impl<S: Sql> JobEngine<S> {
         if readable.request.inputs.iter().any(|input| input.kind == InputKind::Job) {
             self.jobs.forget_inputs(&job.id)?;
         }
+        if readable.request.inputs.iter().any(|input| input.kind == InputKind::Url) {
+            self.forget_blobs(&job.id)?;
+        }
         self.ended(now, job, state, last_word.json())?;
         self.send(now, job, readable, last_word)
     }
@@ -156,6 +159,7 @@ impl<S: Sql> JobEngine<S> {
         job: &JobRow,
         state: JobState,
     ) -> Result<(), SqlError> {
+        self.forget_blobs(&job.id)?;
         self.ended(now, job, state, "")
     }
 

@@ -65,6 +65,8 @@ replies! {
     StateChanged(ManualStateChange),
     /// Whether a client of the gateway may send a request.
     Admission(ClientAdmission),
+    /// Yes or no.
+    Answer(bool),
 }
 
 /// A row of the ledger.

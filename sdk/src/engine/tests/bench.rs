@@ -15,6 +15,7 @@ use crate::engine::unfinished::UnfinishedJobs;
 use crate::engine::{
     AgentSpec, Changes, Delivery, DeliveryLimits, Destination, Effect, HandlerSpec, HoldEnd, HookSpec, Input,
     JobEngine, Lease, Options, Output, RequestAdmission, RunId, RunOutcome, StateQuery, StateReply, Task,
+    WantedBlob,
 };
 use crate::nip90::{Cancellation, Feedback, JobResultEvent, Status};
 use crate::payment::wallet::{Invoice, InvoiceRequest, WalletFeatures};
@@ -61,6 +62,8 @@ pub(super) struct Bench {
     pub(super) quotes: Vec<EventId>,
     /// The look-ups in progress: the job, the wanted outputs, and the external relays.
     pub(super) resolves: Vec<(EventId, Vec<EventId>, Vec<String>)>,
+    /// The blobs that these look-ups are for as well.
+    pub(super) blob_look_ups: Vec<(EventId, Vec<WantedBlob>)>,
     pub(super) invoices: Vec<(EventId, InvoiceRequest)>,
     pub(super) settlements: Vec<(EventId, Invoice)>,
     /// The held payments that the wallet is to take or return.
@@ -157,6 +160,7 @@ impl Bench {
             aborted: vec![],
             quotes: vec![],
             resolves: vec![],
+            blob_look_ups: vec![],
             invoices: vec![],
             settlements: vec![],
             hold_ends: vec![],
@@ -224,7 +228,10 @@ impl Bench {
                     self.aborted.push(lease);
                 }
                 Effect::Quote { job, .. } => self.quotes.push(job),
-                Effect::Resolve { job, wanted, relays } => self.resolves.push((job, wanted, relays)),
+                Effect::Resolve { job, wanted, relays, blobs } => {
+                    self.blob_look_ups.push((job, blobs));
+                    self.resolves.push((job, wanted, relays));
+                }
                 Effect::Invoice { job, request } => self.invoices.push((job, request)),
                 Effect::Settlement { job, invoice } => self.settlements.push((job, invoice)),
                 Effect::EndHold { job, end, .. } => self.hold_ends.push((job, end)),
@@ -336,6 +343,7 @@ impl Bench {
         self.delivering.clear();
         self.quotes.clear();
         self.resolves.clear();
+        self.blob_look_ups.clear();
         self.invoices.clear();
         self.settlements.clear();
         self.hold_ends.clear();

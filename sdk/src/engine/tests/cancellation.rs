@@ -44,7 +44,7 @@ fn ends_a_job_in_whatever_state_it_is() {
 
         // Later inputs for the job are ignored.
         bench.give(&Input::Quoted { job: event.id, price: Ok(crate::price::Price::FREE) });
-        bench.give(&Input::Resolved { job: event.id, events: vec![] });
+        bench.give(&Input::Resolved { job: event.id, events: vec![], blobs: vec![] });
         let invoice = Invoice {
             bolt11: "lnbc1".into(),
             payment_hash: event.id.to_hex(),

@@ -14,7 +14,7 @@ use crate::nip90::{JobResultEvent, Status};
 fn resolve(bench: &mut Bench, events: &[&VerifiedEvent]) {
     let (job, ..) = bench.resolves.remove(0);
     let events: Vec<Event> = events.iter().map(|event| (***event).clone()).collect();
-    bench.give(&Input::Resolved { job, events });
+    bench.give(&Input::Resolved { job, events, blobs: vec![] });
 }
 
 /// The inputs from other jobs of the run that was started last.
@@ -113,7 +113,7 @@ fn what_is_on_its_own_relay_is_found_while_look_ups_on_external_relays_get_no_an
         // The own relay answers at once, and has nothing.
         while let Some(own) = bench.resolves.iter().position(|(.., relays)| relays.is_empty()) {
             let (job, ..) = bench.resolves.remove(own);
-            bench.give(&Input::Resolved { job, events: vec![] });
+            bench.give(&Input::Resolved { job, events: vec![], blobs: vec![] });
         }
     }
     assert_eq!(bench.resolves.len(), 8, "look-ups on external relays in progress");
@@ -122,7 +122,11 @@ fn what_is_on_its_own_relay_is_found_while_look_ups_on_external_relays_get_no_an
     let own = bench.resolves.remove(8);
     assert!(own.2.is_empty());
     let result = result_of(&upstream, &customer(), "here");
-    bench.give(&Input::Resolved { job: own.0, events: vec![(*upstream).clone(), (*result).clone()] });
+    bench.give(&Input::Resolved {
+        job: own.0,
+        events: vec![(*upstream).clone(), (*result).clone()],
+        blobs: vec![],
+    });
     assert_eq!(outputs(&bench), ["here"]);
 }
 
@@ -171,7 +175,7 @@ fn many_waiting_jobs_are_looked_up_few_at_once_and_spread() {
     for _ in 0..40 {
         let mut looked_up = 0;
         while let Some((job, ..)) = bench.resolves.pop() {
-            bench.give(&Input::Resolved { job, events: vec![] });
+            bench.give(&Input::Resolved { job, events: vec![], blobs: vec![] });
             looked_up += 1;
         }
         by_second.push(looked_up);

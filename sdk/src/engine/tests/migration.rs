@@ -146,6 +146,6 @@ fn looks_up_again_what_the_fourth_release_kept_as_text() {
     bench.seconds(1);
     let result = result_of(&upstream, &customer(), "Hello");
     let (job, ..) = bench.resolves.remove(0);
-    bench.give(&Input::Resolved { job, events: vec![(*upstream).clone(), (*result).clone()] });
+    bench.give(&Input::Resolved { job, events: vec![(*upstream).clone(), (*result).clone()], blobs: vec![] });
     assert_eq!(bench.running(), [RunId::Job(event.id)], "it has its price already");
 }

@@ -218,11 +218,12 @@ fn a_job_that_waited_long_for_its_input_has_as_long_for_its_payment() {
     let upstream = stranger_request();
     let event = chained(PAID, 2, &[upstream.id]);
     bench.ask(&event);
-    bench.give(&Input::Resolved { job: event.id, events: vec![(*upstream).clone()] });
+    bench.give(&Input::Resolved { job: event.id, events: vec![(*upstream).clone()], blobs: vec![] });
     bench.seconds(50 * 60);
     bench.give(&Input::Resolved {
         job: event.id,
         events: vec![(*result_of(&upstream, &stranger(), "x")).clone()],
+        blobs: vec![],
     });
     let (job, _) = bench.invoices.remove(0);
     bench.give(&Input::Invoiced { job, invoice: Err(unreachable("busy")) });

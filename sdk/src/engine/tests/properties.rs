@@ -182,7 +182,7 @@ impl World {
             (*event.tag(["e", &wanted.to_hex()]).sign(&stranger(), START)).clone()
         });
         let events = if found { results.collect() } else { vec![] };
-        self.give(&Input::Resolved { job, events });
+        self.give(&Input::Resolved { job, events, blobs: vec![] });
     }
 
     fn deliver(&mut self, delivery: &Delivery) {

@@ -23,7 +23,7 @@ fn live() -> Probe {
     bench.done(lease, "1");
     bench.ask_from(&request(SHARED, 1), Some(EXTERNAL));
     let (job, ..) = bench.resolves.remove(0);
-    bench.give(&Input::Resolved { job, events: vec![] });
+    bench.give(&Input::Resolved { job, events: vec![], blobs: vec![] });
     let (job, _) = bench.invoices.remove(0);
     let invoice = crate::payment::wallet::Invoice {
         bolt11: "ln".into(),

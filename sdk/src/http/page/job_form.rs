@@ -211,9 +211,19 @@ mod tests {
     #[test]
     fn has_a_field_for_every_input_and_parameter() {
         const INPUTS: &[Option<InputDeclaration>] = &[
-            Some(InputDeclaration { input_type: "text", mime_types: &["text/plain"], required: true }),
+            Some(InputDeclaration {
+                input_type: "text",
+                mime_types: &["text/plain"],
+                required: true,
+                is_uploadable: false,
+            }),
             None,
-            Some(InputDeclaration { input_type: "url", mime_types: &["*/*"], required: false }),
+            Some(InputDeclaration {
+                input_type: "url",
+                mime_types: &["*/*"],
+                required: false,
+                is_uploadable: false,
+            }),
         ];
         const LANGUAGE: ParamDeclaration = ParamDeclaration {
             name: "language",

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use async_trait::async_trait;
 use openagents_blossom::native::BlobServer;
-use openagents_blossom::{BlobDescriptor, BlobError, MediaType};
+use openagents_blossom::{BlobDescriptor, BlobError, BlobRecord, MediaType};
 use openagents_host::http::Bytes;
 use openagents_host::net::{AllowedOrigins, Reach, RelayClient, RelayError};
 use openagents_host::{BlobHash, Event, Keys};
@@ -102,6 +102,10 @@ impl HandlerHost for NativeHandlerHost {
 
     async fn store_blob(&self, bytes: Bytes, media_type: MediaType) -> Result<BlobDescriptor, BlobError> {
         self.blobs.store(self.keys.public_key(), bytes, media_type).await
+    }
+
+    async fn find_blob(&self, hash: &BlobHash) -> Result<Option<BlobRecord>, BlobError> {
+        self.blobs.find(hash).await
     }
 
     async fn read_blob(&self, hash: &BlobHash, max_bytes: usize) -> Result<Option<Bytes>, BlobError> {

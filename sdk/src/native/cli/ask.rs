@@ -4,15 +4,18 @@
 mod advice;
 pub(in crate::native) mod arguments;
 mod customer_key;
+mod files;
 mod offer;
 mod order;
 mod payments;
+mod save;
 
 use std::cell::Cell;
 use std::fmt;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use openagents_blossom::BlobClient;
 use openagents_host::nostr::keys::npub;
 use openagents_host::{EventId, Kind, PublicKey};
 use serde_json::{Value, json};
@@ -24,9 +27,11 @@ use crate::nip90::{Amount, JobResultEvent};
 use crate::payment::wallet::WalletError;
 use arguments::Ask;
 use customer_key::CustomerKeyError;
-use offer::AgentOffer;
+use files::{FileError, InputFile};
+use offer::{AgentOffer, http_url};
 use order::InputError;
 use payments::{CustomerPayer, PayError};
+use save::SaveError;
 
 /// Why there is no result.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +42,10 @@ enum AskError {
     Key(#[from] CustomerKeyError),
     #[error(transparent)]
     Input(#[from] InputError),
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error(transparent)]
+    Save(#[from] SaveError),
     #[error(
         "the agent at {relay} does no jobs of kind {kind}; its kinds: {kinds}. --kind KIND chooses one, and --to NPUB \
          asks another agent through this relay"
@@ -120,7 +129,7 @@ pub(in crate::native) async fn run<A: Jobs>(ask: &Ask) -> ExitCode {
     }
     match answer {
         Ok(result) => {
-            if !ask.json {
+            if !ask.json && ask.output.is_none() {
                 say(format_args!("{}", foreign_output(&result.content)));
             }
             ExitCode::SUCCESS
@@ -147,14 +156,26 @@ struct Request {
 
 impl Request {
     async fn answer(&mut self, ask: &Ask) -> Result<JobResultEvent, AskError> {
-        let mut order = order::order(ask, Kind(self.kind))?;
         let payer = ask.pay.map(|_| CustomerPayer::of(ask)).transpose()?;
         let keys = customer_key::of(ask)?;
         self.customer = Some(keys.public_key());
-        let (client, offer) =
-            futures_util::future::join(JobClient::connect(&ask.relay, keys), AgentOffer::at(&ask.relay))
-                .await;
+        let (client, offer) = futures_util::future::join(
+            JobClient::connect(&ask.relay, keys.clone()),
+            AgentOffer::at(&ask.relay),
+        )
+        .await;
         let mut client = client.map_err(|error| AskError::Connect { relay: ask.relay.clone(), error })?;
+        if let Some(kinds) = offer.as_ref().and_then(|offer| offer.kinds_without(self.kind, ask)) {
+            return Err(AskError::NotOffered { relay: ask.relay.clone(), kind: self.kind, kinds });
+        }
+        let server = ask.blossom.clone().or_else(|| http_url(&ask.relay, "/").map(String::from));
+        let blobs = BlobClient::new(server.as_deref().unwrap_or(&ask.relay), keys)
+            .map_err(FileError::from)?
+            .timeout(ask.timeout);
+        let meant = offer.as_ref().filter(|offer| offer.is_meant(ask));
+        let takes_files = meant.and_then(|offer| offer.takes_files(self.kind));
+        let files = files::read(ask, self.kind, takes_files, &blobs)?;
+        let mut order = order::order(ask, Kind(self.kind), &files)?;
         if let Some(payer) = payer {
             client = client.on_payment(payer);
             // Only an agent that the request names is paid.
@@ -162,16 +183,24 @@ impl Request {
                 order = order.provider(&agent);
             }
         }
-        if let Some(kinds) = offer.and_then(|offer| offer.kinds_without(self.kind, ask)) {
-            return Err(AskError::NotOffered { relay: ask.relay.clone(), kind: self.kind, kinds });
-        }
         let input = ask.input.as_deref().map(|input| format!(" {input:?}")).unwrap_or_default();
         self.note("asking", format_args!("kind {}{input} through {}", self.kind, ask.relay));
         let answered = async {
             let mut job = client.submit(order).await?;
             self.id = Some(job.id());
             self.note("accepted", format_args!("request {}", job.id()));
-            self.follow(&mut job, ask).await
+            for file in &files {
+                if let InputFile::Upload(file) = file {
+                    let stored = file.upload(&blobs).await?;
+                    self.note("uploaded", format_args!("{} bytes to {}", stored.size, stored.url));
+                }
+            }
+            let result = self.follow(&mut job, ask).await?;
+            if let Some(path) = &ask.output {
+                let size = save::save(&result, path, &blobs).await?;
+                self.note("saved", format_args!("{size} bytes to {}", path.display()));
+            }
+            Ok(result)
         };
         match tokio::time::timeout(ask.timeout, answered).await {
             Ok(answered) => answered,

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use async_trait::async_trait;
 use futures_channel::mpsc::UnboundedSender;
-use openagents_blossom::{BlobDescriptor, BlobError, BlossomConfig, MediaType};
+use openagents_blossom::{BlobDescriptor, BlobError, BlobRecord, BlossomConfig, MediaType};
 use openagents_host::http::Bytes;
 use openagents_host::net::{
     AllowedOrigins, Reach, RelayClient, RelayError, RelayLimits, Socket, SocketError,
@@ -70,6 +70,10 @@ impl HandlerHost for WorkerHandlerHost {
     async fn store_blob(&self, bytes: Bytes, media_type: MediaType) -> Result<BlobDescriptor, BlobError> {
         let owner = self.keys.public_key();
         openagents_blossom::worker::store(&self.env, self.blossom.clone(), owner, bytes, media_type).await
+    }
+
+    async fn find_blob(&self, hash: &BlobHash) -> Result<Option<BlobRecord>, BlobError> {
+        openagents_blossom::worker::find(&self.env, self.blossom.clone(), hash).await
     }
 
     async fn read_blob(&self, hash: &BlobHash, max_bytes: usize) -> Result<Option<Bytes>, BlobError> {

@@ -13,8 +13,12 @@ struct Length(usize);
 struct Word(String);
 
 impl FromInput for Word {
-    const INPUT: InputDeclaration =
-        InputDeclaration { input_type: "text", mime_types: &["text/plain"], required: true };
+    const INPUT: InputDeclaration = InputDeclaration {
+        input_type: "text",
+        mime_types: &["text/plain"],
+        required: true,
+        is_uploadable: false,
+    };
     const KINDS: &'static [InputKind] = &[InputKind::Text];
 
     async fn from_inputs(_: &JobContext, inputs: &[&JobInput]) -> Result<Vec<Self>, JobError> {

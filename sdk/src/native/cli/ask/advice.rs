@@ -18,7 +18,7 @@ pub(super) fn for_people(message: &str) -> String {
 fn option(tag: &[String]) -> Option<String> {
     match tag.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["i", _, "text", ..] => Some("give it after `ask`, or with --file PATH".to_owned()),
-        ["i", _, "url", ..] => Some("give it with --url URL".to_owned()),
+        ["i", _, "url", ..] => Some("give it with --url URL or --file PATH".to_owned()),
         ["i", _, "event", ..] => Some("give it with --event ID".to_owned()),
         ["i", _, "job", ..] => Some("give it with --job ID".to_owned()),
         ["param", name, value, ..] => Some(format!("give it with --param {name}={value}")),
@@ -43,7 +43,7 @@ mod tests {
             ),
             (
                 r#"an input of type url: add a tag ["i", "https://…", "url"]"#,
-                "an input of type url; give it with --url URL",
+                "an input of type url; give it with --url URL or --file PATH",
             ),
         ] {
             assert_eq!(for_people(message), expected);

@@ -16,11 +16,13 @@ use openagents_host::{EventId, PublicKey};
         Examples:\n  \
         ask Ada\n  \
         ask --file report.txt --kind 5001 --param max_sentences=3\n  \
+        ask --file photo.jpg --param width=320 --output small.jpg\n  \
         cat report.txt | AGENT ask - --json")]
 pub(in crate::native) struct Ask {
     /// The text input of the job; `-` reads standard input
     pub(super) input: Option<String>,
-    /// The text of a file as an input; may be repeated, as may the next three
+    /// A file as an input: its text, or, for jobs that take files, uploaded to the agent's blob server, where anybody can
+    /// read it; may be repeated, as may the next three
     #[arg(long, value_name = "PATH")]
     pub(super) file: Vec<PathBuf>,
     /// A URL as an input, which the agent fetches
@@ -32,6 +34,12 @@ pub(in crate::native) struct Ask {
     /// The output of another job as an input, by the id of its request in hex
     #[arg(long, value_name = "ID", value_parser = event_id)]
     pub(super) job: Vec<EventId>,
+    /// The blob server to which files are uploaded [default: the one at the relay's address]
+    #[arg(long, value_name = "URL", value_parser = web_address)]
+    pub(super) blossom: Option<String>,
+    /// Save the result in this file; if it is a file on a blob server, that one
+    #[arg(long, value_name = "PATH")]
+    pub(super) output: Option<PathBuf>,
     /// A parameter of the job; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = parameter)]
     pub(super) param: Vec<(String, String)>,

@@ -1,38 +1,37 @@
 //! The job request that the arguments of `ask` describe.
 
-use std::fs::File;
 use std::io::{self, Read};
-use std::path::PathBuf;
 
 use openagents_host::{Encryption, Kind};
 
 use super::arguments::{Ask, Scheme};
+use super::files::InputFile;
 use crate::client::Order;
 use crate::nip90::RequestBuilder;
 
 /// The longest text that is read, in bytes. Relays accept less, and say how much.
-const MAX_TEXT_BYTES: u64 = 2_000_000;
+pub(super) const MAX_TEXT_BYTES: u64 = 2_000_000;
 
 /// An input cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum InputError {
-    #[error("cannot read {}: {error}", path.display())]
-    File { path: PathBuf, error: io::Error },
     #[error("cannot read the standard input: {0}")]
     StandardInput(io::Error),
 }
 
-/// Texts come first, then URLs, events and outputs of jobs.
-pub(super) fn order(ask: &Ask, kind: Kind) -> Result<Order, InputError> {
+/// Texts come first, then files, URLs, events and outputs of jobs.
+pub(super) fn order(ask: &Ask, kind: Kind, files: &[InputFile]) -> Result<Order, InputError> {
     let mut request = RequestBuilder::new(kind);
     match ask.input.as_deref() {
         Some("-") => request = request.text(text_of(io::stdin()).map_err(InputError::StandardInput)?),
         Some(input) => request = request.text(input),
         None => {}
     }
-    for path in &ask.file {
-        let text = File::open(path).and_then(text_of);
-        request = request.text(text.map_err(|error| InputError::File { path: path.clone(), error })?);
+    for file in files {
+        request = match file {
+            InputFile::Text(text) => request.text(text),
+            InputFile::Upload(file) => request.url(&file.url),
+        };
     }
     request = ask.url.iter().fold(request, RequestBuilder::url);
     request = ask.event.iter().fold(request, |request, id| request.event(id, None));
