@@ -4,6 +4,6 @@ mod server;
 pub mod tools;
 
 pub use server::{
-    DeliveryError, HandoverSink, QueryError, RelayHandle, RelayServer, RelayServerConfig, RelayStatistics,
-    StartError,
+    ConnectError, DeliveryError, HandoverSink, QueryError, RelayHandle, RelayServer, RelayServerConfig,
+    RelayStatistics, StartError,
 };

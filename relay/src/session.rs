@@ -37,6 +37,7 @@ impl ClientSession {
             challenge: origin.challenge.as_str().into(),
             address: origin.address,
             host: origin.host.clone(),
+            authenticated: origin.authenticated.into_iter().collect(),
             ..Self::default()
         }
     }

@@ -13,7 +13,7 @@ mod sockets;
 
 pub use handover::{HandoverError, HandoverOutcomes, HandoverSink};
 pub use object::RelayHost;
-pub use rpc::{BILLED_ROWS_PATH, manage, memory_usage, publish, query};
+pub use rpc::{AUTHENTICATED_PATH, BILLED_ROWS_PATH, manage, memory_usage, publish, query};
 
 use crate::limits::Limits;
 

@@ -203,13 +203,14 @@ macro_rules! __worker {
             pub async fn fetch(
                 request: web_sys::Request,
                 env: worker::Env,
-                _context: worker_sys::Context,
+                context: worker_sys::Context,
             ) -> ::std::result::Result<JsValue, JsValue> {
                 AssertUnwindSafe(wasm_result(::openagents_sdk::worker::fetch(
                     request.into(),
                     env,
                     $deployment,
                     $gateway,
+                    worker::Context::new(context),
                 )))
                 .await
             }

@@ -8,6 +8,7 @@
 //! Handling an input only stores it. [`alarm`](Engine::alarm) starts and delivers what is due;
 //! [`next_alarm`](Engine::next_alarm) tells the host when to call it, which may be at once.
 
+mod audit_queue;
 mod blob_inputs;
 mod client_rates;
 mod delivery;
@@ -44,6 +45,7 @@ use std::time::Duration;
 use openagents_host::sql::{SchemaError, migrate};
 use openagents_host::{Engine, Keys, Sql, SqlError, Timestamp};
 
+use audit_queue::{AuditQueue, UnprocessedRequest};
 use client_rates::ClientRates;
 use delivery::announcements::Announcements;
 use delivery::outbox::Outbox;
@@ -64,7 +66,7 @@ use schedules::Schedules;
 use state::StateStore;
 use unfinished::UnfinishedJobs;
 
-pub(crate) use client_rates::ClientAdmission;
+pub(crate) use client_rates::{ClientAdmission, CountedRequest};
 pub use job_state::JobState;
 pub(crate) use message::{Effect, HoldEnd, Input, Options, Task};
 pub use output::Output;
@@ -115,7 +117,8 @@ const RECEIVED_SCHEMA: [&str; 1] = [include_str!("engine/schema/received_1.sql")
 const OPERATOR_SCHEMA: [&str; 1] = [include_str!("engine/schema/operator_1.sql")];
 
 /// Tables of the gateway.
-const GATEWAY_SCHEMA: [&str; 1] = [include_str!("engine/schema/gateway_1.sql")];
+const GATEWAY_SCHEMA: [&str; 2] =
+    [include_str!("engine/schema/gateway_1.sql"), include_str!("engine/schema/gateway_2.sql")];
 
 /// The job engine; see the [module](self).
 pub(crate) struct JobEngine<S> {
@@ -140,6 +143,7 @@ pub(crate) struct JobEngine<S> {
     /// When the next announcement is due.
     announce_at: Option<Timestamp>,
     client_rates: ClientRates<S>,
+    audit: AuditQueue<S>,
     reports: Reports,
     routes: RouteRequests,
     /// Whose turn it was last.
@@ -207,6 +211,7 @@ impl<S: Sql> JobEngine<S> {
             announcements,
             look_ups: LookUps::default(),
             client_rates: ClientRates::new(sql.clone()),
+            audit: AuditQueue::open(sql.clone())?,
             reports: Reports::default(),
             routes: RouteRequests::default(),
             last_turn: None,
@@ -238,6 +243,7 @@ impl<S: Sql> JobEngine<S> {
             || !self.outbox.is_idle()
             || !self.look_ups.is_idle()
             || !self.routes.is_empty()
+            || !self.audit.is_idle()
             || !self.failures.is_empty()
             || (self.lifecycle.is_awake() && self.spec.hooks.on_sleep.is_some())
             || self.lifecycle.next_try(now).is_some()
@@ -253,6 +259,7 @@ impl<S: Sql> JobEngine<S> {
             self.look_ups.may_start(now).then_some(now),
             self.outbox.next_due()?,
             self.polls.next_due()?,
+            self.audit.next_due(),
             self.processing_due(),
             self.reports.next_due(),
             self.schedules.next_due(now, &self.running),
@@ -287,6 +294,9 @@ impl<S: Sql> JobEngine<S> {
         while self.start_next(now, effects)? {}
         self.polls.take_due(now, effects)?;
         self.announce(now)?;
+        let records = self.audit.take_due(now)?;
+        effects
+            .extend(records.into_iter().map(|(number, record)| Effect::StoreAuditRecord { number, record }));
         self.outbox.take_due(now, effects)
     }
 
@@ -352,6 +362,7 @@ impl<S: Sql> JobEngine<S> {
         self.unfinished = UnfinishedJobs::read(&self.sql)?;
         self.outbox.rolled_back();
         self.look_ups.rolled_back();
+        self.audit.rolled_back()?;
         self.state.rolled_back()?;
         self.schedules.rolled_back()?;
         self.scheduled_runs.rolled_back()?;
@@ -429,6 +440,12 @@ impl<S: Sql> JobEngine<S> {
             Input::Polled { relay, poll } => {
                 self.commit(effects, |engine, effects| engine.polled(now, relay, poll, effects))
             }
+            Input::AuditRecordStored { number, stored } => self.commit(effects, |engine, effects| {
+                if let Err(error) = stored {
+                    effects.push(Effect::Warn(format!("an audit record is kept: {error}")));
+                }
+                engine.audit.stored(now, *number, stored.is_ok())
+            }),
             Input::Delivered { entry, delivery: Delivery::ReadFrom(relays) } => {
                 self.commit(effects, |engine, _| engine.redirect(now, *entry, relays))
             }

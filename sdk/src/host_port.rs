@@ -10,6 +10,7 @@ use openagents_host::net::{
 use openagents_host::{BlobHash, Event, Keys, Timestamp, VerifiedEvent};
 use openagents_relay::Filter;
 
+use crate::audit::{AuditError, AuditStore};
 use crate::clock;
 use crate::declared_variables::DeclaredVariables;
 use crate::engine::{Lease, Report, StateQuery, StateReply};
@@ -91,6 +92,11 @@ pub(crate) trait HandlerHost: Shareable {
     async fn delete_blob(&self, hash: &BlobHash) -> Result<bool, BlobError> {
         let _ = hash;
         Err(BlobError::no_server())
+    }
+
+    /// Where the records of the gateway's audit are stored.
+    fn audit_store(&self) -> Result<&dyn AuditStore, AuditError> {
+        Err(AuditError::NoBucket)
     }
 
     /// Connects to an external relay, or to the agent's own if `relay` is `None`.

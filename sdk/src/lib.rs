@@ -6,6 +6,7 @@
 
 mod announcement;
 mod assemble;
+mod audit;
 mod author;
 pub mod client;
 mod clock;
@@ -18,6 +19,7 @@ pub mod gateway;
 mod host_port;
 mod http;
 mod input_blobs;
+mod iso_8601;
 mod log;
 pub mod manifest;
 pub mod nip90;

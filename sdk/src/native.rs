@@ -4,6 +4,7 @@
 //! [`main`] here.
 
 mod agent;
+mod audit_folder;
 mod cli;
 mod data_folder;
 mod disk_check;
@@ -11,6 +12,7 @@ mod environment;
 mod forwarded;
 mod gateway;
 mod job_uploads;
+mod jobs;
 mod key_file;
 mod mailbox;
 mod relays;
@@ -30,7 +32,7 @@ use crate::author::agent::Jobs;
 use crate::declaration::DeploymentDeclaration;
 use crate::gateway::Gateway;
 use cli::arguments::{Arguments, Command, RelayOnlyArguments, RelayOnlyCommand};
-use cli::{ask, blobs, inspect, new, relay as relay_commands, schedules, state, terminal, variables};
+use cli::{ask, audit, blobs, inspect, new, relay as relay_commands, schedules, state, terminal, variables};
 
 /// The `main` of a deployment: reads the command line, then serves the agent and its relay, submits a job, shows an
 /// agent's records, or works on the relay's database. The `policy`, if there is one, decides which events clients may
@@ -53,6 +55,9 @@ pub fn main<A: Jobs>(policy: Option<Arc<dyn WritePolicy>>, gateway: Option<Gatew
             }
             Some(Command::Schedules(arguments)) => {
                 schedules::run::<A>(arguments).await.map_err(|error| error.to_string())
+            }
+            Some(Command::Audit(arguments)) => {
+                audit::run::<A>(arguments).await.map_err(|error| error.to_string())
             }
             Some(Command::State(state)) => state::run::<A>(state).await.map_err(|error| error.to_string()),
             Some(Command::Relay(relay)) => {

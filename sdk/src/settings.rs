@@ -18,7 +18,7 @@ mod wallet;
 pub(crate) use agent::{AgentSettings, agent_keys, agent_settings};
 pub(crate) use blossom::blossom_config;
 pub(crate) use error::SettingError;
-pub(crate) use gateway::gateway_config;
+pub(crate) use gateway::{gateway_config, unused_gateway_variables};
 #[cfg(target_arch = "wasm32")]
 pub(crate) use log::log_settings;
 pub(crate) use operators::Operators;

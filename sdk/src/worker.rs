@@ -3,11 +3,13 @@
 //! `deployment!` wraps these in the classes and the `fetch` function that the runtime calls.
 
 mod agent_object;
+mod audit_bucket;
 mod blob_index_object;
 mod calls;
 mod entry;
 mod gateway;
 mod job_uploads;
+mod jobs;
 mod relay_object;
 
 pub use agent_object::AgentObject;
@@ -18,12 +20,16 @@ pub use relay_object::{RelayObject, relay_object};
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use openagents_host::http::HeaderName;
 use tracing::Level;
 use worker::wasm_bindgen::JsValue;
 use worker::wasm_bindgen_futures::future_to_promise;
 use worker::{Env, WebSocketIncomingMessage, js_sys};
 
 use crate::log::{ConsoleSubscriber, LevelFilter, LogFormat};
+
+/// The header in which Cloudflare tells the client's address.
+const CLIENT_ADDRESS: HeaderName = HeaderName::from_static("cf-connecting-ip");
 
 /// How long one object may take to answer another. A call to a failing object may never return.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(20);

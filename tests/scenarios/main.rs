@@ -85,7 +85,9 @@ scenarios_in! {
         agent_routes,
         page,
         operator_records,
+        jobs_over_http,
         nip86_management,
+        gateway_audit,
         gateway,
     }
     blossom {

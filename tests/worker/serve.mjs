@@ -2,6 +2,8 @@
 //
 //   node serve.mjs CRATE_DIR --port PORT --data DIR [--var NAME=VALUE]… [--control]
 //
+// The variable TEST_FAILING_PUTS=BINDING:PUTS is not passed on: of so many puts into that bucket, two fail.
+//
 // Prints `ready http://127.0.0.1:PORT` when it listens; everything else goes to stderr. PORT 0 means
 // any free port. The Worker's port leads straight to it, not through miniflare's proxy.
 //
@@ -62,6 +64,35 @@ const ABORTING_WORKER = {
   compatibilityFlags: ["unsafe_module"],
 };
 
+// In place of a bucket: of PUTS puts, one fails before it does anything, and one after it has stored the object, as when a
+// response is lost. Its class must be named as the real one.
+const failingBucket = (binding, bucket, puts) => ({
+  name: `failing-bucket-${binding.toLowerCase()}`,
+  modules: true,
+  script: `
+    class R2Bucket {
+      #bucket;
+      #puts = 0;
+      constructor(bucket) {
+        this.#bucket = bucket;
+      }
+      async put(...args) {
+        const turn = this.#puts++ % ${puts};
+        if (turn === ${Math.floor(puts / 2)}) throw new Error("put: We encountered an internal error. (10001)");
+        const object = await this.#bucket.put(...args);
+        if (turn === ${puts - 1}) throw new Error("put: Network connection lost.");
+        return object;
+      }
+      get(...args) { return this.#bucket.get(...args); }
+      head(...args) { return this.#bucket.head(...args); }
+      list(...args) { return this.#bucket.list(...args); }
+      delete(...args) { return this.#bucket.delete(...args); }
+    }
+    export default (env) => new R2Bucket(env.BUCKET);
+  `,
+  r2Buckets: { BUCKET: bucket },
+});
+
 /** Logs to stderr: stdout belongs to `ready` and the answers. */
 class StderrLog extends Log {
   log(message) {
@@ -76,11 +107,11 @@ class Server {
   #miniflare;
   port;
 
-  constructor(worker, port, data) {
+  constructor(worker, port, data, others = []) {
     this.#name = worker.name;
     this.port = port;
     this.#options = (port) => ({
-      workers: [{ ...worker, unsafeDirectSockets: [{ host: "127.0.0.1", port }] }, ABORTING_WORKER],
+      workers: [{ ...worker, unsafeDirectSockets: [{ host: "127.0.0.1", port }] }, ABORTING_WORKER, ...others],
       host: "127.0.0.1",
       port: 0,
       defaultPersistRoot: data,
@@ -224,11 +255,22 @@ function readArguments() {
 
 async function main() {
   const { crate, port, data, variables, control } = readArguments();
-  const { worker, classes, warnings } = readConfig(crate, variables);
+  const { TEST_FAILING_PUTS: failing, ...others } = variables;
+  const { worker, classes, warnings } = readConfig(crate, others);
+  const failingBuckets = [];
+  if (failing !== undefined) {
+    const [binding, puts] = failing.split(":");
+    const { [binding]: bucket, ...buckets } = worker.r2Buckets;
+    if (bucket === undefined) throw new Error(`TEST_FAILING_PUTS: there is no bucket ${binding}`);
+    const standIn = failingBucket(binding, bucket, Number(puts));
+    failingBuckets.push(standIn);
+    worker.r2Buckets = buckets;
+    worker.wrappedBindings = { [binding]: standIn.name };
+  }
   for (const warning of warnings) console.error(`serve-worker: ${warning}`);
   mkdirSync(data, { recursive: true });
 
-  const server = new Server(worker, port, data);
+  const server = new Server(worker, port, data, failingBuckets);
   let ending;
   const end = (code) => {
     ending ??= server.stop()

@@ -29,23 +29,25 @@ use std::time::Duration;
 use openagents_host::http::{Request, Response, StatusCode, response};
 use openagents_host::native::{CommitWatch, Durability, EngineStopped, EngineThread, OpenError, Sqlite, now};
 use openagents_host::sql::SchemaError;
-use openagents_host::{Event, VerifiedEvent};
+use openagents_host::{Event, PublicKey, VerifiedEvent};
 
 pub use handover::{DeliveryError, HandoverSink};
 pub use query::QueryError;
 pub use state::RelayStatistics;
 
+use crate::admission::ConnectionRefusal;
 use crate::engine::{Relay, RelayConfig};
 use crate::information::RelayInformation;
 use crate::management::{ManagementReply, SignedCall, UsedToken};
 use crate::reason::Outcome;
 use crate::session::Origin;
 use connections::ConnectionTable;
-use gate::Gate;
+use gate::{ConnectionPermit, Gate};
 use openagents_host::nostr::filter::Filter;
 use read_queue::ReadQueue;
 use reader_pool::{ReaderContext, ReaderPool};
 use state::ServerState;
+use tokio::io::DuplexStream;
 
 /// The configuration of a native relay.
 #[derive(Clone, Debug)]
@@ -179,6 +181,32 @@ impl RelayServer {
     }
 }
 
+/// Why a client cannot connect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The limits on connections do not allow it.
+    #[error(transparent)]
+    Refused(#[from] ConnectionRefusal),
+    /// The system has no random numbers for the challenge of NIP-42.
+    #[error("this relay cannot generate random numbers at present")]
+    NoRandomNumbers,
+}
+
+impl ConnectError {
+    /// The status code of the HTTP response.
+    #[must_use]
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::Refused(refusal) => refusal.status(),
+            Self::NoRandomNumbers => 503,
+        }
+    }
+}
+
+/// How many bytes may wait in each direction of a connection in memory.
+const MEMORY_CONNECTION_BYTES: usize = 64 * 1024;
+
 /// A handle to a running relay. Clones refer to the same relay.
 #[derive(Clone)]
 pub struct RelayHandle(Arc<ServerState>);
@@ -239,23 +267,17 @@ impl RelayHandle {
     ///
     /// `address` is the client's address if known; behind a proxy, the one that the proxy reports.
     pub fn upgrade(&self, request: &mut Request, address: Option<IpAddr>) -> Response {
-        let permit = match self.0.gate.admit_connection(address) {
-            Ok(permit) => permit,
+        let (permit, origin) = match self.admit_connection(address) {
+            Ok(admitted) => admitted,
             Err(refusal) => {
                 let status =
                     StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
                 return response::error(status, &refusal.to_string());
             }
         };
-        let Ok(origin) = Origin::new(address, None) else {
-            return response::error(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "this relay cannot generate random numbers at present",
-            );
-        };
         match handshake::accept(request) {
             Ok((response, socket)) => {
-                tokio::spawn(connection::serve(Arc::clone(&self.0), socket, permit, origin));
+                tokio::spawn(connection::serve_upgraded(Arc::clone(&self.0), socket, permit, origin));
                 response
             }
             Err(error) => {
@@ -263,6 +285,30 @@ impl RelayHandle {
                 response::error(StatusCode::BAD_REQUEST, &reason)
             }
         }
+    }
+
+    /// Connects a client in this process: the returned end carries WebSocket frames, without a handshake. For the relay
+    /// this is a client with the given address, to which all limits and rules apply; with a key, it has authenticated.
+    /// Dropping the end closes the connection.
+    ///
+    /// # Errors
+    /// When the limits do not allow a connection.
+    pub fn connect(
+        &self,
+        address: Option<IpAddr>,
+        authenticated: Option<PublicKey>,
+    ) -> Result<DuplexStream, ConnectError> {
+        let (permit, origin) = self.admit_connection(address)?;
+        let origin = Origin { authenticated, ..origin };
+        let (client, relay) = tokio::io::duplex(MEMORY_CONNECTION_BYTES);
+        tokio::spawn(connection::serve(Arc::clone(&self.0), socket::split_memory(relay), permit, origin));
+        Ok(client)
+    }
+
+    fn admit_connection(&self, address: Option<IpAddr>) -> Result<(ConnectionPermit, Origin), ConnectError> {
+        let permit = self.0.gate.admit_connection(address)?;
+        let origin = Origin::new(address, None).map_err(|_| ConnectError::NoRandomNumbers)?;
+        Ok((permit, origin))
     }
 
     /// The relay information document (NIP-11), with the CORS headers that let web pages of any origin read it.

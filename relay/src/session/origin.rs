@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use openagents_host::PublicKey;
+
 /// What the host knows about a new connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origin {
@@ -13,6 +15,8 @@ pub struct Origin {
     /// The host name by which the relay was reached, if the platform routes by it. An unchecked `Host` header is not
     /// trusted: a malicious relay in between would send its own name.
     pub host: Option<String>,
+    /// The key with which the client has authenticated already, in another way than NIP-42.
+    pub authenticated: Option<PublicKey>,
 }
 
 impl Origin {
@@ -23,6 +27,6 @@ impl Origin {
     pub fn new(address: Option<IpAddr>, host: Option<String>) -> Result<Self, getrandom::Error> {
         let mut challenge = [0; 16];
         getrandom::fill(&mut challenge)?;
-        Ok(Self { challenge: base16ct::lower::encode_string(&challenge), address, host })
+        Ok(Self { challenge: base16ct::lower::encode_string(&challenge), address, host, authenticated: None })
     }
 }

@@ -21,11 +21,11 @@ use openagents_host::port::alarm::AlarmCause;
 use openagents_host::port::call_batch::take_batch;
 use openagents_host::sql::SchemaError;
 use openagents_host::worker::{DurableSql, ObjectHost, http as worker_http, now, rpc};
-use openagents_host::{Engine, Timestamp, VerifiedEvent};
+use openagents_host::{Engine, PublicKey, Timestamp, VerifiedEvent};
 
 use super::batching::{LastBatch, MAX_BATCH_LONGEST_MESSAGES, MAX_BATCH_MESSAGES};
 use super::handover::HandoverSink;
-use super::rpc::{BILLED_ROWS_PATH, RelayCall};
+use super::rpc::{AUTHENTICATED_PATH, BILLED_ROWS_PATH, RelayCall};
 use super::session;
 use super::sockets::MessageSender;
 use crate::admission::{AdmittedMessage, ClientMemoryUsage};
@@ -275,7 +275,10 @@ fn origin(parts: &Parts) -> ::worker::Result<Origin> {
     let address =
         parts.headers.get("cf-connecting-ip").and_then(|address| address.to_str().ok()?.parse().ok());
     let host = parts.uri.host().map(str::to_ascii_lowercase);
-    Origin::new(address, host).map_err(|error| Error::RustError(error.to_string()))
+    let key = parts.uri.path().strip_prefix(AUTHENTICATED_PATH);
+    let authenticated = key.and_then(|key| PublicKey::from_hex(key).ok());
+    let origin = Origin::new(address, host).map_err(|error| Error::RustError(error.to_string()))?;
+    Ok(Origin { authenticated, ..origin })
 }
 
 /// Effects that are still to be carried out asynchronously.

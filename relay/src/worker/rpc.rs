@@ -17,6 +17,10 @@ use crate::reason::{Outcome, Reason};
 /// requests here.
 pub const BILLED_ROWS_PATH: &str = "/internal/billed-rows";
 
+/// The path below which a WebSocket is that of a client who has authenticated with a key, which follows in hex. Only the
+/// Worker connects here: it forwards the WebSockets of clients at the root alone.
+pub const AUTHENTICATED_PATH: &str = "/internal/authenticated/";
+
 /// A call to the relay object. Limits for clients do not apply.
 #[derive(Serialize, Deserialize)]
 pub(super) enum RelayCall<'a> {

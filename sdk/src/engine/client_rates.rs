@@ -14,6 +14,17 @@ const UNITS_PER_REQUEST: u64 = 60_000;
 /// How often the rows of clients that have their whole share again are deleted.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
+/// A request to the gateway that is to be counted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CountedRequest {
+    /// The client's network.
+    pub(crate) client: String,
+    /// How many requests it may send per minute; `None` for no limit.
+    pub(crate) per_minute: Option<NonZeroU32>,
+    /// Whether the request is of the gateway's form.
+    pub(crate) is_well_formed: bool,
+}
+
 /// Whether a client may send a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum ClientAdmission {

@@ -11,6 +11,7 @@ use super::vocabulary::{
 };
 use super::{DeliveryLimits, Destination, JobFailure, JobOutput, RelayPoll, WantedBlob};
 use crate::announcement::Announcement;
+use crate::audit::{AuditError, AuditRecord};
 use crate::nip90::JobRequest;
 use crate::payment::wallet::{Invoice, InvoiceRequest, Preimage, Settlement, WalletError, WalletFeatures};
 use crate::price::Price;
@@ -61,6 +62,8 @@ pub(crate) enum Input {
     HoldEnded { job: EventId, end: HoldEnd, result: Result<(), WalletError> },
     /// The result of polling an external relay.
     Polled { relay: String, poll: Result<RelayPoll, RelayError> },
+    /// A record of the gateway's audit was stored, or could not be.
+    AuditRecordStored { number: u64, stored: Result<(), AuditError> },
     /// The result of delivering an event of the outbox.
     Delivered { entry: u64, delivery: Delivery },
     /// A request to the route with this index. [`Effect::Respond`] returns `ticket`.
@@ -109,6 +112,8 @@ pub(crate) enum Effect {
     Poll { relay: String, since: Timestamp, until: Option<u64> },
     /// The response to the request with this ticket; `None` if it had to wait for too long.
     Respond { ticket: u64, response: Option<RouteResponse> },
+    /// Store a record of the gateway's audit; [`Input::AuditRecordStored`] returns the result.
+    StoreAuditRecord { number: u64, record: AuditRecord },
     /// The reply to the query with this ticket.
     QueryReply { ticket: u64, answer: Result<StateReply, SqlError> },
     /// A warning for the operator.

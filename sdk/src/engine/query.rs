@@ -5,7 +5,6 @@ mod payments;
 mod reply;
 mod schedules;
 
-use std::num::NonZeroU32;
 use std::ops::ControlFlow;
 
 use openagents_host::nostr::keys::npub;
@@ -14,10 +13,11 @@ use openagents_host::{BlobHash, EventId, Kind, PublicKey, Sql, SqlError, Timesta
 use openagents_relay::management::Token;
 use serde_json::Value;
 
-use super::JobEngine;
 use super::job_state::{JobState, UnknownState};
 use super::jobs::ANSWER;
 use super::state_change::StateChange;
+use super::{ClientAdmission, CountedRequest, JobEngine, UnprocessedRequest};
+use crate::audit::AuditRecord;
 
 #[cfg(test)]
 pub(crate) use reply::PaymentTotal;
@@ -65,13 +65,14 @@ pub(crate) enum StateQuery {
     RunSchedule { name: String, key: String, token: Option<Token> },
     /// Changes the stored state; an operator authorizes it by `token`: a [`ManualStateChange`].
     ChangeState { change: StateChange, token: Token },
-    /// Counts a request of a client of the gateway, who may send this many per minute: a
-    /// [`ClientAdmission`](super::ClientAdmission).
-    AdmitClient { client: String, per_minute: NonZeroU32 },
     /// Whether an unfinished job of this customer names this blob: a boolean.
     ExpectsBlob { customer: PublicKey, hash: BlobHash },
     /// Makes the jobs due that wait for this blob, which was uploaded: `true`.
     BlobArrived { hash: BlobHash },
+    /// Counts a request to the gateway: a [`ClientAdmission`](super::ClientAdmission).
+    CountRequest(CountedRequest),
+    /// Keeps a record of the gateway's audit until it can be stored: whether there is room for it.
+    KeepAuditRecord(AuditRecord),
 }
 
 impl StateQuery {
@@ -81,7 +82,13 @@ impl StateQuery {
         allow(dead_code, reason = "an engine's thread notices by itself")
     )]
     pub(crate) fn makes_work(&self) -> bool {
-        matches!(self, Self::RunSchedule { .. } | Self::ChangeState { .. } | Self::BlobArrived { .. })
+        matches!(
+            self,
+            Self::RunSchedule { .. }
+                | Self::ChangeState { .. }
+                | Self::BlobArrived { .. }
+                | Self::KeepAuditRecord(_)
+        )
     }
 }
 
@@ -124,9 +131,6 @@ impl<S: Sql> JobEngine<S> {
             StateQuery::RunSchedule { name, key, token } => {
                 StateReply::ManualRun(self.run_by_hand(now, token.as_ref(), name, key)?)
             }
-            StateQuery::AdmitClient { client, per_minute } => {
-                StateReply::Admission(self.client_rates.admit(now, client, *per_minute)?)
-            }
             StateQuery::ExpectsBlob { customer, hash } => {
                 StateReply::Answer(self.expects_blob(customer, hash)?)
             }
@@ -134,7 +138,29 @@ impl<S: Sql> JobEngine<S> {
                 self.blob_arrived(now, hash)?;
                 StateReply::Answer(true)
             }
+            StateQuery::CountRequest(request) => StateReply::Admission(self.count_request(now, request)?),
+            StateQuery::KeepAuditRecord(record) => StateReply::IsKept(self.audit.keep(now, record)?),
         })
+    }
+
+    /// Counts a request to the gateway, and for the audit those that are not processed.
+    fn count_request(
+        &mut self,
+        now: Timestamp,
+        request: &CountedRequest,
+    ) -> Result<ClientAdmission, SqlError> {
+        let admission = match request.per_minute {
+            Some(per_minute) => self.client_rates.admit(now, &request.client, per_minute)?,
+            None => ClientAdmission::Admitted,
+        };
+        match admission {
+            ClientAdmission::Refused { .. } => self.audit.count(now, UnprocessedRequest::RateLimited)?,
+            ClientAdmission::Admitted if !request.is_well_formed => {
+                self.audit.count(now, UnprocessedRequest::Malformed)?;
+            }
+            ClientAdmission::Admitted => {}
+        }
+        Ok(admission)
     }
 
     fn memory_keys(&self, prefix: &str, limit: usize) -> Result<Vec<String>, SqlError> {

@@ -31,6 +31,14 @@ pub(crate) struct Backend {
     pub(crate) timeout: Duration,
 }
 
+/// What became of a request that was forwarded.
+#[derive(Debug)]
+pub(super) struct Forwarded {
+    /// The status of the last response, if there was one.
+    pub(super) backend_status: Option<u16>,
+    pub(super) result: Result<Bytes, GatewayError>,
+}
+
 impl std::fmt::Debug for Backend {
     /// Leaves out the key, and the URL's query, which may contain another one.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -43,11 +51,11 @@ impl std::fmt::Debug for Backend {
 }
 
 impl Backend {
-    /// Sends a request's body as it is. Returns the body of a successful response.
+    /// Sends a request's body as it is. The result is the body of a successful response.
     ///
     /// Nothing of the client's headers is passed on. `id` is the same in all attempts, so that the backend can recognise
     /// them.
-    pub(super) async fn forward(&self, body: &Bytes, id: &str) -> Result<Bytes, GatewayError> {
+    pub(super) async fn forward(&self, body: &Bytes, id: &str) -> Forwarded {
         let end = now() + self.timeout;
         let mut attempt = 1_u32;
         loop {
@@ -59,7 +67,13 @@ impl Backend {
             };
             let pause = pause.filter(|pause| *pause <= MAX_RETRY_PAUSE && now() + *pause < end);
             let Some(pause) = pause.filter(|_| attempt < MAX_ATTEMPTS) else {
-                return self.read(answered.map_err(|error| self.failure(&error))?).await;
+                return match answered {
+                    Ok(response) => Forwarded {
+                        backend_status: Some(response.status()),
+                        result: self.read(response).await,
+                    },
+                    Err(error) => Forwarded { backend_status: None, result: Err(self.failure(&error)) },
+                };
             };
             attempt = attempt.saturating_add(1);
             sleep(pause).await;

@@ -37,6 +37,10 @@ pub(crate) enum GatewayError {
     Busy,
     #[error("the agent's database, which counts requests, is not available; try again")]
     NoDatabase,
+    #[error("the request could not be recorded in the audit; it may have been carried out")]
+    NoAudit,
+    #[error("this deployment has no audit: its operator has to bind an R2 bucket as AUDIT in wrangler.toml")]
+    NoAuditStore,
     #[error("this deployment has no backend: its operator has to set AUMOS_API_URL")]
     NoBackend,
     #[error("the backend could not be reached")]
@@ -67,9 +71,12 @@ impl GatewayError {
             | Self::Schema(_)
             | Self::Action { .. } => StatusCode::BAD_REQUEST,
             Self::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::Busy | Self::NoDatabase | Self::NoBackend | Self::BackendBusy { .. } => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::Busy
+            | Self::NoDatabase
+            | Self::NoAudit
+            | Self::NoAuditStore
+            | Self::NoBackend
+            | Self::BackendBusy { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::BackendTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::BackendRefused { status, .. } => *status,
             Self::Unreachable | Self::BackendFailed { .. } | Self::BackendResponse(_) => {
@@ -93,6 +100,7 @@ impl GatewayError {
             Self::RateLimited { .. } => "rate_limited",
             Self::Busy => "busy",
             Self::NoDatabase => "no_database",
+            Self::NoAudit | Self::NoAuditStore => "no_audit",
             Self::NoBackend => "no_backend",
             Self::Unreachable => "backend_unreachable",
             Self::BackendTimeout { .. } => "backend_timeout",

@@ -1,9 +1,10 @@
 //! `AgentRequest` and `AgentResponse`: the JSON of a gateway's requests and responses.
 
-use chrono::{DateTime, SecondsFormat};
 use openagents_host::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+use crate::iso_8601;
 
 /// A request to a gateway: what is to be done, and with what.
 ///
@@ -83,47 +84,12 @@ pub struct ErrorDetails {
     pub details: Option<Value>,
 }
 
-/// A time as text: ISO 8601 in UTC with milliseconds.
-mod iso_8601 {
-    use serde::{Deserialize, Deserializer, Serializer, de};
-
-    use super::{DateTime, Timestamp};
-
-    pub(super) fn serialize<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&super::iso_8601_text(*time))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let time = DateTime::parse_from_rfc3339(&text).map_err(de::Error::custom)?;
-        let millis = u64::try_from(time.timestamp_millis()).map_err(de::Error::custom)?;
-        Ok(Timestamp::from_millis(millis))
-    }
-}
-
-/// A time as ISO 8601 in UTC with milliseconds. Times that no calendar has become its first.
-fn iso_8601_text(time: Timestamp) -> String {
-    let millis = i64::try_from(time.as_millis()).unwrap_or_default();
-    let time = DateTime::from_timestamp_millis(millis).unwrap_or_default();
-    time.to_rfc3339_opts(SecondsFormat::Millis, true)
-}
-
 #[cfg(test)]
 mod tests {
     use openagents_host::Timestamp;
     use serde_json::{Value, json};
 
-    use super::{AgentRequest, AgentResponse, ErrorDetails, PromptPayload, iso_8601_text};
-
-    #[test]
-    fn a_time_is_iso_8601_in_utc_with_milliseconds() {
-        for (millis, text) in
-            [(0, "1970-01-01T00:00:00.000Z"), (1_706_745_600_007, "2024-02-01T00:00:00.007Z")]
-        {
-            assert_eq!(iso_8601_text(Timestamp::from_millis(millis)), text);
-        }
-        assert_eq!(iso_8601_text(Timestamp::from_millis(u64::MAX)), "1970-01-01T00:00:00.000Z");
-    }
+    use super::{AgentRequest, AgentResponse, ErrorDetails, PromptPayload};
 
     #[test]
     fn an_error_has_the_shape_of_a_result() {

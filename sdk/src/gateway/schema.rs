@@ -1,8 +1,10 @@
 //! `Gateway`: what a gateway accepts as a request, and as a result of its backend.
 
 use openagents_host::JsonObject;
+use openagents_host::http::Bytes;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
+use serde_json::value::RawValue;
 
 use super::error::GatewayError;
 use super::json_depth;
@@ -37,7 +39,7 @@ const MAX_ACTION_LENGTH: usize = 64;
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Gateway {
-    read_action: fn(&[u8]) -> Result<String, serde_json::Error>,
+    check_payload: fn(&[u8]) -> Result<(), serde_json::Error>,
     check_result: fn(&[u8]) -> Result<(), serde_json::Error>,
 }
 
@@ -54,21 +56,29 @@ impl Gateway {
     /// as they were sent, so fields that the types do not have are kept.
     #[must_use]
     pub const fn typed<P: DeserializeOwned, R: DeserializeOwned>() -> Self {
-        Self { read_action: read_action::<P>, check_result: check_result::<R> }
+        Self { check_payload: check::<JsonObject<P>>, check_result: check::<R> }
     }
 
-    /// Checks the body of a request. Returns its action.
-    pub(super) fn action_of(self, body: &[u8]) -> Result<String, GatewayError> {
-        if json_depth::is_deeper_than(MAX_DEPTH, body) {
+    /// Checks the body of a request.
+    pub(super) fn read(self, body: Bytes) -> Result<ReadRequest, GatewayError> {
+        if json_depth::is_deeper_than(MAX_DEPTH, &body) {
             return Err(GatewayError::TooDeep { max_depth: MAX_DEPTH });
         }
-        let action = (self.read_action)(body).map_err(|error| match error.classify() {
+        let JsonObject(AgentRequest { action, payload }) = serde_json::from_slice::<
+            JsonObject<AgentRequest<Box<RawValue>>>,
+        >(&body)
+        .map_err(|error| match error.classify() {
             Category::Data => GatewayError::Schema(error.to_string()),
             Category::Io | Category::Syntax | Category::Eof => GatewayError::Json(error.to_string()),
         })?;
+        (self.check_payload)(payload.get().as_bytes())
+            .map_err(|error| GatewayError::Schema(format!("in the payload, {error}")))?;
         let is_named_well = (1..=MAX_ACTION_LENGTH).contains(&action.len())
             && action.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
-        if is_named_well { Ok(action) } else { Err(GatewayError::Action { max_length: MAX_ACTION_LENGTH }) }
+        if !is_named_well {
+            return Err(GatewayError::Action { max_length: MAX_ACTION_LENGTH });
+        }
+        Ok(ReadRequest { action, payload, body })
     }
 
     /// Checks what the backend answered.
@@ -83,22 +93,26 @@ impl Default for Gateway {
     }
 }
 
-fn read_action<P: DeserializeOwned>(body: &[u8]) -> Result<String, serde_json::Error> {
-    let JsonObject(AgentRequest { action, payload: JsonObject(_) }) =
-        serde_json::from_slice::<JsonObject<AgentRequest<JsonObject<P>>>>(body)?;
-    Ok(action)
+/// A request that is of the gateway's form.
+#[derive(Debug)]
+pub(super) struct ReadRequest {
+    pub(super) action: String,
+    /// As it was sent.
+    pub(super) payload: Box<RawValue>,
+    /// The whole request, as it was sent.
+    pub(super) body: Bytes,
 }
 
-fn check_result<R: DeserializeOwned>(result: &[u8]) -> Result<(), serde_json::Error> {
-    serde_json::from_slice::<R>(result).map(drop)
+fn check<T: DeserializeOwned>(json: &[u8]) -> Result<(), serde_json::Error> {
+    serde_json::from_slice::<T>(json).map(drop)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Gateway, MAX_DEPTH};
+    use super::{Bytes, Gateway, MAX_DEPTH};
 
     fn code(gateway: Gateway, body: &str) -> &'static str {
-        gateway.action_of(body.as_bytes()).map_or_else(|error| error.code(), |_| "ok")
+        gateway.read(Bytes::copy_from_slice(body.as_bytes())).map_or_else(|error| error.code(), |_| "ok")
     }
 
     fn action(name: &str) -> String {
@@ -137,11 +151,19 @@ mod tests {
     fn an_action_is_a_short_word() {
         let gateway = Gateway::new();
         for name in ["a", "v1.evaluate_all-now", &"a".repeat(64)] {
-            assert_eq!(gateway.action_of(action(name).as_bytes()).unwrap(), name);
+            assert_eq!(gateway.read(action(name).into()).unwrap().action, name);
         }
         for name in ["", "a b", "a/b", "é", "a\\n", &"a".repeat(65)] {
             assert_eq!(code(gateway, &action(name)), "invalid_action", "{name}");
         }
+    }
+
+    #[test]
+    fn the_payload_is_kept_as_it_was_sent() {
+        let body = r#"{"payload": {"prompt" : "a", "context":{"n":1.50}}, "action":"a"}"#;
+        let request = Gateway::new().read(body.into()).unwrap();
+        assert_eq!(request.payload.get(), r#"{"prompt" : "a", "context":{"n":1.50}}"#);
+        assert_eq!(request.body, body);
     }
 
     #[test]

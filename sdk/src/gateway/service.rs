@@ -9,16 +9,17 @@ use openagents_host::http::response::{self, private, with_header};
 use openagents_host::http::{
     Body, BodyError, Bytes, HeaderName, HeaderValue, Parts, Response, StatusCode, header, header_text,
 };
-use openagents_host::timeout;
+use openagents_host::{Timestamp, timeout};
 use openagents_relay::admission::Network;
 use serde_json::value::RawValue;
 
-use super::backend::Backend;
+use super::backend::{Backend, Forwarded};
 use super::error::GatewayError;
 use super::message::AgentResponse;
-use super::schema::Gateway;
+use super::schema::{Gateway, ReadRequest};
+use crate::audit::{AuditError, AuditRecord, AuditStore, RequestAudit, store};
 use crate::clock::now;
-use crate::engine::ClientAdmission;
+use crate::engine::{ClientAdmission, CountedRequest};
 use crate::send::Shareable;
 
 /// The longest body of a request, in bytes.
@@ -26,6 +27,9 @@ const MAX_REQUEST_BYTES: usize = 256 * 1024;
 
 /// How long the body of a request may take to arrive.
 const MAX_REQUEST_TIME: Duration = Duration::from_secs(10);
+
+/// How long the bucket or the disk may take to store an audit record.
+const AUDIT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The header that names a request, in responses and to the backend.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -39,14 +43,22 @@ pub(crate) struct GatewayConfig {
     pub(crate) max_requests_per_minute: Option<NonZeroU32>,
     /// Whether the limit also applies to clients on this machine.
     pub(crate) limits_loopback: bool,
+    /// Whether audit records have the payloads of requests, and not only their hashes.
+    pub(crate) audits_payloads: bool,
 }
 
 /// What a gateway needs from its host.
 #[cfg_attr(not(target_arch = "wasm32"), async_trait)]
 #[cfg_attr(target_arch = "wasm32", async_trait(?Send))]
 pub(crate) trait GatewayHost: Shareable {
-    /// Counts a request of this client in the agent's database.
-    async fn admit(&self, client: String, per_minute: NonZeroU32) -> Result<ClientAdmission, GatewayError>;
+    /// Counts a request in the agent's database.
+    async fn count(&self, request: CountedRequest) -> Result<ClientAdmission, GatewayError>;
+
+    /// Where audit records are stored.
+    fn audit_store(&self) -> Result<&dyn AuditStore, AuditError>;
+
+    /// Has the agent's database keep a record, until it can be stored.
+    async fn keep(&self, record: AuditRecord) -> Result<(), GatewayError>;
 }
 
 /// A deployment's gateway.
@@ -66,8 +78,10 @@ impl GatewayService {
         body: Body,
     ) -> Response {
         let Some(id) = request_id() else { return respond_with_error(&GatewayError::NoDatabase) };
-        let response = match self.result(host, address, parts, body, &id).await {
-            Ok(result) => respond(&result),
+        let begun = now();
+        let network = address.map(Network::of);
+        let response = match self.admitted(host, network, parts, body).await {
+            Ok(request) => self.answer_admitted(host, network, &request, &id, begun).await,
             Err(error) => respond_with_error(&error),
         };
         match HeaderValue::try_from(id) {
@@ -76,39 +90,65 @@ impl GatewayService {
         }
     }
 
-    /// A malformed request counts too: its client may not send more of them than of others.
-    async fn result(
+    /// Reads and counts a request. One that is malformed counts too: its client may not send more of them than of others.
+    async fn admitted(
         &self,
         host: &dyn GatewayHost,
-        address: Option<IpAddr>,
+        network: Option<Network>,
         parts: &Parts,
         body: Body,
-        id: &str,
-    ) -> Result<Box<RawValue>, GatewayError> {
-        let read = read_body(parts, body).await.and_then(|body| {
-            let action = self.gateway.action_of(&body)?;
-            Ok((action, body))
-        });
-        self.admit(host, address).await?;
-        let (action, body) = read?;
-        let backend = self.config.backend.as_ref().ok_or(GatewayError::NoBackend)?;
-        let result = backend.forward(&body, id).await?;
-        tracing::debug!(id, action, "forwarded");
-        self.checked(&result)
+    ) -> Result<ReadRequest, GatewayError> {
+        // Without a place for its record, a request is not carried out.
+        host.audit_store().map_err(|_| GatewayError::NoAuditStore)?;
+        let request = read_body(parts, body).await.and_then(|body| self.gateway.read(body));
+        // An unknown address belongs to a developer's machine, because Cloudflare always reports the address.
+        let is_exempt = !self.config.limits_loopback && network.is_none_or(Network::is_loopback);
+        let counted = CountedRequest {
+            client: network.map_or_else(|| "unknown".to_owned(), |network| network.to_string()),
+            per_minute: self.config.max_requests_per_minute.filter(|_| !is_exempt),
+            is_well_formed: request.is_ok(),
+        };
+        if counted.per_minute.is_none() && counted.is_well_formed {
+            return request;
+        }
+        match host.count(counted).await? {
+            ClientAdmission::Admitted => request,
+            ClientAdmission::Refused { retry_after } => Err(GatewayError::RateLimited { retry_after }),
+        }
     }
 
-    async fn admit(&self, host: &dyn GatewayHost, address: Option<IpAddr>) -> Result<(), GatewayError> {
-        let network = address.map(Network::of);
-        // An unknown address belongs to a developer's machine, because Cloudflare always reports the address.
-        let is_local = network.is_none_or(Network::is_loopback);
-        let Some(per_minute) = self.config.max_requests_per_minute else { return Ok(()) };
-        if is_local && !self.config.limits_loopback {
-            return Ok(());
-        }
-        let client = network.map_or_else(|| "unknown".to_owned(), |network| network.to_string());
-        match host.admit(client, per_minute).await? {
-            ClientAdmission::Admitted => Ok(()),
-            ClientAdmission::Refused { retry_after } => Err(GatewayError::RateLimited { retry_after }),
+    /// Carries out a request, and answers once its record is stored or kept.
+    async fn answer_admitted(
+        &self,
+        host: &dyn GatewayHost,
+        network: Option<Network>,
+        request: &ReadRequest,
+        id: &str,
+        begun: Timestamp,
+    ) -> Response {
+        let forwarded = match &self.config.backend {
+            Some(backend) => backend.forward(&request.body, id).await,
+            None => Forwarded { backend_status: None, result: Err(GatewayError::NoBackend) },
+        };
+        let response = match forwarded.result.and_then(|result| self.checked(&result)) {
+            Ok(result) => respond(&result),
+            Err(error) => respond_with_error(&error),
+        };
+        let client = network.map(|network| network.to_string());
+        let audit = RequestAudit {
+            id,
+            client: client.as_deref(),
+            action: &request.action,
+            payload: &request.payload,
+            has_payload: self.config.audits_payloads,
+            status: response.status().as_u16(),
+            backend_status: forwarded.backend_status,
+            begun,
+            ended: now(),
+        };
+        match record(host, audit.record()).await {
+            Ok(()) => response,
+            Err(error) => respond_with_error(&error),
         }
     }
 
@@ -121,6 +161,20 @@ impl GatewayService {
         let text = String::from_utf8(result.to_vec()).map_err(|_| not_json.clone())?;
         RawValue::from_string(text).map_err(|_| not_json)
     }
+}
+
+/// Stores a record; if that fails, the agent's database keeps it and tries again.
+async fn record(host: &dyn GatewayHost, record: AuditRecord) -> Result<(), GatewayError> {
+    let stored = match host.audit_store() {
+        Ok(audit) => timeout(AUDIT_TIMEOUT, store(audit, &record)).await,
+        Err(error) => Some(Err(error)),
+    };
+    match stored {
+        Some(Ok(())) => return Ok(()),
+        Some(Err(error)) => tracing::warn!(%error, "an audit record is kept in the agent's database"),
+        None => tracing::warn!("an audit record is kept in the agent's database: storing it took too long"),
+    }
+    host.keep(record).await
 }
 
 async fn read_body(parts: &Parts, body: Body) -> Result<Bytes, GatewayError> {

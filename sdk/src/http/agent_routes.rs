@@ -8,6 +8,7 @@ use openagents_host::http::{Body, Parts, Response};
 use openagents_host::nostr::keys::npub;
 
 use super::answer::{PendingQuery, RouteAnswer};
+use super::audit::AuditQuery;
 use super::metrics::DeploymentUsage;
 use super::operator::RecordAccess;
 use super::route::AgentRoute;
@@ -48,6 +49,12 @@ impl AgentRoutes {
         Self { manifest: Arc::new(manifest), profile, access, default_state, declared }
     }
 
+    /// Who may read the agent's records.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) const fn access(&self) -> &RecordAccess {
+        &self.access
+    }
+
     /// Answers [`AgentRoute::Metrics`] with what relay and blob server use as well.
     pub(crate) fn metrics(&self, usage: DeploymentUsage) -> RouteAnswer {
         metrics::metrics(Arc::clone(&self.manifest), usage)
@@ -82,6 +89,11 @@ impl AgentRoutes {
             AgentRoute::AgentMetrics { .. } => metrics::metrics_json(),
             AgentRoute::Record { record, .. } => match self.access.operator(parts, now) {
                 Ok(operator) => record.answer(&operator, query, &self.default_state),
+                Err(response) => response.into(),
+            },
+            AgentRoute::Audit(record) => match self.access.operator(parts, now) {
+                Ok(operator) => AuditQuery::new(&operator, record, query)
+                    .map_or_else(RouteAnswer::Response, RouteAnswer::Audit),
                 Err(response) => response.into(),
             },
             AgentRoute::RunSchedule { name, .. } => match self.access.operator_with_token(parts, now, b"") {

@@ -3,6 +3,7 @@
 
 use openagents_host::http::{Response, StatusCode, response};
 
+use super::audit::AuditQuery;
 use crate::engine::{StateQuery, StateReply};
 
 /// What a handler returns to its host.
@@ -16,6 +17,8 @@ pub(crate) enum RouteAnswer {
     Call(usize),
     /// A change of the stored state by an operator: one field, or all of them.
     ChangeState { field: Option<String> },
+    /// A query of the gateway's audit.
+    Audit(AuditQuery),
 }
 
 impl RouteAnswer {

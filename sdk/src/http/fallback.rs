@@ -16,6 +16,11 @@ pub(super) fn no_such_agent() -> Response {
     response::error(StatusCode::NOT_FOUND, "This agent is not here; / shows which one is.")
 }
 
+/// The response at `/audit` of a deployment without a gateway.
+pub(crate) fn no_audit() -> Response {
+    response::error(StatusCode::NOT_FOUND, "This deployment has no gateway, and so no audit.")
+}
+
 /// The response for a known path with an unsupported method.
 pub(crate) fn method_not_allowed(allowed: &str) -> Response {
     let reason = format!("Only these methods are supported here: {allowed}.");

@@ -68,6 +68,23 @@ impl RecordAccess {
         Ok((self.admit(event.pubkey)?, Token::of(&event)))
     }
 
+    /// The agent's key.
+    pub(crate) const fn agent(&self) -> PublicKey {
+        self.agent
+    }
+
+    /// The signer of a request; `None` if it has no `Authorization` header. Otherwise, what is wrong with that.
+    pub(super) fn signer(&self, parts: &Parts, now: Timestamp) -> Result<Option<PublicKey>, String> {
+        let request = SignedRequest::of(parts);
+        if request.authorization.is_empty() {
+            return Ok(None);
+        }
+        let is_url = |url: &str| self.is_url_of(url, parts);
+        authorize_any(request.authorization, "", &is_url, request.method, now).map(Some).map_err(|error| {
+            format!("{error}; NIP-98 wants an event of kind 27235 for {}", self.expected_url(parts))
+        })
+    }
+
     fn admit(&self, who: PublicKey) -> Result<Operator, Response> {
         if who == self.agent || self.operators.contains(&who) {
             return Ok(Operator(who));
@@ -147,7 +164,7 @@ fn unauthorized(request: &SignedRequest<'_>, expected_url: &str, error: &HttpAut
     challenge(&format!(
         "{reason}\n\
          Send `Authorization: Nostr <base64>` (NIP-98): a signed event of kind 27235, at most 60 seconds old, with the\n\
-         tags [\"u\", \"{expected_url}\"] and [\"method\", \"{}\"]. The commands `inspect`, `schedules` and `state` do this for you.",
+         tags [\"u\", \"{expected_url}\"] and [\"method\", \"{}\"]. The commands `inspect`, `schedules`, `audit` and `state` do this for you.",
         request.method
     ))
 }

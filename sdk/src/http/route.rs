@@ -28,12 +28,23 @@ pub(crate) enum Route<'a> {
     Blob(BlobRoute),
     /// A file of the page for browsers.
     PageFile(PageFile),
+    /// Job requests over HTTP.
+    Jobs(JobRoute<'a>),
     /// A route of the agent.
     Agent(AgentRoute<'a>),
     /// The path is unknown.
     NotFound,
     /// The path is known, but not with this method; these are allowed.
     MethodNotAllowed { allowed: Cow<'static, str> },
+}
+
+/// A route of jobs over HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum JobRoute<'a> {
+    /// A job request.
+    Submit,
+    /// The answers to a job request, whose id is as in the URL.
+    Job { id: &'a str },
 }
 
 /// A route of the agent. `agent` is as in the URL.
@@ -55,6 +66,8 @@ pub(crate) enum AgentRoute<'a> {
     AgentMetrics { agent: &'a str },
     /// Records, for the agent's operators only.
     Record { agent: &'a str, record: AgentRecord<'a> },
+    /// The keys of the gateway's audit records, or one record: the name after `/audit/`. For operators only.
+    Audit(Option<&'a str>),
     /// Runs a schedule now, for the agent's operators only.
     RunSchedule { agent: &'a str, name: &'a str },
     /// Changes the stored state, for the agent's operators only: one field, or all of them.
@@ -92,6 +105,10 @@ pub(crate) fn route<'a>(parts: &'a Parts, declared: &[RouteDeclaration]) -> Rout
         "/" if parts.method == Method::POST => return Route::Gateway,
         "/" if asks_for_document(header_text(&parts.headers, &header::ACCEPT)) => Route::RelayInformation,
         "/" if asks_for_page(header_text(&parts.headers, &header::ACCEPT)) => Route::Agent(AgentRoute::Page),
+        "/jobs" => Route::Jobs(JobRoute::Submit),
+        path if path.starts_with("/jobs/") => {
+            Route::Jobs(JobRoute::Job { id: path.strip_prefix("/jobs/").unwrap_or_default() })
+        }
         path => match (PageFile::at(path), agent_route(path, &parts.method)) {
             (Some(file), _) => Route::PageFile(file),
             (None, Some(route)) => Route::Agent(route),
@@ -110,6 +127,7 @@ pub(crate) fn route<'a>(parts: &'a Parts, declared: &[RouteDeclaration]) -> Rout
         Route::Agent(AgentRoute::ChangeState { .. }) => {
             (matches!(parts.method, Method::PUT | Method::DELETE), "PUT, DELETE, OPTIONS")
         }
+        Route::Jobs(JobRoute::Submit) => (parts.method == Method::POST, "POST, OPTIONS"),
         Route::Agent(AgentRoute::RunSchedule { .. }) => (parts.method == Method::POST, "POST, OPTIONS"),
         _ if path == "/" => (matches!(parts.method, Method::GET | Method::HEAD), "GET, HEAD, POST, OPTIONS"),
         _ => (matches!(parts.method, Method::GET | Method::HEAD), "GET, HEAD, OPTIONS"),
@@ -154,6 +172,8 @@ fn agent_route<'a>(path: &'a str, method: &Method) -> Option<AgentRoute<'a>> {
         "/health" => AgentRoute::Health,
         "/metrics" => AgentRoute::Metrics,
         "/.well-known/nostr.json" => AgentRoute::Nip05,
+        "/audit" => AgentRoute::Audit(None),
+        path if path.starts_with("/audit/") => AgentRoute::Audit(path.strip_prefix("/audit/")),
         path => {
             let (agent, rest) = path.strip_prefix("/agent/")?.split_once('/')?;
             match rest {

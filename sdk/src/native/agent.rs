@@ -18,6 +18,7 @@ use openagents_relay::native::RelayHandle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+use super::audit_folder::AuditFolder;
 use super::mailbox::AgentMailbox;
 use crate::author::agent::Jobs;
 use crate::engine::{Destination, Effect, JobEngine};
@@ -39,6 +40,8 @@ pub(super) struct AgentConfig {
     pub(super) settings: AgentSettings,
     /// The blob server beside the agent.
     pub(super) blobs: BlobServer,
+    /// The gateway's audit.
+    pub(super) audit: AuditFolder,
     /// The address on which the agent's own relay listens.
     pub(super) own_relay: SocketAddr,
 }
@@ -104,6 +107,7 @@ impl AgentShell {
             &config.settings,
             config.own_relay,
             config.blobs,
+            config.audit,
             reports.clone(),
         ));
         let handler_host: Arc<dyn HandlerHost> = Arc::clone(&host) as _;

@@ -18,6 +18,9 @@ pub(super) const BLOSSOM_DATABASE: &str = "blossom.sqlite";
 /// The folder of the blobs.
 pub(super) const BLOBS_FOLDER: &str = "blobs";
 
+/// The folder of the gateway's audit.
+pub(super) const AUDIT_FOLDER: &str = "audit";
+
 /// The file with the agent's key.
 const KEY_FILE: &str = "agent.nsec";
 

@@ -22,10 +22,13 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::agent::{AgentConfig, AgentShell, StartError};
+use super::audit_folder::AuditFolder;
 use super::cli::arguments::{self, Serve};
 use super::cli::relay::DATABASE;
 use super::cli::terminal::say;
-use super::data_folder::{AGENT_DATABASE, BLOBS_FOLDER, BLOSSOM_DATABASE, DataFolder, DataFolderError};
+use super::data_folder::{
+    AGENT_DATABASE, AUDIT_FOLDER, BLOBS_FOLDER, BLOSSOM_DATABASE, DataFolder, DataFolderError,
+};
 use super::disk_check::DiskCheck;
 use super::environment::{EnvironmentError, EnvironmentVariables};
 use super::gateway::NativeGateway;
@@ -37,6 +40,7 @@ use crate::assemble::{self, deployment_of};
 use crate::author::agent::Jobs;
 use crate::declaration::{DeploymentDeclaration, JobDeclaration, RouteDeclaration};
 use crate::gateway::{Gateway, GatewayService};
+use crate::http::jobs::JobAgent;
 use crate::http::{AgentRoutes, Authority, BlobAdmission, RelayManagement};
 use crate::log::{self, JsonLayer, LevelError, LogFormat};
 use crate::price::Price;
@@ -128,6 +132,9 @@ pub(super) async fn run<A: Jobs>(
 ) -> Result<(), ServeError> {
     let startup = Startup::prepare(arguments, deployment_of::<A>(), policy).await?;
     let gateway = gateway.map(|gateway| startup.gateway(gateway)).transpose()?;
+    if gateway.is_none() {
+        startup.warn_of_unused_gateway_variables();
+    }
     startup.check_relay_schema()?;
     let key = startup.agent_key()?;
     let blobs = startup.start_blobs(Some(key.keys.public_key())).await?;
@@ -142,6 +149,7 @@ pub(super) async fn run_relay(
     policy: Option<Arc<dyn WritePolicy>>,
 ) -> Result<(), ServeError> {
     let startup = Startup::prepare(arguments, deployment, policy).await?;
+    startup.warn_of_unused_gateway_variables();
     startup.check_relay_schema()?;
     let blobs = startup.start_blobs(None).await?;
     startup.serve(None, blobs, None).await
@@ -228,6 +236,12 @@ impl<'a> Startup<'a> {
         Ok(GatewayService { gateway, config })
     }
 
+    fn warn_of_unused_gateway_variables(&self) {
+        if let Some(warning) = settings::unused_gateway_variables(|name| self.variables.variable(name)) {
+            tracing::warn!("{warning}");
+        }
+    }
+
     /// Starts the blob server. Before the agent: like the relay's, its data may be of another release.
     async fn start_blobs(
         &self,
@@ -269,6 +283,7 @@ impl<'a> Startup<'a> {
         let management = RelayManagement::new(self.relay.operators, own, self.relay.url);
         let limits_loopback = self.relay.config.admission.connections.limits_loopback;
         let relay_rates = self.relay.config.admission.rates.clone();
+        let max_message_bytes = self.relay.config.limits.max_message_length;
         let mut relay_config = self.relay.config;
         relay_config.handover.addressed.to = agent.as_ref().map(|agent| agent.greeting.key);
         let config = RelayServerConfig {
@@ -288,8 +303,10 @@ impl<'a> Startup<'a> {
             agent.shell.answer_through(relay.handle());
             let mailbox = agent.shell.mailbox.clone();
             listeners = Some(Listeners::start(agent.external_relays, agent.listening, &mailbox));
-            let gateway = gateway.map(|gateway| NativeGateway::new(gateway, mailbox.clone()));
-            server_of_agent = Some(AgentServer { mailbox, routes: agent.routes, gateway });
+            let audit = agent.audit;
+            let gateway = gateway.map(|gateway| NativeGateway::new(gateway, mailbox.clone(), audit.clone()));
+            let jobs = JobAgent::new(agent.routes.access().clone(), &self.deployment, max_message_bytes);
+            server_of_agent = Some(AgentServer { mailbox, routes: agent.routes, gateway, audit, jobs });
             greeting = Some(agent.greeting);
             shell = Some(agent.shell);
         }
@@ -367,6 +384,7 @@ struct ServedAgent {
     routes: AgentRoutes,
     listening: Listening,
     external_relays: Vec<String>,
+    audit: AuditFolder,
     greeting: AgentGreeting,
 }
 
@@ -414,6 +432,7 @@ impl ServedAgent {
             format!("{} {}{price}: {}", job.kind, job.name, job.about)
         };
         let jobs = A::HANDLERS.iter().map(|handler| line(&handler.declaration)).collect();
+        let audit = AuditFolder::open(startup.data.path().join(AUDIT_FOLDER), startup.durability);
         let shell = AgentShell::start::<A>(AgentConfig {
             database: startup.data.path().join(AGENT_DATABASE),
             durability: startup.durability,
@@ -421,6 +440,7 @@ impl ServedAgent {
             forget_memory: startup.arguments.forget_memory,
             settings,
             blobs,
+            audit: audit.clone(),
             own_relay: startup.address,
         })
         .await?;
@@ -428,7 +448,7 @@ impl ServedAgent {
         let routes_told =
             A::ROUTES.iter().map(|route| line(&route.declaration).trim_end().to_owned()).collect();
         let greeting = AgentGreeting { key, key_note, jobs, routes: routes_told };
-        Ok(Self { shell, routes, listening, external_relays, greeting })
+        Ok(Self { shell, routes, listening, external_relays, audit, greeting })
     }
 }
 

@@ -22,15 +22,18 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
+use super::audit_folder::AuditFolder;
 use super::disk_check::DiskCheck;
 use super::forwarded::{client_address, is_untrusted_local_proxy};
 use super::gateway::NativeGateway;
 use super::job_uploads::JobUploads;
+use super::jobs;
 use super::mailbox::AgentMailbox;
 use super::tcp_connections::{HttpConnections, HttpPermit};
 use super::transfers::Transfers;
 use crate::declaration::DeploymentDeclaration;
 use crate::gateway::{GatewayError, respond_with_error};
+use crate::http::jobs::JobAgent;
 use crate::http::{
     self, AgentRoute, AgentRoutes, BlobAdmission, DeploymentUsage, MAX_RESPONSE_WAIT, RelayAnswer,
     RelayManagement, Route, RouteAnswer, relay_management, relay_only,
@@ -89,6 +92,9 @@ pub(super) struct AgentServer {
     pub(super) routes: AgentRoutes,
     /// What answers `POST /`, if the deployment has a gateway.
     pub(super) gateway: Option<NativeGateway>,
+    pub(super) audit: AuditFolder,
+    /// What `/jobs` needs to know of the agent.
+    pub(super) jobs: JobAgent,
 }
 
 /// A running server.
@@ -223,12 +229,22 @@ impl ServerConfig {
                 let response = self.blobs.answer(route, &parts, body, &uploads).await;
                 return native_http::response(transfer.hold(response), &parts.method);
             }
-            Route::Gateway => match self.agent.as_ref().and_then(|agent| agent.gateway.as_ref()) {
+            Route::Gateway => match self.gateway() {
                 Some(gateway) => {
                     let address = client_address(address, &parts.headers, &self.trusted_proxies);
-                    gateway.answer(address, &parts, body).await
+                    gateway.answer(address, parts.clone(), body).await
                 }
                 None => respond_with_error(&GatewayError::NoGateway),
+            },
+            Route::Agent(AgentRoute::Audit(_)) if self.gateway().is_none() => http::no_audit(),
+            Route::Jobs(route) => match &self.agent {
+                Some(agent) => {
+                    let transfer = transfers.begin();
+                    let address = client_address(address, &parts.headers, &self.trusted_proxies);
+                    let asked = (route, &parts, body);
+                    transfer.hold(jobs::answer(&self.relay, &agent.jobs, asked, address).await)
+                }
+                None => http::not_found(),
             },
             Route::RelayManagement => self.manage(&parts, body).await.unwrap_or_else(|refusal| refusal),
             Route::RelayInformation => self.relay.information(),
@@ -249,6 +265,10 @@ impl ServerConfig {
         };
         response::set_common_headers(response.headers_mut());
         native_http::response(response, &parts.method)
+    }
+
+    fn gateway(&self) -> Option<&NativeGateway> {
+        self.agent.as_ref()?.gateway.as_ref()
     }
 
     /// Says once that clients behind a proxy on this machine have no limits.
@@ -331,6 +351,7 @@ impl AgentServer {
                 }
             }
             RouteAnswer::Call(route) => return self.call(route, parts, body, address).await,
+            RouteAnswer::Audit(query) => return query.answer(Ok(&self.audit)).await,
         };
         let asked = self.mailbox.query_state(pending.query.clone());
         let reply = match tokio::time::timeout(STATE_QUERY_TIMEOUT, asked).await {

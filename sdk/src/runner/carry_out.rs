@@ -17,7 +17,7 @@ use crate::host_port::HandlerHost;
 use crate::payment::wallet::{Invoice, Settlement, Wallet, WalletError};
 use crate::relays::SilentRelays;
 use crate::route::RouteResponse;
-use crate::{clock, input_blobs, relays};
+use crate::{audit, clock, input_blobs, relays};
 
 /// How many relays are polled at once. A Worker may have six open connections, and needs some of them for its
 /// answers.
@@ -171,6 +171,14 @@ impl<A: Jobs> Services<A> {
                     Input::Polled { relay, poll }
                 })
             }
+            // The engine starts few at once.
+            Effect::StoreAuditRecord { number, record } => report(async move {
+                let stored = match host.audit_store() {
+                    Ok(audit) => audit::store(audit, &record).await,
+                    Err(error) => Err(error),
+                };
+                Input::AuditRecordStored { number, stored }
+            }),
             Effect::Publish { entry, event, to } => HostAction::Publish { entry, event, to },
             Effect::Taken { ticket, result } => HostAction::Confirm { ticket, result },
             Effect::QueryReply { ticket, answer } => HostAction::Reply { ticket, answer },

@@ -7,8 +7,8 @@ use openagents_host::net::{Reach, Url, public_url};
 
 use super::error::SettingError;
 use super::names::{
-    AUMOS_API_KEY, AUMOS_API_URL, GATEWAY_MAX_REQUESTS_PER_MINUTE, GATEWAY_TIMEOUT_SECONDS,
-    RELAY_LIMIT_LOOPBACK,
+    AUMOS_API_KEY, AUMOS_API_URL, GATEWAY_AUDIT_PAYLOADS, GATEWAY_MAX_REQUESTS_PER_MINUTE,
+    GATEWAY_TIMEOUT_SECONDS, RELAY_LIMIT_LOOPBACK,
 };
 use super::variables::{VariableReader, form};
 use crate::gateway::{Backend, GatewayConfig};
@@ -44,6 +44,25 @@ pub(crate) fn gateway_config(
         backend: backend.transpose()?,
         max_requests_per_minute: NonZeroU32::new(per_minute),
         limits_loopback: variables.switch(RELAY_LIMIT_LOOPBACK, false)?,
+        audits_payloads: variables.switch(GATEWAY_AUDIT_PAYLOADS, false)?,
+    })
+}
+
+/// What an operator is told who has set the gateway's variables although the deployment has none.
+pub(crate) fn unused_gateway_variables(variable: impl Fn(&str) -> Option<String>) -> Option<String> {
+    let names = [
+        AUMOS_API_URL,
+        AUMOS_API_KEY,
+        GATEWAY_MAX_REQUESTS_PER_MINUTE,
+        GATEWAY_TIMEOUT_SECONDS,
+        GATEWAY_AUDIT_PAYLOADS,
+    ];
+    let set: Vec<&str> = names.into_iter().filter(|name| variable(name).is_some()).collect();
+    let names = set.join(", ");
+    (!set.is_empty()).then(|| {
+        format!(
+            "this deployment has no gateway, so it does not use {names}; `gateway: Gateway::new()` in `deployment!` adds one"
+        )
     })
 }
 
@@ -69,7 +88,7 @@ fn backend_key(variables: &VariableReader<'_>) -> Result<Option<String>, Setting
 
 #[cfg(test)]
 mod tests {
-    use super::gateway_config;
+    use super::{gateway_config, unused_gateway_variables};
     use crate::gateway::GatewayConfig;
     use crate::settings::SettingError;
 
@@ -84,7 +103,7 @@ mod tests {
     fn without_variables_there_is_a_limit_and_no_backend() {
         let config = read(&[]).unwrap();
         assert_eq!((config.max_requests_per_minute.unwrap().get(), config.backend), (600, None));
-        assert!(!config.limits_loopback);
+        assert!(!config.limits_loopback && !config.audits_payloads);
         assert_eq!(read(&[("GATEWAY_MAX_REQUESTS_PER_MINUTE", "0")]).unwrap().max_requests_per_minute, None);
     }
 
@@ -120,11 +139,22 @@ mod tests {
             ("GATEWAY_MAX_REQUESTS_PER_MINUTE", "1000001"),
             ("GATEWAY_TIMEOUT_SECONDS", "0"),
             ("GATEWAY_TIMEOUT_SECONDS", "101"),
+            ("GATEWAY_AUDIT_PAYLOADS", "some"),
             ("AUMOS_API_KEY", "two words"),
         ] {
             let error = read(&[(name, value)]).unwrap_err();
             assert!(error.to_string().contains(name) && !error.to_string().contains("words"), "{error}");
             assert!(error.public_message().contains(name));
         }
+    }
+
+    #[test]
+    fn variables_that_nothing_reads_are_named() {
+        let warning =
+            |set: &[&str]| unused_gateway_variables(|name| set.contains(&name).then(|| "secret".to_owned()));
+        assert_eq!(warning(&["RELAY_NAME"]), None);
+        let warning = warning(&["GATEWAY_AUDIT_PAYLOADS", "AUMOS_API_KEY"]).unwrap();
+        assert!(warning.contains("does not use AUMOS_API_KEY, GATEWAY_AUDIT_PAYLOADS;"), "{warning}");
+        assert!(!warning.contains("secret"), "{warning}");
     }
 }

@@ -56,6 +56,8 @@ pub(crate) const AUMOS_API_URL: &str = "AUMOS_API_URL";
 pub(crate) const AUMOS_API_KEY: &str = "AUMOS_API_KEY";
 /// How many requests each client may send to the gateway.
 pub(crate) const GATEWAY_MAX_REQUESTS_PER_MINUTE: &str = "GATEWAY_MAX_REQUESTS_PER_MINUTE";
+/// Whether the gateway's audit has the payloads of requests, and not only their hashes.
+pub(crate) const GATEWAY_AUDIT_PAYLOADS: &str = "GATEWAY_AUDIT_PAYLOADS";
 /// How long the backend may take for a request, in seconds.
 pub(crate) const GATEWAY_TIMEOUT_SECONDS: &str = "GATEWAY_TIMEOUT_SECONDS";
 /// Who must authenticate (NIP-42): `none`, `write`, `read` or `all`.

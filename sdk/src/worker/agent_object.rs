@@ -25,6 +25,7 @@ use openagents_relay::admission::ClientMemoryUsage;
 use openagents_relay::worker::BILLED_ROWS_PATH;
 use worker::{Env, Error, Request, Response, Result, State};
 
+use super::audit_bucket::AuditBucket;
 use super::calls::{AgentCall, AgentReply, relay};
 use crate::author::agent::Jobs;
 use crate::engine::{Effect, Input, StateQuery, StateReply};
@@ -72,15 +73,10 @@ impl<A: Jobs> AgentObject<A> {
                 rpc::reply(&AgentReply::Taken(taken.collect()))
             }
             Some(AgentCall::TellKey) => rpc::reply(&AgentReply::Key(agent.key)),
-            Some(AgentCall::CountRequest { client, per_minute }) => {
-                let query = StateQuery::AdmitClient { client, per_minute };
-                let admission = match handler_host::query_state(&agent.engine, query) {
-                    Ok(StateReply::Admission(admission)) => Some(admission),
-                    Ok(_) => None,
-                    Err(error) => {
-                        worker::console_error!("a request to the gateway could not be counted: {error}");
-                        None
-                    }
+            Some(AgentCall::CountRequest(request)) => {
+                let admission = match self.0.query(&agent, StateQuery::CountRequest(request)).await? {
+                    Some(StateReply::Admission(admission)) => Some(admission),
+                    _ => None,
                 };
                 rpc::reply(&AgentReply::Counted(admission))
             }
@@ -92,6 +88,13 @@ impl<A: Jobs> AgentObject<A> {
                 agent.wake(Vec::new());
                 self.0.begin_work(agent).await?;
                 rpc::reply(&answer)
+            }
+            Some(AgentCall::KeepAuditRecord(record)) => {
+                let is_kept = match self.0.query(&agent, StateQuery::KeepAuditRecord(record)).await? {
+                    Some(StateReply::IsKept(is_kept)) => Some(is_kept),
+                    _ => None,
+                };
+                rpc::reply(&AgentReply::Kept(is_kept))
             }
             None if request.path() == BILLED_ROWS_PATH => {
                 let rows = agent.engine.borrow().sql().billed_rows();
@@ -151,6 +154,15 @@ impl<A: Jobs> AgentObjectInner<A> {
         AgentReply::Answer(matches!(reply, Ok(StateReply::Answer(true))))
     }
 
+    /// Queries the database for the gateway. What is due later gets its alarm.
+    async fn query(&self, agent: &Rc<AgentWorker<A>>, query: StateQuery) -> Result<Option<StateReply>> {
+        let reply = handler_host::query_state(&agent.engine, query)
+            .inspect_err(|error| worker::console_error!("a query of the gateway failed: {error}"));
+        let next = agent.engine.borrow().next_alarm();
+        self.host.keep_alarm(next, AlarmCause::Request).await?;
+        Ok(reply.ok())
+    }
+
     /// The response to a request that the Worker forwarded.
     async fn respond(
         &self,
@@ -176,6 +188,10 @@ impl<A: Jobs> AgentObjectInner<A> {
                     Ok(pending) => self.ask(agent, parts, pending).await?,
                     Err(response) => response,
                 }
+            }
+            RouteAnswer::Audit(query) => {
+                let audit = AuditBucket::of(&self.env);
+                query.answer(audit.as_ref().map(|audit| audit as _).map_err(Clone::clone)).await
             }
             RouteAnswer::Ask(pending) => self.ask(agent, parts, pending).await?,
         })

@@ -2,16 +2,22 @@
 
 use std::borrow::Cow;
 use std::cell::Cell;
-use std::num::NonZeroU32;
 
+use openagents_host::http::HeaderValue;
+use openagents_host::net::{Socket, SocketError};
 use openagents_host::worker::{ObjectAddress, rpc};
 use openagents_host::{BlobHash, Event, PublicKey, VerifiedEvent};
+use openagents_relay::worker::AUTHENTICATED_PATH;
 use serde::{Deserialize, Serialize};
-use worker::{Env, Error, Result, Stub};
+use worker::{Env, Error, Method, Request, RequestInit, Result, Stub};
 
-use super::variable;
-use crate::engine::ClientAdmission;
+use super::{CLIENT_ADDRESS, variable};
+use crate::audit::AuditRecord;
+use crate::engine::{ClientAdmission, CountedRequest};
 use crate::settings;
+
+/// The address of the relay's object in calls by stub. Its host is one by which the relay knows itself (NIP-42).
+pub(super) const OWN_RELAY: &str = "https://relay/";
 
 /// A call to the agent's object.
 #[derive(Serialize, Deserialize)]
@@ -20,12 +26,14 @@ pub(super) enum AgentCall<'a> {
     TakeRequests(Vec<Cow<'a, Event>>),
     /// Tell the agent's public key.
     TellKey,
-    /// Count a request of a client of the gateway, who may send this many per minute.
-    CountRequest { client: String, per_minute: NonZeroU32 },
     /// Tell whether an unfinished job of this customer names this blob.
     ExpectsBlob { customer: PublicKey, hash: BlobHash },
     /// This blob was uploaded: jobs may wait for it.
     BlobArrived { hash: BlobHash },
+    /// Count a request to the gateway.
+    CountRequest(CountedRequest),
+    /// Keep a record of the gateway's audit until it can be stored.
+    KeepAuditRecord(AuditRecord),
 }
 
 /// The reply of the agent's object.
@@ -39,6 +47,8 @@ pub(super) enum AgentReply {
     Counted(Option<ClientAdmission>),
     /// Yes or no.
     Answer(bool),
+    /// Whether there was room for the record; `None` if the database failed.
+    Kept(Option<bool>),
 }
 
 /// Lets the agent's object store events. Returns one outcome for each.
@@ -49,20 +59,16 @@ pub(super) async fn take_requests(
     let call = AgentCall::TakeRequests(events.iter().map(|event| Cow::Borrowed(&**event)).collect());
     match rpc::call(&agent(env)?, &call).await? {
         AgentReply::Taken(taken) => Ok(taken),
-        AgentReply::Key(_) | AgentReply::Counted(_) | AgentReply::Answer(_) => Err(wrong_reply()),
+        _ => Err(wrong_reply()),
     }
 }
 
-/// Lets the agent's object count a request of a client of the gateway.
-pub(super) async fn count_request(
-    env: &Env,
-    client: String,
-    per_minute: NonZeroU32,
-) -> Result<ClientAdmission> {
-    match rpc::call(&agent(env)?, &AgentCall::CountRequest { client, per_minute }).await? {
+/// Lets the agent's object count a request to the gateway.
+pub(super) async fn count_request(env: &Env, request: CountedRequest) -> Result<ClientAdmission> {
+    match rpc::call(&agent(env)?, &AgentCall::CountRequest(request)).await? {
         AgentReply::Counted(Some(admission)) => Ok(admission),
-        AgentReply::Counted(None) => Err(Error::RustError("the agent's database failed".to_owned())),
-        AgentReply::Key(_) | AgentReply::Taken(_) | AgentReply::Answer(_) => Err(wrong_reply()),
+        AgentReply::Counted(None) => Err(database_failed()),
+        _ => Err(wrong_reply()),
     }
 }
 
@@ -70,8 +76,21 @@ pub(super) async fn count_request(
 pub(super) async fn ask_agent(env: &Env, call: &AgentCall<'_>) -> Result<bool> {
     match rpc::call(&agent(env)?, call).await? {
         AgentReply::Answer(answer) => Ok(answer),
-        AgentReply::Key(_) | AgentReply::Taken(_) | AgentReply::Counted(_) => Err(wrong_reply()),
+        _ => Err(wrong_reply()),
     }
+}
+
+/// Lets the agent's object keep a record of the gateway's audit. Returns whether there was room for it.
+pub(super) async fn keep_audit_record(env: &Env, record: AuditRecord) -> Result<bool> {
+    match rpc::call(&agent(env)?, &AgentCall::KeepAuditRecord(record)).await? {
+        AgentReply::Kept(Some(is_kept)) => Ok(is_kept),
+        AgentReply::Kept(None) => Err(database_failed()),
+        _ => Err(wrong_reply()),
+    }
+}
+
+fn database_failed() -> Error {
+    Error::RustError("the agent's database failed".to_owned())
 }
 
 fn wrong_reply() -> Error {
@@ -92,9 +111,7 @@ pub(super) async fn agent_key(env: &Env) -> Result<PublicKey> {
         Some(key) => key,
         None => match rpc::call(&agent(env)?, &AgentCall::TellKey).await? {
             AgentReply::Key(key) => key,
-            AgentReply::Taken(_) | AgentReply::Counted(_) | AgentReply::Answer(_) => {
-                return Err(wrong_reply());
-            }
+            _ => return Err(wrong_reply()),
         },
     };
     AGENT_KEY.set(Some(key));
@@ -104,6 +121,32 @@ pub(super) async fn agent_key(env: &Env) -> Result<PublicKey> {
 fn configured_key(env: &Env) -> Result<Option<PublicKey>> {
     let keys = settings::agent_keys(|name| variable(env, name));
     Ok(keys.map_err(|error| Error::RustError(error.to_string()))?.map(|keys| keys.public_key()))
+}
+
+/// Opens a WebSocket to the relay's object, for the client with this address or, if there is none, for the deployment
+/// itself. With a key, the client has authenticated.
+pub(super) async fn relay_socket(
+    env: &Env,
+    client: Option<&HeaderValue>,
+    authenticated: Option<PublicKey>,
+) -> std::result::Result<Socket, SocketError> {
+    let answered = async {
+        let mut init = RequestInit::new();
+        init.with_method(Method::Get);
+        init.headers.set("upgrade", "websocket")?;
+        if let Some(address) = client.and_then(|address| address.to_str().ok()) {
+            init.headers.set(CLIENT_ADDRESS.as_str(), address)?;
+        }
+        let url = match authenticated {
+            Some(key) => format!("{}{AUTHENTICATED_PATH}{key}", OWN_RELAY.trim_end_matches('/')),
+            None => OWN_RELAY.to_owned(),
+        };
+        relay(env)?.fetch_with_request(Request::new_with_init(&url, &init)?).await
+    };
+    let response = answered.await.map_err(|error: Error| SocketError::Network(error.to_string()))?;
+    let status = response.status_code();
+    let socket = response.websocket().ok_or(SocketError::Refused { status })?;
+    Socket::from_worker(socket)
 }
 
 /// The stub of the relay's object.

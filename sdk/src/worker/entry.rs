@@ -5,12 +5,12 @@ use openagents_host::timeout;
 use openagents_host::worker::http::{self as worker_http, with_mutable_headers};
 use openagents_host::worker::now;
 use openagents_relay::worker::limits;
-use worker::{Env, Request, Response, Result};
+use worker::{Context, Env, Request, Response, Result};
 
 use super::agent_object::relay_memory;
 use super::blob_index_object;
 use super::calls::{agent, relay};
-use super::{DELIVERY_TIMEOUT, gateway, variable};
+use super::{DELIVERY_TIMEOUT, gateway, jobs, variable};
 use crate::declaration::DeploymentDeclaration;
 use crate::gateway::Gateway;
 use crate::http::{
@@ -28,8 +28,9 @@ pub async fn fetch(
     env: Env,
     deployment: DeploymentDeclaration,
     gateway: Option<Gateway>,
+    context: Context,
 ) -> Result<Response> {
-    match answer(request, &env, &deployment, gateway).await {
+    match answer(request, &env, &deployment, gateway, &context).await {
         Ok(response) => Ok(response),
         Err(error) => {
             worker::console_error!("{error}");
@@ -43,7 +44,11 @@ async fn answer(
     env: &Env,
     deployment: &DeploymentDeclaration,
     gateway: Option<Gateway>,
+    context: &Context,
 ) -> Result<Response> {
+    if gateway.is_none() {
+        gateway::warn_of_unused_variables(env);
+    }
     let parts = worker_http::parts(&request)?;
     let mut response = match http::route(&parts, deployment.routes()) {
         route @ (Route::Relay | Route::RelayInformation | Route::RelayManagement) => {
@@ -63,13 +68,24 @@ async fn answer(
             return blob_index_object::answer(env, deployment, route, &parts, request, misconfigured).await;
         }
         Route::Gateway => {
-            let response = gateway::answer(env, gateway, &parts, request, misconfigured).await?;
+            let response = gateway::answer(env, context, gateway, &parts, request, misconfigured).await?;
             worker_http::response(response, &parts.method)?
         }
         Route::Preflight => worker_http::response(response::preflight(), &parts.method)?,
-        Route::NotFound => worker_http::response(http::not_found(), &parts.method)?,
+        Route::Jobs(route) if !deployment.agents.is_empty() => {
+            let settings = RelaySettings::read(deployment, &limits(), |name| variable(env, name), None);
+            let response = match settings {
+                Ok(settings) => jobs::answer(env, deployment, settings, (route, &parts), request).await?,
+                Err(error) => misconfigured(&error),
+            };
+            worker_http::response(response, &parts.method)?
+        }
+        Route::Jobs(_) | Route::NotFound => worker_http::response(http::not_found(), &parts.method)?,
         Route::MethodNotAllowed { allowed } => {
             worker_http::response(http::method_not_allowed(&allowed), &parts.method)?
+        }
+        Route::Agent(AgentRoute::Audit(_)) if gateway.is_none() => {
+            worker_http::response(http::no_audit(), &parts.method)?
         }
         Route::PageFile(file) => worker_http::response(file.response(), &parts.method)?,
         Route::Agent(route) if deployment.agents.is_empty() => {

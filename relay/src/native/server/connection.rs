@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use hyper::upgrade::OnUpgrade;
 use openagents_host::native::InputBatch;
 use tokio::time::{Instant, timeout};
@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 use super::decoder::{ClientFrame, Decoder};
 use super::gate::ConnectionPermit;
 use super::outbox::{CloseReason, MemoryPart, Outbox};
-use super::socket::{self, SocketReader};
+use super::socket::{self, SocketReader, SocketWriter};
 use super::state::ServerState;
 use crate::admission::{AdmittedMessage, Network};
 use crate::engine::Input;
@@ -34,8 +34,8 @@ const UNFINISHED_MESSAGE_STEP: usize = 8 * 1024;
 /// How many messages are checked before they are passed to the engine.
 const MAX_MESSAGES_PER_BATCH: usize = 16;
 
-/// Serves a connection until it ends.
-pub(super) async fn serve(
+/// Serves a connection after its handshake, until it ends.
+pub(super) async fn serve_upgraded(
     shared: Arc<ServerState>,
     upgrade: OnUpgrade,
     permit: ConnectionPermit,
@@ -43,7 +43,16 @@ pub(super) async fn serve(
 ) {
     // A client that disconnects during the handshake is not worth a log line.
     let Ok(socket) = upgrade.await else { return };
-    let (mut read, write, early) = socket::split(socket);
+    serve(shared, socket::split(socket), permit, origin).await;
+}
+
+/// Serves a connection until it ends: the halves of its socket, and what was received already.
+pub(super) async fn serve(
+    shared: Arc<ServerState>,
+    (mut read, write, early): (SocketReader, SocketWriter, Bytes),
+    permit: ConnectionPermit,
+    origin: Origin,
+) {
     let address = origin.address;
     let memory = Arc::clone(&shared.connections.memory);
     let outbox = Arc::new(Outbox::new(write, memory, address.map(Network::of)));

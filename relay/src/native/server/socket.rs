@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use openagents_host::native::WriteTimeout;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
@@ -19,6 +19,8 @@ pub(super) enum SocketReader {
     Tcp(OwnedReadHalf),
     /// Any other transport below HTTP, such as TLS.
     Other(ReadHalf<TokioIo<Upgraded>>),
+    /// A client in this process.
+    Memory(ReadHalf<DuplexStream>),
 }
 
 /// The write half of a socket.
@@ -26,6 +28,7 @@ pub(super) enum SocketReader {
 pub(super) enum SocketWriter {
     Tcp(OwnedWriteHalf),
     Other(WriteHalf<TokioIo<Upgraded>>),
+    Memory(WriteHalf<DuplexStream>),
 }
 
 /// Splits a connection into its halves, and returns what the client sent directly after its handshake.
@@ -43,6 +46,12 @@ pub(super) fn split(socket: Upgraded) -> (SocketReader, SocketWriter, Bytes) {
             (SocketReader::Other(read), SocketWriter::Other(write), Bytes::new())
         }
     }
+}
+
+/// The halves of the relay's end of a connection in memory.
+pub(super) fn split_memory(end: DuplexStream) -> (SocketReader, SocketWriter, Bytes) {
+    let (read, write) = tokio::io::split(end);
+    (SocketReader::Memory(read), SocketWriter::Memory(write), Bytes::new())
 }
 
 fn split_tcp(stream: TcpStream, early: Bytes) -> (SocketReader, SocketWriter, Bytes) {
@@ -72,6 +81,10 @@ impl SocketReader {
                 bytes.reserve(MIN_READ_BYTES);
                 socket.read_buf(bytes).await
             }
+            Self::Memory(socket) => {
+                bytes.reserve(MIN_READ_BYTES);
+                socket.read_buf(bytes).await
+            }
         }
     }
 }
@@ -81,7 +94,7 @@ impl SocketWriter {
     pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(socket) => socket.try_write(bytes),
-            Self::Other(_) => Err(io::ErrorKind::WouldBlock.into()),
+            Self::Other(_) | Self::Memory(_) => Err(io::ErrorKind::WouldBlock.into()),
         }
     }
 
@@ -92,6 +105,7 @@ impl SocketWriter {
                 socket.write_all(bytes).await?;
                 socket.flush().await
             }
+            Self::Memory(socket) => socket.write_all(bytes).await,
         }
     }
 
@@ -101,6 +115,7 @@ impl SocketWriter {
         let _ = match self {
             Self::Tcp(socket) => socket.shutdown().await,
             Self::Other(socket) => socket.shutdown().await,
+            Self::Memory(socket) => socket.shutdown().await,
         };
     }
 }

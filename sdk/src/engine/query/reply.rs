@@ -67,6 +67,8 @@ replies! {
     Admission(ClientAdmission),
     /// Yes or no.
     Answer(bool),
+    /// Whether there was room for a record of the gateway's audit.
+    IsKept(bool),
 }
 
 /// A row of the ledger.

@@ -239,6 +239,7 @@ impl Bench {
                     self.delivering.push(entry);
                     self.published.push((event, to));
                 }
+                Effect::StoreAuditRecord { .. } => {}
                 Effect::QueryReply { answer, .. } => self.answers.push(answer),
                 // This agent polls no relays; `polls/tests.rs` has the tests of polls.
                 Effect::Poll { relay, .. } => panic!("nobody asked for a poll to {relay}"),

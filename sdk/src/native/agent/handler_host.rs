@@ -13,10 +13,12 @@ use openagents_relay::Filter;
 use openagents_relay::native::RelayHandle;
 
 use super::report_queue::ReportQueue;
+use crate::audit::{AuditError, AuditStore};
 use crate::declared_variables::DeclaredVariables;
 use crate::engine::{Input, Lease, Report, StateQuery, StateReply};
 use crate::error::JobError;
 use crate::host_port::HandlerHost;
+use crate::native::audit_folder::AuditFolder;
 use crate::native::mailbox::AgentMailbox;
 use crate::settings::AgentSettings;
 
@@ -28,6 +30,7 @@ pub(super) struct NativeHandlerHost {
     /// The address on which the agent's own relay listens.
     own_relay: SocketAddr,
     blobs: BlobServer,
+    audit: AuditFolder,
     reports: ReportQueue,
     // Set after the agent has started.
     mailbox: OnceLock<AgentMailbox>,
@@ -40,6 +43,7 @@ impl NativeHandlerHost {
         settings: &AgentSettings,
         own_relay: SocketAddr,
         blobs: BlobServer,
+        audit: AuditFolder,
         reports: ReportQueue,
     ) -> Self {
         Self {
@@ -49,6 +53,7 @@ impl NativeHandlerHost {
             variables: settings.declared.clone(),
             own_relay,
             blobs,
+            audit,
             reports,
             mailbox: OnceLock::new(),
             relay: OnceLock::new(),
@@ -98,6 +103,10 @@ impl HandlerHost for NativeHandlerHost {
             Some(relay) => Ok(relay.query(filters).await?),
             None => Err(starting()),
         }
+    }
+
+    fn audit_store(&self) -> Result<&dyn AuditStore, AuditError> {
+        Ok(&self.audit)
     }
 
     async fn store_blob(&self, bytes: Bytes, media_type: MediaType) -> Result<BlobDescriptor, BlobError> {

@@ -38,6 +38,9 @@ pub(in crate::native) enum Command {
     /// List the schedules of a running agent, or run one now
     #[command(after_help = SIGNED)]
     Schedules(SchedulesArguments),
+    /// List the records of a running gateway's audit, or show one
+    #[command(after_help = SIGNED)]
+    Audit(AuditArguments),
     /// Show, set or reset the stored state of an agent, stopped or (with --url) running
     #[command(after_help = SIGNED)]
     State(StateArguments),
@@ -171,6 +174,43 @@ pub(in crate::native) enum SchedulesCommand {
         name: String,
         /// The key of a scheduled run, for a function that runs once
         #[arg(long, default_value = "", hide_default_value = true)]
+        key: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(in crate::native) struct AuditArguments {
+    #[command(subcommand)]
+    pub(in crate::native) command: AuditCommand,
+    #[command(flatten)]
+    pub(in crate::native) agent: RunningAgent,
+    /// Print the response as JSON
+    #[arg(long, global = true)]
+    pub(in crate::native) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(in crate::native) enum AuditCommand {
+    /// The keys of the records, oldest first
+    List {
+        /// Only keys with this prefix
+        #[arg(long, default_value = "audit/", value_name = "PREFIX")]
+        prefix: String,
+        /// Only records from this time on, in Unix milliseconds
+        #[arg(long, value_name = "MILLISECONDS")]
+        from: Option<u64>,
+        /// Only records before this time, in Unix milliseconds
+        #[arg(long, value_name = "MILLISECONDS")]
+        to: Option<u64>,
+        /// Only keys after this one
+        #[arg(long, value_name = "KEY")]
+        after: Option<String>,
+        #[command(flatten)]
+        page: ListPage,
+    },
+    /// One record
+    Get {
+        /// Its key, such as audit/1706745600000.json
         key: String,
     },
 }

@@ -77,6 +77,8 @@ The gateway, where the deployment has one:
                          [default: 600]
   GATEWAY_TIMEOUT_SECONDS
                          how long the backend may take [default: 30]
+  GATEWAY_AUDIT_PAYLOADS true keeps the payloads of requests in the audit, not
+                         only their hashes
 "
     };
 }

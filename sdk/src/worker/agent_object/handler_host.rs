@@ -7,23 +7,20 @@ use async_trait::async_trait;
 use futures_channel::mpsc::UnboundedSender;
 use openagents_blossom::{BlobDescriptor, BlobError, BlobRecord, BlossomConfig, MediaType};
 use openagents_host::http::Bytes;
-use openagents_host::net::{
-    AllowedOrigins, Reach, RelayClient, RelayError, RelayLimits, Socket, SocketError,
-};
+use openagents_host::net::{AllowedOrigins, Reach, RelayClient, RelayError, RelayLimits};
 use openagents_host::worker::{DurableSql, now};
 use openagents_host::{BlobHash, Engine, Event, Keys, SqlError, timeout};
 use openagents_relay::Filter;
-use worker::{Env, Method, Request, RequestInit};
+use worker::Env;
 
 use super::TICKET;
+use crate::audit::{AuditError, AuditStore};
 use crate::declared_variables::DeclaredVariables;
 use crate::engine::{Effect, Input, JobEngine, Lease, Report, StateQuery, StateReply};
 use crate::error::JobError;
 use crate::host_port::HandlerHost;
+use crate::worker::audit_bucket::AuditBucket;
 use crate::worker::{DELIVERY_TIMEOUT, calls};
-
-/// The address of the relay's object in calls by stub. Its host is one by which the relay knows itself (NIP-42).
-const OWN_RELAY: &str = "https://relay/";
 
 pub(super) struct WorkerHandlerHost {
     pub(super) keys: Keys,
@@ -32,6 +29,7 @@ pub(super) struct WorkerHandlerHost {
     pub(super) variables: DeclaredVariables,
     pub(super) blossom: BlossomConfig,
     pub(super) env: Env,
+    pub(super) audit: Result<AuditBucket, AuditError>,
     pub(super) engine: Rc<RefCell<JobEngine<DurableSql>>>,
     /// Inputs for the engine, until it is free.
     pub(super) reports: UnboundedSender<Input>,
@@ -67,6 +65,10 @@ impl HandlerHost for WorkerHandlerHost {
         events(&self.env, filters).await
     }
 
+    fn audit_store(&self) -> Result<&dyn AuditStore, AuditError> {
+        self.audit.as_ref().map(|audit| audit as _).map_err(Clone::clone)
+    }
+
     async fn store_blob(&self, bytes: Bytes, media_type: MediaType) -> Result<BlobDescriptor, BlobError> {
         let owner = self.keys.public_key();
         openagents_blossom::worker::store(&self.env, self.blossom.clone(), owner, bytes, media_type).await
@@ -86,29 +88,14 @@ impl HandlerHost for WorkerHandlerHost {
     }
 
     async fn connect_to_own(&self) -> Result<RelayClient, RelayError> {
-        match timeout(DELIVERY_TIMEOUT, upgrade(&self.env)).await {
+        match timeout(DELIVERY_TIMEOUT, calls::relay_socket(&self.env, None, None)).await {
             Some(socket) => {
                 let client = RelayClient::over(socket?, RelayLimits::default());
-                Ok(client.authenticating(OWN_RELAY, &self.keys))
+                Ok(client.authenticating(calls::OWN_RELAY, &self.keys))
             }
             None => Err(RelayError::Timeout { after: DELIVERY_TIMEOUT }),
         }
     }
-}
-
-/// Opens a WebSocket to the relay's object.
-async fn upgrade(env: &Env) -> Result<Socket, SocketError> {
-    let answered = async {
-        let stub = calls::relay(env)?;
-        let mut init = RequestInit::new();
-        init.with_method(Method::Get);
-        init.headers.set("upgrade", "websocket")?;
-        stub.fetch_with_request(Request::new_with_init(OWN_RELAY, &init)?).await
-    };
-    let response = answered.await.map_err(|error: worker::Error| SocketError::Network(error.to_string()))?;
-    let status = response.status_code();
-    let socket = response.websocket().ok_or(SocketError::Refused { status })?;
-    Socket::from_worker(socket)
 }
 
 /// Why the agent's database did not reply.

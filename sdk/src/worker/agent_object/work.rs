@@ -25,6 +25,7 @@ use crate::http::AgentRoutes;
 use crate::route::{RouteRequest, RouteResponse};
 use crate::runner::{self, HostAction, Services, StateCache};
 use crate::settings::{self, Operators, SettingError};
+use crate::worker::audit_bucket::AuditBucket;
 use crate::worker::{log_to_console, variable};
 
 /// How long one alarm starts new jobs. The runtime ends an alarm after 15 minutes, and a job may take 10.
@@ -122,6 +123,7 @@ impl<A: Jobs> AgentWorker<A> {
             allowed_origins: settings.allowed_origins,
             variables: settings.declared,
             blossom,
+            audit: AuditBucket::of(&env),
             env: env.clone(),
             engine: Rc::clone(&engine),
             reports: sender,
