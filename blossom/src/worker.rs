@@ -8,7 +8,7 @@ mod bucket;
 mod host;
 mod object;
 
-pub use host::{answer, apply_ban, delete, find, read, remove_owner, statistics, store};
+pub use host::{answer, apply_ban, delete, find, is_bound, read, remove_owner, statistics, store};
 pub use object::BlobIndexHost;
 
 /// The binding of the R2 bucket with the blobs.

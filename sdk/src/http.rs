@@ -33,6 +33,7 @@ pub(crate) use answer::RouteAnswer;
 pub(crate) use authority::Authority;
 pub(crate) use blob_admission::BlobAdmission;
 pub(crate) use fallback::{method_not_allowed, no_audit, not_found};
+pub(crate) use health::{PartHealth, PartsHealth};
 pub(crate) use metrics::DeploymentUsage;
 pub(crate) use operator::RecordAccess;
 pub(crate) use relay_management::RelayManagement;

@@ -32,7 +32,9 @@ use crate::author::agent::Jobs;
 use crate::declaration::DeploymentDeclaration;
 use crate::gateway::Gateway;
 use cli::arguments::{Arguments, Command, RelayOnlyArguments, RelayOnlyCommand};
-use cli::{ask, audit, blobs, inspect, new, relay as relay_commands, schedules, state, terminal, variables};
+use cli::{
+    ask, audit, blobs, doctor, inspect, new, relay as relay_commands, schedules, state, terminal, variables,
+};
 
 /// The `main` of a deployment: reads the command line, then serves the agent and its relay, submits a job, shows an
 /// agent's records, or works on the relay's database. The `policy`, if there is one, decides which events clients may
@@ -50,6 +52,9 @@ pub fn main<A: Jobs>(policy: Option<Arc<dyn WritePolicy>>, gateway: Option<Gatew
     run(async {
         match &arguments.command {
             Some(Command::Ask(ask)) => return Ok(ask::run::<A>(ask).await),
+            Some(Command::Doctor(arguments)) => {
+                return doctor::run(agent.name, arguments).await.map_err(|error| error.to_string());
+            }
             Some(Command::Inspect(inspect)) => {
                 inspect::run::<A>(inspect).await.map_err(|error| error.to_string())
             }
@@ -97,6 +102,9 @@ pub fn main_of_relay(deployment: DeploymentDeclaration, policy: Option<Arc<dyn W
             }
             Some(RelayOnlyCommand::Blobs(arguments)) => {
                 blobs::run(arguments, deployment.name).await.map_err(|error| error.to_string())
+            }
+            Some(RelayOnlyCommand::Doctor(arguments)) => {
+                doctor::run(deployment.name, arguments).await.map_err(|error| error.to_string())
             }
             Some(RelayOnlyCommand::New(made)) => {
                 new::run(made).map(|()| ExitCode::SUCCESS).map_err(|error| error.to_string())

@@ -5,6 +5,7 @@ mod agent;
 mod blossom;
 mod error;
 mod gateway;
+pub(crate) mod known_variables;
 #[cfg(target_arch = "wasm32")]
 mod log;
 pub(crate) mod names;
@@ -12,6 +13,7 @@ mod operators;
 mod relay;
 mod relay_information;
 mod relay_urls;
+mod unknown_names;
 mod variables;
 mod wallet;
 
@@ -29,6 +31,7 @@ pub(crate) use relay::rate_limits;
 pub(crate) use relay::relay_config;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use relay::{retention_rules, trusted_proxies};
+pub(crate) use unknown_names::{NameSource, check_names};
 
 #[cfg(test)]
 mod tests {

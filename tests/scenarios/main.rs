@@ -111,6 +111,8 @@ scenarios_in! {
         hiring,
     }
     operations {
+        missing_bindings,
+        doctor,
         old_data,
         newer_data,
         file_permissions,

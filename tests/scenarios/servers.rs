@@ -181,6 +181,11 @@ impl Servers {
         self.watched(Server::start_with(self.host, deployment, variables))
     }
 
+    /// A Worker without one of the bindings in its `wrangler.toml`.
+    pub(crate) fn own_without_binding(&self, deployment: &'static str, binding: &'static str) -> Server {
+        self.watched(Server::start_without_binding(deployment, binding))
+    }
+
     /// A server without a given key.
     pub(crate) fn own_without_key(&self, deployment: &'static str) -> Server {
         self.watched(Server::start_without_key(self.host, deployment))

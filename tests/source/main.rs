@@ -6,3 +6,5 @@ mod names;
 mod relay_halves;
 mod repository;
 mod root;
+mod system;
+mod wrangler;

@@ -56,6 +56,8 @@ pub struct Server {
     deployment: &'static str,
     keys: Option<Keys>,
     variables: Vec<(&'static str, String)>,
+    /// The binding of `wrangler.toml` that is left out.
+    without: Option<&'static str>,
     data: TempDir,
     log: PathBuf,
     process: Mutex<Process>,
@@ -94,6 +96,17 @@ impl Server {
     ) -> Result<Self, String> {
         let mut server = Self::new(host, deployment, Some(Keys::generate()), variables, empty_folder()?)?;
         server.address = server.launch_until(|_| Ok(()))?;
+        Ok(server)
+    }
+
+    /// Starts the Worker of `deployment` without one of the bindings in its `wrangler.toml`.
+    ///
+    /// # Errors
+    /// When it does not start; the error has the end of its output.
+    pub fn start_without_binding(deployment: &'static str, binding: &'static str) -> Result<Self, String> {
+        let mut server = Self::new(Host::Workerd, deployment, Some(Keys::generate()), &[], empty_folder()?)?;
+        server.without = Some(binding);
+        server.address = server.launch()?;
         Ok(server)
     }
 
@@ -144,6 +157,7 @@ impl Server {
             deployment,
             keys,
             variables: [&usual_variables(deployment), variables].concat(),
+            without: None,
             data,
             log,
             process: Mutex::new(Process::default()),
@@ -382,6 +396,9 @@ impl Server {
         }
         for (name, value) in &self.variables {
             command.arg("--var").arg(format!("{name}={value}"));
+        }
+        if let Some(binding) = self.without {
+            command.args(["--without", binding]);
         }
         command
     }

@@ -22,11 +22,13 @@ const byBinding = (tables = [], value) =>
 /**
  * @param {string} crate The crate's folder, with wrangler.toml and a built Worker.
  * @param {Record<string, string>} variables Override those of wrangler.toml and .dev.vars.
+ * @param {string[]} without Names of bindings to leave out.
  * @returns {{ worker: object, classes: Map<string, string | undefined>, warnings: string[] }} miniflare's
  *   options for the Worker, and the object classes, each with the name of a binding to it.
  */
-export function readConfig(crate, variables = {}) {
+export function readConfig(crate, variables = {}, without = []) {
   const warnings = [];
+  const isBound = (table) => !without.includes(table.binding ?? table.name);
   const path = join(crate, "wrangler.toml");
   if (!existsSync(path)) throw new Error(`${crate} has no wrangler.toml, so it is not a Worker`);
   let config;
@@ -66,6 +68,10 @@ export function readConfig(crate, variables = {}) {
   const durableObjects = {};
   for (const { name: binding, class_name: className, script_name } of durable_objects.bindings ?? []) {
     if (script_name) throw new Error(`${path}: the object ${binding} belongs to another Worker, which is not supported`);
+    if (!isBound({ binding })) {
+      classes.set(className, undefined);
+      continue;
+    }
     classes.set(className, binding);
     durableObjects[binding] = { className, useSQLite: sqlite.has(className) };
   }
@@ -90,7 +96,7 @@ export function readConfig(crate, variables = {}) {
     bindings,
     durableObjects,
     additionalUnboundDurableObjects: unbound.map((className) => ({ className, useSQLite: sqlite.has(className) })),
-    r2Buckets: byBinding(r2_buckets, (bucket) => bucket.bucket_name ?? bucket.binding.toLowerCase()),
+    r2Buckets: byBinding(r2_buckets?.filter(isBound), (bucket) => bucket.bucket_name ?? bucket.binding.toLowerCase()),
     kvNamespaces: byBinding(kv_namespaces, (namespace) => namespace.id ?? namespace.binding),
     d1Databases: byBinding(d1_databases, (database) => database.database_id ?? database.binding),
     ratelimits: byBinding(ratelimits, ({ namespace_id, simple }) => ({ namespace_id, simple })),

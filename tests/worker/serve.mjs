@@ -1,6 +1,6 @@
 // Serves a crate's built Worker in workerd on loopback. tests/bin/serve-worker builds it and calls this.
 //
-//   node serve.mjs CRATE_DIR --port PORT --data DIR [--var NAME=VALUE]… [--control]
+//   node serve.mjs CRATE_DIR --port PORT --data DIR [--var NAME=VALUE]… [--without BINDING]… [--control]
 //
 // The variable TEST_FAILING_PUTS=BINDING:PUTS is not passed on: of so many puts into that bucket, two fail.
 //
@@ -238,6 +238,7 @@ function readArguments() {
       port: { type: "string" },
       data: { type: "string" },
       var: { type: "string", multiple: true, default: [] },
+      without: { type: "string", multiple: true, default: [] },
       control: { type: "boolean", default: false },
     },
   });
@@ -250,13 +251,13 @@ function readArguments() {
     if (at < 1) throw new Error(`--var ${pair}: NAME=VALUE is needed`);
     return [pair.slice(0, at), pair.slice(at + 1)];
   }));
-  return { crate: resolve(positionals[0]), port, data: resolve(values.data), variables, control: values.control };
+  return { crate: resolve(positionals[0]), port, data: resolve(values.data), variables, without: values.without, control: values.control };
 }
 
 async function main() {
-  const { crate, port, data, variables, control } = readArguments();
+  const { crate, port, data, variables, without, control } = readArguments();
   const { TEST_FAILING_PUTS: failing, ...others } = variables;
-  const { worker, classes, warnings } = readConfig(crate, others);
+  const { worker, classes, warnings } = readConfig(crate, others, without);
   const failingBuckets = [];
   if (failing !== undefined) {
     const [binding, puts] = failing.split(":");

@@ -13,6 +13,7 @@ use openagents_host::{BlobHash, PublicKey, Timestamp, timeout};
 use sha2::{Digest as _, Sha256};
 use url::Url;
 
+use super::BUCKET_BINDING;
 use super::bucket::{self, BlobBucket, Put};
 use crate::config::BlossomConfig;
 use crate::descriptor::BlobDescriptor;
@@ -22,6 +23,7 @@ use crate::index::{
 };
 use crate::media_type::MediaType;
 use crate::refusal::Refusal;
+use crate::response::set_common_headers;
 use crate::route::BlobRoute;
 use crate::service::own::{self, BlobError, OwnerBan};
 use crate::service::{self, Answer, BlobHost, Fetched, accepted, fetch};
@@ -66,7 +68,36 @@ const INDEX_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long another server may take to send a blob.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Answers a request for the blob server. Keys that may not upload otherwise may upload what is `expected` of them.
+/// A binding that the blob server of this Worker needs and does not have: `wrangler.toml` leaves it out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+enum MissingBinding {
+    #[error(
+        "this Worker has no blob server: wrangler.toml must bind the class BlossomDurableObject to the name BLOSSOM"
+    )]
+    Index,
+    #[error(
+        "this Worker has no blob server: wrangler.toml must bind an R2 bucket to the name {BUCKET_BINDING}"
+    )]
+    Bucket,
+}
+
+impl MissingBinding {
+    fn of(env: &Env) -> Option<Self> {
+        if ObjectAddress::Blossom.stub(env).is_err() {
+            return Some(Self::Index);
+        }
+        BlobBucket::of(env).is_err().then_some(Self::Bucket)
+    }
+}
+
+/// Whether `wrangler.toml` binds what the blob server needs.
+#[must_use]
+pub fn is_bound(env: &Env) -> bool {
+    MissingBinding::of(env).is_none()
+}
+
+/// Answers a request for the blob server; with 503 if `wrangler.toml` does not bind what that needs. Keys that may not upload
+/// otherwise may upload what is `expected` of them.
 ///
 /// # Errors
 /// When the runtime refuses to build the response.
@@ -78,6 +109,11 @@ pub async fn answer(
     request: Request,
     expected: &impl ExpectedUploads,
 ) -> Result<Response> {
+    if let Some(missing) = MissingBinding::of(env) {
+        let mut response = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, missing.to_string()).into_response();
+        set_common_headers(response.headers_mut());
+        return worker_http::response(response, &parts.method);
+    }
     let host = WorkerBlobs { env, config };
     match service::answer(&host, expected, route, parts, WorkerBody::Runtime(request)).await {
         Answer::Finished(response) => worker_http::response(response, &parts.method),
@@ -295,11 +331,7 @@ impl BlobHost for WorkerBlobs<'_> {
 
 impl WorkerBlobs<'_> {
     fn bucket(&self) -> std::result::Result<BlobBucket, Refusal> {
-        BlobBucket::of(self.env).map_err(|_| {
-            Refusal::unavailable(
-                "this Worker has no binding BLOBS: wrangler.toml must bind an R2 bucket to it",
-            )
-        })
+        BlobBucket::of(self.env).map_err(|_| Refusal::unavailable(MissingBinding::Bucket.to_string()))
     }
 
     /// Determines the hash and the size of an upload. Only a body of which one is not known in advance is read for it.
@@ -373,11 +405,8 @@ async fn read_held(body: WorkerBody) -> std::result::Result<Vec<u8>, Refusal> {
 }
 
 async fn call_index(env: &Env, call: IndexCall) -> std::result::Result<IndexReply, Refusal> {
-    let index = ObjectAddress::Blossom.stub(env).map_err(|_| {
-        Refusal::unavailable(
-            "this Worker has no binding BLOSSOM: wrangler.toml must bind the class BlossomDurableObject",
-        )
-    })?;
+    let index = ObjectAddress::Blossom.stub(env);
+    let index = index.map_err(|_| Refusal::unavailable(MissingBinding::Index.to_string()))?;
     match timeout(INDEX_TIMEOUT, rpc::call(&index, &call)).await {
         Some(Ok(reply)) => Ok(reply),
         Some(Err(error)) => Err(failed(&error)),

@@ -188,7 +188,7 @@ fn request(url: &str, method: &str) -> UnsignedEvent {
     UnsignedEvent::new(HTTP_AUTH, "").tag(["u", url]).tag(["method", method])
 }
 
-/// The `Authorization` header with a signed event, in standard base64, which every server reads.
+/// The `Authorization` header with a signed event (NIP-98, BUD-11), in standard base64, which every server reads.
 #[must_use]
 pub fn header(event: &VerifiedEvent) -> String {
     format!("Nostr {}", Base64::encode_string(event.json().as_bytes()))

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use openagents_blossom::named_hash;
 use openagents_host::sql::values;
 use openagents_host::{BlobHash, EventId, PublicKey, Sql, SqlError, Timestamp};
 
@@ -12,8 +11,7 @@ use super::intake::requests::ReadableRequest;
 use super::job_state::JobState;
 use super::jobs::JobRow;
 use super::vocabulary::WantedBlob;
-use crate::declaration::JobDeclaration;
-use crate::nip90::{InputKind, JobRequest, Status};
+use crate::nip90::Status;
 
 /// How long a job waits for an upload to begin.
 pub(super) const BLOB_TIMEOUT: Duration = Duration::from_secs(60);
@@ -21,25 +19,12 @@ pub(super) const BLOB_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long after its request an upload that has begun in time may end.
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
-/// The most blobs of one job that are waited for.
-const MAX_BLOBS: usize = 8;
-
-/// The blobs that the `url` inputs of a request name, with their URLs, if the handler takes blobs.
-pub(super) fn named_blobs<'a>(
-    job: &JobDeclaration,
-    request: &'a JobRequest,
-) -> impl Iterator<Item = (BlobHash, &'a str)> {
-    let takes_blobs = job.takes_uploads();
-    let inputs = request.inputs.iter().filter(move |input| takes_blobs && input.kind == InputKind::Url);
-    inputs.filter_map(|input| Some((named_hash(&input.data)?, input.data.as_str()))).take(MAX_BLOBS)
-}
-
 impl<S: Sql> JobEngine<S> {
     /// Records the blobs that a job needs. Returns whether there are any.
     pub(super) fn want_blobs(&self, job: &JobRow, readable: &ReadableRequest) -> Result<bool, SqlError> {
         let Some((_, handler)) = self.spec.handler(job.kind.0) else { return Ok(false) };
         let mut wants = false;
-        for (hash, url) in named_blobs(&handler.declaration, &readable.request) {
+        for (hash, url) in readable.named_blobs(&handler.declaration) {
             self.sql.execute(
                 "INSERT INTO job_blob (job, hash, customer, url, state) VALUES (?, ?, ?, ?, 'wanted')
                  ON CONFLICT DO NOTHING",

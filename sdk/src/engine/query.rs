@@ -139,7 +139,7 @@ impl<S: Sql> JobEngine<S> {
                 StateReply::Answer(true)
             }
             StateQuery::CountRequest(request) => StateReply::Admission(self.count_request(now, request)?),
-            StateQuery::KeepAuditRecord(record) => StateReply::IsKept(self.audit.keep(now, record)?),
+            StateQuery::KeepAuditRecord(record) => StateReply::Answer(self.audit.keep(now, record)?),
         })
     }
 

@@ -9,6 +9,7 @@ use openagents_host::nostr::keys::npub;
 
 use super::answer::{PendingQuery, RouteAnswer};
 use super::audit::AuditQuery;
+use super::health::{PartHealth, PartsHealth};
 use super::metrics::DeploymentUsage;
 use super::operator::RecordAccess;
 use super::route::AgentRoute;
@@ -60,6 +61,11 @@ impl AgentRoutes {
         metrics::metrics(Arc::clone(&self.manifest), usage)
     }
 
+    /// Answers [`AgentRoute::Health`], with the health of relay and blob server.
+    pub(crate) fn health(&self, parts: PartsHealth) -> RouteAnswer {
+        health::health(Arc::clone(&self.manifest), parts)
+    }
+
     /// Calls the handler of a route.
     pub(crate) fn answer(&self, route: AgentRoute<'_>, parts: &Parts, now: Timestamp) -> RouteAnswer {
         let query = parts.uri.query().unwrap_or_default();
@@ -68,7 +74,8 @@ impl AgentRoutes {
                 page::agent_page(self.manifest.manifest(), self.profile.offers(), parts).into()
             }
             AgentRoute::Index => index::index(self.manifest.manifest()).into(),
-            AgentRoute::Health => health::health(Arc::clone(&self.manifest)),
+            // Hosts that can ask the other parts call `health`.
+            AgentRoute::Health => self.health(PartsHealth { relay: PartHealth::Ok, blobs: PartHealth::Ok }),
             AgentRoute::Metrics => self.metrics(DeploymentUsage::default()),
             AgentRoute::Nip05 => nip05::nip05(&self.profile, query).into(),
             AgentRoute::Manifest { agent }

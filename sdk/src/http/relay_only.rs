@@ -1,13 +1,12 @@
 //! The routes of a deployment without agents: a page at `/`, `/health` and `/metrics`.
 
 use openagents_host::http::{Parts, Response, StatusCode, response};
-use openagents_host::nostr::Filter;
 use openagents_relay::RelayInformation;
-use serde_json::json;
 
+use super::health::PartsHealth;
 use super::metrics::DeploymentUsage;
 use super::route::AgentRoute;
-use super::{fallback, metrics, page};
+use super::{fallback, health, metrics, page};
 use crate::declaration::DeploymentDeclaration;
 
 /// What a handler of a relay without agents returns to its host.
@@ -15,13 +14,13 @@ use crate::declaration::DeploymentDeclaration;
 pub(crate) enum RelayAnswer {
     /// A finished response.
     Response(Response),
-    /// A query of the relay, whose success decides the response.
+    /// A look at the health of the deployment's parts, which decides the response.
     Probe(HealthProbe),
     /// What relay and blob server use, for `/metrics`.
     Usage,
 }
 
-/// A query that shows whether the relay's database responds.
+/// What `/health` says besides the health of the parts.
 #[derive(Debug)]
 pub(crate) struct HealthProbe {
     name: &'static str,
@@ -70,17 +69,9 @@ fn name_and_about<'a>(
 }
 
 impl HealthProbe {
-    /// The filters of the query. They return one event at most.
-    pub(crate) fn filters(&self) -> [Filter; 1] {
-        [Filter { limit: Some(1), ..Filter::default() }]
-    }
-
-    /// The response, depending on whether the query succeeded.
-    pub(crate) fn respond(&self, is_answered: bool) -> Response {
-        let (status, word) =
-            if is_answered { (StatusCode::OK, "ok") } else { (StatusCode::SERVICE_UNAVAILABLE, "failing") };
-        let health = json!({ "status": word, "name": self.name, "version": self.version });
-        response::json(status, health.to_string())
+    /// The response to the health of the deployment's parts.
+    pub(crate) fn respond(&self, parts: PartsHealth) -> Response {
+        health::health_of_relay(self.name, self.version, parts)
     }
 }
 
@@ -90,9 +81,10 @@ mod tests {
     use openagents_relay::admission::ClientMemoryUsage;
     use openagents_relay::{RelayConfig, RelayInformation};
 
-    use super::{DeploymentUsage, RelayAnswer, answer, metrics};
+    use super::{DeploymentUsage, PartsHealth, RelayAnswer, answer, metrics};
     use crate::declaration::DeploymentDeclaration;
     use crate::http::fixtures::{parts, text};
+    use crate::http::health::PartHealth;
     use crate::http::route::AgentRoute;
 
     fn answered(route: AgentRoute<'_>, database_answers: bool) -> Response {
@@ -100,7 +92,10 @@ mod tests {
         let information = RelayInformation::new(&RelayConfig::default());
         match answer(route, &parts("GET", "http://relay.example/", &[]), &deployment, &information) {
             RelayAnswer::Response(response) => response,
-            RelayAnswer::Probe(probe) => probe.respond(database_answers),
+            RelayAnswer::Probe(probe) => {
+                let relay = PartHealth::of(database_answers);
+                probe.respond(PartsHealth { relay, blobs: PartHealth::Ok })
+            }
             RelayAnswer::Usage => metrics(&DeploymentUsage {
                 memory: database_answers.then(ClientMemoryUsage::default),
                 blobs: None,
@@ -119,7 +114,7 @@ mod tests {
         assert_eq!(answered(AgentRoute::Health, true).status(), 200);
         let failing = answered(AgentRoute::Health, false);
         assert_eq!(failing.status(), 503);
-        assert_eq!(text(failing), r#"{"name":"my-relay","status":"failing","version":"1.2.3"}"#);
+        assert!(text(failing).contains(r#""relay":"failing""#));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::declaration::AgentDeclaration;
-use crate::settings::names::NOSTR_PRIVATE_KEY;
+use crate::settings::known_variables;
 
 /// What an agent needs to run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,81 +88,15 @@ pub struct VariableRequirement {
     pub secret: bool,
 }
 
-/// The variables of every agent: name, whether it is secret, and what it sets.
-const VARIABLES: [(&str, bool, &str); 57] = [
-    (NOSTR_PRIVATE_KEY, true, "the agent's secret key; generated if missing"),
-    ("LOG_LEVEL", false, "which log lines are written"),
-    ("LOG_FORMAT", false, "how log lines are written"),
-    ("RELAY_PRIVATE_KEY", true, "the relay's own secret key"),
-    ("RELAY_NAME", false, "the relay's name"),
-    ("RELAY_DESCRIPTION", false, "a description of the relay"),
-    ("RELAY_ICON", false, "URL of the relay's icon"),
-    ("RELAY_PUBKEY", false, "public key of the relay's operator"),
-    ("RELAY_CONTACT", false, "another contact of the relay's operator"),
-    ("RELAY_URL", false, "public URL of the agent's own relay"),
-    ("SUPPORTED_NIPS", false, "the NIPs that the relay's information document lists"),
-    ("ADMIN_PUBKEYS", false, "operators, who may read the agent's records and manage the relay"),
-    ("AGENT_RELAYS", false, "external relays that the agent serves, in place of the declared ones"),
-    ("AGENT_ANNOUNCE", false, "whether the agent announces itself"),
-    ("AGENT_HTTP_ALLOWED_ORIGINS", false, "private servers that handlers may reach by HTTP"),
-    ("ALLOW_PRIVATE_ADDRESSES", false, "whether the agent may connect to private addresses"),
-    ("RELAY_VISIT_SECONDS", false, "how often a Worker polls external relays, in seconds"),
-    ("RELAY_AUTH", false, "who must authenticate to the relay (NIP-42)"),
-    ("RELAY_PRIVATE_KINDS", false, "kinds that only author and recipients can read"),
-    ("RELAY_ALLOWED_PUBKEYS", false, "the only keys that may write"),
-    ("RELAY_BLOCKED_PUBKEYS", false, "keys whose events are rejected"),
-    ("RELAY_ALLOWED_KINDS", false, "the only kinds that are accepted"),
-    ("RELAY_BLOCKED_KINDS", false, "kinds that are rejected"),
-    ("RELAY_BLOCKED_ADDRESSES", false, "network addresses that may not connect"),
-    ("RELAY_RETENTION", false, "how long events of some kinds are kept"),
-    ("RELAY_MIN_POW", false, "the leading zero bits that an event's id must have"),
-    ("RELAY_CREATED_AT_PAST", false, "how old an event may be, in seconds"),
-    ("RELAY_CREATED_AT_FUTURE", false, "how far in the future an event may be, in seconds"),
-    ("RELAY_MAX_MESSAGE_LENGTH", false, "the longest message, in bytes"),
-    ("RELAY_MAX_CONTENT_LENGTH", false, "the longest content, in characters"),
-    ("RELAY_MAX_EVENT_TAGS", false, "the most tags in an event"),
-    ("RELAY_MAX_SUBSCRIPTIONS", false, "the most subscriptions on a connection"),
-    ("RELAY_MAX_FILTERS", false, "the most filters in a subscription"),
-    ("RELAY_MAX_LIMIT", false, "the most stored events returned for a filter"),
-    ("RELAY_MAX_CONNECTIONS", false, "the most client connections"),
-    ("RELAY_MAX_CONNECTIONS_PER_ADDRESS", false, "the most connections from one network address"),
-    ("RELAY_MAX_EVENTS_PER_MINUTE", false, "the most events per connection and minute"),
-    ("RELAY_MAX_REQUESTS_PER_MINUTE", false, "the most requests per connection and minute"),
-    (
-        "RELAY_MAX_LOOK_UPS_PER_MINUTE",
-        false,
-        "how many stored rows the requests of a network address may read",
-    ),
-    ("RELAY_MAX_AUTHS_PER_MINUTE", false, "the most authentications per connection and minute"),
-    (
-        "RELAY_LIMIT_LOOPBACK",
-        false,
-        "whether rates and connection limits also apply to clients on the same machine",
-    ),
-    ("WALLET", false, "the provider of the wallet through which the agent is paid: lnbits, lnurl or nwc"),
-    ("LIGHTNING_ADDRESS", false, "the Lightning address to which the agent is paid"),
-    ("LNBITS_URL", false, "the URL of the LNbits server"),
-    ("LNBITS_INVOICE_KEY", true, "the key with which invoices are created at the LNbits server"),
-    ("NWC_URL", true, "the connection URI of a wallet (Nostr Wallet Connect, NIP-47)"),
-    ("AUMOS_API_URL", false, "the URL of the backend to which the gateway forwards requests"),
-    ("AUMOS_API_KEY", true, "what the gateway sends to the backend as bearer token"),
-    ("GATEWAY_MAX_REQUESTS_PER_MINUTE", false, "how many requests each client may send to the gateway"),
-    ("GATEWAY_TIMEOUT_SECONDS", false, "how long the backend may take for a request"),
-    ("BLOSSOM_UPLOAD", false, "who may upload blobs: agent, allowed or any"),
-    ("BLOSSOM_ALLOWED_PUBKEYS", false, "who may upload blobs besides the agent and the operators"),
-    ("BLOSSOM_ALLOWED_TYPES", false, "the types of blobs that are accepted"),
-    ("BLOSSOM_MAX_SIZE", false, "the size of the largest blob"),
-    ("BLOSSOM_QUOTA", false, "how many bytes of blobs one key may own"),
-    ("BLOSSOM_TTL", false, "how long an uploaded blob is kept"),
-    ("RELAY_TRUSTED_PROXIES", false, "proxies whose client address header is trusted, natively"),
-];
-
 impl Requirements {
     /// What this agent needs.
     pub(super) fn of(agent: &AgentDeclaration) -> Self {
-        let env_vars = VARIABLES.into_iter().map(|(name, secret, description)| {
-            let description = description.to_owned();
-            (name.to_owned(), VariableRequirement { required: false, description, secret })
+        let env_vars = known_variables::all().map(|known| {
+            let description = known.about.to_owned();
+            (
+                known.name.to_owned(),
+                VariableRequirement { required: false, description, secret: known.is_secret },
+            )
         });
         let variables = agent.variables.iter().map(|variable| {
             let description = "a variable of this agent's handlers".to_owned();

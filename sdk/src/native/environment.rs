@@ -7,6 +7,8 @@ use std::path::Path;
 
 use openagents_host::native::owner_only;
 
+use crate::settings::{NameSource, SettingError, check_names};
+
 const FILE: &str = ".dev.vars";
 
 /// The variables of this process.
@@ -63,6 +65,14 @@ impl EnvironmentVariables {
         }
     }
 
+    /// Fails if a name is meant for this deployment and nobody reads it. `declared` are those that its agent declares.
+    pub(super) fn check_names(&self, declared: &[&'static str]) -> Result<(), SettingError> {
+        check_names(self.file.keys().cloned(), NameSource::File, declared)?;
+        // A name that is not UTF-8 is none of ours.
+        let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        check_names(names, NameSource::Environment, declared)
+    }
+
     /// The value of a variable. The environment takes precedence.
     pub(super) fn variable(&self, name: &str) -> Option<String> {
         std::env::var(name).ok().or_else(|| self.file.get(name).cloned())
@@ -82,6 +92,9 @@ mod tests {
             EnvironmentVariables::read(folder.path()).unwrap().variable("RELAY_TEST_NAME").unwrap(),
             "a b"
         );
+        let checked = EnvironmentVariables::read(folder.path()).unwrap().check_names(&[]);
+        assert!(checked.unwrap_err().to_string().contains("`RELAY_TEST_NAME`"));
+        EnvironmentVariables::read(folder.path()).unwrap().check_names(&["RELAY_TEST_NAME"]).unwrap();
         std::fs::write(folder.path().join(".dev.vars"), "A=1\nNOSTR_PRIVATE_KEY nsec1secret\n").unwrap();
         let error = EnvironmentVariables::read(folder.path()).err().unwrap().to_string();
         assert!(error.contains("after the first 1 variables") && !error.contains("secret"), "{error}");

@@ -87,7 +87,7 @@ impl GatewayHost for NativeGatewayHost {
 
     async fn keep(&self, record: AuditRecord) -> Result<(), GatewayError> {
         match self.query(StateQuery::KeepAuditRecord(record)).await {
-            Some(StateReply::IsKept(true)) => Ok(()),
+            Some(StateReply::Answer(true)) => Ok(()),
             _ => Err(GatewayError::NoAudit),
         }
     }

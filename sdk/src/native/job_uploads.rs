@@ -8,9 +8,9 @@ use crate::engine::{StateQuery, StateReply};
 use crate::input_blobs::CUSTOMER_LIMITS;
 
 /// The uploads that the jobs of this agent expect, if there is one.
-pub(super) struct JobUploads<'a>(pub(super) Option<&'a AgentMailbox>);
+pub(super) struct NativeJobUploads<'a>(pub(super) Option<&'a AgentMailbox>);
 
-impl JobUploads<'_> {
+impl NativeJobUploads<'_> {
     async fn ask(&self, query: StateQuery) -> bool {
         let Some(agent) = self.0 else { return false };
         match agent.query_state(query).await {
@@ -23,7 +23,7 @@ impl JobUploads<'_> {
     }
 }
 
-impl ExpectedUploads for JobUploads<'_> {
+impl ExpectedUploads for NativeJobUploads<'_> {
     async fn expected(&self, owner: &PublicKey, hash: &BlobHash) -> Option<ExpectedUploadLimits> {
         let query = StateQuery::ExpectsBlob { customer: *owner, hash: *hash };
         self.ask(query).await.then_some(CUSTOMER_LIMITS)

@@ -38,7 +38,7 @@ use super::server::{AgentServer, Server, ServerConfig};
 use super::signals::interruption;
 use crate::assemble::{self, deployment_of};
 use crate::author::agent::Jobs;
-use crate::declaration::{DeploymentDeclaration, JobDeclaration, RouteDeclaration};
+use crate::declaration::{AgentDeclaration, DeploymentDeclaration, JobDeclaration, RouteDeclaration};
 use crate::gateway::{Gateway, GatewayService};
 use crate::http::jobs::JobAgent;
 use crate::http::{AgentRoutes, Authority, BlobAdmission, RelayManagement};
@@ -130,7 +130,10 @@ pub(super) async fn run<A: Jobs>(
     policy: Option<Arc<dyn WritePolicy>>,
     gateway: Option<Gateway>,
 ) -> Result<(), ServeError> {
-    let startup = Startup::prepare(arguments, deployment_of::<A>(), policy).await?;
+    let AgentDeclaration { variables, secrets, .. } = A::DECLARATION;
+    let declared: Vec<_> =
+        variables.iter().map(|variable| variable.name).chain(secrets.iter().copied()).collect();
+    let startup = Startup::prepare(arguments, deployment_of::<A>(), policy, &declared).await?;
     let gateway = gateway.map(|gateway| startup.gateway(gateway)).transpose()?;
     if gateway.is_none() {
         startup.warn_of_unused_gateway_variables();
@@ -148,7 +151,7 @@ pub(super) async fn run_relay(
     deployment: DeploymentDeclaration,
     policy: Option<Arc<dyn WritePolicy>>,
 ) -> Result<(), ServeError> {
-    let startup = Startup::prepare(arguments, deployment, policy).await?;
+    let startup = Startup::prepare(arguments, deployment, policy, &[]).await?;
     startup.warn_of_unused_gateway_variables();
     startup.check_relay_schema()?;
     let blobs = startup.start_blobs(None).await?;
@@ -173,10 +176,12 @@ impl<'a> Startup<'a> {
         arguments: &'a Serve,
         deployment: DeploymentDeclaration,
         policy: Option<Arc<dyn WritePolicy>>,
+        declared: &[&'static str],
     ) -> Result<Self, ServeError> {
         let working_directory = std::env::current_dir().map_err(ServeError::WorkingDirectory)?;
         let variables = EnvironmentVariables::read(&working_directory)?;
         log_to_standard_error(arguments, &variables)?;
+        variables.check_names(declared)?;
         open_files::raise_limit();
         variables.warn_of_readable_secrets(&[NOSTR_PRIVATE_KEY, RELAY_PRIVATE_KEY]);
         let data = arguments.data.clone().unwrap_or_else(|| DataFolder::default_path(deployment.name));

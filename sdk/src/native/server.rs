@@ -26,7 +26,7 @@ use super::audit_folder::AuditFolder;
 use super::disk_check::DiskCheck;
 use super::forwarded::{client_address, is_untrusted_local_proxy};
 use super::gateway::NativeGateway;
-use super::job_uploads::JobUploads;
+use super::job_uploads::NativeJobUploads;
 use super::jobs;
 use super::mailbox::AgentMailbox;
 use super::tcp_connections::{HttpConnections, HttpPermit};
@@ -35,8 +35,8 @@ use crate::declaration::DeploymentDeclaration;
 use crate::gateway::{GatewayError, respond_with_error};
 use crate::http::jobs::JobAgent;
 use crate::http::{
-    self, AgentRoute, AgentRoutes, BlobAdmission, DeploymentUsage, MAX_RESPONSE_WAIT, RelayAnswer,
-    RelayManagement, Route, RouteAnswer, relay_management, relay_only,
+    self, AgentRoute, AgentRoutes, BlobAdmission, DeploymentUsage, MAX_RESPONSE_WAIT, PartHealth,
+    PartsHealth, RelayAnswer, RelayManagement, Route, RouteAnswer, relay_management, relay_only,
 };
 use crate::settings::names::RELAY_TRUSTED_PROXIES;
 
@@ -225,7 +225,7 @@ impl ServerConfig {
                     return native_http::response(refusal, &parts.method);
                 }
                 let transfer = transfers.begin();
-                let uploads = JobUploads(self.agent.as_ref().map(|agent| &agent.mailbox));
+                let uploads = NativeJobUploads(self.agent.as_ref().map(|agent| &agent.mailbox));
                 let response = self.blobs.answer(route, &parts, body, &uploads).await;
                 return native_http::response(transfer.hold(response), &parts.method);
             }
@@ -313,11 +313,25 @@ impl ServerConfig {
         match relay_only::answer(route, parts, &self.deployment, &self.information) {
             RelayAnswer::Response(response) => response,
             RelayAnswer::Probe(probe) => {
-                let query = self.relay.query(probe.filters().into());
-                let found = tokio::time::timeout(STATE_QUERY_TIMEOUT, query).await;
-                probe.respond(is_writable && matches!(found, Ok(Ok(_))))
+                let mut parts = self.parts_health().await;
+                if !is_writable {
+                    parts.relay = PartHealth::Failing;
+                }
+                probe.respond(parts)
             }
             RelayAnswer::Usage => relay_only::metrics(&self.usage().await),
+        }
+    }
+
+    async fn parts_health(&self) -> PartsHealth {
+        let query = self.relay.query(PartsHealth::relay_probe().into());
+        let (relay, blobs) = tokio::join!(
+            tokio::time::timeout(STATE_QUERY_TIMEOUT, query),
+            tokio::time::timeout(STATE_QUERY_TIMEOUT, self.blobs.statistics()),
+        );
+        PartsHealth {
+            relay: PartHealth::of(matches!(relay, Ok(Ok(_)))),
+            blobs: PartHealth::of(matches!(blobs, Ok(Some(_)))),
         }
     }
 
@@ -338,6 +352,7 @@ impl AgentServer {
         is_writable: bool,
     ) -> Response {
         let answer = match route {
+            AgentRoute::Health => self.routes.health(server.parts_health().await),
             AgentRoute::Metrics => self.routes.metrics(server.usage().await),
             route => self.routes.answer(route, parts, now()),
         };

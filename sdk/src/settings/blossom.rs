@@ -15,7 +15,7 @@ use super::names::{
 };
 use super::operators::Operators;
 use super::relay_urls::own_relay_url;
-use super::variables::{VariableReader, form};
+use super::variables::{VariableReader, contradiction, form};
 
 /// The largest blob that a variable can allow: 5 GB, the most that R2 takes at once.
 const MAX_SIZE: u64 = 5_000_000_000;
@@ -41,6 +41,13 @@ pub(crate) fn blossom_config(
         config.reach = Reach::Anywhere;
     }
     config.quota = size(&variables, BLOSSOM_QUOTA)?;
+    if let Some(quota) = config.quota
+        && variables.text(BLOSSOM_MAX_SIZE).is_some()
+        && config.max_blob_bytes > quota
+    {
+        let fix = "a blob may be larger than what its owner may have in all".to_owned();
+        return Err(contradiction(BLOSSOM_MAX_SIZE, BLOSSOM_QUOTA, fix));
+    }
     config.time_to_live = time_to_live(&variables)?;
     if let Some(list) = variables.text(BLOSSOM_ALLOWED_TYPES) {
         let expected = "media types, separated by commas, such as image/*, application/pdf";

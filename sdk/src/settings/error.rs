@@ -86,6 +86,27 @@ pub(crate) enum SettingError {
         /// What is missing, as it is written.
         without: &'static str,
     },
+    /// Nobody reads the variable.
+    #[error(
+        "nobody reads the variable `{name}`{} `help variables` lists those that are read",
+        nearest.map_or_else(|| ";".to_owned(), |nearest| format!(": did you mean `{nearest}`?"))
+    )]
+    Unknown {
+        /// The variable.
+        name: String,
+        /// The name that it was probably meant to be.
+        nearest: Option<&'static str>,
+    },
+    /// Two variables contradict each other.
+    #[error("the variables {name} and {other} contradict each other: {fix}")]
+    Contradiction {
+        /// One of the variables.
+        name: &'static str,
+        /// The other one.
+        other: &'static str,
+        /// What is wrong, and what to do.
+        fix: String,
+    },
     /// The wallet's provider is not part of this program.
     #[error(
         "WALLET={provider} is not built into this program: add the feature `{feature}` to openagents-sdk in Cargo.toml"
@@ -145,7 +166,7 @@ pub(crate) enum SettingError {
 impl SettingError {
     /// What strangers may be told: which variable is invalid, but nothing of its value.
     pub(crate) fn public_message(&self) -> String {
-        let name = match self {
+        let name: &str = match self {
             Self::Key { name, .. }
             | Self::Switch { name }
             | Self::Relay { name, .. }
@@ -159,6 +180,8 @@ impl SettingError {
             | Self::Form { name, .. } => name,
             #[cfg(feature = "wallet-nwc")]
             Self::NwcUri { name, .. } => name,
+            Self::Unknown { name, .. } => name,
+            Self::Contradiction { name, .. } => name,
             Self::NoHolds { .. } | Self::NotBuiltIn { .. } => super::names::WALLET,
             Self::Nips => SUPPORTED_NIPS,
             Self::Missing(missing) => return format!("the agent needs {}", missing.names()),

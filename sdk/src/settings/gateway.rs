@@ -37,6 +37,9 @@ pub(crate) fn gateway_config(
     )?;
     let timeout = variables.number(GATEWAY_TIMEOUT_SECONDS, TIMEOUT_SECONDS, 1..=MAX_TIMEOUT_SECONDS)?;
     let key = backend_key(&variables)?;
+    if key.is_some() && variables.text(AUMOS_API_URL).is_none() {
+        return Err(SettingError::Unused { name: AUMOS_API_KEY, without: AUMOS_API_URL });
+    }
     let backend = variables.text(AUMOS_API_URL).map(|url| -> Result<_, SettingError> {
         Ok(Backend { url: backend_url(&url)?, key, timeout: Duration::from_secs(timeout) })
     });

@@ -16,7 +16,7 @@ use super::names::*;
 use super::operators::Operators;
 use super::relay_information::relay_information;
 use super::relay_urls::own_relay_url;
-use super::variables::{VariableReader, form};
+use super::variables::{VariableReader, contradiction, form};
 use crate::declaration::DeploymentDeclaration;
 use crate::nip90;
 
@@ -53,11 +53,44 @@ impl RelaySettings {
         config.admission.connections = connections(&variables)?;
         config.admission.policy = policy;
         config.retention = retention(&variables)?;
+        check_for_contradictions(&variables, &config)?;
         let operators = Operators::read(&variable)?;
         let information = relay_information(deployment, &config, !operators.is_empty(), &variable)?;
         config.access.challenges_at_once = information.lists(42);
         Ok(Self { config, information, url: own_relay_url(&variables)?, operators })
     }
+}
+
+/// Finds pairs of variables that cannot both be meant.
+fn check_for_contradictions(
+    variables: &VariableReader<'_>,
+    config: &RelayConfig,
+) -> Result<(), SettingError> {
+    let lists = &config.admission.lists;
+    if let Some(key) = lists.allowed_pubkeys.intersection(&lists.blocked_pubkeys).next() {
+        let fix = format!("{key} is in both; take it out of one");
+        return Err(contradiction(RELAY_ALLOWED_PUBKEYS, RELAY_BLOCKED_PUBKEYS, fix));
+    }
+    // Some kinds of an allowed range may be blocked.
+    if !lists.allowed_kinds.is_empty() && lists.allowed_kinds.is_subset(&lists.blocked_kinds) {
+        let fix = "every allowed kind is blocked; allow another or block fewer".to_owned();
+        return Err(contradiction(RELAY_ALLOWED_KINDS, RELAY_BLOCKED_KINDS, fix));
+    }
+    let are_set = |one, other| variables.text(one).is_some() && variables.text(other).is_some();
+    let connections = &config.admission.connections;
+    if are_set(RELAY_MAX_CONNECTIONS_PER_ADDRESS, RELAY_MAX_CONNECTIONS)
+        && connections.max_connections_per_address > connections.max_connections
+    {
+        let fix = "one address cannot have more connections than all together".to_owned();
+        return Err(contradiction(RELAY_MAX_CONNECTIONS_PER_ADDRESS, RELAY_MAX_CONNECTIONS, fix));
+    }
+    if are_set(RELAY_MAX_CONTENT_LENGTH, RELAY_MAX_MESSAGE_LENGTH)
+        && config.limits.max_content_length > config.limits.max_message_length
+    {
+        let fix = "a content cannot be longer than the message with it".to_owned();
+        return Err(contradiction(RELAY_MAX_CONTENT_LENGTH, RELAY_MAX_MESSAGE_LENGTH, fix));
+    }
+    Ok(())
 }
 
 /// The configuration of a deployment's relay.
@@ -263,6 +296,43 @@ mod tests {
             read(&[("RELAY_MAX_EVENTS_PER_MINUTE", "0"), ("RELAY_LIMIT_LOOPBACK", "yes")], rates).unwrap();
         assert_eq!((rates.events_per_minute, rates.limits_loopback), (0, true));
         assert!(read(&[("RELAY_MAX_CONNECTIONS", "0")], connections).is_err());
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_refused_with_the_fix() {
+        let key = "ab".repeat(32);
+        let read = |set: &[(&str, &str)]| {
+            let deployment = crate::declaration::DeploymentDeclaration::relay_only("relay", "1.0.0", "");
+            let variable = |name: &str| {
+                set.iter().find(|(found, _)| *found == name).map(|(_, value)| (*value).to_owned())
+            };
+            let settings = super::RelaySettings::read(&deployment, &Limits::default(), variable, None);
+            settings.map(|_| ()).map_err(|error| error.to_string())
+        };
+        for (set, fix) in [
+            (
+                [("RELAY_ALLOWED_KINDS", "7"), ("RELAY_BLOCKED_KINDS", "1-9")],
+                "the variables RELAY_ALLOWED_KINDS and RELAY_BLOCKED_KINDS contradict each other: every allowed kind is blocked",
+            ),
+            (
+                [("RELAY_ALLOWED_PUBKEYS", key.as_str()), ("RELAY_BLOCKED_PUBKEYS", key.as_str())],
+                "is in both; take it out of one",
+            ),
+            (
+                [("RELAY_MAX_CONNECTIONS_PER_ADDRESS", "100"), ("RELAY_MAX_CONNECTIONS", "10")],
+                "one address cannot have more connections",
+            ),
+            (
+                [("RELAY_MAX_CONTENT_LENGTH", "5000"), ("RELAY_MAX_MESSAGE_LENGTH", "2000")],
+                "a content cannot be longer",
+            ),
+        ] {
+            let error = read(&set).unwrap_err();
+            assert!(error.contains(fix), "{error}");
+            for one in set {
+                assert_eq!(read(&[one]), Ok(()), "{one:?}");
+            }
+        }
     }
 
     #[test]

@@ -77,6 +77,10 @@ pub(super) fn form(name: &'static str, expected: &str) -> SettingError {
     SettingError::Form { name, expected: expected.to_owned() }
 }
 
+pub(super) const fn contradiction(name: &'static str, other: &'static str, fix: String) -> SettingError {
+    SettingError::Contradiction { name, other, fix }
+}
+
 pub(super) fn switch(name: &'static str, text: Option<&str>, usual: bool) -> Result<bool, SettingError> {
     match text {
         None => Ok(usual),

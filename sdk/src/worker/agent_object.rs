@@ -15,6 +15,7 @@ use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::time::Duration;
 
+use futures_util::future::join;
 use openagents_host::http::{Body, Parts};
 use openagents_host::nostr::event::VerifyError;
 use openagents_host::port::alarm::AlarmCause;
@@ -29,7 +30,10 @@ use super::audit_bucket::AuditBucket;
 use super::calls::{AgentCall, AgentReply, relay};
 use crate::author::agent::Jobs;
 use crate::engine::{Effect, Input, StateQuery, StateReply};
-use crate::http::{self, AgentRoute, DeploymentUsage, MAX_RESPONSE_WAIT, PendingQuery, Route, RouteAnswer};
+use crate::http::{
+    self, AgentRoute, DeploymentUsage, MAX_RESPONSE_WAIT, PartHealth, PartsHealth, PendingQuery, Route,
+    RouteAnswer,
+};
 use work::{AgentWorker, UNREADABLE_STATE};
 
 /// The agent's object. It has its own database and key; everything else is rebuilt from these when it wakes.
@@ -91,7 +95,7 @@ impl<A: Jobs> AgentObject<A> {
             }
             Some(AgentCall::KeepAuditRecord(record)) => {
                 let is_kept = match self.0.query(&agent, StateQuery::KeepAuditRecord(record)).await? {
-                    Some(StateReply::IsKept(is_kept)) => Some(is_kept),
+                    Some(StateReply::Answer(is_kept)) => Some(is_kept),
                     _ => None,
                 };
                 rpc::reply(&AgentReply::Kept(is_kept))
@@ -173,6 +177,7 @@ impl<A: Jobs> AgentObjectInner<A> {
         let declared: Vec<_> = A::ROUTES.iter().map(|route| route.declaration).collect();
         let Route::Agent(route) = http::route(parts, &declared) else { return Ok(http::not_found()) };
         let answer = match route {
+            AgentRoute::Health => agent.routes.health(parts_health(&self.env).await),
             AgentRoute::Metrics => {
                 let memory = relay_memory(&self.env).await;
                 let blobs = openagents_blossom::worker::statistics(&self.env).await;
@@ -283,6 +288,24 @@ impl<A: Jobs> AgentObjectInner<A> {
 
 /// How long the relay's object may take to say how much memory it uses.
 const MEMORY_USAGE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long relay and blob server may take to show that they can work.
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Whether relay and blob server can work.
+pub(super) async fn parts_health(env: &Env) -> PartsHealth {
+    let relay = async {
+        let relay = relay(env)?;
+        openagents_relay::worker::query(&relay, &PartsHealth::relay_probe()).await
+    };
+    let blobs = openagents_blossom::worker::statistics(env);
+    let (relay, blobs) = join(timeout(HEALTH_TIMEOUT, relay), timeout(HEALTH_TIMEOUT, blobs)).await;
+    let blobs = match openagents_blossom::worker::is_bound(env) {
+        true => PartHealth::of(matches!(blobs, Some(Some(_)))),
+        false => PartHealth::Absent,
+    };
+    PartsHealth { relay: PartHealth::of(matches!(relay, Some(Ok(_)))), blobs }
+}
 
 /// How much memory clients make the relay's object keep, if it can be asked.
 pub(super) async fn relay_memory(env: &Env) -> Option<ClientMemoryUsage> {

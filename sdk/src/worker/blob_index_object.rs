@@ -10,7 +10,7 @@ use openagents_host::worker::{ObjectAddress, http as worker_http, now};
 use worker::{Env, Request, Response, Result, State};
 
 use super::calls::agent_key;
-use super::job_uploads::JobUploads;
+use super::job_uploads::WorkerJobUploads;
 use super::variable;
 use crate::declaration::DeploymentDeclaration;
 use crate::http::BlobAdmission;
@@ -63,7 +63,8 @@ pub(super) async fn answer(
     match config {
         Ok(mut config) => {
             config.accepts_expected &= deployment.takes_uploads();
-            openagents_blossom::worker::answer(env, config, route, parts, request, &JobUploads(env)).await
+            openagents_blossom::worker::answer(env, config, route, parts, request, &WorkerJobUploads(env))
+                .await
         }
         Err(error) => worker_http::response(misconfigured(&error), &parts.method),
     }

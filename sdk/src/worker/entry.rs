@@ -1,23 +1,25 @@
 //! The Worker's `fetch` handler: finds the route and forwards the request to an object.
 
+use std::cell::Cell;
+
 use openagents_host::http::{Parts, StatusCode, request_url, response};
-use openagents_host::timeout;
 use openagents_host::worker::http::{self as worker_http, with_mutable_headers};
 use openagents_host::worker::now;
 use openagents_relay::worker::limits;
-use worker::{Context, Env, Request, Response, Result};
+use worker::wasm_bindgen::JsCast as _;
+use worker::{Context, Env, Request, Response, Result, js_sys};
 
-use super::agent_object::relay_memory;
+use super::agent_object::{parts_health, relay_memory};
 use super::blob_index_object;
 use super::calls::{agent, relay};
-use super::{DELIVERY_TIMEOUT, gateway, jobs, variable};
+use super::{gateway, jobs, variable};
 use crate::declaration::DeploymentDeclaration;
 use crate::gateway::Gateway;
 use crate::http::{
     self, AgentRoute, Authority, DeploymentUsage, RelayAnswer, RelayManagement, Route, relay_management,
     relay_only,
 };
-use crate::settings::{RelaySettings, SettingError};
+use crate::settings::{NameSource, RelaySettings, SettingError, check_names};
 
 /// Handles a request to the Worker.
 ///
@@ -50,6 +52,9 @@ async fn answer(
         gateway::warn_of_unused_variables(env);
     }
     let parts = worker_http::parts(&request)?;
+    if let Err(error) = check_variable_names(env) {
+        return worker_http::response(misconfigured(&error), &parts.method);
+    }
     let mut response = match http::route(&parts, deployment.routes()) {
         route @ (Route::Relay | Route::RelayInformation | Route::RelayManagement) => {
             match RelaySettings::read(deployment, &limits(), |name| variable(env, name), None) {
@@ -102,6 +107,22 @@ async fn answer(
     Ok(response)
 }
 
+thread_local! {
+    /// Whether the names of all variables are known, once they were checked: they do not change while a Worker runs.
+    static HAS_KNOWN_NAMES: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Fails if a variable is meant for this deployment and nobody reads it. What agents declare has other names than these.
+fn check_variable_names(env: &Env) -> std::result::Result<(), SettingError> {
+    if !HAS_KNOWN_NAMES.get() {
+        let names = js_sys::Object::keys(env.unchecked_ref::<js_sys::Object>());
+        let names = names.iter().filter_map(|name| name.as_string());
+        check_names(names, NameSource::Worker, &[])?;
+        HAS_KNOWN_NAMES.set(true);
+    }
+    Ok(())
+}
+
 /// The response if a variable is invalid. Only the log says what is wrong with it.
 fn misconfigured(error: &SettingError) -> openagents_host::http::Response {
     worker::console_error!("{error}");
@@ -121,13 +142,7 @@ async fn answer_for_relay(
     };
     Ok(match relay_only::answer(route, parts, deployment, &settings.information) {
         RelayAnswer::Response(response) => response,
-        RelayAnswer::Probe(probe) => {
-            let relay = relay(env)?;
-            let filters = probe.filters();
-            let query = openagents_relay::worker::query(&relay, &filters);
-            let found = timeout(DELIVERY_TIMEOUT, query).await;
-            probe.respond(matches!(found, Some(Ok(_))))
-        }
+        RelayAnswer::Probe(probe) => probe.respond(parts_health(env).await),
         RelayAnswer::Usage => {
             let blobs = openagents_blossom::worker::statistics(env).await;
             relay_only::metrics(&DeploymentUsage { memory: relay_memory(env).await, blobs })

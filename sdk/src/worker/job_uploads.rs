@@ -10,9 +10,9 @@ use super::calls::{AgentCall, ask_agent};
 use crate::input_blobs::CUSTOMER_LIMITS;
 
 /// The uploads that the jobs of this Worker's agent expect.
-pub(super) struct JobUploads<'a>(pub(super) &'a Env);
+pub(super) struct WorkerJobUploads<'a>(pub(super) &'a Env);
 
-impl JobUploads<'_> {
+impl WorkerJobUploads<'_> {
     async fn ask(&self, call: AgentCall<'_>) -> bool {
         match timeout(DELIVERY_TIMEOUT, ask_agent(self.0, &call)).await {
             Some(Ok(answer)) => answer,
@@ -25,7 +25,7 @@ impl JobUploads<'_> {
     }
 }
 
-impl ExpectedUploads for JobUploads<'_> {
+impl ExpectedUploads for WorkerJobUploads<'_> {
     async fn expected(&self, owner: &PublicKey, hash: &BlobHash) -> Option<ExpectedUploadLimits> {
         let call = AgentCall::ExpectsBlob { customer: *owner, hash: *hash };
         self.ask(call).await.then_some(CUSTOMER_LIMITS)

@@ -346,7 +346,8 @@ async fn a_banned_key_has_no_blobs_and_uploads_none(servers: &Servers) {
         assert_eq!(upload(address, &spammer, b"of both", "text/plain").await.status, 201);
         assert_eq!(upload(address, &bob, b"of both", "text/plain").await.status, 200);
         let manage = async |method: &str| {
-            let body = serde_json::json!({"method": method, "params": [spammer.public_key().to_hex()]}).to_string();
+            let body =
+                serde_json::json!({"method": method, "params": [spammer.public_key().to_hex()]}).to_string();
             let signed = authorization_of_body(&operator, "POST", &server.url(), &body);
             let headers =
                 [("content-type", "application/nostr+json+rpc"), ("authorization", signed.as_str())];

@@ -138,7 +138,7 @@ async fn a_file_that_cannot_be_had_is_an_error_that_says_so(servers: &Servers) {
     let mut client = Client::connect(&server.url()).await;
     for (url, reason) in [
         ("https://127.0.0.1/a.png", "not a public host"),
-        ("http://cdn.example.com/a.png", "begins with https"),
+        ("http://cdn.example.com/a.png", "begins with `https:`"),
         ("not a url", "URL"),
     ] {
         let said = ask(&mut client, &request(&fresh_author(), &server, url)).await;

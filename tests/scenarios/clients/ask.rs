@@ -107,7 +107,10 @@ async fn it_uploads_a_file_and_saves_the_one_that_comes_back(servers: &Servers) 
     assert!(fs::read(&output).expect("it was saved") == reversed, "{}", shown(&ran));
     // A text of its own is a result as well, and a file that is no text is for jobs that take files.
     let ran = run(ask(&server, "probe", &["a text", "--output", saved])).await;
-    assert_eq!((printed(&ran), fs::read(&output).expect("it was saved")), (String::new(), b"a text".to_vec()));
+    assert_eq!(
+        (printed(&ran), fs::read(&output).expect("it was saved")),
+        (String::new(), b"a text".to_vec())
+    );
     fs::write(&file, b"\x89PNG").expect("it can be written");
     let ran = run(ask(&server, "probe", &["--file", path])).await;
     assert_fails(&ran, 1, "takes no files for jobs of kind");

@@ -110,7 +110,9 @@ async fn metrics_are_there_as_json_too(servers: &Servers) {
 
 async fn health_tells_how_much_is_unfinished(servers: &Servers) {
     let server = servers.own("probe");
-    assert_eq!(get(&server, "/health").await.json()["unfinished_jobs"], 0);
+    let health = get(&server, "/health").await.json();
+    let parts = json!({ "agent": "ok", "relay": "ok", "blobs": "ok" });
+    assert_eq!((&health["unfinished_jobs"], &health["parts"]), (&json!(0), &parts));
     let mut client = Client::connect(&server.url()).await;
     let wait = [("milliseconds", "3000")];
     let slow = jobs::request(&fresh_author(), 5904, Some(server.agent()), "x", &wait);

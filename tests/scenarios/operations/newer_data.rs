@@ -150,7 +150,11 @@ async fn a_relays_object_answers_with_the_release_needed(servers: &Servers) {
     let expiration = (now() + 3).to_string();
     let fleeting: Event = event(&fresh_author(), 1, &[&["expiration", &expiration]], "fleeting");
     client.publish_accepted(&fleeting).await;
-    server.while_stopped(|data| make_newer(data, "relay")).expect("the agent is well");
+    server.while_stopped_and_unwell(|data| make_newer(data, "relay")).expect("it listens");
+    let health = get(&server, "/health", &[]).await;
+    let body = String::from_utf8_lossy(&health.body);
+    assert_eq!(health.status, 503, "{body}");
+    assert!(body.contains(r#""agent":"ok""#) && body.contains(r#""relay":"failing""#), "{body}");
     let upgrade = [
         ("Upgrade", "websocket"),
         ("Sec-WebSocket-Version", "13"),

@@ -319,6 +319,12 @@ async fn a_setting_that_cannot_be_used_is_told(servers: &Servers) {
         ("RELAY_MIN_POW", "plenty", "the variable RELAY_MIN_POW must be a whole number from 0 to 64"),
         ("RELAY_RETENTION", "7000=1d,0-9=1d", "RELAY_RETENTION is invalid: events of kind 5 are always kept"),
         ("RELAY_URL", "relay.example.com", "the variable RELAY_URL is not a relay URL"),
+        (
+            "RELAY_MAX_FILTER",
+            "5",
+            "nobody reads the variable `RELAY_MAX_FILTER`: did you mean `RELAY_MAX_FILTERS`?",
+        ),
+        ("NOSTR_PRIVATEKEY", "5", "did you mean `NOSTR_PRIVATE_KEY`?"),
         ("RELAY_URL", with_password, "a user name or a password is not accepted"),
         ("AGENT_RELAYS", with_password, "a user name or a password is not accepted"),
     ] {

@@ -5,7 +5,6 @@ use openagents_host::{Kind, Sql, SqlError, Timestamp, VerifiedEvent};
 
 use super::requests::ReadableRequest;
 use crate::declaration::Requests;
-use crate::engine::blob_inputs::named_blobs;
 use crate::engine::job_state::JobState;
 use crate::engine::jobs::{JobRow, NewJob};
 use crate::engine::unfinished::NoRoom;
@@ -49,7 +48,7 @@ impl<S: Sql> JobEngine<S> {
         }
         let waits_for_jobs = readable.request.inputs.iter().any(|input| input.kind == InputKind::Job);
         let price = handler.declaration.price;
-        let names_blobs = named_blobs(&handler.declaration, &readable.request).next().is_some();
+        let names_blobs = readable.named_blobs(&handler.declaration).next().is_some();
         let waits = waits_for_jobs || names_blobs || handler.quotes || !price.is_free();
         let refusal = self.refusal(now, &readable, waits)?;
         // Relays still send old requests to new subscribers. If such a request names nobody, other agents answered it

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use openagents_blossom::named_hash;
 use openagents_host::sql::values;
-use openagents_host::{Encryption, Event, EventId, Keys, Sql, SqlError, VerifiedEvent};
+use openagents_host::{BlobHash, Encryption, Event, EventId, Keys, Sql, SqlError, VerifiedEvent};
 
-use crate::nip90::JobRequest;
+use crate::declaration::JobDeclaration;
+use crate::nip90::{InputKind, JobRequest};
 
 /// How many requests are cached, so that they need not be verified and decrypted again.
 const MAX_CACHED: usize = 512;
@@ -17,6 +19,22 @@ pub(in crate::engine) struct ReadableRequest {
     pub(in crate::engine) request: JobRequest,
     /// The encryption scheme of the request, and so of its answers.
     pub(in crate::engine) encryption: Option<Encryption>,
+}
+
+/// The most blobs of one job that are waited for.
+const MAX_BLOBS: usize = 8;
+
+impl ReadableRequest {
+    /// The blobs that its `url` inputs name, with their URLs, if the handler takes blobs.
+    pub(in crate::engine) fn named_blobs(
+        &self,
+        job: &JobDeclaration,
+    ) -> impl Iterator<Item = (BlobHash, &str)> {
+        let takes_blobs = job.takes_uploads();
+        let inputs =
+            self.request.inputs.iter().filter(move |input| takes_blobs && input.kind == InputKind::Url);
+        inputs.filter_map(|input| Some((named_hash(&input.data)?, input.data.as_str()))).take(MAX_BLOBS)
+    }
 }
 
 /// Why a stored request cannot be used.

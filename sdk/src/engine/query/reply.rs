@@ -67,8 +67,6 @@ replies! {
     Admission(ClientAdmission),
     /// Yes or no.
     Answer(bool),
-    /// Whether there was room for a record of the gateway's audit.
-    IsKept(bool),
 }
 
 /// A row of the ledger.

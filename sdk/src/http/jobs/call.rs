@@ -194,17 +194,17 @@ impl AnswerForm {
     }
 }
 
-/// The time in a header such as `Prefer: wait=10` (RFC 7240), in seconds. `respond-async` is none.
+/// The time in a header such as `Prefer: respond-async, wait=10` (RFC 7240), in seconds. Without a time, `respond-async` is
+/// none.
 fn preferred_wait(header: &str) -> Option<Duration> {
-    let mut preferences =
-        header.split(',').map(|preference| preference.split(';').next().unwrap_or("").trim());
-    preferences.find_map(|preference| match preference.split_once('=') {
-        Some((name, seconds)) if name.trim().eq_ignore_ascii_case("wait") => {
-            seconds.trim().trim_matches('"').parse().ok().map(Duration::from_secs)
-        }
-        None if preference.eq_ignore_ascii_case("respond-async") => Some(Duration::ZERO),
-        _ => None,
-    })
+    let preferences = || header.split(',').filter_map(|preference| preference.split(';').next());
+    let wait = preferences().find_map(|preference| {
+        let (name, seconds) = preference.split_once('=')?;
+        let seconds = seconds.trim().trim_matches('"').parse().ok()?;
+        name.trim().eq_ignore_ascii_case("wait").then(|| Duration::from_secs(seconds))
+    });
+    let is_async = || preferences().any(|preference| preference.trim().eq_ignore_ascii_case("respond-async"));
+    wait.or_else(|| is_async().then_some(Duration::ZERO))
 }
 
 impl JobAgent {
@@ -264,4 +264,23 @@ async fn read_body(parts: &Parts, body: Body, max_bytes: usize) -> Result<String
 fn unknown_job() -> Problem {
     let detail = "this relay has no such job request; a job is named by its request's id, 64 hex characters";
     Problem::new(StatusCode::NOT_FOUND, "unknown_job", detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::preferred_wait;
+
+    #[test]
+    fn a_client_prefers_to_wait_for_some_seconds() {
+        for (header, seconds) in [
+            ("", None),
+            ("return=minimal", None),
+            ("wait=10", Some(10)),
+            ("respond-async", Some(0)),
+            ("respond-async, Wait = \"7\"; x=1, wait=8", Some(7)),
+            ("wait=soon", None),
+        ] {
+            assert_eq!(preferred_wait(header).map(|wait| wait.as_secs()), seconds, "{header}");
+        }
+    }
 }

@@ -32,6 +32,8 @@ pub(in crate::native) struct Arguments {
 pub(in crate::native) enum Command {
     /// Send a job request to an agent, and follow the job until its result
     Ask(Ask),
+    /// Check a deployment from outside, and say what to fix
+    Doctor(Doctor),
     /// Show the jobs, conversations, memory, metrics or state of a running agent, here or on Cloudflare
     #[command(after_help = SIGNED)]
     Inspect(Inspect),
@@ -66,6 +68,8 @@ pub(in crate::native) struct RelayOnlyArguments {
 
 #[derive(Debug, Subcommand)]
 pub(in crate::native) enum RelayOnlyCommand {
+    /// Check a deployment from outside, and say what to fix
+    Doctor(Doctor),
     /// Work on the relay's database: import, export, sync, stats, compact, check
     Relay(Box<Relay>),
     /// Work on the stored blobs: list, import, export, check, stats
@@ -147,6 +151,22 @@ pub(in crate::native) struct Inspect {
     pub(in crate::native) agent: RunningAgent,
     /// Print the response as JSON
     #[arg(long, global = true)]
+    pub(in crate::native) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "With the agent's own key (NOSTR_PRIVATE_KEY, or else DATA/agent.nsec), or that\n\
+        of another who may upload, a blob is also uploaded, read and deleted.\n\n\
+        Exit codes: 0 nothing failed; 1 something did; 2 a mistake in the command line.")]
+pub(in crate::native) struct Doctor {
+    /// URL of the deployment
+    #[arg(env = "OPENAGENTS_URL", default_value = "http://127.0.0.1:8787", value_name = "URL")]
+    pub(in crate::native) url: String,
+    /// Folder with the agent's key [default: ./data/<agent name>]
+    #[arg(long, env = "OPENAGENTS_DATA", value_name = "DIR")]
+    pub(in crate::native) data: Option<PathBuf>,
+    /// Print the findings as JSON
+    #[arg(long)]
     pub(in crate::native) json: bool,
 }
 

@@ -2,6 +2,7 @@
 
 pub(super) mod tables;
 
+use std::path::Path;
 use std::time::Duration;
 
 use openagents_host::Keys;
@@ -71,12 +72,17 @@ pub(in crate::native) async fn run<A: Jobs>(inspect: &Inspect) -> Result<(), Ins
 
 /// The key with which requests are signed.
 pub(super) fn keys<A: Jobs>(agent: &RunningAgent) -> Result<Keys, InspectError> {
+    keys_of(A::DECLARATION.name, agent.data.as_deref())
+}
+
+/// The key in the variable, or in the data folder of the agent with this name.
+pub(super) fn keys_of(name: &str, data: Option<&Path>) -> Result<Keys, InspectError> {
     let folder = std::env::current_dir().map_err(InspectError::WorkingDirectory)?;
     let variables = EnvironmentVariables::read(&folder)?;
     if let Some(keys) = settings::agent_keys(|name| variables.variable(name))? {
         return Ok(keys);
     }
-    let data = agent.data.clone().unwrap_or_else(|| DataFolder::default_path(A::DECLARATION.name));
+    let data = data.map_or_else(|| DataFolder::default_path(name), Path::to_path_buf);
     DataFolder::kept_key(&data).map_err(|error| match error {
         error @ DataFolderError::KeyFile(KeyFileError::File { .. }) => InspectError::NoKey(error),
         error => InspectError::DataFolder(error),

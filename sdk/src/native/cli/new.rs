@@ -13,17 +13,19 @@ use super::terminal::say;
 use crate_name::NameError;
 use sdk_source::{SdkSource, SdkSourceError};
 
-/// The files of the template, with placeholders in cargo-generate's syntax.
+/// The files of the template, with placeholders in cargo-generate's syntax. `sdk/template/` has links to them, which become files
+/// in the published crate.
 const FILES: &[(&str, &str)] = &[
-    (".cargo/config.toml", include_str!("../../../../template/.cargo/config.toml")),
-    (".gitignore", include_str!("../../../../template/.gitignore")),
-    ("Cargo.toml", include_str!("../../../../template/Cargo.toml")),
-    ("README.md", include_str!("../../../../template/README.md")),
-    ("build-worker.mjs", include_str!("../../../../template/build-worker.mjs")),
-    ("src/lib.rs", include_str!("../../../../template/src/lib.rs")),
-    ("src/main.rs", include_str!("../../../../template/src/main.rs")),
-    ("tests/greetings.rs", include_str!("../../../../template/tests/greetings.rs")),
-    ("wrangler.toml", include_str!("../../../../template/wrangler.toml")),
+    (".cargo/config.toml", include_str!("../../../template/cargo-config.toml")),
+    (".gitignore", include_str!("../../../template/gitignore")),
+    ("Cargo.toml", include_str!("../../../template/manifest.toml")),
+    ("README.md", include_str!("../../../template/README.md")),
+    ("build-worker.mjs", include_str!("../../../template/build-worker.mjs")),
+    ("package.json", include_str!("../../../template/package.json")),
+    ("src/lib.rs", include_str!("../../../template/lib.rs")),
+    ("src/main.rs", include_str!("../../../template/main.rs")),
+    ("tests/greetings.rs", include_str!("../../../template/greetings.rs")),
+    ("wrangler.toml", include_str!("../../../template/wrangler.toml")),
 ];
 
 #[derive(Debug, Args)]

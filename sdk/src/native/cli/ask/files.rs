@@ -16,6 +16,9 @@ use super::arguments::Ask;
 /// The largest file that is read, in bytes. Servers accept less, and say how much.
 const MAX_FILE_BYTES: u64 = 100 * 1024 * 1024;
 
+/// The longest text that is sent, in bytes. Relays accept less, and say how much.
+pub(super) const MAX_TEXT_BYTES: u64 = 2_000_000;
+
 /// How long the agent may take to hear of the request, before which its server takes no file for it.
 const ADMISSION_TIME: Duration = Duration::from_secs(15);
 
@@ -121,7 +124,7 @@ fn bytes_of(path: &Path) -> io::Result<Bytes> {
 /// The text in a file, without the line break at its end; `None` if it is not text, or more than a relay would take.
 fn text_of(bytes: &Bytes) -> Option<String> {
     let text = std::str::from_utf8(bytes).ok()?;
-    let is_text = !text.contains('\0') && bytes.len() as u64 <= super::order::MAX_TEXT_BYTES;
+    let is_text = !text.contains('\0') && bytes.len() as u64 <= MAX_TEXT_BYTES;
     is_text.then(|| text.trim_end_matches(['\r', '\n']).to_owned())
 }
 

@@ -5,12 +5,9 @@ use std::io::{self, Read};
 use openagents_host::{Encryption, Kind};
 
 use super::arguments::{Ask, Scheme};
-use super::files::InputFile;
+use super::files::{InputFile, MAX_TEXT_BYTES};
 use crate::client::Order;
 use crate::nip90::RequestBuilder;
-
-/// The longest text that is read, in bytes. Relays accept less, and say how much.
-pub(super) const MAX_TEXT_BYTES: u64 = 2_000_000;
 
 /// An input cannot be read.
 #[derive(Debug, thiserror::Error)]
