@@ -57,7 +57,7 @@ fn defects(blobs: &BlobFolder) -> Vec<BlobDefect> {
 
 fn path(data: &Path, bytes: &[u8]) -> std::path::PathBuf {
     let hex = hash_of(bytes).to_hex();
-    data.join("blobs").join(&hex[..2]).join(&hex)
+    data.join("blobs").join(hex.get(..2).unwrap()).join(&hex)
 }
 
 #[test]

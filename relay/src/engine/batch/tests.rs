@@ -347,7 +347,7 @@ fn a_removed_event_is_not_handed_over_again() {
     together(&mut relay, &texts(jobs.iter().map(event)));
     let id = jobs[3].id.to_hex();
     let deletion = fixtures::signed(5, 100, &[&["e", &id]]);
-    together(&mut relay, &texts([event(&deletion)].into_iter()));
+    together(&mut relay, &texts([event(&deletion)]));
     confirm(&mut relay, &jobs[4..]);
     assert_eq!(due_at(&mut relay, 2), jobs[..3]);
     confirm(&mut relay, &jobs[..3]);
