@@ -19,7 +19,6 @@ pub(super) fn migrate<S: Sql>(sql: &S) -> Result<(), SchemaError> {
 ///   second.
 /// * `vanished` are authors whose events up to a second are refused, except the `request` itself (NIP-62). `vanishing`
 ///   are those with events still to be removed; `key` is the `p` tag of gift wraps for them.
-///   events are still to be removed; `key` is the `p` tag of gift wraps for them.
 /// * `handover.json` is the event if it is not stored (ephemeral kinds), else NULL.
 const EVENTS: &str = "
 CREATE TABLE event (

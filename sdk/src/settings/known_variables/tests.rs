@@ -1,3 +1,5 @@
+//! Tests of the list of variables: complete, with the defaults that hold, and the same as `docs/configuration.md`.
+
 use std::path::Path;
 
 use openagents_relay::Limits;

@@ -1,3 +1,5 @@
+//! Tests of what `doctor` says of the answers at public routes.
+
 use openagents_host::http::date;
 use openagents_host::net::HttpError;
 use openagents_host::{Keys, Timestamp};
